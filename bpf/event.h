@@ -196,7 +196,7 @@ enum counter {
 	COUNTER_PATH_TOO_DEEP,      /* a path with more components than the walk may take: its leading ones are missing */
 	COUNTER_JOIN_FULL,          /* more calls in progress than the join map holds: reported without a return value */
 	COUNTER_RING_FULL_RETURN,   /* an EVENT_RETURN the ring refused: user space finds the return value in the join map */
-	COUNTER_IMAGE_MISSED,       /* a process without an image: what it runs was found at its call */
+	COUNTER_IMAGE_MISSED,       /* a process without an image, or with that of before an exec: what it runs was found at its call */
 	COUNTER_PROGRAM_UNKNOWN,    /* and could not be told: every filter on it lets the call through */
 	COUNTER_WORKLOAD_UNKNOWN,   /* a call of a task whose pod or container was not known yet: policies that ask for it let it pass */
 	COUNTER_MAX,

@@ -92,7 +92,7 @@ struct action {
 	__u8 hide;                   /* no record */
 	__u8 scope;                  /* enum repeat_scope */
 	__u8 values;                 /* bits of hook.values, in which repeats are alike */
-	__u16 reserved;
+	__s16 error;                 /* the call is not made and gives this; 0: it is made */
 };
 
 /* A selector of a policy; those of one policy on the function stand together, in its order. */

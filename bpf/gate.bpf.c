@@ -7,8 +7,10 @@
  */
 #include "vmlinux/vmlinux.h"
 #include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
 
 #include "filter.h"
+#include "call/deny.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -18,17 +20,36 @@ enum gate_index {
 	GATE_MAX = 2,
 };
 
-/* The index is a constant: the kernel then patches a jump to the program into the code, and the gate costs next to nothing. */
+/* After the program that knows the policies: has a call fail that is not to be made. */
+static __noinline int override(struct pt_regs *ctx)
+{
+	__s64 error = take_denial(ctx);
+
+	if (error)
+		bpf_override_return(ctx, error);
+	return 0;
+}
+
+/*
+ * The kernel wants the programs of an array to be attached alike: returns that are not have one of their own, `gate_back`.
+ *
+ * The index is a constant: the kernel then patches a jump to the program into the code, and the gate costs next to
+ * nothing.
+ */
 #define SLOT(n)                                                                                                    \
 	struct {                                                                                                   \
 		__uint(type, BPF_MAP_TYPE_PROG_ARRAY);                                                             \
 		__uint(max_entries, GATE_MAX);                                                                     \
 		__type(key, __u32);                                                                                \
 		__type(value, __u32);                                                                              \
-	} gate_##n SEC(".maps");                                                                                   \
+	} gate_##n SEC(".maps"), gate_back_##n SEC(".maps");                                                       \
 	SEC("kprobe") int gate_entry_##n(struct pt_regs *ctx) { bpf_tail_call_static(ctx, &gate_##n, GATE_ENTRY); return 0; } \
 	SEC("fexit") int gate_fexit_##n(void *ctx) { bpf_tail_call_static(ctx, &gate_##n, GATE_ENTRY); return 0; }  \
-	SEC("kretprobe") int gate_return_##n(struct pt_regs *ctx) { bpf_tail_call_static(ctx, &gate_##n, GATE_RETURN); return 0; }
+	SEC("kretprobe") int gate_return_##n(struct pt_regs *ctx) { bpf_tail_call_static(ctx, &gate_##n, GATE_RETURN); return 0; } \
+	SEC("kprobe") int gate_override_##n(struct pt_regs *ctx) { return override(ctx); }                         \
+	SEC("fmod_ret") int gate_modify_##n(void *ctx) { bpf_tail_call_static(ctx, &gate_##n, GATE_ENTRY); return 0; } \
+	SEC("fexit") int gate_exit_##n(void *ctx) { bpf_tail_call_static(ctx, &gate_back_##n, GATE_ENTRY); return 0; } \
+	SEC("kretprobe") int gate_leave_##n(struct pt_regs *ctx) { bpf_tail_call_static(ctx, &gate_back_##n, GATE_ENTRY); return 0; }
 
 SLOT(0)
 SLOT(1)

@@ -40,6 +40,7 @@
 #include "args/socket.h"
 #include "match/socket.h"
 #include "call/identity.h"
+#include "call/deny.h"
 #include "call/screen.h"
 #include "call/action.h"
 #include "call/match.h"
@@ -130,6 +131,40 @@ static __noinline bool enter(struct pt_regs *ctx, __u32 slot, __u64 sp)
 	return hook_screen(s, slot);
 }
 
+/* The programs before and after one call have the same context, in the frame of its trampoline. As a number to the verifier. */
+static __always_inline __u64 frame_of(void *ctx)
+{
+	__u64 pointer = (__u64)ctx, number = 0;
+
+	bpf_probe_read_kernel(&number, sizeof(number), &pointer);
+	return number;
+}
+
+#define TAKE_PARAM(i) \
+	if (i < hook->nparams) \
+		raw[i] = ctx[i];
+
+/* fmod_ret: parameters, before the function. True when something may match. Without a helper: it is in 5.10 too. */
+static __noinline bool on_modify(__u64 *ctx, __u32 slot)
+{
+	const volatile struct hook *hook = &hooks[slot];
+	struct scratch *s = begin(slot);
+	__u64 raw[PARAMS_MAX] = {};
+
+	if (!s)
+		return 0;
+	TAKE_PARAM(0)
+	TAKE_PARAM(1)
+	TAKE_PARAM(2)
+	TAKE_PARAM(3)
+	TAKE_PARAM(4)
+	take_params(&s->call, slot, raw);
+	s->call.sp = frame_of(ctx);
+	/* Where tasks are preempted, the program after the function finds the scratch in use. */
+	s->call.at_once = true;
+	return hook_screen(s, slot);
+}
+
 static __always_inline struct join_key join_key(__u32 slot, __u64 sp)
 {
 	return (struct join_key){ .thread = bpf_get_current_pid_tgid(), .sp = sp, .hook = hooks[slot].id };
@@ -197,6 +232,16 @@ static __noinline int await_return(__u32 slot)
 	return 0;
 }
 
+static __always_inline void returned_now(const struct join_key *key, struct join_value *value, __u64 returned)
+{
+	if (send_return(key, value->entered_ns, HOOK_HAS_RETURN, returned)) {
+		join_delete(key);
+	} else {
+		value->returned = returned;
+		value->state = JOIN_RETURNED;
+	}
+}
+
 /* After the records of an entry: 0 when its return is wanted. */
 static __noinline int entered(__u32 slot)
 {
@@ -206,21 +251,27 @@ static __noinline int entered(__u32 slot)
 
 	if (!s || s->call.returns != HOOK_RETURN_FOLLOWS)
 		return 1;
-	if (s->call.awaited)
+	if (s->call.awaited && !(hooks[slot].denies && s->error))
 		return 0;
 	key = join_key(slot, s->call.sp);
-	if (!s->call.unread) {
+	if (!s->call.awaited && !s->call.unread) {
 		join_delete(&key);
 		return 1;
 	}
 	value = bpf_map_lookup_elem(&join, &key);
+	/* It is not made, so not every kernel shows its return. */
+	if (s->call.awaited) {
+		if (value)
+			returned_now(&key, value, (__s64)s->error);
+		return 1;
+	}
 	if (value)
 		value->state = JOIN_UNREAD;
 	return 0;
 }
 
 /* True when the call has no records yet and something may match. */
-static __noinline bool leave(struct pt_regs *ctx, __u32 slot, __u64 sp)
+static __noinline bool leave(__u32 slot, __u64 sp, __u64 returned)
 {
 	struct join_value *value;
 	struct join_key key;
@@ -236,18 +287,13 @@ static __noinline bool leave(struct pt_regs *ctx, __u32 slot, __u64 sp)
 		return 0;
 	entered_ns = value->entered_ns;
 	if (value->state == JOIN_WAITS) {
-		if (send_return(&key, entered_ns, HOOK_HAS_RETURN, PT_REGS_RC(ctx))) {
-			join_delete(&key);
-		} else {
-			value->returned = PT_REGS_RC(ctx);
-			value->state = JOIN_RETURNED;
-		}
+		returned_now(&key, value, returned);
 		return 0;
 	}
 	if (value->state != JOIN_UNREAD)
 		return 0;
 	__builtin_memcpy(s->call.params, value->params, sizeof(s->call.params));
-	s->call.returned = PT_REGS_RC(ctx);
+	s->call.returned = returned;
 	if (!join_delete(&key))
 		return 0;
 	/* The policies may be others by now. */
@@ -256,6 +302,36 @@ static __noinline bool leave(struct pt_regs *ctx, __u32 slot, __u64 sp)
 	s->call.returns = HOOK_HAS_RETURN;
 	s->call.time_ns = entered_ns;
 	return 1;
+}
+
+static __noinline __u64 place_of_call(__u32 slot)
+{
+	struct scratch *s = scratch_of(slot);
+
+	return s ? s->call.sp : 0;
+}
+
+static __noinline int error_of_call(__u32 slot)
+{
+	struct scratch *s = scratch_of(slot);
+
+	return s ? s->error : 0;
+}
+
+/* An entry of a call that a policy may have fail: what it is to give without being made; 0: it is made. */
+static __always_inline int judge(__u32 slot, bool may_match)
+{
+	if (!may_match) {
+		if (hooks[slot].awaits)
+			not_awaited(slot, place_of_call(slot));
+		return 0;
+	}
+	if (hooks[slot].awaits)
+		await_return(slot);
+	hook_record(slot);
+	if (hooks[slot].awaits)
+		entered(slot);
+	return error_of_call(slot);
 }
 
 #define RECORD_ENTRY 2
@@ -268,7 +344,7 @@ static __noinline int on_session(struct pt_regs *ctx, __u32 slot)
 	__u64 *cookie = SESSION_COOKIE(ctx);
 
 	if (SESSION_IS_RETURN(ctx))
-		return leave(ctx, slot, *cookie) ? RECORD_RETURN : 0;
+		return leave(slot, *cookie, PT_REGS_RC(ctx)) ? RECORD_RETURN : 0;
 	*cookie = PT_REGS_SP(ctx);
 	return enter(ctx, slot, *cookie) ? RECORD_ENTRY : 1;
 }
@@ -304,7 +380,24 @@ static __noinline int on_session(struct pt_regs *ctx, __u32 slot)
 	}                                                                                                      \
 	SEC("kretprobe") int hook_leave_##n(struct pt_regs *ctx)                                               \
 	{                                                                                                      \
-		return leave(ctx, n, JOINED_SP(ctx)) ? hook_record(n) : 0;                                     \
+		return leave(n, JOINED_SP(ctx), PT_REGS_RC(ctx)) ? hook_record(n) : 0;                         \
+	}                                                                                                      \
+	SEC("kprobe") int hook_deny_##n(struct pt_regs *ctx)                                                   \
+	{                                                                                                      \
+		int error = judge(n, enter(ctx, n, PT_REGS_SP(ctx)));                                          \
+                                                                                                               \
+		if (error)                                                                                     \
+			leave_denial(ctx, error);                                                              \
+		return 0;                                                                                      \
+	}                                                                                                      \
+	SEC("fmod_ret") int hook_modify_##n(__u64 *ctx) { return judge(n, on_modify(ctx, n)); }                \
+	SEC("fexit") int hook_modified_##n(void *ctx)                                                          \
+	{                                                                                                      \
+		__u64 returned = 0;                                                                            \
+                                                                                                               \
+		bpf_get_func_ret(ctx, &returned);                                                              \
+		leave(n, frame_of(ctx), returned);                                                             \
+		return 0;                                                                                      \
 	}
 
 SLOT(0)

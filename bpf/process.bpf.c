@@ -14,6 +14,7 @@
 #include "event.h"
 
 #include "maps.h"
+#include "call/deny.h"
 #include "record.h"
 #include "path.h"
 #include "path_text.h"

@@ -8,6 +8,7 @@ export type AttachKind =
   | 'kprobe'
   | 'kretprobe'
   | 'fexit'
+  | 'fmod_ret'
   | 'tp_btf'
   | 'run'
 
@@ -84,7 +85,7 @@ export interface Link extends Disposable {
 
 export interface ProgramSpec {
   readonly name: string
-  /** Kernel function for fexit and tp_btf programs; set before load. */
+  /** Kernel function for fexit, fmod_ret and tp_btf programs; set before load. */
   readonly target?: string
   /** The kind it will be attached as; decides the expected attach type. */
   readonly kind: AttachKind

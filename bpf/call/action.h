@@ -115,7 +115,8 @@ static __always_inline void reported_now(struct scratch *s)
 
 /*
  * Whether the selector matches for sure. A path that was renamed in every try, or that is not known whole, passes filters so
- * that it is not missed; that is no reason to hide a call, or to send a signal. Global, as add_open.
+ * that it is not missed; that is no reason to hide a call, to let it fail, or to send a signal.
+ * Global, as add_open.
  */
 __noinline int matches_surely(__u32 slot, __u32 selector_key)
 {
@@ -155,14 +156,15 @@ __noinline int act(__u32 slot, __u32 selector_key)
 {
 	struct selector *selector = bpf_map_lookup_elem(&selectors, &selector_key);
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32, i;
+	struct scratch *s = scratch_of(slot);
 	struct action *action;
 	int result = 0;
 	__u64 *count;
 
-	if (!selector)
+	if (!selector || !s)
 		return 0;
 	action = &selector->action;
-	if (action->signals[0] || action->hide) {
+	if (action->signals[0] || action->hide || action->error) {
 		if (!matches_surely(slot, selector_key))
 			return ACT_REFUSED;
 	}
@@ -173,6 +175,11 @@ __noinline int act(__u32 slot, __u32 selector_key)
 		if (tgid == 1 || bpf_send_signal(action->signals[i]))
 			result = ACT_REFUSED;
 	}
+	/* Of several policies the first decides. A call that is judged at its return, by a text that was unread, was made. */
+	if (action->error && s->call.returns == HOOK_HAS_RETURN)
+		result = ACT_REFUSED;
+	else if (!s->error)
+		s->error = action->error;
 	if (!action->hide) {
 		if (!action->interval_ms)
 			return result;

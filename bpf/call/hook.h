@@ -40,7 +40,8 @@ struct hook {
 	__u32 conditions;  /* set of which a process must fulfil one, else no selector matches; EMPTY_SET: some ask for none */
 	__u32 placed;      /* 1: selectors ask where the task runs (match/workload.h) */
 	__u32 workloads;   /* set of which its cgroup must fulfil one, else no selector matches; EMPTY_SET: some ask for none */
-	__u32 reserved;
+	__u16 denies;      /* 1: some have calls fail */
+	__u16 awaits;      /* 1: of such a function, the return is joined */
 	struct path_screen path;
 	struct file_screen files[FILES_MAX];
 };

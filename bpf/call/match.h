@@ -40,7 +40,7 @@ __noinline int put_text(__u32 slot, __u32 i, __u32 at)
 	if (asks_network && type == ARG_NET_DEVICE && argument)
 		argument = MEMBER(net_device, argument, name);
 	used = put_string((char *)v, argument);
-	if (v->kind == VALUE_ERROR && s->call.returns == HOOK_RETURN_FOLLOWS)
+	if (v->kind == VALUE_ERROR && s->call.returns == HOOK_RETURN_FOLLOWS && !s->call.at_once)
 		s->call.unread = true;
 	return used;
 }
@@ -256,6 +256,8 @@ static __noinline int hook_record(__u32 slot)
 		return 0;
 	s->call.unread = false;
 	s->call.awaited = false;
+	if (hooks[slot].denies)
+		s->error = 0;
 	s->decided = hooks[slot].path.param >= PARAMS_MAX;
 	put_values(s, slot);
 	/* The page may not have been in memory. The function reads it, so at the return it will be there. */

@@ -15,7 +15,7 @@ struct call {
 	__u16 returns;   /* enum hook_flag, for records of policies that ask for the return value */
 	__u8 unread;     /* a text could not be read, and the return is yet to come */
 	__u8 awaited;    /* a record with HOOK_RETURN_FOLLOWS is in the ring */
-	__u32 reserved;
+	__u32 at_once;   /* an unread text does not leave the call to its return */
 };
 
 /* What is the same in a repeat of a call. */
@@ -49,6 +49,7 @@ struct scratch {
 	__u32 end;      /* of the last value */
 	__u32 done;     /* policy_hook that has its record: its further selectors are alternatives */
 	__u32 file_flags[FILES_MAX]; /* enum value_flag: what is not sure about them */
+	__s32 error;    /* what the call is to give without being made; 0: it is made */
 	__u32 decided;  /* the screen saw the path of the record: filters that it knows all about need no second look */
 	char record[RECORD_BYTES + 2 * PATH_BYTES + 512];
 };

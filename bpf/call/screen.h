@@ -167,12 +167,16 @@ __noinline int ask_process(__u32 slot)
 	struct scratch *s = scratch_of(slot);
 	struct evaluation *e = bpf_map_lookup_elem(&evaluations, &slot);
 	struct verdict *known = bpf_map_lookup_elem(&verdicts, &tgid);
+	bool present, outdated;
 
 	if (!s || !e)
 		return 0;
-	if (!known || !known->current || known->generation != generation_now()) {
-		if (!take_image(e, tgid))
-			find_image(e, slot, tgid);
+	if (!known || !known->current || known->generation != generation_now() ||
+	    known->exec_id != exec_id_of(bpf_get_current_task())) {
+		present = take_image(e, tgid);
+		outdated = present && is_outdated(e, tgid);
+		if (!present || outdated)
+			find_image(e, slot, tgid, outdated);
 		evaluate_process(slot, tgid);
 		known = &e->verdict;
 		if (e->present)

@@ -70,6 +70,12 @@ static __always_inline void set_program(struct program *program, const char *tex
 	}
 }
 
+/* Each exec that replaces the program of a process counts one more; a fork takes the number along, and threads share it. */
+static __always_inline __u32 exec_id_of(__u64 task)
+{
+	return (__u32)LOAD(task_struct, task, self_exec_id);
+}
+
 /* What a process runs, for its evaluation. False when it has no image: match/missing.h. */
 static __always_inline bool take_image(struct evaluation *e, __u32 tgid)
 {
@@ -225,6 +231,7 @@ __noinline int evaluate_process(__u32 slot, __u32 tgid)
 	for (w = 0; w < CONDITION_WORDS; w++)
 		e->verdict.bits[w] = ((e->hits.bits[w] ^ all->negated.bits[w]) & e->known.bits[w]) | e->unread.bits[w];
 	e->verdict.generation = of;
+	e->verdict.exec_id = e->present ? e->image.exec_id : 0;
 	e->verdict.current = 1;
 	return 0;
 }

@@ -7,6 +7,8 @@
  * `images` was full. What it runs is found when a call first asks: a process must not hide from filters that way. Its fork
  * made no image, so it is what its nearest ancestor with one has handed down, unless its memory says that it runs another
  * file. Then the path is that file's at present.
+ *
+ * Likewise a process whose image is that of before its last exec, because the kernel did not run process_exec.
  */
 
 /* include/linux/sched.h PF_EXITING, PF_KTHREAD */
@@ -68,6 +70,8 @@ __noinline int inherit_image(__u32 slot)
 		return 0;
 	tgid = ancestor ? LOAD(task_struct, ancestor, tgid) : 0;
 	if (take_image(e, tgid)) {
+		if (e->image.exec_id && e->image.exec_id != exec_id_of(ancestor))
+			e->image.program.known = 0;
 		if (all->following)
 			evaluate_process(slot, tgid);
 		bpf_probe_read_kernel(&e->image.parent, sizeof(e->image.parent), &e->image.program);
@@ -76,8 +80,46 @@ __noinline int inherit_image(__u32 slot)
 		e->image.parent.known = 0;
 	}
 	e->image.inner_pid = inner_pid_of_task(bpf_get_current_task());
+	e->image.exec_id = exec_id_of(bpf_get_current_task());
 	e->present = 1;
 	return 0;
+}
+
+/* The process is about to run another program, and process_exec will see it. */
+static __always_inline bool is_in_exec(void)
+{
+	__u64 fs = (__u64)LOAD(task_struct, bpf_get_current_task(), fs);
+
+	return fs && LOAD(fs_struct, fs, in_exec);
+}
+
+/*
+ * Whether the image that was taken is that of before an exec of the present process. Then of the image only what is known of
+ * its parent is left. One that user space has read counts from now on.
+ */
+static __always_inline bool is_outdated(struct evaluation *e, __u32 tgid)
+{
+	__u32 now = exec_id_of(bpf_get_current_task());
+	struct process *process;
+	struct image *image;
+
+	if (!e->image.exec_id) {
+		e->image.exec_id = now;
+		image = bpf_map_lookup_elem(&images, &tgid);
+		if (image)
+			image->exec_id = now;
+	}
+	if (e->image.exec_id == now || is_in_exec())
+		return false;
+	process = bpf_map_lookup_elem(&processes, &tgid);
+	/* Of a process that was forked since, or that has run another program only once, the parent's is as old. */
+	if (process && !process->forked)
+		bpf_probe_read_kernel(&e->image.parent, sizeof(e->image.parent), &e->image.program);
+	else
+		e->image.parent.known = 0;
+	e->image.program.known = 0;
+	e->image.exec_id = now;
+	return true;
 }
 
 /* The program of the present process, or its parent's (`kind`), where it is not what was inherited. Global, as add_open. */
@@ -126,15 +168,17 @@ __noinline int find_program(__u32 slot, __u32 kind)
  * Finds and keeps the image of the present process. A process that exits has none any more, and nothing would remove it. An
  * entry that was made meanwhile knows better; without room the next evaluation finds it again.
  */
-static __always_inline void find_image(struct evaluation *e, __u32 slot, __u32 tgid)
+static __always_inline void find_image(struct evaluation *e, __u32 slot, __u32 tgid, bool outdated)
 {
 	if (LOAD(task_struct, bpf_get_current_task(), flags) & TASK_EXITS)
 		return;
 	count(COUNTER_IMAGE_MISSED);
-	inherit_image(slot);
+	if (!e->present)
+		inherit_image(slot);
 	find_program(slot, CONDITION_PROGRAM);
-	find_program(slot, CONDITION_PARENT);
-	bpf_map_update_elem(&images, &tgid, &e->image, BPF_NOEXIST);
+	if (!outdated || !e->image.parent.known)
+		find_program(slot, CONDITION_PARENT);
+	bpf_map_update_elem(&images, &tgid, &e->image, outdated ? BPF_ANY : BPF_NOEXIST);
 }
 
 #endif

@@ -43,7 +43,7 @@ struct image {
 	struct program program;
 	struct program parent;
 	__u32 inner_pid;  /* 0 when it is the host's */
-	__u32 reserved;
+	__u32 exec_id;    /* after which of its execs that was so; 0: not known yet */
 };
 
 /* User space lets `images` and `verdicts` allocate what they hold where tracing programs may (6.1 on), else makes them smaller. */
@@ -60,6 +60,8 @@ struct verdict {
 	__u64 followed;    /* of the first word, what it has or had itself, or an ancestor: before any negation */
 	__u32 generation;  /* of `followed`, and of `bits` where they are `current` */
 	__u32 current;     /* 0: `bits` are to be worked out */
+	__u32 exec_id;     /* of the image from which they were */
+	__u32 reserved;
 };
 
 struct {

@@ -76,6 +76,10 @@ __noinline int image_forked(__u32 parent_tgid, __u32 child_tgid, __u32 inner_pid
 	bpf_probe_read_kernel(&image->program, sizeof(image->program), &parent->program);
 	bpf_probe_read_kernel(&image->parent, sizeof(image->parent), &parent->program);
 	image->inner_pid = inner_pid;
+	/* The parent's, so that it shows in the child too when the parent's image is that of before an exec. */
+	if (!parent->exec_id)
+		parent->exec_id = exec_id_of(bpf_get_current_task());
+	image->exec_id = parent->exec_id;
 	if (bpf_map_update_elem(&images, &child_tgid, image, BPF_ANY))
 		count(COUNTER_PROCESS_MAP_FULL);
 	return 0;
@@ -106,8 +110,12 @@ __noinline int image_executed(__u32 tgid, __u32 forked)
 	down = handed_down(SLOT_EXEC, tgid);
 	image->parent.known = 0;
 	image->inner_pid = inner_pid_of_task(bpf_get_current_task());
+	image->exec_id = exec_id_of(bpf_get_current_task());
 	if (before) {
 		bpf_probe_read_kernel(&image->parent, sizeof(image->parent), forked ? &before->parent : &before->program);
+		/* It has run yet another program, which process_exec did not see. */
+		if (!forked && before->exec_id && before->exec_id + 1 != image->exec_id)
+			image->parent.unread = 1;
 	} else {
 		ancestor = known_ancestor();
 		pid = ancestor ? LOAD(task_struct, ancestor, tgid) : 0;

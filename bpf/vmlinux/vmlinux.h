@@ -147,6 +147,7 @@ struct file {
 };
 
 struct fs_struct {
+	int in_exec;
 	struct path root, pwd;
 };
 
@@ -291,6 +292,7 @@ struct task_struct {
 	kuid_t loginuid;
 	int exit_code;
 	__u64 start_boottime;
+	__u64 self_exec_id;
 };
 
 struct linux_binprm {

@@ -28,6 +28,10 @@ export interface KernelFacts {
   readonly security: boolean
   /** The active security modules, as `landlock,apparmor,bpf`; '' when securityfs does not show them. */
   readonly lsms?: string
+  /** CONFIG_BPF_KPROBE_OVERRIDE: a kprobe can have a system call fail. */
+  readonly override: boolean
+  /** CONFIG_FUNCTION_ERROR_INJECTION: so can fmod_ret. */
+  readonly errorInjection: boolean
   /** Addresses of the kernel's sequence locks; 0n when kallsyms does not show them. */
   readonly renameLock: bigint
   readonly mountLock: bigint
@@ -38,7 +42,7 @@ export const ARCH: KernelFacts['arch'] = process.arch === 'arm64' ? 'arm64' : 'x
 /** Called for a script before the lookup of its interpreter; bpf/process.bpf.c hooks it. */
 export const SCRIPT_HOOK = 'security_bprm_check'
 
-export const atLeast = (kernel: KernelFacts, major: number, minor: number): boolean =>
+export const atLeast = (kernel: Pick<KernelFacts, 'version'>, major: number, minor: number): boolean =>
   kernel.version[0] > major || (kernel.version[0] === major && kernel.version[1] >= minor)
 
 /** `6.12.95+deb12-amd64` → [6, 12]; [0, 0] for other texts. */
@@ -88,7 +92,13 @@ export async function readKernelFacts(
   functions: (names: string[]) => Promise<ReadonlyMap<string, KernelFunction>>,
 ): Promise<KernelFacts> {
   const addresses = await symbols(['rename_lock', 'mount_lock', 'register_fprobe_ips', SCRIPT_HOOK])
-  const offered = await functions(['bpf_loop', 'bpf_rdonly_cast', 'bpf_session_is_return'])
+  const offered = await functions([
+    'bpf_loop',
+    'bpf_rdonly_cast',
+    'bpf_session_is_return',
+    'bpf_override_return',
+    'within_error_injection_list',
+  ])
   return {
     release: release(),
     version: parseRelease(release()),
@@ -105,6 +115,8 @@ export async function readKernelFacts(
     unifiedCgroups: areUnified(readOr('/proc/cgroups') ?? ''),
     security: addresses.has(SCRIPT_HOOK),
     lsms: readOr('/sys/kernel/security/lsm')?.trim() ?? '',
+    override: offered.has('bpf_override_return'),
+    errorInjection: offered.has('within_error_injection_list'),
     renameLock: addresses.get('rename_lock') ?? 0n,
     mountLock: addresses.get('mount_lock') ?? 0n,
   }

@@ -77,6 +77,12 @@ export const FEATURES: readonly Feature[] = [
     isIn: ({ security }) => security,
     without: 'the binary of a script is the name given to execve, and policies cannot hook security_ functions',
   },
+  {
+    name: 'error injection',
+    needs: 'CONFIG_FUNCTION_ERROR_INJECTION',
+    isIn: ({ override, errorInjection }) => override || errorInjection,
+    without: 'policies cannot have system calls fail (Override); functions security_* they can',
+  },
 ]
 
 /** Names of the features that a kernel lacks. */
@@ -97,6 +103,8 @@ const MODES = {
   fexit: 'fexit',
   'kprobe.session': 'kprobe.session',
   join: 'joined entry and return',
+  override: 'kprobe with bpf_override_return',
+  fmod_ret: 'fmod_ret',
 } as const
 
 function preemption(facts: KernelFacts): Finding {

@@ -10,42 +10,91 @@ import { HOOK_SLOTS } from './wire.ts'
 import type { Way } from './plan.ts'
 import { u32 } from './bytes.ts'
 
-/** A program that is attached, and the program of hook.bpf.c behind it. */
-interface End {
-  readonly kind: AttachKind
-  readonly gate: 'gate_entry' | 'gate_fexit' | 'gate_return'
-  /** Place in the program array. */
+/** A program of hook.bpf.c, and its place in a program array. */
+interface Behind {
+  readonly array: 'gate' | 'gate_back'
   readonly index: number
-  readonly program: 'hook_entry' | 'hook_fexit' | 'hook_session' | 'hook_enter' | 'hook_leave'
+  readonly program:
+    | 'hook_entry'
+    | 'hook_fexit'
+    | 'hook_session'
+    | 'hook_enter'
+    | 'hook_leave'
+    | 'hook_deny'
+    | 'hook_modify'
+    | 'hook_modified'
 }
 
-/** Return side first: an entry must never be seen when its return cannot be. */
-export function endsOf({ mode, multi }: Way): readonly End[] {
+/** A program that is attached, and the one that it calls, if it does. */
+interface End {
+  readonly kind: AttachKind
+  readonly gate:
+    | 'gate_entry'
+    | 'gate_fexit'
+    | 'gate_return'
+    | 'gate_leave'
+    | 'gate_override'
+    | 'gate_modify'
+    | 'gate_exit'
+  readonly behind?: Behind
+  /** Its runs are not those of the function: a return, or a second program at the entry. */
+  readonly second?: true
+}
+
+const first = (program: Behind['program']): Behind => ({ array: 'gate', index: 0, program })
+const back = (program: Behind['program']): Behind => ({ array: 'gate_back', index: 0, program })
+
+/** In the order in which they are attached. Return side first: an entry must never be seen when its return cannot be. */
+export function endsOf({ mode, multi, returns = false }: Way): readonly End[] {
+  const kretprobe = multi ? 'kretprobe.multi' : 'kretprobe'
   switch (mode) {
     case 'kprobe.multi':
     case 'kprobe':
-      return [{ kind: mode, gate: 'gate_entry', index: 0, program: 'hook_entry' }]
+      return [{ kind: mode, gate: 'gate_entry', behind: first('hook_entry') }]
     case 'fexit':
-      return [{ kind: mode, gate: 'gate_fexit', index: 0, program: 'hook_fexit' }]
+      return [{ kind: mode, gate: 'gate_fexit', behind: first('hook_fexit') }]
     case 'kprobe.session':
-      return [{ kind: mode, gate: 'gate_entry', index: 0, program: 'hook_session' }]
+      return [{ kind: mode, gate: 'gate_entry', behind: first('hook_session') }]
     case 'join':
       return [
-        { kind: multi ? 'kretprobe.multi' : 'kretprobe', gate: 'gate_return', index: 1, program: 'hook_leave' },
-        { kind: multi ? 'kprobe.multi' : 'kprobe', gate: 'gate_entry', index: 0, program: 'hook_enter' },
+        {
+          kind: kretprobe,
+          gate: 'gate_return',
+          behind: { array: 'gate', index: 1, program: 'hook_leave' },
+          second: true,
+        },
+        { kind: multi ? 'kprobe.multi' : 'kprobe', gate: 'gate_entry', behind: first('hook_enter') },
+      ]
+    case 'override':
+      return [
+        ...(returns
+          ? [{ kind: kretprobe, gate: 'gate_leave', behind: back('hook_leave'), second: true } as const]
+          : []),
+        // Before the other one, so that it runs after it (bpf/call/deny.h).
+        { kind: 'kprobe', gate: 'gate_override', second: true },
+        { kind: 'kprobe', gate: 'gate_entry', behind: first('hook_deny') },
+      ]
+    case 'fmod_ret':
+      return [
+        ...(returns
+          ? [{ kind: 'fexit', gate: 'gate_exit', behind: back('hook_modified'), second: true } as const]
+          : []),
+        { kind: mode, gate: 'gate_modify', behind: first('hook_modify') },
       ]
   }
 }
 
 const specOf = (name: string, kind: AttachKind, symbol: string): ProgramSpec =>
-  kind === 'fexit' ? { name, kind, target: symbol } : { name, kind }
+  kind === 'fexit' || kind === 'fmod_ret' ? { name, kind, target: symbol } : { name, kind }
 
 /** The programs to load from gate.bpf.o, or from hook.bpf.o, for a function in a slot. */
 export const gatePrograms = (way: Way, symbol: string, slot: number): ProgramSpec[] =>
   endsOf(way).map(({ gate, kind }) => specOf(`${gate}_${slot}`, kind, symbol))
 
 export const hookPrograms = (way: Way, symbol: string, slot: number): ProgramSpec[] =>
-  endsOf(way).map(({ program, kind }) => specOf(`${program}_${slot}`, kind, symbol))
+  endsOf(way).flatMap(({ behind, kind }) =>
+    behind === undefined ? [] : [specOf(`${behind.program}_${slot}`, kind, symbol)],
+  )
 
 /** The programs of a function: a slot of an object that it shares with other functions. */
 export interface Programs {
@@ -91,17 +140,18 @@ export function addRuns(all: Map<string, Runs>, key: string, more: Runs): void {
 }
 
 export class Gate implements Disposable {
-  readonly #map: BpfMap
+  readonly #arrays: ReadonlyMap<Behind['array'], BpfMap>
   readonly #ends: readonly End[]
   #links: WatchedLink[] = []
-  /** Programs in the array, by index, as the kernel numbers them. */
-  readonly #programs = new Map<number, number>()
+  /** Programs in the arrays, as the kernel numbers them. */
+  readonly #programs = new Map<Behind, number>()
 
   /** `object`: gate.bpf.o with the function's programs in a slot. */
   constructor(object: BpfObject, way: Way, slot: number) {
     if (slot >= HOOK_SLOTS) throw new RangeError(`slot ${slot}`)
-    this.#map = object.map(`gate_${slot}`)
     this.#ends = endsOf(way)
+    const names = new Set(this.#ends.flatMap(({ behind }) => behind?.array ?? []))
+    this.#arrays = new Map([...names].map((name) => [name, object.map(`${name}_${slot}`)]))
   }
 
   /** Attaches; the gate must have its programs. Throws NativeError; then nothing is attached. */
@@ -118,22 +168,25 @@ export class Gate implements Disposable {
 
   /** From now on calls run the programs of `object`. */
   put(object: BpfObject, slot: number): void {
-    for (const { program, index } of this.#ends) {
-      object.put(this.#map, index, `${program}_${slot}`)
-      this.#programs.set(index, this.#programAt(index))
+    for (const { behind } of this.#ends) {
+      if (behind === undefined) continue
+      const array = this.#arrays.get(behind.array)
+      if (array === undefined) continue
+      object.put(array, behind.index, `${behind.program}_${slot}`)
+      this.#programs.set(behind, this.#programAt(behind))
     }
   }
 
   /** 0 for none. */
-  #programAt(index: number): number {
-    return this.#map.lookup(u32(index))?.readUInt32LE() ?? 0
+  #programAt({ array, index }: Behind): number {
+    return this.#arrays.get(array)?.lookup(u32(index))?.readUInt32LE() ?? 0
   }
 
   /** What others have changed. A program that is not the one of `object` is replaced by it. */
   check(symbol: string, { object, slot }: Programs): Finding[] {
     const links = this.#links.flatMap((link) => link.check())
-    const ends = [...this.#programs].flatMap(([index, program]) => {
-      const now = this.#programAt(index)
+    const ends = [...this.#programs].flatMap(([behind, program]) => {
+      const now = this.#programAt(behind)
       return now === program
         ? []
         : [{ expected: `program ${program}`, got: now === 0 ? 'no program' : `program ${now}` }]
@@ -159,10 +212,10 @@ export class Gate implements Disposable {
    */
   runs(): Runs {
     const sum = { missed: 0, runs: 0, runNs: 0 }
-    for (const { link } of this.#links) {
+    for (const [i, { link }] of this.#links.entries()) {
       const { missed, runs, runNs } = link.stats()
       sum.runNs += Number(runNs)
-      if (link.kind === 'kretprobe' || link.kind === 'kretprobe.multi') continue
+      if (this.#ends[i]?.second === true) continue
       sum.missed += Number(missed)
       sum.runs += Number(runs)
     }
@@ -182,7 +235,8 @@ export class Gate implements Disposable {
   [Symbol.dispose](): void {
     this.#detach()
     // A program array that is still loaded keeps its programs.
-    for (const { index } of this.#ends) this.#map.delete(u32(index))
-    this.#map.close()
+    for (const { behind } of this.#ends)
+      if (behind !== undefined) this.#arrays.get(behind.array)?.delete(u32(behind.index))
+    for (const array of this.#arrays.values()) array.close()
   }
 }

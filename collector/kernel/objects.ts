@@ -25,6 +25,7 @@ export const SHARED_MAPS = [
   'program_ends',
   'condition_pids',
   'workloads',
+  'denials',
 ] as const
 
 export type SharedMaps = Readonly<Record<(typeof SHARED_MAPS)[number], BpfMap>>

@@ -4,7 +4,7 @@
 import type { GeneratedCalls, HookGroup, HookSpec, Policy } from '../../config/policy/policy.ts'
 import { LSM_PREFIX } from '../../config/policy/kprobe.ts'
 import { MAX_KPROBES } from '../../config/policy/parse.ts'
-import { sendsSignals } from '../../config/policy/selectors/actions.ts'
+import { denies, sendsSignals } from '../../config/policy/selectors/actions.ts'
 import type { Position, Problem } from '../../config/yaml/problems.ts'
 import { suggest } from '../../config/yaml/suggest.ts'
 import { formatProblem } from '../../config/yaml/problems.ts'
@@ -17,7 +17,10 @@ import type { Generated } from './functions/generated.ts'
 import type { KernelFacts } from './facts.ts'
 
 /** How a hook is attached; with `auto` in the config `chooseMode` decides. */
-export type AttachMode = 'kprobe.multi' | 'fexit' | 'kprobe.session' | 'join' | 'kprobe'
+export type AttachMode = 'kprobe.multi' | 'fexit' | 'kprobe.session' | 'join' | 'kprobe' | Denial
+
+/** How calls are made to fail. */
+type Denial = 'override' | 'fmod_ret'
 
 /** The kernel's type information, as far as planning needs it. */
 export interface Symbols {
@@ -43,6 +46,8 @@ export interface PlannedHook {
 export interface Way {
   readonly mode: AttachMode
   readonly multi: boolean
+  /** With override and fmod_ret: the return value is joined. */
+  readonly returns?: boolean
 }
 
 /** A call that is optional in the policy and missing in this kernel. */
@@ -107,6 +112,33 @@ export function chooseMode(
   return session && atLeast(kernel, 6, 14) ? 'kprobe.session' : 'join'
 }
 
+/**
+ * How a function's calls are made to fail, or why that cannot be. Under preemption a preempted fmod_ret program hides other tasks' calls, which
+ * then succeed; a kprobe's does not. But a call that a kprobe has fail is not seen by kprobes that others attached there before.
+ */
+export function chooseDenial(
+  spec: Pick<HookSpec, 'call' | 'syscall' | 'return'>,
+  kernel: KernelFacts,
+  type: Pick<KernelFunction, 'returnsBase'>,
+): { readonly mode: Denial } | { readonly refused: string } {
+  // The fexit program reads the return value by a helper as old as bpf_loop.
+  const modifies = !spec.return || kernel.loops
+  if (!spec.syscall) {
+    if (!/^(?:int|long)$/.test(type.returnsBase))
+      return { refused: `${spec.call} returns no error: it cannot be made to fail` }
+    return modifies
+      ? { mode: 'fmod_ret' }
+      : { refused: 'the return value beside Override needs Linux 5.17: drop return, or ask for it in a second hook' }
+  }
+  const noPreemption = kernel.preemption === 'none' || kernel.preemption === 'voluntary'
+  if (kernel.errorInjection && modifies && (noPreemption || !kernel.override)) return { mode: 'fmod_ret' }
+  if (kernel.override) return { mode: 'override' }
+  return {
+    refused:
+      'this kernel cannot make system calls fail, which needs CONFIG_BPF_KPROBE_OVERRIDE or CONFIG_FUNCTION_ERROR_INJECTION: hook a function security_* of the same operation, with syscall: false',
+  }
+}
+
 /** Gets what this kernel does not have as the policy needs it. */
 type Report = (at: Position, message: string) => void
 
@@ -167,7 +199,7 @@ function checkTypes(spec: HookSpec, symbol: string, type: KernelFunction, report
 interface Found {
   readonly spec: HookSpec
   readonly symbol: string
-  readonly module: string | undefined
+  readonly type: KernelFunction
 }
 
 /** Which calls of groups are hooked, and which groups have none that could be. */
@@ -213,7 +245,7 @@ function present(
     const type = typeOf(spec)
     if (type !== undefined) {
       checkTypes(spec, symbol, type, report)
-      if (wants(spec.call)) found.push({ spec, symbol, module: type.module })
+      if (wants(spec.call)) found.push({ spec, symbol, type })
     } else if (spec.optional) {
       if (lacks(spec.call)) skipped.push({ symbol, message: placed(policy, spec.at, notFound(spec, symbol, symbols)) })
     } else {
@@ -254,10 +286,19 @@ export function planPolicy(
   const { found, skipped, lacking } = present(policy, kernel, symbols, (at, message) => {
     throw new CollectorError('POLICY_REFUSED', placed(policy, at, message))
   })
-  const hooks = found.map(({ spec, symbol, module }): PlannedHook => {
+  const hooks = found.map(({ spec, symbol, type }): PlannedHook => {
+    const { module } = type
     // See symbols.ts.
     const how = module === undefined && policy.singleProbes !== true ? wanted : 'kprobe'
-    const way = { mode: chooseMode(spec, kernel, how), multi: kernel.fprobe && how !== 'kprobe' }
+    const multi = kernel.fprobe && how !== 'kprobe'
+    const denial = denies(spec) ? chooseDenial(spec, kernel, type) : undefined
+    if (denial !== undefined && 'refused' in denial) {
+      throw new CollectorError('POLICY_REFUSED', placed(policy, spec.at, `action Override: ${denial.refused}`))
+    }
+    const way =
+      denial === undefined
+        ? { mode: chooseMode(spec, kernel, how), multi }
+        : { mode: denial.mode, multi, returns: spec.return }
     const shown = spec.args.filter((arg) => arg.type.kind !== 'none')
     const hook: Hook = {
       id: nextHookId(),

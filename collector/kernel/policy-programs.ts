@@ -224,6 +224,7 @@ export class PolicyPrograms implements Disposable {
       programs: part.flatMap(({ way, symbol }, slot) =>
         known[slot] === undefined ? gatePrograms(way, symbol, slot) : [],
       ),
+      sharedMaps: { denials: this.#maps.denials },
     })
     const gates: Gate[] = []
     for (const [slot, { way, symbol }] of part.entries()) {

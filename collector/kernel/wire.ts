@@ -16,7 +16,7 @@ export const SELECTOR = {
   filters: 24,
   bytes: 824,
 } as const
-export const ACTION = { intervalMs: 0, signals: 4, hide: 7, scope: 8, values: 9, bytes: 12 } as const
+export const ACTION = { intervalMs: 0, signals: 4, hide: 7, scope: 8, values: 9, error: 10, bytes: 12 } as const
 export const FILTER = { value: 0, class: 1, op: 2, count: 3, id: 4, numbers: 8, bytes: 40 } as const
 export const SET = { bits: 0, bytes: 64 } as const
 export const NUMBER_KEY = { filter: 0, number: 8, bytes: 16 } as const
@@ -25,9 +25,9 @@ export const TEXT_VALUE = { len: 0, next: 4, bytes: 8 } as const
 export const SUFFIX_ENTRY = { bits: 0, filter: 4, text: 8, bytes: 136 } as const
 export const EDGE = { word: 0, node: 8, len: 12, bytes: 16 } as const
 export const NODE = { id: 0, here: 4, below: 8, open: 12, bytes: 16 } as const
-export const IMAGE = { program: 0, parent: 392, innerPid: 784, bytes: 792 } as const
+export const IMAGE = { program: 0, parent: 392, innerPid: 784, execId: 788, bytes: 792 } as const
 export const PROGRAM = { len: 0, known: 4, unread: 5, start: 8, end: 264, bytes: 392 } as const
-export const VERDICT = { bits: 0, followed: 64, generation: 72, current: 76, bytes: 80 } as const
+export const VERDICT = { bits: 0, followed: 64, generation: 72, current: 76, execId: 80, bytes: 88 } as const
 export const CONDITIONS = { negated: 0, kinds: 64, following: 320, since: 328, inner: 584, bytes: 592 } as const
 export const CONDITION_SET = { bits: 0, bytes: 64 } as const
 export const PROGRAM_KEY = { bits: 0, table: 4, text: 5, bytes: 260 } as const
@@ -55,6 +55,8 @@ export const HOOK = {
   conditions: 96,
   placed: 100,
   workloads: 104,
+  denies: 108,
+  awaits: 110,
   path: 112,
   files: 160,
   bytes: 192,

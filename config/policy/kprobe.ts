@@ -8,6 +8,7 @@ import type { Problems } from '../yaml/problems.ts'
 import { Fields, asInteger, asText, notSupported } from './fields.ts'
 import type { Place } from './fields.ts'
 import { goQuoted } from '../yaml/quoting.ts'
+import { denies } from './selectors/actions.ts'
 import type { Macros } from './selectors/macros.ts'
 import { readSelectors } from './selector.ts'
 import { LIST, checkCall } from './lists.ts'
@@ -39,6 +40,7 @@ export function readKprobe(place: Place, lists: Lists, macros: Macros, problems:
   checkReturnAction(fields, problems)
   const args = readArguments(fields, problems)
   const selectors = readSelectors(fields, args, macros, problems)
+  if (denies({ selectors })) checkDeniable(calls, syscall, fields, problems)
   const message = readMessage(fields, problems)
   const tags = readTags(fields, problems)
   return calls.map((call) => ({
@@ -59,6 +61,14 @@ export function readKprobe(place: Place, lists: Lists, macros: Macros, problems:
   }))
 }
 
+/** As in Tetragon: what the kernel lets programs have fail. */
+function checkDeniable(calls: readonly ListedCall[], syscall: boolean, fields: Fields, problems: Problems): void {
+  const other = calls.find((call) => !(call.syscall ?? syscall) && !call.name.startsWith('security_'))
+  if (other === undefined) return
+  const expected = `action Override: expected a system call or a function security_*, got ${show(other.name)}`
+  problems.add(fields.keyAt('selectors'), `${fields.pathOf('selectors')}: ${expected}`)
+}
+
 /** The kernel's functions of the BPF LSM, one for each security hook. */
 export const LSM_PREFIX = 'bpf_lsm_'
 
@@ -70,6 +80,11 @@ export function readLsmHook(place: Place, macros: Macros, problems: Problems): K
   const hook = hookAt === undefined ? undefined : asText(hookAt, problems)
   const args = readArguments(fields, problems)
   const selectors = readSelectors(fields, args, macros, problems)
+  if (denies({ selectors })) {
+    const sentence =
+      'action Override is not supported here by this version of ktrail: hook the function security_* with kprobes'
+    problems.add(fields.keyAt('selectors'), `${fields.pathOf('selectors')}: ${sentence}`)
+  }
   const message = readMessage(fields, problems)
   const tags = readTags(fields, problems)
   if (hookAt === undefined || hook === undefined) return []

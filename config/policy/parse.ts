@@ -9,7 +9,7 @@ import { readKprobe, readLsmHook } from './kprobe.ts'
 import { Lists } from './lists.ts'
 import { Macros } from './selectors/macros.ts'
 import { readOptions } from './options.ts'
-import { withoutSignals } from './selectors/actions.ts'
+import { withoutEffect } from './selectors/actions.ts'
 import { OWN_API_VERSION, checkIdentityFilters } from './selectors/identity.ts'
 import { readNodes, readWorkloads, withWorkloads } from './selectors/workloads.ts'
 import { DOCUMENT_KEYS, HOOK_SECTIONS, METADATA_KEYS, SPEC_KEYS } from './tables.ts'
@@ -180,7 +180,7 @@ function readSpec(document: Fields, namespace: string | undefined, problems: Pro
   }
   macros.warnOfUnused(problems)
   return {
-    hooks: found.map((hook) => withWorkloads(monitors ? withoutSignals(hook) : hook, workloads)),
+    hooks: found.map((hook) => withWorkloads(monitors ? withoutEffect(hook) : hook, workloads)),
     singleProbes,
     ...(nodes === undefined ? {} : { nodes }),
   }

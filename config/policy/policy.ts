@@ -154,7 +154,7 @@ export interface Selector {
 }
 
 /** Tetragon's `KprobeAction` in lower case. */
-export type Action = 'post' | 'nopost' | 'sigkill' | 'signal'
+export type Action = 'post' | 'nopost' | 'sigkill' | 'signal' | 'override'
 
 /** What is done about a call that a selector matches. */
 export interface Actions {
@@ -162,6 +162,8 @@ export interface Actions {
   readonly last: Action
   /** Sent to the calling process, in order. */
   readonly signals: readonly number[]
+  /** Negative: the call is not made, and gives this. Absent: it is made. */
+  readonly error?: number
   /** Whether there is an event. */
   readonly reports: boolean
   readonly limit: RateLimit | undefined

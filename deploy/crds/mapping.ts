@@ -24,7 +24,6 @@ const OTHERS: Readonly<Record<string, Schema['type']>> = {
   btfType: 'string',
   btfTypeModule: 'string',
   label: 'string',
-  argError: 'integer',
   argFd: 'integer',
   argName: 'integer',
   argUrl: 'string',

@@ -12,7 +12,7 @@ import { MAX_KPROBES } from '../../config/policy/parse.ts'
 import { LIST_TYPES, MAX_LISTED, MAX_LISTS } from '../../config/policy/lists.ts'
 import { MAX_OPTIONS } from '../../config/policy/options.ts'
 import { MAX_FILTERS, MAX_SELECTORS } from '../../config/policy/selector.ts'
-import { ACTIONS, MAX_ACTIONS, MAX_SIGNAL, SCOPES } from '../../config/policy/selectors/actions.ts'
+import { ACTIONS, MAX_ACTIONS, MAX_SIGNAL, MIN_ERROR, SCOPES } from '../../config/policy/selectors/actions.ts'
 import { CAPABILITIES } from '../../config/policy/selectors/capabilities.ts'
 import { MAX_MACROS } from '../../config/policy/selectors/macros.ts'
 import { MEMBERSHIP } from '../../config/policy/selectors/common.ts'
@@ -176,8 +176,12 @@ const action = mapping(
   ACTION_KEYS,
   'What is done about a call that matches.',
   {
-    action: oneOf(ACTIONS.keys(), 'Post: an event; NoPost: none; Sigkill and Signal: a signal to the calling process.'),
+    action: oneOf(
+      ACTIONS.keys(),
+      'Post: an event; NoPost: none; Sigkill and Signal: a signal to the calling process; Override: the call fails.',
+    ),
     argSig: { type: 'integer', description: 'The number of the signal, with Signal.', minimum: 1, maximum: MAX_SIGNAL },
+    argError: { type: 'integer', description: 'What the call gives, with Override.', minimum: MIN_ERROR, maximum: -1 },
     rateLimit: text('With Post: for how long no event comes of the same arguments, such as 30s, 5m or 1h.'),
     rateLimitScope: oneOf(SCOPES.keys(), 'Whose calls are limited together; default thread.'),
   },

@@ -10,7 +10,6 @@ import { Worker } from 'node:worker_threads'
 
 import { closed, enableStats, kernelFunctions, kernelSymbols, openRing } from '../../native/index.ts'
 import type { NativeError } from '../../native/index.ts'
-import type { AttachKind } from '../../native/types.ts'
 import {
   SYMBOL,
   added,
@@ -28,6 +27,7 @@ import {
   sumOf,
   until,
 } from './native-fixture.ts'
+import type { Kind } from './native-fixture.ts'
 
 const holder = fileURLToPath(new URL('native-holder.ts', import.meta.url))
 const skip = cannotAttach()
@@ -40,15 +40,14 @@ const atLeast = (wantMajor: number, wantMinor: number): boolean =>
   major > wantMajor || (major === wantMajor && minor >= wantMinor)
 
 describe('native: links', { skip }, () => {
-  const rows: ReadonlyArray<{ kind: AttachKind; program: number; records: number; since?: readonly [number, number] }> =
-    [
-      { kind: 'kprobe.multi', program: 1, records: 5, since: [6, 12] },
-      { kind: 'kretprobe.multi', program: 2, records: 5, since: [6, 12] },
-      { kind: 'kprobe.session', program: 3, records: 10, since: [6, 10] },
-      { kind: 'kprobe', program: 4, records: 5 },
-      { kind: 'kretprobe', program: 5, records: 5 },
-      { kind: 'fexit', program: 6, records: 5 },
-    ]
+  const rows: ReadonlyArray<{ kind: Kind; program: number; records: number; since?: readonly [number, number] }> = [
+    { kind: 'kprobe.multi', program: 1, records: 5, since: [6, 12] },
+    { kind: 'kretprobe.multi', program: 2, records: 5, since: [6, 12] },
+    { kind: 'kprobe.session', program: 3, records: 10, since: [6, 10] },
+    { kind: 'kprobe', program: 4, records: 5 },
+    { kind: 'kretprobe', program: 5, records: 5 },
+    { kind: 'fexit', program: 6, records: 5 },
+  ]
   for (const { kind, program, records, since } of rows) {
     it(`${kind}: runs at each call while attached, and not after close`, async () => {
       using object = await openFixture(path, kind)
@@ -134,7 +133,7 @@ describe('native: links', { skip }, () => {
 
   // Called by the program itself, when its record wakes the reader: the kernel skips such a run and counts it.
   const inner = 'arch_irq_work_raise'
-  const recursing: ReadonlyArray<{ kind: AttachKind; since: readonly [number, number] }> = [
+  const recursing: ReadonlyArray<{ kind: Kind; since: readonly [number, number] }> = [
     { kind: 'kprobe.multi', since: [6, 12] },
     { kind: 'kprobe', since: [6, 12] },
   ]
@@ -160,7 +159,7 @@ describe('native: links', { skip }, () => {
 
   const bad: ReadonlyArray<{
     name: string
-    kind: AttachKind
+    kind: Kind
     symbols?: readonly string[]
     code: NativeError['code']
     message: RegExp

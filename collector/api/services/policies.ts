@@ -4,7 +4,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { formatProblem, show } from '../../../config/yaml/problems.ts'
 import { parsePolicy } from '../../../config/policy/parse.ts'
-import { sendsSignals } from '../../../config/policy/selectors/actions.ts'
+import { denies, sendsSignals } from '../../../config/policy/selectors/actions.ts'
 import { CollectorError } from '../../errors.ts'
 import { KUBERNETES_SOURCE } from '../../policies/kubernetes.ts'
 import type { Policies, PolicyId, PolicyStatus } from '../../policies/registry.ts'
@@ -85,8 +85,8 @@ export function addPolicies(methods: Methods, policies: Registry, changed: (what
     if (request.mode !== undefined && request.mode !== Mode.TP_MODE_UNKNOWN && request.mode !== mode) {
       const sentence =
         mode === Mode.TP_MODE_ENFORCE
-          ? 'a policy that sends signals enforces: expected enforce; load it with the option policy-mode: monitor instead'
-          : 'a policy without signals, or with the option policy-mode: monitor, enforces nothing: expected monitor'
+          ? 'a policy that sends signals or has calls fail enforces: expected enforce; load it with the option policy-mode: monitor instead'
+          : 'a policy without such actions, or with the option policy-mode: monitor, enforces nothing: expected monitor'
       throw new ApiError('FAILED_PRECONDITION', `mode: ${sentence}`)
     }
     if (request.enable === undefined) return {}
@@ -121,7 +121,7 @@ function find(policies: Registry, { name, namespace, domain }: Named): PolicySta
 }
 
 function modeOf({ policy }: PolicyStatus): Mode {
-  return policy.hooks.some(sendsSignals) ? Mode.TP_MODE_ENFORCE : Mode.TP_MODE_MONITOR
+  return policy.hooks.some((hook) => sendsSignals(hook) || denies(hook)) ? Mode.TP_MODE_ENFORCE : Mode.TP_MODE_MONITOR
 }
 
 function isOfApi({ id }: PolicyStatus): boolean {

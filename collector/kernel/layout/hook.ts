@@ -20,6 +20,7 @@ import {
   VALUE_TYPE_SHIFT,
   WANTED_VALUE,
 } from '../wire.ts'
+import { denies } from '../../../config/policy/selectors/actions.ts'
 import { writePathTree } from './path-tree.ts'
 import { demandOf } from './screen.ts'
 import type { Demand } from './screen.ts'
@@ -132,6 +133,9 @@ export function hookBytes(
   })
   bytes.writeUInt32LE(rows.some(({ selector }) => doesMore(selector)) ? 1 : 0, HOOK.actions)
   bytes.writeUInt32LE(asked.some(Boolean) ? 1 : 0, HOOK.conditional)
+  const denying = specs.some(denies)
+  bytes.writeUInt16LE(denying ? 1 : 0, HOOK.denies)
+  bytes.writeUInt16LE(denying && specs.some((spec) => spec.return) ? 1 : 0, HOOK.awaits)
   bytes.writeUInt32LE(tables.sets.id(anyOf(asked)), HOOK.conditions)
   bytes.writeUInt32LE(placed.some(Boolean) ? 1 : 0, HOOK.placed)
   bytes.writeUInt32LE(tables.sets.id(anyOf(placed)), HOOK.workloads)
@@ -140,7 +144,8 @@ export function hookBytes(
 
 /** Than to report a call. */
 const doesMore = ({ actions }: Selector): boolean =>
-  actions !== undefined && (!actions.reports || actions.signals.length > 0 || actions.limit !== undefined)
+  actions !== undefined &&
+  (!actions.reports || actions.signals.length > 0 || actions.error !== undefined || actions.limit !== undefined)
 
 /** Bits of which a process has one when it has all that a selector asks for; none when a selector asks for none. */
 function anyOf(asked: readonly bigint[]): bigint {

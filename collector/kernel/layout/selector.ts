@@ -116,10 +116,11 @@ export function selectorBytes(
 }
 
 function writeActions(bytes: Buffer, actions: Actions, { args }: HookSpec, values: readonly Value[]): void {
-  const { signals, reports, limit } = actions
+  const { signals, error = 0, reports, limit } = actions
   const at = SELECTOR.action
   signals.forEach((signal, i) => (bytes[at + ACTION.signals + i] = signal))
   bytes[at + ACTION.hide] = reports ? 0 : 1
+  bytes.writeInt16LE(error, at + ACTION.error)
   if (limit === undefined) return
   bytes.writeUInt32LE(limit.ms, at + ACTION.intervalMs)
   bytes[at + ACTION.scope] = SCOPES[limit.scope]

@@ -14,6 +14,8 @@ export const MAX_ACTIONS = 3
 /** include/uapi/asm-generic/signal.h _NSIG */
 export const MAX_SIGNAL = 64
 const SIGKILL = 9
+/** include/linux/err.h: what the kernel takes for an error is not below -4095. */
+export const MIN_ERROR = -4095
 /** What the kernel side counts in: a u32 of milliseconds. */
 const MAX_SECONDS = Math.floor((2 ** 32 - 1) / 1000)
 
@@ -22,11 +24,12 @@ export const ACTIONS: ReadonlyMap<string, Action> = new Map([
   ['NoPost', 'nopost'],
   ['Sigkill', 'sigkill'],
   ['Signal', 'signal'],
+  ['Override', 'override'],
 ])
 
 /** Tetragon's actions that this version does not support. */
 const LATER_ACTIONS =
-  'Override GetUrl DnsLookup TrackSock UntrackSock NotifyEnforcer CleanupEnforcerNotification Set FollowFD UnfollowFD CopyFD'.split(
+  'GetUrl DnsLookup TrackSock UntrackSock NotifyEnforcer CleanupEnforcerNotification Set FollowFD UnfollowFD CopyFD'.split(
     ' ',
   )
 
@@ -41,6 +44,7 @@ const SECONDS: Readonly<Record<string, number>> = { '': 1, s: 1, m: 60, h: 3600 
 interface One {
   readonly action: Action
   readonly signal: number
+  readonly error: number
   readonly limit: RateLimit | undefined
 }
 
@@ -55,13 +59,18 @@ export function readActions(selector: Fields, problems: Problems): Actions | und
     if (one.action === 'post' && all.some(({ action }) => action === 'post')) {
       problems.add(place.node.at, `${place.path}: expected at most one action Post in a selector; drop one`)
     }
+    if (one.action === 'override' && all.some(({ action }) => action === 'override')) {
+      problems.add(place.node.at, `${place.path}: expected at most one action Override in a selector; drop one`)
+    }
     limited ||= one.limit !== undefined
     all.push(one)
   }
   const last = all.at(-1)
   if (last === undefined || (!limited && all.every(({ action }) => action === 'post'))) return undefined
+  const error = all.find(({ action }) => action === 'override')?.error
   return {
     last: last.action,
+    ...(error === undefined ? {} : { error }),
     signals: all.flatMap(({ signal }) => (signal === 0 ? [] : [signal])),
     reports: all.every(({ action }) => action !== 'nopost'),
     limit: all.find(({ limit }) => limit !== undefined)?.limit,
@@ -73,11 +82,18 @@ export function sendsSignals({ selectors }: Pick<HookSpec, 'selectors'>): boolea
   return selectors.some(({ actions }) => actions !== undefined && actions.signals.length > 0)
 }
 
+/** Whether calls that match may fail because of it. */
+export function denies({ selectors }: Pick<HookSpec, 'selectors'>): boolean {
+  return selectors.some(({ actions }) => actions?.error !== undefined)
+}
+
 /** In mode monitor. */
-export function withoutSignals(hook: HookSpec): HookSpec {
-  const selectors = hook.selectors.map((selector) =>
-    selector.actions === undefined ? selector : { ...selector, actions: { ...selector.actions, signals: [] } },
-  )
+export function withoutEffect(hook: HookSpec): HookSpec {
+  const selectors = hook.selectors.map((selector) => {
+    if (selector.actions === undefined) return selector
+    const { error: _, ...others } = selector.actions
+    return { ...selector, actions: { ...others, signals: [] } }
+  })
   return { ...hook, selectors }
 }
 
@@ -88,11 +104,20 @@ function readAction(place: Place, problems: Problems): One | undefined {
   const argSig = fields.get('argSig')
   const asked = argSig === undefined ? undefined : asInteger(argSig, 1, MAX_SIGNAL, problems)
   if (action === 'signal' && argSig === undefined) fields.need('argSig', `a signal from 1 to ${MAX_SIGNAL}`)
+  const error = readError(fields, action, problems)
   const limit = readLimit(fields, problems)
   if (action === undefined) return undefined
   if (action !== 'signal') refuseKey(fields, 'argSig', 'Signal', problems)
   if (action !== 'post') for (const key of ['rateLimit', 'rateLimitScope']) refuseKey(fields, key, 'Post', problems)
-  return { action, signal: action === 'sigkill' ? SIGKILL : (asked ?? 0), limit }
+  return { action, signal: action === 'sigkill' ? SIGKILL : (asked ?? 0), error, limit }
+}
+
+/** Of Override; EPERM after a mistake. */
+function readError(fields: Fields, action: Action | undefined, problems: Problems): number {
+  if (action !== undefined && action !== 'override') refuseKey(fields, 'argError', 'Override', problems)
+  if (action !== 'override') return -1
+  const place = fields.need('argError', `an error from ${MIN_ERROR} to -1, such as -1 (EPERM)`)
+  return (place === undefined ? undefined : asInteger(place, MIN_ERROR, -1, problems)) ?? -1
 }
 
 function readActionName(fields: Fields, problems: Problems): Action | undefined {

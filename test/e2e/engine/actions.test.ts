@@ -1,12 +1,14 @@
 /**
- * matchActions: what has an event, what does not, and who gets a signal. Each row has its hook and its folder; a process does the row's lines, and
- * then its end and its events must be the row's.
+ * matchActions: what has an event, what does not, which call fails, and who gets a signal. Each row has its hook and its folder; a process does the
+ * row's lines, and then its end and its events must be the row's.
  */
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { release } from 'node:os'
 import { join } from 'node:path'
 import test, { after, before, describe } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
+import { atLeast, parsePreemption, parseRelease } from '../../../collector/kernel/facts.ts'
 import { line, startAct } from '../support/act.ts'
 import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
 import { path, policy } from '../support/policy.ts'
@@ -24,9 +26,11 @@ interface Row {
   /** Lines of a script; `@name` is a file of the row. */
   readonly does: string
   readonly end?: string | number
-  /** `ACTION file`, in order. */
+  /** `ACTION file`, in order, and the return value if it is an error. */
   readonly events: readonly string[]
   readonly suppressed?: number
+  /** The first kernel that can do this. */
+  readonly since?: readonly [number, number]
 }
 
 const limited = (rateLimit: string, rateLimitScope?: string): object[] => [
@@ -35,7 +39,7 @@ const limited = (rateLimit: string, rateLimitScope?: string): object[] => [
 const READS_RETURN = { return: true, returnArg: { index: 0, type: 'int' } }
 const THREAD_AND_FORK = 'read @a 3, thread 1, read @a 2, fork 1, read @a 2'
 
-const ROWS: Readonly<Record<string, Row>> = {
+const EVERY_ROW: Readonly<Record<string, Row>> = {
   Post: { actions: [{ action: 'Post' }], does: 'read @a 2', events: ['POST a', 'POST a'] },
   NoPost: { actions: [{ action: 'NoPost' }], does: 'read @a 2', events: [], suppressed: 2 },
   'NoPost of a selector before': {
@@ -135,6 +139,51 @@ const ROWS: Readonly<Record<string, Row>> = {
     end: 'SIGUSR2',
     events: ['POST a'],
   },
+  Override: {
+    actions: [{ action: 'Override', argError: -1 }],
+    does: 'denied read @a, denied write @b, create @after',
+    events: ['OVERRIDE a', 'OVERRIDE b'],
+  },
+  'Override of one file only': {
+    actions: [{ action: 'Post' }],
+    quiet: [{ action: 'Override', argError: -13 }],
+    does: 'read @a, denied read @quiet, read @b',
+    events: ['POST a', 'OVERRIDE quiet', 'POST b'],
+  },
+  'Override, with the return value': {
+    since: [5, 17],
+    actions: [{ action: 'Post' }],
+    quiet: [{ action: 'Override', argError: -13 }],
+    hook: READS_RETURN,
+    does: 'read @a, denied read @quiet, read @b, denied read @quiet',
+    events: ['POST a', 'OVERRIDE quiet -13', 'POST b', 'OVERRIDE quiet -13'],
+  },
+  'Override and NoPost': {
+    actions: [{ action: 'Override', argError: -1 }, { action: 'NoPost' }],
+    does: 'denied read @a',
+    events: [],
+    suppressed: 1,
+  },
+  'Override and NoPost, with the return value': {
+    since: [5, 17],
+    actions: [{ action: 'Override', argError: -1 }, { action: 'NoPost' }],
+    hook: READS_RETURN,
+    does: 'denied read @a, denied read @a',
+    events: [],
+    suppressed: 2,
+  },
+  'Override and rateLimit': {
+    actions: [...limited('1h'), { action: 'Override', argError: -1 }],
+    does: 'denied read @a, denied read @a, denied read @b',
+    events: ['OVERRIDE a', 'OVERRIDE b'],
+    suppressed: 1,
+  },
+  'Override and Sigkill': {
+    actions: [{ action: 'Override', argError: -1 }, { action: 'Sigkill' }],
+    does: 'read @a, create @after',
+    end: 'SIGKILL',
+    events: ['SIGKILL a'],
+  },
   'Sigkill of one file only': {
     actions: [{ action: 'Post' }],
     quiet: [{ action: 'Sigkill' }],
@@ -144,13 +193,37 @@ const ROWS: Readonly<Record<string, Row>> = {
   },
 }
 
+const version = parseRelease(release())
+const ROWS = Object.fromEntries(
+  Object.entries(EVERY_ROW).filter(([name, { since: [major, minor] = [0, 0] }]) => {
+    const there = atLeast({ version }, major, minor)
+    if (!there) console.log(`actions: ${name}: skipped: needs Linux ${major}.${minor}`)
+    return there
+  }),
+)
+
 const MONITORED: Readonly<Record<string, Row>> = {
   'Sigkill in mode monitor': {
     actions: [{ action: 'Sigkill' }],
     does: 'read @a, create @after, read @b',
     events: ['SIGKILL a', 'SIGKILL b'],
   },
+  'Override in mode monitor': {
+    actions: [{ action: 'Override', argError: -1 }],
+    does: 'read @a',
+    events: ['OVERRIDE a'],
+  },
 }
+
+const textOf = (file: string): string => (existsSync(file) ? readFileSync(file, 'utf8') : '')
+const preempts = (): boolean => {
+  const debugfs = textOf('/sys/kernel/debug/sched/preempt')
+  const model = parsePreemption(debugfs === '' ? undefined : debugfs, textOf('/proc/cmdline'), textOf('/proc/version'))
+  return model !== 'none' && model !== 'voluntary'
+}
+
+/** Functions of kernels that can make system calls fail. */
+const SYSTEM_CALLS_FAIL = /\b(?:bpf_override_return|within_error_injection_list)$/m
 
 const ALL: Readonly<Record<string, Row>> = { ...ROWS, ...MONITORED }
 const names = Object.keys(ALL)
@@ -201,7 +274,8 @@ describe('actions', { skip }, () => {
       if (kprobe === undefined) return []
       const file = kprobe.args?.[0]?.file_arg
       const name = (file?.path ?? '').split('/').at(-1) ?? ''
-      const text = `${kprobe.action?.replace('KPROBE_ACTION_', '')} ${name}`
+      const returned = kprobe.return?.int_arg ?? 0
+      const text = `${kprobe.action?.replace('KPROBE_ACTION_', '')} ${name}${returned < 0 ? ` ${returned}` : ''}`
       return [{ message: kprobe.message ?? '', text, flags: file?.flags ?? '' }]
     })
 
@@ -268,11 +342,16 @@ describe('actions', { skip }, () => {
     const folder = join(top, 'deep')
     mkdirSync(folder)
     const selector = (action: string): object => ({
-      selectors: [{ matchArgs: [path('Prefix', folder)], matchActions: [{ action }] }],
+      selectors: [
+        {
+          matchArgs: [path('Prefix', folder)],
+          matchActions: [action === 'Override' ? { action, argError: -1 } : { action }],
+        },
+      ],
       message: action,
     })
     const hook = { call: 'security_file_permission', syscall: false, args: [{ index: 0, type: 'file' }] }
-    const hooks = ['Sigkill', 'NoPost'].map((action) => ({ ...hook, ...selector(action) }))
+    const hooks = ['Sigkill', 'NoPost', 'Override'].map((action) => ({ ...hook, ...selector(action) }))
     assert.equal(await agent.apply('deep', policy('deep', hooks)), 'added')
     const down = Array.from({ length: 20 }, () => [line('mkdir', 'n'.repeat(250)), line('chdir', 'n'.repeat(250))])
     let ended: string | number | null = null
@@ -288,17 +367,73 @@ describe('actions', { skip }, () => {
     assert.equal(ended, 0)
     assert.deepEqual(seen.map(({ message, text, flags }) => `${message} ${text} ${flags}`).toSorted(), [
       'NoPost POST f unresolvedPathComponents',
+      'Override POST f unresolvedPathComponents',
       'Sigkill POST f unresolvedPathComponents',
     ])
     await agent.withdraw('deep')
   })
 
-  test('actions: the agent is never killed', async () => {
+  test('actions: Override of a system call, where the kernel lets it', async () => {
+    const folder = join(top, 'calls')
+    mkdirSync(folder)
+    const hook = (message: string, rest: object): object => ({
+      call: 'sys_mkdir',
+      args: [{ index: 0, type: 'string' }],
+      message,
+      selectors: [
+        {
+          matchArgs: [{ index: 0, operator: 'Postfix', values: [`/${message}`] }],
+          matchActions: [{ action: 'Override', argError: -13 }],
+        },
+        { matchArgs: [{ index: 0, operator: 'Prefix', values: [folder] }] },
+      ],
+      ...rest,
+    })
+    const verdict = await agent.apply('calls', policy('calls', [hook('plain', {}), hook('joined', READS_RETURN)]))
+    if (!SYSTEM_CALLS_FAIL.test(readFileSync('/proc/kallsyms', 'latin1'))) {
+      assert.equal(verdict, 'refused')
+      assert.match(
+        JSON.stringify(agent.log().at(-1)),
+        /action Override: this kernel cannot make system calls fail, which needs CONFIG_BPF_KPROBE_OVERRIDE or .*: hook a function security_/,
+      )
+      return
+    }
+    assert.equal(verdict, 'added', JSON.stringify(agent.log().at(-1)))
+    const steps = ['plain', 'other', 'joined'].map((name) =>
+      name === 'other' ? line('mkdir', join(folder, name)) : line('denied', 'mkdir', join(folder, name)),
+    )
+    const seen: string[] = []
+    const lines = await agent.during(async () => {
+      assert.equal((await startAct(steps).ended).code, 0)
+    })
+    for (const { process_kprobe: kprobe } of lines) {
+      const action = kprobe?.action?.replace('KPROBE_ACTION_', '')
+      const name = kprobe?.args?.[0]?.string_arg?.split('/').at(-1)
+      if (kprobe !== undefined) seen.push(`${kprobe.message} ${action} ${name} ${kprobe.return?.int_arg}`)
+    }
+    assert.deepEqual(seen.toSorted(), [
+      'joined OVERRIDE joined -13',
+      'joined POST other 0',
+      'joined POST plain -13',
+      'plain OVERRIDE plain undefined',
+      'plain POST joined undefined',
+      'plain POST other undefined',
+    ])
+    assert.deepEqual([existsSync(join(folder, 'plain')), existsSync(join(folder, 'other'))], [false, true])
+    await agent.withdraw('calls')
+  })
+
+  test('actions: the agent is never killed, and its calls never fail', async () => {
     const hook = {
       call: 'security_file_permission',
       syscall: false,
       args: [{ index: 0, type: 'file' }],
-      selectors: [{ matchArgs: [path('Prefix', agent.policies)], matchActions: [{ action: 'Sigkill' }] }],
+      selectors: [
+        {
+          matchArgs: [path('Prefix', agent.policies)],
+          matchActions: [{ action: 'Override', argError: -1 }, { action: 'Sigkill' }],
+        },
+      ],
     }
     assert.equal(await agent.apply('self', policy('self', [hook])), 'added')
     // It reads the file of this one.
@@ -309,7 +444,16 @@ describe('actions', { skip }, () => {
   })
 
   test('actions: nothing was lost', async () => {
-    assert.deepEqual((await agent.metrics()).losses(), [])
-    assert.deepEqual(await agent.stop(), { code: 0, signal: null })
+    const skipped = /^missed_run\(security_file_permission\)=/
+    // A preempted fmod_ret program hides other tasks' calls there (docs/policies.md).
+    const losses = (await agent.metrics()).losses().filter((loss) => !(preempts() && skipped.test(loss)))
+    assert.deepEqual(losses, [])
+  })
+
+  test('actions: an agent that is killed leaves no enforcement behind', async () => {
+    const read = line('read', join(folderOf('Override'), 'a'))
+    assert.equal((await startAct([`denied ${read}`]).ended).code, 0)
+    assert.deepEqual(await agent.kill(), { code: null, signal: 'SIGKILL' })
+    assert.equal((await startAct([read]).ended).code, 0)
   })
 })

@@ -3,6 +3,7 @@
  * and that exec, read one file each; each hook must report exactly the files of the processes that its filters want.
  */
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import test, { after, before, describe } from 'node:test'
@@ -28,7 +29,7 @@ const LONG = at('l'.repeat(200), 'm'.repeat(200), 'n'.repeat(100))
 const NODE = realpathSync(process.execPath)
 
 const FILES =
-  'older older-child early early-child early-two first again long late-one late-fork late-thread late-two late-three inner inner-child mount plain lost lost-two lost-both'.split(
+  'older older-child early early-child early-two first again long late-one late-fork late-thread late-two late-three inner inner-child mount plain lost lost-two lost-both stale stale-two stale-child'.split(
     ' ',
   )
 
@@ -69,13 +70,32 @@ const manyNames = Array.from({ length: 100 }, (_, i) => at('bin', `none-${i}`))
 /** The process that another one waits for. */
 const childOf = (pid: number): number => Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8'))
 
-/** Takes from the kernel what it knows of a process: as if it had not run the program for its fork. */
-function lose(pid: number): void {
+const hexOf = (bytes: Iterable<number>): string[] => [...bytes].map((byte) => byte.toString(16).padStart(2, '0'))
+
+const keyOf = (pid: number): string[] => {
   const key = Buffer.alloc(4)
   key.writeUInt32LE(pid)
-  const bytes = [...key].map((byte) => byte.toString(16).padStart(2, '0'))
+  return ['key', 'hex', ...hexOf(key)]
+}
+
+/** What the kernel knows of a process now; the function puts it back: as if it had not run the program for an exec meanwhile. */
+function keep(pid: number): () => void {
+  const kept = ['images', 'verdicts'].map((name) => {
+    const map = ['id', String(mapOf(name).id)]
+    const shown = JSON.parse(
+      execFileSync('bpftool', ['-j', 'map', 'lookup', ...map, ...keyOf(pid)], { encoding: 'utf8' }),
+    )
+    return [...map, ...keyOf(pid), 'value', 'hex', ...hexOf(shown.value.map(Number))]
+  })
+  return () => {
+    for (const entry of kept) assert.equal(bpftool('map', 'update', ...entry), '')
+  }
+}
+
+/** Takes from the kernel what it knows of a process: as if it had not run the program for its fork. */
+function lose(pid: number): void {
   for (const name of ['images', 'verdicts']) {
-    const failed = bpftool('map', 'delete', 'id', String(mapOf(name).id), 'key', 'hex', ...bytes)
+    const failed = bpftool('map', 'delete', 'id', String(mapOf(name).id), ...keyOf(pid))
     // It has no verdict before a call asked.
     if (name === 'images') assert.equal(failed, '')
   }
@@ -211,8 +231,19 @@ describe('filters on processes', { skip }, () => {
       ),
       { binary: ONE },
     )
+    const staleTwo = scriptFile(script(`create ${at('stale-2')}, wait, fork 1, read @stale-child, read @stale-two`))
+    const stale = startAct(script(`wait, read @stale, create ${at('stale-1')}, wait, exec ${TWO} ${TWO} ${staleTwo}`), {
+      binary: ONE,
+    })
     const names = await observed(async () => {
-      for (const acting of [older, early, late, inside, lost]) acting.go()
+      for (const acting of [older, early, late, inside, lost, stale]) acting.go()
+      await until('the read before the exec', () => existsSync(at('stale-1')))
+      const putBack = keep(stale.pid)
+      stale.go()
+      await until('the exec', () => existsSync(at('stale-2')))
+      putBack()
+      stale.go()
+      assert.equal((await stale.ended).code, 0)
       for (const n of [1, 2, 3]) {
         await until(`step ${n}`, () => existsSync(at(`lost-${n}`)))
         lose(childOf(lost.pid))
@@ -232,6 +263,8 @@ describe('filters on processes', { skip }, () => {
     const earlyFacts = facts(ONE, early.pid)
     const lateFacts = facts(ONE, late.pid)
     const lostFacts = facts(ONE, lost.pid)
+    const staleFacts = facts(ONE, stale.pid)
+    const staleTwoFacts = facts(TWO, stale.pid, { parent: ONE, before: staleFacts })
     const innerFacts = {
       ...facts(THREE, -3, { parent: THREE, innerPid: 1, before: facts(THREE, inside.pid) }),
       outside: ['Pid', 'PidForChildren'],
@@ -256,6 +289,9 @@ describe('filters on processes', { skip }, () => {
       mount: { ...facts(ONE, -7), outside: ['Mnt'] },
       plain: { ...facts(ONE, -8), capabilities: { Effective: [], Permitted: [] } },
       long: facts(LONG, -6),
+      stale: staleFacts,
+      'stale-two': staleTwoFacts,
+      'stale-child': facts(TWO, -11, { parent: TWO, before: staleTwoFacts }),
       lost: facts(ONE, -9, { parent: ONE, before: lostFacts }),
       'lost-two': facts(TWO, -10, { parent: ONE, before: lostFacts }),
       'lost-both': facts(TWO, -10, { parent: ONE }),

@@ -7,10 +7,13 @@ import { read } from '../../support/pages.ts'
 import { kernel } from '../support/facts.ts'
 
 const locks = { renameLock: 1n, mountLock: 1n }
-const debian510 = kernel(5, 10, locks)
-const debian61 = kernel(6, 1, { ...locks, fprobe: false })
-const debian612 = kernel(6, 12, locks)
-const debian73 = kernel(7, 3, { ...locks, preemption: 'lazy' })
+/** Debian's kernels cannot have system calls fail. */
+const debian = { ...locks, override: false, errorInjection: false }
+const debian510 = kernel(5, 10, debian)
+const debian61 = kernel(6, 1, { ...debian, fprobe: false })
+const debian612 = kernel(6, 12, debian)
+const debian73 = kernel(7, 3, { ...debian, preemption: 'lazy' })
+const whole73 = { ...debian73, errorInjection: true }
 
 const LACKING: ReadonlyArray<readonly [KernelFacts, string[]]> = [
   [
@@ -24,15 +27,18 @@ const LACKING: ReadonlyArray<readonly [KernelFacts, string[]]> = [
       'bpf_rdonly_cast',
       'counters of skipped runs',
       'kprobe.session',
+      'error injection',
     ],
   ],
-  [debian61, ['kprobe.multi', 'bpf_rdonly_cast', 'counters of skipped runs', 'kprobe.session']],
-  [debian612, ['kprobe.session']],
-  [debian73, []],
-  [{ ...debian73, renameLock: 0n }, ['sequence locks in /proc/kallsyms']],
-  [{ ...debian73, security: false }, ['security hooks']],
-  [{ ...debian73, fprobe: false }, ['kprobe.multi', 'kprobe.session']],
-  [{ ...debian73, session: 'none' }, ['kprobe.session']],
+  [debian61, ['kprobe.multi', 'bpf_rdonly_cast', 'counters of skipped runs', 'kprobe.session', 'error injection']],
+  [debian612, ['kprobe.session', 'error injection']],
+  [debian73, ['error injection']],
+  [whole73, []],
+  [{ ...debian73, override: true }, []],
+  [{ ...whole73, renameLock: 0n }, ['sequence locks in /proc/kallsyms']],
+  [{ ...whole73, security: false }, ['security hooks']],
+  [{ ...whole73, fprobe: false }, ['kprobe.multi', 'kprobe.session']],
+  [{ ...whole73, session: 'none' }, ['kprobe.session']],
 ]
 
 for (const [facts, want] of LACKING) {

@@ -9,50 +9,86 @@ const ROWS: ReadonlyArray<
   readonly [
     mode: AttachMode,
     multi: boolean,
-    ends: ReadonlyArray<readonly [kind: string, gate: string, index: number, hook: string]>,
+    ends: ReadonlyArray<readonly [kind: string, gate: string, behind?: string, hook?: string]>,
+    returns?: boolean,
   ]
 > = [
-  ['kprobe.multi', true, [['kprobe.multi', 'gate_entry', 0, 'hook_entry']]],
-  ['kprobe', false, [['kprobe', 'gate_entry', 0, 'hook_entry']]],
-  ['fexit', true, [['fexit', 'gate_fexit', 0, 'hook_fexit']]],
-  ['fexit', false, [['fexit', 'gate_fexit', 0, 'hook_fexit']]],
-  ['kprobe.session', true, [['kprobe.session', 'gate_entry', 0, 'hook_session']]],
+  ['kprobe.multi', true, [['kprobe.multi', 'gate_entry', 'gate 0', 'hook_entry']]],
+  ['kprobe', false, [['kprobe', 'gate_entry', 'gate 0', 'hook_entry']]],
+  ['fexit', true, [['fexit', 'gate_fexit', 'gate 0', 'hook_fexit']]],
+  ['fexit', false, [['fexit', 'gate_fexit', 'gate 0', 'hook_fexit']]],
+  ['kprobe.session', true, [['kprobe.session', 'gate_entry', 'gate 0', 'hook_session']]],
   // The return side first.
   [
     'join',
     true,
     [
-      ['kretprobe.multi', 'gate_return', 1, 'hook_leave'],
-      ['kprobe.multi', 'gate_entry', 0, 'hook_enter'],
+      ['kretprobe.multi', 'gate_return', 'gate 1', 'hook_leave'],
+      ['kprobe.multi', 'gate_entry', 'gate 0', 'hook_enter'],
     ],
+  ],
+  ['fmod_ret', true, [['fmod_ret', 'gate_modify', 'gate 0', 'hook_modify']]],
+  [
+    'fmod_ret',
+    true,
+    [
+      ['fexit', 'gate_exit', 'gate_back 0', 'hook_modified'],
+      ['fmod_ret', 'gate_modify', 'gate 0', 'hook_modify'],
+    ],
+    true,
+  ],
+  // The kernel runs the one attached last first.
+  [
+    'override',
+    true,
+    [
+      ['kprobe', 'gate_override'],
+      ['kprobe', 'gate_entry', 'gate 0', 'hook_deny'],
+    ],
+  ],
+  [
+    'override',
+    true,
+    [
+      ['kretprobe.multi', 'gate_leave', 'gate_back 0', 'hook_leave'],
+      ['kprobe', 'gate_override'],
+      ['kprobe', 'gate_entry', 'gate 0', 'hook_deny'],
+    ],
+    true,
   ],
   [
     'join',
     false,
     [
-      ['kretprobe', 'gate_return', 1, 'hook_leave'],
-      ['kprobe', 'gate_entry', 0, 'hook_enter'],
+      ['kretprobe', 'gate_return', 'gate 1', 'hook_leave'],
+      ['kprobe', 'gate_entry', 'gate 0', 'hook_enter'],
     ],
   ],
 ]
 
-for (const [mode, multi, ends] of ROWS) {
-  test(`gate: ${mode}${multi ? ' where fprobe is' : ''}`, () => {
-    const way = { mode, multi }
+for (const [mode, multi, ends, returns = false] of ROWS) {
+  test(`gate: ${mode}${multi ? ' where fprobe is' : ''}${returns ? ', with the return value' : ''}`, () => {
+    const way = { mode, multi, returns }
     assert.deepEqual(
-      endsOf(way).map(({ kind, gate, index, program }) => [kind, gate, index, program]),
+      endsOf(way).map(({ kind, gate, behind }) => [
+        kind,
+        gate,
+        ...(behind === undefined ? [] : [`${behind.array} ${behind.index}`, behind.program]),
+      ]),
       ends,
     )
-    const target = mode === 'fexit' ? ['fd_install'] : []
+    const targetOf = (kind: string): string[] => (kind === 'fexit' || kind === 'fmod_ret' ? ['fd_install'] : [])
     const shown = (programs: readonly ProgramSpec[]): unknown[] =>
       programs.map(({ name, kind, target: of }) => [name, kind, ...(of === undefined ? [] : [of])])
     assert.deepEqual(
       shown(gatePrograms(way, 'fd_install', 3)),
-      ends.map(([kind, gate]) => [`${gate}_3`, kind, ...target]),
+      ends.map(([kind, gate]) => [`${gate}_3`, kind, ...targetOf(kind)]),
     )
     assert.deepEqual(
       shown(hookPrograms(way, 'fd_install', 15)),
-      ends.map(([kind, , , program]) => [`${program}_15`, kind, ...target]),
+      ends.flatMap(([kind, , , program]) =>
+        program === undefined ? [] : [[`${program}_15`, kind, ...targetOf(kind)]],
+      ),
     )
   })
 }

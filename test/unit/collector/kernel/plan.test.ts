@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CollectorError } from '../../../../collector/errors.ts'
 import type { KernelFacts } from '../../../../collector/kernel/facts.ts'
-import { chooseMode, planPolicy, symbolOf } from '../../../../collector/kernel/plan.ts'
+import { chooseDenial, chooseMode, planPolicy, symbolOf } from '../../../../collector/kernel/plan.ts'
 import type { AttachMode, PlannedHook, Symbols } from '../../../../collector/kernel/plan.ts'
 import type { KprobeSpec, Policy } from '../../../../config/policy/policy.ts'
 import type { KernelFunction } from '../../../../native/types.ts'
@@ -63,6 +63,41 @@ const MODES: ReadonlyArray<
   ['return and a signal in mode monitor', monitoring, v612, 'auto', 'fexit'],
   ['return, kprobe.multi wanted: auto decides', returns, v612, 'kprobe.multi', 'fexit'],
 ]
+
+const noOverride = { override: false, errorInjection: false }
+const DENIALS: ReadonlyArray<
+  readonly [what: string, hook: Partial<KprobeSpec>, KernelFacts, returns: string, want: AttachMode | RegExp]
+> = [
+  ['a security function', {}, v612, 'int', 'fmod_ret'],
+  ['a security function without error injection', {}, { ...v612, ...noOverride }, 'int', 'fmod_ret'],
+  ['a security function under preemption', {}, lazy73, 'int', 'fmod_ret'],
+  ['a security function, with return', { return: true }, v612, 'int', 'fmod_ret'],
+  ['a security function, with return on 5.10', { return: true }, kernel(5, 10), 'int', /needs Linux 5.17: drop return/],
+  ['one that returns nothing', {}, v612, 'void', /security_f returns no error/],
+  ['a system call', { syscall: true }, v612, 'long', 'fmod_ret'],
+  ['a system call under preemption', { syscall: true }, full612, 'long', 'override'],
+  [
+    'a system call, preemption unknown',
+    { syscall: true },
+    kernel(6, 12, { preemption: 'unknown' }),
+    'long',
+    'override',
+  ],
+  ['a system call, only fmod_ret', { syscall: true }, { ...full612, override: false }, 'long', 'fmod_ret'],
+  ['a system call, only override', { syscall: true }, { ...v612, errorInjection: false }, 'long', 'override'],
+  ['a system call, with return on 5.10', { syscall: true, return: true }, kernel(5, 10), 'long', 'override'],
+  ['a system call, neither', { syscall: true }, { ...v612, ...noOverride }, 'long', /cannot make system calls fail/],
+]
+
+for (const [what, hook, facts, returned, want] of DENIALS) {
+  test(`plan: Override of ${what} → ${String(want)}`, () => {
+    const chosen = chooseDenial({ call: 'security_f', syscall: false, return: false, ...hook }, facts, {
+      returnsBase: returned,
+    })
+    if ('refused' in chosen) assert.match(chosen.refused, want instanceof RegExp ? want : /^$/)
+    else assert.equal(chosen.mode, want)
+  })
+}
 
 for (const [what, hook, facts, wanted, mode] of MODES) {
   test(`plan: ${what} → ${mode}`, () => assert.equal(chooseMode(hook, facts, wanted), mode))
@@ -142,6 +177,17 @@ function counter(): () => number {
 function planned(...args: Parameters<typeof planPolicy>): readonly PlannedHook[] {
   return planPolicy(...args).hooks
 }
+
+test('plan: a hook with Override is attached by what its action needs, whatever mode is wanted', () => {
+  const error = { last: 'override', signals: [], error: -1, reports: true, limit: undefined } as const
+  const denying = spec({ ...returns, selectors: [{ matchArgs: [], actions: error }] })
+  const [hook] = planned(policy(denying), full612, symbols, 'kprobe', counter())
+  assert.deepEqual(hook?.way, { mode: 'fmod_ret', multi: false, returns: true })
+  assert.throws(() => planned(policy(denying), kernel(5, 10), symbols, 'auto', counter()), {
+    code: 'POLICY_REFUSED',
+    message: /^p\.yaml:3:5: action Override: the return value beside Override needs Linux 5\.17/,
+  })
+})
 
 const BAD: ReadonlyArray<readonly [what: string, KprobeSpec, message: RegExp]> = [
   [

@@ -15,6 +15,8 @@ export function kernel(major: number, minor: number, change: Partial<KernelFacts
     session: since(6, 10) ? session : 'none',
     unifiedCgroups: true,
     security: true,
+    override: true,
+    errorInjection: true,
     renameLock: 0n,
     mountLock: 0n,
     ...change,

@@ -36,6 +36,11 @@ const GOOD: ReadonlyArray<readonly [selector: string, want: object | undefined]>
     'matchActions: [{action: Signal, argSig: 1}, {action: Signal, argSig: 2}, {action: Sigkill}]',
     { ...killing, signals: [1, 2, 9] },
   ],
+  ['matchActions: [{action: Override, argError: -13}]', { ...killing, last: 'override', signals: [], error: -13 }],
+  [
+    'matchActions: [{action: Override, argError: -4095}, {action: Sigkill}, {action: NoPost}]',
+    { ...killing, last: 'nopost', error: -4095, reports: false },
+  ],
   ['matchActions: [{action: Post, rateLimit: "5"}]', limit(5000)],
   ['matchActions: [{action: Post, rateLimit: 5s}]', limit(5000)],
   ['matchActions: [{action: Post, rateLimit: 2M, rateLimitScope: process}]', limit(120_000, 'process')],
@@ -49,23 +54,33 @@ const GOOD: ReadonlyArray<readonly [selector: string, want: object | undefined]>
 for (const [selector, want] of GOOD)
   test(`actions: ${selector.slice(0, 90)}`, () => assert.deepEqual(actions(selector), want))
 
-test('actions: in mode monitor no signal is sent, and records name it all the same', () => {
+test('actions: in mode monitor no signal is sent and no call fails, and records name it all the same', () => {
   const monitor = '  options: [{name: policy-mode, value: monitor}]\n'
   assert.deepEqual(actions('matchActions: [{action: Sigkill}]', monitor), { ...killing, signals: [] })
+  const overriding = actions('matchActions: [{action: Override, argError: -1}]', monitor)
+  assert.deepEqual(overriding, { ...killing, last: 'override', signals: [] })
   const enforce = '  options: [{name: policy-mode, value: enforce}]\n'
   assert.deepEqual(actions('matchActions: [{action: Sigkill}]', enforce), killing)
 })
 
 const BAD: ReadonlyArray<readonly [selector: string, message: RegExp]> = [
   [
-    'matchActions: [{action: Override, argError: -1}]',
-    /argError" is not supported|action "Override" is not supported by this version of ktrail; expected one of Post, NoPost, Sigkill, Signal$/,
+    'matchActions: [{action: Override}]',
+    /argError: missing; expected an error from -4095 to -1, such as -1 \(EPERM\)$/,
+  ],
+  ['matchActions: [{action: Override, argError: 0}]', /argError: expected a whole number from -4095 to -1, got/],
+  ['matchActions: [{action: Override, argError: -4096}]', /argError: expected a whole number from -4095 to -1, got/],
+  ['matchActions: [{action: Override, argError: 13}]', /argError: expected a whole number from -4095 to -1, got/],
+  ['matchActions: [{action: Post, argError: -1}]', /argError: applies to action Override only; drop it$/],
+  [
+    'matchActions: [{action: Override, argError: -1}, {action: Override, argError: -2}]',
+    /expected at most one action Override in a selector/,
   ],
   ['matchActions: [{action: GetUrl}]', /known Tetragon action "GetUrl" is not supported/],
-  ['matchActions: [{action: Alert}]', /action: expected one of Post, NoPost, Sigkill, Signal, got "Alert"$/],
+  ['matchActions: [{action: Alert}]', /action: expected one of Post, NoPost, Sigkill, Signal, Override, got "Alert"$/],
   ['matchActions: [{action: SigKill}]', /got "SigKill" \(did you mean "Sigkill"\?\)$/],
-  ['matchActions: [{action: 9}]', /action: expected one of Post, NoPost, Sigkill, Signal, got/],
-  ['matchActions: [{rateLimit: 5s}]', /action: missing; expected one of Post, NoPost, Sigkill, Signal$/],
+  ['matchActions: [{action: 9}]', /action: expected one of Post, NoPost, Sigkill, Signal, Override, got/],
+  ['matchActions: [{rateLimit: 5s}]', /action: missing; expected one of Post, NoPost, Sigkill, Signal, Override$/],
   ['matchActions: [Sigkill]', /matchActions\[0\]: expected a mapping with action, argSig/],
   ['matchActions: [{action: Signal}]', /argSig: missing; expected a signal from 1 to 64$/],
   ['matchActions: [{action: Signal, argSig: 65}]', /argSig: expected a whole number from 1 to 64, got/],

@@ -145,7 +145,7 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
   ['NoPost', action('NoPost'), LOADS],
   ['Sigkill', action('Sigkill'), LOADS],
   ['Signal', action('Signal, argSig: 9'), LOADS],
-  ...words('Override GetUrl DnsLookup TrackSock UntrackSock NotifyEnforcer CleanupEnforcerNotification Set').map(
+  ...words('GetUrl DnsLookup TrackSock UntrackSock NotifyEnforcer CleanupEnforcerNotification Set').map(
     (name) => [name, action(name), later('action', name)] as const,
   ),
 ]

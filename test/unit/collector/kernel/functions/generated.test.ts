@@ -106,6 +106,8 @@ const FACTS: KernelFacts = {
   session: 'plain',
   unifiedCgroups: true,
   security: true,
+  override: false,
+  errorInjection: false,
   renameLock: 1n,
   mountLock: 2n,
 }

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef KTRAIL_DENY_H
+#define KTRAIL_DENY_H
+
+/*
+ * A call that is not to be made, at a kprobe: the kernel lets no program with bpf_override_return call another one, so the one
+ * that knows the policies leaves a note for it. Both are kprobes of one function, which the kernel runs one after the other on one
+ * CPU, the one attached last first (kernel/kprobes.c add_new_kprobe). The note says for which call it is, should only one of
+ * them run.
+ */
+struct denial {
+	__u64 sp;  /* together with the function: no other call has both at this moment */
+	__u64 ip;
+	__s64 error;  /* 0: none */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct denial);
+} denials SEC(".maps");
+
+static __always_inline struct denial *denial_here(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&denials, &zero);
+}
+
+static __always_inline void leave_denial(struct pt_regs *ctx, __s64 error)
+{
+	struct denial *denial = denial_here();
+
+	if (!denial)
+		return;
+	denial->sp = PT_REGS_SP(ctx);
+	denial->ip = PT_REGS_IP(ctx);
+	denial->error = error;
+}
+
+/* The error of this call, once. */
+static __always_inline __s64 take_denial(struct pt_regs *ctx)
+{
+	struct denial *denial = denial_here();
+	__s64 error;
+
+	if (!denial)
+		return 0;
+	error = denial->error;
+	denial->error = 0;
+	return denial->sp == PT_REGS_SP(ctx) && denial->ip == PT_REGS_IP(ctx) ? error : 0;
+}
+
+#endif

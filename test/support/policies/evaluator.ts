@@ -116,7 +116,16 @@ function parsed(text: string): bigint {
   return sign === '-' ? -magnitude : magnitude
 }
 
-function numberMatches(operator: string, number: bigint, values: readonly bigint[]): boolean {
+/** FROM:TO, both included. */
+function inRange(number: bigint, text: string): boolean {
+  const [from = 0n, to = from] = text.split(':').map(parsed)
+  return number >= from && number <= to
+}
+
+function numberMatches(operator: string, number: bigint, texts: readonly string[]): boolean {
+  if (/^(?:InMap|InRange)$/.test(operator)) return texts.some((text) => inRange(number, text))
+  if (/^(?:NotInMap|NotInRange)$/.test(operator)) return !texts.some((text) => inRange(number, text))
+  const values = texts.map(parsed)
   switch (operator) {
     case 'Equal':
     case 'In':
@@ -175,7 +184,7 @@ function filterMatches(
     case 'number': {
       const type = numberType(argument.type)
       if (type === undefined) throw new Error(`${argument.type} is no type of a number`)
-      return numberMatches(filter.operator, readAs(type, value.value), filter.values.map(parsed))
+      return numberMatches(filter.operator, readAs(type, value.value), filter.values)
     }
     case 'path':
       // A file without a path matches no operator, the negative ones included.

@@ -57,6 +57,10 @@ const ROWS: readonly Row[] = [
   ['sint8', 'LT', ['0'], [number(128), number(-1)], [number(127), number(256)]],
   ['uint8', 'LessThan', ['3', '7'], [number(6), number(256)], [number(7), number(255)]],
   ['int', 'GreaterThan', ['9', '3'], [number(4)], [number(3)]],
+  ['int', 'InMap', ['-1', '5'], [-1, 5].map(number), [number(4)]],
+  ['int', 'InRange', ['-2:3', '0x10'], [-2, 3, 16].map(number), [-3, 4, 17].map(number)],
+  ['uint8', 'NotInMap', ['1', '3:4'], [2, 5, 0].map(number), [1, 3, 4, 256 + 1].map(number)],
+  ['uint64', 'NotInRange', ['1:2'], [number(3), number(-1)], [number(1), number(2)]],
   ['int', 'Mask', ['2', '0x8'], [2, 3, 8, 10].map(number), [0, 1, 4, 2 ** 33].map(number)],
 ]
 
@@ -68,9 +72,10 @@ describe('evaluator', () => {
     })
   }
 
-  test('evaluator: knows every operator and integer type of the policy language', () => {
+  // test/e2e/language/sockets.test.ts and test/e2e/files/coverage.test.ts have rows of their own for sockets and for what a file is.
+  test('evaluator: knows every operator on numbers, texts and paths, and every integer type of the policy language', () => {
     const covered = new Set(ROWS.map(([, operator]) => operator))
-    for (const table of Object.values(OPERATORS_OF)) {
+    for (const table of [OPERATORS_OF.path, OPERATORS_OF.text, OPERATORS_OF.number]) {
       for (const name of table.keys()) assert.ok(covered.has(name), name)
     }
     for (const { name, filter } of TYPES) assert.equal(numberType(name) !== undefined, filter === 'number', name)

@@ -208,6 +208,22 @@ const selector = mapping(
 
 const macro = mapping(MACRO_KEYS, 'Fields of a selector, for selectors that name it in macros.', parts, [])
 
+/** What hooks of all kinds have. */
+const reported = {
+  args: list(
+    argument(named(TYPES), 'An argument that is read.'),
+    'Arguments that are read, in the order of records.',
+    MAX_ARGS,
+  ),
+  selectors: list(
+    selector,
+    'Which calls are reported: those that match one of the selectors. None: all.',
+    MAX_SELECTORS,
+  ),
+  message: text('Copied to the records of this hook.', { minLength: 2 }),
+  tags: list({ type: 'string', minLength: 2 }, 'Copied to the records of this hook.', MAX_TAGS),
+}
+
 const kprobe = mapping(
   KPROBE_KEYS,
   'A kernel function whose calls are reported.',
@@ -220,18 +236,7 @@ const kprobe = mapping(
     return: flag('Whether the return value is recorded; needs returnArg.', false),
     returnArg: argument(named(RETURN_TYPES), 'The return value.'),
     returnArgAction: oneOf(['Post'], 'Post, which happens anyway.'),
-    args: list(
-      argument(named(TYPES), 'An argument that is read.'),
-      'Arguments that are read, in the order of records.',
-      MAX_ARGS,
-    ),
-    selectors: list(
-      selector,
-      'Which calls are reported: those that match one of the selectors. None: all.',
-      MAX_SELECTORS,
-    ),
-    message: text('Copied to the records of this hook.', { minLength: 2 }),
-    tags: list({ type: 'string', minLength: 2 }, 'Copied to the records of this hook.', MAX_TAGS),
+    ...reported,
     ignore: mapping(
       IGNORE_KEYS,
       'What does not refuse the policy.',
@@ -247,18 +252,7 @@ const lsm = mapping(
   'A security hook of the kernel whose calls are reported.',
   {
     hook: text('Name of the hook, as file_open.', { minLength: 1, maxLength: 128 }),
-    args: list(
-      argument(named(TYPES), 'An argument that is read.'),
-      'Arguments that are read, in the order of records.',
-      MAX_ARGS,
-    ),
-    selectors: list(
-      selector,
-      'Which calls are reported: those that match one of the selectors. None: all.',
-      MAX_SELECTORS,
-    ),
-    message: text('Copied to the records of this hook.', { minLength: 2 }),
-    tags: list({ type: 'string', minLength: 2 }, 'Copied to the records of this hook.', MAX_TAGS),
+    ...reported,
   },
   ['hook'],
 )

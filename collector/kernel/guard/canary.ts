@@ -10,6 +10,8 @@ import type { KernelFacts } from '../facts.ts'
 import type { Finding } from './finding.ts'
 
 const INTERVAL_MS = 3_600_000
+/** Of the addon and of Node. */
+const NO_DESCRIPTORS: ReadonlySet<unknown> = new Set(['NO_DESCRIPTORS', 'EMFILE', 'ENFILE'])
 
 /** A function with a program behind its gate. */
 export interface ScreenedFunction {
@@ -45,9 +47,16 @@ export class Canary {
     const hooked = this.#options.functions().filter(({ symbol }) => this.#provoked.has(symbol))
     const due = nowMs >= this.#nextMs || this.#findings.length > 0 || hooked.some(({ link }) => !this.#known.has(link))
     if (!due) return this.#findings
+    try {
+      this.#findings = this.#silent(hooked)
+    } catch (error) {
+      // Neither an access nor a count without a free descriptor: it is still due at the next call.
+      if (error instanceof Error && 'code' in error && NO_DESCRIPTORS.has(error.code)) return this.#findings
+      throw error
+    }
     this.#nextMs = nowMs + INTERVAL_MS
     for (const { link } of hooked) this.#known.add(link)
-    return (this.#findings = this.#silent(hooked))
+    return this.#findings
   }
 
   /** Synchronous: meanwhile no policy changes, so that the programs and their counts stay. */

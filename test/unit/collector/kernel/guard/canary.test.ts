@@ -14,7 +14,11 @@ class Hook {
   silent = false
   readonly symbol: string
   readonly link: { readonly kind: AttachKind }
-  readonly calls = (): bigint => this.runs
+  failure: Error | undefined
+  readonly calls = (): bigint => {
+    if (this.failure !== undefined) throw this.failure
+    return this.runs
+  }
 
   constructor(symbol: string, kind: AttachKind = 'fexit') {
     this.symbol = symbol
@@ -46,6 +50,22 @@ function rig(minor = 12): Rig {
   }
   return made
 }
+
+test('canary: without a free descriptor the test waits for the next look', () => {
+  const r = rig()
+  const hook = new Hook('security_file_permission')
+  r.hooks.push(hook)
+  assert.deepEqual(r.check(0), [])
+  r.hooks.push(new Hook('security_file_open'))
+  for (const code of ['NO_DESCRIPTORS', 'EMFILE']) {
+    hook.failure = Object.assign(new Error('none is left'), { code })
+    assert.deepEqual([r.check(2_000), r.acts], [[], 1])
+  }
+  hook.failure = new Error('another')
+  assert.throws(() => r.check(4_000), /another/)
+  hook.failure = undefined
+  assert.deepEqual([r.check(6_000), r.acts, r.check(8_000), r.acts], [[], 2, [], 2])
+})
 
 test('canary: at the start, when something new is attached, and each hour', () => {
   const r = rig()

@@ -25,15 +25,21 @@ const EXPECTED: ReadonlyArray<readonly [release: RegExp, without: string[], entr
       'bpf_rdonly_cast',
       'counters of skipped runs',
       'kprobe.session',
+      'error injection',
     ],
     'kprobe',
     'joined entry and return',
   ],
-  [/^6\.1\./, ['kprobe.multi', 'bpf_rdonly_cast', 'counters of skipped runs', 'kprobe.session'], 'kprobe', 'fexit'],
+  [
+    /^6\.1\./,
+    ['kprobe.multi', 'bpf_rdonly_cast', 'counters of skipped runs', 'kprobe.session', 'error injection'],
+    'kprobe',
+    'fexit',
+  ],
   // arm64 has CONFIG_FPROBE since 6.14.
-  [/^6\.12\..*-arm64$/, ['kprobe.multi', 'kprobe.session'], 'kprobe', 'fexit'],
-  [/^6\.12\./, ['kprobe.session'], 'kprobe.multi', 'fexit'],
-  [/^7\.3\./, [], 'kprobe.multi', 'kprobe.session'],
+  [/^6\.12\..*-arm64$/, ['kprobe.multi', 'kprobe.session', 'error injection'], 'kprobe', 'fexit'],
+  [/^6\.12\./, ['kprobe.session', 'error injection'], 'kprobe.multi', 'fexit'],
+  [/^7\.3\./, ['error injection'], 'kprobe.multi', 'kprobe.session'],
 ]
 
 const expected = EXPECTED.find(([kernel]) => kernel.test(release()))

@@ -1,5 +1,6 @@
 /** Kinds of hooks and lists that only a kernel can fill: what they report of calls that are known. */
 import assert from 'node:assert/strict'
+import { chmodSync, rmSync, writeFileSync } from 'node:fs'
 import test, { after, before, describe } from 'node:test'
 import { actBinary, line, runAct } from '../support/act.ts'
 import { TestAgent, cannotRun } from '../support/agent.ts'
@@ -13,12 +14,18 @@ const document = (name: string, spec: object): string =>
 describe('kinds of hooks', { skip }, () => {
   let agent: TestAgent
   let act = ''
+  const read = '/tmp/ktrail-kinds-read'
 
   before(async () => {
     act = actBinary()
+    writeFileSync(read, 'x')
+    chmodSync(read, 0o644)
     agent = await TestAgent.start()
   })
-  after(() => agent?.[Symbol.asyncDispose]())
+  after(() => {
+    rmSync(read, { force: true })
+    return agent?.[Symbol.asyncDispose]()
+  })
 
   /** The lines of the program while a policy is loaded. */
   const observed = async (name: string, spec: object, does: readonly string[]): Promise<Line[]> => {
@@ -36,7 +43,7 @@ describe('kinds of hooks', { skip }, () => {
           message: 'opened',
           tags: ['a.b'],
           args: [{ index: 0, type: 'file', label: 'what' }],
-          selectors: [{ matchArgs: [{ index: 0, operator: 'Equal', values: ['/etc/hostname', '/etc/hosts'] }] }],
+          selectors: [{ matchArgs: [{ index: 0, operator: 'Equal', values: [read, '/etc/hosts'] }] }],
         },
         {
           hook: 'mmap_file',
@@ -44,13 +51,13 @@ describe('kinds of hooks', { skip }, () => {
             { index: 0, type: 'file' },
             { index: 1, type: 'uint32' },
           ],
-          selectors: [{ matchArgs: [{ index: 0, operator: 'Equal', values: ['/etc/hostname'] }] }],
+          selectors: [{ matchArgs: [{ index: 0, operator: 'Equal', values: [read] }] }],
         },
         { hook: 'inode_mkdir', args: [], selectors: [{ matchBinaries: [{ operator: 'In', values: [act] }] }] },
       ],
     }
     const lines = await observed('lsm', spec, [
-      line('read', '/etc/hostname'),
+      line('read', read),
       line('read', '/etc/passwd'),
       line('mkdir', '/tmp/ktrail-kinds-folder'),
       line('rmdir', '/tmp/ktrail-kinds-folder'),
@@ -64,7 +71,7 @@ describe('kinds of hooks', { skip }, () => {
         function_name: 'file_open',
         policy_name: 'lsm',
         message: 'opened',
-        args: [{ file_arg: { path: '/etc/hostname', permission: '-rw-r--r--' }, label: 'what' }],
+        args: [{ file_arg: { path: read, permission: '-rw-r--r--' }, label: 'what' }],
         action: 'KPROBE_ACTION_POST',
         tags: ['a.b'],
       },

@@ -6,7 +6,7 @@
 #   ARCH=arm64    only tests on a kernel for arm64, with what deploy/setup/cross.sh built: make arm64
 #   KTRAIL_SEED, KTRAIL_FULL_HITS: for test/e2e/crash.test.ts and test/e2e-full
 #   KTRAIL_LONG=1: also slow tests with real sinks, which take minutes (test/integration-host)
-# Guests run beside the rest, one at first, two once the tests on this machine have ended; their lines begin with the name of the run.
+# One guest runs beside the checks and the unit tests, two once the tests with real sinks have ended; their lines begin with the name of the run.
 # Everything runs even if something fails; the last line is `N passed, N failed`, with `, N skipped` if some were.
 set -euo pipefail
 . "$(dirname "$0")/../deploy/setup/lib.sh"
@@ -62,15 +62,17 @@ run() {
   echo "$code" >"$results/$name.code"
 }
 
-# tests NAME [--serial | --part I/N and guest options] -- FOLDER OR FILE...: one run of `node --test`, here or in one guest boot, whose lines
+# tests NAME [--serial | --nice | --part I/N and guest options] -- FOLDER OR FILE...: one run of `node --test`, here or in one guest boot, whose lines
 # begin with NAME; --part: every N-th file, from the I-th.
 tests() {
-  local name=$1 guest=() serial=() part=1 parts=1 folder found=() i
+  local name=$1 guest=() serial=() nice=() part=1 parts=1 folder found=() i
   shift
   wanted "$name" || return 0
   while [ "$1" != -- ]; do
     case $1 in
       --serial) serial=(--test-concurrency=1) ;;
+      # Beside a guest, whose clock and deadlines take a whole core for granted.
+      --nice) nice=(nice -n 10) ;;
       --part)
         part=${2%/*} parts=${2#*/}
         shift
@@ -103,8 +105,7 @@ tests() {
     run "$name" test/support/guest/run.sh "$kernel" "${guest[@]}" --verbose -- "${command[@]}" "${found[@]}" \
       > >(sed -u "s/^/$name: /") 2>&1
   else
-    # Beside a guest, whose clock and deadlines take a whole core for granted.
-    run "$name" nice -n 10 "${command[@]}" "${serial[@]}" "${found[@]}"
+    run "$name" "${nice[@]}" "${command[@]}" "${serial[@]}" "${found[@]}"
   fi
 }
 
@@ -113,14 +114,15 @@ tests() {
 PARTS=6
 guest_worker() {
   local part
-  # Full preemption is a boot option on kernels with PREEMPT_DYNAMIC; one kernel is enough to test it. It is the longest, so the first.
-  if [ "$kernel" = 6.12 ] && mkdir "$results/full.taken" 2>/dev/null; then
-    tests 7-e2e-full --cpus 2 --timeout 1500 --append preempt=full -- test/e2e-full
-  fi
   for ((part = 1; part <= PARTS; part++)); do
     mkdir "$results/$part.taken" 2>/dev/null || continue
     tests "6-integration-e2e-$part" --part "$part/$PARTS" --cpus 2 --timeout 1800 -- test/integration test/e2e
   done
+}
+
+# Full preemption is a boot option on kernels with PREEMPT_DYNAMIC; one kernel is enough to test it.
+full_preemption() {
+  [ "$kernel" != 6.12 ] || tests 7-e2e-full --cpus 2 --timeout 1500 --append preempt=full -- test/e2e-full
 }
 
 # start FUNCTION: in the background. Job control gives it a process group of its own, which end_guests ends.
@@ -143,15 +145,16 @@ fetch_ahead() {
 }
 
 all() {
-  start guest_worker
+  start full_preemption
   if [ "$files" = '*' ] && wanted 5-integration-host; then start fetch_ahead; fi
   run 1-format npm run --silent format:check
   run 2-lint npm run --silent lint
   run 3-types npm run --silent types
-  tests 4-unit -- test/unit
-  # Real brokers and collectors, one after the other: they are large. KTRAIL_LONG=1: all of it.
-  # Their own guests take the second slot of test/support/guest/run.sh.
+  tests 4-unit --nice -- test/unit
+  # Real brokers and collectors, one after the other and without a guest beside them: they are large, and their tests have deadlines.
+  # KTRAIL_LONG=1: all of it. Their own guests take a slot of test/support/guest/run.sh.
   tests 5-integration-host --serial -- test/integration-host
+  start guest_worker
   start guest_worker
 }
 

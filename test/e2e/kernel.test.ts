@@ -19,6 +19,7 @@ const EXPECTED: ReadonlyArray<readonly [release: RegExp, without: string[], entr
     /^5\.10\./,
     [
       'bpf_get_func_arg',
+      'bpf_loop',
       'types of modules',
       'kprobe.multi',
       'maps that grow in tracing programs',

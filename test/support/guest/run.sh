@@ -77,11 +77,18 @@ fi
 mkdir -p "$CACHE/guests"
 take_place() {
   local place waiting=no
+  # One waits for a slot, the others for their turn to wait: the kernel grants a lock in the order in which it was asked for.
+  exec 7>"$CACHE/guests/lock.turn"
+  if ! flock -n 7; then
+    log 'other guests are waiting for a slot, waiting after them'
+    flock 7
+  fi
   while :; do
     for place in 0 1; do
       exec 9>"$CACHE/guests/lock.$place"
       if flock -n 9; then
         guest=$CACHE/guests/$place
+        exec 7>&-
         return
       fi
     done

@@ -169,7 +169,7 @@ function readReturnArg(fields: Fields, returns: boolean, problems: Problems): Ar
       `${place.path}: has no effect without return: true; add that, or drop this`,
     )
   }
-  const spec = readArgument(place, RETURN_TYPES, '0, for only one value is returned', problems)
+  const spec = readArgument(place, RETURN_TYPES, 0, problems)
   return returns ? spec : undefined
 }
 
@@ -177,12 +177,7 @@ function readReturnArg(fields: Fields, returns: boolean, problems: Problems): Ar
 function readArguments(fields: Fields, problems: Problems): Array<ArgumentSpec | undefined> {
   const first = new Map<number, string>()
   return fields.list('args', MAX_ARGS).map((place) => {
-    const spec = readArgument(
-      place,
-      TYPES,
-      `the position in the function's prototype, from 0 to ${MAX_INDEX}`,
-      problems,
-    )
+    const spec = readArgument(place, TYPES, undefined, problems)
     if (spec === undefined) return undefined
     const taken = first.get(spec.index)
     if (taken !== undefined) {
@@ -193,17 +188,18 @@ function readArguments(fields: Fields, problems: Problems): Array<ArgumentSpec |
   })
 }
 
-/** `position`: what `index` is, for the message when it is missing. */
+/** `fallback`: its index when none is written; undefined: one must be. */
 function readArgument(
   place: Place,
   types: readonly ArgumentType[],
-  position: string,
+  fallback: number | undefined,
   problems: Problems,
 ): ArgumentSpec | undefined {
   const fields = Fields.of(place, ARGUMENT_KEYS, problems)
   if (fields === undefined) return undefined
-  const indexAt = fields.need('index', position)
-  const index = indexAt === undefined ? undefined : asInteger(indexAt, 0, MAX_INDEX, problems)
+  const position = `the position in the function's prototype, from 0 to ${MAX_INDEX}`
+  const indexAt = fallback === undefined ? fields.need('index', position) : fields.get('index')
+  const index = indexAt === undefined ? fallback : asInteger(indexAt, 0, MAX_INDEX, problems)
   const typeAt = fields.need('type', `one of ${names(types).join(', ')}`)
   const type = typeAt === undefined ? undefined : readType(typeAt, types, problems)
   const label = fields.text('label') ?? ''

@@ -118,7 +118,7 @@ function readMetadata(
 }
 
 function readNamespace(metadata: Fields, problems: Problems): string | undefined {
-  const place = metadata.need('namespace', 'the namespace whose pods the policy is for')
+  const place = metadata.need('namespace', 'the namespace whose pods the policy is for, which kubectl would add')
   const namespace = place === undefined ? undefined : asText(place, problems)
   if (place === undefined || namespace === undefined) return undefined
   if (namespace.length > MAX_DNS_LABEL || !DNS_LABEL.test(namespace)) {
@@ -161,8 +161,9 @@ function readSpec(document: Fields, namespace: string | undefined, problems: Pro
   const lsm = spec.get('lsmhooks')
   const hooks = spec.get('kprobes') ?? spec.get('fentries') ?? lsm
   if (hooks === undefined) {
-    // A policy with another section has a message already.
-    if (!HOOK_SECTIONS.some((key) => spec.get(key) !== undefined)) spec.need('kprobes', 'a list of hooks')
+    // A policy with another section, or of events without hooks, has a message already.
+    if (![...HOOK_SECTIONS, 'loader'].some((key) => spec.get(key) !== undefined))
+      spec.need('kprobes', 'a list of hooks')
     return NOTHING
   }
   if (hooks.node.kind === 'list' && hooks.node.items.length === 0) {

@@ -43,7 +43,7 @@ import { MAX_VALUES } from '../../config/policy/values.ts'
 import { MAX_INDEX, flag, index, list, mapping, named, oneOf, text } from './mapping.ts'
 import type { Schema } from './mapping.ts'
 
-function argument(types: readonly string[], description: string): Schema {
+function argument(types: readonly string[], description: string, required: string[]): Schema {
   return mapping(
     ARGUMENT_KEYS,
     description,
@@ -52,7 +52,7 @@ function argument(types: readonly string[], description: string): Schema {
       type: oneOf(types, 'How the argument is read, and how it is shown in records.'),
       label: text('Copied to the argument in records.'),
     },
-    ['index', 'type'],
+    required,
   )
 }
 
@@ -181,7 +181,11 @@ const action = mapping(
       'Post: an event; NoPost: none; Sigkill and Signal: a signal to the calling process; Override: the call fails.',
     ),
     argSig: { type: 'integer', description: 'The number of the signal, with Signal.', minimum: 1, maximum: MAX_SIGNAL },
-    argError: { type: 'integer', description: 'What the call gives, with Override.', minimum: MIN_ERROR, maximum: -1 },
+    argError: {
+      type: 'integer',
+      format: 'int32',
+      description: `What the call gives, with Override: ${MIN_ERROR} to -1.`,
+    },
     rateLimit: text('With Post: for how long no event comes of the same arguments, such as 30s, 5m or 1h.'),
     rateLimitScope: oneOf(SCOPES.keys(), 'Whose calls are limited together; default thread.'),
   },
@@ -211,7 +215,7 @@ const macro = mapping(MACRO_KEYS, 'Fields of a selector, for selectors that name
 /** What hooks of all kinds have. */
 const reported = {
   args: list(
-    argument(named(TYPES), 'An argument that is read.'),
+    argument(named(TYPES), 'An argument that is read.', ['index', 'type']),
     'Arguments that are read, in the order of records.',
     MAX_ARGS,
   ),
@@ -234,7 +238,7 @@ const kprobe = mapping(
       true,
     ),
     return: flag('Whether the return value is recorded; needs returnArg.', false),
-    returnArg: argument(named(RETURN_TYPES), 'The return value.'),
+    returnArg: argument(named(RETURN_TYPES), 'The return value.', ['type']),
     returnArgAction: oneOf(['Post'], 'Post, which happens anyway.'),
     ...reported,
     ignore: mapping(

@@ -16,6 +16,8 @@ export const MAX_SIGNAL = 64
 const SIGKILL = 9
 /** include/linux/err.h: what the kernel takes for an error is not below -4095. */
 export const MIN_ERROR = -4095
+/** include/uapi/asm-generic/errno-base.h */
+const EPERM = -1
 /** What the kernel side counts in: a u32 of milliseconds. */
 const MAX_SECONDS = Math.floor((2 ** 32 - 1) / 1000)
 
@@ -107,17 +109,30 @@ function readAction(place: Place, problems: Problems): One | undefined {
   const error = readError(fields, action, problems)
   const limit = readLimit(fields, problems)
   if (action === undefined) return undefined
-  if (action !== 'signal') refuseKey(fields, 'argSig', 'Signal', problems)
+  if (action !== 'signal') warnOfKey(fields, 'argSig', 'Signal', action, problems)
+  if (action !== 'override') warnOfKey(fields, 'argError', 'Override', action, problems)
   if (action !== 'post') for (const key of ['rateLimit', 'rateLimitScope']) refuseKey(fields, key, 'Post', problems)
   return { action, signal: action === 'sigkill' ? SIGKILL : (asked ?? 0), error, limit }
 }
 
-/** Of Override; EPERM after a mistake. */
+/** Of Override; EPERM after a mistake, and for a number that is no error, as in Tetragon. */
 function readError(fields: Fields, action: Action | undefined, problems: Problems): number {
-  if (action !== undefined && action !== 'override') refuseKey(fields, 'argError', 'Override', problems)
-  if (action !== 'override') return -1
+  if (action !== 'override') return EPERM
   const place = fields.need('argError', `an error from ${MIN_ERROR} to -1, such as -1 (EPERM)`)
-  return (place === undefined ? undefined : asInteger(place, MIN_ERROR, -1, problems)) ?? -1
+  const value = place?.node.kind === 'scalar' ? place.node.value : undefined
+  if (place !== undefined && isNoError(value)) {
+    const sentence = `${value} is no error (${MIN_ERROR} to -1): the call fails with -1 (EPERM), as in Tetragon`
+    problems.warn(place.node.at, `${place.path}: ${sentence}`)
+    return EPERM
+  }
+  return (place === undefined ? undefined : asInteger(place, MIN_ERROR, -1, problems)) ?? EPERM
+}
+
+/** What Tetragon's kernel side replaces by EPERM. Not 0: that would be success without the call. */
+function isNoError(value: unknown): value is number {
+  return (
+    Number.isInteger(value) && (Number(value) > 0 || Number(value) < MIN_ERROR) && Math.abs(Number(value)) < 2 ** 31
+  )
 }
 
 function readActionName(fields: Fields, problems: Problems): Action | undefined {
@@ -136,6 +151,16 @@ function readActionName(fields: Fields, problems: Problems): Action | undefined 
   if (LATER_ACTIONS.includes(text)) problems.add(node.at, `${path}: ${notSupported('action', text)}; ${expected}`)
   else problems.add(node.at, `${path}: ${expected}, got ${show(text)}${didYouMean(text, [...names, ...LATER_ACTIONS])}`)
   return undefined
+}
+
+/** A key of another action, which Tetragon accepts and does not look at. */
+function warnOfKey(fields: Fields, key: string, owner: string, action: Action, problems: Problems): void {
+  if (fields.get(key) === undefined) return
+  const name = [...ACTIONS].find(([, value]) => value === action)?.[0] ?? action
+  problems.warn(
+    fields.keyAt(key),
+    `${fields.pathOf(key)}: has no effect with action ${name}, only with ${owner}; drop it`,
+  )
 }
 
 function refuseKey(fields: Fields, key: string, owner: string, problems: Problems): void {

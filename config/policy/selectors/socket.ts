@@ -54,7 +54,8 @@ export function readSocketValues(
     if (text === undefined) return []
     const read = readValue(meaning.member, text)
     if (!('expected' in read)) return read
-    problems.add(place.node.at, `${place.path}: expected ${read.expected}, got ${show(text)}${read.hint ?? ''}`)
+    const hint = read.hint ?? (text.includes('${') ? '; fill in the variable first, for example with envsubst' : '')
+    problems.add(place.node.at, `${place.path}: expected ${read.expected}, got ${show(text)}${hint}`)
     return []
   })
   return { ...meaning, values }

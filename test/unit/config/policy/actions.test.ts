@@ -69,9 +69,8 @@ const BAD: ReadonlyArray<readonly [selector: string, message: RegExp]> = [
     /argError: missing; expected an error from -4095 to -1, such as -1 \(EPERM\)$/,
   ],
   ['matchActions: [{action: Override, argError: 0}]', /argError: expected a whole number from -4095 to -1, got/],
-  ['matchActions: [{action: Override, argError: -4096}]', /argError: expected a whole number from -4095 to -1, got/],
-  ['matchActions: [{action: Override, argError: 13}]', /argError: expected a whole number from -4095 to -1, got/],
-  ['matchActions: [{action: Post, argError: -1}]', /argError: applies to action Override only; drop it$/],
+  ['matchActions: [{action: Override, argError: 1.5}]', /argError: expected a whole number from -4095 to -1, got/],
+  ['matchActions: [{action: Override, argError: 2147483648}]', /argError: expected a whole number from -4095 to -1/],
   [
     'matchActions: [{action: Override, argError: -1}, {action: Override, argError: -2}]',
     /expected at most one action Override in a selector/,
@@ -85,7 +84,6 @@ const BAD: ReadonlyArray<readonly [selector: string, message: RegExp]> = [
   ['matchActions: [{action: Signal}]', /argSig: missing; expected a signal from 1 to 64$/],
   ['matchActions: [{action: Signal, argSig: 65}]', /argSig: expected a whole number from 1 to 64, got/],
   ['matchActions: [{action: Signal, argSig: 0}]', /argSig: expected a whole number from 1 to 64, got/],
-  ['matchActions: [{action: Sigkill, argSig: 9}]', /argSig: applies to action Signal only; drop it$/],
   ['matchActions: [{action: NoPost, rateLimit: 5s}]', /rateLimit: applies to action Post only; drop it$/],
   ['matchActions: [{action: Post, rateLimit: 5}]', /rateLimit: expected a text, got .*put it in quotes: "5"$/],
   ['matchActions: [{action: Post, rateLimit: 5d}]', /rateLimit: expected a time from 1s to 1193h, such as .*"5d"$/],
@@ -112,11 +110,33 @@ for (const [selector, message] of BAD) {
   })
 }
 
-test('actions: a scope without a rateLimit is a warning', () => {
-  const result = parsed('selectors: [{matchActions: [{action: Post, rateLimitScope: thread}]}]')
-  assert.ok('policy' in result)
-  assert.match(result.warnings[0]?.message ?? '', /rateLimitScope: does nothing without rateLimit$/)
-})
+const overriding = { ...killing, last: 'override', signals: [], error: -1 }
+const noError = (given: number): RegExp =>
+  new RegExp(`argError: ${given} is no error \\(-4095 to -1\\): the call fails with -1 \\(EPERM\\), as in Tetragon$`)
+
+/** What Tetragon accepts without effect, or with another one than it seems. */
+const WARNED: ReadonlyArray<readonly [action: string, want: object | undefined, message: RegExp]> = [
+  ['action: Post, rateLimitScope: thread', undefined, /rateLimitScope: does nothing without rateLimit$/],
+  [
+    'action: Sigkill, argError: -1',
+    killing,
+    /argError: has no effect with action Sigkill, only with Override; drop it$/,
+  ],
+  ['action: Post, argError: 0', undefined, /argError: has no effect with action Post, only with Override; drop it$/],
+  ['action: Sigkill, argSig: 9', killing, /argSig: has no effect with action Sigkill, only with Signal; drop it$/],
+  ['action: Override, argError: 1', overriding, noError(1)],
+  ['action: Override, argError: -4096', overriding, noError(-4096)],
+]
+
+for (const [action, want, message] of WARNED) {
+  test(`actions: warned of: ${action}`, () => {
+    const result = parsed(`selectors: [{matchActions: [{${action}}]}]`)
+    assert.ok('policy' in result)
+    assert.deepEqual(result.policy.hooks[0]?.selectors[0]?.actions, want)
+    assert.equal(result.warnings.length, 1)
+    assert.match(result.warnings[0]?.message ?? '', message)
+  })
+}
 
 const RETURNS = 'return: true, returnArg: {index: 0, type: int}'
 

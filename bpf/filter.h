@@ -42,6 +42,11 @@ enum arg_type {
 	ARG_SKB,
 	ARG_SOCKADDR,
 	ARG_NET_DEVICE,  /* its name, as a text */
+	ARG_FILENAME,    /* struct filename: a path that the kernel has copied */
+	ARG_FD,          /* the file that a descriptor of the task leads to now */
+	ARG_KIOCB,
+	ARG_BINPRM,
+	ARG_DENTRY,
 };
 
 enum filter_class {

@@ -2,13 +2,51 @@
 #ifndef KTRAIL_ARGS_FILE_H
 #define KTRAIL_ARGS_FILE_H
 
-/* Arguments that lead to a path: struct file and struct path. */
+/* Arguments that lead to a path: struct file, path and dentry, and what has a file. */
 
-static __always_inline struct place place_of(__u8 type, __u64 argument)
+static __always_inline bool is_file(__u8 type)
 {
-	if (type == ARG_FILE && argument)
-		argument = MEMBER(file, argument, f_path);
-	return place_of_path(argument);
+	return type == ARG_FILE || type == ARG_PATH || (type >= ARG_FD && type <= ARG_DENTRY);
+}
+
+/* The file of a descriptor of the task; 0 when it is not open. */
+static __always_inline __u64 file_of_fd(__u32 fd)
+{
+	__u64 files = (__u64)LOAD(task_struct, bpf_get_current_task(), files);
+	__u64 table = files ? (__u64)LOAD(files_struct, files, fdt) : 0;
+	__u64 file = 0;
+
+	if (table && fd < LOAD(fdtable, table, max_fds))
+		bpf_probe_read_kernel(&file, sizeof(file), (void *)((__u64)LOAD(fdtable, table, fd) + sizeof(file) * fd));
+	return file;
+}
+
+/* The struct file that an argument leads to; 0 for none. */
+static __always_inline __u64 file_of(__u8 type, __u64 argument)
+{
+	switch (type) {
+	case ARG_FILE:
+		return argument;
+	case ARG_FD:
+		return file_of_fd(argument);
+	case ARG_KIOCB:
+		return argument ? (__u64)LOAD(kiocb, argument, ki_filp) : 0;
+	case ARG_BINPRM:
+		return argument ? (__u64)LOAD(linux_binprm, argument, file) : 0;
+	}
+	return 0;
+}
+
+/* A dentry knows no mount: its path begins at the root of its file system. `file`: of file_of. */
+static __always_inline struct place place_of(__u8 type, __u64 argument, __u64 file)
+{
+	struct place place = {};
+
+	if (type == ARG_DENTRY)
+		place.dentry = argument;
+	else
+		place = place_of_path(type == ARG_PATH ? argument : file ? MEMBER(file, file, f_path) : 0);
+	return place;
 }
 
 /*
@@ -20,17 +58,21 @@ static __always_inline __u32 put_file(__u32 slot, char *at, __u8 type, __u64 arg
 	struct value *v = (struct value *)at;
 	struct file_info *info = (struct file_info *)(v + 1);
 	struct text_key *key = (struct text_key *)(info + 1);
-	struct place place = screened ? s->at : place_of(type, argument);
+	__u64 file = file_of(type, argument);
+	struct place place = screened ? s->at : place_of(type, argument, file);
 	__u16 flags = 0;
 	__u64 inode, super;
 
-	v->kind = VALUE_FILE;
+	v->kind = type == ARG_FD && !file ? VALUE_ERROR : VALUE_FILE;
 	v->len = 0;
+	if (v->kind == VALUE_ERROR)
+		return sizeof(*v);
 	info->ino = 0;
 	info->dev = 0;
 	info->mode = 0;
 	if (place.dentry) {
-		inode = (__u64)(type == ARG_FILE ? LOAD(file, argument, f_inode) : LOAD(dentry, place.dentry, d_inode));
+		/* A descriptor may lead to another file than when it was screened. */
+		inode = (__u64)(file && type != ARG_FD ? LOAD(file, file, f_inode) : LOAD(dentry, place.dentry, d_inode));
 		if (inode) {
 			info->ino = LOAD(inode, inode, i_ino);
 			info->mode = LOAD(inode, inode, i_mode);

@@ -22,16 +22,17 @@ __noinline int judge_argument(__u32 slot, __u32 i)
 	struct file_walk *w = file_walk_of(slot);
 	struct scratch *s = scratch_of(slot);
 	__u32 param = files->param, type = files->type;
-	__u64 argument, dentry, inode;
+	__u64 argument, file, dentry, inode;
 
 	if (!s || !w || param >= PARAMS_MAX)
 		return 0;
 	argument = s->call.params[param];
-	dentry = place_of(type, argument).dentry;
+	file = file_of(type, argument);
+	dentry = place_of(type, argument, file).dentry;
 	judge_nothing(w);
 	judge_file(slot, w, dentry);
-	if (type == ARG_FILE && argument) {
-		inode = (__u64)LOAD(file, argument, f_inode);
+	if (file) {
+		inode = (__u64)LOAD(file, file, f_inode);
 		if (inode != (__u64)LOAD(dentry, dentry, d_inode))
 			judge_file(slot, w, dentry_of(inode));
 	}

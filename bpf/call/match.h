@@ -33,12 +33,14 @@ __noinline int put_text(__u32 slot, __u32 i, __u32 at)
 	argument = s->call.params[param];
 	v->index = wanted->index;
 	v->flags = 0;
-	if (type == ARG_FILE || type == ARG_PATH)
+	if (is_file(type))
 		return put_file(slot, (char *)v, type, argument, param == hook->path.param && type == hook->path.type, s);
 	if (asks_network && type >= ARG_SOCK && type <= ARG_SOCKADDR)
 		return put_socket(v, type, argument);
 	if (asks_network && type == ARG_NET_DEVICE && argument)
 		argument = MEMBER(net_device, argument, name);
+	if (type == ARG_FILENAME && argument)
+		argument = (__u64)LOAD(filename, argument, name);
 	used = put_string((char *)v, argument);
 	if (v->kind == VALUE_ERROR && s->call.returns == HOOK_RETURN_FOLLOWS && !s->call.at_once)
 		s->call.unread = true;

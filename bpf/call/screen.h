@@ -251,7 +251,8 @@ static __always_inline bool hook_screen(struct scratch *s, __u32 slot)
 			return false;
 	}
 	if (path->param < PARAMS_MAX)
-		at = place_of(path->type, s->call.params[path->param]);
+		at = place_of(path->type, s->call.params[path->param],
+			      file_of(path->type, s->call.params[path->param]));
 	if (at.dentry) {
 		if (!screen_path(slot, s, at))
 			return false;

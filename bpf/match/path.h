@@ -45,7 +45,7 @@ struct {
 struct path_screen {
 	__u64 first;      /* bit first_bit(word): a value begins with such a component. All bits: the tree must be asked */
 	__u8 param;       /* the parameter that is screened; NO_ARG: none */
-	__u8 type;        /* ARG_FILE or ARG_PATH */
+	__u8 type;        /* enum arg_type that is_file */
 	__u16 suffix_open; /* as node.open, for ends of the last component */
 	__u32 suffix;     /* node id of the ends */
 	__u32 suffixes;   /* set of the selectors with a Postfix */

@@ -146,6 +146,14 @@ struct file {
 	struct inode *f_inode;
 };
 
+struct kiocb {
+	struct file *ki_filp;
+};
+
+struct filename {
+	const char *name;
+};
+
 struct fs_struct {
 	int in_exec;
 	struct path root, pwd;

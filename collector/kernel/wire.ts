@@ -220,6 +220,11 @@ export const ARG_TYPES = {
   skb: 14,
   sockaddr: 15,
   netDevice: 16,
+  filename: 17,
+  fd: 18,
+  kiocb: 19,
+  binprm: 20,
+  dentry: 21,
 } as const
 export const OPS = {
   Equal: 0,

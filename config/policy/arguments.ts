@@ -27,7 +27,12 @@ interface TypeBase {
     | 'nop'
     | 'file'
     | 'path'
+    | 'fd'
+    | 'dentry'
+    | 'kiocb'
+    | 'binprm'
     | 'string'
+    | 'filename'
     | 'sock'
     | 'socket'
     | 'skb'
@@ -84,6 +89,19 @@ export const NOP: ArgumentType = { name: 'nop', read: 'nop', filter: 'none', kin
 export const TYPES: readonly ArgumentType[] = [
   { name: 'file', read: 'file', filter: 'path', kind: 'file', field: 'file_arg', parameter: FILE },
   { name: 'path', read: 'path', filter: 'path', kind: 'file', field: 'path_arg', parameter: PATH },
+  // The file that a descriptor of the calling process is now.
+  { name: 'fd', read: 'fd', filter: 'path', kind: 'file', field: 'file_arg', parameter: INTEGER },
+  // Knows no mount: its path begins at the root of the file system.
+  { name: 'dentry', read: 'dentry', filter: 'path', kind: 'file', field: 'path_arg', parameter: pointer('dentry') },
+  { name: 'kiocb', read: 'kiocb', filter: 'path', kind: 'file', field: 'file_arg', parameter: pointer('kiocb') },
+  {
+    name: 'linux_binprm',
+    read: 'binprm',
+    filter: 'path',
+    kind: 'file',
+    field: 'linux_binprm_arg',
+    parameter: pointer('linux_binprm'),
+  },
   integer('int', 's', 32),
   integer('sint8', 's', 8),
   integer('int8', 's', 8),
@@ -101,6 +119,14 @@ export const TYPES: readonly ArgumentType[] = [
   integer('ulong', 'u', 64),
   integer('size_t', 'u', 64),
   { name: 'string', read: 'string', filter: 'text', kind: 'string', field: 'string_arg', parameter: STRING },
+  {
+    name: 'filename',
+    read: 'filename',
+    filter: 'text',
+    kind: 'string',
+    field: 'string_arg',
+    parameter: pointer('filename'),
+  },
   {
     name: 'net_device',
     read: 'netDevice',
@@ -146,7 +172,7 @@ export function typeNamed(name: string): ArgumentType | undefined {
 
 /** Types of C, Go and Rust, without `const`, `struct` and underscores, and ours. */
 const MEANT_TYPES: Readonly<Record<string, string>> = {
-  ...named('string', 'char* str text char cstring filename* name*'),
+  ...named('string', 'char* str text char cstring name*'),
   ...named('int', 'integer i32 s32 pid_t signed signedint error errno'),
   ...named('uint32', 'u32 uint unsigned unsignedint umode_t mode_t uid_t gid_t dev_t gfp_t flags'),
   ...named('uint64', 'u64 unsignedlonglong ulonglong'),
@@ -163,6 +189,11 @@ const MEANT_TYPES: Readonly<Record<string, string>> = {
   ...named('net_device', 'net_device* netdev netdevice'),
   ...named('file', 'file* filp file_arg'),
   ...named('path', 'path* path_arg'),
+  ...named('fd', 'filedescriptor descriptor'),
+  ...named('dentry', 'dentry*'),
+  ...named('kiocb', 'kiocb*'),
+  ...named('linux_binprm', 'linux_binprm* binprm bprm'),
+  ...named('filename', 'filename*'),
   ...named('nop', 'none void void* pointer ptr ignore skip any unknown'),
 }
 

@@ -127,7 +127,8 @@ function argumentOf({ arg }: KprobeArgument): Argument {
   const field = FIELDS.get(arg.case ?? '') ?? ''
   switch (arg.case) {
     case 'fileArg':
-    case 'pathArg': {
+    case 'pathArg':
+    case 'linuxBinprmArg': {
       const { path, flags } = arg.value
       const unresolved = flags.includes('unresolvedPathComponents')
       const unstable = flags.includes('unstablePath')

@@ -2,6 +2,7 @@
  * Writes one `struct hook` (bpf/call/hook.h): the constants that specialize the program of a function, and the map entries of all policies on it.
  */
 import type { ArgumentFilter, ArgumentSpec, HookSpec, NumberFilter, Selector } from '../../../config/policy/policy.ts'
+import { TYPES } from '../../../config/policy/arguments.ts'
 import { u32 } from '../bytes.ts'
 import {
   ARG_TYPES,
@@ -66,8 +67,11 @@ export const asksOfFiles = ({ spec: { selectors } }: Pick<PolicyHook, 'spec'>): 
 const filesCount = (specs: readonly HookSpec[], values: ReadonlyMap<number, Value>): number =>
   filesAsked([...values.values()], rowsOf(specs.map((spec) => ({ id: 0, spec })))).length
 
-const isText = ({ read }: Value): boolean =>
-  read === 'file' || read === 'path' || read === 'string' || read === 'netDevice'
+const TEXTS: ReadonlySet<Value['read']> = new Set(
+  TYPES.filter(({ kind }) => kind === 'file' || kind === 'string').map(({ read }) => read),
+)
+
+const isText = ({ read }: Value): boolean => TEXTS.has(read)
 
 const NETWORK: ReadonlySet<Value['read']> = new Set(['sock', 'socket', 'skb', 'sockaddr', 'netDevice'])
 

@@ -30,6 +30,7 @@ export interface FileRecord {
 export interface ArgumentRecord {
   readonly file_arg?: FileRecord
   readonly path_arg?: FileRecord
+  readonly linux_binprm_arg?: FileRecord
   readonly int_arg?: number
   readonly uint_arg?: number
   readonly size_arg?: string

@@ -140,6 +140,11 @@ const TYPES: ReadonlyArray<readonly [type: string, fits: string[], not: string[]
   ['skb', ['struct sk_buff *', 'const struct sk_buff *'], ['struct skb *', 'struct sk_buff **']],
   ['sockaddr', ['struct sockaddr *', 'struct sockaddr_unsized *'], ['struct sockaddr_in *', 'struct msghdr *']],
   ['net_device', ['struct net_device *'], ['struct net *', 'char *']],
+  ['fd', ['int', 'unsigned int'], ['struct file *', 'int *']],
+  ['dentry', ['struct dentry *', 'const struct dentry *'], ['struct path *', 'struct dentry **', 'void *']],
+  ['kiocb', ['struct kiocb *'], ['struct file *']],
+  ['linux_binprm', ['struct linux_binprm *', 'const struct linux_binprm *'], ['struct file *']],
+  ['filename', ['struct filename *'], ['char *', 'const char *']],
   ['nop', ['int', 'void *', 'struct s', '...'], []],
 ]
 

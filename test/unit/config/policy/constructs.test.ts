@@ -88,7 +88,7 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
     'int sint8 int8 uint8 sint16 int16 uint16 uint32 sint32 int32 ulong uint64 size_t long sint64 int64 string file path nop',
   ).map((type) => [`type ${type}`, selector('', type), LOADS] as const),
   ...words(
-    'char_buf char_iovec sockaddr_un fd filename bpf_attr perf_event bpf_map user_namespace capability kiocb iov_iter cred const_buf load_info module kernel_cap_t cap_inheritable cap_permitted cap_effective linux_binprm data_loc bpf_cmd dentry bpf_prog',
+    'char_buf char_iovec sockaddr_un bpf_attr perf_event bpf_map user_namespace capability iov_iter cred const_buf load_info module kernel_cap_t cap_inheritable cap_permitted cap_effective data_loc bpf_cmd bpf_prog',
   ).map((type) => [`type ${type}`, selector('', type), later('argument type', type)] as const),
   ['type auto', selector('', 'auto'), 'type "auto" is not valid for a kprobe'],
   ['type syscall64', selector('', 'syscall64'), 'type "syscall64" is not valid for a kprobe'],
@@ -96,14 +96,16 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
     (operator) => [`${operator} on a number`, filter('int', operator, '1'), LOADS] as const,
   ),
   ...['Equal', 'NotEqual', 'In', 'NotIn', 'Prefix', 'NotPrefix', 'Postfix', 'NotPostfix'].flatMap((operator) =>
-    ['file', 'path', 'string'].map(
+    ['file', 'path', 'fd', 'dentry', 'kiocb', 'linux_binprm', 'string', 'filename'].map(
       (type) => [`${operator} on a ${type}`, filter(type, operator, '/a'), LOADS] as const,
     ),
   ),
   ...words('CapabilitiesGained SubString SubStringIgnCase CelExpr FileType NotFileType').map(
     (operator) => [operator, filter('int', operator, '1'), later('operator', operator)] as const,
   ),
-  ...words('sock socket skb sockaddr net_device').map((type) => [`type ${type}`, selector('', type), LOADS] as const),
+  ...words('sock socket skb sockaddr net_device fd dentry kiocb linux_binprm filename').map(
+    (type) => [`type ${type}`, selector('', type), LOADS] as const,
+  ),
   ...words('SAddr NotSAddr DAddr NotDAddr').map(
     (operator) => [operator, filter('sock', operator, '10.0.0.0/8', 'fd00::/8'), LOADS] as const,
   ),

@@ -42,9 +42,9 @@ const PLACES: Array<{ where: string; path: string; fields: string; yaml: (field:
 
 const TYPES =
   'char_buf char_iovec ' +
-  'sockaddr_un fd filename bpf_attr perf_event bpf_map user_namespace capability kiocb iov_iter cred const_buf ' +
-  'load_info module kernel_cap_t cap_inheritable cap_permitted cap_effective linux_binprm data_loc bpf_cmd ' +
-  'dentry bpf_prog'
+  'sockaddr_un bpf_attr perf_event bpf_map user_namespace capability iov_iter cred const_buf ' +
+  'load_info module kernel_cap_t cap_inheritable cap_permitted cap_effective data_loc bpf_cmd ' +
+  'bpf_prog'
 
 const OPERATORS = 'CapabilitiesGained SubString SubStringIgnCase CelExpr FileType NotFileType'
 

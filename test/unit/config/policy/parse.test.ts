@@ -256,17 +256,17 @@ const BAD_HOOKS: Array<[name: string, hook: string, ...want: string[]]> = [
   [
     'an argument without type',
     'call: sys_f, args: [{index: 1}]',
-    '.args[0].type: missing; expected one of file, path, int, sint8, int8, uint8, sint16, int16, uint16, sint32, int32, uint32, sint64, int64, uint64, long, ulong, size_t, string, net_device, sock, socket, skb, sockaddr, nop',
+    '.args[0].type: missing; expected one of file, path, fd, dentry, kiocb, linux_binprm, int, sint8, int8, uint8, sint16, int16, uint16, sint32, int32, uint32, sint64, int64, uint64, long, ulong, size_t, string, filename, net_device, sock, socket, skb, sockaddr, nop',
   ],
   [
     'type auto',
     'call: sys_f, args: [{index: 1, type: auto}]',
-    '.args[0].type: type "auto" is not valid for a kprobe; expected one of file, path, int, sint8, int8, uint8, sint16, int16, uint16, sint32, int32, uint32, sint64, int64, uint64, long, ulong, size_t, string, net_device, sock, socket, skb, sockaddr, nop',
+    '.args[0].type: type "auto" is not valid for a kprobe; expected one of file, path, fd, dentry, kiocb, linux_binprm, int, sint8, int8, uint8, sint16, int16, uint16, sint32, int32, uint32, sint64, int64, uint64, long, ulong, size_t, string, filename, net_device, sock, socket, skb, sockaddr, nop',
   ],
   [
     'a type that is a list',
     'call: sys_f, args: [{index: 1, type: [int]}]',
-    '.args[0].type: expected one of file, path, int, sint8, int8, uint8, sint16, int16, uint16, sint32, int32, uint32, sint64, int64, uint64, long, ulong, size_t, string, net_device, sock, socket, skb, sockaddr, nop, got a list',
+    '.args[0].type: expected one of file, path, fd, dentry, kiocb, linux_binprm, int, sint8, int8, uint8, sint16, int16, uint16, sint32, int32, uint32, sint64, int64, uint64, long, ulong, size_t, string, filename, net_device, sock, socket, skb, sockaddr, nop, got a list',
   ],
   [
     'args that are a mapping',

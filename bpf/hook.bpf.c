@@ -47,29 +47,28 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-static __always_inline void take_params(struct call *call, __u32 slot, __u64 *raw)
+/* Of a system call, the first parameter points to the registers that hold the others. */
+static __always_inline void take_syscall(struct call *call, __u32 slot)
 {
-	__u64 regs = raw[0];
-	__u32 i;
+	__u64 regs = call->params[0];
 
-	if (hooks[slot].syscall) {
-		raw[0] = SYSCALL_PARM1(regs);
-		raw[1] = SYSCALL_PARM2(regs);
-		raw[2] = SYSCALL_PARM3(regs);
-		raw[3] = SYSCALL_PARM4(regs);
-		raw[4] = SYSCALL_PARM5(regs);
-	}
-	for (i = 0; i < PARAMS_MAX; i++)
-		call->params[i] = raw[i];
+	if (!hooks[slot].syscall)
+		return;
+	call->params[0] = SYSCALL_PARM1(regs);
+	call->params[1] = SYSCALL_PARM2(regs);
+	call->params[2] = SYSCALL_PARM3(regs);
+	call->params[3] = SYSCALL_PARM4(regs);
+	call->params[4] = SYSCALL_PARM5(regs);
 }
 
 static __always_inline void take_registers(struct call *call, __u32 slot, struct pt_regs *ctx)
 {
-	__u64 raw[PARAMS_MAX] = {
-		PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx), PT_REGS_PARM3(ctx), PT_REGS_PARM4(ctx), PT_REGS_PARM5(ctx),
-	};
-
-	take_params(call, slot, raw);
+	call->params[0] = PT_REGS_PARM1(ctx);
+	call->params[1] = PT_REGS_PARM2(ctx);
+	call->params[2] = PT_REGS_PARM3(ctx);
+	call->params[3] = PT_REGS_PARM4(ctx);
+	call->params[4] = PT_REGS_PARM5(ctx);
+	take_syscall(call, slot);
 }
 
 /* The scratch of a call that begins. */
@@ -103,7 +102,6 @@ static __noinline bool on_exit(void *ctx, __u32 slot)
 {
 	const volatile struct hook *hook = &hooks[slot];
 	struct scratch *s = begin(slot);
-	__u64 raw[PARAMS_MAX] = {};
 	__u32 i;
 
 	if (!s)
@@ -111,9 +109,9 @@ static __noinline bool on_exit(void *ctx, __u32 slot)
 	for (i = 0; i < PARAMS_MAX; i++) {
 		if (i >= hook->nparams)
 			break;
-		bpf_get_func_arg(ctx, i, &raw[i]);
+		bpf_get_func_arg(ctx, i, &s->call.params[i]);
 	}
-	take_params(&s->call, slot, raw);
+	take_syscall(&s->call, slot);
 	bpf_get_func_ret(ctx, &s->call.returned);
 	s->call.returns = HOOK_HAS_RETURN;
 	return hook_screen(s, slot);

@@ -41,12 +41,13 @@ struct path_locks {
 
 static __always_inline struct path_locks locks_now(void)
 {
+	__u64 rename_lock = rename_lock_address, mount_lock = mount_lock_address;
 	struct path_locks now = {};
 
-	if (rename_lock_address)
-		now.rename = LOAD(seqcount, rename_lock_address, sequence);
-	if (mount_lock_address)
-		now.mount = LOAD(seqcount, mount_lock_address, sequence);
+	if (rename_lock)
+		now.rename = LOAD(seqcount, rename_lock, sequence);
+	if (mount_lock)
+		now.mount = LOAD(seqcount, mount_lock, sequence);
 	return now;
 }
 

@@ -107,7 +107,7 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 	if (bpf_map_update_elem(&processes, &child_tgid, &fresh, BPF_ANY))
 		count(COUNTER_PROCESS_MAP_FULL);
 	record->header = (struct event_header){};
-	stamp(&record->header, EVENT_FORK, fresh.start_ns);
+	stamp(&record->header, EVENT_FORK, fresh.start_ns, bpf_get_current_pid_tgid());
 	record->header.tgid = child_tgid;
 	record->header.tid = child_tgid;
 	record->header.start_ns = fresh.start_ns;
@@ -137,7 +137,7 @@ int BPF_PROG(process_move, struct cgroup *to, const char *path, struct task_stru
 		return 0;
 	record->body = (struct fork_body){};
 	record->header = (struct event_header){};
-	stamp(&record->header, EVENT_MOVE, boot_ns());
+	stamp(&record->header, EVENT_MOVE, boot_ns(), bpf_get_current_pid_tgid());
 	record->header.tgid = tgid;
 	record->header.tid = tgid;
 	record->header.start_ns = known->start_ns;
@@ -158,7 +158,7 @@ static __always_inline int report_cgroup(__u64 cgroup, bool gone)
 		return 0;
 	record->header = (struct event_header){};
 	record->body = (struct cgroup_body){ .id = cgroup_id(cgroup), .gone = gone };
-	stamp(&record->header, EVENT_CGROUP, boot_ns());
+	stamp(&record->header, EVENT_CGROUP, boot_ns(), bpf_get_current_pid_tgid());
 	if (!gone)
 		put_cgroup(cgroup, true, record->text, &record->body.names_len, &record->body.names_state);
 	size = sizeof(record->header) + sizeof(record->body) + record->body.names_len;
@@ -310,7 +310,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	b->argv_len = argv_len;
 	b->flags = flags;
 
-	stamp(&s->header, EVENT_EXEC, now);
+	stamp(&s->header, EVENT_EXEC, now, bpf_get_current_pid_tgid());
 	s->header.nargs = 0;
 	s->header.start_ns = now;
 	s->header.hook_id = 0;
@@ -342,7 +342,7 @@ int BPF_PROG(process_exit, struct task_struct *task)
 	if (bpf_map_delete_elem(&processes, &tgid))
 		return 0;
 	record.body.code = signal->flags & SIGNAL_GROUP_EXIT ? signal->group_exit_code : task->group_leader->exit_code;
-	stamp(&record.header, EVENT_EXIT, boot_ns());
+	stamp(&record.header, EVENT_EXIT, boot_ns(), bpf_get_current_pid_tgid());
 	submit(&record.header, sizeof(record), sizeof(record), COUNTER_RING_FULL_PROCESS);
 	return 0;
 }

@@ -18,9 +18,9 @@ static __always_inline __u32 padded(__u32 len)
 	return (len + 7) & ~7u;
 }
 
-static __always_inline void stamp(struct event_header *h, enum event_type type, __u64 now)
+/* `id`: as bpf_get_current_pid_tgid says it. */
+static __always_inline void stamp(struct event_header *h, enum event_type type, __u64 now, __u64 id)
 {
-	__u64 id = bpf_get_current_pid_tgid();
 	/* 2^29 ns are 2305843009 / 2^32 s. What that leaves out is less than a second; a division takes as long as 50 instructions. */
 	__u64 sec = ((now >> 29) * 2305843009) >> 32;
 	__u64 nsec = now - sec * NSEC_PER_SEC;

@@ -94,7 +94,7 @@ static __always_inline bool send_return(const struct join_key *key, __u64 entere
 		struct return_body body;
 	} record = { .body = { .call = call_number(key), .returned = returned } };
 
-	stamp(&record.header, EVENT_RETURN, entered_ns);
+	stamp(&record.header, EVENT_RETURN, entered_ns, key->thread);
 	record.header.flags = how;
 	return submit(&record.header, sizeof(record), sizeof(record), COUNTER_RING_FULL_RETURN);
 }

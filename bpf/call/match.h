@@ -156,15 +156,12 @@ __noinline int filter_matches(__u32 slot, __u32 selector_key, __u32 i)
 
 #define LAST_LEFT (2 * SELECTORS_MAX)
 
-/* Takes the first selector out of `left`, SELECTORS_MAX when there is none; with LAST_LEFT when no other is left. Global, as add_open. */
-__noinline int take_left(__u32 slot)
+/* Takes the first selector out of `left`, SELECTORS_MAX when there is none; with LAST_LEFT when no other is left. */
+static __always_inline int take_left(struct scratch *s, __u32 words)
 {
-	struct scratch *s = scratch_of(slot);
-	__u32 words = hooks[slot & (HOOK_SLOTS - 1)].words, taken = SELECTORS_MAX, w;
+	__u32 taken = SELECTORS_MAX, w;
 	__u64 bits;
 
-	if (!s)
-		return SELECTORS_MAX | LAST_LEFT;
 	for (w = 0; w < SET_WORDS; w++) {
 		if (w >= words)
 			break;
@@ -196,7 +193,7 @@ static __always_inline int next_selector(__u32 slot)
 
 	if (!s)
 		return 1;
-	taken = take_left(slot);
+	taken = take_left(s, hook->words);
 	last = taken & LAST_LEFT ? 1 : 0;
 	taken &= LAST_LEFT - 1;
 	if (taken >= SELECTORS_MAX)
@@ -274,7 +271,7 @@ static __noinline int hook_record(__u32 slot)
 			s->left[w] = s->alive[w];
 	}
 	h = (struct event_header *)s->record;
-	stamp(h, EVENT_HOOK, s->call.time_ns);
+	stamp(h, EVENT_HOOK, s->call.time_ns, s->call.thread);
 	process = bpf_map_lookup_elem(&processes, &h->tgid);
 	h->start_ns = process ? process->start_ns : 0;
 	LOOP(hooks[slot].nselectors, next_selector, slot);

@@ -139,9 +139,10 @@ static __always_inline bool screen_path(__u32 slot, struct scratch *s, struct pl
 
 	s->at = at;
 	s->top = walk_top(at, task_root(), s->ring);
-	set_clear(s->left, words);
 	if (wanted->others)
-		set_add(s->left, words, wanted->others);
+		set_copy(s->left, words, wanted->others);
+	else
+		set_clear(s->left, words);
 	if (!s->top.whole) {
 		set_add(s->left, words, wanted->all);
 		return true;
@@ -234,8 +235,7 @@ static __always_inline bool hook_screen(struct scratch *s, __u32 slot)
 		if (hook->workloads != EMPTY_SET && !set_meets(s->conditions, hook->workloads))
 			return false;
 	}
-	set_clear(s->alive, words);
-	set_add(s->alive, words, hook->all);
+	set_copy(s->alive, words, hook->all);
 	for (i = 0; i < SCREENED_NUMBERS; i++) {
 		const volatile struct screened_number *screened = &hook->numbers[i];
 
@@ -258,8 +258,7 @@ static __always_inline bool hook_screen(struct scratch *s, __u32 slot)
 			return false;
 	} else {
 		s->at = at;
-		set_clear(s->left, words);
-		set_add(s->left, words, path->param < PARAMS_MAX ? path->others : hook->all);
+		set_copy(s->left, words, path->param < PARAMS_MAX ? path->others : hook->all);
 		s->top.whole = false;
 	}
 	/* A race that leaves some is for the second half: it takes all of `alive` again. */
@@ -269,7 +268,8 @@ static __always_inline bool hook_screen(struct scratch *s, __u32 slot)
 	if (!screen_files(slot, s))
 		return false;
 	/* Two helper calls that nearly every call can do without. */
-	if (agent_tgid && bpf_get_current_pid_tgid() >> 32 == agent_tgid)
+	s->call.thread = bpf_get_current_pid_tgid();
+	if (agent_tgid && s->call.thread >> 32 == agent_tgid)
 		return false;
 	s->call.time_ns = bpf_ktime_get_boot_ns();
 	return true;

@@ -61,6 +61,23 @@ static __always_inline void set_clear(__u64 *set, __u32 words)
 	}
 }
 
+/* What there is no set of is empty. */
+static __always_inline void set_copy(__u64 *to, __u32 words, __u32 id)
+{
+	struct set *set = bpf_map_lookup_elem(&sets, &id);
+	__u32 w;
+
+	if (!set) {
+		set_clear(to, words);
+		return;
+	}
+	for (w = 0; w < SET_WORDS; w++) {
+		if (w >= words)
+			break;
+		to[w] = set->bits[w];
+	}
+}
+
 /* Keeps in `set` what is in `other` too; false when nothing is left. */
 static __always_inline bool set_keep(__u64 *set, __u32 words, const __u64 *other)
 {

@@ -47,6 +47,7 @@ enum hook_flag {
 	HOOK_RETURN_FOLLOWS = 2,  /* the last value is the number of the call, and an EVENT_RETURN will have it too */
 	HOOK_RETURN_MISSED = 4,   /* the return will not be seen */
 	HOOK_NOT_ACTED = 8,       /* what the selector wants done was not done */
+	HOOK_RETURN_KEPT = 16,    /* with HOOK_RETURN_FOLLOWS: until then the call is in the map `join` */
 };
 
 /* What a value holds; the payload follows the 8-byte header. */
@@ -189,7 +190,7 @@ struct return_body {
 enum counter {
 	COUNTER_RING_FULL_HOOK,     /* a hook's record the ring refused */
 	COUNTER_RING_FULL_PROCESS,  /* an exec, fork or exit record the ring refused */
-	COUNTER_RETURN_MISSED,      /* a text could not be read at the entry, and the return was never seen */
+	COUNTER_RETURN_MISSED,      /* a text could not be read at the entry, and the return was never seen, or there was no room to wait for it */
 	COUNTER_PROCESS_MAP_FULL,   /* a process the table could not take */
 	COUNTER_PATH_RACED,         /* a path walked more than once because of a rename or mount */
 	COUNTER_PATH_UNSTABLE,      /* a path still racing after the last try: every filter lets it through, marked */

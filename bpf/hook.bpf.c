@@ -44,6 +44,8 @@
 #include "call/screen.h"
 #include "call/action.h"
 #include "call/match.h"
+#include "call/joined.h"
+#include "call/session.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -140,14 +142,13 @@ static __always_inline __u64 frame_of(void *ctx)
 
 #define TAKE_PARAM(i) \
 	if (i < hook->nparams) \
-		raw[i] = ctx[i];
+		s->call.params[i] = ctx[i];
 
 /* fmod_ret: parameters, before the function. True when something may match. Without a helper: it is in 5.10 too. */
 static __noinline bool on_modify(__u64 *ctx, __u32 slot)
 {
 	const volatile struct hook *hook = &hooks[slot];
 	struct scratch *s = begin(slot);
-	__u64 raw[PARAMS_MAX] = {};
 
 	if (!s)
 		return 0;
@@ -156,150 +157,11 @@ static __noinline bool on_modify(__u64 *ctx, __u32 slot)
 	TAKE_PARAM(2)
 	TAKE_PARAM(3)
 	TAKE_PARAM(4)
-	take_params(&s->call, slot, raw);
+	take_syscall(&s->call, slot);
 	s->call.sp = frame_of(ctx);
 	/* Where tasks are preempted, the program after the function finds the scratch in use. */
 	s->call.at_once = true;
 	return hook_screen(s, slot);
-}
-
-static __always_inline struct join_key join_key(__u32 slot, __u64 sp)
-{
-	return (struct join_key){ .thread = bpf_get_current_pid_tgid(), .sp = sp, .hook = hooks[slot].id };
-}
-
-/* The same thread at the same depth of its stack: the call before never came back to us. False when that cannot be told now. */
-static __always_inline bool take_out(const struct join_key *key)
-{
-	struct join_value *before = bpf_map_lookup_elem(&join, key);
-	bool returned;
-
-	if (!before)
-		return false;
-	if (before->state == JOIN_UNREAD) {
-		count(COUNTER_RETURN_MISSED);
-	} else {
-		returned = before->state == JOIN_RETURNED;
-		if (!send_return(key, before->entered_ns, returned ? HOOK_HAS_RETURN : HOOK_RETURN_MISSED, before->returned)) {
-			if (!returned)
-				before->state = JOIN_MISSED;
-			return false;
-		}
-	}
-	return true;
-}
-
-/*
- * An entry that is not wanted: the return, which the kernel tells us all the same, is not that of a call before. A session
- * has no return after such an entry.
- */
-static __noinline int not_awaited(__u32 slot, __u64 sp)
-{
-	struct join_key key;
-
-	if (no_call_waits())
-		return 0;
-	key = join_key(slot, sp);
-	if (take_out(&key))
-		join_delete(&key);
-	return 0;
-}
-
-/* Between the two halves of an entry. Without room the call has its records, but no return. */
-static __noinline int await_return(__u32 slot)
-{
-	struct scratch *s = scratch_of(slot);
-	struct join_value value = {};
-	struct join_key key;
-
-	if (!s)
-		return 0;
-	key = join_key(slot, s->call.sp);
-	__builtin_memcpy(value.params, s->call.params, sizeof(value.params));
-	value.entered_ns = s->call.time_ns;
-	s->call.returns = HOOK_RETURN_FOLLOWS;
-	s->call.returned = call_number(&key);
-	if (bpf_map_update_elem(&join, &key, &value, BPF_NOEXIST) == 0) {
-		join_changed(1);
-		return 0;
-	}
-	if (take_out(&key) && bpf_map_update_elem(&join, &key, &value, BPF_EXIST) == 0)
-		return 0;
-	count(COUNTER_JOIN_FULL);
-	s->call.returns = HOOK_RETURN_MISSED;
-	return 0;
-}
-
-static __always_inline void returned_now(const struct join_key *key, struct join_value *value, __u64 returned)
-{
-	if (send_return(key, value->entered_ns, HOOK_HAS_RETURN, returned)) {
-		join_delete(key);
-	} else {
-		value->returned = returned;
-		value->state = JOIN_RETURNED;
-	}
-}
-
-/* After the records of an entry: 0 when its return is wanted. */
-static __noinline int entered(__u32 slot)
-{
-	struct scratch *s = scratch_of(slot);
-	struct join_value *value;
-	struct join_key key;
-
-	if (!s || s->call.returns != HOOK_RETURN_FOLLOWS)
-		return 1;
-	if (s->call.awaited && !(hooks[slot].denies && s->error))
-		return 0;
-	key = join_key(slot, s->call.sp);
-	if (!s->call.awaited && !s->call.unread) {
-		join_delete(&key);
-		return 1;
-	}
-	value = bpf_map_lookup_elem(&join, &key);
-	/* It is not made, so not every kernel shows its return. */
-	if (s->call.awaited) {
-		if (value)
-			returned_now(&key, value, (__s64)s->error);
-		return 1;
-	}
-	if (value)
-		value->state = JOIN_UNREAD;
-	return 0;
-}
-
-/* True when the call has no records yet and something may match. */
-static __noinline bool leave(__u32 slot, __u64 sp, __u64 returned)
-{
-	struct join_value *value;
-	struct join_key key;
-	struct scratch *s;
-	__u64 entered_ns;
-
-	if (no_call_waits())
-		return 0;
-	key = join_key(slot, sp);
-	value = bpf_map_lookup_elem(&join, &key);
-	s = scratch_of(slot);
-	if (!value || !s)
-		return 0;
-	entered_ns = value->entered_ns;
-	if (value->state == JOIN_WAITS) {
-		returned_now(&key, value, returned);
-		return 0;
-	}
-	if (value->state != JOIN_UNREAD)
-		return 0;
-	__builtin_memcpy(s->call.params, value->params, sizeof(s->call.params));
-	s->call.returned = returned;
-	if (!join_delete(&key))
-		return 0;
-	/* The policies may be others by now. */
-	if (!hook_screen(s, slot))
-		return 0;
-	s->call.returns = HOOK_HAS_RETURN;
-	s->call.time_ns = entered_ns;
-	return 1;
 }
 
 static __noinline __u64 place_of_call(__u32 slot)
@@ -336,28 +198,38 @@ static __always_inline int judge(__u32 slot, bool may_match)
 #define RECORD_RETURN 3
 
 #ifdef SESSION_COOKIE
-/* One program for both ends; an entry that answers 1 has no return. */
+/* One program for both ends. What is to be done next; an entry that answers 1 has no return. */
 static __noinline int on_session(struct pt_regs *ctx, __u32 slot)
 {
-	__u64 *cookie = SESSION_COOKIE(ctx);
+	__u64 cookie;
 
-	if (SESSION_IS_RETURN(ctx))
-		return leave(slot, *cookie, PT_REGS_RC(ctx)) ? RECORD_RETURN : 0;
-	*cookie = PT_REGS_SP(ctx);
-	return enter(ctx, slot, *cookie) ? RECORD_ENTRY : 1;
+	if (SESSION_IS_RETURN(ctx)) {
+		cookie = *SESSION_COOKIE(ctx);
+		if (cookie == SESSION_UNREAD)
+			return leave(slot, JOINED_SP(ctx), PT_REGS_RC(ctx)) ? RECORD_RETURN : 0;
+		return session_left(ctx, slot, cookie);
+	}
+	return enter(ctx, slot, PT_REGS_SP(ctx)) ? RECORD_ENTRY : 1;
 }
 
 #define SESSION(n)                                                                                             \
 	SEC("kprobe") int hook_session_##n(struct pt_regs *ctx)                                                \
 	{                                                                                                      \
 		int next = on_session(ctx, n);                                                                 \
+		__u64 cookie;                                                                                  \
                                                                                                                \
 		if (next < RECORD_ENTRY)                                                                       \
 			return next;                                                                           \
 		if (next == RECORD_ENTRY)                                                                      \
-			await_return(n);                                                                       \
+			expect_return(n);                                                                      \
 		hook_record(n);                                                                                \
-		return next == RECORD_ENTRY ? entered(n) : 0;                                                  \
+		if (next == RECORD_RETURN)                                                                     \
+			return 0;                                                                              \
+		cookie = session_entered(n);                                                                   \
+		if (!cookie)                                                                                   \
+			return 1;                                                                              \
+		*SESSION_COOKIE(ctx) = cookie;                                                                 \
+		return 0;                                                                                      \
 	}
 #else
 #define SESSION(n)

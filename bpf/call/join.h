@@ -3,9 +3,9 @@
 #define KTRAIL_JOIN_H
 
 /*
- * Calls that wait for their return, where entry and return are seen by different runs. The records of a call are made at
+ * Calls that wait for their return, where entry and return are seen by different programs. The records of a call are made at
  * its entry, when paths and the caller's memory are those that the call was made with. The return sends its value behind
- * them, and user space puts the two together.
+ * them, and user space puts the two together. A session (hook.bpf.c) keeps here only what it cannot tell at once.
  *
  * Each entry of the map leaves it once: by its return, by the next call at the same place, or by user space, which sweeps
  * the map for calls whose thread has ended and for what the ring refused. Each of these tells user space how the call ended.
@@ -70,6 +70,15 @@ static __always_inline void join_changed(__s64 by)
 
 	if (in)
 		__sync_fetch_and_add(in, by);
+}
+
+/* False when there is an entry or no room. */
+static __always_inline bool join_add(const struct join_key *key, const struct join_value *value)
+{
+	if (bpf_map_update_elem(&join, key, value, BPF_NOEXIST))
+		return false;
+	join_changed(1);
+	return true;
 }
 
 static __always_inline bool join_delete(const struct join_key *key)

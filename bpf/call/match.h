@@ -42,7 +42,7 @@ __noinline int put_text(__u32 slot, __u32 i, __u32 at)
 	if (type == ARG_FILENAME && argument)
 		argument = (__u64)LOAD(filename, argument, name);
 	used = put_string((char *)v, argument);
-	if (v->kind == VALUE_ERROR && s->call.returns == HOOK_RETURN_FOLLOWS && !s->call.at_once)
+	if (v->kind == VALUE_ERROR && s->call.returns & HOOK_RETURN_FOLLOWS && !s->call.at_once)
 		s->call.unread = true;
 	return used;
 }
@@ -233,7 +233,7 @@ static __always_inline int next_selector(__u32 slot)
 	h->selector = selector->index;
 	h->hook_id = selector->policy_hook;
 	if (submit(h, end, sizeof(s->record), COUNTER_RING_FULL_HOOK)) {
-		if (returns == HOOK_RETURN_FOLLOWS)
+		if (returns & HOOK_RETURN_FOLLOWS)
 			s->call.awaited = true;
 		if (acted & ACT_LIMIT)
 			reported_now(s);

@@ -6,6 +6,7 @@ import { ringWatermarkBytes } from '../../config/agent/effective.ts'
 import type { Config } from '../../config/agent/schema.ts'
 import { bootTime, clockOffset } from '../../native/index.ts'
 import type { Event, ProcessEvent, Timestamp } from '../../exporters/contract/event.ts'
+import { GoneThreads, threadStarts } from '../process/gone-threads.ts'
 import type { KernelSide } from '../kernel/kernel-side.ts'
 import { createReconciler } from '../process/after-losses.ts'
 import { WallClock } from '../process/clock.ts'
@@ -52,6 +53,7 @@ export class Ingest implements Disposable {
   readonly #clock = new WallClock(clockOffset)
   readonly #normalizer: Normalizer
   readonly #reconciler: Reconciler
+  readonly #goneThreads: GoneThreads
   /** process_exec events of processes found by the start-up scan. */
   #found: Event[] = []
   /** Events to go on with the next chunk. */
@@ -70,6 +72,7 @@ export class Ingest implements Disposable {
       hook: (id) => this.hooks.take(id),
       nowMs: () => performance.now(),
     })
+    this.#goneThreads = new GoneThreads(threadStarts(procfs), process.pid)
     this.#reconciler = createReconciler({ table: this.processes, kernel, accounting: this.accounting, procfs, log })
   }
 
@@ -151,7 +154,7 @@ export class Ingest implements Disposable {
     const { policies, ring } = this.#options.kernel
     // Not while a record that is still being written hides those behind it.
     if (ring.available() === 0) {
-      for (const call of policies.takeEnds()) this.returns.end(call, this.#ended)
+      this.returns.endTold(policies.takeEnds(), this.#ended)
       this.emptied++
     }
     return this.#ended.length > 0
@@ -182,6 +185,7 @@ export class Ingest implements Disposable {
   /** Housekeeping, every few seconds. */
   tick(): void {
     this.processes.sweep(performance.now())
+    this.returns.sweep(this.#goneThreads, bootTime())
     this.#reconciler.tick(performance.now())
     this.accounting.look()
   }

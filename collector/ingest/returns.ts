@@ -5,7 +5,8 @@
 import type { ArgumentType } from '../../config/policy/arguments.ts'
 import type { Argument, HookEvent, ProcessEvent } from '../../exporters/contract/event.ts'
 import type { CallEnd, RawHook } from './decode.ts'
-import { HOOK_RETURN_FOLLOWS, HOOK_RETURN_MISSED } from '../kernel/wire.ts'
+import type { GoneThreads } from '../process/gone-threads.ts'
+import { HOOK_RETURN_FOLLOWS, HOOK_RETURN_KEPT, HOOK_RETURN_MISSED } from '../kernel/wire.ts'
 
 /** The return value of an event whose return was not seen. */
 export const NOT_SEEN: Argument = { kind: 'error', field: 'error_arg', message: 'return not seen' }
@@ -13,7 +14,17 @@ export const NOT_SEEN: Argument = { kind: 'error', field: 'error_arg', message: 
 /** A call by its thread, its time and its number. */
 export type PendingCall = Pick<CallEnd, 'tid' | 'sec' | 'nsec' | 'callLo' | 'callHi'>
 
+/** What the kernel's side tells of calls, apart from the ring. Their records were in the ring before. */
+export interface ToldEnds {
+  readonly calls: readonly CallEnd[]
+  /** Functions that were detached: of their calls nothing will be told any more. */
+  readonly functions: readonly number[]
+}
+
 interface Waiting extends PendingCall {
+  readonly tgid: number
+  /** The kernel's map has the call too, which knows how it ends. */
+  readonly kept: boolean
   readonly event: Mutable<HookEvent>
   readonly type: ArgumentType
   readonly bytes: number
@@ -25,6 +36,7 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 const CAPACITY_BYTES = 16 << 20
 /** An event without its texts. */
 const EVENT_BYTES = 600
+const NSEC = 1_000_000_000n
 
 export class PendingReturns {
   /** By thread, whose calls are nested. */
@@ -33,6 +45,9 @@ export class PendingReturns {
   #bytes = 0
   /** Events that went on without a return value. */
   missed = 0
+
+  /** Calls of threads that are gone, until all their records are read. */
+  #suspects: PendingCall[] = []
 
   constructor(capacityBytes: number = CAPACITY_BYTES) {
     this.#capacityBytes = capacityBytes
@@ -45,11 +60,14 @@ export class PendingReturns {
       out.push(event)
       return
     }
-    const { tid, sec, nsec } = raw
+    const { tgid, tid, sec, nsec } = raw
     const call = raw.values[raw.count - 1]
     const bytes = sizeOf(event)
-    const waiting: Waiting = { tid, sec, nsec, callLo: call?.lo ?? 0, callHi: call?.hi ?? 0, event, type, bytes }
+    const kept = (raw.flags & HOOK_RETURN_KEPT) !== 0
+    const of: PendingCall = { tid, sec, nsec, callLo: call?.lo ?? 0, callHi: call?.hi ?? 0 }
+    if (!kept) this.#passEarlier(of, out)
     const others = this.#threads.get(tid)
+    const waiting: Waiting = { ...of, tgid, kept, event, type, bytes }
     if (others === undefined) this.#threads.set(tid, [waiting])
     else others.push(waiting)
     this.#bytes += bytes
@@ -74,9 +92,48 @@ export class PendingReturns {
     if (waiting.length === 0) this.#threads.delete(call.tid)
   }
 
-  /** Calls with events that wait; one with several events comes as often. */
-  *calls(): Generator<PendingCall> {
-    for (const waiting of this.#threads.values()) yield* waiting
+  /** Calls with events that wait and that the kernel's map has too; one with several events comes as often. */
+  *kept(): Generator<PendingCall> {
+    for (const waiting of this.#threads.values()) for (const each of waiting) if (each.kept) yield each
+  }
+
+  /** Number of calls that wait and that only this has. */
+  get unkept(): number {
+    let count = 0
+    for (const waiting of this.#threads.values()) {
+      waiting.forEach((each, i) => {
+        const before = waiting[i - 1]
+        if (!each.kept && (before === undefined || !isSameCall(each, before))) count++
+      })
+    }
+    return count
+  }
+
+  /** Looks for calls of threads that are gone; `endTold` ends them. Call it every few seconds. */
+  sweep(gone: GoneThreads, nowNs: bigint): void {
+    const calls = [...this.#threads.values()].flatMap((waiting) =>
+      waiting.flatMap((each) => (each.kept ? [] : { ...each, enteredNs: BigInt(each.sec) * NSEC + BigInt(each.nsec) })),
+    )
+    this.#suspects = gone.among(calls, nowNs)
+  }
+
+  /** Ends what the kernel's side has told, and calls of threads that are gone. Only while the ring is empty: it may tell more. */
+  endTold({ calls, functions }: ToldEnds, out: ProcessEvent[]): void {
+    for (const call of calls) this.end(call, out)
+    for (const call of this.#suspects.splice(0)) this.end({ ...call, returned: undefined }, out)
+    if (functions.length === 0) return
+    const detached = new Set(functions.map((id) => id & 0xffff))
+    const ended = [...this.#threads.values()].flat().filter((each) => detached.has(each.callLo & 0xffff))
+    for (const call of ended) this.end({ ...call, returned: undefined }, out)
+  }
+
+  /** A call at the same place of the same stack: the one before has returned, unseen. */
+  #passEarlier(call: PendingCall, out: ProcessEvent[]): void {
+    const waiting = this.#threads.get(call.tid)
+    const earlier = waiting?.find(
+      (each) => each.callLo === call.callLo && each.callHi === call.callHi && !isSameCall(each, call),
+    )
+    if (earlier !== undefined) this.end({ ...earlier, returned: undefined }, out)
   }
 
   has(call: PendingCall): boolean {

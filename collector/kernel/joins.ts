@@ -6,85 +6,40 @@
  * An entry is removed exactly once: by the return (bpf/hook.bpf.c `leave`), the next entry, the sweep or the detaching. Each says how the call
  * ended, so every hit is an event exactly once.
  */
-import { readFileSync } from 'node:fs'
-import { errnoOf } from '../../config/yaml/unreadable.ts'
 import type { BpfMap } from '../../native/types.ts'
 import type { CallEnd } from '../ingest/decode.ts'
-import { parseStat } from '../process/procfs.ts'
 import { u32, u64 } from './bytes.ts'
+import type { GoneThreads, ThreadCall } from '../process/gone-threads.ts'
 import { JOIN_KEY, JOIN_MISSED, JOIN_RETURNED, JOIN_SWEPT, JOIN_UNREAD, JOIN_VALUE } from './wire.ts'
 
-/** Start time of a thread (boot time), 'gone', or 'unknown' when /proc cannot be read. */
-export type ThreadStart = (tgid: number, tid: number) => bigint | 'gone' | 'unknown'
-
-/** Younger entries are not checked: nearly all of them are removed by their return. */
-const YOUNG_NS = 2_000_000_000n
-/** Thread lookups per sweep, each about 20 µs of system calls: the event loop has a budget of 10 ms. */
-const LOOKUPS_MAX = 256
 const NSEC = 1_000_000_000n
 /** Map entries per system call. */
 const ENTRIES_AT_ONCE = 4096
-/** /proc rounds start times down to ticks of 10 ms (USER_HZ); an older entry belongs to another thread. */
-const TICK_NS = 10_000_000n
-
 type Entry = readonly [key: Buffer, value: Buffer]
 
-/** Reads `<procfs>/<tgid>/task/<tid>/stat`. */
-export function threadStarts(procfs: string): ThreadStart {
-  return (tgid, tid) => {
-    try {
-      return parseStat(readFileSync(`${procfs}/${tgid}/task/${tid}/stat`, 'utf8'))?.startNs ?? 'unknown'
-    } catch (error) {
-      return ['ENOENT', 'ESRCH'].includes(errnoOf(error)) ? 'gone' : 'unknown'
-    }
-  }
-}
-
-/** Sweeps the join map; continues where the last sweep stopped, so that a full map takes several. */
+/** Sweeps the join map. */
 export class JoinSweep {
   /** By their names in bpf/call/join.h; `join_counts` tells programs when no call waits. */
   readonly maps: { readonly join: BpfMap; readonly join_counts: BpfMap }
-  readonly #threadStart: ThreadStart
-  #turn = 0
+  readonly #gone: GoneThreads
   #ends: CallEnd[] = []
   #lost = 0
   #removed = 0
   #told = 0
 
-  constructor(join: BpfMap, counts: BpfMap, threadStart: ThreadStart) {
+  constructor(join: BpfMap, counts: BpfMap, gone: GoneThreads) {
     this.maps = { join, join_counts: counts }
-    this.#threadStart = threadStart
+    this.#gone = gone
   }
 
   /** Removes entries of threads that are gone, and those whose end the ring refused. */
   sweep(nowNs: bigint): void {
-    const old: Entry[] = []
+    const calls: Array<ThreadCall & { readonly entry: Entry }> = []
     for (const entry of this.#entries()) {
       if (isEnded(entry)) this.#told += this.#remove(entry) ? 1 : 0
-      else if (nowNs - enteredNs(entry) > YOUNG_NS) old.push(entry)
+      else calls.push({ tgid: tgidOf(entry), tid: tidOf(entry), enteredNs: enteredNs(entry), entry })
     }
-    const known = new Map<bigint, ReturnType<ThreadStart>>()
-    const from = old.length > LOOKUPS_MAX ? this.#turn++ * LOOKUPS_MAX : 0
-    for (let i = 0; i < old.length; i++) {
-      const entry = old[(from + i) % old.length]
-      if (entry === undefined) continue
-      const thread = entry[0].readBigUInt64LE(JOIN_KEY.thread)
-      const start = known.get(thread) ?? this.#look(thread, known)
-      if (start === undefined) break
-      // The tid belongs to a later thread: the one that entered is gone.
-      const another = typeof start === 'bigint' && start > enteredNs(entry) + TICK_NS
-      if (start === 'gone' || another) this.#remove(entry)
-    }
-  }
-
-  /** undefined when this sweep has used up its lookups. */
-  #look(thread: bigint, known: Map<bigint, ReturnType<ThreadStart>>): ReturnType<ThreadStart> | undefined {
-    if (known.size >= LOOKUPS_MAX) return undefined
-    const tgid = Number(thread >> 32n)
-    // The idle tasks have tid 0 and are not in /proc.
-    const start = tgid === 0 ? 'unknown' : this.#threadStart(tgid, Number(thread & 0xffff_ffffn))
-    known.set(thread, start)
-    return start
+    for (const { entry } of this.#gone.among(calls, nowNs)) this.#remove(entry)
   }
 
   /** Removes the entries of a detached function, whose returns nobody will see. */
@@ -155,6 +110,8 @@ export class JoinSweep {
   }
 }
 
+const tidOf = ([key]: Entry): number => key.readUInt32LE(JOIN_KEY.thread)
+const tgidOf = ([key]: Entry): number => key.readUInt32LE(JOIN_KEY.thread + 4)
 const enteredNs = ([, value]: Entry): bigint => value.readBigUInt64LE(JOIN_VALUE.enteredNs)
 
 /** The ring refused to say how the call ended. */
@@ -169,7 +126,7 @@ function endOf(entry: Entry): CallEnd {
   // `call_number` of bpf/call/join.h.
   const call = (key.readBigUInt64LE(JOIN_KEY.sp) << 16n) | BigInt(key.readUInt16LE(JOIN_KEY.hook))
   return {
-    tid: key.readUInt32LE(JOIN_KEY.thread),
+    tid: tidOf(entry),
     sec: Number(entered / NSEC),
     nsec: Number(entered % NSEC),
     callLo: Number(call & 0xffff_ffffn),

@@ -9,7 +9,7 @@ import * as native from '../../native/index.ts'
 import { NativeError, builtFile } from '../../native/index.ts'
 import type { BpfObject, Link, ObjectOptions } from '../../native/types.ts'
 import type { Policy } from '../../config/policy/policy.ts'
-import type { CallEnd } from '../ingest/decode.ts'
+import type { ToldEnds } from '../ingest/returns.ts'
 import { CollectorError } from '../errors.ts'
 import { Turns } from '../host/turns.ts'
 import { Repeats, UNLIMITED, suppresses } from './actions/repeats.ts'
@@ -20,8 +20,8 @@ import type { KernelFacts } from './facts.ts'
 import type { Files } from './files/files.ts'
 import { Gate, addRuns, gatePrograms, hookPrograms, screened } from './gate.ts'
 import type { Programs, Runs } from './gate.ts'
-import { JoinSweep, threadStarts } from './joins.ts'
-import type { ThreadStart } from './joins.ts'
+import { GoneThreads, threadStarts } from '../process/gone-threads.ts'
+import { JoinSweep } from './joins.ts'
 import type { ScreenedFunction } from './guard/canary.ts'
 import type { Finding } from './guard/finding.ts'
 import { assign, wayOf } from './layout/assign.ts'
@@ -61,7 +61,7 @@ export class PolicyPrograms implements Disposable {
   readonly #maps: SharedMaps
   /** Also used by the process programs. */
   readonly #constants: Constants
-  readonly #threadStart: ThreadStart
+  readonly #goneThreads: GoneThreads
   readonly #native: NonNullable<PolicyProgramOptions['native']>
   #nextHookId = 1
   #nextFunctionId = 1
@@ -71,6 +71,8 @@ export class PolicyPrograms implements Disposable {
   readonly #past = new Map<string, Runs>()
   /** Matched entries that wait for their return, of all functions; made with the first program that joins. */
   #join: JoinSweep | undefined
+  /** Functions that were detached since `takeEnds`. */
+  readonly #ended: number[] = []
   /** Made with the first program that suppresses. */
   #repeats: Repeats | undefined
   readonly #secret: Buffer = randomBytes(8)
@@ -83,7 +85,7 @@ export class PolicyPrograms implements Disposable {
     this.#maps = maps
     const procfs = options.procfs ?? '/proc'
     this.#constants = constants
-    this.#threadStart = threadStarts(procfs)
+    this.#goneThreads = new GoneThreads(threadStarts(procfs), options.agentPid)
     this.#native = options.native ?? native
     this.#asked = new Asked(conditions, { ...options, constants, openObject: this.#native.openObject }, maps, procfs)
     this.files = this.#asked.files
@@ -203,7 +205,7 @@ export class PolicyPrograms implements Disposable {
     try {
       await fillMaps(object, tables, turns)
       if (part.some(({ way: { mode } }) => mode === 'join' || mode === 'kprobe.session')) {
-        this.#join ??= new JoinSweep(object.map('join'), object.map('join_counts'), this.#threadStart)
+        this.#join ??= new JoinSweep(object.map('join'), object.map('join_counts'), this.#goneThreads)
       }
       if (limits) {
         this.#repeats ??= new Repeats(object)
@@ -272,6 +274,7 @@ export class PolicyPrograms implements Disposable {
     await this.#native.closed()
     // Now no call enters any more, and waiting calls have lost their return.
     for (const { id } of gone) this.#join?.forget(id)
+    this.#ended.push(...gone.map(({ id }) => id))
     this.#closeUnused(gone)
   }
 
@@ -311,8 +314,8 @@ export class PolicyPrograms implements Disposable {
   }
 
   /** How calls ended, since the last time, that the ring does not tell. Their records are in the ring by now. */
-  takeEnds(): CallEnd[] {
-    return this.#join?.takeEnds() ?? []
+  takeEnds(): ToldEnds {
+    return { calls: this.#join?.takeEnds() ?? [], functions: this.#ended.splice(0) }
   }
 
   /** Matched calls without an event. */
@@ -322,14 +325,10 @@ export class PolicyPrograms implements Disposable {
 
   /** Removes calls whose return will never come; call it every few seconds. */
   sweepJoins(): void {
-    if (this.#join === undefined) return
-    const { agentPid } = this.#options
-    // With no /proc, or that of another pid namespace, every thread would seem to be gone.
-    if (typeof this.#threadStart(agentPid, agentPid) !== 'bigint') return
-    this.#join.sweep(native.bootTime())
+    this.#join?.sweep(native.bootTime())
   }
 
-  /** Matched calls that have not returned (yet). */
+  /** Matched calls in the kernel's map: most that have not returned (yet). */
   waitingReturns(): number {
     return this.#join?.waiting() ?? 0
   }

@@ -163,6 +163,7 @@ export const HOOK_HAS_RETURN = 1
 export const HOOK_RETURN_FOLLOWS = 2
 export const HOOK_RETURN_MISSED = 4
 export const HOOK_NOT_ACTED = 8
+export const HOOK_RETURN_KEPT = 16
 export const VALUE_INT = 1
 export const VALUE_UINT = 2
 export const VALUE_STRING = 3

@@ -168,7 +168,7 @@ export class Telemetry implements AsyncDisposable {
       keepsStatistics: () => kernel.keepsStatistics,
       hookEvents: () => ingest.hooks.eventsByHook(),
       suppressed: () => kernel.policies.suppressed(),
-      returnsWaiting: () => kernel.policies.waitingReturns(),
+      returnsWaiting: () => kernel.policies.waitingReturns() + ingest.returns.unkept,
       processes: ingest.processes,
       enrichment,
       policies,

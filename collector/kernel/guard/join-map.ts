@@ -7,8 +7,8 @@ import type { PendingCall } from '../../ingest/returns.ts'
 import type { Finding } from './finding.ts'
 
 export interface JoinMapOptions {
-  /** Calls whose events are held. */
-  readonly pending: { calls(): Iterable<PendingCall>; has(call: PendingCall): boolean }
+  /** Calls whose events are held and that the map has. */
+  readonly pending: { kept(): Iterable<PendingCall>; has(call: PendingCall): boolean }
   /** Calls in the map, by thread. */
   readonly inMap: () => ReadonlyMap<number, readonly PendingCall[]>
   /** How often the ring was empty and all ends were known. */
@@ -49,7 +49,7 @@ export class JoinMapCheck {
     }
     this.#suspects = []
     this.#emptied = now
-    const held = [...pending.calls()]
+    const held = [...pending.kept()]
     if (held.length > 0) {
       const inMap = this.#options.inMap()
       this.#suspects = held.filter((call) => inMap.get(call.tid)?.some((other) => isSameCall(call, other)) !== true)

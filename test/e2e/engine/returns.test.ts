@@ -40,7 +40,15 @@ const READS = {
   returnArg: { index: 0, type: 'long' },
   selectors: [{ matchArgs: [path('Postfix', 'fifo', 'fifo-other')] }],
 }
-const twoPolicies = { 'p.yaml': policy('one', [OPENS, READS]), 'q.yaml': policy('two', [READS]) }
+const NEVER = {
+  call: 'sys_exit_group',
+  syscall: true,
+  return: true,
+  args: [{ index: 0, type: 'int' }],
+  returnArg: { index: 0, type: 'int' },
+  selectors: [{ matchArgs: [{ index: 0, operator: 'Equal', values: ['21'] }] }],
+}
+const twoPolicies = { 'p.yaml': policy('one', [OPENS, READS]), 'q.yaml': policy('two', [READS, NEVER]) }
 const PREFIX = process.arch === 'arm64' ? '__arm64_' : '__x64_'
 
 describe('joined returns', { skip }, () => {
@@ -78,7 +86,20 @@ describe('joined returns', { skip }, () => {
       assert.deepEqual(metrics.losses(), [])
       assert.equal(metrics.sum('ktrail_kernel_fallbacks_total', { kind: 'return_not_seen' }), 0)
 
+      // What never returns is an event when its thread is gone.
+      const exits = (): string[] =>
+        agent
+          .lines()
+          .flatMap((line) =>
+            line.process_kprobe?.function_name?.endsWith('exit_group') === true ? [summary(line)] : [],
+          )
+      assert.throws(() => execFileSync('sh', ['-c', 'exit 21']))
+      await agent.until('the event of an exit', () => exits().length > 0)
+      assert.match(exits().join('\n'), /sys_exit_group\(21\) = error: return not seen$/)
+
       const cut = `${binary} vfs_read(${fifo} prw-r--r--) = error: return not seen`
+      const cuts = (lines: ReturnType<TestAgent['lines']>): number =>
+        lines.filter((line) => line.process_kprobe !== undefined && summary(line) === cut).length
       const reader = async (): Promise<ChildProcess> => {
         await agent.settled()
         const child = spawn(binary, ['forever', fifo], { stdio: ['ignore', 'pipe', 'inherit'] })
@@ -109,29 +130,24 @@ describe('joined returns', { skip }, () => {
         assert.deepEqual(events().toSorted(), [...Array(whole).fill(read), ...Array(256 - whole).fill(cut)])
       }
 
-      // Root empties the map of waiting calls.
-      const from = agent.lines().length
-      const tampered = await reader()
-      const { id } = mapOf('join')
-      const [{ key } = { key: [] }] = JSON.parse(
-        execFileSync('bpftool', ['-j', 'map', 'dump', 'id', String(id)], { encoding: 'utf8' }),
-      )
-      assert.equal(bpftool('map', 'delete', 'id', String(id), 'key', ...key), '')
-      const seconds = await unready(
-        agent,
-        /^tampering: join: no or another entry of 1, expected the calls that wait for their return: their return values are not known$/m,
-      )
-      console.log(`an emptied join map was seen after ${seconds.toFixed(1)} s`)
-      await agent.until(
-        'the events',
-        () =>
-          agent
-            .lines()
-            .slice(from)
-            .filter((each) => each.process_kprobe !== undefined && summary(each) === cut).length === 2,
-      )
-      assert.deepEqual(await found(agent, 'join_map_changed'), [1, 1])
-      await end(tampered)
+      // Root empties the map of waiting calls. A session's are not there.
+      if (mode === 'join') {
+        const from = agent.lines().length
+        const tampered = await reader()
+        const { id } = mapOf('join')
+        const [{ key } = { key: [] }] = JSON.parse(
+          execFileSync('bpftool', ['-j', 'map', 'dump', 'id', String(id)], { encoding: 'utf8' }),
+        )
+        assert.equal(bpftool('map', 'delete', 'id', String(id), 'key', ...key), '')
+        const seconds = await unready(
+          agent,
+          /^tampering: join: no or another entry of 1, expected the calls that wait for their return: their return values are not known$/m,
+        )
+        console.log(`an emptied join map was seen after ${seconds.toFixed(1)} s`)
+        await agent.until('the events', () => cuts(agent.lines().slice(from)) === 2)
+        assert.deepEqual(await found(agent, 'join_map_changed'), [1, 1])
+        await end(tampered)
+      }
 
       // Calls in progress are events when the agent stops, each once.
       const before = agent.lines().length
@@ -139,13 +155,7 @@ describe('joined returns', { skip }, () => {
       await balanced(agent)
       assert.deepEqual(await agent.stop(), { code: 0, signal: null })
       await end(waiting)
-      assert.equal(
-        agent
-          .lines()
-          .slice(before)
-          .filter((line) => line.process_kprobe !== undefined && summary(line) === cut).length,
-        2,
-      )
+      assert.equal(cuts(agent.lines().slice(before)), 2)
     })
   }
 })

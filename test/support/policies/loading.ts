@@ -75,7 +75,7 @@ export class LoadedKernel implements Disposable {
     for (;;) {
       const length = this.#kernel.ring.read(this.#chunk)
       const ready: ProcessEvent[] = []
-      if (length === 0) for (const end of this.#kernel.policies.takeEnds()) this.#returns.end(end, ready)
+      if (length === 0) this.#returns.endTold(this.#kernel.policies.takeEnds(), ready)
       const malformed = decodeChunk({ bytes: this.#chunk, length }, (raw, bytes) => {
         if (raw.op === 'return') {
           this.#returns.end(raw, ready)

@@ -2,16 +2,21 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { CallEnd, RawHook } from '../../../../collector/ingest/decode.ts'
+import { GoneThreads } from '../../../../collector/process/gone-threads.ts'
 import { NOT_SEEN, PendingReturns } from '../../../../collector/ingest/returns.ts'
 import {
   HOOK_HAS_RETURN,
   HOOK_RETURN_FOLLOWS,
+  HOOK_RETURN_KEPT,
   HOOK_RETURN_MISSED,
   VALUE_UINT,
 } from '../../../../collector/kernel/wire.ts'
 import type { HookEvent, ProcessEvent } from '../../../../exporters/contract/event.ts'
 import { makeKprobe, text } from '../../exporters/support/events.ts'
 import { typeOf } from '../support/specs.ts'
+
+/** In the kernel's map too. */
+const KEPT = HOOK_RETURN_FOLLOWS | HOOK_RETURN_KEPT
 
 interface Call {
   readonly tid?: number
@@ -20,7 +25,7 @@ interface Call {
   readonly flags?: number
 }
 
-function raw({ tid = 8, nsec = 5, call = 1, flags = HOOK_RETURN_FOLLOWS }: Call): RawHook {
+function raw({ tid = 8, nsec = 5, call = 1, flags = KEPT }: Call): RawHook {
   const number = { kind: VALUE_UINT, index: 255, flags: 0, lo: call, hi: 0xc900, mode: 0, dev: 0, from: 0, to: 0 }
   const base = { cpu: 0, seq: 0, sec: 1, nsec, tgid: 7, tid, startLo: 0, startHi: 0 }
   return { op: 'hook', ...base, hookId: 3, selector: 0, flags, values: [number], count: 1 }
@@ -150,7 +155,7 @@ test('returns: the calls that wait can be listed, and each asked for', () => {
     calls.map((call) => ['e', call] as const),
     pending,
   )
-  const listed = [...pending.calls()].map(({ tid, nsec, callLo }) => [tid, nsec, callLo])
+  const listed = [...pending.kept()].map(({ tid, nsec, callLo }) => [tid, nsec, callLo])
   assert.deepEqual(listed, [
     [8, 5, 1],
     [8, 5, 1],
@@ -159,4 +164,40 @@ test('returns: the calls that wait can be listed, and each asked for', () => {
   ])
   assert.ok(pending.has(end({ call: 2 })))
   assert.ok(!pending.has(end({ call: 3 })) && !pending.has(end({ call: 2, nsec: 6 })) && !pending.has(end({ tid: 7 })))
+})
+
+test('returns: calls that only the agent has end when their thread is gone, at the next one at their place, and with their function', () => {
+  const flags = HOOK_RETURN_FOLLOWS
+  const pending = new PendingReturns()
+  const steps = [
+    ['left', { call: 1, flags }],
+    ['left too', { call: 1, flags }],
+    ['kept', { call: 2 }],
+    ['gone', { tid: 9, call: 3, flags }],
+    ['other function', { tid: 10, call: 4, flags }],
+    ['again', { call: 1, nsec: 6, flags }],
+  ] as const
+  assert.deepEqual(play(steps, pending), ['left return not seen', 'left too return not seen'])
+  assert.equal(pending.unkept, 3)
+  assert.deepEqual(
+    [...pending.kept()].map(({ callLo }) => callLo),
+    [2],
+  )
+  const told = (functions: readonly number[] = []): string[] => {
+    const out: ProcessEvent[] = []
+    pending.endTold({ calls: [], functions }, out)
+    return shown(out)
+  }
+  const agentPid = 1
+  const threads = new GoneThreads((_, tid) => (tid === 9 ? 'gone' : 1n), agentPid)
+  pending.sweep(threads, 2_000_000_000n)
+  assert.deepEqual(told(), [], 'too young')
+  pending.sweep(threads, 9_000_000_000n)
+  assert.deepEqual(told(), ['gone return not seen'])
+  assert.deepEqual(told([4 | (3 << 16)]), ['other function return not seen'])
+  assert.equal(pending.unkept, 1)
+  // What returned while it was suspected goes on with its value.
+  pending.sweep(new GoneThreads((_, tid) => (tid === 8 ? 'gone' : 1n), agentPid), 9_000_000_000n)
+  assert.deepEqual(play([[5, { call: 1, nsec: 6 }]], pending), ['again 5'])
+  assert.deepEqual(told(), [])
 })

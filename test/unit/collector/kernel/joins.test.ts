@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { JoinSweep, threadStarts } from '../../../../collector/kernel/joins.ts'
-import type { ThreadStart } from '../../../../collector/kernel/joins.ts'
+import { GoneThreads, threadStarts } from '../../../../collector/process/gone-threads.ts'
+import type { ThreadStart } from '../../../../collector/process/gone-threads.ts'
+import { JoinSweep } from '../../../../collector/kernel/joins.ts'
 import { JOIN_KEY, JOIN_MISSED, JOIN_RETURNED, JOIN_UNREAD, JOIN_VALUE } from '../../../../collector/kernel/wire.ts'
 import type { BpfMap } from '../../../../native/types.ts'
 
 const SECOND = 1_000_000_000n
 const NOW = 100n * SECOND
+const AGENT = 4_000_000
 
 function keyOf(tgid: number, tid: number, sp = 0n): Buffer {
   const key = Buffer.alloc(JOIN_KEY.bytes)
@@ -14,6 +16,10 @@ function keyOf(tgid: number, tid: number, sp = 0n): Buffer {
   key.writeBigUInt64LE(sp, JOIN_KEY.sp)
   return key
 }
+
+/** The agent's own threads are always there. */
+const threads = (start: ThreadStart): GoneThreads =>
+  new GoneThreads((tgid, tid) => (tgid === AGENT ? 1n : start(tgid, tid)), AGENT)
 
 const unused = (): never => assert.fail('the sweep only lists and deletes')
 
@@ -68,10 +74,14 @@ describe('sweep of the joins', () => {
   for (const { name, enteredNs, start, taken } of rows) {
     it(`${name}: ${taken === 1 ? 'is removed' : 'stays'}`, () => {
       const map = joinMap([{ key: keyOf(7, 8), enteredNs }])
-      const sweep = new JoinSweep(map, map.counts, (tgid, tid) => {
-        assert.deepEqual([tgid, tid], [7, 8])
-        return start
-      })
+      const sweep = new JoinSweep(
+        map,
+        map.counts,
+        threads((tgid, tid) => {
+          assert.deepEqual([tgid, tid], [7, 8])
+          return start
+        }),
+      )
       sweep.sweep(NOW)
       assert.equal(sweep.takeEnds().length, taken)
       assert.equal(map.held.size, 1 - taken)
@@ -83,16 +93,24 @@ describe('sweep of the joins', () => {
 
   it('the idle tasks, which procfs does not list, count as running', () => {
     const map = joinMap([{ key: keyOf(0, 0), enteredNs: 0n }])
-    new JoinSweep(map, map.counts, () => 'gone').sweep(NOW)
+    new JoinSweep(
+      map,
+      map.counts,
+      threads(() => 'gone'),
+    ).sweep(NOW)
     assert.equal(map.held.size, 1)
   })
 
   it('an entry that its return takes at the same moment has no second end', () => {
     const map = joinMap([{ key: keyOf(7, 8), enteredNs: 0n }])
-    const sweep = new JoinSweep(map, map.counts, () => {
-      map.held.clear()
-      return 'gone'
-    })
+    const sweep = new JoinSweep(
+      map,
+      map.counts,
+      threads(() => {
+        map.held.clear()
+        return 'gone'
+      }),
+    )
     sweep.sweep(NOW)
     assert.deepEqual(sweep.takeEnds(), [])
   })
@@ -107,7 +125,11 @@ describe('sweep of the joins', () => {
       { key: keyOf(7, 11, sp + 24n), ...young },
       { key: keyOf(9, 9, sp), enteredNs: SECOND, state: JOIN_UNREAD },
     ])
-    const sweep = new JoinSweep(map, map.counts, (tgid) => (tgid === 9 ? 'gone' : 1n))
+    const sweep = new JoinSweep(
+      map,
+      map.counts,
+      threads((tgid) => (tgid === 9 ? 'gone' : 1n)),
+    )
     sweep.sweep(NOW)
     const entered = { sec: 99, nsec: 999_999_995 }
     assert.equal(sweep.told, 2)
@@ -125,20 +147,30 @@ describe('sweep of the joins', () => {
 
   it('checks each thread once, and a few hundred in a sweep; the others follow in later sweeps', () => {
     const entries = Array.from({ length: 3000 }, (_, i) => ({
-      key: keyOf(1 + (i >> 1), 1, BigInt(i & 1)),
+      key: keyOf(1 + (i >> 1), 1 + (i >> 1), BigInt(i & 1)),
       enteredNs: 0n,
     }))
     const asked = new Map<number, number>()
     const map = joinMap(entries)
-    const sweep = new JoinSweep(map, map.counts, (tgid) => {
-      asked.set(tgid, (asked.get(tgid) ?? 0) + 1)
-      return tgid > 1400 ? 'gone' : 1n
-    })
+    const sweep = new JoinSweep(
+      map,
+      map.counts,
+      threads((tgid) => {
+        asked.set(tgid, (asked.get(tgid) ?? 0) + 1)
+        return tgid > 1400 ? 'gone' : 1n
+      }),
+    )
     sweep.sweep(NOW)
     assert.ok(map.held.size === 3000 && asked.size <= 256, `${asked.size} asked`)
     for (let i = 0; i < 40; i++) sweep.sweep(NOW)
     assert.equal(sweep.takeEnds().length, 200)
     assert.equal(map.held.size, 2800)
+  })
+
+  it('nobody is gone where not even the agent is there', () => {
+    const map = joinMap([{ key: keyOf(7, 8), enteredNs: 0n }])
+    new JoinSweep(map, map.counts, new GoneThreads(() => 'gone', AGENT)).sweep(NOW)
+    assert.equal(map.held.size, 1)
   })
 
   it('procfs: a running thread has a start, an unknown one is gone, and without procfs the start is unknown', () => {

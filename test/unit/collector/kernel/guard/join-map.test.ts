@@ -18,7 +18,7 @@ function rig(): {
   const ended: PendingCall[] = []
   const same = (one: PendingCall) => (other: PendingCall) => one.tid === other.tid && one.nsec === other.nsec
   const check = new JoinMapCheck({
-    pending: { calls: () => state.held, has: (one) => state.held.some(same(one)) },
+    pending: { kept: () => state.held, has: (one) => state.held.some(same(one)) },
     inMap: () => Map.groupBy(state.inMap, ({ tid }) => tid),
     emptied: () => state.emptied,
     told: () => state.told,

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef KTRAIL_SESSION_H
+#define KTRAIL_SESSION_H
+
+/*
+ * The two ends of a call that one program sees. The kernel carries 8 bytes from one to the other: the time of the entry, which
+ * with the place of the call tells user space which call returns. So the map `join` is only for the few calls that need more.
+ */
+#ifdef SESSION_COOKIE
+#define SESSION_UNREAD 1ull /* no time of a call: this one is in the map as JOIN_UNREAD */
+
+/* Between the two halves of an entry. */
+static __noinline int expect_return(__u32 slot)
+{
+	struct scratch *s = scratch_of(slot);
+	struct join_key key;
+
+	if (!s)
+		return 0;
+	/* Of the call before at this place, what the ring had no room for: user space takes it for unseen when it reads of this one. */
+	not_awaited(slot, s->call.sp);
+	key = join_key(slot, s->call.sp);
+	s->call.returns = HOOK_RETURN_FOLLOWS;
+	s->call.returned = call_number(&key);
+	return 0;
+}
+
+/* After the records of an entry: what its return is to know; 0 when none is wanted. */
+static __noinline __u64 session_entered(__u32 slot)
+{
+	struct scratch *s = scratch_of(slot);
+	struct join_value value = { .state = JOIN_UNREAD };
+	struct join_key key;
+
+	if (!s)
+		return 0;
+	if (s->call.awaited)
+		return s->call.time_ns;
+	if (!s->call.unread)
+		return 0;
+	key = join_key(slot, s->call.sp);
+	__builtin_memcpy(value.params, s->call.params, sizeof(value.params));
+	value.entered_ns = s->call.time_ns;
+	if (keep_call(&key, &value))
+		return SESSION_UNREAD;
+	count(COUNTER_JOIN_FULL);
+	count(COUNTER_RETURN_MISSED);
+	return 0;
+}
+
+/* The return of a call that has records. */
+static __noinline int session_left(struct pt_regs *ctx, __u32 slot, __u64 entered_ns)
+{
+	struct join_value value = { .entered_ns = entered_ns, .returned = PT_REGS_RC(ctx), .state = JOIN_RETURNED };
+	struct join_key key = join_key(slot, JOINED_SP(ctx));
+
+	if (!send_return(&key, entered_ns, HOOK_HAS_RETURN, value.returned))
+		keep_call(&key, &value);
+	return 0;
+}
+
+#endif
+#endif

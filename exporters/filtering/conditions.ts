@@ -64,6 +64,13 @@ export function conditionsOf(filter: ReaderFilter, lookup: ProcessLookup): Condi
     add('namespaces', (_, { pod }) => matches(pod?.namespace ?? ''))
   }
   if (filter.pods !== undefined) add('pods', inPod(podName(globMatcher(filter.pods))))
+  if (filter.workloads !== undefined) {
+    const matches = globMatcher(filter.workloads)
+    add(
+      'workloads',
+      inPod(({ workload }) => matches(workload)),
+    )
+  }
   if (filter.containers !== undefined) add('containers', inContainer('name', globMatcher(filter.containers)))
   if (filter.images !== undefined) add('images', inContainer('image', globMatcher(filter.images)))
   if (filter.binaries !== undefined) {

@@ -9,6 +9,7 @@ import type { Encoded, Encoder } from '../contract/exporter.ts'
 import { redactArgument } from '../encoding/arguments.ts'
 import { touch } from '../encoding/kept.ts'
 import { Redaction } from './redaction.ts'
+import { placeMatcher } from './place.ts'
 import { regexMatcher } from './regexes.ts'
 
 /** Approximate memory of a redacted copy of a process, without its texts. */
@@ -20,8 +21,7 @@ const MAX_PATH_CHARACTERS = 1 << 20
 interface Rule {
   readonly redact: readonly Redaction[]
   readonly paths: readonly Redaction[]
-  /** Whether it applies to processes with this binary. */
-  readonly isFor: (binary: string) => boolean
+  readonly isFor: (process: Process) => boolean
 }
 
 /** The redacted process, the same object if nothing is redacted. */
@@ -54,11 +54,15 @@ export class Redactor {
   constructor(rules: readonly RedactConfig[], warn: (problem: string) => void) {
     const compile = (patterns: readonly string[]): Redaction[] =>
       patterns.map((pattern) => new Redaction(pattern, warn))
-    this.#rules = rules.map(({ redact = [], paths = [], binary_regex: binaries }) => ({
-      redact: compile(redact),
-      paths: compile(paths),
-      isFor: binaries === undefined ? (): boolean => true : regexMatcher(binaries),
-    }))
+    this.#rules = rules.map(({ redact = [], paths = [], binary_regex: binaries, ...place }) => {
+      const isBinary = binaries === undefined ? (): boolean => true : regexMatcher(binaries)
+      const isThere = placeMatcher(place)
+      return {
+        redact: compile(redact),
+        paths: compile(paths),
+        isFor: (process): boolean => isBinary(process.binary) && isThere(process),
+      }
+    })
   }
 
   /** The redacted events. The same slice gives the same array again, so that encoders can share their result. */
@@ -106,7 +110,7 @@ export class Redactor {
     let name = first
     const applying: number[] = []
     for (const [i, { redact, paths, isFor }] of this.#rules.entries()) {
-      if (!isFor(process.binary)) continue
+      if (!isFor(process)) continue
       applying.push(i)
       text = redactText(text, redact)
       text = redactText(text, paths)

@@ -29,7 +29,7 @@ const broker = z.string({ error: BROKER_EXPECTED }).refine(
 const KEY_FIELDS: Readonly<Record<string, string>> = { exec_id: 'exec_id', pod: 'pod', container: 'docker' }
 
 /** Source: Kafka's Topic.java. */
-const TOPIC = /^(?!\.{1,2}$)(?:[a-zA-Z0-9._-]|\{(?:event_type|policy)\}){1,249}$/
+const TOPIC = /^(?!\.{1,2}$)(?:[a-zA-Z0-9._-]|\{(?:event_type|policy|namespace)\}){1,249}$/
 
 const tls = z
   .strictObject(tlsKeys())
@@ -74,11 +74,12 @@ export const kafka = z
     topic: z
       .string()
       .regex(TOPIC, {
-        error: 'expected a topic of letters, digits, ".", "_" and "-", in it {event_type} and {policy} if you like',
+        error:
+          'expected a topic of letters, digits, ".", "_" and "-", in it {event_type}, {policy} and {namespace} if you like',
       })
       .describe(
         'Topic, or a template of one: {event_type} becomes process_exec, process_exit, process_kprobe, process_lsm or events_lost, and ' +
-          '{policy} the name of the policy (none for events without one). Topics must exist; the agent creates none.',
+          '{policy} the name of the policy (none for events without one), {namespace} the Kubernetes namespace (none outside of pods). Topics must exist; the agent creates none.',
       ),
     driver: z
       .enum(['kafkajs', 'platformatic'])
@@ -150,6 +151,7 @@ export const kafka = z
   })
   .check((context) => {
     const { brokers, driver, key, fields, idempotent, acks, request_timeout, timeout } = context.value
+    const { topic } = context.value
     const { compression, codec, tls: files, sasl: login, format, otlp: records } = context.value
     const refuse = (where: Array<string | number>, message: string): void =>
       void context.issues.push({ code: 'custom', input: context.value, path: where, message })
@@ -163,6 +165,14 @@ export const kafka = z
     }
     if (read !== undefined && format === 'otlp_proto') {
       refuse(['key'], 'expected node_name, policy or none, for a record of format otlp_proto holds many processes')
+    }
+    if (topic.includes('{namespace}')) {
+      if (fields?.some((rule) => takes(rule, 'pod')) === true) {
+        refuse(['topic'], 'expected one without {namespace}, for fields leave process.pod out of the records')
+      }
+      if (format === 'otlp_proto') {
+        refuse(['topic'], 'expected one without {namespace}, for a record of format otlp_proto holds many processes')
+      }
     }
     if (context.value.envelope && format === 'otlp_proto') {
       refuse(

@@ -104,6 +104,10 @@ const filter = z
     ),
     namespaces: list(z.string(), `Kubernetes namespaces; "" means outside any pod. ${GLOB}`),
     pods: list(z.string().min(1), `Pod names. ${GLOB}`),
+    workloads: list(
+      z.string().min(1),
+      `Names of the Deployments, DaemonSets, Jobs and so on that pods belong to; of a pod by itself its own. ${GLOB}`,
+    ),
     containers: list(z.string().min(1), `Names of containers: in their pods, or those of their runtime. ${GLOB}`),
     images: list(z.string().min(1), `Images of containers, such as docker.io/library/nginx:1.27. ${GLOB}`),
     binaries: list(z.string().min(1), `Binaries of the process, as paths. ${GLOB}`),
@@ -153,6 +157,18 @@ const redact = z
       'The same for all paths: file and text arguments of a hook, binary, working directory, and arguments of processes.',
     ),
     binary_regex: list(regex, `Only for processes whose binary matches. ${UNANCHORED} Default: all processes.`),
+    namespaces: list(
+      z.string().min(1),
+      `Only for processes in pods of these Kubernetes namespaces. ${GLOB} This key and the next ones also take processes of containers of which that is not known yet, so that no secret leaves early.`,
+    ),
+    pods: list(z.string().min(1), `Only in these pods, by name. ${GLOB}`),
+    workloads: list(z.string().min(1), `Only in pods of these workloads. ${GLOB}`),
+    containers: list(z.string().min(1), `Only in these containers: in their pods, or those of their runtime. ${GLOB}`),
+    images: list(z.string().min(1), `Only in containers of these images. ${GLOB}`),
+    labels: list(
+      selector,
+      'Only where one of these Kubernetes label selectors fits the labels of the pod, or those in containers.labels.',
+    ),
   })
   .refine((value) => value.redact !== undefined || value.paths !== undefined, {
     error: 'expected the key redact or paths, with what is to be replaced',

@@ -27,7 +27,7 @@ import type { Fate, PartitionBatch, Layout } from './partition-batches.ts'
 import { Gathering } from './gathering.ts'
 import { outcomeOf } from './outcome.ts'
 import { Keys } from './partitions.ts'
-import { parseTopic, topicsOfTypes } from './topic.ts'
+import { namesNamespace, parseTopic, topicsOfTypes } from './topic.ts'
 import { Topics } from './topics.ts'
 import { Unacknowledged } from './unacknowledged.ts'
 
@@ -86,7 +86,8 @@ export class KafkaExporter implements Exporter {
     const endBytes = isOtlp ? 0 : 1
     const numbers = context.numbering?.partitions ?? new Map<string, PartitionNumbers>()
     const keys = new Keys(key, context.nodeName)
-    this.#layout = { keys, topicOf: parseTopic(config.topic), headers, endBytes, numbers }
+    const byNamespace = namesNamespace(config.topic)
+    this.#layout = { keys, topicOf: parseTopic(config.topic), byNamespace, headers, endBytes, numbers }
     this.#gathered = config.otlp && new Gathering(resourceOf(config.otlp, config.cluster_name, context), headers)
     if (config.codec === undefined) codecOf(config.compression)
   }
@@ -105,7 +106,7 @@ export class KafkaExporter implements Exporter {
     this.#driver = make(this.#connection, { warn: (message) => this.#warn(message), compressors, codec })
   }
 
-  /** Logs in to a broker and asks for the topics. Those of a template with {policy} are not known before there are events. */
+  /** Logs in to a broker and asks for the topics. Those of a template with {policy} or {namespace} are not known before there are events. */
   async probe(): Promise<string> {
     await this.start()
     const { brokers, topic, tls, sasl } = this.#config

@@ -5,7 +5,7 @@ import type { Batch, Encoded } from '../../contract/exporter.ts'
 import type { PartitionNumbers } from '../../contract/numbering.ts'
 import type { KafkaRecord } from './drivers/driver.ts'
 import type { RecordHeaders } from './headers.ts'
-import { partitionOf } from './partitions.ts'
+import { namespaceOf, partitionOf } from './partitions.ts'
 import type { Keys } from './partitions.ts'
 import type { TopicOf } from './topic.ts'
 
@@ -68,6 +68,8 @@ const UNKNOWN: About = { type: 'process_kprobe', policy: '' }
 export interface Layout {
   readonly keys: Keys
   readonly topicOf: TopicOf
+  /** Its topics depend on the namespaces of pods. */
+  readonly byNamespace: boolean
   readonly headers: RecordHeaders
   /** Bytes at the end of an event that are not part of a record: the line feed. */
   readonly endBytes: number
@@ -76,15 +78,19 @@ export interface Layout {
 }
 
 /** The topics of a batch's pending events. */
-export function topicsOf(batch: Batch, memory: Memory, { topicOf }: Layout): Set<string> {
+export function topicsOf(batch: Batch, memory: Memory, { topicOf, byNamespace }: Layout): Set<string> {
   const topics = new Set<string>()
   for (const part of batch.parts) {
     const fates = memory.of(part)
     let last: About | undefined
+    let end = 0
     for (let i = 0; i < part.count; i++) {
+      const start = end
+      end = part.ends[i] ?? end
       if (fates !== undefined && fates[i] !== PENDING) continue
       const about = aboutOf(part, i)
-      if (about !== last) topics.add(topicOf(about))
+      if (byNamespace) topics.add(topicOf(about, namespaceIn(part.bytes, start, end)))
+      else if (about !== last) topics.add(topicOf(about))
       last = about
     }
   }
@@ -105,7 +111,7 @@ export function layOut(
 ): PartitionBatch[] {
   const partitionBatches = new Map<string, PartitionBatch[]>()
   const all: PartitionBatch[] = []
-  const { keys, topicOf, headers, endBytes, numbers } = layout
+  const { keys, topicOf, byNamespace, headers, endBytes, numbers } = layout
   let lastKey: Buffer | null = null
   let lastCount = 0
   let lastPartition = 0
@@ -119,7 +125,7 @@ export function layOut(
       end = part.ends[i] ?? end
       if (fates !== undefined && fates[i] !== PENDING) continue
       const about = aboutOf(part, i)
-      const topic = topicOf(about)
+      const topic = byNamespace ? topicOf(about, namespaceIn(part.bytes, start, end)) : topicOf(about)
       const count = partitions.get(topic)
       if (count === undefined) continue
       const value = whole.subarray(start, Math.max(start, end - endBytes))
@@ -154,6 +160,10 @@ export function layOut(
     }
   }
   return all
+}
+
+function namespaceIn({ buffer, byteOffset }: Uint8Array, start: number, end: number): string {
+  return namespaceOf(Buffer.from(buffer, byteOffset + start, end - start))
 }
 
 function aboutOf(part: Encoded, index: number): About {

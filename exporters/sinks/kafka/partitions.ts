@@ -52,6 +52,12 @@ const POD = Buffer.from(',"pod":{"namespace":"')
 const POD_NAME = Buffer.from('","name":"')
 const PARENT = Buffer.from(',"parent":{')
 
+/** The namespace of the pod in a JSON line; '' outside of pods. */
+export function namespaceOf(line: Buffer): string {
+  const pod = podOf(line)
+  return pod === undefined ? '' : pod.toString('latin1', 0, pod.indexOf(SLASH))
+}
+
 /** `namespace/name` of the pod in a JSON line; undefined outside of pods. Both come before other keys of the pod, and hold no quotes. */
 export function podOf(line: Buffer): Buffer | undefined {
   const at = line.indexOf(POD)

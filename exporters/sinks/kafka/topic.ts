@@ -1,4 +1,4 @@
-/** Topic names, fixed or by template: `events.{event_type}`, `ktrail.{policy}`. */
+/** Topic names, fixed or by template: `events.{event_type}`, `ktrail.{policy}`, `audit.{namespace}`. */
 import { createHash } from 'node:crypto'
 import type { About } from '../../contract/described.ts'
 
@@ -7,23 +7,31 @@ const MAX_LENGTH = 249
 const HASH_LENGTH = 8
 const PLACE = /\{([^{}]*)\}/g
 
-/** The topic of an event. */
-export type TopicOf = (about: About) => string
+/** The topic of an event. `namespace`: as in `namespaceOf`. */
+export type TopicOf = (about: About, namespace?: string) => string
+
+/** Namespaces come and go in an agent that runs for years. */
+const MOST_MADE = 4096
+
+export const namesNamespace = (template: string): boolean => template.includes('{namespace}')
 
 /**
- * Parses a template. `{policy}` is `none` for events without a policy; invalid characters become `_`; the end of a long name is
+ * Parses a template. `{policy}` is `none` for events without a policy, `{namespace}` outside of pods; invalid characters become `_`; the end of a long name is
  * replaced by a hash of the whole.
  */
 export function parseTopic(template: string): TopicOf {
   if (!template.includes('{')) return () => template
   const made = new Map<string, string>()
-  return ({ type: own, policy }) => {
+  return ({ type: own, policy }, namespace = '') => {
     // Records about the run go where loss records go: no topic of their own is needed.
     const type = own === 'agent_run' ? 'events_lost' : own
-    const name = `${type} ${policy}`
+    const name = `${type} ${namespace} ${policy}`
     const known = made.get(name)
     if (known !== undefined) return known
-    const topic = shorten(fill(template, type, policy === '' ? 'none' : policy))
+    const topic = shorten(
+      fill(template, { event_type: type, policy: policy || 'none', namespace: namespace || 'none' }),
+    )
+    if (made.size >= MOST_MADE) made.clear()
     made.set(name, topic)
     return topic
   }
@@ -32,17 +40,15 @@ export function parseTopic(template: string): TopicOf {
 /** Types that have topics of their own. */
 const TYPES = ['process_exec', 'process_exit', 'process_kprobe', 'process_lsm', 'events_lost'] as const
 
-/** All topics of a template; none when they depend on the policies. */
+/** All topics of a template; none when they depend on policies or namespaces. */
 export function topicsOfTypes(template: string): string[] {
-  if (template.includes('{policy}')) return []
+  if (template.includes('{policy}') || namesNamespace(template)) return []
   const topicOf = parseTopic(template)
   return [...new Set(TYPES.map((type) => topicOf({ type, policy: '' })))]
 }
 
-function fill(template: string, type: string, policy: string): string {
-  return template.replaceAll(PLACE, (_, place: string) =>
-    (place === 'policy' ? policy : type).replaceAll(/[^a-zA-Z0-9._-]/g, '_'),
-  )
+function fill(template: string, values: Readonly<Record<string, string>>): string {
+  return template.replaceAll(PLACE, (_, place: string) => (values[place] ?? '').replaceAll(/[^a-zA-Z0-9._-]/g, '_'))
 }
 
 /** The hash keeps long names with the same start different. */

@@ -58,6 +58,7 @@ describe('type: kafka', () => {
       ['k1.example.org:9092', '10.0.0.1:1', '[fe80::1]:65535'],
     ],
     ['a template', 'brokers: [a:1], topic: "x.{policy}-{event_type}"', (of) => of.topic, 'x.{policy}-{event_type}'],
+    ['a template by namespace', 'brokers: [a:1], topic: "x.{namespace}"', (of) => of.topic, 'x.{namespace}'],
     ['the other driver', `${NEEDED}, driver: platformatic`, (of) => of.driver, 'platformatic'],
     [
       'a key that fields keep',
@@ -116,7 +117,8 @@ describe('type: kafka', () => {
 
   const BROKER = 'expected host:port such as kafka-1.example.org:9092'
   const BROKERS = 'expected a list of one or more brokers such as [kafka-1.example.org:9092]'
-  const TOPIC = 'expected a topic of letters, digits, ".", "_" and "-", in it {event_type} and {policy} if you like'
+  const TOPIC =
+    'expected a topic of letters, digits, ".", "_" and "-", in it {event_type}, {policy} and {namespace} if you like'
   const NO_KEY =
     'key: expected node_name, policy or none, for fields leave process.exec_id out of the records, got "exec_id"'
   const BAD: ReadonlyArray<readonly [name: string, keys: string, want: string]> = [
@@ -200,6 +202,16 @@ describe('type: kafka', () => {
         'key: expected node_name, policy or none, for fields leave process.pod out of the records, got "pod"',
       ],
     ),
+    [
+      'a namespace that fields leave out',
+      'brokers: [a:1], topic: "x.{namespace}", fields: [{ fields: process.pod, action: EXCLUDE }]',
+      'topic: expected one without {namespace}, for fields leave process.pod out of the records, got "x.{namespace}"',
+    ],
+    [
+      'a namespace of many processes',
+      'brokers: [a:1], topic: "x.{namespace}", format: otlp_proto',
+      'topic: expected one without {namespace}, for a record of format otlp_proto holds many processes, got "x.{namespace}"',
+    ],
     ['a key that a field is', `${NEEDED}, key: exec_id, fields: [{ fields: process.execId, action: EXCLUDE }]`, NO_KEY],
     [
       'a request larger than brokers take',

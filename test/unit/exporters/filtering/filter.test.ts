@@ -59,6 +59,11 @@ const KEYS: Readonly<Record<string, Row>> = {
   },
   'namespaces: a lone star is all, the host too': { filter: { namespaces: ['*'] }, yes: [exec(), inPod()], no: [] },
   pods: { filter: { pods: ['web-*'] }, yes: [inPod()], no: [exec(), inPod({ name: 'db-web-1' })] },
+  workloads: {
+    filter: { workloads: ['web', 'db-*'] },
+    yes: [inPod({ workload: 'web' }), inPod({ workload: 'db-1' })],
+    no: [exec(), inPod({ workload: 'web2' })],
+  },
   'containers: in a pod or by its runtime': {
     filter: { containers: ['w*', 'file-access'] },
     yes: [inPod(), named()],

@@ -1,14 +1,25 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import type { Event, Process, ProcessEvent } from '../../../../exporters/contract/event.ts'
+import type { Container, Event, Process, ProcessEvent } from '../../../../exporters/contract/event.ts'
 import { Renderings } from '../../../../collector/process/renderings.ts'
 import type { RedactConfig } from '../../../../config/agent/schema.ts'
 import { EncoderPool } from '../../../../exporters/encoding/pool.ts'
 import type { Encoder } from '../../../../exporters/contract/exporter.ts'
 import { Redactor } from '../../../../exporters/filtering/redactor.ts'
 import { anyProcessEvents } from '../encoding/otlp/arbitrary.ts'
-import { file, int, makeExec, makeExit, makeKprobe, makeParent, makeProcess, text } from '../support/events.ts'
+import {
+  file,
+  int,
+  makeContainer,
+  makeExec,
+  makeExit,
+  makeKprobe,
+  makeParent,
+  makePod,
+  makeProcess,
+  text,
+} from '../support/events.ts'
 import { linesOf } from './support.ts'
 import { DEFAULT_RECORDS } from '../../../../config/agent/exporters/otlp-records.ts'
 
@@ -38,6 +49,36 @@ describe('redaction of arguments', () => {
   }
   for (const [name, [rules, binary, want]] of Object.entries(rows)) {
     it(name, () => assert.equal(shownArguments(rules, { binary, arguments: args }), want))
+  }
+
+  const pod = makePod({ namespace: 'shop', name: 'web-x2', workload: 'web', labels: { app: 'web' } })
+  const inContainer = (change: Partial<Container>): Partial<Process> => ({
+    pod: { ...pod, container: makeContainer(change) },
+  })
+  const runtime: Partial<Process> = {
+    pod: undefined,
+    container: { id: 'a', name: 'web', image: 'nginx:1', imageId: '', labels: { app: 'web' } },
+  }
+  const places: ReadonlyArray<
+    readonly [place: Partial<RedactConfig>, yes: Array<Partial<Process>>, no: Array<Partial<Process>>]
+  > = [
+    [{ namespaces: ['sh*'] }, [{ pod }], [{ pod: { ...pod, namespace: 'bank' } }]],
+    [{ pods: ['web-*'] }, [{ pod }], [{ pod: { ...pod, name: 'db' } }]],
+    [{ workloads: ['web'] }, [{ pod }], [{ pod: { ...pod, workload: 'db' } }]],
+    [{ containers: ['web'] }, [inContainer({ name: 'web' }), runtime], [inContainer({ name: 'side' })]],
+    [{ images: ['nginx*'] }, [inContainer({ image: 'nginx:2' }), runtime], [inContainer({ image: 'redis' })]],
+    [{ labels: ['app=web'] }, [{ pod }, runtime], [{ pod: { ...pod, labels: {} } }]],
+    [{ namespaces: ['shop'], containers: ['web'] }, [inContainer({ name: 'web' })], [inContainer({ name: 'side' })]],
+  ]
+  for (const [place, yes, no] of places) {
+    it(`with ${Object.keys(place).join(' and ')}: only there, in a container of which it is not known, and not on the host`, () => {
+      const of = (change: Partial<Process>): string =>
+        shownArguments([{ ...password, ...place }], { ...change, arguments: args })
+      for (const change of yes) assert.equal(of(change), hidden)
+      for (const change of no) assert.equal(of(change), args)
+      assert.equal(of({ docker: 'abc', pod: undefined }), hidden)
+      assert.equal(of({ docker: '', pod: undefined }), args)
+    })
   }
 
   it('applies to the parent too, by the parent’s own binary', () => {

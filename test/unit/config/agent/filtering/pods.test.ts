@@ -7,6 +7,7 @@ import { configWarnings } from '../../../../../config/agent/warnings.ts'
 
 const FILTERS: ReadonlyArray<readonly [filter: string, key: string | undefined, needs: 'pods' | 'containers']> = [
   ['{pods: [web]}', 'pods', 'pods'],
+  ['{workloads: [web]}', 'workloads', 'pods'],
   ['{namespaces: [default]}', 'namespaces', 'pods'],
   ['{namespaces: [""]}', undefined, 'pods'],
   ['{health_checks: drop}', 'health_checks', 'pods'],

@@ -7,6 +7,10 @@ import { ExportError } from '../../../../../exporters/contract/errors.ts'
 import type { KafkaConfig } from '../../../../../exporters/sinks/kafka/connection.ts'
 import type { KafkaExporter } from '../../../../../exporters/sinks/kafka/exporter.ts'
 import { slice } from '../../../../../exporters/contract/encoded.ts'
+import { describe } from '../../../../../exporters/contract/described.ts'
+import type { Event } from '../../../../../exporters/contract/event.ts'
+import { createJsonEncoder } from '../../../../../exporters/encoding/json-line.ts'
+import { makeExec, makeLoss, makeParent, makePod, makeProcess } from '../../support/events.ts'
 import { settle } from '../../support/fake-clock.ts'
 import { batch, idsOf, lines, numbers } from '../../support/lines.ts'
 import { kafkaExporter } from './support/config.ts'
@@ -76,6 +80,33 @@ test('kafka: a template sends each event to its topic, in order within it', asyn
   assert.deepEqual(stored(driver, 'k.a'), [0, 2])
   assert.deepEqual(stored(driver, 'k.b_c'), [1, 4])
   assert.deepEqual(stored(driver, 'k.none'), [3])
+})
+
+test('kafka: a template by namespace sends the events of each to its topic, those of the host to another, by its JSON line', async () => {
+  const driver = new FakeDriver({ 'k.shop': 2, 'k.bank': 2, 'k.none': 2 })
+  const exporter = await start(driver, { topic: 'k.{namespace}', key: 'pod' })
+  const inPod = (namespace: string, name: string): Event =>
+    makeExec({ process: makeProcess({ pod: makePod({ namespace, name }) }), parent: undefined })
+  const host = makeExec({
+    process: makeProcess({ pod: undefined }),
+    parent: makeParent({ pod: makePod({ namespace: 'shop' }) }),
+  })
+  const events = [inPod('shop', 'a'), inPod('bank', 'b'), host, inPod('shop', 'c'), makeLoss()].map((event, seq) => ({
+    ...event,
+    seq,
+  }))
+  const part = describe(createJsonEncoder({ nodeName: 'n' }).encode(events), events)
+  assert.deepEqual(await exporter.send(batch({ ...part, firstSeq: 0, count: events.length }), NEVER), {
+    status: 'delivered',
+  })
+  const found = (topic: string): string[] =>
+    (driver.topics.get(topic) ?? [])
+      .flat()
+      .map(({ key, own }) => `${key?.toString()} ${own['seq']}`)
+      .toSorted()
+  assert.deepEqual(found('k.shop'), ['shop/a e1-0', 'shop/c e1-3'])
+  assert.deepEqual(found('k.bank'), ['bank/b e1-1'])
+  assert.deepEqual(found('k.none'), ['n e1-2', 'n e1-4'])
 })
 
 test('kafka: events acknowledged before another partition failed are not sent again', async () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { parseTopic } from '../../../../../exporters/sinks/kafka/topic.ts'
+import { parseTopic, topicsOfTypes } from '../../../../../exporters/sinks/kafka/topic.ts'
 
 const GOOD = [
   ['ktrail.events', 'p', 'ktrail.events'],
@@ -17,3 +17,13 @@ for (const [template, policy, want] of GOOD) {
     assert.equal(parseTopic(template)({ type: 'process_exec', policy }), want)
   })
 }
+
+test('kafka topic: {namespace} is that of the pod, none outside of pods', () => {
+  const topicOf = parseTopic('a.{namespace}.{policy}')
+  const about = { type: 'process_exec', policy: 'p' } as const
+  assert.deepEqual(
+    [topicOf(about, 'shop'), topicOf(about), topicOf(about, 'shop')],
+    ['a.shop.p', 'a.none.p', 'a.shop.p'],
+  )
+  assert.deepEqual(topicsOfTypes('a.{namespace}'), [])
+})

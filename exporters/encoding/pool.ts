@@ -87,8 +87,19 @@ export class EncoderPool {
 
   /** Loaded on first use, because OpenTelemetry's packages take memory. */
   async otlp(records: OtlpRecords): Promise<Encoder> {
-    const { body, severity, arg_labels, command_line, event_name_attribute, epoch, protocol, sdk, numbering } = records
-    const own = { body, severity, arg_labels, command_line, event_name_attribute, epoch, protocol, sdk }
+    const {
+      body,
+      severity,
+      arg_labels,
+      pod_labels,
+      command_line,
+      event_name_attribute,
+      epoch,
+      protocol,
+      sdk,
+      numbering,
+    } = records
+    const own = { body, severity, arg_labels, pod_labels, command_line, event_name_attribute, epoch, protocol, sdk }
     const numbers = numbering === undefined ? {} : { numbering }
     const make = await otlpEncoder(own)
     const { attributeTest } = await import('./otlp/attribute-filter.ts')

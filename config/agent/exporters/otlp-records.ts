@@ -49,6 +49,11 @@ export const recordKeys = {
     .boolean()
     .default(false)
     .describe('Adds arguments that have a label in the policy as attributes ktrail.arg.<label>.'),
+  pod_labels: z
+    .array(z.string().min(1).max(317))
+    .max(32)
+    .default([])
+    .describe('Labels of pods that become attributes k8s.pod.label.<label>, such as app.kubernetes.io/part-of.'),
   command_line: z
     .boolean()
     .default(false)

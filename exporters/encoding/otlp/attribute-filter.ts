@@ -2,7 +2,7 @@
 import type { Event } from '../../contract/event.ts'
 import type { FieldFilterConfig } from '../../../config/agent/schema.ts'
 import { fieldTest } from '../../filtering/fields.ts'
-import { CONTAINER_LABEL_PREFIX, KEYS, LABEL_PREFIX } from './attributes.ts'
+import { CONTAINER_LABEL_PREFIX, KEYS, LABEL_PREFIX, POD_LABEL_PREFIX } from './attributes.ts'
 import type { AttributeSink, Key } from './attributes.ts'
 
 /** Whether records of a type have an attribute. */
@@ -13,6 +13,7 @@ type Paths = ReadonlyArray<readonly string[]>
 const FILE_PATH = 'args.file_arg.path,args.path_arg.path'
 const ARGUMENTS = paths('args')
 const CONTAINER = paths('process.docker')
+const POD_LABELS = paths('process.pod.pod_labels')
 const { deployment, replicaSet, statefulSet, daemonSet, job, cronJob, workload } = KEYS
 const WORKLOADS = [deployment, replicaSet, statefulSet, daemonSet, job, cronJob, workload]
 /** The fields behind each attribute. Other attributes identify the record or describe a loss; no field filter applies to them. */
@@ -78,6 +79,7 @@ function fieldsOf(key: Key): Paths {
   const fields = FIELDS.get(key)
   if (fields !== undefined) return fields
   if (key.name.startsWith(CONTAINER_LABEL_PREFIX)) return CONTAINER
+  if (key.name.startsWith(POD_LABEL_PREFIX)) return POD_LABELS
   return key.name.startsWith(LABEL_PREFIX) ? ARGUMENTS : []
 }
 

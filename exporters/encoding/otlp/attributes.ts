@@ -92,6 +92,7 @@ export const KEYS = {
 
 export const LABEL_PREFIX = 'ktrail.arg.'
 export const CONTAINER_LABEL_PREFIX = 'container.label.'
+export const POD_LABEL_PREFIX = 'k8s.pod.label.'
 const LABELS = new Map<string, Key>()
 /** Limits the cache: labels come from policies and the config, which may be reloaded for years. */
 const MAX_LABELS = 10_000
@@ -104,6 +105,11 @@ export function labelKey(label: string): Key {
 /** `container.label.<label>` */
 export function containerLabelKey(label: string): Key {
   return cachedKey(CONTAINER_LABEL_PREFIX + label)
+}
+
+/** `k8s.pod.label.<label>` */
+export function podLabelKey(label: string): Key {
+  return cachedKey(POD_LABEL_PREFIX + label)
 }
 
 function cachedKey(name: string): Key {

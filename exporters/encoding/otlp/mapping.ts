@@ -19,7 +19,7 @@ import type {
 } from '../../contract/event.ts'
 import type { Numbering } from '../../contract/numbering.ts'
 import { argumentText } from '../arguments.ts'
-import { KEYS, containerLabelKey, labelKey } from './attributes.ts'
+import { KEYS, containerLabelKey, labelKey, podLabelKey } from './attributes.ts'
 import type { AttributeSink, Key } from './attributes.ts'
 import type { AttributeTest } from './attribute-filter.ts'
 import { boundedText, boundedWords } from '../command-args.ts'
@@ -53,8 +53,8 @@ export interface MappingOptions extends RecordConfig {
 
 const UNSET_AUID = 4294967295
 
-/** What may be added: arguments that the policy labels, and the command line as one text. */
-export type AttributeOptions = Pick<RecordConfig, 'arg_labels' | 'command_line'>
+/** What may be added: arguments that the policy labels, labels of the pod, and the command line as one text. */
+export type AttributeOptions = Pick<RecordConfig, 'arg_labels' | 'pod_labels' | 'command_line'>
 
 /** All attributes in order, except those that identify the record. */
 export function attributes(event: Event, options: AttributeOptions, out: AttributeSink): void {
@@ -160,6 +160,7 @@ export function eventAttributes(event: Event, options: AttributeOptions, out: At
   if (options.command_line && !isAboutAgent(event) && event.process.binary !== '') {
     out.text(KEYS.commandLine, boundedText(commandLine(event.process)))
   }
+  if (options.pod_labels.length > 0 && !isAboutAgent(event)) podLabelAttributes(event.process, options, out)
   switch (event.type) {
     case 'process_exec':
       return
@@ -222,6 +223,11 @@ function fileAttributes({ hook, args, returned }: HookEvent, out: AttributeSink)
 function returnAttribute(returned: Argument, out: AttributeSink): void {
   const text = argumentText(returned)
   if (text !== '') out.text(KEYS.returned, text)
+}
+
+function podLabelAttributes({ pod }: Process, { pod_labels: names }: AttributeOptions, out: AttributeSink): void {
+  if (pod === undefined) return
+  for (const name of names) if (Object.hasOwn(pod.labels, name)) out.text(podLabelKey(name), pod.labels[name] ?? '')
 }
 
 function labelAttributes(hook: Hook, args: readonly Argument[], out: AttributeSink): void {

@@ -105,6 +105,7 @@ describe('type: kafka', () => {
           body: 'text',
           severity: { lifecycle: 'info', policies: {}, tags: {} },
           arg_labels: false,
+          pod_labels: [],
           command_line: false,
           event_name_attribute: false,
         },

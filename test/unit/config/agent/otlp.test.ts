@@ -39,6 +39,7 @@ describe('type: otlp', () => {
       cluster_name: '',
       severity: { lifecycle: 'info', policies: {}, tags: {} },
       arg_labels: false,
+      pod_labels: [],
       command_line: false,
       event_name_attribute: false,
       loki: false,

@@ -5,6 +5,7 @@ import type { Event } from '../../../../../exporters/contract/event.ts'
 import { createJsonEncoder } from '../../../../../exporters/encoding/json-line.ts'
 import type { Encoded, Encoder } from '../../../../../exporters/contract/exporter.ts'
 import { boundedWords } from '../../../../../exporters/encoding/command-args.ts'
+import { attributeTest } from '../../../../../exporters/encoding/otlp/attribute-filter.ts'
 import { createOtlpEncoder } from '../../../../../exporters/encoding/otlp/encode.ts'
 import type { OtlpEncoderOptions } from '../../../../../exporters/encoding/otlp/encode.ts'
 import { createOtlpJsonEncoder } from '../../../../../exporters/encoding/otlp/json-encode.ts'
@@ -23,6 +24,7 @@ import {
   makeKprobe,
   makeLoss,
   makeParent,
+  makePod,
   makeProcess,
   text,
 } from '../../support/events.ts'
@@ -255,6 +257,33 @@ for (const [name, event, want] of severities) {
     assert.equal(`${record?.severityNumber} ${record?.severityText}`, want)
   })
 }
+
+test('otlp: labels of the pod that the config lists are attributes, in both encodings, and fields remove them', () => {
+  const labels = { app: 'web', 'app.kubernetes.io/part-of': 'shop', secret: 's' }
+  const events = [
+    makeExec({ process: makeProcess({ pod: makePod({ labels }) }) }),
+    makeExec({ process: makeProcess({ pod: undefined }) }),
+  ]
+  const options = { ...base, pod_labels: ['app', 'app.kubernetes.io/part-of', 'missing', 'constructor'] }
+  const ofPod = (encoded: ReturnType<typeof requestFromProtobuf>): unknown[] =>
+    encoded.records.map(({ attributes }) =>
+      Object.entries(asObject(attributes)).filter(([name]) => name.startsWith('k8s.pod.label.')),
+    )
+  const want = [
+    [
+      ['k8s.pod.label.app', { stringValue: 'web' }],
+      ['k8s.pod.label.app.kubernetes.io/part-of', { stringValue: 'shop' }],
+    ],
+    [],
+  ]
+  assert.deepEqual(ofPod(requestFromProtobuf(request(createOtlpEncoder(options).encode(events)))), want)
+  assert.deepEqual(ofPod(requestFromJson(request(createOtlpJsonEncoder(options).encode(events)))), want)
+  const hasAttribute = attributeTest([{ fields: 'process.pod.pod_labels', action: 'EXCLUDE', invert_event_set: false }])
+  assert.deepEqual(
+    ofPod(requestFromProtobuf(request(createOtlpEncoder({ ...options, hasAttribute }).encode(events)))),
+    [[], []],
+  )
+})
 
 test('otlp: of two arguments with one label the first is used, files and unlabelled ones are left out', () => {
   const hook = makeHook({ labels: ['name', 'how', 'how', ''] })

@@ -23,6 +23,7 @@ const variants: ReadonlyArray<readonly [name: string, options: OtlpEncoderOption
   ['a body of text', { ...base, body: 'text' }],
   ['no body', { ...base, body: 'none' }],
   ['labels and the event name as attributes', { ...base, arg_labels: true, event_name_attribute: true }],
+  ['labels of pods', { ...base, pod_labels: ['app', 'run'] }],
   ['the command line as one text', { ...base, command_line: true }],
   [
     'severities of policies, tags and lifecycle',

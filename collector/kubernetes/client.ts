@@ -64,7 +64,7 @@ export interface Watching extends Reading {
 }
 
 const ANSWER_MS = 30_000
-/** The API server sends a bookmark about every minute. */
+/** The API server sends a bookmark about every minute, but none of a resource of which it has seen no change since its start. */
 const QUIET_MS = 180_000
 /** A page of 500 objects; etcd holds none above 1.5 MiB, and few are near that. */
 const MAX_PAGE_BYTES = 64 << 20
@@ -112,20 +112,26 @@ export class KubernetesClient implements Disposable {
     await this.#whole({ verb: 'patch', resource, namespace }, { method: 'PATCH', name, body, type, signal })
   }
 
-  /** Changes as they come. Ends when the server ends it, which it does every few minutes; throws when it breaks or nothing comes any more. */
+  /**
+   * Changes as they come. Ends when the server ends it, which it does every few minutes, and when nothing comes any more; throws when it breaks.
+   */
   async *watch({ resource, namespace, query, signal, opened }: Watching): AsyncGenerator<WatchChange, void, undefined> {
     const asked: Asked = { verb: 'watch', resource, namespace }
-    const quiet = new Deadline(this.#quietMs, 'nothing came any more, not even a bookmark')
+    const quiet = new Deadline(this.#quietMs, 'no answer')
+    let isOpen = false
     try {
       const answer = await this.#answer(asked, {
         query: { ...query, watch: 'true', allowWatchBookmarks: 'true' },
         signal: AbortSignal.any([signal, quiet.signal]),
       })
       opened()
+      isOpen = true
       for await (const line of linesOf(answer, () => quiet.renew())) {
         yield this.#parsed(CHANGE, line, asked)
       }
     } catch (error) {
+      // The connection may be dead: the next watch shows it.
+      if (isOpen && quiet.signal.aborted) return
       throw this.#failure(error, asked, quiet.signal)
     } finally {
       quiet.end()

@@ -88,9 +88,13 @@ export function connectionError(error: unknown, { verb, resource }: Asked, login
   const why = error instanceof Error ? error.message || errnoOf(error) : String(error)
   const what = `kubernetes: cannot ${verb} ${nameOf(resource)}:`
   const code = errnoOf(error)
-  const sentence = UNTRUSTED.has(code)
-    ? `the certificate of the API server ${login.server} is not signed by the CA of ${login.from} (${code}): expected the CA of this cluster`
-    : `the API server ${login.server} does not answer: ${why}; check the address, and network policies between`
+  let sentence = `the API server ${login.server} does not answer: ${why}; check the address, and network policies between`
+  if (UNTRUSTED.has(code)) {
+    sentence = `the certificate of the API server ${login.server} is not signed by the CA of ${login.from} (${code}): expected the CA of this cluster`
+  } else if (UNTIMELY.has(code)) {
+    const now = new Date().toISOString().slice(0, 19)
+    sentence = `the certificate of the API server ${login.server}, or its CA, is not valid at ${now}Z, the time of this host (${code}): set its clock, or renew the certificate`
+  }
   return new CollectorError('KUBERNETES_UNREACHABLE', `${what} ${sentence}`, { cause: error })
 }
 
@@ -104,3 +108,6 @@ const UNTRUSTED = new Set([
   'CERT_SIGNATURE_FAILURE',
   'CERT_UNTRUSTED',
 ])
+
+/** By a clock that is wrong, for instance. */
+const UNTIMELY = new Set(['CERT_NOT_YET_VALID', 'CERT_HAS_EXPIRED'])

@@ -23,13 +23,26 @@ export function withoutOpenssl(): string | false {
   }
 }
 
-/** A private authority with a certificate for 127.0.0.1, as files `NAME-…` of the folder. */
-export function createAuthority(folder: string, name: string): Authority {
+export interface AuthorityOptions {
+  /** Default: 127.0.0.1. */
+  readonly addresses?: readonly string[]
+  /** How long the certificate is valid from now on; -1: it is not. */
+  readonly days?: number
+}
+
+/** A private authority with a certificate, as files `NAME-…` of the folder. */
+export function createAuthority(folder: string, name: string, options: AuthorityOptions = {}): Authority {
+  const { addresses = ['127.0.0.1'], days = 2 } = options
   const at = (file: string): string => path.join(folder, `${name}-${file}`)
   openssl('req', '-x509', ...KEY, '-keyout', at('ca.key'), '-out', at('ca.pem'), '-days', '2', '-subj', `/CN=${name}`)
-  const names = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1']
+  const names = [
+    '-subj',
+    '/CN=localhost',
+    '-addext',
+    `subjectAltName=${addresses.map((address) => `IP:${address}`).join(',')}`,
+  ]
   openssl('req', ...KEY, '-keyout', at('key.pem'), '-out', at('csr.pem'), ...names)
-  const signing = ['-CA', at('ca.pem'), '-CAkey', at('ca.key'), '-CAcreateserial', '-days', '2']
+  const signing = ['-CA', at('ca.pem'), '-CAkey', at('ca.key'), '-CAcreateserial', '-days', `${days}`]
   openssl('x509', '-req', '-in', at('csr.pem'), ...signing, '-copy_extensions', 'copy', '-out', at('cert.pem'))
   return { ca: at('ca.pem'), cert: at('cert.pem'), key: at('key.pem') }
 }

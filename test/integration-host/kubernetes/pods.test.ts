@@ -75,10 +75,17 @@ interface Rig extends AsyncDisposable {
   until(what: string, holds: () => boolean): Promise<number>
 }
 
-async function rig(account = 'ktrail', node = NODE): Promise<Rig> {
+const tokenOf = (account: string): string => path.join(folder, `${account}.token`)
+async function renewToken(account: string): Promise<void> {
+  writeFileSync(tokenOf(account), await kubectl('create', 'token', account, '-n', 'ktrail'))
+}
+
+/** `token`: instead of that of the account. */
+async function rig(account = 'ktrail', node = NODE, token?: string): Promise<Rig> {
   assert.ok(server)
-  const tokenFile = path.join(folder, `${account}.token`)
-  writeFileSync(tokenFile, await kubectl('create', 'token', account, '-n', 'ktrail'))
+  const tokenFile = tokenOf(account)
+  if (token === undefined) await renewToken(account)
+  else writeFileSync(tokenFile, token)
   const kubeconfig = path.join(folder, `${account}.kubeconfig`)
   writeFileSync(kubeconfig, JSON.stringify(server.kubeconfigOf({ tokenFile })))
   const lines: string[] = []
@@ -162,6 +169,21 @@ test('pods of the node: what changed while the API server was away is known when
   await at.until('the next container', () => at.pods.container(short(next)) !== undefined)
   assert.match(at.lines.at(-1) ?? '', /followed again/)
 })
+
+test(
+  'pods of the node: a token that is no longer taken is a sentence, and the next one in its file counts',
+  { skip },
+  async () => {
+    const id = freshId()
+    await server?.apply(podOn(NODE, 'renewed'))
+    await runs('renewed', id)
+    await using at = await rig('ktrail', NODE, 'of an account that is gone')
+    await at.until('a warning', () => at.lines.some((line) => line.includes('401')))
+    assert.match(at.lines.join('\n'), /does not accept the credentials of .* \(401\): expected those of this cluster/)
+    await renewToken('ktrail')
+    await at.until('the container', () => at.pods.container(short(id)) !== undefined)
+  },
+)
 
 test('pods of the node: a missing right, and a wrong name of the node, are sentences', { skip }, async () => {
   await using stranger = await rig('stranger')

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { Login } from '../../../collector/kubernetes/login.ts'
 import { createAuthority } from '../authority.ts'
+import type { AuthorityOptions } from '../authority.ts'
 
 export interface Scripted extends AsyncDisposable {
   readonly login: Login
@@ -19,9 +20,10 @@ export interface Scripted extends AsyncDisposable {
 
 export async function scripted(
   answer: (url: URL, answer: ServerResponse, request: IncomingMessage) => void,
+  options: AuthorityOptions = {},
 ): Promise<Scripted> {
   const folder = mkdtempSync(path.join(tmpdir(), 'ktrail-api-'))
-  const { ca, cert, key } = createAuthority(folder, 'api')
+  const { ca, cert, key } = createAuthority(folder, 'api', options)
   const requests: string[] = []
   const server = createServer({ cert: readFileSync(cert), key: readFileSync(key) }, (request, response) => {
     requests.push(`${request.method} ${request.url}`)

@@ -1,17 +1,24 @@
 /** Hooks by the id that records carry, with their event counts. Ids are never reused. */
 import { NOP } from '../../config/policy/arguments.ts'
-import type { ArgumentType } from '../../config/policy/arguments.ts'
 import type { HookSpec } from '../../config/policy/policy.ts'
 import type { Hook, HookEvent } from '../../exporters/contract/event.ts'
 import { valueIndex } from '../kernel/layout/hook.ts'
 import type { KnownHook } from './normalize.ts'
+import { returnPasses } from './return-filter.ts'
+import type { Returned } from './return-filter.ts'
 
 /** Time after which no more records of a detached hook can come from the ring. */
 const RETIRE_MS = 30_000
 
 interface Registered extends KnownHook {
   events: number
+  /** Of a call that no selector filters. */
+  readonly anyReturn: Returned
+  /** By the selector that matched. */
+  readonly returns: readonly Returned[]
 }
+
+const NOTHING: Returned = { type: NOP }
 
 export class HookRegistry {
   readonly #hooks = new Map<number, Registered>()
@@ -22,15 +29,26 @@ export class HookRegistry {
 
   add(hook: Hook, spec: HookSpec): void {
     this.#types.set(hook.policy, hook.type ?? 'process_kprobe')
-    this.#hooks.set(hook.id, {
+    const type = spec.returnArg?.type ?? NOP
+    const anyReturn = { type }
+    const registered: Registered = {
       hook,
       bySelector: spec.selectors.map(({ actions }) =>
         actions === undefined || actions.last === hook.action ? hook : { ...hook, action: actions.last },
       ),
       args: spec.args.flatMap((arg) => (arg.type.kind === 'none' ? [] : [{ index: valueIndex(arg), type: arg.type }])),
-      returned: spec.returnArg?.type ?? NOP,
+      returned: type,
+      anyReturn,
+      returns: spec.selectors.map(({ matchReturnArgs: filters }) =>
+        filters === undefined ? anyReturn : { type, passes: (value) => returnPasses(filters, value) || reject() },
+      ),
       events: 0,
-    })
+    }
+    const reject = (): false => {
+      registered.events--
+      return false
+    }
+    this.#hooks.set(hook.id, registered)
   }
 
   /** The normalizer's lookup for an event; counts the event. */
@@ -40,9 +58,10 @@ export class HookRegistry {
     return known
   }
 
-  /** Type of the return value of a hook. */
-  returnType(id: number): ArgumentType {
-    return this.#hooks.get(id)?.returned ?? NOP
+  /** What the return value of a call is, and which the selector that matched it wants. */
+  returnOf(id: number, selector: number): Returned {
+    const known = this.#hooks.get(id)
+    return known?.returns[selector] ?? known?.anyReturn ?? NOTHING
   }
 
   /** Forgets detached hooks after RETIRE_MS. */

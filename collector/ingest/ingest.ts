@@ -140,7 +140,7 @@ export class Ingest implements Disposable {
         made[event.type]++
         events.push(event)
       } else if (raw.op === 'hook') {
-        returns.add(raw, event, this.hooks.returnType(raw.hookId), events)
+        returns.add(raw, event, this.hooks.returnOf(raw.hookId, raw.selector), events)
       }
     })
     this.reading.looked()

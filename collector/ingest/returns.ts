@@ -6,6 +6,7 @@ import type { ArgumentType } from '../../config/policy/arguments.ts'
 import type { Argument, HookEvent, ProcessEvent } from '../../exporters/contract/event.ts'
 import type { CallEnd, RawHook } from './decode.ts'
 import type { GoneThreads } from '../process/gone-threads.ts'
+import type { Returned } from './return-filter.ts'
 import { HOOK_RETURN_FOLLOWS, HOOK_RETURN_KEPT, HOOK_RETURN_MISSED } from '../kernel/wire.ts'
 
 /** The return value of an event whose return was not seen. */
@@ -26,7 +27,7 @@ interface Waiting extends PendingCall {
   /** The kernel's map has the call too, which knows how it ends. */
   readonly kept: boolean
   readonly event: Mutable<HookEvent>
-  readonly type: ArgumentType
+  readonly kind: Returned
   readonly bytes: number
 }
 
@@ -53,11 +54,11 @@ export class PendingReturns {
     this.#capacityBytes = capacityBytes
   }
 
-  /** Takes the event of a record; adds to `out` what can go on. `type`: of the return value. */
-  add(raw: RawHook, event: HookEvent, type: ArgumentType, out: ProcessEvent[]): void {
+  /** Takes the event of a record; adds to `out` what can go on. */
+  add(raw: RawHook, event: HookEvent, kind: Returned, out: ProcessEvent[]): void {
     if ((raw.flags & HOOK_RETURN_FOLLOWS) === 0) {
       if ((raw.flags & HOOK_RETURN_MISSED) !== 0) this.missed++
-      out.push(event)
+      if (event.returned === undefined || kind.passes?.(event.returned) !== false) out.push(event)
       return
     }
     const { tgid, tid, sec, nsec } = raw
@@ -67,7 +68,7 @@ export class PendingReturns {
     const of: PendingCall = { tid, sec, nsec, callLo: call?.lo ?? 0, callHi: call?.hi ?? 0 }
     if (!kept) this.#passEarlier(of, out)
     const others = this.#threads.get(tid)
-    const waiting: Waiting = { ...of, tgid, kept, event, type, bytes }
+    const waiting: Waiting = { ...of, tgid, kept, event, kind, bytes }
     if (others === undefined) this.#threads.set(tid, [waiting])
     else others.push(waiting)
     this.#bytes += bytes
@@ -153,10 +154,13 @@ export class PendingReturns {
     for (const each of oldest[1]) this.#pass(each, undefined, out)
   }
 
-  #pass({ event, type, bytes }: Waiting, returned: CallEnd['returned'], out: ProcessEvent[]): void {
+  #pass({ event, kind, bytes }: Waiting, returned: CallEnd['returned'], out: ProcessEvent[]): void {
     this.#bytes -= bytes
     if (returned === undefined) this.missed++
-    else event.returned = returnValue(type, returned.lo, returned.hi)
+    else {
+      event.returned = returnValue(kind.type, returned.lo, returned.hi)
+      if (kind.passes?.(event.returned) === false) return
+    }
     out.push(event)
   }
 }

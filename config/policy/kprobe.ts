@@ -39,7 +39,7 @@ export function readKprobe(place: Place, lists: Lists, macros: Macros, problems:
   const returnArg = readReturnArg(fields, returns, problems)
   checkReturnAction(fields, problems)
   const args = readArguments(fields, problems)
-  const selectors = readSelectors(fields, args, macros, problems)
+  const selectors = readSelectors(fields, args, returns ? [returnArg] : [], macros, problems)
   if (denies({ selectors })) checkDeniable(calls, syscall, fields, problems)
   const message = readMessage(fields, problems)
   const tags = readTags(fields, problems)
@@ -79,7 +79,7 @@ export function readLsmHook(place: Place, macros: Macros, problems: Problems): K
   const hookAt = fields.need('hook', 'the name of a security hook, such as file_open')
   const hook = hookAt === undefined ? undefined : asText(hookAt, problems)
   const args = readArguments(fields, problems)
-  const selectors = readSelectors(fields, args, macros, problems)
+  const selectors = readSelectors(fields, args, [], macros, problems)
   if (denies({ selectors })) {
     const sentence =
       'action Override is not supported here by this version of ktrail: hook the function security_* with kprobes'

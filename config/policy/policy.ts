@@ -145,6 +145,8 @@ export type TaskFilter = NamespaceFilter | CapabilityFilter
 
 export interface Selector {
   readonly matchArgs: readonly ArgumentFilter[]
+  /** On the return value of the calls that it matches: others have no event. `arg` is 0. */
+  readonly matchReturnArgs?: readonly NumberFilter[]
   readonly process?: readonly ProcessFilter[]
   readonly task?: readonly TaskFilter[]
   /** Its own, and the policy's; all must match. */

@@ -11,7 +11,7 @@ import {
   takesRanges,
 } from './operators.ts'
 import type { Operator, SocketOperator } from './operators.ts'
-import type { ArgumentFilter, ArgumentSpec, Selector } from './policy.ts'
+import type { ArgumentFilter, ArgumentSpec, NumberFilter, Selector } from './policy.ts'
 import { show } from '../yaml/problems.ts'
 import type { Problems } from '../yaml/problems.ts'
 import { Fields, asInteger, asList, notSupported } from './fields.ts'
@@ -33,8 +33,17 @@ const MAX_INDEX = 4
 
 type Arguments = ReadonlyArray<ArgumentSpec | undefined>
 
-/** `selectors` of one hook. `args`: the hook's arguments, undefined for wrong entries, which are reported already. */
-export function readSelectors(kprobe: Fields, args: Arguments, macros: Macros, problems: Problems): Selector[] {
+/**
+ * `selectors` of one hook. `args`: the hook's arguments, undefined for wrong entries, which are reported already. `returned`: likewise its return
+ * value; empty when the hook does not ask for it.
+ */
+export function readSelectors(
+  kprobe: Fields,
+  args: Arguments,
+  returned: Arguments,
+  macros: Macros,
+  problems: Problems,
+): Selector[] {
   return kprobe.list('selectors', MAX_SELECTORS).map((written) => {
     const place = macros.into(written, problems)
     const fields = Fields.of(place, SELECTOR_KEYS, problems)
@@ -43,17 +52,32 @@ export function readSelectors(kprobe: Fields, args: Arguments, macros: Macros, p
       const filter = readFilter(filterPlace, args, problems)
       if (filter !== undefined) matchArgs.push(filter)
     }
+    const matchReturnArgs = fields === undefined ? [] : readReturnFilters(fields, returned, problems)
     const process = fields === undefined ? [] : readProcessFilters(fields, problems)
     const task = fields === undefined ? [] : readTaskFilters(fields, problems)
     const workloads = fields === undefined ? undefined : readMatchWorkloads(fields, problems)
     const actions = fields === undefined ? undefined : readActions(fields, problems)
     return {
       matchArgs,
+      ...(matchReturnArgs.length === 0 ? {} : { matchReturnArgs }),
       ...(process.length === 0 ? {} : { process }),
       ...(task.length === 0 ? {} : { task }),
       ...(workloads === undefined ? {} : { workloads: [workloads] }),
       ...(actions === undefined ? {} : { actions }),
     }
+  })
+}
+
+function readReturnFilters(fields: Fields, returned: Arguments, problems: Problems): NumberFilter[] {
+  const places = fields.list('matchReturnArgs', MAX_FILTERS)
+  if (places.length > 0 && returned.length === 0) {
+    const sentence = 'the hook asks for no return value; add return: true and returnArg: {index: 0, type: int}'
+    problems.add(fields.keyAt('matchReturnArgs'), `${fields.pathOf('matchReturnArgs')}: ${sentence}`)
+    return []
+  }
+  return places.flatMap((place) => {
+    const filter = readFilter(place, returned, problems)
+    return filter?.class === 'number' ? [filter] : []
   })
 }
 

@@ -212,6 +212,7 @@ export const SELECTOR_KEYS: KeyTable = {
   },
   own: [
     'matchArgs',
+    'matchReturnArgs',
     'matchBinaries',
     'matchParentBinaries',
     'matchPIDs',
@@ -221,14 +222,7 @@ export const SELECTOR_KEYS: KeyTable = {
     'matchActions',
     'macros',
   ],
-  later: [
-    'label',
-    'matchNamespaceChanges',
-    'matchCapabilityChanges',
-    'matchData',
-    'matchReturnArgs',
-    'matchReturnActions',
-  ],
+  later: ['label', 'matchNamespaceChanges', 'matchCapabilityChanges', 'matchData', 'matchReturnActions'],
 }
 
 /** What a selector may have, without macros: those do not nest. */

@@ -194,6 +194,7 @@ const action = mapping(
 
 const parts = {
   matchArgs: list(filter, 'Filters on arguments; all must match.', MAX_FILTERS),
+  matchReturnArgs: list(filter, 'Filters on the return value; all must match.', MAX_FILTERS),
   matchBinaries: list(programs, 'The program of the process.', 1),
   matchParentBinaries: list(programs, "The program of the process's parent.", 1),
   matchPIDs: list(pids, 'Pids of the process; all filters must match.', MAX_PIDS),

@@ -79,6 +79,28 @@ describe('kinds of hooks', { skip }, () => {
     ])
   })
 
+  test('matchReturnArgs: only calls that return what is asked for', async () => {
+    const opens = (operator: string): object => ({
+      call: 'sys_openat',
+      return: true,
+      args: [{ index: 1, type: 'string' }],
+      returnArg: { index: 0, type: 'int' },
+      selectors: [
+        {
+          matchArgs: [{ index: 1, operator: 'Prefix', values: [read] }],
+          matchReturnArgs: [{ index: 0, operator, values: ['0'] }],
+        },
+      ],
+    })
+    const does = [line('openat', read), line('openat', `${read}-not`)]
+    const opened = async (operator: string): Promise<Array<string | undefined>> =>
+      (await observed('returned', { kprobes: [opens(operator)] }, does)).map(
+        ({ process_kprobe: kprobe }) => kprobe?.args?.[0]?.string_arg,
+      )
+    assert.deepEqual(await opened('GT'), [read])
+    assert.deepEqual(await opened('LT'), [`${read}-not`])
+  })
+
   test('lists: functions of this kernel that match a pattern', async () => {
     const lines = await observed(
       'by-pattern',

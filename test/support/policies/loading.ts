@@ -85,7 +85,7 @@ export class LoadedKernel implements Disposable {
         if (raw.op !== 'hook' || raw.tgid !== pid) return
         if (event?.type !== 'process_kprobe') throw new Error(`a record of an unknown hook ${raw.hookId}`)
         this.#selectors.set(event, raw.selector)
-        this.#returns.add(raw, event, this.#hooks.returnType(raw.hookId), ready)
+        this.#returns.add(raw, event, this.#hooks.returnOf(raw.hookId, raw.selector), ready)
       })
       for (const event of ready) {
         if (event.type === 'process_kprobe') each(event, this.#selectors.get(event) ?? 0)

@@ -5,6 +5,7 @@ import { HookRegistry } from '../../../../collector/ingest/hooks.ts'
 import { valueIndex } from '../../../../collector/kernel/layout/hook.ts'
 import { makeHook } from '../../exporters/support/events.ts'
 import { NOP } from '../../../../config/policy/arguments.ts'
+import type { NumberFilter } from '../../../../config/policy/policy.ts'
 import { arg, spec, typeOf } from '../support/specs.ts'
 
 const RETIRE_MS = 30_000
@@ -30,6 +31,22 @@ test('hooks: each lookup counts as an event of its policy', () => {
     { type: 'process_kprobe', policy: 'a', count: 3 },
     { type: 'process_lsm', policy: 'b', count: 0 },
   ])
+})
+
+test('hooks: a call that a filter on the return value rejects is no event of its policy', () => {
+  const hooks = new HookRegistry()
+  const filter: NumberFilter = { class: 'number', arg: 0, operator: 'LessThan', values: [0n], at: { line: 1, col: 1 } }
+  const selectors = [{ matchArgs: [] }, { matchArgs: [], matchReturnArgs: [filter] }]
+  hooks.add(makeHook({ id: 1, policy: 'a' }), spec({ return: true, returnArg: arg(0, 'int'), selectors }))
+  const passes = [-1, 0].map((value) => {
+    hooks.take(1)
+    return hooks.returnOf(1, 1).passes?.({ kind: 'number', field: 'int_arg', value })
+  })
+  assert.deepEqual(passes, [true, false])
+  assert.equal(hooks.returnOf(1, 0).passes, undefined)
+  assert.deepEqual(hooks.returnOf(1, 0).type, typeOf('int'))
+  assert.deepEqual(hooks.returnOf(2, 0).type, NOP)
+  assert.deepEqual(hooks.eventsByPolicy(), [{ type: 'process_kprobe', policy: 'a', count: 1 }])
 })
 
 test('hooks: a detached hook is kept for records still in the ring, then removed; its count stays', (context) => {

@@ -3,6 +3,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { CallEnd, RawHook } from '../../../../collector/ingest/decode.ts'
 import { GoneThreads } from '../../../../collector/process/gone-threads.ts'
+import type { NumberFilter } from '../../../../config/policy/policy.ts'
+import { returnPasses } from '../../../../collector/ingest/return-filter.ts'
+import type { Returned } from '../../../../collector/ingest/return-filter.ts'
 import { NOT_SEEN, PendingReturns } from '../../../../collector/ingest/returns.ts'
 import {
   HOOK_HAS_RETURN,
@@ -11,7 +14,7 @@ import {
   HOOK_RETURN_MISSED,
   VALUE_UINT,
 } from '../../../../collector/kernel/wire.ts'
-import type { HookEvent, ProcessEvent } from '../../../../exporters/contract/event.ts'
+import type { Argument, HookEvent, ProcessEvent } from '../../../../exporters/contract/event.ts'
 import { makeKprobe, text } from '../../exporters/support/events.ts'
 import { typeOf } from '../support/specs.ts'
 
@@ -61,7 +64,7 @@ function play(
 ): string[] {
   const out: ProcessEvent[] = []
   for (const [what, call] of steps) {
-    if (typeof what === 'string') pending.add(raw(call), event(what), typeOf(type), out)
+    if (typeof what === 'string') pending.add(raw(call), event(what), { type: typeOf(type) }, out)
     else
       pending.end(end(call, what === undefined ? undefined : { lo: what >>> 0, hi: what < 0 ? 0xffff_ffff : 0 }), out)
   }
@@ -102,7 +105,7 @@ test('returns: an event that needs no return goes on at once', () => {
   const pending = new PendingReturns()
   const out: ProcessEvent[] = []
   for (const flags of [0, HOOK_HAS_RETURN, HOOK_RETURN_MISSED])
-    pending.add(raw({ flags }), event(''), typeOf('int'), out)
+    pending.add(raw({ flags }), event(''), { type: typeOf('int') }, out)
   assert.equal(out.length, 3)
   assert.equal(pending.missed, 1)
 })
@@ -147,6 +150,52 @@ for (const [type, register, value] of VALUES) {
     assert.deepEqual(play(steps, new PendingReturns(), type), [`a ${value}`])
   })
 }
+
+const PASSES: ReadonlyArray<readonly [operator: NumberFilter['operator'], values: bigint[], pass: number[]]> = [
+  ['Equal', [-14n, 3n], [-14, 3]],
+  ['NotEqual', [-14n, 3n], [-1, 0, 4]],
+  ['GreaterThan', [3n, 0n], [3, 4]],
+  ['LessThan', [-1n, -14n], [-14]],
+  ['Mask', [4n, 0x8000_0000n], [-14, -1, 4]],
+]
+
+for (const [operator, values, pass] of PASSES) {
+  test(`returns: with ${operator} ${values.join(' ')} only calls that return ${pass.join(', ')} have an event`, () => {
+    const filter: NumberFilter = { class: 'number', arg: 0, operator, values, at: { line: 1, col: 1 } }
+    const rejected: Argument[] = []
+    const kind: Returned = {
+      type: typeOf('int'),
+      passes: (value) => returnPasses([filter], value) || rejected.push(value) === 0,
+    }
+    const got = [HOOK_RETURN_FOLLOWS, HOOK_HAS_RETURN].map((flags) => {
+      const pending = new PendingReturns()
+      const out: ProcessEvent[] = []
+      for (const value of [-14, -1, 0, 3, 4]) {
+        const returned: Argument = { kind: 'number', field: 'int_arg', value }
+        pending.add(raw({ flags }), { ...event(''), ...(flags === HOOK_HAS_RETURN ? { returned } : {}) }, kind, out)
+        if (flags === HOOK_RETURN_FOLLOWS)
+          pending.end(end({}, { lo: value >>> 0, hi: value < 0 ? 0xffff_ffff : 0 }), out)
+      }
+      return out.map((each) =>
+        each.type === 'process_kprobe' && each.returned?.kind === 'number' ? each.returned.value : 0,
+      )
+    })
+    assert.deepEqual(got, [pass, pass])
+    assert.equal(rejected.length, 2 * (5 - pass.length))
+  })
+}
+
+test('returns: a call whose return was not seen has an event whatever the filter', () => {
+  const pending = new PendingReturns()
+  const out: ProcessEvent[] = []
+  const kind: Returned = { type: typeOf('int'), passes: (value) => value.kind === 'error' }
+  pending.add(raw({}), event(''), kind, out)
+  pending.end(end({}), out)
+  assert.equal(out.length, 1)
+  assert.ok(
+    returnPasses([{ class: 'number', arg: 0, operator: 'Equal', values: [0n], at: { line: 1, col: 1 } }], NOT_SEEN),
+  )
+})
 
 test('returns: the calls that wait can be listed, and each asked for', () => {
   const pending = new PendingReturns()

@@ -75,6 +75,30 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
   ],
   ['message and tags', hook('message: text, tags: [tag]'), LOADS],
   ['return', hook('return: true, returnArg: {index: 0, type: int}'), LOADS],
+  [
+    'matchReturnArgs',
+    hook(
+      'return: true, returnArg: {index: 0, type: int}, selectors: [{matchReturnArgs: [{index: 0, operator: LT, values: ["0"]}]}]',
+    ),
+    LOADS,
+  ],
+  [
+    'matchReturnArgs without return',
+    hook('selectors: [{matchReturnArgs: [{index: 0, operator: LT, values: ["0"]}]}]'),
+    'matchReturnArgs: the hook asks for no return value; add return: true and returnArg: {index: 0, type: int}',
+  ],
+  [
+    'matchReturnArgs on a text',
+    hook(
+      'return: true, returnArg: {index: 0, type: int}, selectors: [{matchReturnArgs: [{index: 0, operator: Prefix, values: [a]}]}]',
+    ),
+    'Prefix does not apply to an argument of type int',
+  ],
+  [
+    'lsmhooks with matchReturnArgs',
+    section('lsmhooks: [{hook: file_open, selectors: [{matchReturnArgs: [{index: 0, operator: LT, values: ["0"]}]}]}]'),
+    'the hook asks for no return value',
+  ],
   ['returnArg without return', hook('returnArg: {index: 0, type: int}'), LOADS],
   ['returnArgAction Post', hook('returnArgAction: Post'), LOADS],
   ['returnArgAction TrackSock', hook('returnArgAction: TrackSock'), later('action', 'TrackSock')],
@@ -140,7 +164,7 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
   ['matchNamespaces', selector('matchNamespaces: [{namespace: Pid, operator: In, values: [host_ns]}]'), LOADS],
   ['matchWorkloads', selector('matchWorkloads: {hostSelector: {}}'), LOADS],
   ['matchCapabilities', selector('matchCapabilities: [{operator: In, values: [CAP_SYS_ADMIN]}]'), LOADS],
-  ...words('label matchNamespaceChanges matchCapabilityChanges matchData matchReturnArgs matchReturnActions').map(
+  ...words('label matchNamespaceChanges matchCapabilityChanges matchData matchReturnActions').map(
     (field) => [field, selector(`${field}: []`), later('field', field)] as const,
   ),
   ['Post with rateLimit', action('Post, rateLimit: 1m, rateLimitScope: global'), LOADS],

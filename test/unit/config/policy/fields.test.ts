@@ -35,7 +35,7 @@ const PLACES: Array<{ where: string; path: string; fields: string; yaml: (field:
   {
     where: 'a selector',
     path: 'spec.kprobes[0].selectors[0]',
-    fields: 'label matchNamespaceChanges matchCapabilityChanges matchData matchReturnArgs matchReturnActions',
+    fields: 'label matchNamespaceChanges matchCapabilityChanges matchData matchReturnActions',
     yaml: (field) => `spec: { kprobes: [{ call: sys_f, selectors: [{ ${field}: [] }] }] }`,
   },
 ]

@@ -1,0 +1,36 @@
+/** Which calls have an event, by what they returned: `matchReturnArgs`. */
+import type { ArgumentType } from '../../config/policy/arguments.ts'
+import type { NumberFilter } from '../../config/policy/policy.ts'
+import type { Argument } from '../../exporters/contract/event.ts'
+import { wantedOf } from '../kernel/layout/selector.ts'
+
+/** What a selector's hook says of the return value. */
+export interface Returned {
+  readonly type: ArgumentType
+  /** Whether a call with this return value has an event; absent: always. */
+  readonly passes?: (returned: Argument) => boolean
+}
+
+/** Whether a return value passes all filters. One that is not known does. */
+export function returnPasses(filters: readonly NumberFilter[], returned: Argument): boolean {
+  if (returned.kind !== 'number' && returned.kind !== 'wide') return true
+  const value = BigInt(returned.value)
+  return filters.every((filter) => {
+    const wanted = wantedOf(filter)
+    const [bound = 0n] = wanted
+    switch (filter.operator) {
+      case 'Equal':
+        return wanted.includes(value)
+      case 'NotEqual':
+        return !wanted.includes(value)
+      case 'GreaterThan':
+        return value > bound
+      case 'LessThan':
+        return value < bound
+      case 'Mask':
+        return (value & bound) !== 0n
+      default:
+        return true
+    }
+  })
+}

@@ -13,6 +13,7 @@ import { CollectorError } from '../errors.ts'
 import type { Hook } from '../../exporters/contract/event.ts'
 import { atLeast } from './facts.ts'
 import { withGenerated } from './functions/generated.ts'
+import { securityFunction } from './functions/security.ts'
 import type { Generated } from './functions/generated.ts'
 import type { KernelFacts } from './facts.ts'
 
@@ -82,8 +83,9 @@ export interface LoadedHook extends PlannedHook {
 
 const SYSCALL_PREFIX = { x64: '__x64_', arm64: '__arm64_' } as const
 
-/** Kernel symbol of a call: a system call without the architecture's prefix gets it. */
+/** Kernel symbol of a call: a system call without the architecture's prefix gets it. A security hook that denies is the function that asks it. */
 export function symbolOf(spec: HookSpec, arch: KernelFacts['arch']): string {
+  if (spec.type === 'lsm' && denies(spec)) return securityFunction(spec.call)
   return !spec.syscall || /^__(x64|arm64|ia32)_/.test(spec.call) ? spec.call : SYSCALL_PREFIX[arch] + spec.call
 }
 
@@ -148,6 +150,8 @@ function placed({ file }: Policy, at: Position, message: string): string {
 
 function notFound(spec: HookSpec, symbol: string, symbols: Symbols): string {
   if (spec.type === 'lsm') {
+    if (symbol !== spec.call)
+      return `no kernel function "${symbol}", by which calls of this security hook could be made to fail`
     const hooks = symbols.functionNames().filter((name) => name.startsWith(LSM_PREFIX))
     const near = suggest(symbol, hooks)?.slice(LSM_PREFIX.length)
     const meant =
@@ -278,7 +282,7 @@ export function planPolicy(
   wanted: AttachMode | 'auto',
   nextHookId: () => number,
 ): Plan {
-  const lsm = policy.hooks.find(({ type }) => type === 'lsm')
+  const lsm = policy.hooks.find((spec) => spec.type === 'lsm' && !denies(spec))
   const refused = lsm === undefined ? undefined : lsmRefusal(kernel)
   if (lsm !== undefined && refused !== undefined) {
     throw new CollectorError('POLICY_REFUSED', placed(policy, lsm.at, refused))
@@ -304,7 +308,7 @@ export function planPolicy(
       id: nextHookId(),
       policy: policy.name,
       ...(spec.type === 'lsm' ? { type: 'process_lsm' as const } : {}),
-      functionName: spec.type === 'lsm' ? symbol.slice(LSM_PREFIX.length) : symbol,
+      functionName: spec.type === 'lsm' ? spec.call.slice(LSM_PREFIX.length) : symbol,
       action: spec.action,
       returnAction: spec.returnAction,
       message: spec.message,

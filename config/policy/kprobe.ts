@@ -80,11 +80,6 @@ export function readLsmHook(place: Place, macros: Macros, problems: Problems): K
   const hook = hookAt === undefined ? undefined : asText(hookAt, problems)
   const args = readArguments(fields, problems)
   const selectors = readSelectors(fields, args, [], macros, problems)
-  if (denies({ selectors })) {
-    const sentence =
-      'action Override is not supported here by this version of ktrail: hook the function security_* with kprobes'
-    problems.add(fields.keyAt('selectors'), `${fields.pathOf('selectors')}: ${sentence}`)
-  }
   const message = readMessage(fields, problems)
   const tags = readTags(fields, problems)
   if (hookAt === undefined || hook === undefined) return []

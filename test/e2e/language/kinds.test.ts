@@ -1,6 +1,6 @@
 /** Kinds of hooks and lists that only a kernel can fill: what they report of calls that are known. */
 import assert from 'node:assert/strict'
-import { chmodSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, rmSync, rmdirSync, writeFileSync } from 'node:fs'
 import test, { after, before, describe } from 'node:test'
 import { actBinary, line, runAct } from '../support/act.ts'
 import { TestAgent, cannotRun } from '../support/agent.ts'
@@ -53,6 +53,16 @@ describe('kinds of hooks', { skip }, () => {
           ],
           selectors: [{ matchArgs: [{ index: 0, operator: 'Equal', values: [read] }] }],
         },
+        {
+          hook: 'inode_rmdir',
+          args: [],
+          selectors: [
+            {
+              matchBinaries: [{ operator: 'In', values: [act] }],
+              matchActions: [{ action: 'Override', argError: -13 }],
+            },
+          ],
+        },
         { hook: 'inode_mkdir', args: [], selectors: [{ matchBinaries: [{ operator: 'In', values: [act] }] }] },
       ],
     }
@@ -60,8 +70,9 @@ describe('kinds of hooks', { skip }, () => {
       line('read', read),
       line('read', '/etc/passwd'),
       line('mkdir', '/tmp/ktrail-kinds-folder'),
-      line('rmdir', '/tmp/ktrail-kinds-folder'),
+      line('denied', 'rmdir', '/tmp/ktrail-kinds-folder'),
     ])
+    rmdirSync('/tmp/ktrail-kinds-folder')
     const hooked = lines.map(({ process_lsm: lsm }) => {
       const { process: _process, parent: _parent, ...rest } = lsm ?? {}
       return rest
@@ -76,6 +87,7 @@ describe('kinds of hooks', { skip }, () => {
         tags: ['a.b'],
       },
       { function_name: 'inode_mkdir', policy_name: 'lsm', action: 'KPROBE_ACTION_POST' },
+      { function_name: 'inode_rmdir', policy_name: 'lsm', action: 'KPROBE_ACTION_OVERRIDE' },
     ])
   })
 

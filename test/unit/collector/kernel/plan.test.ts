@@ -271,6 +271,31 @@ test('plan: a security hook is the function of the BPF LSM, and its events have 
   )
 })
 
+const overriding = [
+  { matchArgs: [], actions: { last: 'override', error: -13, signals: [], reports: true, limit: undefined } },
+] as const
+
+for (const [hook, symbol] of [
+  ['file_open', 'security_file_open'],
+  ['bprm_check_security', 'security_bprm_check'],
+] as const) {
+  test(`plan: a security hook whose calls fail is ${symbol}, with the hook's name, whether the BPF LSM is active or not`, () => {
+    const functionType: Symbols['functionType'] = (name) =>
+      name === symbol ? { returns: 'int', returnsBase: 'int', params: [param('struct file *')] } : undefined
+    const [first] = planned(
+      policy(lsmHook(hook, { selectors: overriding })),
+      v612,
+      { ...lsmSymbols, functionType },
+      'auto',
+      counter(),
+    )
+    assert.deepEqual(
+      [first?.symbol, first?.way.mode, first?.hook.functionName, first?.hook.type],
+      [symbol, 'fmod_ret', hook, 'process_lsm'],
+    )
+  })
+}
+
 const LSM_NEEDS = 'p.yaml:3:5: lsmhooks need the BPF LSM: expected bpf in /sys/kernel/security/lsm, got '
 const LSM_ELSE = '; add it to the kernel parameter lsm=, or hook security_NAME with kprobes'
 
@@ -293,6 +318,12 @@ for (const [what, hook, lsms, message] of [
     lsmHook('nothing_like_it_at_all'),
     'bpf',
     'p.yaml:3:5: no security hook "nothing_like_it_at_all" in this kernel: include/linux/lsm_hook_defs.h of the kernel has the names',
+  ],
+  [
+    'a security hook that only the BPF LSM has a function for, with Override',
+    lsmHook('file_open', { selectors: overriding }),
+    '',
+    'p.yaml:3:5: no kernel function "security_file_open", by which calls of this security hook could be made to fail',
   ],
   [
     'an argument of a security hook beyond its prototype',

@@ -27,7 +27,7 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
   [
     'lsmhooks with all that they have',
     section(
-      'lsmhooks: [{hook: file_open, args: [{index: 0, type: file}], message: text, tags: [tag], selectors: [{matchArgs: [{index: 0, operator: Equal, values: [/a]}], matchActions: [{action: Sigkill}]}]}]',
+      'lsmhooks: [{hook: file_open, args: [{index: 0, type: file}], message: text, tags: [tag], selectors: [{matchArgs: [{index: 0, operator: Equal, values: [/a]}], matchActions: [{action: Override, argError: -1}, {action: Sigkill}]}]}]',
     ),
     LOADS,
   ],

@@ -137,6 +137,30 @@ export const agentHealth = (): DashboardBuilder =>
       ),
     )
     .withPanel(
+      metricsOverTime(
+        {
+          title: 'Events and their pods',
+          width: 8,
+          unit: 'cps',
+          description: 'That went on without what they waited for, by reason.',
+        },
+        [sumBy('instance, reason', rate('ktrail_enrichment_gave_up_events_total')), '{{instance}} {{reason}}'],
+      ),
+    )
+    .withPanel(
+      metricsOverTime({ title: 'Without changes from the API server', width: 8, description: 'Must be empty.' }, [
+        `sum by (instance, resource) (ktrail_kubernetes_watch_up${OF}) == 0`,
+        '{{instance}} {{resource}}',
+      ]),
+    )
+    .withPanel(
+      metricsOverTime(
+        { title: 'Live readers', width: 8, unit: 'cps', description: 'What the slow ones lose is lost to them alone.' },
+        [sumBy('instance', rate('ktrail_api_sent_events_total')), '{{instance}} sent'],
+        [sumBy('instance', rate('ktrail_api_lost_events_total')), '{{instance}} lost'],
+      ),
+    )
+    .withPanel(
       metricsOverTime({ title: 'Tampering', width: 12, description: 'Must be 0.' }, [
         `sum by (instance, kind) (ktrail_tampering_findings${OF}) > 0`,
         '{{instance}} {{kind}}',

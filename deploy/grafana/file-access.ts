@@ -3,7 +3,9 @@ import type { DashboardBuilder } from '@grafana/grafana-foundation-sdk/dashboard
 import { RECORDS, logsOverTime, logsTotal, records, recordsPage, top } from './panels.ts'
 import { TextBoxVariableBuilder } from '@grafana/grafana-foundation-sdk/dashboard'
 
-const ACCESSES = `${RECORDS} | event_name="ktrail.process_kprobe" | file_path=~"$path" | process_executable_path=~"$process"`
+const ACCESSES = `${RECORDS} | event_name=~"ktrail.process_kprobe|ktrail.process_lsm" | file_path=~"$path" | process_executable_path=~"$process"`
+/** What a policy did to the program, or had fail. */
+const ACTED = `${ACCESSES} | ktrail_action!=""`
 const DENIED = `${ACCESSES} | ktrail_file_denied="true"`
 
 const counted = (of: string): string => `sum(count_over_time(${of} [$__range]))`
@@ -47,7 +49,21 @@ export const fileAccess = (): DashboardBuilder =>
       ),
     )
     .withPanel(
+      top(
+        { title: 'Workloads', width: 6 },
+        'ktrail_workload',
+        topOf('k8s_namespace_name, ktrail_workload', `${ACCESSES} | ktrail_workload!=""`),
+      ),
+    )
+    .withPanel(
       top({ title: 'Containers', width: 6 }, 'container_id', topOf('container_id', `${ACCESSES} | container_id!=""`)),
+    )
+    .withPanel(
+      top(
+        { title: 'Actions of policies', width: 12 },
+        'ktrail_action',
+        topOf('security_rule_name, ktrail_action, process_executable_path', ACTED),
+      ),
     )
     .withPanel(
       records(
@@ -63,7 +79,9 @@ export const fileAccess = (): DashboardBuilder =>
           'ktrail_file_denied',
           'k8s_namespace_name',
           'k8s_pod_name',
+          'ktrail_workload',
           'security_rule_name',
+          'ktrail_action',
         ],
         ACCESSES,
       ),

@@ -19,7 +19,7 @@ import { fileHook, path, policy } from './support/policy.ts'
 const skip = cannotRun()
 if (skip !== false) console.log(`api: skipped: ${skip}`)
 
-const CHANGES = Number(process.env['KTRAIL_POLICY_CHANGES'] || 16)
+const CHANGES = Number(process.env['KTRAIL_POLICY_CHANGES'] || 8)
 /** Heap that V8 has not collected. */
 const SLACK_BYTES = 32 << 20
 const LATENCY = 'ktrail_exporter_event_latency_seconds'

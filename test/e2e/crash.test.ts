@@ -26,6 +26,11 @@ import { until } from './support/wait.ts'
 
 const skip = cannotRun()
 if (skip !== false) console.log(`crash: skipped: ${skip}`)
+/** KTRAIL_LONG=1 kills twice as often. The moments are random, so that each run has others. */
+const LONG = process.env['KTRAIL_LONG'] === '1'
+const KILLS_AT_START = LONG ? 12 : 6
+const KILLS_A_PHASE = LONG ? 4 : 2
+if (!LONG) console.log('crash: half of the kills: each start takes seconds in a guest; KTRAIL_LONG=1 makes all')
 
 interface Place {
   readonly folder: string
@@ -102,7 +107,7 @@ describe('kill -9', { skip }, () => {
     await nothingLeft()
   }
 
-  it(`12 times while it starts, KTRAIL_SEED=${seed}`, async () => {
+  it(`${KILLS_AT_START} times while it starts, KTRAIL_SEED=${seed}`, async () => {
     // The second start counts: the first also fills the page cache.
     for (let i = 0; i < 2; i++) {
       await using agent = new RawAgent(at.config)
@@ -112,7 +117,7 @@ describe('kill -9', { skip }, () => {
       assert.deepEqual(await agent.end('SIGTERM'), { code: 0, signal: null })
       await nothingLeft()
     }
-    const moments = Array.from({ length: 12 }, () => Math.round(random() * startMs))
+    const moments = Array.from({ length: KILLS_AT_START }, () => Math.round(random() * startMs))
     report('a start, ms', { took: startMs, 'killed after': moments.join(' ') })
     for (const ms of moments) await killed((agent) => Promise.race([setTimeout(ms), agent.ended]))
   })
@@ -129,8 +134,8 @@ describe('kill -9', { skip }, () => {
     { name: 'while it stops', spanMs: 150, begin: (agent) => agent.signal('SIGTERM'), mayEnd: true },
   ]
   for (const { name, spanMs, begin, mayEnd } of phases) {
-    it(`4 times ${name}; each start works`, async () => {
-      for (let i = 0; i < 4; i++) {
+    it(`${KILLS_A_PHASE} times ${name}; each start works`, async () => {
+      for (let i = 0; i < KILLS_A_PHASE; i++) {
         const ms = Math.round(random() * spanMs)
         await killed(async (agent) => {
           await agent.ready()
@@ -151,7 +156,8 @@ describe('kill -9', { skip }, () => {
     assert.deepEqual(await agent.end('SIGTERM'), { code: 0, signal: null })
     const bad = badLines(at.events)
     report('after kill -9', { kills, 'torn lines, repaired': bad.length })
-    assert.ok(kills >= 20, `${kills} kills`)
+    // An agent that stops may have ended by itself.
+    assert.ok(kills >= KILLS_AT_START + 2 * KILLS_A_PHASE, `${kills} kills`)
     assert.ok(bad.length <= kills, 'at most the line being written is torn')
   })
 })

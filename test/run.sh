@@ -1,12 +1,13 @@
 #!/bin/bash
 # make test: the checks, the unit tests, real sinks here, and the others on a real kernel in a guest.
 #   KERNEL=6.12   kernel of the guest: 5.10, 6.1, 6.12 or 7.3
-#   ONLY=WORD     only the runs whose name contains WORD: format, lint, types, unit, integration (host: those with real sinks), e2e, full
+#   ONLY=WORD     only the runs whose name contains WORD: format, lint, types, unit, integration (host: those with real sinks), e2e, full, packages
 #   FILES=GLOB    only the test files that match, for instance FILES='*burst*'
 #   ARCH=arm64    only tests on a kernel for arm64, with what deploy/setup/cross.sh built: make arm64
 #   KTRAIL_SEED, KTRAIL_FULL_HITS: for test/e2e/crash.test.ts and test/e2e-full
-#   KTRAIL_LONG=1: also slow tests with real sinks, which take minutes (test/integration-host)
-# One guest runs beside the checks and the unit tests, two once the tests with real sinks have ended; their lines begin with the name of the run.
+#   KTRAIL_LONG=1: also slow tests with real sinks, which take minutes (test/integration-host), and more rounds in guests
+# One guest runs beside the checks and the unit tests, two once the tests with real sinks have ended, or one beside the tests of packages; their
+# lines begin with the name of the run.
 # Everything runs even if something fails; the last line is `N passed, N failed`, with `, N skipped` if some were.
 set -euo pipefail
 . "$(dirname "$0")/../deploy/setup/lib.sh"
@@ -14,6 +15,8 @@ set -euo pipefail
 cd "$ROOT"
 use_node
 deploy/setup/packages.sh test
+# A third of the time of a short test, and more in a guest (test/support/guest/init.sh), is compiling what was compiled before.
+[ ! -O node_modules ] || export NODE_COMPILE_CACHE=$ROOT/node_modules/.ktrail/compile-cache
 
 kernel=${KERNEL:-6.12}
 only=${ONLY:-}
@@ -101,7 +104,7 @@ tests() {
     # One kernel, one agent: these tests must not run side by side.
     command+=(--test-concurrency=1)
     # The guest gets no variable of this environment by itself.
-    command=(env "KTRAIL_SEED=${KTRAIL_SEED:-}" "KTRAIL_FULL_HITS=${KTRAIL_FULL_HITS:-}" "${command[@]}")
+    command=(env "KTRAIL_SEED=${KTRAIL_SEED:-}" "KTRAIL_LONG=${KTRAIL_LONG:-}" "KTRAIL_FULL_HITS=${KTRAIL_FULL_HITS:-}" "${command[@]}")
     run "$name" test/support/guest/run.sh "$kernel" "${guest[@]}" --verbose -- "${command[@]}" "${found[@]}" \
       > >(sed -u "s/^/$name: /") 2>&1
   else
@@ -109,20 +112,27 @@ tests() {
   fi
 }
 
+# Packages are built, installed and booted, mostly by one program at a time, and nothing there has a tight deadline. Its guests take a slot of
+# test/support/guest/run.sh.
+packages_then_guests() {
+  tests 6-packages --serial -- test/packages
+  guest_worker
+}
+
 # The tests in guests, in parts: each of two workers takes the next part that the other has not taken. Small parts, so that both end at nearly the
 # same time.
-PARTS=6
+PARTS=9
 guest_worker() {
   local part
   for ((part = 1; part <= PARTS; part++)); do
     mkdir "$results/$part.taken" 2>/dev/null || continue
-    tests "6-integration-e2e-$part" --part "$part/$PARTS" --cpus 2 --timeout 1800 -- test/integration test/e2e
+    tests "7-integration-e2e-$part" --part "$part/$PARTS" --cpus 2 --timeout 1800 -- test/integration test/e2e
   done
 }
 
 # Full preemption is a boot option on kernels with PREEMPT_DYNAMIC; one kernel is enough to test it.
 full_preemption() {
-  [ "$kernel" != 6.12 ] || tests 7-e2e-full --cpus 2 --timeout 1500 --append preempt=full -- test/e2e-full
+  [ "$kernel" != 6.12 ] || tests 8-e2e-full --cpus 2 --timeout 1500 --append preempt=full -- test/e2e-full
 }
 
 # start FUNCTION: in the background. Job control gives it a process group of its own, which end_guests ends.
@@ -146,15 +156,15 @@ fetch_ahead() {
 
 all() {
   start full_preemption
-  if [ "$files" = '*' ] && wanted 5-integration-host; then start fetch_ahead; fi
+  if [ "$files" = '*' ] && { wanted 5-integration-host || wanted 6-packages; }; then start fetch_ahead; fi
   run 1-format npm run --silent format:check
   run 2-lint npm run --silent lint
   run 3-types npm run --silent types
   tests 4-unit --nice -- test/unit
   # Real brokers and collectors, one after the other and without a guest beside them: they are large, and their tests have deadlines.
-  # KTRAIL_LONG=1: all of it. Their own guests take a slot of test/support/guest/run.sh.
+  # KTRAIL_LONG=1: all of it.
   tests 5-integration-host --serial -- test/integration-host
-  start guest_worker
+  start packages_then_guests
   start guest_worker
 }
 

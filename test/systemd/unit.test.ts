@@ -1,6 +1,6 @@
 /**
  * The installed unit under systemd as init, with all that it hardens: one boot, one life of the agent after the other. Runs in a guest whose root is a
- * Debian with the package (test/integration-host/packages/deb.test.ts starts it).
+ * Debian with the package (test/packages/deb.test.ts starts it).
  */
 import assert from 'node:assert/strict'
 import { execFileSync, spawn, spawnSync } from 'node:child_process'

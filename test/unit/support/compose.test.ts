@@ -1,4 +1,4 @@
-/** The files of deploy/compose/ fit together, and the programs that read them accept them (docker compose: test/integration-host/packages). */
+/** The files of deploy/compose/ fit together, and the programs that read them accept them (docker compose: test/packages). */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'

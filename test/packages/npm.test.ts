@@ -4,8 +4,8 @@ import { hash } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { before, describe, it } from 'node:test'
-import { npmPackages } from '../../support/guest/built-packages.ts'
-import { FreshRoot, ROOT, SCRATCH, run } from '../../support/guest/fresh-root.ts'
+import { npmPackages } from '../support/guest/built-packages.ts'
+import { FreshRoot, ROOT, SCRATCH, run } from '../support/guest/fresh-root.ts'
 
 const sums = (packages: readonly string[]): string[] => packages.map((file) => hash('sha256', readFileSync(file)))
 

@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process'
 import path from 'node:path'
 import { test } from 'node:test'
 import { z } from 'zod'
-import { ROOT } from '../../support/guest/fresh-root.ts'
+import { ROOT } from '../support/guest/fresh-root.ts'
 
 const UNAVAILABLE = 69
 const CONFIG = z.object({

@@ -4,8 +4,8 @@ import { hash } from 'node:crypto'
 import { appendFileSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { before, describe, it } from 'node:test'
-import { debianPackage } from '../../support/guest/built-packages.ts'
-import { FreshRoot, SCRATCH, run } from '../../support/guest/fresh-root.ts'
+import { debianPackage } from '../support/guest/built-packages.ts'
+import { FreshRoot, SCRATCH, run } from '../support/guest/fresh-root.ts'
 
 /** Of ten; docs/security.md gives the reason for each exposure that is left. */
 const MOST_EXPOSED = 3

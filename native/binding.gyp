@@ -6,7 +6,7 @@
         "border/addon.cc", "border/arguments.cc", "border/failure.cc", "border/worker.cc",
         "kernel/object.cc", "kernel/plan.cc", "kernel/prepare.cc", "kernel/map.cc", "kernel/link.cc",
         "kernel/ring.cc", "kernel/watch.cc", "kernel/btf.cc", "kernel/symbols.cc", "kernel/clocks.cc",
-        "compress.cc", "notify.cc"
+        "compress.cc", "notify.cc", "folder.cc"
       ],
       "include_dirs": ["<!@(node -p \"require('node-addon-api').include_dir\")"],
       "defines": ["NAPI_VERSION=9", "NAPI_DISABLE_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED",

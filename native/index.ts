@@ -28,6 +28,7 @@ interface Addon {
   gzip(chunks: readonly Uint8Array[]): Promise<Buffer>
   zstd(chunks: readonly Uint8Array[]): Promise<Buffer>
   sendDatagram(socket: string, text: string): void
+  readFolder(path: Uint8Array): Promise<FolderRead>
   endProcess(code: number): never
 }
 
@@ -47,6 +48,7 @@ const EXPORTS: ReadonlyArray<keyof Addon> = [
   'gzip',
   'zstd',
   'sendDatagram',
+  'readFolder',
   'endProcess',
 ]
 
@@ -170,6 +172,20 @@ export function gzip(chunks: readonly Uint8Array[]): Promise<Buffer> {
 /** The same as one zstd frame (level 1 of libzstd), which has the length of its content in its header. */
 export function zstd(chunks: readonly Uint8Array[]): Promise<Buffer> {
   return addon().zstd(chunks)
+}
+
+/** A folder's entries on its own file system. Names are bytes, each with a NUL behind it. */
+export interface FolderRead {
+  /** Entries of any type. */
+  readonly files: number
+  readonly folders: Buffer
+  /** Others that have several links. */
+  readonly linked: Buffer
+}
+
+/** Reads a folder on libuv's threads, symbolic links not followed. Rejects with Error where it cannot. Throws NativeError BAD_ARGUMENT. */
+export function readFolder(path: Uint8Array): Promise<FolderRead> {
+  return addon().readFolder(path)
 }
 
 /**

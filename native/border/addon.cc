@@ -39,6 +39,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   InitClocks(env, exports);
   InitCompress(env, exports);
   InitNotify(env, exports);
+  InitFolder(env, exports);
   return exports;
 }
 

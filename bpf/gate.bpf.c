@@ -45,6 +45,8 @@ static __noinline int override(struct pt_regs *ctx)
 	} gate_##n SEC(".maps"), gate_back_##n SEC(".maps");                                                       \
 	SEC("kprobe") int gate_entry_##n(struct pt_regs *ctx) { bpf_tail_call_static(ctx, &gate_##n, GATE_ENTRY); return 0; } \
 	SEC("fexit") int gate_fexit_##n(void *ctx) { bpf_tail_call_static(ctx, &gate_##n, GATE_ENTRY); return 0; }  \
+	SEC("tracepoint") int gate_event_##n(void *ctx) { bpf_tail_call_static(ctx, &gate_##n, GATE_ENTRY); return 0; } \
+	SEC("raw_tracepoint") int gate_raw_##n(void *ctx) { bpf_tail_call_static(ctx, &gate_##n, GATE_ENTRY); return 0; } \
 	SEC("kretprobe") int gate_return_##n(struct pt_regs *ctx) { bpf_tail_call_static(ctx, &gate_##n, GATE_RETURN); return 0; } \
 	SEC("kprobe") int gate_override_##n(struct pt_regs *ctx) { return override(ctx); }                         \
 	SEC("fmod_ret") int gate_modify_##n(void *ctx) { bpf_tail_call_static(ctx, &gate_##n, GATE_ENTRY); return 0; } \

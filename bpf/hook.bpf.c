@@ -38,6 +38,7 @@
 #include "args/string.h"
 #include "args/file.h"
 #include "args/socket.h"
+#include "args/event.h"
 #include "match/socket.h"
 #include "call/identity.h"
 #include "call/deny.h"
@@ -131,7 +132,7 @@ static __noinline bool enter(struct pt_regs *ctx, __u32 slot, __u64 sp)
 	return hook_screen(s, slot);
 }
 
-/* The programs before and after one call have the same context, in the frame of its trampoline. As a number to the verifier. */
+/* The programs before and after one call have the same context, in the frame of its trampoline. A number to the verifier. */
 static __always_inline __u64 frame_of(void *ctx)
 {
 	__u64 pointer = (__u64)ctx, number = 0;
@@ -161,6 +162,24 @@ static __noinline bool on_modify(__u64 *ctx, __u32 slot)
 	s->call.sp = frame_of(ctx);
 	/* Where tasks are preempted, the program after the function finds the scratch in use. */
 	s->call.at_once = true;
+	return hook_screen(s, slot);
+}
+
+/* A tracepoint. True when something may match. */
+static __noinline bool on_event(void *ctx, __u32 slot)
+{
+	const volatile struct hook *hook = &hooks[slot];
+	struct scratch *s = begin(slot);
+	__u64 event = frame_of(ctx);
+	__u32 i;
+
+	if (!s)
+		return 0;
+	for (i = 0; i < PARAMS_MAX; i++) {
+		if (i >= hook->nparams)
+			break;
+		s->call.params[i] = take_field(event, &hook->fields[i]);
+	}
 	return hook_screen(s, slot);
 }
 
@@ -238,6 +257,8 @@ static __noinline int on_session(struct pt_regs *ctx, __u32 slot)
 #define SLOT(n)                                                                                                \
 	SEC("kprobe") int hook_entry_##n(struct pt_regs *ctx) { return on_entry(ctx, n) ? hook_record(n) : 0; } \
 	SEC("fexit") int hook_fexit_##n(void *ctx) { return on_exit(ctx, n) ? hook_record(n) : 0; }             \
+	SEC("tracepoint") int hook_event_##n(void *ctx) { return on_event(ctx, n) ? hook_record(n) : 0; }       \
+	SEC("raw_tracepoint") int hook_raw_##n(void *ctx) { return on_event(ctx, n) ? hook_record(n) : 0; }     \
 	SESSION(n)                                                                                             \
 	SEC("kprobe") int hook_enter_##n(struct pt_regs *ctx)                                                  \
 	{                                                                                                      \

@@ -56,6 +56,7 @@ enum socket_member layout_socket_member;
 enum join_state layout_join_state;
 enum join_count layout_join_count;
 enum repeat_scope layout_repeat_scope;
+enum field_kind layout_field_kind;
 enum identity_limit layout_identity_limit;
 
 struct event_header layout_event_header;

@@ -1,6 +1,9 @@
 /** What the addon offers, as types. No policy, no event: objects, maps, links, bytes. */
 
-/** How a program is bound to a kernel function. `run`: to none; `BpfObject.run` runs it. */
+/**
+ * How a program is bound to a kernel function, or to a tracepoint: there the symbol is `subsystem:event`, and of `raw_tracepoint` only the event.
+ * `run`: to none; `BpfObject.run` runs it.
+ */
 export type AttachKind =
   | 'kprobe.multi'
   | 'kretprobe.multi'
@@ -10,6 +13,8 @@ export type AttachKind =
   | 'fexit'
   | 'fmod_ret'
   | 'tp_btf'
+  | 'tracepoint'
+  | 'raw_tracepoint'
   | 'run'
 
 /** A resource with an end. A second `close` does nothing; unreferenced, it is closed by the garbage collector. */

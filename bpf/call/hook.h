@@ -23,6 +23,22 @@ struct screened_number {
 	__u32 sets;  /* its first entry in the map `number_sets` */
 };
 
+enum field_kind {
+	FIELD_UNSIGNED,
+	FIELD_SIGNED,
+	FIELD_PLACE,       /* an array: where it is */
+	FIELD_LOCATED,     /* a text that stands behind the fields; here is where, from the start of the event */
+	FIELD_LOCATED_ON,  /* likewise, from the end of this field */
+	FIELD_SYSCALL,     /* number of a system call; bit 31: of 32-bit programs */
+};
+
+/* How the event of a tracepoint has a parameter. An argument of a raw one is a field of 8 bytes. */
+struct event_field {
+	__u16 offset;
+	__u8 width;  /* of a number, in bytes */
+	__u8 kind;   /* enum field_kind */
+};
+
 struct hook {
 	__u32 id;         /* of the function and its way of attaching; stays when its policies change */
 	__u8 syscall;     /* parameters stand in the pt_regs that the first one points to */
@@ -42,6 +58,8 @@ struct hook {
 	__u32 workloads;   /* set of which its cgroup must fulfil one, else no selector matches; EMPTY_SET: some ask for none */
 	__u16 denies;      /* 1: some have calls fail */
 	__u16 awaits;      /* 1: of such a function, the return is joined */
+	struct event_field fields[PARAMS_MAX]; /* of a tracepoint */
+	__u32 reserved;
 	struct path_screen path;
 	struct file_screen files[FILES_MAX];
 };

@@ -8,6 +8,13 @@ struct user_pt_regs {
 	__u64 sp, pc, pstate;
 };
 
+struct thread_info {
+	unsigned long flags;
+};
+
+/* Whether a task is a 32-bit program: TIF_32BIT of arch/arm64/include/asm/thread_info.h. */
+#define IN_COMPAT_SYSCALL(task) (LOAD(task_struct, task, thread_info.flags) >> 22 & 1)
+
 /* Parameter N of the system call whose registers lie at an address. */
 #define SYSCALL_PARM1(address) LOAD(user_pt_regs, address, regs[0])
 #define SYSCALL_PARM2(address) LOAD(user_pt_regs, address, regs[1])

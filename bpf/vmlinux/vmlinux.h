@@ -286,6 +286,7 @@ struct files_struct {
 };
 
 struct task_struct {
+	struct thread_info thread_info;
 	unsigned int flags;
 	int pid, tgid;
 	struct task_struct *real_parent, *group_leader;

@@ -8,6 +8,13 @@ struct pt_regs {
 	unsigned long ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
 };
 
+struct thread_info {
+	__u32 status;
+};
+
+/* Whether a task is in a system call of 32-bit programs: TS_COMPAT of arch/x86/include/asm/thread_info.h. */
+#define IN_COMPAT_SYSCALL(task) (LOAD(task_struct, task, thread_info.status) & 2)
+
 /* Parameter N of the system call whose registers lie at an address. */
 #define SYSCALL_PARM1(address) LOAD(pt_regs, address, di)
 #define SYSCALL_PARM2(address) LOAD(pt_regs, address, si)

@@ -5,6 +5,7 @@
 import type { ArgumentType } from '../../config/policy/arguments.ts'
 import type { RawEvent, RawHook, RawReturn, RawValue } from './decode.ts'
 import type { Argument, Hook, ProcessEvent } from '../../exporters/contract/event.ts'
+import { ARCH } from '../kernel/facts.ts'
 import type { WallClock } from '../process/clock.ts'
 import { exitReason } from '../process/signals.ts'
 import type { Image } from '../process/image.ts'
@@ -173,6 +174,7 @@ function argument(value: RawValue, { field, kind }: ArgumentType, bytes: Buffer)
     case VALUE_ERROR:
       return { kind: 'error', field: 'error_arg', message: 'Bad address for basic type' }
     default: {
+      if (field === 'syscall_id') return systemCall(value.lo)
       const signed = value.kind === VALUE_INT
       if (kind !== 'wide') return { kind: 'number', field, value: signed ? value.lo | 0 : value.lo }
       const wide = (BigInt(value.hi) << 32n) | BigInt(value.lo)
@@ -180,3 +182,24 @@ function argument(value: RawValue, { field, kind }: ArgumentType, bytes: Buffer)
     }
   }
 }
+
+/** As bpf/args/event.h marks them. */
+const COMPAT_BIT = 0x8000_0000
+const ABIS = { x64: ['x64', 'i386'], arm64: ['arm64', 'arm32'] } as const
+
+function systemCall(number: number): Argument {
+  const id = number & ~COMPAT_BIT
+  const abi = ABIS[ARCH][number === id ? 0 : 1]
+  return {
+    kind: 'struct',
+    field: 'syscall_id',
+    text: callText(id, abi),
+    members: [
+      ['id', id],
+      ['abi', abi],
+    ],
+  }
+}
+
+/** `59`; of a 32-bit program `i386/11`. */
+export const callText = (id: number, abi: string): string => (/32|386/.test(abi) ? `${abi}/${id}` : String(id))

@@ -103,6 +103,8 @@ const MODES = {
   fexit: 'fexit',
   'kprobe.session': 'kprobe.session',
   join: 'joined entry and return',
+  tracepoint: 'tracepoint',
+  raw_tracepoint: 'raw tracepoint',
   override: 'kprobe with bpf_override_return',
   fmod_ret: 'fmod_ret',
 } as const

@@ -17,6 +17,8 @@ interface Behind {
   readonly program:
     | 'hook_entry'
     | 'hook_fexit'
+    | 'hook_event'
+    | 'hook_raw'
     | 'hook_session'
     | 'hook_enter'
     | 'hook_leave'
@@ -31,6 +33,8 @@ interface End {
   readonly gate:
     | 'gate_entry'
     | 'gate_fexit'
+    | 'gate_event'
+    | 'gate_raw'
     | 'gate_return'
     | 'gate_leave'
     | 'gate_override'
@@ -53,6 +57,10 @@ export function endsOf({ mode, multi, returns = false }: Way): readonly End[] {
       return [{ kind: mode, gate: 'gate_entry', behind: first('hook_entry') }]
     case 'fexit':
       return [{ kind: mode, gate: 'gate_fexit', behind: first('hook_fexit') }]
+    case 'tracepoint':
+      return [{ kind: mode, gate: 'gate_event', behind: first('hook_event') }]
+    case 'raw_tracepoint':
+      return [{ kind: mode, gate: 'gate_raw', behind: first('hook_raw') }]
     case 'kprobe.session':
       return [{ kind: mode, gate: 'gate_entry', behind: first('hook_session') }]
     case 'join':
@@ -157,8 +165,10 @@ export class Gate implements Disposable {
   /** Attaches; the gate must have its programs. Throws NativeError; then nothing is attached. */
   async attach(object: BpfObject, symbol: string, slot: number): Promise<void> {
     try {
-      for (const { gate } of this.#ends) {
-        this.#links.push(new WatchedLink(await object.attach(`${gate}_${slot}`, [symbol]), symbol))
+      for (const { gate, kind } of this.#ends) {
+        // Of a raw tracepoint the kernel knows only the event.
+        const name = kind === 'raw_tracepoint' ? symbol.slice(symbol.indexOf(':') + 1) : symbol
+        this.#links.push(new WatchedLink(await object.attach(`${gate}_${slot}`, [name]), symbol))
       }
     } catch (error) {
       this.#detach()

@@ -6,19 +6,31 @@ import { LSM_PREFIX } from '../../config/policy/kprobe.ts'
 import { MAX_KPROBES } from '../../config/policy/parse.ts'
 import { denies, sendsSignals } from '../../config/policy/selectors/actions.ts'
 import type { Position, Problem } from '../../config/yaml/problems.ts'
-import { suggest } from '../../config/yaml/suggest.ts'
 import { formatProblem } from '../../config/yaml/problems.ts'
 import type { KernelFunction } from '../../native/types.ts'
 import { CollectorError } from '../errors.ts'
 import type { Hook } from '../../exporters/contract/event.ts'
 import { atLeast } from './facts.ts'
+import { SYSCALL_PREFIX, checkTypes, lsmRefusal, notFound } from './functions/misfits.ts'
+import type { Report } from './functions/misfits.ts'
 import { withGenerated } from './functions/generated.ts'
 import { securityFunction } from './functions/security.ts'
 import type { Generated } from './functions/generated.ts'
+import { isTracepoint, resolve } from './tracepoints/resolve.ts'
+import type { EventField } from './tracepoints/fields.ts'
+import type { Tracepoints } from './tracepoints/resolve.ts'
 import type { KernelFacts } from './facts.ts'
 
 /** How a hook is attached; with `auto` in the config `chooseMode` decides. */
-export type AttachMode = 'kprobe.multi' | 'fexit' | 'kprobe.session' | 'join' | 'kprobe' | Denial
+export type AttachMode =
+  | 'kprobe.multi'
+  | 'fexit'
+  | 'kprobe.session'
+  | 'join'
+  | 'kprobe'
+  | 'tracepoint'
+  | 'raw_tracepoint'
+  | Denial
 
 /** How calls are made to fail. */
 type Denial = 'override' | 'fmod_ret'
@@ -26,6 +38,7 @@ type Denial = 'override' | 'fmod_ret'
 /** The kernel's type information, as far as planning needs it. */
 export interface Symbols {
   functionType(name: string): KernelFunction | undefined
+  readonly tracepoints: Pick<Tracepoints, 'format' | 'names'>
   functionNames(): readonly string[]
   /** Functions of a list that only the kernel can fill. */
   generated(list: GeneratedCalls): Generated
@@ -49,6 +62,8 @@ export interface Way {
   readonly multi: boolean
   /** With override and fmod_ret: the return value is joined. */
   readonly returns?: boolean
+  /** Of a tracepoint: what it gives, by the number of the parameter. */
+  readonly fields?: readonly EventField[]
 }
 
 /** A call that is optional in the policy and missing in this kernel. */
@@ -80,8 +95,6 @@ export interface LoadedPolicy {
 export interface LoadedHook extends PlannedHook {
   readonly mode: AttachMode
 }
-
-const SYSCALL_PREFIX = { x64: '__x64_', arm64: '__arm64_' } as const
 
 /** Kernel symbol of a call: a system call without the architecture's prefix gets it. A security hook that denies is the function that asks it. */
 export function symbolOf(spec: HookSpec, arch: KernelFacts['arch']): string {
@@ -141,69 +154,17 @@ export function chooseDenial(
   }
 }
 
-/** Gets what this kernel does not have as the policy needs it. */
-type Report = (at: Position, message: string) => void
-
 function placed({ file }: Policy, at: Position, message: string): string {
   return formatProblem({ file, ...at, message })
-}
-
-function notFound(spec: HookSpec, symbol: string, symbols: Symbols): string {
-  if (spec.type === 'lsm') {
-    if (symbol !== spec.call)
-      return `no kernel function "${symbol}", by which calls of this security hook could be made to fail`
-    const hooks = symbols.functionNames().filter((name) => name.startsWith(LSM_PREFIX))
-    const near = suggest(symbol, hooks)?.slice(LSM_PREFIX.length)
-    const meant =
-      near === undefined ? 'include/linux/lsm_hook_defs.h of the kernel has the names' : `did you mean ${near}?`
-    return `no security hook "${symbol.slice(LSM_PREFIX.length)}" in this kernel: ${meant}`
-  }
-  const other = suggest(symbol, symbols.functionNames())
-  const hint =
-    other === undefined
-      ? 'see /proc/kallsyms for the names this kernel has'
-      : `did you mean ${spec.syscall && other.startsWith(SYSCALL_PREFIX.x64) ? other.slice(SYSCALL_PREFIX.x64.length) : other}?`
-  const meant =
-    symbol === spec.call ? '' : ` (looked for ${symbol}; a function that is not a system call needs syscall: false)`
-  return `no kernel function "${spec.call}"${meant}: ${hint}`
-}
-
-/** Why this kernel calls no function of the BPF LSM; undefined when it does. */
-function lsmRefusal({ lsms = '' }: Pick<KernelFacts, 'lsms'>): string | undefined {
-  if (lsms.split(',').includes('bpf')) return undefined
-  const got = lsms === '' ? 'nothing there (is securityfs mounted?)' : lsms
-  return `lsmhooks need the BPF LSM: expected bpf in /sys/kernel/security/lsm, got ${got}; add it to the kernel parameter lsm=, or hook security_NAME with kprobes`
-}
-
-function checkTypes(spec: HookSpec, symbol: string, type: KernelFunction, report: Report): void {
-  // The prototype of a system call has only the register frame, so there are no argument types to compare with.
-  if (spec.syscall) return
-  for (const arg of spec.args) {
-    const parameter = type.params[arg.index]
-    if (parameter === undefined) {
-      report(
-        arg.at,
-        `argument index ${arg.index} of ${symbol}: expected 0 to ${type.params.length - 1}, the function takes ${type.params.length} arguments`,
-      )
-    } else if (!arg.type.parameter.test(parameter.base)) {
-      report(
-        arg.at,
-        `argument ${arg.index} of ${symbol}: type "${arg.type.name}" does not fit, the kernel's is "${parameter.type}"`,
-      )
-    }
-  }
-  if (spec.returnArg !== undefined && !spec.returnArg.type.parameter.test(type.returnsBase)) {
-    report(
-      spec.returnArg.at,
-      `return value of ${symbol}: type "${spec.returnArg.type.name}" does not fit, the kernel's is "${type.returns}"`,
-    )
-  }
 }
 
 interface Found {
   readonly spec: HookSpec
   readonly symbol: string
-  readonly type: KernelFunction
+  /** Of a function. */
+  readonly type?: KernelFunction
+  /** Of a tracepoint. `indexes`: of its arguments, as the policy has them. */
+  readonly traced?: { readonly fields: readonly EventField[]; readonly indexes: readonly number[] }
 }
 
 /** Which calls of groups are hooked, and which groups have none that could be. */
@@ -245,15 +206,27 @@ function present(
   const found: Found[] = []
   const skipped: SkippedCall[] = []
   for (const spec of policy.hooks) {
+    if (isTracepoint(spec)) {
+      const traced = resolve(
+        spec,
+        { ...symbols.tracepoints, functionType: (name) => symbols.functionType(name) },
+        report,
+      )
+      const indexes = spec.args.map(({ index }) => index)
+      if (traced !== undefined)
+        found.push({ spec: traced.spec, symbol: spec.call, traced: { fields: traced.fields, indexes } })
+      continue
+    }
     const symbol = symbolOf(spec, kernel.arch)
     const type = typeOf(spec)
     if (type !== undefined) {
       checkTypes(spec, symbol, type, report)
       if (wants(spec.call)) found.push({ spec, symbol, type })
     } else if (spec.optional) {
-      if (lacks(spec.call)) skipped.push({ symbol, message: placed(policy, spec.at, notFound(spec, symbol, symbols)) })
+      if (lacks(spec.call))
+        skipped.push({ symbol, message: placed(policy, spec.at, notFound(spec, symbol, symbols.functionNames())) })
     } else {
-      report(spec.at, notFound(spec, symbol, symbols))
+      report(spec.at, notFound(spec, symbol, symbols.functionNames()))
     }
   }
   const lost = lacking.map(
@@ -290,33 +263,65 @@ export function planPolicy(
   const { found, skipped, lacking } = present(policy, kernel, symbols, (at, message) => {
     throw new CollectorError('POLICY_REFUSED', placed(policy, at, message))
   })
-  const hooks = found.map(({ spec, symbol, type }): PlannedHook => {
-    const { module } = type
-    // See symbols.ts.
-    const how = module === undefined && policy.singleProbes !== true ? wanted : 'kprobe'
-    const multi = kernel.fprobe && how !== 'kprobe'
-    const denial = denies(spec) ? chooseDenial(spec, kernel, type) : undefined
-    if (denial !== undefined && 'refused' in denial) {
-      throw new CollectorError('POLICY_REFUSED', placed(policy, spec.at, `action Override: ${denial.refused}`))
+  const hooks = found.map((each): PlannedHook => {
+    const { spec, symbol, traced } = each
+    const module = each.type?.module
+    if (spec.type === 'rawTracepoint' && !atLeast(kernel, 6, 1)) {
+      // Kernel commit 05b24ff9b2cf.
+      const before = 'before, an interrupt could run its program within itself'
+      const message = `raw: true needs Linux 6.1 (${before}): leave it out, and take the fields of the event`
+      throw new CollectorError('POLICY_REFUSED', placed(policy, spec.at, message))
     }
-    const way =
-      denial === undefined
-        ? { mode: chooseMode(spec, kernel, how), multi }
-        : { mode: denial.mode, multi, returns: spec.return }
+    const way = each.type === undefined ? wayOfTracepoint(each) : wayOfFunction(policy, spec, each.type, kernel, wanted)
     const shown = spec.args.filter((arg) => arg.type.kind !== 'none')
+    const type = TYPES_OF_EVENTS[spec.type]
     const hook: Hook = {
       id: nextHookId(),
       policy: policy.name,
-      ...(spec.type === 'lsm' ? { type: 'process_lsm' as const } : {}),
+      ...(type === undefined ? {} : { type }),
       functionName: spec.type === 'lsm' ? spec.call.slice(LSM_PREFIX.length) : symbol,
       action: spec.action,
       returnAction: spec.returnAction,
       message: spec.message,
       tags: spec.tags,
       labels: shown.map(({ label }) => label),
-      indexes: shown.map(({ index }) => index),
+      indexes: shown.map(({ index }) => traced?.indexes[index] ?? index),
     }
     return { hook, spec, symbol, way, load: module === undefined ? '' : symbols.loadOf(module) }
   })
   return { hooks, skipped, lacking }
+}
+
+const TYPES_OF_EVENTS = {
+  kprobe: undefined,
+  lsm: 'process_lsm',
+  tracepoint: 'process_tracepoint',
+  rawTracepoint: 'process_tracepoint',
+} as const
+
+function wayOfTracepoint({ spec, traced }: Found): Way {
+  return {
+    mode: spec.type === 'tracepoint' ? 'tracepoint' : 'raw_tracepoint',
+    multi: false,
+    fields: traced?.fields ?? [],
+  }
+}
+
+function wayOfFunction(
+  policy: Policy,
+  spec: HookSpec,
+  type: KernelFunction,
+  kernel: KernelFacts,
+  wanted: AttachMode | 'auto',
+): Way {
+  // See symbols.ts.
+  const how = type.module === undefined && policy.singleProbes !== true ? wanted : 'kprobe'
+  const multi = kernel.fprobe && how !== 'kprobe'
+  const denial = denies(spec) ? chooseDenial(spec, kernel, type) : undefined
+  if (denial !== undefined && 'refused' in denial) {
+    throw new CollectorError('POLICY_REFUSED', placed(policy, spec.at, `action Override: ${denial.refused}`))
+  }
+  return denial === undefined
+    ? { mode: chooseMode(spec, kernel, how), multi }
+    : { mode: denial.mode, multi, returns: spec.return }
 }

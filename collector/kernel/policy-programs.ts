@@ -178,7 +178,7 @@ export class PolicyPrograms implements Disposable {
     const turns = new Turns()
     for (const [slot, each] of part.entries()) {
       const policyHooks = each.hooks.map(({ hook, spec }) => ({ id: hook.id, spec }))
-      hookBytes(ids[slot] ?? 0, policyHooks, tables, this.#asked.facts).copy(hooks, slot * HOOK.bytes)
+      hookBytes(ids[slot] ?? 0, policyHooks, tables, this.#asked.facts, each.way.fields).copy(hooks, slot * HOOK.bytes)
       if (turns.over) await turns.rest()
     }
     const limits = part.some(({ hooks: served }) => served.some(suppresses))

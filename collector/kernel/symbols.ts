@@ -11,6 +11,8 @@ import { generatedOf, keyOf, withGenerated } from './functions/generated.ts'
 import type { Generated } from './functions/generated.ts'
 import { planPolicy, symbolOf } from './plan.ts'
 import type { PlannedHook, Symbols } from './plan.ts'
+import { eventNames, formatOf } from './tracepoints/format.ts'
+import { rawType } from './tracepoints/resolve.ts'
 
 /** The types of the functions; the names of all functions, for suggestions, only when one is missing. */
 export async function symbolsOf(
@@ -21,11 +23,15 @@ export async function symbolsOf(
   const lists = await generatedOf(policies, arch, () => btf.kernelFunctionNames())
   const generated = (list: GeneratedCalls): Generated => lists.get(keyOf(list)) ?? []
   const names = policies.flatMap(({ hooks }) =>
-    withGenerated(hooks, generated, () => undefined).map((spec) => symbolOf(spec, arch)),
+    withGenerated(hooks, generated, () => undefined).flatMap((spec) => {
+      if (spec.type === 'rawTracepoint') return [rawType(spec.call)]
+      return spec.type === 'tracepoint' ? [] : [symbolOf(spec, arch)]
+    }),
   )
   const types = await btf.kernelFunctions([...new Set(names)])
   const all = names.every((name) => types.has(name)) ? [] : await btf.kernelFunctionNames()
-  return { functionType: (name) => types.get(name), functionNames: () => all, generated, loadOf }
+  const tracepoints = { format: formatOf, names: eventNames }
+  return { functionType: (name) => types.get(name), functionNames: () => all, tracepoints, generated, loadOf }
 }
 
 /** Whether a policy would be hooked otherwise now, because modules came or went. */

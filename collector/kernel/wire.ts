@@ -57,12 +57,14 @@ export const HOOK = {
   workloads: 104,
   denies: 108,
   awaits: 110,
-  path: 112,
-  files: 160,
-  bytes: 192,
+  fields: 112,
+  path: 136,
+  files: 184,
+  bytes: 216,
 } as const
 export const WANTED_VALUE = { param: 0, type: 1, index: 2, bytes: 4 } as const
 export const SCREENED_NUMBER = { param: 0, type: 1, sets: 4, bytes: 8 } as const
+export const EVENT_FIELD = { offset: 0, width: 2, kind: 3, bytes: 4 } as const
 export const PATH_SCREEN = {
   first: 0,
   param: 8,
@@ -299,6 +301,7 @@ export const JOIN_KEPT = 0
 export const JOIN_SWEPT = 1
 export const JOIN_COUNTS = 2
 export const SCOPES = { thread: 0, process: 1, global: 2 } as const
+export const FIELDS = { unsigned: 0, signed: 1, place: 2, located: 3, locatedOn: 4, syscall: 5 } as const
 export const IDENTITY_FILTERS_MAX = 64
 export const IDENTITY_WORDS = 4
 export const IDENTITY_HOPS = 64

@@ -22,6 +22,7 @@ const TABLES: ReadonlyMap<string, readonly [name: string, prefix: string, spell:
   ['task_namespace', ['NAMESPACES', 'NAMESPACE_', camel]],
   ['task_capabilities', ['CAPABILITY_SETS', 'CAPABILITIES_', camel]],
   ['socket_member', ['SOCKET_MEMBERS', 'MEMBER_', camel]],
+  ['field_kind', ['FIELDS', 'FIELD_', camel]],
   ['repeat_scope', ['SCOPES', 'SCOPE_', camel]],
   ['filter_op', ['OPS', 'OP_', (words: string) => capital(camel(words))]],
 ])

@@ -150,11 +150,31 @@ export const TYPES: readonly ArgumentType[] = [
   NOP,
 ]
 
+/** Number of a system call, in tracepoints; bit 31: of a 32-bit program. */
+export const SYSCALL64: ArgumentType = { ...integer('syscall64', 'u', 64), kind: 'struct', field: 'syscall_id' }
+
+/** A text that stands behind the fields of a tracepoint's event. */
+const DATA_LOC: ArgumentType = {
+  name: 'data_loc',
+  read: 'string',
+  filter: 'text',
+  kind: 'string',
+  field: 'string_arg',
+  parameter: /^__(?:data|rel)_loc char \[\]$/,
+}
+
+/** What the tracepoint's format says; the kernel side gets that type instead. */
+export const AUTO: ArgumentType = { ...NOP, name: 'auto' }
+
+/** Types that a field of a tracepoint may have, and an argument of a raw one. */
+export const TRACEPOINT_TYPES: readonly ArgumentType[] = [...TYPES, SYSCALL64, DATA_LOC, AUTO]
+export const RAW_TYPES: readonly ArgumentType[] = [...TYPES, SYSCALL64]
+
 /** Types that a return value may have. */
 export const RETURN_TYPES: readonly ArgumentType[] = TYPES.filter((type) => type.filter === 'number')
 
 /** In Tetragon's schema, but refused for kprobes by Tetragon, too. */
-export const NEVER_KPROBE_TYPES: readonly string[] = ['auto', 'syscall64']
+export const NEVER_KPROBE_TYPES: readonly string[] = ['auto', 'syscall64', 'data_loc']
 
 const TETRAGON_TYPES = (
   'int sint8 int8 uint8 sint16 int16 uint16 uint32 sint32 int32 ulong uint64 size_t long sint64 int64 char_buf ' +
@@ -164,7 +184,9 @@ const TETRAGON_TYPES = (
 ).split(' ')
 
 /** Tetragon's types that this version does not support. */
-export const LATER_TYPES: readonly string[] = TETRAGON_TYPES.filter((name) => typeNamed(name) === undefined)
+export const LATER_TYPES: readonly string[] = TETRAGON_TYPES.filter(
+  (name) => typeNamed(name) === undefined && !NEVER_KPROBE_TYPES.includes(name),
+)
 
 export function typeNamed(name: string): ArgumentType | undefined {
   return TYPES.find((type) => type.name === name)

@@ -9,11 +9,12 @@ import { Fields, asInteger, asText, notSupported } from './fields.ts'
 import type { Place } from './fields.ts'
 import { goQuoted } from '../yaml/quoting.ts'
 import { denies } from './selectors/actions.ts'
+import { LSM_KEYS } from './hooks/tables.ts'
 import type { Macros } from './selectors/macros.ts'
 import { readSelectors } from './selector.ts'
 import { LIST, checkCall } from './lists.ts'
 import type { ListedCall, Lists } from './lists.ts'
-import { ARGUMENT_KEYS, IGNORE_KEYS, KPROBE_KEYS, LSM_KEYS } from './tables.ts'
+import { ARGUMENT_KEYS, IGNORE_KEYS, KPROBE_KEYS } from './tables.ts'
 
 /** BPF can read five arguments, because of the calling conventions. */
 export const MAX_ARGS = 5
@@ -164,15 +165,35 @@ function readReturnArg(fields: Fields, returns: boolean, problems: Problems): Ar
       `${place.path}: has no effect without return: true; add that, or drop this`,
     )
   }
-  const spec = readArgument(place, RETURN_TYPES, 0, problems)
+  const spec = readArgument(place, { ...OF_FUNCTION, types: RETURN_TYPES, fallback: 0 }, problems)
   return returns ? spec : undefined
 }
 
+/** What arguments may be listed of a kind of hook. */
+export interface Listable {
+  readonly types: readonly ArgumentType[]
+  readonly maxIndex: number
+  /** What `index` is, for the message when it is missing. */
+  readonly position: string
+  /** The index when none is written; absent: one must be. */
+  readonly fallback?: number
+}
+
+const OF_FUNCTION: Listable = {
+  types: TYPES,
+  maxIndex: MAX_INDEX,
+  position: `the position in the function's prototype, from 0 to ${MAX_INDEX}`,
+}
+
 /** By position in the list; undefined for a wrong entry, which was reported. */
-function readArguments(fields: Fields, problems: Problems): Array<ArgumentSpec | undefined> {
+export function readArguments(
+  fields: Fields,
+  problems: Problems,
+  listable: Listable = OF_FUNCTION,
+): Array<ArgumentSpec | undefined> {
   const first = new Map<number, string>()
   return fields.list('args', MAX_ARGS).map((place) => {
-    const spec = readArgument(place, TYPES, undefined, problems)
+    const spec = readArgument(place, listable, problems)
     if (spec === undefined) return undefined
     const taken = first.get(spec.index)
     if (taken !== undefined) {
@@ -183,18 +204,15 @@ function readArguments(fields: Fields, problems: Problems): Array<ArgumentSpec |
   })
 }
 
-/** `fallback`: its index when none is written; undefined: one must be. */
 function readArgument(
   place: Place,
-  types: readonly ArgumentType[],
-  fallback: number | undefined,
+  { types, maxIndex, position, fallback }: Listable,
   problems: Problems,
 ): ArgumentSpec | undefined {
   const fields = Fields.of(place, ARGUMENT_KEYS, problems)
   if (fields === undefined) return undefined
-  const position = `the position in the function's prototype, from 0 to ${MAX_INDEX}`
   const indexAt = fallback === undefined ? fields.need('index', position) : fields.get('index')
-  const index = indexAt === undefined ? fallback : asInteger(indexAt, 0, MAX_INDEX, problems)
+  const index = indexAt === undefined ? fallback : asInteger(indexAt, 0, maxIndex, problems)
   const typeAt = fields.need('type', `one of ${names(types).join(', ')}`)
   const type = typeAt === undefined ? undefined : readType(typeAt, types, problems)
   const label = fields.text('label') ?? ''
@@ -210,7 +228,7 @@ function readType(place: Place, types: readonly ArgumentType[], problems: Proble
   if (typeof text !== 'string') {
     problems.add(node.at, `${path}: ${expected}, got ${describe(node)}`)
   } else if (NEVER_KPROBE_TYPES.includes(text)) {
-    problems.add(node.at, `${path}: type ${show(text)} is not valid for a kprobe; ${expected}`)
+    problems.add(node.at, `${path}: type ${show(text)} is only for fields of tracepoints; ${expected}`)
   } else if (LATER_TYPES.includes(text)) {
     problems.add(node.at, `${path}: ${notSupported('argument type', text)}; ${expected}`)
   } else if (names(TYPES).includes(text)) {
@@ -229,14 +247,14 @@ function names(types: readonly ArgumentType[]): string[] {
   return types.map(({ name }) => name)
 }
 
-function readMessage(fields: Fields, problems: Problems): string {
+export function readMessage(fields: Fields, problems: Problems): string {
   const place = fields.get('message')
   const text = place === undefined ? undefined : asText(place, problems)
   if (place === undefined || text === undefined) return ''
   return readQuoted(place, text, MESSAGE_MAX_BYTES, problems)
 }
 
-function readTags(fields: Fields, problems: Problems): string[] {
+export function readTags(fields: Fields, problems: Problems): string[] {
   return fields.list('tags', MAX_TAGS).map((place) => {
     const text = asText(place, problems)
     return text === undefined ? '' : readQuoted(place, text, TAG_MAX_BYTES, problems)

@@ -5,6 +5,7 @@
 import { Fields, asList, asText } from './fields.ts'
 import type { Place } from './fields.ts'
 import { readGroups } from './groups.ts'
+import { readTracepoint } from './hooks/tracepoint.ts'
 import { readKprobe, readLsmHook } from './kprobe.ts'
 import { Lists } from './lists.ts'
 import { Macros } from './selectors/macros.ts'
@@ -159,7 +160,8 @@ function readSpec(document: Fields, namespace: string | undefined, problems: Pro
   const nodes = readNodes(spec, problems)
   // Both have the same schema and records; ktrail chooses how a function is attached.
   const lsm = spec.get('lsmhooks')
-  const hooks = spec.get('kprobes') ?? spec.get('fentries') ?? lsm
+  const tracepoints = spec.get('tracepoints')
+  const hooks = spec.get('kprobes') ?? spec.get('fentries') ?? lsm ?? tracepoints
   if (hooks === undefined) {
     // A policy with another section, or of events without hooks, has a message already.
     if (![...HOOK_SECTIONS, 'loader'].some((key) => spec.get(key) !== undefined))
@@ -172,7 +174,9 @@ function readSpec(document: Fields, namespace: string | undefined, problems: Pro
   const found: HookSpec[] = []
   for (const item of asList(hooks, MAX_KPROBES, problems)) {
     if (problems.full) break
-    found.push(...(hooks === lsm ? readLsmHook(item, macros, problems) : readKprobe(item, lists, macros, problems)))
+    if (hooks === lsm) found.push(...readLsmHook(item, macros, problems))
+    else if (hooks === tracepoints) found.push(...readTracepoint(item, macros, problems))
+    else found.push(...readKprobe(item, lists, macros, problems))
     if (found.length > MAX_KPROBES) {
       const sentence = `expected at most ${MAX_KPROBES} functions, those of lists included`
       problems.add(item.node.at, `${item.path}: ${sentence}`)

@@ -8,7 +8,7 @@ import type { ArgumentType } from './arguments.ts'
 import type { IdentityOperator, Operator } from './operators.ts'
 
 export interface ArgumentSpec {
-  /** Position in the function's prototype, 0 to 4. */
+  /** Position in the function's prototype, 0 to 4; of a tracepoint see `KprobeSpec.type`. */
   readonly index: number
   readonly type: ArgumentType
   readonly label: string
@@ -193,8 +193,11 @@ interface HookBase {
 export type GeneratedCalls = { readonly of: 'syscalls' } | { readonly of: 'ftrace'; readonly pattern: string }
 
 export interface KprobeSpec extends HookBase {
-  /** `lsm`: `call` is what the BPF LSM has for one of the kernel's security hooks. */
-  readonly type: 'kprobe' | 'lsm'
+  /**
+   * `lsm`: `call` is what the BPF LSM has for one of the kernel's security hooks. The others: it is `subsystem:event`; the indexes of a `tracepoint`'s
+   * arguments are positions among the fields of its format, those of a `rawTracepoint` among what the kernel gives to it.
+   */
+  readonly type: 'kprobe' | 'lsm' | 'tracepoint' | 'rawTracepoint'
   /** `call` only names a list: a hook for each of its functions, which `collector/kernel/generated.ts` makes. */
   readonly generated?: GeneratedCalls
   /** As written. */
@@ -207,7 +210,7 @@ export interface KprobeSpec extends HookBase {
   readonly returnAction: Action
 }
 
-/** One hook of a policy, to become a union on `type` with tracepoints. */
+/** One hook of a policy. */
 export type HookSpec = KprobeSpec
 
 /** Functions of which a kernel must have one, so that the policy sees an operation. */

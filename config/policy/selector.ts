@@ -33,6 +33,9 @@ const MAX_INDEX = 4
 
 type Arguments = ReadonlyArray<ArgumentSpec | undefined>
 
+/** The first field of a tracepoint's event that is its own; those before are common ones, which nobody filters by. */
+const OWN_FIELD = 4
+
 /**
  * `selectors` of one hook. `args`: the hook's arguments, undefined for wrong entries, which are reported already. `returned`: likewise its return
  * value; empty when the hook does not ask for it.
@@ -126,7 +129,9 @@ function readFilter(place: Place, args: Arguments, problems: Problems): Argument
 function readTarget(fields: Fields, args: Arguments, problems: Problems): number | undefined {
   const byPosition = fields.get('args')
   const byIndex = fields.get('index')
-  const index = byIndex === undefined ? undefined : asInteger(byIndex, 0, MAX_INDEX, problems)
+  // Of a tracepoint's fields there are more.
+  const most = Math.max(MAX_INDEX, ...args.map((spec) => spec?.index ?? 0))
+  const index = byIndex === undefined ? undefined : asInteger(byIndex, 0, most, problems)
   if (byPosition !== undefined) {
     const [item] = asList(byPosition, 1, problems)
     if (item !== undefined) {
@@ -147,6 +152,10 @@ function readTarget(fields: Fields, args: Arguments, problems: Problems): number
   if (index === undefined) return undefined
   const found = args.findIndex((spec) => spec?.index === index)
   if (found >= 0) return found
+  // As Tetragon: of tracepoints a position in args does too.
+  const byEither =
+    fields.path.startsWith('spec.tracepoints[') && args.every((spec) => (spec?.index ?? OWN_FIELD) >= OWN_FIELD)
+  if (byEither && index < args.length) return index
   // The index may be that of a wrong entry among the args: no second message for one mistake.
   if (!args.includes(undefined)) {
     const indexes = args.map((spec) => spec?.index).join(', ')

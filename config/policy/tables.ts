@@ -59,7 +59,8 @@ export const SPEC_KEYS: KeyTable = {
     probes: 'kprobes',
     functions: 'kprobes',
     kprobe_multi: 'kprobes',
-    tracepoints: 'hook the kernel function behind it with kprobes',
+    events: 'tracepoints',
+    rawTracepoints: 'tracepoints',
     lsm: 'lsmhooks',
     lsmHooks: 'lsmhooks',
     list: 'lists',
@@ -75,6 +76,7 @@ export const SPEC_KEYS: KeyTable = {
     'kprobes',
     'fentries',
     'lsmhooks',
+    'tracepoints',
     'lists',
     'options',
     'selectorsMacros',
@@ -83,7 +85,7 @@ export const SPEC_KEYS: KeyTable = {
     'hostSelector',
     'nodeSelector',
   ],
-  later: ['tracepoints', 'uprobes', 'usdts', 'loader', 'enforcers'],
+  later: ['uprobes', 'usdts', 'loader', 'enforcers'],
 }
 
 /** Which pods, containers and host processes are asked: of a policy, and of a selector. */
@@ -154,23 +156,6 @@ export const KPROBE_KEYS: KeyTable = {
   },
   own: ['call', 'syscall', 'return', 'returnArg', 'args', 'selectors', 'message', 'tags', 'ignore', 'returnArgAction'],
   later: ['data'],
-}
-
-export const LSM_KEYS: KeyTable = {
-  name: 'a hook of lsmhooks',
-  meant: {
-    name: 'hook',
-    call: 'hook',
-    function: 'hook',
-    arguments: 'args',
-    match: 'selectors',
-    filters: 'selectors',
-    description: 'message',
-    msg: 'message',
-    return: 'leave it out: a hook of the LSM is before the decision',
-    syscall: 'leave it out',
-  },
-  own: ['hook', 'args', 'selectors', 'message', 'tags'],
 }
 
 export const IGNORE_KEYS: KeyTable = {

@@ -3,7 +3,7 @@ import type { NumberType } from './arguments.ts'
 import type { Operator } from './operators.ts'
 import { show } from '../yaml/problems.ts'
 import type { Problems } from '../yaml/problems.ts'
-import { asText } from './fields.ts'
+import { asText, notSupported } from './fields.ts'
 import type { Place } from './fields.ts'
 
 /** Most values of one filter: the size of a hook's kernel maps. */
@@ -26,6 +26,10 @@ export function readNumbers(
   for (const place of places) {
     const text = asText(place, problems)
     if (text === undefined) continue
+    if (text.startsWith('list:')) {
+      problems.add(place.node.at, `${place.path}: ${notSupported('value', text)}; write the numbers`)
+      continue
+    }
     const range = ranges ? /^([^:]+):([^:]+)$/.exec(text) : null
     const first = readNumber(place, range?.[1] ?? text, type, operator, problems)
     const last = range === null ? first : readNumber(place, range[2] ?? '', type, operator, problems)

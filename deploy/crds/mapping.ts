@@ -50,7 +50,12 @@ export const list = (items: Schema, description: string, maxItems: number, minIt
 })
 export const text = (description: string, rest: object = {}): Schema => ({ type: 'string', description, ...rest })
 export const flag = (description: string, value: boolean): Schema => ({ type: 'boolean', description, default: value })
-export const index = (description: string): Schema => ({ type: 'integer', description, minimum: 0, maximum: MAX_INDEX })
+export const index = (description: string, maximum = MAX_INDEX): Schema => ({
+  type: 'integer',
+  description,
+  minimum: 0,
+  maximum,
+})
 export const oneOf = (names: Iterable<string>, description: string): Schema => text(description, { enum: [...names] })
 export const named = (types: ReadonlyArray<{ readonly name: string }>): string[] => types.map(({ name }) => name)
 

@@ -5,7 +5,9 @@
  * The API server drops keys that a schema does not have, so a policy would silently do something else. Tetragon's keys that ktrail does not support
  * are therefore part of the schema, each with a rule that refuses it.
  */
-import { RETURN_TYPES, TYPES } from '../../config/policy/arguments.ts'
+import { RETURN_TYPES, TRACEPOINT_TYPES, TYPES } from '../../config/policy/arguments.ts'
+import { LSM_KEYS, TRACEPOINT_KEYS } from '../../config/policy/hooks/tables.ts'
+import { MAX_FIELD, MAX_NAME } from '../../config/policy/hooks/tracepoint.ts'
 import { MAX_ARGS, MAX_TAGS } from '../../config/policy/kprobe.ts'
 import { OPERATORS, OPERATORS_OF } from '../../config/policy/operators.ts'
 import { MAX_KPROBES } from '../../config/policy/parse.ts'
@@ -30,7 +32,6 @@ import {
   KPROBE_KEYS,
   LABELS_KEYS,
   LIST_KEYS,
-  LSM_KEYS,
   MACRO_KEYS,
   NAMESPACES_KEYS,
   OPTION_KEYS,
@@ -43,12 +44,17 @@ import { MAX_VALUES } from '../../config/policy/values.ts'
 import { MAX_INDEX, flag, index, list, mapping, named, oneOf, text } from './mapping.ts'
 import type { Schema } from './mapping.ts'
 
-function argument(types: readonly string[], description: string, required: string[]): Schema {
+function argument(
+  types: readonly string[],
+  description: string,
+  required: string[],
+  where: Schema = index(`Position in the function's prototype, from 0 to ${MAX_INDEX}.`),
+): Schema {
   return mapping(
     ARGUMENT_KEYS,
     description,
     {
-      index: index(`Position in the function's prototype, from 0 to ${MAX_INDEX}.`),
+      index: where,
       type: oneOf(types, 'How the argument is read, and how it is shown in records.'),
       label: text('Copied to the argument in records.'),
     },
@@ -64,7 +70,7 @@ const filter = mapping(
   FILTER_KEYS,
   'Matches when the argument fits one of the values; with an operator that begins with Not, when it fits none.',
   {
-    index: index("The filtered argument, by its position in the function's prototype."),
+    index: index('The filtered argument, by the index that it has in args.', MAX_FIELD),
     args: list(
       { type: 'integer', minimum: 0 },
       "The filtered argument, by its position in the hook's args; wins over index.",
@@ -262,6 +268,31 @@ const lsm = mapping(
   ['hook'],
 )
 
+const tracepoint = mapping(
+  TRACEPOINT_KEYS,
+  'A tracepoint of the kernel whose events are reported.',
+  {
+    subsystem: text('Its subsystem, as sched.', { minLength: 1, maxLength: MAX_NAME }),
+    event: text('Its name, as sched_process_exec.', { minLength: 1, maxLength: MAX_NAME }),
+    raw: flag('Whether args are what the kernel gives to it, and not the fields of its format.', false),
+    ...reported,
+    args: list(
+      argument(
+        named(TRACEPOINT_TYPES),
+        'A field that is read.',
+        ['index', 'type'],
+        index(
+          'Position among the fields of the format, the four common ones first; of a raw tracepoint among its arguments.',
+          MAX_FIELD,
+        ),
+      ),
+      'Fields that are read, in the order of records.',
+      MAX_ARGS,
+    ),
+  },
+  ['subsystem', 'event'],
+)
+
 const functions = mapping(
   LIST_KEYS,
   'A list of functions.',
@@ -293,6 +324,7 @@ export const SPEC: Schema = mapping(
     kprobes: list(kprobe, 'The hooked kernel functions.', MAX_KPROBES, 1),
     fentries: list(kprobe, 'The same as kprobes; a policy has one of them.', MAX_KPROBES, 1),
     lsmhooks: list(lsm, 'The security hooks; a policy has these or kprobes.', MAX_KPROBES, 1),
+    tracepoints: list(tracepoint, 'The tracepoints; a policy has these or another kind of hooks.', MAX_KPROBES, 1),
     lists: list(functions, 'Lists of functions, for a call such as list:NAME.', MAX_LISTS),
     selectorsMacros: {
       type: 'object',

@@ -3,7 +3,7 @@
  * so that exporters still share one encoding.
  */
 import { isHookEvent } from './event.ts'
-import type { Event, LossEvent, LossKind, RunEvent } from './event.ts'
+import type { Event, HookEvent, LossEvent, LossKind, RunEvent } from './event.ts'
 import type { Encoded } from './exporter.ts'
 
 /** The exporter's run before that of the record; '' when not known. */
@@ -41,8 +41,11 @@ const ofProcesses: Readonly<Record<'process_exec' | 'process_exit', About>> = {
   process_exec: { type: 'process_exec', policy: '' },
   process_exit: { type: 'process_exit', policy: '' },
 }
-const ofPolicies = new Map<string, About>()
-const ofLsmPolicies = new Map<string, About>()
+const ofPolicies: Readonly<Record<HookEvent['type'], Map<string, About>>> = {
+  process_kprobe: new Map(),
+  process_lsm: new Map(),
+  process_tracepoint: new Map(),
+}
 
 function aboutOf(event: Event): About {
   // Those about the agent are not cached: rare, and almost every one differs.
@@ -56,7 +59,7 @@ function aboutOf(event: Event): About {
   }
   if (!isHookEvent(event)) return ofProcesses[event.type]
   const { policy } = event.hook
-  const ofType = event.type === 'process_lsm' ? ofLsmPolicies : ofPolicies
+  const ofType = ofPolicies[event.type]
   const known = ofType.get(policy)
   if (known !== undefined) return known
   const about: About = { type: event.type, policy }

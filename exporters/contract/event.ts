@@ -198,7 +198,7 @@ export interface Hook {
   /** The type of its events; absent: process_kprobe. */
   readonly type?: HookEvent['type']
   readonly policy: string
-  /** Kernel symbol, with the architecture's prefix for system calls; of process_lsm the security hook. */
+  /** Kernel symbol, with the architecture's prefix for system calls; of process_lsm the security hook; of process_tracepoint `subsystem:event`. */
   readonly functionName: string
   /** The policy's action on a call and on its return: Tetragon's `KprobeAction` in lower case, such as `post`. */
   readonly action: string
@@ -238,7 +238,7 @@ export interface ExitEvent extends ProcessEventBase {
 
 /** A call that a policy's hook reports. */
 export interface HookEvent extends ProcessEventBase {
-  readonly type: 'process_kprobe' | 'process_lsm'
+  readonly type: 'process_kprobe' | 'process_lsm' | 'process_tracepoint'
   readonly tid: number
   readonly hook: Hook
   readonly args: readonly Argument[]
@@ -292,7 +292,15 @@ export type ProcessEvent = ExecEvent | ExitEvent | HookEvent
 export type Event = ProcessEvent | LossEvent | RunEvent
 
 export function isHookEvent(event: Event): event is HookEvent {
-  return event.type === 'process_kprobe' || event.type === 'process_lsm'
+  return event.type === 'process_kprobe' || event.type === 'process_lsm' || event.type === 'process_tracepoint'
+}
+
+/** Subsystem and event of a tracepoint. */
+export function tracepointOf({
+  functionName,
+}: Pick<Hook, 'functionName'>): readonly [subsystem: string, event: string] {
+  const colon = functionName.indexOf(':')
+  return [functionName.slice(0, colon), functionName.slice(colon + 1)]
 }
 
 /** Whether the event is about the agent itself and has no process. */

@@ -2,10 +2,12 @@
  * Encoding `compact`: one readable line per event, as Tetragon's client prints it (docs/reference/records.md).
  * `<emoji> <label, 7 wide> <source> <binary>[ <details>]`; an empty detail keeps its space.
  */
+import { tracepointOf } from '../contract/event.ts'
 import type { Event, LossEvent, Process } from '../contract/event.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'
 import { Memory } from '../runtime/memory.ts'
 import { ByteWriter } from '../runtime/byte-writer.ts'
+import { argumentText } from './arguments.ts'
 import { describeKprobe } from './compact-kprobe.ts'
 import { printable } from '../../config/yaml/quoting.ts'
 
@@ -75,6 +77,14 @@ class CompactEncoder implements Encoder {
       }
       case 'process_lsm':
         return `${this.#head('🔒', 'LSM', process)} ${this.#paint(CYAN, printable(event.hook.functionName))}`
+      case 'process_tracepoint': {
+        const [subsystem, name] = tracepointOf(event.hook)
+        const [first] = event.args
+        const calls = event.hook.functionName === 'raw_syscalls:sys_enter'
+        const head = calls ? this.#head('☎ ', 'syscall', process) : this.#head('⁉️', 'tracepoint', process)
+        const called = first === undefined ? '' : argumentText(first)
+        return `${head} ${this.#paint(CYAN, calls ? printable(called) : `${subsystem} ${name}`)}`
+      }
       case 'process_kprobe': {
         const { emoji, label, details } = describeKprobe(event)
         let line = this.#head(emoji, label, process)

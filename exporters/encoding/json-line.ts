@@ -2,7 +2,7 @@
  * Encoding `json`: one line per event, as protobuf JSON of Tetragon's GetEventsResponse.
  * Key order, omitted keys, integers and times are as in Tetragon.
  */
-import { isHookEvent } from '../contract/event.ts'
+import { isHookEvent, tracepointOf } from '../contract/event.ts'
 import type { Event, ExitEvent, Hook, HookEvent, ProcessEvent } from '../contract/event.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'
 import { Memory } from '../runtime/memory.ts'
@@ -30,8 +30,11 @@ const utf8 = (text: string): Uint8Array => new Uint8Array(Buffer.from(text))
 const ascii = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'latin1'))
 const EXEC = ascii('{"process_exec":{"process":')
 const EXIT = ascii('{"process_exit":{"process":')
-const KPROBE = ascii('{"process_kprobe":{"process":')
-const LSM = ascii('{"process_lsm":{"process":')
+const CALLS: Readonly<Record<HookEvent['type'], Uint8Array>> = {
+  process_kprobe: ascii('{"process_kprobe":{"process":'),
+  process_lsm: ascii('{"process_lsm":{"process":'),
+  process_tracepoint: ascii('{"process_tracepoint":{"process":'),
+}
 /** Tetragon's record of lost events; strict readers of Tetragon's records would refuse anything else. */
 const LOST = ascii('{"rate_limit_info":{"number_of_dropped_process_events":"')
 const SIGNAL = ascii(',"signal":')
@@ -91,6 +94,7 @@ class JsonEncoder implements Encoder {
     switch (event.type) {
       case 'process_kprobe':
       case 'process_lsm':
+      case 'process_tracepoint':
         this.#kprobe(event)
         break
       case 'process_exec':
@@ -141,7 +145,7 @@ class JsonEncoder implements Encoder {
     const out = this.#out
     let hook = this.#hooks.get(event.hook)
     if (hook === undefined) this.#hooks.set(event.hook, (hook = hookBytes(event.hook, this.#trailer)))
-    this.#processes(event.type === 'process_lsm' ? LSM : KPROBE, event, event.tid)
+    this.#processes(CALLS[event.type], event, event.tid)
     const { args, returned } = event
     if (args.length === 0) out.bytes(hook.name)
     else {
@@ -165,22 +169,33 @@ class JsonEncoder implements Encoder {
 }
 
 function hookBytes(hook: Hook, trailer: Uint8Array): HookBytes {
-  const text = (key: string, value: string): string => (value === '' ? '' : `,"${key}":${quoted(value)}`)
-  const tags = hook.tags.length === 0 ? '' : `,"tags":[${hook.tags.map(quoted).join(',')}]`
-  const policy = text('policy_name', hook.policy)
-  const action = text('action', actionName(hook.action))
-  const message = text('message', hook.message)
-  // The messages of the API have their fields in different orders.
-  const [head, rest] =
-    hook.type === 'process_lsm'
-      ? [policy + message, action + tags]
-      : ['', action + policy + text('return_action', actionName(hook.returnAction)) + message + tags]
-  const name = text('function_name', hook.functionName) + head
+  const { name, rest } = aroundArguments(hook)
   return {
     name: utf8(name),
     nameAndArgs: utf8(`${name},"args":[`),
     rest: new Uint8Array(Buffer.concat([utf8(rest), trailer])),
-    labels: hook.labels.map((label) => utf8(`${text('label', label)}}`)),
+    labels: hook.labels.map((label) => utf8(`${member('label', label)}}`)),
+  }
+}
+
+const member = (key: string, value: string): string => (value === '' ? '' : `,"${key}":${quoted(value)}`)
+
+/** The members before and after `args`. The messages of the API have their fields in different orders. */
+function aroundArguments(hook: Hook): { readonly name: string; readonly rest: string } {
+  const tags = hook.tags.length === 0 ? '' : `,"tags":[${hook.tags.map(quoted).join(',')}]`
+  const policy = member('policy_name', hook.policy)
+  const action = member('action', actionName(hook.action))
+  const message = member('message', hook.message)
+  const name = member('function_name', hook.functionName)
+  switch (hook.type) {
+    case 'process_lsm':
+      return { name: name + policy + message, rest: action + tags }
+    case 'process_tracepoint': {
+      const [subsystem, event] = tracepointOf(hook)
+      return { name: member('subsys', subsystem) + member('event', event), rest: policy + action + message + tags }
+    }
+    default:
+      return { name, rest: action + policy + member('return_action', actionName(hook.returnAction)) + message + tags }
   }
 }
 

@@ -20,6 +20,7 @@ namespace {
 
 // Deeper than any type of a kernel; a broken BTF could point in a circle.
 constexpr int kDepth = 32;
+constexpr char kTracepoint[] = "btf_trace_";
 constexpr char kFolder[] = "/sys/kernel/btf";
 constexpr char kFile[] = "/sys/kernel/btf/vmlinux";
 
@@ -133,8 +134,14 @@ Type TypeOf(const btf* types, uint32_t id) {
   return {TypeText(types, id, false), TypeText(types, id, true), SizeOf(types, id)};
 }
 
+// What a function or, for a raw tracepoint, the typedef of a pointer to one says: btf_trace_NAME (include/linux/tracepoint.h).
+bool IsFunction(const btf* types, const btf_type* type) {
+  return btf_is_func(type) || (btf_is_typedef(type) && NameOf(types, type).starts_with(kTracepoint));
+}
+
 std::optional<Function> FunctionOf(const btf* types, const btf_type* type, std::string module) {
   const btf_type* proto = btf__type_by_id(types, type->type);
+  if (proto && btf_is_typedef(type) && btf_is_ptr(proto)) proto = btf__type_by_id(types, proto->type);
   if (!proto || !btf_is_func_proto(proto)) return std::nullopt;
   Function function{TypeOf(types, proto->type), {}, std::move(module)};
   const btf_param* param = btf_params(proto);
@@ -182,7 +189,7 @@ void FindInModules(btf* vmlinux, std::unordered_set<std::string>& missing, Funct
     uint32_t count = btf__type_cnt(types.get());
     for (uint32_t id = first; id < count; id++) {
       const btf_type* type = btf__type_by_id(types.get(), id);
-      if (!btf_is_func(type)) continue;
+      if (!IsFunction(types.get(), type)) continue;
       auto name = missing.find(NameOf(types.get(), type));
       if (name == missing.end()) continue;
       if (auto function = FunctionOf(types.get(), type, module)) found.emplace_back(*name, std::move(*function));
@@ -201,7 +208,8 @@ Napi::Value KernelFunctions(const Napi::CallbackInfo& info) {
     Functions found;
     std::unordered_set<std::string> missing;
     for (const std::string& name : names) {
-      int id = btf__find_by_name_kind(vmlinux, name.c_str(), BTF_KIND_FUNC);
+      const bool traced = name.starts_with(kTracepoint);
+      int id = btf__find_by_name_kind(vmlinux, name.c_str(), traced ? BTF_KIND_TYPEDEF : BTF_KIND_FUNC);
       const btf_type* type = id < 0 ? nullptr : btf__type_by_id(vmlinux, static_cast<uint32_t>(id));
       auto function = type ? FunctionOf(vmlinux, type, "") : std::nullopt;
       if (function) found.emplace_back(name, std::move(*function));

@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -96,6 +97,12 @@ Failure AttachFailure(const ProgramPlan& plan, const std::vector<std::string>& s
   }
   // Built without CONFIG_FPROBE (Debian's 6.1): reported before it looks at any name.
   if (kind.multi && err == EOPNOTSUPP) return unsupported;
+  if (kind.type == BPF_PROG_TYPE_TRACEPOINT || kind.type == BPF_PROG_TYPE_RAW_TRACEPOINT) {
+    if (err == ENOENT) return failure("NO_SYMBOL", "no such tracepoint in this kernel, or tracefs is not mounted");
+    // kernel/trace/bpf_trace.c BPF_TRACE_MAX_PROGS
+    if (err == E2BIG) return failure("ATTACH_FAILED", "the tracepoint has 64 programs already: detach another tracer");
+    return failure("ATTACH_FAILED", why);
+  }
   // The multi kinds answer ESRCH, perf events ENOENT, whichever of the names it was.
   std::optional<Symbols> found;
   if (!symbols.empty()) found = FindSymbols(symbols);
@@ -165,7 +172,7 @@ Napi::Value Link::Identity(const Napi::CallbackInfo& call) {
 
 bool CheckSymbols(Napi::Env env, const ProgramPlan& plan, const std::vector<std::string>& symbols) {
   std::string got = std::to_string(symbols.size()), for_kind = " for kind " + std::string(plan.kind->name);
-  if (plan.kind->type == BPF_PROG_TYPE_RAW_TRACEPOINT) {
+  if (plan.kind->name == "run") {
     BadArgument(env, "attach", "program " + Quoted(plan.name), "a kind that is attached", std::string(plan.kind->name));
     return false;
   }
@@ -194,6 +201,12 @@ Result<LinkPtr> Attach(bpf_program* program, const ProgramPlan& plan, const std:
     made->multi = AttachMulti(made->program.get(), *plan.kind, symbols);
   } else if (plan.kind->by_target) {
     made->link.reset(bpf_program__attach_trace(program));
+  } else if (plan.kind->type == BPF_PROG_TYPE_RAW_TRACEPOINT) {
+    made->link.reset(bpf_program__attach_raw_tracepoint(program, symbols[0].c_str()));
+  } else if (plan.kind->type == BPF_PROG_TYPE_TRACEPOINT) {
+    const size_t colon = symbols[0].find(':');
+    const std::string subsystem = symbols[0].substr(0, colon), event = symbols[0].substr(std::min(colon, symbols[0].size()));
+    made->link.reset(bpf_program__attach_tracepoint(program, subsystem.c_str(), event.empty() ? "" : event.c_str() + 1));
   } else if (access(kPmu, R_OK) != 0) {
     // libbpf would fall back to tracefs, whose probes outlive the process.
     return Failure{"UNSUPPORTED", "attach", symbols[0], "cannot attach " + kind + " to " + Quoted(symbols[0]) + ": " +

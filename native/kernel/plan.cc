@@ -24,6 +24,8 @@ constexpr Kind kKinds[] = {
     {"fexit", BPF_PROG_TYPE_TRACING, BPF_TRACE_FEXIT, false, true, true},
     {"fmod_ret", BPF_PROG_TYPE_TRACING, BPF_MODIFY_RETURN, false, false, true},
     {"tp_btf", BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP, false, false, true},
+    {"tracepoint", BPF_PROG_TYPE_TRACEPOINT, 0, false, false, false},
+    {"raw_tracepoint", BPF_PROG_TYPE_RAW_TRACEPOINT, 0, false, false, false},
     {"run", BPF_PROG_TYPE_RAW_TRACEPOINT, 0, false, false, false},
 };
 

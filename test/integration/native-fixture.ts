@@ -38,8 +38,8 @@ export function bytesOf(value: number, size: 4 | 8 = 4): Buffer {
   return bytes
 }
 
-/** The kernel lets no program modify what SYMBOL returns: test/e2e/engine/actions.test.ts has fmod_ret. */
-export type Kind = Exclude<AttachKind, 'fmod_ret'>
+/** The kernel lets no program modify what SYMBOL returns: test/e2e/engine/actions.test.ts has fmod_ret. Tracepoints: test/e2e/language. */
+export type Kind = Exclude<AttachKind, 'fmod_ret' | 'tracepoint' | 'raw_tracepoint'>
 
 /** The program of the fixture for a kind, with its load options. */
 export function programFor(kind: Kind): ObjectOptions['programs'] {

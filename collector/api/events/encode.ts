@@ -17,7 +17,7 @@ import type {
   Process,
   Timestamp,
 } from '../../../exporters/contract/event.ts'
-import { fileFlags, permission, touch } from '../../../exporters/index.ts'
+import { fileFlags, permission, touch, tracepointOf } from '../../../exporters/index.ts'
 import { EnvelopeSchema } from '../proto/ktrail/events_pb.js'
 import {
   BinaryPropertiesSchema,
@@ -31,6 +31,7 @@ import {
   ProcessKprobeSchema,
   ProcessLsmSchema,
   ProcessSchema,
+  ProcessTracepointSchema,
   RateLimitInfoSchema,
 } from '../proto/tetragon/events_pb.js'
 import { podBytes } from './encode-pod.ts'
@@ -39,9 +40,12 @@ const RESPONSE = numbersOf(GetEventsResponseSchema)
 const PROCESS = numbersOf(ProcessSchema)
 const EXEC = numbersOf(ProcessExecSchema)
 const EXIT = numbersOf(ProcessExitSchema)
-const KPROBE = numbersOf(ProcessKprobeSchema)
-/** It has no return, and so no action on it. */
-const LSM = numbersOf(ProcessLsmSchema)
+/** Those but kprobes have no return, and so no action on it. */
+const CALLS = {
+  process_kprobe: numbersOf(ProcessKprobeSchema),
+  process_lsm: numbersOf(ProcessLsmSchema),
+  process_tracepoint: numbersOf(ProcessTracepointSchema),
+}
 const LABEL = numbersOf(KprobeArgumentSchema)['label']
 /** By name of the field: the field, and the numbers of the fields of its message. */
 const ARGUMENTS: ReadonlyMap<string, ArgumentField> = new Map(
@@ -96,8 +100,9 @@ export class ResponseEncoder {
         time(out, EXIT['time'], event.time)
         break
       case 'process_kprobe':
-      case 'process_lsm': {
-        const fields = event.type === 'process_lsm' ? LSM : KPROBE
+      case 'process_lsm':
+      case 'process_tracepoint': {
+        const fields = CALLS[event.type]
         open(out, RESPONSE[event.type])
         this.#process(out, fields['process'], event.process, event.refcnt, event.tid)
         this.#parent(out, fields['parent'], event.parent)
@@ -205,7 +210,13 @@ function headOf(process: Process): Uint8Array {
 }
 
 function call(out: BinaryWriter, fields: Numbers, { hook, args, returned }: HookEvent): void {
-  text(out, fields['function_name'], hook.functionName)
+  if (fields['function_name'] === undefined) {
+    const [subsystem, event] = tracepointOf(hook)
+    text(out, fields['subsys'], subsystem)
+    text(out, fields['event'], event)
+  } else {
+    text(out, fields['function_name'], hook.functionName)
+  }
   args.forEach((each, i) => argument(out, fields['args'], each, hook.labels[i] ?? ''))
   if (returned !== undefined) argument(out, fields['return'], returned, '')
   action(out, fields['action'], hook.action)

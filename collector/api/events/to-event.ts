@@ -10,6 +10,7 @@ import type {
   Process,
   Timestamp,
 } from '../../../exporters/contract/event.ts'
+import { callText } from '../../ingest/normalize.ts'
 import { endText, flowText } from '../../ingest/sockets.ts'
 import { Renderings } from '../../process/renderings.ts'
 
@@ -21,6 +22,11 @@ const FIELDS: ReadonlyMap<string, string> = new Map(
 const ACTIONS: ReadonlyMap<number, string> = new Map(
   KprobeActionSchema.values.map(({ number, name }) => [number, name.replace('KPROBE_ACTION_', '').toLowerCase()]),
 )
+const TYPES = {
+  processKprobe: 'process_kprobe',
+  processLsm: 'process_lsm',
+  processTracepoint: 'process_tracepoint',
+} as const
 const NO_TIME: Timestamp = { sec: 0, nsec: 0 }
 
 /** undefined for kinds of events that ktrail does not make, for losses, and for events without a process. */
@@ -41,11 +47,14 @@ export function toEvent({ event, time, ktrail }: GetEventsResponse): Event | und
     case 'processExit':
       return { type: 'process_exit', ...base, signal: event.value.signal, status: event.value.status }
     case 'processLsm':
+    case 'processTracepoint':
     case 'processKprobe': {
-      const { args, functionName, policyName, action, message, tags } = event.value
+      const { args, policyName, action, message, tags } = event.value
+      const functionName =
+        event.case === 'processTracepoint' ? `${event.value.subsys}:${event.value.event}` : event.value.functionName
       const { return: returned = undefined, returnAction = KprobeAction.POST } =
         event.case === 'processKprobe' ? event.value : {}
-      const type = event.case === 'processLsm' ? 'process_lsm' : 'process_kprobe'
+      const type = TYPES[event.case]
       const hook: Hook = {
         id: 0,
         type,
@@ -72,10 +81,8 @@ export function toEvent({ event, time, ktrail }: GetEventsResponse): Event | und
 
 type Kinds = GetEventsResponse['event']
 
-function isOurs(
-  event: Kinds,
-): event is Extract<Kinds, { case: 'processExec' | 'processExit' | 'processKprobe' | 'processLsm' }> {
-  return ['processExec', 'processExit', 'processKprobe', 'processLsm'].includes(event.case ?? '')
+function isOurs(event: Kinds): event is Extract<Kinds, { case: 'processExec' | 'processExit' | keyof typeof TYPES }> {
+  return event.case !== undefined && ['processExec', 'processExit', ...Object.keys(TYPES)].includes(event.case)
 }
 
 function processOf(message: ProcessMessage, container?: NamedContainer): Process {
@@ -143,6 +150,10 @@ function argumentOf({ arg }: KprobeArgument): Argument {
     }
     case 'sockaddrArg':
       return { kind: 'struct', field, members: [], text: endText(arg.value.addr, arg.value.port) }
+    case 'syscallId': {
+      const { id, abi } = arg.value
+      return { kind: 'struct', field, members: [], text: callText(id, abi) }
+    }
     case 'errorArg':
       return { kind: 'error', field, message: arg.value.Message }
     default: {

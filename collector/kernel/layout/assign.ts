@@ -27,7 +27,8 @@ export function assign(
     const way = wayOf(planned, full)
     // Nearly always the first has room.
     for (let n = 0; ; n++) {
-      const key = `${symbol} ${load} ${way.mode} ${way.multi} ${way.returns ?? false} ${spec.syscall} ${n}`
+      const fields = (way.fields ?? []).map(({ offset, bytes, kind }) => `${offset}/${bytes}${kind}`).join(',')
+      const key = `${symbol} ${load} ${way.mode} ${way.multi} ${way.returns ?? false} ${fields} ${spec.syscall} ${n}`
       const hooks = (changed.get(key) ?? attached.get(key))?.hooks ?? []
       if (!fitTogether([...hooks, planned].map((hook) => hook.spec))) continue
       changed.set(key, { key, symbol, way, hooks: [...hooks, planned] })

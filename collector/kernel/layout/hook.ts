@@ -22,6 +22,8 @@ import {
   WANTED_VALUE,
 } from '../wire.ts'
 import { denies } from '../../../config/policy/selectors/actions.ts'
+import { fieldBytes } from '../tracepoints/fields.ts'
+import type { EventField } from '../tracepoints/fields.ts'
 import { writePathTree } from './path-tree.ts'
 import { demandOf } from './screen.ts'
 import type { Demand } from './screen.ts'
@@ -106,6 +108,7 @@ export function hookBytes(
   hooks: readonly PolicyHook[],
   tables: Tables,
   known: HostFacts = NO_FACTS,
+  fields: readonly EventField[] = [],
 ): Buffer {
   const specs = hooks.map(({ spec }) => spec)
   const values = valuesOf(specs)
@@ -121,6 +124,7 @@ export function hookBytes(
     bytes[at + WANTED_VALUE.type] = ARG_TYPES[read]
     bytes[at + WANTED_VALUE.index] = param | (ARG_TYPES[read] << VALUE_TYPE_SHIFT)
   })
+  fieldBytes(fields).copy(bytes, HOOK.fields)
   bytes.writeUInt32LE(Math.ceil(rows.length / 64), HOOK.words)
   bytes.writeUInt32LE(tables.sets.id(bitsOf(rows, () => true)), HOOK.all)
   bytes.writeUInt32LE(tables.selectors.length, HOOK.selectors)

@@ -78,7 +78,7 @@ export const kafka = z
           'expected a topic of letters, digits, ".", "_" and "-", in it {event_type}, {policy} and {namespace} if you like',
       })
       .describe(
-        'Topic, or a template of one: {event_type} becomes process_exec, process_exit, process_kprobe, process_lsm or events_lost, and ' +
+        'Topic, or a template of one: {event_type} becomes process_exec, process_exit, process_kprobe, process_lsm, process_tracepoint or events_lost, and ' +
           '{policy} the name of the policy (none for events without one), {namespace} the Kubernetes namespace (none outside of pods). Topics must exist; the agent creates none.',
       ),
     driver: z

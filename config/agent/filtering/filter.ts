@@ -6,7 +6,14 @@ import { parseFieldPaths } from './record-fields.ts'
 import { parseRedaction, parseRegex } from './regex.ts'
 
 /** Kinds of events by the key of their record. */
-const RECORDS = ['process_exec', 'process_exit', 'process_kprobe', 'process_lsm', 'events_lost'] as const
+const RECORDS = [
+  'process_exec',
+  'process_exit',
+  'process_kprobe',
+  'process_lsm',
+  'process_tracepoint',
+  'events_lost',
+] as const
 
 /** Tetragon's EventType. Types without events in this version match nothing. */
 const EVENT_TYPES = [

@@ -172,6 +172,7 @@ class OtlpEncoder implements Encoder {
       process_exit: tail('process_exit'),
       process_kprobe: tail('process_kprobe'),
       process_lsm: tail('process_lsm'),
+      process_tracepoint: tail('process_tracepoint'),
       events_lost: tail('events_lost'),
       agent_run: tail('agent_run'),
     }

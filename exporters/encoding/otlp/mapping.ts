@@ -172,6 +172,7 @@ export function eventAttributes(event: Event, options: AttributeOptions, out: At
       return
     case 'process_kprobe':
     case 'process_lsm':
+    case 'process_tracepoint':
       if (event.tid !== event.process.pid) out.integer(KEYS.tid, event.tid)
       fileAttributes(event, out)
       if (event.returned !== undefined) returnAttribute(event.returned, out)
@@ -270,6 +271,7 @@ export const EVENT_NAMES: Readonly<Record<Event['type'], string>> = {
   process_exit: 'ktrail.process_exit',
   process_kprobe: 'ktrail.process_kprobe',
   process_lsm: 'ktrail.process_lsm',
+  process_tracepoint: 'ktrail.process_tracepoint',
   events_lost: 'ktrail.events_lost',
   agent_run: 'ktrail.run',
 }
@@ -282,7 +284,8 @@ export function summary(event: Event): string {
     case 'process_exit':
       return `exit ${commandLine(event.process)} ${event.signal === '' ? event.status : event.signal}`
     case 'process_kprobe':
-    case 'process_lsm': {
+    case 'process_lsm':
+    case 'process_tracepoint': {
       const args = event.args.map(argumentText).filter((text) => text !== '')
       return [event.hook.functionName, event.process.binary, ...args].join(' ')
     }

@@ -38,7 +38,14 @@ export function parseTopic(template: string): TopicOf {
 }
 
 /** Types that have topics of their own. */
-const TYPES = ['process_exec', 'process_exit', 'process_kprobe', 'process_lsm', 'events_lost'] as const
+const TYPES = [
+  'process_exec',
+  'process_exit',
+  'process_kprobe',
+  'process_lsm',
+  'process_tracepoint',
+  'events_lost',
+] as const
 
 /** All topics of a template; none when they depend on policies or namespaces. */
 export function topicsOfTypes(template: string): string[] {

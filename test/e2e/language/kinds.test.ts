@@ -1,8 +1,9 @@
 /** Kinds of hooks and lists that only a kernel can fill: what they report of calls that are known. */
 import assert from 'node:assert/strict'
-import { chmodSync, rmSync, rmdirSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { chmodSync, copyFileSync, rmSync, rmdirSync, writeFileSync } from 'node:fs'
 import test, { after, before, describe } from 'node:test'
-import { actBinary, line, runAct } from '../support/act.ts'
+import { actBinary, line, runAct, startAct } from '../support/act.ts'
 import { TestAgent, cannotRun } from '../support/agent.ts'
 import type { Line } from '../support/record.ts'
 
@@ -111,6 +112,153 @@ describe('kinds of hooks', { skip }, () => {
       )
     assert.deepEqual(await opened('GT'), [read])
     assert.deepEqual(await opened('LT'), [`${read}-not`])
+  })
+
+  test('tracepoints: fields of the event and arguments of raw ones, with filters', async () => {
+    const rmdir = process.arch === 'arm64' ? 35 : 84
+    const ours = [{ operator: 'In', values: [act] }]
+    const spec = {
+      tracepoints: [
+        {
+          subsystem: 'syscalls',
+          event: 'sys_enter_openat',
+          message: 'opens',
+          tags: ['a.b'],
+          args: [
+            { index: 5, type: 'int', label: 'from' },
+            { index: 6, type: 'string' },
+          ],
+          selectors: [{ matchArgs: [{ index: 6, operator: 'Equal', values: [read] }] }],
+        },
+        {
+          subsystem: 'sched',
+          event: 'sched_process_exec',
+          args: [
+            { index: 4, type: 'data_loc' },
+            { index: 6, type: 'auto' },
+          ],
+          selectors: [{ matchArgs: [{ index: 4, operator: 'Postfix', values: ['/ktrail-kinds-program'] }] }],
+        },
+        {
+          subsystem: 'sched',
+          event: 'sched_process_exit',
+          args: [
+            { index: 5, type: 'nop' },
+            { index: 4, type: 'string' },
+          ],
+          selectors: [{ matchArgs: [{ index: 4, operator: 'Equal', values: ['ktrail-act'] }] }],
+        },
+        {
+          subsystem: 'raw_syscalls',
+          event: 'sys_enter',
+          args: [{ index: 4, type: 'syscall64' }],
+          selectors: [{ matchArgs: [{ index: 4, operator: 'Equal', values: [String(rmdir)] }], matchBinaries: ours }],
+        },
+        {
+          subsystem: 'raw_syscalls',
+          event: 'sys_enter',
+          raw: true,
+          args: [{ index: 1, type: 'long' }],
+          selectors: [
+            { matchArgs: [{ index: 1, operator: 'Equal', values: ['-1'] }] },
+            { matchArgs: [{ index: 1, operator: 'Equal', values: [String(rmdir)] }], matchBinaries: ours },
+          ],
+        },
+      ],
+    }
+    const program = '/tmp/ktrail-kinds-program'
+    copyFileSync('/bin/true', program)
+    assert.equal(await agent.apply('traced', document('traced', spec)), 'added', JSON.stringify(agent.log().at(-1)))
+    const lines = await agent.during(async () => {
+      await runAct([
+        line('read', '/etc/passwd'),
+        line('read', read),
+        line('mkdir', '/tmp/ktrail-kinds-folder'),
+        ...(process.arch === 'arm64' ? [] : [line('rmdir', '/tmp/ktrail-kinds-folder')]),
+      ])
+      execFileSync(program)
+    })
+    await agent.withdraw('traced')
+    rmSync(program)
+    rmSync('/tmp/ktrail-kinds-folder', { recursive: true, force: true })
+    const traced = lines.flatMap(({ process_tracepoint: tracepoint }) => {
+      if (tracepoint === undefined) return []
+      const { process: _process, parent: _parent, policy_name, action, ...rest } = tracepoint
+      assert.deepEqual([policy_name, action], ['traced', 'KPROBE_ACTION_POST'])
+      return [rest]
+    })
+    const pids = lines.flatMap(({ process_exec: exec }) =>
+      exec?.process?.binary === program ? [exec.process.pid] : [],
+    )
+    const calls = [
+      {
+        subsys: 'raw_syscalls',
+        event: 'sys_enter',
+        args: [{ syscall_id: { id: rmdir, abi: process.arch === 'arm64' ? 'arm64' : 'x64' } }],
+      },
+      { subsys: 'raw_syscalls', event: 'sys_enter', args: [{ long_arg: String(rmdir) }] },
+    ]
+    const wanted = [
+      {
+        subsys: 'syscalls',
+        event: 'sys_enter_openat',
+        args: [{ int_arg: -100, label: 'from' }, { string_arg: read }],
+        message: 'opens',
+        tags: ['a.b'],
+      },
+      ...(process.arch === 'arm64' ? [] : calls),
+      { subsys: 'sched', event: 'sched_process_exit', args: [{ string_arg: 'ktrail-act' }] },
+      { subsys: 'sched', event: 'sched_process_exec', args: [{ string_arg: program }, { int_arg: pids[0] }] },
+    ]
+    const sorted = (list: readonly object[]): string[] => list.map((each) => JSON.stringify(each)).toSorted()
+    assert.deepEqual(sorted(traced), sorted(wanted))
+  })
+
+  test('tracepoints: one that the kernel does not have, or that has no such field, refuses the policy', async () => {
+    for (const [tracepoint, message] of [
+      [
+        { subsystem: 'sched', event: 'sched_process_exek' },
+        /no tracepoint "sched:sched_process_exek" in this kernel: did you mean sched:sched_process_exec\?/,
+      ],
+      [
+        { subsystem: 'sched', event: 'sched_process_exec', args: [{ index: 7, type: 'int' }] },
+        /expected 0 to 6; the event has 4 filename, 5 pid, 6 old_pid/,
+      ],
+      [
+        { subsystem: 'sched', event: 'sched_process_exec', args: [{ index: 4, type: 'int' }] },
+        /type "int" does not fit, the kernel's is "__data_loc char \[\]" \(filename\)/,
+      ],
+      [
+        { subsystem: 'sched', event: 'sched_process_exec', raw: true, args: [{ index: 3, type: 'int' }] },
+        /it has 3 arguments: struct task_struct \*, pid_t, struct linux_binprm \*/,
+      ],
+    ] as const) {
+      assert.equal(await agent.apply('bad', document('bad', { tracepoints: [tracepoint] })), 'refused')
+      assert.match(JSON.stringify(agent.log().at(-1)).replaceAll('\\"', '"'), message)
+    }
+  })
+
+  test('tracepoints: a call is killed at its begin', async () => {
+    const spec = {
+      tracepoints: [
+        {
+          subsystem: 'syscalls',
+          event: 'sys_enter_openat',
+          args: [{ index: 6, type: 'string' }],
+          selectors: [
+            { matchArgs: [{ index: 6, operator: 'Equal', values: [read] }], matchActions: [{ action: 'Sigkill' }] },
+          ],
+        },
+      ],
+    }
+    assert.equal(await agent.apply('killing', document('killing', spec)), 'added', JSON.stringify(agent.log().at(-1)))
+    const lines = await agent.during(async () => {
+      const { signal } = await startAct([line('read', read)]).ended
+      assert.equal(signal, 'SIGKILL')
+    })
+    await agent.withdraw('killing')
+    const actions = lines.flatMap(({ process_tracepoint: tracepoint }) => tracepoint?.action ?? [])
+    assert.deepEqual(actions, ['KPROBE_ACTION_SIGKILL'])
   })
 
   test('lists: functions of this kernel that match a pattern', async () => {

@@ -71,6 +71,7 @@ export interface Line {
   readonly process_exit?: ExitRecord
   readonly process_kprobe?: KprobeRecord
   readonly process_lsm?: KprobeRecord
+  readonly process_tracepoint?: KprobeRecord
   /** A loss record. */
   readonly rate_limit_info?: { readonly number_of_dropped_process_events?: string }
   readonly node_name?: string
@@ -79,7 +80,10 @@ export interface Line {
 
 /** The process of a line of any type; an empty one if there is none. */
 export function processOf(line: Line): ProcessRecord {
-  return (line.process_kprobe ?? line.process_lsm ?? line.process_exec ?? line.process_exit)?.process ?? {}
+  return (
+    (line.process_kprobe ?? line.process_lsm ?? line.process_tracepoint ?? line.process_exec ?? line.process_exit)
+      ?.process ?? {}
+  )
 }
 
 /** Number of events in the loss records among these lines. */

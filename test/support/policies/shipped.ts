@@ -156,6 +156,8 @@ export const LOADING: readonly Row[] = [
   ['tracingpolicy/tcp-connect-only-private-addrs', networks('tcp_connect', '10.0.0.0/8,192.168.0.0/16', KILL)],
   ['tracingpolicy/tcp-connect-with-selectors', ...tcp(' | 0 DAddr 127.0.0.1/8')],
   ['tracingpolicy/tcp-connect', ...tcp('')],
+  ['tracingpolicy/raw_syscalls', 'tracepoint:raw_syscalls/sys_enter(4 syscall64)'],
+  ['tracingpolicy/rawtp', 'rawTracepoint:sched/sched_process_exec(2 linux_binprm)'],
 ]
 
 /** These do not load yet; each problem names what is not supported. */
@@ -223,8 +225,6 @@ export const WAITING: readonly Row[] = [
     `revert_creds(cred) | ${RATE}`,
   ],
   ['tracingpolicy/process-credentials/process-creds-installed', `commit_creds(cred) | ${OTHER_PIDS} ${RATE}`],
-  ['tracingpolicy/raw_syscalls', 'tracepoint:raw_syscalls/sys_enter(4 syscall64)'],
-  ['tracingpolicy/rawtp', 'rawTracepoint:sched/sched_process_exec(2 linux_binprm)'],
   ['tracingpolicy/stack_traces', 'kfree_skb_reason(skb,int) | > Post stack'],
   ['tracingpolicy/tcp-accept', ALLOCATED, FREED, ...ACCEPTED, 'tcp_close(sock) | 0 DAddr 127.0.0.1/32'],
   [

@@ -32,6 +32,7 @@ const TYPES: Readonly<Record<About['type'], true>> = {
   process_exit: true,
   process_kprobe: true,
   process_lsm: true,
+  process_tracepoint: true,
   events_lost: true,
   agent_run: true,
 }

@@ -43,6 +43,7 @@ interface Golden {
   readonly process_exit?: { readonly process: GoldenProcess }
   readonly process_kprobe?: GoldenCall
   readonly process_lsm?: GoldenCall
+  readonly process_tracepoint?: GoldenCall
 }
 
 class FakeTerminal implements Terminal {
@@ -194,7 +195,8 @@ test('events: lines of standard input, in both forms and filtered', () => {
   assert.deepEqual(piped(golden('events.jsonl'), '-e', 'exit').trimEnd().split('\n'), exits)
 })
 
-const callOf = (record: Golden): GoldenCall | undefined => record.process_kprobe ?? record.process_lsm
+const callOf = (record: Golden): GoldenCall | undefined =>
+  record.process_kprobe ?? record.process_lsm ?? record.process_tracepoint
 
 test('events: filtered golden lines of standard input are the golden compact lines of the same events', () => {
   const records = lines('events.jsonl').map((line): Golden => JSON.parse(line))

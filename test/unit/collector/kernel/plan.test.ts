@@ -166,6 +166,7 @@ const FUNCTIONS: Readonly<Record<string, KernelFunction>> = {
 const symbols: Symbols = {
   functionType: (name) => (Object.hasOwn(FUNCTIONS, name) ? FUNCTIONS[name] : undefined),
   functionNames: () => Object.keys(FUNCTIONS),
+  tracepoints: { format: () => undefined, names: () => [] },
   generated: () => [],
   loadOf: (module) => `${module}#7`,
 }

@@ -22,7 +22,81 @@ const words = (text: string): string[] => text.split(' ')
 const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome: string]> = [
   ['kprobes', section('kprobes: [{call: sys_dup}]'), LOADS],
   ['fentries', section('fentries: [{call: sys_dup}]'), LOADS],
-  ['tracepoints', section('tracepoints: [{subsystem: a, event: b}]'), later('field', 'tracepoints')],
+  ['tracepoints', section('tracepoints: [{subsystem: a, event: b}]'), LOADS],
+  [
+    'tracepoints with all that they have',
+    section(
+      'tracepoints: [{subsystem: a, event: b-c, args: [{index: 42, type: auto}, {index: 4, type: syscall64}, {index: 5, type: data_loc, label: l}], message: text, tags: [tag], selectors: [{matchArgs: [{index: 4, operator: Equal, values: ["1"]}, {args: [2], operator: Prefix, values: [a]}], matchActions: [{action: Sigkill}]}]}]',
+    ),
+    LOADS,
+  ],
+  [
+    'raw tracepoints',
+    section('tracepoints: [{subsystem: a, event: b, raw: true, args: [{index: 5, type: file}]}]'),
+    LOADS,
+  ],
+  [
+    'a filter by the position in args of a tracepoint',
+    section(
+      'tracepoints: [{subsystem: a, event: b, args: [{index: 4, type: int}], selectors: [{matchArgs: [{index: 0, operator: Equal, values: ["1"]}]}]}]',
+    ),
+    LOADS,
+  ],
+  [
+    'a filter by no position in args of a tracepoint',
+    section(
+      'tracepoints: [{subsystem: a, event: b, args: [{index: 4, type: int}], selectors: [{matchArgs: [{index: 1, operator: Equal, values: ["1"]}]}]}]',
+    ),
+    "expected the index of one of the hook's args (4), got 1",
+  ],
+  [
+    'a list as a value',
+    selector('matchArgs: [{index: 0, operator: InMap, values: ["list:a"]}]', 'uint64'),
+    later('value', 'list:a'),
+  ],
+  ['tracepoints without an event', section('tracepoints: [{subsystem: a}]'), 'event: missing; expected a name such as'],
+  [
+    'tracepoints without a subsystem',
+    section('tracepoints: [{event: a}]'),
+    'subsystem: missing; expected a name such as',
+  ],
+  [
+    'tracepoints in one word',
+    section('tracepoints: [{subsystem: a, event: "a:b"}]'),
+    'expected a name such as sched_process_exec, got "a:b"',
+  ],
+  [
+    'tracepoints outside of tracefs',
+    section('tracepoints: [{subsystem: "..", event: a}]'),
+    'expected a name such as sched, got ".."',
+  ],
+  [
+    'tracepoints with Override',
+    section('tracepoints: [{subsystem: a, event: b, selectors: [{matchActions: [{action: Override, argError: -1}]}]}]'),
+    'a tracepoint has nothing that could fail',
+  ],
+  [
+    'tracepoints with a return',
+    section('tracepoints: [{subsystem: a, event: b, return: true}]'),
+    'unknown key "return"; leave it out',
+  ],
+  [
+    'a filter on type auto',
+    section(
+      'tracepoints: [{subsystem: a, event: b, args: [{index: 4, type: auto}], selectors: [{matchArgs: [{index: 4, operator: Equal, values: ["1"]}]}]}]',
+    ),
+    'an argument of type auto is not read',
+  ],
+  [
+    'raw tracepoints with more than they have',
+    section('tracepoints: [{subsystem: a, event: b, raw: true, args: [{index: 6, type: int}]}]'),
+    'expected a whole number from 0 to 5',
+  ],
+  [
+    'raw tracepoints with type auto',
+    section('tracepoints: [{subsystem: a, event: b, raw: true, args: [{index: 0, type: auto}]}]'),
+    'type "auto" is only for fields of tracepoints',
+  ],
   ['lsmhooks', section('lsmhooks: [{hook: file_open}]'), LOADS],
   [
     'lsmhooks with all that they have',
@@ -112,10 +186,10 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
     'int sint8 int8 uint8 sint16 int16 uint16 uint32 sint32 int32 ulong uint64 size_t long sint64 int64 string file path nop',
   ).map((type) => [`type ${type}`, selector('', type), LOADS] as const),
   ...words(
-    'char_buf char_iovec sockaddr_un bpf_attr perf_event bpf_map user_namespace capability iov_iter cred const_buf load_info module kernel_cap_t cap_inheritable cap_permitted cap_effective data_loc bpf_cmd bpf_prog',
+    'char_buf char_iovec sockaddr_un bpf_attr perf_event bpf_map user_namespace capability iov_iter cred const_buf load_info module kernel_cap_t cap_inheritable cap_permitted cap_effective bpf_cmd bpf_prog',
   ).map((type) => [`type ${type}`, selector('', type), later('argument type', type)] as const),
-  ['type auto', selector('', 'auto'), 'type "auto" is not valid for a kprobe'],
-  ['type syscall64', selector('', 'syscall64'), 'type "syscall64" is not valid for a kprobe'],
+  ['type auto', selector('', 'auto'), 'type "auto" is only for fields of tracepoints'],
+  ['type syscall64', selector('', 'syscall64'), 'type "syscall64" is only for fields of tracepoints'],
   ...['Equal', 'NotEqual', 'In', 'NotIn', 'GreaterThan', 'GT', 'LessThan', 'LT', 'Mask'].map(
     (operator) => [`${operator} on a number`, filter('int', operator, '1'), LOADS] as const,
   ),

@@ -8,7 +8,7 @@ const PLACES: Array<{ where: string; path: string; fields: string; yaml: (field:
   {
     where: 'spec',
     path: 'spec',
-    fields: 'tracepoints uprobes usdts loader enforcers',
+    fields: 'uprobes usdts loader enforcers',
     yaml: (field) => `spec: { kprobes: [{ call: sys_f }], ${field}: {} }`,
   },
   {
@@ -43,7 +43,7 @@ const PLACES: Array<{ where: string; path: string; fields: string; yaml: (field:
 const TYPES =
   'char_buf char_iovec ' +
   'sockaddr_un bpf_attr perf_event bpf_map user_namespace capability iov_iter cred const_buf ' +
-  'load_info module kernel_cap_t cap_inheritable cap_permitted cap_effective data_loc bpf_cmd ' +
+  'load_info module kernel_cap_t cap_inheritable cap_permitted cap_effective bpf_cmd ' +
   'bpf_prog'
 
 const OPERATORS = 'CapabilitiesGained SubString SubStringIgnCase CelExpr FileType NotFileType'
@@ -106,7 +106,7 @@ describe('parsePolicy refuses a document', () => {
       name: 'whose spec is a list',
       yaml: 'spec: [x]',
       want: [
-        'spec: expected a mapping with kprobes, fentries, lsmhooks, lists, options, selectorsMacros, podSelector, containerSelector, hostSelector, nodeSelector, got a list',
+        'spec: expected a mapping with kprobes, fentries, lsmhooks, tracepoints, lists, options, selectorsMacros, podSelector, containerSelector, hostSelector, nodeSelector, got a list',
       ],
     },
     {
@@ -119,10 +119,8 @@ describe('parsePolicy refuses a document', () => {
     },
     {
       name: 'with another section alone',
-      yaml: 'spec: { tracepoints: [{ event: x }] }',
-      want: [
-        'spec: known Tetragon field "tracepoints" is not supported by this version of ktrail; hook the kernel function behind it with kprobes',
-      ],
+      yaml: 'spec: { uprobes: [{ path: x }] }',
+      want: ['spec: known Tetragon field "uprobes" is not supported by this version of ktrail'],
     },
     {
       name: 'with an unknown key',

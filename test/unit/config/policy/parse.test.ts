@@ -261,7 +261,7 @@ const BAD_HOOKS: Array<[name: string, hook: string, ...want: string[]]> = [
   [
     'type auto',
     'call: sys_f, args: [{index: 1, type: auto}]',
-    '.args[0].type: type "auto" is not valid for a kprobe; expected one of file, path, fd, dentry, kiocb, linux_binprm, int, sint8, int8, uint8, sint16, int16, uint16, sint32, int32, uint32, sint64, int64, uint64, long, ulong, size_t, string, filename, net_device, sock, socket, skb, sockaddr, nop',
+    '.args[0].type: type "auto" is only for fields of tracepoints; expected one of file, path, fd, dentry, kiocb, linux_binprm, int, sint8, int8, uint8, sint16, int16, uint16, sint32, int32, uint32, sint64, int64, uint64, long, ulong, size_t, string, filename, net_device, sock, socket, skb, sockaddr, nop',
   ],
   [
     'a type that is a list',

@@ -154,6 +154,19 @@ export function goldenEvents(): Event[] {
       returned: undefined,
       parent: undefined,
     }),
+    makeKprobe({
+      type: 'process_tracepoint',
+      hook: hook('raw_syscalls:sys_enter', { type: 'process_tracepoint', labels: ['call'], message: 'called' }),
+      args: [struct('syscall_id', '59', ['id', 59], ['abi', 'x64'])],
+      returned: undefined,
+    }),
+    makeKprobe({
+      type: 'process_tracepoint',
+      hook: hook('sched:sched_process_exec', { type: 'process_tracepoint', tags: ['a.b'], action: 'signal' }),
+      args: [],
+      returned: undefined,
+      parent: undefined,
+    }),
   ]
   return events.map((event, i) => ({ ...event, seq: i + 1 }))
 }

@@ -44,6 +44,21 @@ function bodyOf(event: Exclude<Event, RunEvent>): Json {
         tags: hook.tags.length > 0 ? hook.tags.map((tag) => tag.toWellFormed()) : undefined,
       })
     }
+    case 'process_tracepoint': {
+      const { hook } = event
+      const [subsys = '', name = ''] = hook.functionName.split(':')
+      return prune({
+        process,
+        parent,
+        subsys: word(subsys),
+        event: word(name),
+        args: event.args.length > 0 ? event.args.map((each, i) => argumentOf(each, hook.labels[i] ?? '')) : undefined,
+        policy_name: word(hook.policy),
+        action: `KPROBE_ACTION_${hook.action.toUpperCase()}`,
+        message: word(hook.message),
+        tags: hook.tags.length > 0 ? hook.tags.map((tag) => tag.toWellFormed()) : undefined,
+      })
+    }
     case 'process_kprobe': {
       const { hook } = event
       const args = event.args.map((argument, i) => argumentOf(argument, hook.labels[i] ?? ''))

@@ -35,6 +35,7 @@ test('check: all functions and arguments that a kernel lacks are named at their 
   const symbols: Symbols = {
     functionType: (name) => (name === 'fd_install' ? type : undefined),
     functionNames: () => ['fd_install'],
+    tracepoints: { format: () => undefined, names: () => [] },
     generated: () => [],
     loadOf: () => '',
   }

@@ -16,6 +16,7 @@ const OPENED: KernelFunction = { returns: 'int', returnsBase: 'int', params: [] 
 const symbols: Symbols = {
   functionType: (name) => (name === 'fd_install' ? OPENED : undefined),
   functionNames: () => ['fd_install'],
+  tracepoints: { format: () => undefined, names: () => [] },
   generated: () => [],
   loadOf: () => '',
 }

@@ -92,6 +92,7 @@ const type: KernelFunction = { returns: 'long', returnsBase: 'long', params: [] 
 const symbols = (generated: (list: GeneratedCalls) => Generated): Symbols => ({
   functionType: (name) => (KNOWN.includes(name) || many.includes(name) ? type : undefined),
   functionNames: () => KNOWN,
+  tracepoints: { format: () => undefined, names: () => [] },
   generated,
   loadOf: () => '',
 })

@@ -1,0 +1,21 @@
+/** Fields of a tracepoint's event, as the kernel side reads them. */
+import { EVENT_FIELD, FIELDS } from '../wire.ts'
+
+/** `struct event_field` of bpf/call/hook.h. */
+export interface EventField {
+  readonly offset: number
+  readonly bytes: number
+  readonly kind: keyof typeof FIELDS
+}
+
+/** The bytes of `hook.fields`. */
+export function fieldBytes(fields: readonly EventField[]): Buffer {
+  const bytes = Buffer.alloc(fields.length * EVENT_FIELD.bytes)
+  fields.forEach(({ offset, bytes: size, kind }, i) => {
+    const at = i * EVENT_FIELD.bytes
+    bytes.writeUInt16LE(offset, at + EVENT_FIELD.offset)
+    bytes[at + EVENT_FIELD.width] = size
+    bytes[at + EVENT_FIELD.kind] = FIELDS[kind]
+  })
+  return bytes
+}

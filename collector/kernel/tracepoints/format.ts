@@ -1,0 +1,59 @@
+/** What the kernel says of a tracepoint's event: the file `format` of tracefs. */
+import { readFileSync } from 'node:fs'
+
+/** As policies count them: the four common fields first. */
+export interface FormatField {
+  readonly name: string
+  /** C type: `int`, `const char *`, `char [16]`, `__data_loc char []`. */
+  readonly type: string
+  /** From the start of the event. */
+  readonly offset: number
+  readonly bytes: number
+  readonly signed: boolean
+}
+
+export const TRACEFS: readonly string[] = ['/sys/kernel/tracing', '/sys/kernel/debug/tracing']
+
+/** `file` below tracefs; undefined where it is not there or not mounted. */
+export function readTracefs(file: string): string | undefined {
+  for (const root of TRACEFS) {
+    try {
+      return readFileSync(`${root}/${file}`, 'utf8')
+    } catch {
+      continue
+    }
+  }
+  return undefined
+}
+
+/** `name`: `subsystem:event`. */
+export function formatOf(name: string, read = readTracefs): readonly FormatField[] | undefined {
+  const text = read(`events/${name.replace(':', '/')}/format`)
+  return text === undefined ? undefined : parseFormat(text)
+}
+
+/** Every `subsystem:event`; empty where tracefs does not show it. */
+export function eventNames(read = readTracefs): readonly string[] {
+  return (read('available_events') ?? '').split('\n').filter((line) => line !== '')
+}
+
+const FIELD = /^\tfield:([^;]+);\toffset:(\d+);\tsize:(\d+);\tsigned:([01]);/gm
+
+export function parseFormat(text: string): readonly FormatField[] {
+  return [...text.matchAll(FIELD)].flatMap(([, declaration = '', offset, bytes, signed]): FormatField[] => {
+    // As `char comm[16]`, or `__data_loc char[] comm`.
+    const parts = /^(.*?)(\w+)(\[[^\]]*\])?$/.exec(declaration.trim())
+    if (parts === null) return []
+    const [, type = '', name = '', array] = parts
+    const spaced = `${type} ${array ?? ''}`.replaceAll(/\s*([*[])/g, ' $1').replaceAll('* *', '**')
+    return [
+      {
+        name,
+        type: spaced.replaceAll(/\s+/g, ' ').trim(),
+        offset: Number(offset),
+        bytes: Number(bytes),
+        signed: signed === '1',
+      },
+    ]
+  })
+}

@@ -1,0 +1,76 @@
+/** Hooks of `spec.tracepoints`. */
+import { RAW_TYPES, TRACEPOINT_TYPES } from '../arguments.ts'
+import { Fields, asText } from '../fields.ts'
+import type { Place } from '../fields.ts'
+import { readArguments, readMessage, readTags } from '../kprobe.ts'
+import type { Listable } from '../kprobe.ts'
+import type { KprobeSpec } from '../policy.ts'
+import { readSelectors } from '../selector.ts'
+import { denies } from '../selectors/actions.ts'
+import type { Macros } from '../selectors/macros.ts'
+import { TRACEPOINT_KEYS } from './tables.ts'
+import { show } from '../../yaml/problems.ts'
+import type { Problems } from '../../yaml/problems.ts'
+
+/** Longer than any. */
+export const MAX_NAME = 128
+/** More than any tracepoint has, the four common ones included. */
+export const MAX_FIELD = 127
+/** include/trace/bpf_probe.h: more than any tracepoint has; Tetragon's bound. */
+const MAX_RAW = 5
+
+const FIELDS: Listable = {
+  types: TRACEPOINT_TYPES,
+  maxIndex: MAX_FIELD,
+  position:
+    "the position among the fields of the tracepoint's format, its four common ones first, so 4 is its first own",
+}
+const RAW: Listable = {
+  types: RAW_TYPES,
+  maxIndex: MAX_RAW,
+  position: `the position among the arguments of the tracepoint, from 0 to ${MAX_RAW}`,
+}
+
+/** One entry of `spec.tracepoints`. Empty only after at least one problem. */
+export function readTracepoint(place: Place, macros: Macros, problems: Problems): KprobeSpec[] {
+  const fields = Fields.of(place, TRACEPOINT_KEYS, problems)
+  if (fields === undefined) return []
+  const subsystem = readName(fields, 'subsystem', 'sched', problems)
+  const event = readName(fields, 'event', 'sched_process_exec', problems)
+  const raw = fields.flag('raw', false)
+  const args = readArguments(fields, problems, raw ? RAW : FIELDS)
+  const selectors = readSelectors(fields, args, [], macros, problems)
+  if (denies({ selectors })) {
+    const sentence = 'action Override: a tracepoint has nothing that could fail; hook the function with kprobes'
+    problems.add(fields.keyAt('selectors'), `${fields.pathOf('selectors')}: ${sentence}`)
+  }
+  const message = readMessage(fields, problems)
+  const tags = readTags(fields, problems)
+  if (subsystem === undefined || event === undefined) return []
+  return [
+    {
+      type: raw ? 'rawTracepoint' : 'tracepoint',
+      call: `${subsystem}:${event}`,
+      optional: false,
+      syscall: false,
+      return: false,
+      returnArg: undefined,
+      returnAction: 'post',
+      action: 'post',
+      args: args.filter((arg) => arg !== undefined),
+      selectors,
+      message,
+      tags,
+      at: place.node.at,
+    },
+  ]
+}
+
+function readName(fields: Fields, key: string, example: string, problems: Problems): string | undefined {
+  const place = fields.need(key, `a name such as ${example}`)
+  const name = place === undefined ? undefined : asText(place, problems)
+  if (place === undefined || name === undefined) return undefined
+  if (/^\w[\w-]*$/.test(name) && name.length <= MAX_NAME) return name
+  problems.add(place.node.at, `${place.path}: expected a name such as ${example}, got ${show(name)}`)
+  return undefined
+}

@@ -71,6 +71,9 @@ export const SPEC_KEYS: KeyTable = {
     host: 'hostSelector',
     nodes: 'nodeSelector',
     option: 'options',
+    // Of older versions of Tetragon.
+    killers: 'enforcers',
+    rawtracepoints: 'write raw: true into an item of tracepoints',
   },
   own: [
     'kprobes',
@@ -174,6 +177,9 @@ export const ARGUMENT_KEYS: KeyTable = {
     number: 'index',
     kind: 'type',
     name: 'label',
+    // Of older versions of Tetragon.
+    extractParam: 'resolve',
+    overwriteType: 'write the type of what resolve leads to as type',
     sizeArgIndex: 'it goes with char_buf, which is not supported either',
   },
   own: ['index', 'type', 'label'],

@@ -30,10 +30,15 @@ export const ACTIONS: ReadonlyMap<string, Action> = new Map([
 ])
 
 /** Tetragon's actions that this version does not support. */
-const LATER_ACTIONS =
-  'GetUrl DnsLookup TrackSock UntrackSock NotifyEnforcer CleanupEnforcerNotification Set FollowFD UnfollowFD CopyFD'.split(
-    ' ',
-  )
+const LATER_ACTIONS = 'GetUrl DnsLookup TrackSock UntrackSock NotifyEnforcer CleanupEnforcerNotification Set'.split(' ')
+
+/** Those of older versions of Tetragon, and what to do instead. */
+const FORMER_ACTIONS: ReadonlyMap<string, string> = new Map([
+  ['NotifyKiller', 'its name is NotifyEnforcer now'],
+  ...['FollowFD', 'UnfollowFD', 'CopyFD'].map(
+    (name) => [name, 'filter on an argument of type file or fd instead'] as const,
+  ),
+])
 
 export const SCOPES: ReadonlyMap<string, RateLimit['scope']> = new Map([
   ['thread', 'thread'],
@@ -148,8 +153,11 @@ function readActionName(fields: Fields, problems: Problems): Action | undefined 
   }
   const action = ACTIONS.get(text)
   if (action !== undefined) return action
-  if (LATER_ACTIONS.includes(text)) problems.add(node.at, `${path}: ${notSupported('action', text)}; ${expected}`)
-  else problems.add(node.at, `${path}: ${expected}, got ${show(text)}${didYouMean(text, [...names, ...LATER_ACTIONS])}`)
+  const former = FORMER_ACTIONS.get(text)
+  let sentence = `${expected}, got ${show(text)}${didYouMean(text, [...names, ...LATER_ACTIONS])}`
+  if (former !== undefined) sentence = `Tetragon no longer has an action ${show(text)}: ${former}`
+  else if (LATER_ACTIONS.includes(text)) sentence = `${notSupported('action', text)}; ${expected}`
+  problems.add(node.at, `${path}: ${sentence}`)
   return undefined
 }
 

@@ -76,6 +76,8 @@ const BAD: ReadonlyArray<readonly [selector: string, message: RegExp]> = [
     /expected at most one action Override in a selector/,
   ],
   ['matchActions: [{action: GetUrl}]', /known Tetragon action "GetUrl" is not supported/],
+  ['matchActions: [{action: CopyFD}]', /action: Tetragon no longer has an action "CopyFD": filter on an argument/],
+  ['matchActions: [{action: NotifyKiller}]', /action "NotifyKiller": its name is NotifyEnforcer now$/],
   ['matchActions: [{action: Alert}]', /action: expected one of Post, NoPost, Sigkill, Signal, Override, got "Alert"$/],
   ['matchActions: [{action: SigKill}]', /got "SigKill" \(did you mean "Sigkill"\?\)$/],
   ['matchActions: [{action: 9}]', /action: expected one of Post, NoPost, Sigkill, Signal, Override, got/],

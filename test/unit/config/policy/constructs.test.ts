@@ -133,6 +133,17 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
   ['uprobes', section('uprobes: [{path: /bin/bash}]'), later('field', 'uprobes')],
   ['usdts', section('usdts: [{path: /bin/bash}]'), later('field', 'usdts')],
   ['loader', section('kprobes: [{call: sys_dup}], loader: true'), later('field', 'loader')],
+  [
+    'killers, as they were called',
+    section('kprobes: [{call: sys_dup}], killers: []'),
+    'unknown key "killers" (did you mean "enforcers"?)',
+  ],
+  [
+    'rawtracepoints',
+    section('kprobes: [{call: sys_dup}], rawtracepoints: []'),
+    'write raw: true into an item of tracepoints',
+  ],
+  ['extractParam', argument('extractParam: a.b'), 'unknown key "extractParam" (did you mean "resolve"?)'],
   ['enforcers', section('kprobes: [{call: sys_dup}], enforcers: []'), later('field', 'enforcers')],
   ...words('podSelector containerSelector hostSelector nodeSelector').map(
     (field) => [field, section(`kprobes: [{call: sys_dup}], ${field}: {}`), LOADS] as const,

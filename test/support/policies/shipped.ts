@@ -111,7 +111,7 @@ export const LOADING: readonly Row[] = [
   ['tracingpolicy/list-syscalls', 'list:dups', syscallList],
   [
     'tracingpolicy/lsm_bprm_check',
-    `lsm:bprm_check_security(linux_binprm) | binaries In /usr/bin/zsh & 0 Postfix tester-progs/nop${DENY} > Post`,
+    `lsm:bprm_check_security(linux_binprm) | binaries In /usr/bin/bash & 0 Postfix tester-progs/nop${DENY} > Post`,
   ],
   ['tracingpolicy/lsm_file_open', 'lsm:file_open(file) | binaries In /usr/bin/cat & 0 Equal /etc/passwd'],
   [
@@ -143,7 +143,7 @@ export const LOADING: readonly Row[] = [
     'tracingpolicy/security-socket-connect',
     'security_socket_connect(_,sockaddr,int) | 1 Family AF_INET,AF_INET6,AF_UNIX',
   ],
-  ['tracingpolicy/security_bprm_check', 'security_bprm_check(linux_binprm)=int | 0 Equal /usr/bin/sample'],
+  ['tracingpolicy/security_bprm_check', 'security_bprm_check(linux_binprm)=int | 0 Equal /usr/bin/true'],
   ['tracingpolicy/security_inode_follow_link', 'security_inode_follow_link(dentry)=int'],
   ['tracingpolicy/symlink-observe', SYMLINK],
   ['tracingpolicy/symlink-override', SYMLINK + DENY],

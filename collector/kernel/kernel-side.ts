@@ -24,7 +24,7 @@ import { SHARED_MAPS, processObject } from './objects.ts'
 import type { SharedMaps } from './objects.ts'
 import { PolicyPrograms } from './policy-programs.ts'
 import type { PolicyProgramOptions } from './policy-programs.ts'
-import type { Runs } from './gate.ts'
+import type { Runs } from './programs/gate.ts'
 import { COUNTERS, CPU_STATE, PROCESS } from './wire.ts'
 
 export type CounterName = (typeof COUNTERS)[number]

@@ -1,40 +1,34 @@
 /**
  * The programs of policies: one for each kernel function, whatever the number of policies on it. A change of policies loads the next programs of
- * the functions that it concerns, then replaces the present ones (gate.ts). So it misses no call and reports none twice, and other functions run
+ * the functions that it concerns, then replaces the present ones (programs/gate.ts). So it misses no call and reports none twice, and other functions run
  * on undisturbed. A change takes effect as a whole or not at all. Missed runs of functions stay counted after they were detached.
  */
-import { randomBytes } from 'node:crypto'
 import { constants as os } from 'node:os'
 import * as native from '../../native/index.ts'
-import { NativeError, builtFile } from '../../native/index.ts'
-import type { BpfObject, Link, ObjectOptions } from '../../native/types.ts'
+import { NativeError } from '../../native/index.ts'
+import type { Link } from '../../native/types.ts'
 import type { Policy } from '../../config/policy/policy.ts'
 import type { ToldEnds } from '../ingest/returns.ts'
 import { CollectorError } from '../errors.ts'
-import { Turns } from '../host/turns.ts'
-import { Repeats, UNLIMITED, suppresses } from './actions/repeats.ts'
-import { u32 } from './bytes.ts'
+import type { Repeats } from './actions/repeats.ts'
 import { Asked } from './conditions/asked.ts'
 import type { Conditions } from './conditions/conditions.ts'
 import type { KernelFacts } from './facts.ts'
 import type { Files } from './files/files.ts'
-import { Gate, addRuns, gatePrograms, hookPrograms, screened } from './gate.ts'
-import type { Programs, Runs } from './gate.ts'
-import { GoneThreads, threadStarts } from '../process/gone-threads.ts'
-import { JoinSweep } from './joins.ts'
+import { addRuns, screened } from './programs/gate.ts'
+import type { Gate, Programs, Runs } from './programs/gate.ts'
+import { ProgramLoader } from './programs/loader.ts'
+import type { JoinSweep } from './joins.ts'
 import type { ScreenedFunction } from './guard/canary.ts'
 import type { Finding } from './guard/finding.ts'
 import { assign, wayOf } from './layout/assign.ts'
 import type { Wanted } from './layout/assign.ts'
-import { asksOfFiles, hookBytes, knobsOf } from './layout/hook.ts'
-import { emptyTables, fillMaps, mapSizes } from './layout/tables.ts'
-import { hookObject } from './objects.ts'
 import type { Constants, SharedMaps } from './objects.ts'
 import { planPolicy } from './plan.ts'
 import type { AttachMode, LoadedPolicy, Plan, PlannedHook } from './plan.ts'
 import { FunctionRefused, refusal } from './refusal.ts'
 import { symbolsOf } from './symbols.ts'
-import { HOOK, HOOK_SLOTS } from './wire.ts'
+import { HOOK_SLOTS } from './wire.ts'
 
 export interface PolicyProgramOptions {
   readonly facts: KernelFacts
@@ -58,10 +52,6 @@ interface Attached extends Wanted {
 
 export class PolicyPrograms implements Disposable {
   readonly #options: PolicyProgramOptions
-  readonly #maps: SharedMaps
-  /** Also used by the process programs. */
-  readonly #constants: Constants
-  readonly #goneThreads: GoneThreads
   readonly #native: NonNullable<PolicyProgramOptions['native']>
   #nextHookId = 1
   #nextFunctionId = 1
@@ -69,25 +59,19 @@ export class PolicyPrograms implements Disposable {
   readonly #attached = new Map<string, Attached>()
   /** Runs of detached functions, by name. */
   readonly #past = new Map<string, Runs>()
-  /** Matched entries that wait for their return, of all functions; made with the first program that joins. */
-  #join: JoinSweep | undefined
   /** Functions that were detached since `takeEnds`. */
   readonly #ended: number[] = []
-  /** Made with the first program that suppresses. */
-  #repeats: Repeats | undefined
-  readonly #secret: Buffer = randomBytes(8)
+  readonly #loader: ProgramLoader
   readonly #asked: Asked
   /** What policies name by identity. */
   readonly files: Pick<Files, 'refresh'>
 
   constructor(options: PolicyProgramOptions, maps: SharedMaps, constants: Constants, conditions: Conditions) {
     this.#options = options
-    this.#maps = maps
     const procfs = options.procfs ?? '/proc'
-    this.#constants = constants
-    this.#goneThreads = new GoneThreads(threadStarts(procfs), options.agentPid)
     this.#native = options.native ?? native
     this.#asked = new Asked(conditions, { ...options, constants, openObject: this.#native.openObject }, maps, procfs)
+    this.#loader = new ProgramLoader({ ...options, procfs, native: this.#native, constants, maps, asked: this.#asked })
     this.files = this.#asked.files
   }
 
@@ -116,7 +100,7 @@ export class PolicyPrograms implements Disposable {
       return loaded
     } finally {
       this.#asked.remove(unused)
-      this.#repeats?.retire(unusedHooks)
+      this.#loader.repeats?.retire(unusedHooks)
     }
   }
 
@@ -158,8 +142,9 @@ export class PolicyPrograms implements Disposable {
     for (let from = 0; from < wanted.length; from += HOOK_SLOTS) {
       const part = wanted.slice(from, from + HOOK_SLOTS)
       const ids = part.map(({ key }) => this.#attached.get(key)?.id ?? this.#nextFunctionId++)
-      const object = made.use(await this.#loadHooks(part, ids))
-      const gates = await this.#openGates(part, object, made)
+      const known = part.map(({ key }) => this.#attached.get(key)?.gate)
+      const object = made.use(await this.#loader.hooks(part, ids))
+      const gates = await this.#loader.gates(part, known, object, made)
       part.forEach((each, slot) => {
         const [id, gate] = [ids[slot], gates[slot]]
         if (id !== undefined && gate !== undefined) next.push({ ...each, id, gate, programs: { object, slot } })
@@ -169,76 +154,6 @@ export class PolicyPrograms implements Disposable {
     this.#replace(next)
     made.move()
     await this.#detach(changed.flatMap(({ key, hooks }) => (hooks.length === 0 ? [key] : [])))
-  }
-
-  async #loadHooks(part: readonly Wanted[], ids: readonly number[]): Promise<BpfObject> {
-    const { facts, agentPid } = this.#options
-    const tables = emptyTables()
-    const hooks = Buffer.alloc(HOOK_SLOTS * HOOK.bytes)
-    const turns = new Turns()
-    for (const [slot, each] of part.entries()) {
-      const policyHooks = each.hooks.map(({ hook, spec }) => ({ id: hook.id, spec }))
-      hookBytes(ids[slot] ?? 0, policyHooks, tables, this.#asked.facts, each.way.fields).copy(hooks, slot * HOOK.bytes)
-      if (turns.over) await turns.rest()
-    }
-    const limits = part.some(({ hooks: served }) => served.some(suppresses))
-    const constants = { ...this.#constants, ...knobsOf(part), repeat_secret: this.#secret }
-    const files = part.some(({ hooks: served }) => served.some(asksOfFiles)) ? this.#asked.files.maps : undefined
-    const options: ObjectOptions = {
-      programs: part.flatMap(({ way, symbol }, slot) => hookPrograms(way, symbol, slot)),
-      constants: { ...constants, hooks, agent_tgid: u32(agentPid) },
-      sharedMaps: { ...this.#maps, ...this.#join?.maps, ...this.#repeats?.maps, ...files },
-      mapSizes: {
-        ...mapSizes(tables),
-        ...(limits || this.#repeats !== undefined ? {} : UNLIMITED),
-        scratch: part.length,
-        walks: part.length,
-        evaluations: part.length,
-        ...(files && { file_walks: part.length }),
-      },
-    }
-    const object = await this.#native
-      .openObject(builtFile(hookObject(facts, files !== undefined)), options)
-      .catch((cause: unknown) => {
-        throw FunctionRefused.of(part, cause)
-      })
-    try {
-      await fillMaps(object, tables, turns)
-      if (part.some(({ way: { mode } }) => mode === 'join' || mode === 'kprobe.session')) {
-        this.#join ??= new JoinSweep(object.map('join'), object.map('join_counts'), this.#goneThreads)
-      }
-      if (limits) {
-        this.#repeats ??= new Repeats(object)
-        this.#repeats.add(part.flatMap(({ hooks: served }) => served))
-      }
-      return object
-    } catch (error) {
-      object.close()
-      throw error
-    }
-  }
-
-  /** The gates of the functions; new ones are attached, with their programs. */
-  async #openGates(part: readonly Wanted[], object: BpfObject, made: DisposableStack): Promise<Gate[]> {
-    const known = part.map(({ key }) => this.#attached.get(key)?.gate)
-    if (known.every((gate) => gate !== undefined)) return known
-    using opened = await this.#native.openObject(builtFile('gate.bpf.o'), {
-      programs: part.flatMap(({ way, symbol }, slot) =>
-        known[slot] === undefined ? gatePrograms(way, symbol, slot) : [],
-      ),
-      sharedMaps: { denials: this.#maps.denials },
-    })
-    const gates: Gate[] = []
-    for (const [slot, { way, symbol }] of part.entries()) {
-      const gate = known[slot] ?? made.use(new Gate(opened, way, slot))
-      gates.push(gate)
-      if (known[slot] !== undefined) continue
-      gate.put(object, slot)
-      await gate.attach(opened, symbol, slot).catch((cause: unknown) => {
-        throw new FunctionRefused(symbol, cause)
-      })
-    }
-    return gates
   }
 
   /** Puts the next programs in the place of the present ones. Throws NativeError; then the present ones are back. */
@@ -273,7 +188,7 @@ export class PolicyPrograms implements Disposable {
     if (gone.length === 0) return
     await this.#native.closed()
     // Now no call enters any more, and waiting calls have lost their return.
-    for (const { id } of gone) this.#join?.forget(id)
+    for (const { id } of gone) this.#loader.joins?.forget(id)
     this.#ended.push(...gone.map(({ id }) => id))
     this.#closeUnused(gone)
   }
@@ -310,27 +225,27 @@ export class PolicyPrograms implements Disposable {
 
   /** Undefined until a function is joined. */
   get joins(): JoinSweep | undefined {
-    return this.#join
+    return this.#loader.joins
   }
 
   /** How calls ended, since the last time, that the ring does not tell. Their records are in the ring by now. */
   takeEnds(): ToldEnds {
-    return { calls: this.#join?.takeEnds() ?? [], functions: this.#ended.splice(0) }
+    return { calls: this.#loader.joins?.takeEnds() ?? [], functions: this.#ended.splice(0) }
   }
 
   /** Matched calls without an event. */
   suppressed(): ReturnType<Repeats['suppressed']> {
-    return this.#repeats?.suppressed() ?? new Map()
+    return this.#loader.repeats?.suppressed() ?? new Map()
   }
 
   /** Removes calls whose return will never come; call it every few seconds. */
   sweepJoins(): void {
-    this.#join?.sweep(native.bootTime())
+    this.#loader.joins?.sweep(native.bootTime())
   }
 
   /** Matched calls in the kernel's map: most that have not returned (yet). */
   waitingReturns(): number {
-    return this.#join?.waiting() ?? 0
+    return this.#loader.joins?.waiting() ?? 0
   }
 
   /** Detaches everything; a running change fails. Ends when no program runs any more. */
@@ -341,8 +256,7 @@ export class PolicyPrograms implements Disposable {
 
   [Symbol.dispose](): void {
     void this.detachAll().finally(() => {
-      this.#join?.close()
-      this.#repeats?.close()
+      this.#loader[Symbol.dispose]()
       this.#asked.files.close()
     })
   }

@@ -11,13 +11,20 @@ import type { Log } from '../telemetry/log.ts'
 import type { PolicyChange } from './folder.ts'
 import type { Attached, PolicyKernel } from './registry.ts'
 
-/** Upper bound of the descriptors of a change: maps and BTF of objects, and for each function its programs and links. */
+/** Maps and BTF of a loaded hook.bpf.o. */
+const OBJECT_DESCRIPTORS = 40
+/** Those of gate.bpf.o, which is closed when its programs are attached: one at a time. */
+const GATE_DESCRIPTORS = 2 * HOOK_SLOTS + 4
+/** Programs, gates, attached programs and links of a function, with two ends and a program that has calls fail. */
+const FUNCTION_DESCRIPTORS = 10
+
+/** Upper bound of the descriptors of a change. */
 export function descriptorsOf(policies: readonly Policy[]): number {
   const hooks = policies.flatMap((policy) => policy.hooks)
   const functions = new Set(hooks.map((hook) => `${hook.call} ${hook.syscall} ${hook.return}`)).size
   const selectors = hooks.reduce((sum, hook) => sum + Math.max(1, hook.selectors.length), 0)
   const programs = functions + Math.floor(selectors / SELECTORS_MAX)
-  return 32 * Math.ceil(programs / HOOK_SLOTS) + 6 * programs
+  return OBJECT_DESCRIPTORS * Math.ceil(programs / HOOK_SLOTS) + GATE_DESCRIPTORS + FUNCTION_DESCRIPTORS * programs
 }
 
 class AttachedPolicy implements Attached {

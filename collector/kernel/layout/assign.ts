@@ -1,5 +1,7 @@
 /** Which program serves which hooks of policies. */
+import { CollectorError } from '../../errors.ts'
 import type { PlannedHook, Way } from '../plan.ts'
+import { SELECTORS_MAX, VALUE_TEXTS_MAX } from '../wire.ts'
 import { fitTogether } from './hook.ts'
 
 /** A function and its way of attaching, with the hooks of policies that one program serves. */
@@ -10,7 +12,10 @@ export interface Wanted {
   readonly hooks: readonly PlannedHook[]
 }
 
-/** The functions whose hooks change. Those without any left are to be detached. `full`: as for `wayOf`. */
+/**
+ * The functions whose hooks change. Those without any left are to be detached. `full`: as for `wayOf`. Throws CollectorError POLICY_REFUSED for a
+ * hook that does not even fit into a program of its own.
+ */
 export function assign(
   attached: ReadonlyMap<string, Wanted>,
   gone: ReadonlySet<number>,
@@ -30,12 +35,23 @@ export function assign(
       const fields = (way.fields ?? []).map(({ offset, bytes, kind }) => `${offset}/${bytes}${kind}`).join(',')
       const key = `${symbol} ${load} ${way.mode} ${way.multi} ${way.returns ?? false} ${fields} ${spec.syscall} ${n}`
       const hooks = (changed.get(key) ?? attached.get(key))?.hooks ?? []
-      if (!fitTogether([...hooks, planned].map((hook) => hook.spec))) continue
+      if (!fitTogether([...hooks, planned].map((hook) => hook.spec))) {
+        if (hooks.length === 0) throw tooLarge(planned)
+        continue
+      }
       changed.set(key, { key, symbol, way, hooks: [...hooks, planned] })
       break
     }
   }
   return [...changed.values()]
+}
+
+function tooLarge({ hook, symbol, spec: { args, selectors, at } }: PlannedHook): CollectorError {
+  return new CollectorError(
+    'POLICY_REFUSED',
+    `policy ${hook.policy}, line ${at.line}: the hook on "${symbol}" does not fit into one program: expected at most ${SELECTORS_MAX} selectors and ` +
+      `${VALUE_TEXTS_MAX} texts and paths, got ${selectors.length} selectors and ${args.length} arguments; split it into several policies`,
+  )
 }
 
 /** `full`: functions whose trampoline other tracers have filled. */

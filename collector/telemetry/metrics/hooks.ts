@@ -1,5 +1,5 @@
 /** Metrics of hooked functions, and of what their programs cost. */
-import type { Runs } from '../../kernel/gate.ts'
+import type { Runs } from '../../kernel/programs/gate.ts'
 import type { MetricsPage } from './page.ts'
 
 export interface HookSources {

@@ -139,6 +139,18 @@ test('programs: more selectors than a program has are served by a second one', a
   ])
 })
 
+test('programs: a hook that no program holds is refused, and nothing is loaded', async () => {
+  const { native, programs } = rig()
+  const selectors = Array.from({ length: SELECTORS_MAX + 1 }, () => ({ matchArgs: [] }))
+  await assert.rejects(programs.change([], [policyOf('a', on('g'), { ...on('f'), args: [], selectors })]), {
+    code: 'POLICY_REFUSED',
+    message:
+      'policy a, line 3: the hook on "f" does not fit into one program: expected at most 512 selectors and 5 texts and paths, got 513 selectors and ' +
+      '0 arguments; split it into several policies',
+  })
+  assert.deepEqual(native.state(), [])
+})
+
 test('programs: the hooks are known before anything can run', async () => {
   const { native, programs } = rig()
   const seen: unknown[] = []
@@ -571,6 +583,16 @@ test('programs: a link whose descriptor others have closed is reported', async (
     programs.check().map(({ kind, on: where, got, repaired }) => [kind, where, got, repaired]),
     [['link_gone', 'g', 'no link', false]],
   )
+})
+
+test('programs: calls that a policy may have fail are swept too, where their return is reported', async () => {
+  const error = { last: 'override', signals: [], error: -1, reports: true, limit: undefined } as const
+  const selectors = [{ matchArgs: [], actions: error }]
+  const { programs } = rig()
+  await programs.change([], [policyOf('a', { ...on('f'), selectors })])
+  assert.equal(programs.joins, undefined)
+  await programs.change([], [policyOf('b', { ...returning('g'), selectors })])
+  assert.notEqual(programs.joins, undefined)
 })
 
 test('programs: the first rate limit brings its maps, which later programs share; without one they are small', async () => {

@@ -16,10 +16,10 @@ test('attach: descriptors are needed for each function, not for each policy on i
   const policies = Array.from({ length: 200 }, (_, i) => policyOf(`p${i}`, ['f', 'g']))
   assert.equal(descriptorsOf(policies), descriptorsOf(policies.slice(0, 1)))
   const functions = Array.from({ length: 100 }, (_, i) => `f${i}`)
-  assert.equal(descriptorsOf([policyOf('p', functions)]), 7 * 32 + 100 * 6)
+  assert.equal(descriptorsOf([policyOf('p', functions)]), 7 * 40 + 36 + 100 * 10)
 })
 
 test('attach: more selectors than a program has need a second one', () => {
   const policies = Array.from({ length: 600 }, (_, i) => policyOf(`p${i}`, ['f']))
-  assert.equal(descriptorsOf(policies), 32 + 2 * 6)
+  assert.equal(descriptorsOf(policies), 40 + 36 + 2 * 10)
 })

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { Canary, access } from '../../../../../collector/kernel/guard/canary.ts'
 import type { AttachKind } from '../../../../../native/types.ts'
-import { screened } from '../../../../../collector/kernel/gate.ts'
+import { screened } from '../../../../../collector/kernel/programs/gate.ts'
 import { kernel } from '../../support/facts.ts'
 
 const HOUR_MS = 3_600_000

@@ -2,13 +2,13 @@
  * The gates of one function: what is attached to it, for as long as any policy wants it, and calls the program that knows those policies
  * (bpf/gate.bpf.c). Replacing that program is one store; calls run the old one or the new one.
  */
-import type { AttachKind, BpfMap, BpfObject, Link, ProgramSpec } from '../../native/types.ts'
-import type { ScreenedFunction } from './guard/canary.ts'
-import type { Finding } from './guard/finding.ts'
-import { WatchedLink } from './guard/watched-link.ts'
-import { HOOK_SLOTS } from './wire.ts'
-import type { Way } from './plan.ts'
-import { u32 } from './bytes.ts'
+import type { AttachKind, BpfMap, BpfObject, Link, ProgramSpec } from '../../../native/types.ts'
+import type { ScreenedFunction } from '../guard/canary.ts'
+import type { Finding } from '../guard/finding.ts'
+import { WatchedLink } from '../guard/watched-link.ts'
+import { HOOK_SLOTS } from '../wire.ts'
+import type { Way } from '../plan.ts'
+import { u32 } from '../bytes.ts'
 
 /** A program of hook.bpf.c, and its place in a program array. */
 interface Behind {

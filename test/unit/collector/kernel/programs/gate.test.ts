@@ -1,9 +1,9 @@
 /** The programs of a function and what they are attached as. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { endsOf, gatePrograms, hookPrograms } from '../../../../collector/kernel/gate.ts'
-import type { AttachMode } from '../../../../collector/kernel/plan.ts'
-import type { ProgramSpec } from '../../../../native/types.ts'
+import { endsOf, gatePrograms, hookPrograms } from '../../../../../collector/kernel/programs/gate.ts'
+import type { AttachMode } from '../../../../../collector/kernel/plan.ts'
+import type { ProgramSpec } from '../../../../../native/types.ts'
 
 const ROWS: ReadonlyArray<
   readonly [

@@ -1,0 +1,140 @@
+/** Loads the programs of functions (bpf/hook.bpf.c) and their gates, and keeps what calls of all functions share. */
+import { randomBytes } from 'node:crypto'
+import type * as native from '../../../native/index.ts'
+import { builtFile } from '../../../native/index.ts'
+import type { BpfObject, ObjectOptions } from '../../../native/types.ts'
+import { GoneThreads, threadStarts } from '../../process/gone-threads.ts'
+import { Turns } from '../../host/turns.ts'
+import { Repeats, UNLIMITED, suppresses } from '../actions/repeats.ts'
+import { u32 } from '../bytes.ts'
+import type { Asked } from '../conditions/asked.ts'
+import type { KernelFacts } from '../facts.ts'
+import { JoinSweep } from '../joins.ts'
+import type { Wanted } from '../layout/assign.ts'
+import { asksOfFiles, hookBytes, knobsOf } from '../layout/hook.ts'
+import { emptyTables, fillMaps, mapSizes } from '../layout/tables.ts'
+import { hookObject } from '../objects.ts'
+import type { Constants, SharedMaps } from '../objects.ts'
+import type { Way } from '../plan.ts'
+import { FunctionRefused } from '../refusal.ts'
+import { HOOK, HOOK_SLOTS } from '../wire.ts'
+import { Gate, gatePrograms, hookPrograms } from './gate.ts'
+
+export interface LoaderOptions {
+  readonly facts: KernelFacts
+  /** Host pid of the agent, whose own accesses are not reported. */
+  readonly agentPid: number
+  /** Path of the host's proc file system. */
+  readonly procfs: string
+  readonly native: Pick<typeof native, 'openObject'>
+  /** Those of all objects. */
+  readonly constants: Constants
+  readonly maps: SharedMaps
+  /** What policies ask of processes, places and files. */
+  readonly asked: Asked
+}
+
+/** Whether calls wait in the map `join`. */
+const joins = ({ mode, returns }: Way): boolean => mode === 'join' || mode === 'kprobe.session' || returns === true
+
+/** Loads up to HOOK_SLOTS functions at once. */
+export class ProgramLoader implements Disposable {
+  readonly #options: LoaderOptions
+  readonly #goneThreads: GoneThreads
+  readonly #secret: Buffer = randomBytes(8)
+  /** Matched entries that wait for their return, of all functions; made with the first program that joins. */
+  joins: JoinSweep | undefined
+  /** Made with the first program that suppresses. */
+  repeats: Repeats | undefined
+
+  constructor(options: LoaderOptions) {
+    this.#options = options
+    this.#goneThreads = new GoneThreads(threadStarts(options.procfs), options.agentPid)
+  }
+
+  /** The object with the programs of the functions, which have these ids. Throws FunctionRefused. */
+  async hooks(part: readonly Wanted[], ids: readonly number[]): Promise<BpfObject> {
+    const { facts, agentPid } = this.#options
+    const tables = emptyTables()
+    const hooks = Buffer.alloc(HOOK_SLOTS * HOOK.bytes)
+    const turns = new Turns()
+    for (const [slot, each] of part.entries()) {
+      const policyHooks = each.hooks.map(({ hook, spec }) => ({ id: hook.id, spec }))
+      hookBytes(ids[slot] ?? 0, policyHooks, tables, this.#options.asked.facts, each.way.fields).copy(
+        hooks,
+        slot * HOOK.bytes,
+      )
+      if (turns.over) await turns.rest()
+    }
+    const limits = part.some(({ hooks: served }) => served.some(suppresses))
+    const constants = { ...this.#options.constants, ...knobsOf(part), repeat_secret: this.#secret }
+    const files = part.some(({ hooks: served }) => served.some(asksOfFiles))
+      ? this.#options.asked.files.maps
+      : undefined
+    const options: ObjectOptions = {
+      programs: part.flatMap(({ way, symbol }, slot) => hookPrograms(way, symbol, slot)),
+      constants: { ...constants, hooks, agent_tgid: u32(agentPid) },
+      sharedMaps: { ...this.#options.maps, ...this.joins?.maps, ...this.repeats?.maps, ...files },
+      mapSizes: {
+        ...mapSizes(tables),
+        ...(limits || this.repeats !== undefined ? {} : UNLIMITED),
+        scratch: part.length,
+        walks: part.length,
+        evaluations: part.length,
+        ...(files && { file_walks: part.length }),
+      },
+    }
+    const object = await this.#options.native
+      .openObject(builtFile(hookObject(facts, files !== undefined)), options)
+      .catch((cause: unknown) => {
+        throw FunctionRefused.of(part, cause)
+      })
+    try {
+      await fillMaps(object, tables, turns)
+      if (part.some(({ way }) => joins(way))) {
+        this.joins ??= new JoinSweep(object.map('join'), object.map('join_counts'), this.#goneThreads)
+      }
+      if (limits) {
+        this.repeats ??= new Repeats(object)
+        this.repeats.add(part.flatMap(({ hooks: served }) => served))
+      }
+      return object
+    } catch (error) {
+      object.close()
+      throw error
+    }
+  }
+
+  /** The gates of the functions; new ones are attached, with their programs. */
+  async gates(
+    part: readonly Wanted[],
+    known: ReadonlyArray<Gate | undefined>,
+    object: BpfObject,
+    made: DisposableStack,
+  ): Promise<Gate[]> {
+    const present = known.filter((gate) => gate !== undefined)
+    if (present.length === part.length) return present
+    using opened = await this.#options.native.openObject(builtFile('gate.bpf.o'), {
+      programs: part.flatMap(({ way, symbol }, slot) =>
+        known[slot] === undefined ? gatePrograms(way, symbol, slot) : [],
+      ),
+      sharedMaps: { denials: this.#options.maps.denials },
+    })
+    const gates: Gate[] = []
+    for (const [slot, { way, symbol }] of part.entries()) {
+      const gate = known[slot] ?? made.use(new Gate(opened, way, slot))
+      gates.push(gate)
+      if (known[slot] !== undefined) continue
+      gate.put(object, slot)
+      await gate.attach(opened, symbol, slot).catch((cause: unknown) => {
+        throw new FunctionRefused(symbol, cause)
+      })
+    }
+    return gates
+  }
+
+  [Symbol.dispose](): void {
+    this.joins?.close()
+    this.repeats?.close()
+  }
+}

@@ -10,6 +10,7 @@ import type { Link } from '../../native/types.ts'
 import type { Policy } from '../../config/policy/policy.ts'
 import type { ToldEnds } from '../ingest/returns.ts'
 import { CollectorError } from '../errors.ts'
+import { Turns } from '../host/turns.ts'
 import type { Repeats } from './actions/repeats.ts'
 import { Asked } from './conditions/asked.ts'
 import type { Conditions } from './conditions/conditions.ts'
@@ -86,10 +87,12 @@ export class PolicyPrograms implements Disposable {
   ): Promise<LoadedPolicy[]> {
     const { facts, mode } = this.#options
     const symbols = await symbolsOf(add, facts, this.#native)
-    const plans = add.map((policy) => ({
-      policy,
-      ...planPolicy(policy, facts, symbols, mode, () => this.#nextHookId++),
-    }))
+    const plans: Array<Plan & { readonly policy: Policy }> = []
+    const turns = new Turns()
+    for (const policy of add) {
+      plans.push({ policy, ...planPolicy(policy, facts, symbols, mode, () => this.#nextHookId++) })
+      if (turns.over) await turns.rest()
+    }
     planned(plans.flatMap(({ hooks }) => hooks))
     await this.#asked.add(add)
     let [unused, unusedHooks]: [readonly Policy[], readonly PlannedHook[]] = [add, plans.flatMap(({ hooks }) => hooks)]

@@ -2,7 +2,7 @@
 import { CollectorError } from '../../errors.ts'
 import type { PlannedHook, Way } from '../plan.ts'
 import { SELECTORS_MAX, VALUE_TEXTS_MAX } from '../wire.ts'
-import { fitTogether } from './hook.ts'
+import { Together } from './hook.ts'
 
 /** A function and its way of attaching, with the hooks of policies that one program serves. */
 export interface Wanted {
@@ -22,7 +22,8 @@ export function assign(
   added: readonly PlannedHook[],
   full: ReadonlySet<string>,
 ): Wanted[] {
-  const changed = new Map<string, Wanted>()
+  const changed = new Map<string, Wanted & { readonly hooks: PlannedHook[] }>()
+  const room = new Map<string, Together>()
   for (const { key, symbol, way, hooks } of attached.values()) {
     const left = hooks.filter(({ hook }) => !gone.has(hook.id))
     if (left.length < hooks.length) changed.set(key, { key, symbol, way, hooks: left })
@@ -34,12 +35,16 @@ export function assign(
     for (let n = 0; ; n++) {
       const fields = (way.fields ?? []).map(({ offset, bytes, kind }) => `${offset}/${bytes}${kind}`).join(',')
       const key = `${symbol} ${load} ${way.mode} ${way.multi} ${way.returns ?? false} ${fields} ${spec.syscall} ${n}`
-      const hooks = (changed.get(key) ?? attached.get(key))?.hooks ?? []
-      if (!fitTogether([...hooks, planned].map((hook) => hook.spec))) {
-        if (hooks.length === 0) throw tooLarge(planned)
+      const served = changed.get(key) ?? { key, symbol, way, hooks: [...(attached.get(key)?.hooks ?? [])] }
+      const together = room.get(key) ?? new Together()
+      if (!room.has(key)) for (const { spec: before } of served.hooks) together.add(before)
+      room.set(key, together)
+      if (!together.add(spec)) {
+        if (served.hooks.length === 0) throw tooLarge(planned)
         continue
       }
-      changed.set(key, { key, symbol, way, hooks: [...hooks, planned] })
+      served.hooks.push(planned)
+      changed.set(key, served)
       break
     }
   }

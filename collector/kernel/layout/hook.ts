@@ -48,17 +48,28 @@ export function valueIndex({ index, type }: Pick<ArgumentSpec, 'index' | 'type'>
   return index | (ARG_TYPES[type.read] << VALUE_TYPE_SHIFT)
 }
 
-/** Whether one program can serve these hooks of one function. */
-export function fitTogether(specs: readonly HookSpec[]): boolean {
-  let selectors = 0
-  const values = new Map<number, Value>()
-  for (const spec of specs) {
-    selectors += Math.max(1, spec.selectors.length)
+/** The hooks of one function that one program can serve. */
+export class Together {
+  readonly #specs: HookSpec[] = []
+  #values: ReadonlyMap<number, Value> = new Map()
+  #selectors = 0
+  #asksOfFiles = false
+
+  /** False, and nothing changes, when the program has no room for this one too. */
+  add(spec: HookSpec): boolean {
+    const selectors = this.#selectors + Math.max(1, spec.selectors.length)
+    const files = this.#asksOfFiles || asksOfFiles({ spec })
+    const values = new Map(this.#values)
     addValues(spec, values)
+    const texts = [...values.values()].filter(isText).length
+    if (selectors > SELECTORS_MAX || values.size > VALUES_MAX || texts > VALUE_TEXTS_MAX) return false
+    if (files && filesCount([...this.#specs, spec], values) > FILES_MAX) return false
+    this.#specs.push(spec)
+    this.#values = values
+    this.#selectors = selectors
+    this.#asksOfFiles = files
+    return true
   }
-  const texts = [...values.values()].filter(isText).length
-  if (specs.some((spec) => asksOfFiles({ spec })) && filesCount(specs, values) > FILES_MAX) return false
-  return selectors <= SELECTORS_MAX && values.size <= VALUES_MAX && texts <= VALUE_TEXTS_MAX
 }
 
 /** Whether a hook has filters on which file it is. */

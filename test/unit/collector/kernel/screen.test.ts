@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { fitTogether } from '../../../../collector/kernel/layout/hook.ts'
+import { Together } from '../../../../collector/kernel/layout/hook.ts'
 import { NO_ARG, SELECTORS_MAX } from '../../../../collector/kernel/wire.ts'
 import type { Operator } from '../../../../config/policy/operators.ts'
 import type { ArgumentFilter, HookSpec, NumberFilter, TextFilter } from '../../../../config/policy/policy.ts'
@@ -249,7 +249,8 @@ test('screen: no selector that matches is rejected, for any policies on a functi
   const crowd = cases(ANY, { hooks: 14, selectors: 5, filters: 1 })
   fc.assert(
     fc.property(fc.oneof({ weight: 4, arbitrary: few }, { weight: 1, arbitrary: crowd }), ({ specs, calls }) => {
-      assert.ok(fitTogether(specs))
+      const together = new Together()
+      assert.ok(specs.every((each) => together.add(each)))
       const model = new ScreenModel(laidOut(...specs))
       for (const params of calls) {
         const alive = model.alive(params)

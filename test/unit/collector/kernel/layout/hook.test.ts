@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { fitTogether, hookBytes, valueIndex } from '../../../../../collector/kernel/layout/hook.ts'
+import { Together, hookBytes, valueIndex } from '../../../../../collector/kernel/layout/hook.ts'
 import { emptyTables } from '../../../../../collector/kernel/layout/tables.ts'
 import {
   ARG_TYPES,
@@ -392,6 +392,11 @@ const FITS: ReadonlyArray<readonly [what: string, specs: HookSpec[], fits: boole
   ['5 texts and 4 numbers', [...texts(5), ...numbered(4)], false],
   ['values that are not read', [...numbered(8), spec({ args: [arg(4, 'nop')] })], true],
 ]
+
+function fitTogether(specs: readonly HookSpec[]): boolean {
+  const together = new Together()
+  return specs.every((each) => together.add(each))
+}
 
 function fiveFilters(): Array<[Operator, string[]]> {
   return Array.from({ length: 5 }, () => ['Prefix', ['/a/']])

@@ -20,19 +20,22 @@
 /* Since 6.2. */
 extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym;
 
+/* The struct at an address held as a number, of which several fields are read. */
 #define TYPED(type, address) \
 	((struct type *)bpf_rdonly_cast((void *)(__u64)(address), bpf_core_type_id_kernel(struct type)))
-/* The field of the struct at an address held as a number. A load that faults gives 0. */
-#define LOAD(type, address, field) (TYPED(type, address)->field)
-#define CAST(type, address) ((__u64)TYPED(type, address))
+/* A load that faults gives 0. */
+#define FIELD(typed, field) ((typed)->field)
 #else
-#define CAST(type, address) ((__u64)(address))
+#define TYPED(type, address) ((struct type *)(__u64)(address))
+#define FIELD(typed, field) BPF_CORE_READ(typed, field)
+#endif
+#define CAST(type, address) ((__u64)TYPED(type, address))
+/* The field of the struct at an address held as a number. */
 #define LOAD(type, address, field)                                     \
 	({                                                             \
-		const struct type *typed = (void *)(__u64)(address);   \
-		BPF_CORE_READ(typed, field);                           \
+		const struct type *at_address = TYPED(type, address);  \
+		FIELD(at_address, field);                              \
 	})
-#endif
 
 /* Address of a member inside the struct at `address`, and back. */
 #define MEMBER(type, address, field) ((__u64)(address) + bpf_core_field_offset(struct type, field))

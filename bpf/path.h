@@ -34,41 +34,35 @@ struct place {
 	__u64 mount;
 };
 
-struct path_locks {
-	__u32 rename;
-	__u32 mount;
-};
-
-static __always_inline struct path_locks locks_now(void)
+/* The count of the lock of renames, and in the upper half that of mounts. */
+static __always_inline __u64 locks_now(void)
 {
-	__u64 rename_lock = rename_lock_address, mount_lock = mount_lock_address;
-	struct path_locks now = {};
+	__u64 rename_lock = rename_lock_address, mount_lock = mount_lock_address, now = 0;
 
 	if (rename_lock)
-		now.rename = LOAD(seqcount, rename_lock, sequence);
+		now = LOAD(seqcount, rename_lock, sequence);
 	if (mount_lock)
-		now.mount = LOAD(seqcount, mount_lock, sequence);
+		now |= (__u64)LOAD(seqcount, mount_lock, sequence) << 32;
 	return now;
 }
 
 /* An odd count is a writer at work; a moved one is a writer that was. */
-static __always_inline bool locks_moved(struct path_locks before)
+static __always_inline bool locks_moved(__u64 before)
 {
-	struct path_locks now = locks_now();
-
-	return (before.rename & 1) || (before.mount & 1) || now.rename != before.rename || now.mount != before.mount;
+	return (before & (1ull << 32 | 1)) || locks_now() != before;
 }
 
 static __always_inline struct place place_of_path(__u64 path)
 {
 	struct place place = {};
-
+	struct path *typed;
 	__u64 mnt;
 
 	if (path) {
-		mnt = (__u64)LOAD(path, path, mnt);
+		typed = TYPED(path, path);
+		mnt = (__u64)FIELD(typed, mnt);
+		place.dentry = (__u64)FIELD(typed, dentry);
 		place.mount = CAST(mount, CONTAINER(mount, mnt, mnt));
-		place.dentry = (__u64)LOAD(path, path, dentry);
 	}
 	return place;
 }
@@ -98,36 +92,34 @@ static __always_inline __u64 bytes_at(__u64 address)
 struct top {
 	__u32 depth;  /* components between the root and the file */
 	bool whole;   /* the root was reached inside the budget */
-	struct path_locks locks;  /* before the walk: who reads the names asks whether they moved */
+	__u64 locks;  /* before the walk: who reads the names asks whether they moved */
 };
 
 /* First pass. ring[(depth - 1 - i) % TOP_MAX] is then component i from the root. */
 static __always_inline struct top walk_top(struct place at, struct place root, __u64 *ring)
 {
 	struct top top = { .locks = locks_now() };
-	__u64 dentry = at.dentry, mount = at.mount;
-	__u64 mnt_root = (__u64)LOAD(mount, mount, mnt.mnt_root);
+	struct dentry *dentry = TYPED(dentry, at.dentry), *mnt_root, *parent;
+	struct mount *mount = TYPED(mount, at.mount), *up;
 	__u32 depth = unknown_zero, hops = unknown_zero;
 
+	mnt_root = FIELD(mount, mnt.mnt_root);
 	for (; hops < TOP_HOPS; hops++) {
-		__u64 parent;
-
-		if (dentry == root.dentry && mount == root.mount)
+		if ((__u64)dentry == root.dentry && (__u64)mount == root.mount)
 			goto reached;
 		if (dentry == mnt_root) {
-			__u64 up = (__u64)LOAD(mount, mount, mnt_parent);
-
+			up = FIELD(mount, mnt_parent);
 			if (up == mount)
 				goto reached;
-			dentry = (__u64)LOAD(mount, mount, mnt_mountpoint);
+			dentry = FIELD(mount, mnt_mountpoint);
 			mount = up;
-			mnt_root = (__u64)LOAD(mount, mount, mnt.mnt_root);
+			mnt_root = FIELD(mount, mnt.mnt_root);
 			continue;
 		}
-		parent = (__u64)LOAD(dentry, dentry, d_parent);
+		parent = FIELD(dentry, d_parent);
 		if (parent == dentry)
 			goto reached;
-		ring[depth & (TOP_MAX - 1)] = dentry;
+		ring[depth & (TOP_MAX - 1)] = (__u64)dentry;
 		depth++;
 		dentry = parent;
 	}

@@ -127,7 +127,7 @@ __noinline int path_text(__u32 slot)
 {
 	struct text_walk *w = walk_of(slot);
 	bool settled = false;
-	struct path_locks locks;
+	__u64 locks;
 	__u32 try, len, flags = 0;
 	__u64 before = 0;
 
@@ -233,20 +233,20 @@ static __always_inline void put_name(char *to, __u64 name, __u32 len)
 static __always_inline __u32 top_text(const struct top *top, const __u64 *ring, __u64 leaf, char *text, __u16 *flags)
 {
 	__u32 depth = top->depth, at = 0, len, i;
-	__u64 dentry;
+	struct dentry *dentry;
 
 	if (!top->whole || depth > TOP_MAX)
 		return 0;
 	for (i = 0; i < TOP_MAX; i++) {
 		if (i >= depth)
 			break;
-		dentry = ring[(depth - 1 - i) & (TOP_MAX - 1)];
-		len = LOAD(dentry, dentry, d_name.len);
+		dentry = TYPED(dentry, ring[(depth - 1 - i) & (TOP_MAX - 1)]);
+		len = FIELD(dentry, d_name.len);
 		if (len > NAME_BYTES)
 			return 0;
 		at &= TOP_MAX * (NAME_BYTES + 1) - 1;
 		text[at] = '/';
-		put_name(text + at + 1, (__u64)LOAD(dentry, dentry, d_name.name), len);
+		put_name(text + at + 1, (__u64)FIELD(dentry, d_name.name), len);
 		at += 1 + len;
 	}
 	if (locks_moved(top->locks)) {

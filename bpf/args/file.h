@@ -61,7 +61,8 @@ static __always_inline __u32 put_file(__u32 slot, char *at, __u8 type, __u64 arg
 	__u64 file = file_of(type, argument);
 	struct place place = screened ? s->at : place_of(type, argument, file);
 	__u16 flags = 0;
-	__u64 inode, super;
+	struct inode *inode;
+	__u64 super;
 
 	v->kind = type == ARG_FD && !file ? VALUE_ERROR : VALUE_FILE;
 	v->len = 0;
@@ -72,11 +73,12 @@ static __always_inline __u32 put_file(__u32 slot, char *at, __u8 type, __u64 arg
 	info->mode = 0;
 	if (place.dentry) {
 		/* A descriptor may lead to another file than when it was screened. */
-		inode = (__u64)(file && type != ARG_FD ? LOAD(file, file, f_inode) : LOAD(dentry, place.dentry, d_inode));
+		inode = file && type != ARG_FD ? LOAD(file, file, f_inode) : LOAD(dentry, place.dentry, d_inode);
 		if (inode) {
-			info->ino = LOAD(inode, inode, i_ino);
-			info->mode = LOAD(inode, inode, i_mode);
-			super = (__u64)LOAD(inode, inode, i_sb);
+			inode = TYPED(inode, inode);
+			info->ino = FIELD(inode, i_ino);
+			info->mode = FIELD(inode, i_mode);
+			super = (__u64)FIELD(inode, i_sb);
 			info->dev = LOAD(super_block, super, s_dev);
 		}
 		if (screened)

@@ -49,6 +49,7 @@ struct hook {
 	struct screened_number numbers[SCREENED_NUMBERS];
 	__u32 words;      /* in use of a set of selectors */
 	__u32 all;        /* set of all selectors */
+	__u64 first_all;  /* its first word */
 	__u32 selectors;  /* first of them in the map `selectors` */
 	__u32 nselectors;
 	__u32 actions;     /* 1: some do other than report a call */

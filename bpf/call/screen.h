@@ -59,7 +59,6 @@ __noinline int add_prefixes(__u32 slot, __u64 word, __u32 len)
 	struct node *next;
 	struct edge key = {};
 	__u32 level, depth;
-	__u64 dentry;
 
 	if (!s)
 		return 0;
@@ -67,11 +66,14 @@ __noinline int add_prefixes(__u32 slot, __u64 word, __u32 len)
 	for (level = 0; level < PREFIX_PARTS; level++) {
 		if (level >= depth || !node.id)
 			break;
-		if (level > 0) {
-			dentry = s->ring[(depth - 1 - level) & (TOP_MAX - 1)];
-			len = LOAD(dentry, dentry, d_name.len);
-			word = first_of(bytes_at((__u64)LOAD(dentry, dentry, d_name.name)), len);
+		if (level == 0 && wanted->only.len) {
+			if (word != wanted->only.word || len != wanted->only.len)
+				break;
+			node = (struct node){ wanted->only_to.id, wanted->only_to.here, wanted->only_to.below, wanted->only_to.open };
+			continue;
 		}
+		if (level > 0)
+			word = component_of(s->ring[(depth - 1 - level) & (TOP_MAX - 1)], &len);
 		key.node = node.id;
 		key.len = len;
 		key.word = word;
@@ -118,12 +120,12 @@ __noinline int add_suffixes(__u32 slot)
 }
 
 /* A rename or a mount since the walk began: names that were read may not be those that the walk met. Then all are left. */
-static __always_inline bool screen_raced(__u32 slot, struct scratch *s)
+static __always_inline bool screen_raced(const volatile struct hook *hook, struct scratch *s)
 {
 	if (!locks_moved(s->top.locks))
 		return false;
 	s->top.whole = false;
-	set_add(s->left, hooks[slot].words, hooks[slot].path.all);
+	set_add(s->left, hook->words, hook->path.all);
 	return true;
 }
 
@@ -131,11 +133,11 @@ static __always_inline bool screen_raced(__u32 slot, struct scratch *s)
  * Puts into `left` the selectors that this path may match; false when that is none. `top` is left for the second half.
  * A walk that did not finish leaves all.
  */
-static __always_inline bool screen_path(__u32 slot, struct scratch *s, struct place at)
+static __always_inline bool screen_path(__u32 slot, const volatile struct hook *hook, struct scratch *s, struct place at)
 {
-	const volatile struct path_screen *wanted = &hooks[slot].path;
-	__u32 words = hooks[slot].words, len;
-	__u64 dentry, word;
+	const volatile struct path_screen *wanted = &hook->path;
+	__u32 words = hook->words, len;
+	__u64 word;
 
 	s->at = at;
 	s->top = walk_top(at, task_root(), s->ring);
@@ -148,14 +150,12 @@ static __always_inline bool screen_path(__u32 slot, struct scratch *s, struct pl
 		return true;
 	}
 	if (s->top.depth == 0)
-		return screen_raced(slot, s) || wanted->others;
-	dentry = s->ring[(s->top.depth - 1) & (TOP_MAX - 1)];
-	len = LOAD(dentry, dentry, d_name.len);
-	word = first_of(bytes_at((__u64)LOAD(dentry, dentry, d_name.name)), len);
+		return screen_raced(hook, s) || wanted->others;
+	word = component_of(s->ring[(s->top.depth - 1) & (TOP_MAX - 1)], &len);
 	if (wanted->first >> first_bit(word) & 1)
 		add_prefixes(slot, word, len);
 	else if (!wanted->suffixes && !wanted->others)
-		return screen_raced(slot, s);
+		return screen_raced(hook, s);
 	if (wanted->suffixes)
 		add_suffixes(slot);
 	return true;
@@ -224,10 +224,14 @@ static __always_inline void ask_workload(struct scratch *s, __u32 slot)
 static __always_inline bool hook_screen(struct scratch *s, __u32 slot)
 {
 	const volatile struct hook *hook = &hooks[slot];
-	const volatile struct path_screen *path = &hook->path;
-	__u32 words = hook->words, i;
+	const volatile struct path_screen *path;
 	struct place at = {};
+	__u32 words, i;
 
+	/* Keeps the compiler from working out the address anew at each use. */
+	barrier_var(hook);
+	path = &hook->path;
+	words = hook->words;
 	if (hook->conditional || hook->placed)
 		set_clear(s->conditions, SET_WORDS);
 	if (hook->placed) {
@@ -235,7 +239,10 @@ static __always_inline bool hook_screen(struct scratch *s, __u32 slot)
 		if (hook->workloads != EMPTY_SET && !set_meets(s->conditions, hook->workloads))
 			return false;
 	}
-	set_copy(s->alive, words, hook->all);
+	if (words == 1)
+		s->alive[0] = hook->first_all;
+	else
+		set_copy(s->alive, words, hook->all);
 	for (i = 0; i < SCREENED_NUMBERS; i++) {
 		const volatile struct screened_number *screened = &hook->numbers[i];
 
@@ -254,7 +261,7 @@ static __always_inline bool hook_screen(struct scratch *s, __u32 slot)
 		at = place_of(path->type, s->call.params[path->param],
 			      file_of(path->type, s->call.params[path->param]));
 	if (at.dentry) {
-		if (!screen_path(slot, s, at))
+		if (!screen_path(slot, hook, s, at))
 			return false;
 	} else {
 		s->at = at;
@@ -263,7 +270,7 @@ static __always_inline bool hook_screen(struct scratch *s, __u32 slot)
 	}
 	/* A race that leaves some is for the second half: it takes all of `alive` again. */
 	if (!set_keep(s->left, words, s->alive) &&
-	    !(s->top.whole && screen_raced(slot, s) && set_keep(s->left, words, s->alive)))
+	    !(s->top.whole && screen_raced(hook, s) && set_keep(s->left, words, s->alive)))
 		return false;
 	if (!screen_files(slot, s))
 		return false;

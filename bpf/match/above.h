@@ -229,7 +229,7 @@ __noinline int settle_above(__u32 slot)
 {
 	struct file_walk *w = file_walk_of(slot);
 	bool settled = false;
-	struct path_locks locks;
+	__u64 locks;
 	__u64 before = 0;
 	__u32 try;
 
@@ -263,7 +263,7 @@ __noinline int settle_above(__u32 slot)
 /* The first walk: most files have nothing to do with any filter. False: it could not finish. */
 static __always_inline bool walk_quickly(__u32 slot, struct file_walk *w, const struct identity_screen *screen)
 {
-	struct path_locks locks = locks_now();
+	__u64 locks = locks_now();
 	__u64 dentry = w->dentry, inode, parent;
 	__u32 hops = unknown_zero;
 

@@ -53,6 +53,8 @@ struct path_screen {
 	__u32 others;     /* and of the rest, which every path leaves alive */
 	struct node root;
 	__u32 reserved;
+	struct edge only; /* at the root, where no other edge is: a look-up less; len 0: there are others, or none */
+	struct node only_to;
 };
 
 /* The first n bytes of a word. */
@@ -64,6 +66,15 @@ static __always_inline __u64 first_of(__u64 word, __u32 n)
 static __always_inline __u32 first_bit(__u64 word)
 {
 	return (word * 0x9e3779b97f4a7c15ull) >> 58;
+}
+
+/* A component as the tree has it. */
+static __always_inline __u64 component_of(__u64 address, __u32 *len)
+{
+	struct dentry *dentry = TYPED(dentry, address);
+
+	*len = FIELD(dentry, d_name.len);
+	return first_of(bytes_at((__u64)FIELD(dentry, d_name.name)), *len);
 }
 
 #endif

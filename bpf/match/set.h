@@ -5,7 +5,8 @@
 /*
  * Sets of selectors, one bit each. Whatever screens a call looks up a set by what it sees (a number, a path component)
  * and leaves only the selectors that are in all of these sets. So a call costs the same for one policy as for many.
- * Equal sets are stored once. `words` is a constant of the function: the verifier removes the rest of each loop.
+ * Equal sets are stored once. `words` is a constant of the function: the verifier removes the rest of each loop. The first word is outside of it:
+ * nearly all functions have no other.
  */
 
 struct set {
@@ -43,7 +44,8 @@ static __always_inline void set_add(__u64 *to, __u32 words, __u32 id)
 
 	if (!set)
 		return;
-	for (w = 0; w < SET_WORDS; w++) {
+	to[0] |= set->bits[0];
+	for (w = 1; w < SET_WORDS; w++) {
 		if (w >= words)
 			break;
 		to[w] |= set->bits[w];
@@ -54,7 +56,8 @@ static __always_inline void set_clear(__u64 *set, __u32 words)
 {
 	__u32 w;
 
-	for (w = 0; w < SET_WORDS; w++) {
+	set[0] = 0;
+	for (w = 1; w < SET_WORDS; w++) {
 		if (w >= words)
 			break;
 		set[w] = 0;
@@ -71,7 +74,8 @@ static __always_inline void set_copy(__u64 *to, __u32 words, __u32 id)
 		set_clear(to, words);
 		return;
 	}
-	for (w = 0; w < SET_WORDS; w++) {
+	to[0] = set->bits[0];
+	for (w = 1; w < SET_WORDS; w++) {
 		if (w >= words)
 			break;
 		to[w] = set->bits[w];
@@ -81,10 +85,12 @@ static __always_inline void set_copy(__u64 *to, __u32 words, __u32 id)
 /* Keeps in `set` what is in `other` too; false when nothing is left. */
 static __always_inline bool set_keep(__u64 *set, __u32 words, const __u64 *other)
 {
-	__u64 left = 0;
+	__u64 left;
 	__u32 w;
 
-	for (w = 0; w < SET_WORDS; w++) {
+	set[0] &= other[0];
+	left = set[0];
+	for (w = 1; w < SET_WORDS; w++) {
 		if (w >= words)
 			break;
 		set[w] &= other[w];

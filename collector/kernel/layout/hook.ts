@@ -29,7 +29,7 @@ import { demandOf } from './screen.ts'
 import type { Demand } from './screen.ts'
 import { NO_FACTS, filesAsked, identityFiltersOn, sameValue, selectorBytes, wantedOf } from './selector.ts'
 import type { HostFacts, PolicyHook, Row, Value } from './selector.ts'
-import { nodeBytes } from './tables.ts'
+import { edgeKey, nodeBytes } from './tables.ts'
 import type { Tables } from './tables.ts'
 
 /** A hook without selectors takes every call. */
@@ -137,7 +137,9 @@ export function hookBytes(
   })
   fieldBytes(fields).copy(bytes, HOOK.fields)
   bytes.writeUInt32LE(Math.ceil(rows.length / 64), HOOK.words)
-  bytes.writeUInt32LE(tables.sets.id(bitsOf(rows, () => true)), HOOK.all)
+  const all = bitsOf(rows, () => true)
+  bytes.writeUInt32LE(tables.sets.id(all), HOOK.all)
+  bytes.writeBigUInt64LE(BigInt.asUintN(64, all), HOOK.firstAll)
   bytes.writeUInt32LE(tables.selectors.length, HOOK.selectors)
   bytes.writeUInt32LE(rows.length, HOOK.nselectors)
   const decided = new Set([...writeNumbers(bytes, values, rows, tables), ...writePath(bytes, values, rows, tables)])
@@ -284,6 +286,10 @@ function writePath(bytes: Buffer, values: readonly Value[], rows: readonly Row[]
   bytes.writeUInt16LE(tree.suffixOpen, at + PATH_SCREEN.suffixOpen)
   bytes.writeBigUInt64LE(tree.first, at + PATH_SCREEN.first)
   nodeBytes(tree.root).copy(bytes, at + PATH_SCREEN.root)
+  if (tree.only !== undefined) {
+    edgeKey(tree.only).copy(bytes, at + PATH_SCREEN.only)
+    nodeBytes(tree.only.to).copy(bytes, at + PATH_SCREEN.onlyTo)
+  }
   return [...demands.values()].flatMap(({ decides }) => (decides === undefined ? [] : [decides]))
 }
 

@@ -4,7 +4,7 @@
  */
 import { EDGE_OPEN, EDGE_OPEN_MAX, PREFIX_PARTS } from '../wire.ts'
 import type { Demand, Part, Prefix } from './screen.ts'
-import type { EdgeTarget, SetTable, Tables } from './tables.ts'
+import type { Edge, EdgeTarget, SetTable, Tables } from './tables.ts'
 
 interface Node {
   readonly id: number
@@ -22,6 +22,8 @@ export interface PathTree {
   readonly suffixOpen: number
   /** Bits of the first components, see `first_bit` in bpf/match/path.h. */
   readonly first: bigint
+  /** The edge at the root, where no other is. */
+  readonly only: Edge | undefined
 }
 
 const ALL_BITS = 0xffff_ffff_ffff_ffffn
@@ -41,9 +43,16 @@ export function writePathTree(demands: ReadonlyMap<number, Demand>, tables: Tabl
       else addOpen(ends, bytes, true, node).here |= bit
     }
   }
+  const at = tables.edges.length
   writeEdges(root, 0n, tables)
   writeEdges(ends, 0n, tables)
-  return { root: target(root, 0n, tables.sets), suffix: ends.id, suffixOpen: ends.open, first: firstBits(root) }
+  return {
+    root: target(root, 0n, tables.sets),
+    suffix: ends.id,
+    suffixOpen: ends.open,
+    first: firstBits(root),
+    only: root.edges.size === 1 && root.open === 0 ? tables.edges[at] : undefined,
+  }
 }
 
 function addPrefix(root: Node, { parts, whole }: Prefix, bit: bigint, make: () => Node): void {

@@ -191,7 +191,8 @@ function textValue({ len, next }: TextEntry): Buffer {
   return value
 }
 
-function edgeKey({ word, node, len }: Edge): Buffer {
+/** struct edge */
+export function edgeKey({ word, node, len }: Edge): Buffer {
   const key = Buffer.alloc(EDGE.bytes)
   key.writeBigUInt64LE(word, EDGE.word)
   key.writeUInt32LE(node, EDGE.node)

@@ -2,9 +2,10 @@
 import type { HookSpec } from '../../../../config/policy/policy.ts'
 import { hookBytes } from '../../../../collector/kernel/layout/hook.ts'
 import { emptyTables } from '../../../../collector/kernel/layout/tables.ts'
-import type { Tables } from '../../../../collector/kernel/layout/tables.ts'
+import type { EdgeTarget, Tables } from '../../../../collector/kernel/layout/tables.ts'
 import {
   ARG_TYPES,
+  EDGE,
   FILTER,
   HOOK,
   NODE,
@@ -117,12 +118,22 @@ export interface PathRead {
   /** Node. */
   readonly suffix: number
   readonly suffixOpen: number
-  readonly root: { readonly id: number; readonly here: number; readonly below: number; readonly open: number }
+  readonly root: EdgeTarget
+  /** The edge at the root, where no other is. */
+  readonly only: { readonly word: bigint; readonly len: number; readonly to: EdgeTarget } | undefined
 }
+
+const nodeIn = (bytes: Buffer): EdgeTarget => ({
+  id: bytes.readUInt32LE(NODE.id),
+  here: bytes.readUInt32LE(NODE.here),
+  below: bytes.readUInt32LE(NODE.below),
+  open: bytes.readUInt32LE(NODE.open),
+})
 
 export function pathIn({ bytes, tables }: LaidOut): PathRead {
   const path = bytes.subarray(HOOK.path, HOOK.path + PATH_SCREEN.bytes)
-  const root = path.subarray(PATH_SCREEN.root, PATH_SCREEN.root + NODE.bytes)
+  const len = path.readUInt32LE(PATH_SCREEN.only + EDGE.len)
+  const to = nodeIn(path.subarray(PATH_SCREEN.onlyTo))
   return {
     param: path[PATH_SCREEN.param] ?? -1,
     type: typeName(path[PATH_SCREEN.type]),
@@ -132,12 +143,8 @@ export function pathIn({ bytes, tables }: LaidOut): PathRead {
     suffixes: setIn(tables, path.readUInt32LE(PATH_SCREEN.suffixes)),
     suffix: path.readUInt32LE(PATH_SCREEN.suffix),
     suffixOpen: path.readUInt16LE(PATH_SCREEN.suffixOpen),
-    root: {
-      id: root.readUInt32LE(NODE.id),
-      here: root.readUInt32LE(NODE.here),
-      below: root.readUInt32LE(NODE.below),
-      open: root.readUInt32LE(NODE.open),
-    },
+    root: nodeIn(path.subarray(PATH_SCREEN.root)),
+    only: len === 0 ? undefined : { word: path.readBigUInt64LE(PATH_SCREEN.only + EDGE.word), len, to },
   }
 }
 

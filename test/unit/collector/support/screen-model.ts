@@ -69,7 +69,11 @@ export class ScreenModel {
   /** The selectors that are left for these parameters, by bit. */
   alive(params: readonly Param[]): bigint {
     const { bytes } = this.#laid
-    let alive = BigInt.asUintN(64 * bytes.readUInt32LE(HOOK.words), this.#set(bytes.readUInt32LE(HOOK.all)))
+    const words = bytes.readUInt32LE(HOOK.words)
+    let alive =
+      words === 1
+        ? bytes.readBigUInt64LE(HOOK.firstAll)
+        : BigInt.asUintN(64 * words, this.#set(bytes.readUInt32LE(HOOK.all)))
     for (const { param, type, sets } of this.#numbers) {
       const raw = params[param]
       if (typeof raw !== 'bigint') throw new TypeError(`parameter ${param} is no number`)
@@ -96,15 +100,18 @@ export class ScreenModel {
   }
 
   #prefixes(names: readonly Buffer[]): bigint {
-    let node: EdgeTarget = this.#path.root
+    const { root, only } = this.#path
+    let node: EdgeTarget = root
     let found = 0n
     let level = 0
     for (; level < PREFIX_PARTS && level < names.length; level++) {
       const name = names[level] ?? Buffer.alloc(0)
       const word = firstOf(bytesAt(name, 0), name.length)
       if (node.open !== 0) found |= this.#open(node.id, node.open, name.length, (n) => firstOf(word, n))
-      const next = this.#edges.get(`${node.id} ${name.length} ${word}`)
-      if (next === undefined) break
+      const constant = level === 0 ? only : undefined
+      const isOnly = constant?.word === word && constant.len === name.length
+      const next = constant === undefined ? this.#edges.get(`${node.id} ${name.length} ${word}`) : constant.to
+      if (next === undefined || (constant !== undefined && !isOnly)) break
       node = next
     }
     return found | this.#set(level < names.length ? node.below : node.here)

@@ -211,3 +211,25 @@ test('path tree: of several filters on the path the one with the fewest values i
   const suffixes = [{ bytes: Buffer.from('.c'), exact: false }]
   assert.deepEqual(demandOf({ matchArgs }, 0), { prefixes: [], suffixes, decides: undefined })
 })
+
+test('path tree: an edge that is the only one at the root is a constant too', () => {
+  const rows: ReadonlyArray<readonly [filters: Filters, only: string | undefined]> = [
+    [[['Prefix', '/etc/']], 'etc'],
+    [
+      [
+        ['Prefix', '/etc/ssh/'],
+        ['Equal', '/etc/passwd'],
+        ['Postfix', '.c'],
+      ],
+      'etc',
+    ],
+    [[['Prefix', '/etc/', '/var/']], undefined],
+    [[['Prefix', '/etc']], undefined],
+    [[['Prefix', '/']], undefined],
+    [[['Postfix', '.c']], undefined],
+  ]
+  for (const [filters, only] of rows) {
+    const { tree } = treeOf(filters)
+    assert.equal(tree.only === undefined ? undefined : showWord(tree.only), only, JSON.stringify(filters))
+  }
+})

@@ -19,12 +19,15 @@ const FOUND: readonly { readonly seed: number; readonly was: string }[] = [
   { seed: 4_262_018, was: 'the same, once more' },
 ]
 
+/** Each run has the same ones; `make simulate` lives a million others. */
+const LIVES = 1500
+
 for (const { seed, was } of FOUND)
   test(`spool, simulated, seed ${seed}: no longer: ${was}`, () => simulate(seed).then(() => undefined))
 
-test('spool, simulated: 3,000 lives with crashes, torn writes, flipped bits and failing disks keep every guarantee', async (t) => {
+test('spool, simulated: 1,500 lives with crashes, torn writes, flipped bits and failing disks keep every guarantee', async (t) => {
   const totals = { crashes: 0, injected: 0, flips: 0, delivered: 0, lost: 0 }
-  for (let seed = 1; seed <= 3000; seed++) {
+  for (let seed = 1; seed <= LIVES; seed++) {
     try {
       const facts = await simulate(seed)
       for (const key of ['crashes', 'injected', 'flips', 'delivered', 'lost'] as const) totals[key] += facts[key]

@@ -46,6 +46,13 @@ describe('README and docs/', () => {
     for (const file of found) assert.ok(exists(file), `no picture ${file}`)
   })
 
+  it('every block is of a kind that some test reads', () => {
+    const kinds = /^(?:sh\b.*|yaml(?: policy| drop-in| values)?|logql|js|ini|text|)$/
+    for (const page of PAGES) {
+      for (const [, kind = ''] of read(page).matchAll(/^```(.*)\n[^]*?^```$/gm)) assert.match(kind, kinds, page)
+    }
+  })
+
   it('every config loads without a problem', () => {
     const configs = PAGES.flatMap((page) => blocks(read(page), 'yaml').map((text) => ({ page, text })))
     assert.ok(configs.length >= 2)

@@ -11,6 +11,7 @@ import { parsePolicy } from '../../../config/policy/parse.ts'
 import { manifestWith } from '../../../deploy/crds/write-crds.ts'
 import { helm, helmTemplate } from '../../support/kubernetes/helm.ts'
 import { ApiServer, kubernetesPrograms } from '../../support/kubernetes/server.ts'
+import { blocks, read } from '../../unit/support/pages.ts'
 
 const ROOT = path.join(import.meta.dirname, '../../..')
 const CHART = path.join(ROOT, 'deploy/helm/ktrail')
@@ -73,8 +74,15 @@ test('chart: its version is that of ktrail', () => {
   assert.match(chart, new RegExp(`^version: ${version}\nappVersion: ${version}$`, 'm'))
 })
 
-test('chart: helm has nothing to criticise, whatever the values', { skip }, async () => {
+test('chart: helm has nothing to criticise, whatever the values, also those of the page', { skip }, async () => {
   for (const name of NAMES) await helm(folder, ['lint', '--strict', '--quiet', CHART, ...withValues(name)])
+  const shown = blocks(read('docs/install/kubernetes.md'), 'yaml values')
+  assert.ok(shown.length >= 2)
+  for (const [i, text] of shown.entries()) {
+    const file = path.join(scratch, `shown-${i}.yaml`)
+    writeFileSync(file, text)
+    await helm(folder, ['lint', '--strict', '--quiet', CHART, '--values', file])
+  }
 })
 
 test('chart: its objects are those of the golden files (else: UPDATE_GOLDEN=1)', { skip }, async () => {

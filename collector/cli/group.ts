@@ -23,7 +23,7 @@ export async function runGroup(
     return 0
   }
   if (word === undefined) {
-    terminal.printError(helpText(path, group).trimEnd())
+    for (const line of helpText(path, group).trimEnd().split('\n')) terminal.printError(line)
     return EXIT_USAGE
   }
   if (isHelp(word)) return printHelp(path, group)

@@ -97,7 +97,7 @@ const rows: readonly Row[] = [
   },
   { args: ['spool', 'verify', '--config', spooled], code: 0, stdout: /^bus: nothing was spooled yet\n$/ },
 
-  { args: ['spool'], code: 2, stdout: NOTHING, stderr: /ktrail spool ls/ },
+  { args: ['spool'], code: 2, stdout: NOTHING, stderr: /^ktrail spool: .*\n[^]*\n {2}ktrail spool ls / },
   { args: ['spool', 'list'], code: 2, stderr: /no such command: "spool list"/ },
   { args: ['spool', 'repair'], code: 2, stderr: /expected: ktrail spool repair NAME\|DIR/ },
   {
@@ -118,7 +118,7 @@ const rows: readonly Row[] = [
     stderr: /none\.yaml:1:1: cannot read the file/,
   },
 
-  { args: [], code: 2, stdout: NOTHING, stderr: /ktrail run / },
+  { args: [], code: 2, stdout: NOTHING, stderr: /^ktrail: runs .*\n\n {2}ktrail run .*\n[^]*\nExit codes: / },
   { args: [''], code: 2, stderr: /no such command: ""/ },
   { args: ['chek', good], code: 2, stderr: /no such command: "chek" \(did you mean "check"\?\)\nSee: ktrail help/ },
   { args: ['constructor'], code: 2, stderr: /no such command: "constructor"\n/ },

@@ -1,8 +1,9 @@
 /** As many hits as the guest can make, as fast as it can: every hit is in the file, and the accounting balances. */
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { describe, it } from 'node:test'
+import { after, before, describe, it } from 'node:test'
 import { TestAgent, cannotRun } from './support/agent.ts'
+import type { AgentOptions } from './support/agent.ts'
 import { accessOf, audited, balanced, burst, countLines, cpuMs, report, target } from './support/faults.ts'
 import { fileHook, path, policy } from './support/policy.ts'
 
@@ -25,21 +26,30 @@ function oneCpu(): Disposable | undefined {
 interface Burst {
   readonly hits: number
   readonly processes: number
-  /** Keys of the file exporter. */
-  readonly archive?: Readonly<Record<string, unknown>>
-  readonly ring?: string
+}
+
+/** An agent that reports reads of `file`. */
+interface Reported {
+  readonly agent: TestAgent
+  readonly file: string
+}
+
+/** With the defaults of the file exporter, not those of the test agent. */
+async function start(keys: Pick<AgentOptions, 'archive' | 'config'> = {}): Promise<Reported> {
+  const { folder, file } = target()
+  const agent = await TestAgent.start({
+    policies: { 'p.yaml': policy('burst', [fileHook([path('Prefix', folder)])]) },
+    ...keys,
+    archive: { fsync: '1s', batch: {}, ...keys.archive },
+  })
+  return { agent, file }
 }
 
 /** Runs the burst and checks: each hit once in the file, nothing lost, and the accounting balances. */
-async function checkBurst(what: string, { hits, processes, archive = {}, ring }: Burst): Promise<void> {
-  const { folder, file } = target()
-  await using agent = await TestAgent.start({
-    policies: { 'p.yaml': policy('burst', [fileHook([path('Prefix', folder)])]) },
-    // The defaults of the file exporter, not those of the test agent.
-    archive: { fsync: '1s', batch: {}, ...archive },
-    ...(ring === undefined ? {} : { config: { ring: { size: ring } } }),
-  })
+async function checkBurst(what: string, { hits, processes }: Burst, { agent, file }: Reported): Promise<void> {
+  const inFile = (): number => countLines(`${agent.folder}/events.jsonl`, accessOf(file))
   await agent.settled()
+  const earlier = inFile()
   const cpu = cpuMs(agent.pid)
   const { ms } = await burst(['pread', file, hits / processes, processes])
   const began = performance.now() - ms
@@ -51,7 +61,7 @@ async function checkBurst(what: string, { hits, processes, archive = {}, ring }:
   const used = cpuMs(agent.pid) - cpu
   await audited(agent)
   const metrics = await agent.metrics()
-  const events = countLines(`${agent.folder}/events.jsonl`, accessOf(file))
+  const events = inFile() - earlier
   report(what, {
     hits,
     events,
@@ -65,35 +75,45 @@ async function checkBurst(what: string, { hits, processes, archive = {}, ring }:
   assert.equal(metrics.sum('ktrail_exporter_dropped_events_total'), 0)
   assert.equal(events, hits)
   await balanced(agent)
+}
+
+async function stopped(agent: TestAgent): Promise<void> {
   assert.deepEqual(await agent.stop(), { code: 0, signal: null })
   assert.equal(agent.torn(), '')
 }
 
 describe('burst', { skip }, () => {
+  let reported: Reported
+  before(async () => {
+    reported = await start()
+  })
+  after(() => reported.agent[Symbol.asyncDispose]())
+
   it('20,000 hits of one process, default config: 20,000 events', () =>
-    checkBurst('one reader, two CPUs', { hits: 20_000, processes: 1 }))
+    checkBurst('one reader, two CPUs', { hits: 20_000, processes: 1 }, reported))
 
   it('20,000 hits of four processes at once: 20,000 events', () =>
-    checkBurst('four readers, two CPUs', { hits: 20_000, processes: 4 }))
+    checkBurst('four readers, two CPUs', { hits: 20_000, processes: 4 }, reported))
 
   it('20,000 hits on one CPU, the agent on the same: 20,000 events', async (t) => {
     using cpu = oneCpu()
     if (cpu === undefined) return t.skip('this guest has no second CPU that can be taken away')
-    await checkBurst('one reader, one CPU', { hits: 20_000, processes: 1 })
+    await checkBurst('one reader, one CPU', { hits: 20_000, processes: 1 }, reported)
   })
 
   it('20,000 hits of four processes on one CPU: 20,000 events', async (t) => {
     using cpu = oneCpu()
     if (cpu === undefined) return t.skip('this guest has no second CPU that can be taken away')
-    await checkBurst('four readers, one CPU', { hits: 20_000, processes: 4 })
+    await checkBurst('four readers, one CPU', { hits: 20_000, processes: 4 }, reported)
   })
 
-  // Hits come five times as fast as an emulated agent writes them, so the ring must hold 200,000 records of 170 bytes.
-  it('200,000 hits with an exporter that blocks, in a ring that is large enough: 200,000 events', () =>
-    checkBurst('one reader, when_full: block', {
-      hits: 200_000,
-      processes: 1,
-      archive: { queue: { when_full: 'block' } },
-      ring: '64MiB',
-    }))
+  it('then it stops with exit code 0 and a whole last line', () => stopped(reported.agent))
+
+  // Hits come five times as fast as an emulated agent writes them, so the ring must hold nearly all of their records of 170 bytes.
+  it('60,000 hits with an exporter that blocks, in a ring that is large enough: 60,000 events', async () => {
+    const blocking = await start({ archive: { queue: { when_full: 'block' } }, config: { ring: { size: '16MiB' } } })
+    await using agent = blocking.agent
+    await checkBurst('one reader, when_full: block', { hits: 60_000, processes: 1 }, blocking)
+    await stopped(agent)
+  })
 })

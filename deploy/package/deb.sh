@@ -18,13 +18,15 @@ rm -rf "$root" "$packages"/*.deb
 mkdir -p "$home/node/bin" "$root"/usr/{bin,lib/systemd/system,share/doc/ktrail} "$root/etc/ktrail/policies" "$root/DEBIAN"
 
 cp -a "$packages"/npm/ktrail/{dist,ktrail,package.json} "$home"
+# Types are for authors of exporters, who have the npm package.
+find "$home/dist" -name '*.d.ts' -delete
 log 'installing the npm packages that the agent runs with'
 cp package.json package-lock.json "$root"
 npm ci --prefix "$root" --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error >&2
 mv "$root/node_modules" "$home"
 rm "$root"/package{,-lock}.json
-# Only what runs: no types, documents, tests, tools, and settings of their authors' tools.
-find "$home/node_modules" \( -name '*.d.ts' -o -name '*.map' -o -name '*.md' -o -name '*.html' -o -name '.*' -o -name test -o -name bin -o -name bin.js \
+# Only what runs: no TypeScript (Node takes none below node_modules), documents, tests, tools, and settings of their authors' tools.
+find "$home/node_modules" \( -name '*.ts' -o -name '*.cts' -o -name '*.mts' -o -name '*.map' -o -name '*.md' -o -name '*.html' -o -name '.*' -o -name test -o -name bin -o -name bin.js \
   -o -name bin.mjs -o -name '*.sh' -o -name node-addon-api \) -prune -exec rm -rf {} +
 mkdir -p "$home/node_modules/@ktrail" "$home/node_modules/.ktrail"
 cp -a "$packages/npm/linux-$(node -p process.arch)" "$home/node_modules/@ktrail"

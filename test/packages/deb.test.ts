@@ -6,6 +6,7 @@ import path from 'node:path'
 import { before, describe, it } from 'node:test'
 import { debianPackage } from '../support/guest/built-packages.ts'
 import { FreshRoot, SCRATCH, run } from '../support/guest/fresh-root.ts'
+import { blocks, read } from '../unit/support/pages.ts'
 
 /** Of ten; docs/security.md gives the reason for each exposure that is left. */
 const MOST_EXPOSED = 3
@@ -24,14 +25,16 @@ function withVersion(deb: string, version: string): string {
 
 describe('Debian package', () => {
   let deb = ''
+  let later = ''
   before(() => {
     mkdirSync(SCRATCH, { recursive: true })
     deb = debianPackage()
+    later = withVersion(deb, '99.0.0')
   })
 
   it('Debian 12: upgrade, downgrade and remove keep config and data, purge keeps events', () => {
     using root = new FreshRoot('bookworm')
-    const [mine = '', next = ''] = root.add([deb, withVersion(deb, '99.0.0')])
+    const [mine = '', next = ''] = root.add([deb, later])
     root.run('dpkg', '--install', mine)
     root.run('ktrail', 'check', '/etc/ktrail/ktrail.yaml', '/etc/ktrail/policies')
 
@@ -64,7 +67,8 @@ describe('Debian package', () => {
 
   it('Debian 12: the unit, with systemd as init', () => {
     using root = new FreshRoot('bookworm')
-    root.run('dpkg', '--install', ...root.add([deb]))
+    const [mine = ''] = root.add([deb, later])
+    root.run('dpkg', '--install', mine)
     const unit = '/usr/lib/systemd/system/ktrail.service'
     const security = root.run('systemd-analyze', 'security', '--offline=true', '--no-pager', unit)
     const exposure = Number(/Overall exposure level for ktrail\.service: (\d+\.\d+)/.exec(security)?.[1])
@@ -77,7 +81,14 @@ describe('Debian package', () => {
     using root = new FreshRoot('trixie')
     root.run('dpkg', '--install', ...root.add([deb]))
     root.run('ktrail', 'check', '/etc/ktrail/ktrail.yaml', '/etc/ktrail/policies')
-    root.run('systemd-analyze', 'verify', '--man=no', '/usr/lib/systemd/system/ktrail.service')
+    // With the drop-ins of the page.
+    const dropIns = path.join(root.folder, 'etc/systemd/system/ktrail.service.d')
+    mkdirSync(dropIns)
+    const found = blocks(read('docs/install/host.md'), 'ini')
+    assert.ok(found.length >= 2)
+    for (const [i, text] of found.entries()) writeFileSync(path.join(dropIns, `${i}.conf`), text)
+    const verify = 'systemd-analyze verify --man=no /usr/lib/systemd/system/ktrail.service 2>&1'
+    assert.equal(root.run('sh', '-c', verify), '')
     const files = root.run('dpkg', '--listfiles', 'ktrail')
     for (const file of [
       'man/man1/ktrail.1.gz',

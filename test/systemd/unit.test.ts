@@ -14,6 +14,8 @@ import { FakeSink } from '../support/otlp/server.ts'
 
 const CONFIG = '/etc/ktrail/ktrail.yaml'
 const EVENTS = '/var/log/ktrail/events.jsonl'
+/** The same package with a later version. */
+const LATER = '/ktrail_99.0.0.deb'
 /** A page, and what it says of command lines that run here. */
 const PAGE = 'docs/install/host.md'
 const OURS = 'test/systemd/unit.test.ts runs these lines'
@@ -62,6 +64,13 @@ const seen = (what: string): Promise<unknown> =>
 
 const readsOf = (pid: number | undefined): number =>
   accesses().filter((each) => each.pid === pid && each.what.includes('security_file_permission /etc/passwd')).length
+
+/** A sink comes, and gets at least so many records. */
+async function sinkGets(count: number): Promise<void> {
+  await using sink = await FakeSink.start(undefined, undefined, PORT)
+  const got = (): number => sink.requests.reduce((sum, request) => sum + request.logs().records.length, 0)
+  await eventually(`${count} events at the sink`, () => got() >= count)
+}
 
 describe('unit', () => {
   it('at boot: the agent is ready with the rights of the unit, and reports reads, writes and truncations', async () => {
@@ -128,9 +137,7 @@ describe('unit', () => {
     run('systemctl', 'restart', 'ktrail')
     assert.ok(active())
     assert.ok((await held()) >= before)
-    await using sink = await FakeSink.start(undefined, undefined, PORT)
-    const got = (): number => sink.requests.reduce((sum, request) => sum + request.logs().records.length, 0)
-    await eventually(`${before} events at the sink`, () => got() >= before)
+    await sinkGets(before)
   })
 
   it('the watchdog restarts an agent that hangs', async () => {
@@ -143,6 +150,21 @@ describe('unit', () => {
     assert.match(run('journalctl', '-u', 'ktrail', '-o', 'cat'), /Watchdog timeout/)
     run('head', '-1', '/etc/passwd')
     await seen('/usr/bin/head security_file_permission /etc/passwd')
+  })
+
+  it('an upgrade of the package restarts the agent, and keeps its config and its spool', async () => {
+    const [pid, config] = [show('MainPID'), readFileSync(CONFIG, 'utf8')]
+    run('perl', '-e', 'for (1..200) { open F, "<", "/etc/passwd" or die; sysread F, $b, 1; close F }')
+    await until('200 events for a sink that is down', async () => (await held()) >= 200)
+    const before = await held()
+    // Without a sync for each of the thousands of files, which takes minutes in a guest.
+    run('dpkg', '--force-unsafe-io', '--install', LATER)
+    assert.equal(run('dpkg-query', '--show', '--showformat=${Version}', 'ktrail'), '99.0.0')
+    assert.ok(active())
+    assert.notEqual(show('MainPID'), pid)
+    assert.equal(readFileSync(CONFIG, 'utf8'), config)
+    assert.ok((await held()) >= before)
+    await sinkGets(before)
   })
 
   it('systemctl stop: exit code 0, nothing left', () => {

@@ -169,7 +169,8 @@ static __always_inline int report_cgroup(__u64 cgroup, bool gone)
 SEC("tp_btf/cgroup_mkdir")
 int BPF_PROG(cgroup_made, struct cgroup *cgroup, const char *path)
 {
-	return report_cgroup((__u64)cgroup, false);
+	/* Names that a user chose say nothing, and users may make many. */
+	return named_by_root((__u64)cgroup) ? report_cgroup((__u64)cgroup, false) : 0;
 }
 
 SEC("tp_btf/cgroup_rmdir")

@@ -7,9 +7,9 @@
  * (match/process.h). A cgroup has its bits in a map that user space keeps (collector/identity/workloads.ts), and a call looks
  * up its own: nothing of it is kept with processes, so a move to another cgroup needs no care.
  *
- * A cgroup may have no entry: user space has yet to hear of it, the map was full, or it lies below a container's, where
- * none is entered. Then that of the nearest one above it counts. But a long name may be a pod's or a container's: beyond
- * one, what holds for processes of the host does not count.
+ * A cgroup may have no entry: user space has yet to hear of it, the map was full, or it lies below a container's or a user's,
+ * where none is entered. Then that of the nearest one above it counts. But a long name that root gave may be a pod's or a
+ * container's: beyond one, what holds for processes of the host does not count.
  */
 
 enum workload_kind {
@@ -59,7 +59,7 @@ static __always_inline struct workload *workload_above(__u64 task)
 		found = bpf_map_lookup_elem(&workloads, &id);
 		if (found)
 			break;
-		if (may_name_workload(cgroup))
+		if (may_name_workload(cgroup) && named_by_root(cgroup))
 			beyond = true;
 		cgroup = cgroup_above(cgroup);
 	}

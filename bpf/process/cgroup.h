@@ -60,6 +60,21 @@ static __always_inline __u64 cgroup_above(__u64 cgroup)
 }
 
 /*
+ * Whether only root can have made and named the cgroup: the one above it belongs to root. Whom a cgroup is delegated to (systemd does that for each
+ * user) makes cgroups below it with any names, a pod's and a container's too.
+ */
+static __always_inline bool named_by_root(__u64 cgroup)
+{
+	__u64 above = cgroup_above(cgroup), node, attributes;
+
+	if (!above)
+		return true;
+	node = (__u64)LOAD(cgroup, above, kn);
+	attributes = (__u64)LOAD(kernfs_node, node, iattr);  /* none as long as it is like new */
+	return !attributes || !LOAD(kernfs_iattrs, attributes, ia_uid.val);
+}
+
+/*
  * Names of at least CGROUP_NAME_SHORTEST, those nearest to the process first, each with its NUL, into `text` of CGROUP_BYTES;
  * with `own` also a shorter one of the cgroup itself. *len is their length, *state an enum cgroup_state. False when the name
  * of the cgroup itself could not be read.

@@ -241,9 +241,16 @@ struct mm_struct {
 	struct file *exe_file;
 };
 
+struct kernfs_iattrs {
+	struct {
+		unsigned int val;
+	} ia_uid;
+};
+
 struct kernfs_node {
 	const char *name;
 	__u64 id;
+	struct kernfs_iattrs *iattr;
 };
 
 struct cgroup;

@@ -19,7 +19,7 @@ interface Hierarchy {
 
 /**
  * Calls `made` for each cgroup, those above first: its own name, then longer ones above it. Returns why they cannot be told. `procfs`: of the host;
- * its pid 1 has the host's mounts.
+ * its pid 1 has the host's mounts. Left out is what lies below a cgroup of another owner than the root's: that one chose the names.
  */
 export async function scanCgroups(
   procfs: string,
@@ -30,14 +30,17 @@ export async function scanCgroups(
     let found = 0
     for (const { number, folder } of hierarchies(procfs)) {
       const left: Array<{ readonly folder: string; readonly names: readonly string[] }> = [{ folder, names: [] }]
+      let owner: bigint | undefined
       for (let next = left.pop(); next !== undefined && found < MOST; next = left.pop()) {
-        const { ino, children } = look(next.folder, next.names.length === 0)
+        const { ino, uid, children } = look(next.folder, next.names.length === 0)
         if (ino === 0n) continue
         found++
+        owner ??= uid
         made(ino ^ (number << HIERARCHY_SHIFT), next.names)
         const [own, ...above] = next.names
         const long = own !== undefined && own.length >= NAME_SHORTEST ? [own, ...above] : above
-        for (const name of children) left.push({ folder: join(next.folder, name), names: [name, ...long] })
+        const named = uid === owner ? children : []
+        for (const name of named) left.push({ folder: join(next.folder, name), names: [name, ...long] })
         if (turns.over) await turns.rest()
       }
     }
@@ -70,15 +73,21 @@ export function cgroupsAt(procfs: string, path: string): FoundCgroup[] {
   }
 }
 
+interface Looked {
+  readonly ino: bigint
+  readonly uid: bigint
+  readonly children: readonly string[]
+}
+
 /** One that is removed meanwhile has no ino; the root must be there. */
-function look(folder: string, isRoot: boolean): { readonly ino: bigint; readonly children: readonly string[] } {
+function look(folder: string, isRoot: boolean): Looked {
   try {
-    const { ino } = statSync(folder, { bigint: true })
+    const { ino, uid } = statSync(folder, { bigint: true })
     const children = readdirSync(folder, { withFileTypes: true })
-    return { ino, children: children.filter((child) => child.isDirectory()).map(({ name }) => name) }
+    return { ino, uid, children: children.filter((child) => child.isDirectory()).map(({ name }) => name) }
   } catch (error) {
     if (isRoot) throw error
-    return { ino: 0n, children: [] }
+    return { ino: 0n, uid: 0n, children: [] }
   }
 }
 

@@ -1,6 +1,6 @@
 /** Cgroups by their names, pods by what the API server says of them → what the kernel's map is to say of a cgroup. */
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chownSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -226,6 +226,14 @@ test('workloads: the tree of cgroups, with names that may be a container’s', a
     [ino('kubepods', `pod${UID}`, ID), `${ID} pod${UID}`],
     [ino('kubepods', `pod${UID}`, ID, 'x'), `x ${ID} pod${UID}`],
   ])
+  // As root: whoever owns the cgroup above may have chosen the name.
+  if (process.getuid?.() === 0) {
+    chownSync(join(top, 'kubepods'), 65_534, 65_534)
+    assert.deepEqual(await scan(), [
+      [ino(), ''],
+      [ino('kubepods'), 'kubepods'],
+    ])
+  }
   // v1: by the controllers that count; ids say of which hierarchy.
   rmSync(top, { recursive: true })
   for (const name of ['memory', 'cpu,cpuacct', 'unified']) mkdirSync(join(top, name, 'a'), { recursive: true })

@@ -181,6 +181,8 @@ export async function startAgent(
     { policies: enabledOf(policies).length, kernel: facts.release, preemption: facts.preemption, http, grpc },
     'ready',
   )
+  // Hooks of container runtimes hold up the start of a container.
+  if (asks) void api.load()
 
   return new Running({ line, delivery, telemetry, policies, folder, sources, reloader }, undo.move())
 }

@@ -29,6 +29,11 @@ export class Api implements AsyncDisposable {
     return started.address
   }
 
+  /** For clients that must not wait: hooks of container runtimes. */
+  async load(): Promise<void> {
+    await this.#listener?.load()
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#listener?.[Symbol.asyncDispose]()
   }

@@ -1,6 +1,6 @@
 /**
  * Listens for clients of the API. What serves them (gRPC, protobuf, all messages: 20 MB, a tenth of a second) is loaded when the first one
- * connects: most agents never have one.
+ * connects, since most agents never have one, or by `load`.
  */
 import { createServer } from 'node:net'
 import type { Socket } from 'node:net'
@@ -46,6 +46,12 @@ export class ApiListener implements AsyncDisposable {
   static async start(options: ListenerOptions): Promise<{ readonly listener: ApiListener; readonly address: string }> {
     const listener = new ApiListener(options)
     return { listener, address: await listenAt(listener.#listener, options.address, 'server.grpc') }
+  }
+
+  /** Loads what serves clients, so that the first one does not wait for it. Never rejects: the first client is told. */
+  async load(): Promise<void> {
+    this.#loading ??= this.#options.load()
+    await this.#loading.catch(() => (this.#loading = undefined))
   }
 
   async #connected(socket: Socket): Promise<void> {

@@ -38,6 +38,10 @@ class Rig implements AsyncDisposable {
     return rig
   }
 
+  async load(): Promise<void> {
+    await this.#listener?.load()
+  }
+
   async connect(): Promise<Socket> {
     const socket = connect(this.path)
     await once(socket, 'connect')
@@ -65,6 +69,21 @@ test('listener: the first client loads what serves them all, and keeps what it s
   assert.equal(String(socket?.read()), 'hello')
   first.destroy()
   second.destroy()
+})
+
+test('listener: loaded ahead, the first client is served at once; a failure is told to the first client', async () => {
+  await using rig = await Rig.start()
+  const failed = rig.load()
+  rig.loads[0]?.reject(new Error('no such file'))
+  await failed
+  assert.equal(rig.logged.length, 0)
+  const loaded = rig.load()
+  rig.loads[1]?.resolve(rig.connections)
+  await loaded
+  const client = await rig.connect()
+  await until('it is served', () => rig.accepted.length === 1)
+  assert.equal(rig.loads.length, 2)
+  client.destroy()
 })
 
 test('listener: when the code cannot be loaded the client is closed, the reason logged, and the next one tries again', async () => {

@@ -26,6 +26,8 @@ rm -rf "$root"/usr/lib/systemd "$root"/usr/share/{man,lintian,zsh,fish,bash-comp
 install -D -m 644 -t "$root/usr/lib/$(uname -m)-linux-gnu" "/usr/lib/$(uname -m)-linux-gnu/libjemalloc.so.2"
 install -D -m 644 /usr/share/doc/libjemalloc2/copyright "$root/usr/share/doc/libjemalloc2/copyright"
 install -m 755 deploy/docker/healthcheck "$root/usr/lib/ktrail/healthcheck"
+install -m 755 deploy/oci-hook/install "$root/usr/lib/ktrail/install-oci-hook"
+install -m 644 deploy/oci-hook/ktrail.json "$root/usr/lib/ktrail/oci-hook.json"
 mkdir -p "$root/usr/share/ktrail"
 node deploy/setup/sbom.ts >"$root/usr/share/ktrail/sbom.cdx.json"
 cp "$root/usr/share/ktrail/sbom.cdx.json" "build/packages/ktrail-$version.sbom.cdx.json"

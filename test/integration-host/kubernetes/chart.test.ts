@@ -136,6 +136,10 @@ test('chart: wrong values are refused with their name', { skip }, async () => {
     { set: ['--set', 'exporters.x.path=/y'], want: /exporters\/x/ },
     { set: ['--set', 'updateStrategy.rollingUpdate.maxSurge=1'], want: /maxSurge.*value must be one of 0/s },
     { set: ['--set', 'shippedPolicies={no-such}'], want: /shippedPolicies: no policy "no-such" comes with ktrail/ },
+    {
+      set: ['--set', 'runtimeHook.enabled=true,paths.run=/x'],
+      want: /paths\.run: expected \/run\/ktrail, where the hook/,
+    },
     { set: ['--set', 'secret.name=x'], want: /secret\.keys: expected the keys of the secret/ },
   ]
   for (const { set, want } of rows) {

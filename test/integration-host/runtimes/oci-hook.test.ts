@@ -21,6 +21,7 @@ const TOP = '/ktrail-test-hook'
 const KTRAIL = fileURLToPath(new URL('../../../ktrail', import.meta.url))
 const HOOK = JSON.parse(readFileSync(new URL('../../../deploy/oci-hook/ktrail.json', import.meta.url), 'utf8')).hook
 /** Tests replace what a machine without /usr/bin/ktrail does not have, and a loaded one does not keep. */
+const GATE = '/run/ktrail/ktrail.sock'
 const COMMAND = 'timeout --kill-after=1 4 /usr/bin/ktrail oci-hook'
 
 function cannotRun(): string | false {
@@ -57,7 +58,8 @@ class Container implements Disposable {
   }
 
   /** Runs it to its end; rejects when the runtime does not start it. */
-  async run(runtime: string, server: string, command: string): Promise<void> {
+  /** `gate`: without this file the hook does nothing. */
+  async run(runtime: string, server: string, command: string, gate = '/'): Promise<void> {
     const rootfs = this.folder.at('rootfs')
     for (const name of ['bin', 'proc', 'dev', 'sys']) mkdirSync(join(rootfs, name), { recursive: true })
     copyFileSync(BUSYBOX, join(rootfs, BUSYBOX))
@@ -70,10 +72,10 @@ class Container implements Disposable {
     config.annotations = this.#annotations
     const [shell, flag, text] = HOOK.args
     assert.ok(text.includes(COMMAND), text)
-    const ours = text.replace(
-      COMMAND,
-      command.replace('HOOK', `${KTRAIL} oci-hook --server ${server} --log ${this.hookLog}`),
-    )
+    assert.ok(text.includes(GATE), text)
+    const ours = text
+      .replace(GATE, gate)
+      .replace(COMMAND, command.replace('HOOK', `${KTRAIL} oci-hook --server ${server} --log ${this.hookLog}`))
     config.hooks = { createRuntime: [{ ...HOOK, args: [shell, flag, ours], timeout: 60 }] }
     writeFileSync(this.folder.at('config.json'), JSON.stringify(config))
     await promisify(execFile)(runtime, ['run', this.id], { cwd: this.folder.path, timeout: 60_000 })
@@ -135,6 +137,10 @@ test(
     await away.run('runc', `unix://${away.folder.at('none')}`, 'timeout 60 HOOK')
     assert.equal(away.hasRun, true)
     assert.match(readFileSync(away.hookLog, 'utf8'), new RegExp(`container ${away.id} starts without .*ENOENT`))
+    using gone = new Container('fa')
+    const none = gone.folder.at('none')
+    await gone.run('runc', `unix://${none}`, 'timeout 60 HOOK', none)
+    assert.deepEqual([gone.hasRun, existsSync(gone.hookLog)], [true, false])
     using hangs = new Container('da')
     await hangs.run('runc', `unix://${await fakeSocket(t, () => {})}`, 'timeout 60 HOOK')
     assert.equal(hangs.hasRun, true)

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { mkdirSync, rmdirSync, writeFileSync } from 'node:fs'
+import { chownSync, mkdirSync, rmdirSync, writeFileSync } from 'node:fs'
 import type { ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import test, { after, before, describe } from 'node:test'
@@ -21,7 +21,7 @@ const watched = join(folder, 'watched')
 const TOP = '/sys/fs/cgroup/kubepods-test'
 
 let made = 0
-const uidOf = (n: number): string => `1c9a7f0e-5f6d-4a6e-9a55-0d1c4f0b8a${String(10 + n)}`
+const uidOf = (n: number): string => `1c9a7f0e-5f6d-4a6e-9a55-${String(n).padStart(12, '0')}`
 const freshId = (): string => `${made++}a`.padEnd(64, '0123456789abcdef')
 
 interface TestPod {
@@ -119,6 +119,16 @@ class Cgroups implements Disposable {
     return at
   }
 
+  /** Below a cgroup that belongs to a user, who named them. */
+  ofUser(name: string, ...names: string[]): string {
+    let at = this.make(name)
+    for (const [i] of names.entries()) {
+      chownSync(at, 65_534, 65_534)
+      at = this.make(name, ...names.slice(0, i + 1))
+    }
+    return at
+  }
+
   of(pod: TestPod, container: string): string {
     return this.make(`pod${pod.uid}`, container)
   }
@@ -135,6 +145,9 @@ describe('workloads', { skip }, () => {
   let agent: TestAgent
   let api: Scripted
   let watching: ServerResponse | undefined
+  /** What the API server has, and changes that no watch got. */
+  const cluster = new Map([WEB, OTHER].map((pod) => [pod.uid, pod]))
+  const unsent: string[] = []
   let early: ReturnType<typeof startAct> | undefined
   let waits = true
   const cgroups = new Cgroups()
@@ -147,25 +160,22 @@ describe('workloads', { skip }, () => {
     early = startAct(READ)
     void early.ended.then(() => (waits = false))
     enter(early.pid, cgroups.of(WEB, main))
+    cgroups.ofUser('user@1.service', `pod${WEB.uid}`, side)
     api = await scripted((url, answer) => {
       answer.writeHead(200, { 'content-type': 'application/json' })
       if (url.searchParams.get('watch') === null) {
-        answer.end(
-          JSON.stringify({
-            kind: 'PodList',
-            apiVersion: 'v1',
-            metadata: { resourceVersion: '1' },
-            items: [objectOf(WEB), objectOf(OTHER)],
-          }),
-        )
-        return
+        const metadata = { resourceVersion: String(version++) }
+        const items = [...cluster.values()].map(objectOf)
+        answer.end(JSON.stringify({ kind: 'PodList', apiVersion: 'v1', metadata, items }))
+      } else {
+        answer.flushHeaders()
+        watching = answer
+        for (const text of unsent.splice(0)) answer.write(text)
       }
-      answer.flushHeaders()
-      watching = answer
     })
     const { ca } = await api.login.read()
     const kubeconfig = join(folder, 'kubeconfig')
-    const cluster = {
+    const reached = {
       server: api.login.server,
       'certificate-authority-data': Buffer.from(ca ?? '', 'latin1').toString('base64'),
     }
@@ -174,7 +184,7 @@ describe('workloads', { skip }, () => {
       JSON.stringify({
         apiVersion: 'v1',
         kind: 'Config',
-        clusters: [{ name: 'c', cluster }],
+        clusters: [{ name: 'c', cluster: reached }],
         users: [{ name: 'u', user: { token: 'secret' } }],
         contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
         'current-context': 'x',
@@ -196,10 +206,13 @@ describe('workloads', { skip }, () => {
     cgroups[Symbol.dispose]()
   })
 
-  /** Sends a change to the agent's watch. */
-  async function change(type: 'ADDED' | 'MODIFIED' | 'DELETED', pod: TestPod): Promise<void> {
-    await agent.until('the watch', () => watching !== undefined)
-    watching?.write(`${JSON.stringify({ type, object: objectOf(pod) })}\n`)
+  /** Changes what the API server has, and tells the agent's watch, or the next one. */
+  function change(type: 'ADDED' | 'MODIFIED' | 'DELETED', pod: TestPod): void {
+    if (type === 'DELETED') cluster.delete(pod.uid)
+    else cluster.set(pod.uid, pod)
+    const text = `${JSON.stringify({ type, object: objectOf(pod) })}\n`
+    if (watching === undefined) unsent.push(text)
+    else watching.write(text)
   }
 
   /** The policies that see a read in this cgroup; of the host without one. */
@@ -228,6 +241,14 @@ describe('workloads', { skip }, () => {
   test('workloads: a process of the host', async () => {
     assert.equal(await seenIn(), 'all h hc hp hpc')
     assert.equal(await seenIn(cgroups.make('a-service-of-systemd-with-a-very-long-name.service')), 'all h hc hp hpc')
+  })
+
+  test('workloads: a user to whom a cgroup was delegated stays on the host, by whatever names', async () => {
+    const counted = await unknown()
+    for (const name of ['user@1.service', 'user@2.service']) {
+      assert.equal(await seenIn(cgroups.ofUser(name, `pod${WEB.uid}`, side)), 'all h hc hp hpc')
+    }
+    assert.equal(await unknown(), counted)
   })
 
   test('workloads: containers of pods, made while the agent runs', async () => {
@@ -279,13 +300,13 @@ describe('workloads', { skip }, () => {
     const counted = await unknown()
     assert.ok(counted > 0)
     // The pod first: its container is reported after it has begun.
-    await change('ADDED', late)
+    change('ADDED', late)
     await agent.until('the pod to count', async () => (await seenIn(cgroup)) === OF_SIDE)
     assert.ok((await unknown()) > counted)
-    await change('MODIFIED', { ...late, containers: { main: id } })
+    change('MODIFIED', { ...late, containers: { main: id } })
     await agent.until('the container to count', async () => (await seenIn(cgroup)) === OF_MAIN)
     // Its label.
-    await change('MODIFIED', { ...late, labels: {}, containers: { main: id } })
+    change('MODIFIED', { ...late, labels: {}, containers: { main: id } })
     await agent.until('the label to count', async () => (await seenIn(cgroup)) === 'all c hc ns')
   })
 
@@ -308,7 +329,7 @@ describe('workloads', { skip }, () => {
     })
     const [known, late] = [pods.slice(0, 10), pods.slice(10)]
     const last: TestPod = { ...WEB, name: 'last', uid: uidOf(3) }
-    for (const pod of [...known, last]) await change('ADDED', pod)
+    for (const pod of [...known, last]) change('ADDED', pod)
     await agent.until('the pods', async () => (await seenIn(cgroups.of(last, freshId()))).includes(' p'))
 
     const start = await unknown()
@@ -326,7 +347,7 @@ describe('workloads', { skip }, () => {
           writeFileSync(`${churned}${name}`, 'x')
           const script = 'echo $$ > "$1/cgroup.procs"; exec cat "$2"'
           const ends = promisify(execFile)('sh', ['-c', script, 'sh', cgroup, `${churned}${name}`])
-          if (late.includes(pod)) await change('ADDED', pod)
+          if (late.includes(pod)) change('ADDED', pod)
           await ends
           rmdirSync(cgroup)
         }

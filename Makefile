@@ -83,9 +83,9 @@ coverage: build ## every way to reach a file on each kernel, by identity and by 
 kubernetes: build ## fetch and build a real Kubernetes API server (a quarter of an hour, once), and test with it
 	@test/support/kubernetes/build.sh >/dev/null
 	@ONLY=host FILES='*integration-host/kubernetes*' test/run.sh
-	@test/support/guest/run.sh $(KERNEL) --cpus 2 --timeout 2400 --verbose -- env HOME="$(HOME)" \
-		node --disable-warning=ExperimentalWarning --test --test-concurrency=1 --test-reporter=spec \
-		test/e2e-kubernetes/*.test.ts
+	@$(SETUP)/with-node.sh node --disable-warning=ExperimentalWarning test/support/kubernetes/beside-guest.ts $(KERNEL) \
+		--cpus 2 --timeout 2400 --verbose -- node --disable-warning=ExperimentalWarning --test --test-concurrency=1 \
+		--test-reporter=spec test/e2e-kubernetes/*.test.ts
 
 package: build ## npm and Debian packages, Helm chart in build/packages/ (ARCH=arm64: the npm package for arm64 too)
 	@[ -z "$(ARCH)" ] || $(SETUP)/cross.sh "$(ARCH)"

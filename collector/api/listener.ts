@@ -48,7 +48,7 @@ export class ApiListener implements AsyncDisposable {
     return { listener, address: await listenAt(listener.#listener, options.address, 'server.grpc') }
   }
 
-  /** Loads what serves clients, so that the first one does not wait for it. Never rejects: the first client is told. */
+  /** Loads what serves clients, so that the first one does not wait for it. Never rejects: a failure is reported with the first client. */
   async load(): Promise<void> {
     this.#loading ??= this.#options.load()
     await this.#loading.catch(() => (this.#loading = undefined))

@@ -26,6 +26,9 @@ function bundle(cgroupsPath: string, args: readonly string[], terminal: boolean)
   const config = JSON.parse(readFileSync(join(at, 'config.json'), 'utf8'))
   config.process.terminal = terminal
   config.process.args = args
+  // Debian's busybox would run its own vi as /proc/self/exe.
+  writeFileSync(join(at, 'rootfs/rc'), 'alias vi=/bin/vi\n')
+  config.process.env.push('ENV=/rc')
   config.root.readonly = false
   config.linux.cgroupsPath = cgroupsPath
   writeFileSync(join(at, 'config.json'), JSON.stringify(config))

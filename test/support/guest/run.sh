@@ -1,8 +1,9 @@
 #!/bin/bash
 # Runs a command on a real kernel in an emulated guest whose root is this machine's file system.
 #
-#   run.sh KERNEL [--arch arm64] [--cpus N] [--memory MB] [--timeout S] [--append 'preempt=full'] [--system ROOT] [--verbose] -- COMMAND ARGUMENT...
+#   run.sh KERNEL [--arch arm64] [--cpus N] [--memory MB] [--timeout S] [--append 'preempt=full'] [--system ROOT] [--network] [--verbose] -- COMMAND ARGUMENT...
 #
+# --network: the guest reaches servers on this machine's 127.0.0.1 as 10.0.2.2, and nothing else (amd64).
 # --system ROOT: the guest boots the Debian in the folder ROOT, with its systemd as init; the command is a unit there, and sees the checkout
 # and the cache at their places.
 # --arch arm64: with a Debian root for arm64 that shows the checkout with what deploy/setup/cross.sh built.
@@ -14,7 +15,7 @@ set -euo pipefail
 
 usage() {
   printf 'run.sh: %s\n' "$1" >&2
-  printf 'usage: run.sh 5.10|6.1|6.12|7.3 [--arch arm64] [--cpus N] [--memory MB] [--timeout S] [--append TEXT] [--system ROOT] [--verbose] -- COMMAND...\n' >&2
+  printf 'usage: run.sh 5.10|6.1|6.12|7.3 [--arch arm64] [--cpus N] [--memory MB] [--timeout S] [--append TEXT] [--system ROOT] [--network] [--verbose] -- COMMAND...\n' >&2
   exit 125
 }
 
@@ -25,7 +26,7 @@ guest_fails() {
 
 kernel=${1:-}
 shift || true
-arch=amd64 cpus=1 memory=4096 timeout=600 append='' system='' verbose=no
+arch=amd64 cpus=1 memory=4096 timeout=600 append='' system='' network=no verbose=no
 while [ $# -gt 0 ] && [ "$1" != -- ]; do
   case $1 in
     --cpus | --memory | --timeout)
@@ -48,6 +49,7 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
       system=$(readlink -f "$2")
       shift
       ;;
+    --network) network=yes ;;
     --verbose) verbose=yes ;;
     *) usage "unknown option \"$1\"" ;;
   esac
@@ -121,7 +123,8 @@ trap 'exit 143' TERM HUP
 
 printf '%q ' "$@" >"$guest/command"
 {
-  printf 'ROOT=%q\nNODE=%q\nKERNEL=%q\nMODULES=%q\nSYSTEM=%q\n' "$ROOT" "$(<"$facts/node")" "$kernel" "$files/root" "$system"
+  printf 'ROOT=%q\nNODE=%q\nKERNEL=%q\nMODULES=%q\nSYSTEM=%q\nNETWORK=%q\n' "$ROOT" "$(<"$facts/node")" "$kernel" "$files/root" \
+    "$system" "$network"
   printf 'KEPT=(%q %q %q)\n' "$ROOT" "$CACHE" "$(dirname "$(<"$facts/node")")"
 } >"$guest/settings"
 cp "$ROOT/test/support/guest/init.sh" "$guest/init.sh"
@@ -152,11 +155,13 @@ case $arch in
 esac
 kernel_line="root=rootfs rootfstype=virtiofs rw console=$console panic=-1 quiet"
 kernel_line+=" lsm=landlock,lockdown,yama,integrity,apparmor,bpf init=$guest/init.sh $append"
+nic=none
+[ $network = no ] || nic=user,model=virtio-net-pci
 # shellcheck disable=SC2054 # commas are QEMU's
 machine=("${emulator[@]}" -smp "$cpus" -m "$memory"
   -object "memory-backend-memfd,id=mem,size=${memory}M,share=on" -numa node,memdev=mem
   -chardev "socket,id=fs,path=$guest/socket" -device vhost-user-fs-pci,chardev=fs,tag=rootfs
-  -display none -monitor none -serial "file:$guest/console" -nic none -no-reboot
+  -display none -monitor none -serial "file:$guest/console" -nic "$nic" -no-reboot
   -kernel "$files/vmlinuz" -append "$kernel_line")
 [ ! -e "$files/initrd" ] || machine+=(-initrd "$files/initrd")
 [ $verbose = no ] || log "kernel $(<"$files/release"), $cpus CPUs, $memory MB"

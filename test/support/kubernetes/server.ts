@@ -18,8 +18,9 @@ import type { Authority } from '../authority.ts'
 import { freePorts } from '../containers/ports.ts'
 
 const BUILD = fileURLToPath(new URL('build.sh', import.meta.url))
-/** In an emulated guest it takes four minutes, on a busy machine more. */
-const START_MS = 600_000
+const START_MS = 60_000
+/** This machine, for a guest with `--network`. */
+export const HOST_OF_GUEST = '10.0.2.2'
 
 /** The folder with etcd, kube-apiserver, kubectl and helm, or why there is none. */
 export async function kubernetesPrograms(): Promise<{ readonly folder: string } | { readonly missing: string }> {
@@ -39,6 +40,21 @@ export interface Done {
   readonly stderr: string
 }
 
+export const kubeconfigOf = (user: object, server: string, ca: string): object => ({
+  apiVersion: 'v1',
+  kind: 'Config',
+  'current-context': 'test',
+  contexts: [{ name: 'test', context: { cluster: 'test', user: 'test' } }],
+  clusters: [{ name: 'test', cluster: { server, 'certificate-authority': ca } }],
+  users: [{ name: 'test', user }],
+})
+
+/** What tests do with an API server; in a guest it is beside it, on the machine: beside-guest.ts. */
+export type Cluster = Pick<
+  ApiServer,
+  'kubeconfig' | 'kubeconfigOf' | 'url' | 'ca' | 'kubectl' | 'apply' | 'pause' | 'resume' | typeof Symbol.asyncDispose
+>
+
 export class ApiServer implements AsyncDisposable {
   readonly #programs: string
   readonly #folder: string
@@ -53,7 +69,7 @@ export class ApiServer implements AsyncDisposable {
     this.#folder = folder
     const [api = 0, etcd = 0, peer = 0] = ports
     this.#ports = [api, etcd, peer]
-    this.#tls = createAuthority(folder, 'api')
+    this.#tls = createAuthority(folder, 'api', { addresses: ['127.0.0.1', HOST_OF_GUEST] })
     const { privateKey, publicKey } = generateKeyPairSync('rsa', {
       modulusLength: 2048,
       publicKeyEncoding: { type: 'spki', format: 'pem' },
@@ -94,6 +110,11 @@ export class ApiServer implements AsyncDisposable {
     return this.#at('kubeconfig')
   }
 
+  /** Of that user. */
+  get token(): string {
+    return this.#token
+  }
+
   get url(): string {
     return `https://127.0.0.1:${this.#ports[0]}`
   }
@@ -109,14 +130,7 @@ export class ApiServer implements AsyncDisposable {
 
   /** A kubeconfig for a user. `server`: another address. */
   kubeconfigOf(user: object, server: string = this.url): object {
-    return {
-      apiVersion: 'v1',
-      kind: 'Config',
-      'current-context': 'test',
-      contexts: [{ name: 'test', context: { cluster: 'test', user: 'test' } }],
-      clusters: [{ name: 'test', cluster: { server, 'certificate-authority': this.ca } }],
-      users: [{ name: 'test', user }],
-    }
+    return kubeconfigOf(user, server, this.ca)
   }
 
   #spawn(program: string, options: Readonly<Record<string, string>>): ChildProcess {

@@ -71,7 +71,7 @@ test('listener: the first client loads what serves them all, and keeps what it s
   second.destroy()
 })
 
-test('listener: loaded ahead, the first client is served at once; a failure is told to the first client', async () => {
+test('listener: loaded ahead, the first client is served at once; a failure is reported with the first client', async () => {
   await using rig = await Rig.start()
   const failed = rig.load()
   rig.loads[0]?.reject(new Error('no such file'))

@@ -226,7 +226,7 @@ test('workloads: the tree of cgroups, with names that may be a container’s', a
     [ino('kubepods', `pod${UID}`, ID), `${ID} pod${UID}`],
     [ino('kubepods', `pod${UID}`, ID, 'x'), `x ${ID} pod${UID}`],
   ])
-  // As root: whoever owns the cgroup above may have chosen the name.
+  // As root: the owner of the cgroup above may have chosen the name.
   if (process.getuid?.() === 0) {
     chownSync(join(top, 'kubepods'), 65_534, 65_534)
     assert.deepEqual(await scan(), [

@@ -14,7 +14,18 @@ const PAGE = new URL('docs/performance.md', ROOT)
 export const BEGIN = '<!-- bench:begin -->'
 export const END = '<!-- bench:end -->'
 /** The most important results first; others follow. */
-const ORDER = ['kernel-cost', 'policies', 'user-space', 'delivery', 'otlp', 'kafka', 'agent', 'readers', 'start']
+const ORDER = [
+  'kernel-cost',
+  'policies',
+  'pods',
+  'user-space',
+  'delivery',
+  'otlp',
+  'kafka',
+  'agent',
+  'readers',
+  'start',
+]
 
 /** Replaces the text between the markers. Throws unless each is there once, in this order. */
 export function between(text: string, content: string): string {

@@ -1,6 +1,7 @@
 /** The C programs of the kernel bench, compiled when it runs, and the protocol with the one that reads. */
 import { execFileSync, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdirSync, mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -57,6 +58,16 @@ export class Reader implements Disposable {
   async measure(file: number, batches: number, calls: number): Promise<number> {
     this.#write(`${file} ${batches} ${calls}\n`)
     return Number(await this.#line())
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0
+  }
+
+  async end(): Promise<void> {
+    const ended = once(this.#child, 'exit')
+    this.#child.kill()
+    await ended
   }
 
   async #line(): Promise<string> {

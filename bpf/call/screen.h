@@ -228,8 +228,13 @@ static __always_inline bool hook_screen(struct scratch *s, __u32 slot)
 	struct place at = {};
 	__u32 words, i;
 
-	/* Keeps the compiler from working out the address anew at each use. */
+#ifdef KTRAIL_TYPED
+	/*
+	 * Keeps the compiler from working out the address anew at each use. Not where loads are calls: there the walk needs the register for its
+	 * counter, which the verifier of 5.10 does not know any more once it was put aside ("infinite loop").
+	 */
 	barrier_var(hook);
+#endif
 	path = &hook->path;
 	words = hook->words;
 	if (hook->conditional || hook->placed)

@@ -54,10 +54,15 @@ export class LinkedFiles {
   lookIfMoved(): void {
     const now = performance.now()
     if (now < this.#nextMs && !this.#again) return
-    const moved = this.#options.maps.linked_news.lookup(u32(0))?.readBigUInt64LE(LINKED_NEWS.moved) ?? 0n
+    const moved = this.#renames()
     if (moved === this.#moved && !this.#again && now < this.#nextMs + PAUSE_MS) return
     this.#moved = moved
     void this.look()
+  }
+
+  /** Counted by the kernel: those that may have moved links. */
+  #renames(): bigint {
+    return this.#options.maps.linked_news.lookup(u32(0))?.readBigUInt64LE(LINKED_NEWS.moved) ?? 0n
   }
 
   /** Begins a look. Never rejects. */
@@ -87,6 +92,7 @@ export class LinkedFiles {
     const bits = [...this.#folders.values()].reduce((all, one) => all | one, 0n)
     this.unknown = bits & ~this.#known
     let lacking = 0n
+    const moved = this.#renames()
     const looked: Looked = { files: 0, unread: 0 }
     try {
       await rewrite()
@@ -97,7 +103,8 @@ export class LinkedFiles {
         }
       }
       if (this.#closed) return
-      this.#forget()
+      // What a folder was moved with meanwhile may have been missed: the next look forgets.
+      if (this.#renames() === moved) this.#forget()
       this.#known = bits
       if (lacking !== 0n) {
         const sentence = 'more files with several links than the table holds: all such files match UnderDir, marked'

@@ -56,7 +56,10 @@ function identify(path: string | Buffer): Identified {
   return { ino: BigInt(ino), dev, generation: 0, links: nlink, isFolder: false }
 }
 
-function made(room?: number): {
+function made(
+  room?: number,
+  during = (_news: FakeMap): void => {},
+): {
   linked: LinkedFiles
   map: FakeMap
   news: FakeMap
@@ -68,7 +71,7 @@ function made(room?: number): {
   let writes = 0
   const linked = new LinkedFiles({
     maps: { linked: map as unknown as BpfMap, linked_news: news as unknown as BpfMap },
-    resolver: { identifyPath: (path) => Promise.resolve(identify(path)) },
+    resolver: { identifyPath: (path) => (during(news), Promise.resolve(identify(path))) },
     rewrite: () => Promise.resolve(void writes++),
     warn: (_, message) => warnings.push(message),
   })
@@ -160,4 +163,28 @@ test('linked: a rename that the kernel saw brings a look, and nothing brings non
     await new Promise(setImmediate)
   }
   await linked.look()
+})
+
+test('linked: a look during which folders were moved forgets nothing, for it may have missed what was in them', async () => {
+  const folder = join(top, 'moving')
+  mkdirSync(folder)
+  const gone = put(join(folder, 'gone'))
+  linkSync(gone, join(top, 'moving-kept'))
+  linkSync(put(join(folder, 'there')), join(top, 'moving-there'))
+  let [moved, moving] = [0n, false]
+  const { linked, map } = made(undefined, (news) => {
+    const seen = Buffer.alloc(LINKED_NEWS.bytes)
+    if (moving) moved++
+    seen.writeBigUInt64LE(moved, LINKED_NEWS.moved)
+    news.update(Buffer.alloc(4), seen)
+  })
+  linked.follow(new Map([[folder, 1n]]))
+  await linked.look()
+  unlinkSync(gone)
+  moving = true
+  await linked.look()
+  assert.equal(filtersOf(map, join(top, 'moving-kept')), 1n)
+  moving = false
+  await linked.look()
+  assert.equal(filtersOf(map, join(top, 'moving-kept')), undefined)
 })

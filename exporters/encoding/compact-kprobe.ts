@@ -5,24 +5,14 @@
  */
 import type { Argument, HookEvent } from '../contract/event.ts'
 import { printable } from '../../config/yaml/quoting.ts'
-
-export interface Description {
-  readonly emoji: string
-  readonly label: string
-  /** Printed after the binary, each with a leading space, even when empty. */
-  readonly details: readonly string[]
-}
+import { describeFileAccess, letters } from './compact-files.ts'
+import type { Description } from './compact-files.ts'
 
 type Args = readonly Argument[]
 
 const ARCH_PREFIX = /^__(x64|arm64|ia32)_/
 const MAY_WRITE = 2
 const MAY_READ = 4
-const PROT_LETTERS = [
-  [1, 'r'],
-  [2, 'w'],
-  [4, 'x'],
-] as const
 /** The CLONE_NEW* values of setns(2). */
 const NAMESPACES: Readonly<Record<number, string>> = {
   0: 'any',
@@ -70,7 +60,7 @@ const TABLE: ReadonlyMap<string, (args: Args) => Description> = new Map([
 export function describeKprobe(event: HookEvent): Description {
   const { functionName } = event.hook
   const describe = TABLE.get(functionName.replace(ARCH_PREFIX, ''))
-  return describe === undefined ? show('❓', 'syscall', functionName) : describe(event.args)
+  return describe?.(event.args) ?? describeFileAccess(event) ?? show('❓', 'syscall', functionName)
 }
 
 function show(emoji: string, label: string, ...details: readonly string[]): Description {
@@ -93,9 +83,7 @@ function mmapFile(args: Args): Description {
   const [mapped, prot] = args
   if (mapped === undefined || prot === undefined) return show('❓', 'security_mmap_file', file(mapped))
   // Only uint is decoded: a policy that declares the protection as int gets `mmap-`.
-  const bits = prot.kind === 'number' && prot.field === 'uint_arg' ? prot.value : 0
-  const letters = PROT_LETTERS.map(([bit, letter]) => (bits & bit ? letter : '')).join('')
-  return show('📝', `mmap-${letters}`, file(mapped))
+  return show('📝', `mmap-${prot.field === 'uint_arg' ? letters(prot) : ''}`, file(mapped))
 }
 
 function pathTruncate(args: Args): Description {

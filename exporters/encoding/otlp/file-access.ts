@@ -11,11 +11,11 @@ const MEANING: Readonly<Record<string, string>> = byFunction({
   read: 'vfs_read vfs_readv vfs_iter_read',
   write: 'vfs_write vfs_writev vfs_iter_write vfs_fallocate sys_fallocate',
   execute: 'security_bprm_check security_bprm_creds_for_exec security_bprm_creds_from_file sys_execve sys_execveat',
-  open: 'security_file_open',
-  truncate: 'security_path_truncate security_file_truncate sys_truncate sys_ftruncate',
+  open: 'security_file_open may_open',
+  truncate: 'security_path_truncate security_file_truncate vfs_truncate do_truncate sys_truncate sys_ftruncate',
   create:
     'security_path_mknod security_path_mkdir security_path_symlink security_inode_create security_inode_mknod security_inode_mkdir ' +
-    'security_inode_symlink vfs_create vfs_mknod vfs_mkdir vfs_symlink sys_creat sys_mknod sys_mknodat sys_mkdir sys_mkdirat sys_symlink ' +
+    'security_inode_symlink vfs_create vfs_mknod vfs_mkdir vfs_symlink vfs_tmpfile sys_creat sys_mknod sys_mknodat sys_mkdir sys_mkdirat sys_symlink ' +
     'sys_symlinkat',
   link: 'security_path_link security_inode_link vfs_link sys_link sys_linkat',
   unlink:
@@ -24,9 +24,11 @@ const MEANING: Readonly<Record<string, string>> = byFunction({
   chmod: 'security_path_chmod chmod_common sys_chmod sys_fchmod sys_fchmodat sys_fchmodat2',
   chown: 'security_path_chown chown_common sys_chown sys_fchown sys_lchown sys_fchownat',
   getattr: 'security_inode_getattr vfs_getattr',
-  setattr: 'security_inode_setattr',
-  setxattr: 'security_inode_setxattr security_inode_removexattr sys_setxattr sys_lsetxattr sys_fsetxattr',
-  mount: 'security_sb_mount security_move_mount sys_mount sys_move_mount',
+  setattr: 'security_inode_setattr security_inode_file_setattr notify_change vfs_utimes vfs_fileattr_set',
+  setxattr:
+    'security_inode_setxattr security_inode_removexattr vfs_setxattr vfs_removexattr sys_setxattr sys_lsetxattr sys_fsetxattr',
+  setacl: 'security_inode_set_acl security_inode_remove_acl vfs_set_acl vfs_remove_acl',
+  mount: 'security_sb_mount security_move_mount path_mount do_move_mount sys_mount sys_move_mount',
 })
 
 /** The access by the value of an argument; `other` is the value of the function's next one, undefined if the policy does not show it. */
@@ -41,6 +43,8 @@ interface Decoded {
 const BY_ARGUMENT: Readonly<Record<string, Decoded>> = {
   security_file_permission: { index: 1, decode: ofMask },
   security_mmap_file: { index: 1, decode: ofMapping },
+  // The next argument is no flags here: whether the mapping is private is not shown.
+  security_file_mprotect: { index: 1, decode: (protection) => ofMapping(protection, undefined) },
 }
 
 const MAY_WRITE = 2

@@ -5,6 +5,7 @@ import { createCompactEncoder } from '../../../../exporters/encoding/compact.ts'
 import {
   file,
   int,
+  long,
   makeExec,
   makeExit,
   makeHook,
@@ -24,7 +25,10 @@ const print = (event: Event, options = {}): string =>
 const curl = makeProcess({ binary: '/usr/bin/curl', arguments: 'cilium.io' })
 const call = (functionName: string, ...args: Argument[]): Event =>
   makeKprobe({ process: curl, hook: makeHook({ functionName }), args })
+const refused = (functionName: string, returned: Argument, ...args: Argument[]): Event =>
+  makeKprobe({ process: curl, hook: makeHook({ functionName }), args, returned })
 const path = file('/etc/password')
+const pathArg = file('/etc/password', { field: 'path_arg' })
 
 /** One row for each form of a compact line. */
 const ROWS: ReadonlyArray<readonly [Event, string]> = [
@@ -76,6 +80,16 @@ const ROWS: ReadonlyArray<readonly [Event, string]> = [
   [call('security_mmap_file', path), '❓ security_mmap_file ns/pod /usr/bin/curl /etc/password'],
   [call('security_path_truncate'), '❓ security_path_truncate ns/pod /usr/bin/curl '],
   [call('security_file_truncate', path), '📝 truncate ns/pod /usr/bin/curl /etc/password'],
+  [call('may_open', pathArg, int(4), int(0)), '📬 open    ns/pod /usr/bin/curl /etc/password'],
+  [refused('may_open', int(-13), pathArg, int(4)), '📬 open    ns/pod /usr/bin/curl /etc/password EACCES'],
+  [call('security_bprm_check', file('/bin/x y')), '🏃 execute ns/pod /usr/bin/curl "/bin/x y"'],
+  [call('security_path_rename', path, file('/etc/b'), uint(0)), '🚚 rename  ns/pod /usr/bin/curl /etc/password /etc/b'],
+  [call('vfs_link', path, file('/tmp/l')), '🔗 link    ns/pod /usr/bin/curl /etc/password /tmp/l'],
+  [refused('vfs_unlink', int(-1), path), '🗑 unlink  ns/pod /usr/bin/curl /etc/password EPERM'],
+  [refused('vfs_setxattr', int(-512), path, text('user.x')), '🔑 setxattr ns/pod /usr/bin/curl /etc/password -512'],
+  [refused('vfs_truncate', long(-13n), path), '📝 truncate ns/pod /usr/bin/curl /etc/password EACCES'],
+  [call('security_file_mprotect', path, size(6n)), '📝 mprotect-wx ns/pod /usr/bin/curl /etc/password'],
+  [call('vfs_rmdir'), '🗑 rmdir   ns/pod /usr/bin/curl'],
   [call('fd_install', int(3), file('')), '📬 open    ns/pod /usr/bin/curl '],
   [makeLoss(), '❗ lost    ns/pod 123 events kernel ring_full_hook'],
   [

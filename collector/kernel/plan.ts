@@ -102,13 +102,16 @@ export function symbolOf(spec: HookSpec, arch: KernelFacts['arch']): string {
   return !spec.syscall || /^__(x64|arm64|ia32)_/.test(spec.call) ? spec.call : SYSCALL_PREFIX[arch] + spec.call
 }
 
+/** Their return has no name any more of what they were given, or another one: arguments are read at the entry. */
+const CHANGES_NAMES = /^vfs_(?:unlink|rmdir|rename)$/
+
 /**
  * The cheapest mode that loses nothing on this kernel (docs/policies.md). On kernels that preempt tasks in kernel code, a preempted fexit program
- * hides calls of other tasks, and session loses returns under load, so entry and return are joined there. Signals are sent at the entry, so such a
- * hook is never fexit.
+ * hides calls of other tasks, and session loses returns under load, so entry and return are joined there. Signals are sent at the entry, and names
+ * that the function changes are read there, so such a hook is never fexit.
  */
 export function chooseMode(
-  spec: Pick<HookSpec, 'return'> & Partial<Pick<HookSpec, 'selectors'>>,
+  spec: Pick<HookSpec, 'return'> & Partial<Pick<HookSpec, 'call' | 'selectors'>>,
   kernel: KernelFacts,
   wanted: AttachMode | 'auto',
 ): AttachMode {
@@ -116,13 +119,13 @@ export function chooseMode(
   const session = kernel.fprobe && kernel.session !== 'none'
   // The fexit program reads arguments and return value by helpers as old as bpf_loop.
   if (!kernel.loops) return 'join'
-  // A signal is to be there before the function does its work.
-  const signals = sendsSignals({ selectors: spec.selectors ?? [] })
-  if (wanted === 'fexit' && !signals) return 'fexit'
+  // Before the function does its work.
+  const early = sendsSignals({ selectors: spec.selectors ?? [] }) || CHANGES_NAMES.test(spec.call ?? '')
+  if (wanted === 'fexit' && !early) return 'fexit'
   if (wanted === 'kprobe.session' && session) return 'kprobe.session'
   if (wanted === 'kprobe.session' || wanted === 'join' || wanted === 'kprobe') return 'join'
   const noPreemption = kernel.preemption === 'none' || kernel.preemption === 'voluntary'
-  if (noPreemption && !signals) return 'fexit'
+  if (noPreemption && !early) return 'fexit'
   // Since 6.14 fprobe keeps returns on a shadow stack and no longer runs out of instances.
   return session && atLeast(kernel, 6, 14) ? 'kprobe.session' : 'join'
 }

@@ -28,6 +28,10 @@ const monitoring = spec({ ...returns, selectors: [{ matchArgs: [], actions: { ..
 const MODES: ReadonlyArray<
   readonly [what: string, spec: KprobeSpec, KernelFacts, wanted: AttachMode | 'auto', AttachMode]
 > = [
+  ['a function that removes a name', { ...returns, call: 'vfs_unlink' }, v612, 'auto', 'join'],
+  ['the same, fexit wanted', { ...returns, call: 'vfs_rename' }, v612, 'fexit', 'join'],
+  ['the same without the return value', { ...entry, call: 'vfs_rmdir' }, v612, 'auto', 'kprobe.multi'],
+  ['the check before it', { ...returns, call: 'security_path_rename' }, v612, 'auto', 'fexit'],
   ['no return', entry, v612, 'auto', 'kprobe.multi'],
   ['no return, no fprobe', entry, debian61, 'auto', 'kprobe'],
   ['no return, full preemption', entry, full612, 'auto', 'kprobe.multi'],

@@ -72,13 +72,19 @@ policy-changes: build ## change policies under load, in each way of attaching, a
 	@test/support/guest/run.sh $(KERNEL) --cpus 2 --timeout 36000 --verbose -- env KTRAIL_CHANGES=$(CHANGES) \
 		node --disable-warning=ExperimentalWarning --test --test-concurrency=1 --test-reporter=spec test/e2e/engine/changes.test.ts
 
-coverage: build ## every way to reach a file on each kernel, by identity and by name; writes docs/reference/coverage.md: KERNELS="6.12"
+coverage: build ## every way to reach a file, on each kernel and file system; writes docs/reference/coverage.md: KERNELS="6.12"
 	@rm -rf build/coverage && mkdir -p build/coverage
-	@for kernel in $(KERNELS); do test/support/guest/run.sh $$kernel --cpus 2 --timeout 1200 --verbose -- \
-		env KTRAIL_COVERAGE=build/coverage node --disable-warning=ExperimentalWarning --test --test-concurrency=1 --test-reporter=dot \
-		test/e2e/files/coverage.test.ts || exit 1; done
-	@$(SETUP)/with-node.sh node test/e2e/files/write-coverage.ts build/coverage
+	@failed=0; for kernel in $(KERNELS); do test/support/guest/run.sh $$kernel --cpus 2 --timeout 2400 --verbose -- \
+		env KTRAIL_COVERAGE=build/coverage KTRAIL_COVERAGE_ON="tmpfs ext4 xfs btrfs overlay" \
+		node --disable-warning=ExperimentalWarning --test --test-concurrency=1 --test-reporter=dot \
+		test/e2e/files/coverage.test.ts || failed=1; done; \
+		$(SETUP)/with-node.sh node test/e2e/files/write-coverage.ts build/coverage && exit $$failed
 	@cat docs/reference/coverage.md
+
+random-tree: build ## 100,000 random steps in a tree on each file system, beside renames; a model predicts each event: STEPS=n SEED=n KERNEL=6.12
+	@test/support/guest/run.sh $(KERNEL) --cpus 2 --timeout 2400 --verbose -- \
+		env KTRAIL_STEPS=$(if $(STEPS),$(STEPS),100000) KTRAIL_SEED=$(if $(SEED),$(SEED),1) KTRAIL_COVERAGE_ON="tmpfs ext4 xfs btrfs overlay" \
+		node --disable-warning=ExperimentalWarning --test --test-concurrency=1 --test-reporter=dot test/e2e/files/coverage.test.ts
 
 kubernetes: build ## fetch and build a real Kubernetes API server (a quarter of an hour, once), and test with it
 	@test/support/kubernetes/build.sh >/dev/null
@@ -99,4 +105,4 @@ image: package ## container image ktrail:VERSION, by docker: BASE=debian:bookwor
 clean: ## remove what was built; fetched kernels and Node stay in the cache
 	rm -rf bpf/build native/build build node_modules
 
-.PHONY: help build run picture test full arm64 faults check soak bench simulate random-policies start-stop policy-changes coverage kubernetes package image clean
+.PHONY: help build run picture test full arm64 faults check soak bench simulate random-policies start-stop policy-changes coverage random-tree kubernetes package image clean

@@ -52,6 +52,7 @@ CHANGELOG
 for page in CHANGELOG.md docs/configuration.md; do gzip -9n <"$page" >"$root/usr/share/doc/ktrail/$(basename "$page").gz"; done
 install -d "$root"/usr/share/{man/man1,bash-completion/completions,zsh/vendor-completions,fish/vendor_completions.d}
 install -D -m 644 deploy/oci-hook/ktrail.json "$root/usr/share/doc/ktrail/examples/oci-hook.json"
+cp config/policies/optional/*.yaml "$root/usr/share/doc/ktrail/examples"
 gzip -9n <docs/reference/ktrail.1 >"$root/usr/share/man/man1/ktrail.1.gz"
 ./ktrail completion bash >"$root/usr/share/bash-completion/completions/ktrail"
 ./ktrail completion zsh >"$root/usr/share/zsh/vendor-completions/_ktrail"

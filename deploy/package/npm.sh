@@ -18,7 +18,7 @@ mkdir -p "$main"
 log 'translating TypeScript'
 node_modules/.bin/tsc -p deploy/package/tsconfig.json
 # What the agent reads at run time, beside the sources that read it.
-cp --parents package.json config/ktrail.yaml config/schema.json config/policies/*.yaml "$main/dist"
+cp --parents package.json config/ktrail.yaml config/schema.json config/policies/{,optional/}*.yaml "$main/dist"
 find collector -type f ! -name '*.ts' ! -name README.md -exec cp --parents {} "$main/dist" \;
 cp --parents ktrail LICENSE README.md CHANGELOG.md "$main"
 install -D -m 644 docs/reference/ktrail.1 "$main/man/ktrail.1"

@@ -1,16 +1,26 @@
 /**
- * Every way to reach a file, by identity and by name. By identity each must be reported that leads to a watched file, and none else. With
- * KTRAIL_COVERAGE=FOLDER the results go there as JSON, for docs/reference/coverage.md (`make coverage`).
+ * Every way to reach a file and every kind of access, by config/policies/optional/file-integrity.yaml: by identity as it is, and by name with `Prefix`
+ * instead. By identity each must be reported that leads to a watched file, and none else. KTRAIL_COVERAGE_ON: file systems, default
+ * tmpfs. With KTRAIL_COVERAGE=FOLDER the results go there as JSON, for docs/reference/coverage.md (`make coverage`).
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { chmodSync, linkSync, mkdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, linkSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { release } from 'node:os'
 import { join } from 'node:path'
 import test, { after, before, describe } from 'node:test'
+import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { parse } from 'yaml'
 import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
+import { FILE_SYSTEMS, mountFileSystem } from './file-system.ts'
+import type { FileSystem } from './file-system.ts'
 import { kernelAtLeast } from '../support/kernel.ts'
+import type { ArgumentRecord, KprobeRecord } from '../support/record.ts'
+import { CONTENT, METADATA, NONE, REFUSED, REFUSED_LATER, UNSEEN } from './accesses.ts'
+import type { Access } from './accesses.ts'
+import { compareTree, runTree } from './tree.ts'
+import type { TreeRun } from './tree.ts'
 import { WAYS } from './ways.ts'
 import type { Coverage, Way } from './ways.ts'
 
@@ -18,98 +28,246 @@ import type { Coverage, Way } from './ways.ts'
 const NEEDS = 'SameFile and UnderDir need 5.17'
 const skip = cannotRun() || (!kernelAtLeast(5, 17) && NEEDS)
 if (skip !== false) console.log(`coverage: skipped: ${skip}`)
-const SOURCE = fileURLToPath(new URL('../../fixtures/e2e/reach.c', import.meta.url))
+const fixture = (name: string): string => fileURLToPath(new URL(`../../fixtures/e2e/${name}`, import.meta.url))
+const POLICY = fileURLToPath(new URL('../../../config/policies/optional/file-integrity.yaml', import.meta.url))
 const RESULTS = process.env['KTRAIL_COVERAGE']
+/** Without KTRAIL_COVERAGE only these functions are hooked: each costs seconds in an emulated guest. */
+const FEW =
+  /^(?:may_open|security_(?:file_permission|mmap_file|file_truncate|path_truncate|path_rename)|vfs_(?:truncate|unlink|link))$/
+const isHooked = (call: string): boolean => RESULTS !== undefined || FEW.test(call)
+const ON = FILE_SYSTEMS.filter((name) => (process.env['KTRAIL_COVERAGE_ON'] ?? 'tmpfs').split(' ').includes(name))
 
-/** Functions that see content accessed, with the type of their argument that leads to the file. */
-const HOOKS: ReadonlyArray<readonly [call: string, type: 'file' | 'path']> = [
-  ['security_file_open', 'file'],
-  ['security_file_permission', 'file'],
-  ['security_mmap_file', 'file'],
-  ['security_path_truncate', 'path'],
-]
+/** Of the random tree; `make random-tree` does 100,000. */
+const STEPS = Number(process.env['KTRAIL_STEPS'] ?? 2000)
+const SEED = Number(process.env['KTRAIL_SEED'] ?? 1)
 
-const document = (apiVersion: string, name: string, operator: string, values: readonly string[]): string =>
-  JSON.stringify({
-    apiVersion,
-    kind: 'TracingPolicy',
-    metadata: { name },
-    spec: {
-      kprobes: HOOKS.map(([call, type]) => ({
-        call,
-        syscall: false,
-        args: [{ index: 0, type }],
-        selectors: [{ matchArgs: [{ index: 0, operator, values }] }],
-      })),
-    },
-  })
+/** Each function of the shipped policy. */
+const CALLS: readonly string[] = parse(readFileSync(POLICY, 'utf8')).spec.kprobes.map(
+  ({ call }: { readonly call: string }) => call,
+)
+const isAsked = ({ calls }: Access): boolean => CALLS.some((call) => isHooked(call) && calls?.test(call) === true)
+
+/** The shipped policy with other values. */
+function integrity(name: string, operator: string, values: readonly string[]): string {
+  const document = parse(readFileSync(POLICY, 'utf8'))
+  // A group names functions that must be hooks of the policy.
+  document.metadata = RESULTS === undefined ? { name } : { ...document.metadata, name }
+  document.spec.kprobes = document.spec.kprobes.filter(({ call }: { readonly call: string }) => isHooked(call))
+  for (const { selectors } of document.spec.kprobes) {
+    for (const { matchArgs } of selectors) Object.assign(matchArgs[0], { operator, values })
+  }
+  return JSON.stringify(document)
+}
+
+interface Place {
+  readonly on: FileSystem
+  readonly watched: string
+  readonly outside: string
+}
+
+/** The folders of one file system, with what the ways expect from before the policy. */
+function prepared(on: FileSystem): Place {
+  const top = mountFileSystem(on)
+  const [watched, outside] = ['watched', 'outside'].map((name) => mkdtempSync(join(top, name)))
+  if (watched === undefined || outside === undefined) assert.fail('no folders')
+  for (const folder of [watched, outside]) chmodSync(folder, 0o777)
+  for (const way of ['w_link_before', ...WAYS.filter(({ by }) => by === 'SameFile').map(({ name }) => name)]) {
+    for (const folder of [watched, outside]) {
+      mkdirSync(join(folder, way))
+      chmodSync(join(folder, way), 0o777)
+    }
+    if (way !== 's_made_later') writeFileSync(join(watched, way, 'file'), 'x')
+  }
+  linkSync(join(watched, 'w_link_before', 'file'), join(outside, 'w_link_before', 'before'))
+  return { on, watched, outside }
+}
 
 describe('coverage', { skip }, () => {
   let agent: TestAgent
-  const reached = new Map<number, Way>()
-  const reported = new Map<string, Set<string>>()
+  /** By file system and way, the process that did it; 0: this kernel or file system does not have it. */
+  const done = new Map<string, number>()
+  const trees = new Map<FileSystem, TreeRun>()
+  /** Of paths that appear, are mounted over and are replaced. */
+  const changing = skip === false ? freshFolder('changing') : ''
+  /** By process. */
+  const records = new Map<number, KprobeRecord[]>()
 
   before(async () => {
-    const [watched, outside, built] = [freshFolder('watched'), freshFolder('outside'), freshFolder('reach')]
-    const reach = join(built, 'reach')
-    execFileSync('gcc', ['-O1', '-static', '-o', reach, SOURCE])
-    for (const folder of [watched, outside, built]) chmodSync(folder, 0o777)
-    for (const way of ['w_link_before', ...WAYS.filter(({ by }) => by === 'SameFile').map(({ name }) => name)]) {
-      for (const folder of [watched, outside]) {
-        mkdirSync(join(folder, way))
-        chmodSync(join(folder, way), 0o777)
-      }
-      if (way !== 's_made_later') writeFileSync(join(watched, way, 'file'), 'x')
-    }
-    linkSync(join(watched, 'w_link_before', 'file'), join(outside, 'w_link_before', 'before'))
-    const same = WAYS.filter(({ by }) => by === 'SameFile').map(({ name }) => join(watched, name, 'file'))
+    const built = freshFolder('reach')
+    chmodSync(built, 0o755)
+    const [tree = '', ...programs] = ['tree', 'reach', 'access'].map((name) => {
+      const program = join(built, name)
+      execFileSync('gcc', ['-O1', '-static', '-o', program, fixture(`${name}.c`)])
+      return program
+    })
+    const places = ON.map(prepared)
+    const watched = places.map((place) => place.watched)
+    const same = watched.flatMap((folder) =>
+      WAYS.filter(({ by }) => by === 'SameFile').map(({ name }) => join(folder, name, 'file')),
+    )
+    mkdirSync(join(changing, 'mounted'))
+    writeFileSync(join(changing, 'mounted', 'file'), 'x')
+    writeFileSync(join(changing, 'replaced'), 'x')
+    const later = ['later', 'much/later', 'mounted'].map((name) => join(changing, name))
     agent = await TestAgent.start({
       policies: {
-        'name.yaml': document('cilium.io/v1alpha1', 'name', 'Prefix', [`${watched}/`]),
-        'under-dir.yaml': document('ktrail.dev/v1alpha1', 'under-dir', 'UnderDir', [watched]),
-        'same-file.yaml': document('ktrail.dev/v1alpha1', 'same-file', 'SameFile', same),
+        'name.yaml': integrity(
+          'name',
+          'Prefix',
+          watched.map((folder) => `${folder}/`),
+        ),
+        'under-dir.yaml': integrity('under-dir', 'UnderDir', [...watched, ...later]),
+        'same-file.yaml': integrity('same-file', 'SameFile', [...same, join(changing, 'replaced')]),
       },
+      readyMs: 400_000,
     })
     const lines = await agent.during(() => {
-      const ways = new Map(WAYS.map((way) => [way.name, way]))
-      for (const line of execFileSync(reach, [watched, outside], { encoding: 'utf8' }).trim().split('\n')) {
-        const [name = '', pid = ''] = line.split(' ')
-        reached.set(Number(pid), ways.get(name) ?? assert.fail(`${line}: a way without words`))
+      for (const place of places) {
+        for (const program of programs) {
+          const printed = execFileSync(program, [place.watched, place.outside], { encoding: 'utf8' })
+          for (const line of printed.trim().split('\n')) {
+            const [name = '', pid = ''] = line.split(' ')
+            done.set(`${place.on} ${name}`, Number(pid))
+          }
+        }
+        trees.set(place.on, runTree(tree, place.watched, place.outside, STEPS, SEED))
       }
     })
     for (const { process_kprobe: event } of lines) {
-      const way = reached.get(event?.process?.pid ?? 0)
-      if (way === undefined) continue
-      const policies = reported.get(way.name) ?? new Set()
-      reported.set(way.name, policies.add(event?.policy_name ?? ''))
+      if (event === undefined) continue
+      const pid = event.process?.pid ?? 0
+      records.set(pid, [...(records.get(pid) ?? []), event])
     }
   })
 
+  const recordsOf = (on: FileSystem, name: string): readonly KprobeRecord[] =>
+    records.get(done.get(`${on} ${name}`) ?? 0) ?? []
+  const reportedBy = (
+    policy: string,
+    on: FileSystem,
+    name: string,
+    matches: (record: KprobeRecord) => boolean,
+  ): boolean | undefined => {
+    const pid = done.get(`${on} ${name}`) ?? assert.fail(`${name} was not done on ${on}`)
+    return pid === 0
+      ? undefined
+      : recordsOf(on, name).some((record) => record.policy_name === policy && matches(record))
+  }
+  const wayBy = (how: 'identity' | 'name', on: FileSystem, { name, by }: Way): boolean | undefined => {
+    const policy = by === 'UnderDir' ? 'under-dir' : 'same-file'
+    return reportedBy(how === 'name' ? 'name' : policy, on, name, () => true)
+  }
+  const accessBy = (policy: string, on: FileSystem, access: Access): boolean | undefined =>
+    reportedBy(policy, on, access.name, ({ function_name: call = '', return: returned }) => {
+      if (REFUSED.includes(access) && errorOf(returned) >= 0) return false
+      return access.calls?.test(call) ?? true
+    })
+  const errorOf = (returned: ArgumentRecord | undefined): number => Number(returned?.int_arg ?? returned?.long_arg ?? 0)
+  const functionsOf = (on: FileSystem, name: string): string =>
+    recordsOf(on, name)
+      .filter(({ policy_name: policy }) => policy === 'under-dir')
+      .map(({ function_name: call, return: returned }) => `${call} ${JSON.stringify(returned)}`)
+      .join(', ')
+
   after(async () => {
-    if (RESULTS !== undefined) {
-      const coverage: Coverage = {
-        kernel: release(),
-        reported: Object.fromEntries(WAYS.map((way) => [way.name, { identity: isReported(way), name: isNamed(way) }])),
+    if (RESULTS !== undefined && done.size > 0) {
+      const accesses = [CONTENT, METADATA, REFUSED, REFUSED_LATER, UNSEEN, NONE].flat()
+      for (const on of ON) {
+        const rows = [
+          ...WAYS.map((way) => [way.name, wayBy('identity', on, way), wayBy('name', on, way)] as const),
+          ...accesses.map((one) => [one.name, accessBy('under-dir', on, one), accessBy('name', on, one)] as const),
+        ]
+        const reported = Object.fromEntries(
+          rows.map(([name, identity, named]) => [name, { identity: identity ?? null, name: named ?? null }]),
+        )
+        const coverage: Coverage = { kernel: release(), on, reported }
+        const kernel = release().split('.').slice(0, 2).join('.')
+        writeFileSync(join(RESULTS, `${kernel}-${on}.json`), JSON.stringify(coverage))
       }
-      writeFileSync(join(RESULTS, `${release().split('.').slice(0, 2).join('.')}.json`), JSON.stringify(coverage))
     }
     await agent?.[Symbol.asyncDispose]()
   })
 
-  const isReported = ({ name, by }: Way): boolean =>
-    reported.get(name)?.has(by === 'UnderDir' ? 'under-dir' : 'same-file') === true
-  const isNamed = ({ name }: Way): boolean => reported.get(name)?.has('name') === true
-
-  for (const way of WAYS) {
-    test(`${way.by} ${way.wanted ? 'reports' : 'does not report'} ${way.name}: ${way.words}`, () => {
-      assert.equal(isReported(way), way.wanted)
+  for (const on of ON) {
+    const got = (t: TestContext, reported: boolean | undefined, want: boolean, name: string): void => {
+      if (reported === undefined) t.skip(`${on} or this kernel does not have it`)
+      else assert.equal(reported, want, `reported: ${functionsOf(on, name)}`)
+    }
+    for (const way of WAYS) {
+      test(`${on}: ${way.by} ${way.wanted ? 'reports' : 'does not report'} ${way.name}: ${way.words}`, (t) =>
+        got(t, wayBy('identity', on, way), way.wanted, way.name))
+    }
+    for (const access of [...CONTENT, ...METADATA, ...REFUSED_LATER, ...REFUSED].filter(isAsked)) {
+      test(`${on}: reports ${access.name}: ${access.words}${REFUSED.includes(access) ? ', refused' : ''}`, (t) =>
+        got(t, accessBy('under-dir', on, access), true, access.name))
+    }
+    for (const access of [...NONE, ...UNSEEN]) {
+      test(`${on}: does not report ${access.name}: ${access.words}`, (t) =>
+        got(t, accessBy('under-dir', on, access), false, access.name))
+    }
+    test(`${on}: a policy by name sees a file by its own path, and not the aliases`, () => {
+      const named = (name: string): boolean | undefined => reportedBy('name', on, name, () => true)
+      assert.equal(named('w_open'), true)
+      for (const name of ['w_link_after', 'w_detached', 'w_chroot_nobody']) assert.notEqual(named(name), true, name)
+    })
+    test(`${on}: ${STEPS} random steps in a tree (KTRAIL_SEED=${SEED})`, () => {
+      const run = trees.get(on) ?? assert.fail('no tree')
+      const of = (records.get(run.pid) ?? []).filter(({ policy_name: policy }) => policy === 'under-dir')
+      const { sure, ...wrong } = compareTree(run, of)
+      assert.deepEqual(wrong, { missed: [], unwanted: [] })
+      assert.ok(sure > STEPS / 3, `the model was sure of ${sure} accesses`)
+    })
+    test(`${on}: names that a call removes or changes are those from before it`, () => {
+      const argument = (name: string, call: RegExp, i: number): string => {
+        const of = recordsOf(on, name).find(({ function_name: at = '' }) => call.test(at))
+        return of?.args?.[i]?.path_arg?.path ?? ''
+      }
+      assert.match(argument('n_unlink', /^vfs_unlink$/, 0), /\/watched[^/]+\/n_unlink\/file$/)
+      assert.match(argument('n_rename_out', /_rename$/, 0), /\/watched[^/]+\/n_rename_out\/file$/)
+      assert.match(argument('n_rename_out', /_rename$/, 1), /\/outside[^/]+\/n_rename_out\/renamed$/)
     })
   }
 
-  test('a policy by name sees a file by its own path, and not the aliases', () => {
-    const named = (name: string): boolean | undefined => reported.get(name)?.has('name')
-    assert.equal(named('w_open'), true)
-    for (const name of ['w_link_after', 'w_detached', 'w_chroot_nobody']) assert.notEqual(named(name), true, name)
+  /** Whether a policy reports who reads a file. */
+  const isSeen = async (policy: string, path: string): Promise<boolean> => {
+    const lines = await agent.during(() => execFileSync('cat', [path]))
+    return lines.some(
+      ({ process_kprobe: event }) => event?.policy_name === policy && event.process?.binary?.endsWith('/cat'),
+    )
+  }
+  const until = (what: string, policy: string, path: string, wanted: boolean): Promise<true> =>
+    agent.until(what, async () => (await isSeen(policy, path)) === wanted)
+
+  test('a folder that appears is watched at once, and one below folders that appear within seconds', async () => {
+    mkdirSync(join(changing, 'later'))
+    writeFileSync(join(changing, 'later', 'file'), 'x')
+    assert.equal(await isSeen('under-dir', join(changing, 'later', 'file')), true)
+    mkdirSync(join(changing, 'much', 'later'), { recursive: true })
+    writeFileSync(join(changing, 'much', 'later', 'file'), 'x')
+    await until('a deeper folder', 'under-dir', join(changing, 'much', 'later', 'file'), true)
+    rmSync(join(changing, 'later'), { recursive: true })
+    mkdirSync(join(changing, 'later'))
+    writeFileSync(join(changing, 'later', 'file'), 'x')
+    assert.equal(await isSeen('under-dir', join(changing, 'later', 'file')), true)
+  })
+
+  test('what is mounted over a watched folder is watched within seconds, and what was there again when it is gone', async () => {
+    const [at, file] = [join(changing, 'mounted'), join(changing, 'mounted', 'file')]
+    assert.equal(await isSeen('under-dir', file), true)
+    execFileSync('mount', ['-t', 'tmpfs', 'none', at])
+    writeFileSync(file, 'x')
+    await until('the mounted folder', 'under-dir', file, true)
+    execFileSync('umount', [at])
+    await until('the folder below', 'under-dir', file, true)
+  })
+
+  test('a watched file that moves away is forgotten within seconds, and what takes its place is watched at once', async () => {
+    const [file, moved] = [join(changing, 'replaced'), join(changing, 'moved')]
+    renameSync(file, moved)
+    writeFileSync(file, 'y')
+    assert.equal(await isSeen('same-file', file), true)
+    await until('the moved file', 'same-file', moved, false)
+    assert.equal(await isSeen('same-file', file), true)
   })
 
   test('nothing else is warned of', () => {

@@ -107,8 +107,12 @@ export const WAYS: readonly Way[] = [
   ...rowsOf(NOT_SAME, 'SameFile', false),
 ]
 
-/** What was reported on a kernel, by way. */
+/** What was reported on a kernel, by way; null: the kernel or the file system does not have the way. */
 export interface Coverage {
   readonly kernel: string
-  readonly reported: Readonly<Record<string, { readonly identity: boolean; readonly name: boolean }>>
+  /** The file system. */
+  readonly on: string
+  readonly reported: Readonly<
+    Record<string, { readonly identity: boolean | null; readonly name: boolean | null } | undefined>
+  >
 }

@@ -1,7 +1,9 @@
-/** `node test/e2e/files/write-coverage.ts FOLDER` writes docs/reference/coverage.md from what the test of coverage left in a folder, one file a kernel. */
+/** `node test/e2e/files/write-coverage.ts FOLDER` writes docs/reference/coverage.md from what the test of coverage left in a folder, one file a kernel and file system. */
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { FILE_SYSTEMS } from './file-system.ts'
+import { CONTENT, METADATA, NONE, REFUSED, REFUSED_LATER, UNSEEN } from './accesses.ts'
 import { WAYS } from './ways.ts'
 import type { Coverage, Way } from './ways.ts'
 
@@ -10,52 +12,68 @@ const PAGES = '../'
 
 const INTRODUCTION = `# Coverage
 
-Ways to reach a file, each a program of its own (\`test/fixtures/e2e/reach.c\`), on each kernel, on tmpfs. Made by \`make coverage\`. A policy reports
-the file by identity (\`UnderDir\`, \`SameFile\`: [policies](${PAGES}policies.md#files-whatever-their-names)) or by name (\`Prefix\`). It hooks
-\`security_file_open\`, \`security_file_permission\`, \`security_mmap_file\` and \`security_path_truncate\`. **no** is an access that is missed, *reported*
-one that nobody asked for.
-
-Not tried yet: other file systems, handles opened while the folders of the file are not in memory, metadata (\`chmod\`, \`xattr\`, \`rename\` themselves), io_uring.
+Ways to get at a file, each a small program of its own (\`test/fixtures/e2e/reach.c\`, \`access.c\`), on each kernel and file system. Made by \`make coverage\`.
+The policy is [file-integrity.yaml](${PAGES}../config/policies/optional/file-integrity.yaml), which matches by identity (\`UnderDir\`, \`SameFile\`:
+[policies](${PAGES}policies.md#files-whatever-their-names)); *by name* it has \`Prefix\` instead. **no** is an access that is missed, *reported* one
+that nobody asked for, n/a one that the kernel or the file system does not have. On overlay the policy names the overlay's folder.
 `
 
-const verdict = (reported: boolean | undefined, wanted: boolean): string => {
+const verdict = (reported: boolean | null | undefined, wanted: boolean): string => {
   if (reported === undefined) return 'not tried'
+  if (reported === null) return 'n/a'
   if (wanted) return reported ? 'yes' : '**no**'
   return reported ? '*reported*' : '–'
 }
 
+interface Row {
+  readonly name: string
+  readonly words: string
+}
+
 /** The page. \`all\`: in the order of its columns. */
 export function coveragePage(all: readonly Coverage[]): string {
-  const titles = all.map(({ kernel }) => kernel.split('.').slice(0, 2).join('.'))
-  const table = (title: string, by: Way['by'], wanted: boolean): string => {
-    const ways = WAYS.filter((way) => way.by === by && way.wanted === wanted)
-    // Of one file, the policy by name watches the whole folder.
-    const hows = by === 'UnderDir' ? (['identity', 'name'] as const) : (['identity'] as const)
-    const columns = titles.flatMap((kernel) => hows.map((how) => `${kernel} by ${how}`))
-    const rows = ways.map(({ name, words }) => {
-      const cells = all.flatMap(({ reported }) => hows.map((how) => verdict(reported[name]?.[how], wanted)))
-      return `| ${[words, ...cells].join(' | ')} |`
+  const columns = all.map(({ kernel, on }) => `${kernel.split('.').slice(0, 2).join('.')} ${on}`)
+  // Names are the same for every kernel and file system.
+  const named = all.findLast(({ on }) => on === 'tmpfs')
+  const table = (title: string, rows: readonly Row[], wanted: boolean, byName = true): string => {
+    const withName = byName && named !== undefined
+    const lines = rows.map(({ name, words }) => {
+      const cells = all.map(({ reported }) => verdict(reported[name]?.identity, wanted))
+      return `| ${[words, ...cells, ...(withName ? [verdict(named.reported[name]?.name, wanted)] : [])].join(' | ')} |`
     })
-    const sums = all.flatMap(({ reported }) =>
-      hows.map((how) => ways.filter(({ name }) => reported[name]?.[how] === true).length),
-    )
-    const head = [`| | ${columns.join(' | ')} |`, `|---|${columns.map(() => '---|').join('')}`]
-    const last = `| **reported, of ${ways.length}** | ${sums.join(' | ')} |`
-    return `## ${title}\n\n${[...head, ...rows, last].join('\n')}\n`
+    const sum = (of: Coverage, how: 'identity' | 'name'): string => {
+      const there = rows.filter(({ name }) => typeof of.reported[name]?.[how] === 'boolean')
+      return `${there.filter(({ name }) => of.reported[name]?.[how] === true).length} of ${there.length}`
+    }
+    const sums = [...all.map((of) => sum(of, 'identity')), ...(withName ? [sum(named, 'name')] : [])]
+    const titles = [...columns, ...(withName ? ['by name'] : [])]
+    const head = [`| | ${titles.join(' | ')} |`, `|---|${titles.map(() => '---|').join('')}`]
+    return `## ${title}\n\n${[...head, ...lines, `| **reported** | ${sums.join(' | ')} |`].join('\n')}\n`
   }
+  const ways = (by: Way['by'], wanted: boolean): readonly Way[] =>
+    WAYS.filter((way) => way.by === by && way.wanted === wanted)
   return [
     INTRODUCTION,
-    table('A file below a watched folder', 'UnderDir', true),
-    table('No file of that folder', 'UnderDir', false),
-    table('A watched file', 'SameFile', true),
-    table('Another file', 'SameFile', false),
+    table('Ways to a file below a watched folder', ways('UnderDir', true), true),
+    table('Kinds of access to its content', CONTENT, true),
+    table('Kinds of access to its names, owner, mode, attributes and mounts', METADATA, true),
+    table('Refused, with the error in the record', REFUSED, true),
+    table('Refused later: the attempt is reported, without the error', REFUSED_LATER, true),
+    table('Not seen', UNSEEN, true),
+    table('No file of that folder', ways('UnderDir', false), false),
+    table('No access that the policy asks for', NONE, false),
+    // Of one file, the policy by name watches the whole folder.
+    table('A watched file', ways('SameFile', true), true, false),
+    table('Another file', ways('SameFile', false), false, false),
   ].join('\n')
 }
 
-/** 5.10 before 6.1 before 6.12. */
+/** 5.10 before 6.1 before 6.12; in each, the file systems in their order. */
 const order = (a: Coverage, b: Coverage): number => {
   const [one, two] = [a, b].map(({ kernel }) => kernel.split('.').map(Number))
-  return (one?.[0] ?? 0) - (two?.[0] ?? 0) || (one?.[1] ?? 0) - (two?.[1] ?? 0)
+  const kernels = (one?.[0] ?? 0) - (two?.[0] ?? 0) || (one?.[1] ?? 0) - (two?.[1] ?? 0)
+  const place = ({ on }: Coverage): number => FILE_SYSTEMS.findIndex((name) => name === on)
+  return kernels || place(a) - place(b)
 }
 
 if (import.meta.main) {

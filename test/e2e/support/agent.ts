@@ -64,6 +64,8 @@ export interface AgentOptions {
   readonly env?: Readonly<Record<string, string>>
   /** The limit on open files, soft and hard, that the agent starts with; this process's own when absent. */
   readonly openFiles?: number | undefined
+  /** How long it may take to attach its policies; default 120 s. */
+  readonly readyMs?: number
   /** All capabilities that the agent starts with, as setpriv names them: `+bpf,+perfmon`; this process's own when absent. */
   readonly capabilities?: string
 }
@@ -130,7 +132,7 @@ export class TestAgent implements AsyncDisposable {
   static async start(options: AgentOptions = {}): Promise<TestAgent> {
     const agent = new TestAgent(options)
     try {
-      await agent.#ready()
+      await agent.#ready(options.readyMs)
     } catch (error) {
       await agent.kill()
       throw error
@@ -186,8 +188,9 @@ export class TestAgent implements AsyncDisposable {
     })
   }
 
-  async #ready(): Promise<void> {
-    const http = await this.until('the log line "ready"', () => this.log().find(({ msg }) => msg === 'ready')?.http)
+  async #ready(ms?: number): Promise<void> {
+    const listens = (): string | undefined => this.log().find(({ msg }) => msg === 'ready')?.http
+    const http = await this.until('the log line "ready"', listens, ms)
     this.#url = `http://${http}`
     await this.until('200 from /readyz', async () => (await fetch(`${this.#url}/readyz`)).ok)
   }

@@ -220,6 +220,7 @@ test('make: every target of the help exists and is described', () => {
     'start-stop',
     'policy-changes',
     'coverage',
+    'random-tree',
     'kubernetes',
     'package',
     'image',

@@ -1,0 +1,42 @@
+/** A file system of its own for a test, in the guest's memory. */
+import { execFileSync } from 'node:child_process'
+import { chmodSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { freshFolder } from '../support/agent.ts'
+
+export const FILE_SYSTEMS = ['tmpfs', 'ext4', 'xfs', 'btrfs', 'overlay'] as const
+export type FileSystem = (typeof FILE_SYSTEMS)[number]
+
+const MAKE: Readonly<Record<string, readonly string[]>> = {
+  ext4: ['mkfs.ext4', '-q'],
+  xfs: ['mkfs.xfs', '-q', '-m', 'reflink=1'],
+  btrfs: ['mkfs.btrfs', '-q'],
+}
+/** mkfs.xfs makes none that is smaller. */
+const IMAGE_BYTES = 320 << 20
+
+/** Makes and mounts one; the folder that it is mounted at ends with the guest. */
+export function mountFileSystem(kind: FileSystem): string {
+  const folder = freshFolder(kind)
+  chmodSync(folder, 0o755)
+  if (kind === 'tmpfs') return folder
+  const at = join(folder, 'mounted')
+  mkdirSync(at)
+  if (kind === 'overlay') {
+    const [lower, upper, work] = ['lower', 'upper', 'work'].map((name) => join(folder, name))
+    for (const made of [lower, upper, work]) mkdirSync(made ?? '')
+    const options = `lowerdir=${lower},upperdir=${upper},workdir=${work}`
+    execFileSync('mount', ['-t', 'overlay', 'overlay', '-o', options, at])
+    return at
+  }
+  const image = join(folder, 'image')
+  writeFileSync(image, '')
+  truncateSync(image, IMAGE_BYTES)
+  const [make = '', ...options] = MAKE[kind] ?? []
+  execFileSync(make, [...options, image])
+  // Without udev nothing loads it when its device is opened.
+  execFileSync(readFileSync('/proc/sys/kernel/modprobe', 'utf8').trim(), ['loop'])
+  execFileSync('mount', ['-t', kind, '-o', 'loop', image, at])
+  chmodSync(at, 0o755)
+  return at
+}

@@ -1,0 +1,44 @@
+/** Random steps in a tree (test/fixtures/e2e/tree.c): what its model expects of each access, against what was reported. */
+import { execFileSync } from 'node:child_process'
+import type { KprobeRecord } from '../support/record.ts'
+
+export interface TreeRun {
+  readonly pid: number
+  /** By step of an access: whether it is to be reported; undefined: it may. */
+  readonly wanted: ReadonlyMap<number, boolean | undefined>
+}
+
+const MEANING: Readonly<Record<string, boolean>> = { '0': false, '1': true }
+
+export function runTree(program: string, watched: string, outside: string, steps: number, seed: number): TreeRun {
+  const printed = execFileSync(program, [watched, outside, String(steps), String(seed)], {
+    encoding: 'utf8',
+    maxBuffer: 1 << 30,
+  })
+  const [pid = '', ...lines] = printed.trim().split('\n')
+  const wanted = new Map<number, boolean | undefined>()
+  for (const line of lines) {
+    const [step = '', word = ''] = line.split(' ')
+    wanted.set(Number(step), MEANING[word])
+  }
+  return { pid: Number(pid), wanted }
+}
+
+export interface TreeResult {
+  /** Steps whose access should have been reported, and those that nobody asked for. */
+  readonly missed: readonly number[]
+  readonly unwanted: readonly number[]
+  /** Accesses of which the model is sure. */
+  readonly sure: number
+}
+
+/** `records`: of the tree's process and one policy, on `vfs_truncate` with the size as second argument. */
+export function compareTree({ wanted }: TreeRun, records: readonly KprobeRecord[]): TreeResult {
+  const reported = new Set(
+    records.filter(({ function_name: call }) => call === 'vfs_truncate').map(({ args }) => Number(args?.[1]?.long_arg)),
+  )
+  const all = [...wanted]
+  const steps = (is: boolean): number[] =>
+    all.filter(([step, want]) => want === is && reported.has(step) !== is).map(([step]) => step)
+  return { missed: steps(true), unwanted: steps(false), sure: all.filter(([, want]) => want !== undefined).length }
+}

@@ -80,6 +80,8 @@ export class Files {
     files: new Map(),
     names: new Map(),
   }
+  /** As of the last write. */
+  #resolved: ReadonlyMap<string, Resolved> = new Map()
   /** Paths that were reported as missing. */
   readonly #missing = new Set<string>()
   /** One change at a time. */
@@ -206,9 +208,12 @@ export class Files {
     const filters = this.#bits.all()
     const resolved = new Map<string, Resolved>()
     for (const path of new Set(filters.flatMap(({ filter }) => filter.values))) {
-      resolved.set(path, await resolver.resolve(path))
+      const found = await resolver.resolve(path)
+      // What gave an answer before is watched on: its file system may hang, or the agent may have waited for the CPU.
+      resolved.set(path, found.late === true ? (this.#resolved.get(path) ?? found) : found)
     }
     if (this.#loaded !== loaded) return
+    this.#resolved = resolved
     const wanted = new WantedFiles()
     const folders = new Map<string, bigint>()
     for (const { bit, filter } of filters) {

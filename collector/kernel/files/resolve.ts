@@ -36,6 +36,8 @@ export interface Resolved {
   readonly name: string
   /** Why something is not known: `ENOENT: …`. */
   readonly missing?: string
+  /** No answer in time: nothing is known. */
+  readonly late?: boolean
 }
 
 /**
@@ -93,6 +95,7 @@ export class Resolver {
       folder: undefined,
       name: basename(path),
       missing: `no answer within ${ANSWER_MS / 1000} s`,
+      late: true,
     }))
     late.catch(() => {})
     try {

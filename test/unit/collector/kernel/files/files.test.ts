@@ -13,12 +13,12 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, test } from 'node:test'
+import { after, mock, test } from 'node:test'
 import type { HookSpec, IdentityFilter, Policy } from '../../../../../config/policy/policy.ts'
 import { CollectorError } from '../../../../../collector/errors.ts'
 import { Files } from '../../../../../collector/kernel/files/files.ts'
 import { realPathIn } from '../../../../../collector/kernel/files/real-path.ts'
-import { hostRoot } from '../../../../../collector/kernel/files/resolve.ts'
+import { Resolver, hostRoot } from '../../../../../collector/kernel/files/resolve.ts'
 import { identityKey } from '../../../../../collector/kernel/files/entries.ts'
 import { SHARED_MAPS } from '../../../../../collector/kernel/objects.ts'
 import type { SharedMaps } from '../../../../../collector/kernel/objects.ts'
@@ -151,6 +151,20 @@ test('files: what is not there is warned of once, and wanted when it appears; wh
   await files.refresh(Number.POSITIVE_INFINITY)
   assert.deepEqual([wanted(files, path), wanted(files, join(folder, 'old'))], [[1n, 0n], undefined])
   files.close()
+})
+
+test('files: a file whose file system gives no answer in time is watched as before', async () => {
+  const path = join(top, 'slow')
+  writeFileSync(path, 'x')
+  const { files, warnings } = rig()
+  await files.add([policy('slow', same(path))])
+  const none = { path, file: undefined, folder: undefined, name: 'slow', missing: 'no answer within 5 s', late: true }
+  const resolving = mock.method(Resolver.prototype, 'resolve', () => Promise.resolve(none))
+  await files.refresh(Number.MAX_SAFE_INTEGER)
+  assert.equal(resolving.mock.callCount(), 1)
+  resolving.mock.restore()
+  assert.deepEqual(wanted(files, path), [1n, 0n])
+  assert.deepEqual(warnings, [])
 })
 
 test('files: symbolic links are followed', async () => {

@@ -48,6 +48,7 @@ enum hook_flag {
 	HOOK_RETURN_MISSED = 4,   /* the return will not be seen */
 	HOOK_NOT_ACTED = 8,       /* what the selector wants done was not done */
 	HOOK_RETURN_KEPT = 16,    /* with HOOK_RETURN_FOLLOWS: until then the call is in the map `join` */
+	HOOK_AGGREGATES = 32,     /* of further calls only a count will come; a value with AGGREGATE_INDEX has their hash */
 };
 
 /* What a value holds; the payload follows the 8-byte header. */
@@ -63,12 +64,13 @@ enum value_kind {
 struct value {
 	__u32 len;    /* bytes of text (STRING, FILE) or of what follows; 0 for ERROR */
 	__u8 kind;    /* enum value_kind */
-	__u8 index;   /* parameter | enum arg_type << VALUE_TYPE_SHIFT, or RETURN_INDEX */
+	__u8 index;   /* parameter | enum arg_type << VALUE_TYPE_SHIFT, or RETURN_INDEX, or AGGREGATE_INDEX */
 	__u16 flags;  /* enum value_flag */
 };
 
 enum value_index {
 	RETURN_INDEX = 255,
+	AGGREGATE_INDEX = 254,
 	VALUE_TYPE_SHIFT = 3,
 };
 
@@ -200,6 +202,7 @@ enum counter {
 	COUNTER_IMAGE_MISSED,       /* a process without an image, or with that of before an exec: what it runs was found at its call */
 	COUNTER_PROGRAM_UNKNOWN,    /* and could not be told: every filter on it lets the call through */
 	COUNTER_WORKLOAD_UNKNOWN,   /* a call of a task whose pod or container was not known yet: policies that ask for it let it pass */
+	COUNTER_AGGREGATES_FULL,    /* a call that was to begin an aggregate, with more of them than the map holds: reported by itself */
 	COUNTER_MAX,
 };
 

@@ -90,14 +90,28 @@ enum repeat_scope {
 	SCOPE_GLOBAL,
 };
 
+/* What is the same in a repeat of a call. */
+struct repeat_key {
+	__u32 policy_hook;
+	__u32 caller;     /* by scope: tid, tgid or 0 */
+	__u64 arguments;  /* their hash */
+};
+
+enum aggregate_flag {
+	AGGREGATE_CALLS = 1,   /* equal calls of a process have one record */
+	AGGREGATE_ERRORS = 2,  /* they also have the same error */
+	AGGREGATE_BYTES = 4,   /* return values are bytes */
+};
+
 /* What is done about a call that a selector matches (call/action.h); all 0: a record. */
 struct action {
 	__u32 interval_ms;           /* without a record of a repeat; 0: all have one */
 	__u8 signals[ACTIONS_MAX];   /* sent to the process, in order; 0: no more */
 	__u8 hide;                   /* no record */
 	__u8 scope;                  /* enum repeat_scope */
-	__u8 values;                 /* bits of hook.values, in which repeats are alike */
+	__u8 values;                 /* bits of hook.values, in which repeats and aggregated calls are alike */
 	__s16 error;                 /* the call is not made and gives this; 0: it is made */
+	__u32 aggregate;             /* enum aggregate_flag; 0: each call has a record */
 };
 
 /* A selector of a policy; those of one policy on the function stand together, in its order. */

@@ -43,6 +43,8 @@
 #include "call/identity.h"
 #include "call/deny.h"
 #include "call/screen.h"
+#include "call/hash.h"
+#include "call/aggregate.h"
 #include "call/action.h"
 #include "call/match.h"
 #include "call/joined.h"

@@ -21,6 +21,7 @@
 #include "match/text.h"
 #include "match/path.h"
 #include "match/identity.h"
+#include "match/aggregate.h"
 #include "match/process.h"
 #include "match/task.h"
 #include "process/cgroup.h"
@@ -57,6 +58,8 @@ enum join_state layout_join_state;
 enum join_count layout_join_count;
 enum repeat_scope layout_repeat_scope;
 enum field_kind layout_field_kind;
+enum aggregate_flag layout_aggregate_flag;
+enum take_result layout_take_result;
 enum identity_limit layout_identity_limit;
 
 struct event_header layout_event_header;
@@ -69,6 +72,8 @@ struct fork_body layout_fork_body;
 struct cgroup_body layout_cgroup_body;
 struct exit_body layout_exit_body;
 struct return_body layout_return_body;
+struct repeat_key layout_repeat_key;
+struct taken_aggregate layout_taken_aggregate;
 struct identified layout_identified;
 struct identity_name layout_identity_name;
 struct identity_filters layout_identity_filters;

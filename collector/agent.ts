@@ -165,7 +165,7 @@ export async function startAgent(
     () => idleMemory.look(ingest.bytesRead),
     // First: the others then count what it has removed.
     () => kernel.policies.sweepJoins(),
-    () => void kernel.policies.files.refresh(),
+    () => void kernel.policies.asked.files.refresh(),
     () => ingest.tick(),
     () => pods?.tick(),
     () => modules.look(),

@@ -23,66 +23,12 @@ struct {
 	__type(value, __u64);
 } suppressed SEC(".maps");
 
-/* Of the hash of arguments; random, so that nobody finds arguments that are taken for a repeat of others. */
-const volatile __u64 repeat_secret = 0x9e3779b97f4a7c15ull;
-
 enum act_result {
 	ACT_REFUSED = 1, /* something was not carried out, so the call is reported as one without action */
 	ACT_HIDE = 2,    /* no record */
 	ACT_LIMIT = 4,   /* the record begins a time without repeats */
+	ACT_AGGREGATE = 8, /* the record is that of all equal calls until user space takes their count */
 };
-
-static __always_inline __u64 hashed(__u64 hash, __u64 word)
-{
-	hash = (hash ^ word) * (repeat_secret | 1);
-	return hash ^ hash >> 29;
-}
-
-/* One word of the text that is hashed. */
-static __always_inline int hash_word(__u32 slot)
-{
-	struct scratch *s = scratch_of(slot);
-	__u32 at, left;
-
-	if (!s || !s->repeat.left)
-		return 1;
-	left = s->repeat.left;
-	at = s->repeat.at;
-	s->repeat.at = at + 8;
-	s->repeat.left = left < 8 ? 0 : left - 8;
-	barrier_var(at);
-	if (at > sizeof(s->record) - 8)
-		return 1;
-	s->repeat.key.arguments = hashed(s->repeat.key.arguments, first_of(*(__u64 *)(s->record + at), left));
-	return 0;
-}
-LOOP_STEP(hash_word)
-
-#define HASHED_WORDS (PATH_BYTES / 8 + 2)
-
-/* Adds value `i` to the hash: what it is, and its text or number. Global, as add_open. */
-__noinline int hash_value(__u32 slot, __u32 i)
-{
-	struct scratch *s = scratch_of(slot);
-	struct value *v;
-	__u32 at;
-
-	if (!s)
-		return 0;
-	at = s->offset[i & (VALUES_MAX - 1)];
-	v = value_at(s, at);
-	if (!v)
-		return 0;
-	s->repeat.key.arguments = hashed(s->repeat.key.arguments, (__u64)v->kind << 32 | v->len);
-	s->repeat.left = v->len;
-	s->repeat.at = at + sizeof(*v);
-	if (v->kind == VALUE_FILE)
-		s->repeat.at += sizeof(struct file_info) + sizeof(struct text_key);
-	if (v->kind == VALUE_STRING)
-		s->repeat.at += sizeof(struct text_key);
-	LOOP(HASHED_WORDS, hash_word, slot);
-	return 0;
-}
 
 /* Puts the key of a call into the scratch; true when such a call was reported within the time. Global, as add_open. */
 __noinline int is_repeat(__u32 slot, __u32 selector_key)
@@ -90,17 +36,13 @@ __noinline int is_repeat(__u32 slot, __u32 selector_key)
 	struct selector *selector = bpf_map_lookup_elem(&selectors, &selector_key);
 	struct scratch *s = scratch_of(slot);
 	__u64 caller = bpf_get_current_pid_tgid(), *reported;
-	__u32 i;
 
 	if (!s || !selector)
 		return false;
 	s->repeat.key.policy_hook = selector->policy_hook;
 	s->repeat.key.caller = selector->action.scope == SCOPE_THREAD ? caller : selector->action.scope == SCOPE_PROCESS ? caller >> 32 : 0;
 	s->repeat.key.arguments = 0;
-	for (i = 0; i < VALUES_MAX; i++) {
-		if (selector->action.values >> i & 1)
-			hash_value(slot, i);
-	}
+	hash_values(slot, selector->action.values);
 	reported = bpf_map_lookup_elem(&repeats, &s->repeat.key);
 	/* Signed: of two calls at once, the later one may have been reported already. */
 	if (!reported || (__s64)(s->call.time_ns - *reported) >= (__s64)(selector->action.interval_ms * NSEC_PER_MSEC))
@@ -158,7 +100,7 @@ __noinline int act(__u32 slot, __u32 selector_key)
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32, i;
 	struct scratch *s = scratch_of(slot);
 	struct action *action;
-	int result = 0;
+	int result = 0, called;
 	__u64 *count;
 
 	if (!selector || !s)
@@ -181,6 +123,10 @@ __noinline int act(__u32 slot, __u32 selector_key)
 	else if (!s->error)
 		s->error = action->error;
 	if (!action->hide) {
+		if (action->aggregate) {
+			called = aggregate_call(slot, selector_key);
+			return called == CALL_COUNTED ? ACT_HIDE : called == CALL_BEGINS ? ACT_AGGREGATE : 0;
+		}
 		if (!action->interval_ms)
 			return result;
 		if (!is_repeat(slot, selector_key))

@@ -188,8 +188,9 @@ static __always_inline int next_selector(__u32 slot)
 	struct event_header *h;
 	struct value *v;
 	__u16 returns;
-	__u8 type;
+	__u8 type, nargs;
 	int last, acted = 0;
+	bool sent;
 
 	if (!s)
 		return 1;
@@ -219,6 +220,15 @@ static __always_inline int next_selector(__u32 slot)
 	end = s->end;
 	h = (struct event_header *)s->record;
 	returns = 0;
+	nargs = h->nargs;
+	if (acted & ACT_AGGREGATE) {
+		v = value_at(s, end);
+		if (!v)
+			return last;
+		v->index = AGGREGATE_INDEX;
+		end += put_number((char *)v, ARG_U64, s->repeat.key.arguments);
+		h->nargs++;
+	}
 	if (selector->return_type != ARG_NOP) {
 		v = value_at(s, end);
 		if (!v)
@@ -229,17 +239,17 @@ static __always_inline int next_selector(__u32 slot)
 		end += put_number((char *)v, type, narrowed(type, s->call.returned));
 		h->nargs++;
 	}
-	h->flags = acted & ACT_REFUSED ? returns | HOOK_NOT_ACTED : returns;
+	h->flags = returns | (acted & ACT_REFUSED ? HOOK_NOT_ACTED : 0) | (acted & ACT_AGGREGATE ? HOOK_AGGREGATES : 0);
 	h->selector = selector->index;
 	h->hook_id = selector->policy_hook;
-	if (submit(h, end, sizeof(s->record), COUNTER_RING_FULL_HOOK)) {
-		if (returns & HOOK_RETURN_FOLLOWS)
-			s->call.awaited = true;
-		if (acted & ACT_LIMIT)
-			reported_now(s);
-	}
-	if (returns)
-		h->nargs--;
+	sent = submit(h, end, sizeof(s->record), COUNTER_RING_FULL_HOOK);
+	if (sent && returns & HOOK_RETURN_FOLLOWS)
+		s->call.awaited = true;
+	if (sent && acted & ACT_LIMIT)
+		reported_now(s);
+	if (acted & ACT_AGGREGATE)
+		aggregate_sent(s, sent);
+	h->nargs = nargs;
 	return last;
 }
 LOOP_STEP(next_selector)
@@ -257,6 +267,10 @@ static __noinline int hook_record(__u32 slot)
 	s->call.awaited = false;
 	if (hooks[slot].denies)
 		s->error = 0;
+	if (hooks[slot].at_return && s->call.returns & HOOK_RETURN_FOLLOWS) {
+		s->call.unread = true;
+		return 0;
+	}
 	s->decided = hooks[slot].path.param >= PARAMS_MAX;
 	put_values(s, slot);
 	/* The page may not have been in memory. The function reads it, so at the return it will be there. */

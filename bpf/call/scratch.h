@@ -19,13 +19,6 @@ struct call {
 	__u32 at_once;   /* an unread text does not leave the call to its return */
 };
 
-/* What is the same in a repeat of a call. */
-struct repeat_key {
-	__u32 policy_hook;
-	__u32 caller;     /* by scope: tid, tgid or 0 */
-	__u64 arguments;  /* their hash */
-};
-
 /* Work space of one function on one CPU. One for each slot: a program is never entered twice on a CPU, another may be. */
 struct scratch {
 	__u64 runs;  /* calls that the program looked at: a count that needs no rights and no look-up of its own */

@@ -2,6 +2,7 @@
 import { NOP } from '../../config/policy/arguments.ts'
 import type { HookSpec } from '../../config/policy/policy.ts'
 import type { Hook, HookEvent } from '../../exporters/contract/event.ts'
+import type { Aggregation } from './calls/aggregates.ts'
 import { valueIndex } from '../kernel/layout/hook.ts'
 import type { KnownHook } from './normalize.ts'
 import { returnPasses } from './return-filter.ts'
@@ -11,6 +12,7 @@ import type { Returned } from './return-filter.ts'
 const RETIRE_MS = 30_000
 
 interface Registered extends KnownHook {
+  aggregation: Aggregation | undefined
   events: number
   /** Of a call that no selector filters. */
   readonly anyReturn: Returned
@@ -22,6 +24,8 @@ const NOTHING: Returned = { type: NOP }
 
 export class HookRegistry {
   readonly #hooks = new Map<number, Registered>()
+  /** Called with detached hooks. */
+  retired: (ids: readonly number[]) => void = () => {}
   /** By policy: all of its hooks have events of one type. */
   readonly #types = new Map<string, HookEvent['type']>()
   /** Events of forgotten hooks, by policy and function. */
@@ -42,6 +46,10 @@ export class HookRegistry {
       returns: spec.selectors.map(({ matchReturnArgs: filters }) =>
         filters === undefined ? anyReturn : { type, passes: (value) => returnPasses(filters, value) || reject() },
       ),
+      aggregation: spec.aggregate && {
+        windowMs: spec.aggregate.windowMs,
+        bytes: spec.returnArg?.type.kind === 'wide',
+      },
       events: 0,
     }
     const reject = (): false => {
@@ -64,8 +72,19 @@ export class HookRegistry {
     return known?.returns[selector] ?? known?.anyReturn ?? NOTHING
   }
 
+  /** How a hook's equal calls become one event; undefined: they do not. */
+  aggregationOf(id: number): Aggregation | undefined {
+    return this.#hooks.get(id)?.aggregation
+  }
+
   /** Forgets detached hooks after RETIRE_MS. */
   retire(ids: readonly number[]): void {
+    for (const id of ids) {
+      const known = this.#hooks.get(id)
+      // Nobody waits for equal calls any more.
+      if (known?.aggregation !== undefined) known.aggregation = { ...known.aggregation, windowMs: 0 }
+    }
+    this.retired(ids)
     const forget = (): void => {
       for (const id of ids) {
         const known = this.#hooks.get(id)

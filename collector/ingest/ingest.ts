@@ -14,6 +14,8 @@ import type { Reconciler } from '../process/reconcile.ts'
 import { scanRunning } from '../process/scan.ts'
 import { ProcessTable } from '../process/table.ts'
 import type { Log } from '../telemetry/log.ts'
+import { HOOK_AGGREGATES } from '../kernel/wire.ts'
+import { PendingAggregates } from './calls/aggregates.ts'
 import { takeCgroup } from './cgroups.ts'
 import { decodeChunk } from './decode.ts'
 import type { Chunk } from './decode.ts'
@@ -43,6 +45,8 @@ export class Ingest implements Disposable {
   readonly accounting: RingAccounting
   readonly reading: Reading = new Reading()
   readonly returns: PendingReturns = new PendingReturns()
+  /** Events that wait for the count of equal calls. */
+  readonly aggregates: PendingAggregates
   /** Process events made; `hooks` counts the others. */
   readonly made: Record<'process_exec' | 'process_exit', number> = { process_exec: 0, process_exit: 0 }
   /** Bytes read from the ring. */
@@ -73,6 +77,12 @@ export class Ingest implements Disposable {
       nowMs: () => performance.now(),
     })
     this.#goneThreads = new GoneThreads(threadStarts(procfs), process.pid)
+    this.aggregates = new PendingAggregates({
+      take: (key) => kernel.policies.asked.takeAggregate(key),
+      at: (bootNs) => this.#clock.atNs(bootNs),
+      wake: () => this.#wake(),
+    })
+    this.hooks.retired = (ids) => this.aggregates.retire(ids)
     this.#reconciler = createReconciler({ table: this.processes, kernel, accounting: this.accounting, procfs, log })
   }
 
@@ -107,7 +117,7 @@ export class Ingest implements Disposable {
       watermarkBytes: ringWatermarkBytes(config),
       onEmpty,
       // Before that all records were read, so those of the swept calls are here.
-      wantsTurn: () => this.#endSwept() || wantsTurn(),
+      wantsTurn: () => this.#endHeld() || wantsTurn(),
       polls,
     }
     for await (const chunk of chunks(source, signal)) {
@@ -117,11 +127,12 @@ export class Ingest implements Disposable {
       this.#takeBack()
     }
     this.returns.endAll(this.#ended)
+    this.aggregates.endAll(this.#ended)
     yield this.#ended.splice(0)
   }
 
   #take(chunk: Chunk): Event[] {
-    const { accounting, made, returns } = this
+    const { accounting, made, returns, aggregates } = this
     this.#clock.refresh()
     const events: ProcessEvent[] = this.#ended.splice(0)
     accounting.malformed += decodeChunk(chunk, (raw, bytes) => {
@@ -138,19 +149,25 @@ export class Ingest implements Disposable {
       if (event === undefined) return
       if (event.type === 'process_exec' || event.type === 'process_exit') {
         made[event.type]++
+        if (event.type === 'process_exit') aggregates.exited(raw.tgid, events)
         events.push(event)
       } else if (raw.op === 'hook') {
-        returns.add(raw, event, this.hooks.returnOf(raw.hookId, raw.selector), events)
+        const aggregation = (raw.flags & HOOK_AGGREGATES) === 0 ? undefined : this.hooks.aggregationOf(raw.hookId)
+        if (aggregation === undefined) returns.add(raw, event, this.hooks.returnOf(raw.hookId, raw.selector), events)
+        else aggregates.add(raw, event, aggregation, events)
       }
     })
+    // Also while the ring is never empty.
+    aggregates.due(events)
     this.reading.looked()
     this.#reconciler.read(chunk.length)
     this.bytesRead += chunk.length
     return events
   }
 
-  /** Calls whose end the kernel's map told, not the ring. True if events of them can go on. */
-  #endSwept(): boolean {
+  /** Calls whose end the kernel's map told, not the ring, and aggregates that are due. True if events of them can go on. */
+  #endHeld(): boolean {
+    this.aggregates.due(this.#ended)
     const { policies, ring } = this.#options.kernel
     // Not while a record that is still being written hides those behind it.
     if (ring.available() === 0) {
@@ -201,6 +218,7 @@ export class Ingest implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.aggregates[Symbol.dispose]()
     this.#reconciler.stop()
   }
 }

@@ -169,7 +169,8 @@ export class PendingReturns {
 export const isSameCall = (one: PendingCall, call: PendingCall): boolean =>
   one.nsec === call.nsec && one.sec === call.sec && one.callLo === call.callLo && one.callHi === call.callHi
 
-function sizeOf({ args }: HookEvent): number {
+/** Memory of an event, roughly. */
+export function sizeOf({ args }: HookEvent): number {
   let bytes = EVENT_BYTES
   // Two bytes a character, and the exact ones beside.
   for (const arg of args) {

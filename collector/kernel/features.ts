@@ -25,7 +25,7 @@ export const FEATURES: readonly Feature[] = [
     name: 'bpf_loop',
     needs: 'Linux 5.17',
     isIn: ({ loops }) => loops,
-    without: 'policies with SameFile and UnderDir are refused',
+    without: 'policies with SameFile, UnderDir or aggregate are refused',
   },
   {
     name: 'types of modules',

@@ -15,7 +15,6 @@ import type { Repeats } from './actions/repeats.ts'
 import { Asked } from './conditions/asked.ts'
 import type { Conditions } from './conditions/conditions.ts'
 import type { KernelFacts } from './facts.ts'
-import type { Files } from './files/files.ts'
 import { addRuns, screened } from './programs/gate.ts'
 import type { Gate, Programs, Runs } from './programs/gate.ts'
 import { ProgramLoader } from './programs/loader.ts'
@@ -63,17 +62,15 @@ export class PolicyPrograms implements Disposable {
   /** Functions that were detached since `takeEnds`. */
   readonly #ended: number[] = []
   readonly #loader: ProgramLoader
-  readonly #asked: Asked
-  /** What policies name by identity. */
-  readonly files: Pick<Files, 'refresh'>
+  /** What policies name by identity, and counts of equal calls. */
+  readonly asked: Asked
 
   constructor(options: PolicyProgramOptions, maps: SharedMaps, constants: Constants, conditions: Conditions) {
     this.#options = options
     const procfs = options.procfs ?? '/proc'
     this.#native = options.native ?? native
-    this.#asked = new Asked(conditions, { ...options, constants, openObject: this.#native.openObject }, maps, procfs)
-    this.#loader = new ProgramLoader({ ...options, procfs, native: this.#native, constants, maps, asked: this.#asked })
-    this.files = this.#asked.files
+    this.asked = new Asked(conditions, { ...options, constants, openObject: this.#native.openObject }, maps, procfs)
+    this.#loader = new ProgramLoader({ ...options, procfs, native: this.#native, constants, maps, asked: this.asked })
   }
 
   /**
@@ -94,7 +91,7 @@ export class PolicyPrograms implements Disposable {
       if (turns.over) await turns.rest()
     }
     planned(plans.flatMap(({ hooks }) => hooks))
-    await this.#asked.add(add)
+    await this.asked.add(add)
     let [unused, unusedHooks]: [readonly Policy[], readonly PlannedHook[]] = [add, plans.flatMap(({ hooks }) => hooks)]
     try {
       const loaded = await this.#exchange(remove, plans)
@@ -102,7 +99,7 @@ export class PolicyPrograms implements Disposable {
       unusedHooks = remove.flatMap(({ hooks }) => hooks)
       return loaded
     } finally {
-      this.#asked.remove(unused)
+      this.asked.remove(unused)
       this.#loader.repeats?.retire(unusedHooks)
     }
   }
@@ -260,7 +257,7 @@ export class PolicyPrograms implements Disposable {
   [Symbol.dispose](): void {
     void this.detachAll().finally(() => {
       this.#loader[Symbol.dispose]()
-      this.#asked.files.close()
+      this.asked.close()
     })
   }
 }

@@ -3,7 +3,7 @@
  * A struct is the offsets of its members in bytes, and its size as `bytes`. Constants of an enum have their C names, except where they
  * are looked up by name.
  */
-export const CPU_STATE = { seq: 0, counters: 8, bytes: 104 } as const
+export const CPU_STATE = { seq: 0, counters: 8, bytes: 112 } as const
 export const PROCESS = { startNs: 0, parentStartNs: 8, parentTgid: 16, forked: 20, cgroupId: 24, bytes: 32 } as const
 export const SELECTOR = {
   policyHook: 0,
@@ -13,10 +13,19 @@ export const SELECTOR = {
   returnType: 7,
   conditions: 8,
   action: 12,
-  filters: 24,
-  bytes: 824,
+  filters: 32,
+  bytes: 832,
 } as const
-export const ACTION = { intervalMs: 0, signals: 4, hide: 7, scope: 8, values: 9, error: 10, bytes: 12 } as const
+export const ACTION = {
+  intervalMs: 0,
+  signals: 4,
+  hide: 7,
+  scope: 8,
+  values: 9,
+  error: 10,
+  aggregate: 12,
+  bytes: 16,
+} as const
 export const FILTER = { value: 0, class: 1, op: 2, count: 3, id: 4, numbers: 8, bytes: 40 } as const
 export const SET = { bits: 0, bytes: 64 } as const
 export const NUMBER_KEY = { filter: 0, number: 8, bytes: 16 } as const
@@ -25,6 +34,8 @@ export const TEXT_VALUE = { len: 0, next: 4, bytes: 8 } as const
 export const SUFFIX_ENTRY = { bits: 0, filter: 4, text: 8, bytes: 136 } as const
 export const EDGE = { word: 0, node: 8, len: 12, bytes: 16 } as const
 export const NODE = { id: 0, here: 4, below: 8, open: 12, bytes: 16 } as const
+export const REPEAT_KEY = { policyHook: 0, caller: 4, arguments: 8, bytes: 16 } as const
+export const AGGREGATE = { count: 0, done: 8, totalBytes: 16, lastNs: 24, sent: 32, taken: 40, bytes: 48 } as const
 export const IMAGE = { program: 0, parent: 392, innerPid: 784, execId: 788, bytes: 792 } as const
 export const PROGRAM = { len: 0, known: 4, unread: 5, start: 8, end: 264, bytes: 392 } as const
 export const VERDICT = { bits: 0, followed: 64, generation: 72, current: 76, execId: 80, bytes: 88 } as const
@@ -58,7 +69,8 @@ export const HOOK = {
   workloads: 112,
   denies: 116,
   awaits: 118,
-  fields: 120,
+  atReturn: 120,
+  fields: 124,
   path: 144,
   files: 224,
   bytes: 256,
@@ -150,6 +162,7 @@ export const FORK_BODY = {
 export const CGROUP_BODY = { id: 0, namesLen: 8, namesState: 10, gone: 12, bytes: 16 } as const
 export const EXIT_BODY = { code: 0, bytes: 8 } as const
 export const RETURN_BODY = { call: 0, returned: 8, bytes: 16 } as const
+export const TAKEN_AGGREGATE = { key: 0, count: 16, totalBytes: 24, lastNs: 32, bytes: 40 } as const
 export const IDENTIFIED = { identity: 0, links: 16, mode: 20, bytes: 24 } as const
 export const IDENTITY = { ino: 0, dev: 8, generation: 12, bytes: 16 } as const
 export const IDENTITY_NAME = { folder: 0, name: 16, bytes: 272 } as const
@@ -169,6 +182,7 @@ export const HOOK_RETURN_FOLLOWS = 2
 export const HOOK_RETURN_MISSED = 4
 export const HOOK_NOT_ACTED = 8
 export const HOOK_RETURN_KEPT = 16
+export const HOOK_AGGREGATES = 32
 export const VALUE_INT = 1
 export const VALUE_UINT = 2
 export const VALUE_STRING = 3
@@ -207,6 +221,7 @@ export const COUNTERS = [
   'image_missed',
   'program_unknown',
   'workload_unknown',
+  'aggregates_full',
 ] as const
 export const ARG_TYPES = {
   nop: 0,
@@ -267,6 +282,7 @@ export const EDGE_OPEN_MAX = 8
 export const EDGE_OPEN = 2147483648
 export const NO_ARG = 255
 export const RETURN_INDEX = 255
+export const AGGREGATE_INDEX = 254
 export const VALUE_TYPE_SHIFT = 3
 export const CONDITION_WORDS = 8
 export const FOLLOWING_MAX = 64
@@ -305,6 +321,12 @@ export const JOIN_SWEPT = 1
 export const JOIN_COUNTS = 2
 export const SCOPES = { thread: 0, process: 1, global: 2 } as const
 export const FIELDS = { unsigned: 0, signed: 1, place: 2, located: 3, locatedOn: 4, syscall: 5 } as const
+export const AGGREGATE_CALLS = 1
+export const AGGREGATE_ERRORS = 2
+export const AGGREGATE_BYTES = 4
+export const TAKE_NONE = 0
+export const TAKE_DONE = 1
+export const TAKE_LATER = 2
 export const IDENTITY_FILTERS_MAX = 64
 export const IDENTITY_WORDS = 4
 export const IDENTITY_HOPS = 64

@@ -143,6 +143,7 @@ export class Telemetry implements AsyncDisposable {
           image_missed,
           program_unknown,
           workload_unknown,
+          aggregates_full,
         } = kernel.counts().counters
         const return_not_seen = ingest.returns.missed
         const paths = { path_raced, path_unstable, path_too_deep }
@@ -154,6 +155,8 @@ export class Telemetry implements AsyncDisposable {
           image_missed,
           program_unknown,
           workload_unknown,
+          aggregates_full,
+          aggregate_unknown: ingest.aggregates.lost,
         }
       },
       tampering: () => guard.findings(),
@@ -168,6 +171,7 @@ export class Telemetry implements AsyncDisposable {
       keepsStatistics: () => kernel.keepsStatistics,
       hookEvents: () => ingest.hooks.eventsByHook(),
       suppressed: () => kernel.policies.suppressed(),
+      aggregated: () => ingest.aggregates.counted,
       returnsWaiting: () => kernel.policies.waitingReturns() + ingest.returns.unkept,
       processes: ingest.processes,
       enrichment,

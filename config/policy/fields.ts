@@ -47,7 +47,7 @@ export class Fields {
     }
     const meant = new Set<string>()
     for (const [key, { keyAt }] of node.entries) {
-      if (table.own.includes(key)) continue
+      if (table.own.includes(key) || table.ours?.includes(key) === true) continue
       const where = path === '' ? '' : `${path}: `
       if (table.later?.includes(key)) {
         const instead = table.meant?.[key]

@@ -12,6 +12,7 @@ import { denies } from './selectors/actions.ts'
 import { LSM_KEYS } from './hooks/tables.ts'
 import type { Macros } from './selectors/macros.ts'
 import { readSelectors } from './selector.ts'
+import { readAggregate } from './selectors/aggregate.ts'
 import { LIST, checkCall } from './lists.ts'
 import type { ListedCall, Lists } from './lists.ts'
 import { ARGUMENT_KEYS, IGNORE_KEYS, KPROBE_KEYS } from './tables.ts'
@@ -42,6 +43,7 @@ export function readKprobe(place: Place, lists: Lists, macros: Macros, problems:
   const args = readArguments(fields, problems)
   const selectors = readSelectors(fields, args, returns ? [returnArg] : [], macros, problems)
   if (denies({ selectors })) checkDeniable(calls, syscall, fields, problems)
+  const aggregate = readAggregate(fields, selectors, problems)
   const message = readMessage(fields, problems)
   const tags = readTags(fields, problems)
   return calls.map((call) => ({
@@ -56,6 +58,7 @@ export function readKprobe(place: Place, lists: Lists, macros: Macros, problems:
     action: 'post',
     args: args.filter((arg) => arg !== undefined),
     selectors,
+    ...(aggregate && { aggregate }),
     message,
     tags,
     at: place.node.at,
@@ -81,6 +84,7 @@ export function readLsmHook(place: Place, macros: Macros, problems: Problems): K
   const hook = hookAt === undefined ? undefined : asText(hookAt, problems)
   const args = readArguments(fields, problems)
   const selectors = readSelectors(fields, args, [], macros, problems)
+  const aggregate = readAggregate(fields, selectors, problems)
   const message = readMessage(fields, problems)
   const tags = readTags(fields, problems)
   if (hookAt === undefined || hook === undefined) return []
@@ -109,6 +113,7 @@ export function readLsmHook(place: Place, macros: Macros, problems: Problems): K
       action: 'post',
       args: args.filter((arg) => arg !== undefined),
       selectors,
+      ...(aggregate && { aggregate }),
       message,
       tags,
       at: place.node.at,

@@ -11,6 +11,7 @@ import { Lists } from './lists.ts'
 import { Macros } from './selectors/macros.ts'
 import { readOptions } from './options.ts'
 import { withoutEffect } from './selectors/actions.ts'
+import { checkAggregates } from './selectors/aggregate.ts'
 import { OWN_API_VERSION, checkIdentityFilters } from './selectors/identity.ts'
 import { readNodes, readWorkloads, withWorkloads } from './selectors/workloads.ts'
 import { DOCUMENT_KEYS, HOOK_SECTIONS, METADATA_KEYS, SPEC_KEYS } from './tables.ts'
@@ -58,7 +59,9 @@ export function parsePolicy(text: string, file: string): PolicyResult {
     namespace = metadata.namespace
     spec = readSpec(document, namespace, problems)
     const version = document.get('apiVersion')?.node
-    checkIdentityFilters(spec.hooks, version?.kind === 'scalar' && version.value === API_VERSION, problems)
+    const isTetragons = version?.kind === 'scalar' && version.value === API_VERSION
+    checkIdentityFilters(spec.hooks, isTetragons, problems)
+    checkAggregates(spec.hooks, isTetragons, problems)
     groups = readGroups(metadata.annotations, spec.hooks, problems)
   }
   return problems.count > 0

@@ -178,8 +178,20 @@ export interface RateLimit {
   readonly scope: 'thread' | 'process' | 'global'
 }
 
+/** Equal calls of a process have one event, with their count. */
+export interface Aggregate {
+  /** Longest time from the first call to the event. */
+  readonly windowMs: number
+  /** Equal calls have equal arguments that are no numbers. */
+  readonly byFile: boolean
+  /** Equal calls have equal numbers, and the same error. */
+  readonly byKind: boolean
+  readonly at: Position
+}
+
 /** Fields of every kind of hook. */
 interface HookBase {
+  readonly aggregate?: Aggregate
   readonly args: readonly ArgumentSpec[]
   /** Tested in order; the first whose filters all match decides. Without selectors every call matches. */
   readonly selectors: readonly Selector[]

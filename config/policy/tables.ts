@@ -8,6 +8,8 @@ export interface KeyTable {
   readonly name: string
   /** Names that this version supports. */
   readonly own: readonly string[]
+  /** Additions of ktrail's, for files that say so. */
+  readonly ours?: readonly string[]
   /** Names that Tetragon (or Kubernetes) supports and this version does not. */
   readonly later?: readonly string[]
   /** The owner of the `later` names; default Tetragon. */
@@ -158,6 +160,7 @@ export const KPROBE_KEYS: KeyTable = {
     actions: 'write them into a selector: matchActions',
   },
   own: ['call', 'syscall', 'return', 'returnArg', 'args', 'selectors', 'message', 'tags', 'ignore', 'returnArgAction'],
+  ours: ['aggregate'],
   later: ['data'],
 }
 
@@ -318,10 +321,12 @@ const TABLES: readonly KeyTable[] = [
 
 /** For a key that the table does not have: a hint, which ends the message. */
 export function keyHint(key: string, table: KeyTable): string {
-  const { own, later = [], meant = {} } = table
+  const { own, ours = [], later = [], meant = {} } = table
   const known = Object.hasOwn(meant, key) ? meant[key] : undefined
   if (known !== undefined) return asHint(known)
-  const home = TABLES.find((other) => other !== table && [...other.own, ...(other.later ?? [])].includes(key))
+  const home = TABLES.find(
+    (other) => other !== table && [...other.own, ...(other.ours ?? []), ...(other.later ?? [])].includes(key),
+  )
   if (home !== undefined) return `; it belongs in ${home.name}`
-  return didYouMean(key, [...own, ...later]) || `; expected one of ${own.join(', ')}`
+  return didYouMean(key, [...own, ...ours, ...later]) || `; expected one of ${own.join(', ')}`
 }

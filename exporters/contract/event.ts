@@ -243,6 +243,17 @@ export interface HookEvent extends ProcessEventBase {
   readonly hook: Hook
   readonly args: readonly Argument[]
   readonly returned: Argument | undefined
+  /** Of a policy with `aggregate`: what is known of the equal calls that have this event. `time`, arguments and return value are the first's. */
+  readonly aggregate?: Aggregate
+}
+
+/** Equal calls of one process. */
+export interface Aggregate {
+  /** The first included. */
+  readonly count: number
+  /** Sum of the positive return values; absent where they are no bytes. */
+  readonly bytes?: number
+  readonly last: Timestamp
 }
 
 /** Where and why events were lost. */

@@ -1,7 +1,7 @@
 /**
  * Prints and redacts arguments. A new kind of `Argument` needs a case in each function; a new type of a known kind needs nothing.
  */
-import type { Argument, FileArgument, StructArgument } from '../contract/event.ts'
+import type { Aggregate, Argument, FileArgument, StructArgument } from '../contract/event.ts'
 import type { ByteWriter } from '../runtime/byte-writer.ts'
 import { permission } from './permission.ts'
 
@@ -152,4 +152,10 @@ function permissionOf(mode: number): Uint8Array {
   let bytes = PERMISSIONS.get(mode)
   if (bytes === undefined) PERMISSIONS.set(mode, (bytes = ascii(`,"permission":"${permission(mode)}"}`)))
   return bytes
+}
+
+/** Of equal calls, for people: `(1000 calls)`, `(1000 calls, 4096 bytes)`. */
+export function callsText({ count, bytes }: Aggregate): string {
+  const calls = `${count} ${count === 1 ? 'call' : 'calls'}`
+  return bytes === undefined ? `(${calls})` : `(${calls}, ${bytes} bytes)`
 }

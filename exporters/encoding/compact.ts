@@ -3,11 +3,11 @@
  * `<emoji> <label, 7 wide> <source> <binary>[ <details>]`; an empty detail keeps its space.
  */
 import { tracepointOf } from '../contract/event.ts'
-import type { Event, LossEvent, Process } from '../contract/event.ts'
+import type { Event, HookEvent, LossEvent, Process } from '../contract/event.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'
 import { Memory } from '../runtime/memory.ts'
 import { ByteWriter } from '../runtime/byte-writer.ts'
-import { argumentText } from './arguments.ts'
+import { argumentText, callsText } from './arguments.ts'
 import { describeKprobe } from './compact-kprobe.ts'
 import { printable } from '../../config/yaml/quoting.ts'
 
@@ -76,7 +76,7 @@ class CompactEncoder implements Encoder {
         return `${head} ${this.#paint(CYAN, printable(process.arguments))} ${this.#paint(RED, end)}`
       }
       case 'process_lsm':
-        return `${this.#head('🔒', 'LSM', process)} ${this.#paint(CYAN, printable(event.hook.functionName))}`
+        return `${this.#head('🔒', 'LSM', process)} ${this.#paint(CYAN, printable(event.hook.functionName))}${this.#calls(event)}`
       case 'process_tracepoint': {
         const [subsystem, name] = tracepointOf(event.hook)
         const [first] = event.args
@@ -89,9 +89,13 @@ class CompactEncoder implements Encoder {
         const { emoji, label, details } = describeKprobe(event)
         let line = this.#head(emoji, label, process)
         for (const detail of details) line += ` ${this.#paint(CYAN, detail)}`
-        return line
+        return line + this.#calls(event)
       }
     }
+  }
+
+  #calls({ aggregate }: HookEvent): string {
+    return aggregate === undefined ? '' : ` ${callsText(aggregate)}`
   }
 
   /** Tetragon's client has no line for losses. */

@@ -1,16 +1,18 @@
 /**
- * JSON lines with an envelope: the same record with a last key `ktrail`, from which a reader of the sink proves that nothing is missing
+ * JSON lines with a last key `ktrail`: in format `extended`, and with an envelope, from which a reader of the sink proves that nothing is missing
  * (docs/audit.md):
  *
  *     {"process_exec":{…},"node_name":"n","time":"…","ktrail":{"seq":"<run>-<n>","exporter_seq":"<exporter>-<n>"}}
  *
- * It also has what Tetragon's records have no key for: `container`, as its runtime describes it.
+ * It also has what Tetragon's records have no key for: `container`, as its runtime describes it, and what extended.ts tells.
  */
 import { previousOf } from '../contract/described.ts'
 import { isAboutAgent } from '../contract/event.ts'
 import type { Event, LossEvent, NamedContainer, RunEvent } from '../contract/event.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'
 import type { Numbering } from '../contract/numbering.ts'
+import { extendedMembers } from './extended.ts'
+import type { KeepsNames } from './extended.ts'
 import { ByteWriter } from '../runtime/byte-writer.ts'
 import { Memory } from '../runtime/memory.ts'
 import { borrowFrom } from './share-last.ts'
@@ -20,21 +22,50 @@ const END = Buffer.from('}}\n')
 /** The `}` and line feed that end a line. */
 const LINE_END_BYTES = 2
 
-/** Wraps an encoder of JSON lines for the one exporter of `numbering`. */
-export function enveloped(lines: Encoder, numbering: Numbering): Encoder {
-  return new EnvelopedEncoder(lines, numbering)
+/** Wraps an encoder of JSON lines for the one exporter of `numbering`. `extended`: with what the format of that name adds. */
+export function enveloped(lines: Encoder, numbering: Numbering, extended?: KeepsNames): Encoder {
+  return new EnvelopedEncoder(lines, numbering, extended)
+}
+
+/** Wraps an encoder of JSON lines: format `extended` without the numbers of an exporter. */
+export function extendedLines(lines: Encoder, keepsNames: KeepsNames): Encoder {
+  const out = new ByteWriter()
+  return {
+    encoding: 'json',
+    encode(events): Encoded {
+      const plain = borrowFrom(lines, events)
+      const ends = new Uint32Array(events.length)
+      let from = 0
+      events.forEach((event, i) => {
+        const to = plain.ends[i] ?? from
+        const more = extendedMembers(event, keepsNames)
+        const line = plain.bytes.subarray(from, to)
+        from = to
+        if (more === '') out.bytes(line)
+        else {
+          out.bytes(line.subarray(0, -LINE_END_BYTES))
+          out.utf8(`,"ktrail":{${more}}}\n`)
+        }
+        ends[i] = out.length
+      })
+      const bytes = out.take()
+      return { ...plain, bytes, ends, memory: new Memory(bytes) }
+    },
+  }
 }
 
 class EnvelopedEncoder implements Encoder {
   readonly encoding = 'json'
   readonly #lines: Encoder
   readonly #numbering: Numbering
+  readonly #extended: KeepsNames | undefined
   readonly #out = new ByteWriter()
   readonly #seq: Uint8Array
   readonly #number: Uint8Array
 
-  constructor(lines: Encoder, numbering: Numbering) {
+  constructor(lines: Encoder, numbering: Numbering, extended: KeepsNames | undefined) {
     this.#lines = lines
+    this.#extended = extended
     this.#numbering = numbering
     this.#seq = new Uint8Array(Buffer.from(`,"ktrail":{"seq":"${numbering.run}-`))
     this.#number = new Uint8Array(Buffer.from(`","exporter_seq":"${numbering.exporter}-`))
@@ -59,6 +90,8 @@ class EnvelopedEncoder implements Encoder {
       out.byte(QUOTE)
       if (isAboutAgent(event)) out.utf8(aboutAgent(event, this.#numbering.exporter))
       else if (event.process.container !== undefined) out.bytes(containerMember(event.process.container))
+      const more = this.#extended === undefined ? '' : extendedMembers(event, this.#extended)
+      if (more !== '') out.utf8(`,${more}`)
       out.bytes(END)
       ends[i] = out.length
     }

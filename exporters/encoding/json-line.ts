@@ -1,9 +1,9 @@
 /**
  * Encoding `json`: one line per event, as protobuf JSON of Tetragon's GetEventsResponse.
- * Key order, omitted keys, integers and times are as in Tetragon.
+ * Key order, omitted keys, integers and times are as in Tetragon. Only an event of a policy with `aggregate` has a key of our own.
  */
 import { isHookEvent, tracepointOf } from '../contract/event.ts'
-import type { Event, ExitEvent, Hook, HookEvent, ProcessEvent } from '../contract/event.ts'
+import type { Aggregate, Event, ExitEvent, Hook, HookEvent, ProcessEvent } from '../contract/event.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'
 import { Memory } from '../runtime/memory.ts'
 import { ByteWriter } from '../runtime/byte-writer.ts'
@@ -42,6 +42,10 @@ const STATUS = ascii(',"status":')
 const TIME = ascii(',"time":"')
 const RETURN = ascii(',"return":')
 const LINE_END = ascii('"}\n')
+const AGGREGATE = ascii('","aggregate":{"count":')
+const BYTES = ascii(',"bytes":')
+const LAST_TIME = ascii(',"last_time":"')
+const AGGREGATE_END = ascii('"}}\n')
 const END = ascii('}')
 const QUOTE = 0x22
 const COMMA = 0x2c
@@ -116,7 +120,22 @@ class JsonEncoder implements Encoder {
     // The bytes of a hook end with the trailer.
     if (!isHookEvent(event) && event.type !== 'agent_run') out.bytes(this.#trailer)
     out.timestamp(event.time)
-    out.bytes(LINE_END)
+    if (isHookEvent(event) && event.aggregate !== undefined) this.#aggregate(event.aggregate)
+    else out.bytes(LINE_END)
+  }
+
+  /** An addition to Tetragon's record, which has no key for it. Beside the event, so that field filters leave it. */
+  #aggregate({ count, bytes, last }: Aggregate): void {
+    const out = this.#out
+    out.bytes(AGGREGATE)
+    out.integer(count)
+    if (bytes !== undefined) {
+      out.bytes(BYTES)
+      out.integer(bytes)
+    }
+    out.bytes(LAST_TIME)
+    out.timestamp(last)
+    out.bytes(AGGREGATE_END)
   }
 
   #processes(start: Uint8Array, event: ProcessEvent, tid: number): void {

@@ -1,12 +1,13 @@
 /** The encoders of all exporters. Exporters with equal settings share one encoder and thus the encoded bytes. */
 import { createCompactEncoder } from './compact.ts'
-import { enveloped } from './enveloped.ts'
+import { enveloped, extendedLines } from './enveloped.ts'
+import type { KeepsNames } from './extended.ts'
 import { createJsonEncoder } from './json-line.ts'
 import { shareLast } from './share-last.ts'
 import type { FieldFilterConfig, RedactConfig } from '../../config/agent/schema.ts'
 import type { Encoder } from '../contract/exporter.ts'
 import type { Numbering } from '../contract/numbering.ts'
-import { withFields } from '../filtering/fields.ts'
+import { fieldTest, withFields } from '../filtering/fields.ts'
 import { Redactor, redacting } from '../filtering/redactor.ts'
 import type { MappingOptions } from './otlp/mapping.ts'
 
@@ -26,6 +27,20 @@ export interface Shape {
   readonly redact?: readonly RedactConfig[] | undefined
   readonly fields?: readonly FieldFilterConfig[] | undefined
 }
+
+/** Which JSON lines an exporter wants. */
+export interface Lines {
+  readonly numbering: Numbering
+  readonly envelope: boolean
+  readonly extended: boolean
+}
+
+const always = (): boolean => true
+const NAMES = [
+  ['args', 'file_arg', 'path'],
+  ['args', 'path_arg', 'path'],
+  ['args', 'string_arg'],
+]
 
 /** The key of what other encoders share. */
 const LINES = 'lines'
@@ -75,8 +90,25 @@ export class EncoderPool {
   }
 
   /** JSON lines with the numbers of one exporter. */
-  envelope(numbering: Numbering): Encoder {
-    return this.#get(`envelope ${numbering.exporter}`, () => this.#redacting(enveloped(this.#lines(), numbering)))
+  envelope(numbering: Numbering, extended: boolean = false): Encoder {
+    const keepsNames = extended ? this.#keepsNames() : undefined
+    return this.#get(`envelope ${numbering.exporter} ${extended}`, () =>
+      this.#redacting(enveloped(this.#lines(), numbering, keepsNames)),
+    )
+  }
+
+  /** JSON lines for one exporter: with its numbers (`envelope`), and with what the format `extended` adds. */
+  linesFor({ numbering, envelope, extended }: Lines): Encoder {
+    if (envelope) return this.envelope(numbering, extended)
+    if (!extended) return this.json()
+    return this.#get('extended', () => this.#redacting(extendedLines(this.#lines(), this.#keepsNames())))
+  }
+
+  /** What is known of a file beside its path may have its name. */
+  #keepsNames(): KeepsNames {
+    if (this.#fields.length === 0) return always
+    const leaves = fieldTest(this.#fields)
+    return (type) => NAMES.every((field) => leaves(type, field))
   }
 
   compact(look: CompactLook): Encoder {
@@ -93,13 +125,25 @@ export class EncoderPool {
       arg_labels,
       pod_labels,
       command_line,
+      file_details,
       event_name_attribute,
       epoch,
       protocol,
       sdk,
       numbering,
     } = records
-    const own = { body, severity, arg_labels, pod_labels, command_line, event_name_attribute, epoch, protocol, sdk }
+    const own = {
+      body,
+      severity,
+      arg_labels,
+      pod_labels,
+      command_line,
+      file_details,
+      event_name_attribute,
+      epoch,
+      protocol,
+      sdk,
+    }
     const numbers = numbering === undefined ? {} : { numbering }
     const make = await otlpEncoder(own)
     const { attributeTest } = await import('./otlp/attribute-filter.ts')

@@ -1,25 +1,37 @@
-/** What selectors ask for that is not in the call: conditions on processes, and files by identity. Counted by policies that ask. */
+/** What policies ask for that is not in the call: conditions on processes, files by identity, counts of equal calls. Counted by policies that ask. */
 import type { Policy } from '../../../config/policy/policy.ts'
+import { formatProblem } from '../../../config/yaml/problems.ts'
+import { NativeError } from '../../../native/index.ts'
+import type { ObjectOptions } from '../../../native/types.ts'
+import { CollectorError } from '../../errors.ts'
+import { Aggregates, NO_AGGREGATES } from '../actions/aggregates.ts'
+import type { AggregateKey, Taken } from '../actions/aggregates.ts'
 import type { Conditions } from './conditions.ts'
 import { hostNamespaces } from './host-namespaces.ts'
 import { Files } from '../files/files.ts'
 import type { FilesOptions } from '../files/files.ts'
-import type { HostFacts } from '../layout/selector.ts'
+import { asksOfFiles } from '../layout/hook.ts'
+import type { HostFacts, PolicyHook } from '../layout/selector.ts'
 import type { SharedMaps } from '../objects.ts'
 
 export class Asked {
   readonly #conditions: Conditions
+  readonly #options: FilesOptions
   readonly files: Files
   readonly facts: HostFacts
+  /** Made with the first policy that aggregates. */
+  #aggregates: Aggregates | undefined
 
-  constructor(conditions: Conditions, files: FilesOptions, maps: SharedMaps, procfs: string) {
+  constructor(conditions: Conditions, options: FilesOptions, maps: SharedMaps, procfs: string) {
     this.#conditions = conditions
-    this.files = new Files(files, maps)
+    this.#options = options
+    this.files = new Files(options, maps)
     this.facts = { ...conditions.bits, hostNamespace: hostNamespaces(procfs), filesOf: this.files.bitOf }
   }
 
   /** Rejects with POLICY_REFUSED; then nothing changes. */
   async add(policies: readonly Policy[]): Promise<void> {
+    await this.#addAggregates(policies)
     await this.#conditions.add(policies)
     try {
       await this.files.add(policies)
@@ -29,9 +41,66 @@ export class Asked {
     }
   }
 
+  async #addAggregates(policies: readonly Policy[]): Promise<void> {
+    for (const { file, hooks } of policies) {
+      for (const { aggregate } of hooks) {
+        if (aggregate === undefined) continue
+        const refused = (reason: string, cause?: unknown): CollectorError =>
+          new CollectorError(
+            'POLICY_REFUSED',
+            formatProblem({ file, ...aggregate.at, message: `aggregate ${reason}` }),
+            {
+              cause,
+            },
+          )
+        if (!this.#options.facts.loops) {
+          throw refused('needs atomic operations and bpf_loop, which Linux has since 5.17: drop it on this kernel')
+        }
+        this.#aggregates ??= await Aggregates.open(this.#options.openObject).catch((error: unknown) => {
+          throw error instanceof NativeError ? refused(`does not fit into this kernel: ${error.message}`, error) : error
+        })
+      }
+    }
+  }
+
   /** Once no program asks for these policies any more. */
   remove(policies: readonly Policy[]): void {
     this.#conditions.remove(policies)
     this.files.remove(policies)
   }
+
+  /** What the programs of these functions have of it; `files`: they ask which files those are. */
+  mapsOf(
+    functions: ReadonlyArray<{ readonly hooks: readonly PolicySpec[] }>,
+  ): Required<Pick<ObjectOptions, 'sharedMaps' | 'mapSizes'>> & { readonly files: boolean } {
+    const files = functions.some(({ hooks }) => hooks.some(asksOfFiles)) ? this.files.maps : undefined
+    return {
+      files: files !== undefined,
+      sharedMaps: { ...files, ...this.#aggregates?.maps },
+      mapSizes: {
+        ...(files && { file_walks: functions.length }),
+        ...(this.#aggregates === undefined ? NO_AGGREGATES : {}),
+      },
+    }
+  }
+
+  /** The count of an aggregate, once. */
+  takeAggregate(key: AggregateKey): Taken {
+    try {
+      return this.#aggregates?.take(key) ?? 'unknown'
+    } catch (error) {
+      // Out of memory, for instance. The kernel counts on.
+      if (!(error instanceof NativeError)) throw error
+      this.#options.warn?.({ error: error.message }, 'the count of equal calls could not be read; it is tried again')
+      return 'later'
+    }
+  }
+
+  /** When no program runs any more. */
+  close(): void {
+    this.files.close()
+    this.#aggregates?.[Symbol.dispose]()
+  }
 }
+
+type PolicySpec = Pick<PolicyHook, 'spec'>

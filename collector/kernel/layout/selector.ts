@@ -1,6 +1,7 @@
 /** Writes one `struct selector` (bpf/filter.h), and what its filters have in maps. */
 import type {
   Actions,
+  Aggregate,
   ArgumentFilter,
   ArgumentSpec,
   BitPrefix,
@@ -14,6 +15,9 @@ import type {
 import type { ArgumentType } from '../../../config/policy/arguments.ts'
 import {
   ACTION,
+  AGGREGATE_BYTES,
+  AGGREGATE_CALLS,
+  AGGREGATE_ERRORS,
   ARG_TYPES,
   CAPABILITY_SETS,
   CLASSES,
@@ -105,6 +109,7 @@ export function selectorBytes(
     writeTaskFilter(bytes, SELECTOR.filters + i * FILTER.bytes, filter, hostNamespace, tables),
   )
   if (selector.actions !== undefined) writeActions(bytes, selector.actions, spec, values)
+  if (spec.aggregate !== undefined) writeAggregate(bytes, spec.aggregate, spec, values)
   filters.forEach((filter, i) => {
     const value = values.findIndex((each) => sameValue(each, spec.args[filter.arg]))
     const at = SELECTOR.filters + (task.length + i) * FILTER.bytes
@@ -124,11 +129,21 @@ function writeActions(bytes: Buffer, actions: Actions, { args }: HookSpec, value
   if (limit === undefined) return
   bytes.writeUInt32LE(limit.ms, at + ACTION.intervalMs)
   bytes[at + ACTION.scope] = SCOPES[limit.scope]
-  // Those of other policies on the function do not count.
-  bytes[at + ACTION.values] = values.reduce(
-    (bits, value, i) => (args.some((arg) => sameValue(value, arg)) ? bits | (1 << i) : bits),
-    0,
-  )
+  bytes[at + ACTION.values] = valuesOf(args, values)
+}
+
+function writeAggregate(bytes: Buffer, { byFile, byKind }: Aggregate, spec: HookSpec, values: readonly Value[]): void {
+  const at = SELECTOR.action
+  const returnsBytes = spec.returnArg?.type.kind === 'wide'
+  const flags = AGGREGATE_CALLS | (byKind ? AGGREGATE_ERRORS : 0) | (returnsBytes ? AGGREGATE_BYTES : 0)
+  bytes.writeUInt32LE(flags, at + ACTION.aggregate)
+  const equal = spec.args.filter(({ type: { kind } }) => (kind === 'number' || kind === 'wide' ? byKind : byFile))
+  bytes[at + ACTION.values] = valuesOf(equal, values)
+}
+
+/** A bit for each value that is one of these arguments. Those of other policies on the function do not count. */
+function valuesOf(args: readonly ArgumentSpec[], values: readonly Value[]): number {
+  return values.reduce((bits, value, i) => (args.some((arg) => sameValue(value, arg)) ? bits | (1 << i) : bits), 0)
 }
 
 function writeFilter(

@@ -11,7 +11,7 @@ import type { Asked } from '../conditions/asked.ts'
 import type { KernelFacts } from '../facts.ts'
 import { JoinSweep } from '../joins.ts'
 import type { Wanted } from '../layout/assign.ts'
-import { asksOfFiles, hookBytes, knobsOf } from '../layout/hook.ts'
+import { hookBytes, knobsOf } from '../layout/hook.ts'
 import { emptyTables, fillMaps, mapSizes } from '../layout/tables.ts'
 import { hookObject } from '../objects.ts'
 import type { Constants, SharedMaps } from '../objects.ts'
@@ -30,7 +30,7 @@ export interface LoaderOptions {
   /** Those of all objects. */
   readonly constants: Constants
   readonly maps: SharedMaps
-  /** What policies ask of processes, places and files. */
+  /** What policies ask of processes, places and files, and counts of equal calls. */
   readonly asked: Asked
 }
 
@@ -68,24 +68,22 @@ export class ProgramLoader implements Disposable {
     }
     const limits = part.some(({ hooks: served }) => served.some(suppresses))
     const constants = { ...this.#options.constants, ...knobsOf(part), repeat_secret: this.#secret }
-    const files = part.some(({ hooks: served }) => served.some(asksOfFiles))
-      ? this.#options.asked.files.maps
-      : undefined
+    const asked = this.#options.asked.mapsOf(part)
     const options: ObjectOptions = {
       programs: part.flatMap(({ way, symbol }, slot) => hookPrograms(way, symbol, slot)),
       constants: { ...constants, hooks, agent_tgid: u32(agentPid) },
-      sharedMaps: { ...this.#options.maps, ...this.joins?.maps, ...this.repeats?.maps, ...files },
+      sharedMaps: { ...this.#options.maps, ...this.joins?.maps, ...this.repeats?.maps, ...asked.sharedMaps },
       mapSizes: {
         ...mapSizes(tables),
         ...(limits || this.repeats !== undefined ? {} : UNLIMITED),
         scratch: part.length,
         walks: part.length,
         evaluations: part.length,
-        ...(files && { file_walks: part.length }),
+        ...asked.mapSizes,
       },
     }
     const object = await this.#options.native
-      .openObject(builtFile(hookObject(facts, files !== undefined)), options)
+      .openObject(builtFile(hookObject(facts, asked.files)), options)
       .catch((cause: unknown) => {
         throw FunctionRefused.of(part, cause)
       })

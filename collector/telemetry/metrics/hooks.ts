@@ -11,11 +11,13 @@ export interface HookSources {
   readonly hookEvents: () => ReadonlyMap<string, ReadonlyMap<string, number>>
   /** Matched calls without an event, by policy and function. */
   readonly suppressed: () => ReadonlyMap<string, ReadonlyMap<string, number>>
+  /** Those that are in the count of another call's event. */
+  readonly aggregated: () => ReadonlyMap<string, ReadonlyMap<string, number>>
 }
 
 export function addHookMetrics(
   page: MetricsPage,
-  { runs, keepsStatistics, hookEvents, suppressed }: HookSources,
+  { runs, keepsStatistics, hookEvents, suppressed, aggregated }: HookSources,
 ): void {
   page.counter('ktrail_hook_events_total', 'Events by policy and hooked function.', ['policy', 'hook'], (put) => {
     for (const [policy, counts] of hookEvents()) for (const [hook, count] of counts) put({ policy, hook }, count)
@@ -26,6 +28,14 @@ export function addHookMetrics(
     ['policy', 'hook'],
     (put) => {
       for (const [policy, counts] of suppressed()) for (const [hook, count] of counts) put({ policy, hook }, count)
+    },
+  )
+  page.counter(
+    'ktrail_hook_aggregated_total',
+    'Calls without an event of their own: they are in the count of an event of a policy with aggregate. Absent without these.',
+    ['policy', 'hook'],
+    (put) => {
+      for (const [policy, counts] of aggregated()) for (const [hook, count] of counts) put({ policy, hook }, count)
     },
   )
   page.gauge(

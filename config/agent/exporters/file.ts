@@ -48,7 +48,12 @@ export const file = z
   .strictObject({
     type: z.literal('file').describe('Appends JSON lines to a file.'),
     path: pathSchema('The file to append to.'),
-    format: z.literal('tetragon').default('tetragon').describe("Shape of a record: Tetragon's JSON."),
+    format: z
+      .enum(['tetragon', 'extended'])
+      .default('tetragon')
+      .describe(
+        "tetragon: Tetragon's JSON. extended: the same with a last key, ktrail, for what that has no key for, such as inodes.",
+      ),
     mode: z
       .string({ error: 'expected an octal file mode in quotes, such as "0600"' })
       .regex(/^0[0-7]{3}$/, { error: 'expected an octal file mode in quotes, such as "0600"' })

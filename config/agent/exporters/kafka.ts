@@ -97,10 +97,10 @@ export const kafka = z
           'of one process. policy: those of one policy. pod: those of one pod, as namespace/name; others have node_name. container: those of one container, as the first 31 characters of its id; others have node_name. none: no key and no order; each batch goes to another partition.',
       ),
     format: z
-      .enum(['json', 'cloudevents', 'otlp_proto'])
+      .enum(['json', 'extended', 'cloudevents', 'otlp_proto'])
       .default('json')
       .describe(
-        'json: one record is the JSON of one event. cloudevents: the same with the headers of CloudEvents 1.0. otlp_proto: one ' +
+        'json: one record is the JSON of one event. extended: the same with a last key, ktrail, for what that has no key for, such as inodes. cloudevents: the same with the headers of CloudEvents 1.0. otlp_proto: one ' +
           'record holds the events of a request as OTLP in protobuf, for the Kafka receiver of the OpenTelemetry Collector.',
       ),
     envelope,
@@ -177,7 +177,7 @@ export const kafka = z
     if (context.value.envelope && format === 'otlp_proto') {
       refuse(
         ['envelope'],
-        'expected format json or cloudevents with it, for records of otlp_proto have the same as attributes',
+        'expected format json, extended or cloudevents with it, for records of otlp_proto have the same as attributes',
       )
     }
     if (records !== undefined && format !== 'otlp_proto') refuse(['otlp'], 'expected format otlp_proto with it')

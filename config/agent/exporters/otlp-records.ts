@@ -60,6 +60,12 @@ export const recordKeys = {
     .describe(
       'Also sets process.command_line, binary and arguments as one text, for queries that want that. The words are in process.command_args.',
     ),
+  file_details: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Adds what is known of the first file beside its path: file.inode, ktrail.file.device, and where it is so ktrail.file.deleted, partial and path_bytes.',
+    ),
   event_name_attribute: z
     .boolean()
     .default(false)

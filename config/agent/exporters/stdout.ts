@@ -6,9 +6,11 @@ export const stdout = z
   .strictObject({
     type: z.literal('stdout').describe("Writes lines to the agent's standard output."),
     format: z
-      .enum(['json', 'compact'])
+      .enum(['json', 'extended', 'compact'])
       .default('json')
-      .describe('json: JSON lines. compact: one short line per event, for people.'),
+      .describe(
+        'json: JSON lines. extended: the same with a last key, ktrail, for what that has no key for, such as inodes. compact: one short line per event, for people.',
+      ),
     color: z
       .enum(['auto', 'always', 'never'])
       .default('auto')
@@ -17,8 +19,8 @@ export const stdout = z
     envelope,
     ...chain,
   })
-  .refine(({ envelope: wanted, format }) => !wanted || format === 'json', {
+  .refine(({ envelope: wanted, format }) => !wanted || format !== 'compact', {
     path: ['envelope'],
-    error: 'expected format json with it',
+    error: 'expected format json or extended with it',
   })
   .describe('Exporter to the standard output.')

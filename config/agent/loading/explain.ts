@@ -5,7 +5,6 @@ import { asHint, booleanHint, didYouMean, listHint } from '../../yaml/suggest.ts
 import { show } from '../../yaml/problems.ts'
 import { unitHint } from '../../yaml/units.ts'
 import { meantType, meantValue } from './meant-values.ts'
-import { valuesNotBuilt } from './not-built.ts'
 
 type Issue = z.core.$ZodIssue
 
@@ -115,10 +114,7 @@ export function listed(keys: readonly string[]): string {
 
 /** Allowed words. */
 function candidates(issue: Issue): string[] {
-  const later = valuesNotBuilt(issue.path)
-  if (issue.code === 'invalid_value') return [...issue.values.map(String), ...later]
-  const options = unionOptions(issue)
-  return options.length > 0 ? [...options, ...later] : []
+  return issue.code === 'invalid_value' ? issue.values.map(String) : unionOptions(issue)
 }
 
 function unionOptions(issue: Issue): string[] {

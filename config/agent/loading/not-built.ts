@@ -1,4 +1,4 @@
-/** Planned keys and values that this version does not have: refused by name, not as a typing slip. */
+/** Planned keys that this version does not have: refused by name, not as a typing slip. */
 
 type Path = readonly PropertyKey[]
 
@@ -10,7 +10,6 @@ const KEYS: ReadonlySet<string> = new Set(
     ),
   ),
 )
-const VALUES: ReadonlyMap<string, readonly string[]> = new Map([['exporters.*.format', ['extended']]])
 
 /** A path with `*` for an exporter's name and for an index of a list. */
 export function formOf(path: Path): string {
@@ -22,9 +21,4 @@ export function formOf(path: Path): string {
 /** True when the key at the end of `path` is planned. */
 export function keyNotBuilt(path: Path): boolean {
   return KEYS.has(formOf(path))
-}
-
-/** Planned values of the key at `path`. */
-export function valuesNotBuilt(path: Path): readonly string[] {
-  return VALUES.get(formOf(path)) ?? []
 }

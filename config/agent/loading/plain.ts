@@ -4,7 +4,7 @@ import { show } from '../../yaml/problems.ts'
 import type { Position, Problems } from '../../yaml/problems.ts'
 import { pathText } from './explain.ts'
 import { meantType } from './meant-values.ts'
-import { keyNotBuilt, valuesNotBuilt } from './not-built.ts'
+import { keyNotBuilt } from './not-built.ts'
 import { childSchema, knownKeys, placeHoldsAt, retyped, typesWithKey } from './schema-walk.ts'
 import { substitute } from './substitute.ts'
 import type { Environment, ReadText } from './substitute.ts'
@@ -178,10 +178,6 @@ export class PlainValue {
     if (typeof value === 'string' && value !== '' && holds !== undefined) {
       value = absolute(value, this.#problems.file)
       if (holds === 'secret') this.#noteSecret(value, where, node.at)
-    }
-    if (typeof value === 'string' && valuesNotBuilt(path).includes(value)) {
-      this.#problems.add(node.at, `${where}: known value ${notBuilt(value)}`)
-      return this.#drop(path)
     }
     this.origins.set(where, origin)
     return value

@@ -16,6 +16,7 @@ export const LSM_KEYS: KeyTable = {
     syscall: 'leave it out',
   },
   own: ['hook', 'args', 'selectors', 'message', 'tags'],
+  ours: ['aggregate'],
 }
 
 export const TRACEPOINT_KEYS: KeyTable = {

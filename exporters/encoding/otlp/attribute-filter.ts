@@ -16,7 +16,7 @@ const CONTAINER = paths('process.docker')
 const POD_LABELS = paths('process.pod.pod_labels')
 const { deployment, replicaSet, statefulSet, daemonSet, job, cronJob, workload } = KEYS
 const WORKLOADS = [deployment, replicaSet, statefulSet, daemonSet, job, cronJob, workload]
-/** The fields behind each attribute. Other attributes identify the record or describe a loss; no field filter applies to them. */
+/** The fields behind each attribute. Other attributes identify the record, count its calls or describe a loss; no field filter applies to them. */
 const FIELDS: ReadonlyMap<Key, Paths> = new Map([
   [KEYS.pid, paths('process.pid')],
   [KEYS.parentPid, paths('parent.pid')],
@@ -44,6 +44,9 @@ const FIELDS: ReadonlyMap<Key, Paths> = new Map([
   [KEYS.image, paths('process.pod.container.image.name')],
   [KEYS.imageTags, paths('process.pod.container.image.name')],
   [KEYS.filePath, paths(FILE_PATH)],
+  ...[KEYS.fileInode, KEYS.fileDevice, KEYS.fileDeleted, KEYS.filePartial, KEYS.filePathBytes].map(
+    (key) => [key, paths(FILE_PATH)] as const,
+  ),
   [KEYS.fileMode, paths('args.file_arg.permission,args.path_arg.permission')],
   [KEYS.fileAccess, paths('function_name,args.int_arg,args.uint_arg,args.long_arg,args.size_arg')],
   [KEYS.fileDenied, paths('return')],

@@ -7,9 +7,11 @@ import type { RecordConfig } from '../../../config/agent/exporters/otlp-records.
 import { previousOf } from '../../contract/described.ts'
 import { isAboutAgent, isHookEvent } from '../../contract/event.ts'
 import type {
+  Aggregate,
   Argument,
   Container,
   Event,
+  FileArgument,
   Hook,
   HookEvent,
   LossEvent,
@@ -18,10 +20,11 @@ import type {
   Timestamp,
 } from '../../contract/event.ts'
 import type { Numbering } from '../../contract/numbering.ts'
-import { argumentText } from '../arguments.ts'
+import { argumentText, callsText } from '../arguments.ts'
 import { KEYS, containerLabelKey, labelKey, podLabelKey } from './attributes.ts'
 import type { AttributeSink, Key } from './attributes.ts'
 import type { AttributeTest } from './attribute-filter.ts'
+import { base64, deviceText, partialOf } from '../extended.ts'
 import { boundedText, boundedWords } from '../command-args.ts'
 import { fileAccess, isDenied } from './file-access.ts'
 
@@ -53,8 +56,8 @@ export interface MappingOptions extends RecordConfig {
 
 const UNSET_AUID = 4294967295
 
-/** What may be added: arguments that the policy labels, labels of the pod, and the command line as one text. */
-export type AttributeOptions = Pick<RecordConfig, 'arg_labels' | 'pod_labels' | 'command_line'>
+/** What may be added: arguments that the policy labels, labels of the pod, what is known of a file beside its path, and the command line as one text. */
+export type AttributeOptions = Pick<RecordConfig, 'arg_labels' | 'pod_labels' | 'command_line' | 'file_details'>
 
 /** All attributes in order, except those that identify the record. */
 export function attributes(event: Event, options: AttributeOptions, out: AttributeSink): void {
@@ -174,8 +177,9 @@ export function eventAttributes(event: Event, options: AttributeOptions, out: At
     case 'process_lsm':
     case 'process_tracepoint':
       if (event.tid !== event.process.pid) out.integer(KEYS.tid, event.tid)
-      fileAttributes(event, out)
+      fileAttributes(event, options.file_details, out)
       if (event.returned !== undefined) returnAttribute(event.returned, out)
+      if (event.aggregate !== undefined) aggregateAttributes(event.aggregate, out)
       if (options.arg_labels) labelAttributes(event.hook, event.args, out)
       return
     case 'agent_run':
@@ -201,7 +205,7 @@ function lossAttributes({ loss, count, firstSeq, lastSeq, numbers }: LossEvent, 
 }
 
 /** What was done, whether it was refused, the first file with a name, and the name of the second (rename, link). */
-function fileAttributes({ hook, args, returned }: HookEvent, out: AttributeSink): void {
+function fileAttributes({ hook, args, returned }: HookEvent, details: boolean, out: AttributeSink): void {
   const access = fileAccess(hook, args)
   if (access !== undefined) out.text(KEYS.fileAccess, access)
   if ((access !== undefined || args.some(({ kind }) => kind === 'file')) && isDenied(hook, returned)) {
@@ -218,7 +222,24 @@ function fileAttributes({ hook, args, returned }: HookEvent, out: AttributeSink)
     seen = true
     out.text(KEYS.filePath, argument.path)
     out.text(KEYS.fileMode, octal(argument.mode & 0o7777))
+    if (details) detailAttributes(argument, out)
   }
+}
+
+/** As in format `extended`. */
+function detailAttributes(file: FileArgument, out: AttributeSink): void {
+  out.text(KEYS.fileInode, String(file.inode))
+  out.text(KEYS.fileDevice, deviceText(file.device))
+  if (file.deleted) out.flag(KEYS.fileDeleted, true)
+  const partial = partialOf(file)
+  if (partial.length > 0) out.list(KEYS.filePartial, partial)
+  if (file.raw !== undefined) out.text(KEYS.filePathBytes, base64(file.raw))
+}
+
+function aggregateAttributes({ count, bytes, last }: Aggregate, out: AttributeSink): void {
+  out.integer(KEYS.aggregateCount, count)
+  if (bytes !== undefined) out.integer(KEYS.aggregateBytes, bytes)
+  out.text(KEYS.aggregateLast, isoTime(last))
 }
 
 function returnAttribute(returned: Argument, out: AttributeSink): void {
@@ -287,7 +308,8 @@ export function summary(event: Event): string {
     case 'process_lsm':
     case 'process_tracepoint': {
       const args = event.args.map(argumentText).filter((text) => text !== '')
-      return [event.hook.functionName, event.process.binary, ...args].join(' ')
+      const calls = event.aggregate === undefined ? [] : [callsText(event.aggregate)]
+      return [event.hook.functionName, event.process.binary, ...args, ...calls].join(' ')
     }
     case 'agent_run':
       return `run ${event.phase}`

@@ -28,7 +28,7 @@ export interface FileDeps {
 
 export const make: MakeExporter<EffectiveType<'file'>> = (config, { encoders, numbering, warn }) => ({
   exporter: new FileExporter(config, { warn: (problem) => warn(problem.message) }),
-  encoder: config.envelope ? encoders.envelope(numbering) : encoders.json(),
+  encoder: encoders.linesFor({ numbering, envelope: config.envelope, extended: config.format === 'extended' }),
   numbered: config.envelope,
 })
 

@@ -7,12 +7,12 @@ import { KafkaExporter } from './exporter.ts'
 export const make: MakeExporter<KafkaConfig> = async (config, context) => {
   const { compressors, encoders, epoch, log, name, numbering, warn } = context
   const exporter = new KafkaExporter(config, context, { warn, compressors })
-  const { brokers, topic, driver, tls, sasl, otlp, envelope } = config
+  const { brokers, topic, driver, tls, sasl, otlp, envelope, format } = config
   if (sasl?.mechanism === 'plain' && tls === undefined) {
     warn('sasl.mechanism plain without tls sends the password readable; add tls, or take scram-sha-512')
   }
   log.info({ exporter: name, brokers, topic, driver }, 'writes to Kafka')
-  const lines = (): Encoder => (envelope ? encoders.envelope(numbering) : encoders.json())
+  const lines = (): Encoder => encoders.linesFor({ numbering, envelope, extended: format === 'extended' })
   const encoder =
     otlp === undefined ? lines() : await encoders.otlp({ ...otlp, epoch, protocol: 'protobuf', sdk: false, numbering })
   return { exporter, encoder, describe: true, numbered: true }

@@ -21,13 +21,11 @@ export const make: MakeExporter<StdoutConfig> = (
   { format, color, timestamps, envelope },
   { encoders, env, numbering },
 ) => ({
-  exporter: createStdoutExporter(format),
+  exporter: createStdoutExporter(format === 'compact' ? 'compact' : 'json'),
   encoder:
     format === 'compact'
       ? encoders.compact({ color: wantsColor(color, isatty(1), env), timestamps })
-      : envelope
-        ? encoders.envelope(numbering)
-        : encoders.json(),
+      : encoders.linesFor({ numbering, envelope, extended: format === 'extended' }),
   numbered: envelope,
 })
 

@@ -2,7 +2,6 @@
  * Standard output that is a file. Works like the file exporter on the inherited file: no line is torn, delivered events have been
  * written, and a full disk is retried.
  */
-import type { EffectiveType } from '../../../config/agent/effective.ts'
 import { ExportError } from '../../contract/errors.ts'
 import type { Batch, Encoding, Exporter, Outcome } from '../../contract/exporter.ts'
 import { Mutex } from '../../runtime/mutex.ts'
@@ -13,7 +12,7 @@ import { LogFile } from '../file/log-file.ts'
 import { descriptorFile } from './descriptor.ts'
 
 /** JSON or compact lines. */
-export type Format = EffectiveType<'stdout'>['format']
+export type Format = 'json' | 'compact'
 
 export interface StdoutFileDeps {
   readonly files?: FileSystem

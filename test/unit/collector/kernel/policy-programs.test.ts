@@ -11,7 +11,7 @@ import type { LoadedPolicy } from '../../../../collector/kernel/plan.ts'
 import { hookedOtherwise } from '../../../../collector/kernel/symbols.ts'
 import { SHARED_MAPS } from '../../../../collector/kernel/objects.ts'
 import type { SharedMaps } from '../../../../collector/kernel/objects.ts'
-import { HOOK, HOOK_SLOTS, SELECTORS_MAX } from '../../../../collector/kernel/wire.ts'
+import { HOOK, HOOK_SLOTS, SELECTORS_MAX, TAKEN_AGGREGATE } from '../../../../collector/kernel/wire.ts'
 import type { HookSpec, Policy } from '../../../../config/policy/policy.ts'
 import { NativeError } from '../../../../native/index.ts'
 import { kernel } from '../support/facts.ts'
@@ -611,4 +611,57 @@ test('programs: the first rate limit brings its maps, which later programs share
   assert.equal(secrets.size, 1)
   await disposed(programs)
   assert.equal(native.resources, SHARED_MAPS.length)
+})
+
+const aggregating = (call: string): HookSpec =>
+  spec({ ...on(call), aggregate: { windowMs: 1000, byFile: true, byKind: true, at: { line: 9, col: 20 } } })
+
+test('programs: the first aggregate brings the map of counts, which later programs share; without one it is small', async () => {
+  const { native, programs, hookObjects } = rig()
+  const key = { hookId: 2, tgid: 0x77, lo: 0x1234, hi: 0xff }
+  assert.equal(programs.asked.takeAggregate(key), 'unknown')
+  await programs.change([], [policyOf('plain', on('f'))])
+  const [first] = await programs.change([], [policyOf('counted', aggregating('g'))])
+  await programs.change(first === undefined ? [] : [first], [policyOf('again', aggregating('g'))])
+  const objects = hookObjects().filter(({ file }) => file !== 'aggregate.bpf.o')
+  assert.equal(hookObjects().length - objects.length, 1)
+  assert.deepEqual(
+    objects.map(({ options }) => [options.mapSizes?.['aggregates'], options.sharedMaps?.['aggregates'] !== undefined]),
+    [
+      [1, false],
+      [undefined, true],
+      [undefined, true],
+    ],
+  )
+  const taken = Buffer.alloc(TAKEN_AGGREGATE.bytes)
+  taken.writeBigUInt64LE(1_000_000n, TAKEN_AGGREGATE.count)
+  taken.writeBigUInt64LE(4096n, TAKEN_AGGREGATE.totalBytes)
+  taken.writeBigUInt64LE(5_000_000_007n, TAKEN_AGGREGATE.lastNs)
+  const hex = '020000007700000034120000ff000000'
+  native.aggregates.set(hex, 'later')
+  assert.equal(programs.asked.takeAggregate(key), 'later')
+  native.aggregates.set(hex, taken)
+  assert.deepEqual(programs.asked.takeAggregate(key), { count: 1_000_000, bytes: 4096, lastNs: 5_000_000_007n })
+  assert.equal(programs.asked.takeAggregate({ ...key, tgid: 0x78 }), 'unknown')
+  native.fail = (call) => (call.startsWith('run') ? new NativeError('MAP_FAILED', 'no memory') : undefined)
+  assert.equal(programs.asked.takeAggregate(key), 'later')
+  native.fail = () => undefined
+  await disposed(programs)
+  assert.equal(native.resources, SHARED_MAPS.length)
+})
+
+test('programs: a kernel that cannot aggregate refuses the policy, and nothing changes', async () => {
+  const old = rig({ facts: { ...kernel(5, 10), loops: false } })
+  await assert.rejects(old.programs.change([], [policyOf('counted', aggregating('f'))]), {
+    message:
+      'counted.yaml:9:20: aggregate needs atomic operations and bpf_loop, which Linux has since 5.17: drop it on this kernel',
+  })
+  const { native, programs } = rig()
+  native.fail = (call) => (call.startsWith('open aggregate') ? new NativeError('LOAD_FAILED', 'no memory') : undefined)
+  await assert.rejects(programs.change([], [policyOf('counted', aggregating('f'))]), {
+    message: 'counted.yaml:9:20: aggregate does not fit into this kernel: no memory',
+  })
+  native.fail = () => undefined
+  await programs.change([], [policyOf('counted', aggregating('f'))])
+  assert.equal(native.state().length, 1)
 })

@@ -19,7 +19,7 @@ test('wire: wire.ts matches bpf/ (else: make -C bpf, node collector/kernel/write
 
 test('wire: every object has the structs of the contract that it uses as layout.bpf.o has them', () => {
   const { structs } = object('layout.bpf.o')
-  for (const file of [...PROCESS_OBJECTS, ...HOOK_OBJECTS, ...FILES_OBJECTS, 'files.bpf.o']) {
+  for (const file of [...PROCESS_OBJECTS, ...HOOK_OBJECTS, ...FILES_OBJECTS, 'files.bpf.o', 'aggregate.bpf.o']) {
     const own = [...object(file).structs].filter(([name]) => structs.has(name))
     assert.ok(own.length > 0, file)
     for (const [name, struct] of own) assert.deepEqual(struct, structs.get(name), `${name} in ${file}`)
@@ -74,6 +74,11 @@ test('wire: integers have the widths that decode and layout read and write', () 
     ['linked_news', 8, 'unknown moved'],
     ['file_screen', 8, 'wanted'],
     ['file_screen', 4, 'others'],
+    ['repeat_key', 4, 'policy_hook caller'],
+    ['repeat_key', 8, 'arguments'],
+    ['taken_aggregate', 8, 'count total_bytes last_ns'],
+    ['action', 4, 'aggregate'],
+    ['hook', 4, 'at_return'],
     ['number_key', 4, 'filter'],
     ['number_key', 8, 'number'],
   ]

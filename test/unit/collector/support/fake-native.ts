@@ -2,7 +2,7 @@
 import { basename } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { u32 } from '../../../../collector/kernel/bytes.ts'
-import { HOOK, SELECTOR } from '../../../../collector/kernel/wire.ts'
+import { HOOK, REPEAT_KEY, SELECTOR, TAKE_DONE, TAKE_LATER, TAKE_NONE } from '../../../../collector/kernel/wire.ts'
 import { NativeError } from '../../../../native/index.ts'
 import type { AttachKind, BpfMap, BpfObject, KernelFunction, Link, ObjectOptions } from '../../../../native/types.ts'
 
@@ -40,6 +40,8 @@ export class FakeNative {
   #lastId = 0
   /** Missed runs of links, by kind. */
   missed: Partial<Record<AttachKind, bigint>> = {}
+  /** `struct taken_aggregate` by its key in hexadecimal. */
+  readonly aggregates = new Map<string, Buffer | 'later'>()
   fail: (call: Call) => Error | undefined = () => undefined
 
   readonly openObject = async (path: string, options: ObjectOptions): Promise<BpfObject> => {
@@ -204,10 +206,16 @@ export class FakeObject implements BpfObject {
     programs.set(index, { object: this, program, id: this.#native.number() })
   }
 
-  /** What an open file of the agent's is: files.bpf.c. */
+  /** What an open file of the agent's is: files.bpf.c. Or the count of an aggregate: aggregate.bpf.c. */
   run(program: string, fd: number): number {
     this.#native.call(`run ${program}`)
     this.#program(program)
+    if (program === 'aggregate_take') {
+      const asked = this.#state('aggregate_taken').entries
+      const taken = this.#native.aggregates.get(asked.get(hex(u32(0)))?.toString('hex', 0, REPEAT_KEY.bytes) ?? '')
+      if (taken !== undefined && taken !== 'later') asked.set(hex(u32(0)), taken)
+      return taken === undefined ? TAKE_NONE : taken === 'later' ? TAKE_LATER : TAKE_DONE
+    }
     const found = this.#native.identify(fd)
     if (found === undefined) return 0
     this.#state('identified').entries.set(hex(u32(0)), found)

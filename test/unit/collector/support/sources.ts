@@ -28,6 +28,7 @@ export function makeSources(change: Partial<MetricSources> = {}): MetricSources 
     keepsStatistics: () => true,
     hookEvents: () => new Map([['files', new Map([['security_file_permission', 9]])]]),
     suppressed: () => new Map([['files', new Map([['security_file_permission', 7]])]]),
+    aggregated: () => new Map([['reads', new Map([['vfs_read', 999_999]])]]),
     returnsWaiting: () => 5,
     processes: newTable(),
     enrichment: { gaveUp: { time: 4, bytes: 0, failed: 0, stopping: 0 }, held: { bytes: 100, events: 6 } },

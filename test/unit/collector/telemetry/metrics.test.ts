@@ -167,6 +167,7 @@ const PLAIN: ReadonlyArray<readonly [name: string, want: readonly string[]]> = [
   ['ktrail_ring_limit_bytes', ['=4096']],
   ['ktrail_process_table_limit_bytes', ['=5000']],
   ['ktrail_hook_suppressed_total', ['files security_file_permission=7']],
+  ['ktrail_hook_aggregated_total', ['reads vfs_read=999999']],
   ['ktrail_hook_events_total', ['files security_file_permission=9']],
   ['ktrail_hook_runs_total', ['security_file_permission=2']],
   ['ktrail_hook_run_seconds_total', ['security_file_permission=3']],

@@ -106,6 +106,7 @@ describe('type: kafka', () => {
           severity: { lifecycle: 'info', policies: {}, tags: {} },
           arg_labels: false,
           pod_labels: [],
+          file_details: false,
           command_line: false,
           event_name_attribute: false,
         },

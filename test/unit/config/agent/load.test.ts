@@ -308,9 +308,9 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
     '1:40: exporters.a.color: expected one of auto, always, never, got "allways" (did you mean "always"?)',
   ],
   [
-    'format extended',
-    withExporter('type: file, path: x, format: extended'),
-    '1:48: exporters.a.format: known value "extended" is not built in this version of ktrail yet',
+    'a format of another exporter',
+    withExporter('type: file, path: x, format: json'),
+    '1:48: exporters.a.format: expected one of tetragon, extended, got "json"; JSON lines are the default: leave it out',
   ],
   [
     'when_full spool without a spool',

@@ -40,6 +40,7 @@ describe('type: otlp', () => {
       severity: { lifecycle: 'info', policies: {}, tags: {} },
       arg_labels: false,
       pod_labels: [],
+      file_details: false,
       command_line: false,
       event_name_attribute: false,
       loki: false,

@@ -34,7 +34,7 @@ function attributesOf(of: Event, exclude?: string): Record<string, unknown> {
   const put = ({ name }: { readonly name: string }, value: unknown): void => void (out[name] = value)
   const sink = { text: put, integer: put, flag: put, list: put }
   const fields = { fields: exclude ?? '', action: 'EXCLUDE', invert_event_set: false } as const
-  const options = { arg_labels: false, pod_labels: [], command_line: false }
+  const options = { arg_labels: false, pod_labels: [], command_line: false, file_details: false }
   attributes(of, options, exclude === undefined ? sink : filterAttributes(sink, of.type, attributeTest([fields])))
   return out
 }

@@ -93,6 +93,10 @@ export function goldenEvents(): Event[] {
         }),
       }),
     }),
+    makeKprobe({
+      args: [file('/etc/passwd'), int(4)],
+      aggregate: { count: 1_000_000, bytes: 4_096_000_000, last: { sec: 1713061103, nsec: 7 } },
+    }),
     // Only its cgroup is known yet.
     makeKprobe({
       process: makeProcess({ pod: makePod({ workload: 'x', workloadKind: 'Rollout', container: undefined }) }),

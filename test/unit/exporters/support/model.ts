@@ -2,7 +2,7 @@
  * What a JSON line must parse to, built as plain objects straight from the tables of docs/reference/records.md: an
  * encoder, slow and obvious. Keys have the order of the tables.
  */
-import type { Argument, Event, Process, RunEvent, Timestamp } from '../../../../exporters/contract/event.ts'
+import type { Aggregate, Argument, Event, Process, RunEvent, Timestamp } from '../../../../exporters/contract/event.ts'
 import { isHookEvent } from '../../../../exporters/contract/event.ts'
 import { permission } from '../../../../exporters/encoding/permission.ts'
 
@@ -12,8 +12,11 @@ export type Json = string | number | boolean | readonly Json[] | { readonly [key
 export function recordOf(event: Event, nodeName: string): Json {
   if (event.type === 'agent_run') return prune({ node_name: word(nodeName), time: timeOf(event.time) })
   const key = event.type === 'events_lost' ? 'rate_limit_info' : event.type
-  return prune({ [key]: bodyOf(event), node_name: word(nodeName), time: timeOf(event.time) })
+  const aggregate = isHookEvent(event) && event.aggregate !== undefined ? aggregateOf(event.aggregate) : undefined
+  return prune({ [key]: bodyOf(event), node_name: word(nodeName), time: timeOf(event.time), aggregate })
 }
+
+const aggregateOf = ({ count, bytes, last }: Aggregate): Json => prune({ count, bytes, last_time: timeOf(last) })
 
 function bodyOf(event: Exclude<Event, RunEvent>): Json {
   if (event.type === 'events_lost') return { number_of_dropped_process_events: String(event.count) }

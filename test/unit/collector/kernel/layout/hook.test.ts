@@ -430,8 +430,38 @@ test('layout: actions of selectors, and the values in which repeats are alike', 
   const actions = tables.selectors.map((selector) => selector.subarray(SELECTOR.action, SELECTOR.action + ACTION.bytes))
   assert.deepEqual(
     actions.map((each) => each.toString('hex')),
-    ['00'.repeat(12), '000000000a09000100000000', '60ea00000000000002020000'],
+    ['00'.repeat(16), '000000000a0900010000000000000000', '60ea0000000000000202000000000000'],
   )
+})
+
+test('layout: what makes calls equal for aggregate, and where they are judged', () => {
+  const at = { line: 1, col: 1 }
+  const [file, mask, size] = [arg(0, 'file'), arg(1, 'int'), arg(2, 'size_t')]
+  const args = [file, mask, size]
+  const aggregated = (byFile: boolean, byKind: boolean, more = {}): HookSpec =>
+    spec({ args, aggregate: { windowMs: 1000, byFile, byKind, at }, ...more })
+  const action = (...specs: HookSpec[]): readonly [hex: string, atReturn: number] => {
+    const { bytes, tables } = laidOut(...specs)
+    assert.equal(bytes.readUInt32LE(HOOK.actions), 1)
+    const last = tables.selectors.at(-1) ?? Buffer.alloc(0)
+    const hex = last.subarray(SELECTOR.action, SELECTOR.action + ACTION.bytes).toString('hex')
+    return [hex, bytes.readUInt32LE(HOOK.atReturn)]
+  }
+  assert.deepEqual(action(aggregated(true, true)), ['00000000000000000007000003000000', 0])
+  assert.deepEqual(action(aggregated(true, false)), ['00000000000000000001000001000000', 0])
+  assert.deepEqual(action(aggregated(false, true)), ['00000000000000000006000003000000', 0])
+  // Values of other policies on the function do not count.
+  assert.deepEqual(action(spec({ args: [arg(3, 'int')] }), aggregated(true, true)), [
+    '0000000000000000000e000003000000',
+    0,
+  ])
+  const returns = (type: string): object => ({ return: true, returnArg: arg(0, type) })
+  assert.deepEqual(action(aggregated(false, false, returns('int'))), ['00000000000000000000000001000000', 1])
+  assert.deepEqual(action(aggregated(false, false, returns('long'))), ['00000000000000000000000005000000', 1])
+  // A call that is denied is judged at its entry.
+  const denying = { last: 'override', signals: [], reports: true, limit: undefined, error: -1 } as const
+  const denies = spec({ args: [], selectors: [{ matchArgs: [], actions: denying }] })
+  assert.deepEqual(action(denies, aggregated(false, false, returns('int'))), ['00000000000000000000000001000000', 0])
 })
 
 test('layout: what selectors ask of processes and of cgroups is screened apart, and is one set for the selector', () => {

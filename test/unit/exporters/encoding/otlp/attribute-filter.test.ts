@@ -51,6 +51,7 @@ function attributesOf(event: Event, filters?: readonly FieldFilterConfig[]): Rea
     body: 'none',
     arg_labels: true,
     command_line: true,
+    file_details: true,
     ...test,
   }).attributes
 }
@@ -61,7 +62,8 @@ function hidden(event: Event, ...filters: FieldFilterConfig[]): string[] {
   return Object.keys(attributesOf(event)).filter((name) => !Object.hasOwn(left, name))
 }
 
-const file1 = ['file.path', 'file.mode', 'ktrail.file.target_path']
+const named = ['file.path', 'file.inode', 'ktrail.file.device', 'ktrail.file.target_path']
+const file1 = [...named, 'file.mode']
 
 describe('attributes under field filters', () => {
   const rows: ReadonlyArray<
@@ -82,7 +84,7 @@ describe('attributes under field filters', () => {
     ['a parent', exec, [filter('parent')], ['process.parent_pid', 'ktrail.parent.binary']],
     ['fields that are no attribute', exec, [filter('process.flags,process.pod.pod_labels,signal')], []],
     ['arguments of hooks', kprobe, [filter('args')], [...file1, 'ktrail.file.access', 'ktrail.arg.note']],
-    ['paths', kprobe, [filter('args.file_arg.path')], ['file.path', 'ktrail.file.target_path', 'ktrail.arg.note']],
+    ['paths', kprobe, [filter('args.file_arg.path')], [...named, 'ktrail.arg.note']],
     ['a part of the return value', kprobe, [filter('return.int_arg')], ['ktrail.file.denied', 'ktrail.return']],
     [
       'fields of the policy',
@@ -132,7 +134,7 @@ describe('attributes under field filters', () => {
     )
   })
 
-  it('an empty INCLUDE keeps only the attributes that identify the record or are about the agent', () => {
+  it('an empty INCLUDE keeps only the attributes that identify the record, count its calls, or are about the agent', () => {
     const shows = attributeTest([filter('ancestors', INCLUDE)])
     const left = Object.values(KEYS).filter((key) => shows('process_kprobe', key))
     assert.deepEqual(
@@ -141,6 +143,7 @@ describe('attributes under field filters', () => {
         'log.record.uid',
         'ktrail.exporter_seq',
         'event_name',
+        ...['count', 'bytes', 'last_time'].map((word) => `ktrail.aggregate.${word}`),
         ...['stage', 'exporter', 'reason', 'count', 'first_seq', 'last_seq'].map((word) => `ktrail.loss.${word}`),
         ...['first_exporter_seq', 'last_exporter_seq'].map((word) => `ktrail.loss.${word}`),
         ...['phase', 'previous', 'heartbeat_ms'].map((word) => `ktrail.run.${word}`),

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * Takes the counts of call/aggregate.h. Loaded with the first policy that aggregates; it makes the map. User space cannot do it
+ * by itself: calls that are counted between a look at an entry and its removal would be lost.
+ */
+#include "vmlinux/vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "core_fixes.h"
+#include "event.h"
+
+#include "maps.h"
+#include "path.h"
+#include "filter.h"
+#include "match/aggregate.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct taken_aggregate);
+} aggregate_taken SEC(".maps");
+
+/* Looks at a call in progress, which has a few instructions left. */
+#define WAIT_ROUNDS 4096
+
+/* Run by the agent. Answers enum take_result. */
+SEC("raw_tp") int aggregate_take(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u32 zero = 0, i;
+	struct taken_aggregate *to = bpf_map_lookup_elem(&aggregate_taken, &zero);
+	struct aggregate *a;
+	__u64 before;
+
+	if (!to)
+		return TAKE_NONE;
+	a = bpf_map_lookup_elem(&aggregates, &to->key);
+	if (!a)
+		return TAKE_NONE;
+	before = __sync_fetch_and_or(&a->count, AGGREGATE_TAKEN);
+	if (!(before & AGGREGATE_TAKEN))
+		a->taken = before;
+	for (i = 0; i < WAIT_ROUNDS; i++) {
+		if (*(volatile __u64 *)&a->done == a->taken)
+			break;
+	}
+	if (i == WAIT_ROUNDS)
+		return TAKE_LATER;
+	to->count = a->taken;
+	to->total_bytes = a->total_bytes;
+	to->last_ns = a->last_ns;
+	bpf_map_delete_elem(&aggregates, &to->key);
+	return TAKE_DONE;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef KTRAIL_AGGREGATE_H
+#define KTRAIL_AGGREGATE_H
+
+/*
+ * Equal calls of a process that have one record: that of the first. The others are counted here, until user space takes the
+ * count (aggregate.bpf.c) and lets the event go on with it.
+ *
+ * The count is exact although calls go on: a call that finds the count taken has a record of its own, and the one who takes it
+ * waits until the calls that were counted before have added their bytes (`done`). Nothing is counted before the record of the
+ * first is in the ring, so a refused record loses one call.
+ */
+
+#include "../match/aggregate.h"
+
+#define EEXIST 17 /* include/uapi/asm-generic/errno-base.h */
+
+#ifdef KTRAIL_BOUNDED
+/* Before 5.12 an atomic addition does not return what was there. User space refuses such policies. */
+static __always_inline int aggregate_call(__u32 slot, __u32 selector_key) { return CALL_ALONE; }
+static __always_inline void aggregate_sent(struct scratch *s, bool sent) { }
+#else
+
+/* False when the count was taken, or the record of the first call is not in the ring yet. */
+static __always_inline bool count_call(struct aggregate *a, struct scratch *s, __u64 bytes)
+{
+	if (!a->sent)
+		return false;
+	if (__sync_fetch_and_add(&a->count, 1) & AGGREGATE_TAKEN)
+		return false;
+	__sync_fetch_and_add(&a->total_bytes, bytes);
+	/* Of two calls at once the later one may have been here already. */
+	if ((__s64)(s->call.time_ns - a->last_ns) > 0)
+		a->last_ns = s->call.time_ns;
+	/* With its result: else it would not be ordered behind the others. */
+	return __sync_fetch_and_add(&a->done, 1) < AGGREGATE_TAKEN;
+}
+
+/* Counts a call that a selector matches, or puts the key of its first into the scratch. Answers enum aggregated. Global, as add_open. */
+__noinline int aggregate_call(__u32 slot, __u32 selector_key)
+{
+	struct selector *selector = bpf_map_lookup_elem(&selectors, &selector_key);
+	struct scratch *s = scratch_of(slot);
+	struct aggregate *found, made = { .count = 1, .done = 1 };
+	__s64 returned = 0;
+	long error;
+
+	if (!s || !selector)
+		return CALL_ALONE;
+	if (selector->return_type != ARG_NOP) {
+		if (s->call.returns != HOOK_HAS_RETURN)
+			return CALL_ALONE;
+		returned = narrowed(selector->return_type, s->call.returned);
+	}
+	s->repeat.key.policy_hook = selector->policy_hook;
+	s->repeat.key.caller = bpf_get_current_pid_tgid() >> 32;
+	/* The image: an exec makes another process of the pid. */
+	s->repeat.key.arguments = hashed(0, ((struct event_header *)s->record)->start_ns);
+	if (selector->action.aggregate & AGGREGATE_ERRORS)
+		s->repeat.key.arguments = hashed(s->repeat.key.arguments, returned < 0 ? returned : 0);
+	hash_values(slot, selector->action.values);
+	hash_files(slot, selector->action.values);
+	if (selector->action.aggregate & AGGREGATE_BYTES && returned > 0)
+		made.total_bytes = returned;
+	found = bpf_map_lookup_elem(&aggregates, &s->repeat.key);
+	if (found)
+		return count_call(found, s, made.total_bytes) ? CALL_COUNTED : CALL_ALONE;
+	made.last_ns = s->call.time_ns;
+	error = bpf_map_update_elem(&aggregates, &s->repeat.key, &made, BPF_NOEXIST);
+	if (!error)
+		return CALL_BEGINS;
+	if (error != -EEXIST)
+		count(COUNTER_AGGREGATES_FULL);
+	return CALL_ALONE;
+}
+
+/* Whether the ring has taken the record of the first call. */
+static __always_inline void aggregate_sent(struct scratch *s, bool sent)
+{
+	struct aggregate *begun = bpf_map_lookup_elem(&aggregates, &s->repeat.key);
+
+	if (begun && sent)
+		begun->sent = 1;
+	else if (begun)
+		bpf_map_delete_elem(&aggregates, &s->repeat.key);
+}
+#endif
+
+#endif

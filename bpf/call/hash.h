@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef KTRAIL_HASH_H
+#define KTRAIL_HASH_H
+
+/* The hash by which calls are known to be alike: of rateLimit (action.h) and of aggregate (aggregate.h). */
+
+/* Of the hash of arguments; random, so that nobody finds arguments that are taken for a repeat of others. */
+const volatile __u64 repeat_secret = 0x9e3779b97f4a7c15ull;
+
+static __always_inline __u64 hashed(__u64 hash, __u64 word)
+{
+	hash = (hash ^ word) * (repeat_secret | 1);
+	return hash ^ hash >> 29;
+}
+
+/* One word of the text that is hashed. */
+static __always_inline int hash_word(__u32 slot)
+{
+	struct scratch *s = scratch_of(slot);
+	__u32 at, left;
+
+	if (!s || !s->repeat.left)
+		return 1;
+	left = s->repeat.left;
+	at = s->repeat.at;
+	s->repeat.at = at + 8;
+	s->repeat.left = left < 8 ? 0 : left - 8;
+	barrier_var(at);
+	if (at > sizeof(s->record) - 8)
+		return 1;
+	s->repeat.key.arguments = hashed(s->repeat.key.arguments, first_of(*(__u64 *)(s->record + at), left));
+	return 0;
+}
+LOOP_STEP(hash_word)
+
+#define HASHED_WORDS (PATH_BYTES / 8 + 2)
+
+/* Adds value `i` to the hash: what it is, and its text or number. Global, as add_open. */
+__noinline int hash_value(__u32 slot, __u32 i)
+{
+	struct scratch *s = scratch_of(slot);
+	struct value *v;
+	__u32 at;
+
+	if (!s)
+		return 0;
+	at = s->offset[i & (VALUES_MAX - 1)];
+	v = value_at(s, at);
+	if (!v)
+		return 0;
+	s->repeat.key.arguments = hashed(s->repeat.key.arguments, (__u64)v->kind << 32 | v->len);
+	s->repeat.left = v->len;
+	s->repeat.at = at + sizeof(*v);
+	if (v->kind == VALUE_FILE)
+		s->repeat.at += sizeof(struct file_info) + sizeof(struct text_key);
+	if (v->kind == VALUE_STRING)
+		s->repeat.at += sizeof(struct text_key);
+	LOOP(HASHED_WORDS, hash_word, slot);
+	return 0;
+}
+
+/* Adds those of hook.values whose bit is set. */
+static __always_inline void hash_values(__u32 slot, __u8 values)
+{
+	__u32 i;
+
+	for (i = 0; i < VALUES_MAX; i++) {
+		if (values >> i & 1)
+			hash_value(slot, i);
+	}
+}
+
+/* Adds which files those are, whatever their paths, and what is not sure about them. */
+static __always_inline void hash_files(__u32 slot, __u8 values)
+{
+	struct scratch *s = scratch_of(slot);
+	struct file_info *info;
+	struct value *v;
+	__u32 i, at;
+
+	if (!s)
+		return;
+	for (i = 0; i < VALUES_MAX; i++) {
+		at = s->offset[i];
+		v = value_at(s, at);
+		if (!(values >> i & 1) || !v || v->kind != VALUE_FILE)
+			continue;
+		info = (struct file_info *)(v + 1);
+		s->repeat.key.arguments = hashed(hashed(s->repeat.key.arguments, info->ino), (__u64)info->dev << 32 | v->flags);
+	}
+}
+
+#endif

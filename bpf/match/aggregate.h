@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef KTRAIL_MATCH_AGGREGATE_H
+#define KTRAIL_MATCH_AGGREGATE_H
+
+/* What call/aggregate.h, which counts, and aggregate.bpf.c, which takes the counts, share. */
+
+#define AGGREGATE_TAKEN (1ull << 63)
+
+enum aggregated {
+	CALL_ALONE,    /* it has a record of its own */
+	CALL_BEGINS,   /* its record is that of the following ones */
+	CALL_COUNTED,
+};
+
+struct aggregate {
+	__u64 count;    /* calls; AGGREGATE_TAKEN: further ones are not counted */
+	__u64 done;     /* of them those that have added what follows */
+	__u64 total_bytes; /* sum of positive return values */
+	__u64 last_ns;  /* time of the last */
+	__u64 sent;     /* 1: the record of the first is in the ring */
+	__u64 taken;    /* `count` when it was taken */
+};
+
+/* What user space asks aggregate.bpf.c for, and what it gets. */
+struct taken_aggregate {
+	struct repeat_key key;
+	__u64 count;
+	__u64 total_bytes;
+	__u64 last_ns;
+};
+
+enum take_result {
+	TAKE_NONE,   /* there is no such aggregate */
+	TAKE_DONE,
+	TAKE_LATER,  /* a counted call is still at work; further ones are not counted */
+};
+
+/* By policy_hook, tgid, and hash of the image and what is asked of the call. Full: calls have records of their own. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct repeat_key);
+	__type(value, struct aggregate);
+} aggregates SEC(".maps");
+
+#endif

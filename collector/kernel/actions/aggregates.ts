@@ -1,0 +1,81 @@
+/**
+ * Equal calls that the kernel side counts instead of reporting each (bpf/call/aggregate.h). The count of an aggregate is taken once, by a program that
+ * the agent runs, because calls may go on meanwhile.
+ */
+import { builtFile } from '../../../native/index.ts'
+import type { BpfMap, BpfObject, ObjectOptions } from '../../../native/types.ts'
+import { u32 } from '../bytes.ts'
+import { REPEAT_KEY, TAKEN_AGGREGATE, TAKE_DONE, TAKE_LATER } from '../wire.ts'
+
+/** Size of its map where no policy aggregates. */
+export const NO_AGGREGATES = { aggregates: 1 }
+
+/** What the record of the first call says; `lo` and `hi` of the hash. */
+export interface AggregateKey {
+  readonly hookId: number
+  readonly tgid: number
+  readonly lo: number
+  readonly hi: number
+}
+
+export interface TakenAggregate {
+  /** Calls, the first included. */
+  readonly count: number
+  /** Sum of their positive return values; 0 where none is asked for. */
+  readonly bytes: number
+  /** Boot time of the last. */
+  readonly lastNs: bigint
+}
+
+/** `later`: a call is being counted. `unknown`: there is no such aggregate, although its first call was reported. */
+export type Taken = TakenAggregate | 'later' | 'unknown'
+
+const PROGRAM = 'aggregate_take'
+const ZERO = u32(0)
+
+/** One for all functions, made with the first policy that aggregates. */
+export class Aggregates implements Disposable {
+  /** By its name in bpf/match/aggregate.h; programs of functions share it. */
+  readonly maps: { readonly aggregates: BpfMap }
+  readonly #object: BpfObject
+  readonly #taken: BpfMap
+
+  /** Rejects with NativeError. */
+  static async open(openObject: (path: string, options: ObjectOptions) => Promise<BpfObject>): Promise<Aggregates> {
+    return new Aggregates(
+      await openObject(builtFile('aggregate.bpf.o'), { programs: [{ name: PROGRAM, kind: 'run' }], constants: {} }),
+    )
+  }
+
+  private constructor(object: BpfObject) {
+    this.#object = object
+    this.maps = { aggregates: object.map('aggregates') }
+    this.#taken = object.map('aggregate_taken')
+  }
+
+  /** From then on equal calls begin a new aggregate. */
+  take({ hookId, tgid, lo, hi }: AggregateKey): Taken {
+    const asked = Buffer.alloc(TAKEN_AGGREGATE.bytes)
+    const key = TAKEN_AGGREGATE.key
+    asked.writeUInt32LE(hookId, key + REPEAT_KEY.policyHook)
+    asked.writeUInt32LE(tgid, key + REPEAT_KEY.caller)
+    asked.writeUInt32LE(lo, key + REPEAT_KEY.arguments)
+    asked.writeUInt32LE(hi, key + REPEAT_KEY.arguments + 4)
+    this.#taken.update(ZERO, asked)
+    const result = this.#object.run(PROGRAM, 0)
+    if (result === TAKE_LATER) return 'later'
+    const taken = result === TAKE_DONE ? this.#taken.lookup(ZERO) : undefined
+    if (taken === undefined) return 'unknown'
+    return {
+      count: Number(taken.readBigUInt64LE(TAKEN_AGGREGATE.count)),
+      bytes: Number(taken.readBigUInt64LE(TAKEN_AGGREGATE.totalBytes)),
+      lastNs: taken.readBigUInt64LE(TAKEN_AGGREGATE.lastNs),
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.maps.aggregates.close()
+    this.#taken.close()
+    this.#object.close()
+  }
+}

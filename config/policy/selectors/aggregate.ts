@@ -1,0 +1,88 @@
+/** `aggregate` of a hook: equal calls of a process have one event, with their count. An addition of ours to Tetragon's language. */
+import { show } from '../../yaml/problems.ts'
+import type { Problems } from '../../yaml/problems.ts'
+import { didYouMean } from '../../yaml/suggest.ts'
+import { Fields, asList, asText } from '../fields.ts'
+import type { Actions, Aggregate, HookSpec, Selector } from '../policy.ts'
+import type { KeyTable } from '../tables.ts'
+import { OWN_API_VERSION } from './identity.ts'
+
+const AGGREGATE_KEYS: KeyTable = {
+  name: 'aggregate',
+  meant: { interval: 'window', time: 'window', every: 'window', keys: 'by', group: 'by', groupBy: 'by' },
+  own: ['window', 'by'],
+}
+
+const UNITS: Readonly<Record<string, number>> = { s: 1000, m: 60_000 }
+const MAX_MS = 30 * 60_000
+/** What makes calls equal. */
+export const AGGREGATE_BY = ['process', 'file', 'kind'] as const
+
+/** Undefined: each call has an event. */
+export function readAggregate(
+  fields: Fields,
+  selectors: readonly Selector[],
+  problems: Problems,
+): Aggregate | undefined {
+  const place = fields.get('aggregate')
+  const own = place === undefined ? undefined : Fields.of(place, AGGREGATE_KEYS, problems)
+  if (place === undefined || own === undefined) return undefined
+  const windowMs = readWindow(own, problems)
+  const by = readBy(own, problems)
+  if (selectors.some(({ actions }) => actions !== undefined && doesMore(actions))) {
+    const sentence =
+      'cannot be combined with rateLimit or an action other than Post and NoPost; write another hook of the same call'
+    problems.add(fields.keyAt('aggregate'), `${place.path}: ${sentence}`)
+  }
+  if (selectors.some(({ matchReturnArgs }) => matchReturnArgs !== undefined)) {
+    const sentence =
+      'cannot be combined with matchReturnArgs, which decides on each call by itself; write another hook of the same call'
+    problems.add(fields.keyAt('aggregate'), `${place.path}: ${sentence}`)
+  }
+  return { windowMs, byFile: by.has('file'), byKind: by.has('kind'), at: place.node.at }
+}
+
+const doesMore = ({ limit, signals, error }: Actions): boolean =>
+  limit !== undefined || signals.length > 0 || error !== undefined
+
+function readWindow(fields: Fields, problems: Problems): number {
+  const expected = `a time from 1s to ${MAX_MS / 60_000}m, such as 10s`
+  const place = fields.need('window', expected)
+  const text = place === undefined ? undefined : asText(place, problems)
+  if (place === undefined || text === undefined) return 1000
+  const [, digits = '', unit = ''] = /^(\d{1,6})([sm])$/.exec(text) ?? []
+  const ms = Number(digits) * (UNITS[unit] ?? 0)
+  if (ms >= 1000 && ms <= MAX_MS) return ms
+  problems.add(place.node.at, `${place.path}: expected ${expected}, got ${show(text)}`)
+  return 1000
+}
+
+function readBy(fields: Fields, problems: Problems): ReadonlySet<string> {
+  const list = fields.get('by')
+  if (list === undefined) return new Set(AGGREGATE_BY)
+  const by = new Set<string>()
+  for (const place of asList(list, AGGREGATE_BY.length, problems)) {
+    const text = asText(place, problems)
+    if (text === undefined) continue
+    if (AGGREGATE_BY.some((name) => name === text)) by.add(text)
+    else {
+      const expected = `expected one of ${AGGREGATE_BY.join(', ')}`
+      problems.add(place.node.at, `${place.path}: ${expected}, got ${show(text)}${didYouMean(text, AGGREGATE_BY)}`)
+    }
+  }
+  if (list.node.kind === 'list' && !by.has('process')) {
+    problems.add(list.node.at, `${list.path}: expected process among them: an event is of one process`)
+  }
+  return by
+}
+
+/** A file that says it is Tetragon's must mean the same there. */
+export function checkAggregates(hooks: readonly HookSpec[], isTetragons: boolean, problems: Problems): void {
+  const places = new Set(isTetragons ? hooks.flatMap(({ aggregate }) => aggregate?.at ?? []) : [])
+  for (const at of places) {
+    problems.add(
+      at,
+      `aggregate: is an addition of ktrail's: write apiVersion: ${OWN_API_VERSION}, got cilium.io/v1alpha1`,
+    )
+  }
+}

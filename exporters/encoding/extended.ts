@@ -1,0 +1,60 @@
+/**
+ * Format `extended`: what is known of an event and Tetragon's records have no key for, as members of a last key `ktrail`
+ * (docs/reference/records.md). Some is known without asking the kernel for more; `details` are only there where an exporter asks for them.
+ */
+import { isHookEvent } from '../contract/event.ts'
+import type { Event, FileArgument, StringArgument } from '../contract/event.ts'
+import { fileAccess, isDenied } from './otlp/file-access.ts'
+
+/** Whether field filters leave the names of files in records of this type. */
+export type KeepsNames = (type: Event['type']) => boolean
+
+const MINOR_BITS = 20
+
+/** `"access":"read","files":[…]`; '' for an event that there is nothing to say of. */
+export function extendedMembers(event: Event, keepsNames: KeepsNames): string {
+  if (!isHookEvent(event) || !keepsNames(event.type)) return ''
+  const { hook, args, returned } = event
+  const access = fileAccess(hook, args)
+  const files = args.flatMap((each, arg) => (each.kind === 'file' ? [fileOf(each, arg)] : []))
+  const texts = args.flatMap((each, arg) => (each.kind === 'string' ? textOf(each, arg) : []))
+  const denied = (access !== undefined || files.length > 0) && isDenied(hook, returned)
+  const members = {
+    ...(access === undefined ? {} : { access }),
+    ...(denied ? { denied } : {}),
+    ...(files.length === 0 ? {} : { files }),
+    ...(texts.length === 0 ? {} : { texts }),
+  }
+  return JSON.stringify(members).slice(1, -1)
+}
+
+/** `arg`: the position among the record's arguments. Numbers of 64 bits are texts, as in all of the record. */
+function fileOf(file: FileArgument, arg: number): object {
+  const { inode, device, deleted, raw } = file
+  const partial = partialOf(file)
+  return {
+    arg,
+    inode: String(inode),
+    device: deviceText(device),
+    ...(deleted ? { deleted } : {}),
+    ...(partial.length === 0 ? {} : { partial }),
+    ...(raw === undefined ? {} : { path_bytes: base64(raw) }),
+  }
+}
+
+/** The kernel's number of a device as `major:minor`. */
+export const deviceText = (device: number): string => `${device >>> MINOR_BITS}:${device & ((1 << MINOR_BITS) - 1)}`
+
+/** Why the path is not the whole one, or not surely; empty for one that is. */
+export function partialOf({ unresolved, unstable }: FileArgument): readonly string[] {
+  return [...(unresolved ? ['too_deep_or_long'] : []), ...(unstable ? ['renamed_while_read'] : [])]
+}
+
+function textOf({ raw, truncated }: StringArgument, arg: number): object[] {
+  if (raw === undefined && !truncated) return []
+  return [{ arg, ...(truncated ? { truncated } : {}), ...(raw === undefined ? {} : { bytes: base64(raw) }) }]
+}
+
+/** Of bytes that are no UTF-8. */
+export const base64 = (bytes: Uint8Array): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64')

@@ -1,0 +1,146 @@
+/** Format `extended`: what it says beside Tetragon's record, with and without an envelope, and what of it filters and redaction take away. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Event } from '../../../../exporters/contract/event.ts'
+import { attributes } from '../../../../exporters/encoding/otlp/mapping.ts'
+import { EncoderPool, Numberings } from '../../../../exporters/index.ts'
+import { file, int, makeExec, makeHook, makeKprobe, makeLoss, text } from '../support/events.ts'
+import { goldenEvents } from '../support/golden-events.ts'
+
+const numbering = new Numberings('run').of('a')
+const extended = { numbering, envelope: false, extended: true }
+
+const linesOf = (events: readonly Event[], pool = new EncoderPool('n'), how = extended): string[] =>
+  Buffer.from(pool.linesFor(how).encode(events).bytes).toString().split('\n').slice(0, -1)
+
+/** The member `ktrail` of the event's line. */
+const told = (event: Event, pool?: EncoderPool): unknown => JSON.parse(linesOf([event], pool)[0] ?? '').ktrail
+
+const NAME = Buffer.from('/tmp/a\xff', 'latin1')
+const ROWS: ReadonlyArray<readonly [name: string, event: Event, want: unknown]> = [
+  [
+    'a read',
+    makeKprobe({ args: [file('/etc/passwd', { inode: 2n ** 63n + 1n, device: (259 << 20) | 3 }), int(4)] }),
+    { access: 'read', files: [{ arg: 0, inode: '9223372036854775809', device: '259:3' }] },
+  ],
+  [
+    'a write that was denied',
+    makeKprobe({
+      args: [int(1), file('/etc/passwd', { device: 1 })],
+      hook: makeHook({ functionName: 'vfs_write', indexes: [2, 0] }),
+      returned: int(-13),
+    }),
+    { access: 'write', denied: true, files: [{ arg: 1, inode: '7', device: '0:1' }] },
+  ],
+  [
+    'a deleted file with a name that is no UTF-8',
+    makeKprobe({
+      hook: makeHook({ functionName: 'f' }),
+      args: [file('/tmp/a\ufffd (deleted)', { deleted: true, raw: NAME })],
+    }),
+    { files: [{ arg: 0, inode: '7', device: '0:1', deleted: true, path_bytes: NAME.toString('base64') }] },
+  ],
+  [
+    'paths that are partial',
+    makeKprobe({
+      hook: makeHook({ functionName: 'f' }),
+      args: [file('/b', { unresolved: true }), file('', { unresolved: true, unstable: true })],
+    }),
+    {
+      files: [
+        { arg: 0, inode: '7', device: '0:1', partial: ['too_deep_or_long'] },
+        { arg: 1, inode: '7', device: '0:1', partial: ['too_deep_or_long', 'renamed_while_read'] },
+      ],
+    },
+  ],
+  [
+    'texts',
+    makeKprobe({
+      hook: makeHook({ functionName: 'f' }),
+      args: [text('plain'), { ...text('a\ufffd'), kind: 'string', value: 'a\ufffd', raw: NAME, truncated: true }],
+    }),
+    { texts: [{ arg: 1, truncated: true, bytes: NAME.toString('base64') }] },
+  ],
+  ['a call without files', makeKprobe({ hook: makeHook({ functionName: 'f' }), args: [int(1)] }), undefined],
+  ['an exec', makeExec(), undefined],
+  ['a loss', makeLoss(), undefined],
+]
+
+for (const [name, event, want] of ROWS) {
+  test(`extended: ${name}`, () => assert.deepEqual(told(event), want))
+}
+
+test('extended: OTLP has the same of the first file as attributes, where the exporter asks for it', () => {
+  const details = (change: object, file_details: boolean): Record<string, unknown> => {
+    const out: Record<string, unknown> = {}
+    const put = ({ name }: { readonly name: string }, value: unknown): void => void (out[name] = value)
+    const sink = { text: put, integer: put, flag: put, list: put }
+    const options = { arg_labels: false, pod_labels: [], command_line: false, file_details }
+    const { args, hook } = makeKprobe({
+      args: [file('/tmp/a', change), file('/b')],
+      hook: makeHook({ functionName: 'f' }),
+    })
+    attributes(makeKprobe({ args, hook }), options, sink)
+    return Object.fromEntries(Object.entries(out).filter(([name]) => /file\.(?!path$|mode|target)/.test(name)))
+  }
+  assert.deepEqual(details({}, false), {})
+  assert.deepEqual(details({}, true), { 'file.inode': '7', 'ktrail.file.device': '0:1' })
+  assert.deepEqual(details({ deleted: true, unresolved: true, raw: NAME }, true), {
+    'file.inode': '7',
+    'ktrail.file.device': '0:1',
+    'ktrail.file.deleted': true,
+    'ktrail.file.partial': ['too_deep_or_long'],
+    'ktrail.file.path_bytes': NAME.toString('base64'),
+  })
+})
+
+test('extended: all else of each line is Tetragon’s record, byte by byte', () => {
+  const events = goldenEvents()
+  const plain = linesOf(events, new EncoderPool('n'), { ...extended, extended: false })
+  linesOf(events).forEach((line, i) => {
+    const at = line.lastIndexOf(',"ktrail":{')
+    assert.equal(at < 0 ? line : `${line.slice(0, at)}}`, plain[i])
+    JSON.parse(line)
+  })
+})
+
+test('extended: with an envelope the key has both', () => {
+  const [line = ''] = linesOf([makeKprobe({ args: [file('/etc/passwd'), int(4)] })], new EncoderPool('n'), {
+    ...extended,
+    envelope: true,
+  })
+  const { seq, exporter_seq: number, ...rest } = JSON.parse(line).ktrail
+  assert.deepEqual([typeof seq, number], ['string', 'a-0'])
+  assert.deepEqual(rest, { access: 'read', files: [{ arg: 0, inode: '7', device: '0:1' }] })
+})
+
+test('extended: exporters with the same settings share an encoder', () => {
+  const pool = new EncoderPool('n')
+  const other = { ...extended, numbering: new Numberings('run').of('b') }
+  assert.equal(pool.linesFor(extended), pool.linesFor(other))
+  assert.notEqual(pool.linesFor(extended), pool.json())
+  assert.notEqual(pool.linesFor({ ...extended, envelope: true }), pool.envelope(numbering))
+})
+
+test('extended: where field filters leave names out, nothing of files is in the record', () => {
+  const event = makeKprobe({ args: [file('/tmp/a\ufffd', { raw: NAME }), int(4)] })
+  for (const fields of ['args.file_arg.path', 'args', 'args.string_arg']) {
+    assert.equal(
+      told(event, new EncoderPool('n', { fields: [{ fields, action: 'EXCLUDE', invert_event_set: false }] })),
+      undefined,
+      fields,
+    )
+  }
+  assert.notEqual(
+    told(event, new EncoderPool('n', { fields: [{ fields: 'parent', action: 'EXCLUDE', invert_event_set: false }] })),
+    undefined,
+  )
+})
+
+test('extended: exact bytes of a redacted path are not told', () => {
+  const pool = new EncoderPool('n', { redact: [{ paths: ['/tmp/(.*)'] }] })
+  const event = makeKprobe({ args: [file('/tmp/a\ufffd', { raw: NAME }), int(4)] })
+  const [line = ''] = linesOf([event], pool)
+  assert.ok(!line.includes(NAME.toString('base64')), line)
+  assert.match(line, /"files":\[\{"arg":0,"inode":"7"/)
+})

@@ -188,7 +188,7 @@ static __always_inline int next_selector(__u32 slot)
 	struct event_header *h;
 	struct value *v;
 	__u16 returns;
-	__u8 type, nargs;
+	__u8 type;
 	int last, acted = 0;
 	bool sent;
 
@@ -220,8 +220,7 @@ static __always_inline int next_selector(__u32 slot)
 	end = s->end;
 	h = (struct event_header *)s->record;
 	returns = 0;
-	nargs = h->nargs;
-	if (acted & ACT_AGGREGATE) {
+	if (BEGINS_AGGREGATE(acted)) {
 		v = value_at(s, end);
 		if (!v)
 			return last;
@@ -239,17 +238,24 @@ static __always_inline int next_selector(__u32 slot)
 		end += put_number((char *)v, type, narrowed(type, s->call.returned));
 		h->nargs++;
 	}
-	h->flags = returns | (acted & ACT_REFUSED ? HOOK_NOT_ACTED : 0) | (acted & ACT_AGGREGATE ? HOOK_AGGREGATES : 0);
+	h->flags = acted & ACT_REFUSED ? returns | HOOK_NOT_ACTED : returns;
+	if (BEGINS_AGGREGATE(acted))
+		h->flags |= HOOK_AGGREGATES;
 	h->selector = selector->index;
 	h->hook_id = selector->policy_hook;
 	sent = submit(h, end, sizeof(s->record), COUNTER_RING_FULL_HOOK);
-	if (sent && returns & HOOK_RETURN_FOLLOWS)
-		s->call.awaited = true;
-	if (sent && acted & ACT_LIMIT)
-		reported_now(s);
-	if (acted & ACT_AGGREGATE)
+	if (sent) {
+		if (returns & HOOK_RETURN_FOLLOWS)
+			s->call.awaited = true;
+		if (acted & ACT_LIMIT)
+			reported_now(s);
+	}
+	if (returns)
+		h->nargs--;
+	if (BEGINS_AGGREGATE(acted)) {
+		h->nargs--;
 		aggregate_sent(s, sent);
-	h->nargs = nargs;
+	}
 	return last;
 }
 LOOP_STEP(next_selector)
@@ -267,7 +273,7 @@ static __noinline int hook_record(__u32 slot)
 	s->call.awaited = false;
 	if (hooks[slot].denies)
 		s->error = 0;
-	if (hooks[slot].at_return && s->call.returns & HOOK_RETURN_FOLLOWS) {
+	if (JUDGED_AT_RETURN(slot) && s->call.returns & HOOK_RETURN_FOLLOWS) {
 		s->call.unread = true;
 		return 0;
 	}

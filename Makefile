@@ -93,6 +93,11 @@ kubernetes: build ## fetch and build a real Kubernetes API server (a quarter of 
 		--cpus 2 --timeout 2400 --verbose -- node --disable-warning=ExperimentalWarning --test --test-concurrency=1 \
 		--test-reporter=spec test/e2e-kubernetes/*.test.ts
 
+churn: build ## 200 pods of 5 containers come and go under load in a guest (PODS=200 CONTAINERS=5)
+	@test/support/guest/run.sh $(KERNEL) --cpus 2 --timeout 2400 --verbose -- env KTRAIL_CHURN_PODS=$(or $(PODS),200) \
+		KTRAIL_CHURN_CONTAINERS=$(or $(CONTAINERS),5) node --disable-warning=ExperimentalWarning --test --test-reporter=spec \
+		--test-name-pattern='come and go under load' test/e2e/identity/workloads.test.ts
+
 package: build ## npm and Debian packages, Helm chart in build/packages/ (ARCH=arm64: the npm package for arm64 too)
 	@[ -z "$(ARCH)" ] || $(SETUP)/cross.sh "$(ARCH)"
 	@deploy/package/npm.sh $(ARCH)
@@ -105,4 +110,4 @@ image: package ## container image ktrail:VERSION, by docker: BASE=debian:bookwor
 clean: ## remove what was built; fetched kernels and Node stay in the cache
 	rm -rf bpf/build native/build build node_modules
 
-.PHONY: help build run picture test full arm64 faults check soak bench simulate random-policies start-stop policy-changes coverage random-tree kubernetes package image clean
+.PHONY: help build run picture test full arm64 faults check soak bench simulate random-policies start-stop policy-changes coverage random-tree kubernetes churn package image clean

@@ -3,7 +3,7 @@
  * the cgroup that it is in. The API server is a scripted one; test/e2e-kubernetes has a real one, and real containers.
  */
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { chownSync, mkdirSync, rmdirSync, writeFileSync } from 'node:fs'
 import type { ServerResponse } from 'node:http'
 import { join } from 'node:path'
@@ -16,6 +16,11 @@ import { scripted } from '../../support/kubernetes/scripted.ts'
 import type { Scripted } from '../../support/kubernetes/scripted.ts'
 
 const skip = cannotRun()
+/** How many come and go; `make churn` sets these. */
+const CHURN = {
+  pods: Number(process.env['KTRAIL_CHURN_PODS'] || 20),
+  containers: Number(process.env['KTRAIL_CHURN_CONTAINERS'] || 2),
+}
 const folder = skip === false ? freshFolder('workloads') : '/none'
 const watched = join(folder, 'watched')
 const TOP = '/sys/fs/cgroup/kubepods-test'
@@ -148,6 +153,9 @@ describe('workloads', { skip }, () => {
   /** What the API server has, and changes that no watch got. */
   const cluster = new Map([WEB, OTHER].map((pod) => [pod.uid, pod]))
   const unsent: string[] = []
+  /** It no longer knows where a watch ended. */
+  let forgotten = false
+  let away = false
   let early: ReturnType<typeof startAct> | undefined
   let waits = true
   const cgroups = new Cgroups()
@@ -162,11 +170,15 @@ describe('workloads', { skip }, () => {
     enter(early.pid, cgroups.of(WEB, main))
     cgroups.ofUser('user@1.service', `pod${WEB.uid}`, side)
     api = await scripted((url, answer) => {
+      if (away) return void answer.destroy()
       answer.writeHead(200, { 'content-type': 'application/json' })
       if (url.searchParams.get('watch') === null) {
         const metadata = { resourceVersion: String(version++) }
         const items = [...cluster.values()].map(objectOf)
         answer.end(JSON.stringify({ kind: 'PodList', apiVersion: 'v1', metadata, items }))
+      } else if (forgotten) {
+        forgotten = false
+        answer.end(JSON.stringify({ type: 'ERROR', object: { kind: 'Status', code: 410, message: 'too old' } }))
       } else {
         answer.flushHeaders()
         watching = answer
@@ -213,6 +225,13 @@ describe('workloads', { skip }, () => {
     const text = `${JSON.stringify({ type, object: objectOf(pod) })}\n`
     if (watching === undefined) unsent.push(text)
     else watching.write(text)
+  }
+
+  /** All connections end, and new ones too until `back`. */
+  function goAway(): void {
+    away = forgotten = true
+    watching = undefined
+    api.cut()
   }
 
   /** The policies that see a read in this cgroup; of the host without one. */
@@ -310,70 +329,124 @@ describe('workloads', { skip }, () => {
     await agent.until('the label to count', async () => (await seenIn(cgroup)) === 'all c hc ns')
   })
 
-  test('workloads: containers come and go under load, and no policy sees those of other pods', async (t) => {
+  test('workloads: containers come and go under load, and none is taken for another', async (t) => {
     const churned = join(folder, 'churn-')
     const kinds = ['even', 'odd']
     for (const churn of kinds) {
       const text = policyFor(churn, { podSelector: { matchLabels: { churn } } }, {}, ['Prefix', churned])
       assert.equal(await agent.apply(churn, text), 'added')
     }
-    const pods = Array.from({ length: 20 }, (_, n): TestPod => {
-      const containers = { main: freshId(), side: freshId() }
+    assert.equal(await agent.apply('any', policyFor('any', {}, {}, ['Prefix', churned])), 'added')
+    const pods = Array.from({ length: CHURN.pods }, (_, n): TestPod => {
+      const containers = Object.fromEntries(Array.from({ length: CHURN.containers }, (_i, i) => [`c${i}`, freshId()]))
       return {
         name: `churn-${n}`,
         namespace: 'default',
-        uid: uidOf(20 + n),
+        uid: uidOf(100 + n),
         labels: { churn: kinds[n % 2] ?? '' },
         containers,
       }
     })
-    const [known, late] = [pods.slice(0, 10), pods.slice(10)]
+    const half = pods.length / 2
+    const known = (n: number): boolean => n < half
     const last: TestPod = { ...WEB, name: 'last', uid: uidOf(3) }
-    for (const pod of [...known, last]) change('ADDED', pod)
+    for (const pod of [...pods.slice(0, half), last]) change('ADDED', pod)
     await agent.until('the pods', async () => (await seenIn(cgroups.of(last, freshId()))).includes(' p'))
 
-    const start = await unknown()
+    const all = pods.flatMap((pod, n) =>
+      Object.values(pod.containers).map((id, i) => ({ pod, n, id, name: `${n}-${i}` })),
+    )
+    // Mixed, and in the same order each time.
+    const step = [37, 41].find((prime) => all.length % prime !== 0) ?? 1
+    const left = all.map((_, i) => all[(step * i) % all.length] ?? assert.fail())
+    const gaveUp = async (): Promise<number> => (await agent.metrics()).sum('ktrail_enrichment_gave_up_events_total')
+    const start = { unknown: await unknown(), gaveUp: await gaveUp() }
+    const load = spawn('sh', ['-c', 'while :; do cat "$1" >/dev/null; done', 'sh', watched], { stdio: 'ignore' })
+    const began = performance.now()
     const lines = await agent.during(async () => {
-      const all = pods.flatMap((pod, n) =>
-        Object.values(pod.containers).map((id, i) => ({ pod, id, name: `${n}-${i}` })),
-      )
-      // Mixed, and in the same order each time: 37 and 40 have no common divisor.
-      const left = all.map((_, i) => all[(37 * i) % all.length] ?? assert.fail())
       const run = async (): Promise<void> => {
         for (let next = left.shift(); next !== undefined; next = left.shift()) {
-          const { pod, id, name } = next
+          const { pod, n, id, name } = next
+          // For a quarter of the time the API server is away; then it has forgotten what it told.
+          if (left.length === Math.floor(all.length / 2)) goAway()
+          if (left.length === Math.floor(all.length / 4)) away = false
           const cgroup = join(TOP, `pod${pod.uid}`, id)
           mkdirSync(cgroup, { recursive: true })
           writeFileSync(`${churned}${name}`, 'x')
           const script = 'echo $$ > "$1/cgroup.procs"; exec cat "$2"'
           const ends = promisify(execFile)('sh', ['-c', script, 'sh', cgroup, `${churned}${name}`])
-          if (late.includes(pod)) change('ADDED', pod)
+          if (!known(n)) change('ADDED', pod)
           await ends
           rmdirSync(cgroup)
+          // The pod ends with the last of its containers.
+          if (!left.some((other) => other.pod === pod)) change('DELETED', pod)
         }
       }
       await Promise.all([run(), run(), run(), run()])
     })
+    const seconds = (performance.now() - began) / 1000
+    load.kill()
     for (const { uid } of pods) rmdirSync(join(TOP, `pod${uid}`))
-    const hits = lines.flatMap(({ process_kprobe: hit }) =>
-      kinds.includes(hit?.policy_name ?? '')
-        ? [{ policy: hit?.policy_name, name: hit?.args?.[0]?.file_arg?.path?.slice(churned.length) ?? '' }]
-        : [],
-    )
-    const podOf = (name: string): number => Number(name.split('-')[0])
+    const hits = lines.flatMap((found) => {
+      const { process_kprobe: hit } = found
+      const file = hit?.args?.[0]?.file_arg?.path ?? ''
+      // This program writes them.
+      if (!file.startsWith(churned) || processOf(found).pid === process.pid) return []
+      const of = all.find(({ name }) => churned + name === file) ?? assert.fail(file)
+      return [{ of, policy: hit?.policy_name ?? '', pod: processOf(found).pod, docker: processOf(found).docker }]
+    })
+
+    // What events say: the container by its cgroup always, the pod unless it was not known yet.
+    const named = ({ of, pod, docker }: (typeof hits)[number]): string => {
+      if (docker !== of.id.slice(0, 31)) return 'wrong'
+      if (pod === undefined) return 'unknown'
+      const { uid, container } = pod as { uid?: string; container?: { id?: string } }
+      if (uid !== of.pod.uid) return 'wrong'
+      if (container === undefined) return 'unknown'
+      return container.id === `containerd://${of.id}` ? 'right' : 'wrong'
+    }
+    const events = hits.filter(({ policy }) => policy === 'any')
+    assert.equal(new Set(events.map(({ of }) => of.name)).size, all.length, 'every container was seen')
+    const count = (what: string): number => events.filter((each) => named(each) === what).length
+    const texts = (which: (each: (typeof hits)[number]) => boolean, of: readonly (typeof hits)[number][]): string[] =>
+      of.filter(which).map((each) => `${each.of.name} ${each.policy} ${each.docker} ${JSON.stringify(each.pod)}`)
     assert.deepEqual(
-      hits.filter(({ policy, name }) => policy !== kinds[podOf(name) % 2]),
+      texts((each) => named(each) === 'wrong', events),
       [],
     )
-    const seen = new Set(hits.map(({ name }) => name))
-    assert.equal([...seen].filter((name) => podOf(name) < 10).length, 20, 'every container of the pods that were known')
-    const missed = 40 - seen.size
-    const counted = (await unknown()) - start
-    t.diagnostic(
-      `of 20 containers whose pods came meanwhile ${missed} were not seen; ${counted} calls counted as unknown`,
+    assert.deepEqual(
+      texts((each) => known(each.of.n) && named(each) !== 'right', events),
+      [],
     )
-    assert.ok(missed === 0 || counted > 0)
-    for (const churn of kinds) await agent.withdraw(churn)
+
+    // What policies see.
+    const chosen = hits.filter(({ policy }) => policy !== 'any')
+    assert.deepEqual(
+      texts(({ policy, of }) => policy !== kinds[of.n % 2], chosen),
+      [],
+    )
+    const seen = new Set(chosen.map(({ of }) => of))
+    const unseen = all.filter((each) => !seen.has(each))
+    assert.deepEqual(
+      unseen.filter(({ n }) => known(n)).map(({ name }) => name),
+      [],
+      'every container of the pods that were known',
+    )
+    const counted = { unknown: (await unknown()) - start.unknown, gaveUp: (await gaveUp()) - start.gaveUp }
+    t.diagnostic(
+      `${all.length} containers of ${pods.length} pods in ${Math.round(seconds)} s: ${count('right')} events name the right container, 0 a wrong one, ` +
+        `${count('unknown')} none; policies did not see ${unseen.length}. Counted: ${counted.gaveUp} events, ${counted.unknown} calls`,
+    )
+    assert.ok(count('unknown') <= counted.gaveUp)
+    assert.ok(unseen.length <= counted.unknown)
+    for (const name of [...kinds, 'any']) await agent.withdraw(name)
+    // The watch goes on.
+    const next: TestPod = { ...WEB, name: 'next', uid: uidOf(4), containers: { main: freshId() } }
+    change('ADDED', next)
+    await agent.until(
+      'the next pod',
+      async () => (await seenIn(cgroups.of(next, next.containers['main'] ?? ''))) === OF_MAIN,
+    )
   })
 
   test('workloads: policies come and go', async () => {

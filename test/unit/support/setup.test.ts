@@ -222,6 +222,7 @@ test('make: every target of the help exists and is described', () => {
     'coverage',
     'random-tree',
     'kubernetes',
+    'churn',
     'package',
     'image',
     'clean',

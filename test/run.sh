@@ -65,10 +65,12 @@ run() {
   echo "$code" >"$results/$name.code"
 }
 
-# tests NAME [--serial | --nice | --part I/N and guest options] -- FOLDER OR FILE...: one run of `node --test`, here or in one guest boot, whose lines
-# begin with NAME; --part: every N-th file, from the I-th.
+# tests NAME [--serial | --nice | --part I/N | --kubernetes and guest options] -- FOLDER OR FILE...: one run of `node --test`, here or in one guest
+# boot, whose lines
+# begin with NAME; --part: every N-th file, from the I-th; --kubernetes: beside a real API server, if `make kubernetes` has built one, else here,
+# where they are skipped.
 tests() {
-  local name=$1 guest=() serial=() nice=() part=1 parts=1 folder found=() i
+  local name=$1 guest=() program=(test/support/guest/run.sh) serial=() nice=() part=1 parts=1 folder found=() i
   shift
   wanted "$name" || return 0
   while [ "$1" != -- ]; do
@@ -80,6 +82,7 @@ tests() {
         part=${2%/*} parts=${2#*/}
         shift
         ;;
+      --kubernetes) program=(node --disable-warning=ExperimentalWarning test/support/kubernetes/beside-guest.ts) ;;
       *) guest+=("$1") ;;
     esac
     shift
@@ -95,6 +98,7 @@ tests() {
     [ $((i % parts)) -eq $((part - 1)) ] || unset "found[$i]"
   done
   [ ${#found[@]} -gt 0 ] || return 0
+  [ "${program[0]}" != node ] || test/support/kubernetes/build.sh --if-built >/dev/null 2>&1 || guest=()
   # Made here, so that a guest that crashes before node starts is a run without a summary.
   : >"$results/$name.tally"
   local command=(node --disable-warning=ExperimentalWarning --test
@@ -105,7 +109,7 @@ tests() {
     command+=(--test-concurrency=1)
     # The guest gets no variable of this environment by itself.
     command=(env "KTRAIL_SEED=${KTRAIL_SEED:-}" "KTRAIL_LONG=${KTRAIL_LONG:-}" "KTRAIL_FULL_HITS=${KTRAIL_FULL_HITS:-}" "${command[@]}")
-    run "$name" test/support/guest/run.sh "$kernel" "${guest[@]}" --verbose -- "${command[@]}" "${found[@]}" \
+    run "$name" "${program[@]}" "$kernel" "${guest[@]}" --verbose -- "${command[@]}" "${found[@]}" \
       > >(sed -u "s/^/$name: /") 2>&1
   else
     run "$name" "${nice[@]}" "${command[@]}" "${serial[@]}" "${found[@]}"
@@ -124,8 +128,12 @@ packages_then_guests() {
 PARTS=9
 guest_worker() {
   local part
-  for ((part = 1; part <= PARTS; part++)); do
+  for part in kubernetes $(seq "$PARTS"); do
     mkdir "$results/$part.taken" 2>/dev/null || continue
+    if [ "$part" = kubernetes ]; then
+      tests 7-e2e-kubernetes --kubernetes --cpus 2 --timeout 900 -- test/e2e-kubernetes/api-server.test.ts
+      continue
+    fi
     tests "7-integration-e2e-$part" --part "$part/$PARTS" --cpus 2 --timeout 1800 -- test/integration test/e2e
   done
 }

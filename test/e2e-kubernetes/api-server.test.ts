@@ -24,8 +24,7 @@ const CRD = at('deploy/crds/tracingpolicies.cilium.io.yaml')
 const NAMESPACED = at('deploy/crds/tracingpoliciesnamespaced.cilium.io.yaml')
 const POLICY = at('config/policies/file-monitoring.yaml')
 const NODE = 'node-1'
-const cannot = cannotRun()
-const cluster = cannot === false ? await startCluster() : { missing: cannot }
+const cluster = await startCluster(cannotRun())
 const skip = 'missing' in cluster ? cluster.missing : false
 const folder = skip === false ? freshFolder('kubernetes') : '/none'
 const server = 'missing' in cluster ? undefined : cluster

@@ -64,10 +64,11 @@ class BesideGuest implements Cluster {
   async [Symbol.asyncDispose](): Promise<void> {}
 }
 
-/** Or why there is none. */
-export async function startCluster(): Promise<Cluster | { readonly missing: string }> {
+/** Or why there is none. `cannot`: why the test cannot run here even with one. */
+export async function startCluster(cannot: string | false): Promise<Cluster | { readonly missing: string }> {
   const beside = process.env['KTRAIL_CLUSTER']
-  if (beside !== undefined) return new BesideGuest(JSON.parse(beside))
-  const programs = await kubernetesPrograms()
-  return 'missing' in programs ? programs : ApiServer.start(programs.folder)
+  const programs = beside === undefined ? await kubernetesPrograms() : { folder: '' }
+  if ('missing' in programs) return programs
+  if (cannot !== false) return { missing: cannot }
+  return beside === undefined ? ApiServer.start(programs.folder) : new BesideGuest(JSON.parse(beside))
 }

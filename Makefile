@@ -4,6 +4,7 @@ export KERNEL
 KERNELS ?= 6.1 6.12 7.3
 SETUP := deploy/setup
 RUNS ?= 1000000
+INPUTS ?= 10000000
 SEED ?= 1
 MINUTES ?= 30
 SETS ?= 2000
@@ -58,6 +59,10 @@ simulate: build ## a million lives of spool, sending chain, chain that packs, ch
 	@$(SETUP)/with-node.sh node test/simulation/run.ts packed --runs $(RUNS) --seed $(SEED)
 	@$(SETUP)/with-node.sh node test/simulation/run.ts reloaded --runs $(RUNS) --seed $(SEED)
 
+fuzz: build ## damaged ring records and policies through decoder and parser: INPUTS=10000000 SEED=1
+	@$(SETUP)/with-node.sh node test/simulation/run.ts records --runs $(INPUTS) --seed $(SEED)
+	@$(SETUP)/with-node.sh node test/simulation/run.ts policies --runs $$(( ($(INPUTS) + 99) / 100 )) --seed $(SEED)
+
 random-policies: build ## random policies against a plain evaluator, verdicts in a moving tree: SETS=2000 SEED=1 CALLS=1000000
 	@test/support/guest/run.sh $(KERNEL) --cpus 2 --timeout 36000 --verbose -- \
 		env KTRAIL_SETS=$(SETS) KTRAIL_SEED=$(SEED) KTRAIL_FROM=$(FROM) KTRAIL_CALLS=$(CALLS) prlimit --nofile=65536 \
@@ -110,4 +115,4 @@ image: package ## container image ktrail:VERSION, by docker: BASE=debian:bookwor
 clean: ## remove what was built; fetched kernels and Node stay in the cache
 	rm -rf bpf/build native/build build node_modules
 
-.PHONY: help build run picture test full arm64 faults check soak bench simulate random-policies start-stop policy-changes coverage random-tree kubernetes churn package image clean
+.PHONY: help build run picture test full arm64 faults check soak bench simulate fuzz random-policies start-stop policy-changes coverage random-tree kubernetes churn package image clean

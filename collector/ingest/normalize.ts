@@ -18,6 +18,7 @@ import {
   HOOK_RETURN_FOLLOWS,
   HOOK_RETURN_MISSED,
   RETURN_INDEX,
+  SOCKET_INFO,
   VALUE_DELETED,
   VALUE_ERROR,
   VALUE_FILE,
@@ -148,6 +149,8 @@ function valueOf({ values, count }: RawHook, index: number, near: number): RawVa
   return undefined
 }
 
+const UNREADABLE: Argument = { kind: 'error', field: 'error_arg', message: 'Bad address for basic type' }
+
 function argument(value: RawValue, { field, kind }: ArgumentType, bytes: Buffer): Argument {
   switch (value.kind) {
     case VALUE_FILE: {
@@ -170,9 +173,11 @@ function argument(value: RawValue, { field, kind }: ArgumentType, bytes: Buffer)
       return { kind: 'string', field, value: text, raw, truncated: (value.flags & VALUE_TRUNCATED) !== 0 }
     }
     case VALUE_SOCKET:
+      // A record that ends within it: only if kernel and user space have different versions.
+      if (value.to - value.from < SOCKET_INFO.bytes) return UNREADABLE
       return socketArgument(field, bytes, value.from)
     case VALUE_ERROR:
-      return { kind: 'error', field: 'error_arg', message: 'Bad address for basic type' }
+      return UNREADABLE
     default: {
       if (field === 'syscall_id') return systemCall(value.lo)
       const signed = value.kind === VALUE_INT

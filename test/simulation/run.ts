@@ -1,8 +1,10 @@
 /**
- * Runs many random lives: `node test/simulation/run.ts spool|chain|packed|reloaded [--runs N] [--seed S] [--trace]`. Stops at the first
+ * Runs many random lives: `node test/simulation/run.ts spool|chain|packed|reloaded|records|policies [--runs N] [--seed S] [--trace]`. Stops at the first
  * failure and prints its seed, which then becomes a row of the unit test of the same name.
  */
 import { parseArgs } from 'node:util'
+import { fuzzPolicies } from './fuzz/policies.ts'
+import { fuzzRecords } from './fuzz/records.ts'
 import { simulateChain } from './chain/simulate.ts'
 import { simulate as simulateSpool } from './spool/simulate.ts'
 
@@ -10,6 +12,8 @@ type Simulate = (seed: number, trace?: (line: string) => void) => Promise<object
 
 const KINDS: Readonly<Record<string, Simulate>> = {
   spool: simulateSpool,
+  records: fuzzRecords,
+  policies: fuzzPolicies,
   chain: simulateChain,
   packed: (seed, trace) => simulateChain(seed, trace, 'packed'),
   reloaded: (seed, trace) => simulateChain(seed, trace, 'reloaded'),
@@ -28,7 +32,7 @@ const simulate = KINDS[kind]
 const runs = Number(values.runs)
 const first = Number(values.seed)
 if (simulate === undefined || !Number.isSafeInteger(runs) || !Number.isSafeInteger(first) || runs < 1)
-  throw new Error(`expected spool, chain, packed or reloaded, --runs N and --seed S, both whole numbers, got "${kind}"`)
+  throw new Error(`expected ${Object.keys(KINDS).join(', ')}, --runs N and --seed S, both whole numbers, got "${kind}"`)
 
 const totals = new Map<string, number>()
 const started = performance.now()

@@ -216,6 +216,7 @@ test('make: every target of the help exists and is described', () => {
     'soak',
     'bench',
     'simulate',
+    'fuzz',
     'random-policies',
     'start-stop',
     'policy-changes',

@@ -1,0 +1,74 @@
+/**
+ * Policies with anything wrong in them, through the parser: it answers with a policy or with problems that have a place and a sentence, never with an
+ * exception, and in time. The same seed gives the same text.
+ */
+import { readFileSync, readdirSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
+import { parsePolicy } from '../../../config/policy/parse.ts'
+import { Seeded } from '../spool/random.ts'
+
+/** Far more than any takes: the parser bounds what it reads. */
+const PARSE_MS = 5_000
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
+const FOLDERS = [
+  'config/policies',
+  'test/fixtures/policies/good',
+  'test/fixtures/policies/features',
+  'test/fixtures/policies/bad',
+]
+const CORPUS: readonly string[] = FOLDERS.flatMap((folder) =>
+  readdirSync(join(ROOT, folder))
+    .filter((name) => name.endsWith('.yaml'))
+    .map((name) => readFileSync(join(ROOT, folder, name), 'utf8')),
+)
+const TOKENS = [
+  ...'{ } [ ] : - , " \' # & * ! | > ? % @ ` ~ \n \t \0 \ufeff \u2028 \ud800 << null true 0x 0b1 -1 1e9 1:2 99999999999999999999'.split(
+    ' ',
+  ),
+  ...'kprobes: args: index: type: selectors: matchArgs: values: operator: list:x macro !!binary !!set &a *a __proto__ constructor'.split(
+    ' ',
+  ),
+  '  ',
+  '\n    ',
+  '[[[[[[[[[[[[[[[[',
+  '{a: {a: {a: {a: ',
+]
+
+/** One text. Returns what came of it. */
+export async function fuzzPolicies(seed: number): Promise<{ loaded: number; problems: number }> {
+  const random = new Seeded(seed)
+  let text = random.pick(CORPUS) ?? ''
+  for (let i = 1 + random.int(6); i > 0; i--) text = changed(text, random)
+  const started = performance.now()
+  const result = parsePolicy(text, 'p.yaml')
+  const took = performance.now() - started
+  if (took > PARSE_MS) throw new Error(`${Math.round(took)} ms for ${text.length} characters: ${JSON.stringify(text)}`)
+  if (!('problems' in result)) return { loaded: 1, problems: 0 }
+  if (result.problems.length === 0) throw new Error(`refused without a problem: ${JSON.stringify(text)}`)
+  for (const { line, col, message } of result.problems) {
+    if (line < 1 || col < 1 || message === '') throw new Error(`${line}:${col} "${message}" of ${JSON.stringify(text)}`)
+  }
+  return { loaded: 0, problems: result.problems.length }
+}
+
+function changed(text: string, random: Seeded): string {
+  const at = random.int(text.length + 1)
+  const to = Math.min(text.length, at + random.int(random.chance(0.1) ? 400 : 12))
+  const [before, part, after] = [text.slice(0, at), text.slice(at, to), text.slice(to)]
+  switch (random.int(6)) {
+    case 0:
+      return before + after
+    case 1:
+      return before + part + part + after
+    case 2:
+      return before + String.fromCharCode(random.int(random.chance(0.5) ? 128 : 0x1_0000)) + after
+    case 3: {
+      const other = random.pick(CORPUS) ?? ''
+      const from = random.int(other.length + 1)
+      return before + other.slice(from, from + random.int(200)) + after
+    }
+    default:
+      return before + (random.pick(TOKENS) ?? '') + part + after
+  }
+}

@@ -178,7 +178,7 @@ function readSpec(document: Fields, namespace: string | undefined, problems: Pro
   for (const item of asList(hooks, MAX_KPROBES, problems)) {
     if (problems.full) break
     if (hooks === lsm) found.push(...readLsmHook(item, macros, problems))
-    else if (hooks === tracepoints) found.push(...readTracepoint(item, macros, problems))
+    else if (hooks === tracepoints) found.push(...readTracepoint(item, lists, macros, problems))
     else found.push(...readKprobe(item, lists, macros, problems))
     if (found.length > MAX_KPROBES) {
       const sentence = `expected at most ${MAX_KPROBES} functions, those of lists included`

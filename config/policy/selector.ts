@@ -16,6 +16,7 @@ import { show } from '../yaml/problems.ts'
 import type { Problems } from '../yaml/problems.ts'
 import { Fields, asInteger, asList, notSupported } from './fields.ts'
 import type { Place } from './fields.ts'
+import type { Lists } from './lists.ts'
 import { readActions } from './selectors/actions.ts'
 import { identityOperator, readPaths } from './selectors/identity.ts'
 import type { Macros } from './selectors/macros.ts'
@@ -38,21 +39,21 @@ const OWN_FIELD = 4
 
 /**
  * `selectors` of one hook. `args`: the hook's arguments, undefined for wrong entries, which are reported already. `returned`: likewise its return
- * value; empty when the hook does not ask for it.
- */
+ * value; empty when the hook does not ask for it. `lists`: those of a hook that may have numbers of system calls. */
 export function readSelectors(
   kprobe: Fields,
   args: Arguments,
   returned: Arguments,
   macros: Macros,
   problems: Problems,
+  lists?: Lists,
 ): Selector[] {
   return kprobe.list('selectors', MAX_SELECTORS).map((written) => {
     const place = macros.into(written, problems)
     const fields = Fields.of(place, SELECTOR_KEYS, problems)
     const matchArgs: ArgumentFilter[] = []
     for (const filterPlace of fields?.list('matchArgs', MAX_FILTERS) ?? []) {
-      const filter = readFilter(filterPlace, args, problems)
+      const filter = readFilter(filterPlace, args, problems, lists)
       if (filter !== undefined) matchArgs.push(filter)
     }
     const matchReturnArgs = fields === undefined ? [] : readReturnFilters(fields, returned, problems)
@@ -84,7 +85,7 @@ function readReturnFilters(fields: Fields, returned: Arguments, problems: Proble
   })
 }
 
-function readFilter(place: Place, args: Arguments, problems: Problems): ArgumentFilter | undefined {
+function readFilter(place: Place, args: Arguments, problems: Problems, lists?: Lists): ArgumentFilter | undefined {
   const fields = Fields.of(place, FILTER_KEYS, problems)
   if (fields === undefined) return undefined
   const arg = readTarget(fields, args, problems)
@@ -112,7 +113,7 @@ function readFilter(place: Place, args: Arguments, problems: Problems): Argument
   const ranges = operatorAt?.node.kind === 'scalar' && takesRanges(operatorAt.node.value)
   switch (type.filter) {
     case 'number':
-      return { ...filter, class: type.filter, values: readNumbers(places, type, operator, ranges, problems) }
+      return { ...filter, class: type.filter, values: readNumbers(places, type, operator, ranges, problems, lists) }
     case 'path':
     case 'text':
       for (const value of places) warnOfText(value, operator, type.filter, problems)

@@ -3,11 +3,17 @@ import type { NumberType } from './arguments.ts'
 import type { Operator } from './operators.ts'
 import { show } from '../yaml/problems.ts'
 import type { Problems } from '../yaml/problems.ts'
-import { asText, notSupported } from './fields.ts'
+import { asText } from './fields.ts'
+import { callNumber } from './hooks/call-numbers.ts'
+import { LIST } from './lists.ts'
+import type { Lists } from './lists.ts'
 import type { Place } from './fields.ts'
 
 /** Most values of one filter: the size of a hook's kernel maps. */
 export const MAX_VALUES = 1024
+
+/** Numbers of system calls have 32 bits, and types that hold them more than a signed one. */
+const MAX_NUMBER = 2n ** 32n - 1n
 
 /** Most bytes of a text value: no path or text that is read is longer. */
 const MAX_TEXT_BYTES = 4095
@@ -21,13 +27,14 @@ export function readNumbers(
   operator: Operator,
   ranges: boolean,
   problems: Problems,
+  lists?: Lists,
 ): readonly bigint[] {
   const numbers: bigint[] = []
   for (const place of places) {
     const text = asText(place, problems)
     if (text === undefined) continue
-    if (text.startsWith('list:')) {
-      problems.add(place.node.at, `${place.path}: ${notSupported('value', text)}; write the numbers`)
+    if (text.startsWith(LIST)) {
+      numbers.push(...readList(place, text, type, ranges, lists, problems))
       continue
     }
     const range = ranges ? /^([^:]+):([^:]+)$/.exec(text) : null
@@ -45,6 +52,33 @@ export function readNumbers(
     }
   }
   return numbers
+}
+
+/** The numbers of the system calls in a list; `lists`: undefined where there are no numbers of system calls. */
+function readList(
+  place: Place,
+  text: string,
+  { name, range }: NumberType,
+  member: boolean,
+  lists: Lists | undefined,
+  problems: Problems,
+): readonly bigint[] {
+  const refuse = (message: string): readonly bigint[] => {
+    problems.add(place.node.at, `${place.path}: ${message}`)
+    return []
+  }
+  if (lists === undefined || !member || range.max < MAX_NUMBER) {
+    const expected =
+      'with InMap or NotInMap on the number of a system call, an argument of a tracepoint of type syscall64'
+    return refuse(`a list is a value only ${expected}; got it on type ${name}`)
+  }
+  return lists.callsOf(text.slice(LIST.length), place, problems).flatMap(({ name: call, syscall, generated }) => {
+    if (syscall !== true || generated !== undefined) {
+      return refuse(`expected a list of type syscalls, got ${show(text)} with ${show(call)}`)
+    }
+    const number = callNumber(call)
+    return typeof number === 'string' ? refuse(`${text}: ${number}`) : [number]
+  })
 }
 
 /** The texts of a filter, of `maxBytes` at most; wrong ones are reported and left out. */

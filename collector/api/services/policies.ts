@@ -4,6 +4,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { formatProblem, show } from '../../../config/yaml/problems.ts'
 import { parsePolicy } from '../../../config/policy/parse.ts'
+import { LSM_PREFIX } from '../../../config/policy/kprobe.ts'
 import { denies, sendsSignals } from '../../../config/policy/selectors/actions.ts'
 import { CollectorError } from '../../errors.ts'
 import { KUBERNETES_SOURCE } from '../../policies/kubernetes.ts'
@@ -143,7 +144,7 @@ function statusOf(status: PolicyStatus): MessageInitShape<typeof TracingPolicySt
     namespace: id.namespace,
     domain: id.source,
     info: lacking.join('; '),
-    sensors: state === 'enabled' ? ['generic_kprobe'] : [],
+    sensors: state === 'enabled' ? sensorsOf(hooks) : [],
     enabled: state === 'enabled',
     error,
     state: stateOf(status),
@@ -154,6 +155,15 @@ function statusOf(status: PolicyStatus): MessageInitShape<typeof TracingPolicySt
       ...skipped.map(({ symbol }, i) => hookOf('', symbol, hooks.length + i, HookState.STATUS_CALL_NOT_FOUND)),
     ],
   }
+}
+
+/** Tetragon's names of what watches; `generic_kprobe` also for a policy without hooks on this kernel. */
+function sensorsOf(hooks: PolicyStatus['hooks']): string[] {
+  const names = hooks.map(({ symbol, mode }) => {
+    if (mode === 'tracepoint' || mode === 'raw_tracepoint') return 'generic_tracepoint'
+    return symbol.startsWith(LSM_PREFIX) ? 'generic_lsm' : 'generic_kprobe'
+  })
+  return names.length === 0 ? ['generic_kprobe'] : [...new Set(names)]
 }
 
 function hookOf(section: string, hookDescription: string, hookIdx: number, state: HookState) {

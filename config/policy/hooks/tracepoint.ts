@@ -4,6 +4,7 @@ import { Fields, asText } from '../fields.ts'
 import type { Place } from '../fields.ts'
 import { readArguments, readMessage, readTags } from '../kprobe.ts'
 import type { Listable } from '../kprobe.ts'
+import type { Lists } from '../lists.ts'
 import type { KprobeSpec } from '../policy.ts'
 import { readSelectors } from '../selector.ts'
 import { denies } from '../selectors/actions.ts'
@@ -32,14 +33,14 @@ const RAW: Listable = {
 }
 
 /** One entry of `spec.tracepoints`. Empty only after at least one problem. */
-export function readTracepoint(place: Place, macros: Macros, problems: Problems): KprobeSpec[] {
+export function readTracepoint(place: Place, lists: Lists, macros: Macros, problems: Problems): KprobeSpec[] {
   const fields = Fields.of(place, TRACEPOINT_KEYS, problems)
   if (fields === undefined) return []
   const subsystem = readName(fields, 'subsystem', 'sched', problems)
   const event = readName(fields, 'event', 'sched_process_exec', problems)
   const raw = fields.flag('raw', false)
   const args = readArguments(fields, problems, raw ? RAW : FIELDS)
-  const selectors = readSelectors(fields, args, [], macros, problems)
+  const selectors = readSelectors(fields, args, [], macros, problems, lists)
   if (denies({ selectors })) {
     const sentence = 'action Override: a tracepoint has nothing that could fail; hook the function with kprobes'
     problems.add(fields.keyAt('selectors'), `${fields.pathOf('selectors')}: ${sentence}`)

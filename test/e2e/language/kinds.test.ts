@@ -118,6 +118,9 @@ describe('kinds of hooks', { skip }, () => {
     const rmdir = process.arch === 'arm64' ? 35 : 84
     const ours = [{ operator: 'In', values: [act] }]
     const spec = {
+      lists: [
+        { name: 'removals', type: 'syscalls', values: [process.arch === 'arm64' ? 'sys_unlinkat' : 'sys_rmdir'] },
+      ],
       tracepoints: [
         {
           subsystem: 'syscalls',
@@ -152,7 +155,7 @@ describe('kinds of hooks', { skip }, () => {
           subsystem: 'raw_syscalls',
           event: 'sys_enter',
           args: [{ index: 4, type: 'syscall64' }],
-          selectors: [{ matchArgs: [{ index: 4, operator: 'Equal', values: [String(rmdir)] }], matchBinaries: ours }],
+          selectors: [{ matchArgs: [{ index: 4, operator: 'InMap', values: ['list:removals'] }], matchBinaries: ours }],
         },
         {
           subsystem: 'raw_syscalls',

@@ -158,6 +158,11 @@ export const LOADING: readonly Row[] = [
   ['tracingpolicy/tcp-connect', ...tcp('')],
   ['tracingpolicy/raw_syscalls', 'tracepoint:raw_syscalls/sys_enter(4 syscall64)'],
   ['tracingpolicy/rawtp', 'rawTracepoint:sched/sched_process_exec(2 linux_binprm)'],
+  [
+    'tracingpolicy/list-syscalls-tracepoint',
+    'tracepoint:raw_syscalls/sys_enter(4 uint64) | 4 InMap list:dups',
+    syscallList,
+  ],
 ]
 
 /** These do not load yet; each problem names what is not supported. */
@@ -202,11 +207,6 @@ export const WAITING: readonly Row[] = [
     { ...syscallList, enforcers: [{ calls: ['list:dups'] }] },
   ],
   ['tracingpolicy/kprobe_commit_creds', 'commit_creds(cred)'],
-  [
-    'tracingpolicy/list-syscalls-tracepoint',
-    'tracepoint:raw_syscalls/sys_enter(4 uint64) | 4 InMap list:dups',
-    syscallList,
-  ],
   ['tracingpolicy/loader', { loader: true }],
   [
     'tracingpolicy/lsm_track_grandparent',

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CollectorError } from '../../../../collector/errors.ts'
 import type { KernelFacts } from '../../../../collector/kernel/facts.ts'
+import { assign } from '../../../../collector/kernel/layout/assign.ts'
 import { chooseDenial, chooseMode, planPolicy, symbolOf } from '../../../../collector/kernel/plan.ts'
 import type { AttachMode, PlannedHook, Symbols } from '../../../../collector/kernel/plan.ts'
 import type { KprobeSpec, Policy } from '../../../../config/policy/policy.ts'
@@ -257,6 +258,62 @@ for (const [what, hook, message] of BAD) {
     )
   })
 }
+
+const traced = (type: 'tracepoint' | 'rawTracepoint', index: number): Policy =>
+  policy(spec({ type, call: 'sched:sched_process_exec', args: [arg(index, 'int', 'which')] }))
+const tracing: Symbols = {
+  ...symbols,
+  functionType: (name) =>
+    name === 'btf_trace_sched_process_exec'
+      ? { returns: 'void', returnsBase: 'void', params: [param('void *'), param('int'), param('int')] }
+      : undefined,
+  tracepoints: {
+    format: () => [4, 8, 12].map((offset) => ({ name: 'n', type: 'int', offset, bytes: 4, signed: true })),
+    names: () => [],
+  },
+}
+
+test('plan: a tracepoint has its fields as parameters, whatever mode is wanted, and its events have both names', () => {
+  const [hook] = planned(traced('tracepoint', 2), v612, tracing, 'fexit', counter())
+  assert.deepEqual(hook?.way, {
+    mode: 'tracepoint',
+    multi: false,
+    fields: [{ offset: 12, bytes: 4, kind: 'signed' }],
+  })
+  assert.deepEqual(
+    [hook.symbol, hook.load, hook.hook.type, hook.hook.functionName, hook.hook.indexes, hook.hook.labels],
+    ['sched:sched_process_exec', '', 'process_tracepoint', 'sched:sched_process_exec', [2], ['which']],
+  )
+  assert.equal(hook.spec.args[0]?.index, 0)
+})
+
+test('plan: a raw tracepoint has its arguments as fields, on kernels that keep it from interrupting itself', () => {
+  const [hook] = planned(traced('rawTracepoint', 1), kernel(6, 1), tracing, 'auto', counter())
+  assert.deepEqual(hook?.way, {
+    mode: 'raw_tracepoint',
+    multi: false,
+    fields: [{ offset: 8, bytes: 8, kind: 'unsigned' }],
+  })
+  assert.throws(() => planned(traced('rawTracepoint', 1), kernel(5, 15), tracing, 'auto', counter()), {
+    code: 'POLICY_REFUSED',
+    message: /^p\.yaml:3:5: raw: true needs Linux 6\.1 /,
+  })
+  assert.throws(() => planned(traced('rawTracepoint', 4), v612, tracing, 'auto', counter()), {
+    code: 'POLICY_REFUSED',
+    message:
+      /^p\.yaml:14:9: argument index 4 of raw tracepoint sched:sched_process_exec: it has 2 arguments: int, int$/,
+  })
+})
+
+test('plan: hooks on one tracepoint share a program when they read the same fields', () => {
+  const plan = (index: number): readonly PlannedHook[] =>
+    planned(traced('tracepoint', index), v612, tracing, 'auto', counter())
+  const changed = assign(new Map(), new Set(), [...plan(0), ...plan(1), ...plan(1)], new Set())
+  assert.deepEqual(
+    changed.map(({ hooks }) => hooks.length),
+    [1, 2],
+  )
+})
 
 const lsmHook = (hook: string, change: Partial<KprobeSpec> = {}): KprobeSpec =>
   spec({ type: 'lsm', call: `bpf_lsm_${hook}`, args: [arg(0, 'file')], ...change })

@@ -50,9 +50,58 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
     "expected the index of one of the hook's args (4), got 1",
   ],
   [
-    'a list as a value',
+    'a list of system calls as a value',
+    section(
+      'lists: [{name: a, type: syscalls, values: [sys_dup, sys_newuname]}], tracepoints: [{subsystem: raw_syscalls, event: sys_enter, args: [{index: 4, type: syscall64}], selectors: [{matchArgs: [{index: 4, operator: NotInMap, values: ["list:a", "7:9"]}]}]}]',
+    ),
+    LOADS,
+  ],
+  [
+    'a list that is not there as a value',
+    section(
+      'lists: [{name: b, type: syscalls, values: [sys_dup]}], tracepoints: [{subsystem: a, event: b, args: [{index: 4, type: syscall64}], selectors: [{matchArgs: [{index: 4, operator: InMap, values: ["list:a"]}]}]}]',
+    ),
+    'no list is named "a"',
+  ],
+  [
+    'a list of functions as a value',
+    section(
+      'lists: [{name: a, values: [vfs_read]}], tracepoints: [{subsystem: a, event: b, args: [{index: 4, type: syscall64}], selectors: [{matchArgs: [{index: 4, operator: InMap, values: ["list:a"]}]}]}]',
+    ),
+    'expected a list of type syscalls, got "list:a" with "vfs_read"',
+  ],
+  [
+    'a generated list as a value',
+    section(
+      'lists: [{name: a, type: generated_syscalls}], tracepoints: [{subsystem: a, event: b, args: [{index: 4, type: syscall64}], selectors: [{matchArgs: [{index: 4, operator: InMap, values: ["list:a"]}]}]}]',
+    ),
+    'expected a list of type syscalls',
+  ],
+  [
+    'a list as a value of another operator',
+    section(
+      'lists: [{name: a, type: syscalls, values: [sys_dup]}], tracepoints: [{subsystem: a, event: b, args: [{index: 4, type: syscall64}], selectors: [{matchArgs: [{index: 4, operator: Equal, values: ["list:a"]}]}]}]',
+    ),
+    'a list is a value only with InMap or NotInMap',
+  ],
+  [
+    'a list as a value of a small number',
+    section(
+      'lists: [{name: a, type: syscalls, values: [sys_dup]}], tracepoints: [{subsystem: a, event: b, args: [{index: 4, type: int}], selectors: [{matchArgs: [{index: 4, operator: InMap, values: ["list:a"]}]}]}]',
+    ),
+    'a list is a value only with InMap or NotInMap',
+  ],
+  [
+    'a list with an unknown system call as a value',
+    section(
+      'lists: [{name: a, type: syscalls, values: [sys_frobnicate]}], tracepoints: [{subsystem: a, event: b, args: [{index: 4, type: syscall64}], selectors: [{matchArgs: [{index: 4, operator: InMap, values: ["list:a"]}]}]}]',
+    ),
+    'list:a: the number of sys_frobnicate is not known; write it',
+  ],
+  [
+    'a list as a value in a kprobe',
     selector('matchArgs: [{index: 0, operator: InMap, values: ["list:a"]}]', 'uint64'),
-    later('value', 'list:a'),
+    'a list is a value only with InMap or NotInMap',
   ],
   ['tracepoints without an event', section('tracepoints: [{subsystem: a}]'), 'event: missing; expected a name such as'],
   [

@@ -191,9 +191,11 @@ test('kubernetes: the page on filename access, from kubectl apply to silence', {
   const end = '💥 exit    default/file-access /bin/vi /etc/passwd 0'
   await until('the end of vi', () => lines().includes(end))
   passed('vi /etc/passwd')
-  // Kernels and versions of vi differ in how often they read.
+  // Kernels and versions of vi differ in how often they read. And runc executes itself while its parent moves it into the pod's cgroup: the second
+  // time it may be in the pod already.
+  const isRunc = (text: string): boolean => /^🚀 process \S+ \/dev\/fd\/\d+ init$/.test(text)
   const once = lines()
-    .filter((text) => text.includes('/bin/vi') || text.startsWith('🚀'))
+    .filter((text) => (text.includes('/bin/vi') || text.startsWith('🚀')) && !isRunc(text))
     .filter((text, i, all) => text !== all[i - 1])
   assert.deepEqual(once, [
     '🚀 process default/file-access /bin/sh',

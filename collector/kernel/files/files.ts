@@ -18,7 +18,7 @@ import type { Constants, SharedMaps } from '../objects.ts'
 import { FilterBits, TooManyFilters } from './bits.ts'
 import { WantedFiles } from './entries.ts'
 import { LinkedFiles } from './linked.ts'
-import { Resolver, hostRoot } from './resolve.ts'
+import { Resolver, Seen, hostRoot } from './resolve.ts'
 import type { Resolved } from './resolve.ts'
 
 /** Maps that the programs of functions share. */
@@ -33,11 +33,16 @@ export interface FilesOptions {
   readonly procfs?: string
   /** For the log. */
   readonly warn?: (detail: object, message: string) => void
+  /** Monotonic; default `performance.now()`. */
+  readonly nowMs?: () => number
 }
 
 const BPF_F_NO_PREALLOC = 1
-/** Resolving paths anew takes at most this share of the time. */
-const SHARE = 100
+/**
+ * Between the begins of two looks, for each path. A path takes 0.1 ms of CPU, so this is a hundredth of the time. By their number and not by a clock,
+ * which counts waiting for the CPU too: a loaded host would look after minutes.
+ */
+const PAUSE_MS_A_PATH = 10
 /** Until then a policy waits for the look at its folders. */
 const LOOK_MS = 10_000
 
@@ -73,6 +78,7 @@ export class Files {
   readonly #options: FilesOptions
   readonly #shared: Pick<SharedMaps, 'ring' | 'cpu_state' | 'processes'>
   readonly #warn: NonNullable<FilesOptions['warn']>
+  readonly #nowMs: () => number
   readonly #bits = new FilterBits()
   #loaded: Loaded | undefined
   /** What the maps hold, by map and key. */
@@ -87,12 +93,13 @@ export class Files {
   /** One change at a time. */
   #working: Promise<void> = Promise.resolve()
   #busy = false
-  #nextMs = 0
+  #lookedMs = 0
 
   constructor(options: FilesOptions, shared: Pick<SharedMaps, 'ring' | 'cpu_state' | 'processes'>) {
     this.#options = options
     this.#shared = shared
     this.#warn = options.warn ?? (() => {})
+    this.#nowMs = options.nowMs ?? (() => performance.now())
   }
 
   readonly bitOf = (filter: IdentityFilter): bigint => this.#bits.bitOf(filter)
@@ -141,12 +148,17 @@ export class Files {
     if (gone.length > 0 && this.#bits.all().length === 0) this.close()
   }
 
-  /** Follows what changed; call it every few seconds. With thousands of paths not each call does. Never rejects. */
-  async refresh(nowMs: number = performance.now()): Promise<void> {
+  /**
+   * Follows what changed; call it every two to six seconds. With hundreds of paths not each call does (docs/reference/policy-language.md has the
+   * bound). Never rejects.
+   */
+  async refresh(): Promise<void> {
     const loaded = this.#loaded
-    if (loaded === undefined || this.#busy || nowMs < this.#nextMs) return
+    const nowMs = this.#nowMs()
+    const notBeforeMs = this.#lookedMs + PAUSE_MS_A_PATH * this.#resolved.size
+    if (loaded === undefined || this.#busy || nowMs < notBeforeMs) return
     this.#busy = true
-    const startMs = performance.now()
+    this.#lookedMs = nowMs
     try {
       await this.#inTurn(() => this.#write())
       if (this.#loaded === loaded) loaded.linked.lookIfMoved()
@@ -154,7 +166,6 @@ export class Files {
       this.#warn({ error: String(error) }, 'the files of SameFile and UnderDir could not be followed for now')
     }
     this.#busy = false
-    this.#nextMs = performance.now() + SHARE * (performance.now() - startMs)
   }
 
   async #inTurn(work: () => Promise<void>): Promise<void> {
@@ -207,8 +218,9 @@ export class Files {
     const { maps, resolver, linked } = loaded
     const filters = this.#bits.all()
     const resolved = new Map<string, Resolved>()
+    const seen = new Seen()
     for (const path of new Set(filters.flatMap(({ filter }) => filter.values))) {
-      const found = await resolver.resolve(path)
+      const found = await resolver.resolve(path, seen)
       // What gave an answer before is watched on: its file system may hang, or the agent may have waited for the CPU.
       resolved.set(path, found.late === true ? (this.#resolved.get(path) ?? found) : found)
     }

@@ -5,11 +5,14 @@ import { dirname, join } from 'node:path'
 /** MAXSYMLINKS, include/linux/namei.h. */
 const LINKS_MAX = 40
 
+/** What names are links to, by path: undefined for what is none. Kept for one look, in which paths share most of their folders. */
+export type Targets = Map<string, Promise<string | undefined>>
+
 /**
  * The path below `root` without symbolic links, as far as it exists; `root`: '' for the own one. `path` is absolute. Never leaves `root`, and
- * never rejects.
+ * never rejects. Reads only links that `targets` does not have.
  */
-export async function realPathIn(root: string, path: string): Promise<string> {
+export async function realPathIn(root: string, path: string, targets: Targets = new Map()): Promise<string> {
   const left = namesOf(path)
   let real = '/'
   for (let links = 0; left.length > 0;) {
@@ -19,7 +22,7 @@ export async function realPathIn(root: string, path: string): Promise<string> {
       continue
     }
     const next = join(real, name)
-    const target = links < LINKS_MAX ? await readlink(`${root}${next}`).catch(() => undefined) : undefined
+    const target = links < LINKS_MAX ? await targetOf(`${root}${next}`, targets) : undefined
     if (target === undefined) {
       real = next
       continue
@@ -29,6 +32,14 @@ export async function realPathIn(root: string, path: string): Promise<string> {
     left.unshift(...namesOf(target))
   }
   return real
+}
+
+function targetOf(path: string, targets: Targets): Promise<string | undefined> {
+  const known = targets.get(path)
+  if (known !== undefined) return known
+  const target = readlink(path).catch(() => undefined)
+  targets.set(path, target)
+  return target
 }
 
 const namesOf = (path: string): string[] => path.split('/').filter((name) => name !== '' && name !== '.')

@@ -2,24 +2,25 @@
  * What files are to the kernel. The agent opens a path without any right to its content, and a program of files.bpf.c looks at what was opened: so
  * it works on every file system, and the same way as the filters do.
  */
-import { readlinkSync } from 'node:fs'
-import { open } from 'node:fs/promises'
-import type { FileHandle } from 'node:fs/promises'
+import { close, open, readlinkSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
-import { setTimeout } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { answered } from '../../../config/yaml/answered.ts'
 import type { BpfMap, BpfObject } from '../../../native/types.ts'
 import { u32 } from '../bytes.ts'
 import { IDENTIFIED, IDENTITY } from '../wire.ts'
 import type { FileIdentity } from './entries.ts'
 import { realPathIn } from './real-path.ts'
+import type { Targets } from './real-path.ts'
 
 /** include/uapi/asm-generic/fcntl.h; the same on x86 and arm64, and not among Node's constants. */
 const O_PATH = 0o10000000
-/** A file system that does not answer must not hold up the others' policies. */
-const ANSWER_MS = 5_000
 
 const S_IFMT = 0o170000
 const S_IFDIR = 0o040000
+
+const openFile = promisify(open)
+const closeFile = promisify(close)
 
 export interface Identified extends FileIdentity {
   readonly links: number
@@ -38,6 +39,12 @@ export interface Resolved {
   readonly missing?: string
   /** No answer in time: nothing is known. */
   readonly late?: boolean
+}
+
+/** What one look at many paths has seen: they share most of their folders. */
+export class Seen {
+  readonly targets: Targets = new Map()
+  readonly folders = new Map<string, Promise<Identified | undefined>>()
 }
 
 /**
@@ -82,45 +89,36 @@ export class Resolver {
 
   /** The same by path. Rejects as `open`. */
   async identifyPath(path: string | Buffer): Promise<Identified | undefined> {
-    await using handle: FileHandle = await open(path, O_PATH)
-    return this.identify(handle.fd)
-  }
-
-  /** Never rejects: what is not there is missing in the result. */
-  async resolve(path: string): Promise<Resolved> {
-    const ending = new AbortController()
-    const late = setTimeout(ANSWER_MS, undefined, { signal: ending.signal }).then((): Resolved => ({
-      path,
-      file: undefined,
-      folder: undefined,
-      name: basename(path),
-      missing: `no answer within ${ANSWER_MS / 1000} s`,
-      late: true,
-    }))
-    late.catch(() => {})
+    const fd = await openFile(path, O_PATH)
     try {
-      return await Promise.race([late, this.#resolve(path)])
+      return this.identify(fd)
     } finally {
-      ending.abort()
+      await closeFile(fd)
     }
   }
 
-  async #resolve(path: string): Promise<Resolved> {
-    const real = await realPathIn(this.#root, path)
+  /** Never rejects: what is not there is missing in the result. Takes at most seconds. Asks only for what `seen` does not have. */
+  async resolve(path: string, seen: Seen = new Seen()): Promise<Resolved> {
+    try {
+      // A file system that does not answer must not hold up the others' policies.
+      return await answered(path, () => this.#resolve(path, seen))
+    } catch (error) {
+      const missing = error instanceof Error ? error.message : String(error)
+      return { path, file: undefined, folder: undefined, name: basename(path), missing, late: true }
+    }
+  }
+
+  async #resolve(path: string, seen: Seen): Promise<Resolved> {
+    const real = await realPathIn(this.#root, path, seen.targets)
     const name = basename(real)
     const at = (where: string): string => `${this.#root}${where}`
-    let missing = ''
-    const known = async (what: string): Promise<Identified | undefined> => {
-      try {
-        return await this.identifyPath(what)
-      } catch (error) {
-        missing = error instanceof Error ? error.message : String(error)
-        return undefined
-      }
-    }
     // The folder first: what appears in it meanwhile is wanted by its name.
-    const folder = name === '' ? undefined : await known(at(dirname(real)))
-    const file = await known(at(real))
+    const folder = name === '' ? undefined : await this.#folder(at(dirname(real)), seen)
+    let missing = ''
+    const file = await this.identifyPath(at(real)).catch((error: unknown) => {
+      missing = error instanceof Error ? error.message : String(error)
+      return undefined
+    })
     return {
       path: at(real),
       file,
@@ -128,6 +126,14 @@ export class Resolver {
       name,
       ...(missing && { missing }),
     }
+  }
+
+  #folder(path: string, { folders }: Seen): Promise<Identified | undefined> {
+    const known = folders.get(path)
+    if (known !== undefined) return known
+    const folder = this.identifyPath(path).catch(() => undefined)
+    folders.set(path, folder)
+    return folder
   }
 
   close(): void {

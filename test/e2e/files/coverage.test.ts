@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { chmodSync, linkSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, linkSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { release } from 'node:os'
 import { join } from 'node:path'
 import test, { after, before, describe } from 'node:test'
@@ -87,6 +87,8 @@ describe('coverage', { skip }, () => {
   /** By file system and way, the process that did it; 0: this kernel or file system does not have it. */
   const done = new Map<string, number>()
   const trees = new Map<FileSystem, TreeRun>()
+  /** Of paths that appear, are mounted over and are replaced. */
+  const changing = skip === false ? freshFolder('changing') : ''
   /** By process. */
   const records = new Map<number, KprobeRecord[]>()
 
@@ -103,6 +105,10 @@ describe('coverage', { skip }, () => {
     const same = watched.flatMap((folder) =>
       WAYS.filter(({ by }) => by === 'SameFile').map(({ name }) => join(folder, name, 'file')),
     )
+    mkdirSync(join(changing, 'mounted'))
+    writeFileSync(join(changing, 'mounted', 'file'), 'x')
+    writeFileSync(join(changing, 'replaced'), 'x')
+    const later = ['later', 'much/later', 'mounted'].map((name) => join(changing, name))
     agent = await TestAgent.start({
       policies: {
         'name.yaml': integrity(
@@ -110,8 +116,8 @@ describe('coverage', { skip }, () => {
           'Prefix',
           watched.map((folder) => `${folder}/`),
         ),
-        'under-dir.yaml': integrity('under-dir', 'UnderDir', watched),
-        'same-file.yaml': integrity('same-file', 'SameFile', same),
+        'under-dir.yaml': integrity('under-dir', 'UnderDir', [...watched, ...later]),
+        'same-file.yaml': integrity('same-file', 'SameFile', [...same, join(changing, 'replaced')]),
       },
       readyMs: 400_000,
     })
@@ -221,6 +227,50 @@ describe('coverage', { skip }, () => {
       assert.match(argument('n_rename_out', /_rename$/, 1), /\/outside[^/]+\/n_rename_out\/renamed$/)
     })
   }
+
+  /** docs/reference/policy-language.md: six seconds, on a guest that waits for a CPU. */
+  const ANEW_MS = 30_000
+  /** Whether a policy reports who reads a file. */
+  const isSeen = async (policy: string, path: string): Promise<boolean> => {
+    const lines = await agent.during(() => execFileSync('cat', [path]))
+    return lines.some(
+      ({ process_kprobe: event }) => event?.policy_name === policy && event.process?.binary?.endsWith('/cat'),
+    )
+  }
+  const until = (what: string, policy: string, path: string, wanted: boolean): Promise<true> =>
+    agent.until(what, async () => (await isSeen(policy, path)) === wanted, ANEW_MS)
+
+  test('a folder that appears is watched at once, and one below folders that appear within seconds', async () => {
+    mkdirSync(join(changing, 'later'))
+    writeFileSync(join(changing, 'later', 'file'), 'x')
+    assert.equal(await isSeen('under-dir', join(changing, 'later', 'file')), true)
+    mkdirSync(join(changing, 'much', 'later'), { recursive: true })
+    writeFileSync(join(changing, 'much', 'later', 'file'), 'x')
+    await until('a deeper folder', 'under-dir', join(changing, 'much', 'later', 'file'), true)
+    rmSync(join(changing, 'later'), { recursive: true })
+    mkdirSync(join(changing, 'later'))
+    writeFileSync(join(changing, 'later', 'file'), 'x')
+    assert.equal(await isSeen('under-dir', join(changing, 'later', 'file')), true)
+  })
+
+  test('what is mounted over a watched folder is watched within seconds, and what was there again when it is gone', async () => {
+    const [at, file] = [join(changing, 'mounted'), join(changing, 'mounted', 'file')]
+    assert.equal(await isSeen('under-dir', file), true)
+    execFileSync('mount', ['-t', 'tmpfs', 'none', at])
+    writeFileSync(file, 'x')
+    await until('the mounted folder', 'under-dir', file, true)
+    execFileSync('umount', [at])
+    await until('the folder below', 'under-dir', file, true)
+  })
+
+  test('a watched file that moves away is forgotten within seconds, and what takes its place is watched at once', async () => {
+    const [file, moved] = [join(changing, 'replaced'), join(changing, 'moved')]
+    renameSync(file, moved)
+    writeFileSync(file, 'y')
+    assert.equal(await isSeen('same-file', file), true)
+    await until('the moved file', 'same-file', moved, false)
+    assert.equal(await isSeen('same-file', file), true)
+  })
 
   test('nothing else is warned of', () => {
     const warnings = agent.log().filter(({ level = 0, msg = '' }) => level >= 40 && !msg.includes('is not there'))

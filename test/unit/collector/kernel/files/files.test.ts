@@ -14,6 +14,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, mock, test } from 'node:test'
+import { answered } from '../../../../../config/yaml/answered.ts'
 import type { HookSpec, IdentityFilter, Policy } from '../../../../../config/policy/policy.ts'
 import { CollectorError } from '../../../../../collector/errors.ts'
 import { Files } from '../../../../../collector/kernel/files/files.ts'
@@ -66,12 +67,31 @@ function shared(): { native: FakeNative; maps: SharedMaps } {
   return { native, maps: Object.fromEntries(SHARED_MAPS.map((name) => [name, object.map(name)])) as SharedMaps }
 }
 
-function rig(): { native: FakeNative; files: Files; warnings: string[]; own: number } {
+interface Rig {
+  readonly native: FakeNative
+  readonly files: Files
+  readonly warnings: string[]
+  readonly own: number
+  readonly clock: { ms: number }
+  /** As long after the last look as paths are resolved anew at the latest. */
+  readonly refresh: () => Promise<void>
+}
+
+/** Housekeeping calls so often while nothing happens, and no look may wait longer (docs/reference/policy-language.md). */
+const ANEW_MS = 6_000
+
+function rig(): Rig {
   const { native, maps } = shared()
   const warnings: string[] = []
   const warn = (detail: object, message: string): void => void warnings.push(`${JSON.stringify(detail)} ${message}`)
-  const files = new Files({ facts: kernel(6, 12), constants: {}, openObject: native.openObject, warn }, maps)
-  return { native, files, warnings, own: native.resources }
+  const clock = { ms: 1_000_000 }
+  const nowMs = (): number => clock.ms
+  const files = new Files({ facts: kernel(6, 12), constants: {}, openObject: native.openObject, warn, nowMs }, maps)
+  const refresh = async (): Promise<void> => {
+    clock.ms += ANEW_MS
+    await files.refresh()
+  }
+  return { native, files, warnings, own: native.resources, clock, refresh }
 }
 
 /** Filters of a file in the map `identities`: its own, and those of all below it. */
@@ -135,20 +155,20 @@ test('files: a kernel without bpf_loop refuses such policies, with their place',
 })
 
 test('files: what is not there is warned of once, and wanted when it appears; what is replaced is forgotten', async () => {
-  const { files, warnings } = rig()
+  const { files, warnings, refresh } = rig()
   const folder = join(top, 'later')
   mkdirSync(folder)
   const path = join(folder, 'f')
   await files.add([policy('a', same(path))])
-  await files.refresh(Number.POSITIVE_INFINITY)
+  await refresh()
   assert.equal(warnings.length, 1)
   assert.match(warnings[0] ?? '', /"path":".*\/later\/f".*is not there, and is watched when it appears: ENOENT/)
   writeFileSync(path, 'x')
-  await files.refresh(Number.POSITIVE_INFINITY)
+  await refresh()
   assert.deepEqual(wanted(files, path), [1n, 0n])
   renameSync(path, join(folder, 'old'))
   writeFileSync(path, 'y')
-  await files.refresh(Number.POSITIVE_INFINITY)
+  await refresh()
   assert.deepEqual([wanted(files, path), wanted(files, join(folder, 'old'))], [[1n, 0n], undefined])
   files.close()
 })
@@ -156,15 +176,87 @@ test('files: what is not there is warned of once, and wanted when it appears; wh
 test('files: a file whose file system gives no answer in time is watched as before', async () => {
   const path = join(top, 'slow')
   writeFileSync(path, 'x')
-  const { files, warnings } = rig()
+  const { files, warnings, refresh } = rig()
   await files.add([policy('slow', same(path))])
   const none = { path, file: undefined, folder: undefined, name: 'slow', missing: 'no answer within 5 s', late: true }
   const resolving = mock.method(Resolver.prototype, 'resolve', () => Promise.resolve(none))
-  await files.refresh(Number.MAX_SAFE_INTEGER)
+  await refresh()
   assert.equal(resolving.mock.callCount(), 1)
   resolving.mock.restore()
   assert.deepEqual(wanted(files, path), [1n, 0n])
   assert.deepEqual(warnings, [])
+})
+
+test('files: on a host where each look takes seconds a path that appears is watched after six seconds and a look', async () => {
+  const { files, clock } = rig()
+  const path = join(top, 'much', 'later')
+  const others = Array.from({ length: 19 }, (_, i) => join(top, `other-${i}`))
+  await files.add([policy('loaded', under(path, ...others))])
+  const { resolve } = Resolver.prototype
+  const slow = mock.method(Resolver.prototype, 'resolve', function (this: Resolver, ...of: Parameters<typeof resolve>) {
+    clock.ms += 100
+    return resolve.apply(this, of)
+  })
+  const looks: number[] = []
+  // Housekeeping's pace while events come, for a minute.
+  for (const end = clock.ms + 60_000; clock.ms < end;) {
+    const before = slow.mock.callCount()
+    const beganMs = clock.ms
+    await files.refresh()
+    if (slow.mock.callCount() > before) looks.push(beganMs)
+    if (looks.length === 1) mkdirSync(path, { recursive: true })
+    if (looks.length === 2) assert.deepEqual(wanted(files, path), [0n, 1n])
+    clock.ms = Math.max(clock.ms, beganMs + 2_000)
+  }
+  slow.mock.restore()
+  const pauses = looks.slice(1).map((ms, i) => ms - (looks[i] ?? 0))
+  assert.ok(pauses.length > 5 && pauses.every((ms) => ms <= ANEW_MS), `${pauses}`)
+  files.close()
+})
+
+test('files: up to 400 paths are resolved anew within six seconds, more take a hundredth of the time', async () => {
+  const none = { path: '/none', file: undefined, folder: undefined, name: 'none' }
+  const resolving = mock.method(Resolver.prototype, 'resolve', () => Promise.resolve(none))
+  const rows = [
+    { paths: 1, every: 2_000 },
+    { paths: 200, every: 2_000 },
+    { paths: 400, every: 4_000 },
+    { paths: 4_000, every: 40_000 },
+  ]
+  for (const { paths, every } of rows) {
+    const { files, clock, refresh } = rig()
+    await files.add([policy('many', same(...Array.from({ length: paths }, (_, i) => `/none/${i}`)))])
+    clock.ms += 10 * every
+    await refresh()
+    const before = resolving.mock.callCount()
+    const fromMs = clock.ms
+    while (resolving.mock.callCount() === before) {
+      clock.ms += 2_000
+      await files.refresh()
+    }
+    assert.equal(clock.ms - fromMs, every, `${paths} paths`)
+    files.close()
+  }
+  resolving.mock.restore()
+})
+
+test('files: while two paths have no answer no further one is asked for, and a look ends at once', async () => {
+  const path = join(top, 'behind')
+  writeFileSync(path, 'x')
+  const { files, warnings, refresh } = rig()
+  const { promise: hung, resolve: answer } = Promise.withResolvers<void>()
+  for (const name of ['/a', '/b'])
+    await assert.rejects(
+      answered(name, () => hung, 5),
+      /does not answer/,
+    )
+  await files.add([policy('behind', same(path))])
+  assert.equal(wanted(files, path), undefined)
+  assert.match(warnings[0] ?? '', /not read: the file systems of "\/a" and "\/b" do not answer/)
+  answer()
+  await refresh()
+  assert.deepEqual(wanted(files, path), [1n, 0n])
+  files.close()
 })
 
 test('files: symbolic links are followed', async () => {

@@ -112,7 +112,10 @@ tests() {
     run "$name" "${program[@]}" "$kernel" "${guest[@]}" --verbose -- "${command[@]}" "${found[@]}" \
       > >(sed -u "s/^/$name: /") 2>&1
   else
-    run "$name" "${nice[@]}" "${command[@]}" "${serial[@]}" "${found[@]}"
+    # A file that does not end is named when the time is over. Guests have a time limit of their own.
+    local limit=40m
+    [ "${KTRAIL_LONG:-}" != 1 ] || limit=4h
+    run "$name" "${nice[@]}" timeout "$limit" "${command[@]}" "${serial[@]}" "${found[@]}"
   fi
 }
 

@@ -80,7 +80,7 @@ function offer({ sender }: Rig, events: number): void {
 test('dead-letter records: 20,000 events that are rejected at once are 20,000 records', async () => {
   await using all = await rig()
   offer(all, EVENTS)
-  await until('all are settled', () => all.sender.accounting().heldEvents === 0, 30_000)
+  await until('all are settled', () => all.sender.accounting().heldEvents === 0)
   assertBalanced(all)
   await all.sender.stop(1000)
   assert.deepEqual(recorded(all), numbers(0, EVENTS))

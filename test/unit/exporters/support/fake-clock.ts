@@ -54,7 +54,7 @@ export function settle(): Promise<void> {
 }
 
 /** Waits for a condition that depends on I/O; fails after `deadlineMs`. */
-export async function until(what: string, condition: () => boolean, deadlineMs = 5000): Promise<void> {
+export async function until(what: string, condition: () => boolean, deadlineMs = 30_000): Promise<void> {
   const end = performance.now() + deadlineMs
   while (!condition()) {
     if (performance.now() > end) throw new Error(`waited ${deadlineMs} ms in vain until ${what}`)

@@ -25,10 +25,11 @@ function made(text: string): Promise<FanOut> {
 const events = (from: number, count: number): ReturnType<typeof makeExec>[] =>
   Array.from({ length: count }, (_, i) => makeExec({ seq: from + i }))
 
-test('file config: a file is rotated, compressed and kept as configured', async () => {
+test('file config: a file is rotated, compressed and kept as configured', async (t) => {
   using folder = new Folder()
   const rotate = '{ max_size: 4KiB, compress: true, max_files: 2, max_total_size: 1MiB, max_age: 1d, interval: 1d }'
   const fanOut = await made(`exporters: { f: { type: file, path: ${folder.at('e.jsonl')}, rotate: ${rotate} } }`)
+  t.after(() => fanOut.stop(0))
   await fanOut.start()
   fanOut.publish(events(0, 100))
   const zipped = (): string[] => folder.names().filter((name) => name.endsWith('.gz'))

@@ -85,7 +85,7 @@ for (const batchEvents of [1000, 300]) {
         () => sender.accounting().state === 'hold' || sender.accounting().heldEvents === 0,
       )
       offset = 0
-      await until('all is settled', () => sender.accounting().heldEvents === 0, 30_000)
+      await until('all is settled', () => sender.accounting().heldEvents === 0)
     }
     await sender.stop(5000)
     const { delivered, rejected, dropped } = sender.accounting()

@@ -27,7 +27,7 @@ test('terminal: a paused terminal blocks neither the process nor its end', { ski
   const report = folder.at('report')
   const script = onTerminal(report, 'end')
   try {
-    await until('the process reports that it ends', () => reports(report).length === 2, 20_000)
+    await until('the process reports that it ends', () => reports(report).length === 2)
     assert.deepEqual(reports(report), ['retryable', 'ends'])
     const pid = readFileSync(report, 'utf8').split('\n')[0] ?? ''
     await until('it has ended', () => !existsSync(`/proc/${pid}/exe`))
@@ -41,10 +41,10 @@ test('terminal: once it is read again, it gets every line whole, once and in ord
   const report = folder.at('report')
   const script = onTerminal(report, 'wait')
   try {
-    await until('the terminal takes no more', () => reports(report).length === 1, 20_000)
+    await until('the terminal takes no more', () => reports(report).length === 1)
     let text = ''
     script.stdout?.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')))
-    await until('all is delivered', () => reports(report).length === 3 && text.length >= 1000 * 501, 20_000)
+    await until('all is delivered', () => reports(report).length === 3 && text.length >= 1000 * 501)
     assert.deepEqual(reports(report), ['retryable', 'delivered', 'ends'])
     assert.deepEqual(idsOf(text), numbers(0, 1000))
   } finally {

@@ -74,7 +74,7 @@ function offer({ sender }: Rig, events: readonly Event[]): void {
 }
 
 async function settled({ sender }: Rig): Promise<void> {
-  await until('all is settled', () => sender.accounting().heldEvents === 0, 30_000)
+  await until('all is settled', () => sender.accounting().heldEvents === 0)
   assert.equal(sender.imbalance(), 0)
 }
 
@@ -165,7 +165,7 @@ test('loki: a tenant that rejects every event is held after 10,000, and continue
     all,
     numbers(0, 12_000).map((seq) => few(seq)),
   )
-  await until('it is held', () => all.sender.accounting().state === 'hold', 30_000)
+  await until('it is held', () => all.sender.accounting().state === 'hold')
   const { rejected, heldEvents, lastError } = all.sender.accounting()
   assert.ok((rejected['too_large'] ?? 0) <= 10_000 && heldEvents >= 2000, JSON.stringify(rejected))
   assert.match(

@@ -5,7 +5,8 @@
       "sources": [
         "border/addon.cc", "border/arguments.cc", "border/failure.cc", "border/worker.cc",
         "kernel/object.cc", "kernel/plan.cc", "kernel/prepare.cc", "kernel/map.cc", "kernel/link.cc",
-        "kernel/ring.cc", "kernel/watch.cc", "kernel/btf.cc", "kernel/symbols.cc", "kernel/clocks.cc",
+        "kernel/ring.cc", "kernel/watch.cc", "kernel/symbols.cc", "kernel/clocks.cc",
+        "btf/types.cc", "btf/functions.cc", "btf/members.cc",
         "compress.cc", "notify.cc", "folder.cc"
       ],
       "include_dirs": ["<!@(node -p \"require('node-addon-api').include_dir\")"],

@@ -5,7 +5,7 @@ import { ADDON, HOW_TO_BUILD, builtFile } from './built.ts'
 import { NativeError } from './errors.ts'
 import type { Failure } from './errors.ts'
 import { toNativeError } from './load-log.ts'
-import type { BpfMap, BpfObject, Closable, KernelFunction, ObjectOptions, RingReader } from './types.ts'
+import type { BpfMap, BpfObject, Closable, KernelFunction, KernelMember, ObjectOptions, RingReader } from './types.ts'
 
 export { builtFile } from './built.ts'
 export { NativeError } from './errors.ts'
@@ -22,6 +22,7 @@ interface Addon {
   bootTime(): bigint
   kernelFunctions(names: readonly string[]): Promise<Array<[string, KernelFunction]>>
   kernelFunctionNames(): Promise<string>
+  kernelMembers(paths: readonly string[]): Promise<KernelMember[]>
   kernelSymbols(names: readonly string[]): Promise<Array<[string, bigint]>>
   enableStats(): Closable
   hasBtf(): boolean
@@ -42,6 +43,7 @@ const EXPORTS: ReadonlyArray<keyof Addon> = [
   'bootTime',
   'kernelFunctions',
   'kernelFunctionNames',
+  'kernelMembers',
   'kernelSymbols',
   'enableStats',
   'hasBtf',
@@ -136,6 +138,14 @@ export function bootTime(): bigint {
  */
 export async function kernelFunctions(names: readonly string[]): Promise<Map<string, KernelFunction>> {
   return new Map(await addon().kernelFunctions(names))
+}
+
+/**
+ * Members of structs by vmlinux' BTF, in the order of the paths: the struct's name, a space, and a path such as `f_path.dentry.d_name.name` or
+ * `numbers[0].nr`, whose pointers are followed. Rejects with NativeError NO_BTF, BAD_ARGUMENT.
+ */
+export async function kernelMembers(paths: readonly string[]): Promise<KernelMember[]> {
+  return addon().kernelMembers(paths)
 }
 
 /** Names of all functions in vmlinux BTF, some 60,000: for near-name hints. Rejects with NativeError NO_BTF. */

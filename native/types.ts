@@ -158,6 +158,21 @@ export interface KernelFunction {
   readonly params: readonly KernelParam[]
 }
 
+/** Where a member of a struct is, from the struct's address on. */
+export interface KernelMember {
+  /** At each but the last stands a pointer to follow; at the last the member. Empty with a problem. */
+  readonly offsets: readonly number[]
+  /** Of the member, as of a KernelFunction. */
+  readonly base: string
+  readonly sizeBytes: number
+  readonly signed: boolean
+  /** Of a bit field: its first bit from the last offset on, and its width; else 0. */
+  readonly bit: number
+  readonly bits: number
+  /** Why there is none, such as `struct file has no member x`; else ''. */
+  readonly problem: string
+}
+
 export interface KernelParam {
   /** '' where BTF has none. */
   readonly name: string

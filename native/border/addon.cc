@@ -35,6 +35,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   InitRing(env, exports);
   InitWatch(env, exports);
   InitBtf(env, exports);
+  InitMembers(env, exports);
   InitSymbols(env, exports);
   InitClocks(env, exports);
   InitCompress(env, exports);

@@ -62,6 +62,7 @@ void InitObject(Napi::Env env, Napi::Object exports);
 void InitRing(Napi::Env env, Napi::Object exports);
 void InitWatch(Napi::Env env, Napi::Object exports);
 void InitBtf(Napi::Env env, Napi::Object exports);
+void InitMembers(Napi::Env env, Napi::Object exports);
 void InitSymbols(Napi::Env env, Napi::Object exports);
 void InitClocks(Napi::Env env, Napi::Object exports);
 void InitCompress(Napi::Env env, Napi::Object exports);

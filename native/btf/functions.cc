@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <bpf/btf.h>
 #include <napi.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -14,109 +12,12 @@
 
 #include "../border/arguments.h"
 #include "../border/promise.h"
+#include "btf.h"
 
 namespace ktrail {
 namespace {
 
-// Deeper than any type of a kernel; a broken BTF could point in a circle.
-constexpr int kDepth = 32;
 constexpr char kTracepoint[] = "btf_trace_";
-constexpr char kFolder[] = "/sys/kernel/btf";
-constexpr char kFile[] = "/sys/kernel/btf/vmlinux";
-
-struct BtfFree {
-  void operator()(btf* type_info) const { btf__free(type_info); }
-};
-
-// The kernel's types, some 6 MB; kept until the thread of border/worker.h ends.
-Result<btf*> Vmlinux(const char* op) {
-  static thread_local std::unique_ptr<btf, BtfFree> vmlinux;
-  LogCapture quiet;
-  if (!vmlinux) vmlinux.reset(btf__load_vmlinux_btf());
-  if (vmlinux) return vmlinux.get();
-  int err = errno;
-  return Failure{"NO_BTF", op, "vmlinux", "this kernel has no BTF (" + std::string(kFile) + "): " + ErrnoText(err) +
-      "; it needs CONFIG_DEBUG_INFO_BTF", err};
-}
-
-std::string NameOf(const btf* types, const btf_type* type) {
-  const char* name = btf__name_by_offset(types, type->name_off);
-  return name && *name ? name : "(anonymous)";
-}
-
-// gcc writes `long unsigned int` where clang writes `unsigned long`: one spelling for both.
-std::string IntegerText(const std::string& name) {
-  static constexpr const char* kSpellings[][2] = {
-      {"long unsigned int", "unsigned long"}, {"long int", "long"},
-      {"long long unsigned int", "unsigned long long"}, {"long long int", "long long"},
-      {"short unsigned int", "unsigned short"}, {"short int", "short"},
-      {"_Bool", "bool"}, {"__int128 unsigned", "unsigned __int128"},
-  };
-  for (const auto& [from, to] : kSpellings)
-    if (name == from) return to;
-  return name;
-}
-
-// C text of a type; with `resolve`, typedefs are replaced by what they stand for.
-std::string TypeText(const btf* types, uint32_t id, bool resolve, int depth = 0) {
-  if (id == 0) return "void";
-  const btf_type* type = btf__type_by_id(types, id);
-  if (!type || depth > kDepth) return "?";
-  auto inner = [&] { return TypeText(types, type->type, resolve, depth + 1); };
-  switch (btf_kind(type)) {
-    case BTF_KIND_INT:
-      return IntegerText(NameOf(types, type));
-    case BTF_KIND_FLOAT:
-      return NameOf(types, type);
-    case BTF_KIND_STRUCT:
-      return "struct " + NameOf(types, type);
-    case BTF_KIND_UNION:
-      return "union " + NameOf(types, type);
-    case BTF_KIND_FWD:
-      return (btf_kflag(type) ? "union " : "struct ") + NameOf(types, type);
-    case BTF_KIND_ENUM:
-    case BTF_KIND_ENUM64:
-      return "enum " + NameOf(types, type);
-    case BTF_KIND_TYPEDEF:
-      return resolve ? inner() : NameOf(types, type);
-    case BTF_KIND_TYPE_TAG:
-    case BTF_KIND_RESTRICT:
-      return inner();
-    case BTF_KIND_CONST:
-    case BTF_KIND_VOLATILE: {
-      std::string text = inner(), word = btf_is_const(type) ? "const" : "volatile";
-      return text.ends_with('*') ? text + word : word + " " + text;
-    }
-    case BTF_KIND_PTR: {
-      std::string text = inner();
-      if (text.ends_with(')') && text.find(" (") != std::string::npos) return text.insert(text.find(" (") + 2, "*");
-      return text + (text.ends_with('*') ? "*" : " *");
-    }
-    case BTF_KIND_FUNC_PROTO: {
-      std::string text = inner() + " ()(";
-      const btf_param* param = btf_params(type);
-      for (int i = 0; i < btf_vlen(type); i++)
-        text += (i ? ", " : "") + TypeText(types, param[i].type, resolve, depth + 1);
-      return text + ")";
-    }
-    case BTF_KIND_ARRAY: {
-      const struct btf_array* array = btf_array(type);
-      return TypeText(types, array->type, resolve, depth + 1) + " [" + std::to_string(array->nelems) + "]";
-    }
-    default:
-      return "?";
-  }
-}
-
-double SizeOf(const btf* types, uint32_t id) {
-  int64_t size = id == 0 ? 0 : btf__resolve_size(types, id);
-  return size < 0 ? 0 : static_cast<double>(size);
-}
-
-struct Type {
-  std::string text, base;
-  double size_bytes;
-};
 
 struct Param {
   std::string name;
@@ -129,10 +30,6 @@ struct Function {
   std::vector<Param> params;
   std::string module;
 };
-
-Type TypeOf(const btf* types, uint32_t id) {
-  return {TypeText(types, id, false), TypeText(types, id, true), SizeOf(types, id)};
-}
 
 // What a function or, for a raw tracepoint, the typedef of a pointer to one says: btf_trace_NAME (include/linux/tracepoint.h).
 bool IsFunction(const btf* types, const btf_type* type) {
@@ -180,7 +77,7 @@ void FindInModules(btf* vmlinux, std::unordered_set<std::string>& missing, Funct
   std::error_code error;
   uint32_t first = btf__type_cnt(vmlinux);
   LogCapture quiet;
-  for (const auto& entry : std::filesystem::directory_iterator(kFolder, error)) {
+  for (const auto& entry : std::filesystem::directory_iterator(kBtfFolder, error)) {
     std::string module = entry.path().filename();
     if (missing.empty()) return;
     if (module == "vmlinux") continue;
@@ -251,7 +148,7 @@ Napi::Value KernelFunctionNames(const Napi::CallbackInfo& info) {
   });
 }
 
-Napi::Value HasBtf(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), access(kFile, R_OK) == 0); }
+Napi::Value HasBtf(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), access(kBtfFile, R_OK) == 0); }
 
 }  // namespace
 

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <bpf/btf.h>
+
+#include <string>
+
+#include "../border/promise.h"
+
+namespace ktrail {
+
+inline constexpr char kBtfFolder[] = "/sys/kernel/btf";
+inline constexpr char kBtfFile[] = "/sys/kernel/btf/vmlinux";
+
+struct BtfFree {
+  void operator()(btf* type_info) const { btf__free(type_info); }
+};
+
+// The kernel's types, some 6 MB; kept until the thread of border/worker.h ends.
+Result<btf*> Vmlinux(const char* op);
+
+std::string NameOf(const btf* types, const btf_type* type);
+
+// C text of a type; with `resolve`, typedefs are replaced by what they stand for.
+std::string TypeText(const btf* types, uint32_t id, bool resolve);
+
+// 0 for void.
+double SizeOf(const btf* types, uint32_t id);
+
+struct Type {
+  std::string text, base;
+  double size_bytes = 0;
+};
+
+Type TypeOf(const btf* types, uint32_t id);
+
+}  // namespace ktrail

@@ -59,13 +59,15 @@ enum value_kind {
 	VALUE_FILE = 4,    /* struct file_info | struct text_key | bytes */
 	VALUE_ERROR = 5,   /* nothing: the argument could not be read */
 	VALUE_SOCKET = 6,  /* struct socket_info */
+	VALUE_OBJECT = 7,  /* struct object_info | members, where its type has them */
 };
 
 struct value {
-	__u32 len;    /* bytes of text (STRING, FILE) or of what follows; 0 for ERROR */
+	__u16 len;    /* bytes of text (STRING, FILE) or of what follows; 0 for ERROR */
+	__u16 places; /* number of what it was found by (args/place.h); 0: it is the parameter itself */
 	__u8 kind;    /* enum value_kind */
 	__u8 index;   /* parameter | enum arg_type << VALUE_TYPE_SHIFT, or RETURN_INDEX, or AGGREGATE_INDEX */
-	__u16 flags;  /* enum value_flag */
+	__u16 flags;  /* enum value_flag; of ERROR which pointer on the way led nowhere, from 1 on */
 };
 
 enum value_index {
@@ -103,6 +105,11 @@ struct socket_info {
 	__u32 hash;      /* of a sk_buff */
 	__u32 len;
 	__u32 reserved;
+};
+
+/* Members of a struct of the kernel. What could not be read is 0. */
+struct object_info {
+	__u64 failed;  /* bits of these members */
 };
 
 /* The start of a key of the prefix tries, laid before each text so that the record is the key. */

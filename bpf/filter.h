@@ -18,6 +18,9 @@ enum limit {
 	ACTIONS_MAX = 3,      /* of one selector */
 	FILTER_NUMBERS = 4,   /* more values than that go into the map `numbers` */
 	SCREENED_NUMBERS = 4, /* numbers of a function by which calls are rejected */
+	PLACE_STEPS = 10,     /* pointers that are followed to a member of a struct */
+	MEMBERS_MAX = 24,     /* of an argument that is shown as several members */
+	OBJECT_BYTES = 512,   /* of all of them */
 	SMALL_NUMBERS = 64,   /* 0 to 63 are screened by value, all others alike */
 };
 
@@ -47,6 +50,22 @@ enum arg_type {
 	ARG_KIOCB,
 	ARG_BINPRM,
 	ARG_DENTRY,
+	ARG_OBJECT,      /* several members of a struct: args/place.h */
+};
+
+/* Where a member is, from the address of a struct on. */
+struct place_entry {
+	__u32 offsets[PLACE_STEPS];  /* at each stands the pointer to the next struct */
+	__u32 last;     /* offset of the member */
+	__u16 at;       /* where an object shows it, in bytes behind struct object_info */
+	__u8 steps;
+	__u8 size;      /* of the member in bytes; 0: its address is meant */
+	__u8 is_signed;
+	__u8 bit;       /* of a bit field: its first bit */
+	__u8 bits;      /* and its width; 0: it is none */
+	__u8 text;      /* the member is or points to a text, of which this many bytes are shown */
+	__u8 user;      /* which is in the memory of the caller */
+	__u8 reserved[3];
 };
 
 enum filter_class {

@@ -35,6 +35,7 @@
 #include "call/join.h"
 #include "call/scratch.h"
 #include "args/number.h"
+#include "args/place.h"
 #include "args/string.h"
 #include "args/file.h"
 #include "args/socket.h"

@@ -67,6 +67,8 @@ struct value layout_value;
 struct file_info layout_file_info;
 struct text_key layout_text_key;
 struct socket_info layout_socket_info;
+struct object_info layout_object_info;
+struct place_entry layout_place_entry;
 struct exec_body layout_exec_body;
 struct fork_body layout_fork_body;
 struct cgroup_body layout_cgroup_body;

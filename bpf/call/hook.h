@@ -13,7 +13,10 @@ struct wanted_value {
 	__u8 param;
 	__u8 type;   /* enum arg_type */
 	__u8 index;  /* what the record calls it (value.index) */
-	__u8 reserved;
+	__u8 members; /* of an object */
+	__u16 places; /* the same (value.places); 0: the value is the parameter itself */
+	__u16 shown;  /* bytes of an object's members */
+	__u32 place;  /* first entry in the map `places` */
 };
 
 struct screened_number {

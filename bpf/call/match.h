@@ -24,6 +24,7 @@ __noinline int put_text(__u32 slot, __u32 i, __u32 at)
 	struct value *v;
 	__u64 argument;
 	__u32 used;
+	int failed;
 
 	if (!s || param >= PARAMS_MAX)
 		return 0;
@@ -32,9 +33,26 @@ __noinline int put_text(__u32 slot, __u32 i, __u32 at)
 		return 0;
 	argument = s->call.params[param];
 	v->index = wanted->index;
+	v->places = wanted->places;
 	v->flags = 0;
+	if (asks_members && type == ARG_OBJECT)
+		return put_object(slot, s, wanted, v, at, argument);
+	if (asks_members && wanted->places) {
+		s->walked = argument;
+		failed = follow(slot, wanted->place);
+		if (failed) {
+			v->kind = VALUE_ERROR;
+			v->len = 0;
+			v->flags = failed;
+			return sizeof(*v);
+		}
+		argument = s->walked;
+		if (!is_read(type))
+			return put_number((char *)v, type, narrowed(type, argument));
+	}
 	if (is_file(type))
-		return put_file(slot, (char *)v, type, argument, param == hook->path.param && type == hook->path.type, s);
+		return put_file(slot, (char *)v, type, argument,
+				!wanted->places && param == hook->path.param && type == hook->path.type, s);
 	if (asks_network && type >= ARG_SOCK && type <= ARG_SOCKADDR)
 		return put_socket(v, type, argument);
 	if (asks_network && type == ARG_NET_DEVICE && argument)
@@ -61,7 +79,7 @@ static __always_inline void put_values(struct scratch *s, __u32 slot)
 
 		if (i >= hooks[slot].nvalues)
 			break;
-		if (is_read(type)) {
+		if (is_read(type) || wanted->places) {
 			used = put_text(slot, i, at);
 			if (!used)
 				break;
@@ -70,6 +88,7 @@ static __always_inline void put_values(struct scratch *s, __u32 slot)
 			if (!v || wanted->param >= PARAMS_MAX)
 				break;
 			v->index = wanted->index;
+			v->places = 0;
 			used = put_number((char *)v, type, narrowed(type, s->call.params[wanted->param]));
 		}
 		s->offset[i] = at;
@@ -225,6 +244,7 @@ static __always_inline int next_selector(__u32 slot)
 		if (!v)
 			return last;
 		v->index = AGGREGATE_INDEX;
+		v->places = 0;
 		end += put_number((char *)v, ARG_U64, s->repeat.key.arguments);
 		h->nargs++;
 	}
@@ -235,6 +255,7 @@ static __always_inline int next_selector(__u32 slot)
 		returns = s->call.returns;
 		type = returns == HOOK_HAS_RETURN ? selector->return_type : ARG_U64;
 		v->index = RETURN_INDEX;
+		v->places = 0;
 		end += put_number((char *)v, type, narrowed(type, s->call.returned));
 		h->nargs++;
 	}

@@ -29,6 +29,7 @@ struct scratch {
 	__u64 alive[SET_WORDS];  /* selectors that the numbers leave */
 	__u64 left[SET_WORDS];   /* of these, those that the path leaves too */
 	__u64 files[FILES_MAX];  /* identity filters that want the files of hook.files */
+	__u64 walked;  /* from where a place is looked for, then what is there */
 	__u64 conditions[SET_WORDS]; /* that the process fulfils, where a selector asks */
 	union {
 		struct suffix_entry reversed;

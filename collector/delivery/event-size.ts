@@ -1,6 +1,6 @@
 /** Estimates the memory of held events: a cheap upper bound. */
 import { isAboutAgent, isHookEvent } from '../../exporters/index.ts'
-import type { Argument, Event, Process } from '../../exporters/contract/event.ts'
+import type { Argument, Event, MemberValue, Process } from '../../exporters/contract/event.ts'
 
 /** Objects without their texts. */
 const EVENT_BYTES = 250
@@ -34,10 +34,17 @@ function processBytes({ binary, arguments: words, argv, cwd }: Process): number 
   return PROCESS_BYTES + 2 * (binary.length + words.length + argv.length + cwd.length)
 }
 
+/** With those of members; the names in lists are shared by all events. */
+function membersOf(members: Iterable<readonly [string, MemberValue]>): number {
+  let count = 0
+  for (const [, value] of members) count += value instanceof Map ? 1 + membersOf(value) : 1
+  return count
+}
+
 /** For all kinds of arguments: only texts and bytes can be long. */
 function argumentBytes(argument: Argument): number {
   let bytes = ARGUMENT_BYTES
-  if (argument.kind === 'struct') bytes += MEMBER_BYTES * argument.members.length
+  if (argument.kind === 'struct') bytes += MEMBER_BYTES * membersOf(argument.members)
   for (const value of Object.values(argument)) {
     if (typeof value === 'string') bytes += 2 * value.length
     else if (value instanceof Uint8Array) bytes += value.length

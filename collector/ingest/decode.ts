@@ -318,7 +318,7 @@ function readValues(words: Uint32Array, body: number, end: number, count: number
   for (; read < count && at + VALUE.bytes <= end; read++) {
     const value = (values[read] ??= { kind: 0, index: 0, flags: 0, lo: 0, hi: 0, mode: 0, dev: 0, from: 0, to: 0 })
     const word = at >>> 2
-    const len = words[word] ?? 0
+    const len = (words[word] ?? 0) & 0xffff
     const meta = words[word + 1] ?? 0
     const kind = meta & 0xff
     const payload = word + 2
@@ -326,7 +326,8 @@ function readValues(words: Uint32Array, body: number, end: number, count: number
     const isFile = kind === VALUE_FILE
     const isNumber = isFile || kind === VALUE_INT || kind === VALUE_UINT
     value.kind = kind
-    value.index = (meta >>> 8) & 0xff
+    // With the places above the index: `valueIndex` of kernel/layout/hook.ts.
+    value.index = ((meta >>> 8) & 0xff) | (((words[word] ?? 0) >>> 16) << 8)
     value.flags = meta >>> 16
     value.lo = isNumber ? (words[payload] ?? 0) : 0
     value.hi = isNumber ? (words[payload + 1] ?? 0) : 0

@@ -12,7 +12,8 @@ import type { Image } from '../process/image.ts'
 import type { ProcessTable } from '../process/table.ts'
 import { decodeText } from '../process/text.ts'
 import { NOT_SEEN } from './returns.ts'
-import { socketArgument } from './sockets.ts'
+import { namedArgument, objectArgument } from './arguments/objects.ts'
+import { socketArgument } from './arguments/sockets.ts'
 import {
   HOOK_NOT_ACTED,
   HOOK_RETURN_FOLLOWS,
@@ -23,6 +24,7 @@ import {
   VALUE_ERROR,
   VALUE_FILE,
   VALUE_INT,
+  VALUE_OBJECT,
   VALUE_SOCKET,
   VALUE_STRING,
   VALUE_TRUNCATED,
@@ -141,6 +143,16 @@ export class Normalizer {
   }
 }
 
+/** Tetragon's. `step`: which pointer on the way of `resolve` led nowhere, from 1 on; 0: the argument itself did. */
+const unreadable = (step: number): Argument => ({
+  kind: 'error',
+  field: 'error_arg',
+  message:
+    step === 0
+      ? 'Bad address for basic type'
+      : `Bad address encountered during resolve dereference at depth ${step - 1}`,
+})
+
 /** The value of a record; other policies on the function may have asked for more values, and in another order. `near`: where to look first. */
 function valueOf({ values, count }: RawHook, index: number, near: number): RawValue | undefined {
   const expected = values[near]
@@ -149,9 +161,8 @@ function valueOf({ values, count }: RawHook, index: number, near: number): RawVa
   return undefined
 }
 
-const UNREADABLE: Argument = { kind: 'error', field: 'error_arg', message: 'Bad address for basic type' }
-
-function argument(value: RawValue, { field, kind }: ArgumentType, bytes: Buffer): Argument {
+function argument(value: RawValue, type: ArgumentType, bytes: Buffer): Argument {
+  const { field, kind, named } = type
   switch (value.kind) {
     case VALUE_FILE: {
       const { text, raw } = decodeText(bytes, value.from, value.to)
@@ -174,13 +185,16 @@ function argument(value: RawValue, { field, kind }: ArgumentType, bytes: Buffer)
     }
     case VALUE_SOCKET:
       // A record that ends within it: only if kernel and user space have different versions.
-      if (value.to - value.from < SOCKET_INFO.bytes) return UNREADABLE
+      if (value.to - value.from < SOCKET_INFO.bytes) return unreadable(0)
       return socketArgument(field, bytes, value.from)
+    case VALUE_OBJECT:
+      return objectArgument(type, bytes, value.from, value.to)
     case VALUE_ERROR:
-      return UNREADABLE
+      return unreadable(value.flags)
     default: {
       if (field === 'syscall_id') return systemCall(value.lo)
       const signed = value.kind === VALUE_INT
+      if (named !== undefined) return namedArgument(field, named, (BigInt(value.hi) << 32n) | BigInt(value.lo))
       if (kind !== 'wide') return { kind: 'number', field, value: signed ? value.lo | 0 : value.lo }
       const wide = (BigInt(value.hi) << 32n) | BigInt(value.lo)
       return { kind: 'wide', field, value: signed ? BigInt.asIntN(64, wide) : wide }

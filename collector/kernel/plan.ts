@@ -20,6 +20,8 @@ import { isTracepoint, resolve } from './tracepoints/resolve.ts'
 import type { EventField } from './tracepoints/fields.ts'
 import type { Tracepoints } from './tracepoints/resolve.ts'
 import type { KernelFacts } from './facts.ts'
+import { numbering, withPlaces } from './functions/places.ts'
+import type { MemberOf, Numbering } from './functions/places.ts'
 
 /** How a hook is attached; with `auto` in the config `chooseMode` decides. */
 export type AttachMode =
@@ -44,6 +46,8 @@ export interface Symbols {
   generated(list: GeneratedCalls): Generated
   /** Which load of a module is there. */
   loadOf(module: string): string
+  /** Where a member of a struct is, by `pathsOf` of functions/places.ts. */
+  readonly memberOf: MemberOf
 }
 
 /** One hook of a policy on this kernel. */
@@ -193,6 +197,7 @@ function present(
   kernel: Pick<KernelFacts, 'arch'>,
   symbols: Symbols,
   report: Report,
+  number: Numbering,
 ): Omit<Plan, 'hooks'> & { readonly found: readonly Found[] } {
   const hooks = withGenerated(
     written.hooks,
@@ -224,7 +229,8 @@ function present(
     const type = typeOf(spec)
     if (type !== undefined) {
       checkTypes(spec, symbol, type, report)
-      if (wants(spec.call)) found.push({ spec, symbol, type })
+      const whole = withPlaces(spec, type, symbols.memberOf, number, report)
+      if (wants(spec.call)) found.push({ spec: whole, symbol, type })
     } else if (spec.optional) {
       if (lacks(spec.call))
         skipped.push({ symbol, message: placed(policy, spec.at, notFound(spec, symbol, symbols.functionNames())) })
@@ -242,13 +248,13 @@ function present(
 export function lackingOf(policy: Policy, kernel: Pick<KernelFacts, 'arch'>, symbols: Symbols): Problem[] {
   const problems: Problem[] = []
   const report: Report = (at, message) => void problems.push({ file: policy.file, ...at, message })
-  const { lacking } = present(policy, kernel, symbols, report)
+  const { lacking } = present(policy, kernel, symbols, report, numbering())
   for (const message of lacking) report({ line: 1, col: 1 }, message)
   return problems
 }
 
 /**
- * Plans the hooks of a policy. `nextHookId` returns unique ids. Skips optional calls that this kernel does not have. Throws CollectorError
+ * Plans the hooks of a policy. `nextHookId` returns unique ids, `number` those of places, which programs of other policies share. Skips optional calls that this kernel does not have. Throws CollectorError
  * POLICY_REFUSED with file:line:col for other missing functions, and for types that do not fit.
  */
 export function planPolicy(
@@ -257,15 +263,17 @@ export function planPolicy(
   symbols: Symbols,
   wanted: AttachMode | 'auto',
   nextHookId: () => number,
+  number: Numbering = numbering(),
 ): Plan {
   const lsm = policy.hooks.find((spec) => spec.type === 'lsm' && !denies(spec))
   const refused = lsm === undefined ? undefined : lsmRefusal(kernel)
   if (lsm !== undefined && refused !== undefined) {
     throw new CollectorError('POLICY_REFUSED', placed(policy, lsm.at, refused))
   }
-  const { found, skipped, lacking } = present(policy, kernel, symbols, (at, message) => {
+  const report: Report = (at, message) => {
     throw new CollectorError('POLICY_REFUSED', placed(policy, at, message))
-  })
+  }
+  const { found, skipped, lacking } = present(policy, kernel, symbols, report, number)
   const hooks = found.map((each): PlannedHook => {
     const { spec, symbol, traced } = each
     const module = each.type?.module

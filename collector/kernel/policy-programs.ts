@@ -15,6 +15,7 @@ import type { Repeats } from './actions/repeats.ts'
 import { Asked } from './conditions/asked.ts'
 import type { Conditions } from './conditions/conditions.ts'
 import type { KernelFacts } from './facts.ts'
+import { numbering } from './functions/places.ts'
 import { addRuns, screened } from './programs/gate.ts'
 import type { Gate, Programs, Runs } from './programs/gate.ts'
 import { ProgramLoader } from './programs/loader.ts'
@@ -28,6 +29,7 @@ import { planPolicy } from './plan.ts'
 import type { AttachMode, LoadedPolicy, Plan, PlannedHook } from './plan.ts'
 import { FunctionRefused, refusal } from './refusal.ts'
 import { symbolsOf } from './symbols.ts'
+import type { KernelTypes } from './symbols.ts'
 import { HOOK_SLOTS } from './wire.ts'
 
 export interface PolicyProgramOptions {
@@ -37,10 +39,8 @@ export interface PolicyProgramOptions {
   readonly agentPid: number
   /** Path of the host's proc file system; default `/proc`. */
   readonly procfs?: string
-  /** For the log. */
   readonly warn?: (detail: object, message: string) => void
-  /** Default: the addon. */
-  readonly native?: Pick<typeof native, 'openObject' | 'closed' | 'kernelFunctions' | 'kernelFunctionNames'>
+  readonly native?: KernelTypes & Pick<typeof native, 'openObject' | 'closed'>
 }
 
 interface Attached extends Wanted {
@@ -54,6 +54,7 @@ export class PolicyPrograms implements Disposable {
   readonly #options: PolicyProgramOptions
   readonly #native: NonNullable<PolicyProgramOptions['native']>
   #nextHookId = 1
+  readonly #placeNumber = numbering()
   #nextFunctionId = 1
   #closed = false
   readonly #attached = new Map<string, Attached>()
@@ -84,10 +85,12 @@ export class PolicyPrograms implements Disposable {
   ): Promise<LoadedPolicy[]> {
     const { facts, mode } = this.#options
     const symbols = await symbolsOf(add, facts, this.#native)
+    const hookId = (): number => this.#nextHookId++
+    const plan = (policy: Policy): Plan => planPolicy(policy, facts, symbols, mode, hookId, this.#placeNumber)
     const plans: Array<Plan & { readonly policy: Policy }> = []
     const turns = new Turns()
     for (const policy of add) {
-      plans.push({ policy, ...planPolicy(policy, facts, symbols, mode, () => this.#nextHookId++) })
+      plans.push({ policy, ...plan(policy) })
       if (turns.over) await turns.rest()
     }
     planned(plans.flatMap(({ hooks }) => hooks))

@@ -9,16 +9,20 @@ import { CollectorError } from '../errors.ts'
 import type { KernelFacts } from './facts.ts'
 import { generatedOf, keyOf, withGenerated } from './functions/generated.ts'
 import type { Generated } from './functions/generated.ts'
+import { pathsOf } from './functions/places.ts'
 import { planPolicy, symbolOf } from './plan.ts'
 import type { PlannedHook, Symbols } from './plan.ts'
 import { eventNames, formatOf } from './tracepoints/format.ts'
 import { rawType } from './tracepoints/resolve.ts'
 
+/** What the kernel says of its types. */
+export type KernelTypes = Pick<typeof native, 'kernelFunctions' | 'kernelFunctionNames' | 'kernelMembers'>
+
 /** The types of the functions; the names of all functions, for suggestions, only when one is missing. */
 export async function symbolsOf(
   policies: readonly Policy[],
   { arch }: Pick<KernelFacts, 'arch'>,
-  btf: Pick<typeof native, 'kernelFunctions' | 'kernelFunctionNames'> = native,
+  btf: KernelTypes = native,
 ): Promise<Symbols> {
   const lists = await generatedOf(policies, arch, () => btf.kernelFunctionNames())
   const generated = (list: GeneratedCalls): Generated => lists.get(keyOf(list)) ?? []
@@ -31,7 +35,25 @@ export async function symbolsOf(
   const types = await btf.kernelFunctions([...new Set(names)])
   const all = names.every((name) => types.has(name)) ? [] : await btf.kernelFunctionNames()
   const tracepoints = { format: formatOf, names: eventNames }
-  return { functionType: (name) => types.get(name), functionNames: () => all, tracepoints, generated, loadOf }
+  const paths = [
+    ...new Set(
+      policies.flatMap(({ hooks }) =>
+        withGenerated(hooks, generated, () => undefined).flatMap((spec) =>
+          pathsOf(spec, types.get(symbolOf(spec, arch))),
+        ),
+      ),
+    ),
+  ]
+  const found = paths.length === 0 ? [] : await btf.kernelMembers(paths)
+  const members = new Map(paths.map((path, i) => [path, found[i]]))
+  return {
+    functionType: (name) => types.get(name),
+    functionNames: () => all,
+    tracepoints,
+    generated,
+    loadOf,
+    memberOf: (path) => members.get(path),
+  }
 }
 
 /** Whether a policy would be hooked otherwise now, because modules came or went. */

@@ -56,26 +56,35 @@ export const HOOK = {
   nvalues: 6,
   nnumbers: 7,
   values: 8,
-  numbers: 40,
-  words: 72,
-  all: 76,
-  firstAll: 80,
-  selectors: 88,
-  nselectors: 92,
-  actions: 96,
-  conditional: 100,
-  conditions: 104,
-  placed: 108,
-  workloads: 112,
-  denies: 116,
-  awaits: 118,
-  atReturn: 120,
-  fields: 124,
-  path: 144,
-  files: 224,
-  bytes: 256,
+  numbers: 104,
+  words: 136,
+  all: 140,
+  firstAll: 144,
+  selectors: 152,
+  nselectors: 156,
+  actions: 160,
+  conditional: 164,
+  conditions: 168,
+  placed: 172,
+  workloads: 176,
+  denies: 180,
+  awaits: 182,
+  atReturn: 184,
+  fields: 188,
+  path: 208,
+  files: 288,
+  bytes: 320,
 } as const
-export const WANTED_VALUE = { param: 0, type: 1, index: 2, bytes: 4 } as const
+export const WANTED_VALUE = {
+  param: 0,
+  type: 1,
+  index: 2,
+  members: 3,
+  places: 4,
+  shown: 6,
+  place: 8,
+  bytes: 12,
+} as const
 export const SCREENED_NUMBER = { param: 0, type: 1, sets: 4, bytes: 8 } as const
 export const EVENT_FIELD = { offset: 0, width: 2, kind: 3, bytes: 4 } as const
 export const PATH_SCREEN = {
@@ -109,7 +118,7 @@ export const EVENT_HEADER = {
   flags: 46,
   bytes: 48,
 } as const
-export const VALUE = { len: 0, kind: 4, index: 5, flags: 6, bytes: 8 } as const
+export const VALUE = { len: 0, places: 2, kind: 4, index: 5, flags: 6, bytes: 8 } as const
 export const FILE_INFO = { ino: 0, dev: 8, mode: 12, bytes: 16 } as const
 export const TEXT_KEY = { bits: 0, filter: 4, bytes: 8 } as const
 export const SOCKET_INFO = {
@@ -127,6 +136,20 @@ export const SOCKET_INFO = {
   hash: 60,
   len: 64,
   bytes: 72,
+} as const
+export const OBJECT_INFO = { failed: 0, bytes: 8 } as const
+export const PLACE_ENTRY = {
+  offsets: 0,
+  last: 40,
+  at: 44,
+  steps: 46,
+  size: 47,
+  isSigned: 48,
+  bit: 49,
+  bits: 50,
+  text: 51,
+  user: 52,
+  bytes: 56,
 } as const
 export const EXEC_BODY = {
   parentStartNs: 0,
@@ -189,6 +212,7 @@ export const VALUE_STRING = 3
 export const VALUE_FILE = 4
 export const VALUE_ERROR = 5
 export const VALUE_SOCKET = 6
+export const VALUE_OBJECT = 7
 export const VALUE_UNRESOLVED = 1
 export const VALUE_DELETED = 2
 export const VALUE_TRUNCATED = 4
@@ -246,6 +270,7 @@ export const ARG_TYPES = {
   kiocb: 19,
   binprm: 20,
   dentry: 21,
+  object: 22,
 } as const
 export const OPS = {
   Equal: 0,
@@ -272,6 +297,9 @@ export const FILTERS_MAX = 20
 export const ACTIONS_MAX = 3
 export const FILTER_NUMBERS = 4
 export const SCREENED_NUMBERS = 4
+export const PLACE_STEPS = 10
+export const MEMBERS_MAX = 24
+export const OBJECT_BYTES = 512
 export const SMALL_NUMBERS = 64
 export const EMPTY_SET = 0
 export const TEXT_MAX = 4095

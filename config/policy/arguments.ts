@@ -3,11 +3,17 @@
  * and its form in records. Names and keys of records are Tetragon's.
  */
 
+import { BPF_ATTR, BPF_MAP, BPF_PROG, CRED, LOAD_INFO, MODULE, PERF_EVENT, USER_NAMESPACE } from './types/objects.ts'
+import type { ObjectShape } from './types/objects.ts'
+
 /** Class of filters for an argument: operators.ts lists its operators, bpf/match/ implements them. */
 export type FilterClass = 'none' | 'number' | 'text' | 'path' | 'sock' | 'skb' | 'sockaddr'
 
 /** The form in records: a `kind` of `Argument` in exporters/contract/event.ts. `wide`: an integer of 64 bits. */
 export type ArgumentKind = 'none' | 'file' | 'string' | 'number' | 'wide' | 'struct'
+
+/** A number whose name is shown: `capability` beside it, the others instead of it. */
+export type Named = 'capability' | 'capabilitySet' | 'bpfCommand'
 
 type Sign = 's' | 'u'
 type Bits = 8 | 16 | 32 | 64
@@ -38,12 +44,18 @@ interface TypeBase {
     | 'skb'
     | 'sockaddr'
     | 'netDevice'
+    | 'object'
     | `${Sign}${Bits}`
   readonly kind: ArgumentKind
   /** Key of the argument in records; '' for none. */
   readonly field: string
   /** C types of parameters, with typedefs resolved, that may be read as this type. */
   readonly parameter: RegExp
+  readonly named?: Named
+  /** Read `object`: what is shown of it. */
+  readonly object?: ObjectShape
+  /** The argument is a pointer to the value. */
+  readonly pointed?: true
 }
 
 export interface NumberType extends TypeBase {
@@ -81,6 +93,25 @@ function integer(name: string, sign: Sign, bits: Bits): NumberType {
       : { min: 0n, max: values - 1n, words: `an unsigned ${bits}-bit` },
   }
 }
+
+const object = (name: string, field: string, shape: ObjectShape): ArgumentType => ({
+  name,
+  read: 'object',
+  filter: 'none',
+  kind: 'struct',
+  field,
+  parameter: new RegExp(`^(?:const )?(?:struct|union) ${shape.struct} \\*(?:const)?$`),
+  object: shape,
+})
+
+const capabilitySet = (name: string): NumberType => ({
+  ...integer(name, 'u', 64),
+  field: `${name}_arg`,
+  // Without a name since 6.3.
+  parameter: pointer('(?:kernel_cap_struct|\\(anonymous\\))'),
+  named: 'capabilitySet',
+  pointed: true,
+})
 
 /** Neither read nor reported: only keeps the position of its argument. */
 export const NOP: ArgumentType = { name: 'nop', read: 'nop', filter: 'none', kind: 'none', field: '', parameter: /^/ }
@@ -147,6 +178,17 @@ export const TYPES: readonly ArgumentType[] = [
     // sockaddr_unsized since 6.19.
     parameter: pointer('sockaddr(?:_unsized)?'),
   },
+  object('cred', 'process_credentials_arg', CRED),
+  object('user_namespace', 'user_ns_arg', USER_NAMESPACE),
+  object('module', 'module_arg', MODULE),
+  object('load_info', 'module_arg', LOAD_INFO),
+  object('bpf_attr', 'bpf_attr_arg', BPF_ATTR),
+  object('bpf_prog', 'bpf_prog_arg', BPF_PROG),
+  object('bpf_map', 'bpf_map_arg', BPF_MAP),
+  object('perf_event', 'perf_event_arg', PERF_EVENT),
+  { ...integer('capability', 's', 32), field: 'capability_arg', named: 'capability' },
+  { ...integer('bpf_cmd', 's', 32), field: 'bpf_cmd_arg', named: 'bpfCommand' },
+  ...['kernel_cap_t', 'cap_inheritable', 'cap_permitted', 'cap_effective'].map(capabilitySet),
   NOP,
 ]
 
@@ -166,12 +208,17 @@ const DATA_LOC: ArgumentType = {
 /** What the tracepoint's format says; the kernel side gets that type instead. */
 export const AUTO: ArgumentType = { ...NOP, name: 'auto' }
 
-/** Types that a field of a tracepoint may have, and an argument of a raw one. */
-export const TRACEPOINT_TYPES: readonly ArgumentType[] = [...TYPES, SYSCALL64, DATA_LOC, AUTO]
-export const RAW_TYPES: readonly ArgumentType[] = [...TYPES, SYSCALL64]
+/** Types that a field of a tracepoint may have, and an argument of a raw one: none that is found by members of structs. */
+export const RAW_TYPES: readonly ArgumentType[] = [
+  ...TYPES.filter(({ object: shape, pointed }) => shape === undefined && pointed !== true),
+  SYSCALL64,
+]
+export const TRACEPOINT_TYPES: readonly ArgumentType[] = [...RAW_TYPES, DATA_LOC, AUTO]
 
 /** Types that a return value may have. */
-export const RETURN_TYPES: readonly ArgumentType[] = TYPES.filter((type) => type.filter === 'number')
+export const RETURN_TYPES: readonly ArgumentType[] = TYPES.filter(
+  (type) => type.filter === 'number' && type.named === undefined,
+)
 
 /** In Tetragon's schema, but refused for kprobes by Tetragon, too. */
 export const NEVER_KPROBE_TYPES: readonly string[] = ['auto', 'syscall64', 'data_loc']

@@ -11,6 +11,7 @@ import { goQuoted } from '../yaml/quoting.ts'
 import { denies } from './selectors/actions.ts'
 import { LSM_KEYS } from './hooks/tables.ts'
 import type { Macros } from './selectors/macros.ts'
+import { readResolve } from './types/places.ts'
 import { readSelectors } from './selector.ts'
 import { readAggregate } from './selectors/aggregate.ts'
 import { LIST, checkCall } from './lists.ts'
@@ -170,7 +171,7 @@ function readReturnArg(fields: Fields, returns: boolean, problems: Problems): Ar
       `${place.path}: has no effect without return: true; add that, or drop this`,
     )
   }
-  const spec = readArgument(place, { ...OF_FUNCTION, types: RETURN_TYPES, fallback: 0 }, problems)
+  const spec = readArgument(place, { ...OF_FUNCTION, types: RETURN_TYPES, of: 'a return value', fallback: 0 }, problems)
   return returns ? spec : undefined
 }
 
@@ -178,6 +179,8 @@ function readReturnArg(fields: Fields, returns: boolean, problems: Problems): Ar
 export interface Listable {
   readonly types: readonly ArgumentType[]
   readonly maxIndex: number
+  /** What is not a parameter of a function: its value is itself, without what a struct has. */
+  readonly of?: string
   /** What `index` is, for the message when it is missing. */
   readonly position: string
   /** The index when none is written; absent: one must be. */
@@ -211,7 +214,7 @@ export function readArguments(
 
 function readArgument(
   place: Place,
-  { types, maxIndex, position, fallback }: Listable,
+  { types, maxIndex, position, fallback, of }: Listable,
   problems: Problems,
 ): ArgumentSpec | undefined {
   const fields = Fields.of(place, ARGUMENT_KEYS, problems)
@@ -219,12 +222,23 @@ function readArgument(
   const indexAt = fallback === undefined ? fields.need('index', position) : fields.get('index')
   const index = indexAt === undefined ? fallback : asInteger(indexAt, 0, maxIndex, problems)
   const typeAt = fields.need('type', `one of ${names(types).join(', ')}`)
-  const type = typeAt === undefined ? undefined : readType(typeAt, types, problems)
+  const type = typeAt === undefined ? undefined : readType(typeAt, types, of, problems)
   const label = fields.text('label') ?? ''
-  return index === undefined || type === undefined ? undefined : { index, type, label, at: place.node.at }
+  const resolve = readResolve(fields, problems)
+  if (resolve !== undefined && of !== undefined) {
+    problems.add(place.node.at, `${place.path}: resolve is not supported for ${of} by this version of ktrail`)
+  }
+  return index === undefined || type === undefined
+    ? undefined
+    : { index, type, label, ...(resolve === undefined ? {} : { resolve }), at: place.node.at }
 }
 
-function readType(place: Place, types: readonly ArgumentType[], problems: Problems): ArgumentType | undefined {
+function readType(
+  place: Place,
+  types: readonly ArgumentType[],
+  of: string | undefined,
+  problems: Problems,
+): ArgumentType | undefined {
   const { node, path } = place
   const text = node.kind === 'scalar' ? node.value : undefined
   const type = types.find(({ name }) => name === text)
@@ -236,8 +250,8 @@ function readType(place: Place, types: readonly ArgumentType[], problems: Proble
     problems.add(node.at, `${path}: type ${show(text)} is only for fields of tracepoints; ${expected}`)
   } else if (LATER_TYPES.includes(text)) {
     problems.add(node.at, `${path}: ${notSupported('argument type', text)}; ${expected}`)
-  } else if (names(TYPES).includes(text)) {
-    const sentence = `type ${show(text)} is not supported for a return value by this version of ktrail`
+  } else if (of !== undefined && names(TYPES).includes(text)) {
+    const sentence = `type ${show(text)} is not supported for ${of} by this version of ktrail`
     problems.add(node.at, `${path}: ${sentence}; ${expected}`)
   } else {
     const meant = meantType(text)

@@ -4,6 +4,7 @@
  */
 
 import type { Position } from '../yaml/problems.ts'
+import type { Places, Resolve } from './types/places.ts'
 import type { ArgumentType } from './arguments.ts'
 import type { IdentityOperator, Operator } from './operators.ts'
 
@@ -12,6 +13,10 @@ export interface ArgumentSpec {
   readonly index: number
   readonly type: ArgumentType
   readonly label: string
+  /** The value is a member of what the argument points to. */
+  readonly resolve?: Resolve | undefined
+  /** Where it is in this kernel; absent: it is the parameter itself. */
+  readonly places?: Places | undefined
   readonly at: Position
 }
 

@@ -103,6 +103,13 @@ function readFilter(place: Place, args: Arguments, problems: Problems, lists?: L
   }
   if (arg !== undefined && identity !== undefined) {
     const values = readPaths(places, problems)
+    if (args[arg]?.resolve !== undefined) {
+      const path = fields.pathOf('operator')
+      problems.add(
+        place.node.at,
+        `${path}: ${identity} does not apply to an argument with resolve; use Equal or Prefix`,
+      )
+    }
     return { arg, class: 'identity', operator: identity, values, at: operatorAt?.node.at ?? place.node.at }
   }
   if (arg === undefined || type === undefined || operator === undefined) return undefined
@@ -180,7 +187,7 @@ function readOperator(
   const operator = typeof text === 'string' ? table.get(text) : undefined
   if (operator !== undefined) return operator
   if (type?.filter === 'none') {
-    const sentence = `an argument of type ${type.name} is not read and cannot be filtered; give it another type`
+    const sentence = `an argument of type ${type.name} cannot be filtered; give it another type`
     problems.add(node.at, `${path}: ${sentence}`)
     return undefined
   }

@@ -185,8 +185,8 @@ export const ARGUMENT_KEYS: KeyTable = {
     overwriteType: 'write the type of what resolve leads to as type',
     sizeArgIndex: 'it goes with char_buf, which is not supported either',
   },
-  own: ['index', 'type', 'label'],
-  later: ['sizeArgIndex', 'returnCopy', 'maxData', 'resolve', 'source', 'btfType', 'btfTypeModule'],
+  own: ['index', 'type', 'label', 'resolve', 'btfType'],
+  later: ['sizeArgIndex', 'returnCopy', 'maxData', 'source', 'btfTypeModule'],
 }
 
 export const SELECTOR_KEYS: KeyTable = {

@@ -57,6 +57,8 @@ function argument(
       index: where,
       type: oneOf(types, 'How the argument is read, and how it is shown in records.'),
       label: text('Copied to the argument in records.'),
+      resolve: text('Path to a member of the struct that the argument points to, such as file.f_path.'),
+      btfType: text("The struct that resolve begins in, where the function's prototype does not name it."),
     },
     required,
   )

@@ -175,11 +175,14 @@ export interface StringArgument extends ArgumentBase {
   readonly truncated: boolean
 }
 
-/** `sock_arg`, `skb_arg`, `sockaddr_arg`: some values of a kernel struct. */
+/** A bigint is a text in JSON, a list one of names, a map an object. */
+export type MemberValue = string | number | bigint | boolean | readonly string[] | ReadonlyMap<string, MemberValue>
+
+/** `sock_arg`, `process_credentials_arg` and others: some values of a kernel struct. */
 export interface StructArgument extends ArgumentBase {
   readonly kind: 'struct'
-  /** Keys and values in the order of the record; a bigint is a text in JSON. What is 0 or empty is left out. */
-  readonly members: ReadonlyArray<readonly [key: string, value: string | number | bigint]>
+  /** Keys and values in the order of the record. What Tetragon leaves out when it is 0 or empty is left out. */
+  readonly members: ReadonlyArray<readonly [key: string, value: MemberValue]>
   /** For people, such as `tcp 10.0.0.1:40000 -> 10.0.0.2:443`. */
   readonly text: string
 }

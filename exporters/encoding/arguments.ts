@@ -1,7 +1,7 @@
 /**
  * Prints and redacts arguments. A new kind of `Argument` needs a case in each function; a new type of a known kind needs nothing.
  */
-import type { Aggregate, Argument, FileArgument, StructArgument } from '../contract/event.ts'
+import type { Aggregate, Argument, FileArgument, MemberValue, StructArgument } from '../contract/event.ts'
 import type { ByteWriter } from '../runtime/byte-writer.ts'
 import { permission } from './permission.ts'
 
@@ -14,7 +14,10 @@ const FLAG_WORDS = ['', 'unresolvedPathComponents', 'unstablePath', 'unresolvedP
 const FLAGS = FLAG_WORDS.map((words) => ascii(words === '' ? '' : `,"flags":"${words}"`))
 const NO_FLAGS = ascii('')
 const MESSAGE = ascii('"Message":')
+const TRUE = ascii('true')
+const FALSE = ascii('false')
 const QUOTE = 0x22
+const OPEN = 0x7b
 const CLOSE = 0x7d
 const COMMA = 0x2c
 const COLON = 0x3a
@@ -99,7 +102,7 @@ export function redactArgument<Rules>(
     case 'struct': {
       const text = show(argument.text, rules)
       const members = argument.members.map(
-        ([key, value]) => [key, typeof value === 'string' ? show(value, rules) : value] as const,
+        ([key, value]) => [key, redactMember(value, (each) => show(each, rules))] as const,
       )
       const changes = text !== argument.text || members.some(([, value], i) => value !== argument.members[i]?.[1])
       return changes ? { ...argument, text, members } : argument
@@ -111,18 +114,41 @@ export function redactArgument<Rules>(
   }
 }
 
+function redactMember(value: MemberValue, show: (text: string) => string): MemberValue {
+  if (typeof value === 'string') return show(value)
+  if (!(value instanceof Map)) return value
+  const inner = [...value].map(([key, each]) => [key, redactMember(each, show)] as const)
+  return inner.some(([key, each]) => each !== value.get(key)) ? new Map(inner) : value
+}
+
 function writeStruct(out: ByteWriter, { field, members }: StructArgument): void {
   out.bytes(opening(field, '{'))
+  writeMembers(out, members)
+  out.byte(CLOSE)
+}
+
+function writeMembers(out: ByteWriter, members: Iterable<readonly [string, MemberValue]>): void {
   let comma = false
   for (const [key, value] of members) {
     if (comma) out.byte(COMMA)
     comma = true
     out.json(key)
     out.byte(COLON)
-    if (typeof value === 'number') out.integer(value)
-    else out.json(value.toString())
+    writeMember(out, value)
   }
-  out.byte(CLOSE)
+}
+
+function writeMember(out: ByteWriter, value: MemberValue): void {
+  if (typeof value === 'number') out.integer(value)
+  else if (typeof value === 'boolean') out.bytes(value ? TRUE : FALSE)
+  else if (typeof value !== 'object') out.json(value.toString())
+  else if (value instanceof Map) {
+    out.byte(OPEN)
+    writeMembers(out, value)
+    out.byte(CLOSE)
+  } else {
+    out.bytes(ascii(JSON.stringify(value)))
+  }
 }
 
 function writeFile(out: ByteWriter, { field, path, unresolved, unstable, mode }: FileArgument): void {

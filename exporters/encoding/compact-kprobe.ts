@@ -1,7 +1,6 @@
 /**
  * Emoji, label and details of a kprobe's compact line, by hooked function. Tetragon's choices follow no rule, so they are a
- * table (docs/reference/records.md). Details that ktrail has no argument type for yet (BPF programs and maps,
- * perf events) are empty.
+ * table (docs/reference/records.md).
  */
 import type { Argument, HookEvent } from '../contract/event.ts'
 import { printable } from '../../config/yaml/quoting.ts'
@@ -46,10 +45,13 @@ const TABLE: ReadonlyMap<string, (args: Args) => Description> = new Map([
     'tcp_sendmsg',
     (args: Args) => show('📤', 'sendmsg', socket(args[0]), args.length > 1 ? `bytes ${int(args[1])}` : ''),
   ],
-  ['bpf_check', () => show('🐝', 'bpf_load', '')],
-  ['security_perf_event_alloc', () => show('🐝', 'perf_event_alloc', '')],
-  ['security_bpf_map_alloc', () => show('🗺', 'bpf_map_create', '')],
-  ['security_bpf_map_create', () => show('🗺', 'bpf_map_create', '')],
+  [
+    'bpf_check',
+    (args: Args) => show('🐝', 'bpf_load', members(args[0], 'ProgType', 'ProgName', 'instruction count InsnCnt')),
+  ],
+  ['security_perf_event_alloc', (args: Args) => show('🐝', 'perf_event_alloc', members(args[0], 'Type', 'KprobeFunc'))],
+  ['security_bpf_map_alloc', mapCreate],
+  ['security_bpf_map_create', mapCreate],
   ['security_file_permission', filePermission],
   ['security_mmap_file', mmapFile],
   ['security_path_truncate', pathTruncate],
@@ -65,6 +67,24 @@ export function describeKprobe(event: HookEvent): Description {
 
 function show(emoji: string, label: string, ...details: readonly string[]): Description {
   return { emoji, label, details }
+}
+
+function mapCreate(args: Args): Description {
+  const sizes = ['key size KeySize', 'value size ValueSize', 'max entries MaxEntries']
+  return show('🗺', 'bpf_map_create', members(args[0], 'MapType', 'MapName', ...sizes))
+}
+
+/** Members of a BPF program or map or a perf event; `names`: the numbers with words before them. */
+function members(argument: Argument | undefined, ...names: readonly string[]): string {
+  if (argument?.kind !== 'struct' || !/^(?:bpf|perf)_/.test(argument.field)) return ''
+  const values = new Map(argument.members)
+  const shown = names.map((name) =>
+    name.replace(/\w+$/, (key) => {
+      const value = values.get(key) ?? (key === name ? '' : 0)
+      return typeof value === 'object' ? '' : printable(String(value))
+    }),
+  )
+  return shown.join(' ')
 }
 
 function filePermission(args: Args): Description {

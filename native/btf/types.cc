@@ -9,6 +9,7 @@ namespace {
 
 // Deeper than any type of a kernel; a broken BTF could point in a circle.
 constexpr int kDepth = 32;
+constexpr char kNoName[] = "(anonymous)";
 
 // gcc writes `long unsigned int` where clang writes `unsigned long`: one spelling for both.
 std::string IntegerText(const std::string& name) {
@@ -54,7 +55,8 @@ std::string TextOf(const btf* types, uint32_t id, bool resolve, int depth) {
     }
     case BTF_KIND_PTR: {
       std::string text = inner();
-      if (text.ends_with(')') && text.find(" (") != std::string::npos) return text.insert(text.find(" (") + 2, "*");
+      bool function = text.ends_with(')') && !text.ends_with(kNoName) && text.find(" (") != std::string::npos;
+      if (function) return text.insert(text.find(" (") + 2, "*");
       return text + (text.ends_with('*') ? "*" : " *");
     }
     case BTF_KIND_FUNC_PROTO: {
@@ -87,7 +89,7 @@ Result<btf*> Vmlinux(const char* op) {
 
 std::string NameOf(const btf* types, const btf_type* type) {
   const char* name = btf__name_by_offset(types, type->name_off);
-  return name && *name ? name : "(anonymous)";
+  return name && *name ? name : kNoName;
 }
 
 std::string TypeText(const btf* types, uint32_t id, bool resolve) { return TextOf(types, id, resolve, 0); }

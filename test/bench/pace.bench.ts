@@ -117,6 +117,7 @@ function policyLoader(): { readonly change: (count: number) => Promise<void> } {
     openObject: fake.openObject,
     closed: fake.closed,
     kernelFunctionNames: fake.kernelFunctionNames,
+    kernelMembers: fake.kernelMembers,
     kernelFunctions: async (names: readonly string[]) =>
       new Map(names.map((name) => [name, { returns: 'int', returnsBase: 'int', params: [file] }])),
   }

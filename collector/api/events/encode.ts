@@ -34,6 +34,7 @@ import {
   ProcessTracepointSchema,
   RateLimitInfoSchema,
 } from '../proto/tetragon/events_pb.js'
+import { numberOf, writeMembers } from './encode-members.ts'
 import { podBytes } from './encode-pod.ts'
 
 const RESPONSE = numbersOf(GetEventsResponseSchema)
@@ -254,15 +255,12 @@ function writeValue(out: BinaryWriter, { field, inner }: ArgumentField, each: Ar
       return
     case 'struct':
       open(out, field.number)
-      for (const [key, value] of each.members) {
-        if (typeof value === 'string') text(out, inner[key], value)
-        else if (typeof value === 'number') out.tag(known(inner[key]), WireType.Varint).uint32(value)
-        else out.tag(known(inner[key]), WireType.Varint).uint64(value)
-      }
+      if (field.message !== undefined) writeMembers(out, field.message, each.members)
       out.join()
       return
     case 'string':
-      out.tag(field.number, WireType.LengthDelimited).string(each.value)
+      if (field.enum === undefined) out.tag(field.number, WireType.LengthDelimited).string(each.value)
+      else out.tag(field.number, WireType.Varint).int32(numberOf(field.enum, each.value))
       return
     case 'number':
       out.tag(field.number, WireType.Varint)

@@ -11,7 +11,7 @@ import type {
   Timestamp,
 } from '../../../exporters/contract/event.ts'
 import { callText } from '../../ingest/normalize.ts'
-import { endText, flowText } from '../../ingest/sockets.ts'
+import { endText, flowText } from '../../ingest/arguments/sockets.ts'
 import { Renderings } from '../../process/renderings.ts'
 
 /** Nothing is cached: a process is read from one message. */
@@ -154,6 +154,24 @@ function argumentOf({ arg }: KprobeArgument): Argument {
       const { id, abi } = arg.value
       return { kind: 'struct', field, members: [], text: callText(id, abi) }
     }
+    case 'bpfAttrArg':
+    case 'bpfProgArg': {
+      const { ProgType, InsnCnt, ProgName } = arg.value
+      return structOf(field, { ProgType, InsnCnt, ProgName }, `${ProgType} ${ProgName}`)
+    }
+    case 'bpfMapArg': {
+      const { MapType, KeySize, ValueSize, MaxEntries, MapName } = arg.value
+      return structOf(field, { MapType, KeySize, ValueSize, MaxEntries, MapName }, `${MapType} ${MapName}`)
+    }
+    case 'perfEventArg': {
+      const { Type, KprobeFunc } = arg.value
+      return structOf(field, { Type, KprobeFunc }, `${Type} ${KprobeFunc}`)
+    }
+    case 'moduleArg':
+    case 'capabilityArg':
+      return structOf(field, {}, arg.value.name)
+    case 'processCredentialsArg':
+      return structOf(field, {}, `${arg.value.uid ?? 0} ${arg.value.euid ?? 0}`)
     case 'errorArg':
       return { kind: 'error', field, message: arg.value.Message }
     default: {
@@ -163,6 +181,10 @@ function argumentOf({ arg }: KprobeArgument): Argument {
       return { kind: 'string', field, value: typeof value === 'string' ? value : '', raw: undefined, truncated: false }
     }
   }
+}
+
+function structOf(field: string, members: Readonly<Record<string, string | number>>, text: string): Argument {
+  return { kind: 'struct', field, members: Object.entries(members), text: text.trimEnd() }
 }
 
 function actionOf(action: KprobeAction): string {

@@ -48,7 +48,7 @@ export function checkTypes(spec: HookSpec, symbol: string, type: KernelFunction,
         arg.at,
         `argument index ${arg.index} of ${symbol}: expected 0 to ${type.params.length - 1}, the function takes ${type.params.length} arguments`,
       )
-    } else if (!arg.type.parameter.test(parameter.base)) {
+    } else if (arg.resolve === undefined && !arg.type.parameter.test(parameter.base)) {
       report(
         arg.at,
         `argument ${arg.index} of ${symbol}: type "${arg.type.name}" does not fit, the kernel's is "${parameter.type}"`,

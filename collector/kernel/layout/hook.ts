@@ -44,9 +44,14 @@ const rowsOf = (hooks: readonly PolicyHook[]): Row[] =>
 const selectorsOf = ({ selectors }: HookSpec): readonly Selector[] => (selectors.length > 0 ? selectors : [EVERYTHING])
 
 /** How records call this value (`struct value` in bpf/event.h). */
-export function valueIndex({ index, type }: Pick<ArgumentSpec, 'index' | 'type'>): number {
-  return index | (ARG_TYPES[type.read] << VALUE_TYPE_SHIFT)
+export function valueIndex({ index, type, places }: Pick<ArgumentSpec, 'index' | 'type' | 'places'>): number {
+  return indexOf({ param: index, read: type.read }) | ((places?.number ?? 0) << PLACES_SHIFT)
 }
+
+/** In the index of decode.ts. */
+const PLACES_SHIFT = 8
+
+const indexOf = ({ param, read }: Value): number => param | (ARG_TYPES[read] << VALUE_TYPE_SHIFT)
 
 /** The hooks of one function that one program can serve. */
 export class Together {
@@ -91,9 +96,12 @@ const NETWORK: ReadonlySet<Value['read']> = new Set(['sock', 'socket', 'skb', 's
 /** Constants that say which code the functions of an object need. */
 export function knobsOf(
   functions: ReadonlyArray<{ readonly hooks: ReadonlyArray<{ readonly spec: HookSpec }> }>,
-): Readonly<Record<'asks_network', Buffer>> {
+): Readonly<Record<'asks_network' | 'asks_members', Buffer>> {
   const args = functions.flatMap(({ hooks }) => hooks.flatMap(({ spec }) => spec.args))
-  return { asks_network: u32(args.some(({ type }) => NETWORK.has(type.read)) ? 1 : 0) }
+  return {
+    asks_network: u32(args.some(({ type }) => NETWORK.has(type.read)) ? 1 : 0),
+    asks_members: u32(args.some(({ places }) => places !== undefined) ? 1 : 0),
+  }
 }
 
 /** All that the hooks want to know, each once. */
@@ -106,7 +114,8 @@ function valuesOf(specs: readonly HookSpec[]): Value[] {
 function addValues({ args }: HookSpec, values: Map<number, Value>): void {
   for (const arg of args) {
     const index = valueIndex(arg)
-    if (arg.type.kind !== 'none' && !values.has(index)) values.set(index, { param: arg.index, read: arg.type.read })
+    if (arg.type.kind !== 'none' && !values.has(index))
+      values.set(index, { param: arg.index, read: arg.type.read, places: arg.places })
   }
 }
 
@@ -129,11 +138,18 @@ export function hookBytes(
   bytes[HOOK.syscall] = specs.some(({ syscall }) => syscall) ? 1 : 0
   bytes[HOOK.nparams] = bytes[HOOK.syscall] === 1 ? 1 : Math.max(0, ...values.map(({ param }) => param + 1))
   bytes[HOOK.nvalues] = values.length
-  values.forEach(({ param, read }, i) => {
+  values.forEach((value, i) => {
     const at = HOOK.values + i * WANTED_VALUE.bytes
-    bytes[at + WANTED_VALUE.param] = param
-    bytes[at + WANTED_VALUE.type] = ARG_TYPES[read]
-    bytes[at + WANTED_VALUE.index] = param | (ARG_TYPES[read] << VALUE_TYPE_SHIFT)
+    bytes[at + WANTED_VALUE.param] = value.param
+    bytes[at + WANTED_VALUE.type] = ARG_TYPES[value.read]
+    bytes[at + WANTED_VALUE.index] = indexOf(value)
+    const { places } = value
+    if (places === undefined) return
+    bytes[at + WANTED_VALUE.members] = value.read === 'object' ? places.list.length : 0
+    bytes.writeUInt16LE(places.number, at + WANTED_VALUE.places)
+    bytes.writeUInt16LE(places.bytes, at + WANTED_VALUE.shown)
+    bytes.writeUInt32LE(tables.places.length, at + WANTED_VALUE.place)
+    tables.places.push(...places.list)
   })
   fieldBytes(fields).copy(bytes, HOOK.fields)
   bytes.writeUInt32LE(Math.ceil(rows.length / 64), HOOK.words)
@@ -226,9 +242,10 @@ function writeNumbers(bytes: Buffer, values: readonly Value[], rows: readonly Ro
   const decided: ArgumentFilter[] = []
   let count = 0
   for (const value of values) {
-    const asks = isText(value)
-      ? []
-      : rows.map((row) => numberFiltersOn(value, row).map((filter) => ({ filter, holds: smallNumbers(filter) })))
+    const asks =
+      isText(value) || value.places !== undefined
+        ? []
+        : rows.map((row) => numberFiltersOn(value, row).map((filter) => ({ filter, holds: smallNumbers(filter) })))
     if (!asks.some((filters) => filters.length > 0)) continue
     const sets = [...SMALL.keys(), SMALL_NUMBERS].map((n) =>
       bitsOf(rows, (_, bit) => asks[bit]?.every(({ holds }) => holds[n]) ?? false),
@@ -262,6 +279,7 @@ function demandsOn(value: Value, rows: readonly Row[]): Map<number, Demand> {
 function writePath(bytes: Buffer, values: readonly Value[], rows: readonly Row[], tables: Tables): ArgumentFilter[] {
   const at = HOOK.path
   const [screened] = values
+    .filter(({ places }) => places === undefined)
     .map((value) => ({ value, demands: demandsOn(value, rows) }))
     .filter(({ demands }) => demands.size > 0)
     .toSorted((a, b) => b.demands.size - a.demands.size)

@@ -13,6 +13,7 @@ import type {
   TaskFilter,
 } from '../../../config/policy/policy.ts'
 import type { ArgumentType } from '../../../config/policy/arguments.ts'
+import type { Places } from '../../../config/policy/types/places.ts'
 import {
   ACTION,
   AGGREGATE_BYTES,
@@ -62,6 +63,8 @@ export const NO_FACTS: HostFacts = {
 export interface Value {
   readonly param: number
   readonly read: ArgumentType['read']
+  /** What is read instead of the parameter. */
+  readonly places?: Places | undefined
 }
 
 /** A selector with its policy; its place in the list is its bit in sets. */
@@ -72,7 +75,10 @@ export interface Row {
 }
 
 export const sameValue = (value: Value, arg: ArgumentSpec | undefined): boolean =>
-  arg !== undefined && arg.index === value.param && arg.type.read === value.read
+  arg !== undefined &&
+  arg.index === value.param &&
+  arg.type.read === value.read &&
+  arg.places?.number === value.places?.number
 
 /** The selector's filters on which file a value is. */
 export function identityFiltersOn(value: Value, { hook, selector }: Row): IdentityFilter[] {

@@ -3,6 +3,7 @@
  * hooks of the object.
  */
 import type { BpfMap, BpfObject } from '../../../native/types.ts'
+import type { Place } from '../../../config/policy/types/places.ts'
 import type { Turns } from '../../host/turns.ts'
 import { u32 } from '../bytes.ts'
 import type { TextEntry } from './texts.ts'
@@ -11,6 +12,7 @@ import {
   EMPTY_SET,
   NODE,
   NUMBER_KEY,
+  PLACE_ENTRY,
   SET,
   SET_WORDS,
   SOCKET_ENTRY,
@@ -79,6 +81,7 @@ export interface Tables {
   readonly suffixes: SuffixEntry[]
   readonly edges: Edge[]
   readonly sockets: SocketEntry[]
+  readonly places: Place[]
   /** The last filter's and the last node's number, from 1 on. */
   lastFilter: number
   lastNode: number
@@ -93,11 +96,21 @@ export const emptyTables = (): Tables => ({
   suffixes: [],
   edges: [],
   sockets: [],
+  places: [],
   lastFilter: 0,
   lastNode: 0,
 })
 
-type MapName = 'selectors' | 'sets' | 'number_sets' | 'numbers' | 'texts' | 'suffixes' | 'edges' | 'socket_values'
+type MapName =
+  | 'selectors'
+  | 'sets'
+  | 'number_sets'
+  | 'numbers'
+  | 'texts'
+  | 'suffixes'
+  | 'edges'
+  | 'socket_values'
+  | 'places'
 
 type Entry = readonly [key: Buffer, value: Buffer]
 
@@ -116,6 +129,7 @@ function entriesOf(tables: Tables): Record<MapName, Iterable<Entry>> {
     suffixes: tables.suffixes.values().map((entry): Entry => [textKey(entry, SUFFIX_ENTRY), u32(entry.bytes.length)]),
     edges: tables.edges.values().map((edge): Entry => [edgeKey(edge), nodeBytes(edge.to)]),
     socket_values: tables.sockets.values().map((entry): Entry => [socketKey(entry), Buffer.from([1])]),
+    places: indexed(tables.places, placeBytes),
   }
 }
 
@@ -133,6 +147,7 @@ export function mapSizes(tables: Tables): Record<MapName, number> {
     suffixes: size(tables.suffixes),
     edges: size(tables.edges),
     socket_values: size(tables.sockets),
+    places: size(tables.places),
   }
 }
 
@@ -173,6 +188,22 @@ function socketKey({ filter, bits, bytes }: SocketEntry): Buffer {
   key.writeUInt32LE(filter, SOCKET_ENTRY.filter)
   key.set(bytes, SOCKET_ENTRY.value)
   return key
+}
+
+/** struct place_entry */
+function placeBytes({ steps, last, sizeBytes, signed, bit, bits, textBytes, user, at }: Place): Buffer {
+  const bytes = Buffer.alloc(PLACE_ENTRY.bytes)
+  steps.forEach((offset, i) => bytes.writeUInt32LE(offset, PLACE_ENTRY.offsets + 4 * i))
+  bytes.writeUInt32LE(last, PLACE_ENTRY.last)
+  bytes.writeUInt16LE(at, PLACE_ENTRY.at)
+  bytes[PLACE_ENTRY.steps] = steps.length
+  bytes[PLACE_ENTRY.size] = sizeBytes
+  bytes[PLACE_ENTRY.isSigned] = signed ? 1 : 0
+  bytes[PLACE_ENTRY.bit] = bit
+  bytes[PLACE_ENTRY.bits] = bits
+  bytes[PLACE_ENTRY.text] = textBytes
+  bytes[PLACE_ENTRY.user] = user ? 1 : 0
+  return bytes
 }
 
 function textKey({ filter, bytes }: SuffixEntry, layout: typeof TEXT_ENTRY | typeof SUFFIX_ENTRY): Buffer {

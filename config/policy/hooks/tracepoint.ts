@@ -22,12 +22,14 @@ const MAX_RAW = 5
 
 const FIELDS: Listable = {
   types: TRACEPOINT_TYPES,
+  of: 'a tracepoint',
   maxIndex: MAX_FIELD,
   position:
     "the position among the fields of the tracepoint's format, its four common ones first, so 4 is its first own",
 }
 const RAW: Listable = {
   types: RAW_TYPES,
+  of: 'a tracepoint',
   maxIndex: MAX_RAW,
   position: `the position among the arguments of the tracepoint, from 0 to ${MAX_RAW}`,
 }

@@ -27,6 +27,9 @@ export interface FileRecord {
   readonly permission?: string
 }
 
+/** Members of a kernel struct. */
+export type MembersRecord = { readonly [key: string]: string | number | boolean | readonly string[] | MembersRecord }
+
 export interface ArgumentRecord {
   readonly file_arg?: FileRecord
   readonly path_arg?: FileRecord
@@ -39,6 +42,19 @@ export interface ArgumentRecord {
   readonly sock_arg?: Readonly<Record<string, string | number>>
   readonly skb_arg?: Readonly<Record<string, string | number>>
   readonly sockaddr_arg?: Readonly<Record<string, string | number>>
+  readonly bpf_cmd_arg?: string
+  readonly bpf_attr_arg?: MembersRecord
+  readonly bpf_prog_arg?: MembersRecord
+  readonly bpf_map_arg?: MembersRecord
+  readonly perf_event_arg?: MembersRecord
+  readonly module_arg?: MembersRecord
+  readonly process_credentials_arg?: MembersRecord
+  readonly user_ns_arg?: MembersRecord
+  readonly capability_arg?: MembersRecord
+  readonly kernel_cap_t_arg?: string
+  readonly cap_inheritable_arg?: string
+  readonly cap_permitted_arg?: string
+  readonly cap_effective_arg?: string
   readonly error_arg?: { readonly Message?: string }
   readonly label?: string
 }

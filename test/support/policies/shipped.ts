@@ -67,14 +67,22 @@ const ACCEPTED = [
 
 /** These load. */
 export const LOADING: readonly Row[] = [
+  ['policylibrary/bpf', ...BPF, ...fileHooks('Prefix /sys/fs/bpf').slice(0, 2)],
   ['policylibrary/egress', networks('tcp_connect', '127.0.0.1,10.0.0.0/8')],
   ['policylibrary/modules', ...MODULES],
+  [
+    'policylibrary/privileges/privileges-raise',
+    `security_capset(cred,cred,cap_effective,cap_inheritable,cap_permitted) | 2 NotEqual 0x0 ${RATE}`,
+    `create_user_ns(nop) | ${NO_ADMIN}`,
+    ...sets('__sys_', ` | 0 Equal 0 ${RATE}`),
+  ],
   ['policylibrary/privileges/privileges-setuid-root', ...sets('__sys_', ':int | 0 Equal 0 > Post 1m')],
   [
     'quickstart/file_monitoring',
     ...fileHooks('Prefix /boot,/root/.ssh'),
     'security_file_open(file) | 0 Postfix .bashrc',
   ],
+  ['tracingpolicy/bpf', ...BPF],
   [
     'tracingpolicy/cves/cve-2023-2640-overlayfs-ubuntu',
     `security_inode_copy_up_xattr(string):int | namespace User NotIn host_ns & 0 Equal security.capability\\0 > Override 1`,
@@ -98,6 +106,9 @@ export const LOADING: readonly Row[] = [
   ['tracingpolicy/filename_monitoring_filtered', ...fileHooks('Equal /etc/passwd', '', 'nop')],
   ['tracingpolicy/hardlink-observe', LINK],
   ['tracingpolicy/hardlink-override', LINK + DENY],
+  ['tracingpolicy/host-changes/monitor-kernel-modules', ...MODULES, 'do_init_module(module)', 'free_module(module)'],
+  ['tracingpolicy/host-changes/monitor-signed-kernel-modules', ...MODULES, 'find_module_sections(nop,load_info)'],
+  ['tracingpolicy/kprobe_commit_creds', 'commit_creds(cred)'],
   [
     'tracingpolicy/list-generated-ftrace',
     `list:ksys | ${BASH}`,
@@ -115,6 +126,10 @@ export const LOADING: readonly Row[] = [
   ],
   ['tracingpolicy/lsm_file_open', 'lsm:file_open(file) | binaries In /usr/bin/cat & 0 Equal /etc/passwd'],
   [
+    'tracingpolicy/lsm_track_grandparent',
+    'lsm:bprm_check_security(string@mm.owner.real_parent.real_parent.comm) | > Post',
+  ],
+  [
     'tracingpolicy/modules-nohost',
     `security_kernel_module_request(string):int | ${OTHER_PIDS}${DENY}${KILL}`,
     `security_kernel_load_data(int):int | 0 Equal 2 & ${OTHER_PIDS}${DENY}${KILL}`,
@@ -125,6 +140,17 @@ export const LOADING: readonly Row[] = [
     'sys_openat(int,string,int):int | 1 Equal /etc/passwd\\0 & 2 Mask 0x40,0x1,0x2 & return GT 0',
   ],
   ['tracingpolicy/override-security', `security_inode_mkdir() | ${BASH} | ${DENY}`],
+  [
+    'tracingpolicy/process-credentials/creds-capability-usage',
+    `cap_capable(nop,user_namespace,capability):int | ${OTHER_PIDS} ${RATE}`,
+  ],
+  [
+    'tracingpolicy/process-credentials/process-creds-changed',
+    `commit_creds(cred) | ${OTHER_PIDS} ${RATE}`,
+    `override_creds(cred) | ${RATE}`,
+    `revert_creds(cred) | ${RATE}`,
+  ],
+  ['tracingpolicy/process-credentials/process-creds-installed', `commit_creds(cred) | ${OTHER_PIDS} ${RATE}`],
   ['tracingpolicy/process-credentials/process.credentials.changes.at.syscalls', ...sets('sys_', ` | ${OTHER_PIDS}`)],
   ['tracingpolicy/process-exec/process-exec-elf-begin', 'security_bprm_creds_from_file(nop,file)'],
   [
@@ -167,14 +193,7 @@ export const LOADING: readonly Row[] = [
 
 /** These do not load yet; each problem names what is not supported. */
 export const WAITING: readonly Row[] = [
-  ['policylibrary/bpf', ...BPF, ...fileHooks('Prefix /sys/fs/bpf').slice(0, 2)],
   ['policylibrary/library', { loader: true, options: [{ name: 'disable-kprobe-multi', value: '1' }] }],
-  [
-    'policylibrary/privileges/privileges-raise',
-    `security_capset(cred,cred,cap_effective,cap_inheritable,cap_permitted) | 2 NotEqual 0x0 ${RATE}`,
-    `create_user_ns(nop) | ${NO_ADMIN}`,
-    ...sets('__sys_', ` | 0 Equal 0 ${RATE}`),
-  ],
   [
     'policylibrary/sshd',
     ALLOCATED,
@@ -182,7 +201,6 @@ export const WAITING: readonly Row[] = [
     ...ACCEPTED,
     { options: [{ name: 'disable-kprobe-multi', value: '1' }] },
   ],
-  ['tracingpolicy/bpf', ...BPF],
   [
     'tracingpolicy/datagram-with-sock-tracking',
     ALLOCATED,
@@ -199,32 +217,14 @@ export const WAITING: readonly Row[] = [
     datagrams('ip6_output'),
   ],
   ['tracingpolicy/fd_install_cap_changes', fds('capabilityChanges In CAP_SYS_ADMIN,CAP_NET_RAW')],
-  ['tracingpolicy/host-changes/monitor-kernel-modules', ...MODULES, 'do_init_module(module)', 'free_module(module)'],
-  ['tracingpolicy/host-changes/monitor-signed-kernel-modules', ...MODULES, 'find_module_sections(nop,load_info)'],
   [
     'tracingpolicy/killer',
     `tracepoint:raw_syscalls/sys_enter(4 syscall64) | 0 InMap list:dups & ${BASH} > NotifyEnforcer -1`,
     { ...syscallList, enforcers: [{ calls: ['list:dups'] }] },
   ],
-  ['tracingpolicy/kprobe_commit_creds', 'commit_creds(cred)'],
   ['tracingpolicy/loader', { loader: true }],
-  [
-    'tracingpolicy/lsm_track_grandparent',
-    'lsm:bprm_check_security(string@mm.owner.real_parent.real_parent.comm) | > Post',
-  ],
   ['tracingpolicy/open_dnsrequest', fds('1 Equal /etc/passwd > DnsLookup example.com')],
   ['tracingpolicy/open_geturl', fds('1 Equal /etc/passwd > GetUrl http://example.com')],
-  [
-    'tracingpolicy/process-credentials/creds-capability-usage',
-    `cap_capable(nop,user_namespace,capability):int | ${OTHER_PIDS} ${RATE}`,
-  ],
-  [
-    'tracingpolicy/process-credentials/process-creds-changed',
-    `commit_creds(cred) | ${OTHER_PIDS} ${RATE}`,
-    `override_creds(cred) | ${RATE}`,
-    `revert_creds(cred) | ${RATE}`,
-  ],
-  ['tracingpolicy/process-credentials/process-creds-installed', `commit_creds(cred) | ${OTHER_PIDS} ${RATE}`],
   ['tracingpolicy/stack_traces', 'kfree_skb_reason(skb,int) | > Post stack'],
   ['tracingpolicy/tcp-accept', ALLOCATED, FREED, ...ACCEPTED, 'tcp_close(sock) | 0 DAddr 127.0.0.1/32'],
   [

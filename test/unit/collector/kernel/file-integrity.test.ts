@@ -99,6 +99,7 @@ for (const { version, there, unused } of [
         tracepoints: { format: () => undefined, names: () => [] },
         generated: () => [],
         loadOf: () => '',
+        memberOf: () => undefined,
       },
       'auto',
       () => ++id,

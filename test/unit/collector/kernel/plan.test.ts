@@ -174,6 +174,7 @@ const symbols: Symbols = {
   tracepoints: { format: () => undefined, names: () => [] },
   generated: () => [],
   loadOf: (module) => `${module}#7`,
+  memberOf: () => undefined,
 }
 
 function policy(...hooks: KprobeSpec[]): Policy {

@@ -4,7 +4,15 @@ import { setImmediate } from 'node:timers/promises'
 import { u32 } from '../../../../collector/kernel/bytes.ts'
 import { HOOK, REPEAT_KEY, SELECTOR, TAKE_DONE, TAKE_LATER, TAKE_NONE } from '../../../../collector/kernel/wire.ts'
 import { NativeError } from '../../../../native/index.ts'
-import type { AttachKind, BpfMap, BpfObject, KernelFunction, Link, ObjectOptions } from '../../../../native/types.ts'
+import type {
+  AttachKind,
+  BpfMap,
+  BpfObject,
+  KernelFunction,
+  KernelMember,
+  Link,
+  ObjectOptions,
+} from '../../../../native/types.ts'
 
 /** What a call is about, for tests that let it fail: `open hook.typed.bpf.o hook_entry_0 …`, `attach gate_entry_0 f`, `put hook_entry_0`, `update sets`. */
 type Call = string
@@ -66,6 +74,8 @@ export class FakeNative {
       names.filter((name) => !name.startsWith('no_') && !this.absent.has(name)).map((name) => [name, TYPE]),
     )
   }
+
+  readonly kernelMembers = async (): Promise<KernelMember[]> => []
 
   readonly kernelFunctionNames = async (): Promise<string[]> => {
     await setImmediate()

@@ -36,6 +36,16 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
     LOADS,
   ],
   [
+    'a member of a struct in a tracepoint',
+    section('tracepoints: [{subsystem: a, event: b, args: [{index: 4, type: string, resolve: comm}]}]'),
+    'resolve is not supported for a tracepoint by this version of ktrail',
+  ],
+  [
+    'an object in a raw tracepoint',
+    section('tracepoints: [{subsystem: a, event: b, raw: true, args: [{index: 0, type: module}]}]'),
+    'type "module" is not supported for a tracepoint by this version of ktrail; expected one of file,',
+  ],
+  [
     'a filter by the position in args of a tracepoint',
     section(
       'tracepoints: [{subsystem: a, event: b, args: [{index: 4, type: int}], selectors: [{matchArgs: [{index: 0, operator: Equal, values: ["1"]}]}]}]',
@@ -134,7 +144,7 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
     section(
       'tracepoints: [{subsystem: a, event: b, args: [{index: 4, type: auto}], selectors: [{matchArgs: [{index: 4, operator: Equal, values: ["1"]}]}]}]',
     ),
-    'an argument of type auto is not read',
+    'an argument of type auto cannot be filtered',
   ],
   [
     'raw tracepoints with more than they have',
@@ -239,15 +249,29 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
   ['ignore', hook('ignore: {callNotFound: true}'), LOADS],
   ['data', hook('data: []'), later('field', 'data')],
   ['label of an argument', argument('label: text'), LOADS],
-  ...['sizeArgIndex', 'returnCopy', 'maxData', 'resolve', 'source', 'btfType', 'btfTypeModule'].map(
+  ...['sizeArgIndex', 'returnCopy', 'maxData', 'source', 'btfTypeModule'].map(
     (field) => [`${field} of an argument`, argument(`${field}: 1`), later('field', field)] as const,
   ),
   ...words(
     'int sint8 int8 uint8 sint16 int16 uint16 uint32 sint32 int32 ulong uint64 size_t long sint64 int64 string file path nop',
   ).map((type) => [`type ${type}`, selector('', type), LOADS] as const),
-  ...words(
-    'char_buf char_iovec sockaddr_un bpf_attr perf_event bpf_map user_namespace capability iov_iter cred const_buf load_info module kernel_cap_t cap_inheritable cap_permitted cap_effective bpf_cmd bpf_prog',
-  ).map((type) => [`type ${type}`, selector('', type), later('argument type', type)] as const),
+  ...words('char_buf char_iovec sockaddr_un iov_iter const_buf').map(
+    (type) => [`type ${type}`, selector('', type), later('argument type', type)] as const,
+  ),
+  ...words('file.f_path numbers[0].nr [2].a comm').map(
+    (path) => [`resolve ${path}`, argument(`resolve: "${path}"`), LOADS] as const,
+  ),
+  ...['a..b', '.a', 'a[', 'a[x]', 'a->b', '[1234567890]'].map(
+    (path) => [`resolve ${path}`, argument(`resolve: "${path}"`), 'expected names of members and numbers of'] as const,
+  ),
+  ['a deep resolve', argument(`resolve: ${'a.'.repeat(10)}b`), 'expected at most 10 members and elements, got 11'],
+  ['btfType', argument('resolve: pid, btfType: task_struct'), LOADS],
+  ['btfType with its keyword', argument('resolve: pid, btfType: struct task_struct'), LOADS],
+  [
+    'a wrong btfType',
+    argument('resolve: pid, btfType: "task_struct *"'),
+    'expected the name of a struct, such as cred',
+  ],
   ['type auto', selector('', 'auto'), 'type "auto" is only for fields of tracepoints'],
   ['type syscall64', selector('', 'syscall64'), 'type "syscall64" is only for fields of tracepoints'],
   ...['Equal', 'NotEqual', 'In', 'NotIn', 'GreaterThan', 'GT', 'LessThan', 'LT', 'Mask'].map(
@@ -261,9 +285,9 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
   ...words('CapabilitiesGained SubString SubStringIgnCase CelExpr FileType NotFileType').map(
     (operator) => [operator, filter('int', operator, '1'), later('operator', operator)] as const,
   ),
-  ...words('sock socket skb sockaddr net_device fd dentry kiocb linux_binprm filename').map(
-    (type) => [`type ${type}`, selector('', type), LOADS] as const,
-  ),
+  ...words(
+    'sock socket skb sockaddr net_device fd dentry kiocb linux_binprm filename bpf_attr perf_event bpf_map user_namespace capability cred load_info module kernel_cap_t cap_inheritable cap_permitted cap_effective bpf_cmd bpf_prog',
+  ).map((type) => [`type ${type}`, selector('', type), LOADS] as const),
   ...words('SAddr NotSAddr DAddr NotDAddr').map(
     (operator) => [operator, filter('sock', operator, '10.0.0.0/8', 'fd00::/8'), LOADS] as const,
   ),

@@ -20,7 +20,7 @@ const PLACES: Array<{ where: string; path: string; fields: string; yaml: (field:
   {
     where: 'an argument',
     path: 'spec.kprobes[0].args[0]',
-    fields: 'sizeArgIndex returnCopy maxData resolve source btfType btfTypeModule',
+    fields: 'sizeArgIndex returnCopy maxData source btfTypeModule',
     yaml: (field) => `spec: { kprobes: [{ call: sys_f, args: [{ index: 0, type: int, ${field}: 1 }] }] }`,
   },
   {
@@ -40,11 +40,7 @@ const PLACES: Array<{ where: string; path: string; fields: string; yaml: (field:
   },
 ]
 
-const TYPES =
-  'char_buf char_iovec ' +
-  'sockaddr_un bpf_attr perf_event bpf_map user_namespace capability iov_iter cred const_buf ' +
-  'load_info module kernel_cap_t cap_inheritable cap_permitted cap_effective bpf_cmd ' +
-  'bpf_prog'
+const TYPES = 'char_buf char_iovec sockaddr_un iov_iter const_buf'
 
 const OPERATORS = 'CapabilitiesGained SubString SubStringIgnCase CelExpr FileType NotFileType'
 

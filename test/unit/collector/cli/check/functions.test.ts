@@ -38,6 +38,7 @@ test('check: all functions and arguments that a kernel lacks are named at their 
     tracepoints: { format: () => undefined, names: () => [] },
     generated: () => [],
     loadOf: () => '',
+    memberOf: () => undefined,
   }
   const parsed = parsePolicy(POLICY, 'p.yaml')
   assert.ok('policy' in parsed)

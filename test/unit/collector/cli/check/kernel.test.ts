@@ -19,6 +19,7 @@ const symbols: Symbols = {
   tracepoints: { format: () => undefined, names: () => [] },
   generated: () => [],
   loadOf: () => '',
+  memberOf: () => undefined,
 }
 
 function written(name: string, ...kprobes: object[]): string {

@@ -95,6 +95,7 @@ const symbols = (generated: (list: GeneratedCalls) => Generated): Symbols => ({
   tracepoints: { format: () => undefined, names: () => [] },
   generated,
   loadOf: () => '',
+  memberOf: () => undefined,
 })
 const FACTS: KernelFacts = {
   release: '6.12',

@@ -69,6 +69,8 @@ test('tables: every entry goes into its map, which has room for it', async () =>
   tables.suffixes.push({ filter: 5, bytes: Buffer.from('b.') })
   tables.edges.push({ word: 0x6261n, node: 6, len: EDGE_OPEN + 2, to: { id: 7, here: 8, below: 9, open: 0x80 } })
   tables.sockets.push({ filter: 6, bits: 9, bytes: [10, 128, 0, 0] })
+  const place = { steps: [5], last: 6, sizeBytes: 2, signed: true, bit: 3, bits: 4, textBytes: 16, user: true, at: 8 }
+  tables.places.push(place)
   const object = fakeMaps()
   await fillMaps(object, tables, new Turns())
   const zeroes = (bytes: number): string => '00'.repeat(bytes)
@@ -83,6 +85,7 @@ test('tables: every entry goes into its map, which has room for it', async () =>
     suffixes: [`3000000005000000622e${zeroes(126)} 02000000`],
     edges: ['61620000000000000600000002000080 07000000080000000900000080000000'],
     scratch: [],
+    places: [`00000000 05000000${zeroes(36)}06000000080001020103041001000000`],
     socket_values: [`29000000060000000a80${zeroes(14)} 01`],
   })
   for (const [name, size] of Object.entries(mapSizes(tables))) {
@@ -116,5 +119,6 @@ test('tables: a map without entries has the least size that the kernel takes', (
     suffixes: 1,
     edges: 1,
     socket_values: 1,
+    places: 1,
   })
 })

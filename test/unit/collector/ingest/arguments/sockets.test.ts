@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import { isIPv6 } from 'node:net'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { endText, flowText, ipv6Text, socketArgument } from '../../../../collector/ingest/sockets.ts'
-import { SOCKET_INFO } from '../../../../collector/kernel/wire.ts'
+import { endText, flowText, ipv6Text, socketArgument } from '../../../../../collector/ingest/arguments/sockets.ts'
+import { SOCKET_INFO } from '../../../../../collector/kernel/wire.ts'
 
 interface Info {
   readonly object?: bigint

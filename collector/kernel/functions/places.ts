@@ -1,0 +1,174 @@
+/** Finds members of the kernel's structs that policies ask for: `resolve` paths and the members of objects. */
+import { typeNamed } from '../../../config/policy/arguments.ts'
+import type { ArgumentType } from '../../../config/policy/arguments.ts'
+import type { ArgumentSpec, HookSpec } from '../../../config/policy/policy.ts'
+import type { ObjectMember } from '../../../config/policy/types/objects.ts'
+import type { Place, Places } from '../../../config/policy/types/places.ts'
+import type { KernelFunction, KernelMember } from '../../../native/types.ts'
+import type { Report } from './misfits.ts'
+import { MEMBERS_MAX, OBJECT_BYTES, PLACE_STEPS } from '../wire.ts'
+
+/** By path, as `kernelMembers` of native takes it. */
+export type MemberOf = (path: string) => KernelMember | undefined
+
+/** Gives equal keys equal numbers, from 1 on. */
+export type Numbering = (key: string) => number
+
+/** As many as records can tell apart (`value.places` of bpf/event.h). */
+const NUMBERS_MAX = 0xffff
+
+export function numbering(): Numbering {
+  const known = new Map<string, number>()
+  return (key) => {
+    const number = known.get(key) ?? known.size + 1
+    if (number > NUMBERS_MAX)
+      throw new Error(`more than ${NUMBERS_MAX} different members were asked for: restart ktrail`)
+    known.set(key, number)
+    return number
+  }
+}
+
+/** The struct that a resolve path begins in; undefined without one. */
+function structOf(
+  { index, resolve }: ArgumentSpec,
+  spec: HookSpec,
+  type: KernelFunction | undefined,
+): string | undefined {
+  if (resolve?.struct !== undefined) return resolve.struct
+  if (spec.syscall) return undefined
+  return /^(?:const )?(?:struct|union) (\w+) \*(?:const)?$/.exec(type?.params[index]?.base ?? '')?.[1]
+}
+
+/** Whether the argument is read somewhere else than in the parameter. */
+export const isPlaced = ({ type, resolve }: ArgumentSpec): boolean =>
+  resolve !== undefined || type.object !== undefined || type.pointed === true
+
+/** The paths to ask the kernel about. */
+export function pathsOf(spec: HookSpec, type: KernelFunction | undefined): string[] {
+  return spec.args.filter(isPlaced).flatMap((arg) => {
+    const struct = arg.resolve === undefined ? arg.type.object?.struct : structOf(arg, spec, type)
+    if (struct === undefined) return []
+    const { path } = arg.resolve ?? { path: '' }
+    const inner = (arg.type.object?.members ?? []).map((member) => joined(struct, path, member.path))
+    return path === '' ? inner : [`${struct} ${path}`, ...inner]
+  })
+}
+
+const joined = (struct: string, path: string, member: string): string =>
+  `${struct} ${path}${path === '' || member.startsWith('[') ? '' : '.'}${member}`
+
+/**
+ * The argument with its places in this kernel, if it has any. With `resolve` the member's own type decides how an integer is read, as in Tetragon.
+ * A text: why there are none.
+ */
+export function placedArgument(
+  arg: ArgumentSpec,
+  spec: HookSpec,
+  type: KernelFunction | undefined,
+  memberOf: MemberOf,
+  number: Numbering,
+): ArgumentSpec | string {
+  if (!isPlaced(arg)) return arg
+  const { resolve } = arg
+  if (resolve === undefined) {
+    const { object, read } = arg.type
+    if (object !== undefined) return { ...arg, places: objectOf(arg, object.struct, '', memberOf, number) }
+    const list = [placeOf(FIRST, VALUE_BYTES)]
+    return { ...arg, places: { number: number(`pointed ${read}`), list, bytes: 0 } }
+  }
+  const struct = structOf(arg, spec, type)
+  if (struct === undefined) {
+    return `resolve: the struct that the argument points to is not known; name it with btfType`
+  }
+  const found = memberOf(`${struct} ${resolve.path}`)
+  if (found === undefined || found.problem !== '') {
+    return `resolve: ${found?.problem ?? 'this kernel has no type information'}`
+  }
+  if (found.offsets.length > PLACE_STEPS + 1) return `resolve: expected at most ${PLACE_STEPS} pointers on the way`
+  const address = addressOf(found)
+  const fits = address === undefined ? arg.type.filter === 'number' : arg.type.parameter.test(address)
+  const read = address === undefined && arg.type.named === undefined ? integerOf(found) : arg.type
+  if (!fits || read === undefined) {
+    return `resolve: type "${arg.type.name}" does not fit, the member's is "${found.base}"`
+  }
+  if (read.object !== undefined) return { ...arg, places: objectOf(arg, struct, resolve.path, memberOf, number) }
+  const list = [read.pointed === true ? pointedBy(found) : placeOf(found, isInside(found) ? 0 : found.sizeBytes)]
+  return { ...arg, type: read, places: { number: number(`${struct} ${resolve.path} ${read.read}`), list, bytes: 0 } }
+}
+
+const isInside = ({ base }: KernelMember): boolean =>
+  !base.includes('*') && (base.endsWith(']') || /^(?:const )?(?:struct|union) /.test(base))
+
+/** What a parameter would be that leads to the member: a pointer itself, or to a struct or an array; undefined for an integer. */
+function addressOf(found: KernelMember): string | undefined {
+  if (found.base.includes('*')) return found.base
+  return isInside(found) ? `${found.base.replace(/ \[\d+\]$/, '')} *` : undefined
+}
+
+/** The value that a pointer leads to, or that is in place of it. */
+function pointedBy(found: KernelMember): Place {
+  const place = placeOf(found, VALUE_BYTES)
+  return found.base.includes('*') ? { ...place, steps: [...place.steps, place.last], last: 0 } : place
+}
+
+const integerOf = ({ signed, sizeBytes }: KernelMember): ArgumentType | undefined =>
+  typeNamed(`${signed ? 'int' : 'uint'}${8 * sizeBytes}`)
+
+/** A member as kernelMembers gives it. */
+const FIRST: KernelMember = { offsets: [0], base: '', sizeBytes: 8, signed: false, bit: 0, bits: 0, problem: '' }
+const VALUE_BYTES = 8
+/** More than a value has: the kernel side does not read it. */
+const NOWHERE_BYTES = 255
+
+function placeOf({ offsets, signed, bit, bits }: KernelMember, sizeBytes: number): Place {
+  return {
+    steps: offsets.slice(0, -1),
+    last: offsets.at(-1) ?? 0,
+    sizeBytes,
+    signed,
+    bit,
+    bits,
+    textBytes: 0,
+    user: false,
+    at: 0,
+  }
+}
+
+const padded = (bytes: number): number => (bytes + 7) & ~7
+
+/** A member that this kernel does not have is never read: the record has it as one that could not be read. */
+function objectOf({ type }: ArgumentSpec, struct: string, path: string, memberOf: MemberOf, number: Numbering): Places {
+  let at = 0
+  const list = (type.object?.members ?? []).slice(0, MEMBERS_MAX).map((member: ObjectMember): Place => {
+    const found = memberOf(joined(struct, path, member.path))
+    const { textBytes = 0, user = false } = member
+    const here = at
+    at += padded(textBytes === 0 ? 8 : textBytes)
+    if (found === undefined || found.problem !== '') {
+      return { ...placeOf(FIRST, NOWHERE_BYTES), textBytes, user, at: here }
+    }
+    // The text is in the struct, or behind a pointer (or a number that is one).
+    const isArray = textBytes > 0 && found.base.endsWith(']')
+    return { ...placeOf(found, isArray ? 0 : Math.min(VALUE_BYTES, found.sizeBytes)), textBytes, user, at: here }
+  })
+  if (at > OBJECT_BYTES) throw new Error(`${type.name}: ${at} bytes of members, expected at most ${OBJECT_BYTES}`)
+  return { number: number(`${struct} ${path} ${type.name}`), list, bytes: at }
+}
+
+/** The hook with what its arguments are in this kernel. */
+export function withPlaces(
+  spec: HookSpec,
+  type: KernelFunction,
+  memberOf: MemberOf,
+  number: Numbering,
+  report: Report,
+): HookSpec {
+  if (!spec.args.some(isPlaced)) return spec
+  const args = spec.args.map((arg) => {
+    const found = placedArgument(arg, spec, type, memberOf, number)
+    if (typeof found !== 'string') return found
+    report(arg.at, `argument ${arg.index} of ${spec.call}: ${found}`)
+    return arg
+  })
+  return { ...spec, args }
+}

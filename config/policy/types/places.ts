@@ -1,0 +1,72 @@
+/** Where arguments are in the kernel's structs: `resolve` of a policy, and what the running kernel's types make of it. */
+import { Fields, asText } from '../fields.ts'
+import { show } from '../../yaml/problems.ts'
+import type { Problems } from '../../yaml/problems.ts'
+
+/** PLACE_STEPS of bpf/filter.h; as in Tetragon. */
+const MAX_DEPTH = 10
+const PATH = /^(?:[A-Za-z_]\w*|\[\d{1,9}\])(?:\.[A-Za-z_]\w*|\[\d{1,9}\])*$/
+
+export interface Resolve {
+  /** From the argument on, such as `file.f_path` or `numbers[0].nr`. */
+  readonly path: string
+  /** The struct that the argument is to be taken for; undefined: that of the function's prototype. */
+  readonly struct: string | undefined
+}
+
+/** One member of a struct. */
+export interface Place {
+  /** At each stands a pointer to follow. */
+  readonly steps: readonly number[]
+  readonly last: number
+  /** 0: the address of the member is meant. */
+  readonly sizeBytes: number
+  readonly signed: boolean
+  readonly bit: number
+  readonly bits: number
+  /** The member is or points to a text: the bytes that are read at most; 0: it is none. */
+  readonly textBytes: number
+  readonly user: boolean
+  /** Where an object shows it. */
+  readonly at: number
+}
+
+/** What is read instead of the parameter; made for one kernel (collector/kernel/functions/places.ts). */
+export interface Places {
+  /** The same for equal places, from 1 on. */
+  readonly number: number
+  /** One, or one for each member of an object. */
+  readonly list: readonly Place[]
+  /** Bytes of all members of an object. */
+  readonly bytes: number
+}
+
+/** `resolve` and `btfType` of an argument; undefined when absent, and after a problem. */
+export function readResolve(fields: Fields, problems: Problems): Resolve | undefined {
+  const place = fields.get('resolve')
+  const typeAt = fields.get('btfType')
+  const struct = typeAt === undefined ? undefined : asText(typeAt, problems)?.replace(/^(?:struct|union)\s+/, '')
+  if (typeAt !== undefined && struct !== undefined && !/^[A-Za-z_]\w*$/.test(struct)) {
+    problems.add(typeAt.node.at, `${typeAt.path}: expected the name of a struct, such as cred, got ${show(struct)}`)
+    return undefined
+  }
+  if (place === undefined) {
+    if (typeAt !== undefined) {
+      problems.warn(fields.keyAt('btfType'), `${typeAt.path}: has no effect without resolve; add that, or drop this`)
+    }
+    return undefined
+  }
+  const path = asText(place, problems)
+  if (path === undefined || path === '') return undefined
+  if (!PATH.test(path)) {
+    const expected = 'expected names of members and numbers of elements, such as mm.owner.comm or numbers[0].nr'
+    problems.add(place.node.at, `${place.path}: ${expected}, got ${show(path)}`)
+    return undefined
+  }
+  const depth = path.split(/[.[]/).filter(Boolean).length
+  if (depth > MAX_DEPTH) {
+    problems.add(place.node.at, `${place.path}: expected at most ${MAX_DEPTH} members and elements, got ${depth}`)
+    return undefined
+  }
+  return { path, struct }
+}

@@ -22,6 +22,13 @@ import {
 
 const hook = (functionName: string, change = {}): ReturnType<typeof makeHook> => makeHook({ functionName, ...change })
 
+/** The event as a client of the gRPC API gets it: Tetragon's messages have no field for `aggregate`. */
+export function asMessage(event: Event): Event {
+  if (!('aggregate' in event)) return event
+  const { aggregate: _, ...rest } = event
+  return rest
+}
+
 export function goldenEvents(): Event[] {
   const events: Event[] = [
     makeExec(),

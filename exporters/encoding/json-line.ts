@@ -42,9 +42,9 @@ const STATUS = ascii(',"status":')
 const TIME = ascii(',"time":"')
 const RETURN = ascii(',"return":')
 const LINE_END = ascii('"}\n')
-const AGGREGATE = ascii('","aggregate":{"count":')
-const BYTES = ascii(',"bytes":')
-const LAST_TIME = ascii(',"last_time":"')
+const AGGREGATE = ascii('","aggregate":{"count":"')
+const BYTES = ascii('","bytes":"')
+const LAST_TIME = ascii('","last_time":"')
 const AGGREGATE_END = ascii('"}}\n')
 const END = ascii('}')
 const QUOTE = 0x22
@@ -124,7 +124,7 @@ class JsonEncoder implements Encoder {
     else out.bytes(LINE_END)
   }
 
-  /** An addition to Tetragon's record, which has no key for it. Beside the event, so that field filters leave it. */
+  /** An addition to Tetragon's record, which has no key for it; numbers of 64 bits are texts, as there. Beside the event, so that field filters leave it. */
   #aggregate({ count, bytes, last }: Aggregate): void {
     const out = this.#out
     out.bytes(AGGREGATE)

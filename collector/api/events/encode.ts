@@ -9,6 +9,7 @@ import { ScalarType, create, toBinary } from '@bufbuild/protobuf'
 import type { DescField, DescMessage } from '@bufbuild/protobuf'
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import type {
+  Aggregate,
   Argument,
   Event,
   FileArgument,
@@ -17,8 +18,8 @@ import type {
   Process,
   Timestamp,
 } from '../../../exporters/contract/event.ts'
-import { fileFlags, permission, touch, tracepointOf } from '../../../exporters/index.ts'
-import { EnvelopeSchema } from '../proto/ktrail/events_pb.js'
+import { fileFlags, isHookEvent, permission, touch, tracepointOf } from '../../../exporters/index.ts'
+import { AggregateSchema, EnvelopeSchema } from '../proto/ktrail/events_pb.js'
 import {
   BinaryPropertiesSchema,
   FilePropertiesSchema,
@@ -57,6 +58,7 @@ const ARGUMENTS: ReadonlyMap<string, ArgumentField> = new Map(
 )
 const ACTIONS: ReadonlyMap<string, number> = new Map(KprobeActionSchema.values.map((each) => [each.name, each.number]))
 const LOST = numbersOf(RateLimitInfoSchema)
+const AGGREGATE = numbersOf(AggregateSchema)
 /** Of wrapper messages, and seconds of a Timestamp. */
 const FIRST = 1
 const NANOS = 2
@@ -119,7 +121,8 @@ export class ResponseEncoder {
         return this.#finish(out, event.time)
     }
     out.join()
-    return this.#finish(out, event.time, event.type === 'events_lost' ? undefined : event.process.container)
+    if (event.type === 'events_lost') return this.#finish(out, event.time)
+    return this.#finish(out, event.time, event.process.container, isHookEvent(event) ? event.aggregate : undefined)
   }
 
   /** Tells a client of events that it did not get. */
@@ -137,11 +140,19 @@ export class ResponseEncoder {
     return this.#out.finish()
   }
 
-  #finish(out: BinaryWriter, at: Timestamp, container?: NamedContainer): Uint8Array {
+  #finish(out: BinaryWriter, at: Timestamp, container?: NamedContainer, aggregate?: Aggregate): Uint8Array {
     text(out, RESPONSE['node_name'], this.#nodeName)
     time(out, RESPONSE['time'], at)
     if (container !== undefined) {
       out.tag(known(RESPONSE['ktrail']), WireType.LengthDelimited).bytes(this.#envelope(container))
+    }
+    if (aggregate !== undefined) {
+      const { count, bytes, last } = aggregate
+      open(out, RESPONSE['aggregate'])
+      out.tag(known(AGGREGATE['count']), WireType.Varint).uint64(count)
+      if (bytes !== undefined) out.tag(known(AGGREGATE['bytes']), WireType.Varint).uint64(bytes)
+      time(out, AGGREGATE['last_time'], last)
+      out.join()
     }
     return out.finish()
   }

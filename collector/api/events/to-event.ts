@@ -1,7 +1,9 @@
 /** Messages of the API as events, for filters and compact lines. */
 import { KprobeAction, KprobeActionSchema, KprobeArgumentSchema } from '../proto/tetragon/events_pb.js'
 import type { GetEventsResponse, KprobeArgument, Process as ProcessMessage } from '../proto/tetragon/events_pb.js'
+import type { Aggregate as AggregateMessage } from '../proto/ktrail/events_pb.js'
 import type {
+  Aggregate,
   Argument,
   Event,
   Hook,
@@ -30,7 +32,7 @@ const TYPES = {
 const NO_TIME: Timestamp = { sec: 0, nsec: 0 }
 
 /** undefined for kinds of events that ktrail does not make, for losses, and for events without a process. */
-export function toEvent({ event, time, ktrail }: GetEventsResponse): Event | undefined {
+export function toEvent({ event, time, ktrail, aggregate }: GetEventsResponse): Event | undefined {
   if (!isOurs(event)) return undefined
   const { value } = event
   if (value.process === undefined) return undefined
@@ -74,9 +76,15 @@ export function toEvent({ event, time, ktrail }: GetEventsResponse): Event | und
         hook,
         args: args.map(argumentOf),
         returned: returned === undefined ? undefined : argumentOf(returned),
+        ...(aggregate === undefined ? {} : { aggregate: aggregateOf(aggregate) }),
       }
     }
   }
+}
+
+function aggregateOf({ count, bytes, lastTime }: AggregateMessage): Aggregate {
+  const known = { count: Number(count), last: timeOf(lastTime) }
+  return bytes === undefined ? known : { ...known, bytes: Number(bytes) }
 }
 
 type Kinds = GetEventsResponse['event']

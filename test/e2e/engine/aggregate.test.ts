@@ -51,7 +51,7 @@ interface Sum {
   bytes: number
 }
 
-const countOf = ({ aggregate }: Line): number => aggregate?.count ?? 1
+const countOf = ({ aggregate }: Line): number => Number(aggregate?.count ?? 1)
 
 /** The events of a function, by `by`. */
 function sums(lines: readonly Line[], call: string, by: (line: Line) => string): Record<string, Sum> {
@@ -61,7 +61,7 @@ function sums(lines: readonly Line[], call: string, by: (line: Line) => string):
     const sum = (found[by(each)] ??= { records: 0, calls: 0, bytes: 0 })
     sum.records++
     sum.calls += countOf(each)
-    sum.bytes += each.aggregate?.bytes ?? 0
+    sum.bytes += Number(each.aggregate?.bytes ?? 0)
   }
   return found
 }
@@ -112,8 +112,8 @@ for (const mode of ['auto', 'join'] as const) {
         assert.ok(records <= 100, String(records))
         console.log(`aggregate: ${records} events of 2 s each, ${Math.round(performance.now() - began)} ms`)
         for (const each of lines.filter(({ aggregate }) => aggregate !== undefined)) {
-          const { count = 0, last_time: last = '' } = each.aggregate ?? {}
-          assert.ok(count === 1 ? last === each.time : last > (each.time ?? ''), JSON.stringify(each))
+          const { count = '0', last_time: last = '' } = each.aggregate ?? {}
+          assert.ok(count === '1' ? last === each.time : last > (each.time ?? ''), JSON.stringify(each))
         }
       })
 

@@ -92,7 +92,7 @@ export interface Line {
   readonly rate_limit_info?: { readonly number_of_dropped_process_events?: string }
   readonly node_name?: string
   readonly time?: string
-  readonly aggregate?: { readonly count: number; readonly bytes?: number; readonly last_time: string }
+  readonly aggregate?: { readonly count: string; readonly bytes?: string; readonly last_time: string }
 }
 
 /** The process of a line of any type; an empty one if there is none. */

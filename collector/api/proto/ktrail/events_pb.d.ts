@@ -6,6 +6,7 @@
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
  * Describes the file ktrail/events.proto.
@@ -65,4 +66,36 @@ export declare type Container = Message<"ktrail.v1.Container"> & {
  * Use `create(ContainerSchema)` to create a new message.
  */
 export declare const ContainerSchema: GenMessage<Container>;
+
+/**
+ * Equal calls of a process that are one event, of a policy with aggregate.
+ *
+ * @generated from message ktrail.v1.Aggregate
+ */
+export declare type Aggregate = Message<"ktrail.v1.Aggregate"> & {
+  /**
+   * The first included.
+   *
+   * @generated from field: uint64 count = 1;
+   */
+  count: bigint;
+
+  /**
+   * Sum of the positive return values, where they are bytes.
+   *
+   * @generated from field: optional uint64 bytes = 2;
+   */
+  bytes?: bigint | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp last_time = 3;
+   */
+  lastTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message ktrail.v1.Aggregate.
+ * Use `create(AggregateSchema)` to create a new message.
+ */
+export declare const AggregateSchema: GenMessage<Aggregate>;
 

@@ -5,12 +5,13 @@
 /* eslint-disable */
 
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
  * Describes the file ktrail/events.proto.
  */
 export const file_ktrail_events = /*@__PURE__*/
-  fileDesc("ChNrdHJhaWwvZXZlbnRzLnByb3RvEglrdHJhaWwudjEiMwoIRW52ZWxvcGUSJwoJY29udGFpbmVyGAEgASgLMhQua3RyYWlsLnYxLkNvbnRhaW5lciKnAQoJQ29udGFpbmVyEgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSDQoFaW1hZ2UYAyABKAkSEAoIaW1hZ2VfaWQYBCABKAkSMAoGbGFiZWxzGAUgAygLMiAua3RyYWlsLnYxLkNvbnRhaW5lci5MYWJlbHNFbnRyeRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBYgZwcm90bzM");
+  fileDesc("ChNrdHJhaWwvZXZlbnRzLnByb3RvEglrdHJhaWwudjEiMwoIRW52ZWxvcGUSJwoJY29udGFpbmVyGAEgASgLMhQua3RyYWlsLnYxLkNvbnRhaW5lciKnAQoJQ29udGFpbmVyEgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSDQoFaW1hZ2UYAyABKAkSEAoIaW1hZ2VfaWQYBCABKAkSMAoGbGFiZWxzGAUgAygLMiAua3RyYWlsLnYxLkNvbnRhaW5lci5MYWJlbHNFbnRyeRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBImcKCUFnZ3JlZ2F0ZRINCgVjb3VudBgBIAEoBBISCgVieXRlcxgCIAEoBEgAiAEBEi0KCWxhc3RfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCCAoGX2J5dGVzYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * Describes the message ktrail.v1.Envelope.
@@ -25,4 +26,11 @@ export const EnvelopeSchema = /*@__PURE__*/
  */
 export const ContainerSchema = /*@__PURE__*/
   messageDesc(file_ktrail_events, 1);
+
+/**
+ * Describes the message ktrail.v1.Aggregate.
+ * Use `create(AggregateSchema)` to create a new message.
+ */
+export const AggregateSchema = /*@__PURE__*/
+  messageDesc(file_ktrail_events, 2);
 

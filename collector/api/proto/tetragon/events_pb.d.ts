@@ -11,7 +11,7 @@ import type { Message } from "@bufbuild/protobuf";
 import type { Duration, FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
 import type { CapabilitiesType, ProcessPrivilegesChanged, SecureBitsType } from "./capabilities_pb.js";
 import type { BpfCmd } from "./bpf_pb.js";
-import type { Envelope } from "../ktrail/events_pb.js";
+import type { Aggregate, Envelope } from "../ktrail/events_pb.js";
 
 /**
  * Describes the file tetragon/events.proto.
@@ -2316,6 +2316,11 @@ export declare type GetEventsResponse = Message<"tetragon.GetEventsResponse"> & 
    * @generated from field: ktrail.v1.Envelope ktrail = 50000;
    */
   ktrail?: Envelope | undefined;
+
+  /**
+   * @generated from field: ktrail.v1.Aggregate aggregate = 50001;
+   */
+  aggregate?: Aggregate | undefined;
 };
 
 /**

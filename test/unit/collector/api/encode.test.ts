@@ -8,7 +8,7 @@ import { GetEventsResponseSchema } from '../../../../collector/api/proto/tetrago
 import type { Event } from '../../../../exporters/contract/event.ts'
 import { createJsonEncoder } from '../../../../exporters/index.ts'
 import { makeExec, makeLoss, makeParent, makeProcess } from '../../exporters/support/events.ts'
-import { asMessage, goldenEvents } from '../../exporters/support/golden-events.ts'
+import { goldenEvents } from '../../exporters/support/golden-events.ts'
 
 const NODE = 'node-1'
 
@@ -22,7 +22,7 @@ test('api encode: every golden event, sent as a message and printed, is its JSON
   const encoder = new ResponseEncoder(NODE)
   for (const event of goldenEvents()) {
     // Twice: the second time the process comes from the cache.
-    for (let i = 0; i < 2; i++) assert.equal(throughApi(encoder, event), lineOf(asMessage(event)))
+    for (let i = 0; i < 2; i++) assert.equal(throughApi(encoder, event), lineOf(event))
   }
 })
 

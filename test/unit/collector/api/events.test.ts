@@ -19,7 +19,7 @@ import {
   makeParent,
   makeProcess,
 } from '../../exporters/support/events.ts'
-import { asMessage, goldenEvents } from '../../exporters/support/golden-events.ts'
+import { asTetragons, goldenEvents } from '../../exporters/support/golden-events.ts'
 import { exec, fork, scanned, NODE } from '../support/processes.ts'
 import { NOW, Rig } from './support/rig.ts'
 import type { TableClient } from './support/tables.ts'
@@ -65,7 +65,7 @@ test('api events: a client made from the tables gets every golden event as its J
   const events = goldenEvents()
   rig.delivery.publish(events)
   const got = await take(stream, events.length)
-  const text = Buffer.from(createJsonEncoder({ nodeName: NODE }).encode(events.map(asMessage)).bytes).toString()
+  const text = Buffer.from(createJsonEncoder({ nodeName: NODE }).encode(events.map(asTetragons)).bytes).toString()
   assert.deepEqual(
     got,
     text

@@ -22,8 +22,8 @@ import {
 
 const hook = (functionName: string, change = {}): ReturnType<typeof makeHook> => makeHook({ functionName, ...change })
 
-/** The event as a client of the gRPC API gets it: Tetragon's messages have no field for `aggregate`. */
-export function asMessage(event: Event): Event {
+/** The event as a client of Tetragon gets it, which skips our field `aggregate`. */
+export function asTetragons(event: Event): Event {
   if (!('aggregate' in event)) return event
   const { aggregate: _, ...rest } = event
   return rest

@@ -16,7 +16,8 @@ export function recordOf(event: Event, nodeName: string): Json {
   return prune({ [key]: bodyOf(event), node_name: word(nodeName), time: timeOf(event.time), aggregate })
 }
 
-const aggregateOf = ({ count, bytes, last }: Aggregate): Json => prune({ count, bytes, last_time: timeOf(last) })
+const aggregateOf = ({ count, bytes, last }: Aggregate): Json =>
+  prune({ count: String(count), bytes: bytes === undefined ? undefined : String(bytes), last_time: timeOf(last) })
 
 function bodyOf(event: Exclude<Event, RunEvent>): Json {
   if (event.type === 'events_lost') return { number_of_dropped_process_events: String(event.count) }

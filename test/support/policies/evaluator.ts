@@ -98,7 +98,19 @@ interface NumberType {
   readonly bits: number
 }
 
-const SPELLINGS: Readonly<Record<string, string>> = { int: 'int32', long: 'int64', ulong: 'uint64', size_t: 'uint64' }
+const SPELLINGS: Readonly<Record<string, string>> = {
+  int: 'int32',
+  long: 'int64',
+  ulong: 'uint64',
+  size_t: 'uint64',
+  // Numbers with names. Sets are 64 bits that the argument points to.
+  capability: 'int32',
+  bpf_cmd: 'int32',
+  kernel_cap_t: 'uint64',
+  cap_inheritable: 'uint64',
+  cap_permitted: 'uint64',
+  cap_effective: 'uint64',
+}
 
 /** undefined for types that are no integers. */
 export function numberType(name: string): NumberType | undefined {

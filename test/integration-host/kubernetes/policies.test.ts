@@ -70,7 +70,11 @@ test('definitions: a mistake is refused with a sentence that names the key', { s
       document: policy({ kprobes: [{ syscall: false }] }),
       want: /spec\.kprobes\[0\]\.call: Required value/,
     },
-    { name: 'index', document: policy(hook({ index: 9 })), want: /index: Invalid value: 9: .*less than or equal to 4/ },
+    {
+      name: 'index',
+      document: policy(hook({ index: 128 })),
+      want: /index: Invalid value: 128: .*less than or equal to 127/,
+    },
     {
       name: 'number without quotes',
       document: policy(hook({ values: [4] })),

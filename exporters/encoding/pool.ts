@@ -35,6 +35,21 @@ export interface Lines {
   readonly extended: boolean
 }
 
+/** What OTLP records depend on, of an exporter's whole config: exporters with equal ones share an encoder. */
+const OTLP_OPTIONS: Record<Exclude<keyof OtlpRecords, 'numbering' | 'hasAttribute'>, true> = {
+  body: true,
+  severity: true,
+  arg_labels: true,
+  pod_labels: true,
+  command_line: true,
+  file_details: true,
+  event_name_attribute: true,
+  epoch: true,
+  protocol: true,
+  sdk: true,
+}
+const OTLP_NAMES = Object.keys(OTLP_OPTIONS) as Array<keyof typeof OTLP_OPTIONS>
+
 const always = (): boolean => true
 const NAMES = [
   ['args', 'file_arg', 'path'],
@@ -119,37 +134,12 @@ export class EncoderPool {
 
   /** Loaded on first use, because OpenTelemetry's packages take memory. */
   async otlp(records: OtlpRecords): Promise<Encoder> {
-    const {
-      body,
-      severity,
-      arg_labels,
-      pod_labels,
-      command_line,
-      file_details,
-      event_name_attribute,
-      epoch,
-      protocol,
-      sdk,
-      numbering,
-    } = records
-    const own = {
-      body,
-      severity,
-      arg_labels,
-      pod_labels,
-      command_line,
-      file_details,
-      event_name_attribute,
-      epoch,
-      protocol,
-      sdk,
-    }
-    const numbers = numbering === undefined ? {} : { numbering }
-    const make = await otlpEncoder(own)
+    const make = await otlpEncoder(records)
     const { attributeTest } = await import('./otlp/attribute-filter.ts')
     const filter = this.#fields.length === 0 ? {} : { hasAttribute: attributeTest(this.#fields) }
-    return this.#get(`otlp ${numbering?.exporter} ${JSON.stringify(own)}`, () =>
-      this.#redacting(make({ ...own, ...numbers, ...filter, json: this.#lines() })),
+    const options = JSON.stringify(OTLP_NAMES.map((name) => records[name]))
+    return this.#get(`otlp ${records.numbering?.exporter} ${options}`, () =>
+      this.#redacting(make({ ...records, ...filter, json: this.#lines() })),
     )
   }
 

@@ -169,9 +169,11 @@ __noinline int evaluate_pids(__u32 slot, __u32 tgid, __u32 of)
 		conditions_add(&e->known, &all->kinds[CONDITION_INNER_PID]);
 		inner = e->image.inner_pid;
 		evaluate_pid(e, of, CONDITION_INNER_PID, inner ?: tgid, 1, CONDITION_WORDS);
-		/* A process of the host has no pid inside: it follows none. */
+		/* A process of the host has no pid inside: what follows such pids is false for it, negated or not. */
 		if (inner)
 			evaluate_pid(e, of, CONDITION_INNER_PID, inner, 0, 1);
+		else
+			e->known.bits[0] &= ~all->kinds[CONDITION_INNER_PID].bits[0];
 	}
 	if (!all->following)
 		return 0;

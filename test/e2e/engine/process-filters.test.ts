@@ -134,6 +134,9 @@ const ROWS = (early: number, older: number): Readonly<Record<string, ProcessFilt
   'inner pid In, followForks': {
     matchPIDs: [{ operator: 'In', values: [1], isNamespacePID: true, followForks: true }],
   },
+  'inner pid NotIn, followForks': {
+    matchPIDs: [{ operator: 'NotIn', values: [2], isNamespacePID: true, followForks: true }],
+  },
   'namespace In host_ns': namespaces('Pid', 'In', 'host_ns'),
   'namespace NotIn host_ns': namespaces('Pid', 'NotIn', '7', 'host_ns'),
   'namespace, more than four values': namespaces('Mnt', 'In', '1', '2', '3', '4', '5', 'host_ns'),

@@ -73,11 +73,11 @@ function binariesMatch(filter: BinariesDocument, facts: ProcessFacts, of: 'progr
 }
 
 function pidsMatch({ operator, values, isNamespacePID, followForks }: PidsDocument, facts: ProcessFacts): boolean {
-  const pids = (followForks === true ? lineage(facts) : [facts]).map(({ pid, innerPid }) => {
-    if (isNamespacePID !== true) return pid
-    // Of the host's namespace the pid is the same; but a process there follows none.
-    return innerPid === 0 && followForks !== true ? pid : innerPid
-  })
+  // A process in the host's namespace has the same pid there; but it never matches together with followForks.
+  if (isNamespacePID === true && followForks === true && facts.innerPid === 0) return false
+  const pids = (followForks === true ? lineage(facts) : [facts]).map(({ pid, innerPid }) =>
+    isNamespacePID === true && (innerPid !== 0 || followForks === true) ? innerPid : pid,
+  )
   const found = pids.some((pid) => (pid !== 0 || isNamespacePID !== true) && values.includes(pid))
   return found === (operator === 'In')
 }

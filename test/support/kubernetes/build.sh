@@ -31,7 +31,8 @@ fi
   exit 0
 }
 
-if [ ! -x "$folder/etcd" ]; then
+# In a shell of its own: the lock of apt.sh, for which other fetches wait, ends with it.
+[ -x "$folder/etcd" ] || (
   log 'fetching etcd'
   . "$ROOT/deploy/setup/apt.sh"
   fresh=$(mktemp -d "$folder/.fresh.XXXXXX")
@@ -41,7 +42,7 @@ if [ ! -x "$folder/etcd" ]; then
     die 'cannot fetch the Debian package etcd-server: see the output of apt-get above'
   }
   mv "$fresh/usr/bin/etcd" "$folder/etcd"
-fi
+)
 
 # Unpatched, as published: the checksums of apiserver/go.sum and of the module proxy's log hold.
 # At low priority: a quarter of an hour on all cores is felt.

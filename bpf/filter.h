@@ -133,6 +133,22 @@ struct action {
 	__u32 aggregate;             /* enum aggregate_flag; 0: each call has a record */
 };
 
+/* A selector among those of all policies. */
+struct selector_id {
+	__u32 policy_hook;
+	__u32 index;  /* within the policy's hook */
+};
+
+/* What was done about the calls that a selector with actions has matched. */
+struct acted {
+	__u64 calls;
+	__u64 refused;  /* reported only, because what the selector wants done was not done, or not all of it */
+	__u64 hidden;   /* without a record */
+	__u64 repeats;  /* likewise, within the time after another */
+	__u64 denied;
+	__u64 signals[ACTIONS_MAX];  /* sent, by their place in `action` */
+};
+
 /* A selector of a policy; those of one policy on the function stand together, in its order. */
 struct selector {
 	__u32 policy_hook;  /* what records carry as hook_id */

@@ -75,6 +75,8 @@ struct cgroup_body layout_cgroup_body;
 struct exit_body layout_exit_body;
 struct return_body layout_return_body;
 struct repeat_key layout_repeat_key;
+struct selector_id layout_selector_id;
+struct acted layout_acted;
 struct taken_aggregate layout_taken_aggregate;
 struct identified layout_identified;
 struct identity_name layout_identity_name;

@@ -15,13 +15,19 @@ struct {
 	__type(value, __u64);
 } repeats SEC(".maps");
 
-/* Matched calls without a record, repeats and hidden ones, by policy_hook. User space makes the entries. */
+/* User space makes the entries: of selectors with actions. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 8192);
-	__type(key, __u32);
-	__type(value, __u64);
-} suppressed SEC(".maps");
+	__type(key, struct selector_id);
+	__type(value, struct acted);
+} acted SEC(".maps");
+
+#define COUNT_ACTED(counts, member)                                    \
+	do {                                                           \
+		if (counts)                                            \
+			__sync_fetch_and_add(&(counts)->member, 1);    \
+	} while (0)
 
 enum act_result {
 	ACT_REFUSED = 1, /* something was not carried out, so the call is reported as one without action */
@@ -99,16 +105,23 @@ __noinline int act(__u32 slot, __u32 selector_key)
 	struct selector *selector = bpf_map_lookup_elem(&selectors, &selector_key);
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32, i;
 	struct scratch *s = scratch_of(slot);
+	struct selector_id id = {};
 	struct action *action;
+	struct acted *counts;
 	int result = 0, called;
-	__u64 *count;
 
 	if (!selector || !s)
 		return 0;
+	id.policy_hook = selector->policy_hook;
+	id.index = selector->index;
+	counts = bpf_map_lookup_elem(&acted, &id);
+	COUNT_ACTED(counts, calls);
 	action = &selector->action;
 	if (action->signals[0] || action->hide || action->error) {
-		if (!matches_surely(slot, selector_key))
+		if (!matches_surely(slot, selector_key)) {
+			COUNT_ACTED(counts, refused);
 			return ACT_REFUSED;
+		}
 	}
 	for (i = 0; i < ACTIONS_MAX; i++) {
 		if (!action->signals[i])
@@ -116,12 +129,19 @@ __noinline int act(__u32 slot, __u32 selector_key)
 		/* Not every kernel refuses this by itself (6.3: kernel/trace/bpf_trace.c bpf_send_signal_common), and it ends the system. */
 		if (tgid == 1 || bpf_send_signal(action->signals[i]))
 			result = ACT_REFUSED;
+		else
+			COUNT_ACTED(counts, signals[i]);
 	}
 	/* Of several policies the first decides. A call that is judged at its return, by a text that was unread, was made. */
-	if (action->error && s->call.returns == HOOK_HAS_RETURN)
+	if (action->error && s->call.returns == HOOK_HAS_RETURN) {
 		result = ACT_REFUSED;
-	else if (!s->error)
-		s->error = action->error;
+	} else if (action->error) {
+		if (!s->error)
+			s->error = action->error;
+		COUNT_ACTED(counts, denied);
+	}
+	if (result)
+		COUNT_ACTED(counts, refused);
 	if (!action->hide) {
 		if (action->aggregate) {
 			called = aggregate_call(slot, selector_key);
@@ -131,10 +151,10 @@ __noinline int act(__u32 slot, __u32 selector_key)
 			return result;
 		if (!is_repeat(slot, selector_key))
 			return result | ACT_LIMIT;
+		COUNT_ACTED(counts, repeats);
+	} else {
+		COUNT_ACTED(counts, hidden);
 	}
-	count = bpf_map_lookup_elem(&suppressed, &selector->policy_hook);
-	if (count)
-		__sync_fetch_and_add(count, 1);
 	return ACT_HIDE;
 }
 

@@ -13,7 +13,8 @@ const RETIRE_MS = 30_000
 
 interface Registered extends KnownHook {
   aggregation: Aggregation | undefined
-  events: number
+  /** By the selector that matched; one without selectors. */
+  readonly events: number[]
   /** Of a call that no selector filters. */
   readonly anyReturn: Returned
   /** By the selector that matched. */
@@ -43,26 +44,26 @@ export class HookRegistry {
       args: spec.args.flatMap((arg) => (arg.type.kind === 'none' ? [] : [{ index: valueIndex(arg), type: arg.type }])),
       returned: type,
       anyReturn,
-      returns: spec.selectors.map(({ matchReturnArgs: filters }) =>
-        filters === undefined ? anyReturn : { type, passes: (value) => returnPasses(filters, value) || reject() },
+      returns: spec.selectors.map(({ matchReturnArgs: filters }, i) =>
+        filters === undefined ? anyReturn : { type, passes: (value) => returnPasses(filters, value) || reject(i) },
       ),
       aggregation: spec.aggregate && {
         windowMs: spec.aggregate.windowMs,
         bytes: spec.returnArg?.type.kind === 'wide',
       },
-      events: 0,
+      events: Array.from({ length: Math.max(1, spec.selectors.length) }, () => 0),
     }
-    const reject = (): false => {
-      registered.events--
+    const reject = (selector: number): false => {
+      add(registered, selector, -1)
       return false
     }
     this.#hooks.set(hook.id, registered)
   }
 
   /** The normalizer's lookup for an event; counts the event. */
-  take(id: number): KnownHook | undefined {
+  take(id: number, selector: number): KnownHook | undefined {
     const known = this.#hooks.get(id)
-    if (known !== undefined) known.events++
+    if (known !== undefined) add(known, selector, 1)
     return known
   }
 
@@ -98,7 +99,12 @@ export class HookRegistry {
 
   /** Events of the given attached hooks. */
   eventsOf(ids: readonly number[]): number {
-    return ids.reduce((sum, id) => sum + (this.#hooks.get(id)?.events ?? 0), 0)
+    return ids.reduce((sum, id) => sum + sumOf(this.eventsBySelector(id)), 0)
+  }
+
+  /** Events of an attached hook by the selector that matched; one number without selectors. */
+  eventsBySelector(id: number): readonly number[] {
+    return this.#hooks.get(id)?.events ?? []
   }
 
   /** Events by policy, including removed policies. */
@@ -118,6 +124,12 @@ export class HookRegistry {
   }
 }
 
+/** A record may be damaged. */
+function add({ events }: Registered, selector: number, by: number): void {
+  const at = selector < events.length ? selector : 0
+  events[at] = (events[at] ?? 0) + by
+}
+
 function sumOf(counts: Iterable<number>): number {
   let sum = 0
   for (const count of counts) sum += count
@@ -127,5 +139,5 @@ function sumOf(counts: Iterable<number>): number {
 function addTo(sums: Map<string, Map<string, number>>, { hook: { policy, functionName }, events }: Registered): void {
   let counts = sums.get(policy)
   if (counts === undefined) sums.set(policy, (counts = new Map()))
-  counts.set(functionName, (counts.get(functionName) ?? 0) + events)
+  counts.set(functionName, (counts.get(functionName) ?? 0) + sumOf(events))
 }

@@ -73,7 +73,7 @@ export class Ingest implements Disposable {
     this.#normalizer = new Normalizer({
       table: this.processes,
       clock: this.#clock,
-      hook: (id) => this.hooks.take(id),
+      hook: (id, selector) => this.hooks.take(id, selector),
       nowMs: () => performance.now(),
     })
     this.#goneThreads = new GoneThreads(threadStarts(procfs), process.pid)

@@ -47,7 +47,7 @@ export interface NormalizeOptions {
   readonly table: ProcessTable
   readonly clock: WallClock
   /** Looks up a hook by id; undefined for a retired hook. */
-  readonly hook: (id: number) => KnownHook | undefined
+  readonly hook: (id: number, selector: number) => KnownHook | undefined
   readonly nowMs: () => number
 }
 
@@ -110,7 +110,7 @@ export class Normalizer {
   }
 
   #kprobe(raw: RawHook, bytes: Buffer): ProcessEvent | undefined {
-    const known = this.#options.hook(raw.hookId)
+    const known = this.#options.hook(raw.hookId, raw.selector)
     if (known === undefined) {
       this.orphaned++
       return undefined

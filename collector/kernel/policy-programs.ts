@@ -11,7 +11,7 @@ import type { Policy } from '../../config/policy/policy.ts'
 import type { ToldEnds } from '../ingest/returns.ts'
 import { CollectorError } from '../errors.ts'
 import { Turns } from '../host/turns.ts'
-import type { Repeats } from './actions/repeats.ts'
+import type { Done, DoneByHook } from './actions/acted.ts'
 import { Asked } from './conditions/asked.ts'
 import type { Conditions } from './conditions/conditions.ts'
 import type { KernelFacts } from './facts.ts'
@@ -103,7 +103,7 @@ export class PolicyPrograms implements Disposable {
       return loaded
     } finally {
       this.asked.remove(unused)
-      this.#loader.repeats?.retire(unusedHooks)
+      this.#loader.acted?.retire(unusedHooks)
     }
   }
 
@@ -236,9 +236,14 @@ export class PolicyPrograms implements Disposable {
     return { calls: this.#loader.joins?.takeEnds() ?? [], functions: this.#ended.splice(0) }
   }
 
-  /** Matched calls without an event. */
-  suppressed(): ReturnType<Repeats['suppressed']> {
-    return this.#loader.repeats?.suppressed() ?? new Map()
+  /** What was done about matched calls, also of detached hooks. */
+  doneByHook(): DoneByHook {
+    return this.#loader.acted?.byHook() ?? new Map()
+  }
+
+  /** The same of an attached hook, by selector. */
+  doneBy(hookId: number): ReadonlyMap<number, Done> {
+    return this.#loader.acted?.ofHook(hookId) ?? new Map()
   }
 
   /** Removes calls whose return will never come; call it every few seconds. */

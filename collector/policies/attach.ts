@@ -3,13 +3,14 @@ import type { Policy } from '../../config/policy/policy.ts'
 import { requireDescriptors } from '../host/descriptors.ts'
 import type { HookRegistry } from '../ingest/hooks.ts'
 import type { KernelFacts } from '../kernel/facts.ts'
+import { NOTHING_DONE } from '../kernel/actions/acted.ts'
 import { HOOK_SLOTS, SELECTORS_MAX } from '../kernel/wire.ts'
 import type { PolicyPrograms } from '../kernel/policy-programs.ts'
 import type { LoadedPolicy } from '../kernel/plan.ts'
 import { hookedOtherwise } from '../kernel/symbols.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { PolicyChange } from './folder.ts'
-import type { Attached, PolicyKernel } from './registry.ts'
+import type { Attached, PolicyKernel, SelectorDone } from './registry.ts'
 
 /** Maps and BTF of a loaded hook.bpf.o. */
 const OBJECT_DESCRIPTORS = 40
@@ -30,10 +31,12 @@ export function descriptorsOf(policies: readonly Policy[]): number {
 class AttachedPolicy implements Attached {
   readonly loaded: LoadedPolicy
   readonly #registry: HookRegistry
+  readonly #programs: PolicyPrograms
 
-  constructor(loaded: LoadedPolicy, registry: HookRegistry) {
+  constructor(loaded: LoadedPolicy, registry: HookRegistry, programs: PolicyPrograms) {
     this.loaded = loaded
     this.#registry = registry
+    this.#programs = programs
   }
 
   get hooks(): LoadedPolicy['hooks'] {
@@ -54,6 +57,17 @@ class AttachedPolicy implements Attached {
 
   events(): number {
     return this.#registry.eventsOf(this.ids)
+  }
+
+  done(): SelectorDone[] {
+    return this.hooks.flatMap(({ hook: { id }, spec: { selectors } }, hook) => {
+      const bySelector = this.#programs.doneBy(id)
+      return this.#registry.eventsBySelector(id).flatMap((posts, index) => {
+        const done = bySelector.get(index) ?? NOTHING_DONE
+        const any = posts > 0 || Object.values(done).some((count) => count > 0)
+        return any ? [{ hook, selector: selectors.length === 0 ? undefined : index, posts, done }] : []
+      })
+    })
   }
 }
 
@@ -117,7 +131,7 @@ export class KernelPolicies implements PolicyKernel<AttachedPolicy> {
         `the agent is not ready: policy ${loaded.policy.name}: ${message}`,
       )
     }
-    return new AttachedPolicy(loaded, this.#registry)
+    return new AttachedPolicy(loaded, this.#registry, this.#programs)
   }
 
   detachAll(): Promise<void> {

@@ -7,6 +7,7 @@
 import type { Policy } from '../../config/policy/policy.ts'
 import { Mutex } from '../../exporters/index.ts'
 import { CollectorError } from '../errors.ts'
+import type { Done } from '../kernel/actions/acted.ts'
 
 export interface PolicyId {
   /** Where it comes from, for instance the path of its file. */
@@ -25,6 +26,19 @@ export interface Attached {
   readonly lacking: readonly string[]
   /** Events of its hooks so far. */
   events(): number
+  /** What its selectors have had done so far, without those that have not matched. */
+  done(): SelectorDone[]
+}
+
+/** What one selector of a policy has had done. */
+export interface SelectorDone {
+  /** Position in `hooks`. */
+  readonly hook: number
+  /** Undefined: of a hook without selectors. */
+  readonly selector: number | undefined
+  /** Events. */
+  readonly posts: number
+  readonly done: Done
 }
 
 /** Attaches and detaches. */
@@ -58,6 +72,7 @@ export interface PolicyStatus {
   readonly skipped: Attached['skipped']
   readonly lacking: Attached['lacking']
   readonly events: number
+  readonly done: readonly SelectorDone[]
 }
 
 interface Entry<T> {
@@ -93,6 +108,7 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
       skipped: attached?.skipped ?? [],
       lacking: attached?.lacking ?? [],
       events: attached?.events() ?? 0,
+      done: attached?.done() ?? [],
     }))
   }
 

@@ -170,7 +170,7 @@ export class Telemetry implements AsyncDisposable {
       },
       keepsStatistics: () => kernel.keepsStatistics,
       hookEvents: () => ingest.hooks.eventsByHook(),
-      suppressed: () => kernel.policies.suppressed(),
+      done: () => kernel.policies.doneByHook(),
       aggregated: () => ingest.aggregates.counted,
       returnsWaiting: () => kernel.policies.waitingReturns() + ingest.returns.unkept,
       processes: ingest.processes,

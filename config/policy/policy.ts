@@ -174,6 +174,8 @@ export interface Actions {
   /** Whether there is an event. */
   readonly reports: boolean
   readonly limit: RateLimit | undefined
+  /** In mode monitor: what is only counted, and neither sent nor made to fail. */
+  readonly monitored?: Pick<Actions, 'signals' | 'error'>
 }
 
 /** No event for the same arguments by the same caller within the time after an event. */

@@ -7,15 +7,21 @@ import { parsePolicy } from '../../../config/policy/parse.ts'
 import { LSM_PREFIX } from '../../../config/policy/kprobe.ts'
 import { denies, sendsSignals } from '../../../config/policy/selectors/actions.ts'
 import { CollectorError } from '../../errors.ts'
+import { together } from '../../kernel/actions/acted.ts'
+import type { Done } from '../../kernel/actions/acted.ts'
 import { KUBERNETES_SOURCE } from '../../policies/kubernetes.ts'
-import type { Policies, PolicyId, PolicyStatus } from '../../policies/registry.ts'
+import type { Policies, PolicyId, PolicyStatus, SelectorDone } from '../../policies/registry.ts'
 import {
   FineGuidanceSensors,
   HookState,
   TracingPolicyMode as Mode,
   TracingPolicyState as State,
 } from '../proto/tetragon/sensors_pb.js'
-import type { TracingPolicyStatusSchema } from '../proto/tetragon/sensors_pb.js'
+import type {
+  TracingPolicyActionCountersSchema,
+  TracingPolicySelectorActionCountersSchema,
+  TracingPolicyStatusSchema,
+} from '../proto/tetragon/sensors_pb.js'
 import { ApiError } from '../rpc.ts'
 import type { Methods } from '../rpc.ts'
 
@@ -137,7 +143,7 @@ function refused(error: unknown): unknown {
 }
 
 function statusOf(status: PolicyStatus): MessageInitShape<typeof TracingPolicyStatusSchema> {
-  const { id, number, error = '', hooks, skipped, lacking, events, state } = status
+  const { id, number, error = '', hooks, skipped, lacking, events, done, state } = status
   return {
     id: BigInt(number),
     name: id.name,
@@ -149,11 +155,48 @@ function statusOf(status: PolicyStatus): MessageInitShape<typeof TracingPolicySt
     error,
     state: stateOf(status),
     mode: modeOf(status),
-    stats: { actionCounters: { post: BigInt(events) } },
+    stats: {
+      actionCounters: countersOf(events, together(done.map((each) => each.done))),
+      selectorActionCounters: done.map((each) => selectorOf(each, hooks)),
+    },
     hookStatuses: [
       ...hooks.map(({ symbol, mode }, i) => hookOf(mode, symbol, i, HookState.STATUS_LOADED)),
       ...skipped.map(({ symbol }, i) => hookOf('', symbol, hooks.length + i, HookState.STATUS_CALL_NOT_FOUND)),
     ],
+  }
+}
+
+/** Tetragon has one counter for all signals. */
+function countersOf(posts: number, done: Done): MessageInitShape<typeof TracingPolicyActionCountersSchema> {
+  return {
+    post: BigInt(posts),
+    signal: BigInt(done.signal + done.sigkill),
+    monitorSignal: BigInt(done.monitor_signal + done.monitor_sigkill),
+    override: BigInt(done.override),
+    monitorOverride: BigInt(done.monitor_override),
+    nopost: BigInt(done.nopost),
+    ...(done.rate_limited + done.sigkill + done.monitor_sigkill + done.not_done === 0
+      ? {}
+      : {
+          ktrail: {
+            rateLimited: BigInt(done.rate_limited),
+            sigkill: BigInt(done.sigkill),
+            monitorSigkill: BigInt(done.monitor_sigkill),
+            notDone: BigInt(done.not_done),
+          },
+        }),
+  }
+}
+
+function selectorOf(
+  { hook, selector, posts, done }: SelectorDone,
+  hooks: PolicyStatus['hooks'],
+): MessageInitShape<typeof TracingPolicySelectorActionCountersSchema> {
+  return {
+    hook: hooks[hook]?.symbol ?? '',
+    hookIndex: hook,
+    ...(selector === undefined ? {} : { selectorIndex: selector }),
+    actionCounters: countersOf(posts, done),
   }
 }
 

@@ -1,6 +1,6 @@
 /** `ktrail policy list`. */
 import { HookState, TracingPolicyMode, TracingPolicyState } from '../../api/proto/tetragon/sensors_pb.js'
-import type { TracingPolicyStatus } from '../../api/proto/tetragon/sensors_pb.js'
+import type { TracingPolicyActionCounters, TracingPolicyStatus } from '../../api/proto/tetragon/sensors_pb.js'
 import { UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
 import { counted, shortened, table } from '../format.ts'
@@ -38,6 +38,7 @@ function rowOf(policy: TracingPolicyStatus): Row {
     ],
     notes: [
       `from ${domain}`,
+      ...doneText(policy),
       ...(error === '' ? [] : [`error: ${error}`]),
       ...(info === '' ? [] : [info]),
       ...(lacking.length === 0
@@ -45,6 +46,31 @@ function rowOf(policy: TracingPolicyStatus): Row {
         : [`this kernel lacks ${lacking.map(({ hookDescription }) => hookDescription).join(', ')}`]),
     ],
   }
+}
+
+/** What was done about matched calls beside events, as `ktrail_hook_actions_total` names it; without zeros. */
+function doneOf(counters: TracingPolicyActionCounters | undefined): Array<readonly [string, number]> {
+  if (counters === undefined) return []
+  const { ktrail } = counters
+  const [sigkill, monitorSigkill] = [ktrail?.sigkill ?? 0n, ktrail?.monitorSigkill ?? 0n]
+  const all = [
+    ['nopost', counters.nopost],
+    ['rate_limited', ktrail?.rateLimited ?? 0n],
+    ['signal', counters.signal - sigkill],
+    ['sigkill', sigkill],
+    ['override', counters.override],
+    ['monitor_signal', counters.monitorSignal - monitorSigkill],
+    ['monitor_sigkill', monitorSigkill],
+    ['monitor_override', counters.monitorOverride],
+    ['not_done', ktrail?.notDone ?? 0n],
+  ] as const
+  return all.filter(([, count]) => count > 0n).map(([name, count]) => [name, Number(count)])
+}
+
+/** `done: 3 override, 12 nopost` */
+function doneText({ stats }: TracingPolicyStatus): string[] {
+  const done = doneOf(stats?.actionCounters)
+  return done.length === 0 ? [] : [`done: ${done.map(([name, count]) => `${counted(count)} ${name}`).join(', ')}`]
 }
 
 /** `5 kprobe.multi`, `3 fexit+2 join`. */
@@ -56,7 +82,7 @@ function hooksText({ hookStatuses }: TracingPolicyStatus): string {
 }
 
 function jsonOf(policy: TracingPolicyStatus): object {
-  const { name, namespace, domain, error, info, hookStatuses } = policy
+  const { name, namespace, domain, error, info, stats, hookStatuses } = policy
   return {
     name,
     namespace,
@@ -68,6 +94,14 @@ function jsonOf(policy: TracingPolicyStatus): object {
       attached: state === HookState.STATUS_LOADED ? section : null,
     })),
     hits: Number(hitsOf(policy)),
+    actions: Object.fromEntries(doneOf(stats?.actionCounters)),
+    selectors: (stats?.selectorActionCounters ?? []).map(({ hook, hookIndex, selectorIndex, actionCounters }) => ({
+      function: hook,
+      hook: hookIndex ?? null,
+      selector: selectorIndex ?? null,
+      hits: Number(actionCounters?.post ?? 0n),
+      actions: Object.fromEntries(doneOf(actionCounters)),
+    })),
     error,
     info,
   }

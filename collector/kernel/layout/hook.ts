@@ -168,7 +168,9 @@ export function hookBytes(
     selector.writeUInt32LE(tables.sets.id((asked[i] ?? 0n) | (placed[i] ?? 0n)), SELECTOR.conditions)
     tables.selectors.push(selector)
   })
-  const acts = rows.some(({ selector }) => doesMore(selector)) || specs.some(({ aggregate }) => aggregate !== undefined)
+  const acts =
+    rows.some(({ selector }) => selector.actions !== undefined) ||
+    specs.some(({ aggregate }) => aggregate !== undefined)
   bytes.writeUInt32LE(acts ? 1 : 0, HOOK.actions)
   bytes.writeUInt32LE(asked.some(Boolean) ? 1 : 0, HOOK.conditional)
   const denying = specs.some(denies)
@@ -182,11 +184,6 @@ export function hookBytes(
   bytes.writeUInt32LE(tables.sets.id(anyOf(placed)), HOOK.workloads)
   return bytes
 }
-
-/** Than to report a call. */
-const doesMore = ({ actions }: Selector): boolean =>
-  actions !== undefined &&
-  (!actions.reports || actions.signals.length > 0 || actions.error !== undefined || actions.limit !== undefined)
 
 /** Bits of which a process has one when it has all that a selector asks for; none when a selector asks for none. */
 function anyOf(asked: readonly bigint[]): bigint {

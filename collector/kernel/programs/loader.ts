@@ -5,7 +5,7 @@ import { builtFile } from '../../../native/index.ts'
 import type { BpfObject, ObjectOptions } from '../../../native/types.ts'
 import { GoneThreads, threadStarts } from '../../process/gone-threads.ts'
 import { Turns } from '../../host/turns.ts'
-import { Repeats, UNLIMITED, suppresses } from '../actions/repeats.ts'
+import { Acted, INACTIVE, acts } from '../actions/acted.ts'
 import { u32 } from '../bytes.ts'
 import type { Asked } from '../conditions/asked.ts'
 import type { KernelFacts } from '../facts.ts'
@@ -44,8 +44,8 @@ export class ProgramLoader implements Disposable {
   readonly #secret: Buffer = randomBytes(8)
   /** Matched entries that wait for their return, of all functions; made with the first program that joins. */
   joins: JoinSweep | undefined
-  /** Made with the first program that suppresses. */
-  repeats: Repeats | undefined
+  /** Made with the first program that acts. */
+  acted: Acted | undefined
 
   constructor(options: LoaderOptions) {
     this.#options = options
@@ -66,16 +66,16 @@ export class ProgramLoader implements Disposable {
       )
       if (turns.over) await turns.rest()
     }
-    const limits = part.some(({ hooks: served }) => served.some(suppresses))
+    const acting = part.some(({ hooks: served }) => served.some(acts))
     const constants = { ...this.#options.constants, ...knobsOf(part), repeat_secret: this.#secret }
     const asked = this.#options.asked.mapsOf(part)
     const options: ObjectOptions = {
       programs: part.flatMap(({ way, symbol }, slot) => hookPrograms(way, symbol, slot)),
       constants: { ...constants, hooks, agent_tgid: u32(agentPid) },
-      sharedMaps: { ...this.#options.maps, ...this.joins?.maps, ...this.repeats?.maps, ...asked.sharedMaps },
+      sharedMaps: { ...this.#options.maps, ...this.joins?.maps, ...this.acted?.maps, ...asked.sharedMaps },
       mapSizes: {
         ...mapSizes(tables),
-        ...(limits || this.repeats !== undefined ? {} : UNLIMITED),
+        ...(acting || this.acted !== undefined ? {} : INACTIVE),
         scratch: part.length,
         walks: part.length,
         evaluations: part.length,
@@ -92,9 +92,9 @@ export class ProgramLoader implements Disposable {
       if (part.some(({ way }) => joins(way))) {
         this.joins ??= new JoinSweep(object.map('join'), object.map('join_counts'), this.#goneThreads)
       }
-      if (limits) {
-        this.repeats ??= new Repeats(object)
-        this.repeats.add(part.flatMap(({ hooks: served }) => served))
+      if (acting) {
+        this.acted ??= new Acted(object)
+        this.acted.add(part.flatMap(({ hooks: served }) => served))
       }
       return object
     } catch (error) {
@@ -133,6 +133,6 @@ export class ProgramLoader implements Disposable {
 
   [Symbol.dispose](): void {
     this.joins?.close()
-    this.repeats?.close()
+    this.acted?.close()
   }
 }

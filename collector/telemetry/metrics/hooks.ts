@@ -1,4 +1,6 @@
 /** Metrics of hooked functions, and of what their programs cost. */
+import { DONE } from '../../kernel/actions/acted.ts'
+import type { DoneByHook } from '../../kernel/actions/acted.ts'
 import type { Runs } from '../../kernel/programs/gate.ts'
 import type { MetricsPage } from './page.ts'
 
@@ -9,15 +11,15 @@ export interface HookSources {
   readonly keepsStatistics: () => boolean
   /** Events by policy and function. */
   readonly hookEvents: () => ReadonlyMap<string, ReadonlyMap<string, number>>
-  /** Matched calls without an event, by policy and function. */
-  readonly suppressed: () => ReadonlyMap<string, ReadonlyMap<string, number>>
+  /** What was done about matched calls. */
+  readonly done: () => DoneByHook
   /** Those that are in the count of another call's event. */
   readonly aggregated: () => ReadonlyMap<string, ReadonlyMap<string, number>>
 }
 
 export function addHookMetrics(
   page: MetricsPage,
-  { runs, keepsStatistics, hookEvents, suppressed, aggregated }: HookSources,
+  { runs, keepsStatistics, hookEvents, done, aggregated }: HookSources,
 ): void {
   page.counter('ktrail_hook_events_total', 'Events by policy and hooked function.', ['policy', 'hook'], (put) => {
     for (const [policy, counts] of hookEvents()) for (const [hook, count] of counts) put({ policy, hook }, count)
@@ -27,7 +29,19 @@ export function addHookMetrics(
     'Calls that matched and had no event: the same was reported within the rateLimit, or the policy says NoPost. Absent without these.',
     ['policy', 'hook'],
     (put) => {
-      for (const [policy, counts] of suppressed()) for (const [hook, count] of counts) put({ policy, hook }, count)
+      for (const [policy, hooks] of done()) {
+        for (const [hook, { nopost, rate_limited }] of hooks) put({ policy, hook }, nopost + rate_limited)
+      }
+    },
+  )
+  page.counter(
+    'ktrail_hook_actions_total',
+    'Actions of policies that were carried out, and those that were not. Absent without matchActions.',
+    ['policy', 'hook', 'action'],
+    (put) => {
+      for (const [policy, hooks] of done()) {
+        for (const [hook, counts] of hooks) for (const action of DONE) put({ policy, hook, action }, counts[action])
+      }
     },
   )
   page.counter(

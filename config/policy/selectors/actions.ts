@@ -13,7 +13,8 @@ import { readName } from './common.ts'
 export const MAX_ACTIONS = 3
 /** include/uapi/asm-generic/signal.h _NSIG */
 export const MAX_SIGNAL = 64
-const SIGKILL = 9
+/** On every architecture that Linux has. */
+export const SIGKILL = 9
 /** include/linux/err.h: what the kernel takes for an error is not below -4095. */
 export const MIN_ERROR = -4095
 /** include/uapi/asm-generic/errno-base.h */
@@ -98,8 +99,9 @@ export function denies({ selectors }: Pick<HookSpec, 'selectors'>): boolean {
 export function withoutEffect(hook: HookSpec): HookSpec {
   const selectors = hook.selectors.map((selector) => {
     if (selector.actions === undefined) return selector
-    const { error: _, ...others } = selector.actions
-    return { ...selector, actions: { ...others, signals: [] } }
+    const { error, ...others } = selector.actions
+    const monitored = { signals: others.signals, ...(error === undefined ? {} : { error }) }
+    return { ...selector, actions: { ...others, signals: [], monitored } }
   })
   return { ...hook, selectors }
 }

@@ -8,6 +8,7 @@ import { release } from 'node:os'
 import { join } from 'node:path'
 import test, { after, before, describe } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
+import { DONE } from '../../../collector/kernel/actions/acted.ts'
 import { atLeast, parsePreemption, parseRelease } from '../../../collector/kernel/facts.ts'
 import { line, startAct } from '../support/act.ts'
 import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
@@ -29,6 +30,8 @@ interface Row {
   /** `ACTION file`, in order, and the return value if it is an error. */
   readonly events: readonly string[]
   readonly suppressed?: number
+  /** How often other actions were carried out, as `ktrail_hook_actions_total` names them. */
+  readonly done?: Readonly<Record<string, number>>
   /** The first kernel that can do this. */
   readonly since?: readonly [number, number]
 }
@@ -105,6 +108,7 @@ const EVERY_ROW: Readonly<Record<string, Row>> = {
     actions: [{ action: 'Sigkill' }],
     does: 'read @a, create @after',
     end: 'SIGKILL',
+    done: { sigkill: 1 },
     events: ['SIGKILL a'],
   },
   'Sigkill, with the return value': {
@@ -112,18 +116,21 @@ const EVERY_ROW: Readonly<Record<string, Row>> = {
     hook: READS_RETURN,
     does: 'read @a, create @after',
     end: 'SIGKILL',
+    done: { sigkill: 1 },
     events: ['SIGKILL a'],
   },
   'Sigkill of a thread': {
     actions: [{ action: 'Sigkill' }],
     does: 'thread 1, read @a, create @after',
     end: 'SIGKILL',
+    done: { sigkill: 1 },
     events: ['SIGKILL a'],
   },
   'Sigkill and NoPost': {
     actions: [{ action: 'Sigkill' }, { action: 'NoPost' }],
     does: 'read @a, create @after',
     end: 'SIGKILL',
+    done: { sigkill: 1 },
     events: [],
     suppressed: 1,
   },
@@ -131,23 +138,27 @@ const EVERY_ROW: Readonly<Record<string, Row>> = {
     actions: [{ action: 'Signal', argSig: 10 }],
     does: 'read @a, create @after',
     end: 'SIGUSR1',
+    done: { signal: 1 },
     events: ['SIGNAL a'],
   },
   'a signal that is ignored, and another': {
     actions: [{ action: 'Signal', argSig: 17 }, { action: 'Signal', argSig: 12 }, { action: 'Post' }],
     does: 'read @a, create @after',
     end: 'SIGUSR2',
+    done: { signal: 2 },
     events: ['POST a'],
   },
   Override: {
     actions: [{ action: 'Override', argError: -1 }],
     does: 'denied read @a, denied write @b, create @after',
+    done: { override: 2 },
     events: ['OVERRIDE a', 'OVERRIDE b'],
   },
   'Override of one file only': {
     actions: [{ action: 'Post' }],
     quiet: [{ action: 'Override', argError: -13 }],
     does: 'read @a, denied read @quiet, read @b',
+    done: { override: 1 },
     events: ['POST a', 'OVERRIDE quiet', 'POST b'],
   },
   'Override, with the return value': {
@@ -156,11 +167,13 @@ const EVERY_ROW: Readonly<Record<string, Row>> = {
     quiet: [{ action: 'Override', argError: -13 }],
     hook: READS_RETURN,
     does: 'read @a, denied read @quiet, read @b, denied read @quiet',
+    done: { override: 2 },
     events: ['POST a', 'OVERRIDE quiet -13', 'POST b', 'OVERRIDE quiet -13'],
   },
   'Override and NoPost': {
     actions: [{ action: 'Override', argError: -1 }, { action: 'NoPost' }],
     does: 'denied read @a',
+    done: { override: 1 },
     events: [],
     suppressed: 1,
   },
@@ -169,12 +182,14 @@ const EVERY_ROW: Readonly<Record<string, Row>> = {
     actions: [{ action: 'Override', argError: -1 }, { action: 'NoPost' }],
     hook: READS_RETURN,
     does: 'denied read @a, denied read @a',
+    done: { override: 2 },
     events: [],
     suppressed: 2,
   },
   'Override and rateLimit': {
     actions: [...limited('1h'), { action: 'Override', argError: -1 }],
     does: 'denied read @a, denied read @a, denied read @b',
+    done: { override: 3 },
     events: ['OVERRIDE a', 'OVERRIDE b'],
     suppressed: 1,
   },
@@ -182,6 +197,7 @@ const EVERY_ROW: Readonly<Record<string, Row>> = {
     actions: [{ action: 'Override', argError: -1 }, { action: 'Sigkill' }],
     does: 'read @a, create @after',
     end: 'SIGKILL',
+    done: { override: 1, sigkill: 1 },
     events: ['SIGKILL a'],
   },
   'Sigkill of one file only': {
@@ -189,6 +205,7 @@ const EVERY_ROW: Readonly<Record<string, Row>> = {
     quiet: [{ action: 'Sigkill' }],
     does: 'read @a, read @quiet, read @b',
     end: 'SIGKILL',
+    done: { sigkill: 1 },
     events: ['POST a', 'SIGKILL quiet'],
   },
 }
@@ -206,11 +223,13 @@ const MONITORED: Readonly<Record<string, Row>> = {
   'Sigkill in mode monitor': {
     actions: [{ action: 'Sigkill' }],
     does: 'read @a, create @after, read @b',
+    done: { monitor_sigkill: 2 },
     events: ['SIGKILL a', 'SIGKILL b'],
   },
   'Override in mode monitor': {
     actions: [{ action: 'Override', argError: -1 }],
     does: 'read @a',
+    done: { monitor_override: 1 },
     events: ['OVERRIDE a'],
   },
 }
@@ -313,6 +332,23 @@ describe('actions', { skip }, () => {
     assert.equal((await agent.metrics()).sum('ktrail_hook_suppressed_total', { policy: POLICY }), wanted)
   })
 
+  test('actions: each is counted when it was carried out', async () => {
+    const page = await agent.metrics()
+    for (const [name, rows] of [
+      [POLICY, ROWS],
+      ['monitor', MONITORED],
+    ] as const) {
+      const want = new Map<string, number>(DONE.map((action) => [action, 0]))
+      const add = (action: string, count: number): unknown => want.set(action, (want.get(action) ?? 0) + count)
+      for (const { actions, done = {}, suppressed = 0 } of Object.values(rows)) {
+        for (const [action, count] of Object.entries(done)) add(action, count)
+        add(actions.some((each) => 'rateLimit' in each) ? 'rate_limited' : 'nopost', suppressed)
+      }
+      const got = DONE.map((action) => [action, page.sum('ktrail_hook_actions_total', { policy: name, action })])
+      assert.deepEqual(Object.fromEntries(got), Object.fromEntries(want))
+    }
+  })
+
   test('actions: the time of a rateLimit ends', async () => {
     const folder = join(top, 'ends')
     mkdirSync(folder)
@@ -370,6 +406,9 @@ describe('actions', { skip }, () => {
       'Override POST f unresolvedPathComponents',
       'Sigkill POST f unresolvedPathComponents',
     ])
+    const page = await agent.metrics()
+    const counted = (action: string): number => page.sum('ktrail_hook_actions_total', { policy: 'deep', action })
+    assert.deepEqual(['not_done', 'nopost', 'sigkill', 'override'].map(counted), [3, 0, 0, 0])
     await agent.withdraw('deep')
   })
 

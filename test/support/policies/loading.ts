@@ -31,7 +31,7 @@ export class LoadedKernel implements Disposable {
   readonly #normalizer = new Normalizer({
     table: this.#table,
     clock: this.#clock,
-    hook: (id) => this.#hooks.take(id),
+    hook: (id, selector) => this.#hooks.take(id, selector),
     nowMs: () => performance.now(),
   })
 

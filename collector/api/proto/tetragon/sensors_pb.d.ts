@@ -8,6 +8,7 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
+import type { ActionCounters } from "../ktrail/policies_pb.js";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import type { GetEventsRequestSchema, GetEventsResponseSchema, Process } from "./events_pb.js";
 
@@ -323,6 +324,11 @@ export declare type TracingPolicyActionCounters = Message<"tetragon.TracingPolic
    * @generated from field: uint64 nopost = 10;
    */
   nopost: bigint;
+
+  /**
+   * @generated from field: ktrail.v1.ActionCounters ktrail = 50000;
+   */
+  ktrail?: ActionCounters | undefined;
 };
 
 /**

@@ -19,6 +19,7 @@ import { createAuthority, withoutOpenssl } from '../../../support/authority.ts'
 import { Folder } from '../../exporters/support/folder.ts'
 import { policyOf } from '../support/policies.ts'
 import { exec, fork, scanned } from '../support/processes.ts'
+import { NOTHING_DONE } from '../../../../collector/kernel/actions/acted.ts'
 import { Rig } from './support/rig.ts'
 import { TableClient } from './support/tables.ts'
 
@@ -170,6 +171,41 @@ test('api: policies are added, listed, disabled, enabled and deleted', async () 
   assert.deepEqual([kernel.names, await client.ask('ListTracingPolicies')], [[], {}])
   assert.deepEqual(kernel.log, ['+etc', '-etc', '+etc', '-etc', '+etc', '-etc'])
   assert.match(rig.logged.join(''), /"domain":"grpc","policy":"etc","msg":"policy removed over the API"/)
+})
+
+test('api: what the selectors of a policy have had done, in all and by selector', async () => {
+  await using rig = await Rig.start()
+  const client = rig.client()
+  rig.kernel.done = [
+    { hook: 0, selector: 0, posts: 5, done: { ...NOTHING_DONE, signal: 1, sigkill: 2, override: 3 } },
+    {
+      hook: 0,
+      selector: 2,
+      posts: 2,
+      done: { ...NOTHING_DONE, nopost: 4, rate_limited: 6, monitor_signal: 8, monitor_sigkill: 1, not_done: 9 },
+    },
+  ]
+  await client.ask('AddTracingPolicy', { yaml: POLICY })
+  const answer: unknown = await client.ask('ListTracingPolicies')
+  const { policies } = answer as { readonly policies: ReadonlyArray<{ readonly stats: object }> }
+  // Tetragon's clients skip what it does not have.
+  assert.deepEqual(policies[0]?.stats, {
+    action_counters: { post: '7', signal: '3', monitor_signal: '9', override: '3', nopost: '4' },
+    selector_action_counters: [
+      {
+        hook: 'f',
+        hook_index: 0,
+        selector_index: 0,
+        action_counters: { post: '5', signal: '3', override: '3' },
+      },
+      {
+        hook: 'f',
+        hook_index: 0,
+        selector_index: 2,
+        action_counters: { post: '2', monitor_signal: '9', nopost: '4' },
+      },
+    ],
+  })
 })
 
 test('api: mistakes in a policy come with line and column, and change nothing', async () => {

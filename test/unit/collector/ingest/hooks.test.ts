@@ -15,10 +15,10 @@ test('hooks: have the arguments that are read, as records call them, and nop wit
   const path = arg(2, 'path')
   hooks.add(makeHook({ id: 4 }), spec({ args: [arg(0, 'nop'), path] }))
   hooks.add(makeHook({ id: 5 }), spec({ args: [], return: true, returnArg: arg(0, 'size_t') }))
-  const [first, second] = [hooks.take(4), hooks.take(5)]
+  const [first, second] = [hooks.take(4, 0), hooks.take(5, 0)]
   assert.deepEqual([first?.args, first?.returned], [[{ index: valueIndex(path), type: path.type }], NOP])
   assert.deepEqual([second?.args, second?.returned], [[], typeOf('size_t')])
-  assert.equal(hooks.take(6), undefined)
+  assert.equal(hooks.take(6, 0), undefined)
 })
 
 test('hooks: each lookup counts as an event of its policy', () => {
@@ -26,7 +26,7 @@ test('hooks: each lookup counts as an event of its policy', () => {
   hooks.add(makeHook({ id: 1, policy: 'a' }), spec())
   hooks.add(makeHook({ id: 2, policy: 'a' }), spec())
   hooks.add(makeHook({ id: 3, policy: 'b', type: 'process_lsm' }), spec())
-  for (const id of [1, 1, 2, 99]) hooks.take(id)
+  for (const id of [1, 1, 2, 99]) hooks.take(id, 0)
   assert.deepEqual(hooks.eventsByPolicy(), [
     { type: 'process_kprobe', policy: 'a', count: 3 },
     { type: 'process_lsm', policy: 'b', count: 0 },
@@ -39,7 +39,7 @@ test('hooks: a call that a filter on the return value rejects is no event of its
   const selectors = [{ matchArgs: [] }, { matchArgs: [], matchReturnArgs: [filter] }]
   hooks.add(makeHook({ id: 1, policy: 'a' }), spec({ return: true, returnArg: arg(0, 'int'), selectors }))
   const passes = [-1, 0].map((value) => {
-    hooks.take(1)
+    hooks.take(1, 1)
     return hooks.returnOf(1, 1).passes?.({ kind: 'number', field: 'int_arg', value })
   })
   assert.deepEqual(passes, [true, false])
@@ -47,20 +47,34 @@ test('hooks: a call that a filter on the return value rejects is no event of its
   assert.deepEqual(hooks.returnOf(1, 0).type, typeOf('int'))
   assert.deepEqual(hooks.returnOf(2, 0).type, NOP)
   assert.deepEqual(hooks.eventsByPolicy(), [{ type: 'process_kprobe', policy: 'a', count: 1 }])
+  assert.deepEqual(hooks.eventsBySelector(1), [0, 1])
+})
+
+test('hooks: events by the selector that matched; without selectors one number', () => {
+  const hooks = new HookRegistry()
+  hooks.add(makeHook({ id: 1 }), spec({ selectors: [{ matchArgs: [] }, { matchArgs: [] }] }))
+  hooks.add(makeHook({ id: 2 }), spec())
+  for (const selector of [1, 0, 1, 65_535]) hooks.take(1, selector)
+  hooks.take(2, 0)
+  assert.deepEqual(
+    [1, 2, 3].map((id) => hooks.eventsBySelector(id)),
+    [[2, 2], [1], []],
+  )
+  assert.equal(hooks.eventsOf([1, 2, 3]), 5)
 })
 
 test('hooks: a detached hook is kept for records still in the ring, then removed; its count stays', (context) => {
   context.mock.timers.enable({ apis: ['setTimeout'] })
   const hooks = new HookRegistry()
   hooks.add(makeHook({ id: 1, policy: 'a' }), spec())
-  hooks.take(1)
+  hooks.take(1, 0)
   hooks.retire([1, 77])
   context.mock.timers.tick(RETIRE_MS - 1)
-  assert.notEqual(hooks.take(1), undefined)
+  assert.notEqual(hooks.take(1, 0), undefined)
   // The policy again, with new numbers: counters of a policy never decrease.
   hooks.add(makeHook({ id: 2, policy: 'a' }), spec())
   context.mock.timers.tick(1)
-  assert.equal(hooks.take(1), undefined)
-  hooks.take(2)
+  assert.equal(hooks.take(1, 0), undefined)
+  hooks.take(2, 0)
   assert.deepEqual(hooks.eventsByPolicy(), [{ type: 'process_kprobe', policy: 'a', count: 3 }])
 })

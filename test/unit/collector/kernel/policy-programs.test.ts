@@ -606,7 +606,7 @@ test('programs: the first rate limit brings its maps, which later programs share
   const sizes = hookObjects().map(({ options }) => options.mapSizes?.['repeats'])
   assert.deepEqual(shared, [false, false, true])
   assert.deepEqual(sizes, [1, undefined, undefined])
-  assert.deepEqual([...programs.suppressed().keys()], ['limited', 'again'])
+  assert.deepEqual([...programs.doneByHook().keys()], ['limited', 'again'])
   const secrets = new Set(hookObjects().map(({ options }) => String(options.constants?.['repeat_secret'])))
   assert.equal(secrets.size, 1)
   await disposed(programs)

@@ -1,7 +1,13 @@
 /** Policies without programs. */
 import { setImmediate } from 'node:timers/promises'
 import { CollectorError } from '../../../../collector/errors.ts'
-import type { Attached, Policies, PolicyId, PolicyKernel } from '../../../../collector/policies/registry.ts'
+import type {
+  Attached,
+  Policies,
+  PolicyId,
+  PolicyKernel,
+  SelectorDone,
+} from '../../../../collector/policies/registry.ts'
 import type { Policy } from '../../../../config/policy/policy.ts'
 
 export const idOf = (name: string, source = 'test'): PolicyId => ({ source, namespace: '', name })
@@ -30,6 +36,7 @@ export function enabledPolicies(...rows: readonly Row[]): Pick<Policies, 'list'>
         skipped: skipped.map((symbol) => ({ symbol })),
         lacking,
         events: 0,
+        done: [],
       })),
   }
 }
@@ -47,6 +54,8 @@ export class FakeKernel implements PolicyKernel<FakeAttached> {
   readonly tries: string[] = []
   /** What a change throws that adds this policy. */
   refuse: (policy: Policy) => Error | undefined = () => undefined
+  /** What the selectors of every policy that is added now have had done. */
+  done: SelectorDone[] = []
   /** Which load of a module has the function of every policy that is added now. */
   load = ''
   /** Changes that ran at the same time, at most. */
@@ -86,6 +95,7 @@ export class FakeKernel implements PolicyKernel<FakeAttached> {
       skipped: [{ symbol: 'g' }],
       lacking: [],
       events: () => 7,
+      done: () => this.done,
     }))
     this.attached = [...this.attached.filter((one) => !remove.includes(one)), ...added]
     this.log.push(what)

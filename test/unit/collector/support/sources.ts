@@ -1,4 +1,5 @@
 /** Empty sources of the metrics page. */
+import { NOTHING_DONE } from '../../../../collector/kernel/actions/acted.ts'
 import { Reloads } from '../../../../collector/policies/reloads.ts'
 import type { MetricSources } from '../../../../collector/telemetry/metrics/metrics.ts'
 import { Histogram } from '../../../../exporters/index.ts'
@@ -27,7 +28,10 @@ export function makeSources(change: Partial<MetricSources> = {}): MetricSources 
     runs: () => new Map([['security_file_permission', { missed: 1, runs: 2, runNs: 3_000_000_000 }]]),
     keepsStatistics: () => true,
     hookEvents: () => new Map([['files', new Map([['security_file_permission', 9]])]]),
-    suppressed: () => new Map([['files', new Map([['security_file_permission', 7]])]]),
+    done: () =>
+      new Map([
+        ['files', new Map([['security_file_permission', { ...NOTHING_DONE, nopost: 3, rate_limited: 4, sigkill: 2 }]])],
+      ]),
     aggregated: () => new Map([['reads', new Map([['vfs_read', 999_999]])]]),
     returnsWaiting: () => 5,
     processes: newTable(),

@@ -34,7 +34,7 @@ async function samplesAfter(count: number): Promise<string[]> {
     const pid = FIRST_PID + i
     const binary = `/opt/secret-binary-${i}`
     processes.exec(exec(pid, 5 + i, 1, 10_000_000, { filename: binary, argv: [binary, `/secret-path/${i}`] }), 0)
-    hooks.take(1)
+    hooks.take(1, 0)
     const pod = makePod({ namespace: 'shop', name: `secret-pod-${i}` })
     const process = makeProcess({ pid, binary, arguments: `/secret-path/${i}`, pod })
     events.push(makeExec({ seq: 2 * i, process }))

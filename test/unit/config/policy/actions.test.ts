@@ -56,9 +56,13 @@ for (const [selector, want] of GOOD)
 
 test('actions: in mode monitor no signal is sent and no call fails, and records name it all the same', () => {
   const monitor = '  options: [{name: policy-mode, value: monitor}]\n'
-  assert.deepEqual(actions('matchActions: [{action: Sigkill}]', monitor), { ...killing, signals: [] })
+  assert.deepEqual(actions('matchActions: [{action: Sigkill}]', monitor), {
+    ...killing,
+    signals: [],
+    monitored: { signals: [9] },
+  })
   const overriding = actions('matchActions: [{action: Override, argError: -1}]', monitor)
-  assert.deepEqual(overriding, { ...killing, last: 'override', signals: [] })
+  assert.deepEqual(overriding, { ...killing, last: 'override', signals: [], monitored: { signals: [], error: -1 } })
   const enforce = '  options: [{name: policy-mode, value: enforce}]\n'
   assert.deepEqual(actions('matchActions: [{action: Sigkill}]', enforce), killing)
 })

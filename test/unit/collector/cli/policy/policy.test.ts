@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { UsageError } from '../../../../../collector/cli/command.ts'
+import { NOTHING_DONE } from '../../../../../collector/kernel/actions/acted.ts'
 import { Rig } from '../../api/support/rig.ts'
 import { typed } from '../support/terminal.ts'
 import type { Written } from '../support/terminal.ts'
@@ -44,6 +45,19 @@ secret  partially_enabled  monitor  1 fexit     7
   assert.equal((await policy(rig, 'delete', 'secret')).stderr, 'policy secret deleted\n')
   const none = { code: 0, stdout: '', stderr: 'the agent has no policies: add one with ktrail policy add FILE\n' }
   assert.deepEqual(await policy(rig, 'list'), none)
+})
+
+test('policy list: what was done beside events, in all and by selector', async () => {
+  await using rig = await Rig.start()
+  rig.kernel.done = [
+    { hook: 0, selector: 1, posts: 7, done: { ...NOTHING_DONE, sigkill: 2, signal: 1, rate_limited: 1500 } },
+  ]
+  await policy(rig, 'add', written(rig, 'p.yaml', yaml('secret')))
+  assert.match((await policy(rig, 'list')).stdout, /\n  from grpc\n  done: 1,500 rate_limited, 1 signal, 2 sigkill\n/)
+  const [listed] = JSON.parse((await policy(rig, 'list', '--json')).stdout) as Array<Record<string, unknown>>
+  const actions = { rate_limited: 1500, signal: 1, sigkill: 2 }
+  assert.deepEqual(listed?.['actions'], actions)
+  assert.deepEqual(listed?.['selectors'], [{ function: 'f', hook: 0, selector: 1, hits: 7, actions }])
 })
 
 test('policy add: mistakes as check prints them; other files are added', async () => {

@@ -98,6 +98,42 @@ static __always_inline __u64 dentry_of(__u64 inode)
 	return alias ? CONTAINER(dentry, alias, d_u.d_alias) : 0;
 }
 
+/* Of a struct iov_iter. Before 5.14 (kernel commit 8cd54c1c8480) its kind shared a word with the direction. */
+enum iter_kind {
+	ITER_OTHER,  /* pages, for instance: their bytes have no address */
+	ITER_BUFFER,
+	ITER_PARTS,
+};
+
+static __always_inline enum iter_kind iter_kind_of(__u64 iter)
+{
+	__u32 kind;
+
+	if (bpf_core_field_exists(struct iov_iter, iter_type))
+		kind = LOAD(iov_iter, iter, iter_type);
+	else
+		kind = LOAD(iov_iter___before_5_14, iter, type) & ~1u;
+	if (bpf_core_enum_value_exists(enum iter_type, ITER_UBUF)) {
+		if (kind == bpf_core_enum_value(enum iter_type, ITER_UBUF))
+			return ITER_BUFFER;
+	}
+	if (kind == bpf_core_enum_value(enum iter_type, ITER_IOVEC) || kind == bpf_core_enum_value(enum iter_type, ITER_KVEC))
+		return ITER_PARTS;
+	return ITER_OTHER;
+}
+
+static __always_inline __u64 iter_parts(__u64 iter)
+{
+	if (bpf_core_field_exists(struct iov_iter, __iov))
+		return (__u64)LOAD(iov_iter, iter, __iov);
+	return (__u64)LOAD(iov_iter___before_6_4, iter, iov);
+}
+
+static __always_inline __u64 iter_buffer(__u64 iter)
+{
+	return bpf_core_field_exists(struct iov_iter, ubuf) ? (__u64)LOAD(iov_iter, iter, ubuf) : 0;
+}
+
 /*
  * Since 6.10. Without an argument in 6.12, with the context in 7.3. Objects for older kernels do not name them, not even weakly: libbpf would
  * look for them in modules, which needs CAP_SYS_ADMIN.

@@ -60,10 +60,11 @@ enum value_kind {
 	VALUE_ERROR = 5,   /* nothing: the argument could not be read */
 	VALUE_SOCKET = 6,  /* struct socket_info */
 	VALUE_OBJECT = 7,  /* struct object_info | members, where its type has them */
+	VALUE_BYTES = 8,   /* struct text_key | bytes, padded to 8 | __u64: how many there were */
 };
 
 struct value {
-	__u16 len;    /* bytes of text (STRING, FILE) or of what follows; 0 for ERROR */
+	__u16 len;    /* bytes of text (STRING, FILE, BYTES) or of what follows; 0 for ERROR */
 	__u16 places; /* number of what it was found by (args/place.h); 0: it is the parameter itself */
 	__u8 kind;    /* enum value_kind */
 	__u8 index;   /* parameter | enum arg_type << VALUE_TYPE_SHIFT, or RETURN_INDEX, or AGGREGATE_INDEX */
@@ -80,7 +81,7 @@ enum value_flag {
 	VALUE_UNRESOLVED = 1,  /* path: leading components missing (too long, too deep) */
 	VALUE_DELETED = 2,     /* path: unlinked; " (deleted)" is part of the text */
 	VALUE_TRUNCATED = 4,   /* string: longer than the buffer */
-	VALUE_UNSTABLE = 8,    /* path: renamed in every try; the text may be of two moments */
+	VALUE_UNSTABLE = 8,    /* path: renamed in every try; the text may be of two moments. Bytes: some could not be read */
 };
 
 struct file_info {

@@ -21,6 +21,7 @@ enum limit {
 	PLACE_STEPS = 10,     /* pointers that are followed to a member of a struct */
 	MEMBERS_MAX = 24,     /* of an argument that is shown as several members */
 	OBJECT_BYTES = 512,   /* of all of them */
+	BYTES_MAX = 4095,     /* of a buffer, that are read */
 	SMALL_NUMBERS = 64,   /* 0 to 63 are screened by value, all others alike */
 };
 
@@ -51,6 +52,9 @@ enum arg_type {
 	ARG_BINPRM,
 	ARG_DENTRY,
 	ARG_OBJECT,      /* several members of a struct: args/place.h */
+	ARG_CHAR_BUF,    /* bytes: args/bytes.h */
+	ARG_CHAR_IOVEC,
+	ARG_IOV_ITER,
 };
 
 /* Where a member is, from the address of a struct on. */

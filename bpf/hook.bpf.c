@@ -37,6 +37,7 @@
 #include "args/number.h"
 #include "args/place.h"
 #include "args/string.h"
+#include "args/bytes.h"
 #include "args/file.h"
 #include "args/socket.h"
 #include "args/event.h"

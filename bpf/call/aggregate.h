@@ -21,10 +21,8 @@ static __always_inline int aggregate_call(__u32 slot, __u32 selector_key) { retu
 static __always_inline void aggregate_sent(struct scratch *s, bool sent) { }
 /* Its verifier knows no constants of a function in a loop. */
 #define BEGINS_AGGREGATE(acted) false
-#define JUDGED_AT_RETURN(slot) false
 #else
 #define BEGINS_AGGREGATE(acted) ((acted) & ACT_AGGREGATE)
-#define JUDGED_AT_RETURN(slot) (hooks[slot].at_return)
 
 /* False when the count was taken, or the record of the first call is not in the ring yet. */
 static __always_inline bool count_call(struct aggregate *a, struct scratch *s, __u64 bytes)

@@ -53,7 +53,7 @@ __noinline int hash_value(__u32 slot, __u32 i)
 	s->repeat.at = at + sizeof(*v);
 	if (v->kind == VALUE_FILE)
 		s->repeat.at += sizeof(struct file_info) + sizeof(struct text_key);
-	if (v->kind == VALUE_STRING)
+	if (v->kind == VALUE_STRING || v->kind == VALUE_BYTES)
 		s->repeat.at += sizeof(struct text_key);
 	LOOP(HASHED_WORDS, hash_word, slot);
 	return 0;

@@ -17,6 +17,10 @@ struct wanted_value {
 	__u16 places; /* the same (value.places); 0: the value is the parameter itself */
 	__u16 shown;  /* bytes of an object's members */
 	__u32 place;  /* first entry in the map `places` */
+	__u8 size;      /* of bytes: the parameter that says how many there are, or how many parts; PARAMS_MAX: none does */
+	__u8 size_type; /* and how it is read, enum arg_type */
+	__u8 returned;  /* how the return value is read that says how many there are; ARG_NOP: they are read at the entry */
+	__u8 reserved;
 };
 
 struct screened_number {
@@ -62,7 +66,7 @@ struct hook {
 	__u32 workloads;   /* set of which its cgroup must fulfil one, else no selector matches; EMPTY_SET: some ask for none */
 	__u16 denies;      /* 1: some have calls fail */
 	__u16 awaits;      /* 1: of such a function, the return is joined */
-	__u32 at_return;   /* 1: calls are judged at their return, because some are aggregated with what they return */
+	__u32 at_return;   /* 1: calls are judged at their return, because some are aggregated with what they return, or show bytes that it fills in */
 	struct event_field fields[PARAMS_MAX]; /* of a tracepoint */
 	struct path_screen path;
 	struct file_screen files[FILES_MAX];

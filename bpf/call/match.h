@@ -35,6 +35,8 @@ __noinline int put_text(__u32 slot, __u32 i, __u32 at)
 	v->index = wanted->index;
 	v->places = wanted->places;
 	v->flags = 0;
+	if (asks_bytes && is_bytes(type))
+		return put_bytes(slot, s, wanted, v, at, argument);
 	if (asks_members && type == ARG_OBJECT)
 		return put_object(slot, s, wanted, v, at, argument);
 	if (asks_members && wanted->places) {
@@ -294,7 +296,7 @@ static __noinline int hook_record(__u32 slot)
 	s->call.awaited = false;
 	if (hooks[slot].denies)
 		s->error = 0;
-	if (JUDGED_AT_RETURN(slot) && s->call.returns & HOOK_RETURN_FOLLOWS) {
+	if (hooks[slot].at_return && s->call.returns & HOOK_RETURN_FOLLOWS) {
 		s->call.unread = true;
 		return 0;
 	}

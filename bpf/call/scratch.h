@@ -19,6 +19,18 @@ struct call {
 	__u32 at_once;   /* an unread text does not leave the call to its return */
 };
 
+/* How far the bytes of an argument are read: args/bytes.h. */
+struct taking {
+	__u64 parts;  /* address of the next struct iovec */
+	__u64 limit;  /* how many bytes there are at most */
+	__u64 total;  /* of the parts so far */
+	__u64 skip;   /* of the next part */
+	__u32 count;  /* parts that are left */
+	__u32 at;     /* where the record has them */
+	__u32 len;    /* how many it has */
+	__u32 unread; /* 1: the bytes after them could not be read */
+};
+
 /* Work space of one function on one CPU. One for each slot: a program is never entered twice on a CPU, another may be. */
 struct scratch {
 	__u64 runs;  /* calls that the program looked at: a count that needs no rights and no look-up of its own */
@@ -30,6 +42,7 @@ struct scratch {
 	__u64 left[SET_WORDS];   /* of these, those that the path leaves too */
 	__u64 files[FILES_MAX];  /* identity filters that want the files of hook.files */
 	__u64 walked;  /* from where a place is looked for, then what is there */
+	struct taking bytes;
 	__u64 conditions[SET_WORDS]; /* that the process fulfils, where a selector asks */
 	union {
 		struct suffix_entry reversed;

@@ -154,6 +154,34 @@ struct filename {
 	const char *name;
 };
 
+struct iovec {
+	void *iov_base;
+	unsigned long iov_len;
+};
+
+enum iter_type {
+	ITER_UBUF,
+	ITER_IOVEC,
+	ITER_KVEC,
+};
+
+struct iov_iter {
+	u8 iter_type;
+	unsigned long iov_offset;
+	const struct iovec *__iov; /* since 6.4 */
+	void *ubuf; /* since 6.0 */
+	unsigned long count;
+	unsigned long nr_segs;
+};
+
+struct iov_iter___before_6_4 {
+	const struct iovec *iov;
+};
+
+struct iov_iter___before_5_14 {
+	unsigned int type;
+};
+
 struct fs_struct {
 	int in_exec;
 	struct path root, pwd;

@@ -21,6 +21,7 @@ import {
   RETURN_BODY,
   TEXT_KEY,
   VALUE,
+  VALUE_BYTES,
   VALUE_FILE,
   VALUE_INT,
   VALUE_STRING,
@@ -103,7 +104,7 @@ export interface RawCgroup extends RawBase, CgroupNames {
   readonly gone: boolean
 }
 
-/** One argument; `from` and `to` bound its text inside the chunk. */
+/** One argument; `from` and `to` bound its text inside the chunk. Of bytes, `lo` and `hi` are how many there were. */
 export interface RawValue {
   readonly kind: number
   readonly index: number
@@ -333,14 +334,15 @@ function readValues(words: Uint32Array, body: number, end: number, count: number
     value.hi = isNumber ? (words[payload + 1] ?? 0) : 0
     value.dev = isFile ? (words[payload + 2] ?? 0) : 0
     value.mode = isFile ? (words[payload + 3] ?? 0) : 0
-    if (isFile) {
-      from += FILE_INFO.bytes + TEXT_KEY.bytes
-    } else if (kind === VALUE_STRING) {
-      from += TEXT_KEY.bytes
-    }
+    if (isFile) from += FILE_INFO.bytes + TEXT_KEY.bytes
+    else if (kind === VALUE_STRING || kind === VALUE_BYTES) from += TEXT_KEY.bytes
     value.from = from
     value.to = Math.min(from + len, end)
     at = from + padded(len)
+    if (kind !== VALUE_BYTES) continue
+    value.lo = words[at >>> 2] ?? 0
+    value.hi = words[(at >>> 2) + 1] ?? 0
+    at += 8
   }
   return read
 }

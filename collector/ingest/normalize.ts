@@ -20,6 +20,7 @@ import {
   HOOK_RETURN_MISSED,
   RETURN_INDEX,
   SOCKET_INFO,
+  VALUE_BYTES,
   VALUE_DELETED,
   VALUE_ERROR,
   VALUE_FILE,
@@ -183,6 +184,8 @@ function argument(value: RawValue, type: ArgumentType, bytes: Buffer): Argument 
       const { text, raw } = decodeText(bytes, value.from, value.to)
       return { kind: 'string', field, value: text, raw, truncated: (value.flags & VALUE_TRUNCATED) !== 0 }
     }
+    case VALUE_BYTES:
+      return bytesArgument(value, bytes)
     case VALUE_SOCKET:
       // A record that ends within it: only if kernel and user space have different versions.
       if (value.to - value.from < SOCKET_INFO.bytes) return unreadable(0)
@@ -200,6 +203,14 @@ function argument(value: RawValue, type: ArgumentType, bytes: Buffer): Argument 
       return { kind: 'wide', field, value: signed ? BigInt.asIntN(64, wide) : wide }
     }
   }
+}
+
+/** With a copy: the chunk is used again. */
+function bytesArgument({ from, to, lo, hi }: RawValue, bytes: Buffer): Argument {
+  const value = Uint8Array.from(bytes.subarray(from, to))
+  const size = (BigInt(hi) << 32n) | BigInt(lo)
+  const isWhole = BigInt(value.length) >= size
+  return { kind: 'bytes', field: isWhole ? 'bytes_arg' : 'truncated_bytes_arg', value, size }
 }
 
 /** As bpf/args/event.h marks them. */

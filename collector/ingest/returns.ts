@@ -175,6 +175,7 @@ export function sizeOf({ args }: HookEvent): number {
   // Two bytes a character, and the exact ones beside.
   for (const arg of args) {
     if (arg.kind === 'file') bytes += 2 * arg.path.length + (arg.raw?.length ?? 0)
+    else if (arg.kind === 'bytes') bytes += arg.value.length
     else if (arg.kind === 'string') bytes += 2 * arg.value.length + (arg.raw?.length ?? 0)
   }
   return bytes

@@ -4,6 +4,7 @@
 import type { GeneratedCalls, HookGroup, HookSpec, Policy } from '../../config/policy/policy.ts'
 import { LSM_PREFIX } from '../../config/policy/kprobe.ts'
 import { MAX_KPROBES } from '../../config/policy/parse.ts'
+import { readsAtEntry } from '../../config/policy/types/bytes.ts'
 import { denies, sendsSignals } from '../../config/policy/selectors/actions.ts'
 import type { Position, Problem } from '../../config/yaml/problems.ts'
 import { formatProblem } from '../../config/yaml/problems.ts'
@@ -112,10 +113,10 @@ const CHANGES_NAMES = /^vfs_(?:unlink|rmdir|rename)$/
 /**
  * The cheapest mode that loses nothing on this kernel (docs/policies.md). On kernels that preempt tasks in kernel code, a preempted fexit program
  * hides calls of other tasks, and session loses returns under load, so entry and return are joined there. Signals are sent at the entry, and names
- * that the function changes are read there, so such a hook is never fexit.
+ * that the function changes and bytes that anybody may change are read there, so such a hook is never fexit.
  */
 export function chooseMode(
-  spec: Pick<HookSpec, 'return'> & Partial<Pick<HookSpec, 'call' | 'selectors'>>,
+  spec: Pick<HookSpec, 'return'> & Partial<Pick<HookSpec, 'call' | 'selectors' | 'args'>>,
   kernel: KernelFacts,
   wanted: AttachMode | 'auto',
 ): AttachMode {
@@ -124,7 +125,10 @@ export function chooseMode(
   // The fexit program reads arguments and return value by helpers as old as bpf_loop.
   if (!kernel.loops) return 'join'
   // Before the function does its work.
-  const early = sendsSignals({ selectors: spec.selectors ?? [] }) || CHANGES_NAMES.test(spec.call ?? '')
+  const early =
+    sendsSignals({ selectors: spec.selectors ?? [] }) ||
+    CHANGES_NAMES.test(spec.call ?? '') ||
+    readsAtEntry(spec.args ?? [])
   if (wanted === 'fexit' && !early) return 'fexit'
   if (wanted === 'kprobe.session' && session) return 'kprobe.session'
   if (wanted === 'kprobe.session' || wanted === 'join' || wanted === 'kprobe') return 'join'

@@ -56,24 +56,24 @@ export const HOOK = {
   nvalues: 6,
   nnumbers: 7,
   values: 8,
-  numbers: 104,
-  words: 136,
-  all: 140,
-  firstAll: 144,
-  selectors: 152,
-  nselectors: 156,
-  actions: 160,
-  conditional: 164,
-  conditions: 168,
-  placed: 172,
-  workloads: 176,
-  denies: 180,
-  awaits: 182,
-  atReturn: 184,
-  fields: 188,
-  path: 208,
-  files: 288,
-  bytes: 320,
+  numbers: 136,
+  words: 168,
+  all: 172,
+  firstAll: 176,
+  selectors: 184,
+  nselectors: 188,
+  actions: 192,
+  conditional: 196,
+  conditions: 200,
+  placed: 204,
+  workloads: 208,
+  denies: 212,
+  awaits: 214,
+  atReturn: 216,
+  fields: 220,
+  path: 240,
+  files: 320,
+  bytes: 352,
 } as const
 export const WANTED_VALUE = {
   param: 0,
@@ -83,7 +83,10 @@ export const WANTED_VALUE = {
   places: 4,
   shown: 6,
   place: 8,
-  bytes: 12,
+  size: 12,
+  sizeType: 13,
+  returned: 14,
+  bytes: 16,
 } as const
 export const SCREENED_NUMBER = { param: 0, type: 1, sets: 4, bytes: 8 } as const
 export const EVENT_FIELD = { offset: 0, width: 2, kind: 3, bytes: 4 } as const
@@ -215,6 +218,7 @@ export const VALUE_FILE = 4
 export const VALUE_ERROR = 5
 export const VALUE_SOCKET = 6
 export const VALUE_OBJECT = 7
+export const VALUE_BYTES = 8
 export const VALUE_UNRESOLVED = 1
 export const VALUE_DELETED = 2
 export const VALUE_TRUNCATED = 4
@@ -273,6 +277,9 @@ export const ARG_TYPES = {
   binprm: 20,
   dentry: 21,
   object: 22,
+  charBuf: 23,
+  charIovec: 24,
+  iovIter: 25,
 } as const
 export const OPS = {
   Equal: 0,
@@ -302,6 +309,7 @@ export const SCREENED_NUMBERS = 4
 export const PLACE_STEPS = 10
 export const MEMBERS_MAX = 24
 export const OBJECT_BYTES = 512
+export const BYTES_MAX = 4095
 export const SMALL_NUMBERS = 64
 export const EMPTY_SET = 0
 export const TEXT_MAX = 4095

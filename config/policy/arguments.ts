@@ -10,7 +10,7 @@ import type { ObjectShape } from './types/objects.ts'
 export type FilterClass = 'none' | 'number' | 'text' | 'path' | 'sock' | 'skb' | 'sockaddr'
 
 /** The form in records: a `kind` of `Argument` in exporters/contract/event.ts. `wide`: an integer of 64 bits. */
-export type ArgumentKind = 'none' | 'file' | 'string' | 'number' | 'wide' | 'struct'
+export type ArgumentKind = 'none' | 'file' | 'string' | 'number' | 'wide' | 'struct' | 'bytes'
 
 /** A number whose name is shown: `capability` beside it, the others instead of it. */
 export type Named = 'capability' | 'capabilitySet' | 'bpfCommand'
@@ -45,6 +45,9 @@ interface TypeBase {
     | 'sockaddr'
     | 'netDevice'
     | 'object'
+    | 'charBuf'
+    | 'charIovec'
+    | 'iovIter'
     | `${Sign}${Bits}`
   readonly kind: ArgumentKind
   /** Key of the argument in records; '' for none. */
@@ -102,6 +105,15 @@ const object = (name: string, field: string, shape: ObjectShape): ArgumentType =
   field,
   parameter: new RegExp(`^(?:const )?(?:struct|union) ${shape.struct} \\*(?:const)?$`),
   object: shape,
+})
+
+const bytes = (name: string, read: 'charBuf' | 'charIovec' | 'iovIter', parameter: RegExp): ArgumentType => ({
+  name,
+  read,
+  filter: 'text',
+  kind: 'bytes',
+  field: 'bytes_arg',
+  parameter,
 })
 
 const capabilitySet = (name: string): NumberType => ({
@@ -166,6 +178,9 @@ export const TYPES: readonly ArgumentType[] = [
     field: 'string_arg',
     parameter: pointer('net_device'),
   },
+  bytes('char_buf', 'charBuf', /^(?:const )?(?:(?:unsigned |signed )?char|void) \*(?:const)?$/),
+  bytes('char_iovec', 'charIovec', pointer('iovec')),
+  bytes('iov_iter', 'iovIter', pointer('iov_iter')),
   { name: 'sock', read: 'sock', filter: 'sock', kind: 'struct', field: 'sock_arg', parameter: pointer('sock') },
   { name: 'socket', read: 'socket', filter: 'sock', kind: 'struct', field: 'sock_arg', parameter: pointer('socket') },
   { name: 'skb', read: 'skb', filter: 'skb', kind: 'struct', field: 'skb_arg', parameter: pointer('sk_buff') },
@@ -208,9 +223,9 @@ const DATA_LOC: ArgumentType = {
 /** What the tracepoint's format says; the kernel side gets that type instead. */
 export const AUTO: ArgumentType = { ...NOP, name: 'auto' }
 
-/** Types that a field of a tracepoint may have, and an argument of a raw one: none that is found by members of structs. */
+/** Types that a field of a tracepoint may have, and an argument of a raw one: none that is found by members of structs, or has a length elsewhere. */
 export const RAW_TYPES: readonly ArgumentType[] = [
-  ...TYPES.filter(({ object: shape, pointed }) => shape === undefined && pointed !== true),
+  ...TYPES.filter(({ object: shape, pointed, kind }) => shape === undefined && pointed !== true && kind !== 'bytes'),
   SYSCALL64,
 ]
 export const TRACEPOINT_TYPES: readonly ArgumentType[] = [...RAW_TYPES, DATA_LOC, AUTO]
@@ -263,7 +278,10 @@ const MEANT_TYPES: Readonly<Record<string, string>> = {
   ...named('kiocb', 'kiocb*'),
   ...named('linux_binprm', 'linux_binprm* binprm bprm'),
   ...named('filename', 'filename*'),
-  ...named('nop', 'none void void* pointer ptr ignore skip any unknown'),
+  ...named('char_buf', 'void* buf buffer bytes u8* unsignedchar*'),
+  ...named('char_iovec', 'iovec iovec*'),
+  ...named('iov_iter', 'iov_iter* iter'),
+  ...named('nop', 'none void pointer ptr ignore skip any unknown'),
 }
 
 function named(type: string, others: string): Record<string, string> {

@@ -2,15 +2,16 @@ import { describe } from '../yaml/tree.ts'
 import { asHint, didYouMean } from '../yaml/suggest.ts'
 import { LATER_TYPES, NEVER_KPROBE_TYPES, RETURN_TYPES, TYPES, meantType } from './arguments.ts'
 import type { ArgumentType } from './arguments.ts'
-import type { ArgumentSpec, KprobeSpec } from './policy.ts'
+import type { ArgumentSpec, KprobeSpec, Selector } from './policy.ts'
 import { show } from '../yaml/problems.ts'
 import type { Problems } from '../yaml/problems.ts'
 import { Fields, asInteger, asText, notSupported } from './fields.ts'
 import type { Place } from './fields.ts'
 import { goQuoted } from '../yaml/quoting.ts'
-import { denies } from './selectors/actions.ts'
+import { denies, sendsSignals } from './selectors/actions.ts'
 import { LSM_KEYS } from './hooks/tables.ts'
 import type { Macros } from './selectors/macros.ts'
+import { readSize, readsAtReturn, withSizes } from './types/bytes.ts'
 import { readResolve } from './types/places.ts'
 import { readSelectors } from './selector.ts'
 import { readAggregate } from './selectors/aggregate.ts'
@@ -44,6 +45,7 @@ export function readKprobe(place: Place, lists: Lists, macros: Macros, problems:
   const args = readArguments(fields, problems)
   const selectors = readSelectors(fields, args, returns ? [returnArg] : [], macros, problems)
   if (denies({ selectors })) checkDeniable(calls, syscall, fields, problems)
+  checkReturnCopy(args, selectors, fields, problems)
   const aggregate = readAggregate(fields, selectors, problems)
   const message = readMessage(fields, problems)
   const tags = readTags(fields, problems)
@@ -53,11 +55,14 @@ export function readKprobe(place: Place, lists: Lists, macros: Macros, problems:
     ...(call.generated === undefined ? {} : { generated: call.generated }),
     optional,
     syscall: call.syscall ?? syscall,
-    return: returns,
+    return: returns || readsAtReturn(args),
     returnArg,
     returnAction: 'post',
     action: 'post',
-    args: args.filter((arg) => arg !== undefined),
+    args: withSizes(
+      args.filter((arg) => arg !== undefined),
+      returnArg,
+    ),
     selectors,
     ...(aggregate && { aggregate }),
     message,
@@ -74,6 +79,26 @@ function checkDeniable(calls: readonly ListedCall[], syscall: boolean, fields: F
   problems.add(fields.keyAt('selectors'), `${fields.pathOf('selectors')}: ${expected}`)
 }
 
+/** What is read at the return of a call cannot be known when the call is stopped, and what is gone by then cannot be read. */
+function checkReturnCopy(
+  args: ReadonlyArray<ArgumentSpec | undefined>,
+  selectors: readonly Selector[],
+  fields: Fields,
+  problems: Problems,
+): void {
+  if (!readsAtReturn(args)) return
+  const path = fields.pathOf('args')
+  if (denies({ selectors }) || sendsSignals({ selectors })) {
+    const sentence =
+      'returnCopy reads at the return of a call, and Override, Signal and Sigkill act at its entry; use two hooks'
+    problems.add(fields.keyAt('args'), `${path}: ${sentence}`)
+  }
+  if (args.some((arg) => arg?.type.name === 'iov_iter')) {
+    const sentence = 'with returnCopy the arguments are read at the return, where an iov_iter is used up; use two hooks'
+    problems.add(fields.keyAt('args'), `${path}: ${sentence}`)
+  }
+}
+
 /** The kernel's functions of the BPF LSM, one for each security hook. */
 export const LSM_PREFIX = 'bpf_lsm_'
 
@@ -88,6 +113,10 @@ export function readLsmHook(place: Place, macros: Macros, problems: Problems): K
   const aggregate = readAggregate(fields, selectors, problems)
   const message = readMessage(fields, problems)
   const tags = readTags(fields, problems)
+  if (readsAtReturn(args)) {
+    const sentence = 'a security hook has no return that ktrail sees; use kprobes'
+    problems.add(fields.keyAt('args'), `${fields.pathOf('args')}: returnCopy: ${sentence}`)
+  }
   if (hookAt === undefined || hook === undefined) return []
   if (!/^[a-z][a-z0-9_]*$/.test(hook) || hook.length > MAX_HOOK) {
     problems.add(
@@ -112,7 +141,10 @@ export function readLsmHook(place: Place, macros: Macros, problems: Problems): K
       returnArg: undefined,
       returnAction: 'post',
       action: 'post',
-      args: args.filter((arg) => arg !== undefined),
+      args: withSizes(
+        args.filter((arg) => arg !== undefined),
+        undefined,
+      ),
       selectors,
       ...(aggregate && { aggregate }),
       message,
@@ -225,12 +257,21 @@ function readArgument(
   const type = typeAt === undefined ? undefined : readType(typeAt, types, of, problems)
   const label = fields.text('label') ?? ''
   const resolve = readResolve(fields, problems)
-  if (resolve !== undefined && of !== undefined) {
-    problems.add(place.node.at, `${place.path}: resolve is not supported for ${of} by this version of ktrail`)
+  const size = readSize(fields, type, problems)
+  const whose = type?.kind === 'bytes' ? `type ${type.name}` : of
+  if (resolve !== undefined && whose !== undefined) {
+    problems.add(place.node.at, `${place.path}: resolve is not supported for ${whose} by this version of ktrail`)
   }
   return index === undefined || type === undefined
     ? undefined
-    : { index, type, label, ...(resolve === undefined ? {} : { resolve }), at: place.node.at }
+    : {
+        index,
+        type,
+        label,
+        ...(resolve === undefined ? {} : { resolve }),
+        ...(size === undefined ? {} : { size }),
+        at: place.node.at,
+      }
 }
 
 function readType(

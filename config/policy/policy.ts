@@ -8,6 +8,15 @@ import type { Places, Resolve } from './types/places.ts'
 import type { ArgumentType } from './arguments.ts'
 import type { IdentityOperator, Operator } from './operators.ts'
 
+/** What says how many bytes a buffer has. */
+export interface BytesSize {
+  /** The parameter that has the number of bytes, or of parts; undefined: none has. */
+  readonly param: number | undefined
+  readonly read: ArgumentType['read']
+  /** How the return value is read, which says how many bytes the function filled in; undefined: they are those of the entry. */
+  readonly returned: ArgumentType['read'] | undefined
+}
+
 export interface ArgumentSpec {
   /** Position in the function's prototype, 0 to 4; of a tracepoint see `KprobeSpec.type`. */
   readonly index: number
@@ -17,6 +26,8 @@ export interface ArgumentSpec {
   readonly resolve?: Resolve | undefined
   /** Where it is in this kernel; absent: it is the parameter itself. */
   readonly places?: Places | undefined
+  /** Of bytes: what says how many there are; absent: the argument itself. */
+  readonly size?: BytesSize | undefined
   readonly at: Position
 }
 

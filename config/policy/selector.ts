@@ -25,7 +25,7 @@ import { readSocketValues } from './selectors/socket.ts'
 import { readTaskFilters } from './selectors/task.ts'
 import { readMatchWorkloads } from './selectors/workloads.ts'
 import { FILTER_KEYS, SELECTOR_KEYS } from './tables.ts'
-import { MAX_VALUES, readNumbers, readTexts, warnOfText } from './values.ts'
+import { MAX_VALUES, readBytes, readNumbers, readTexts, warnOfText } from './values.ts'
 
 // Tetragon's bounds; the tables of the kernel side have the same.
 export const MAX_SELECTORS = 5
@@ -124,7 +124,11 @@ function readFilter(place: Place, args: Arguments, problems: Problems, lists?: L
     case 'path':
     case 'text':
       for (const value of places) warnOfText(value, operator, type.filter, problems)
-      return { ...filter, class: type.filter, values: readTexts(places, operator, problems) }
+      return {
+        ...filter,
+        class: type.filter,
+        values: (type.kind === 'bytes' ? readBytes : readTexts)(places, operator, problems),
+      }
     case 'sock':
     case 'skb':
     case 'sockaddr':

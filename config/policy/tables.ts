@@ -183,10 +183,11 @@ export const ARGUMENT_KEYS: KeyTable = {
     // Of older versions of Tetragon.
     extractParam: 'resolve',
     overwriteType: 'write the type of what resolve leads to as type',
-    sizeArgIndex: 'it goes with char_buf, which is not supported either',
+    size: 'sizeArgIndex',
+    sizeIndex: 'sizeArgIndex',
   },
-  own: ['index', 'type', 'label', 'resolve', 'btfType'],
-  later: ['sizeArgIndex', 'returnCopy', 'maxData', 'source', 'btfTypeModule'],
+  own: ['index', 'type', 'label', 'resolve', 'btfType', 'sizeArgIndex', 'returnCopy'],
+  later: ['maxData', 'source', 'btfTypeModule'],
 }
 
 export const SELECTOR_KEYS: KeyTable = {

@@ -1,6 +1,7 @@
 /** The `values` of one filter: checks the length of texts, parses integers of the argument's width. */
 import type { NumberType } from './arguments.ts'
 import type { Operator } from './operators.ts'
+import { describe } from '../yaml/tree.ts'
 import { show } from '../yaml/problems.ts'
 import type { Problems } from '../yaml/problems.ts'
 import { asText } from './fields.ts'
@@ -17,6 +18,8 @@ const MAX_NUMBER = 2n ** 32n - 1n
 
 /** Most bytes of a text value: no path or text that is read is longer. */
 const MAX_TEXT_BYTES = 4095
+/** Of a buffer 4,095 bytes are read: a value is shorter, so that it is not taken for one that only begins a buffer. */
+const MAX_BUFFER_BYTES = 4094
 /** Tetragon's bound for Postfix. */
 const MAX_POSTFIX_BYTES = 127
 
@@ -91,6 +94,14 @@ export function readTexts(
   return collect(places, (place) => readText(place, operator, maxBytes, problems))
 }
 
+/** The values of a filter on bytes, which may have NULs. */
+export function readBytes(places: readonly Place[], operator: Operator, problems: Problems): readonly string[] {
+  return collect(places, (place) => {
+    const text = asText(place, problems)
+    return text === undefined ? undefined : checkedText(place, text, operator, MAX_BUFFER_BYTES, problems)
+  })
+}
+
 function collect<T>(places: readonly Place[], read: (place: Place) => T | undefined): T[] {
   const found: T[] = []
   for (const place of places) {
@@ -144,16 +155,27 @@ function readText(place: Place, operator: Operator, maxBytes: number, problems: 
   const { at } = place.node
   // Tetragon trims NULs, because policies contain C-style texts such as "/etc/passwd\0".
   const value = text.replace(/\0+$/, '')
-  if (value === '') {
-    problems.add(at, `${place.path}: expected a text of at least 1 byte, got ${show(text)}`)
-    return undefined
-  }
   if (value.includes('\0')) {
     problems.add(at, `${place.path}: a NUL inside never matches a kernel string, got ${show(text)}`)
     return undefined
   }
+  return checkedText(place, value, operator, maxBytes, problems)
+}
+
+function checkedText(
+  place: Place,
+  value: string,
+  operator: Operator,
+  maxBytes: number,
+  problems: Problems,
+): string | undefined {
+  const { at } = place.node
+  if (value === '') {
+    problems.add(at, `${place.path}: expected a text of at least 1 byte, got ${describe(place.node)}`)
+    return undefined
+  }
   if (!value.isWellFormed()) {
-    problems.add(at, `${place.path}: expected text that UTF-8 can hold, got half a surrogate pair in ${show(text)}`)
+    problems.add(at, `${place.path}: expected text that UTF-8 can hold, got half a surrogate pair in ${show(value)}`)
     return undefined
   }
   const bytes = Buffer.byteLength(value)

@@ -40,6 +40,7 @@ import {
   SPEC_KEYS,
   WORKLOADS_KEYS,
 } from '../../config/policy/tables.ts'
+import { MAX_SIZE_INDEX } from '../../config/policy/types/bytes.ts'
 import { MAX_VALUES } from '../../config/policy/values.ts'
 import { MAX_INDEX, flag, index, list, mapping, named, oneOf, text } from './mapping.ts'
 import type { Schema } from './mapping.ts'
@@ -59,6 +60,11 @@ function argument(
       label: text('Copied to the argument in records.'),
       resolve: text('Path to a member of the struct that the argument points to, such as file.f_path.'),
       btfType: text("The struct that resolve begins in, where the function's prototype does not name it."),
+      sizeArgIndex: index(
+        'Of bytes: the parameter, counted from 1, that says how many there are; 0: none.',
+        MAX_SIZE_INDEX,
+      ),
+      returnCopy: flag('Bytes are read when the function returns, as many as it returns.', false),
     },
     required,
   )

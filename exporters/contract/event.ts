@@ -175,6 +175,14 @@ export interface StringArgument extends ArgumentBase {
   readonly truncated: boolean
 }
 
+/** `bytes_arg`, or `truncated_bytes_arg` when there were more than `value` has. */
+export interface BytesArgument extends ArgumentBase {
+  readonly kind: 'bytes'
+  readonly value: Uint8Array
+  /** How many there were. */
+  readonly size: bigint
+}
+
 /** A bigint is a text in JSON, a list one of names, a map an object. */
 export type MemberValue = string | number | bigint | boolean | readonly string[] | ReadonlyMap<string, MemberValue>
 
@@ -193,7 +201,14 @@ export interface ErrorArgument extends ArgumentBase {
   readonly message: string
 }
 
-export type Argument = FileArgument | NumberArgument | WideArgument | StringArgument | StructArgument | ErrorArgument
+export type Argument =
+  | FileArgument
+  | NumberArgument
+  | WideArgument
+  | StringArgument
+  | BytesArgument
+  | StructArgument
+  | ErrorArgument
 
 /** What is the same for every event of one hook; shared by reference. */
 export interface Hook {

@@ -1,7 +1,14 @@
 /**
  * Prints and redacts arguments. A new kind of `Argument` needs a case in each function; a new type of a known kind needs nothing.
  */
-import type { Aggregate, Argument, FileArgument, MemberValue, StructArgument } from '../contract/event.ts'
+import type {
+  Aggregate,
+  Argument,
+  BytesArgument,
+  FileArgument,
+  MemberValue,
+  StructArgument,
+} from '../contract/event.ts'
 import type { ByteWriter } from '../runtime/byte-writer.ts'
 import { permission } from './permission.ts'
 
@@ -14,6 +21,8 @@ const FLAG_WORDS = ['', 'unresolvedPathComponents', 'unstablePath', 'unresolvedP
 const FLAGS = FLAG_WORDS.map((words) => ascii(words === '' ? '' : `,"flags":"${words}"`))
 const NO_FLAGS = ascii('')
 const MESSAGE = ascii('"Message":')
+const BYTES = ascii('"bytes_arg":')
+const ORIGINAL_SIZE = ascii('"orig_size":')
 const TRUE = ascii('true')
 const FALSE = ascii('false')
 const QUOTE = 0x22
@@ -46,6 +55,9 @@ export function writeArgument(out: ByteWriter, argument: Argument): void {
       out.bytes(opening(argument.field, ''))
       out.json(argument.value)
       return
+    case 'bytes':
+      writeBytes(out, argument)
+      return
     case 'struct':
       writeStruct(out, argument)
       return
@@ -70,6 +82,8 @@ export function argumentText(argument: Argument): string {
       return argument.text
     case 'string':
       return argument.value
+    case 'bytes':
+      return textOf(argument.value)
     case 'number':
     case 'wide':
       return argument.value.toString()
@@ -99,6 +113,11 @@ export function redactArgument<Rules>(
       const value = show(argument.value, rules)
       return value === argument.value ? argument : { ...argument, value, raw: undefined }
     }
+    case 'bytes': {
+      const text = textOf(argument.value)
+      const shown = show(text, rules)
+      return shown === text ? argument : { ...argument, value: Buffer.from(shown) }
+    }
     case 'struct': {
       const text = show(argument.text, rules)
       const members = argument.members.map(
@@ -114,11 +133,33 @@ export function redactArgument<Rules>(
   }
 }
 
+/** Bytes as a text; what is no UTF-8 becomes U+FFFD. */
+const textOf = (bytes: Uint8Array): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
+
 function redactMember(value: MemberValue, show: (text: string) => string): MemberValue {
   if (typeof value === 'string') return show(value)
   if (!(value instanceof Map)) return value
   const inner = [...value].map(([key, each]) => [key, redactMember(each, show)] as const)
   return inner.some(([key, each]) => each !== value.get(key)) ? new Map(inner) : value
+}
+
+function writeBytes(out: ByteWriter, { field, value, size }: BytesArgument): void {
+  const base64 = Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64')
+  if (field === 'bytes_arg') {
+    out.bytes(opening(field, ''))
+    out.json(base64)
+    return
+  }
+  out.bytes(opening(field, '{'))
+  if (base64 !== '') {
+    out.bytes(BYTES)
+    out.json(base64)
+    out.byte(COMMA)
+  }
+  out.bytes(ORIGINAL_SIZE)
+  out.json(size.toString())
+  out.byte(CLOSE)
 }
 
 function writeStruct(out: ByteWriter, { field, members }: StructArgument): void {

@@ -273,6 +273,16 @@ function writeValue(out: BinaryWriter, { field, inner }: ArgumentField, each: Ar
       if (field.enum === undefined) out.tag(field.number, WireType.LengthDelimited).string(each.value)
       else out.tag(field.number, WireType.Varint).int32(numberOf(field.enum, each.value))
       return
+    case 'bytes':
+      if (each.field === 'bytes_arg') {
+        out.tag(field.number, WireType.LengthDelimited).bytes(each.value)
+        return
+      }
+      open(out, field.number)
+      if (each.value.length > 0) out.tag(known(inner['bytes_arg']), WireType.LengthDelimited).bytes(each.value)
+      if (each.size !== 0n) out.tag(known(inner['orig_size']), WireType.Varint).uint64(each.size)
+      out.join()
+      return
     case 'number':
       out.tag(field.number, WireType.Varint)
       if (field.scalar === ScalarType.INT32) out.int32(each.value)

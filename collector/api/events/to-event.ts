@@ -180,6 +180,10 @@ function argumentOf({ arg }: KprobeArgument): Argument {
       return structOf(field, {}, arg.value.name)
     case 'processCredentialsArg':
       return structOf(field, {}, `${arg.value.uid ?? 0} ${arg.value.euid ?? 0}`)
+    case 'bytesArg':
+      return { kind: 'bytes', field, value: arg.value, size: BigInt(arg.value.length) }
+    case 'truncatedBytesArg':
+      return { kind: 'bytes', field, value: arg.value.bytesArg, size: arg.value.origSize }
     case 'errorArg':
       return { kind: 'error', field, message: arg.value.Message }
     default: {

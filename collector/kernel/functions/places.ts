@@ -40,8 +40,8 @@ function structOf(
 }
 
 /** Whether the argument is read somewhere else than in the parameter. */
-export const isPlaced = ({ type, resolve }: ArgumentSpec): boolean =>
-  resolve !== undefined || type.object !== undefined || type.pointed === true
+export const isPlaced = ({ type, resolve, size }: ArgumentSpec): boolean =>
+  resolve !== undefined || type.object !== undefined || type.pointed === true || size !== undefined
 
 /** The paths to ask the kernel about. */
 export function pathsOf(spec: HookSpec, type: KernelFunction | undefined): string[] {
@@ -72,6 +72,10 @@ export function placedArgument(
   const { resolve } = arg
   if (resolve === undefined) {
     const { object, read } = arg.type
+    if (arg.size !== undefined) {
+      const { param, read: size, returned } = arg.size
+      return { ...arg, places: { number: number(`bytes ${param} ${size} ${returned}`), list: [], bytes: 0 } }
+    }
     if (object !== undefined) return { ...arg, places: objectOf(arg, object.struct, '', memberOf, number) }
     const list = [placeOf(FIRST, VALUE_BYTES)]
     return { ...arg, places: { number: number(`pointed ${read}`), list, bytes: 0 } }

@@ -2,7 +2,7 @@
 import { CollectorError } from '../../errors.ts'
 import type { PlannedHook, Way } from '../plan.ts'
 import { SELECTORS_MAX, VALUE_TEXTS_MAX } from '../wire.ts'
-import { Together } from './hook.ts'
+import { Together, judgedAtReturn } from './hook.ts'
 
 /** A function and its way of attaching, with the hooks of policies that one program serves. */
 export interface Wanted {
@@ -34,7 +34,9 @@ export function assign(
     // Nearly always the first has room.
     for (let n = 0; ; n++) {
       const fields = (way.fields ?? []).map(({ offset, bytes, kind }) => `${offset}/${bytes}${kind}`).join(',')
-      const key = `${symbol} ${load} ${way.mode} ${way.multi} ${way.returns ?? false} ${fields} ${spec.syscall} ${n}`
+      // What is read at the entry, for one policy, is not what another wants of the return.
+      const late = way.mode !== 'fexit' && judgedAtReturn(spec)
+      const key = `${symbol} ${load} ${way.mode} ${way.multi} ${way.returns ?? false} ${fields} ${spec.syscall} ${late} ${n}`
       const served = changed.get(key) ?? { key, symbol, way, hooks: [...(attached.get(key)?.hooks ?? [])] }
       const together = room.get(key) ?? new Together()
       if (!room.has(key)) for (const { spec: before } of served.hooks) together.add(before)

@@ -3,13 +3,14 @@
  */
 import type { ArgumentFilter, ArgumentSpec, HookSpec, NumberFilter, Selector } from '../../../config/policy/policy.ts'
 import { TYPES } from '../../../config/policy/arguments.ts'
-import { u32 } from '../bytes.ts'
+import { readsAtReturn } from '../../../config/policy/types/bytes.ts'
 import {
   ARG_TYPES,
   FILES_MAX,
   FILE_SCREEN,
   HOOK,
   NO_ARG,
+  PARAMS_MAX,
   PATH_SCREEN,
   SCREENED_NUMBER,
   SCREENED_NUMBERS,
@@ -86,23 +87,10 @@ const filesCount = (specs: readonly HookSpec[], values: ReadonlyMap<number, Valu
   filesAsked([...values.values()], rowsOf(specs.map((spec) => ({ id: 0, spec })))).length
 
 const TEXTS: ReadonlySet<Value['read']> = new Set(
-  TYPES.filter(({ kind }) => kind === 'file' || kind === 'string').map(({ read }) => read),
+  TYPES.filter(({ kind }) => kind === 'file' || kind === 'string' || kind === 'bytes').map(({ read }) => read),
 )
 
 const isText = ({ read }: Value): boolean => TEXTS.has(read)
-
-const NETWORK: ReadonlySet<Value['read']> = new Set(['sock', 'socket', 'skb', 'sockaddr', 'netDevice'])
-
-/** Constants that say which code the functions of an object need. */
-export function knobsOf(
-  functions: ReadonlyArray<{ readonly hooks: ReadonlyArray<{ readonly spec: HookSpec }> }>,
-): Readonly<Record<'asks_network' | 'asks_members', Buffer>> {
-  const args = functions.flatMap(({ hooks }) => hooks.flatMap(({ spec }) => spec.args))
-  return {
-    asks_network: u32(args.some(({ type }) => NETWORK.has(type.read)) ? 1 : 0),
-    asks_members: u32(args.some(({ places }) => places !== undefined) ? 1 : 0),
-  }
-}
 
 /** All that the hooks want to know, each once. */
 function valuesOf(specs: readonly HookSpec[]): Value[] {
@@ -115,7 +103,7 @@ function addValues({ args }: HookSpec, values: Map<number, Value>): void {
   for (const arg of args) {
     const index = valueIndex(arg)
     if (arg.type.kind !== 'none' && !values.has(index))
-      values.set(index, { param: arg.index, read: arg.type.read, places: arg.places })
+      values.set(index, { param: arg.index, read: arg.type.read, places: arg.places, size: arg.size })
   }
 }
 
@@ -143,7 +131,12 @@ export function hookBytes(
     bytes[at + WANTED_VALUE.param] = value.param
     bytes[at + WANTED_VALUE.type] = ARG_TYPES[value.read]
     bytes[at + WANTED_VALUE.index] = indexOf(value)
-    const { places } = value
+    const { places, size } = value
+    if (size !== undefined) {
+      bytes[at + WANTED_VALUE.size] = size.param ?? PARAMS_MAX
+      bytes[at + WANTED_VALUE.sizeType] = ARG_TYPES[size.read]
+      bytes[at + WANTED_VALUE.returned] = ARG_TYPES[size.returned ?? 'nop']
+    }
     if (places === undefined) return
     bytes[at + WANTED_VALUE.members] = value.read === 'object' ? places.list.length : 0
     bytes.writeUInt16LE(places.number, at + WANTED_VALUE.places)
@@ -176,14 +169,17 @@ export function hookBytes(
   const denying = specs.some(denies)
   bytes.writeUInt16LE(denying ? 1 : 0, HOOK.denies)
   bytes.writeUInt16LE(denying && specs.some((spec) => spec.return) ? 1 : 0, HOOK.awaits)
-  // Calls that are denied are judged at their entry, and then have events of their own.
-  const atReturn = !denying && specs.some((spec) => spec.aggregate !== undefined && spec.return)
+  const atReturn = !denying && specs.some(judgedAtReturn)
   bytes.writeUInt32LE(atReturn ? 1 : 0, HOOK.atReturn)
   bytes.writeUInt32LE(tables.sets.id(anyOf(asked)), HOOK.conditions)
   bytes.writeUInt32LE(placed.some(Boolean) ? 1 : 0, HOOK.placed)
   bytes.writeUInt32LE(tables.sets.id(anyOf(placed)), HOOK.workloads)
   return bytes
 }
+
+/** Whether calls wait for their return before anything of them is read. Where some are denied, all are judged at their entry, and have events of their own. */
+export const judgedAtReturn = ({ aggregate, args, return: returns }: HookSpec): boolean =>
+  returns && (aggregate !== undefined || readsAtReturn(args))
 
 /** Bits of which a process has one when it has all that a selector asks for; none when a selector asks for none. */
 function anyOf(asked: readonly bigint[]): bigint {

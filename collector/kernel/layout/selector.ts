@@ -5,6 +5,7 @@ import type {
   ArgumentFilter,
   ArgumentSpec,
   BitPrefix,
+  BytesSize,
   HookSpec,
   IdentityFilter,
   NamespaceKind,
@@ -65,6 +66,7 @@ export interface Value {
   readonly read: ArgumentType['read']
   /** What is read instead of the parameter. */
   readonly places?: Places | undefined
+  readonly size?: BytesSize | undefined
 }
 
 /** A selector with its policy; its place in the list is its bit in sets. */

@@ -35,7 +35,7 @@ export interface Place {
 export interface Places {
   /** The same for equal places, from 1 on. */
   readonly number: number
-  /** One, or one for each member of an object. */
+  /** One, or one for each member of an object; none for bytes. */
   readonly list: readonly Place[]
   /** Bytes of all members of an object. */
   readonly bytes: number

@@ -39,6 +39,8 @@ export interface ArgumentRecord {
   readonly size_arg?: string
   readonly long_arg?: string
   readonly string_arg?: string
+  readonly bytes_arg?: string
+  readonly truncated_bytes_arg?: { readonly bytes_arg?: string; readonly orig_size?: string }
   readonly sock_arg?: Readonly<Record<string, string | number>>
   readonly skb_arg?: Readonly<Record<string, string | number>>
   readonly sockaddr_arg?: Readonly<Record<string, string | number>>

@@ -32,6 +32,7 @@ const random4 = (random: Seeded): number =>
 function kindOf({ kind, read }: ArgumentType): number {
   if (kind === 'file') return wire.VALUE_FILE
   if (kind === 'string') return wire.VALUE_STRING
+  if (kind === 'bytes') return wire.VALUE_BYTES
   if (kind === 'struct') return read === 'object' ? wire.VALUE_OBJECT : wire.VALUE_SOCKET
   return read.startsWith('s') ? wire.VALUE_INT : wire.VALUE_UINT
 }

@@ -126,6 +126,8 @@ function shown(argument: Argument): string {
       return `${argument.field} ${exact(argument.value, argument.raw)}${argument.truncated ? ' [truncated]' : ''}`
     case 'error':
       return argument.field
+    case 'bytes':
+      return `${argument.field} ${Buffer.from(argument.value).toString('base64')} of ${argument.size}`
     case 'struct':
       return `${argument.field} ${argument.text}`
     default:

@@ -182,6 +182,8 @@ export const LOADING: readonly Row[] = [
   ['tracingpolicy/tcp-connect-only-private-addrs', networks('tcp_connect', '10.0.0.0/8,192.168.0.0/16', KILL)],
   ['tracingpolicy/tcp-connect-with-selectors', ...tcp(' | 0 DAddr 127.0.0.1/8')],
   ['tracingpolicy/tcp-connect', ...tcp('')],
+  ['tracingpolicy/tty_54', 'tty_write(file,char_buf#3,size_t)'],
+  ['tracingpolicy/write', 'sys_write(int,char_buf#3,size_t) | pids NotIn 1 & 0 Equal 1'],
   ['tracingpolicy/raw_syscalls', 'tracepoint:raw_syscalls/sys_enter(4 syscall64)'],
   ['tracingpolicy/rawtp', 'rawTracepoint:sched/sched_process_exec(2 linux_binprm)'],
   [
@@ -234,7 +236,6 @@ export const WAITING: readonly Row[] = [
     'inet_csk_listen_start(sock) | 0 SPort 1337,31337',
   ],
   ['tracingpolicy/tty', 'tty_write(kiocb,iov_iter!)'],
-  ['tracingpolicy/tty_54', 'tty_write(file,char_buf#3,size_t)'],
   ['tracingpolicy/uprobe', { uprobes: [{ path: '/bin/bash', symbols: ['readline'] }] }],
   ['tracingpolicy/uprobe-binaries', { uprobes: [{ path: '/lib64/libc.so.6', symbols: ['malloc'], selectors: [] }] }],
   ['tracingpolicy/uprobe-host', { uprobes: [{ path: '/procRoot/1/root/usr/bin/bash', symbols: ['readline'] }] }],
@@ -247,7 +248,6 @@ export const WAITING: readonly Row[] = [
     'tracingpolicy/usdt-set',
     { usdts: [{ path: '/bin/a', provider: 'a', name: 'b', selectors: [{ matchActions: [{ action: 'Set' }] }] }] },
   ],
-  ['tracingpolicy/write', 'sys_write(int,char_buf#3,size_t) | pids NotIn 1 & 0 Equal 1'],
 ]
 
 /** These are no policies until a person or kubectl completes them, for Tetragon neither. */

@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { decodeChunk } from '../../../../collector/ingest/decode.ts'
 import type { RawEvent } from '../../../../collector/ingest/decode.ts'
 import * as wire from '../../../../collector/kernel/wire.ts'
-import { recordBytes } from '../support/records.ts'
+import { recordBytes, hasText } from '../support/records.ts'
 import type { RecordSpec, ValueSpec } from '../support/records.ts'
 
 const u32 = fc.nat(0xffff_ffff)
@@ -27,7 +27,14 @@ const base = {
 const value: fc.Arbitrary<ValueSpec> = fc
   .record(
     {
-      kind: fc.constantFrom(wire.VALUE_INT, wire.VALUE_UINT, wire.VALUE_STRING, wire.VALUE_FILE, wire.VALUE_ERROR),
+      kind: fc.constantFrom(
+        wire.VALUE_INT,
+        wire.VALUE_UINT,
+        wire.VALUE_STRING,
+        wire.VALUE_BYTES,
+        wire.VALUE_FILE,
+        wire.VALUE_ERROR,
+      ),
       index: fc.constantFrom(0, 1, 2, 3, 4, wire.RETURN_INDEX),
       flags: fc.nat(0xffff),
       lo: u32,
@@ -40,8 +47,9 @@ const value: fc.Arbitrary<ValueSpec> = fc
   )
   .map((spec) => {
     const isFile = spec.kind === wire.VALUE_FILE
-    const isText = isFile || spec.kind === wire.VALUE_STRING
-    const hasNumber = isFile || spec.kind === wire.VALUE_INT || spec.kind === wire.VALUE_UINT
+    const isText = hasText(spec.kind)
+    const hasNumber =
+      isFile || spec.kind === wire.VALUE_BYTES || spec.kind === wire.VALUE_INT || spec.kind === wire.VALUE_UINT
     return {
       ...spec,
       ...(isFile ? {} : { mode: 0, dev: 0 }),
@@ -121,8 +129,7 @@ function copied(event: RawEvent, whole: Buffer): RecordSpec {
   if (event.op !== 'hook') return event
   const { count, ...hook } = event
   const values = event.values.slice(0, count).map(({ from, to, ...rest }) => {
-    const isText = rest.kind === wire.VALUE_FILE || rest.kind === wire.VALUE_STRING
-    return { ...rest, text: isText ? Buffer.from(whole.subarray(from, to)) : Buffer.alloc(0) }
+    return { ...rest, text: hasText(rest.kind) ? Buffer.from(whole.subarray(from, to)) : Buffer.alloc(0) }
   })
   return { ...hook, values }
 }

@@ -270,6 +270,32 @@ const ARGUMENTS: ReadonlyArray<readonly [what: string, type: string, RawValue, b
     { kind: 'string', field: 'string_arg', value: '....', raw: undefined, truncated: true },
   ],
   [
+    'bytes',
+    'char_buf',
+    value(wire.VALUE_BYTES, { to: 4, lo: 4 }),
+    BYTES,
+    { kind: 'bytes', field: 'bytes_arg', value: new Uint8Array(BYTES.subarray(0, 4)), size: 4n },
+  ],
+  [
+    'bytes of which there were more',
+    'iov_iter',
+    value(wire.VALUE_BYTES, { to: 2, lo: 1, hi: 1 }),
+    BYTES,
+    {
+      kind: 'bytes',
+      field: 'truncated_bytes_arg',
+      value: new Uint8Array(BYTES.subarray(0, 2)),
+      size: 0x1_0000_0001n,
+    },
+  ],
+  [
+    'bytes that are none',
+    'char_iovec',
+    value(wire.VALUE_BYTES, {}),
+    BYTES,
+    { kind: 'bytes', field: 'bytes_arg', value: new Uint8Array(), size: 0n },
+  ],
+  [
     'a negative int',
     'int',
     value(wire.VALUE_INT, { lo: 0xffff_fff3, hi: 0xffff_ffff }),

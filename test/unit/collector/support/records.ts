@@ -24,9 +24,13 @@ export type RecordSpec =
   | Exclude<RawEvent, { op: 'hook' }>
   | (Omit<Extract<RawEvent, { op: 'hook' }>, 'values' | 'count'> & { values: readonly ValueSpec[] })
 
+/** Kinds of values that have a text. */
+export const hasText = (kind: number): boolean =>
+  kind === wire.VALUE_FILE || kind === wire.VALUE_STRING || kind === wire.VALUE_BYTES
+
 function valueBytes(value: ValueSpec): Buffer {
   const { kind, text } = value
-  const isText = kind === wire.VALUE_FILE || kind === wire.VALUE_STRING
+  const isText = hasText(kind)
   const head = Buffer.alloc(VALUE.bytes)
   head[VALUE.kind] = kind
   head[VALUE.index] = value.index
@@ -44,7 +48,8 @@ function valueBytes(value: ValueSpec): Buffer {
     info.writeUInt32LE(value.mode, FILE_INFO.mode)
   }
   // The last filter that read it leaves its key prefix there.
-  return Buffer.concat([head, info, Buffer.alloc(wire.TEXT_KEY.bytes, 0xee), pad(text)])
+  const size = kind === wire.VALUE_BYTES ? [number] : []
+  return Buffer.concat([head, info, Buffer.alloc(wire.TEXT_KEY.bytes, 0xee), pad(text), ...size])
 }
 
 function bodyOf(event: RecordSpec): Buffer {

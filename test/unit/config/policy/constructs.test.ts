@@ -14,6 +14,13 @@ const selector = (text: string, type = 'int'): string =>
 const filter = (type: string, operator: string, ...values: string[]): string =>
   selector(`matchArgs: [{index: 0, operator: ${operator}, values: ${JSON.stringify(values)}}]`, type)
 const argument = (text: string): string => hook(`args: [{index: 0, type: int, ${text}}]`)
+const byCall = (text: string): string => section(`kprobes: [{call: sys_f, ${text}}]`)
+const bytes = (text: string): string => hook(`args: [{index: 1, ${text}}]`)
+const traced = (text: string): string => section(`tracepoints: [{subsystem: a, event: b, args: [{index: 5, ${text}}]}]`)
+const byBytes = (value: string): string =>
+  hook(
+    `args: [{index: 1, type: iov_iter}], selectors: [{matchArgs: [{index: 1, operator: Equal, values: [${value}]}]}]`,
+  )
 const action = (text: string): string => selector(`matchActions: [{action: ${text}}]`)
 const list = (text: string): string => section(`lists: [{name: a, ${text}}], kprobes: [{call: "list:a"}]`)
 
@@ -249,13 +256,51 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
   ['ignore', hook('ignore: {callNotFound: true}'), LOADS],
   ['data', hook('data: []'), later('field', 'data')],
   ['label of an argument', argument('label: text'), LOADS],
-  ...['sizeArgIndex', 'returnCopy', 'maxData', 'source', 'btfTypeModule'].map(
+  ['sizeArgIndex without effect', argument('sizeArgIndex: 3'), LOADS],
+  ['a sizeArgIndex beyond all', argument('sizeArgIndex: 6'), 'expected a whole number from 0 to 5, got the number 6'],
+  ['a sizeArgIndex that is a text', argument('sizeArgIndex: "1"'), 'write it without quotes'],
+  ['returnCopy that is a number', argument('returnCopy: 1'), 'expected true or false, got the number 1'],
+  ['char_buf', bytes('type: char_buf, sizeArgIndex: 3'), LOADS],
+  ['char_buf of a function that fills it in', bytes('type: char_buf, returnCopy: true'), LOADS],
+  ['char_buf without a size', bytes('type: char_buf'), 'sizeArgIndex: missing; expected the position, from 1 on'],
+  ['char_buf with a size of none', bytes('type: char_buf, sizeArgIndex: 0'), 'sizeArgIndex: missing'],
+  ['char_iovec', bytes('type: char_iovec, sizeArgIndex: 3'), LOADS],
+  ['char_iovec of a function that fills it in', bytes('type: char_iovec, sizeArgIndex: 3, returnCopy: true'), LOADS],
+  ['char_iovec without a count', bytes('type: char_iovec, returnCopy: true'), 'how many parts the array has'],
+  ['iov_iter', bytes('type: iov_iter'), LOADS],
+  ['iov_iter with returnCopy', bytes('type: iov_iter, returnCopy: true'), 'are read at the entry of the call'],
+  ['resolve of bytes', bytes('type: iov_iter, resolve: a.b'), 'resolve is not supported for type iov_iter'],
+  [
+    'returnCopy beside an iov_iter',
+    hook('args: [{index: 0, type: iov_iter}, {index: 1, type: char_buf, returnCopy: true}]'),
+    'where an iov_iter is used up',
+  ],
+  ...['Sigkill', 'Override, argError: -1'].map(
+    (acts) =>
+      [
+        `returnCopy beside ${acts}`,
+        byCall(
+          `args: [{index: 1, type: char_buf, returnCopy: true}], selectors: [{matchActions: [{action: ${acts}}]}]`,
+        ),
+        'act at its entry; use two hooks',
+      ] as const,
+  ),
+  [
+    'returnCopy of a security hook',
+    section('lsmhooks: [{hook: file_open, args: [{index: 0, type: char_buf, returnCopy: true}]}]'),
+    'a security hook has no return that ktrail sees',
+  ],
+  ['bytes of a tracepoint', traced('type: char_buf, sizeArgIndex: 3'), 'type "char_buf" is not supported for'],
+  ['a filter on bytes with a NUL', byBytes('"a\\0b"'), LOADS],
+  ['a filter on bytes without any', byBytes('""'), 'expected a text of at least 1 byte'],
+  ['a filter on too many bytes', byBytes('x'.repeat(4095)), 'expected at most 4094 bytes for Equal, got 4095'],
+  ...['maxData', 'source', 'btfTypeModule'].map(
     (field) => [`${field} of an argument`, argument(`${field}: 1`), later('field', field)] as const,
   ),
   ...words(
     'int sint8 int8 uint8 sint16 int16 uint16 uint32 sint32 int32 ulong uint64 size_t long sint64 int64 string file path nop',
   ).map((type) => [`type ${type}`, selector('', type), LOADS] as const),
-  ...words('char_buf char_iovec sockaddr_un iov_iter const_buf').map(
+  ...words('sockaddr_un const_buf').map(
     (type) => [`type ${type}`, selector('', type), later('argument type', type)] as const,
   ),
   ...words('file.f_path numbers[0].nr [2].a comm').map(

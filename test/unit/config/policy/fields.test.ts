@@ -20,7 +20,7 @@ const PLACES: Array<{ where: string; path: string; fields: string; yaml: (field:
   {
     where: 'an argument',
     path: 'spec.kprobes[0].args[0]',
-    fields: 'sizeArgIndex returnCopy maxData source btfTypeModule',
+    fields: 'maxData source btfTypeModule',
     yaml: (field) => `spec: { kprobes: [{ call: sys_f, args: [{ index: 0, type: int, ${field}: 1 }] }] }`,
   },
   {
@@ -40,7 +40,7 @@ const PLACES: Array<{ where: string; path: string; fields: string; yaml: (field:
   },
 ]
 
-const TYPES = 'char_buf char_iovec sockaddr_un iov_iter const_buf'
+const TYPES = 'sockaddr_un const_buf'
 
 const OPERATORS = 'CapabilitiesGained SubString SubStringIgnCase CelExpr FileType NotFileType'
 

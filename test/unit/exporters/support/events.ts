@@ -132,6 +132,13 @@ export const text = (value: string): Argument => ({
   raw: undefined,
   truncated: false,
 })
+/** `more`: how many more there were. */
+export const bytes = (value: Uint8Array, more = 0): Argument => ({
+  kind: 'bytes',
+  field: more === 0 ? 'bytes_arg' : 'truncated_bytes_arg',
+  value,
+  size: BigInt(value.length + more),
+})
 export const struct = (
   field: string,
   value: string,

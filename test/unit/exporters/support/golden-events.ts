@@ -1,10 +1,11 @@
 /** The events of the golden files: each type of record and of argument, in a fixed order. */
 import type { Event } from '../../../../exporters/contract/event.ts'
 import {
+  bytes,
   file,
-  makeContainer,
   int,
   long,
+  makeContainer,
   makeExec,
   makeExit,
   makeHook,
@@ -52,6 +53,17 @@ export function goldenEvents(): Event[] {
     }),
     makeKprobe({ hook: hook('fd_install'), args: [int(3), file('', { mode: 0o010600 })], returned: undefined }),
     makeKprobe({ hook: hook('do_exit'), args: [], returned: undefined }),
+    makeKprobe({
+      hook: hook('tty_write', { labels: ['', 'typed', '', ''] }),
+      args: [
+        bytes(Buffer.from('password\n')),
+        bytes(Uint8Array.of(0, 255, 0x41)),
+        bytes(Buffer.from('begin'), 5000),
+        bytes(new Uint8Array()),
+        bytes(new Uint8Array(), 7),
+      ],
+      returned: long(9n),
+    }),
     makeKprobe({
       hook: hook('vfs_thing', {
         message: 'odd "things"',

@@ -157,6 +157,11 @@ function valueOf(argument: Argument): { readonly [key: string]: Json } {
       return { [argument.field]: argument.value.toString() }
     case 'string':
       return { string_arg: argument.value.toWellFormed() }
+    case 'bytes': {
+      const base64 = Buffer.from(argument.value).toString('base64')
+      if (argument.field === 'bytes_arg') return { bytes_arg: base64 }
+      return { truncated_bytes_arg: prune({ bytes_arg: word(base64), orig_size: argument.size.toString() }) }
+    }
     case 'struct':
       return {
         [argument.field]: Object.fromEntries(

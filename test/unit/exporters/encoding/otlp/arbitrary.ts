@@ -69,6 +69,12 @@ const argument: fc.Arbitrary<Argument> = fc.oneof(
     raw: fc.constant(undefined),
     truncated: fc.boolean(),
   }),
+  fc.record({ value: fc.uint8Array({ maxLength: 20 }), more: fc.nat(1) }).map(({ value, more }) => ({
+    kind: 'bytes' as const,
+    field: more === 0 ? 'bytes_arg' : 'truncated_bytes_arg',
+    value,
+    size: BigInt(value.length + more),
+  })),
   fc.record({ kind: fc.constant('error' as const), field: fc.constant('error_arg'), message: word }),
 )
 const hook: fc.Arbitrary<Hook> = fc.record({

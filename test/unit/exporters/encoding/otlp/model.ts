@@ -61,9 +61,16 @@ export function attributesOf(line: string, uid: string): Attributes {
   text('file.path', files[0]?.['path'])
   if (files[0] !== undefined) text('file.mode', octal(String(files[0]['permission'])))
   text('ktrail.file.target_path', files[1]?.['path'])
-  const returned = Object.values(object(event['return']) ?? {})[0]
+  const [[field, returned] = ['', '']] = Object.entries(object(event['return']) ?? {})
   const inside = object(returned)
-  text('ktrail.return', inside === undefined ? String(returned ?? '') : (inside['path'] ?? inside['Message']))
+  text(
+    'ktrail.return',
+    field.endsWith('bytes_arg')
+      ? Buffer.from(String(inside === undefined ? returned : (inside['bytes_arg'] ?? '')), 'base64').toString()
+      : inside === undefined
+        ? String(returned ?? '')
+        : (inside['path'] ?? inside['Message']),
+  )
   return out
 }
 

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef KTRAIL_ARGS_BYTES_H
+#define KTRAIL_ARGS_BYTES_H
+
+/*
+ * Arguments that are buffers: one (char_buf), several that an array of struct iovec names (char_iovec), or what a struct iov_iter leads to. Another
+ * argument says how many bytes they have, or parts; of those that the function fills in, its return value says how many it did.
+ */
+
+/* 1: a function of this object asks for bytes. Else the verifier removes what is for them. */
+const volatile __u32 asks_bytes = 0;
+
+#define PARTS_MAX 1024 /* include/uapi/linux/uio.h UIO_MAXIOV */
+#define PAGE_BYTES 4096ull
+
+static __always_inline bool is_bytes(__u8 type)
+{
+	return type >= ARG_CHAR_BUF && type <= ARG_IOV_ITER;
+}
+
+/* Of the kernel or of the caller: kernel addresses have their top bit set. */
+static __always_inline long read_at(void *to, __u32 bytes, __u64 from)
+{
+	return (__s64)from < 0 ? bpf_probe_read_kernel(to, bytes, (void *)from) : bpf_probe_read_user(to, bytes, (void *)from);
+}
+
+/*
+ * Adds bytes from the address `walked` on to those in the record. A page that is not in memory, or not there, hides none of the bytes before it.
+ * Global, as add_open.
+ */
+__noinline int take_bytes(__u32 slot, __u64 bytes)
+{
+	struct scratch *s = scratch_of(slot);
+	__u32 at, taken, room, here;
+	__u64 from;
+
+	if (!s || s->bytes.unread)
+		return 0;
+	taken = s->bytes.len;
+	if (taken >= BYTES_MAX)
+		return 0;
+	room = BYTES_MAX - taken;
+	if (bytes < room)
+		room = bytes;
+	if (!room)
+		return 0;
+	at = s->bytes.at + taken;
+	barrier_var(at);
+	if (at > RECORD_BYTES + sizeof(struct value) + sizeof(struct text_key) + BYTES_MAX)
+		return 0;
+	from = s->walked;
+	barrier_var(room);
+	if (room > BYTES_MAX)
+		return 0;
+	if (read_at(s->record + at, room, from)) {
+		s->bytes.unread = 1;
+		here = PAGE_BYTES - (from & (PAGE_BYTES - 1));
+		if (here >= room)
+			return 0;
+		room = here;
+		barrier_var(room);
+		if (room > BYTES_MAX || read_at(s->record + at, room, from))
+			return 0;
+	}
+	s->bytes.len = taken + room;
+	return 0;
+}
+
+/* Adds those of one struct iovec. */
+static __always_inline int next_part(__u32 slot)
+{
+	struct scratch *s = scratch_of(slot);
+	struct iovec part = {};
+	__u64 left, bytes;
+
+	if (!s || !s->bytes.count)
+		return 1;
+	if (read_at(&part, sizeof(part), s->bytes.parts)) {
+		s->bytes.unread = 1;
+		return 1;
+	}
+	s->bytes.parts += sizeof(part);
+	s->bytes.count--;
+	bytes = part.iov_len;
+	s->walked = (__u64)part.iov_base + s->bytes.skip;
+	bytes = bytes > s->bytes.skip ? bytes - s->bytes.skip : 0;
+	s->bytes.skip = 0;
+	left = s->bytes.limit - s->bytes.total;
+	if (bytes > left)
+		bytes = left;
+	s->bytes.total += bytes;
+	take_bytes(slot, bytes);
+	return 0;
+}
+LOOP_STEP(next_part)
+
+/* Takes what a struct iov_iter leads to; false when that has no address. */
+static __always_inline bool begin_iter(struct scratch *s, __u64 iter)
+{
+	enum iter_kind kind = iter_kind_of(iter);
+
+	if (kind == ITER_OTHER)
+		return false;
+	s->bytes.skip = LOAD(iov_iter, iter, iov_offset);
+	s->bytes.limit = LOAD(iov_iter, iter, count);
+	if (kind == ITER_BUFFER) {
+		s->walked = iter_buffer(iter) + s->bytes.skip;
+		s->bytes.total = s->bytes.limit;
+		return true;
+	}
+	s->bytes.parts = iter_parts(iter);
+	s->bytes.count = LOAD(iov_iter, iter, nr_segs);
+	return true;
+}
+
+/* A length; one below 0 is none. */
+static __always_inline __u64 length_of(__u8 type, __u64 raw)
+{
+	__u64 length = narrowed(type, raw);
+
+	return is_signed(type) && (__s64)length < 0 ? 0 : length;
+}
+
+/* Writes the bytes of an argument as put_text does. */
+static __always_inline __u32 put_bytes(__u32 slot, struct scratch *s, const volatile struct wanted_value *wanted,
+				       struct value *v, __u32 at, __u64 argument)
+{
+	__u32 param = wanted->size, len;
+	__u8 type = wanted->type;
+
+	v->kind = VALUE_ERROR;
+	v->len = 0;
+	s->bytes.at = at + sizeof(*v) + sizeof(struct text_key);
+	s->bytes.len = 0;
+	s->bytes.unread = 0;
+	s->bytes.total = 0;
+	s->bytes.skip = 0;
+	s->bytes.count = 0;
+	s->bytes.limit = ~0ull;
+	if (wanted->returned != ARG_NOP) {
+		if (s->call.returns != HOOK_HAS_RETURN)
+			return sizeof(*v);
+		s->bytes.limit = length_of(wanted->returned, s->call.returned);
+	}
+	if (type == ARG_IOV_ITER) {
+		if (!argument || !begin_iter(s, argument))
+			return sizeof(*v);
+	} else {
+		s->bytes.parts = s->walked = argument;
+		if (type == ARG_CHAR_IOVEC)
+			s->bytes.count = param < PARAMS_MAX ? length_of(wanted->size_type, s->call.params[param]) : 0;
+		else
+			s->bytes.total = param < PARAMS_MAX ? length_of(wanted->size_type, s->call.params[param]) : s->bytes.limit;
+		if (s->bytes.total > s->bytes.limit)
+			s->bytes.total = s->bytes.limit;
+	}
+	if (s->bytes.count)
+		LOOP(PARTS_MAX, next_part, slot);
+	else
+		take_bytes(slot, s->bytes.total);
+	len = s->bytes.len;
+	if (s->bytes.unread) {
+		/* As of a text: its pages are in memory at the return. But a struct iov_iter then has nothing left. */
+		if (type != ARG_IOV_ITER && s->call.returns & HOOK_RETURN_FOLLOWS && !s->call.at_once)
+			s->call.unread = true;
+		if (!len)
+			return sizeof(*v);
+		v->flags = VALUE_UNSTABLE;
+	}
+	if (len > BYTES_MAX)
+		return sizeof(*v);
+	v->kind = VALUE_BYTES;
+	v->len = len;
+	len = sizeof(*v) + sizeof(struct text_key) + padded(len);
+	*(__u64 *)((char *)v + len) = s->bytes.total;
+	return len + sizeof(__u64);
+}
+
+#endif

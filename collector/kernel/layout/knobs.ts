@@ -1,0 +1,18 @@
+/** Constants that say which code an object needs: the verifier removes the rest. */
+import type { HookSpec } from '../../../config/policy/policy.ts'
+import { u32 } from '../bytes.ts'
+import type { Value } from './selector.ts'
+
+const NETWORK: ReadonlySet<Value['read']> = new Set(['sock', 'socket', 'skb', 'sockaddr', 'netDevice'])
+
+/** Constants that say which code the functions of an object need. */
+export function knobsOf(
+  functions: ReadonlyArray<{ readonly hooks: ReadonlyArray<{ readonly spec: HookSpec }> }>,
+): Readonly<Record<'asks_network' | 'asks_members' | 'asks_bytes', Buffer>> {
+  const args = functions.flatMap(({ hooks }) => hooks.flatMap(({ spec }) => spec.args))
+  return {
+    asks_network: u32(args.some(({ type }) => NETWORK.has(type.read)) ? 1 : 0),
+    asks_members: u32(args.some(({ places, size }) => places !== undefined && size === undefined) ? 1 : 0),
+    asks_bytes: u32(args.some(({ type }) => type.kind === 'bytes') ? 1 : 0),
+  }
+}

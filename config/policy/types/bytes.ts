@@ -1,0 +1,60 @@
+/** Arguments that are buffers: what says how many bytes they have. */
+import { asInteger } from '../fields.ts'
+import type { Fields } from '../fields.ts'
+import type { ArgumentType } from '../arguments.ts'
+import type { ArgumentSpec, BytesSize } from '../policy.ts'
+import type { Problems } from '../../yaml/problems.ts'
+
+/** As many as Tetragon has; only the first five are parameters. */
+export const MAX_SIZE_INDEX = 5
+
+/** `sizeArgIndex` and `returnCopy` of an argument; undefined where they say nothing, and after a problem. */
+export function readSize(fields: Fields, type: ArgumentType | undefined, problems: Problems): BytesSize | undefined {
+  const sizeAt = fields.get('sizeArgIndex')
+  const position = sizeAt === undefined ? 0 : asInteger(sizeAt, 0, MAX_SIZE_INDEX, problems)
+  const copies = fields.flag('returnCopy', false)
+  if (type === undefined || position === undefined) return undefined
+  if (type.kind !== 'bytes' || type.name === 'iov_iter') {
+    if (copies && type.kind === 'bytes') {
+      const sentence = 'the bytes of an iov_iter are read at the entry of the call; use char_buf or char_iovec'
+      problems.add(fields.keyAt('returnCopy'), `${fields.pathOf('returnCopy')}: ${sentence}`)
+    }
+    const useless = [
+      ...(position === 0 ? [] : ['sizeArgIndex']),
+      ...(copies && type.kind !== 'bytes' ? ['returnCopy'] : []),
+    ]
+    for (const key of useless)
+      problems.warn(fields.keyAt(key), `${fields.pathOf(key)}: has no effect on type ${type.name}; drop it`)
+    return undefined
+  }
+  if (position === 0 && !(copies && type.name === 'char_buf')) {
+    const what = type.name === 'char_buf' ? 'bytes the buffer has' : 'parts the array has'
+    const or = type.name === 'char_buf' ? ', or returnCopy: true if the return value says it' : ''
+    const expected = `the position, from 1 on, of the parameter that says how many ${what}${or}`
+    problems.add(fields.at, `${fields.pathOf('sizeArgIndex')}: missing; expected ${expected}`)
+    return undefined
+  }
+  return { param: position === 0 ? undefined : position - 1, read: 'u64', returned: copies ? 's64' : undefined }
+}
+
+/** Whether bytes are read when the function returns. */
+export const readsAtReturn = (args: ReadonlyArray<ArgumentSpec | undefined>): boolean =>
+  args.some((arg) => arg?.size?.returned !== undefined)
+
+/** Whether an argument must be read at the entry: the caller can change it during the call, or the call does. */
+export const readsAtEntry = (args: readonly ArgumentSpec[]): boolean =>
+  args.some(({ type, size }) => type.kind === 'bytes' && size?.returned === undefined)
+
+/** The arguments with their sizes as the hook reads them: a parameter, or a return value, that is listed with a narrower type is no wider here. */
+export function withSizes(args: readonly ArgumentSpec[], returnArg: ArgumentSpec | undefined): ArgumentSpec[] {
+  return args.map((arg) => {
+    const { size } = arg
+    if (size === undefined) return arg
+    const listed = args.find(({ index, resolve }) => index === size.param && resolve === undefined)
+    const read = listed?.type.filter === 'number' && listed.type.pointed !== true ? listed.type.read : size.read
+    return {
+      ...arg,
+      size: { ...size, read, returned: size.returned && (returnArg?.type.read ?? size.returned) },
+    }
+  })
+}

@@ -1,0 +1,178 @@
+/** Arguments that are buffers: a small program reads and writes, and what the records have of its bytes is compared whole. */
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test, { after, before, describe } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
+import { policy } from '../support/policy.ts'
+import type { ArgumentRecord } from '../support/record.ts'
+
+const skip = cannotRun()
+const source = fileURLToPath(new URL('../../fixtures/e2e/bytes.c', import.meta.url))
+const folder = skip === false ? freshFolder('bytes') : '/none'
+const program = join(folder, 'program')
+
+interface Row {
+  readonly name: string
+  readonly hook: object
+  readonly filter?: readonly [index: number, operator: string, ...values: string[]]
+  /** Arguments, then the return value. */
+  readonly want: ReadonlyArray<readonly ArgumentRecord[]>
+}
+
+const base64 = (text: string): string => Buffer.from(text).toString('base64')
+const whole = (text: string): ArgumentRecord => ({ bytes_arg: base64(text) })
+const part = (text: string, size: number): ArgumentRecord => ({
+  truncated_bytes_arg: { ...(text === '' ? {} : { bytes_arg: base64(text) }), orig_size: String(size) },
+})
+const unreadable: ArgumentRecord = { error_arg: { Message: 'Bad address for basic type' } }
+const size = (bytes: number): ArgumentRecord => ({ size_arg: String(bytes) })
+const long = (number: number): ArgumentRecord => ({ long_arg: String(number) })
+
+const returns = { return: true, returnArg: { index: 0, type: 'long' } }
+const BUFFER = { index: 1, type: 'char_buf', sizeArgIndex: 3 }
+const WRITE = { call: 'sys_write', args: [BUFFER, { index: 2, type: 'size_t' }] }
+const FILLED = 'x'.repeat(4095)
+
+const text = [whole('text'), size(4)]
+const nul = [whole('a\0b'), size(3)]
+const large = [part(FILLED, 5000), size(5000)]
+/** The rest is behind a page that is not there: nobody knows what would have been there, so it passes every filter. */
+const cut = [part('e'.repeat(10), 100), size(100)]
+const nothing = [whole(''), size(0)]
+
+const ROWS: readonly Row[] = [
+  {
+    name: 'char_buf at the entry',
+    hook: WRITE,
+    want: [text, nul, large, cut, [unreadable, size(5)], nothing, [unreadable, size(4)]],
+  },
+  {
+    name: 'char_buf at the entry, else where it can be read, with the return value',
+    hook: { ...WRITE, ...returns },
+    want: [
+      [...text, long(4)],
+      [...nul, long(3)],
+      [...large, long(5000)],
+      [...cut, long(10)],
+      [unreadable, size(5), long(-14)],
+      [...nothing, long(0)],
+      [whole('lazy'), size(4), long(4)],
+    ],
+  },
+  ...(
+    [
+      ['Equal', 'text', [text, cut]],
+      ['Equal', 'a\0b', [nul, cut]],
+      ['Equal', 'tex', [cut]],
+      ['NotEqual', 'text', [nul, large, cut, nothing]],
+      ['Prefix', 'xxxx', [large, cut]],
+      ['Prefix', 'x'.repeat(4000), [large, cut]],
+      ['NotPrefix', 'xxxx', [text, nul, cut, nothing]],
+      ['Postfix', 'xt', [text, cut]],
+      ['Postfix', '\0b', [nul, cut]],
+      ['NotPostfix', 'xt', [nul, large, cut, nothing]],
+    ] as const
+  ).map(([operator, value, want]): Row => ({
+    name: `${operator} ${JSON.stringify(value.slice(0, 8))}`,
+    hook: WRITE,
+    filter: [1, operator, value],
+    want,
+  })),
+  {
+    name: 'char_iovec',
+    hook: { call: 'sys_writev', args: [{ index: 1, type: 'char_iovec', sizeArgIndex: 3 }] },
+    want: [[whole('abcde')], [part(FILLED, 8000)], [unreadable]],
+  },
+  {
+    name: 'char_iovec Equal',
+    hook: { call: 'sys_writev', args: [{ index: 1, type: 'char_iovec', sizeArgIndex: 3 }] },
+    filter: [1, 'Equal', 'abcde'],
+    want: [[whole('abcde')]],
+  },
+  {
+    name: 'returnCopy: what the function filled in, of which the return value is the length',
+    hook: { call: 'sys_read', args: [{ index: 1, type: 'char_buf', returnCopy: true, sizeArgIndex: 3 }] },
+    want: [[whole('lazy')], [whole('')], [whole('')]],
+  },
+  {
+    name: 'returnCopy without sizeArgIndex, and with the return value',
+    hook: { call: 'sys_read', args: [{ index: 1, type: 'char_buf', returnCopy: true }], ...returns },
+    want: [
+      [whole('lazy'), long(4)],
+      [whole(''), long(0)],
+      [whole(''), long(-9)],
+    ],
+  },
+  {
+    name: 'returnCopy with a filter on the bytes',
+    hook: { call: 'sys_read', args: [{ index: 1, type: 'char_buf', returnCopy: true, sizeArgIndex: 3 }] },
+    filter: [1, 'Prefix', 'la'],
+    want: [[whole('lazy')]],
+  },
+  {
+    name: 'returnCopy of parts',
+    hook: { call: 'sys_readv', args: [{ index: 1, type: 'char_iovec', returnCopy: true, sizeArgIndex: 3 }] },
+    want: [[whole('lazy')]],
+  },
+  {
+    name: 'iov_iter',
+    hook: { call: 'generic_write_checks', syscall: false, args: [{ index: 1, type: 'iov_iter' }] },
+    want: [
+      [whole('text')],
+      [whole('a\0b')],
+      [part(FILLED, 5000)],
+      [part('e'.repeat(10), 100)],
+      [unreadable],
+      [whole('')],
+      [unreadable],
+      [whole('abcde')],
+      [part(FILLED, 8000)],
+    ],
+  },
+  {
+    name: 'iov_iter, at the entry also with the return value',
+    hook: {
+      call: 'generic_perform_write',
+      syscall: false,
+      args: [{ index: 1, type: 'iov_iter' }],
+      return: true,
+      returnArg: { index: 0, type: 'long' },
+    },
+    filter: [1, 'Equal', 'abcde'],
+    want: [
+      [part('e'.repeat(10), 100), long(10)],
+      [whole('abcde'), long(5)],
+    ],
+  },
+]
+
+describe('bytes', { skip }, () => {
+  let agent: TestAgent
+  const got = new Map<string, ArgumentRecord[][]>()
+
+  before(async () => {
+    execFileSync('gcc', ['-O1', '-w', '-static', '-o', program, source])
+    writeFileSync(join(folder, 'lazy'), 'lazy')
+    const policies = ROWS.map(({ hook, filter }, i): [string, string] => {
+      const [index, operator, ...values] = filter ?? []
+      const matchArgs = filter === undefined ? {} : { matchArgs: [{ index, operator, values }] }
+      const selectors = [{ matchBinaries: [{ operator: 'In', values: [program] }], ...matchArgs }]
+      return [`row-${i}.yaml`, policy(`row-${i}`, [{ ...hook, selectors }])]
+    })
+    agent = await TestAgent.start({ policies: Object.fromEntries(policies) })
+    const lines = await agent.during(async () => void execFileSync(program, [folder]))
+    for (const { process_kprobe: kprobe } of lines) {
+      if (kprobe?.policy_name === undefined) continue
+      const values = [...(kprobe.args ?? []), ...(kprobe.return === undefined ? [] : [kprobe.return])]
+      got.set(kprobe.policy_name, [...(got.get(kprobe.policy_name) ?? []), values])
+    }
+  })
+  after(() => agent?.[Symbol.asyncDispose]())
+
+  for (const [i, { name, want }] of ROWS.entries()) {
+    test(`bytes: ${name}`, () => assert.deepEqual(got.get(`row-${i}`) ?? [], want))
+  }
+})

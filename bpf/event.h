@@ -56,7 +56,7 @@ enum value_kind {
 	VALUE_INT = 1,     /* __s64, sign-extended from the declared width */
 	VALUE_UINT = 2,    /* __u64 */
 	VALUE_STRING = 3,  /* struct text_key | bytes */
-	VALUE_FILE = 4,    /* struct file_info | struct text_key | bytes */
+	VALUE_FILE = 4,    /* struct file_info | struct text_key | bytes | with VALUE_DETAILS, padded to 8: struct file_details */
 	VALUE_ERROR = 5,   /* nothing: the argument could not be read */
 	VALUE_SOCKET = 6,  /* struct socket_info */
 	VALUE_OBJECT = 7,  /* struct object_info | members, where its type has them */
@@ -82,12 +82,37 @@ enum value_flag {
 	VALUE_DELETED = 2,     /* path: unlinked; " (deleted)" is part of the text */
 	VALUE_TRUNCATED = 4,   /* string: longer than the buffer */
 	VALUE_UNSTABLE = 8,    /* path: renamed in every try; the text may be of two moments. Bytes: some could not be read */
+	VALUE_DETAILS = 16,    /* file: struct file_details is behind the text */
 };
 
 struct file_info {
 	__u64 ino;
 	__u32 dev;   /* super block's s_dev, kernel encoding (major << 20 | minor) */
 	__u32 mode;  /* i_mode */
+};
+
+enum file_limit {
+	NAMED_MAX = 4,  /* paths of policies that one file is wanted by */
+};
+
+enum detail_flag {
+	DETAIL_DETACHED = 1,  /* its mount is in no mount namespace, or in one of its own that no task is in */
+	DETAIL_OVERLAY = 2,   /* it is on an overlay, and `real_ino` and `real_dev` are known */
+	DETAIL_UPPER = 4,     /* of these: in the upper layer */
+};
+
+/* More of a file, for hooks that ask. What is not known is 0. */
+struct file_details {
+	__u64 size;
+	__s64 changed_sec;   /* of the inode (ctime) */
+	__u32 changed_nsec;
+	__u32 generation;
+	__u32 links;
+	__u32 mount_id;      /* as in /proc/PID/mountinfo */
+	__u64 real_ino;      /* what has the content of an overlay's file */
+	__u32 real_dev;
+	__u32 flags;         /* enum detail_flag */
+	__u32 named[NAMED_MAX];  /* numbers of the policies' paths that it was found by (match/identity.h) */
 };
 
 /* What a sock, socket, sk_buff or sockaddr says; what it does not say is 0. A sockaddr has only saddr and sport. */

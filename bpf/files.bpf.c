@@ -58,7 +58,7 @@ SEC("raw_tp") int file_identify(struct bpf_raw_tracepoint_args *ctx)
 	return 1;
 }
 
-static __always_inline void keep_linked(__u64 inode, __u64 filters)
+static __always_inline void keep_linked(__u64 inode, __u64 filters, const __u32 *named)
 {
 	struct identity_screen *screen = screen_of_files();
 	struct linked_news *news = news_of_links();
@@ -71,21 +71,24 @@ static __always_inline void keep_linked(__u64 inode, __u64 filters)
 	if (found) {
 		found->filters |= filters;
 		found->round = screen->round;
+		add_names(found->named, named);
 		return;
 	}
 	made.round = screen->round;
+	add_names(made.named, named);
 	if (bpf_map_update_elem(&linked, &key, &made, BPF_NOEXIST))
 		news->unknown |= filters;
 }
 
-/* Filters of all folders above a name. */
+/* Filters of all folders above a name; adds to the names in the slot's walk. */
 static __always_inline __u64 filters_above(__u32 slot, __u64 name)
 {
 	struct file_walk *w = file_walk_of(slot);
 
 	if (!w)
 		return 0;
-	judge_nothing(w);
+	w->hits = 0;
+	w->flags = 0;
 	judge_file(slot, w, (__u64)LOAD(dentry, name, d_parent));
 	return w->hits;
 }
@@ -106,7 +109,7 @@ SEC("kprobe") int file_link(struct pt_regs *ctx)
 	filters = w->hits;
 	filters |= filters_above(LINK_SLOT, to);
 	if (filters)
-		keep_linked(inode, filters);
+		keep_linked(inode, filters, w->named);
 	return 0;
 }
 
@@ -117,17 +120,19 @@ SEC("kprobe") int file_link(struct pt_regs *ctx)
 static __always_inline void moves(__u64 what, __u64 to)
 {
 	__u64 inode = (__u64)LOAD(dentry, what, d_inode), filters;
+	struct file_walk *w = file_walk_of(RENAME_SLOT);
 	struct linked_news *news = news_of_links();
 	bool folder;
 
-	if (!inode || !news)
+	if (!inode || !news || !w)
 		return;
 	folder = (LOAD(inode, inode, i_mode) & S_IFMT) == S_IFDIR;
 	if (!folder && LOAD(inode, inode, i_nlink) < 2)
 		return;
+	clear_names(w->named);
 	filters = filters_above(RENAME_SLOT, to);
 	if (filters && !folder)
-		keep_linked(inode, filters);
+		keep_linked(inode, filters, w->named);
 	if (folder ? filters : filters_above(RENAME_SLOT, what) & ~filters)
 		__sync_fetch_and_add(&news->moved, 1);
 }

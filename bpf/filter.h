@@ -22,6 +22,7 @@ enum limit {
 	MEMBERS_MAX = 24,     /* of an argument that is shown as several members */
 	OBJECT_BYTES = 512,   /* of all of them */
 	BYTES_MAX = 4095,     /* of a buffer, that are read */
+	OVERLAY_STEPS = 3,    /* pointers that are followed to an overlay's lower file */
 	SMALL_NUMBERS = 64,   /* 0 to 63 are screened by value, all others alike */
 };
 
@@ -70,6 +71,13 @@ struct place_entry {
 	__u8 text;      /* the member is or points to a text, of which this many bytes are shown */
 	__u8 user;      /* which is in the memory of the caller */
 	__u8 reserved[3];
+};
+
+/* From the inode of an overlay's file, in bytes; `upper` 0: not known. */
+struct overlay_places {
+	__u32 upper;  /* pointer to the dentry in the upper layer */
+	__u32 steps;  /* pointers to follow to the inode in the lower layer */
+	__u32 lower[OVERLAY_STEPS];
 };
 
 enum filter_class {

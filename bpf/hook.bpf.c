@@ -38,6 +38,7 @@
 #include "args/place.h"
 #include "args/string.h"
 #include "args/bytes.h"
+#include "args/details.h"
 #include "args/file.h"
 #include "args/socket.h"
 #include "args/event.h"

@@ -141,7 +141,7 @@ export async function kernelFunctions(names: readonly string[]): Promise<Map<str
 }
 
 /**
- * Members of structs by vmlinux' BTF, in the order of the paths: the struct's name, a space, and a path such as `f_path.dentry.d_name.name` or
+ * Members of structs by the BTF of vmlinux, else of loaded modules, in the order of the paths: the struct's name, a space, and a path such as `f_path.dentry.d_name.name` or
  * `numbers[0].nr`, whose pointers are followed. Rejects with NativeError NO_BTF, BAD_ARGUMENT.
  */
 export async function kernelMembers(paths: readonly string[]): Promise<KernelMember[]> {

@@ -71,10 +71,16 @@ static __always_inline __u32 put_file(__u32 slot, char *at, __u8 type, __u64 arg
 	info->ino = 0;
 	info->dev = 0;
 	info->mode = 0;
+	if (asks_details) {
+		s->file.inode = 0;
+		s->file.mount = place.mount;
+	}
 	if (place.dentry) {
 		/* A descriptor may lead to another file than when it was screened. */
 		inode = file && type != ARG_FD ? LOAD(file, file, f_inode) : LOAD(dentry, place.dentry, d_inode);
 		if (inode) {
+			if (asks_details)
+				s->file.inode = (__u64)inode;
 			inode = TYPED(inode, inode);
 			info->ino = FIELD(inode, i_ino);
 			info->mode = FIELD(inode, i_mode);

@@ -15,7 +15,7 @@ struct wanted_value {
 	__u8 index;  /* what the record calls it (value.index) */
 	__u8 members; /* of an object */
 	__u16 places; /* the same (value.places); 0: the value is the parameter itself */
-	__u16 shown;  /* bytes of an object's members */
+	__u16 shown;  /* bytes of an object's members, or of a file's details */
 	__u32 place;  /* first entry in the map `places` */
 	__u8 size;      /* of bytes: the parameter that says how many there are, or how many parts; PARAMS_MAX: none does */
 	__u8 size_type; /* and how it is read, enum arg_type */

@@ -38,6 +38,8 @@ __noinline int judge_argument(__u32 slot, __u32 i)
 	}
 	s->files[i & (FILES_MAX - 1)] = w->hits;
 	s->file_flags[i & (FILES_MAX - 1)] = w->flags;
+	if (asks_details)
+		__builtin_memcpy(s->named[i & (FILES_MAX - 1)], w->named, sizeof(w->named));
 	return 0;
 }
 

@@ -52,9 +52,17 @@ __noinline int put_text(__u32 slot, __u32 i, __u32 at)
 		if (!is_read(type))
 			return put_number((char *)v, type, narrowed(type, argument));
 	}
-	if (is_file(type))
-		return put_file(slot, (char *)v, type, argument,
+	if (is_file(type)) {
+		used = put_file(slot, (char *)v, type, argument,
 				!wanted->places && param == hook->path.param && type == hook->path.type, s);
+		if (asks_details && wanted->shown && v->kind == VALUE_FILE) {
+			v->flags |= VALUE_DETAILS;
+			at += used;
+			used += put_details(slot, at);
+			put_names(slot, i, at);
+		}
+		return used;
+	}
 	if (asks_network && type >= ARG_SOCK && type <= ARG_SOCKADDR)
 		return put_socket(v, type, argument);
 	if (asks_network && type == ARG_NET_DEVICE && argument)

@@ -58,6 +58,11 @@ struct scratch {
 	__u32 done;     /* policy_hook that has its record: its further selectors are alternatives */
 	__u32 file_flags[FILES_MAX]; /* enum value_flag: what is not sure about them */
 	__s32 error;    /* what the call is to give without being made; 0: it is made */
+	struct {
+		__u64 inode;
+		__u64 mount;
+	} file;  /* of the file that was written last, for its details */
+	__u32 named[FILES_MAX][NAMED_MAX];
 	__u32 decided;  /* the screen saw the path of the record: filters that it knows all about need no second look */
 	char record[RECORD_BYTES + 2 * PATH_BYTES + 512];
 };

@@ -94,10 +94,47 @@ static __always_inline struct identity identity_of(__u64 inode)
 	};
 }
 
+/* Notes by which path of a policy a file is wanted. */
+static __always_inline void add_name(__u32 *names, __u32 named)
+{
+	__u32 i;
+
+	for (i = 0; i < NAMED_MAX; i++) {
+		if (names[i] && names[i] != named)
+			continue;
+		names[i] = named;
+		return;
+	}
+}
+
+static __always_inline void add_names(__u32 *names, const __u32 *others)
+{
+	__u32 i;
+
+	for (i = 0; i < NAMED_MAX; i++) {
+		if (others[i])
+			add_name(names, others[i]);
+	}
+}
+
+static __always_inline void clear_names(__u32 *names)
+{
+	__u32 i;
+
+	for (i = 0; i < NAMED_MAX; i++)
+		names[i] = 0;
+}
+
 static __always_inline void add_filters(struct file_walk *w, const struct identity_filters *found)
 {
-	if (found)
-		w->hits |= found->below | (w->own ? found->own : 0);
+	__u64 hits;
+
+	if (!found)
+		return;
+	hits = found->below | (w->own ? found->own : 0);
+	w->hits |= hits;
+	if (hits && found->named)
+		add_name(w->named, found->named);
 }
 
 /* Adds what `w->inode`, the file or a folder above it, is wanted by. Global, as add_open. */
@@ -152,6 +189,7 @@ __noinline int add_linked(__u32 slot)
 	found = bpf_map_lookup_elem(&linked, &key);
 	if (found) {
 		w->hits |= found->filters;
+		add_names(w->named, found->named);
 	} else if (screen->unknown | news->unknown) {
 		w->hits |= screen->unknown | news->unknown;
 		w->flags |= VALUE_UNRESOLVED;
@@ -326,6 +364,7 @@ static __always_inline void judge_nothing(struct file_walk *w)
 {
 	w->hits = 0;
 	w->flags = 0;
+	clear_names(w->named);
 }
 
 #endif

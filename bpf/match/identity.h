@@ -36,6 +36,8 @@ struct identified {
 struct identity_filters {
 	__u64 own;    /* SameFile: the file itself */
 	__u64 below;  /* UnderDir: the folder, and all below it */
+	__u32 named;  /* number of the path that a policy names; 0: of none */
+	__u32 reserved;
 };
 
 /* The same by name in a folder: a file that is replaced, or made later, is wanted from its first moment. */
@@ -48,6 +50,7 @@ struct identity_name {
 struct linked_filters {
 	__u64 filters;
 	__u64 round;  /* in which it was seen: user space removes what its next look does not find */
+	__u32 named[NAMED_MAX];  /* numbers of the paths of such folders; 0: no more */
 };
 
 /* What nearly every file is rejected by: sets of hashes. One for all functions; only user space writes it. */
@@ -76,6 +79,7 @@ struct file_walk {
 	__u32 done;
 	__u32 flags;   /* enum value_flag: what is not sure about `hits` */
 	__u32 own;     /* `at` is the file's */
+	__u32 named[NAMED_MAX];  /* by which `hits` came, the nearest to the file first; 0: no more. Further ones are left out */
 	struct identity_name key;
 };
 

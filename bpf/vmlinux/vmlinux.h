@@ -102,6 +102,7 @@ struct dentry;
 
 struct super_block {
 	__u32 s_dev;
+	unsigned long s_magic;
 	struct dentry *s_root;
 };
 
@@ -111,7 +112,26 @@ struct inode {
 	unsigned long i_ino;
 	unsigned int i_nlink;
 	__u32 i_generation;
+	long long i_size;
 	struct hlist_head i_dentry;
+	/* Since 6.11 (kernel commit 3aa63a569c64). */
+	long long i_ctime_sec;
+	__u32 i_ctime_nsec;
+};
+
+struct timespec64 {
+	long long tv_sec;
+	long tv_nsec;
+};
+
+/* From 6.6 to 6.10. */
+struct inode___timed {
+	struct timespec64 __i_ctime;
+};
+
+/* Before 6.6. */
+struct inode___old {
+	struct timespec64 i_ctime;
 };
 
 struct dentry {
@@ -130,10 +150,14 @@ struct vfsmount {
 	struct dentry *mnt_root;
 };
 
+struct mnt_namespace;
+
 struct mount {
 	struct mount *mnt_parent;
 	struct dentry *mnt_mountpoint;
 	struct vfsmount mnt;
+	struct mnt_namespace *mnt_ns;
+	int mnt_id;
 };
 
 struct path {

@@ -14,19 +14,13 @@ import {
   EVENT_RETURN,
   EXEC_BODY,
   EXIT_BODY,
-  FILE_INFO,
   FORK_BODY,
   EVENT_HEADER,
   HOOK_HAS_RETURN,
   RETURN_BODY,
-  TEXT_KEY,
-  VALUE,
-  VALUE_BYTES,
-  VALUE_FILE,
-  VALUE_INT,
-  VALUE_STRING,
-  VALUE_UINT,
 } from '../kernel/wire.ts'
+import { padded, readValues } from './arguments/values.ts'
+import type { RawValue } from './arguments/values.ts'
 
 /** Many ring records in one buffer, back to back, each padded to 8 bytes. */
 export interface Chunk {
@@ -104,19 +98,6 @@ export interface RawCgroup extends RawBase, CgroupNames {
   readonly gone: boolean
 }
 
-/** One argument; `from` and `to` bound its text inside the chunk. Of bytes, `lo` and `hi` are how many there were. */
-export interface RawValue {
-  readonly kind: number
-  readonly index: number
-  readonly flags: number
-  readonly lo: number
-  readonly hi: number
-  readonly mode: number
-  readonly dev: number
-  readonly from: number
-  readonly to: number
-}
-
 export interface RawHook extends RawBase {
   readonly op: 'hook'
   readonly hookId: number
@@ -167,8 +148,6 @@ const hook: Mutable<RawHook> = {
 const values: Array<Mutable<RawValue>> = []
 hook.values = values
 
-const padded = (length: number): number => (length + 7) & ~7
-
 /**
  * Calls `each` for every record of the chunk, in ring order. Texts are views into the chunk and valid as long as it is; a RawHook is valid
  * until `each` returns.
@@ -204,7 +183,7 @@ function decodeRecord(bytes: Buffer, words: Uint32Array, at: number, size: numbe
       hook.hookId = words[word + 10] ?? 0
       hook.selector = (words[word + 11] ?? 0) & 0xffff
       hook.flags = (words[word + 11] ?? 0) >>> 16
-      hook.count = readValues(words, body, end, (meta >>> 8) & 0xff)
+      hook.count = readValues(values, words, body, end, (meta >>> 8) & 0xff)
       return hook
     case EVENT_EXEC:
       return end - body < EXEC_BODY.bytes
@@ -310,39 +289,4 @@ function decodeExec(bytes: Buffer, body: number, end: number): Omit<RawExec, 'op
     path: text(bytes.readUInt16LE(body + EXEC_BODY.pathLen), true),
     argv: text(bytes.readUInt32LE(body + EXEC_BODY.argvLen), false),
   }
-}
-
-/** Returns the number of values read. */
-function readValues(words: Uint32Array, body: number, end: number, count: number): number {
-  let at = body
-  let read = 0
-  for (; read < count && at + VALUE.bytes <= end; read++) {
-    const value = (values[read] ??= { kind: 0, index: 0, flags: 0, lo: 0, hi: 0, mode: 0, dev: 0, from: 0, to: 0 })
-    const word = at >>> 2
-    const len = (words[word] ?? 0) & 0xffff
-    const meta = words[word + 1] ?? 0
-    const kind = meta & 0xff
-    const payload = word + 2
-    let from = at + VALUE.bytes
-    const isFile = kind === VALUE_FILE
-    const isNumber = isFile || kind === VALUE_INT || kind === VALUE_UINT
-    value.kind = kind
-    // With the places above the index: `valueIndex` of kernel/layout/hook.ts.
-    value.index = ((meta >>> 8) & 0xff) | (((words[word] ?? 0) >>> 16) << 8)
-    value.flags = meta >>> 16
-    value.lo = isNumber ? (words[payload] ?? 0) : 0
-    value.hi = isNumber ? (words[payload + 1] ?? 0) : 0
-    value.dev = isFile ? (words[payload + 2] ?? 0) : 0
-    value.mode = isFile ? (words[payload + 3] ?? 0) : 0
-    if (isFile) from += FILE_INFO.bytes + TEXT_KEY.bytes
-    else if (kind === VALUE_STRING || kind === VALUE_BYTES) from += TEXT_KEY.bytes
-    value.from = from
-    value.to = Math.min(from + len, end)
-    at = from + padded(len)
-    if (kind !== VALUE_BYTES) continue
-    value.lo = words[at >>> 2] ?? 0
-    value.hi = words[(at >>> 2) + 1] ?? 0
-    at += 8
-  }
-  return read
 }

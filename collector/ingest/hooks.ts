@@ -4,6 +4,7 @@ import type { HookSpec } from '../../config/policy/policy.ts'
 import type { Hook, HookEvent } from '../../exporters/contract/event.ts'
 import type { Aggregation } from './calls/aggregates.ts'
 import { valueIndex } from '../kernel/layout/hook.ts'
+import type { NamedPath } from './arguments/files.ts'
 import type { KnownHook } from './normalize.ts'
 import { returnPasses } from './return-filter.ts'
 import type { Returned } from './return-filter.ts'
@@ -24,6 +25,8 @@ interface Registered extends KnownHook {
 const NOTHING: Returned = { type: NOP }
 
 export class HookRegistry {
+  /** Paths of policies by the numbers that the kernel side has for them. */
+  pathOf: (number: number) => string | undefined = () => undefined
   readonly #hooks = new Map<number, Registered>()
   /** Called with detached hooks. */
   retired: (ids: readonly number[]) => void = () => {}
@@ -47,6 +50,7 @@ export class HookRegistry {
       returns: spec.selectors.map(({ matchReturnArgs: filters }, i) =>
         filters === undefined ? anyReturn : { type, passes: (value) => returnPasses(filters, value) || reject(i) },
       ),
+      ...(spec.fileDetails && { details: this.#namedBy(spec) }),
       aggregation: spec.aggregate && {
         windowMs: spec.aggregate.windowMs,
         bytes: spec.returnArg?.type.kind === 'wide',
@@ -58,6 +62,19 @@ export class HookRegistry {
       return false
     }
     this.#hooks.set(hook.id, registered)
+  }
+
+  /** Several policies may name folders above one file: those of this hook's count. */
+  #namedBy({ selectors }: HookSpec): NamedPath {
+    const paths = new Set(
+      selectors.flatMap(({ matchArgs }) =>
+        matchArgs.flatMap((filter) => (filter.class === 'identity' ? filter.values : [])),
+      ),
+    )
+    return (number) => {
+      const path = number === 0 ? undefined : this.pathOf(number)
+      return path !== undefined && paths.has(path) ? path : undefined
+    }
   }
 
   /** The normalizer's lookup for an event; counts the event. */

@@ -77,6 +77,7 @@ export class Ingest implements Disposable {
       nowMs: () => performance.now(),
     })
     this.#goneThreads = new GoneThreads(threadStarts(procfs), process.pid)
+    this.hooks.pathOf = (number) => kernel.policies.asked.files.pathOf(number)
     this.aggregates = new PendingAggregates({
       take: (key) => kernel.policies.asked.takeAggregate(key),
       at: (bootNs) => this.#clock.atNs(bootNs),

@@ -3,7 +3,8 @@
  * Forks and moves to another cgroup only update the process table and yield no event.
  */
 import type { ArgumentType } from '../../config/policy/arguments.ts'
-import type { RawEvent, RawHook, RawReturn, RawValue } from './decode.ts'
+import type { RawValue } from './arguments/values.ts'
+import type { RawEvent, RawHook, RawReturn } from './decode.ts'
 import type { Argument, Hook, ProcessEvent } from '../../exporters/contract/event.ts'
 import { ARCH } from '../kernel/facts.ts'
 import type { WallClock } from '../process/clock.ts'
@@ -12,6 +13,8 @@ import type { Image } from '../process/image.ts'
 import type { ProcessTable } from '../process/table.ts'
 import { decodeText } from '../process/text.ts'
 import { NOT_SEEN } from './returns.ts'
+import { exact, fileDetails } from './arguments/files.ts'
+import type { NamedPath } from './arguments/files.ts'
 import { namedArgument, objectArgument } from './arguments/objects.ts'
 import { socketArgument } from './arguments/sockets.ts'
 import {
@@ -42,6 +45,8 @@ export interface KnownHook {
   /** The policy's `args` without nop; `index`: what records call the value (`valueIndex` of kernel/layout/hook.ts). */
   readonly args: ReadonlyArray<{ readonly index: number; readonly type: ArgumentType }>
   readonly returned: ArgumentType
+  /** Of a hook that asks for more of files than their paths. */
+  readonly details?: NamedPath
 }
 
 export interface NormalizeOptions {
@@ -122,7 +127,7 @@ export class Normalizer {
     let length = 0
     for (const { index, type } of known.args) {
       const value = valueOf(raw, index, length)
-      if (value !== undefined) args[length++] = argument(value, type, bytes)
+      if (value !== undefined) args[length++] = argument(value, type, bytes, known.details)
     }
     // A record without room for all of them.
     if (length < args.length) args.length = length
@@ -162,7 +167,7 @@ function valueOf({ values, count }: RawHook, index: number, near: number): RawVa
   return undefined
 }
 
-function argument(value: RawValue, type: ArgumentType, bytes: Buffer): Argument {
+function argument(value: RawValue, type: ArgumentType, bytes: Buffer, details?: NamedPath): Argument {
   const { field, kind, named } = type
   switch (value.kind) {
     case VALUE_FILE: {
@@ -173,11 +178,16 @@ function argument(value: RawValue, type: ArgumentType, bytes: Buffer): Argument 
         path: text,
         raw,
         mode: value.mode,
-        inode: value.lo + value.hi * 0x1_0000_0000,
+        inode: exact(value.lo, value.hi),
         device: value.dev,
         unresolved: (value.flags & VALUE_UNRESOLVED) !== 0,
         unstable: (value.flags & VALUE_UNSTABLE) !== 0,
         deleted: (value.flags & VALUE_DELETED) !== 0,
+        // Another policy's hook on the function may ask.
+        details:
+          details === undefined || value.details === 0
+            ? undefined
+            : fileDetails(bytes, value.details, value.mode !== 0, details),
       }
     }
     case VALUE_STRING: {

@@ -123,6 +123,20 @@ export const EVENT_HEADER = {
 } as const
 export const VALUE = { len: 0, places: 2, kind: 4, index: 5, flags: 6, bytes: 8 } as const
 export const FILE_INFO = { ino: 0, dev: 8, mode: 12, bytes: 16 } as const
+export const FILE_DETAILS = {
+  size: 0,
+  changedSec: 8,
+  changedNsec: 16,
+  generation: 20,
+  links: 24,
+  mountId: 28,
+  realIno: 32,
+  realDev: 40,
+  flags: 44,
+  named: 48,
+  bytes: 64,
+} as const
+export const OVERLAY_PLACES = { upper: 0, steps: 4, lower: 8, bytes: 20 } as const
 export const TEXT_KEY = { bits: 0, filter: 4, bytes: 8 } as const
 export const SOCKET_INFO = {
   object: 0,
@@ -194,9 +208,9 @@ export const TAKEN_AGGREGATE = { key: 0, count: 16, totalBytes: 24, lastNs: 32, 
 export const IDENTIFIED = { identity: 0, links: 16, mode: 20, bytes: 24 } as const
 export const IDENTITY = { ino: 0, dev: 8, generation: 12, bytes: 16 } as const
 export const IDENTITY_NAME = { folder: 0, name: 16, bytes: 272 } as const
-export const IDENTITY_FILTERS = { own: 0, below: 8, bytes: 16 } as const
+export const IDENTITY_FILTERS = { own: 0, below: 8, named: 16, bytes: 24 } as const
 export const IDENTITY_SCREEN = { devices: 0, files: 8, folders: 40, unknown: 72, round: 80, bytes: 88 } as const
-export const LINKED_FILTERS = { filters: 0, round: 8, bytes: 16 } as const
+export const LINKED_FILTERS = { filters: 0, round: 8, named: 16, bytes: 32 } as const
 export const LINKED_NEWS = { unknown: 0, moved: 8, bytes: 16 } as const
 export const EVENT_EXEC = 1
 export const EVENT_FORK = 2
@@ -223,6 +237,11 @@ export const VALUE_UNRESOLVED = 1
 export const VALUE_DELETED = 2
 export const VALUE_TRUNCATED = 4
 export const VALUE_UNSTABLE = 8
+export const VALUE_DETAILS = 16
+export const DETAIL_DETACHED = 1
+export const DETAIL_OVERLAY = 2
+export const DETAIL_UPPER = 4
+export const NAMED_MAX = 4
 export const PROCESS_EXECVE = 1
 export const PROCESS_PROCFS = 4
 export const PROCESS_TRUNC_ARGS = 16
@@ -310,6 +329,7 @@ export const PLACE_STEPS = 10
 export const MEMBERS_MAX = 24
 export const OBJECT_BYTES = 512
 export const BYTES_MAX = 4095
+export const OVERLAY_STEPS = 3
 export const SMALL_NUMBERS = 64
 export const EMPTY_SET = 0
 export const TEXT_MAX = 4095

@@ -14,7 +14,7 @@ import type { Macros } from './selectors/macros.ts'
 import { readSize, readsAtReturn, withSizes } from './types/bytes.ts'
 import { readResolve } from './types/places.ts'
 import { readSelectors } from './selector.ts'
-import { readAggregate } from './selectors/aggregate.ts'
+import { readOwn } from './selectors/own.ts'
 import { LIST, checkCall } from './lists.ts'
 import type { ListedCall, Lists } from './lists.ts'
 import { ARGUMENT_KEYS, IGNORE_KEYS, KPROBE_KEYS } from './tables.ts'
@@ -46,7 +46,7 @@ export function readKprobe(place: Place, lists: Lists, macros: Macros, problems:
   const selectors = readSelectors(fields, args, returns ? [returnArg] : [], macros, problems)
   if (denies({ selectors })) checkDeniable(calls, syscall, fields, problems)
   checkReturnCopy(args, selectors, fields, problems)
-  const aggregate = readAggregate(fields, selectors, problems)
+  const own = readOwn(fields, args, selectors, problems)
   const message = readMessage(fields, problems)
   const tags = readTags(fields, problems)
   return calls.map((call) => ({
@@ -64,7 +64,7 @@ export function readKprobe(place: Place, lists: Lists, macros: Macros, problems:
       returnArg,
     ),
     selectors,
-    ...(aggregate && { aggregate }),
+    ...own,
     message,
     tags,
     at: place.node.at,
@@ -110,7 +110,7 @@ export function readLsmHook(place: Place, macros: Macros, problems: Problems): K
   const hook = hookAt === undefined ? undefined : asText(hookAt, problems)
   const args = readArguments(fields, problems)
   const selectors = readSelectors(fields, args, [], macros, problems)
-  const aggregate = readAggregate(fields, selectors, problems)
+  const own = readOwn(fields, args, selectors, problems)
   const message = readMessage(fields, problems)
   const tags = readTags(fields, problems)
   if (readsAtReturn(args)) {
@@ -146,7 +146,7 @@ export function readLsmHook(place: Place, macros: Macros, problems: Problems): K
         undefined,
       ),
       selectors,
-      ...(aggregate && { aggregate }),
+      ...own,
       message,
       tags,
       at: place.node.at,

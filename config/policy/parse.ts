@@ -11,8 +11,8 @@ import { Lists } from './lists.ts'
 import { Macros } from './selectors/macros.ts'
 import { readOptions } from './options.ts'
 import { withoutEffect } from './selectors/actions.ts'
-import { checkAggregates } from './selectors/aggregate.ts'
 import { OWN_API_VERSION, checkIdentityFilters } from './selectors/identity.ts'
+import { checkOwn } from './selectors/own.ts'
 import { readNodes, readWorkloads, withWorkloads } from './selectors/workloads.ts'
 import { DOCUMENT_KEYS, HOOK_SECTIONS, METADATA_KEYS, SPEC_KEYS } from './tables.ts'
 import { describe } from '../yaml/tree.ts'
@@ -61,7 +61,7 @@ export function parsePolicy(text: string, file: string): PolicyResult {
     const version = document.get('apiVersion')?.node
     const isTetragons = version?.kind === 'scalar' && version.value === API_VERSION
     checkIdentityFilters(spec.hooks, isTetragons, problems)
-    checkAggregates(spec.hooks, isTetragons, problems)
+    checkOwn(spec.hooks, isTetragons, problems)
     groups = readGroups(metadata.annotations, spec.hooks, problems)
   }
   return problems.count > 0

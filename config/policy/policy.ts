@@ -210,6 +210,8 @@ export interface Aggregate {
 /** Fields of every kind of hook. */
 interface HookBase {
   readonly aggregate?: Aggregate
+  /** More than the path of files is read. Where it is written. */
+  readonly fileDetails?: Position
   readonly args: readonly ArgumentSpec[]
   /** Tested in order; the first whose filters all match decides. Without selectors every call matches. */
   readonly selectors: readonly Selector[]

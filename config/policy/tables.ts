@@ -160,7 +160,7 @@ export const KPROBE_KEYS: KeyTable = {
     actions: 'write them into a selector: matchActions',
   },
   own: ['call', 'syscall', 'return', 'returnArg', 'args', 'selectors', 'message', 'tags', 'ignore', 'returnArgAction'],
-  ours: ['aggregate'],
+  ours: ['aggregate', 'fileDetails'],
   later: ['data'],
 }
 

@@ -1,9 +1,11 @@
 /**
- * The normalised event, as every exporter and encoder sees it. Imports nothing.
+ * The normalised event, as every exporter and encoder sees it. Imports nothing but what an argument has.
  * Field names follow Tetragon's records (docs/reference/records.md) in camelCase.
  *
  * Texts are JavaScript strings. Bytes that are not UTF-8 become U+FFFD, as protobuf JSON requires; `raw` then has the exact bytes.
  */
+
+import type { FileDetails } from './file-details.ts'
 
 /** A UTC time in two integers, to keep nanoseconds. */
 export interface Timestamp {
@@ -153,6 +155,8 @@ export interface FileArgument extends ArgumentBase {
   readonly unstable: boolean
   /** The file is unlinked; `path` then ends in ` (deleted)`. */
   readonly deleted: boolean
+  /** Of a hook with `fileDetails`. */
+  readonly details: FileDetails | undefined
 }
 
 /** `int_arg`, `uint_arg`: an integer of at most 32 bits. */

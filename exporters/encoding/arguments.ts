@@ -107,7 +107,16 @@ export function redactArgument<Rules>(
   switch (argument.kind) {
     case 'file': {
       const path = show(argument.path, rules)
-      return path === argument.path ? argument : { ...argument, path, raw: undefined }
+      const named = argument.details?.named
+      const shown = named === undefined ? named : show(named, rules)
+      if (path === argument.path && shown === named) return argument
+      const { raw, details } = argument
+      return {
+        ...argument,
+        path,
+        raw: path === argument.path ? raw : undefined,
+        details: details && { ...details, named: shown },
+      }
     }
     case 'string': {
       const value = show(argument.value, rules)

@@ -4,6 +4,8 @@
  */
 import { isHookEvent } from '../contract/event.ts'
 import type { Event, FileArgument, StringArgument } from '../contract/event.ts'
+import type { FileDetails } from '../contract/file-details.ts'
+import { isoTime } from '../runtime/iso-time.ts'
 import { fileAccess, isDenied } from './otlp/file-access.ts'
 
 /** Whether field filters leave the names of files in records of this type. */
@@ -30,7 +32,7 @@ export function extendedMembers(event: Event, keepsNames: KeepsNames): string {
 
 /** `arg`: the position among the record's arguments. Numbers of 64 bits are texts, as in all of the record. */
 function fileOf(file: FileArgument, arg: number): object {
-  const { inode, device, deleted, raw } = file
+  const { inode, device, deleted, raw, details } = file
   const partial = partialOf(file)
   return {
     arg,
@@ -39,15 +41,47 @@ function fileOf(file: FileArgument, arg: number): object {
     ...(deleted ? { deleted } : {}),
     ...(partial.length === 0 ? {} : { partial }),
     ...(raw === undefined ? {} : { path_bytes: base64(raw) }),
+    ...(details === undefined ? {} : detailsOf(details)),
   }
 }
+
+function detailsOf({ named, content, mountId, detached, overlay }: FileDetails): object {
+  return {
+    ...(named === undefined ? {} : { named }),
+    ...(content === undefined
+      ? {}
+      : {
+          links: content.links,
+          generation: content.generation,
+          size: String(content.sizeBytes),
+          ...(content.changed === undefined ? {} : { changed: isoTime(content.changed) }),
+        }),
+    ...(mountId === 0 ? {} : { mount_id: mountId }),
+    ...(detached ? { detached } : {}),
+    ...(overlay === undefined
+      ? {}
+      : {
+          overlay: {
+            layer: layerOf(overlay),
+            inode: String(overlay.inode),
+            device: deviceText(overlay.device),
+          },
+        }),
+  }
+}
+
+export const layerOf = ({ upper }: { readonly upper: boolean }): 'upper' | 'lower' => (upper ? 'upper' : 'lower')
 
 /** The kernel's number of a device as `major:minor`. */
 export const deviceText = (device: number): string => `${device >>> MINOR_BITS}:${device & ((1 << MINOR_BITS) - 1)}`
 
 /** Why the path is not the whole one, or not surely; empty for one that is. */
-export function partialOf({ unresolved, unstable }: FileArgument): readonly string[] {
-  return [...(unresolved ? ['too_deep_or_long'] : []), ...(unstable ? ['renamed_while_read'] : [])]
+export function partialOf({ unresolved, unstable, details }: FileArgument): readonly string[] {
+  return [
+    ...(unresolved ? ['too_deep_or_long'] : []),
+    ...(unstable ? ['renamed_while_read'] : []),
+    ...(details?.detached === true ? ['detached_mount'] : []),
+  ]
 }
 
 function textOf({ raw, truncated }: StringArgument, arg: number): object[] {

@@ -3,6 +3,7 @@
 
 #include <bpf/btf.h>
 
+#include <functional>
 #include <string>
 
 #include "../border/promise.h"
@@ -18,6 +19,9 @@ struct BtfFree {
 
 // The kernel's types, some 6 MB; kept until the thread of border/worker.h ends.
 Result<btf*> Vmlinux(const char* op);
+
+// Gives the types of each loaded module, and those of the kernel with them, to `each` while it returns true. One that goes away meanwhile has none.
+void EachModule(btf* vmlinux, const std::function<bool(const btf* types, const std::string& module)>& each);
 
 std::string NameOf(const btf* types, const btf_type* type);
 

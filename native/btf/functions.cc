@@ -2,7 +2,6 @@
 #include <napi.h>
 #include <unistd.h>
 
-#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -72,27 +71,22 @@ Napi::Object FunctionObject(Napi::Env env, const Function& function) {
 
 using Functions = std::vector<std::pair<std::string, Function>>;
 
-// Moves those that loaded modules have from `missing` to `found`. One that goes away meanwhile has none.
+// Moves those that loaded modules have from `missing` to `found`.
 void FindInModules(btf* vmlinux, std::unordered_set<std::string>& missing, Functions& found) {
-  std::error_code error;
+  if (missing.empty()) return;
   uint32_t first = btf__type_cnt(vmlinux);
-  LogCapture quiet;
-  for (const auto& entry : std::filesystem::directory_iterator(kBtfFolder, error)) {
-    std::string module = entry.path().filename();
-    if (missing.empty()) return;
-    if (module == "vmlinux") continue;
-    std::unique_ptr<btf, BtfFree> types(btf__load_module_btf(module.c_str(), vmlinux));
-    if (!types) continue;
-    uint32_t count = btf__type_cnt(types.get());
+  EachModule(vmlinux, [&](const btf* types, const std::string& module) {
+    uint32_t count = btf__type_cnt(types);
     for (uint32_t id = first; id < count; id++) {
-      const btf_type* type = btf__type_by_id(types.get(), id);
-      if (!IsFunction(types.get(), type)) continue;
-      auto name = missing.find(NameOf(types.get(), type));
+      const btf_type* type = btf__type_by_id(types, id);
+      if (!IsFunction(types, type)) continue;
+      auto name = missing.find(NameOf(types, type));
       if (name == missing.end()) continue;
-      if (auto function = FunctionOf(types.get(), type, module)) found.emplace_back(*name, std::move(*function));
+      if (auto function = FunctionOf(types, type, module)) found.emplace_back(*name, std::move(*function));
       missing.erase(name);
     }
-  }
+    return !missing.empty();
+  });
 }
 
 Napi::Value KernelFunctions(const Napi::CallbackInfo& info) {

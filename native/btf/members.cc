@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <napi.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -24,6 +25,7 @@ struct Member {
   bool is_signed = false;
   uint32_t bit = 0, bits = 0;
   std::string problem;
+  bool found = true;  // the struct
 };
 
 // Where a name is in a struct, also within its members without a name. Adds to `bit`, which counts from the struct's start.
@@ -63,6 +65,7 @@ Member MemberOf(const btf* types, const std::string& asked) {
   int found = btf__find_by_name_kind(types, name.c_str(), BTF_KIND_STRUCT);
   if (found < 0) found = btf__find_by_name_kind(types, name.c_str(), BTF_KIND_UNION);
   if (found < 0) {
+    member.found = false;
     member.problem = "this kernel has no struct " + name;
     return member;
   }
@@ -125,6 +128,13 @@ Napi::Value KernelMembers(const Napi::CallbackInfo& info) {
     if (Failure* failure = std::get_if<Failure>(&types)) return std::move(*failure);
     std::vector<Member> members;
     for (const std::string& each : asked) members.push_back(MemberOf(std::get<0>(types), each));
+    auto missing = [&] { return std::any_of(members.begin(), members.end(), [](const Member& each) { return !each.found; }); };
+    if (!missing()) return members;
+    EachModule(std::get<0>(types), [&](const btf* module, const std::string&) {
+      for (size_t i = 0; i < members.size(); i++)
+        if (!members[i].found) members[i] = MemberOf(module, asked[i]);
+      return missing();
+    });
     return members;
   };
   return Promised(info.Env(), std::move(find), [](Napi::Env env, const std::vector<Member>& members) -> Napi::Value {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cerrno>
+#include <filesystem>
 #include <memory>
 
 #include "btf.h"
@@ -85,6 +86,17 @@ Result<btf*> Vmlinux(const char* op) {
   int err = errno;
   return Failure{"NO_BTF", op, "vmlinux", "this kernel has no BTF (" + std::string(kBtfFile) + "): " + ErrnoText(err) +
       "; it needs CONFIG_DEBUG_INFO_BTF", err};
+}
+
+void EachModule(btf* vmlinux, const std::function<bool(const btf* types, const std::string& module)>& each) {
+  std::error_code error;
+  LogCapture quiet;
+  for (const auto& entry : std::filesystem::directory_iterator(kBtfFolder, error)) {
+    std::string module = entry.path().filename();
+    if (module == "vmlinux") continue;
+    std::unique_ptr<btf, BtfFree> types(btf__load_module_btf(module.c_str(), vmlinux));
+    if (types && !each(types.get(), module)) return;
+  }
 }
 
 std::string NameOf(const btf* types, const btf_type* type) {

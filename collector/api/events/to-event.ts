@@ -148,7 +148,7 @@ function argumentOf({ arg }: KprobeArgument): Argument {
       const unresolved = flags.includes('unresolvedPathComponents')
       const unstable = flags.includes('unstablePath')
       // What only the JSON form shows is left out.
-      const unknown = { raw: undefined, mode: 0, inode: 0, device: 0, deleted: false }
+      const unknown = { raw: undefined, mode: 0, inode: 0, device: 0, deleted: false, details: undefined }
       return { kind: 'file', field, path, unresolved, unstable, ...unknown }
     }
     case 'sockArg':

@@ -58,3 +58,20 @@ export class FilterBits {
     return [...this.#used.values()]
   }
 }
+
+/** One number for each path that policies name, from 1 on, never reused. */
+export class PathNumbers {
+  readonly #numbers = new Map<string, number>()
+  readonly #paths: string[] = ['']
+
+  of(path: string): number {
+    const known = this.#numbers.get(path)
+    if (known !== undefined) return known
+    this.#numbers.set(path, this.#paths.length)
+    return this.#paths.push(path) - 1
+  }
+
+  pathOf(number: number): string | undefined {
+    return number === 0 ? undefined : this.#paths[number]
+  }
+}

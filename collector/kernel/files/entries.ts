@@ -40,10 +40,18 @@ function nameKey(folder: FileIdentity, name: Buffer): Buffer {
   return key
 }
 
-function wantedBytes({ own, below }: Wanted): Buffer {
+interface Entry {
+  readonly key: Buffer
+  readonly wanted: Wanted
+  /** Number of the path that it is of; 0: of none. */
+  readonly named: number
+}
+
+function wantedBytes({ wanted: { own, below }, named }: Entry): Buffer {
   const bytes = Buffer.alloc(IDENTITY_FILTERS.bytes)
   bytes.writeBigUInt64LE(own, IDENTITY_FILTERS.own)
   bytes.writeBigUInt64LE(below, IDENTITY_FILTERS.below)
+  bytes.writeUInt32LE(named, IDENTITY_FILTERS.named)
   return bytes
 }
 
@@ -51,8 +59,8 @@ type Entries = ReadonlyMap<string, { readonly key: Buffer; readonly value: Buffe
 
 /** Collects what all filters want. */
 export class WantedFiles {
-  readonly #files = new Map<string, { readonly key: Buffer; readonly wanted: Wanted }>()
-  readonly #names = new Map<string, { readonly key: Buffer; readonly wanted: Wanted }>()
+  readonly #files = new Map<string, Entry>()
+  readonly #names = new Map<string, Entry>()
   #devices = 0n
   readonly #hashes = {
     files: Array.from({ length: IDENTITY_WORDS }, () => 0n),
@@ -60,16 +68,16 @@ export class WantedFiles {
   }
 
   /** A file or folder that filters want; its file system is theirs too. */
-  file(file: FileIdentity, wanted: Wanted): void {
-    add(this.#files, identityKey(file), wanted)
+  file(file: FileIdentity, wanted: Wanted, named: number): void {
+    add(this.#files, identityKey(file), wanted, named)
     this.#seen('files', file, wanted)
   }
 
   /** What has this name in a folder, now or later. Names that no entry can hold are left out: files have none of that length. */
-  name(folder: FileIdentity, name: string, wanted: Wanted): void {
+  name(folder: FileIdentity, name: string, wanted: Wanted, named: number): void {
     const bytes = Buffer.from(name)
     if (bytes.length >= IDENTITY_NAME_BYTES) return
-    add(this.#names, nameKey(folder, bytes), wanted)
+    add(this.#names, nameKey(folder, bytes), wanted, named)
     this.#seen('folders', folder, wanted)
   }
 
@@ -80,7 +88,7 @@ export class WantedFiles {
     words[word] = (words[word] ?? 0n) | (1n << ((hashed >> 56n) & 63n))
     this.#devices |= 1n << (hash(BigInt(dev)) >> 58n)
     // Of a file whose folders are not known, the file system is.
-    add(this.#files, identityKey({ ino: 0n, dev, generation: 0 }), { own: 0n, below: own | below })
+    add(this.#files, identityKey({ ino: 0n, dev, generation: 0 }), { own: 0n, below: own | below }, 0)
   }
 
   get files(): Entries {
@@ -103,14 +111,14 @@ export class WantedFiles {
   }
 }
 
-function add(to: Map<string, { readonly key: Buffer; readonly wanted: Wanted }>, key: Buffer, more: Wanted): void {
+function add(to: Map<string, Entry>, key: Buffer, more: Wanted, named: number): void {
   const text = key.toString('latin1')
-  const entry = to.get(text) ?? { key, wanted: { own: 0n, below: 0n } }
+  const entry = to.get(text) ?? { key, wanted: { own: 0n, below: 0n }, named }
   entry.wanted.own |= more.own
   entry.wanted.below |= more.below
   to.set(text, entry)
 }
 
-function entriesOf(from: ReadonlyMap<string, { readonly key: Buffer; readonly wanted: Wanted }>): Entries {
-  return new Map([...from].map(([text, { key, wanted }]) => [text, { key, value: wantedBytes(wanted) }]))
+function entriesOf(from: ReadonlyMap<string, Entry>): Entries {
+  return new Map([...from].map(([text, entry]) => [text, { key: entry.key, value: wantedBytes(entry) }]))
 }

@@ -15,9 +15,10 @@ import { u32 } from '../bytes.ts'
 import type { KernelFacts } from '../facts.ts'
 import { atLeast } from '../facts.ts'
 import type { Constants, SharedMaps } from '../objects.ts'
-import { FilterBits, TooManyFilters } from './bits.ts'
+import { FilterBits, PathNumbers, TooManyFilters } from './bits.ts'
 import { WantedFiles } from './entries.ts'
 import { LinkedFiles } from './linked.ts'
+import type { WatchedFolder } from './linked.ts'
 import { Resolver, Seen, hostRoot } from './resolve.ts'
 import type { Resolved } from './resolve.ts'
 
@@ -90,6 +91,7 @@ export class Files {
   #resolved: ReadonlyMap<string, Resolved> = new Map()
   /** Paths that were reported as missing. */
   readonly #missing = new Set<string>()
+  readonly #numbers = new PathNumbers()
   /** One change at a time. */
   #working: Promise<void> = Promise.resolve()
   #busy = false
@@ -100,6 +102,11 @@ export class Files {
     this.#shared = shared
     this.#warn = options.warn ?? (() => {})
     this.#nowMs = options.nowMs ?? (() => performance.now())
+  }
+
+  /** A path of a policy by its number in records. */
+  pathOf(number: number): string | undefined {
+    return this.#numbers.pathOf(number)
   }
 
   readonly bitOf = (filter: IdentityFilter): bigint => this.#bits.bitOf(filter)
@@ -227,7 +234,7 @@ export class Files {
     if (this.#loaded !== loaded) return
     this.#resolved = resolved
     const wanted = new WantedFiles()
-    const folders = new Map<string, bigint>()
+    const folders = new Map<string, WatchedFolder>()
     for (const { bit, filter } of filters) {
       const all = filter.operator === 'UnderDir'
       const asked = { own: all ? 0n : bit, below: all ? bit : 0n }
@@ -236,9 +243,13 @@ export class Files {
         if (found === undefined) continue
         const { file, folder, name, path } = found
         this.#reportMissing(value, found)
-        if (file !== undefined) wanted.file(file, asked)
-        if (folder !== undefined) wanted.name(folder, name, asked)
-        if (all && file?.isFolder === true) folders.set(path, (folders.get(path) ?? 0n) | bit)
+        const named = this.#numbers.of(value)
+        if (file !== undefined) wanted.file(file, asked, named)
+        if (folder !== undefined) wanted.name(folder, name, asked, named)
+        if (all && file?.isFolder === true) {
+          const before = folders.get(path)
+          folders.set(path, { filters: (before?.filters ?? 0n) | bit, named: before?.named ?? named })
+        }
       }
     }
     // What is new first, then the screen that lets calls get there, then what is old.

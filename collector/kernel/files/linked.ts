@@ -2,7 +2,7 @@
 import { setTimeout } from 'node:timers/promises'
 import type { BpfMap } from '../../../native/types.ts'
 import { u32 } from '../bytes.ts'
-import { IDENTITY, LINKED_FILTERS, LINKED_NEWS } from '../wire.ts'
+import { IDENTITY, LINKED_FILTERS, LINKED_NEWS, NAMED_MAX } from '../wire.ts'
 import { identityKey } from './entries.ts'
 import { linksBelow } from './links.ts'
 import type { Looked } from './links.ts'
@@ -15,6 +15,12 @@ const PAUSE_MS = 600_000
 /** Entries read at once. */
 const ENTRIES_AT_ONCE = 1024
 
+export interface WatchedFolder {
+  readonly filters: bigint
+  /** Number of its path in policies. */
+  readonly named: number
+}
+
 export interface LinkedOptions {
   readonly maps: Readonly<Record<'linked' | 'linked_news', BpfMap>>
   readonly resolver: Pick<Resolver, 'identifyPath'>
@@ -23,10 +29,12 @@ export interface LinkedOptions {
   readonly warn: (detail: object, message: string) => void
 }
 
+const namesIn = (entry: Buffer | undefined): number[] =>
+  Array.from({ length: NAMED_MAX }, (_, i) => entry?.readUInt32LE(LINKED_FILTERS.named + 4 * i) ?? 0).filter(Boolean)
+
 export class LinkedFiles {
   readonly #options: LinkedOptions
-  /** Filters by folder. */
-  #folders: ReadonlyMap<string, bigint> = new Map()
+  #folders: ReadonlyMap<string, WatchedFolder> = new Map()
   /** Of the present look; entries of earlier ones are forgotten at its end. */
   round = 0n
   /** Filters for which there was no room, or whose first look has not ended: for those every file with several links matches, marked. */
@@ -44,8 +52,8 @@ export class LinkedFiles {
   }
 
   /** The folders from now on. A folder that is new brings a look. */
-  follow(folders: ReadonlyMap<string, bigint>): void {
-    const isNew = [...folders].some(([path, bits]) => this.#folders.get(path) !== bits)
+  follow(folders: ReadonlyMap<string, WatchedFolder>): void {
+    const isNew = [...folders].some(([path, { filters }]) => this.#folders.get(path)?.filters !== filters)
     this.#folders = folders
     if (isNew) this.#again = true
   }
@@ -89,17 +97,17 @@ export class LinkedFiles {
     const startMs = performance.now()
     this.#again = false
     this.round++
-    const bits = [...this.#folders.values()].reduce((all, one) => all | one, 0n)
+    const bits = [...this.#folders.values()].reduce((all, { filters }) => all | filters, 0n)
     this.unknown = bits & ~this.#known
     let lacking = 0n
     const moved = this.#renames()
     const looked: Looked = { files: 0, unread: 0 }
     try {
       await rewrite()
-      for (const [folder, filters] of this.#folders) {
+      for (const [folder, watched] of this.#folders) {
         for await (const path of linksBelow(folder, looked)) {
           if (this.#closed) return
-          if (!(await this.#keep(path, filters))) lacking |= filters
+          if (!(await this.#keep(path, watched))) lacking |= watched.filters
         }
       }
       if (this.#closed) return
@@ -121,7 +129,7 @@ export class LinkedFiles {
   }
 
   /** False when there is no room. */
-  async #keep(path: Buffer, filters: bigint): Promise<boolean> {
+  async #keep(path: Buffer, { filters, named }: WatchedFolder): Promise<boolean> {
     const { maps, resolver } = this.#options
     // It may be gone by now.
     const file = await resolver.identifyPath(path).catch(() => undefined)
@@ -133,6 +141,10 @@ export class LinkedFiles {
     const before = isOfRound ? (known?.readBigUInt64LE(LINKED_FILTERS.filters) ?? 0n) : 0n
     value.writeBigUInt64LE(before | filters, LINKED_FILTERS.filters)
     value.writeBigUInt64LE(this.round, LINKED_FILTERS.round)
+    const names = isOfRound ? namesIn(known) : []
+    for (const [i, name] of [...new Set([...names, named])].slice(0, NAMED_MAX).entries()) {
+      value.writeUInt32LE(name, LINKED_FILTERS.named + 4 * i)
+    }
     try {
       maps.linked.update(key, value)
       return true

@@ -1,22 +1,20 @@
 /**
  * Writes one `struct hook` (bpf/call/hook.h): the constants that specialize the program of a function, and the map entries of all policies on it.
  */
-import type { ArgumentFilter, ArgumentSpec, HookSpec, NumberFilter, Selector } from '../../../config/policy/policy.ts'
+import type { ArgumentFilter, ArgumentSpec, HookSpec, Selector } from '../../../config/policy/policy.ts'
 import { TYPES } from '../../../config/policy/arguments.ts'
 import { readsAtReturn } from '../../../config/policy/types/bytes.ts'
 import {
   ARG_TYPES,
   FILES_MAX,
+  FILE_DETAILS,
   FILE_SCREEN,
   HOOK,
   NO_ARG,
   PARAMS_MAX,
   PATH_SCREEN,
-  SCREENED_NUMBER,
-  SCREENED_NUMBERS,
   SELECTOR,
   SELECTORS_MAX,
-  SMALL_NUMBERS,
   VALUES_MAX,
   VALUE_TEXTS_MAX,
   VALUE_TYPE_SHIFT,
@@ -25,19 +23,17 @@ import {
 import { denies } from '../../../config/policy/selectors/actions.ts'
 import { fieldBytes } from '../tracepoints/fields.ts'
 import type { EventField } from '../tracepoints/fields.ts'
+import { writeNumbers } from './numbers.ts'
 import { writePathTree } from './path-tree.ts'
 import { demandOf } from './screen.ts'
 import type { Demand } from './screen.ts'
-import { NO_FACTS, filesAsked, identityFiltersOn, sameValue, selectorBytes, wantedOf } from './selector.ts'
+import { NO_FACTS, bitsOf, filesAsked, identityFiltersOn, isText, sameValue, selectorBytes } from './selector.ts'
 import type { HostFacts, PolicyHook, Row, Value } from './selector.ts'
 import { edgeKey, nodeBytes } from './tables.ts'
 import type { Tables } from './tables.ts'
 
 /** A hook without selectors takes every call. */
 const EVERYTHING: Selector = { matchArgs: [] }
-
-/** Screened numbers. */
-const SMALL: readonly bigint[] = Array.from({ length: SMALL_NUMBERS }, (_, n) => BigInt(n))
 
 const rowsOf = (hooks: readonly PolicyHook[]): Row[] =>
   hooks.flatMap((hook) => selectorsOf(hook.spec).map((selector, index): Row => ({ hook, index, selector })))
@@ -46,8 +42,10 @@ const selectorsOf = ({ selectors }: HookSpec): readonly Selector[] => (selectors
 
 /** How records call this value (`struct value` in bpf/event.h). */
 export function valueIndex({ index, type, places }: Pick<ArgumentSpec, 'index' | 'type' | 'places'>): number {
-  return indexOf({ param: index, read: type.read }) | ((places?.number ?? 0) << PLACES_SHIFT)
+  return numberOf({ param: index, read: type.read, places })
 }
+
+const numberOf = (value: Value): number => indexOf(value) | ((value.places?.number ?? 0) << PLACES_SHIFT)
 
 /** In the index of decode.ts. */
 const PLACES_SHIFT = 8
@@ -86,11 +84,13 @@ export const asksOfFiles = ({ spec: { selectors } }: Pick<PolicyHook, 'spec'>): 
 const filesCount = (specs: readonly HookSpec[], values: ReadonlyMap<number, Value>): number =>
   filesAsked([...values.values()], rowsOf(specs.map((spec) => ({ id: 0, spec })))).length
 
-const TEXTS: ReadonlySet<Value['read']> = new Set(
-  TYPES.filter(({ kind }) => kind === 'file' || kind === 'string' || kind === 'bytes').map(({ read }) => read),
+const FILE_TYPES: ReadonlySet<Value['read']> = new Set(
+  TYPES.filter(({ kind }) => kind === 'file').map(({ read }) => read),
 )
 
-const isText = ({ read }: Value): boolean => TEXTS.has(read)
+/** Which values a hook wants to know more of than their path. */
+const detailsOf = ({ args, fileDetails }: HookSpec): number[] =>
+  fileDetails === undefined ? [] : args.filter(({ type }) => FILE_TYPES.has(type.read)).map(valueIndex)
 
 /** All that the hooks want to know, each once. */
 function valuesOf(specs: readonly HookSpec[]): Value[] {
@@ -126,6 +126,7 @@ export function hookBytes(
   bytes[HOOK.syscall] = specs.some(({ syscall }) => syscall) ? 1 : 0
   bytes[HOOK.nparams] = bytes[HOOK.syscall] === 1 ? 1 : Math.max(0, ...values.map(({ param }) => param + 1))
   bytes[HOOK.nvalues] = values.length
+  const detailed = new Set(specs.flatMap(detailsOf))
   values.forEach((value, i) => {
     const at = HOOK.values + i * WANTED_VALUE.bytes
     bytes[at + WANTED_VALUE.param] = value.param
@@ -137,10 +138,11 @@ export function hookBytes(
       bytes[at + WANTED_VALUE.sizeType] = ARG_TYPES[size.read]
       bytes[at + WANTED_VALUE.returned] = ARG_TYPES[size.returned ?? 'nop']
     }
+    if (detailed.has(numberOf(value))) bytes.writeUInt16LE(FILE_DETAILS.bytes, at + WANTED_VALUE.shown)
     if (places === undefined) return
     bytes[at + WANTED_VALUE.members] = value.read === 'object' ? places.list.length : 0
     bytes.writeUInt16LE(places.number, at + WANTED_VALUE.places)
-    bytes.writeUInt16LE(places.bytes, at + WANTED_VALUE.shown)
+    if (value.read === 'object') bytes.writeUInt16LE(places.bytes, at + WANTED_VALUE.shown)
     bytes.writeUInt32LE(tables.places.length, at + WANTED_VALUE.place)
     tables.places.push(...places.list)
   })
@@ -184,76 +186,6 @@ export const judgedAtReturn = ({ aggregate, args, return: returns }: HookSpec): 
 /** Bits of which a process has one when it has all that a selector asks for; none when a selector asks for none. */
 function anyOf(asked: readonly bigint[]): bigint {
   return asked.every(Boolean) ? asked.reduce((any, bits) => any | (bits & -bits), 0n) : 0n
-}
-
-/** As digits: with hundreds of rows that is much faster than to add each bit to a bigint. */
-function bitsOf(rows: readonly Row[], holds: (row: Row, bit: number) => boolean): bigint {
-  let digits = ''
-  for (let i = rows.length - 1; i >= 0; i--) {
-    const row = rows[i]
-    digits += row !== undefined && holds(row, i) ? '1' : '0'
-  }
-  return digits === '' ? 0n : BigInt(`0b${digits}`)
-}
-
-/** The selector's filters on a number. */
-function numberFiltersOn(value: Value, { hook, selector }: Row): NumberFilter[] {
-  return selector.matchArgs.filter(
-    (filter): filter is NumberFilter => filter.class === 'number' && sameValue(value, hook.spec.args[filter.arg]),
-  )
-}
-
-const each = (holds: (number: bigint) => boolean, others: boolean): boolean[] => [...SMALL.map(holds), others]
-
-/** For each small number whether the filter holds; the last one stands for all others: whether it may hold. */
-function smallNumbers(filter: NumberFilter): boolean[] {
-  const wanted = wantedOf(filter)
-  const [bound = 0n] = wanted
-  const exact = new Set(wanted)
-  switch (filter.operator) {
-    case 'Equal':
-      return each(
-        (number) => exact.has(number),
-        wanted.some((one) => one < 0n || one >= SMALL_NUMBERS),
-      )
-    case 'NotEqual':
-      return each((number) => !exact.has(number), true)
-    case 'Mask':
-      return each((number) => (bound & number) !== 0n, true)
-    case 'GreaterThan':
-      return each((number) => number > bound, true)
-    case 'LessThan':
-      return each((number) => number < bound, true)
-    default:
-      return each(() => true, true)
-  }
-}
-
-/** The numbers by which calls are rejected: those by which some selector is. Returns the filters that this decides. */
-function writeNumbers(bytes: Buffer, values: readonly Value[], rows: readonly Row[], tables: Tables): ArgumentFilter[] {
-  const all = bitsOf(rows, () => true)
-  const decided: ArgumentFilter[] = []
-  let count = 0
-  for (const value of values) {
-    const asks =
-      isText(value) || value.places !== undefined
-        ? []
-        : rows.map((row) => numberFiltersOn(value, row).map((filter) => ({ filter, holds: smallNumbers(filter) })))
-    if (!asks.some((filters) => filters.length > 0)) continue
-    const sets = [...SMALL.keys(), SMALL_NUMBERS].map((n) =>
-      bitsOf(rows, (_, bit) => asks[bit]?.every(({ holds }) => holds[n]) ?? false),
-    )
-    if (sets.every((set) => set === all)) continue
-    const at = HOOK.numbers + count * SCREENED_NUMBER.bytes
-    bytes[at + SCREENED_NUMBER.param] = value.param
-    bytes[at + SCREENED_NUMBER.type] = ARG_TYPES[value.read]
-    bytes.writeUInt32LE(tables.numberSets.length, at + SCREENED_NUMBER.sets)
-    for (const set of sets) tables.numberSets.push(tables.sets.id(set))
-    for (const { filter, holds } of asks.flat()) if (holds[SMALL_NUMBERS] === false) decided.push(filter)
-    if (++count === SCREENED_NUMBERS) break
-  }
-  bytes[HOOK.nnumbers] = count
-  return decided
 }
 
 /** What the selectors ask of a path, by bit. */

@@ -13,6 +13,7 @@ import type {
   Selector,
   TaskFilter,
 } from '../../../config/policy/policy.ts'
+import { TYPES } from '../../../config/policy/arguments.ts'
 import type { ArgumentType } from '../../../config/policy/arguments.ts'
 import type { Places } from '../../../config/policy/types/places.ts'
 import {
@@ -81,6 +82,22 @@ export const sameValue = (value: Value, arg: ArgumentSpec | undefined): boolean 
   arg.index === value.param &&
   arg.type.read === value.read &&
   arg.places?.number === value.places?.number
+
+const TEXTS: ReadonlySet<Value['read']> = new Set(
+  TYPES.filter(({ kind }) => kind === 'file' || kind === 'string' || kind === 'bytes').map(({ read }) => read),
+)
+
+export const isText = ({ read }: Value): boolean => TEXTS.has(read)
+
+/** As digits: with hundreds of rows that is much faster than to add each bit to a bigint. */
+export function bitsOf(rows: readonly Row[], holds: (row: Row, bit: number) => boolean): bigint {
+  let digits = ''
+  for (let i = rows.length - 1; i >= 0; i--) {
+    const row = rows[i]
+    digits += row !== undefined && holds(row, i) ? '1' : '0'
+  }
+  return digits === '' ? 0n : BigInt(`0b${digits}`)
+}
 
 /** The selector's filters on which file a value is. */
 export function identityFiltersOn(value: Value, { hook, selector }: Row): IdentityFilter[] {

@@ -10,6 +10,7 @@ import { u32 } from '../bytes.ts'
 import type { Asked } from '../conditions/asked.ts'
 import type { KernelFacts } from '../facts.ts'
 import { JoinSweep } from '../joins.ts'
+import { overlayPlaces } from '../functions/overlay.ts'
 import type { Wanted } from '../layout/assign.ts'
 import { hookBytes } from '../layout/hook.ts'
 import { knobsOf } from '../layout/knobs.ts'
@@ -27,7 +28,7 @@ export interface LoaderOptions {
   readonly agentPid: number
   /** Path of the host's proc file system. */
   readonly procfs: string
-  readonly native: Pick<typeof native, 'openObject'>
+  readonly native: Pick<typeof native, 'openObject' | 'kernelMembers'>
   /** Those of all objects. */
   readonly constants: Constants
   readonly maps: SharedMaps
@@ -68,7 +69,13 @@ export class ProgramLoader implements Disposable {
       if (turns.over) await turns.rest()
     }
     const acting = part.some(({ hooks: served }) => served.some(acts))
-    const constants = { ...this.#options.constants, ...knobsOf(part), repeat_secret: this.#secret }
+    const detailed = part.some(({ hooks: served }) => served.some(({ spec }) => spec.fileDetails !== undefined))
+    const constants = {
+      ...this.#options.constants,
+      ...knobsOf(part),
+      ...(detailed && { overlay: await overlayPlaces(this.#options.native.kernelMembers) }),
+      repeat_secret: this.#secret,
+    }
     const asked = this.#options.asked.mapsOf(part)
     const options: ObjectOptions = {
       programs: part.flatMap(({ way, symbol }, slot) => hookPrograms(way, symbol, slot)),

@@ -16,7 +16,7 @@ export const LSM_KEYS: KeyTable = {
     syscall: 'leave it out',
   },
   own: ['hook', 'args', 'selectors', 'message', 'tags'],
-  ours: ['aggregate'],
+  ours: ['aggregate', 'fileDetails'],
 }
 
 export const TRACEPOINT_KEYS: KeyTable = {

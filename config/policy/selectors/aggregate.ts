@@ -3,9 +3,8 @@ import { show } from '../../yaml/problems.ts'
 import type { Problems } from '../../yaml/problems.ts'
 import { didYouMean } from '../../yaml/suggest.ts'
 import { Fields, asList, asText } from '../fields.ts'
-import type { Actions, Aggregate, HookSpec, Selector } from '../policy.ts'
+import type { Actions, Aggregate, Selector } from '../policy.ts'
 import type { KeyTable } from '../tables.ts'
-import { OWN_API_VERSION } from './identity.ts'
 
 const AGGREGATE_KEYS: KeyTable = {
   name: 'aggregate',
@@ -74,15 +73,4 @@ function readBy(fields: Fields, problems: Problems): ReadonlySet<string> {
     problems.add(list.node.at, `${list.path}: expected process among them: an event is of one process`)
   }
   return by
-}
-
-/** A file that says it is Tetragon's must mean the same there. */
-export function checkAggregates(hooks: readonly HookSpec[], isTetragons: boolean, problems: Problems): void {
-  const places = new Set(isTetragons ? hooks.flatMap(({ aggregate }) => aggregate?.at ?? []) : [])
-  for (const at of places) {
-    problems.add(
-      at,
-      `aggregate: is an addition of ktrail's: write apiVersion: ${OWN_API_VERSION}, got cilium.io/v1alpha1`,
-    )
-  }
 }

@@ -10,6 +10,25 @@ export type AttributeTest = (type: Event['type'], key: Key) => boolean
 
 type Paths = ReadonlyArray<readonly string[]>
 
+/** What is known of a file beside its path. */
+const DETAILS = [
+  KEYS.fileInode,
+  KEYS.fileDevice,
+  KEYS.fileDeleted,
+  KEYS.filePartial,
+  KEYS.filePathBytes,
+  KEYS.fileNamed,
+  KEYS.fileLinks,
+  KEYS.fileGeneration,
+  KEYS.fileSize,
+  KEYS.fileChanged,
+  KEYS.fileMount,
+  KEYS.fileDetached,
+  KEYS.fileLayer,
+  KEYS.fileLayerInode,
+  KEYS.fileLayerDevice,
+]
+
 const FILE_PATH = 'args.file_arg.path,args.path_arg.path'
 const ARGUMENTS = paths('args')
 const CONTAINER = paths('process.docker')
@@ -44,9 +63,7 @@ const FIELDS: ReadonlyMap<Key, Paths> = new Map([
   [KEYS.image, paths('process.pod.container.image.name')],
   [KEYS.imageTags, paths('process.pod.container.image.name')],
   [KEYS.filePath, paths(FILE_PATH)],
-  ...[KEYS.fileInode, KEYS.fileDevice, KEYS.fileDeleted, KEYS.filePartial, KEYS.filePathBytes].map(
-    (key) => [key, paths(FILE_PATH)] as const,
-  ),
+  ...DETAILS.map((key) => [key, paths(FILE_PATH)] as const),
   [KEYS.fileMode, paths('args.file_arg.permission,args.path_arg.permission')],
   [KEYS.fileAccess, paths('function_name,args.int_arg,args.uint_arg,args.long_arg,args.size_arg')],
   [KEYS.fileDenied, paths('return')],

@@ -11,20 +11,19 @@ import type {
   Argument,
   Container,
   Event,
-  FileArgument,
   Hook,
   HookEvent,
   LossEvent,
   NamedContainer,
   Process,
-  Timestamp,
 } from '../../contract/event.ts'
 import type { Numbering } from '../../contract/numbering.ts'
 import { argumentText, callsText } from '../arguments.ts'
 import { KEYS, containerLabelKey, labelKey, podLabelKey } from './attributes.ts'
 import type { AttributeSink, Key } from './attributes.ts'
 import type { AttributeTest } from './attribute-filter.ts'
-import { base64, deviceText, partialOf } from '../extended.ts'
+import { detailAttributes } from '../files/attributes.ts'
+import { isoTime } from '../../runtime/iso-time.ts'
 import { boundedText, boundedWords } from '../command-args.ts'
 import { fileAccess, isDenied } from './file-access.ts'
 
@@ -226,16 +225,6 @@ function fileAttributes({ hook, args, returned }: HookEvent, details: boolean, o
   }
 }
 
-/** As in format `extended`. */
-function detailAttributes(file: FileArgument, out: AttributeSink): void {
-  out.text(KEYS.fileInode, String(file.inode))
-  out.text(KEYS.fileDevice, deviceText(file.device))
-  if (file.deleted) out.flag(KEYS.fileDeleted, true)
-  const partial = partialOf(file)
-  if (partial.length > 0) out.list(KEYS.filePartial, partial)
-  if (file.raw !== undefined) out.text(KEYS.filePathBytes, base64(file.raw))
-}
-
 function aggregateAttributes({ count, bytes, last }: Aggregate, out: AttributeSink): void {
   out.integer(KEYS.aggregateCount, count)
   if (bytes !== undefined) out.integer(KEYS.aggregateBytes, bytes)
@@ -327,12 +316,4 @@ function commandArgs({ argv, arguments: text }: Process): readonly string[] {
 
 function commandLine(process: Process): string {
   return process.arguments === '' ? process.binary : `${process.binary} ${process.arguments}`
-}
-
-/** RFC 3339, UTC, with 0, 3, 6 or 9 digits: the same text as in the JSON line. */
-function isoTime({ sec, nsec }: Timestamp): string {
-  const seconds = new Date(sec * 1000).toISOString().slice(0, 19)
-  if (nsec === 0) return `${seconds}Z`
-  const digits = String(nsec).padStart(9, '0')
-  return `${seconds}.${nsec % 1_000_000 === 0 ? digits.slice(0, 3) : nsec % 1000 === 0 ? digits.slice(0, 6) : digits}Z`
 }

@@ -42,6 +42,9 @@ const value: fc.Arbitrary<ValueSpec> = fc
       mode: u32,
       dev: u32,
       text: bytes(40),
+      details: fc
+        .uint8Array({ minLength: wire.FILE_DETAILS.bytes, maxLength: wire.FILE_DETAILS.bytes })
+        .map((b) => Buffer.from(b)),
     },
     plain,
   )
@@ -55,6 +58,7 @@ const value: fc.Arbitrary<ValueSpec> = fc
       ...(isFile ? {} : { mode: 0, dev: 0 }),
       ...(hasNumber ? {} : { lo: 0, hi: 0 }),
       ...(isText ? {} : { text: Buffer.alloc(0) }),
+      ...(isFile && (spec.flags & wire.VALUE_DETAILS) !== 0 ? {} : { details: Buffer.alloc(0) }),
     }
   })
 const cgroups = { cgroup: bytes(70), cgroupState: fc.nat(0xffff) }
@@ -128,8 +132,12 @@ function copied(event: RawEvent, whole: Buffer): RecordSpec {
   if (event.op === 'fork' || event.op === 'move') return { ...event, cgroup: Buffer.from(event.cgroup) }
   if (event.op !== 'hook') return event
   const { count, ...hook } = event
-  const values = event.values.slice(0, count).map(({ from, to, ...rest }) => {
-    return { ...rest, text: hasText(rest.kind) ? Buffer.from(whole.subarray(from, to)) : Buffer.alloc(0) }
+  const values = event.values.slice(0, count).map(({ from, to, details, ...rest }) => {
+    return {
+      ...rest,
+      text: hasText(rest.kind) ? Buffer.from(whole.subarray(from, to)) : Buffer.alloc(0),
+      details: Buffer.from(whole.subarray(details, details === 0 ? 0 : details + wire.FILE_DETAILS.bytes)),
+    }
   })
   return { ...hook, values }
 }

@@ -1,7 +1,8 @@
 /** Sequences of raw events → the events made of them. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { RawEvent, RawHook, RawReturn, RawValue } from '../../../../collector/ingest/decode.ts'
+import type { RawValue } from '../../../../collector/ingest/arguments/values.ts'
+import type { RawEvent, RawHook, RawReturn } from '../../../../collector/ingest/decode.ts'
 import type { Argument, ProcessEvent } from '../../../../exporters/contract/event.ts'
 import { Normalizer } from '../../../../collector/ingest/normalize.ts'
 import type { KnownHook } from '../../../../collector/ingest/normalize.ts'
@@ -82,7 +83,7 @@ function hook(tgid: number, start: number, values: readonly RawValue[] = [], hoo
 }
 
 function value(kind: number, change: Partial<RawValue> = {}): RawValue {
-  return { kind, index: 0, flags: 0, lo: 0, hi: 0, mode: 0, dev: 0, from: 0, to: 0, ...change }
+  return { kind, index: 0, flags: 0, lo: 0, hi: 0, mode: 0, dev: 0, from: 0, to: 0, details: 0, ...change }
 }
 
 /** The value that the kernel side makes for an argument. */
@@ -199,6 +200,7 @@ const ARGUMENTS: ReadonlyArray<readonly [what: string, type: string, RawValue, b
       unresolved: false,
       unstable: false,
       deleted: false,
+      details: undefined,
     },
   ],
   [
@@ -217,6 +219,7 @@ const ARGUMENTS: ReadonlyArray<readonly [what: string, type: string, RawValue, b
       unresolved: true,
       unstable: false,
       deleted: true,
+      details: undefined,
     },
   ],
   [
@@ -235,6 +238,7 @@ const ARGUMENTS: ReadonlyArray<readonly [what: string, type: string, RawValue, b
       unresolved: false,
       unstable: false,
       deleted: false,
+      details: undefined,
     },
   ],
   [
@@ -253,6 +257,7 @@ const ARGUMENTS: ReadonlyArray<readonly [what: string, type: string, RawValue, b
       unresolved: false,
       unstable: false,
       deleted: false,
+      details: undefined,
     },
   ],
   [

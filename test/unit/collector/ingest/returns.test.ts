@@ -29,7 +29,18 @@ interface Call {
 }
 
 function raw({ tid = 8, nsec = 5, call = 1, flags = KEPT }: Call): RawHook {
-  const number = { kind: VALUE_UINT, index: 255, flags: 0, lo: call, hi: 0xc900, mode: 0, dev: 0, from: 0, to: 0 }
+  const number = {
+    kind: VALUE_UINT,
+    index: 255,
+    flags: 0,
+    lo: call,
+    hi: 0xc900,
+    mode: 0,
+    dev: 0,
+    from: 0,
+    to: 0,
+    details: 0,
+  }
   const base = { cpu: 0, seq: 0, sec: 1, nsec, tgid: 7, tid, startLo: 0, startHi: 0 }
   return { op: 'hook', ...base, hookId: 3, selector: 0, flags, values: [number], count: 1 }
 }

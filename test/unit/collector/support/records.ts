@@ -1,5 +1,6 @@
 /** Raw events → ring bytes, by wire.ts: the inverse of decode. */
-import type { RawEvent, RawValue } from '../../../../collector/ingest/decode.ts'
+import type { RawValue } from '../../../../collector/ingest/arguments/values.ts'
+import type { RawEvent } from '../../../../collector/ingest/decode.ts'
 import * as wire from '../../../../collector/kernel/wire.ts'
 
 const { EVENT_HEADER, EXEC_BODY, FORK_BODY, CGROUP_BODY, EXIT_BODY, RETURN_BODY, VALUE, FILE_INFO } = wire
@@ -16,8 +17,10 @@ const TYPES = {
 const pad = (bytes: Buffer): Buffer => Buffer.concat([bytes], (bytes.length + 7) & ~7)
 
 /** A value to be written; a text is in `text` instead of at its position in a chunk. */
-export interface ValueSpec extends Omit<RawValue, 'from' | 'to'> {
+export interface ValueSpec extends Omit<RawValue, 'from' | 'to' | 'details'> {
   readonly text: Buffer
+  /** Of a file whose flags have VALUE_DETAILS; empty for others. */
+  readonly details: Buffer
 }
 
 export type RecordSpec =
@@ -49,7 +52,7 @@ function valueBytes(value: ValueSpec): Buffer {
   }
   // The last filter that read it leaves its key prefix there.
   const size = kind === wire.VALUE_BYTES ? [number] : []
-  return Buffer.concat([head, info, Buffer.alloc(wire.TEXT_KEY.bytes, 0xee), pad(text), ...size])
+  return Buffer.concat([head, info, Buffer.alloc(wire.TEXT_KEY.bytes, 0xee), pad(text), value.details, ...size])
 }
 
 function bodyOf(event: RecordSpec): Buffer {

@@ -1,9 +1,10 @@
 /** Format `extended`: what it says beside Tetragon's record, with and without an envelope, and what of it filters and redaction take away. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Event } from '../../../../exporters/contract/event.ts'
 import { attributes } from '../../../../exporters/encoding/otlp/mapping.ts'
 import { EncoderPool, Numberings } from '../../../../exporters/index.ts'
+import type { Event } from '../../../../exporters/contract/event.ts'
+import type { FileDetails } from '../../../../exporters/contract/file-details.ts'
 import { file, int, makeExec, makeHook, makeKprobe, makeLoss, text } from '../support/events.ts'
 import { goldenEvents } from '../support/golden-events.ts'
 
@@ -92,6 +93,65 @@ test('extended: OTLP has the same of the first file as attributes, where the exp
     'ktrail.file.partial': ['too_deep_or_long'],
     'ktrail.file.path_bytes': NAME.toString('base64'),
   })
+  const content = { sizeBytes: 4096, changed: { sec: 1_700_000_000, nsec: 0 }, generation: 9, links: 2 }
+  assert.deepEqual(details({ details: { ...DETAILS, content } }, true), {
+    'file.inode': '7',
+    'ktrail.file.device': '0:1',
+    'ktrail.file.partial': ['detached_mount'],
+    'ktrail.file.named': '/etc/shadow',
+    'ktrail.file.links': 2,
+    'ktrail.file.generation': 9,
+    'file.size': 4096,
+    'file.changed': '2023-11-14T22:13:20Z',
+    'ktrail.file.mount_id': 31,
+    'ktrail.file.detached': true,
+    'ktrail.file.overlay.layer': 'lower',
+    'ktrail.file.overlay.inode': '12',
+    'ktrail.file.overlay.device': '259:3',
+  })
+  assert.equal(details({ details: DETAILS }, true)['file.size'], undefined)
+})
+
+const DETAILS: FileDetails = {
+  content: { sizeBytes: 2n ** 60n, changed: { sec: 1_700_000_000, nsec: 5_000_000 }, generation: 9, links: 2 },
+  mountId: 31,
+  detached: true,
+  overlay: { upper: false, inode: 12, device: (259 << 20) | 3 },
+  named: '/etc/shadow',
+}
+
+test('extended: what a hook asks for beside the path', () => {
+  const event = (details: FileDetails): Event =>
+    makeKprobe({ hook: makeHook({ functionName: 'f' }), args: [file('/tmp/a', { details })] })
+  const at = { arg: 0, inode: '7', device: '0:1' }
+  assert.deepEqual(told(event(DETAILS)), {
+    files: [
+      {
+        ...at,
+        partial: ['detached_mount'],
+        named: '/etc/shadow',
+        links: 2,
+        generation: 9,
+        size: String(2n ** 60n),
+        changed: '2023-11-14T22:13:20.005Z',
+        mount_id: 31,
+        detached: true,
+        overlay: { layer: 'lower', inode: '12', device: '259:3' },
+      },
+    ],
+  })
+  const nothing = { content: undefined, mountId: 0, detached: false, overlay: undefined, named: undefined }
+  assert.deepEqual(told(event(nothing)), { files: [at] })
+  const undated = { sizeBytes: 0, changed: undefined, generation: 0, links: 0 }
+  assert.deepEqual(told(event({ ...nothing, content: undated })), {
+    files: [{ ...at, links: 0, generation: 0, size: '0' }],
+  })
+})
+
+test('extended: a redacted path of a policy is not told', () => {
+  const pool = new EncoderPool('n', { redact: [{ paths: ['/etc/(.*)'] }] })
+  const [line = ''] = linesOf([makeKprobe({ args: [file('/tmp/a', { details: DETAILS }), int(4)] })], pool)
+  assert.match(line, /"named":"\/etc\/\*+"/)
 })
 
 test('extended: all else of each line is Tetragon’s record, byte by byte', () => {

@@ -208,6 +208,7 @@ const argument: fc.Arbitrary<Argument> = fc.oneof(
     unresolved: fc.boolean(),
     unstable: fc.boolean(),
     deleted: fc.boolean(),
+    details: fc.constant(undefined),
   }),
   fc.record({ kind: fc.constant('number' as const), field: fc.constant('int_arg'), value: fc.integer() }),
   fc.record({ kind: fc.constant('number' as const), field: fc.constant('uint_arg'), value: u32 }),

@@ -117,6 +117,7 @@ export function file(path: string, change: Partial<FileArgument> = {}): FileArgu
     unresolved: false,
     unstable: false,
     deleted: false,
+    details: undefined,
   }
   return { kind: 'file', field: 'file_arg', path, ...plain, ...change }
 }

@@ -19,6 +19,7 @@ const value = (index: number, lo: number): RawHook['values'][number] => ({
   dev: 0,
   from: 0,
   to: 0,
+  details: 0,
 })
 
 function raw(hookId: number, tgid: number, hash: number): RawHook {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { IdentityFilter } from '../../../../../config/policy/policy.ts'
-import { FilterBits, TooManyFilters } from '../../../../../collector/kernel/files/bits.ts'
+import { FilterBits, PathNumbers, TooManyFilters } from '../../../../../collector/kernel/files/bits.ts'
 import { WantedFiles, identityKey } from '../../../../../collector/kernel/files/entries.ts'
 import {
   IDENTITY,
@@ -52,19 +52,37 @@ const wantedIn = (entries: ReadonlyMap<string, { readonly value: Buffer }>, key:
 
 test('entries: a file has the filters of all its paths, and its file system has them too', () => {
   const wanted = new WantedFiles()
-  wanted.file(file, { own: 1n, below: 0n })
-  wanted.file({ ...file }, { own: 0n, below: 4n })
-  wanted.file({ ...file, generation: 8 }, { own: 8n, below: 0n })
+  wanted.file(file, { own: 1n, below: 0n }, 3)
+  wanted.file({ ...file }, { own: 0n, below: 4n }, 3)
+  wanted.file({ ...file, generation: 8 }, { own: 8n, below: 0n }, 3)
   assert.deepEqual(wantedIn(wanted.files, identityKey(file)), [1n, 4n])
   assert.deepEqual(wantedIn(wanted.files, identityKey({ ...file, generation: 8 })), [8n, 0n])
   assert.deepEqual(wantedIn(wanted.files, identityKey({ ino: 0n, dev: file.dev, generation: 0 })), [0n, 13n])
   assert.equal(wanted.names.size, 0)
 })
 
+test('entries: a file has the number of the first path that leads to it, and its file system none', () => {
+  const wanted = new WantedFiles()
+  wanted.file(file, { own: 1n, below: 0n }, 5)
+  wanted.file(file, { own: 0n, below: 2n }, 6)
+  const named = (key: Buffer): number | undefined =>
+    wanted.files.get(key.toString('latin1'))?.value.readUInt32LE(IDENTITY_FILTERS.named)
+  assert.deepEqual([named(identityKey(file)), named(identityKey({ ino: 0n, dev: file.dev, generation: 0 }))], [5, 0])
+})
+
+test('entries: paths have numbers from 1 on, each always its own', () => {
+  const numbers = new PathNumbers()
+  assert.deepEqual([numbers.of('/a'), numbers.of('/b'), numbers.of('/a')], [1, 2, 1])
+  assert.deepEqual(
+    [0, 1, 2, 3].map((number) => numbers.pathOf(number)),
+    [undefined, '/a', '/b', undefined],
+  )
+})
+
 test('entries: a name in a folder, as bytes; one that no entry can hold is left out', () => {
   const wanted = new WantedFiles()
-  wanted.name(file, 'ü', { own: 2n, below: 0n })
-  wanted.name(file, 'x'.repeat(256), { own: 2n, below: 0n })
+  wanted.name(file, 'ü', { own: 2n, below: 0n }, 3)
+  wanted.name(file, 'x'.repeat(256), { own: 2n, below: 0n }, 3)
   const [[, { key }] = assert.fail('no name')] = wanted.names
   assert.equal(wanted.names.size, 1)
   assert.equal(key.length, IDENTITY_NAME.bytes)
@@ -85,8 +103,8 @@ test('entries: the screen has a bit for each device, file and folder', () => {
     return ones
   }
   assert.equal(bitsIn(IDENTITY_SCREEN.devices, 9), 0)
-  wanted.file(file, { own: 1n, below: 0n })
-  wanted.name({ ...file, ino: 77n }, 'n', { own: 1n, below: 0n })
+  wanted.file(file, { own: 1n, below: 0n }, 3)
+  wanted.name({ ...file, ino: 77n }, 'n', { own: 1n, below: 0n }, 3)
   assert.deepEqual(
     [bitsIn(IDENTITY_SCREEN.devices, 1), bitsIn(IDENTITY_SCREEN.files, 4), bitsIn(IDENTITY_SCREEN.folders, 4)],
     [1, 1, 1],

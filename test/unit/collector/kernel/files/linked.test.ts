@@ -116,8 +116,8 @@ test('linked: a look adds what it finds, and forgets what only earlier ones foun
   const { linked, map } = made()
   linked.follow(
     new Map([
-      [one, 1n],
-      [two, 4n],
+      [one, { filters: 1n, named: 7 }],
+      [two, { filters: 4n, named: 7 }],
     ]),
   )
   await linked.look()
@@ -133,14 +133,14 @@ test('linked: until the first look has ended, and where there is no room, every 
   mkdirSync(folder)
   for (const name of ['a', 'b']) linkSync(put(join(folder, name)), join(top, `full-${name}`))
   const { linked, warnings } = made(1)
-  linked.follow(new Map([[folder, 2n]]))
+  linked.follow(new Map([[folder, { filters: 2n, named: 7 }]]))
   const look = linked.look()
   assert.equal(linked.unknown, 2n)
   await look
   assert.equal(linked.unknown, 2n)
   assert.match(warnings.join(), /more files with several links than the table holds/)
   const wide = made()
-  wide.linked.follow(new Map([[folder, 2n]]))
+  wide.linked.follow(new Map([[folder, { filters: 2n, named: 7 }]]))
   await wide.linked.known(10_000)
   assert.equal(wide.linked.unknown, 0n)
   assert.equal(wide.warnings.length, 0)
@@ -150,7 +150,7 @@ test('linked: a rename that the kernel saw brings a look, and nothing brings non
   const folder = join(top, 'moved')
   mkdirSync(folder)
   const { linked, news, writes } = made()
-  linked.follow(new Map([[folder, 2n]]))
+  linked.follow(new Map([[folder, { filters: 2n, named: 7 }]]))
   await linked.known(10_000)
   const before = writes()
   linked.lookIfMoved()
@@ -178,7 +178,7 @@ test('linked: a look during which folders were moved forgets nothing, for it may
     seen.writeBigUInt64LE(moved, LINKED_NEWS.moved)
     news.update(Buffer.alloc(4), seen)
   })
-  linked.follow(new Map([[folder, 1n]]))
+  linked.follow(new Map([[folder, { filters: 1n, named: 7 }]]))
   await linked.look()
   unlinkSync(gone)
   moving = true

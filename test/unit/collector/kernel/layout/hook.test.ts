@@ -4,11 +4,13 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { Together, hookBytes, valueIndex } from '../../../../../collector/kernel/layout/hook.ts'
+import { knobsOf } from '../../../../../collector/kernel/layout/knobs.ts'
 import { emptyTables } from '../../../../../collector/kernel/layout/tables.ts'
 import {
   ARG_TYPES,
   CLASSES,
   ACTION,
+  FILE_DETAILS,
   FILTERS_MAX,
   HOOK,
   NO_ARG,
@@ -51,6 +53,22 @@ test('layout: the bytes and map entries of the sample policy', () => {
 
 test('layout: the bytes and map entries of a policy that has everything', () => {
   matchesGolden('hooks-everything.txt', golden('test/fixtures/policies/good/everything.yaml'))
+})
+
+test('layout: the details of files are read where a policy on the function asks, and only of its files', () => {
+  const asks = { ...spec({ args: [arg(0, 'file'), arg(1, 'path'), arg(2, 'int')] }), fileDetails: { line: 1, col: 1 } }
+  const shown = (...specs: readonly HookSpec[]): number[] => {
+    const { bytes } = laidOut(...specs)
+    return specs
+      .flatMap(({ args }) => args)
+      .map((_, i) => bytes.readUInt16LE(HOOK.values + i * WANTED_VALUE.bytes + WANTED_VALUE.shown))
+  }
+  const { bytes: each } = FILE_DETAILS
+  assert.deepEqual(shown(asks), [each, each, 0])
+  assert.deepEqual(shown(spec({ args: [arg(3, 'file'), arg(0, 'file')] }), asks), [0, each, each, 0, 0])
+  assert.deepEqual(shown(spec({ args: [arg(0, 'file')] })), [0])
+  const asked = (of: HookSpec): number => knobsOf([{ hooks: [{ spec: of }] }]).asks_details.readUInt32LE()
+  assert.deepEqual([asked(asks), asked(spec())], [1, 0])
 })
 
 test('layout: the function has its id, and what it must read', () => {

@@ -1,6 +1,7 @@
 /** Random events for property tests: every type of record and argument, texts of every length and script. */
 import fc from 'fast-check'
 import type { Argument, Event, Hook, Process, ProcessEvent } from '../../../../../exporters/contract/event.ts'
+import type { FileDetails } from '../../../../../exporters/contract/file-details.ts'
 import { makeExec, makeExit, makeKprobe, makeLoss, makeProcess } from '../../support/events.ts'
 
 const word = fc.oneof(
@@ -33,6 +34,22 @@ const process: fc.Arbitrary<Process> = fc
   })
   .map((change) => makeProcess(change))
 
+const details: fc.Arbitrary<FileDetails> = fc.record({
+  content: fc.option(
+    fc.record({
+      sizeBytes: fc.oneof(fc.nat(), fc.bigInt(2n ** 53n, 2n ** 64n - 1n)),
+      changed: fc.option(time, { nil: undefined }),
+      generation: uint32,
+      links: uint32,
+    }),
+    { nil: undefined },
+  ),
+  mountId: fc.nat(3),
+  detached: fc.boolean(),
+  overlay: fc.option(fc.record({ upper: fc.boolean(), inode: fc.nat(), device: uint32 }), { nil: undefined }),
+  named: fc.option(word, { nil: undefined }),
+})
+
 const argument: fc.Arbitrary<Argument> = fc.oneof(
   fc.record({
     kind: fc.constant('file' as const),
@@ -45,6 +62,7 @@ const argument: fc.Arbitrary<Argument> = fc.oneof(
     unresolved: fc.boolean(),
     unstable: fc.boolean(),
     deleted: fc.boolean(),
+    details: fc.option(details, { nil: undefined }),
   }),
   fc.record({
     kind: fc.constant('number' as const),

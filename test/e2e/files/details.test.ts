@@ -1,0 +1,221 @@
+/** What `fileDetails` adds to events, compared with what `stat` and the process's own view say of the same files. */
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { chmodSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test, { after, before, describe } from 'node:test'
+import { line, runAct } from '../support/act.ts'
+import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
+import { kernelAtLeast } from '../support/kernel.ts'
+import { policy } from '../support/policy.ts'
+import type { Line } from '../support/record.ts'
+import { mountFileSystem } from './file-system.ts'
+
+const skip = cannotRun()
+const byIdentity = kernelAtLeast(5, 17)
+
+interface Details {
+  readonly inode?: string
+  readonly device?: string
+  readonly named?: string
+  readonly links?: number
+  readonly generation?: number
+  readonly size?: string
+  readonly changed?: string
+  readonly mount_id?: number
+  readonly detached?: boolean
+  readonly deleted?: boolean
+  readonly partial?: readonly string[]
+  readonly overlay?: { readonly layer: string; readonly inode: string; readonly device: string }
+}
+type Told = Line & { readonly ktrail?: { readonly access?: string; readonly files?: readonly Details[] } }
+
+const hook = (call: string, type: string, more: object): object => ({
+  call,
+  syscall: false,
+  args: [{ index: 0, type }],
+  ...more,
+})
+const named = (operator: string, ...values: string[]): object => ({
+  selectors: [{ matchArgs: [{ index: 0, operator, values }] }],
+})
+const own = (text: string): string => text.replace('cilium.io/', 'ktrail.dev/')
+
+describe('details of files', { skip }, () => {
+  let agent: TestAgent
+  const watched = skip === false ? freshFolder('details') : ''
+  const outside = skip === false ? freshFolder('details-outside') : ''
+  const disk = skip === false ? join(mountFileSystem('ext4'), 'details') : ''
+
+  before(async () => {
+    mkdirSync(disk)
+    // Its module must be there when the programs are loaded.
+    mountFileSystem('overlay')
+    writeFileSync(join(disk, 'file'), 'on a disk')
+    writeFileSync(join(watched, 'plain'), 'twelve bytes')
+    writeFileSync(join(watched, 'linked'), 'x')
+    symlinkSync(watched, join(outside, 'to-watched'))
+    const both = { fileDetails: true, message: 'details' }
+    agent = await TestAgent.start({
+      policies: {
+        'path.yaml': own(
+          policy('path', [
+            hook('security_file_permission', 'file', { ...both, ...named('Prefix', `${watched}/`, `${disk}/`) }),
+            hook('security_path_chmod', 'path', { ...both, ...named('Prefix', `${watched}/`) }),
+          ]),
+        ),
+        // The same function, and no details.
+        'plain.yaml': policy('plain', [hook('security_file_permission', 'file', named('Prefix', `${watched}/plain`))]),
+        ...(byIdentity && {
+          'identity.yaml': own(
+            policy('identity', [
+              hook('security_file_open', 'file', { ...both, ...named('UnderDir', join(outside, 'to-watched')) }),
+            ]),
+          ),
+          'same.yaml': own(
+            policy('same', [
+              hook('security_file_open', 'file', { ...both, ...named('SameFile', join(watched, 'linked')) }),
+            ]),
+          ),
+        }),
+      },
+      archive: { format: 'extended' },
+    })
+  })
+  after(() => agent[Symbol.asyncDispose]())
+
+  async function told(lines: readonly string[], by: string): Promise<Array<Details & { readonly path: string }>> {
+    const events = await agent.during(async () => {
+      await runAct(lines)
+    })
+    return (events as Told[]).flatMap((event) => {
+      const kprobe = event.process_kprobe
+      const file = kprobe?.args?.[0]?.file_arg ?? kprobe?.args?.[0]?.path_arg
+      if (kprobe?.policy_name !== by) return []
+      return [{ ...event.ktrail?.files?.[0], path: file?.path ?? '' }]
+    })
+  }
+
+  const expected = (path: string): Details => {
+    const { ino, nlink, size, ctimeNs } = statSync(path, { bigint: true })
+    const changed = new Date(Number(ctimeNs / 1_000_000n)).toISOString().slice(0, 19)
+    return { inode: String(ino), links: Number(nlink), size: String(size), changed }
+  }
+  const compared = ({ inode, links, size, changed = '' }: Details): object => ({
+    inode,
+    links,
+    size,
+    changed: changed.slice(0, 19),
+  })
+
+  test('link count, size and change time are what stat says; nanoseconds too', async () => {
+    for (const path of [join(watched, 'plain'), join(disk, 'file')]) {
+      const [file = assert.fail('no event')] = await told([line('read', path)], 'path')
+      assert.deepEqual(compared(file), expected(path))
+      const nsec = String(statSync(path, { bigint: true }).ctimeNs % 1_000_000_000n).padStart(9, '0')
+      const digits = /\.(\d+)Z$/.exec(file.changed ?? '')?.[1] ?? ''
+      assert.equal(digits.padEnd(9, '0'), nsec)
+    }
+  })
+
+  test('the generation is what the file system says, and tells a file from its successor', async () => {
+    const [file = assert.fail('no event')] = await told([line('read', join(disk, 'file'))], 'path')
+    const version = execFileSync('lsattr', ['-v', join(disk, 'file')], { encoding: 'utf8' })
+      .trim()
+      .split(/\s+/)[0]
+    assert.equal(String(file.generation), version)
+  })
+
+  test('the mount is the one that the process sees', async () => {
+    const [file = assert.fail('no event')] = await told([line('read', join(disk, 'file'))], 'path')
+    const mounts = readFileSync('/proc/self/mountinfo', 'utf8').trim().split('\n')
+    const at = mounts.map((mount) => mount.split(' ')).findLast((words) => disk.startsWith(`${words[4]}/`))
+    assert.equal(String(file.mount_id), at?.[0])
+    assert.equal(file.detached, undefined)
+  })
+
+  test('a policy on the same function that does not ask has none', async () => {
+    const [file = assert.fail('no event')] = await told([line('read', join(watched, 'plain'))], 'plain')
+    assert.deepEqual(Object.keys(file).toSorted(), ['arg', 'device', 'inode', 'path'])
+  })
+
+  test('a path argument has them as a file has', async () => {
+    chmodSync(join(watched, 'plain'), 0o640)
+    const [file = assert.fail('no event')] = await told([line('chmod', join(watched, 'plain'), 0o600)], 'path')
+    assert.deepEqual([file.links, file.size], [1, '12'])
+  })
+
+  test('a file of a detached mount: its path is not the whole one', async () => {
+    const at = join(watched, 'lazy')
+    // In the mount there is a folder of the same path as the watched one.
+    const inner = watched.split('/').slice(1)
+    const files = await told(
+      [
+        line('private'),
+        line('mkdir', at),
+        line('mount', 'tmpfs', at),
+        ...inner.map((_, i) => line('mkdir', join(at, ...inner.slice(0, i + 1)))),
+        line('open', 0, join(at, watched, 'f')),
+        line('readfd', 0),
+        line('umount', at),
+        line('readfd', 0),
+      ],
+      'path',
+    )
+    assert.deepEqual(
+      files.map(({ path, detached, partial }) => ({ path, detached, partial })),
+      [
+        { path: join(at, watched, 'f'), detached: undefined, partial: undefined },
+        { path: join(watched, 'f'), detached: true, partial: ['detached_mount'] },
+      ],
+    )
+  })
+
+  test('overlay: the layer, and what has the content there', async () => {
+    const [lower, upper, work, merged] = ['lower', 'upper', 'work', 'merged'].map((name) => join(disk, name))
+    if (!lower || !upper || !work || !merged) assert.fail('no folders')
+    for (const folder of [lower, upper, work, merged]) mkdirSync(folder)
+    writeFileSync(join(lower, 'low'), 'low')
+    writeFileSync(join(upper, 'up'), 'up')
+    const real = (path: string): string => String(statSync(path, { bigint: true }).ino)
+    const files = await told(
+      [
+        line('private'),
+        line('mount', 'overlay', merged, `lowerdir=${lower},upperdir=${upper},workdir=${work}`),
+        line('read', join(merged, 'low')),
+        line('read', join(merged, 'up')),
+      ],
+      'path',
+    )
+    const layers = files.flatMap(({ overlay }) => (overlay === undefined ? [] : [[overlay.layer, overlay.inode]]))
+    assert.deepEqual(layers, [
+      ['lower', real(join(lower, 'low'))],
+      ['upper', real(join(upper, 'up'))],
+    ])
+  })
+
+  test(
+    'by identity: the path as the policy names it, beside the one that the process used',
+    { skip: !byIdentity && 'SameFile and UnderDir need 5.17' },
+    async () => {
+      const other = join(outside, 'other')
+      const lines = [
+        line('link', join(watched, 'linked'), other),
+        line('read', join(watched, 'plain')),
+        line('read', other),
+        line('read', join(watched, 'linked')),
+      ]
+      const shown = (files: Awaited<ReturnType<typeof told>>): unknown[] =>
+        files.map(({ path, named: by, links }) => [path, by, links])
+      assert.deepEqual(shown(await told(lines, 'identity')), [
+        [join(watched, 'plain'), join(outside, 'to-watched'), 1],
+        [other, join(outside, 'to-watched'), 2],
+        [join(watched, 'linked'), join(outside, 'to-watched'), 2],
+      ])
+      assert.deepEqual(shown(await told(lines.slice(1), 'same')), [
+        [other, join(watched, 'linked'), 2],
+        [join(watched, 'linked'), join(watched, 'linked'), 2],
+      ])
+    },
+  )
+})

@@ -16,8 +16,11 @@ import { clientOf } from './server.ts'
 
 /** Standard input that sends nothing for this long is noticed: it may be a pipe that nobody writes to. */
 const SILENCE_MS = 3_000
-const SILENT =
-  'ktrail: standard input is a pipe that has sent nothing yet; it is read on. To see the events of the agent instead: ktrail events < /dev/null, or --server'
+const INSTEAD = 'To see the events of the agent instead: ktrail events < /dev/null, or --server'
+const NOTICES = {
+  silent: `ktrail: standard input is a pipe that has sent nothing yet; it is read on. ${INSTEAD}`,
+  empty: `ktrail: standard input was empty. ${INSTEAD}`,
+}
 
 /** Between two attempts to connect. */
 const RECONNECT_MS = 2_000
@@ -31,7 +34,7 @@ export const eventsCommand: Command = async (given, terminal) => {
   const request = create(GetEventsRequestSchema, wanted === undefined ? {} : { allowList: [wanted] })
   if (given.text('server') === undefined && hasInput()) {
     const skipped = { lines: 0 }
-    const input = noticingSilence(process.stdin, SILENCE_MS, () => terminal.printError(SILENT))
+    const input = noticingSilence(process.stdin, SILENCE_MS, (what) => terminal.printError(NOTICES[what]))
     await printing.all(eventsOf(input, request, skipped))
     if (skipped.lines > 0) terminal.printError(`ktrail: ${plural(skipped.lines, 'line')} of the input held no event`)
     return 0

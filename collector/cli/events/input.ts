@@ -22,18 +22,25 @@ export function hasInput(): boolean {
   }
 }
 
-/** The input; `notice` is called once when nothing of it has come after `ms`. */
+/** The input; `notice` is called once when nothing of it has come after `ms`, or when it ends before. */
 export async function* noticingSilence(
   input: AsyncIterable<Buffer>,
   ms: number,
-  notice: () => void,
+  notice: (what: 'silent' | 'empty') => void,
 ): AsyncGenerator<Buffer> {
-  const timer = setTimeout(notice, ms)
+  let open = true
+  const once = (what: 'silent' | 'empty'): void => {
+    if (open) notice(what)
+    open = false
+  }
+  const timer = setTimeout(once, ms, 'silent')
   try {
     for await (const chunk of input) {
+      open = false
       clearTimeout(timer)
       yield chunk
     }
+    once('empty')
   } finally {
     clearTimeout(timer)
   }

@@ -232,6 +232,17 @@ test('events: a pipe that sends nothing is read on, and noticed in one sentence'
   assert.deepEqual([code, stdout], [0, golden('events.jsonl')])
 })
 
+test('events: an empty input is noticed in one sentence', async () => {
+  const child = spawn(KTRAIL, ['events'], { stdio: ['pipe', 'pipe', 'pipe'] })
+  child.stdin.end()
+  let [stdout, stderr] = ['', '']
+  child.stdout.on('data', (text: Buffer) => (stdout += text.toString()))
+  child.stderr.on('data', (text: Buffer) => (stderr += text.toString()))
+  const [code] = await once(child, 'close')
+  assert.deepEqual([code, stdout], [0, ''])
+  assert.match(stderr, /^ktrail: standard input was empty\. To see .*< \/dev\/null, or --server\n$/)
+})
+
 test('events: a pipe that has sent something is not called silent', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] })
   let noticed = 0

@@ -10,29 +10,15 @@ use_node
 
 version=$(node -p "require('./package.json').version")
 tag=${1:-ktrail:$version}
-deb=$ROOT/build/packages/ktrail_${version}_$(debian_arch).deb
-[ -e "$deb" ] || die "no $deb: run \`make package\`"
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)
 export SOURCE_DATE_EPOCH
 
 context=$ROOT/build/image
 root=$context/root
 rm -rf "$context"
-mkdir -p "$root"
-dpkg-deb --extract "$deb" "$root"
-# What only a host with systemd, a shell and man needs.
-rm -rf "$root"/usr/lib/systemd "$root"/usr/share/{man,lintian,zsh,fish,bash-completion}
-# Debian's default, which no package can bring here: apt would need the network.
-install -D -m 644 -t "$root/usr/lib/$(uname -m)-linux-gnu" "/usr/lib/$(uname -m)-linux-gnu/libjemalloc.so.2"
-install -D -m 644 /usr/share/doc/libjemalloc2/copyright "$root/usr/share/doc/libjemalloc2/copyright"
-install -m 755 deploy/docker/healthcheck "$root/usr/lib/ktrail/healthcheck"
-install -m 755 deploy/oci-hook/install "$root/usr/lib/ktrail/install-oci-hook"
-install -m 644 deploy/oci-hook/ktrail.json "$root/usr/lib/ktrail/oci-hook.json"
-mkdir -p "$root/usr/share/ktrail"
-node deploy/setup/sbom.ts >"$root/usr/share/ktrail/sbom.cdx.json"
+mkdir -p "$context"
+deploy/docker/layer.sh "$root"
 cp "$root/usr/share/ktrail/sbom.cdx.json" "build/packages/ktrail-$version.sbom.cdx.json"
-install -d -m 750 "$root"/var/{lib,log}/ktrail
-install -d -m 755 "$root/var/cache/ktrail"
 tar --create --file "$context/root.tar" --directory "$root" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner \
   --format=gnu usr etc var
 rm -r "$root"

@@ -10,7 +10,7 @@ import { checkConfigText } from '../../../config/agent/check.ts'
 import { parsePolicy } from '../../../config/policy/parse.ts'
 import { manifestWith } from '../../../deploy/crds/write-crds.ts'
 import { helm, helmTemplate } from '../../support/kubernetes/helm.ts'
-import { ApiServer, kubernetesPrograms } from '../../support/kubernetes/server.ts'
+import { ApiServer, established, kubernetesPrograms } from '../../support/kubernetes/server.ts'
 import { blocks, read } from '../../unit/support/pages.ts'
 
 const ROOT = path.join(import.meta.dirname, '../../..')
@@ -65,7 +65,7 @@ before(async () => {
       versions: [{ name: 'v1', served: true, storage: true, schema }],
     },
   })
-  await server.kubectl(['wait', '--for=condition=Established', '--timeout=30s', 'crd', '--all'])
+  await established(server)
 })
 
 test('chart: its version is that of ktrail', () => {

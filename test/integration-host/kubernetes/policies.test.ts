@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { after, test } from 'node:test'
-import { ApiServer, kubernetesPrograms } from '../../support/kubernetes/server.ts'
+import { ApiServer, established, kubernetesPrograms } from '../../support/kubernetes/server.ts'
 
 const ROOT = path.join(import.meta.dirname, '../../..')
 const programs = await kubernetesPrograms()
@@ -33,8 +33,7 @@ const hook = (filter: object, rest: object = {}): object => ({
 test('definitions: the API server accepts them', { skip }, async () => {
   const { code, stderr } = await running().kubectl(['apply', '--server-side', '-f', path.join(ROOT, 'deploy/crds')])
   assert.equal(code, 0, stderr)
-  const waited = await running().kubectl(['wait', '--for=condition=Established', '--timeout=30s', 'crd', '--all'])
-  assert.equal(waited.code, 0, waited.stderr)
+  await established(running())
   // A schema that the API server had to leave out is a condition.
   const { stdout } = await running().kubectl(['get', 'crd', '-o', 'jsonpath={.items[*].status.conditions[*].type}'])
   assert.deepEqual(stdout.split(' ').toSorted(), ['Established', 'Established', 'NamesAccepted', 'NamesAccepted'])

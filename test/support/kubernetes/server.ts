@@ -17,6 +17,7 @@ import { createAuthority } from '../authority.ts'
 import type { Authority } from '../authority.ts'
 import { freePorts } from '../containers/ports.ts'
 
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
 const BUILD = fileURLToPath(new URL('build.sh', import.meta.url))
 const START_MS = 60_000
 /** This machine, for a guest with `--network`. */
@@ -52,7 +53,16 @@ export const kubeconfigOf = (user: object, server: string, ca: string): object =
 /** What tests do with an API server; in a guest it is beside it, on the machine: beside-guest.ts. */
 export type Cluster = Pick<
   ApiServer,
-  'kubeconfig' | 'kubeconfigOf' | 'url' | 'ca' | 'kubectl' | 'apply' | 'pause' | 'resume' | typeof Symbol.asyncDispose
+  | 'kubeconfig'
+  | 'kubeconfigOf'
+  | 'url'
+  | 'ca'
+  | 'kubectl'
+  | 'helm'
+  | 'apply'
+  | 'pause'
+  | 'resume'
+  | typeof Symbol.asyncDispose
 >
 
 export class ApiServer implements AsyncDisposable {
@@ -200,9 +210,18 @@ export class ApiServer implements AsyncDisposable {
   }
 
   /** Runs kubectl as the user who may do everything. Does not throw for an exit code. */
-  async kubectl(args: readonly string[], input = ''): Promise<Done> {
+  kubectl(args: readonly string[], input = ''): Promise<Done> {
+    return this.#run('kubectl', args, input)
+  }
+
+  /** Runs helm as that user, in the root of this checkout. Does not throw for an exit code. */
+  helm(args: readonly string[], input = ''): Promise<Done> {
+    return this.#run('helm', args, input)
+  }
+
+  async #run(program: string, args: readonly string[], input: string): Promise<Done> {
     const env = { PATH: process.env['PATH'], HOME: this.#folder, KUBECONFIG: this.kubeconfig }
-    const child = spawn(path.join(this.#programs, 'kubectl'), args, { env, timeout: 120_000 })
+    const child = spawn(path.join(this.#programs, program), args, { env, cwd: ROOT, timeout: 120_000 })
     const output = { stdout: '', stderr: '' }
     child.stdout.on('data', (chunk: Buffer) => (output.stdout += chunk.toString()))
     child.stderr.on('data', (chunk: Buffer) => (output.stderr += chunk.toString()))
@@ -224,6 +243,18 @@ export class ApiServer implements AsyncDisposable {
     await ended(this.#api, 'SIGKILL')
     await ended(this.#etcd, 'SIGKILL')
     rmSync(this.#folder, { recursive: true, force: true })
+  }
+}
+
+/** Waits until the API server serves all definitions of kinds. Right after they were made, its cache may not have them yet: NotFound. */
+export async function established(cluster: Pick<Cluster, 'kubectl'>): Promise<void> {
+  const words = ['wait', '--for=condition=Established', '--timeout=30s', 'crd', '--all']
+  const deadline = performance.now() + START_MS
+  for (;;) {
+    const { code, stderr } = await cluster.kubectl(words)
+    if (code === 0) return
+    if (!stderr.includes('NotFound') || performance.now() > deadline) throw new Error(stderr)
+    await after(100)
   }
 }
 

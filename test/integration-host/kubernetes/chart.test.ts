@@ -196,3 +196,27 @@ test('chart: its package has the same bytes each time, and makes the same object
     await helmTemplate(folder, ['--include-crds', ...values]),
   )
 })
+
+test('chart: after an upgrade the command of the page replaces the definitions that helm made', { skip }, async () => {
+  const cluster = running()
+  const page = read('docs/install/kubernetes.md')
+  const [, words = ''] = /`kubectl (apply --server-side [^`]*)`/.exec(page) ?? assert.fail('no command')
+  await cluster.kubectl(['delete', 'crd', 'tracingpolicies.cilium.io', 'tracingpoliciesnamespaced.cilium.io'])
+  const installed = await cluster.helm(['install', 'ktrail', CHART, '--namespace', 'ktrail'])
+  assert.equal(installed.code, 0, installed.stderr)
+  // A later version of them.
+  const changed = words.split(' ').map((word) => {
+    if (!word.startsWith('deploy/crds/')) return word
+    const text = readFileSync(path.join(ROOT, word), 'utf8')
+    const file = path.join(scratch, path.basename(word))
+    writeFileSync(file, text.replace(/^( *description:) /m, '$1 Later. '))
+    return file
+  })
+  const { code, stdout, stderr } = await cluster.kubectl(changed)
+  assert.equal(code, 0, stderr)
+  assert.equal(stdout.match(/serverside-applied/g)?.length, 2)
+  await established(cluster)
+  const { stdout: definition } = await cluster.kubectl(['get', 'crd', 'tracingpolicies.cilium.io', '-o', 'yaml'])
+  assert.match(definition, /description: '?Later\. /)
+  assert.equal((await cluster.helm(['uninstall', 'ktrail', '--namespace', 'ktrail'])).code, 0)
+})

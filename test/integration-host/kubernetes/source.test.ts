@@ -82,7 +82,8 @@ async function rig(account: string, config: Partial<KubernetesConfig> = {}): Pro
     async until(what, holds) {
       const began = performance.now()
       while (!holds()) {
-        if (performance.now() - began > 40_000 + AWAY_MS) assert.fail(`${what}: ${kernel.log.join()}; ${lines.join('\n')}`)
+        if (performance.now() - began > 40_000 + AWAY_MS)
+          assert.fail(`${what}: ${kernel.log.join()}; ${lines.join('\n')}`)
         await wait(10)
       }
       return performance.now() - began

@@ -91,12 +91,13 @@ random-tree: build ## 100,000 random steps in a tree on each file system, beside
 		env KTRAIL_STEPS=$(if $(STEPS),$(STEPS),100000) KTRAIL_SEED=$(if $(SEED),$(SEED),1) KTRAIL_COVERAGE_ON="tmpfs ext4 xfs btrfs overlay" \
 		node --disable-warning=ExperimentalWarning --test --test-concurrency=1 --test-reporter=dot test/e2e/files/coverage.test.ts
 
-kubernetes: build ## fetch and build a real Kubernetes API server (a quarter of an hour, once), and test with it
+kubernetes: package ## fetch and build a real Kubernetes API server (a quarter of an hour, once), and test with it
 	@test/support/kubernetes/build.sh >/dev/null
+	@deploy/docker/layer.sh build/kubernetes/image
 	@ONLY=host FILES='*integration-host/kubernetes*' test/run.sh
 	@$(SETUP)/with-node.sh node --disable-warning=ExperimentalWarning test/support/kubernetes/beside-guest.ts $(KERNEL) \
-		--cpus 2 --timeout 2400 --verbose -- node --disable-warning=ExperimentalWarning --test --test-concurrency=1 \
-		--test-reporter=spec test/e2e-kubernetes/*.test.ts
+		--cpus 2 --timeout 2400 --verbose -- env KTRAIL_IMAGE_BASE="$$(test/support/guest/root.sh bookworm)" \
+		node --disable-warning=ExperimentalWarning --test --test-concurrency=1 --test-reporter=spec test/e2e-kubernetes/*.test.ts
 
 churn: build ## 200 pods of 5 containers come and go under load in a guest (PODS=200 CONTAINERS=5)
 	@test/support/guest/run.sh $(KERNEL) --cpus 2 --timeout 2400 --verbose -- env KTRAIL_CHURN_PODS=$(or $(PODS),200) \

@@ -1,227 +1,335 @@
 /**
- * The pod of the Helm chart, as a kubelet would run it: a container (runc) with the pod's arguments, variables, volumes and security context, as the
- * golden file of the chart has them. Its image is this machine's file system under a layer of its own; folders of the node are in a fresh folder.
- * Only by `make kubernetes`.
+ * A life of the Helm chart in a cluster: helm installs, changes, upgrades and uninstalls it with a real API server, and a kubelet of the test
+ * (test/support/kubernetes/kubelet.ts) runs the pods of its DaemonSet from the root file system of the container image, on a Debian 12. Only by
+ * `make kubernetes`, which makes both.
  */
 import assert from 'node:assert/strict'
-import { execFileSync, spawn } from 'node:child_process'
-import { mkdirSync, readFileSync, readdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
+import { execFileSync } from 'node:child_process'
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import test from 'node:test'
-import { parse, parseAllDocuments } from 'yaml'
-import { CapabilitiesType } from '../../collector/api/proto/tetragon/capabilities_pb.js'
+import test, { after, before, describe } from 'node:test'
+import { parse } from 'yaml'
 import { cannotRun, freshFolder } from '../e2e/support/agent.ts'
-import { LineFile } from '../e2e/support/line-file.ts'
-import { pathOf } from '../e2e/support/record.ts'
+import { MetricsPage } from '../e2e/support/metrics.ts'
+import { fileHook, path, policy } from '../e2e/support/policy.ts'
+import { pathOf, processOf } from '../e2e/support/record.ts'
 import type { Line } from '../e2e/support/record.ts'
+import { BUSYBOX } from '../e2e/support/runc.ts'
 import { until } from '../e2e/support/wait.ts'
+import { startCluster } from '../support/kubernetes/guest-cluster.ts'
+import { Kubelet } from '../support/kubernetes/kubelet.ts'
+import type { RunningPod } from '../support/kubernetes/kubelet.ts'
+import { AuditedRecords, sumOf } from '../support/otlp/audited.ts'
+import { bodyOf } from '../support/otlp/decode.ts'
+import type { LogsRequest } from '../support/otlp/decode.ts'
+import { FakeSink, OK } from '../support/otlp/server.ts'
+import { NODE, filenameAccess } from './filename-access.ts'
+import type { WatchedAgent } from './filename-access.ts'
 
-const skip = cannotRun()
-const KTRAIL = fileURLToPath(new URL('../../ktrail', import.meta.url))
-const CHART = new URL('../golden/helm/policies.yaml', import.meta.url)
-const RIGHTS = new URL('../../docs/install/kubernetes.md', import.meta.url)
-const PORT = 2112
+const at = (file: string): string => fileURLToPath(new URL(`../../${file}`, import.meta.url))
+const LAYER = at('build/kubernetes/image')
+const [, ENTRYPOINT = '[]'] = /^ENTRYPOINT (.*)$/m.exec(readFileSync(at('deploy/docker/Dockerfile'), 'utf8')) ?? []
+/** The values of the page for users that give the fewest rights. */
+const [, LEAST = ''] =
+  /```yaml values\n(securityContext:[^`]*)```/.exec(readFileSync(at('docs/install/kubernetes.md'), 'utf8')) ?? []
+const IMAGE = `ktrail:${JSON.parse(readFileSync(at('package.json'), 'utf8')).version}`
 /** The agent reads its own files through an overlay here. */
 const START_MS = 300_000
+/** Files that are read before and after an upgrade. */
+const READS = 40
 
-interface Source {
-  readonly configMap?: { readonly name: string; readonly items?: ReadonlyArray<{ key: string; path: string }> }
-}
-interface Volume {
-  readonly name: string
-  readonly hostPath?: { readonly path: string; readonly type: string }
-  readonly emptyDir?: { readonly medium: string }
-  readonly projected?: { readonly sources: readonly Source[] }
-}
-interface Mount {
-  readonly name: string
-  readonly mountPath: string
-  readonly readOnly?: boolean
-}
-interface Security {
-  readonly privileged?: boolean
-  readonly allowPrivilegeEscalation?: boolean
-  readonly readOnlyRootFilesystem: boolean
-  readonly capabilities?: { readonly drop: readonly string[]; readonly add: readonly string[] }
-}
-interface Container {
-  readonly args: readonly string[]
-  readonly securityContext: Security
-  readonly volumeMounts: readonly Mount[]
-}
-interface Pod {
-  readonly hostPID: boolean
-  readonly containers: readonly [Container]
-  readonly volumes: readonly Volume[]
-}
-interface Entity {
-  readonly kind: string
-  readonly metadata: { readonly name: string }
-  readonly data?: Record<string, string>
-  readonly spec?: { readonly template?: { readonly spec: Pod } }
-}
+const cluster = await startCluster(cannotRun())
+const base = process.env['KTRAIL_IMAGE_BASE'] ?? ''
+const unmade =
+  existsSync(LAYER) && existsSync(base) ? false : 'no root of the container image: make kubernetes makes it'
+const skip = 'missing' in cluster ? cluster.missing : unmade
+const folder = skip === false ? freshFolder('chart') : '/none'
+const HOOKS = join(folder, 'hooks.d')
+const PROGRAM = join(folder, 'opt')
+const STATE = join(folder, 'state')
+const HOOK_LOG = join(folder, 'hook.log')
+const watched = join(folder, 'watched')
 
-const ENTITIES = parseAllDocuments(readFileSync(CHART, 'utf8')).map((document) => document.toJS() as Entity)
-const podOf = (): Pod => {
-  const pod = ENTITIES.find(({ kind }) => kind === 'DaemonSet')?.spec?.template?.spec
-  assert.ok(pod)
-  return pod
-}
+/** It waits for pods that a test reports late, and logs what runtimes announce. */
+const CONFIG = { kubernetes: { pod_wait: '60s' }, log: { level: 'debug' } }
 
-/** Writes a projected volume as kubelet does: a folder of the moment, to which `..data` points. `change`: of a file's text. */
-function project(folder: string, sources: readonly Source[], change: (text: string) => string): void {
-  const now = `..${process.hrtime.bigint()}`
-  mkdirSync(join(folder, now), { recursive: true })
-  for (const { configMap } of sources) {
-    const data = ENTITIES.find(({ kind, metadata }) => kind === 'ConfigMap' && metadata.name === configMap?.name)?.data
-    const items = configMap?.items ?? Object.keys(data ?? {}).map((key) => ({ key, path: key }))
-    for (const { key, path } of items) {
-      mkdirSync(dirname(join(folder, now, path)), { recursive: true })
-      writeFileSync(join(folder, now, path), change(data?.[key] ?? ''), { mode: 0o400 })
-      const [top = ''] = path.split('/')
-      if (!readdirSync(folder).includes(top)) symlinkSync(join('..data', top), join(folder, top))
-    }
+/** The agent in a pod of the chart. */
+class ChartPod implements WatchedAgent {
+  readonly pod: RunningPod
+  readonly #lines: Line[] = []
+
+  constructor(pod: RunningPod) {
+    this.pod = pod
   }
-  symlinkSync(now, join(folder, '..new'))
-  renameSync(join(folder, '..new'), join(folder, '..data'))
-}
 
-function capabilitiesOf({ privileged, capabilities }: Security): string[] {
-  if (privileged === true) return Object.keys(CapabilitiesType).filter((name) => name.startsWith('CAP_'))
-  assert.deepEqual(capabilities?.drop, ['ALL'])
-  return capabilities.add.map((name) => `CAP_${name}`)
-}
-
-/** The chart's values for the fewest capabilities, as the page for users has them. */
-function leastRights(): Partial<Security> {
-  const [, values = ''] = /```yaml values\n(securityContext:[^`]*)```/.exec(readFileSync(RIGHTS, 'utf8')) ?? []
-  return parse(values).securityContext
-}
-
-/** A runc bundle of the pod. `rights`: values that replace those of the chart. Returns its folder and that of its config volume. */
-function bundle(folder: string, rights: Partial<Security>): { at: string; config: string } {
-  const { hostPID, containers, volumes } = podOf()
-  const [{ args, securityContext: own, volumeMounts }] = containers
-  const securityContext = { ...own, ...rights }
-  const at = join(folder, 'bundle')
-  const root = join(folder, 'root')
-  for (const part of [at, root, `${folder}/upper`, `${folder}/work`]) mkdirSync(part, { recursive: true })
-  execFileSync('mount', [
-    '-t',
-    'overlay',
-    'overlay',
-    '-o',
-    `lowerdir=/,upperdir=${folder}/upper,workdir=${folder}/work`,
-    root,
-  ])
-  execFileSync('runc', ['spec'], { cwd: at })
-  const spec = JSON.parse(readFileSync(join(at, 'config.json'), 'utf8'))
-  spec.root = { path: root, readonly: securityContext.readOnlyRootFilesystem }
-  spec.process.terminal = false
-  spec.process.args = [KTRAIL, ...args]
-  spec.process.env = ['PATH=/usr/sbin:/usr/bin:/sbin:/bin', 'NODE_NAME=node-1']
-  const all = capabilitiesOf(securityContext)
-  spec.process.capabilities = { bounding: all, effective: all, permitted: all }
-  spec.process.noNewPrivileges = securityContext.allowPrivilegeEscalation === false
-  if (securityContext.privileged === true) {
-    delete spec.linux.maskedPaths
-    delete spec.linux.readonlyPaths
+  get #container(): ReturnType<RunningPod['container']> {
+    return this.pod.container('ktrail')
   }
-  assert.equal(hostPID, true)
-  // The network is the host's here: a kubelet's probes come over that of the pod.
-  spec.linux.namespaces = [{ type: 'mount' }, { type: 'ipc' }, { type: 'uts' }]
-  const config = join(folder, 'config')
-  for (const { name, mountPath: destination, readOnly = false } of volumeMounts) {
-    const volume = volumes.find((each) => each.name === name)
-    assert.ok(volume, `volume ${name}`)
-    const mode = readOnly ? 'ro' : 'rw'
-    if (volume.emptyDir !== undefined) {
-      spec.mounts.push({ destination, type: 'tmpfs', source: 'tmpfs', options: ['nosuid', mode] })
-      continue
-    }
-    let source = config
-    if (volume.projected !== undefined) project(config, volume.projected.sources, (text) => text)
-    else if (volume.hostPath?.type === 'DirectoryOrCreate') source = join(folder, 'node', volume.hostPath.path)
-    else source = volume.hostPath?.path ?? ''
-    mkdirSync(source, { recursive: true })
-    spec.mounts.push({ destination, type: 'bind', source, options: ['rbind', mode] })
+
+  events(words: readonly string[]): ReturnType<WatchedAgent['events']> {
+    return this.#container.exec(['ktrail', 'events', ...words])
   }
-  writeFileSync(join(at, 'config.json'), JSON.stringify(spec))
-  return { at, config }
-}
 
-const answers = async (page: string): Promise<string | false> => {
-  const answer = await fetch(`http://127.0.0.1:${PORT}${page}`).catch(() => undefined)
-  return answer?.ok === true && answer.text()
-}
-
-const CASES: ReadonlyArray<readonly [rights: string, change: () => Partial<Security>]> = [
-  ['privileged', () => ({})],
-  ['with the least capabilities', leastRights],
-]
-
-for (const [rights, change] of CASES) {
-  test(`chart: the pod runs ${rights}, follows a swapped config and ends in time`, { skip }, async (t) => {
-    const folder = freshFolder('pod')
-    const name = basename(folder)
-    const { at, config } = bundle(folder, change())
-    const output = new LineFile(join(folder, 'stdout'))
-    const log = new LineFile(join(folder, 'stderr'))
-    const began = performance.now()
-    const child = spawn('sh', ['-c', `exec runc run ${name} >${output.path} 2>${log.path}`], { cwd: at })
-    let code: number | null | undefined
-    child.on('exit', (ended) => (code = ended ?? -1))
-    const more = (): string => `\n${log.read().slice(-15).join('\n')}`
-    const alive = <T>(what: string, look: () => Promise<T | false> | T | false): Promise<T> =>
-      until<T>(
-        what,
-        async () => {
-          const found = await look()
-          if (found === false && code !== undefined) throw new Error(`the container ended with ${code}${more()}`)
-          return found
-        },
-        { more, ms: START_MS },
-      )
-    try {
-      await alive('/livez', () => answers('/livez'))
-      assert.match(await alive('/readyz', () => answers('/readyz')), /^ready: 2 policies/)
-      // Above 2, perf events need CAP_SYS_ADMIN.
-      t.diagnostic(`perf_event_paranoid ${readFileSync('/proc/sys/kernel/perf_event_paranoid', 'utf8').trim()}`)
-      t.diagnostic(`ready in ${Math.round(performance.now() - began)} ms`)
-      for (const text of log.read().filter((each) => /"level":[4-9]/.test(each))) t.diagnostic(text)
-
-      const reads = (lines: readonly string[]): Line[] =>
-        lines
-          .flatMap((text): Line[] => (text.startsWith('{') ? [JSON.parse(text)] : []))
-          .filter(({ process_kprobe: hit }) => hit?.policy_name === 'file-monitoring')
-          .filter((hit) => pathOf(hit) === '/etc/hostname')
-      execFileSync('cat', ['/etc/hostname'])
-      const [hit] = await alive(
-        'an event on standard output',
-        () => reads(output.read()).length > 0 && reads(output.read()),
-      )
-      assert.equal(hit?.node_name, 'node-1')
-
-      // kubectl edit configmap: another exporter, without a restart.
-      const sources = podOf().volumes.find(({ projected }) => projected !== undefined)?.projected?.sources ?? []
-      const added = 'exporters:\n  more: { type: file, path: /var/lib/ktrail/more.jsonl }\n'
-      project(config, sources, (text) => text.replace('exporters:\n', added))
-      await alive('the reload', async () =>
-        /ktrail_config_reloads_total\{result="applied"\} 1/.test((await answers('/metrics')) || ''),
-      )
-      execFileSync('cat', ['/etc/hostname'])
-      const archive = new LineFile(join(folder, 'node/var/lib/ktrail/more.jsonl'))
-      await alive('a record of the new exporter, on the node', () => reads(archive.read()).length > 0)
-
-      const stopped = performance.now()
-      execFileSync('runc', ['kill', name, 'TERM'])
-      await until('the container to end', () => code !== undefined, { more })
-      assert.equal(code, 0, more())
-      t.diagnostic(`ended in ${Math.round(performance.now() - stopped)} ms`)
-    } finally {
-      if (code === undefined) execFileSync('runc', ['delete', '--force', name])
-      execFileSync('umount', ['--lazy', join(folder, 'root')])
+  until<T>(what: string, look: () => T | undefined | false | Promise<T | undefined | false>): Promise<T> {
+    const alive = async (): Promise<T | undefined | false> => {
+      const found = await look()
+      if ((found === undefined || found === false) && this.#container.code !== undefined)
+        throw new Error(`the container ended with ${this.#container.code}${this.#container.log()}`)
+      return found
     }
+    return until(what, alive, { more: () => this.#container.log(), ms: START_MS })
+  }
+
+  logged(text: string, about: string): Promise<unknown> {
+    const isIt = (line: string): boolean => line.includes(`"msg":"${text}"`) && line.includes(`"policy":"${about}"`)
+    return this.until(`${text}: ${about}`, () => this.#container.stderr.read().some(isIt))
+  }
+
+  /** Of its exporter `stdout`. */
+  lines(): readonly Line[] {
+    const texts = this.#container.stdout.read()
+    for (let i = this.#lines.length; i < texts.length; i++) this.#lines.push(JSON.parse(texts[i] ?? ''))
+    return this.#lines
+  }
+
+  async metrics(): Promise<MetricsPage> {
+    const page = await this.#container.get('/metrics')
+    assert.equal(page?.status, 200)
+    return new MetricsPage(await page.text())
+  }
+
+  async ready(): Promise<void> {
+    for (const kind of ['startupProbe', 'livenessProbe', 'readinessProbe'] as const)
+      await this.until(`the ${kind} to pass`, () => this.#container.passes(kind))
+  }
+
+  /** Accesses to files below the watched folder, as their names. */
+  reads(): string[] {
+    return this.lines()
+      .filter((line) => line.process_kprobe?.policy_name === 'of-chart' && processOf(line).binary?.endsWith('/cat'))
+      .map((line) => pathOf(line) ?? '')
+      .filter((file) => file.startsWith(watched))
+      .map((file) => file.slice(watched.length + 1))
+  }
+}
+
+describe('chart', { skip }, () => {
+  const server = 'missing' in cluster ? undefined : cluster
+  let kubelet: Kubelet
+  let sink: FakeSink
+  /** The sink refuses everything. */
+  let down = true
+  /** What it has taken. */
+  const taken: Array<LogsRequest['records']> = []
+  let agent: ChartPod
+
+  const ran = async (program: 'kubectl' | 'helm', args: readonly string[], input = ''): Promise<string> => {
+    const { code, stdout, stderr } = (await server?.[program](args, input)) ?? assert.fail()
+    assert.equal(code, 0, `${program} ${args.join(' ')}: ${stderr}`)
+    return stdout
+  }
+  /** As the page for users installs it, with values of the test. */
+  const helm = async (command: 'install' | 'upgrade', values: object): Promise<void> => {
+    await ran(
+      'helm',
+      [command, 'ktrail', 'deploy/helm/ktrail', '-n', 'ktrail', '--values', '-'],
+      JSON.stringify(values),
+    )
+  }
+  const restartKey = (): Promise<string> =>
+    ran('kubectl', [
+      'get',
+      'daemonset',
+      'ktrail',
+      '-n',
+      'ktrail',
+      '-o',
+      'jsonpath={.spec.template.metadata.annotations}',
+    ])
+
+  const values = (exporters: object = {}, rest: object = {}): object => ({
+    runtimeHook: { enabled: true, hooks: HOOKS, install: PROGRAM },
+    paths: { state: STATE },
+    exporters: {
+      stdout: { type: 'stdout', format: 'json' },
+      sink: {
+        type: 'otlp',
+        endpoint: sink.url.replace('/v1/logs', ''),
+        // In order.
+        concurrency: { max: 1 },
+        spool: { dir: '/var/lib/ktrail/spool' },
+      },
+      ...exporters,
+    },
+    policies: { 'of-chart.yaml': policy('of-chart', [fileHook([path('Prefix', `${watched}/`)])]) },
+    config: CONFIG,
+    ...rest,
   })
-}
+
+  const read = (name: string): void => {
+    writeFileSync(join(watched, name), name)
+    execFileSync('cat', [join(watched, name)])
+  }
+  /** A container of a pod that has none of the API server's rights, with the node's hooks, to its end. */
+  const otherPod = async (name: string): Promise<{ uid: string; id: string }> => {
+    const pod = {
+      containers: [{ name: 'main', image: 'busybox', args: ['true'] }],
+      nodeName: NODE,
+      restartPolicy: 'Never',
+    }
+    const spec = { ...pod, automountServiceAccountToken: false }
+    await server?.apply({ apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: 'default' }, spec })
+    const running = await kubelet.start(name, 'default')
+    const { id, ended } = running.container('main')
+    const { code, log } = await ended
+    assert.equal(code, 0, log())
+    await running.stop()
+    return { uid: running.uid, id }
+  }
+
+  before(async () => {
+    assert.ok(server)
+    const busybox = join(folder, 'busybox')
+    for (const part of [watched, join(busybox, 'bin'), HOOKS]) mkdirSync(part, { recursive: true })
+    copyFileSync(BUSYBOX, join(busybox, BUSYBOX))
+    kubelet = new Kubelet({
+      cluster: server,
+      node: NODE,
+      folder,
+      images: {
+        [IMAGE]: { layers: [LAYER, base], entrypoint: JSON.parse(ENTRYPOINT) },
+        busybox: { layers: [busybox], entrypoint: [BUSYBOX] },
+      },
+      hooks: HOOKS,
+      slowHook: (text) =>
+        text
+          .replace('--kill-after=1 4 ', '60 ')
+          .replace(' oci-hook ', ` oci-hook --log ${HOOK_LOG} `)
+          .replace(': 10', ': 90'),
+    })
+    sink = await FakeSink.start((request) => {
+      if (down) return { status: 503 }
+      taken.push(request.logs().records)
+      return OK
+    })
+    await ran('kubectl', ['create', 'namespace', 'ktrail'])
+    await ran('kubectl', ['label', 'namespace', 'ktrail', 'pod-security.kubernetes.io/enforce=privileged'])
+    await helm('install', values())
+    agent = new ChartPod(await kubelet.startOf('ktrail', 'ktrail'))
+  })
+  after(async () => {
+    await agent?.pod.kill()
+    await sink?.[Symbol.asyncDispose]()
+  })
+
+  test('chart: the pod of the DaemonSet becomes ready', async (t) => {
+    const began = performance.now()
+    await agent.ready()
+    t.diagnostic(`ready in ${Math.round(performance.now() - began)} ms`)
+    read('first')
+    await agent.until('an event', () => agent.reads().includes('first'))
+  })
+
+  test('chart: the page on filename access, with ktrail events in the pod', async (t) => {
+    assert.ok(server)
+    await filenameAccess(t, server, agent)
+  })
+
+  /** A container is announced before its first program, whose event has the name of the pod. */
+  const isAnnounced = async (name: string): Promise<void> => {
+    const { uid, id } = await otherPod(name)
+    const isFirst = (line: Line): boolean =>
+      line.process_exec !== undefined &&
+      processOf(line).binary === BUSYBOX &&
+      processOf(line).docker === id.slice(0, 31)
+    const { pod } = processOf(await agent.until('its first event', () => agent.lines().find(isFirst)))
+    assert.deepEqual([pod?.['name'], pod?.['uid'], Object(pod?.['container']).name], [name, uid, 'main'])
+    const announced = (line: string): boolean =>
+      line.includes('"msg":"a runtime announced a container"') && line.includes(id)
+    await agent.until('the announcement', () => agent.pod.container('ktrail').stderr.read().some(announced))
+    assert.equal(existsSync(HOOK_LOG) ? readFileSync(HOOK_LOG, 'utf8') : '', '')
+  }
+
+  test('chart: the init container gave the node the hook, which announces a container', async () => {
+    assert.deepEqual(readdirSync(HOOKS), ['ktrail.json'])
+    await isAnnounced('announced')
+  })
+
+  test('chart: a changed exporter takes effect without a new pod', async () => {
+    const key = await restartKey()
+    await helm('upgrade', values({ more: { type: 'file', path: '/var/lib/ktrail/more.jsonl' } }))
+    assert.equal(await restartKey(), key)
+    await agent.pod.refresh()
+    const reloaded = async (): Promise<boolean> =>
+      (await agent.metrics()).sum('ktrail_config_reloads_total', { result: 'applied' }) === 1
+    await agent.until('the reload', reloaded)
+    read('archived')
+    const archive = join(STATE, 'more.jsonl')
+    await agent.until('a record in the file on the node', () =>
+      (existsSync(archive) ? readFileSync(archive, 'utf8') : '').includes(join(watched, 'archived')),
+    )
+  })
+
+  test('chart: an upgrade loses nothing that is spooled; the next pod has the fewest rights', async (t) => {
+    assert.ok(sink.requests.length > 0, 'it has refused what came so far')
+    for (let i = 0; i < READS; i++) read(`before-${i}`)
+    await agent.until('the last read', () => agent.reads().includes(`before-${READS - 1}`))
+    const key = await restartKey()
+    await helm('upgrade', values({}, { ...parse(LEAST), config: { ...CONFIG, ring: { size: '16MiB' } } }))
+    assert.notEqual(await restartKey(), key)
+
+    const seen = agent.reads()
+    const stopped = performance.now()
+    const codes = await agent.pod.stop()
+    t.diagnostic(`ended in ${Math.round(performance.now() - stopped)} ms`)
+    assert.deepEqual([...codes], [['ktrail', 0]], agent.pod.container('ktrail').log())
+    assert.equal(taken.length, 0)
+
+    const began = performance.now()
+    agent = new ChartPod(await kubelet.startOf('ktrail', 'ktrail'))
+    await agent.ready()
+    t.diagnostic(`the next pod is ready in ${Math.round(performance.now() - began)} ms`)
+    for (let i = 0; i < READS; i++) read(`after-${i}`)
+    await agent.until('the last read', () => agent.reads().includes(`after-${READS - 1}`))
+    await isAnnounced('after-the-upgrade')
+    down = false
+    const wanted = new Set([...seen, ...agent.reads()])
+    assert.ok(wanted.size >= 2 * READS)
+    const ofFile = new RegExp(`"path":"${watched}/([^"]+)"`)
+    const stored = (): Set<string | undefined> =>
+      new Set(taken.flat().map((record) => ofFile.exec(bodyOf(record))?.[1]))
+    await agent.until('every read in the sink', () => {
+      const all = stored()
+      return [...wanted].every((name) => all.has(name))
+    })
+    assert.deepEqual([...(await agent.pod.stop())], [['ktrail', 0]], agent.pod.container('ktrail').log())
+
+    const audited = new AuditedRecords()
+    for (const records of taken) audited.add(records)
+    const streams = audited.report()
+    const { records, ...wrong } = sumOf(streams)
+    t.diagnostic(
+      `${records} records of ${streams[0]?.runs.length} runs; the sink refused ${sink.requests.length - taken.length} requests`,
+    )
+    assert.deepEqual(wrong, { untold: [], twice: 0, outOfOrder: 0 })
+    assert.deepEqual(
+      streams.map(({ exporter, missingRuns, runs }) => [exporter, missingRuns, runs.map(({ end }) => end)]),
+      [['sink', [], ['stopped', 'stopped']]],
+    )
+  })
+
+  test('chart: what helm uninstall leaves on the node keeps no container from starting', async () => {
+    await ran('helm', ['uninstall', 'ktrail', '-n', 'ktrail'])
+    const left = await ran('kubectl', ['get', 'all,configmaps,serviceaccounts', '-n', 'ktrail', '-o', 'name'])
+    assert.equal(left, '')
+    assert.deepEqual(readdirSync(HOOKS), ['ktrail.json'])
+    await otherPod('without-agent')
+    // As the page says: the file, then the folder.
+    rmSync(join(HOOKS, 'ktrail.json'))
+    await otherPod('without-hook')
+    rmSync(PROGRAM, { recursive: true })
+    await otherPod('without-both')
+    assert.equal(existsSync(HOOK_LOG) ? readFileSync(HOOK_LOG, 'utf8') : '', '')
+  })
+})

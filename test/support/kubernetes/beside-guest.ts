@@ -2,7 +2,7 @@
  * beside-guest.ts KERNEL [OPTION]... -- COMMAND...: runs the command in a guest (../guest/run.sh) beside a real API server on this machine, which
  * it reaches over QEMU's network. In the guest the API server would take minutes to start, and a tenth of a minute for each kubectl.
  *
- * What only this machine can do (kubectl, ending the API server) the guest asks for over HTTP: a POST of `Asked`, answered with the result as JSON.
+ * What only this machine can do (kubectl, helm, ending the API server) the guest asks for over HTTP: a POST of `Asked`, answered with the result as JSON.
  * `guest-cluster.ts` is the other end.
  */
 import { spawn } from 'node:child_process'
@@ -16,7 +16,7 @@ import { fileURLToPath } from 'node:url'
 import { ApiServer, HOST_OF_GUEST, kubernetesPrograms } from './server.ts'
 
 export type Asked =
-  | { readonly kind: 'kubectl'; readonly args: readonly string[]; readonly input: string }
+  | { readonly kind: 'kubectl' | 'helm'; readonly args: readonly string[]; readonly input: string }
   | { readonly kind: 'pause' | 'resume' }
 
 /** What the guest knows, as JSON in the variable KTRAIL_CLUSTER. `url`: of the API server; `control`: of this program. */
@@ -35,7 +35,8 @@ async function done(server: ApiServer, request: IncomingMessage): Promise<unknow
   const asked: Asked = JSON.parse(await text(request))
   switch (asked.kind) {
     case 'kubectl':
-      return server.kubectl(asked.args, asked.input)
+    case 'helm':
+      return server[asked.kind](asked.args, asked.input)
     case 'pause':
       return server.pause()
     case 'resume':

@@ -46,6 +46,11 @@ class BesideGuest implements Cluster {
     return (await this.#ask({ kind: 'kubectl', args, input })) as Done
   }
 
+  async helm(args: readonly string[], input = ''): Promise<Done> {
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what beside-guest.ts answers
+    return (await this.#ask({ kind: 'helm', args, input })) as Done
+  }
+
   async apply(document: object | string): Promise<void> {
     const input = typeof document === 'string' ? document : JSON.stringify(document)
     const { code, stderr } = await this.kubectl(['apply', '-f', '-'], input)

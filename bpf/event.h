@@ -145,6 +145,28 @@ struct text_key {
 };
 
 /* EVENT_EXEC; also the shape of what a process is. Inode numbers of namespaces. */
+/*
+ * What the optional fields of a process are made of; all zero unless they are asked for (process/detail.h). Ids as the host sees them.
+ */
+struct process_detail {
+	__u64 permitted;
+	__u64 effective;
+	__u64 inheritable;
+	__u32 uid;
+	__u32 gid;
+	__u32 euid;
+	__u32 egid;
+	__u32 suid;
+	__u32 sgid;
+	__u32 fsuid;
+	__u32 fsgid;
+	__u32 securebits;
+	__u32 user_ns_level;
+	__u32 user_ns_uid;
+	__u32 user_ns_gid;
+	__u32 namespaces[10]; /* by enum task_namespace: inode numbers */
+};
+
 struct exec_body {
 	__u64 parent_start_ns;
 	__u32 parent_tgid;
@@ -152,11 +174,9 @@ struct exec_body {
 	__u32 auid;
 	__u32 flags;     /* enum process_flag */
 	__u32 nspid;     /* pid inside its namespace; 0 when it is the host's */
-	__u32 mnt_ns;
-	__u32 pid_ns;
-	__u32 user_ns;
-	__u64 cgroup_id;
 	__u32 argc;
+	__u64 cgroup_id;
+	struct process_detail detail;
 	__u16 filename_len;
 	__u16 cwd_len;
 	__u16 cgroup_len;

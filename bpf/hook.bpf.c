@@ -28,6 +28,7 @@
 #include "match/process.h"
 #include "match/evaluate.h"
 #include "match/missing.h"
+#include "process/task.h"
 #include "match/task.h"
 #include "process/cgroup.h"
 #include "match/workload.h"

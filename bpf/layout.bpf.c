@@ -23,6 +23,7 @@
 #include "match/identity.h"
 #include "match/aggregate.h"
 #include "match/process.h"
+#include "process/task.h"
 #include "match/task.h"
 #include "process/cgroup.h"
 #include "match/workload.h"

@@ -24,6 +24,8 @@
 #include "process/cgroup.h"
 #include "match/workload.h"
 #include "process/image.h"
+#include "process/task.h"
+#include "process/detail.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -239,9 +241,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	b->euid = task->cred->euid.val;
 	b->auid = task->loginuid.val;
 	b->nspid = inner_pid_of_task((__u64)task);
-	b->mnt_ns = task->nsproxy->mnt_ns->ns.inum;
-	b->pid_ns = task->nsproxy->pid_ns_for_children->ns.inum;
-	b->user_ns = task->cred->user_ns->ns.inum;
+	put_detail(&b->detail);
 	b->cgroup_id = fresh.cgroup_id;
 	b->argc = bprm->argc;
 	b->reserved = 0;

@@ -25,6 +25,7 @@ import { Identity } from './identity/identity.ts'
 import { Pods } from './identity/pods.ts'
 import { createEpoch } from './ingest/epoch.ts'
 import { Ingest } from './ingest/ingest.ts'
+import { asksForDetails } from './process/detail/details.ts'
 import { readKernelFacts } from './kernel/facts.ts'
 import type { KernelFacts } from './kernel/facts.ts'
 import { lackingFeatures } from './kernel/features.ts'
@@ -201,6 +202,7 @@ function openKernel(
     mode: config.attach.mode,
     ringBytes: config.ring.size,
     watermarkBytes: ringWatermarkBytes(config),
+    processDetails: asksForDetails(config),
     agentPid: process.pid,
     procfs: config.procfs,
     warn: (detail, message) => log.warn(detail, message),

@@ -219,8 +219,15 @@ struct ns_common {
 	unsigned int inum;
 };
 
+typedef struct {
+	unsigned int val;
+} kgid_t;
+
 struct user_namespace {
 	struct ns_common ns;
+	int level;
+	kuid_t owner;
+	kgid_t group;
 };
 
 typedef struct {
@@ -228,7 +235,15 @@ typedef struct {
 } kernel_cap_t;
 
 struct cred {
+	kuid_t uid;
+	kgid_t gid;
+	kuid_t suid;
+	kgid_t sgid;
 	kuid_t euid;
+	kgid_t egid;
+	kuid_t fsuid;
+	kgid_t fsgid;
+	unsigned int securebits;
 	kernel_cap_t cap_inheritable, cap_permitted, cap_effective;
 	struct user_namespace *user_ns;
 };

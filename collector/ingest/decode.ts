@@ -13,6 +13,7 @@ import {
   EVENT_MOVE,
   EVENT_RETURN,
   EXEC_BODY,
+  PROCESS_DETAIL,
   EXIT_BODY,
   FORK_BODY,
   EVENT_HEADER,
@@ -63,6 +64,8 @@ export interface RawExec extends RawBase, CgroupNames {
   readonly auid: number
   readonly flags: number
   readonly nspid: number
+  /** A struct process_detail. */
+  readonly detail: Buffer
   readonly filename: Buffer
   readonly cwd: Buffer
   /** The path of the executed file as the kernel resolved it; empty when it is not completely known. */
@@ -280,6 +283,7 @@ function decodeExec(bytes: Buffer, body: number, end: number): Omit<RawExec, 'op
     auid: bytes.readUInt32LE(body + EXEC_BODY.auid),
     flags: bytes.readUInt32LE(body + EXEC_BODY.flags),
     nspid: bytes.readUInt32LE(body + EXEC_BODY.nspid),
+    detail: bytes.subarray(body + EXEC_BODY.detail, body + EXEC_BODY.detail + PROCESS_DETAIL.bytes),
     fileIno: bytes.readBigUInt64LE(body + EXEC_BODY.fileIno),
     fileLinks: bytes.readUInt32LE(body + EXEC_BODY.fileLinks),
     cgroupState: bytes.readUInt16LE(body + EXEC_BODY.cgroupState),

@@ -10,6 +10,8 @@ import { GoneThreads, threadStarts } from '../process/gone-threads.ts'
 import type { KernelSide } from '../kernel/kernel-side.ts'
 import { createReconciler } from '../process/after-losses.ts'
 import { WallClock } from '../process/clock.ts'
+import { Details } from '../process/detail/details.ts'
+import type { DetailConfig } from '../process/detail/details.ts'
 import type { Reconciler } from '../process/reconcile.ts'
 import { scanRunning } from '../process/scan.ts'
 import { ProcessTable } from '../process/table.ts'
@@ -32,7 +34,7 @@ import type { SourceOptions } from './source.ts'
 export interface IngestOptions {
   readonly kernel: KernelSide
   readonly nodeName: string
-  readonly config: Pick<Config, 'procfs' | 'memory' | 'ring'>
+  readonly config: Pick<Config, 'memory' | 'ring'> & DetailConfig
   readonly log: Log
 }
 
@@ -68,7 +70,7 @@ export class Ingest implements Disposable {
     const { kernel, nodeName, config, log } = options
     const { procfs } = config
     this.#options = options
-    this.processes = new ProcessTable(nodeName, this.#clock, config.memory.process_table)
+    this.processes = new ProcessTable(nodeName, this.#clock, config.memory.process_table, Details.of(config))
     this.accounting = new RingAccounting(kernel)
     this.#normalizer = new Normalizer({
       table: this.processes,

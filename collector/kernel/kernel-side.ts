@@ -35,6 +35,8 @@ export interface KernelOptions extends PolicyProgramOptions {
   readonly announced?: Announcements
   readonly ringBytes: number
   readonly watermarkBytes: number
+  /** Exec records tell credentials and namespaces. */
+  readonly processDetails?: boolean
 }
 
 export interface KernelCounts {
@@ -86,7 +88,7 @@ export class KernelSide implements Disposable {
         // A multi kind where there is one: perf events need CAP_SYS_ADMIN on hosts with kernel.perf_event_paranoid=3, Debian's default.
         ...(security ? [{ name: 'process_script', kind: fprobe ? 'kprobe.multi' : 'kprobe' } as const] : []),
       ],
-      constants,
+      constants: { ...constants, process_details: u32(options.processDetails === true ? 1 : 0) },
       ...processMaps(options),
     })
     undo.use(object)

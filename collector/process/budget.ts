@@ -90,12 +90,14 @@ export class Budget {
     if (image.holders++ > 0) return
     this.#images++
     if (image.texts.users++ === 0) this.#texts += image.texts.bytes
+    if (image.details !== undefined && image.details.users++ === 0) this.#texts += image.details.bytes
   }
 
   #release(image: Image): void {
     if (--image.holders > 0) return
     this.#images--
     if (--image.texts.users === 0) this.#texts -= image.texts.bytes
+    if (image.details !== undefined && --image.details.users === 0) this.#texts -= image.details.bytes
     this.renderings.drop(image.process.rendered)
   }
 

@@ -2,6 +2,7 @@
 import type { Process, Timestamp } from '../../exporters/contract/event.ts'
 import { PROCESS_FLAGS } from './flags.ts'
 import type { WallClock } from './clock.ts'
+import type { SharedDetails } from './detail/details.ts'
 import type { Renderings } from './renderings.ts'
 import { execId, flagWords } from './text.ts'
 
@@ -28,6 +29,7 @@ export interface Image {
   newer: Image | undefined
   ended: boolean
   readonly texts: Texts
+  readonly details: SharedDetails | undefined
   /** References: one of the table while the image is in it, and one of each child image. */
   holders: number
   /** The last reconciliation round that found it in the kernel's table (reconcile.ts). */
@@ -54,6 +56,7 @@ export type Facts = Pick<
 > & {
   readonly flags: number
   readonly forked?: boolean
+  readonly details?: SharedDetails | undefined
   /** The parent's texts, for a fork. */
   readonly texts?: Texts
 }
@@ -109,6 +112,7 @@ export function makeImage(
       inInitTree: of.inInitTree,
       refcnt: 1,
       forked: of.forked === true,
+      details: of.details?.shown,
       rendered: renderings.make(),
     },
     parent,
@@ -124,6 +128,7 @@ export function makeImage(
       bytes: [of.arguments, of.argv, of.binary, of.cwd, of.docker].reduce((sum, text) => sum + textBytes(text), 0),
       users: 0,
     },
+    details: of.details,
     holders: 0,
     seen: 0,
   }

@@ -8,13 +8,30 @@ import { setImmediate } from 'node:timers/promises'
 import { errnoOf } from '../../config/yaml/unreadable.ts'
 import { cgroupPath } from '../identity/cgroup-names.ts'
 import { PROCESS_FLAGS } from './flags.ts'
-import type { ScannedProcess } from './table.ts'
 import { decodeText, readArguments } from './text.ts'
 
 /** USER_HZ, the unit of start times in /proc/PID/stat: 100 on every Linux that Node runs on. */
 const NS_PER_TICK = 10_000_000n
 /** Processes read per turn of the event loop. */
 const SLICE = 50
+
+/** A process as read from /proc. */
+export interface ScannedProcess {
+  readonly pid: number
+  readonly parentPid: number
+  readonly startNs: bigint
+  readonly uid: number
+  readonly auid: number
+  readonly nspid: number
+  readonly flags: number
+  readonly binary: string
+  readonly unlinkedInode?: bigint | undefined
+  readonly arguments: string
+  readonly argv: string
+  readonly cwd: string
+  readonly cgroup: string
+  readonly kernelThread: boolean
+}
 
 /**
  * Start time (boot clock) and parent from /proc/PID/stat; the process name may contain spaces and parentheses. undefined also for a zombie

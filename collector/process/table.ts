@@ -12,10 +12,12 @@ import { PROCESS_FLAGS } from './flags.ts'
 import { Budget } from './budget.ts'
 import type { Evictions } from './budget.ts'
 import type { WallClock } from './clock.ts'
+import type { Details } from './detail/details.ts'
 import { makeImage, startOf } from './image.ts'
 import type { Facts, Image, Making } from './image.ts'
 import { placeAfter, placeIn } from './place.ts'
 import type { Placed } from './place.ts'
+import type { ScannedProcess } from './procfs.ts'
 import { Renderings } from './renderings.ts'
 import { binaryPath, decodeText, own, parseExecId, readArguments } from './text.ts'
 
@@ -27,24 +29,6 @@ const DEFAULT_BYTES = 128 << 20
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
-/** A process as read from /proc. */
-export interface ScannedProcess {
-  readonly pid: number
-  readonly parentPid: number
-  readonly startNs: bigint
-  readonly uid: number
-  readonly auid: number
-  readonly nspid: number
-  readonly flags: number
-  readonly binary: string
-  readonly unlinkedInode?: bigint | undefined
-  readonly arguments: string
-  readonly argv: string
-  readonly cwd: string
-  readonly cgroup: string
-  readonly kernelThread: boolean
-}
-
 export class ProcessTable {
   readonly #budget: Budget
   readonly #making: Making
@@ -55,9 +39,11 @@ export class ProcessTable {
   /** Ended and replaced images, ordered by the end of their grace time. */
   readonly #leaving: Array<{ pid: number; image: Image; atMs: number }> = []
   readonly #kernel: Image
+  readonly #details: Details | undefined
 
-  /** `bytes`: the budget of images and renderings together. */
-  constructor(node: string, clock: WallClock, bytes: number = DEFAULT_BYTES) {
+  /** `bytes`: the budget of images and renderings together. `details`: of each process, where they are asked for. */
+  constructor(node: string, clock: WallClock, bytes: number = DEFAULT_BYTES, details?: Details) {
+    this.#details = details
     this.#budget = new Budget(bytes, node)
     this.#making = { node, clock, renderings: this.#budget.renderings }
     this.#makingUnknown = { node, clock, renderings: new Renderings(0) }
@@ -159,6 +145,7 @@ export class ProcessTable {
       auid,
       nspid: scanned.nspid,
       ...place,
+      details: this.#details?.running(scanned.pid),
       inInitTree: inInitTree(scanned.nspid, parent),
     })
   }
@@ -188,6 +175,7 @@ export class ProcessTable {
         execProbe: copy.execProbe === true,
         inInitTree: inInitTree(raw.nspid, parent),
         forked: true,
+        details: parent.details,
         texts: parent.texts,
       }),
     )
@@ -209,6 +197,7 @@ export class ProcessTable {
       nspid: raw.nspid,
       docker,
       podUid,
+      details: this.#details?.executed(raw.detail),
       inInitTree: inInitTree(raw.nspid, parent),
     })
     this.#start(raw.tgid, image)

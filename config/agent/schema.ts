@@ -182,6 +182,20 @@ export const configSchema = z
     log,
     memory,
     shutdown,
+    enable_process_cred: z
+      .boolean()
+      .default(false)
+      .describe('Records tell the credentials of processes: cap and process_credentials, as at the exec.'),
+    enable_process_ns: z
+      .boolean()
+      .default(false)
+      .describe('Records tell the namespaces of processes: ns, as at the exec.'),
+    username_metadata: z
+      .enum(['disabled', 'unix'])
+      .default('disabled')
+      .describe(
+        'unix: records tell user.name of processes in the user and mount namespace of the host, from its /etc/passwd.',
+      ),
   })
   .describe('Configuration of the ktrail agent.')
 

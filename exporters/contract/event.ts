@@ -1,11 +1,14 @@
 /**
- * The normalised event, as every exporter and encoder sees it. Imports nothing but what an argument has.
+ * The normalised event, as every exporter and encoder sees it. Imports nothing but what arguments and processes have.
  * Field names follow Tetragon's records (docs/reference/records.md) in camelCase.
  *
  * Texts are JavaScript strings. Bytes that are not UTF-8 become U+FFFD, as protobuf JSON requires; `raw` then has the exact bytes.
  */
 
 import type { FileDetails } from './file-details.ts'
+import type { MemberValue, ProcessDetails } from './members.ts'
+
+export type { Members, MemberValue, ProcessDetails } from './members.ts'
 
 /** A UTC time in two integers, to keep nanoseconds. */
 export interface Timestamp {
@@ -53,6 +56,8 @@ export interface Process {
   refcnt: number
   /** Forked, no exec yet. Tetragon reports a refcnt of 1 for these in exits and as a parent. */
   readonly forked?: boolean
+  /** Further fields, where the config asks for them. */
+  readonly details?: ProcessDetails | undefined
   /** Inode number of a binary without a name (deleted or memfd). */
   readonly unlinkedInode?: bigint | undefined
   readonly rendered: Rendered
@@ -186,9 +191,6 @@ export interface BytesArgument extends ArgumentBase {
   /** How many there were. */
   readonly size: bigint
 }
-
-/** A bigint is a text in JSON, a list one of names, a map an object. */
-export type MemberValue = string | number | bigint | boolean | readonly string[] | ReadonlyMap<string, MemberValue>
 
 /** `sock_arg`, `process_credentials_arg` and others: some values of a kernel struct. */
 export interface StructArgument extends ArgumentBase {

@@ -177,7 +177,8 @@ function writeStruct(out: ByteWriter, { field, members }: StructArgument): void 
   out.byte(CLOSE)
 }
 
-function writeMembers(out: ByteWriter, members: Iterable<readonly [string, MemberValue]>): void {
+/** As they stand between the braces of an object. */
+export function writeMembers(out: ByteWriter, members: Iterable<readonly [string, MemberValue]>): void {
   let comma = false
   for (const [key, value] of members) {
     if (comma) out.byte(COMMA)

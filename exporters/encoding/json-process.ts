@@ -3,8 +3,9 @@
  * cached with the process. Only refcnt and tid differ between events; they follow the cached bytes.
  * Key order and omitted keys: docs/reference/records.md.
  */
-import type { Process } from '../contract/event.ts'
+import type { Process, ProcessDetails } from '../contract/event.ts'
 import { ByteWriter } from '../runtime/byte-writer.ts'
+import { writeMembers } from './arguments.ts'
 import { podJson } from './json-pod.ts'
 import { touch } from './kept.ts'
 
@@ -19,6 +20,9 @@ const UNLINKED_END = ascii('","links":0}}}')
 const END = ascii('}')
 const IN_INIT_TREE = ascii(',"in_init_tree":true}')
 const NOT_IN_INIT_TREE = ascii(',"in_init_tree":false}')
+/** Of details: in front of the tid, behind it, and behind the binary. Shared by processes that share them. */
+const DETAILS: ReadonlyArray<ReadonlyArray<keyof ProcessDetails>> = [['cap', 'ns'], ['process_credentials'], ['user']]
+const shownDetails = new WeakMap<ProcessDetails, readonly Uint8Array[]>()
 /** Separate from the caller's writer, which has half a line when a process is rendered. */
 const scratch = new ByteWriter()
 
@@ -42,15 +46,37 @@ export function writeParent(out: ByteWriter, process: Process): void {
 }
 
 function writeTail(out: ByteWriter, process: Process, tid: number): void {
+  const { details, inInitTree, unlinkedInode } = process
+  const [beforeTid, behindTid, last] = details === undefined ? [] : detailsJson(details)
+  if (beforeTid !== undefined) out.bytes(beforeTid)
   out.bytes(TID)
   out.integer(tid)
-  const { inInitTree, unlinkedInode } = process
+  if (behindTid !== undefined) out.bytes(behindTid)
   if (unlinkedInode !== undefined) {
     out.bytes(UNLINKED)
     out.utf8(unlinkedInode.toString())
     out.bytes(UNLINKED_END)
   }
+  if (last !== undefined) out.bytes(last)
   out.bytes(inInitTree === undefined ? END : inInitTree ? IN_INIT_TREE : NOT_IN_INIT_TREE)
+}
+
+function detailsJson(details: ProcessDetails): readonly Uint8Array[] {
+  const known = shownDetails.get(details)
+  if (known !== undefined) return known
+  const out = new ByteWriter()
+  const shown = DETAILS.map((keys) => {
+    for (const key of keys) {
+      const members = details[key]
+      if (members === undefined) continue
+      out.utf8(`,"${key}":{`)
+      writeMembers(out, members)
+      out.bytes(END)
+    }
+    return new Uint8Array(out.take())
+  })
+  shownDetails.set(details, shown)
+  return shown
 }
 
 function headOf(process: Process): Uint8Array {

@@ -208,6 +208,13 @@ function headOf(process: Process): Uint8Array {
   if (pod !== undefined) out.tag(known(PROCESS['pod']), WireType.LengthDelimited).bytes(pod)
   text(out, PROCESS['docker'], process.docker)
   text(out, PROCESS['parent_exec_id'], process.parentExecId)
+  for (const [key, members] of Object.entries(process.details ?? {})) {
+    const field = ProcessSchema.fields.find(({ name }) => name === key)
+    if (field?.message === undefined) throw new Error(`${key} of a process is not in the .proto file`)
+    open(out, field.number)
+    writeMembers(out, field.message, members)
+    out.join()
+  }
   const { unlinkedInode, inInitTree } = process
   if (unlinkedInode !== undefined) {
     open(out, PROCESS['binary_properties'])

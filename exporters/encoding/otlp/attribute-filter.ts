@@ -45,6 +45,7 @@ const FIELDS: ReadonlyMap<Key, Paths> = new Map([
   [KEYS.commandLine, paths('process.binary,process.arguments')],
   [KEYS.cwd, paths('process.cwd')],
   [KEYS.userId, paths('process.uid')],
+  [KEYS.userName, paths('process.user')],
   [KEYS.created, paths('process.start_time')],
   [KEYS.exitCode, paths('status')],
   [KEYS.exitTime, paths('time')],

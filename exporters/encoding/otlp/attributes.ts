@@ -42,6 +42,7 @@ export const KEYS = {
   commandLine: key('process.command_line'),
   cwd: key('process.working_directory'),
   userId: key('process.user.id'),
+  userName: key('process.user.name'),
   created: key('process.creation.time'),
   exitCode: key('process.exit.code'),
   exitTime: key('process.exit.time'),

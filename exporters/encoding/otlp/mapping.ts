@@ -84,6 +84,8 @@ export function ownAttributes(process: Process, out: AttributeSink): void {
   if (words.length > 0) out.list(KEYS.commandArgs, boundedWords(words))
   if (process.cwd !== '') out.text(KEYS.cwd, process.cwd)
   if (process.uid !== undefined) out.integer(KEYS.userId, process.uid)
+  const user = process.details?.user?.get('name')
+  if (typeof user === 'string') out.text(KEYS.userName, user)
   if (process.auid !== undefined && process.auid !== UNSET_AUID) out.integer(KEYS.auid, process.auid)
   out.text(KEYS.created, isoTime(process.startTime))
   if (process.execId !== '') out.text(KEYS.execId, process.execId)

@@ -19,6 +19,10 @@ export interface ProcessRecord {
     readonly file?: { readonly inode?: { readonly number?: string; readonly links?: number } }
   }
   readonly in_init_tree?: boolean
+  readonly cap?: MembersRecord
+  readonly ns?: MembersRecord
+  readonly process_credentials?: MembersRecord
+  readonly user?: MembersRecord
 }
 
 export interface FileRecord {

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { NOP, typeNamed } from '../../../config/policy/arguments.ts'
 import type { Hook } from '../../../exporters/contract/event.ts'
 import type { KnownHook } from '../../../collector/ingest/normalize.ts'
-import type { ScannedProcess } from '../../../collector/process/table.ts'
+import type { ScannedProcess } from '../../../collector/process/procfs.ts'
 import { valueIndex } from '../../../collector/kernel/layout/hook.ts'
 import { EVENT_HEADER } from '../../../collector/kernel/wire.ts'
 

@@ -9,8 +9,8 @@ import { recordBytes, hasText } from '../support/records.ts'
 import type { RecordSpec, ValueSpec } from '../support/records.ts'
 
 const u32 = fc.nat(0xffff_ffff)
-const bytes = (maxLength: number): fc.Arbitrary<Buffer> =>
-  fc.uint8Array({ maxLength }).map((array) => Buffer.from(array))
+const bytes = (maxLength: number, minLength = 0): fc.Arbitrary<Buffer> =>
+  fc.uint8Array({ minLength, maxLength }).map((array) => Buffer.from(array))
 /** Plain objects, as decode makes them. */
 const plain = { noNullPrototype: true } as const
 const start = fc.record({ lo: u32, hi: u32 }, plain)
@@ -93,6 +93,7 @@ const record: fc.Arbitrary<RecordSpec> = fc.oneof(
       auid: u32,
       flags: u32,
       nspid: u32,
+      detail: bytes(wire.PROCESS_DETAIL.bytes, wire.PROCESS_DETAIL.bytes),
       filename: bytes(70),
       cwd: bytes(70),
       ...cgroups,
@@ -239,6 +240,7 @@ test('decode: exec texts longer than the record are cut at its end', () => {
     auid: 0,
     flags: 0,
     nspid: 0,
+    detail: Buffer.alloc(wire.PROCESS_DETAIL.bytes),
     filename: Buffer.from('/bin/sh'),
     cwd: Buffer.from('/'),
     cgroup: Buffer.alloc(0),

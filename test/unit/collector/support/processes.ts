@@ -1,9 +1,9 @@
 /** A process table with a fake clock, and the records that feed it. */
 import type { CgroupNames, RawExec, RawFork, RawMove } from '../../../../collector/ingest/decode.ts'
-import { CGROUP_CUT, CGROUP_KEPT, CGROUP_WHOLE } from '../../../../collector/kernel/wire.ts'
+import { CGROUP_CUT, CGROUP_KEPT, CGROUP_WHOLE, PROCESS_DETAIL } from '../../../../collector/kernel/wire.ts'
 import { WallClock } from '../../../../collector/process/clock.ts'
 import { ProcessTable } from '../../../../collector/process/table.ts'
-import type { ScannedProcess } from '../../../../collector/process/table.ts'
+import type { ScannedProcess } from '../../../../collector/process/procfs.ts'
 import { PROCESS_FLAGS } from '../../../../collector/process/flags.ts'
 
 export const NODE = 'node-1'
@@ -72,6 +72,7 @@ export function exec(
     auid: 4294967295,
     flags: PROCESS_FLAGS.execve | PROCESS_FLAGS.clone | (cwd === '' ? PROCESS_FLAGS.rootcwd : 0),
     nspid: 0,
+    detail: Buffer.alloc(PROCESS_DETAIL.bytes),
     filename: Buffer.from(filename),
     cwd: Buffer.from(cwd),
     ...names(cgroup === '' ? [] : [cgroup]),

@@ -90,6 +90,7 @@ function bodyOf(event: RecordSpec): Buffer {
       for (const field of ['parentTgid', 'euid', 'auid', 'flags', 'nspid'] as const) {
         body.writeUInt32LE(event[field], EXEC_BODY[field])
       }
+      event.detail.copy(body, EXEC_BODY.detail)
       body.writeUInt16LE(event.filename.length, EXEC_BODY.filenameLen)
       body.writeUInt16LE(event.cwd.length, EXEC_BODY.cwdLen)
       body.writeUInt16LE(event.cgroup.length, EXEC_BODY.cgroupLen)

@@ -69,6 +69,9 @@ describe('loadConfig', () => {
       ring: { size: 16 * MIB, max_delay: 50 },
       attach: { mode: 'auto' },
       procfs: '/proc',
+      enable_process_cred: false,
+      enable_process_ns: false,
+      username_metadata: 'disabled',
       log: { level: 'info', format: 'json' },
       memory: { soft_limit: 384 * MIB, hard_limit: 512 * MIB, process_table: 128 * MIB },
       shutdown: { grace: 10_000 },
@@ -126,6 +129,9 @@ describe('loadConfig', () => {
       ring: { size: 65_536, watermark: 8192, max_delay: 1 },
       attach: { mode: 'kprobe.session' },
       procfs: '/host/proc',
+      enable_process_cred: true,
+      enable_process_ns: true,
+      username_metadata: 'unix',
       log: { level: 'debug', format: 'text' },
       memory: { soft_limit: 100 * MIB, hard_limit: 100 * MIB, process_table: 32 * MIB },
       shutdown: { grace: 0 },
@@ -478,6 +484,13 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
     '2:17: attach.mode: expected one of auto, kprobe.multi, fexit, kprobe.session, join, kprobe, got "kprobe.mutli" (did you mean "kprobe.multi"?)',
   ],
   [
+    'options of processes that are no truth values, and as Tetragon spells them',
+    withExporter('type: stdout', 'enable_process_cred: 1\nenable-process-ns: true\nusername_metadata: posix'),
+    '2:22: enable_process_cred: expected true or false, got the number 1',
+    '3:1: enable-process-ns: unknown key "enable-process-ns" (did you mean "enable_process_ns"?)',
+    '4:20: username_metadata: expected one of disabled, unix, got "posix"',
+  ],
+  [
     'policies that are a text',
     withExporter('type: stdout', 'policies: x'),
     '2:11: policies: expected a list, got "x"; write it as a list: [x]',
@@ -501,7 +514,7 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
   [
     'a key that every object has',
     withExporter('type: stdout', 'constructor: 1'),
-    '2:1: constructor: unknown key "constructor"; expected one of node_name, policies, containers, kubernetes, server, exporters, heartbeat, state_dir, ring, attach, procfs, log and 2 others',
+    '2:1: constructor: unknown key "constructor"; expected one of node_name, policies, containers, kubernetes, server, exporters, heartbeat, state_dir, ring, attach, procfs, log and 5 others',
   ],
 ]
 

@@ -1,5 +1,5 @@
 /** The events of the golden files: each type of record and of argument, in a fixed order. */
-import type { Event } from '../../../../exporters/contract/event.ts'
+import type { Event, Members, MemberValue, ProcessDetails } from '../../../../exporters/contract/event.ts'
 import {
   bytes,
   file,
@@ -30,6 +30,28 @@ export function asTetragons(event: Event): Event {
   return rest
 }
 
+const members = (of: Readonly<Record<string, MemberValue>>): Members => new Map(Object.entries(of))
+const CAPABILITIES = members({ permitted: ['CAP_CHOWN', 'DAC_OVERRIDE'], inheritable: ['CAP_BPF'] })
+const HOSTS = members({ inum: 4026531836, is_host: true })
+const DETAILS: ProcessDetails = {
+  cap: CAPABILITIES,
+  ns: members({ uts: members({ inum: 4026532001 }), pid: HOSTS }),
+  process_credentials: members({
+    uid: 0,
+    gid: 1,
+    euid: 2,
+    egid: 3,
+    suid: 4,
+    sgid: 5,
+    fsuid: 6,
+    fsgid: 7,
+    securebits: ['SecBitNoRoot', 'SecBitKeepCaps'],
+    caps: CAPABILITIES,
+    user_ns: members({ level: 0, uid: 0, gid: 0, ns: HOSTS }),
+  }),
+  user: members({ name: 'www-"data"' }),
+}
+
 export function goldenEvents(): Event[] {
   const events: Event[] = [
     makeExec(),
@@ -38,6 +60,8 @@ export function goldenEvents(): Event[] {
     makeExec({ process: makeProcess({ inInitTree: false, startTime: { sec: 1713061082, nsec: 0 } }), refcnt: 0 }),
     makeExec({ time: { sec: 1713061094, nsec: 120_000_000 }, process: makeProcess({ auid: 1000, uid: 1000 }) }),
     makeExec({ time: { sec: 1713061094, nsec: 1000 }, process: makeProcess({ flags: 'procFS', arguments: '' }) }),
+    makeExec({ process: makeProcess({ details: DETAILS, unlinkedInode: 9n, inInitTree: true }), refcnt: 2 }),
+    makeExec({ process: makeProcess({ details: { cap: new Map() } }), parent: makeParent({ details: DETAILS }) }),
     makeExit(),
     makeExit({ status: 1 }),
     makeExit({ signal: 'SIGKILL', refcnt: 0 }),

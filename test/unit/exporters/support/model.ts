@@ -2,7 +2,15 @@
  * What a JSON line must parse to, built as plain objects straight from the tables of docs/reference/records.md: an
  * encoder, slow and obvious. Keys have the order of the tables.
  */
-import type { Aggregate, Argument, Event, Process, RunEvent, Timestamp } from '../../../../exporters/contract/event.ts'
+import type {
+  Aggregate,
+  Argument,
+  Event,
+  Members,
+  Process,
+  RunEvent,
+  Timestamp,
+} from '../../../../exporters/contract/event.ts'
 import { isHookEvent } from '../../../../exporters/contract/event.ts'
 import { permission } from '../../../../exporters/encoding/permission.ts'
 
@@ -97,13 +105,24 @@ function processOf(process: Process, refcnt: number, tid: number): Json {
     docker: word(process.docker),
     parent_exec_id: word(process.parentExecId),
     refcnt: refcnt || undefined,
+    cap: membersOf(process.details?.cap),
+    ns: membersOf(process.details?.ns),
     tid,
+    process_credentials: membersOf(process.details?.process_credentials),
     binary_properties:
       process.unlinkedInode === undefined
         ? undefined
         : { file: { inode: { number: String(process.unlinkedInode), links: 0 } } },
+    user: membersOf(process.details?.user),
     in_init_tree: process.inInitTree,
   })
+}
+
+function membersOf(members: Members | undefined): Json | undefined {
+  if (members === undefined) return undefined
+  return Object.fromEntries(
+    [...members].map(([key, value]) => [key, value instanceof Map ? membersOf(value) : value]),
+  ) as Json
 }
 
 function podOf({ pod, nspid, execProbe }: Process): Json | undefined {

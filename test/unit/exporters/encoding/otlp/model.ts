@@ -31,6 +31,7 @@ export function attributesOf(line: string, uid: string): Attributes {
   text('process.executable.path', p['binary'])
   text('process.working_directory', p['cwd'])
   int('process.user.id', p['uid'])
+  text('process.user.name', object(p['user'])?.['name'])
   if (p['auid'] !== 4294967295) int('ktrail.auid', p['auid'])
   text('process.creation.time', p['start_time'])
   text('ktrail.exec_id', p['exec_id'])

@@ -1,0 +1,200 @@
+/**
+ * Optional fields of processes (`enable_process_cred`, `enable_process_ns`, `username_metadata`), from `struct process_detail` of exec records and from
+ * /proc. Nearly all processes of a host have the same few, so equal ones are one object.
+ */
+import { readFileSync, statSync } from 'node:fs'
+import type { Config } from '../../../config/agent/schema.ts'
+import { CAPABILITY_NAMES, SECURE_BITS } from '../../../config/policy/types/names.ts'
+import type { Members, MemberValue, ProcessDetails } from '../../../exporters/contract/event.ts'
+import { NAMESPACES, PROCESS_DETAIL } from '../../kernel/wire.ts'
+import { UserNames } from './user-names.ts'
+
+export type DetailConfig = Pick<Config, 'procfs' | 'enable_process_cred' | 'enable_process_ns' | 'username_metadata'>
+
+/** Details with what the memory budget needs. */
+export interface SharedDetails {
+  readonly shown: ProcessDetails
+  readonly bytes: number
+  /** Number of images that use them. */
+  users: number
+}
+
+/** With all capabilities, and what encoders keep of it. */
+const BYTES = 12 << 10
+/** A program can make user namespaces without end. */
+const KEPT = 256
+/** Of a user namespace that the kernel does not describe in /proc. */
+const UNKNOWN = 0xffff_ffff
+
+/** Keys of records, in their order, and names in /proc/PID/ns. */
+const NAMESPACE_KEYS: ReadonlyArray<readonly [key: string, index: number]> = [
+  ['uts', NAMESPACES.uts],
+  ['ipc', NAMESPACES.ipc],
+  ['mnt', NAMESPACES.mnt],
+  ['pid', NAMESPACES.pid],
+  ['pid_for_children', NAMESPACES.pidForChildren],
+  ['net', NAMESPACES.net],
+  ['time', NAMESPACES.time],
+  ['time_for_children', NAMESPACES.timeForChildren],
+  ['cgroup', NAMESPACES.cgroup],
+  ['user', NAMESPACES.user],
+]
+/** Keys of records, and where they are. Lines of /proc/PID/status have the real, effective, saved and file system id. */
+const IDS = [
+  ['uid', PROCESS_DETAIL.uid, 'Uid', 0],
+  ['gid', PROCESS_DETAIL.gid, 'Gid', 0],
+  ['euid', PROCESS_DETAIL.euid, 'Uid', 1],
+  ['egid', PROCESS_DETAIL.egid, 'Gid', 1],
+  ['suid', PROCESS_DETAIL.suid, 'Uid', 2],
+  ['sgid', PROCESS_DETAIL.sgid, 'Gid', 2],
+  ['fsuid', PROCESS_DETAIL.fsuid, 'Uid', 3],
+  ['fsgid', PROCESS_DETAIL.fsgid, 'Gid', 3],
+] as const
+const CAPABILITIES = [
+  ['permitted', PROCESS_DETAIL.permitted, 'CapPrm'],
+  ['effective', PROCESS_DETAIL.effective, 'CapEff'],
+  ['inheritable', PROCESS_DETAIL.inheritable, 'CapInh'],
+] as const
+
+export function asksForDetails(config: DetailConfig): boolean {
+  return config.enable_process_cred || config.enable_process_ns || config.username_metadata === 'unix'
+}
+
+export class Details {
+  readonly #config: DetailConfig
+  readonly #users: UserNames | undefined
+  readonly #host: readonly number[]
+  readonly #kept = new Map<string, SharedDetails>()
+
+  /** undefined when the config asks for none. */
+  static of(config: DetailConfig): Details | undefined {
+    return asksForDetails(config) ? new Details(config) : undefined
+  }
+
+  private constructor(config: DetailConfig) {
+    this.#config = config
+    const { procfs, username_metadata: names } = config
+    this.#users = names === 'unix' ? new UserNames(`${procfs}/1/root/etc/passwd`, () => this.#kept.clear()) : undefined
+    this.#host = namespacesOf(procfs, 1)
+  }
+
+  /** Of an exec record; `raw` is a struct process_detail. */
+  executed(raw: Uint8Array): SharedDetails {
+    this.#users?.refresh()
+    const bytes = Buffer.from(raw.buffer, raw.byteOffset, raw.length)
+    const key = bytes.toString('latin1')
+    const known = this.#kept.get(key)
+    // Reinserted, so that the first is the one that was not used for longest.
+    if (known !== undefined) this.#kept.delete(key)
+    else if (this.#kept.size >= KEPT) this.#kept.delete(this.#kept.keys().next().value ?? '')
+    const details = known ?? { shown: this.#shown(bytes), bytes: BYTES, users: 0 }
+    this.#kept.set(key, details)
+    return details
+  }
+
+  /** Of a running process; undefined when it is gone. */
+  running(pid: number): SharedDetails | undefined {
+    const raw = readDetail(this.#config.procfs, pid, this.#host)
+    return raw && this.executed(raw)
+  }
+
+  #shown(bytes: Buffer): ProcessDetails {
+    const { enable_process_cred: credentials, enable_process_ns: namespaces } = this.#config
+    const user = this.#userOf(bytes)
+    return {
+      ...(credentials ? { cap: capabilities(bytes) } : {}),
+      ...(namespaces ? { ns: this.#namespaces(bytes) } : {}),
+      ...(credentials ? { process_credentials: this.#credentials(bytes) } : {}),
+      ...(user === undefined ? {} : { user: new Map([['name', user]]) }),
+    }
+  }
+
+  /** As in Tetragon only where the host's user database is meant: ids and files of containers are others. */
+  #userOf(bytes: Buffer): string | undefined {
+    const isHosts = (index: number): boolean => inumOf(bytes, index) === this.#host[index]
+    if (!isHosts(NAMESPACES.user) || !isHosts(NAMESPACES.mnt)) return undefined
+    return this.#users?.name(bytes.readUInt32LE(PROCESS_DETAIL.euid))
+  }
+
+  #namespaces(bytes: Buffer): Members {
+    return new Map(
+      NAMESPACE_KEYS.flatMap(([key, index]): Array<[string, Members]> => {
+        const inum = inumOf(bytes, index)
+        return inum === 0 ? [] : [[key, this.#namespace(inum, index)]]
+      }),
+    )
+  }
+
+  #namespace(inum: number, index: number): Members {
+    const isHost: Array<[string, MemberValue]> = inum === this.#host[index] ? [['is_host', true]] : []
+    return new Map<string, MemberValue>([['inum', inum], ...isHost])
+  }
+
+  #credentials(bytes: Buffer): Members {
+    const members = new Map<string, MemberValue>(IDS.map(([key, at]) => [key, bytes.readUInt32LE(at)]))
+    const secureBits = bitsOf(SECURE_BITS, BigInt(bytes.readUInt32LE(PROCESS_DETAIL.securebits)))
+    if (secureBits.length > 0) members.set('securebits', secureBits)
+    members.set('caps', capabilities(bytes))
+    const user = new Map<string, MemberValue>()
+    const level = bytes.readUInt32LE(PROCESS_DETAIL.userNsLevel)
+    if (level !== UNKNOWN) {
+      user.set('level', level)
+      user.set('uid', bytes.readUInt32LE(PROCESS_DETAIL.userNsUid))
+      user.set('gid', bytes.readUInt32LE(PROCESS_DETAIL.userNsGid))
+    }
+    user.set('ns', this.#namespace(inumOf(bytes, NAMESPACES.user), NAMESPACES.user))
+    members.set('user_ns', user)
+    return members
+  }
+}
+
+const inumOf = (bytes: Buffer, index: number): number => bytes.readUInt32LE(PROCESS_DETAIL.namespaces + 4 * index)
+
+function bitsOf(names: readonly string[], set: bigint): string[] {
+  return names.filter((name, bit) => name !== '' && ((set >> BigInt(bit)) & 1n) === 1n)
+}
+
+function capabilities(bytes: Buffer): Members {
+  const members = new Map<string, MemberValue>()
+  for (const [key, at] of CAPABILITIES) {
+    const names = bitsOf(CAPABILITY_NAMES, bytes.readBigUInt64LE(at))
+    if (names.length > 0) members.set(key, names)
+  }
+  return members
+}
+
+/** Inode numbers by NAMESPACES; 0 for one that cannot be read. */
+function namespacesOf(procfs: string, pid: number): number[] {
+  const inums: number[] = []
+  for (const [key, index] of NAMESPACE_KEYS) {
+    try {
+      inums[index] = statSync(`${procfs}/${pid}/ns/${key}`).ino
+    } catch {
+      inums[index] = 0
+    }
+  }
+  return inums
+}
+
+/** A struct process_detail from /proc, which does not tell secure bits, and of a user namespace not what it is. */
+function readDetail(procfs: string, pid: number, host: readonly number[]): Uint8Array | undefined {
+  let status: string
+  try {
+    status = readFileSync(`${procfs}/${pid}/status`, 'utf8')
+  } catch {
+    return undefined
+  }
+  const words = new Map(
+    status.split('\n').map((line): [string, string[]] => {
+      const [key = '', ...rest] = line.split(/\s+/)
+      return [key.slice(0, -1), rest]
+    }),
+  )
+  const bytes = Buffer.alloc(PROCESS_DETAIL.bytes)
+  for (const [, at, line, place] of IDS) bytes.writeUInt32LE(Number(words.get(line)?.[place] ?? 0), at)
+  for (const [, at, line] of CAPABILITIES) bytes.writeBigUInt64LE(BigInt(`0x${words.get(line)?.[0] ?? '0'}`), at)
+  const inums = namespacesOf(procfs, pid)
+  for (const [index, inum] of inums.entries()) bytes.writeUInt32LE(inum, PROCESS_DETAIL.namespaces + 4 * index)
+  if (inums[NAMESPACES.user] !== host[NAMESPACES.user]) bytes.writeUInt32LE(UNKNOWN, PROCESS_DETAIL.userNsLevel)
+  return bytes
+}

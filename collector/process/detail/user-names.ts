@@ -1,0 +1,73 @@
+/** Names of users from a passwd file. It is read again when it has changed. Names that only a directory service knows are not found. */
+import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs'
+
+/** More of it is not read: 10,000 users and more. */
+const MOST_BYTES = 1 << 20
+/** Longest name that useradd accepts, and some more. */
+const MOST_NAME = 64
+const LOOK_MS = 5_000
+
+export class UserNames {
+  readonly #file: string
+  readonly #changed: () => void
+  readonly #nowMs: () => number
+  #names: ReadonlyMap<number, string> = new Map()
+  /** Of the file that was read. */
+  #mark = ''
+  #lookedMs = -Infinity
+
+  /** `changed` is called when names are no longer what they were. `nowMs`: monotonic. */
+  constructor(file: string, changed: () => void, nowMs: () => number = () => performance.now()) {
+    this.#file = file
+    this.#changed = changed
+    this.#nowMs = nowMs
+  }
+
+  /** Looks at the file, at most every few seconds. Cheap in between. */
+  refresh(): void {
+    const now = this.#nowMs()
+    if (now - this.#lookedMs < LOOK_MS) return
+    this.#lookedMs = now
+    try {
+      const { ino, mtimeMs, size } = statSync(this.#file)
+      const mark = `${ino} ${mtimeMs} ${size}`
+      if (mark === this.#mark) return
+      this.#names = namesIn(read(this.#file))
+      this.#mark = mark
+    } catch {
+      if (this.#mark === '') return
+      this.#names = new Map()
+      this.#mark = ''
+    }
+    this.#changed()
+  }
+
+  name(uid: number): string | undefined {
+    return this.#names.get(uid)
+  }
+}
+
+function read(file: string): string {
+  const fd = openSync(file, 'r')
+  try {
+    if (!fstatSync(fd).isFile()) return ''
+    const bytes = Buffer.alloc(MOST_BYTES)
+    let length = 0
+    for (let got = -1; got !== 0 && length < bytes.length; length += got)
+      got = readSync(fd, bytes, length, bytes.length - length, length)
+    return bytes.toString('utf8', 0, length)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** The first name of an id counts, as for getpwuid(3). */
+function namesIn(passwd: string): Map<number, string> {
+  const names = new Map<number, string>()
+  for (const line of passwd.split('\n')) {
+    const [name = '', , uid = ''] = line.split(':', 3)
+    if (name === '' || name.length > MOST_NAME || name.startsWith('#') || !/^\d{1,10}$/.test(uid)) continue
+    if (!names.has(Number(uid))) names.set(Number(uid), name)
+  }
+  return names
+}

@@ -202,7 +202,7 @@ static __always_inline __u32 put_cwd(char *text, __u16 *len)
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
-	__u32 zero = 0, at = 0, tgid = task->tgid, argv_len;
+	__u32 zero = 0, at = 0, tgid = task->tgid, parent_tgid, argv_len;
 	struct exec_scratch *s = bpf_map_lookup_elem(&exec_scratch, &zero);
 	struct process *known, fresh = {};
 	struct exec_body *b;
@@ -223,6 +223,12 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 		flags |= PROCESS_CLONE;
 		fresh.parent_tgid = known->parent_tgid;
 		fresh.parent_start_ns = known->parent_start_ns;
+		parent_tgid = task->real_parent->tgid;
+		known = parent_tgid == fresh.parent_tgid ? NULL : bpf_map_lookup_elem(&processes, &parent_tgid);
+		if (known) { /* the one that forked it has ended since */
+			fresh.parent_tgid = parent_tgid;
+			fresh.parent_start_ns = known->start_ns;
+		}
 	} else if (known) {
 		fresh.parent_tgid = tgid;
 		fresh.parent_start_ns = known->start_ns;

@@ -5,6 +5,7 @@ import type { Event } from '../../exporters/contract/event.ts'
 import type { KernelSide } from '../kernel/kernel-side.ts'
 import type { Normalizer } from '../ingest/normalize.ts'
 import { scanProcfs } from './procfs.ts'
+import type { Image } from './image.ts'
 import type { ProcessTable } from './table.ts'
 
 const NSEC = 1_000_000_000n
@@ -16,8 +17,9 @@ export async function scanRunning(
   table: ProcessTable,
   normalizer: Normalizer,
 ): Promise<Event[]> {
-  const events: Event[] = []
   const now = bootTime()
+  const found = (image: Image): Event => normalizer.exec(image, Number(now / NSEC), Number(now % NSEC))
+  const events = [found(table.kernel)]
   for (const process of await scanProcfs(procfs)) {
     // The hooks know it already: its record comes from the ring.
     if (!kernel.seedProcess(process.pid, process.startNs, process.parentPid)) continue
@@ -27,7 +29,7 @@ export async function scanRunning(
       kernel.forgetProcess(process.pid)
       table.exit(process.pid, 0, 0, performance.now())
     }
-    if (!process.kernelThread) events.push(normalizer.exec(image, Number(now / NSEC), Number(now % NSEC)))
+    if (!process.kernelThread) events.push(found(image))
   }
   kernel.seedImages()
   return events

@@ -38,7 +38,8 @@ export class ProcessTable {
   readonly #images = new Map<number, Image>()
   /** Ended and replaced images, ordered by the end of their grace time. */
   readonly #leaving: Array<{ pid: number; image: Image; atMs: number }> = []
-  readonly #kernel: Image
+  /** What stands for the kernel: the parent of processes without another. */
+  readonly kernel: Image
   readonly #details: Details | undefined
 
   /** `bytes`: the budget of images and renderings together. `details`: of each process, where they are asked for. */
@@ -47,7 +48,7 @@ export class ProcessTable {
     this.#budget = new Budget(bytes, node)
     this.#making = { node, clock, renderings: this.#budget.renderings }
     this.#makingUnknown = { node, clock, renderings: new Renderings(0) }
-    this.#kernel = this.#image(0, 1n, undefined, {
+    this.kernel = this.#image(0, 1n, undefined, {
       flags: PROCESS_FLAGS.procFS,
       binary: '<kernel>',
       arguments: '',
@@ -58,7 +59,7 @@ export class ProcessTable {
       docker: '',
       inInitTree: undefined,
     })
-    this.#start(0, this.#kernel)
+    this.#start(0, this.kernel)
   }
 
   get size(): number {
@@ -118,7 +119,7 @@ export class ProcessTable {
   }
 
   addScanned(scanned: ScannedProcess): Image {
-    const parent = this.#images.get(scanned.parentPid) ?? this.#kernel
+    const parent = this.#images.get(scanned.parentPid) ?? this.kernel
     return this.#start(scanned.pid, this.#scanned(scanned, scanned.startNs, parent))
   }
 
@@ -270,7 +271,7 @@ export class ProcessTable {
     this.#leaving.splice(0, ended)
     for (const [pid, image] of this.#images) {
       if (budget.hasRoom) return
-      if (image === this.#kernel) continue
+      if (image === this.kernel) continue
       this.#end(image)
       budget.evictedImages++
       this.#forget(pid, image)
@@ -297,7 +298,7 @@ export class ProcessTable {
   }
 
   #parent(tgid: number, start: StartKey): Image {
-    return this.find(tgid, start.lo, start.hi) ?? this.#images.get(tgid) ?? this.#kernel
+    return this.find(tgid, start.lo, start.hi) ?? this.#images.get(tgid) ?? this.kernel
   }
 
   #start(pid: number, image: Image): Image {

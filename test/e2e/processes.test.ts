@@ -3,6 +3,7 @@
  * exec and end in every way; exactly these records must be written.
  */
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { chmodSync, chownSync, mkdirSync, readdirSync, readlinkSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { after, before, describe } from 'node:test'
@@ -127,6 +128,27 @@ describe('processes', { skip }, () => {
     assert.equal(init?.parent?.binary, '<kernel>')
     assert.equal(init?.parent?.pid, 0)
     assert.match(execIdText(init?.parent?.exec_id), /:1:0$/)
+    const kernel = lines.find((found) => found.process_exec?.process?.pid === 0)?.process_exec
+    assert.deepEqual(kernel?.process?.exec_id, init?.parent?.exec_id)
+    assert.deepEqual(
+      [kernel?.process?.flags, kernel?.process?.parent_exec_id, kernel?.parent],
+      ['procFS', undefined, undefined],
+    )
+  })
+
+  test('processes: an exec after the parent has ended names the new parent', async () => {
+    const script = 'ended=$1; (while [ -d /proc/$$ ]; do sleep 0.1; done; exec true "$ended") & exit 0'
+    const lines = await agent.during(async () => {
+      execFileSync('sh', ['-c', script, 'sh', 'the-parent-has-ended'], { stdio: 'ignore' })
+      await agent.until('its exec', () =>
+        agent.lines().some((found) => processOf(found).arguments === 'the-parent-has-ended'),
+      )
+    })
+    const adopted = lines.find((found) => processOf(found).arguments === 'the-parent-has-ended')?.process_exec
+    assert.equal(adopted?.process?.flags, 'execve clone')
+    assert.equal(adopted?.parent?.pid, 1)
+    const init = agent.lines().find((found) => found.process_exec?.process?.pid === 1)
+    assert.equal(adopted?.process?.parent_exec_id, init?.process_exec?.process?.exec_id)
   })
 
   test('processes: one that ran before the agent keeps its identity until it ends', async () => {

@@ -17,7 +17,10 @@ export class EventSizes {
   of(event: Event): number {
     let bytes = EVENT_BYTES
     if (isAboutAgent(event)) return bytes
-    if (event.process !== this.#last) bytes += processBytes(event.process)
+    if (event.process !== this.#last) {
+      bytes += processBytes(event.process)
+      for (const each of event.ancestors ?? []) bytes += processBytes(each)
+    }
     this.#last = event.process
     if (!isHookEvent(event)) return bytes
     for (const argument of event.args) bytes += argumentBytes(argument)

@@ -34,7 +34,7 @@ import type { SourceOptions } from './source.ts'
 export interface IngestOptions {
   readonly kernel: KernelSide
   readonly nodeName: string
-  readonly config: Pick<Config, 'memory' | 'ring'> & DetailConfig
+  readonly config: Pick<Config, 'memory' | 'ring' | 'enable_ancestors'> & DetailConfig
   readonly log: Log
 }
 
@@ -70,13 +70,17 @@ export class Ingest implements Disposable {
     const { kernel, nodeName, config, log } = options
     const { procfs } = config
     this.#options = options
-    this.processes = new ProcessTable(nodeName, this.#clock, config.memory.process_table, Details.of(config))
+    this.processes = new ProcessTable(nodeName, this.#clock, config.memory.process_table, {
+      details: Details.of(config),
+      ancestors: config.enable_ancestors.length > 0,
+    })
     this.accounting = new RingAccounting(kernel)
     this.#normalizer = new Normalizer({
       table: this.processes,
       clock: this.#clock,
       hook: (id, selector) => this.hooks.take(id, selector),
       nowMs: () => performance.now(),
+      ancestors: config.enable_ancestors,
     })
     this.#goneThreads = new GoneThreads(threadStarts(procfs), process.pid)
     this.hooks.pathOf = (number) => kernel.policies.asked.files.pathOf(number)

@@ -36,6 +36,8 @@ import {
   VALUE_UNSTABLE,
 } from '../kernel/wire.ts'
 
+const PREFIX = 'process_'.length
+
 /** What events need of their hook. */
 export interface KnownHook {
   /** Of calls that are reported and nothing else. */
@@ -55,15 +57,19 @@ export interface NormalizeOptions {
   /** Looks up a hook by id; undefined for a retired hook. */
   readonly hook: (id: number, selector: number) => KnownHook | undefined
   readonly nowMs: () => number
+  /** Kinds of events that have ancestors; `base`: exec and exit. */
+  readonly ancestors?: readonly string[]
 }
 
 export class Normalizer {
   readonly #options: NormalizeOptions
+  readonly #ancestors: ReadonlySet<string>
   /** Records of retired hooks. */
   orphaned = 0
 
   constructor(options: NormalizeOptions) {
     this.#options = options
+    this.#ancestors = new Set(options.ancestors)
   }
 
   /**
@@ -87,7 +93,7 @@ export class Normalizer {
           table.exit(raw.tgid, raw.startLo, raw.startHi, nowMs()) ??
           table.findOrUnknown(raw.tgid, raw.startLo, raw.startHi)
         const { signal, status } = exitReason(raw.code)
-        return {
+        return this.#withAncestors(image, {
           type: 'process_exit',
           seq: 0,
           time: clock.at(raw.sec, raw.nsec),
@@ -96,7 +102,7 @@ export class Normalizer {
           refcnt: image.process.forked === true ? 1 : 0,
           signal,
           status,
-        }
+        })
       }
       case 'hook':
         return this.#kprobe(raw, bytes)
@@ -105,14 +111,23 @@ export class Normalizer {
 
   /** A process_exec event of an exec record or of the start-up scan. */
   exec(image: Image, sec: number, nsec: number): ProcessEvent {
-    return {
+    return this.#withAncestors(image, {
       type: 'process_exec',
       seq: 0,
       time: this.#options.clock.at(sec, nsec),
       process: image.process,
       parent: image.parent?.process,
       refcnt: 0,
-    }
+    })
+  }
+
+  /** Of the kernel itself nobody wants to know. */
+  #withAncestors(image: Image, event: ProcessEvent): ProcessEvent {
+    if (this.#ancestors.size === 0) return event
+    const kind = event.type === 'process_exec' || event.type === 'process_exit' ? 'base' : event.type.slice(PREFIX)
+    if (!this.#ancestors.has(kind)) return event
+    const ancestors = image.above.map(({ process }) => process).filter(({ pid }) => pid !== 0)
+    return { ...event, ancestors }
   }
 
   #kprobe(raw: RawHook, bytes: Buffer): ProcessEvent | undefined {
@@ -134,7 +149,7 @@ export class Normalizer {
     const last = valueOf(raw, RETURN_INDEX, raw.count - 1)
     const later = (raw.flags & (HOOK_RETURN_FOLLOWS | HOOK_RETURN_MISSED)) !== 0
     const returned = later ? NOT_SEEN : last === undefined ? undefined : argument(last, known.returned, bytes)
-    return {
+    return this.#withAncestors(image, {
       type: known.hook.type ?? 'process_kprobe',
       seq: 0,
       time: this.#options.clock.at(raw.sec, raw.nsec),
@@ -145,7 +160,7 @@ export class Normalizer {
       hook: (raw.flags & HOOK_NOT_ACTED) === 0 ? (known.bySelector[raw.selector] ?? known.hook) : known.hook,
       args,
       returned,
-    }
+    })
   }
 }
 

@@ -38,9 +38,10 @@ export class Budget {
   /** Incremented by the table. */
   evictedImages = 0
 
-  constructor(bytes: number, node: string) {
+  /** `imageBytes`: more for each image. */
+  constructor(bytes: number, node: string, imageBytes = 0) {
     this.limitBytes = bytes
-    this.#imageBytes = IMAGE_BYTES + Math.ceil((Buffer.byteLength(node) + ID_BYTES) / 3) * 4
+    this.#imageBytes = IMAGE_BYTES + imageBytes + Math.ceil((Buffer.byteLength(node) + ID_BYTES) / 3) * 4
     this.renderings = new Renderings(bytes)
   }
 
@@ -76,12 +77,15 @@ export class Budget {
   enter(image: Image): void {
     this.#hold(image)
     if (image.parent !== undefined) this.#hold(image.parent)
+    for (const each of image.above) this.#hold(each)
   }
 
-  /** Releases an image that leaves the table, and its reference to its parent. */
+  /** Releases an image that leaves the table, and its references to its parent and those above. */
   leave(image: Image): void {
-    const { parent } = image
+    const { parent, above } = image
     image.parent = undefined
+    image.above = []
+    for (const each of above) this.#release(each)
     if (parent !== undefined) this.#release(parent)
     this.#release(image)
   }

@@ -21,6 +21,8 @@ export interface Image {
   process: Process
   /** Cleared when the image leaves the table: else a process that keeps calling exec would keep all its images. */
   parent: Image | undefined
+  /** The parent's parent and so on, where they are asked for; cleared likewise. */
+  above: readonly Image[]
   readonly startLo: number
   readonly startHi: number
   flags: number
@@ -68,6 +70,7 @@ export interface Making {
   readonly renderings: Renderings
 }
 
+const NONE: readonly Image[] = []
 const LOW = 0xffff_ffffn
 
 export function startOf(lo: number, hi: number): bigint {
@@ -116,6 +119,7 @@ export function makeImage(
       rendered: renderings.make(),
     },
     parent,
+    above: NONE,
     startLo: Number(startNs & LOW),
     startHi: Number(startNs >> 32n),
     flags,

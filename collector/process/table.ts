@@ -24,10 +24,19 @@ import { binaryPath, decodeText, own, parseExecId, readArguments } from './text.
 const GRACE_MS = 5_000
 /** Lengths to which arguments are cut, one after the other, when the budget is full. */
 const CUTS = [4096, 1024, 256]
+/** A program that calls exec again and again has any number of ancestors. */
+const MAX_ABOVE = 32
 /** Default of `memory.process_table`. */
 const DEFAULT_BYTES = 128 << 20
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
+
+/** What is kept of processes only where it is asked for. */
+export interface Wanted {
+  readonly details?: Details | undefined
+  /** The images above the parent. */
+  readonly ancestors?: boolean
+}
 
 export class ProcessTable {
   readonly #budget: Budget
@@ -40,12 +49,12 @@ export class ProcessTable {
   readonly #leaving: Array<{ pid: number; image: Image; atMs: number }> = []
   /** What stands for the kernel: the parent of processes without another. */
   readonly kernel: Image
-  readonly #details: Details | undefined
+  readonly #wanted: Wanted
 
-  /** `bytes`: the budget of images and renderings together. `details`: of each process, where they are asked for. */
-  constructor(node: string, clock: WallClock, bytes: number = DEFAULT_BYTES, details?: Details) {
-    this.#details = details
-    this.#budget = new Budget(bytes, node)
+  /** `bytes`: the budget of images and renderings together. */
+  constructor(node: string, clock: WallClock, bytes: number = DEFAULT_BYTES, wanted: Wanted = {}) {
+    this.#wanted = wanted
+    this.#budget = new Budget(bytes, node, wanted.ancestors === true ? 8 * MAX_ABOVE : 0)
     this.#making = { node, clock, renderings: this.#budget.renderings }
     this.#makingUnknown = { node, clock, renderings: new Renderings(0) }
     this.kernel = this.#image(0, 1n, undefined, {
@@ -146,7 +155,7 @@ export class ProcessTable {
       auid,
       nspid: scanned.nspid,
       ...place,
-      details: this.#details?.running(scanned.pid),
+      details: this.#wanted.details?.running(scanned.pid),
       inInitTree: inInitTree(scanned.nspid, parent),
     })
   }
@@ -198,7 +207,7 @@ export class ProcessTable {
       nspid: raw.nspid,
       docker,
       podUid,
-      details: this.#details?.executed(raw.detail),
+      details: this.#wanted.details?.executed(raw.detail),
       inInitTree: inInitTree(raw.nspid, parent),
     })
     this.#start(raw.tgid, image)
@@ -328,7 +337,10 @@ export class ProcessTable {
   }
 
   #image(pid: number, startNs: bigint, parent: Image | undefined, of: Facts): Image {
-    return makeImage(this.#making, pid, startNs, parent, of)
+    const image = makeImage(this.#making, pid, startNs, parent, of)
+    if (this.#wanted.ancestors === true && parent?.parent !== undefined)
+      image.above = [parent.parent, ...parent.above].slice(0, MAX_ABOVE)
+    return image
   }
 }
 

@@ -196,6 +196,14 @@ export const configSchema = z
       .describe(
         'unix: records tell user.name of processes in the user and mount namespace of the host, from its /etc/passwd.',
       ),
+    enable_ancestors: z
+      .array(z.enum(['base', 'kprobe', 'tracepoint', 'lsm']))
+      .refine((kinds) => kinds.length === 0 || kinds.includes('base'), { error: 'expected base among them' })
+      .default([])
+      .describe(
+        'Events whose records tell ancestors, the processes above the parent: base (exec and exit; needed for the others), kprobe, tracepoint, lsm. ' +
+          'At most 32 each.',
+      ),
   })
   .describe('Configuration of the ktrail agent.')
 

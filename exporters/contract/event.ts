@@ -245,6 +245,8 @@ interface ProcessEventBase extends EventBase {
   readonly process: Process
   /** undefined when unknown; the key is then omitted. */
   readonly parent: Process | undefined
+  /** The parent's parent and so on; absent unless the config asks for them. */
+  readonly ancestors?: readonly Process[]
   /** `process.refcnt` when the event was created. */
   readonly refcnt: number
 }

@@ -8,7 +8,7 @@ import type { Encoded, Encoder } from '../contract/exporter.ts'
 import { Memory } from '../runtime/memory.ts'
 import { ByteWriter } from '../runtime/byte-writer.ts'
 import { writeArgument } from './arguments.ts'
-import { writeOwn, writeParent } from './json-process.ts'
+import { writeAncestors, writeOwn, writeParent } from './json-process.ts'
 
 export interface JsonEncoderOptions {
   /** `node_name` of each record; omitted when ''. */
@@ -20,7 +20,7 @@ interface HookBytes {
   /** `,"function_name":…`, and the same with `,"args":[` */
   readonly name: Uint8Array
   readonly nameAndArgs: Uint8Array
-  /** From `,"action":` to the opening quote of the time. */
+  /** From `,"action":` on. */
   readonly rest: Uint8Array
   /** By argument: `,"label":"…"}`, or only the argument's `}`. */
   readonly labels: readonly Uint8Array[]
@@ -103,6 +103,7 @@ class JsonEncoder implements Encoder {
         break
       case 'process_exec':
         this.#processes(EXEC, event, event.process.pid)
+        this.#ancestors(event)
         break
       case 'process_exit':
         this.#exit(event)
@@ -117,8 +118,7 @@ class JsonEncoder implements Encoder {
         break
     }
     const out = this.#out
-    // The bytes of a hook end with the trailer.
-    if (!isHookEvent(event) && event.type !== 'agent_run') out.bytes(this.#trailer)
+    if (event.type !== 'agent_run') out.bytes(this.#trailer)
     out.timestamp(event.time)
     if (isHookEvent(event) && event.aggregate !== undefined) this.#aggregate(event.aggregate)
     else out.bytes(LINE_END)
@@ -158,12 +158,17 @@ class JsonEncoder implements Encoder {
     out.bytes(TIME)
     out.timestamp(event.time)
     out.byte(QUOTE)
+    this.#ancestors(event)
+  }
+
+  #ancestors({ ancestors }: ProcessEvent): void {
+    if (ancestors !== undefined) writeAncestors(this.#out, ancestors)
   }
 
   #kprobe(event: HookEvent): void {
     const out = this.#out
     let hook = this.#hooks.get(event.hook)
-    if (hook === undefined) this.#hooks.set(event.hook, (hook = hookBytes(event.hook, this.#trailer)))
+    if (hook === undefined) this.#hooks.set(event.hook, (hook = hookBytes(event.hook)))
     this.#processes(CALLS[event.type], event, event.tid)
     const { args, returned } = event
     if (args.length === 0) out.bytes(hook.name)
@@ -184,15 +189,16 @@ class JsonEncoder implements Encoder {
       out.bytes(END)
     }
     out.bytes(hook.rest)
+    this.#ancestors(event)
   }
 }
 
-function hookBytes(hook: Hook, trailer: Uint8Array): HookBytes {
+function hookBytes(hook: Hook): HookBytes {
   const { name, rest } = aroundArguments(hook)
   return {
     name: utf8(name),
     nameAndArgs: utf8(`${name},"args":[`),
-    rest: new Uint8Array(Buffer.concat([utf8(rest), trailer])),
+    rest: utf8(rest),
     labels: hook.labels.map((label) => utf8(`${member('label', label)}}`)),
   }
 }

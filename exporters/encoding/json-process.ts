@@ -11,6 +11,9 @@ import { touch } from './kept.ts'
 
 const ascii = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'latin1'))
 const PARENT = ascii(',"parent":')
+const ANCESTORS = ascii(',"ancestors":[')
+const COMMA = ascii(',')
+const CLOSE_LIST = ascii(']')
 const REFCNT = ascii(',"refcnt":')
 const ONE_REFCNT = ascii(',"refcnt":1')
 const TID = ascii(',"tid":')
@@ -43,6 +46,20 @@ export function writeOwn(out: ByteWriter, process: Process, refcnt: number, tid:
 export function writeParent(out: ByteWriter, process: Process): void {
   const rendered = touch(process.rendered)
   out.bytes(rendered.jsonParent ?? rendered.cache.keep(rendered, 'jsonParent', renderParent(process)))
+}
+
+/** Writes `,"ancestors":[…]`: each as a parent. */
+export function writeAncestors(out: ByteWriter, ancestors: readonly Process[]): void {
+  if (ancestors.length === 0) return
+  let separator = ANCESTORS
+  for (const each of ancestors) {
+    const rendered = touch(each.rendered)
+    const bytes = rendered.jsonParent ?? rendered.cache.keep(rendered, 'jsonParent', renderParent(each))
+    out.bytes(separator)
+    out.bytes(bytes.subarray(PARENT.length))
+    separator = COMMA
+  }
+  out.bytes(CLOSE_LIST)
 }
 
 function writeTail(out: ByteWriter, process: Process, tid: number): void {

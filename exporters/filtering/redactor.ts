@@ -80,8 +80,10 @@ export class Redactor {
     if (isAboutAgent(event)) return event
     const own = this.#process(event.process)
     const parent = event.parent === undefined ? undefined : this.#process(event.parent).process
-    const processes = { process: own.process, parent }
-    const same = own.process === event.process && parent === event.parent
+    const ancestors = event.ancestors?.map((each) => this.#process(each).process)
+    const processes = { process: own.process, parent, ...(ancestors === undefined ? {} : { ancestors }) }
+    const sameAncestors = ancestors?.every((each, i) => each === event.ancestors?.[i]) ?? true
+    const same = own.process === event.process && parent === event.parent && sameAncestors
     if (!isHookEvent(event) || own.paths.regexes.length === 0) {
       return same ? event : { ...event, ...processes }
     }

@@ -6,6 +6,7 @@ import { promisify } from 'node:util'
 import test, { after, before, describe } from 'node:test'
 import { CAPABILITY_NAMES } from '../../config/policy/types/names.ts'
 import { TestAgent, cannotRun } from './support/agent.ts'
+import { fileHook, path, policy } from './support/policy.ts'
 import { processOf } from './support/record.ts'
 import type { Line, MembersRecord, ProcessRecord } from './support/record.ts'
 
@@ -81,7 +82,13 @@ describe('details of processes', { skip: cannotRun() }, () => {
   let agent: TestAgent
   before(async () => {
     agent = await TestAgent.start({
-      config: { enable_process_cred: true, enable_process_ns: true, username_metadata: 'unix' },
+      policies: { 'watch.yaml': policy('watch', [fileHook([path('Equal', '/etc/hostname')])]) },
+      config: {
+        enable_process_cred: true,
+        enable_process_ns: true,
+        username_metadata: 'unix',
+        enable_ancestors: ['base', 'kprobe'],
+      },
     })
   })
   after(() => agent[Symbol.asyncDispose]())
@@ -140,6 +147,30 @@ describe('details of processes', { skip: cannotRun() }, () => {
     assert.equal(ends.length, 1)
     assert.equal(ends[0]?.process_credentials?.['euid'], 33)
     assert.deepEqual(ends[0]?.user, execOf(lines, 'sh').user)
+  })
+
+  test('details: the ancestors of an exec, of an access and of an exit, up to pid 1', async () => {
+    // Each shell waits for the next; the last accesses a file itself.
+    const inner = 'read line < /etc/hostname; exit 7'
+    const lines = await agent.during(() =>
+      assert.rejects(run('sh', ['-c', `sh -c 'sh -c "${inner}"; exit $?'; exit $?`]), { code: 7 }),
+    )
+    const shells = lines.filter((line) => line.process_exec !== undefined).map(processOf)
+    const [outer, middle, last] = shells
+    assert.equal(shells.length, 3)
+    const own = agent.lines().find((line) => line.process_exec?.process?.pid === process.pid)?.process_exec
+    const above = [own?.process, own?.parent, ...(own?.ancestors ?? [])].map((each) => each?.exec_id)
+    const kinds = lines.flatMap((line) => [line.process_exec, line.process_kprobe, line.process_exit]).filter(Boolean)
+    const seen = kinds.filter((each) => each?.process?.exec_id === last?.exec_id)
+    assert.deepEqual([seen.length >= 3, above.length >= 2], [true, true])
+    for (const each of seen) {
+      assert.equal(each?.parent?.exec_id, middle?.exec_id)
+      assert.deepEqual(
+        each?.ancestors?.map(({ exec_id: id }) => id),
+        [outer?.exec_id, ...above],
+      )
+      assert.equal(each?.ancestors?.at(-1)?.pid, 1)
+    }
   })
 
   test('details: a process that ran before the agent has what /proc says', () => {

@@ -93,6 +93,7 @@ export class ResponseEncoder {
         open(out, RESPONSE['process_exec'])
         this.#process(out, EXEC['process'], event.process, event.refcnt, event.process.pid)
         this.#parent(out, EXEC['parent'], event.parent)
+        this.#ancestors(out, EXEC['ancestors'], event.ancestors)
         break
       case 'process_exit':
         open(out, RESPONSE['process_exit'])
@@ -101,6 +102,7 @@ export class ResponseEncoder {
         text(out, EXIT['signal'], event.signal)
         if (event.status !== 0) out.tag(known(EXIT['status']), WireType.Varint).uint32(event.status)
         time(out, EXIT['time'], event.time)
+        this.#ancestors(out, EXIT['ancestors'], event.ancestors)
         break
       case 'process_kprobe':
       case 'process_lsm':
@@ -110,6 +112,7 @@ export class ResponseEncoder {
         this.#process(out, fields['process'], event.process, event.refcnt, event.tid)
         this.#parent(out, fields['parent'], event.parent)
         call(out, fields, event)
+        this.#ancestors(out, fields['ancestors'], event.ancestors)
         break
       }
       case 'events_lost':
@@ -168,6 +171,10 @@ export class ResponseEncoder {
 
   #parent(out: BinaryWriter, field: number | undefined, parent: Process | undefined): void {
     if (parent !== undefined) this.#process(out, field, parent, parent.forked === true ? 1 : 0, parent.pid)
+  }
+
+  #ancestors(out: BinaryWriter, field: number | undefined, ancestors: readonly Process[] = []): void {
+    for (const each of ancestors) this.#parent(out, field, each)
   }
 
   #process(out: BinaryWriter, field: number | undefined, process: Process, refcnt: number, tid: number): void {

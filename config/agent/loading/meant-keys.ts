@@ -65,6 +65,7 @@ const KEYS: Readonly<Record<string, Hints>> = {
     'export-rate-limit': 'write it as rate_limit of an exporter',
     'rb-size': 'write ring: {size: 16MiB}',
     'process-cache-size': 'write memory: {process_table: 128MiB}',
+    'enable-ancestors': 'enable_ancestors',
     'enable-process-cred': 'enable_process_cred',
     'enable-process-ns': 'enable_process_ns',
     'username-metadata': 'username_metadata',

@@ -68,6 +68,7 @@ export interface ArgumentRecord {
 interface Body {
   readonly process?: ProcessRecord
   readonly parent?: ProcessRecord
+  readonly ancestors?: readonly ProcessRecord[]
 }
 
 export interface ExitRecord extends Body {

@@ -151,7 +151,7 @@ test('details: equal ones are one object, and few are kept however many there ar
 test('details: forks have those of their parents, and the memory of the table counts shared ones once', () => {
   using folder = new Folder()
   const namespaces = hostAt(folder)
-  const table = new ProcessTable('node', new WallClock(() => 0n), 16 << 20, details(folder))
+  const table = new ProcessTable('node', new WallClock(() => 0n), 16 << 20, { details: details(folder) })
   const before = table.bytes.texts
   const run = (tgid: number, euid: number): void =>
     void table.exec(exec(tgid, tgid, 0, 1, {}, { detail: raw({ euid, namespaces }) }), 0)

@@ -25,6 +25,29 @@ test('table: has the kernel as the parent of processes without another', () => {
   assert.deepEqual([kernel?.binary, kernel?.flags, kernel?.refcnt], ['<kernel>', 'procFS', 2])
 })
 
+test('table: the images above the parent, where they are asked for, also of those that have ended', () => {
+  const table = newTable(undefined, { ancestors: true })
+  const before = table.bytes
+  table.addScanned(scanned(1, 0))
+  table.fork(fork(10, 1000, 1, 10_000_000), 0)
+  table.exec(exec(10, 1001, 1, 10_000_000), 0)
+  table.fork(fork(11, 1100, 10, 1001), 0)
+  table.exit(10, 1001, 0, 0)
+  table.sweep(1e9)
+  const image = table.fork(fork(12, 1200, 11, 1100), 1e9) ?? assert.fail('no image')
+  assert.deepEqual(
+    [image.parent, ...image.above].map((each) => each?.process.pid),
+    [11, 10, 1, 0],
+  )
+  // A chain of execs is bounded.
+  for (let i = 0; i < 100; i++) table.exec(exec(12, 2000 + i, 12, 1999 + i), 1e9)
+  assert.equal(table.find(12, 0, 0)?.above.length, 32)
+  for (const pid of [12, 11, 1]) table.exit(pid, 0, 0, 1e9)
+  table.sweep(2e9)
+  assert.deepEqual(table.bytes, before)
+  assert.deepEqual(image.above, [])
+})
+
 test('table: a forked child is its parent’s copy with its own ids', () => {
   const { table, shell, shellStart } = withShell()
   const child = table.fork(fork(200, 5000, 100, shellStart), 0)

@@ -3,6 +3,7 @@ import type { CgroupNames, RawExec, RawFork, RawMove } from '../../../../collect
 import { CGROUP_CUT, CGROUP_KEPT, CGROUP_WHOLE, PROCESS_DETAIL } from '../../../../collector/kernel/wire.ts'
 import { WallClock } from '../../../../collector/process/clock.ts'
 import { ProcessTable } from '../../../../collector/process/table.ts'
+import type { Wanted } from '../../../../collector/process/table.ts'
 import type { ScannedProcess } from '../../../../collector/process/procfs.ts'
 import { PROCESS_FLAGS } from '../../../../collector/process/flags.ts'
 
@@ -10,8 +11,8 @@ export const NODE = 'node-1'
 /** CLOCK_REALTIME − CLOCK_BOOTTIME: 2024-04-14T02:51:22Z minus nothing, to keep sums readable. */
 export const OFFSET_NS = 1_713_063_082_000_000_000n
 
-export function newTable(bytes?: number): ProcessTable {
-  return new ProcessTable(NODE, new WallClock(() => OFFSET_NS), bytes)
+export function newTable(bytes?: number, wanted?: Wanted): ProcessTable {
+  return new ProcessTable(NODE, new WallClock(() => OFFSET_NS), bytes, wanted)
 }
 
 const base = { cpu: 0, seq: 0, sec: 0, nsec: 0, startHi: 0 }

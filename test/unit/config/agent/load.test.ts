@@ -69,6 +69,7 @@ describe('loadConfig', () => {
       ring: { size: 16 * MIB, max_delay: 50 },
       attach: { mode: 'auto' },
       procfs: '/proc',
+      enable_ancestors: [],
       enable_process_cred: false,
       enable_process_ns: false,
       username_metadata: 'disabled',
@@ -129,6 +130,7 @@ describe('loadConfig', () => {
       ring: { size: 65_536, watermark: 8192, max_delay: 1 },
       attach: { mode: 'kprobe.session' },
       procfs: '/host/proc',
+      enable_ancestors: ['base', 'kprobe', 'tracepoint', 'lsm'],
       enable_process_cred: true,
       enable_process_ns: true,
       username_metadata: 'unix',
@@ -484,6 +486,16 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
     '2:17: attach.mode: expected one of auto, kprobe.multi, fexit, kprobe.session, join, kprobe, got "kprobe.mutli" (did you mean "kprobe.multi"?)',
   ],
   [
+    'ancestors of kprobes only',
+    withExporter('type: stdout', 'enable_ancestors: [kprobe]'),
+    '2:19: enable_ancestors: expected base among them',
+  ],
+  [
+    'ancestors of something else',
+    withExporter('type: stdout', 'enable_ancestors: [base, uprobe]'),
+    '2:26: enable_ancestors[1]: expected one of base, kprobe, tracepoint, lsm, got "uprobe" (did you mean "kprobe"?)',
+  ],
+  [
     'options of processes that are no truth values, and as Tetragon spells them',
     withExporter('type: stdout', 'enable_process_cred: 1\nenable-process-ns: true\nusername_metadata: posix'),
     '2:22: enable_process_cred: expected true or false, got the number 1',
@@ -514,7 +526,7 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
   [
     'a key that every object has',
     withExporter('type: stdout', 'constructor: 1'),
-    '2:1: constructor: unknown key "constructor"; expected one of node_name, policies, containers, kubernetes, server, exporters, heartbeat, state_dir, ring, attach, procfs, log and 5 others',
+    '2:1: constructor: unknown key "constructor"; expected one of node_name, policies, containers, kubernetes, server, exporters, heartbeat, state_dir, ring, attach, procfs, log and 6 others',
   ],
 ]
 

@@ -94,6 +94,22 @@ describe('redaction of arguments', () => {
   })
 })
 
+describe('redaction of ancestors', () => {
+  it('is that of processes, and leaves an event alone whose ancestors stay the same', () => {
+    const redactor = new Redactor([password], noProblem)
+    const ancestors = [makeParent({ arguments: 'x' }), makeParent({ pid: 7, arguments: args })]
+    const [event] = redactor.events([makeExec({ ancestors })])
+    assert.ok(event?.type === 'process_exec')
+    assert.deepEqual(
+      event.ancestors?.map((each) => each.arguments),
+      ['x', hidden],
+    )
+    assert.equal(event.ancestors?.[0], ancestors[0])
+    const same = makeExit({ ancestors: ancestors.slice(0, 1) })
+    assert.equal(redactor.events([same])[0], same)
+  })
+})
+
 describe('redaction of paths', () => {
   const rules: RedactConfig[] = [{ paths: ['^/home/([^/]+)', 'u=(\\w+)'] }]
   const home = '/home/alice/x'

@@ -52,6 +52,8 @@ const DETAILS: ProcessDetails = {
   user: members({ name: 'www-"data"' }),
 }
 
+const ANCESTORS = [makeParent({ pid: 5, forked: true, details: DETAILS }), makeParent({ pid: 1, arguments: 'init' })]
+
 export function goldenEvents(): Event[] {
   const events: Event[] = [
     makeExec(),
@@ -62,6 +64,10 @@ export function goldenEvents(): Event[] {
     makeExec({ time: { sec: 1713061094, nsec: 1000 }, process: makeProcess({ flags: 'procFS', arguments: '' }) }),
     makeExec({ process: makeProcess({ details: DETAILS, unlinkedInode: 9n, inInitTree: true }), refcnt: 2 }),
     makeExec({ process: makeProcess({ details: { cap: new Map() } }), parent: makeParent({ details: DETAILS }) }),
+    makeExec({ ancestors: [] }),
+    makeExec({ ancestors: ANCESTORS }),
+    makeExit({ ancestors: ANCESTORS, signal: 'SIGKILL' }),
+    makeKprobe({ ancestors: ANCESTORS }),
     makeExit(),
     makeExit({ status: 1 }),
     makeExit({ signal: 'SIGKILL', refcnt: 0 }),
@@ -184,6 +190,7 @@ export function goldenEvents(): Event[] {
     }),
     makeKprobe({
       type: 'process_lsm',
+      ancestors: ANCESTORS,
       hook: hook('file_open', {
         type: 'process_lsm',
         message: 'opened',
@@ -203,6 +210,7 @@ export function goldenEvents(): Event[] {
     }),
     makeKprobe({
       type: 'process_tracepoint',
+      ancestors: ANCESTORS,
       hook: hook('raw_syscalls:sys_enter', { type: 'process_tracepoint', labels: ['call'], message: 'called' }),
       args: [struct('syscall_id', '59', ['id', 59], ['abi', 'x64'])],
       returned: undefined,

@@ -32,9 +32,11 @@ function bodyOf(event: Exclude<Event, RunEvent>): Json {
   const tid = isHookEvent(event) ? event.tid : event.process.pid
   const process = processOf(event.process, event.refcnt, tid)
   const parent = event.parent === undefined ? undefined : processOf(event.parent, 0, event.parent.pid)
+  const above = (event.ancestors ?? []).map((each) => processOf(each, each.forked === true ? 1 : 0, each.pid))
+  const ancestors = above.length === 0 ? undefined : above
   switch (event.type) {
     case 'process_exec':
-      return prune({ process, parent })
+      return prune({ process, parent, ancestors })
     case 'process_exit':
       return prune({
         process,
@@ -42,6 +44,7 @@ function bodyOf(event: Exclude<Event, RunEvent>): Json {
         signal: word(event.signal),
         status: event.status || undefined,
         time: timeOf(event.time),
+        ancestors,
       })
     case 'process_lsm': {
       const { hook } = event
@@ -54,6 +57,7 @@ function bodyOf(event: Exclude<Event, RunEvent>): Json {
         args: event.args.length > 0 ? event.args.map((each, i) => argumentOf(each, hook.labels[i] ?? '')) : undefined,
         action: `KPROBE_ACTION_${hook.action.toUpperCase()}`,
         tags: hook.tags.length > 0 ? hook.tags.map((tag) => tag.toWellFormed()) : undefined,
+        ancestors,
       })
     }
     case 'process_tracepoint': {
@@ -69,6 +73,7 @@ function bodyOf(event: Exclude<Event, RunEvent>): Json {
         action: `KPROBE_ACTION_${hook.action.toUpperCase()}`,
         message: word(hook.message),
         tags: hook.tags.length > 0 ? hook.tags.map((tag) => tag.toWellFormed()) : undefined,
+        ancestors,
       })
     }
     case 'process_kprobe': {
@@ -85,6 +90,7 @@ function bodyOf(event: Exclude<Event, RunEvent>): Json {
         return_action: `KPROBE_ACTION_${hook.returnAction.toUpperCase()}`,
         message: word(hook.message),
         tags: hook.tags.length > 0 ? hook.tags.map((tag) => tag.toWellFormed()) : undefined,
+        ancestors,
       })
     }
   }

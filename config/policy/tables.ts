@@ -75,6 +75,7 @@ export const SPEC_KEYS: KeyTable = {
     option: 'options',
     // Of older versions of Tetragon.
     killers: 'enforcers',
+    enforcers: 'write action Override or Signal into a hook of each call itself',
     rawtracepoints: 'write raw: true into an item of tracepoints',
   },
   own: [

@@ -33,6 +33,9 @@ export const ACTIONS: ReadonlyMap<string, Action> = new Map([
 /** Tetragon's actions that this version does not support. */
 const LATER_ACTIONS = 'GetUrl DnsLookup TrackSock UntrackSock NotifyEnforcer CleanupEnforcerNotification Set'.split(' ')
 
+const ENFORCER_ACTIONS = ['NotifyEnforcer', 'CleanupEnforcerNotification']
+const INSTEAD_OF_ENFORCERS = 'write Override or Signal into a hook of each call that the enforcer has'
+
 /** Those of older versions of Tetragon, and what to do instead. */
 const FORMER_ACTIONS: ReadonlyMap<string, string> = new Map([
   ['NotifyKiller', 'its name is NotifyEnforcer now'],
@@ -158,6 +161,7 @@ function readActionName(fields: Fields, problems: Problems): Action | undefined 
   const former = FORMER_ACTIONS.get(text)
   let sentence = `${expected}, got ${show(text)}${didYouMean(text, [...names, ...LATER_ACTIONS])}`
   if (former !== undefined) sentence = `Tetragon no longer has an action ${show(text)}: ${former}`
+  else if (ENFORCER_ACTIONS.includes(text)) sentence = `${notSupported('action', text)}; ${INSTEAD_OF_ENFORCERS}`
   else if (LATER_ACTIONS.includes(text)) sentence = `${notSupported('action', text)}; ${expected}`
   problems.add(node.at, `${path}: ${sentence}`)
   return undefined

@@ -81,6 +81,10 @@ const BAD: ReadonlyArray<readonly [selector: string, message: RegExp]> = [
   ],
   ['matchActions: [{action: GetUrl}]', /known Tetragon action "GetUrl" is not supported/],
   ['matchActions: [{action: CopyFD}]', /action: Tetragon no longer has an action "CopyFD": filter on an argument/],
+  [
+    'matchActions: [{action: NotifyEnforcer, argError: -1}]',
+    /action "NotifyEnforcer" is not supported .*; write Override or Signal into a hook of each call that the enforcer has$/,
+  ],
   ['matchActions: [{action: NotifyKiller}]', /action "NotifyKiller": its name is NotifyEnforcer now$/],
   ['matchActions: [{action: Alert}]', /action: expected one of Post, NoPost, Sigkill, Signal, Override, got "Alert"$/],
   ['matchActions: [{action: SigKill}]', /got "SigKill" \(did you mean "Sigkill"\?\)$/],

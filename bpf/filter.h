@@ -10,6 +10,7 @@
 enum limit {
 	HOOK_SLOTS = 16,      /* functions in one object: programs are stubs that name their slot */
 	PARAMS_MAX = 5,       /* parameters of a function that a policy can name */
+	PARAM_TASK = PARAMS_MAX, /* in place of a parameter: the calling task */
 	VALUES_MAX = 8,       /* values of a record: pairs of parameter and type that the policies of a function ask for */
 	VALUE_TEXTS_MAX = 5,  /* of them texts and paths, each up to 4,096 bytes */
 	SELECTORS_MAX = 512,  /* of all policies on a function */

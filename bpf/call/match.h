@@ -26,12 +26,12 @@ __noinline int put_text(__u32 slot, __u32 i, __u32 at)
 	__u32 used;
 	int failed;
 
-	if (!s || param >= PARAMS_MAX)
+	if (!s || param > (asks_members ? PARAM_TASK : PARAMS_MAX - 1))
 		return 0;
 	v = value_at(s, at);
 	if (!v)
 		return 0;
-	argument = s->call.params[param];
+	argument = param < PARAMS_MAX ? s->call.params[param] : bpf_get_current_task();
 	v->index = wanted->index;
 	v->places = wanted->places;
 	v->flags = 0;

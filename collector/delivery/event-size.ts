@@ -24,6 +24,7 @@ export class EventSizes {
     this.#last = event.process
     if (!isHookEvent(event)) return bytes
     for (const argument of event.args) bytes += argumentBytes(argument)
+    for (const argument of event.data ?? []) bytes += argumentBytes(argument)
     return event.returned === undefined ? bytes : bytes + argumentBytes(event.returned)
   }
 

@@ -1,6 +1,6 @@
 /** Hooks by the id that records carry, with their event counts. Ids are never reused. */
 import { NOP } from '../../config/policy/arguments.ts'
-import type { HookSpec } from '../../config/policy/policy.ts'
+import type { ArgumentSpec, HookSpec } from '../../config/policy/policy.ts'
 import type { Hook, HookEvent } from '../../exporters/contract/event.ts'
 import type { Aggregation } from './calls/aggregates.ts'
 import { valueIndex } from '../kernel/layout/hook.ts'
@@ -22,6 +22,8 @@ interface Registered extends KnownHook {
   readonly returns: readonly Returned[]
 }
 
+const knownArgument = (arg: ArgumentSpec): KnownHook['args'][number] => ({ index: valueIndex(arg), type: arg.type })
+
 const NOTHING: Returned = { type: NOP }
 
 export class HookRegistry {
@@ -39,12 +41,15 @@ export class HookRegistry {
     this.#types.set(hook.policy, hook.type ?? 'process_kprobe')
     const type = spec.returnArg?.type ?? NOP
     const anyReturn = { type }
+    const shown = spec.args.filter((arg) => arg.type.kind !== 'none')
+    const data = shown.filter(({ source }) => source !== undefined)
     const registered: Registered = {
       hook,
       bySelector: spec.selectors.map(({ actions }) =>
         actions === undefined || actions.last === hook.action ? hook : { ...hook, action: actions.last },
       ),
-      args: spec.args.flatMap((arg) => (arg.type.kind === 'none' ? [] : [{ index: valueIndex(arg), type: arg.type }])),
+      args: shown.filter(({ source }) => source === undefined).map(knownArgument),
+      ...(data.length === 0 ? {} : { data: data.map(knownArgument) }),
       returned: type,
       anyReturn,
       returns: spec.selectors.map(({ matchReturnArgs: filters }, i) =>

@@ -46,6 +46,8 @@ export interface KnownHook {
   readonly bySelector: readonly Hook[]
   /** The policy's `args` without nop; `index`: what records call the value (`valueIndex` of kernel/layout/hook.ts). */
   readonly args: ReadonlyArray<{ readonly index: number; readonly type: ArgumentType }>
+  /** Likewise its `data`; absent without any. */
+  readonly data?: KnownHook['args']
   readonly returned: ArgumentType
   /** Of a hook that asks for more of files than their paths. */
   readonly details?: NamedPath
@@ -159,6 +161,7 @@ export class Normalizer {
       tid: raw.tid,
       hook: (raw.flags & HOOK_NOT_ACTED) === 0 ? (known.bySelector[raw.selector] ?? known.hook) : known.hook,
       args,
+      ...(known.data === undefined ? {} : { data: dataOf(known.data, raw, bytes) }),
       returned,
     })
   }
@@ -173,6 +176,13 @@ const unreadable = (step: number): Argument => ({
       ? 'Bad address for basic type'
       : `Bad address encountered during resolve dereference at depth ${step - 1}`,
 })
+
+function dataOf(data: KnownHook['args'], raw: RawHook, bytes: Buffer): Argument[] {
+  return data.flatMap(({ index, type }) => {
+    const value = valueOf(raw, index, 0)
+    return value === undefined ? [] : [argument(value, type, bytes)]
+  })
+}
 
 /** The value of a record; other policies on the function may have asked for more values, and in another order. `near`: where to look first. */
 function valueOf({ values, count }: RawHook, index: number, near: number): RawValue | undefined {

@@ -170,10 +170,10 @@ export const isSameCall = (one: PendingCall, call: PendingCall): boolean =>
   one.nsec === call.nsec && one.sec === call.sec && one.callLo === call.callLo && one.callHi === call.callHi
 
 /** Memory of an event, roughly. */
-export function sizeOf({ args }: HookEvent): number {
+export function sizeOf({ args, data = [] }: HookEvent): number {
   let bytes = EVENT_BYTES
   // Two bytes a character, and the exact ones beside.
-  for (const arg of args) {
+  for (const arg of [...args, ...data]) {
     if (arg.kind === 'file') bytes += 2 * arg.path.length + (arg.raw?.length ?? 0)
     else if (arg.kind === 'bytes') bytes += arg.value.length
     else if (arg.kind === 'string') bytes += 2 * arg.value.length + (arg.raw?.length ?? 0)

@@ -288,7 +288,9 @@ export function planPolicy(
       throw new CollectorError('POLICY_REFUSED', placed(policy, spec.at, message))
     }
     const way = each.type === undefined ? wayOfTracepoint(each) : wayOfFunction(policy, spec, each.type, kernel, wanted)
-    const shown = spec.args.filter((arg) => arg.type.kind !== 'none')
+    const all = spec.args.filter((arg) => arg.type.kind !== 'none')
+    const shown = all.filter(({ source }) => source === undefined)
+    const data = all.filter(({ source }) => source !== undefined)
     const type = TYPES_OF_EVENTS[spec.type]
     const hook: Hook = {
       id: nextHookId(),
@@ -301,6 +303,7 @@ export function planPolicy(
       tags: spec.tags,
       labels: shown.map(({ label }) => label),
       indexes: shown.map(({ index }) => traced?.indexes[index] ?? index),
+      ...(data.length === 0 ? {} : { dataLabels: data.map(({ label }) => label) }),
     }
     return { hook, spec, symbol, way, load: module === undefined ? '' : symbols.loadOf(module) }
   })

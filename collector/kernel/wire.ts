@@ -334,6 +334,7 @@ export const OPS = {
 export const CLASSES = { number: 0, text: 1, path: 2, namespace: 3, capability: 4, socket: 5, identity: 6 } as const
 export const HOOK_SLOTS = 16
 export const PARAMS_MAX = 5
+export const PARAM_TASK = 5
 export const VALUES_MAX = 8
 export const VALUE_TEXTS_MAX = 5
 export const SELECTORS_MAX = 512

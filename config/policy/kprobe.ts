@@ -1,27 +1,21 @@
-import { describe } from '../yaml/tree.ts'
-import { asHint, didYouMean } from '../yaml/suggest.ts'
-import { LATER_TYPES, NEVER_KPROBE_TYPES, RETURN_TYPES, TYPES, meantType } from './arguments.ts'
-import type { ArgumentType } from './arguments.ts'
+import { RETURN_TYPES } from './arguments.ts'
 import type { ArgumentSpec, KprobeSpec, Selector } from './policy.ts'
 import { show } from '../yaml/problems.ts'
 import type { Problems } from '../yaml/problems.ts'
-import { Fields, asInteger, asText, notSupported } from './fields.ts'
+import { Fields, asText, notSupported } from './fields.ts'
 import type { Place } from './fields.ts'
 import { goQuoted } from '../yaml/quoting.ts'
 import { denies, sendsSignals } from './selectors/actions.ts'
 import { LSM_KEYS } from './hooks/tables.ts'
 import type { Macros } from './selectors/macros.ts'
-import { readSize, readsAtReturn, withSizes } from './types/bytes.ts'
-import { readResolve } from './types/places.ts'
+import { OF_FUNCTION, readArgument, readArguments, readData } from './types/argument.ts'
+import { readsAtReturn, withSizes } from './types/bytes.ts'
 import { readSelectors } from './selector.ts'
 import { readOwn } from './selectors/own.ts'
 import { LIST, checkCall } from './lists.ts'
 import type { ListedCall, Lists } from './lists.ts'
-import { ARGUMENT_KEYS, IGNORE_KEYS, KPROBE_KEYS } from './tables.ts'
+import { IGNORE_KEYS, KPROBE_KEYS } from './tables.ts'
 
-/** BPF can read five arguments, because of the calling conventions. */
-export const MAX_ARGS = 5
-const MAX_INDEX = MAX_ARGS - 1
 export const MAX_TAGS = 16
 /** Longer than any. */
 const MAX_HOOK = 128
@@ -43,7 +37,8 @@ export function readKprobe(place: Place, lists: Lists, macros: Macros, problems:
   const returnArg = readReturnArg(fields, returns, problems)
   checkReturnAction(fields, problems)
   const args = readArguments(fields, problems)
-  const selectors = readSelectors(fields, args, returns ? [returnArg] : [], macros, problems)
+  const data = readData(fields, args.length, problems)
+  const selectors = readSelectors(fields, args, returns ? [returnArg] : [], macros, problems, undefined, data)
   if (denies({ selectors })) checkDeniable(calls, syscall, fields, problems)
   checkReturnCopy(args, selectors, fields, problems)
   const own = readOwn(fields, args, selectors, problems)
@@ -60,7 +55,7 @@ export function readKprobe(place: Place, lists: Lists, macros: Macros, problems:
     returnAction: 'post',
     action: 'post',
     args: withSizes(
-      args.filter((arg) => arg !== undefined),
+      [...args, ...data].filter((arg) => arg !== undefined),
       returnArg,
     ),
     selectors,
@@ -205,106 +200,6 @@ function readReturnArg(fields: Fields, returns: boolean, problems: Problems): Ar
   }
   const spec = readArgument(place, { ...OF_FUNCTION, types: RETURN_TYPES, of: 'a return value', fallback: 0 }, problems)
   return returns ? spec : undefined
-}
-
-/** What arguments may be listed of a kind of hook. */
-export interface Listable {
-  readonly types: readonly ArgumentType[]
-  readonly maxIndex: number
-  /** What is not a parameter of a function: its value is itself, without what a struct has. */
-  readonly of?: string
-  /** What `index` is, for the message when it is missing. */
-  readonly position: string
-  /** The index when none is written; absent: one must be. */
-  readonly fallback?: number
-}
-
-const OF_FUNCTION: Listable = {
-  types: TYPES,
-  maxIndex: MAX_INDEX,
-  position: `the position in the function's prototype, from 0 to ${MAX_INDEX}`,
-}
-
-/** By position in the list; undefined for a wrong entry, which was reported. */
-export function readArguments(
-  fields: Fields,
-  problems: Problems,
-  listable: Listable = OF_FUNCTION,
-): Array<ArgumentSpec | undefined> {
-  const first = new Map<number, string>()
-  return fields.list('args', MAX_ARGS).map((place) => {
-    const spec = readArgument(place, listable, problems)
-    if (spec === undefined) return undefined
-    const taken = first.get(spec.index)
-    if (taken !== undefined) {
-      problems.add(place.node.at, `${place.path}: index ${spec.index} is already used by ${taken}`)
-    }
-    first.set(spec.index, taken ?? place.path)
-    return spec
-  })
-}
-
-function readArgument(
-  place: Place,
-  { types, maxIndex, position, fallback, of }: Listable,
-  problems: Problems,
-): ArgumentSpec | undefined {
-  const fields = Fields.of(place, ARGUMENT_KEYS, problems)
-  if (fields === undefined) return undefined
-  const indexAt = fallback === undefined ? fields.need('index', position) : fields.get('index')
-  const index = indexAt === undefined ? fallback : asInteger(indexAt, 0, maxIndex, problems)
-  const typeAt = fields.need('type', `one of ${names(types).join(', ')}`)
-  const type = typeAt === undefined ? undefined : readType(typeAt, types, of, problems)
-  const label = fields.text('label') ?? ''
-  const resolve = readResolve(fields, problems)
-  const size = readSize(fields, type, problems)
-  const whose = type?.kind === 'bytes' ? `type ${type.name}` : of
-  if (resolve !== undefined && whose !== undefined) {
-    problems.add(place.node.at, `${place.path}: resolve is not supported for ${whose} by this version of ktrail`)
-  }
-  return index === undefined || type === undefined
-    ? undefined
-    : {
-        index,
-        type,
-        label,
-        ...(resolve === undefined ? {} : { resolve }),
-        ...(size === undefined ? {} : { size }),
-        at: place.node.at,
-      }
-}
-
-function readType(
-  place: Place,
-  types: readonly ArgumentType[],
-  of: string | undefined,
-  problems: Problems,
-): ArgumentType | undefined {
-  const { node, path } = place
-  const text = node.kind === 'scalar' ? node.value : undefined
-  const type = types.find(({ name }) => name === text)
-  if (type !== undefined) return type
-  const expected = `expected one of ${names(types).join(', ')}`
-  if (typeof text !== 'string') {
-    problems.add(node.at, `${path}: ${expected}, got ${describe(node)}`)
-  } else if (NEVER_KPROBE_TYPES.includes(text)) {
-    problems.add(node.at, `${path}: type ${show(text)} is only for fields of tracepoints; ${expected}`)
-  } else if (LATER_TYPES.includes(text)) {
-    problems.add(node.at, `${path}: ${notSupported('argument type', text)}; ${expected}`)
-  } else if (of !== undefined && names(TYPES).includes(text)) {
-    const sentence = `type ${show(text)} is not supported for ${of} by this version of ktrail`
-    problems.add(node.at, `${path}: ${sentence}; ${expected}`)
-  } else {
-    const meant = meantType(text)
-    const hint = meant === undefined ? didYouMean(text, [...names(TYPES), ...LATER_TYPES]) : asHint(meant)
-    const message = hint === '' ? `${expected}, got ${show(text)}` : `unknown type ${show(text)}${hint}`
-    problems.add(node.at, `${path}: ${message}`)
-  }
-  return undefined
-}
-
-function names(types: readonly ArgumentType[]): string[] {
-  return types.map(({ name }) => name)
 }
 
 export function readMessage(fields: Fields, problems: Problems): string {

@@ -28,6 +28,8 @@ export interface ArgumentSpec {
   readonly places?: Places | undefined
   /** Of bytes: what says how many there are; absent: the argument itself. */
   readonly size?: BytesSize | undefined
+  /** An item of `data`: `resolve` begins at this and not at a parameter; `index` is PARAM_TASK of bpf/filter.h. */
+  readonly source?: 'current_task' | undefined
   readonly at: Position
 }
 
@@ -212,6 +214,7 @@ interface HookBase {
   readonly aggregate?: Aggregate
   /** More than the path of files is read. Where it is written. */
   readonly fileDetails?: Position
+  /** Then the items of `data`. */
   readonly args: readonly ArgumentSpec[]
   /** Tested in order; the first whose filters all match decides. Without selectors every call matches. */
   readonly selectors: readonly Selector[]

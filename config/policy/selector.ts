@@ -39,7 +39,7 @@ const OWN_FIELD = 4
 
 /**
  * `selectors` of one hook. `args`: the hook's arguments, undefined for wrong entries, which are reported already. `returned`: likewise its return
- * value; empty when the hook does not ask for it. `lists`: those of a hook that may have numbers of system calls. */
+ * value; empty when the hook does not ask for it. `lists`: those of a hook that may have numbers of system calls. `data`: as `args`, which they follow. */
 export function readSelectors(
   kprobe: Fields,
   args: Arguments,
@@ -47,7 +47,10 @@ export function readSelectors(
   macros: Macros,
   problems: Problems,
   lists?: Lists,
+  data: Arguments = [],
 ): Selector[] {
+  // Filters name them by their position.
+  const items = data.map((item, index) => item && { ...item, index })
   return kprobe.list('selectors', MAX_SELECTORS).map((written) => {
     const place = macros.into(written, problems)
     const fields = Fields.of(place, SELECTOR_KEYS, problems)
@@ -55,6 +58,15 @@ export function readSelectors(
     for (const filterPlace of fields?.list('matchArgs', MAX_FILTERS) ?? []) {
       const filter = readFilter(filterPlace, args, problems, lists)
       if (filter !== undefined) matchArgs.push(filter)
+    }
+    const dataPlaces = fields?.list('matchData', MAX_FILTERS) ?? []
+    for (const filterPlace of dataPlaces) {
+      const filter = readFilter(filterPlace, items, problems)
+      if (filter !== undefined) matchArgs.push({ ...filter, arg: args.length + filter.arg })
+    }
+    if (fields !== undefined && matchArgs.length > MAX_FILTERS && dataPlaces.length > 0) {
+      const sentence = `expected at most ${MAX_FILTERS} filters in matchArgs and matchData together`
+      problems.add(fields.keyAt('matchData'), `${fields.pathOf('matchData')}: ${sentence}, got ${matchArgs.length}`)
     }
     const matchReturnArgs = fields === undefined ? [] : readReturnFilters(fields, returned, problems)
     const process = fields === undefined ? [] : readProcessFilters(fields, problems)
@@ -171,10 +183,11 @@ function readTarget(fields: Fields, args: Arguments, problems: Problems): number
   // The index may be that of a wrong entry among the args: no second message for one mistake.
   if (!args.includes(undefined)) {
     const indexes = args.map((spec) => spec?.index).join(', ')
+    const list = fields.path.includes('.matchData[') ? 'data' : 'args'
     const message =
       indexes === ''
-        ? `the hook has no args: add one with index ${index} and its type`
-        : `expected the index of one of the hook's args (${indexes}), got ${index}; add it to args, or correct it`
+        ? `the hook has no ${list}: add one with index ${index} and its type`
+        : `expected the index of one of the hook's ${list} (${indexes}), got ${index}; add it to ${list}, or correct it`
     problems.add(byIndex.node.at, `${byIndex.path}: ${message}`)
   }
   return undefined

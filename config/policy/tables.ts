@@ -160,9 +160,20 @@ export const KPROBE_KEYS: KeyTable = {
     action: 'write it into a selector: matchActions: [{action: ...}]',
     actions: 'write them into a selector: matchActions',
   },
-  own: ['call', 'syscall', 'return', 'returnArg', 'args', 'selectors', 'message', 'tags', 'ignore', 'returnArgAction'],
+  own: [
+    'call',
+    'syscall',
+    'return',
+    'returnArg',
+    'args',
+    'selectors',
+    'message',
+    'tags',
+    'ignore',
+    'returnArgAction',
+    'data',
+  ],
   ours: ['aggregate', 'fileDetails'],
-  later: ['data'],
 }
 
 export const IGNORE_KEYS: KeyTable = {
@@ -187,8 +198,8 @@ export const ARGUMENT_KEYS: KeyTable = {
     size: 'sizeArgIndex',
     sizeIndex: 'sizeArgIndex',
   },
-  own: ['index', 'type', 'label', 'resolve', 'btfType', 'sizeArgIndex', 'returnCopy'],
-  later: ['maxData', 'source', 'btfTypeModule'],
+  own: ['index', 'type', 'label', 'resolve', 'btfType', 'sizeArgIndex', 'returnCopy', 'source'],
+  later: ['maxData', 'btfTypeModule'],
 }
 
 export const SELECTOR_KEYS: KeyTable = {
@@ -208,6 +219,7 @@ export const SELECTOR_KEYS: KeyTable = {
   },
   own: [
     'matchArgs',
+    'matchData',
     'matchReturnArgs',
     'matchBinaries',
     'matchParentBinaries',
@@ -218,7 +230,7 @@ export const SELECTOR_KEYS: KeyTable = {
     'matchActions',
     'macros',
   ],
-  later: ['label', 'matchNamespaceChanges', 'matchCapabilityChanges', 'matchData', 'matchReturnActions'],
+  later: ['label', 'matchNamespaceChanges', 'matchCapabilityChanges', 'matchReturnActions'],
 }
 
 /** What a selector may have, without macros: those do not nest. */

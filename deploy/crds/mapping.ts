@@ -1,6 +1,6 @@
 /** Parts of the schema: a table of keys as a mapping, with what Tetragon knows and ktrail refuses. */
 import { notSupported } from '../../config/policy/fields.ts'
-import { MAX_ARGS } from '../../config/policy/kprobe.ts'
+import { MAX_ARGS } from '../../config/policy/types/argument.ts'
 import type { KeyTable } from '../../config/policy/tables.ts'
 import { MAX_VALUES } from '../../config/policy/values.ts'
 
@@ -18,7 +18,6 @@ const OTHERS: Readonly<Record<string, Schema['type']>> = {
   loader: 'boolean',
   maxData: 'boolean',
   resolve: 'string',
-  source: 'string',
   btfType: 'string',
   btfTypeModule: 'string',
   label: 'string',

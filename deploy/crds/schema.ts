@@ -8,7 +8,8 @@
 import { RETURN_TYPES, TRACEPOINT_TYPES, TYPES } from '../../config/policy/arguments.ts'
 import { LSM_KEYS, TRACEPOINT_KEYS } from '../../config/policy/hooks/tables.ts'
 import { MAX_FIELD, MAX_NAME } from '../../config/policy/hooks/tracepoint.ts'
-import { MAX_ARGS, MAX_TAGS } from '../../config/policy/kprobe.ts'
+import { MAX_TAGS } from '../../config/policy/kprobe.ts'
+import { MAX_ARGS } from '../../config/policy/types/argument.ts'
 import { OPERATORS, OPERATORS_OF } from '../../config/policy/operators.ts'
 import { MAX_KPROBES } from '../../config/policy/parse.ts'
 import { LIST_TYPES, MAX_LISTED, MAX_LISTS } from '../../config/policy/lists.ts'
@@ -23,7 +24,6 @@ import { MAX_CAPABILITIES, MAX_NAMESPACES, NAMESPACES, SETS } from '../../config
 import { LABEL_OPERATORS, MAX_EXPRESSIONS } from '../../config/policy/selectors/workloads.ts'
 import {
   ACTION_KEYS,
-  ARGUMENT_KEYS,
   BINARIES_KEYS,
   CAPABILITIES_KEYS,
   EXPRESSION_KEYS,
@@ -40,35 +40,10 @@ import {
   SPEC_KEYS,
   WORKLOADS_KEYS,
 } from '../../config/policy/tables.ts'
-import { MAX_SIZE_INDEX } from '../../config/policy/types/bytes.ts'
 import { MAX_VALUES } from '../../config/policy/values.ts'
-import { MAX_INDEX, flag, index, list, mapping, named, oneOf, text } from './mapping.ts'
+import { flag, index, list, mapping, named, oneOf, text } from './mapping.ts'
+import { argument } from './argument.ts'
 import type { Schema } from './mapping.ts'
-
-function argument(
-  types: readonly string[],
-  description: string,
-  required: string[],
-  where: Schema = index(`Position in the function's prototype, from 0 to ${MAX_INDEX}.`),
-): Schema {
-  return mapping(
-    ARGUMENT_KEYS,
-    description,
-    {
-      index: where,
-      type: oneOf(types, 'How the argument is read, and how it is shown in records.'),
-      label: text('Copied to the argument in records.'),
-      resolve: text('Path to a member of the struct that the argument points to, such as file.f_path.'),
-      btfType: text("The struct that resolve begins in, where the function's prototype does not name it."),
-      sizeArgIndex: index(
-        'Of bytes: the parameter, counted from 1, that says how many there are; 0: none.',
-        MAX_SIZE_INDEX,
-      ),
-      returnCopy: flag('Bytes are read when the function returns, as many as it returns.', false),
-    },
-    required,
-  )
-}
 
 const operators = Object.entries(OPERATORS_OF).flatMap(([kind, table]) =>
   table.size === 0 ? [] : [`${kind}: ${[...table.keys()].join(', ')}`],
@@ -208,6 +183,7 @@ const action = mapping(
 
 const parts = {
   matchArgs: list(filter, 'Filters on arguments; all must match.', MAX_FILTERS),
+  matchData: list(filter, 'Filters on data, by position; all must match.', MAX_FILTERS),
   matchReturnArgs: list(filter, 'Filters on the return value; all must match.', MAX_FILTERS),
   matchBinaries: list(programs, 'The program of the process.', 1),
   matchParentBinaries: list(programs, "The program of the process's parent.", 1),
@@ -256,6 +232,11 @@ const kprobe = mapping(
     returnArg: argument(named(RETURN_TYPES), 'The return value.', ['type']),
     returnArgAction: oneOf(['Post'], 'Post, which happens anyway.'),
     ...reported,
+    data: list(
+      argument(named(TYPES), 'A member of a struct that the calling task leads to.', ['type', 'source', 'resolve']),
+      'What is read besides the arguments.',
+      MAX_ARGS,
+    ),
     ignore: mapping(
       IGNORE_KEYS,
       'What does not refuse the policy.',

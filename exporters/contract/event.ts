@@ -233,6 +233,8 @@ export interface Hook {
   readonly labels: readonly string[]
   /** Which arguments of the function these are, by position in an event's `args`; empty if unknown. */
   readonly indexes: readonly number[]
+  /** Labels by position in an event's `data`; absent without any. */
+  readonly dataLabels?: readonly string[]
 }
 
 interface EventBase {
@@ -268,6 +270,8 @@ export interface HookEvent extends ProcessEventBase {
   readonly tid: number
   readonly hook: Hook
   readonly args: readonly Argument[]
+  /** What was read of the calling task; absent where the policy asks for nothing. */
+  readonly data?: readonly Argument[]
   readonly returned: Argument | undefined
   /** Of a policy with `aggregate`: what is known of the equal calls that have this event. `time`, arguments and return value are the first's. */
   readonly aggregate?: Aggregate

@@ -3,7 +3,7 @@
  * Key order, omitted keys, integers and times are as in Tetragon. Only an event of a policy with `aggregate` has a key of our own.
  */
 import { isHookEvent, tracepointOf } from '../contract/event.ts'
-import type { Aggregate, Event, ExitEvent, Hook, HookEvent, ProcessEvent } from '../contract/event.ts'
+import type { Aggregate, Event, ExitEvent, Hook, HookEvent, ProcessEvent, Argument } from '../contract/event.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'
 import { Memory } from '../runtime/memory.ts'
 import { ByteWriter } from '../runtime/byte-writer.ts'
@@ -24,6 +24,7 @@ interface HookBytes {
   readonly rest: Uint8Array
   /** By argument: `,"label":"…"}`, or only the argument's `}`. */
   readonly labels: readonly Uint8Array[]
+  readonly dataLabels: readonly Uint8Array[]
 }
 
 const utf8 = (text: string): Uint8Array => new Uint8Array(Buffer.from(text))
@@ -41,6 +42,7 @@ const SIGNAL = ascii(',"signal":')
 const STATUS = ascii(',"status":')
 const TIME = ascii(',"time":"')
 const RETURN = ascii(',"return":')
+const DATA = ascii(',"data":[')
 const LINE_END = ascii('"}\n')
 const AGGREGATE = ascii('","aggregate":{"count":"')
 const BYTES = ascii('","bytes":"')
@@ -174,14 +176,7 @@ class JsonEncoder implements Encoder {
     if (args.length === 0) out.bytes(hook.name)
     else {
       out.bytes(hook.nameAndArgs)
-      for (let i = 0; i < args.length; i++) {
-        const argument = args[i]
-        if (argument === undefined) continue
-        if (i > 0) out.byte(COMMA)
-        writeArgument(out, argument)
-        out.bytes(hook.labels[i] ?? END)
-      }
-      out.byte(CLOSE_LIST)
+      this.#arguments(args, hook.labels)
     }
     if (returned !== undefined) {
       out.bytes(RETURN)
@@ -190,6 +185,21 @@ class JsonEncoder implements Encoder {
     }
     out.bytes(hook.rest)
     this.#ancestors(event)
+    if (event.data === undefined || event.data.length === 0) return
+    out.bytes(DATA)
+    this.#arguments(event.data, hook.dataLabels)
+  }
+
+  #arguments(list: readonly Argument[], labels: readonly Uint8Array[]): void {
+    const out = this.#out
+    for (let i = 0; i < list.length; i++) {
+      const argument = list[i]
+      if (argument === undefined) continue
+      if (i > 0) out.byte(COMMA)
+      writeArgument(out, argument)
+      out.bytes(labels[i] ?? END)
+    }
+    out.byte(CLOSE_LIST)
   }
 }
 
@@ -199,9 +209,13 @@ function hookBytes(hook: Hook): HookBytes {
     name: utf8(name),
     nameAndArgs: utf8(`${name},"args":[`),
     rest: utf8(rest),
-    labels: hook.labels.map((label) => utf8(`${member('label', label)}}`)),
+    labels: labelBytes(hook.labels),
+    dataLabels: labelBytes(hook.dataLabels ?? []),
   }
 }
+
+const labelBytes = (labels: readonly string[]): Uint8Array[] =>
+  labels.map((label) => utf8(`${member('label', label)}}`))
 
 const member = (key: string, value: string): string => (value === '' ? '' : `,"${key}":${quoted(value)}`)
 

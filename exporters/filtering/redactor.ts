@@ -88,9 +88,12 @@ export class Redactor {
       return same ? event : { ...event, ...processes }
     }
     const args = event.args.map((argument) => redactArgument(argument, redactPath, own.paths))
+    const data = event.data?.map((argument) => redactArgument(argument, redactPath, own.paths))
     const returned = event.returned === undefined ? undefined : redactArgument(event.returned, redactPath, own.paths)
-    if (same && returned === event.returned && args.every((argument, i) => argument === event.args[i])) return event
-    return { ...event, ...processes, args, returned }
+    const sameArgs = args.every((argument, i) => argument === event.args[i])
+    const sameData = data?.every((argument, i) => argument === event.data?.[i]) ?? true
+    if (same && returned === event.returned && sameArgs && sameData) return event
+    return { ...event, ...processes, args, ...(data === undefined ? {} : { data }), returned }
   }
 
   #process(process: Process): Redacted {

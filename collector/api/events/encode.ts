@@ -235,7 +235,7 @@ function headOf(process: Process): Uint8Array {
   return out.finish()
 }
 
-function call(out: BinaryWriter, fields: Numbers, { hook, args, returned }: HookEvent): void {
+function call(out: BinaryWriter, fields: Numbers, { hook, args, data = [], returned }: HookEvent): void {
   if (fields['function_name'] === undefined) {
     const [subsystem, event] = tracepointOf(hook)
     text(out, fields['subsys'], subsystem)
@@ -250,6 +250,7 @@ function call(out: BinaryWriter, fields: Numbers, { hook, args, returned }: Hook
   if (fields['return_action'] !== undefined) action(out, fields['return_action'], hook.returnAction)
   text(out, fields['message'], hook.message)
   for (const tag of hook.tags) out.tag(known(fields['tags']), WireType.LengthDelimited).string(tag)
+  data.forEach((each, i) => argument(out, fields['data'], each, hook.dataLabels?.[i] ?? ''))
 }
 
 function action(out: BinaryWriter, field: number | undefined, name: string): void {

@@ -54,8 +54,11 @@ export function toEvent({ event, time, ktrail, aggregate }: GetEventsResponse): 
       const { args, policyName, action, message, tags } = event.value
       const functionName =
         event.case === 'processTracepoint' ? `${event.value.subsys}:${event.value.event}` : event.value.functionName
-      const { return: returned = undefined, returnAction = KprobeAction.POST } =
-        event.case === 'processKprobe' ? event.value : {}
+      const {
+        return: returned = undefined,
+        returnAction = KprobeAction.POST,
+        data = [],
+      } = event.case === 'processKprobe' ? event.value : {}
       const type = TYPES[event.case]
       const hook: Hook = {
         id: 0,
@@ -68,6 +71,7 @@ export function toEvent({ event, time, ktrail, aggregate }: GetEventsResponse): 
         tags,
         labels: args.map(({ label }) => label),
         indexes: [],
+        ...(data.length === 0 ? {} : { dataLabels: data.map(({ label }) => label) }),
       }
       return {
         type,
@@ -75,6 +79,7 @@ export function toEvent({ event, time, ktrail, aggregate }: GetEventsResponse): 
         tid: value.process.tid ?? 0,
         hook,
         args: args.map(argumentOf),
+        ...(data.length === 0 ? {} : { data: data.map(argumentOf) }),
         returned: returned === undefined ? undefined : argumentOf(returned),
         ...(aggregate === undefined ? {} : { aggregate: aggregateOf(aggregate) }),
       }

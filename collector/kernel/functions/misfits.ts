@@ -42,6 +42,7 @@ export function checkTypes(spec: HookSpec, symbol: string, type: KernelFunction,
   // The prototype of a system call has only the register frame, so there are no argument types to compare with.
   if (spec.syscall) return
   for (const arg of spec.args) {
+    if (arg.source !== undefined) continue
     const parameter = type.params[arg.index]
     if (parameter === undefined) {
       report(

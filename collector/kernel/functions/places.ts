@@ -30,11 +30,12 @@ export function numbering(): Numbering {
 
 /** The struct that a resolve path begins in; undefined without one. */
 function structOf(
-  { index, resolve }: ArgumentSpec,
+  { index, resolve, source }: ArgumentSpec,
   spec: HookSpec,
   type: KernelFunction | undefined,
 ): string | undefined {
   if (resolve?.struct !== undefined) return resolve.struct
+  if (source === 'current_task') return 'task_struct'
   if (spec.syscall) return undefined
   return /^(?:const )?(?:struct|union) (\w+) \*(?:const)?$/.exec(type?.params[index]?.base ?? '')?.[1]
 }
@@ -171,7 +172,8 @@ export function withPlaces(
   const args = spec.args.map((arg) => {
     const found = placedArgument(arg, spec, type, memberOf, number)
     if (typeof found !== 'string') return found
-    report(arg.at, `argument ${arg.index} of ${spec.call}: ${found}`)
+    const what = arg.source === undefined ? `argument ${arg.index}` : 'data'
+    report(arg.at, `${what} of ${spec.call}: ${found}`)
     return arg
   })
   return { ...spec, args }

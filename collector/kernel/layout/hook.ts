@@ -124,7 +124,8 @@ export function hookBytes(
   const bytes = Buffer.alloc(HOOK.bytes)
   bytes.writeUInt32LE(id, HOOK.id)
   bytes[HOOK.syscall] = specs.some(({ syscall }) => syscall) ? 1 : 0
-  bytes[HOOK.nparams] = bytes[HOOK.syscall] === 1 ? 1 : Math.max(0, ...values.map(({ param }) => param + 1))
+  bytes[HOOK.nparams] =
+    bytes[HOOK.syscall] === 1 ? 1 : Math.max(0, ...values.map(({ param }) => (param < PARAMS_MAX ? param + 1 : 0)))
   bytes[HOOK.nvalues] = values.length
   const detailed = new Set(specs.flatMap(detailsOf))
   values.forEach((value, i) => {

@@ -31,7 +31,10 @@ interface Row {
     readonly resolve?: string
     readonly btfType?: string
   }>
+  readonly data?: ReadonlyArray<{ readonly type: string; readonly resolve: string; readonly label?: string }>
   readonly filter?: { readonly index: number; readonly operator: string; readonly values: readonly string[] }
+  readonly dataFilter?: Row['filter']
+  /** Arguments, then data. */
   readonly want: Calls
 }
 
@@ -316,23 +319,79 @@ const OBJECTS: readonly Row[] = [
   },
 ]
 
+const TASK: NonNullable<Row['data']> = [
+  { type: 'string', resolve: 'comm', label: 'name' },
+  { type: 'file', resolve: 'mm.exe_file' },
+  { type: 'int', resolve: 'real_parent.tgid' },
+  { type: 'cred', resolve: 'cred' },
+]
+const parent = { int_arg: process.pid }
+const root = {
+  process_credentials_arg: {
+    ...Object.fromEntries('uid gid euid egid suid sgid fsuid fsgid'.split(' ').map((id) => [id, 0])),
+    caps: { permitted: FULL, effective: FULL },
+    user_ns: { level: 0, uid: 0, gid: 0, ns: { inum: 4026531837, is_host: true } },
+  },
+}
+const ofTask: readonly ArgumentRecord[] = [
+  { string_arg: 'program', label: 'name' },
+  { file_arg: regular(program, '-rwxr-xr-x') },
+  parent,
+  root,
+]
+
+/** What the calling task leads to. */
+const DATA: readonly Row[] = [
+  { call: 'sys_fchmod', syscall: true, args: [], data: TASK, want: [ofTask, ofTask] },
+  {
+    call: 'security_inode_mkdir',
+    args: [{ index: 2, type: 'uint16' }],
+    data: [{ type: 'uint64', resolve: 'group_leader.files.fdt.max_fds' }],
+    filter: { index: 2, operator: 'Equal', values: [String(0o700)] },
+    dataFilter: { index: 0, operator: 'Mask', values: ['64', '256'] },
+    want: [0, 0].map(() => [{ uint_arg: 0o700 }, { uint_arg: 64 }]),
+  },
+  ...(
+    [
+      [0, 'Equal', 'program', true],
+      [0, 'NotEqual', 'program', false],
+      [1, 'Postfix', '/program', true],
+      [1, 'Prefix', '/usr/', false],
+      [2, 'Equal', String(process.pid), true],
+      [2, 'GT', String(process.pid), false],
+    ] as const
+  ).map(([index, operator, value, matches]): Row => ({
+    call: 'sys_fchmod',
+    syscall: true,
+    args: [{ index: 1, type: 'int' }],
+    data: TASK,
+    dataFilter: { index, operator, values: [value] },
+    want: matches ? [0, 0].map(() => [{ int_arg: 0o600 }, ...ofTask]) : [],
+  })),
+]
+
 /** How many capabilities root has depends on the kernel. */
 const known = (args: readonly ArgumentRecord[]): ArgumentRecord[] =>
   args.map((each): ArgumentRecord => {
     const text = JSON.stringify(each)
-      .replace(/"permitted":\["CAP_CHOWN","DAC_OVERRIDE",[^\]]*"CAP_AUDIT_READ"[^\]]*\]/, `"permitted":"${FULL}"`)
+      .replaceAll(
+        /"(permitted|effective)":\["CAP_CHOWN","DAC_OVERRIDE",[^\]]*"CAP_AUDIT_READ"[^\]]*\]/g,
+        `"$1":"${FULL}"`,
+      )
       .replace(/"kernel_cap_t_arg":"000001ffffffffff"/, `"kernel_cap_t_arg":"${FULL}"`)
     return JSON.parse(text) as ArgumentRecord
   })
 
-const hookOf = ({ call, syscall = false, args, filter }: Row): object => ({
+const hookOf = ({ call, syscall = false, args, data = [], filter, dataFilter }: Row): object => ({
   call,
   syscall,
   args,
+  data: data.map((item) => ({ ...item, source: 'current_task' })),
   selectors: [
     {
       matchBinaries: [{ operator: 'In', values: [program] }],
       ...(filter === undefined ? {} : { matchArgs: [filter] }),
+      ...(dataFilter === undefined ? {} : { matchData: [dataFilter] }),
     },
   ],
 })
@@ -342,7 +401,11 @@ before(() => {
 })
 
 // An agent for each: one with all of them is not ready in time in an emulated guest.
-for (const [of, rows] of Object.entries({ 'of all types': ROWS, 'in structs of the kernel': OBJECTS })) {
+for (const [of, rows] of Object.entries({
+  'of all types': ROWS,
+  'in structs of the kernel': OBJECTS,
+  'and data of the task': DATA,
+})) {
   describe(`arguments ${of}`, { skip }, () => {
     let agent: TestAgent
     const got = new Map<string, ArgumentRecord[][]>()
@@ -356,17 +419,23 @@ for (const [of, rows] of Object.entries({ 'of all types': ROWS, 'in structs of t
       const lines = await agent.during(async () => void execFileSync(program, [folder]))
       for (const { process_kprobe: kprobe } of lines) {
         const policyName = kprobe?.policy_name ?? ''
-        got.set(policyName, [...(got.get(policyName) ?? []), [...(kprobe?.args ?? [])]])
+        const values = [...(kprobe?.args ?? []), ...(kprobe?.data ?? [])]
+        got.set(policyName, [...(got.get(policyName) ?? []), values])
       }
     })
     after(() => agent?.[Symbol.asyncDispose]())
 
     for (const [i, row] of rows.entries()) {
-      const { call, args, filter, want } = row
+      const { call, args, data = [], want } = row
+      const filter = row.filter ?? row.dataFilter
       const what = filter === undefined ? '' : ` ${filter.operator} ${filter.values.join()}`
-      test(`arguments: ${args.map(({ type }) => type).join()} of ${call}${what}`, { skip: cannotLoad(row) }, () => {
-        assert.deepEqual((got.get(nameOf(i)) ?? []).map(known), want)
-      })
+      test(
+        `arguments: ${[...args, ...data].map(({ type }) => type).join()} of ${call}${what}`,
+        { skip: cannotLoad(row) },
+        () => {
+          assert.deepEqual((got.get(nameOf(i)) ?? []).map(known), want)
+        },
+      )
     }
   })
 }

@@ -80,6 +80,7 @@ export interface ExitRecord extends Body {
 export interface KprobeRecord extends Body {
   readonly function_name?: string
   readonly args?: readonly ArgumentRecord[]
+  readonly data?: readonly ArgumentRecord[]
   readonly return?: ArgumentRecord
   readonly action?: string
   readonly policy_name?: string

@@ -14,6 +14,11 @@ const selector = (text: string, type = 'int'): string =>
 const filter = (type: string, operator: string, ...values: string[]): string =>
   selector(`matchArgs: [{index: 0, operator: ${operator}, values: ${JSON.stringify(values)}}]`, type)
 const argument = (text: string): string => hook(`args: [{index: 0, type: int, ${text}}]`)
+const ITEM = '{type: int, source: current_task, resolve: pid}'
+const data = (text: string): string => hook(`data: [{${text}}]`)
+const byIndex = (index: number): string => `{index: ${index}, operator: Equal, values: ["1"]}`
+const byPosition = (position: number): string => `{args: [${position}], operator: Equal, values: ["1"]}`
+const times = (n: number): string => Array.from({ length: n }, () => byIndex(0)).join()
 const byCall = (text: string): string => section(`kprobes: [{call: sys_f, ${text}}]`)
 const bytes = (text: string): string => hook(`args: [{index: 1, ${text}}]`)
 const traced = (text: string): string => section(`tracepoints: [{subsystem: a, event: b, args: [{index: 5, ${text}}]}]`)
@@ -254,7 +259,36 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
   ['returnArgAction Post', hook('returnArgAction: Post'), LOADS],
   ['returnArgAction TrackSock', hook('returnArgAction: TrackSock'), later('action', 'TrackSock')],
   ['ignore', hook('ignore: {callNotFound: true}'), LOADS],
-  ['data', hook('data: []'), later('field', 'data')],
+  ['data, empty', hook('data: []'), LOADS],
+  ['data', data('type: string, source: current_task, resolve: comm, label: a'), LOADS],
+  ['data with an index', data('index: 0, type: file, source: current_task, resolve: mm.exe_file'), LOADS],
+  ['data without a source', data('type: int, resolve: pid'), 'source: missing; expected current_task'],
+  ['data without resolve', data('type: int, source: current_task'), 'resolve: missing; expected the path to a member'],
+  ['data of registers', data('type: int, source: pt_regs, resolve: ax'), later('source', 'pt_regs')],
+  ['data of another source', data('type: int, source: task, resolve: a'), 'expected current_task, got "task"'],
+  ['a source of an argument', argument('source: current_task'), 'write it into data of the hook'],
+  ['a source of nothing', argument('source: ""'), LOADS],
+  [
+    'too much data',
+    hook(`args: [${[0, 1, 2, 3].map((index) => `{index: ${index}, type: int}`).join()}], data: [${ITEM}, ${ITEM}]`),
+    'expected at most 5 items of args and data together, got 4 and 2',
+  ],
+  ['matchData', hook(`data: [${ITEM}], selectors: [{matchData: [${byIndex(0)}]}]`), LOADS],
+  ['matchData by position', hook(`data: [${ITEM}], selectors: [{matchData: [${byPosition(0)}]}]`), LOADS],
+  [
+    'matchData of what is not there',
+    hook(`data: [${ITEM}], selectors: [{matchData: [${byIndex(1)}]}]`),
+    "expected the index of one of the hook's data (0), got 1",
+  ],
+  ['matchData without data', selector(`matchData: [${byIndex(0)}]`), 'the hook has no data: add one'],
+  ['matchArgs of data', hook(`data: [${ITEM}], selectors: [{matchArgs: [${byIndex(0)}]}]`), 'the hook has no args'],
+  [
+    'too many filters in both',
+    hook(
+      `args: [{index: 0, type: int}], data: [${ITEM}], selectors: [{matchArgs: [${times(3)}], matchData: [${times(3)}]}]`,
+    ),
+    'expected at most 5 filters in matchArgs and matchData together, got 6',
+  ],
   ['label of an argument', argument('label: text'), LOADS],
   ['sizeArgIndex without effect', argument('sizeArgIndex: 3'), LOADS],
   ['a sizeArgIndex beyond all', argument('sizeArgIndex: 6'), 'expected a whole number from 0 to 5, got the number 6'],
@@ -294,7 +328,7 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
   ['a filter on bytes with a NUL', byBytes('"a\\0b"'), LOADS],
   ['a filter on bytes without any', byBytes('""'), 'expected a text of at least 1 byte'],
   ['a filter on too many bytes', byBytes('x'.repeat(4095)), 'expected at most 4094 bytes for Equal, got 4095'],
-  ...['maxData', 'source', 'btfTypeModule'].map(
+  ...['maxData', 'btfTypeModule'].map(
     (field) => [`${field} of an argument`, argument(`${field}: 1`), later('field', field)] as const,
   ),
   ...words(
@@ -367,7 +401,7 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
   ['matchNamespaces', selector('matchNamespaces: [{namespace: Pid, operator: In, values: [host_ns]}]'), LOADS],
   ['matchWorkloads', selector('matchWorkloads: {hostSelector: {}}'), LOADS],
   ['matchCapabilities', selector('matchCapabilities: [{operator: In, values: [CAP_SYS_ADMIN]}]'), LOADS],
-  ...words('label matchNamespaceChanges matchCapabilityChanges matchData matchReturnActions').map(
+  ...words('label matchNamespaceChanges matchCapabilityChanges matchReturnActions').map(
     (field) => [field, selector(`${field}: []`), later('field', field)] as const,
   ),
   ['Post with rateLimit', action('Post, rateLimit: 1m, rateLimitScope: global'), LOADS],

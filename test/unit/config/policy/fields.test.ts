@@ -12,15 +12,9 @@ const PLACES: Array<{ where: string; path: string; fields: string; yaml: (field:
     yaml: (field) => `spec: { kprobes: [{ call: sys_f }], ${field}: {} }`,
   },
   {
-    where: 'a hook',
-    path: 'spec.kprobes[0]',
-    fields: 'data',
-    yaml: (field) => `spec: { kprobes: [{ call: sys_f, ${field}: {} }] }`,
-  },
-  {
     where: 'an argument',
     path: 'spec.kprobes[0].args[0]',
-    fields: 'maxData source btfTypeModule',
+    fields: 'maxData btfTypeModule',
     yaml: (field) => `spec: { kprobes: [{ call: sys_f, args: [{ index: 0, type: int, ${field}: 1 }] }] }`,
   },
   {
@@ -35,7 +29,7 @@ const PLACES: Array<{ where: string; path: string; fields: string; yaml: (field:
   {
     where: 'a selector',
     path: 'spec.kprobes[0].selectors[0]',
-    fields: 'label matchNamespaceChanges matchCapabilityChanges matchData matchReturnActions',
+    fields: 'label matchNamespaceChanges matchCapabilityChanges matchReturnActions',
     yaml: (field) => `spec: { kprobes: [{ call: sys_f, selectors: [{ ${field}: [] }] }] }`,
   },
 ]

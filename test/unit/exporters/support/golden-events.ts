@@ -84,6 +84,12 @@ export function goldenEvents(): Event[] {
     makeKprobe({ hook: hook('fd_install'), args: [int(3), file('', { mode: 0o010600 })], returned: undefined }),
     makeKprobe({ hook: hook('do_exit'), args: [], returned: undefined }),
     makeKprobe({
+      hook: hook('sys_mount', { dataLabels: ['', 'program'], tags: ['a'] }),
+      args: [text('none')],
+      data: [text('bash'), file('/usr/bin/bash'), uint(7)],
+      returned: undefined,
+    }),
+    makeKprobe({
       hook: hook('tty_write', { labels: ['', 'typed', '', ''] }),
       args: [
         bytes(Buffer.from('password\n')),

@@ -91,6 +91,7 @@ function bodyOf(event: Exclude<Event, RunEvent>): Json {
         message: word(hook.message),
         tags: hook.tags.length > 0 ? hook.tags.map((tag) => tag.toWellFormed()) : undefined,
         ancestors,
+        data: event.data?.map((argument, i) => argumentOf(argument, hook.dataLabels?.[i] ?? '')),
       })
     }
   }

@@ -1,0 +1,153 @@
+/** The items of `args` and `data`, and `returnArg`: which values are read, and how. */
+import { asHint, didYouMean } from '../../yaml/suggest.ts'
+import { show } from '../../yaml/problems.ts'
+import type { Problems } from '../../yaml/problems.ts'
+import { describe } from '../../yaml/tree.ts'
+import { LATER_TYPES, NEVER_KPROBE_TYPES, TYPES, meantType } from '../arguments.ts'
+import type { ArgumentType } from '../arguments.ts'
+import { Fields, asInteger, asText, notSupported } from '../fields.ts'
+import type { Place } from '../fields.ts'
+import type { ArgumentSpec } from '../policy.ts'
+import { ARGUMENT_KEYS } from '../tables.ts'
+import { readSize } from './bytes.ts'
+import { readResolve } from './places.ts'
+
+/** BPF can read five arguments, because of the calling conventions. */
+export const MAX_ARGS = 5
+const MAX_INDEX = MAX_ARGS - 1
+/** What arguments may be listed of a kind of hook. */
+export interface Listable {
+  readonly types: readonly ArgumentType[]
+  readonly maxIndex: number
+  /** What is not a parameter of a function: its value is itself, without what a struct has. */
+  readonly of?: string
+  /** What `index` is, for the message when it is missing. */
+  readonly position: string
+  /** The index when none is written; absent: one must be. */
+  readonly fallback?: number
+  /** What `source` must be; absent: there is none. */
+  readonly source?: string
+}
+
+export const OF_FUNCTION: Listable = {
+  types: TYPES,
+  maxIndex: MAX_INDEX,
+  position: `the position in the function's prototype, from 0 to ${MAX_INDEX}`,
+}
+
+/** By position in the list; undefined for a wrong entry, which was reported. */
+export function readArguments(
+  fields: Fields,
+  problems: Problems,
+  listable: Listable = OF_FUNCTION,
+): Array<ArgumentSpec | undefined> {
+  const first = new Map<number, string>()
+  return fields.list('args', MAX_ARGS).map((place) => {
+    const spec = readArgument(place, listable, problems)
+    if (spec === undefined) return undefined
+    const taken = first.get(spec.index)
+    if (taken !== undefined) {
+      problems.add(place.node.at, `${place.path}: index ${spec.index} is already used by ${taken}`)
+    }
+    first.set(spec.index, taken ?? place.path)
+    return spec
+  })
+}
+
+const OF_TASK: Listable = { ...OF_FUNCTION, fallback: 0, source: 'current_task' }
+
+/** `data`: what is read of the calling task. By position, as `readArguments`. */
+export function readData(fields: Fields, before: number, problems: Problems): Array<ArgumentSpec | undefined> {
+  const places = fields.list('data', MAX_ARGS)
+  if (places.length > 0 && before + places.length > MAX_ARGS) {
+    const got = `${before} and ${places.length}`
+    problems.add(
+      fields.keyAt('data'),
+      `${fields.pathOf('data')}: expected at most ${MAX_ARGS} items of args and data together, got ${got}`,
+    )
+  }
+  return places.map((place) => {
+    const spec = readArgument(place, OF_TASK, problems)
+    return spec === undefined ? undefined : { ...spec, index: MAX_ARGS, source: 'current_task' as const }
+  })
+}
+
+export function readArgument(
+  place: Place,
+  { types, maxIndex, position, fallback, of, source }: Listable,
+  problems: Problems,
+): ArgumentSpec | undefined {
+  const fields = Fields.of(place, ARGUMENT_KEYS, problems)
+  if (fields === undefined) return undefined
+  const indexAt = fallback === undefined ? fields.need('index', position) : fields.get('index')
+  const index = indexAt === undefined ? fallback : asInteger(indexAt, 0, maxIndex, problems)
+  const typeAt = fields.need('type', `one of ${names(types).join(', ')}`)
+  const type = typeAt === undefined ? undefined : readType(typeAt, types, of, problems)
+  const label = fields.text('label') ?? ''
+  const resolve = readResolve(fields, problems)
+  const size = readSize(fields, type, problems)
+  checkSource(fields, source, problems)
+  if (source !== undefined) fields.need('resolve', 'the path to a member of the task, such as mm.owner.comm')
+  const whose = type?.kind === 'bytes' ? `type ${type.name}` : of
+  if (resolve !== undefined && whose !== undefined) {
+    problems.add(place.node.at, `${place.path}: resolve is not supported for ${whose} by this version of ktrail`)
+  }
+  return index === undefined || type === undefined
+    ? undefined
+    : {
+        index,
+        type,
+        label,
+        ...(resolve === undefined ? {} : { resolve }),
+        ...(size === undefined ? {} : { size }),
+        at: place.node.at,
+      }
+}
+
+/** `wanted`: undefined where there must be none. */
+function checkSource(fields: Fields, wanted: string | undefined, problems: Problems): void {
+  const path = fields.pathOf('source')
+  const place = wanted === undefined ? fields.get('source') : fields.need('source', wanted)
+  const source = place === undefined ? undefined : asText(place, problems)
+  if (place === undefined || source === undefined || source === (wanted ?? '')) return
+  if (wanted === undefined) {
+    problems.add(place.node.at, `${path}: an item of args is a parameter; write it into data of the hook`)
+  } else if (source === 'pt_regs') {
+    problems.add(place.node.at, `${path}: ${notSupported('source', source)}; expected ${wanted}`)
+  } else {
+    problems.add(place.node.at, `${path}: expected ${wanted}, got ${show(source)}`)
+  }
+}
+
+function readType(
+  place: Place,
+  types: readonly ArgumentType[],
+  of: string | undefined,
+  problems: Problems,
+): ArgumentType | undefined {
+  const { node, path } = place
+  const text = node.kind === 'scalar' ? node.value : undefined
+  const type = types.find(({ name }) => name === text)
+  if (type !== undefined) return type
+  const expected = `expected one of ${names(types).join(', ')}`
+  if (typeof text !== 'string') {
+    problems.add(node.at, `${path}: ${expected}, got ${describe(node)}`)
+  } else if (NEVER_KPROBE_TYPES.includes(text)) {
+    problems.add(node.at, `${path}: type ${show(text)} is only for fields of tracepoints; ${expected}`)
+  } else if (LATER_TYPES.includes(text)) {
+    problems.add(node.at, `${path}: ${notSupported('argument type', text)}; ${expected}`)
+  } else if (of !== undefined && names(TYPES).includes(text)) {
+    const sentence = `type ${show(text)} is not supported for ${of} by this version of ktrail`
+    problems.add(node.at, `${path}: ${sentence}; ${expected}`)
+  } else {
+    const meant = meantType(text)
+    const hint = meant === undefined ? didYouMean(text, [...names(TYPES), ...LATER_TYPES]) : asHint(meant)
+    const message = hint === '' ? `${expected}, got ${show(text)}` : `unknown type ${show(text)}${hint}`
+    problems.add(node.at, `${path}: ${message}`)
+  }
+  return undefined
+}
+
+function names(types: readonly ArgumentType[]): string[] {
+  return types.map(({ name }) => name)
+}

@@ -88,6 +88,7 @@ enum filter_class {
 	CLASS_NAMESPACE,   /* of the calling task: match/task.h */
 	CLASS_CAPABILITY,
 	CLASS_SOCKET,      /* match/socket.h */
+	CLASS_FILE_TYPE,   /* `numbers`: bits of i_mode that say what kind of file it is */
 	CLASS_IDENTITY,    /* match/identity.h: `numbers`: the bit of the filter's paths, and which of hook.files it is about */
 };
 

@@ -172,6 +172,8 @@ __noinline int filter_matches(__u32 slot, __u32 selector_key, __u32 i)
 		return false;
 	if (f->class == CLASS_NUMBER)
 		return number_matches(f, v);
+	if (f->class == CLASS_FILE_TYPE)
+		return file_type_matches(f, v);
 	key = (struct text_key *)(v + 1);
 	at += sizeof(*v) + sizeof(*key);
 	if (f->class == CLASS_PATH) {

@@ -73,4 +73,14 @@ static __always_inline bool number_matches(const struct filter *f, const struct 
 	return number_among(f, v->kind == VALUE_INT, *(__u64 *)(v + 1)) != (f->op == OP_NOT_EQUAL);
 }
 
+#define S_IFMT 0170000 /* include/uapi/linux/stat.h */
+
+/* The kind of a file of the record. */
+static __always_inline bool file_type_matches(const struct filter *f, const struct value *v)
+{
+	const struct file_info *info = (const struct file_info *)(v + 1);
+
+	return number_among(f, false, info->mode & S_IFMT) != (f->op == OP_NOT_EQUAL);
+}
+
 #endif

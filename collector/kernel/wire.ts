@@ -331,7 +331,16 @@ export const OPS = {
   SameFile: 10,
   UnderDir: 11,
 } as const
-export const CLASSES = { number: 0, text: 1, path: 2, namespace: 3, capability: 4, socket: 5, identity: 6 } as const
+export const CLASSES = {
+  number: 0,
+  text: 1,
+  path: 2,
+  namespace: 3,
+  capability: 4,
+  socket: 5,
+  fileType: 6,
+  identity: 7,
+} as const
 export const HOOK_SLOTS = 16
 export const PARAMS_MAX = 5
 export const PARAM_TASK = 5

@@ -20,10 +20,13 @@ export type SocketOperator =
   | 'Protocol'
   | 'Family'
   | 'State'
+export type FileTypeOperator = 'FileType' | 'NotFileType'
 export type IdentityOperator = 'SameFile' | 'UnderDir'
 export type Operator = NumberOperator | TextOperator | IdentityOperator
 
-type Spellings = ReadonlyMap<string, Operator | SocketOperator>
+type AnyOperator = Operator | SocketOperator | FileTypeOperator
+
+type Spellings = ReadonlyMap<string, AnyOperator>
 
 const EQUALITY: ReadonlyArray<readonly [string, Operator]> = [
   ['Equal', 'Equal'],
@@ -38,6 +41,7 @@ const TEXT: Spellings = new Map([
   ['Postfix', 'Postfix'],
   ['NotPostfix', 'NotPostfix'],
 ])
+const PATH: Spellings = new Map([...TEXT, ['FileType', 'FileType'], ['NotFileType', 'NotFileType']])
 const NUMBER: Spellings = new Map([
   ...EQUALITY,
   ['GreaterThan', 'GreaterThan'],
@@ -84,7 +88,7 @@ export const IDENTITY_OPERATORS: ReadonlyMap<string, IdentityOperator> = new Map
 ])
 
 export const OPERATORS_OF: Readonly<Record<FilterClass, Spellings>> = {
-  path: TEXT,
+  path: PATH,
   text: TEXT,
   number: NUMBER,
   sock: SOCK,
@@ -94,13 +98,16 @@ export const OPERATORS_OF: Readonly<Record<FilterClass, Spellings>> = {
 }
 
 /** The operators of all classes. */
-export const OPERATORS: Spellings = new Map([...TEXT, ...NUMBER, ...SOCK])
+export const OPERATORS: Spellings = new Map([...PATH, ...NUMBER, ...SOCK])
 
-const SOCKET_OPERATORS: ReadonlySet<Operator | SocketOperator> = new Set(SOCK.values())
+const SOCKET_OPERATORS: ReadonlySet<AnyOperator> = new Set(SOCK.values())
 
-export function isSocketOperator(operator: Operator | SocketOperator): operator is SocketOperator {
+export function isSocketOperator(operator: AnyOperator): operator is SocketOperator {
   return SOCKET_OPERATORS.has(operator)
 }
+
+export const isFileTypeOperator = (operator: AnyOperator): operator is FileTypeOperator =>
+  operator === 'FileType' || operator === 'NotFileType'
 
 const TETRAGON_OPERATORS = (
   'Equal NotEqual Prefix NotPrefix Postfix NotPostfix GreaterThan LessThan GT LT Mask SPort NotSPort SPortPriv ' +
@@ -133,6 +140,7 @@ const MEANT_OPERATORS: Readonly<Record<string, string>> = {
   ...named('there is no such operator: use State with the other values', 'notstate'),
   ...named('InRange', 'between range'),
   ...named('Mask', '& and bits bitmask hasflag'),
+  ...named('FileType', 'type kind filekind isdir'),
   ...named('SameFile', 'samefile sameinode inode hardlink'),
   ...named('UnderDir', 'underdir under below beneath indir subtree'),
 }

@@ -70,6 +70,16 @@ export interface SocketFilter {
   readonly at: Position
 }
 
+/** On what kind of file an argument leads to. */
+export interface FileTypeFilter {
+  readonly class: 'fileType'
+  readonly arg: number
+  readonly operator: 'Equal' | 'NotEqual'
+  /** Bits of a mode. */
+  readonly values: readonly bigint[]
+  readonly at: Position
+}
+
 /** On which file the argument leads to, whatever its path. */
 export interface IdentityFilter extends FilterBase {
   readonly class: 'identity'
@@ -79,7 +89,7 @@ export interface IdentityFilter extends FilterBase {
 }
 
 /** By the class of the argument's type. */
-export type ArgumentFilter = NumberFilter | TextFilter | SocketFilter | IdentityFilter
+export type ArgumentFilter = NumberFilter | TextFilter | SocketFilter | FileTypeFilter | IdentityFilter
 
 /** On the path of a program: of the process, or of its parent. */
 export interface ProgramFilter {

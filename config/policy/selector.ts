@@ -6,11 +6,12 @@ import {
   LATER_OPERATORS,
   OPERATORS,
   OPERATORS_OF,
+  isFileTypeOperator,
   isSocketOperator,
   meantOperator,
   takesRanges,
 } from './operators.ts'
-import type { Operator, SocketOperator } from './operators.ts'
+import type { FileTypeOperator, Operator, SocketOperator } from './operators.ts'
 import type { ArgumentFilter, ArgumentSpec, NumberFilter, Selector } from './policy.ts'
 import { show } from '../yaml/problems.ts'
 import type { Problems } from '../yaml/problems.ts'
@@ -18,6 +19,7 @@ import { Fields, asInteger, asList, notSupported } from './fields.ts'
 import type { Place } from './fields.ts'
 import type { Lists } from './lists.ts'
 import { readActions } from './selectors/actions.ts'
+import { readFileTypes } from './selectors/file-type.ts'
 import { identityOperator, readPaths } from './selectors/identity.ts'
 import type { Macros } from './selectors/macros.ts'
 import { readProcessFilters } from './selectors/process.ts'
@@ -128,6 +130,16 @@ function readFilter(place: Place, args: Arguments, problems: Problems, lists?: L
   if (isSocketOperator(operator)) {
     return { class: 'socket', arg, at: place.node.at, ...readSocketValues(operator, places, problems) }
   }
+  if (isFileTypeOperator(operator)) {
+    const values = readFileTypes(places, problems)
+    return {
+      class: 'fileType',
+      arg,
+      operator: operator === 'FileType' ? 'Equal' : 'NotEqual',
+      values,
+      at: place.node.at,
+    }
+  }
   const filter = { arg, operator, at: place.node.at }
   const ranges = operatorAt?.node.kind === 'scalar' && takesRanges(operatorAt.node.value)
   switch (type.filter) {
@@ -197,7 +209,7 @@ function readOperator(
   place: Place,
   type: ArgumentType | undefined,
   problems: Problems,
-): Operator | SocketOperator | undefined {
+): Operator | SocketOperator | FileTypeOperator | undefined {
   const { node, path } = place
   const text = node.kind === 'scalar' ? node.value : undefined
   const table = type === undefined ? OPERATORS : OPERATORS_OF[type.filter]

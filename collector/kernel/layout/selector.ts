@@ -197,6 +197,10 @@ function writeFilter(
     writeNumbersOf(bytes, at, id, identity, tables)
     return
   }
+  if (filter.class === 'fileType') {
+    writeNumbersOf(bytes, at, id, filter.values, tables)
+    return
+  }
   if (filter.class !== 'number') {
     const texts = filter.values.map((one) => Buffer.from(one))
     if (filter.operator === 'Postfix' || filter.operator === 'NotPostfix') {

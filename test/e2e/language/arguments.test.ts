@@ -83,6 +83,35 @@ const ROWS: readonly Row[] = [
     filter: { index: 0, operator, values: [value] },
     want: matches ? [opened] : [],
   })),
+  ...(
+    [
+      ['FileType', ['reg', 'dir'], [opened]],
+      ['FileType', ['dir', 'lnk', 'fifo'], []],
+      ['NotFileType', ['regular'], []],
+      ['NotFileType', ['block', 'char', 'socket'], [opened]],
+    ] as const
+  ).map(([operator, values, want]): Row => ({
+    call: 'sys_fchmod',
+    syscall: true,
+    args: FD,
+    filter: { index: 0, operator, values },
+    want,
+  })),
+  // What has no path matches by its kind all the same.
+  ...(
+    [
+      ['FileType', 'pipe', true],
+      ['FileType', 'reg', false],
+      ['NotFileType', 'sock', true],
+      ['NotEqual', '/a', false],
+    ] as const
+  ).map(([operator, value, matches]): Row => ({
+    call: 'sys_fchown',
+    syscall: true,
+    args: [{ index: 0, type: 'fd' }],
+    filter: { index: 0, operator, values: [value] },
+    want: matches ? [[{ file_arg: { permission: 'prw-------' } }]] : [],
+  })),
   { call: 'security_inode_mkdir', args: DENTRY, want: [mkdir(made), mkdir(below)] },
   ...(
     [

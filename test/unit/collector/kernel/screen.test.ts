@@ -67,6 +67,7 @@ function matches(each: ArgumentFilter, { args }: HookSpec, params: readonly Para
   }
   if (each.class === 'socket') return assert.fail('no socket')
   // Which file it is has no text; a real kernel decides that (test/e2e/files).
+  if (each.class === 'fileType') return assert.fail('no kinds of files here')
   if (each.class === 'identity') return assert.fail('no identity here')
   const text = param === undefined || typeof param === 'bigint' ? '' : textOf(param)
   return text !== '' && textMatches(each, text)

@@ -361,7 +361,25 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
       (type) => [`${operator} on a ${type}`, filter(type, operator, '/a'), LOADS] as const,
     ),
   ),
-  ...words('CapabilitiesGained SubString SubStringIgnCase CelExpr FileType NotFileType').map(
+  ...['FileType', 'NotFileType'].flatMap((operator) =>
+    words('file path fd dentry kiocb linux_binprm').map(
+      (type) => [`${operator} on a ${type}`, filter(type, operator, 'reg', 'link', 'pipe'), LOADS] as const,
+    ),
+  ),
+  ['FileType on a number', filter('int', 'FileType', 'reg'), 'FileType does not apply to an argument of type int'],
+  [
+    'FileType on a string',
+    filter('string', 'FileType', 'reg'),
+    'FileType does not apply to an argument of type string',
+  ],
+  ['FileType of nothing', filter('file', 'FileType'), 'expected at least one value, got an empty list'],
+  ['FileType of another kind', filter('file', 'FileType', 'regula'), '(did you mean "regular"?)'],
+  [
+    'FileType of a number',
+    selector('matchArgs: [{index: 0, operator: FileType, values: [1]}]', 'file'),
+    'expected a text',
+  ],
+  ...words('CapabilitiesGained SubString SubStringIgnCase CelExpr').map(
     (operator) => [operator, filter('int', operator, '1'), later('operator', operator)] as const,
   ),
   ...words(

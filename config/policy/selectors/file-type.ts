@@ -1,0 +1,38 @@
+/** The operators `FileType` and `NotFileType`: what kind of file an argument leads to, also one without a path. */
+import { asText } from '../fields.ts'
+import type { Place } from '../fields.ts'
+import { didYouMean } from '../../yaml/suggest.ts'
+import { show } from '../../yaml/problems.ts'
+import type { Problems } from '../../yaml/problems.ts'
+
+/** Tetragon's names, with the bits of a mode that say so (include/uapi/linux/stat.h S_IFMT). */
+const FILE_TYPES: ReadonlyMap<string, bigint> = new Map([
+  ['sock', 0o140000n],
+  ['socket', 0o140000n],
+  ['lnk', 0o120000n],
+  ['link', 0o120000n],
+  ['reg', 0o100000n],
+  ['regular', 0o100000n],
+  ['blk', 0o060000n],
+  ['block', 0o060000n],
+  ['dir', 0o040000n],
+  ['chr', 0o020000n],
+  ['char', 0o020000n],
+  ['fifo', 0o010000n],
+  ['pipe', 0o010000n],
+])
+
+/** The values of a filter; wrong ones are reported and left out. */
+export function readFileTypes(places: readonly Place[], problems: Problems): bigint[] {
+  const found = places.flatMap((place) => {
+    const text = asText(place, problems)
+    if (text === undefined) return []
+    const type = FILE_TYPES.get(text)
+    if (type !== undefined) return [type]
+    const names = [...FILE_TYPES.keys()]
+    const hint = didYouMean(text, names)
+    problems.add(place.node.at, `${place.path}: expected one of ${names.join(', ')}, got ${show(text)}${hint}`)
+    return []
+  })
+  return [...new Set(found)]
+}

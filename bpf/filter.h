@@ -105,6 +105,7 @@ enum filter_op {
 	OP_NOT_MASK,   /* no bit of */
 	OP_SAME_FILE,
 	OP_UNDER_DIR,
+	OP_SUB_STRING,  /* contains one of: the filter's number is where a search begins in `automata` */
 };
 
 struct filter {

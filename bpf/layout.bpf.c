@@ -74,6 +74,7 @@ struct text_key layout_text_key;
 struct socket_info layout_socket_info;
 struct object_info layout_object_info;
 struct place_entry layout_place_entry;
+struct automaton_row layout_automaton_row;
 struct exec_body layout_exec_body;
 struct fork_body layout_fork_body;
 struct cgroup_body layout_cgroup_body;

@@ -149,6 +149,55 @@ __noinline int longest_value(__u32 slot, __u32 text, __u32 len, __u32 next)
 	return longest;
 }
 
+/* Some bytes of a search; answers 1 at its end. */
+static __always_inline int search_round(__u32 slot)
+{
+	struct scratch *s = scratch_of(slot);
+	struct automaton_row *row;
+	__u32 state, at, left, i;
+
+	if (!s)
+		return 1;
+	state = s->search.state;
+	at = s->search.at;
+	left = s->search.left;
+#pragma nounroll
+	for (i = 0; i < AUTOMATON_ROUND; i++) {
+		if (!left)
+			break;
+		barrier_var(at);
+		if (at >= sizeof(s->record))
+			return 1;
+		row = bpf_map_lookup_elem(&automata, &state);
+		if (!row)
+			return 1;
+		state = row->next[(__u8)s->record[at]];
+		if (state == AUTOMATON_FOUND)
+			break;
+		at++;
+		left--;
+	}
+	s->search.state = state;
+	s->search.at = at;
+	s->search.left = left;
+	return !left || state == AUTOMATON_FOUND;
+}
+LOOP_STEP(search_round)
+
+/* Whether the text at an offset of the record contains a value of a filter. Global, as add_open. */
+__noinline int text_contains(__u32 slot, __u32 text, __u32 len, __u32 state)
+{
+	struct scratch *s = scratch_of(slot);
+
+	if (!s)
+		return 0;
+	s->search.state = state;
+	s->search.at = text;
+	s->search.left = len;
+	LOOP(TEXT_MAX / AUTOMATON_ROUND + 1, search_round, slot);
+	return s->search.state == AUTOMATON_FOUND;
+}
+
 /* Filter `i` of a selector, by its key. Global, as add_open. */
 __noinline int filter_matches(__u32 slot, __u32 selector_key, __u32 i)
 {

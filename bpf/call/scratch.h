@@ -53,6 +53,11 @@ struct scratch {
 		__u32 at;    /* what of a text is still to be hashed */
 		__u32 left;
 	} repeat;
+	struct {
+		__u32 state;
+		__u32 at;
+		__u32 left;
+	} search; /* for a value that a text contains */
 	__u32 offset[VALUES_MAX];  /* of each value in the record */
 	__u32 end;      /* of the last value */
 	__u32 done;     /* policy_hook that has its record: its further selectors are alternatives */

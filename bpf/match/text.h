@@ -8,6 +8,8 @@ enum text_limit {
 	TEXT_MAX = 4095,       /* longest value of a text filter */
 	TEXT_KEY_BYTES = 252,  /* what one key holds of it; 4 bytes name the filter */
 	SUFFIX_KEY_BYTES = 128,
+	AUTOMATON_FOUND = 0xffff, /* the state of a text that contains a value */
+	AUTOMATON_ROUND = 64,     /* bytes that are looked at in one round of the search */
 };
 
 /* kernel/bpf/lpm_trie.c LPM_DATA_SIZE_MAX */
@@ -51,8 +53,21 @@ struct {
 	__type(value, __u32);
 } suffixes SEC(".maps");
 
+/* What the next byte of a text leads to, by state: values of SubString. */
+struct automaton_row {
+	__u16 next[256];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct automaton_row);
+} automata SEC(".maps");
+
 /* In call/match.h, which knows where the text is. */
 int longest_value(__u32 slot, __u32 text, __u32 len, __u32 next);
+int text_contains(__u32 slot, __u32 text, __u32 len, __u32 state);
 
 /* A text of the record: its key words stand right before its bytes. `at`: the text's offset in the record. */
 static __always_inline bool text_matches(const struct filter *f, struct value *v, struct text_key *key,
@@ -99,6 +114,9 @@ static __always_inline bool text_matches(const struct filter *f, struct value *v
 		reversed->bits = 8 * (sizeof(reversed->filter) + (len < SUFFIX_KEY_BYTES ? len : SUFFIX_KEY_BYTES));
 		hit = bpf_map_lookup_elem(&suffixes, reversed) != 0;
 		return hit == (f->op == OP_POSTFIX);
+	case OP_SUB_STRING:
+		/* What is missing of it may contain one. */
+		return text_contains(slot, at, len, f->numbers[0]) || cut;
 	}
 	return false;
 }

@@ -32,6 +32,7 @@ export const NUMBER_KEY = { filter: 0, number: 8, bytes: 16 } as const
 export const TEXT_ENTRY = { bits: 0, filter: 4, text: 8, bytes: 260 } as const
 export const TEXT_VALUE = { len: 0, next: 4, bytes: 8 } as const
 export const SUFFIX_ENTRY = { bits: 0, filter: 4, text: 8, bytes: 136 } as const
+export const AUTOMATON_ROW = { next: 0, bytes: 512 } as const
 export const EDGE = { word: 0, node: 8, len: 12, bytes: 16 } as const
 export const NODE = { id: 0, here: 4, below: 8, open: 12, bytes: 16 } as const
 export const REPEAT_KEY = { policyHook: 0, caller: 4, arguments: 8, bytes: 16 } as const
@@ -330,6 +331,7 @@ export const OPS = {
   NotMask: 9,
   SameFile: 10,
   UnderDir: 11,
+  SubString: 12,
 } as const
 export const CLASSES = {
   number: 0,
@@ -362,6 +364,8 @@ export const EMPTY_SET = 0
 export const TEXT_MAX = 4095
 export const TEXT_KEY_BYTES = 252
 export const SUFFIX_KEY_BYTES = 128
+export const AUTOMATON_FOUND = 65535
+export const AUTOMATON_ROUND = 64
 export const PREFIX_PARTS = 7
 export const EDGE_OPEN_MAX = 8
 export const EDGE_OPEN = 2147483648

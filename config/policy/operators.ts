@@ -2,7 +2,15 @@
 import type { FilterClass } from './arguments.ts'
 
 type NumberOperator = 'Equal' | 'NotEqual' | 'GreaterThan' | 'LessThan' | 'Mask'
-type TextOperator = 'Equal' | 'NotEqual' | 'Prefix' | 'NotPrefix' | 'Postfix' | 'NotPostfix'
+type TextOperator =
+  | 'Equal'
+  | 'NotEqual'
+  | 'Prefix'
+  | 'NotPrefix'
+  | 'Postfix'
+  | 'NotPostfix'
+  | 'SubString'
+  | 'SubStringIgnCase'
 /** On what a socket says; `selectors/socket.ts` has their meanings. */
 export type SocketOperator =
   | 'SAddr'
@@ -40,6 +48,8 @@ const TEXT: Spellings = new Map([
   ['NotPrefix', 'NotPrefix'],
   ['Postfix', 'Postfix'],
   ['NotPostfix', 'NotPostfix'],
+  ['SubString', 'SubString'],
+  ['SubStringIgnCase', 'SubStringIgnCase'],
 ])
 const PATH: Spellings = new Map([...TEXT, ['FileType', 'FileType'], ['NotFileType', 'NotFileType']])
 const NUMBER: Spellings = new Map([
@@ -126,6 +136,7 @@ const MEANT_OPERATORS: Readonly<Record<string, string>> = {
   ...named('Prefix', 'startswith hasprefix beginswith'),
   ...named('NotPrefix', 'notstartswith'),
   ...named('Postfix', 'endswith suffix hassuffix'),
+  ...named('SubString', 'contains includes has substr'),
   ...named('GT', '> greater more above'),
   ...named('LT', '< less below'),
   ...named(NO_PATTERNS, 'regex regexp match glob like pattern wildcard'),

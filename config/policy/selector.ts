@@ -27,7 +27,7 @@ import { readSocketValues } from './selectors/socket.ts'
 import { readTaskFilters } from './selectors/task.ts'
 import { readMatchWorkloads } from './selectors/workloads.ts'
 import { FILTER_KEYS, SELECTOR_KEYS } from './tables.ts'
-import { MAX_VALUES, readBytes, readNumbers, readTexts, warnOfText } from './values.ts'
+import { MAX_PARTS, MAX_VALUES, readBytes, readNumbers, readTexts, warnOfText } from './values.ts'
 
 // Tetragon's bounds; the tables of the kernel side have the same.
 export const MAX_SELECTORS = 5
@@ -147,6 +147,10 @@ function readFilter(place: Place, args: Arguments, problems: Problems, lists?: L
       return { ...filter, class: type.filter, values: readNumbers(places, type, operator, ranges, problems, lists) }
     case 'path':
     case 'text':
+      if (operator.startsWith('SubString') && places.length > MAX_PARTS) {
+        const sentence = `expected at most ${MAX_PARTS} values for ${operator}, got ${places.length}`
+        problems.add(place.node.at, `${fields.pathOf('values')}: ${sentence}`)
+      }
       for (const value of places) warnOfText(value, operator, type.filter, problems)
       return {
         ...filter,

@@ -20,6 +20,9 @@ const MAX_NUMBER = 2n ** 32n - 1n
 const MAX_TEXT_BYTES = 4095
 /** Of a buffer 4,095 bytes are read: a value is shorter, so that it is not taken for one that only begins a buffer. */
 const MAX_BUFFER_BYTES = 4094
+/** Tetragon's bounds for SubString: bytes of a value, and values of a filter. */
+const MAX_PART_BYTES = 99
+export const MAX_PARTS = 100
 /** Tetragon's bound for Postfix. */
 const MAX_POSTFIX_BYTES = 127
 
@@ -179,7 +182,11 @@ function checkedText(
     return undefined
   }
   const bytes = Buffer.byteLength(value)
-  const max = operator === 'Postfix' || operator === 'NotPostfix' ? MAX_POSTFIX_BYTES : maxBytes
+  const max = operator.endsWith('Postfix')
+    ? MAX_POSTFIX_BYTES
+    : operator.startsWith('SubString')
+      ? MAX_PART_BYTES
+      : maxBytes
   if (bytes > max) {
     problems.add(at, `${place.path}: expected at most ${max} bytes for ${operator}, got ${bytes}`)
     return undefined
@@ -197,7 +204,7 @@ export function warnOfText(place: Place, operator: Operator, filter: 'text' | 'p
     if (/^[^*]+\*+$/.test(text)) use = `write operator ${not}Prefix with ${show(text.replace(/\*+$/, ''))}`
     if (/^\*+[^*]+$/.test(text)) use = `write operator ${not}Postfix with ${show(text.replace(/^\*+/, ''))}`
     problems.warn(node.at, `${path}: * is no wildcard in ${show(text)}; ${use}`)
-  } else if (filter === 'path' && !operator.endsWith('Postfix') && /^(?!\/|\w+:)./.test(text)) {
+  } else if (filter === 'path' && !/Postfix$|^SubString/.test(operator) && /^(?!\/|\w+:)./.test(text)) {
     // `pipe:[7]` and `socket:[7]` are the paths of what has no name.
     const hint = text.startsWith('~') ? 'write the home folder itself' : `did you mean ${show(`/${text}`)}?`
     problems.warn(node.at, `${path}: no path begins with ${show(text)}, all begin with "/"; ${hint}`)

@@ -33,6 +33,7 @@ import {
   SOCKET_MEMBERS,
 } from '../wire.ts'
 import type { Tables } from './tables.ts'
+import { automaton } from './automaton.ts'
 import { textEntries } from './texts.ts'
 
 /** What one policy wants of a function. */
@@ -182,7 +183,7 @@ function writeFilter(
   const id = ++tables.lastFilter
   bytes[at + FILTER.value] = value
   bytes[at + FILTER.class] = CLASSES[filter.class]
-  bytes[at + FILTER.op] = OPS[filter.operator]
+  bytes[at + FILTER.op] = OPS[filter.operator === 'SubStringIgnCase' ? 'SubString' : filter.operator]
   bytes.writeUInt32LE(id, at + FILTER.id)
   if (filter.class === 'socket') {
     bytes[at + FILTER.count] = SOCKET_MEMBERS[filter.member]
@@ -203,7 +204,11 @@ function writeFilter(
   }
   if (filter.class !== 'number') {
     const texts = filter.values.map((one) => Buffer.from(one))
-    if (filter.operator === 'Postfix' || filter.operator === 'NotPostfix') {
+    if (filter.operator === 'SubString' || filter.operator === 'SubStringIgnCase') {
+      writeNumbersOf(bytes, at, id, [BigInt(tables.automaton.length)], tables)
+      const ignoreCase = filter.operator === 'SubStringIgnCase'
+      tables.automaton.push(...automaton(texts, ignoreCase, tables.automaton.length))
+    } else if (filter.operator === 'Postfix' || filter.operator === 'NotPostfix') {
       for (const text of texts) tables.suffixes.push({ filter: id, bytes: Buffer.from(text.toReversed()) })
     } else {
       tables.texts.push(...textEntries(id, texts, () => ++tables.lastFilter))

@@ -8,6 +8,7 @@ import type { Turns } from '../../host/turns.ts'
 import { u32 } from '../bytes.ts'
 import type { TextEntry } from './texts.ts'
 import {
+  AUTOMATON_ROW,
   EDGE,
   EMPTY_SET,
   NODE,
@@ -82,6 +83,8 @@ export interface Tables {
   readonly edges: Edge[]
   readonly sockets: SocketEntry[]
   readonly places: Place[]
+  /** Rows by state, of all SubString filters (automaton.ts). */
+  readonly automaton: Uint16Array[]
   /** The last filter's and the last node's number, from 1 on. */
   lastFilter: number
   lastNode: number
@@ -97,6 +100,7 @@ export const emptyTables = (): Tables => ({
   edges: [],
   sockets: [],
   places: [],
+  automaton: [],
   lastFilter: 0,
   lastNode: 0,
 })
@@ -111,6 +115,7 @@ type MapName =
   | 'edges'
   | 'socket_values'
   | 'places'
+  | 'automata'
 
 type Entry = readonly [key: Buffer, value: Buffer]
 
@@ -130,6 +135,7 @@ function entriesOf(tables: Tables): Record<MapName, Iterable<Entry>> {
     edges: tables.edges.values().map((edge): Entry => [edgeKey(edge), nodeBytes(edge.to)]),
     socket_values: tables.sockets.values().map((entry): Entry => [socketKey(entry), Buffer.from([1])]),
     places: indexed(tables.places, placeBytes),
+    automata: indexed(tables.automaton, rowBytes),
   }
 }
 
@@ -148,6 +154,7 @@ export function mapSizes(tables: Tables): Record<MapName, number> {
     edges: size(tables.edges),
     socket_values: size(tables.sockets),
     places: size(tables.places),
+    automata: size(tables.automaton),
   }
 }
 
@@ -188,6 +195,13 @@ function socketKey({ filter, bits, bytes }: SocketEntry): Buffer {
   key.writeUInt32LE(filter, SOCKET_ENTRY.filter)
   key.set(bytes, SOCKET_ENTRY.value)
   return key
+}
+
+/** struct automaton_row */
+function rowBytes(row: Uint16Array): Buffer {
+  const bytes = Buffer.alloc(AUTOMATON_ROW.bytes)
+  row.forEach((state, byte) => bytes.writeUInt16LE(state, 2 * byte))
+  return bytes
 }
 
 /** struct place_entry */

@@ -97,6 +97,21 @@ const ROWS: readonly Row[] = [
     filter: { index: 0, operator, values },
     want,
   })),
+  ...(
+    [
+      ['SubString', ['/file'], true],
+      ['SubString', ['nowhere', 'tmp/', 'ktrail-arg'], true],
+      ['SubString', ['/FILE', 'filefile', 'ffile'], false],
+      ['SubStringIgnCase', ['/FiLE'], true],
+      ['SubStringIgnCase', ['FIIL'], false],
+    ] as const
+  ).map(([operator, values, matches]): Row => ({
+    call: 'sys_fchmod',
+    syscall: true,
+    args: FD,
+    filter: { index: 0, operator, values },
+    want: matches ? [opened] : [],
+  })),
   // What has no path matches by its kind all the same.
   ...(
     [
@@ -384,6 +399,8 @@ const DATA: readonly Row[] = [
     [
       [0, 'Equal', 'program', true],
       [0, 'NotEqual', 'program', false],
+      [0, 'SubString', 'ogra', true],
+      [0, 'SubString', 'ogre', false],
       [1, 'Postfix', '/program', true],
       [1, 'Prefix', '/usr/', false],
       [2, 'Equal', String(process.pid), true],

@@ -77,6 +77,9 @@ const ROWS: readonly Row[] = [
       ['Postfix', 'xt', [text, cut]],
       ['Postfix', '\0b', [nul, cut]],
       ['NotPostfix', 'xt', [nul, large, cut, nothing]],
+      ['SubString', '\0', [nul, cut]],
+      ['SubString', 'x'.repeat(99), [large, cut]],
+      ['SubStringIgnCase', 'EX', [text, cut]],
     ] as const
   ).map(([operator, value, want]): Row => ({
     name: `${operator} ${JSON.stringify(value.slice(0, 8))}`,

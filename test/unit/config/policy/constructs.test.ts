@@ -379,7 +379,20 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
     selector('matchArgs: [{index: 0, operator: FileType, values: [1]}]', 'file'),
     'expected a text',
   ],
-  ...words('CapabilitiesGained SubString SubStringIgnCase CelExpr').map(
+  ...['SubString', 'SubStringIgnCase'].flatMap((operator) => [
+    ...words('file path fd string filename iov_iter').map(
+      (type) => [`${operator} on a ${type}`, filter(type, operator, 'a', 'x'.repeat(99)), LOADS] as const,
+    ),
+    [`${operator} on a number`, filter('int', operator, 'a'), `${operator} does not apply to an argument`] as const,
+    [`${operator} of too much`, filter('file', operator, 'x'.repeat(100)), 'expected at most 99 bytes'] as const,
+    [`${operator} of nothing`, filter('file', operator, ''), 'expected a text of at least 1 byte'] as const,
+    [
+      `${operator} of too many`,
+      filter('file', operator, ...Array.from({ length: 101 }, (_, i) => `a${i}`)),
+      `expected at most 100 values for ${operator}, got 101`,
+    ] as const,
+  ]),
+  ...words('CapabilitiesGained CelExpr').map(
     (operator) => [operator, filter('int', operator, '1'), later('operator', operator)] as const,
   ),
   ...words(

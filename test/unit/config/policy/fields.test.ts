@@ -36,7 +36,7 @@ const PLACES: Array<{ where: string; path: string; fields: string; yaml: (field:
 
 const TYPES = 'sockaddr_un const_buf'
 
-const OPERATORS = 'CapabilitiesGained SubString SubStringIgnCase CelExpr'
+const OPERATORS = 'CapabilitiesGained CelExpr'
 
 function messages(yaml: string): string[] {
   const head = 'apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata: { name: p }\n'

@@ -318,17 +318,17 @@ const BAD_FILTERS: Array<[name: string, filter: string, ...want: string[]]> = [
   [
     'an operator misspelt',
     'index: 1, operator: prefx, values: ["/"]',
-    '.operator: expected one of Equal, NotEqual, In, NotIn, Prefix, NotPrefix, Postfix, NotPostfix, got "prefx" (did you mean "Prefix"?)',
+    '.operator: expected one of Equal, NotEqual, In, NotIn, Prefix, NotPrefix, Postfix, NotPostfix, SubString, SubStringIgnCase, FileType, NotFileType, got "prefx" (did you mean "Prefix"?)',
   ],
   [
     'Mask on a path',
     'index: 1, operator: Mask, values: ["1"]',
-    '.operator: Mask does not apply to an argument of type file; expected one of Equal, NotEqual, In, NotIn, Prefix, NotPrefix, Postfix, NotPostfix',
+    '.operator: Mask does not apply to an argument of type file; expected one of Equal, NotEqual, In, NotIn, Prefix, NotPrefix, Postfix, NotPostfix, SubString, SubStringIgnCase, FileType, NotFileType',
   ],
   [
     'GT on a path',
     'index: 1, operator: GT, values: ["1"]',
-    '.operator: GT does not apply to an argument of type file; expected one of Equal, NotEqual, In, NotIn, Prefix, NotPrefix, Postfix, NotPostfix',
+    '.operator: GT does not apply to an argument of type file; expected one of Equal, NotEqual, In, NotIn, Prefix, NotPrefix, Postfix, NotPostfix, SubString, SubStringIgnCase, FileType, NotFileType',
   ],
   [
     'Postfix on a number',

@@ -71,6 +71,7 @@ test('tables: every entry goes into its map, which has room for it', async () =>
   tables.sockets.push({ filter: 6, bits: 9, bytes: [10, 128, 0, 0] })
   const place = { steps: [5], last: 6, sizeBytes: 2, signed: true, bit: 3, bits: 4, textBytes: 16, user: true, at: 8 }
   tables.places.push(place)
+  tables.automaton.push(new Uint16Array(256).fill(0x0506))
   const object = fakeMaps()
   await fillMaps(object, tables, new Turns())
   const zeroes = (bytes: number): string => '00'.repeat(bytes)
@@ -86,6 +87,7 @@ test('tables: every entry goes into its map, which has room for it', async () =>
     edges: ['61620000000000000600000002000080 07000000080000000900000080000000'],
     scratch: [],
     places: [`00000000 05000000${zeroes(36)}06000000080001020103041001000000`],
+    automata: [`00000000 ${'0605'.repeat(256)}`],
     socket_values: [`29000000060000000a80${zeroes(14)} 01`],
   })
   for (const [name, size] of Object.entries(mapSizes(tables))) {
@@ -120,5 +122,6 @@ test('tables: a map without entries has the least size that the kernel takes', (
     edges: 1,
     socket_values: 1,
     places: 1,
+    automata: 1,
   })
 })

@@ -161,20 +161,26 @@ export async function startAgent(
   })
   const modules = new ModuleWatch({ policies, log })
   const idleMemory = new IdleMemory(collectGarbage)
-  keeping.start([
-    () => memory.look(),
-    () => idleMemory.look(ingest.bytesRead),
-    // First: the others then count what it has removed.
-    () => kernel.policies.sweepJoins(),
-    () => void kernel.policies.asked.files.refresh(),
-    () => ingest.tick(),
-    () => pods?.tick(),
-    () => modules.look(),
-    () => telemetry.tick(),
-    () => line.tick(),
-    () => runRecords.tick(performance.now()),
-    () => ingest.wake(),
-  ])
+  keeping.start({
+    after: [
+      () => memory.look(),
+      () => idleMemory.look(ingest.bytesRead),
+      // First: the others then count what it has removed.
+      () => kernel.policies.sweepJoins(),
+      () => ingest.tick(),
+      () => pods?.tick(),
+      () => telemetry.report(),
+    ],
+    always: [
+      () => void kernel.policies.asked.files.refresh(),
+      () => modules.look(),
+      () => ingest.accounting.look(),
+      () => telemetry.look() && keeping.working(),
+      () => line.tick(),
+      () => runRecords.tick(performance.now()),
+      () => ingest.wake(),
+    ],
+  })
   line.start()
   reloader.watch((reason) => log.warn({ reason }, 'a changed config is found by polling, within some ten seconds'))
   telemetry.ready = true

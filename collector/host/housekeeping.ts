@@ -1,18 +1,30 @@
-/** The periodic work of the agent's parts, under one timer: often while the agent works, rarely while nothing happens. */
+/**
+ * The periodic work of the agent's parts, under one timer: often while the agent works, rarely while nothing happens. An idle agent has hardly
+ * used processor caches, so each task costs it milliseconds: what only work makes necessary runs at few of its ticks.
+ */
 
 const WORKING_MS = 2_000
 /** /livez expects a look at the ring at least every ten seconds. */
 const IDLE_MS = 6_000
 /** Ticks at the higher pace after the last work: by then ended processes have left the table and garbage is collected. */
 const QUIET_TICKS = 5
+/** An idle agent does the work of `after` at each such tick. */
+const IDLE_TICKS = 3
+
+export interface Tasks {
+  /** At each tick. */
+  readonly always: ReadonlyArray<() => void>
+  /** What has to follow after work. Before the others. */
+  readonly after: ReadonlyArray<() => void>
+}
 
 export class Housekeeping implements Disposable {
-  #tasks: ReadonlyArray<() => void> = []
+  #tasks: Tasks = { always: [], after: [] }
   #timer: NodeJS.Timeout | undefined
   #quietTicks = 0
 
-  /** Begins to run the tasks, in this order. */
-  start(tasks: ReadonlyArray<() => void>): void {
+  /** Begins to run the tasks, each kind in its order. */
+  start(tasks: Tasks): void {
     this.#tasks = tasks
     this.#schedule()
   }
@@ -36,7 +48,9 @@ export class Housekeeping implements Disposable {
   #tick(): void {
     this.#quietTicks++
     this.#schedule()
-    for (const task of this.#tasks) task()
+    const { always, after } = this.#tasks
+    if (!this.#idle || this.#quietTicks % IDLE_TICKS === 0) for (const task of after) task()
+    for (const task of always) task()
   }
 
   [Symbol.dispose](): void {

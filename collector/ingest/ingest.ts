@@ -206,12 +206,11 @@ export class Ingest implements Disposable {
     return this.#clock.at(Number(now / NSEC), Number(now % NSEC))
   }
 
-  /** Housekeeping, every few seconds. */
+  /** Housekeeping, every few seconds; rarely while nothing comes from the ring. */
   tick(): void {
     this.processes.sweep(performance.now())
     this.returns.sweep(this.#goneThreads, bootTime())
     this.#reconciler.tick(performance.now())
-    this.accounting.look()
   }
 
   /** Compares the process table with the kernel's at the next tick. */

@@ -58,6 +58,11 @@ const CPU_STATE_KEY = u32(0)
 /** Entries of the process table per part: a millisecond or two. */
 const ENTRIES_AT_ONCE = 1024
 
+interface ProcessLink {
+  readonly program: string
+  readonly watched: WatchedLink
+}
+
 export class KernelSide implements Disposable {
   readonly ring: RingReader
   /** Where policies see tasks. */
@@ -65,7 +70,7 @@ export class KernelSide implements Disposable {
   /** The programs of policies. */
   readonly policies: PolicyPrograms
   readonly #object: BpfObject
-  readonly #links: Array<{ readonly program: string; readonly watched: WatchedLink }> = []
+  readonly #links: ProcessLink[] = []
   /** Of this turn of the event loop. */
   #counts: KernelCounts | undefined
   readonly #maps: SharedMaps
@@ -178,8 +183,8 @@ export class KernelSide implements Disposable {
   }
 
   /**
-   * What the kernel counts, summed over CPUs; read together, so that it is consistent. Reading takes two system calls a link, so all that ask in
-   * one turn of the event loop share a reading.
+   * What the kernel counts, summed over CPUs; read together, so that it is consistent. All that ask in one turn of the event loop share a
+   * reading. The counts of programs take two system calls a link: they are read when somebody asks for them.
    */
   counts(): KernelCounts {
     if (this.#counts === undefined) {
@@ -193,16 +198,19 @@ export class KernelSide implements Disposable {
     const states = this.#maps.cpu_state.lookup(CPU_STATE_KEY) ?? Buffer.alloc(0)
     const counters = summed(states)
     counters.return_missed += this.policies.joins?.lost ?? 0
+    let programs: KernelCounts['programs'] | undefined
+    let functions: KernelCounts['functions'] | undefined
+    const readPrograms = (): KernelCounts['programs'] => new Map(this.#links.map(runsOf))
+    const readFunctions = (): KernelCounts['functions'] => this.policies.runs()
     return {
       taken: sumAt(states, CPU_STATE.seq),
       counters,
-      programs: new Map(
-        this.#links.map(({ program, watched }) => {
-          const { missed, runs, runNs } = watched.link.stats()
-          return [program, { missed: Number(missed), runs: Number(runs), runNs: Number(runNs) }]
-        }),
-      ),
-      functions: this.policies.runs(),
+      get programs() {
+        return (programs ??= readPrograms())
+      },
+      get functions() {
+        return (functions ??= readFunctions())
+      },
     }
   }
 
@@ -233,6 +241,11 @@ export class KernelSide implements Disposable {
     for (const map of Object.values(this.#maps)) map.close()
     this.#object.close()
   }
+}
+
+function runsOf({ program, watched }: ProcessLink): [string, Runs] {
+  const { missed, runs, runNs } = watched.link.stats()
+  return [program, { missed: Number(missed), runs: Number(runs), runNs: Number(runNs) }]
 }
 
 function summed(states: Buffer): Record<CounterName, number> {

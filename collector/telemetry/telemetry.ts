@@ -190,17 +190,18 @@ export class Telemetry implements AsyncDisposable {
     return livez(ingest.reading, delivery.fanout.senders).status === 200
   }
 
-  /** Logs new losses. */
+  /** Logs new losses, and makes records of them. */
   report(): void {
     this.#losses.report()
+    this.lossRecords.look(performance.now())
   }
 
-  /** Housekeeping, every few seconds. */
-  tick(): void {
-    const now = performance.now()
-    if (this.#parts.guard.look(now)) this.lossRecords.hurry()
+  /** Checks what is attached; call it every few seconds. Returns whether something is wrong that was not before; it is reported then. */
+  look(): boolean {
+    if (!this.#parts.guard.look(performance.now())) return false
+    this.lossRecords.hurry()
     this.report()
-    this.lossRecords.look(now)
+    return true
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -79,7 +79,7 @@ export class AgentStops implements Disposable {
 
 function readOwn(file: string): string | undefined {
   try {
-    return readFileSync(`/proc/self/${file}`, 'latin1')
+    return readFileSync(`/proc/self/${file}`, 'utf8')
   } catch {
     return undefined
   }

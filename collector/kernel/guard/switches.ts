@@ -37,7 +37,7 @@ export function checkSwitches(
 
 function readSwitch(file: string): string | undefined {
   try {
-    return readFileSync(file, 'latin1')
+    return readFileSync(file, 'utf8')
   } catch {
     return undefined
   }

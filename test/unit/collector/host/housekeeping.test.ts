@@ -1,4 +1,4 @@
-/** Periodic work: every two seconds while the agent works, every six while nothing happens. */
+/** Periodic work: every two seconds while the agent works, every six while nothing happens, and then some of it at every third tick. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
@@ -8,6 +8,8 @@ interface Rig {
   readonly keeping: Housekeeping
   /** Lets the time pass; returns the seconds of the ticks in it. */
   pass(seconds: number): number[]
+  /** Seconds of all ticks with the tasks of `after`. */
+  readonly after: readonly number[]
 }
 
 function rig(context: TestContext): Rig {
@@ -15,9 +17,11 @@ function rig(context: TestContext): Rig {
   const keeping = new Housekeeping()
   let now = 0
   let ticks: number[] = []
-  keeping.start([() => void ticks.push(now)])
+  const after: number[] = []
+  keeping.start({ always: [() => void ticks.push(now)], after: [() => void after.push(now)] })
   return {
     keeping,
+    after,
     pass(seconds) {
       ticks = []
       for (const end = now + seconds; now < end;) {
@@ -32,6 +36,15 @@ function rig(context: TestContext): Rig {
 test('housekeeping: ticks every two seconds, and after ten quiet seconds every six', (context) => {
   const { pass } = rig(context)
   assert.deepEqual(pass(36), [2, 4, 6, 8, 10, 12, 18, 24, 30, 36])
+})
+
+test('housekeeping: what follows after work runs at each tick, and of an idle agent at every third', (context) => {
+  const { keeping, pass, after } = rig(context)
+  pass(54)
+  assert.deepEqual(after, [2, 4, 6, 8, 10, 12, 30, 48])
+  keeping.working()
+  pass(13)
+  assert.deepEqual(after.slice(8), [56, 58, 60, 62, 64, 66])
 })
 
 test('housekeeping: work brings the pace back at once, and keeps it', (context) => {
@@ -60,10 +73,11 @@ test('housekeeping: runs all tasks in their order, none after its end', (context
   context.mock.timers.enable({ apis: ['setTimeout'] })
   const keeping = new Housekeeping()
   const ran: string[] = []
-  keeping.start([() => void ran.push('a'), () => void ran.push('b')])
+  const tasks = ['a', 'b', 'c', 'd'].map((name) => (): void => void ran.push(name))
+  keeping.start({ always: tasks.slice(2), after: tasks.slice(0, 2) })
   context.mock.timers.tick(2000)
   keeping[Symbol.dispose]()
   keeping.working()
   context.mock.timers.tick(60_000)
-  assert.deepEqual(ran, ['a', 'b'])
+  assert.deepEqual(ran, ['a', 'b', 'c', 'd'])
 })

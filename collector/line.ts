@@ -16,7 +16,7 @@ import type { LossRecords } from './telemetry/loss-records.ts'
 import type { RunRecords } from './telemetry/run-records.ts'
 
 export interface LineParts {
-  readonly ingest: Pick<Ingest, 'events' | 'now' | 'reading' | 'sequence'>
+  readonly ingest: Pick<Ingest, 'bytesRead' | 'events' | 'now' | 'reading' | 'sequence'>
   readonly enrichment: Enrichment
   readonly delivery: Pick<Delivery, 'publish' | 'fanout'>
   readonly lossRecords: LossRecords
@@ -78,9 +78,12 @@ export class Line {
     const wantsTurn = (): boolean => lossRecords.pending || runRecords.due || enrichment.due
     // Events that wait for enrichment come free without a wakeup of the ring.
     const polls = (): boolean => enrichment.waits
+    let { bytesRead } = ingest
     await this.#publishRun('start')
     for await (const events of ingest.events(this.#stopping.signal, wantsTurn, polls)) {
-      working()
+      // A heartbeat of an idle agent is no work.
+      if (ingest.bytesRead !== bytesRead) working()
+      bytesRead = ingest.bytesRead
       await this.#publish(enrichment.pass(events))
       await this.#publishLosses()
       if (runRecords.due) await this.#publishRun('heartbeat')

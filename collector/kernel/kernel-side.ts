@@ -184,7 +184,7 @@ export class KernelSide implements Disposable {
 
   /**
    * What the kernel counts, summed over CPUs; read together, so that it is consistent. All that ask in one turn of the event loop share a
-   * reading. The counts of programs take two system calls a link: they are read when somebody asks for them.
+   * reading. The counts of programs take two system calls a link: they are read only for who asks for them.
    */
   counts(): KernelCounts {
     if (this.#counts === undefined) {

@@ -22,6 +22,7 @@ class FakeIngest {
   readonly reading = new Reading()
   readonly sequence = new Sequence()
   readonly #waiting: Event[][] = []
+  bytesRead = 0
   #wake: (() => void) | undefined
   failure: Error | undefined
 
@@ -38,7 +39,9 @@ class FakeIngest {
   async *events(signal: AbortSignal, wantsTurn: () => boolean, polls: () => boolean): AsyncGenerator<readonly Event[]> {
     this.polls = polls
     for (;;) {
-      const next = this.#waiting.shift() ?? (wantsTurn() ? [] : undefined)
+      const read = this.#waiting.shift()
+      if (read !== undefined) this.bytesRead += 8
+      const next = read ?? (wantsTurn() ? [] : undefined)
       if (this.failure !== undefined) throw this.failure
       if (next !== undefined) yield next
       else if (signal.aborted) return
@@ -130,7 +133,8 @@ test('line: what waits for enrichment gets its number when it goes on, also whil
   known.resolve()
   await s.ingest.read()
   assert.deepEqual(s.published, ['process_kprobe 0', 'process_kprobe 1'])
-  assert.deepEqual([s.ingest.polls(), s.worked], [false, 2])
+  // Only what comes from the ring is work.
+  assert.deepEqual([s.ingest.polls(), s.worked], [false, 1])
   assert.deepEqual(s.parts.enrichment.held.events, 0)
   await s.line.stop(0)
 })
@@ -193,4 +197,5 @@ test('line: with numbered records, a run has a record at its start, one a period
   await s.ingest.read(by(b))
   await s.line.stop(GRACE_MS)
   assert.deepEqual(s.published.slice(2), ['agent_run:heartbeat 2', 'process_kprobe 3', 'agent_run:stop 4'])
+  assert.equal(s.worked, 2, 'a heartbeat is no work')
 })

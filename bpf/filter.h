@@ -15,7 +15,7 @@ enum limit {
 	VALUE_TEXTS_MAX = 5,  /* of them texts and paths, each up to 4,096 bytes */
 	SELECTORS_MAX = 512,  /* of all policies on a function */
 	SET_WORDS = 8,
-	FILTERS_MAX = 20,     /* of one selector: five on arguments, the others on the task */
+	FILTERS_MAX = 22,     /* of one selector: five on arguments, the others on the task */
 	ACTIONS_MAX = 3,      /* of one selector */
 	FILTER_NUMBERS = 4,   /* more values than that go into the map `numbers` */
 	SCREENED_NUMBERS = 4, /* numbers of a function by which calls are rejected */
@@ -87,6 +87,8 @@ enum filter_class {
 	CLASS_PATH,
 	CLASS_NAMESPACE,   /* of the calling task: match/task.h */
 	CLASS_CAPABILITY,
+	CLASS_NAMESPACE_CHANGE,   /* `numbers`: bits of its namespaces */
+	CLASS_CAPABILITY_CHANGE,
 	CLASS_SOCKET,      /* match/socket.h */
 	CLASS_FILE_TYPE,   /* `numbers`: bits of i_mode that say what kind of file it is */
 	CLASS_IDENTITY,    /* match/identity.h: `numbers`: the bit of the filter's paths, and which of hook.files it is about */
@@ -173,6 +175,7 @@ struct selector {
 	__u8 return_type;   /* enum arg_type; ARG_NOP: the policy asks for none */
 	__u32 conditions;   /* set of the conditions that the process must fulfil (match/process.h); EMPTY_SET: none */
 	struct action action;
+	__u32 changes;      /* 1: it asks what has changed since it last matched (match/task.h) */
 	struct filter filters[FILTERS_MAX];
 };
 

@@ -29,6 +29,7 @@
 #include "match/evaluate.h"
 #include "match/missing.h"
 #include "process/task.h"
+#include "match/privileges.h"
 #include "match/task.h"
 #include "process/cgroup.h"
 #include "match/workload.h"

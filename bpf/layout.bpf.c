@@ -24,7 +24,7 @@
 #include "match/aggregate.h"
 #include "match/process.h"
 #include "process/task.h"
-#include "match/task.h"
+#include "match/privileges.h"
 #include "process/cgroup.h"
 #include "match/workload.h"
 #include "call/hook.h"
@@ -56,6 +56,8 @@ enum condition_kind layout_condition_kind;
 enum workload_kind layout_workload_kind;
 enum task_namespace layout_task_namespace;
 enum task_capabilities layout_task_capabilities;
+struct privileges layout_privileges;
+enum privilege_limit layout_privilege_limit;
 enum socket_member layout_socket_member;
 enum join_state layout_join_state;
 enum join_count layout_join_count;

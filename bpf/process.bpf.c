@@ -25,7 +25,9 @@
 #include "match/workload.h"
 #include "process/image.h"
 #include "process/task.h"
+#include "process/cwd.h"
 #include "process/detail.h"
+#include "process/privileges.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -74,11 +76,6 @@ struct {
 
 #include "process/script.h"
 
-static __always_inline __u64 boot_ns(void)
-{
-	return bpf_ktime_get_boot_ns();
-}
-
 static __always_inline void submit_fork(struct fork_record *record)
 {
 	__u32 size = sizeof(record->header) + sizeof(record->body) + record->body.cgroup_len;
@@ -97,7 +94,7 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 	if (!record || child_tgid != child->pid) /* a thread */
 		return 0;
 	cgroup = cgroup_of((__u64)child);
-	fresh.start_ns = boot_ns();
+	fresh.start_ns = bpf_ktime_get_boot_ns();
 	fresh.parent_tgid = parent_tgid;
 	fresh.cgroup_id = cgroup_id(cgroup);
 	record->body = (struct fork_body){};
@@ -117,6 +114,7 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 	record->body.parent_tgid = parent_tgid;
 	record->body.nspid = inner_pid_of_task((__u64)child);
 	image_forked(parent_tgid, child_tgid, record->body.nspid);
+	keep_privileges((__u64)child, child_tgid, fresh.start_ns);
 	record->body.cgroup_id = fresh.cgroup_id;
 	submit_fork(record);
 	return 0;
@@ -139,7 +137,7 @@ int BPF_PROG(process_move, struct cgroup *to, const char *path, struct task_stru
 		return 0;
 	record->body = (struct fork_body){};
 	record->header = (struct event_header){};
-	stamp(&record->header, EVENT_MOVE, boot_ns(), bpf_get_current_pid_tgid());
+	stamp(&record->header, EVENT_MOVE, bpf_ktime_get_boot_ns(), bpf_get_current_pid_tgid());
 	record->header.tgid = tgid;
 	record->header.tid = tgid;
 	record->header.start_ns = known->start_ns;
@@ -160,7 +158,7 @@ static __always_inline int report_cgroup(__u64 cgroup, bool gone)
 		return 0;
 	record->header = (struct event_header){};
 	record->body = (struct cgroup_body){ .id = cgroup_id(cgroup), .gone = gone };
-	stamp(&record->header, EVENT_CGROUP, boot_ns(), bpf_get_current_pid_tgid());
+	stamp(&record->header, EVENT_CGROUP, bpf_ktime_get_boot_ns(), bpf_get_current_pid_tgid());
 	if (!gone)
 		put_cgroup(cgroup, true, record->text, &record->body.names_len, &record->body.names_state);
 	size = sizeof(record->header) + sizeof(record->body) + record->body.names_len;
@@ -181,24 +179,6 @@ int BPF_PROG(cgroup_gone, struct cgroup *cgroup, const char *path)
 	return report_cgroup((__u64)cgroup, true);
 }
 
-/* Into `text`; *len is its length. */
-static __always_inline __u32 put_cwd(char *text, __u16 *len)
-{
-	__u64 fs = (__u64)BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), fs);
-	struct place cwd;
-	__u16 flags = 0;
-
-	if (!fs)
-		return PROCESS_ERROR_CWD;
-	cwd = place_of_path(MEMBER(fs_struct, fs, pwd));
-	if (!cwd.dentry)
-		return PROCESS_ERROR_CWD;
-	*len = put_path(0, cwd, text, &flags);
-	if (flags & (VALUE_UNRESOLVED | VALUE_UNSTABLE))
-		return PROCESS_ERROR_PATH_CWD;
-	return *len ? 0 : PROCESS_ROOT_CWD;
-}
-
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
@@ -209,7 +189,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	struct mm_struct *mm;
 	unsigned long start, end;
 	struct executed *script;
-	__u64 now = boot_ns(), cgroup = cgroup_of((__u64)task), key;
+	__u64 now = bpf_ktime_get_boot_ns(), cgroup = cgroup_of((__u64)task), key;
 	__u32 flags = PROCESS_EXECVE;
 	long got;
 
@@ -278,6 +258,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	/* Of a script that is its interpreter. */
 	put_program(s->text + at, b->path_len & (2 * PATH_BYTES - 1));
 	image_executed(tgid, flags & PROCESS_CLONE);
+	keep_privileges((__u64)task, tgid, now);
 	if (bprm->interp != bprm->filename) {
 		b->path_len = 0;
 		b->file_ino = 0;
@@ -346,10 +327,11 @@ int BPF_PROG(process_exit, struct task_struct *task)
 	if (known)
 		record.header.start_ns = known->start_ns;
 	image_gone(tgid);
+	privileges_gone(tgid);
 	if (bpf_map_delete_elem(&processes, &tgid))
 		return 0;
 	record.body.code = signal->flags & SIGNAL_GROUP_EXIT ? signal->group_exit_code : task->group_leader->exit_code;
-	stamp(&record.header, EVENT_EXIT, boot_ns(), bpf_get_current_pid_tgid());
+	stamp(&record.header, EVENT_EXIT, bpf_ktime_get_boot_ns(), bpf_get_current_pid_tgid());
 	submit(&record.header, sizeof(record), sizeof(record), COUNTER_RING_FULL_PROCESS);
 	return 0;
 }

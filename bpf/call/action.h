@@ -88,6 +88,9 @@ __noinline int matches_surely(__u32 slot, __u32 selector_key)
 		f = &selector->filters[i];
 		if (f->class == CLASS_IDENTITY && identity_matches(s, f) != SURELY)
 			return false;
+		if (asks_changes && (f->class == CLASS_NAMESPACE_CHANGE || f->class == CLASS_CAPABILITY_CHANGE) &&
+		    change_matches(selector_key, i) != SURELY)
+			return false;
 		if (f->class != CLASS_PATH && f->class != CLASS_TEXT)
 			continue;
 		v = value_at(s, s->offset[f->value & (VALUES_MAX - 1)]);

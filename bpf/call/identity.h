@@ -7,12 +7,6 @@
  * a program does not call; so only the objects for policies with such filters have these.
  */
 
-enum sureness {
-	NOT_SO,
-	SURELY,
-	PERHAPS,  /* marked in the record */
-};
-
 #ifdef KTRAIL_FILES
 
 /* Puts into the scratch which filters want file `i` of a call. Global, as add_open. */
@@ -60,7 +54,7 @@ static __always_inline bool screen_files(__u32 slot, struct scratch *s)
 	return true;
 }
 
-/* Whether a filter wants the file that it is about. */
+/* Whether a filter wants the file that it is about. PERHAPS is marked in the record. */
 static __always_inline enum sureness identity_matches(struct scratch *s, const struct filter *f)
 {
 	__u32 i = f->numbers[1] & (FILES_MAX - 1);

@@ -213,6 +213,8 @@ __noinline int filter_matches(__u32 slot, __u32 selector_key, __u32 i)
 	f = &selector->filters[i];
 	if (f->class == CLASS_NAMESPACE || f->class == CLASS_CAPABILITY)
 		return task_matches(f);
+	if (asks_changes && (f->class == CLASS_NAMESPACE_CHANGE || f->class == CLASS_CAPABILITY_CHANGE))
+		return change_matches(selector_key, i) != NOT_SO;
 	if (f->class == CLASS_IDENTITY)
 		return identity_matches(s, f) != NOT_SO;
 	at = s->offset[f->value & (VALUES_MAX - 1)];
@@ -295,8 +297,11 @@ static __always_inline int next_selector(__u32 slot)
 	s->done = selector->policy_hook;
 	if (hook->actions)
 		acted = act(slot, key);
-	if (acted & ACT_HIDE)
+	if (acted & ACT_HIDE) {
+		if (asks_changes && selector->changes)
+			changes_matched(key);
 		return last;
+	}
 	end = s->end;
 	h = (struct event_header *)s->record;
 	returns = 0;
@@ -331,6 +336,8 @@ static __always_inline int next_selector(__u32 slot)
 			s->call.awaited = true;
 		if (acted & ACT_LIMIT)
 			reported_now(s);
+		if (asks_changes && selector->changes)
+			changes_matched(key);
 	}
 	if (returns)
 		h->nargs--;

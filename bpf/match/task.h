@@ -2,37 +2,115 @@
 #ifndef KTRAIL_MATCH_TASK_H
 #define KTRAIL_MATCH_TASK_H
 
-/* Filters on the calling task itself: its namespaces and capabilities, as they are at the call. */
+/* Filters on the calling task itself: its namespaces and capabilities, as they are at the call, and whether they have changed. */
 
-/* `filter.value` of CLASS_CAPABILITY; its first number is a mask, its second a user namespace to which it does not apply. */
-enum task_capabilities {
-	CAPABILITIES_EFFECTIVE,
-	CAPABILITIES_INHERITABLE,
-	CAPABILITIES_PERMITTED,
+/* Whether policies on the functions of this object ask for changes. */
+const volatile __u32 asks_changes = 0;
+
+enum sureness {
+	NOT_SO,
+	SURELY,
+	PERHAPS,
 };
 
 static __always_inline bool capabilities_match(const struct filter *f)
 {
-	__u64 cred = current_cred(), at, set = 0;
+	__u64 task = bpf_get_current_task();
 
-	if (f->numbers[1] && current_user_ns() == f->numbers[1])
+	if (f->numbers[1] && user_ns_of(task) == f->numbers[1])
 		return false;
-	if (f->value == CAPABILITIES_EFFECTIVE)
-		at = MEMBER(cred, cred, cap_effective);
-	else if (f->value == CAPABILITIES_INHERITABLE)
-		at = MEMBER(cred, cred, cap_inheritable);
-	else
-		at = MEMBER(cred, cred, cap_permitted);
-	/* Two words before 6.3, one since (kernel commit f122a08b197d): the same bytes. */
-	bpf_probe_read_kernel(&set, sizeof(set), (void *)at);
-	return ((set & f->numbers[0]) != 0) == (f->op == OP_MASK);
+	return ((capabilities_of(task, f->value) & f->numbers[0]) != 0) == (f->op == OP_MASK);
 }
 
 static __always_inline bool task_matches(const struct filter *f)
 {
 	if (f->class == CLASS_CAPABILITY)
 		return capabilities_match(f);
-	return number_among(f, false, namespace_of_task(f->value)) == (f->op == OP_EQUAL);
+	return number_among(f, false, namespace_of(bpf_get_current_task(), f->value)) == (f->op == OP_EQUAL);
+}
+
+/* Whose changes a selector has matched last. */
+struct changed_key {
+	__u32 tgid;
+	struct selector_id selector;
+};
+
+/*
+ * What a process had when a selector last matched: its next change is one from there. A full table forgets what was not used for
+ * long: then a change is reported again. Of a process that has forked or run another program since, `since_ns` is another one.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct changed_key);
+	__type(value, struct privileges);
+} changed SEC(".maps");
+
+static __always_inline struct changed_key changed_key(const struct selector *selector)
+{
+	return (struct changed_key){
+		.tgid = bpf_get_current_pid_tgid() >> 32,
+		.selector = { .policy_hook = selector->policy_hook, .index = selector->index },
+	};
+}
+
+/* With what the selector compares; NULL: nobody knows. */
+static __always_inline struct privileges *privileges_before(const struct selector *selector)
+{
+	struct changed_key key = changed_key(selector);
+	struct privileges *had = bpf_map_lookup_elem(&privileges, &key.tgid);
+	struct privileges *matched = bpf_map_lookup_elem(&changed, &key);
+
+	if (matched && matched->since_ns == (had ? had->since_ns : 0))
+		return matched;
+	return had;
+}
+
+/* Whether one of those that the filter names differs. What is not known may have changed. Global, as add_open. */
+__noinline int change_matches(__u32 selector_key, __u32 i)
+{
+	struct selector *selector = bpf_map_lookup_elem(&selectors, &selector_key);
+	__u64 task = bpf_get_current_task();
+	struct privileges *had;
+	struct filter *f;
+	__u32 set, n;
+
+	if (!asks_changes || !selector || i >= FILTERS_MAX)
+		return NOT_SO;
+	f = &selector->filters[i];
+	if (f->class == CLASS_CAPABILITY_CHANGE && f->numbers[1] && user_ns_of(task) == f->numbers[1])
+		return NOT_SO;
+	had = privileges_before(selector);
+	if (!had)
+		return PERHAPS;
+	if (f->class == CLASS_CAPABILITY_CHANGE) {
+		set = f->value;
+		if (set >= CAPABILITY_KINDS)
+			return NOT_SO;
+		return (capabilities_of(task, set) ^ had->capabilities[set]) & f->numbers[0] ? SURELY : NOT_SO;
+	}
+	for (n = 0; n < NAMESPACE_KINDS; n++) {
+		if (f->numbers[0] >> n & 1 && namespace_of(task, n) != had->namespaces[n])
+			return SURELY;
+	}
+	return NOT_SO;
+}
+
+/* The selector has matched, and the call is reported or need not be. Global, as add_open. */
+__noinline int changes_matched(__u32 selector_key)
+{
+	struct selector *selector = bpf_map_lookup_elem(&selectors, &selector_key);
+	struct changed_key key;
+	struct privileges now = {}, *had;
+
+	if (!asks_changes || !selector)
+		return 0;
+	key = changed_key(selector);
+	had = bpf_map_lookup_elem(&privileges, &key.tgid);
+	now.since_ns = had ? had->since_ns : 0;
+	read_privileges(bpf_get_current_task(), &now);
+	bpf_map_update_elem(&changed, &key, &now, BPF_ANY);
+	return 0;
 }
 
 #endif

@@ -2,7 +2,7 @@
 #ifndef KTRAIL_PROCESS_TASK_H
 #define KTRAIL_PROCESS_TASK_H
 
-/* The calling task's credentials and namespaces. */
+/* Credentials and namespaces of tasks. */
 
 /* Also `filter.value` of CLASS_NAMESPACE. */
 enum task_namespace {
@@ -18,17 +18,29 @@ enum task_namespace {
 	NAMESPACE_USER,
 };
 
+/* `filter.value` of CLASS_CAPABILITY; its first number is a mask, its second a user namespace to which it does not apply. */
+enum task_capabilities {
+	CAPABILITIES_EFFECTIVE,
+	CAPABILITIES_INHERITABLE,
+	CAPABILITIES_PERMITTED,
+};
+
+enum privilege_limit {
+	NAMESPACE_KINDS = NAMESPACE_USER + 1,
+	CAPABILITY_KINDS = CAPABILITIES_PERMITTED + 1,
+};
+
 /* The inode number of the type's ns_common in a namespace at an address. */
 #define INUM(type, address) LOAD(type, address, ns.inum)
 
-static __always_inline __u64 current_cred(void)
+static __always_inline __u64 cred_of(__u64 task)
 {
-	return (__u64)LOAD(task_struct, bpf_get_current_task(), cred);
+	return (__u64)LOAD(task_struct, task, cred);
 }
 
-static __always_inline __u32 current_user_ns(void)
+static __always_inline __u32 user_ns_of(__u64 task)
 {
-	__u64 ns = (__u64)LOAD(cred, current_cred(), user_ns);
+	__u64 ns = (__u64)LOAD(cred, cred_of(task), user_ns);
 
 	return INUM(user_namespace, ns);
 }
@@ -45,12 +57,12 @@ static __always_inline __u32 active_pid_ns(__u64 task)
 }
 
 /* 0 when the task has none any more: it is exiting. */
-static __always_inline __u32 namespace_of_task(__u8 which)
+static __always_inline __u32 namespace_of(__u64 task, __u8 which)
 {
-	__u64 task = bpf_get_current_task(), proxy, ns;
+	__u64 proxy, ns;
 
 	if (which == NAMESPACE_USER)
-		return current_user_ns();
+		return user_ns_of(task);
 	if (which == NAMESPACE_PID)
 		return active_pid_ns(task);
 	proxy = (__u64)LOAD(task_struct, task, nsproxy);
@@ -83,6 +95,31 @@ static __always_inline __u32 namespace_of_task(__u8 which)
 		return INUM(cgroup_namespace, ns);
 	}
 	return 0;
+}
+
+static __always_inline __u64 capabilities_of(__u64 task, __u8 which)
+{
+	__u64 cred = cred_of(task), at, set = 0;
+
+	if (which == CAPABILITIES_EFFECTIVE)
+		at = MEMBER(cred, cred, cap_effective);
+	else if (which == CAPABILITIES_INHERITABLE)
+		at = MEMBER(cred, cred, cap_inheritable);
+	else
+		at = MEMBER(cred, cred, cap_permitted);
+	/* Two words before 6.3, one since (kernel commit f122a08b197d): the same bytes. */
+	bpf_probe_read_kernel(&set, sizeof(set), (void *)at);
+	return set;
+}
+
+static __always_inline __u64 current_cred(void)
+{
+	return cred_of(bpf_get_current_task());
+}
+
+static __always_inline __u32 namespace_of_task(__u8 which)
+{
+	return namespace_of(bpf_get_current_task(), which);
 }
 
 #endif

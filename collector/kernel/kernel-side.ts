@@ -154,7 +154,8 @@ export class KernelSide implements Disposable {
   }
 
   forgetProcess(pid: number): void {
-    for (const map of [this.#maps.processes, this.#maps.images, this.#maps.verdicts]) map.delete(u32(pid))
+    for (const map of [this.#maps.processes, this.#maps.images, this.#maps.verdicts, this.#maps.privileges])
+      map.delete(u32(pid))
   }
 
   /** Start time of this pid's image in the kernel's table. */
@@ -271,10 +272,20 @@ function processMaps({ facts, ringBytes }: KernelOptions): Pick<ObjectOptions, '
   if (atLeast(facts, 6, 1)) {
     return {
       mapSizes: { ring: ringBytes },
-      mapFlags: { processes: flags, images: flags, verdicts: flags, condition_pids: flags, workloads: flags },
+      mapFlags: {
+        processes: flags,
+        images: flags,
+        verdicts: flags,
+        condition_pids: flags,
+        workloads: flags,
+        privileges: flags,
+      },
     }
   }
-  return { mapSizes: { ring: ringBytes, images: FIXED_IMAGES, verdicts: FIXED_IMAGES }, mapFlags: {} }
+  return {
+    mapSizes: { ring: ringBytes, images: FIXED_IMAGES, verdicts: FIXED_IMAGES, privileges: FIXED_IMAGES },
+    mapFlags: {},
+  }
 }
 
 function commonConstants({ facts, ringBytes, watermarkBytes }: KernelOptions): Record<string, Buffer> {

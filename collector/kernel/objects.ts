@@ -25,6 +25,8 @@ export const SHARED_MAPS = [
   'program_ends',
   'condition_pids',
   'workloads',
+  'privileges',
+  'privileges_wanted',
   'denials',
 ] as const
 

@@ -13,8 +13,9 @@ export const SELECTOR = {
   returnType: 7,
   conditions: 8,
   action: 12,
+  changes: 28,
   filters: 32,
-  bytes: 832,
+  bytes: 912,
 } as const
 export const ACTION = {
   intervalMs: 0,
@@ -46,6 +47,7 @@ export const PROGRAM_KEY = { bits: 0, table: 4, text: 5, bytes: 260 } as const
 export const PROGRAM_VALUE = { len: 0, begins: 8, is: 72, bytes: 136 } as const
 export const PROGRAM_END_KEY = { bits: 0, table: 4, text: 8, bytes: 136 } as const
 export const PID_KEY = { table: 0, pid: 4, bytes: 8 } as const
+export const PRIVILEGES = { sinceNs: 0, capabilities: 8, namespaces: 32, bytes: 72 } as const
 export const WORKLOAD = { holds: 0, kind: 64, partial: 68, bytes: 72 } as const
 export const JOIN_KEY = { thread: 0, sp: 8, hook: 16, bytes: 24 } as const
 export const JOIN_VALUE = { params: 0, enteredNs: 40, returned: 48, state: 56, bytes: 64 } as const
@@ -339,9 +341,11 @@ export const CLASSES = {
   path: 2,
   namespace: 3,
   capability: 4,
-  socket: 5,
-  fileType: 6,
-  identity: 7,
+  namespaceChange: 5,
+  capabilityChange: 6,
+  socket: 7,
+  fileType: 8,
+  identity: 9,
 } as const
 export const HOOK_SLOTS = 16
 export const PARAMS_MAX = 5
@@ -350,7 +354,7 @@ export const VALUES_MAX = 8
 export const VALUE_TEXTS_MAX = 5
 export const SELECTORS_MAX = 512
 export const SET_WORDS = 8
-export const FILTERS_MAX = 20
+export const FILTERS_MAX = 22
 export const ACTIONS_MAX = 3
 export const FILTER_NUMBERS = 4
 export const SCREENED_NUMBERS = 4
@@ -400,6 +404,8 @@ export const NAMESPACES = {
   user: 9,
 } as const
 export const CAPABILITY_SETS = { effective: 0, inheritable: 1, permitted: 2 } as const
+export const NAMESPACE_KINDS = 10
+export const CAPABILITY_KINDS = 3
 export const SOCKET_MEMBERS = { saddr: 0, daddr: 1, sport: 2, dport: 3, protocol: 4, family: 5, state: 6 } as const
 export const JOIN_WAITS = 0
 export const JOIN_UNREAD = 1

@@ -145,6 +145,18 @@ export interface CapabilityFilter {
   readonly at: Position
 }
 
+/** The process has had other namespaces of one of these kinds, at its last fork or exec or when the selector last matched. */
+export interface NamespaceChangeFilter {
+  readonly class: 'namespaceChange'
+  readonly namespaces: readonly NamespaceKind[]
+  readonly at: Position
+}
+
+/** Likewise of capabilities: one of these was gained or lost. */
+export interface CapabilityChangeFilter extends Omit<CapabilityFilter, 'class' | 'operator'> {
+  readonly class: 'capabilityChange'
+}
+
 /** One requirement on a label; without values `In` is never met, and `NotIn` always. */
 export interface LabelRequirement {
   readonly key: string
@@ -169,7 +181,7 @@ export interface WorkloadFilter {
 }
 
 /** On the calling task, as it is at the call. */
-export type TaskFilter = NamespaceFilter | CapabilityFilter
+export type TaskFilter = NamespaceFilter | CapabilityFilter | NamespaceChangeFilter | CapabilityChangeFilter
 
 export interface Selector {
   readonly matchArgs: readonly ArgumentFilter[]

@@ -2,6 +2,14 @@
  * All fields of Tetragon's policy language: those that this version supports (`own`) and those that it refuses by name (`later`).
  */
 import { asHint, didYouMean } from '../yaml/suggest.ts'
+import {
+  BINARIES_KEYS,
+  PIDS_KEYS,
+  NAMESPACES_KEYS,
+  CAPABILITIES_KEYS,
+  NAMESPACE_CHANGES_KEYS,
+  CAPABILITY_CHANGES_KEYS,
+} from './selectors/tables.ts'
 
 export interface KeyTable {
   /** Where its keys are, for hints about a key in another place. */
@@ -226,11 +234,13 @@ export const SELECTOR_KEYS: KeyTable = {
     'matchPIDs',
     'matchNamespaces',
     'matchCapabilities',
+    'matchNamespaceChanges',
+    'matchCapabilityChanges',
     'matchWorkloads',
     'matchActions',
     'macros',
   ],
-  later: ['label', 'matchNamespaceChanges', 'matchCapabilityChanges', 'matchReturnActions'],
+  later: ['label', 'matchReturnActions'],
 }
 
 /** What a selector may have, without macros: those do not nest. */
@@ -257,30 +267,6 @@ export const FILTER_KEYS: KeyTable = {
     position: 'index',
   },
   own: ['index', 'args', 'operator', 'values'],
-}
-
-export const BINARIES_KEYS: KeyTable = {
-  name: 'an item of matchBinaries',
-  meant: { op: 'operator', value: 'values', binaries: 'values', paths: 'values', follow: 'followChildren' },
-  own: ['operator', 'values', 'followChildren'],
-}
-
-export const PIDS_KEYS: KeyTable = {
-  name: 'an item of matchPIDs',
-  meant: { op: 'operator', value: 'values', pids: 'values', followChildren: 'followForks' },
-  own: ['operator', 'values', 'isNamespacePID', 'followForks'],
-}
-
-export const NAMESPACES_KEYS: KeyTable = {
-  name: 'an item of matchNamespaces',
-  meant: { op: 'operator', value: 'values', ns: 'namespace', type: 'namespace', namespaces: 'namespace' },
-  own: ['namespace', 'operator', 'values'],
-}
-
-export const CAPABILITIES_KEYS: KeyTable = {
-  name: 'an item of matchCapabilities',
-  meant: { op: 'operator', value: 'values', set: 'type', capabilities: 'values' },
-  own: ['type', 'operator', 'isNamespaceCapability', 'values'],
 }
 
 export const ACTION_KEYS: KeyTable = {
@@ -327,6 +313,8 @@ const TABLES: readonly KeyTable[] = [
   PIDS_KEYS,
   NAMESPACES_KEYS,
   CAPABILITIES_KEYS,
+  NAMESPACE_CHANGES_KEYS,
+  CAPABILITY_CHANGES_KEYS,
   WORKLOADS_KEYS,
   EXPRESSION_KEYS,
   ACTION_KEYS,

@@ -16,16 +16,10 @@ import { LIST_TYPES, MAX_LISTED, MAX_LISTS } from '../../config/policy/lists.ts'
 import { MAX_OPTIONS } from '../../config/policy/options.ts'
 import { MAX_FILTERS, MAX_SELECTORS } from '../../config/policy/selector.ts'
 import { ACTIONS, MAX_ACTIONS, MAX_SIGNAL, MIN_ERROR, SCOPES } from '../../config/policy/selectors/actions.ts'
-import { CAPABILITIES } from '../../config/policy/selectors/capabilities.ts'
 import { MAX_MACROS } from '../../config/policy/selectors/macros.ts'
-import { MEMBERSHIP } from '../../config/policy/selectors/common.ts'
-import { MAX_PID, MAX_PIDS, PROGRAM } from '../../config/policy/selectors/process.ts'
-import { MAX_CAPABILITIES, MAX_NAMESPACES, NAMESPACES, SETS } from '../../config/policy/selectors/task.ts'
 import { LABEL_OPERATORS, MAX_EXPRESSIONS } from '../../config/policy/selectors/workloads.ts'
 import {
   ACTION_KEYS,
-  BINARIES_KEYS,
-  CAPABILITIES_KEYS,
   EXPRESSION_KEYS,
   FILTER_KEYS,
   IGNORE_KEYS,
@@ -33,9 +27,7 @@ import {
   LABELS_KEYS,
   LIST_KEYS,
   MACRO_KEYS,
-  NAMESPACES_KEYS,
   OPTION_KEYS,
-  PIDS_KEYS,
   SELECTOR_KEYS,
   SPEC_KEYS,
   WORKLOADS_KEYS,
@@ -44,6 +36,7 @@ import { MAX_VALUES } from '../../config/policy/values.ts'
 import { flag, index, list, mapping, named, oneOf, text } from './mapping.ts'
 import { argument } from './argument.ts'
 import type { Schema } from './mapping.ts'
+import { onProcesses } from './process.ts'
 
 const operators = Object.entries(OPERATORS_OF).flatMap(([kind, table]) =>
   table.size === 0 ? [] : [`${kind}: ${[...table.keys()].join(', ')}`],
@@ -65,52 +58,6 @@ const filter = mapping(
       `How the argument is compared. Which operators apply depends on its type (${operators.join('; ')}).`,
     ),
     values: list({ type: 'string' }, 'Texts; numbers too are written in quotes.', MAX_VALUES, 1),
-  },
-  ['operator', 'values'],
-)
-
-const programs = mapping(
-  BINARIES_KEYS,
-  'Matches when the path of the program fits one of the values; with an operator that begins with Not, when it fits none.',
-  {
-    operator: oneOf(PROGRAM.keys(), 'How the path is compared.'),
-    values: list({ type: 'string' }, 'Paths, or their beginnings or ends.', MAX_VALUES, 1),
-    followChildren: flag('Whether descendants of such a program count too; with In and NotIn only.', false),
-  },
-  ['operator', 'values'],
-)
-
-const pids = mapping(
-  PIDS_KEYS,
-  'Matches when the pid is one of the values; with NotIn, when it is none.',
-  {
-    operator: oneOf(MEMBERSHIP.keys(), 'How the pid is compared.'),
-    values: list({ type: 'integer', minimum: 0, maximum: MAX_PID }, 'Pids.', MAX_VALUES, 1),
-    isNamespacePID: flag("Whether the pid is that in the process's own pid namespace.", false),
-    followForks: flag('Whether descendants of such a process count too.', false),
-  },
-  ['operator', 'values'],
-)
-
-const namespaces = mapping(
-  NAMESPACES_KEYS,
-  'Matches when the namespace of the calling task is one of the values; with NotIn, when it is none.',
-  {
-    namespace: oneOf(NAMESPACES.keys(), 'Which namespace.'),
-    operator: oneOf(MEMBERSHIP.keys(), 'How the namespace is compared.'),
-    values: list({ type: 'string' }, 'Inode numbers, or host_ns.', MAX_VALUES, 1),
-  },
-  ['namespace', 'operator', 'values'],
-)
-
-const capabilities = mapping(
-  CAPABILITIES_KEYS,
-  'Matches when the calling task has one of the capabilities; with NotIn, when it has none.',
-  {
-    type: oneOf(SETS.keys(), 'Which set of capabilities; default Effective.'),
-    operator: oneOf(MEMBERSHIP.keys(), 'Whether the task has one of them.'),
-    isNamespaceCapability: flag("Whether only tasks outside the host's user namespace match.", false),
-    values: list(oneOf([...CAPABILITIES, 'DAC_OVERRIDE'], 'A capability.'), 'Capabilities.', MAX_VALUES, 1),
   },
   ['operator', 'values'],
 )
@@ -185,11 +132,7 @@ const parts = {
   matchArgs: list(filter, 'Filters on arguments; all must match.', MAX_FILTERS),
   matchData: list(filter, 'Filters on data, by position; all must match.', MAX_FILTERS),
   matchReturnArgs: list(filter, 'Filters on the return value; all must match.', MAX_FILTERS),
-  matchBinaries: list(programs, 'The program of the process.', 1),
-  matchParentBinaries: list(programs, "The program of the process's parent.", 1),
-  matchPIDs: list(pids, 'Pids of the process; all filters must match.', MAX_PIDS),
-  matchNamespaces: list(namespaces, 'Namespaces of the calling task; all filters must match.', MAX_NAMESPACES),
-  matchCapabilities: list(capabilities, 'Capabilities of the calling task; all filters must match.', MAX_CAPABILITIES),
+  ...onProcesses,
   matchWorkloads: mapping(WORKLOADS_KEYS, 'Where the calling task runs.', workloads, []),
   matchActions: list(action, 'What is done about a call that matches; none: an event.', MAX_ACTIONS),
 }

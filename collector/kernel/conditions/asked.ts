@@ -2,15 +2,17 @@
 import type { Policy } from '../../../config/policy/policy.ts'
 import { formatProblem } from '../../../config/yaml/problems.ts'
 import { NativeError } from '../../../native/index.ts'
-import type { ObjectOptions } from '../../../native/types.ts'
+import type { BpfObject, ObjectOptions } from '../../../native/types.ts'
 import { CollectorError } from '../../errors.ts'
 import { Aggregates, NO_AGGREGATES } from '../actions/aggregates.ts'
 import type { AggregateKey, Taken } from '../actions/aggregates.ts'
 import type { Conditions } from './conditions.ts'
 import { hostNamespaces } from './host-namespaces.ts'
+import { NO_CHANGES, Privileges } from './privileges.ts'
 import { Files } from '../files/files.ts'
 import type { FilesOptions } from '../files/files.ts'
 import { asksOfFiles } from '../layout/hook.ts'
+import { asksOfChanges } from '../layout/selector.ts'
 import type { HostFacts, PolicyHook } from '../layout/selector.ts'
 import type { SharedMaps } from '../objects.ts'
 
@@ -19,6 +21,7 @@ export class Asked {
   readonly #options: FilesOptions
   readonly files: Files
   readonly facts: HostFacts
+  readonly #privileges: Privileges
   /** Made with the first policy that aggregates. */
   #aggregates: Aggregates | undefined
 
@@ -26,6 +29,7 @@ export class Asked {
     this.#conditions = conditions
     this.#options = options
     this.files = new Files(options, maps)
+    this.#privileges = new Privileges(maps, procfs)
     this.facts = { ...conditions.bits, hostNamespace: hostNamespaces(procfs), filesOf: this.files.bitOf }
   }
 
@@ -39,6 +43,7 @@ export class Asked {
       this.#conditions.remove(policies)
       throw error
     }
+    await this.#privileges.add(policies)
   }
 
   async #addAggregates(policies: readonly Policy[]): Promise<void> {
@@ -67,21 +72,27 @@ export class Asked {
   remove(policies: readonly Policy[]): void {
     this.#conditions.remove(policies)
     this.files.remove(policies)
+    this.#privileges.remove(policies)
   }
 
   /** What the programs of these functions have of it; `files`: they ask which files those are. */
-  mapsOf(
-    functions: ReadonlyArray<{ readonly hooks: readonly PolicySpec[] }>,
-  ): Required<Pick<ObjectOptions, 'sharedMaps' | 'mapSizes'>> & { readonly files: boolean } {
+  mapsOf(functions: Functions): Required<Pick<ObjectOptions, 'sharedMaps' | 'mapSizes'>> & { readonly files: boolean } {
     const files = functions.some(({ hooks }) => hooks.some(asksOfFiles)) ? this.files.maps : undefined
+    const changes = this.#privileges.maps.changed !== undefined || askOfChanges(functions)
     return {
       files: files !== undefined,
-      sharedMaps: { ...files, ...this.#aggregates?.maps },
+      sharedMaps: { ...files, ...this.#aggregates?.maps, ...this.#privileges.maps },
       mapSizes: {
+        ...(changes ? {} : NO_CHANGES),
         ...(files && { file_walks: functions.length }),
         ...(this.#aggregates === undefined ? NO_AGGREGATES : {}),
       },
     }
+  }
+
+  /** The object of these functions was loaded: what later ones share of it. */
+  loaded(object: Pick<BpfObject, 'map'>, functions: Functions): void {
+    if (askOfChanges(functions)) this.#privileges.loaded(object)
   }
 
   /** The count of an aggregate, once. */
@@ -99,8 +110,13 @@ export class Asked {
   /** When no program runs any more. */
   close(): void {
     this.files.close()
+    this.#privileges.close()
     this.#aggregates?.[Symbol.dispose]()
   }
 }
 
 type PolicySpec = Pick<PolicyHook, 'spec'>
+type Functions = ReadonlyArray<{ readonly hooks: readonly PolicySpec[] }>
+
+const askOfChanges = (functions: Functions): boolean =>
+  functions.some(({ hooks }) => hooks.some(({ spec: { selectors } }) => selectors.some(asksOfChanges)))

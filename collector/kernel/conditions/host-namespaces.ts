@@ -3,7 +3,7 @@ import type { NamespaceKind } from '../../../config/policy/policy.ts'
 import { CollectorError } from '../../errors.ts'
 
 /** Their names in /proc/PID/ns. */
-const FILES: Readonly<Record<NamespaceKind, string>> = {
+export const NAMESPACE_FILES: Readonly<Record<NamespaceKind, string>> = {
   uts: 'uts',
   ipc: 'ipc',
   mnt: 'mnt',
@@ -19,11 +19,11 @@ const FILES: Readonly<Record<NamespaceKind, string>> = {
 /** Looks up inode numbers of the namespaces of pid 1; throws CollectorError POLICY_REFUSED when there is none. */
 export function hostNamespaces(procfs: string): (kind: NamespaceKind) => number {
   return (kind) => {
-    const file = `${procfs}/1/ns/${FILES[kind]}`
+    const file = `${procfs}/1/ns/${NAMESPACE_FILES[kind]}`
     try {
       return statSync(file).ino
     } catch (cause) {
-      const message = `cannot tell the host's ${FILES[kind]} namespace: expected ${file}, which cannot be read`
+      const message = `cannot tell the host's ${NAMESPACE_FILES[kind]} namespace: expected ${file}, which cannot be read`
       throw new CollectorError('POLICY_REFUSED', message, { cause })
     }
   }

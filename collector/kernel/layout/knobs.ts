@@ -1,6 +1,7 @@
 /** Constants that say which code an object needs: the verifier removes the rest. */
 import type { HookSpec } from '../../../config/policy/policy.ts'
 import { u32 } from '../bytes.ts'
+import { asksOfChanges } from './selector.ts'
 import type { Value } from './selector.ts'
 
 const NETWORK: ReadonlySet<Value['read']> = new Set(['sock', 'socket', 'skb', 'sockaddr', 'netDevice'])
@@ -8,12 +9,13 @@ const NETWORK: ReadonlySet<Value['read']> = new Set(['sock', 'socket', 'skb', 's
 /** Constants that say which code the functions of an object need. */
 export function knobsOf(
   functions: ReadonlyArray<{ readonly hooks: ReadonlyArray<{ readonly spec: HookSpec }> }>,
-): Readonly<Record<'asks_network' | 'asks_members' | 'asks_bytes' | 'asks_details', Buffer>> {
+): Readonly<Record<'asks_network' | 'asks_members' | 'asks_bytes' | 'asks_details' | 'asks_changes', Buffer>> {
   const specs = functions.flatMap(({ hooks }) => hooks.map(({ spec }) => spec))
   const args = specs.flatMap((spec) => spec.args)
   return {
     asks_network: u32(args.some(({ type }) => NETWORK.has(type.read)) ? 1 : 0),
     asks_members: u32(args.some(({ places, size }) => places !== undefined && size === undefined) ? 1 : 0),
+    asks_changes: u32(specs.some(({ selectors }) => selectors.some(asksOfChanges)) ? 1 : 0),
     asks_bytes: u32(args.some(({ type }) => type.kind === 'bytes') ? 1 : 0),
     asks_details: u32(specs.some(({ fileDetails }) => fileDetails !== undefined) ? 1 : 0),
   }

@@ -112,6 +112,10 @@ export function filesAsked(values: readonly Value[], rows: readonly Row[]): Valu
   return values.filter((value) => rows.some((row) => identityFiltersOn(value, row).length > 0))
 }
 
+/** Whether it asks what has changed since it last matched. */
+export const asksOfChanges = ({ task = [] }: Selector): boolean =>
+  task.some((filter) => filter.class === 'namespaceChange' || filter.class === 'capabilityChange')
+
 /** `decided`: filters that the screen evaluates completely; they stand last. */
 export function selectorBytes(
   { hook: { id, spec }, index, selector }: Row,
@@ -126,6 +130,7 @@ export function selectorBytes(
   const undecided = selector.matchArgs.filter((filter) => !decided.has(filter))
   const filters = [...undecided, ...selector.matchArgs.filter((filter) => decided.has(filter))]
   bytes[SELECTOR.index] = index
+  bytes.writeUInt32LE(asksOfChanges(selector) ? 1 : 0, SELECTOR.changes)
   const task = selector.task ?? []
   bytes[SELECTOR.count] = task.length + filters.length
   bytes[SELECTOR.undecided] = task.length + undecided.length
@@ -232,9 +237,14 @@ function writeTaskFilter(
 ): void {
   const id = ++tables.lastFilter
   bytes[at + FILTER.class] = CLASSES[filter.class]
-  bytes[at + FILTER.op] = OPS[filter.operator]
   bytes.writeUInt32LE(id, at + FILTER.id)
-  if (filter.class === 'capability') {
+  if (filter.class === 'namespaceChange') {
+    const mask = filter.namespaces.reduce((bits, kind) => bits | (1n << BigInt(NAMESPACES[kind])), 0n)
+    writeNumbersOf(bytes, at, id, [mask], tables)
+    return
+  }
+  if (filter.class !== 'capabilityChange') bytes[at + FILTER.op] = OPS[filter.operator]
+  if (filter.class !== 'namespace') {
     bytes[at + FILTER.value] = CAPABILITY_SETS[filter.set]
     // match/task.h: a mask, and the user namespace to which it does not apply.
     const except = filter.outsideHost ? hostNamespace('user') : 0

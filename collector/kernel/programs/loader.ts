@@ -100,6 +100,7 @@ export class ProgramLoader implements Disposable {
       if (part.some(({ way }) => joins(way))) {
         this.joins ??= new JoinSweep(object.map('join'), object.map('join_counts'), this.#goneThreads)
       }
+      this.#options.asked.loaded(object, part)
       if (acting) {
         this.acted ??= new Acted(object)
         this.acted.add(part.flatMap(({ hooks: served }) => served))

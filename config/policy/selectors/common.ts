@@ -30,9 +30,18 @@ export function readName<T>(
   problems: Problems,
   anyCase: boolean = false,
 ): T | undefined {
+  const place = fields.need(key, `one of ${[...table.keys()].join(', ')}`)
+  return place === undefined ? undefined : readNamed(place, table, problems, anyCase)
+}
+
+/** Likewise for the text at a place. */
+export function readNamed<T>(
+  place: Place,
+  table: ReadonlyMap<string, T>,
+  problems: Problems,
+  anyCase: boolean = false,
+): T | undefined {
   const names = [...table.keys()]
-  const place = fields.need(key, `one of ${names.join(', ')}`)
-  if (place === undefined) return undefined
   const text = place.node.kind === 'scalar' ? place.node.value : undefined
   const known = typeof text === 'string' ? names.find((name) => same(name, text, anyCase)) : undefined
   if (known !== undefined) return table.get(known)

@@ -3,7 +3,7 @@ import type { Problems } from '../../yaml/problems.ts'
 import { Fields, asInteger } from '../fields.ts'
 import type { Place } from '../fields.ts'
 import type { PidFilter, ProcessFilter, ProgramFilter } from '../policy.ts'
-import { BINARIES_KEYS, PIDS_KEYS } from '../tables.ts'
+import { BINARIES_KEYS, PIDS_KEYS } from './tables.ts'
 import { readTexts, warnOfText } from '../values.ts'
 import { MEMBERSHIP, readName, readValues } from './common.ts'
 

@@ -1,19 +1,28 @@
-/** The filters of a selector that ask for the calling task, as it is at the call: matchNamespaces, matchCapabilities. */
+/** The filters of a selector that ask for the calling task: its namespaces and capabilities at the call, and what of them has changed. */
 import { didYouMean } from '../../yaml/suggest.ts'
 import { describe } from '../../yaml/tree.ts'
 import { show } from '../../yaml/problems.ts'
 import type { Problems } from '../../yaml/problems.ts'
 import { Fields, asText } from '../fields.ts'
 import type { Place } from '../fields.ts'
-import type { CapabilityFilter, NamespaceFilter, NamespaceKind, TaskFilter } from '../policy.ts'
-import { CAPABILITIES_KEYS, NAMESPACES_KEYS } from '../tables.ts'
+import type {
+  CapabilityChangeFilter,
+  CapabilityFilter,
+  NamespaceChangeFilter,
+  NamespaceFilter,
+  NamespaceKind,
+  TaskFilter,
+} from '../policy.ts'
+import { CAPABILITIES_KEYS, CAPABILITY_CHANGES_KEYS, NAMESPACES_KEYS, NAMESPACE_CHANGES_KEYS } from './tables.ts'
 import { CAPABILITIES } from './capabilities.ts'
-import { MEMBERSHIP, readName, readValues } from './common.ts'
+import { MEMBERSHIP, readName, readNamed, readValues } from './common.ts'
 
 /** Tetragon's bound. */
 export const MAX_NAMESPACES = 10
 /** Tetragon only evaluates the first. */
 export const MAX_CAPABILITIES = 5
+/** Of each kind. More would say which of them: the values of one do. */
+export const MAX_CHANGES = 1
 const MAX_INUM = 2 ** 32 - 1
 
 export const NAMESPACES: ReadonlyMap<string, NamespaceKind> = new Map([
@@ -44,6 +53,12 @@ export function readTaskFilters(selector: Fields, problems: Problems): TaskFilte
   return [
     ...selector.list('matchNamespaces', MAX_NAMESPACES).flatMap((place) => readNamespaces(place, problems) ?? []),
     ...selector.list('matchCapabilities', MAX_CAPABILITIES).flatMap((place) => readCapabilities(place, problems) ?? []),
+    ...selector
+      .list('matchNamespaceChanges', MAX_CHANGES)
+      .flatMap((place) => readNamespaceChanges(place, problems) ?? []),
+    ...selector
+      .list('matchCapabilityChanges', MAX_CHANGES)
+      .flatMap((place) => readCapabilityChanges(place, problems) ?? []),
   ]
 }
 
@@ -71,7 +86,39 @@ function readNamespace(place: Place, problems: Problems): number | 'host' | unde
 
 function readCapabilities(place: Place, problems: Problems): CapabilityFilter | undefined {
   const fields = Fields.of(place, CAPABILITIES_KEYS, problems)
+  return fields === undefined ? undefined : readCapabilitySet(fields, place, problems)
+}
+
+function readNamespaceChanges(place: Place, problems: Problems): NamespaceChangeFilter | undefined {
+  const fields = Fields.of(place, NAMESPACE_CHANGES_KEYS, problems)
   if (fields === undefined) return undefined
+  const operator = readName(fields, 'operator', MEMBERSHIP, problems)
+  const named = readValues(fields, 'a list of namespaces, such as [Mnt, Net]', problems).map((value) =>
+    readNamed(value, NAMESPACES, problems, true),
+  )
+  if (operator === undefined || named.includes(undefined)) return undefined
+  const namespaces = [...NAMESPACES.values()].filter((kind) => named.includes(kind) === (operator === 'Equal'))
+  if (namespaces.length === 0 && operator === 'NotEqual') noneLeft(fields, 'namespaces', problems)
+  return { class: 'namespaceChange', namespaces, at: place.node.at }
+}
+
+function readCapabilityChanges(place: Place, problems: Problems): CapabilityChangeFilter | undefined {
+  const fields = Fields.of(place, CAPABILITY_CHANGES_KEYS, problems)
+  const read = fields === undefined ? undefined : readCapabilitySet(fields, place, problems)
+  if (fields === undefined || read === undefined) return undefined
+  const { operator, ...filter } = read
+  const all = (1n << BigInt(CAPABILITIES.length)) - 1n
+  const mask = operator === 'Mask' ? filter.mask : all & ~filter.mask
+  if (mask === 0n && operator === 'NotMask') noneLeft(fields, 'capabilities', problems)
+  return { ...filter, class: 'capabilityChange', mask }
+}
+
+function noneLeft(fields: Fields, what: string, problems: Problems): void {
+  const sentence = `NotIn with all ${what} matches no change; leave some out, or use In`
+  problems.add(fields.keyAt('values'), `${fields.pathOf('values')}: ${sentence}`)
+}
+
+function readCapabilitySet(fields: Fields, place: Place, problems: Problems): CapabilityFilter | undefined {
   const set = fields.get('type') === undefined ? 'effective' : readName(fields, 'type', SETS, problems)
   const operator = readName(fields, 'operator', BITS, problems)
   const outsideHost = fields.flag('isNamespaceCapability', false)

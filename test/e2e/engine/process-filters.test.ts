@@ -4,9 +4,21 @@
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  closeSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import test, { after, before, describe } from 'node:test'
+import { CAPABILITIES } from '../../../config/policy/selectors/capabilities.ts'
 import { processMatches } from '../../support/policies/process-filters.ts'
 import type { ProcessFacts, ProcessFilters } from '../../support/policies/process-filters.ts'
 import { actBinary, line, scriptFile, startAct } from '../support/act.ts'
@@ -160,6 +172,16 @@ const ROWS = (early: number, older: number): Readonly<Record<string, ProcessFilt
   'capability Permitted NotIn': {
     matchCapabilities: [{ type: 'Permitted', operator: 'NotIn', values: ['DAC_OVERRIDE'] }],
   },
+  'namespace changes In': { matchNamespaceChanges: [{ operator: 'In', values: ['Net', 'Mnt'] }] },
+  'namespace changes NotIn': { matchNamespaceChanges: [{ operator: 'NotIn', values: ['User', 'Pid'] }] },
+  'capability changes In': { matchCapabilityChanges: [{ operator: 'In', values: ['CAP_BPF', 'CAP_CHOWN'] }] },
+  'capability changes NotIn, Permitted': {
+    matchCapabilityChanges: [{ type: 'Permitted', operator: 'NotIn', values: ['CAP_BPF'] }],
+  },
+  'capability changes and path and program': {
+    matchCapabilityChanges: [{ operator: 'In', values: ['CAP_KILL'] }],
+    ...binaries('In', [ONE]),
+  },
   'capability and path and program': { ...capabilities('In', 'CAP_KILL'), ...binaries('In', [ONE]) },
   'all three': {
     ...binaries('Prefix', [at('bin/')]),
@@ -167,6 +189,9 @@ const ROWS = (early: number, older: number): Readonly<Record<string, ProcessFilt
     matchPIDs: [{ operator: 'In', values: [early], followForks: true }],
   },
 })
+
+const mountsFile = (pid: number): string => `/proc/${pid}/ns/mnt`
+const mountsOf = (pid: number): string => readlinkSync(mountsFile(pid))
 
 const NOTHING_ASKED = 'no condition'
 
@@ -289,8 +314,12 @@ describe('filters on processes', { skip }, () => {
         ...facts(THREE, -5, { parent: THREE, innerPid: 2, before: innerFacts }),
         outside: ['Pid', 'PidForChildren'],
       },
-      mount: { ...facts(ONE, -7), outside: ['Mnt'] },
-      plain: { ...facts(ONE, -8), capabilities: { Effective: [], Permitted: [] } },
+      mount: { ...facts(ONE, -7), outside: ['Mnt'], otherNamespaces: ['Mnt'] },
+      plain: {
+        ...facts(ONE, -8),
+        capabilities: { Effective: [], Permitted: [] },
+        otherCapabilities: { Effective: CAPABILITIES, Permitted: CAPABILITIES },
+      },
       long: facts(LONG, -6),
       stale: staleFacts,
       'stale-two': staleTwoFacts,
@@ -330,6 +359,60 @@ describe('filters on processes', { skip }, () => {
       assert.equal((await parent.ended).code, 0)
     })
     assert.deepEqual(Object.fromEntries(other), {})
+  })
+
+  test('filters on processes: changes are compared with what was last matched, by each selector for itself', async () => {
+    const changes = { matchNamespaceChanges: [{ operator: 'In', values: ['Mnt'] }] }
+    const capability = { matchCapabilityChanges: [{ operator: 'In', values: ['CAP_CHOWN'] }] }
+    const on = (message: string, names: readonly string[], filters: ProcessFilters): object => ({
+      ...fileHook([path('Prefix', DATA)]),
+      message,
+      selectors: [{ matchArgs: [path('Equal', ...names.map((name) => DATA + name))], ...filters }],
+    })
+    // Before any policy asks for changes.
+    const acting = startAct(
+      script(
+        'private, wait, read @older, private, read @first 2, private, read @first, read @again, read @again, fork 1, read @first, user 1000, read @mount 2',
+      ),
+      { binary: ONE },
+    )
+    const hooks = [
+      on('one', ['older', 'first'], changes),
+      on('other', ['again'], changes),
+      on('capabilities', ['older', 'first', 'mount'], capability),
+      {
+        ...fileHook([path('Prefix', DATA)]),
+        message: 'hidden',
+        selectors: [
+          { matchArgs: [path('Equal', `${DATA}mount`)], ...capability, matchActions: [{ action: 'NoPost' }] },
+          { matchArgs: [path('Equal', `${DATA}mount`)] },
+        ],
+      },
+    ]
+    await until('the first namespace', () => acting.pid > 0 && mountsOf(acting.pid) !== mountsOf(process.pid))
+    // Held: else the kernel gives its number to a later one.
+    const first = openSync(mountsFile(acting.pid), 'r')
+    assert.equal(await agent.apply('changes', policy('changes', hooks)), 'added')
+    const seen = await observed(async () => {
+      acting.go()
+      assert.equal((await acting.ended).code, 0)
+      // An exec begins anew.
+      const two = scriptFile(script('read @first, private, read @again'))
+      const execs = startAct(script(`private, exec ${TWO} ${TWO} ${two}`), { binary: ONE })
+      assert.equal((await execs.ended).code, 0)
+    })
+    closeSync(first)
+    // Another policy has its own.
+    const own = ['one', 'other', 'capabilities', 'hidden'].map((message) => [message, seen.get(message)])
+    assert.deepEqual(Object.fromEntries(own), {
+      one: ['first', 'first'],
+      other: ['again', 'again'],
+      capabilities: ['mount'],
+      hidden: ['mount'],
+    })
+    const done = await agent.metrics()
+    assert.equal(done.sum('ktrail_hook_actions_total', { policy: 'changes', action: 'nopost' }), 1)
+    await agent.withdraw('changes')
   })
 
   test('filters on processes: nothing was lost', async () => {

@@ -26,12 +26,19 @@ export interface CapabilitiesDocument {
   readonly isNamespaceCapability?: boolean
 }
 
+export interface NamespaceChangesDocument {
+  readonly operator: string
+  readonly values: readonly string[]
+}
+
 export interface ProcessFilters {
   readonly matchBinaries?: readonly BinariesDocument[]
   readonly matchParentBinaries?: readonly BinariesDocument[]
   readonly matchPIDs?: readonly PidsDocument[]
   readonly matchNamespaces?: readonly NamespacesDocument[]
   readonly matchCapabilities?: readonly CapabilitiesDocument[]
+  readonly matchNamespaceChanges?: readonly NamespaceChangesDocument[]
+  readonly matchCapabilityChanges?: readonly CapabilitiesDocument[]
 }
 
 /** A process, as it is at a call. `before`: the image that it comes from by fork or exec. */
@@ -48,6 +55,10 @@ export interface ProcessFacts {
   readonly outside?: readonly string[]
   /** Capabilities by set; default: all of them in Effective and Permitted. */
   readonly capabilities?: Readonly<Record<string, readonly string[]>>
+  /** Kinds of namespaces of which it has another one than with what it is compared: at its last fork or exec, or at the last match. */
+  readonly otherNamespaces?: readonly string[]
+  /** Capabilities that it had then and has no more, or the other way round, by set. */
+  readonly otherCapabilities?: Readonly<Record<string, readonly string[]>>
 }
 
 function among(operator: string, text: string, values: readonly string[]): boolean {
@@ -99,11 +110,25 @@ function capabilitiesMatch(
   return values.some(has) === (operator === 'In')
 }
 
+const differs = (operator: string, values: readonly string[], other: readonly string[] = []): boolean =>
+  other.some((each) => values.includes(each) === (operator === 'In'))
+
+function capabilityChangesMatch(
+  { type = 'Effective', operator, values, isNamespaceCapability }: CapabilitiesDocument,
+  { outside = [], otherCapabilities }: ProcessFacts,
+): boolean {
+  if (isNamespaceCapability === true && !outside.includes('User')) return false
+  return differs(operator, values, otherCapabilities?.[type])
+}
+
 /** Whether a process passes all filters. */
 export function processMatches(filters: ProcessFilters, facts: ProcessFacts): boolean {
   const { matchBinaries = [], matchParentBinaries = [], matchPIDs = [] } = filters
   const { matchNamespaces = [], matchCapabilities = [] } = filters
+  const { matchNamespaceChanges = [], matchCapabilityChanges = [] } = filters
   return (
+    matchNamespaceChanges.every(({ operator, values }) => differs(operator, values, facts.otherNamespaces)) &&
+    matchCapabilityChanges.every((filter) => capabilityChangesMatch(filter, facts)) &&
     matchNamespaces.every((filter) => namespaceMatches(filter, facts)) &&
     matchCapabilities.every((filter) => capabilitiesMatch(filter, facts)) &&
     matchBinaries.every((filter) => binariesMatch(filter, facts, 'program')) &&

@@ -99,6 +99,7 @@ export const LOADING: readonly Row[] = [
     'tracingpolicy/dns-only-specified-servers',
     `ip_output(_,_,skb) | 2 Protocol IPPROTO_TCP,IPPROTO_UDP & 2 DPort 53 & 2 NotDAddr 127.0.0.53${KILL}`,
   ],
+  ['tracingpolicy/fd_install_cap_changes', fds('capabilityChanges In CAP_SYS_ADMIN,CAP_NET_RAW')],
   ['tracingpolicy/fd_install_caps', fds('capabilities In CAP_CHOWN,CAP_NET_RAW')],
   ['tracingpolicy/fd_install_ns', fds('namespace Pid In 4026531836 & namespace Mnt In 4026531834')],
   ['tracingpolicy/fd_install_ns_host', fds('namespace Pid In host_ns')],
@@ -218,7 +219,6 @@ export const WAITING: readonly Row[] = [
     datagrams('ip_mc_output'),
     datagrams('ip6_output'),
   ],
-  ['tracingpolicy/fd_install_cap_changes', fds('capabilityChanges In CAP_SYS_ADMIN,CAP_NET_RAW')],
   [
     'tracingpolicy/killer',
     `tracepoint:raw_syscalls/sys_enter(4 syscall64) | 0 InMap list:dups & ${BASH} > NotifyEnforcer -1`,

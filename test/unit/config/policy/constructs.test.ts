@@ -432,9 +432,11 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
   ['matchNamespaces', selector('matchNamespaces: [{namespace: Pid, operator: In, values: [host_ns]}]'), LOADS],
   ['matchWorkloads', selector('matchWorkloads: {hostSelector: {}}'), LOADS],
   ['matchCapabilities', selector('matchCapabilities: [{operator: In, values: [CAP_SYS_ADMIN]}]'), LOADS],
-  ...words('label matchNamespaceChanges matchCapabilityChanges matchReturnActions').map(
+  ...words('label matchReturnActions').map(
     (field) => [field, selector(`${field}: []`), later('field', field)] as const,
   ),
+  ['matchNamespaceChanges', selector('matchNamespaceChanges: [{operator: In, values: [Mnt]}]'), LOADS],
+  ['matchCapabilityChanges', selector('matchCapabilityChanges: [{operator: In, values: [CAP_SYS_ADMIN]}]'), LOADS],
   ['Post with rateLimit', action('Post, rateLimit: 1m, rateLimitScope: global'), LOADS],
   ['NoPost', action('NoPost'), LOADS],
   ['Sigkill', action('Sigkill'), LOADS],

@@ -218,7 +218,7 @@ const BAD: ReadonlyArray<readonly [name: string, spec: string, message: string]>
   [
     'a macro that is a text',
     '  selectorsMacros: {a: b}\n  kprobes: [{call: sys_read}]',
-    'spec.selectorsMacros.a: expected a mapping with matchArgs, matchData, matchReturnArgs, matchBinaries, matchParentBinaries, matchPIDs, matchNamespaces, matchCapabilities, matchWorkloads, matchActions, got "b"',
+    'spec.selectorsMacros.a: expected a mapping with matchArgs, matchData, matchReturnArgs, matchBinaries, matchParentBinaries, matchPIDs, matchNamespaces, matchCapabilities, matchNamespaceChanges, matchCapabilityChanges, matchWorkloads, matchActions, got "b"',
   ],
   [
     'a filter of a macro on an argument that the hook lacks',

@@ -1,6 +1,8 @@
-/** matchNamespaces and matchCapabilities: text → checked filters, and what is refused. */
+/** matchNamespaces, matchCapabilities, and changes of both: text → checked filters, and what is refused. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { CAPABILITIES } from '../../../../config/policy/selectors/capabilities.ts'
+import { NAMESPACES } from '../../../../config/policy/selectors/task.ts'
 import { parsePolicy } from '../../../../config/policy/parse.ts'
 
 const HEAD = 'apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata: {name: p}\nspec:\n  kprobes:\n'
@@ -35,6 +37,22 @@ const GOOD: ReadonlyArray<readonly [selector: string, want: readonly object[]]> 
     'matchCapabilities: [{type: Inheritable, operator: NotIn, values: [DAC_OVERRIDE, CAP_DAC_OVERRIDE], isNamespaceCapability: true}]',
     [{ ...capability, set: 'inheritable', operator: 'NotMask', mask: 2n, outsideHost: true }],
   ],
+  [
+    'matchNamespaceChanges: [{operator: In, values: [net, Mnt, Mnt]}]',
+    [{ class: 'namespaceChange', namespaces: ['mnt', 'net'], at: undefined }],
+  ],
+  [
+    'matchNamespaceChanges: [{operator: NotIn, values: [Uts, Ipc, Mnt, Pid, PidForChildren, Net, Time, TimeForChildren]}]',
+    [{ class: 'namespaceChange', namespaces: ['cgroup', 'user'], at: undefined }],
+  ],
+  [
+    'matchCapabilityChanges: [{operator: In, values: [CAP_CHOWN, CAP_FOWNER]}]',
+    [{ class: 'capabilityChange', set: 'effective', outsideHost: false, mask: 9n, at: undefined }],
+  ],
+  [
+    'matchCapabilityChanges: [{type: Permitted, operator: NotIn, values: [CAP_CHOWN], isNamespaceCapability: true}]',
+    [{ class: 'capabilityChange', set: 'permitted', outsideHost: true, mask: (1n << 41n) - 2n, at: undefined }],
+  ],
 ]
 
 for (const [selector, want] of GOOD)
@@ -68,6 +86,35 @@ const BAD: ReadonlyArray<readonly [selector: string, message: RegExp]> = [
     /values\[0\]: expected a capability such as CAP_SYS_ADMIN, got "CAP_SYS_ADMN" \(did you mean "CAP_SYS_ADMIN"\?\)$/,
   ],
   ['matchCapabilities: [{operator: In, values: []}]', /values: expected at least one value/],
+  ['matchNamespaceChanges: [{operator: In, values: [Mount]}]', /values\[0\]: expected one of Uts, .* got "Mount"/],
+  ['matchNamespaceChanges: [{operator: In, values: []}]', /values: expected at least one value/],
+  ['matchNamespaceChanges: [{values: [Mnt]}]', /operator: missing; expected one of In, NotIn/],
+  ['matchNamespaceChanges: [{operator: Changed, values: [Mnt]}]', /operator: expected one of In, NotIn, got "Changed"/],
+  [
+    'matchNamespaceChanges: [{operator: In, namespace: Mnt, values: [Mnt]}]',
+    /unknown key "namespace" \(did you mean "values"\?\)$/,
+  ],
+  [
+    `matchNamespaceChanges: [{operator: NotIn, values: [${[...NAMESPACES.keys()].join(', ')}]}]`,
+    /values: NotIn with all namespaces matches no change; leave some out, or use In$/,
+  ],
+  [
+    'matchNamespaceChanges: [{operator: In, values: [Mnt]}, {operator: In, values: [Net]}]',
+    /matchNamespaceChanges.*at most 1/,
+  ],
+  [
+    'matchCapabilityChanges: [{operator: In, values: [CAP_SYS_ADMN]}]',
+    /values\[0\]: expected a capability such as CAP_SYS_ADMIN, got "CAP_SYS_ADMN" \(did you mean "CAP_SYS_ADMIN"\?\)$/,
+  ],
+  ['matchCapabilityChanges: [{operator: In}]', /values: missing; expected a list of capabilities/],
+  [
+    'matchCapabilityChanges: [{type: Bounding, operator: In, values: [CAP_BPF]}]',
+    /type: expected one of Effective, Inheritable, Permitted, got "Bounding"$/,
+  ],
+  [
+    `matchCapabilityChanges: [{operator: NotIn, values: [${CAPABILITIES.join(', ')}]}]`,
+    /values: NotIn with all capabilities matches no change; leave some out, or use In$/,
+  ],
   [
     'matchCapabilities: [{type: Ambient, operator: In, values: [CAP_BPF]}]',
     /type: expected one of Effective, Inheritable, Permitted, got "Ambient"$/,

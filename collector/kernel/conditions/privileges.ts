@@ -1,0 +1,126 @@
+/**
+ * The namespaces and capabilities that processes had at their last fork or exec (bpf/match/privileges.h): kept while policies ask for changes. Of a
+ * process that ran before, they are those that it has when the first of these policies is added.
+ */
+import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
+import type { Policy } from '../../../config/policy/policy.ts'
+import type { BpfMap, BpfObject } from '../../../native/types.ts'
+import { Turns } from '../../host/turns.ts'
+import { u32 } from '../bytes.ts'
+import { asksOfChanges } from '../layout/selector.ts'
+import type { SharedMaps } from '../objects.ts'
+import { CAPABILITY_SETS, NAMESPACES, PRIVILEGES } from '../wire.ts'
+import { NAMESPACE_FILES } from './host-namespaces.ts'
+
+/** Size of the map of what was matched last, where no policy asks. */
+export const NO_CHANGES = { changed: 1 }
+
+/** In place of the time of a fork or exec. */
+const WAS_READ = 1n
+const ENTRIES_AT_ONCE = 1024
+
+const asking = (policies: readonly Policy[]): number =>
+  policies.filter(({ hooks }) => hooks.some(({ selectors }) => selectors.some(asksOfChanges))).length
+
+type Maps = Pick<SharedMaps, 'privileges' | 'privileges_wanted' | 'processes'>
+
+export class Privileges {
+  readonly #maps: Maps
+  readonly #procfs: string
+  #policies = 0
+  #cleared: Promise<void> = Promise.resolve()
+  /** By its name in bpf/match/task.h; made with the first program that asks, and shared by the others. */
+  maps: { readonly changed?: BpfMap } = {}
+
+  constructor(maps: Maps, procfs: string) {
+    this.#maps = maps
+    this.#procfs = procfs
+  }
+
+  /** Before their programs run. */
+  async add(policies: readonly Policy[]): Promise<void> {
+    const more = asking(policies)
+    if (more === 0) return
+    this.#policies += more
+    if (this.#policies === more) await this.#begin()
+  }
+
+  /** Once no program asks for these policies any more. */
+  remove(policies: readonly Policy[]): void {
+    const fewer = asking(policies)
+    if (fewer === 0) return
+    this.#policies -= fewer
+    if (this.#policies > 0) return
+    this.#maps.privileges_wanted.update(u32(0), u32(0))
+    this.#cleared = this.#clear()
+  }
+
+  /** After a program that asks was loaded. */
+  loaded(object: Pick<BpfObject, 'map'>): void {
+    if (this.maps.changed === undefined) this.maps = { changed: object.map('changed') }
+  }
+
+  async #begin(): Promise<void> {
+    await this.#cleared
+    // What a program that ran at the end has still added: the pid may be another process by now.
+    await this.#clear()
+    this.#maps.privileges_wanted.update(u32(0), u32(1))
+    const turns = new Turns()
+    for (const name of readdirSync(this.#procfs)) {
+      if (!/^\d+$/.test(name)) continue
+      this.#read(Number(name))
+      if (turns.over) await turns.rest()
+    }
+  }
+
+  /** An entry of a fork or exec since wins. */
+  #read(pid: number): void {
+    const read = readPrivileges(this.#procfs, pid)
+    if (read === undefined) return
+    this.#maps.privileges.update(u32(pid), read, true)
+    // If it exited meanwhile, nothing else would remove it.
+    if (this.#maps.processes.lookup(u32(pid)) === undefined) this.#maps.privileges.delete(u32(pid))
+  }
+
+  async #clear(): Promise<void> {
+    const turns = new Turns()
+    for (;;) {
+      const { keys, count } = this.#maps.privileges.part(ENTRIES_AT_ONCE)
+      if (count === 0) return
+      for (let i = 0; i < count; i++) this.#maps.privileges.delete(keys.subarray(i * 4, i * 4 + 4))
+      if (turns.over) await turns.rest()
+    }
+  }
+
+  close(): void {
+    this.maps.changed?.close()
+  }
+}
+
+const SETS: ReadonlyArray<readonly [set: keyof typeof CAPABILITY_SETS, line: RegExp]> = [
+  ['effective', /^CapEff:\s*([\da-f]+)$/m],
+  ['inheritable', /^CapInh:\s*([\da-f]+)$/m],
+  ['permitted', /^CapPrm:\s*([\da-f]+)$/m],
+]
+
+/** `struct privileges` of a process now; undefined when that cannot be told: every filter on changes then lets its first call through. */
+export function readPrivileges(procfs: string, pid: number): Buffer | undefined {
+  const bytes = Buffer.alloc(PRIVILEGES.bytes)
+  bytes.writeBigUInt64LE(WAS_READ, PRIVILEGES.sinceNs)
+  try {
+    const status = readFileSync(`${procfs}/${pid}/status`, 'utf8')
+    for (const [set, line] of SETS) {
+      const [, digits] = line.exec(status) ?? []
+      if (digits === undefined) return undefined
+      bytes.writeBigUInt64LE(BigInt(`0x${digits}`), PRIVILEGES.capabilities + 8 * CAPABILITY_SETS[set])
+    }
+    for (const [kind, at] of Object.entries(NAMESPACES)) {
+      const link = readlinkSync(`${procfs}/${pid}/ns/${NAMESPACE_FILES[kind as keyof typeof NAMESPACES]}`)
+      const [, inode] = /\[(\d+)\]$/.exec(link) ?? []
+      bytes.writeUInt32LE(Number(inode ?? 0), PRIVILEGES.namespaces + 4 * at)
+    }
+    return bytes
+  } catch {
+    return undefined
+  }
+}

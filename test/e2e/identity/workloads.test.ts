@@ -359,6 +359,8 @@ describe('workloads', { skip }, () => {
     // Mixed, and in the same order each time.
     const step = [37, 41].find((prime) => all.length % prime !== 0) ?? 1
     const left = all.map((_, i) => all[(step * i) % all.length] ?? assert.fail())
+    // kubelet makes a pod's cgroup long before its first process. Here that comes at once, and may be a call before the agent has heard of it.
+    const firsts = new Set<string>()
     const gaveUp = async (): Promise<number> => (await agent.metrics()).sum('ktrail_enrichment_gave_up_events_total')
     const start = { unknown: await unknown(), gaveUp: await gaveUp() }
     const load = spawn('sh', ['-c', 'while :; do cat "$1" >/dev/null; done', 'sh', watched], { stdio: 'ignore' })
@@ -371,7 +373,7 @@ describe('workloads', { skip }, () => {
           if (left.length === Math.floor(all.length / 2)) goAway()
           if (left.length === Math.floor(all.length / 4)) away = false
           const cgroup = join(TOP, `pod${pod.uid}`, id)
-          mkdirSync(cgroup, { recursive: true })
+          if (mkdirSync(cgroup, { recursive: true }) !== cgroup) firsts.add(name)
           writeFileSync(`${churned}${name}`, 'x')
           const script = 'echo $$ > "$1/cgroup.procs"; exec cat "$2"'
           const ends = promisify(execFile)('sh', ['-c', script, 'sh', cgroup, `${churned}${name}`])
@@ -428,9 +430,9 @@ describe('workloads', { skip }, () => {
     const seen = new Set(chosen.map(({ of }) => of))
     const unseen = all.filter((each) => !seen.has(each))
     assert.deepEqual(
-      unseen.filter(({ n }) => known(n)).map(({ name }) => name),
+      unseen.filter(({ n, name }) => known(n) && !firsts.has(name)).map(({ name }) => name),
       [],
-      'every container of the pods that were known',
+      'every container of the pods that were known, but for the first, which count',
     )
     const counted = { unknown: (await unknown()) - start.unknown, gaveUp: (await gaveUp()) - start.gaveUp }
     t.diagnostic(

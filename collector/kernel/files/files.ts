@@ -214,6 +214,7 @@ export class Files {
       resolver,
       rewrite: () => this.#inTurn(() => this.#write()),
       warn: this.#warn,
+      nowMs: this.#nowMs,
     })
     return { object, links, maps, resolver, linked }
   }

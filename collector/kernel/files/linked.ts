@@ -8,8 +8,13 @@ import { linksBelow } from './links.ts'
 import type { Looked } from './links.ts'
 import type { Resolver } from './resolve.ts'
 
-/** A look takes at most this share of the time. */
-const SHARE = 20
+/**
+ * Between two looks, for each file, folder, and file with several links: twenty times the CPU that it takes. By their number and not by a clock, which
+ * counts waiting for the CPU too: a loaded host would look after minutes.
+ */
+const PAUSE_MS_A_FILE = 0.05
+const PAUSE_MS_A_FOLDER = 1
+const PAUSE_MS_A_LINK = 2
 /** Without any sign of a change. */
 const PAUSE_MS = 600_000
 /** Entries read at once. */
@@ -27,7 +32,12 @@ export interface LinkedOptions {
   /** Writes `round` and `unknown` to the kernel side. */
   readonly rewrite: () => Promise<void>
   readonly warn: (detail: object, message: string) => void
+  /** Monotonic. */
+  readonly nowMs: () => number
 }
+
+const pauseMs = ({ files, folders, links }: Looked): number =>
+  PAUSE_MS_A_FILE * files + PAUSE_MS_A_FOLDER * folders + PAUSE_MS_A_LINK * links
 
 const namesIn = (entry: Buffer | undefined): number[] =>
   Array.from({ length: NAMED_MAX }, (_, i) => entry?.readUInt32LE(LINKED_FILTERS.named + 4 * i) ?? 0).filter(Boolean)
@@ -60,7 +70,7 @@ export class LinkedFiles {
 
   /** Looks when something may have moved links into a folder or out of it, or none looked for long. */
   lookIfMoved(): void {
-    const now = performance.now()
+    const now = this.#options.nowMs()
     if (now < this.#nextMs && !this.#again) return
     const moved = this.#renames()
     if (moved === this.#moved && !this.#again && now < this.#nextMs + PAUSE_MS) return
@@ -94,14 +104,13 @@ export class LinkedFiles {
 
   async #look(): Promise<void> {
     const { warn, rewrite } = this.#options
-    const startMs = performance.now()
     this.#again = false
     this.round++
     const bits = [...this.#folders.values()].reduce((all, { filters }) => all | filters, 0n)
     this.unknown = bits & ~this.#known
     let lacking = 0n
     const moved = this.#renames()
-    const looked: Looked = { files: 0, unread: 0 }
+    const looked: Looked = { files: 0, folders: 0, links: 0, unread: 0 }
     try {
       await rewrite()
       for (const [folder, watched] of this.#folders) {
@@ -125,7 +134,7 @@ export class LinkedFiles {
     } catch (error) {
       if (!this.#closed) warn({ error: String(error) }, 'looking for hard links of watched folders failed')
     }
-    this.#nextMs = performance.now() + SHARE * (performance.now() - startMs)
+    this.#nextMs = this.#options.nowMs() + pauseMs(looked)
   }
 
   /** False when there is no room. */

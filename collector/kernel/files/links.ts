@@ -6,6 +6,9 @@ const SLASH = Buffer.from('/')
 /** What one look saw. */
 export interface Looked {
   files: number
+  folders: number
+  /** Files with several links. */
+  links: number
   /** Folders that could not be read, for instance because they went away meanwhile. */
   unread: number
 }
@@ -18,6 +21,7 @@ export async function* linksBelow(folder: string, looked: Looked): AsyncGenerato
   for (;;) {
     const at = left.pop()
     if (at === undefined) return
+    looked.folders++
     const read = await readFolder(at).catch(() => undefined)
     if (read === undefined) {
       looked.unread++
@@ -25,7 +29,10 @@ export async function* linksBelow(folder: string, looked: Looked): AsyncGenerato
     }
     looked.files += read.files
     for (const name of namesIn(read.folders)) left.push(Buffer.concat([at, SLASH, name]))
-    for (const name of namesIn(read.linked)) yield Buffer.concat([at, SLASH, name])
+    for (const name of namesIn(read.linked)) {
+      looked.links++
+      yield Buffer.concat([at, SLASH, name])
+    }
   }
 }
 

@@ -65,17 +65,20 @@ function made(
   news: FakeMap
   warnings: string[]
   writes: () => number
+  /** Lets this much time pass. */
+  pass: (ms: number) => void
 } {
   const [map, news] = [new FakeMap(room), new FakeMap()]
   const warnings: string[] = []
-  let writes = 0
+  let [writes, nowMs] = [0, 1000]
   const linked = new LinkedFiles({
     maps: { linked: map as unknown as BpfMap, linked_news: news as unknown as BpfMap },
     resolver: { identifyPath: (path) => (during(news), Promise.resolve(identify(path))) },
     rewrite: () => Promise.resolve(void writes++),
     warn: (_, message) => warnings.push(message),
+    nowMs: () => nowMs,
   })
-  return { linked, map, news, warnings, writes: () => writes }
+  return { linked, map, news, warnings, writes: () => writes, pass: (ms) => void (nowMs += ms) }
 }
 
 const filtersOf = (map: FakeMap, path: string): bigint | undefined =>
@@ -93,17 +96,17 @@ test('linked: files with several links at any depth, whatever their names; no fo
   mkdirSync(join(top, 'elsewhere'))
   linkSync(put(join(top, 'elsewhere', 'f')), join(top, 'elsewhere', 'g'))
   symlinkSync(join(top, 'elsewhere'), join(folder, 'link'))
-  const looked = { files: 0, unread: 0 }
+  const looked = { files: 0, folders: 0, links: 0, unread: 0 }
   const found: string[] = []
   for await (const path of linksBelow(folder, looked)) found.push(path.toString('latin1'))
   assert.deepEqual(found.toSorted(), [deep, strange.toString('latin1')].toSorted())
-  assert.deepEqual(looked, { files: 6, unread: 0 })
+  assert.deepEqual(looked, { files: 6, folders: 3, links: 2, unread: 0 })
 })
 
 test('linked: a folder that is not there has none', async () => {
-  const looked = { files: 0, unread: 0 }
+  const looked = { files: 0, folders: 0, links: 0, unread: 0 }
   for await (const path of linksBelow(join(top, 'none'), looked)) assert.fail(path.toString())
-  assert.deepEqual(looked, { files: 0, unread: 1 })
+  assert.deepEqual(looked, { files: 0, folders: 1, links: 0, unread: 1 })
 })
 
 test('linked: a look adds what it finds, and forgets what only earlier ones found', async () => {
@@ -149,19 +152,43 @@ test('linked: until the first look has ended, and where there is no room, every 
 test('linked: a rename that the kernel saw brings a look, and nothing brings none', async () => {
   const folder = join(top, 'moved')
   mkdirSync(folder)
-  const { linked, news, writes } = made()
+  for (const name of ['a', 'b']) linkSync(put(join(folder, name)), join(top, `moved-${name}`))
+  const { linked, news, writes, pass } = made()
   linked.follow(new Map([[folder, { filters: 2n, named: 7 }]]))
   await linked.known(10_000)
   const before = writes()
+  pass(60_000)
   linked.lookIfMoved()
   assert.equal(writes(), before)
   const seen = Buffer.alloc(LINKED_NEWS.bytes)
   seen.writeBigUInt64LE(1n, LINKED_NEWS.moved)
   news.update(Buffer.alloc(4), seen)
-  while (writes() === before) {
-    linked.lookIfMoved()
-    await new Promise(setImmediate)
-  }
+  linked.lookIfMoved()
+  assert.ok(writes() > before)
+  await linked.look()
+})
+
+test('linked: looks are paced by what they see, not by how long they take', async () => {
+  const folder = join(top, 'paced')
+  mkdirSync(folder)
+  for (const name of ['a', 'b']) linkSync(put(join(folder, name)), join(top, `paced-${name}`))
+  let slow = (): void => {}
+  const { linked, news, writes, pass } = made(undefined, () => slow())
+  // A loaded host: each link takes a minute.
+  slow = () => pass(60_000)
+  linked.follow(new Map([[folder, { filters: 2n, named: 7 }]]))
+  await linked.known(10_000)
+  const seen = Buffer.alloc(LINKED_NEWS.bytes)
+  seen.writeBigUInt64LE(1n, LINKED_NEWS.moved)
+  news.update(Buffer.alloc(4), seen)
+  const before = writes()
+  // One folder, two files, two links: 5.1 ms.
+  pass(5)
+  linked.lookIfMoved()
+  assert.equal(writes(), before)
+  pass(1)
+  linked.lookIfMoved()
+  assert.ok(writes() > before)
   await linked.look()
 })
 

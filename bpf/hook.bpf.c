@@ -47,6 +47,7 @@
 #include "match/socket.h"
 #include "call/identity.h"
 #include "call/deny.h"
+#include "call/elsewhere.h"
 #include "call/screen.h"
 #include "call/hash.h"
 #include "call/aggregate.h"
@@ -128,14 +129,14 @@ static __noinline bool on_exit(void *ctx, __u32 slot)
 }
 
 /* The entry of a call whose return is joined. True when something may match. */
-static __noinline bool enter(struct pt_regs *ctx, __u32 slot, __u64 sp)
+static __noinline bool on_enter(struct pt_regs *ctx, __u32 slot)
 {
 	struct scratch *s = begin(slot);
 
 	if (!s)
 		return 0;
 	take_registers(&s->call, slot, ctx);
-	s->call.sp = sp;
+	s->call.sp = PT_REGS_SP(ctx);
 	return hook_screen(s, slot);
 }
 
@@ -190,12 +191,23 @@ static __noinline bool on_event(void *ctx, __u32 slot)
 	return hook_screen(s, slot);
 }
 
-static __noinline __u64 place_of_call(__u32 slot)
-{
-	struct scratch *s = scratch_of(slot);
+/*
+ * The same where all selectors ask where the task runs. Functions of their own, because those above save and set up much before they do anything, and
+ * other functions have nothing of it.
+ */
+#define PLACED(screen)                                                          \
+	static __noinline bool screen##_placed(void *ctx, __u32 slot)           \
+	{                                                                       \
+		return is_elsewhere(slot) ? false : screen(ctx, slot);          \
+	}
 
-	return s ? s->call.sp : 0;
-}
+PLACED(on_entry)
+PLACED(on_exit)
+PLACED(on_enter)
+PLACED(on_modify)
+PLACED(on_event)
+
+#define SCREENED(screen, n) (hooks[n].workloads == EMPTY_SET ? screen(ctx, n) : screen##_placed(ctx, n))
 
 static __noinline int error_of_call(__u32 slot)
 {
@@ -204,14 +216,9 @@ static __noinline int error_of_call(__u32 slot)
 	return s ? s->error : 0;
 }
 
-/* An entry of a call that a policy may have fail: what it is to give without being made; 0: it is made. */
-static __always_inline int judge(__u32 slot, bool may_match)
+/* An entry that something may match, of a call that a policy may have fail: what it is to give without being made; 0: it is made. */
+static __always_inline int judge(__u32 slot)
 {
-	if (!may_match) {
-		if (hooks[slot].awaits)
-			not_awaited(slot, place_of_call(slot));
-		return 0;
-	}
 	if (hooks[slot].awaits)
 		await_return(slot);
 	hook_record(slot);
@@ -235,7 +242,10 @@ static __noinline int on_session(struct pt_regs *ctx, __u32 slot)
 			return leave(slot, JOINED_SP(ctx), PT_REGS_RC(ctx)) ? RECORD_RETURN : 0;
 		return session_left(ctx, slot, cookie);
 	}
-	return enter(ctx, slot, PT_REGS_SP(ctx)) ? RECORD_ENTRY : 1;
+	/* Not on_enter_placed: the verifier allows eight frames. */
+	if (hooks[slot].workloads != EMPTY_SET && is_elsewhere(slot))
+		return 1;
+	return on_enter(ctx, slot) ? RECORD_ENTRY : 1;
 }
 
 #define SESSION(n)                                                                                             \
@@ -261,41 +271,49 @@ static __noinline int on_session(struct pt_regs *ctx, __u32 slot)
 #define SESSION(n)
 #endif
 
-#define SLOT(n)                                                                                                \
-	SEC("kprobe") int hook_entry_##n(struct pt_regs *ctx) { return on_entry(ctx, n) ? hook_record(n) : 0; } \
-	SEC("fexit") int hook_fexit_##n(void *ctx) { return on_exit(ctx, n) ? hook_record(n) : 0; }             \
-	SEC("tracepoint") int hook_event_##n(void *ctx) { return on_event(ctx, n) ? hook_record(n) : 0; }       \
-	SEC("raw_tracepoint") int hook_raw_##n(void *ctx) { return on_event(ctx, n) ? hook_record(n) : 0; }     \
-	SESSION(n)                                                                                             \
-	SEC("kprobe") int hook_enter_##n(struct pt_regs *ctx)                                                  \
-	{                                                                                                      \
-		if (!enter(ctx, n, PT_REGS_SP(ctx)))                                                           \
-			return not_awaited(n, PT_REGS_SP(ctx));                                                \
-		await_return(n);                                                                               \
-		hook_record(n);                                                                                \
-		entered(n);                                                                                    \
-		return 0;                                                                                      \
-	}                                                                                                      \
-	SEC("kretprobe") int hook_leave_##n(struct pt_regs *ctx)                                               \
-	{                                                                                                      \
-		return leave(n, JOINED_SP(ctx), PT_REGS_RC(ctx)) ? hook_record(n) : 0;                         \
-	}                                                                                                      \
-	SEC("kprobe") int hook_deny_##n(struct pt_regs *ctx)                                                   \
-	{                                                                                                      \
-		int error = judge(n, enter(ctx, n, PT_REGS_SP(ctx)));                                          \
-                                                                                                               \
-		if (error)                                                                                     \
-			leave_denial(ctx, error);                                                              \
-		return 0;                                                                                      \
-	}                                                                                                      \
-	SEC("fmod_ret") int hook_modify_##n(__u64 *ctx) { return judge(n, on_modify(ctx, n)); }                \
-	SEC("fexit") int hook_modified_##n(void *ctx)                                                          \
-	{                                                                                                      \
-		__u64 returned = 0;                                                                            \
-                                                                                                               \
-		bpf_get_func_ret(ctx, &returned);                                                              \
-		leave(n, frame_of(ctx), returned);                                                             \
-		return 0;                                                                                      \
+#define SLOT(n)                                                                                                        \
+	SEC("kprobe") int hook_entry_##n(struct pt_regs *ctx) { return SCREENED(on_entry, n) ? hook_record(n) : 0; }   \
+	SEC("fexit") int hook_fexit_##n(void *ctx) { return SCREENED(on_exit, n) ? hook_record(n) : 0; }               \
+	SEC("tracepoint") int hook_event_##n(void *ctx) { return SCREENED(on_event, n) ? hook_record(n) : 0; }         \
+	SEC("raw_tracepoint") int hook_raw_##n(void *ctx) { return SCREENED(on_event, n) ? hook_record(n) : 0; }       \
+	SESSION(n)                                                                                                     \
+	SEC("kprobe") int hook_enter_##n(struct pt_regs *ctx)                                                          \
+	{                                                                                                              \
+		if (!SCREENED(on_enter, n))                                                                            \
+			return not_awaited(n, PT_REGS_SP(ctx));                                                        \
+		await_return(n);                                                                                       \
+		hook_record(n);                                                                                        \
+		entered(n);                                                                                            \
+		return 0;                                                                                              \
+	}                                                                                                              \
+	SEC("kretprobe") int hook_leave_##n(struct pt_regs *ctx)                                                       \
+	{                                                                                                              \
+		return leave(n, JOINED_SP(ctx), PT_REGS_RC(ctx)) ? hook_record(n) : 0;                                 \
+	}                                                                                                              \
+	SEC("kprobe") int hook_deny_##n(struct pt_regs *ctx)                                                           \
+	{                                                                                                              \
+		int error;                                                                                             \
+                                                                                                                       \
+		if (!SCREENED(on_enter, n))                                                                            \
+			return hooks[n].awaits ? not_awaited(n, PT_REGS_SP(ctx)) : 0;                                  \
+		error = judge(n);                                                                                      \
+		if (error)                                                                                             \
+			leave_denial(ctx, error);                                                                      \
+		return 0;                                                                                              \
+	}                                                                                                              \
+	SEC("fmod_ret") int hook_modify_##n(__u64 *ctx)                                                                \
+	{                                                                                                              \
+		if (!SCREENED(on_modify, n))                                                                           \
+			return hooks[n].awaits ? not_awaited(n, frame_of(ctx)) : 0;                                    \
+		return judge(n);                                                                                       \
+	}                                                                                                              \
+	SEC("fexit") int hook_modified_##n(void *ctx)                                                                  \
+	{                                                                                                              \
+		__u64 returned = 0;                                                                                    \
+                                                                                                                       \
+		bpf_get_func_ret(ctx, &returned);                                                                      \
+		leave(n, frame_of(ctx), returned);                                                                     \
+		return 0;                                                                                              \
 	}
 
 SLOT(0)

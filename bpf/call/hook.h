@@ -66,7 +66,8 @@ struct hook {
 	__u32 workloads;   /* set of which its cgroup must fulfil one, else no selector matches; EMPTY_SET: some ask for none */
 	__u16 denies;      /* 1: some have calls fail */
 	__u16 awaits;      /* 1: of such a function, the return is joined */
-	__u32 at_return;   /* 1: calls are judged at their return, because some are aggregated with what they return, or show bytes that it fills in */
+	__u16 at_return;   /* 1: calls are judged at their return, because some are aggregated with what they return, or show bytes that it fills in */
+	__u16 condition_words; /* bit n: selectors ask for conditions of word n; other words of scratch.conditions are not set */
 	struct event_field fields[PARAMS_MAX]; /* of a tracepoint */
 	struct path_screen path;
 	struct file_screen files[FILES_MAX];

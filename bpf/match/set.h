@@ -106,15 +106,19 @@ static __always_inline bool set_keep_id(__u64 *alive, __u32 words, __u32 id)
 	return set && set_keep(alive, words, set->bits);
 }
 
-/* Whether the set has something of `others`, an array of SET_WORDS. */
-static __always_inline bool set_meets(const __u64 *others, __u32 id)
+/* Whether the set has something of `others`, an array of SET_WORDS; `used`: bit n where word n counts. */
+static __always_inline bool set_meets(const __u64 *others, __u32 used, __u32 id)
 {
 	struct set *set = bpf_map_lookup_elem(&sets, &id);
 	__u64 both = 0;
 	__u32 w;
 
-	for (w = 0; set && w < SET_WORDS; w++)
-		both |= set->bits[w] & others[w];
+	if (!set)
+		return false;
+	for (w = 0; w < SET_WORDS; w++) {
+		if (used >> w & 1)
+			both |= set->bits[w] & others[w];
+	}
 	return both != 0;
 }
 

@@ -35,6 +35,40 @@ struct {
 /* 1: all controllers that count are on the unified hierarchy (cgroup_of). */
 const volatile __u32 unified_cgroups = 0;
 
+/*
+ * Random, and another after each change of the map: user space draws it. What a program remembers of a cgroup (call/elsewhere.h) is its number,
+ * exclusive or this one: it has no meaning any more after the next change.
+ */
+volatile __u64 workload_change SEC(".data.change") = 0;
+
+/* The same key. A processor can look it up only when it has read the other number: else arm64 may take what the map was before. */
+static __always_inline __u64 key_after(__u64 key, __u64 earlier)
+{
+	asm volatile("%0 ^= %1\n%0 ^= %1" : "+r"(key) : "r"(earlier));
+	return key;
+}
+
+/* A cgroup. */
+struct numbered {
+	__u64 number;  /* which no other has or gets */
+	__u64 id;
+};
+
+/* The task's, on the unified hierarchy. */
+static __always_inline struct numbered current_cgroup(void)
+{
+#ifdef KTRAIL_TYPED
+	/* Without a helper, and the number without a load that may fault. */
+	struct cgroup *cgroup = bpf_get_current_task_btf()->cgroups->dfl_cgrp;
+
+	return (struct numbered){ cgroup->self.serial_nr, cgroup->kn->id };
+#else
+	__u64 id = bpf_get_current_cgroup_id();
+
+	return (struct numbered){ id, id };
+#endif
+}
+
 static __always_inline bool may_name_workload(__u64 cgroup)
 {
 	__u64 node = (__u64)LOAD(cgroup, cgroup, kn);
@@ -43,10 +77,10 @@ static __always_inline bool may_name_workload(__u64 cgroup)
 	return bpf_probe_read_kernel_str(name, sizeof(name), LOAD(kernfs_node, node, name)) == sizeof(name);
 }
 
-/* The entry that counts for a task; 0: nothing is known. Counts a call of which something is not known. */
-static __always_inline struct workload *workload_above(__u64 task)
+/* The entry that counts for a cgroup; 0: nothing is known. Counts a call of which something is not known. `earlier`: see key_after. */
+static __always_inline struct workload *workload_above(__u64 cgroup, __u64 earlier)
 {
-	__u64 cgroup = cgroup_of(task), id;
+	__u64 id;
 	struct workload *found = 0;
 	bool beyond = false;
 	__u32 level;
@@ -55,7 +89,7 @@ static __always_inline struct workload *workload_above(__u64 task)
 	for (level = 0; level < CGROUP_LEVELS; level++) {
 		if (!cgroup)
 			break;
-		id = cgroup_id(cgroup);
+		id = key_after(cgroup_id(cgroup), earlier);
 		found = bpf_map_lookup_elem(&workloads, &id);
 		if (found)
 			break;

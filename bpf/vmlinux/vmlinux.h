@@ -324,6 +324,7 @@ struct cgroup;
 
 struct cgroup_subsys_state {
 	struct cgroup *cgroup;
+	__u64 serial_nr;
 	struct cgroup_subsys_state *parent;
 };
 

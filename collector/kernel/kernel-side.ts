@@ -19,7 +19,7 @@ import { checkSwitches } from './guard/switches.ts'
 import { WatchedLink } from './guard/watched-link.ts'
 import { Conditions } from './conditions/conditions.ts'
 import { readImage } from './conditions/images.ts'
-import { workloadEntries } from './conditions/workload-entries.ts'
+import { WorkloadMap } from './conditions/workload-entries.ts'
 import { SHARED_MAPS, processObject } from './objects.ts'
 import type { SharedMaps } from './objects.ts'
 import { PolicyPrograms } from './policy-programs.ts'
@@ -74,6 +74,7 @@ export class KernelSide implements Disposable {
   /** Of this turn of the event loop. */
   #counts: KernelCounts | undefined
   readonly #maps: SharedMaps
+  readonly #workloadMap: WorkloadMap
   readonly #procfs: string
 
   /** Loads and attaches the process programs. Rejects with NativeError. */
@@ -116,7 +117,8 @@ export class KernelSide implements Disposable {
     // Who could write it could hide lost records. Programs write on.
     this.#maps.cpu_state.freeze()
     this.ring = openRing(this.#maps.ring)
-    this.workloads = new Workloads(workloadEntries(this.#maps.workloads), options.pods, options.announced)
+    this.#workloadMap = new WorkloadMap(this.#maps)
+    this.workloads = new Workloads(this.#workloadMap, options.pods, options.announced)
     const conditions = new Conditions(this.#maps, this.workloads)
     this.policies = new PolicyPrograms(options, this.#maps, constants, conditions)
   }
@@ -151,6 +153,11 @@ export class KernelSide implements Disposable {
   /** Learns which cgroups there are: at the start, and when records of them were lost. */
   scanCgroups(): Promise<void> {
     return this.workloads.scan((made) => scanCgroups(this.#procfs, made))
+  }
+
+  /** From now on the first call in each cgroup runs the program of its function anew, instead of what that remembers. */
+  forgetCgroups(): void {
+    this.#workloadMap.forget()
   }
 
   forgetProcess(pid: number): void {

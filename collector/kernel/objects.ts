@@ -27,6 +27,7 @@ export const SHARED_MAPS = [
   'workloads',
   'privileges',
   'privileges_wanted',
+  '.data.change',
   'denials',
 ] as const
 

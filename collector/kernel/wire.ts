@@ -73,6 +73,7 @@ export const HOOK = {
   denies: 212,
   awaits: 214,
   atReturn: 216,
+  conditionWords: 218,
   fields: 220,
   path: 240,
   files: 320,

@@ -1,17 +1,44 @@
 /** Writes what cgroups fulfil into the kernel's map (bpf/match/workload.h). */
+import { randomBytes } from 'node:crypto'
 import { NativeError } from '../../../native/index.ts'
 import type { BpfMap } from '../../../native/types.ts'
 import type { WorkloadEntries, WorkloadEntry } from '../../identity/workloads.ts'
-import { u64 } from '../bytes.ts'
+import { u32, u64 } from '../bytes.ts'
 import { WORKLOAD, WORKLOAD_CONTAINER, WORKLOAD_HOST, WORKLOAD_POD } from '../wire.ts'
 import { setBytes } from './entries.ts'
 
 const KINDS = { host: WORKLOAD_HOST, pod: WORKLOAD_POD, container: WORKLOAD_CONTAINER } as const
 
-export function workloadEntries(map: Pick<BpfMap, 'update' | 'delete'>): WorkloadEntries {
-  return {
-    put: (id, entry) => attempt(() => map.update(u64(id), workloadBytes(entry))),
-    delete: (id) => void attempt(() => map.delete(u64(id))),
+const ONLY = u32(0)
+
+export interface WorkloadMaps {
+  readonly workloads: Pick<BpfMap, 'update' | 'delete'>
+  /** What programs remember of cgroups is of one number. */
+  readonly '.data.change': Pick<BpfMap, 'update'>
+}
+
+export class WorkloadMap implements WorkloadEntries {
+  readonly #maps: WorkloadMaps
+
+  constructor(maps: WorkloadMaps) {
+    this.#maps = maps
+    this.forget()
+  }
+
+  put(id: bigint, entry: WorkloadEntry): boolean {
+    const done = attempt(() => this.#maps.workloads.update(u64(id), workloadBytes(entry)))
+    this.forget()
+    return done
+  }
+
+  delete(id: bigint): void {
+    attempt(() => this.#maps.workloads.delete(u64(id)))
+    this.forget()
+  }
+
+  /** Programs ask the map about each cgroup again. */
+  forget(): void {
+    attempt(() => this.#maps['.data.change'].update(ONLY, randomBytes(8)))
   }
 }
 

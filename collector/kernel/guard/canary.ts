@@ -18,7 +18,7 @@ export interface ScreenedFunction {
   readonly symbol: string
   /** At its entry; the same as long as the function is attached. */
   readonly link: Pick<Link, 'kind'>
-  /** How often the program began a call since it was loaded. */
+  /** How often the program began a call since it was loaded; not calls from cgroups that it remembers (bpf/call/elsewhere.h). */
   readonly calls: () => bigint
 }
 
@@ -26,6 +26,8 @@ export interface CanaryOptions {
   readonly facts: KernelFacts
   /** What is attached now. */
   readonly functions: () => readonly ScreenedFunction[]
+  /** Has the next call in each cgroup run the whole program, which counts it. */
+  readonly forget: () => void
   /** Default: `access`. */
   readonly act?: () => void
 }
@@ -62,8 +64,9 @@ export class Canary {
   /** Synchronous: meanwhile no policy changes, so that the programs and their counts stay. */
   #silent(hooked: readonly ScreenedFunction[]): Finding[] {
     if (hooked.length === 0) return []
-    const { act = access } = this.#options
+    const { act = access, forget } = this.#options
     const before = hooked.map(({ calls }) => calls())
+    forget()
     act()
     const silent = hooked.filter(({ calls }, i) => calls() === before[i])
     return silent.map(({ symbol, link: { kind } }) => ({

@@ -21,7 +21,11 @@ export interface Guarded {
 }
 
 export function makeGuard({ kernel, ingest, stops, facts, procfs, log }: Guarded): Guard {
-  const canary = new Canary({ facts, functions: () => kernel.policies.functions() })
+  const canary = new Canary({
+    facts,
+    functions: () => kernel.policies.functions(),
+    forget: () => kernel.forgetCgroups(),
+  })
   const missing = new MissingRecords(() => ingest.accounting.imbalance)
   const processes = new ProcessMapCheck({
     agentPid: process.pid,

@@ -15,6 +15,7 @@ import {
   PATH_SCREEN,
   SELECTOR,
   SELECTORS_MAX,
+  SET_WORDS,
   VALUES_MAX,
   VALUE_TEXTS_MAX,
   VALUE_TYPE_SHIFT,
@@ -173,8 +174,9 @@ export function hookBytes(
   bytes.writeUInt16LE(denying ? 1 : 0, HOOK.denies)
   bytes.writeUInt16LE(denying && specs.some((spec) => spec.return) ? 1 : 0, HOOK.awaits)
   const atReturn = !denying && specs.some(judgedAtReturn)
-  bytes.writeUInt32LE(atReturn ? 1 : 0, HOOK.atReturn)
+  bytes.writeUInt16LE(atReturn ? 1 : 0, HOOK.atReturn)
   bytes.writeUInt32LE(tables.sets.id(anyOf(asked)), HOOK.conditions)
+  bytes.writeUInt16LE(wordsOf([...asked, ...placed]), HOOK.conditionWords)
   bytes.writeUInt32LE(placed.some(Boolean) ? 1 : 0, HOOK.placed)
   bytes.writeUInt32LE(tables.sets.id(anyOf(placed)), HOOK.workloads)
   return bytes
@@ -187,6 +189,13 @@ export const judgedAtReturn = ({ aggregate, args, return: returns }: HookSpec): 
 /** Bits of which a process has one when it has all that a selector asks for; none when a selector asks for none. */
 function anyOf(asked: readonly bigint[]): bigint {
   return asked.every(Boolean) ? asked.reduce((any, bits) => any | (bits & -bits), 0n) : 0n
+}
+
+/** Bit n: one of these has bits in its word n. */
+function wordsOf(asked: readonly bigint[]): number {
+  const all = asked.reduce((bits, each) => bits | each, 0n)
+  const used = (w: number): number => (BigInt.asUintN(64, all >> BigInt(64 * w)) === 0n ? 0 : 1 << w)
+  return Array.from({ length: SET_WORDS }, (_, w) => used(w)).reduce((words, word) => words | word)
 }
 
 /** What the selectors ask of a path, by bit. */

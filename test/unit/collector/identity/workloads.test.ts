@@ -10,7 +10,7 @@ import { cgroupsAt, scanCgroups } from '../../../../collector/identity/cgroup-tr
 import { Pods } from '../../../../collector/identity/pods.ts'
 import { Workloads, repositoryOf } from '../../../../collector/identity/workloads.ts'
 import type { WorkloadEntry } from '../../../../collector/identity/workloads.ts'
-import { workloadBytes, workloadEntries } from '../../../../collector/kernel/conditions/workload-entries.ts'
+import { WorkloadMap, workloadBytes } from '../../../../collector/kernel/conditions/workload-entries.ts'
 import { WORKLOAD, WORKLOAD_POD } from '../../../../collector/kernel/wire.ts'
 import type { WorkloadFilter } from '../../../../config/policy/policy.ts'
 import { NativeError } from '../../../../native/index.ts'
@@ -256,13 +256,35 @@ test('workloads: what is written into the kernel’s map', () => {
   assert.deepEqual([bytes[WORKLOAD.holds + 8], bytes[WORKLOAD.holds + 63]], [1, 0x80])
   assert.equal(bytes.readUInt32LE(WORKLOAD.kind), WORKLOAD_POD)
   assert.equal(bytes.readUInt32LE(WORKLOAD.partial), 1)
-  const full = workloadEntries({
-    update: () => {
-      throw new NativeError('MAP_FAILED', 'full')
+})
+
+test('workloads: programs forget what they remember after each change of the kernel’s map, also of one that fails', () => {
+  const written: string[] = []
+  const numbers = new Set<bigint>()
+  let full = false
+  const map = new WorkloadMap({
+    workloads: {
+      update: (id) => {
+        if (full) throw new NativeError('MAP_FAILED', 'full')
+        return written.push(`put ${id[0]}`) > 0
+      },
+      delete: (id) => written.push(`delete ${id[0]}`) > 0,
     },
-    delete: () => false,
+    '.data.change': {
+      update: (_, value) => {
+        numbers.add(Buffer.from(value).readBigUInt64LE())
+        return written.push('number') > 0
+      },
+    },
   })
-  assert.equal(full.put(1n, { kind: 'host', holds: 0n, partial: false }), false)
+  const entry = { kind: 'host', holds: 0n, partial: false } as const
+  assert.equal(map.put(1n, entry), true)
+  map.delete(1n)
+  full = true
+  assert.equal(map.put(2n, entry), false)
+  map.forget()
+  assert.deepEqual(written, ['number', 'put 1', 'number', 'delete 1', 'number', 'number', 'number'])
+  assert.equal(numbers.size, 5)
 })
 
 test('workloads: an announced container is judged by what was announced, in the cgroup that it was made in', async () => {

@@ -12,6 +12,8 @@ const HOUR_MS = 3_600_000
 class Hook {
   runs = 0n
   silent = false
+  /** The cgroup's calls are ended by what the program remembers. */
+  remembers = true
   readonly symbol: string
   readonly link: { readonly kind: AttachKind }
   failure: Error | undefined
@@ -41,9 +43,15 @@ function rig(minor = 12): Rig {
     canary: new Canary({
       facts: kernel(6, minor),
       functions: () => made.hooks,
+      forget: () => {
+        for (const hook of made.hooks) hook.remembers = false
+      },
       act: () => {
         made.acts++
-        for (const hook of made.hooks) if (!hook.silent) hook.runs++
+        for (const hook of made.hooks) {
+          if (!hook.silent && !hook.remembers) hook.runs++
+          hook.remembers = true
+        }
       },
     }),
     check: (ms) => made.canary.check(ms).map(({ kind, on }) => `${kind} ${on}`),

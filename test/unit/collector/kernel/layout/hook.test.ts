@@ -466,7 +466,7 @@ test('layout: what makes calls equal for aggregate, and where they are judged', 
     assert.equal(bytes.readUInt32LE(HOOK.actions), 1)
     const last = tables.selectors.at(-1) ?? Buffer.alloc(0)
     const hex = last.subarray(SELECTOR.action, SELECTOR.action + ACTION.bytes).toString('hex')
-    return [hex, bytes.readUInt32LE(HOOK.atReturn)]
+    return [hex, bytes.readUInt16LE(HOOK.atReturn)]
   }
   assert.deepEqual(action(aggregated(true, true)), ['00000000000000000007000003000000', 0])
   assert.deepEqual(action(aggregated(true, false)), ['00000000000000000001000001000000', 0])
@@ -503,9 +503,17 @@ test('layout: what selectors ask of processes and of cgroups is screened apart, 
       placed: bytes.readUInt32LE(HOOK.placed),
       workloads: set(bytes.readUInt32LE(HOOK.workloads)),
       selectors: tables.selectors.map((each) => set(each.readUInt32LE(SELECTOR.conditions))),
+      words: bytes.readUInt16LE(HOOK.conditionWords),
     }
   }
-  assert.deepEqual(asking([0n, 0n]), { conditional: 0, conditions: 0n, placed: 0, workloads: 0n, selectors: [0n] })
+  assert.deepEqual(asking([0n, 0n]), {
+    conditional: 0,
+    conditions: 0n,
+    placed: 0,
+    workloads: 0n,
+    selectors: [0n],
+    words: 0,
+  })
   // The lowest bit of each: who has not that has not all.
   assert.deepEqual(asking([0n, 6n], [8n, 16n]), {
     conditional: 1,
@@ -513,6 +521,7 @@ test('layout: what selectors ask of processes and of cgroups is screened apart, 
     placed: 1,
     workloads: 18n,
     selectors: [6n, 24n],
+    words: 1,
   })
   assert.deepEqual(asking([1n, 2n], [4n, 0n]), {
     conditional: 1,
@@ -520,5 +529,14 @@ test('layout: what selectors ask of processes and of cgroups is screened apart, 
     placed: 1,
     workloads: 0n,
     selectors: [3n, 4n],
+    words: 1,
+  })
+  assert.deepEqual(asking([1n << 511n, 1n << 130n]), {
+    conditional: 1,
+    conditions: 1n << 511n,
+    placed: 1,
+    workloads: 1n << 130n,
+    selectors: [(1n << 511n) | (1n << 130n)],
+    words: 0b1000_0100,
   })
 })

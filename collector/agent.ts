@@ -47,6 +47,7 @@ import { Runtimes } from './runtimes/runtimes.ts'
 import { LastRuns } from './telemetry/last-runs.ts'
 import type { Log } from './telemetry/log.ts'
 import { LoopLag } from './telemetry/metrics/loop-lag.ts'
+import { NamespaceCounts } from './telemetry/metrics/namespaces.ts'
 import { RunRecords } from './telemetry/run-records.ts'
 import { Telemetry } from './telemetry/telemetry.ts'
 
@@ -121,6 +122,7 @@ export async function startAgent(
       apply: (next, before, stopping) => applyConfig({ delivery, folder, memory, line }, next, before, stopping),
     }),
   )
+  const namespaces = config.kubernetes?.metrics_by_namespace ? new NamespaceCounts() : undefined
   const { reloads } = folder
   const { readers } = api
   const parts = {
@@ -129,6 +131,7 @@ export async function startAgent(
     enrichment,
     policies,
     kubernetes,
+    namespaces,
     reloads,
     reloader,
     delivery,
@@ -154,7 +157,10 @@ export async function startAgent(
     exporters: () => delivery.fanout.numbered,
   })
   const { lossRecords } = telemetry
-  const line = new Line({ ingest, enrichment, delivery, lossRecords, runRecords, working, log }, config.shutdown.grace)
+  const line = new Line(
+    { ingest, enrichment, delivery, lossRecords, runRecords, namespaces, working, log },
+    config.shutdown.grace,
+  )
   const memory = new MemoryGuard(config.memory, (pressure, rssBytes) => {
     delivery.fanout.pressure = pressure
     logPressure(log, pressure, rssBytes)

@@ -13,6 +13,7 @@ import type { Enrichment } from './enrich/enrichment.ts'
 import type { Ingest } from './ingest/ingest.ts'
 import type { Log } from './telemetry/log.ts'
 import type { LossRecords } from './telemetry/loss-records.ts'
+import type { NamespaceCounts } from './telemetry/metrics/namespaces.ts'
 import type { RunRecords } from './telemetry/run-records.ts'
 
 export interface LineParts {
@@ -21,6 +22,7 @@ export interface LineParts {
   readonly delivery: Pick<Delivery, 'publish' | 'fanout'>
   readonly lossRecords: LossRecords
   readonly runRecords: RunRecords
+  readonly namespaces: Pick<NamespaceCounts, 'add'> | undefined
   /** Called for all that comes from the ring. */
   readonly working: () => void
   readonly log: Pick<Log, 'error'>
@@ -74,7 +76,7 @@ export class Line {
   }
 
   async #run(): Promise<void> {
-    const { ingest, enrichment, delivery, lossRecords, runRecords, working } = this.#parts
+    const { ingest, enrichment, delivery, lossRecords, runRecords, namespaces, working } = this.#parts
     const wantsTurn = (): boolean => lossRecords.pending || runRecords.due || enrichment.due
     // Events that wait for enrichment come free without a wakeup of the ring.
     const polls = (): boolean => enrichment.waits
@@ -84,7 +86,9 @@ export class Line {
       // A heartbeat of an idle agent is no work.
       if (ingest.bytesRead !== bytesRead) working()
       bytesRead = ingest.bytesRead
-      await this.#publish(enrichment.pass(events))
+      const passed = enrichment.pass(events)
+      namespaces?.add(passed)
+      await this.#publish(passed)
       await this.#publishLosses()
       if (runRecords.due) await this.#publishRun('heartbeat')
     }

@@ -25,6 +25,7 @@ import type { Log } from './log.ts'
 import { LossRecords } from './loss-records.ts'
 import { Losses } from './losses.ts'
 import type { LoopLag } from './metrics/loop-lag.ts'
+import type { NamespaceCounts } from './metrics/namespaces.ts'
 import { createPageToken } from './live/page-token.ts'
 import type { PageToken } from './live/page-token.ts'
 import { createPages } from './pages.ts'
@@ -47,6 +48,7 @@ export interface Parts {
   readonly enrichment: Enrichment
   readonly policies: Policies
   readonly kubernetes: Pick<KubernetesClient, 'watches'> | undefined
+  readonly namespaces: NamespaceCounts | undefined
   readonly reloads: Reloads
   readonly reloader: Pick<Reloader, 'state'>
   readonly delivery: Delivery
@@ -114,8 +116,20 @@ export class Telemetry implements AsyncDisposable {
   }
 
   #sources(access: Access): PageSources {
-    const { kernel, ingest, enrichment, policies, kubernetes, reloads, reloader, delivery, loopLag, guard, readers } =
-      this.#parts
+    const {
+      kernel,
+      ingest,
+      enrichment,
+      policies,
+      kubernetes,
+      namespaces,
+      reloads,
+      reloader,
+      delivery,
+      loopLag,
+      guard,
+      readers,
+    } = this.#parts
     const { epoch, nodeName, facts } = this.#options
     const made = (): Record<string, number> => ({ ...ingest.made, events_lost: this.lossRecords.published })
     return {
@@ -179,6 +193,7 @@ export class Telemetry implements AsyncDisposable {
       senders: () => delivery.fanout.senders,
       filtered: () => delivery.fanout.filtered(),
       readers,
+      namespaces,
       reloads,
       loopLag: () => loopLag.seconds,
     }

@@ -13,6 +13,7 @@ import { addExporterMetrics } from './exporters.ts'
 import type { ExporterSources } from './exporters.ts'
 import { addHookMetrics } from './hooks.ts'
 import type { HookSources } from './hooks.ts'
+import type { NamespaceCounts } from './namespaces.ts'
 import { MetricsPage } from './page.ts'
 import type { Reloads } from '../../policies/reloads.ts'
 import type { ConfigState } from '../../reload/reloader.ts'
@@ -38,6 +39,8 @@ export interface MetricSources extends ExporterSources, HookSources {
   readonly returnsWaiting: () => number
   readonly processes: Pick<ProcessTable, 'size' | 'bytes' | 'limitBytes' | 'evictions'>
   readonly enrichment: Pick<Enrichment, 'gaveUp' | 'held'>
+  /** Only if the config asks for it. */
+  readonly namespaces: NamespaceCounts | undefined
   readonly policies: Pick<Policies, 'list'>
   readonly reloads: Pick<Reloads, 'counts' | 'lastMs'>
   readonly loopLag: () => HistogramCounts
@@ -49,6 +52,7 @@ export function createMetrics(sources: MetricSources): MetricsPage {
   const page = new MetricsPage()
   addReading(page, sources)
   addExporterMetrics(page, sources)
+  sources.namespaces?.addTo(page)
   addSpoolMetrics(page, sources.senders)
   addReaders(page, sources.readers)
   addAgent(page, sources)

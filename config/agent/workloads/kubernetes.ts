@@ -35,7 +35,19 @@ export const kubernetes = z
         'An event from a container that the API server does not know yet waits at most this long; those of other processes pass. Then it goes with ' +
           'what its cgroup tells: the pod, without the container.',
       ),
+    metrics_by_namespace: z
+      .boolean()
+      .default(false)
+      .describe(
+        'The metric ktrail_namespace_events_total counts events by policy and namespace of the pod: a sample for each pair, 1,000 at most. Needs pods: true.',
+      ),
     policy_names: list(regex, 'Only policies with a name that one of these matches; RE2, unanchored.'),
+  })
+  .check((context) => {
+    const { metrics_by_namespace, pods } = context.value
+    const message = 'expected kubernetes.pods: true with it, because the namespaces are those of pods'
+    if (metrics_by_namespace && !pods)
+      context.issues.push({ code: 'custom', input: context.value, path: ['metrics_by_namespace'], message })
   })
   .optional()
   .describe('What the agent asks the API server of its Kubernetes cluster for. Without it, the agent connects to none.')

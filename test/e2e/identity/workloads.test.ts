@@ -211,7 +211,10 @@ describe('workloads', { skip }, () => {
       { mode: 0o600 },
     )
     agent = await TestAgent.start({
-      config: { node_name: 'node-1', kubernetes: { kubeconfig, pods: true, pod_wait: '0s' } },
+      config: {
+        node_name: 'node-1',
+        kubernetes: { kubeconfig, pods: true, pod_wait: '0s', metrics_by_namespace: true },
+      },
       policies: Object.fromEntries(Object.entries(POLICIES).map(([name, text]) => [`${name}.yaml`, text])),
     })
     await agent.until('the pods', () => agent.log().some(({ msg }) => msg === 'the pods of this node are known'))
@@ -482,5 +485,8 @@ describe('workloads', { skip }, () => {
     assert.equal(await seenIn(cgroup), OF_SIDE)
     const page = await agent.metrics()
     assert.equal(page.sum('ktrail_accounting_imbalance_events'), 0)
+    // In the pod, by the policy for pods in this namespace.
+    assert.ok(page.sum('ktrail_namespace_events_total', { policy: 'p', namespace: WEB.namespace }) > 0)
+    assert.equal(page.sum('ktrail_namespace_events_total', { namespace: '' }), 0)
   })
 })

@@ -70,7 +70,11 @@ interface Rig {
   worked: number
 }
 
-function rig(enrichment = new Enrichment(), numbered: readonly string[] = []): Rig {
+function rig(
+  enrichment = new Enrichment(),
+  numbered: readonly string[] = [],
+  namespaces: LineParts['namespaces'] = undefined,
+): Rig {
   const ingest = new FakeIngest()
   const clock = new FakeClock()
   const losses: Loss[] = []
@@ -88,7 +92,7 @@ function rig(enrichment = new Enrichment(), numbered: readonly string[] = []): R
   const lastRuns = { previous: { archive: 'e0' }, note: async (): Promise<void> => undefined }
   const runRecords = new RunRecords({ heartbeatMs: 60_000, lastRuns, exporters: () => numbered })
   const lossRecords = new LossRecords(options, 0)
-  const parts = { ingest, enrichment, delivery, lossRecords, runRecords, working, log }
+  const parts = { ingest, enrichment, delivery, lossRecords, runRecords, namespaces, working, log }
   const made: Rig = {
     line: new Line(parts, GRACE_MS, clock),
     ingest,
@@ -198,4 +202,20 @@ test('line: with numbered records, a run has a record at its start, one a period
   await s.line.stop(GRACE_MS)
   assert.deepEqual(s.published.slice(2), ['agent_run:heartbeat 2', 'process_kprobe 3', 'agent_run:stop 4'])
   assert.equal(s.worked, 2, 'a heartbeat is no work')
+})
+
+test('line: events are counted by namespace once their pod is known', async () => {
+  const known = Promise.withResolvers<void>()
+  let pending: Promise<void> | undefined = known.promise
+  const counted: string[] = []
+  const namespaces = { add: (events: readonly Event[]) => void counted.push(...events.map(({ type }) => type)) }
+  const s = rig(new Enrichment({ pending: () => pending }), [], namespaces)
+  s.line.start()
+  await s.ingest.read(by(a))
+  assert.deepEqual(counted, [])
+  pending = undefined
+  known.resolve()
+  await s.ingest.read()
+  assert.deepEqual(counted, ['process_kprobe'])
+  await s.line.stop(0)
 })

@@ -2,6 +2,7 @@
 import { NOTHING_DONE } from '../../../../collector/kernel/actions/acted.ts'
 import { Reloads } from '../../../../collector/policies/reloads.ts'
 import type { MetricSources } from '../../../../collector/telemetry/metrics/metrics.ts'
+import { NamespaceCounts } from '../../../../collector/telemetry/metrics/namespaces.ts'
 import { Histogram } from '../../../../exporters/index.ts'
 import { enabledPolicies } from './policies.ts'
 import { newTable } from './processes.ts'
@@ -36,6 +37,7 @@ export function makeSources(change: Partial<MetricSources> = {}): MetricSources 
     returnsWaiting: () => 5,
     processes: newTable(),
     enrichment: { gaveUp: { time: 4, bytes: 0, failed: 0, stopping: 0 }, held: { bytes: 100, events: 6 } },
+    namespaces: new NamespaceCounts(),
     policies: enabledPolicies({ name: 'files' }),
     senders: () => [],
     filtered: () => new Map(),

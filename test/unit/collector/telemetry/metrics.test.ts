@@ -149,6 +149,7 @@ test('metrics: names, help and labels keep the rules', async () => {
     'kind',
     'encoding',
     'resource',
+    'namespace',
   ]
   const labels = new Set([...allowed, 'le', 'result', 'version', 'node', 'kernel', 'hash'])
   for (const { name, help, type, samples } of families) {

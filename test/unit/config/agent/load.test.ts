@@ -456,6 +456,11 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
     '2:17: server.grpc: expected server.tls with it, because it can change policies; or a Unix socket, got "127.0.0.1:54321"',
   ],
   [
+    'a metric by namespace without pods',
+    withExporter('type: stdout', 'kubernetes: { metrics_by_namespace: true }'),
+    '2:37: kubernetes.metrics_by_namespace: expected kubernetes.pods: true with it, because the namespaces are those of pods, got true',
+  ],
+  [
     'certificates for a Unix socket',
     withExporter('type: stdout', 'server: { tls: { cert_file: a, key_file: b, ca_file: c } }'),
     '2:16: server.tls: expected server.grpc to be host:port with it',

@@ -1,0 +1,53 @@
+/** How many events each policy had in each namespace of Kubernetes: a metric that an option asks for, because it has a sample for each pair. */
+import { isHookEvent } from '../../../exporters/index.ts'
+import type { Event } from '../../../exporters/contract/event.ts'
+import type { MetricsPage } from './page.ts'
+
+/** Pairs of policy and namespace. A user who may make namespaces could have the page grow without end: what comes later is one sample of each policy. */
+export const PAIRS_MAX = 1000
+/** No name of a namespace. */
+export const OTHERS = '(others)'
+
+export class NamespaceCounts {
+  readonly #pairsMax: number
+  readonly #counts = new Map<string, Map<string, number>>()
+  #pairs = 0
+
+  constructor(pairsMax: number = PAIRS_MAX) {
+    this.#pairsMax = pairsMax
+  }
+
+  /** Those of policies, in pods; of others it counts nothing. */
+  add(events: readonly Event[]): void {
+    for (const event of events) {
+      if (!isHookEvent(event)) continue
+      const namespace = event.process.pod?.namespace
+      if (namespace !== undefined) this.#count(event.hook.policy, namespace)
+    }
+  }
+
+  #count(policy: string, namespace: string): void {
+    let counts = this.#counts.get(policy)
+    if (counts === undefined) this.#counts.set(policy, (counts = new Map()))
+    const before = counts.get(namespace)
+    if (before === undefined && this.#pairs >= this.#pairsMax) {
+      counts.set(OTHERS, (counts.get(OTHERS) ?? 0) + 1)
+      return
+    }
+    if (before === undefined) this.#pairs++
+    counts.set(namespace, (before ?? 0) + 1)
+  }
+
+  addTo(page: MetricsPage): void {
+    page.counter(
+      'ktrail_namespace_events_total',
+      'Events by policy and namespace of the pod. Only with kubernetes.metrics_by_namespace.',
+      ['policy', 'namespace'],
+      (put) => {
+        for (const [policy, counts] of this.#counts) {
+          for (const [namespace, count] of counts) put({ policy, namespace }, count)
+        }
+      },
+    )
+  }
+}

@@ -86,9 +86,9 @@ test('definitions: a mistake is refused with a sentence that names the key', { s
     },
     {
       name: "Tetragon's, without strict validation",
-      document: policy(hook({}, { data: [{ index: 0 }] })),
+      document: policy(hook({}, { args: [{ index: 0, type: 'file', btfTypeModule: 'x' }] })),
       args: ['--validate=ignore'],
-      want: /known Tetragon field "data" is not supported by this version of ktrail/,
+      want: /known Tetragon field "btfTypeModule" is not supported by this version of ktrail/,
     },
   ]
   for (const { name, document, want, args = [] } of rows) {

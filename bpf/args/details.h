@@ -133,7 +133,8 @@ __noinline int put_names(__u32 slot, __u32 i, __u32 at)
 	if (!to)
 		return 0;
 	for (f = 0; f < FILES_MAX; f++) {
-		if (hook->files[f].param == wanted->param && hook->files[f].type == wanted->type && !wanted->places)
+		if (hook->files[f].param == wanted->param && hook->files[f].type == wanted->type &&
+		    hook->files[f].places == wanted->places)
 			__builtin_memcpy(to->named, s->named[f], sizeof(to->named));
 	}
 	return 0;

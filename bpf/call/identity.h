@@ -21,9 +21,17 @@ __noinline int judge_argument(__u32 slot, __u32 i)
 	if (!s || !w || param >= PARAMS_MAX)
 		return 0;
 	argument = s->call.params[param];
+	judge_nothing(w);
+	s->files[i & (FILES_MAX - 1)] = 0;
+	s->file_flags[i & (FILES_MAX - 1)] = 0;
+	if (asks_members && files->places) {
+		s->walked = argument;
+		if (follow(slot, files->place))
+			return 0;
+		argument = s->walked;
+	}
 	file = file_of(type, argument);
 	dentry = place_of(type, argument, file).dentry;
-	judge_nothing(w);
 	judge_file(slot, w, dentry);
 	if (file) {
 		inode = (__u64)LOAD(file, file, f_inode);

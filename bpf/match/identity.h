@@ -88,8 +88,10 @@ struct file_screen {
 	__u64 wanted;  /* filters of all selectors */
 	__u8 param;    /* NO_ARG: none asks */
 	__u8 type;
-	__u16 reserved;
+	__u16 places;  /* as in struct wanted_value, and so is `place` */
 	__u32 others;  /* set of the selectors that ask for no identity of this argument */
+	__u32 place;
+	__u32 reserved;
 };
 
 #endif

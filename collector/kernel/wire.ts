@@ -77,7 +77,7 @@ export const HOOK = {
   fields: 220,
   path: 240,
   files: 320,
-  bytes: 352,
+  bytes: 368,
 } as const
 export const WANTED_VALUE = {
   param: 0,
@@ -108,7 +108,7 @@ export const PATH_SCREEN = {
   onlyTo: 64,
   bytes: 80,
 } as const
-export const FILE_SCREEN = { wanted: 0, param: 8, type: 9, others: 12, bytes: 16 } as const
+export const FILE_SCREEN = { wanted: 0, param: 8, type: 9, places: 10, others: 12, place: 16, bytes: 24 } as const
 export const EVENT_HEADER = {
   size: 0,
   type: 4,

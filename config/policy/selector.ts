@@ -117,13 +117,6 @@ function readFilter(place: Place, args: Arguments, problems: Problems, lists?: L
   }
   if (arg !== undefined && identity !== undefined) {
     const values = readPaths(places, problems)
-    if (args[arg]?.resolve !== undefined) {
-      const path = fields.pathOf('operator')
-      problems.add(
-        place.node.at,
-        `${path}: ${identity} does not apply to an argument with resolve; use Equal or Prefix`,
-      )
-    }
     return { arg, class: 'identity', operator: identity, values, at: operatorAt?.node.at ?? place.node.at }
   }
   if (arg === undefined || type === undefined || operator === undefined) return undefined

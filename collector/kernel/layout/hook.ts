@@ -129,6 +129,8 @@ export function hookBytes(
     bytes[HOOK.syscall] === 1 ? 1 : Math.max(0, ...values.map(({ param }) => (param < PARAMS_MAX ? param + 1 : 0)))
   bytes[HOOK.nvalues] = values.length
   const detailed = new Set(specs.flatMap(detailsOf))
+  /** First entries in the map `places`, by value. */
+  const placesAt = new Map<Value, number>()
   values.forEach((value, i) => {
     const at = HOOK.values + i * WANTED_VALUE.bytes
     bytes[at + WANTED_VALUE.param] = value.param
@@ -146,6 +148,7 @@ export function hookBytes(
     bytes.writeUInt16LE(places.number, at + WANTED_VALUE.places)
     if (value.read === 'object') bytes.writeUInt16LE(places.bytes, at + WANTED_VALUE.shown)
     bytes.writeUInt32LE(tables.places.length, at + WANTED_VALUE.place)
+    placesAt.set(value, tables.places.length)
     tables.places.push(...places.list)
   })
   fieldBytes(fields).copy(bytes, HOOK.fields)
@@ -156,7 +159,7 @@ export function hookBytes(
   bytes.writeUInt32LE(tables.selectors.length, HOOK.selectors)
   bytes.writeUInt32LE(rows.length, HOOK.nselectors)
   const decided = new Set([...writeNumbers(bytes, values, rows, tables), ...writePath(bytes, values, rows, tables)])
-  writeFiles(bytes, values, rows, tables, known)
+  writeFiles(bytes, values, rows, tables, known, placesAt)
   const files = filesAsked(values, rows)
   const asked = rows.map(({ selector }) => known.conditionsOf(selector))
   const placed = rows.map(({ selector }) => known.workloadsOf(selector))
@@ -257,6 +260,7 @@ function writeFiles(
   rows: readonly Row[],
   tables: Tables,
   { filesOf }: HostFacts,
+  placesAt: ReadonlyMap<Value, number>,
 ): void {
   const asked = filesAsked(values, rows)
   for (let i = 0; i < FILES_MAX; i++) {
@@ -271,6 +275,8 @@ function writeFiles(
     bytes.writeBigUInt64LE(wanted, at + FILE_SCREEN.wanted)
     bytes[at + FILE_SCREEN.param] = value.param
     bytes[at + FILE_SCREEN.type] = ARG_TYPES[value.read]
+    bytes.writeUInt16LE(value.places?.number ?? 0, at + FILE_SCREEN.places)
+    bytes.writeUInt32LE(placesAt.get(value) ?? 0, at + FILE_SCREEN.place)
     bytes.writeUInt32LE(tables.sets.id(bitsOf(rows, (_, bit) => filters[bit]?.length === 0)), at + FILE_SCREEN.others)
   }
 }

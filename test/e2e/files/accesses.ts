@@ -51,6 +51,10 @@ export const CONTENT: readonly Access[] = [
     ['p_none', 'mapped without rights'],
     ['p_populate', 'mapped with `MAP_POPULATE`'],
   ]),
+  ...seenBy(/^security_file_mprotect$/, [
+    ['p_protect_write', 'a mapping without rights made writable (`mprotect`)'],
+    ['p_protect_execute', 'a mapping without rights made executable (`mprotect`)'],
+  ]),
   ...seenBy(TRUNCATE_OPEN, [
     ['t_ftruncate', '`ftruncate`'],
     ['t_open', '`open` with `O_TRUNC`'],
@@ -163,6 +167,7 @@ export const REFUSED: readonly Access[] = [
   ...seenBy(/^vfs_symlink$/, [['d_symlink', 'a symbolic link made']]),
   ...seenBy(/^vfs_link$/, [['d_link', 'a hard link made inside']]),
   ...seenBy(/^vfs_unlink$/, [['d_unlink', 'unlinked']]),
+  ...seenBy(/^vfs_rename$/, [['d_rename', 'moved out']]),
   ...seenBy(/^chmod_common$/, [['d_chmod', '`chmod`']]),
   ...seenBy(/^chown_common$/, [['d_chown', '`chown`']]),
   ...seenBy(/^vfs_utimes$/, [['d_utimes', '`utimensat`']]),
@@ -174,13 +179,6 @@ export const REFUSED: readonly Access[] = [
 export const REFUSED_LATER: readonly Access[] = [
   ...seenBy(CREATE, [['d_create', 'created']]),
   ...seenBy(MKDIR, [['d_mkdir', 'a folder made']]),
-  ...seenBy(RENAME, [['d_rename', 'moved out']]),
-]
-
-/** Only the mapping is reported, by the process that made it. */
-export const UNSEEN: readonly Access[] = [
-  { name: 'p_protect_write', words: 'a mapping without rights made writable (`mprotect`)' },
-  { name: 'p_protect_execute', words: 'a mapping without rights made executable (`mprotect`)' },
 ]
 
 export const NONE: readonly Access[] = [

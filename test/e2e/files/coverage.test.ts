@@ -17,7 +17,7 @@ import { FILE_SYSTEMS, mountFileSystem } from './file-system.ts'
 import type { FileSystem } from './file-system.ts'
 import { kernelAtLeast } from '../support/kernel.ts'
 import type { ArgumentRecord, KprobeRecord } from '../support/record.ts'
-import { CONTENT, METADATA, NONE, REFUSED, REFUSED_LATER, UNSEEN } from './accesses.ts'
+import { CONTENT, METADATA, NONE, REFUSED, REFUSED_LATER } from './accesses.ts'
 import type { Access } from './accesses.ts'
 import { compareTree, runTree } from './tree.ts'
 import type { TreeRun } from './tree.ts'
@@ -33,7 +33,7 @@ const POLICY = fileURLToPath(new URL('../../../config/policies/optional/file-int
 const RESULTS = process.env['KTRAIL_COVERAGE']
 /** Without KTRAIL_COVERAGE only these functions are hooked: each costs seconds in an emulated guest. */
 const FEW =
-  /^(?:may_open|security_(?:file_permission|mmap_file|file_truncate|path_truncate|path_rename)|vfs_(?:truncate|unlink|link))$/
+  /^(?:may_open|security_(?:file_permission|mmap_file|file_truncate|file_mprotect|path_truncate|path_rename)|vfs_(?:truncate|unlink|link|rename))$/
 const isHooked = (call: string): boolean => RESULTS !== undefined || FEW.test(call)
 const ON = FILE_SYSTEMS.filter((name) => (process.env['KTRAIL_COVERAGE_ON'] ?? 'tmpfs').split(' ').includes(name))
 
@@ -171,7 +171,7 @@ describe('coverage', { skip }, () => {
 
   after(async () => {
     if (RESULTS !== undefined && done.size > 0) {
-      const accesses = [CONTENT, METADATA, REFUSED, REFUSED_LATER, UNSEEN, NONE].flat()
+      const accesses = [CONTENT, METADATA, REFUSED, REFUSED_LATER, NONE].flat()
       for (const on of ON) {
         const rows = [
           ...WAYS.map((way) => [way.name, wayBy('identity', on, way), wayBy('name', on, way)] as const),
@@ -201,7 +201,7 @@ describe('coverage', { skip }, () => {
       test(`${on}: reports ${access.name}: ${access.words}${REFUSED.includes(access) ? ', refused' : ''}`, (t) =>
         got(t, accessBy('under-dir', on, access), true, access.name))
     }
-    for (const access of [...NONE, ...UNSEEN]) {
+    for (const access of NONE) {
       test(`${on}: does not report ${access.name}: ${access.words}`, (t) =>
         got(t, accessBy('under-dir', on, access), false, access.name))
     }

@@ -3,7 +3,7 @@ import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { FILE_SYSTEMS } from './file-system.ts'
-import { CONTENT, METADATA, NONE, REFUSED, REFUSED_LATER, UNSEEN } from './accesses.ts'
+import { CONTENT, METADATA, NONE, REFUSED, REFUSED_LATER } from './accesses.ts'
 import { WAYS } from './ways.ts'
 import type { Coverage, Way } from './ways.ts'
 
@@ -59,7 +59,6 @@ export function coveragePage(all: readonly Coverage[]): string {
     table('Kinds of access to its names, owner, mode, attributes and mounts', METADATA, true),
     table('Refused, with the error in the record', REFUSED, true),
     table('Refused later: the attempt is reported, without the error', REFUSED_LATER, true),
-    table('Not seen', UNSEEN, true),
     table('No file of that folder', ways('UnderDir', false), false),
     table('No access that the policy asks for', NONE, false),
     // Of one file, the policy by name watches the whole folder.

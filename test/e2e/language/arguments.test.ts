@@ -326,6 +326,18 @@ const OBJECTS: readonly Row[] = [
     filter: { index: 0, operator: 'Prefix', values: ['/usr/'] },
     want: [[{ path_arg: regular(TRUE, '-rwxr-xr-x') }]],
   },
+  ...(
+    [
+      ['SameFile', TRUE, true],
+      ['UnderDir', '/usr/bin', true],
+      ['UnderDir', folder, false],
+    ] as const
+  ).map(([operator, value, matches]): Row => ({
+    call: 'security_bprm_check',
+    args: [{ index: 0, type: 'file', resolve: 'file' }],
+    filter: { index: 0, operator, values: [value] },
+    want: matches ? [[{ file_arg: regular(TRUE, '-rwxr-xr-x') }]] : [],
+  })),
   {
     call: 'security_bprm_check',
     args: [{ index: 0, type: 'int', resolve: 'file.f_inode.i_mode' }],

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { planPolicy } from '../../../../collector/kernel/plan.ts'
 import { parsePolicy } from '../../../../config/policy/parse.ts'
-import type { KernelFunction } from '../../../../native/types.ts'
+import type { KernelFunction, KernelMember } from '../../../../native/types.ts'
 import { kernel } from '../support/facts.ts'
 
 const FILE = fileURLToPath(new URL('../../../../config/policies/optional/file-integrity.yaml', import.meta.url))
@@ -13,6 +13,7 @@ const FILE = fileURLToPath(new URL('../../../../config/policies/optional/file-in
 /** `ID`: what came to be struct mnt_idmap in 6.3. All return int where nothing else stands before the colon. */
 const ALL = `security_file_permission: file *, int
 security_mmap_file: file *, ulong, ulong
+security_file_mprotect: vm_area_struct *, ulong, ulong
 security_bprm_check: linux_binprm *
 may_open: ID, path *, int, int
 security_file_open: file *
@@ -29,6 +30,7 @@ vfs_unlink: ID, inode *, dentry *, inode **
 vfs_rmdir: ID, inode *, dentry *
 security_path_rename: path *, dentry *, path *, dentry *, uint
 security_inode_rename: inode *, dentry *, inode *, dentry *, uint
+vfs_rename: renamedata *
 chmod_common: path *, ushort
 chown_common: path *, uint, uint
 vfs_utimes: path *, timespec64 *
@@ -41,6 +43,21 @@ const SINCE_6_2 = `
 security_file_truncate: file *
 vfs_set_acl: ID, dentry *, char *, posix_acl *
 vfs_remove_acl: ID, dentry *, char *`
+
+const pointer = (offset: number, to: string): KernelMember => ({
+  offsets: [offset],
+  base: `struct ${to} *`,
+  sizeBytes: 8,
+  signed: false,
+  bit: 0,
+  bits: 0,
+  problem: '',
+})
+const MEMBERS: ReadonlyMap<string, KernelMember> = new Map([
+  ['vm_area_struct vm_file', pointer(160, 'file')],
+  ['renamedata old_dentry', pointer(16, 'dentry')],
+  ['renamedata new_dentry', pointer(40, 'dentry')],
+])
 
 const INTEGERS: Readonly<Record<string, string>> = {
   ushort: 'unsigned short',
@@ -99,7 +116,7 @@ for (const { version, there, unused } of [
         tracepoints: { format: () => undefined, names: () => [] },
         generated: () => [],
         loadOf: () => '',
-        memberOf: () => undefined,
+        memberOf: (path) => MEMBERS.get(path),
       },
       'auto',
       () => ++id,
@@ -108,6 +125,9 @@ for (const { version, there, unused } of [
     const hooked = new Set(hooks.map(({ symbol }) => symbol))
     assert.deepEqual([...functions.keys()].filter((name) => !hooked.has(name)).toSorted(), unused.toSorted())
     const modes = new Map(hooks.map(({ symbol, way }) => [symbol, way.mode]))
-    assert.deepEqual([modes.get('vfs_unlink'), modes.get('vfs_rmdir')], ['join', 'join'])
+    assert.deepEqual(
+      [modes.get('vfs_unlink'), modes.get('vfs_rmdir'), modes.get('vfs_rename')],
+      ['join', 'join', 'join'],
+    )
   })
 }

@@ -11,6 +11,7 @@ import {
   CLASSES,
   ACTION,
   FILE_DETAILS,
+  FILE_SCREEN,
   FILTERS_MAX,
   HOOK,
   NO_ARG,
@@ -69,6 +70,29 @@ test('layout: the details of files are read where a policy on the function asks,
   assert.deepEqual(shown(spec({ args: [arg(0, 'file')] })), [0])
   const asked = (of: HookSpec): number => knobsOf([{ hooks: [{ spec: of }] }]).asks_details.readUInt32LE()
   assert.deepEqual([asked(asks), asked(spec())], [1, 0])
+})
+
+test('layout: a file that resolve leads to is looked for at the same place before filters as in the record', () => {
+  const [named, other] = [arg(0, 'file'), arg(0, 'file')].map((of, i): ArgumentSpec => {
+    const list = [
+      { steps: [], last: 8 * i, sizeBytes: 8, signed: false, bit: 0, bits: 0, textBytes: 0, user: false, at: 0 },
+    ]
+    return { ...of, places: { number: 4 + i, list, bytes: 0 } }
+  })
+  assert.ok(named !== undefined && other !== undefined)
+  const filterOn: ArgumentFilter = {
+    class: 'identity',
+    arg: 1,
+    operator: 'UnderDir',
+    values: ['/etc'],
+    at: { line: 1, col: 1 },
+  }
+  const { bytes } = laidOut(spec({ args: [other, named], selectors: [{ matchArgs: [filterOn] }] }))
+  const file = bytes.subarray(HOOK.files)
+  assert.deepEqual(
+    [file[FILE_SCREEN.param], file.readUInt16LE(FILE_SCREEN.places), file.readUInt32LE(FILE_SCREEN.place)],
+    [0, 4, 1],
+  )
 })
 
 test('layout: the function has its id, and what it must read', () => {

@@ -113,6 +113,38 @@ SEC("kprobe") int file_link(struct pt_regs *ctx)
 	return 0;
 }
 
+/* A file or folder is about to leave folders of sticky filters. */
+static __always_inline void leaves(__u64 what, __u64 to)
+{
+	__u64 inode = (__u64)LOAD(dentry, what, d_inode), filters, hash;
+	struct file_walk *w = file_walk_of(RENAME_SLOT);
+	struct identity_screen *screen = screen_of_files();
+	struct linked_news *news = news_of_links();
+	struct identity_filters made = {}, *found;
+	struct identity key;
+
+	if (!inode || !w || !screen || !news || !screen->sticky)
+		return;
+	judge_nothing(w);
+	judge_file(RENAME_SLOT, w, what);
+	filters = w->hits & screen->sticky;
+	if (!filters)
+		return;
+	made.named = w->named[0];
+	filters &= ~filters_above(RENAME_SLOT, to);
+	if (!filters)
+		return;
+	key = identity_of(inode);
+	found = bpf_map_lookup_elem(&left_files, &key);
+	made.below = filters;
+	if (found)
+		__sync_fetch_and_or(&found->below, filters);
+	else
+		bpf_map_update_elem(&left_files, &key, &made, BPF_ANY);
+	hash = identity_hash(key.ino);
+	__sync_fetch_and_or(&news->left[hash >> 62], 1ull << (hash >> 56 & 63));
+}
+
 /*
  * What is moved below a folder: a file's other links are now those of a file there, and a folder may hold such files. What is moved out of one
  * may be no link of a file there any more.
@@ -143,6 +175,8 @@ SEC("kprobe") int file_rename(struct pt_regs *ctx)
 	__u64 from = PT_REGS_PARM2(ctx), to = PT_REGS_PARM4(ctx);
 
 	if (from && to) {
+		leaves(from, to);
+		leaves(to, from);
 		moves(from, to);
 		moves(to, from);
 	}

@@ -27,6 +27,14 @@ struct {
 	__type(value, struct linked_filters);
 } linked SEC(".maps");
 
+/* Those that nobody has looked at for longest give way: they may be deleted by now. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct identity);
+	__type(value, struct identity_filters);
+} left_files SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -150,6 +158,21 @@ __noinline int add_identity(__u32 slot)
 	return 0;
 }
 
+/* Adds below which folders `w->inode`, the file or a folder above it, was before it was moved away. Global, as add_open. */
+__noinline int add_kept(__u32 slot)
+{
+	struct file_walk *w = file_walk_of(slot);
+	struct linked_news *news = news_of_links();
+	struct identity key;
+
+	if (!asks_sticky || !w || !news)
+		return 0;
+	key = identity_of(w->inode);
+	if (may_be(news->left, key.ino))
+		add_filters(w, bpf_map_lookup_elem(&left_files, &key));
+	return 0;
+}
+
 /* The same by the name of `w->at` in the folder `w->inode`. Global, as add_open. */
 __noinline int add_named(__u32 slot)
 {
@@ -226,6 +249,8 @@ static __always_inline int file_step(__u32 slot)
 	w->inode = inode;
 	if (inode && may_be(screen->files, LOAD(inode, inode, i_ino)))
 		add_identity(slot);
+	if (asks_sticky && inode)
+		add_kept(slot);
 	parent = (__u64)LOAD(dentry, dentry, d_parent);
 	if (parent == dentry) {
 		w->done = true;
@@ -302,15 +327,25 @@ __noinline int settle_above(__u32 slot)
 static __always_inline bool walk_quickly(__u32 slot, struct file_walk *w, const struct identity_screen *screen)
 {
 	__u64 locks = locks_now();
+	struct linked_news *news = 0;
 	__u64 dentry = w->dentry, inode, parent;
 	__u32 hops = unknown_zero;
 
+	if (asks_sticky) {
+		news = news_of_links();
+		if (!news)
+			return true;
+	}
 	inode = (__u64)LOAD(dentry, dentry, d_inode);
 	w->own = true;
 	for (; hops < IDENTITY_HOPS; hops++) {
 		if (inode && may_be(screen->files, LOAD(inode, inode, i_ino))) {
 			w->inode = inode;
 			add_identity(slot);
+		}
+		if (asks_sticky && inode && may_be(news->left, LOAD(inode, inode, i_ino))) {
+			w->inode = inode;
+			add_kept(slot);
 		}
 		parent = (__u64)LOAD(dentry, dentry, d_parent);
 		if (parent == dentry) {

@@ -9,6 +9,8 @@
  * no root, so bind mounts, other mount namespaces, chroot and detached mounts change nothing. What they miss are further
  * hard links outside the folder: such files stand in `linked`, which is asked only of files with more than one link.
  *
+ * What a rename moves out of a folder of a sticky filter stands in `left_files` from then on, with what is below it.
+ *
  * The walk is in above.h. User space keeps `identities` and `identity_names` (collector/kernel/files/); files.bpf.c and user space add to `linked`.
  */
 
@@ -19,6 +21,9 @@ enum identity_limit {
 	IDENTITY_NAME_BYTES = 256,
 	FILES_MAX = 2,          /* arguments of a function with such filters */
 };
+
+/* 1: a policy of this object keeps files that leave its folders (`sticky`). Else the verifier removes what is for it. */
+const volatile __u32 asks_sticky = 0;
 
 struct identity {
 	__u64 ino;
@@ -60,12 +65,14 @@ struct identity_screen {
 	__u64 folders[IDENTITY_WORDS];  /* numbers in `identity_names` */
 	__u64 unknown;  /* filters for which `linked` had no room: files with several links match them, marked */
 	__u64 round;    /* of looking for links */
+	__u64 sticky;   /* filters that keep what leaves their folders */
 };
 
 /* What the programs of files.bpf.c have for user space. */
 struct linked_news {
 	__u64 unknown;  /* as above */
 	__u64 moved;    /* renames after which user space must look for links anew */
+	__u64 left[IDENTITY_WORDS];  /* numbers that are or were in `left_files`, as in struct identity_screen */
 };
 
 /* One walk, from a file upwards. */

@@ -230,9 +230,17 @@ export const IDENTIFIED = { identity: 0, links: 16, mode: 20, bytes: 24 } as con
 export const IDENTITY = { ino: 0, dev: 8, generation: 12, bytes: 16 } as const
 export const IDENTITY_NAME = { folder: 0, name: 16, bytes: 272 } as const
 export const IDENTITY_FILTERS = { own: 0, below: 8, named: 16, bytes: 24 } as const
-export const IDENTITY_SCREEN = { devices: 0, files: 8, folders: 40, unknown: 72, round: 80, bytes: 88 } as const
+export const IDENTITY_SCREEN = {
+  devices: 0,
+  files: 8,
+  folders: 40,
+  unknown: 72,
+  round: 80,
+  sticky: 88,
+  bytes: 96,
+} as const
 export const LINKED_FILTERS = { filters: 0, round: 8, named: 16, bytes: 32 } as const
-export const LINKED_NEWS = { unknown: 0, moved: 8, bytes: 16 } as const
+export const LINKED_NEWS = { unknown: 0, moved: 8, left: 16, bytes: 48 } as const
 export const EVENT_EXEC = 1
 export const EVENT_FORK = 2
 export const EVENT_EXIT = 3

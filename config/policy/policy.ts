@@ -82,6 +82,8 @@ export interface FileTypeFilter {
 
 /** On which file the argument leads to, whatever its path. */
 export interface IdentityFilter extends FilterBase {
+  /** What leaves the folders by a rename is still wanted. */
+  readonly sticky?: true
   readonly class: 'identity'
   readonly operator: IdentityOperator
   /** Absolute paths, without a slash at the end. */

@@ -20,7 +20,7 @@ import type { Place } from './fields.ts'
 import type { Lists } from './lists.ts'
 import { readActions } from './selectors/actions.ts'
 import { readFileTypes } from './selectors/file-type.ts'
-import { identityOperator, readPaths } from './selectors/identity.ts'
+import { identityOperator, readPaths, readSticky } from './selectors/identity.ts'
 import type { Macros } from './selectors/macros.ts'
 import { readProcessFilters } from './selectors/process.ts'
 import { readSocketValues } from './selectors/socket.ts'
@@ -117,8 +117,10 @@ function readFilter(place: Place, args: Arguments, problems: Problems, lists?: L
   }
   if (arg !== undefined && identity !== undefined) {
     const values = readPaths(places, problems)
-    return { arg, class: 'identity', operator: identity, values, at: operatorAt?.node.at ?? place.node.at }
+    const at = operatorAt?.node.at ?? place.node.at
+    return { arg, class: 'identity', operator: identity, values, ...readSticky(fields, identity, problems), at }
   }
+  if (operator !== undefined) readSticky(fields, operator, problems)
   if (arg === undefined || type === undefined || operator === undefined) return undefined
   if (isSocketOperator(operator)) {
     return { class: 'socket', arg, at: place.node.at, ...readSocketValues(operator, places, problems) }

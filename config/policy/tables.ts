@@ -267,6 +267,7 @@ export const FILTER_KEYS: KeyTable = {
     position: 'index',
   },
   own: ['index', 'args', 'operator', 'values'],
+  ours: ['sticky'],
 }
 
 export const ACTION_KEYS: KeyTable = {

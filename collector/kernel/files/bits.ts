@@ -21,7 +21,8 @@ interface Used {
   users: number
 }
 
-const keyOf = ({ operator, values }: IdentityFilter): string => JSON.stringify([operator, values.toSorted()])
+const keyOf = ({ operator, values, sticky }: IdentityFilter): string =>
+  JSON.stringify([operator, values.toSorted(), sticky === true])
 
 export class FilterBits {
   readonly #used = new Map<string, Used>()

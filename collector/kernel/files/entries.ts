@@ -100,13 +100,14 @@ export class WantedFiles {
   }
 
   /** struct identity_screen */
-  screen(unknown: bigint, round: bigint): Buffer {
+  screen(unknown: bigint, round: bigint, sticky: bigint = 0n): Buffer {
     const bytes = Buffer.alloc(IDENTITY_SCREEN.bytes)
     bytes.writeBigUInt64LE(this.#devices, IDENTITY_SCREEN.devices)
     this.#hashes.files.forEach((word, i) => bytes.writeBigUInt64LE(word, IDENTITY_SCREEN.files + 8 * i))
     this.#hashes.folders.forEach((word, i) => bytes.writeBigUInt64LE(word, IDENTITY_SCREEN.folders + 8 * i))
     bytes.writeBigUInt64LE(unknown, IDENTITY_SCREEN.unknown)
     bytes.writeBigUInt64LE(round, IDENTITY_SCREEN.round)
+    bytes.writeBigUInt64LE(sticky, IDENTITY_SCREEN.sticky)
     return bytes
   }
 }

@@ -17,13 +17,14 @@ import { atLeast } from '../facts.ts'
 import type { Constants, SharedMaps } from '../objects.ts'
 import { FilterBits, PathNumbers, TooManyFilters } from './bits.ts'
 import { WantedFiles } from './entries.ts'
+import { forgetLeft } from './left.ts'
 import { LinkedFiles } from './linked.ts'
 import type { WatchedFolder } from './linked.ts'
 import { Resolver, Seen, hostRoot } from './resolve.ts'
 import type { Resolved } from './resolve.ts'
 
 /** Maps that the programs of functions share. */
-const SHARED = ['identities', 'identity_names', 'linked', 'identity_screen', 'linked_news'] as const
+const SHARED = ['identities', 'identity_names', 'linked', 'left_files', 'identity_screen', 'linked_news'] as const
 export type FileMaps = Readonly<Record<(typeof SHARED)[number], BpfMap>>
 
 export interface FilesOptions {
@@ -47,6 +48,9 @@ const PAUSE_MS_A_PATH = 10
 /** Until then a policy waits for the look at its folders. */
 const LOOK_MS = 10_000
 
+/** Files and folders that left folders of sticky filters (docs/reference/policy-language.md has the number). The map takes all its memory, a megabyte, at once. */
+const LEFT_MAX = 8192
+
 /** Entries of maps that grow; others take all their memory at once. */
 function sizesOf(facts: KernelFacts): { mapSizes: Record<string, number>; mapFlags: Record<string, number> } {
   const grow = atLeast(facts, 6, 1)
@@ -56,6 +60,7 @@ function sizesOf(facts: KernelFacts): { mapSizes: Record<string, number>; mapFla
       identities: grow ? 65_536 : 8192,
       identity_names: grow ? 65_536 : 4096,
       linked: grow ? 262_144 : 16_384,
+      left_files: LEFT_MAX,
       file_walks: 2,
     },
     mapFlags: grow ? { identities: flags, identity_names: flags, linked: flags } : {},
@@ -119,6 +124,7 @@ export class Files {
   /** Resolves when the kernel knows the files of these policies. Rejects with POLICY_REFUSED; then nothing changes. */
   async add(policies: readonly Policy[]): Promise<void> {
     const taken: IdentityFilter[] = []
+    const made: IdentityFilter[] = []
     try {
       for (const { file, hooks } of policies) {
         for (const filter of filtersOf(hooks)) {
@@ -127,7 +133,7 @@ export class Files {
             throw new CollectorError('POLICY_REFUSED', formatProblem({ file, ...filter.at, message }))
           }
           try {
-            this.#bits.take(filter)
+            if (this.#bits.take(filter)) made.push(filter)
             taken.push(filter)
           } catch (error) {
             if (!(error instanceof TooManyFilters)) throw error
@@ -139,6 +145,9 @@ export class Files {
       if (taken.length === 0) return
       this.#loaded ??= await this.#load()
       await this.#inTurn(() => this.#write())
+      // Only now does the kernel side mean the new filters by their bits: until then a rename still noted a filter that is gone.
+      const bits = made.reduce((all, filter) => all | this.#bits.bitOf(filter), 0n)
+      forgetLeft(this.#loaded.maps.left_files, bits)
     } catch (error) {
       for (const filter of taken) this.#bits.release(filter)
       if (!(error instanceof NativeError)) throw error
@@ -193,7 +202,7 @@ export class Files {
     }
     const object = await openObject(builtFile('files.bpf.o'), {
       programs: [{ name: 'file_identify', kind: 'run' }, ...followers.map((name) => ({ name, kind }) as const)],
-      constants: { rename_lock_address, mount_lock_address },
+      constants: { rename_lock_address, mount_lock_address, asks_sticky: u32(1) },
       sharedMaps: { ring, cpu_state, processes },
       ...sizesOf(facts),
     })
@@ -236,7 +245,9 @@ export class Files {
     this.#resolved = resolved
     const wanted = new WantedFiles()
     const folders = new Map<string, WatchedFolder>()
+    let sticky = 0n
     for (const { bit, filter } of filters) {
+      if (filter.sticky === true) sticky |= bit
       const all = filter.operator === 'UnderDir'
       const asked = { own: all ? 0n : bit, below: all ? bit : 0n }
       for (const value of filter.values) {
@@ -266,7 +277,7 @@ export class Files {
       }
       for (const text of before.keys()) if (!after.has(text)) old.push(() => map.delete(Buffer.from(text, 'latin1')))
     }
-    maps.identity_screen.update(u32(0), wanted.screen(linked.unknown, linked.round))
+    maps.identity_screen.update(u32(0), wanted.screen(linked.unknown, linked.round, sticky))
     for (const drop of old) drop()
     this.#written = next
     linked.follow(folders)

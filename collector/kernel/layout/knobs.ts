@@ -9,7 +9,9 @@ const NETWORK: ReadonlySet<Value['read']> = new Set(['sock', 'socket', 'skb', 's
 /** Constants that say which code the functions of an object need. */
 export function knobsOf(
   functions: ReadonlyArray<{ readonly hooks: ReadonlyArray<{ readonly spec: HookSpec }> }>,
-): Readonly<Record<'asks_network' | 'asks_members' | 'asks_bytes' | 'asks_details' | 'asks_changes', Buffer>> {
+): Readonly<
+  Record<'asks_network' | 'asks_members' | 'asks_bytes' | 'asks_details' | 'asks_changes' | 'asks_sticky', Buffer>
+> {
   const specs = functions.flatMap(({ hooks }) => hooks.map(({ spec }) => spec))
   const args = specs.flatMap((spec) => spec.args)
   return {
@@ -18,5 +20,9 @@ export function knobsOf(
     asks_changes: u32(specs.some(({ selectors }) => selectors.some(asksOfChanges)) ? 1 : 0),
     asks_bytes: u32(args.some(({ type }) => type.kind === 'bytes') ? 1 : 0),
     asks_details: u32(specs.some(({ fileDetails }) => fileDetails !== undefined) ? 1 : 0),
+    asks_sticky: u32(specs.some(isSticky) ? 1 : 0),
   }
 }
+
+const isSticky = ({ selectors }: HookSpec): boolean =>
+  selectors.some(({ matchArgs }) => matchArgs.some((filter) => filter.class === 'identity' && filter.sticky === true))

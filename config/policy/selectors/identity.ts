@@ -2,10 +2,10 @@
 import { show } from '../../yaml/problems.ts'
 import type { Problems } from '../../yaml/problems.ts'
 import type { ArgumentType } from '../arguments.ts'
-import type { Place } from '../fields.ts'
+import type { Fields, Place } from '../fields.ts'
 import { IDENTITY_OPERATORS } from '../operators.ts'
 import type { IdentityOperator } from '../operators.ts'
-import type { HookSpec } from '../policy.ts'
+import type { HookSpec, IdentityFilter } from '../policy.ts'
 import { readTexts } from '../values.ts'
 
 export const OWN_API_VERSION = 'ktrail.dev/v1alpha1'
@@ -35,6 +35,14 @@ function readPath({ node, path }: Place, text: string, problems: Problems): stri
   if (text.includes('*'))
     problems.warn(node.at, `${path}: * is no wildcard in ${show(text)}; name the folder with UnderDir`)
   return [`/${names.filter((name) => name !== '').join('/')}`]
+}
+
+/** `sticky` of a filter. */
+export function readSticky(fields: Fields, operator: string, problems: Problems): Pick<IdentityFilter, 'sticky'> {
+  if (!fields.flag('sticky', false)) return {}
+  if (operator === 'UnderDir') return { sticky: true }
+  problems.add(fields.keyAt('sticky'), `${fields.pathOf('sticky')}: is only for UnderDir, got ${operator}`)
+  return {}
 }
 
 /** What can be seen only of a whole hook. A file that says it is Tetragon's must mean the same there. */

@@ -30,6 +30,31 @@ const ROWS: ReadonlyArray<readonly [name: string, filter: string, want: readonly
     [{ ...identity, operator: 'UnderDir', values: ['/etc', '/srv/data', '/'] }],
   ],
   [
+    'sticky',
+    'operator: UnderDir, values: [/etc], sticky: true',
+    [{ ...identity, operator: 'UnderDir', values: ['/etc'], sticky: true }],
+  ],
+  [
+    'not sticky',
+    'operator: UnderDir, values: [/etc], sticky: false',
+    [{ ...identity, operator: 'UnderDir', values: ['/etc'] }],
+  ],
+  [
+    'sticky with SameFile',
+    'operator: SameFile, values: [/etc/shadow], sticky: true',
+    [`${WHERE}.sticky: is only for UnderDir, got SameFile`],
+  ],
+  [
+    'sticky with Prefix',
+    'operator: Prefix, values: [/etc/], sticky: true',
+    [`${WHERE}.sticky: is only for UnderDir, got Prefix`],
+  ],
+  [
+    'sticky with a text',
+    'operator: UnderDir, values: [/etc], sticky: maybe',
+    [`${WHERE}.sticky: expected true or false, got "maybe"`],
+  ],
+  [
     'on a path',
     'operator: SameFile, values: [/etc/shadow]',
     [{ ...identity, operator: 'SameFile', values: ['/etc/shadow'] }],

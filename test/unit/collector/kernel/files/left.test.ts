@@ -1,0 +1,63 @@
+/** Files that left sticky folders: what is forgotten of them before a bit is another filter's. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { FilterBits } from '../../../../../collector/kernel/files/bits.ts'
+import { identityKey } from '../../../../../collector/kernel/files/entries.ts'
+import { forgetLeft } from '../../../../../collector/kernel/files/left.ts'
+import { IDENTITY_FILTERS } from '../../../../../collector/kernel/wire.ts'
+import type { IdentityFilter } from '../../../../../config/policy/policy.ts'
+
+const keyOf = (ino: bigint): Buffer => identityKey({ ino, dev: 1, generation: 2 })
+
+function valueOf(below: bigint, named: number): Buffer {
+  const value = Buffer.alloc(IDENTITY_FILTERS.bytes)
+  value.writeBigUInt64LE(below, IDENTITY_FILTERS.below)
+  value.writeUInt32LE(named, IDENTITY_FILTERS.named)
+  return value
+}
+
+test('left: a filter that is gone is taken out of all entries; an entry without filters goes', () => {
+  const entries = new Map([
+    [keyOf(1n).toString('hex'), valueOf(4n, 7)],
+    [keyOf(2n).toString('hex'), valueOf(4n | (2n ** 63n), 8)],
+    [keyOf(3n).toString('hex'), valueOf(2n, 9)],
+  ])
+  // In parts of two, as the kernel gives them.
+  const part = (
+    _: number,
+    from?: Buffer,
+  ): { keys: Buffer; values: Buffer; count: number; next: Buffer | undefined } => {
+    const all = ['1', '2', '3'].map((n) => keyOf(BigInt(n)))
+    const keys = from === undefined ? all.slice(0, 2) : all.slice(2)
+    const values = keys.map((key) => entries.get(key.toString('hex')) ?? assert.fail('gone too early'))
+    const next = from === undefined ? all[1] : undefined
+    return { keys: Buffer.concat(keys), values: Buffer.concat(values), count: keys.length, next }
+  }
+  forgetLeft(
+    {
+      part,
+      update: (key, value) => entries.set(Buffer.from(key).toString('hex'), Buffer.from(value)).size > 0,
+      delete: (key) => entries.delete(Buffer.from(key).toString('hex')),
+    },
+    4n,
+  )
+  assert.deepEqual(
+    entries,
+    new Map([
+      [keyOf(2n).toString('hex'), valueOf(2n ** 63n, 8)],
+      [keyOf(3n).toString('hex'), valueOf(2n, 9)],
+    ]),
+  )
+})
+
+test('left: a sticky list has another bit than the same list that is not', () => {
+  const at = { line: 1, col: 1 }
+  const plain: IdentityFilter = { class: 'identity', arg: 0, operator: 'UnderDir', values: ['/a'], at }
+  const sticky: IdentityFilter = { ...plain, sticky: true }
+  const bits = new FilterBits()
+  assert.deepEqual(
+    [plain, sticky, sticky].map((filter) => bits.take(filter)),
+    [true, true, false],
+  )
+  assert.notEqual(bits.bitOf(plain), bits.bitOf(sticky))
+})

@@ -158,6 +158,8 @@ function numberMatches(operator: string, number: bigint, texts: readonly string[
   }
 }
 
+const lowerAscii = (text: string): string => text.replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase())
+
 /** `whole`: the text with its beginning, undefined where nothing is known of that. */
 function textMatches(operator: string, text: string, values: readonly string[], whole: string | undefined): boolean {
   switch (operator) {
@@ -175,6 +177,10 @@ function textMatches(operator: string, text: string, values: readonly string[], 
       return values.some((value) => text.endsWith(value))
     case 'NotPostfix':
       return values.every((value) => !text.endsWith(value))
+    case 'SubString':
+      return values.some((value) => text.includes(value))
+    case 'SubStringIgnCase':
+      return values.some((value) => lowerAscii(text).includes(lowerAscii(value)))
     default:
       throw new Error(`no model of ${operator} on texts`)
   }

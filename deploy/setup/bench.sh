@@ -27,7 +27,7 @@ commit=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
 machine="$(nproc) × $(sed -n 's/^model name\s*: //p' /proc/cpuinfo | head -n 1)"
 flags=(--disable-warning=ExperimentalWarning --expose-gc)
 # What is measured in the bench's own process runs as the agent does.
-read -ra launch < <(sed -n 's/^exec "$node" \(--.*\) "$root.*/\1/p' ktrail)
+read -ra launch < <(sed -n 's/^exec "$node" \(--.*\) "$main" .*/\1/p' ktrail) || die 'the line that starts node is not found in ./ktrail'
 
 in_guest() {
   test/support/guest/run.sh "$kernel" --timeout 1200 --verbose -- env "KTRAIL_BENCH_QUICK=$quick" \

@@ -231,3 +231,9 @@ test('make: every target of the help exists and is described', () => {
   const phony = /^\.PHONY: (.*)$/m.exec(readFileSync(path.join(ROOT, 'Makefile'), 'utf8'))
   assert.deepEqual(phony?.[1]?.split(' '), named)
 })
+
+test('make bench: finds how ./ktrail starts node, and comes to its report', () => {
+  const env = { ...process.env, ONLY: 'no such bench' }
+  const { stdout, stderr } = spawnSync('deploy/setup/bench.sh', { cwd: ROOT, encoding: 'utf8', env })
+  assert.match(stdout + stderr, /no results in|targets are met/)
+})

@@ -57,6 +57,7 @@ export class Acted {
   #selectors = 0
   /** Of forgotten hooks. */
   readonly #past = new Map<string, Map<string, Done>>()
+  #closed = false
 
   constructor(object: Pick<BpfObject, 'map'>) {
     this.maps = { repeats: object.map('repeats'), acted: object.map('acted') }
@@ -84,7 +85,8 @@ export class Acted {
     const counted = hooks.filter(acts)
     if (counted.length === 0) return
     setTimeout(() => {
-      for (const each of counted) this.#forget(each)
+      // An agent that takes long to deliver its last events lives on without its programs.
+      if (!this.#closed) for (const each of counted) this.#forget(each)
     }, RETIRE_MS).unref()
   }
 
@@ -135,6 +137,7 @@ export class Acted {
   }
 
   close(): void {
+    this.#closed = true
     this.maps.repeats.close()
     this.maps.acted.close()
   }

@@ -87,6 +87,16 @@ test('acted: counts are those of the kernel, by policy, and stay when hooks go',
   acted.close()
 })
 
+test('acted: nothing is asked of its maps once they are closed', (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout'] })
+  const { map, acted } = rig(1)
+  acted.add([planned(1, 'a', LIMITED)])
+  acted.retire([planned(1, 'a', LIMITED)])
+  acted.close()
+  map.lookup = () => assert.fail('lookup: map "acted" is closed')
+  context.mock.timers.tick(RETIRE_MS)
+})
+
 test('acted: each selector by itself; signals by their kind, and what mode monitor only counts', () => {
   const { map, acted } = rig(3)
   acted.add([planned(1, 'a', undefined, KILLING, LIMITED, MONITORED)])

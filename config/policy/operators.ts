@@ -151,9 +151,9 @@ const MEANT_OPERATORS: Readonly<Record<string, string>> = {
   ...named('there is no such operator: use State with the other values', 'notstate'),
   ...named('InRange', 'between range'),
   ...named('Mask', '& and bits bitmask hasflag'),
-  ...named('FileType', 'type kind filekind isdir'),
-  ...named('SameFile', 'samefile sameinode inode hardlink'),
-  ...named('UnderDir', 'underdir under below beneath indir subtree'),
+  ...named('FileType', 'type kind filekind isdir isfile isdirectory'),
+  ...named('SameFile', 'samefile sameinode samefileas inode hardlink'),
+  ...named('UnderDir', 'underdir underdirectory underfolder under below beneath indir subtree'),
 }
 
 function named(meant: string, others: string): Record<string, string> {

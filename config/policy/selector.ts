@@ -195,8 +195,9 @@ function readTarget(fields: Fields, args: Arguments, problems: Problems): number
   if (!args.includes(undefined)) {
     const indexes = args.map((spec) => spec?.index).join(', ')
     const list = fields.path.includes('.matchData[') ? 'data' : 'args'
-    const message =
-      indexes === ''
+    const message = fields.path.includes('.matchReturnArgs[')
+      ? `expected 0, the return value, got ${index}`
+      : indexes === ''
         ? `the hook has no ${list}: add one with index ${index} and its type`
         : `expected the index of one of the hook's ${list} (${indexes}), got ${index}; add it to ${list}, or correct it`
     problems.add(byIndex.node.at, `${byIndex.path}: ${message}`)
@@ -229,7 +230,14 @@ function readOperator(
     problems.add(node.at, `${path}: ${notSupported('operator', text)}; ${expected}`)
   } else {
     const meant = meantOperator(text)
-    const hint = meant === undefined ? didYouMean(text, [...allowed, ...LATER_OPERATORS]) : asHint(meant)
+    const hint =
+      meant === undefined
+        ? didYouMean(text, [
+            ...allowed,
+            ...(type?.filter === 'path' ? IDENTITY_OPERATORS.keys() : []),
+            ...LATER_OPERATORS,
+          ])
+        : asHint(meant)
     problems.add(node.at, `${path}: ${expected}, got ${show(text)}${hint}`)
   }
   return undefined

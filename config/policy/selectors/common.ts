@@ -29,23 +29,26 @@ export function readName<T>(
   table: ReadonlyMap<string, T>,
   problems: Problems,
   anyCase: boolean = false,
+  meant?: ReadonlyMap<string, string>,
 ): T | undefined {
   const place = fields.need(key, `one of ${[...table.keys()].join(', ')}`)
-  return place === undefined ? undefined : readNamed(place, table, problems, anyCase)
+  return place === undefined ? undefined : readNamed(place, table, problems, anyCase, meant)
 }
 
-/** Likewise for the text at a place. */
+/** Likewise for the text at a place. `meant`: names that others have for them, in lower case. */
 export function readNamed<T>(
   place: Place,
   table: ReadonlyMap<string, T>,
   problems: Problems,
   anyCase: boolean = false,
+  meant?: ReadonlyMap<string, string>,
 ): T | undefined {
   const names = [...table.keys()]
   const text = place.node.kind === 'scalar' ? place.node.value : undefined
   const known = typeof text === 'string' ? names.find((name) => same(name, text, anyCase)) : undefined
   if (known !== undefined) return table.get(known)
-  const got = typeof text === 'string' ? `${show(text)}${didYouMean(text, names)}` : describe(place.node)
+  const hint = (word: string): string => didYouMean(meant?.get(word.toLowerCase()) ?? word, names)
+  const got = typeof text === 'string' ? `${show(text)}${hint(text)}` : describe(place.node)
   problems.add(place.node.at, `${place.path}: expected one of ${names.join(', ')}, got ${got}`)
   return undefined
 }

@@ -1,7 +1,7 @@
 /** The operators `FileType` and `NotFileType`: what kind of file an argument leads to, also one without a path. */
 import { asText } from '../fields.ts'
 import type { Place } from '../fields.ts'
-import { didYouMean } from '../../yaml/suggest.ts'
+import { asHint, didYouMean } from '../../yaml/suggest.ts'
 import { show } from '../../yaml/problems.ts'
 import type { Problems } from '../../yaml/problems.ts'
 
@@ -22,6 +22,25 @@ const FILE_TYPES: ReadonlyMap<string, bigint> = new Map([
   ['pipe', 0o010000n],
 ])
 
+/** What other tools call them. */
+const MEANT: ReadonlyMap<string, string> = new Map([
+  ['file', 'reg'],
+  ['directory', 'dir'],
+  ['folder', 'dir'],
+  ['symlink', 'lnk'],
+  ['symboliclink', 'lnk'],
+  ['character', 'chr'],
+  ['chardevice', 'chr'],
+  ['blockdevice', 'blk'],
+  ['disk', 'blk'],
+  ...'reg dir lnk chr blk fifo sock'.split(' ').map((name) => [`sif${name}`, name] as const),
+])
+
+function hintOf(text: string, names: readonly string[]): string {
+  const meant = MEANT.get(text.toLowerCase().replaceAll(/[\s_-]/g, ''))
+  return meant === undefined ? didYouMean(text, names) : asHint(meant)
+}
+
 /** The values of a filter; wrong ones are reported and left out. */
 export function readFileTypes(places: readonly Place[], problems: Problems): bigint[] {
   const found = places.flatMap((place) => {
@@ -30,7 +49,7 @@ export function readFileTypes(places: readonly Place[], problems: Problems): big
     const type = FILE_TYPES.get(text)
     if (type !== undefined) return [type]
     const names = [...FILE_TYPES.keys()]
-    const hint = didYouMean(text, names)
+    const hint = hintOf(text, names)
     problems.add(place.node.at, `${place.path}: expected one of ${names.join(', ')}, got ${show(text)}${hint}`)
     return []
   })

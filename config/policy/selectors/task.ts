@@ -38,6 +38,15 @@ export const NAMESPACES: ReadonlyMap<string, NamespaceKind> = new Map([
   ['User', 'user'],
 ])
 
+/** As manual pages and other tools call them. */
+const MEANT: ReadonlyMap<string, string> = new Map([
+  ['mount', 'Mnt'],
+  ['mounts', 'Mnt'],
+  ['network', 'Net'],
+  ['hostname', 'Uts'],
+  ['process', 'Pid'],
+])
+
 export const SETS: ReadonlyMap<string, CapabilityFilter['set']> = new Map([
   ['Effective', 'effective'],
   ['Inheritable', 'inheritable'],
@@ -65,7 +74,7 @@ export function readTaskFilters(selector: Fields, problems: Problems): TaskFilte
 function readNamespaces(place: Place, problems: Problems): NamespaceFilter | undefined {
   const fields = Fields.of(place, NAMESPACES_KEYS, problems)
   if (fields === undefined) return undefined
-  const namespace = readName(fields, 'namespace', NAMESPACES, problems, true)
+  const namespace = readName(fields, 'namespace', NAMESPACES, problems, true, MEANT)
   const operator = readName(fields, 'operator', MEMBERSHIP, problems)
   const values = readValues(fields, 'a list of texts, such as ["host_ns"]', problems)
     .map((value) => readNamespace(value, problems))
@@ -80,7 +89,10 @@ function readNamespace(place: Place, problems: Problems): number | 'host' | unde
   if (text === 'host_ns') return 'host'
   if (/^\d{1,10}$/.test(text) && Number(text) <= MAX_INUM) return Number(text)
   const expected = 'expected host_ns or the inode number of a namespace, as in /proc/PID/ns'
-  problems.add(place.node.at, `${place.path}: ${expected}, got ${show(text)}${didYouMean(text, ['host_ns'])}`)
+  problems.add(
+    place.node.at,
+    `${place.path}: ${expected}, got ${show(text)}${didYouMean(/^host/i.test(text) ? 'host_ns' : text, ['host_ns'])}`,
+  )
   return undefined
 }
 
@@ -94,7 +106,7 @@ function readNamespaceChanges(place: Place, problems: Problems): NamespaceChange
   if (fields === undefined) return undefined
   const operator = readName(fields, 'operator', MEMBERSHIP, problems)
   const named = readValues(fields, 'a list of namespaces, such as [Mnt, Net]', problems).map((value) =>
-    readNamed(value, NAMESPACES, problems, true),
+    readNamed(value, NAMESPACES, problems, true, MEANT),
   )
   if (operator === undefined || named.includes(undefined)) return undefined
   const namespaces = [...NAMESPACES.values()].filter((kind) => named.includes(kind) === (operator === 'Equal'))
@@ -130,13 +142,15 @@ function readCapabilitySet(fields: Fields, place: Place, problems: Problems): Ca
   return { class: 'capability', set, operator, mask, outsideHost, at: place.node.at }
 }
 
+const withPrefix = (name: string): string => (/^cap_/i.test(name) ? name : `CAP_${name}`)
+
 function readCapability({ node, path }: Place, problems: Problems): bigint {
   const text = node.kind === 'scalar' ? node.value : undefined
   // Tetragon spells this one without the prefix.
   const name = text === 'DAC_OVERRIDE' ? 'CAP_DAC_OVERRIDE' : text
   const number = CAPABILITIES.findIndex((each) => each === name)
   if (number >= 0) return 1n << BigInt(number)
-  const got = typeof text === 'string' ? `${show(text)}${didYouMean(text, CAPABILITIES)}` : describe(node)
+  const got = typeof text === 'string' ? `${show(text)}${didYouMean(withPrefix(text), CAPABILITIES)}` : describe(node)
   problems.add(node.at, `${path}: expected a capability such as CAP_SYS_ADMIN, got ${got}`)
   return 0n
 }

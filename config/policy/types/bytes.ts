@@ -34,6 +34,12 @@ export function readSize(fields: Fields, type: ArgumentType | undefined, problem
     problems.add(fields.at, `${fields.pathOf('sizeArgIndex')}: missing; expected ${expected}`)
     return undefined
   }
+  const indexAt = fields.get('index')
+  if (sizeAt !== undefined && indexAt?.node.kind === 'scalar' && indexAt.node.value === position - 1) {
+    const sentence = `${position} is the buffer itself: positions count from 1 on, so the parameter after it is ${position + 1}`
+    problems.add(sizeAt.node.at, `${sizeAt.path}: ${sentence}`)
+    return undefined
+  }
   return { param: position === 0 ? undefined : position - 1, read: 'u64', returned: copies ? 's64' : undefined }
 }
 

@@ -57,7 +57,9 @@ export function readResolve(fields: Fields, problems: Problems): Resolve | undef
     return undefined
   }
   const path = asText(place, problems)
-  if (path === undefined || path === '') return undefined
+  if (path === undefined) return undefined
+  // As Tetragon: the same as none.
+  if (path === '' && fields.get('source') === undefined) return undefined
   if (!PATH.test(path)) {
     const expected = 'expected names of members and numbers of elements, such as mm.owner.comm or numbers[0].nr'
     problems.add(place.node.at, `${place.path}: ${expected}, got ${show(path)}`)

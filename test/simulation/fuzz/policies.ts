@@ -29,6 +29,15 @@ const TOKENS = [
   ...'kprobes: args: index: type: selectors: matchArgs: values: operator: list:x macro !!binary !!set &a *a __proto__ constructor'.split(
     ' ',
   ),
+  ...'data: source: current_task resolve: a.b[0] matchData: matchReturnArgs: matchNamespaceChanges: matchCapabilityChanges: CAP_BPF host_ns'.split(
+    ' ',
+  ),
+  ...'FileType UnderDir SameFile sticky: SubString InRange char_buf sizeArgIndex: returnCopy: aggregate: window: fileDetails: rateLimit:'.split(
+    ' ',
+  ),
+  ...'ktrail.dev/v1alpha1 followChildren: isNamespacePID: matchActions: Override argError: Signal argSig: 24h'.split(
+    ' ',
+  ),
   '  ',
   '\n    ',
   '[[[[[[[[[[[[[[[[',

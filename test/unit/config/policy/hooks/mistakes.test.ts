@@ -1,8 +1,8 @@
 /** Mistakes in the fields of a hook: each has its line and column, what was expected, and a near name where there is one. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { parsePolicy } from '../../../../config/policy/parse.ts'
-import { formatProblem } from '../../../../config/yaml/problems.ts'
+import { parsePolicy } from '../../../../../config/policy/parse.ts'
+import { formatProblem } from '../../../../../config/yaml/problems.ts'
 
 const HEAD = ['apiVersion: ktrail.dev/v1alpha1', 'kind: TracingPolicy', 'metadata: {name: p}', 'spec:', '  kprobes:']
 const hook = (...lines: readonly string[]): string =>

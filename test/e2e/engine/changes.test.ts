@@ -10,7 +10,7 @@ import test, { describe } from 'node:test'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import type { AttachMode } from '../../../collector/kernel/plan.ts'
-import type { PolicyDocument } from '../../support/policies/evaluator.ts'
+import type { PolicyDocument } from '../../support/policies/documents.ts'
 import { LoadedKernel } from '../../support/policies/loading.ts'
 import { cannotRun, freshFolder } from '../support/agent.ts'
 
@@ -75,7 +75,7 @@ describe('changes under load', { skip }, () => {
       const output = text(reader.stdout)
       const events = { stays: 0, changes: 0 }
       const count = (): void =>
-        kernel.read(reader.pid ?? 0, ({ hook }) => {
+        kernel.read([reader.pid ?? 0], ({ hook }) => {
           events[hook.policy === 'stays' ? 'stays' : 'changes']++
         })
       for (let i = 2; i < CHANGES + 2; i++) {

@@ -10,7 +10,7 @@ import { join } from 'node:path'
 import test, { describe } from 'node:test'
 import { Calls, line, sys } from '../../support/policies/calls.ts'
 import { accepts, predicted } from '../../support/policies/evaluator.ts'
-import type { FilterDocument, HookDocument } from '../../support/policies/evaluator.ts'
+import type { FilterDocument, HookDocument } from '../../support/policies/documents.ts'
 import { LoadedKernel, reported } from '../../support/policies/loading.ts'
 import { cannotRun, freshFolder } from '../support/agent.ts'
 
@@ -133,7 +133,7 @@ describe('races', { skip, timeout: 7_200_000 }, () => {
       const counts = new Map(policies.map((policy) => [policy.name, { events: 0, marked: 0 }]))
       const wrong: string[] = []
       const take = (): void =>
-        kernel.read(calls.pid, (event, selector) => {
+        kernel.read([calls.pid], (event, selector) => {
           const { policy } = event.hook
           const count = counts.get(policy)
           const report = reported(event, selector)

@@ -2,57 +2,14 @@
  * What a policy must report, computed plainly from docs/policies.md and docs/reference/policy-language.md: no index, no
  * first pass, nothing of the agent's. Texts are bytes as latin1, one character each, so that comparing texts compares bytes.
  */
-
-import { processMatches } from './process-filters.ts'
-import type { ProcessFacts, ProcessFilters } from './process-filters.ts'
-
-export interface ArgumentDocument {
-  readonly index: number
-  readonly type: string
-}
-
-export interface FilterDocument {
-  /** Position in the prototype; `args` wins. */
-  readonly index?: number
-  readonly args?: readonly number[]
-  readonly operator: string
-  readonly values: readonly string[]
-}
-
-export interface SelectorDocument extends ProcessFilters {
-  readonly matchArgs?: readonly FilterDocument[]
-}
-
-/** A hook as it is written in a policy. */
-export interface HookDocument {
-  readonly call: string
-  readonly syscall?: boolean
-  readonly return?: boolean
-  readonly returnArg?: ArgumentDocument
-  readonly message?: string
-  readonly args?: readonly ArgumentDocument[]
-  readonly selectors?: readonly SelectorDocument[]
-}
-
-export interface PolicyDocument {
-  readonly name: string
-  readonly hooks: readonly HookDocument[]
-}
-
-/** The text of a policy file: JSON, which is YAML. */
-export function policyText({ name, hooks }: PolicyDocument): string {
-  const metadata = { name }
-  return JSON.stringify({ apiVersion: 'cilium.io/v1alpha1', kind: 'TracingPolicy', metadata, spec: { kprobes: hooks } })
-}
-
-/** An argument of a call, or what it leads to. */
-export type Value =
-  /** '' for a file without a path. `whole`: of a path that is too long for a record, of which `text` is the end. */
-  | { readonly kind: 'path'; readonly text: string; readonly whole?: string }
-  | { readonly kind: 'text'; readonly text: string }
-  /** A register: 64 bits, of which the declared type reads the lower ones. */
-  | { readonly kind: 'number'; readonly value: bigint }
-  | { readonly kind: 'unreadable' }
+import type { ArgumentDocument, DataDocument, FilterDocument, HookDocument, SelectorDocument } from './documents.ts'
+import { WantedFiles, isIdentityOperator } from './identity.ts'
+import type { FileLookup, Identity } from './identity.ts'
+import { asBytes, fileTypeMatches, numberMatches, numberType, readAs, socketMatches, textMatches } from './operators.ts'
+import type { NumberType, SocketFacts } from './operators.ts'
+import { Changes, processMatches } from './process-filters.ts'
+import type { ProcessFacts } from './process-filters.ts'
+import type { Value } from './value.ts'
 
 export interface Call {
   /** As policies name it. */
@@ -60,14 +17,20 @@ export interface Call {
   /** By position in the prototype. */
   readonly args: readonly Value[]
   readonly returned: bigint
+  /** Who made it, for selectors and data that ask. */
+  readonly caller?: ProcessFacts
+  /** No call that a hook is for, but a rename of this file or folder, as it was before. */
+  readonly moved?: Identity
 }
 
 /** What is compared of an event. */
 export interface Report {
   readonly selector: number
   readonly args: readonly string[]
+  readonly data: readonly string[]
   /** '' without `return: true`. */
   readonly returned: string
+  readonly action: string
 }
 
 /** The event that a call must yield. */
@@ -79,186 +42,221 @@ export interface Prediction extends Report {
   readonly selectors: readonly number[]
   /** No selector matches the whole path, but one might match its end. */
   readonly optional: boolean
+  /** Of such a call nobody knows whether an action is carried out: it may have an event without. */
+  readonly uncertain: boolean
 }
 
 /** Whether this is the predicted event. */
 export function accepts(prediction: Prediction, report: Report): boolean {
+  const sameTexts = (one: readonly string[], other: readonly string[]): boolean =>
+    one.length === other.length && one.every((text, i) => text === other[i])
   return (
     prediction.selectors.includes(report.selector) &&
     prediction.returned === report.returned &&
-    prediction.args.length === report.args.length &&
-    prediction.args.every((argument, i) => argument === report.args[i])
+    (prediction.uncertain || prediction.action === report.action) &&
+    sameTexts(prediction.args, report.args) &&
+    sameTexts(prediction.data, report.data)
   )
 }
 
-export const asBytes = (text: string): string => Buffer.from(text).toString('latin1')
-
-interface NumberType {
-  readonly signed: boolean
-  readonly bits: number
-}
-
-const SPELLINGS: Readonly<Record<string, string>> = {
-  int: 'int32',
-  long: 'int64',
-  ulong: 'uint64',
-  size_t: 'uint64',
-  // Numbers with names. Sets are 64 bits that the argument points to.
-  capability: 'int32',
-  bpf_cmd: 'int32',
-  kernel_cap_t: 'uint64',
-  cap_inheritable: 'uint64',
-  cap_permitted: 'uint64',
-  cap_effective: 'uint64',
-}
-
-/** undefined for types that are no integers. */
-export function numberType(name: string): NumberType | undefined {
-  const found = /^(u|s?)int(8|16|32|64)$/.exec(SPELLINGS[name] ?? name)
-  return found === null ? undefined : { signed: found[1] !== 'u', bits: Number(found[2]) }
-}
-
-export const readAs = ({ signed, bits }: NumberType, register: bigint): bigint =>
-  signed ? BigInt.asIntN(bits, register) : BigInt.asUintN(bits, register)
-
-/** Decimal, 0x, 0b, 0o, or 0 for octal; with a sign. */
-function parsed(text: string): bigint {
-  const [, sign = '', digits = ''] = /^([+-]?)(.*)$/.exec(text) ?? []
-  const magnitude = BigInt(/^0\d/.test(digits) ? `0o${digits.slice(1)}` : digits)
-  return sign === '-' ? -magnitude : magnitude
-}
-
-/** FROM:TO, both included. */
-function inRange(number: bigint, text: string): boolean {
-  const [from = 0n, to = from] = text.split(':').map(parsed)
-  return number >= from && number <= to
-}
-
-function numberMatches(operator: string, number: bigint, texts: readonly string[]): boolean {
-  if (/^(?:InMap|InRange)$/.test(operator)) return texts.some((text) => inRange(number, text))
-  if (/^(?:NotInMap|NotInRange)$/.test(operator)) return !texts.some((text) => inRange(number, text))
-  const values = texts.map(parsed)
-  switch (operator) {
-    case 'Equal':
-    case 'In':
-      return values.some((value) => number === value)
-    case 'NotEqual':
-    case 'NotIn':
-      return values.every((value) => number !== value)
-    case 'GreaterThan':
-    case 'GT':
-      return values.some((value) => number > value)
-    case 'LessThan':
-    case 'LT':
-      return values.some((value) => number < value)
-    case 'Mask':
-      return values.some((value) => (number & value) !== 0n)
-    default:
-      throw new Error(`no model of ${operator} on numbers`)
-  }
-}
-
-const lowerAscii = (text: string): string => text.replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase())
-
-/** `whole`: the text with its beginning, undefined where nothing is known of that. */
-function textMatches(operator: string, text: string, values: readonly string[], whole: string | undefined): boolean {
-  switch (operator) {
-    case 'Equal':
-    case 'In':
-      return values.some((value) => text === value)
-    case 'NotEqual':
-    case 'NotIn':
-      return values.every((value) => text !== value)
-    case 'Prefix':
-      return whole === undefined || values.some((value) => whole.startsWith(value))
-    case 'NotPrefix':
-      return whole === undefined || values.every((value) => !whole.startsWith(value))
-    case 'Postfix':
-      return values.some((value) => text.endsWith(value))
-    case 'NotPostfix':
-      return values.every((value) => !text.endsWith(value))
-    case 'SubString':
-      return values.some((value) => text.includes(value))
-    case 'SubStringIgnCase':
-      return values.some((value) => lowerAscii(text).includes(lowerAscii(value)))
-    default:
-      throw new Error(`no model of ${operator} on texts`)
-  }
-}
-
-function filterMatches(
-  filter: FilterDocument,
-  args: readonly ArgumentDocument[],
-  call: Call,
-  knows: 'whole' | 'end',
-): boolean {
-  const [position] = filter.args ?? []
-  const argument = position === undefined ? args.find(({ index }) => index === filter.index) : args[position]
-  const value = argument === undefined ? undefined : call.args[argument.index]
-  if (argument === undefined || value === undefined) throw new Error(`no argument for ${JSON.stringify(filter)}`)
-  switch (value.kind) {
-    case 'unreadable':
-      return false
-    case 'number': {
-      const type = numberType(argument.type)
-      if (type === undefined) throw new Error(`${argument.type} is no type of a number`)
-      return numberMatches(filter.operator, readAs(type, value.value), filter.values)
-    }
-    case 'path':
-      // A file without a path matches no operator, the negative ones included.
-      if (value.text === '') return false
-      return textMatches(
-        filter.operator,
-        value.text,
-        filter.values.map(asBytes),
-        knows === 'end' && value.whole !== undefined ? undefined : (value.whole ?? value.text),
-      )
-    case 'text':
-      return textMatches(filter.operator, value.text, filter.values.map(asBytes), value.text)
-  }
+/** Keys of records, by type. */
+const FIELDS: Readonly<Record<string, string>> = {
+  file: 'file_arg',
+  path: 'path_arg',
+  dentry: 'path_arg',
+  string: 'string_arg',
+  socket: 'sock_arg',
+  sockaddr: 'sockaddr_arg',
 }
 
 /** Key and value as in a record; numbers in decimal. */
-const shownNumber = ({ signed, bits }: NumberType, register: bigint): string =>
-  `${signed ? (bits === 64 ? 'long' : 'int') : bits === 64 ? 'size' : 'uint'}_arg ${readAs({ signed, bits }, register)}`
+const shownNumber = ({ signed, bits }: NumberType, value: bigint): string =>
+  `${signed ? (bits === 64 ? 'long' : 'int') : bits === 64 ? 'size' : 'uint'}_arg ${value}`
 
-function shown({ type, index }: ArgumentDocument, call: Call): string {
-  const value = call.args[index]
+type ShownSocket = Pick<SocketFacts, 'family' | 'source' | 'sourcePort' | 'destination' | 'destinationPort'>
+
+/** What is compared of a socket. */
+export function shownSocket(socket: ShownSocket): string {
+  const { family, source, sourcePort, destination, destinationPort } = socket
+  return `${family} ${source} ${sourcePort} ${destination} ${destinationPort}`
+}
+
+function shown(type: string, value: Value | undefined): string {
+  const field = FIELDS[type] ?? ''
   switch (value?.kind) {
     case 'path':
-      return `${type}_arg ${value.text}${value.whole === undefined ? '' : ' [unresolved]'}`
+      return `${field} ${value.text}${value.whole === undefined ? '' : ' [unresolved]'}`
     case 'text':
-      return `string_arg ${value.text}`
-    case 'number':
-      return shownNumber(numberType(type) ?? { signed: false, bits: 64 }, value.value)
+      return `${field} ${value.text}`
+    case 'socket':
+      return `${field} ${shownSocket(value.socket)}`
+    case 'number': {
+      const width = value.width ?? numberType(type) ?? { signed: false, bits: 64 }
+      return shownNumber(width, readAs(width, value.value))
+    }
     default:
       return 'error_arg'
   }
 }
 
-/** The event of this hook for this call; undefined if there must be none. `caller`: who made it, for selectors that ask. */
-export function predicted(hook: HookDocument, call: Call, caller?: ProcessFacts): Prediction | undefined {
-  if (hook.call !== call.call) return undefined
-  const { args = [], selectors = [] } = hook
-  const matching = (knows: 'whole' | 'end'): number[] =>
-    selectors.flatMap((selector, i) =>
-      (caller === undefined || processMatches(selector, caller)) &&
-      (selector.matchArgs ?? []).every((filter) => filterMatches(filter, args, call, knows))
-        ? [i]
-        : [],
+function valueOf({ index, resolve }: ArgumentDocument, call: Call): Value {
+  const argument = call.args[index]
+  if (argument === undefined) throw new Error(`${call.call} has no argument ${index}`)
+  return resolve === undefined ? argument : (argument.members?.[resolve] ?? { kind: 'unreadable' })
+}
+
+function dataOf({ resolve }: DataDocument, { caller }: Call): Value {
+  const value = caller?.data?.[resolve]
+  if (value === undefined) throw new Error(`nothing is known of ${resolve}`)
+  return value
+}
+
+type Knows = 'whole' | 'end'
+
+/** One hook of a policy, and what it remembers of calls. */
+export class HookModel {
+  readonly #hook: HookDocument
+  readonly #monitor: boolean
+  readonly #files: ReadonlyMap<FilterDocument, WantedFiles>
+  readonly #changes = new Changes()
+  /** Calls that began a time without repeats. */
+  readonly #limited = new Set<string>()
+  /** How many signals processes got, by pid. */
+  readonly signals = new Map<number, number>()
+
+  /** `files`: what paths of filters lead to when the policy is loaded. */
+  constructor(hook: HookDocument, { monitor = false, files = () => undefined }: HookModelOptions = {}) {
+    this.#hook = hook
+    this.#monitor = monitor
+    const filters = (hook.selectors ?? []).flatMap(({ matchArgs = [] }) => matchArgs)
+    this.#files = new Map(
+      filters
+        .filter(({ operator }) => isIdentityOperator(operator))
+        .map((filter) => [filter, new WantedFiles(filter, files)]),
     )
-  // The first one decides. Without selectors every call matches.
-  const [first] = selectors.length === 0 ? [0] : matching('whole')
-  const possible = matching('end').filter((selector) => first === undefined || selector < first)
-  const accepted = first === undefined ? possible : [...possible, first]
-  const selector = accepted.at(-1)
-  if (selector === undefined) return undefined
-  const returned = hook.return === true && hook.returnArg !== undefined ? numberType(hook.returnArg.type) : undefined
-  return {
-    selector,
-    selectors: accepted,
-    optional: first === undefined,
-    args: args.filter(({ type }) => type !== 'nop').map((argument) => shown(argument, call)),
-    returned: returned === undefined ? '' : shownNumber(returned, call.returned),
   }
+
+  /** The event for the next call; undefined if there must be none. */
+  event(call: Call): Prediction | undefined {
+    if (call.moved !== undefined) for (const wanted of this.#files.values()) wanted.move(call.moved)
+    if (this.#hook.call !== call.call) return undefined
+    const { args = [], data = [], selectors = [] } = this.#hook
+    // The first one decides. Without selectors every call matches.
+    const [first] = selectors.length === 0 ? [0] : this.#matching(call, 'whole')
+    const possible = this.#matching(call, 'end').filter((selector) => first === undefined || selector < first)
+    const accepted = first === undefined ? possible : [...possible, first]
+    const selector = accepted.at(-1)
+    if (selector === undefined) return undefined
+    const document = selectors[selector] ?? {}
+    if (call.caller !== undefined) this.#changes.matched(selector, call.caller)
+    const shownArgs = args
+      .filter(({ type }) => type !== 'nop')
+      .map((argument) => shown(argument.type, valueOf(argument, call)))
+    const uncertain =
+      selectors.some(({ matchActions = [] }) => matchActions.length > 0) && args.some((each) => isCut(each, call))
+    const reports = uncertain || this.#acts(selector, document, shownArgs, call)
+    if (!reports || !this.#returnMatches(document, call)) return undefined
+    return {
+      selector,
+      selectors: accepted,
+      optional: first === undefined || uncertain,
+      uncertain,
+      args: shownArgs,
+      data: data.map((each) => shown(each.type, dataOf(each, call))),
+      returned: this.#returned(call),
+      action: document.matchActions?.at(-1)?.action.toLowerCase() ?? 'post',
+    }
+  }
+
+  #matching(call: Call, knows: Knows): number[] {
+    const { args = [], data = [], selectors = [] } = this.#hook
+    return selectors.flatMap((selector, i) => {
+      const { caller } = call
+      if (caller !== undefined && !processMatches(selector, this.#changes.since(i, selector, caller))) return []
+      const { matchArgs = [], matchData = [] } = selector
+      const argsMatch = matchArgs.every((filter) => {
+        const [position] = filter.args ?? []
+        const argument = position === undefined ? args.find(({ index }) => index === filter.index) : args[position]
+        if (argument === undefined) throw new Error(`no argument for ${JSON.stringify(filter)}`)
+        return this.#filterMatches(filter, argument.type, valueOf(argument, call), knows)
+      })
+      const dataMatch = matchData.every((filter) => {
+        const each = data[filter.index ?? 0]
+        if (each === undefined) throw new Error(`no data for ${JSON.stringify(filter)}`)
+        return this.#filterMatches(filter, each.type, dataOf(each, call), knows)
+      })
+      return argsMatch && dataMatch ? [i] : []
+    })
+  }
+
+  #filterMatches(filter: FilterDocument, type: string, value: Value, knows: Knows): boolean {
+    const { operator, values = [] } = filter
+    switch (value.kind) {
+      case 'unreadable':
+        return false
+      case 'number': {
+        const declared = numberType(type)
+        if (declared === undefined) throw new Error(`${type} is no type of a number`)
+        return numberMatches(operator, readAs(value.width ?? declared, value.value), values)
+      }
+      case 'socket':
+        return socketMatches(operator, value.socket, values)
+      case 'path': {
+        const wanted = this.#files.get(filter)
+        if (wanted !== undefined) return wanted.has(value.identity)
+        if (operator.endsWith('FileType')) return fileTypeMatches(operator, value.fileType, values)
+        // A file without a path matches no operator on texts, the negative ones included.
+        if (value.text === '') return false
+        const whole = knows === 'end' && value.whole !== undefined ? undefined : (value.whole ?? value.text)
+        return textMatches(operator, value.text, values.map(asBytes), whole)
+      }
+      case 'text':
+        return textMatches(operator, value.text, values.map(asBytes), value.text)
+    }
+  }
+
+  /** Carries out the actions of a call that matched; whether it has an event. */
+  #acts(selector: number, { matchActions = [] }: SelectorDocument, args: readonly string[], call: Call): boolean {
+    let reports = true
+    for (const { action, rateLimit, rateLimitScope = 'thread' } of matchActions) {
+      const pid = call.caller?.pid ?? 0
+      if (action === 'NoPost') reports = false
+      if (action === 'Signal' && !this.#monitor) this.signals.set(pid, (this.signals.get(pid) ?? 0) + 1)
+      if (rateLimit === undefined) continue
+      // Processes have one thread.
+      const key = JSON.stringify([selector, rateLimitScope === 'global' ? 0 : pid, args])
+      if (this.#limited.has(key)) reports = false
+      this.#limited.add(key)
+    }
+    return reports
+  }
+
+  #returnMatches({ matchReturnArgs = [] }: SelectorDocument, { returned }: Call): boolean {
+    const type = numberType(this.#hook.returnArg?.type ?? 'int')
+    return matchReturnArgs.every(
+      ({ operator, values = [] }) => type !== undefined && numberMatches(operator, readAs(type, returned), values),
+    )
+  }
+
+  #returned({ returned }: Call): string {
+    const { return: wanted, returnArg } = this.#hook
+    const type = wanted === true && returnArg !== undefined ? numberType(returnArg.type) : undefined
+    return type === undefined ? '' : shownNumber(type, readAs(type, returned))
+  }
+}
+
+export interface HookModelOptions {
+  readonly monitor?: boolean
+  readonly files?: FileLookup
+}
+
+/** Of which only the end is known. */
+function isCut(argument: ArgumentDocument, call: Call): boolean {
+  const value = valueOf(argument, call)
+  return value.kind === 'path' && value.whole !== undefined
+}
+
+/** The event of this hook for this call alone; undefined if there must be none. */
+export function predicted(hook: HookDocument, call: Call): Prediction | undefined {
+  return new HookModel(hook).event(call)
 }

@@ -16,8 +16,10 @@ import { PendingReturns } from '../../../collector/ingest/returns.ts'
 import { WallClock } from '../../../collector/process/clock.ts'
 import { ProcessTable } from '../../../collector/process/table.ts'
 import { bootTime, clockOffset, kernelFunctions, kernelSymbols } from '../../../native/index.ts'
-import { policyText } from './evaluator.ts'
-import type { PolicyDocument, Report } from './evaluator.ts'
+import { policyText } from './documents.ts'
+import type { PolicyDocument } from './documents.ts'
+import { shownSocket } from './evaluator.ts'
+import type { Report } from './evaluator.ts'
 
 const CHUNK_BYTES = 1 << 20
 
@@ -38,8 +40,11 @@ export class LoadedKernel implements Disposable {
   readonly #returns = new PendingReturns()
   readonly #selectors = new WeakMap<ProcessEvent, number>()
 
-  private constructor(kernel: KernelSide) {
+  readonly #tellsFiles: boolean
+
+  private constructor(kernel: KernelSide, tellsFiles: boolean) {
     this.#kernel = kernel
+    this.#tellsFiles = tellsFiles
   }
 
   static async open(mode: AttachMode | 'auto', ringBytes: number): Promise<LoadedKernel> {
@@ -48,7 +53,7 @@ export class LoadedKernel implements Disposable {
     const kernel = await KernelSide.open({ facts, mode, ringBytes, watermarkBytes, agentPid: process.pid })
     // The parent of the processes that make calls.
     kernel.seedProcess(process.pid, bootTime() - BigInt(Math.round(process.uptime() * 1e9)), process.ppid)
-    return new LoadedKernel(kernel)
+    return new LoadedKernel(kernel, facts.loops)
   }
 
   /** Loads the policies; disposing the result removes them. Call it when those before are removed. */
@@ -70,8 +75,13 @@ export class LoadedKernel implements Disposable {
     })
   }
 
-  /** Reads the ring until it is empty: calls `each` for the events of one process, in their order. */
-  read(pid: number, each: (event: HookEvent, selector: number) => void): void {
+  /** Whether policies may tell files by identity. */
+  get tellsFiles(): boolean {
+    return this.#tellsFiles
+  }
+
+  /** Reads the ring until it is empty: calls `each` for the events of some processes, in their order. */
+  read(pids: readonly number[], each: (event: HookEvent, selector: number) => void): void {
     for (;;) {
       const length = this.#kernel.ring.read(this.#chunk)
       const ready: ProcessEvent[] = []
@@ -82,7 +92,7 @@ export class LoadedKernel implements Disposable {
           return
         }
         const event = this.#normalizer.event(raw, bytes)
-        if (raw.op !== 'hook' || raw.tgid !== pid) return
+        if (raw.op !== 'hook' || !pids.includes(raw.tgid)) return
         if (event?.type !== 'process_kprobe') throw new Error(`a record of an unknown hook ${raw.hookId}`)
         this.#selectors.set(event, raw.selector)
         this.#returns.add(raw, event, this.#hooks.returnOf(raw.hookId, raw.selector), ready)
@@ -129,14 +139,34 @@ function shown(argument: Argument): string {
     case 'bytes':
       return `${argument.field} ${Buffer.from(argument.value).toString('base64')} of ${argument.size}`
     case 'struct':
-      return `${argument.field} ${argument.text}`
+      return `${argument.field} ${shownMembers(Object.fromEntries(argument.members))}`
     default:
       return `${argument.field} ${argument.value}`
   }
 }
 
+/** Of a socket or an address. What is 0 or empty is left out of records. */
+function shownMembers(members: Readonly<Record<string, unknown>>): string {
+  const text = (...keys: readonly string[]): string =>
+    String(keys.map((key) => members[key]).find((value) => value !== undefined) ?? '')
+  const port = (...keys: readonly string[]): number => Number(text(...keys) || 0)
+  return shownSocket({
+    family: text('family'),
+    source: text('saddr', 'addr'),
+    destination: text('daddr'),
+    sourcePort: port('sport', 'port'),
+    destinationPort: port('dport'),
+  })
+}
+
 /** An event in the form of `predicted`. */
 export function reported(event: HookEvent, selector: number): Report {
-  const { args, returned } = event
-  return { selector, args: args.map(shown), returned: returned === undefined ? '' : shown(returned) }
+  const { args, data = [], returned, hook } = event
+  return {
+    selector,
+    args: args.map(shown),
+    data: data.map(shown),
+    returned: returned === undefined ? '' : shown(returned),
+    action: hook.action,
+  }
 }

@@ -1,4 +1,5 @@
 /** What filters on processes match, computed plainly from docs/reference/policy-language.md. */
+import type { Value } from './value.ts'
 
 export interface BinariesDocument {
   readonly operator: string
@@ -41,6 +42,12 @@ export interface ProcessFilters {
   readonly matchCapabilityChanges?: readonly CapabilitiesDocument[]
 }
 
+/** What changes of processes are of: by kind of namespace a number, by set the capabilities. */
+export interface Privileges {
+  readonly namespaces: Readonly<Record<string, number>>
+  readonly capabilities: Readonly<Record<string, readonly string[]>>
+}
+
 /** A process, as it is at a call. `before`: the image that it comes from by fork or exec. */
 export interface ProcessFacts {
   /** Path of its program. */
@@ -51,6 +58,8 @@ export interface ProcessFacts {
   /** In its own pid namespace; 0 when that is the host's. */
   readonly innerPid: number
   readonly before: ProcessFacts | undefined
+  /** Pids of its ancestors that ran before the policy was loaded, on the host. */
+  readonly ancestors?: readonly number[]
   /** Namespaces that are not the host's. */
   readonly outside?: readonly string[]
   /** Capabilities by set; default: all of them in Effective and Permitted. */
@@ -59,7 +68,42 @@ export interface ProcessFacts {
   readonly otherNamespaces?: readonly string[]
   /** Capabilities that it had then and has no more, or the other way round, by set. */
   readonly otherCapabilities?: Readonly<Record<string, readonly string[]>>
+  /** Now, and at its last fork or exec, or when the policy was loaded: `Changes` makes the two before from these. */
+  readonly privileges?: { readonly now: Privileges; readonly first: Privileges }
+  /** What `resolve` leads to from the task. */
+  readonly data?: Readonly<Record<string, Value>>
 }
+
+/** What the selectors of one hook have seen of processes when they last matched. */
+export class Changes {
+  readonly #last = new Map<string, Privileges>()
+
+  /** With what has changed since this selector last matched, if it asks. */
+  since(selector: number, filters: ProcessFilters, facts: ProcessFacts): ProcessFacts {
+    const asks = filters.matchNamespaceChanges ?? filters.matchCapabilityChanges
+    if (facts.privileges === undefined || asks === undefined) return facts
+    const { now, first } = facts.privileges
+    const last = this.#last.get(`${selector} ${facts.pid}`) ?? first
+    const sets = Object.keys(now.capabilities)
+    return {
+      ...facts,
+      otherNamespaces: Object.keys(now.namespaces).filter((kind) => now.namespaces[kind] !== last.namespaces[kind]),
+      otherCapabilities: Object.fromEntries(
+        sets.map((set) => [set, exclusive(now.capabilities[set] ?? [], last.capabilities[set] ?? [])]),
+      ),
+    }
+  }
+
+  matched(selector: number, { pid, privileges }: ProcessFacts): void {
+    if (privileges !== undefined) this.#last.set(`${selector} ${pid}`, privileges.now)
+  }
+}
+
+/** What only one of them has. */
+const exclusive = (one: readonly string[], other: readonly string[]): string[] => [
+  ...one.filter((each) => !other.includes(each)),
+  ...other.filter((each) => !one.includes(each)),
+]
 
 function among(operator: string, text: string, values: readonly string[]): boolean {
   switch (operator.replace('Not', '')) {
@@ -89,6 +133,7 @@ function pidsMatch({ operator, values, isNamespacePID, followForks }: PidsDocume
   const pids = (followForks === true ? lineage(facts) : [facts]).map(({ pid, innerPid }) =>
     isNamespacePID === true && (innerPid !== 0 || followForks === true) ? innerPid : pid,
   )
+  if (followForks === true && isNamespacePID !== true) pids.push(...(facts.ancestors ?? []))
   const found = pids.some((pid) => (pid !== 0 || isNamespacePID !== true) && values.includes(pid))
   return found === (operator === 'In')
 }

@@ -3,12 +3,41 @@ import { describe, test } from 'node:test'
 import { parsePolicy } from '../../../../config/policy/parse.ts'
 import { OPERATORS_OF } from '../../../../config/policy/operators.ts'
 import { TYPES } from '../../../../config/policy/arguments.ts'
-import { accepts, asBytes, numberType, policyText, predicted } from '../../../support/policies/evaluator.ts'
-import type { Call, FilterDocument, HookDocument, Value } from '../../../support/policies/evaluator.ts'
+import { policyText } from '../../../support/policies/documents.ts'
+import type { ActionDocument, FilterDocument, HookDocument } from '../../../support/policies/documents.ts'
+import { HookModel, accepts, predicted } from '../../../support/policies/evaluator.ts'
+import type { Call } from '../../../support/policies/evaluator.ts'
+import type { FileLookup, Identity } from '../../../support/policies/identity.ts'
+import { asBytes, numberType } from '../../../support/policies/operators.ts'
+import type { SocketFacts } from '../../../support/policies/operators.ts'
+import type { Privileges, ProcessFacts } from '../../../support/policies/process-filters.ts'
+import type { Value } from '../../../support/policies/value.ts'
 
 const path = (text: string): Value => ({ kind: 'path', text: asBytes(text) })
 const string = (text: string): Value => ({ kind: 'text', text: asBytes(text) })
 const number = (value: bigint | number): Value => ({ kind: 'number', value: BigInt(value) })
+
+const typed = (fileType?: string): Value => ({
+  kind: 'path',
+  text: '',
+  ...(fileType === undefined ? {} : { fileType }),
+})
+const socket = (facts: Partial<SocketFacts>): Value => ({
+  kind: 'socket',
+  socket: {
+    family: 'AF_INET',
+    familyNumber: 2,
+    protocol: 6,
+    state: 7,
+    source: '10.0.0.1',
+    destination: '10.1.0.255',
+    sourcePort: 1023,
+    destinationPort: 8080,
+    ...facts,
+  },
+})
+const unix = socket({ family: 'AF_UNIX', familyNumber: 1, source: '', destination: '' })
+const six = socket({ family: 'AF_INET6', familyNumber: 10, source: 'fd00::1', destination: '::1', sourcePort: 1024 })
 
 /** A function of one argument. */
 function matches(type: string, operator: string, values: readonly string[], value: Value): boolean {
@@ -70,6 +99,23 @@ const ROWS: readonly Row[] = [
   ['uint8', 'NotInMap', ['1', '3:4'], [2, 5, 0].map(number), [1, 3, 4, 256 + 1].map(number)],
   ['uint64', 'NotInRange', ['1:2'], [number(3), number(-1)], [number(1), number(2)]],
   ['int', 'Mask', ['2', '0x8'], [2, 3, 8, 10].map(number), [0, 1, 4, 2 ** 33].map(number)],
+  ['file', 'FileType', ['pipe', 'dir'], ['fifo', 'dir'].map(typed), [typed('reg'), typed()]],
+  ['file', 'NotFileType', ['regular'], ['fifo', 'dir'].map(typed), [typed('reg'), typed()]],
+  ['socket', 'SAddr', ['10.0.0.0/31', 'fd00::/16'], [socket({}), six], [socket({ source: '10.0.0.2' }), unix]],
+  ['socket', 'NotSAddr', ['10.0.0.1', '::/0'], [socket({ source: '10.0.0.2' })], [socket({}), six, unix]],
+  ['socket', 'DAddr', ['0.0.0.0/0'], [socket({})], [six, unix]],
+  ['socket', 'NotDAddr', ['::1'], [socket({})], [six, unix]],
+  ['socket', 'SPort', ['1000:1023'], [socket({})], [six]],
+  ['socket', 'NotSPort', ['1024'], [socket({})], [six]],
+  ['socket', 'SPortPriv', [], [socket({})], [six]],
+  ['socket', 'NotSportPriv', [], [six], [socket({})]],
+  ['socket', 'DPort', ['8080', '9'], [socket({})], [socket({ destinationPort: 8081 })]],
+  ['socket', 'NotDPort', ['8080'], [socket({ destinationPort: 8081 })], [socket({})]],
+  ['socket', 'DPortPriv', [], [socket({ destinationPort: 0 })], [socket({})]],
+  ['socket', 'NotDPortPriv', [], [socket({})], [socket({ destinationPort: 0 })]],
+  ['socket', 'Family', ['af_inet6', '1'], [six, unix], [socket({})]],
+  ['socket', 'Protocol', ['IPPROTO_UDP', '5:6'], [socket({})], [socket({ protocol: 7 })]],
+  ['socket', 'State', ['TCP_LISTEN', '2'], [socket({ state: 10 }), socket({ state: 2 })], [socket({})]],
 ]
 
 describe('evaluator', () => {
@@ -80,11 +126,10 @@ describe('evaluator', () => {
     })
   }
 
-  // Operators on sockets, and on what a file is, have rows of their own in test/e2e/language and test/e2e/files.
-  test('evaluator: knows every operator on numbers, texts and paths, and every integer type of the policy language', () => {
+  test('evaluator: knows every operator and every integer type of the policy language', () => {
     const covered = new Set(ROWS.map(([, operator]) => operator))
-    for (const table of [OPERATORS_OF.path, OPERATORS_OF.text, OPERATORS_OF.number]) {
-      for (const name of table.keys()) assert.ok(covered.has(name) || name.endsWith('FileType'), name)
+    for (const table of Object.values(OPERATORS_OF)) {
+      for (const name of table.keys()) assert.ok(covered.has(name) || name === 'NotSPortPriv', name)
     }
     for (const { name, filter } of TYPES) assert.equal(numberType(name) !== undefined, filter === 'number', name)
   })
@@ -119,9 +164,16 @@ describe('evaluator', () => {
   test('evaluator: an event is accepted when everything but an uncertain selector is equal', () => {
     const hook = { call: 'sys_f', args: [{ index: 2, type: 'int' }] }
     const prediction = predicted(hook, call) ?? assert.fail()
-    const report = { selector: 0, args: ['int_arg 7'], returned: '' }
+    const report = { selector: 0, args: ['int_arg 7'], data: [], returned: '', action: 'post' }
     assert.ok(accepts(prediction, report))
-    const others = [{ selector: 1 }, { args: ['int_arg 8'] }, { args: [] }, { returned: 'int_arg 0' }]
+    const others = [
+      { selector: 1 },
+      { args: ['int_arg 8'] },
+      { args: [] },
+      { returned: 'int_arg 0' },
+      { data: ['x'] },
+      { action: 'signal' },
+    ]
     for (const other of others) assert.ok(!accepts(prediction, { ...report, ...other }))
   })
 
@@ -147,11 +199,130 @@ describe('evaluator', () => {
     assert.equal(predicted(wide, call)?.returned, 'size_arg 18446744073709551614')
   })
 
+  test('evaluator: a selector matches by the return value too, or there is no event', () => {
+    const returning = { call: 'sys_f', args, return: true, returnArg: { index: 0, type: 'int' } }
+    const of = (operator: string, ...values: string[]): unknown =>
+      predicted({ ...returning, selectors: [{ matchReturnArgs: [{ index: 0, operator, values }] }, {}] }, call)
+        ?.selector
+    assert.equal(of('LT', '0'), 0)
+    assert.equal(of('Equal', '-2', '7'), 0)
+    assert.equal(of('GT', '0'), undefined)
+  })
+
+  test('evaluator: members of arguments, and data of the task', () => {
+    const members: Readonly<Record<string, Value>> = {
+      'a.b': string('deep'),
+      mode: { kind: 'number', value: 0o100644n, width: { signed: false, bits: 16 } },
+    }
+    const full: Call = {
+      ...call,
+      args: [{ ...number(1), members }],
+      caller: { ...facts(1), data: { comm: string('me') } },
+    }
+    const hook: HookDocument = {
+      call: 'sys_f',
+      args: [
+        { index: 0, type: 'string', resolve: 'a.b' },
+        { index: 0, type: 'int', resolve: 'mode' },
+        { index: 0, type: 'string', resolve: 'nowhere' },
+      ],
+      data: [{ type: 'string', source: 'current_task', resolve: 'comm' }],
+    }
+    const of = (selector: object): unknown => predicted({ ...hook, selectors: [selector] }, full)?.selector
+    assert.deepEqual(predicted(hook, full)?.args, ['string_arg deep', 'uint_arg 33188', 'error_arg'])
+    assert.deepEqual(predicted(hook, full)?.data, ['string_arg me'])
+    assert.equal(of({ matchArgs: [{ args: [0], operator: 'Postfix', values: ['ep'] }] }), 0)
+    assert.equal(of({ matchArgs: [{ args: [2], operator: 'NotEqual', values: ['x'] }] }), undefined)
+    assert.equal(of({ matchData: [{ index: 0, operator: 'Equal', values: ['me'] }] }), 0)
+    assert.equal(of({ matchData: [{ index: 0, operator: 'Equal', values: ['you'] }] }), undefined)
+  })
+
+  test('evaluator: actions: repeats by thread, process or of all, what is hidden, signals by process', () => {
+    const events = (matchActions: ActionDocument[], monitor = false): unknown[] => {
+      const model = new HookModel({ call: 'sys_f', args, selectors: [{ matchActions }] }, { monitor })
+      const calls = [1, 1, 2].map((pid) => ({ ...call, caller: facts(pid) }))
+      calls.splice(1, 0, { ...call, args: [number(-100), string('/b'), number(7)], caller: facts(1) })
+      return [...calls.map((each) => model.event(each)?.action ?? ''), Object.fromEntries(model.signals)]
+    }
+    const limited = { action: 'Post', rateLimit: '1h' }
+    const signal = { action: 'Signal', argSig: 40 }
+    assert.deepEqual(events([{ action: 'Post' }]), ['post', 'post', 'post', 'post', {}])
+    assert.deepEqual(events([limited]), ['post', 'post', '', 'post', {}])
+    assert.deepEqual(events([{ ...limited, rateLimitScope: 'global' }]), ['post', 'post', '', '', {}])
+    assert.deepEqual(events([signal, { action: 'NoPost' }]), ['', '', '', '', { 1: 3, 2: 1 }])
+    assert.deepEqual(events([limited, signal, signal]), ['signal', 'signal', '', 'signal', { 1: 6, 2: 2 }])
+    assert.deepEqual(events([signal], true), ['signal', 'signal', 'signal', 'signal', {}])
+  })
+
+  test('evaluator: a change is reported once by each selector that decides on a call, and by each process', () => {
+    const had = (net: number, ...names: string[]): Privileges => ({
+      namespaces: { Net: net, Uts: 0 },
+      capabilities: { Effective: names },
+    })
+    const model = new HookModel({
+      call: 'sys_f',
+      args,
+      selectors: [
+        { matchNamespaceChanges: [{ operator: 'In', values: ['Net'] }], matchArgs: [text] },
+        { matchCapabilityChanges: [{ operator: 'NotIn', values: ['CAP_BPF'] }] },
+      ],
+    })
+    const at = (pid: number, now: Privileges): unknown =>
+      model.event({ ...call, caller: { ...facts(pid), privileges: { now, first: had(0, 'CAP_KILL') } } })?.selector
+    assert.equal(at(1, had(0, 'CAP_KILL')), undefined)
+    assert.equal(at(1, had(1, 'CAP_KILL')), 0)
+    assert.equal(at(1, had(1, 'CAP_KILL')), undefined)
+    assert.equal(at(1, had(1, 'CAP_KILL', 'CAP_BPF')), undefined)
+    assert.equal(at(1, had(1)), 1)
+    assert.equal(at(1, had(1)), undefined)
+    assert.equal(at(2, had(1)), 0)
+    assert.equal(at(2, had(1)), 1)
+  })
+
+  test('evaluator: files by identity, whatever their names, and after renames', () => {
+    // /top (0) has a (1), sub (2) and gone; sub has b (3), which is also linked as top/b.
+    const chain = (...links: Array<[node: number, parent: number, name: string]>): Identity['chains'][number] =>
+      [...links, [0, -1, 'top'] as const].map(([node, parent, name]) => ({ node, parent, name }))
+    const a: Identity = { node: 1, chains: [chain([1, 0, 'a'])] }
+    const b: Identity = { node: 3, chains: [chain([3, 2, 'b'], [2, 0, 'sub']), chain([3, 0, 'b'])] }
+    const other: Identity = { node: 4, chains: [chain([4, 0, 'gone'])] }
+    const paths: Readonly<Record<string, ReturnType<FileLookup>>> = {
+      '/top/a': { node: 1, parent: 0, name: 'a' },
+      '/top/sub': { node: 2, parent: 0, name: 'sub' },
+      '/top/gone': { parent: 0, name: 'gone' },
+    }
+    const of = (
+      operator: string,
+      values: string[],
+      identities: Array<Identity | 'sub moves'>,
+      sticky?: boolean,
+    ): unknown => {
+      const filter = { index: 0, operator, values, ...(sticky === true ? { sticky } : {}) }
+      const hook = { call: 'f', args: [{ index: 0, type: 'file' }], selectors: [{ matchArgs: [filter] }] }
+      const model = new HookModel(hook, { files: (name) => paths[name] })
+      return identities.flatMap((identity) => {
+        const sub = { node: 2, chains: [chain([2, 0, 'sub'])] }
+        if (identity === 'sub moves') return (model.event({ call: '', args: [], returned: 0n, moved: sub }), [])
+        return model.event({ call: 'f', args: [{ kind: 'path', text: '/x', identity }], returned: 0n }) !== undefined
+      })
+    }
+    assert.deepEqual(of('SameFile', ['/top/a', '/none/x'], [a, b, other]), [true, false, false])
+    assert.deepEqual(of('SameFile', ['/top/gone'], [a, b, other]), [false, false, true])
+    assert.deepEqual(of('UnderDir', ['/top/sub'], [a, b, other]), [false, true, false])
+    const moved: Identity = { node: 3, chains: [chain([3, 2, 'b'], [2, 0, 'elsewhere'])] }
+    const out: Identity = { node: 3, chains: [chain([3, 0, 'b'])] }
+    assert.deepEqual(of('UnderDir', ['/top/sub'], ['sub moves', moved, out]), [true, false])
+    assert.deepEqual(of('UnderDir', ['/top/gone'], [b, 'sub moves', moved], true), [false, false])
+    assert.deepEqual(of('UnderDir', ['/top/sub'], ['sub moves', moved, a], true), [true, false])
+  })
+
   test('evaluator: its documents are policies', () => {
     const hook = { call: 'sys_f', args, message: 'h0', selectors: [{ matchArgs: [text, low] }, {}] }
     const parsed = parsePolicy(policyText({ name: 'p', hooks: [hook] }), 'p.yaml')
     assert.deepEqual('problems' in parsed ? parsed.problems : [], [])
   })
 })
+
+const facts = (pid: number): ProcessFacts => ({ program: '/p', parent: '/q', pid, innerPid: 0, before: undefined })
 
 const textOf = (_: string, value: unknown): unknown => (typeof value === 'bigint' ? String(value) : value)

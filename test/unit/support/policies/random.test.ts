@@ -1,0 +1,42 @@
+/** What random worlds and policies are made of; `make random-policies` compares them with a kernel. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { SELECTOR_KEYS } from '../../../../config/policy/tables.ts'
+import { IDENTITY_OPERATORS, OPERATORS } from '../../../../config/policy/operators.ts'
+import { parsePolicy } from '../../../../config/policy/parse.ts'
+import { Seeded } from '../../../simulation/spool/random.ts'
+import { policyText } from '../../../support/policies/documents.ts'
+import { Policies } from '../../../support/policies/random/policies.ts'
+import { World } from '../../../support/policies/random/world.ts'
+
+const WORLDS = 80
+const POLICIES = 3
+const top = '/tmp/ktrail-random-1'
+const programs = ['/tmp/ktrail-calls', '/usr/bin/node']
+
+/** What has tests of its own: it needs pods; and what takes the place of other fields. */
+const ELSEWHERE = new Set(['matchWorkloads', 'macros'])
+
+test('random policies: they are policies, and have every operator and every field of a selector', () => {
+  const keys = new Set<string>()
+  const values = new Set<string>()
+  for (let seed = 1; seed <= WORLDS; seed++) {
+    const random = new Seeded(seed)
+    const world = new World(random, { top, fsTop: top, umask: 0o022 })
+    for (const policy of new Policies(random, world, { programs, pids: [77, 66, 55] }, true).set(POLICIES)) {
+      const text = policyText(policy)
+      const result = parsePolicy(text, 'p.yaml')
+      assert.deepEqual('problems' in result ? result.problems : [], [], `seed ${seed}`)
+      for (const [, key = ''] of text.matchAll(/"(\w+)":/g)) keys.add(key)
+      for (const [, value = ''] of text.matchAll(/:"(\w+)"/g)) values.add(value)
+    }
+  }
+  const lacking = (of: Iterable<string>, known: ReadonlySet<string>): string[] =>
+    [...of].filter((each) => !known.has(each) && !ELSEWHERE.has(each))
+  assert.deepEqual(lacking([...OPERATORS.keys(), ...IDENTITY_OPERATORS.keys()], values), [])
+  assert.deepEqual(lacking(SELECTOR_KEYS.own, keys), [])
+  const others = 'sticky resolve data followChildren followForks isNamespacePID rateLimitScope argSig options'.split(
+    ' ',
+  )
+  assert.deepEqual(lacking(others, keys), [])
+})

@@ -263,6 +263,7 @@ export class PolicyPrograms implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.asked.stop()
     void this.detachAll().finally(() => {
       this.#loader[Symbol.dispose]()
       this.asked.close()

@@ -107,6 +107,11 @@ export class Asked {
     }
   }
 
+  /** Before the maps of all programs are closed. */
+  stop(): void {
+    this.#privileges.stop()
+  }
+
   /** When no program runs any more. */
   close(): void {
     this.files.close()

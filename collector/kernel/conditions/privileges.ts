@@ -29,6 +29,7 @@ export class Privileges {
   readonly #procfs: string
   #policies = 0
   #cleared: Promise<void> = Promise.resolve()
+  #stopped = false
   /** By its name in bpf/match/task.h; made with the first program that asks, and shared by the others. */
   maps: { readonly changed?: BpfMap } = {}
 
@@ -70,6 +71,7 @@ export class Privileges {
       if (!/^\d+$/.test(name)) continue
       this.#read(Number(name))
       if (turns.over) await turns.rest()
+      if (this.#stopped) return
     }
   }
 
@@ -84,12 +86,17 @@ export class Privileges {
 
   async #clear(): Promise<void> {
     const turns = new Turns()
-    for (;;) {
+    while (!this.#stopped) {
       const { keys, count } = this.#maps.privileges.part(ENTRIES_AT_ONCE)
       if (count === 0) return
       for (let i = 0; i < count; i++) this.#maps.privileges.delete(keys.subarray(i * 4, i * 4 + 4))
       if (turns.over) await turns.rest()
     }
+  }
+
+  /** From now on the maps may be closed: what is under way ends at its next turn. */
+  stop(): void {
+    this.#stopped = true
   }
 
   close(): void {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import { Privileges, readPrivileges } from '../../../../../collector/kernel/conditions/privileges.ts'
 import { u32 } from '../../../../../collector/kernel/bytes.ts'
 import { CAPABILITY_SETS, NAMESPACES, PRIVILEGES } from '../../../../../collector/kernel/wire.ts'
@@ -97,4 +98,30 @@ test('privileges: programs share what was matched last, of the first that asks',
   const maps = [mapOf(1), mapOf(2)]
   for (const map of maps) privileges.loaded({ map: () => map })
   assert.equal(privileges.maps.changed, maps[0])
+})
+
+test('privileges: removing what was kept ends when the maps are closed meanwhile', async () => {
+  using folder = new Folder()
+  const kept = mapOf(...Array.from({ length: 3000 }, (_, i) => i + 1))
+  const part = kept.part.bind(kept)
+  let closed = false
+  let parts = 0
+  kept.part = (most) => {
+    if (closed) throw new Error('part: map "privileges" is closed')
+    // Longer than a turn of the event loop may take.
+    const end = performance.now() + 6
+    while (performance.now() < end);
+    if (wanted.entries.get(0)?.readUInt32LE() === 0) parts++
+    return part(most)
+  }
+  const wanted = mapOf()
+  const privileges = new Privileges({ privileges: kept, privileges_wanted: wanted, processes: mapOf() }, folder.path)
+  await privileges.add([policyOf('a', CHANGE)])
+  for (let pid = 1; pid <= 3000; pid++) kept.entries.set(pid, Buffer.alloc(PRIVILEGES.bytes))
+  privileges.remove([policyOf('a', CHANGE)])
+  privileges.stop()
+  closed = true
+  // A rejection that nobody handles would fail the test.
+  for (let i = 0; i < 5; i++) await setImmediate()
+  assert.equal(parts, 1)
 })

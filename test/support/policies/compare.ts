@@ -1,4 +1,4 @@
-/** One random set of policies on a real kernel: what it reports, compared with what the evaluator predicts. */
+/** Random sets of policies on a real kernel: what they report, compared with what the evaluator predicts. */
 import { mkdirSync, readFileSync, realpathSync, rmSync } from 'node:fs'
 import { hostname, tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
@@ -23,60 +23,96 @@ export interface Outcome {
 }
 
 /** Most of a set; some sets have 40 policies, few 200. */
-const FEW = 12
+const FEW = 10
 const HOOK_CHARACTERS = 4_000
+/** Of all sets that are loaded together; the agent has room for 448 and 64. */
+const CONDITIONS_MAX = 400
+const IDENTITY_LISTS_MAX = 60
 
 function sizeOf(random: Seeded, most: number): number {
   const size = random.chance(0.02) ? 40 : random.chance(0.001) ? 200 : 1 + Math.floor(random.next() ** 2 * FEW)
   return Math.min(size, most)
 }
 
-/** The same seed and number are the same set on every machine. `most`: no set has more policies. */
-export async function compareSet(
+/** A set with the process that makes its calls. */
+interface Life {
+  readonly set: number
+  readonly world: World
+  readonly process: Calls
+  readonly policies: readonly PolicyDocument[]
+  /** Of its own policies, by hook. */
+  readonly got: Map<string, Report[]>
+  events: number
+  results: readonly bigint[]
+  pids: readonly number[]
+  calls: readonly Call[]
+}
+
+/**
+ * Loads the policies of some sets together, and makes the calls of each. The same seed and numbers are the same sets on every machine. `most`: no set has
+ * more policies.
+ */
+export async function compareSets(
   kernel: LoadedKernel,
   seed: number,
-  set: number,
+  sets: readonly number[],
   most: number = Infinity,
 ): Promise<Outcome> {
-  const random = new Seeded(seed * 1_000_003 + set)
-  const top = join(process.env['KTRAIL_TMP'] ?? tmpdir(), `ktrail-random-${set}`)
+  const top = join(process.env['KTRAIL_TMP'] ?? tmpdir(), 'ktrail-random')
   mkdirSync(top)
-  const umask = process.umask()
-  const world = new World(random, { top, fsTop: onFileSystem(top), umask })
-  const program = callsBinary()
-  const parent = { program: realpathSync(process.execPath), comm: ownName(), pids: [process.pid, process.ppid] }
   try {
-    using made = await Calls.start(world.setup, [world.lines])
-    const known = { programs: [program, parent.program], pids: [made.pid, ...parent.pids] }
-    const policies = new Policies(random, world, known, kernel.tellsFiles).set(sizeOf(random, most))
-    const got = new Map<string, Report[]>()
-    let events = 0
-    let results: bigint[]
-    let pids: number[]
+    using processes = new DisposableStack()
+    const ground = { fsTop: onFileSystem(top), umask: process.umask() }
+    const parent = { program: realpathSync(process.execPath), comm: ownName(), pids: [process.pid, process.ppid] }
+    const program = callsBinary()
+    const room = { conditions: CONDITIONS_MAX / sets.length, identityLists: IDENTITY_LISTS_MAX / sets.length }
+    const lives: Life[] = []
+    for (const set of sets) {
+      const random = new Seeded(seed * 1_000_003 + set)
+      mkdirSync(join(top, String(set)))
+      const own = { top: join(top, String(set)), fsTop: `${ground.fsTop}/${set}`, umask: ground.umask }
+      const world = new World(random, own)
+      const made = processes.use(await Calls.start(world.setup, [world.lines]))
+      const known = { programs: [program, parent.program], pids: [made.pid, ...parent.pids] }
+      const source = new Policies(random, world, known, kernel.tellsFiles ? room : { ...room, identityLists: 0 })
+      const policies = source.set(`s${set}-`, sizeOf(random, most))
+      lives.push({ set, world, process: made, policies, got: new Map(), events: 0, results: [], pids: [], calls: [] })
+    }
     {
-      await using _ = await kernel.load(policies)
-      results = await made.go(world.lines.length)
-      pids = world.pids(made.pid, results)
-      kernel.read(pids, (event, selector) => {
-        const { policy, message, functionName } = event.hook
-        const key = `${policy} ${message} ${functionName.replace(/^__(x64|arm64)_/, '')}`
-        const reports = got.get(key) ?? []
-        got.set(key, reports)
-        reports.push(reported(event, selector))
-        events++
-      })
+      await using _ = await kernel.load(lives.flatMap(({ policies }) => policies))
+      for (const life of lives) await run(life, kernel)
     }
     const comm = basename(program).slice(0, COMM_BYTES)
-    const calls = world.calls(results, { program, comm, parent, pids, hostName: hostname(), umask } satisfies Made)
+    const common = { program, comm, parent, hostName: hostname(), umask: ground.umask }
+    for (const life of lives) {
+      life.calls = life.world.calls(life.results, { ...common, pids: life.pids } satisfies Made)
+    }
+    const sum = (of: (life: Life) => number): number => lives.reduce((all, life) => all + of(life), 0)
     return {
-      policies: policies.length,
-      calls: calls.length,
-      events,
-      differences: differencesOf(policies, calls, got, world.lookup, world.signals(results, pids)),
+      policies: sum(({ policies }) => policies.length),
+      calls: sum(({ calls }) => calls.length),
+      events: sum(({ events }) => events),
+      differences: differencesOf(lives),
     }
   } finally {
     rmSync(top, { recursive: true, force: true })
   }
+}
+
+/** Makes the calls, and takes the events of the set's own policies. */
+async function run(life: Life, kernel: LoadedKernel): Promise<void> {
+  const names = new Set(life.policies.map(({ name }) => name))
+  life.results = await life.process.go(life.world.lines.length)
+  life.pids = life.world.pids(life.process.pid, life.results)
+  kernel.read(life.pids, (event, selector) => {
+    const { policy, message, functionName } = event.hook
+    if (!names.has(policy)) return
+    const key = `${policy} ${message} ${functionName.replace(/^__(x64|arm64)_/, '')}`
+    const reports = life.got.get(key) ?? []
+    life.got.set(key, reports)
+    reports.push(reported(event, selector))
+    life.events++
+  })
 }
 
 /** include/linux/sched.h TASK_COMM_LEN, without the NUL */
@@ -97,34 +133,52 @@ function onFileSystem(path: string): string {
   return (found.root === '/' ? '' : found.root) + path.slice(found.at === '/' ? 0 : found.at.length)
 }
 
-function differencesOf(
-  policies: readonly PolicyDocument[],
-  calls: readonly Call[],
-  got: Map<string, Report[]>,
-  files: FileLookup,
-  signals: ReadonlyMap<number, number>,
-): string[] {
+/** Whether calls of other sets change what a hook does about a call, or what it does is seen by their processes. */
+const actsOnOthers = ({ selectors = [] }: HookDocument): boolean =>
+  selectors.some(({ matchActions = [] }) =>
+    matchActions.some(({ action, rateLimitScope }) => action === 'Signal' || rateLimitScope === 'global'),
+  )
+
+function differencesOf(lives: readonly Life[]): string[] {
   const differences: string[] = []
-  const wanted = new Map<number, number>()
-  for (const policy of policies) {
-    for (const hook of policy.hooks) {
-      const key = `${policy.name} ${hook.message} ${hook.call}`
-      const model = new HookModel(hook, { monitor: policy.monitor === true, files })
-      const want = calls.map((call) => model.event(call)).filter((report) => report !== undefined)
-      for (const [pid, count] of model.signals) wanted.set(pid, (wanted.get(pid) ?? 0) + count)
-      const have = got.get(key) ?? []
-      got.delete(key)
-      const found = firstDifference(want, have)
-      if (found === undefined) continue
-      const counts = `${want.length} predicted, ${have.length} reported; the first difference is number ${found.at}`
-      const values = [`predicted: ${shown(found.want)}`, `reported:  ${shown(found.have)}`]
-      differences.push([`${key}: ${counts}`, ...values, `hook: ${shownHook(hook)}`].join('\n  '))
-    }
+  const files: FileLookup = (path) => lives.map(({ world }) => world.lookup(path)).find((found) => found !== undefined)
+  /** Signals by pid: those that are certain, and those that may have been sent too. */
+  const signals = new Map<number, number>()
+  const doubtful = new Map<number, number>()
+  const add = (to: Map<number, number>, more: ReadonlyMap<number, number>): void => {
+    for (const [pid, count] of more) to.set(pid, (to.get(pid) ?? 0) + count)
   }
-  for (const [key, { length }] of got) differences.push(`${key}: ${length} events of a hook that is in no policy`)
-  for (const [pid, count] of signals) {
-    const want = wanted.get(pid) ?? 0
-    if (count !== want) differences.push(`process ${pid} has got ${count} signals instead of ${want}`)
+  for (const { set, policies, calls, got } of lives) {
+    for (const policy of policies) {
+      for (const hook of policy.hooks) {
+        const model = new HookModel(hook, { monitor: policy.monitor === true, files })
+        const want: Prediction[] = []
+        for (const other of actsOnOthers(hook) ? lives : [{ set, calls }]) {
+          for (const call of other.calls) {
+            const prediction = model.event(call)
+            if (prediction !== undefined && other.set === set) want.push(prediction)
+          }
+        }
+        add(signals, model.signals)
+        add(doubtful, model.doubtful)
+        const key = `${policy.name} ${hook.message} ${hook.call}`
+        const have = got.get(key) ?? []
+        got.delete(key)
+        const found = firstDifference(want, have)
+        if (found === undefined) continue
+        const counts = `${want.length} predicted, ${have.length} reported; the first difference is number ${found.at}`
+        const values = [`predicted: ${shown(found.want)}`, `reported:  ${shown(found.have)}`]
+        differences.push([`${key}: ${counts}`, ...values, `hook: ${shownHook(hook)}`].join('\n  '))
+      }
+    }
+    for (const [key, { length }] of got) differences.push(`${key}: ${length} events of a hook that is in no policy`)
+  }
+  for (const { set, world, results, pids } of lives) {
+    for (const [pid, count] of world.signals(results, pids)) {
+      const [least, more] = [signals.get(pid) ?? 0, doubtful.get(pid) ?? 0]
+      if (count >= least && count <= least + more) continue
+      differences.push(`set ${set}: process ${pid} has got ${count} signals instead of ${least}`)
+    }
   }
   return differences
 }

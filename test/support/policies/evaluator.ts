@@ -121,8 +121,9 @@ export class HookModel {
   readonly #changes = new Changes()
   /** Calls that began a time without repeats. */
   readonly #limited = new Set<string>()
-  /** How many signals processes got, by pid. */
+  /** How many signals processes got, by pid; and how many more they may have got. */
   readonly signals = new Map<number, number>()
+  readonly doubtful = new Map<number, number>()
 
   /** `files`: what paths of filters lead to when the policy is loaded. */
   constructor(hook: HookDocument, { monitor = false, files = () => undefined }: HookModelOptions = {}) {
@@ -154,7 +155,7 @@ export class HookModel {
       .map((argument) => shown(argument.type, valueOf(argument, call)))
     const uncertain =
       selectors.some(({ matchActions = [] }) => matchActions.length > 0) && args.some((each) => isCut(each, call))
-    const reports = uncertain || this.#acts(selector, document, shownArgs, call)
+    const reports = this.#acts(selector, document, shownArgs, call, uncertain) || uncertain
     if (!reports || !this.#returnMatches(document, call)) return undefined
     return {
       selector,
@@ -215,13 +216,20 @@ export class HookModel {
     }
   }
 
-  /** Carries out the actions of a call that matched; whether it has an event. */
-  #acts(selector: number, { matchActions = [] }: SelectorDocument, args: readonly string[], call: Call): boolean {
+  /** Carries out the actions of a call that matched; whether it has an event. `uncertain`: perhaps not. */
+  #acts(
+    selector: number,
+    { matchActions = [] }: SelectorDocument,
+    args: readonly string[],
+    call: Call,
+    uncertain: boolean,
+  ): boolean {
     let reports = true
+    const pid = call.caller?.pid ?? 0
+    const signals = uncertain ? this.doubtful : this.signals
     for (const { action, rateLimit, rateLimitScope = 'thread' } of matchActions) {
-      const pid = call.caller?.pid ?? 0
       if (action === 'NoPost') reports = false
-      if (action === 'Signal' && !this.#monitor) this.signals.set(pid, (this.signals.get(pid) ?? 0) + 1)
+      if (action === 'Signal' && !this.#monitor) signals.set(pid, (signals.get(pid) ?? 0) + 1)
       if (rateLimit === undefined) continue
       // Processes have one thread.
       const key = JSON.stringify([selector, rateLimitScope === 'global' ? 0 : pid, args])

@@ -3,8 +3,6 @@ import type { Seeded } from '../../../simulation/spool/random.ts'
 import type { BinariesDocument, CapabilitiesDocument, PidsDocument, ProcessFilters } from '../process-filters.ts'
 import { DROPPED } from './alphabet.ts'
 
-/** Of all policies together; the agent has room for 448. */
-const CONDITIONS_MAX = 400
 const KINDS: readonly string[] = ['Mnt', 'Net', 'User', 'Uts', 'Ipc', 'Cgroup', 'Pid', 'PidForChildren']
 const SETS: readonly string[] = ['Effective', 'Permitted', 'Inheritable']
 
@@ -19,11 +17,13 @@ export interface Known {
 export class Conditions {
   readonly #random: Seeded
   readonly #known: Known
-  #left = CONDITIONS_MAX
+  #left: number
 
-  constructor(random: Seeded, known: Known) {
+  /** `room`: for how many conditions there is room. */
+  constructor(random: Seeded, known: Known, room: number) {
     this.#random = random
     this.#known = known
+    this.#left = room
   }
 
   some(): ProcessFilters {

@@ -53,11 +53,16 @@ const MODES: readonly bigint[] = [0o100644n, 0o040755n, 0o140777n, 0o100000n]
 /** Arguments and data of a hook. */
 const ARGUMENTS_MAX = 5
 const SELECTORS_MAX = 5
-/** Different lists of SameFile and UnderDir in all policies; and arguments of a hook with such filters. */
-const IDENTITY_LISTS_MAX = 60
+/** Arguments of a hook with SameFile or UnderDir. */
 const IDENTITY_ARGUMENTS_MAX = 2
 /** Those that calls.c waits for. */
 const SIGNALS = { first: 36, count: 20 }
+
+/** How much of what all policies share a set may use: conditions on processes, and different lists of SameFile and UnderDir. */
+export interface Room {
+  readonly conditions: number
+  readonly identityLists: number
+}
 
 /** From one seed, for one world. */
 export class Policies {
@@ -66,19 +71,21 @@ export class Policies {
   readonly #hooks: HookDocument[] = []
   readonly #filters: Filters
   readonly #conditions: Conditions
-  #identityLists = 0
+  #identityLists: number
 
-  constructor(random: Seeded, world: World, known: Known, tellsFiles: boolean) {
+  constructor(random: Seeded, world: World, known: Known, room: Room) {
     this.#random = random
-    this.#filters = new Filters(random, world, tellsFiles)
-    this.#conditions = new Conditions(random, known)
+    this.#filters = new Filters(random, world, room.identityLists > 0)
+    this.#conditions = new Conditions(random, known, room.conditions)
+    this.#identityLists = room.identityLists
     const targets = world.sockets.length === 0 ? TARGETS : [...TARGETS, ...SOCKET_TARGETS]
     // Now and then everything hangs on one function.
     this.#targets = random.chance(0.4) ? targets.slice(random.int(targets.length)).slice(0, 1) : targets
   }
 
-  set(count: number): PolicyDocument[] {
-    return Array.from({ length: count }, (_, i) => this.#policy(`p${i}`))
+  /** `prefix`: of their names. */
+  set(prefix: string, count: number): PolicyDocument[] {
+    return Array.from({ length: count }, (_, i) => this.#policy(`${prefix}p${i}`))
   }
 
   #policy(name: string): PolicyDocument {
@@ -186,8 +193,7 @@ export class Policies {
     }
     const filter = this.#filters.of(argument.type)
     const tellsFiles = isIdentityOperator(filter.operator)
-    if (tellsFiles && this.#identityLists++ >= IDENTITY_LISTS_MAX)
-      return { ...target, operator: 'Prefix', values: ['/'] }
+    if (tellsFiles && this.#identityLists-- < 1) return { ...target, operator: 'Prefix', values: ['/'] }
     return { ...target, ...filter }
   }
 

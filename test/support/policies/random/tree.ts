@@ -16,12 +16,16 @@ const COVERED = -3
 const parentOf = (path: string): string => path.slice(0, path.lastIndexOf('/'))
 const nameOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1)
 
+/** Numbers of files are those of one world. */
+const NODES_A_WORLD = 1_000_000
+let nextWorld = 0
+
 export class Tree {
   readonly #nodes = new Map<string, Node>()
   readonly #top: string
   readonly #hostTop: string
   readonly #isHidden: boolean
-  #nextId = 0
+  #nextId = nextWorld++ * NODES_A_WORLD
 
   /** `top`: its path for the process; `hostTop`: for the host, which sees the tree unless it is hidden. */
   constructor(top: string, hostTop: string, isHidden: boolean) {

@@ -488,16 +488,13 @@ export class World {
     for (let i = 0; i < 3; i++) this.#use(fd, seen, false)
   }
 
-  /**
-   * A text like a path, but of nothing that exists; or one that cannot be read. Not the empty one, which is reported like
-   * those: bpf_probe_read_user_str returns 0 for it.
-   */
+  /** A text like a path, but of nothing that exists; an empty one; or one that cannot be read. */
   #almost(): { readonly word: Word; readonly value: Value } {
     const random = this.#random
     if (random.int(6) === 0) return { word: '-', value: { kind: 'unreadable' } }
     const like = random.pick([...this.files, ...this.folders]) ?? ''
     const none = 'none '.repeat(1 + random.int(random.chance(0.5) ? 50 : 800))
-    const value = random.pick([`${like}/none`, `${like}-none`, 'none', '/none', `none${like}`, none]) ?? ''
+    const value = random.pick([`${like}/none`, `${like}-none`, 'none', '/none', `none${like}`, none, none, '']) ?? ''
     this.texts.push(value)
     return { word: text(value), value: { kind: 'text', text: value } }
   }

@@ -11,6 +11,7 @@ import { World } from '../../../support/policies/random/world.ts'
 
 const WORLDS = 80
 const POLICIES = 3
+const ROOM = { conditions: 100, identityLists: 10 }
 const top = '/tmp/ktrail-random-1'
 const programs = ['/tmp/ktrail-calls', '/usr/bin/node']
 
@@ -23,7 +24,7 @@ test('random policies: they are policies, and have every operator and every fiel
   for (let seed = 1; seed <= WORLDS; seed++) {
     const random = new Seeded(seed)
     const world = new World(random, { top, fsTop: top, umask: 0o022 })
-    for (const policy of new Policies(random, world, { programs, pids: [77, 66, 55] }, true).set(POLICIES)) {
+    for (const policy of new Policies(random, world, { programs, pids: [77, 66, 55] }, ROOM).set('p', POLICIES)) {
       const text = policyText(policy)
       const result = parsePolicy(text, 'p.yaml')
       assert.deepEqual('problems' in result ? result.problems : [], [], `seed ${seed}`)

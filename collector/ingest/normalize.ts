@@ -161,7 +161,7 @@ export class Normalizer {
       tid: raw.tid,
       hook: (raw.flags & HOOK_NOT_ACTED) === 0 ? (known.bySelector[raw.selector] ?? known.hook) : known.hook,
       args,
-      ...(known.data === undefined ? {} : { data: dataOf(known.data, raw, bytes) }),
+      data: known.data && dataOf(known.data, raw, bytes),
       returned,
     })
   }

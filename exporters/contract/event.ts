@@ -270,8 +270,8 @@ export interface HookEvent extends ProcessEventBase {
   readonly tid: number
   readonly hook: Hook
   readonly args: readonly Argument[]
-  /** What was read of the calling task; absent where the policy asks for nothing. */
-  readonly data?: readonly Argument[]
+  /** What was read of the calling task; undefined where the policy asks for nothing. */
+  readonly data?: readonly Argument[] | undefined
   readonly returned: Argument | undefined
   /** Of a policy with `aggregate`: what is known of the equal calls that have this event. `time`, arguments and return value are the first's. */
   readonly aggregate?: Aggregate

@@ -26,8 +26,15 @@ commit=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
 [ -z "$(git status --porcelain 2>/dev/null)" ] || commit+=+
 machine="$(nproc) × $(sed -n 's/^model name\s*: //p' /proc/cpuinfo | head -n 1)"
 flags=(--disable-warning=ExperimentalWarning --expose-gc)
-# What is measured in the bench's own process runs as the agent does.
+# What is measured in the bench's own process runs as ./ktrail runs the agent: with its flags, and with its allocator.
 read -ra launch < <(sed -n 's/^exec "$node" \(--.*\) "$main" .*/\1/p' ktrail) || die 'the line that starts node is not found in ./ktrail'
+allocator=$(sed -n '/^jemalloc=/,/^fi$/p' ktrail)
+[ -n "$allocator" ] || die 'the lines that choose the allocator are not found in ./ktrail'
+
+as_agent() (
+  eval "$allocator"
+  exec node "${flags[@]}" "${launch[@]}" "$@"
+)
 
 in_guest() {
   test/support/guest/run.sh "$kernel" --timeout 1200 --verbose -- env "KTRAIL_BENCH_QUICK=$quick" \
@@ -64,7 +71,7 @@ if [[ user-space == *"${ONLY:-}"* ]] && ! node "${flags[@]}" test/support/record
 fi
 
 export KTRAIL_BENCH_COMMIT=$commit KTRAIL_BENCH_MACHINE=$machine
-for file in test/bench/*.bench.ts; do bench "$file" node "${flags[@]}" "${launch[@]}"; done
+for file in test/bench/*.bench.ts; do bench "$file" as_agent; done
 for file in test/bench/guest/*.bench.ts; do bench "$file" in_guest; done
 
 [ $failed = 0 ] || die 'a bench failed: see above'

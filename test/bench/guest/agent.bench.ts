@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -22,7 +22,6 @@ import { QUICK, median, printResult, show } from '../support/result.ts'
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 const POLICY = 'config/policies/file-monitoring.yaml'
-const CONFIG = 'test/bench/support/bench.yaml'
 const IDLE_MS = QUICK ? 5_000 : 20_000
 /** After the start: ended processes leave the table, garbage is collected. */
 const QUIET_MS = 30_000
@@ -39,6 +38,12 @@ interface Variant {
 
 const folder = mkdtempSync(join(tmpdir(), 'ktrail-bench-'))
 process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+// Copies: a guest is not told of changes in folders of the machine, so the agent would poll them.
+const policies = join(folder, 'policies')
+mkdirSync(policies)
+copyFileSync(join(ROOT, POLICY), join(policies, 'policy.yaml'))
+const config = join(folder, 'bench.yaml')
+copyFileSync(join(ROOT, 'test/bench/support/bench.yaml'), config)
 
 /** Waits for this message in the agent's log. */
 async function ready(agent: ChildProcess): Promise<void> {
@@ -76,9 +81,9 @@ async function live(
   idle = false,
 ): Promise<{ readyMs: number; memory: ProcessMemory; use: IdleUse | undefined }> {
   const startMs = performance.now()
-  const agent = spawn('./ktrail', ['run', '--config', CONFIG], {
+  const agent = spawn('./ktrail', ['run', '--config', config], {
     cwd: ROOT,
-    env: { ...process.env, BENCH_FOLDER: folder, ...environment },
+    env: { ...process.env, BENCH_FOLDER: folder, BENCH_POLICIES: policies, ...environment },
     stdio: ['ignore', 'inherit', 'pipe'],
   })
   const ended = new Promise((resolve) => agent.once('close', resolve))

@@ -9,6 +9,9 @@ const NAME_SHORTEST = 35
 /** More than a node has; a bound on a tree that others make. */
 const MOST = 65_536
 
+/** The root of the unified hierarchy, mounted or not: there is who has no place on v1. The first inode of its file system (fs/kernfs/dir.c). */
+const UNIFIED_ROOT = 1n
+
 /** The controllers by which a process is placed, where they are on hierarchies of v1 (bpf/process/cgroup.h). */
 const PLACING = ['memory', 'pids', 'cpuset']
 
@@ -28,7 +31,9 @@ export async function scanCgroups(
   try {
     const turns = new Turns()
     let found = 0
-    for (const { number, folder } of hierarchies(procfs)) {
+    const mounted = hierarchies(procfs)
+    if (!mounted.some(({ number }) => number === 0n)) made(UNIFIED_ROOT, [])
+    for (const { number, folder } of mounted) {
       const left: Array<{ readonly folder: string; readonly names: readonly string[] }> = [{ folder, names: [] }]
       let owner: bigint | undefined
       for (let next = left.pop(); next !== undefined && found < MOST; next = left.pop()) {

@@ -1,9 +1,8 @@
 /**
- * Containers on a real kernel: real runtimes (runc, crun) run them in cgroups as docker, podman and kubelets name them, on cgroup v1 and v2;
- * and a program that moves, hides and storms through cgroups. What the records say of them: `docker` and `in_init_tree`.
+ * Containers on a real kernel: real runtimes (runc, crun) run them in cgroups as docker, podman and kubelets name them (on cgroup v1:
+ * hierarchies.test.ts); and a program that moves, hides and storms through cgroups. What the records say of them: `docker` and `in_init_tree`.
  */
 import assert from 'node:assert/strict'
-import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdirSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { after, before, describe } from 'node:test'
@@ -163,31 +162,6 @@ describe('containers', { skip }, () => {
     assert.deepEqual(dockers(lines, pid), [undefined, last, last])
     const page = await agent.metrics()
     assert.equal(page.sum('ktrail_accounting_imbalance_events'), 0)
-  })
-
-  // Before the others: controllers that a cgroup of v2 has used cannot be had on v1.
-  test('containers: runc on cgroup v1', async (t) => {
-    execFileSync('umount', [CGROUPS])
-    execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', CGROUPS])
-    for (const controller of ['memory', 'pids', 'devices', 'freezer', 'cpuset', 'cpu,cpuacct']) {
-      const at = join(CGROUPS, controller)
-      mkdirSync(at)
-      const { status, stderr } = spawnSync('mount', ['-t', 'cgroup', '-o', controller, 'cgroup', at], {
-        encoding: 'utf8',
-      })
-      if (status === 0) continue
-      // Kernels may be built without some of them on v1.
-      t.diagnostic(stderr)
-      rmdirSync(at)
-    }
-    try {
-      const id = freshId()
-      const lines = await agent.during(() => runContainer('runc', id, `/docker/${id}`))
-      assert.deepEqual(seen(lines), expected(id))
-    } finally {
-      execFileSync('umount', ['--recursive', CGROUPS])
-      execFileSync('mount', ['-t', 'cgroup2', 'cgroup2', CGROUPS])
-    }
   })
 
   for (const runtime of ['runc', 'crun']) {

@@ -12,7 +12,7 @@ import { promisify } from 'node:util'
 import { line, startAct } from '../support/act.ts'
 import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
 import { processOf } from '../support/record.ts'
-import { scripted } from '../../support/kubernetes/scripted.ts'
+import { scripted, writeKubeconfig } from '../../support/kubernetes/scripted.ts'
 import type { Scripted } from '../../support/kubernetes/scripted.ts'
 
 const skip = cannotRun()
@@ -192,24 +192,8 @@ describe('workloads', { skip }, () => {
         for (const text of unsent.splice(0)) answer.write(text)
       }
     })
-    const { ca } = await api.login.read()
     const kubeconfig = join(folder, 'kubeconfig')
-    const reached = {
-      server: api.login.server,
-      'certificate-authority-data': Buffer.from(ca ?? '', 'latin1').toString('base64'),
-    }
-    writeFileSync(
-      kubeconfig,
-      JSON.stringify({
-        apiVersion: 'v1',
-        kind: 'Config',
-        clusters: [{ name: 'c', cluster: reached }],
-        users: [{ name: 'u', user: { token: 'secret' } }],
-        contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
-        'current-context': 'x',
-      }),
-      { mode: 0o600 },
-    )
+    await writeKubeconfig(kubeconfig, api)
     agent = await TestAgent.start({
       config: {
         node_name: 'node-1',

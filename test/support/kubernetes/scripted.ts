@@ -1,6 +1,6 @@
 /** An HTTPS server that answers as an API server would, or as a broken one; a client that trusts it. */
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
@@ -50,4 +50,22 @@ export async function scripted(
       rmSync(folder, { recursive: true })
     },
   }
+}
+
+/** Writes a kubeconfig with which it is reached. */
+export async function writeKubeconfig(file: string, { login }: Scripted): Promise<void> {
+  const { ca } = await login.read()
+  const reached = {
+    server: login.server,
+    'certificate-authority-data': Buffer.from(ca ?? '', 'latin1').toString('base64'),
+  }
+  const config = {
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [{ name: 'c', cluster: reached }],
+    users: [{ name: 'u', user: { token: 'secret' } }],
+    contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
+    'current-context': 'x',
+  }
+  writeFileSync(file, JSON.stringify(config), { mode: 0o600 })
 }

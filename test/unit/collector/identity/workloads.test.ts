@@ -248,6 +248,13 @@ test('workloads: the tree of cgroups, with names that may be a container’s', a
     [ino('unified'), ''],
     [ino('unified', 'a'), 'a'],
   ])
+  // v1 alone: who is in no cgroup is in the root of the unified hierarchy all the same.
+  writeFileSync(join(procfs, '1/mounts'), mounts.join(''))
+  assert.deepEqual(await scan(), [
+    [1n, ''],
+    [v1(ino('memory')), ''],
+    [v1(ino('memory', 'a')), 'a'],
+  ])
 })
 
 test('workloads: what is written into the kernel’s map', () => {

@@ -52,7 +52,8 @@ async function container(
     id: found.Id,
     name: names.find((name) => !name.includes('/')) ?? names[0] ?? '',
     image: found.Image,
-    imageId: found.ImageID,
+    // podman's of a container that has a folder in place of an image.
+    imageId: found.ImageID === 'sha256:' ? '' : found.ImageID,
     labels: found.Labels ?? {},
   }
 }

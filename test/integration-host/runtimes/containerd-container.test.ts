@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { Runtimes } from '../../../collector/runtimes/runtimes.ts'
-import { lastLineOf } from '../../support/containers/last-line.ts'
+import { engines } from '../../support/containers/engines.ts'
 import { writeImage } from './support/image.ts'
 import { Kubelet } from './support/kubelet.ts'
 
@@ -16,19 +16,8 @@ const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url
 const IMAGE = 'docker.io/ktrail/busybox:1'
 const CGROUP = '/ktrail-test-cri'
 
-/** The folder of the engine, or why there is none. */
-function engine(): { readonly folder: string } | { readonly missing: string } {
-  if (process.getuid?.() !== 0) return { missing: 'only root can run containerd' }
-  try {
-    const options = { encoding: 'utf8', timeout: 600_000 } as const
-    return { folder: execFileSync(at('../../support/containers/engine.sh'), options).trim() }
-  } catch (error) {
-    return { missing: lastLineOf(error) }
-  }
-}
-
 test('containerd: names, images and labels of its containers', { timeout: 700_000 }, async (t) => {
-  const found = engine()
+  const found = await engines()
   if ('missing' in found) return t.skip(found.missing)
   const folder = mkdtempSync(join(tmpdir(), 'ktrail-containerd-'))
   writeImage(folder, IMAGE)

@@ -6,12 +6,8 @@ engine=$1 data=$2 run=$3 cgroup=$4
 shift 4
 
 for folder in "$@"; do mount -t tmpfs tmpfs "$folder"; done
-export PATH=$engine/usr/sbin:$engine/usr/bin:$PATH
-for folder in "$engine"/{usr/,}lib/*-linux-gnu; do
-  if [ -d "$folder" ]; then export LD_LIBRARY_PATH=$folder:${LD_LIBRARY_PATH:-}; fi
-done
 cd "$run"
-dockerd --data-root "$data" --exec-root "$run/exec" --pidfile "$run/pid" --host "unix://$run/docker.sock" \
+"$engine/run" dockerd --data-root "$data" --exec-root "$run/exec" --pidfile "$run/pid" --host "unix://$run/docker.sock" \
   --bridge none --iptables=false --ip-forward=false --ip-masq=false --userland-proxy=false \
   --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent "/$cgroup" --shutdown-timeout 5 >"$run/log" 2>&1 3<&- &
 daemon=$!

@@ -1,12 +1,12 @@
 #!/bin/bash
-# Makes a Docker engine available without installing it and prints its folder in the cache, laid out as Debian's packages
-# are. For machines on which no daemon answers. Fetched once.
+# Makes a Docker engine, its containerd and podman available without installing them and prints their folder in the cache, laid out as Debian's
+# packages are; FOLDER/run COMMAND... runs a program of it. For machines on which no daemon answers, and for guests. Fetched once.
 set -euo pipefail
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../../deploy/setup/lib.sh"
 . "$ROOT/deploy/setup/apt.sh"
 
 folder=$CACHE/docker/engine
-if [ -x "$folder/usr/bin/ctr" ]; then
+if [ -x "$folder/run" ]; then
   echo "$folder"
   exit 0
 fi
@@ -18,12 +18,12 @@ mkdir -p "$CACHE/docker"
 exec 7>"$CACHE/docker/.lock"
 flock 7
 # Another process may have fetched it while we waited.
-if [ -x "$folder/usr/bin/ctr" ]; then
+if [ -x "$folder/run" ]; then
   echo "$folder"
   exit 0
 fi
 
-log "fetching a Docker engine into $folder"
+log "fetching a Docker engine and podman into $folder"
 fresh=$(mktemp -d "$CACHE/docker/.fresh.XXXXXX")
 trap 'rm -rf "$fresh"' EXIT
 fetch() {
@@ -32,17 +32,35 @@ fetch() {
   }
 }
 read_suite own || log 'not all package lists could be read, going on'
-fetch docker.io containerd runc
+packages=(docker.io containerd runc podman conmon)
+fetch "${packages[@]}"
 
-programs=(usr/sbin/dockerd usr/bin/containerd usr/bin/containerd-shim-runc-v2 usr/bin/ctr usr/sbin/runc)
-# Without clients, documentation and units: 145 of 250 MB.
+programs=(usr/sbin/dockerd usr/bin/containerd usr/bin/containerd-shim-runc-v2 usr/bin/ctr usr/sbin/runc usr/bin/podman usr/bin/conmon)
+# Without Docker's clients, documentation and units: some 180 of 300 MB.
 keep=()
 for program in "${programs[@]}"; do keep+=(! -path "$fresh/$program"); done
 find "$fresh" ! -type d "${keep[@]}" -delete
 unlinked() { (cd "$fresh" && ldd "${programs[@]}" 2>/dev/null) | grep 'not found' || true; }
-if [ -n "$(unlinked)" ]; then fetch libdevmapper1.02.1 libseccomp2; fi
+# Their names differ between releases.
+libraries() { private_apt apt-cache depends --important "$@" | sed -n 's/^ *Depends: \(lib[^ ]*\)$/\1/p' | grep -v '^libc6' | sort -u; }
+if [ -n "$(unlinked)" ]; then
+  mapfile -t direct < <(libraries "${packages[@]}")
+  mapfile -t all < <({ printf '%s\n' "${direct[@]}" && libraries "${direct[@]}"; } | sort -u)
+  fetch "${all[@]}"
+fi
 missing=$(export LD_LIBRARY_PATH; LD_LIBRARY_PATH=$(printf '%s:' "$fresh"/{usr/,}lib/*-linux-gnu); unlinked)
-[ -z "$missing" ] || die "the Docker engine of this Debian lacks libraries: ${missing//$'\n'/,}"
+[ -z "$missing" ] || die "the container engines of this Debian lack libraries: ${missing//$'\n'/,}"
+cat >"$fresh/run" <<'RUN'
+#!/bin/bash
+# run COMMAND...: with the programs and the libraries of this folder.
+here=$(dirname "$(readlink -f "$0")")
+export PATH=$here/usr/sbin:$here/usr/bin:$PATH
+for at in "$here"/{usr/,}lib/*-linux-gnu; do
+  if [ -d "$at" ]; then export LD_LIBRARY_PATH=$at${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}; fi
+done
+exec "$@"
+RUN
+chmod 755 "$fresh/run"
 find "$fresh" -type d -empty -delete
 
 # Last, by an atomic rename: a broken fetch never looks like an engine.

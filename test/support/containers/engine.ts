@@ -13,11 +13,10 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { getContainerRuntimeClient } from 'testcontainers'
 import type { ContainerRuntimeClient } from 'testcontainers'
-import { lastLineOf } from './last-line.ts'
+import { engines } from './engines.ts'
 
 const at = (name: string): string => path.join(import.meta.dirname, name)
 const HERE = '127.0.0.1'
-const FETCH_MS = 600_000
 /** Another test file may be using the daemon. */
 const START_MS = 600_000
 const SEARCH_MS = 60_000
@@ -60,19 +59,17 @@ function answers(): Promise<boolean> {
 }
 
 async function startEngine(): Promise<Engine> {
-  const { stdout } = await promisify(execFile)(at('engine.sh'), { timeout: FETCH_MS }).catch((error: unknown) => {
-    throw new Error(lastLineOf(error))
-  })
+  const found = await engines()
+  if ('missing' in found) throw new Error(found.missing)
   const data = path.join(process.env['XDG_CACHE_HOME'] ?? path.join(homedir(), '.cache'), 'ktrail/docker/data')
-  const program = stdout.trim()
   // A failed daemon has removed its data, which a kill may have damaged: a second attempt may succeed.
-  return startDaemon(program, data).catch(() => startDaemon(program, data))
+  return startDaemon(found.folder, data).catch(() => startDaemon(found.folder, data))
 }
 
-async function startDaemon(program: string, data: string): Promise<Engine> {
+async function startDaemon(folder: string, data: string): Promise<Engine> {
   const run = await mkdtemp(path.join(tmpdir(), 'ktrail-docker-'))
   // A session of its own: Ctrl-C ends the test, which ends the daemon in order.
-  const child = spawn(at('daemon.sh'), [program, data, run], { detached: true, stdio: ['pipe', 'ignore', 'pipe'] })
+  const child = spawn(at('daemon.sh'), [folder, data, run], { detached: true, stdio: ['pipe', 'ignore', 'pipe'] })
   const ended = once(child, 'exit')
   let complaint = ''
   child.stderr.on('data', (chunk: Buffer) => (complaint = (complaint + chunk.toString()).slice(-2000)))

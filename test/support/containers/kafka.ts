@@ -7,7 +7,7 @@ import { KAFKA_VERSION } from '../kafka/jars.ts'
 import type { Engine } from './engine.ts'
 import { imageOf } from './images.ts'
 import type { Image, Recipe } from './images.ts'
-import { lastLineOf } from './last-line.ts'
+import { lastLineOf } from './engines.ts'
 import { insideAddress, Launched } from './launched.ts'
 import { freePorts } from './ports.ts'
 

@@ -6,10 +6,6 @@ engine=$1 folder=$2
 
 # It writes there whatever its config says.
 for at in /run/containerd /opt/containerd; do mkdir -p "$at" && mount -t tmpfs tmpfs "$at"; done
-export PATH=$engine/usr/sbin:$engine/usr/bin:$PATH
-for at in "$engine"/{usr/,}lib/*-linux-gnu; do
-  if [ -d "$at" ]; then export LD_LIBRARY_PATH=$at:${LD_LIBRARY_PATH:-}; fi
-done
 cat >"$folder/config.toml" <<CONFIG
 version = 2
 root = "$folder/root"
@@ -23,13 +19,13 @@ restrict_oom_score_adj = true
 [plugins."io.containerd.grpc.v1.cri".containerd]
 snapshotter = "native"
 CONFIG
-containerd --config "$folder/config.toml" >"$folder/log" 2>&1 </dev/null &
+"$engine/run" containerd --config "$folder/config.toml" >"$folder/log" 2>&1 </dev/null &
 daemon=$!
-until ctr --address "$folder/s" version >/dev/null 2>&1; do
+until "$engine/run" ctr --address "$folder/s" version >/dev/null 2>&1; do
   kill -0 "$daemon" || exit 1
   sleep 0.1
 done
-ctr --address "$folder/s" --namespace k8s.io images import "$folder/image.tar" >&2
+"$engine/run" ctr --address "$folder/s" --namespace k8s.io images import "$folder/image.tar" >&2
 echo ready
 cat >/dev/null
 kill -TERM "$daemon"

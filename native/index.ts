@@ -5,7 +5,16 @@ import { ADDON, HOW_TO_BUILD, builtFile } from './built.ts'
 import { NativeError } from './errors.ts'
 import type { Failure } from './errors.ts'
 import { toNativeError } from './load-log.ts'
-import type { BpfMap, BpfObject, Closable, KernelFunction, KernelMember, ObjectOptions, RingReader } from './types.ts'
+import type {
+  BpfMap,
+  BpfObject,
+  Closable,
+  KernelFunction,
+  KernelMember,
+  ObjectOptions,
+  PathWorker,
+  RingReader,
+} from './types.ts'
 
 export { builtFile } from './built.ts'
 export { NativeError } from './errors.ts'
@@ -29,7 +38,7 @@ interface Addon {
   gzip(chunks: readonly Uint8Array[]): Promise<Buffer>
   zstd(chunks: readonly Uint8Array[]): Promise<Buffer>
   sendDatagram(socket: string, text: string): void
-  readFolder(path: Uint8Array): Promise<FolderRead>
+  openPathWorker(): PathWorker
   endProcess(code: number): never
 }
 
@@ -50,7 +59,7 @@ const EXPORTS: ReadonlyArray<keyof Addon> = [
   'gzip',
   'zstd',
   'sendDatagram',
-  'readFolder',
+  'openPathWorker',
   'endProcess',
 ]
 
@@ -184,18 +193,9 @@ export function zstd(chunks: readonly Uint8Array[]): Promise<Buffer> {
   return addon().zstd(chunks)
 }
 
-/** A folder's entries on its own file system. Names are bytes, each with a NUL behind it. */
-export interface FolderRead {
-  /** Entries of any type. */
-  readonly files: number
-  readonly folders: Buffer
-  /** Others that have several links. */
-  readonly linked: Buffer
-}
-
-/** Reads a folder on libuv's threads, symbolic links not followed. Rejects with Error where it cannot. Throws NativeError BAD_ARGUMENT. */
-export function readFolder(path: Uint8Array): Promise<FolderRead> {
-  return addon().readFolder(path)
+/** A thread for work on paths whose file system may never answer. It is there while it has something to do. */
+export function openPathWorker(): PathWorker {
+  return addon().openPathWorker()
 }
 
 /**

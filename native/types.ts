@@ -145,6 +145,41 @@ export interface RingReader extends Disposable {
   close(): void
 }
 
+/** A folder's entries on its own file system. Names are bytes, each with a NUL behind it. */
+export interface FolderRead {
+  /** Entries of any type. */
+  readonly files: number
+  readonly folders: Buffer
+  /** Others that have several links. */
+  readonly linked: Buffer
+}
+
+/** Of a regular file at one moment; `sec`, `nsec`: when it had changed last (ctime). Or why there is none. */
+export type FileContent =
+  | { readonly bytes: Buffer; readonly sec: number; readonly nsec: number }
+  | { readonly missing: 'unreadable' | 'no_regular_file' | 'too_large' | 'changing' }
+
+/**
+ * A thread for what a file system may never answer: one task at a time, in the order of the calls. Paths are bytes. Nothing waits for the thread, neither
+ * `close` nor the end of the process; what is not done when it is closed never settles. Each throws NativeError BAD_ARGUMENT, CLOSED as a rejection.
+ */
+export interface PathWorker extends Closable {
+  /** Symbolic links are not followed. Rejects with NativeError OPEN_FAILED, NOT_PERMITTED. */
+  readFolder(path: Uint8Array): Promise<FolderRead>
+  /** What a symbolic link says; undefined for what is none. */
+  readLink(path: Uint8Array): Promise<string | undefined>
+  /** A descriptor without any right to the content (O_PATH). Give it back to `release`. Rejects with NativeError OPEN_FAILED, NOT_PERMITTED. */
+  find(path: Uint8Array): Promise<number>
+  release(fd: number): Promise<void>
+  /** What a file has, up to 64 MiB, if that does not change meanwhile. `fd` may be that of `find`. */
+  content(fd: number, maxBytes: number): Promise<FileContent>
+  /**
+   * Leaves the thread to the task that runs, which has no answer, and gives what follows another one. The task still settles when the kernel returns,
+   * and no longer keeps the process alive.
+   */
+  abandon(): void
+}
+
 /**
  * Types as normalised C text: `struct file *`, `const struct path *`, `char *const`, `unsigned long`, `size_t`, `void`;
  * pointers to functions `int (*)(void *)`. Integers in clang's spelling (`unsigned long`, `long long`, `bool`) whatever

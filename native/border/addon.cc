@@ -40,7 +40,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   InitClocks(env, exports);
   InitCompress(env, exports);
   InitNotify(env, exports);
-  InitFolder(env, exports);
+  InitPaths(env, exports);
   return exports;
 }
 

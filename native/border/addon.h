@@ -67,7 +67,7 @@ void InitSymbols(Napi::Env env, Napi::Object exports);
 void InitClocks(Napi::Env env, Napi::Object exports);
 void InitCompress(Napi::Env env, Napi::Object exports);
 void InitNotify(Napi::Env env, Napi::Object exports);
-void InitFolder(Napi::Env env, Napi::Object exports);
+void InitPaths(Napi::Env env, Napi::Object exports);
 
 template <Napi::Value (*function)(const Napi::CallbackInfo&)>
 void Export(Napi::Object exports, const char* name) {

@@ -9,6 +9,8 @@
 #include <memory>
 #include <mutex>
 
+#include "failure.h"
+
 namespace ktrail {
 
 // The thread of an environment for what takes long in the kernel: to load, to attach, to detach, to read its types. It
@@ -21,7 +23,9 @@ class Worker {
     virtual ~Task() = default;
     // On the thread: touches no value of JavaScript. Destroyed there, unless it is to settle.
     virtual void Run() = 0;
-    // On the event loop, after Run. Not called when the environment ends before.
+    // In place of Run, on the event loop: there is no thread for it.
+    virtual void Refuse(Failure) {}
+    // On the event loop, after Run or Refuse. Not called when the environment ends before.
     virtual void Settle(Napi::Env) {}
     virtual bool settles() const { return false; }
   };

@@ -9,7 +9,7 @@
 import type { HookSpec, IdentityFilter, Policy } from '../../../config/policy/policy.ts'
 import { formatProblem } from '../../../config/yaml/problems.ts'
 import { NativeError, builtFile } from '../../../native/index.ts'
-import type { BpfMap, BpfObject, Link, ObjectOptions } from '../../../native/types.ts'
+import type { BpfMap, BpfObject, Link, ObjectOptions, PathWorker } from '../../../native/types.ts'
 import { CollectorError } from '../../errors.ts'
 import { u32 } from '../bytes.ts'
 import type { KernelFacts } from '../facts.ts'
@@ -20,6 +20,7 @@ import { WantedFiles } from './entries.ts'
 import { forgetLeft } from './left.ts'
 import { LinkedFiles } from './linked.ts'
 import type { WatchedFolder } from './linked.ts'
+import { Reach } from './reach.ts'
 import { Resolver, Seen, hostRoot } from './resolve.ts'
 import type { Resolved } from './resolve.ts'
 
@@ -33,6 +34,8 @@ export interface FilesOptions {
   readonly openObject: (path: string, options: ObjectOptions) => Promise<BpfObject>
   /** Path of the host's proc file system; default `/proc`. */
   readonly procfs?: string
+  /** Default: one of the addon. */
+  readonly pathWorker?: PathWorker
   /** For the log. */
   readonly warn?: (detail: object, message: string) => void
   /** Monotonic; default `performance.now()`. */
@@ -76,6 +79,7 @@ interface Loaded {
   readonly object: BpfObject
   readonly links: readonly Link[]
   readonly maps: FileMaps
+  readonly reach: Reach
   readonly resolver: Resolver
   readonly linked: LinkedFiles
 }
@@ -217,15 +221,18 @@ export class Files {
       throw error
     }
     const maps = Object.fromEntries(SHARED.map((name) => [name, object.map(name)])) as FileMaps
-    const resolver = new Resolver(object, hostRoot(this.#options.procfs ?? '/proc'))
+    const { procfs = '/proc', pathWorker: worker } = this.#options
+    const reach = new Reach({ nowMs: this.#nowMs, warn: this.#warn, ...(worker && { worker }) })
+    const resolver = new Resolver(object, hostRoot(procfs), reach)
     const linked = new LinkedFiles({
       maps,
       resolver,
+      readFolder: (path) => reach.ask(path, (paths, bytes) => paths.readFolder(bytes)),
       rewrite: () => this.#inTurn(() => this.#write()),
       warn: this.#warn,
       nowMs: this.#nowMs,
     })
-    return { object, links, maps, resolver, linked }
+    return { object, links, maps, reach, resolver, linked }
   }
 
   /** Resolves all paths, and makes the maps hold just what they lead to. */
@@ -302,6 +309,7 @@ export class Files {
     this.#loaded = undefined
     this.#written = { files: new Map(), names: new Map() }
     loaded.linked.close()
+    loaded.reach.close()
     loaded.resolver.close()
     for (const link of loaded.links) link.close()
     for (const map of Object.values(loaded.maps)) map.close()

@@ -1,11 +1,12 @@
 /** Files with several links of which one is below a watched folder: finds them, and forgets those that are no longer. */
 import { setTimeout } from 'node:timers/promises'
-import type { BpfMap } from '../../../native/types.ts'
+import type { BpfMap, FolderRead } from '../../../native/types.ts'
 import { u32 } from '../bytes.ts'
 import { IDENTITY, LINKED_FILTERS, LINKED_NEWS, NAMED_MAX } from '../wire.ts'
 import { identityKey } from './entries.ts'
 import { linksBelow } from './links.ts'
 import type { Looked } from './links.ts'
+import { Unanswered } from './reach.ts'
 import type { Resolver } from './resolve.ts'
 
 /**
@@ -17,6 +18,8 @@ const PAUSE_MS_A_FOLDER = 1
 const PAUSE_MS_A_LINK = 2
 /** Without any sign of a change. */
 const PAUSE_MS = 600_000
+/** After a look at a folder that did not answer. */
+const UNANSWERED_PAUSE_MS = 60_000
 /** Entries read at once. */
 const ENTRIES_AT_ONCE = 1024
 
@@ -29,6 +32,8 @@ export interface WatchedFolder {
 export interface LinkedOptions {
   readonly maps: Readonly<Record<'linked' | 'linked_news', BpfMap>>
   readonly resolver: Pick<Resolver, 'identifyPath'>
+  /** Rejects with Unanswered where the file system does not answer. */
+  readonly readFolder: (path: Buffer) => Promise<FolderRead>
   /** Writes `round` and `unknown` to the kernel side. */
   readonly rewrite: () => Promise<void>
   readonly warn: (detail: object, message: string) => void
@@ -47,7 +52,10 @@ export class LinkedFiles {
   #folders: ReadonlyMap<string, WatchedFolder> = new Map()
   /** Of the present look; entries of earlier ones are forgotten at its end. */
   round = 0n
-  /** Filters for which there was no room, or whose first look has not ended: for those every file with several links matches, marked. */
+  /**
+   * Filters for which there was no room, whose folders did not answer, or whose first look has not ended: for those every file with several links
+   * matches, marked.
+   */
   unknown = 0n
   /** Filters of which a look has ended. */
   #known = 0n
@@ -55,6 +63,7 @@ export class LinkedFiles {
   #again = false
   #closed = false
   #nextMs = 0
+  #pauseMs = PAUSE_MS
   #moved = 0n
 
   constructor(options: LinkedOptions) {
@@ -73,7 +82,7 @@ export class LinkedFiles {
     const now = this.#options.nowMs()
     if (now < this.#nextMs && !this.#again) return
     const moved = this.#renames()
-    if (moved === this.#moved && !this.#again && now < this.#nextMs + PAUSE_MS) return
+    if (moved === this.#moved && !this.#again && now < this.#nextMs + this.#pauseMs) return
     this.#moved = moved
     void this.look()
   }
@@ -109,21 +118,23 @@ export class LinkedFiles {
     const bits = [...this.#folders.values()].reduce((all, { filters }) => all | filters, 0n)
     this.unknown = bits & ~this.#known
     let lacking = 0n
+    let hasRoom = true
+    this.#pauseMs = PAUSE_MS
     const moved = this.#renames()
     const looked: Looked = { files: 0, folders: 0, links: 0, unread: 0 }
     try {
       await rewrite()
       for (const [folder, watched] of this.#folders) {
-        for await (const path of linksBelow(folder, looked)) {
-          if (this.#closed) return
-          if (!(await this.#keep(path, watched))) lacking |= watched.filters
-        }
+        const found = await this.#lookBelow(folder, watched, looked)
+        if (found !== 'all') lacking |= watched.filters
+        if (found === 'no_room') hasRoom = false
+        if (found === 'unanswered') this.#pauseMs = UNANSWERED_PAUSE_MS
+        if (this.#closed) return
       }
-      if (this.#closed) return
       // What a folder was moved with meanwhile may have been missed: the next look forgets.
       if (this.#renames() === moved) this.#forget()
-      this.#known = bits
-      if (lacking !== 0n) {
+      this.#known = bits & ~lacking
+      if (!hasRoom) {
         const sentence = 'more files with several links than the table holds: all such files match UnderDir, marked'
         warn({ entries: this.#options.maps.linked.info.maxEntries }, sentence)
       }
@@ -137,11 +148,28 @@ export class LinkedFiles {
     this.#nextMs = this.#options.nowMs() + pauseMs(looked)
   }
 
+  async #lookBelow(folder: string, watched: WatchedFolder, looked: Looked): Promise<'all' | 'no_room' | 'unanswered'> {
+    let found: 'all' | 'no_room' = 'all'
+    try {
+      for await (const path of linksBelow(folder, looked, this.#options.readFolder)) {
+        if (this.#closed) break
+        if (!(await this.#keep(path, watched))) found = 'no_room'
+      }
+      return found
+    } catch (error) {
+      if (!(error instanceof Unanswered)) throw error
+      return 'unanswered'
+    }
+  }
+
   /** False when there is no room. */
   async #keep(path: Buffer, { filters, named }: WatchedFolder): Promise<boolean> {
     const { maps, resolver } = this.#options
     // It may be gone by now.
-    const file = await resolver.identifyPath(path).catch(() => undefined)
+    const file = await resolver.identifyPath(path).catch((error: unknown) => {
+      if (error instanceof Unanswered) throw error
+      return undefined
+    })
     if (file === undefined || file.links < 2 || this.#closed) return true
     const key = identityKey(file)
     const known = maps.linked.lookup(key)

@@ -1,5 +1,6 @@
 /** Looks for files with several links below a folder, a folder at a time: such a file may be reached by a name outside. */
-import { readFolder } from '../../../native/index.ts'
+import type { FolderRead } from '../../../native/types.ts'
+import { Unanswered } from './reach.ts'
 
 const SLASH = Buffer.from('/')
 
@@ -14,15 +15,23 @@ export interface Looked {
 }
 
 /**
- * The files with several links below a folder, on its own file system. Names are bytes: they need not be UTF-8. Counts into `looked`.
+ * The files with several links below a folder, on its own file system. Names are bytes: they need not be UTF-8. Counts into `looked`. Throws Unanswered
+ * where the file system does not answer.
  */
-export async function* linksBelow(folder: string, looked: Looked): AsyncGenerator<Buffer> {
+export async function* linksBelow(
+  folder: string,
+  looked: Looked,
+  readFolder: (path: Buffer) => Promise<FolderRead>,
+): AsyncGenerator<Buffer> {
   const left: Buffer[] = [Buffer.from(folder)]
   for (;;) {
     const at = left.pop()
     if (at === undefined) return
     looked.folders++
-    const read = await readFolder(at).catch(() => undefined)
+    const read = await readFolder(at).catch((error: unknown) => {
+      if (error instanceof Unanswered) throw error
+      return undefined
+    })
     if (read === undefined) {
       looked.unread++
       continue

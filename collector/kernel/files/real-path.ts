@@ -1,5 +1,4 @@
 /** Symbolic links as a process follows them whose root is another folder. */
-import { readlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
 /** MAXSYMLINKS, include/linux/namei.h. */
@@ -8,11 +7,19 @@ const LINKS_MAX = 40
 /** What names are links to, by path: undefined for what is none. Kept for one look, in which paths share most of their folders. */
 export type Targets = Map<string, Promise<string | undefined>>
 
+/** What a symbolic link says; undefined for what is none. */
+export type ReadLink = (path: string) => Promise<string | undefined>
+
 /**
- * The path below `root` without symbolic links, as far as it exists; `root`: '' for the own one. `path` is absolute. Never leaves `root`, and
- * never rejects. Reads only links that `targets` does not have.
+ * The path below `root` without symbolic links, as far as it exists; `root`: '' for the own one. `path` is absolute. Never leaves `root`. Rejects as
+ * `readLink`, which is asked only for what `targets` does not have.
  */
-export async function realPathIn(root: string, path: string, targets: Targets = new Map()): Promise<string> {
+export async function realPathIn(
+  root: string,
+  path: string,
+  readLink: ReadLink,
+  targets: Targets = new Map(),
+): Promise<string> {
   const left = namesOf(path)
   let real = '/'
   for (let links = 0; left.length > 0;) {
@@ -22,7 +29,7 @@ export async function realPathIn(root: string, path: string, targets: Targets = 
       continue
     }
     const next = join(real, name)
-    const target = links < LINKS_MAX ? await targetOf(`${root}${next}`, targets) : undefined
+    const target = links < LINKS_MAX ? await targetOf(`${root}${next}`, readLink, targets) : undefined
     if (target === undefined) {
       real = next
       continue
@@ -34,10 +41,10 @@ export async function realPathIn(root: string, path: string, targets: Targets = 
   return real
 }
 
-function targetOf(path: string, targets: Targets): Promise<string | undefined> {
+function targetOf(path: string, readLink: ReadLink, targets: Targets): Promise<string | undefined> {
   const known = targets.get(path)
   if (known !== undefined) return known
-  const target = readlink(path).catch(() => undefined)
+  const target = readLink(path)
   targets.set(path, target)
   return target
 }

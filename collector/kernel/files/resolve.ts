@@ -2,25 +2,20 @@
  * What files are to the kernel. The agent opens a path without any right to its content, and a program of files.bpf.c looks at what was opened: so
  * it works on every file system, and the same way as the filters do.
  */
-import { close, open, readlinkSync } from 'node:fs'
+import { readlinkSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
-import { promisify } from 'node:util'
-import { answered } from '../../../config/yaml/answered.ts'
+import { NativeError } from '../../../native/index.ts'
 import type { BpfMap, BpfObject } from '../../../native/types.ts'
 import { u32 } from '../bytes.ts'
 import { IDENTIFIED, IDENTITY } from '../wire.ts'
 import type { FileIdentity } from './entries.ts'
+import { Unanswered } from './reach.ts'
+import type { Patience, Reach } from './reach.ts'
 import { realPathIn } from './real-path.ts'
 import type { Targets } from './real-path.ts'
 
-/** include/uapi/asm-generic/fcntl.h; the same on x86 and arm64, and not among Node's constants. */
-const O_PATH = 0o10000000
-
 const S_IFMT = 0o170000
 const S_IFDIR = 0o040000
-
-const openFile = promisify(open)
-const closeFile = promisify(close)
 
 export interface Identified extends FileIdentity {
   readonly links: number
@@ -65,11 +60,13 @@ export class Resolver {
   readonly #object: Pick<BpfObject, 'run'>
   readonly #identified: BpfMap
   readonly #root: string
+  readonly #reach: Reach
 
   /** `root`: see hostRoot. */
-  constructor(object: Pick<BpfObject, 'run' | 'map'>, root: string) {
+  constructor(object: Pick<BpfObject, 'run' | 'map'>, root: string, reach: Reach) {
     this.#object = object
     this.#root = root
+    this.#reach = reach
     this.#identified = object.map('identified')
   }
 
@@ -87,38 +84,32 @@ export class Resolver {
     }
   }
 
-  /** The same by path. Rejects as `open`. */
-  async identifyPath(path: string | Buffer): Promise<Identified | undefined> {
-    const fd = await openFile(path, O_PATH)
-    try {
-      return this.identify(fd)
-    } finally {
-      await closeFile(fd)
-    }
+  /** The same by path. Rejects with NativeError where there is none, and with Unanswered. */
+  async identifyPath(path: string | Buffer, patience?: Patience): Promise<Identified | undefined> {
+    return this.#reach.opened(path, (fd) => this.identify(fd), patience)
   }
 
   /** Never rejects: what is not there is missing in the result. Takes at most seconds. Asks only for what `seen` does not have. */
   async resolve(path: string, seen: Seen = new Seen()): Promise<Resolved> {
     try {
-      // A file system that does not answer must not hold up the others' policies.
-      return await answered(path, () => this.#resolve(path, seen))
+      return await this.#resolve(path, seen, this.#reach.patience())
     } catch (error) {
-      const missing = error instanceof Error ? error.message : String(error)
+      if (!(error instanceof Unanswered)) throw error
+      const missing = error.message
       return { path, file: undefined, folder: undefined, name: basename(path), missing, late: true }
     }
   }
 
-  async #resolve(path: string, seen: Seen): Promise<Resolved> {
-    const real = await realPathIn(this.#root, path, seen.targets)
+  async #resolve(path: string, seen: Seen, patience: Patience): Promise<Resolved> {
+    const readLink = (of: string): Promise<string | undefined> =>
+      this.#reach.ask(of, (worker, bytes) => worker.readLink(bytes), patience)
+    const real = await realPathIn(this.#root, path, readLink, seen.targets)
     const name = basename(real)
     const at = (where: string): string => `${this.#root}${where}`
     // The folder first: what appears in it meanwhile is wanted by its name.
-    const folder = name === '' ? undefined : await this.#folder(at(dirname(real)), seen)
+    const folder = name === '' ? undefined : await this.#folder(at(dirname(real)), seen, patience)
     let missing = ''
-    const file = await this.identifyPath(at(real)).catch((error: unknown) => {
-      missing = error instanceof Error ? error.message : String(error)
-      return undefined
-    })
+    const file = await this.#known(at(real), patience, (error) => (missing = error.message))
     return {
       path: at(real),
       file,
@@ -128,12 +119,23 @@ export class Resolver {
     }
   }
 
-  #folder(path: string, { folders }: Seen): Promise<Identified | undefined> {
+  #folder(path: string, { folders }: Seen, patience: Patience): Promise<Identified | undefined> {
     const known = folders.get(path)
     if (known !== undefined) return known
-    const folder = this.identifyPath(path).catch(() => undefined)
+    const folder = this.#known(path, patience)
     folders.set(path, folder)
     return folder
+  }
+
+  /** Undefined for what is not there; rejects with Unanswered. */
+  async #known(path: string, patience: Patience, why?: (error: Error) => void): Promise<Identified | undefined> {
+    try {
+      return await this.identifyPath(path, patience)
+    } catch (error) {
+      if (!(error instanceof NativeError)) throw error
+      why?.(error)
+      return undefined
+    }
   }
 
   close(): void {

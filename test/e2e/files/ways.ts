@@ -49,6 +49,7 @@ const REACHED: Rows = [
   ['w_passed', 'by a descriptor from a socket'],
   ['w_taken', 'by a descriptor of another process (`pidfd_getfd`)'],
   ['w_handle', 'by a file handle'],
+  ['w_handle_cold', 'by a file handle, while its folders are not in memory'],
   ['w_deleted', 'by a descriptor, unlinked'],
   ['w_tmpfile', 'unnamed (`O_TMPFILE`)'],
   ['w_made_later', 'made since'],

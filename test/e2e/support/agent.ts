@@ -82,6 +82,7 @@ export interface LogLine {
   readonly file?: string
   readonly policy?: string
   readonly http?: string
+  readonly mount?: string
 }
 
 /** The command that starts `ktrail` with these arguments, and with limited files and capabilities, if given. */

@@ -4,8 +4,9 @@ import { linkSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { NativeError, readFolder } from '../../../native/index.ts'
+import { NativeError, openPathWorker } from '../../../native/index.ts'
 
+const worker = openPathWorker()
 const top = mkdtempSync(join(tmpdir(), 'ktrail-folder-'))
 after(() => rmSync(top, { recursive: true }))
 
@@ -14,12 +15,12 @@ test('folder: folders and files with several links, and how many entries there a
   for (const name of ['one', 'two']) writeFileSync(join(top, name), 'x')
   linkSync(join(top, 'two'), join(top, 'below', 'two'))
   symlinkSync('below', join(top, 'symlink'))
-  const { files, folders, linked } = await readFolder(Buffer.from(top))
+  const { files, folders, linked } = await worker.readFolder(Buffer.from(top))
   assert.deepEqual([files, folders.toString(), linked.toString()], [4, 'below\0', 'two\0'])
 })
 
 test('folder: what is mounted in it is of another file system', async () => {
-  const { folders } = await readFolder(Buffer.from('/'))
+  const { folders } = await worker.readFolder(Buffer.from('/'))
   assert.ok(!folders.toString().split('\0').includes('proc'))
 })
 
@@ -29,13 +30,13 @@ for (const [what, path, want] of [
   ['a symbolic link', 'symlink', /Not a directory \(ENOTDIR\)/],
 ] as const) {
   test(`folder: ${what} is refused`, async () => {
-    await assert.rejects(readFolder(Buffer.from(join(top, path))), want)
+    await assert.rejects(worker.readFolder(Buffer.from(join(top, path))), want)
   })
 }
 
-test('folder: a path is bytes', () => {
-  assert.throws(
-    () => Reflect.apply(readFolder, undefined, ['/']),
+test('folder: a path is bytes', async () => {
+  await assert.rejects(
+    () => Reflect.apply(worker.readFolder, worker, ['/']),
     (error) => error instanceof NativeError && error.code === 'BAD_ARGUMENT',
   )
 })

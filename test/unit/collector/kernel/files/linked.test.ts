@@ -7,10 +7,14 @@ import { after, test } from 'node:test'
 import { identityKey } from '../../../../../collector/kernel/files/entries.ts'
 import { LinkedFiles } from '../../../../../collector/kernel/files/linked.ts'
 import { linksBelow } from '../../../../../collector/kernel/files/links.ts'
+import { Unanswered } from '../../../../../collector/kernel/files/reach.ts'
 import type { Identified } from '../../../../../collector/kernel/files/resolve.ts'
 import { IDENTITY, LINKED_FILTERS, LINKED_NEWS } from '../../../../../collector/kernel/wire.ts'
-import type { BpfMap } from '../../../../../native/types.ts'
+import { openPathWorker } from '../../../../../native/index.ts'
+import type { BpfMap, FolderRead } from '../../../../../native/types.ts'
 
+const worker = openPathWorker()
+const readFolder = (path: Buffer): Promise<FolderRead> => worker.readFolder(path)
 const top = mkdtempSync(join(tmpdir(), 'ktrail-linked-'))
 after(() => rmSync(top, { recursive: true }))
 
@@ -65,20 +69,24 @@ function made(
   news: FakeMap
   warnings: string[]
   writes: () => number
+  /** Folders whose file system does not answer. */
+  silent: Set<string>
   /** Lets this much time pass. */
   pass: (ms: number) => void
 } {
   const [map, news] = [new FakeMap(room), new FakeMap()]
   const warnings: string[] = []
+  const silent = new Set<string>()
   let [writes, nowMs] = [0, 1000]
   const linked = new LinkedFiles({
     maps: { linked: map as unknown as BpfMap, linked_news: news as unknown as BpfMap },
     resolver: { identifyPath: (path) => (during(news), Promise.resolve(identify(path))) },
+    readFolder: (path) => (silent.has(path.toString()) ? Promise.reject(new Unanswered('silent')) : readFolder(path)),
     rewrite: () => Promise.resolve(void writes++),
     warn: (_, message) => warnings.push(message),
     nowMs: () => nowMs,
   })
-  return { linked, map, news, warnings, writes: () => writes, pass: (ms) => void (nowMs += ms) }
+  return { linked, map, news, warnings, silent, writes: () => writes, pass: (ms) => void (nowMs += ms) }
 }
 
 const filtersOf = (map: FakeMap, path: string): bigint | undefined =>
@@ -98,14 +106,14 @@ test('linked: files with several links at any depth, whatever their names; no fo
   symlinkSync(join(top, 'elsewhere'), join(folder, 'link'))
   const looked = { files: 0, folders: 0, links: 0, unread: 0 }
   const found: string[] = []
-  for await (const path of linksBelow(folder, looked)) found.push(path.toString('latin1'))
+  for await (const path of linksBelow(folder, looked, readFolder)) found.push(path.toString('latin1'))
   assert.deepEqual(found.toSorted(), [deep, strange.toString('latin1')].toSorted())
   assert.deepEqual(looked, { files: 6, folders: 3, links: 2, unread: 0 })
 })
 
 test('linked: a folder that is not there has none', async () => {
   const looked = { files: 0, folders: 0, links: 0, unread: 0 }
-  for await (const path of linksBelow(join(top, 'none'), looked)) assert.fail(path.toString())
+  for await (const path of linksBelow(join(top, 'none'), looked, readFolder)) assert.fail(path.toString())
   assert.deepEqual(looked, { files: 0, folders: 1, links: 0, unread: 1 })
 })
 
@@ -214,4 +222,31 @@ test('linked: a look during which folders were moved forgets nothing, for it may
   moving = false
   await linked.look()
   assert.equal(filtersOf(map, join(top, 'moving-kept')), undefined)
+})
+
+test('linked: a folder that does not answer: its filters match every file with several links, the others are looked through, and again after a minute', async () => {
+  const [hung, good] = [join(top, 'hung'), join(top, 'good')]
+  mkdirSync(hung)
+  mkdirSync(good)
+  const [there, behind] = [put(join(good, 'f')), put(join(hung, 'f'))]
+  linkSync(there, join(top, 'good-outside'))
+  linkSync(behind, join(top, 'hung-outside'))
+  const { linked, map, silent, pass, writes } = made()
+  linked.follow(
+    new Map([
+      [hung, { filters: 1n, named: 7 }],
+      [good, { filters: 2n, named: 8 }],
+    ]),
+  )
+  silent.add(hung)
+  await linked.known(10_000)
+  assert.deepEqual([filtersOf(map, there), filtersOf(map, behind), linked.unknown], [2n, undefined, 1n])
+  silent.clear()
+  pass(60_000)
+  const before = writes()
+  linked.lookIfMoved()
+  assert.equal(linked.unknown, 1n, 'not known before this look has ended')
+  await linked.look()
+  assert.ok(writes() > before)
+  assert.deepEqual([filtersOf(map, behind), linked.unknown], [1n, 0n])
 })

@@ -1,0 +1,212 @@
+/**
+ * Questions to file systems that may never answer: a network mount without its server, FUSE. They are asked one at a time, on a thread that nothing
+ * waits for. One that is not answered in time costs that thread, and its file system is asked nothing for a minute, nor while the thread waits; what lies on
+ * others has a new thread.
+ *
+ * Bounds: five seconds a minute for each file system that does not answer, and HUNG_MAX threads that wait for the kernel.
+ */
+import { readFileSync } from 'node:fs'
+import { openPathWorker } from '../../../native/index.ts'
+import type { PathWorker } from '../../../native/types.ts'
+import { mountOf, mountsOf } from './mounts.ts'
+import type { Mount } from './mounts.ts'
+
+const DEADLINE_MS = 5_000
+const DEADLINE_PARTS = 5
+const REST_MS = 60_000
+/** A thread takes some 20 KiB of memory. */
+export const HUNG_MAX = 32
+/** For as long the mounts are taken to be as they were read. */
+const MOUNTS_MS = 1_000
+
+/** A path in the root of a process, and that process. */
+const OTHER_ROOT = /^(\/proc\/\d+)\/root(?=\/|$)/
+
+/** There was no answer in time, or the file system is not asked for now. */
+export class Unanswered extends Error {}
+
+/** What is left of the time for several questions. */
+export interface Patience {
+  leftMs: number
+}
+
+interface Silent {
+  readonly point: string
+  /** A thread waits for it. */
+  stuck: boolean
+  untilMs: number
+}
+
+export interface ReachOptions {
+  readonly worker?: PathWorker
+  /** Monotonic; default `performance.now()`. */
+  readonly nowMs?: () => number
+  readonly deadlineMs?: number
+  /** For the log. */
+  readonly warn?: (detail: object, message: string) => void
+}
+
+const bytesOf = (path: string | Buffer): Buffer => (typeof path === 'string' ? Buffer.from(path) : path)
+
+export class Reach {
+  readonly #worker: PathWorker
+  readonly #nowMs: () => number
+  readonly #deadlineMs: number
+  readonly #warn: NonNullable<ReachOptions['warn']>
+  /** File systems, by device. */
+  readonly #silent = new Map<string, Silent>()
+  /** Threads that wait for the kernel. */
+  #hung = 0
+  #turn: Promise<unknown> = Promise.resolve()
+  #closing = false
+  #mounts: { readonly of: string; readonly atMs: number; readonly all: readonly Mount[] } | undefined
+
+  constructor(options: ReachOptions) {
+    this.#worker = options.worker ?? openPathWorker()
+    this.#nowMs = options.nowMs ?? (() => performance.now())
+    this.#deadlineMs = options.deadlineMs ?? DEADLINE_MS
+    this.#warn = options.warn ?? (() => {})
+  }
+
+  /** For questions that together may take as long as one. */
+  patience(): Patience {
+    return { leftMs: this.#deadlineMs }
+  }
+
+  /**
+   * What `question` answers, when its turn has come. Rejects as it does, and with Unanswered. `path` has no symbolic links but the last name. `late`: gets an
+   * answer that nobody waits for any more.
+   */
+  async ask<T>(
+    path: string | Buffer,
+    question: (worker: PathWorker, path: Buffer) => Promise<T>,
+    patience: Patience = this.patience(),
+    late: (answer: T) => void = () => {},
+  ): Promise<T> {
+    if (this.#closing) throw new Unanswered('not asked: nobody waits for it any more')
+    const answer = this.#turn.then(() => this.#ask(bytesOf(path), question, patience, late))
+    this.#turn = answer.catch(() => {})
+    return answer
+  }
+
+  /** What `use` makes of a descriptor of the path. Rejects with NativeError where there is none, and with Unanswered. */
+  async opened<T>(path: string | Buffer, use: (fd: number) => T, patience?: Patience): Promise<Awaited<T>> {
+    const release = (fd: number): void => void this.#worker.release(fd).catch(() => {})
+    const fd = await this.ask(path, (worker, bytes) => worker.find(bytes), patience, release)
+    try {
+      return await use(fd)
+    } finally {
+      // What it leads to may have been unmounted meanwhile, and this ends it. Also of a file system that has become silent.
+      const released = this.#turn.then(() => this.#inTime(bytesOf(path), this.#worker.release(fd), this.#deadlineMs))
+      this.#turn = released.catch(() => {})
+      await this.#turn
+    }
+  }
+
+  /** What was asked before is still answered. */
+  close(): void {
+    this.#closing = true
+    void this.#turn.then(() => this.#closeIfDone())
+  }
+
+  /** A late answer may be a descriptor. */
+  #closeIfDone(): void {
+    if (this.#closing && this.#hung === 0) this.#worker.close()
+  }
+
+  async #ask<T>(
+    path: Buffer,
+    question: (worker: PathWorker, path: Buffer) => Promise<T>,
+    patience: Patience,
+    late: (answer: T) => void,
+  ): Promise<T> {
+    const silent = this.#silent.size === 0 ? undefined : this.#silentAt(path)
+    if (silent !== undefined) throw unanswered(silent.point)
+    if (this.#hung >= HUNG_MAX) {
+      throw new Unanswered(`not asked: ${HUNG_MAX} other file systems do not answer; look whether their servers are there`)
+    }
+    if (patience.leftMs <= 0) {
+      this.#rest(path, false)
+      throw unanswered(this.#mountOf(path)?.point)
+    }
+    const beganMs = this.#nowMs()
+    const answer = question(this.#worker, path)
+    try {
+      return await this.#inTime(path, answer, patience.leftMs, late)
+    } finally {
+      patience.leftMs -= this.#nowMs() - beganMs
+    }
+  }
+
+  async #inTime<T>(path: Buffer, answer: Promise<T>, ms: number, late: (answer: T) => void = () => {}): Promise<T> {
+    const { promise: over, reject } = Promise.withResolvers<never>()
+    // In parts: an event loop that was held up for seconds has the answer, perhaps, and must first get its turn.
+    let left = DEADLINE_PARTS
+    const timer = setInterval(() => {
+      if (--left > 0) return
+      clearInterval(timer)
+      this.#abandon(path, answer, late)
+      reject(unanswered(this.#mountOf(path)?.point))
+    }, ms / DEADLINE_PARTS)
+    try {
+      return await Promise.race([answer, over])
+    } finally {
+      clearInterval(timer)
+    }
+  }
+
+  #abandon<T>(path: Buffer, answer: Promise<T>, late: (answer: T) => void): void {
+    this.#worker.abandon()
+    this.#hung++
+    const silent = this.#rest(path, true)
+    const returned = (): void => {
+      this.#hung--
+      this.#closeIfDone()
+      if (silent !== undefined) silent.stuck = false
+    }
+    answer.then(late, () => {}).finally(returned)
+  }
+
+  /** The file system is asked nothing for a while. */
+  #rest(path: Buffer, stuck: boolean): Silent | undefined {
+    const mount = this.#mountOf(path)
+    if (mount === undefined) return undefined
+    const silent = { point: mount.point, stuck, untilMs: this.#nowMs() + REST_MS }
+    this.#silent.set(mount.device, silent)
+    this.#warn({ mount: mount.point }, 'a file system does not answer: what policies name there is watched as before')
+    return silent
+  }
+
+  #silentAt(path: Buffer): Silent | undefined {
+    const { device = '' } = this.#mountOf(path) ?? {}
+    const silent = this.#silent.get(device)
+    if (silent === undefined || silent.stuck || this.#nowMs() < silent.untilMs) return silent
+    this.#silent.delete(device)
+    return undefined
+  }
+
+  /** Undefined for a process that has ended. */
+  #mountOf(path: Buffer): Mount | undefined {
+    const text = path.toString('latin1')
+    const [prefix = '', process = '/proc/self'] = OTHER_ROOT.exec(text) ?? []
+    return mountOf(this.#mountsOf(process), text.slice(prefix.length) || '/')
+  }
+
+  #mountsOf(process: string): readonly Mount[] {
+    const nowMs = this.#nowMs()
+    if (this.#mounts?.of === process && nowMs < this.#mounts.atMs + MOUNTS_MS) return this.#mounts.all
+    let all: readonly Mount[] = []
+    try {
+      all = mountsOf(readFileSync(`${process}/mountinfo`, 'latin1'))
+    } catch {
+      // It has ended.
+    }
+    this.#mounts = { of: process, atMs: nowMs, all }
+    return all
+  }
+}
+
+const unanswered = (point: string | undefined): Unanswered =>
+  new Unanswered(
+    `the file system${point === undefined ? '' : ` mounted at ${JSON.stringify(point)}`} does not answer; look whether its server is there`,
+  )

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "paths.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <napi.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+
+#include "../border/arguments.h"
+#include "../border/handle.h"
+#include "worker.h"
+
+// What may have no answer for long: see worker.h.
+
+namespace ktrail {
+namespace {
+
+constexpr uint32_t kContentMax = 64 << 20;
+
+Napi::Value BufferOf(Napi::Env env, const std::string& bytes) {
+  return Napi::Buffer<char>::Copy(env, bytes.data(), bytes.size());
+}
+
+struct Paths {
+  explicit Paths(Napi::Env env) : worker(env) {}
+
+  Napi::Value ReadFolderCall(const Napi::CallbackInfo& info) {
+    std::optional<std::string> path = PathOf(info[0], "readFolder");
+    if (!path) return {};
+    return PromisedOn(
+        worker, info.Env(), [path = *path] { return ReadFolder(path); },
+        [](Napi::Env env, FolderRead read) -> Napi::Value {
+          Napi::Object result = Napi::Object::New(env);
+          result.Set("files", read.entries);
+          result.Set("folders", BufferOf(env, read.folders));
+          result.Set("linked", BufferOf(env, read.linked));
+          return result;
+        });
+  }
+
+  // What is no link, or not there, has none.
+  Napi::Value ReadLink(const Napi::CallbackInfo& info) {
+    std::optional<std::string> path = PathOf(info[0], "readLink");
+    if (!path) return {};
+    return PromisedOn(
+        worker, info.Env(),
+        [path = *path]() -> Result<std::string> {
+          char target[PATH_MAX];
+          ssize_t size = readlink(path.c_str(), target, sizeof(target));
+          return std::string(target, size > 0 ? size : 0);
+        },
+        [](Napi::Env env, const std::string& target) -> Napi::Value {
+          return target.empty() ? env.Undefined() : Napi::String::New(env, target);
+        });
+  }
+
+  Napi::Value Find(const Napi::CallbackInfo& info) {
+    std::optional<std::string> path = PathOf(info[0], "find");
+    if (!path) return {};
+    return PromisedOn(
+        worker, info.Env(),
+        [path = *path]() -> Result<int> {
+          int fd = open(path.c_str(), O_PATH | O_CLOEXEC);
+          if (fd < 0) return Refused(errno, "OPEN_FAILED", "find", path, "cannot open " + Quoted(path));
+          return fd;
+        },
+        [](Napi::Env env, int fd) -> Napi::Value { return Napi::Number::New(env, fd); });
+  }
+
+  Napi::Value Release(const Napi::CallbackInfo& info) {
+    std::optional<uint32_t> fd = Uint32Of(info[0], "release", "fd", 0, INT_MAX);
+    if (!fd) return {};
+    return PromisedOn(
+        worker, info.Env(),
+        [fd = *fd]() -> Result<std::monostate> {
+          close(fd);
+          return std::monostate();
+        },
+        [](Napi::Env env, std::monostate) { return env.Undefined(); });
+  }
+
+  Napi::Value Read(const Napi::CallbackInfo& info) {
+    std::optional<uint32_t> fd = Uint32Of(info[0], "content", "fd", 0, INT_MAX);
+    std::optional<uint32_t> max = fd ? Uint32Of(info[1], "content", "maxBytes", 0, kContentMax) : std::nullopt;
+    if (!max) return {};
+    return PromisedOn(
+        worker, info.Env(), [fd = *fd, max = *max]() -> Result<Content> { return ReadContent(fd, max); },
+        [](Napi::Env env, const Content& content) -> Napi::Value {
+          Napi::Object result = Napi::Object::New(env);
+          if (content.missing) {
+            result.Set("missing", content.missing);
+            return result;
+          }
+          result.Set("bytes", BufferOf(env, content.bytes));
+          result.Set("sec", static_cast<double>(content.changed_sec));
+          result.Set("nsec", content.changed_nsec);
+          return result;
+        });
+  }
+
+  Napi::Value Abandon(const Napi::CallbackInfo& info) {
+    worker.Abandon();
+    return info.Env().Undefined();
+  }
+
+  static constexpr char kClass[] = "PathWorker", kWhat[] = "thread for";
+  static constexpr std::array<Method<Paths>, 6> kMethods = {
+      Method<Paths>{"readFolder", &Paths::ReadFolderCall, true}, {"readLink", &Paths::ReadLink, true},
+      {"find", &Paths::Find, true}, {"release", &Paths::Release, true}, {"content", &Paths::Read, true},
+      {"abandon", &Paths::Abandon}};
+  const std::string name = "paths";
+  PathWorker worker;
+
+ private:
+  static std::optional<std::string> PathOf(Napi::Value value, const char* op) {
+    std::optional<Bytes> path = BytesOf(value, op, "path");
+    if (!path) return std::nullopt;
+    return std::string(path->begin(), path->end());
+  }
+};
+
+Napi::Value Open(const Napi::CallbackInfo& info) {
+  return Wrapped(info.Env(), std::make_unique<Paths>(info.Env()));
+}
+
+}  // namespace
+
+void InitPaths(Napi::Env env, Napi::Object exports) {
+  Handle<Paths>::Define(env);
+  Export<Open>(exports, "openPathWorker");
+}
+
+}  // namespace ktrail

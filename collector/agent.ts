@@ -11,7 +11,8 @@ import { EncoderPool, Numberings } from '../exporters/index.ts'
 import { gzip, hasBtf, kernelFunctions, kernelSymbols, zstd } from '../native/index.ts'
 import { Api } from './api/api.ts'
 import { startDelivery } from './delivery/delivery.ts'
-import { BOUNDS as ENRICHMENT_BOUNDS, Enrichment } from './enrich/enrichment.ts'
+import { BOUNDS as ENRICHMENT_BOUNDS, Enrichment, together } from './enrich/enrichment.ts'
+import { FileHashes } from './enrich/hashes.ts'
 import { checkHost } from './host/checks.ts'
 import { checkDescriptors } from './host/descriptors.ts'
 import { Housekeeping } from './host/housekeeping.ts'
@@ -97,11 +98,14 @@ export async function startAgent(
   undo.use(sources)
   const runtimes = config.containers && undo.use(new Runtimes({ config: config.containers, log }))
   const asks = pods !== undefined || runtimes !== undefined
+  const identity = (): Identity =>
+    new Identity({ pods, runtimes, announced }, (process, known) => ingest.processes.identify(process, known))
   const enrichment = new Enrichment(
-    asks
-      ? new Identity({ pods, runtimes, announced }, (process, known) => ingest.processes.identify(process, known))
-      : undefined,
-    { ...ENRICHMENT_BOUNDS, ms: config.kubernetes?.pod_wait ?? ENRICHMENT_BOUNDS.ms },
+    together([new FileHashes(kernel.policies.asked.contents), ...(asks ? [identity()] : [])]),
+    {
+      ...ENRICHMENT_BOUNDS,
+      ms: config.kubernetes?.pod_wait ?? ENRICHMENT_BOUNDS.ms,
+    },
   )
   void runtimes?.start()
   if (kubernetes && pods) undo.use(followPods({ client: kubernetes, nodeName, pods, log }))

@@ -7,7 +7,7 @@
         "kernel/object.cc", "kernel/plan.cc", "kernel/prepare.cc", "kernel/map.cc", "kernel/link.cc",
         "kernel/ring.cc", "kernel/watch.cc", "kernel/symbols.cc", "kernel/clocks.cc",
         "btf/types.cc", "btf/functions.cc", "btf/members.cc",
-        "paths/paths.cc", "paths/folder.cc", "paths/content.cc", "paths/worker.cc",
+        "paths/paths.cc", "paths/folder.cc", "paths/digest.cc", "paths/worker.cc",
         "compress.cc", "notify.cc"
       ],
       "include_dirs": ["<!@(node -p \"require('node-addon-api').include_dir\")"],

@@ -154,9 +154,9 @@ export interface FolderRead {
   readonly linked: Buffer
 }
 
-/** Of a regular file at one moment; `sec`, `nsec`: when it had changed last (ctime). Or why there is none. */
-export type FileContent =
-  | { readonly bytes: Buffer; readonly sec: number; readonly nsec: number }
+/** Of the content of a regular file at one moment; `sec`, `nsec`: when it had changed last (ctime). Or why there is none. */
+export type FileDigest =
+  | { readonly sha256: string; readonly sizeBytes: number; readonly sec: number; readonly nsec: number }
   | { readonly missing: 'unreadable' | 'no_regular_file' | 'too_large' | 'changing' }
 
 /**
@@ -171,8 +171,8 @@ export interface PathWorker extends Closable {
   /** A descriptor without any right to the content (O_PATH). Give it back to `release`. Rejects with NativeError OPEN_FAILED, NOT_PERMITTED. */
   find(path: Uint8Array): Promise<number>
   release(fd: number): Promise<void>
-  /** What a file has, up to 64 MiB, if that does not change meanwhile. `fd` may be that of `find`. */
-  content(fd: number, maxBytes: number): Promise<FileContent>
+  /** Of up to 64 MiB, if the file does not change meanwhile. Takes `fd`, that of `find`, and releases it. */
+  digest(fd: number, maxBytes: number): Promise<FileDigest>
   /**
    * Leaves the thread to the task that runs, which has no answer, and gives what follows another one. The task still settles when the kernel returns,
    * and no longer keeps the process alive.

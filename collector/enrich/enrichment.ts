@@ -1,12 +1,12 @@
 /**
- * The stage between ingest and fan-out where an enricher (collector/identity) has a bounded time to look up a process:
+ * The stage between ingest and fan-out where an enricher (collector/identity, collector/enrich/hashes.ts) has a bounded time to look up what an event lacks:
  *
  *     events ─▶ pending? ─no──────────────────────────▶ on
  *                  └─yes─▶ wait, by process ─settled──▶ on
  *                              └─ out of time or bytes ▶ on, counted
  *
  * Constraints: events of one process keep their order and do not block those of others; nothing is dropped; waiting events are bounded in
- * bytes, and in time from the first event of the process. Without an enricher `pass` returns its argument.
+ * bytes, and in time from the first event of the process. Without an enricher, or with an idle one, `pass` returns its argument.
  *
  * There is no timer: while `waits`, the caller checks `due` every `ring.max_delay`, so an event waits at most that much longer than its bound.
  */
@@ -21,6 +21,22 @@ export interface Enricher {
    * it was encoded must invalidate its renderings (`Rendered.cache`).
    */
   pending(event: ProcessEvent): Promise<unknown> | undefined
+  /** Nothing is to be looked up for any event for now. */
+  readonly idle?: boolean
+}
+
+/** Several as one: all begin to look up at once. */
+export function together(enrichers: readonly Enricher[]): Enricher {
+  return {
+    pending: (event) => {
+      let first: Promise<unknown> | undefined
+      for (const enricher of enrichers) first = enricher.pending(event) ?? first
+      return first
+    },
+    get idle() {
+      return enrichers.every(({ idle = false }) => idle)
+    },
+  }
 }
 
 export interface EnrichmentBounds {
@@ -68,7 +84,7 @@ export class Enrichment {
 
   /** Returns the events that need not wait (any longer): first from the waiting ones, then from `events`. */
   pass(events: readonly Event[]): readonly Event[] {
-    if (this.#enricher === undefined) return events
+    if (this.#enricher === undefined || (this.#enricher.idle === true && !this.waits)) return events
     const passed: Event[] = []
     this.#release(passed)
     for (const event of events) {
@@ -110,7 +126,8 @@ export class Enrichment {
 
   #take(event: ProcessEvent, passed: Event[]): void {
     const waiting = this.#waiting.get(event.process.pid)
-    const wait = waiting === undefined ? this.#waitOf(event) : undefined
+    // Also of one that has to wait for those before it: the lookup begins now.
+    const wait = this.#waitOf(event)
     if (waiting !== undefined) this.#hold(waiting, event, passed)
     else if (wait instanceof Promise) this.#hold(this.#begin(event, wait), event, passed)
     else this.#emit(event, wait, passed)

@@ -55,7 +55,9 @@ export class HookRegistry {
       returns: spec.selectors.map(({ matchReturnArgs: filters }, i) =>
         filters === undefined ? anyReturn : { type, passes: (value) => returnPasses(filters, value) || reject(i) },
       ),
-      ...(spec.fileDetails && { details: this.#namedBy(spec) }),
+      ...(spec.fileDetails && {
+        details: { named: this.#namedBy(spec), hashMaxBytes: spec.fileDetails.hash?.maxBytes },
+      }),
       aggregation: spec.aggregate && {
         windowMs: spec.aggregate.windowMs,
         bytes: spec.returnArg?.type.kind === 'wide',

@@ -14,7 +14,7 @@ import type { ProcessTable } from '../process/table.ts'
 import { decodeText } from '../process/text.ts'
 import { NOT_SEEN } from './returns.ts'
 import { exact, fileDetails } from './arguments/files.ts'
-import type { NamedPath } from './arguments/files.ts'
+import type { AskedDetails } from './arguments/files.ts'
 import { namedArgument, objectArgument } from './arguments/objects.ts'
 import { socketArgument } from './arguments/sockets.ts'
 import {
@@ -50,7 +50,7 @@ export interface KnownHook {
   readonly data?: KnownHook['args']
   readonly returned: ArgumentType
   /** Of a hook that asks for more of files than their paths. */
-  readonly details?: NamedPath
+  readonly details?: AskedDetails
 }
 
 export interface NormalizeOptions {
@@ -192,7 +192,7 @@ function valueOf({ values, count }: RawHook, index: number, near: number): RawVa
   return undefined
 }
 
-function argument(value: RawValue, type: ArgumentType, bytes: Buffer, details?: NamedPath): Argument {
+function argument(value: RawValue, type: ArgumentType, bytes: Buffer, details?: AskedDetails): Argument {
   const { field, kind, named } = type
   switch (value.kind) {
     case VALUE_FILE: {

@@ -233,11 +233,17 @@ export interface Aggregate {
   readonly at: Position
 }
 
+export interface FileDetailsSpec {
+  /** What files of at most so many bytes have is hashed. */
+  readonly hash?: { readonly maxBytes: number }
+  readonly at: Position
+}
+
 /** Fields of every kind of hook. */
 interface HookBase {
   readonly aggregate?: Aggregate
-  /** More than the path of files is read. Where it is written. */
-  readonly fileDetails?: Position
+  /** More than the path of files is read. */
+  readonly fileDetails?: FileDetailsSpec
   /** Then the items of `data`. */
   readonly args: readonly ArgumentSpec[]
   /** Tested in order; the first whose filters all match decides. Without selectors every call matches. */

@@ -20,4 +20,33 @@ export interface FileDetails {
   readonly overlay: { readonly upper: boolean; readonly inode: bigint | number; readonly device: number } | undefined
   /** The path in the policy that the file was found by, with SameFile or UnderDir. */
   readonly named: string | undefined
+  /** Of a hook that asks for it. */
+  readonly hash: AskedHash | undefined
 }
+
+/** Filled in after the call, before exporters see the event. */
+export interface AskedHash {
+  readonly maxBytes: number
+  /** Undefined until it is known. */
+  result: FileHash | undefined
+}
+
+/** Of the whole content at one moment after the call; `changed`: when the inode had changed last (ctime) at that moment. Or why there is none. */
+export type FileHash =
+  | {
+      readonly sha256: string
+      readonly sizeBytes: number
+      readonly changed: { readonly sec: number; readonly nsec: number }
+    }
+  | { readonly missing: HashMissing }
+
+export type HashMissing =
+  | 'no_path'
+  | 'not_found'
+  | 'no_regular_file'
+  | 'unreadable'
+  | 'too_large'
+  | 'changing'
+  | 'busy'
+  | 'late'
+  | 'unanswered'

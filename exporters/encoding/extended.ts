@@ -4,7 +4,7 @@
  */
 import { isHookEvent } from '../contract/event.ts'
 import type { Event, FileArgument, StringArgument } from '../contract/event.ts'
-import type { FileDetails } from '../contract/file-details.ts'
+import type { AskedHash, FileDetails, FileHash } from '../contract/file-details.ts'
 import { isoTime } from '../runtime/iso-time.ts'
 import { fileAccess, isDenied } from './otlp/file-access.ts'
 
@@ -45,7 +45,7 @@ function fileOf(file: FileArgument, arg: number): object {
   }
 }
 
-function detailsOf({ named, content, mountId, detached, overlay }: FileDetails): object {
+function detailsOf({ named, content, mountId, detached, overlay, hash }: FileDetails): object {
   return {
     ...(named === undefined ? {} : { named }),
     ...(content === undefined
@@ -67,8 +67,15 @@ function detailsOf({ named, content, mountId, detached, overlay }: FileDetails):
             device: deviceText(overlay.device),
           },
         }),
+    ...(hash === undefined ? {} : { hash: toldHash(resultOf(hash)) }),
   }
 }
+
+/** The agent stops before it is known. */
+export const resultOf = ({ result }: AskedHash): FileHash => result ?? { missing: 'late' }
+
+const toldHash = (hash: FileHash): object =>
+  'missing' in hash ? hash : { sha256: hash.sha256, size: String(hash.sizeBytes), changed: isoTime(hash.changed) }
 
 export const layerOf = ({ upper }: { readonly upper: boolean }): 'upper' | 'lower' => (upper ? 'upper' : 'lower')
 

@@ -18,7 +18,7 @@
 namespace ktrail {
 namespace {
 
-constexpr uint32_t kContentMax = 64 << 20;
+constexpr uint32_t kDigestMax = 64 << 20;
 
 Napi::Value BufferOf(Napi::Env env, const std::string& bytes) {
   return Napi::Buffer<char>::Copy(env, bytes.data(), bytes.size());
@@ -82,21 +82,26 @@ struct Paths {
         [](Napi::Env env, std::monostate) { return env.Undefined(); });
   }
 
-  Napi::Value Read(const Napi::CallbackInfo& info) {
-    std::optional<uint32_t> fd = Uint32Of(info[0], "content", "fd", 0, INT_MAX);
-    std::optional<uint32_t> max = fd ? Uint32Of(info[1], "content", "maxBytes", 0, kContentMax) : std::nullopt;
+  Napi::Value DigestCall(const Napi::CallbackInfo& info) {
+    std::optional<uint32_t> fd = Uint32Of(info[0], "digest", "fd", 0, INT_MAX);
+    std::optional<uint32_t> max = fd ? Uint32Of(info[1], "digest", "maxBytes", 0, kDigestMax) : std::nullopt;
     if (!max) return {};
     return PromisedOn(
-        worker, info.Env(), [fd = *fd, max = *max]() -> Result<Content> { return ReadContent(fd, max); },
-        [](Napi::Env env, const Content& content) -> Napi::Value {
+        worker, info.Env(),
+        [fd = *fd, max = *max]() -> Result<Digest> {
+          Fd own(fd);
+          return DigestOf(own, max);
+        },
+        [](Napi::Env env, const Digest& digest) -> Napi::Value {
           Napi::Object result = Napi::Object::New(env);
-          if (content.missing) {
-            result.Set("missing", content.missing);
+          if (digest.missing) {
+            result.Set("missing", digest.missing);
             return result;
           }
-          result.Set("bytes", BufferOf(env, content.bytes));
-          result.Set("sec", static_cast<double>(content.changed_sec));
-          result.Set("nsec", content.changed_nsec);
+          result.Set("sha256", digest.sha256);
+          result.Set("sizeBytes", static_cast<double>(digest.size));
+          result.Set("sec", static_cast<double>(digest.changed_sec));
+          result.Set("nsec", digest.changed_nsec);
           return result;
         });
   }
@@ -109,7 +114,7 @@ struct Paths {
   static constexpr char kClass[] = "PathWorker", kWhat[] = "thread for";
   static constexpr std::array<Method<Paths>, 6> kMethods = {
       Method<Paths>{"readFolder", &Paths::ReadFolderCall, true}, {"readLink", &Paths::ReadLink, true},
-      {"find", &Paths::Find, true}, {"release", &Paths::Release, true}, {"content", &Paths::Read, true},
+      {"find", &Paths::Find, true}, {"release", &Paths::Release, true}, {"digest", &Paths::DigestCall, true},
       {"abandon", &Paths::Abandon}};
   const std::string name = "paths";
   PathWorker worker;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "../border/addon.h"
 #include "../border/promise.h"
 
 namespace ktrail {
@@ -17,15 +18,16 @@ struct FolderRead {
 // Symbolic links are not followed.
 Result<FolderRead> ReadFolder(const std::string& path);
 
-// The content of a regular file, as it was at one moment.
-struct Content {
+// Of the content of a regular file, as it was at one moment.
+struct Digest {
   const char* missing = nullptr;  // why there is none
-  std::string bytes;
+  std::string sha256 = {};        // in hexadecimal digits
+  uint64_t size = 0;
   int64_t changed_sec = 0;  // ctime
   uint32_t changed_nsec = 0;
 };
 
-// `fd`: a descriptor of it that need not be readable.
-Content ReadContent(int fd, size_t max_bytes);
+// `fd`: of a file that need not be readable.
+Digest DigestOf(const Fd& fd, size_t max_bytes);
 
 }  // namespace ktrail

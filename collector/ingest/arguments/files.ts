@@ -3,6 +3,13 @@ import type { Timestamp } from '../../../exporters/contract/event.ts'
 import type { FileDetails } from '../../../exporters/contract/file-details.ts'
 import { DETAIL_DETACHED, DETAIL_OVERLAY, DETAIL_UPPER, FILE_DETAILS, NAMED_MAX } from '../../kernel/wire.ts'
 
+/** What a hook asks for of files beside their paths. */
+export interface AskedDetails {
+  readonly named: NamedPath
+  /** Of the files whose content is hashed. */
+  readonly hashMaxBytes: number | undefined
+}
+
 /** The path with a number, if it is one of those that the hook's policy names. */
 export type NamedPath = (number: number) => string | undefined
 
@@ -20,7 +27,12 @@ const dateOf = (sec: bigint, nsec: number): Timestamp | undefined =>
   sec < FIRST_SEC || sec > LAST_SEC || nsec >= NSEC_PER_SEC ? undefined : { sec: Number(sec), nsec }
 
 /** `isThere`: the name leads to a file. */
-export function fileDetails(bytes: Buffer, at: number, isThere: boolean, named: NamedPath): FileDetails {
+export function fileDetails(
+  bytes: Buffer,
+  at: number,
+  isThere: boolean,
+  { named, hashMaxBytes: maxBytes }: AskedDetails,
+): FileDetails {
   const word = (offset: number): number => bytes.readUInt32LE(at + offset)
   const wide = (offset: number): bigint | number => exact(word(offset), word(offset + 4))
   const flags = word(FILE_DETAILS.flags)
@@ -46,5 +58,6 @@ export function fileDetails(bytes: Buffer, at: number, isThere: boolean, named: 
             device: word(FILE_DETAILS.realDev),
           },
     named: path,
+    hash: maxBytes !== undefined && isThere ? { maxBytes, result: undefined } : undefined,
   }
 }

@@ -11,6 +11,7 @@ import { hostNamespaces } from './host-namespaces.ts'
 import { NO_CHANGES, Privileges } from './privileges.ts'
 import { Files } from '../files/files.ts'
 import type { FilesOptions } from '../files/files.ts'
+import { FileContents } from '../files/contents.ts'
 import { asksOfFiles } from '../layout/hook.ts'
 import { asksOfChanges } from '../layout/selector.ts'
 import type { HostFacts, PolicyHook } from '../layout/selector.ts'
@@ -20,6 +21,7 @@ export class Asked {
   readonly #conditions: Conditions
   readonly #options: FilesOptions
   readonly files: Files
+  readonly contents: FileContents
   readonly facts: HostFacts
   readonly #privileges: Privileges
   /** Made with the first policy that aggregates. */
@@ -29,6 +31,7 @@ export class Asked {
     this.#conditions = conditions
     this.#options = options
     this.files = new Files(options, maps)
+    this.contents = new FileContents(options, maps)
     this.#privileges = new Privileges(maps, procfs)
     this.facts = { ...conditions.bits, hostNamespace: hostNamespaces(procfs), filesOf: this.files.bitOf }
   }
@@ -38,7 +41,13 @@ export class Asked {
     await this.#addAggregates(policies)
     await this.#conditions.add(policies)
     try {
-      await this.files.add(policies)
+      await this.contents.add(policies)
+      try {
+        await this.files.add(policies)
+      } catch (error) {
+        this.contents.remove(policies)
+        throw error
+      }
     } catch (error) {
       this.#conditions.remove(policies)
       throw error
@@ -72,6 +81,7 @@ export class Asked {
   remove(policies: readonly Policy[]): void {
     this.#conditions.remove(policies)
     this.files.remove(policies)
+    this.contents.remove(policies)
     this.#privileges.remove(policies)
   }
 
@@ -115,6 +125,7 @@ export class Asked {
   /** When no program runs any more. */
   close(): void {
     this.files.close()
+    this.contents.close()
     this.#privileges.close()
     this.#aggregates?.[Symbol.dispose]()
   }

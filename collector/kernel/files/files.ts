@@ -222,7 +222,7 @@ export class Files {
     }
     const maps = Object.fromEntries(SHARED.map((name) => [name, object.map(name)])) as FileMaps
     const { procfs = '/proc', pathWorker: worker } = this.#options
-    const reach = new Reach({ nowMs: this.#nowMs, warn: this.#warn, ...(worker && { worker }) })
+    const reach = new Reach({ procfs, nowMs: this.#nowMs, warn: this.#warn, ...(worker && { worker }) })
     const resolver = new Resolver(object, hostRoot(procfs), reach)
     const linked = new LinkedFiles({
       maps,

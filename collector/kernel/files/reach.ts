@@ -19,15 +19,18 @@ export const HUNG_MAX = 32
 /** For as long the mounts are taken to be as they were read. */
 const MOUNTS_MS = 1_000
 
-/** A path in the root of a process, and that process. */
-const OTHER_ROOT = /^(\/proc\/\d+)\/root(?=\/|$)/
+/** What lies in the root of a process, below the folder of processes. */
+const OTHER_ROOT = /^\/(\d+)\/root(?=\/|$)/
 
 /** There was no answer in time, or the file system is not asked for now. */
 export class Unanswered extends Error {}
 
-/** What is left of the time for several questions. */
+/**
+ * What is left of the time for several questions. In parts: an event loop that was held up for seconds has the answer, perhaps, and must first get its
+ * turn.
+ */
 export interface Patience {
-  leftMs: number
+  parts: number
 }
 
 interface Silent {
@@ -39,6 +42,8 @@ interface Silent {
 
 export interface ReachOptions {
   readonly worker?: PathWorker
+  /** Path of the host's proc file system, by which roots of processes are reached; default `/proc`. */
+  readonly procfs?: string
   /** Monotonic; default `performance.now()`. */
   readonly nowMs?: () => number
   readonly deadlineMs?: number
@@ -50,6 +55,7 @@ const bytesOf = (path: string | Buffer): Buffer => (typeof path === 'string' ? B
 
 export class Reach {
   readonly #worker: PathWorker
+  readonly #procfs: string
   readonly #nowMs: () => number
   readonly #deadlineMs: number
   readonly #warn: NonNullable<ReachOptions['warn']>
@@ -63,6 +69,7 @@ export class Reach {
 
   constructor(options: ReachOptions) {
     this.#worker = options.worker ?? openPathWorker()
+    this.#procfs = options.procfs ?? '/proc'
     this.#nowMs = options.nowMs ?? (() => performance.now())
     this.#deadlineMs = options.deadlineMs ?? DEADLINE_MS
     this.#warn = options.warn ?? (() => {})
@@ -70,7 +77,7 @@ export class Reach {
 
   /** For questions that together may take as long as one. */
   patience(): Patience {
-    return { leftMs: this.#deadlineMs }
+    return { parts: DEADLINE_PARTS }
   }
 
   /**
@@ -89,18 +96,17 @@ export class Reach {
     return answer
   }
 
-  /** What `use` makes of a descriptor of the path. Rejects with NativeError where there is none, and with Unanswered. */
-  async opened<T>(path: string | Buffer, use: (fd: number) => T, patience?: Patience): Promise<Awaited<T>> {
-    const release = (fd: number): void => void this.#worker.release(fd).catch(() => {})
-    const fd = await this.ask(path, (worker, bytes) => worker.find(bytes), patience, release)
-    try {
-      return await use(fd)
-    } finally {
-      // What it leads to may have been unmounted meanwhile, and this ends it. Also of a file system that has become silent.
-      const released = this.#turn.then(() => this.#inTime(bytesOf(path), this.#worker.release(fd), this.#deadlineMs))
-      this.#turn = released.catch(() => {})
-      await this.#turn
-    }
+  /** A descriptor of the path, for `release` or the worker. Rejects with NativeError where there is none, and with Unanswered. */
+  async find(path: string | Buffer, patience?: Patience): Promise<number> {
+    const late = (fd: number): void => void this.#worker.release(fd).catch(() => {})
+    return this.ask(path, (worker, bytes) => worker.find(bytes), patience, late)
+  }
+
+  /** What it leads to may have been unmounted meanwhile, and this ends it. Also of a file system that has become silent. Never rejects. */
+  async release(path: string | Buffer, fd: number): Promise<void> {
+    const released = this.#turn.then(() => this.#inTime(bytesOf(path), this.#worker.release(fd), this.patience()))
+    this.#turn = released.catch(() => {})
+    await this.#turn
   }
 
   /** What was asked before is still answered. */
@@ -123,31 +129,26 @@ export class Reach {
     const silent = this.#silent.size === 0 ? undefined : this.#silentAt(path)
     if (silent !== undefined) throw unanswered(silent.point)
     if (this.#hung >= HUNG_MAX) {
-      throw new Unanswered(`not asked: ${HUNG_MAX} other file systems do not answer; look whether their servers are there`)
+      throw new Unanswered(
+        `not asked: ${HUNG_MAX} other file systems do not answer; look whether their servers are there`,
+      )
     }
-    if (patience.leftMs <= 0) {
-      this.#rest(path, false)
-      throw unanswered(this.#mountOf(path)?.point)
-    }
-    const beganMs = this.#nowMs()
-    const answer = question(this.#worker, path)
-    try {
-      return await this.#inTime(path, answer, patience.leftMs, late)
-    } finally {
-      patience.leftMs -= this.#nowMs() - beganMs
-    }
+    return this.#inTime(path, question(this.#worker, path), patience, late)
   }
 
-  async #inTime<T>(path: Buffer, answer: Promise<T>, ms: number, late: (answer: T) => void = () => {}): Promise<T> {
+  async #inTime<T>(
+    path: Buffer,
+    answer: Promise<T>,
+    patience: Patience,
+    late: (answer: T) => void = () => {},
+  ): Promise<T> {
     const { promise: over, reject } = Promise.withResolvers<never>()
-    // In parts: an event loop that was held up for seconds has the answer, perhaps, and must first get its turn.
-    let left = DEADLINE_PARTS
     const timer = setInterval(() => {
-      if (--left > 0) return
+      if (--patience.parts > 0) return
       clearInterval(timer)
       this.#abandon(path, answer, late)
       reject(unanswered(this.#mountOf(path)?.point))
-    }, ms / DEADLINE_PARTS)
+    }, this.#deadlineMs / DEADLINE_PARTS)
     try {
       return await Promise.race([answer, over])
     } finally {
@@ -158,7 +159,7 @@ export class Reach {
   #abandon<T>(path: Buffer, answer: Promise<T>, late: (answer: T) => void): void {
     this.#worker.abandon()
     this.#hung++
-    const silent = this.#rest(path, true)
+    const silent = this.#rest(path)
     const returned = (): void => {
       this.#hung--
       this.#closeIfDone()
@@ -168,10 +169,10 @@ export class Reach {
   }
 
   /** The file system is asked nothing for a while. */
-  #rest(path: Buffer, stuck: boolean): Silent | undefined {
+  #rest(path: Buffer): Silent | undefined {
     const mount = this.#mountOf(path)
     if (mount === undefined) return undefined
-    const silent = { point: mount.point, stuck, untilMs: this.#nowMs() + REST_MS }
+    const silent = { point: mount.point, stuck: true, untilMs: this.#nowMs() + REST_MS }
     this.#silent.set(mount.device, silent)
     this.#warn({ mount: mount.point }, 'a file system does not answer: what policies name there is watched as before')
     return silent
@@ -188,8 +189,10 @@ export class Reach {
   /** Undefined for a process that has ended. */
   #mountOf(path: Buffer): Mount | undefined {
     const text = path.toString('latin1')
-    const [prefix = '', process = '/proc/self'] = OTHER_ROOT.exec(text) ?? []
-    return mountOf(this.#mountsOf(process), text.slice(prefix.length) || '/')
+    const below = text.startsWith(`${this.#procfs}/`) ? text.slice(this.#procfs.length) : ''
+    const [root, pid] = OTHER_ROOT.exec(below) ?? []
+    if (root === undefined) return mountOf(this.#mountsOf('/proc/self'), text)
+    return mountOf(this.#mountsOf(`${this.#procfs}/${pid}`), below.slice(root.length) || '/')
   }
 
   #mountsOf(process: string): readonly Mount[] {

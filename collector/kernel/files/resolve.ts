@@ -86,7 +86,12 @@ export class Resolver {
 
   /** The same by path. Rejects with NativeError where there is none, and with Unanswered. */
   async identifyPath(path: string | Buffer, patience?: Patience): Promise<Identified | undefined> {
-    return this.#reach.opened(path, (fd) => this.identify(fd), patience)
+    const fd = await this.#reach.find(path, patience)
+    try {
+      return this.identify(fd)
+    } finally {
+      await this.#reach.release(path, fd)
+    }
   }
 
   /** Never rejects: what is not there is missing in the result. Takes at most seconds. Asks only for what `seen` does not have. */

@@ -124,8 +124,11 @@ function addReading(page: MetricsPage, sources: MetricSources): void {
   )
   addHookMetrics(page, sources)
   addProcesses(page, sources.processes)
-  page.gauge('ktrail_enrichment_waiting_events', 'Events that wait until their pod is known.', [], (put) =>
-    put({}, sources.enrichment.held.events),
+  page.gauge(
+    'ktrail_enrichment_waiting_events',
+    'Events that wait until their pod, or the hash of a file, is known.',
+    [],
+    (put) => put({}, sources.enrichment.held.events),
   )
   page.counter(
     'ktrail_enrichment_gave_up_events_total',

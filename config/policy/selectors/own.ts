@@ -3,6 +3,7 @@ import type { Problems } from '../../yaml/problems.ts'
 import type { Fields } from '../fields.ts'
 import type { ArgumentSpec, HookSpec, Selector } from '../policy.ts'
 import { readAggregate } from './aggregate.ts'
+import { readFileDetails } from '../hooks/file-details.ts'
 import { OWN_API_VERSION } from './identity.ts'
 
 type Own = Pick<HookSpec, 'aggregate' | 'fileDetails'>
@@ -15,10 +16,10 @@ export function readOwn(
   problems: Problems,
 ): Own {
   const aggregate = readAggregate(fields, selectors, problems)
-  const details = fields.flag('fileDetails', false) ? fields.keyAt('fileDetails') : undefined
+  const details = readFileDetails(fields, problems)
   if (details !== undefined && args.every((arg) => arg !== undefined && arg.type.kind !== 'file')) {
     const sentence = 'needs an argument that is a file, such as {index: 0, type: file}'
-    problems.add(details, `${fields.pathOf('fileDetails')}: ${sentence}`)
+    problems.add(details.at, `${fields.pathOf('fileDetails')}: ${sentence}`)
   }
   return { ...(aggregate && { aggregate }), ...(details && { fileDetails: details }) }
 }
@@ -28,7 +29,7 @@ export function checkOwn(hooks: readonly HookSpec[], isTetragons: boolean, probl
   if (!isTetragons) return
   const places = {
     aggregate: hooks.flatMap(({ aggregate }) => aggregate?.at ?? []),
-    fileDetails: hooks.flatMap(({ fileDetails }) => fileDetails ?? []),
+    fileDetails: hooks.flatMap(({ fileDetails }) => fileDetails?.at ?? []),
   }
   for (const [key, ats] of Object.entries(places)) {
     for (const at of new Set(ats)) {

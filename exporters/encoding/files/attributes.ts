@@ -1,8 +1,8 @@
 /** What is known of a file beside its path, as OTLP attributes; the same as in format `extended`. */
 import type { FileArgument } from '../../contract/event.ts'
-import type { FileDetails } from '../../contract/file-details.ts'
+import type { FileDetails, FileHash } from '../../contract/file-details.ts'
 import { isoTime } from '../../runtime/iso-time.ts'
-import { base64, deviceText, layerOf, partialOf } from '../extended.ts'
+import { base64, deviceText, layerOf, partialOf, resultOf } from '../extended.ts'
 import { KEYS } from '../otlp/attributes.ts'
 import type { AttributeSink } from '../otlp/attributes.ts'
 
@@ -16,7 +16,7 @@ export function detailAttributes(file: FileArgument, out: AttributeSink): void {
   if (file.details !== undefined) kernelAttributes(file.details, out)
 }
 
-function kernelAttributes({ named, content, mountId, detached, overlay }: FileDetails, out: AttributeSink): void {
+function kernelAttributes({ named, content, mountId, detached, overlay, hash }: FileDetails, out: AttributeSink): void {
   if (named !== undefined) out.text(KEYS.fileNamed, named)
   if (content !== undefined) {
     out.integer(KEYS.fileLinks, content.links)
@@ -27,8 +27,19 @@ function kernelAttributes({ named, content, mountId, detached, overlay }: FileDe
   }
   if (mountId !== 0) out.integer(KEYS.fileMount, mountId)
   if (detached) out.flag(KEYS.fileDetached, true)
+  if (hash !== undefined) hashAttributes(resultOf(hash), out)
   if (overlay === undefined) return
   out.text(KEYS.fileLayer, layerOf(overlay))
   out.text(KEYS.fileLayerInode, String(overlay.inode))
   out.text(KEYS.fileLayerDevice, deviceText(overlay.device))
+}
+
+function hashAttributes(hash: FileHash, out: AttributeSink): void {
+  if ('missing' in hash) {
+    out.text(KEYS.fileHashMissing, hash.missing)
+    return
+  }
+  out.text(KEYS.fileHash, hash.sha256)
+  out.integer(KEYS.fileHashSize, hash.sizeBytes)
+  out.text(KEYS.fileHashChanged, isoTime(hash.changed))
 }

@@ -27,6 +27,10 @@ const DETAILS = [
   KEYS.fileLayer,
   KEYS.fileLayerInode,
   KEYS.fileLayerDevice,
+  KEYS.fileHash,
+  KEYS.fileHashSize,
+  KEYS.fileHashChanged,
+  KEYS.fileHashMissing,
 ]
 
 const FILE_PATH = 'args.file_arg.path,args.path_arg.path'

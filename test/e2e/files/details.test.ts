@@ -1,9 +1,11 @@
 /** What `fileDetails` adds to events, compared with what `stat` and the process's own view say of the same files. */
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { chmodSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { after, before, describe } from 'node:test'
+import { promisify } from 'node:util'
 import { line, runAct } from '../support/act.ts'
 import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
 import { kernelAtLeast } from '../support/kernel.ts'
@@ -27,6 +29,12 @@ interface Details {
   readonly deleted?: boolean
   readonly partial?: readonly string[]
   readonly overlay?: { readonly layer: string; readonly inode: string; readonly device: string }
+  readonly hash?: {
+    readonly sha256?: string
+    readonly size?: string
+    readonly changed?: string
+    readonly missing?: string
+  }
 }
 type Told = Line & { readonly ktrail?: { readonly access?: string; readonly files?: readonly Details[] } }
 
@@ -62,6 +70,18 @@ describe('details of files', { skip }, () => {
           policy('path', [
             hook('security_file_permission', 'file', { ...both, ...named('Prefix', `${watched}/`, `${disk}/`) }),
             hook('security_path_chmod', 'path', { ...both, ...named('Prefix', `${watched}/`) }),
+          ]),
+        ),
+        'hash.yaml': own(
+          policy('hash', [
+            {
+              ...hook('vfs_write', 'file', {
+                fileDetails: { hash: 'sha256', maxBytes: '64KiB' },
+                ...named('Prefix', `${watched}/`, `${disk}/`),
+              }),
+              return: true,
+              returnArg: { index: 0, type: 'long' },
+            },
           ]),
         ),
         // The same function, and no details.
@@ -197,6 +217,66 @@ describe('details of files', { skip }, () => {
       ])
     },
   )
+
+  const sha256 = (path: string): string => createHash('sha256').update(readFileSync(path)).digest('hex')
+  /** Of so many calls. The events of one process wait for their hashes while those of others pass. */
+  async function hashesOf(calls: number, ...command: readonly string[]): Promise<Array<NonNullable<Details['hash']>>> {
+    const from = await agent.settled()
+    const [program = '', ...words] = command
+    await promisify(execFile)(program, words)
+    return agent.until(`${calls} hashes`, () => {
+      const found = (agent.lines().slice(from) as Told[]).flatMap(({ process_kprobe: kprobe, ktrail }) =>
+        kprobe?.policy_name === 'hash' ? (ktrail?.files?.[0]?.hash ?? assert.fail('no hash')) : [],
+      )
+      return found.length < calls ? undefined : found
+    })
+  }
+
+  test('the hash of what a file has after the call, also of a program that has ended', async () => {
+    for (const path of [join(watched, 'hashed'), join(disk, 'hashed')]) {
+      const [hash = assert.fail('no event')] = await hashesOf(1, 'sh', '-c', `printf 'some content' >"$0"`, path)
+      const { sha256: got, size, changed = '' } = hash
+      const want = [sha256(path), '12', expected(path).changed]
+      assert.deepEqual([got, size, changed.slice(0, 19)], want, JSON.stringify(hash))
+    }
+  })
+
+  test('the hash of a file of an overlay in a mount namespace', async () => {
+    const [lower, upper, work, merged] = ['h-lower', 'h-upper', 'h-work', 'h-merged'].map((name) => join(disk, name))
+    if (!lower || !upper || !work || !merged) assert.fail('no folders')
+    for (const folder of [lower, upper, work, merged]) mkdirSync(folder)
+    const mount = `mount -t overlay overlay -o lowerdir=${lower},upperdir=${upper},workdir=${work} ${merged}`
+    const script = `${mount} && printf x >${merged}/f && sleep 3`
+    const [hash = assert.fail('no event')] = await hashesOf(1, 'unshare', '-m', 'sh', '-c', script)
+    assert.equal(hash.sha256, sha256(join(upper, 'f')), JSON.stringify(hash))
+  })
+
+  test('no hash: a file that is too large, and one without a name', async () => {
+    const script = `exec 3>"$1"; rm "$1"; printf x >&3; head -c 65537 /dev/zero >"$0"`
+    const files = [join(watched, 'large'), join(watched, 'gone')]
+    // head writes parts: the last one makes the file too large.
+    const [gone] = await hashesOf(1, 'sh', '-c', script, ...files)
+    assert.equal(gone?.missing, 'no_path')
+    const [larger] = await hashesOf(1, 'sh', '-c', 'printf x >>"$0"', join(watched, 'large'))
+    assert.equal(larger?.missing, 'too_large')
+  })
+
+  test('a thousand files: each event says what it has', async () => {
+    const script = 'for i in $(seq 1000); do printf $i >"$0/many-$i"; done'
+    const beganMs = performance.now()
+    const all = await hashesOf(1000, 'sh', '-c', script, watched)
+    const counts = new Map<string, number>()
+    for (const { sha256: got, missing } of all) {
+      const what = got === undefined ? (missing ?? assert.fail('neither a hash nor why there is none')) : 'hash'
+      counts.set(what, (counts.get(what) ?? 0) + 1)
+    }
+    const summary = [...counts].map(([what, count]) => `${count} ${what}`).join(', ')
+    console.log(`1000 files within ${Math.round(performance.now() - beganMs)} ms: ${summary}`)
+    // An emulated guest does not get far; no event is lost, and each has a reason.
+    for (const what of counts.keys()) assert.match(what, /^(?:hash|busy|late)$/)
+    const [last] = await hashesOf(1, 'sh', '-c', 'printf x >"$0"', join(watched, 'after'))
+    assert.equal(last?.sha256, sha256(join(watched, 'after')), JSON.stringify(last))
+  })
 
   test(
     'by identity: the path as the policy names it, beside the one that the process used',

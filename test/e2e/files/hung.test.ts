@@ -58,7 +58,11 @@ test('two mounts that do not answer keep no other path from being watched', { sk
       return found === undefined ? undefined : (found.process_kprobe?.args?.[0]?.file_arg?.flags ?? 'none')
     }
     assert.equal(await flagsOf(join(good, 'file')), 'none')
-    await agent.until('the look for hard links to end', async () => (await flagsOf(join(outside, 'link'))) === 'none', ANEW_MS)
+    await agent.until(
+      'the look for hard links to end',
+      async () => (await flagsOf(join(outside, 'link'))) === 'none',
+      ANEW_MS,
+    )
     mkdirSync(join(folder, 'much/later'), { recursive: true })
     writeFileSync(join(folder, 'much/later/file'), 'x')
     const later = (): Promise<boolean> => flagsOf(join(folder, 'much/later/file')).then((flags) => flags === 'none')

@@ -105,7 +105,12 @@ function freshState(): State {
     [HOOK_ID, { ...known, hook: makeHook({ id: HOOK_ID }) }],
     [
       FULL_ID,
-      { ...known, hook: makeHook({ id: FULL_ID }), data, details: (number) => (number === 1 ? '/a' : undefined) },
+      {
+        ...known,
+        hook: makeHook({ id: FULL_ID }),
+        data,
+        details: { named: (number) => (number === 1 ? '/a' : undefined), hashMaxBytes: 1 },
+      },
     ],
     [COUNTING_ID, { ...known, hook: makeHook({ id: COUNTING_ID }) }],
   ])

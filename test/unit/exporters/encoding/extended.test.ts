@@ -108,7 +108,12 @@ test('extended: OTLP has the same of the first file as attributes, where the exp
     'ktrail.file.overlay.layer': 'lower',
     'ktrail.file.overlay.inode': '12',
     'ktrail.file.overlay.device': '259:3',
+    'ktrail.file.hash.sha256': 'ab',
+    'ktrail.file.hash.size': 2,
+    'ktrail.file.hash.changed': '2023-11-14T22:13:20Z',
   })
+  const unknown = { ...DETAILS, hash: { maxBytes: 1, result: undefined } }
+  assert.equal(details({ details: unknown }, true)['ktrail.file.hash.missing'], 'late')
   assert.equal(details({ details: DETAILS }, true)['file.size'], undefined)
 })
 
@@ -118,6 +123,7 @@ const DETAILS: FileDetails = {
   detached: true,
   overlay: { upper: false, inode: 12, device: (259 << 20) | 3 },
   named: '/etc/shadow',
+  hash: { maxBytes: 1, result: { sha256: 'ab', sizeBytes: 2, changed: { sec: 1_700_000_000, nsec: 0 } } },
 }
 
 test('extended: what a hook asks for beside the path', () => {
@@ -137,10 +143,20 @@ test('extended: what a hook asks for beside the path', () => {
         mount_id: 31,
         detached: true,
         overlay: { layer: 'lower', inode: '12', device: '259:3' },
+        hash: { sha256: 'ab', size: '2', changed: '2023-11-14T22:13:20Z' },
       },
     ],
   })
-  const nothing = { content: undefined, mountId: 0, detached: false, overlay: undefined, named: undefined }
+  const nothing = {
+    content: undefined,
+    mountId: 0,
+    detached: false,
+    overlay: undefined,
+    named: undefined,
+    hash: undefined,
+  }
+  const missing = { maxBytes: 1, result: { missing: 'changing' as const } }
+  assert.deepEqual(told(event({ ...nothing, hash: missing })), { files: [{ ...at, hash: { missing: 'changing' } }] })
   assert.deepEqual(told(event(nothing)), { files: [at] })
   const undated = { sizeBytes: 0, changed: undefined, generation: 0, links: 0 }
   assert.deepEqual(told(event({ ...nothing, content: undated })), {

@@ -6,7 +6,7 @@ import { DETAIL_DETACHED, DETAIL_OVERLAY, DETAIL_UPPER, FILE_DETAILS } from '../
 import type { FileDetails } from '../../../../../exporters/contract/file-details.ts'
 
 const AT = 24
-const nobody = (): undefined => undefined
+const nobody = { named: (): undefined => undefined, hashMaxBytes: undefined }
 
 function made(change: (bytes: Buffer) => void): Buffer {
   const bytes = Buffer.alloc(AT + FILE_DETAILS.bytes)
@@ -39,26 +39,25 @@ test('file details: all that the kernel knows', () => {
     detached: true,
     overlay: { upper: true, inode: 2n ** 63n + 5n, device: 0x800001 },
     named: '/two',
+    hash: { maxBytes: 7, result: undefined },
   }
-  assert.deepEqual(
-    fileDetails(bytes, AT, true, (number) =>
-      new Map([
-        [2, '/two'],
-        [3, '/three'],
-      ]).get(number),
-    ),
-    want,
-  )
+  const paths = new Map([
+    [2, '/two'],
+    [3, '/three'],
+  ])
+  const named = (number: number): string | undefined => paths.get(number)
+  assert.deepEqual(fileDetails(bytes, AT, true, { named, hashMaxBytes: 7 }), want)
 })
 
 test('file details: of a name without a file only where it is', () => {
   const bytes = made((to) => to.writeUInt32LE(5, FILE_DETAILS.mountId))
-  assert.deepEqual(fileDetails(bytes, AT, false, nobody), {
+  assert.deepEqual(fileDetails(bytes, AT, false, { ...nobody, hashMaxBytes: 7 }), {
     content: undefined,
     mountId: 5,
     detached: false,
     overlay: undefined,
     named: undefined,
+    hash: undefined,
   })
 })
 

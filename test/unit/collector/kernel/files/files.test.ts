@@ -255,7 +255,7 @@ test('files: paths on file systems that do not answer keep no others from being 
     readLink: (bytes) => (isHung(bytes) ? never : real.readLink(bytes)),
     find: (bytes) => (isHung(bytes) ? never : real.find(bytes)),
     release: (fd) => real.release(fd),
-    content: (fd, bytes) => real.content(fd, bytes),
+    digest: (fd, bytes) => real.digest(fd, bytes),
     abandon: () => void abandoned.push('abandoned'),
     close: () => real.close(),
     [Symbol.dispose]: () => real.close(),

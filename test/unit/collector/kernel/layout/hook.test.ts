@@ -57,7 +57,10 @@ test('layout: the bytes and map entries of a policy that has everything', () => 
 })
 
 test('layout: the details of files are read where a policy on the function asks, and only of its files', () => {
-  const asks = { ...spec({ args: [arg(0, 'file'), arg(1, 'path'), arg(2, 'int')] }), fileDetails: { line: 1, col: 1 } }
+  const asks = {
+    ...spec({ args: [arg(0, 'file'), arg(1, 'path'), arg(2, 'int')] }),
+    fileDetails: { at: { line: 1, col: 1 } },
+  }
   const shown = (...specs: readonly HookSpec[]): number[] => {
     const { bytes } = laidOut(...specs)
     return specs

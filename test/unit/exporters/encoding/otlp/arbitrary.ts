@@ -48,6 +48,19 @@ const details: fc.Arbitrary<FileDetails> = fc.record({
   detached: fc.boolean(),
   overlay: fc.option(fc.record({ upper: fc.boolean(), inode: fc.nat(), device: uint32 }), { nil: undefined }),
   named: fc.option(word, { nil: undefined }),
+  hash: fc.option(
+    fc.record({
+      maxBytes: fc.nat(),
+      result: fc.option(
+        fc.oneof(
+          fc.record({ sha256: word, sizeBytes: fc.nat(), changed: time }),
+          fc.record({ missing: fc.constantFrom('late' as const, 'too_large' as const) }),
+        ),
+        { nil: undefined },
+      ),
+    }),
+    { nil: undefined },
+  ),
 })
 
 const argument: fc.Arbitrary<Argument> = fc.oneof(

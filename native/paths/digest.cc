@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fcntl.h>
+#include <openssl/evp.h>  // of Node, which has it
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <string>
 
@@ -46,9 +48,9 @@ Fd Readable(int fd) {
 
 }  // namespace
 
-Content ReadContent(int fd, size_t max_bytes) {
+Digest DigestOf(const Fd& fd, size_t max_bytes) {
   struct statx before, after;
-  if (!Look(fd, before)) return {"unreadable"};
+  if (!Look(fd.get(), before)) return {"unreadable"};
   // Opening a device or a FIFO may do something.
   if (!S_ISREG(before.stx_mode)) return {"no_regular_file"};
   if (before.stx_size > max_bytes) return {"too_large"};
@@ -56,27 +58,32 @@ Content ReadContent(int fd, size_t max_bytes) {
     timespec tick{0, kTickNs};
     if (waits == kWaits) return {"changing"};
     nanosleep(&tick, nullptr);
-    if (!Look(fd, before)) return {"unreadable"};
+    if (!Look(fd.get(), before)) return {"unreadable"};
   }
-  Fd file = Readable(fd);
+  Fd file = Readable(fd.get());
   if (!file) return {"unreadable"};
-  Content content;
-  content.bytes.resize(std::min<uint64_t>(before.stx_size, max_bytes) + 1);
+  std::string content(std::min<uint64_t>(before.stx_size, max_bytes) + 1, '\0');
   size_t size = 0;
-  while (size < content.bytes.size()) {
-    ssize_t more = read(file.get(), content.bytes.data() + size, content.bytes.size() - size);
+  while (size < content.size()) {
+    ssize_t more = read(file.get(), content.data() + size, content.size() - size);
     if (more < 0 && errno == EINTR) continue;
     if (more < 0) return {"unreadable"};
     if (more == 0) break;
     size += more;
   }
   if (!Look(file.get(), after)) return {"unreadable"};
-  // Also a file whose size says nothing of its content, such as those of /proc.
+  // Also a file whose size is not that of its content, such as those of /proc.
   if (!Same(before, after) || size != before.stx_size) return {"changing"};
-  content.bytes.resize(size);
-  content.changed_sec = after.stx_ctime.tv_sec;
-  content.changed_nsec = after.stx_ctime.tv_nsec;
-  return content;
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned int length = 0;
+  if (EVP_Digest(content.data(), size, digest, &length, EVP_sha256(), nullptr) != 1) return {"unreadable"};
+  Digest result{.size = size, .changed_sec = after.stx_ctime.tv_sec, .changed_nsec = after.stx_ctime.tv_nsec};
+  for (unsigned int i = 0; i < length; i++) {
+    constexpr char kDigits[] = "0123456789abcdef";
+    result.sha256 += kDigits[digest[i] >> 4];
+    result.sha256 += kDigits[digest[i] & 15];
+  }
+  return result;
 }
 
 }  // namespace ktrail

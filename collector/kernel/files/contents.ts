@@ -1,0 +1,153 @@
+/**
+ * What files have, for hooks with `fileDetails: {hash: sha256}`. A file is opened by its path, and read only if it is the one of the call: the same file
+ * system, inode and generation. Reading happens on a thread that nothing waits for.
+ */
+import type { Policy } from '../../../config/policy/policy.ts'
+import { formatProblem } from '../../../config/yaml/problems.ts'
+import { NativeError, builtFile } from '../../../native/index.ts'
+import type { BpfObject, FileDigest } from '../../../native/types.ts'
+import { CollectorError } from '../../errors.ts'
+import type { SharedMaps } from '../objects.ts'
+import type { FileIdentity } from './entries.ts'
+import type { FilesOptions } from './files.ts'
+import { Reach, Unanswered } from './reach.ts'
+import type { Patience } from './reach.ts'
+import { Resolver, hostRoot } from './resolve.ts'
+
+/** A file as a call reached it. */
+export interface ReachedFile {
+  readonly identity: FileIdentity
+  readonly path: Buffer
+  /** Processes in whose root the path may lead there; then the host's is tried. */
+  readonly pids: readonly number[]
+}
+
+/** What is not read, because it is not there, or not in time. */
+export type Contents = FileDigest | { readonly missing: 'not_found' | 'unanswered' | 'late' }
+
+interface Loaded {
+  readonly object: BpfObject
+  readonly reach: Reach
+  readonly resolver: Resolver
+}
+
+type Shared = Pick<SharedMaps, 'ring' | 'cpu_state' | 'processes'>
+
+const countOf = (policies: readonly Policy[]): number =>
+  policies.reduce(
+    (sum, { hooks }) => sum + hooks.filter(({ fileDetails }) => fileDetails?.hash !== undefined).length,
+    0,
+  )
+
+export class FileContents {
+  readonly #options: FilesOptions
+  readonly #shared: Shared
+  readonly #procfs: string
+  readonly #hostRoot: string
+  /** Hooks that ask. */
+  #users = 0
+  #loading: Promise<Loaded> | undefined
+  #loaded: Loaded | undefined
+
+  constructor(options: FilesOptions, { ring, cpu_state, processes }: Shared) {
+    this.#options = options
+    this.#shared = { ring, cpu_state, processes }
+    this.#procfs = options.procfs ?? '/proc'
+    this.#hostRoot = hostRoot(this.#procfs)
+  }
+
+  /** No hook asks for any. */
+  get idle(): boolean {
+    return this.#users === 0
+  }
+
+  /** Rejects with POLICY_REFUSED; then nothing changes. */
+  async add(policies: readonly Policy[]): Promise<void> {
+    const count = countOf(policies)
+    if (count === 0) return
+    try {
+      this.#loaded ??= await (this.#loading ??= this.#load())
+    } catch (error) {
+      this.#loading = undefined
+      const [at] = policies.flatMap(({ file, hooks }) =>
+        hooks.flatMap(({ fileDetails }) => (fileDetails?.hash === undefined ? [] : { file, ...fileDetails.at })),
+      )
+      if (!(error instanceof NativeError) || at === undefined) throw error
+      const message = `fileDetails.hash does not fit into this kernel: ${error.message}`
+      throw new CollectorError('POLICY_REFUSED', formatProblem({ ...at, message }), { cause: error })
+    }
+    this.#users += count
+  }
+
+  /** Once no program asks for these policies any more. */
+  remove(policies: readonly Policy[]): void {
+    this.#users -= countOf(policies)
+  }
+
+  close(): void {
+    const loaded = this.#loaded
+    this.#loaded = undefined
+    this.#loading = undefined
+    if (loaded === undefined) return
+    loaded.reach.close()
+    loaded.resolver.close()
+    loaded.object.close()
+  }
+
+  /** Never rejects. */
+  async read({ identity, path: name, pids }: ReachedFile, maxBytes: number): Promise<Contents> {
+    const { reach } = this.#loaded ?? {}
+    if (reach === undefined) return { missing: 'late' }
+    const patience = reach.patience()
+    for (const root of [...pids.map((pid) => `${this.#procfs}/${pid}/root`), this.#hostRoot]) {
+      const path = Buffer.concat([Buffer.from(root), name])
+      try {
+        const fd = await reach.find(path, patience)
+        if (this.#isIt(fd, identity)) return await digestOf(reach, path, fd, maxBytes, patience)
+        await reach.release(path, fd)
+      } catch (error) {
+        if (error instanceof Unanswered) return { missing: 'unanswered' }
+        // Not there in this root.
+        if (!(error instanceof NativeError)) return { missing: 'unreadable' }
+      }
+    }
+    return { missing: 'not_found' }
+  }
+
+  #isIt(fd: number, { ino, dev, generation }: FileIdentity): boolean {
+    // Closed meanwhile: none.
+    const found = this.#loaded?.resolver.identify(fd)
+    return found?.ino === ino && found.dev === dev && found.generation === generation
+  }
+
+  async #load(): Promise<Loaded> {
+    const { openObject, warn, nowMs } = this.#options
+    const object = await openObject(builtFile('files.bpf.o'), {
+      programs: [{ name: 'file_identify', kind: 'run' }],
+      sharedMaps: this.#shared,
+      // Of programs that are not loaded here.
+      mapSizes: { identities: 1, identity_names: 1, linked: 1, left_files: 1, file_walks: 1 },
+    })
+    const reach = new Reach({
+      procfs: this.#procfs,
+      ...(nowMs && { nowMs }),
+      ...(warn && { warn }),
+    })
+    return { object, reach, resolver: new Resolver(object, this.#hostRoot, reach) }
+  }
+}
+
+async function digestOf(
+  reach: Reach,
+  path: Buffer,
+  fd: number,
+  maxBytes: number,
+  patience: Patience,
+): Promise<FileDigest> {
+  let isTaken = false
+  try {
+    return await reach.ask(path, (worker) => ((isTaken = true), worker.digest(fd, maxBytes)), patience)
+  } finally {
+    if (!isTaken) await reach.release(path, fd)
+  }
+}

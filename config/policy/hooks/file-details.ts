@@ -1,0 +1,48 @@
+/** `fileDetails` of a hook: true, or a mapping that also has what files contain hashed. An addition of ours to Tetragon's language. */
+import { KIB, MIB, formatSize, parseSize, unitHint } from '../../yaml/units.ts'
+import { describe } from '../../yaml/tree.ts'
+import { show } from '../../yaml/problems.ts'
+import type { Problems } from '../../yaml/problems.ts'
+import { didYouMean } from '../../yaml/suggest.ts'
+import { Fields, asText } from '../fields.ts'
+import type { FileDetailsSpec } from '../policy.ts'
+import type { KeyTable } from '../tables.ts'
+
+const KEYS: KeyTable = {
+  name: 'fileDetails',
+  meant: { algorithm: 'hash', sha256: 'hash', digest: 'hash', maxSize: 'maxBytes', max: 'maxBytes', size: 'maxBytes' },
+  own: ['hash', 'maxBytes'],
+}
+
+const HASHES = ['sha256']
+const DEFAULT_BYTES = MIB
+/** What the agent reads in a second, so that one file does not take longer. */
+const MOST_BYTES = 16 * MIB
+
+/** Undefined: only the paths of files are read. */
+export function readFileDetails(fields: Fields, problems: Problems): FileDetailsSpec | undefined {
+  const place = fields.get('fileDetails')
+  const at = fields.keyAt('fileDetails')
+  if (place?.node.kind !== 'map') return fields.flag('fileDetails', false) ? { at } : undefined
+  const own = Fields.of(place, KEYS, problems)
+  if (own === undefined) return undefined
+  const name = own.need('hash', 'sha256')
+  const hash = name === undefined ? undefined : asText(name, problems)
+  if (name !== undefined && hash !== undefined && !HASHES.includes(hash)) {
+    const expected = `expected ${HASHES.join(' or ')}, got ${show(hash)}`
+    problems.add(name.node.at, `${name.path}: ${expected}${didYouMean(hash, HASHES)}`)
+  }
+  return { at, hash: { maxBytes: readBytes(own, problems) } }
+}
+
+function readBytes(fields: Fields, problems: Problems): number {
+  const place = fields.get('maxBytes')
+  if (place === undefined) return DEFAULT_BYTES
+  const { node, path } = place
+  const text = node.kind === 'scalar' ? String(node.value) : ''
+  const bytes = parseSize(text)
+  if (bytes !== undefined && bytes >= 1 && bytes <= MOST_BYTES) return bytes
+  const expected = `a size up to ${formatSize(MOST_BYTES)}, such as ${formatSize(64 * KIB)}`
+  problems.add(node.at, `${path}: expected ${expected}, got ${describe(node)}${unitHint(text, 'size')}`)
+  return DEFAULT_BYTES
+}

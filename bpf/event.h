@@ -14,6 +14,7 @@
  *   EVENT_CGROUP  struct cgroup_body | cgroup names, its own first
  *   EVENT_HOOK  nargs x (struct value | payload, padded to 8)
  *   EVENT_RETURN  struct return_body
+ *   EVENT_DATA  struct data_body | bytes, before the EVENT_EXEC with the same tgid and start_ns
  */
 
 enum event_type {
@@ -24,6 +25,7 @@ enum event_type {
 	EVENT_RETURN = 5,
 	EVENT_MOVE = 6, /* to another cgroup */
 	EVENT_CGROUP = 7, /* one was made or removed */
+	EVENT_DATA = 8, /* of an exec: what has no room in its record */
 };
 
 struct event_header {
@@ -182,10 +184,33 @@ struct exec_body {
 	__u16 cgroup_len;
 	__u16 path_len;    /* the file that `filename` led to, as the kernel resolved it; 0 when not known whole */
 	__u32 argv_len;    /* bytes of argv[0..], each with its NUL, possibly cut */
+	__u32 argv_total;  /* bytes that there are; what goes on is in EVENT_DATA, as far as they were sent */
 	__u64 file_ino;    /* that file; 0 when not known */
 	__u32 file_links;  /* 0: deleted, or never had a name (memfd) */
 	__u16 cgroup_state; /* enum cgroup_state */
-	__u16 reserved;
+	__u16 raised;      /* enum raised */
+	__u32 env_total;   /* bytes of the environment, where that is asked for: all of them in EVENT_DATA */
+	__u32 reserved;
+};
+
+/* How the file of an exec changed what its process may do. */
+enum raised {
+	RAISED_SETUID = 1,
+	RAISED_SETGID = 2,
+	RAISED_FILE_CAPABILITIES = 4,
+	RAISED_SETUID_ROOT = 8,
+	RAISED_SETGID_ROOT = 16,
+};
+
+enum data_of {
+	DATA_ARGV = 1,  /* `at`: from the end of the exec record's argv */
+	DATA_ENV = 2,
+};
+
+/* EVENT_DATA. Of an exec the records are in order; one that the ring refused, and all behind it, are missing. */
+struct data_body {
+	__u32 of;  /* enum data_of */
+	__u32 at;  /* offset of its first byte */
 };
 
 /* What the names of cgroups in a record say: process/cgroup.h. */
@@ -199,6 +224,7 @@ enum cgroup_state {
 enum process_flag {
 	PROCESS_EXECVE = 0x1,
 	PROCESS_PROCFS = 0x4,
+	PROCESS_ERROR_ENVS = 0x8, /* of user space, which knows how much came */
 	PROCESS_TRUNC_ARGS = 0x10,
 	PROCESS_MISS = 0x40,
 	PROCESS_ERROR_FILENAME = 0x100,
@@ -209,6 +235,14 @@ enum process_flag {
 	PROCESS_CLONE = 0x4000,
 	PROCESS_ERROR_CGROUP_NAME = 0x10000,
 	PROCESS_ERROR_PATH_CWD = 0x400000,
+	PROCESS_DATA_FILENAME = 0x800000,
+	PROCESS_DATA_ARGS = 0x1000000,
+};
+
+/* Longer ones Tetragon sends apart from its exec record, and sets a flag. */
+enum tetragon_limit {
+	TETRAGON_FILENAME = 255,
+	TETRAGON_TEXTS = 960,  /* file name and arguments */
 };
 
 /* EVENT_MOVE has no parent. */

@@ -74,6 +74,8 @@ struct {
 	__type(value, struct exec_scratch);
 } exec_scratch SEC(".maps");
 
+#include "process/data.h"
+#include "process/raised.h"
 #include "process/script.h"
 
 static __always_inline void submit_fork(struct fork_record *record)
@@ -182,12 +184,12 @@ int BPF_PROG(cgroup_gone, struct cgroup *cgroup, const char *path)
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
-	__u32 zero = 0, at = 0, tgid = task->tgid, parent_tgid, argv_len;
+	__u32 zero = 0, at = 0, tgid = task->tgid, parent_tgid, argv_len, argv_total = 0, env_total = 0;
 	struct exec_scratch *s = bpf_map_lookup_elem(&exec_scratch, &zero);
 	struct process *known, fresh = {};
 	struct exec_body *b;
 	struct mm_struct *mm;
-	unsigned long start, end;
+	unsigned long start;
 	struct executed *script;
 	__u64 now = bpf_ktime_get_boot_ns(), cgroup = cgroup_of((__u64)task), key;
 	__u32 flags = PROCESS_EXECVE;
@@ -195,6 +197,17 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 
 	if (!s)
 		return 0;
+	/* First, because it needs the scratch. */
+	mm = task->mm;
+	if (mm) {
+		argv_total = mm->arg_end - mm->arg_start;
+		if (argv_total > ARGV_BYTES)
+			send_data(now, mm->arg_start + ARGV_BYTES, argv_total - ARGV_BYTES, DATA_ARGV, ARGV_RECORDS);
+		if (process_environment) {
+			env_total = mm->env_end - mm->env_start;
+			send_data(now, mm->env_start, env_total, DATA_ENV, ENV_RECORDS);
+		}
+	}
 	b = &s->body;
 	fresh.start_ns = now;
 	fresh.cgroup_id = cgroup_id(cgroup);
@@ -230,6 +243,9 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	put_detail(&b->detail);
 	b->cgroup_id = fresh.cgroup_id;
 	b->argc = bprm->argc;
+	b->argv_total = argv_total;
+	b->env_total = env_total;
+	b->raised = process_details ? take_raised((__u64)bprm) : 0;
 	b->reserved = 0;
 
 	if (!put_cgroup(cgroup, false, s->text, &b->cgroup_len, &b->cgroup_state))
@@ -245,6 +261,10 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 		b->filename_len = got - 1;
 	else
 		flags |= PROCESS_ERROR_FILENAME;
+	if (b->filename_len >= TETRAGON_FILENAME)
+		flags |= PROCESS_DATA_FILENAME;
+	if (b->filename_len + argv_total >= TETRAGON_TEXTS)
+		flags |= PROCESS_DATA_ARGS;
 	at += padded(b->filename_len & (FILENAME_BYTES - 1));
 
 	b->cwd_len = 0;
@@ -278,13 +298,11 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 		return 0;
 
 	argv_len = 0;
-	mm = task->mm;
 	if (mm) {
 		start = mm->arg_start;
-		end = mm->arg_end;
 		argv_len = ARGV_BYTES;
-		if (end - start <= ARGV_BYTES)
-			argv_len = end - start;
+		if (argv_total <= ARGV_BYTES)
+			argv_len = argv_total;
 		else
 			flags |= PROCESS_TRUNC_ARGS;
 		barrier_var(argv_len); /* else clang drops or merges the bound that the verifier wants to see */

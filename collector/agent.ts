@@ -219,6 +219,7 @@ function openKernel(
     ringBytes: config.ring.size,
     watermarkBytes: ringWatermarkBytes(config),
     processDetails: asksForDetails(config),
+    processEnvironment: config.enable_process_environment_variables,
     agentPid: process.pid,
     procfs: config.procfs,
     warn: (detail, message) => log.warn(detail, message),

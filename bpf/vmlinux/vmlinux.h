@@ -244,7 +244,7 @@ struct cred {
 	kuid_t fsuid;
 	kgid_t fsgid;
 	unsigned int securebits;
-	kernel_cap_t cap_inheritable, cap_permitted, cap_effective;
+	kernel_cap_t cap_inheritable, cap_permitted, cap_effective, cap_ambient;
 	struct user_namespace *user_ns;
 };
 
@@ -304,7 +304,7 @@ struct signal_struct {
 };
 
 struct mm_struct {
-	unsigned long arg_start, arg_end;
+	unsigned long arg_start, arg_end, env_start, env_end;
 	struct file *exe_file;
 };
 
@@ -381,6 +381,8 @@ struct task_struct {
 
 struct linux_binprm {
 	int argc;
+	unsigned int per_clear;
+	struct cred *cred;
 	const char *filename, *interp;
 	struct file *file;
 	char buf[256];

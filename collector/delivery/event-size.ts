@@ -1,6 +1,6 @@
 /** Estimates the memory of held events: a cheap upper bound. */
 import { isAboutAgent, isHookEvent } from '../../exporters/index.ts'
-import type { Argument, Event, MemberValue, Process } from '../../exporters/contract/event.ts'
+import type { Argument, Event, Executed, MemberValue, Process } from '../../exporters/contract/event.ts'
 
 /** Objects without their texts. */
 const EVENT_BYTES = 250
@@ -22,6 +22,7 @@ export class EventSizes {
       for (const each of event.ancestors ?? []) bytes += processBytes(each)
     }
     this.#last = event.process
+    if (event.type === 'process_exec' && event.executed !== undefined) bytes += executedBytes(event.executed)
     if (!isHookEvent(event)) return bytes
     for (const argument of event.args) bytes += argumentBytes(argument)
     for (const argument of event.data ?? []) bytes += argumentBytes(argument)
@@ -36,6 +37,11 @@ export class EventSizes {
 
 function processBytes({ binary, arguments: words, argv, cwd }: Process): number {
   return PROCESS_BYTES + 2 * (binary.length + words.length + argv.length + cwd.length)
+}
+
+function executedBytes({ arguments: words = '', environment = [], raised }: Executed): number {
+  const texts = environment.reduce((sum, [name, value]) => sum + MEMBER_BYTES + 2 * (name.length + value.length), 0)
+  return EVENT_BYTES + 2 * words.length + texts + MEMBER_BYTES * membersOf(raised ?? [])
 }
 
 /** With those of members; the names in lists are shared by all events. */

@@ -5,7 +5,9 @@
  */
 import {
   CGROUP_BODY,
+  DATA_BODY,
   EVENT_CGROUP,
+  EVENT_DATA,
   EVENT_EXEC,
   EVENT_EXIT,
   EVENT_FORK,
@@ -75,6 +77,21 @@ export interface RawExec extends RawBase, CgroupNames {
   readonly fileLinks: number
   /** argv, each element with a final NUL; the last may be cut. */
   readonly argv: Buffer
+  /** Bytes of all of argv, and of the environment where that is asked for: the rest came before in RawData, as far as it came. */
+  readonly argvTotal: number
+  readonly envTotal: number
+  /** Bits of `enum raised` of bpf/event.h. */
+  readonly raised: number
+}
+
+/** What has no room in an exec record; before it, with the same tgid and start. */
+export interface RawData extends RawBase {
+  readonly op: 'data'
+  /** `enum data_of` of bpf/event.h. */
+  readonly of: number
+  /** Offset of the first byte. */
+  readonly at: number
+  readonly bytes: Buffer
 }
 
 export interface RawFork extends RawBase, CgroupNames {
@@ -128,7 +145,7 @@ export interface RawReturn extends RawBase, CallEnd {
   readonly op: 'return'
 }
 
-export type RawEvent = RawExec | RawFork | RawMove | RawExit | RawCgroup | RawHook | RawReturn
+export type RawEvent = RawExec | RawFork | RawMove | RawExit | RawCgroup | RawHook | RawReturn | RawData
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
@@ -232,6 +249,17 @@ function decodeRecord(bytes: Buffer, words: Uint32Array, at: number, size: numbe
         cgroupState: bytes.readUInt16LE(body + CGROUP_BODY.namesState),
       }
     }
+    case EVENT_DATA: {
+      const from = body + DATA_BODY.bytes
+      if (end < from) return undefined
+      return {
+        op: 'data',
+        ...baseOf(words, word),
+        of: bytes.readUInt32LE(body + DATA_BODY.of),
+        at: bytes.readUInt32LE(body + DATA_BODY.at),
+        bytes: bytes.subarray(from, end),
+      }
+    }
     case EVENT_EXIT:
       if (end - body < EXIT_BODY.bytes) return undefined
       return { op: 'exit', ...baseOf(words, word), code: bytes.readUInt32LE(body + EXIT_BODY.code) }
@@ -287,6 +315,9 @@ function decodeExec(bytes: Buffer, body: number, end: number): Omit<RawExec, 'op
     fileIno: bytes.readBigUInt64LE(body + EXEC_BODY.fileIno),
     fileLinks: bytes.readUInt32LE(body + EXEC_BODY.fileLinks),
     cgroupState: bytes.readUInt16LE(body + EXEC_BODY.cgroupState),
+    argvTotal: bytes.readUInt32LE(body + EXEC_BODY.argvTotal),
+    envTotal: bytes.readUInt32LE(body + EXEC_BODY.envTotal),
+    raised: bytes.readUInt16LE(body + EXEC_BODY.raised),
     cgroup: text(bytes.readUInt16LE(body + EXEC_BODY.cgroupLen), true),
     filename: text(bytes.readUInt16LE(body + EXEC_BODY.filenameLen), true),
     cwd: text(bytes.readUInt16LE(body + EXEC_BODY.cwdLen), true),

@@ -12,6 +12,8 @@ import { createReconciler } from '../process/after-losses.ts'
 import { WallClock } from '../process/clock.ts'
 import { Details } from '../process/detail/details.ts'
 import type { DetailConfig } from '../process/detail/details.ts'
+import { ExecutedFacts } from '../process/detail/executed.ts'
+import type { ExecutedConfig } from '../process/detail/executed.ts'
 import type { Reconciler } from '../process/reconcile.ts'
 import { scanRunning } from '../process/scan.ts'
 import { ProcessTable } from '../process/table.ts'
@@ -34,7 +36,7 @@ import type { SourceOptions } from './source.ts'
 export interface IngestOptions {
   readonly kernel: KernelSide
   readonly nodeName: string
-  readonly config: Pick<Config, 'memory' | 'ring' | 'enable_ancestors'> & DetailConfig
+  readonly config: Pick<Config, 'memory' | 'ring' | 'enable_ancestors'> & DetailConfig & ExecutedConfig
   readonly log: Log
 }
 
@@ -58,6 +60,7 @@ export class Ingest implements Disposable {
   readonly #options: IngestOptions
   readonly #clock = new WallClock(clockOffset)
   readonly #normalizer: Normalizer
+  readonly #executed: ExecutedFacts
   readonly #reconciler: Reconciler
   readonly #goneThreads: GoneThreads
   /** process_exec events of processes found by the start-up scan. */
@@ -75,8 +78,10 @@ export class Ingest implements Disposable {
       ancestors: config.enable_ancestors.length > 0,
     })
     this.accounting = new RingAccounting(kernel)
+    this.#executed = new ExecutedFacts(config)
     this.#normalizer = new Normalizer({
       table: this.processes,
+      executed: this.#executed,
       clock: this.#clock,
       hook: (id, selector) => this.hooks.take(id, selector),
       nowMs: () => performance.now(),
@@ -96,7 +101,7 @@ export class Ingest implements Disposable {
   /** Adds the running processes to the table; their events come first. */
   async scan(): Promise<void> {
     const { kernel, config } = this.#options
-    this.#found = await scanRunning(config.procfs, kernel, this.processes, this.#normalizer)
+    this.#found = await scanRunning(config.procfs, kernel, this.processes, this.#normalizer, this.#executed)
     this.made.process_exec += this.#found.length
     await kernel.scanCgroups()
   }

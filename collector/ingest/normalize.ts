@@ -5,9 +5,10 @@
 import type { ArgumentType } from '../../config/policy/arguments.ts'
 import type { RawValue } from './arguments/values.ts'
 import type { RawEvent, RawHook, RawReturn } from './decode.ts'
-import type { Argument, Hook, ProcessEvent } from '../../exporters/contract/event.ts'
+import type { Argument, Executed, Hook, ProcessEvent } from '../../exporters/contract/event.ts'
 import { ARCH } from '../kernel/facts.ts'
 import type { WallClock } from '../process/clock.ts'
+import type { ExecutedFacts } from '../process/detail/executed.ts'
 import { exitReason } from '../process/signals.ts'
 import type { Image } from '../process/image.ts'
 import type { ProcessTable } from '../process/table.ts'
@@ -55,6 +56,7 @@ export interface KnownHook {
 
 export interface NormalizeOptions {
   readonly table: ProcessTable
+  readonly executed?: ExecutedFacts | undefined
   readonly clock: WallClock
   /** Looks up a hook by id; undefined for a retired hook. */
   readonly hook: (id: number, selector: number) => KnownHook | undefined
@@ -78,7 +80,7 @@ export class Normalizer {
    * The event of a raw event, not yet numbered (sequence.ts), or undefined when it yields none. `bytes`: the chunk that contains the texts.
    */
   event(raw: Exclude<RawEvent, RawReturn>, bytes: Buffer): ProcessEvent | undefined {
-    const { table, clock, nowMs } = this.#options
+    const { table, executed, clock, nowMs } = this.#options
     switch (raw.op) {
       case 'fork':
         table.fork(raw, nowMs())
@@ -88,8 +90,13 @@ export class Normalizer {
         return undefined
       case 'cgroup':
         return undefined
-      case 'exec':
-        return this.exec(table.exec(raw, nowMs()), raw.sec, raw.nsec)
+      case 'data':
+        executed?.keep(raw)
+        return undefined
+      case 'exec': {
+        const image = table.exec(raw, nowMs())
+        return this.exec(image, raw.sec, raw.nsec, executed?.of(raw, image.flags))
+      }
       case 'exit': {
         const image =
           table.exit(raw.tgid, raw.startLo, raw.startHi, nowMs()) ??
@@ -112,7 +119,7 @@ export class Normalizer {
   }
 
   /** A process_exec event of an exec record or of the start-up scan. */
-  exec(image: Image, sec: number, nsec: number): ProcessEvent {
+  exec(image: Image, sec: number, nsec: number, executed?: Executed): ProcessEvent {
     return this.#withAncestors(image, {
       type: 'process_exec',
       seq: 0,
@@ -120,6 +127,7 @@ export class Normalizer {
       process: image.process,
       parent: image.parent?.process,
       refcnt: 0,
+      ...(executed === undefined ? {} : { executed }),
     })
   }
 

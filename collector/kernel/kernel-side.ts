@@ -13,7 +13,7 @@ import { Workloads } from '../identity/workloads.ts'
 import { startKey } from '../ingest/decode.ts'
 import type { KernelProcess } from '../process/reconcile.ts'
 import { u32, u64 } from './bytes.ts'
-import { SCRIPT_HOOK, atLeast } from './facts.ts'
+import { CREDENTIALS_HOOK, SCRIPT_HOOK, atLeast } from './facts.ts'
 import type { Finding } from './guard/finding.ts'
 import { checkSwitches } from './guard/switches.ts'
 import { WatchedLink } from './guard/watched-link.ts'
@@ -37,6 +37,8 @@ export interface KernelOptions extends PolicyProgramOptions {
   readonly watermarkBytes: number
   /** Exec records tell credentials and namespaces. */
   readonly processDetails?: boolean
+  /** They tell the environment. */
+  readonly processEnvironment?: boolean
 }
 
 export interface KernelCounts {
@@ -54,6 +56,8 @@ const BPF_F_NO_PREALLOC = 1
 /** Part of the ring reserved for process records; at least one exec record of the largest size. */
 const RESERVE_PART = 8
 const EXEC_RECORD_BYTES = 32 << 10
+/** Part of the ring that long arguments and environments may fill. */
+const DATA_PART = 2
 const CPU_STATE_KEY = u32(0)
 /** Entries of the process table per part: a millisecond or two. */
 const ENTRIES_AT_ONCE = 1024
@@ -82,6 +86,9 @@ export class KernelSide implements Disposable {
     using undo = new DisposableStack()
     const constants = commonConstants(options)
     const { security, fprobe } = options.facts
+    // A multi kind where there is one: perf events need CAP_SYS_ADMIN on hosts with kernel.perf_event_paranoid=3, Debian's default.
+    const kind = fprobe ? 'kprobe.multi' : 'kprobe'
+    const raises = security && options.processDetails === true
     const object = await openObject(builtFile(processObject(options.facts)), {
       programs: [
         { name: 'process_fork', kind: 'tp_btf' },
@@ -91,10 +98,15 @@ export class KernelSide implements Disposable {
         { name: 'cgroup_made', kind: 'tp_btf' },
         { name: 'cgroup_gone', kind: 'tp_btf' },
         // Without it events of scripts have the name given to execve.
-        // A multi kind where there is one: perf events need CAP_SYS_ADMIN on hosts with kernel.perf_event_paranoid=3, Debian's default.
-        ...(security ? [{ name: 'process_script', kind: fprobe ? 'kprobe.multi' : 'kprobe' } as const] : []),
+        ...(security ? [{ name: 'process_script', kind } as const] : []),
+        ...(raises ? [{ name: 'process_raise', kind } as const] : []),
       ],
-      constants: { ...constants, process_details: u32(options.processDetails === true ? 1 : 0) },
+      constants: {
+        ...constants,
+        process_details: u32(options.processDetails === true ? 1 : 0),
+        process_environment: u32(options.processEnvironment === true ? 1 : 0),
+        ring_data_limit: u64(options.ringBytes / DATA_PART),
+      },
       ...processMaps(options),
     })
     undo.use(object)
@@ -103,6 +115,7 @@ export class KernelSide implements Disposable {
       kernel.#links.push({ program, watched: new WatchedLink(await object.attach(program, symbols), program) })
     }
     if (security) await attach('process_script', [SCRIPT_HOOK])
+    if (raises) await attach('process_raise', [CREDENTIALS_HOOK])
     // Exit first, so that every entry is removed again; exec last, so that every reported process has an entry.
     for (const program of ['process_exit', 'process_move', 'process_fork', 'process_exec']) await attach(program)
     for (const program of ['cgroup_gone', 'cgroup_made']) await attach(program)

@@ -187,10 +187,13 @@ export const EXEC_BODY = {
   cgroupLen: 156,
   pathLen: 158,
   argvLen: 160,
+  argvTotal: 164,
   fileIno: 168,
   fileLinks: 176,
   cgroupState: 180,
-  bytes: 184,
+  raised: 182,
+  envTotal: 184,
+  bytes: 192,
 } as const
 export const PROCESS_DETAIL = {
   permitted: 0,
@@ -211,6 +214,7 @@ export const PROCESS_DETAIL = {
   namespaces: 72,
   bytes: 112,
 } as const
+export const DATA_BODY = { of: 0, at: 4, bytes: 8 } as const
 export const FORK_BODY = {
   parentStartNs: 0,
   parentTgid: 8,
@@ -248,6 +252,7 @@ export const EVENT_HOOK = 4
 export const EVENT_RETURN = 5
 export const EVENT_MOVE = 6
 export const EVENT_CGROUP = 7
+export const EVENT_DATA = 8
 export const HOOK_HAS_RETURN = 1
 export const HOOK_RETURN_FOLLOWS = 2
 export const HOOK_RETURN_MISSED = 4
@@ -273,6 +278,7 @@ export const DETAIL_UPPER = 4
 export const NAMED_MAX = 4
 export const PROCESS_EXECVE = 1
 export const PROCESS_PROCFS = 4
+export const PROCESS_ERROR_ENVS = 8
 export const PROCESS_TRUNC_ARGS = 16
 export const PROCESS_MISS = 64
 export const PROCESS_ERROR_FILENAME = 256
@@ -283,9 +289,18 @@ export const PROCESS_ERROR_CWD = 8192
 export const PROCESS_CLONE = 16384
 export const PROCESS_ERROR_CGROUP_NAME = 65536
 export const PROCESS_ERROR_PATH_CWD = 4194304
+export const PROCESS_DATA_FILENAME = 8388608
+export const PROCESS_DATA_ARGS = 16777216
 export const CGROUP_KEPT = 0
 export const CGROUP_WHOLE = 1
 export const CGROUP_CUT = 2
+export const RAISED_SETUID = 1
+export const RAISED_SETGID = 2
+export const RAISED_FILE_CAPABILITIES = 4
+export const RAISED_SETUID_ROOT = 8
+export const RAISED_SETGID_ROOT = 16
+export const DATA_ARGV = 1
+export const DATA_ENV = 2
 export const COUNTERS = [
   'ring_full_hook',
   'ring_full_process',

@@ -76,9 +76,9 @@ export function startedAt(procfs: string, pid: number): bigint | 'gone' | 'unkno
 /** Limit of the arguments, which may have megabytes; as in bpf/process.bpf.c. */
 const ARGV_BYTES = 16_384
 
-/** The beginning of a file: at most ARGV_BYTES and one byte more, which shows that it is longer. */
-function readStart(file: string): Buffer {
-  const bytes = Buffer.alloc(ARGV_BYTES + 1)
+/** The beginning of a file: at most `most` bytes and one byte more, which shows that it is longer. Throws as node:fs does. */
+export function readStart(file: string, most: number): Buffer<ArrayBuffer> {
+  const bytes = Buffer.alloc(most + 1)
   const fd = openSync(file, 'r')
   try {
     let length = 0
@@ -102,7 +102,7 @@ export function readProcess(procfs: string, pid: number): ScannedProcess | undef
   // A name may end like that too: the link count decides.
   const unlinked = exe?.endsWith(' (deleted)') ? tryRead(() => statSync(at('exe'), { bigint: true })) : undefined
   const cwd = tryRead(() => readlinkSync(at('cwd')))
-  const argv = tryRead(() => readStart(at('cmdline'))) ?? Buffer.alloc(0)
+  const argv = tryRead(() => readStart(at('cmdline'), ARGV_BYTES)) ?? Buffer.alloc(0)
   const cgroups = tryRead(() => readFileSync(at('cgroup'), 'utf8')) ?? ''
   const auid = tryRead(() => readFileSync(at('loginuid'), 'utf8'))
   const inner = field(status, 'NSpid')

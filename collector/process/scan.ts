@@ -1,10 +1,11 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { bootTime } from '../../native/index.ts'
-import type { Event } from '../../exporters/contract/event.ts'
+import type { Event, Executed } from '../../exporters/contract/event.ts'
 import type { KernelSide } from '../kernel/kernel-side.ts'
 import type { Normalizer } from '../ingest/normalize.ts'
 import { scanProcfs } from './procfs.ts'
+import type { ExecutedFacts } from './detail/executed.ts'
 import type { Image } from './image.ts'
 import type { ProcessTable } from './table.ts'
 
@@ -16,9 +17,11 @@ export async function scanRunning(
   kernel: KernelSide,
   table: ProcessTable,
   normalizer: Normalizer,
+  executed: ExecutedFacts,
 ): Promise<Event[]> {
   const now = bootTime()
-  const found = (image: Image): Event => normalizer.exec(image, Number(now / NSEC), Number(now % NSEC))
+  const found = (image: Image, facts?: Executed): Event =>
+    normalizer.exec(image, Number(now / NSEC), Number(now % NSEC), facts)
   const events = [found(table.kernel)]
   for (const process of await scanProcfs(procfs)) {
     // The hooks know it already: its record comes from the ring.
@@ -29,7 +32,7 @@ export async function scanRunning(
       kernel.forgetProcess(process.pid)
       table.exit(process.pid, 0, 0, performance.now())
     }
-    if (!process.kernelThread) events.push(found(image))
+    if (!process.kernelThread) events.push(found(image, executed.ofRunning(procfs, process.pid, image.flags)))
   }
   kernel.seedImages()
   return events

@@ -185,11 +185,25 @@ export const configSchema = z
     enable_process_cred: z
       .boolean()
       .default(false)
-      .describe('Records tell the credentials of processes: cap and process_credentials, as at the exec.'),
+      .describe(
+        'Records tell the credentials of processes: cap and process_credentials, as at the exec; and those of execs, in binary_properties, what their file ' +
+          'changed: setuid, setgid and privileges_changed.',
+      ),
     enable_process_ns: z
       .boolean()
       .default(false)
       .describe('Records tell the namespaces of processes: ns, as at the exec.'),
+    enable_process_environment_variables: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Records of execs tell the environment: environment_variables, up to 32 KiB. It often holds passwords: see redact of exporters.',
+      ),
+    filter_environment_variables: z
+      .array(z.string().min(1).max(4096))
+      .max(1000)
+      .default([])
+      .describe('With enable_process_environment_variables: only variables with these names. Default: all.'),
     username_metadata: z
       .enum(['disabled', 'unix'])
       .default('disabled')

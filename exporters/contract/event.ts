@@ -4,11 +4,10 @@
  *
  * Texts are JavaScript strings. Bytes that are not UTF-8 become U+FFFD, as protobuf JSON requires; `raw` then has the exact bytes.
  */
-
 import type { FileDetails } from './file-details.ts'
-import type { MemberValue, ProcessDetails } from './members.ts'
+import type { Executed, MemberValue, ProcessDetails } from './members.ts'
 
-export type { Members, MemberValue, ProcessDetails } from './members.ts'
+export type { Executed, Members, MemberValue, ProcessDetails } from './members.ts'
 
 /** A UTC time in two integers, to keep nanoseconds. */
 export interface Timestamp {
@@ -255,6 +254,7 @@ interface ProcessEventBase extends EventBase {
 
 export interface ExecEvent extends ProcessEventBase {
   readonly type: 'process_exec'
+  readonly executed?: Executed
 }
 
 export interface ExitEvent extends ProcessEventBase {

@@ -13,3 +13,14 @@ export interface ProcessDetails {
   readonly process_credentials?: Members
   readonly user?: Members
 }
+
+/** What only the event of an exec tells of its process; other events of it have less. */
+export interface Executed {
+  /** Instead of those of the process, which are cut. */
+  readonly arguments?: string
+  /** Likewise. */
+  readonly flags?: string
+  readonly environment?: ReadonlyArray<readonly [name: string, value: string]>
+  /** What the file of the exec changed: members of `binary_properties`. */
+  readonly raised?: Members
+}

@@ -142,7 +142,7 @@ class JsonEncoder implements Encoder {
 
   #processes(start: Uint8Array, event: ProcessEvent, tid: number): void {
     this.#out.bytes(start)
-    writeOwn(this.#out, event.process, event.refcnt, tid)
+    writeOwn(this.#out, event.process, event.refcnt, tid, event.type === 'process_exec' ? event.executed : undefined)
     if (event.parent !== undefined) writeParent(this.#out, event.parent)
   }
 

@@ -3,7 +3,7 @@
  * cached with the process. Only refcnt and tid differ between events; they follow the cached bytes.
  * Key order and omitted keys: docs/reference/records.md.
  */
-import type { Process, ProcessDetails } from '../contract/event.ts'
+import type { Executed, Members, MemberValue, Process, ProcessDetails } from '../contract/event.ts'
 import { ByteWriter } from '../runtime/byte-writer.ts'
 import { writeMembers } from './arguments.ts'
 import { podJson } from './json-pod.ts'
@@ -17,26 +17,27 @@ const CLOSE_LIST = ascii(']')
 const REFCNT = ascii(',"refcnt":')
 const ONE_REFCNT = ascii(',"refcnt":1')
 const TID = ascii(',"tid":')
-/** Tetragon's mark of a binary without a name. */
-const UNLINKED = ascii(',"binary_properties":{"file":{"inode":{"number":"')
-const UNLINKED_END = ascii('","links":0}}}')
+const BINARY_PROPERTIES = ascii(',"binary_properties":{')
+const ENVIRONMENT = ascii(',"environment_variables":[')
 const END = ascii('}')
-const IN_INIT_TREE = ascii(',"in_init_tree":true}')
-const NOT_IN_INIT_TREE = ascii(',"in_init_tree":false}')
+const IN_INIT_TREE = ascii(',"in_init_tree":true')
+const NOT_IN_INIT_TREE = ascii(',"in_init_tree":false')
 /** Of details: in front of the tid, behind it, and behind the binary. Shared by processes that share them. */
 const DETAILS: ReadonlyArray<ReadonlyArray<keyof ProcessDetails>> = [['cap', 'ns'], ['process_credentials'], ['user']]
 const shownDetails = new WeakMap<ProcessDetails, readonly Uint8Array[]>()
 /** Separate from the caller's writer, which has half a line when a process is rendered. */
 const scratch = new ByteWriter()
 
-/** Writes the object as an event's `process`. */
-export function writeOwn(out: ByteWriter, process: Process, refcnt: number, tid: number): void {
-  out.bytes(headOf(process))
+/** Writes the object as an event's `process`; what is `executed` is in no other event, so it is not kept. */
+export function writeOwn(out: ByteWriter, process: Process, refcnt: number, tid: number, executed?: Executed): void {
+  const { arguments: words = process.arguments, flags = process.flags } = executed ?? {}
+  const same = words === process.arguments && flags === process.flags
+  out.bytes(same ? headOf(process) : render({ ...process, arguments: words, flags }))
   if (refcnt !== 0) {
     out.bytes(REFCNT)
     out.integer(refcnt)
   }
-  writeTail(out, process, tid)
+  writeTail(out, process, tid, executed)
 }
 
 /**
@@ -62,20 +63,49 @@ export function writeAncestors(out: ByteWriter, ancestors: readonly Process[]): 
   out.bytes(CLOSE_LIST)
 }
 
-function writeTail(out: ByteWriter, process: Process, tid: number): void {
-  const { details, inInitTree, unlinkedInode } = process
+function writeTail(out: ByteWriter, process: Process, tid: number, executed?: Executed): void {
+  const { details, inInitTree } = process
   const [beforeTid, behindTid, last] = details === undefined ? [] : detailsJson(details)
   if (beforeTid !== undefined) out.bytes(beforeTid)
   out.bytes(TID)
   out.integer(tid)
   if (behindTid !== undefined) out.bytes(behindTid)
-  if (unlinkedInode !== undefined) {
-    out.bytes(UNLINKED)
-    out.utf8(unlinkedInode.toString())
-    out.bytes(UNLINKED_END)
+  const properties = binaryProperties(process, executed)
+  if (properties !== undefined) {
+    out.bytes(BINARY_PROPERTIES)
+    writeMembers(out, properties)
+    out.bytes(END)
   }
   if (last !== undefined) out.bytes(last)
-  out.bytes(inInitTree === undefined ? END : inInitTree ? IN_INIT_TREE : NOT_IN_INIT_TREE)
+  if (inInitTree !== undefined) out.bytes(inInitTree ? IN_INIT_TREE : NOT_IN_INIT_TREE)
+  if (executed?.environment !== undefined) writeEnvironment(out, executed.environment)
+  out.bytes(END)
+}
+
+/** What the file of the exec changed, and Tetragon's mark of a binary without a name. undefined for neither. */
+export function binaryProperties({ unlinkedInode }: Process, executed?: Executed): Members | undefined {
+  if (unlinkedInode === undefined) return executed?.raised
+  const inode = new Map<string, MemberValue>([
+    ['number', unlinkedInode],
+    ['links', 0],
+  ])
+  return new Map([...(executed?.raised ?? []), ['file', new Map([['inode', inode]])]])
+}
+
+function writeEnvironment(out: ByteWriter, variables: NonNullable<Executed['environment']>): void {
+  let separator = ENVIRONMENT
+  for (const [name, value] of variables) {
+    out.bytes(separator)
+    separator = COMMA
+    const members = [['Key', name] as const, ['Value', value] as const]
+    out.utf8('{')
+    writeMembers(
+      out,
+      members.filter(([, text]) => text !== ''),
+    )
+    out.bytes(END)
+  }
+  out.bytes(CLOSE_LIST)
 }
 
 function detailsJson(details: ProcessDetails): readonly Uint8Array[] {

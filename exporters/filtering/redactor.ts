@@ -3,7 +3,7 @@
  * with it. Events and processes without redacted text stay the same objects and keep their cached encodings.
  */
 import { isAboutAgent, isHookEvent } from '../contract/event.ts'
-import type { Event, Process } from '../contract/event.ts'
+import type { Event, Executed, Process } from '../contract/event.ts'
 import type { RedactConfig } from '../../config/agent/schema.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'
 import { redactArgument } from '../encoding/arguments.ts'
@@ -27,6 +27,8 @@ interface Rule {
 /** The redacted process, the same object if nothing is redacted. */
 interface Redacted {
   readonly process: Process
+  /** Those for it. */
+  readonly rules: readonly Rule[]
   /** Rules on the paths of its events. */
   readonly paths: PathRules
 }
@@ -84,6 +86,10 @@ export class Redactor {
     const processes = { process: own.process, parent, ...(ancestors === undefined ? {} : { ancestors }) }
     const sameAncestors = ancestors?.every((each, i) => each === event.ancestors?.[i]) ?? true
     const same = own.process === event.process && parent === event.parent && sameAncestors
+    if (event.type === 'process_exec' && event.executed !== undefined) {
+      const executed = redactExecuted(event.executed, own.rules)
+      return same && executed === event.executed ? event : { ...event, ...processes, executed }
+    }
     if (!isHookEvent(event) || own.paths.regexes.length === 0) {
       return same ? event : { ...event, ...processes }
     }
@@ -125,11 +131,12 @@ export class Redactor {
     }
     const paths = this.#pathRules(applying)
     const same = text === process.arguments && name === first
-    if (same && cwd === process.cwd && binary === process.binary) return { process, paths }
+    const rules = applying.flatMap((i) => this.#rules[i] ?? [])
+    if (same && cwd === process.cwd && binary === process.binary) return { process, rules, paths }
     const rendered = process.rendered.cache.forCopy(process.rendered)
     // Only the joined text is searched, and a match may span words: the words are taken from what it left.
     const argv = same ? process.argv : name
-    return { process: { ...process, arguments: text, argv, cwd, binary, rendered }, paths }
+    return { process: { ...process, arguments: text, argv, cwd, binary, rendered }, rules, paths }
   }
 
   #pathRules(applying: readonly number[]): PathRules {
@@ -148,6 +155,28 @@ export function redacting(encoder: Encoder, redactor: Redactor): Encoder {
   return {
     encoding: encoder.encoding,
     encode: (events): Encoded => encoder.encode(redactor.events(events)),
+  }
+}
+
+/** Variables are searched as `name=value`, as in Tetragon. The same object if nothing is redacted. */
+function redactExecuted(executed: Executed, rules: readonly Rule[]): Executed {
+  const show = (text: string): string =>
+    rules.reduce((shown, { redact, paths }) => redactText(redactText(shown, redact), paths), text)
+  const { arguments: words, environment } = executed
+  const shown = words === undefined ? words : show(words)
+  const variables = environment?.map((variable) => {
+    const text = variable.join('=')
+    const without = show(text)
+    if (without === text) return variable
+    const equals = without.indexOf('=')
+    return equals === -1 ? (['', without] as const) : ([without.slice(0, equals), without.slice(equals + 1)] as const)
+  })
+  const same = shown === words && (variables?.every((variable, i) => variable === environment?.[i]) ?? true)
+  if (same) return executed
+  return {
+    ...executed,
+    ...(shown === undefined ? {} : { arguments: shown }),
+    ...(variables === undefined ? {} : { environment: variables }),
   }
 }
 

@@ -1,11 +1,12 @@
 /** Credentials, namespaces and user names of processes on a real kernel: records say what the process itself finds in /proc. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { readFileSync, statSync } from 'node:fs'
+import { chmodSync, chownSync, copyFileSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import test, { after, before, describe } from 'node:test'
 import { CAPABILITY_NAMES } from '../../config/policy/types/names.ts'
-import { TestAgent, cannotRun } from './support/agent.ts'
+import { TestAgent, cannotRun, freshFolder } from './support/agent.ts'
 import { fileHook, path, policy } from './support/policy.ts'
 import { processOf } from './support/record.ts'
 import type { Line, MembersRecord, ProcessRecord } from './support/record.ts'
@@ -88,6 +89,7 @@ describe('details of processes', { skip: cannotRun() }, () => {
         enable_process_ns: true,
         username_metadata: 'unix',
         enable_ancestors: ['base', 'kprobe'],
+        enable_process_environment_variables: true,
       },
     })
   })
@@ -173,12 +175,112 @@ describe('details of processes', { skip: cannotRun() }, () => {
     }
   })
 
+  /** A file as a user starts it: its mode, owner and capabilities; what the record of its exec tells. */
+  const FILES_THAT_RAISE: ReadonlyArray<{
+    name: string
+    mode: number
+    owner: number
+    caps?: string
+    user: number
+    want: object | undefined
+  }> = [
+    { name: 'no marks', mode: 0o755, owner: 0, user: 33, want: undefined },
+    {
+      name: 'set-user-id, of root',
+      mode: 0o4755,
+      owner: 0,
+      user: 33,
+      want: { setuid: 0, privileges_changed: ['PRIVILEGES_RAISED_EXEC_FILE_SETUID'] },
+    },
+    { name: 'set-user-id, of another user', mode: 0o4755, owner: 34, user: 33, want: { setuid: 34 } },
+    { name: 'set-user-id, of the same user', mode: 0o4755, owner: 33, user: 33, want: undefined },
+    {
+      name: 'set-group-id, of root',
+      mode: 0o2755,
+      owner: 0,
+      user: 33,
+      want: { setgid: 0, privileges_changed: ['PRIVILEGES_RAISED_EXEC_FILE_SETGID'] },
+    },
+    {
+      name: 'both, of root',
+      mode: 0o6755,
+      owner: 0,
+      user: 33,
+      want: {
+        setuid: 0,
+        setgid: 0,
+        privileges_changed: ['PRIVILEGES_RAISED_EXEC_FILE_SETUID', 'PRIVILEGES_RAISED_EXEC_FILE_SETGID'],
+      },
+    },
+    {
+      name: 'capabilities',
+      mode: 0o755,
+      owner: 0,
+      caps: 'cap_net_raw+ep',
+      user: 33,
+      want: { privileges_changed: ['PRIVILEGES_RAISED_EXEC_FILE_CAP'] },
+    },
+    { name: 'capabilities that root has', mode: 0o755, owner: 0, caps: 'cap_net_raw+ep', user: 0, want: undefined },
+    { name: 'set-user-id, started by root', mode: 0o4755, owner: 0, user: 0, want: undefined },
+  ]
+  for (const { name, mode, owner, caps, user, want } of FILES_THAT_RAISE) {
+    test(`details: what a file changes at its exec: ${name}`, async () => {
+      const folder = freshFolder('raise')
+      chmodSync(folder, 0o755)
+      const file = join(folder, 'true')
+      copyFileSync('/bin/true', file)
+      chownSync(file, owner, owner)
+      chmodSync(file, mode)
+      if (caps !== undefined) await run('setcap', [caps, file])
+      const lines = await agent.during(() =>
+        // The shell has no capabilities left; setpriv itself keeps them until it is replaced.
+        run('setpriv', ['--reuid', `${user}`, '--regid', `${user}`, '--clear-groups', 'sh', '-c', `exec ${file}`]),
+      )
+      const ran = lines.filter((line) => line.process_exec?.process?.binary === file)
+      assert.equal(ran.length, 1)
+      assert.deepEqual(processOf(ran[0] ?? {}).binary_properties, want)
+      const ended = lines.find((line) => line.process_exit?.process?.binary === file)
+      assert.equal(processOf(ended ?? {}).binary_properties, undefined)
+    })
+  }
+
+  test('details: the environment of an exec, in its own record only', async () => {
+    const env = { PATH: '/usr/bin:/bin', EMPTY: '', ODD: 'a=b "c"\n', LONG: 'x'.repeat(20_000) }
+    const lines = await agent.during(() => run('/bin/true', [], { env }))
+    const ran = execOf(lines, 'true')
+    assert.deepEqual(
+      ran.environment_variables?.map(({ Key = '', Value = '' }) => [Key, Value]),
+      Object.entries(env),
+    )
+    assert.equal(ran.flags, 'execve clone')
+    const ended = lines.filter((line) => line.process_exit !== undefined).map(processOf)
+    assert.deepEqual(
+      ended.map((each) => [each.exec_id === ran.exec_id, each.environment_variables]),
+      [[true, undefined]],
+    )
+  })
+
+  test('details: an environment of more than 32 KiB has its first whole variables and is marked', async () => {
+    const env = { PATH: '/usr/bin:/bin', A: 'a'.repeat(20_000), B: 'b'.repeat(20_000) }
+    const ran = execOf(await agent.during(() => run('/bin/true', [], { env })), 'true')
+    assert.deepEqual(
+      ran.environment_variables?.map(({ Key }) => Key),
+      ['PATH', 'A'],
+    )
+    assert.equal(ran.flags, 'execve errorEnvs clone')
+  })
+
   test('details: a process that ran before the agent has what /proc says', () => {
     const own = agent
       .lines()
       .filter((line) => line.process_exec !== undefined)
       .map(processOf)
       .find(({ pid }) => pid === process.pid)
+    const environ = readFileSync('/proc/self/environ', 'utf8').split('\0').filter(Boolean)
+    assert.deepEqual(
+      own?.environment_variables?.map(({ Key = '', Value = '' }) => `${Key}=${Value}`),
+      environ,
+    )
     const status = readFileSync('/proc/self/status', 'utf8')
     assert.deepEqual(own?.cap, capsOf(status))
     assert.deepEqual(own?.ns, namespacesOf(inumsAt('self')))

@@ -44,7 +44,12 @@ function userPids(): Set<number> {
 
 const LONG = 'x'.repeat(20_000)
 
-const ARGUMENTS: ReadonlyArray<{ name: string; argv: ReadonlyArray<string | Buffer>; want: string | undefined }> = [
+const ARGUMENTS: ReadonlyArray<{
+  name: string
+  argv: ReadonlyArray<string | Buffer>
+  want: string | undefined
+  flags?: string
+}> = [
   { name: 'none', argv: ['true'], want: undefined },
   { name: 'no argv at all', argv: [], want: undefined },
   { name: 'plain', argv: ['true', '-a', 'b=c'], want: '-a b=c' },
@@ -65,7 +70,27 @@ const ARGUMENTS: ReadonlyArray<{ name: string; argv: ReadonlyArray<string | Buff
     argv: ['true', ...Array.from({ length: 100 }, (_, i) => `a${i}`)],
     want: Array.from({ length: 100 }, (_, i) => `a${i}`).join(' '),
   },
-  { name: '16,000 bytes', argv: ['true', LONG.slice(0, 16_000)], want: LONG.slice(0, 16_000) },
+  { name: '900 bytes', argv: ['true', LONG.slice(0, 900)], want: LONG.slice(0, 900) },
+  { name: '5,000 bytes', argv: ['true', LONG.slice(0, 5_000)], want: LONG.slice(0, 5_000), flags: 'execve dataArgs' },
+  {
+    name: '16,000 bytes',
+    argv: ['true', LONG.slice(0, 16_000)],
+    want: LONG.slice(0, 16_000),
+    flags: 'execve dataArgs',
+  },
+  { name: '20,000 bytes', argv: ['true', 'first', LONG], want: `first ${LONG}`, flags: 'execve dataArgs' },
+  {
+    name: '100,000 bytes',
+    argv: ['true', LONG.repeat(5), 'last'],
+    want: `${LONG.repeat(5)} last`,
+    flags: 'execve dataArgs',
+  },
+  {
+    name: '327,360 bytes, the most of Tetragon',
+    argv: ['true', ...Array.from({ length: 3 }, () => LONG.repeat(5)), 'x'.repeat(27_351)],
+    want: [...Array.from({ length: 3 }, () => LONG.repeat(5)), 'x'.repeat(27_351)].join(' '),
+    flags: 'execve dataArgs',
+  },
 ]
 
 const ENDS: ReadonlyArray<{ name: string; does: readonly string[]; want: string }> = [
@@ -169,23 +194,33 @@ describe('processes', { skip }, () => {
     }
   })
 
-  for (const { name, argv, want } of ARGUMENTS) {
+  for (const { name, argv, want, flags = 'execve' } of ARGUMENTS) {
     test(`processes: arguments, ${name}`, async () => {
       const { lines } = await running([line('exec', '/bin/true', ...argv)])
       const ran = execs(lines).at(-1)
       assert.equal(ran?.binary, '/bin/true')
       assert.equal(ran?.arguments, want)
-      assert.equal(ran?.flags, 'execve')
+      assert.equal(ran?.flags, flags)
     })
   }
 
-  test('processes: arguments over 16 KiB are cut and marked', async () => {
-    const { lines } = await running([line('exec', '/bin/true', 'true', 'first', LONG)])
+  test('processes: arguments over 336 KiB are cut and marked', async () => {
+    const words = Array.from({ length: 4 }, () => LONG.repeat(5))
+    const { lines } = await running([line('exec', '/bin/true', 'true', 'first', ...words)])
     const ran = execs(lines).at(-1)
-    assert.equal(ran?.flags, 'execve truncArgs')
+    assert.equal(ran?.flags, 'execve truncArgs dataArgs')
     const text = ran?.arguments ?? ''
-    assert.ok(`first ${LONG}`.startsWith(text), 'not the beginning of what was given')
-    assert.ok(text.length > 16_000 && text.length < 16_384, `${text.length} characters`)
+    assert.ok(`first ${words.join(' ')}`.startsWith(text), 'not the beginning of what was given')
+    assert.equal(text.length, 344_064 - 'true '.length)
+  })
+
+  test('processes: events behind the exec have the first 16 KiB of its arguments', async () => {
+    const { lines } = await running([line('exec', '/bin/true', 'true', 'first', LONG)])
+    assert.equal(execs(lines).at(-1)?.arguments, `first ${LONG}`)
+    const [ended] = exits(lines)
+    assert.equal(ended?.exec_id, execs(lines).at(-1)?.exec_id)
+    assert.equal(ended?.flags, 'execve truncArgs dataArgs')
+    assert.equal(ended?.arguments, `first ${LONG}`.slice(0, 16_384 - 'true '.length))
   })
 
   test('processes: a relative binary is the file that was executed, an absolute symlink stays as it is', async () => {

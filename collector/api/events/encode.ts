@@ -6,12 +6,13 @@
  * tid differ between events; protobuf allows them to follow.
  */
 import { ScalarType, create, toBinary } from '@bufbuild/protobuf'
-import type { DescField, DescMessage } from '@bufbuild/protobuf'
+import type { DescField } from '@bufbuild/protobuf'
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import type {
   Aggregate,
   Argument,
   Event,
+  Executed,
   FileArgument,
   HookEvent,
   NamedContainer,
@@ -21,10 +22,7 @@ import type {
 import { fileFlags, isHookEvent, permission, touch, tracepointOf } from '../../../exporters/index.ts'
 import { AggregateSchema, EnvelopeSchema } from '../proto/ktrail/events_pb.js'
 import {
-  BinaryPropertiesSchema,
-  FilePropertiesSchema,
   GetEventsResponseSchema,
-  InodePropertiesSchema,
   KprobeActionSchema,
   KprobeArgumentSchema,
   ProcessExecSchema,
@@ -36,7 +34,9 @@ import {
   RateLimitInfoSchema,
 } from '../proto/tetragon/events_pb.js'
 import { numberOf, writeMembers } from './encode-members.ts'
-import { podBytes } from './encode-pod.ts'
+import { headOf } from './encode-process.ts'
+import { known, numbersOf, open, text, time, wrapped } from './proto-fields.ts'
+import type { Numbers } from './proto-fields.ts'
 
 const RESPONSE = numbersOf(GetEventsResponseSchema)
 const PROCESS = numbersOf(ProcessSchema)
@@ -59,20 +59,9 @@ const ARGUMENTS: ReadonlyMap<string, ArgumentField> = new Map(
 const ACTIONS: ReadonlyMap<string, number> = new Map(KprobeActionSchema.values.map((each) => [each.name, each.number]))
 const LOST = numbersOf(RateLimitInfoSchema)
 const AGGREGATE = numbersOf(AggregateSchema)
-/** Of wrapper messages, and seconds of a Timestamp. */
-const FIRST = 1
-const NANOS = 2
-
-type Numbers = Readonly<Record<string, number>>
-
 interface ArgumentField {
   readonly field: DescField
   readonly inner: Numbers
-}
-
-/** Numbers of the fields by their names in the .proto file. */
-function numbersOf({ fields }: DescMessage): Numbers {
-  return Object.fromEntries(fields.map((each) => [each.name, each.number]))
 }
 
 export class ResponseEncoder {
@@ -91,7 +80,7 @@ export class ResponseEncoder {
     switch (event.type) {
       case 'process_exec':
         open(out, RESPONSE['process_exec'])
-        this.#process(out, EXEC['process'], event.process, event.refcnt, event.process.pid)
+        this.#process(out, EXEC['process'], event.process, event.refcnt, event.process.pid, event.executed)
         this.#parent(out, EXEC['parent'], event.parent)
         this.#ancestors(out, EXEC['ancestors'], event.ancestors)
         break
@@ -177,14 +166,22 @@ export class ResponseEncoder {
     for (const each of ancestors) this.#parent(out, field, each)
   }
 
-  #process(out: BinaryWriter, field: number | undefined, process: Process, refcnt: number, tid: number): void {
+  #process(
+    out: BinaryWriter,
+    field: number | undefined,
+    process: Process,
+    refcnt: number,
+    tid: number,
+    executed?: Executed,
+  ): void {
     open(out, field)
-    this.#body(out, process, refcnt, tid)
+    this.#body(out, process, refcnt, tid, executed)
     out.join()
   }
 
-  #body(out: BinaryWriter, process: Process, refcnt: number, tid: number): void {
-    out.raw(this.#head(process))
+  #body(out: BinaryWriter, process: Process, refcnt: number, tid: number, executed?: Executed): void {
+    // What is executed is in no other event, so it is not kept.
+    out.raw(executed === undefined ? this.#head(process) : headOf(process, executed))
     if (refcnt !== 0) out.tag(known(PROCESS['refcnt']), WireType.Varint).uint32(refcnt)
     wrapped(out, PROCESS['tid'], tid)
   }
@@ -198,41 +195,6 @@ export class ResponseEncoder {
     rendered.cache.charge(rendered, bytes.length)
     return bytes
   }
-}
-
-function headOf(process: Process): Uint8Array {
-  const out = new BinaryWriter()
-  text(out, PROCESS['exec_id'], process.execId)
-  wrapped(out, PROCESS['pid'], process.pid)
-  wrapped(out, PROCESS['uid'], process.uid)
-  text(out, PROCESS['cwd'], process.cwd)
-  text(out, PROCESS['binary'], process.binary)
-  text(out, PROCESS['arguments'], process.arguments)
-  text(out, PROCESS['flags'], process.flags)
-  time(out, PROCESS['start_time'], process.startTime)
-  wrapped(out, PROCESS['auid'], process.auid)
-  const pod = podBytes(process)
-  if (pod !== undefined) out.tag(known(PROCESS['pod']), WireType.LengthDelimited).bytes(pod)
-  text(out, PROCESS['docker'], process.docker)
-  text(out, PROCESS['parent_exec_id'], process.parentExecId)
-  for (const [key, members] of Object.entries(process.details ?? {})) {
-    const field = ProcessSchema.fields.find(({ name }) => name === key)
-    if (field?.message === undefined) throw new Error(`${key} of a process is not in the .proto file`)
-    open(out, field.number)
-    writeMembers(out, field.message, members)
-    out.join()
-  }
-  const { unlinkedInode, inInitTree } = process
-  if (unlinkedInode !== undefined) {
-    open(out, PROCESS['binary_properties'])
-    open(out, numbersOf(BinaryPropertiesSchema)['file'])
-    open(out, numbersOf(FilePropertiesSchema)['inode'])
-    out.tag(known(numbersOf(InodePropertiesSchema)['number']), WireType.Varint).uint64(unlinkedInode)
-    wrapped(out, numbersOf(InodePropertiesSchema)['links'], 0)
-    out.join().join().join()
-  }
-  if (inInitTree !== undefined) wrapped(out, PROCESS['in_init_tree'], inInitTree ? 1 : 0)
-  return out.finish()
 }
 
 function call(out: BinaryWriter, fields: Numbers, { hook, args, data = [], returned }: HookEvent): void {
@@ -314,35 +276,6 @@ function file(out: BinaryWriter, numbers: Numbers, each: FileArgument): void {
   text(out, numbers['path'], each.path)
   text(out, numbers['flags'], fileFlags(each))
   text(out, numbers['permission'], permission(each.mode & 0xffff))
-}
-
-function known(field: number | undefined): number {
-  if (field === undefined) throw new Error('a field of the event is not in the .proto file')
-  return field
-}
-
-/** Begins an embedded message; `join` ends it. */
-function open(out: BinaryWriter, field: number | undefined): void {
-  out.tag(known(field), WireType.LengthDelimited).fork()
-}
-
-function text(out: BinaryWriter, field: number | undefined, content: string): void {
-  if (content !== '') out.tag(known(field), WireType.LengthDelimited).string(content)
-}
-
-/** A UInt32Value or BoolValue. */
-function wrapped(out: BinaryWriter, field: number | undefined, content: number | undefined): void {
-  if (content === undefined) return
-  open(out, field)
-  if (content !== 0) out.tag(FIRST, WireType.Varint).uint32(content)
-  out.join()
-}
-
-function time(out: BinaryWriter, field: number | undefined, { sec, nsec }: Timestamp): void {
-  open(out, field)
-  if (sec !== 0) out.tag(FIRST, WireType.Varint).int64(sec)
-  if (nsec !== 0) out.tag(NANOS, WireType.Varint).int32(nsec)
-  out.join()
 }
 
 function lost(out: BinaryWriter, count: number): void {

@@ -68,6 +68,8 @@ const KEYS: Readonly<Record<string, Hints>> = {
     'enable-ancestors': 'enable_ancestors',
     'enable-process-cred': 'enable_process_cred',
     'enable-process-ns': 'enable_process_ns',
+    'enable-process-environment-variables': 'enable_process_environment_variables',
+    'filter-environment-variables': 'filter_environment_variables',
     'username-metadata': 'username_metadata',
     'log-level': 'write log: {level: info}',
     log_level: 'write log: {level: info}',

@@ -29,6 +29,7 @@ import {
 import type { MappingOptions } from './mapping.ts'
 import { ProtoWriter, varintSize } from './protobuf.ts'
 import { filterAttributes } from './attribute-filter.ts'
+import { withoutLong } from './records.ts'
 
 export interface OtlpEncoderOptions extends MappingOptions {
   /** Encodes the bodies for `body: 'json'`. With `shareLast` it costs nothing if a file exporter uses the same lines. */
@@ -70,7 +71,7 @@ class OtlpEncoder implements Encoder {
 
   encode(events: readonly Event[]): Encoded {
     const ends = new Uint32Array(events.length)
-    const json = this.#options.body === 'json' ? borrowFrom(this.#options.json, events) : undefined
+    const json = this.#options.body === 'json' ? borrowFrom(this.#options.json, withoutLong(events)) : undefined
     const lines = json && Buffer.from(json.bytes.buffer, json.bytes.byteOffset, json.bytes.length)
     const tails = this.#tails(this.#observed())
     const first = this.#options.numbering?.next ?? 0

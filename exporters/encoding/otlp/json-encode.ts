@@ -6,7 +6,7 @@ import type { Event, Timestamp } from '../../contract/event.ts'
 import type { Encoded, Encoder } from '../../contract/exporter.ts'
 import { now } from './encode.ts'
 import type { OtlpEncoderOptions } from './encode.ts'
-import { plainRecord } from './records.ts'
+import { plainRecord, withoutLong } from './records.ts'
 import type { AttributeValue, PlainRecord } from './records.ts'
 
 /** Creates the encoder of OTLP log records in JSON. */
@@ -16,7 +16,7 @@ export function createOtlpJsonEncoder(options: OtlpEncoderOptions): Encoder {
     encoding: 'otlp_json',
     encode(events): Encoded {
       const observed = observe()
-      const json = options.body === 'json' ? options.json.encode(events) : undefined
+      const json = options.body === 'json' ? options.json.encode(withoutLong(events)) : undefined
       return joined(events, (event, i) => {
         const line = json?.bytes.subarray(i === 0 ? 0 : json.ends[i - 1], json.ends[i])
         return JSON.stringify(jsonRecord(plainRecord(event, line, observed, options, i)))

@@ -2,7 +2,7 @@
  * Records as plain objects, for the slower encoders: OTLP JSON and the SDK's serializer.
  */
 import { isAboutAgent } from '../../contract/event.ts'
-import type { Event, Timestamp } from '../../contract/event.ts'
+import type { Event, ExecEvent, Timestamp } from '../../contract/event.ts'
 import type { Numbering } from '../../contract/numbering.ts'
 import { withEnvelope } from '../enveloped.ts'
 import { KEYS } from './attributes.ts'
@@ -68,3 +68,16 @@ function bodyOf(json: Uint8Array, event: Event, numbering: Numbering | undefined
   const numbered = numbering !== undefined && isAboutAgent(event)
   return Buffer.from(numbered ? withEnvelope(json, event, numbering, numbering.next + index) : json).toString()
 }
+
+/** Arguments as in other events of the process: Loki takes lines of 256 KiB. The same array where that changes nothing. */
+export function withoutLong(events: readonly Event[]): readonly Event[] {
+  if (!events.some(isLong)) return events
+  return events.map((event) => {
+    if (!isLong(event)) return event
+    const { arguments: _, flags: __, ...executed } = event.executed ?? {}
+    return { ...event, executed }
+  })
+}
+
+const isLong = (event: Event): event is ExecEvent =>
+  event.type === 'process_exec' && event.executed?.arguments !== undefined

@@ -11,7 +11,7 @@ import type { Encoded, Encoder } from '../../contract/exporter.ts'
 import { now } from './encode.ts'
 import type { OtlpEncoderOptions } from './encode.ts'
 import { joined } from './json-encode.ts'
-import { plainRecord } from './records.ts'
+import { plainRecord, withoutLong } from './records.ts'
 import type { PlainRecord } from './records.ts'
 
 const NO_RESOURCE = resourceFromAttributes({})
@@ -47,7 +47,7 @@ export function createSdkJsonEncoder(options: OtlpEncoderOptions): Encoder {
 
 function readables(events: readonly Event[], options: OtlpEncoderOptions): ReadableLogRecord[] {
   const observed = (options.observed ?? now)()
-  const json = options.body === 'json' ? options.json.encode(events) : undefined
+  const json = options.body === 'json' ? options.json.encode(withoutLong(events)) : undefined
   return events.map((event, i) => {
     const line = json?.bytes.subarray(i === 0 ? 0 : json.ends[i - 1], json.ends[i])
     return readable(plainRecord(event, line, observed, options, i), NO_RESOURCE, NO_SCOPE)

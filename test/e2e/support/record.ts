@@ -15,7 +15,11 @@ export interface ProcessRecord {
   readonly parent_exec_id?: string
   readonly refcnt?: number
   readonly tid?: number
+  readonly environment_variables?: ReadonlyArray<{ readonly Key?: string; readonly Value?: string }>
   readonly binary_properties?: {
+    readonly setuid?: number
+    readonly setgid?: number
+    readonly privileges_changed?: readonly string[]
     readonly file?: { readonly inode?: { readonly number?: string; readonly links?: number } }
   }
   readonly in_init_tree?: boolean

@@ -11,6 +11,7 @@ import type { Returned } from '../../../collector/ingest/return-filter.ts'
 import type { Taken } from '../../../collector/kernel/actions/aggregates.ts'
 import { valueIndex } from '../../../collector/kernel/layout/hook.ts'
 import * as wire from '../../../collector/kernel/wire.ts'
+import { ExecutedFacts } from '../../../collector/process/detail/executed.ts'
 import { WallClock } from '../../../collector/process/clock.ts'
 import { Details } from '../../../collector/process/detail/details.ts'
 import type { ArgumentType } from '../../../config/policy/arguments.ts'
@@ -117,6 +118,11 @@ function freshState(): State {
   const clock = new TurnedClock()
   const normalizer = new Normalizer({
     table: newTable(undefined, { ancestors: true, details: Details.of(DETAILS) }),
+    executed: new ExecutedFacts({
+      enable_process_cred: true,
+      enable_process_environment_variables: true,
+      filter_environment_variables: [],
+    }),
     clock: new WallClock(() => OFFSET_NS),
     hook: (id) => hooks.get(id),
     nowMs: () => clock.nowMs(),

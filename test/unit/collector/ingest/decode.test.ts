@@ -73,6 +73,7 @@ const record: fc.Arbitrary<RecordSpec> = fc.oneof(
     plain,
   ),
   fc.record({ ...base, op: fc.constant('exit' as const), code: u32 }, plain),
+  fc.record({ ...base, op: fc.constant('data' as const), of: u32, at: u32, bytes: bytes(70) }, plain),
   fc.record(
     {
       ...base,
@@ -101,6 +102,9 @@ const record: fc.Arbitrary<RecordSpec> = fc.oneof(
       fileIno: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
       fileLinks: u32,
       argv: bytes(200),
+      argvTotal: u32,
+      envTotal: u32,
+      raised: fc.nat(0xffff),
     },
     plain,
   ),
@@ -125,6 +129,7 @@ function decoded(chunk: Buffer, length = chunk.length): { events: RecordSpec[]; 
 }
 
 function copied(event: RawEvent, whole: Buffer): RecordSpec {
+  if (event.op === 'data') return { ...event, bytes: Buffer.from(event.bytes) }
   if (event.op === 'exec') {
     const { filename, cwd, cgroup, path, argv } = event
     const [f, d, g, p, a] = [filename, cwd, cgroup, path, argv].map((text) => Buffer.from(text))
@@ -249,6 +254,9 @@ test('decode: exec texts longer than the record are cut at its end', () => {
     fileIno: 7n,
     fileLinks: 1,
     argv: Buffer.from('sh\0'),
+    argvTotal: 3,
+    envTotal: 0,
+    raised: 0,
   }
   const long = changed((b) => b.writeUInt16LE(0xffff, wire.EVENT_HEADER.bytes + wire.EXEC_BODY.filenameLen), exec)
   const size = long.readUInt32LE(wire.EVENT_HEADER.size)

@@ -110,7 +110,7 @@ test('text: a cut argv ends in the beginning of its last word', () => {
 test('text: all flags are printed, in Tetragon’s order', () => {
   const all = Object.values(PROCESS_FLAGS).reduce((sum, bit) => sum | bit, 0)
   const words =
-    'execve procFS truncArgs miss errorFilename errorArgs nocwd rootcwd errorCWD clone errorCgroupName errorPathResolutionCwd inInitTree'
+    'execve procFS errorEnvs truncArgs miss errorFilename errorArgs nocwd rootcwd errorCWD clone errorCgroupName errorPathResolutionCwd dataFilename dataArgs inInitTree'
   assert.equal(flagWords(all), words)
   assert.equal(flagWords(0), '')
   assert.equal(flagWords(0x5001), 'execve rootcwd clone')

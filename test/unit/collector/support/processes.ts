@@ -61,6 +61,7 @@ export function exec(
   { filename = '/bin/true', path = filename, argv = ['true'], cwd = '', cgroup = '' }: ExecTexts = {},
   change: Partial<RawExec> = {},
 ): RawExec {
+  const words = Buffer.from(argv.map((word) => `${word}\0`).join(''))
   return {
     op: 'exec',
     ...base,
@@ -80,7 +81,10 @@ export function exec(
     path: Buffer.from(path),
     fileIno: 7n,
     fileLinks: 1,
-    argv: Buffer.from(argv.map((word) => `${word}\0`).join('')),
+    argv: words,
+    argvTotal: words.length,
+    envTotal: 0,
+    raised: 0,
     ...change,
   }
 }

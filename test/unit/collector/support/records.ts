@@ -3,12 +3,13 @@ import type { RawValue } from '../../../../collector/ingest/arguments/values.ts'
 import type { RawEvent } from '../../../../collector/ingest/decode.ts'
 import * as wire from '../../../../collector/kernel/wire.ts'
 
-const { EVENT_HEADER, EXEC_BODY, FORK_BODY, CGROUP_BODY, EXIT_BODY, RETURN_BODY, VALUE, FILE_INFO } = wire
+const { EVENT_HEADER, DATA_BODY, EXEC_BODY, FORK_BODY, CGROUP_BODY, EXIT_BODY, RETURN_BODY, VALUE, FILE_INFO } = wire
 const TYPES = {
   exec: wire.EVENT_EXEC,
   fork: wire.EVENT_FORK,
   move: wire.EVENT_MOVE,
   cgroup: wire.EVENT_CGROUP,
+  data: wire.EVENT_DATA,
   exit: wire.EVENT_EXIT,
   hook: wire.EVENT_HOOK,
   return: wire.EVENT_RETURN,
@@ -78,6 +79,12 @@ function bodyOf(event: RecordSpec): Buffer {
       body.writeUInt16LE(event.cgroupState, CGROUP_BODY.namesState)
       return Buffer.concat([body, event.cgroup])
     }
+    case 'data': {
+      const body = Buffer.alloc(DATA_BODY.bytes)
+      body.writeUInt32LE(event.of, DATA_BODY.of)
+      body.writeUInt32LE(event.at, DATA_BODY.at)
+      return Buffer.concat([body, event.bytes])
+    }
     case 'exit': {
       const body = Buffer.alloc(EXIT_BODY.bytes)
       body.writeUInt32LE(event.code, EXIT_BODY.code)
@@ -99,6 +106,9 @@ function bodyOf(event: RecordSpec): Buffer {
       body.writeBigUInt64LE(event.fileIno, EXEC_BODY.fileIno)
       body.writeUInt32LE(event.fileLinks, EXEC_BODY.fileLinks)
       body.writeUInt32LE(event.argv.length, EXEC_BODY.argvLen)
+      body.writeUInt32LE(event.argvTotal, EXEC_BODY.argvTotal)
+      body.writeUInt32LE(event.envTotal, EXEC_BODY.envTotal)
+      body.writeUInt16LE(event.raised, EXEC_BODY.raised)
       return Buffer.concat([body, pad(event.cgroup), pad(event.filename), pad(event.cwd), pad(event.path), event.argv])
     }
     case 'hook':

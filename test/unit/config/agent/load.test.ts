@@ -72,6 +72,8 @@ describe('loadConfig', () => {
       enable_ancestors: [],
       enable_process_cred: false,
       enable_process_ns: false,
+      enable_process_environment_variables: false,
+      filter_environment_variables: [],
       username_metadata: 'disabled',
       log: { level: 'info', format: 'json' },
       memory: { soft_limit: 384 * MIB, hard_limit: 512 * MIB, process_table: 128 * MIB },
@@ -133,6 +135,8 @@ describe('loadConfig', () => {
       enable_ancestors: ['base', 'kprobe', 'tracepoint', 'lsm'],
       enable_process_cred: true,
       enable_process_ns: true,
+      enable_process_environment_variables: true,
+      filter_environment_variables: ['PATH', 'LD_PRELOAD'],
       username_metadata: 'unix',
       log: { level: 'debug', format: 'text' },
       memory: { soft_limit: 100 * MIB, hard_limit: 100 * MIB, process_table: 32 * MIB },
@@ -531,7 +535,7 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
   [
     'a key that every object has',
     withExporter('type: stdout', 'constructor: 1'),
-    '2:1: constructor: unknown key "constructor"; expected one of node_name, policies, containers, kubernetes, server, exporters, heartbeat, state_dir, ring, attach, procfs, log and 6 others',
+    '2:1: constructor: unknown key "constructor"; expected one of node_name, policies, containers, kubernetes, server, exporters, heartbeat, state_dir, ring, attach, procfs, log and 8 others',
   ],
 ]
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { Argument, Event, Process } from '../../../../exporters/contract/event.ts'
+import type { Argument, Event, MemberValue, Process } from '../../../../exporters/contract/event.ts'
 import { createJsonEncoder } from '../../../../exporters/encoding/json-line.ts'
 import {
   file,
@@ -249,8 +249,23 @@ const hook = fc.record({
   indexes: fc.constant([]),
 })
 const base = { seq: u32, time, process, parent: fc.option(process, { nil: undefined }), refcnt: u32 }
+const executed = fc.record(
+  {
+    arguments: word,
+    flags: word,
+    environment: fc.array(fc.tuple(word, word), { minLength: 1 }),
+    raised: fc.constant(
+      new Map<string, MemberValue>([
+        ['setuid', 0],
+        ['privileges_changed', ['A', 'B']],
+      ]),
+    ),
+  },
+  { requiredKeys: [] },
+)
 const event: fc.Arbitrary<Event> = fc.oneof(
   fc.record({ type: fc.constant('process_exec' as const), ...base }),
+  fc.record({ type: fc.constant('process_exec' as const), ...base, executed }),
   fc.record({
     type: fc.constant('process_exit' as const),
     ...base,

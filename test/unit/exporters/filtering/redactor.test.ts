@@ -110,6 +110,46 @@ describe('redaction of ancestors', () => {
   })
 })
 
+describe('redaction of what only an exec tells', () => {
+  it('searches all arguments, and variables as name=value', () => {
+    const rules: RedactConfig[] = [
+      { ...password, binary_regex: ['mysql$'] },
+      { redact: ['^(?:\\w*TOKEN|PASSWORD)=(.*)$'], binary_regex: ['mysql$'] },
+      { paths: ['/home/([^/]+)'] },
+    ]
+    const environment: ReadonlyArray<readonly [string, string]> = [
+      ['API_TOKEN', 'abc=def'],
+      ['PASSWORD', ''],
+      ['HOME', '/home/alice'],
+      ['LANG', 'C'],
+    ]
+    const executed = { arguments: `${args} ${'x'.repeat(20_000)} --password second`, environment }
+    const exec = makeExec({ process: makeProcess({ binary: '/bin/mysql', arguments: args }), executed })
+    const [event] = new Redactor(rules, noProblem).events([exec])
+    assert.ok(event?.type === 'process_exec')
+    assert.equal(event.process.arguments, hidden)
+    assert.equal(event.executed?.arguments, `${hidden} ${'x'.repeat(20_000)} --password *****`)
+    assert.deepEqual(event.executed?.environment, [
+      ['API_TOKEN', '*****'],
+      ['PASSWORD', '*****'],
+      ['HOME', '/home/*****'],
+      ['LANG', 'C'],
+    ])
+    const other = makeExec({
+      process: makeProcess({ binary: '/bin/sql' }),
+      executed: { environment: [['API_TOKEN', 'a']] },
+    })
+    assert.equal(new Redactor(rules, noProblem).events([other])[0], other)
+  })
+
+  it('a name that is redacted too leaves nothing of the variable', () => {
+    const exec = makeExec({ executed: { environment: [['SECRET_NAME', 'a']] } })
+    const [event] = new Redactor([{ redact: ['^(SECRET.*)$'] }], noProblem).events([exec])
+    assert.ok(event?.type === 'process_exec')
+    assert.deepEqual(event.executed?.environment, [['', '*****']])
+  })
+})
+
 describe('redaction of paths', () => {
   const rules: RedactConfig[] = [{ paths: ['^/home/([^/]+)', 'u=(\\w+)'] }]
   const home = '/home/alice/x'

@@ -64,6 +64,25 @@ export function goldenEvents(): Event[] {
     makeExec({ time: { sec: 1713061094, nsec: 1000 }, process: makeProcess({ flags: 'procFS', arguments: '' }) }),
     makeExec({ process: makeProcess({ details: DETAILS, unlinkedInode: 9n, inInitTree: true }), refcnt: 2 }),
     makeExec({ process: makeProcess({ details: { cap: new Map() } }), parent: makeParent({ details: DETAILS }) }),
+    makeExec({
+      process: makeProcess({ arguments: 'the begin', flags: 'execve truncArgs dataArgs', unlinkedInode: 9n }),
+      executed: {
+        arguments: 'the beginning and the rest',
+        flags: 'execve dataArgs',
+        environment: [
+          ['PATH', '/usr/bin:/bin'],
+          ['EMPTY', ''],
+          ['', 'no name'],
+          ['ODD', '"a"\n'],
+        ],
+        raised: new Map<string, MemberValue>([
+          ['setuid', 0],
+          ['setgid', 7],
+          ['privileges_changed', ['PRIVILEGES_RAISED_EXEC_FILE_CAP', 'PRIVILEGES_RAISED_EXEC_FILE_SETUID']],
+        ]),
+      },
+    }),
+    makeExec({ executed: { raised: new Map([['privileges_changed', ['PRIVILEGES_RAISED_EXEC_FILE_CAP']]]) } }),
     makeExec({ ancestors: [] }),
     makeExec({ ancestors: ANCESTORS }),
     makeExit({ ancestors: ANCESTORS, signal: 'SIGKILL' }),

@@ -6,6 +6,7 @@ import type {
   Aggregate,
   Argument,
   Event,
+  Executed,
   Members,
   Process,
   RunEvent,
@@ -30,7 +31,7 @@ const aggregateOf = ({ count, bytes, last }: Aggregate): Json =>
 function bodyOf(event: Exclude<Event, RunEvent>): Json {
   if (event.type === 'events_lost') return { number_of_dropped_process_events: String(event.count) }
   const tid = isHookEvent(event) ? event.tid : event.process.pid
-  const process = processOf(event.process, event.refcnt, tid)
+  const process = processOf(event.process, event.refcnt, tid, event.type === 'process_exec' ? event.executed : {})
   const parent = event.parent === undefined ? undefined : processOf(event.parent, 0, event.parent.pid)
   const above = (event.ancestors ?? []).map((each) => processOf(each, each.forked === true ? 1 : 0, each.pid))
   const ancestors = above.length === 0 ? undefined : above
@@ -97,15 +98,19 @@ function bodyOf(event: Exclude<Event, RunEvent>): Json {
   }
 }
 
-function processOf(process: Process, refcnt: number, tid: number): Json {
+function processOf(process: Process, refcnt: number, tid: number, executed: Executed = {}): Json {
+  const file =
+    process.unlinkedInode === undefined ? undefined : { inode: { number: String(process.unlinkedInode), links: 0 } }
+  const raised = [...(executed.raised ?? [])].map(([key, value]) => [key, value as Json] as const)
+  const properties = prune({ ...Object.fromEntries(raised), file })
   return prune({
     exec_id: word(process.execId),
     pid: process.pid,
     uid: process.uid,
     cwd: word(process.cwd),
     binary: word(process.binary),
-    arguments: word(process.arguments),
-    flags: word(process.flags),
+    arguments: word(executed.arguments ?? process.arguments),
+    flags: word(executed.flags ?? process.flags),
     start_time: timeOf(process.startTime),
     auid: process.auid,
     pod: podOf(process),
@@ -116,12 +121,10 @@ function processOf(process: Process, refcnt: number, tid: number): Json {
     ns: membersOf(process.details?.ns),
     tid,
     process_credentials: membersOf(process.details?.process_credentials),
-    binary_properties:
-      process.unlinkedInode === undefined
-        ? undefined
-        : { file: { inode: { number: String(process.unlinkedInode), links: 0 } } },
+    binary_properties: Object.keys(properties).length === 0 ? undefined : properties,
     user: membersOf(process.details?.user),
     in_init_tree: process.inInitTree,
+    environment_variables: executed.environment?.map(([name, value]) => prune({ Key: word(name), Value: word(value) })),
   })
 }
 

@@ -228,6 +228,17 @@ for (const [want, event] of texts) {
   })
 }
 
+test('otlp: the JSON body of an exec has the arguments that other events have', () => {
+  const process = makeProcess({ arguments: 'begin', flags: 'execve truncArgs' })
+  const executed = { arguments: 'beginning', flags: 'execve', environment: [['A', '1'] as const] }
+  const events = [makeExec(), makeExec({ process, executed })]
+  const [, record] = records(createOtlpEncoder(base), events)
+  const want = createJsonEncoder({ nodeName: 'node-1' }).encode([
+    makeExec({ process, executed: { environment: [['A', '1']] } }),
+  ])
+  assert.deepEqual(record?.body, { stringValue: Buffer.from(want.bytes).toString().trimEnd() })
+})
+
 test('otlp: without a body there is no body field, and nothing is encoded as JSON', () => {
   const never: Encoder = { encoding: 'json', encode: () => assert.fail('the JSON encoder was called') }
   const [record] = records(createOtlpEncoder({ ...base, body: 'none', json: never }), [makeExec()])
@@ -333,7 +344,10 @@ test('otlp: one JSON encoding is used for the file exporter and the body, and on
   const counted: Encoder = { encoding: 'json', encode: (events) => (calls++, json.encode(events)) }
   const shared = shareLast(counted)
   const encoder = createOtlpEncoder({ ...base, json: shared })
-  const events = goldenEvents()
+  // The body has other arguments of those that are long.
+  const events = goldenEvents().filter(
+    (event) => event.type !== 'process_exec' || event.executed?.arguments === undefined,
+  )
   const lines = shared.encode(events)
   encoder.encode(events)
   assert.equal(calls, 1)

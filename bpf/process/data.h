@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef KTRAIL_PROCESS_DATA_H
+#define KTRAIL_PROCESS_DATA_H
+
+/* What of an exec has no room in its record: EVENT_DATA records in front of it. */
+
+#define DATA_BYTES 16384
+#define ARGV_RECORDS 20   /* with what the exec record has 344,064 bytes; Tetragon takes 327,360 */
+#define ENV_RECORDS 2
+
+/* 1: also the environment. */
+const volatile __u32 process_environment = 0;
+/* With more than this in the ring the rest is left out: a program chooses its arguments, and other records need the room. */
+const volatile __u64 ring_data_limit = ~0ull;
+
+struct data_record {
+	struct event_header header;
+	struct data_body body;
+	char bytes[DATA_BYTES];
+};
+/* It lies in the scratch of the exec record, which is written later. */
+_Static_assert(sizeof(struct data_record) <= sizeof(struct exec_scratch), "the scratch has room");
+
+/*
+ * Sends `len` bytes of the program's memory from `from` on, in at most `records` records. Global, as the functions of path_text.h.
+ */
+__noinline int send_data(__u64 start_ns, __u64 from, __u64 len, __u32 of, __u32 records)
+{
+	__u32 zero = 0, i, at, size;
+	struct data_record *r = bpf_map_lookup_elem(&exec_scratch, &zero);
+
+	if (!r)
+		return 0;
+	_Pragma("nounroll")
+	for (i = 0; i < ARGV_RECORDS; i++) {
+		at = i * DATA_BYTES; /* a constant to the verifier: rounds do not differ in what was sent before */
+		if (i >= records || at >= len || bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > ring_data_limit)
+			break;
+		size = len - at < DATA_BYTES ? len - at : DATA_BYTES;
+		barrier_var(size); /* else clang drops the bound that the verifier wants to see */
+		if (size > DATA_BYTES || bpf_probe_read_user(r->bytes, size, (void *)(from + at)))
+			break;
+		r->header = (struct event_header){};
+		r->body = (struct data_body){ .of = of, .at = at };
+		stamp(&r->header, EVENT_DATA, start_ns, bpf_get_current_pid_tgid());
+		r->header.start_ns = start_ns;
+		if (!submit(&r->header, sizeof(r->header) + sizeof(r->body) + size, sizeof(*r), COUNTER_RING_FULL_PROCESS))
+			break;
+	}
+	return 0;
+}
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef KTRAIL_PROCESS_RAISED_H
+#define KTRAIL_PROCESS_RAISED_H
+
+/* Which execs gave a process another user, another group or more capabilities, by its file. */
+
+/* Execs under way that do, by linux_binprm; the values are bits of enum raised. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 512);
+	__type(key, __u64);
+	__type(value, __u32);
+} raising SEC(".maps");
+
+/* The last moment with the credentials of before and of after. Attached only where credentials are asked for. */
+SEC("kprobe/security_bprm_committing_creds")
+int BPF_KPROBE(process_raise, struct linux_binprm *bprm)
+{
+	__u64 key = (__u64)bprm, before = current_cred(), after, had, has;
+	__u32 bits = 0, uid, gid, euid, egid;
+
+	/* Set for files that are set-user-id, set-group-id or have capabilities, where the mount allows that. */
+	if (!LOAD(linux_binprm, bprm, per_clear))
+		return 0;
+	after = (__u64)LOAD(linux_binprm, bprm, cred);
+	uid = LOAD(cred, after, uid.val);
+	gid = LOAD(cred, after, gid.val);
+	euid = LOAD(cred, after, euid.val);
+	egid = LOAD(cred, after, egid.val);
+	if (euid != uid)
+		bits |= euid ? RAISED_SETUID : RAISED_SETUID | RAISED_SETUID_ROOT;
+	if (egid != gid)
+		bits |= egid ? RAISED_SETGID : RAISED_SETGID | RAISED_SETGID_ROOT;
+	bpf_probe_read_kernel(&had, sizeof(had), (void *)MEMBER(cred, before, cap_permitted));
+	bpf_probe_read_kernel(&has, sizeof(has), (void *)MEMBER(cred, after, cap_permitted));
+	/* Those that come with another user are not the file's. A file that gives capabilities takes the ambient ones away. */
+	if (euid == uid && (has & ~had)) {
+		bpf_probe_read_kernel(&had, sizeof(had), (void *)MEMBER(cred, after, cap_ambient));
+		if (!had)
+			bits |= RAISED_FILE_CAPABILITIES;
+	}
+	if (bits)
+		bpf_map_update_elem(&raising, &key, &bits, BPF_ANY);
+	return 0;
+}
+
+/* Of an exec that is done. */
+static __always_inline __u32 take_raised(__u64 bprm)
+{
+	__u32 *found = bpf_map_lookup_elem(&raising, &bprm), bits = found ? *found : 0;
+
+	if (found)
+		bpf_map_delete_elem(&raising, &bprm);
+	return bits;
+}
+
+#endif

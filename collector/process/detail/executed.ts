@@ -1,0 +1,159 @@
+/**
+ * What only the event of an exec tells: all arguments where they are long, the environment, and what the file changed. The process table does not
+ * keep it, and other events of the process do not repeat it.
+ *
+ * Constraints: the kernel sends what has no room in an exec record before it, in records of their own. Programs choose those texts, and records
+ * may be lost. So what waits for its exec is bounded in bytes, and so are the texts of an event as JSON: a sink would refuse a longer record, and a
+ * program could hide so.
+ */
+import type { Config } from '../../../config/agent/schema.ts'
+import type { Executed, Members, MemberValue } from '../../../exporters/contract/event.ts'
+import type { RawData, RawExec } from '../../ingest/decode.ts'
+import {
+  DATA_ARGV,
+  DATA_ENV,
+  PROCESS_DETAIL,
+  RAISED_FILE_CAPABILITIES,
+  RAISED_SETGID,
+  RAISED_SETGID_ROOT,
+  RAISED_SETUID,
+  RAISED_SETUID_ROOT,
+} from '../../kernel/wire.ts'
+import { PROCESS_FLAGS } from '../flags.ts'
+import { readStart } from '../procfs.ts'
+import { flagWords, readArguments } from '../text.ts'
+import { readEnvironment, jsonStart } from './environment.ts'
+
+export type ExecutedConfig = Pick<
+  Config,
+  'enable_process_cred' | 'enable_process_environment_variables' | 'filter_environment_variables'
+>
+
+/** Parts of execs whose records have not come yet. A CPU has one at a time; the rest are of execs that were lost. */
+const MOST_WAITING = 16 << 20
+/** Of the arguments as JSON. With all else an exec event then has less than 1 MB, which Kafka takes. */
+const ARGUMENTS_BYTES = 448 << 10
+/** As in bpf/process/data.h. */
+const ENVIRONMENT_BYTES = 32 << 10
+
+const PRIVILEGES = [
+  [RAISED_FILE_CAPABILITIES, 'PRIVILEGES_RAISED_EXEC_FILE_CAP'],
+  [RAISED_SETUID_ROOT, 'PRIVILEGES_RAISED_EXEC_FILE_SETUID'],
+  [RAISED_SETGID_ROOT, 'PRIVILEGES_RAISED_EXEC_FILE_SETGID'],
+] as const
+
+interface Parts {
+  readonly startLo: number
+  readonly startHi: number
+  readonly argv: Buffer[]
+  readonly env: Buffer[]
+  bytes: number
+}
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] }
+
+export class ExecutedFacts {
+  readonly #credentials: boolean
+  readonly #environment: boolean
+  readonly #names: ReadonlySet<string> | undefined
+  /** By process; the oldest first. */
+  readonly #waiting = new Map<number, Parts>()
+  #bytes = 0
+
+  constructor(config: ExecutedConfig) {
+    this.#credentials = config.enable_process_cred
+    this.#environment = config.enable_process_environment_variables
+    const names = config.filter_environment_variables
+    this.#names = names.length === 0 ? undefined : new Set(names)
+  }
+
+  /** Bytes that wait. */
+  get waiting(): number {
+    return this.#bytes
+  }
+
+  keep({ tgid, startLo, startHi, of, at, bytes }: RawData): void {
+    let parts = this.#waiting.get(tgid)
+    if (parts?.startLo !== startLo || parts.startHi !== startHi) {
+      this.#drop(tgid)
+      this.#waiting.set(tgid, (parts = { startLo, startHi, argv: [], env: [], bytes: 0 }))
+    }
+    const list = of === DATA_ARGV ? parts.argv : of === DATA_ENV ? parts.env : undefined
+    // What is behind a part that was lost is of no use.
+    if (list === undefined || list.reduce((sum, part) => sum + part.length, 0) !== at) return
+    list.push(Buffer.from(bytes))
+    parts.bytes += bytes.length
+    this.#bytes += bytes.length
+    for (const oldest of this.#waiting.keys()) {
+      if (this.#bytes <= MOST_WAITING) break
+      this.#drop(oldest)
+    }
+  }
+
+  /** `flags`: of the image. undefined: the event tells nothing more than others of its process. */
+  of(raw: RawExec, flags: number): Executed | undefined {
+    const { argv, env } = this.#take(raw)
+    const facts: Mutable<Executed> = {}
+    let shown = flags
+    if (argv.length > 0) {
+      const all = Buffer.concat([raw.argv, ...argv])
+      const { arguments: text } = readArguments(all)
+      facts.arguments = jsonStart(text, ARGUMENTS_BYTES)
+      if (all.length >= raw.argvTotal && facts.arguments === text) shown &= ~PROCESS_FLAGS.truncArgs
+    }
+    if (this.#environment) {
+      const all = Buffer.concat(env)
+      shown |= this.#addEnvironment(facts, all, all.length >= raw.envTotal)
+    }
+    if (this.#credentials && raw.raised !== 0) facts.raised = raisedBy(raw)
+    if (shown !== flags) facts.flags = flagWords(shown)
+    return Object.keys(facts).length === 0 ? undefined : facts
+  }
+
+  /** Of a process that ran before the agent. */
+  ofRunning(procfs: string, pid: number, flags: number): Executed | undefined {
+    if (!this.#environment) return undefined
+    const facts: Mutable<Executed> = {}
+    let all = Buffer.alloc(0)
+    let isRead = false
+    try {
+      all = readStart(`${procfs}/${pid}/environ`, ENVIRONMENT_BYTES)
+      isRead = all.length <= ENVIRONMENT_BYTES
+    } catch {
+      // It has ended, or belongs to another user and the agent is not root.
+    }
+    const cut = this.#addEnvironment(facts, all.subarray(0, ENVIRONMENT_BYTES), isRead)
+    if (cut !== 0) facts.flags = flagWords(flags | cut)
+    return facts
+  }
+
+  /** Returns the flag for an environment that is not whole, or 0. */
+  #addEnvironment(facts: Mutable<Executed>, bytes: Buffer, isWhole: boolean): number {
+    const { variables, cut } = readEnvironment(bytes, isWhole, this.#names)
+    if (variables.length > 0) facts.environment = variables
+    return cut ? PROCESS_FLAGS.errorEnvs : 0
+  }
+
+  #drop(tgid: number): void {
+    this.#bytes -= this.#waiting.get(tgid)?.bytes ?? 0
+    this.#waiting.delete(tgid)
+  }
+
+  #take({ tgid, startLo, startHi }: RawExec): Pick<Parts, 'argv' | 'env'> {
+    const parts = this.#waiting.get(tgid)
+    this.#drop(tgid)
+    return parts?.startLo === startLo && parts.startHi === startHi ? parts : NONE
+  }
+}
+
+const NONE: Pick<Parts, 'argv' | 'env'> = { argv: [], env: [] }
+
+/** Members of `binary_properties`. */
+function raisedBy({ raised, detail }: RawExec): Members {
+  const members = new Map<string, MemberValue>()
+  if ((raised & RAISED_SETUID) !== 0) members.set('setuid', detail.readUInt32LE(PROCESS_DETAIL.euid))
+  if ((raised & RAISED_SETGID) !== 0) members.set('setgid', detail.readUInt32LE(PROCESS_DETAIL.egid))
+  const privileges = PRIVILEGES.filter(([bit]) => (raised & bit) !== 0).map(([, name]) => name)
+  if (privileges.length > 0) members.set('privileges_changed', privileges)
+  return members
+}

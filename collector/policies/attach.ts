@@ -65,7 +65,8 @@ class AttachedPolicy implements Attached {
       return this.#registry.eventsBySelector(id).flatMap((posts, index) => {
         const done = bySelector.get(index) ?? NOTHING_DONE
         const any = posts > 0 || Object.values(done).some((count) => count > 0)
-        return any ? [{ hook, selector: selectors.length === 0 ? undefined : index, posts, done }] : []
+        const { label = '' } = selectors[index] ?? {}
+        return any ? [{ hook, selector: selectors.length === 0 ? undefined : index, label, posts, done }] : []
       })
     })
   }

@@ -36,6 +36,8 @@ export interface SelectorDone {
   readonly hook: number
   /** Undefined: of a hook without selectors. */
   readonly selector: number | undefined
+  /** As the policy has it; '' for none. */
+  readonly label: string
   /** Events. */
   readonly posts: number
   readonly done: Done

@@ -186,6 +186,8 @@ export interface WorkloadFilter {
 export type TaskFilter = NamespaceFilter | CapabilityFilter | NamespaceChangeFilter | CapabilityChangeFilter
 
 export interface Selector {
+  /** For counts by selector, of which nothing else says what they are. */
+  readonly label?: string
   readonly matchArgs: readonly ArgumentFilter[]
   /** On the return value of the calls that it matches: others have no event. `arg` is 0. */
   readonly matchReturnArgs?: readonly NumberFilter[]

@@ -15,7 +15,7 @@ import type { FileTypeOperator, Operator, SocketOperator } from './operators.ts'
 import type { ArgumentFilter, ArgumentSpec, NumberFilter, Selector } from './policy.ts'
 import { show } from '../yaml/problems.ts'
 import type { Problems } from '../yaml/problems.ts'
-import { Fields, asInteger, asList, notSupported } from './fields.ts'
+import { Fields, asInteger, asList, asText, notSupported } from './fields.ts'
 import type { Place } from './fields.ts'
 import type { Lists } from './lists.ts'
 import { readActions } from './selectors/actions.ts'
@@ -32,6 +32,8 @@ import { MAX_PARTS, MAX_VALUES, readBytes, readNumbers, readTexts, warnOfText } 
 // Tetragon's bounds; the tables of the kernel side have the same.
 export const MAX_SELECTORS = 5
 export const MAX_FILTERS = 5
+/** It is a label of metrics. */
+export const MAX_LABEL = 128
 const MAX_INDEX = 4
 
 type Arguments = ReadonlyArray<ArgumentSpec | undefined>
@@ -75,7 +77,9 @@ export function readSelectors(
     const task = fields === undefined ? [] : readTaskFilters(fields, problems)
     const workloads = fields === undefined ? undefined : readMatchWorkloads(fields, problems)
     const actions = fields === undefined ? undefined : readActions(fields, problems)
+    const label = fields === undefined ? '' : readLabel(fields, problems)
     return {
+      ...(label === '' ? {} : { label }),
       matchArgs,
       ...(matchReturnArgs.length === 0 ? {} : { matchReturnArgs }),
       ...(process.length === 0 ? {} : { process }),
@@ -84,6 +88,16 @@ export function readSelectors(
       ...(actions === undefined ? {} : { actions }),
     }
   })
+}
+
+function readLabel(fields: Fields, problems: Problems): string {
+  const place = fields.get('label')
+  const label = place === undefined ? '' : (asText(place, problems) ?? '')
+  const bytes = Buffer.byteLength(label)
+  if (place !== undefined && bytes > MAX_LABEL) {
+    problems.add(place.node.at, `${place.path}: expected at most ${MAX_LABEL} bytes, got ${bytes}`)
+  }
+  return label
 }
 
 function readReturnFilters(fields: Fields, returned: Arguments, problems: Problems): NumberFilter[] {

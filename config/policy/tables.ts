@@ -239,8 +239,9 @@ export const SELECTOR_KEYS: KeyTable = {
     'matchWorkloads',
     'matchActions',
     'macros',
+    'label',
   ],
-  later: ['label', 'matchReturnActions'],
+  later: ['matchReturnActions'],
 }
 
 /** What a selector may have, without macros: those do not nest. */

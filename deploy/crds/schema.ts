@@ -14,7 +14,7 @@ import { OPERATORS, OPERATORS_OF } from '../../config/policy/operators.ts'
 import { MAX_KPROBES } from '../../config/policy/parse.ts'
 import { LIST_TYPES, MAX_LISTED, MAX_LISTS } from '../../config/policy/lists.ts'
 import { MAX_OPTIONS } from '../../config/policy/options.ts'
-import { MAX_FILTERS, MAX_SELECTORS } from '../../config/policy/selector.ts'
+import { MAX_FILTERS, MAX_LABEL, MAX_SELECTORS } from '../../config/policy/selector.ts'
 import { ACTIONS, MAX_ACTIONS, MAX_SIGNAL, MIN_ERROR, SCOPES } from '../../config/policy/selectors/actions.ts'
 import { MAX_MACROS } from '../../config/policy/selectors/macros.ts'
 import { LABEL_OPERATORS, MAX_EXPRESSIONS } from '../../config/policy/selectors/workloads.ts'
@@ -135,6 +135,7 @@ const parts = {
   ...onProcesses,
   matchWorkloads: mapping(WORKLOADS_KEYS, 'Where the calling task runs.', workloads, []),
   matchActions: list(action, 'What is done about a call that matches; none: an event.', MAX_ACTIONS),
+  label: text('Shown with the counts of the selector.', { maxLength: MAX_LABEL }),
 }
 
 const selector = mapping(

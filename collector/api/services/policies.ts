@@ -189,7 +189,7 @@ function countersOf(posts: number, done: Done): MessageInitShape<typeof TracingP
 }
 
 function selectorOf(
-  { hook, selector, posts, done }: SelectorDone,
+  { hook, selector, label, posts, done }: SelectorDone,
   hooks: PolicyStatus['hooks'],
 ): MessageInitShape<typeof TracingPolicySelectorActionCountersSchema> {
   return {
@@ -197,6 +197,7 @@ function selectorOf(
     hookIndex: hook,
     ...(selector === undefined ? {} : { selectorIndex: selector }),
     actionCounters: countersOf(posts, done),
+    selectorLabel: label,
   }
 }
 

@@ -1,6 +1,8 @@
 /** Metrics of hooked functions, and of what their programs cost. */
 import { DONE } from '../../kernel/actions/acted.ts'
 import type { DoneByHook } from '../../kernel/actions/acted.ts'
+import { enabledOf } from '../../policies/registry.ts'
+import type { Policies } from '../../policies/registry.ts'
 import type { Runs } from '../../kernel/programs/gate.ts'
 import type { MetricsPage } from './page.ts'
 
@@ -13,13 +15,14 @@ export interface HookSources {
   readonly hookEvents: () => ReadonlyMap<string, ReadonlyMap<string, number>>
   /** What was done about matched calls. */
   readonly done: () => DoneByHook
+  readonly policies: Pick<Policies, 'list'>
   /** Those that are in the count of another call's event. */
   readonly aggregated: () => ReadonlyMap<string, ReadonlyMap<string, number>>
 }
 
 export function addHookMetrics(
   page: MetricsPage,
-  { runs, keepsStatistics, hookEvents, done, aggregated }: HookSources,
+  { runs, keepsStatistics, hookEvents, done, policies, aggregated }: HookSources,
 ): void {
   page.counter('ktrail_hook_events_total', 'Events by policy and hooked function.', ['policy', 'hook'], (put) => {
     for (const [policy, counts] of hookEvents()) for (const [hook, count] of counts) put({ policy, hook }, count)
@@ -41,6 +44,21 @@ export function addHookMetrics(
     (put) => {
       for (const [policy, hooks] of done()) {
         for (const [hook, counts] of hooks) for (const action of DONE) put({ policy, hook, action }, counts[action])
+      }
+    },
+  )
+  page.counter(
+    'ktrail_selector_actions_total',
+    'What selectors with a label did about calls: post is an event, the others are those of ktrail_hook_actions_total. Absent for those that have not matched.',
+    ['policy', 'hook', 'selector', 'label', 'action'],
+    (put) => {
+      for (const status of enabledOf(policies)) {
+        for (const { hook, selector, label, posts, done: counts } of status.done.filter((each) => each.label !== '')) {
+          const { symbol = '' } = status.hooks[hook] ?? {}
+          const labels = { policy: status.id.name, hook: symbol, selector: String(selector), label }
+          put({ ...labels, action: 'post' }, posts)
+          for (const action of DONE) put({ ...labels, action }, counts[action])
+        }
       }
     },
   )

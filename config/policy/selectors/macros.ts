@@ -11,6 +11,7 @@ import { MACRO_KEYS } from '../tables.ts'
 export const MAX_MACROS = 64
 
 const MACROS = 'macros'
+const LABEL = 'label'
 
 export class Macros {
   readonly #macros = new Map<string, MapNode>()
@@ -51,6 +52,8 @@ export class Macros {
       if (name === undefined) continue
       for (const [field, entry] of this.#find(name, place, problems)) {
         const other = from.get(field)
+        // As Tetragon: the selector's own, else that of the first macro.
+        if (field === LABEL && entries.has(field)) continue
         if (!entries.has(field)) {
           entries.set(field, entry)
           from.set(field, name)

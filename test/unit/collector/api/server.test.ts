@@ -177,10 +177,11 @@ test('api: what the selectors of a policy have had done, in all and by selector'
   await using rig = await Rig.start()
   const client = rig.client()
   rig.kernel.done = [
-    { hook: 0, selector: 0, posts: 5, done: { ...NOTHING_DONE, signal: 1, sigkill: 2, override: 3 } },
+    { hook: 0, selector: 0, label: 'first', posts: 5, done: { ...NOTHING_DONE, signal: 1, sigkill: 2, override: 3 } },
     {
       hook: 0,
       selector: 2,
+      label: '',
       posts: 2,
       done: { ...NOTHING_DONE, nopost: 4, rate_limited: 6, monitor_signal: 8, monitor_sigkill: 1, not_done: 9 },
     },
@@ -197,6 +198,7 @@ test('api: what the selectors of a policy have had done, in all and by selector'
         hook_index: 0,
         selector_index: 0,
         action_counters: { post: '5', signal: '3', override: '3' },
+        selector_label: 'first',
       },
       {
         hook: 'f',

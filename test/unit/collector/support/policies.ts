@@ -21,12 +21,13 @@ interface Row {
   /** Optional calls that are missing. */
   readonly skipped?: readonly string[]
   readonly lacking?: readonly string[]
+  readonly done?: readonly SelectorDone[]
 }
 
 export function enabledPolicies(...rows: readonly Row[]): Pick<Policies, 'list'> {
   return {
     list: () =>
-      rows.map(({ name, modes = [], skipped = [], lacking = [] }, i) => ({
+      rows.map(({ name, modes = [], skipped = [], lacking = [], done = [] }, i) => ({
         id: idOf(name),
         number: i + 1,
         state: 'enabled',
@@ -36,7 +37,7 @@ export function enabledPolicies(...rows: readonly Row[]): Pick<Policies, 'list'>
         skipped: skipped.map((symbol) => ({ symbol })),
         lacking,
         events: 0,
-        done: [],
+        done,
       })),
   }
 }

@@ -1,6 +1,7 @@
 /** The page of metrics: every number of docs/metrics.md is there, is the right one, and reads as Prometheus' text. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { NOTHING_DONE } from '../../../../collector/kernel/actions/acted.ts'
 import { LoopLag } from '../../../../collector/telemetry/metrics/loop-lag.ts'
 import { createMetrics } from '../../../../collector/telemetry/metrics/metrics.ts'
 import type { MetricSources } from '../../../../collector/telemetry/metrics/metrics.ts'
@@ -48,7 +49,14 @@ function sources(change: Partial<MetricSources> = {}): MetricSources {
       evictions: { renderings: 3, arguments: 2, images: 1 },
     },
     policies: enabledPolicies(
-      { name: 'whole', modes: ['fexit', 'join'] },
+      {
+        name: 'whole',
+        modes: ['fexit', 'join'],
+        done: [
+          { hook: 1, selector: 2, label: 'odd "label"', posts: 5, done: { ...NOTHING_DONE, sigkill: 3 } },
+          { hook: 0, selector: 0, label: '', posts: 6, done: NOTHING_DONE },
+        ],
+      },
       { name: 'part', modes: ['fexit'], skipped: ['security_new'] },
     ),
     reloads,
@@ -150,6 +158,8 @@ test('metrics: names, help and labels keep the rules', async () => {
     'encoding',
     'resource',
     'namespace',
+    'selector',
+    'label',
   ]
   const labels = new Set([...allowed, 'le', 'result', 'version', 'node', 'kernel', 'hash'])
   for (const { name, help, type, samples } of families) {
@@ -182,6 +192,21 @@ const PLAIN: ReadonlyArray<readonly [name: string, want: readonly string[]]> = [
       'monitor_override=0',
       'not_done=0',
     ].map((each) => `files security_file_permission ${each}`),
+  ],
+  [
+    'ktrail_selector_actions_total',
+    [
+      'post=5',
+      'nopost=0',
+      'rate_limited=0',
+      'signal=0',
+      'sigkill=3',
+      'override=0',
+      'monitor_signal=0',
+      'monitor_sigkill=0',
+      'monitor_override=0',
+      'not_done=0',
+    ].map((each) => `whole f1 2 odd "label" ${each}`),
   ],
   ['ktrail_hook_aggregated_total', ['reads vfs_read=999999']],
   ['ktrail_hook_events_total', ['files security_file_permission=9']],

@@ -432,9 +432,10 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
   ['matchNamespaces', selector('matchNamespaces: [{namespace: Pid, operator: In, values: [host_ns]}]'), LOADS],
   ['matchWorkloads', selector('matchWorkloads: {hostSelector: {}}'), LOADS],
   ['matchCapabilities', selector('matchCapabilities: [{operator: In, values: [CAP_SYS_ADMIN]}]'), LOADS],
-  ...words('label matchReturnActions').map(
-    (field) => [field, selector(`${field}: []`), later('field', field)] as const,
-  ),
+  ['label of a selector', selector('label: text'), LOADS],
+  ['label of a selector that is a list', selector('label: []'), 'expected a text'],
+  ['a long label of a selector', selector(`label: ${'x'.repeat(129)}`), 'expected at most 128 bytes, got 129'],
+  ['matchReturnActions', selector('matchReturnActions: []'), later('field', 'matchReturnActions')],
   ['matchNamespaceChanges', selector('matchNamespaceChanges: [{operator: In, values: [Mnt]}]'), LOADS],
   ['matchCapabilityChanges', selector('matchCapabilityChanges: [{operator: In, values: [CAP_SYS_ADMIN]}]'), LOADS],
   ['Post with rateLimit', action('Post, rateLimit: 1m, rateLimitScope: global'), LOADS],

@@ -58,6 +58,19 @@ test('lists: what only a kernel can fill is one call', () => {
   )
 })
 
+test('macros: a label of the selector, else of the first macro', () => {
+  const result = parsePolicy(
+    `${HEAD}  selectorsMacros: {a: {label: of a}, b: {label: of b}, c: {matchPIDs: [{operator: In, values: [1]}]}}
+  kprobes: [{call: sys_read, selectors: [{macros: [b, a]}, {macros: [a], label: own}, {macros: [c]}, {label: ""}]}]\n`,
+    'p.yaml',
+  )
+  assert.ok('policy' in result)
+  assert.deepEqual(
+    result.policy.hooks[0]?.selectors.map(({ label }) => label),
+    ['of b', 'own', undefined, undefined],
+  )
+})
+
 test('macros: a selector has the fields of those that it names', () => {
   const spec = (selectors: string): string =>
     `  selectorsMacros: {pid: {matchPIDs: [{operator: In, values: [1]}]}, args: {matchArgs: [{index: 0, operator: Equal, values: ["1"]}], matchActions: [{action: NoPost}]}}
@@ -218,7 +231,7 @@ const BAD: ReadonlyArray<readonly [name: string, spec: string, message: string]>
   [
     'a macro that is a text',
     '  selectorsMacros: {a: b}\n  kprobes: [{call: sys_read}]',
-    'spec.selectorsMacros.a: expected a mapping with matchArgs, matchData, matchReturnArgs, matchBinaries, matchParentBinaries, matchPIDs, matchNamespaces, matchCapabilities, matchNamespaceChanges, matchCapabilityChanges, matchWorkloads, matchActions, got "b"',
+    'spec.selectorsMacros.a: expected a mapping with matchArgs, matchData, matchReturnArgs, matchBinaries, matchParentBinaries, matchPIDs, matchNamespaces, matchCapabilities, matchNamespaceChanges, matchCapabilityChanges, matchWorkloads, matchActions, label, got "b"',
   ],
   [
     'a filter of a macro on an argument that the hook lacks',

@@ -29,7 +29,7 @@ const PLACES: Array<{ where: string; path: string; fields: string; yaml: (field:
   {
     where: 'a selector',
     path: 'spec.kprobes[0].selectors[0]',
-    fields: 'label matchReturnActions',
+    fields: 'matchReturnActions',
     yaml: (field) => `spec: { kprobes: [{ call: sys_f, selectors: [{ ${field}: [] }] }] }`,
   },
 ]

@@ -50,14 +50,20 @@ secret  partially_enabled  monitor  1 fexit     7
 test('policy list: what was done beside events, in all and by selector', async () => {
   await using rig = await Rig.start()
   rig.kernel.done = [
-    { hook: 0, selector: 1, posts: 7, done: { ...NOTHING_DONE, sigkill: 2, signal: 1, rate_limited: 1500 } },
+    {
+      hook: 0,
+      selector: 1,
+      label: 'second',
+      posts: 7,
+      done: { ...NOTHING_DONE, sigkill: 2, signal: 1, rate_limited: 1500 },
+    },
   ]
   await policy(rig, 'add', written(rig, 'p.yaml', yaml('secret')))
   assert.match((await policy(rig, 'list')).stdout, /\n  from grpc\n  done: 1,500 rate_limited, 1 signal, 2 sigkill\n/)
   const [listed] = JSON.parse((await policy(rig, 'list', '--json')).stdout) as Array<Record<string, unknown>>
   const actions = { rate_limited: 1500, signal: 1, sigkill: 2 }
   assert.deepEqual(listed?.['actions'], actions)
-  assert.deepEqual(listed?.['selectors'], [{ function: 'f', hook: 0, selector: 1, hits: 7, actions }])
+  assert.deepEqual(listed?.['selectors'], [{ function: 'f', hook: 0, selector: 1, label: 'second', hits: 7, actions }])
 })
 
 test('policy add: mistakes as check prints them; other files are added', async () => {

@@ -148,6 +148,24 @@ struct action {
 	__u8 values;                 /* bits of hook.values, in which repeats and aggregated calls are alike */
 	__s16 error;                 /* the call is not made and gives this; 0: it is made */
 	__u32 aggregate;             /* enum aggregate_flag; 0: each call has a record */
+	__u32 enforcer;              /* leaves a note for the calls of this enforcer, or enforces; 0: neither */
+	__s16 note_error;            /* what the note has the call give; 0: it is made */
+	__u8 note_signal;            /* what the note sends to the process. Neither: an earlier note is taken back */
+	__u8 enforces;               /* 1: this is a call of the enforcer, which does what a note says */
+};
+
+/* What a selector wants to be done about the next call of its thread to one of the policy's enforcer. */
+struct note_key {
+	__u64 thread;
+	__u32 enforcer;
+	__u32 reserved;
+};
+
+struct note {
+	__u64 started_ns;  /* of the thread: another one may have its number by now */
+	__s16 error;
+	__u8 signal;
+	__u8 reserved[5];
 };
 
 /* A selector among those of all policies. */
@@ -163,7 +181,8 @@ struct acted {
 	__u64 hidden;   /* without a record */
 	__u64 repeats;  /* likewise, within the time after another */
 	__u64 denied;
-	__u64 signals[ACTIONS_MAX];  /* sent, by their place in `action` */
+	__u64 signals[ACTIONS_MAX];  /* sent, by their place in `action`; of an enforcer SIGKILL, and others */
+	__u64 notified; /* notes left */
 };
 
 /* A selector of a policy; those of one policy on the function stand together, in its order. */

@@ -23,6 +23,16 @@ struct {
 	__type(value, struct acted);
 } acted SEC(".maps");
 
+/* A thread has one until its next call of the enforcer. A full table forgets what was not used for long: that call is made. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct note_key);
+	__type(value, struct note);
+} notes SEC(".maps");
+
+#define SIGNAL_KILL 9
+
 #define COUNT_ACTED(counts, member)                                    \
 	do {                                                           \
 		if (counts)                                            \
@@ -102,6 +112,56 @@ __noinline int matches_surely(__u32 slot, __u32 selector_key)
 	return true;
 }
 
+static __always_inline __u64 thread_started(void)
+{
+	__u64 task = bpf_get_current_task();
+
+	return LOAD(task_struct, task, start_boottime);
+}
+
+/* False when the map refused it. */
+static __always_inline bool leave_note(const struct action *action)
+{
+	struct note_key key = { .thread = bpf_get_current_pid_tgid(), .enforcer = action->enforcer };
+	struct note note = { .error = action->note_error, .signal = action->note_signal };
+
+	if (!note.error && !note.signal) {
+		bpf_map_delete_elem(&notes, &key);
+		return true;
+	}
+	note.started_ns = thread_started();
+	return !bpf_map_update_elem(&notes, &key, &note, BPF_ANY);
+}
+
+/* A call of an enforcer: what a note says, once. It has no record: the call that left the note has one. */
+static __always_inline int enforce(struct scratch *s, const struct action *action, struct acted *counts)
+{
+	struct note_key key = { .thread = bpf_get_current_pid_tgid(), .enforcer = action->enforcer };
+	struct note *found = bpf_map_lookup_elem(&notes, &key), note;
+
+	if (!found)
+		return ACT_HIDE;
+	bpf_probe_read_kernel(&note, sizeof(note), found);
+	bpf_map_delete_elem(&notes, &key);
+	if (note.started_ns != thread_started())
+		return ACT_HIDE;
+	COUNT_ACTED(counts, calls);
+	if (note.signal) {
+		if (key.thread >> 32 == 1 || bpf_send_signal(note.signal))
+			COUNT_ACTED(counts, refused);
+		else if (note.signal == SIGNAL_KILL)
+			COUNT_ACTED(counts, signals[0]);
+		else
+			COUNT_ACTED(counts, signals[1]);
+	}
+	if (note.error) {
+		if (!s->error)
+			s->error = note.error;
+		COUNT_ACTED(counts, denied);
+	}
+	return ACT_HIDE;
+}
+
 /* Carries out what a selector says about a call that it matches; returns bits of enum act_result. Global, as add_open. */
 __noinline int act(__u32 slot, __u32 selector_key)
 {
@@ -118,9 +178,11 @@ __noinline int act(__u32 slot, __u32 selector_key)
 	id.policy_hook = selector->policy_hook;
 	id.index = selector->index;
 	counts = bpf_map_lookup_elem(&acted, &id);
-	COUNT_ACTED(counts, calls);
 	action = &selector->action;
-	if (action->signals[0] || action->hide || action->error) {
+	if (action->enforces)
+		return enforce(s, action, counts);
+	COUNT_ACTED(counts, calls);
+	if (action->signals[0] || action->hide || action->error || action->enforcer) {
 		if (!matches_surely(slot, selector_key)) {
 			COUNT_ACTED(counts, refused);
 			return ACT_REFUSED;
@@ -143,6 +205,10 @@ __noinline int act(__u32 slot, __u32 selector_key)
 			s->error = action->error;
 		COUNT_ACTED(counts, denied);
 	}
+	if (action->enforcer && leave_note(action))
+		COUNT_ACTED(counts, notified);
+	else if (action->enforcer)
+		result = ACT_REFUSED;
 	if (result)
 		COUNT_ACTED(counts, refused);
 	if (!action->hide) {

@@ -1,5 +1,6 @@
 /** Hooks by the id that records carry, with their event counts. Ids are never reused. */
 import { NOP } from '../../config/policy/arguments.ts'
+import { enforces } from '../../config/policy/selectors/actions.ts'
 import type { ArgumentSpec, HookSpec } from '../../config/policy/policy.ts'
 import type { Hook, HookEvent } from '../../exporters/contract/event.ts'
 import type { Aggregation } from './calls/aggregates.ts'
@@ -38,7 +39,8 @@ export class HookRegistry {
   readonly #past = new Map<string, Map<string, number>>()
 
   add(hook: Hook, spec: HookSpec): void {
-    this.#types.set(hook.policy, hook.type ?? 'process_kprobe')
+    // Those of an enforcer have no events.
+    if (!enforces(spec)) this.#types.set(hook.policy, hook.type ?? 'process_kprobe')
     const type = spec.returnArg?.type ?? NOP
     const anyReturn = { type }
     const shown = spec.args.filter((arg) => arg.type.kind !== 'none')

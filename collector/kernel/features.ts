@@ -81,7 +81,7 @@ export const FEATURES: readonly Feature[] = [
     name: 'error injection',
     needs: 'CONFIG_FUNCTION_ERROR_INJECTION',
     isIn: ({ override, errorInjection }) => override || errorInjection,
-    without: 'policies cannot have system calls fail (Override); functions security_* they can',
+    without: 'policies cannot have system calls fail (Override, enforcers); functions security_* they can',
   },
 ]
 

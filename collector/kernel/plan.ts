@@ -5,7 +5,7 @@ import type { GeneratedCalls, HookGroup, HookSpec, Policy } from '../../config/p
 import { LSM_PREFIX } from '../../config/policy/kprobe.ts'
 import { MAX_KPROBES } from '../../config/policy/parse.ts'
 import { readsAtEntry } from '../../config/policy/types/bytes.ts'
-import { denies, sendsSignals } from '../../config/policy/selectors/actions.ts'
+import { denies, enforces, notifies, sendsSignals } from '../../config/policy/selectors/actions.ts'
 import type { Position, Problem } from '../../config/yaml/problems.ts'
 import { formatProblem } from '../../config/yaml/problems.ts'
 import type { KernelFunction } from '../../native/types.ts'
@@ -278,8 +278,10 @@ export function planPolicy(
     throw new CollectorError('POLICY_REFUSED', placed(policy, at, message))
   }
   const { found, skipped, lacking } = present(policy, kernel, symbols, report, number)
+  const enforcer = policy.hooks.some(notifies) ? nextHookId() : undefined
   const hooks = found.map((each): PlannedHook => {
-    const { spec, symbol, traced } = each
+    const { symbol, traced } = each
+    const spec = enforcer === undefined ? each.spec : { ...each.spec, enforcer }
     const module = each.type?.module
     if (spec.type === 'rawTracepoint' && !atLeast(kernel, 6, 1)) {
       // Kernel commit 05b24ff9b2cf.
@@ -337,7 +339,8 @@ function wayOfFunction(
   const multi = kernel.fprobe && how !== 'kprobe'
   const denial = denies(spec) ? chooseDenial(spec, kernel, type) : undefined
   if (denial !== undefined && 'refused' in denial) {
-    throw new CollectorError('POLICY_REFUSED', placed(policy, spec.at, `action Override: ${denial.refused}`))
+    const what = enforces(spec) ? `enforcers: ${spec.call}` : 'action Override'
+    throw new CollectorError('POLICY_REFUSED', placed(policy, spec.at, `${what}: ${denial.refused}`))
   }
   return denial === undefined
     ? { mode: chooseMode(spec, kernel, how), multi }

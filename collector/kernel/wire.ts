@@ -13,9 +13,9 @@ export const SELECTOR = {
   returnType: 7,
   conditions: 8,
   action: 12,
-  changes: 28,
-  filters: 32,
-  bytes: 912,
+  changes: 36,
+  filters: 40,
+  bytes: 920,
 } as const
 export const ACTION = {
   intervalMs: 0,
@@ -25,7 +25,11 @@ export const ACTION = {
   values: 9,
   error: 10,
   aggregate: 12,
-  bytes: 16,
+  enforcer: 16,
+  noteError: 20,
+  noteSignal: 22,
+  enforces: 23,
+  bytes: 24,
 } as const
 export const FILTER = { value: 0, class: 1, op: 2, count: 3, id: 4, numbers: 8, bytes: 40 } as const
 export const SET = { bits: 0, bytes: 64 } as const
@@ -228,7 +232,16 @@ export const CGROUP_BODY = { id: 0, namesLen: 8, namesState: 10, gone: 12, bytes
 export const EXIT_BODY = { code: 0, bytes: 8 } as const
 export const RETURN_BODY = { call: 0, returned: 8, bytes: 16 } as const
 export const SELECTOR_ID = { policyHook: 0, index: 4, bytes: 8 } as const
-export const ACTED = { calls: 0, refused: 8, hidden: 16, repeats: 24, denied: 32, signals: 40, bytes: 64 } as const
+export const ACTED = {
+  calls: 0,
+  refused: 8,
+  hidden: 16,
+  repeats: 24,
+  denied: 32,
+  signals: 40,
+  notified: 64,
+  bytes: 72,
+} as const
 export const TAKEN_AGGREGATE = { key: 0, count: 16, totalBytes: 24, lastNs: 32, bytes: 40 } as const
 export const IDENTIFIED = { identity: 0, links: 16, mode: 20, bytes: 24 } as const
 export const IDENTITY = { ino: 0, dev: 8, generation: 12, bytes: 16 } as const

@@ -5,7 +5,7 @@ import type { Problems } from '../yaml/problems.ts'
 import { Fields, asText, notSupported } from './fields.ts'
 import type { Place } from './fields.ts'
 import { goQuoted } from '../yaml/quoting.ts'
-import { denies, sendsSignals } from './selectors/actions.ts'
+import { denies, notifies, sendsSignals } from './selectors/actions.ts'
 import { LSM_KEYS } from './hooks/tables.ts'
 import type { Macros } from './selectors/macros.ts'
 import { OF_FUNCTION, readArgument, readArguments, readData } from './types/argument.ts'
@@ -83,9 +83,9 @@ function checkReturnCopy(
 ): void {
   if (!readsAtReturn(args)) return
   const path = fields.pathOf('args')
-  if (denies({ selectors }) || sendsSignals({ selectors })) {
+  if (denies({ selectors }) || sendsSignals({ selectors }) || notifies({ selectors })) {
     const sentence =
-      'returnCopy reads at the return of a call, and Override, Signal and Sigkill act at its entry; use two hooks'
+      'returnCopy reads at the return of a call, and Override, Signal, Sigkill and NotifyEnforcer act at its entry; use two hooks'
     problems.add(fields.keyAt('args'), `${path}: ${sentence}`)
   }
   if (args.some((arg) => arg?.type.name === 'iov_iter')) {
@@ -108,6 +108,10 @@ export function readLsmHook(place: Place, macros: Macros, problems: Problems): K
   const own = readOwn(fields, args, selectors, problems)
   const message = readMessage(fields, problems)
   const tags = readTags(fields, problems)
+  if (notifies({ selectors })) {
+    const sentence = 'action NotifyEnforcer: expected Override, Signal or Sigkill in a security hook'
+    problems.add(fields.keyAt('selectors'), `${fields.pathOf('selectors')}: ${sentence}`)
+  }
   if (readsAtReturn(args)) {
     const sentence = 'a security hook has no return that ktrail sees; use kprobes'
     problems.add(fields.keyAt('args'), `${fields.pathOf('args')}: returnCopy: ${sentence}`)

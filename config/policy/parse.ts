@@ -5,12 +5,13 @@
 import { Fields, asList, asText } from './fields.ts'
 import type { Place } from './fields.ts'
 import { readGroups } from './groups.ts'
+import { readEnforcer, withEnforcer } from './hooks/enforcers.ts'
 import { readTracepoint } from './hooks/tracepoint.ts'
 import { readKprobe, readLsmHook } from './kprobe.ts'
 import { Lists } from './lists.ts'
 import { Macros } from './selectors/macros.ts'
 import { readOptions } from './options.ts'
-import { withoutEffect } from './selectors/actions.ts'
+import { enforces, withoutEffect } from './selectors/actions.ts'
 import { OWN_API_VERSION, checkIdentityFilters } from './selectors/identity.ts'
 import { checkOwn } from './selectors/own.ts'
 import { readNodes, readWorkloads, withWorkloads } from './selectors/workloads.ts'
@@ -159,6 +160,7 @@ function readSpec(document: Fields, namespace: string | undefined, problems: Pro
   const lists = Lists.of(spec, problems)
   const macros = Macros.of(spec, problems)
   const { singleProbes, monitors } = readOptions(spec, problems)
+  const enforcer = readEnforcer(spec, lists, problems)
   const workloads = readWorkloads(spec, namespace, problems)
   const nodes = readNodes(spec, problems)
   // Both have the same schema and records; ktrail chooses how a function is attached.
@@ -187,8 +189,13 @@ function readSpec(document: Fields, namespace: string | undefined, problems: Pro
     }
   }
   macros.warnOfUnused(problems)
+  const all = withEnforcer(found, enforcer, spec, problems)
   return {
-    hooks: found.map((hook) => withWorkloads(monitors ? withoutEffect(hook) : hook, workloads)),
+    hooks: all.flatMap((hook) => {
+      // A note is only left by a call that the policy asks for.
+      if (enforces(hook)) return monitors ? [] : [hook]
+      return [withWorkloads(monitors ? withoutEffect(hook) : hook, workloads)]
+    }),
     singleProbes,
     ...(nodes === undefined ? {} : { nodes }),
   }

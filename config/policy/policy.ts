@@ -200,7 +200,14 @@ export interface Selector {
 }
 
 /** Tetragon's `KprobeAction` in lower case. */
-export type Action = 'post' | 'nopost' | 'sigkill' | 'signal' | 'override'
+export type Action =
+  | 'post'
+  | 'nopost'
+  | 'sigkill'
+  | 'signal'
+  | 'override'
+  | 'notifyenforcer'
+  | 'cleanupenforcernotification'
 
 /** What is done about a call that a selector matches. */
 export interface Actions {
@@ -213,8 +220,25 @@ export interface Actions {
   /** Whether there is an event. */
   readonly reports: boolean
   readonly limit: RateLimit | undefined
+  /** What is to be done about the next call of the thread to one of the policy's enforcer. */
+  readonly notify?: EnforcerNote
+  /** The call is one of the enforcer: what is noted is done. */
+  readonly enforces?: Enforcement
   /** In mode monitor: what is only counted, and neither sent nor made to fail. */
-  readonly monitored?: Pick<Actions, 'signals' | 'error'>
+  readonly monitored?: Pick<Actions, 'signals' | 'error' | 'notify'>
+}
+
+/** Neither: an earlier one is taken back. */
+export interface EnforcerNote {
+  /** Negative: the call is not made, and gives this; 0: it is made. */
+  readonly error: number
+  /** Sent to the process; 0: none. */
+  readonly signal: number
+}
+
+/** What notes of the policy ask for. */
+export interface Enforcement {
+  readonly denies: boolean
 }
 
 /** No event for the same arguments by the same caller within the time after an event. */
@@ -253,6 +277,8 @@ interface HookBase {
   readonly action: Action
   readonly message: string
   readonly tags: readonly string[]
+  /** The number of the policy's enforcer, which notes carry. Only the plan knows it. */
+  readonly enforcer?: number
   readonly at: Position
 }
 

@@ -83,7 +83,7 @@ export const SPEC_KEYS: KeyTable = {
     option: 'options',
     // Of older versions of Tetragon.
     killers: 'enforcers',
-    enforcers: 'write action Override or Signal into a hook of each call itself',
+    enforcer: 'enforcers',
     rawtracepoints: 'write raw: true into an item of tracepoints',
   },
   own: [
@@ -98,8 +98,9 @@ export const SPEC_KEYS: KeyTable = {
     'containerSelector',
     'hostSelector',
     'nodeSelector',
+    'enforcers',
   ],
-  later: ['uprobes', 'usdts', 'loader', 'enforcers'],
+  later: ['uprobes', 'usdts', 'loader'],
 }
 
 /** Which pods, containers and host processes are asked: of a policy, and of a selector. */

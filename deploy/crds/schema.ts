@@ -6,11 +6,12 @@
  * are therefore part of the schema, each with a rule that refuses it.
  */
 import { RETURN_TYPES, TRACEPOINT_TYPES, TYPES } from '../../config/policy/arguments.ts'
-import { LSM_KEYS, TRACEPOINT_KEYS } from '../../config/policy/hooks/tables.ts'
+import { ENFORCER_KEYS, LSM_KEYS, TRACEPOINT_KEYS } from '../../config/policy/hooks/tables.ts'
 import { MAX_FIELD, MAX_NAME } from '../../config/policy/hooks/tracepoint.ts'
 import { MAX_TAGS } from '../../config/policy/kprobe.ts'
 import { MAX_ARGS } from '../../config/policy/types/argument.ts'
 import { OPERATORS, OPERATORS_OF } from '../../config/policy/operators.ts'
+import { MAX_ENFORCERS } from '../../config/policy/hooks/enforcers.ts'
 import { MAX_KPROBES } from '../../config/policy/parse.ts'
 import { LIST_TYPES, MAX_LISTED, MAX_LISTS } from '../../config/policy/lists.ts'
 import { MAX_OPTIONS } from '../../config/policy/options.ts'
@@ -114,13 +115,18 @@ const action = mapping(
   {
     action: oneOf(
       ACTIONS.keys(),
-      'Post: an event; NoPost: none; Sigkill and Signal: a signal to the calling process; Override: the call fails.',
+      'Post: an event; NoPost: none; Sigkill and Signal: a signal to the calling process; Override: the call fails; NotifyEnforcer: the same of the next call of the thread that enforcers name; CleanupEnforcerNotification: that is taken back.',
     ),
-    argSig: { type: 'integer', description: 'The number of the signal, with Signal.', minimum: 1, maximum: MAX_SIGNAL },
+    argSig: {
+      type: 'integer',
+      description: 'The number of the signal, with Signal and NotifyEnforcer.',
+      minimum: 1,
+      maximum: MAX_SIGNAL,
+    },
     argError: {
       type: 'integer',
       format: 'int32',
-      description: `What the call gives, with Override: ${MIN_ERROR} to -1.`,
+      description: `What the call gives, with Override and NotifyEnforcer: ${MIN_ERROR} to -1.`,
     },
     rateLimit: text('With Post: for how long no event comes of the same arguments, such as 30s, 5m or 1h.'),
     rateLimitScope: oneOf(SCOPES.keys(), 'Whose calls are limited together; default thread.'),
@@ -249,6 +255,20 @@ const option = mapping(
   ['name', 'value'],
 )
 
+const enforcer = mapping(
+  ENFORCER_KEYS,
+  'Calls that fail, or whose process gets a signal, after a selector with NotifyEnforcer has matched in their thread.',
+  {
+    calls: list(
+      { type: 'string' },
+      'System calls, lists of them (list:NAME), and functions security_*.',
+      MAX_LISTED,
+      1,
+    ),
+  },
+  ['calls'],
+)
+
 /** The schema of `spec`. */
 export const SPEC: Schema = mapping(
   SPEC_KEYS,
@@ -268,6 +288,7 @@ export const SPEC: Schema = mapping(
     options: list(option, 'How the policy is run.', MAX_OPTIONS),
     ...workloads,
     nodeSelector: labels('Nodes that load the policy, by their labels.'),
+    enforcers: list(enforcer, 'What NotifyEnforcer is for.', MAX_ENFORCERS),
   },
   [],
 )

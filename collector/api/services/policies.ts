@@ -5,7 +5,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import { formatProblem, show } from '../../../config/yaml/problems.ts'
 import { parsePolicy } from '../../../config/policy/parse.ts'
 import { LSM_PREFIX } from '../../../config/policy/kprobe.ts'
-import { denies, sendsSignals } from '../../../config/policy/selectors/actions.ts'
+import { denies, notifies, sendsSignals } from '../../../config/policy/selectors/actions.ts'
 import { CollectorError } from '../../errors.ts'
 import { together } from '../../kernel/actions/acted.ts'
 import type { Done } from '../../kernel/actions/acted.ts'
@@ -128,7 +128,9 @@ function find(policies: Registry, { name, namespace, domain }: Named): PolicySta
 }
 
 function modeOf({ policy }: PolicyStatus): Mode {
-  return policy.hooks.some((hook) => sendsSignals(hook) || denies(hook)) ? Mode.TP_MODE_ENFORCE : Mode.TP_MODE_MONITOR
+  return policy.hooks.some((hook) => sendsSignals(hook) || denies(hook) || notifies(hook))
+    ? Mode.TP_MODE_ENFORCE
+    : Mode.TP_MODE_MONITOR
 }
 
 function isOfApi({ id }: PolicyStatus): boolean {
@@ -174,6 +176,8 @@ function countersOf(posts: number, done: Done): MessageInitShape<typeof TracingP
     monitorSignal: BigInt(done.monitor_signal + done.monitor_sigkill),
     override: BigInt(done.override),
     monitorOverride: BigInt(done.monitor_override),
+    notifyEnforcer: BigInt(done.notify_enforcer),
+    monitorNotifyEnforcer: BigInt(done.monitor_notify_enforcer),
     nopost: BigInt(done.nopost),
     ...(done.rate_limited + done.sigkill + done.monitor_sigkill + done.not_done === 0
       ? {}

@@ -59,9 +59,11 @@ function doneOf(counters: TracingPolicyActionCounters | undefined): Array<readon
     ['signal', counters.signal - sigkill],
     ['sigkill', sigkill],
     ['override', counters.override],
+    ['notify_enforcer', counters.notifyEnforcer],
     ['monitor_signal', counters.monitorSignal - monitorSigkill],
     ['monitor_sigkill', monitorSigkill],
     ['monitor_override', counters.monitorOverride],
+    ['monitor_notify_enforcer', counters.monitorNotifyEnforcer],
     ['not_done', ktrail?.notDone ?? 0n],
   ] as const
   return all.filter(([, count]) => count > 0n).map(([name, count]) => [name, Number(count)])

@@ -11,7 +11,7 @@ import { ACTED, SELECTOR_ID } from '../wire.ts'
 const RETIRE_MS = 30_000
 
 /** Sizes of its maps where no policy has actions. */
-export const INACTIVE = { repeats: 1, acted: 1 }
+export const INACTIVE = { repeats: 1, acted: 1, notes: 1 }
 
 export const acts = ({ spec }: Pick<PlannedHook, 'spec'>): boolean =>
   spec.selectors.some(({ actions }) => actions !== undefined)
@@ -23,9 +23,11 @@ export const DONE = [
   'signal',
   'sigkill',
   'override',
+  'notify_enforcer',
   'monitor_signal',
   'monitor_sigkill',
   'monitor_override',
+  'monitor_notify_enforcer',
   'not_done',
 ] as const
 
@@ -40,9 +42,11 @@ export const NOTHING_DONE: Done = {
   signal: 0,
   sigkill: 0,
   override: 0,
+  notify_enforcer: 0,
   monitor_signal: 0,
   monitor_sigkill: 0,
   monitor_override: 0,
+  monitor_notify_enforcer: 0,
   not_done: 0,
 }
 
@@ -51,7 +55,7 @@ type Acting = Pick<PlannedHook, 'hook' | 'spec'>
 /** One for all functions, made with the first program that acts: so a change of policies forgets nothing. */
 export class Acted {
   /** By their names in bpf/call/action.h. */
-  readonly maps: { readonly repeats: BpfMap; readonly acted: BpfMap }
+  readonly maps: { readonly repeats: BpfMap; readonly acted: BpfMap; readonly notes: BpfMap }
   /** By hook id. */
   readonly #hooks = new Map<number, Acting>()
   #selectors = 0
@@ -60,7 +64,7 @@ export class Acted {
   #closed = false
 
   constructor(object: Pick<BpfObject, 'map'>) {
-    this.maps = { repeats: object.map('repeats'), acted: object.map('acted') }
+    this.maps = { repeats: object.map('repeats'), acted: object.map('acted'), notes: object.map('notes') }
   }
 
   /** Begins to count for these hooks, if it does not yet. Throws CollectorError POLICY_REFUSED when there are too many selectors. */
@@ -101,10 +105,12 @@ export class Acted {
     this.#selectors -= selectors.length
   }
 
-  #doneBy(id: number, index: number, { signals, monitored }: Actions): Done {
+  #doneBy(id: number, index: number, { signals: asked, enforces, monitored }: Actions): Done {
     const counts = this.maps.acted.lookup(keyOf(id, index))
     if (counts === undefined) return NOTHING_DONE
     const at = (offset: number): number => Number(counts.readBigUInt64LE(offset))
+    // Of an enforcer only the notes know the signals (bpf/filter.h).
+    const signals = enforces === undefined ? asked : [SIGKILL, 0]
     const sum = (kills: boolean): number =>
       signals.reduce((all, signal, i) => ((signal === SIGKILL) === kills ? all + at(ACTED.signals + 8 * i) : all), 0)
     const would = (kills: boolean): number =>
@@ -115,9 +121,11 @@ export class Acted {
       signal: sum(false),
       sigkill: sum(true),
       override: at(ACTED.denied),
+      notify_enforcer: at(ACTED.notified),
       monitor_signal: would(false),
       monitor_sigkill: would(true),
       monitor_override: monitored?.error === undefined ? 0 : at(ACTED.calls),
+      monitor_notify_enforcer: monitored?.notify === undefined ? 0 : at(ACTED.calls),
       not_done: at(ACTED.refused),
     }
   }
@@ -140,6 +148,7 @@ export class Acted {
     this.#closed = true
     this.maps.repeats.close()
     this.maps.acted.close()
+    this.maps.notes.close()
   }
 }
 

@@ -151,16 +151,22 @@ export function selectorBytes(
   return bytes
 }
 
-function writeActions(bytes: Buffer, actions: Actions, { args }: HookSpec, values: readonly Value[]): void {
-  const { signals, error = 0, reports, limit } = actions
+function writeActions(bytes: Buffer, actions: Actions, spec: HookSpec, values: readonly Value[]): void {
+  const { signals, error = 0, reports, limit, notify, enforces } = actions
   const at = SELECTOR.action
   signals.forEach((signal, i) => (bytes[at + ACTION.signals + i] = signal))
   bytes[at + ACTION.hide] = reports ? 0 : 1
   bytes.writeInt16LE(error, at + ACTION.error)
+  if (notify !== undefined || enforces !== undefined) {
+    bytes.writeUInt32LE(spec.enforcer ?? 0, at + ACTION.enforcer)
+    bytes.writeInt16LE(notify?.error ?? 0, at + ACTION.noteError)
+    bytes[at + ACTION.noteSignal] = notify?.signal ?? 0
+    bytes[at + ACTION.enforces] = enforces === undefined ? 0 : 1
+  }
   if (limit === undefined) return
   bytes.writeUInt32LE(limit.ms, at + ACTION.intervalMs)
   bytes[at + ACTION.scope] = SCOPES[limit.scope]
-  bytes[at + ACTION.values] = valuesOf(args, values)
+  bytes[at + ACTION.values] = valuesOf(spec.args, values)
 }
 
 function writeAggregate(bytes: Buffer, { byFile, byKind }: Aggregate, spec: HookSpec, values: readonly Value[]): void {

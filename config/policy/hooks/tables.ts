@@ -39,3 +39,9 @@ export const TRACEPOINT_KEYS: KeyTable = {
   },
   own: ['subsystem', 'event', 'raw', 'args', 'selectors', 'message', 'tags'],
 }
+
+export const ENFORCER_KEYS: KeyTable = {
+  name: 'an item of enforcers',
+  meant: { call: 'calls', functions: 'calls', syscalls: 'calls', list: 'calls', values: 'calls' },
+  own: ['calls'],
+}

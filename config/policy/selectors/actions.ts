@@ -5,7 +5,7 @@ import { show } from '../../yaml/problems.ts'
 import type { Problems } from '../../yaml/problems.ts'
 import { Fields, asInteger, asText, notSupported } from '../fields.ts'
 import type { Place } from '../fields.ts'
-import type { Action, Actions, HookSpec, RateLimit } from '../policy.ts'
+import type { Action, Actions, EnforcerNote, HookSpec, RateLimit } from '../policy.ts'
 import { ACTION_KEYS } from '../tables.ts'
 import { readName } from './common.ts'
 
@@ -28,13 +28,12 @@ export const ACTIONS: ReadonlyMap<string, Action> = new Map([
   ['Sigkill', 'sigkill'],
   ['Signal', 'signal'],
   ['Override', 'override'],
+  ['NotifyEnforcer', 'notifyenforcer'],
+  ['CleanupEnforcerNotification', 'cleanupenforcernotification'],
 ])
 
 /** Tetragon's actions that this version does not support. */
-const LATER_ACTIONS = 'GetUrl DnsLookup TrackSock UntrackSock NotifyEnforcer CleanupEnforcerNotification Set'.split(' ')
-
-const ENFORCER_ACTIONS = ['NotifyEnforcer', 'CleanupEnforcerNotification']
-const INSTEAD_OF_ENFORCERS = 'write Override or Signal into a hook of each call that the enforcer has'
+const LATER_ACTIONS = 'GetUrl DnsLookup TrackSock UntrackSock Set'.split(' ')
 
 /** Those of older versions of Tetragon, and what to do instead. */
 const FORMER_ACTIONS: ReadonlyMap<string, string> = new Map([
@@ -56,6 +55,7 @@ interface One {
   readonly action: Action
   readonly signal: number
   readonly error: number
+  readonly note: EnforcerNote | undefined
   readonly limit: RateLimit | undefined
 }
 
@@ -73,16 +73,22 @@ export function readActions(selector: Fields, problems: Problems): Actions | und
     if (one.action === 'override' && all.some(({ action }) => action === 'override')) {
       problems.add(place.node.at, `${place.path}: expected at most one action Override in a selector; drop one`)
     }
+    if (one.note !== undefined && all.some(({ note }) => note !== undefined)) {
+      const sentence = 'expected at most one action NotifyEnforcer or CleanupEnforcerNotification in a selector'
+      problems.add(place.node.at, `${place.path}: ${sentence}; drop one`)
+    }
     limited ||= one.limit !== undefined
     all.push(one)
   }
   const last = all.at(-1)
   if (last === undefined || (!limited && all.every(({ action }) => action === 'post'))) return undefined
   const error = all.find(({ action }) => action === 'override')?.error
+  const note = all.find((one) => one.note !== undefined)?.note
   return {
     last: last.action,
     ...(error === undefined ? {} : { error }),
     signals: all.flatMap(({ signal }) => (signal === 0 ? [] : [signal])),
+    ...(note === undefined ? {} : { notify: note }),
     reports: all.every(({ action }) => action !== 'nopost'),
     limit: all.find(({ limit }) => limit !== undefined)?.limit,
   }
@@ -93,17 +99,31 @@ export function sendsSignals({ selectors }: Pick<HookSpec, 'selectors'>): boolea
   return selectors.some(({ actions }) => actions !== undefined && actions.signals.length > 0)
 }
 
+/** Whether calls that match have something done about the next call of their thread. */
+export function notifies({ selectors }: Pick<HookSpec, 'selectors'>): boolean {
+  return selectors.some(({ actions }) => actions?.notify !== undefined)
+}
+
+/** Whether it does what selectors of other hooks have noted. */
+export function enforces({ selectors }: Pick<HookSpec, 'selectors'>): boolean {
+  return selectors.some(({ actions }) => actions?.enforces !== undefined)
+}
+
 /** Whether calls that match may fail because of it. */
 export function denies({ selectors }: Pick<HookSpec, 'selectors'>): boolean {
-  return selectors.some(({ actions }) => actions?.error !== undefined)
+  return selectors.some(({ actions }) => actions?.error !== undefined || actions?.enforces?.denies === true)
 }
 
 /** In mode monitor. */
 export function withoutEffect(hook: HookSpec): HookSpec {
   const selectors = hook.selectors.map((selector) => {
     if (selector.actions === undefined) return selector
-    const { error, ...others } = selector.actions
-    const monitored = { signals: others.signals, ...(error === undefined ? {} : { error }) }
+    const { error, notify, ...others } = selector.actions
+    const monitored = {
+      signals: others.signals,
+      ...(error === undefined ? {} : { error }),
+      ...(notify === undefined ? {} : { notify }),
+    }
     return { ...selector, actions: { ...others, signals: [], monitored } }
   })
   return { ...hook, selectors }
@@ -116,18 +136,35 @@ function readAction(place: Place, problems: Problems): One | undefined {
   const argSig = fields.get('argSig')
   const asked = argSig === undefined ? undefined : asInteger(argSig, 1, MAX_SIGNAL, problems)
   if (action === 'signal' && argSig === undefined) fields.need('argSig', `a signal from 1 to ${MAX_SIGNAL}`)
-  const error = readError(fields, action, problems)
+  const error = action === 'override' ? readError(fields, problems) : EPERM
+  const note = readNote(fields, action, asked ?? 0, problems)
   const limit = readLimit(fields, problems)
   if (action === undefined) return undefined
-  if (action !== 'signal') warnOfKey(fields, 'argSig', 'Signal', action, problems)
-  if (action !== 'override') warnOfKey(fields, 'argError', 'Override', action, problems)
+  const notes = action === 'notifyenforcer'
+  if (action !== 'signal' && !notes) warnOfKey(fields, 'argSig', 'Signal and NotifyEnforcer', action, problems)
+  if (action !== 'override' && !notes) warnOfKey(fields, 'argError', 'Override and NotifyEnforcer', action, problems)
   if (action !== 'post') for (const key of ['rateLimit', 'rateLimitScope']) refuseKey(fields, key, 'Post', problems)
-  return { action, signal: action === 'sigkill' ? SIGKILL : (asked ?? 0), error, limit }
+  const signal = action === 'sigkill' ? SIGKILL : action === 'signal' ? (asked ?? 0) : 0
+  return { action, signal, error, note, limit }
 }
 
-/** Of Override; EPERM after a mistake, and for a number that is no error, as in Tetragon. */
-function readError(fields: Fields, action: Action | undefined, problems: Problems): number {
-  if (action !== 'override') return EPERM
+function readNote(
+  fields: Fields,
+  action: Action | undefined,
+  signal: number,
+  problems: Problems,
+): EnforcerNote | undefined {
+  if (action === 'cleanupenforcernotification') return { error: 0, signal: 0 }
+  if (action !== 'notifyenforcer') return undefined
+  if (fields.get('argError') === undefined && fields.get('argSig') === undefined) {
+    const sentence = 'expected argError, argSig or both, such as argError: -1'
+    problems.add(fields.at, `${fields.path}: action NotifyEnforcer does nothing: ${sentence}`)
+  }
+  return { error: fields.get('argError') === undefined ? 0 : readError(fields, problems), signal }
+}
+
+/** EPERM after a mistake, and for a number that is no error, as in Tetragon. */
+function readError(fields: Fields, problems: Problems): number {
   const place = fields.need('argError', `an error from ${MIN_ERROR} to -1, such as -1 (EPERM)`)
   const value = place?.node.kind === 'scalar' ? place.node.value : undefined
   if (place !== undefined && isNoError(value)) {
@@ -161,7 +198,6 @@ function readActionName(fields: Fields, problems: Problems): Action | undefined 
   const former = FORMER_ACTIONS.get(text)
   let sentence = `${expected}, got ${show(text)}${didYouMean(text, [...names, ...LATER_ACTIONS])}`
   if (former !== undefined) sentence = `Tetragon no longer has an action ${show(text)}: ${former}`
-  else if (ENFORCER_ACTIONS.includes(text)) sentence = `${notSupported('action', text)}; ${INSTEAD_OF_ENFORCERS}`
   else if (LATER_ACTIONS.includes(text)) sentence = `${notSupported('action', text)}; ${expected}`
   problems.add(node.at, `${path}: ${sentence}`)
   return undefined

@@ -41,8 +41,8 @@ export function readAggregate(
   return { windowMs, byFile: by.has('file'), byKind: by.has('kind'), at: place.node.at }
 }
 
-const doesMore = ({ limit, signals, error }: Actions): boolean =>
-  limit !== undefined || signals.length > 0 || error !== undefined
+const doesMore = ({ limit, signals, error, notify }: Actions): boolean =>
+  limit !== undefined || signals.length > 0 || error !== undefined || notify !== undefined
 
 function readWindow(fields: Fields, problems: Problems): number {
   const expected = `a time from 1s to ${MAX_MS / 60_000}m, such as 10s`

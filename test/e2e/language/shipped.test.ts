@@ -17,6 +17,7 @@ const REFUSED: Readonly<Record<string, RegExp>> = {
   'tracingpolicy/dev_queue_xmit': /no kernel function "dev_queue_xmit"/,
   'tracingpolicy/hardlink-override': /this kernel cannot make system calls fail/,
   'tracingpolicy/symlink-override': /this kernel cannot make system calls fail/,
+  'tracingpolicy/killer': /this kernel cannot make system calls fail/,
   'tracingpolicy/modules-nohost': /kubernetes/,
 }
 /** Hundreds of functions, and each system call of each process: kinds.test.ts has such hooks. */

@@ -81,8 +81,8 @@ test('definitions: a mistake is refused with a sentence that names the key', { s
     },
     {
       name: "Tetragon's",
-      document: policy({ ...hook({}), enforcers: [{ calls: ['x'] }] }),
-      want: /known Tetragon field "enforcers" is not supported by this version of ktrail/,
+      document: policy({ ...hook({}), loader: true }),
+      want: /known Tetragon field "loader" is not supported by this version of ktrail/,
     },
     {
       name: "Tetragon's, without strict validation",

@@ -192,6 +192,11 @@ export const LOADING: readonly Row[] = [
     'tracepoint:raw_syscalls/sys_enter(4 uint64) | 4 InMap list:dups',
     syscallList,
   ],
+  [
+    'tracingpolicy/killer',
+    `tracepoint:raw_syscalls/sys_enter(4 syscall64) | 0 InMap list:dups & ${BASH} > NotifyEnforcer -1`,
+    { ...syscallList, enforcers: [{ calls: ['list:dups'] }] },
+  ],
 ]
 
 /** These do not load yet; each problem names what is not supported. */
@@ -218,11 +223,6 @@ export const WAITING: readonly Row[] = [
     datagrams('ip_output'),
     datagrams('ip_mc_output'),
     datagrams('ip6_output'),
-  ],
-  [
-    'tracingpolicy/killer',
-    `tracepoint:raw_syscalls/sys_enter(4 syscall64) | 0 InMap list:dups & ${BASH} > NotifyEnforcer -1`,
-    { ...syscallList, enforcers: [{ calls: ['list:dups'] }] },
   ],
   ['tracingpolicy/loader', { loader: true }],
   ['tracingpolicy/open_dnsrequest', fds('1 Equal /etc/passwd > DnsLookup example.com')],

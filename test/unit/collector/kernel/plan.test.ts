@@ -190,6 +190,50 @@ function planned(...args: Parameters<typeof planPolicy>): readonly PlannedHook[]
   return planPolicy(...args).hooks
 }
 
+const notes = {
+  last: 'notifyenforcer',
+  signals: [],
+  reports: true,
+  limit: undefined,
+  notify: { error: -1, signal: 0 },
+} as const
+const enforces = { last: 'nopost', signals: [], reports: false, limit: undefined, enforces: { denies: true } } as const
+
+test('plan: the hooks of a policy with an enforcer have its number, each policy its own', () => {
+  const pair = [
+    spec({ selectors: [{ matchArgs: [], actions: notes }] }),
+    spec({ args: [], selectors: [{ matchArgs: [], actions: enforces }] }),
+  ] as const
+  const next = counter()
+  const [one, two] = [0, 1].map(() => planPolicy(policy(...pair), v612, symbols, 'auto', next).hooks)
+  assert.deepEqual(
+    one?.map(({ way }) => way.mode),
+    ['kprobe.multi', 'fmod_ret'],
+  )
+  const numbers = [one, two].map((hooks) => new Set(hooks?.map(({ spec: { enforcer } }) => enforcer)))
+  assert.deepEqual(
+    numbers.map(({ size }) => size),
+    [1, 1],
+  )
+  assert.equal(new Set(numbers.flatMap((each) => [...each])).size, 2)
+  assert.ok(
+    planPolicy(policy(spec()), v612, symbols, 'auto', next).hooks.every((hook) => hook.spec.enforcer === undefined),
+  )
+})
+
+test('plan: an enforcer of a call that this kernel cannot make fail is refused with the name of the call', () => {
+  const call = spec({ call: 'sys_openat', syscall: true, args: [], selectors: [{ matchArgs: [], actions: enforces }] })
+  assert.throws(() => planPolicy(policy(call), { ...v612, ...noOverride }, symbols, 'auto', counter()), {
+    message: /^p\.yaml:3:5: enforcers: sys_openat: this kernel cannot make system calls fail/,
+  })
+  const signals = spec({
+    ...call,
+    selectors: [{ matchArgs: [], actions: { ...enforces, enforces: { denies: false } } }],
+  })
+  const [hook] = planPolicy(policy(signals), { ...v612, ...noOverride }, symbols, 'auto', counter()).hooks
+  assert.equal(hook?.way.mode, 'kprobe.multi')
+})
+
 test('plan: a hook with Override is attached by what its action needs, whatever mode is wanted', () => {
   const error = { last: 'override', signals: [], error: -1, reports: true, limit: undefined } as const
   const denying = spec({ ...returns, selectors: [{ matchArgs: [], actions: error }] })

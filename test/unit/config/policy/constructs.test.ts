@@ -215,7 +215,13 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
     'write raw: true into an item of tracepoints',
   ],
   ['extractParam', argument('extractParam: a.b'), 'unknown key "extractParam" (did you mean "resolve"?)'],
-  ['enforcers', section('kprobes: [{call: sys_dup}], enforcers: []'), later('field', 'enforcers')],
+  [
+    'enforcers',
+    section(
+      'kprobes: [{call: sys_dup, selectors: [{matchActions: [{action: NotifyEnforcer, argError: -1}]}]}], enforcers: [{calls: [sys_dup]}]',
+    ),
+    LOADS,
+  ],
   ...words('podSelector containerSelector hostSelector nodeSelector').map(
     (field) => [field, section(`kprobes: [{call: sys_dup}], ${field}: {}`), LOADS] as const,
   ),
@@ -442,7 +448,8 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
   ['NoPost', action('NoPost'), LOADS],
   ['Sigkill', action('Sigkill'), LOADS],
   ['Signal', action('Signal, argSig: 9'), LOADS],
-  ...words('GetUrl DnsLookup TrackSock UntrackSock NotifyEnforcer CleanupEnforcerNotification Set').map(
+  ['NotifyEnforcer without enforcers', action('NotifyEnforcer, argSig: 9'), 'the policy has no enforcers'],
+  ...words('GetUrl DnsLookup TrackSock UntrackSock Set').map(
     (name) => [name, action(name), later('action', name)] as const,
   ),
 ]

@@ -8,7 +8,7 @@ const PLACES: Array<{ where: string; path: string; fields: string; yaml: (field:
   {
     where: 'spec',
     path: 'spec',
-    fields: 'uprobes usdts loader enforcers',
+    fields: 'uprobes usdts loader',
     yaml: (field) => `spec: { kprobes: [{ call: sys_f }], ${field}: {} }`,
   },
   {
@@ -96,7 +96,7 @@ describe('parsePolicy refuses a document', () => {
       name: 'whose spec is a list',
       yaml: 'spec: [x]',
       want: [
-        'spec: expected a mapping with kprobes, fentries, lsmhooks, tracepoints, lists, options, selectorsMacros, podSelector, containerSelector, hostSelector, nodeSelector, got a list',
+        'spec: expected a mapping with kprobes, fentries, lsmhooks, tracepoints, lists, options, selectorsMacros, podSelector, containerSelector, hostSelector, nodeSelector, enforcers, got a list',
       ],
     },
     {

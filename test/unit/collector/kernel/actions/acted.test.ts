@@ -55,6 +55,10 @@ function count(map: FakeMap, id: number, index: number, counts: ReadonlyArray<re
   for (const [offset, by] of counts) value.writeBigUInt64LE(value.readBigUInt64LE(offset) + BigInt(by), offset)
 }
 
+const NOTING = { ...HIDDEN, last: 'notifyenforcer', notify: { error: -1, signal: 0 } } as const
+const ENFORCING = { ...HIDDEN, enforces: { denies: true } } as const
+const NOTED = { ...HIDDEN, monitored: { signals: [], notify: { error: -1, signal: 0 } } } as const
+
 const shown = (done: Done): string =>
   DONE.flatMap((name) => (done[name] === 0 ? [] : [`${done[name]} ${name}`])).join(', ')
 
@@ -67,6 +71,27 @@ const rig = (size: number): { readonly map: FakeMap; readonly acted: Acted } => 
   const map = mapOf(size)
   return { map, acted: new Acted({ map: (name) => (name === 'acted' ? map : mapOf(1)) }) }
 }
+
+test('acted: notes, what an enforcer did by them, and what it would have done', () => {
+  const { map, acted } = rig(3)
+  acted.add([planned(1, 'a', NOTING), planned(2, 'b', ENFORCING), planned(3, 'c', NOTED)])
+  count(map, 1, 0, [
+    [ACTED.calls, 5],
+    [ACTED.notified, 4],
+  ])
+  count(map, 2, 0, [
+    [ACTED.calls, 4],
+    [ACTED.denied, 3],
+    [ACTED.signals, 2],
+    [ACTED.signals + 8, 1],
+  ])
+  count(map, 3, 0, [[ACTED.calls, 7]])
+  assert.deepEqual(shownByHook(acted), {
+    'a f': '4 notify_enforcer',
+    'b g': '1 signal, 2 sigkill, 3 override',
+    'c f': '7 monitor_notify_enforcer',
+  })
+})
 
 test('acted: counts are those of the kernel, by policy, and stay when hooks go', (context) => {
   context.mock.timers.enable({ apis: ['setTimeout'] })

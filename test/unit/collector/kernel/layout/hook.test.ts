@@ -23,6 +23,7 @@ import {
 import type { Operator } from '../../../../../config/policy/operators.ts'
 import { parsePolicy } from '../../../../../config/policy/parse.ts'
 import type {
+  Actions,
   ArgumentFilter,
   ArgumentSpec,
   HookSpec,
@@ -475,11 +476,26 @@ test('layout: actions of selectors, and the values in which repeats are alike', 
     spec({ args: [file], selectors: [acting, limited].map((actions) => ({ matchArgs: [], actions })) }),
   )
   assert.equal(bytes.readUInt32LE(HOOK.actions), 1)
-  const actions = tables.selectors.map((selector) => selector.subarray(SELECTOR.action, SELECTOR.action + ACTION.bytes))
+  const actions = tables.selectors.map((selector) =>
+    selector.subarray(SELECTOR.action, SELECTOR.action + ACTION.enforcer),
+  )
   assert.deepEqual(
     actions.map((each) => each.toString('hex')),
     ['00'.repeat(16), '000000000a0900010000000000000000', '60ea0000000000000202000000000000'],
   )
+})
+
+test('layout: notes for an enforcer, and its own hooks', () => {
+  const notes = { last: 'notifyenforcer', signals: [], reports: true, limit: undefined } as const
+  const of = (actions: Actions): string => {
+    const { tables } = laidOut(spec({ args: [], enforcer: 7, selectors: [{ matchArgs: [], actions }] }))
+    const from = SELECTOR.action + ACTION.enforcer
+    return tables.selectors[0]?.subarray(from, SELECTOR.action + ACTION.bytes).toString('hex') ?? ''
+  }
+  assert.equal(of({ ...notes, notify: { error: -13, signal: 9 } }), '07000000f3ff0900')
+  assert.equal(of({ ...notes, notify: { error: 0, signal: 0 } }), '0700000000000000')
+  assert.equal(of({ ...notes, enforces: { denies: true } }), '0700000000000001')
+  assert.equal(of({ ...notes, signals: [9] }), '0000000000000000')
 })
 
 test('layout: what makes calls equal for aggregate, and where they are judged', () => {
@@ -492,7 +508,7 @@ test('layout: what makes calls equal for aggregate, and where they are judged', 
     const { bytes, tables } = laidOut(...specs)
     assert.equal(bytes.readUInt32LE(HOOK.actions), 1)
     const last = tables.selectors.at(-1) ?? Buffer.alloc(0)
-    const hex = last.subarray(SELECTOR.action, SELECTOR.action + ACTION.bytes).toString('hex')
+    const hex = last.subarray(SELECTOR.action, SELECTOR.action + ACTION.enforcer).toString('hex')
     return [hex, bytes.readUInt16LE(HOOK.atReturn)]
   }
   assert.deepEqual(action(aggregated(true, true)), ['00000000000000000007000003000000', 0])

@@ -1,0 +1,123 @@
+/**
+ * `spec.enforcers`: calls that fail, or whose process gets a signal, when a selector of the policy has asked for it in a call of the same thread
+ * before (NotifyEnforcer). A hook of their own does that at each of these calls; where the selector's hook is on such a call, it acts at once.
+ */
+import { show } from '../../yaml/problems.ts'
+import type { Position, Problems } from '../../yaml/problems.ts'
+import { Fields, asList, asText } from '../fields.ts'
+import type { Place } from '../fields.ts'
+import { LIST, MAX_LISTED, checkCall } from '../lists.ts'
+import type { ListedCall, Lists } from '../lists.ts'
+import type { Actions, HookSpec, KprobeSpec } from '../policy.ts'
+import { notifies } from '../selectors/actions.ts'
+import { ENFORCER_KEYS } from './tables.ts'
+
+export const MAX_ENFORCERS = 1
+
+export interface Enforcer {
+  readonly calls: readonly ListedCall[]
+  readonly at: Position
+}
+
+/** undefined when the policy has none. */
+export function readEnforcer(spec: Fields, lists: Lists, problems: Problems): Enforcer | undefined {
+  const [item] = spec.list('enforcers', MAX_ENFORCERS)
+  const fields = item === undefined ? undefined : Fields.of(item, ENFORCER_KEYS, problems)
+  if (item === undefined || fields === undefined) return undefined
+  const place = fields.need('calls', 'a list of system calls and functions security_*, such as [sys_dup]')
+  if (place === undefined) return undefined
+  if (place.node.kind === 'list' && place.node.items.length === 0) {
+    problems.add(place.node.at, `${place.path}: expected at least one call, got an empty list`)
+  }
+  return {
+    calls: asList(place, MAX_LISTED, problems).flatMap((call) => readCall(call, lists, problems)),
+    at: item.node.at,
+  }
+}
+
+function readCall(place: Place, lists: Lists, problems: Problems): readonly ListedCall[] {
+  const name = asText(place, problems)
+  if (name === undefined) return []
+  const calls = name.startsWith(LIST) ? lists.callsOf(name.slice(LIST.length), place, problems) : [{ name }]
+  return calls.map((call) => {
+    const syscall = call.syscall ?? !call.name.startsWith('security_')
+    if (call.syscall === undefined && !/^(?:sys_|__(?:x64|arm64|ia32)_sys_|security_)/.test(call.name)) {
+      const expected = 'expected a system call such as sys_dup, or a function security_*'
+      problems.add(place.node.at, `${place.path}: ${expected}, got ${show(call.name)}`)
+    } else if (call.generated === undefined) checkCall(call.name, syscall, place, problems)
+    return { ...call, syscall }
+  })
+}
+
+/** The hooks with what the enforcer makes of them, then those of the enforcer. */
+export function withEnforcer(
+  hooks: readonly HookSpec[],
+  enforcer: Enforcer | undefined,
+  spec: Fields,
+  problems: Problems,
+): HookSpec[] {
+  const notifying = hooks.filter(notifies)
+  const [first] = notifying
+  if (enforcer === undefined) {
+    if (first !== undefined) {
+      const sentence =
+        'the policy has no enforcers: add enforcers: [{calls: [...]}] to spec, with the calls that are to fail'
+      problems.add(first.at, `action NotifyEnforcer: ${sentence}`)
+    }
+    return [...hooks]
+  }
+  if (first === undefined) {
+    problems.warn(spec.keyAt('enforcers'), `${spec.pathOf('enforcers')}: no selector has action NotifyEnforcer`)
+    return [...hooks]
+  }
+  const own = new Set(enforcer.calls.map(({ name, syscall }) => keyOf(name, syscall)))
+  const direct = (hook: HookSpec): boolean => hook.type === 'kprobe' && own.has(keyOf(hook.call, hook.syscall))
+  const notes = notifying.filter((hook) => !direct(hook)).flatMap(notesOf)
+  const denies = notes.some(({ error }) => error !== 0)
+  return [
+    ...hooks.map((hook) => (direct(hook) ? actingAtOnce(hook) : hook)),
+    ...(notes.length === 0 ? [] : enforcer.calls.map((call) => enforcing(call, denies, enforcer.at))),
+  ]
+}
+
+const keyOf = (name: string, syscall: boolean | undefined): string => `${name} ${syscall}`
+
+const notesOf = ({ selectors }: HookSpec): ReadonlyArray<NonNullable<Actions['notify']>> =>
+  selectors.flatMap(({ actions }) => actions?.notify ?? [])
+
+function actingAtOnce(hook: HookSpec): HookSpec {
+  const selectors = hook.selectors.map((selector) => {
+    if (selector.actions?.notify === undefined) return selector
+    const { notify, ...actions } = selector.actions
+    const { signals, error = notify.error } = actions
+    return {
+      ...selector,
+      actions: {
+        ...actions,
+        signals: notify.signal === 0 ? signals : [...signals, notify.signal],
+        ...(error === 0 ? {} : { error }),
+      },
+    }
+  })
+  return { ...hook, selectors }
+}
+
+function enforcing({ name, syscall = true, generated }: ListedCall, denies: boolean, at: Position): KprobeSpec {
+  const actions: Actions = { last: 'nopost', signals: [], reports: false, limit: undefined, enforces: { denies } }
+  return {
+    type: 'kprobe',
+    call: name,
+    ...(generated === undefined ? {} : { generated }),
+    optional: false,
+    syscall,
+    return: false,
+    returnArg: undefined,
+    returnAction: 'post',
+    action: 'post',
+    args: [],
+    selectors: [{ matchArgs: [], actions }],
+    message: '',
+    tags: [],
+    at,
+  }
+}

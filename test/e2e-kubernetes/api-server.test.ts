@@ -11,6 +11,8 @@ import type { Line } from '../e2e/support/record.ts'
 import { startCluster } from '../support/kubernetes/guest-cluster.ts'
 import { established } from '../support/kubernetes/server.ts'
 import { NODE, filenameAccess } from './filename-access.ts'
+import type { WatchedAgent } from './filename-access.ts'
+import { otherRuntimes } from './runtimes.ts'
 
 const at = (file: string): string => fileURLToPath(new URL(`../../${file}`, import.meta.url))
 const CRD = at('deploy/crds/tracingpolicies.cilium.io.yaml')
@@ -54,15 +56,22 @@ const logged = (text: string, of: string, times = 1): Promise<true> =>
     () => agent.log().filter(({ msg, policy: about }) => msg === text && about === of).length >= times,
   )
 
+const page: WatchedAgent = {
+  events: (words) => spawn(at('ktrail'), ['events', ...words], { stdio: ['ignore', 'pipe', 'pipe'] }),
+  until: (what, look) => agent.until(what, look),
+  logged,
+  lines: () => agent.lines(),
+  metrics: () => agent.metrics(),
+}
+
 test('kubernetes: the page on filename access, from kubectl apply to silence', { skip }, async (t) => {
   assert.ok(server)
-  await filenameAccess(t, server, {
-    events: (words) => spawn(at('ktrail'), ['events', ...words], { stdio: ['ignore', 'pipe', 'pipe'] }),
-    until: (what, look) => agent.until(what, look),
-    logged,
-    lines: () => agent.lines(),
-    metrics: () => agent.metrics(),
-  })
+  await filenameAccess(t, server, page)
+})
+
+test('kubernetes: containers of other runtimes', { skip }, async (t) => {
+  assert.ok(server)
+  await otherRuntimes(t, server, page)
 })
 
 test('kubernetes: policies are followed while the clock of the node is wrong', { skip }, async (t) => {

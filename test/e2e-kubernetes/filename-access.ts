@@ -95,36 +95,61 @@ const NEWER_KEYS = ['process', 'parent'].flatMap((of) =>
   within(`process_kprobe.${of}`, ['pod.uid', 'pod.container.security_context', 'in_init_tree']),
 )
 
-export async function filenameAccess(t: TestContext, cluster: Cluster, agent: WatchedAgent): Promise<void> {
-  const kubectl = async (...args: string[]): Promise<string> => {
+type Kubectl = (...args: readonly string[]) => Promise<string>
+
+export const kubectlOf =
+  (cluster: Cluster): Kubectl =>
+  async (...args) => {
     const { code, stdout, stderr } = await cluster.kubectl(args)
     assert.equal(code, 0, stderr)
     return stdout
   }
-  const began = performance.now()
-  const passed = (what: string): void => t.diagnostic(`${what}: ${Math.round(performance.now() - began)} ms`)
-  await kubectl('apply', '-f', POLICY)
-  await agent.logged('policy added', 'file-monitoring')
-  passed('kubectl apply')
+
+/** Makes the pod `file-access` on NODE; its uid. */
+export async function makePod(kubectl: Kubectl): Promise<string> {
   const overrides = JSON.stringify({ spec: { nodeName: NODE } })
   await kubectl('run', 'file-access', '-n', 'default', '--image=busybox', '--restart=Never', `--overrides=${overrides}`)
-  const uid = await kubectl('get', 'pod', 'file-access', '-o', 'jsonpath={.metadata.uid}')
+  return kubectl('get', 'pod', 'file-access', '-o', 'jsonpath={.metadata.uid}')
+}
+
+/** What `ktrail events` shows of the pod from now on. */
+export interface Reader {
+  /** As the page shows them: without the blank of a program without arguments. */
+  lines(): string[]
+  /** All that it printed. */
+  text(): string
+}
+
+export async function readPod(t: TestContext, agent: WatchedAgent): Promise<Reader> {
+  const readers = async (): Promise<number> => (await agent.metrics()).sum('ktrail_api_readers')
+  await agent.until('an earlier reader to be gone', async () => (await readers()) === 0)
   const reader = agent.events(['-o', 'compact', '--namespace', 'default', '--pod', 'file-access'])
   let [shown, problems] = ['', '']
   reader.stdout.on('data', (chunk: Buffer) => (shown += chunk.toString()))
   reader.stderr.on('data', (chunk: Buffer) => (problems += chunk.toString()))
   t.after(() => reader.kill())
-  // As the page shows them: without the blank of a program without arguments.
+  await agent.until('the reader to be connected', async () => {
+    assert.equal(problems, '')
+    return (await readers()) === 1
+  })
   const lines = (): string[] =>
     shown
       .split('\n')
       .slice(0, -1)
       .map((text) => text.trimEnd())
-  const connected = async (): Promise<boolean> => {
-    assert.equal(problems, '')
-    return (await agent.metrics()).sum('ktrail_api_readers') === 1
-  }
-  await agent.until('the reader to be connected', connected)
+  return { lines, text: () => shown + problems }
+}
+
+export async function filenameAccess(t: TestContext, cluster: Cluster, agent: WatchedAgent): Promise<void> {
+  const kubectl = kubectlOf(cluster)
+  const began = performance.now()
+  const passed = (what: string): void => t.diagnostic(`${what}: ${Math.round(performance.now() - began)} ms`)
+  await kubectl('apply', '-f', POLICY)
+  await agent.logged('policy added', 'file-monitoring')
+  passed('kubectl apply')
+  const uid = await makePod(kubectl)
+  const reader = await readPod(t, agent)
+  const { lines } = reader
   passed('kubectl run, and ktrail events')
 
   const id = freshId()
@@ -133,7 +158,7 @@ export async function filenameAccess(t: TestContext, cluster: Cluster, agent: Wa
   t.after(() => shell.end())
   const until = async (what: string, holds: () => boolean): Promise<void> => {
     await agent.until(what, holds).catch((error: unknown) => {
-      throw new Error(`${String(error)}\nthe reader: ${shown}${problems}\nthe terminal: ${shell.shown()}`)
+      throw new Error(`${String(error)}\nthe reader: ${reader.text()}\nthe terminal: ${shell.shown()}`)
     })
   }
   // Behind the prompt it asks the terminal where the cursor is.
@@ -168,7 +193,7 @@ export async function filenameAccess(t: TestContext, cluster: Cluster, agent: Wa
   ])
   assert.ok(
     lines().every((text) => text.includes(' default/file-access ')),
-    shown,
+    reader.text(),
   )
 
   const isWrite = ({ process_kprobe: hit }: Line): boolean =>

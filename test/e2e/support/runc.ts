@@ -14,20 +14,31 @@ let made = 0
 /** Records have the first 31 characters. */
 export const freshId = (): string => `${made++}a`.padEnd(64, '0123456789abcdef')
 
-/** What a runtime is given: a folder with config.json and a root that holds busybox, also as sh and vi. */
+/** What containers here run: a shell, whose child reads SECRET, and which ends with ENDED. It waits for its child, so that each is a process of its own. */
+export const READS_SECRET: readonly string[] = [BUSYBOX, 'sh', '-c', `${BUSYBOX} cat ${SECRET}; exit 3`]
+export const ENDED = 3
+
+/** A root of a container that holds busybox, also as sh and vi; its folder. */
+export function containerRoot(at: string = freshFolder('root')): string {
+  const root = join(at, 'rootfs')
+  for (const name of ['bin', 'etc', 'proc', 'dev', 'sys']) mkdirSync(join(root, name), { recursive: true })
+  copyFileSync(BUSYBOX, join(root, BUSYBOX))
+  for (const name of ['sh', 'vi']) linkSync(join(root, BUSYBOX), join(root, 'bin', name))
+  writeFileSync(join(root, SECRET), 'x')
+  writeFileSync(join(root, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\n', { mode: 0o644 })
+  return root
+}
+
+/** What a runtime is given: a folder with config.json and a root. */
 function bundle(cgroupsPath: string, args: readonly string[], terminal: boolean): string {
   const at = freshFolder('bundle')
-  for (const name of ['bin', 'etc', 'proc', 'dev', 'sys']) mkdirSync(join(at, 'rootfs', name), { recursive: true })
-  copyFileSync(BUSYBOX, join(at, 'rootfs', BUSYBOX))
-  for (const name of ['sh', 'vi']) linkSync(join(at, 'rootfs', BUSYBOX), join(at, 'rootfs/bin', name))
-  writeFileSync(join(at, 'rootfs', SECRET), 'x')
-  writeFileSync(join(at, 'rootfs/etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\n', { mode: 0o644 })
+  const root = containerRoot(at)
   execFileSync('runc', ['spec'], { cwd: at })
   const config = JSON.parse(readFileSync(join(at, 'config.json'), 'utf8'))
   config.process.terminal = terminal
   config.process.args = args
   // Debian's busybox would run its own vi as /proc/self/exe.
-  writeFileSync(join(at, 'rootfs/rc'), 'alias vi=/bin/vi\n')
+  writeFileSync(join(root, 'rc'), 'alias vi=/bin/vi\n')
   config.process.env.push('ENV=/rc')
   config.root.readonly = false
   config.linux.cgroupsPath = cgroupsPath
@@ -35,16 +46,19 @@ function bundle(cgroupsPath: string, args: readonly string[], terminal: boolean)
   return at
 }
 
-/** Runs a container to its end: a shell, whose child reads SECRET, and which ends with 3. `runtime`: runc or crun. */
+/** Runs a container of READS_SECRET to its end. `runtime`: runc or crun. */
 export async function runContainer(runtime: string, id: string, cgroupsPath: string): Promise<void> {
-  // The shell waits for its child, so that each is a process of its own.
-  const cwd = bundle(cgroupsPath, [BUSYBOX, 'sh', '-c', `${BUSYBOX} cat ${SECRET}; exit 3`], false)
   // They keep their state below /run.
-  const child = spawn(runtime, ['run', id], { cwd, stdio: ['ignore', 'ignore', 'pipe'] })
+  await endsAsContainer([runtime, 'run', id], bundle(cgroupsPath, READS_SECRET, false))
+}
+
+/** Runs a program that ends as the container does which it runs, and this one is of READS_SECRET. */
+export async function endsAsContainer([program = '', ...words]: readonly string[], cwd: string): Promise<void> {
+  const child = spawn(program, words, { cwd, stdio: ['ignore', 'ignore', 'pipe'] })
   let stderr = ''
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
   await once(child, 'close')
-  assert.equal(child.exitCode, 3, stderr)
+  assert.equal(child.exitCode, ENDED, stderr)
 }
 
 export interface Shell {

@@ -13,6 +13,7 @@ import { readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
+import { ENGINES, engines } from '../containers/engines.ts'
 import { ApiServer, HOST_OF_GUEST, kubernetesPrograms } from './server.ts'
 
 export type Asked =
@@ -65,8 +66,10 @@ async function main(args: readonly string[]): Promise<number> {
     ca: readFileSync(server.ca, 'utf8'),
     control: `http://${HOST_OF_GUEST}:${port}`,
   }
-  const guest = [...args.slice(0, at), '--network', '--', 'env', `KTRAIL_CLUSTER=${JSON.stringify(beside)}`]
-  const child = spawn(RUN, [...guest, ...args.slice(at + 1)], { stdio: 'inherit' })
+  const variables = { KTRAIL_CLUSTER: beside, [ENGINES]: await engines() }
+  const texts = Object.entries(variables).map(([name, value]) => `${name}=${JSON.stringify(value)}`)
+  const guest = [...args.slice(0, at), '--network', '--', 'env', ...texts, ...args.slice(at + 1)]
+  const child = spawn(RUN, guest, { stdio: 'inherit' })
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal))
   await once(child, 'exit')
   control.closeAllConnections()

@@ -46,6 +46,8 @@ interface DaemonSet {
 export interface Reported {
   readonly name: string
   readonly id: string
+  /** As the id begins; default containerd. */
+  readonly runtime?: string
   readonly image: string
   readonly imageID: string
   readonly startedAt: string
@@ -57,9 +59,9 @@ export async function reportRunning(
   containers: readonly Reported[],
   namespace = 'default',
 ): Promise<void> {
-  const containerStatuses = containers.map(({ id, startedAt, ...rest }) => ({
+  const containerStatuses = containers.map(({ id, runtime = 'containerd', startedAt, ...rest }) => ({
     ...rest,
-    containerID: `containerd://${id}`,
+    containerID: `${runtime}://${id}`,
     ready: true,
     restartCount: 0,
     state: { running: { startedAt } },

@@ -16,6 +16,7 @@ Ways to get at a file, each a small program of its own (\`test/fixtures/e2e/reac
 The policy is [file-integrity.yaml](${PAGES}../config/policies/optional/file-integrity.yaml), which matches by identity (\`UnderDir\`, \`SameFile\`:
 [policies](${PAGES}policies.md#files-whatever-their-names)); *by name* it has \`Prefix\` instead. **no** is an access that is missed, *reported* one
 that nobody asked for, n/a one that the kernel or the file system does not have. On overlay the policy names the overlay's folder.
+What identity means, and why something is missed: [policy language](policy-language.md#files-by-identity).
 `
 
 const verdict = (reported: boolean | null | undefined, wanted: boolean): string => {

@@ -63,19 +63,22 @@ enum value_kind {
 	VALUE_SOCKET = 6,  /* struct socket_info */
 	VALUE_OBJECT = 7,  /* struct object_info | members, where its type has them */
 	VALUE_BYTES = 8,   /* struct text_key | bytes, padded to 8 | __u64: how many there were */
+	VALUE_STACK = 9,   /* addresses of code, 8 bytes each, of the innermost function first */
 };
 
 struct value {
 	__u16 len;    /* bytes of text (STRING, FILE, BYTES) or of what follows; 0 for ERROR */
 	__u16 places; /* number of what it was found by (args/place.h); 0: it is the parameter itself */
 	__u8 kind;    /* enum value_kind */
-	__u8 index;   /* parameter | enum arg_type << VALUE_TYPE_SHIFT, or RETURN_INDEX, or AGGREGATE_INDEX */
+	__u8 index;   /* parameter | enum arg_type << VALUE_TYPE_SHIFT, or a name of enum value_index */
 	__u16 flags;  /* enum value_flag; of ERROR which pointer on the way led nowhere, from 1 on */
 };
 
 enum value_index {
 	RETURN_INDEX = 255,
 	AGGREGATE_INDEX = 254,
+	KERNEL_STACK_INDEX = 253,
+	USER_STACK_INDEX = 252,
 	VALUE_TYPE_SHIFT = 3,
 };
 

@@ -43,6 +43,7 @@
 #include "args/details.h"
 #include "args/file.h"
 #include "args/socket.h"
+#include "args/stack.h"
 #include "args/event.h"
 #include "match/socket.h"
 #include "call/identity.h"
@@ -217,11 +218,11 @@ static __noinline int error_of_call(__u32 slot)
 }
 
 /* An entry that something may match, of a call that a policy may have fail: what it is to give without being made; 0: it is made. */
-static __always_inline int judge(__u32 slot)
+static __always_inline int judge(void *ctx, __u32 slot)
 {
 	if (hooks[slot].awaits)
 		await_return(slot);
-	hook_record(slot);
+	hook_record(ctx, slot);
 	if (hooks[slot].awaits)
 		entered(slot);
 	return error_of_call(slot);
@@ -258,7 +259,7 @@ static __noinline int on_session(struct pt_regs *ctx, __u32 slot)
 			return next;                                                                           \
 		if (next == RECORD_ENTRY)                                                                      \
 			expect_return(n);                                                                      \
-		hook_record(n);                                                                                \
+		hook_record(ctx, n);                                                                                \
 		if (next == RECORD_RETURN)                                                                     \
 			return 0;                                                                              \
 		cookie = session_entered(n);                                                                   \
@@ -272,23 +273,23 @@ static __noinline int on_session(struct pt_regs *ctx, __u32 slot)
 #endif
 
 #define SLOT(n)                                                                                                        \
-	SEC("kprobe") int hook_entry_##n(struct pt_regs *ctx) { return SCREENED(on_entry, n) ? hook_record(n) : 0; }   \
-	SEC("fexit") int hook_fexit_##n(void *ctx) { return SCREENED(on_exit, n) ? hook_record(n) : 0; }               \
-	SEC("tracepoint") int hook_event_##n(void *ctx) { return SCREENED(on_event, n) ? hook_record(n) : 0; }         \
-	SEC("raw_tracepoint") int hook_raw_##n(void *ctx) { return SCREENED(on_event, n) ? hook_record(n) : 0; }       \
+	SEC("kprobe") int hook_entry_##n(struct pt_regs *ctx) { return SCREENED(on_entry, n) ? hook_record(ctx, n) : 0; }   \
+	SEC("fexit") int hook_fexit_##n(void *ctx) { return SCREENED(on_exit, n) ? hook_record(ctx, n) : 0; }               \
+	SEC("tracepoint") int hook_event_##n(void *ctx) { return SCREENED(on_event, n) ? hook_record(ctx, n) : 0; }         \
+	SEC("raw_tracepoint") int hook_raw_##n(void *ctx) { return SCREENED(on_event, n) ? hook_record(ctx, n) : 0; }       \
 	SESSION(n)                                                                                                     \
 	SEC("kprobe") int hook_enter_##n(struct pt_regs *ctx)                                                          \
 	{                                                                                                              \
 		if (!SCREENED(on_enter, n))                                                                            \
 			return not_awaited(n, PT_REGS_SP(ctx));                                                        \
 		await_return(n);                                                                                       \
-		hook_record(n);                                                                                        \
+		hook_record(ctx, n);                                                                                        \
 		entered(n);                                                                                            \
 		return 0;                                                                                              \
 	}                                                                                                              \
 	SEC("kretprobe") int hook_leave_##n(struct pt_regs *ctx)                                                       \
 	{                                                                                                              \
-		return leave(n, JOINED_SP(ctx), PT_REGS_RC(ctx)) ? hook_record(n) : 0;                                 \
+		return leave(n, JOINED_SP(ctx), PT_REGS_RC(ctx)) ? hook_record(ctx, n) : 0;                                 \
 	}                                                                                                              \
 	SEC("kprobe") int hook_deny_##n(struct pt_regs *ctx)                                                           \
 	{                                                                                                              \
@@ -296,7 +297,7 @@ static __noinline int on_session(struct pt_regs *ctx, __u32 slot)
                                                                                                                        \
 		if (!SCREENED(on_enter, n))                                                                            \
 			return hooks[n].awaits ? not_awaited(n, PT_REGS_SP(ctx)) : 0;                                  \
-		error = judge(n);                                                                                      \
+		error = judge(ctx, n);                                                                                      \
 		if (error)                                                                                             \
 			leave_denial(ctx, error);                                                                      \
 		return 0;                                                                                              \
@@ -305,7 +306,7 @@ static __noinline int on_session(struct pt_regs *ctx, __u32 slot)
 	{                                                                                                              \
 		if (!SCREENED(on_modify, n))                                                                           \
 			return hooks[n].awaits ? not_awaited(n, frame_of(ctx)) : 0;                                    \
-		return judge(n);                                                                                       \
+		return judge(ctx, n);                                                                                       \
 	}                                                                                                              \
 	SEC("fexit") int hook_modified_##n(void *ctx)                                                                  \
 	{                                                                                                              \

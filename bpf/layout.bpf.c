@@ -65,6 +65,7 @@ enum join_state layout_join_state;
 enum join_count layout_join_count;
 enum repeat_scope layout_repeat_scope;
 enum field_kind layout_field_kind;
+enum stack_kind layout_stack_kind;
 enum aggregate_flag layout_aggregate_flag;
 enum take_result layout_take_result;
 enum identity_limit layout_identity_limit;

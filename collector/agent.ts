@@ -13,6 +13,9 @@ import { Api } from './api/api.ts'
 import { startDelivery } from './delivery/delivery.ts'
 import { BOUNDS as ENRICHMENT_BOUNDS, Enrichment, together } from './enrich/enrichment.ts'
 import { FileHashes } from './enrich/hashes.ts'
+import { KernelSymbols } from './enrich/stacks/kernel-symbols.ts'
+import { StackFrames } from './enrich/stacks/stack-frames.ts'
+import { UserCode } from './enrich/stacks/user-code.ts'
 import { checkHost } from './host/checks.ts'
 import { checkDescriptors } from './host/descriptors.ts'
 import { Housekeeping } from './host/housekeeping.ts'
@@ -33,6 +36,7 @@ import { lackingFeatures } from './kernel/features.ts'
 import { AgentStops } from './kernel/guard/agent-stops.ts'
 import { makeGuard } from './kernel/guard/make.ts'
 import { KernelSide } from './kernel/kernel-side.ts'
+import { loadedModules } from './kernel/symbols.ts'
 import { connect } from './kubernetes/client.ts'
 import { Line } from './line.ts'
 import { KernelPolicies, policyLog } from './policies/attach.ts'
@@ -86,10 +90,19 @@ export async function startAgent(
   const announced = new Announcements()
   const kernel = undo.use(await openKernel(config, facts, log, announced, pods))
   announced.listen((each) => kernel.workloads.announce(each, cgroupsAt(config.procfs, each.cgroup)))
-  const ingest = undo.use(new Ingest({ kernel, nodeName, config, log }))
+  const { expose_stack_addresses: addresses, procfs } = config
+  const stacks = new StackFrames({
+    kernel: new KernelSymbols({ file: `${procfs}/kallsyms`, modules: loadedModules, warn: (why) => log.warn(why) }),
+    user: new UserCode(procfs),
+    addresses,
+  })
+  const ingest = undo.use(new Ingest({ kernel, nodeName, config, log, stacks }))
   await ingest.scan()
   const loopLag = undo.use(new LoopLag())
-  const kernelPolicies = new KernelPolicies(kernel.policies, ingest.hooks, facts, log, () => loopLag.working())
+  const kernelPolicies = new KernelPolicies(kernel.policies, ingest.hooks, facts, log, (add) => {
+    loopLag.working()
+    return stacks.loadFor(add)
+  })
   const policies = undo.use(new Policies(kernelPolicies))
   const folder = undo.use(new PolicyFolder({ paths: config.policies, policies, onChange: policyLog(log) }))
   await folder.start()
@@ -101,7 +114,7 @@ export async function startAgent(
   const identity = (): Identity =>
     new Identity({ pods, runtimes, announced }, (process, known) => ingest.processes.identify(process, known))
   const enrichment = new Enrichment(
-    together([new FileHashes(kernel.policies.asked.contents), ...(asks ? [identity()] : [])]),
+    together([new FileHashes(kernel.policies.asked.contents), stacks, ...(asks ? [identity()] : [])]),
     {
       ...ENRICHMENT_BOUNDS,
       ms: config.kubernetes?.pod_wait ?? ENRICHMENT_BOUNDS.ms,

@@ -39,6 +39,11 @@ enum field_kind {
 	FIELD_SYSCALL,     /* number of a system call; bit 31: of 32-bit programs */
 };
 
+enum stack_kind {
+	STACK_KERNEL = 1,
+	STACK_USER = 2,
+};
+
 /* How the event of a tracepoint has a parameter. An argument of a raw one is a field of 8 bytes. */
 struct event_field {
 	__u16 offset;
@@ -66,7 +71,8 @@ struct hook {
 	__u32 workloads;   /* set of which its cgroup must fulfil one, else no selector matches; EMPTY_SET: some ask for none */
 	__u16 denies;      /* 1: some have calls fail */
 	__u16 awaits;      /* 1: of such a function, the return is joined */
-	__u16 at_return;   /* 1: calls are judged at their return, because some are aggregated with what they return, or show bytes that it fills in */
+	__u8 at_return;    /* 1: calls are judged at their return, because some are aggregated with what they return, or show bytes that it fills in */
+	__u8 stacks;       /* enum stack_kind: records have these stacks */
 	__u16 condition_words; /* bit n: selectors ask for conditions of word n; other words of scratch.conditions are not set */
 	struct event_field fields[PARAMS_MAX]; /* of a tracepoint */
 	struct path_screen path;

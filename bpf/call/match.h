@@ -349,7 +349,7 @@ static __always_inline int next_selector(__u32 slot)
 }
 LOOP_STEP(next_selector)
 
-static __noinline int hook_record(__u32 slot)
+static __noinline int hook_record(void *ctx, __u32 slot)
 {
 	struct scratch *s = scratch_of(slot);
 	struct process *process;
@@ -371,6 +371,8 @@ static __noinline int hook_record(__u32 slot)
 	/* The page may not have been in memory. The function reads it, so at the return it will be there. */
 	if (s->call.unread)
 		return 0;
+	if (hooks[slot].stacks)
+		put_stacks(ctx, s, hooks[slot].stacks);
 	s->done = 0;
 	if (!s->decided)
 		s->decided = s->top.whole && !locks_moved(s->top.locks);

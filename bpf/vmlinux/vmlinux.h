@@ -46,6 +46,9 @@ enum {
 	BPF_F_NO_PREALLOC = 1,
 };
 enum {
+	BPF_F_USER_STACK = 256,
+};
+enum {
 	BPF_RB_NO_WAKEUP = 1,
 	BPF_RB_FORCE_WAKEUP = 2,
 };

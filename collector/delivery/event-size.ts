@@ -1,6 +1,6 @@
 /** Estimates the memory of held events: a cheap upper bound. */
 import { isAboutAgent, isHookEvent } from '../../exporters/index.ts'
-import type { Argument, Event, Executed, MemberValue, Process } from '../../exporters/contract/event.ts'
+import type { Argument, Event, Executed, HookEvent, MemberValue, Process } from '../../exporters/contract/event.ts'
 
 /** Objects without their texts. */
 const EVENT_BYTES = 250
@@ -8,6 +8,8 @@ const ARGUMENT_BYTES = 150
 /** With its short text. */
 const MEMBER_BYTES = 120
 const PROCESS_BYTES = 700
+/** Of a stack, with an address. */
+const FRAME_BYTES = 100
 
 /** Sizes of the events of one queue, in order. */
 export class EventSizes {
@@ -26,6 +28,7 @@ export class EventSizes {
     if (!isHookEvent(event)) return bytes
     for (const argument of event.args) bytes += argumentBytes(argument)
     for (const argument of event.data ?? []) bytes += argumentBytes(argument)
+    bytes += stackBytes(event)
     return event.returned === undefined ? bytes : bytes + argumentBytes(event.returned)
   }
 
@@ -33,6 +36,11 @@ export class EventSizes {
   forget(): void {
     this.#last = undefined
   }
+}
+
+/** The texts are shared by many frames. */
+export function stackBytes({ kernelStack = [], userStack = [] }: HookEvent): number {
+  return FRAME_BYTES * (kernelStack.length + userStack.length)
 }
 
 function processBytes({ binary, arguments: words, argv, cwd }: Process): number {

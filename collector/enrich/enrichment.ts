@@ -1,5 +1,5 @@
 /**
- * The stage between ingest and fan-out where an enricher (collector/identity, collector/enrich/hashes.ts) has a bounded time to look up what an event lacks:
+ * The stage between ingest and fan-out where an enricher (collector/identity, hashes.ts, stacks/) has a bounded time to look up what an event lacks:
  *
  *     events ─▶ pending? ─no──────────────────────────▶ on
  *                  └─yes─▶ wait, by process ─settled──▶ on

@@ -3,6 +3,7 @@ import { NOP } from '../../config/policy/arguments.ts'
 import { enforces } from '../../config/policy/selectors/actions.ts'
 import type { ArgumentSpec, HookSpec } from '../../config/policy/policy.ts'
 import type { Hook, HookEvent } from '../../exporters/contract/event.ts'
+import { asksForStacks } from '../enrich/stacks/stack-frames.ts'
 import type { Aggregation } from './calls/aggregates.ts'
 import { valueIndex } from '../kernel/layout/hook.ts'
 import type { NamedPath } from './arguments/files.ts'
@@ -60,6 +61,7 @@ export class HookRegistry {
       ...(spec.fileDetails && {
         details: { named: this.#namedBy(spec), hashMaxBytes: spec.fileDetails.hash?.maxBytes },
       }),
+      ...(asksForStacks(spec) && { stacks: spec.selectors.map(({ stacks }) => stacks) }),
       aggregation: spec.aggregate && {
         windowMs: spec.aggregate.windowMs,
         bytes: spec.returnArg?.type.kind === 'wide',

@@ -6,6 +6,7 @@ import { ringWatermarkBytes } from '../../config/agent/effective.ts'
 import type { Config } from '../../config/agent/schema.ts'
 import { bootTime, clockOffset } from '../../native/index.ts'
 import type { Event, ProcessEvent, Timestamp } from '../../exporters/contract/event.ts'
+import type { StackFrames } from '../enrich/stacks/stack-frames.ts'
 import { GoneThreads, threadStarts } from '../process/gone-threads.ts'
 import type { KernelSide } from '../kernel/kernel-side.ts'
 import { createReconciler } from '../process/after-losses.ts'
@@ -38,6 +39,7 @@ export interface IngestOptions {
   readonly nodeName: string
   readonly config: Pick<Config, 'memory' | 'ring' | 'enable_ancestors'> & DetailConfig & ExecutedConfig
   readonly log: Log
+  readonly stacks?: Pick<StackFrames, 'framesOf'>
 }
 
 const NSEC = 1_000_000_000n
@@ -70,7 +72,7 @@ export class Ingest implements Disposable {
   #wake: () => void = () => {}
 
   constructor(options: IngestOptions) {
-    const { kernel, nodeName, config, log } = options
+    const { kernel, nodeName, config, log, stacks } = options
     const { procfs } = config
     this.#options = options
     this.processes = new ProcessTable(nodeName, this.#clock, config.memory.process_table, {
@@ -86,6 +88,7 @@ export class Ingest implements Disposable {
       hook: (id, selector) => this.hooks.take(id, selector),
       nowMs: () => performance.now(),
       ancestors: config.enable_ancestors,
+      ...(stacks && { stacks }),
     })
     this.#goneThreads = new GoneThreads(threadStarts(procfs), process.pid)
     this.hooks.pathOf = (number) => kernel.policies.asked.files.pathOf(number)

@@ -5,7 +5,9 @@
 import type { ArgumentType } from '../../config/policy/arguments.ts'
 import type { RawValue } from './arguments/values.ts'
 import type { RawEvent, RawHook, RawReturn } from './decode.ts'
-import type { Argument, Executed, Hook, ProcessEvent } from '../../exporters/contract/event.ts'
+import type { Argument, Executed, Hook, HookEvent, ProcessEvent } from '../../exporters/contract/event.ts'
+import type { Stacks } from '../../config/policy/policy.ts'
+import type { StackFrames } from '../enrich/stacks/stack-frames.ts'
 import { ARCH } from '../kernel/facts.ts'
 import type { WallClock } from '../process/clock.ts'
 import type { ExecutedFacts } from '../process/detail/executed.ts'
@@ -22,8 +24,10 @@ import {
   HOOK_NOT_ACTED,
   HOOK_RETURN_FOLLOWS,
   HOOK_RETURN_MISSED,
+  KERNEL_STACK_INDEX,
   RETURN_INDEX,
   SOCKET_INFO,
+  USER_STACK_INDEX,
   VALUE_BYTES,
   VALUE_DELETED,
   VALUE_ERROR,
@@ -38,6 +42,7 @@ import {
 } from '../kernel/wire.ts'
 
 const PREFIX = 'process_'.length
+const ADDRESS_BYTES = 8
 
 /** What events need of their hook. */
 export interface KnownHook {
@@ -52,6 +57,8 @@ export interface KnownHook {
   readonly returned: ArgumentType
   /** Of a hook that asks for more of files than their paths. */
   readonly details?: AskedDetails
+  /** Which stacks events have, by the selector that matched; absent without any. */
+  readonly stacks?: ReadonlyArray<Stacks | undefined>
 }
 
 export interface NormalizeOptions {
@@ -63,6 +70,8 @@ export interface NormalizeOptions {
   readonly nowMs: () => number
   /** Kinds of events that have ancestors; `base`: exec and exit. */
   readonly ancestors?: readonly string[]
+  /** Finds out what code the addresses of a call's stacks are; absent: events have none. */
+  readonly stacks?: Pick<StackFrames, 'framesOf'>
 }
 
 export class Normalizer {
@@ -159,7 +168,7 @@ export class Normalizer {
     const last = valueOf(raw, RETURN_INDEX, raw.count - 1)
     const later = (raw.flags & (HOOK_RETURN_FOLLOWS | HOOK_RETURN_MISSED)) !== 0
     const returned = later ? NOT_SEEN : last === undefined ? undefined : argument(last, known.returned, bytes)
-    return this.#withAncestors(image, {
+    const event: HookEvent = {
       type: known.hook.type ?? 'process_kprobe',
       seq: 0,
       time: this.#options.clock.at(raw.sec, raw.nsec),
@@ -171,8 +180,27 @@ export class Normalizer {
       args,
       data: known.data && dataOf(known.data, raw, bytes),
       returned,
-    })
+    }
+    const stacks = known.stacks?.[raw.selector]
+    return this.#withAncestors(image, stacks === undefined ? event : this.#withStacks(event, stacks, raw, bytes))
   }
+
+  /** The record also has those that only other policies on the function ask for. */
+  #withStacks(event: HookEvent, asked: Stacks, raw: RawHook, bytes: Buffer): HookEvent {
+    if (this.#options.stacks === undefined) return event
+    const kernel = asked.kernel ? addressesOf(raw, KERNEL_STACK_INDEX, bytes) : []
+    const user = asked.user ? addressesOf(raw, USER_STACK_INDEX, bytes) : []
+    return { ...event, ...this.#options.stacks.framesOf(raw.tgid, event.hook.functionName, kernel, user) }
+  }
+}
+
+function addressesOf(raw: RawHook, index: number, bytes: Buffer): bigint[] {
+  const value = valueOf(raw, index, raw.count - 1)
+  const addresses: bigint[] = []
+  if (value === undefined) return addresses
+  for (let at = value.from; at + ADDRESS_BYTES <= value.to; at += ADDRESS_BYTES)
+    addresses.push(bytes.readBigUInt64LE(at))
+  return addresses
 }
 
 /** Tetragon's. `step`: which pointer on the way of `resolve` led nowhere, from 1 on; 0: the argument itself did. */

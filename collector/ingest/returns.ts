@@ -7,6 +7,7 @@ import type { Argument, HookEvent, ProcessEvent } from '../../exporters/contract
 import type { CallEnd, RawHook } from './decode.ts'
 import type { GoneThreads } from '../process/gone-threads.ts'
 import type { Returned } from './return-filter.ts'
+import { stackBytes } from '../delivery/event-size.ts'
 import { HOOK_RETURN_FOLLOWS, HOOK_RETURN_KEPT, HOOK_RETURN_MISSED } from '../kernel/wire.ts'
 
 /** The return value of an event whose return was not seen. */
@@ -170,8 +171,9 @@ export const isSameCall = (one: PendingCall, call: PendingCall): boolean =>
   one.nsec === call.nsec && one.sec === call.sec && one.callLo === call.callLo && one.callHi === call.callHi
 
 /** Memory of an event, roughly. */
-export function sizeOf({ args, data = [] }: HookEvent): number {
-  let bytes = EVENT_BYTES
+export function sizeOf(event: HookEvent): number {
+  const { args, data = [] } = event
+  let bytes = EVENT_BYTES + stackBytes(event)
   // Two bytes a character, and the exact ones beside.
   for (const arg of [...args, ...data]) {
     if (arg.kind === 'file') bytes += 2 * arg.path.length + (arg.raw?.length ?? 0)

@@ -77,6 +77,7 @@ export const HOOK = {
   denies: 212,
   awaits: 214,
   atReturn: 216,
+  stacks: 217,
   conditionWords: 218,
   fields: 220,
   path: 240,
@@ -280,6 +281,7 @@ export const VALUE_ERROR = 5
 export const VALUE_SOCKET = 6
 export const VALUE_OBJECT = 7
 export const VALUE_BYTES = 8
+export const VALUE_STACK = 9
 export const VALUE_UNRESOLVED = 1
 export const VALUE_DELETED = 2
 export const VALUE_TRUNCATED = 4
@@ -399,6 +401,7 @@ export const PLACE_STEPS = 10
 export const MEMBERS_MAX = 24
 export const OBJECT_BYTES = 512
 export const BYTES_MAX = 4095
+export const STACK_FRAMES_MAX = 127
 export const OVERLAY_STEPS = 3
 export const SMALL_NUMBERS = 64
 export const EMPTY_SET = 0
@@ -413,6 +416,8 @@ export const EDGE_OPEN = 2147483648
 export const NO_ARG = 255
 export const RETURN_INDEX = 255
 export const AGGREGATE_INDEX = 254
+export const KERNEL_STACK_INDEX = 253
+export const USER_STACK_INDEX = 252
 export const VALUE_TYPE_SHIFT = 3
 export const CONDITION_WORDS = 8
 export const FOLLOWING_MAX = 64
@@ -453,6 +458,8 @@ export const JOIN_SWEPT = 1
 export const JOIN_COUNTS = 2
 export const SCOPES = { thread: 0, process: 1, global: 2 } as const
 export const FIELDS = { unsigned: 0, signed: 1, place: 2, located: 3, locatedOn: 4, syscall: 5 } as const
+export const STACK_KERNEL = 1
+export const STACK_USER = 2
 export const AGGREGATE_CALLS = 1
 export const AGGREGATE_ERRORS = 2
 export const AGGREGATE_BYTES = 4

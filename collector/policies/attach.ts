@@ -78,11 +78,17 @@ export class KernelPolicies implements PolicyKernel<AttachedPolicy> {
   readonly #registry: HookRegistry
   readonly #facts: KernelFacts
   readonly #log: Log
-  readonly #working: () => void
+  readonly #begin: (add: readonly Policy[]) => Promise<void> | void
 
-  /** `working`: called when a change begins. */
-  constructor(programs: PolicyPrograms, registry: HookRegistry, facts: KernelFacts, log: Log, working: () => void) {
-    this.#working = working
+  /** `begin`: called when a change begins, with the policies that are added. */
+  constructor(
+    programs: PolicyPrograms,
+    registry: HookRegistry,
+    facts: KernelFacts,
+    log: Log,
+    begin: (add: readonly Policy[]) => Promise<void> | void,
+  ) {
+    this.#begin = begin
     this.#facts = facts
     this.#programs = programs
     this.#registry = registry
@@ -91,7 +97,7 @@ export class KernelPolicies implements PolicyKernel<AttachedPolicy> {
 
   /** Throws what PolicyPrograms throws, and CollectorError NO_DESCRIPTORS. */
   async change(remove: readonly AttachedPolicy[], add: readonly Policy[]): Promise<AttachedPolicy[]> {
-    this.#working()
+    await this.#begin(add)
     const [first] = add
     if (first !== undefined) {
       const more = add.length === 1 ? `policy "${first.name}"` : `${add.length} policies`

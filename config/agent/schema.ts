@@ -210,6 +210,12 @@ export const configSchema = z
       .describe(
         'unix: records tell user.name of processes in the user and mount namespace of the host, from its /etc/passwd.',
       ),
+    expose_stack_addresses: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Stack traces tell the addresses of their frames. Those of the kernel help an attacker: they undo the randomization of its layout.',
+      ),
     enable_ancestors: z
       .array(z.enum(['base', 'kprobe', 'tracepoint', 'lsm']))
       .refine((kinds) => kinds.length === 0 || kinds.includes('base'), { error: 'expected base among them' })

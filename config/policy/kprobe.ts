@@ -5,7 +5,7 @@ import type { Problems } from '../yaml/problems.ts'
 import { Fields, asText, notSupported } from './fields.ts'
 import type { Place } from './fields.ts'
 import { goQuoted } from '../yaml/quoting.ts'
-import { denies, notifies, sendsSignals } from './selectors/actions.ts'
+import { denies, notifies, refuseStacks, sendsSignals } from './selectors/actions.ts'
 import { LSM_KEYS } from './hooks/tables.ts'
 import type { Macros } from './selectors/macros.ts'
 import { OF_FUNCTION, readArgument, readArguments, readData } from './types/argument.ts'
@@ -105,6 +105,7 @@ export function readLsmHook(place: Place, macros: Macros, problems: Problems): K
   const hook = hookAt === undefined ? undefined : asText(hookAt, problems)
   const args = readArguments(fields, problems)
   const selectors = readSelectors(fields, args, [], macros, problems)
+  refuseStacks(selectors, fields, problems)
   const own = readOwn(fields, args, selectors, problems)
   const message = readMessage(fields, problems)
   const tags = readTags(fields, problems)

@@ -197,6 +197,14 @@ export interface Selector {
   readonly workloads?: readonly WorkloadFilter[]
   /** Absent: an event, and nothing else. */
   readonly actions?: Actions
+  /** Events tell who made the call; absent: they do not. */
+  readonly stacks?: Stacks
+}
+
+/** Which stacks of a call its events have. */
+export interface Stacks {
+  readonly kernel: boolean
+  readonly user: boolean
 }
 
 /** Tetragon's `KprobeAction` in lower case. */

@@ -76,7 +76,7 @@ export function readSelectors(
     const process = fields === undefined ? [] : readProcessFilters(fields, problems)
     const task = fields === undefined ? [] : readTaskFilters(fields, problems)
     const workloads = fields === undefined ? undefined : readMatchWorkloads(fields, problems)
-    const actions = fields === undefined ? undefined : readActions(fields, problems)
+    const acts = fields === undefined ? {} : readActions(fields, problems)
     const label = fields === undefined ? '' : readLabel(fields, problems)
     return {
       ...(label === '' ? {} : { label }),
@@ -85,7 +85,7 @@ export function readSelectors(
       ...(process.length === 0 ? {} : { process }),
       ...(task.length === 0 ? {} : { task }),
       ...(workloads === undefined ? {} : { workloads: [workloads] }),
-      ...(actions === undefined ? {} : { actions }),
+      ...acts,
     }
   })
 }

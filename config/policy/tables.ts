@@ -283,8 +283,10 @@ export const ACTION_KEYS: KeyTable = {
     errno: 'argError',
     limit: 'rateLimit',
     scope: 'rateLimitScope',
+    kernelStack: 'kernelStackTrace',
+    userStack: 'userStackTrace',
   },
-  own: ['action', 'argSig', 'argError', 'rateLimit', 'rateLimitScope'],
+  own: ['action', 'argSig', 'argError', 'rateLimit', 'rateLimitScope', 'kernelStackTrace', 'userStackTrace'],
   later: [
     'argFd',
     'argName',
@@ -297,8 +299,6 @@ export const ACTION_KEYS: KeyTable = {
     'argNewSymbol',
     'argNewAddr',
     'argNewOffset',
-    'kernelStackTrace',
-    'userStackTrace',
     'imaHash',
   ],
 }

@@ -32,8 +32,6 @@ const OTHERS: Readonly<Record<string, Schema['type']>> = {
   argNewSymbol: 'string',
   argNewAddr: 'integer',
   argNewOffset: 'integer',
-  kernelStackTrace: 'boolean',
-  userStackTrace: 'boolean',
   imaHash: 'boolean',
 }
 

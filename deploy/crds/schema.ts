@@ -130,6 +130,11 @@ const action = mapping(
     },
     rateLimit: text('With Post: for how long no event comes of the same arguments, such as 30s, 5m or 1h.'),
     rateLimitScope: oneOf(SCOPES.keys(), 'Whose calls are limited together; default thread.'),
+    kernelStackTrace: flag(
+      'With Post in kprobes: records have the functions of the kernel that led to the call.',
+      false,
+    ),
+    userStackTrace: flag('With Post in kprobes: records have the code of the program that led to the call.', false),
   },
   ['action'],
 )

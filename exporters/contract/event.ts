@@ -6,8 +6,12 @@
  */
 import type { FileDetails } from './file-details.ts'
 import type { Executed, MemberValue, ProcessDetails } from './members.ts'
+import type { NamedContainer } from './named-container.ts'
+import type { StackFrame } from './stack.ts'
 
 export type { Executed, Members, MemberValue, ProcessDetails } from './members.ts'
+export type { NamedContainer } from './named-container.ts'
+export type { StackFrame } from './stack.ts'
 
 /** A UTC time in two integers, to keep nanoseconds. */
 export interface Timestamp {
@@ -85,19 +89,6 @@ export interface Container {
   /** Absent when it does not run. */
   readonly startTime?: Timestamp
   readonly privileged: boolean
-}
-
-/** A container by its runtime, such as Docker, instead of Kubernetes. Shared by all processes in it. */
-export interface NamedContainer {
-  /** 64 characters. */
-  readonly id: string
-  readonly name: string
-  /** As it was asked for: `nginx:1.27`. */
-  readonly image: string
-  /** `sha256:…`, or the image's name with its digest. */
-  readonly imageId: string
-  /** Those that the config asks for. */
-  readonly labels: Readonly<Record<string, string>>
 }
 
 /**
@@ -273,6 +264,9 @@ export interface HookEvent extends ProcessEventBase {
   /** What was read of the calling task; undefined where the policy asks for nothing. */
   readonly data?: readonly Argument[] | undefined
   readonly returned: Argument | undefined
+  /** What led to the call, the innermost function first; absent where the policy does not ask, and where the kernel does not tell. */
+  readonly kernelStack?: readonly StackFrame[]
+  readonly userStack?: readonly StackFrame[]
   /** Of a policy with `aggregate`: what is known of the equal calls that have this event. `time`, arguments and return value are the first's. */
   readonly aggregate?: Aggregate
 }

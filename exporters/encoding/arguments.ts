@@ -10,7 +10,7 @@ import type {
   StructArgument,
 } from '../contract/event.ts'
 import type { ByteWriter } from '../runtime/byte-writer.ts'
-import { permission } from './permission.ts'
+import { permission } from './files/permission.ts'
 
 const ascii = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'latin1'))
 const PATH = '"path":'

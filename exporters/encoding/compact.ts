@@ -9,6 +9,7 @@ import { Memory } from '../runtime/memory.ts'
 import { ByteWriter } from '../runtime/byte-writer.ts'
 import { argumentText, callsText } from './arguments.ts'
 import { describeKprobe } from './compact-kprobe.ts'
+import { stackLines } from './stacks.ts'
 import { printable } from '../../config/yaml/quoting.ts'
 
 export interface CompactEncoderOptions {
@@ -23,9 +24,11 @@ export interface CompactEncoderOptions {
 /** ANSI foreground colours. */
 const RED = 31
 const GREEN = 32
+const YELLOW = 33
 const BLUE = 34
 const MAGENTA = 35
 const CYAN = 36
+const STACK = { address: GREEN, symbol: BLUE, offset: YELLOW } as const
 
 /** Creates the encoder of compact lines, each ending in LF. */
 export function createCompactEncoder(options: CompactEncoderOptions): Encoder {
@@ -89,7 +92,7 @@ class CompactEncoder implements Encoder {
         const { emoji, label, details } = describeKprobe(event)
         let line = this.#head(emoji, label, process)
         for (const detail of details) line += ` ${this.#paint(CYAN, detail)}`
-        return line + this.#calls(event)
+        return line + this.#calls(event) + stackLines(event, (part, text) => this.#paint(STACK[part], text))
       }
     }
   }

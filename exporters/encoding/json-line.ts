@@ -9,6 +9,7 @@ import { Memory } from '../runtime/memory.ts'
 import { ByteWriter } from '../runtime/byte-writer.ts'
 import { writeArgument } from './arguments.ts'
 import { writeAncestors, writeOwn, writeParent } from './json-process.ts'
+import { writeStack } from './stacks.ts'
 
 export interface JsonEncoderOptions {
   /** `node_name` of each record; omitted when ''. */
@@ -20,7 +21,8 @@ interface HookBytes {
   /** `,"function_name":…`, and the same with `,"args":[` */
   readonly name: Uint8Array
   readonly nameAndArgs: Uint8Array
-  /** From `,"action":` on. */
+  /** From `,"action":` on; a kernel stack is between the two. */
+  readonly action: Uint8Array
   readonly rest: Uint8Array
   /** By argument: `,"label":"…"}`, or only the argument's `}`. */
   readonly labels: readonly Uint8Array[]
@@ -43,6 +45,8 @@ const STATUS = ascii(',"status":')
 const TIME = ascii(',"time":"')
 const RETURN = ascii(',"return":')
 const DATA = ascii(',"data":[')
+const KERNEL_STACK = ascii(',"kernel_stack_trace":[')
+const USER_STACK = ascii(',"user_stack_trace":[')
 const LINE_END = ascii('"}\n')
 const AGGREGATE = ascii('","aggregate":{"count":"')
 const BYTES = ascii('","bytes":"')
@@ -183,7 +187,10 @@ class JsonEncoder implements Encoder {
       writeArgument(out, returned)
       out.bytes(END)
     }
+    out.bytes(hook.action)
+    if (event.kernelStack !== undefined) writeStack(out, KERNEL_STACK, event.kernelStack)
     out.bytes(hook.rest)
+    if (event.userStack !== undefined) writeStack(out, USER_STACK, event.userStack)
     this.#ancestors(event)
     if (event.data === undefined || event.data.length === 0) return
     out.bytes(DATA)
@@ -204,10 +211,11 @@ class JsonEncoder implements Encoder {
 }
 
 function hookBytes(hook: Hook): HookBytes {
-  const { name, rest } = aroundArguments(hook)
+  const { name, action, rest } = aroundArguments(hook)
   return {
     name: utf8(name),
     nameAndArgs: utf8(`${name},"args":[`),
+    action: utf8(action),
     rest: utf8(rest),
     labels: labelBytes(hook.labels),
     dataLabels: labelBytes(hook.dataLabels ?? []),
@@ -220,7 +228,7 @@ const labelBytes = (labels: readonly string[]): Uint8Array[] =>
 const member = (key: string, value: string): string => (value === '' ? '' : `,"${key}":${quoted(value)}`)
 
 /** The members before and after `args`. The messages of the API have their fields in different orders. */
-function aroundArguments(hook: Hook): { readonly name: string; readonly rest: string } {
+function aroundArguments(hook: Hook): Readonly<Record<'name' | 'action' | 'rest', string>> {
   const tags = hook.tags.length === 0 ? '' : `,"tags":[${hook.tags.map(quoted).join(',')}]`
   const policy = member('policy_name', hook.policy)
   const action = member('action', actionName(hook.action))
@@ -228,13 +236,17 @@ function aroundArguments(hook: Hook): { readonly name: string; readonly rest: st
   const name = member('function_name', hook.functionName)
   switch (hook.type) {
     case 'process_lsm':
-      return { name: name + policy + message, rest: action + tags }
+      return { name: name + policy + message, action, rest: tags }
     case 'process_tracepoint': {
       const [subsystem, event] = tracepointOf(hook)
-      return { name: member('subsys', subsystem) + member('event', event), rest: policy + action + message + tags }
+      return {
+        name: member('subsys', subsystem) + member('event', event),
+        action: policy + action,
+        rest: message + tags,
+      }
     }
     default:
-      return { name, rest: action + policy + member('return_action', actionName(hook.returnAction)) + message + tags }
+      return { name, action, rest: policy + member('return_action', actionName(hook.returnAction)) + message + tags }
   }
 }
 

@@ -3,7 +3,7 @@
  * with it. Events and processes without redacted text stay the same objects and keep their cached encodings.
  */
 import { isAboutAgent, isHookEvent } from '../contract/event.ts'
-import type { Event, Executed, Process } from '../contract/event.ts'
+import type { Event, Executed, Process, StackFrame } from '../contract/event.ts'
 import type { RedactConfig } from '../../config/agent/schema.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'
 import { redactArgument } from '../encoding/arguments.ts'
@@ -96,10 +96,19 @@ export class Redactor {
     const args = event.args.map((argument) => redactArgument(argument, redactPath, own.paths))
     const data = event.data?.map((argument) => redactArgument(argument, redactPath, own.paths))
     const returned = event.returned === undefined ? undefined : redactArgument(event.returned, redactPath, own.paths)
+    const userStack = event.userStack?.map((frame) => redactFrame(frame, own.paths))
+    const sameStack = userStack?.every((frame, i) => frame === event.userStack?.[i]) ?? true
     const sameArgs = args.every((argument, i) => argument === event.args[i])
     const sameData = data?.every((argument, i) => argument === event.data?.[i]) ?? true
-    if (same && returned === event.returned && sameArgs && sameData) return event
-    return { ...event, ...processes, args, ...(data === undefined ? {} : { data }), returned }
+    if (same && returned === event.returned && sameArgs && sameData && sameStack) return event
+    return {
+      ...event,
+      ...processes,
+      args,
+      ...(data === undefined ? {} : { data }),
+      ...(userStack === undefined ? {} : { userStack }),
+      returned,
+    }
   }
 
   #process(process: Process): Redacted {
@@ -184,6 +193,11 @@ function redactText(text: string, regexes: readonly Redaction[]): string {
   let result = text
   for (const regex of regexes) result = regex.redact(result)
   return result
+}
+
+function redactFrame(frame: StackFrame, rules: PathRules): StackFrame {
+  const module = redactPath(frame.module, rules)
+  return module === frame.module ? frame : { ...frame, module }
 }
 
 function redactPath(path: string, rules: PathRules): string {

@@ -34,6 +34,7 @@ import {
   RateLimitInfoSchema,
 } from '../proto/tetragon/events_pb.js'
 import { numberOf, writeMembers } from './encode-members.ts'
+import { writeStack } from './encode-stack.ts'
 import { headOf } from './encode-process.ts'
 import { known, numbersOf, open, text, time, wrapped } from './proto-fields.ts'
 import type { Numbers } from './proto-fields.ts'
@@ -197,7 +198,8 @@ export class ResponseEncoder {
   }
 }
 
-function call(out: BinaryWriter, fields: Numbers, { hook, args, data = [], returned }: HookEvent): void {
+function call(out: BinaryWriter, fields: Numbers, made: HookEvent): void {
+  const { hook, args, data = [], returned } = made
   if (fields['function_name'] === undefined) {
     const [subsystem, event] = tracepointOf(hook)
     text(out, fields['subsys'], subsystem)
@@ -212,6 +214,8 @@ function call(out: BinaryWriter, fields: Numbers, { hook, args, data = [], retur
   if (fields['return_action'] !== undefined) action(out, fields['return_action'], hook.returnAction)
   text(out, fields['message'], hook.message)
   for (const tag of hook.tags) out.tag(known(fields['tags']), WireType.LengthDelimited).string(tag)
+  writeStack(out, fields['kernel_stack_trace'], made.kernelStack)
+  writeStack(out, fields['user_stack_trace'], made.userStack)
   data.forEach((each, i) => argument(out, fields['data'], each, hook.dataLabels?.[i] ?? ''))
 }
 

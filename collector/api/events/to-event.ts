@@ -1,6 +1,11 @@
 /** Messages of the API as events, for filters and compact lines. */
 import { KprobeAction, KprobeActionSchema, KprobeArgumentSchema } from '../proto/tetragon/events_pb.js'
-import type { GetEventsResponse, KprobeArgument, Process as ProcessMessage } from '../proto/tetragon/events_pb.js'
+import type {
+  GetEventsResponse,
+  KprobeArgument,
+  Process as ProcessMessage,
+  StackTraceEntry,
+} from '../proto/tetragon/events_pb.js'
 import type { Aggregate as AggregateMessage } from '../proto/ktrail/events_pb.js'
 import type {
   Aggregate,
@@ -10,6 +15,7 @@ import type {
   NamedContainer,
   Pod,
   Process,
+  StackFrame,
   Timestamp,
 } from '../../../exporters/contract/event.ts'
 import { callText } from '../../ingest/normalize.ts'
@@ -58,6 +64,8 @@ export function toEvent({ event, time, ktrail, aggregate }: GetEventsResponse): 
         return: returned = undefined,
         returnAction = KprobeAction.POST,
         data = [],
+        kernelStackTrace = [],
+        userStackTrace = [],
       } = event.case === 'processKprobe' ? event.value : {}
       const type = TYPES[event.case]
       const hook: Hook = {
@@ -81,11 +89,20 @@ export function toEvent({ event, time, ktrail, aggregate }: GetEventsResponse): 
         args: args.map(argumentOf),
         ...(data.length === 0 ? {} : { data: data.map(argumentOf) }),
         returned: returned === undefined ? undefined : argumentOf(returned),
+        ...(kernelStackTrace.length === 0 ? {} : { kernelStack: kernelStackTrace.map(frameOf) }),
+        ...(userStackTrace.length === 0 ? {} : { userStack: userStackTrace.map(frameOf) }),
         ...(aggregate === undefined ? {} : { aggregate: aggregateOf(aggregate) }),
       }
     }
   }
 }
+
+const frameOf = ({ address, offset, symbol, module }: StackTraceEntry): StackFrame => ({
+  address,
+  offset: Number(offset),
+  symbol,
+  module,
+})
 
 function aggregateOf({ count, bytes, lastTime }: AggregateMessage): Aggregate {
   const known = { count: Number(count), last: timeOf(lastTime) }

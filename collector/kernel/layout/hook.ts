@@ -16,6 +16,8 @@ import {
   SELECTOR,
   SELECTORS_MAX,
   SET_WORDS,
+  STACK_KERNEL,
+  STACK_USER,
   VALUES_MAX,
   VALUE_TEXTS_MAX,
   VALUE_TYPE_SHIFT,
@@ -177,7 +179,10 @@ export function hookBytes(
   bytes.writeUInt16LE(denying ? 1 : 0, HOOK.denies)
   bytes.writeUInt16LE(denying && specs.some((spec) => spec.return) ? 1 : 0, HOOK.awaits)
   const atReturn = !denying && specs.some(judgedAtReturn)
-  bytes.writeUInt16LE(atReturn ? 1 : 0, HOOK.atReturn)
+  bytes[HOOK.atReturn] = atReturn ? 1 : 0
+  const stacks = rows.flatMap(({ selector }) => selector.stacks ?? [])
+  bytes[HOOK.stacks] =
+    (stacks.some(({ kernel }) => kernel) ? STACK_KERNEL : 0) | (stacks.some(({ user }) => user) ? STACK_USER : 0)
   bytes.writeUInt32LE(tables.sets.id(anyOf(asked)), HOOK.conditions)
   bytes.writeUInt16LE(wordsOf([...asked, ...placed]), HOOK.conditionWords)
   bytes.writeUInt32LE(placed.some(Boolean) ? 1 : 0, HOOK.placed)

@@ -66,6 +66,7 @@ const KEYS: Readonly<Record<string, Hints>> = {
     'rb-size': 'write ring: {size: 16MiB}',
     'process-cache-size': 'write memory: {process_table: 128MiB}',
     'enable-ancestors': 'enable_ancestors',
+    'expose-stack-addresses': 'expose_stack_addresses',
     'enable-process-cred': 'enable_process_cred',
     'enable-process-ns': 'enable_process_ns',
     'enable-process-environment-variables': 'enable_process_environment_variables',

@@ -8,7 +8,7 @@ import type { Listable } from '../types/argument.ts'
 import type { Lists } from '../lists.ts'
 import type { KprobeSpec } from '../policy.ts'
 import { readSelectors } from '../selector.ts'
-import { denies } from '../selectors/actions.ts'
+import { denies, refuseStacks } from '../selectors/actions.ts'
 import type { Macros } from '../selectors/macros.ts'
 import { TRACEPOINT_KEYS } from './tables.ts'
 import { show } from '../../yaml/problems.ts'
@@ -44,6 +44,7 @@ export function readTracepoint(place: Place, lists: Lists, macros: Macros, probl
   const raw = fields.flag('raw', false)
   const args = readArguments(fields, problems, raw ? RAW : FIELDS)
   const selectors = readSelectors(fields, args, [], macros, problems, lists)
+  refuseStacks(selectors, fields, problems)
   if (denies({ selectors })) {
     const sentence = 'action Override: a tracepoint has nothing that could fail; hook the function with kprobes'
     problems.add(fields.keyAt('selectors'), `${fields.pathOf('selectors')}: ${sentence}`)

@@ -5,7 +5,7 @@ import { show } from '../../yaml/problems.ts'
 import type { Problems } from '../../yaml/problems.ts'
 import { Fields, asInteger, asText, notSupported } from '../fields.ts'
 import type { Place } from '../fields.ts'
-import type { Action, Actions, EnforcerNote, HookSpec, RateLimit } from '../policy.ts'
+import type { Action, Actions, EnforcerNote, HookSpec, RateLimit, Selector, Stacks } from '../policy.ts'
 import { ACTION_KEYS } from '../tables.ts'
 import { readName } from './common.ts'
 
@@ -49,6 +49,8 @@ export const SCOPES: ReadonlyMap<string, RateLimit['scope']> = new Map([
   ['global', 'global'],
 ])
 
+const OF_POST = ['rateLimit', 'rateLimitScope', 'kernelStackTrace', 'userStackTrace']
+
 const SECONDS: Readonly<Record<string, number>> = { '': 1, s: 1, m: 60, h: 3600 }
 
 interface One {
@@ -57,10 +59,11 @@ interface One {
   readonly error: number
   readonly note: EnforcerNote | undefined
   readonly limit: RateLimit | undefined
+  readonly stacks: Stacks
 }
 
-/** Undefined: nothing but an event. */
-export function readActions(selector: Fields, problems: Problems): Actions | undefined {
+/** `actions` is absent where there is nothing but an event. */
+export function readActions(selector: Fields, problems: Problems): Pick<Selector, 'actions' | 'stacks'> {
   const places = selector.list('matchActions', MAX_ACTIONS)
   const all: One[] = []
   let limited = false
@@ -80,11 +83,13 @@ export function readActions(selector: Fields, problems: Problems): Actions | und
     limited ||= one.limit !== undefined
     all.push(one)
   }
+  const stacks = all.find(({ stacks: { kernel, user } }) => kernel || user)?.stacks
+  const asked = stacks === undefined ? {} : { stacks }
   const last = all.at(-1)
-  if (last === undefined || (!limited && all.every(({ action }) => action === 'post'))) return undefined
+  if (last === undefined || (!limited && all.every(({ action }) => action === 'post'))) return asked
   const error = all.find(({ action }) => action === 'override')?.error
   const note = all.find((one) => one.note !== undefined)?.note
-  return {
+  const actions: Actions = {
     last: last.action,
     ...(error === undefined ? {} : { error }),
     signals: all.flatMap(({ signal }) => (signal === 0 ? [] : [signal])),
@@ -92,6 +97,15 @@ export function readActions(selector: Fields, problems: Problems): Actions | und
     reports: all.every(({ action }) => action !== 'nopost'),
     limit: all.find(({ limit }) => limit !== undefined)?.limit,
   }
+  return { actions, ...asked }
+}
+
+/** Of a hook whose records have no room for stacks. */
+export function refuseStacks(selectors: readonly Selector[], fields: Fields, problems: Problems): void {
+  if (selectors.every(({ stacks }) => stacks === undefined)) return
+  const sentence =
+    'kernelStackTrace and userStackTrace: only records of kprobes have stacks; hook the function with kprobes'
+  problems.add(fields.keyAt('selectors'), `${fields.pathOf('selectors')}: ${sentence}`)
 }
 
 /** Whether calls that match may get a signal. */
@@ -143,9 +157,10 @@ function readAction(place: Place, problems: Problems): One | undefined {
   const notes = action === 'notifyenforcer'
   if (action !== 'signal' && !notes) warnOfKey(fields, 'argSig', 'Signal and NotifyEnforcer', action, problems)
   if (action !== 'override' && !notes) warnOfKey(fields, 'argError', 'Override and NotifyEnforcer', action, problems)
-  if (action !== 'post') for (const key of ['rateLimit', 'rateLimitScope']) refuseKey(fields, key, 'Post', problems)
+  if (action !== 'post') for (const key of OF_POST) refuseKey(fields, key, 'Post', problems)
   const signal = action === 'sigkill' ? SIGKILL : action === 'signal' ? (asked ?? 0) : 0
-  return { action, signal, error, note, limit }
+  const stacks = { kernel: fields.flag('kernelStackTrace', false), user: fields.flag('userStackTrace', false) }
+  return { action, signal, error, note, limit, stacks }
 }
 
 function readNote(

@@ -91,6 +91,15 @@ export interface KprobeRecord extends Body {
   readonly return_action?: string
   readonly message?: string
   readonly tags?: readonly string[]
+  readonly kernel_stack_trace?: readonly FrameRecord[]
+  readonly user_stack_trace?: readonly FrameRecord[]
+}
+
+export interface FrameRecord {
+  readonly address?: string
+  readonly offset?: string
+  readonly symbol?: string
+  readonly module?: string
 }
 
 /** One line. */

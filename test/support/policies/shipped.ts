@@ -170,6 +170,7 @@ export const LOADING: readonly Row[] = [
     'tracingpolicy/security-socket-connect',
     'security_socket_connect(_,sockaddr,int) | 1 Family AF_INET,AF_INET6,AF_UNIX',
   ],
+  ['tracingpolicy/stack_traces', 'kfree_skb_reason(skb,int) | > Post stack'],
   ['tracingpolicy/security_bprm_check', 'security_bprm_check(linux_binprm)=int | 0 Equal /usr/bin/true'],
   ['tracingpolicy/security_inode_follow_link', 'security_inode_follow_link(dentry)=int'],
   ['tracingpolicy/symlink-observe', SYMLINK],
@@ -227,7 +228,6 @@ export const WAITING: readonly Row[] = [
   ['tracingpolicy/loader', { loader: true }],
   ['tracingpolicy/open_dnsrequest', fds('1 Equal /etc/passwd > DnsLookup example.com')],
   ['tracingpolicy/open_geturl', fds('1 Equal /etc/passwd > GetUrl http://example.com')],
-  ['tracingpolicy/stack_traces', 'kfree_skb_reason(skb,int) | > Post stack'],
   ['tracingpolicy/tcp-accept', ALLOCATED, FREED, ...ACCEPTED, 'tcp_close(sock) | 0 DAddr 127.0.0.1/32'],
   [
     'tracingpolicy/tcp-listen',

@@ -200,7 +200,10 @@ const callOf = (record: Golden): GoldenCall | undefined =>
 
 test('events: filtered golden lines of standard input are the golden compact lines of the same events', () => {
   const records = lines('events.jsonl').map((line): Golden => JSON.parse(line))
+  // With the lines of its stacks.
   const compact = lines('events.compact')
+    .join('\n')
+    .split(/\n(?! {3}0x|Kernel:$|User:$)/m)
   assert.equal(records.length, compact.length)
   const processOf = (record: Golden): GoldenProcess | undefined =>
     (record.process_exec ?? record.process_exit ?? callOf(record))?.process

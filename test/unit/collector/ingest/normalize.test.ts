@@ -464,3 +464,42 @@ test('normalize: an event names the action of the selector that matched, unless 
     ['sigkill', 'post', 'post', 'post'],
   )
 })
+
+test('normalize: an event has the stacks that its selector asks for, of those that the record has', () => {
+  const asked: unknown[] = []
+  const frame = { address: 0n, offset: 1, symbol: 'f', module: '' }
+  const known: KnownHook = {
+    hook: makeHook({ functionName: 'hooked' }),
+    bySelector: [],
+    args: [],
+    returned: typeOf('int'),
+    stacks: [{ kernel: true, user: false }, { kernel: true, user: true }, undefined],
+  }
+  const normalizer = new Normalizer({
+    table: newTable(),
+    clock: new WallClock(() => OFFSET_NS),
+    hook: () => known,
+    nowMs: () => 0,
+    stacks: {
+      framesOf: (...words) => {
+        asked.push(words)
+        return { kernelStack: [frame] }
+      },
+    },
+  })
+  const bytes = Buffer.alloc(32)
+  ;[0xffffffff81000001n, 0xffffffff81000002n, 0x7f0000000001n].forEach((each, i) => bytes.writeBigUInt64LE(each, 8 * i))
+  const stackValues = [
+    value(wire.VALUE_STACK, { index: wire.KERNEL_STACK_INDEX, from: 0, to: 16 }),
+    value(wire.VALUE_STACK, { index: wire.USER_STACK_INDEX, from: 16, to: 30 }),
+  ]
+  const made = [0, 1, 2, 3].map((selector) => normalizer.event({ ...hook(9, 1, stackValues), selector }, bytes))
+  assert.deepEqual(asked, [
+    [9, 'hooked', [0xffffffff81000001n, 0xffffffff81000002n], []],
+    [9, 'hooked', [0xffffffff81000001n, 0xffffffff81000002n], [0x7f0000000001n]],
+  ])
+  assert.deepEqual(
+    made.map((event) => event?.type === 'process_kprobe' && event.kernelStack),
+    [[frame], [frame], undefined, undefined],
+  )
+})

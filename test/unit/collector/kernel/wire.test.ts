@@ -79,7 +79,8 @@ test('wire: integers have the widths that decode and layout read and write', () 
     ['repeat_key', 8, 'arguments'],
     ['taken_aggregate', 8, 'count total_bytes last_ns'],
     ['action', 4, 'aggregate'],
-    ['hook', 2, 'at_return condition_words'],
+    ['hook', 1, 'at_return stacks'],
+    ['hook', 2, 'condition_words'],
     ['number_key', 4, 'filter'],
     ['number_key', 8, 'number'],
   ]

@@ -95,7 +95,7 @@ describe('checkFile', () => {
       '1:1: spec: missing; expected a mapping with the hooks of the policy',
     ])
     assert.deepEqual(await messages(await put('c.yaml', 'exporters: { a: { type: stdout } }\nnode: x\n')), [
-      '2:1: node: unknown key "node"; expected one of node_name, policies, containers, kubernetes, server, exporters, heartbeat, state_dir, ring, attach, procfs, log and 8 others',
+      '2:1: node: unknown key "node"; expected one of node_name, policies, containers, kubernetes, server, exporters, heartbeat, state_dir, ring, attach, procfs, log and 9 others',
     ])
   })
 

@@ -69,6 +69,7 @@ describe('loadConfig', () => {
       ring: { size: 16 * MIB, max_delay: 50 },
       attach: { mode: 'auto' },
       procfs: '/proc',
+      expose_stack_addresses: false,
       enable_ancestors: [],
       enable_process_cred: false,
       enable_process_ns: false,
@@ -132,6 +133,7 @@ describe('loadConfig', () => {
       ring: { size: 65_536, watermark: 8192, max_delay: 1 },
       attach: { mode: 'kprobe.session' },
       procfs: '/host/proc',
+      expose_stack_addresses: true,
       enable_ancestors: ['base', 'kprobe', 'tracepoint', 'lsm'],
       enable_process_cred: true,
       enable_process_ns: true,
@@ -535,7 +537,7 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
   [
     'a key that every object has',
     withExporter('type: stdout', 'constructor: 1'),
-    '2:1: constructor: unknown key "constructor"; expected one of node_name, policies, containers, kubernetes, server, exporters, heartbeat, state_dir, ring, attach, procfs, log and 8 others',
+    '2:1: constructor: unknown key "constructor"; expected one of node_name, policies, containers, kubernetes, server, exporters, heartbeat, state_dir, ring, attach, procfs, log and 9 others',
   ],
 ]
 

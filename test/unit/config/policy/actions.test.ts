@@ -67,6 +67,41 @@ test('actions: in mode monitor no signal is sent and no call fails, and records 
   assert.deepEqual(actions('matchActions: [{action: Sigkill}]', enforce), killing)
 })
 
+test('actions: stacks are asked for beside actions, and are none', () => {
+  const stacks = (selector: string): unknown => {
+    const result = parsed(`selectors: [{matchActions: [${selector}]}]`)
+    if ('problems' in result) return result.problems
+    const { actions: acts, stacks: asked } = result.policy.hooks[0]?.selectors[0] ?? {}
+    return { acts: acts?.last, asked }
+  }
+  const kernel = { kernel: true, user: false }
+  assert.deepEqual(stacks('{action: Post, kernelStackTrace: true}'), { acts: undefined, asked: kernel })
+  assert.deepEqual(stacks('{action: Post, userStackTrace: true, kernelStackTrace: true}'), {
+    acts: undefined,
+    asked: { kernel: true, user: true },
+  })
+  assert.deepEqual(stacks('{action: Post, kernelStackTrace: false}'), { acts: undefined, asked: undefined })
+  assert.deepEqual(stacks('{action: Sigkill}, {action: Post, kernelStackTrace: true}'), { acts: 'post', asked: kernel })
+  assert.deepEqual(stacks('{action: Post, kernelStackTrace: true, rateLimit: 5s}'), { acts: 'post', asked: kernel })
+})
+
+test('actions: records of security hooks and tracepoints have no stacks', () => {
+  const selectors = 'selectors: [{matchActions: [{action: Post, kernelStackTrace: true}]}]'
+  for (const hook of [
+    `lsmhooks:\n    - {hook: file_open, ${selectors}}`,
+    `tracepoints:\n    - {subsystem: a, event: b, ${selectors}}`,
+  ]) {
+    const result = parsePolicy(`${HEAD}  ${hook}\n`, 'p.yaml')
+    assert.ok('problems' in result)
+    assert.deepEqual(
+      result.problems.map(({ message }) => message.replace(/^spec\.\w+\[0\]\./, '')),
+      [
+        'selectors: kernelStackTrace and userStackTrace: only records of kprobes have stacks; hook the function with kprobes',
+      ],
+    )
+  }
+})
+
 const BAD: ReadonlyArray<readonly [selector: string, message: RegExp]> = [
   [
     'matchActions: [{action: Override}]',
@@ -113,7 +148,14 @@ const BAD: ReadonlyArray<readonly [selector: string, message: RegExp]> = [
     'matchActions: [{action: Post}, {action: NoPost}, {action: NoPost}, {action: NoPost}]',
     /matchActions: expected at most 3 items, got 4$/,
   ],
-  ['matchActions: [{action: Post, kernelStackTrace: true}]', /field "kernelStackTrace" is not supported/],
+  [
+    'matchActions: [{action: NoPost, kernelStackTrace: true}]',
+    /kernelStackTrace: applies to action Post only; drop it$/,
+  ],
+  ['matchActions: [{action: Sigkill, userStackTrace: true}]', /userStackTrace: applies to action Post only; drop it$/],
+  ['matchActions: [{action: Post, userStackTrace: yes}]', /userStackTrace: expected true or false, got/],
+  ['matchActions: [{action: Post, stackTrace: true}]', /did you mean "userStackTrace"|expected one of/],
+  ['matchActions: [{action: Post, imaHash: true}]', /field "imaHash" is not supported/],
   ['matchReturnActions: [{action: Post}]', /field "matchReturnActions" is not supported/],
 ]
 

@@ -22,7 +22,7 @@ const PLACES: Array<{ where: string; path: string; fields: string; yaml: (field:
     path: 'spec.kprobes[0].selectors[0].matchActions[0]',
     fields:
       'argFd argName argUrl argFqdn argSock argIndex argValue argRegs argNewSymbol argNewAddr argNewOffset ' +
-      'kernelStackTrace userStackTrace imaHash',
+      'imaHash',
     yaml: (field) =>
       `spec: { kprobes: [{ call: sys_f, selectors: [{ matchActions: [{ action: Post, ${field}: 1 }] }] }] }`,
   },

@@ -131,9 +131,23 @@ test('compact: a node name with a space is quoted', () => {
   )
 })
 
-test('compact: every event is one line, and `ends` contains the line ends', () => {
+test('compact: colours of stacks are green, blue and yellow', () => {
+  const frame = { address: 16n, offset: 7, symbol: 'f', module: '' }
+  const event = makeKprobe({ kernelStack: [frame], userStack: [{ ...frame, module: '/m' }] })
+  const [, ...lines] = print(event, { color: true }).split('\n')
+  assert.deepEqual(lines, [
+    'Kernel:',
+    '   \x1b[32m0x10:\x1b[0m \x1b[34mf\x1b[0m+\x1b[33m0x7\x1b[0m',
+    'User:',
+    '   \x1b[32m0x10:\x1b[0m \x1b[34mf\x1b[0m (/m+\x1b[33m0x7\x1b[0m)',
+    '',
+  ])
+})
+
+test('compact: every event is one line, with more for its stacks, and `ends` contains the line ends', () => {
   const { bytes, ends, count } = createCompactEncoder({ nodeName: 'n' }).encode(goldenEvents())
   assert.equal(count, ends.length)
-  assert.equal(Buffer.from(bytes).toString().split('\n').length - 1, count)
+  const lines = Buffer.from(bytes).toString().split('\n')
+  assert.equal(lines.filter((line) => !/^(?: {3}0x|Kernel:$|User:$|$)/.test(line)).length, count)
   for (const end of ends) assert.equal(bytes[end - 1], 0x0a)
 })

@@ -183,6 +183,14 @@ describe('redaction of paths', () => {
     assert.deepEqual([event.seq, event.hook, event.tid], [kprobe.seq, kprobe.hook, kprobe.tid])
   })
 
+  it('applies to the files of stacks', () => {
+    const frame = { address: 0n, offset: 7, symbol: home, module: '/lib/c.so' }
+    const userStack = [frame, { ...frame, module: home }]
+    const [event] = new Redactor(rules, noProblem).events([makeKprobe({ userStack })])
+    assert.ok(event?.type === 'process_kprobe')
+    assert.deepEqual(event.userStack, [frame, { ...frame, module: '/home/*****/x' }])
+  })
+
   it('applies by the binary of the event’s process', () => {
     const only = new Redactor([{ paths: ['^/home/([^/]+)'], binary_regex: ['^/bin/vi$'] }], noProblem)
     const events = ['/bin/vi', '/bin/cat'].map((binary) =>

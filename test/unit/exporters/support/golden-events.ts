@@ -1,5 +1,5 @@
 /** The events of the golden files: each type of record and of argument, in a fixed order. */
-import type { Event, Members, MemberValue, ProcessDetails } from '../../../../exporters/contract/event.ts'
+import type { Event, Members, MemberValue, ProcessDetails, StackFrame } from '../../../../exporters/contract/event.ts'
 import {
   bytes,
   file,
@@ -52,6 +52,7 @@ const DETAILS: ProcessDetails = {
   user: members({ name: 'www-"data"' }),
 }
 
+const frame = (of: Partial<StackFrame>): StackFrame => ({ address: 0n, offset: 0, symbol: '', module: '', ...of })
 const ANCESTORS = [makeParent({ pid: 5, forked: true, details: DETAILS }), makeParent({ pid: 1, arguments: 'init' })]
 
 export function goldenEvents(): Event[] {
@@ -211,6 +212,22 @@ export function goldenEvents(): Event[] {
         ),
         struct('sockaddr_arg', '10.0.0.2:443', ['family', 'AF_INET'], ['addr', '10.0.0.2'], ['port', 443]),
         struct('sock_arg', ''),
+      ],
+    }),
+    makeKprobe({
+      ancestors: ANCESTORS,
+      hook: hook('kfree_skb_reason', { message: 'dropped', tags: ['a.b'] }),
+      args: [int(2)],
+      returned: undefined,
+      kernelStack: [
+        frame({ symbol: 'kfree_skb_reason', offset: 5 }),
+        frame({ symbol: 'tcp_v4_rcv', offset: 70_000, address: 18446744071595876353n }),
+        frame({}),
+      ],
+      userStack: [
+        frame({ symbol: 'send', offset: 1_100_000, module: '/usr/lib/x86_64-linux-gnu/libc.so.6' }),
+        frame({ module: '/opt/a "b" (deleted)', offset: 4_294_967_296, address: 94107112939520n }),
+        frame({ address: 1n }),
       ],
     }),
     makeKprobe({

@@ -10,10 +10,11 @@ import type {
   Members,
   Process,
   RunEvent,
+  StackFrame,
   Timestamp,
 } from '../../../../exporters/contract/event.ts'
 import { isHookEvent } from '../../../../exporters/contract/event.ts'
-import { permission } from '../../../../exporters/encoding/permission.ts'
+import { permission } from '../../../../exporters/encoding/files/permission.ts'
 
 export type Json = string | number | boolean | readonly Json[] | { readonly [key: string]: Json | undefined }
 
@@ -87,16 +88,26 @@ function bodyOf(event: Exclude<Event, RunEvent>): Json {
         args: args.length > 0 ? args : undefined,
         return: event.returned === undefined ? undefined : argumentOf(event.returned, ''),
         action: `KPROBE_ACTION_${hook.action.toUpperCase()}`,
+        kernel_stack_trace: event.kernelStack?.map(frameOf),
         policy_name: word(hook.policy),
         return_action: `KPROBE_ACTION_${hook.returnAction.toUpperCase()}`,
         message: word(hook.message),
         tags: hook.tags.length > 0 ? hook.tags.map((tag) => tag.toWellFormed()) : undefined,
+        user_stack_trace: event.userStack?.map(frameOf),
         ancestors,
         data: event.data?.map((argument, i) => argumentOf(argument, hook.dataLabels?.[i] ?? '')),
       })
     }
   }
 }
+
+const frameOf = ({ address, offset, symbol, module }: StackFrame): Json =>
+  prune({
+    address: address === 0n ? undefined : String(address),
+    offset: offset === 0 ? undefined : String(offset),
+    symbol: word(symbol),
+    module: word(module),
+  })
 
 function processOf(process: Process, refcnt: number, tid: number, executed: Executed = {}): Json {
   const file =

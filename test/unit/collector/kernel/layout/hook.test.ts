@@ -18,6 +18,8 @@ import {
   OPS,
   SELECTOR,
   SELECTORS_MAX,
+  STACK_KERNEL,
+  STACK_USER,
   WANTED_VALUE,
 } from '../../../../../collector/kernel/wire.ts'
 import type { Operator } from '../../../../../config/policy/operators.ts'
@@ -582,4 +584,16 @@ test('layout: what selectors ask of processes and of cgroups is screened apart, 
     selectors: [(1n << 511n) | (1n << 130n)],
     words: 0b1000_0100,
   })
+})
+
+test('layout: a function takes the stacks that any of its policies asks for', () => {
+  const stacksOf = (...asked: Array<Selector['stacks']>): number | undefined => {
+    const selectors = asked.map((stacks): Selector => ({ matchArgs: [], ...(stacks && { stacks }) }))
+    const hooks = selectors.map((selector, id) => ({ id, spec: spec({ selectors: [selector] }) }))
+    return hookBytes(1, hooks, emptyTables())[HOOK.stacks]
+  }
+  assert.equal(stacksOf(undefined), 0)
+  assert.equal(stacksOf(undefined, { kernel: true, user: false }), STACK_KERNEL)
+  assert.equal(stacksOf({ kernel: false, user: true }), STACK_USER)
+  assert.equal(stacksOf({ kernel: true, user: false }, { kernel: false, user: true }), STACK_KERNEL | STACK_USER)
 })

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { permission } from '../../../../exporters/encoding/permission.ts'
+import { permission } from '../../../../../exporters/encoding/files/permission.ts'
 
 const ROWS: ReadonlyArray<readonly [number, string]> = [
   [0, '---------'],

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef KTRAIL_ARGS_STACK_H
+#define KTRAIL_ARGS_STACK_H
+
+/*
+ * Who made a call: stacks of code addresses, as values behind those of the arguments. Taken once for all policies on the function, where
+ * something may match; user space shows them to those that ask.
+ */
+
+#define STACK_BYTES (STACK_FRAMES_MAX * sizeof(__u64))
+/* Behind the stacks a record has its return value and the hash of an aggregate. */
+#define STACKS_END (RECORD_BYTES - 2 * (sizeof(struct value) + sizeof(__u64)))
+#define STACKS_BEGIN (STACKS_END - 2 * (sizeof(struct value) + STACK_BYTES))
+
+/* What the kernel does not give is left out. */
+static __always_inline void put_stack(void *ctx, struct scratch *s, __u8 index, __u64 flags)
+{
+	struct event_header *h = (struct event_header *)s->record;
+	struct value *v = value_at(s, s->end);
+	long len;
+
+	if (!v)
+		return;
+	len = bpf_get_stack(ctx, v + 1, STACK_BYTES, flags);
+	if (len <= 0)
+		return;
+	v->len = len;
+	v->places = 0;
+	v->kind = VALUE_STACK;
+	v->index = index;
+	v->flags = 0;
+	s->end += sizeof(*v) + (__u16)len;
+	h->nargs++;
+}
+
+static __always_inline void put_stacks(void *ctx, struct scratch *s, __u8 stacks)
+{
+	if (s->end > STACKS_BEGIN)
+		return;
+	if (stacks & STACK_KERNEL)
+		put_stack(ctx, s, KERNEL_STACK_INDEX, 0);
+	if (stacks & STACK_USER)
+		put_stack(ctx, s, USER_STACK_INDEX, BPF_F_USER_STACK);
+}
+
+#endif

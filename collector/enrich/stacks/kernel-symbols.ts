@@ -1,0 +1,205 @@
+/**
+ * Which function of the kernel an address is in, by /proc/kallsyms.
+ *
+ * The file has some 10 MB. It is read when the first policy asks for stacks, and again after a module came or went; only names and addresses
+ * of code are kept (4 MB). Addresses that were asked for are remembered, so that nearly all stacks need no search.
+ */
+import { open } from 'node:fs/promises'
+
+export interface KernelFunction {
+  /** '' when it is not known. */
+  readonly symbol: string
+  readonly offset: number
+}
+
+const UNKNOWN: KernelFunction = { symbol: '', offset: 0 }
+/** Of kernel addresses the part above this is a whole number to JavaScript. */
+const BASE = 0xffff_0000_0000_0000n
+const BASE_HIGH = 0xffff_0000
+const TWO_32 = 0x1_0000_0000
+/** No function is longer: what is farther from a symbol is code that the file does not tell of, such as that of BPF programs. */
+const MAX_FUNCTION_BYTES = 64 << 10
+const MAX_REMEMBERED = 16_384
+/** More symbols than any kernel has. */
+const MAX_SYMBOLS = 1 << 20
+const READ_BYTES = 64 << 10
+const LOOK_MS = 10_000
+
+interface Table {
+  /** Less BASE, in no order. */
+  readonly addresses: Float64Array
+  /** Where the name of each ends. */
+  readonly ends: Uint32Array
+  readonly names: Buffer
+}
+
+export interface KernelSymbolsOptions {
+  /** /proc/kallsyms */
+  readonly file: string
+  /** Changes when a module came or went. */
+  readonly modules: () => string
+  readonly warn: (message: string) => void
+  /** Monotonic. */
+  readonly nowMs?: () => number
+}
+
+export class KernelSymbols {
+  readonly #options: KernelSymbolsOptions
+  readonly #nowMs: () => number
+  readonly #remembered = new Map<bigint, KernelFunction>()
+  #table: Promise<Table> | undefined
+  #modules = ''
+  #lookedMs = -Infinity
+  #warned = false
+
+  constructor(options: KernelSymbolsOptions) {
+    this.#options = options
+    this.#nowMs = options.nowMs ?? ((): number => performance.now())
+  }
+
+  /** Reads the file, if it is not read. Never rejects. */
+  async load(): Promise<void> {
+    await this.#load()
+  }
+
+  /** The functions of all these addresses at once; undefined when `find` must be asked. */
+  remembered(addresses: readonly bigint[]): readonly KernelFunction[] | undefined {
+    this.#look()
+    const found: KernelFunction[] = []
+    for (const address of addresses) {
+      const known = this.#remembered.get(address)
+      if (known === undefined) return undefined
+      found.push(known)
+    }
+    return found
+  }
+
+  async find(addresses: readonly bigint[]): Promise<readonly KernelFunction[]> {
+    const table = await this.#load()
+    const found = new Map(addresses.map((address) => [address, this.#remembered.get(address)]))
+    const missing = [...found].flatMap(([address, known]) => (known === undefined ? address : []))
+    if (this.#remembered.size + missing.length > MAX_REMEMBERED) this.#remembered.clear()
+    search(table, missing).forEach((known, i) => {
+      const address = missing[i] ?? 0n
+      found.set(address, known)
+      this.#remembered.set(address, known)
+    })
+    return addresses.map((address) => found.get(address) ?? UNKNOWN)
+  }
+
+  /** After a change of the modules all is read again. */
+  #look(): void {
+    const now = this.#nowMs()
+    if (now - this.#lookedMs < LOOK_MS) return
+    this.#lookedMs = now
+    const modules = this.#options.modules()
+    if (modules === this.#modules) return
+    this.#modules = modules
+    this.#remembered.clear()
+    this.#table = undefined
+  }
+
+  #load(): Promise<Table> {
+    this.#look()
+    return (this.#table ??= readTable(this.#options.file).then(
+      (table) => {
+        if (table.addresses.length === 0)
+          this.#warn('it tells no addresses; give the agent CAP_SYSLOG, and set kernel.kptr_restrict to 1 or 0')
+        return table
+      },
+      (error: unknown) => {
+        this.#warn(String(error))
+        return { addresses: new Float64Array(), ends: new Uint32Array(), names: Buffer.alloc(0) }
+      },
+    ))
+  }
+
+  #warn(why: string): void {
+    if (this.#warned) return
+    this.#warned = true
+    this.#options.warn(`stack traces do not name functions of the kernel: ${this.#options.file}: ${why}`)
+  }
+}
+
+/** In pieces, as the kernel gives them: the event loop has a turn between two. */
+async function readTable(file: string): Promise<Table> {
+  const addresses: number[] = []
+  const ends: number[] = []
+  const names: string[] = []
+  let length = 0
+  const take = (line: string): void => {
+    const symbol = parseSymbol(line)
+    if (symbol === undefined || addresses.length >= MAX_SYMBOLS) return
+    addresses.push(symbol.address)
+    names.push(symbol.name)
+    length += symbol.name.length
+    ends.push(length)
+  }
+  const handle = await open(file)
+  try {
+    const bytes = Buffer.allocUnsafe(READ_BYTES)
+    let rest = ''
+    for (;;) {
+      const { bytesRead } = await handle.read(bytes, 0, READ_BYTES, null)
+      if (bytesRead === 0) break
+      const lines = (rest + bytes.toString('latin1', 0, bytesRead)).split('\n')
+      rest = lines.pop() ?? ''
+      lines.forEach(take)
+    }
+    take(rest)
+  } finally {
+    await handle.close()
+  }
+  return {
+    addresses: Float64Array.from(addresses),
+    ends: Uint32Array.from(ends),
+    names: Buffer.from(names.join(''), 'latin1'),
+  }
+}
+
+const CODE = 'tTwW'
+
+/** `ffffffff81000000 T name\t[module]`; undefined for what is no code, whose address is hidden, or that is a BPF program, which come and go. */
+function parseSymbol(line: string): { readonly address: number; readonly name: string } | undefined {
+  if (!CODE.includes(line[17] ?? '-')) return undefined
+  const high = Number.parseInt(line.slice(0, 8), 16)
+  const low = Number.parseInt(line.slice(8, 16), 16)
+  if (!(high >= BASE_HIGH) || Number.isNaN(low)) return undefined
+  const tab = line.indexOf('\t', 19)
+  if (tab >= 0 && line.endsWith('[bpf]')) return undefined
+  return { address: (high - BASE_HIGH) * TWO_32 + low, name: line.slice(19, tab < 0 ? undefined : tab) }
+}
+
+/** For each address the last symbol before it. One pass over all symbols, whatever their order. */
+function search({ addresses, ends, names }: Table, wanted: readonly bigint[]): KernelFunction[] {
+  const sorted = Float64Array.from(wanted, (address) => Number(address - BASE)).toSorted()
+  const best = new Int32Array(sorted.length).fill(-1)
+  addresses.forEach((address, i) => {
+    const at = firstNotBelow(sorted, address)
+    const before = best[at]
+    if (before !== undefined && (before < 0 || address > (addresses[before] ?? 0))) best[at] = i
+  })
+  let last = -1
+  const found = new Map<number, KernelFunction>()
+  sorted.forEach((target, k) => {
+    const here = best[k] ?? -1
+    if (here >= 0) last = here
+    const offset = target - (addresses[last] ?? -Infinity)
+    if (offset >= MAX_FUNCTION_BYTES) return
+    const symbol = names.toString('latin1', last === 0 ? 0 : ends[last - 1], ends[last])
+    found.set(target, { symbol, offset })
+  })
+  return wanted.map((address) => found.get(Number(address - BASE)) ?? UNKNOWN)
+}
+
+/** The position of the first number that is not below `least`. */
+function firstNotBelow(sorted: Float64Array, least: number): number {
+  let low = 0
+  let high = sorted.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((sorted[middle] ?? 0) < least) low = middle + 1
+    else high = middle
+  }
+  return low
+}

@@ -1,0 +1,58 @@
+/** What code a process has mapped, by /proc/PID/maps, which the process can make long. */
+import { open } from 'node:fs/promises'
+
+/** A mapping with code. */
+export interface Mapping {
+  readonly start: number
+  readonly end: number
+  /** Of its start in the file. */
+  readonly offset: number
+  readonly device: string
+  readonly inode: number
+  /** As the kernel tells it: `/usr/bin/cat`, `/tmp/a (deleted)`, `[vdso]`; '' without a file. */
+  readonly path: string
+}
+
+/** Code that is mapped behind this much of the list is not found: some 10,000 mappings. */
+const MAX_BYTES = 1 << 20
+const READ_BYTES = 64 << 10
+/** start-end, permissions with x, offset, device, inode, path */
+const LINE = /^([0-9a-f]{1,13})-([0-9a-f]{1,13}) ..x. ([0-9a-f]{1,13}) ([0-9a-f]+:[0-9a-f]+) (\d{1,20}) *(.*)$/
+
+/** Rejects when the process is gone. */
+export async function readMappings(procfs: string, pid: number): Promise<Mapping[]> {
+  const handle = await open(`${procfs}/${pid}/maps`)
+  try {
+    const found: Mapping[] = []
+    const bytes = Buffer.allocUnsafe(READ_BYTES)
+    let rest: Buffer = Buffer.alloc(0)
+    for (let length = 0; length < MAX_BYTES;) {
+      const { bytesRead } = await handle.read(bytes, 0, READ_BYTES, null)
+      if (bytesRead === 0) break
+      length += bytesRead
+      const text = Buffer.concat([rest, bytes.subarray(0, bytesRead)])
+      const whole = text.lastIndexOf('\n') + 1
+      rest = text.subarray(whole)
+      for (const line of text.toString('utf8', 0, whole).split('\n')) {
+        const mapping = parseMapping(line)
+        if (mapping !== undefined) found.push(mapping)
+      }
+    }
+    return found
+  } finally {
+    await handle.close()
+  }
+}
+
+function parseMapping(line: string): Mapping | undefined {
+  const [, start, end, offset, device, inode, path] = LINE.exec(line) ?? []
+  if (start === undefined || end === undefined || offset === undefined || path === undefined) return undefined
+  return {
+    start: Number.parseInt(start, 16),
+    end: Number.parseInt(end, 16),
+    offset: Number.parseInt(offset, 16),
+    device: device ?? '',
+    inode: Number(inode),
+    path,
+  }
+}

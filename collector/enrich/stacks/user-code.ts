@@ -1,0 +1,172 @@
+/**
+ * Which files the addresses of a process are in, and which functions of these. It is read after the call, so of a process that has ended
+ * nothing is found out.
+ *
+ * Constraints: a process can have reading its list of mappings, or a file that it has mapped, take for ever, and each such read holds a thread
+ * of Node's pool. So one list and one file are read at a time; what takes too long is left behind, and until it ends no other is read.
+ */
+import { constants, open } from 'node:fs/promises'
+import { readMappings } from './mapped-files.ts'
+import type { Mapping } from './mapped-files.ts'
+import { symbolsAt } from './elf-symbols.ts'
+
+export interface Code {
+  readonly module: string
+  readonly offset: number
+  readonly symbol: string
+}
+
+/** Of a process, before what is not found out yet is left out; an event waits two seconds at most. */
+const MAX_MS = 1500
+/** The time passes in steps: where the event loop was busy elsewhere, the read had no turn either. */
+const STEPS = 10
+/** A process whose mappings were just read has them still. */
+const KEEP_MS = 1000
+const MAX_PROCESSES = 64
+const MAX_FILES = 256
+const MAX_OFFSETS = 2048
+
+interface Known {
+  readonly mappings: readonly Mapping[]
+  readonly untilMs: number
+}
+
+export class UserCode {
+  readonly #procfs: string
+  readonly #nowMs: () => number
+  readonly #lists = new Unhurried()
+  readonly #files = new Unhurried()
+  readonly #known = new Map<number, Known>()
+  /** By device, inode and path: names by offset, '' for none. */
+  readonly #symbols = new Map<string, Map<number, string>>()
+
+  /** `nowMs`: monotonic. */
+  constructor(procfs: string, nowMs: () => number = () => performance.now()) {
+    this.#procfs = procfs
+    this.#nowMs = nowMs
+  }
+
+  /** One call at a time. undefined for what is not found out. Never rejects. */
+  async find(pid: number, addresses: readonly number[]): Promise<ReadonlyArray<Code | undefined>> {
+    const distinct = [...new Set(addresses)]
+    const untilMs = this.#nowMs() + MAX_MS
+    const mappings = await this.#mappings(pid, distinct)
+    const places = new Map(distinct.map((address) => [address, placeOf(mappings, address)]))
+    const files = new Map<Mapping, number[]>()
+    for (const place of places.values()) {
+      if (place === undefined) continue
+      const offsets = files.get(place.mapping)
+      if (offsets === undefined) files.set(place.mapping, [place.offset])
+      else offsets.push(place.offset)
+    }
+    for (const [mapping, offsets] of files) {
+      const ms = untilMs - this.#nowMs()
+      if (ms > 0) await this.#readSymbols(pid, mapping, offsets, ms)
+    }
+    return addresses.map((address) => {
+      const place = places.get(address)
+      if (place === undefined) return undefined
+      const { mapping, offset } = place
+      return { module: mapping.path, offset, symbol: this.#symbols.get(keyOf(mapping))?.get(offset) ?? '' }
+    })
+  }
+
+  async #mappings(pid: number, addresses: readonly number[]): Promise<readonly Mapping[]> {
+    const known = this.#known.get(pid)
+    const holds = known?.mappings.length && addresses.every((address) => placeOf(known.mappings, address) !== undefined)
+    if (known !== undefined && holds && this.#nowMs() < known.untilMs) return known.mappings
+    this.#known.delete(pid)
+    const mappings = await this.#lists.run(() => readMappings(this.#procfs, pid), MAX_MS)
+    if (mappings === undefined) return []
+    this.#known.set(pid, { mappings, untilMs: this.#nowMs() + KEEP_MS })
+    trim(this.#known, MAX_PROCESSES)
+    return mappings
+  }
+
+  async #readSymbols(pid: number, mapping: Mapping, offsets: readonly number[], ms: number): Promise<void> {
+    if (!mapping.path.startsWith('/')) return
+    const key = keyOf(mapping)
+    const known = this.#symbols.get(key) ?? new Map<number, string>()
+    this.#symbols.delete(key)
+    this.#symbols.set(key, known)
+    trim(this.#symbols, MAX_FILES)
+    if (known.size + offsets.length > MAX_OFFSETS) known.clear()
+    const missing = offsets.filter((offset) => !known.has(offset))
+    if (missing.length === 0) return
+    const path = `${this.#procfs}/${pid}/root${mapping.path}`
+    // Also when nobody waits for it any more: the next stack has them.
+    await this.#files.run(async () => {
+      const found = await readSymbols(path, mapping, missing)
+      for (const offset of missing) known.set(offset, found.get(offset) ?? '')
+    }, ms)
+  }
+}
+
+const keyOf = ({ device, inode, path }: Mapping): string => `${device} ${inode} ${path}`
+
+/** They are sorted. */
+function placeOf(
+  mappings: readonly Mapping[],
+  address: number,
+): { readonly mapping: Mapping; readonly offset: number } | undefined {
+  let low = 0
+  let high = mappings.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((mappings[middle]?.end ?? 0) <= address) low = middle + 1
+    else high = middle
+  }
+  const mapping = mappings[low]
+  if (mapping === undefined || address < mapping.start) return undefined
+  return { mapping, offset: address - mapping.start + mapping.offset }
+}
+
+/** Of the file that is mapped, not of another that has its name by now. It may be a pipe or a link by now. */
+async function readSymbols(path: string, { inode }: Mapping, offsets: readonly number[]): Promise<Map<number, string>> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW)
+  try {
+    const stat = await file.stat()
+    if (!stat.isFile() || stat.ino !== inode) return new Map()
+    return await symbolsAt(file, offsets)
+  } finally {
+    await file.close()
+  }
+}
+
+/** Forgets what was added first. */
+function trim(map: Map<unknown, unknown>, most: number): void {
+  for (const key of map.keys()) {
+    if (map.size <= most) return
+    map.delete(key)
+  }
+}
+
+/** Does not wait for what takes too long. */
+class Unhurried {
+  #behind = false
+
+  /** undefined when it fails, when it takes longer, and while one before that took longer has not ended. */
+  async run<T>(read: () => Promise<T>, ms: number): Promise<T | undefined> {
+    if (this.#behind) return undefined
+    const { promise: late, resolve } = Promise.withResolvers<undefined>()
+    let left = STEPS
+    const step = (): void => {
+      if (--left > 0) {
+        timer = setTimeout(step, ms / STEPS)
+        return
+      }
+      this.#behind = true
+      resolve(undefined)
+    }
+    let timer = setTimeout(step, ms / STEPS)
+    const result = read().then(
+      (found) => found,
+      () => undefined,
+    )
+    void result.then(() => {
+      clearTimeout(timer)
+      this.#behind = false
+    })
+    return await Promise.race([result, late])
+  }
+}

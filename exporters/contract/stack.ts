@@ -1,0 +1,11 @@
+/** What is not known is empty or 0. Found out after the event is made, and before it is delivered: `collector/enrich/stacks`. */
+export interface StackFrame {
+  /** 0 unless the config asks for addresses. */
+  readonly address: bigint
+  /** In the kernel from the start of the function; else from the start of the file `module`. */
+  readonly offset: number
+  /** The function. */
+  readonly symbol: string
+  /** The mapped file; '' in the kernel. */
+  readonly module: string
+}

@@ -23,6 +23,7 @@ enum limit {
 	MEMBERS_MAX = 24,     /* of an argument that is shown as several members */
 	OBJECT_BYTES = 512,   /* of all of them */
 	BYTES_MAX = 4095,     /* of a buffer, that are read */
+	DATA_MAX = 16384,     /* of one of which a policy wants more */
 	STACK_FRAMES_MAX = 127, /* of each stack; include/uapi/linux/perf_event.h PERF_MAX_STACK_DEPTH */
 	OVERLAY_STEPS = 3,    /* pointers that are followed to an overlay's lower file */
 	SMALL_NUMBERS = 64,   /* 0 to 63 are screened by value, all others alike */

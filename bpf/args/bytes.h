@@ -7,11 +7,10 @@
  * argument says how many bytes they have, or parts; of those that the function fills in, its return value says how many it did.
  */
 
-/* 1: a function of this object asks for bytes. Else the verifier removes what is for them. */
-const volatile __u32 asks_bytes = 0;
-
 #define PARTS_MAX 1024 /* include/uapi/linux/uio.h UIO_MAXIOV */
 #define PAGE_BYTES 4096ull
+/* Behind this a value has room for BYTES_MAX only: others follow it, and all begin within RECORD_BYTES. */
+#define DATA_BEGIN (RECORD_BYTES - sizeof(struct value) - sizeof(struct text_key) - DATA_MAX - sizeof(__u64))
 
 static __always_inline bool is_bytes(__u8 type)
 {
@@ -24,6 +23,41 @@ static __always_inline long read_at(void *to, __u32 bytes, __u64 from)
 	return (__s64)from < 0 ? bpf_probe_read_kernel(to, bytes, (void *)from) : bpf_probe_read_user(to, bytes, (void *)from);
 }
 
+static __always_inline long read_within(struct scratch *s, __u32 at, __u32 bytes, __u64 from, const __u32 most)
+{
+	barrier_var(at);
+	barrier_var(bytes);
+	if (bytes > most || at > sizeof(s->record) - most)
+		return -1;
+	return read_at(s->record + at, bytes, from);
+}
+
+/* Reads into the record. The verifier does not know that far behind only a few bytes are left to read, so few have bounds of their own. */
+static __always_inline long read_into(struct scratch *s, __u32 at, __u32 bytes, __u64 from)
+{
+	if (asks_bytes < 2 || bytes <= BYTES_MAX)
+		return read_within(s, at, bytes, from, BYTES_MAX);
+	if (bytes <= DATA_MAX / 2)
+		return read_within(s, at, bytes, from, DATA_MAX / 2);
+	return read_within(s, at, bytes, from, DATA_MAX);
+}
+
+/* Those before the first page that cannot be read; how many. */
+static __always_inline __u32 read_pages(struct scratch *s, __u32 at, __u32 bytes, __u64 from)
+{
+	const __u32 pages = asks_bytes < 2 ? 1 : DATA_MAX / PAGE_BYTES;
+	__u32 done = 0, here, i;
+
+	for (i = 0; i < DATA_MAX / PAGE_BYTES; i++) {
+		here = PAGE_BYTES - (from & (PAGE_BYTES - 1));
+		if (i >= pages || here >= bytes - done || read_into(s, at + done, here, from))
+			break;
+		done += here;
+		from += here;
+	}
+	return done;
+}
+
 /*
  * Adds bytes from the address `walked` on to those in the record. A page that is not in memory, or not there, hides none of the bytes before it.
  * Global, as add_open.
@@ -31,36 +65,24 @@ static __always_inline long read_at(void *to, __u32 bytes, __u64 from)
 __noinline int take_bytes(__u32 slot, __u64 bytes)
 {
 	struct scratch *s = scratch_of(slot);
-	__u32 at, taken, room, here;
+	__u32 at, taken, room;
 	__u64 from;
 
 	if (!s || s->bytes.unread)
 		return 0;
 	taken = s->bytes.len;
-	if (taken >= BYTES_MAX)
+	if (taken >= s->bytes.most)
 		return 0;
-	room = BYTES_MAX - taken;
+	room = s->bytes.most - taken;
 	if (bytes < room)
 		room = bytes;
 	if (!room)
 		return 0;
 	at = s->bytes.at + taken;
-	barrier_var(at);
-	if (at > RECORD_BYTES + sizeof(struct value) + sizeof(struct text_key) + BYTES_MAX)
-		return 0;
 	from = s->walked;
-	barrier_var(room);
-	if (room > BYTES_MAX)
-		return 0;
-	if (read_at(s->record + at, room, from)) {
+	if (read_into(s, at, room, from)) {
 		s->bytes.unread = 1;
-		here = PAGE_BYTES - (from & (PAGE_BYTES - 1));
-		if (here >= room)
-			return 0;
-		room = here;
-		barrier_var(room);
-		if (room > BYTES_MAX || read_at(s->record + at, room, from))
-			return 0;
+		room = read_pages(s, at, room, from);
 	}
 	s->bytes.len = taken + room;
 	return 0;
@@ -137,6 +159,7 @@ static __always_inline __u32 put_bytes(__u32 slot, struct scratch *s, const vola
 	s->bytes.skip = 0;
 	s->bytes.count = 0;
 	s->bytes.limit = ~0ull;
+	s->bytes.most = asks_bytes >= 2 && wanted->more && at <= DATA_BEGIN ? DATA_MAX : BYTES_MAX;
 	if (wanted->returned != ARG_NOP) {
 		if (s->call.returns != HOOK_HAS_RETURN)
 			return sizeof(*v);
@@ -167,12 +190,16 @@ static __always_inline __u32 put_bytes(__u32 slot, struct scratch *s, const vola
 			return sizeof(*v);
 		v->flags = VALUE_UNSTABLE;
 	}
-	if (len > BYTES_MAX)
+	if (len > DATA_MAX)
 		return sizeof(*v);
 	v->kind = VALUE_BYTES;
 	v->len = len;
 	len = sizeof(*v) + sizeof(struct text_key) + padded(len);
-	*(__u64 *)((char *)v + len) = s->bytes.total;
+	at += len;
+	barrier_var(at);
+	if (at > sizeof(s->record) - sizeof(__u64))
+		return sizeof(*v);
+	*(__u64 *)(s->record + at) = s->bytes.total;
 	return len + sizeof(__u64);
 }
 

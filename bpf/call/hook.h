@@ -20,7 +20,7 @@ struct wanted_value {
 	__u8 size;      /* of bytes: the parameter that says how many there are, or how many parts; PARAMS_MAX: none does */
 	__u8 size_type; /* and how it is read, enum arg_type */
 	__u8 returned;  /* how the return value is read that says how many there are; ARG_NOP: they are read at the entry */
-	__u8 reserved;
+	__u8 more;      /* 1: DATA_MAX of them are read, where the record has room */
 };
 
 struct screened_number {

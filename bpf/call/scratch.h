@@ -29,6 +29,8 @@ struct taking {
 	__u32 at;     /* where the record has them */
 	__u32 len;    /* how many it has */
 	__u32 unread; /* 1: the bytes after them could not be read */
+	__u32 most;   /* how many it may have */
+	__u32 reserved;
 };
 
 /* Work space of one function on one CPU. One for each slot: a program is never entered twice on a CPU, another may be. */

@@ -4,6 +4,9 @@
 
 /* Filters on texts, of which paths are one: values are keys of prefix trees, those of Postfix turned round. */
 
+/* 1: a function of this object asks for bytes (args/bytes.h), 2: for more than BYTES_MAX of a buffer. Else the verifier removes what is for them. */
+const volatile __u32 asks_bytes = 0;
+
 enum text_limit {
 	TEXT_MAX = 4095,       /* longest value of a text filter */
 	TEXT_KEY_BYTES = 252,  /* what one key holds of it; 4 bytes name the filter */
@@ -84,6 +87,9 @@ static __always_inline bool text_matches(const struct filter *f, struct value *v
 	/* No path at all never matches, but one that could not be read must not pass unseen. */
 	if (len == 0 && v->kind == VALUE_FILE)
 		return cut;
+	/* Of bytes, what all policies see. */
+	if (asks_bytes > 1 && v->kind == VALUE_BYTES && len > TEXT_MAX)
+		len = TEXT_MAX;
 	switch (f->op) {
 	case OP_EQUAL:
 	case OP_NOT_EQUAL:

@@ -24,7 +24,11 @@ interface Registered extends KnownHook {
   readonly returns: readonly Returned[]
 }
 
-const knownArgument = (arg: ArgumentSpec): KnownHook['args'][number] => ({ index: valueIndex(arg), type: arg.type })
+const knownArgument = (arg: ArgumentSpec): KnownHook['args'][number] => ({
+  index: valueIndex(arg),
+  type: arg.type,
+  ...(arg.maxData && { maxData: arg.maxData }),
+})
 
 const NOTHING: Returned = { type: NOP }
 

@@ -21,6 +21,7 @@ import type { AskedDetails } from './arguments/files.ts'
 import { namedArgument, objectArgument } from './arguments/objects.ts'
 import { socketArgument } from './arguments/sockets.ts'
 import {
+  BYTES_MAX,
   HOOK_NOT_ACTED,
   HOOK_RETURN_FOLLOWS,
   HOOK_RETURN_MISSED,
@@ -51,7 +52,7 @@ export interface KnownHook {
   /** What events say of it, by the selector that matched; empty without selectors. */
   readonly bySelector: readonly Hook[]
   /** The policy's `args` without nop; `index`: what records call the value (`valueIndex` of kernel/layout/hook.ts). */
-  readonly args: ReadonlyArray<{ readonly index: number; readonly type: ArgumentType }>
+  readonly args: ReadonlyArray<{ readonly index: number; readonly type: ArgumentType; readonly maxData?: true }>
   /** Likewise its `data`; absent without any. */
   readonly data?: KnownHook['args']
   readonly returned: ArgumentType
@@ -159,9 +160,11 @@ export class Normalizer {
     // oxlint-disable-next-line unicorn/no-new-array -- exact size: a pushed array allocates 17 slots, half of an event's memory
     const args = new Array<Argument>(known.args.length)
     let length = 0
-    for (const { index, type } of known.args) {
+    for (const { index, type, maxData } of known.args) {
       const value = valueOf(raw, index, length)
-      if (value !== undefined) args[length++] = argument(value, type, bytes, known.details)
+      if (value === undefined) continue
+      args[length++] =
+        value.kind === VALUE_BYTES ? bytesArgument(value, bytes, maxData) : argument(value, type, bytes, known.details)
     }
     // A record without room for all of them.
     if (length < args.length) args.length = length
@@ -276,9 +279,9 @@ function argument(value: RawValue, type: ArgumentType, bytes: Buffer, details?: 
   }
 }
 
-/** With a copy: the chunk is used again. */
-function bytesArgument({ from, to, lo, hi }: RawValue, bytes: Buffer): Argument {
-  const value = Uint8Array.from(bytes.subarray(from, to))
+/** With a copy: the chunk is used again. Another policy on the function may have asked for more. */
+function bytesArgument({ from, to, lo, hi }: RawValue, bytes: Buffer, maxData = false): Argument {
+  const value = Uint8Array.from(bytes.subarray(from, maxData ? to : Math.min(to, from + BYTES_MAX)))
   const size = (BigInt(hi) << 32n) | BigInt(lo)
   const isWhole = BigInt(value.length) >= size
   return { kind: 'bytes', field: isWhole ? 'bytes_arg' : 'truncated_bytes_arg', value, size }

@@ -95,6 +95,7 @@ export const WANTED_VALUE = {
   size: 12,
   sizeType: 13,
   returned: 14,
+  more: 15,
   bytes: 16,
 } as const
 export const SCREENED_NUMBER = { param: 0, type: 1, sets: 4, bytes: 8 } as const
@@ -401,6 +402,7 @@ export const PLACE_STEPS = 10
 export const MEMBERS_MAX = 24
 export const OBJECT_BYTES = 512
 export const BYTES_MAX = 4095
+export const DATA_MAX = 16384
 export const STACK_FRAMES_MAX = 127
 export const OVERLAY_STEPS = 3
 export const SMALL_NUMBERS = 64

@@ -28,6 +28,8 @@ export interface ArgumentSpec {
   readonly places?: Places | undefined
   /** Of bytes: what says how many there are; absent: the argument itself. */
   readonly size?: BytesSize | undefined
+  /** Of bytes: DATA_MAX of bpf/filter.h are read, not BYTES_MAX. */
+  readonly maxData?: true
   /** An item of `data`: `resolve` begins at this and not at a parameter; `index` is PARAM_TASK of bpf/filter.h. */
   readonly source?: 'current_task' | undefined
   readonly at: Position

@@ -207,8 +207,8 @@ export const ARGUMENT_KEYS: KeyTable = {
     size: 'sizeArgIndex',
     sizeIndex: 'sizeArgIndex',
   },
-  own: ['index', 'type', 'label', 'resolve', 'btfType', 'sizeArgIndex', 'returnCopy', 'source'],
-  later: ['maxData', 'btfTypeModule'],
+  own: ['index', 'type', 'label', 'resolve', 'btfType', 'sizeArgIndex', 'returnCopy', 'maxData', 'source'],
+  later: ['btfTypeModule'],
 }
 
 export const SELECTOR_KEYS: KeyTable = {

@@ -25,6 +25,7 @@ export function argument(
       ),
       source: text('Only of an item of data: current_task.'),
       returnCopy: flag('Bytes are read when the function returns, as many as it returns.', false),
+      maxData: flag('Of bytes: up to 16,384 are read, else 4,095.', false),
     },
     required,
   )

@@ -16,7 +16,6 @@ export const MAX_INDEX: number = MAX_ARGS - 1
 /** Tetragon's types of the keys that ktrail does not support; the others are lists of objects. Source: spec of Tetragon's policies. */
 const OTHERS: Readonly<Record<string, Schema['type']>> = {
   loader: 'boolean',
-  maxData: 'boolean',
   resolve: 'string',
   btfType: 'string',
   btfTypeModule: 'string',

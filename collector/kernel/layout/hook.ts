@@ -104,9 +104,11 @@ function valuesOf(specs: readonly HookSpec[]): Value[] {
 
 function addValues({ args }: HookSpec, values: Map<number, Value>): void {
   for (const arg of args) {
+    if (arg.type.kind === 'none') continue
     const index = valueIndex(arg)
-    if (arg.type.kind !== 'none' && !values.has(index))
-      values.set(index, { param: arg.index, read: arg.type.read, places: arg.places, size: arg.size })
+    const { index: param, places, size, maxData = false } = arg
+    const known = values.get(index) ?? { param, read: arg.type.read, places, size }
+    values.set(index, maxData ? { ...known, more: true } : known)
   }
 }
 
@@ -138,7 +140,8 @@ export function hookBytes(
     bytes[at + WANTED_VALUE.param] = value.param
     bytes[at + WANTED_VALUE.type] = ARG_TYPES[value.read]
     bytes[at + WANTED_VALUE.index] = indexOf(value)
-    const { places, size } = value
+    const { places, size, more = false } = value
+    bytes[at + WANTED_VALUE.more] = more ? 1 : 0
     if (size !== undefined) {
       bytes[at + WANTED_VALUE.size] = size.param ?? PARAMS_MAX
       bytes[at + WANTED_VALUE.sizeType] = ARG_TYPES[size.read]

@@ -18,7 +18,8 @@ export function knobsOf(
     asks_network: u32(args.some(({ type }) => NETWORK.has(type.read)) ? 1 : 0),
     asks_members: u32(args.some(({ places, size }) => places !== undefined && size === undefined) ? 1 : 0),
     asks_changes: u32(specs.some(({ selectors }) => selectors.some(asksOfChanges)) ? 1 : 0),
-    asks_bytes: u32(args.some(({ type }) => type.kind === 'bytes') ? 1 : 0),
+    // bpf/args/bytes.h
+    asks_bytes: u32(args.some(({ maxData }) => maxData) ? 2 : args.some(({ type }) => type.kind === 'bytes') ? 1 : 0),
     asks_details: u32(specs.some(({ fileDetails }) => fileDetails !== undefined) ? 1 : 0),
     asks_sticky: u32(specs.some(isSticky) ? 1 : 0),
   }

@@ -69,6 +69,8 @@ export interface Value {
   /** What is read instead of the parameter. */
   readonly places?: Places | undefined
   readonly size?: BytesSize | undefined
+  /** Of bytes: one of the policies wants more of them. */
+  readonly more?: boolean
 }
 
 /** A selector with its policy; its place in the list is its bit in sets. */

@@ -86,6 +86,11 @@ export function readArgument(
   const label = fields.text('label') ?? ''
   const resolve = readResolve(fields, problems)
   const size = readSize(fields, type, problems)
+  const maxData = fields.flag('maxData', false)
+  if (maxData && type !== undefined && type.kind !== 'bytes') {
+    const sentence = `has no effect on type ${type.name}; drop it`
+    problems.warn(fields.keyAt('maxData'), `${fields.pathOf('maxData')}: ${sentence}`)
+  }
   checkSource(fields, source, problems)
   if (source !== undefined) fields.need('resolve', 'the path to a member of the task, such as mm.owner.comm')
   const whose = type?.kind === 'bytes' ? `type ${type.name}` : of
@@ -100,6 +105,7 @@ export function readArgument(
         label,
         ...(resolve === undefined ? {} : { resolve }),
         ...(size === undefined ? {} : { size }),
+        ...(maxData && type.kind === 'bytes' ? { maxData } : {}),
         at: place.node.at,
       }
 }

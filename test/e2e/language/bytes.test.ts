@@ -38,10 +38,13 @@ const WRITE = { call: 'sys_write', args: [BUFFER, { index: 2, type: 'size_t' }] 
 /** Of what is only there in part: bytes, or EFAULT. */
 const WRITTEN = kernelAtLeast(5, 16) ? 10 : -14
 const FILLED = 'x'.repeat(4095)
+/** Bytes that the program writes at once, and how many are read of them with maxData. */
+const LARGE = 20_000
+const DATA = 'x'.repeat(16_384)
 
 const text = [whole('text'), size(4)]
 const nul = [whole('a\0b'), size(3)]
-const large = [part(FILLED, 5000), size(5000)]
+const large = [part(FILLED, LARGE), size(LARGE)]
 /** The rest is behind a page that is not there: nobody knows what would have been there, so it passes every filter. */
 const cut = [part('e'.repeat(10), 100), size(100)]
 const nothing = [whole(''), size(0)]
@@ -58,7 +61,7 @@ const ROWS: readonly Row[] = [
     want: [
       [...text, long(4)],
       [...nul, long(3)],
-      [...large, long(5000)],
+      [...large, long(LARGE)],
       [...cut, long(WRITTEN)],
       [unreadable, size(5), long(-14)],
       [...nothing, long(0)],
@@ -87,6 +90,22 @@ const ROWS: readonly Row[] = [
     filter: [1, operator, value],
     want,
   })),
+  {
+    name: 'maxData',
+    hook: {
+      call: 'sys_write',
+      args: [
+        { ...BUFFER, maxData: true },
+        { index: 2, type: 'size_t' },
+      ],
+    },
+    want: [text, nul, [part(DATA, LARGE), size(LARGE)], cut, [unreadable, size(5)], nothing, [unreadable, size(4)]],
+  },
+  {
+    name: 'maxData of parts',
+    hook: { call: 'sys_writev', args: [{ index: 1, type: 'char_iovec', sizeArgIndex: 3, maxData: true }] },
+    want: [[whole('abcde')], [whole('x'.repeat(8000))], [unreadable]],
+  },
   {
     name: 'char_iovec',
     hook: { call: 'sys_writev', args: [{ index: 1, type: 'char_iovec', sizeArgIndex: 3 }] },
@@ -129,7 +148,7 @@ const ROWS: readonly Row[] = [
     want: [
       [whole('text')],
       [whole('a\0b')],
-      [part(FILLED, 5000)],
+      [part(FILLED, LARGE)],
       [part('e'.repeat(10), 100)],
       [unreadable],
       [whole('')],

@@ -503,3 +503,30 @@ test('normalize: an event has the stacks that its selector asks for, of those th
     [[frame], [frame], undefined, undefined],
   )
 })
+
+test('normalize: only a policy with maxData has more bytes of a buffer than others', () => {
+  const bytes = Buffer.alloc(6000, 'x')
+  const buffer = arg(0, 'char_buf')
+  const normalizer = new Normalizer({
+    table: newTable(),
+    clock: new WallClock(() => OFFSET_NS),
+    hook: (id) => ({
+      hook: makeHook({ id }),
+      bySelector: [],
+      args: [{ index: valueIndex(buffer), type: buffer.type, ...(id === 2 && { maxData: true as const }) }],
+      returned: typeOf('int'),
+    }),
+    nowMs: () => 0,
+  })
+  const shown = [1, 2].map((id) => {
+    const event = normalizer.event(hook(9, 1, [valueFor(buffer, wire.VALUE_BYTES, { to: 6000, lo: 6000 })], id), bytes)
+    assert.ok(event?.type === 'process_kprobe')
+    const [first] = event.args
+    assert.ok(first?.kind === 'bytes')
+    return [first.field, first.value.length, first.size]
+  })
+  assert.deepEqual(shown, [
+    ['truncated_bytes_arg', 4095, 6000n],
+    ['bytes_arg', 6000, 6000n],
+  ])
+})

@@ -334,7 +334,11 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
   ['a filter on bytes with a NUL', byBytes('"a\\0b"'), LOADS],
   ['a filter on bytes without any', byBytes('""'), 'expected a text of at least 1 byte'],
   ['a filter on too many bytes', byBytes('x'.repeat(4095)), 'expected at most 4094 bytes for Equal, got 4095'],
-  ...['maxData', 'btfTypeModule'].map(
+  ['maxData', bytes('type: char_buf, sizeArgIndex: 3, maxData: true'), LOADS],
+  ['maxData of an iov_iter', bytes('type: iov_iter, maxData: true'), LOADS],
+  ['maxData without effect', argument('maxData: true'), LOADS],
+  ['maxData that is a number', argument('maxData: 1'), 'expected true or false, got the number 1'],
+  ...['btfTypeModule'].map(
     (field) => [`${field} of an argument`, argument(`${field}: 1`), later('field', field)] as const,
   ),
   ...words(

@@ -14,7 +14,7 @@ const PLACES: Array<{ where: string; path: string; fields: string; yaml: (field:
   {
     where: 'an argument',
     path: 'spec.kprobes[0].args[0]',
-    fields: 'maxData btfTypeModule',
+    fields: 'btfTypeModule',
     yaml: (field) => `spec: { kprobes: [{ call: sys_f, args: [{ index: 0, type: int, ${field}: 1 }] }] }`,
   },
   {

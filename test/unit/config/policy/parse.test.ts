@@ -276,7 +276,7 @@ const BAD_HOOKS: Array<[name: string, hook: string, ...want: string[]]> = [
   [
     'an argument that is a text',
     'call: sys_f, args: [int]',
-    '.args[0]: expected a mapping with index, type, label, resolve, btfType, sizeArgIndex, returnCopy, source, got "int"',
+    '.args[0]: expected a mapping with index, type, label, resolve, btfType, sizeArgIndex, returnCopy, maxData, source, got "int"',
   ],
   [
     'a label that is a number',

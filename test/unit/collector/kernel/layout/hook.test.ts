@@ -597,3 +597,20 @@ test('layout: a function takes the stacks that any of its policies asks for', ()
   assert.equal(stacksOf({ kernel: false, user: true }), STACK_USER)
   assert.equal(stacksOf({ kernel: true, user: false }, { kernel: false, user: true }), STACK_KERNEL | STACK_USER)
 })
+
+test('layout: more bytes of a buffer are read where any policy on the function asks', () => {
+  const buffer = arg(1, 'char_buf')
+  const asks = { ...buffer, maxData: true as const }
+  const moreOf = (...args: ArgumentSpec[]): Array<number | undefined> => {
+    const hooks = args.map((each, id) => ({ id, spec: spec({ args: [each, arg(2, 'int')] }) }))
+    const bytes = hookBytes(1, hooks, emptyTables())
+    assert.equal(bytes[HOOK.nvalues], 2)
+    return [0, 1].map((i) => bytes[HOOK.values + i * WANTED_VALUE.bytes + WANTED_VALUE.more])
+  }
+  assert.deepEqual(moreOf(buffer), [0, 0])
+  assert.deepEqual(moreOf(buffer, asks), [1, 0])
+  assert.deepEqual(moreOf(asks, buffer), [1, 0])
+  const knob = (...args: ArgumentSpec[]): number =>
+    knobsOf([{ hooks: args.map((each) => ({ spec: spec({ args: [each] }) })) }]).asks_bytes.readUInt32LE()
+  assert.deepEqual([knob(arg(0, 'int')), knob(buffer), knob(buffer, asks)], [0, 1, 2])
+})

@@ -72,7 +72,7 @@ class CompactEncoder implements Encoder {
     const { process } = event
     switch (event.type) {
       case 'process_exec':
-        return `${this.#head('🚀', 'process', process)} ${this.#paint(CYAN, printable(process.arguments))}`
+        return `${this.#head('🚀', 'process', process)} ${this.#paint(CYAN, printable(event.executed?.arguments ?? process.arguments))}`
       case 'process_exit': {
         const end = event.signal === '' ? String(event.status) : event.signal
         const head = this.#head('💥', 'exit', process)

@@ -23,10 +23,12 @@ import { QUICK, median, printResult, show } from '../support/result.ts'
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 const POLICY = 'config/policies/file-monitoring.yaml'
 const IDLE_MS = QUICK ? 5_000 : 20_000
-/** After the start: ended processes leave the table, garbage is collected. */
-const QUIET_MS = 30_000
+/** After the start: ended processes leave the table, garbage is collected, and V8 has compiled what idle agents do. */
+const QUIET_MS = 60_000
 /** What idle use is given for. */
 const IDLE_SECONDS = 20
+/** One of three has a heartbeat. The least CPU counts: an emulated processor also counts time that the machine gave to others. */
+const PERIODS = 3
 const STARTS = QUICK ? 1 : 3
 const READY_WITHIN_MS = 120_000
 
@@ -62,16 +64,22 @@ interface IdleUse {
   readonly wakeups: number
 }
 
-/** What the agent uses in IDLE_SECONDS in which nothing happens. */
+/** What the agent uses in IDLE_SECONDS in which nothing happens: the least CPU of the periods, and their average number of wakeups. */
 async function idleUse(pid: number): Promise<IdleUse> {
   await setTimeout(QUIET_MS)
-  const before = threadUse(pid)
-  await setTimeout(IDLE_SECONDS * 1000)
-  const used = usedBetween(before, threadUse(pid))
-  return {
-    cpuMs: used.reduce((sum, { cpuMs }) => sum + cpuMs, 0),
-    wakeups: used.reduce((sum, { switches }) => sum + switches, 0),
+  let least = Infinity
+  let wakeups = 0
+  for (let i = 0; i < PERIODS; i++) {
+    const before = threadUse(pid)
+    await setTimeout(IDLE_SECONDS * 1000)
+    const used = usedBetween(before, threadUse(pid))
+    least = Math.min(
+      least,
+      used.reduce((sum, { cpuMs }) => sum + cpuMs, 0),
+    )
+    wakeups += used.reduce((sum, { switches }) => sum + switches, 0) / PERIODS
   }
+  return { cpuMs: least, wakeups }
 }
 
 /** One run of an agent; its memory `idleMs` after it was ready. With `idle` also what it uses then. */

@@ -193,22 +193,10 @@ static __noinline bool on_event(void *ctx, __u32 slot)
 }
 
 /*
- * The same where all selectors ask where the task runs. Functions of their own, because those above save and set up much before they do anything, and
- * other functions have nothing of it.
+ * Where all selectors ask where the task runs, a call of one that runs elsewhere ends in the program itself: the functions above save and set up much
+ * before they do anything.
  */
-#define PLACED(screen)                                                          \
-	static __noinline bool screen##_placed(void *ctx, __u32 slot)           \
-	{                                                                       \
-		return is_elsewhere(slot) ? false : screen(ctx, slot);          \
-	}
-
-PLACED(on_entry)
-PLACED(on_exit)
-PLACED(on_enter)
-PLACED(on_modify)
-PLACED(on_event)
-
-#define SCREENED(screen, n) (hooks[n].workloads == EMPTY_SET ? screen(ctx, n) : screen##_placed(ctx, n))
+#define SCREENED(screen, n) (!(hooks[n].workloads != EMPTY_SET && is_elsewhere(n)) && screen(ctx, n))
 
 static __noinline int error_of_call(__u32 slot)
 {
@@ -243,7 +231,6 @@ static __noinline int on_session(struct pt_regs *ctx, __u32 slot)
 			return leave(slot, JOINED_SP(ctx), PT_REGS_RC(ctx)) ? RECORD_RETURN : 0;
 		return session_left(ctx, slot, cookie);
 	}
-	/* Not on_enter_placed: the verifier allows eight frames. */
 	if (hooks[slot].workloads != EMPTY_SET && is_elsewhere(slot))
 		return 1;
 	return on_enter(ctx, slot) ? RECORD_ENTRY : 1;

@@ -50,3 +50,8 @@ export const NAMESPACE_FLAGS: Readonly<Record<string, number>> = {
   Mnt: 0x0002_0000,
   Pid: 0x2000_0000,
 }
+
+/** include/uapi/asm-generic/fcntl.h */
+export const AT_FDCWD = -100n
+export const O_RDWR = 2
+export const O_CREAT = 0o100

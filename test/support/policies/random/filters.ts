@@ -86,7 +86,7 @@ export class Filters {
   constructor(random: Seeded, world: World, tellsFiles: boolean) {
     this.#random = random
     this.#world = world
-    this.#texts = [...world.files, ...world.folders, ...world.others, ...world.texts]
+    this.#texts = [...world.tree.files, ...world.tree.folders, ...world.tree.others, ...world.texts]
     this.#canTellFiles = tellsFiles
   }
 

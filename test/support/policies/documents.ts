@@ -6,6 +6,8 @@ export interface ArgumentDocument {
   readonly index: number
   readonly type: string
   readonly resolve?: string
+  /** The position, from 1 on, of the parameter that says how many bytes there are. */
+  readonly sizeArgIndex?: number
 }
 
 export interface DataDocument {

@@ -59,9 +59,13 @@ export function accepts(prediction: Prediction, report: Report): boolean {
   )
 }
 
+/** The first bytes of texts and buffers, which records have and filters see. */
+const BYTES_READ = 4095
+
 /** Keys of records, by type. */
 const FIELDS: Readonly<Record<string, string>> = {
   file: 'file_arg',
+  fd: 'file_arg',
   path: 'path_arg',
   dentry: 'path_arg',
   string: 'string_arg',
@@ -88,6 +92,12 @@ function shown(type: string, value: Value | undefined): string {
       return `${field} ${value.text}${value.whole === undefined ? '' : ' [unresolved]'}`
     case 'text':
       return `${field} ${value.text}`
+    case 'bytes': {
+      const read = value.text.slice(0, BYTES_READ)
+      const isWhole = read.length === value.text.length
+      const base64 = Buffer.from(read, 'latin1').toString('base64')
+      return `${isWhole ? 'bytes_arg' : 'truncated_bytes_arg'} ${base64} of ${value.text.length}`
+    }
     case 'socket':
       return `${field} ${shownSocket(value.socket)}`
     case 'number': {
@@ -212,7 +222,10 @@ export class HookModel {
         return textMatches(operator, value.text, values.map(asBytes), whole)
       }
       case 'text':
-        return textMatches(operator, value.text, values.map(asBytes), value.text)
+      case 'bytes': {
+        const seen = value.text.slice(0, BYTES_READ)
+        return textMatches(operator, seen, values.map(asBytes), seen)
+      }
     }
   }
 

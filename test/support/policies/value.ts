@@ -14,6 +14,8 @@ export type Value = { readonly members?: Readonly<Record<string, Value>> } & (
       readonly identity?: Identity
     }
   | { readonly kind: 'text'; readonly text: string }
+  /** Of a buffer. */
+  | { readonly kind: 'bytes'; readonly text: string }
   /** A register: 64 bits, of which the declared type reads the lower ones; or of a member those that it has. */
   | { readonly kind: 'number'; readonly value: bigint; readonly width?: NumberType }
   | { readonly kind: 'socket'; readonly socket: SocketFacts }

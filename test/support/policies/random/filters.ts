@@ -40,6 +40,7 @@ const SHORT: readonly string[] = [
 ]
 
 const TEXT_BYTES = 4095
+const BUFFER_BYTES = 4094
 const POSTFIX_BYTES = 127
 const SUBSTRING_BYTES = 99
 const SUBSTRINGS_MAX = 100
@@ -101,9 +102,10 @@ export class Filters {
     const number = numberType(type)
     if (number !== undefined) return this.number(number)
     if (type === 'socket' || type === 'sockaddr') return this.#socket(type)
-    if (type !== 'string' && random.chance(0.08)) return this.#fileType()
-    if (type !== 'string' && type !== 'dentry' && this.#canTellFiles && random.chance(0.1)) return this.#identity()
-    return this.#text()
+    const isText = type === 'string' || type === 'char_buf'
+    if (!isText && random.chance(0.08)) return this.#fileType()
+    if ((type === 'file' || type === 'path') && this.#canTellFiles && random.chance(0.1)) return this.#identity()
+    return this.#text(type === 'char_buf')
   }
 
   #many(): number {
@@ -178,29 +180,31 @@ export class Filters {
     return { operator, values: texts.length === 0 ? ['/none'] : texts, ...(sticky ? { sticky } : {}) }
   }
 
-  #text(): Filter {
+  /** `inBytes`: of a buffer. */
+  #text(inBytes: boolean): Filter {
     const random = this.#random
     if (random.chance(0.08)) {
       const operator = random.pick(SUBSTRINGS) ?? 'SubString'
-      return this.#withTexts(operator, Math.min(this.#many(), SUBSTRINGS_MAX))
+      return this.#withTexts(operator, Math.min(this.#many(), SUBSTRINGS_MAX), inBytes)
     }
     const usual = ['Prefix', 'Prefix', 'Postfix', 'Equal']
-    return this.#withTexts(random.pick(random.chance(0.7) ? usual : TEXT_OPERATORS) ?? 'Equal', this.#many())
+    return this.#withTexts(random.pick(random.chance(0.7) ? usual : TEXT_OPERATORS) ?? 'Equal', this.#many(), inBytes)
   }
 
-  #withTexts(operator: string, count: number): Filter {
-    const values = [this.#value(operator)]
-    while (values.length < count && this.#bytes < POLICY_BYTES) values.push(this.#value(operator))
+  #withTexts(operator: string, count: number, inBytes: boolean): Filter {
+    const values = [this.#value(operator, inBytes)]
+    while (values.length < count && this.#bytes < POLICY_BYTES) values.push(this.#value(operator, inBytes))
     return { operator, values }
   }
 
-  #value(operator: string): string {
+  #value(operator: string, inBytes: boolean): string {
     const random = this.#random
     const isEnd = operator.endsWith('ostfix')
     const isPart = operator.startsWith('SubString')
-    const most = isEnd ? POSTFIX_BYTES : isPart ? SUBSTRING_BYTES : TEXT_BYTES
+    const longest = inBytes ? BUFFER_BYTES : TEXT_BYTES
+    const most = isEnd ? POSTFIX_BYTES : isPart ? SUBSTRING_BYTES : longest
     const cut = isEnd ? end : beginning
-    const whole = Buffer.from(random.pick(this.#texts) ?? '/', 'latin1')
+    const whole = Buffer.from(random.pick(inBytes ? this.#world.contents : this.#texts) ?? '/', 'latin1')
     const some = random.chance(0.05)
       ? (random.pick(SHORT) ?? '/')
       : isPart

@@ -18,7 +18,7 @@ import { DATA } from './tasks.ts'
 import { FILE_MEMBERS, PATH_MEMBERS } from './values.ts'
 import type { World } from './world.ts'
 
-type Kind = 'file' | 'path' | 'string' | 'number' | 'socket' | 'sockaddr'
+type Kind = 'file' | 'path' | 'fd' | 'string' | 'char_buf' | 'number' | 'size' | 'socket' | 'sockaddr'
 
 interface Target {
   readonly call: string
@@ -34,6 +34,7 @@ const TARGETS: readonly Target[] = [
   { call: 'security_file_fcntl', syscall: false, params: ['file', 'number', 'number'] },
   { call: 'sys_openat', syscall: true, params: ['number', 'string', 'number', 'number'] },
   { call: 'sys_unlinkat', syscall: true, params: ['number', 'string', 'number'] },
+  { call: 'sys_pwrite64', syscall: true, params: ['fd', 'char_buf', 'size', 'number'] },
 ]
 /** Of a world that has sockets. */
 const SOCKET_TARGETS: readonly Target[] = [
@@ -47,6 +48,9 @@ const MEMBERS: Readonly<Record<string, Readonly<Record<string, readonly string[]
 
 const NUMBER_TYPES: readonly string[] =
   'int sint8 int8 uint8 sint16 int16 uint16 sint32 int32 uint32 sint64 int64 uint64 long ulong size_t'.split(' ')
+/** As which a buffer's size is read. */
+const SIZE_TYPES: readonly string[] = ['size_t', 'uint32', 'int', 'long', 'uint64']
+const SIZE_INDEX = 3
 /** What calls return: descriptors, and errors. */
 const RETURNED: readonly bigint[] = [0n, 3n, 4n, 5n, -2n, -14n, -22n, -36n]
 const MODES: readonly bigint[] = [0o100644n, 0o040755n, 0o140777n, 0o100000n]
@@ -139,9 +143,11 @@ export class Policies {
     return ordered
       .filter(() => random.chance(0.85))
       .map(({ kind, index }) => {
-        const type = kind === 'number' ? (random.pick(NUMBER_TYPES) ?? 'int') : kind
+        const possible = kind === 'number' ? NUMBER_TYPES : kind === 'size' ? SIZE_TYPES : [kind]
+        const type = random.pick(possible) ?? 'int'
         if (random.chance(0.05)) return { index, type: 'nop' }
         const [resolve, types = []] = random.chance(0.2) ? (random.pick(Object.entries(MEMBERS[kind] ?? {})) ?? []) : []
+        if (type === 'char_buf') return { index, type, sizeArgIndex: SIZE_INDEX }
         return resolve === undefined ? { index, type } : { index, type: random.pick(types) ?? 'int', resolve }
       })
   }

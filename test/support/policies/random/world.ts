@@ -26,8 +26,11 @@ const MAP_PRIVATE = 2
 const MAP_ANONYMOUS = 0x20
 const MAP_NORESERVE = 0x4000
 const F_GETFD = 1n
+const EFAULT = 14n
 /** Longer texts are cut in records. */
 const TEXT_BYTES = 4095
+/** More than is read of a buffer. */
+const CONTENT_BYTES = 6000
 
 const number = (value: bigint | number): Value => ({ kind: 'number', value: BigInt(value) })
 const text = (value: string): Word => ({ text: value })
@@ -40,6 +43,8 @@ export class World {
   readonly tree: Files
   /** Texts that system calls get, beside paths. */
   readonly texts: string[] = []
+  /** Bytes that are written to files. */
+  readonly contents: string[] = []
   /** Files and folders by their paths for the host, as they are when policies are loaded; some are not there. */
   readonly hostPaths: { readonly files: readonly string[]; readonly folders: readonly string[] }
   readonly sockets: readonly HeldSocket[]
@@ -257,7 +262,7 @@ export class World {
       }
       case 2:
       case 3:
-        return works(sys('pwrite', fd, '*', 1, 0), 'security_file_permission', seen, number(MAY_WRITE))
+        return this.#write(fd, seen)
       default: {
         const [prot, flags] = [
           random.int(8),
@@ -267,6 +272,37 @@ export class World {
         this.#does(sys('munmap', '=', 4096))
       }
     }
+  }
+
+  #write(fd: Word, seen: Value): void {
+    const bytes = this.#random.chance(0.05) ? undefined : this.#content()
+    const length = bytes?.length ?? 1
+    const args: Value[] = [
+      seen,
+      bytes === undefined ? { kind: 'unreadable' } : { kind: 'bytes', text: bytes },
+      number(length),
+      number(0),
+    ]
+    const does = sys('pwrite', fd, bytes === undefined ? '-' : text(bytes), length, 0)
+    this.#does(does, (result) => {
+      if (result !== (bytes === undefined ? -EFAULT : BigInt(length))) {
+        throw new Error(`"${does.slice(0, 200)}" gave ${result}: the workload is wrong`)
+      }
+      return [
+        { call: 'sys_pwrite64', args, returned: result },
+        { call: 'security_file_permission', args: [seen, number(MAY_WRITE)], returned: 0n },
+      ]
+    })
+  }
+
+  /** Bytes that are like a path, with NULs, or many. */
+  #content(): string {
+    const random = this.#random
+    const like = random.pick([...this.tree.files, ...this.texts]) || 'a'
+    const some = random.pick([like, `${like}\0`, `\0${like}\0\0x`, 'x', '\0', '\xff\xfe', `${like}\n`]) ?? 'x'
+    const content = random.chance(0.2) ? some.repeat(1 + random.int(CONTENT_BYTES / some.length)) : some
+    this.contents.push(content)
+    return content
   }
 
   #useHeld({ fd, path: seen }: Held): void {

@@ -63,7 +63,7 @@ export async function compareSets(
   try {
     using processes = new DisposableStack()
     const ground = { fsTop: onFileSystem(top), umask: process.umask() }
-    const parent = { program: realpathSync(process.execPath), comm: ownName(), pids: [process.pid, process.ppid] }
+    const parent = { program: realpathSync(process.execPath), comm: ownName(), pids: lineage(process.pid) }
     const program = callsBinary()
     const room = { conditions: CONDITIONS_MAX / sets.length, identityLists: IDENTITY_LISTS_MAX / sets.length }
     const lives: Life[] = []
@@ -117,6 +117,13 @@ async function run(life: Life, kernel: LoadedKernel): Promise<void> {
 
 /** include/linux/sched.h TASK_COMM_LEN, without the NUL */
 const COMM_BYTES = 15
+
+/** A process and its ancestors, up to the first of all. */
+function lineage(pid: number): number[] {
+  if (pid === 0) return []
+  const [, parent = '0'] = /^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
+  return [pid, ...lineage(Number(parent))]
+}
 
 /** Of the thread that forks. */
 const ownName = (): string => readFileSync(`/proc/self/task/${process.pid}/comm`, 'latin1').trimEnd()

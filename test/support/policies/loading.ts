@@ -14,8 +14,9 @@ import { HookRegistry } from '../../../collector/ingest/hooks.ts'
 import { Normalizer } from '../../../collector/ingest/normalize.ts'
 import { PendingReturns } from '../../../collector/ingest/returns.ts'
 import { WallClock } from '../../../collector/process/clock.ts'
+import { scanProcfs } from '../../../collector/process/procfs.ts'
 import { ProcessTable } from '../../../collector/process/table.ts'
-import { bootTime, clockOffset, kernelFunctions, kernelSymbols } from '../../../native/index.ts'
+import { clockOffset, kernelFunctions, kernelSymbols } from '../../../native/index.ts'
 import { policyText } from './documents.ts'
 import type { PolicyDocument } from './documents.ts'
 import { shownSocket } from './evaluator.ts'
@@ -51,8 +52,8 @@ export class LoadedKernel implements Disposable {
     const facts = await readKernelFacts(kernelSymbols, kernelFunctions)
     const watermarkBytes = ringBytes >> 1
     const kernel = await KernelSide.open({ facts, mode, ringBytes, watermarkBytes, agentPid: process.pid })
-    // The parent of the processes that make calls.
-    kernel.seedProcess(process.pid, bootTime() - BigInt(Math.round(process.uptime() * 1e9)), process.ppid)
+    for (const { pid, startNs, parentPid } of await scanProcfs('/proc')) kernel.seedProcess(pid, startNs, parentPid)
+    kernel.seedImages()
     return new LoadedKernel(kernel, facts.loops)
   }
 

@@ -75,12 +75,15 @@ export class Policies {
   readonly #hooks: HookDocument[] = []
   readonly #filters: Filters
   readonly #conditions: Conditions
+  /** What waits for signals. */
+  readonly #program: string
   #identityLists: number
 
   constructor(random: Seeded, world: World, known: Known, room: Room) {
     this.#random = random
     this.#filters = new Filters(random, world, room.identityLists > 0)
     this.#conditions = new Conditions(random, known, room.conditions)
+    this.#program = known.programs[0] ?? '/none'
     this.#identityLists = room.identityLists
     const targets = world.sockets.length === 0 ? TARGETS : [...TARGETS, ...SOCKET_TARGETS]
     // Now and then everything hangs on one function.
@@ -177,6 +180,8 @@ export class Policies {
     const index = random.int(data.length)
     const about = data[index]
     const type = numberType(returned?.type ?? '')
+    const matchActions = random.chance(0.2) ? this.#actions() : undefined
+    const signals = matchActions?.some(({ action }) => action === 'Signal') === true
     return {
       ...(filters.length === 0 ? {} : { matchArgs: filters }),
       ...(about !== undefined && random.chance(0.4) ? { matchData: [{ index, ...this.#dataFilter(about) }] } : {}),
@@ -184,7 +189,9 @@ export class Policies {
         ? { matchReturnArgs: [{ index: 0, ...this.#filters.number(type, RETURNED) }] }
         : {}),
       ...(random.chance(0.3) ? this.#conditions.some() : {}),
-      ...(random.chance(0.2) ? { matchActions: this.#actions() } : {}),
+      // Other processes would be ended by them.
+      ...(signals ? { matchBinaries: [{ operator: 'In', values: [this.#program] }] } : {}),
+      ...(matchActions === undefined ? {} : { matchActions }),
     }
   }
 

@@ -26,16 +26,21 @@ export class Conditions {
     this.#left = room
   }
 
+  /** Mostly one: together they rarely hold. */
   some(): ProcessFilters {
     const random = this.#random
-    const found: { -readonly [K in keyof ProcessFilters]: ProcessFilters[K] } = {}
-    if (random.chance(0.5)) found.matchBinaries = [this.#binaries()]
-    if (random.chance(0.25)) found.matchParentBinaries = [this.#binaries()]
-    if (random.chance(0.25)) found.matchPIDs = this.#few(() => this.#pids())
-    if (random.chance(0.2)) found.matchNamespaces = this.#few(() => this.#namespaces())
-    if (random.chance(0.2)) found.matchCapabilities = this.#few(() => this.#capabilities())
-    if (random.chance(0.15)) found.matchNamespaceChanges = [{ operator: this.#inOr(), values: this.#names(KINDS) }]
-    if (random.chance(0.15)) found.matchCapabilityChanges = [this.#capabilities()]
+    const makes: ReadonlyArray<() => ProcessFilters> = [
+      () => ({ matchBinaries: [this.#binaries()] }),
+      () => ({ matchBinaries: [this.#binaries()] }),
+      () => ({ matchParentBinaries: [this.#binaries()] }),
+      () => ({ matchPIDs: this.#few(() => this.#pids()) }),
+      () => ({ matchNamespaces: this.#few(() => this.#namespaces()) }),
+      () => ({ matchCapabilities: this.#few(() => this.#capabilities()) }),
+      () => ({ matchNamespaceChanges: [{ operator: this.#inOr(), values: this.#names(KINDS) }] }),
+      () => ({ matchCapabilityChanges: [this.#capabilities()] }),
+    ]
+    const one = (): ProcessFilters => random.pick(makes)?.() ?? {}
+    const found = random.chance(0.7) ? one() : { ...one(), ...one() }
     this.#left -= Object.values(found).flat().length
     return this.#left < 0 ? {} : found
   }

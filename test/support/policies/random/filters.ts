@@ -169,7 +169,7 @@ export class Filters {
     const isUnder = random.chance(0.5)
     const { files, folders } = this.#world.hostPaths
     const some = isUnder ? folders : [...files, ...folders]
-    const values = Array.from({ length: 1 + random.int(3) }, () => {
+    const values = Array.from({ length: 1 + random.int(6) }, () => {
       const path = random.pick(some) ?? '/none'
       return random.chance(0.15) ? `${path}${random.pick(['-none', '/none', '/a'])}` : path
     })

@@ -171,7 +171,7 @@ export class Policies {
   ): SelectorDocument {
     const random = this.#random
     const filtered = args.filter(({ type }) => type !== 'nop')
-    const count = filtered.length === 0 || random.chance(0.03) ? 0 : 1 + Math.floor(random.next() ** 1.7 * 4)
+    const count = filtered.length === 0 || random.chance(0.03) ? 0 : 1 + Math.floor(random.next() ** 3 * 4)
     const filters = Array.from({ length: count }, () => {
       // Mostly on a text: numbers alone select too much.
       const texts = filtered.filter(({ type }) => numberType(type) === undefined)

@@ -97,9 +97,9 @@ export class World {
   #step(): void {
     const random = this.#random
     const what = random.int(100)
-    if (what < 6) return this.#changeTask()
-    if (what < 12) return this.#rename()
-    if (what < 34 && this.sockets.length > 0) return this.#useSocket()
+    if (what < 8) return this.#changeTask()
+    if (what < 14) return this.#rename()
+    if (what < 40 && this.sockets.length > 0) return this.#useSocket()
     return this.#access()
   }
 

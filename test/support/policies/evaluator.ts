@@ -21,6 +21,8 @@ export interface Call {
   readonly caller?: ProcessFacts
   /** No call that a hook is for, but a rename of this file or folder, as it was before. */
   readonly moved?: Identity
+  /** The process has taken its signals before: those of this call are not counted. */
+  readonly late?: boolean
 }
 
 /** What is compared of an event. */
@@ -242,7 +244,7 @@ export class HookModel {
     const signals = uncertain ? this.doubtful : this.signals
     for (const { action, rateLimit, rateLimitScope = 'thread' } of matchActions) {
       if (action === 'NoPost') reports = false
-      if (action === 'Signal' && !this.#monitor) signals.set(pid, (signals.get(pid) ?? 0) + 1)
+      if (action === 'Signal' && !this.#monitor && call.late !== true) signals.set(pid, (signals.get(pid) ?? 0) + 1)
       if (rateLimit === undefined) continue
       // Processes have one thread.
       const key = JSON.stringify([selector, rateLimitScope === 'global' ? 0 : pid, args])

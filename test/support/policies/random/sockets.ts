@@ -16,7 +16,7 @@ const ESTABLISHED = 1
 const CLOSE = 7
 const LISTEN = 10
 const SOL_SOCKET = 1
-const SO_REUSEADDR = 2
+const SO_REUSEPORT = 15
 const FIRST_FD = 60
 const PORTS: readonly number[] = [22, 80, 443, 777, 1023, 1024, 5353, 8080, 40_001, 65_535]
 const LOOPBACKS: readonly string[] = ['127.0.0.1', '127.0.0.2', '127.1.0.1', '127.255.255.254']
@@ -96,7 +96,8 @@ export function someSockets(random: Seeded, setup: string[]): HeldSocket[] {
       sys('socket', FAMILIES[family], type, 0),
       sys('dup3', '@', fd, 0),
       sys('close', '@'),
-      sys('setsockopt', fd, SOL_SOCKET, SO_REUSEADDR, '*', 4),
+      // Those of other worlds may have the same address.
+      sys('setsockopt', fd, SOL_SOCKET, SO_REUSEPORT, '*', 4),
       sys('bind', fd, { text: bytes }, bytes.length),
     )
     const bound = { ...factsOf(family, PROTOCOLS[type], CLOSE), source: own, sourcePort: port }

@@ -1,4 +1,6 @@
 /** What policies see of files: the paths, and what `resolve` leads to from a `struct file` or a `struct path`. */
+import { release } from 'node:os'
+import { atLeast, parseRelease } from '../../../../collector/kernel/facts.ts'
 import { kept } from '../../../e2e/support/paths.ts'
 import type { Identity } from '../identity.ts'
 import type { Value } from '../value.ts'
@@ -72,11 +74,14 @@ export function deletedFile(seen: string, place: Place): Value {
   return fileValue(seen + DELETED, { ...place, onFileSystem: place.onFileSystem + DELETED })
 }
 
+/** Named after the protocol, which has another name since 5.15 (kernel commit 94531cfcbe79). */
+const SOCKET_NAME = atLeast({ version: parseRelease(release()) }, 5, 15) ? 'UNIX-STREAM' : 'UNIX'
+
 /** The standard output, a file without a path: Node gives its children sockets. */
 export const output: Value = withMembers(
   { kind: 'path', text: '', fileType: 'sock' },
   { kind: 'path', text: '', fileType: 'sock' },
-  '',
+  SOCKET_NAME,
   0o140777,
 )
 

@@ -76,7 +76,7 @@ export class World {
     const args = [output, number(MAY_WRITE)]
     this.#follows.push({
       state: this.#tasks.now,
-      calls: () => [{ call: 'security_file_permission', args, returned: 0n }],
+      calls: () => [{ call: 'security_file_permission', args, returned: 0n, late: true }],
     })
   }
 

@@ -34,6 +34,8 @@ export interface ActionDocument {
 }
 
 export interface SelectorDocument extends ProcessFilters {
+  /** Changes nothing. */
+  readonly label?: string
   readonly matchArgs?: readonly FilterDocument[]
   readonly matchData?: readonly FilterDocument[]
   readonly matchReturnArgs?: readonly FilterDocument[]

@@ -183,6 +183,7 @@ export class Policies {
     const matchActions = random.chance(0.2) ? this.#actions() : undefined
     const signals = matchActions?.some(({ action }) => action === 'Signal') === true
     return {
+      ...(random.chance(0.1) ? { label: `label ${random.int(3)}` } : {}),
       ...(filters.length === 0 ? {} : { matchArgs: filters }),
       ...(about !== undefined && random.chance(0.4) ? { matchData: [{ index, ...this.#dataFilter(about) }] } : {}),
       ...(type !== undefined && random.chance(0.2)

@@ -184,7 +184,7 @@ int BPF_PROG(cgroup_gone, struct cgroup *cgroup, const char *path)
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
-	__u32 zero = 0, at = 0, tgid = task->tgid, parent_tgid, argv_len, argv_total = 0, env_total = 0;
+	__u32 zero = 0, at = 0, tgid = task->tgid, parent_tgid, argv_len, argv_total = 0;
 	struct exec_scratch *s = bpf_map_lookup_elem(&exec_scratch, &zero);
 	struct process *known, fresh = {};
 	struct exec_body *b;
@@ -198,16 +198,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	if (!s)
 		return 0;
 	/* First, because it needs the scratch. */
-	mm = task->mm;
-	if (mm) {
-		argv_total = mm->arg_end - mm->arg_start;
-		if (argv_total > ARGV_BYTES)
-			send_data(now, mm->arg_start + ARGV_BYTES, argv_total - ARGV_BYTES, DATA_ARGV, ARGV_RECORDS);
-		if (process_environment) {
-			env_total = mm->env_end - mm->env_start;
-			send_data(now, mm->env_start, env_total, DATA_ENV, ENV_RECORDS);
-		}
-	}
+	send_long(now);
 	b = &s->body;
 	fresh.start_ns = now;
 	fresh.cgroup_id = cgroup_id(cgroup);
@@ -243,8 +234,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	put_detail(&b->detail);
 	b->cgroup_id = fresh.cgroup_id;
 	b->argc = bprm->argc;
-	b->argv_total = argv_total;
-	b->env_total = env_total;
+	b->env_total = 0;
 	b->raised = process_details ? take_raised((__u64)bprm) : 0;
 	b->reserved = 0;
 
@@ -261,10 +251,6 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 		b->filename_len = got - 1;
 	else
 		flags |= PROCESS_ERROR_FILENAME;
-	if (b->filename_len >= TETRAGON_FILENAME)
-		flags |= PROCESS_DATA_FILENAME;
-	if (b->filename_len + argv_total >= TETRAGON_TEXTS)
-		flags |= PROCESS_DATA_ARGS;
 	at += padded(b->filename_len & (FILENAME_BYTES - 1));
 
 	b->cwd_len = 0;
@@ -298,8 +284,12 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 		return 0;
 
 	argv_len = 0;
+	mm = task->mm;
 	if (mm) {
 		start = mm->arg_start;
+		argv_total = mm->arg_end - start;
+		if (process_environment)
+			b->env_total = mm->env_end - mm->env_start;
 		argv_len = ARGV_BYTES;
 		if (argv_total <= ARGV_BYTES)
 			argv_len = argv_total;
@@ -314,6 +304,12 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 		}
 	}
 	b->argv_len = argv_len;
+	b->argv_total = argv_total;
+	/* Last: the verifier follows both ways from here on. */
+	if (b->filename_len >= TETRAGON_FILENAME)
+		flags |= PROCESS_DATA_FILENAME;
+	if (b->filename_len + argv_total >= TETRAGON_TEXTS)
+		flags |= PROCESS_DATA_ARGS;
 	b->flags = flags;
 
 	stamp(&s->header, EVENT_EXEC, now, bpf_get_current_pid_tgid());

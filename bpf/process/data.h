@@ -20,10 +20,9 @@ struct data_record {
 };
 /* It lies in the scratch of the exec record, which is written later. */
 _Static_assert(sizeof(struct data_record) <= sizeof(struct exec_scratch), "the scratch has room");
+_Static_assert(DATA_BYTES == ARGV_BYTES, "the exec record has as much of the arguments");
 
-/*
- * Sends `len` bytes of the program's memory from `from` on, in at most `records` records. Global, as the functions of path_text.h.
- */
+/* Sends `len` bytes of the program's memory from `from` on, in at most `records` records. Global, as the functions of path_text.h. */
 __noinline int send_data(__u64 start_ns, __u64 from, __u64 len, __u32 of, __u32 records)
 {
 	__u32 zero = 0, i, at, size;
@@ -47,6 +46,25 @@ __noinline int send_data(__u64 start_ns, __u64 from, __u64 len, __u32 of, __u32 
 		if (!submit(&r->header, sizeof(r->header) + sizeof(r->body) + size, sizeof(*r), COUNTER_RING_FULL_PROCESS))
 			break;
 	}
+	return 0;
+}
+
+/* Of the calling task, which has just executed: what its exec record has no room for. */
+__noinline int send_long(__u64 start_ns)
+{
+	__u64 task = bpf_get_current_task(), mm = (__u64)LOAD(task_struct, task, mm), from, len;
+
+	if (!mm)
+		return 0;
+	from = LOAD(mm_struct, mm, arg_start);
+	len = LOAD(mm_struct, mm, arg_end) - from;
+	if (len > DATA_BYTES)
+		send_data(start_ns, from + DATA_BYTES, len - DATA_BYTES, DATA_ARGV, ARGV_RECORDS);
+	if (!process_environment)
+		return 0;
+	from = LOAD(mm_struct, mm, env_start);
+	len = LOAD(mm_struct, mm, env_end) - from;
+	send_data(start_ns, from, len, DATA_ENV, ENV_RECORDS);
 	return 0;
 }
 

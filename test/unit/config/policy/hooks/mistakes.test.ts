@@ -101,8 +101,8 @@ const ROWS: ReadonlyArray<readonly [marked: string, message: string]> = [
     'unknown key "retunCopy" (did you mean "returnCopy"?)',
   ],
   [
-    argument('{index: 1, type: char_buf, ¦maxData: true, sizeArgIndex: 3}'),
-    'known Tetragon field "maxData" is not supported by this version of ktrail',
+    argument('{index: 1, type: char_buf, ¦maxDta: true, sizeArgIndex: 3}'),
+    'unknown key "maxDta" (did you mean "maxData"?)',
   ],
   [
     filter(`operator: Equal, values: [¦${'a'.repeat(4095)}]`, 'char_buf'),

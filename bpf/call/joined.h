@@ -112,8 +112,8 @@ static __noinline int entered(__u32 slot)
 	return 0;
 }
 
-/* True when the call has no records yet and something may match. */
-static __noinline bool leave(__u32 slot, __u64 sp, __u64 returned)
+/* A call that returns leaves the map. The time of its entry when it has no records yet, so that its return decides; else 0. */
+static __noinline __u64 taken_back(__u32 slot, __u64 sp, __u64 returned)
 {
 	struct join_value *value;
 	struct join_key key;
@@ -136,14 +136,30 @@ static __noinline bool leave(__u32 slot, __u64 sp, __u64 returned)
 		return 0;
 	__builtin_memcpy(s->call.params, value->params, sizeof(s->call.params));
 	s->call.returned = returned;
-	if (!join_delete(&key))
-		return 0;
-	/* The policies may be others by now. */
-	if (!hook_screen(s, slot))
+	return join_delete(&key) ? entered_ns : 0;
+}
+
+/* The policies may be others than at the entry. */
+static __noinline bool may_match_now(__u32 slot, __u64 entered_ns)
+{
+	struct scratch *s = scratch_of(slot);
+
+	if (!s || !hook_screen(s, slot))
 		return 0;
 	s->call.returns = HOOK_HAS_RETURN;
 	s->call.time_ns = entered_ns;
 	return 1;
+}
+
+/*
+ * True when the call has no records yet and something may match. Two functions: on top of the second one's stack paths are read, and before 6.2
+ * the verifier counts the stacks of all callers in steps of 32 bytes.
+ */
+static __always_inline bool leave(__u32 slot, __u64 sp, __u64 returned)
+{
+	__u64 entered_ns = taken_back(slot, sp, returned);
+
+	return entered_ns && may_match_now(slot, entered_ns);
 }
 
 #endif

@@ -1,0 +1,119 @@
+/**
+ * The stack of BPF programs. A program's functions have 512 bytes together, on each way from one to the next; before 6.2 the verifier counts each
+ * in steps of 32 bytes, newer ones in smaller steps. At most eight functions may be in each other (kernel/bpf/verifier.c, check_max_stack_depth).
+ * Only few tests run on old kernels, so the objects are looked at here.
+ */
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { readdirSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { test } from 'node:test'
+
+const BUILT = fileURLToPath(new URL('../../bpf/build/', import.meta.url))
+const STACK_BYTES = 512
+const STEP = 32
+const FRAMES = 8
+const CALL = '85 10'
+/** Has a function's address as its value, where a relocation says so: callbacks of bpf_loop. */
+const LOAD_ADDRESS = '18'
+
+interface Function {
+  readonly section: string
+  stack: number
+  readonly calls: Set<string>
+}
+
+interface Way {
+  readonly bytes: number
+  readonly names: readonly string[]
+}
+
+function objdump(...words: readonly string[]): string {
+  for (const version of ['-16', '-17', '-18', '-19', '']) {
+    const { stdout, status } = spawnSync(`llvm-objdump${version}`, words, { encoding: 'utf8', maxBuffer: 256 << 20 })
+    if (status === 0) return stdout
+  }
+  throw new Error(`no llvm-objdump that reads ${words.at(-1)}: it comes with the llvm-strip that bpf/Makefile needs`)
+}
+
+/** Signed number of an instruction's last four bytes, as objdump prints them. */
+const immediate = (bytes: string): number => Buffer.from(bytes.replaceAll(' ', ''), 'hex').readInt32LE(4)
+
+function functionsOf(object: string): Map<string, Function> {
+  const names = new Set(
+    [...objdump('-t', object).matchAll(/^[0-9a-f]+ .{5} F .*?(\S+)$/gm)].map(([, name = '']) => name),
+  )
+  const functions = new Map<string, Function>()
+  const places = new Map<string, string>()
+  /** Calls by place, once all functions are known. */
+  const placed: Array<readonly [from: Function, place: string]> = []
+  let section = ''
+  let present: Function | undefined
+  const inStack = new Set<string>()
+  let last: readonly [code: string, value: number] | undefined
+  for (const line of objdump('-dr', object).split('\n')) {
+    section = /^Disassembly of section (\S+):/.exec(line)?.[1] ?? section
+    const [, address = '', label = ''] = /^([0-9a-f]+) <([^>]+)>:/.exec(line) ?? []
+    if (names.has(label)) {
+      present = { section, stack: 0, calls: new Set() }
+      functions.set(label, present)
+      places.set(`${section} ${Number.parseInt(address, 16)}`, label)
+    }
+    const symbol = /R_BPF_64_(?:32|64)\s+(\S+)/.exec(line)?.[1]
+    if (symbol !== undefined && last !== undefined && present !== undefined) {
+      const [code, value] = last
+      if (names.has(symbol)) present.calls.add(symbol)
+      // An offset in the section: of the call's target in instructions, less one; of an address in bytes.
+      else if (symbol === '.text') placed.push([present, `.text ${code === CALL ? (value + 1) * 8 : value}`])
+    }
+    const bytes = /^\s+\d+:\s((?:[0-9a-f]{2}\s){8})/.exec(line)?.[1]
+    if (bytes === undefined || present === undefined) continue
+    const code = bytes.startsWith(CALL) ? CALL : bytes.slice(0, 2)
+    last = code === CALL || code === LOAD_ADDRESS ? [code, immediate(bytes)] : undefined
+    // An access below the frame pointer, or an address there in the making: `r2 = r10`, `r2 += -0x10`.
+    const access = /r10 - (0x[0-9a-f]+)/.exec(line)?.[1]
+    const [, register = '', offset] = /\b(r\d) (?:\+= -(0x[0-9a-f]+)|= .*)$/.exec(line) ?? []
+    const at = access ?? (inStack.has(register) ? offset : undefined)
+    if (at !== undefined) present.stack = Math.max(present.stack, Number(at))
+    if (line.endsWith(`${register} = r10`)) inStack.add(register)
+    else inStack.delete(register)
+  }
+  for (const [from, place] of placed) {
+    const to = places.get(place)
+    assert.ok(to !== undefined, `${object}: nothing begins at ${place}`)
+    from.calls.add(to)
+  }
+  return functions
+}
+
+function deepest(functions: ReadonlyMap<string, Function>, name: string, known: Map<string, Way>): Way {
+  const before = known.get(name)
+  if (before !== undefined) return before
+  const { stack = 0, calls = new Set<string>() } = functions.get(name) ?? {}
+  let below: Way = { bytes: 0, names: [] }
+  for (const call of calls) {
+    const way = deepest(functions, call, known)
+    if (way.bytes > below.bytes || (way.bytes === below.bytes && way.names.length > below.names.length)) below = way
+  }
+  const way = {
+    bytes: below.bytes + Math.max(1, Math.ceil(stack / STEP)) * STEP,
+    names: [`${name} (${stack})`, ...below.names],
+  }
+  known.set(name, way)
+  return way
+}
+
+// The object with the layout of structs has no programs.
+for (const file of readdirSync(BUILT).filter((name) => /^(?!layout).*\.bpf\.o$/.test(name))) {
+  test(`bpf: the functions of ${file} have room on the stack, also before Linux 6.2`, () => {
+    const functions = functionsOf(`${BUILT}${file}`)
+    const known = new Map<string, Way>()
+    const programs = [...functions].filter(([, { section }]) => section !== '.text')
+    assert.ok(programs.length > 0, 'no programs')
+    for (const [name] of programs) {
+      const { bytes, names } = deepest(functions, name, known)
+      assert.ok(bytes <= STACK_BYTES, `${bytes} bytes, expected at most ${STACK_BYTES}: ${names.join(' > ')}`)
+      assert.ok(names.length <= FRAMES, `${names.length} functions, expected at most ${FRAMES}: ${names.join(' > ')}`)
+    }
+  })
+}

@@ -1,7 +1,7 @@
 /** Finds members of the kernel's structs that policies ask for: `resolve` paths and the members of objects. */
 import { typeNamed } from '../../../config/policy/arguments.ts'
-import type { ArgumentType } from '../../../config/policy/arguments.ts'
-import type { ArgumentSpec, HookSpec } from '../../../config/policy/policy.ts'
+import type { ArgumentType, NumberRange } from '../../../config/policy/arguments.ts'
+import type { ArgumentSpec, HookSpec, NumberFilter } from '../../../config/policy/policy.ts'
 import type { ObjectMember } from '../../../config/policy/types/objects.ts'
 import type { Place, Places } from '../../../config/policy/types/places.ts'
 import type { KernelFunction, KernelMember } from '../../../native/types.ts'
@@ -176,5 +176,31 @@ export function withPlaces(
     report(arg.at, `${what} of ${spec.call}: ${found}`)
     return arg
   })
-  return { ...spec, args }
+  const selectors = spec.selectors.map((selector) => ({
+    ...selector,
+    matchArgs: selector.matchArgs.map((filter) => {
+      const range = rangeOf(args[filter.arg])
+      return filter.class === 'number' && range !== undefined ? inRange(filter, range) : filter
+    }),
+  }))
+  return { ...spec, args, selectors }
+}
+
+const rangeOf = (arg: ArgumentSpec | undefined): NumberRange | undefined =>
+  arg !== undefined && 'range' in arg.type ? arg.type.range : undefined
+
+/**
+ * The same filter without the values that no number of this range has. They are of the type that the policy names, which may be a wider one:
+ * the kernel side would take the largest uint64 for -1 of an int.
+ */
+function inRange(filter: NumberFilter, { min, max }: NumberRange): NumberFilter {
+  const { operator, values } = filter
+  if (operator === 'Mask') return filter
+  const [below, above] = [values.some((value) => value < min), values.some((value) => value > max)]
+  if ((operator === 'GreaterThan' && below) || (operator === 'LessThan' && above)) {
+    return { ...filter, operator: 'NotEqual', values: [] }
+  }
+  const possible = values.filter((value) => value >= min && value <= max)
+  const never = possible.length === 0 && operator !== 'NotEqual'
+  return { ...filter, operator: never ? 'Equal' : operator, values: possible }
 }

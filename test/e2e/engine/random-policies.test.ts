@@ -15,7 +15,8 @@ import { cannotRun } from '../support/agent.ts'
 const skip = cannotRun()
 const SETS = Number(process.env['KTRAIL_SETS'] || 12)
 const FROM = Number(process.env['KTRAIL_FROM'] || 0)
-const SEED = Number(process.env['KTRAIL_SEED'] || Date.now() % 1_000_000)
+/** `make test` has the same sets each time: what fails there is what a change has broken. */
+const SEED = Number(process.env['KTRAIL_SEED'] || 1)
 /** Sets of hundreds of policies take long: only for those who want many sets. */
 const MOST = process.env['KTRAIL_SETS'] ? Infinity : 4
 /** How hooks are attached, by number of the set. What a kernel does not have is replaced by what it has. */

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { typeNamed } from '../../../../../config/policy/arguments.ts'
-import type { ArgumentSpec, HookSpec } from '../../../../../config/policy/policy.ts'
-import { numbering, pathsOf, placedArgument } from '../../../../../collector/kernel/functions/places.ts'
+import type { ArgumentSpec, HookSpec, NumberFilter } from '../../../../../config/policy/policy.ts'
+import { numbering, pathsOf, placedArgument, withPlaces } from '../../../../../collector/kernel/functions/places.ts'
 import type { KernelFunction, KernelMember } from '../../../../../native/types.ts'
 
 const FUNCTION: KernelFunction = {
@@ -111,6 +111,28 @@ describe('places', () => {
   for (const [type, path, syscall, index, want] of BAD) {
     test(`places: ${path} as ${type} of argument ${index}${syscall ? ' of a system call' : ''} is refused`, () => {
       assert.equal(placed(arg(type, path, undefined, index), syscall), want)
+    })
+  }
+
+  const VALUES: ReadonlyArray<readonly [operator: string, values: readonly bigint[], want: string]> = [
+    ['Equal', [3n, 2n ** 64n - 1n], 'Equal 3'],
+    ['NotEqual', [2n ** 63n], 'NotEqual '],
+    ['Equal', [2n ** 31n], 'Equal '],
+    ['LessThan', [3n, 2n ** 64n - 128n], 'NotEqual '],
+    ['LessThan', [3n, 2n ** 31n - 1n], 'LessThan 3,2147483647'],
+    ['GreaterThan', [2n ** 31n, 2n ** 64n - 1n], 'Equal '],
+    ['GreaterThan', [3n, 2n ** 64n - 1n], 'GreaterThan 3'],
+    ['Mask', [2n ** 64n - 1n], 'Mask 18446744073709551615'],
+  ]
+  for (const [operator, values, want] of VALUES) {
+    test(`places: an int is compared with a uint64: ${operator} ${values.join()} becomes ${want || 'nothing'}`, () => {
+      const filter = { class: 'number', arg: 0, operator, values, at: { line: 1, col: 1 } } as NumberFilter
+      const spec = { ...hook([arg('uint64', 'argc')]), selectors: [{ matchArgs: [filter] }] }
+      const report = (_: unknown, message: string): void => assert.fail(message)
+      const { selectors } = withPlaces(spec, FUNCTION, (path) => MEMBERS[path], numbering(), report)
+      const [found] = selectors[0]?.matchArgs ?? []
+      assert.ok(found?.class === 'number')
+      assert.equal(`${found.operator} ${found.values.join()}`, want)
     })
   }
 

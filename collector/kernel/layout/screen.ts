@@ -36,12 +36,12 @@ const WORD_BYTES = 8
 
 const DELETED = ' (deleted)'
 
-/** `text` without an end that could be the start of the mark of an unlinked file. */
-function withoutMark(text: string): { text: string; cut: boolean } {
-  for (let n = DELETED.length; n > 0; n--) {
-    if (text.endsWith(DELETED.slice(0, n))) return { text: text.slice(0, -n), cut: true }
+/** `name` without an end that could be the start of the mark of an unlinked file. The mark follows a name, so one byte at least stays. */
+function withoutMark(name: string): { text: string; cut: boolean } {
+  for (let n = Math.min(DELETED.length, name.length - 1); n > 0; n--) {
+    if (name.endsWith(DELETED.slice(0, n))) return { text: name.slice(0, -n), cut: true }
   }
-  return { text, cut: false }
+  return { text: name, cut: false }
 }
 
 /** undefined: no path can start like that. */
@@ -51,9 +51,10 @@ function prefixOf(value: string, whole: boolean): Prefix | undefined {
   const last = names.pop() ?? ''
   if (names.includes('') || (whole && last === '')) return undefined
   const parts: Part[] = names.map((name) => ({ bytes: Buffer.from(name), open: false }))
+  if (last === '') return { parts, whole: false }
   const stem = withoutMark(last)
-  if (stem.text !== '') parts.push({ bytes: Buffer.from(stem.text), open: !whole || stem.cut })
-  return { parts, whole: whole && stem.text !== '' }
+  parts.push({ bytes: Buffer.from(stem.text), open: !whole || stem.cut })
+  return { parts, whole }
 }
 
 /** undefined: the value could match the mark of an unlinked file, which is not part of a name. */

@@ -276,6 +276,41 @@ function shown(_: string, value: unknown): unknown {
   return typeof value === 'bigint' ? String(value) : value
 }
 
+/** Few and short names, of which paths and folders are. */
+const short = fc.constantFrom('a', 'etc', 'abcdefgh', 'abcdefghi', ' ', ' x', ' (deleted)', 'ü')
+const folder = fc.array(short, { maxLength: 9, size: 'max' }).map((names) => names.map((each) => `/${each}`).join(''))
+const prefix = fc
+  .tuple(folder, fc.constantFrom('/', '/', '/', '//', '/ ', '/ (', '/ (deleted)', '/e', ''))
+  .map(([above, last]) => above + last)
+  .filter((value) => value !== '')
+
+test('screen: what a Prefix that it decides alone leaves, matches', () => {
+  let decided = 0
+  let matched = 0
+  const path = fc.record({ names: fc.array(short, { maxLength: 10, size: 'max' }), deleted: fc.boolean() })
+  fc.assert(
+    fc.property(
+      fc.array(prefix, { minLength: 1, maxLength: 3 }),
+      fc.array(path, { minLength: 1, maxLength: 9, size: 'max' }),
+      (values, paths) => {
+        const hook = onPath(['Prefix', values])
+        const laid = laidOut(hook)
+        if (selectorsIn(laid)[0]?.undecided !== 0) return
+        const model = new ScreenModel(laid)
+        for (const each of paths) {
+          const params = [{ ...each, boundFrom: undefined }, 0n]
+          const [wants = false] = expected([hook], params)
+          decided++
+          if (wants) matched++
+          assert.equal(model.alive(params), wants ? 1n : 0n, JSON.stringify([values, each]))
+        }
+      },
+    ),
+    { numRuns: 2_000 },
+  )
+  assert.ok(matched > 100 && decided > 4 * matched, `${decided} decided, of them ${matched} match`)
+})
+
 test('screen: rejects most of what does not match', () => {
   let rejected = 0
   let misses = 0
@@ -327,6 +362,10 @@ const ROWS: ReadonlyArray<readonly [filters: Filters, path: RealPath | undefined
   [[['Prefix', ['/etc/x ']]], gone('/etc/x'), '0'],
   [[['Prefix', ['/etc/x (del']]], gone('/etc/x'), '0'],
   [[['Prefix', ['/etc/ (del']]], gone('/etc'), ''],
+  [[['Prefix', ['/etc/ ']]], plain('/etc/x'), ''],
+  [[['Prefix', ['/etc/ ']]], plain('/etc/ x'), '0'],
+  [[['Prefix', ['/ ']]], plain('/etc/x'), ''],
+  [[['Equal', ['/etc/ (deleted)']]], plain('/etc/ (deleted)'), '0'],
   [[['Postfix', ['passwd']]], plain('/etc/passwd'), '0'],
   [[['Postfix', ['passwd']]], plain('/etc/opasswd'), '0'],
   [[['Postfix', ['passwd']]], plain('/etc/passwx'), ''],

@@ -3,8 +3,8 @@
  * beside it (as esbuild and sharp do).
  */
 import { existsSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { fileURLToPath } from 'node:url'
+import { createRequire, findPackageJSON } from 'node:module'
+import { dirname, join } from 'node:path'
 
 /** The npm package with the addon, the BPF objects and the libraries of this processor. */
 const PLATFORM = `@ktrail/${process.platform}-${process.arch}`
@@ -13,8 +13,8 @@ export const ADDON = 'ktrail.node'
 
 /** Path of the addon or of a BPF object (`NAME.bpf.o`). If there is none, the path where a checkout would have it. */
 export function builtFile(name: string): string {
-  const folder = name === ADDON ? 'build/Release/' : '../bpf/build/'
-  const own = fileURLToPath(new URL(folder + name, import.meta.url))
+  const folder = name === ADDON ? 'native/build/Release' : 'bpf/build'
+  const own = join(dirname(findPackageJSON(import.meta.url) ?? ''), folder, name)
   if (existsSync(own)) return own
   try {
     return createRequire(import.meta.url).resolve(`${PLATFORM}/${name}`)

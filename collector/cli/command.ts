@@ -1,6 +1,7 @@
 /** What all commands share: their type, arguments and output. */
 import { parseArgs } from 'node:util'
 import type { LoadedConfig } from '../../config/agent/load.ts'
+import { ownFile } from '../../config/own.ts'
 import { didYouMean } from '../../config/yaml/suggest.ts'
 import { oneLine } from '../../config/yaml/quoting.ts'
 import { takesValue } from './table/options.ts'
@@ -136,7 +137,7 @@ function alternatives(words: readonly string[]): string {
 
 /** The config file given to a command, or the one shipped with ktrail. */
 export function configFile(given: Arguments): string {
-  return given.text('config') ?? new URL('../../config/ktrail.yaml', import.meta.url).pathname
+  return given.text('config') ?? ownFile('config/ktrail.yaml')
 }
 
 /** The config given to a command. Throws ConfigError. */

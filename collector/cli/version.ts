@@ -1,5 +1,5 @@
 import { release } from 'node:os'
-import { version } from '../../config/version.ts'
+import { version } from '../../config/own.ts'
 import { UsageError } from './command.ts'
 import type { Command } from './command.ts'
 

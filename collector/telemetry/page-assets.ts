@@ -1,6 +1,7 @@
 /** The files of the status page, served from memory. */
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { ownFile } from '../../config/own.ts'
 import type { Access } from './access.ts'
 import type { Page, Pages } from './http.ts'
 
@@ -50,7 +51,7 @@ export function readAssets({
   const values: Readonly<Record<string, string>> = { numbersNeed, eventsNeed, hint }
   return Object.fromEntries(
     Object.entries(FILES).map(([path, [file, type]]) => {
-      const text = readFileSync(new URL(`./page/${file}`, import.meta.url), 'utf8')
+      const text = readFileSync(ownFile(`collector/telemetry/page/${file}`), 'utf8')
       return [
         path,
         asset(

@@ -1,15 +1,15 @@
 /** Finds the packages that a config names, without running their code. */
 import { findPackageJSON } from 'node:module'
 import { dirname, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { isPackageType, packageOf } from './exporters/npm.ts'
 import { problemAt } from './load.ts'
 import type { LoadedConfig } from './load.ts'
+import { ownFile } from '../own.ts'
 import type { Problem } from '../yaml/problems.ts'
 import { show } from '../yaml/problems.ts'
 
 /** From this file, packages installed next to ktrail are found. */
-const OURS = fileURLToPath(new URL('../../package.json', import.meta.url))
+const OURS = ownFile('package.json')
 
 /** Files from which packages are resolved, in this order. */
 function paths(configFile: string | undefined): string[] {

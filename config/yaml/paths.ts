@@ -1,7 +1,7 @@
 /** Files and folders that a config names: which keys do, and where a relative path starts. */
 import { isAbsolute, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
+import { HOME, ownFile } from '../own.ts'
 
 /** The purpose of a file. A file with a secret should be readable by the agent only. */
 type Holds = 'anything' | 'secret'
@@ -23,8 +23,7 @@ export function pathHolds(schema: z.core.$ZodType): Holds | undefined {
   return PLACES.get(schema)
 }
 
-const SHIPPED = fileURLToPath(new URL('../ktrail.yaml', import.meta.url))
-const OWN_FOLDER = fileURLToPath(new URL('../..', import.meta.url))
+const SHIPPED = ownFile('config/ktrail.yaml')
 
 /**
  * A relative path starts at the agent's working directory; in ktrail's own default config, which names files that come with ktrail, at ktrail's
@@ -32,5 +31,5 @@ const OWN_FOLDER = fileURLToPath(new URL('../..', import.meta.url))
  */
 export function absolute(path: string, configFile: string): string {
   if (isAbsolute(path)) return path
-  return resolve(resolve(configFile) === SHIPPED ? OWN_FOLDER : '', path)
+  return resolve(resolve(configFile) === SHIPPED ? HOME : '', path)
 }

@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { link, lstat, rename, rm, writeFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { isatty } from 'node:tty'
-import { fileURLToPath } from 'node:url'
 import { checkConfigText } from '../../../config/agent/check.ts'
+import { ownFile } from '../../../config/own.ts'
 import { EXIT_CONFIG } from '../../../config/yaml/errors.ts'
 import { oneLine } from '../../../config/yaml/quoting.ts'
 import { errnoOf } from '../../../config/yaml/unreadable.ts'
@@ -14,7 +14,7 @@ import { askFor } from './questions.ts'
 import { configText } from './text.ts'
 import type { Wanted } from './text.ts'
 
-const SHIPPED_POLICIES = fileURLToPath(new URL('../../../config/policies', import.meta.url))
+const SHIPPED_POLICIES = ownFile('config/policies')
 const ANSWERS = ['file', 'otlp', 'loki', 'kafka', 'topic', 'policies'] as const
 
 /** `ktrail init`: writes a first config, from options or from answers on a terminal. */

@@ -1,6 +1,6 @@
 /** The resource of all OTLP records: the agent on its host. */
 import type { ResourceConfig } from '../../../config/agent/exporters/otlp-records.ts'
-import { version } from '../../../config/version.ts'
+import { version } from '../../../config/own.ts'
 import type { ExporterContext } from '../../context.ts'
 
 /** The version of the semantic conventions whose names are used, of resource and records. */

@@ -14,7 +14,8 @@ interface Row {
 }
 
 export const ROWS: readonly Row[] = [
-  { folder: 'config/yaml', imports: [] },
+  { folder: 'config/own.ts', imports: [] },
+  { folder: 'config/yaml', imports: ['config/own.ts'] },
   { folder: 'config/policy', imports: ['config/yaml', 'config/agent/filtering/regex.ts'] },
   { folder: 'config', imports: [] },
   { folder: 'native', imports: [] },

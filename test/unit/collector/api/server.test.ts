@@ -14,7 +14,7 @@ import {
   ServerReflectionResponseSchema,
 } from '../../../../collector/api/proto/grpc/reflection_pb.js'
 import type { ServerReflectionRequest } from '../../../../collector/api/proto/grpc/reflection_pb.js'
-import { version } from '../../../../config/version.ts'
+import { version } from '../../../../config/own.ts'
 import { createAuthority, withoutOpenssl } from '../../../support/authority.ts'
 import { Folder } from '../../exporters/support/folder.ts'
 import { policyOf } from '../support/policies.ts'

@@ -2,9 +2,9 @@
  * Docker's HTTP API over its Unix socket; podman has the same. The list of containers is asked for, not one container: it has no environment
  * variables, in which passwords are.
  */
-import { request } from 'node:http'
 import type { IncomingHttpHeaders } from 'node:http'
 import { z } from 'zod'
+import { http } from '../../config/http.ts'
 import type { NamedContainer } from '../../exporters/contract/event.ts'
 import { MAX_ANSWER_BYTES } from './runtime.ts'
 import type { RuntimeApi } from './runtime.ts'
@@ -67,7 +67,7 @@ interface Answer {
 function get(socketPath: string, path: string, signal: AbortSignal): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const headers = { host: 'localhost', connection: 'close' }
-    const asked = request({ socketPath, path, headers, agent: false, maxHeaderSize: MAX_HEADER_BYTES, signal })
+    const asked = http.request({ socketPath, path, headers, agent: false, maxHeaderSize: MAX_HEADER_BYTES, signal })
     asked.on('error', reject)
     asked.on('response', (answer) => {
       const chunks: Buffer[] = []

@@ -5,11 +5,11 @@
  * 44 kB for a connection that has sent nothing. This server never reads past the first request, and libuv accepts one connection per turn of
  * the event loop, so the ring is read between any two answers.
  */
-import { STATUS_CODES } from 'node:http'
 import { createServer } from 'node:net'
 import type { Socket } from 'node:net'
 import { pipeline } from 'node:stream'
 import type { Readable } from 'node:stream'
+import { http } from '../../config/http.ts'
 import type { Address } from '../../config/yaml/addresses.ts'
 import { listenAt } from '../host/listen.ts'
 import { HEAD_BYTES, parseHead } from './http-head.ts'
@@ -148,7 +148,7 @@ function headOf({ status, type = 'text/plain; charset=utf-8', headers }: Omit<An
     ...headers,
   }
   const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`)
-  return `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines.join('')}\r\n`
+  return `HTTP/1.1 ${status} ${http.STATUS_CODES[status] ?? ''}\r\n${lines.join('')}\r\n`
 }
 
 async function answerTo(request: Head, pages: Pages): Promise<Answer | StreamedAnswer> {

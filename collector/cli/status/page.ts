@@ -1,6 +1,6 @@
 /** Asks a running agent for `/status`, and what of it the commands read. */
-import { request } from 'node:http'
 import { z } from 'zod'
+import { http } from '../../../config/http.ts'
 import { formatAddress, parseAddress } from '../../../config/yaml/addresses.ts'
 import type { Address } from '../../../config/yaml/addresses.ts'
 import { readTextFile } from '../../../config/yaml/files.ts'
@@ -113,7 +113,7 @@ export async function readStatus(source: PageSource): Promise<{ readonly text: s
 function get({ address, token }: PageSource): Promise<{ status: number; text: string }> {
   const { promise, resolve, reject } = Promise.withResolvers<{ status: number; text: string }>()
   const to = 'path' in address ? { socketPath: address.path } : { host: address.host, port: address.port }
-  const asked = request(
+  const asked = http.request(
     {
       ...to,
       path: '/status',

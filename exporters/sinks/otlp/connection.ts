@@ -1,8 +1,9 @@
 /** A connection to a sink that is made and looked at, and not used. */
-import http from 'node:http'
+import type { Agent } from 'node:http'
 import https from 'node:https'
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
+import { http } from '../../../config/http.ts'
 import { errnoOf } from '../../contract/errors.ts'
 
 /**
@@ -12,7 +13,7 @@ import { errnoOf } from '../../contract/errors.ts'
 const REFUSAL_MS = 250
 
 /** Connects as a request with this agent would; resolves to what was found. Rejects with the error of the connection. */
-export function connection(url: URL, agent: http.Agent | undefined, signal: AbortSignal): Promise<string> {
+export function connection(url: URL, agent: Agent | undefined, signal: AbortSignal): Promise<string> {
   const { request } = url.protocol === 'https:' ? https : http
   return new Promise((resolve, reject) => {
     const startedMs = performance.now()

@@ -2,11 +2,12 @@
  * POST requests over kept-alive connections, by node:http(s). Handles bytes, headers and TLS, not OTLP.
  * Does not follow redirects (not part of OTLP) and uses no proxy.
  */
-import http from 'node:http'
+import type { Agent, ClientRequest, IncomingMessage } from 'node:http'
 import https from 'node:https'
 import { createSecureContext } from 'node:tls'
 import type { SecureContext } from 'node:tls'
 import type { TlsConfig } from '../../../config/agent/exporters/tls.ts'
+import { http } from '../../../config/http.ts'
 import { MAX_SECRET_BYTES } from '../../../config/yaml/named-file.ts'
 import { ExportError, errnoOf, textOf } from '../../contract/errors.ts'
 import { contentOf } from '../../runtime/named-file.ts'
@@ -42,8 +43,8 @@ const IDLE_MS = 50_000
 export class HttpTransport {
   readonly #options: TransportOptions
   readonly #url: URL
-  readonly #underWay = new Set<http.ClientRequest>()
-  #agent: http.Agent | undefined
+  readonly #underWay = new Set<ClientRequest>()
+  #agent: Agent | undefined
   #fromFiles: FileHeaders = {}
 
   constructor(options: TransportOptions) {
@@ -90,7 +91,7 @@ export class HttpTransport {
     return Object.fromEntries(await Promise.all(read))
   }
 
-  async #makeAgent(): Promise<http.Agent> {
+  async #makeAgent(): Promise<Agent> {
     const shared = { keepAlive: true, maxSockets: this.#options.maxConnections, timeout: IDLE_MS }
     if (this.#url.protocol === 'http:') return new http.Agent(shared)
     const { tls } = this.#options
@@ -128,7 +129,7 @@ export class HttpTransport {
   }
 
   #attempt(
-    agent: http.Agent,
+    agent: Agent,
     chunks: readonly Uint8Array[],
     headers: Readonly<Record<string, string>>,
     timeoutMs: number,
@@ -234,7 +235,7 @@ export function wasNeverSent(error: ExportError): boolean {
 const STALE = new Set(['ECONNRESET', 'EPIPE'])
 const NO_ANSWER = 'closed the connection without an answer'
 
-async function readAtMost(response: http.IncomingMessage, limit: number): Promise<Uint8Array> {
+async function readAtMost(response: IncomingMessage, limit: number): Promise<Uint8Array> {
   const chunks: Buffer[] = []
   let length = 0
   for await (const chunk of response as AsyncIterable<Buffer>) {

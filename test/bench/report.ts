@@ -17,6 +17,7 @@ export const END = '<!-- bench:end -->'
 const ORDER = [
   'kernel-cost',
   'policies',
+  'selectors',
   'pods',
   'user-space',
   'delivery',

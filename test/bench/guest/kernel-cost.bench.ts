@@ -5,15 +5,15 @@
  * pread. Rounds alternate between no hook and hook. A batch's time is the median of its calls' groups; the fastest
  * round counts, because other load on the host only adds time. Runs in a guest with one CPU.
  */
-import { readFileSync, readdirSync } from 'node:fs'
 import { parsePolicy } from '../../../config/policy/parse.ts'
 import { formatProblem } from '../../../config/yaml/problems.ts'
 import type { Policy } from '../../../config/policy/policy.ts'
 import { readKernelFacts } from '../../../collector/kernel/facts.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
 import type { AttachMode } from '../../../collector/kernel/plan.ts'
-import { NativeError, closed, enableStats, kernelFunctions, kernelSymbols, openObject } from '../../../native/index.ts'
+import { NativeError, closed, kernelFunctions, kernelSymbols, openObject } from '../../../native/index.ts'
 import type { Link } from '../../../native/types.ts'
+import { nsPerCall, verified, verifiedSince } from '../support/kernel.ts'
 import { Reader, compileEmpty } from '../support/pread.ts'
 import { QUICK, median, printResult, show } from '../support/result.ts'
 import type { Measure } from '../support/result.ts'
@@ -81,22 +81,6 @@ spec:
   return parsed.policy
 }
 
-/** Instructions that the verifier processed, by program id; of the programs that this process holds. */
-function verified(): Map<number, number> {
-  const programs = new Map<number, number>()
-  for (const fd of readdirSync('/proc/self/fdinfo')) {
-    let text: string
-    try {
-      text = readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8')
-    } catch {
-      continue // the descriptor of the listing itself
-    }
-    const field = (name: string): number => Number(new RegExp(`^${name}:\\s*(\\d+)`, 'm').exec(text)?.[1])
-    if (Number.isInteger(field('verified_insns'))) programs.set(field('prog_id'), field('verified_insns'))
-  }
-  return programs
-}
-
 const facts = await readKernelFacts(kernelSymbols, kernelFunctions)
 using reader = await Reader.start(CASES.map((name) => PATHS[name]))
 const preads = (): Promise<Record<Case, number>> => perCase((_, index) => reader.measure(index, BATCHES, CALLS))
@@ -107,19 +91,15 @@ async function round(attach: () => Promise<Attached>): Promise<Round> {
   const startMs = performance.now()
   await using attached = await attach()
   const loadMs = performance.now() - startMs
-  const instructions = [...verified()].reduce((sum, [id, count]) => sum + (before.has(id) ? 0 : count), 0)
+  const instructions = verifiedSince(before)
   // One by one, because the ring must be emptied in between.
   const hooked = await perCase(async (_, index) => {
     const ns = await reader.measure(index, BATCHES, CALLS)
     attached.drain()
     return ns
   })
-  using _stats = enableStats()
   const ran = await perCase(async (_, index) => {
-    const runNs = (): bigint => attached.links.reduce((sum, link) => sum + link.stats().runNs, 0n)
-    const start = runNs()
-    await reader.measure(index, BATCHES, CALLS)
-    const ns = Number(runNs() - start) / (BATCHES * CALLS)
+    const ns = await nsPerCall(attached.links, BATCHES * CALLS, () => reader.measure(index, BATCHES, CALLS))
     attached.drain()
     return ns
   })

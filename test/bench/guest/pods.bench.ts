@@ -12,8 +12,9 @@ import type { KnownPod } from '../../../collector/identity/pod-object.ts'
 import { Pods } from '../../../collector/identity/pods.ts'
 import { readKernelFacts } from '../../../collector/kernel/facts.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
-import { closed, enableStats, kernelFunctions, kernelSymbols, openObject } from '../../../native/index.ts'
+import { closed, kernelFunctions, kernelSymbols, openObject } from '../../../native/index.ts'
 import type { Link } from '../../../native/types.ts'
+import { nsPerCall } from '../support/kernel.ts'
 import { Reader, compileEmpty } from '../support/pread.ts'
 import { QUICK, printResult, show } from '../support/result.ts'
 
@@ -137,13 +138,8 @@ await kernel.policies.change([...loaded.result, ...further.result], [])
 
 // The program runs in a container of pod 0, and the policy is for those of another app.
 writeFileSync(join(TOP, `pod${uidOf(0)}`, idOf(0, 0), 'cgroup.procs'), String(reader.pid))
-async function perCall(links: readonly Link[]): Promise<number> {
-  using _stats = enableStats()
-  const runNs = (): bigint => links.reduce((sum, link) => sum + link.stats().runNs, 0n)
-  const start = runNs()
-  await reader.measure(0, BATCHES, CALLS)
-  return Number(runNs() - start) / (BATCHES * CALLS)
-}
+const perCall = (links: readonly Link[]): Promise<number> =>
+  nsPerCall(links, BATCHES * CALLS, () => reader.measure(0, BATCHES, CALLS))
 const emptyObject = compileEmpty()
 const cost = { empty: Infinity, one: Infinity, many: Infinity }
 for (let round = 0; round < ROUNDS; round++) {

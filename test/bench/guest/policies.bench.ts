@@ -4,14 +4,14 @@
  * 85 ns): the fastest of some rounds, alternating. Memory as the kernel accounts it to maps and programs. Runs in a guest
  * with one CPU.
  */
-import { readFileSync, readdirSync } from 'node:fs'
 import { parsePolicy } from '../../../config/policy/parse.ts'
 import type { Policy } from '../../../config/policy/policy.ts'
 import { Pods } from '../../../collector/identity/pods.ts'
 import { readKernelFacts } from '../../../collector/kernel/facts.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
-import { enableStats, kernelFunctions, kernelSymbols } from '../../../native/index.ts'
+import { kernelFunctions, kernelSymbols } from '../../../native/index.ts'
 import type { LoadedPolicy } from '../../../collector/kernel/plan.ts'
+import { kernelBytes, nsPerCall } from '../support/kernel.ts'
 import { Reader } from '../support/pread.ts'
 import { QUICK, printResult, show } from '../support/result.ts'
 import type { Measure } from '../support/result.ts'
@@ -68,23 +68,6 @@ ${pods ? `  podSelector: { matchLabels: { app: app-${number} } }\n` : ''}  kprob
   return parsed.policy
 }
 
-/** Kernel memory of the maps and programs that this process holds, each once; bytes. */
-function kernelBytes(): number {
-  const seen = new Map<string, number>()
-  for (const fd of readdirSync('/proc/self/fdinfo')) {
-    let text: string
-    try {
-      text = readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8')
-    } catch {
-      continue // the descriptor of the listing itself
-    }
-    const id = /^(?:map_id|prog_id):\s*\d+/m.exec(text)?.[0]
-    const bytes = /^memlock:\s*(\d+)/m.exec(text)?.[1]
-    if (id !== undefined && bytes !== undefined) seen.set(id, Number(bytes))
-  }
-  return [...seen.values()].reduce((sum, bytes) => sum + bytes, 0)
-}
-
 interface Result {
   ran: number[]
   loadMs: number
@@ -113,14 +96,8 @@ for (let round = 0; round < ROUNDS; round++) {
     const bytes = kernelBytes() - empty
     const links = loaded.slice(0, 1).flatMap((each) => kernel.policies.linksOf(each))
     const ran: number[] = []
-    {
-      using _stats = enableStats()
-      for (const file of FILES.keys()) {
-        const runNs = (): bigint => links.reduce((sum, link) => sum + link.stats().runNs, 0n)
-        const start = runNs()
-        await reader.measure(file, BATCHES, CALLS)
-        ran.push(Number(runNs() - start) / (BATCHES * CALLS))
-      }
+    for (const file of FILES.keys()) {
+      ran.push(await nsPerCall(links, BATCHES * CALLS, () => reader.measure(file, BATCHES, CALLS)))
     }
     await kernel.policies.change(loaded, [])
     const before = results.get(name) ?? { ran: ran.map(() => Infinity), loadMs: Infinity, bytes }

@@ -2,15 +2,18 @@
 /*
  * What does a one-byte pread cost? Opens the given files, then answers on standard output to lines of standard
  * input: `FILE BATCHES CALLS` (FILE counts from 0) makes BATCHES x CALLS preads, and is answered by the median batch's
- * nanoseconds per call. With /etc a file system of its own, in a mount namespace of its own.
+ * nanoseconds per call. The file `udp` is a socket on a port of 127.0.0.1, of which getsockname is called instead.
+ * With /etc a file system of its own, in a mount namespace of its own.
  */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -38,11 +41,35 @@ static int by_size(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+static int udp_socket(void)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)))
+		fail("udp");
+	return fd;
+}
+
+static void call(int fd, int is_socket)
+{
+	struct sockaddr_in address;
+	socklen_t size = sizeof(address);
+	char byte;
+
+	if (is_socket) {
+		if (getsockname(fd, (struct sockaddr *)&address, &size))
+			fail("getsockname");
+	} else if (pread(fd, &byte, 1, 0) != 1) {
+		fail("pread");
+	}
+}
+
 int main(int argc, char **argv)
 {
 	int fds[FILES_MAX], file, batches, calls, i, j;
 	double ns[BATCHES_MAX], start;
-	char byte;
+	int is_socket[FILES_MAX];
 
 	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
 	    mount("tmpfs", "/etc", "tmpfs", 0, "mode=755"))
@@ -50,6 +77,11 @@ int main(int argc, char **argv)
 	if (argc - 1 > FILES_MAX)
 		return 2;
 	for (i = 1; i < argc; i++) {
+		is_socket[i - 1] = !strcmp(argv[i], "udp");
+		if (is_socket[i - 1]) {
+			fds[i - 1] = udp_socket();
+			continue;
+		}
 		fds[i - 1] = open(argv[i], O_CREAT | O_RDWR, 0644);
 		if (fds[i - 1] < 0 || pwrite(fds[i - 1], "x", 1, 0) != 1)
 			fail(argv[i]);
@@ -62,8 +94,7 @@ int main(int argc, char **argv)
 		for (i = 0; i < batches; i++) {
 			start = now();
 			for (j = 0; j < calls; j++)
-				if (pread(fds[file], &byte, 1, 0) != 1)
-					fail("pread");
+				call(fds[file], is_socket[file]);
 			ns[i] = (now() - start) / calls;
 		}
 		qsort(ns, batches, sizeof(*ns), by_size);

@@ -33,19 +33,29 @@ export class Reader implements Disposable {
   readonly #lines: AsyncIterator<string>
   readonly #write: (line: string) => void
 
-  private constructor(child: ChildProcess, lines: AsyncIterator<string>, write: (line: string) => void) {
+  /** Its path. */
+  readonly program: string
+
+  private constructor(
+    program: string,
+    child: ChildProcess,
+    lines: AsyncIterator<string>,
+    write: (line: string) => void,
+  ) {
+    this.program = program
     this.#child = child
     this.#lines = lines
     this.#write = write
   }
 
-  /** Creates the folders, except /etc, which is the reader's own. Needs root. */
+  /** Creates the folders, except /etc, which is the reader's own. The path `udp` stands for a socket (pread.c). Needs root. */
   static async start(paths: readonly string[]): Promise<Reader> {
     const program = join(mkdtempSync(join(tmpdir(), 'ktrail-bench-')), 'pread')
     execFileSync('gcc', ['-O2', '-Wall', '-Werror', '-o', program, source('pread.c')])
     for (const path of paths) mkdirSync(dirname(path), { recursive: true })
     const child = spawn(program, [...paths], { stdio: ['pipe', 'pipe', 'inherit'] })
     const reader = new Reader(
+      program,
       child,
       createInterface({ input: child.stdout })[Symbol.asyncIterator](),
       (line) => void child.stdin.write(line),

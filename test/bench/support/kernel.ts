@@ -1,0 +1,51 @@
+/** What the kernel says of programs and maps that this process holds. */
+import { readFileSync, readdirSync } from 'node:fs'
+import { enableStats } from '../../../native/index.ts'
+import type { Link } from '../../../native/types.ts'
+
+/** The texts of /proc/self/fdinfo. */
+function descriptors(): string[] {
+  return readdirSync('/proc/self/fdinfo').flatMap((fd) => {
+    try {
+      return [readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8')]
+    } catch {
+      return [] // the descriptor of the listing itself
+    }
+  })
+}
+
+const field = (text: string, name: string): number => Number(new RegExp(`^${name}:\\s*(\\d+)`, 'm').exec(text)?.[1])
+
+/** Instructions that the verifier processed, by program id. */
+export function verified(): Map<number, number> {
+  return new Map(
+    descriptors()
+      .map((text) => [field(text, 'prog_id'), field(text, 'verified_insns')] as const)
+      .filter(([, count]) => Number.isInteger(count)),
+  )
+}
+
+/** The same of the programs that were loaded since. */
+export function verifiedSince(before: ReadonlyMap<number, number>): number {
+  return [...verified()].reduce((sum, [id, count]) => sum + (before.has(id) ? 0 : count), 0)
+}
+
+/** Kernel memory of the maps and programs, each once; bytes. */
+export function kernelBytes(): number {
+  const seen = new Map<string, number>()
+  for (const text of descriptors()) {
+    const id = /^(?:map_id|prog_id):\s*\d+/m.exec(text)?.[0]
+    const bytes = field(text, 'memlock')
+    if (id !== undefined && Number.isInteger(bytes)) seen.set(id, bytes)
+  }
+  return [...seen.values()].reduce((sum, bytes) => sum + bytes, 0)
+}
+
+/** What the programs behind `links` take for each of the `calls` that `work` makes, by the kernel's statistics. These add some 85 ns to each run. */
+export async function nsPerCall(links: readonly Link[], calls: number, work: () => Promise<unknown>): Promise<number> {
+  using _stats = enableStats()
+  const runNs = (): bigint => links.reduce((sum, link) => sum + link.stats().runNs, 0n)
+  const start = runNs()
+  await work()
+  return Number(runNs() - start) / calls
+}

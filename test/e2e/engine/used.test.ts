@@ -1,0 +1,183 @@
+/**
+ * A policy pays for what it uses: what the kernel holds of a function's program, after the verifier has removed what constants rule out, has no code
+ * for selectors that no policy on the function has.
+ */
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import test, { after, before, describe } from 'node:test'
+import { parsePolicy } from '../../../config/policy/parse.ts'
+import { formatProblem } from '../../../config/yaml/problems.ts'
+import type { Policy } from '../../../config/policy/policy.ts'
+import { Pods } from '../../../collector/identity/pods.ts'
+import { readKernelFacts } from '../../../collector/kernel/facts.ts'
+import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
+import { kernelFunctions, kernelSymbols } from '../../../native/index.ts'
+import { cannotRun } from '../support/agent.ts'
+import { path, policy } from '../support/policy.ts'
+
+const skip = cannotRun()
+const FUNCTION = 'security_file_permission'
+const ELSEWHERE = 'security_file_open'
+const OUTPUT_BYTES = 64 << 20
+
+/** What can be reached from the start of a program. */
+interface Program {
+  readonly instructions: number
+  readonly functions: ReadonlySet<string>
+  readonly maps: ReadonlySet<string>
+}
+
+const bpftool = (...args: string[]): string =>
+  execFileSync('bpftool', args, { encoding: 'utf8', maxBuffer: OUTPUT_BYTES })
+
+const mapName = (id: string): string => JSON.parse(bpftool('-j', 'map', 'show', 'id', id)).name
+
+interface FunctionCode {
+  readonly name: string
+  readonly instructions: string[]
+  /** Where the functions begin that it calls, or has called back. */
+  readonly calls: number[]
+}
+
+/** The functions of a program by the number of their first instruction. */
+function functionsOf(dump: string): Map<number, FunctionCode> {
+  const functions = new Map<number, FunctionCode>()
+  let name: string | undefined
+  let present: FunctionCode | undefined
+  for (const line of dump.split('\n')) {
+    const [, at, instruction] = /^ *(\d+): (.*)/.exec(line) ?? []
+    if (at === undefined || instruction === undefined) {
+      name = /(\w+)\(.*\):$/.exec(line)?.[1] ?? name
+      continue
+    }
+    if (name !== undefined) {
+      present = { name, instructions: [], calls: [] }
+      functions.set(Number(at), present)
+      name = undefined
+    }
+    const call = /call pc([+-]\d+)|= subprog\[([+-]\d+)\]/.exec(instruction)
+    if (call !== null) present?.calls.push(Number(at) + 1 + Number(call[1] ?? call[2]))
+    present?.instructions.push(instruction)
+  }
+  return functions
+}
+
+/** Kernels before 6.8 also keep functions that are not called. */
+function programOf(dump: string): Program {
+  const functions = functionsOf(dump)
+  const reached = new Set<FunctionCode>()
+  const follow = (at: number): void => {
+    const code = functions.get(at)
+    assert.ok(code !== undefined, `no function begins at ${at} of\n${dump.slice(0, 1000)}`)
+    if (reached.has(code)) return
+    reached.add(code)
+    for (const call of code.calls) follow(call)
+  }
+  follow(0)
+  const instructions = [...reached].flatMap((code) => code.instructions)
+  const ids = new Set(instructions.flatMap((instruction) => /map\[id:(\d+)\]/.exec(instruction)?.[1] ?? []))
+  return {
+    instructions: instructions.length,
+    functions: new Set([...reached].map(({ name }) => name)),
+    maps: new Set([...ids].map(mapName)),
+  }
+}
+
+/** A policy with one hook, whose selector has these filters beside one on the path. */
+function parsed(filters: object, call = FUNCTION): Policy {
+  const selectors = [{ matchArgs: [path('Prefix', '/etc/')], ...filters }]
+  const args = [{ index: 0, type: 'file' }]
+  const result = parsePolicy(policy('used', [{ call, syscall: false, args, selectors }]), 'used.yaml')
+  if ('problems' in result) throw new Error(result.problems.map(formatProblem).join('\n'))
+  return result.policy
+}
+
+const PROCESSES = {
+  functions: ['ask_process', 'evaluate_process', 'evaluate_program', 'evaluate_pids'],
+  maps: [
+    'verdicts',
+    'images',
+    'evaluations',
+    'conditions',
+    'generation',
+    'program_starts',
+    'program_ends',
+    'condition_pids',
+  ],
+}
+const BINARIES = { matchBinaries: [{ operator: 'In', values: ['/usr/bin/none'], followChildren: true }] }
+
+/** What only programs have whose policies ask for it. */
+const ROWS: ReadonlyArray<{ readonly filters: object; readonly functions: string[]; readonly maps: string[] }> = [
+  { filters: BINARIES, ...PROCESSES },
+  { filters: { matchParentBinaries: [{ operator: 'Prefix', values: ['/usr/bin/none'] }] }, ...PROCESSES },
+  { filters: { matchPIDs: [{ operator: 'In', values: [2] }] }, ...PROCESSES },
+  {
+    filters: { matchNamespaceChanges: [{ operator: 'In', values: ['Net'] }] },
+    functions: ['change_matches'],
+    maps: ['changed', 'privileges'],
+  },
+  { filters: { matchWorkloads: { hostSelector: {} } }, functions: ['find_workload'], maps: ['workloads'] },
+]
+
+describe('what a program has', { skip }, () => {
+  let kernel: KernelSide
+
+  before(async () => {
+    const facts = await readKernelFacts(kernelSymbols, kernelFunctions)
+    const sizes = { ringBytes: 1 << 20, watermarkBytes: 1 << 19 }
+    kernel = await KernelSide.open({ facts, mode: 'auto', ...sizes, agentPid: process.pid, pods: new Pods() })
+    await kernel.scanCgroups()
+  })
+  after(() => kernel?.[Symbol.dispose]())
+
+  /** The programs of the functions of these policies. */
+  async function programs(...policies: Policy[]): Promise<Program[]> {
+    const loaded = await kernel.policies.change([], policies)
+    const list: ReadonlyArray<{ readonly id: number; readonly name?: string }> = JSON.parse(
+      bpftool('-j', 'prog', 'list'),
+    )
+    const found = list
+      .filter(({ name }) => name?.startsWith('hook_') === true)
+      .map(({ id }) => programOf(bpftool('prog', 'dump', 'xlated', 'id', String(id))))
+    assert.equal(found.length, policies.length)
+    await kernel.policies.change(loaded, [])
+    return found
+  }
+  async function only(...policies: Policy[]): Promise<Program> {
+    const [program, ...others] = await programs(...policies)
+    assert.ok(program !== undefined && others.length === 0)
+    return program
+  }
+
+  for (const { filters, functions, maps } of ROWS) {
+    test(`what ${Object.keys(filters).join()} needs only programs have whose policies have it`, async (t) => {
+      const without = await only(parsed({}))
+      const asking = await only(parsed(filters))
+      t.diagnostic(`instructions: ${without.instructions} without, ${asking.instructions} with`)
+      assert.ok(without.instructions < asking.instructions)
+      assert.deepEqual(
+        [...asking.functions].filter((name) => functions.includes(name)).toSorted(),
+        functions.toSorted(),
+      )
+      assert.deepEqual([...asking.maps].filter((name) => maps.includes(name)).toSorted(), maps.toSorted())
+      assert.deepEqual(
+        [...without.functions].filter((name) => functions.includes(name)),
+        [],
+      )
+      assert.deepEqual(
+        [...without.maps].filter((name) => maps.includes(name)),
+        [],
+      )
+    })
+  }
+
+  test('a policy on another function, loaded at once, adds not one instruction', async () => {
+    const alone = await only(parsed({}))
+    const both = await programs(parsed({}), parsed(BINARIES, ELSEWHERE))
+    const asking = both.filter(({ functions }) => functions.has('ask_process'))
+    const others = both.filter(({ functions }) => !functions.has('ask_process'))
+    assert.equal(asking.length, 1)
+    assert.deepEqual(others, [alone])
+  })
+})

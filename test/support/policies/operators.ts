@@ -77,6 +77,7 @@ export function textMatches(
   values: readonly string[],
   whole: string | undefined,
 ): boolean {
+  const cut = whole !== text
   switch (operator) {
     case 'Equal':
     case 'In':
@@ -93,9 +94,10 @@ export function textMatches(
     case 'NotPostfix':
       return values.every((value) => !text.endsWith(value))
     case 'SubString':
-      return values.some((value) => text.includes(value))
+      // What is missing may contain one.
+      return cut || values.some((value) => text.includes(value))
     case 'SubStringIgnCase':
-      return values.some((value) => lowerAscii(text).includes(lowerAscii(value)))
+      return cut || values.some((value) => lowerAscii(text).includes(lowerAscii(value)))
     default:
       throw new Error(`no model of ${operator} on texts`)
   }

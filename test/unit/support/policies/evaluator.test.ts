@@ -144,7 +144,7 @@ describe('evaluator', () => {
   const low: FilterDocument = { args: [2], index: 1, operator: 'Equal', values: ['156'] }
   const none: FilterDocument = { index: 1, operator: 'Equal', values: ['/'] }
 
-  test('evaluator: of a path that is too long, a prefix may be judged by the end or by the whole', () => {
+  test('evaluator: of a path that is too long, a prefix may be judged by the end or by the whole, and a part may be in what is missing', () => {
     const long: Call = { call: 'f', args: [{ kind: 'path', text: '/end', whole: '/begin/end' }], returned: 0n }
     const first = [{ index: 0, type: 'file' }]
     const of = (...filters: Array<[operator: string, value: string]>): unknown => {
@@ -157,6 +157,7 @@ describe('evaluator', () => {
     assert.deepEqual(of(['NotPrefix', '/begin']), [[0], true])
     assert.deepEqual(of(['NotPrefix', '/end']), [[0], false])
     assert.deepEqual(of(['Postfix', 'end']), [[0], false])
+    for (const operator of ['SubString', 'SubStringIgnCase']) assert.deepEqual(of([operator, '/x']), [[0], false])
     assert.deepEqual(of(['Equal', '/begin/end']), undefined)
     assert.deepEqual(of(['Equal', '/x'], ['Prefix', '/x'], ['NotEqual', '/x'], ['Prefix', '/x']), [[1, 2], false])
   })

@@ -44,8 +44,9 @@ const BUFFER_BYTES = 4094
 const POSTFIX_BYTES = 127
 const SUBSTRING_BYTES = 99
 const SUBSTRINGS_MAX = 100
-/** Of all values of one policy; a file of 256 KiB is the limit. */
+/** Of all values of one policy. Filters beyond have one value, of few bytes. */
 const POLICY_BYTES = 60_000
+const VALUE_BYTES_BEYOND = 64
 /** Of all ranges of a filter. */
 const RANGES_MAX = 1024
 
@@ -215,8 +216,9 @@ export class Filters {
             random.chance(/qual|In/.test(operator) ? 0.85 : 0.2) ? whole.length : 1 + this.#atSlash(whole, isEnd),
           )
     const changed = random.chance(0.35) ? this.#changed(some) : some
-    const value = cut(Buffer.from(changed), most) || '/'
-    this.#bytes += Buffer.byteLength(value)
+    const left = this.#bytes < POLICY_BYTES ? most : Math.min(most, VALUE_BYTES_BEYOND)
+    const value = cut(Buffer.from(changed), left) || '/'
+    this.#bytes += Buffer.byteLength(JSON.stringify(value))
     return value
   }
 

@@ -6,12 +6,16 @@ import { IDENTITY_OPERATORS, OPERATORS } from '../../../../config/policy/operato
 import { parsePolicy } from '../../../../config/policy/parse.ts'
 import { Seeded } from '../../../simulation/spool/random.ts'
 import { policyText } from '../../../support/policies/documents.ts'
+import { Filters } from '../../../support/policies/random/filters.ts'
 import { Policies } from '../../../support/policies/random/policies.ts'
 import { World } from '../../../support/policies/random/world.ts'
 
 /** Most of them. */
 const WORLDS = 400
 const POLICIES = 3
+/** As many as a policy of 20 hooks has. */
+const FILTERS = 400
+const FILE_BYTES = 256 << 10
 const ROOM = { conditions: 100, identityLists: 10 }
 const top = '/tmp/ktrail-random-1'
 const programs = ['/tmp/ktrail-calls', '/usr/bin/node']
@@ -41,4 +45,16 @@ test('random policies: they are policies, and have every operator and every fiel
     }
   }
   assert.deepEqual(lacking(), [])
+})
+
+test('random policies: the filters of one fit into its file, however long the paths are', () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const random = new Seeded(seed)
+    const filters = new Filters(random, new World(random, { top, fsTop: top, umask: 0o022 }), true)
+    filters.newPolicy()
+    const types = ['file', 'string', 'char_buf', 'uint64']
+    const made = Array.from({ length: FILTERS }, () => filters.of(random.pick(types) ?? 'file'))
+    const bytes = Buffer.byteLength(JSON.stringify(made))
+    assert.ok(bytes < FILE_BYTES, `seed ${seed}: ${bytes} bytes`)
+  }
 })

@@ -42,13 +42,14 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym;
 #define CONTAINER(type, address, field) ((__u64)(address) - bpf_core_field_offset(struct type, field))
 
 /*
- * LOOP calls step(slot) until it answers other than 0, at most `rounds` times; LOOP_STEP makes a function such a step.
+ * LOOP calls step(slot) until it answers other than 0, at most `rounds` times; LOOP_STEP makes a function such a step. STEP is one round.
  * Without bpf_loop (5.17) the verifier follows every round, of which it bears 8,192 (kernel/bpf/verifier.c
  * BPF_COMPLEXITY_LIMIT_JMP_SEQ). There a step is a global function, so that a round is no more to it than a call.
  */
 #ifdef KTRAIL_BOUNDED
 #define LOOP_STEP(step) \
 	__noinline int step##_round(__u32 slot) { return step(slot); }
+#define STEP(step, slot) step##_round(slot)
 #define LOOP(rounds, step, slot)                                   \
 	({                                                         \
 		__u32 round;                                       \
@@ -60,7 +61,12 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym;
 	})
 #else
 #define LOOP_STEP(step) \
-	static long step##_round(__u32 index, __u32 *slot) { return step(*slot); }
+	static __noinline long step##_round(__u32 index, __u32 *slot) { return step(*slot); }
+#define STEP(step, slot)                                           \
+	({                                                         \
+		__u32 of_slot = slot;                              \
+		step##_round(0, &of_slot);                         \
+	})
 #define LOOP(rounds, step, slot)                                   \
 	({                                                         \
 		__u32 of_slot = slot;                              \

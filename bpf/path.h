@@ -69,7 +69,12 @@ static __always_inline struct place place_of_path(__u64 path)
 
 static __always_inline struct place task_root(void)
 {
+#ifdef KTRAIL_TYPED
+	/* A load that cannot fault. */
+	__u64 fs = (__u64)bpf_get_current_task_btf()->fs;
+#else
 	__u64 fs = (__u64)LOAD(task_struct, bpf_get_current_task(), fs);
+#endif
 
 	/* An exiting task has no fs any more: its paths then end at the global root. */
 	return place_of_path(fs ? MEMBER(fs_struct, fs, root) : 0);

@@ -91,7 +91,7 @@ static __always_inline struct file_details *details_at(struct scratch *s, __u32 
 	return (struct file_details *)(s->record + at);
 }
 
-/* Writes the details of the file that put_file wrote last, at an offset of the record. Global, as add_open. */
+/* Writes the details of the file that was written last, at an offset of the record. Global, as add_open. */
 __noinline int put_details(__u32 slot, __u32 at)
 {
 	struct scratch *s = scratch_of(slot);

@@ -49,10 +49,60 @@ static __always_inline struct place place_of(__u8 type, __u64 argument, __u64 fi
 	return place;
 }
 
+/* Writes which file an inode is; of none, zeros. */
+static __always_inline void put_inode(struct file_info *info, struct inode *inode)
+{
+	__u64 super;
+
+	info->ino = 0;
+	info->dev = 0;
+	info->mode = 0;
+	if (!inode)
+		return;
+	inode = TYPED(inode, inode);
+	info->ino = FIELD(inode, i_ino);
+	info->mode = FIELD(inode, i_mode);
+	super = (__u64)FIELD(inode, i_sb);
+	info->dev = LOAD(super_block, super, s_dev);
+}
+
 /*
- * Writes a path and its file's identity at `at`; returns the bytes used. `screened`: the walk of the screen in `s` was that of
- * this path.
+ * Writes the path that the screen has walked, and its file's identity, at an offset of the record; returns the bytes used. 0: put_text is to do it,
+ * because the path is deep or something moved. Nearly every hit has one, and what put_text asks first takes as long as this.
  */
+static __noinline __u32 put_screened(struct scratch *s, const volatile struct wanted_value *wanted, __u32 at)
+{
+	struct value *v = value_at(s, at);
+	struct file_info *info = (struct file_info *)(v + 1);
+	struct text_key *key = (struct text_key *)(info + 1);
+	__u64 dentry = s->at.dentry, file;
+	struct inode *inode;
+	__u16 flags = 0;
+	__u32 len;
+
+	if (!v || !dentry || wanted->param >= PARAMS_MAX)
+		return 0;
+	len = top_text(&s->top, s->ring, dentry, (char *)(key + 1), &flags);
+	if (!len)
+		return 0;
+	/* A descriptor may lead to another file by now. */
+	file = wanted->type == ARG_FD ? 0 : file_of(wanted->type, s->call.params[wanted->param]);
+	inode = file ? LOAD(file, file, f_inode) : LOAD(dentry, dentry, d_inode);
+	put_inode(info, inode);
+	if (asks_details) {
+		s->file.inode = (__u64)inode;
+		s->file.mount = s->at.mount;
+	}
+	v->len = len;
+	v->places = 0;
+	v->kind = VALUE_FILE;
+	v->index = wanted->index;
+	v->flags = flags;
+	s->decided = true;
+	return sizeof(*v) + sizeof(*info) + sizeof(*key) + padded(len);
+}
+
+/* Writes a path and its file's identity at `at`; returns the bytes used. `screened`: the screen has found where it is. */
 static __always_inline __u32 put_file(__u32 slot, char *at, __u8 type, __u64 argument, bool screened, struct scratch *s)
 {
 	struct value *v = (struct value *)at;
@@ -61,39 +111,22 @@ static __always_inline __u32 put_file(__u32 slot, char *at, __u8 type, __u64 arg
 	__u64 file = file_of(type, argument);
 	struct place place = screened ? s->at : place_of(type, argument, file);
 	__u16 flags = 0;
-	struct inode *inode;
-	__u64 super;
+	struct inode *inode = 0;
 
 	v->kind = type == ARG_FD && !file ? VALUE_ERROR : VALUE_FILE;
 	v->len = 0;
 	if (v->kind == VALUE_ERROR)
 		return sizeof(*v);
-	info->ino = 0;
-	info->dev = 0;
-	info->mode = 0;
+	/* A descriptor may lead to another file than when it was screened. */
+	if (place.dentry)
+		inode = file && type != ARG_FD ? LOAD(file, file, f_inode) : LOAD(dentry, place.dentry, d_inode);
+	put_inode(info, inode);
 	if (asks_details) {
-		s->file.inode = 0;
+		s->file.inode = (__u64)inode;
 		s->file.mount = place.mount;
 	}
-	if (place.dentry) {
-		/* A descriptor may lead to another file than when it was screened. */
-		inode = file && type != ARG_FD ? LOAD(file, file, f_inode) : LOAD(dentry, place.dentry, d_inode);
-		if (inode) {
-			if (asks_details)
-				s->file.inode = (__u64)inode;
-			inode = TYPED(inode, inode);
-			info->ino = FIELD(inode, i_ino);
-			info->mode = FIELD(inode, i_mode);
-			super = (__u64)FIELD(inode, i_sb);
-			info->dev = LOAD(super_block, super, s_dev);
-		}
-		if (screened)
-			v->len = top_text(&s->top, s->ring, place.dentry, (char *)(key + 1), &flags);
-		if (v->len)
-			s->decided = true;
-		else
-			v->len = put_path(slot, place, (char *)(key + 1), &flags);
-	}
+	if (place.dentry)
+		v->len = put_path(slot, place, (char *)(key + 1), &flags);
 	v->flags = flags;
 	return sizeof(*v) + sizeof(*info) + sizeof(*key) + padded(v->len);
 }

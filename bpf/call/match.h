@@ -13,6 +13,12 @@ static __always_inline bool is_read(__u8 type)
 	return type < ARG_S8 || type > ARG_U64;
 }
 
+/* Whether a value is the path that the screen looks at. */
+static __always_inline bool is_screened(const volatile struct wanted_value *wanted, const volatile struct path_screen *path)
+{
+	return !wanted->places && wanted->param == path->param && wanted->type == path->type;
+}
+
 /* Writes value `i` of the function, which is_read, at an offset of the record; returns the bytes used. Global, as add_open. */
 __noinline int put_text(__u32 slot, __u32 i, __u32 at)
 {
@@ -52,17 +58,8 @@ __noinline int put_text(__u32 slot, __u32 i, __u32 at)
 		if (!is_read(type))
 			return put_number((char *)v, type, narrowed(type, argument));
 	}
-	if (is_file(type)) {
-		used = put_file(slot, (char *)v, type, argument,
-				!wanted->places && param == hook->path.param && type == hook->path.type, s);
-		if (asks_details && wanted->shown && v->kind == VALUE_FILE) {
-			v->flags |= VALUE_DETAILS;
-			at += used;
-			used += put_details(slot, at);
-			put_names(slot, i, at);
-		}
-		return used;
-	}
+	if (is_file(type))
+		return put_file(slot, (char *)v, type, argument, is_screened(wanted, &hook->path), s);
 	if (asks_network && type >= ARG_SOCK && type <= ARG_SOCKADDR)
 		return put_socket(v, type, argument);
 	if (asks_network && type == ARG_NET_DEVICE && argument)
@@ -72,6 +69,20 @@ __noinline int put_text(__u32 slot, __u32 i, __u32 at)
 	used = put_string((char *)v, argument);
 	if (v->kind == VALUE_ERROR && s->call.returns & HOOK_RETURN_FOLLOWS && !s->call.at_once)
 		s->call.unread = true;
+	return used;
+}
+
+/* Adds to value `i`, a file at an offset of the record, what else is asked of it; returns the bytes used. */
+static __always_inline __u32 add_details(__u32 slot, struct scratch *s, __u32 i, __u32 at, __u32 used)
+{
+	struct value *v = value_at(s, at);
+
+	if (!v || v->kind != VALUE_FILE)
+		return 0;
+	v->flags |= VALUE_DETAILS;
+	at += used;
+	used = put_details(slot, at);
+	put_names(slot, i, at);
 	return used;
 }
 
@@ -90,9 +101,13 @@ static __always_inline void put_values(struct scratch *s, __u32 slot)
 		if (i >= hooks[slot].nvalues)
 			break;
 		if (is_read(type) || wanted->places) {
-			used = put_text(slot, i, at);
+			used = is_screened(wanted, &hooks[slot].path) ? put_screened(s, wanted, at) : 0;
+			if (!used)
+				used = put_text(slot, i, at);
 			if (!used)
 				break;
+			if (asks_details && wanted->shown)
+				used += add_details(slot, s, i, at, used);
 		} else {
 			v = value_at(s, at);
 			if (!v || wanted->param >= PARAMS_MAX)
@@ -276,7 +291,8 @@ static __always_inline int next_selector(__u32 slot)
 
 	if (!s)
 		return 1;
-	taken = take_left(s, hook->words);
+	/* The screen has left one. */
+	taken = hook->nselectors == 1 ? LAST_LEFT : take_left(s, hook->words);
 	last = taken & LAST_LEFT ? 1 : 0;
 	taken &= LAST_LEFT - 1;
 	if (taken >= SELECTORS_MAX)
@@ -385,7 +401,10 @@ static __noinline int hook_record(void *ctx, __u32 slot)
 	stamp(h, EVENT_HOOK, s->call.time_ns, s->call.thread);
 	process = bpf_map_lookup_elem(&processes, &h->tgid);
 	h->start_ns = process ? process->start_ns : 0;
-	LOOP(hooks[slot].nselectors, next_selector, slot);
+	if (hooks[slot].nselectors == 1)
+		STEP(next_selector, slot);
+	else
+		LOOP(hooks[slot].nselectors, next_selector, slot);
 	return 0;
 }
 

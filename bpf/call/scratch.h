@@ -71,7 +71,7 @@ struct scratch {
 	} file;  /* of the file that was written last, for its details */
 	__u32 named[FILES_MAX][NAMED_MAX];
 	__u32 decided;  /* the screen saw the path of the record: filters that it knows all about need no second look */
-	char record[RECORD_BYTES + 2 * PATH_BYTES + 512];
+	char record[RECORD_BYTES + 2 * PATH_BYTES + 512] __attribute__((aligned(8)));
 };
 
 struct {

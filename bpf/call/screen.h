@@ -88,6 +88,19 @@ __noinline int add_prefixes(__u32 slot, __u64 word, __u32 len)
 	return 0;
 }
 
+/* The same, where all values are one folder at the root: what its path goes on with decides nothing. */
+static __always_inline void add_first(__u32 slot, const volatile struct hook *hook, struct scratch *s, __u64 word, __u32 len)
+{
+	const volatile struct path_screen *wanted = &hook->path;
+
+	if (!wanted->only.len || wanted->only_to.id)
+		add_prefixes(slot, word, len);
+	else if (word != wanted->only.word || len != wanted->only.len)
+		set_add(s->left, hook->words, wanted->root.below);
+	else
+		set_add(s->left, hook->words, s->top.depth > 1 ? wanted->only_to.below : wanted->only_to.here);
+}
+
 /* Adds the selectors that want the path to end as it does. */
 __noinline int add_suffixes(__u32 slot)
 {
@@ -153,7 +166,7 @@ static __always_inline bool screen_path(__u32 slot, const volatile struct hook *
 		return screen_raced(hook, s) || wanted->others;
 	word = component_of(s->ring[(s->top.depth - 1) & (TOP_MAX - 1)], &len);
 	if (wanted->first >> first_bit(word) & 1)
-		add_prefixes(slot, word, len);
+		add_first(slot, hook, s, word, len);
 	else if (!wanted->suffixes && !wanted->others)
 		return screen_raced(hook, s);
 	if (wanted->suffixes)

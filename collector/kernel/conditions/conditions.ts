@@ -13,7 +13,7 @@ import { Turns } from '../../host/turns.ts'
 import { u32 } from '../bytes.ts'
 import type { HostFacts } from '../layout/selector.ts'
 import { GENERATIONS_AT_ONCE } from '../wire.ts'
-import { conditionEntries } from './entries.ts'
+import { conditionEntries, conditionsEntry } from './entries.ts'
 import type { ConditionMap } from './entries.ts'
 import { ConditionTable, TooManyConditions } from './table.ts'
 
@@ -77,7 +77,11 @@ export class Conditions {
 
   /** Once no program asks for the conditions of these policies any more. */
   remove(policies: readonly Policy[]): void {
-    this.#table.release(selectorsOf(policies.flatMap(({ hooks }) => hooks)))
+    const less = this.#table.release(selectorsOf(policies.flatMap(({ hooks }) => hooks)))
+    if (!less || this.#generation === 0) return
+    // Else processes would be judged at each fork and exec for what nobody asks any more, until the next generation.
+    const [key, value] = conditionsEntry(this.#table.all(), this.#generation)
+    this.#maps.conditions.update(key, value)
   }
 
   #requireWorkloads(file: string, selectors: readonly Selector[]): void {

@@ -28,7 +28,7 @@ export function conditionEntries(all: readonly Condition[], generation: number):
     program_starts: [],
     program_ends: [],
     condition_pids: [],
-    conditions: [[u32(at), conditionsBytes(all)]],
+    conditions: [conditionsEntry(all, generation)],
   }
   for (let kind = 0; kind < CONDITION_KINDS; kind++) {
     const table = at * CONDITION_KINDS + kind
@@ -39,6 +39,11 @@ export function conditionEntries(all: readonly Condition[], generation: number):
     for (const [pid, bits] of of('pid')) found.condition_pids.push([pidKey(table, Number(pid)), setBytes(bits)])
   }
   return found
+}
+
+/** The entry of `conditions` alone. */
+export function conditionsEntry(all: readonly Condition[], generation: number): Entry {
+  return [u32(generation % GENERATIONS_AT_ONCE), conditionsBytes(all)]
 }
 
 /** For each value the conditions that have it. */

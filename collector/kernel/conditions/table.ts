@@ -111,9 +111,9 @@ export class ConditionTable {
     return isNew
   }
 
-  /** The reverse of `take`, once no program asks for them any more. */
-  release(selectors: readonly Selector[]): void {
-    this.#drop(filtersOf(selectors))
+  /** The reverse of `take`, once no program asks for them any more. True when processes hand down less than before. */
+  release(selectors: readonly Selector[]): boolean {
+    return this.#drop(filtersOf(selectors)).some((bit) => bit < FOLLOWING_MAX)
   }
 
   /** The bits that a process must have for this selector, which was taken. */
@@ -139,14 +139,18 @@ export class ConditionTable {
     return [...this.#kept.values()].flatMap(({ bit, filter }) => (isProcess(filter) ? [] : [{ bit, filter }]))
   }
 
-  #drop(filters: readonly Filter[]): void {
+  /** Returns the bits that are free now. */
+  #drop(filters: readonly Filter[]): number[] {
+    const free: number[] = []
     for (const filter of filters) {
       const key = keyOf(filter)
       const kept = this.#kept.get(key)
       if (kept === undefined || --kept.users > 0) continue
       this.#kept.delete(key)
       this.#used.delete(kept.bit)
+      free.push(kept.bit)
     }
+    return free
   }
 
   /** Those that descendants keep have the first word. */

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { Conditions } from '../../../../../collector/kernel/conditions/conditions.ts'
 import type { ConditionMaps } from '../../../../../collector/kernel/conditions/conditions.ts'
 import { CONDITIONS_MAX } from '../../../../../collector/kernel/conditions/table.ts'
-import { FOLLOWING_MAX } from '../../../../../collector/kernel/wire.ts'
+import { CONDITIONS, FOLLOWING_MAX } from '../../../../../collector/kernel/wire.ts'
 import type { Policy, Selector, WorkloadFilter } from '../../../../../config/policy/policy.ts'
 import { NativeError } from '../../../../../native/index.ts'
 import type { BpfMap } from '../../../../../native/types.ts'
@@ -85,6 +85,25 @@ test('conditions: the tables before stay for one generation, then their room is 
   }
   assert.deepEqual(sizes, [1, 2, 2, 2, 2, 2])
   assert.equal(generation(made), 6)
+})
+
+test('conditions: what no policy asks for any more is not handed down, in the present generation', async () => {
+  const made = rig()
+  const following = (): bigint | undefined =>
+    made.entries['conditions']?.get('01000000')?.readBigUInt64LE(CONDITIONS.following)
+  const [one, other] = [policy(asking(programs('Equal', ['/a'], true))), policy(asking(pids('Equal', [1], true)))]
+  await made.conditions.add([one, other])
+  assert.equal(following(), 0b11n)
+  made.conditions.remove([one])
+  assert.equal(following(), 0b10n)
+  made.conditions.remove([other])
+  assert.equal(following(), 0n)
+  assert.equal(generation(made), 1)
+  const plain = policy(asking(pids('Equal', [1])))
+  await made.conditions.add([plain])
+  made.writes.length = 0
+  made.conditions.remove([plain])
+  assert.deepEqual(made.writes, [])
 })
 
 test('conditions: too many are refused where the policy asks for them, and change nothing', async () => {

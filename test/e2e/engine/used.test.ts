@@ -92,18 +92,10 @@ function parsed(filters: object, call = FUNCTION): Policy {
   return result.policy
 }
 
+/** Not `images`: actions look into it too. */
 const PROCESSES = {
   functions: ['ask_process', 'evaluate_process', 'evaluate_program', 'evaluate_pids'],
-  maps: [
-    'verdicts',
-    'images',
-    'evaluations',
-    'conditions',
-    'generation',
-    'program_starts',
-    'program_ends',
-    'condition_pids',
-  ],
+  maps: ['verdicts', 'evaluations', 'conditions', 'generation', 'program_starts', 'program_ends', 'condition_pids'],
 }
 const BINARIES = { matchBinaries: [{ operator: 'In', values: ['/usr/bin/none'], followChildren: true }] }
 

@@ -18,7 +18,7 @@ CHANGES ?= 1000
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-build: ## make ./ktrail work: packages, Node, BPF objects, addon
+build: ## make ./ktrail work: packages, Node, BPF objects, addon, bundle
 	@$(SETUP)/build.sh
 
 run: ## see it work: on this kernel if it can, else in a guest

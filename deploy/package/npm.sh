@@ -15,7 +15,8 @@ other=${1:-}
 rm -rf "$packages/npm" "$packages"/*.tgz
 mkdir -p "$main"
 
-log 'translating TypeScript'
+log 'bundling the sources, and writing their types'
+node deploy/package/bundle.ts "$main/dist"
 node_modules/.bin/tsc -p deploy/package/tsconfig.json
 # What the agent reads at run time, beside the sources that read it.
 cp --parents package.json config/ktrail.yaml config/schema.json config/policies/{,optional/}*.yaml "$main/dist"

@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { chownSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chownSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, test } from 'node:test'
@@ -37,6 +47,19 @@ function cacheOf(root: string, environment: Record<string, string> = {}): string
   assert.deepEqual([run.status, run.stderr], [0, ''])
   return run.stdout.trim()
 }
+
+test('launcher: starts what the build made of the sources, and the sources when one is newer', () => {
+  const { root } = checkout('bundle')
+  const [bundle, other] = [path.join(root, 'build/dist/collector/main.js'), path.join(root, 'config/deep/other.ts')]
+  for (const folder of [path.dirname(bundle), path.dirname(other), path.join(root, 'exporters')])
+    mkdirSync(folder, { recursive: true })
+  writeFileSync(bundle, "console.log('bundle')\n")
+  assert.equal(cacheOf(root), 'bundle')
+  writeFileSync(other, '')
+  const later = new Date(Date.now() + 1_000)
+  utimesSync(other, later, later)
+  assert.notEqual(cacheOf(root), 'bundle')
+})
 
 test('launcher: creates a compile cache that only its owner can write, and reuses it', () => {
   const { root, cache } = checkout('fresh')

@@ -1,0 +1,47 @@
+/**
+ * Writes the JavaScript that runs, in few files: Node loads them faster than hundreds of sources, and in less memory (docs/decisions.md).
+ *
+ *   node deploy/package/bundle.ts FOLDER
+ *
+ * FOLDER gets the program (`collector/main.js`), what authors of exporters test with (`exporters/testing/index.js`), and the parts of both, some of
+ * which are loaded only when they are needed.
+ */
+import { build } from 'esbuild'
+import type { Plugin } from 'esbuild'
+
+const [outdir = ''] = process.argv.slice(2)
+
+/** Packages of many small files, which every agent loads. The others stay in node_modules: some have a binary, of some we use inner files. */
+const INSIDE = /^(?:zod|yaml|prom-client|@bufbuild\/protobuf)(?:\/|$)/
+
+const outside: Plugin = {
+  name: 'packages in node_modules',
+  setup: ({ onResolve }) =>
+    // A name of a package; what packages inside import goes with them.
+    onResolve({ filter: /^[^./]/ }, ({ path, importer, kind }) =>
+      kind === 'entry-point' || INSIDE.test(path) || /\/node_modules\//.test(importer)
+        ? undefined
+        : { path, external: true },
+    ),
+}
+
+await build({
+  entryPoints: ['collector/main.ts', 'exporters/testing/index.ts'],
+  outdir,
+  outbase: '.',
+  bundle: true,
+  splitting: true,
+  chunkNames: 'parts/[name]-[hash]',
+  format: 'esm',
+  platform: 'node',
+  target: 'node24',
+  // As in the sources, in stack traces.
+  keepNames: true,
+  legalComments: 'eof',
+  // For packages inside that are CommonJS.
+  banner: {
+    js: "import { createRequire as requireOf } from 'node:module'\nconst require = requireOf(import.meta.url)",
+  },
+  plugins: [outside],
+  logLevel: 'warning',
+})

@@ -87,9 +87,10 @@ coverage: build ## every way to reach a file, on each kernel and file system; wr
 	@cat docs/reference/coverage.md
 
 random-tree: build ## 100,000 random steps in a tree on each file system, beside renames; a model predicts each event: STEPS=n SEED=n KERNEL=6.12
-	@test/support/guest/run.sh $(KERNEL) --cpus 2 --timeout 2400 --verbose -- \
-		env KTRAIL_STEPS=$(if $(STEPS),$(STEPS),100000) KTRAIL_SEED=$(if $(SEED),$(SEED),1) KTRAIL_COVERAGE_ON="tmpfs ext4 xfs btrfs overlay" \
-		node --disable-warning=ExperimentalWarning --test --test-concurrency=1 --test-reporter=dot test/e2e/files/coverage.test.ts
+	@failed=0; for on in $(or $(ON),tmpfs ext4 xfs btrfs overlay); do echo "$$on"; \
+		test/support/guest/run.sh $(KERNEL) --cpus 2 --memory 8192 --timeout 3600 --verbose -- \
+		env KTRAIL_STEPS=$(or $(STEPS),100000) KTRAIL_SEED=$(SEED) KTRAIL_COVERAGE_ON=$$on node --disable-warning=ExperimentalWarning \
+		--test --test-concurrency=1 --test-reporter=dot test/e2e/files/tree.test.ts || failed=1; done; exit $$failed
 
 kubernetes: package ## fetch and build a real Kubernetes API server (a quarter of an hour, once), and test with it
 	@test/support/kubernetes/build.sh >/dev/null

@@ -19,8 +19,6 @@ import { kernelAtLeast } from '../support/kernel.ts'
 import type { ArgumentRecord, KprobeRecord } from '../support/record.ts'
 import { CONTENT, METADATA, NONE, REFUSED, REFUSED_LATER } from './accesses.ts'
 import type { Access } from './accesses.ts'
-import { compareTree, runTree } from './tree.ts'
-import type { TreeRun } from './tree.ts'
 import { WAYS } from './ways.ts'
 import type { Coverage, Way } from './ways.ts'
 
@@ -36,10 +34,6 @@ const FEW =
   /^(?:may_open|security_(?:file_permission|mmap_file|file_truncate|file_mprotect|path_truncate|path_rename)|vfs_(?:truncate|unlink|link|rename))$/
 const isHooked = (call: string): boolean => RESULTS !== undefined || FEW.test(call)
 const ON = FILE_SYSTEMS.filter((name) => (process.env['KTRAIL_COVERAGE_ON'] ?? 'tmpfs').split(' ').includes(name))
-
-/** Of the random tree; `make random-tree` does 100,000. */
-const STEPS = Number(process.env['KTRAIL_STEPS'] ?? 2000)
-const SEED = Number(process.env['KTRAIL_SEED'] ?? 1)
 
 /** Each function of the shipped policy. */
 const CALLS: readonly string[] = parse(readFileSync(POLICY, 'utf8')).spec.kprobes.map(
@@ -89,7 +83,6 @@ describe('coverage', { skip }, () => {
   let agent: TestAgent
   /** By file system and way, the process that did it; 0: this kernel or file system does not have it. */
   const done = new Map<string, number>()
-  const trees = new Map<FileSystem, TreeRun>()
   /** Of paths that appear, are mounted over and are replaced. */
   const changing = skip === false ? freshFolder('changing') : ''
   /** By process. */
@@ -98,7 +91,7 @@ describe('coverage', { skip }, () => {
   before(async () => {
     const built = freshFolder('reach')
     chmodSync(built, 0o755)
-    const [tree = '', ...programs] = ['tree', 'reach', 'access'].map((name) => {
+    const programs = ['reach', 'access'].map((name) => {
       const program = join(built, name)
       execFileSync('gcc', ['-O1', '-static', '-o', program, fixture(`${name}.c`)])
       return program
@@ -133,7 +126,6 @@ describe('coverage', { skip }, () => {
             done.set(`${place.on} ${name}`, Number(pid))
           }
         }
-        trees.set(place.on, runTree(tree, place.watched, place.outside, STEPS, SEED))
       }
     })
     for (const { process_kprobe: event } of lines) {
@@ -214,13 +206,6 @@ describe('coverage', { skip }, () => {
       const named = (name: string): boolean | undefined => reportedBy('name', on, name, () => true)
       assert.equal(named('w_open'), true)
       for (const name of ['w_link_after', 'w_detached', 'w_chroot_nobody']) assert.notEqual(named(name), true, name)
-    })
-    test(`${on}: ${STEPS} random steps in a tree (KTRAIL_SEED=${SEED})`, () => {
-      const run = trees.get(on) ?? assert.fail('no tree')
-      const of = (records.get(run.pid) ?? []).filter(({ policy_name: policy }) => policy === 'under-dir')
-      const { sure, ...wrong } = compareTree(run, of)
-      assert.deepEqual(wrong, { missed: [], unwanted: [] })
-      assert.ok(sure > STEPS / 3, `the model was sure of ${sure} accesses`)
     })
     test(`${on}: names that a call removes or changes are those from before it`, () => {
       const argument = (name: string, call: RegExp, i: number): string => {

@@ -104,7 +104,7 @@ export function sum(tallies: readonly Tally[]): Tally {
 }
 
 /** How many files the table of durations names. */
-const SLOWEST = 20
+const SLOWEST = 12
 
 /** The runs, and below them the slowest files, each with its seconds, the longest first. */
 export function durations(runs: readonly Run[]): string[] {
@@ -128,9 +128,10 @@ export function sumLine({ passed, failed, skipped }: Tally): string {
 
 if (import.meta.main) {
   const runs = readRuns(process.argv[2] ?? '')
-  for (const line of durations(runs)) console.log(line)
   const total = sum(runs.map(tallyRun))
-  for (const note of total.notes) console.log(note)
-  console.log(sumLine(total))
+  const isFailure = (note: string): boolean => note.startsWith('failed')
+  // What matters most stands last, where a log that was cut still has it.
+  const skips = total.notes.filter((note) => !isFailure(note))
+  for (const line of [...skips, ...durations(runs), ...total.notes.filter(isFailure), sumLine(total)]) console.log(line)
   process.exitCode = total.failed === 0 ? 0 : 1
 }

@@ -21,6 +21,8 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+#define RENAME_EXCHANGE 2 /* include/uapi/linux/fs.h */
+
 /* One program may interrupt another. */
 enum files_slot {
 	LINK_SLOT,
@@ -169,15 +171,17 @@ static __always_inline void moves(__u64 what, __u64 to)
 		__sync_fetch_and_add(&news->moved, 1);
 }
 
-/* Both ways: the two may be exchanged. */
+/* What is replaced moves nowhere: its other links, if it has any, stay where they are. */
 SEC("kprobe") int file_rename(struct pt_regs *ctx)
 {
-	__u64 from = PT_REGS_PARM2(ctx), to = PT_REGS_PARM4(ctx);
+	__u64 from = PT_REGS_PARM2(ctx), to = PT_REGS_PARM4(ctx), flags = PT_REGS_PARM5(ctx);
 
-	if (from && to) {
-		leaves(from, to);
+	if (!from || !to)
+		return 0;
+	leaves(from, to);
+	moves(from, to);
+	if (flags & RENAME_EXCHANGE) {
 		leaves(to, from);
-		moves(from, to);
 		moves(to, from);
 	}
 	return 0;

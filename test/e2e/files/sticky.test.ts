@@ -1,6 +1,6 @@
 /** `sticky`: what a rename moves out of a watched folder stays watched; without it, it does not. */
 import assert from 'node:assert/strict'
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
+import { linkSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { after, before, describe } from 'node:test'
 import { line, runAct } from '../support/act.ts'
@@ -52,6 +52,17 @@ describe('files that left a sticky folder', { skip }, () => {
     }
     return by
   }
+
+  test('a file that replaces one elsewhere: the other links of that one stay unwatched', async () => {
+    for (const file of [inside('over'), out('replaced')]) writeFileSync(file, 'x')
+    linkSync(out('replaced'), out('link'))
+    const lines = [
+      line('rename', inside('over'), out('replaced')),
+      line('read', out('link')),
+      line('read', out('replaced')),
+    ]
+    assert.deepEqual(await reported(lines), { sticky: [out('replaced')], plain: [] })
+  })
 
   test('a file that is moved out, and then again', async () => {
     const lines = [line('rename', inside('file'), out('file')), line('read', out('file'))]

@@ -65,12 +65,15 @@ find "$root" -type f -exec chmod 644 {} +
 find "$root" -type d -exec chmod 755 {} +
 chmod 755 "$root"/DEBIAN/p* "$home/ktrail" "$home/node/bin/node"
 chmod 600 "$root/etc/ktrail/ktrail.yaml"
+# As dpkg-gencontrol counts it; what du finds depends on the file system, and on what it has not written yet.
+size=$(find "$root" -mindepth 1 -path "$root/DEBIAN" -prune -o -printf '%y %s\n' |
+  awk '{ kib += $1 == "f" ? int(($2 + 1023) / 1024) : 1 } END { print kib }')
 cat >"$root/DEBIAN/control" <<CONTROL
 Package: ktrail
 Version: $version
 Architecture: $arch
 Maintainer: The ktrail authors <ktrail@example.org>
-Installed-Size: $(du -sk --exclude=DEBIAN "$root" | cut -f1)
+Installed-Size: $size
 Depends: libc6 (>= 2.36), libstdc++6 (>= 12)
 Recommends: libjemalloc2
 Section: admin

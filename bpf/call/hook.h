@@ -67,7 +67,8 @@ struct hook {
 	__u32 actions;     /* 1: some do other than report a call */
 	__u32 conditional; /* 1: selectors ask for conditions of the process */
 	__u32 conditions;  /* set of which a process must fulfil one, else no selector matches; EMPTY_SET: some ask for none */
-	__u32 placed;      /* 1: selectors ask where the task runs (match/workload.h) */
+	__u16 placed;      /* 1: selectors ask where the task runs (match/workload.h) */
+	__u16 early;       /* 1: a call may be rejected by what selectors ask of its task, before the record's values are read */
 	__u32 workloads;   /* set of which its cgroup must fulfil one, else no selector matches; EMPTY_SET: some ask for none */
 	__u16 denies;      /* 1: some have calls fail */
 	__u16 awaits;      /* 1: of such a function, the return is joined */

@@ -253,8 +253,8 @@ __noinline int filter_matches(__u32 slot, __u32 selector_key, __u32 i)
 
 #define LAST_LEFT (2 * SELECTORS_MAX)
 
-/* Takes the first selector out of `left`, SELECTORS_MAX when there is none; with LAST_LEFT when no other is left. */
-static __always_inline int take_left(struct scratch *s, __u32 words)
+/* Takes the first selector out of a set, SELECTORS_MAX when there is none; with LAST_LEFT when no other is left. */
+static __always_inline int take_left(__u64 *left, __u32 words)
 {
 	__u32 taken = SELECTORS_MAX, w;
 	__u64 bits;
@@ -262,18 +262,77 @@ static __always_inline int take_left(struct scratch *s, __u32 words)
 	for (w = 0; w < SET_WORDS; w++) {
 		if (w >= words)
 			break;
-		bits = s->left[w];
+		bits = left[w];
 		if (!bits)
 			continue;
 		if (taken != SELECTORS_MAX)
 			return taken;
 		taken = 64 * w + lowest_bit(bits);
 		bits &= bits - 1;
-		s->left[w] = bits;
+		left[w] = bits;
 		if (bits)
 			return taken;
 	}
 	return taken | LAST_LEFT;
+}
+
+static __always_inline bool is_about_task(const struct filter *f)
+{
+	return f->class == CLASS_NAMESPACE || f->class == CLASS_CAPABILITY || f->class == CLASS_NAMESPACE_CHANGE ||
+	       f->class == CLASS_CAPABILITY_CHANGE;
+}
+
+/* Asks the next of `unasked` whether it may want this call, by all that it asks of the task. Its filters on the task stand first. */
+static __always_inline int ask_selector(__u32 slot)
+{
+	struct scratch *s = scratch_of(slot);
+	const volatile struct hook *hook = &hooks[slot & (HOOK_SLOTS - 1)];
+	struct selector *selector;
+	__u32 taken, key, i;
+	int last;
+
+	if (!s)
+		return 1;
+	taken = hook->nselectors == 1 ? LAST_LEFT : take_left(s->unasked, hook->words);
+	last = taken & LAST_LEFT ? 1 : 0;
+	taken &= LAST_LEFT - 1;
+	if (taken >= SELECTORS_MAX)
+		return 1;
+	key = hook->selectors + taken;
+	selector = bpf_map_lookup_elem(&selectors, &key);
+	if (!selector)
+		return last;
+	if (selector->conditions != EMPTY_SET && !set_within(selector->conditions, s->conditions))
+		return last;
+	for (i = 0; i < FILTERS_MAX; i++) {
+		if (i >= selector->count || !is_about_task(&selector->filters[i]))
+			break;
+		if (!filter_matches(slot, key, i))
+			return last;
+	}
+	s->wanted = 1;
+	return 1;
+}
+LOOP_STEP(ask_selector)
+
+/* Whether the record's values are needed, which are dearer than what selectors ask of the task. */
+static __always_inline bool is_wanted(struct scratch *s, __u32 slot)
+{
+	const volatile struct hook *hook = &hooks[slot];
+	bool seen;
+	__u32 w;
+
+	s->wanted = 0;
+	if (hook->nselectors == 1) {
+		STEP(ask_selector, slot);
+		return s->wanted;
+	}
+	/* What the path leaves counts only if the record's is sure to be the same. */
+	seen = hook->path.param >= PARAMS_MAX || (s->top.whole && !locks_moved(s->top.locks));
+	for (w = 0; w < SET_WORDS; w++)
+		s->unasked[w] = seen ? s->left[w] : s->alive[w];
+	LOOP(hook->nselectors, ask_selector, slot);
+	return s->wanted;
 }
 
 static __always_inline int next_selector(__u32 slot)
@@ -292,7 +351,7 @@ static __always_inline int next_selector(__u32 slot)
 	if (!s)
 		return 1;
 	/* The screen has left one. */
-	taken = hook->nselectors == 1 ? LAST_LEFT : take_left(s, hook->words);
+	taken = hook->nselectors == 1 ? LAST_LEFT : take_left(s->left, hook->words);
 	last = taken & LAST_LEFT ? 1 : 0;
 	taken &= LAST_LEFT - 1;
 	if (taken >= SELECTORS_MAX)
@@ -382,6 +441,8 @@ static __noinline int hook_record(void *ctx, __u32 slot)
 		s->call.unread = true;
 		return 0;
 	}
+	if (hooks[slot].early && !is_wanted(s, slot))
+		return 0;
 	s->decided = hooks[slot].path.param >= PARAMS_MAX;
 	put_values(s, slot);
 	/* The page may not have been in memory. The function reads it, so at the return it will be there. */

@@ -42,6 +42,7 @@ struct scratch {
 	__u64 ring[TOP_MAX];
 	__u64 alive[SET_WORDS];  /* selectors that the numbers leave */
 	__u64 left[SET_WORDS];   /* of these, those that the path leaves too */
+	__u64 unasked[SET_WORDS]; /* that were not asked yet whether they want the record's values */
 	__u64 files[FILES_MAX];  /* identity filters that want the files of hook.files */
 	__u64 walked;  /* from where a place is looked for, then what is there */
 	struct taking bytes;
@@ -70,6 +71,7 @@ struct scratch {
 		__u64 mount;
 	} file;  /* of the file that was written last, for its details */
 	__u32 named[FILES_MAX][NAMED_MAX];
+	__u32 wanted;   /* 1: some do */
 	__u32 decided;  /* the screen saw the path of the record: filters that it knows all about need no second look */
 	char record[RECORD_BYTES + 2 * PATH_BYTES + 512] __attribute__((aligned(8)));
 };

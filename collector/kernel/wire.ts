@@ -73,6 +73,7 @@ export const HOOK = {
   conditional: 196,
   conditions: 200,
   placed: 204,
+  early: 206,
   workloads: 208,
   denies: 212,
   awaits: 214,

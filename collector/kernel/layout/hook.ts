@@ -188,7 +188,8 @@ export function hookBytes(
     (stacks.some(({ kernel }) => kernel) ? STACK_KERNEL : 0) | (stacks.some(({ user }) => user) ? STACK_USER : 0)
   bytes.writeUInt32LE(tables.sets.id(anyOf(asked)), HOOK.conditions)
   bytes.writeUInt16LE(wordsOf([...asked, ...placed]), HOOK.conditionWords)
-  bytes.writeUInt32LE(placed.some(Boolean) ? 1 : 0, HOOK.placed)
+  bytes.writeUInt16LE(placed.some(Boolean) ? 1 : 0, HOOK.placed)
+  bytes.writeUInt16LE(rejectsEarly(rows, [...asked, ...placed]) ? 1 : 0, HOOK.early)
   bytes.writeUInt32LE(tables.sets.id(anyOf(placed)), HOOK.workloads)
   return bytes
 }
@@ -196,6 +197,11 @@ export function hookBytes(
 /** Whether calls wait for their return before anything of them is read. Where some are denied, all are judged at their entry, and have events of their own. */
 export const judgedAtReturn = ({ aggregate, args, return: returns }: HookSpec): boolean =>
   returns && (aggregate !== undefined || readsAtReturn(args))
+
+/** Whether selectors ask of the task what the screen does not know: it knows one bit of each, and not which of them a call has. */
+const rejectsEarly = (rows: readonly Row[], asked: readonly bigint[]): boolean =>
+  rows.some(({ selector: { task = [] } }) => task.length > 0) ||
+  asked.some((bits) => bits !== 0n && (rows.length > 1 || (bits & (bits - 1n)) !== 0n))
 
 /** Bits of which a process has one when it has all that a selector asks for; none when a selector asks for none. */
 function anyOf(asked: readonly bigint[]): bigint {

@@ -105,6 +105,11 @@ const ROWS: ReadonlyArray<{ readonly filters: object; readonly functions: string
   { filters: { matchParentBinaries: [{ operator: 'Prefix', values: ['/usr/bin/none'] }] }, ...PROCESSES },
   { filters: { matchPIDs: [{ operator: 'In', values: [2] }] }, ...PROCESSES },
   {
+    filters: { matchNamespaces: [{ namespace: 'Mnt', operator: 'In', values: ['1'] }] },
+    functions: ['ask_selector_round'],
+    maps: [],
+  },
+  {
     filters: { matchNamespaceChanges: [{ operator: 'In', values: ['Net'] }] },
     functions: ['change_matches'],
     maps: ['changed', 'privileges'],

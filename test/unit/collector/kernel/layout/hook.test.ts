@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { Together, hookBytes, valueIndex } from '../../../../../collector/kernel/layout/hook.ts'
+import { NO_FACTS } from '../../../../../collector/kernel/layout/selector.ts'
 import { knobsOf } from '../../../../../collector/kernel/layout/knobs.ts'
 import { emptyTables } from '../../../../../collector/kernel/layout/tables.ts'
 import {
@@ -546,7 +547,8 @@ test('layout: what selectors ask of processes and of cgroups is screened apart, 
     return {
       conditional: bytes.readUInt32LE(HOOK.conditional),
       conditions: set(bytes.readUInt32LE(HOOK.conditions)),
-      placed: bytes.readUInt32LE(HOOK.placed),
+      placed: bytes.readUInt16LE(HOOK.placed),
+      early: bytes.readUInt16LE(HOOK.early),
       workloads: set(bytes.readUInt32LE(HOOK.workloads)),
       selectors: tables.selectors.map((each) => set(each.readUInt32LE(SELECTOR.conditions))),
       words: bytes.readUInt16LE(HOOK.conditionWords),
@@ -556,6 +558,7 @@ test('layout: what selectors ask of processes and of cgroups is screened apart, 
     conditional: 0,
     conditions: 0n,
     placed: 0,
+    early: 0,
     workloads: 0n,
     selectors: [0n],
     words: 0,
@@ -565,6 +568,7 @@ test('layout: what selectors ask of processes and of cgroups is screened apart, 
     conditional: 1,
     conditions: 0n,
     placed: 1,
+    early: 1,
     workloads: 18n,
     selectors: [6n, 24n],
     words: 1,
@@ -573,6 +577,7 @@ test('layout: what selectors ask of processes and of cgroups is screened apart, 
     conditional: 1,
     conditions: 5n,
     placed: 1,
+    early: 1,
     workloads: 0n,
     selectors: [3n, 4n],
     words: 1,
@@ -581,10 +586,34 @@ test('layout: what selectors ask of processes and of cgroups is screened apart, 
     conditional: 1,
     conditions: 1n << 511n,
     placed: 1,
+    early: 0,
     workloads: 1n << 130n,
     selectors: [(1n << 511n) | (1n << 130n)],
     words: 0b1000_0100,
   })
+})
+
+test('layout: values of a record are read last where selectors ask of the task what the screen does not know', () => {
+  const early = (...asked: readonly bigint[]): number => {
+    const selectors = asked.map(() => ({ matchArgs: [] }))
+    const conditionsOf = (selector: Selector): bigint => asked[selectors.findIndex((each) => each === selector)] ?? 0n
+    const known = { ...NO_FACTS, conditionsOf }
+    return hookBytes(1, [{ id: 1, spec: spec({ args: [], selectors }) }], emptyTables(), known).readUInt16LE(HOOK.early)
+  }
+  assert.equal(early(0n), 0)
+  assert.equal(early(4n), 0)
+  assert.equal(early(6n), 1)
+  assert.equal(early(4n, 0n), 1)
+  const namespace = {
+    class: 'namespace',
+    namespace: 'mnt',
+    operator: 'Equal',
+    values: [1],
+    at: { line: 1, col: 1 },
+  } as const
+  const task: Selector = { matchArgs: [], task: [namespace] }
+  const bytes = hookBytes(1, [{ id: 1, spec: spec({ args: [], selectors: [task] }) }], emptyTables())
+  assert.equal(bytes.readUInt16LE(HOOK.early), 1)
 })
 
 test('layout: a function takes the stacks that any of its policies asks for', () => {

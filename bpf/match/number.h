@@ -75,12 +75,12 @@ static __always_inline bool number_matches(const struct filter *f, const struct 
 
 #define S_IFMT 0170000 /* include/uapi/linux/stat.h */
 
-/* The kind of a file of the record. */
+/* The kind of a file of the record. Where there is no file, it is of none that a filter asks for or about. */
 static __always_inline bool file_type_matches(const struct filter *f, const struct value *v)
 {
 	const struct file_info *info = (const struct file_info *)(v + 1);
 
-	return number_among(f, false, info->mode & S_IFMT) != (f->op == OP_NOT_EQUAL);
+	return info->dev && number_among(f, false, info->mode & S_IFMT) != (f->op == OP_NOT_EQUAL);
 }
 
 #endif

@@ -127,6 +127,19 @@ const ROWS: readonly Row[] = [
     filter: { index: 0, operator, values: [value] },
     want: matches ? [[{ file_arg: { permission: 'prw-------' } }]] : [],
   })),
+  // Memory is no file of any kind; PROT_NONE tells its call from others.
+  {
+    call: 'security_mmap_file',
+    args: [{ index: 1, type: 'int' }],
+    filter: { index: 1, operator: 'Equal', values: ['0'] },
+    want: [[{ int_arg: 0 }]],
+  },
+  {
+    call: 'security_mmap_file',
+    args: [{ index: 0, type: 'file' }],
+    filter: { index: 0, operator: 'NotFileType', values: ['reg'] },
+    want: [],
+  },
   { call: 'security_inode_mkdir', args: DENTRY, want: [mkdir(made), mkdir(below)] },
   ...(
     [

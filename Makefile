@@ -86,7 +86,7 @@ coverage: build ## every way to reach a file, on each kernel and file system; wr
 		$(SETUP)/with-node.sh node test/e2e/files/write-coverage.ts build/coverage && exit $$failed
 	@cat docs/reference/coverage.md
 
-random-tree: build ## 100,000 random steps in a tree on each file system, beside renames; a model predicts each event: STEPS=n SEED=n KERNEL=6.12
+random-tree: build ## 100,000 random steps in a tree on each file system, beside renames; a model predicts each event: STEPS=n SEED=n ON=ext4
 	@failed=0; for on in $(or $(ON),tmpfs ext4 xfs btrfs overlay); do echo "$$on"; \
 		test/support/guest/run.sh $(KERNEL) --cpus 2 --memory 8192 --timeout 3600 --verbose -- \
 		env KTRAIL_STEPS=$(or $(STEPS),100000) KTRAIL_SEED=$(SEED) KTRAIL_COVERAGE_ON=$$on node --disable-warning=ExperimentalWarning \

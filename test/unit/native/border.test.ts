@@ -181,13 +181,12 @@ describe('native: a missing or foreign addon', () => {
     it(`${name}: throws NOT_BUILT with the command to run`, async () => {
       const folder = mkdtempSync(join(tmpdir(), 'ktrail-native-'))
       try {
+        writeFileSync(join(folder, 'package.json'), '{ "type": "module" }')
+        mkdirSync(join(folder, 'native/build/Release'), { recursive: true })
         for (const file of ['built.ts', 'index.ts', 'errors.ts', 'load-log.ts', 'types.ts'])
-          cpSync(join(room, file), join(folder, file))
-        if (content !== undefined) {
-          mkdirSync(join(folder, 'build/Release'), { recursive: true })
-          writeFileSync(join(folder, 'build/Release/ktrail.node'), content)
-        }
-        const copy: typeof native = await import(pathToFileURL(join(folder, 'index.ts')).href)
+          cpSync(join(room, file), join(folder, 'native', file))
+        if (content !== undefined) writeFileSync(join(folder, 'native/build/Release/ktrail.node'), content)
+        const copy: typeof native = await import(pathToFileURL(join(folder, 'native/index.ts')).href)
         assert.throws(() => copy.hasBtf(), { name: 'NativeError', code: 'NOT_BUILT', message: want })
       } finally {
         rmSync(folder, { recursive: true })

@@ -34,8 +34,9 @@ const MAX_DEPTH = 64
 export function parseYaml(text: string, what: YamlKind, problems: Problems): MapNode | undefined {
   const start = { line: 1, col: 1 }
   const limits = LIMITS[what]
-  if (text.length > limits.bytes) {
-    problems.add(start, `${what} is too large: expected at most ${limits.bytes} bytes, got ${text.length}`)
+  const bytes = Buffer.byteLength(text)
+  if (bytes > limits.bytes) {
+    problems.add(start, `${what} is too large: expected at most ${limits.bytes} bytes, got ${bytes}`)
     return undefined
   }
   const lines = new LineCounter()

@@ -139,6 +139,9 @@ describe('parseYaml: a megabyte', () => {
 
   it('and one byte is refused unread', () => {
     const { problems } = parse('#'.repeat(1024 * 1024 + 1))
-    assert.deepEqual(problems, ['f.yaml:1:1: config is too large: expected at most 1048576 bytes, got 1048577'])
+    const want = ['f.yaml:1:1: config is too large: expected at most 1048576 bytes, got 1048577']
+    assert.deepEqual(problems, want)
+    // Of two bytes each, but for the first.
+    assert.deepEqual(parse(`#${'ä'.repeat(512 * 1024)}`).problems, want)
   })
 })

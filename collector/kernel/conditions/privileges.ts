@@ -4,6 +4,7 @@
  */
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
 import type { Policy } from '../../../config/policy/policy.ts'
+import { errnoOf } from '../../../config/yaml/unreadable.ts'
 import type { BpfMap, BpfObject } from '../../../native/types.ts'
 import { Turns } from '../../host/turns.ts'
 import { u32 } from '../bytes.ts'
@@ -15,6 +16,8 @@ import { NAMESPACE_FILES } from './host-namespaces.ts'
 /** Size of the map of what was matched last, where no policy asks. */
 export const NO_CHANGES = { changed: 1 }
 
+/** In place of a namespace without a process, which cannot be read (kernel/pid_namespace.c pidns_for_children_get): the task has not forked since it entered it. */
+const NO_PROCESS_YET = '[0]'
 /** In place of the time of a fork or exec. */
 const WAS_READ = 1n
 const ENTRIES_AT_ONCE = 1024
@@ -110,7 +113,10 @@ const SETS: ReadonlyArray<readonly [set: keyof typeof CAPABILITY_SETS, line: Reg
   ['permitted', /^CapPrm:\s*([\da-f]+)$/m],
 ]
 
-/** `struct privileges` of a process now; undefined when that cannot be told: every filter on changes then lets its first call through. */
+/**
+ * `struct privileges` of a process now; undefined when that cannot be told: every filter on changes then lets its first call through. So does one on
+ * `PidForChildren` alone where that one is not known.
+ */
 export function readPrivileges(procfs: string, pid: number): Buffer | undefined {
   const bytes = Buffer.alloc(PRIVILEGES.bytes)
   bytes.writeBigUInt64LE(WAS_READ, PRIVILEGES.sinceNs)
@@ -122,12 +128,21 @@ export function readPrivileges(procfs: string, pid: number): Buffer | undefined 
       bytes.writeBigUInt64LE(BigInt(`0x${digits}`), PRIVILEGES.capabilities + 8 * CAPABILITY_SETS[set])
     }
     for (const [kind, at] of Object.entries(NAMESPACES)) {
-      const link = readlinkSync(`${procfs}/${pid}/ns/${NAMESPACE_FILES[kind as keyof typeof NAMESPACES]}`)
+      const link = readNamespace(`${procfs}/${pid}/ns`, kind as keyof typeof NAMESPACES)
       const [, inode] = /\[(\d+)\]$/.exec(link) ?? []
       bytes.writeUInt32LE(Number(inode ?? 0), PRIVILEGES.namespaces + 4 * at)
     }
     return bytes
   } catch {
     return undefined
+  }
+}
+
+function readNamespace(folder: string, kind: keyof typeof NAMESPACES): string {
+  try {
+    return readlinkSync(`${folder}/${NAMESPACE_FILES[kind]}`)
+  } catch (error) {
+    if (kind === 'pidForChildren' && errnoOf(error) === 'ENOENT') return NO_PROCESS_YET
+    throw error
   }
 }

@@ -30,6 +30,8 @@ export interface Made {
   readonly umask: number
 }
 
+/** A namespace that differs from each that a process can have. */
+const UNREAD = -1
 const BITS_PER_WORD = 32n
 /** include/uapi/linux/capability.h _LINUX_CAPABILITY_VERSION_3 */
 const CAPABILITY_VERSION = 0x2008_0522
@@ -58,7 +60,14 @@ export class Tasks {
 
   /** From now on policies see it. */
   loaded(): void {
-    this.#now = { ...this.#now, first: this.#now.now }
+    const { now } = this.#now
+    const { namespaces } = now
+    // It has not forked: a namespace without a process cannot be read, so it may be another one than before.
+    const isUnread = namespaces['PidForChildren'] !== namespaces['Pid']
+    this.#now = {
+      ...this.#now,
+      first: isUnread ? { ...now, namespaces: { ...namespaces, PidForChildren: UNREAD } } : now,
+    }
   }
 
   fork(): TaskState {

@@ -1,6 +1,6 @@
 /** The namespaces and capabilities of processes that ran before: read while policies ask for changes, and removed after. */
 import assert from 'node:assert/strict'
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
@@ -65,6 +65,18 @@ test('privileges: all sets and namespaces of a process; unknown when one cannot 
   assert.equal(readPrivileges(folder.path, 8), undefined)
   write(folder.path, 9, 'Name:\tnode\n')
   assert.equal(readPrivileges(folder.path, 9), undefined)
+  write(folder.path, 10)
+  rmSync(join(folder.path, '10/ns/net'))
+  assert.equal(readPrivileges(folder.path, 10), undefined)
+})
+
+test('privileges: of a process that has not forked since it left its pid namespace, all others are known', () => {
+  using folder = new Folder()
+  write(folder.path, 7)
+  rmSync(join(folder.path, '7/ns/pid_for_children'))
+  const bytes = readPrivileges(folder.path, 7) ?? assert.fail()
+  const inode = (kind: number): number => bytes.readUInt32LE(PRIVILEGES.namespaces + 4 * kind)
+  assert.deepEqual([inode(NAMESPACES.pidForChildren), inode(NAMESPACES.pid)], [0, 4026531003])
 })
 
 test('privileges: are read with the first policy that asks, and removed after the last', async () => {

@@ -263,7 +263,12 @@ export class PolicyFolder implements Disposable {
   watch(onFailed: (error: unknown) => void, onPolls: (reason: string) => void): void {
     const watchAll = (): void => {
       this.#watch?.[Symbol.dispose]()
-      this.#watch = watchPaths(this.#paths, { look: () => this.look().catch(onFailed), onPolls })
+      this.#watch = watchPaths(this.#paths, {
+        look: () => this.look().catch(onFailed),
+        // The policy of another source that has the name of a refused one may have gone.
+        looksAgain: () => this.problems().length > 0,
+        onPolls,
+      })
     }
     this.#rewatch = watchAll
     watchAll()

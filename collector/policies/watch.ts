@@ -6,9 +6,11 @@
  * made anew before each look, so a change is seen by the look or wakes the next one.
  *
  * Not every change sends an event: those by other hosts on a network file system, and mounts. So the paths are also looked at every POLL_MS
- * where some of them may lie on such a file system or have no watch, else every SAFETY_MS.
+ * where some of them may lie on such a file system or have no watch. Else the list of mounts is read every MOUNTS_MS, and the paths are looked at
+ * when it has changed, and at each SAFETY_READS reading: a full queue of inotify loses events.
  */
-import { watch as watchPath } from 'node:fs'
+import { hash } from 'node:crypto'
+import { readFileSync, watch as watchPath } from 'node:fs'
 import type { FSWatcher } from 'node:fs'
 import { basename } from 'node:path'
 import { watchTargets } from './watch-targets.ts'
@@ -17,16 +19,23 @@ import type { WatchTargets } from './watch-targets.ts'
 /** An editor writes a file in several steps. */
 const SETTLE_MS = 100
 const POLL_MS = 10_000
-const SAFETY_MS = 60_000
+const MOUNTS_MS = 60_000
+const SAFETY_READS = 10
 
 export interface WatchOptions {
   /** Must not reject. */
   readonly look: () => Promise<void>
+  /** Whether a later look may end otherwise though nothing at the paths has changed: then one follows within MOUNTS_MS. */
+  readonly looksAgain?: () => boolean
   /** Called when changes are found by polling, once per reason. */
   readonly onPolls: (reason: string) => void
   /** How a path is watched; throws like fs.watch. */
   readonly watch?: typeof watchPath
+  /** The mounts that this process sees; throws where they cannot be read. */
+  readonly mounts?: () => string
 }
+
+const ownMounts = (): string => readFileSync('/proc/self/mountinfo', 'latin1')
 
 /** The first look is at once. Disposing ends the watches; a running look goes on. */
 export function watchPaths(paths: readonly string[], options: WatchOptions): Disposable {
@@ -39,6 +48,9 @@ class PathWatch implements Disposable {
   readonly #reasons = new Set<string>()
   #watchers: FSWatcher[] = []
   #timer: NodeJS.Timeout | undefined
+  /** Hash of the mounts at the last look; undefined: unknown. */
+  #mounts: string | undefined
+  #reads = 0
   /** A look is due within SETTLE_MS. */
   #settling = false
   #looking = false
@@ -68,6 +80,8 @@ class PathWatch implements Disposable {
     this.#settling = false
     this.#looking = true
     this.#again = false
+    this.#mounts = this.#hashOfMounts()
+    this.#reads = 0
     const targets = await watchTargets(this.#paths)
     if (this.#closed) return
     const reason = this.#watch(targets)
@@ -79,7 +93,25 @@ class PathWatch implements Disposable {
     this.#looking = false
     if (this.#closed) return
     if (this.#again) this.#schedule(SETTLE_MS)
-    else this.#schedule(reason === undefined ? SAFETY_MS : POLL_MS)
+    else if (reason === undefined) this.#awaitMounts()
+    else this.#schedule(POLL_MS)
+  }
+
+  #awaitMounts(): void {
+    this.#timer = setTimeout(() => {
+      const mounts = this.#hashOfMounts()
+      const changed = mounts === undefined || mounts !== this.#mounts
+      if (changed || ++this.#reads === SAFETY_READS || this.#options.looksAgain?.() === true) void this.#round()
+      else this.#awaitMounts()
+    }, MOUNTS_MS)
+  }
+
+  #hashOfMounts(): string | undefined {
+    try {
+      return hash('sha256', (this.#options.mounts ?? ownMounts)())
+    } catch {
+      return undefined
+    }
   }
 
   /** Replaces the watches. Returns why changes may stay unseen. */

@@ -240,11 +240,15 @@ class FakeWatch {
   }
 }
 
-/** The next look comes after `ms` and not before. */
+const STEP_MS = 10_000
+
+/** The next look comes after `ms`, some steps, and not before. */
 async function nextAfter(context: TestContext, looks: Looks, ms: number): Promise<void> {
   const { seen } = looks
   await turn() // the timer is set after the look
-  context.mock.timers.tick(ms - 1)
+  // In steps: a timer that one of them sets would count from the end of a tick.
+  for (let at = 0; at < ms - STEP_MS; at += STEP_MS) context.mock.timers.tick(STEP_MS)
+  context.mock.timers.tick(STEP_MS - 1)
   await turn()
   assert.equal(looks.seen, seen)
   context.mock.timers.tick(1)
@@ -252,44 +256,69 @@ async function nextAfter(context: TestContext, looks: Looks, ms: number): Promis
 }
 const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
 
-test('watch: without events it looks once a minute, and not at all once disposed', async (context) => {
-  using folder = new Folder()
-  const looks = new Looks()
-  const fake = new FakeWatch()
-  context.mock.timers.enable({ apis: ['setTimeout'] })
-  const watching = watchPaths([folder.path, folder.at('none')], { ...looks.options, watch: fake.watch })
-  await looks.until(1)
-  await nextAfter(context, looks, 60_000)
-  await nextAfter(context, looks, 60_000)
-  assert.deepEqual(looks.reasons, [])
-  await turn()
-  watching[Symbol.dispose]()
-  watching[Symbol.dispose]()
-  context.mock.timers.tick(120_000)
-  await turn()
-  assert.deepEqual([looks.seen, fake.open], [3, 0])
-})
+test(
+  'watch: without events it looks after a mount or a refusal, else every ten minutes, and not once disposed',
+  DEADLINE,
+  async (context) => {
+    using folder = new Folder()
+    const looks = new Looks()
+    const fake = new FakeWatch()
+    let mounted: string | undefined = 'one'
+    let again = false
+    const looksAgain = (): boolean => again
+    const mounts = (): string => mounted ?? assert.fail('no /proc')
+    context.mock.timers.enable({ apis: ['setTimeout'] })
+    const watching = watchPaths([folder.path, folder.at('none')], {
+      ...looks.options,
+      watch: fake.watch,
+      mounts,
+      looksAgain,
+    })
+    await looks.until(1)
+    await nextAfter(context, looks, 600_000)
+    mounted = 'one two'
+    await nextAfter(context, looks, 60_000)
+    await nextAfter(context, looks, 600_000)
+    again = true
+    await nextAfter(context, looks, 60_000)
+    again = false
+    mounted = undefined
+    await nextAfter(context, looks, 60_000)
+    await nextAfter(context, looks, 60_000)
+    assert.deepEqual(looks.reasons, [])
+    await turn()
+    watching[Symbol.dispose]()
+    watching[Symbol.dispose]()
+    context.mock.timers.tick(120_000)
+    await turn()
+    assert.deepEqual([looks.seen, fake.open], [7, 0])
+  },
+)
 
-test('watch: where the kernel has no watch left it looks every ten seconds, and gives the reason once', async (context) => {
-  using folder = new Folder()
-  const looks = new Looks()
-  const fake = new FakeWatch()
-  fake.refuses = 'ENOSPC'
-  context.mock.timers.enable({ apis: ['setTimeout'] })
-  using watching = watchPaths([folder.path], { ...looks.options, watch: fake.watch })
-  assert.ok(watching)
-  await looks.until(1)
-  await nextAfter(context, looks, 10_000)
-  await nextAfter(context, looks, 10_000)
-  assert.deepEqual(looks.reasons, ['this user has no inotify watches left (sysctl fs.inotify.max_user_watches)'])
-  fake.refuses = 'EMFILE'
-  await nextAfter(context, looks, 10_000)
-  assert.match(looks.reasons.slice(1).join(), /^no inotify instance .*max_user_instances\)$/)
-  fake.refuses = undefined
-  await nextAfter(context, looks, 10_000)
-  await nextAfter(context, looks, 60_000)
-  assert.equal(looks.reasons.length, 2)
-})
+test(
+  'watch: where the kernel has no watch left it looks every ten seconds, and gives the reason once',
+  DEADLINE,
+  async (context) => {
+    using folder = new Folder()
+    const looks = new Looks()
+    const fake = new FakeWatch()
+    fake.refuses = 'ENOSPC'
+    context.mock.timers.enable({ apis: ['setTimeout'] })
+    using watching = watchPaths([folder.path], { ...looks.options, watch: fake.watch })
+    assert.ok(watching)
+    await looks.until(1)
+    await nextAfter(context, looks, 10_000)
+    await nextAfter(context, looks, 10_000)
+    assert.deepEqual(looks.reasons, ['this user has no inotify watches left (sysctl fs.inotify.max_user_watches)'])
+    fake.refuses = 'EMFILE'
+    await nextAfter(context, looks, 10_000)
+    assert.match(looks.reasons.slice(1).join(), /^no inotify instance .*max_user_instances\)$/)
+    fake.refuses = undefined
+    await nextAfter(context, looks, 10_000)
+    await nextAfter(context, looks, 600_000)
+    assert.equal(looks.reasons.length, 2)
+  },
+)
 
 test('watch: a watch that fails is made anew', DEADLINE, async () => {
   using folder = new Folder()

@@ -103,7 +103,8 @@ static __always_inline bool text_matches(const struct filter *f, struct value *v
 		if (stored && stored->next && len > TEXT_KEY_BYTES)
 			longest = longest_value(slot, at, len, stored->next) ?: longest;
 		if (f->op == OP_EQUAL || f->op == OP_NOT_EQUAL)
-			hit = longest && longest == len;
+			/* The true one is longer than any value. */
+			hit = longest && longest == len && !cut;
 		else
 			hit = longest != 0;
 		/* A text without its beginning cannot be refused by a prefix. */

@@ -81,10 +81,10 @@ export function textMatches(
   switch (operator) {
     case 'Equal':
     case 'In':
-      return values.some((value) => text === value)
+      return !cut && values.includes(text)
     case 'NotEqual':
     case 'NotIn':
-      return values.every((value) => text !== value)
+      return cut || !values.includes(text)
     case 'Prefix':
       return whole === undefined || values.some((value) => whole.startsWith(value))
     case 'NotPrefix':

@@ -24,7 +24,7 @@ export interface Outcome {
 
 /** Most of a set; some sets have 40 policies, few 200. */
 const FEW = 10
-const HOOK_CHARACTERS = 4_000
+const HOOK_CHARACTERS = 40_000
 /** Of all sets that are loaded together; the agent has room for 448 and 64. */
 const CONDITIONS_MAX = 400
 const IDENTITY_LISTS_MAX = 60

@@ -165,9 +165,10 @@ export class HookModel {
     const shownArgs = args
       .filter(({ type }) => type !== 'nop')
       .map((argument) => shown(argument.type, valueOf(argument, call)))
+    const shownData = data.map((each) => shown(each.type, dataOf(each, call)))
     const uncertain =
       selectors.some(({ matchActions = [] }) => matchActions.length > 0) && args.some((each) => isCut(each, call))
-    const reports = this.#acts(selector, document, shownArgs, call, uncertain) || uncertain
+    const reports = this.#acts(selector, document, [...shownArgs, ...shownData], call, uncertain) || uncertain
     if (!reports || !this.#returnMatches(document, call)) return undefined
     return {
       selector,
@@ -175,7 +176,7 @@ export class HookModel {
       optional: first === undefined || uncertain,
       uncertain,
       args: shownArgs,
-      data: data.map((each) => shown(each.type, dataOf(each, call))),
+      data: shownData,
       returned: this.#returned(call),
       action: document.matchActions?.at(-1)?.action.toLowerCase() ?? 'post',
     }
@@ -235,7 +236,7 @@ export class HookModel {
   #acts(
     selector: number,
     { matchActions = [] }: SelectorDocument,
-    args: readonly string[],
+    values: readonly string[],
     call: Call,
     uncertain: boolean,
   ): boolean {
@@ -247,7 +248,7 @@ export class HookModel {
       if (action === 'Signal' && !this.#monitor && call.late !== true) signals.set(pid, (signals.get(pid) ?? 0) + 1)
       if (rateLimit === undefined) continue
       // Processes have one thread.
-      const key = JSON.stringify([selector, rateLimitScope === 'global' ? 0 : pid, args])
+      const key = JSON.stringify([selector, rateLimitScope === 'global' ? 0 : pid, values])
       if (this.#limited.has(key)) reports = false
       this.#limited.add(key)
     }

@@ -26,11 +26,11 @@ interface Case {
 const below = (...names: string[]): string => join(watched, ...names)
 const make = (file: string | Buffer): string[] => [line('create', file), line('read', file)]
 
-/** Enters each of `names` from the watched folder, step by step, and reads a file in each. */
+/** Enters each of `names` from the folder `top`, step by step, and reads a file in each. */
 function chain(top: string, names: readonly string[], everywhere: boolean): { does: string[]; want: Buffer[] } {
-  const does = [line('mkdir', below(top)), line('chdir', below(top))]
+  const does = [line('mkdir', top), line('chdir', top)]
   const want: Buffer[] = []
-  let at = below(top)
+  let at = top
   for (const [i, name] of names.entries()) {
     if (everywhere || i === names.length - 1) {
       does.push(...make('f'))
@@ -45,7 +45,7 @@ function chain(top: string, names: readonly string[], everywhere: boolean): { do
 /** A chain whose last file's path has exactly this many bytes. */
 function ofLength(top: string, bytes: number): { does: string[]; want: Buffer[] } {
   const names: string[] = []
-  let rest = bytes - Buffer.byteLength(below(top)) - '/f'.length
+  let rest = bytes - Buffer.byteLength(top) - '/f'.length
   while (rest > 0) {
     // No byte is left for a further name: its slash takes that.
     const take = Math.min(rest === 257 ? 250 : 256, rest)
@@ -82,11 +82,15 @@ const NAMES: readonly Buffer[] = [
 
 const inWatched = (name: Buffer): Buffer => Buffer.concat([Buffer.from(`${watched}/names/`), name])
 
+/** A filter has the end of its path that records show. */
+const elsewhere = ofLength(join(outside, 'longer'), 4097)
+const endOf = ([first = Buffer.alloc(0)]: readonly Buffer[]): string => kept(first).text
+
 const CASES: readonly Case[] = [
   {
     name: '3 to 45 components',
     ...chain(
-      'deep',
+      below('deep'),
       Array.from({ length: 43 }, () => 'd'),
       true,
     ),
@@ -95,15 +99,15 @@ const CASES: readonly Case[] = [
   {
     name: '70 and 200 components',
     ...chain(
-      'deeper',
+      below('deeper'),
       Array.from({ length: 197 }, () => 'e'),
       true,
     ),
   },
-  { name: '4,000 bytes', ...ofLength('long', 4000) },
-  { name: '4,095 bytes, the most that fits', ...ofLength('longest', 4095) },
-  { name: '4,097 bytes keep their last components', ...ofLength('longer', 4097) },
-  { name: '12,000 bytes keep their last components', ...ofLength('far', 12_000) },
+  { name: '4,000 bytes', ...ofLength(below('long'), 4000) },
+  { name: '4,095 bytes, the most that fits', ...ofLength(below('longest'), 4095) },
+  { name: '4,097 bytes keep their last components', ...ofLength(below('longer'), 4097) },
+  { name: '12,000 bytes keep their last components', ...ofLength(below('far'), 12_000) },
   {
     name: 'any bytes in a name',
     does: [line('mkdir', below('names')), ...NAMES.flatMap((name) => make(inWatched(name)))],
@@ -203,6 +207,11 @@ const CASES: readonly Case[] = [
       line('readfd', 0),
     ],
     want: [below('lazy', 'f')],
+  },
+  {
+    name: '4,097 bytes are not equal to the end that is kept',
+    does: elsewhere.does,
+    want: [],
   },
   {
     name: 'overlay',
@@ -306,7 +315,7 @@ describe('paths', { skip }, () => {
     agent = await TestAgent.start()
     const hook = fileHook(
       [path('Prefix', `${watched}/`)],
-      [path('Equal', '/ktrail-one')],
+      [path('Equal', '/ktrail-one', endOf(elsewhere.want))],
       [path('Prefix', '/ktrail-inner/')],
     )
     assert.equal(await agent.apply('paths', policy('paths', [hook])), 'added')

@@ -17,6 +17,7 @@ import { CREDENTIALS_HOOK, SCRIPT_HOOK, atLeast } from './facts.ts'
 import type { Finding } from './guard/finding.ts'
 import { checkSwitches } from './guard/switches.ts'
 import { WatchedLink } from './guard/watched-link.ts'
+import type { Runs } from './guard/watched-link.ts'
 import { Conditions } from './conditions/conditions.ts'
 import { readImage } from './conditions/images.ts'
 import { WorkloadMap } from './conditions/workload-entries.ts'
@@ -24,7 +25,6 @@ import { SHARED_MAPS, processObject } from './objects.ts'
 import type { SharedMaps } from './objects.ts'
 import { PolicyPrograms } from './policy-programs.ts'
 import type { PolicyProgramOptions } from './policy-programs.ts'
-import type { Runs } from './programs/gate.ts'
 import { COUNTERS, CPU_STATE, PROCESS } from './wire.ts'
 
 export type CounterName = (typeof COUNTERS)[number]
@@ -45,7 +45,7 @@ export interface KernelCounts {
   /** Sequence numbers taken. */
   readonly taken: number
   readonly counters: Readonly<Record<CounterName, number>>
-  /** Of the process programs, by program. */
+  /** Of the agent's own programs, which follow processes, cgroups and hard links, by program. */
   readonly programs: ReadonlyMap<string, Runs>
   /** Of functions' programs, also of detached ones, by function. */
   readonly functions: ReadonlyMap<string, Runs>
@@ -62,11 +62,6 @@ const CPU_STATE_KEY = u32(0)
 /** Entries of the process table per part: a millisecond or two. */
 const ENTRIES_AT_ONCE = 1024
 
-interface ProcessLink {
-  readonly program: string
-  readonly watched: WatchedLink
-}
-
 export class KernelSide implements Disposable {
   readonly ring: RingReader
   /** Where policies see tasks. */
@@ -74,7 +69,8 @@ export class KernelSide implements Disposable {
   /** The programs of policies. */
   readonly policies: PolicyPrograms
   readonly #object: BpfObject
-  readonly #links: ProcessLink[] = []
+  /** Of the process programs. */
+  readonly #links: WatchedLink[] = []
   /** Of this turn of the event loop. */
   #counts: KernelCounts | undefined
   readonly #maps: SharedMaps
@@ -112,7 +108,7 @@ export class KernelSide implements Disposable {
     undo.use(object)
     const kernel = undo.use(new KernelSide(object, options, constants))
     const attach = async (program: string, symbols?: readonly string[]): Promise<void> => {
-      kernel.#links.push({ program, watched: new WatchedLink(await object.attach(program, symbols), program) })
+      kernel.#links.push(new WatchedLink(await object.attach(program, symbols), program))
     }
     if (security) await attach('process_script', [SCRIPT_HOOK])
     if (raises) await attach('process_raise', [CREDENTIALS_HOOK])
@@ -221,7 +217,8 @@ export class KernelSide implements Disposable {
     counters.return_missed += this.policies.joins?.lost ?? 0
     let programs: KernelCounts['programs'] | undefined
     let functions: KernelCounts['functions'] | undefined
-    const readPrograms = (): KernelCounts['programs'] => new Map(this.#links.map(runsOf))
+    const readPrograms = (): KernelCounts['programs'] =>
+      new Map([...this.#links, ...this.policies.asked.files.links].map((link) => [link.on, link.runs()]))
     const readFunctions = (): KernelCounts['functions'] => this.policies.runs()
     return {
       taken: sumAt(states, CPU_STATE.seq),
@@ -248,25 +245,21 @@ export class KernelSide implements Disposable {
     return this.#maps.ring.info.maxEntries
   }
 
-  /** What others have changed or silenced. Costs a system call for each link and gate, and two reads. Puts right what it can. */
+  /** What others have changed or silenced. Costs a system call for each link, gate and some entries of maps, and two reads. Puts right what it can. */
   check(): Finding[] {
-    const links = [...this.#links.map(({ watched }) => watched.link), ...this.policies.links]
+    const links = [...this.#links.map(({ link }) => link), ...this.policies.links]
     const switches = checkSwitches(new Set(links.map(({ kind }) => kind)), this.#procfs)
-    return [...switches, ...this.#links.flatMap(({ watched }) => watched.check()), ...this.policies.check()]
+    const own = [...this.#links.flatMap((link) => link.check()), ...this.#workloadMap.check()]
+    return [...switches, ...own, ...this.policies.check()]
   }
 
   [Symbol.dispose](): void {
     this.policies?.[Symbol.dispose]()
-    for (const { watched } of this.#links) watched[Symbol.dispose]()
+    for (const link of this.#links) link[Symbol.dispose]()
     this.ring.close()
     for (const map of Object.values(this.#maps)) map.close()
     this.#object.close()
   }
-}
-
-function runsOf({ program, watched }: ProcessLink): [string, Runs] {
-  const { missed, runs, runNs } = watched.link.stats()
-  return [program, { missed: Number(missed), runs: Number(runs), runNs: Number(runNs) }]
 }
 
 function summed(states: Buffer): Record<CounterName, number> {

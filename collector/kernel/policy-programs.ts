@@ -17,11 +17,12 @@ import type { Conditions } from './conditions/conditions.ts'
 import type { KernelFacts } from './facts.ts'
 import { numbering } from './functions/places.ts'
 import { addRuns, screened } from './programs/gate.ts'
-import type { Gate, Programs, Runs } from './programs/gate.ts'
+import type { Gate, Programs } from './programs/gate.ts'
 import { ProgramLoader } from './programs/loader.ts'
 import type { JoinSweep } from './joins.ts'
 import type { ScreenedFunction } from './guard/canary.ts'
 import type { Finding } from './guard/finding.ts'
+import type { Runs } from './guard/watched-link.ts'
 import { assign, wayOf } from './layout/assign.ts'
 import type { Wanted } from './layout/assign.ts'
 import type { Constants, SharedMaps } from './objects.ts'
@@ -204,14 +205,16 @@ export class PolicyPrograms implements Disposable {
       .flatMap(({ gate }) => gate.links)
   }
 
-  /** What others have changed since; puts programs back into their gates. */
+  /** What others have changed since; puts programs back into their gates, and entries into maps. */
   check(): Finding[] {
-    return [...this.#attached.values()].flatMap(({ symbol, gate, programs }) => gate.check(symbol, programs))
+    const gates = [...this.#attached.values()].flatMap(({ symbol, gate, programs }) => gate.check(symbol, programs))
+    return [...gates, ...this.asked.check()]
   }
 
-  /** All links on functions. */
+  /** All links. */
   get links(): Link[] {
-    return [...this.#attached.values()].flatMap(({ gate }) => gate.links)
+    const followers = this.asked.files.links.map(({ link }) => link)
+    return [...[...this.#attached.values()].flatMap(({ gate }) => gate.links), ...followers]
   }
 
   /** The functions, each with what is attached to its entry, and how often its program began a call. */

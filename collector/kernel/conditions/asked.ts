@@ -16,6 +16,7 @@ import { asksOfFiles } from '../layout/hook.ts'
 import { asksOfChanges } from '../layout/selector.ts'
 import type { HostFacts, PolicyHook } from '../layout/selector.ts'
 import type { SharedMaps } from '../objects.ts'
+import type { Finding } from '../guard/finding.ts'
 
 export class Asked {
   readonly #conditions: Conditions
@@ -103,6 +104,11 @@ export class Asked {
   /** The object of these functions was loaded: what later ones share of it. */
   loaded(object: Pick<BpfObject, 'map'>, functions: Functions): void {
     if (askOfChanges(functions)) this.#privileges.loaded(object)
+  }
+
+  /** What others have changed in the maps, which it puts right, and links that are gone. */
+  check(): Finding[] {
+    return [...this.#conditions.check(), ...this.#privileges.check(), ...this.files.check()]
   }
 
   /** The count of an aggregate, once. */

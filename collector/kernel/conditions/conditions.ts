@@ -11,6 +11,8 @@ import type { Workloads } from '../../identity/workloads.ts'
 import { CollectorError } from '../../errors.ts'
 import { Turns } from '../../host/turns.ts'
 import { u32 } from '../bytes.ts'
+import type { Finding } from '../guard/finding.ts'
+import { KeptMap } from '../guard/kept-map.ts'
 import type { HostFacts } from '../layout/selector.ts'
 import { GENERATIONS_AT_ONCE } from '../wire.ts'
 import { conditionEntries, conditionsEntry } from './entries.ts'
@@ -18,21 +20,25 @@ import type { ConditionMap } from './entries.ts'
 import { ConditionTable, TooManyConditions } from './table.ts'
 
 export type ConditionMaps = Readonly<Record<ConditionMap | 'generation', BpfMap>>
+type KeptMaps = Readonly<Record<keyof ConditionMaps, KeptMap>>
 
 const KEYED = ['program_starts', 'program_ends', 'condition_pids'] as const
+const ARRAYS = ['conditions', 'generation'] as const
 
 const selectorsOf = (hooks: readonly HookSpec[]): Selector[] => hooks.flatMap(({ selectors }) => selectors)
 
 export class Conditions {
-  readonly #maps: ConditionMaps
+  readonly #maps: KeptMaps
   readonly #workloads: Pick<Workloads, 'refusal' | 'use'>
   readonly #table = new ConditionTable()
   #generation = 0
   /** Keys in the maps, by the place of their generation. */
-  readonly #keys: Array<Map<BpfMap, Buffer[]>> = Array.from({ length: GENERATIONS_AT_ONCE }, () => new Map())
+  readonly #keys: Array<Map<KeptMap, Buffer[]>> = Array.from({ length: GENERATIONS_AT_ONCE }, () => new Map())
 
   constructor(maps: ConditionMaps, workloads: Pick<Workloads, 'refusal' | 'use'>) {
-    this.#maps = maps
+    const kept = (additions: boolean) => (name: keyof ConditionMaps) =>
+      [name, new KeptMap(maps[name], { additions })] as const
+    this.#maps = Object.fromEntries([...KEYED.map(kept(true)), ...ARRAYS.map(kept(false))]) as KeptMaps
     this.#workloads = workloads
   }
 
@@ -82,6 +88,11 @@ export class Conditions {
     // Else processes would be judged at each fork and exec for what nobody asks any more, until the next generation.
     const [key, value] = conditionsEntry(this.#table.all(), this.#generation)
     this.#maps.conditions.update(key, value)
+  }
+
+  /** What others have changed in the maps; puts it right. */
+  check(): Finding[] {
+    return Object.values(this.#maps).flatMap((map) => map.check())
   }
 
   #requireWorkloads(file: string, selectors: readonly Selector[]): void {

@@ -8,6 +8,8 @@ import { errnoOf } from '../../../config/yaml/unreadable.ts'
 import type { BpfMap, BpfObject } from '../../../native/types.ts'
 import { Turns } from '../../host/turns.ts'
 import { u32 } from '../bytes.ts'
+import type { Finding } from '../guard/finding.ts'
+import { KeptMap } from '../guard/kept-map.ts'
 import { asksOfChanges } from '../layout/selector.ts'
 import type { SharedMaps } from '../objects.ts'
 import { CAPABILITY_SETS, NAMESPACES, PRIVILEGES } from '../wire.ts'
@@ -25,10 +27,11 @@ const ENTRIES_AT_ONCE = 1024
 const asking = (policies: readonly Policy[]): number =>
   policies.filter(({ hooks }) => hooks.some(({ selectors }) => selectors.some(asksOfChanges))).length
 
-type Maps = Pick<SharedMaps, 'privileges' | 'privileges_wanted' | 'processes'>
+type Maps = Pick<SharedMaps, 'privileges' | 'processes'>
 
 export class Privileges {
   readonly #maps: Maps
+  readonly #wanted: KeptMap
   readonly #procfs: string
   #policies = 0
   #cleared: Promise<void> = Promise.resolve()
@@ -36,8 +39,9 @@ export class Privileges {
   /** By its name in bpf/match/task.h; made with the first program that asks, and shared by the others. */
   maps: { readonly changed?: BpfMap } = {}
 
-  constructor(maps: Maps, procfs: string) {
+  constructor(maps: Maps & Pick<SharedMaps, 'privileges_wanted'>, procfs: string) {
     this.#maps = maps
+    this.#wanted = new KeptMap(maps.privileges_wanted, { additions: false })
     this.#procfs = procfs
   }
 
@@ -55,8 +59,13 @@ export class Privileges {
     if (fewer === 0) return
     this.#policies -= fewer
     if (this.#policies > 0) return
-    this.#maps.privileges_wanted.update(u32(0), u32(0))
+    this.#wanted.update(u32(0), u32(0))
     this.#cleared = this.#clear()
+  }
+
+  /** Whether others have switched it off; switches it on again. */
+  check(): Finding[] {
+    return this.#wanted.check()
   }
 
   /** After a program that asks was loaded. */
@@ -68,7 +77,7 @@ export class Privileges {
     await this.#cleared
     // What a program that ran at the end has still added: the pid may be another process by now.
     await this.#clear()
-    this.#maps.privileges_wanted.update(u32(0), u32(1))
+    this.#wanted.update(u32(0), u32(1))
     const turns = new Turns()
     for (const name of readdirSync(this.#procfs)) {
       if (!/^\d+$/.test(name)) continue

@@ -4,6 +4,8 @@ import { NativeError } from '../../../native/index.ts'
 import type { BpfMap } from '../../../native/types.ts'
 import type { WorkloadEntries, WorkloadEntry } from '../../identity/workloads.ts'
 import { u32, u64 } from '../bytes.ts'
+import type { Finding } from '../guard/finding.ts'
+import { KeptMap } from '../guard/kept-map.ts'
 import { WORKLOAD, WORKLOAD_CONTAINER, WORKLOAD_HOST, WORKLOAD_POD } from '../wire.ts'
 import { setBytes } from './entries.ts'
 
@@ -12,33 +14,42 @@ const KINDS = { host: WORKLOAD_HOST, pod: WORKLOAD_POD, container: WORKLOAD_CONT
 const ONLY = u32(0)
 
 export interface WorkloadMaps {
-  readonly workloads: Pick<BpfMap, 'update' | 'delete'>
+  readonly workloads: ConstructorParameters<typeof KeptMap>[0]
   /** What programs remember of cgroups is of one number. */
   readonly '.data.change': Pick<BpfMap, 'update'>
 }
 
 export class WorkloadMap implements WorkloadEntries {
-  readonly #maps: WorkloadMaps
+  readonly #workloads: KeptMap
+  readonly #change: WorkloadMaps['.data.change']
 
   constructor(maps: WorkloadMaps) {
-    this.#maps = maps
+    this.#workloads = new KeptMap(maps.workloads)
+    this.#change = maps['.data.change']
     this.forget()
   }
 
   put(id: bigint, entry: WorkloadEntry): boolean {
-    const done = attempt(() => this.#maps.workloads.update(u64(id), workloadBytes(entry)))
+    const done = attempt(() => this.#workloads.update(u64(id), workloadBytes(entry)))
     this.forget()
     return done
   }
 
   delete(id: bigint): void {
-    attempt(() => this.#maps.workloads.delete(u64(id)))
+    attempt(() => this.#workloads.delete(u64(id)))
     this.forget()
+  }
+
+  /** What others have changed in the map; puts it right. */
+  check(): Finding[] {
+    const findings = this.#workloads.check()
+    if (findings.length > 0) this.forget()
+    return findings
   }
 
   /** Programs ask the map about each cgroup again. */
   forget(): void {
-    attempt(() => this.#maps['.data.change'].update(ONLY, randomBytes(8)))
+    attempt(() => this.#change.update(ONLY, randomBytes(8)))
   }
 }
 

@@ -9,11 +9,14 @@
 import type { HookSpec, IdentityFilter, Policy } from '../../../config/policy/policy.ts'
 import { formatProblem } from '../../../config/yaml/problems.ts'
 import { NativeError, builtFile } from '../../../native/index.ts'
-import type { BpfMap, BpfObject, Link, ObjectOptions, PathWorker } from '../../../native/types.ts'
+import type { BpfMap, BpfObject, ObjectOptions, PathWorker } from '../../../native/types.ts'
 import { CollectorError } from '../../errors.ts'
 import { u32 } from '../bytes.ts'
 import type { KernelFacts } from '../facts.ts'
 import { atLeast } from '../facts.ts'
+import type { Finding } from '../guard/finding.ts'
+import { KeptMap } from '../guard/kept-map.ts'
+import { WatchedLink } from '../guard/watched-link.ts'
 import type { Constants, SharedMaps } from '../objects.ts'
 import { FilterBits, PathNumbers, TooManyFilters } from './bits.ts'
 import { WantedFiles } from './entries.ts'
@@ -77,8 +80,10 @@ const filtersOf = (hooks: readonly HookSpec[]): IdentityFilter[] =>
 
 interface Loaded {
   readonly object: BpfObject
-  readonly links: readonly Link[]
+  readonly links: readonly WatchedLink[]
   readonly maps: FileMaps
+  /** Those of them that only user space writes. */
+  readonly kept: Readonly<Record<'identities' | 'identity_names' | 'identity_screen', KeptMap>>
   readonly reach: Reach
   readonly resolver: Resolver
   readonly linked: LinkedFiles
@@ -123,6 +128,18 @@ export class Files {
   /** Shared by the programs of all functions; undefined while no policy has such a filter. */
   get maps(): FileMaps | undefined {
     return this.#loaded?.maps
+  }
+
+  /** Of the programs that follow files; none while no policy has such a filter. */
+  get links(): readonly WatchedLink[] {
+    return this.#loaded?.links ?? []
+  }
+
+  /** What others have changed in the maps, which it puts right, and links that are gone. */
+  check(): Finding[] {
+    if (this.#loaded === undefined) return []
+    const { links, kept } = this.#loaded
+    return [...links, ...Object.values(kept)].flatMap((each) => each.check())
   }
 
   /** Resolves when the kernel knows the files of these policies. Rejects with POLICY_REFUSED; then nothing changes. */
@@ -210,13 +227,14 @@ export class Files {
       sharedMaps: { ring, cpu_state, processes },
       ...sizesOf(facts),
     })
-    const links: Link[] = []
+    const links: WatchedLink[] = []
     try {
       for (const name of followers) {
-        links.push(await object.attach(name, [name === 'file_link' ? 'security_inode_link' : 'security_inode_rename']))
+        const symbol = name === 'file_link' ? 'security_inode_link' : 'security_inode_rename'
+        links.push(new WatchedLink(await object.attach(name, [symbol]), name))
       }
     } catch (error) {
-      for (const link of links) link.close()
+      for (const link of links) link[Symbol.dispose]()
       object.close()
       throw error
     }
@@ -232,14 +250,19 @@ export class Files {
       warn: this.#warn,
       nowMs: this.#nowMs,
     })
-    return { object, links, maps, reach, resolver, linked }
+    const kept = {
+      identities: new KeptMap(maps.identities),
+      identity_names: new KeptMap(maps.identity_names),
+      identity_screen: new KeptMap(maps.identity_screen, { additions: false }),
+    }
+    return { object, links, maps, kept, reach, resolver, linked }
   }
 
   /** Resolves all paths, and makes the maps hold just what they lead to. */
   async #write(): Promise<void> {
     const loaded = this.#loaded
     if (loaded === undefined) return
-    const { maps, resolver, linked } = loaded
+    const { kept, resolver, linked } = loaded
     const filters = this.#bits.all()
     const resolved = new Map<string, Resolved>()
     const seen = new Seen()
@@ -275,8 +298,8 @@ export class Files {
     const next = { files: new Map<string, Buffer>(), names: new Map<string, Buffer>() }
     const old: Array<() => void> = []
     for (const [map, entries, before, after] of [
-      [maps.identities, wanted.files, this.#written.files, next.files],
-      [maps.identity_names, wanted.names, this.#written.names, next.names],
+      [kept.identities, wanted.files, this.#written.files, next.files],
+      [kept.identity_names, wanted.names, this.#written.names, next.names],
     ] as const) {
       for (const [text, { key, value }] of entries) {
         after.set(text, value)
@@ -284,7 +307,7 @@ export class Files {
       }
       for (const text of before.keys()) if (!after.has(text)) old.push(() => map.delete(Buffer.from(text, 'latin1')))
     }
-    maps.identity_screen.update(u32(0), wanted.screen(linked.unknown, linked.round, sticky))
+    kept.identity_screen.update(u32(0), wanted.screen(linked.unknown, linked.round, sticky))
     for (const drop of old) drop()
     this.#written = next
     linked.follow(folders)
@@ -311,7 +334,7 @@ export class Files {
     loaded.linked.close()
     loaded.reach.close()
     loaded.resolver.close()
-    for (const link of loaded.links) link.close()
+    for (const link of loaded.links) link[Symbol.dispose]()
     for (const map of Object.values(loaded.maps)) map.close()
     loaded.object.close()
   }

@@ -9,6 +9,7 @@ export const FINDING_KINDS = [
   'records_missing',
   'process_map_changed',
   'join_map_changed',
+  'policy_map_changed',
   'agent_stopped',
   'agent_traced',
 ] as const
@@ -34,6 +35,7 @@ const ADVICE: Readonly<Record<FindingKind, string>> = {
   records_missing: 'restart the agent',
   process_map_changed: 'restart the agent',
   join_map_changed: 'restart the agent',
+  policy_map_changed: 'restart the agent',
   agent_stopped: 'continue it',
   agent_traced: 'end that process',
 }

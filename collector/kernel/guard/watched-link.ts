@@ -2,15 +2,24 @@
 import type { Link, LinkIdentity } from '../../../native/types.ts'
 import type { Finding } from './finding.ts'
 
+/** What the kernel counts of the programs on a function. */
+export interface Runs {
+  /** Skipped runs. */
+  readonly missed: number
+  /** While the kernel keeps statistics: runs, and their time. Of a function that is joined, the runs at its entry and the time of both sides. */
+  readonly runs: number
+  readonly runNs: number
+}
+
 export class WatchedLink implements Disposable {
   readonly link: Link
-  readonly #on: string
+  /** A function, or a program of the agent's own. */
+  readonly on: string
   readonly #made: LinkIdentity
 
-  /** `on`: for findings. */
   constructor(link: Link, on: string) {
     this.link = link
-    this.#on = on
+    this.on = on
     this.#made = link.identity()
   }
 
@@ -18,7 +27,12 @@ export class WatchedLink implements Disposable {
     const now = this.link.identity()
     if (now.id === this.#made.id && now.program === this.#made.program) return []
     const [expected, got] = [textOf(this.#made), textOf(now)]
-    return [{ kind: 'link_gone', on: this.#on, expected, got, repaired: false }]
+    return [{ kind: 'link_gone', on: this.on, expected, got, repaired: false }]
+  }
+
+  runs(): Runs {
+    const { missed, runs, runNs } = this.link.stats()
+    return { missed: Number(missed), runs: Number(runs), runNs: Number(runNs) }
   }
 
   [Symbol.dispose](): void {

@@ -6,6 +6,7 @@ import type { AttachKind, BpfMap, BpfObject, Link, ProgramSpec } from '../../../
 import type { ScreenedFunction } from '../guard/canary.ts'
 import type { Finding } from '../guard/finding.ts'
 import { WatchedLink } from '../guard/watched-link.ts'
+import type { Runs } from '../guard/watched-link.ts'
 import { HOOK_SLOTS } from '../wire.ts'
 import type { Way } from '../plan.ts'
 import { u32 } from '../bytes.ts'
@@ -108,15 +109,6 @@ export const hookPrograms = (way: Way, symbol: string, slot: number): ProgramSpe
 export interface Programs {
   readonly object: BpfObject
   readonly slot: number
-}
-
-/** What the kernel counts of the programs on a function. */
-export interface Runs {
-  /** Skipped runs. */
-  readonly missed: number
-  /** While the kernel keeps statistics: runs, and their time. Of a function that is joined, the runs at its entry and the time of both sides. */
-  readonly runs: number
-  readonly runNs: number
 }
 
 /**
@@ -222,12 +214,12 @@ export class Gate implements Disposable {
    */
   runs(): Runs {
     const sum = { missed: 0, runs: 0, runNs: 0 }
-    for (const [i, { link }] of this.#links.entries()) {
-      const { missed, runs, runNs } = link.stats()
-      sum.runNs += Number(runNs)
+    for (const [i, link] of this.#links.entries()) {
+      const { missed, runs, runNs } = link.runs()
+      sum.runNs += runNs
       if (this.#ends[i]?.second === true) continue
-      sum.missed += Number(missed)
-      sum.runs += Number(runs)
+      sum.missed += missed
+      sum.runs += runs
     }
     return sum
   }

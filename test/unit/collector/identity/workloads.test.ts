@@ -269,8 +269,12 @@ test('workloads: programs forget what they remember after each change of the ker
   const written: string[] = []
   const numbers = new Set<bigint>()
   let full = false
+  const unused = (): never => assert.fail('not used')
   const map = new WorkloadMap({
     workloads: {
+      info: { name: 'workloads', keySize: 8, valueSize: 72, maxEntries: 4, perCpu: 1 },
+      lookup: unused,
+      part: unused,
       update: (id) => {
         if (full) throw new NativeError('MAP_FAILED', 'full')
         return written.push(`put ${id[0]}`) > 0

@@ -103,6 +103,30 @@ function wanted(files: Files, path: string): bigint[] | undefined {
   return found && [found.readBigUInt64LE(IDENTITY_FILTERS.own), found.readBigUInt64LE(IDENTITY_FILTERS.below)]
 }
 
+test('files: what others change in the maps, and links that they close, is found; maps are put right', async () => {
+  const { native, files } = rig()
+  assert.deepEqual(files.check(), [])
+  await files.add([policy('a', under(top))])
+  assert.deepEqual(files.check(), [])
+  const before = wanted(files, top)
+  assert.ok(before !== undefined)
+  const { ino, dev } = statSync(top)
+  files.maps?.identities.delete(identityKey({ ino: BigInt(ino), dev, generation: 0 }))
+  files.maps?.identity_screen.update(Buffer.alloc(4), Buffer.alloc(8))
+  const found = (): string[] => files.check().map(({ kind, on, repaired }) => `${kind} ${on} ${repaired}`)
+  assert.deepEqual(found(), ['policy_map_changed identities true', 'policy_map_changed identity_screen true'])
+  assert.deepEqual(wanted(files, top), before)
+  assert.deepEqual(found(), [])
+  native.closedBehind = (symbol) => symbol === 'security_inode_link'
+  assert.deepEqual(found(), ['link_gone file_link false'])
+  assert.deepEqual(
+    files.links.map(({ on, link: { kind } }) => `${on} ${kind}`),
+    ['file_link kprobe.multi', 'file_rename kprobe.multi'],
+  )
+  files.close()
+  assert.deepEqual([found(), files.links.length], [[], 0])
+})
+
 test('files: the object comes with the first policy that asks, and goes with the last', async () => {
   const { native, files, own } = rig()
   const [a, b, plain] = [policy('a', under(top)), policy('b', same(top)), policy('c')]

@@ -1,0 +1,100 @@
+/**
+ * A map that the agent alone writes, again and again, so that it cannot be frozen. What it is to hold is kept here too: each check compares a part of
+ * both, in turn, and puts right what others have removed, changed or added. An emptied map is found by the first check.
+ */
+import { NativeError } from '../../../native/index.ts'
+import type { BpfMap } from '../../../native/types.ts'
+import type { Finding } from './finding.ts'
+
+/** Entries a check: some 2 µs each. */
+const ENTRIES = 64
+/** The same after a check that found something. */
+const ENTRIES_AFTER = 2048
+
+export class KeptMap {
+  readonly #map: Pick<BpfMap, 'info' | 'lookup' | 'update' | 'delete' | 'part'>
+  readonly #kept = new Map<string, Buffer>()
+  #turn: Iterator<[string, Buffer]> | undefined
+  #from: Buffer | undefined
+  #additions: boolean
+  #suspicious = false
+
+  /** `additions`: whether others can add entries that matter; not to an array. */
+  constructor(map: Pick<BpfMap, 'info' | 'lookup' | 'update' | 'delete' | 'part'>, { additions = true } = {}) {
+    this.#map = map
+    this.#additions = additions
+  }
+
+  update(key: Uint8Array, value: Uint8Array): boolean {
+    const done = this.#map.update(key, value)
+    if (done) this.#kept.set(textOf(key), Buffer.from(value))
+    return done
+  }
+
+  delete(key: Uint8Array): boolean {
+    this.#kept.delete(textOf(key))
+    return this.#map.delete(key)
+  }
+
+  check(): Finding[] {
+    if (this.#kept.size === 0) return []
+    const entries = this.#suspicious ? ENTRIES_AFTER : ENTRIES
+    const wrong = this.#wrong(entries)
+    const added = this.#added(entries)
+    this.#suspicious = wrong.length + added.length > 0
+    if (!this.#suspicious) return []
+    const repaired = this.#repair(wrong, added)
+    const got = [
+      ...(wrong.length > 0 ? [`no or another value of ${wrong.length} entries`] : []),
+      ...(added.length > 0 ? [`${added.length} entries of others`] : []),
+    ].join(', ')
+    const on = this.#map.info.name
+    return [{ kind: 'policy_map_changed', on, expected: 'what the agent wrote', got, repaired }]
+  }
+
+  #wrong(entries: number): Array<[string, Buffer]> {
+    const wrong: Array<[string, Buffer]> = []
+    this.#turn ??= this.#kept.entries()
+    for (let i = 0; i < entries; i++) {
+      const { done, value } = this.#turn.next()
+      if (done === true) {
+        this.#turn = undefined
+        break
+      }
+      const [key, kept] = value
+      if (this.#map.lookup(bytesOf(key))?.equals(kept) !== true) wrong.push([key, kept])
+    }
+    return wrong
+  }
+
+  #added(entries: number): Buffer[] {
+    if (!this.#additions) return []
+    try {
+      const { keys, count, next } = this.#map.part(entries, this.#from)
+      this.#from = next
+      const { keySize } = this.#map.info
+      const found = Array.from({ length: count }, (_, i) => keys.subarray(i * keySize, (i + 1) * keySize))
+      return found.filter((key) => !this.#kept.has(textOf(key)))
+    } catch (error) {
+      if (!(error instanceof NativeError)) throw error
+      // Kernels before 5.13 show no parts of a map of prefixes.
+      this.#additions = false
+      return []
+    }
+  }
+
+  /** False where the kernel refuses it: another has frozen the map. */
+  #repair(wrong: ReadonlyArray<readonly [string, Buffer]>, added: readonly Buffer[]): boolean {
+    try {
+      for (const key of added) this.#map.delete(key)
+      for (const [key, kept] of wrong) this.#map.update(bytesOf(key), kept)
+      return true
+    } catch (error) {
+      if (!(error instanceof NativeError)) throw error
+      return false
+    }
+  }
+}
+
+const textOf = (key: Uint8Array): string => Buffer.from(key).toString('latin1')
+const bytesOf = (text: string): Buffer => Buffer.from(text, 'latin1')

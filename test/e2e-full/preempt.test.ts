@@ -86,13 +86,11 @@ async function readersOnOneCpu(mode: string, wantsReturn: boolean, readers = REA
 }
 
 describe('preempt=full, four readers on one CPU', { skip }, () => {
-  it('auto: each hit is an event or is in exactly one counter', async () => {
+  it('auto: each hit is an event', async () => {
     const { events, marked, lost } = await readersOnOneCpu('auto', true)
-    assert.equal(lost.missedRun, 0)
-    assert.equal(lost.dropped, 0)
-    assert.equal(events + lost.ring, HITS)
-    assert.ok(events >= HITS * 0.9, 'and nearly all of them are events')
-    assert.ok(marked <= HITS * 0.1, 'with their return value')
+    assert.deepEqual(lost, { ring: 0, missedRun: 0, dropped: 0 })
+    assert.equal(events, HITS)
+    assert.ok(marked <= HITS * 0.1, 'nearly all with their return value')
   })
 
   it('auto with more readers than the kernel has return instances: each hit is an event, marked where the return was missed', async () => {

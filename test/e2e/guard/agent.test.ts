@@ -99,5 +99,11 @@ describe('tampering with the agent', { skip }, () => {
     console.log(`records taken by another were missed after ${seconds.toFixed(1)} s`)
     const [, counted] = await found(agent, 'records_missing')
     assert.ok(counted >= 1)
+    const all = async (): Promise<number> => {
+      const kinds = ['agent_stopped', 'agent_traced', 'process_map_changed', 'records_missing']
+      const counts = await Promise.all(kinds.map((kind) => found(agent, kind)))
+      return counts.reduce((sum, [, of]) => sum + of, 0)
+    }
+    await agent.until('a loss record of each of these', async () => lostIn(agent.lines()) >= (await all()))
   })
 })

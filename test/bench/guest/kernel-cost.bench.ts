@@ -232,6 +232,18 @@ if (byDefault !== undefined) {
       atLeast: 8,
     },
     { name: 'added to a pread that does not match', value: added(byDefault, 'shallow'), unit: 'ns', atMost: 800 },
+    {
+      name: 'added to a pread that does not match ÷ a bare pread',
+      value: relative(byDefault, 'shallow'),
+      unit: '×',
+      atMost: 0.45,
+    },
+    {
+      name: 'added to a pread that matches ÷ a bare pread',
+      value: relative(byDefault, 'hit'),
+      unit: '×',
+      atMost: 1.3,
+    },
   )
 }
 const inOneRun = costs.find(({ name }) => name.startsWith('fexit'))

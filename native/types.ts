@@ -67,7 +67,7 @@ export interface LinkStats {
   readonly runNs: bigint
 }
 
-/** Numbers that the kernel gives to links and programs. */
+/** Numbers that the kernel gives to links and programs; `program` is 0 of a perf event before Linux 5.15, which is no link. */
 export interface LinkIdentity {
   readonly id: number
   readonly program: number
@@ -76,8 +76,8 @@ export interface LinkIdentity {
 export interface Link extends Disposable {
   readonly kind: AttachKind
   /**
-   * Asks the kernel what the descriptor is now. Zeros when it is no link: it was closed behind the back of this object, or the kernel has no
-   * links for perf events (before 5.15).
+   * Asks the kernel what the descriptor is now. Zeros when it is neither a link nor, before Linux 5.15, a perf event: it was closed behind the
+   * back of this object.
    */
   identity(): LinkIdentity
   stats(): LinkStats

@@ -2,6 +2,8 @@
 #include "link.h"
 
 #include <bpf/bpf.h>
+#include <linux/perf_event.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -56,6 +58,12 @@ uint64_t MissedByLink(int fd) {
   bool kprobe = info.perf.type == kPerfKprobe || info.perf.type == kPerfKretprobe;
   if (info.type == kLinkPerfEvent && kprobe && size >= 56) return info.perf.missed;
   return 0;
+}
+
+// The number of a perf event: before 5.15 it is attached without a link. 0 when it is none.
+uint32_t PerfEventId(int fd) {
+  uint64_t id = 0;
+  return fd < 0 || ioctl(fd, PERF_EVENT_IOC_ID, &id) ? 0 : static_cast<uint32_t>(id);
 }
 
 // BPF_LINK_CREATE for every multi kind: libbpf 1.1 has no session, and resolves names by patterns that we do not want.
@@ -163,7 +171,11 @@ Napi::Value Link::Identity(const Napi::CallbackInfo& call) {
   LinkInfo info{};
   uint32_t size = sizeof(info);
   // The descriptor may be anything now: a program or a map answers with other numbers.
-  if (bpf_obj_get_info_by_fd(DescriptorOf(*this), &info, &size)) info = {};
+  const int fd = DescriptorOf(*this);
+  if (bpf_obj_get_info_by_fd(fd, &info, &size)) {
+    info = {};
+    info.id = PerfEventId(fd);
+  }
   Napi::Object identity = Napi::Object::New(call.Env());
   identity.Set("id", info.id);
   identity.Set("program", info.prog_id);

@@ -80,11 +80,8 @@ export async function startAgent(
 
   const facts = await readKernelFacts(kernelSymbols, kernelFunctions)
   const without = lackingFeatures(facts)
-  if (without.length > 0) {
-    log.info(
-      { kernel: facts.release, without },
-      'ktrail does without some features of newer kernels: see `ktrail check --kernel`',
-    )
+  if (Object.keys(without).length > 0) {
+    log.info({ kernel: facts.release, without }, 'this kernel lacks some features: what ktrail does without them')
   }
   const pods = config.kubernetes?.pods ? new Pods() : undefined
   const announced = new Announcements()

@@ -34,6 +34,12 @@ export const FEATURES: readonly Feature[] = [
     without: 'functions of modules cannot be hooked',
   },
   {
+    name: 'kernel stacks at a return',
+    needs: 'Linux 5.16',
+    isIn: (facts) => atLeast(facts, 5, 16),
+    without: 'a kernelStackTrace ends at kretprobe_trampoline where the return of the function is probed',
+  },
+  {
     name: 'kprobe.multi',
     needs: 'Linux 5.18, CONFIG_FPROBE',
     isIn: ({ fprobe }) => fprobe,
@@ -43,7 +49,14 @@ export const FEATURES: readonly Feature[] = [
     name: 'maps that grow in tracing programs',
     needs: 'Linux 6.1',
     isIn: (facts) => atLeast(facts, 6, 1),
-    without: 'the tables of processes take all their memory (44 MiB) at the start',
+    without:
+      'the tables of processes take all their memory (44 MiB) at the start, and have room for what 32,768 processes run; SameFile and UnderDir for 8,192 files',
+  },
+  {
+    name: 'raw tracepoints',
+    needs: 'Linux 6.1',
+    isIn: (facts) => atLeast(facts, 6, 1),
+    without: 'policies with raw: true are refused',
   },
   {
     name: 'bpf_rdonly_cast',
@@ -85,9 +98,9 @@ export const FEATURES: readonly Feature[] = [
   },
 ]
 
-/** Names of the features that a kernel lacks. */
-export const lackingFeatures = (facts: KernelFacts): string[] =>
-  FEATURES.filter(({ isIn }) => !isIn(facts)).map(({ name }) => name)
+/** The features that a kernel lacks, each with what ktrail does without it. */
+export const lackingFeatures = (facts: KernelFacts): Readonly<Record<string, string>> =>
+  Object.fromEntries(FEATURES.filter(({ isIn }) => !isIn(facts)).map(({ name, without }) => [name, without]))
 
 /** `without`: works, but worse. `missing`: ktrail cannot run, or not see an operation that a policy needs. `refused`: a policy that this kernel cannot run. */
 export type FindingState = 'ok' | 'without' | 'unknown' | 'missing' | 'refused'

@@ -21,8 +21,10 @@ const EXPECTED: ReadonlyArray<readonly [release: RegExp, without: string[], entr
       'bpf_get_func_arg',
       'bpf_loop',
       'types of modules',
+      'kernel stacks at a return',
       'kprobe.multi',
       'maps that grow in tracing programs',
+      'raw tracepoints',
       'bpf_rdonly_cast',
       'counters of skipped runs',
       'kprobe.session',
@@ -121,13 +123,23 @@ describe('the kernel', { skip }, () => {
     )
   })
 
-  test('run: the log names once what the kernel lacks', { skip: unknown }, async () => {
-    const [, without] = expected ?? assert.fail()
-    await using agent = await TestAgent.start()
-    const logged = agent.log().filter((line) => 'without' in line)
-    assert.deepEqual(
-      logged.map((line) => ('without' in line ? line.without : undefined)),
-      without.length === 0 ? [] : [without],
-    )
-  })
+  test(
+    'run: the log tells once what the kernel lacks, and what the agent does without it',
+    { skip: unknown },
+    async () => {
+      const [, names] = expected ?? assert.fail()
+      const { stdout } = await ktrail(['check', '--kernel'])
+      const told = lines(stdout, 'without').flatMap((text) => {
+        const [, name, without] = /^(.+?) \(needs [^)]*\): (.*)$/.exec(text) ?? []
+        return name === undefined ? [] : [[name, without] as const]
+      })
+      assert.deepEqual(
+        told.map(([name]) => name),
+        names,
+      )
+      await using agent = await TestAgent.start()
+      const logged = agent.log().flatMap((line) => ('without' in line ? [line.without] : []))
+      assert.deepEqual(logged, names.length === 0 ? [] : [Object.fromEntries(told)])
+    },
+  )
 })

@@ -98,19 +98,19 @@ static __always_inline struct scratch *begin(__u32 slot)
  * bytes of stack.
  */
 
-/* kprobe, kprobe.multi: no return value asked for. True when something may match. */
-static __noinline bool on_entry(struct pt_regs *ctx, __u32 slot)
+/* kprobe, kprobe.multi: no return value asked for. Answers, like those below, the scratch of a call that something may match; else NULL. */
+static __noinline struct scratch *on_entry(struct pt_regs *ctx, __u32 slot)
 {
 	struct scratch *s = begin(slot);
 
 	if (!s)
 		return 0;
 	take_registers(&s->call, slot, ctx);
-	return hook_screen(s, slot);
+	return hook_screen(s, slot) ? s : 0;
 }
 
-/* fexit: parameters and return value in one place. True when something may match. */
-static __noinline bool on_exit(void *ctx, __u32 slot)
+/* fexit: parameters and return value in one place. */
+static __noinline struct scratch *on_exit(void *ctx, __u32 slot)
 {
 	const volatile struct hook *hook = &hooks[slot];
 	struct scratch *s = begin(slot);
@@ -126,11 +126,11 @@ static __noinline bool on_exit(void *ctx, __u32 slot)
 	take_syscall(&s->call, slot);
 	bpf_get_func_ret(ctx, &s->call.returned);
 	s->call.returns = HOOK_HAS_RETURN;
-	return hook_screen(s, slot);
+	return hook_screen(s, slot) ? s : 0;
 }
 
-/* The entry of a call whose return is joined. True when something may match. */
-static __noinline bool on_enter(struct pt_regs *ctx, __u32 slot)
+/* The entry of a call whose return is joined. */
+static __noinline struct scratch *on_enter(struct pt_regs *ctx, __u32 slot)
 {
 	struct scratch *s = begin(slot);
 
@@ -138,7 +138,7 @@ static __noinline bool on_enter(struct pt_regs *ctx, __u32 slot)
 		return 0;
 	take_registers(&s->call, slot, ctx);
 	s->call.sp = PT_REGS_SP(ctx);
-	return hook_screen(s, slot);
+	return hook_screen(s, slot) ? s : 0;
 }
 
 /* The programs before and after one call have the same context, in the frame of its trampoline. A number to the verifier. */
@@ -154,8 +154,8 @@ static __always_inline __u64 frame_of(void *ctx)
 	if (i < hook->nparams) \
 		s->call.params[i] = ctx[i];
 
-/* fmod_ret: parameters, before the function. True when something may match. Without a helper: it is in 5.10 too. */
-static __noinline bool on_modify(__u64 *ctx, __u32 slot)
+/* fmod_ret: parameters, before the function. Without a helper: it is in 5.10 too. */
+static __noinline struct scratch *on_modify(__u64 *ctx, __u32 slot)
 {
 	const volatile struct hook *hook = &hooks[slot];
 	struct scratch *s = begin(slot);
@@ -171,11 +171,11 @@ static __noinline bool on_modify(__u64 *ctx, __u32 slot)
 	s->call.sp = frame_of(ctx);
 	/* Where tasks are preempted, the program after the function finds the scratch in use. */
 	s->call.at_once = true;
-	return hook_screen(s, slot);
+	return hook_screen(s, slot) ? s : 0;
 }
 
-/* A tracepoint. True when something may match. */
-static __noinline bool on_event(void *ctx, __u32 slot)
+/* A tracepoint. */
+static __noinline struct scratch *on_event(void *ctx, __u32 slot)
 {
 	const volatile struct hook *hook = &hooks[slot];
 	struct scratch *s = begin(slot);
@@ -189,31 +189,24 @@ static __noinline bool on_event(void *ctx, __u32 slot)
 			break;
 		s->call.params[i] = take_field(event, &hook->fields[i]);
 	}
-	return hook_screen(s, slot);
+	return hook_screen(s, slot) ? s : 0;
 }
 
 /*
  * Where all selectors ask where the task runs, a call of one that runs elsewhere ends in the program itself: the functions above save and set up much
  * before they do anything.
  */
-#define SCREENED(screen, n) (!(hooks[n].workloads != EMPTY_SET && is_elsewhere(n)) && screen(ctx, n))
-
-static __noinline int error_of_call(__u32 slot)
-{
-	struct scratch *s = scratch_of(slot);
-
-	return s ? s->error : 0;
-}
+#define SCREENED(screen, n) (hooks[n].workloads != EMPTY_SET && is_elsewhere(n) ? 0 : screen(ctx, n))
 
 /* An entry that something may match, of a call that a policy may have fail: what it is to give without being made; 0: it is made. */
-static __always_inline int judge(void *ctx, __u32 slot)
+static __always_inline int judge(void *ctx, __u32 slot, struct scratch *s)
 {
 	if (hooks[slot].awaits)
-		await_return(slot);
-	hook_record(ctx, slot);
+		await_return(slot, s);
+	hook_record(ctx, slot, s);
 	if (hooks[slot].awaits)
-		entered(slot);
-	return error_of_call(slot);
+		entered(slot, s);
+	return s->error;
 }
 
 #define RECORD_ENTRY 2
@@ -240,16 +233,20 @@ static __noinline int on_session(struct pt_regs *ctx, __u32 slot)
 	SEC("kprobe") int hook_session_##n(struct pt_regs *ctx)                                                \
 	{                                                                                                      \
 		int next = on_session(ctx, n);                                                                 \
+		struct scratch *s;                                                                             \
 		__u64 cookie;                                                                                  \
                                                                                                                \
 		if (next < RECORD_ENTRY)                                                                       \
 			return next;                                                                           \
+		s = scratch_of(n);                                                                             \
+		if (!s)                                                                                        \
+			return 1;                                                                              \
 		if (next == RECORD_ENTRY)                                                                      \
-			expect_return(n);                                                                      \
-		hook_record(ctx, n);                                                                                \
+			expect_return(n, s);                                                                   \
+		hook_record(ctx, n, s);                                                                        \
 		if (next == RECORD_RETURN)                                                                     \
 			return 0;                                                                              \
-		cookie = session_entered(n);                                                                   \
+		cookie = session_entered(n, s);                                                                \
 		if (!cookie)                                                                                   \
 			return 1;                                                                              \
 		*SESSION_COOKIE(ctx) = cookie;                                                                 \
@@ -259,41 +256,51 @@ static __noinline int on_session(struct pt_regs *ctx, __u32 slot)
 #define SESSION(n)
 #endif
 
+/* A program that has nothing to do after the records of a call. `call`: the scratch of one, or NULL. */
+#define RECORD(call, n)                                     \
+	{                                                   \
+		struct scratch *s = call;                   \
+                                                            \
+		return s ? hook_record(ctx, n, s) : 0;      \
+	}
+
 #define SLOT(n)                                                                                                        \
-	SEC("kprobe") int hook_entry_##n(struct pt_regs *ctx) { return SCREENED(on_entry, n) ? hook_record(ctx, n) : 0; }   \
-	SEC("fexit") int hook_fexit_##n(void *ctx) { return SCREENED(on_exit, n) ? hook_record(ctx, n) : 0; }               \
-	SEC("tracepoint") int hook_event_##n(void *ctx) { return SCREENED(on_event, n) ? hook_record(ctx, n) : 0; }         \
-	SEC("raw_tracepoint") int hook_raw_##n(void *ctx) { return SCREENED(on_event, n) ? hook_record(ctx, n) : 0; }       \
+	SEC("kprobe") int hook_entry_##n(struct pt_regs *ctx) RECORD(SCREENED(on_entry, n), n)                         \
+	SEC("fexit") int hook_fexit_##n(void *ctx) RECORD(SCREENED(on_exit, n), n)                                     \
+	SEC("tracepoint") int hook_event_##n(void *ctx) RECORD(SCREENED(on_event, n), n)                               \
+	SEC("raw_tracepoint") int hook_raw_##n(void *ctx) RECORD(SCREENED(on_event, n), n)                             \
 	SESSION(n)                                                                                                     \
 	SEC("kprobe") int hook_enter_##n(struct pt_regs *ctx)                                                          \
 	{                                                                                                              \
-		if (!SCREENED(on_enter, n))                                                                            \
+		struct scratch *s = SCREENED(on_enter, n);                                                             \
+                                                                                                                       \
+		if (!s)                                                                                                \
 			return not_awaited(n, PT_REGS_SP(ctx));                                                        \
-		await_return(n);                                                                                       \
-		hook_record(ctx, n);                                                                                        \
-		entered(n);                                                                                            \
+		await_return(n, s);                                                                                    \
+		hook_record(ctx, n, s);                                                                                \
+		entered(n, s);                                                                                         \
 		return 0;                                                                                              \
 	}                                                                                                              \
-	SEC("kretprobe") int hook_leave_##n(struct pt_regs *ctx)                                                       \
-	{                                                                                                              \
-		return leave(n, JOINED_SP(ctx), PT_REGS_RC(ctx)) ? hook_record(ctx, n) : 0;                                 \
-	}                                                                                                              \
+	SEC("kretprobe") int hook_leave_##n(struct pt_regs *ctx) RECORD(leave(n, JOINED_SP(ctx), PT_REGS_RC(ctx)), n)  \
 	SEC("kprobe") int hook_deny_##n(struct pt_regs *ctx)                                                           \
 	{                                                                                                              \
+		struct scratch *s = SCREENED(on_enter, n);                                                             \
 		int error;                                                                                             \
                                                                                                                        \
-		if (!SCREENED(on_enter, n))                                                                            \
+		if (!s)                                                                                                \
 			return hooks[n].awaits ? not_awaited(n, PT_REGS_SP(ctx)) : 0;                                  \
-		error = judge(ctx, n);                                                                                      \
+		error = judge(ctx, n, s);                                                                              \
 		if (error)                                                                                             \
 			leave_denial(ctx, error);                                                                      \
 		return 0;                                                                                              \
 	}                                                                                                              \
 	SEC("fmod_ret") int hook_modify_##n(__u64 *ctx)                                                                \
 	{                                                                                                              \
-		if (!SCREENED(on_modify, n))                                                                           \
+		struct scratch *s = SCREENED(on_modify, n);                                                            \
+                                                                                                                       \
+		if (!s)                                                                                                \
 			return hooks[n].awaits ? not_awaited(n, frame_of(ctx)) : 0;                                    \
-		return judge(ctx, n);                                                                                       \
+		return judge(ctx, n, s);                                                                               \
 	}                                                                                                              \
 	SEC("fexit") int hook_modified_##n(void *ctx)                                                                  \
 	{                                                                                                              \

@@ -67,14 +67,29 @@ static __always_inline struct place place_of_path(__u64 path)
 	return place;
 }
 
-static __always_inline struct place task_root(void)
+static __always_inline struct task_struct *current_task(void)
 {
 #ifdef KTRAIL_TYPED
-	/* A load that cannot fault. */
-	__u64 fs = (__u64)bpf_get_current_task_btf()->fs;
+	/* Loads from it cannot fault. */
+	return bpf_get_current_task_btf();
 #else
-	__u64 fs = (__u64)LOAD(task_struct, bpf_get_current_task(), fs);
+	return (struct task_struct *)bpf_get_current_task();
 #endif
+}
+
+/* As bpf_get_current_pid_tgid says it. */
+static __always_inline __u64 thread_of(struct task_struct *current)
+{
+#ifdef KTRAIL_TYPED
+	return (__u64)current->tgid << 32 | (__u32)current->pid;
+#else
+	return bpf_get_current_pid_tgid();
+#endif
+}
+
+static __always_inline struct place root_of(struct task_struct *task)
+{
+	__u64 fs = (__u64)FIELD(task, fs);
 
 	/* An exiting task has no fs any more: its paths then end at the global root. */
 	return place_of_path(fs ? MEMBER(fs_struct, fs, root) : 0);
@@ -93,6 +108,12 @@ static __always_inline __u64 bytes_at(__u64 address)
 	return bytes;
 #endif
 }
+
+/* A name by its first 8 bytes, the rest zero, and its length. */
+struct component {
+	__u64 word;
+	__u32 len;
+};
 
 struct top {
 	__u32 depth;  /* components between the root and the file */

@@ -111,7 +111,7 @@ __noinline int walk_text(__u32 slot)
 	if (!w)
 		return 0;
 	w->at = w->start;
-	w->root = task_root();
+	w->root = root_of(current_task());
 	w->mnt_root = (__u64)LOAD(mount, w->at.mount, mnt.mnt_root);
 	w->trace = 1;
 	w->need = 0;
@@ -228,16 +228,23 @@ static __always_inline void put_name(char *to, __u64 name, __u32 len)
 
 /*
  * The same from the dentries that the first pass remembers, where that is all of them and nothing moved since: no second
- * walk. Returns 0 where it is not.
+ * walk. Returns 0 where it is not. `first`: the first component, if there is one.
  */
-static __always_inline __u32 top_text(const struct top *top, const __u64 *ring, __u64 leaf, char *text, __u16 *flags)
+static __always_inline __u32 top_text(const struct top *top, const __u64 *ring, const struct component *first, __u64 leaf, char *text,
+				      __u16 *flags)
 {
-	__u32 depth = top->depth, at = 0, len, i;
+	__u32 depth = top->depth, at = 0, len, i = 0;
 	struct dentry *dentry;
 
 	if (!top->whole || depth > TOP_MAX)
 		return 0;
-	for (i = 0; i < TOP_MAX; i++) {
+	if (depth && first->len <= sizeof(first->word)) {
+		text[0] = '/';
+		*(__u64 *)(text + 1) = first->word;
+		at = 1 + first->len;
+		i = 1;
+	}
+	for (; i < TOP_MAX; i++) {
 		if (i >= depth)
 			break;
 		dentry = TYPED(dentry, ring[(depth - 1 - i) & (TOP_MAX - 1)]);

@@ -48,7 +48,7 @@ static __always_inline bool submit(struct event_header *h, __u32 size, __u32 roo
 {
 	__u32 zero = 0;
 	struct cpu_state *state = bpf_map_lookup_elem(&cpu_state, &zero);
-	__u64 waiting, takes, flags;
+	__u64 watermark = ring_watermark, waiting, takes, flags;
 
 	if (!state)
 		return false;
@@ -61,7 +61,7 @@ static __always_inline bool submit(struct event_header *h, __u32 size, __u32 roo
 		__sync_fetch_and_add(&state->counters[refused], 1);
 		return false;
 	}
-	flags = waiting < ring_watermark && waiting + takes >= ring_watermark ? BPF_RB_FORCE_WAKEUP : 0;
+	flags = waiting < watermark && waiting + takes >= watermark ? BPF_RB_FORCE_WAKEUP : 0;
 	/* Here, because the verifier of 6.1 forgets the bound of a number that was put aside meanwhile. */
 	barrier_var(size);
 	if (size > room)

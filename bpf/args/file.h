@@ -76,17 +76,18 @@ static __noinline __u32 put_screened(struct scratch *s, const volatile struct wa
 	struct file_info *info = (struct file_info *)(v + 1);
 	struct text_key *key = (struct text_key *)(info + 1);
 	__u64 dentry = s->at.dentry, file;
+	__u32 param = wanted->param, len;
+	__u8 type = wanted->type;
 	struct inode *inode;
 	__u16 flags = 0;
-	__u32 len;
 
-	if (!v || !dentry || wanted->param >= PARAMS_MAX)
+	if (!v || param >= PARAMS_MAX)
 		return 0;
-	len = top_text(&s->top, s->ring, dentry, (char *)(key + 1), &flags);
+	len = top_text(&s->top, s->ring, &s->first, dentry, (char *)(key + 1), &flags);
 	if (!len)
 		return 0;
 	/* A descriptor may lead to another file by now. */
-	file = wanted->type == ARG_FD ? 0 : file_of(wanted->type, s->call.params[wanted->param]);
+	file = type == ARG_FD ? 0 : file_of(type, s->call.params[param]);
 	inode = file ? LOAD(file, file, f_inode) : LOAD(dentry, dentry, d_inode);
 	put_inode(info, inode);
 	if (asks_details) {

@@ -55,15 +55,11 @@ static __noinline int not_awaited(__u32 slot, __u64 sp)
 }
 
 /* Between the two halves of an entry. Without room the call has its records, but no return. */
-static __noinline int await_return(__u32 slot)
+static __noinline int await_return(__u32 slot, struct scratch *s)
 {
-	struct scratch *s = scratch_of(slot);
 	struct join_value value = {};
-	struct join_key key;
+	struct join_key key = join_key(slot, s->call.sp);
 
-	if (!s)
-		return 0;
-	key = join_key(slot, s->call.sp);
 	__builtin_memcpy(value.params, s->call.params, sizeof(value.params));
 	value.entered_ns = s->call.time_ns;
 	s->call.returns = HOOK_RETURN_FOLLOWS | HOOK_RETURN_KEPT;
@@ -86,13 +82,12 @@ static __always_inline void returned_now(const struct join_key *key, struct join
 }
 
 /* After the records of an entry. */
-static __noinline int entered(__u32 slot)
+static __noinline int entered(__u32 slot, struct scratch *s)
 {
-	struct scratch *s = scratch_of(slot);
 	struct join_value *value;
 	struct join_key key;
 
-	if (!s || !(s->call.returns & HOOK_RETURN_FOLLOWS))
+	if (!(s->call.returns & HOOK_RETURN_FOLLOWS))
 		return 0;
 	if (s->call.awaited && !(hooks[slot].denies && s->error))
 		return 0;
@@ -140,7 +135,7 @@ static __noinline __u64 taken_back(__u32 slot, __u64 sp, __u64 returned)
 }
 
 /* The policies may be others than at the entry. */
-static __noinline bool may_match_now(__u32 slot, __u64 entered_ns)
+static __noinline struct scratch *may_match_now(__u32 slot, __u64 entered_ns)
 {
 	struct scratch *s = scratch_of(slot);
 
@@ -148,18 +143,18 @@ static __noinline bool may_match_now(__u32 slot, __u64 entered_ns)
 		return 0;
 	s->call.returns = HOOK_HAS_RETURN;
 	s->call.time_ns = entered_ns;
-	return 1;
+	return s;
 }
 
 /*
- * True when the call has no records yet and something may match. Two functions: on top of the second one's stack paths are read, and before 6.2
+ * The scratch of a call that has no records yet and that something may match; else NULL. Two functions: on top of the second one's stack paths are read, and before 6.2
  * the verifier counts the stacks of all callers in steps of 32 bytes.
  */
-static __always_inline bool leave(__u32 slot, __u64 sp, __u64 returned)
+static __always_inline struct scratch *leave(__u32 slot, __u64 sp, __u64 returned)
 {
 	__u64 entered_ns = taken_back(slot, sp, returned);
 
-	return entered_ns && may_match_now(slot, entered_ns);
+	return entered_ns ? may_match_now(slot, entered_ns) : 0;
 }
 
 #endif

@@ -13,10 +13,10 @@ static __always_inline bool is_read(__u8 type)
 	return type < ARG_S8 || type > ARG_U64;
 }
 
-/* Whether a value is the path that the screen looks at. */
-static __always_inline bool is_screened(const volatile struct wanted_value *wanted, const volatile struct path_screen *path)
+/* Whether a value is the path that the screen looks at. `places`: of the value. */
+static __always_inline bool is_screened(__u32 places, __u32 param, __u8 type, const volatile struct path_screen *path)
 {
-	return !wanted->places && wanted->param == path->param && wanted->type == path->type;
+	return !places && param == path->param && type == path->type;
 }
 
 /* Writes value `i` of the function, which is_read, at an offset of the record; returns the bytes used. Global, as add_open. */
@@ -59,7 +59,7 @@ __noinline int put_text(__u32 slot, __u32 i, __u32 at)
 			return put_number((char *)v, type, narrowed(type, argument));
 	}
 	if (is_file(type))
-		return put_file(slot, (char *)v, type, argument, is_screened(wanted, &hook->path), s);
+		return put_file(slot, (char *)v, type, argument, is_screened(wanted->places, param, type, &hook->path), s);
 	if (asks_network && type >= ARG_SOCK && type <= ARG_SOCKADDR)
 		return put_socket(v, type, argument);
 	if (asks_network && type == ARG_NET_DEVICE && argument)
@@ -89,19 +89,22 @@ static __always_inline __u32 add_details(__u32 slot, struct scratch *s, __u32 i,
 /* All that the policies on the function ask for. */
 static __always_inline void put_values(struct scratch *s, __u32 slot)
 {
+	const volatile struct hook *hook = &hooks[slot];
 	struct event_header *h = (struct event_header *)s->record;
 	__u32 at = sizeof(*h), used, i;
 	struct value *v;
 
-	h->nargs = 0;
+	/* The verifier then removes of each round what its value does not need. */
+#pragma unroll
 	for (i = 0; i < VALUES_MAX; i++) {
-		const volatile struct wanted_value *wanted = &hooks[slot].values[i];
+		const volatile struct wanted_value *wanted = &hook->values[i];
+		__u32 param = wanted->param, places = wanted->places;
 		__u8 type = wanted->type;
 
-		if (i >= hooks[slot].nvalues)
+		if (i >= hook->nvalues)
 			break;
-		if (is_read(type) || wanted->places) {
-			used = is_screened(wanted, &hooks[slot].path) ? put_screened(s, wanted, at) : 0;
+		if (is_read(type) || places) {
+			used = is_screened(places, param, type, &hook->path) ? put_screened(s, wanted, at) : 0;
 			if (!used)
 				used = put_text(slot, i, at);
 			if (!used)
@@ -110,16 +113,16 @@ static __always_inline void put_values(struct scratch *s, __u32 slot)
 				used += add_details(slot, s, i, at, used);
 		} else {
 			v = value_at(s, at);
-			if (!v || wanted->param >= PARAMS_MAX)
+			if (!v || param >= PARAMS_MAX)
 				break;
 			v->index = wanted->index;
 			v->places = 0;
-			used = put_number((char *)v, type, narrowed(type, s->call.params[wanted->param]));
+			used = put_number((char *)v, type, narrowed(type, s->call.params[param]));
 		}
 		s->offset[i] = at;
 		at += used;
-		h->nargs++;
 	}
+	h->nargs = i;
 	s->end = at;
 }
 
@@ -335,77 +338,64 @@ static __always_inline bool is_wanted(struct scratch *s, __u32 slot)
 	return s->wanted;
 }
 
-static __always_inline int next_selector(__u32 slot)
+/* Does what a selector that is left wants, if this call is one for it. */
+static __always_inline void try_selector(__u32 slot, struct scratch *s, __u32 key, struct selector *selector)
 {
-	struct scratch *s = scratch_of(slot);
-	const volatile struct hook *hook = &hooks[slot & (HOOK_SLOTS - 1)];
-	__u32 taken, count, key, i, end;
-	struct selector *selector;
-	struct event_header *h;
+	struct event_header *h = (struct event_header *)s->record;
+	__u8 nargs = h->nargs, more = 0, type;
+	__u32 count, i, end = s->end;
 	struct value *v;
-	__u16 returns;
-	__u8 type;
-	int last, acted = 0;
+	__u16 returns = 0;
+	int acted = 0;
 	bool sent;
 
-	if (!s)
-		return 1;
-	/* The screen has left one. */
-	taken = hook->nselectors == 1 ? LAST_LEFT : take_left(s->left, hook->words);
-	last = taken & LAST_LEFT ? 1 : 0;
-	taken &= LAST_LEFT - 1;
-	if (taken >= SELECTORS_MAX)
-		return 1;
-	key = hook->selectors + taken;
-	selector = bpf_map_lookup_elem(&selectors, &key);
-	if (!selector || selector->policy_hook == s->done)
-		return last;
 	if (selector->conditions != EMPTY_SET && !set_within(selector->conditions, s->conditions))
-		return last;
+		return;
 	count = s->decided ? selector->undecided : selector->count;
 	for (i = 0; i < FILTERS_MAX; i++) {
 		if (i >= count)
 			break;
 		if (!filter_matches(slot, key, i))
-			return last;
+			return;
 	}
 	s->done = selector->policy_hook;
-	if (hook->actions)
+	if (hooks[slot].actions)
 		acted = act(slot, key);
 	if (acted & ACT_HIDE) {
 		if (asks_changes && selector->changes)
 			changes_matched(key);
-		return last;
+		return;
 	}
-	end = s->end;
-	h = (struct event_header *)s->record;
-	returns = 0;
 	if (BEGINS_AGGREGATE(acted)) {
 		v = value_at(s, end);
 		if (!v)
-			return last;
+			return;
 		v->index = AGGREGATE_INDEX;
 		v->places = 0;
 		end += put_number((char *)v, ARG_U64, s->repeat.key.arguments);
-		h->nargs++;
+		more++;
 	}
 	if (selector->return_type != ARG_NOP) {
 		v = value_at(s, end);
 		if (!v)
-			return last;
+			return;
 		returns = s->call.returns;
 		type = returns == HOOK_HAS_RETURN ? selector->return_type : ARG_U64;
 		v->index = RETURN_INDEX;
 		v->places = 0;
 		end += put_number((char *)v, type, narrowed(type, s->call.returned));
-		h->nargs++;
+		more++;
 	}
-	h->flags = acted & ACT_REFUSED ? returns | HOOK_NOT_ACTED : returns;
+	h->flags = returns;
+	if (acted & ACT_REFUSED)
+		h->flags |= HOOK_NOT_ACTED;
 	if (BEGINS_AGGREGATE(acted))
 		h->flags |= HOOK_AGGREGATES;
 	h->selector = selector->index;
 	h->hook_id = selector->policy_hook;
+	h->nargs = nargs + more;
 	sent = submit(h, end, sizeof(s->record), COUNTER_RING_FULL_HOOK);
+	h->nargs = nargs;
 	if (sent) {
 		if (returns & HOOK_RETURN_FOLLOWS)
 			s->call.awaited = true;
@@ -414,25 +404,40 @@ static __always_inline int next_selector(__u32 slot)
 		if (asks_changes && selector->changes)
 			changes_matched(key);
 	}
-	if (returns)
-		h->nargs--;
-	if (BEGINS_AGGREGATE(acted)) {
-		h->nargs--;
+	if (BEGINS_AGGREGATE(acted))
 		aggregate_sent(s, sent);
-	}
+}
+
+static __always_inline int next_selector(__u32 slot)
+{
+	struct scratch *s = scratch_of(slot);
+	const volatile struct hook *hook = &hooks[slot & (HOOK_SLOTS - 1)];
+	struct selector *selector;
+	__u32 taken, key;
+	int last;
+
+	if (!s)
+		return 1;
+	taken = take_left(s->left, hook->words);
+	last = taken & LAST_LEFT ? 1 : 0;
+	taken &= LAST_LEFT - 1;
+	if (taken >= SELECTORS_MAX)
+		return 1;
+	key = hook->selectors + taken;
+	selector = bpf_map_lookup_elem(&selectors, &key);
+	if (selector && selector->policy_hook != s->done)
+		try_selector(slot & (HOOK_SLOTS - 1), s, key, selector);
 	return last;
 }
 LOOP_STEP(next_selector)
 
-static __noinline int hook_record(void *ctx, __u32 slot)
+static __noinline int hook_record(void *ctx, __u32 slot, struct scratch *s)
 {
-	struct scratch *s = scratch_of(slot);
+	struct selector *selector;
 	struct process *process;
 	struct event_header *h;
-	__u32 w;
+	__u32 key, w;
 
-	if (!s || slot >= HOOK_SLOTS)
-		return 0;
 	s->call.unread = false;
 	s->call.awaited = false;
 	if (hooks[slot].denies)
@@ -443,16 +448,15 @@ static __noinline int hook_record(void *ctx, __u32 slot)
 	}
 	if (hooks[slot].early && !is_wanted(s, slot))
 		return 0;
-	s->decided = hooks[slot].path.param >= PARAMS_MAX;
+	s->decided = false;
 	put_values(s, slot);
 	/* The page may not have been in memory. The function reads it, so at the return it will be there. */
 	if (s->call.unread)
 		return 0;
 	if (hooks[slot].stacks)
 		put_stacks(ctx, s, hooks[slot].stacks);
-	s->done = 0;
 	if (!s->decided)
-		s->decided = s->top.whole && !locks_moved(s->top.locks);
+		s->decided = hooks[slot].path.param >= PARAMS_MAX || (s->top.whole && !locks_moved(s->top.locks));
 	/* A rename or a mount since the screen: it has judged by another path than the record's. */
 	if (!s->decided) {
 		for (w = 0; w < SET_WORDS; w++)
@@ -462,10 +466,16 @@ static __noinline int hook_record(void *ctx, __u32 slot)
 	stamp(h, EVENT_HOOK, s->call.time_ns, s->call.thread);
 	process = bpf_map_lookup_elem(&processes, &h->tgid);
 	h->start_ns = process ? process->start_ns : 0;
-	if (hooks[slot].nselectors == 1)
-		STEP(next_selector, slot);
-	else
-		LOOP(hooks[slot].nselectors, next_selector, slot);
+	/* The screen has left one. */
+	if (hooks[slot].nselectors == 1) {
+		key = hooks[slot].selectors;
+		selector = bpf_map_lookup_elem(&selectors, &key);
+		if (selector)
+			try_selector(slot, s, key, selector);
+		return 0;
+	}
+	s->done = 0;
+	LOOP(hooks[slot].nselectors, next_selector, slot);
 	return 0;
 }
 

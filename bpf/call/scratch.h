@@ -40,6 +40,7 @@ struct scratch {
 	struct place at;  /* what the screened path argument leads to */
 	struct top top;
 	__u64 ring[TOP_MAX];
+	struct component first;  /* of the path, where top.whole and it has one */
 	__u64 alive[SET_WORDS];  /* selectors that the numbers leave */
 	__u64 left[SET_WORDS];   /* of these, those that the path leaves too */
 	__u64 unasked[SET_WORDS]; /* that were not asked yet whether they want the record's values */

@@ -146,14 +146,15 @@ static __always_inline bool screen_raced(const volatile struct hook *hook, struc
  * Puts into `left` the selectors that this path may match; false when that is none. `top` is left for the second half.
  * A walk that did not finish leaves all.
  */
-static __always_inline bool screen_path(__u32 slot, const volatile struct hook *hook, struct scratch *s, struct place at)
+static __always_inline bool screen_path(__u32 slot, const volatile struct hook *hook, struct scratch *s, struct place at,
+					struct task_struct *task)
 {
 	const volatile struct path_screen *wanted = &hook->path;
 	__u32 words = hook->words, len;
 	__u64 word;
 
 	s->at = at;
-	s->top = walk_top(at, task_root(), s->ring);
+	s->top = walk_top(at, root_of(task), s->ring);
 	if (wanted->others)
 		set_copy(s->left, words, wanted->others);
 	else
@@ -165,6 +166,7 @@ static __always_inline bool screen_path(__u32 slot, const volatile struct hook *
 	if (s->top.depth == 0)
 		return screen_raced(hook, s) || wanted->others;
 	word = component_of(s->ring[(s->top.depth - 1) & (TOP_MAX - 1)], &len);
+	s->first = (struct component){ word, len };
 	if (wanted->first >> first_bit(word) & 1)
 		add_first(slot, hook, s, word, len);
 	else if (!wanted->suffixes && !wanted->others)
@@ -264,7 +266,9 @@ static __always_inline bool hook_screen(struct scratch *s, __u32 slot)
 	const volatile struct hook *hook = &hooks[slot];
 	const volatile struct path_screen *path;
 	struct place at = {};
-	__u32 words, i;
+	struct task_struct *task;
+	__u32 words, param, i;
+	__u8 type;
 
 #ifdef KTRAIL_TYPED
 	/*
@@ -297,15 +301,17 @@ static __always_inline bool hook_screen(struct scratch *s, __u32 slot)
 		if (hook->conditions != EMPTY_SET && !set_meets(s->conditions, hook->condition_words, hook->conditions))
 			return false;
 	}
-	if (path->param < PARAMS_MAX)
-		at = place_of(path->type, s->call.params[path->param],
-			      file_of(path->type, s->call.params[path->param]));
+	task = current_task();
+	param = path->param;
+	type = path->type;
+	if (param < PARAMS_MAX)
+		at = place_of(type, s->call.params[param], file_of(type, s->call.params[param]));
 	if (at.dentry) {
-		if (!screen_path(slot, hook, s, at))
+		if (!screen_path(slot, hook, s, at, task))
 			return false;
 	} else {
 		s->at = at;
-		set_copy(s->left, words, path->param < PARAMS_MAX ? path->others : hook->all);
+		set_copy(s->left, words, param < PARAMS_MAX ? path->others : hook->all);
 		s->top.whole = false;
 	}
 	/* A race that leaves some is for the second half: it takes all of `alive` again. */
@@ -314,8 +320,8 @@ static __always_inline bool hook_screen(struct scratch *s, __u32 slot)
 		return false;
 	if (!screen_files(slot, s))
 		return false;
-	/* Two helper calls that nearly every call can do without. */
-	s->call.thread = bpf_get_current_pid_tgid();
+	/* What nearly every call can do without. */
+	s->call.thread = thread_of(task);
 	if (agent_tgid && s->call.thread >> 32 == agent_tgid)
 		return false;
 	s->call.time_ns = bpf_ktime_get_boot_ns();

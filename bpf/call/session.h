@@ -10,13 +10,10 @@
 #define SESSION_UNREAD 1ull /* no time of a call: this one is in the map as JOIN_UNREAD */
 
 /* Between the two halves of an entry. */
-static __noinline int expect_return(__u32 slot)
+static __noinline int expect_return(__u32 slot, struct scratch *s)
 {
-	struct scratch *s = scratch_of(slot);
 	struct join_key key;
 
-	if (!s)
-		return 0;
 	/* Of the call before at this place, what the ring had no room for: user space takes it for unseen when it reads of this one. */
 	not_awaited(slot, s->call.sp);
 	key = join_key(slot, s->call.sp);
@@ -26,14 +23,11 @@ static __noinline int expect_return(__u32 slot)
 }
 
 /* After the records of an entry: what its return is to know; 0 when none is wanted. */
-static __noinline __u64 session_entered(__u32 slot)
+static __noinline __u64 session_entered(__u32 slot, struct scratch *s)
 {
-	struct scratch *s = scratch_of(slot);
 	struct join_value value = { .state = JOIN_UNREAD };
 	struct join_key key;
 
-	if (!s)
-		return 0;
 	if (s->call.awaited)
 		return s->call.time_ns;
 	if (!s->call.unread)

@@ -4,7 +4,6 @@
 import type { GeneratedCalls, HookGroup, HookSpec, Policy } from '../../config/policy/policy.ts'
 import { LSM_PREFIX } from '../../config/policy/kprobe.ts'
 import { MAX_KPROBES } from '../../config/policy/parse.ts'
-import { readsAtEntry } from '../../config/policy/types/bytes.ts'
 import { denies, enforces, notifies, sendsSignals } from '../../config/policy/selectors/actions.ts'
 import type { Position, Problem } from '../../config/yaml/problems.ts'
 import { formatProblem } from '../../config/yaml/problems.ts'
@@ -14,6 +13,7 @@ import type { Hook } from '../../exporters/contract/event.ts'
 import { atLeast } from './facts.ts'
 import { SYSCALL_PREFIX, checkTypes, lsmRefusal, notFound } from './functions/misfits.ts'
 import type { Report } from './functions/misfits.ts'
+import { readsEarly } from './functions/early.ts'
 import { withGenerated } from './functions/generated.ts'
 import { securityFunction } from './functions/security.ts'
 import type { Generated } from './functions/generated.ts'
@@ -107,13 +107,10 @@ export function symbolOf(spec: HookSpec, arch: KernelFacts['arch']): string {
   return !spec.syscall || /^__(x64|arm64|ia32)_/.test(spec.call) ? spec.call : SYSCALL_PREFIX[arch] + spec.call
 }
 
-/** Their return has no name any more of what they were given, or another one: arguments are read at the entry. */
-const CHANGES_NAMES = /^vfs_(?:unlink|rmdir|rename)$/
-
 /**
  * The cheapest mode that loses nothing on this kernel (docs/policies.md). On kernels that preempt tasks in kernel code, a preempted fexit program
- * hides calls of other tasks, and session loses returns under load, so entry and return are joined there. Signals are sent at the entry, and names
- * that the function changes and bytes that anybody may change are read there, so such a hook is never fexit.
+ * hides calls of other tasks, and session loses returns under load, so entry and return are joined there. Signals are sent at the entry, and what may
+ * change during the call is read there, so such a hook is never fexit.
  */
 export function chooseMode(
   spec: Pick<HookSpec, 'return'> & Partial<Pick<HookSpec, 'call' | 'selectors' | 'args'>>,
@@ -125,10 +122,7 @@ export function chooseMode(
   // The fexit program reads arguments and return value by helpers as old as bpf_loop.
   if (!kernel.loops) return 'join'
   // Before the function does its work.
-  const early =
-    sendsSignals({ selectors: spec.selectors ?? [] }) ||
-    CHANGES_NAMES.test(spec.call ?? '') ||
-    readsAtEntry(spec.args ?? [])
+  const early = sendsSignals({ selectors: spec.selectors ?? [] }) || readsEarly(spec)
   if (wanted === 'fexit' && !early) return 'fexit'
   if (wanted === 'kprobe.session' && session) return 'kprobe.session'
   if (wanted === 'kprobe.session' || wanted === 'join' || wanted === 'kprobe') return 'join'

@@ -47,10 +47,6 @@ export function readSize(fields: Fields, type: ArgumentType | undefined, problem
 export const readsAtReturn = (args: ReadonlyArray<ArgumentSpec | undefined>): boolean =>
   args.some((arg) => arg?.size?.returned !== undefined)
 
-/** Whether an argument must be read at the entry: the caller can change it during the call, or the call does. */
-export const readsAtEntry = (args: readonly ArgumentSpec[]): boolean =>
-  args.some(({ type, size }) => type.kind === 'bytes' && size?.returned === undefined)
-
 /** The arguments with their sizes as the hook reads them: a parameter, or a return value, that is listed with a narrower type is no wider here. */
 export function withSizes(args: readonly ArgumentSpec[], returnArg: ArgumentSpec | undefined): ArgumentSpec[] {
   return args.map((arg) => {

@@ -53,6 +53,28 @@ const twoPolicies = { 'p.yaml': policy('one', [OPENS, READS]), 'q.yaml': policy(
 const SEEN_S = 10
 const PREFIX = process.arch === 'arm64' ? '__arm64_' : '__x64_'
 
+/** Events of what the waiting program does. */
+async function told(agent: TestAgent, ...args: string[]): Promise<string[]> {
+  const lines = await agent.during(() => execFileSync(binary, args))
+  return lines.flatMap((line) => (line.process_kprobe === undefined ? [] : [summary(line)]))
+}
+
+/** A text that is changed and a file that is renamed while a call waits: both are shown as they were at its entry. */
+async function asEntered(agent: TestAgent): Promise<void> {
+  const fifo = inFolder('fifo')
+  const opened = `${binary} ${PREFIX}sys_openat("${fifo}")`
+  const opens = await told(agent, 'open', fifo)
+  assert.deepEqual(opens.map((line) => line.replace(/ = [0-9]+$/, '')).toSorted(), [opened, opened])
+  const reads = await told(agent, 'read', fifo, inFolder('fifo-other'))
+  assert.deepEqual(
+    reads.filter((line) => line.includes('vfs_read')),
+    [readOf(fifo), readOf(fifo)],
+  )
+  execFileSync('mv', [inFolder('fifo-other'), fifo])
+}
+
+const readOf = (fifo: string): string => `${binary} vfs_read(${fifo} prw-r--r--) = 1`
+
 describe('joined returns', { skip }, () => {
   test('returns: the waiting program compiles', () => {
     const source = fileURLToPath(new URL('../../fixtures/e2e/waiting.c', import.meta.url))
@@ -62,26 +84,19 @@ describe('joined returns', { skip }, () => {
     writeFileSync(inFolder('fifo-text'), `${inFolder('fifo-text')}\0`)
   })
 
+  test('returns: by default too, texts and paths are those of the entry', async () => {
+    const policies = { 'p.yaml': policy('one', [OPENS, READS]), 'q.yaml': policy('two', [READS]) }
+    await using agent = await TestAgent.start({ policies })
+    await asEntered(agent)
+  })
+
   for (const mode of ['join', 'kprobe.session'] as const) {
     test(`returns: ${mode}: texts and paths are those of the entry, calls in progress are events at the stop`, async () => {
       const fifo = inFolder('fifo')
       await using agent = await TestAgent.start({ policies: twoPolicies, config: { attach: { mode } } })
-      const told = async (...args: string[]): Promise<string[]> => {
-        const lines = await agent.during(() => execFileSync(binary, args))
-        return lines.flatMap((line) => (line.process_kprobe === undefined ? [] : [summary(line)]))
-      }
-      const opened = `${binary} ${PREFIX}sys_openat("${fifo}")`
-      const opens = await told('open', fifo)
-      assert.deepEqual(opens.map((line) => line.replace(/ = [0-9]+$/, '')).toSorted(), [opened, opened])
-      const read = `${binary} vfs_read(${fifo} prw-r--r--) = 1`
-      const reads = await told('read', fifo, inFolder('fifo-other'))
-      assert.deepEqual(
-        reads.filter((line) => line.includes('vfs_read')),
-        [read, read],
-      )
-      execFileSync('mv', [inFolder('fifo-other'), fifo])
+      await asEntered(agent)
       // Nothing could be read at the entry: the return decides.
-      const absent = await told('absent', inFolder('fifo-text'))
+      const absent = await told(agent, 'absent', inFolder('fifo-text'))
       const byName = `${binary} ${PREFIX}sys_openat("${inFolder('fifo-text')}") = `
       assert.equal(absent.filter((line) => line.startsWith(byName)).length, 2, absent.join('\n'))
       const metrics = await agent.metrics()
@@ -125,11 +140,11 @@ describe('joined returns', { skip }, () => {
             .flatMap((each) => (each.process_kprobe === undefined ? [] : [summary(each)]))
             .filter((each) => each.includes('vfs_read'))
         await agent.until('an event of each reader', () => events().length >= 256)
-        const whole = events().filter((each) => each === read).length
+        const whole = events().filter((each) => each === readOf(fifo)).length
         console.log(`of 128 waiting readers ${whole / 2} had a return instance`)
         // From 6.14 on, each caller has one (kernel/trace/fprobe.c, over fgraph).
         if (!kernelAtLeast(6, 14)) assert.ok(whole < 256)
-        assert.deepEqual(events().toSorted(), [...Array(whole).fill(read), ...Array(256 - whole).fill(cut)])
+        assert.deepEqual(events().toSorted(), [...Array(whole).fill(readOf(fifo)), ...Array(256 - whole).fill(cut)])
       }
 
       // Root empties the map of waiting calls. A session's are not there.

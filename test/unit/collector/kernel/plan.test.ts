@@ -18,8 +18,9 @@ const lazy73 = kernel(7, 3, { preemption: 'lazy' })
 
 const entry = spec()
 const returns = spec({ return: true, returnArg: arg(0, 'int') })
-const userText = spec({ ...returns, syscall: true, args: [arg(0, 'string')] })
+const userText = spec({ ...returns, call: 'sys_openat', syscall: true, args: [arg(0, 'string')] })
 const userNumber = spec({ ...returns, syscall: true, args: [arg(0, 'int')] })
+const member = { ...arg(0, 'int'), resolve: { path: 'f_flags', struct: undefined } }
 const kernelText = spec({ ...returns, args: [arg(0, 'string')] })
 
 const sigkill = { last: 'sigkill', signals: [9], reports: true, limit: undefined } as const
@@ -33,6 +34,9 @@ const MODES: ReadonlyArray<
   ['the same, fexit wanted', { ...returns, call: 'vfs_rename' }, v612, 'fexit', 'join'],
   ['the same without the return value', { ...entry, call: 'vfs_rmdir' }, v612, 'auto', 'kprobe.multi'],
   ['the check before it', { ...returns, call: 'security_path_rename' }, v612, 'auto', 'fexit'],
+  ['a function that may wait with a file', { ...returns, call: 'vfs_read' }, v612, 'auto', 'join'],
+  ['the same, with numbers only', { ...returns, call: 'vfs_read', args: [arg(2, 'int')] }, v612, 'auto', 'fexit'],
+  ['the same, a member of what it gets', { ...returns, call: 'vfs_read', args: [member] }, v612, 'auto', 'join'],
   ['no return', entry, v612, 'auto', 'kprobe.multi'],
   ['no return, no fprobe', entry, debian61, 'auto', 'kprobe'],
   ['no return, full preemption', entry, full612, 'auto', 'kprobe.multi'],
@@ -51,7 +55,15 @@ const MODES: ReadonlyArray<
   ['return, session on a shadow stack', returns, kernel(6, 14, { preemption: 'full' }), 'auto', 'kprobe.session'],
   ['return, lazy preemption on 7.3', returns, lazy73, 'auto', 'kprobe.session'],
   ['return, lazy without fprobe', returns, { ...lazy73, fprobe: false }, 'auto', 'join'],
-  ['return, a text in user memory', userText, v612, 'auto', 'fexit'],
+  ['return, a text in user memory', userText, v612, 'auto', 'join'],
+  ['the same, fexit wanted', userText, v612, 'fexit', 'join'],
+  [
+    'return, a text that may be in user memory',
+    { ...userText, syscall: false, call: 'do_mount' },
+    v612,
+    'auto',
+    'join',
+  ],
   ['return, a text in user memory, 7.3', userText, lazy73, 'auto', 'kprobe.session'],
   ['return, numbers of a system call', userNumber, v612, 'auto', 'fexit'],
   ['return, a text of the kernel', kernelText, v612, 'auto', 'fexit'],

@@ -53,6 +53,9 @@ soak: build ## half an hour at 5,000 events/s with one sink down half of the tim
 bench: build ## measure; write build/bench/*.json and docs/performance.md
 	@$(SETUP)/bench.sh
 
+compare: build ## the kernel's part of make bench, of this tree and of another commit in turn in one boot: BASE=main ROUNDS=3
+	@$(SETUP)/with-node.sh node --disable-warning=ExperimentalWarning test/bench/compare.ts
+
 simulate: build ## a million lives of spool, sending chain, chain that packs, chain that is reloaded: RUNS=1000000 SEED=1
 	@$(SETUP)/with-node.sh node test/simulation/run.ts spool --runs $(RUNS) --seed $(SEED)
 	@$(SETUP)/with-node.sh node test/simulation/run.ts chain --runs $(RUNS) --seed $(SEED)
@@ -117,4 +120,4 @@ image: package ## container image ktrail:VERSION, by docker: BASE=debian:bookwor
 clean: ## remove what was built; fetched kernels and Node stay in the cache
 	rm -rf bpf/build native/build build node_modules
 
-.PHONY: help build run picture test full arm64 faults check soak bench simulate fuzz random-policies start-stop policy-changes coverage random-tree kubernetes churn package image clean
+.PHONY: help build run picture test full arm64 faults check soak bench compare simulate fuzz random-policies start-stop policy-changes coverage random-tree kubernetes churn package image clean

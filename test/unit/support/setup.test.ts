@@ -215,6 +215,7 @@ test('make: every target of the help exists and is described', () => {
     'check',
     'soak',
     'bench',
+    'compare',
     'simulate',
     'fuzz',
     'random-policies',

@@ -1,0 +1,98 @@
+/**
+ * make compare BASE=REV: what a hook costs in this tree and in another commit, in turn in one boot of a guest, because only figures of one boot
+ * can be compared. Builds the commit once, in the cache. Exit code 1: something here is slower than SLOWER allows.
+ *
+ *   BASE=main    the other commit
+ *   ROUNDS=3     runs of each; the fastest counts
+ *   KERNEL=6.12  kernel of the guest
+ */
+import { execFileSync, spawn } from 'node:child_process'
+import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import type { Measure, Result } from './support/result.ts'
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+const CACHE = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'ktrail/compare')
+const { BASE = 'main', KERNEL = '6.12' } = process.env
+const ROUNDS = Number(process.env['ROUNDS'] || 3)
+const BENCH = 'test/bench/guest/kernel-cost.bench.ts'
+/** Emulated time of one boot still differs by some percent from run to run. */
+const SLOWER = 1.1
+/** A round of one tree takes about two minutes. */
+const ROUND_S = 300
+
+if (!Number.isInteger(ROUNDS) || ROUNDS < 1)
+  throw new Error(`ROUNDS: expected a whole number, got "${process.env['ROUNDS']}"`)
+
+/** The folder with the built commit. */
+function built(commit: string): string {
+  const folder = join(CACHE, commit)
+  if (existsSync(folder)) return folder
+  const fresh = `${folder}.new`
+  rmSync(fresh, { recursive: true, force: true })
+  mkdirSync(fresh, { recursive: true })
+  console.error(`building ${commit} in ${folder}, once`)
+  const tar = execFileSync('git', ['archive', commit], { cwd: ROOT, maxBuffer: 1 << 30 })
+  execFileSync('tar', ['-x', '-C', fresh], { input: tar })
+  execFileSync('make', ['-s', 'build'], { cwd: fresh, stdio: ['ignore', 'inherit', 'inherit'] })
+  renameSync(fresh, folder)
+  return folder
+}
+
+/** Results of the rounds: of the other commit, of this tree, and so on. */
+async function runs(base: string): Promise<Result[]> {
+  const round = [base, ROOT].map(
+    (tree) => `(cd '${tree}' && node --disable-warning=ExperimentalWarning --expose-gc ${BENCH})`,
+  )
+  const script = Array.from({ length: ROUNDS }, () => round.join(' && ')).join(' && ')
+  const seconds = String(ROUNDS * 2 * ROUND_S)
+  const guest = ['--timeout', seconds, '--verbose', '--', 'env', 'KTRAIL_BENCH_QUICK=1', 'sh', '-c', script]
+  const child = spawn('test/support/guest/run.sh', [KERNEL, ...guest], {
+    cwd: ROOT,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const found: Result[] = []
+  for await (const line of createInterface({ input: child.stdout })) {
+    if (!line.startsWith('{')) continue
+    found.push(JSON.parse(line) as Result)
+    console.error(`${found.length} of ${ROUNDS * 2} runs`)
+  }
+  if (found.length !== ROUNDS * 2) throw new Error(`the guest made ${found.length} runs of ${ROUNDS * 2}: see above`)
+  return found
+}
+
+const commit = execFileSync('git', ['rev-parse', '--verify', `${BASE}^{commit}`], {
+  cwd: ROOT,
+  encoding: 'utf8',
+}).trim()
+const results = await runs(built(commit))
+const least = (results: readonly Result[], { name, unit }: Measure): number =>
+  Math.min(
+    ...results.map(
+      ({ measures }) => measures.find((each) => each.name === name && each.unit === unit)?.value ?? Number.NaN,
+    ),
+  )
+const [before, here] = [0, 1].map((tree) => results.filter((_, i) => i % 2 === tree))
+const measures = (here?.[0]?.measures ?? []).filter(({ unit }) => unit.startsWith('ns') || unit === 'instructions')
+let slower = 0
+console.log(`${'kernel'.padEnd(60)} ${commit.slice(0, 7).padStart(9)} ${'here'.padStart(9)}  ratio`)
+for (const measure of measures) {
+  const [was, is] = [least(before ?? [], measure), least(here ?? [], measure)]
+  if (Number.isNaN(was)) continue
+  // What a pread takes has the noise of everything else in it.
+  const judged = measure.unit.includes('statistics')
+  const ratio = is / was
+  if (judged && ratio > SLOWER) slower++
+  const mark = judged && ratio > SLOWER ? ' slower' : ''
+  const label = `${measure.name} (${measure.unit.replace('per call, kernel statistics', 'a call')})`
+  console.log(
+    `${label.padEnd(60)} ${was.toFixed(0).padStart(9)} ${is.toFixed(0).padStart(9)}  ${ratio.toFixed(2)}${mark}`,
+  )
+}
+console.log(
+  `${slower} figures of the kernel are more than ${Math.round((SLOWER - 1) * 100)} % above those of ${commit.slice(0, 7)}`,
+)
+process.exitCode = slower === 0 ? 0 : 1

@@ -1,17 +1,17 @@
 /**
- * Whether hooks still see what they are for: the agent makes a harmless access and looks whether the program of each function that the access
- * calls ran. Calls of others at that moment prove the same. The agent's own accesses make no events: the program leaves them out, after it has
+ * Whether hooks still see what they are for: the agent makes harmless accesses and looks whether the program of each function that they
+ * call ran. Calls of others at that moment prove the same. The agent's own accesses make no events: the program leaves them out, after it has
  * counted the call. It needs no right beyond those of loading programs, which the kernel's own counts do (BPF_ENABLE_STATS: CAP_SYS_ADMIN).
  */
-import { closeSync, openSync, readFileSync } from 'node:fs'
 import type { Link } from '../../../native/types.ts'
-import { atLeast } from '../facts.ts'
 import type { KernelFacts } from '../facts.ts'
+import { accesses, lacksDescriptors } from './accesses.ts'
+import type { Access } from './accesses.ts'
 import type { Finding } from './finding.ts'
 
 const INTERVAL_MS = 3_600_000
-/** Of the addon and of Node. */
-const NO_DESCRIPTORS: ReadonlySet<unknown> = new Set(['NO_DESCRIPTORS', 'EMFILE', 'ENFILE'])
+/** The kernel does not run a program for a call while its CPU is in that program already; not several times in a row. */
+const TRIES = 3
 
 /** A function with a program behind its gate. */
 export interface ScreenedFunction {
@@ -28,32 +28,38 @@ export interface CanaryOptions {
   readonly functions: () => readonly ScreenedFunction[]
   /** Has the next call in each cgroup run the whole program, which counts it. */
   readonly forget: () => void
-  /** Default: `access`. */
-  readonly act?: () => void
+  /** Makes an access; returns whether it came to its functions. Default: it is made. */
+  readonly make?: (access: Access) => boolean
 }
 
 export class Canary {
   readonly #options: CanaryOptions
+  readonly #accesses: readonly Access[]
   readonly #provoked: ReadonlySet<string>
+  /** Functions that ran when an access was made: this kernel calls them. */
+  readonly #seen = new Set<string>()
   #known = new WeakSet<ScreenedFunction['link']>()
   #nextMs = 0
   #findings: readonly Finding[] = []
 
   constructor(options: CanaryOptions) {
     this.#options = options
-    this.#provoked = provoked(options.facts)
+    this.#accesses = accesses(options.facts)
+    this.#provoked = new Set(this.#accesses.flatMap(functionsOf))
   }
 
-  /** Makes an access when something new is attached, each hour, and at each call while something is wrong. Returns what is wrong. */
+  /** Makes accesses when something new is attached, each hour, and at each call while something is wrong. Returns what is wrong. */
   check(nowMs: number): readonly Finding[] {
     const hooked = this.#options.functions().filter(({ symbol }) => this.#provoked.has(symbol))
     const due = nowMs >= this.#nextMs || this.#findings.length > 0 || hooked.some(({ link }) => !this.#known.has(link))
     if (!due) return this.#findings
     try {
-      this.#findings = this.#silent(hooked)
+      let silent = this.#silent(hooked)
+      for (let tries = 1; tries < TRIES && silent.length > 0; tries++) silent = this.#silent(silent)
+      this.#findings = silent.map(finding)
     } catch (error) {
       // Neither an access nor a count without a free descriptor: it is still due at the next call.
-      if (error instanceof Error && 'code' in error && NO_DESCRIPTORS.has(error.code)) return this.#findings
+      if (lacksDescriptors(error)) return this.#findings
       throw error
     }
     this.#nextMs = nowMs + INTERVAL_MS
@@ -61,38 +67,31 @@ export class Canary {
     return this.#findings
   }
 
-  /** Synchronous: meanwhile no policy changes, so that the programs and their counts stay. */
-  #silent(hooked: readonly ScreenedFunction[]): Finding[] {
+  /** Which of these did not run, though they were called. Synchronous: meanwhile no policy changes, so that the programs and their counts stay. */
+  #silent(hooked: readonly ScreenedFunction[]): ScreenedFunction[] {
     if (hooked.length === 0) return []
-    const { act = access, forget } = this.#options
+    const { make = (access) => access.make(), forget } = this.#options
+    const symbols = new Set(hooked.map(({ symbol }) => symbol))
     const before = hooked.map(({ calls }) => calls())
     forget()
-    act()
-    const silent = hooked.filter(({ calls }, i) => calls() === before[i])
-    return silent.map(({ symbol, link: { kind } }) => ({
-      kind: 'hook_silent',
-      on: `${symbol} (${kind})`,
-      expected: 'the program to run when the agent makes an access',
-      got: 'it did not run',
-      repaired: false,
-    }))
+    const made = this.#accesses.filter(
+      (access) => functionsOf(access).some((name) => symbols.has(name)) && make(access),
+    )
+    const still = hooked.filter(({ calls }, i) => calls() === before[i])
+    for (const { symbol } of hooked.filter((each) => !still.includes(each))) this.#seen.add(symbol)
+    const called = new Set(
+      made.flatMap(({ calls, mayCall }) => [...calls, ...mayCall.filter((f) => this.#seen.has(f))]),
+    )
+    return still.filter(({ symbol }) => called.has(symbol))
   }
 }
 
-/** Functions that `access` calls on every kernel of this version. */
-function provoked(facts: KernelFacts): ReadonlySet<string> {
-  const truncate = atLeast(facts, 6, 2) ? 'security_file_truncate' : 'security_path_truncate'
-  return new Set(['security_file_open', 'fd_install', 'security_file_permission', 'security_mmap_file', truncate])
-}
+const functionsOf = ({ calls, mayCall }: Access): string[] => [...calls, ...mayCall]
 
-/** Opens, truncates, reads and maps, without a file of its own: the text of /proc/self/comm stays as it is. */
-export function access(): void {
-  closeSync(openSync('/proc/self/comm', 'w'))
-  readFileSync('/proc/self/comm')
-  try {
-    // V8 maps the room of a buffer that may grow; memory of malloc may have been mapped before.
-    void new ArrayBuffer(0, { maxByteLength: 4096 })
-  } catch {
-    // No memory: the kernel has called the hook before it refused.
-  }
-}
+const finding = ({ symbol, link: { kind } }: ScreenedFunction): Finding => ({
+  kind: 'hook_silent',
+  on: `${symbol} (${kind})`,
+  expected: 'the program to run when the agent makes an access',
+  got: 'it did not run',
+  repaired: false,
+})

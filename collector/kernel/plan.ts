@@ -13,7 +13,7 @@ import type { Hook } from '../../exporters/contract/event.ts'
 import { atLeast } from './facts.ts'
 import { SYSCALL_PREFIX, checkTypes, lsmRefusal, notFound } from './functions/misfits.ts'
 import type { Report } from './functions/misfits.ts'
-import { readsEarly } from './functions/early.ts'
+import { fitsFexit } from './functions/fexit.ts'
 import { withGenerated } from './functions/generated.ts'
 import { securityFunction } from './functions/security.ts'
 import type { Generated } from './functions/generated.ts'
@@ -110,7 +110,7 @@ export function symbolOf(spec: HookSpec, arch: KernelFacts['arch']): string {
 /**
  * The cheapest mode that loses nothing on this kernel (docs/policies.md). On kernels that preempt tasks in kernel code, a preempted fexit program
  * hides calls of other tasks, and session loses returns under load, so entry and return are joined there. Signals are sent at the entry, and what may
- * change during the call is read there, so such a hook is never fexit.
+ * change during the call is read there, so such a hook is never fexit, nor is one on a function that never returns.
  */
 export function chooseMode(
   spec: Pick<HookSpec, 'return'> & Partial<Pick<HookSpec, 'call' | 'selectors' | 'args'>>,
@@ -121,13 +121,13 @@ export function chooseMode(
   const session = kernel.fprobe && kernel.session !== 'none'
   // The fexit program reads arguments and return value by helpers as old as bpf_loop.
   if (!kernel.loops) return 'join'
-  // Before the function does its work.
-  const early = sendsSignals({ selectors: spec.selectors ?? [] }) || readsEarly(spec)
-  if (wanted === 'fexit' && !early) return 'fexit'
+  // Signals are sent before the function does its work.
+  const fits = fitsFexit(spec) && !sendsSignals({ selectors: spec.selectors ?? [] })
+  if (wanted === 'fexit' && fits) return 'fexit'
   if (wanted === 'kprobe.session' && session) return 'kprobe.session'
   if (wanted === 'kprobe.session' || wanted === 'join' || wanted === 'kprobe') return 'join'
   const noPreemption = kernel.preemption === 'none' || kernel.preemption === 'voluntary'
-  if (noPreemption && !early) return 'fexit'
+  if (noPreemption && fits) return 'fexit'
   // Since 6.14 fprobe keeps returns on a shadow stack and no longer runs out of instances.
   return session && atLeast(kernel, 6, 14) ? 'kprobe.session' : 'join'
 }

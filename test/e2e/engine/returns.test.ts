@@ -85,8 +85,7 @@ describe('joined returns', { skip }, () => {
   })
 
   test('returns: by default too, texts and paths are those of the entry', async () => {
-    const policies = { 'p.yaml': policy('one', [OPENS, READS]), 'q.yaml': policy('two', [READS]) }
-    await using agent = await TestAgent.start({ policies })
+    await using agent = await TestAgent.start({ policies: twoPolicies })
     await asEntered(agent)
   })
 

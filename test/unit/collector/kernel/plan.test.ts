@@ -34,6 +34,7 @@ const MODES: ReadonlyArray<
   ['the same, fexit wanted', { ...returns, call: 'vfs_rename' }, v612, 'fexit', 'join'],
   ['the same without the return value', { ...entry, call: 'vfs_rmdir' }, v612, 'auto', 'kprobe.multi'],
   ['the check before it', { ...returns, call: 'security_path_rename' }, v612, 'auto', 'fexit'],
+  ['a function that never returns', { ...userNumber, call: 'sys_exit_group' }, v612, 'auto', 'join'],
   ['a function that may wait with a file', { ...returns, call: 'vfs_read' }, v612, 'auto', 'join'],
   ['the same, with numbers only', { ...returns, call: 'vfs_read', args: [arg(2, 'int')] }, v612, 'auto', 'fexit'],
   ['the same, a member of what it gets', { ...returns, call: 'vfs_read', args: [member] }, v612, 'auto', 'join'],

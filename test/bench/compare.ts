@@ -77,22 +77,24 @@ const least = (results: readonly Result[], { name, unit }: Measure): number =>
   )
 const [before, here] = [0, 1].map((tree) => results.filter((_, i) => i % 2 === tree))
 const measures = (here?.[0]?.measures ?? []).filter(({ unit }) => unit.startsWith('ns') || unit === 'instructions')
-let slower = 0
-console.log(`${'kernel'.padEnd(60)} ${commit.slice(0, 7).padStart(9)} ${'here'.padStart(9)}  ratio`)
+/** Shown: what a unit is of. */
+const OF: Readonly<Record<string, string>> = {
+  'ns per call, kernel statistics': 'call',
+  'ns added to a pread': 'pread',
+}
+const row = (label: string, was: string, is: string, ratio: string): void =>
+  console.log(`${label.padEnd(52)}${was.padStart(9)}${is.padStart(9)}${ratio.padStart(8)}`)
+const slower: string[] = []
+row('ns, or instructions of the verifier', commit.slice(0, 7), 'here', 'ratio')
 for (const measure of measures) {
   const [was, is] = [least(before ?? [], measure), least(here ?? [], measure)]
   if (Number.isNaN(was)) continue
+  const of = OF[measure.unit]
+  const label = `${measure.name.replace(' (default here)', '')}${of === undefined ? '' : `, ${of}`}`
+  row(label, was.toFixed(0), is.toFixed(0), (is / was).toFixed(2))
   // What a pread takes has the noise of everything else in it.
-  const judged = measure.unit.includes('statistics')
-  const ratio = is / was
-  if (judged && ratio > SLOWER) slower++
-  const mark = judged && ratio > SLOWER ? ' slower' : ''
-  const label = `${measure.name} (${measure.unit.replace('per call, kernel statistics', 'a call')})`
-  console.log(
-    `${label.padEnd(60)} ${was.toFixed(0).padStart(9)} ${is.toFixed(0).padStart(9)}  ${ratio.toFixed(2)}${mark}`,
-  )
+  if (of === 'call' && is / was > SLOWER) slower.push(label)
 }
-console.log(
-  `${slower} figures of the kernel are more than ${Math.round((SLOWER - 1) * 100)} % above those of ${commit.slice(0, 7)}`,
-)
-process.exitCode = slower === 0 ? 0 : 1
+const limit = `${Math.round((SLOWER - 1) * 100)} % above ${commit.slice(0, 7)}`
+console.log(slower.length === 0 ? `no call takes more than ${limit}` : `more than ${limit}: ${slower.join('; ')}`)
+process.exitCode = slower.length === 0 ? 0 : 1

@@ -1,5 +1,5 @@
 /** A file system of its own for a test, in the guest's memory. */
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { chmodSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { freshFolder } from '../support/agent.ts'
@@ -15,7 +15,7 @@ const MAKE: Readonly<Record<string, readonly string[]>> = {
 /** mkfs.xfs makes none that is smaller. */
 const IMAGE_BYTES = 320 << 20
 
-/** Makes and mounts one; the folder that it is mounted at ends with the guest. */
+/** Makes one, mounts it for the life of this process, and returns where. */
 export function mountFileSystem(kind: FileSystem): string {
   const folder = freshFolder(kind)
   chmodSync(folder, 0o755)
@@ -37,6 +37,8 @@ export function mountFileSystem(kind: FileSystem): string {
   // Without udev nothing loads it when its device is opened.
   execFileSync(readFileSync('/proc/sys/kernel/modprobe', 'utf8').trim(), ['loop'])
   execFileSync('mount', ['-t', kind, '-o', 'loop', image, at])
+  // The module of its device is not to stay in use: test/e2e/guard/modules.test.ts takes it out.
+  process.once('exit', () => spawnSync('umount', ['--lazy', at]))
   chmodSync(at, 0o755)
   return at
 }

@@ -145,7 +145,7 @@ function withAbi(text: string, { node, path }: Place, problems: Problems): strin
 export function checkCall(call: string, syscall: boolean | undefined, { node, path }: Place, problems: Problems): void {
   if (!/^[A-Za-z_][A-Za-z0-9_.]*$/.test(call) || call.length > MAX_SYMBOL_BYTES) {
     // A dot is legal: compilers name clones foo.isra.0 and foo.constprop.0.
-    const hint = didYouMean(call, [call.replace(/\(.*$/s, '')])
+    const hint = didYouMean(call, /[A-Za-z_][\w.]*/.exec(call) ?? [])
     problems.add(node.at, `${path}: expected the name of a kernel function, got ${show(call)}${hint}`)
     return
   }

@@ -3,6 +3,7 @@
  * Used for keys (a dozen candidates) and for kernel functions (60,000 and more), so it rejects cheaply:
  * by length first, then row by row in a band of 2 * limit + 1 cells.
  */
+import { show } from './problems.ts'
 
 /** Beyond this a suggestion is noise: one slip per three characters, at most three. */
 function limitFor(word: string): number {
@@ -32,7 +33,8 @@ export function suggest(word: string, candidates: Iterable<string>): string | un
 /** ` (did you mean "x"?)`, to append to a message; '' without a suggestion. */
 export function didYouMean(word: string, candidates: Iterable<string>): string {
   const found = suggest(word, candidates)
-  return found === undefined ? '' : ` (did you mean "${found}"?)`
+  // Candidates may be words of the file itself, with any characters.
+  return found === undefined ? '' : ` (did you mean ${show(found)}?)`
 }
 
 const YES: Readonly<Record<string, string>> = {

@@ -195,18 +195,15 @@ const ARGS = 'args: [{index: 0, type: int}]'
 const BAD_HOOKS: Array<[name: string, hook: string, ...want: string[]]> = [
   ['no call', 'syscall: false', '.call: missing; expected the name of a kernel function'],
   ['a call that is a number', 'call: 5', '.call: expected a text, got the number 5; put it in quotes: "5"'],
+  ['a call that is no name', 'call: "a b"', '.call: expected the name of a kernel function, got "a b"'],
   [
-    'a call that is no name',
-    'call: "a b"',
-    '.call: expected the name of a kernel function, got "a b" (did you mean "a b"?)',
+    'a call with a line break',
+    'call: "vfs_read\\r"',
+    String.raw`.call: expected the name of a kernel function, got "vfs_read\r" (did you mean "vfs_read"?)`,
   ],
   ['a call that is empty', 'call: ""', '.call: expected the name of a kernel function, got ""'],
   ['a call that is nothing', 'call: ', '.call: expected a text, got nothing'],
-  [
-    'a call with a path',
-    'call: ../etc',
-    '.call: expected the name of a kernel function, got "../etc" (did you mean "../etc"?)',
-  ],
+  ['a call with a path', 'call: ../etc', '.call: expected the name of a kernel function, got "../etc"'],
   ['a list that is not there', 'call: "list:x"', '.call: no list is named "x", the policy has no lists'],
   [
     'return without returnArg',

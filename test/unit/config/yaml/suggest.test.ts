@@ -30,6 +30,7 @@ describe('suggest', () => {
   it('writes a hint, or nothing', () => {
     assert.equal(didYouMean('cal', ['call']), ' (did you mean "call"?)')
     assert.equal(didYouMean('zzz', ['call']), '')
+    assert.equal(didYouMean('a\rcal', ['a\rcall']), ' (did you mean "a\\rcall"?)')
   })
 
   it('agrees with the plain distance table', () => {

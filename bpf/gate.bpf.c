@@ -50,6 +50,7 @@ static __noinline int override(struct pt_regs *ctx)
 	SEC("kretprobe") int gate_return_##n(struct pt_regs *ctx) { bpf_tail_call_static(ctx, &gate_##n, GATE_RETURN); return 0; } \
 	SEC("kprobe") int gate_override_##n(struct pt_regs *ctx) { return override(ctx); }                         \
 	SEC("fmod_ret") int gate_modify_##n(void *ctx) { bpf_tail_call_static(ctx, &gate_##n, GATE_ENTRY); return 0; } \
+	SEC("fentry") int gate_fentry_##n(void *ctx) { bpf_tail_call_static(ctx, &gate_##n, GATE_ENTRY); return 0; } \
 	SEC("fexit") int gate_exit_##n(void *ctx) { bpf_tail_call_static(ctx, &gate_back_##n, GATE_ENTRY); return 0; } \
 	SEC("kretprobe") int gate_leave_##n(struct pt_regs *ctx) { bpf_tail_call_static(ctx, &gate_back_##n, GATE_ENTRY); return 0; }
 

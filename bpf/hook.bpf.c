@@ -109,21 +109,28 @@ static __noinline struct scratch *on_entry(struct pt_regs *ctx, __u32 slot)
 	return hook_screen(s, slot) ? s : 0;
 }
 
-/* fexit: parameters and return value in one place. */
-static __noinline struct scratch *on_exit(void *ctx, __u32 slot)
+/* The parameters of a function with a trampoline. */
+static __always_inline void take_arguments(struct call *call, __u32 slot, void *ctx)
 {
 	const volatile struct hook *hook = &hooks[slot];
-	struct scratch *s = begin(slot);
 	__u32 i;
 
-	if (!s)
-		return 0;
 	for (i = 0; i < PARAMS_MAX; i++) {
 		if (i >= hook->nparams)
 			break;
-		bpf_get_func_arg(ctx, i, &s->call.params[i]);
+		bpf_get_func_arg(ctx, i, &call->params[i]);
 	}
-	take_syscall(&s->call, slot);
+	take_syscall(call, slot);
+}
+
+/* fexit: parameters and return value in one place. */
+static __noinline struct scratch *on_exit(void *ctx, __u32 slot)
+{
+	struct scratch *s = begin(slot);
+
+	if (!s)
+		return 0;
+	take_arguments(&s->call, slot, ctx);
 	bpf_get_func_ret(ctx, &s->call.returned);
 	s->call.returns = HOOK_HAS_RETURN;
 	return hook_screen(s, slot) ? s : 0;
@@ -148,6 +155,18 @@ static __always_inline __u64 frame_of(void *ctx)
 
 	bpf_probe_read_kernel(&number, sizeof(number), &pointer);
 	return number;
+}
+
+/* fentry: parameters; the return is joined. */
+static __noinline struct scratch *on_fentry(void *ctx, __u32 slot)
+{
+	struct scratch *s = begin(slot);
+
+	if (!s)
+		return 0;
+	take_arguments(&s->call, slot, ctx);
+	s->call.sp = frame_of(ctx);
+	return hook_screen(s, slot) ? s : 0;
 }
 
 #define TAKE_PARAM(i) \
@@ -264,24 +283,37 @@ static __noinline int on_session(struct pt_regs *ctx, __u32 slot)
 		return s ? hook_record(ctx, n, s) : 0;      \
 	}
 
+/* The entry of a call whose return is joined; `sp`: its place on the stack. */
+#define ENTER(screen, n, sp)                                \
+	{                                                   \
+		struct scratch *s = SCREENED(screen, n);    \
+                                                            \
+		if (!s)                                     \
+			return not_awaited(n, sp);          \
+		await_return(n, s);                         \
+		hook_record(ctx, n, s);                     \
+		entered(n, s);                              \
+		return 0;                                   \
+	}
+
+static __noinline struct scratch *on_return(void *ctx, __u32 slot)
+{
+	__u64 returned = 0;
+
+	bpf_get_func_ret(ctx, &returned);
+	return leave(slot, frame_of(ctx), returned);
+}
+
 #define SLOT(n)                                                                                                        \
 	SEC("kprobe") int hook_entry_##n(struct pt_regs *ctx) RECORD(SCREENED(on_entry, n), n)                         \
 	SEC("fexit") int hook_fexit_##n(void *ctx) RECORD(SCREENED(on_exit, n), n)                                     \
 	SEC("tracepoint") int hook_event_##n(void *ctx) RECORD(SCREENED(on_event, n), n)                               \
 	SEC("raw_tracepoint") int hook_raw_##n(void *ctx) RECORD(SCREENED(on_event, n), n)                             \
 	SESSION(n)                                                                                                     \
-	SEC("kprobe") int hook_enter_##n(struct pt_regs *ctx)                                                          \
-	{                                                                                                              \
-		struct scratch *s = SCREENED(on_enter, n);                                                             \
-                                                                                                                       \
-		if (!s)                                                                                                \
-			return not_awaited(n, PT_REGS_SP(ctx));                                                        \
-		await_return(n, s);                                                                                    \
-		hook_record(ctx, n, s);                                                                                \
-		entered(n, s);                                                                                         \
-		return 0;                                                                                              \
-	}                                                                                                              \
+	SEC("kprobe") int hook_enter_##n(struct pt_regs *ctx) ENTER(on_enter, n, PT_REGS_SP(ctx))                      \
 	SEC("kretprobe") int hook_leave_##n(struct pt_regs *ctx) RECORD(leave(n, JOINED_SP(ctx), PT_REGS_RC(ctx)), n)  \
+	SEC("fentry") int hook_fentry_##n(void *ctx) ENTER(on_fentry, n, frame_of(ctx))                                \
+	SEC("fexit") int hook_left_##n(void *ctx) RECORD(on_return(ctx, n), n)                                         \
 	SEC("kprobe") int hook_deny_##n(struct pt_regs *ctx)                                                           \
 	{                                                                                                              \
 		struct scratch *s = SCREENED(on_enter, n);                                                             \
@@ -301,14 +333,6 @@ static __noinline int on_session(struct pt_regs *ctx, __u32 slot)
 		if (!s)                                                                                                \
 			return hooks[n].awaits ? not_awaited(n, frame_of(ctx)) : 0;                                    \
 		return judge(ctx, n, s);                                                                               \
-	}                                                                                                              \
-	SEC("fexit") int hook_modified_##n(void *ctx)                                                                  \
-	{                                                                                                              \
-		__u64 returned = 0;                                                                                    \
-                                                                                                                       \
-		bpf_get_func_ret(ctx, &returned);                                                                      \
-		leave(n, frame_of(ctx), returned);                                                                     \
-		return 0;                                                                                              \
 	}
 
 SLOT(0)

@@ -10,6 +10,7 @@ export type AttachKind =
   | 'kprobe.session'
   | 'kprobe'
   | 'kretprobe'
+  | 'fentry'
   | 'fexit'
   | 'fmod_ret'
   | 'tp_btf'

@@ -19,7 +19,7 @@ export const FEATURES: readonly Feature[] = [
     name: 'bpf_get_func_arg',
     needs: 'Linux 5.17',
     isIn: ({ loops }) => loops,
-    without: 'no hook is attached as fexit; entry and return are joined in a map',
+    without: 'no hook is attached as fexit or fentry; kprobes of entry and return are joined in a map',
   },
   {
     name: 'bpf_loop',
@@ -114,6 +114,7 @@ const MODES = {
   'kprobe.multi': 'kprobe.multi',
   kprobe: 'kprobe',
   fexit: 'fexit',
+  fentry: 'fentry and fexit joined',
   'kprobe.session': 'kprobe.session',
   join: 'joined entry and return',
   tracepoint: 'tracepoint',

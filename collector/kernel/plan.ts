@@ -13,7 +13,7 @@ import type { Hook } from '../../exporters/contract/event.ts'
 import { atLeast } from './facts.ts'
 import { SYSCALL_PREFIX, checkTypes, lsmRefusal, notFound } from './functions/misfits.ts'
 import type { Report } from './functions/misfits.ts'
-import { fitsFexit } from './functions/fexit.ts'
+import { fitsFexit, returns } from './functions/fexit.ts'
 import { withGenerated } from './functions/generated.ts'
 import { securityFunction } from './functions/security.ts'
 import type { Generated } from './functions/generated.ts'
@@ -28,6 +28,7 @@ import type { MemberOf, Numbering } from './functions/places.ts'
 export type AttachMode =
   | 'kprobe.multi'
   | 'fexit'
+  | 'fentry'
   | 'kprobe.session'
   | 'join'
   | 'kprobe'
@@ -108,9 +109,10 @@ export function symbolOf(spec: HookSpec, arch: KernelFacts['arch']): string {
 }
 
 /**
- * The cheapest mode that loses nothing on this kernel (docs/policies.md). On kernels that preempt tasks in kernel code, a preempted fexit program
- * hides calls of other tasks, and session loses returns under load, so entry and return are joined there. Signals are sent at the entry, and what may
- * change during the call is read there, so such a hook is never fexit, nor is one on a function that never returns.
+ * The cheapest mode that loses nothing on this kernel (docs/policies.md). Where tasks are preempted in kernel code, a preempted fentry or fexit program
+ * hides calls of other tasks. Signals are sent at the entry, and what may change during the call is read there, so such a hook is never fexit: entry and
+ * return are joined. By fentry no return is missed; return probes run out of instances while many calls wait, but for those of 6.14, which are kept on a
+ * shadow stack.
  */
 export function chooseMode(
   spec: Pick<HookSpec, 'return'> & Partial<Pick<HookSpec, 'call' | 'selectors' | 'args'>>,
@@ -119,17 +121,18 @@ export function chooseMode(
 ): AttachMode {
   if (!spec.return) return wanted === 'kprobe' || !kernel.fprobe ? 'kprobe' : 'kprobe.multi'
   const session = kernel.fprobe && kernel.session !== 'none'
-  // The fexit program reads arguments and return value by helpers as old as bpf_loop.
+  // fentry and fexit programs read arguments and return value by helpers as old as bpf_loop.
   if (!kernel.loops) return 'join'
   // Signals are sent before the function does its work.
   const fits = fitsFexit(spec) && !sendsSignals({ selectors: spec.selectors ?? [] })
   if (wanted === 'fexit' && fits) return 'fexit'
+  if (wanted === 'fentry' && returns(spec)) return 'fentry'
   if (wanted === 'kprobe.session' && session) return 'kprobe.session'
   if (wanted === 'kprobe.session' || wanted === 'join' || wanted === 'kprobe') return 'join'
   const noPreemption = kernel.preemption === 'none' || kernel.preemption === 'voluntary'
   if (noPreemption && fits) return 'fexit'
-  // Since 6.14 fprobe keeps returns on a shadow stack and no longer runs out of instances.
-  return session && atLeast(kernel, 6, 14) ? 'kprobe.session' : 'join'
+  if (session && atLeast(kernel, 6, 14)) return 'kprobe.session'
+  return noPreemption && returns(spec) ? 'fentry' : 'join'
 }
 
 /**

@@ -3,7 +3,6 @@
  * the functions that it concerns, then replaces the present ones (programs/gate.ts). So it misses no call and reports none twice, and other functions run
  * on undisturbed. A change takes effect as a whole or not at all. Missed runs of functions stay counted after they were detached.
  */
-import { constants as os } from 'node:os'
 import * as native from '../../native/index.ts'
 import { NativeError } from '../../native/index.ts'
 import type { Link } from '../../native/types.ts'
@@ -114,7 +113,7 @@ export class PolicyPrograms implements Disposable {
   ): Promise<LoadedPolicy[]> {
     const added = plans.flatMap(({ hooks }) => hooks)
     const gone = new Set(remove.flatMap(({ hooks }) => hooks.map(({ hook }) => hook.id)))
-    /** Functions whose trampoline is full because of other tracers: their hooks are joined. */
+    /** Functions that take no more programs in their trampoline: other tracers have filled it, or this kernel cannot make one for them. */
     const full = new Set<string>()
     for (;;) {
       const changed = assign(this.#attached, gone, added, full)
@@ -123,7 +122,7 @@ export class PolicyPrograms implements Disposable {
       } catch (error) {
         const { symbol, cause } = error instanceof FunctionRefused ? error : { symbol: '', cause: error }
         if (!(cause instanceof NativeError)) throw cause
-        if (cause.code === 'ATTACH_FAILED' && cause.errno === os.errno.E2BIG && !full.has(symbol)) {
+        if (cause.code === 'ATTACH_FAILED' && !full.has(symbol)) {
           full.add(symbol)
           continue
         }

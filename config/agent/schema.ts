@@ -83,11 +83,11 @@ const ring = z
 const attach = z
   .strictObject({
     mode: z
-      .enum(['auto', 'kprobe.multi', 'fexit', 'kprobe.session', 'join', 'kprobe'])
+      .enum(['auto', 'kprobe.multi', 'fexit', 'fentry', 'kprobe.session', 'join', 'kprobe'])
       .default('auto')
       .describe(
-        'How programs are attached. auto chooses by kernel and by what the hook needs. join is a kprobe and a return probe ' +
-          'joined in a map. The others are for tests and for kernels with a known fault.',
+        'How programs are attached. auto chooses by kernel and by what the hook needs. The others are for tests and for kernels ' +
+          'with a known fault. fentry is fentry and fexit joined in a map, join a kprobe and a return probe.',
       ),
   })
   .prefault({})

@@ -21,6 +21,7 @@ constexpr Kind kKinds[] = {
     {"kprobe.session", BPF_PROG_TYPE_KPROBE, kTraceKprobeSession, true, false, false},
     {"kprobe", BPF_PROG_TYPE_KPROBE, 0, false, false, false},
     {"kretprobe", BPF_PROG_TYPE_KPROBE, 0, false, true, false},
+    {"fentry", BPF_PROG_TYPE_TRACING, BPF_TRACE_FENTRY, false, false, true},
     {"fexit", BPF_PROG_TYPE_TRACING, BPF_TRACE_FEXIT, false, true, true},
     {"fmod_ret", BPF_PROG_TYPE_TRACING, BPF_MODIFY_RETURN, false, false, true},
     {"tp_btf", BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP, false, false, true},

@@ -48,8 +48,9 @@ function linkKinds(pid: number): Record<string, number> {
     }
     const type = /^link_type:\s*(\S+)/m.exec(info)?.[1]
     if (type === undefined) continue
-    // BPF_TRACE_FEXIT of enum bpf_attach_type.
-    const tracing = /^attach_type:\s*25$/m.test(info) ? 'fexit' : 'tracing'
+    // BPF_TRACE_FENTRY and BPF_TRACE_FEXIT of enum bpf_attach_type.
+    const [, attached = ''] = /^attach_type:\s*(\d+)$/m.exec(info) ?? []
+    const tracing = { 24: 'fentry', 25: 'fexit' }[attached] ?? 'tracing'
     // Newer kernels distinguish the two ends of a kprobe.multi link.
     const kind = type === 'tracing' ? tracing : type.replace('kretprobe', 'kprobe')
     kinds[kind] = (kinds[kind] ?? 0) + 1
@@ -65,6 +66,10 @@ const MODES: ReadonlyArray<{ mode: string; links: Record<string, number> | undef
   { mode: 'auto', links: undefined },
   { mode: 'kprobe.multi', links: undefined },
   { mode: 'fexit', links: HAS_MULTI ? { fexit: 1, kprobe_multi: 1 } : { fexit: 1, perf: 1 } },
+  {
+    mode: 'fentry',
+    links: HAS_MULTI ? { fentry: 1, fexit: 1, kprobe_multi: 1 } : { fentry: 1, fexit: 1, perf: 1 },
+  },
   { mode: 'kprobe.session', links: HAS_SESSION ? { kprobe_multi: 2 } : HAS_MULTI ? { kprobe_multi: 3 } : { perf: 3 } },
   { mode: 'join', links: HAS_MULTI ? { kprobe_multi: 3 } : { perf: 3 } },
   { mode: 'kprobe', links: { perf: 3 } },

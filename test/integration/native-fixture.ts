@@ -54,6 +54,8 @@ export function programFor(kind: Kind): ObjectOptions['programs'] {
       return [{ name: 'handle_kprobe', kind }]
     case 'kretprobe':
       return [{ name: 'handle_kretprobe', kind }]
+    case 'fentry':
+      return [{ name: 'handle_fentry', kind, target: SYMBOL }]
     case 'fexit':
       return [{ name: 'handle_fexit', kind, target: SYMBOL }]
     case 'tp_btf':

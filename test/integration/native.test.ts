@@ -46,6 +46,7 @@ describe('native: links', { skip }, () => {
     { kind: 'kprobe.session', program: 3, records: 10, since: [6, 10] },
     { kind: 'kprobe', program: 4, records: 5 },
     { kind: 'kretprobe', program: 5, records: 5 },
+    { kind: 'fentry', program: 9, records: 5 },
     { kind: 'fexit', program: 6, records: 5 },
   ]
   for (const { kind, program, records, since } of rows) {
@@ -53,7 +54,7 @@ describe('native: links', { skip }, () => {
       using object = await openFixture(path, kind)
       using ring = openRing(object.map('ring'))
       const name = programFor(kind)[0]?.name ?? ''
-      const symbols = kind === 'fexit' ? undefined : [SYMBOL]
+      const symbols = kind === 'fentry' || kind === 'fexit' ? undefined : [SYMBOL]
       if (since && !atLeast(...since) && (multiMissing !== false || kind === 'kprobe.session')) {
         await rejects(object.attach(name, symbols), 'UNSUPPORTED', /this kernel has no k(ret)?probe\.(multi|session): /)
         return

@@ -4,15 +4,18 @@ import { readsAtReturn } from '../../../config/policy/types/bytes.ts'
 
 /** They only ask whether a call may go on: nothing that they were given changes until they return, and texts are the kernel's own copies. */
 const ONLY_ASKS = /^(?:security_\w+|may_open)$/
-/** Kernels refuse fexit there (kernel/bpf/verifier.c noreturn_deny). */
 const NEVER_RETURNS = /^(?:(?:__\w+_)?sys_exit(?:_group)?|do_(?:group_)?exit)$/
+
+/** Kernels refuse fexit on others (kernel/bpf/verifier.c noreturn_deny). */
+export const returns = ({ call = '' }: Partial<Pick<HookSpec, 'call'>>): boolean => !NEVER_RETURNS.test(call)
 
 /**
  * During the call another thread may change a text or bytes in its memory, or rename what a path leads to, or the function itself does.
  * Where calls are judged at their return, only bytes are read before.
  */
-export function fitsFexit({ call = '', args = [] }: Partial<Pick<HookSpec, 'call' | 'args'>>): boolean {
-  if (NEVER_RETURNS.test(call)) return false
+export function fitsFexit(spec: Partial<Pick<HookSpec, 'call' | 'args'>>): boolean {
+  const { call = '', args = [] } = spec
+  if (!returns(spec)) return false
   if (!ONLY_ASKS.test(call) && !readsAtReturn(args)) return args.every(staysSame)
   return !args.some(({ type, size }) => type.kind === 'bytes' && size?.returned === undefined)
 }

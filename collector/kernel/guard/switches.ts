@@ -15,7 +15,16 @@ const switches = (procfs: string): readonly Switch[] => [
     kind: 'ftrace_disabled',
     file: `${procfs}/sys/kernel/ftrace_enabled`,
     // Kprobes at the begin of a function and trampolines are called by ftrace too.
-    silences: ['kprobe', 'kretprobe', 'kprobe.multi', 'kretprobe.multi', 'kprobe.session', 'fexit', 'fmod_ret'],
+    silences: [
+      'kprobe',
+      'kretprobe',
+      'kprobe.multi',
+      'kretprobe.multi',
+      'kprobe.session',
+      'fentry',
+      'fexit',
+      'fmod_ret',
+    ],
   },
 ]
 

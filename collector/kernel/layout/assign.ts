@@ -61,7 +61,7 @@ function tooLarge({ hook, symbol, spec: { args, selectors, at } }: PlannedHook):
   )
 }
 
-/** `full`: functions whose trampoline other tracers have filled. */
+/** `full`: functions that take no more programs in their trampoline. */
 export function wayOf({ way, symbol }: PlannedHook, full: ReadonlySet<string>): Way {
-  return way.mode === 'fexit' && full.has(symbol) ? { ...way, mode: 'join' } : way
+  return (way.mode === 'fexit' || way.mode === 'fentry') && full.has(symbol) ? { ...way, mode: 'join' } : way
 }

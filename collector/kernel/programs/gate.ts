@@ -23,9 +23,10 @@ interface Behind {
     | 'hook_session'
     | 'hook_enter'
     | 'hook_leave'
+    | 'hook_fentry'
+    | 'hook_left'
     | 'hook_deny'
     | 'hook_modify'
-    | 'hook_modified'
 }
 
 /** A program that is attached, and the one that it calls, if it does. */
@@ -40,6 +41,7 @@ interface End {
     | 'gate_leave'
     | 'gate_override'
     | 'gate_modify'
+    | 'gate_fentry'
     | 'gate_exit'
   readonly behind?: Behind
   /** Its runs are not those of the function: a return, or a second program at the entry. */
@@ -48,6 +50,9 @@ interface End {
 
 const first = (program: Behind['program']): Behind => ({ array: 'gate', index: 0, program })
 const back = (program: Behind['program']): Behind => ({ array: 'gate_back', index: 0, program })
+
+/** The return, where the entry is a program of the same trampoline. */
+const FEXIT_END: End = { kind: 'fexit', gate: 'gate_exit', behind: back('hook_left'), second: true }
 
 /** In the order in which they are attached. Return side first: an entry must never be seen when its return cannot be. */
 export function endsOf({ mode, multi, returns = false }: Way): readonly End[] {
@@ -74,6 +79,8 @@ export function endsOf({ mode, multi, returns = false }: Way): readonly End[] {
         },
         { kind: multi ? 'kprobe.multi' : 'kprobe', gate: 'gate_entry', behind: first('hook_enter') },
       ]
+    case 'fentry':
+      return [FEXIT_END, { kind: mode, gate: 'gate_fentry', behind: first('hook_fentry') }]
     case 'override':
       return [
         ...(returns
@@ -84,17 +91,15 @@ export function endsOf({ mode, multi, returns = false }: Way): readonly End[] {
         { kind: 'kprobe', gate: 'gate_entry', behind: first('hook_deny') },
       ]
     case 'fmod_ret':
-      return [
-        ...(returns
-          ? [{ kind: 'fexit', gate: 'gate_exit', behind: back('hook_modified'), second: true } as const]
-          : []),
-        { kind: mode, gate: 'gate_modify', behind: first('hook_modify') },
-      ]
+      return [...(returns ? [FEXIT_END] : []), { kind: mode, gate: 'gate_modify', behind: first('hook_modify') }]
   }
 }
 
+/** Kinds whose program is loaded for one function. */
+const TARGETED: ReadonlySet<AttachKind> = new Set(['fentry', 'fexit', 'fmod_ret'])
+
 const specOf = (name: string, kind: AttachKind, symbol: string): ProgramSpec =>
-  kind === 'fexit' || kind === 'fmod_ret' ? { name, kind, target: symbol } : { name, kind }
+  TARGETED.has(kind) ? { name, kind, target: symbol } : { name, kind }
 
 /** The programs to load from gate.bpf.o, or from hook.bpf.o, for a function in a slot. */
 export const gatePrograms = (way: Way, symbol: string, slot: number): ProgramSpec[] =>

@@ -37,7 +37,8 @@ export interface LoaderOptions {
 }
 
 /** Whether calls wait in the map `join`. */
-const joins = ({ mode, returns }: Way): boolean => mode === 'join' || mode === 'kprobe.session' || returns === true
+const joins = ({ mode, returns }: Way): boolean =>
+  mode === 'join' || mode === 'fentry' || mode === 'kprobe.session' || returns === true
 
 /** Loads up to HOOK_SLOTS functions at once. */
 export class ProgramLoader implements Disposable {

@@ -93,7 +93,7 @@ const VALUES: ReadonlyArray<readonly [form: string, pattern: RegExp, hint: strin
   ['log.level', /^verbose$/i, 'debug'],
   ['log.format', /^(?:logfmt|plain|console|pretty)$/i, 'text'],
   ['attach.mode', /^(?:multi|kprobe[_-]multi)$/i, 'kprobe.multi'],
-  ['attach.mode', /^(?:fentry|tracing|trampoline)$/i, 'fexit'],
+  ['attach.mode', /^(?:tracing|trampoline)$/i, 'fexit'],
   ['policies', /^a mapping$/, 'write a list of files and folders: [/etc/ktrail/policies]'],
 ]
 

@@ -184,6 +184,7 @@ keep(await emptyCost('empty_entry', 'kprobe.multi'), 'empty kprobe.multi')
 keep(await hookCost('auto', true), 'default')
 if (facts.preemption !== 'none' && facts.preemption !== 'voluntary') keep(await hookCost('fexit', true), 'fexit')
 keep(await hookCost('kprobe.session', true), 'kprobe.session')
+keep(await hookCost('fentry', true), 'fentry')
 keep(await hookCost('join', true), 'join')
 keep(await hookCost('auto', false), 'no return value')
 
@@ -247,7 +248,7 @@ if (byDefault !== undefined) {
   )
 }
 const inOneRun = costs.find(({ name }) => name.startsWith('fexit'))
-for (const joined of ['kprobe.session', 'join']) {
+for (const joined of ['kprobe.session', 'fentry', 'join']) {
   const cost = costs.find(({ name }) => name.startsWith(joined))
   if (inOneRun === undefined || cost === undefined) continue
   const value = ran(cost, 'hit') / ran(inOneRun, 'hit')

@@ -9,9 +9,10 @@ import { join } from 'node:path'
 import test, { after, before, describe } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
 import { DONE } from '../../../collector/kernel/actions/acted.ts'
-import { atLeast, parsePreemption, parseRelease } from '../../../collector/kernel/facts.ts'
+import { atLeast, parseRelease } from '../../../collector/kernel/facts.ts'
 import { line, startAct } from '../support/act.ts'
 import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
+import { preempts } from '../support/kernel.ts'
 import { path, policy } from '../support/policy.ts'
 
 const skip = cannotRun()
@@ -232,13 +233,6 @@ const MONITORED: Readonly<Record<string, Row>> = {
     done: { monitor_override: 1 },
     events: ['OVERRIDE a'],
   },
-}
-
-const textOf = (file: string): string => (existsSync(file) ? readFileSync(file, 'utf8') : '')
-const preempts = (): boolean => {
-  const debugfs = textOf('/sys/kernel/debug/sched/preempt')
-  const model = parsePreemption(debugfs === '' ? undefined : debugfs, textOf('/proc/cmdline'), textOf('/proc/version'))
-  return model !== 'none' && model !== 'voluntary'
 }
 
 /** Functions of kernels that can make system calls fail. */

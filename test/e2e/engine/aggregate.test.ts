@@ -100,6 +100,7 @@ for (const mode of ['auto', 'join'] as const) {
             assert.equal((await ended).code, 0)
           }
         })
+        assert.deepEqual((await agent.metrics()).losses(), [])
         const pidOf = (each: Line): string => String(READS[pids.indexOf(processOf(each).pid ?? 0)])
         const whole = Object.fromEntries(READS.map((n) => [String(n), { records: 1, calls: n, bytes: n }]))
         assert.deepEqual(sums(lines, 'vfs_read', pidOf), whole)

@@ -56,6 +56,7 @@ function policy(name: string, returns: boolean, number: number): PolicyDocument 
 const WAYS: ReadonlyArray<readonly [mode: AttachMode | 'auto', returns: boolean]> = [
   ['auto', false],
   ['fexit', true],
+  ['fentry', true],
   ['kprobe.session', true],
   ['join', true],
 ]
@@ -86,7 +87,7 @@ describe('changes under load', { skip }, () => {
       const calls = Number(await output)
       count()
       const losses = kernel.losses()
-      // A fexit program that is preempted hides the calls of other tasks; the kernel counts them.
+      // A program of a trampoline that is preempted hides the calls of other tasks; the kernel counts them.
       const missed = losses['security_file_permission'] ?? 0
       t.diagnostic(`${calls} calls, events ${JSON.stringify(events)}, losses ${JSON.stringify(losses)}`)
       assert.ok(calls > CHANGES * 10, 'the program was reading all the time')

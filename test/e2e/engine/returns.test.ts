@@ -10,16 +10,19 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { openObject } from '../../../native/index.ts'
+import { compileFixture } from '../../integration/native-fixture.ts'
 import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
 import { balanced } from '../support/faults.ts'
 import { bpftool, found, mapOf, unready } from '../guard/support/tampering.ts'
-import { kernelAtLeast } from '../support/kernel.ts'
+import { kernelAtLeast, preempts } from '../support/kernel.ts'
 import { path, policy } from '../support/policy.ts'
 import { summary } from '../support/summary.ts'
 
 const skip = cannotRun()
 if (skip !== false) console.log(`returns: skipped: ${skip}`)
 
+const HAS_FENTRY = kernelAtLeast(5, 17) && !preempts()
 const folder = freshFolder('returns')
 const binary = join(folder, 'waiting')
 const inFolder = (name: string): string => join(folder, name)
@@ -89,92 +92,109 @@ describe('joined returns', { skip }, () => {
     await asEntered(agent)
   })
 
-  for (const mode of ['join', 'kprobe.session'] as const) {
-    test(`returns: ${mode}: texts and paths are those of the entry, calls in progress are events at the stop`, async () => {
-      const fifo = inFolder('fifo')
-      await using agent = await TestAgent.start({ policies: twoPolicies, config: { attach: { mode } } })
-      await asEntered(agent)
-      // Nothing could be read at the entry: the return decides.
-      const absent = await told(agent, 'absent', inFolder('fifo-text'))
-      const byName = `${binary} ${PREFIX}sys_openat("${inFolder('fifo-text')}") = `
-      assert.equal(absent.filter((line) => line.startsWith(byName)).length, 2, absent.join('\n'))
-      const metrics = await agent.metrics()
-      assert.deepEqual(metrics.losses(), [])
-      assert.equal(metrics.sum('ktrail_kernel_fallbacks_total', { kind: 'return_not_seen' }), 0)
+  for (const mode of ['fentry', 'join', 'kprobe.session'] as const) {
+    const lacking =
+      mode === 'fentry' && !HAS_FENTRY && 'fentry needs Linux 5.17, and a kernel that does not preempt itself'
+    test(
+      `returns: ${mode}: texts and paths are those of the entry, calls in progress are events at the stop`,
+      { skip: lacking },
+      async () => {
+        const fifo = inFolder('fifo')
+        await using agent = await TestAgent.start({ policies: twoPolicies, config: { attach: { mode } } })
+        await asEntered(agent)
+        // Nothing could be read at the entry: the return decides.
+        const absent = await told(agent, 'absent', inFolder('fifo-text'))
+        const byName = `${binary} ${PREFIX}sys_openat("${inFolder('fifo-text')}") = `
+        assert.equal(absent.filter((line) => line.startsWith(byName)).length, 2, absent.join('\n'))
+        const metrics = await agent.metrics()
+        assert.deepEqual(metrics.losses(), [])
+        assert.equal(metrics.sum('ktrail_kernel_fallbacks_total', { kind: 'return_not_seen' }), 0)
 
-      // What never returns is an event when its thread is gone.
-      const exits = (): string[] =>
-        agent
-          .lines()
-          .flatMap((line) =>
-            line.process_kprobe?.function_name?.endsWith('exit_group') === true ? [summary(line)] : [],
-          )
-      assert.throws(() => execFileSync('sh', ['-c', 'exit 21']))
-      await agent.until('the event of an exit', () => exits().length > 0)
-      assert.match(exits().join('\n'), /sys_exit_group\(21\) = error: return not seen$/)
-
-      const cut = `${binary} vfs_read(${fifo} prw-r--r--) = error: return not seen`
-      const cuts = (lines: ReturnType<TestAgent['lines']>): number =>
-        lines.filter((line) => line.process_kprobe !== undefined && summary(line) === cut).length
-      const reader = async (): Promise<ChildProcess> => {
-        await agent.settled()
-        const child = spawn(binary, ['forever', fifo], { stdio: ['ignore', 'pipe', 'inherit'] })
-        await once(child.stdout, 'data')
-        await agent.until('a call to wait', async () => (await agent.metrics()).sum('ktrail_returns_waiting') === 1)
-        return child
-      }
-      const end = async (child: ChildProcess): Promise<void> => {
-        child.kill()
-        await once(child, 'exit')
-      }
-
-      // The kernel has far fewer return instances than callers, and each thread makes other calls at the same depths.
-      if (mode === 'join') {
-        const start = agent.lines().length
-        execFileSync(binary, ['many', fifo, '/dev/zero', '128'])
-        const events = (): string[] =>
+        // What never returns is an event when its thread is gone.
+        const exits = (): string[] =>
           agent
             .lines()
-            .slice(start)
-            .flatMap((each) => (each.process_kprobe === undefined ? [] : [summary(each)]))
-            .filter((each) => each.includes('vfs_read'))
-        await agent.until('an event of each reader', () => events().length >= 256)
-        const whole = events().filter((each) => each === readOf(fifo)).length
-        console.log(`of 128 waiting readers ${whole / 2} had a return instance`)
-        // From 6.14 on, each caller has one (kernel/trace/fprobe.c, over fgraph).
-        if (!kernelAtLeast(6, 14)) assert.ok(whole < 256)
-        assert.deepEqual(events().toSorted(), [...Array(whole).fill(readOf(fifo)), ...Array(256 - whole).fill(cut)])
-      }
+            .flatMap((line) =>
+              line.process_kprobe?.function_name?.endsWith('exit_group') === true ? [summary(line)] : [],
+            )
+        assert.throws(() => execFileSync('sh', ['-c', 'exit 21']))
+        await agent.until('the event of an exit', () => exits().length > 0)
+        assert.match(exits().join('\n'), /sys_exit_group\(21\) = error: return not seen$/)
 
-      // Root empties the map of waiting calls. A session's are not there.
-      if (mode === 'join') {
-        const from = agent.lines().length
-        const tampered = await reader()
-        const { id } = mapOf('join')
-        const [{ key } = { key: [] }] = JSON.parse(
-          execFileSync('bpftool', ['-j', 'map', 'dump', 'id', String(id)], { encoding: 'utf8' }),
-        )
-        assert.equal(bpftool('map', 'delete', 'id', String(id), 'key', ...key), '')
-        const seconds = await unready(
-          agent,
-          /^tampering: join: no or another entry of 1, expected the calls that wait for their return: their return values are not known$/m,
-        )
-        assert.ok(
-          seconds <= SEEN_S,
-          `an emptied join map was seen after ${seconds.toFixed(1)} s, expected at most ${SEEN_S}`,
-        )
-        await agent.until('the events', () => cuts(agent.lines().slice(from)) === 2)
-        assert.deepEqual(await found(agent, 'join_map_changed'), [1, 1])
-        await end(tampered)
-      }
+        const cut = `${binary} vfs_read(${fifo} prw-r--r--) = error: return not seen`
+        const cuts = (lines: ReturnType<TestAgent['lines']>): number =>
+          lines.filter((line) => line.process_kprobe !== undefined && summary(line) === cut).length
+        const reader = async (): Promise<ChildProcess> => {
+          await agent.settled()
+          const child = spawn(binary, ['forever', fifo], { stdio: ['ignore', 'pipe', 'inherit'] })
+          await once(child.stdout, 'data')
+          await agent.until('a call to wait', async () => (await agent.metrics()).sum('ktrail_returns_waiting') === 1)
+          return child
+        }
+        const end = async (child: ChildProcess): Promise<void> => {
+          child.kill()
+          await once(child, 'exit')
+        }
 
-      // Calls in progress are events when the agent stops, each once.
-      const before = agent.lines().length
-      const waiting = await reader()
-      await balanced(agent)
-      assert.deepEqual(await agent.stop(), { code: 0, signal: null })
-      await end(waiting)
-      assert.equal(cuts(agent.lines().slice(before)), 2)
-    })
+        // Return probes have far fewer instances than callers, and each thread makes other calls at the same depths.
+        if (mode === 'join' || mode === 'fentry') {
+          const start = agent.lines().length
+          execFileSync(binary, ['many', fifo, '/dev/zero', '128'])
+          const events = (): string[] =>
+            agent
+              .lines()
+              .slice(start)
+              .flatMap((each) => (each.process_kprobe === undefined ? [] : [summary(each)]))
+              .filter((each) => each.includes('vfs_read'))
+          await agent.until('an event of each reader', () => events().length >= 256)
+          const whole = events().filter((each) => each === readOf(fifo)).length
+          console.log(`${mode}: of 128 waiting readers ${whole / 2} returns were seen`)
+          // From 6.14 on, each caller has one (kernel/trace/fprobe.c, over fgraph).
+          assert.equal(whole === 256, mode === 'fentry' || kernelAtLeast(6, 14))
+          assert.deepEqual(events().toSorted(), [...Array(whole).fill(readOf(fifo)), ...Array(256 - whole).fill(cut)])
+        }
+
+        // Another tracer of the function makes a new trampoline. Calls in progress leave the old one without their fexit program.
+        if (mode === 'fentry') {
+          const from = agent.lines().length
+          const left = await reader()
+          const program = { name: 'other_10', kind: 'fexit', target: 'vfs_read' } as const
+          using others = await openObject(compileFixture('hostile/trampoline.bpf.c'), { programs: [program] })
+          using _link = await others.attach(program.name)
+          await end(left)
+          await agent.until('the events', () => cuts(agent.lines().slice(from)) === 2)
+        }
+
+        // Root empties the map of waiting calls. A session's are not there.
+        if (mode === 'join') {
+          const from = agent.lines().length
+          const tampered = await reader()
+          const { id } = mapOf('join')
+          const [{ key } = { key: [] }] = JSON.parse(
+            execFileSync('bpftool', ['-j', 'map', 'dump', 'id', String(id)], { encoding: 'utf8' }),
+          )
+          assert.equal(bpftool('map', 'delete', 'id', String(id), 'key', ...key), '')
+          const seconds = await unready(
+            agent,
+            /^tampering: join: no or another entry of 1, expected the calls that wait for their return: their return values are not known$/m,
+          )
+          assert.ok(
+            seconds <= SEEN_S,
+            `an emptied join map was seen after ${seconds.toFixed(1)} s, expected at most ${SEEN_S}`,
+          )
+          await agent.until('the events', () => cuts(agent.lines().slice(from)) === 2)
+          assert.deepEqual(await found(agent, 'join_map_changed'), [1, 1])
+          await end(tampered)
+        }
+
+        // Calls in progress are events when the agent stops, each once.
+        const before = agent.lines().length
+        const waiting = await reader()
+        await balanced(agent)
+        assert.deepEqual(await agent.stop(), { code: 0, signal: null })
+        await end(waiting)
+        assert.equal(cuts(agent.lines().slice(before)), 2)
+      },
+    )
   }
 })

@@ -44,6 +44,7 @@ const WAYS: ReadonlyArray<readonly [mode: AttachMode | 'auto', returns: boolean]
   ['auto', false],
   ['kprobe', false],
   ['fexit', true],
+  ['fentry', true],
   ['kprobe.session', true],
   ['join', true],
 ]

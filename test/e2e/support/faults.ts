@@ -52,7 +52,8 @@ export function countLines(file: string, text: string): number {
 /** The text that marks a line as an access to this file. */
 export const accessOf = (file: string): string => `"file_arg":{"path":${JSON.stringify(file)}`
 
-const PROGRAM = /^(?:hook_(?:entry|fexit|session|enter|leave)_|process_(?:fork|move|exec|exit)|cgroup_(?:made|gone)$)/
+const PROGRAM =
+  /^(?:hook_(?:entry|fexit|fentry|left|session|enter|leave)_|process_(?:fork|move|exec|exit)|cgroup_(?:made|gone)$)/
 
 function bpftool(...args: string[]): unknown[] {
   const list: unknown = JSON.parse(execFileSync('bpftool', ['-j', ...args], { encoding: 'utf8' }))

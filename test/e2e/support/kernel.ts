@@ -1,7 +1,18 @@
+import { existsSync, readFileSync } from 'node:fs'
 import { release } from 'node:os'
+import { parsePreemption } from '../../../collector/kernel/facts.ts'
 
 /** Whether the running kernel is at least this one. */
 export function kernelAtLeast(major: number, minor: number): boolean {
   const [a = 0, b = 0] = release().split('.').map(Number)
   return a > major || (a === major && b >= minor)
+}
+
+const textOf = (file: string): string => (existsSync(file) ? readFileSync(file, 'utf8') : '')
+
+/** Whether the running kernel preempts tasks in kernel code. */
+export function preempts(): boolean {
+  const debugfs = textOf('/sys/kernel/debug/sched/preempt')
+  const model = parsePreemption(debugfs === '' ? undefined : debugfs, textOf('/proc/cmdline'), textOf('/proc/version'))
+  return model !== 'none' && model !== 'voluntary'
 }

@@ -127,7 +127,7 @@ for (const { version, there, unused } of [
     const modes = new Map(hooks.map(({ symbol, way }) => [symbol, way.mode]))
     assert.deepEqual(
       [modes.get('vfs_unlink'), modes.get('vfs_rmdir'), modes.get('vfs_rename')],
-      ['join', 'join', 'join'],
+      ['fentry', 'fentry', 'fentry'],
     )
   })
 }

@@ -352,36 +352,57 @@ test('programs: a program that is too large for the verifier is refused at once'
   assert.equal(native.calls.length, 1)
 })
 
-const full = (symbol: string): NativeError =>
-  new NativeError('ATTACH_FAILED', `cannot attach fexit to "${symbol}": full`, {
-    errno: os.errno.E2BIG,
-    target: symbol,
-  })
+/** `errno`: E2BIG is no room, ENOTSUPP a function with parameters on the stack. */
+const full = (symbol: string, errno: number = os.errno.E2BIG): NativeError =>
+  new NativeError('ATTACH_FAILED', `cannot attach fexit to "${symbol}": full`, { errno, target: symbol })
+const ENOTSUPP = 524
 
-test('programs: hooks of a function that has no room for fexit are joined, those of others are not', async () => {
-  const { native, programs } = rig()
-  const [old] = await programs.change([], [policyOf('old', returning('f'), returning('g'))])
-  native.fail = (call) => (/^attach gate_fexit_\d+ h$/.test(call) ? full('h') : undefined)
+for (const [what, refuses, failure] of [
+  ['has no room for fexit', /^attach gate_fexit_\d+ h$/, full('h')],
+  ['has no trampoline on this kernel', /^attach gate_fexit_\d+ h$/, full('h', ENOTSUPP)],
+] as const) {
+  test(`programs: hooks of a function that ${what} are joined, those of others are not`, async () => {
+    const { native, programs } = rig()
+    const [old] = await programs.change([], [policyOf('old', returning('f'), returning('g'))])
+    native.fail = (call) => (refuses.test(call) ? failure : undefined)
+    const [loaded] = await programs.change([], [policyOf('a', returning('h'), returning('i'))])
+    assert.deepEqual(
+      loaded?.hooks.map(({ symbol, mode }) => [symbol, mode]),
+      [
+        ['h', 'join'],
+        ['i', 'fexit'],
+      ],
+    )
+    assert.deepEqual(
+      old?.hooks.map(({ mode }) => mode),
+      ['fexit', 'fexit'],
+    )
+    const behind = native.state().map((line) => line.replace(/function \d+, /, ''))
+    assert.deepEqual(behind, [
+      'f fexit: hooks 1',
+      'g fexit: hooks 2',
+      'h kretprobe.multi: hooks 3',
+      'h kprobe.multi: hooks 3',
+      'i fexit: hooks 4',
+    ])
+  })
+}
+
+test('programs: hooks that fentry would join are joined by probes, where there is no room for fentry', async () => {
+  const { native, programs } = rig({ mode: 'fentry' })
+  native.fail = (call) => (/^attach gate_fentry_\d+ h$/.test(call) ? full('h') : undefined)
   const [loaded] = await programs.change([], [policyOf('a', returning('h'), returning('i'))])
   assert.deepEqual(
     loaded?.hooks.map(({ symbol, mode }) => [symbol, mode]),
     [
       ['h', 'join'],
-      ['i', 'fexit'],
+      ['i', 'fentry'],
     ],
   )
   assert.deepEqual(
-    old?.hooks.map(({ mode }) => mode),
-    ['fexit', 'fexit'],
+    native.state().map((line) => line.replace(/function \d+, /, '')),
+    ['h kretprobe.multi: hooks 1', 'h kprobe.multi: hooks 1', 'i fexit: hooks 2', 'i fentry: hooks 2'],
   )
-  const behind = native.state().map((line) => line.replace(/function \d+, /, ''))
-  assert.deepEqual(behind, [
-    'f fexit: hooks 1',
-    'g fexit: hooks 2',
-    'h kretprobe.multi: hooks 3',
-    'h kprobe.multi: hooks 3',
-    'i fexit: hooks 4',
-  ])
 })
 
 test('programs: a function that has no room for anything is refused, after one try to join', async () => {

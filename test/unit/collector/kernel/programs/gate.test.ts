@@ -27,12 +27,20 @@ const ROWS: ReadonlyArray<
       ['kprobe.multi', 'gate_entry', 'gate 0', 'hook_enter'],
     ],
   ],
+  [
+    'fentry',
+    true,
+    [
+      ['fexit', 'gate_exit', 'gate_back 0', 'hook_left'],
+      ['fentry', 'gate_fentry', 'gate 0', 'hook_fentry'],
+    ],
+  ],
   ['fmod_ret', true, [['fmod_ret', 'gate_modify', 'gate 0', 'hook_modify']]],
   [
     'fmod_ret',
     true,
     [
-      ['fexit', 'gate_exit', 'gate_back 0', 'hook_modified'],
+      ['fexit', 'gate_exit', 'gate_back 0', 'hook_left'],
       ['fmod_ret', 'gate_modify', 'gate 0', 'hook_modify'],
     ],
     true,
@@ -77,7 +85,7 @@ for (const [mode, multi, ends, returns = false] of ROWS) {
       ]),
       ends,
     )
-    const targetOf = (kind: string): string[] => (kind === 'fexit' || kind === 'fmod_ret' ? ['fd_install'] : [])
+    const targetOf = (kind: string): string[] => (['fentry', 'fexit', 'fmod_ret'].includes(kind) ? ['fd_install'] : [])
     const shown = (programs: readonly ProgramSpec[]): unknown[] =>
       programs.map(({ name, kind, target: of }) => [name, kind, ...(of === undefined ? [] : [of])])
     assert.deepEqual(

@@ -109,31 +109,48 @@ static __noinline struct scratch *on_entry(struct pt_regs *ctx, __u32 slot)
 	return hook_screen(s, slot) ? s : 0;
 }
 
+#ifdef KTRAIL_BOUNDED
+/* Linux 5.10 has no such helper: it refuses a program that wants others. */
+#define IS_PLAIN(hook, i) true
+#else
+#define IS_PLAIN(hook, i) ((hook)->plain & 1 << (i))
+#endif
+
+/* The verifier lets a program load numbers and pointers to structs. A helper reads the others; it takes longer. */
+#define TAKE_PARAM(i)                                                \
+	if (i < hook->nparams) {                                     \
+		if (IS_PLAIN(hook, i))                               \
+			call->params[i] = ctx[i];                    \
+		else                                                 \
+			bpf_get_func_arg(ctx, i, &call->params[i]);  \
+	}
+
 /* The parameters of a function with a trampoline. */
-static __always_inline void take_arguments(struct call *call, __u32 slot, void *ctx)
+static __always_inline void take_arguments(struct call *call, __u32 slot, __u64 *ctx)
 {
 	const volatile struct hook *hook = &hooks[slot];
-	__u32 i;
 
-	for (i = 0; i < PARAMS_MAX; i++) {
-		if (i >= hook->nparams)
-			break;
-		bpf_get_func_arg(ctx, i, &call->params[i]);
-	}
+	TAKE_PARAM(0)
+	TAKE_PARAM(1)
+	TAKE_PARAM(2)
+	TAKE_PARAM(3)
+	TAKE_PARAM(4)
 	take_syscall(call, slot);
 }
 
 /* fexit: parameters and return value in one place. */
-static __noinline struct scratch *on_exit(void *ctx, __u32 slot)
+static __noinline struct scratch *on_exit(__u64 *ctx, __u32 slot)
 {
 	struct scratch *s = begin(slot);
 
 	if (!s)
 		return 0;
 	take_arguments(&s->call, slot, ctx);
+	if (!hook_screen(s, slot))
+		return 0;
 	bpf_get_func_ret(ctx, &s->call.returned);
 	s->call.returns = HOOK_HAS_RETURN;
-	return hook_screen(s, slot) ? s : 0;
+	return s;
 }
 
 /* The entry of a call whose return is joined. */
@@ -158,7 +175,7 @@ static __always_inline __u64 frame_of(void *ctx)
 }
 
 /* fentry: parameters; the return is joined. */
-static __noinline struct scratch *on_fentry(void *ctx, __u32 slot)
+static __noinline struct scratch *on_fentry(__u64 *ctx, __u32 slot)
 {
 	struct scratch *s = begin(slot);
 
@@ -169,24 +186,14 @@ static __noinline struct scratch *on_fentry(void *ctx, __u32 slot)
 	return hook_screen(s, slot) ? s : 0;
 }
 
-#define TAKE_PARAM(i) \
-	if (i < hook->nparams) \
-		s->call.params[i] = ctx[i];
-
-/* fmod_ret: parameters, before the function. Without a helper: it is in 5.10 too. */
+/* fmod_ret: parameters, before the function. */
 static __noinline struct scratch *on_modify(__u64 *ctx, __u32 slot)
 {
-	const volatile struct hook *hook = &hooks[slot];
 	struct scratch *s = begin(slot);
 
 	if (!s)
 		return 0;
-	TAKE_PARAM(0)
-	TAKE_PARAM(1)
-	TAKE_PARAM(2)
-	TAKE_PARAM(3)
-	TAKE_PARAM(4)
-	take_syscall(&s->call, slot);
+	take_arguments(&s->call, slot, ctx);
 	s->call.sp = frame_of(ctx);
 	/* Where tasks are preempted, the program after the function finds the scratch in use. */
 	s->call.at_once = true;
@@ -306,13 +313,13 @@ static __noinline struct scratch *on_return(void *ctx, __u32 slot)
 
 #define SLOT(n)                                                                                                        \
 	SEC("kprobe") int hook_entry_##n(struct pt_regs *ctx) RECORD(SCREENED(on_entry, n), n)                         \
-	SEC("fexit") int hook_fexit_##n(void *ctx) RECORD(SCREENED(on_exit, n), n)                                     \
+	SEC("fexit") int hook_fexit_##n(__u64 *ctx) RECORD(SCREENED(on_exit, n), n)                                    \
 	SEC("tracepoint") int hook_event_##n(void *ctx) RECORD(SCREENED(on_event, n), n)                               \
 	SEC("raw_tracepoint") int hook_raw_##n(void *ctx) RECORD(SCREENED(on_event, n), n)                             \
 	SESSION(n)                                                                                                     \
 	SEC("kprobe") int hook_enter_##n(struct pt_regs *ctx) ENTER(on_enter, n, PT_REGS_SP(ctx))                      \
 	SEC("kretprobe") int hook_leave_##n(struct pt_regs *ctx) RECORD(leave(n, JOINED_SP(ctx), PT_REGS_RC(ctx)), n)  \
-	SEC("fentry") int hook_fentry_##n(void *ctx) ENTER(on_fentry, n, frame_of(ctx))                                \
+	SEC("fentry") int hook_fentry_##n(__u64 *ctx) ENTER(on_fentry, n, frame_of(ctx))                               \
 	SEC("fexit") int hook_left_##n(void *ctx) RECORD(on_return(ctx, n), n)                                         \
 	SEC("kprobe") int hook_deny_##n(struct pt_regs *ctx)                                                           \
 	{                                                                                                              \

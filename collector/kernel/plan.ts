@@ -13,7 +13,7 @@ import type { Hook } from '../../exporters/contract/event.ts'
 import { atLeast } from './facts.ts'
 import { SYSCALL_PREFIX, checkTypes, lsmRefusal, notFound } from './functions/misfits.ts'
 import type { Report } from './functions/misfits.ts'
-import { fitsFexit, returns } from './functions/fexit.ts'
+import { fitsFexit, plainParams, returns } from './functions/fexit.ts'
 import { withGenerated } from './functions/generated.ts'
 import { securityFunction } from './functions/security.ts'
 import type { Generated } from './functions/generated.ts'
@@ -68,6 +68,8 @@ export interface Way {
   readonly multi: boolean
   /** With override and fmod_ret: the return value is joined. */
   readonly returns?: boolean
+  /** Of a function: `plainParams` of functions/fexit.ts. */
+  readonly plain?: number
   /** Of a tracepoint: what it gives, by the number of the parameter. */
   readonly fields?: readonly EventField[]
 }
@@ -339,7 +341,8 @@ function wayOfFunction(
     const what = enforces(spec) ? `enforcers: ${spec.call}` : 'action Override'
     throw new CollectorError('POLICY_REFUSED', placed(policy, spec.at, `${what}: ${denial.refused}`))
   }
+  const plain = plainParams(type)
   return denial === undefined
-    ? { mode: chooseMode(spec, kernel, how), multi }
-    : { mode: denial.mode, multi, returns: spec.return }
+    ? { mode: chooseMode(spec, kernel, how), multi, plain }
+    : { mode: denial.mode, multi, plain, returns: spec.return }
 }

@@ -77,6 +77,7 @@ export const HOOK = {
   workloads: 208,
   denies: 212,
   awaits: 214,
+  plain: 215,
   atReturn: 216,
   stacks: 217,
   conditionWords: 218,

@@ -1,4 +1,6 @@
 /** Where a program that runs only when a function returns sees what one at its entry would see. */
+import type { KernelFunction } from '../../../native/types.ts'
+import { PARAMS_MAX } from '../wire.ts'
 import type { ArgumentSpec, HookSpec } from '../../../config/policy/policy.ts'
 import { readsAtReturn } from '../../../config/policy/types/bytes.ts'
 
@@ -24,3 +26,20 @@ export function fitsFexit(spec: Partial<Pick<HookSpec, 'call' | 'args'>>): boole
 const staysSame = ({ type: { kind, pointed }, resolve, source }: ArgumentSpec): boolean =>
   source !== undefined ||
   (resolve === undefined && pointed !== true && (kind === 'number' || kind === 'wide' || kind === 'none'))
+
+/** Numbers, and pointers to structs whose members the kernel's BTF has. */
+const PLAIN = /^(?:[^*([]+|struct (?:file|path|dentry|inode|pt_regs) \*)$/
+
+/**
+ * Parameters that a program in the function's trampoline may load without a helper, a bit each (kernel/bpf/btf.c btf_ctx_access). Fewer than the kernel
+ * lets it: a pointer to what BTF only declares has the same look.
+ */
+export function plainParams({ params }: Pick<KernelFunction, 'params'>): number {
+  let plain = 0
+  for (const [i, { base, sizeBytes }] of params.slice(0, PARAMS_MAX).entries()) {
+    // A struct may stand in two registers, and moves those behind it.
+    if (/^(?:struct|union) [^*]*$/.test(base)) break
+    if (sizeBytes > 0 && sizeBytes <= 8 && PLAIN.test(base)) plain |= 1 << i
+  }
+  return plain
+}

@@ -25,7 +25,7 @@ import {
 } from '../wire.ts'
 import { denies } from '../../../config/policy/selectors/actions.ts'
 import { fieldBytes } from '../tracepoints/fields.ts'
-import type { EventField } from '../tracepoints/fields.ts'
+import type { Way } from '../plan.ts'
 import { writeNumbers } from './numbers.ts'
 import { writePathTree } from './path-tree.ts'
 import { demandOf } from './screen.ts'
@@ -121,7 +121,7 @@ export function hookBytes(
   hooks: readonly PolicyHook[],
   tables: Tables,
   known: HostFacts = NO_FACTS,
-  fields: readonly EventField[] = [],
+  { fields = [], plain = 0 }: Pick<Way, 'fields' | 'plain'> = {},
 ): Buffer {
   const specs = hooks.map(({ spec }) => spec)
   const values = valuesOf(specs)
@@ -132,6 +132,7 @@ export function hookBytes(
   bytes[HOOK.nparams] =
     bytes[HOOK.syscall] === 1 ? 1 : Math.max(0, ...values.map(({ param }) => (param < PARAMS_MAX ? param + 1 : 0)))
   bytes[HOOK.nvalues] = values.length
+  bytes[HOOK.plain] = plain
   const detailed = new Set(specs.flatMap(detailsOf))
   /** First entries in the map `places`, by value. */
   const placesAt = new Map<Value, number>()
@@ -180,7 +181,7 @@ export function hookBytes(
   bytes.writeUInt32LE(asked.some(Boolean) ? 1 : 0, HOOK.conditional)
   const denying = specs.some(denies)
   bytes.writeUInt16LE(denying ? 1 : 0, HOOK.denies)
-  bytes.writeUInt16LE(denying && specs.some((spec) => spec.return) ? 1 : 0, HOOK.awaits)
+  bytes[HOOK.awaits] = denying && specs.some((spec) => spec.return) ? 1 : 0
   const atReturn = !denying && specs.some(judgedAtReturn)
   bytes[HOOK.atReturn] = atReturn ? 1 : 0
   const stacks = rows.flatMap(({ selector }) => selector.stacks ?? [])

@@ -63,10 +63,7 @@ export class ProgramLoader implements Disposable {
     const turns = new Turns()
     for (const [slot, each] of part.entries()) {
       const policyHooks = each.hooks.map(({ hook, spec }) => ({ id: hook.id, spec }))
-      hookBytes(ids[slot] ?? 0, policyHooks, tables, this.#options.asked.facts, each.way.fields).copy(
-        hooks,
-        slot * HOOK.bytes,
-      )
+      hookBytes(ids[slot] ?? 0, policyHooks, tables, this.#options.asked.facts, each.way).copy(hooks, slot * HOOK.bytes)
       if (turns.over) await turns.rest()
     }
     const acting = part.some(({ hooks: served }) => served.some(acts))

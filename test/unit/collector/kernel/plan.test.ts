@@ -3,11 +3,12 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CollectorError } from '../../../../collector/errors.ts'
 import type { KernelFacts } from '../../../../collector/kernel/facts.ts'
+import { plainParams } from '../../../../collector/kernel/functions/fexit.ts'
 import { assign } from '../../../../collector/kernel/layout/assign.ts'
 import { chooseDenial, chooseMode, planPolicy, symbolOf } from '../../../../collector/kernel/plan.ts'
 import type { AttachMode, PlannedHook, Symbols } from '../../../../collector/kernel/plan.ts'
 import type { KprobeSpec, Policy } from '../../../../config/policy/policy.ts'
-import type { KernelFunction } from '../../../../native/types.ts'
+import type { KernelFunction, KernelParam } from '../../../../native/types.ts'
 import { kernel } from '../support/facts.ts'
 import { arg, spec, typeOf } from '../support/specs.ts'
 
@@ -258,7 +259,7 @@ test('plan: a hook with Override is attached by what its action needs, whatever 
   const error = { last: 'override', signals: [], error: -1, reports: true, limit: undefined } as const
   const denying = spec({ ...returns, selectors: [{ matchArgs: [], actions: error }] })
   const [hook] = planned(policy(denying), full612, symbols, 'kprobe', counter())
-  assert.deepEqual(hook?.way, { mode: 'fmod_ret', multi: false, returns: true })
+  assert.deepEqual(hook?.way, { mode: 'fmod_ret', multi: false, plain: 3, returns: true })
   assert.throws(() => planned(policy(denying), kernel(5, 10), symbols, 'auto', counter()), {
     code: 'POLICY_REFUSED',
     message: /^p\.yaml:3:5: action Override: the return value beside Override needs Linux 5\.17/,
@@ -600,4 +601,29 @@ test('plan: the hook fields of events come from the policy', () => {
     labels: ['what', ''],
     indexes: [0, 1],
   })
+})
+
+const PLAIN: ReadonlyArray<readonly [base: string, sizeBytes: number, plain: boolean]> = [
+  ['int', 4, true],
+  ['unsigned long', 8, true],
+  ['enum kernel_read_file_id', 4, true],
+  ['struct file *', 8, true],
+  ['struct pt_regs *', 8, true],
+  // The verifier knows no members of a struct that is only declared.
+  ['struct other *', 8, false],
+  ['char *', 8, false],
+  ['char **', 8, false],
+  ['int (*)(struct file *)', 8, false],
+  ['unsigned __int128', 16, false],
+  ['void', 0, false],
+]
+
+test('plan: which parameters a program in a trampoline loads by itself', () => {
+  const params = (...bases: ReadonlyArray<readonly [string, number]>): { params: KernelParam[] } => ({
+    params: bases.map(([base, sizeBytes]) => ({ name: 'p', type: base, base, sizeBytes })),
+  })
+  for (const [base, size, plain] of PLAIN) assert.equal(plainParams(params([base, size])), plain ? 1 : 0, base)
+  assert.equal(plainParams(params(['char **', 8], ['int', 4], ['struct file *', 8])), 0b110)
+  assert.equal(plainParams(params(['int', 4], ['struct pair', 16], ['int', 4])), 0b001)
+  assert.equal(plainParams(params(...Array.from({ length: 7 }, () => ['int', 4] as const))), 0b11111)
 })

@@ -165,12 +165,15 @@ static __noinline struct scratch *on_enter(struct pt_regs *ctx, __u32 slot)
 	return hook_screen(s, slot) ? s : 0;
 }
 
-/* The programs before and after one call have the same context, in the frame of its trampoline. A number to the verifier. */
+/*
+ * The programs before and after one call have the same context, in the frame of its trampoline. The verifier takes a pointer that was added to memory for
+ * a number; to have a helper copy it takes 80 instructions.
+ */
 static __always_inline __u64 frame_of(void *ctx)
 {
-	__u64 pointer = (__u64)ctx, number = 0;
+	__u64 number = 0;
 
-	bpf_probe_read_kernel(&number, sizeof(number), &pointer);
+	__sync_fetch_and_add(&number, (__u64)ctx);
 	return number;
 }
 
@@ -182,8 +185,10 @@ static __noinline struct scratch *on_fentry(__u64 *ctx, __u32 slot)
 	if (!s)
 		return 0;
 	take_arguments(&s->call, slot, ctx);
+	if (!hook_screen(s, slot))
+		return 0;
 	s->call.sp = frame_of(ctx);
-	return hook_screen(s, slot) ? s : 0;
+	return s;
 }
 
 /* fmod_ret: parameters, before the function. */
@@ -194,10 +199,12 @@ static __noinline struct scratch *on_modify(__u64 *ctx, __u32 slot)
 	if (!s)
 		return 0;
 	take_arguments(&s->call, slot, ctx);
+	if (!hook_screen(s, slot))
+		return 0;
 	s->call.sp = frame_of(ctx);
 	/* Where tasks are preempted, the program after the function finds the scratch in use. */
 	s->call.at_once = true;
-	return hook_screen(s, slot) ? s : 0;
+	return s;
 }
 
 /* A tracepoint. */
@@ -290,19 +297,23 @@ static __noinline int on_session(struct pt_regs *ctx, __u32 slot)
 		return s ? hook_record(ctx, n, s) : 0;      \
 	}
 
+/* Nearly always no call waits. */
+#define NOT_AWAITED(n, sp) (no_call_waits() ? 0 : not_awaited(n, sp))
+
 /* The entry of a call whose return is joined; `sp`: its place on the stack. */
 #define ENTER(screen, n, sp)                                \
 	{                                                   \
 		struct scratch *s = SCREENED(screen, n);    \
                                                             \
 		if (!s)                                     \
-			return not_awaited(n, sp);          \
+			return NOT_AWAITED(n, sp);          \
 		await_return(n, s);                         \
 		hook_record(ctx, n, s);                     \
 		entered(n, s);                              \
 		return 0;                                   \
 	}
 
+/* The return of a call whose entry fentry or fmod_ret has seen. */
 static __noinline struct scratch *on_return(void *ctx, __u32 slot)
 {
 	__u64 returned = 0;
@@ -311,6 +322,8 @@ static __noinline struct scratch *on_return(void *ctx, __u32 slot)
 	return leave(slot, frame_of(ctx), returned);
 }
 
+#define LEAVE(call, n) RECORD(no_call_waits() ? 0 : call, n)
+
 #define SLOT(n)                                                                                                        \
 	SEC("kprobe") int hook_entry_##n(struct pt_regs *ctx) RECORD(SCREENED(on_entry, n), n)                         \
 	SEC("fexit") int hook_fexit_##n(__u64 *ctx) RECORD(SCREENED(on_exit, n), n)                                    \
@@ -318,16 +331,16 @@ static __noinline struct scratch *on_return(void *ctx, __u32 slot)
 	SEC("raw_tracepoint") int hook_raw_##n(void *ctx) RECORD(SCREENED(on_event, n), n)                             \
 	SESSION(n)                                                                                                     \
 	SEC("kprobe") int hook_enter_##n(struct pt_regs *ctx) ENTER(on_enter, n, PT_REGS_SP(ctx))                      \
-	SEC("kretprobe") int hook_leave_##n(struct pt_regs *ctx) RECORD(leave(n, JOINED_SP(ctx), PT_REGS_RC(ctx)), n)  \
+	SEC("kretprobe") int hook_leave_##n(struct pt_regs *ctx) LEAVE(leave(n, JOINED_SP(ctx), PT_REGS_RC(ctx)), n)   \
 	SEC("fentry") int hook_fentry_##n(__u64 *ctx) ENTER(on_fentry, n, frame_of(ctx))                               \
-	SEC("fexit") int hook_left_##n(void *ctx) RECORD(on_return(ctx, n), n)                                         \
+	SEC("fexit") int hook_left_##n(void *ctx) LEAVE(on_return(ctx, n), n)                                          \
 	SEC("kprobe") int hook_deny_##n(struct pt_regs *ctx)                                                           \
 	{                                                                                                              \
 		struct scratch *s = SCREENED(on_enter, n);                                                             \
 		int error;                                                                                             \
                                                                                                                        \
 		if (!s)                                                                                                \
-			return hooks[n].awaits ? not_awaited(n, PT_REGS_SP(ctx)) : 0;                                  \
+			return hooks[n].awaits ? NOT_AWAITED(n, PT_REGS_SP(ctx)) : 0;                                  \
 		error = judge(ctx, n, s);                                                                              \
 		if (error)                                                                                             \
 			leave_denial(ctx, error);                                                                      \
@@ -338,7 +351,7 @@ static __noinline struct scratch *on_return(void *ctx, __u32 slot)
 		struct scratch *s = SCREENED(on_modify, n);                                                            \
                                                                                                                        \
 		if (!s)                                                                                                \
-			return hooks[n].awaits ? not_awaited(n, frame_of(ctx)) : 0;                                    \
+			return hooks[n].awaits ? NOT_AWAITED(n, frame_of(ctx)) : 0;                                    \
 		return judge(ctx, n, s);                                                                               \
 	}
 

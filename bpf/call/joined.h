@@ -39,16 +39,13 @@ static __always_inline bool keep_call(const struct join_key *key, const struct j
 }
 
 /*
- * The return that follows is not that of a call before. So for an entry that is not wanted: the kernel tells us its return all
- * the same.
+ * While calls wait: the return that follows is not that of a call before. So for an entry that is not wanted: the kernel tells us its return
+ * all the same.
  */
 static __noinline int not_awaited(__u32 slot, __u64 sp)
 {
-	struct join_key key;
+	struct join_key key = join_key(slot, sp);
 
-	if (no_call_waits())
-		return 0;
-	key = join_key(slot, sp);
 	if (take_out(&key))
 		join_delete(&key);
 	return 0;
@@ -107,17 +104,14 @@ static __noinline int entered(__u32 slot, struct scratch *s)
 	return 0;
 }
 
-/* A call that returns leaves the map. The time of its entry when it has no records yet, so that its return decides; else 0. */
+/* While calls wait: one that returns leaves the map. The time of its entry when it has no records yet, so that its return decides; else 0. */
 static __noinline __u64 taken_back(__u32 slot, __u64 sp, __u64 returned)
 {
+	struct join_key key = join_key(slot, sp);
 	struct join_value *value;
-	struct join_key key;
 	struct scratch *s;
 	__u64 entered_ns;
 
-	if (no_call_waits())
-		return 0;
-	key = join_key(slot, sp);
 	value = bpf_map_lookup_elem(&join, &key);
 	s = scratch_of(slot);
 	if (!value || !s)
@@ -147,8 +141,8 @@ static __noinline struct scratch *may_match_now(__u32 slot, __u64 entered_ns)
 }
 
 /*
- * The scratch of a call that has no records yet and that something may match; else NULL. Two functions: on top of the second one's stack paths are read, and before 6.2
- * the verifier counts the stacks of all callers in steps of 32 bytes.
+ * While calls wait: the scratch of one that returns and has no records yet, if something may match it; else NULL. Two functions: on top of the second
+ * one's stack paths are read, and before 6.2 the verifier counts the stacks of all callers in steps of 32 bytes.
  */
 static __always_inline struct scratch *leave(__u32 slot, __u64 sp, __u64 returned)
 {

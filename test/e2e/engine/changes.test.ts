@@ -16,7 +16,7 @@ import { cannotRun, freshFolder } from '../support/agent.ts'
 
 const skip = cannotRun()
 /** Six versions differ; `make policy-changes` makes 1,000 changes. */
-const CHANGES = Number(process.env['KTRAIL_CHANGES'] || 8)
+const CHANGES = Number(process.env['KTRAIL_CHANGES'] || 5)
 const RING_BYTES = 256 << 20
 const THREADS = 2
 const folder = skip === false ? freshFolder('changes') : '/none'

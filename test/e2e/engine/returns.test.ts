@@ -87,11 +87,6 @@ describe('joined returns', { skip }, () => {
     writeFileSync(inFolder('fifo-text'), `${inFolder('fifo-text')}\0`)
   })
 
-  test('returns: by default too, texts and paths are those of the entry', async () => {
-    await using agent = await TestAgent.start({ policies: twoPolicies })
-    await asEntered(agent)
-  })
-
   for (const mode of ['fentry', 'join', 'kprobe.session'] as const) {
     const lacking =
       mode === 'fentry' && !HAS_FENTRY && 'fentry needs Linux 5.17, and a kernel that does not preempt itself'

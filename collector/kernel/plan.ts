@@ -13,7 +13,7 @@ import type { Hook } from '../../exporters/contract/event.ts'
 import { atLeast } from './facts.ts'
 import { SYSCALL_PREFIX, checkTypes, lsmRefusal, notFound } from './functions/misfits.ts'
 import type { Report } from './functions/misfits.ts'
-import { fitsFexit, plainParams, returns } from './functions/fexit.ts'
+import { fitsFexit, plainParams, returns } from './functions/trampoline.ts'
 import { withGenerated } from './functions/generated.ts'
 import { securityFunction } from './functions/security.ts'
 import type { Generated } from './functions/generated.ts'
@@ -68,7 +68,7 @@ export interface Way {
   readonly multi: boolean
   /** With override and fmod_ret: the return value is joined. */
   readonly returns?: boolean
-  /** Of a function: `plainParams` of functions/fexit.ts. */
+  /** Of a function: `plainParams` of functions/trampoline.ts. */
   readonly plain?: number
   /** Of a tracepoint: what it gives, by the number of the parameter. */
   readonly fields?: readonly EventField[]

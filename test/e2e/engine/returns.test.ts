@@ -155,7 +155,8 @@ describe('joined returns', { skip }, () => {
           const left = await reader()
           const program = { name: 'other_10', kind: 'fexit', target: 'vfs_read' } as const
           using others = await openObject(compileFixture('hostile/trampoline.bpf.c'), { programs: [program] })
-          using _link = await others.attach(program.name)
+          using attached = new DisposableStack()
+          attached.use(await others.attach(program.name))
           await end(left)
           await agent.until('the events', () => cuts(agent.lines().slice(from)) === 2)
         }

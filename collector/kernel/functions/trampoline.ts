@@ -1,4 +1,4 @@
-/** Where a program that runs only when a function returns sees what one at its entry would see. */
+/** What programs in the trampoline of a function (fentry, fexit, fmod_ret) can see of its calls. */
 import type { KernelFunction } from '../../../native/types.ts'
 import { PARAMS_MAX } from '../wire.ts'
 import type { ArgumentSpec, HookSpec } from '../../../config/policy/policy.ts'
@@ -12,8 +12,8 @@ const NEVER_RETURNS = /^(?:(?:__\w+_)?sys_exit(?:_group)?|do_(?:group_)?exit)$/
 export const returns = ({ call = '' }: Partial<Pick<HookSpec, 'call'>>): boolean => !NEVER_RETURNS.test(call)
 
 /**
- * During the call another thread may change a text or bytes in its memory, or rename what a path leads to, or the function itself does.
- * Where calls are judged at their return, only bytes are read before.
+ * Whether a program that runs only at the return sees what one at the entry would see. During the call another thread may change a text or bytes in its
+ * memory, or rename what a path leads to, or the function itself does. Where calls are judged at their return, only bytes are read before.
  */
 export function fitsFexit(spec: Partial<Pick<HookSpec, 'call' | 'args'>>): boolean {
   const { call = '', args = [] } = spec

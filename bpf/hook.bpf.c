@@ -177,7 +177,7 @@ static __always_inline __u64 frame_of(void *ctx)
 	return number;
 }
 
-/* fentry: parameters; the return is joined. */
+/* fentry and fmod_ret: parameters, before the function. */
 static __noinline struct scratch *on_fentry(__u64 *ctx, __u32 slot)
 {
 	struct scratch *s = begin(slot);
@@ -188,22 +188,6 @@ static __noinline struct scratch *on_fentry(__u64 *ctx, __u32 slot)
 	if (!hook_screen(s, slot))
 		return 0;
 	s->call.sp = frame_of(ctx);
-	return s;
-}
-
-/* fmod_ret: parameters, before the function. */
-static __noinline struct scratch *on_modify(__u64 *ctx, __u32 slot)
-{
-	struct scratch *s = begin(slot);
-
-	if (!s)
-		return 0;
-	take_arguments(&s->call, slot, ctx);
-	if (!hook_screen(s, slot))
-		return 0;
-	s->call.sp = frame_of(ctx);
-	/* Where tasks are preempted, the program after the function finds the scratch in use. */
-	s->call.at_once = true;
 	return s;
 }
 
@@ -348,10 +332,12 @@ static __noinline struct scratch *on_return(void *ctx, __u32 slot)
 	}                                                                                                              \
 	SEC("fmod_ret") int hook_modify_##n(__u64 *ctx)                                                                \
 	{                                                                                                              \
-		struct scratch *s = SCREENED(on_modify, n);                                                            \
+		struct scratch *s = SCREENED(on_fentry, n);                                                            \
                                                                                                                        \
 		if (!s)                                                                                                \
 			return hooks[n].awaits ? NOT_AWAITED(n, frame_of(ctx)) : 0;                                    \
+		/* Where tasks are preempted, the program after the function finds the scratch in use. */              \
+		s->call.at_once = true;                                                                                \
 		return judge(ctx, n, s);                                                                               \
 	}
 

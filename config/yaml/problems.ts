@@ -82,3 +82,6 @@ export function formatProblem(problem: Problem): string {
 export function show(text: string): string {
   return JSON.stringify(text.length > 60 ? `${text.slice(0, 57)}...` : text)
 }
+
+/** A number as in the file, for a message: without the point at the end of `1.`, which would end the sentence. */
+export const showNumber = (typed: string): string => typed.replace(/\.$/, '')

@@ -1,6 +1,6 @@
 import { isAlias, isMap, isScalar, isSeq } from 'yaml'
 import type { Document, ParsedNode } from 'yaml'
-import { show } from './problems.ts'
+import { show, showNumber } from './problems.ts'
 import type { Position, Problems } from './problems.ts'
 
 /** A YAML file as a tree: aliases resolved, keys are unique texts, each node has its position. */
@@ -139,5 +139,5 @@ export function describe(node: TreeNode): string {
   if (node.kind === 'list') return 'a list'
   if (node.value === null) return 'nothing'
   if (typeof node.value === 'string') return show(node.value)
-  return `the ${typeof node.value === 'number' ? 'number' : 'word'} ${node.source}`
+  return typeof node.value === 'number' ? `the number ${showNumber(node.source)}` : `the word ${node.source}`
 }

@@ -2,7 +2,7 @@
 import type { z } from 'zod'
 import { NPM_FORM } from '../exporters/npm.ts'
 import { asHint, booleanHint, didYouMean, listHint } from '../../yaml/suggest.ts'
-import { show } from '../../yaml/problems.ts'
+import { show, showNumber } from '../../yaml/problems.ts'
 import { unitHint } from '../../yaml/units.ts'
 import { meantType, meantValue } from './meant-values.ts'
 
@@ -129,6 +129,6 @@ export function describeValue(value: unknown, typed?: string): string {
   if (value === null) return 'nothing'
   if (Array.isArray(value)) return 'a list'
   if (typeof value === 'object') return 'a mapping'
-  if (typeof value === 'number') return `the number ${typed ?? value}`
+  if (typeof value === 'number') return `the number ${showNumber(typed ?? String(value))}`
   return value === undefined ? '' : String(value)
 }

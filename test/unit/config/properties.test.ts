@@ -153,9 +153,11 @@ describe('both parsers', () => {
     )
   })
 
-  it('end no message with a period, also with quoted YAML', () => {
+  it('end no message with a period, also with quoted YAML, and numbers', () => {
     bothAreSound('%...\n')
     bothAreSound('a: !x... b\n')
+    bothAreSound('exporters: {a: {type: stdout, filter: {sample: 0.}}}\n')
+    bothAreSound('spec: {kprobes: [{call: 1.}]}\n')
   })
 
   it('refuse a file of another format', async () => {

@@ -4,6 +4,7 @@
  * by length first, then row by row in a band of 2 * limit + 1 cells.
  */
 import { show } from './problems.ts'
+import { oneLine } from './quoting.ts'
 
 /** Beyond this a suggestion is noise: one slip per three characters, at most three. */
 function limitFor(word: string): number {
@@ -65,7 +66,9 @@ export function listHint(text: string, quoted = false): string {
   if (text.startsWith('-') && !quoted) return '; write a space after the dash'
   const items = text.split(/\s*,\s*/).map((item) => (quoted ? JSON.stringify(item) : item))
   const list = items.join(', ')
-  return list.length > 60 ? '; write it as a list in brackets' : `; write it as a list: [${list}]`
+  return list.length > 60 || oneLine(list) !== list
+    ? '; write it as a list in brackets'
+    : `; write it as a list: [${list}]`
 }
 
 // Every call reuses three rows: 60,000 candidates would otherwise allocate 180,000.

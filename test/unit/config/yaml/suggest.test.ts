@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { didYouMean, suggest } from '../../../../config/yaml/suggest.ts'
+import { didYouMean, listHint, suggest } from '../../../../config/yaml/suggest.ts'
 
 const SYMBOLS = ['fd_install', 'security_file_permission', 'security_file_open', 'vfs_read', 'do_sys_open']
 
@@ -30,6 +30,8 @@ describe('suggest', () => {
   it('writes a hint, or nothing', () => {
     assert.equal(didYouMean('cal', ['call']), ' (did you mean "call"?)')
     assert.equal(didYouMean('zzz', ['call']), '')
+    assert.equal(listHint('a,b'), '; write it as a list: [a, b]')
+    assert.equal(listHint('a,\rb,c\rd'), '; write it as a list in brackets')
     assert.equal(didYouMean('a\rcal', ['a\rcall']), ' (did you mean "a\\rcall"?)')
   })
 

@@ -113,7 +113,7 @@ export function symbolOf(spec: HookSpec, arch: KernelFacts['arch']): string {
 /**
  * The cheapest mode that loses nothing on this kernel (docs/policies.md). Where tasks are preempted in kernel code, a preempted fentry or fexit program
  * hides calls of other tasks. Signals are sent at the entry, and what may change during the call is read there, so such a hook is never fexit: entry and
- * return are joined. By fentry no return is missed; return probes run out of instances while many calls wait, but for those of 6.14, which are kept on a
+ * return are joined. By fentry none is missed for lack of room; return probes run out of instances while many calls wait, but for those of 6.14, which are kept on a
  * shadow stack.
  */
 export function chooseMode(

@@ -37,6 +37,18 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym;
 		FIELD(at_address, field);                              \
 	})
 
+/*
+ * A pointer, also to the verifier: it takes one that was added to memory for a number. Functions that it looks at by themselves want such. To have a helper
+ * copy the pointer takes 80 instructions.
+ */
+static __always_inline __u64 as_number(const void *pointer)
+{
+	__u64 number = 0;
+
+	__sync_fetch_and_add(&number, (__u64)pointer);
+	return number;
+}
+
 /* Address of a member inside the struct at `address`, and back. */
 #define MEMBER(type, address, field) ((__u64)(address) + bpf_core_field_offset(struct type, field))
 #define CONTAINER(type, address, field) ((__u64)(address) - bpf_core_field_offset(struct type, field))

@@ -48,7 +48,7 @@
 #include "match/socket.h"
 #include "call/identity.h"
 #include "call/deny.h"
-#include "call/elsewhere.h"
+#include "call/workload.h"
 #include "call/screen.h"
 #include "call/hash.h"
 #include "call/aggregate.h"
@@ -165,16 +165,10 @@ static __noinline struct scratch *on_enter(struct pt_regs *ctx, __u32 slot)
 	return hook_screen(s, slot) ? s : 0;
 }
 
-/*
- * The programs before and after one call have the same context, in the frame of its trampoline. The verifier takes a pointer that was added to memory for
- * a number; to have a helper copy it takes 80 instructions.
- */
+/* The programs before and after one call have the same context, in the frame of its trampoline. */
 static __always_inline __u64 frame_of(void *ctx)
 {
-	__u64 number = 0;
-
-	__sync_fetch_and_add(&number, (__u64)ctx);
-	return number;
+	return as_number(ctx);
 }
 
 /* fentry and fmod_ret: parameters, before the function. */
@@ -196,7 +190,7 @@ static __noinline struct scratch *on_event(void *ctx, __u32 slot)
 {
 	const volatile struct hook *hook = &hooks[slot];
 	struct scratch *s = begin(slot);
-	__u64 event = frame_of(ctx);
+	__u64 event = as_number(ctx);
 	__u32 i;
 
 	if (!s)

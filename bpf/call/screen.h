@@ -203,63 +203,6 @@ __noinline int ask_process(__u32 slot)
 	return 0;
 }
 
-/*
- * Puts into the scratch what the task's cgroup, which has this id, fulfils, where the map does not say it all. True when it stays so until the next
- * change of the map. The id carries what was read before (key_after). Global, as add_open.
- */
-__noinline int find_workload(__u32 slot, __u64 id)
-{
-	__u64 cgroup = cgroup_of(bpf_get_current_task());
-	struct scratch *s = scratch_of(slot);
-	struct workload *found;
-	__u32 w;
-
-	if (!s)
-		return false;
-	found = workload_above(cgroup, id);
-	for (w = 0; w < SET_WORDS; w++)
-		s->conditions[w] = found ? found->holds.bits[w] : 0;
-	if (!found)
-		return false;
-	/* What counts for the host may change with an owner above, and the task may have moved. */
-	return !found->partial && found->kind != WORKLOAD_HOST && cgroup_id(cgroup) == id;
-}
-
-/* Puts into the scratch what the task's cgroup fulfils. True when it stays so until the next change of the map. */
-static __always_inline bool ask_workload(struct scratch *s, __u32 slot, __u64 id)
-{
-	struct workload *known = bpf_map_lookup_elem(&workloads, &id);
-	__u32 w;
-
-	if (!known || known->partial)
-		return find_workload(slot, id);
-	for (w = 0; w < SET_WORDS; w++) {
-		if (hooks[slot].condition_words >> w & 1)
-			s->conditions[w] = known->holds.bits[w];
-	}
-	return true;
-}
-
-/* False when no selector can match, because the task runs elsewhere. Then the function remembers it. */
-static __always_inline bool screen_workload(__u32 slot, struct scratch *s)
-{
-	const volatile struct hook *hook = &hooks[slot];
-	__u64 change = workload_change;
-	struct numbered cgroup = {};
-	bool lasts;
-
-	if (unified_cgroups)
-		cgroup = current_cgroup();
-	else
-		cgroup.id = cgroup_id(cgroup_of(bpf_get_current_task()));
-	lasts = ask_workload(s, slot, key_after(cgroup.id, change));
-	if (hook->workloads == EMPTY_SET || set_meets(s->conditions, hook->condition_words, hook->workloads))
-		return true;
-	if (lasts && unified_cgroups)
-		*elsewhere_at(slot, cgroup.number) = cgroup.number ^ change;
-	return false;
-}
-
 /* Leaves in `left` the selectors that may match; false when none may. */
 static __always_inline bool hook_screen(struct scratch *s, __u32 slot)
 {

@@ -18,7 +18,7 @@ export interface ScreenedFunction {
   readonly symbol: string
   /** At its entry; the same as long as the function is attached. */
   readonly link: Pick<Link, 'kind'>
-  /** How often the program began a call since it was loaded; not calls from cgroups that it remembers (bpf/call/elsewhere.h). */
+  /** How often the program began a call since it was loaded; not calls from cgroups that it remembers (bpf/call/workload.h). */
   readonly calls: () => bigint
 }
 

@@ -12,6 +12,7 @@ import { promisify } from 'node:util'
 import { line, startAct } from '../support/act.ts'
 import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
 import { processOf } from '../support/record.ts'
+import type { Line } from '../support/record.ts'
 import { scripted, writeKubeconfig } from '../../support/kubernetes/scripted.ts'
 import type { Scripted } from '../../support/kubernetes/scripted.ts'
 
@@ -235,9 +236,27 @@ describe('workloads', { skip }, () => {
       act.go()
       assert.equal((await act.ended).code, 0)
     })
-    const names = lines.flatMap((each) =>
-      processOf(each).pid === act.pid ? (each.process_kprobe?.policy_name ?? []) : [],
-    )
+    return policiesOf(lines, act.pid)
+  }
+
+  /** The same in a cgroup that is made while the agent cannot hear of it. */
+  async function seenUnheard(...names: string[]): Promise<string> {
+    const act = startAct(READ)
+    const lines = await agent.during(async () => {
+      process.kill(agent.pid, 'SIGSTOP')
+      try {
+        enter(act.pid, cgroups.make(...names))
+        act.go()
+        assert.equal((await act.ended).code, 0)
+      } finally {
+        process.kill(agent.pid, 'SIGCONT')
+      }
+    })
+    return policiesOf(lines, act.pid)
+  }
+
+  function policiesOf(lines: readonly Line[], pid: number): string {
+    const names = lines.flatMap((each) => (processOf(each).pid === pid ? (each.process_kprobe?.policy_name ?? []) : []))
     return [...new Set(names)].toSorted().join(' ')
   }
 
@@ -254,6 +273,34 @@ describe('workloads', { skip }, () => {
   test('workloads: a process of the host', async () => {
     assert.equal(await seenIn(), 'all h hc hp hpc')
     assert.equal(await seenIn(cgroups.make('a-service-of-systemd-with-a-very-long-name.service')), 'all h hc hp hpc')
+  })
+
+  test('workloads: a container outside of pods is on the host before the agent has heard of it', async () => {
+    const counted = await unknown()
+    for (const names of [
+      [freshId()],
+      [`docker-${freshId()}.scope`],
+      [`libpod-${freshId()}.scope`],
+      [`docker-${freshId()}.scope`, 'system.slice', 'nginx.service'],
+    ]) {
+      assert.equal(await seenUnheard(...names), 'all h hc hp hpc', names.join('/'))
+    }
+    assert.equal(await unknown(), counted)
+  })
+
+  test('workloads: what may be a pod is not on the host before the agent has heard of it, counted', async () => {
+    const uid = '2c9a7f0e-5f6d-4a6e-9a55-00000000000'
+    for (const pod of [
+      `pod${uid}0`,
+      // A static pod's.
+      `pod${'0123456789abcdef'.repeat(2)}`,
+      `kubepods-burstable-pod${uid.replaceAll('-', '_')}2.slice`,
+      `a-name-that-leaves-no-room-for-more-than-the-pod-${'x'.repeat(160)}-pod${uid}3`,
+    ]) {
+      const counted = await unknown()
+      assert.equal(await seenUnheard(pod, freshId()), 'all', pod)
+      assert.ok((await unknown()) > counted, pod)
+    }
   })
 
   test('workloads: a user to whom a cgroup was delegated stays on the host, by whatever names', async () => {
@@ -448,8 +495,9 @@ describe('workloads', { skip }, () => {
   })
 
   test('workloads: the agent finds its hooks at work, though one of them remembers its cgroup', () => {
+    // Tests above stop the agent.
     assert.deepEqual(
-      agent.log().filter(({ msg }) => msg?.includes('tampering')),
+      agent.log().filter(({ msg }) => msg?.startsWith('tampering: ') && !msg.startsWith('tampering: the agent: ')),
       [],
     )
   })

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef KTRAIL_CALL_WORKLOAD_H
+#define KTRAIL_CALL_WORKLOAD_H
+
+/* Where the task of a call runs, for selectors that ask for it (match/workload.h). */
+
+/* The same key. A processor can look it up only when it has read the other number: else arm64 may take what the map was before. */
+static __always_inline __u64 key_after(__u64 key, __u64 earlier)
+{
+	asm volatile("%0 ^= %1\n%0 ^= %1" : "+r"(key) : "r"(earlier));
+	return key;
+}
+
+/* A cgroup. */
+struct numbered {
+	__u64 number;  /* which no other has or gets */
+	__u64 id;
+};
+
+/* The task's, on the unified hierarchy. */
+static __always_inline struct numbered current_cgroup(void)
+{
+#ifdef KTRAIL_TYPED
+	/* Without a helper, and the number without a load that may fault. */
+	struct cgroup *cgroup = bpf_get_current_task_btf()->cgroups->dfl_cgrp;
+
+	return (struct numbered){ cgroup->self.serial_nr, cgroup->kn->id };
+#else
+	__u64 id = bpf_get_current_cgroup_id();
+
+	return (struct numbered){ id, id };
+#endif
+}
+
+#define NAME_PART 7  /* bytes of a name that are read at a time, behind them a NUL */
+#define POD_LETTERS 0x646f70  /* "pod" */
+
+/*
+ * Whether the name of a cgroup may be a pod's: kubelet's have `pod` and a uid or a hash in them (collector/identity/cgroup-names.ts). A container's
+ * have not, so what runs in one outside of pods is known for the host's before user space has heard of it. Global, as add_open.
+ */
+__noinline int may_name_pod(__u64 name)
+{
+	__u64 part;
+	__u32 at, i;
+	long got;
+	__u8 digit;
+
+	/* Each part holds `pod` and a digit at four places; the next one begins at the fifth. */
+	_Pragma("nounroll")
+	for (at = 0; at < CGROUP_NAME_BYTES; at += NAME_PART - 3) {
+		part = 0;
+		got = bpf_probe_read_kernel_str(&part, sizeof(part), (void *)(name + at));
+		if (got < 0)
+			return true;
+		for (i = 0; i <= NAME_PART - 4; i++, part >>= 8) {
+			digit = part >> 24;
+			if ((part & 0xffffff) == POD_LETTERS &&
+			    ((digit >= '0' && digit <= '9') || (digit >= 'a' && digit <= 'f')))
+				return true;
+		}
+		if (got <= NAME_PART)
+			break;
+	}
+	return false;
+}
+
+/* The entry that counts for a cgroup; 0: nothing is known. Counts a call of which something is not known. `earlier`: see key_after. */
+static __always_inline struct workload *workload_above(__u64 cgroup, __u64 earlier)
+{
+	struct workload *found = 0;
+	bool beyond = false;
+	__u64 id, node;
+	__u32 level;
+
+	_Pragma("nounroll")
+	for (level = 0; level < CGROUP_LEVELS; level++) {
+		if (!cgroup)
+			break;
+		id = key_after(cgroup_id(cgroup), earlier);
+		found = bpf_map_lookup_elem(&workloads, &id);
+		if (found)
+			break;
+		node = (__u64)LOAD(cgroup, cgroup, kn);
+		if (!beyond && may_name_pod(as_number(LOAD(kernfs_node, node, name))) && named_by_root(cgroup))
+			beyond = true;
+		cgroup = cgroup_above(cgroup);
+	}
+	if (found && found->kind == WORKLOAD_HOST && beyond)
+		found = 0;
+	if (!found || found->partial)
+		count(COUNTER_WORKLOAD_UNKNOWN);
+	return found;
+}
+
+/*
+ * Where all selectors of a function ask where the task runs, most calls are those of tasks that run elsewhere. A function
+ * remembers their cgroups, so that the next call from there ends before anything else is done. A place has the last cgroup that needed it; the
+ * others are judged by the map.
+ */
+#define ELSEWHERE_BITS 9
+
+static __u64 elsewhere[HOOK_SLOTS][1 << ELSEWHERE_BITS];
+
+/* The numbers of cgroups lie at equal distances: each of their files or controllers has one too. */
+static __always_inline __u64 *elsewhere_at(__u32 slot, __u64 number)
+{
+	return &elsewhere[slot][((__u32)number * 0x9e3779b1u) >> (32 - ELSEWHERE_BITS)];
+}
+
+/* Whether no selector can match, because the task's cgroup fulfils nothing that they ask for. */
+static __always_inline bool is_elsewhere(__u32 slot)
+{
+	__u64 number;
+
+	if (!unified_cgroups)
+		return false;
+	number = current_cgroup().number;
+	return *elsewhere_at(slot, number) == (number ^ workload_change);
+}
+
+/*
+ * Puts into the scratch what the task's cgroup, which has this id, fulfils, where the map does not say it all. True when it stays so until the next
+ * change of the map. The id carries what was read before (key_after). Global, as add_open.
+ */
+__noinline int find_workload(__u32 slot, __u64 id)
+{
+	__u64 cgroup = cgroup_of(bpf_get_current_task());
+	struct scratch *s = scratch_of(slot);
+	struct workload *found;
+	__u32 w;
+
+	if (!s)
+		return false;
+	found = workload_above(cgroup, id);
+	for (w = 0; w < SET_WORDS; w++)
+		s->conditions[w] = found ? found->holds.bits[w] : 0;
+	if (!found)
+		return false;
+	/* What counts for the host may change with an owner above, and the task may have moved. */
+	return !found->partial && found->kind != WORKLOAD_HOST && cgroup_id(cgroup) == id;
+}
+
+/* Puts into the scratch what the task's cgroup fulfils. True when it stays so until the next change of the map. */
+static __always_inline bool ask_workload(struct scratch *s, __u32 slot, __u64 id)
+{
+	struct workload *known = bpf_map_lookup_elem(&workloads, &id);
+	__u32 w;
+
+	if (!known || known->partial)
+		return find_workload(slot, id);
+	for (w = 0; w < SET_WORDS; w++) {
+		if (hooks[slot].condition_words >> w & 1)
+			s->conditions[w] = known->holds.bits[w];
+	}
+	return true;
+}
+
+/* False when no selector can match, because the task runs elsewhere. Then the function remembers it. */
+static __always_inline bool screen_workload(__u32 slot, struct scratch *s)
+{
+	const volatile struct hook *hook = &hooks[slot];
+	__u64 change = workload_change;
+	struct numbered cgroup = {};
+	bool lasts;
+
+	if (unified_cgroups)
+		cgroup = current_cgroup();
+	else
+		cgroup.id = cgroup_id(cgroup_of(bpf_get_current_task()));
+	lasts = ask_workload(s, slot, key_after(cgroup.id, change));
+	if (hook->workloads == EMPTY_SET || set_meets(s->conditions, hook->condition_words, hook->workloads))
+		return true;
+	if (lasts && unified_cgroups)
+		*elsewhere_at(slot, cgroup.number) = cgroup.number ^ change;
+	return false;
+}
+
+#endif

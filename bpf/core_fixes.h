@@ -49,6 +49,13 @@ static __always_inline __u64 as_number(const void *pointer)
 	return number;
 }
 
+/* The same number, which a processor can use only when it has read the earlier one. Else arm64 may look up, or write, before it has read. */
+static __always_inline __u64 number_after(__u64 number, __u64 earlier)
+{
+	asm volatile("%0 ^= %1\n%0 ^= %1" : "+r"(number) : "r"(earlier));
+	return number;
+}
+
 /* Address of a member inside the struct at `address`, and back. */
 #define MEMBER(type, address, field) ((__u64)(address) + bpf_core_field_offset(struct type, field))
 #define CONTAINER(type, address, field) ((__u64)(address) - bpf_core_field_offset(struct type, field))

@@ -51,6 +51,7 @@ enum hook_flag {
 	HOOK_NOT_ACTED = 8,       /* what the selector wants done was not done */
 	HOOK_RETURN_KEPT = 16,    /* with HOOK_RETURN_FOLLOWS: until then the call is in the map `join` */
 	HOOK_AGGREGATES = 32,     /* of further calls only a count will come; a value with AGGREGATE_INDEX has their hash */
+	HOOK_RETURN_PENDING = 64, /* with HOOK_RETURN_FOLLOWS: until then the call is in the table `pending` */
 };
 
 /* What a value holds; the payload follows the 8-byte header. */

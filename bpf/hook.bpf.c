@@ -275,8 +275,7 @@ static __noinline int on_session(struct pt_regs *ctx, __u32 slot)
 		return s ? hook_record(ctx, n, s) : 0;      \
 	}
 
-/* Nearly always no call waits. */
-#define NOT_AWAITED(n, sp) (no_call_waits() ? 0 : not_awaited(n, sp))
+#define NOT_AWAITED(n, sp) (is_awaited(n, sp) ? not_awaited(n, sp) : 0)
 
 /* The entry of a call whose return is joined; `sp`: its place on the stack. */
 #define ENTER(screen, n, sp)                                \
@@ -292,7 +291,7 @@ static __noinline int on_session(struct pt_regs *ctx, __u32 slot)
 	}
 
 /* The return of a call whose entry fentry or fmod_ret has seen. */
-static __noinline struct scratch *on_return(void *ctx, __u32 slot)
+static __always_inline struct scratch *on_return(void *ctx, __u32 slot)
 {
 	__u64 returned = 0;
 
@@ -300,7 +299,7 @@ static __noinline struct scratch *on_return(void *ctx, __u32 slot)
 	return leave(slot, frame_of(ctx), returned);
 }
 
-#define LEAVE(call, n) RECORD(no_call_waits() ? 0 : call, n)
+#define LEAVE(call, n, sp) RECORD(is_awaited(n, sp) ? call : 0, n)
 
 #define SLOT(n)                                                                                                        \
 	SEC("kprobe") int hook_entry_##n(struct pt_regs *ctx) RECORD(SCREENED(on_entry, n), n)                         \
@@ -309,9 +308,9 @@ static __noinline struct scratch *on_return(void *ctx, __u32 slot)
 	SEC("raw_tracepoint") int hook_raw_##n(void *ctx) RECORD(SCREENED(on_event, n), n)                             \
 	SESSION(n)                                                                                                     \
 	SEC("kprobe") int hook_enter_##n(struct pt_regs *ctx) ENTER(on_enter, n, PT_REGS_SP(ctx))                      \
-	SEC("kretprobe") int hook_leave_##n(struct pt_regs *ctx) LEAVE(leave(n, JOINED_SP(ctx), PT_REGS_RC(ctx)), n)   \
+	SEC("kretprobe") int hook_leave_##n(struct pt_regs *ctx) LEAVE(leave(n, JOINED_SP(ctx), PT_REGS_RC(ctx)), n, JOINED_SP(ctx)) \
 	SEC("fentry") int hook_fentry_##n(__u64 *ctx) ENTER(on_fentry, n, frame_of(ctx))                               \
-	SEC("fexit") int hook_left_##n(void *ctx) LEAVE(on_return(ctx, n), n)                                          \
+	SEC("fexit") int hook_left_##n(void *ctx) LEAVE(on_return(ctx, n), n, frame_of(ctx))                           \
 	SEC("kprobe") int hook_deny_##n(struct pt_regs *ctx)                                                           \
 	{                                                                                                              \
 		struct scratch *s = SCREENED(on_enter, n);                                                             \

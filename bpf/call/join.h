@@ -5,7 +5,9 @@
 /*
  * Calls that wait for their return, where entry and return are seen by different programs. The records of a call are made at
  * its entry, when paths and the caller's memory are those that the call was made with. The return sends its value behind
- * them, and user space puts the two together. A session (hook.bpf.c) keeps here only what it cannot tell at once.
+ * them, and user space puts the two together. All that it needs of the entry is its time: in the table `pending`, or what a session
+ * (hook.bpf.c) carries. What takes more is in the map `join`: a call that its return has to judge, one that the ring refused, and one whose
+ * place in the table is taken.
  *
  * Each entry of the map leaves it once: by its return, by the next call at the same place, or by user space, which sweeps
  * the map for calls whose thread has ended and for what the ring refused. Each of these tells user space how the call ended.
@@ -41,35 +43,19 @@ struct {
 	__type(value, struct join_value);
 } join SEC(".maps");
 
-enum join_count {
-	JOIN_KEPT = 0,   /* entries that programs have added, less those that they have removed */
-	JOIN_SWEPT = 1,  /* entries that user space has removed; only it writes this one */
-	JOIN_COUNTS = 2,
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, JOIN_COUNTS);
-	__type(key, __u32);
-	__type(value, __u64);
-} join_counts SEC(".maps");
+/* Of the map: entries that programs have added, less those that they have removed; and those that user space has removed, which alone writes this. */
+volatile __u64 join_kept SEC(".data.kept") = 0;
+volatile __u64 join_swept SEC(".data.swept") = 0;
 
 /* Nearly always, and much cheaper to ask than for one call. */
-static __always_inline bool no_call_waits(void)
+static __always_inline bool join_is_empty(void)
 {
-	__u32 kept = JOIN_KEPT, swept = JOIN_SWEPT;
-	__u64 *in = bpf_map_lookup_elem(&join_counts, &kept), *out = bpf_map_lookup_elem(&join_counts, &swept);
-
-	return in && out && *in == *out;
+	return join_kept == join_swept;
 }
 
 static __always_inline void join_changed(__s64 by)
 {
-	__u32 kept = JOIN_KEPT;
-	__u64 *in = bpf_map_lookup_elem(&join_counts, &kept);
-
-	if (in)
-		__sync_fetch_and_add(in, by);
+	__sync_fetch_and_add(&join_kept, by);
 }
 
 /* False when there is an entry or no room. */
@@ -90,10 +76,65 @@ static __always_inline bool join_delete(const struct join_key *key)
 }
 
 /* Unique among the calls in progress: each has its place on some stack. */
-static __always_inline __u64 call_number(const struct join_key *key)
+static __always_inline __u64 call_number(__u64 sp, __u32 hook)
 {
-	return key->sp << 16 | (__u16)key->hook;
+	return sp << 16 | (__u16)hook;
 }
+
+#define PENDING_BITS 12
+
+struct pending {
+	__u64 call;  /* its number; 0: the place is free */
+	__u64 entered_ns;
+};
+
+/* By number. Only programs write it. A call that never came back leaves its place to the next one with its number. */
+volatile struct pending pending[1 << PENDING_BITS] SEC(".data.pending") = {};
+
+#ifdef KTRAIL_BOUNDED
+/* Linux 5.10 has no compare-and-exchange for programs. */
+#define HAS_PENDING false
+static __always_inline bool pending_add(__u64 call, __u64 entered_ns) { return false; }
+static __always_inline bool is_pending(__u64 call) { return false; }
+static __always_inline __u64 pending_remove(__u64 call) { return 0; }
+#else
+#define HAS_PENDING true
+static __always_inline volatile struct pending *pending_at(__u64 call)
+{
+	return &pending[call * 0x9e3779b97f4a7c15ull >> (64 - PENDING_BITS)];
+}
+
+/* False when another call has the place. */
+static __always_inline bool pending_add(__u64 call, __u64 entered_ns)
+{
+	volatile struct pending *at = pending_at(call);
+	__u64 before = __sync_val_compare_and_swap(&at->call, 0, call);
+
+	if (before && before != call)
+		return false;
+	at->entered_ns = entered_ns;
+	return true;
+}
+
+static __always_inline bool is_pending(__u64 call)
+{
+	return pending_at(call)->call == call;
+}
+
+/* The time of its entry; 0 when it is not there. */
+static __always_inline __u64 pending_remove(__u64 call)
+{
+	volatile struct pending *at = pending_at(call);
+	__u64 entered_ns;
+
+	if (at->call != call)
+		return 0;
+	entered_ns = at->entered_ns;
+	/* Not before the time was read: the next call may write its own. */
+	at->call = number_after(0, entered_ns);
+	return entered_ns;
+}
+#endif
 
 /* False when the ring refuses it. */
 static __always_inline bool send_return(const struct join_key *key, __u64 entered_ns, enum hook_flag how, __u64 returned)
@@ -101,7 +142,7 @@ static __always_inline bool send_return(const struct join_key *key, __u64 entere
 	struct {
 		struct event_header header;
 		struct return_body body;
-	} record = { .body = { .call = call_number(key), .returned = returned } };
+	} record = { .body = { .call = call_number(key->sp, key->hook), .returned = returned } };
 
 	stamp(&record.header, EVENT_RETURN, entered_ns, key->thread);
 	record.header.flags = how;

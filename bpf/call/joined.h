@@ -2,11 +2,16 @@
 #ifndef KTRAIL_JOINED_H
 #define KTRAIL_JOINED_H
 
-/* The two ends of a call that are seen by different programs, and what the map `join` (call/join.h) has of it in between. */
+/* The two ends of a call that are seen by different programs, and what `pending` and `join` (call/join.h) have of it in between. */
 
 static __always_inline struct join_key join_key(__u32 slot, __u64 sp)
 {
-	return (struct join_key){ .thread = bpf_get_current_pid_tgid(), .sp = sp, .hook = hooks[slot].id };
+	return (struct join_key){ .thread = thread_of(current_task()), .sp = sp, .hook = hooks[slot].id };
+}
+
+static __always_inline __u64 number_at(__u32 slot, __u64 sp)
+{
+	return call_number(sp, hooks[slot].id);
 }
 
 /* The same thread at the same depth of its stack: the call before never came back to us. False when that cannot be told now. */
@@ -38,6 +43,38 @@ static __always_inline bool keep_call(const struct join_key *key, const struct j
 	return take_out(key) && bpf_map_update_elem(&join, key, value, BPF_EXIST) == 0;
 }
 
+/* How a call went on that is not in the map. Where the ring has no room, the map has it until user space takes it. */
+static __always_inline void tell_return(const struct join_key *key, __u64 entered_ns, enum hook_flag how, __u64 returned)
+{
+	struct join_value value = {
+		.entered_ns = entered_ns,
+		.returned = returned,
+		.state = how == HOOK_HAS_RETURN ? JOIN_RETURNED : JOIN_MISSED,
+	};
+
+	if (!send_return(key, entered_ns, how, returned))
+		keep_call(key, &value);
+}
+
+/* A call that has no records, because a text could not be read: its return decides. */
+static __always_inline bool keep_unread(const struct join_key *key, struct scratch *s)
+{
+	struct join_value value = { .entered_ns = s->call.time_ns, .state = JOIN_UNREAD };
+
+	__builtin_memcpy(value.params, s->call.params, sizeof(value.params));
+	if (keep_call(key, &value))
+		return true;
+	count(COUNTER_JOIN_FULL);
+	count(COUNTER_RETURN_MISSED);
+	return false;
+}
+
+/* Nearly never of a call that no policy wants. */
+static __always_inline bool is_awaited(__u32 slot, __u64 sp)
+{
+	return is_pending(number_at(slot, sp)) || !join_is_empty();
+}
+
 /*
  * While calls wait: the return that follows is not that of a call before. So for an entry that is not wanted: the kernel tells us its return
  * all the same.
@@ -45,27 +82,50 @@ static __always_inline bool keep_call(const struct join_key *key, const struct j
 static __noinline int not_awaited(__u32 slot, __u64 sp)
 {
 	struct join_key key = join_key(slot, sp);
+	__u64 entered_ns = pending_remove(number_at(slot, sp));
 
-	if (take_out(&key))
+	if (entered_ns)
+		tell_return(&key, entered_ns, HOOK_RETURN_MISSED, 0);
+	else if (take_out(&key))
 		join_delete(&key);
 	return 0;
 }
 
-/* Between the two halves of an entry. Without room the call has its records, but no return. */
-static __noinline int await_return(__u32 slot, struct scratch *s)
+static __always_inline bool await_in_table(struct scratch *s)
+{
+	s->call.returns = HOOK_RETURN_FOLLOWS | HOOK_RETURN_PENDING;
+	return pending_add(s->call.returned, s->call.time_ns);
+}
+
+/* Where the map is not empty, or the place in the table is taken. Without room the call has its records, but no return. */
+static __noinline int await_in_map(__u32 slot, struct scratch *s)
 {
 	struct join_value value = {};
-	struct join_key key = join_key(slot, s->call.sp);
+	struct join_key key;
 
+	if (HAS_PENDING && !join_is_empty()) {
+		/* What there is of the call before at this place. */
+		not_awaited(slot, s->call.sp);
+		if (await_in_table(s))
+			return 0;
+	}
+	key = join_key(slot, s->call.sp);
 	__builtin_memcpy(value.params, s->call.params, sizeof(value.params));
 	value.entered_ns = s->call.time_ns;
 	s->call.returns = HOOK_RETURN_FOLLOWS | HOOK_RETURN_KEPT;
-	s->call.returned = call_number(&key);
 	if (keep_call(&key, &value))
 		return 0;
 	count(COUNTER_JOIN_FULL);
 	s->call.returns = HOOK_RETURN_MISSED;
 	return 0;
+}
+
+/* Between the two halves of an entry. */
+static __always_inline void await_return(__u32 slot, struct scratch *s)
+{
+	s->call.returned = number_at(slot, s->call.sp);
+	if (!join_is_empty() || !await_in_table(s))
+		await_in_map(slot, s);
 }
 
 static __always_inline void returned_now(const struct join_key *key, struct join_value *value, __u64 returned)
@@ -78,17 +138,22 @@ static __always_inline void returned_now(const struct join_key *key, struct join
 	}
 }
 
-/* After the records of an entry. */
-static __noinline int entered(__u32 slot, struct scratch *s)
+/* After an entry whose return is not to be waited for: it has no records, or the call is not made, whose return not every kernel shows. */
+static __noinline int end_waiting(__u32 slot, struct scratch *s)
 {
 	struct join_value *value;
 	struct join_key key;
 
 	if (!(s->call.returns & HOOK_RETURN_FOLLOWS))
 		return 0;
-	if (s->call.awaited && !(hooks[slot].denies && s->error))
-		return 0;
 	key = join_key(slot, s->call.sp);
+	if (pending_remove(s->call.returned)) {
+		if (s->call.awaited)
+			tell_return(&key, s->call.time_ns, HOOK_HAS_RETURN, (__s64)s->error);
+		else if (s->call.unread)
+			keep_unread(&key, s);
+		return 0;
+	}
 	if (!s->call.awaited && !s->call.unread) {
 		join_delete(&key);
 		return 0;
@@ -96,7 +161,6 @@ static __noinline int entered(__u32 slot, struct scratch *s)
 	value = bpf_map_lookup_elem(&join, &key);
 	if (!value)
 		return 0;
-	/* With a record it is one that is not made, so not every kernel shows its return. */
 	if (s->call.awaited)
 		returned_now(&key, value, (__s64)s->error);
 	else
@@ -104,7 +168,14 @@ static __noinline int entered(__u32 slot, struct scratch *s)
 	return 0;
 }
 
-/* While calls wait: one that returns leaves the map. The time of its entry when it has no records yet, so that its return decides; else 0. */
+/* After the records of an entry. */
+static __always_inline void entered(__u32 slot, struct scratch *s)
+{
+	if (!s->call.awaited || (hooks[slot].denies && s->error))
+		end_waiting(slot, s);
+}
+
+/* While calls wait: one that returns waits no more. The time of its entry when it has no records yet, so that its return decides; else 0. */
 static __noinline __u64 taken_back(__u32 slot, __u64 sp, __u64 returned)
 {
 	struct join_key key = join_key(slot, sp);
@@ -112,6 +183,11 @@ static __noinline __u64 taken_back(__u32 slot, __u64 sp, __u64 returned)
 	struct scratch *s;
 	__u64 entered_ns;
 
+	entered_ns = pending_remove(number_at(slot, sp));
+	if (entered_ns) {
+		tell_return(&key, entered_ns, HOOK_HAS_RETURN, returned);
+		return 0;
+	}
 	value = bpf_map_lookup_elem(&join, &key);
 	s = scratch_of(slot);
 	if (!value || !s)

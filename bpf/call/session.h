@@ -12,21 +12,17 @@
 /* Between the two halves of an entry. */
 static __noinline int expect_return(__u32 slot, struct scratch *s)
 {
-	struct join_key key;
-
 	/* Of the call before at this place, what the ring had no room for: user space takes it for unseen when it reads of this one. */
-	if (!no_call_waits())
+	if (!join_is_empty())
 		not_awaited(slot, s->call.sp);
-	key = join_key(slot, s->call.sp);
 	s->call.returns = HOOK_RETURN_FOLLOWS;
-	s->call.returned = call_number(&key);
+	s->call.returned = number_at(slot, s->call.sp);
 	return 0;
 }
 
 /* After the records of an entry: what its return is to know; 0 when none is wanted. */
 static __noinline __u64 session_entered(__u32 slot, struct scratch *s)
 {
-	struct join_value value = { .state = JOIN_UNREAD };
 	struct join_key key;
 
 	if (s->call.awaited)
@@ -34,23 +30,15 @@ static __noinline __u64 session_entered(__u32 slot, struct scratch *s)
 	if (!s->call.unread)
 		return 0;
 	key = join_key(slot, s->call.sp);
-	__builtin_memcpy(value.params, s->call.params, sizeof(value.params));
-	value.entered_ns = s->call.time_ns;
-	if (keep_call(&key, &value))
-		return SESSION_UNREAD;
-	count(COUNTER_JOIN_FULL);
-	count(COUNTER_RETURN_MISSED);
-	return 0;
+	return keep_unread(&key, s) ? SESSION_UNREAD : 0;
 }
 
 /* The return of a call that has records. */
 static __noinline int session_left(struct pt_regs *ctx, __u32 slot, __u64 entered_ns)
 {
-	struct join_value value = { .entered_ns = entered_ns, .returned = PT_REGS_RC(ctx), .state = JOIN_RETURNED };
 	struct join_key key = join_key(slot, JOINED_SP(ctx));
 
-	if (!send_return(&key, entered_ns, HOOK_HAS_RETURN, value.returned))
-		keep_call(&key, &value);
+	tell_return(&key, entered_ns, HOOK_HAS_RETURN, PT_REGS_RC(ctx));
 	return 0;
 }
 

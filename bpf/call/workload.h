@@ -4,13 +4,6 @@
 
 /* Where the task of a call runs, for selectors that ask for it (match/workload.h). */
 
-/* The same key. A processor can look it up only when it has read the other number: else arm64 may take what the map was before. */
-static __always_inline __u64 key_after(__u64 key, __u64 earlier)
-{
-	asm volatile("%0 ^= %1\n%0 ^= %1" : "+r"(key) : "r"(earlier));
-	return key;
-}
-
 /* A cgroup. */
 struct numbered {
 	__u64 number;  /* which no other has or gets */
@@ -65,7 +58,7 @@ __noinline int may_name_pod(__u64 name)
 	return false;
 }
 
-/* The entry that counts for a cgroup; 0: nothing is known. Counts a call of which something is not known. `earlier`: see key_after. */
+/* The entry that counts for a cgroup; 0: nothing is known. Counts a call of which something is not known. `earlier`: see number_after. */
 static __always_inline struct workload *workload_above(__u64 cgroup, __u64 earlier)
 {
 	struct workload *found = 0;
@@ -77,7 +70,7 @@ static __always_inline struct workload *workload_above(__u64 cgroup, __u64 earli
 	for (level = 0; level < CGROUP_LEVELS; level++) {
 		if (!cgroup)
 			break;
-		id = key_after(cgroup_id(cgroup), earlier);
+		id = number_after(cgroup_id(cgroup), earlier);
 		found = bpf_map_lookup_elem(&workloads, &id);
 		if (found)
 			break;
@@ -121,7 +114,7 @@ static __always_inline bool is_elsewhere(__u32 slot)
 
 /*
  * Puts into the scratch what the task's cgroup, which has this id, fulfils, where the map does not say it all. True when it stays so until the next
- * change of the map. The id carries what was read before (key_after). Global, as add_open.
+ * change of the map. The id carries what was read before (number_after). Global, as add_open.
  */
 __noinline int find_workload(__u32 slot, __u64 id)
 {
@@ -168,7 +161,7 @@ static __always_inline bool screen_workload(__u32 slot, struct scratch *s)
 		cgroup = current_cgroup();
 	else
 		cgroup.id = cgroup_id(cgroup_of(bpf_get_current_task()));
-	lasts = ask_workload(s, slot, key_after(cgroup.id, change));
+	lasts = ask_workload(s, slot, number_after(cgroup.id, change));
 	if (hook->workloads == EMPTY_SET || set_meets(s->conditions, hook->condition_words, hook->workloads))
 		return true;
 	if (lasts && unified_cgroups)

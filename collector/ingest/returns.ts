@@ -8,7 +8,7 @@ import type { CallEnd, RawHook } from './decode.ts'
 import type { GoneThreads } from '../process/gone-threads.ts'
 import type { Returned } from './return-filter.ts'
 import { stackBytes } from '../delivery/event-size.ts'
-import { HOOK_RETURN_FOLLOWS, HOOK_RETURN_KEPT, HOOK_RETURN_MISSED } from '../kernel/wire.ts'
+import { HOOK_RETURN_FOLLOWS, HOOK_RETURN_KEPT, HOOK_RETURN_MISSED, HOOK_RETURN_PENDING } from '../kernel/wire.ts'
 
 /** The return value of an event whose return was not seen. */
 export const NOT_SEEN: Argument = { kind: 'error', field: 'error_arg', message: 'return not seen' }
@@ -27,6 +27,8 @@ interface Waiting extends PendingCall {
   readonly tgid: number
   /** The kernel's map has the call too, which knows how it ends. */
   readonly kept: boolean
+  /** The kernel's table has the call too. How it ends only the ring tells, as of a session. */
+  readonly pending: boolean
   readonly event: Mutable<HookEvent>
   readonly kind: Returned
   readonly bytes: number
@@ -34,7 +36,7 @@ interface Waiting extends PendingCall {
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
-/** The kernel's map holds 8,192 calls, each with records of up to 20 KiB for each policy: bounded here, or they would take gigabytes. */
+/** The kernel's maps hold 12,288 calls, each with records of up to 20 KiB for each policy: bounded here, or they would take gigabytes. */
 const CAPACITY_BYTES = 16 << 20
 /** An event without its texts. */
 const EVENT_BYTES = 600
@@ -69,7 +71,8 @@ export class PendingReturns {
     const of: PendingCall = { tid, sec, nsec, callLo: call?.lo ?? 0, callHi: call?.hi ?? 0 }
     if (!kept) this.#passEarlier(of, out)
     const others = this.#threads.get(tid)
-    const waiting: Waiting = { ...of, tgid, kept, event, kind, bytes }
+    const pending = (raw.flags & HOOK_RETURN_PENDING) !== 0
+    const waiting: Waiting = { ...of, tgid, kept, pending, event, kind, bytes }
     if (others === undefined) this.#threads.set(tid, [waiting])
     else others.push(waiting)
     this.#bytes += bytes
@@ -94,12 +97,12 @@ export class PendingReturns {
     if (waiting.length === 0) this.#threads.delete(call.tid)
   }
 
-  /** Calls with events that wait and that the kernel's map has too; one with several events comes as often. */
+  /** Calls with events that wait and that the kernel's map or table has too; one with several events comes as often. */
   *kept(): Generator<PendingCall> {
-    for (const waiting of this.#threads.values()) for (const each of waiting) if (each.kept) yield each
+    for (const waiting of this.#threads.values()) for (const each of waiting) if (each.kept || each.pending) yield each
   }
 
-  /** Number of calls that wait and that only this has. */
+  /** Number of calls that wait and that are not in the kernel's map. */
   get unkept(): number {
     let count = 0
     for (const waiting of this.#threads.values()) {

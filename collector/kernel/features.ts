@@ -75,7 +75,7 @@ export const FEATURES: readonly Feature[] = [
     needs: 'Linux 6.14, CONFIG_FPROBE',
     isIn: (facts) => facts.fprobe && facts.session !== 'none' && atLeast(facts, 6, 14),
     without:
-      'where the kernel preempts tasks in kernel code, entry and return are joined in a map; with many callers at once returns are missed, and their events have no return value',
+      'where the kernel preempts tasks in kernel code, entry and return are joined; with many callers at once returns are missed, and their events have no return value',
   },
   {
     name: 'sequence locks in /proc/kallsyms',

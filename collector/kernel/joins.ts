@@ -1,34 +1,43 @@
 /**
- * Sweeps the join map. It contains matched calls that wait for their return. Some returns never come: the return probe had no instance left
- * (kretprobe.multi under load), or the function never returns (exit). The next call at the same depth of the same stack replaces such an entry
- * and says so in the ring. A thread that has ended makes no next call: the sweep removes its entries.
+ * Sweeps the join map. It contains matched calls that wait for their return and for which the table of pending calls is not enough (bpf/call/join.h).
+ * Some returns never come: the return probe had no instance left (kretprobe.multi under load), or the function never returns (exit). The next call
+ * at the same depth of the same stack replaces such an entry and says so in the ring. A thread that has ended makes no next call: the sweep removes
+ * its entries.
  *
  * An entry is removed exactly once: by the return (bpf/hook.bpf.c `leave`), the next entry, the sweep or the detaching. Each says how the call
- * ended, so every hit is an event exactly once.
+ * ended, so every hit is an event exactly once. Of the table only programs remove calls; what of it never returns, user space finds by its events
+ * (collector/ingest/returns.ts).
  */
 import type { BpfMap } from '../../native/types.ts'
 import type { CallEnd } from '../ingest/decode.ts'
 import { u32, u64 } from './bytes.ts'
 import type { GoneThreads, ThreadCall } from '../process/gone-threads.ts'
-import { JOIN_KEY, JOIN_MISSED, JOIN_RETURNED, JOIN_SWEPT, JOIN_UNREAD, JOIN_VALUE } from './wire.ts'
+import { JOIN_KEY, JOIN_MISSED, JOIN_RETURNED, JOIN_UNREAD, JOIN_VALUE, PENDING } from './wire.ts'
 
 const NSEC = 1_000_000_000n
+const ONLY = u32(0)
 /** Map entries per system call. */
 const ENTRIES_AT_ONCE = 4096
 type Entry = readonly [key: Buffer, value: Buffer]
 
+/** By their names in bpf/call/join.h: `.data.kept` and `.data.swept` tell programs when no call is in `join`, `.data.pending` is the table. */
+const MAPS = ['join', '.data.kept', '.data.swept', '.data.pending'] as const
+export type JoinMaps = Readonly<Record<(typeof MAPS)[number], BpfMap>>
+
+/** A call by its number and the time of its entry. */
+export type JoinedCall = Pick<CallEnd, 'sec' | 'nsec' | 'callLo' | 'callHi'>
+
 /** Sweeps the join map. */
 export class JoinSweep {
-  /** By their names in bpf/call/join.h; `join_counts` tells programs when no call waits. */
-  readonly maps: { readonly join: BpfMap; readonly join_counts: BpfMap }
+  readonly maps: JoinMaps
   readonly #gone: GoneThreads
   #ends: CallEnd[] = []
   #lost = 0
   #removed = 0
   #told = 0
 
-  constructor(join: BpfMap, counts: BpfMap, gone: GoneThreads) {
-    this.maps = { join, join_counts: counts }
+  constructor(map: (name: string) => BpfMap, gone: GoneThreads) {
+    this.maps = Object.fromEntries(MAPS.map((name) => [name, map(name)])) as JoinMaps
     this.#gone = gone
   }
 
@@ -52,7 +61,7 @@ export class JoinSweep {
     const [key, value] = entry
     if (!this.maps.join.delete(key)) return false
     this.#removed++
-    this.maps.join_counts.update(u32(JOIN_SWEPT), u64(this.#removed))
+    this.maps['.data.swept'].update(ONLY, u64(this.#removed))
     if (value.readUInt32LE(JOIN_VALUE.state) === JOIN_UNREAD) this.#lost++
     else this.#ends.push(endOf(entry))
     return true
@@ -63,13 +72,15 @@ export class JoinSweep {
     return this.#told
   }
 
-  /** Calls in the map, by thread. */
-  calls(): Map<number, CallEnd[]> {
-    const calls = new Map<number, CallEnd[]>()
-    for (const call of this.#entries().map(endOf)) {
-      const others = calls.get(call.tid)
-      if (others === undefined) calls.set(call.tid, [call])
-      else others.push(call)
+  /** Calls in the map and in the table, as `callKey` has them. */
+  calls(): Set<string> {
+    const calls = new Set(this.#entries().map((entry) => callKey(endOf(entry))))
+    const table = this.maps['.data.pending'].lookup(ONLY) ?? Buffer.alloc(0)
+    for (let at = 0; at < table.length; at += PENDING.bytes) {
+      // The upper half of a number is part of an address. It is 0 where the place is free: most are.
+      if (table.readUInt32LE(at + PENDING.call + 4) === 0) continue
+      const number = table.readBigUInt64LE(at + PENDING.call)
+      calls.add(callKey(callOf(number, table.readBigUInt64LE(at + PENDING.enteredNs))))
     }
     return calls
   }
@@ -90,16 +101,16 @@ export class JoinSweep {
   }
 
   close(): void {
-    this.maps.join.close()
-    this.maps.join_counts.close()
+    for (const map of Object.values(this.maps)) map.close()
   }
 
   #entries(): Entry[] {
-    const { keySize, valueSize } = this.maps.join.info
+    const { join } = this.maps
+    const { keySize, valueSize } = join.info
     const found: Entry[] = []
     let from: Buffer | undefined
     do {
-      const { keys, values, count, next } = this.maps.join.part(ENTRIES_AT_ONCE, from)
+      const { keys, values, count, next } = join.part(ENTRIES_AT_ONCE, from)
       for (let i = 0; i < count; i++) {
         const key = keys.subarray(i * keySize, (i + 1) * keySize)
         found.push([key, values.subarray(i * valueSize, (i + 1) * valueSize)])
@@ -109,6 +120,8 @@ export class JoinSweep {
     return found
   }
 }
+
+export const callKey = ({ sec, nsec, callLo, callHi }: JoinedCall): string => `${callHi}:${callLo} ${sec}.${nsec}`
 
 const tidOf = ([key]: Entry): number => key.readUInt32LE(JOIN_KEY.thread)
 const tgidOf = ([key]: Entry): number => key.readUInt32LE(JOIN_KEY.thread + 4)
@@ -120,17 +133,20 @@ function isEnded([, value]: Entry): boolean {
   return state === JOIN_RETURNED || state === JOIN_MISSED
 }
 
+/** `number`: `call_number` of bpf/call/join.h. */
+const callOf = (number: bigint, entered: bigint): JoinedCall => ({
+  sec: Number(entered / NSEC),
+  nsec: Number(entered % NSEC),
+  callLo: Number(number & 0xffff_ffffn),
+  callHi: Number((number >> 32n) & 0xffff_ffffn),
+})
+
 function endOf(entry: Entry): CallEnd {
   const [key, value] = entry
-  const entered = enteredNs(entry)
-  // `call_number` of bpf/call/join.h.
-  const call = (key.readBigUInt64LE(JOIN_KEY.sp) << 16n) | BigInt(key.readUInt16LE(JOIN_KEY.hook))
+  const number = (key.readBigUInt64LE(JOIN_KEY.sp) << 16n) | BigInt(key.readUInt16LE(JOIN_KEY.hook))
   return {
     tid: tidOf(entry),
-    sec: Number(entered / NSEC),
-    nsec: Number(entered % NSEC),
-    callLo: Number(call & 0xffff_ffffn),
-    callHi: Number((call >> 32n) & 0xffff_ffffn),
+    ...callOf(number, enteredNs(entry)),
     returned:
       value.readUInt32LE(JOIN_VALUE.state) === JOIN_RETURNED
         ? { lo: value.readUInt32LE(JOIN_VALUE.returned), hi: value.readUInt32LE(JOIN_VALUE.returned + 4) }

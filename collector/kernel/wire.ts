@@ -56,6 +56,7 @@ export const WORKLOAD = { holds: 0, kind: 64, partial: 68, bytes: 72 } as const
 export const JOIN_KEY = { thread: 0, sp: 8, hook: 16, bytes: 24 } as const
 export const JOIN_VALUE = { params: 0, enteredNs: 40, returned: 48, state: 56, bytes: 64 } as const
 export const SOCKET_ENTRY = { bits: 0, filter: 4, value: 8, bytes: 24 } as const
+export const PENDING = { call: 0, enteredNs: 8, bytes: 16 } as const
 export const HOOK = {
   id: 0,
   syscall: 4,
@@ -276,6 +277,7 @@ export const HOOK_RETURN_MISSED = 4
 export const HOOK_NOT_ACTED = 8
 export const HOOK_RETURN_KEPT = 16
 export const HOOK_AGGREGATES = 32
+export const HOOK_RETURN_PENDING = 64
 export const VALUE_INT = 1
 export const VALUE_UINT = 2
 export const VALUE_STRING = 3
@@ -457,9 +459,6 @@ export const JOIN_WAITS = 0
 export const JOIN_UNREAD = 1
 export const JOIN_RETURNED = 2
 export const JOIN_MISSED = 3
-export const JOIN_KEPT = 0
-export const JOIN_SWEPT = 1
-export const JOIN_COUNTS = 2
 export const SCOPES = { thread: 0, process: 1, global: 2 } as const
 export const FIELDS = { unsigned: 0, signed: 1, place: 2, located: 3, locatedOn: 4, syscall: 5 } as const
 export const STACK_KERNEL = 1

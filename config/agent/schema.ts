@@ -87,7 +87,7 @@ const attach = z
       .default('auto')
       .describe(
         'How programs are attached. auto chooses by kernel and by what the hook needs. The others are for tests and for kernels ' +
-          'with a known fault. fentry is fentry and fexit joined in a map, join a kprobe and a return probe.',
+          'with a known fault. fentry is fentry and fexit joined, join a kprobe and a return probe.',
       ),
   })
   .prefault({})

@@ -1,16 +1,16 @@
 /**
- * Whether the kernel's map of calls that wait for their return (`join`) still has the calls whose events the agent holds, and tells no return
- * that the ring had room for. Each call leaves the map with a word to the agent, so one that is missing without it was removed by another.
+ * Whether the kernel's maps of calls that wait for their return (`join`, `pending`) still have the calls whose events the agent holds, and tell no
+ * return that the ring had room for. Each call leaves them with a word to the agent, so one that is missing without it was removed by another.
  */
-import { isSameCall } from '../../ingest/returns.ts'
 import type { PendingCall } from '../../ingest/returns.ts'
+import { callKey } from '../joins.ts'
 import type { Finding } from './finding.ts'
 
 export interface JoinMapOptions {
-  /** Calls whose events are held and that the map has. */
+  /** Calls whose events are held and that one of the maps has. */
   readonly pending: { kept(): Iterable<PendingCall>; has(call: PendingCall): boolean }
-  /** Calls in the map, by thread. */
-  readonly inMap: () => ReadonlyMap<number, readonly PendingCall[]>
+  /** Calls in the maps, as `callKey` has them. */
+  readonly inMaps: () => ReadonlySet<string>
   /** How often the ring was empty and all ends were known. */
   readonly emptied: () => number
   /** Returns that the map told instead of the ring, and returns that the ring refused. */
@@ -51,8 +51,8 @@ export class JoinMapCheck {
     this.#emptied = now
     const held = [...pending.kept()]
     if (held.length > 0) {
-      const inMap = this.#options.inMap()
-      this.#suspects = held.filter((call) => inMap.get(call.tid)?.some((other) => isSameCall(call, other)) !== true)
+      const inMaps = this.#options.inMaps()
+      this.#suspects = held.filter((call) => !inMaps.has(callKey(call)))
     }
     return gone === 0 ? [] : [finding('the calls that wait for their return', `no or another entry of ${gone}`)]
   }

@@ -37,7 +37,7 @@ export function makeGuard({ kernel, ingest, stops, facts, procfs, log }: Guarded
   })
   const joins = new JoinMapCheck({
     pending: ingest.returns,
-    inMap: () => kernel.policies.joins?.calls() ?? new Map(),
+    inMaps: () => kernel.policies.joins?.calls() ?? new Set(),
     emptied: () => ingest.emptied,
     told: () => kernel.policies.joins?.told ?? 0,
     refused: () => kernel.counts().counters.ring_full_return,

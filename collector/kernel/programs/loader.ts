@@ -96,7 +96,7 @@ export class ProgramLoader implements Disposable {
     try {
       await fillMaps(object, tables, turns)
       if (part.some(({ way }) => joins(way))) {
-        this.joins ??= new JoinSweep(object.map('join'), object.map('join_counts'), this.#goneThreads)
+        this.joins ??= new JoinSweep((name) => object.map(name), this.#goneThreads)
       }
       this.#options.asked.loaded(object, part)
       if (acting) {

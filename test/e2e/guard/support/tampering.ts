@@ -18,8 +18,9 @@ interface Listed {
 export const list = (what: 'map' | 'link'): Listed[] =>
   JSON.parse(execFileSync('bpftool', ['-j', what, 'list'], { encoding: 'utf8' }))
 
+/** `name`: that of a section of data is behind a part of the object's. */
 export function mapOf(name: string): Listed {
-  const found = list('map').find((map) => map.name === name)
+  const found = list('map').find((map) => (name.startsWith('.') ? map.name?.endsWith(name) : map.name === name))
   assert.ok(found !== undefined, `no map ${name}`)
   return found
 }

@@ -12,6 +12,7 @@ import {
   HOOK_RETURN_FOLLOWS,
   HOOK_RETURN_KEPT,
   HOOK_RETURN_MISSED,
+  HOOK_RETURN_PENDING,
   VALUE_UINT,
 } from '../../../../collector/kernel/wire.ts'
 import type { Argument, HookEvent, ProcessEvent } from '../../../../exporters/contract/event.ts'
@@ -224,6 +225,30 @@ test('returns: the calls that wait can be listed, and each asked for', () => {
   ])
   assert.ok(pending.has(end({ call: 2 })))
   assert.ok(!pending.has(end({ call: 3 })) && !pending.has(end({ call: 2, nsec: 6 })) && !pending.has(end({ tid: 7 })))
+})
+
+test('returns: calls in the table can be looked up there, and end as those that only the agent has', () => {
+  const flags = HOOK_RETURN_FOLLOWS | HOOK_RETURN_PENDING
+  const pending = new PendingReturns()
+  assert.deepEqual(
+    play(
+      [
+        ['left', { call: 1, flags }],
+        ['again', { call: 1, nsec: 6, flags }],
+      ],
+      pending,
+    ),
+    ['left return not seen'],
+  )
+  assert.deepEqual(
+    [...pending.kept()].map(({ callLo, nsec }) => [callLo, nsec]),
+    [[1, 6]],
+  )
+  assert.equal(pending.unkept, 1)
+  pending.sweep(new GoneThreads((_, tid) => (tid === 8 ? 'gone' : 1n), 1), 9_000_000_000n)
+  const out: ProcessEvent[] = []
+  pending.endTold({ calls: [], functions: [] }, out)
+  assert.deepEqual(shown(out), ['again return not seen'])
 })
 
 test('returns: calls that only the agent has end when their thread is gone, at the next one at their place, and with their function', () => {

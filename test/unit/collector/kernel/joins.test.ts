@@ -2,8 +2,16 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { GoneThreads, threadStarts } from '../../../../collector/process/gone-threads.ts'
 import type { ThreadStart } from '../../../../collector/process/gone-threads.ts'
-import { JoinSweep } from '../../../../collector/kernel/joins.ts'
-import { JOIN_KEY, JOIN_MISSED, JOIN_RETURNED, JOIN_UNREAD, JOIN_VALUE } from '../../../../collector/kernel/wire.ts'
+import { JoinSweep, callKey } from '../../../../collector/kernel/joins.ts'
+import type { JoinMaps } from '../../../../collector/kernel/joins.ts'
+import {
+  JOIN_KEY,
+  JOIN_MISSED,
+  JOIN_RETURNED,
+  JOIN_UNREAD,
+  JOIN_VALUE,
+  PENDING,
+} from '../../../../collector/kernel/wire.ts'
 import type { BpfMap } from '../../../../native/types.ts'
 
 const SECOND = 1_000_000_000n
@@ -23,10 +31,11 @@ const threads = (start: ThreadStart): GoneThreads =>
 
 const unused = (): never => assert.fail('the sweep only lists and deletes')
 
-/** A join map in memory. */
+/** The maps in memory: entries of `join`, places of `pending`. */
 function joinMap(
   entries: ReadonlyArray<{ key: Buffer; enteredNs: bigint; state?: number; returned?: bigint }>,
-): BpfMap & { readonly held: Map<string, Buffer>; readonly counts: BpfMap; swept: () => bigint } {
+  places: ReadonlyArray<readonly [call: bigint, enteredNs: bigint]> = [],
+): { readonly map: (name: string) => BpfMap; readonly held: Map<string, Buffer>; swept: () => bigint } {
   const held = new Map(
     entries.map(({ key, enteredNs, state = 0, returned = 0n }) => {
       const value = Buffer.alloc(JOIN_VALUE.bytes)
@@ -57,7 +66,18 @@ function joinMap(
     swept = Buffer.from(value).readBigUInt64LE()
     return true
   }
-  return { ...map, held, counts: { ...map, update }, swept: () => swept }
+  const table = Buffer.alloc(places.length * PENDING.bytes)
+  for (const [i, [number, enteredNs]] of places.entries()) {
+    table.writeBigUInt64LE(number, i * PENDING.bytes + PENDING.call)
+    table.writeBigUInt64LE(enteredNs, i * PENDING.bytes + PENDING.enteredNs)
+  }
+  const maps: JoinMaps = {
+    join: map,
+    '.data.kept': map,
+    '.data.swept': { ...map, update },
+    '.data.pending': { ...map, lookup: () => table },
+  }
+  return { map: (name) => maps[name as keyof JoinMaps], held, swept: () => swept }
 }
 
 const rows: ReadonlyArray<{ name: string; enteredNs: bigint; start: ReturnType<ThreadStart>; taken: number }> = [
@@ -75,8 +95,7 @@ describe('sweep of the joins', () => {
     it(`${name}: ${taken === 1 ? 'is removed' : 'stays'}`, () => {
       const map = joinMap([{ key: keyOf(7, 8), enteredNs }])
       const sweep = new JoinSweep(
-        map,
-        map.counts,
+        map.map,
         threads((tgid, tid) => {
           assert.deepEqual([tgid, tid], [7, 8])
           return start
@@ -94,8 +113,7 @@ describe('sweep of the joins', () => {
   it('the idle tasks, which procfs does not list, count as running', () => {
     const map = joinMap([{ key: keyOf(0, 0), enteredNs: 0n }])
     new JoinSweep(
-      map,
-      map.counts,
+      map.map,
       threads(() => 'gone'),
     ).sweep(NOW)
     assert.equal(map.held.size, 1)
@@ -104,8 +122,7 @@ describe('sweep of the joins', () => {
   it('an entry that its return takes at the same moment has no second end', () => {
     const map = joinMap([{ key: keyOf(7, 8), enteredNs: 0n }])
     const sweep = new JoinSweep(
-      map,
-      map.counts,
+      map.map,
       threads(() => {
         map.held.clear()
         return 'gone'
@@ -118,24 +135,34 @@ describe('sweep of the joins', () => {
   it('says how a call ended, at once where only the ring had no room for it', () => {
     const young = { enteredNs: NOW - 5n }
     const sp = 0xffff_c900_1234_5678n
-    const map = joinMap([
+    const other = 0xffff_c900_0000_4321_0007n & 0xffff_ffff_ffff_ffffn
+    const entries = [
       { key: keyOf(7, 8, sp), ...young, state: JOIN_RETURNED, returned: 0xffff_ffff_ffff_fff2n },
       { key: keyOf(7, 9, sp + 8n), ...young, state: JOIN_MISSED },
       { key: keyOf(7, 10, sp + 16n), ...young, state: JOIN_UNREAD },
       { key: keyOf(7, 11, sp + 24n), ...young },
       { key: keyOf(9, 9, sp), enteredNs: SECOND, state: JOIN_UNREAD },
+    ]
+    // A free place has the time of the call that was there.
+    const map = joinMap(entries, [
+      [0n, NOW],
+      [other, NOW],
     ])
     const sweep = new JoinSweep(
-      map,
-      map.counts,
+      map.map,
       threads((tgid) => (tgid === 9 ? 'gone' : 1n)),
     )
     sweep.sweep(NOW)
     const entered = { sec: 99, nsec: 999_999_995 }
     assert.equal(sweep.told, 2)
-    const left = { tid: 11, ...entered, callLo: 0x5690_0000, callHi: 0xc900_1234, returned: undefined }
-    assert.deepEqual(sweep.calls().get(11), [left])
-    assert.equal(sweep.calls().get(8), undefined)
+    assert.deepEqual(
+      sweep.calls(),
+      new Set([
+        callKey({ ...entered, callLo: 0x5688_0000, callHi: 0xc900_1234 }),
+        callKey({ ...entered, callLo: 0x5690_0000, callHi: 0xc900_1234 }),
+        callKey({ sec: 100, nsec: 0, callLo: 0x4321_0007, callHi: 0xc900_0000 }),
+      ]),
+    )
     assert.deepEqual(sweep.takeEnds(), [
       { tid: 8, ...entered, callLo: 0x5678_0000, callHi: 0xc900_1234, returned: { lo: 0xffff_fff2, hi: 0xffff_ffff } },
       { tid: 9, ...entered, callLo: 0x5680_0000, callHi: 0xc900_1234, returned: undefined },
@@ -153,8 +180,7 @@ describe('sweep of the joins', () => {
     const asked = new Map<number, number>()
     const map = joinMap(entries)
     const sweep = new JoinSweep(
-      map,
-      map.counts,
+      map.map,
       threads((tgid) => {
         asked.set(tgid, (asked.get(tgid) ?? 0) + 1)
         return tgid > 1400 ? 'gone' : 1n
@@ -169,7 +195,7 @@ describe('sweep of the joins', () => {
 
   it('nobody is gone where not even the agent is there', () => {
     const map = joinMap([{ key: keyOf(7, 8), enteredNs: 0n }])
-    new JoinSweep(map, map.counts, new GoneThreads(() => 'gone', AGENT)).sweep(NOW)
+    new JoinSweep(map.map, new GoneThreads(() => 'gone', AGENT)).sweep(NOW)
     assert.equal(map.held.size, 1)
   })
 

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { JoinMapCheck } from '../../../../../collector/kernel/guard/join-map.ts'
 import type { PendingCall } from '../../../../../collector/ingest/returns.ts'
+import { callKey } from '../../../../../collector/kernel/joins.ts'
 
 const call = (tid: number, nsec = 5): PendingCall => ({ tid, sec: 1, nsec, callLo: tid, callHi: 0xc900 })
 
@@ -19,7 +20,7 @@ function rig(): {
   const same = (one: PendingCall) => (other: PendingCall) => one.tid === other.tid && one.nsec === other.nsec
   const check = new JoinMapCheck({
     pending: { kept: () => state.held, has: (one) => state.held.some(same(one)) },
-    inMap: () => Map.groupBy(state.inMap, ({ tid }) => tid),
+    inMaps: () => new Set(state.inMap.map(callKey)),
     emptied: () => state.emptied,
     told: () => state.told,
     refused: () => state.refused,

@@ -26,11 +26,11 @@ import { until } from './support/wait.ts'
 
 const skip = cannotRun()
 if (skip !== false) console.log(`crash: skipped: ${skip}`)
-/** KTRAIL_LONG=1 kills twice as often. The moments are random, so that each run has others. */
+/** KTRAIL_LONG=1 kills two or three times as often. The moments are random, so that each run has others. */
 const LONG = process.env['KTRAIL_LONG'] === '1'
-const KILLS_AT_START = LONG ? 12 : 6
+const KILLS_AT_START = LONG ? 12 : 4
 const KILLS_A_PHASE = LONG ? 4 : 2
-if (!LONG) console.log('crash: half of the kills: each start takes seconds in a guest; KTRAIL_LONG=1 makes all')
+if (!LONG) console.log('crash: fewer kills: each start takes seconds in a guest; KTRAIL_LONG=1 makes all')
 
 interface Place {
   readonly folder: string

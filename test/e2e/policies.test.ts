@@ -63,7 +63,6 @@ const HAS_SESSION = HAS_MULTI && kernelAtLeast(6, 10)
 
 /** Links expected of one hook with a return value and one without, if this kernel has what the mode needs. */
 const MODES: ReadonlyArray<{ mode: string; links: Record<string, number> | undefined }> = [
-  { mode: 'auto', links: undefined },
   { mode: 'kprobe.multi', links: undefined },
   { mode: 'fexit', links: HAS_MULTI ? { fexit: 1, kprobe_multi: 1 } : { fexit: 1, perf: 1 } },
   {

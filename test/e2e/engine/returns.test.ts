@@ -104,7 +104,7 @@ describe('joined returns', { skip }, () => {
     test(
       `returns: ${mode}: texts and paths are those of the entry, calls in progress are events at the stop`,
       { skip: lacking },
-      async () => {
+      async (t) => {
         const fifo = inFolder('fifo')
         await using agent = await TestAgent.start({ policies: twoPolicies, config: { attach: { mode } } })
         await asEntered(agent)
@@ -133,6 +133,8 @@ describe('joined returns', { skip }, () => {
         const reader = async (): Promise<ChildProcess> => {
           await agent.settled()
           const child = spawn(binary, ['forever', fifo], { stdio: ['ignore', 'pipe', 'inherit'] })
+          // Where the test failed, it would take what others write.
+          t.after(() => child.kill('SIGKILL'))
           await once(child.stdout, 'data')
           await agent.until('a call to wait', async () => (await agent.metrics()).sum('ktrail_returns_waiting') === 1)
           return child

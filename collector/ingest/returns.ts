@@ -170,7 +170,7 @@ export class PendingReturns {
 }
 
 /** Of one thread. */
-export const isSameCall = (one: PendingCall, call: PendingCall): boolean =>
+const isSameCall = (one: PendingCall, call: PendingCall): boolean =>
   one.nsec === call.nsec && one.sec === call.sec && one.callLo === call.callLo && one.callHi === call.callHi
 
 /** Memory of an event, roughly. */

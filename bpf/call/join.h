@@ -88,7 +88,7 @@ struct pending {
 	__u64 entered_ns;
 };
 
-/* By number. Only programs write it. A call that never came back leaves its place to the next one with its number. */
+/* By number. Only programs write it. A call that never came back keeps its place until the next one with its number, which says so in the ring. */
 volatile struct pending pending[1 << PENDING_BITS] SEC(".data.pending") = {};
 
 #ifdef KTRAIL_BOUNDED
@@ -104,13 +104,12 @@ static __always_inline volatile struct pending *pending_at(__u64 call)
 	return &pending[call * 0x9e3779b97f4a7c15ull >> (64 - PENDING_BITS)];
 }
 
-/* False when another call has the place. */
+/* False when another call has the place, or one with this number that never came back. */
 static __always_inline bool pending_add(__u64 call, __u64 entered_ns)
 {
 	volatile struct pending *at = pending_at(call);
-	__u64 before = __sync_val_compare_and_swap(&at->call, 0, call);
 
-	if (before && before != call)
+	if (__sync_val_compare_and_swap(&at->call, 0, call))
 		return false;
 	at->entered_ns = entered_ns;
 	return true;

@@ -97,14 +97,14 @@ static __always_inline bool await_in_table(struct scratch *s)
 	return pending_add(s->call.returned, s->call.time_ns);
 }
 
-/* Where the map is not empty, or the place in the table is taken. Without room the call has its records, but no return. */
+/* Where calls may wait that never came back, or the place in the table is taken. Without room the call has its records, but no return. */
 static __noinline int await_in_map(__u32 slot, struct scratch *s)
 {
 	struct join_value value = {};
 	struct join_key key;
 
-	if (HAS_PENDING && !join_is_empty()) {
-		/* What there is of the call before at this place. */
+	if (HAS_PENDING && is_awaited(slot, s->call.sp)) {
+		/* Says so of the call before at this place. */
 		not_awaited(slot, s->call.sp);
 		if (await_in_table(s))
 			return 0;

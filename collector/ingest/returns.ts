@@ -13,7 +13,7 @@ import { HOOK_RETURN_FOLLOWS, HOOK_RETURN_KEPT, HOOK_RETURN_MISSED, HOOK_RETURN_
 /** The return value of an event whose return was not seen. */
 export const NOT_SEEN: Argument = { kind: 'error', field: 'error_arg', message: 'return not seen' }
 
-/** A call by its thread, its time and its number. */
+/** A call by its number, its time and its thread. */
 export type PendingCall = Pick<CallEnd, 'tid' | 'sec' | 'nsec' | 'callLo' | 'callHi'>
 
 /** What the kernel's side tells of calls, apart from the ring. Their records were in the ring before. */
@@ -43,8 +43,8 @@ const EVENT_BYTES = 600
 const NSEC = 1_000_000_000n
 
 export class PendingReturns {
-  /** By thread, whose calls are nested. */
-  readonly #threads = new Map<number, Waiting[]>()
+  /** By the upper half of their numbers, which is that of an address: a list has the calls of one stack, or of a few that are side by side. */
+  readonly #stacks = new Map<number, Waiting[]>()
   readonly #capacityBytes: number
   #bytes = 0
   /** Events that went on without a return value. */
@@ -70,10 +70,10 @@ export class PendingReturns {
     const kept = (raw.flags & HOOK_RETURN_KEPT) !== 0
     const of: PendingCall = { tid, sec, nsec, callLo: call?.lo ?? 0, callHi: call?.hi ?? 0 }
     if (!kept) this.#passEarlier(of, out)
-    const others = this.#threads.get(tid)
+    const others = this.#stacks.get(of.callHi)
     const pending = (raw.flags & HOOK_RETURN_PENDING) !== 0
     const waiting: Waiting = { ...of, tgid, kept, pending, event, kind, bytes }
-    if (others === undefined) this.#threads.set(tid, [waiting])
+    if (others === undefined) this.#stacks.set(of.callHi, [waiting])
     else others.push(waiting)
     this.#bytes += bytes
     while (this.#bytes > this.#capacityBytes) this.#giveUp(out)
@@ -81,34 +81,30 @@ export class PendingReturns {
 
   /** Adds the events of a call to `out`, one for each policy. */
   end(call: CallEnd, out: ProcessEvent[]): void {
-    const waiting = this.#threads.get(call.tid)
+    const waiting = this.#stacks.get(call.callHi)
     // Its events went on before, for lack of memory.
     if (waiting === undefined) return
-    // Calls are nested: nearly always the last ones.
-    for (let i = waiting.length - 1; i >= 0; i--) {
-      const each = waiting[i]
-      if (each === undefined || !isSameCall(each, call)) continue
-      let first = i
-      for (let before = waiting[i - 1]; before !== undefined && isSameCall(before, call); before = waiting[first - 1])
-        first--
-      for (const one of waiting.splice(first, i + 1 - first)) this.#pass(one, call.returned, out)
-      break
+    const others = waiting.filter((each) => !isSameCall(each, call))
+    if (others.length === waiting.length) return
+    if (others.length === 0) this.#stacks.delete(call.callHi)
+    else this.#stacks.set(call.callHi, others)
+    for (const each of waiting) {
+      // The thread of the event has ended and its stack is another's, whose return this is.
+      if (isSameCall(each, call)) this.#pass(each, each.tid === call.tid ? call.returned : undefined, out)
     }
-    if (waiting.length === 0) this.#threads.delete(call.tid)
   }
 
   /** Calls with events that wait and that the kernel's map or table has too; one with several events comes as often. */
   *kept(): Generator<PendingCall> {
-    for (const waiting of this.#threads.values()) for (const each of waiting) if (each.kept || each.pending) yield each
+    for (const waiting of this.#stacks.values()) for (const each of waiting) if (each.kept || each.pending) yield each
   }
 
   /** Number of calls that wait and that are not in the kernel's map. */
   get unkept(): number {
     let count = 0
-    for (const waiting of this.#threads.values()) {
+    for (const waiting of this.#stacks.values()) {
       waiting.forEach((each, i) => {
-        const before = waiting[i - 1]
-        if (!each.kept && (before === undefined || !isSameCall(each, before))) count++
+        if (!each.kept && waiting.findIndex((other) => isSameCall(each, other)) === i) count++
       })
     }
     return count
@@ -116,7 +112,7 @@ export class PendingReturns {
 
   /** Looks for calls of threads that are gone; `endTold` ends them. Call it every few seconds. */
   sweep(gone: GoneThreads, nowNs: bigint): void {
-    const calls = [...this.#threads.values()].flatMap((waiting) =>
+    const calls = [...this.#stacks.values()].flatMap((waiting) =>
       waiting.flatMap((each) => (each.kept ? [] : { ...each, enteredNs: BigInt(each.sec) * NSEC + BigInt(each.nsec) })),
     )
     this.#suspects = gone.among(calls, nowNs)
@@ -128,33 +124,31 @@ export class PendingReturns {
     for (const call of this.#suspects.splice(0)) this.end({ ...call, returned: undefined }, out)
     if (functions.length === 0) return
     const detached = new Set(functions.map((id) => id & 0xffff))
-    const ended = [...this.#threads.values()].flat().filter((each) => detached.has(each.callLo & 0xffff))
+    const ended = [...this.#stacks.values()].flat().filter((each) => detached.has(each.callLo & 0xffff))
     for (const call of ended) this.end({ ...call, returned: undefined }, out)
   }
 
-  /** A call at the same place of the same stack: the one before has returned, unseen. */
+  /** A call at the same place of the same stack: the one before has returned, unseen, or its thread has ended and left the stack to another. */
   #passEarlier(call: PendingCall, out: ProcessEvent[]): void {
-    const waiting = this.#threads.get(call.tid)
-    const earlier = waiting?.find(
-      (each) => each.callLo === call.callLo && each.callHi === call.callHi && !isSameCall(each, call),
-    )
+    const waiting = this.#stacks.get(call.callHi)
+    const earlier = waiting?.find((each) => each.callLo === call.callLo && !isSameCall(each, call))
     if (earlier !== undefined) this.end({ ...earlier, returned: undefined }, out)
   }
 
   has(call: PendingCall): boolean {
-    return this.#threads.get(call.tid)?.some((each) => isSameCall(each, call)) === true
+    return this.#stacks.get(call.callHi)?.some((each) => isSameCall(each, call)) === true
   }
 
   /** Adds all that still waits to `out`, without return values. */
   endAll(out: ProcessEvent[]): void {
-    while (this.#threads.size > 0) this.#giveUp(out)
+    while (this.#stacks.size > 0) this.#giveUp(out)
   }
 
-  /** The events of the thread that waits longest. */
+  /** The events of the stack that waits longest. */
   #giveUp(out: ProcessEvent[]): void {
-    const [oldest] = this.#threads
+    const [oldest] = this.#stacks
     if (oldest === undefined) return
-    this.#threads.delete(oldest[0])
+    this.#stacks.delete(oldest[0])
     for (const each of oldest[1]) this.#pass(each, undefined, out)
   }
 
@@ -169,7 +163,7 @@ export class PendingReturns {
   }
 }
 
-/** Of one thread. */
+/** No two threads have one place on a stack at one time. */
 const isSameCall = (one: PendingCall, call: PendingCall): boolean =>
   one.nsec === call.nsec && one.sec === call.sec && one.callLo === call.callLo && one.callHi === call.callHi
 

@@ -72,9 +72,9 @@ export class JoinSweep {
     return this.#told
   }
 
-  /** Calls in the map and in the table, as `callKey` has them. */
+  /** Calls in the table and in the map, as `callKey` has them. In this order: a call may go from the one to the other meanwhile. */
   calls(): Set<string> {
-    const calls = new Set(this.#entries().map((entry) => callKey(endOf(entry))))
+    const calls = new Set<string>()
     const table = this.maps['.data.pending'].lookup(ONLY) ?? Buffer.alloc(0)
     for (let at = 0; at < table.length; at += PENDING.bytes) {
       // The upper half of a number is part of an address. It is 0 where the place is free: most are.
@@ -82,6 +82,7 @@ export class JoinSweep {
       const number = table.readBigUInt64LE(at + PENDING.call)
       calls.add(callKey(callOf(number, table.readBigUInt64LE(at + PENDING.enteredNs))))
     }
+    for (const entry of this.#entries()) calls.add(callKey(endOf(entry)))
     return calls
   }
 

@@ -26,16 +26,18 @@ interface Call {
   readonly tid?: number
   readonly nsec?: number
   readonly call?: number
+  /** Upper half of the call's number. */
+  readonly stack?: number
   readonly flags?: number
 }
 
-function raw({ tid = 8, nsec = 5, call = 1, flags = KEPT }: Call): RawHook {
+function raw({ tid = 8, nsec = 5, call = 1, stack = 0xc900, flags = KEPT }: Call): RawHook {
   const number = {
     kind: VALUE_UINT,
     index: 255,
     flags: 0,
     lo: call,
-    hi: 0xc900,
+    hi: stack,
     mode: 0,
     dev: 0,
     from: 0,
@@ -46,12 +48,12 @@ function raw({ tid = 8, nsec = 5, call = 1, flags = KEPT }: Call): RawHook {
   return { op: 'hook', ...base, hookId: 3, selector: 0, flags, values: [number], count: 1 }
 }
 
-const end = ({ tid = 8, nsec = 5, call = 1 }: Call, returned?: CallEnd['returned']): CallEnd => ({
+const end = ({ tid = 8, nsec = 5, call = 1, stack = 0xc900 }: Call, returned?: CallEnd['returned']): CallEnd => ({
   tid,
   sec: 1,
   nsec,
   callLo: call,
-  callHi: 0xc900,
+  callHi: stack,
   returned,
 })
 
@@ -86,7 +88,7 @@ function play(
 test('returns: an event goes on with the value of its own call, those of all policies together', () => {
   const outer = { nsec: 1, call: 1 }
   const inner = { nsec: 2, call: 2 }
-  const other = { tid: 9, nsec: 1, call: 1 }
+  const other = { tid: 9, nsec: 1, call: 3 }
   const steps = [
     ['outer', outer],
     ['outer too', outer],
@@ -122,15 +124,15 @@ test('returns: an event that needs no return goes on at once', () => {
   assert.equal(pending.missed, 1)
 })
 
-test('returns: with too many bytes waiting, those of the thread that waits longest go on without a value, once', () => {
+test('returns: with too many bytes waiting, those of the stack that waits longest go on without a value, once', () => {
   const pending = new PendingReturns(10_000)
   const long = 'x'.repeat(2000)
   const steps = [
-    [`${long}1`, { tid: 1 }],
-    [`${long}2`, { tid: 2 }],
-    [`${long}3`, { tid: 3 }],
-    [1, { tid: 1 }],
-    [2, { tid: 2 }],
+    [`${long}1`, { stack: 1 }],
+    [`${long}2`, { stack: 2 }],
+    [`${long}3`, { stack: 3 }],
+    [1, { stack: 1 }],
+    [2, { stack: 2 }],
   ] as const
   const went = play(steps, pending).map((line) => line.slice(2000))
   assert.deepEqual(went, ['1 return not seen', '2 2'])
@@ -224,7 +226,7 @@ test('returns: the calls that wait can be listed, and each asked for', () => {
     [9, 6, 1],
   ])
   assert.ok(pending.has(end({ call: 2 })))
-  assert.ok(!pending.has(end({ call: 3 })) && !pending.has(end({ call: 2, nsec: 6 })) && !pending.has(end({ tid: 7 })))
+  assert.ok(!pending.has(end({ call: 3 })) && !pending.has(end({ call: 2, nsec: 6 })))
 })
 
 test('returns: calls in the table can be looked up there, and end as those that only the agent has', () => {
@@ -249,6 +251,29 @@ test('returns: calls in the table can be looked up there, and end as those that 
   const out: ProcessEvent[] = []
   pending.endTold({ calls: [], functions: [] }, out)
   assert.deepEqual(shown(out), ['again return not seen'])
+})
+
+test('returns: the stack of a thread that has ended is used by others: their calls end its own, their returns are not its own', () => {
+  for (const flags of [HOOK_RETURN_FOLLOWS, HOOK_RETURN_FOLLOWS | HOOK_RETURN_PENDING]) {
+    const pending = new PendingReturns()
+    const steps = [
+      ['left', { tid: 8, call: 1, flags }],
+      ['left too', { tid: 8, call: 1, flags }],
+      ['beside', { tid: 8, call: 2, flags }],
+      // At the same place; between its events is one of another stack side by side.
+      ['again', { tid: 9, nsec: 6, call: 1, flags }],
+      ['other', { tid: 10, nsec: 7, call: 3, flags }],
+      ['again too', { tid: 9, nsec: 6, call: 1, flags }],
+      [4, { tid: 9, nsec: 6, call: 1 }],
+      [5, { tid: 9, nsec: 5, call: 2 }],
+      [6, { tid: 10, nsec: 7, call: 3 }],
+    ] as const
+    const lost = 'return not seen'
+    const wanted = [`left ${lost}`, `left too ${lost}`, 'again 4', 'again too 4', `beside ${lost}`, 'other 6']
+    assert.deepEqual(play(steps, pending), wanted)
+    assert.equal(pending.missed, 3)
+    assert.equal(pending.unkept, 0)
+  }
 })
 
 test('returns: calls that only the agent has end when their thread is gone, at the next one at their place, and with their function', () => {

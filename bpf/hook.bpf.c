@@ -62,10 +62,11 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* Of a system call, the first parameter points to the registers that hold the others. */
 static __always_inline void take_syscall(struct call *call, __u32 slot)
 {
-	__u64 regs = call->params[0];
+	__u64 regs;
 
 	if (!hooks[slot].syscall)
 		return;
+	regs = call->params[0];
 	call->params[0] = SYSCALL_PARM1(regs);
 	call->params[1] = SYSCALL_PARM2(regs);
 	call->params[2] = SYSCALL_PARM3(regs);
@@ -109,21 +110,22 @@ static __noinline struct scratch *on_entry(struct pt_regs *ctx, __u32 slot)
 	return hook_screen(s, slot) ? s : 0;
 }
 
-#ifdef KTRAIL_BOUNDED
 /* Linux 5.10 has no such helper: it refuses a program that wants others. */
-#define IS_PLAIN(hook, i) true
-#else
-#define IS_PLAIN(hook, i) ((hook)->plain & 1 << (i))
-#endif
-
-/* The verifier lets a program load numbers and pointers to structs. A helper reads the others; it takes longer. */
+#ifdef KTRAIL_BOUNDED
 #define TAKE_PARAM(i)                                                \
-	if (i < hook->nparams) {                                     \
-		if (IS_PLAIN(hook, i))                               \
+	if (hook->params[i])                                         \
+		call->params[i] = ctx[i];
+#else
+#define TAKE_PARAM(i)                                                \
+	{                                                            \
+		__u8 read = hook->params[i];                         \
+                                                                     \
+		if (read == PARAM_LOADED)                            \
 			call->params[i] = ctx[i];                    \
-		else                                                 \
+		else if (read == PARAM_BY_HELPER)                    \
 			bpf_get_func_arg(ctx, i, &call->params[i]);  \
 	}
+#endif
 
 /* The parameters of a function with a trampoline. */
 static __always_inline void take_arguments(struct call *call, __u32 slot, __u64 *ctx)
@@ -196,8 +198,8 @@ static __noinline struct scratch *on_event(void *ctx, __u32 slot)
 	if (!s)
 		return 0;
 	for (i = 0; i < PARAMS_MAX; i++) {
-		if (i >= hook->nparams)
-			break;
+		if (!hook->params[i])
+			continue;
 		s->call.params[i] = take_field(event, &hook->fields[i]);
 	}
 	return hook_screen(s, slot) ? s : 0;

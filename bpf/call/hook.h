@@ -51,12 +51,19 @@ struct event_field {
 	__u8 kind;   /* enum field_kind */
 };
 
+/* The verifier lets programs in a trampoline load numbers and pointers to structs. A helper reads the others; it takes longer. */
+enum param_read {
+	PARAM_UNREAD,
+	PARAM_LOADED,
+	PARAM_BY_HELPER,
+};
+
 struct hook {
 	__u32 id;         /* of the function and its way of attaching; stays when its policies change */
 	__u8 syscall;     /* parameters stand in the pt_regs that the first one points to */
-	__u8 nparams;     /* of the function, as far as programs in its trampoline read them */
 	__u8 nvalues;
 	__u8 nnumbers;
+	__u8 stacks;      /* enum stack_kind: records have these stacks */
 	struct wanted_value values[VALUES_MAX];
 	struct screened_number numbers[SCREENED_NUMBERS];
 	__u32 words;      /* in use of a set of selectors */
@@ -70,12 +77,11 @@ struct hook {
 	__u16 placed;      /* 1: selectors ask where the task runs (match/workload.h) */
 	__u16 early;       /* 1: a call may be rejected by what selectors ask of its task, before the record's values are read */
 	__u32 workloads;   /* set of which its cgroup must fulfil one, else no selector matches; EMPTY_SET: some ask for none */
-	__u16 denies;      /* 1: some have calls fail */
-	__u8 awaits;       /* 1: of such a function, the return is joined */
-	__u8 plain;        /* bit n: programs in the trampoline may load parameter n by themselves */
-	__u8 at_return;    /* 1: calls are judged at their return, because some are aggregated with what they return, or show bytes that it fills in */
-	__u8 stacks;       /* enum stack_kind: records have these stacks */
 	__u16 condition_words; /* bit n: selectors ask for conditions of word n; other words of scratch.conditions are not set */
+	__u8 denies;       /* 1: some have calls fail */
+	__u8 awaits;       /* 1: of such a function, the return is joined */
+	__u8 at_return;    /* 1: calls are judged at their return, because some are aggregated with what they return, or show bytes that it fills in */
+	__u8 params[PARAMS_MAX]; /* enum param_read: as programs in a trampoline, and those of tracepoints, read them */
 	struct event_field fields[PARAMS_MAX]; /* of a tracepoint */
 	struct path_screen path;
 	struct file_screen files[FILES_MAX];

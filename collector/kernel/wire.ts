@@ -60,9 +60,9 @@ export const PENDING = { call: 0, enteredNs: 8, bytes: 16 } as const
 export const HOOK = {
   id: 0,
   syscall: 4,
-  nparams: 5,
-  nvalues: 6,
-  nnumbers: 7,
+  nvalues: 5,
+  nnumbers: 6,
+  stacks: 7,
   values: 8,
   numbers: 136,
   words: 168,
@@ -76,16 +76,15 @@ export const HOOK = {
   placed: 204,
   early: 206,
   workloads: 208,
-  denies: 212,
-  awaits: 214,
-  plain: 215,
+  conditionWords: 212,
+  denies: 214,
+  awaits: 215,
   atReturn: 216,
-  stacks: 217,
-  conditionWords: 218,
-  fields: 220,
-  path: 240,
-  files: 320,
-  bytes: 368,
+  params: 217,
+  fields: 222,
+  path: 248,
+  files: 328,
+  bytes: 376,
 } as const
 export const WANTED_VALUE = {
   param: 0,
@@ -461,6 +460,9 @@ export const JOIN_RETURNED = 2
 export const JOIN_MISSED = 3
 export const SCOPES = { thread: 0, process: 1, global: 2 } as const
 export const FIELDS = { unsigned: 0, signed: 1, place: 2, located: 3, locatedOn: 4, syscall: 5 } as const
+export const PARAM_UNREAD = 0
+export const PARAM_LOADED = 1
+export const PARAM_BY_HELPER = 2
 export const STACK_KERNEL = 1
 export const STACK_USER = 2
 export const AGGREGATE_CALLS = 1

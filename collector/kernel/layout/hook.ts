@@ -12,6 +12,8 @@ import {
   HOOK,
   NO_ARG,
   PARAMS_MAX,
+  PARAM_BY_HELPER,
+  PARAM_LOADED,
   PATH_SCREEN,
   SELECTOR,
   SELECTORS_MAX,
@@ -129,10 +131,9 @@ export function hookBytes(
   const bytes = Buffer.alloc(HOOK.bytes)
   bytes.writeUInt32LE(id, HOOK.id)
   bytes[HOOK.syscall] = specs.some(({ syscall }) => syscall) ? 1 : 0
-  bytes[HOOK.nparams] =
-    bytes[HOOK.syscall] === 1 ? 1 : Math.max(0, ...values.map(({ param }) => (param < PARAMS_MAX ? param + 1 : 0)))
+  for (const param of paramsRead(bytes[HOOK.syscall] === 1, values))
+    bytes[HOOK.params + param] = plain & (1 << param) ? PARAM_LOADED : PARAM_BY_HELPER
   bytes[HOOK.nvalues] = values.length
-  bytes[HOOK.plain] = plain
   const detailed = new Set(specs.flatMap(detailsOf))
   /** First entries in the map `places`, by value. */
   const placesAt = new Map<Value, number>()
@@ -180,7 +181,7 @@ export function hookBytes(
   bytes.writeUInt32LE(acts ? 1 : 0, HOOK.actions)
   bytes.writeUInt32LE(asked.some(Boolean) ? 1 : 0, HOOK.conditional)
   const denying = specs.some(denies)
-  bytes.writeUInt16LE(denying ? 1 : 0, HOOK.denies)
+  bytes[HOOK.denies] = denying ? 1 : 0
   bytes[HOOK.awaits] = denying && specs.some((spec) => spec.return) ? 1 : 0
   const atReturn = !denying && specs.some(judgedAtReturn)
   bytes[HOOK.atReturn] = atReturn ? 1 : 0
@@ -194,6 +195,10 @@ export function hookBytes(
   bytes.writeUInt32LE(tables.sets.id(anyOf(placed)), HOOK.workloads)
   return bytes
 }
+
+/** Parameters of the function, not of the system call that it is. */
+const paramsRead = (syscall: boolean, values: readonly Value[]): number[] =>
+  syscall ? [0] : values.flatMap(({ param, size }) => [param, size?.param ?? PARAMS_MAX]).filter((i) => i < PARAMS_MAX)
 
 /** Whether calls wait for their return before anything of them is read. Where some are denied, all are judged at their entry, and have events of their own. */
 export const judgedAtReturn = ({ aggregate, args, return: returns }: HookSpec): boolean =>

@@ -68,6 +68,19 @@ const ROWS: readonly Row[] = [
       [whole('lazy'), size(4), long(4)],
     ],
   },
+  {
+    name: 'char_buf of a function, of which no policy lists the parameter that says how many bytes',
+    hook: { call: 'vfs_write', syscall: false, args: [BUFFER], ...returns },
+    want: [
+      [whole('text'), long(4)],
+      [whole('a\0b'), long(3)],
+      [part(FILLED, LARGE), long(LARGE)],
+      [part('e'.repeat(10), 100), long(WRITTEN)],
+      [unreadable, long(-14)],
+      [whole(''), long(0)],
+      [whole('lazy'), long(4)],
+    ],
+  },
   ...(
     [
       ['Equal', 'text', [text, cut]],

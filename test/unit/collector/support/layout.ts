@@ -22,10 +22,13 @@ export interface LaidOut {
 }
 
 /** One hook of each of several policies on one function, with the ids 1, 2, … */
-export function laidOut(...specs: readonly HookSpec[]): LaidOut {
+export const laidOut = (...specs: readonly HookSpec[]): LaidOut => laidOutAs({}, ...specs)
+
+/** The same, attached in some way. */
+export function laidOutAs(way: Parameters<typeof hookBytes>[4], ...specs: readonly HookSpec[]): LaidOut {
   const tables = emptyTables()
   const hooks = specs.map((spec, i) => ({ id: i + 1, spec }))
-  return { bytes: hookBytes(7, hooks, tables), tables }
+  return { bytes: hookBytes(7, hooks, tables, undefined, way), tables }
 }
 
 const TYPE_NAMES = new Map<number | undefined, string>(Object.entries(ARG_TYPES).map(([name, code]) => [code, name]))

@@ -17,6 +17,7 @@ import {
   HOOK,
   NO_ARG,
   OPS,
+  PARAMS_MAX,
   SELECTOR,
   SELECTORS_MAX,
   STACK_KERNEL,
@@ -34,7 +35,7 @@ import type {
   TextFilter,
 } from '../../../../../config/policy/policy.ts'
 import { matchesGolden } from '../../../exporters/support/golden.ts'
-import { laidOut, members, numbersIn, pathIn, selectorsIn, setIn, valuesIn } from '../../support/layout.ts'
+import { laidOut, laidOutAs, members, numbersIn, pathIn, selectorsIn, setIn, valuesIn } from '../../support/layout.ts'
 import { dump, showTables } from '../../support/show-layout.ts'
 import { arg, filter, numberFilter, onPath, spec } from '../../support/specs.ts'
 
@@ -102,17 +103,30 @@ test('layout: a file that resolve leads to is looked for at the same place befor
   )
 })
 
+/** How each parameter is read: 0 not, L loaded, H by a helper. */
+const paramsOf = (bytes: Buffer): string =>
+  [...bytes.subarray(HOOK.params, HOOK.params + PARAMS_MAX)].map((read) => '0LH'[read]).join('')
+
 test('layout: the function has its id, and what it must read', () => {
   const returns = spec({ args: [arg(0, 'nop'), arg(3, 'uint64'), arg(1, 'path')] })
   const { bytes } = laidOut(returns, spec({ args: [arg(4, 'nop')] }))
   assert.equal(bytes.length, HOOK.bytes)
-  assert.deepEqual([bytes.readUInt32LE(HOOK.id), bytes[HOOK.syscall], bytes[HOOK.nparams]], [7, 0, 4])
-  assert.equal(laidOut(spec({ args: [] })).bytes[HOOK.nparams], 0)
+  assert.deepEqual([bytes.readUInt32LE(HOOK.id), bytes[HOOK.syscall], paramsOf(bytes)], [7, 0, '0H0H0'])
+  assert.equal(paramsOf(laidOut(spec({ args: [] })).bytes), '00000')
+  const { bytes: loaded } = laidOutAs({ plain: 0b01010 }, spec({ args: [arg(0, 'file'), arg(1, 'int')] }))
+  assert.equal(paramsOf(loaded), 'HL000')
+})
+
+test('layout: a parameter that says how many bytes another one has is read, listed or not', () => {
+  const buffer = { ...arg(1, 'char_buf'), size: { param: 4, read: 'u64', returned: undefined } } as const
+  assert.equal(paramsOf(laidOut(spec({ args: [buffer] })).bytes), '0H00H')
+  const returned = { ...buffer, size: { ...buffer.size, param: undefined } }
+  assert.equal(paramsOf(laidOut(spec({ args: [returned] })).bytes), '0H000')
 })
 
 test('layout: the parameters of a system call are behind the first one', () => {
   const { bytes } = laidOut(spec({ syscall: true, args: [arg(4, 'string')] }))
-  assert.deepEqual([bytes[HOOK.syscall], bytes[HOOK.nparams]], [1, 1])
+  assert.deepEqual([bytes[HOOK.syscall], paramsOf(bytes)], [1, 'H0000'])
 })
 
 const VALUES: ReadonlyArray<readonly [what: string, args: ReadonlyArray<readonly ArgumentSpec[]>, want: string[]]> = [
@@ -513,7 +527,7 @@ test('layout: what makes calls equal for aggregate, and where they are judged', 
     assert.equal(bytes.readUInt32LE(HOOK.actions), 1)
     const last = tables.selectors.at(-1) ?? Buffer.alloc(0)
     const hex = last.subarray(SELECTOR.action, SELECTOR.action + ACTION.enforcer).toString('hex')
-    return [hex, bytes.readUInt16LE(HOOK.atReturn)]
+    return [hex, bytes[HOOK.atReturn] ?? 0]
   }
   assert.deepEqual(action(aggregated(true, true)), ['00000000000000000007000003000000', 0])
   assert.deepEqual(action(aggregated(true, false)), ['00000000000000000001000001000000', 0])

@@ -22,6 +22,7 @@
 #include "match/text.h"
 #include "match/path.h"
 #include "match/identity.h"
+#include "match/aggregate.h"
 #ifdef KTRAIL_FILES
 #include "match/above.h"
 #endif
@@ -141,7 +142,7 @@ static __always_inline void take_arguments(struct call *call, __u32 slot, __u64 
 }
 
 /* fexit: parameters and return value in one place. */
-static __noinline struct scratch *on_exit(__u64 *ctx, __u32 slot)
+static __always_inline struct scratch *on_exit(__u64 *ctx, __u32 slot)
 {
 	struct scratch *s = begin(slot);
 

@@ -37,34 +37,27 @@ struct place {
 /* The count of the lock of renames, and in the upper half that of mounts. */
 static __always_inline __u64 locks_now(void)
 {
-	__u64 rename_lock = rename_lock_address, mount_lock = mount_lock_address, now = 0;
-
-	if (rename_lock)
-		now = LOAD(seqcount, rename_lock, sequence);
-	if (mount_lock)
-		now |= (__u64)LOAD(seqcount, mount_lock, sequence) << 32;
-	return now;
+	return LOAD(seqcount, rename_lock_address, sequence) | (__u64)LOAD(seqcount, mount_lock_address, sequence) << 32;
 }
 
-/* An odd count is a writer at work; a moved one is a writer that was. */
+/* Before a walk. A count that is odd is a writer at work: as if the walk had begun before it (as raw_seqcount_begin of the kernel). */
+static __always_inline __u64 locks_before(void)
+{
+	return locks_now() & ~(1ull << 32 | 1);
+}
+
 static __always_inline bool locks_moved(__u64 before)
 {
-	return (before & (1ull << 32 | 1)) || locks_now() != before;
+	return locks_now() != before;
 }
 
+/* Of no path, which is an address that cannot be read, the dentry is 0. */
 static __always_inline struct place place_of_path(__u64 path)
 {
-	struct place place = {};
-	struct path *typed;
-	__u64 mnt;
+	struct path *typed = TYPED(path, path);
+	__u64 mnt = (__u64)FIELD(typed, mnt);
 
-	if (path) {
-		typed = TYPED(path, path);
-		mnt = (__u64)FIELD(typed, mnt);
-		place.dentry = (__u64)FIELD(typed, dentry);
-		place.mount = CAST(mount, CONTAINER(mount, mnt, mnt));
-	}
-	return place;
+	return (struct place){ (__u64)FIELD(typed, dentry), CAST(mount, CONTAINER(mount, mnt, mnt)) };
 }
 
 static __always_inline struct task_struct *current_task(void)
@@ -92,7 +85,7 @@ static __always_inline struct place root_of(struct task_struct *task)
 	__u64 fs = (__u64)FIELD(task, fs);
 
 	/* An exiting task has no fs any more: its paths then end at the global root. */
-	return place_of_path(fs ? MEMBER(fs_struct, fs, root) : 0);
+	return place_of_path(MEMBER(fs_struct, fs, root));
 }
 
 /* First 8 bytes at an address, as a number. Names are allocated or embedded with at least that much room. */
@@ -124,7 +117,7 @@ struct top {
 /* First pass. ring[(depth - 1 - i) % TOP_MAX] is then component i from the root. */
 static __always_inline struct top walk_top(struct place at, struct place root, __u64 *ring)
 {
-	struct top top = { .locks = locks_now() };
+	struct top top = { .locks = locks_before() };
 	struct dentry *dentry = TYPED(dentry, at.dentry), *mnt_root, *parent;
 	struct mount *mount = TYPED(mount, at.mount), *up;
 	__u32 depth = unknown_zero, hops = unknown_zero;

@@ -135,7 +135,7 @@ __noinline int path_text(__u32 slot)
 		return 0;
 #pragma nounroll
 	for (try = 0; try < TEXT_TRIES; try++) {
-		locks = locks_now();
+		locks = locks_before();
 		walk_text(slot);
 		settled = !locks_moved(locks);
 		if (settled)

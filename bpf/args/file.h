@@ -45,7 +45,7 @@ static __always_inline struct place place_of(__u8 type, __u64 argument, __u64 fi
 	if (type == ARG_DENTRY)
 		place.dentry = argument;
 	else
-		place = place_of_path(type == ARG_PATH ? argument : file ? MEMBER(file, file, f_path) : 0);
+		place = place_of_path(type == ARG_PATH ? argument : MEMBER(file, file, f_path));
 	return place;
 }
 

@@ -168,16 +168,14 @@ __noinline int act(__u32 slot, __u32 selector_key)
 	struct selector *selector = bpf_map_lookup_elem(&selectors, &selector_key);
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32, i;
 	struct scratch *s = scratch_of(slot);
-	struct selector_id id = {};
 	struct action *action;
 	struct acted *counts;
 	int result = 0, called;
 
 	if (!selector || !s)
 		return 0;
-	id.policy_hook = selector->policy_hook;
-	id.index = selector->index;
-	counts = bpf_map_lookup_elem(&acted, &id);
+	s->selector = (struct selector_id){ .policy_hook = selector->policy_hook, .index = selector->index };
+	counts = bpf_map_lookup_elem(&acted, &s->selector);
 	action = &selector->action;
 	if (action->enforces)
 		return enforce(s, action, counts);

@@ -11,8 +11,6 @@
  * first is in the ring, so a refused record loses one call.
  */
 
-#include "../match/aggregate.h"
-
 #define EEXIST 17 /* include/uapi/asm-generic/errno-base.h */
 
 #ifdef KTRAIL_BOUNDED
@@ -44,7 +42,7 @@ __noinline int aggregate_call(__u32 slot, __u32 selector_key)
 {
 	struct selector *selector = bpf_map_lookup_elem(&selectors, &selector_key);
 	struct scratch *s = scratch_of(slot);
-	struct aggregate *found, made = { .count = 1, .done = 1 };
+	struct aggregate *found, *first;
 	__s64 returned = 0;
 	long error;
 
@@ -55,6 +53,9 @@ __noinline int aggregate_call(__u32 slot, __u32 selector_key)
 			return CALL_ALONE;
 		returned = narrowed(selector->return_type, s->call.returned);
 	}
+	first = &s->repeat.first;
+	__builtin_memset(first, 0, sizeof(*first));
+	first->count = first->done = 1;
 	s->repeat.key.policy_hook = selector->policy_hook;
 	s->repeat.key.caller = bpf_get_current_pid_tgid() >> 32;
 	/* The image: an exec makes another process of the pid. */
@@ -64,12 +65,12 @@ __noinline int aggregate_call(__u32 slot, __u32 selector_key)
 	hash_values(slot, selector->action.values);
 	hash_files(slot, selector->action.values);
 	if (selector->action.aggregate & AGGREGATE_BYTES && returned > 0)
-		made.total_bytes = returned;
+		first->total_bytes = returned;
 	found = bpf_map_lookup_elem(&aggregates, &s->repeat.key);
 	if (found)
-		return count_call(found, s, made.total_bytes) ? CALL_COUNTED : CALL_ALONE;
-	made.last_ns = s->call.time_ns;
-	error = bpf_map_update_elem(&aggregates, &s->repeat.key, &made, BPF_NOEXIST);
+		return count_call(found, s, first->total_bytes) ? CALL_COUNTED : CALL_ALONE;
+	first->last_ns = s->call.time_ns;
+	error = bpf_map_update_elem(&aggregates, &s->repeat.key, first, BPF_NOEXIST);
 	if (!error)
 		return CALL_BEGINS;
 	if (error != -EEXIST)

@@ -52,10 +52,12 @@ struct scratch {
 		struct suffix_entry reversed;
 		struct text_entry part;
 	};
+	struct selector_id selector; /* that is carried out */
 	struct {
 		struct repeat_key key;
 		__u32 at;    /* what of a text is still to be hashed */
 		__u32 left;
+		struct aggregate first; /* of equal calls */
 	} repeat;
 	struct {
 		__u32 state;

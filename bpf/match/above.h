@@ -300,7 +300,7 @@ __noinline int settle_above(__u32 slot)
 		return 0;
 #pragma nounroll
 	for (try = 0; try < TEXT_TRIES; try++) {
-		locks = locks_now();
+		locks = locks_before();
 		walk_above(slot);
 		settled = !locks_moved(locks);
 		if (settled)
@@ -326,7 +326,7 @@ __noinline int settle_above(__u32 slot)
 /* The first walk: most files have nothing to do with any filter. False: it could not finish. */
 static __always_inline bool walk_quickly(__u32 slot, struct file_walk *w, const struct identity_screen *screen)
 {
-	__u64 locks = locks_now();
+	__u64 locks = locks_before();
 	struct linked_news *news = 0;
 	__u64 dentry = w->dentry, inode, parent;
 	__u32 hops = unknown_zero;

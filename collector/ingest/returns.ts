@@ -88,10 +88,7 @@ export class PendingReturns {
     if (others.length === waiting.length) return
     if (others.length === 0) this.#stacks.delete(call.callHi)
     else this.#stacks.set(call.callHi, others)
-    for (const each of waiting) {
-      // The thread of the event has ended and its stack is another's, whose return this is.
-      if (isSameCall(each, call)) this.#pass(each, each.tid === call.tid ? call.returned : undefined, out)
-    }
+    for (const each of waiting) if (isSameCall(each, call)) this.#pass(each, returnedOf(each, call), out)
   }
 
   /** Calls with events that wait and that the kernel's map or table has too; one with several events comes as often. */
@@ -166,6 +163,13 @@ export class PendingReturns {
 /** No two threads have one place on a stack at one time. */
 const isSameCall = (one: PendingCall, call: PendingCall): boolean =>
   one.nsec === call.nsec && one.sec === call.sec && one.callLo === call.callLo && one.callHi === call.callHi
+
+/**
+ * Not what another thread returns that has the stack of one that has ended. An exec takes all other threads away, and gives its own thread the number
+ * of the first one.
+ */
+const returnedOf = ({ tid, tgid }: Waiting, call: CallEnd): CallEnd['returned'] =>
+  call.tid === tid || call.tid === tgid ? call.returned : undefined
 
 /** Memory of an event, roughly. */
 export function sizeOf(event: HookEvent): number {

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
+import { symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -51,7 +51,15 @@ const NEVER = {
   returnArg: { index: 0, type: 'int' },
   selectors: [{ matchArgs: [{ index: 0, operator: 'Equal', values: ['21'] }] }],
 }
-const twoPolicies = { 'p.yaml': policy('one', [OPENS, READS]), 'q.yaml': policy('two', [READS, NEVER]) }
+const EXECS = {
+  call: 'sys_execve',
+  syscall: true,
+  return: true,
+  args: [{ index: 0, type: 'string' }],
+  returnArg: { index: 0, type: 'int' },
+  selectors: [{ matchArgs: [{ index: 0, operator: 'Postfix', values: ['executed'] }] }],
+}
+const twoPolicies = { 'p.yaml': policy('one', [OPENS, READS, EXECS]), 'q.yaml': policy('two', [READS, NEVER]) }
 /** Within which a change of the map of waiting calls is reported. */
 const SEEN_S = 10
 const PREFIX = process.arch === 'arm64' ? '__arm64_' : '__x64_'
@@ -94,6 +102,7 @@ describe('joined returns', { skip }, () => {
     const source = fileURLToPath(new URL('../../fixtures/e2e/waiting.c', import.meta.url))
     execFileSync('gcc', ['-O2', '-Wall', '-Werror', '-pthread', '-o', binary, source])
     execFileSync('mkfifo', [inFolder('fifo')])
+    symlinkSync('/bin/true', inFolder('executed'))
     // A file whose name stands in it.
     writeFileSync(inFolder('fifo-text'), `${inFolder('fifo-text')}\0`)
   })
@@ -115,6 +124,16 @@ describe('joined returns', { skip }, () => {
         const metrics = await agent.metrics()
         assert.deepEqual(metrics.losses(), [])
         assert.equal(metrics.sum('ktrail_kernel_fallbacks_total', { kind: 'return_not_seen' }), 0)
+
+        // The thread that returns has another number than the one that called. The map, which alone Linux before 5.17 has, has calls by it.
+        if (kernelAtLeast(5, 17)) {
+          const execs = await told(agent, 'exec', inFolder('executed'))
+          const wanted = `${binary} ${PREFIX}sys_execve("${inFolder('executed')}") = 0`
+          assert.deepEqual(
+            execs.filter((line) => line.includes('sys_execve("')),
+            [wanted],
+          )
+        }
 
         // What never returns is an event when its thread is gone.
         const exits = (): string[] =>

@@ -276,6 +276,14 @@ test('returns: the stack of a thread that has ended is used by others: their cal
   }
 })
 
+test('returns: an exec in another thread than the first returns as the first', () => {
+  const steps = [
+    ['exec', { tid: 8 }],
+    [0, { tid: 7 }],
+  ] as const
+  assert.deepEqual(play(steps), ['exec 0'])
+})
+
 test('returns: calls that only the agent has end when their thread is gone, at the next one at their place, and with their function', () => {
   const flags = HOOK_RETURN_FOLLOWS
   const pending = new PendingReturns()

@@ -157,7 +157,7 @@ static __always_inline struct scratch *on_exit(__u64 *ctx, __u32 slot)
 }
 
 /* The entry of a call whose return is joined. */
-static __noinline struct scratch *on_enter(struct pt_regs *ctx, __u32 slot)
+static __always_inline struct scratch *entry(struct pt_regs *ctx, __u32 slot)
 {
 	struct scratch *s = begin(slot);
 
@@ -166,6 +166,11 @@ static __noinline struct scratch *on_enter(struct pt_regs *ctx, __u32 slot)
 	take_registers(&s->call, slot, ctx);
 	s->call.sp = PT_REGS_SP(ctx);
 	return hook_screen(s, slot) ? s : 0;
+}
+
+static __noinline struct scratch *on_enter(struct pt_regs *ctx, __u32 slot)
+{
+	return entry(ctx, slot);
 }
 
 /* The programs before and after one call have the same context, in the frame of its trampoline. */
@@ -240,7 +245,7 @@ static __noinline int on_session(struct pt_regs *ctx, __u32 slot)
 	}
 	if (hooks[slot].workloads != EMPTY_SET && is_elsewhere(slot))
 		return 1;
-	return on_enter(ctx, slot) ? RECORD_ENTRY : 1;
+	return entry(ctx, slot) ? RECORD_ENTRY : 1;
 }
 
 #define SESSION(n)                                                                                             \

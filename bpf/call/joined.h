@@ -14,14 +14,17 @@ static __always_inline __u64 number_at(__u32 slot, __u64 sp)
 	return call_number(sp, hooks[slot].id);
 }
 
-/* The same thread at the same depth of its stack: the call before never came back to us. False when that cannot be told now. */
-static __always_inline bool take_out(const struct join_key *key)
+/*
+ * The same thread at the same depth of its stack: the call before never came back to us. 1: that is told, 0: there is no such call, -1: it cannot be told
+ * now.
+ */
+static __always_inline int take_out(const struct join_key *key)
 {
 	struct join_value *before = bpf_map_lookup_elem(&join, key);
 	bool returned;
 
 	if (!before)
-		return false;
+		return 0;
 	if (before->state == JOIN_UNREAD) {
 		count(COUNTER_RETURN_MISSED);
 	} else {
@@ -29,10 +32,10 @@ static __always_inline bool take_out(const struct join_key *key)
 		if (!send_return(key, before->entered_ns, returned ? HOOK_HAS_RETURN : HOOK_RETURN_MISSED, before->returned)) {
 			if (!returned)
 				before->state = JOIN_MISSED;
-			return false;
+			return -1;
 		}
 	}
-	return true;
+	return 1;
 }
 
 /* False without room, or when an earlier call at the same place could not be taken out. */
@@ -40,11 +43,11 @@ static __always_inline bool keep_call(const struct join_key *key, const struct j
 {
 	if (join_add(key, value))
 		return true;
-	return take_out(key) && bpf_map_update_elem(&join, key, value, BPF_EXIST) == 0;
+	return take_out(key) > 0 && bpf_map_update_elem(&join, key, value, BPF_EXIST) == 0;
 }
 
-/* How a call went on that is not in the map. Where the ring has no room, the map has it until user space takes it. */
-static __always_inline void tell_return(const struct join_key *key, __u64 entered_ns, enum hook_flag how, __u64 returned)
+/* How a call went on that is not in the map. False where the ring has no room: the map has it until user space takes it. */
+static __always_inline bool tell_return(const struct join_key *key, __u64 entered_ns, enum hook_flag how, __u64 returned)
 {
 	struct join_value value = {
 		.entered_ns = entered_ns,
@@ -52,8 +55,10 @@ static __always_inline void tell_return(const struct join_key *key, __u64 entere
 		.state = how == HOOK_HAS_RETURN ? JOIN_RETURNED : JOIN_MISSED,
 	};
 
-	if (!send_return(key, entered_ns, how, returned))
-		keep_call(key, &value);
+	if (send_return(key, entered_ns, how, returned))
+		return true;
+	keep_call(key, &value);
+	return false;
 }
 
 /* A call that has no records, because a text could not be read: its return decides. */
@@ -75,19 +80,25 @@ static __always_inline bool is_awaited(__u32 slot, __u64 sp)
 	return is_pending(number_at(slot, sp)) || !join_is_empty();
 }
 
-/*
- * While calls wait: the return that follows is not that of a call before. So for an entry that is not wanted: the kernel tells us its return
- * all the same.
- */
-static __noinline int not_awaited(__u32 slot, __u64 sp)
+/* While calls wait: the return that follows is not that of a call before. False when that cannot be told now: then the map has the call before. */
+static __noinline bool end_before(__u32 slot, __u64 sp)
 {
 	struct join_key key = join_key(slot, sp);
 	__u64 entered_ns = pending_remove(number_at(slot, sp));
+	int told;
 
 	if (entered_ns)
-		tell_return(&key, entered_ns, HOOK_RETURN_MISSED, 0);
-	else if (take_out(&key))
+		return tell_return(&key, entered_ns, HOOK_RETURN_MISSED, 0);
+	told = take_out(&key);
+	if (told > 0)
 		join_delete(&key);
+	return told >= 0;
+}
+
+/* Also for an entry that is not wanted: the kernel tells us its return all the same. */
+static __always_inline int not_awaited(__u32 slot, __u64 sp)
+{
+	end_before(slot, sp);
 	return 0;
 }
 
@@ -103,12 +114,9 @@ static __noinline int await_in_map(__u32 slot, struct scratch *s)
 	struct join_value value = {};
 	struct join_key key;
 
-	if (HAS_PENDING && is_awaited(slot, s->call.sp)) {
-		/* Says so of the call before at this place. */
-		not_awaited(slot, s->call.sp);
-		if (await_in_table(s))
-			return 0;
-	}
+	/* Not while the map has the end of the call before: it has one entry for both, and this one's end may need it. */
+	if (HAS_PENDING && is_awaited(slot, s->call.sp) && end_before(slot, s->call.sp) && await_in_table(s))
+		return 0;
 	key = join_key(slot, s->call.sp);
 	__builtin_memcpy(value.params, s->call.params, sizeof(value.params));
 	value.entered_ns = s->call.time_ns;

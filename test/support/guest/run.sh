@@ -149,16 +149,16 @@ done
 # Emulation, not /dev/kvm: it may exist and not work. In one thread: with more, kernels for x86_64 crash now and then while they patch themselves at
 # boot, and on arm64 Node does in the code that it compiles.
 case $arch in
-  amd64) emulator=(qemu-system-x86_64 -accel 'tcg,thread=single' -cpu max) console=ttyS0 ;;
+  amd64) emulator=(qemu-system-x86_64 -cpu max) console=ttyS0 ;;
   # The processor's own pointer authentication costs an emulator most of its time.
-  arm64) emulator=(qemu-system-aarch64 -machine virt -accel 'tcg,thread=single' -cpu 'max,pauth-impdef=on') console=ttyAMA0 ;;
+  arm64) emulator=(qemu-system-aarch64 -machine virt -cpu 'max,pauth-impdef=on') console=ttyAMA0 ;;
 esac
 kernel_line="root=rootfs rootfstype=virtiofs rw console=$console panic=-1 quiet"
 kernel_line+=" lsm=landlock,lockdown,yama,integrity,apparmor,bpf init=$guest/init.sh $append"
 nic=none
 [ $network = no ] || nic=user,model=virtio-net-pci
 # shellcheck disable=SC2054 # commas are QEMU's
-machine=("${emulator[@]}" -smp "$cpus" -m "$memory"
+machine=("${emulator[@]}" -accel tcg,thread=single -smp "$cpus" -m "$memory"
   -object "memory-backend-memfd,id=mem,size=${memory}M,share=on" -numa node,memdev=mem
   -chardev "socket,id=fs,path=$guest/socket" -device vhost-user-fs-pci,chardev=fs,tag=rootfs
   -display none -monitor none -serial "file:$guest/console" -nic "$nic" -no-reboot

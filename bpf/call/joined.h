@@ -15,8 +15,8 @@ static __always_inline __u64 number_at(__u32 slot, __u64 sp)
 }
 
 /*
- * The same thread at the same depth of its stack: the call before never came back to us. 1: that is told, 0: there is no such call, -1: it cannot be told
- * now.
+ * The same thread at the same depth of its stack: the call before never came back to us. 1: the ring has its end now, 0: there is no such call, -1: the
+ * ring has no room for it.
  */
 static __always_inline int take_out(const struct join_key *key)
 {

@@ -147,7 +147,7 @@ done
 [ -S "$guest/socket" ] || guest_fails "virtiofsd did not start: $(tail -n 1 "$guest/virtiofsd.log")"
 
 # Emulation, not /dev/kvm: it may exist and not work. In one thread: with more, kernels for x86_64 crash now and then while they patch themselves at
-# boot, and on arm64 Node does in the code that it compiles.
+# boot, and on arm64 Node ended in two of four runs, by SIGSEGV or in V8's ThreadIsolation::WriteProtectMemory.
 case $arch in
   amd64) emulator=(qemu-system-x86_64 -cpu max) console=ttyS0 ;;
   # The processor's own pointer authentication costs an emulator most of its time.

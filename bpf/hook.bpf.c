@@ -157,7 +157,7 @@ static __always_inline struct scratch *on_exit(__u64 *ctx, __u32 slot)
 }
 
 /* The entry of a call whose return is joined. */
-static __always_inline struct scratch *entry(struct pt_regs *ctx, __u32 slot)
+static __noinline struct scratch *on_enter(struct pt_regs *ctx, __u32 slot)
 {
 	struct scratch *s = begin(slot);
 
@@ -166,11 +166,6 @@ static __always_inline struct scratch *entry(struct pt_regs *ctx, __u32 slot)
 	take_registers(&s->call, slot, ctx);
 	s->call.sp = PT_REGS_SP(ctx);
 	return hook_screen(s, slot) ? s : 0;
-}
-
-static __noinline struct scratch *on_enter(struct pt_regs *ctx, __u32 slot)
-{
-	return entry(ctx, slot);
 }
 
 /* The programs before and after one call have the same context, in the frame of its trampoline. */
@@ -228,42 +223,29 @@ static __always_inline int judge(void *ctx, __u32 slot, struct scratch *s)
 	return s->error;
 }
 
-#define RECORD_ENTRY 2
-#define RECORD_RETURN 3
-
 #ifdef SESSION_COOKIE
-/* One program for both ends. What is to be done next; an entry that answers 1 has no return. */
-static __noinline int on_session(struct pt_regs *ctx, __u32 slot)
-{
-	__u64 cookie;
-
-	if (SESSION_IS_RETURN(ctx)) {
-		cookie = *SESSION_COOKIE(ctx);
-		if (cookie == SESSION_UNREAD)
-			return leave(slot, JOINED_SP(ctx), PT_REGS_RC(ctx)) ? RECORD_RETURN : 0;
-		return session_left(ctx, slot, cookie);
-	}
-	if (hooks[slot].workloads != EMPTY_SET && is_elsewhere(slot))
-		return 1;
-	return entry(ctx, slot) ? RECORD_ENTRY : 1;
-}
-
+/* One program for both ends. An entry that answers 1 has no return. */
 #define SESSION(n)                                                                                             \
 	SEC("kprobe") int hook_session_##n(struct pt_regs *ctx)                                                \
 	{                                                                                                      \
-		int next = on_session(ctx, n);                                                                 \
+		bool returns = SESSION_IS_RETURN(ctx);                                                         \
 		struct scratch *s;                                                                             \
 		__u64 cookie;                                                                                  \
                                                                                                                \
-		if (next < RECORD_ENTRY)                                                                       \
-			return next;                                                                           \
-		s = scratch_of(n);                                                                             \
+		if (returns) {                                                                                 \
+			cookie = *SESSION_COOKIE(ctx);                                                         \
+			if (cookie != SESSION_UNREAD)                                                          \
+				return session_left(ctx, n, cookie);                                           \
+			s = leave(n, JOINED_SP(ctx), PT_REGS_RC(ctx));                                         \
+		} else {                                                                                       \
+			s = SCREENED(on_enter, n);                                                             \
+		}                                                                                              \
 		if (!s)                                                                                        \
-			return 1;                                                                              \
-		if (next == RECORD_ENTRY)                                                                      \
+			return !returns;                                                                       \
+		if (!returns)                                                                                  \
 			expect_return(n, s);                                                                   \
 		hook_record(ctx, n, s);                                                                        \
-		if (next == RECORD_RETURN)                                                                     \
+		if (returns)                                                                                   \
 			return 0;                                                                              \
 		cookie = session_entered(n, s);                                                                \
 		if (!cookie)                                                                                   \

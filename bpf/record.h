@@ -36,40 +36,53 @@ static __always_inline void stamp(struct event_header *h, enum event_type type, 
 	h->tid = (__u32)id;
 }
 
+/* Counts a record that the ring does not take. */
+static __always_inline bool refuse(struct cpu_state *state, enum counter refused)
+{
+	__sync_fetch_and_add(&state->counters[refused], 1);
+	return false;
+}
+
 /*
- * `size` bytes from `h` on go into the ring; false when it refuses them. `room` is what `h` points to, a constant.
+ * Whether the ring is to take a record of `size` bytes; else that is counted. `flags`: with which it goes in.
  *
  * Two records wake user space: the one that passes the watermark, and the first after the reader took all the others.
  * The kernel itself finds the latter, after the commit (kernel/bpf/ringbuf.c bpf_ringbuf_commit: flags 0 wake if the
  * consumer stands at the record); a look at the fill beforehand would miss a reader that falls asleep in between.
  * The woken reader lets records gather before it reads: one wakeup for each would halve the throughput (measured).
  */
+static __always_inline bool ring_takes(struct cpu_state *state, __u32 size, enum counter refused, __u64 *flags)
+{
+	__u64 watermark = ring_watermark, waiting = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
+	__u64 then = waiting + padded(size) + RING_HEADER_BYTES;
+
+	if (refused != COUNTER_RING_FULL_PROCESS && then > ring_hook_limit)
+		return refuse(state, refused);
+	*flags = waiting < watermark && then >= watermark ? BPF_RB_FORCE_WAKEUP : 0;
+	return true;
+}
+
+/* `size` bytes from `h` on go into the ring; false when it refuses them. `room` is what `h` points to, a constant. */
 static __always_inline bool submit(struct event_header *h, __u32 size, __u32 room, enum counter refused)
 {
 	__u32 zero = 0;
 	struct cpu_state *state = bpf_map_lookup_elem(&cpu_state, &zero);
-	__u64 watermark = ring_watermark, waiting, takes, flags;
+	__u64 flags;
 
 	if (!state)
 		return false;
 	h->size = size;
 	h->cpu = bpf_get_smp_processor_id();
 	h->seq = next_number(&state->seq);
-	waiting = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
-	takes = ((size + 7) & ~7u) + RING_HEADER_BYTES;
-	if (refused != COUNTER_RING_FULL_PROCESS && waiting + takes > ring_hook_limit) {
-		__sync_fetch_and_add(&state->counters[refused], 1);
+	if (!ring_takes(state, size, refused, &flags))
 		return false;
-	}
-	flags = waiting < watermark && waiting + takes >= watermark ? BPF_RB_FORCE_WAKEUP : 0;
 	/* Here, because the verifier of 6.1 forgets the bound of a number that was put aside meanwhile. */
 	barrier_var(size);
 	if (size > room)
 		return false;
 	if (!bpf_ringbuf_output(&ring, h, size, flags))
 		return true;
-	__sync_fetch_and_add(&state->counters[refused], 1);
-	return false;
+	return refuse(state, refused);
 }
 
 #endif

@@ -141,11 +141,25 @@ static __always_inline bool send_return(const struct join_key *key, __u64 entere
 	struct {
 		struct event_header header;
 		struct return_body body;
-	} record = { .body = { .call = call_number(key->sp, key->hook), .returned = returned } };
+	} *record;
+	__u32 zero = 0;
+	struct cpu_state *state = bpf_map_lookup_elem(&cpu_state, &zero);
+	__u64 seq, flags;
 
-	stamp(&record.header, EVENT_RETURN, entered_ns, key->thread);
-	record.header.flags = how;
-	return submit(&record.header, sizeof(record), sizeof(record), COUNTER_RING_FULL_RETURN);
+	if (!state)
+		return false;
+	seq = next_number(&state->seq);
+	if (!ring_takes(state, sizeof(*record), COUNTER_RING_FULL_RETURN, &flags))
+		return false;
+	/* Always of this size: made in the ring. */
+	record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+	if (!record)
+		return refuse(state, COUNTER_RING_FULL_RETURN);
+	record->header = (struct event_header){ .size = sizeof(*record), .cpu = bpf_get_smp_processor_id(), .seq = seq, .flags = how };
+	stamp(&record->header, EVENT_RETURN, entered_ns, key->thread);
+	record->body = (struct return_body){ .call = call_number(key->sp, key->hook), .returned = returned };
+	bpf_ringbuf_submit(record, flags);
+	return true;
 }
 
 #endif

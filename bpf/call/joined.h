@@ -46,18 +46,28 @@ static __always_inline bool keep_call(const struct join_key *key, const struct j
 	return take_out(key) > 0 && bpf_map_update_elem(&join, key, value, BPF_EXIST) == 0;
 }
 
-/* How a call went on that is not in the map. False where the ring has no room: the map has it until user space takes it. */
-static __always_inline bool tell_return(const struct join_key *key, __u64 entered_ns, enum hook_flag how, __u64 returned)
+/* An end that the ring has no room for: the map has it until user space takes it. */
+static __noinline int keep_end(__u32 slot, __u64 sp, __u64 entered_ns, enum hook_flag how, __u64 returned)
 {
+	struct join_key key = join_key(slot, sp);
 	struct join_value value = {
 		.entered_ns = entered_ns,
 		.returned = returned,
 		.state = how == HOOK_HAS_RETURN ? JOIN_RETURNED : JOIN_MISSED,
 	};
 
-	if (send_return(key, entered_ns, how, returned))
+	keep_call(&key, &value);
+	return 0;
+}
+
+/* How a call went on that is not in the map. False where the ring has no room: the map has it then. */
+static __always_inline bool tell_return(__u32 slot, __u64 sp, __u64 entered_ns, enum hook_flag how, __u64 returned)
+{
+	struct join_key key = join_key(slot, sp);
+
+	if (send_return(&key, entered_ns, how, returned))
 		return true;
-	keep_call(key, &value);
+	keep_end(slot, sp, entered_ns, how, returned);
 	return false;
 }
 
@@ -83,12 +93,13 @@ static __always_inline bool is_awaited(__u32 slot, __u64 sp)
 /* While calls wait: the return that follows is not that of a call before. False when that cannot be told now: then the map has the call before. */
 static __noinline bool end_before(__u32 slot, __u64 sp)
 {
-	struct join_key key = join_key(slot, sp);
 	__u64 entered_ns = pending_remove(number_at(slot, sp));
+	struct join_key key;
 	int told;
 
 	if (entered_ns)
-		return tell_return(&key, entered_ns, HOOK_RETURN_MISSED, 0);
+		return tell_return(slot, sp, entered_ns, HOOK_RETURN_MISSED, 0);
+	key = join_key(slot, sp);
 	told = take_out(&key);
 	if (told > 0)
 		join_delete(&key);
@@ -157,7 +168,7 @@ static __noinline int end_waiting(__u32 slot, struct scratch *s)
 	key = join_key(slot, s->call.sp);
 	if (pending_remove(s->call.returned)) {
 		if (s->call.awaited)
-			tell_return(&key, s->call.time_ns, HOOK_HAS_RETURN, (__s64)s->error);
+			tell_return(slot, s->call.sp, s->call.time_ns, HOOK_HAS_RETURN, (__s64)s->error);
 		else if (s->call.unread)
 			keep_unread(&key, s);
 		return 0;
@@ -186,16 +197,16 @@ static __always_inline void entered(__u32 slot, struct scratch *s)
 /* While calls wait: one that returns waits no more. The time of its entry when it has no records yet, so that its return decides; else 0. */
 static __noinline __u64 taken_back(__u32 slot, __u64 sp, __u64 returned)
 {
-	struct join_key key = join_key(slot, sp);
+	__u64 entered_ns = pending_remove(number_at(slot, sp));
 	struct join_value *value;
+	struct join_key key;
 	struct scratch *s;
-	__u64 entered_ns;
 
-	entered_ns = pending_remove(number_at(slot, sp));
 	if (entered_ns) {
-		tell_return(&key, entered_ns, HOOK_HAS_RETURN, returned);
+		tell_return(slot, sp, entered_ns, HOOK_HAS_RETURN, returned);
 		return 0;
 	}
+	key = join_key(slot, sp);
 	value = bpf_map_lookup_elem(&join, &key);
 	s = scratch_of(slot);
 	if (!value || !s)

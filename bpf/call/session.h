@@ -10,35 +10,34 @@
 #define SESSION_UNREAD 1ull /* no time of a call: this one is in the map as JOIN_UNREAD */
 
 /* Between the two halves of an entry. */
-static __noinline int expect_return(__u32 slot, struct scratch *s)
+static __always_inline void expect_return(__u32 slot, struct scratch *s)
 {
 	/* Of the call before at this place, what the ring had no room for: user space takes it for unseen when it reads of this one. */
 	if (!join_is_empty())
 		not_awaited(slot, s->call.sp);
 	s->call.returns = HOOK_RETURN_FOLLOWS;
 	s->call.returned = number_at(slot, s->call.sp);
-	return 0;
+}
+
+static __noinline __u64 session_unread(__u32 slot, struct scratch *s)
+{
+	struct join_key key = join_key(slot, s->call.sp);
+
+	return keep_unread(&key, s) ? SESSION_UNREAD : 0;
 }
 
 /* After the records of an entry: what its return is to know; 0 when none is wanted. */
-static __noinline __u64 session_entered(__u32 slot, struct scratch *s)
+static __always_inline __u64 session_entered(__u32 slot, struct scratch *s)
 {
-	struct join_key key;
-
 	if (s->call.awaited)
 		return s->call.time_ns;
-	if (!s->call.unread)
-		return 0;
-	key = join_key(slot, s->call.sp);
-	return keep_unread(&key, s) ? SESSION_UNREAD : 0;
+	return s->call.unread ? session_unread(slot, s) : 0;
 }
 
 /* The return of a call that has records. */
 static __noinline int session_left(struct pt_regs *ctx, __u32 slot, __u64 entered_ns)
 {
-	struct join_key key = join_key(slot, JOINED_SP(ctx));
-
-	tell_return(&key, entered_ns, HOOK_HAS_RETURN, PT_REGS_RC(ctx));
+	tell_return(slot, JOINED_SP(ctx), entered_ns, HOOK_HAS_RETURN, PT_REGS_RC(ctx));
 	return 0;
 }
 

@@ -29,6 +29,7 @@
 #include "match/process.h"
 #include "match/evaluate.h"
 #include "match/missing.h"
+#include "process/start.h"
 #include "process/task.h"
 #include "match/privileges.h"
 #include "match/task.h"

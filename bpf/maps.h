@@ -39,6 +39,14 @@ struct {
 	__type(value, struct process);
 } processes SEC(".maps");
 
+/* Raised whenever a process gets or loses its entry, or another one. User space cannot write it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} process_changes SEC(".maps");
+
 static __always_inline void count(enum counter which)
 {
 	__u32 zero = 0;

@@ -24,6 +24,7 @@
 #include "process/cgroup.h"
 #include "match/workload.h"
 #include "process/image.h"
+#include "process/start.h"
 #include "process/task.h"
 #include "process/cwd.h"
 #include "process/detail.h"
@@ -107,6 +108,7 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 		put_cgroup(cgroup, false, record->text, &record->body.cgroup_len, &record->body.cgroup_state);
 	if (bpf_map_update_elem(&processes, &child_tgid, &fresh, BPF_ANY))
 		count(COUNTER_PROCESS_MAP_FULL);
+	processes_changed();
 	record->header = (struct event_header){};
 	stamp(&record->header, EVENT_FORK, fresh.start_ns, bpf_get_current_pid_tgid());
 	record->header.tgid = child_tgid;
@@ -225,6 +227,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	}
 	if (bpf_map_update_elem(&processes, &tgid, &fresh, BPF_ANY))
 		count(COUNTER_PROCESS_MAP_FULL);
+	processes_changed();
 
 	b->parent_start_ns = fresh.parent_start_ns;
 	b->parent_tgid = fresh.parent_tgid;
@@ -344,6 +347,7 @@ int BPF_PROG(process_exit, struct task_struct *task)
 	privileges_gone(tgid);
 	if (bpf_map_delete_elem(&processes, &tgid))
 		return 0;
+	processes_changed();
 	record.body.code = signal->flags & SIGNAL_GROUP_EXIT ? signal->group_exit_code : task->group_leader->exit_code;
 	stamp(&record.header, EVENT_EXIT, bpf_ktime_get_boot_ns(), bpf_get_current_pid_tgid());
 	submit(&record.header, sizeof(record), sizeof(record), COUNTER_RING_FULL_PROCESS);

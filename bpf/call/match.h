@@ -434,7 +434,6 @@ LOOP_STEP(next_selector)
 static __noinline int hook_record(void *ctx, __u32 slot, struct scratch *s)
 {
 	struct selector *selector;
-	struct process *process;
 	struct event_header *h;
 	__u32 key, w;
 
@@ -464,8 +463,7 @@ static __noinline int hook_record(void *ctx, __u32 slot, struct scratch *s)
 	}
 	h = (struct event_header *)s->record;
 	stamp(h, EVENT_HOOK, s->call.time_ns, s->call.thread);
-	process = bpf_map_lookup_elem(&processes, &h->tgid);
-	h->start_ns = process ? process->start_ns : 0;
+	h->start_ns = start_of(&s->caller, h->tgid);
 	/* The screen has left one. */
 	if (hooks[slot].nselectors == 1) {
 		key = hooks[slot].selectors;

@@ -36,6 +36,7 @@ struct taking {
 /* Work space of one function on one CPU. One for each slot: a program is never entered twice on a CPU, another may be. */
 struct scratch {
 	__u64 runs;  /* calls that the program looked at: a count that needs no rights and no look-up of its own */
+	struct known_start caller;  /* of the last record */
 	struct call call;  /* here and not on the stack, of which all functions of a program share 512 bytes */
 	struct place at;  /* what the screened path argument leads to */
 	struct top top;

@@ -125,6 +125,7 @@ export class KernelSide implements Disposable {
     this.#maps = Object.fromEntries(SHARED_MAPS.map((name) => [name, object.map(name)])) as SharedMaps
     // Who could write it could hide lost records. Programs write on.
     this.#maps.cpu_state.freeze()
+    this.#maps.process_changes.freeze()
     this.ring = openRing(this.#maps.ring)
     this.#workloadMap = new WorkloadMap(this.#maps)
     this.workloads = new Workloads(this.#workloadMap, options.pods, options.announced)

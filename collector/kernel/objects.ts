@@ -17,6 +17,7 @@ export const SHARED_MAPS = [
   'ring',
   'cpu_state',
   'processes',
+  'process_changes',
   'images',
   'verdicts',
   'conditions',

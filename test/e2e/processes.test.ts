@@ -119,10 +119,14 @@ describe('processes', { skip }, () => {
   })
   after(() => agent?.[Symbol.asyncDispose]())
 
-  /** Runs a script; returns its lines, and how it ended. */
-  const running = async (does: readonly string[], binary?: string): Promise<{ lines: Line[]; end: ActEnd }> => {
+  /** Runs a script; returns its lines, and how it ended. `pid`: the one that it gets, unless another process takes it. */
+  const running = async (
+    does: readonly string[],
+    { binary, pid }: { binary?: string; pid?: number } = {},
+  ): Promise<{ lines: Line[]; end: ActEnd }> => {
     let end: ActEnd | undefined
     const lines = await agent.during(async () => {
+      if (pid !== undefined) writeFileSync('/proc/sys/kernel/ns_last_pid', String(pid - 1))
       end = await startAct(does, binary === undefined ? {} : { binary }).ended
     })
     assert.ok(end !== undefined)
@@ -273,9 +277,10 @@ describe('processes', { skip }, () => {
   })
 
   test('processes: each exec without a fork is a new image whose parent is the one before', async () => {
-    const third = scriptFile([line('read', below('f')), line('exit', 9)])
-    const second = scriptFile([line('exec', ACT, 'act', third)])
-    const { lines, end } = await running([line('exec', ACT, 'act', second)])
+    const reads = line('read', below('f'))
+    const third = scriptFile([reads, line('exit', 9)])
+    const second = scriptFile([reads, line('exec', ACT, 'act', third)])
+    const { lines, end } = await running([reads, line('exec', ACT, 'act', second)])
     const images = execs(lines)
     assert.deepEqual(
       images.map(({ pid, flags }) => `${pid} ${flags}`),
@@ -286,7 +291,7 @@ describe('processes', { skip }, () => {
     assert.equal(images[2]?.parent_exec_id, images[1]?.exec_id)
     assert.deepEqual(
       kprobes(lines).map((found) => processOf(found).exec_id),
-      [images[2]?.exec_id],
+      images.map((image) => image.exec_id),
     )
     assert.deepEqual(
       exits(lines).map((image) => image.exec_id),
@@ -323,6 +328,21 @@ describe('processes', { skip }, () => {
     assert.match(execIdText(inner.exec_id), new RegExp(`:${inner.pid}$`))
     assert.equal(processOf(ended[0] ?? {}).exec_id, inner.exec_id)
     assert.equal(processOf(ended[2] ?? {}).exec_id, image?.exec_id)
+  })
+
+  test('processes: the next process with the same pid is another one', async () => {
+    const script = [line('read', below('f'))]
+    const first = await running(script)
+    let next = first
+    for (let tries = 0; tries < 20 && (next === first || next.end.pid !== first.end.pid); tries++)
+      next = await running(script, { pid: first.end.pid })
+    assert.equal(next.end.pid, first.end.pid, 'another process took the pid each time')
+    const ran = [first, next].map(({ lines }) => execs(lines)[0]?.exec_id)
+    assert.equal(new Set(ran).size, 2)
+    assert.deepEqual(
+      [first, next].map(({ lines }) => kprobes(lines).map((found) => processOf(found).exec_id)),
+      ran.map((id) => [id]),
+    )
   })
 
   test('processes: a thread has its own tid and no exit', async () => {

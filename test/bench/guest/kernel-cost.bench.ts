@@ -121,6 +121,8 @@ async function hookCost(mode: AttachMode | 'auto', returns: boolean): Promise<Co
     watermarkBytes: 1 << 20,
     agentPid: process.pid,
   })
+  // As the agent does with all that it finds.
+  kernel.seedProcess(reader.pid, 1n, process.pid)
   const into = Buffer.alloc(1 << 20)
   const policy = policyOf(returns)
   let bound: AttachMode = 'kprobe'

@@ -230,8 +230,8 @@ static __always_inline void put_name(char *to, __u64 name, __u32 len)
  * The same from the dentries that the first pass remembers, where that is all of them and nothing moved since: no second
  * walk. Returns 0 where it is not. `first`: the first component, if there is one.
  */
-static __always_inline __u32 top_text(const struct top *top, const __u64 *ring, const struct component *first, __u64 leaf, char *text,
-				      __u16 *flags)
+static __always_inline __u32 top_text(const struct top *top, const __u64 *ring, const struct component *first, const __u64 *leaf,
+				      char *text, __u16 *flags)
 {
 	__u32 depth = top->depth, at = 0, len, i = 0;
 	struct dentry *dentry;
@@ -260,7 +260,7 @@ static __always_inline __u32 top_text(const struct top *top, const __u64 *ring, 
 		count(COUNTER_PATH_RACED);
 		return 0;
 	}
-	return at ? with_mark(leaf, text, at, flags) : 0;
+	return at ? with_mark(*leaf, text, at, flags) : 0;
 }
 
 #endif

@@ -70,7 +70,7 @@ static __always_inline void put_inode(struct file_info *info, struct inode *inod
  * Writes the path that the screen has walked, and its file's identity, at an offset of the record; returns the bytes used. 0: put_text is to do it,
  * because the path is deep or something moved. Nearly every hit has one, and what put_text asks first takes as long as this.
  */
-static __noinline __u32 put_screened(struct scratch *s, const volatile struct wanted_value *wanted, __u32 at)
+static __always_inline __u32 put_screened(struct scratch *s, const volatile struct wanted_value *wanted, __u32 at)
 {
 	struct value *v = value_at(s, at);
 	struct file_info *info = (struct file_info *)(v + 1);
@@ -83,9 +83,6 @@ static __noinline __u32 put_screened(struct scratch *s, const volatile struct wa
 
 	if (!v || param >= PARAMS_MAX)
 		return 0;
-	len = top_text(&s->top, s->ring, &s->first, dentry, (char *)(key + 1), &flags);
-	if (!len)
-		return 0;
 	/* A descriptor may lead to another file by now. */
 	file = type == ARG_FD ? 0 : file_of(type, s->call.params[param]);
 	inode = file ? LOAD(file, file, f_inode) : LOAD(dentry, dentry, d_inode);
@@ -94,6 +91,9 @@ static __noinline __u32 put_screened(struct scratch *s, const volatile struct wa
 		s->file.inode = (__u64)inode;
 		s->file.mount = s->at.mount;
 	}
+	len = top_text(&s->top, s->ring, &s->first, &s->at.dentry, (char *)(key + 1), &flags);
+	if (!len)
+		return 0;
 	v->len = len;
 	v->places = 0;
 	v->kind = VALUE_FILE;

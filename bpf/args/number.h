@@ -4,28 +4,21 @@
 
 /* Integers: the register cut to the declared width, then extended by the declared sign. */
 
-static __always_inline __u64 narrowed(__u8 type, __u64 raw)
-{
-	switch (type) {
-	case ARG_S8:
-		return (__s64)(__s8)raw;
-	case ARG_S16:
-		return (__s64)(__s16)raw;
-	case ARG_S32:
-		return (__s64)(__s32)raw;
-	case ARG_U8:
-		return (__u8)raw;
-	case ARG_U16:
-		return (__u16)raw;
-	case ARG_U32:
-		return (__u32)raw;
-	}
-	return raw;
-}
+_Static_assert(ARG_S8 % 4 == 0 && ARG_S64 == ARG_S8 + 3 && ARG_U8 % 4 == 0 && ARG_U64 == ARG_U8 + 3,
+	       "the last two bits of an integer's type are its width: 8 bits, shifted left by them");
 
 static __always_inline bool is_signed(__u8 type)
 {
 	return type >= ARG_S8 && type <= ARG_S64;
+}
+
+/* `type`: of an integer. */
+static __always_inline __u64 narrowed(__u8 type, __u64 raw)
+{
+	__u32 unused = 64 - (8 << (type & 3));
+
+	raw <<= unused;
+	return is_signed(type) ? (__s64)raw >> unused : raw >> unused;
 }
 
 static __always_inline __u32 put_number(char *at, __u8 type, __u64 number)

@@ -15,7 +15,6 @@
 /* What the kernel does not give is left out. */
 static __always_inline void put_stack(void *ctx, struct scratch *s, __u8 index, __u64 flags)
 {
-	struct event_header *h = (struct event_header *)s->record;
 	struct value *v = value_at(s, s->end);
 	long len;
 
@@ -30,7 +29,7 @@ static __always_inline void put_stack(void *ctx, struct scratch *s, __u8 index, 
 	v->index = index;
 	v->flags = 0;
 	s->end += sizeof(*v) + (__u16)len;
-	h->nargs++;
+	s->written++;
 }
 
 static __always_inline void put_stacks(void *ctx, struct scratch *s, __u8 stacks)

@@ -64,7 +64,7 @@ struct hook {
 	__u8 nvalues;
 	__u8 nnumbers;
 	__u8 stacks;      /* enum stack_kind: records have these stacks */
-	struct wanted_value values[VALUES_MAX];
+	struct wanted_value values[VALUES_MAX];  /* first the path that the screen looks at, if it does */
 	struct screened_number numbers[SCREENED_NUMBERS];
 	__u32 words;      /* in use of a set of selectors */
 	__u32 all;        /* set of all selectors */
@@ -88,5 +88,15 @@ struct hook {
 };
 
 const volatile struct hook hooks[HOOK_SLOTS];
+
+/*
+ * Keeps the compiler from working out the address of a hook anew at each use. Not where loads are calls: there the walk needs the register for its
+ * counter, which the verifier of 5.10 does not know any more once it was put aside ("infinite loop").
+ */
+#ifdef KTRAIL_TYPED
+#define KEEP(hook) barrier_var(hook)
+#else
+#define KEEP(hook)
+#endif
 
 #endif

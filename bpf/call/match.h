@@ -13,10 +13,10 @@ static __always_inline bool is_read(__u8 type)
 	return type < ARG_S8 || type > ARG_U64;
 }
 
-/* Whether a value is the path that the screen looks at. `places`: of the value. */
-static __always_inline bool is_screened(__u32 places, __u32 param, __u8 type, const volatile struct path_screen *path)
+/* Whether value `i` of a function is the path that the screen looks at. */
+static __always_inline bool is_screened(const volatile struct hook *hook, __u32 i)
 {
-	return !places && param == path->param && type == path->type;
+	return i == 0 && hook->path.param < PARAMS_MAX;
 }
 
 /* Writes value `i` of the function, which is_read, at an offset of the record; returns the bytes used. Global, as add_open. */
@@ -59,7 +59,7 @@ __noinline int put_text(__u32 slot, __u32 i, __u32 at)
 			return put_number((char *)v, type, narrowed(type, argument));
 	}
 	if (is_file(type))
-		return put_file(slot, (char *)v, type, argument, is_screened(wanted->places, param, type, &hook->path), s);
+		return put_file(slot, (char *)v, type, argument, is_screened(hook, i), s);
 	if (asks_network && type >= ARG_SOCK && type <= ARG_SOCKADDR)
 		return put_socket(v, type, argument);
 	if (asks_network && type == ARG_NET_DEVICE && argument)
@@ -90,10 +90,10 @@ static __always_inline __u32 add_details(__u32 slot, struct scratch *s, __u32 i,
 static __always_inline void put_values(struct scratch *s, __u32 slot)
 {
 	const volatile struct hook *hook = &hooks[slot];
-	struct event_header *h = (struct event_header *)s->record;
-	__u32 at = sizeof(*h), used, i;
+	__u32 at = sizeof(struct event_header), used, i;
 	struct value *v;
 
+	KEEP(hook);
 	/* The verifier then removes of each round what its value does not need. */
 #pragma unroll
 	for (i = 0; i < VALUES_MAX; i++) {
@@ -104,7 +104,7 @@ static __always_inline void put_values(struct scratch *s, __u32 slot)
 		if (i >= hook->nvalues)
 			break;
 		if (is_read(type) || places) {
-			used = is_screened(places, param, type, &hook->path) ? put_screened(s, wanted, at) : 0;
+			used = is_screened(hook, i) ? put_screened(s, wanted, at) : 0;
 			if (!used)
 				used = put_text(slot, i, at);
 			if (!used)
@@ -122,7 +122,7 @@ static __always_inline void put_values(struct scratch *s, __u32 slot)
 		s->offset[i] = at;
 		at += used;
 	}
-	h->nargs = i;
+	s->written = i;
 	s->end = at;
 }
 
@@ -342,12 +342,12 @@ static __always_inline bool is_wanted(struct scratch *s, __u32 slot)
 static __always_inline void try_selector(__u32 slot, struct scratch *s, __u32 key, struct selector *selector)
 {
 	struct event_header *h = (struct event_header *)s->record;
-	__u8 nargs = h->nargs, more = 0, type;
 	__u32 count, i, end = s->end;
 	struct value *v;
 	__u16 returns = 0;
 	int acted = 0;
 	bool sent;
+	__u8 type;
 
 	if (selector->conditions != EMPTY_SET && !set_within(selector->conditions, s->conditions))
 		return;
@@ -366,6 +366,7 @@ static __always_inline void try_selector(__u32 slot, struct scratch *s, __u32 ke
 			changes_matched(key);
 		return;
 	}
+	h->nargs = s->written;
 	if (BEGINS_AGGREGATE(acted)) {
 		v = value_at(s, end);
 		if (!v)
@@ -373,7 +374,7 @@ static __always_inline void try_selector(__u32 slot, struct scratch *s, __u32 ke
 		v->index = AGGREGATE_INDEX;
 		v->places = 0;
 		end += put_number((char *)v, ARG_U64, s->repeat.key.arguments);
-		more++;
+		h->nargs++;
 	}
 	if (selector->return_type != ARG_NOP) {
 		v = value_at(s, end);
@@ -384,7 +385,7 @@ static __always_inline void try_selector(__u32 slot, struct scratch *s, __u32 ke
 		v->index = RETURN_INDEX;
 		v->places = 0;
 		end += put_number((char *)v, type, narrowed(type, s->call.returned));
-		more++;
+		h->nargs++;
 	}
 	h->flags = returns;
 	if (acted & ACT_REFUSED)
@@ -393,9 +394,7 @@ static __always_inline void try_selector(__u32 slot, struct scratch *s, __u32 ke
 		h->flags |= HOOK_AGGREGATES;
 	h->selector = selector->index;
 	h->hook_id = selector->policy_hook;
-	h->nargs = nargs + more;
 	sent = submit(h, end, sizeof(s->record), COUNTER_RING_FULL_HOOK);
-	h->nargs = nargs;
 	if (sent) {
 		if (returns & HOOK_RETURN_FOLLOWS)
 			s->call.awaited = true;
@@ -433,29 +432,31 @@ LOOP_STEP(next_selector)
 
 static __noinline int hook_record(void *ctx, __u32 slot, struct scratch *s)
 {
+	const volatile struct hook *hook = &hooks[slot];
 	struct selector *selector;
 	struct event_header *h;
 	__u32 key, w;
 
+	KEEP(hook);
 	s->call.unread = false;
 	s->call.awaited = false;
-	if (hooks[slot].denies)
+	if (hook->denies)
 		s->error = 0;
-	if (hooks[slot].at_return && s->call.returns & HOOK_RETURN_FOLLOWS) {
+	if (hook->at_return && s->call.returns & HOOK_RETURN_FOLLOWS) {
 		s->call.unread = true;
 		return 0;
 	}
-	if (hooks[slot].early && !is_wanted(s, slot))
+	if (hook->early && !is_wanted(s, slot))
 		return 0;
 	s->decided = false;
 	put_values(s, slot);
 	/* The page may not have been in memory. The function reads it, so at the return it will be there. */
 	if (s->call.unread)
 		return 0;
-	if (hooks[slot].stacks)
-		put_stacks(ctx, s, hooks[slot].stacks);
+	if (hook->stacks)
+		put_stacks(ctx, s, hook->stacks);
 	if (!s->decided)
-		s->decided = hooks[slot].path.param >= PARAMS_MAX || (s->top.whole && !locks_moved(s->top.locks));
+		s->decided = hook->path.param >= PARAMS_MAX || (s->top.whole && !locks_moved(s->top.locks));
 	/* A rename or a mount since the screen: it has judged by another path than the record's. */
 	if (!s->decided) {
 		for (w = 0; w < SET_WORDS; w++)
@@ -465,15 +466,15 @@ static __noinline int hook_record(void *ctx, __u32 slot, struct scratch *s)
 	stamp(h, EVENT_HOOK, s->call.time_ns, s->call.thread);
 	h->start_ns = start_of(&s->caller, h->tgid);
 	/* The screen has left one. */
-	if (hooks[slot].nselectors == 1) {
-		key = hooks[slot].selectors;
+	if (hook->nselectors == 1) {
+		key = hook->selectors;
 		selector = bpf_map_lookup_elem(&selectors, &key);
 		if (selector)
 			try_selector(slot, s, key, selector);
 		return 0;
 	}
 	s->done = 0;
-	LOOP(hooks[slot].nselectors, next_selector, slot);
+	LOOP(hook->nselectors, next_selector, slot);
 	return 0;
 }
 

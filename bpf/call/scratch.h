@@ -66,7 +66,8 @@ struct scratch {
 		__u32 left;
 	} search; /* for a value that a text contains */
 	__u32 offset[VALUES_MAX];  /* of each value in the record */
-	__u32 end;      /* of the last value */
+	__u32 written;  /* how many there are */
+	__u32 end;      /* of the last one */
 	__u32 done;     /* policy_hook that has its record: its further selectors are alternatives */
 	__u32 file_flags[FILES_MAX]; /* enum value_flag: what is not sure about them */
 	__s32 error;    /* what the call is to give without being made; 0: it is made */

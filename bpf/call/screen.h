@@ -213,13 +213,7 @@ static __always_inline bool hook_screen(struct scratch *s, __u32 slot)
 	__u32 words, param, i;
 	__u8 type;
 
-#ifdef KTRAIL_TYPED
-	/*
-	 * Keeps the compiler from working out the address anew at each use. Not where loads are calls: there the walk needs the register for its
-	 * counter, which the verifier of 5.10 does not know any more once it was put aside ("infinite loop").
-	 */
-	barrier_var(hook);
-#endif
+	KEEP(hook);
 	path = &hook->path;
 	words = hook->words;
 	if (hook->placed && !screen_workload(slot, s))

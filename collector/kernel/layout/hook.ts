@@ -126,8 +126,11 @@ export function hookBytes(
   { fields = [], plain = 0 }: Pick<Way, 'fields' | 'plain'> = {},
 ): Buffer {
   const specs = hooks.map(({ spec }) => spec)
-  const values = valuesOf(specs)
   const rows = rowsOf(hooks)
+  const wanted = valuesOf(specs)
+  const screened = screenedPath(wanted, rows)
+  // bpf/call/match.h is_screened
+  const values = screened === undefined ? wanted : [screened.value, ...wanted.filter((it) => it !== screened.value)]
   const bytes = Buffer.alloc(HOOK.bytes)
   bytes.writeUInt32LE(id, HOOK.id)
   bytes[HOOK.syscall] = specs.some(({ syscall }) => syscall) ? 1 : 0
@@ -165,7 +168,7 @@ export function hookBytes(
   bytes.writeBigUInt64LE(BigInt.asUintN(64, all), HOOK.firstAll)
   bytes.writeUInt32LE(tables.selectors.length, HOOK.selectors)
   bytes.writeUInt32LE(rows.length, HOOK.nselectors)
-  const decided = new Set([...writeNumbers(bytes, values, rows, tables), ...writePath(bytes, values, rows, tables)])
+  const decided = new Set([...writeNumbers(bytes, values, rows, tables), ...writePath(bytes, screened, rows, tables)])
   writeFiles(bytes, values, rows, tables, known, placesAt)
   const files = filesAsked(values, rows)
   const asked = rows.map(({ selector }) => known.conditionsOf(selector))
@@ -233,14 +236,27 @@ function demandsOn(value: Value, rows: readonly Row[]): Map<number, Demand> {
   return demands
 }
 
-/** Screens the path that most selectors ask for. Returns the filters that this decides. */
-function writePath(bytes: Buffer, values: readonly Value[], rows: readonly Row[], tables: Tables): ArgumentFilter[] {
-  const at = HOOK.path
-  const [screened] = values
+interface ScreenedPath {
+  readonly value: Value
+  readonly demands: ReadonlyMap<number, Demand>
+}
+
+/** The path that most selectors ask for. */
+const screenedPath = (values: readonly Value[], rows: readonly Row[]): ScreenedPath | undefined =>
+  values
     .filter(({ places }) => places === undefined)
     .map((value) => ({ value, demands: demandsOn(value, rows) }))
     .filter(({ demands }) => demands.size > 0)
-    .toSorted((a, b) => b.demands.size - a.demands.size)
+    .toSorted((a, b) => b.demands.size - a.demands.size)[0]
+
+/** Screens a path. Returns the filters that this decides. */
+function writePath(
+  bytes: Buffer,
+  screened: ScreenedPath | undefined,
+  rows: readonly Row[],
+  tables: Tables,
+): ArgumentFilter[] {
+  const at = HOOK.path
   if (screened === undefined) {
     bytes[at + PATH_SCREEN.param] = NO_ARG
     return []

@@ -393,7 +393,7 @@ test('layout: four numbers are screened, more of them are left to the exact filt
   )
 })
 
-test('layout: the path that most selectors ask for is screened', () => {
+test('layout: the path that most selectors ask for is screened, and is the first value', () => {
   const args = [arg(0, 'path'), arg(2, 'file')]
   const both = spec({
     args,
@@ -403,8 +403,10 @@ test('layout: the path that most selectors ask for is screened', () => {
       { matchArgs: [filter(0, 'NotPrefix', ['/a'])] },
     ],
   })
-  const found = pathIn(laidOut(both, spec()))
+  const laid = laidOut(both, spec())
+  const found = pathIn(laid)
   assert.deepEqual([found.param, found.type], [2, 'file'])
+  assert.deepEqual(valuesIn(laid).slice(0, 2), ['2 file', '0 path'])
   assert.deepEqual([found.all, found.others, found.suffixes].map(members), ['0 1', '2 3', '1'])
   // Of other policies' selectors, too.
   const first = spec({ args, selectors: [{ matchArgs: [filter(0, 'Equal', ['/c'])] }] })

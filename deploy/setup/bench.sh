@@ -11,6 +11,7 @@ use_node
 kernel=${KERNEL:-6.12}
 quick=${KTRAIL_BENCH_QUICK:-}
 results=build/bench
+counts=$ROOT/$results/counts
 mkdir -p "$results"
 failed=0
 
@@ -36,9 +37,23 @@ as_agent() (
   exec node "${flags[@]}" "${launch[@]}" "$@"
 )
 
+# in_guest [--plugin TEXT] FILE
 in_guest() {
-  test/support/guest/run.sh "$kernel" --timeout 1200 --verbose -- env "KTRAIL_BENCH_QUICK=$quick" \
-    "KTRAIL_BENCH_COMMIT=$commit" "KTRAIL_BENCH_MACHINE=emulated on $machine" node "${flags[@]}" "$@"
+  local plugin=()
+  if [ "$1" = --plugin ]; then
+    plugin=(--plugin "$2")
+    shift 2
+  fi
+  test/support/guest/run.sh "$kernel" --timeout 1200 --verbose "${plugin[@]}" -- env "KTRAIL_BENCH_QUICK=$quick" \
+    "KTRAIL_BENCH_COMMIT=$commit" "KTRAIL_BENCH_MACHINE=emulated on $machine" "KTRAIL_BENCH_COUNTS=$counts" node "${flags[@]}" "$@"
+}
+
+# The same while QEMU counts the instructions of the guest's kernel.
+counted() {
+  rm -rf "$counts"
+  mkdir -p "$counts"
+  gcc -O2 -Wall -Werror -shared -fPIC -o "$counts/count.so" test/bench/guest/count.c || return
+  in_guest --plugin "$counts/count.so,out=$counts" "$@"
 }
 
 # bench FILE COMMAND...: what is JSON of its output is the result, the rest is for the screen. Exit code 77: left out.
@@ -72,7 +87,13 @@ fi
 
 export KTRAIL_BENCH_COMMIT=$commit KTRAIL_BENCH_MACHINE=$machine
 for file in test/bench/*.bench.ts; do bench "$file" as_agent; done
-for file in test/bench/guest/*.bench.ts; do bench "$file" in_guest; done
+for file in test/bench/guest/*.bench.ts; do
+  if [[ $file == */instructions.bench.ts ]]; then
+    bench "$file" counted
+  else
+    bench "$file" in_guest
+  fi
+done
 
 [ $failed = 0 ] || die 'a bench failed: see above'
 options=()

@@ -16,6 +16,7 @@ export const END = '<!-- bench:end -->'
 /** The most important results first; others follow. */
 const ORDER = [
   'kernel-cost',
+  'instructions',
   'policies',
   'selectors',
   'pods',

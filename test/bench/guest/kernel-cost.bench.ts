@@ -5,21 +5,17 @@
  * pread. Rounds alternate between no hook and hook. A batch's time is the median of its calls' groups; the fastest
  * round counts, because other load on the host only adds time. Runs in a guest with one CPU.
  */
-import { parsePolicy } from '../../../config/policy/parse.ts'
-import { formatProblem } from '../../../config/yaml/problems.ts'
-import type { Policy } from '../../../config/policy/policy.ts'
 import { readKernelFacts } from '../../../collector/kernel/facts.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
 import type { AttachMode } from '../../../collector/kernel/plan.ts'
 import { NativeError, closed, kernelFunctions, kernelSymbols, openObject } from '../../../native/index.ts'
 import type { Link } from '../../../native/types.ts'
 import { nsPerCall, verified, verifiedSince } from '../support/kernel.ts'
-import { Reader, compileEmpty } from '../support/pread.ts'
+import { Reader, SYMBOL, compileEmpty, policyOf } from '../support/pread.ts'
 import { QUICK, median, printResult, show } from '../support/result.ts'
 import type { Measure } from '../support/result.ts'
 import { TETRAGON } from '../support/tetragon.ts'
 
-const SYMBOL = 'security_file_permission'
 const ROUNDS = QUICK ? 2 : 7
 const BATCHES = 10
 /** All hits of a round fit into the ring, which is not read meanwhile: the one CPU runs only the program. */
@@ -59,26 +55,6 @@ interface Round {
 interface Cost {
   readonly name: string
   readonly rounds: readonly Round[]
-}
-
-function policyOf(returns: boolean): Policy {
-  const parsed = parsePolicy(
-    `apiVersion: cilium.io/v1alpha1
-kind: TracingPolicy
-metadata: { name: bench }
-spec:
-  kprobes:
-    - call: ${SYMBOL}
-      syscall: false
-      return: ${returns}
-      args: [{ index: 0, type: file }, { index: 1, type: int }]
-      ${returns ? 'returnArg: { index: 0, type: int }' : ''}
-      selectors: [{ matchArgs: [{ index: 0, operator: Prefix, values: ["/etc/"] }] }]
-`,
-    'bench.yaml',
-  )
-  if ('problems' in parsed) throw new Error(parsed.problems.map(formatProblem).join('\n'))
-  return parsed.policy
 }
 
 const facts = await readKernelFacts(kernelSymbols, kernelFunctions)

@@ -1,4 +1,4 @@
-/** The C programs of the kernel bench, compiled when it runs, and the protocol with the one that reads. */
+/** The C programs of the kernel bench, compiled when it runs, the protocol with the one that reads, and a policy for it. */
 import { execFileSync, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -7,9 +7,36 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { parsePolicy } from '../../../config/policy/parse.ts'
+import type { Policy } from '../../../config/policy/policy.ts'
+import { formatProblem } from '../../../config/yaml/problems.ts'
 
 const GUEST = new URL('../guest/', import.meta.url)
 const source = (name: string): string => fileURLToPath(new URL(name, GUEST))
+
+/** Called by each read. */
+export const SYMBOL = 'security_file_permission'
+
+/** One hook, on the prefix /etc/. */
+export function policyOf(returns: boolean): Policy {
+  const parsed = parsePolicy(
+    `apiVersion: cilium.io/v1alpha1
+kind: TracingPolicy
+metadata: { name: bench }
+spec:
+  kprobes:
+    - call: ${SYMBOL}
+      syscall: false
+      return: ${returns}
+      args: [{ index: 0, type: file }, { index: 1, type: int }]
+      ${returns ? 'returnArg: { index: 0, type: int }' : ''}
+      selectors: [{ matchArgs: [{ index: 0, operator: Prefix, values: ["/etc/"] }] }]
+`,
+    'bench.yaml',
+  )
+  if ('problems' in parsed) throw new Error(parsed.problems.map(formatProblem).join('\n'))
+  return parsed.policy
+}
 
 /** Compiles empty.bpf.c; returns the object's path. */
 export function compileEmpty(): string {

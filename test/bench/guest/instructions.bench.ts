@@ -1,0 +1,127 @@
+/**
+ * How many instructions does the kernel execute for a pread, and how many more with a hook? The emulator counts them (count.c), so a busy machine
+ * changes nothing: two runs differ by less than a hundredth. build/bench/counts has each round, instruction by instruction.
+ */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { readKernelFacts } from '../../../collector/kernel/facts.ts'
+import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
+import type { AttachMode } from '../../../collector/kernel/plan.ts'
+import { kernelFunctions, kernelSymbols } from '../../../native/index.ts'
+import { Reader, SYMBOL, policyOf } from '../support/pread.ts'
+import { QUICK, leaveOut, printResult, show } from '../support/result.ts'
+import type { Measure } from '../support/result.ts'
+
+/** Where count.c writes. */
+const COUNTS = process.env['KTRAIL_BENCH_COUNTS'] ?? leaveOut('run it by make bench ONLY=instructions, which counts')
+const PATHS = ['/etc/ktrail-bench', '/tmp/x'] as const
+/** Where the kernel has its modules, as /proc/kallsyms writes it. */
+const MODULES = 'ffffffffc0000000'
+const ROUNDS = QUICK ? 1 : 3
+const BATCHES = 10
+const CALLS = 200
+
+/** Instructions per pread: all of the kernel's, and those of BPF programs. */
+interface Count {
+  readonly all: number
+  readonly programs: number
+}
+
+const facts = await readKernelFacts(kernelSymbols, kernelFunctions)
+using reader = await Reader.start(PATHS)
+let written = 0
+
+/** The least of some rounds, after one that warms up: what interrupts a round only adds to it. */
+async function count(path: (typeof PATHS)[number]): Promise<Count> {
+  let least: Count = { all: Infinity, programs: Infinity }
+  for (let i = 0; i <= ROUNDS; i++) {
+    await reader.measure(PATHS.indexOf(path), BATCHES, CALLS)
+    const counts = readFileSync(join(COUNTS, String(written++)), 'utf8')
+    if (i === 0) continue
+    const found = perCall(counts)
+    if (found.all < least.all) least = found
+  }
+  return least
+}
+
+function perCall(counts: string): Count {
+  const isProgram = programs()
+  let all = 0
+  let ours = 0
+  for (const line of counts.trimEnd().split('\n')) {
+    const [address = '', times = ''] = line.split(' ', 2)
+    all += Number(times)
+    if (isProgram(address)) ours += Number(times)
+  }
+  return { all: all / (BATCHES * CALLS), programs: ours / (BATCHES * CALLS) }
+}
+
+/** Whether an address, as 16 digits, is in a BPF program. These stand among the kernel's modules; a symbol goes on to the next one. */
+function programs(): (address: string) => boolean {
+  const symbols = readFileSync('/proc/kallsyms', 'utf8')
+    .split('\n')
+    .filter((line) => line >= MODULES)
+    .toSorted()
+  return (address) =>
+    address >= MODULES && (symbols.findLast((line) => line <= `${address}~`) ?? '').includes(' bpf_prog_')
+}
+
+/** What a hook adds; undefined if this kernel cannot attach it so. */
+async function added(
+  mode: AttachMode | 'auto',
+  returns: boolean,
+): Promise<[name: string, counts: Count[]] | undefined> {
+  using kernel = await KernelSide.open({
+    facts,
+    mode,
+    ringBytes: 64 << 20,
+    watermarkBytes: 1 << 20,
+    agentPid: process.pid,
+  })
+  // As the agent does with all that it finds.
+  kernel.seedProcess(reader.pid, 1n, process.pid)
+  const [loaded] = await kernel.policies.change([], [policyOf(returns)])
+  if (loaded === undefined) throw new Error('nothing was loaded')
+  const bound = loaded.hooks[0]?.mode
+  if (bound === undefined || (mode !== 'auto' && bound !== mode)) return undefined
+  const counts: Count[] = []
+  for (const [i, path] of PATHS.entries()) {
+    const { all, programs: ours } = await count(path)
+    counts.push({ all: all - (bare[i]?.all ?? 0), programs: ours })
+  }
+  await kernel.policies.change([loaded], [])
+  return [
+    `${bound}${mode === 'auto' && returns ? ' (default here)' : ''}, ${returns ? 'with' : 'no'} return value`,
+    counts,
+  ]
+}
+
+const bare: Count[] = []
+for (const path of PATHS) bare.push(await count(path))
+const found = [
+  await added('auto', true),
+  await added('kprobe.session', true),
+  await added('fentry', true),
+  await added('join', true),
+  await added('auto', false),
+].filter((each) => each !== undefined)
+const measures = found.flatMap(([name, counts]) =>
+  counts.map(({ all }, i): Measure => ({
+    name: `${name}: ${i === 0 ? 'match' : 'no match'}`,
+    value: all,
+    unit: 'instructions added to a pread',
+  })),
+)
+printResult('instructions', measures, [
+  {
+    title: `Kernel, instructions added to a one-byte pread (${bare.map(({ all }) => show(all)).join(' and ')} without a hook)`,
+    columns: ['', 'match', 'of these in BPF programs', 'no match', 'of these in BPF programs'],
+    rows: found.map(([name, counts]) => [
+      name,
+      ...counts.flatMap(({ all, programs: ours }) => [show(all), show(ours)]),
+    ]),
+    notes: [
+      `${SYMBOL} has the hook; the files are 2 deep. Counted by the emulator, so the figures of different machines can be compared; what an instruction takes differs.`,
+    ],
+  },
+])

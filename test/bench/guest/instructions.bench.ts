@@ -5,9 +5,9 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { readKernelFacts } from '../../../collector/kernel/facts.ts'
-import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
 import type { AttachMode } from '../../../collector/kernel/plan.ts'
 import { kernelFunctions, kernelSymbols } from '../../../native/index.ts'
+import { openKernel } from '../support/kernel.ts'
 import { Reader, SYMBOL, policyOf } from '../support/pread.ts'
 import { QUICK, leaveOut, printResult, show } from '../support/result.ts'
 import type { Measure } from '../support/result.ts'
@@ -71,15 +71,7 @@ async function added(
   mode: AttachMode | 'auto',
   returns: boolean,
 ): Promise<[name: string, counts: Count[]] | undefined> {
-  using kernel = await KernelSide.open({
-    facts,
-    mode,
-    ringBytes: 64 << 20,
-    watermarkBytes: 1 << 20,
-    agentPid: process.pid,
-  })
-  // As the agent does with all that it finds.
-  kernel.seedProcess(reader.pid, 1n, process.pid)
+  using kernel = await openKernel(facts, mode, reader.pid)
   const [loaded] = await kernel.policies.change([], [policyOf(returns)])
   if (loaded === undefined) throw new Error('nothing was loaded')
   const bound = loaded.hooks[0]?.mode

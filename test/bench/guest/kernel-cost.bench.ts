@@ -6,11 +6,10 @@
  * round counts, because other load on the host only adds time. Runs in a guest with one CPU.
  */
 import { readKernelFacts } from '../../../collector/kernel/facts.ts'
-import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
 import type { AttachMode } from '../../../collector/kernel/plan.ts'
 import { NativeError, closed, kernelFunctions, kernelSymbols, openObject } from '../../../native/index.ts'
 import type { Link } from '../../../native/types.ts'
-import { nsPerCall, verified, verifiedSince } from '../support/kernel.ts'
+import { nsPerCall, openKernel, verified, verifiedSince } from '../support/kernel.ts'
 import { Reader, SYMBOL, compileEmpty, policyOf } from '../support/pread.ts'
 import { QUICK, median, printResult, show } from '../support/result.ts'
 import type { Measure } from '../support/result.ts'
@@ -90,15 +89,7 @@ async function cost(name: string, attach: () => Promise<Attached>): Promise<Cost
 
 /** A whole hook of ours as the agent loads it; undefined if this kernel cannot attach it so. */
 async function hookCost(mode: AttachMode | 'auto', returns: boolean): Promise<Cost | undefined> {
-  using kernel = await KernelSide.open({
-    facts,
-    mode,
-    ringBytes: 64 << 20,
-    watermarkBytes: 1 << 20,
-    agentPid: process.pid,
-  })
-  // As the agent does with all that it finds.
-  kernel.seedProcess(reader.pid, 1n, process.pid)
+  using kernel = await openKernel(facts, mode, reader.pid)
   const into = Buffer.alloc(1 << 20)
   const policy = policyOf(returns)
   let bound: AttachMode = 'kprobe'

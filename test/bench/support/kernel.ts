@@ -1,7 +1,23 @@
-/** What the kernel says of programs and maps that this process holds. */
+/** The kernel side of the agent, and what the kernel says of programs and maps that this process holds. */
 import { readFileSync, readdirSync } from 'node:fs'
+import type { KernelFacts } from '../../../collector/kernel/facts.ts'
+import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
+import type { AttachMode } from '../../../collector/kernel/plan.ts'
 import { enableStats } from '../../../native/index.ts'
 import type { Link } from '../../../native/types.ts'
+
+/** A kernel side with room for 64 MiB of records. It knows the process `pid`, as the agent knows all that ran before it. */
+export async function openKernel(facts: KernelFacts, mode: AttachMode | 'auto', pid: number): Promise<KernelSide> {
+  const kernel = await KernelSide.open({
+    facts,
+    mode,
+    ringBytes: 64 << 20,
+    watermarkBytes: 1 << 20,
+    agentPid: process.pid,
+  })
+  kernel.seedProcess(pid, 1n, process.pid)
+  return kernel
+}
 
 /** The texts of /proc/self/fdinfo. */
 function descriptors(): string[] {

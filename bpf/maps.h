@@ -39,7 +39,7 @@ struct {
 	__type(value, struct process);
 } processes SEC(".maps");
 
-/* Raised whenever a process gets or loses its entry, or another one. User space cannot write it. */
+/* Raised by each fork, exec and exit, after it changed `processes`. User space cannot write it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

@@ -123,7 +123,7 @@ export class KernelSide implements Disposable {
     this.#object = object
     this.#procfs = options.procfs ?? '/proc'
     this.#maps = Object.fromEntries(SHARED_MAPS.map((name) => [name, object.map(name)])) as SharedMaps
-    // Who could write it could hide lost records. Programs write on.
+    // Who could write them could hide lost records, or have records name a process that ended. Programs write on.
     this.#maps.cpu_state.freeze()
     this.#maps.process_changes.freeze()
     this.ring = openRing(this.#maps.ring)

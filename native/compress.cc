@@ -157,7 +157,7 @@ Napi::Value Start(const Napi::CallbackInfo& info, const char* op, Compress compr
   std::vector<Bytes> chunks;
   size_t length = 0;
   for (uint32_t i = 0; i < given.Length(); i++) {
-    Napi::Value chunk = given.Get(i);
+    Napi::Value chunk = Element(given, i);
     std::optional<Bytes> bytes = BytesOf(chunk, op, "chunk " + std::to_string(i));
     if (!bytes) return {};
     alive.Set(i, chunk);

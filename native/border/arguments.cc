@@ -40,6 +40,11 @@ Napi::Value Property(Napi::Object object, const char* key) {
   return value.IsEmpty() ? object.Env().Undefined() : value;
 }
 
+Napi::Value Element(Napi::Array array, uint32_t index) {
+  Napi::Value value = array.Get(index);
+  return value.IsEmpty() ? array.Env().Undefined() : value;
+}
+
 std::optional<std::string> StringOf(Napi::Value value, const char* op, const std::string& what) {
   if (!value.IsEmpty() && value.IsString()) {
     std::string text = value.As<Napi::String>().Utf8Value();
@@ -96,7 +101,7 @@ std::optional<std::vector<std::string>> StringsOf(Napi::Value value, const char*
   std::vector<std::string> strings;
   for (uint32_t i = 0; i < list.Length(); i++) {
     Napi::HandleScope scope(value.Env());
-    Napi::Value item = list.Get(i);
+    Napi::Value item = Element(list, i);
     if (value.Env().IsExceptionPending()) return std::nullopt;
     auto text = StringOf(item, op, what + "[" + std::to_string(i) + "]");
     if (!text) return std::nullopt;

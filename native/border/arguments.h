@@ -23,8 +23,11 @@ Napi::Value BadArgument(Napi::Env env, const std::string& op, const std::string&
 // A value in few words, for messages: its type, and a short string or number as it is.
 std::string Describe(Napi::Value value);
 
-// A property; undefined when reading it threw (that exception stays pending).
+// A property; undefined when reading it threw (that exception stays pending), or when the environment ends.
 Napi::Value Property(Napi::Object object, const char* key);
+
+// The same of an array's element.
+Napi::Value Element(Napi::Array array, uint32_t index);
 
 std::optional<std::string> StringOf(Napi::Value value, const char* op, const std::string& what);
 

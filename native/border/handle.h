@@ -55,11 +55,12 @@ class Handle : public Napi::ObjectWrap<Handle<T>>, public Closable {
     if (!made.IsEmpty()) Addon::Of(env).classes[T::kClass] = Napi::Persistent(made);
   }
 
-  // A handle that is open; nullptr with an exception pending, and then `owned` is closed.
+  // A handle that is open; nullptr with an exception pending or in an environment that ends, and then `owned` is closed.
   static Handle* New(Napi::Env env, std::unique_ptr<T> owned) {
     Napi::Object object = Addon::Of(env).classes[T::kClass].New({});
     if (object.IsEmpty() || env.IsExceptionPending()) return nullptr;
     Handle* handle = Wrap::Unwrap(object);
+    if (!handle) return nullptr;
     handle->name_ = owned->name;
     handle->owned_ = std::move(owned);
     Addon::Of(env).open.insert(handle);

@@ -56,7 +56,8 @@ const BpfMap* MapOf(Napi::Value value, const char* op, const std::string& what) 
     BadArgument(value.Env(), op, what, "a BpfMap", Describe(value));
     return nullptr;
   }
-  return Handle<BpfMap>::Unwrap(value.As<Napi::Object>())->Open(op);
+  const Handle<BpfMap>* map = Handle<BpfMap>::Unwrap(value.As<Napi::Object>());
+  return map ? map->Open(op) : nullptr;
 }
 
 const BpfMap* RingMapOf(Napi::Value value, const char* op) {
@@ -85,6 +86,7 @@ Napi::Value BpfMap::Lookup(const Napi::CallbackInfo& call) {
   auto key = Part(call[0], "lookup", "key", info.key_size);
   if (!key) return {};
   auto value = Napi::Buffer<uint8_t>::New(env, value_bytes_);
+  if (value.IsEmpty()) return {};
   if (bpf_map_lookup_elem(fd.get(), key->data(), value.Data()) == 0) return value;
   return errno == ENOENT ? env.Undefined() : Fail(env, "lookup", errno);
 }

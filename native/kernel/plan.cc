@@ -87,9 +87,11 @@ bool ParseRecord(Napi::Object options, const char* key, ByName<Value>& into, Par
   }
   Napi::Object record = value.As<Napi::Object>();
   Napi::Array names = record.GetPropertyNames();
-  if (env.IsExceptionPending()) return false;
+  if (names.IsEmpty()) return false;
   for (uint32_t i = 0; i < names.Length(); i++) {
-    std::string name = Napi::Value(names.Get(i)).As<Napi::String>().Utf8Value();
+    Napi::Value own = Element(names, i);
+    if (!own.IsString()) return false;
+    std::string name = own.As<Napi::String>().Utf8Value();
     Napi::Value item = Property(record, name.c_str());
     if (env.IsExceptionPending()) return false;
     auto parsed = parse(item, std::string(key) + "." + name);
@@ -115,7 +117,7 @@ bool ParseOptions(Napi::Value value, ObjectPlan& plan) {
   }
   Napi::Array list = programs.As<Napi::Array>();
   for (uint32_t i = 0; i < list.Length(); i++) {
-    Napi::Value item = list.Get(i);
+    Napi::Value item = Element(list, i);
     if (env.IsExceptionPending() || !ParseProgram(item, "programs[" + std::to_string(i) + "]", plan)) return false;
   }
   auto bytes = [](Napi::Value item, const std::string& what) {

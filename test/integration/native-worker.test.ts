@@ -25,6 +25,7 @@ import {
 } from './native-fixture.ts'
 
 const loader = fileURLToPath(new URL('native-loader.ts', import.meta.url))
+const terminated = fileURLToPath(new URL('native-terminated.ts', import.meta.url))
 const skip = cannotAttach()
 if (skip !== false) console.log(`native-worker: skipped: ${skip}`)
 const path = skip === false ? compileFixture() : ''
@@ -134,6 +135,15 @@ describe('native: the thread that loads', { skip }, () => {
         assert.equal(threads(), 0)
       }
       await until('descriptors to go', () => descriptors() <= before)
+    },
+  )
+
+  it(
+    'workers that are terminated in the middle of any call leave the process alive',
+    { timeout: 300_000 },
+    async () => {
+      const child = spawn(process.execPath, [terminated, path, '40'], { stdio: ['ignore', 'ignore', 'inherit'] })
+      assert.deepEqual(await once(child, 'exit'), [0, null])
     },
   )
 })

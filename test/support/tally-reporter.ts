@@ -17,8 +17,8 @@ export type TallyLine =
       readonly ms: number
     }
 
-/** Turns one event of the runner into a line, or into nothing. */
-export function tallyLine(event: TestEvent): TallyLine | undefined {
+/** Turns one event of the runner into a line, or into nothing. `stderr`: what each file wrote last. */
+function tallyLine(event: TestEvent, stderr: ReadonlyMap<string, string>): TallyLine | undefined {
   switch (event.type) {
     case 'test:pass': {
       const { name, file = '', skip, todo } = event.data
@@ -30,7 +30,7 @@ export function tallyLine(event: TestEvent): TallyLine | undefined {
       const { name, file = '', todo, details } = event.data
       // A suite fails because of a test that is listed itself; a failing todo does not count as a failure.
       if (details.type === 'suite' || (todo !== undefined && todo !== false)) return undefined
-      return { kind: 'failed', name, file, why: whyOf(details.error) }
+      return { kind: 'failed', name, file, why: whyOf(details.error, stderr.get(file)) }
     }
     case 'test:summary': {
       // One per file, and at the end one without a file for all.
@@ -47,16 +47,28 @@ export function tallyLine(event: TestEvent): TallyLine | undefined {
 
 /** The part of a failure that goes into a log: the difference of a comparison is below its first line. */
 const WHY_CHARS = 600
+/** A crash of Node writes a stack below its sentence. */
+const STDERR_CHARS = 2000
 
-function whyOf(error: Error): string {
+function whyOf(error: Error, stderr: string | undefined): string {
+  // A file without a failed test: node:test says `test failed` and how its process ended.
+  if ('signal' in error && 'exitCode' in error) {
+    const how = typeof error.signal === 'string' ? error.signal : `exit ${String(error.exitCode)}`
+    return `its process ended with ${how}; the last of its stderr: ${stderr?.trim() ?? 'nothing'}`
+  }
   const { message } = error.cause instanceof Error ? error.cause : error
   return message.length <= WHY_CHARS ? message : `${message.slice(0, WHY_CHARS)} …`
 }
 
 /** The reporter itself, in the form of node:test. */
 export default async function* tallyReporter(source: AsyncIterable<TestEvent>): AsyncGenerator<string> {
+  const stderr = new Map<string, string>()
   for await (const event of source) {
-    const line = tallyLine(event)
+    if (event.type === 'test:stderr') {
+      const { file = '', message } = event.data
+      stderr.set(file, `${stderr.get(file) ?? ''}${message}`.slice(-STDERR_CHARS))
+    }
+    const line = tallyLine(event, stderr)
     if (line !== undefined) yield `${JSON.stringify(line)}\n`
   }
 }

@@ -133,8 +133,12 @@ test('tally: reads the lines of the reporter for passed, skipped and failed test
 
 test('tally: a test file that crashes is a failure', () => {
   const { status, lines } = runAndTally(
-    `test('a', () => {}); test('b', () => { process.kill(process.pid, 'SIGKILL') })`,
+    `test('a', () => {}); test('b', () => { console.error('the last words'); process.kill(process.pid, 'SIGKILL') })`,
   )
   assert.equal(status, 1)
+  assert.match(
+    lines.join('\n'),
+    /^failed: unit: .*case\.test\.mjs.*: its process ended with SIGKILL; the last of its stderr: the last words$/m,
+  )
   assert.match(lines.at(-1) ?? '', /^\d+ passed, [1-9]\d* failed$/)
 })

@@ -117,11 +117,22 @@ ring:
       { requiredKeys: ['type', 'path'] },
     )
     const name = fc.stringMatching(/^[a-z0-9][a-z0-9_-]{0,10}$/)
+    // Two exporters to one file are refused.
+    const exporters = fc
+      .dictionary(name, fc.oneof(stdout, file), { minKeys: 1, maxKeys: 3 })
+      .map((all) =>
+        Object.fromEntries(
+          Object.entries(all).map(([own, each]) => [
+            own,
+            'path' in each ? { ...each, path: `${each.path}/${own}` } : each,
+          ]),
+        ),
+      )
     const config = fc.record(
       {
         node_name: word,
         policies: fc.array(word, { maxLength: 3 }),
-        exporters: fc.dictionary(name, fc.oneof(stdout, file), { minKeys: 1, maxKeys: 3 }),
+        exporters,
         server: fc.record({ http: fc.constantFrom('[::]:1', 'localhost:0', '0.0.0.0:65535') }),
         ring: fc.record(
           { size: fc.constantFrom('64KiB', '1GiB'), watermark: fc.constantFrom('1B', '32KiB') },

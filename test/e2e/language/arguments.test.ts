@@ -51,9 +51,11 @@ const DENTRY: Row['args'] = [
   { index: 1, type: 'dentry', label: 'what' },
   { index: 2, type: 'uint16' },
 ]
+/** As security_inode_mkdir is given it: 7.3 adds the type, 6.12 does not. */
+const MODE = Number.parseInt(release()) < 7 ? 0o700 : 0o40700
 const mkdir = (argument: ArgumentRecord): readonly ArgumentRecord[] => [
   { ...argument, label: 'what' },
-  { uint_arg: 0o700 },
+  { uint_arg: MODE },
 ]
 
 const ROWS: readonly Row[] = [
@@ -416,9 +418,9 @@ const DATA: readonly Row[] = [
     call: 'security_inode_mkdir',
     args: [{ index: 2, type: 'uint16' }],
     data: [{ type: 'uint64', resolve: 'group_leader.files.fdt.max_fds' }],
-    filter: { index: 2, operator: 'Equal', values: [String(0o700)] },
+    filter: { index: 2, operator: 'Equal', values: [String(MODE)] },
     dataFilter: { index: 0, operator: 'Mask', values: ['64', '256'] },
-    want: [0, 0].map(() => [{ uint_arg: 0o700 }, { uint_arg: 64 }]),
+    want: [0, 0].map(() => [{ uint_arg: MODE }, { uint_arg: 64 }]),
   },
   ...(
     [

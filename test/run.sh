@@ -101,7 +101,7 @@ tests() {
   [ "${program[0]}" != node ] || test/support/kubernetes/build.sh --if-built >/dev/null 2>&1 || guest=()
   # Made here, so that a guest that crashes before node starts is a run without a summary.
   : >"$results/$name.tally"
-  local command=(node --disable-warning=ExperimentalWarning --test
+  local command=(node --disable-warning=ExperimentalWarning --import ./test/support/compile-cache.js --test
     --test-reporter=spec --test-reporter-destination=stdout
     --test-reporter=./test/support/tally-reporter.ts "--test-reporter-destination=build/test/$name.tally")
   if [ ${#guest[@]} -gt 0 ]; then

@@ -134,6 +134,7 @@ static __always_inline void take_arguments(struct call *call, __u32 slot, __u64 
 {
 	const volatile struct hook *hook = &hooks[slot];
 
+	KEEP(hook);
 	TAKE_PARAM(0)
 	TAKE_PARAM(1)
 	TAKE_PARAM(2)

@@ -57,7 +57,7 @@ static __always_inline struct place place_of_path(__u64 path)
 	struct path *typed = TYPED(path, path);
 	__u64 mnt = (__u64)FIELD(typed, mnt);
 
-	return (struct place){ (__u64)FIELD(typed, dentry), CAST(mount, CONTAINER(mount, mnt, mnt)) };
+	return (struct place){ (__u64)FIELD(typed, dentry), CONTAINER(mount, mnt, mnt) };
 }
 
 static __always_inline struct task_struct *current_task(void)
@@ -82,10 +82,11 @@ static __always_inline __u64 thread_of(struct task_struct *current)
 
 static __always_inline struct place root_of(struct task_struct *task)
 {
-	__u64 fs = (__u64)FIELD(task, fs);
-
 	/* An exiting task has no fs any more: its paths then end at the global root. */
-	return place_of_path(MEMBER(fs_struct, fs, root));
+	struct fs_struct *fs = FIELD(task, fs);
+	__u64 mnt = (__u64)FIELD(fs, root.mnt);
+
+	return (struct place){ (__u64)FIELD(fs, root.dentry), CONTAINER(mount, mnt, mnt) };
 }
 
 /* First 8 bytes at an address, as a number. Names are allocated or embedded with at least that much room. */
@@ -111,17 +112,20 @@ struct component {
 struct top {
 	__u32 depth;  /* components between the root and the file */
 	bool whole;   /* the root was reached inside the budget */
-	__u64 locks;  /* before the walk: who reads the names asks whether they moved */
+	__u64 locks;  /* at some time before the walk: who reads the names asks whether they moved */
 };
 
-/* First pass. ring[(depth - 1 - i) % TOP_MAX] is then component i from the root. */
-static __always_inline struct top walk_top(struct place at, struct place root, __u64 *ring)
+/*
+ * First pass; sets depth and whole. ring[(depth - 1 - i) % TOP_MAX] is then component i from the root. Returns the dentry of the first component; NULL:
+ * there is none, or the path is not whole.
+ */
+static __always_inline struct dentry *walk_top(struct place at, struct place root, struct top *top, __u64 *ring)
 {
-	struct top top = { .locks = locks_before() };
-	struct dentry *dentry = TYPED(dentry, at.dentry), *mnt_root, *parent;
+	struct dentry *dentry = TYPED(dentry, at.dentry), *mnt_root, *parent, *first = 0;
 	struct mount *mount = TYPED(mount, at.mount), *up;
 	__u32 depth = unknown_zero, hops = unknown_zero;
 
+	top->whole = true;
 	mnt_root = FIELD(mount, mnt.mnt_root);
 	for (; hops < TOP_HOPS; hops++) {
 		if ((__u64)dentry == root.dentry && (__u64)mount == root.mount)
@@ -140,14 +144,14 @@ static __always_inline struct top walk_top(struct place at, struct place root, _
 			goto reached;
 		ring[depth & (TOP_MAX - 1)] = (__u64)dentry;
 		depth++;
+		first = dentry;
 		dentry = parent;
 	}
-	top.depth = depth;
-	return top;
+	top->whole = false;
+	first = 0;
 reached:
-	top.depth = depth;
-	top.whole = true;
-	return top;
+	top->depth = depth;
+	return first;
 }
 
 #endif

@@ -73,7 +73,7 @@ __noinline int add_prefixes(__u32 slot, __u64 word, __u32 len)
 			continue;
 		}
 		if (level > 0)
-			word = component_of(s->ring[(depth - 1 - level) & (TOP_MAX - 1)], &len);
+			word = component_of(TYPED(dentry, s->ring[(depth - 1 - level) & (TOP_MAX - 1)]), &len);
 		key.node = node.id;
 		key.len = len;
 		key.word = word;
@@ -132,48 +132,71 @@ __noinline int add_suffixes(__u32 slot)
 	return 0;
 }
 
-/* A rename or a mount since the walk began: names that were read may not be those that the walk met. Then all are left. */
-static __always_inline bool screen_raced(const volatile struct hook *hook, struct scratch *s)
-{
-	if (!locks_moved(s->top.locks))
-		return false;
-	s->top.whole = false;
-	set_add(s->left, hook->words, hook->path.all);
-	return true;
-}
-
-/*
- * Puts into `left` the selectors that this path may match; false when that is none. `top` is left for the second half.
- * A walk that did not finish leaves all.
- */
-static __always_inline bool screen_path(__u32 slot, const volatile struct hook *hook, struct scratch *s, struct place at,
-					struct task_struct *task)
+/* Walks the path of `at`, and puts into `left` the selectors that it may match; false when that is none. A walk that did not finish leaves all. */
+static __always_inline bool judge_path(__u32 slot, const volatile struct hook *hook, struct scratch *s, struct place at,
+				       struct task_struct *task)
 {
 	const volatile struct path_screen *wanted = &hook->path;
+	struct dentry *first = walk_top(at, root_of(task), &s->top, s->ring);
 	__u32 words = hook->words, len;
 	__u64 word;
+	bool known;
 
-	s->at = at;
-	s->top = walk_top(at, root_of(task), s->ring);
 	if (wanted->others)
 		set_copy(s->left, words, wanted->others);
 	else
 		set_clear(s->left, words);
-	if (!s->top.whole) {
+	if (!first) {
+		if (!s->top.depth)
+			return wanted->others;
 		set_add(s->left, words, wanted->all);
 		return true;
 	}
-	if (s->top.depth == 0)
-		return screen_raced(hook, s) || wanted->others;
-	word = component_of(s->ring[(s->top.depth - 1) & (TOP_MAX - 1)], &len);
+	word = component_of(first, &len);
+	known = wanted->first >> first_bit(word) & 1;
+	if (!known && !wanted->suffixes && !wanted->others)
+		return false;
 	s->first = (struct component){ word, len };
-	if (wanted->first >> first_bit(word) & 1)
+	if (known)
 		add_first(slot, hook, s, word, len);
-	else if (!wanted->suffixes && !wanted->others)
-		return screen_raced(hook, s);
 	if (wanted->suffixes)
 		add_suffixes(slot);
 	return true;
+}
+
+/*
+ * The same once more, because something was renamed or mounted since an earlier call on this CPU: maybe during the walk, and then the names that were read
+ * are not those that it met. Where that is so of this walk too, all are left.
+ */
+__noinline int screen_again(__u32 slot)
+{
+	const volatile struct hook *hook = &hooks[slot & (HOOK_SLOTS - 1)];
+	struct scratch *s = scratch_of(slot);
+	bool left;
+
+	if (!s)
+		return 0;
+	s->top.locks = locks_before();
+	left = judge_path(slot, hook, s, s->at, current_task());
+	if (!locks_moved(s->top.locks))
+		return left;
+	s->top.whole = false;
+	set_add(s->left, SET_WORDS, hook->path.all);
+	return true;
+}
+
+/*
+ * Puts into `left` the selectors that this path may match; false when that is none. `top` is left for the second half. The locks are read once: they have
+ * not moved since the walk began if they have not since the call before.
+ */
+static __always_inline bool screen_path(__u32 slot, const volatile struct hook *hook, struct scratch *s, struct place at,
+					struct task_struct *task)
+{
+	bool left;
+
+	s->at = at;
+	left = judge_path(slot, hook, s, at, task);
+	return locks_moved(s->top.locks) ? screen_again(slot) : left;
 }
 
 /* Puts into the scratch which conditions the process fulfils. Global, as add_open. */
@@ -224,7 +247,7 @@ static __always_inline bool hook_screen(struct scratch *s, __u32 slot)
 		s->alive[0] = hook->first_all;
 	else
 		set_copy(s->alive, words, hook->all);
-	for (i = 0; i < SCREENED_NUMBERS; i++) {
+	for (i = 0; i < SCREENED_NUMBERS && hook->nnumbers; i++) {
 		const volatile struct screened_number *screened = &hook->numbers[i];
 
 		if (i >= hook->nnumbers)
@@ -251,9 +274,7 @@ static __always_inline bool hook_screen(struct scratch *s, __u32 slot)
 		set_copy(s->left, words, param < PARAMS_MAX ? path->others : hook->all);
 		s->top.whole = false;
 	}
-	/* A race that leaves some is for the second half: it takes all of `alive` again. */
-	if (!set_keep(s->left, words, s->alive) &&
-	    !(s->top.whole && screen_raced(hook, s) && set_keep(s->left, words, s->alive)))
+	if (!set_keep(s->left, words, s->alive))
 		return false;
 	if (!screen_files(slot, s))
 		return false;

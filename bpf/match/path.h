@@ -69,10 +69,8 @@ static __always_inline __u32 first_bit(__u64 word)
 }
 
 /* A component as the tree has it. */
-static __always_inline __u64 component_of(__u64 address, __u32 *len)
+static __always_inline __u64 component_of(struct dentry *dentry, __u32 *len)
 {
-	struct dentry *dentry = TYPED(dentry, address);
-
 	*len = FIELD(dentry, d_name.len);
 	return first_of(bytes_at((__u64)FIELD(dentry, d_name.name)), *len);
 }

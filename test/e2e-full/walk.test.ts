@@ -1,0 +1,81 @@
+/**
+ * Full preemption: a program is preempted in the middle of its walk up a deep path. Another thread on the same CPU then moves a folder of that path to another
+ * place, and renames the one at the top, which the walk has yet to come to. Each name that the file ever has is watched, so each read is an event.
+ */
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test, { describe } from 'node:test'
+import { freshFolder } from '../e2e/support/agent.ts'
+import { Calls, line, sys } from '../support/policies/calls.ts'
+import { LoadedKernel, reported } from '../support/policies/loading.ts'
+import { cannotPreempt } from './support.ts'
+
+const skip = cannotPreempt()
+if (skip !== false) console.log(`walk: skipped: ${skip}`)
+
+const READS = 60_000
+const READS_A_ROUND = 20_000
+const RING_BYTES = 64 << 20
+const AT_FDCWD = -100
+/** Folders above the one that is moved. */
+const DEPTH = 40
+
+describe('walk', { skip }, () => {
+  test('walk: a read is reported also when its path changes while the program is preempted', async (t) => {
+    const top = freshFolder('walk')
+    const deep = join(top, 'first', ...Array.from({ length: DEPTH }, () => 'd'))
+    const second = join(top, 'second')
+    mkdirSync(join(deep, 'moved'), { recursive: true })
+    mkdirSync(second)
+    writeFileSync(join(deep, 'moved/f'), 'x')
+    const text = (path: string): { readonly text: string } => ({ text: path })
+    const leaves = line(
+      'leaves',
+      text(join(deep, 'moved')),
+      text(join(second, 'moved')),
+      text(join(top, 'first')),
+      text(join(top, 'neither')),
+    )
+    const rounds = Array.from({ length: READS / READS_A_ROUND }, () => [line('preads', READS_A_ROUND), line('rounds')])
+    const names = [join(deep, 'moved/f'), join(second, 'moved/f')]
+    const matchArgs = [{ index: 0, operator: 'Prefix', values: [`${top}/first/`, `${top}/second/`] }]
+    const hook = {
+      call: 'security_file_permission',
+      syscall: false,
+      return: true,
+      returnArg: { index: 0, type: 'int' },
+      args: [{ index: 0, type: 'file' }],
+      selectors: [{ matchArgs }],
+    }
+
+    // Kprobes are not preempted.
+    using kernel = await LoadedKernel.open('fexit', RING_BYTES)
+    using calls = await Calls.start([sys('openat', AT_FDCWD, text(names[0] ?? ''), 0)], [[leaves], ...rounds])
+    execFileSync('taskset', ['-p', '-c', '0', String(calls.pid)])
+    await using _ = await kernel.load([{ name: 'walk', hooks: [hook] }])
+    await calls.go(1)
+    let [events, marked, moves] = [0, 0, 0n]
+    const wrong = new Set<string>()
+    for (let round = 0; round < rounds.length; round++) {
+      const [read, moved = -1n] = await calls.go(2)
+      assert.equal(read, BigInt(READS_A_ROUND))
+      assert.ok(moved >= 0n, 'the thread failed')
+      moves = moved
+      kernel.read([calls.pid], (event, selector) => {
+        const [file = ''] = reported(event, selector).args
+        // What the process writes to its standard output has no path.
+        if (file === 'file_arg ') return
+        events++
+        if (file.endsWith(' [unstable]')) marked++
+        else if (!names.some((name) => file === `file_arg ${name}`)) wrong.add(file)
+      })
+    }
+    t.diagnostic(`${READS} reads, ${moves} moves, ${marked} marked, ${JSON.stringify(kernel.counters())}`)
+    assert.deepEqual(kernel.losses(), {})
+    assert.deepEqual([...wrong], [])
+    assert.equal(events, READS)
+    assert.ok((kernel.counters()['path_raced'] ?? 0) > 0, 'no walk met a move: the test shows nothing')
+  })
+})

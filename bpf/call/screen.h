@@ -166,9 +166,9 @@ static __always_inline bool judge_path(__u32 slot, const volatile struct hook *h
 
 /*
  * The same once more, because something was renamed or mounted since an earlier call on this CPU: maybe during the walk, and then the names that were read
- * are not those that it met. Where that is so of this walk too, all are left.
+ * are not those that it met. Where that is so of this walk too, all are left. Static: with the slot known, the verifier skips what its hook does not have.
  */
-__noinline int screen_again(__u32 slot)
+static __noinline int screen_again(__u32 slot)
 {
 	const volatile struct hook *hook = &hooks[slot & (HOOK_SLOTS - 1)];
 	struct scratch *s = scratch_of(slot);

@@ -8,7 +8,7 @@ import { nodeNameOf, ringWatermarkBytes } from '../config/agent/effective.ts'
 import type { LoadedConfig } from '../config/agent/load.ts'
 import type { Config } from '../config/agent/schema.ts'
 import { EncoderPool, Numberings } from '../exporters/index.ts'
-import { gzip, hasBtf, kernelFunctions, kernelSymbols, zstd } from '../native/index.ts'
+import { gzip, hasBtf, kernelFunctions, kernelSymbols, realTime, zstd } from '../native/index.ts'
 import { Api } from './api/api.ts'
 import { startDelivery } from './delivery/delivery.ts'
 import { BOUNDS as ENRICHMENT_BOUNDS, Enrichment, together } from './enrich/enrichment.ts'
@@ -78,7 +78,7 @@ export async function startAgent(
   const context = { nodeName, epoch, numberings: new Numberings(epoch), ...encoding, env: process.env, log, configFile }
   const delivery = undo.use(await startDelivery(config.exporters, context, stop))
 
-  const facts = await readKernelFacts(kernelSymbols, kernelFunctions)
+  const facts = await readKernelFacts(kernelSymbols, kernelFunctions, realTime)
   const without = lackingFeatures(facts)
   if (Object.keys(without).length > 0) {
     log.info({ kernel: facts.release, without }, 'this kernel lacks some features: what ktrail does without them')

@@ -29,6 +29,7 @@ interface Addon {
   watchRing(map: BpfMap, callback: () => void): Closable
   clockOffset(): bigint
   bootTime(): bigint
+  realTime(): boolean
   kernelFunctions(names: readonly string[]): Promise<Array<[string, KernelFunction]>>
   kernelFunctionNames(): Promise<string>
   kernelMembers(paths: readonly string[]): Promise<KernelMember[]>
@@ -50,6 +51,7 @@ const EXPORTS: ReadonlyArray<keyof Addon> = [
   'watchRing',
   'clockOffset',
   'bootTime',
+  'realTime',
   'kernelFunctions',
   'kernelFunctionNames',
   'kernelMembers',
@@ -139,6 +141,14 @@ export function clockOffset(): bigint {
 /** CLOCK_BOOTTIME now, in ns; the clock of records, counting through suspend. */
 export function bootTime(): bigint {
   return addon().bootTime()
+}
+
+/**
+ * Whether this process may have a real-time priority (CAP_SYS_NICE or RLIMIT_RTPRIO). Then no ordinary task preempts it in an access to a map, during which the
+ * kernel runs no kprobe's program on that CPU.
+ */
+export function realTime(): boolean {
+  return addon().realTime()
 }
 
 /**

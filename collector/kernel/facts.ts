@@ -32,10 +32,16 @@ export interface KernelFacts {
   readonly override: boolean
   /** CONFIG_FUNCTION_ERROR_INJECTION: so can fmod_ret. */
   readonly errorInjection: boolean
+  /** Whether the agent may have a real-time priority, so that no other task preempts it in an access to a map. */
+  readonly realTime: boolean
   /** Addresses of the kernel's sequence locks; 0n when kallsyms does not show them. */
   readonly renameLock: bigint
   readonly mountLock: bigint
 }
+
+/** Whether tasks are preempted in kernel code; also where that is not known. */
+export const preempts = ({ preemption }: Pick<KernelFacts, 'preemption'>): boolean =>
+  preemption !== 'none' && preemption !== 'voluntary'
 
 export const ARCH: KernelFacts['arch'] = process.arch === 'arm64' ? 'arm64' : 'x64'
 
@@ -87,12 +93,13 @@ const sessionOf = (isReturn: KernelFunction | undefined): KernelFacts['session']
 }
 
 /**
- * Reads the facts; `symbols` looks addresses up (native `kernelSymbols`), `functions` asks the kernel's BTF (native `kernelFunctions`). Helpers and
+ * Reads the facts; `symbols` looks addresses up (native `kernelSymbols`), `functions` asks the kernel's BTF (native `kernelFunctions`), `realTime` is that of native. Helpers and
  * kfuncs are looked for by name: distributions backport them, so a version says little.
  */
 export async function readKernelFacts(
   symbols: (names: string[]) => Promise<ReadonlyMap<string, bigint>>,
   functions: (names: string[]) => Promise<ReadonlyMap<string, KernelFunction>>,
+  realTime: () => boolean,
 ): Promise<KernelFacts> {
   const addresses = await symbols(['rename_lock', 'mount_lock', 'register_fprobe_ips', SCRIPT_HOOK])
   const offered = await functions([
@@ -120,6 +127,7 @@ export async function readKernelFacts(
     lsms: readOr('/sys/kernel/security/lsm')?.trim() ?? '',
     override: offered.has('bpf_override_return'),
     errorInjection: offered.has('within_error_injection_list'),
+    realTime: realTime(),
     renameLock: addresses.get('rename_lock') ?? 0n,
     mountLock: addresses.get('mount_lock') ?? 0n,
   }

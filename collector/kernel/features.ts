@@ -1,5 +1,5 @@
 /** What ktrail uses of a kernel where it is there, and what it does without. docs/kernels.md shows the same table. */
-import { atLeast } from './facts.ts'
+import { atLeast, preempts } from './facts.ts'
 import type { KernelFacts } from './facts.ts'
 import { chooseMode } from './plan.ts'
 
@@ -76,6 +76,14 @@ export const FEATURES: readonly Feature[] = [
     isIn: (facts) => facts.fprobe && facts.session !== 'none' && atLeast(facts, 6, 14),
     without:
       'where the kernel preempts tasks in kernel code, entry and return are joined; with many callers at once returns are missed, and their events have no return value',
+  },
+  {
+    name: 'real-time priority',
+    needs: 'CAP_SYS_NICE, or RLIMIT_RTPRIO of 1',
+    isIn: (facts) => facts.realTime || !preempts(facts),
+    onlyRoot: true,
+    without:
+      'where the kernel preempts tasks in kernel code, it runs no kprobe on a CPU while the agent is preempted there in an access to a map; these calls are counted as missed_run',
   },
   {
     name: 'sequence locks in /proc/kallsyms',

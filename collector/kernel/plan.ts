@@ -10,7 +10,7 @@ import { formatProblem } from '../../config/yaml/problems.ts'
 import type { KernelFunction } from '../../native/types.ts'
 import { CollectorError } from '../errors.ts'
 import type { Hook } from '../../exporters/contract/event.ts'
-import { atLeast } from './facts.ts'
+import { atLeast, preempts } from './facts.ts'
 import { SYSCALL_PREFIX, checkTypes, lsmRefusal, notFound } from './functions/misfits.ts'
 import type { Report } from './functions/misfits.ts'
 import { fitsFexit, plainParams, returns } from './functions/trampoline.ts'
@@ -131,10 +131,9 @@ export function chooseMode(
   if (wanted === 'fentry' && returns(spec)) return 'fentry'
   if (wanted === 'kprobe.session' && session) return 'kprobe.session'
   if (wanted === 'kprobe.session' || wanted === 'join' || wanted === 'kprobe') return 'join'
-  const noPreemption = kernel.preemption === 'none' || kernel.preemption === 'voluntary'
-  if (noPreemption && fits) return 'fexit'
+  if (!preempts(kernel) && fits) return 'fexit'
   if (session && atLeast(kernel, 6, 14)) return 'kprobe.session'
-  return noPreemption && returns(spec) ? 'fentry' : 'join'
+  return !preempts(kernel) && returns(spec) ? 'fentry' : 'join'
 }
 
 /**
@@ -155,8 +154,7 @@ export function chooseDenial(
       ? { mode: 'fmod_ret' }
       : { refused: 'the return value beside Override needs Linux 5.17: drop return, or ask for it in a second hook' }
   }
-  const noPreemption = kernel.preemption === 'none' || kernel.preemption === 'voluntary'
-  if (kernel.errorInjection && modifies && (noPreemption || !kernel.override)) return { mode: 'fmod_ret' }
+  if (kernel.errorInjection && modifies && (!preempts(kernel) || !kernel.override)) return { mode: 'fmod_ret' }
   if (kernel.override) return { mode: 'override' }
   return {
     refused:

@@ -6,6 +6,8 @@
 
 #include <cerrno>
 
+#include "unpreempted.h"
+
 namespace ktrail {
 namespace {
 
@@ -22,9 +24,21 @@ bool IsArray(uint32_t type) {
   return type == BPF_MAP_TYPE_ARRAY || type == BPF_MAP_TYPE_PERCPU_ARRAY || type == BPF_MAP_TYPE_PROG_ARRAY;
 }
 
+// Runs a system call on elements; 0, or why it failed.
+template <typename Call>
+int ErrnoOf(Call call) {
+  Unpreempted unpreempted;
+  return call() == 0 ? 0 : errno;
+}
+
+Napi::Value RealTime(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), Unpreempted().raised()); }
+
 }  // namespace
 
-void InitMap(Napi::Env env) { Handle<BpfMap>::Define(env); }
+void InitMap(Napi::Env env, Napi::Object exports) {
+  Handle<BpfMap>::Define(env);
+  Export<RealTime>(exports, "realTime");
+}
 
 Napi::Value MapOfDescriptor(Napi::Env env, int fd, const std::string& name) {
   Fd own = Duplicate(fd);
@@ -87,8 +101,9 @@ Napi::Value BpfMap::Lookup(const Napi::CallbackInfo& call) {
   if (!key) return {};
   auto value = Napi::Buffer<uint8_t>::New(env, value_bytes_);
   if (value.IsEmpty()) return {};
-  if (bpf_map_lookup_elem(fd.get(), key->data(), value.Data()) == 0) return value;
-  return errno == ENOENT ? env.Undefined() : Fail(env, "lookup", errno);
+  const int err = ErrnoOf([&] { return bpf_map_lookup_elem(fd.get(), key->data(), value.Data()); });
+  if (err == 0) return value;
+  return err == ENOENT ? env.Undefined() : Fail(env, "lookup", err);
 }
 
 Napi::Value BpfMap::Update(const Napi::CallbackInfo& call) {
@@ -100,18 +115,19 @@ Napi::Value BpfMap::Update(const Napi::CallbackInfo& call) {
   if (!call[2].IsUndefined() && !call[2].IsBoolean())
     return BadArgument(env, "update", "exclusive", "a boolean", Describe(call[2]));
   bool exclusive = call[2].IsBoolean() && call[2].As<Napi::Boolean>().Value();
-  bool done = bpf_map_update_elem(fd.get(), key->data(), value->data(), exclusive ? BPF_NOEXIST : BPF_ANY) == 0;
-  if (!done && !(exclusive && errno == EEXIST)) return Fail(env, "update", errno);
-  return Napi::Boolean::New(env, done);
+  const uint64_t flags = exclusive ? BPF_NOEXIST : BPF_ANY;
+  const int err = ErrnoOf([&] { return bpf_map_update_elem(fd.get(), key->data(), value->data(), flags); });
+  if (err && !(exclusive && err == EEXIST)) return Fail(env, "update", err);
+  return Napi::Boolean::New(env, err == 0);
 }
 
 Napi::Value BpfMap::Delete(const Napi::CallbackInfo& call) {
   Napi::Env env = call.Env();
   auto key = Part(call[0], "delete", "key", info.key_size);
   if (!key) return {};
-  bool done = bpf_map_delete_elem(fd.get(), key->data()) == 0;
-  if (!done && errno != ENOENT) return Fail(env, "delete", errno);
-  return Napi::Boolean::New(env, done);
+  const int err = ErrnoOf([&] { return bpf_map_delete_elem(fd.get(), key->data()); });
+  if (err && err != ENOENT) return Fail(env, "delete", err);
+  return Napi::Boolean::New(env, err == 0);
 }
 
 Napi::Value BpfMap::Freeze(const Napi::CallbackInfo& call) {
@@ -138,9 +154,10 @@ Napi::Value BpfMap::ReadPart(const Napi::CallbackInfo& call) {
     keys.resize(entries * info.key_size);
     values.resize(entries * value_bytes_);
     uint32_t count = static_cast<uint32_t>(entries);
-    int result = bpf_map_lookup_batch(fd.get(), first ? nullptr : from.data(), to.data(), keys.data(), values.data(),
-                                      &count, nullptr);
-    int err = result ? errno : 0;
+    const int err = ErrnoOf([&] {
+      return bpf_map_lookup_batch(fd.get(), first ? nullptr : from.data(), to.data(), keys.data(), values.data(),
+                                  &count, nullptr);
+    });
     if (err == ENOSPC && entries <= info.max_entries) continue;
     if (err && err != ENOENT) return Fail(env, "read a part", err);
     Napi::Object part = Napi::Object::New(env);

@@ -42,7 +42,7 @@ class BpfMap {
       {"part", &BpfMap::ReadPart}, {"freeze", &BpfMap::Freeze}};
 };
 
-void InitMap(Napi::Env env);
+void InitMap(Napi::Env env, Napi::Object exports);
 
 // A BpfMap of types.ts over a duplicate of `fd`; empty after throwing.
 Napi::Value MapOfDescriptor(Napi::Env env, int fd, const std::string& name);

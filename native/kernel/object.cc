@@ -157,7 +157,7 @@ const ProgramPlan* BpfObject::Loaded(Napi::Env env, const char* op, const std::s
 
 void InitObject(Napi::Env env, Napi::Object exports) {
   Handle<BpfObject>::Define(env);
-  InitMap(env);
+  InitMap(env, exports);
   InitLink(env, exports);
   Export<Promising<Open>>(exports, "openObject");
 }

@@ -5,7 +5,7 @@ import { EXIT_CONFIG } from '../../../config/yaml/errors.ts'
 import { readTextFile } from '../../../config/yaml/files.ts'
 import { formatProblem } from '../../../config/yaml/problems.ts'
 import type { Config } from '../../../config/agent/schema.ts'
-import { hasBtf, kernelFunctions, kernelSymbols } from '../../../native/index.ts'
+import { hasBtf, kernelFunctions, kernelSymbols, realTime } from '../../../native/index.ts'
 import { CollectorError } from '../../errors.ts'
 import { kernelProblems, readLockdown } from '../../host/checks.ts'
 import { readKernelFacts } from '../../kernel/facts.ts'
@@ -24,7 +24,7 @@ export async function checkKernel(args: Arguments, terminal: Terminal): Promise<
   const { config } = await readConfig(args, terminal)
   const isRoot = process.geteuid?.() === 0
   const btf = hasBtf()
-  const facts = await readKernelFacts(kernelSymbols, btf ? kernelFunctions : () => Promise.resolve(new Map()))
+  const facts = await readKernelFacts(kernelSymbols, btf ? kernelFunctions : () => Promise.resolve(new Map()), realTime)
   const problems = kernelProblems(() => btf).map(({ message }): Finding => ({ state: 'missing', text: message }))
   const findings = [
     ...problems,

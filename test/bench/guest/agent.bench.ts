@@ -14,7 +14,7 @@ import { parsePolicy } from '../../../config/policy/parse.ts'
 import { readKernelFacts } from '../../../collector/kernel/facts.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
 import { scanProcfs } from '../../../collector/process/procfs.ts'
-import { kernelFunctions, kernelSymbols } from '../../../native/index.ts'
+import { kernelFunctions, kernelSymbols, realTime } from '../../../native/index.ts'
 import { threadUse, usedBetween } from '../../support/idle.ts'
 import { memoryOf } from '../../support/memory.ts'
 import type { ProcessMemory } from '../../support/memory.ts'
@@ -117,7 +117,7 @@ async function parts(): Promise<ReadonlyArray<readonly [string, number]>> {
     took.push([name, performance.now() - last])
     last = performance.now()
   }
-  const facts = await readKernelFacts(kernelSymbols, kernelFunctions)
+  const facts = await readKernelFacts(kernelSymbols, kernelFunctions, realTime)
   done('addon and kernel symbols')
   using kernel = await KernelSide.open({
     facts,

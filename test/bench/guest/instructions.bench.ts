@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { readKernelFacts } from '../../../collector/kernel/facts.ts'
 import type { AttachMode } from '../../../collector/kernel/plan.ts'
-import { kernelFunctions, kernelSymbols } from '../../../native/index.ts'
+import { kernelFunctions, kernelSymbols, realTime } from '../../../native/index.ts'
 import { openKernel } from '../support/kernel.ts'
 import { Reader, SYMBOL, policyOf } from '../support/pread.ts'
 import { QUICK, leaveOut, printResult, show } from '../support/result.ts'
@@ -27,7 +27,7 @@ interface Count {
   readonly programs: number
 }
 
-const facts = await readKernelFacts(kernelSymbols, kernelFunctions)
+const facts = await readKernelFacts(kernelSymbols, kernelFunctions, realTime)
 using reader = await Reader.start(PATHS)
 let written = 0
 

@@ -7,7 +7,7 @@
  */
 import { readKernelFacts } from '../../../collector/kernel/facts.ts'
 import type { AttachMode } from '../../../collector/kernel/plan.ts'
-import { NativeError, closed, kernelFunctions, kernelSymbols, openObject } from '../../../native/index.ts'
+import { closed, kernelFunctions, kernelSymbols, NativeError, openObject, realTime } from '../../../native/index.ts'
 import type { Link } from '../../../native/types.ts'
 import { nsPerCall, openKernel, verified, verifiedSince } from '../support/kernel.ts'
 import { Reader, SYMBOL, compileEmpty, policyOf } from '../support/pread.ts'
@@ -56,7 +56,7 @@ interface Cost {
   readonly rounds: readonly Round[]
 }
 
-const facts = await readKernelFacts(kernelSymbols, kernelFunctions)
+const facts = await readKernelFacts(kernelSymbols, kernelFunctions, realTime)
 using reader = await Reader.start(CASES.map((name) => PATHS[name]))
 const preads = (): Promise<Record<Case, number>> => perCase((_, index) => reader.measure(index, BATCHES, CALLS))
 

@@ -12,7 +12,7 @@ import type { KnownPod } from '../../../collector/identity/pod-object.ts'
 import { Pods } from '../../../collector/identity/pods.ts'
 import { readKernelFacts } from '../../../collector/kernel/facts.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
-import { closed, kernelFunctions, kernelSymbols, openObject } from '../../../native/index.ts'
+import { closed, kernelFunctions, kernelSymbols, openObject, realTime } from '../../../native/index.ts'
 import type { Link } from '../../../native/types.ts'
 import { nsPerCall } from '../support/kernel.ts'
 import { Reader, compileEmpty } from '../support/pread.ts'
@@ -103,7 +103,7 @@ for (let n = 0; n < PODS; n++) {
 }
 made.push(TOP)
 
-const facts = await readKernelFacts(kernelSymbols, kernelFunctions)
+const facts = await readKernelFacts(kernelSymbols, kernelFunctions, realTime)
 const policies = Array.from({ length: POLICIES }, (_, n) => policyFor(n))
 const pods = new Pods()
 const reader = await Reader.start(['/tmp/x'])

@@ -9,7 +9,7 @@ import type { Policy } from '../../../config/policy/policy.ts'
 import { Pods } from '../../../collector/identity/pods.ts'
 import { readKernelFacts } from '../../../collector/kernel/facts.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
-import { closed, kernelFunctions, kernelSymbols, openObject } from '../../../native/index.ts'
+import { closed, kernelFunctions, kernelSymbols, openObject, realTime } from '../../../native/index.ts'
 import type { LoadedPolicy } from '../../../collector/kernel/plan.ts'
 import type { Link } from '../../../native/types.ts'
 import { kernelBytes, nsPerCall } from '../support/kernel.ts'
@@ -75,7 +75,7 @@ interface Result {
   bytes: number
 }
 
-const facts = await readKernelFacts(kernelSymbols, kernelFunctions)
+const facts = await readKernelFacts(kernelSymbols, kernelFunctions, realTime)
 using reader = await Reader.start(FILES)
 using kernel = await KernelSide.open({
   facts,

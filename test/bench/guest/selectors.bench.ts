@@ -10,7 +10,7 @@ import { Pods } from '../../../collector/identity/pods.ts'
 import { readKernelFacts } from '../../../collector/kernel/facts.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
 import type { LoadedPolicy } from '../../../collector/kernel/plan.ts'
-import { closed, enableStats, kernelFunctions, kernelSymbols, openObject } from '../../../native/index.ts'
+import { closed, enableStats, kernelFunctions, kernelSymbols, openObject, realTime } from '../../../native/index.ts'
 import { nsPerCall, verified, verifiedSince } from '../support/kernel.ts'
 import { Reader, compileEmpty } from '../support/pread.ts'
 import { QUICK, printResult, show } from '../support/result.ts'
@@ -28,7 +28,7 @@ const FORKS = 40
 /** Kinds between two measurements of no selector. */
 const KINDS_AT_ONCE = 10
 
-const facts = await readKernelFacts(kernelSymbols, kernelFunctions)
+const facts = await readKernelFacts(kernelSymbols, kernelFunctions, realTime)
 using kernel = await KernelSide.open({
   facts,
   mode: 'auto',

@@ -28,7 +28,7 @@ import { WallClock } from '../../../collector/process/clock.ts'
 import { scanProcfs } from '../../../collector/process/procfs.ts'
 import { ProcessTable } from '../../../collector/process/table.ts'
 import { memoryOf } from '../../support/memory.ts'
-import { clockOffset, hasBtf, kernelFunctions, kernelSymbols } from '../../../native/index.ts'
+import { clockOffset, hasBtf, kernelFunctions, kernelSymbols, realTime } from '../../../native/index.ts'
 
 /** The allocator gives back what was freed. */
 const SETTLE_MS = 1000
@@ -51,7 +51,7 @@ const fanout = await createFanOut(config.exporters, context)
 await fanout.start()
 done('exporters')
 hasBtf()
-const facts = await readKernelFacts(kernelSymbols, kernelFunctions)
+const facts = await readKernelFacts(kernelSymbols, kernelFunctions, realTime)
 done('addon and symbols')
 const table = new ProcessTable('bench', new WallClock(clockOffset))
 for (const process of await scanProcfs('/proc')) table.addScanned(process)

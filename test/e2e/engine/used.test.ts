@@ -11,14 +11,18 @@ import type { Policy } from '../../../config/policy/policy.ts'
 import { Pods } from '../../../collector/identity/pods.ts'
 import { readKernelFacts } from '../../../collector/kernel/facts.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
-import { kernelFunctions, kernelSymbols } from '../../../native/index.ts'
+import { kernelFunctions, kernelSymbols, realTime } from '../../../native/index.ts'
+import { verified } from '../../bench/support/kernel.ts'
 import { cannotRun } from '../support/agent.ts'
+import { kernelAtLeast } from '../support/kernel.ts'
 import { path, policy } from '../support/policy.ts'
 
 const skip = cannotRun()
 const FUNCTION = 'security_file_permission'
 const ELSEWHERE = 'security_file_open'
 const OUTPUT_BYTES = 64 << 20
+/** The verifier's work, more than a third of what a change of policies takes. */
+const MOST_VERIFIED = 36_000
 
 /** What can be reached from the start of a program. */
 interface Program {
@@ -121,7 +125,7 @@ describe('what a program has', { skip }, () => {
   let kernel: KernelSide
 
   before(async () => {
-    const facts = await readKernelFacts(kernelSymbols, kernelFunctions)
+    const facts = await readKernelFacts(kernelSymbols, kernelFunctions, realTime)
     const sizes = { ringBytes: 1 << 20, watermarkBytes: 1 << 19 }
     kernel = await KernelSide.open({ facts, mode: 'auto', ...sizes, agentPid: process.pid, pods: new Pods() })
     await kernel.scanCgroups()
@@ -168,6 +172,17 @@ describe('what a program has', { skip }, () => {
       )
     })
   }
+
+  const more = !kernelAtLeast(6, 8) && 'before Linux 6.8 the verifier also looks at functions that are not called'
+  test(`the verifier looks at ${MOST_VERIFIED} instructions or fewer`, { skip: more }, async (t) => {
+    const known = verified()
+    const loaded = await kernel.policies.change([], [parsed({})])
+    const counts = [...verified()].filter(([id]) => !known.has(id)).map(([, count]) => count)
+    await kernel.policies.change(loaded, [])
+    t.diagnostic(`instructions: ${counts.join(' and ')}`)
+    const most = Math.max(...counts)
+    assert.ok(most > 1000 && most <= MOST_VERIFIED)
+  })
 
   test('a policy on another function, loaded at once, adds not one instruction', async () => {
     const alone = await only(parsed({}))

@@ -13,7 +13,7 @@ import { decodeChunk } from '../../../collector/ingest/decode.ts'
 import { chunks } from '../../../collector/ingest/source.ts'
 import { readKernelFacts } from '../../../collector/kernel/facts.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
-import { bootTime, kernelFunctions, kernelSymbols } from '../../../native/index.ts'
+import { bootTime, kernelFunctions, kernelSymbols, realTime } from '../../../native/index.ts'
 import { cannotRun, freshFolder } from '../support/agent.ts'
 import { fileHook, path, policy } from '../support/policy.ts'
 
@@ -75,7 +75,7 @@ describe('wakeups', { skip: cannotRun() }, () => {
       const parsed = parsePolicy(policy('wakeups', [fileHook([path('Equal', file)])]), 'wakeups.yaml')
       assert.ok('policy' in parsed)
       using kernel = await KernelSide.open({
-        facts: await readKernelFacts(kernelSymbols, kernelFunctions),
+        facts: await readKernelFacts(kernelSymbols, kernelFunctions, realTime),
         mode: 'auto',
         ringBytes: 16 << 20,
         watermarkBytes: WATERMARK_BYTES,

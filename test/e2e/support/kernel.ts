@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { release } from 'node:os'
-import { parsePreemption } from '../../../collector/kernel/facts.ts'
+import { parsePreemption, preempts as modelPreempts } from '../../../collector/kernel/facts.ts'
 
 /** Whether the running kernel is at least this one. */
 export function kernelAtLeast(major: number, minor: number): boolean {
@@ -13,6 +13,6 @@ const textOf = (file: string): string => (existsSync(file) ? readFileSync(file, 
 /** Whether the running kernel preempts tasks in kernel code. */
 export function preempts(): boolean {
   const debugfs = textOf('/sys/kernel/debug/sched/preempt')
-  const model = parsePreemption(debugfs === '' ? undefined : debugfs, textOf('/proc/cmdline'), textOf('/proc/version'))
-  return model !== 'none' && model !== 'voluntary'
+  const known = debugfs === '' ? undefined : debugfs
+  return modelPreempts({ preemption: parsePreemption(known, textOf('/proc/cmdline'), textOf('/proc/version')) })
 }

@@ -16,7 +16,7 @@ import { PendingReturns } from '../../../collector/ingest/returns.ts'
 import { WallClock } from '../../../collector/process/clock.ts'
 import { scanProcfs } from '../../../collector/process/procfs.ts'
 import { ProcessTable } from '../../../collector/process/table.ts'
-import { clockOffset, kernelFunctions, kernelSymbols } from '../../../native/index.ts'
+import { clockOffset, kernelFunctions, kernelSymbols, realTime } from '../../../native/index.ts'
 import { policyText } from './documents.ts'
 import type { PolicyDocument } from './documents.ts'
 import { shownSocket } from './evaluator.ts'
@@ -49,7 +49,7 @@ export class LoadedKernel implements Disposable {
   }
 
   static async open(mode: AttachMode | 'auto', ringBytes: number): Promise<LoadedKernel> {
-    const facts = await readKernelFacts(kernelSymbols, kernelFunctions)
+    const facts = await readKernelFacts(kernelSymbols, kernelFunctions, realTime)
     const watermarkBytes = ringBytes >> 1
     const kernel = await KernelSide.open({ facts, mode, ringBytes, watermarkBytes, agentPid: process.pid })
     for (const { pid, startNs, parentPid } of await scanProcfs('/proc')) kernel.seedProcess(pid, startNs, parentPid)

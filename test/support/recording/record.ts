@@ -12,7 +12,7 @@ import { readKernelFacts } from '../../../collector/kernel/facts.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
 import { scanProcfs } from '../../../collector/process/procfs.ts'
 import { chunks } from '../../../collector/ingest/source.ts'
-import { clockOffset, kernelFunctions, kernelSymbols } from '../../../native/index.ts'
+import { clockOffset, kernelFunctions, kernelSymbols, realTime } from '../../../native/index.ts'
 import { saveRecording } from './recording.ts'
 
 const WATERMARK_BYTES = 1 << 20
@@ -42,7 +42,7 @@ ${CALLS.map(
 
 const parsed = parsePolicy(POLICY, 'recording.yaml')
 if ('problems' in parsed) throw new Error(parsed.problems.map(formatProblem).join('\n'))
-const facts = await readKernelFacts(kernelSymbols, kernelFunctions)
+const facts = await readKernelFacts(kernelSymbols, kernelFunctions, realTime)
 using kernel = await KernelSide.open({
   facts,
   mode: 'auto',

@@ -41,10 +41,11 @@ for (const [debugfs, cmdline, version, want] of PREEMPTION) {
 }
 
 const nothing = async (): Promise<Map<string, never>> => new Map<string, never>()
+const no = (): boolean => false
 
 test('facts: versions compare by number, not by text', async () => {
   const facts = {
-    ...(await readKernelFacts(nothing, nothing)),
+    ...(await readKernelFacts(nothing, nothing, no)),
     version: [6, 12] as const,
   }
   assert.ok(atLeast(facts, 6, 2) && atLeast(facts, 6, 12) && atLeast(facts, 5, 18))
@@ -52,9 +53,13 @@ test('facts: versions compare by number, not by text', async () => {
 })
 
 test('facts: symbols missing in kallsyms are 0, and there is no fprobe', async () => {
-  const none = await readKernelFacts(nothing, nothing)
+  const none = await readKernelFacts(nothing, nothing, no)
   assert.deepEqual([none.renameLock, none.mountLock, none.fprobe], [0n, 0n, false])
-  const all = await readKernelFacts(async (names) => new Map(names.map((name, i) => [name, BigInt(i + 1)])), nothing)
+  const all = await readKernelFacts(
+    async (names) => new Map(names.map((name, i) => [name, BigInt(i + 1)])),
+    nothing,
+    no,
+  )
   assert.ok(all.renameLock > 0n && all.mountLock > 0n && all.fprobe)
 })
 
@@ -74,7 +79,7 @@ const OFFERS: ReadonlyArray<readonly [what: string, functions: Record<string, Ke
 
 for (const [what, functions, want] of OFFERS) {
   test(`facts: BTF with ${what}`, async () => {
-    const facts = await readKernelFacts(nothing, async () => new Map(Object.entries(functions)))
+    const facts = await readKernelFacts(nothing, async () => new Map(Object.entries(functions)), no)
     assert.deepEqual([facts.loops, facts.typedLoads, facts.session], want)
   })
 }

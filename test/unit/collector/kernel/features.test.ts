@@ -37,6 +37,8 @@ const LACKING: ReadonlyArray<readonly [KernelFacts, string[]]> = [
   [debian73, ['error injection']],
   [whole73, []],
   [{ ...debian73, override: true }, []],
+  [{ ...whole73, realTime: false }, ['real-time priority']],
+  [{ ...debian612, realTime: false }, ['kprobe.session', 'error injection']],
   [{ ...whole73, renameLock: 0n }, ['sequence locks in /proc/kallsyms']],
   [{ ...whole73, security: false }, ['security hooks']],
   [{ ...whole73, fprobe: false }, ['kprobe.multi', 'kprobe.session']],

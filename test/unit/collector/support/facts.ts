@@ -17,6 +17,7 @@ export function kernel(major: number, minor: number, change: Partial<KernelFacts
     security: true,
     override: true,
     errorInjection: true,
+    realTime: true,
     renameLock: 0n,
     mountLock: 0n,
     ...change,

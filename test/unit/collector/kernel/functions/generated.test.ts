@@ -110,6 +110,7 @@ const FACTS: KernelFacts = {
   security: true,
   override: false,
   errorInjection: false,
+  realTime: true,
   renameLock: 1n,
   mountLock: 2n,
 }

@@ -1,0 +1,64 @@
+/**
+ * Full preemption: while a system call reads or changes a map, the kernel runs no kprobe on that CPU, also for tasks that preempt the caller. So a process that
+ * is as busy with maps as ktrail would be in a bad moment shares a CPU with one that reads a file. Each read is an event.
+ */
+import assert from 'node:assert/strict'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test, { describe } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { freshFolder } from '../e2e/support/agent.ts'
+import { Calls, line, sys } from '../support/policies/calls.ts'
+import { LoadedKernel, reported } from '../support/policies/loading.ts'
+import { cannotPreempt } from './support.ts'
+
+const skip = cannotPreempt()
+if (skip !== false) console.log(`maps: skipped: ${skip}`)
+
+const READS = 40_000
+const READS_A_ROUND = 20_000
+const RING_BYTES = 64 << 20
+const AT_FDCWD = -100
+const BUSY = fileURLToPath(new URL('busy-maps.ts', import.meta.url))
+
+describe('maps', { skip }, () => {
+  test('maps: who is preempted in an access to a map costs no event', async (t) => {
+    const file = join(freshFolder('maps'), 'f')
+    writeFileSync(file, 'x')
+    const rounds = Array.from({ length: READS / READS_A_ROUND }, () => [line('preads', READS_A_ROUND)])
+    const hook = {
+      call: 'security_file_permission',
+      syscall: false,
+      return: true,
+      returnArg: { index: 0, type: 'int' },
+      args: [{ index: 0, type: 'file' }],
+      selectors: [{ matchArgs: [{ index: 0, operator: 'Equal', values: [file] }] }],
+    }
+    using kernel = await LoadedKernel.open('auto', RING_BYTES)
+    using calls = await Calls.start([sys('openat', AT_FDCWD, { text: file }, 0)], rounds)
+    execFileSync('taskset', ['-p', '-c', '0', String(calls.pid)])
+    const busy = spawn('taskset', ['-c', '0', process.execPath, BUSY], { stdio: ['pipe', 'pipe', 'inherit'] })
+    try {
+      await once(busy.stdout, 'data')
+      await using _ = await kernel.load([{ name: 'maps', hooks: [hook] }])
+      let events = 0
+      for (let round = 0; round < rounds.length; round++) {
+        assert.deepEqual(await calls.go(1), [BigInt(READS_A_ROUND)])
+        kernel.read([calls.pid], (event, selector) => {
+          if (reported(event, selector).args[0] === `file_arg ${file}`) events++
+        })
+      }
+      t.diagnostic(`${READS} reads, ${events} events`)
+      assert.deepEqual(kernel.losses(), {})
+      assert.equal(events, READS)
+    } finally {
+      const output = busy.stdout.toArray()
+      busy.stdin.end()
+      const accesses = Number(String(Buffer.concat(await output)))
+      t.diagnostic(`${accesses} accesses to maps meanwhile`)
+      assert.ok(accesses > 1000, 'the test must be busy with maps, else it shows nothing')
+    }
+  })
+})

@@ -31,7 +31,7 @@ int ErrnoOf(Call call) {
   return call() == 0 ? 0 : errno;
 }
 
-Napi::Value RealTime(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), Unpreempted().raised()); }
+Napi::Value RealTime(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), Unpreempted().is()); }
 
 }  // namespace
 

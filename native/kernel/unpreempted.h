@@ -13,7 +13,7 @@ namespace ktrail {
 class Unpreempted {
  public:
   Unpreempted() : before_(sched_getscheduler(0)) {
-    // One that has a real-time priority keeps it.
+    // A thread that has a real-time priority keeps it.
     if (before_ != SCHED_OTHER && before_ != SCHED_BATCH && before_ != SCHED_IDLE) return;
     const sched_param lowest{sched_get_priority_min(SCHED_FIFO)};
     raised_ = sched_setscheduler(0, SCHED_FIFO, &lowest) == 0;
@@ -24,7 +24,8 @@ class Unpreempted {
   }
   Unpreempted(const Unpreempted&) = delete;
   Unpreempted& operator=(const Unpreempted&) = delete;
-  bool raised() const { return raised_; }
+  // Whether it is so.
+  bool is() const { return raised_ || before_ == SCHED_FIFO || before_ == SCHED_RR; }
 
  private:
   const int before_;

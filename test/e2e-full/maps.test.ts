@@ -10,17 +10,14 @@ import { join } from 'node:path'
 import test, { describe } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { freshFolder } from '../e2e/support/agent.ts'
-import { Calls, line, sys } from '../support/policies/calls.ts'
+import { Calls, line } from '../support/policies/calls.ts'
 import { LoadedKernel, reported } from '../support/policies/loading.ts'
-import { cannotPreempt } from './support.ts'
+import { READS_A_ROUND, RING_BYTES, cannotPreempt, fileAccess, opening } from './support.ts'
 
 const skip = cannotPreempt()
 if (skip !== false) console.log(`maps: skipped: ${skip}`)
 
 const READS = 40_000
-const READS_A_ROUND = 20_000
-const RING_BYTES = 64 << 20
-const AT_FDCWD = -100
 const BUSY = fileURLToPath(new URL('busy-maps.ts', import.meta.url))
 
 describe('maps', { skip }, () => {
@@ -28,21 +25,13 @@ describe('maps', { skip }, () => {
     const file = join(freshFolder('maps'), 'f')
     writeFileSync(file, 'x')
     const rounds = Array.from({ length: READS / READS_A_ROUND }, () => [line('preads', READS_A_ROUND)])
-    const hook = {
-      call: 'security_file_permission',
-      syscall: false,
-      return: true,
-      returnArg: { index: 0, type: 'int' },
-      args: [{ index: 0, type: 'file' }],
-      selectors: [{ matchArgs: [{ index: 0, operator: 'Equal', values: [file] }] }],
-    }
     using kernel = await LoadedKernel.open('auto', RING_BYTES)
-    using calls = await Calls.start([sys('openat', AT_FDCWD, { text: file }, 0)], rounds)
+    using calls = await Calls.start([opening(file)], rounds)
     execFileSync('taskset', ['-p', '-c', '0', String(calls.pid)])
     const busy = spawn('taskset', ['-c', '0', process.execPath, BUSY], { stdio: ['pipe', 'pipe', 'inherit'] })
     try {
       await once(busy.stdout, 'data')
-      await using _ = await kernel.load([{ name: 'maps', hooks: [hook] }])
+      await using _ = await kernel.load([{ name: 'maps', hooks: [fileAccess('Equal', file)] }])
       let events = 0
       for (let round = 0; round < rounds.length; round++) {
         assert.deepEqual(await calls.go(1), [BigInt(READS_A_ROUND)])

@@ -8,17 +8,14 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { describe } from 'node:test'
 import { freshFolder } from '../e2e/support/agent.ts'
-import { Calls, line, sys } from '../support/policies/calls.ts'
+import { Calls, line } from '../support/policies/calls.ts'
 import { LoadedKernel, reported } from '../support/policies/loading.ts'
-import { cannotPreempt } from './support.ts'
+import { READS_A_ROUND, RING_BYTES, cannotPreempt, fileAccess, opening } from './support.ts'
 
 const skip = cannotPreempt()
 if (skip !== false) console.log(`walk: skipped: ${skip}`)
 
 const READS = 60_000
-const READS_A_ROUND = 20_000
-const RING_BYTES = 64 << 20
-const AT_FDCWD = -100
 /** Folders above the one that is moved. */
 const DEPTH = 40
 
@@ -40,21 +37,14 @@ describe('walk', { skip }, () => {
     )
     const rounds = Array.from({ length: READS / READS_A_ROUND }, () => [line('preads', READS_A_ROUND), line('rounds')])
     const names = [join(deep, 'moved/f'), join(second, 'moved/f')]
-    const matchArgs = [{ index: 0, operator: 'Prefix', values: [`${top}/first/`, `${top}/second/`] }]
-    const hook = {
-      call: 'security_file_permission',
-      syscall: false,
-      return: true,
-      returnArg: { index: 0, type: 'int' },
-      args: [{ index: 0, type: 'file' }],
-      selectors: [{ matchArgs }],
-    }
 
     // Kprobes are not preempted.
     using kernel = await LoadedKernel.open('fexit', RING_BYTES)
-    using calls = await Calls.start([sys('openat', AT_FDCWD, text(names[0] ?? ''), 0)], [[leaves], ...rounds])
+    using calls = await Calls.start([opening(names[0] ?? '')], [[leaves], ...rounds])
     execFileSync('taskset', ['-p', '-c', '0', String(calls.pid)])
-    await using _ = await kernel.load([{ name: 'walk', hooks: [hook] }])
+    await using _ = await kernel.load([
+      { name: 'walk', hooks: [fileAccess('Prefix', `${top}/first/`, `${top}/second/`)] },
+    ])
     await calls.go(1)
     let [events, marked, moves] = [0, 0, 0n]
     const wrong = new Set<string>()

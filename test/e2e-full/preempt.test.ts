@@ -2,7 +2,7 @@
  * Full preemption: a program may be preempted in the middle of a hook, and on one CPU four readers do that to each other
  * all the time. What a mode cannot deliver it must count: hits = events + counted losses.
  *
- * KTRAIL_FULL_HITS sets the number of hits, 100,000 by default; `make full` takes 600,000.
+ * KTRAIL_FULL_HITS sets the number of hits, 50,000 by default; `make full` takes 600,000.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
@@ -13,7 +13,7 @@ import { fileHook, path, policy } from '../e2e/support/policy.ts'
 import { cannotPreempt } from './support.ts'
 
 const READERS = 4
-const HITS = Number(process.env['KTRAIL_FULL_HITS'] || 100_000)
+const HITS = Number(process.env['KTRAIL_FULL_HITS'] || 50_000)
 const ONE_CPU = ['taskset', '-c', '0']
 const DONE_MS = 300_000
 

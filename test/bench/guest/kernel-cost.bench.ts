@@ -5,7 +5,7 @@
  * pread. Rounds alternate between no hook and hook. A batch's time is the median of its calls' groups; the fastest
  * round counts, because other load on the host only adds time. Runs in a guest with one CPU.
  */
-import { readKernelFacts } from '../../../collector/kernel/facts.ts'
+import { preempts, readKernelFacts } from '../../../collector/kernel/facts.ts'
 import type { AttachMode } from '../../../collector/kernel/plan.ts'
 import { closed, kernelFunctions, kernelSymbols, NativeError, openObject, realTime } from '../../../native/index.ts'
 import type { Link } from '../../../native/types.ts'
@@ -151,7 +151,7 @@ const keep = (cost: Cost | undefined, name: string): void => {
 keep(await emptyCost('empty_fexit', 'fexit'), 'empty fexit')
 keep(await emptyCost('empty_entry', 'kprobe.multi'), 'empty kprobe.multi')
 keep(await hookCost('auto', true), 'default')
-if (facts.preemption !== 'none' && facts.preemption !== 'voluntary') keep(await hookCost('fexit', true), 'fexit')
+if (preempts(facts)) keep(await hookCost('fexit', true), 'fexit')
 keep(await hookCost('kprobe.session', true), 'kprobe.session')
 keep(await hookCost('fentry', true), 'fentry')
 keep(await hookCost('join', true), 'join')

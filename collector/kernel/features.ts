@@ -83,7 +83,7 @@ export const FEATURES: readonly Feature[] = [
     isIn: (facts) => facts.realTime || !preempts(facts),
     onlyRoot: true,
     without:
-      'where the kernel preempts tasks in kernel code, it runs no kprobe on a CPU while the agent is preempted there in an access to a map; these calls are counted as missed_run',
+      'where the kernel preempts tasks in kernel code, it runs no kprobe on a CPU while the agent is preempted there in an access to a map; these calls are missed, and counted as missed_run from Linux 6.7 on',
   },
   {
     name: 'sequence locks in /proc/kallsyms',

@@ -18,8 +18,8 @@ static __always_inline __u32 padded(__u32 len)
 	return (len + 7) & ~7u;
 }
 
-/* `id`: as bpf_get_current_pid_tgid says it. */
-static __always_inline void stamp(struct event_header *h, enum event_type type, __u64 now, __u64 id)
+/* A time as a record's header has it: its seconds, and above them its nanoseconds. */
+static __always_inline __u64 header_time(__u64 now)
 {
 	/* 2^29 ns are 2305843009 / 2^32 s. What that leaves out is less than a second; a division takes as long as 50 instructions. */
 	__u64 sec = ((now >> 29) * 2305843009) >> 32;
@@ -29,11 +29,27 @@ static __always_inline void stamp(struct event_header *h, enum event_type type, 
 		nsec -= NSEC_PER_SEC;
 		sec++;
 	}
+	return nsec << 32 | sec;
+}
+
+/* And back. */
+static __always_inline __u64 ns_of(__u64 time)
+{
+	return (__u32)time * NSEC_PER_SEC + (time >> 32);
+}
+
+/* `time`: as header_time says it; `id`: as bpf_get_current_pid_tgid. */
+static __always_inline void stamp_at(struct event_header *h, enum event_type type, __u64 time, __u64 id)
+{
 	h->type = type;
-	h->time_sec = sec;
-	h->time_nsec = nsec;
+	*(__u64 *)&h->time_sec = time;
 	h->tgid = id >> 32;
 	h->tid = (__u32)id;
+}
+
+static __always_inline void stamp(struct event_header *h, enum event_type type, __u64 now, __u64 id)
+{
+	stamp_at(h, type, header_time(now), id);
 }
 
 /* Counts a record that the ring does not take. */

@@ -61,14 +61,16 @@ __noinline int is_repeat(__u32 slot, __u32 selector_key)
 	hash_values(slot, selector->action.values);
 	reported = bpf_map_lookup_elem(&repeats, &s->repeat.key);
 	/* Signed: of two calls at once, the later one may have been reported already. */
-	if (!reported || (__s64)(s->call.time_ns - *reported) >= (__s64)(selector->action.interval_ms * NSEC_PER_MSEC))
+	if (!reported || (__s64)(ns_of(s->call.time) - *reported) >= (__s64)(selector->action.interval_ms * NSEC_PER_MSEC))
 		return false;
 	return true;
 }
 
 static __always_inline void reported_now(struct scratch *s)
 {
-	bpf_map_update_elem(&repeats, &s->repeat.key, &s->call.time_ns, BPF_ANY);
+	__u64 now = ns_of(s->call.time);
+
+	bpf_map_update_elem(&repeats, &s->repeat.key, &now, BPF_ANY);
 }
 
 /*

@@ -25,14 +25,16 @@ static __always_inline void aggregate_sent(struct scratch *s, bool sent) { }
 /* False when the count was taken, or the record of the first call is not in the ring yet. */
 static __always_inline bool count_call(struct aggregate *a, struct scratch *s, __u64 bytes)
 {
+	__u64 now = ns_of(s->call.time);
+
 	if (!a->sent)
 		return false;
 	if (__sync_fetch_and_add(&a->count, 1) & AGGREGATE_TAKEN)
 		return false;
 	__sync_fetch_and_add(&a->total_bytes, bytes);
 	/* Of two calls at once the later one may have been here already. */
-	if ((__s64)(s->call.time_ns - a->last_ns) > 0)
-		a->last_ns = s->call.time_ns;
+	if ((__s64)(now - a->last_ns) > 0)
+		a->last_ns = now;
 	/* With its result: else it would not be ordered behind the others. */
 	return __sync_fetch_and_add(&a->done, 1) < AGGREGATE_TAKEN;
 }
@@ -69,7 +71,7 @@ __noinline int aggregate_call(__u32 slot, __u32 selector_key)
 	found = bpf_map_lookup_elem(&aggregates, &s->repeat.key);
 	if (found)
 		return count_call(found, s, first->total_bytes) ? CALL_COUNTED : CALL_ALONE;
-	first->last_ns = s->call.time_ns;
+	first->last_ns = ns_of(s->call.time);
 	error = bpf_map_update_elem(&aggregates, &s->repeat.key, first, BPF_NOEXIST);
 	if (!error)
 		return CALL_BEGINS;

@@ -30,7 +30,7 @@ enum join_state {
 
 struct join_value {
 	__u64 params[PARAMS_MAX];
-	__u64 entered_ns;
+	__u64 entered;   /* header_time of the entry */
 	__u64 returned;
 	__u32 state;  /* enum join_state */
 	__u32 reserved;
@@ -85,7 +85,7 @@ static __always_inline __u64 call_number(__u64 sp, __u32 hook)
 
 struct pending {
 	__u64 call;  /* its number; 0: the place is free */
-	__u64 entered_ns;
+	__u64 entered;  /* header_time */
 };
 
 /* By number. Only programs write it. A call that never came back keeps its place until the next one with its number, which says so in the ring. */
@@ -94,7 +94,7 @@ volatile struct pending pending[1 << PENDING_BITS] SEC(".data.pending") = {};
 #ifdef KTRAIL_BOUNDED
 /* Linux 5.10 has no compare-and-exchange for programs. */
 #define HAS_PENDING false
-static __always_inline bool pending_add(__u64 call, __u64 entered_ns) { return false; }
+static __always_inline bool pending_add(__u64 call, __u64 entered) { return false; }
 static __always_inline bool is_pending(__u64 call) { return false; }
 static __always_inline __u64 pending_remove(__u64 call) { return 0; }
 #else
@@ -105,13 +105,13 @@ static __always_inline volatile struct pending *pending_at(__u64 call)
 }
 
 /* False when another call has the place, or one with this number that never came back. */
-static __always_inline bool pending_add(__u64 call, __u64 entered_ns)
+static __always_inline bool pending_add(__u64 call, __u64 entered)
 {
 	volatile struct pending *at = pending_at(call);
 
 	if (__sync_val_compare_and_swap(&at->call, 0, call))
 		return false;
-	at->entered_ns = entered_ns;
+	at->entered = entered;
 	return true;
 }
 
@@ -124,19 +124,19 @@ static __always_inline bool is_pending(__u64 call)
 static __always_inline __u64 pending_remove(__u64 call)
 {
 	volatile struct pending *at = pending_at(call);
-	__u64 entered_ns;
+	__u64 entered;
 
 	if (at->call != call)
 		return 0;
-	entered_ns = at->entered_ns;
+	entered = at->entered;
 	/* Not before the time was read: the next call may write its own. */
-	at->call = number_after(0, entered_ns);
-	return entered_ns;
+	at->call = number_after(0, entered);
+	return entered;
 }
 #endif
 
 /* False when the ring refuses it. */
-static __always_inline bool send_return(const struct join_key *key, __u64 entered_ns, enum hook_flag how, __u64 returned)
+static __always_inline bool send_return(__u64 thread, __u64 call, __u64 entered, enum hook_flag how, __u64 returned)
 {
 	struct {
 		struct event_header header;
@@ -156,8 +156,8 @@ static __always_inline bool send_return(const struct join_key *key, __u64 entere
 	if (!record)
 		return refuse(state, COUNTER_RING_FULL_RETURN);
 	record->header = (struct event_header){ .size = sizeof(*record), .cpu = bpf_get_smp_processor_id(), .seq = seq, .flags = how };
-	stamp(&record->header, EVENT_RETURN, entered_ns, key->thread);
-	record->body = (struct return_body){ .call = call_number(key->sp, key->hook), .returned = returned };
+	stamp_at(&record->header, EVENT_RETURN, entered, thread);
+	record->body = (struct return_body){ .call = call, .returned = returned };
 	bpf_ringbuf_submit(record, flags);
 	return true;
 }

@@ -14,6 +14,12 @@ static __always_inline __u64 number_at(__u32 slot, __u64 sp)
 	return call_number(sp, hooks[slot].id);
 }
 
+/* The end of a call that is in the map. */
+static __always_inline bool send_kept(const struct join_key *key, __u64 entered, enum hook_flag how, __u64 returned)
+{
+	return send_return(key->thread, call_number(key->sp, key->hook), entered, how, returned);
+}
+
 /*
  * The same thread at the same depth of its stack: the call before never came back to us. 1: the ring has its end now, 0: there is no such call, -1: the
  * ring has no room for it.
@@ -29,7 +35,7 @@ static __always_inline int take_out(const struct join_key *key)
 		count(COUNTER_RETURN_MISSED);
 	} else {
 		returned = before->state == JOIN_RETURNED;
-		if (!send_return(key, before->entered_ns, returned ? HOOK_HAS_RETURN : HOOK_RETURN_MISSED, before->returned)) {
+		if (!send_kept(key, before->entered, returned ? HOOK_HAS_RETURN : HOOK_RETURN_MISSED, before->returned)) {
 			if (!returned)
 				before->state = JOIN_MISSED;
 			return -1;
@@ -47,11 +53,11 @@ static __always_inline bool keep_call(const struct join_key *key, const struct j
 }
 
 /* An end that the ring has no room for: the map has it until user space takes it. */
-static __noinline int keep_end(__u32 slot, __u64 sp, __u64 entered_ns, enum hook_flag how, __u64 returned)
+static __noinline int keep_end(__u32 slot, __u64 sp, __u64 entered, enum hook_flag how, __u64 returned)
 {
 	struct join_key key = join_key(slot, sp);
 	struct join_value value = {
-		.entered_ns = entered_ns,
+		.entered = entered,
 		.returned = returned,
 		.state = how == HOOK_HAS_RETURN ? JOIN_RETURNED : JOIN_MISSED,
 	};
@@ -61,20 +67,25 @@ static __noinline int keep_end(__u32 slot, __u64 sp, __u64 entered_ns, enum hook
 }
 
 /* How a call went on that is not in the map. False where the ring has no room: the map has it then. */
-static __always_inline bool tell_return(__u32 slot, __u64 sp, __u64 entered_ns, enum hook_flag how, __u64 returned)
+static __always_inline bool tell_return(__u32 slot, __u64 sp, __u64 entered, enum hook_flag how, __u64 returned)
 {
-	struct join_key key = join_key(slot, sp);
-
-	if (send_return(&key, entered_ns, how, returned))
+	if (send_return(thread_of(current_task()), number_at(slot, sp), entered, how, returned))
 		return true;
-	keep_end(slot, sp, entered_ns, how, returned);
+	keep_end(slot, sp, entered, how, returned);
 	return false;
+}
+
+/* The return of a call that has records and is not in the map. */
+static __always_inline int returned_after(__u32 slot, __u64 sp, __u64 entered, __u64 returned)
+{
+	tell_return(slot, sp, entered, HOOK_HAS_RETURN, returned);
+	return 0;
 }
 
 /* A call that has no records, because a text could not be read: its return decides. */
 static __always_inline bool keep_unread(const struct join_key *key, struct scratch *s)
 {
-	struct join_value value = { .entered_ns = s->call.time_ns, .state = JOIN_UNREAD };
+	struct join_value value = { .entered = s->call.time, .state = JOIN_UNREAD };
 
 	__builtin_memcpy(value.params, s->call.params, sizeof(value.params));
 	if (keep_call(key, &value))
@@ -93,12 +104,12 @@ static __always_inline bool is_awaited(__u32 slot, __u64 sp)
 /* While calls wait: the return that follows is not that of a call before. False when that cannot be told now: then the map has the call before. */
 static __noinline bool end_before(__u32 slot, __u64 sp)
 {
-	__u64 entered_ns = pending_remove(number_at(slot, sp));
+	__u64 entered = pending_remove(number_at(slot, sp));
 	struct join_key key;
 	int told;
 
-	if (entered_ns)
-		return tell_return(slot, sp, entered_ns, HOOK_RETURN_MISSED, 0);
+	if (entered)
+		return tell_return(slot, sp, entered, HOOK_RETURN_MISSED, 0);
 	key = join_key(slot, sp);
 	told = take_out(&key);
 	if (told > 0)
@@ -116,7 +127,7 @@ static __always_inline int not_awaited(__u32 slot, __u64 sp)
 static __always_inline bool await_in_table(struct scratch *s)
 {
 	s->call.returns = HOOK_RETURN_FOLLOWS | HOOK_RETURN_PENDING;
-	return pending_add(s->call.returned, s->call.time_ns);
+	return pending_add(s->call.returned, s->call.time);
 }
 
 /* Where calls may wait that never came back, or the place in the table is taken. Without room the call has its records, but no return. */
@@ -130,7 +141,7 @@ static __noinline int await_in_map(__u32 slot, struct scratch *s)
 		return 0;
 	key = join_key(slot, s->call.sp);
 	__builtin_memcpy(value.params, s->call.params, sizeof(value.params));
-	value.entered_ns = s->call.time_ns;
+	value.entered = s->call.time;
 	s->call.returns = HOOK_RETURN_FOLLOWS | HOOK_RETURN_KEPT;
 	if (keep_call(&key, &value))
 		return 0;
@@ -149,7 +160,7 @@ static __always_inline void await_return(__u32 slot, struct scratch *s)
 
 static __always_inline void returned_now(const struct join_key *key, struct join_value *value, __u64 returned)
 {
-	if (send_return(key, value->entered_ns, HOOK_HAS_RETURN, returned)) {
+	if (send_kept(key, value->entered, HOOK_HAS_RETURN, returned)) {
 		join_delete(key);
 	} else {
 		value->returned = returned;
@@ -168,7 +179,7 @@ static __noinline int end_waiting(__u32 slot, struct scratch *s)
 	key = join_key(slot, s->call.sp);
 	if (pending_remove(s->call.returned)) {
 		if (s->call.awaited)
-			tell_return(slot, s->call.sp, s->call.time_ns, HOOK_HAS_RETURN, (__s64)s->error);
+			tell_return(slot, s->call.sp, s->call.time, HOOK_HAS_RETURN, (__s64)s->error);
 		else if (s->call.unread)
 			keep_unread(&key, s);
 		return 0;
@@ -194,24 +205,17 @@ static __always_inline void entered(__u32 slot, struct scratch *s)
 		end_waiting(slot, s);
 }
 
-/* While calls wait: one that returns waits no more. The time of its entry when it has no records yet, so that its return decides; else 0. */
+/* While the map has calls: one that returns waits no more. The time of its entry when it has no records yet, so that its return decides; else 0. */
 static __noinline __u64 taken_back(__u32 slot, __u64 sp, __u64 returned)
 {
-	__u64 entered_ns = pending_remove(number_at(slot, sp));
-	struct join_value *value;
-	struct join_key key;
-	struct scratch *s;
+	struct join_key key = join_key(slot, sp);
+	struct join_value *value = bpf_map_lookup_elem(&join, &key);
+	struct scratch *s = scratch_of(slot);
+	__u64 entered;
 
-	if (entered_ns) {
-		tell_return(slot, sp, entered_ns, HOOK_HAS_RETURN, returned);
-		return 0;
-	}
-	key = join_key(slot, sp);
-	value = bpf_map_lookup_elem(&join, &key);
-	s = scratch_of(slot);
 	if (!value || !s)
 		return 0;
-	entered_ns = value->entered_ns;
+	entered = value->entered;
 	if (value->state == JOIN_WAITS) {
 		returned_now(&key, value, returned);
 		return 0;
@@ -220,30 +224,30 @@ static __noinline __u64 taken_back(__u32 slot, __u64 sp, __u64 returned)
 		return 0;
 	__builtin_memcpy(s->call.params, value->params, sizeof(s->call.params));
 	s->call.returned = returned;
-	return join_delete(&key) ? entered_ns : 0;
+	return join_delete(&key) ? entered : 0;
 }
 
 /* The policies may be others than at the entry. */
-static __noinline struct scratch *may_match_now(__u32 slot, __u64 entered_ns)
+static __noinline struct scratch *may_match_now(__u32 slot, __u64 entered)
 {
 	struct scratch *s = scratch_of(slot);
 
 	if (!s || !hook_screen(s, slot))
 		return 0;
 	s->call.returns = HOOK_HAS_RETURN;
-	s->call.time_ns = entered_ns;
+	s->call.time = entered;
 	return s;
 }
 
 /*
- * While calls wait: the scratch of one that returns and has no records yet, if something may match it; else NULL. Two functions: on top of the second
+ * While the map has calls: the scratch of one that returns and has no records yet, if something may match it; else NULL. Two functions: on top of the second
  * one's stack paths are read, and before 6.2 the verifier counts the stacks of all callers in steps of 32 bytes.
  */
 static __always_inline struct scratch *leave(__u32 slot, __u64 sp, __u64 returned)
 {
-	__u64 entered_ns = taken_back(slot, sp, returned);
+	__u64 entered = taken_back(slot, sp, returned);
 
-	return entered_ns ? may_match_now(slot, entered_ns) : 0;
+	return entered ? may_match_now(slot, entered) : 0;
 }
 
 #endif

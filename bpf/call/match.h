@@ -463,7 +463,7 @@ static __noinline int hook_record(void *ctx, __u32 slot, struct scratch *s)
 			s->left[w] = s->alive[w];
 	}
 	h = (struct event_header *)s->record;
-	stamp(h, EVENT_HOOK, s->call.time_ns, s->call.thread);
+	stamp_at(h, EVENT_HOOK, s->call.time, s->call.thread);
 	h->start_ns = start_of(&s->caller, h->tgid);
 	/* The screen has left one. */
 	if (hook->nselectors == 1) {

@@ -10,7 +10,7 @@
 struct call {
 	__u64 params[PARAMS_MAX];
 	__u64 returned;  /* with HOOK_RETURN_FOLLOWS the number of the call */
-	__u64 time_ns;
+	__u64 time;      /* header_time of its beginning */
 	__u64 thread;    /* whose call it is, as bpf_get_current_pid_tgid says it */
 	__u64 sp;        /* where the return is to be joined */
 	__u16 returns;   /* enum hook_flag, for records of policies that ask for the return value */

@@ -7,7 +7,7 @@
  * with the place of the call tells user space which call returns. So the map `join` is only for the few calls that need more.
  */
 #ifdef SESSION_COOKIE
-#define SESSION_UNREAD 1ull /* no time of a call: this one is in the map as JOIN_UNREAD */
+#define SESSION_UNREAD ~0ull /* no time of a call: this one is in the map as JOIN_UNREAD */
 
 /* Between the two halves of an entry. */
 static __always_inline void expect_return(__u32 slot, struct scratch *s)
@@ -30,15 +30,8 @@ static __noinline __u64 session_unread(__u32 slot, struct scratch *s)
 static __always_inline __u64 session_entered(__u32 slot, struct scratch *s)
 {
 	if (s->call.awaited)
-		return s->call.time_ns;
+		return s->call.time;
 	return s->call.unread ? session_unread(slot, s) : 0;
-}
-
-/* The return of a call that has records. */
-static __noinline int session_left(struct pt_regs *ctx, __u32 slot, __u64 entered_ns)
-{
-	tell_return(slot, JOINED_SP(ctx), entered_ns, HOOK_HAS_RETURN, PT_REGS_RC(ctx));
-	return 0;
 }
 
 #endif

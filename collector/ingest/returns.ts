@@ -40,7 +40,6 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 const CAPACITY_BYTES = 16 << 20
 /** An event without its texts. */
 const EVENT_BYTES = 600
-const NSEC = 1_000_000_000n
 
 export class PendingReturns {
   /** By the upper half of their numbers, which is that of an address: a list has the calls of one stack, or of a few that are side by side. */
@@ -109,9 +108,7 @@ export class PendingReturns {
 
   /** Looks for calls of threads that are gone; `endTold` ends them. Call it every few seconds. */
   sweep(gone: GoneThreads, nowNs: bigint): void {
-    const calls = [...this.#stacks.values()].flatMap((waiting) =>
-      waiting.flatMap((each) => (each.kept ? [] : { ...each, enteredNs: BigInt(each.sec) * NSEC + BigInt(each.nsec) })),
-    )
+    const calls = [...this.#stacks.values()].flatMap((waiting) => waiting.filter((each) => !each.kept))
     this.#suspects = gone.among(calls, nowNs)
   }
 

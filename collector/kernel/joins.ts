@@ -14,7 +14,6 @@ import { u32, u64 } from './bytes.ts'
 import type { GoneThreads, ThreadCall } from '../process/gone-threads.ts'
 import { JOIN_KEY, JOIN_MISSED, JOIN_RETURNED, JOIN_UNREAD, JOIN_VALUE, PENDING } from './wire.ts'
 
-const NSEC = 1_000_000_000n
 const ONLY = u32(0)
 /** Map entries per system call. */
 const ENTRIES_AT_ONCE = 4096
@@ -46,7 +45,7 @@ export class JoinSweep {
     const calls: Array<ThreadCall & { readonly entry: Entry }> = []
     for (const entry of this.#entries()) {
       if (isEnded(entry)) this.#told += this.#remove(entry) ? 1 : 0
-      else calls.push({ tgid: tgidOf(entry), tid: tidOf(entry), enteredNs: enteredNs(entry), entry })
+      else calls.push({ tgid: tgidOf(entry), ...endOf(entry), entry })
     }
     for (const { entry } of this.#gone.among(calls, nowNs)) this.#remove(entry)
   }
@@ -80,7 +79,7 @@ export class JoinSweep {
       // The upper half of a number is part of an address. It is 0 where the place is free: most are.
       if (table.readUInt32LE(at + PENDING.call + 4) === 0) continue
       const number = table.readBigUInt64LE(at + PENDING.call)
-      calls.add(callKey(callOf(number, table.readBigUInt64LE(at + PENDING.enteredNs))))
+      calls.add(callKey(callOf(number, table, at + PENDING.entered)))
     }
     for (const entry of this.#entries()) calls.add(callKey(endOf(entry)))
     return calls
@@ -126,7 +125,6 @@ export const callKey = ({ sec, nsec, callLo, callHi }: JoinedCall): string => `$
 
 const tidOf = ([key]: Entry): number => key.readUInt32LE(JOIN_KEY.thread)
 const tgidOf = ([key]: Entry): number => key.readUInt32LE(JOIN_KEY.thread + 4)
-const enteredNs = ([, value]: Entry): bigint => value.readBigUInt64LE(JOIN_VALUE.enteredNs)
 
 /** The ring refused to say how the call ended. */
 function isEnded([, value]: Entry): boolean {
@@ -134,10 +132,10 @@ function isEnded([, value]: Entry): boolean {
   return state === JOIN_RETURNED || state === JOIN_MISSED
 }
 
-/** `number`: `call_number` of bpf/call/join.h. */
-const callOf = (number: bigint, entered: bigint): JoinedCall => ({
-  sec: Number(entered / NSEC),
-  nsec: Number(entered % NSEC),
+/** `number`: `call_number` of bpf/call/join.h; at `at`: `header_time` of bpf/record.h. */
+const callOf = (number: bigint, from: Buffer, at: number): JoinedCall => ({
+  sec: from.readUInt32LE(at),
+  nsec: from.readUInt32LE(at + 4),
   callLo: Number(number & 0xffff_ffffn),
   callHi: Number((number >> 32n) & 0xffff_ffffn),
 })
@@ -147,7 +145,7 @@ function endOf(entry: Entry): CallEnd {
   const number = (key.readBigUInt64LE(JOIN_KEY.sp) << 16n) | BigInt(key.readUInt16LE(JOIN_KEY.hook))
   return {
     tid: tidOf(entry),
-    ...callOf(number, enteredNs(entry)),
+    ...callOf(number, value, JOIN_VALUE.entered),
     returned:
       value.readUInt32LE(JOIN_VALUE.state) === JOIN_RETURNED
         ? { lo: value.readUInt32LE(JOIN_VALUE.returned), hi: value.readUInt32LE(JOIN_VALUE.returned + 4) }

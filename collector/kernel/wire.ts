@@ -54,9 +54,9 @@ export const PID_KEY = { table: 0, pid: 4, bytes: 8 } as const
 export const PRIVILEGES = { sinceNs: 0, capabilities: 8, namespaces: 32, bytes: 72 } as const
 export const WORKLOAD = { holds: 0, kind: 64, partial: 68, bytes: 72 } as const
 export const JOIN_KEY = { thread: 0, sp: 8, hook: 16, bytes: 24 } as const
-export const JOIN_VALUE = { params: 0, enteredNs: 40, returned: 48, state: 56, bytes: 64 } as const
+export const JOIN_VALUE = { params: 0, entered: 40, returned: 48, state: 56, bytes: 64 } as const
 export const SOCKET_ENTRY = { bits: 0, filter: 4, value: 8, bytes: 24 } as const
-export const PENDING = { call: 0, enteredNs: 8, bytes: 16 } as const
+export const PENDING = { call: 0, entered: 8, bytes: 16 } as const
 export const HOOK = {
   id: 0,
   syscall: 4,

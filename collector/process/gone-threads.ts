@@ -27,8 +27,12 @@ export function threadStarts(procfs: string): ThreadStart {
 export interface ThreadCall {
   readonly tgid: number
   readonly tid: number
-  readonly enteredNs: bigint
+  /** When it was entered, on the clock of `nowNs`. */
+  readonly sec: number
+  readonly nsec: number
 }
+
+const enteredNs = ({ sec, nsec }: ThreadCall): bigint => BigInt(sec) * 1_000_000_000n + BigInt(nsec)
 
 /** Continues where it stopped the last time, so that many calls take several times. */
 export class GoneThreads {
@@ -44,7 +48,7 @@ export class GoneThreads {
 
   /** Those of some calls whose thread is gone. */
   among<Call extends ThreadCall>(calls: readonly Call[], nowNs: bigint): Call[] {
-    const old = calls.filter(({ enteredNs }) => nowNs - enteredNs > YOUNG_NS)
+    const old = calls.filter((call) => nowNs - enteredNs(call) > YOUNG_NS)
     if (old.length === 0 || typeof this.#threadStart(this.#agentPid, this.#agentPid) !== 'bigint') return []
     const known = new Map<number, ReturnType<ThreadStart>>()
     const from = old.length > LOOKUPS_MAX ? this.#turn++ * LOOKUPS_MAX : 0
@@ -55,7 +59,7 @@ export class GoneThreads {
       const start = known.get(call.tid) ?? this.#look(call, known)
       if (start === undefined) break
       // The tid belongs to a later thread: the one that entered is gone.
-      const another = typeof start === 'bigint' && start > call.enteredNs + TICK_NS
+      const another = typeof start === 'bigint' && start > enteredNs(call) + TICK_NS
       if (start === 'gone' || another) gone.push(call)
     }
     return gone

@@ -31,6 +31,12 @@ const threads = (start: ThreadStart): GoneThreads =>
 
 const unused = (): never => assert.fail('the sweep only lists and deletes')
 
+/** As `header_time` of bpf/record.h. */
+function writeTime(to: Buffer, at: number, ns: bigint): void {
+  to.writeUInt32LE(Number(ns / SECOND), at)
+  to.writeUInt32LE(Number(ns % SECOND), at + 4)
+}
+
 /** The maps in memory: entries of `join`, places of `pending`. */
 function joinMap(
   entries: ReadonlyArray<{ key: Buffer; enteredNs: bigint; state?: number; returned?: bigint }>,
@@ -39,7 +45,7 @@ function joinMap(
   const held = new Map(
     entries.map(({ key, enteredNs, state = 0, returned = 0n }) => {
       const value = Buffer.alloc(JOIN_VALUE.bytes)
-      value.writeBigUInt64LE(enteredNs, JOIN_VALUE.enteredNs)
+      writeTime(value, JOIN_VALUE.entered, enteredNs)
       value.writeBigUInt64LE(returned, JOIN_VALUE.returned)
       value.writeUInt32LE(state, JOIN_VALUE.state)
       return [key.toString('hex'), value]
@@ -69,7 +75,7 @@ function joinMap(
   const table = Buffer.alloc(places.length * PENDING.bytes)
   for (const [i, [number, enteredNs]] of places.entries()) {
     table.writeBigUInt64LE(number, i * PENDING.bytes + PENDING.call)
-    table.writeBigUInt64LE(enteredNs, i * PENDING.bytes + PENDING.enteredNs)
+    writeTime(table, i * PENDING.bytes + PENDING.entered, enteredNs)
   }
   const maps: JoinMaps = {
     join: map,

@@ -34,7 +34,7 @@ picture: build ## draw the pictures in README and docs: a run of the demo, the s
 test: build ## checks, unit tests, and the rest on a real kernel (KERNEL=5.10|6.1|6.12|7.3)
 	@test/run.sh
 
-full: build ## 600,000 hits under full preemption; make test takes 100,000
+full: build ## 600,000 hits under full preemption; make test takes 50,000
 	@ONLY=full KTRAIL_FULL_HITS=600000 test/run.sh
 
 arm64: build ## build for arm64, and test on its kernel in an emulated guest (ten minutes)

@@ -236,8 +236,10 @@ static __always_inline int judge(void *ctx, __u32 slot, struct scratch *s)
                                                                                                                \
 		if (returns) {                                                                                 \
 			cookie = *SESSION_COOKIE(ctx);                                                         \
-			if (cookie != SESSION_UNREAD)                                                          \
-				return returned_after(n, JOINED_SP(ctx), cookie, PT_REGS_RC(ctx));             \
+			if (cookie != SESSION_UNREAD) {                                                        \
+				tell_return(n, JOINED_SP(ctx), cookie, HOOK_HAS_RETURN, PT_REGS_RC(ctx));      \
+				return 0;                                                                      \
+			}                                                                                      \
 			s = leave(n, JOINED_SP(ctx), PT_REGS_RC(ctx));                                         \
 		} else {                                                                                       \
 			s = SCREENED(on_enter, n);                                                             \
@@ -294,11 +296,11 @@ static __always_inline __u64 returned_by(void *ctx)
 /* The return of a call whose entry another program has seen; `sp`: its place on the stack. */
 #define LEAVE(n, sp, returned)                                          \
 	{                                                               \
-		__u64 time = pending_remove(number_at(n, sp));          \
+		__u64 at = sp, time = pending_remove(number_at(n, at)); \
                                                                         \
 		if (time)                                               \
-			return returned_after(n, sp, time, returned);   \
-		RECORD(join_is_empty() ? 0 : leave(n, sp, returned), n) \
+			return returned_after(n, at, time, returned);   \
+		RECORD(join_is_empty() ? 0 : leave(n, at, returned), n) \
 	}
 
 #define SLOT(n)                                                                                                        \

@@ -75,8 +75,8 @@ static __always_inline bool tell_return(__u32 slot, __u64 sp, __u64 entered, enu
 	return false;
 }
 
-/* The return of a call that has records and is not in the map. */
-static __always_inline int returned_after(__u32 slot, __u64 sp, __u64 entered, __u64 returned)
+/* The return of a call that is in the table. A function: else paths, which other returns read, would have less of the stack. */
+static __noinline int returned_after(__u32 slot, __u64 sp, __u64 entered, __u64 returned)
 {
 	tell_return(slot, sp, entered, HOOK_HAS_RETURN, returned);
 	return 0;
@@ -241,7 +241,7 @@ static __noinline struct scratch *may_match_now(__u32 slot, __u64 entered)
 
 /*
  * While the map has calls: the scratch of one that returns and has no records yet, if something may match it; else NULL. Two functions: on top of the second
- * one's stack paths are read, and before 6.2 the verifier counts the stacks of all callers in steps of 32 bytes.
+ * one's stack paths are read, and before 6.9 the verifier counts the stacks of all callers in steps of 32 bytes.
  */
 static __always_inline struct scratch *leave(__u32 slot, __u64 sp, __u64 returned)
 {

@@ -4,7 +4,7 @@
  * at the same depth of the same stack replaces such an entry and says so in the ring. A thread that has ended makes no next call: the sweep removes
  * its entries.
  *
- * An entry is removed exactly once: by the return (bpf/hook.bpf.c `leave`), the next entry, the sweep or the detaching. Each says how the call
+ * An entry is removed exactly once: by the return (bpf/call/joined.h `leave`), the next entry, the sweep or the detaching. Each says how the call
  * ended, so every hit is an event exactly once. Of the table only programs remove calls; what of it never returns, user space finds by its events
  * (collector/ingest/returns.ts).
  */

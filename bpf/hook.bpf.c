@@ -158,8 +158,8 @@ static __always_inline struct scratch *on_exit(__u64 *ctx, __u32 slot)
 	return s;
 }
 
-/* The entry of a call whose return is joined. */
-static __noinline struct scratch *on_enter(struct pt_regs *ctx, __u32 slot)
+/* The entry of a call whose return is joined. In a session's program itself: kernels that have sessions count the stack in smaller steps. */
+static __always_inline struct scratch *enter(struct pt_regs *ctx, __u32 slot)
 {
 	struct scratch *s = begin(slot);
 
@@ -168,6 +168,11 @@ static __noinline struct scratch *on_enter(struct pt_regs *ctx, __u32 slot)
 	take_registers(&s->call, slot, ctx);
 	s->call.sp = PT_REGS_SP(ctx);
 	return hook_screen(s, slot) ? s : 0;
+}
+
+static __noinline struct scratch *on_enter(struct pt_regs *ctx, __u32 slot)
+{
+	return enter(ctx, slot);
 }
 
 /* The programs before and after one call have the same context, in the frame of its trampoline. */
@@ -242,7 +247,7 @@ static __always_inline int judge(void *ctx, __u32 slot, struct scratch *s)
 			}                                                                                      \
 			s = leave(n, JOINED_SP(ctx), PT_REGS_RC(ctx));                                         \
 		} else {                                                                                       \
-			s = SCREENED(on_enter, n);                                                             \
+			s = SCREENED(enter, n);                                                                \
 		}                                                                                              \
 		if (!s)                                                                                        \
 			return !returns;                                                                       \

@@ -69,7 +69,7 @@ static __always_inline bool refuse(struct cpu_state *state, enum counter refused
  */
 static __always_inline bool ring_takes(struct cpu_state *state, __u32 size, enum counter refused, __u64 *flags)
 {
-	__u64 watermark = ring_watermark, waiting = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
+	__u64 waiting = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA), watermark = ring_watermark;
 	__u64 then = waiting + padded(size) + RING_HEADER_BYTES;
 
 	if (refused != COUNTER_RING_FULL_PROCESS && then > ring_hook_limit)

@@ -130,16 +130,21 @@ static __always_inline bool await_in_table(struct scratch *s)
 	return pending_add(s->call.returned, s->call.time);
 }
 
-/* Where calls may wait that never came back, or the place in the table is taken. Without room the call has its records, but no return. */
+/*
+ * Where calls may wait that never came back, or the place in the table is taken. Not while the map has the end of the call before: it has one entry
+ * for both, and this one's end may need it.
+ */
+static __noinline bool await_after(__u32 slot, struct scratch *s)
+{
+	return is_awaited(slot, s->call.sp) && end_before(slot, s->call.sp) && await_in_table(s);
+}
+
+/* Without room the call has its records, but no return. */
 static __noinline int await_in_map(__u32 slot, struct scratch *s)
 {
+	struct join_key key = join_key(slot, s->call.sp);
 	struct join_value value = {};
-	struct join_key key;
 
-	/* Not while the map has the end of the call before: it has one entry for both, and this one's end may need it. */
-	if (HAS_PENDING && is_awaited(slot, s->call.sp) && end_before(slot, s->call.sp) && await_in_table(s))
-		return 0;
-	key = join_key(slot, s->call.sp);
 	__builtin_memcpy(value.params, s->call.params, sizeof(value.params));
 	value.entered = s->call.time;
 	s->call.returns = HOOK_RETURN_FOLLOWS | HOOK_RETURN_KEPT;
@@ -154,7 +159,9 @@ static __noinline int await_in_map(__u32 slot, struct scratch *s)
 static __always_inline void await_return(__u32 slot, struct scratch *s)
 {
 	s->call.returned = number_at(slot, s->call.sp);
-	if (!join_is_empty() || !await_in_table(s))
+	if (join_is_empty() && await_in_table(s))
+		return;
+	if (!HAS_PENDING || !await_after(slot, s))
 		await_in_map(slot, s);
 }
 

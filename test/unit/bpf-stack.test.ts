@@ -24,6 +24,13 @@ interface Function {
   readonly calls: Set<string>
 }
 
+/** An instruction that may point to a function, by its number in the section. */
+interface Pointer {
+  readonly code: string
+  readonly value: number
+  readonly at: number
+}
+
 interface Way {
   readonly bytes: number
   readonly names: readonly string[]
@@ -51,7 +58,7 @@ function functionsOf(object: string): Map<string, Function> {
   let section = ''
   let present: Function | undefined
   const inStack = new Set<string>()
-  let last: readonly [code: string, value: number] | undefined
+  let last: Pointer | undefined
   for (const line of objdump('-dr', object).split('\n')) {
     section = /^Disassembly of section (\S+):/.exec(line)?.[1] ?? section
     const [, address = '', label = ''] = /^([0-9a-f]+) <([^>]+)>:/.exec(line) ?? []
@@ -62,20 +69,23 @@ function functionsOf(object: string): Map<string, Function> {
     }
     const symbol = /R_BPF_64_(?:32|64)\s+(\S+)/.exec(line)?.[1]
     if (symbol !== undefined && last !== undefined && present !== undefined) {
-      const [code, value] = last
+      const { code, value } = last
       if (names.has(symbol)) present.calls.add(symbol)
       // An offset in the section: of the call's target in instructions, less one; of an address in bytes.
       else if (symbol === '.text') placed.push([present, `.text ${code === CALL ? (value + 1) * 8 : value}`])
+      last = undefined
     }
-    const bytes = /^\s+\d+:\s((?:[0-9a-f]{2}\s){8})/.exec(line)?.[1]
+    const [, at = '', bytes] = /^\s+(\d+):\s((?:[0-9a-f]{2}\s){8})/.exec(line) ?? []
     if (bytes === undefined || present === undefined) continue
+    // A call without a relocation: of a function in the same section, so many instructions behind the next one.
+    if (last?.code === CALL) placed.push([present, `${section} ${(last.at + 1 + last.value) * 8}`])
     const code = bytes.startsWith(CALL) ? CALL : bytes.slice(0, 2)
-    last = code === CALL || code === LOAD_ADDRESS ? [code, immediate(bytes)] : undefined
+    last = code === CALL || code === LOAD_ADDRESS ? { code, value: immediate(bytes), at: Number(at) } : undefined
     // An access below the frame pointer, or an address there in the making: `r2 = r10`, `r2 += -0x10`.
     const access = /r10 - (0x[0-9a-f]+)/.exec(line)?.[1]
     const [, register = '', offset] = /\b(r\d) (?:\+= -(0x[0-9a-f]+)|= .*)$/.exec(line) ?? []
-    const at = access ?? (inStack.has(register) ? offset : undefined)
-    if (at !== undefined) present.stack = Math.max(present.stack, Number(at))
+    const below = access ?? (inStack.has(register) ? offset : undefined)
+    if (below !== undefined) present.stack = Math.max(present.stack, Number(below))
     if (line.endsWith(`${register} = r10`)) inStack.add(register)
     else inStack.delete(register)
   }

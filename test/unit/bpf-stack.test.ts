@@ -97,12 +97,7 @@ function functionsOf(object: string): Map<string, Function> {
   return functions
 }
 
-function deepest(
-  functions: ReadonlyMap<string, Function>,
-  name: string,
-  step: number,
-  known: Map<string, Way>,
-): Way {
+function deepest(functions: ReadonlyMap<string, Function>, name: string, step: number, known: Map<string, Way>): Way {
   const before = known.get(name)
   if (before !== undefined) return before
   const { stack = 0, calls = new Set<string>() } = functions.get(name) ?? {}

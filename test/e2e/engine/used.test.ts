@@ -21,7 +21,7 @@ const skip = cannotRun()
 const FUNCTION = 'security_file_permission'
 const ELSEWHERE = 'security_file_open'
 const OUTPUT_BYTES = 64 << 20
-/** The verifier takes more than a third of the time of a change of policies. It looks at 30,062 instructions on Linux 6.12, at 36,163 on 7.3. */
+/** The verifier takes more than a third of the time of a change of policies. It looks at about 30,000 instructions on Linux 6.12, at 36,000 on 7.3. */
 const MOST_VERIFIED = 40_000
 
 /** What can be reached from the start of a program. */

@@ -6,7 +6,8 @@
  *                              └─ out of time or bytes ▶ on, counted
  *
  * Constraints: events of one process keep their order and do not block those of others; nothing is dropped; waiting events are bounded in
- * bytes, and in time from the first event of the process. Without an enricher, or with an idle one, `pass` returns its argument.
+ * bytes, and in time from the first event of the process. With a bound of 0 ms no event waits, so all keep the order of the ring. Without an
+ * enricher, or with an idle one, `pass` returns its argument.
  *
  * There is no timer: while `waits`, the caller checks `due` every `ring.max_delay`, so an event waits at most that much longer than its bound.
  */
@@ -137,6 +138,7 @@ export class Enrichment {
   #waitOf(event: ProcessEvent): Promise<unknown> | GaveUp | undefined {
     const promise = this.#enricher?.pending(event)
     if (promise === undefined) return undefined
+    if (this.#bounds.ms === 0) return 'time'
     return this.#ended ? 'stopping' : (this.#abandoned.get(promise) ?? promise)
   }
 

@@ -33,7 +33,7 @@ export const kubernetes = z
       .prefault('5s')
       .describe(
         'An event from a container that the API server does not know yet waits at most this long; those of other processes pass. Then it goes with ' +
-          'what its cgroup tells: the pod, without the container.',
+          'what its cgroup tells: the pod, without the container. With 0s no event waits for a look-up, and all events keep the order of the kernel.',
       ),
     metrics_by_namespace: z
       .boolean()

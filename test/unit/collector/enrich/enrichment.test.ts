@@ -120,6 +120,13 @@ test('enrichment: after the time limit they are passed on without metadata and c
   assert.deepEqual(s.stage.gaveUp, { ...NOTHING, time: 3 })
 })
 
+test('enrichment: with a bound of 0 ms no event waits, and the order of processes stays', () => {
+  const s = rig({ ...BOUNDS, ms: 0 })
+  s.enricher.mustLearn(a)
+  assert.deepEqual(s.pass(by(a, 0), by(b, 1), by(a, 2)), [0, 1, 2])
+  assert.deepEqual([s.stage.waits, s.stage.gaveUp], [false, { ...NOTHING, time: 2 }])
+})
+
 test('enrichment: several unknown images of a process do not extend the wait', async () => {
   const s = rig()
   const images = Array.from({ length: 5 }, (_, i) => makeProcess({ pid: 7, binary: `/${i}` }))

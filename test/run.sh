@@ -166,6 +166,7 @@ fetch_ahead() {
 }
 
 all() {
+  node test/support/programs.ts || die 'cannot compile the C programs of test/fixtures: see the output of the compiler above'
   start full_preemption
   if [ "$files" = '*' ] && { wanted 5-integration-host || wanted 6-packages; }; then start fetch_ahead; fi
   run 1-format npm run --silent format:check

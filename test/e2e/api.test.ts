@@ -15,6 +15,7 @@ import { programIds } from '../integration/native-fixture.ts'
 import { memoryOf } from '../support/memory.ts'
 import { TestAgent, cannotRun, freshFolder } from './support/agent.ts'
 import { fileHook, path, policy } from './support/policy.ts'
+import { makeProgram } from '../support/programs.ts'
 
 const skip = cannotRun()
 if (skip !== false) console.log(`api: skipped: ${skip}`)
@@ -69,8 +70,7 @@ describe('api', { skip }, () => {
     const folder = freshFolder('api-changes')
     const file = join(folder, 'f')
     const binary = join(folder, 'preads')
-    const source = fileURLToPath(new URL('../fixtures/e2e/preads.c', import.meta.url))
-    execFileSync('gcc', ['-O2', '-Wall', '-Werror', '-pthread', '-o', binary, source])
+    makeProgram('e2e/preads', binary)
     writeFileSync(file, 'x')
     await using agent = await TestAgent.start({
       policies: { 'stays.yaml': policy('stays', [fileHook([path('Equal', file)])]) },

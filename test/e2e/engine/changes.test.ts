@@ -3,16 +3,16 @@
  * and once by one of those that replace one another. KTRAIL_CHANGES changes for each way of attaching.
  */
 import assert from 'node:assert/strict'
-import { execFileSync, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { describe } from 'node:test'
 import { text } from 'node:stream/consumers'
-import { fileURLToPath } from 'node:url'
 import type { AttachMode } from '../../../collector/kernel/plan.ts'
 import type { PolicyDocument } from '../../support/policies/documents.ts'
 import { LoadedKernel } from '../../support/policies/loading.ts'
 import { cannotRun, freshFolder } from '../support/agent.ts'
+import { makeProgram } from '../../support/programs.ts'
 
 const skip = cannotRun()
 /** Six versions differ; `make policy-changes` makes 1,000 changes. */
@@ -63,8 +63,7 @@ const WAYS: ReadonlyArray<readonly [mode: AttachMode | 'auto', returns: boolean]
 
 describe('changes under load', { skip }, () => {
   test('changes: the reading program compiles', () => {
-    const source = fileURLToPath(new URL('../../fixtures/e2e/preads.c', import.meta.url))
-    execFileSync('gcc', ['-O2', '-Wall', '-Werror', '-pthread', '-o', binary, source])
+    makeProgram('e2e/preads', binary)
     writeFileSync(file, 'x')
   })
   for (const [mode, returns] of WAYS) {

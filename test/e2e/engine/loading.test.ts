@@ -3,15 +3,15 @@
  * the policies report what they are for.
  */
 import assert from 'node:assert/strict'
-import { execFileSync, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { mkdirSync, readFileSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import test, { describe } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
 import { fileHook, path, policy } from '../support/policy.ts'
+import { makeProgram } from '../../support/programs.ts'
 
 const skip = cannotRun()
 const POLICIES = 200
@@ -97,8 +97,7 @@ const part = (values: readonly number[], share: number): number =>
 
 describe('loading', { skip }, () => {
   test(`loading: ${POLICIES} policies of 5 hooks under load`, { timeout: 600_000 }, async (t) => {
-    const source = fileURLToPath(new URL('../../fixtures/e2e/preads.c', import.meta.url))
-    execFileSync('gcc', ['-O2', '-Wall', '-Werror', '-pthread', '-o', binary, source])
+    makeProgram('e2e/preads', binary)
     writeFileSync(file, 'x')
     const ready = join(folder, 'policies')
     mkdirSync(ready)

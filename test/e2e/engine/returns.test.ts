@@ -9,7 +9,6 @@ import { once } from 'node:events'
 import { symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { openObject } from '../../../native/index.ts'
 import { compileFixture } from '../../integration/native-fixture.ts'
 import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
@@ -18,6 +17,7 @@ import { bpftool, found, mapOf, unready, zeros } from '../guard/support/tamperin
 import { kernelAtLeast, preempts } from '../support/kernel.ts'
 import { path, policy } from '../support/policy.ts'
 import { summary } from '../support/summary.ts'
+import { makeProgram } from '../../support/programs.ts'
 
 const skip = cannotRun()
 if (skip !== false) console.log(`returns: skipped: ${skip}`)
@@ -99,8 +99,7 @@ const readOf = (fifo: string): string => `${binary} vfs_read(${fifo} prw-r--r--)
 
 describe('joined returns', { skip }, () => {
   test('returns: the waiting program compiles', () => {
-    const source = fileURLToPath(new URL('../../fixtures/e2e/waiting.c', import.meta.url))
-    execFileSync('gcc', ['-O2', '-Wall', '-Werror', '-pthread', '-o', binary, source])
+    makeProgram('e2e/waiting', binary)
     execFileSync('mkfifo', [inFolder('fifo')])
     symlinkSync('/bin/true', inFolder('executed'))
     // A file whose name stands in it.

@@ -21,12 +21,12 @@ import { CONTENT, METADATA, NONE, REFUSED, REFUSED_LATER } from './accesses.ts'
 import type { Access } from './accesses.ts'
 import { WAYS } from './ways.ts'
 import type { Coverage, Way } from './ways.ts'
+import { makeProgram } from '../../support/programs.ts'
 
 /** docs/kernels.md */
 const NEEDS = 'SameFile and UnderDir need 5.17'
 const skip = cannotRun() || (!kernelAtLeast(5, 17) && NEEDS)
 if (skip !== false) console.log(`coverage: skipped: ${skip}`)
-const fixture = (name: string): string => fileURLToPath(new URL(`../../fixtures/e2e/${name}`, import.meta.url))
 const POLICY = fileURLToPath(new URL('../../../config/policies/optional/file-integrity.yaml', import.meta.url))
 const RESULTS = process.env['KTRAIL_COVERAGE']
 /** Without KTRAIL_COVERAGE only these functions are hooked: each costs seconds in an emulated guest. */
@@ -93,7 +93,7 @@ describe('coverage', { skip }, () => {
     chmodSync(built, 0o755)
     const programs = ['reach', 'access'].map((name) => {
       const program = join(built, name)
-      execFileSync('gcc', ['-O1', '-static', '-o', program, fixture(`${name}.c`)])
+      makeProgram(`e2e/${name}`, program)
       return program
     })
     const places = ON.map(prepared)

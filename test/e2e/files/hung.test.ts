@@ -6,10 +6,10 @@ import { once } from 'node:events'
 import { linkSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
 import { kernelAtLeast } from '../support/kernel.ts'
 import { policy } from '../support/policy.ts'
+import { makeProgram } from '../../support/programs.ts'
 
 const skip = cannotRun() || (!kernelAtLeast(5, 17) && 'SameFile and UnderDir need 5.17')
 /** A stop without events to drain, and six seconds until a path is resolved anew; the guest is emulated. */
@@ -29,8 +29,7 @@ const watching = (name: string, ...values: string[]): string =>
 test('two mounts that do not answer keep no other path from being watched', { skip }, async () => {
   const folder = freshFolder('hung')
   const program = join(folder, 'silent-mount')
-  const source = fileURLToPath(new URL('../../fixtures/hostile/silent-mount.c', import.meta.url))
-  execFileSync('gcc', ['-O1', '-static', '-o', program, source])
+  makeProgram('hostile/silent-mount', program)
   const [one, two, good, outside] = ['one', 'two', 'good', 'outside'].map((name) => join(folder, name))
   if (!one || !two || !good || !outside) assert.fail('no folders')
   for (const made of [one, two, good, outside]) mkdirSync(made)

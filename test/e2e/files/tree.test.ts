@@ -3,7 +3,6 @@
  * reports. KTRAIL_STEPS steps of seed KTRAIL_SEED; `make random-tree` does 100,000.
  */
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
@@ -14,6 +13,7 @@ import { kernelAtLeast } from '../support/kernel.ts'
 import { FILE_SYSTEMS, mountFileSystem } from './file-system.ts'
 import { compareTree, runTree } from './tree.ts'
 import type { TreeRun } from './tree.ts'
+import { makeProgram } from '../../support/programs.ts'
 
 /** docs/kernels.md */
 const NEEDS = 'UnderDir needs 5.17'
@@ -38,7 +38,7 @@ describe('tree', { skip }, () => {
   for (const on of ON) {
     it(`${on}: ${STEPS} random steps (KTRAIL_SEED=${SEED})`, async (t) => {
       const program = join(freshFolder('tree'), 'tree')
-      execFileSync('gcc', ['-O1', '-static', '-o', program, own('test/fixtures/e2e/tree.c')])
+      makeProgram('e2e/tree', program)
       const top = mountFileSystem(on)
       const [watched, outside] = [mkdtempSync(join(top, 'watched')), mkdtempSync(join(top, 'outside'))]
       await using agent = await TestAgent.start({ policies: { 'tree.yaml': policy(watched) } })

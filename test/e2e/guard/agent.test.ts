@@ -5,12 +5,12 @@ import { once } from 'node:events'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { line, runAct } from '../support/act.ts'
 import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
 import { fileHook, path, policy } from '../support/policy.ts'
 import { lostIn, processOf } from '../support/record.ts'
 import { bpftool, found, mapOf, unready, zeros } from './support/tampering.ts'
+import { makeProgram } from '../../support/programs.ts'
 
 const skip = cannotRun()
 if (skip !== false) console.log(`agent: skipped: ${skip}`)
@@ -85,8 +85,7 @@ describe('tampering with the agent', { skip }, () => {
 
   it('records that another reader takes out of the ring are missed', async () => {
     const binary = join(folder, 'second-reader')
-    const source = fileURLToPath(new URL('../../fixtures/e2e/second-reader.c', import.meta.url))
-    execFileSync('gcc', ['-O2', '-Wall', '-Werror', '-o', binary, source, '-lbpf'])
+    makeProgram('e2e/second-reader', binary)
     const thief = spawn(binary, ['ring'], { stdio: ['ignore', 'pipe', 'inherit'], timeout: 60_000 })
     try {
       await once(thief.stdout, 'data')

@@ -3,11 +3,10 @@
  * all ways of attaching that the kernel has in turn; every tenth time also the programs of processes.
  */
 import assert from 'node:assert/strict'
-import { execFileSync, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import type { AttachMode } from '../../../collector/kernel/plan.ts'
 import { CollectorError } from '../../../collector/errors.ts'
 import { closed } from '../../../native/index.ts'
@@ -16,6 +15,7 @@ import type { PolicyDocument } from '../../support/policies/documents.ts'
 import { LoadedKernel } from '../../support/policies/loading.ts'
 import { cannotRun, freshFolder } from '../support/agent.ts'
 import { until } from '../support/wait.ts'
+import { makeProgram } from '../../support/programs.ts'
 
 const skip = cannotRun()
 if (skip !== false) console.log(`start-stop: skipped: ${skip}`)
@@ -77,8 +77,7 @@ async function bounded(what: string, run: () => Promise<void>): Promise<number> 
 
 describe('start and stop', { skip }, () => {
   it(`${STARTS} times under load: none hangs, nothing stays`, async (t) => {
-    const source = fileURLToPath(new URL('../../fixtures/e2e/preads.c', import.meta.url))
-    execFileSync('gcc', ['-O2', '-Wall', '-Werror', '-pthread', '-o', binary, source])
+    makeProgram('e2e/preads', binary)
     writeFileSync(file, 'x')
     const ways = await possible()
     assert.ok(ways.length >= 3)

@@ -3,21 +3,20 @@
  * idle. Meanwhile events are recorded, /livez answers and policies are reloaded.
  */
 import assert from 'node:assert/strict'
-import { execFileSync, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { memoryOf } from '../../support/memory.ts'
 import { TestAgent, cannotRun, freshFolder, ktrail } from '../support/agent.ts'
 import { fileHook, path, policy } from '../support/policy.ts'
 import { livez } from './support/livez.ts'
+import { makeProgram } from '../../support/programs.ts'
 
 const skip = cannotRun()
 if (skip !== false) console.log(`http: skipped: ${skip}`)
 
-const SOURCE = fileURLToPath(new URL('../../fixtures/hostile/http.c', import.meta.url))
 const READS = 200
 
 describe('http', { skip }, () => {
@@ -30,7 +29,7 @@ describe('http', { skip }, () => {
 
   before(async () => {
     writeFileSync(watched, 'x')
-    execFileSync('gcc', ['-O1', '-static', '-o', attacker, SOURCE])
+    makeProgram('hostile/http', attacker)
     chmodSync(folder, 0o755)
     agent = await TestAgent.start({ policies, openFiles: 512 })
   })

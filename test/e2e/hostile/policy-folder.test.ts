@@ -5,9 +5,9 @@ import { once } from 'node:events'
 import { mkdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { cannotRun, freshFolder, TestAgent } from '../support/agent.ts'
 import { fileHook, path, policy } from '../support/policy.ts'
+import { makeProgram } from '../../support/programs.ts'
 
 const skip = cannotRun()
 /** A stop without events to drain; the guest is emulated. */
@@ -42,8 +42,7 @@ test('policy folder: a file system that does not answer does not block the other
   await using agent = await TestAgent.start({ policies: { 'good.yaml': prefix('/tmp/first/') } })
   const folder = freshFolder('silent')
   const program = join(folder, 'silent-mount')
-  const source = fileURLToPath(new URL('../../fixtures/hostile/silent-mount.c', import.meta.url))
-  execFileSync('gcc', ['-O1', '-static', '-o', program, source])
+  makeProgram('hostile/silent-mount', program)
   mkdirSync(join(folder, 'mount'))
   const server = spawn(program, [join(folder, 'mount')], { stdio: ['ignore', 'pipe', 'inherit'] })
   const ended = once(server, 'exit')

@@ -4,14 +4,13 @@ import { execFileSync } from 'node:child_process'
 import { release } from 'node:os'
 import { join, relative } from 'node:path'
 import test, { after, before, describe } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { kernelMembers } from '../../../native/index.ts'
 import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
 import { policy } from '../support/policy.ts'
 import type { ArgumentRecord, FileRecord } from '../support/record.ts'
+import { makeProgram } from '../../support/programs.ts'
 
 const skip = cannotRun()
-const source = fileURLToPath(new URL('../../fixtures/e2e/arguments.c', import.meta.url))
 const folder = skip === false ? freshFolder('arguments') : '/none'
 const program = join(folder, 'program')
 const TRUE = '/usr/bin/true'
@@ -473,7 +472,7 @@ const hookOf = ({ call, syscall = false, args, data = [], filter, dataFilter }: 
 })
 
 before(() => {
-  if (skip === false) execFileSync('gcc', ['-O1', '-static', '-o', program, source])
+  if (skip === false) makeProgram('e2e/arguments', program)
 })
 
 // An agent for each: one with all of them is not ready in time in an emulated guest.

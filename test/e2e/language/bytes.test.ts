@@ -4,14 +4,13 @@ import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { after, before, describe } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
 import { kernelAtLeast } from '../support/kernel.ts'
 import { policy } from '../support/policy.ts'
 import type { ArgumentRecord } from '../support/record.ts'
+import { makeProgram } from '../../support/programs.ts'
 
 const skip = cannotRun()
-const source = fileURLToPath(new URL('../../fixtures/e2e/bytes.c', import.meta.url))
 const folder = skip === false ? freshFolder('bytes') : '/none'
 const program = join(folder, 'program')
 
@@ -192,7 +191,7 @@ describe('bytes', { skip }, () => {
   const got = new Map<string, ArgumentRecord[][]>()
 
   before(async () => {
-    execFileSync('gcc', ['-O1', '-w', '-static', '-o', program, source])
+    makeProgram('e2e/bytes', program)
     writeFileSync(join(folder, 'lazy'), 'lazy')
     const policies = ROWS.map(({ hook, filter }, i): [string, string] => {
       const [index, operator, ...values] = filter ?? []

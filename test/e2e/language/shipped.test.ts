@@ -4,9 +4,9 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { LOADING, policyOf, textOf } from '../../support/policies/shipped.ts'
 import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
+import { makeProgram } from '../../support/programs.ts'
 
 /** What this kernel lacks, or a cluster: the policies are refused for it. */
 const REFUSED: Readonly<Record<string, RegExp>> = {
@@ -47,8 +47,7 @@ test('shipped policies: those that load are attached, and report calls', { skip 
   const [calls, nop] = [join(folder, 'calls'), join(folder, 'tester-progs/nop')]
   mkdirSync(join(folder, 'tester-progs'))
   copyFileSync('/bin/true', nop)
-  const source = fileURLToPath(new URL('../../fixtures/e2e/shipped.c', import.meta.url))
-  execFileSync('gcc', ['-O1', '-Wall', '-Werror', '-static', '-o', calls, source])
+  makeProgram('e2e/shipped', calls)
   execFileSync('ip', ['link', 'set', 'lo', 'up'])
   execFileSync('ip', ['address', 'replace', '192.0.2.1/32', 'dev', 'lo'])
 

@@ -5,14 +5,13 @@ import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { after, before, describe } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
 import { kernelAtLeast } from '../support/kernel.ts'
 import { policy } from '../support/policy.ts'
 import type { FrameRecord, KprobeRecord } from '../support/record.ts'
+import { makeProgram } from '../../support/programs.ts'
 
 const skip = cannotRun()
-const source = fileURLToPath(new URL('../../fixtures/e2e/language/stacks.c', import.meta.url))
 const folder = skip === false ? freshFolder('stacks') : '/none'
 const program = join(folder, 'program')
 const file = join(folder, 'file')
@@ -59,7 +58,7 @@ describe('stacks', { skip }, () => {
   const records = new Map<string, KprobeRecord>()
 
   before(async () => {
-    execFileSync('gcc', ['-O1', '-w', '-fno-omit-frame-pointer', '-fno-optimize-sibling-calls', '-o', program, source])
+    makeProgram('e2e/language/stacks', program)
     writeFileSync(file, 'x')
     const policies = Object.entries(HOOKS).map(([name, hook]) => [`${name}.yaml`, policy(name, [hook])])
     agent = await TestAgent.start({ policies: Object.fromEntries(policies) })

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { freshFolder } from './agent.ts'
+import { makeProgram } from '../../support/programs.ts'
 
-const fixture = (name: string): string => fileURLToPath(new URL(`../../fixtures/e2e/${name}`, import.meta.url))
 const BUILT = join(process.env['KTRAIL_TMP'] ?? tmpdir(), 'ktrail-act')
 const STARTED_MS = 120_000
 
@@ -27,7 +27,7 @@ export function line(verb: string, ...words: ReadonlyArray<string | Buffer | num
 /** The compiled program; a copy under another name if a test distinguishes processes by their name. */
 export function actBinary(as?: string): string {
   if (!existsSync(BUILT)) {
-    execFileSync('gcc', ['-O1', '-static', '-pthread', '-o', `${BUILT}.new`, fixture('act.c')])
+    makeProgram('e2e/act', `${BUILT}.new`)
     renameSync(`${BUILT}.new`, BUILT)
   }
   if (as === undefined) return BUILT
@@ -93,7 +93,8 @@ export function pinnedDenial(): string {
   const pin = '/sys/fs/bpf/ktrail-test-deny'
   if (existsSync(pin)) return pin
   const include = process.arch === 'arm64' ? '/usr/include/aarch64-linux-gnu' : '/usr/include/x86_64-linux-gnu'
-  execFileSync('clang-16', ['-g', '-O2', '-target', 'bpf', `-I${include}`, '-c', fixture('deny.bpf.c'), '-o', object])
+  const source = fileURLToPath(new URL('../../fixtures/e2e/deny.bpf.c', import.meta.url))
+  execFileSync('clang-16', ['-g', '-O2', '-target', 'bpf', `-I${include}`, '-c', source, '-o', object])
   execFileSync('bpftool', ['prog', 'load', object, pin])
   return pin
 }

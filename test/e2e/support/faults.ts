@@ -8,16 +8,16 @@ import { fileURLToPath } from 'node:url'
 import { freshFolder } from './agent.ts'
 import type { TestAgent } from './agent.ts'
 import { until } from './wait.ts'
+import { makeProgram } from '../../support/programs.ts'
 
 /** The launcher. */
 export const KTRAIL = fileURLToPath(new URL('../../../ktrail', import.meta.url))
-const SOURCE = fileURLToPath(new URL('../../fixtures/e2e-faults/burst.c', import.meta.url))
 
 /** Compiles test/fixtures/e2e-faults/burst.c, once a boot. Not under a folder that a test watches. */
 export function burstBinary(): string {
   const path = join(process.env['KTRAIL_TMP'] ?? tmpdir(), 'ktrail-burst')
   if (!existsSync(path)) {
-    execFileSync('gcc', ['-O2', '-static', '-o', `${path}.new`, SOURCE])
+    makeProgram('e2e-faults/burst', `${path}.new`)
     renameSync(`${path}.new`, path)
   }
   return path

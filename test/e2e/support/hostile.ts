@@ -1,11 +1,11 @@
 /** Attack programs of test/fixtures/hostile, run as an unprivileged user. */
-import { execFileSync, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, existsSync, renameSync } from 'node:fs'
+import { chmodSync, existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { freshFolder } from './agent.ts'
+import { makeProgram } from '../../support/programs.ts'
 
 /** The user `nobody`. */
 export const UID = 65_534
@@ -17,9 +17,7 @@ export function hostileBinary(name: string): string {
   const known = built.get(name)
   if (known !== undefined) return known
   const path = join(opened(freshFolder('hostile')), name)
-  const source = fileURLToPath(new URL(`../../fixtures/hostile/${name}.c`, import.meta.url))
-  execFileSync('gcc', ['-O1', '-static', '-o', `${path}.new`, source])
-  renameSync(`${path}.new`, path)
+  makeProgram(`hostile/${name}`, path)
   built.set(name, path)
   return path
 }

@@ -1,10 +1,10 @@
 /** The workload: test/fixtures/e2e/calls.c, which makes the system calls of a script and no others. */
-import { execFileSync, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { existsSync, renameSync, writeFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { makeProgram } from '../programs.ts'
 
 const FOLDER = process.env['KTRAIL_TMP'] ?? tmpdir()
 const BUILT = join(FOLDER, 'ktrail-calls')
@@ -25,8 +25,7 @@ export const sys = (name: string, ...words: readonly Word[]): string => line(`sy
 
 export function callsBinary(): string {
   if (!existsSync(BUILT)) {
-    const source = fileURLToPath(new URL('../../fixtures/e2e/calls.c', import.meta.url))
-    execFileSync('gcc', ['-O1', '-static', '-pthread', '-o', `${BUILT}.new`, source])
+    makeProgram('e2e/calls', `${BUILT}.new`)
     renameSync(`${BUILT}.new`, BUILT)
   }
   return BUILT

@@ -70,6 +70,8 @@ export interface AgentOptions {
   readonly readyMs?: number
   /** All capabilities that the agent starts with, as setpriv names them: `+bpf,+perfmon`; this process's own when absent. */
   readonly capabilities?: string
+  /** The folder of a control group that it starts in. */
+  readonly cgroup?: string
 }
 
 export interface Ended {
@@ -90,11 +92,12 @@ export interface LogLine {
 /** The command that starts `ktrail` with these arguments, and with limited files and capabilities, if given. */
 function commandLine(
   args: readonly string[],
-  { openFiles, capabilities }: Pick<AgentOptions, 'openFiles' | 'capabilities'>,
+  { openFiles, capabilities, cgroup }: Pick<AgentOptions, 'openFiles' | 'capabilities' | 'cgroup'>,
 ): [program: string, ...words: string[]] {
   const files = openFiles === undefined ? [] : ['prlimit', `--nofile=${openFiles}`]
   const rights = capabilities === undefined ? [] : ['setpriv', `--bounding-set=-all,${capabilities}`]
-  const [program = KTRAIL, ...words] = [...files, ...rights, KTRAIL, ...args]
+  const inside = cgroup === undefined ? [] : ['sh', '-c', 'echo $$ >"$0/cgroup.procs" && exec "$@"', cgroup]
+  const [program = KTRAIL, ...words] = [...inside, ...files, ...rights, KTRAIL, ...args]
   return [program, ...words]
 }
 

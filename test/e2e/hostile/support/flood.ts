@@ -12,6 +12,7 @@ import { setTimeout } from 'node:timers/promises'
 import { memoryOf } from '../../../support/memory.ts'
 import { TestAgent, freshFolder } from '../../support/agent.ts'
 import { accessOf, audited, balanced, burst, burstBinary, countLines, report, target } from '../../support/faults.ts'
+import { kernelAtLeast } from '../../support/kernel.ts'
 import { UID, hostileBinary, opened } from '../../support/hostile.ts'
 import { fileHook, path, policy } from '../../support/policy.ts'
 import { livez } from './livez.ts'
@@ -32,6 +33,8 @@ interface Target {
   readonly mounted: string
   /** The attacker's own folder. */
   readonly own: string
+  /** Below it, and watched by identity. */
+  readonly moved: string
   /** Each page of the agent. */
   readonly port: string
 }
@@ -69,6 +72,12 @@ const ATTACKS: readonly Attack[] = [
     words: ({ own }) => ['/etc/hostname', '200000', own],
   },
   {
+    // The kernel side remembers 8,192 files that were moved out, and counts 16,384 kinds of calls.
+    name: '20,000 files that are made in a sticky folder, linked, read and moved out',
+    program: () => hostileBinary('moves'),
+    words: ({ moved }) => [moved, '20000'],
+  },
+  {
     name: '500 files with names of 1,000 bytes on FUSE',
     program: () => hostileBinary('names'),
     words: ({ mounted }) => [mounted, ...Array.from({ length: 500 }, (_, i) => String(i).padStart(1_000, 'n'))],
@@ -89,6 +98,18 @@ const ATTACKS: readonly Attack[] = [
   },
 ]
 
+/** Opens below `folder` and of what was moved out of it, folded into an event for each file. */
+function byIdentity(folder: string): string {
+  const hook = {
+    call: 'security_file_open',
+    syscall: false,
+    aggregate: { window: '5s' },
+    args: [{ index: 0, type: 'file' }],
+    selectors: [{ matchArgs: [{ index: 0, operator: 'UnderDir', values: [folder], sticky: true }] }],
+  }
+  return policy('identity', [hook]).replace('cilium.io/', 'ktrail.dev/')
+}
+
 /** Requests /livez again and again until `work` is done. Returns the longest time of an answer. */
 async function alive(agent: TestAgent, work: Promise<unknown>): Promise<number> {
   let longestMs = 0
@@ -106,6 +127,7 @@ export function floodSuite(name: string, skip: string | false): void {
     const { folder, file } = target()
     const mounted = join(opened(folder), 'm')
     const own = freshFolder('attacker')
+    const moved = join(own, 'moved')
     let restBytes = 0
     let readers = 0
 
@@ -129,12 +151,16 @@ export function floodSuite(name: string, skip: string | false): void {
 
     before(async () => {
       mkdirSync(mounted)
-      chmodSync(own, 0o777)
+      mkdirSync(moved)
+      for (const each of [own, moved]) chmodSync(each, 0o777)
       // As udev leaves it.
       chmodSync('/dev/fuse', 0o666)
       for (const { program } of ATTACKS) program()
       agent = await TestAgent.start({
-        policies: { 'p.yaml': policy('flood', [fileHook([path('Prefix', folder)])]) },
+        policies: {
+          'p.yaml': policy('flood', [fileHook([path('Prefix', folder)])]),
+          ...(kernelAtLeast(5, 17) && { 'identity.yaml': byIdentity(moved) }),
+        },
         // The default of a config.
         archive: { fsync: '1s', batch: {} },
       })
@@ -149,7 +175,7 @@ export function floodSuite(name: string, skip: string | false): void {
 
     for (const { name: what, program, words, lasts = false, startsAsRoot = false } of ATTACKS) {
       it(`${what}: the next ${READS} reads are recorded, and memory goes back`, async () => {
-        const child = spawn(program(), words({ file, mounted, own, port: agent.port }), {
+        const child = spawn(program(), words({ file, mounted, own, moved, port: agent.port }), {
           stdio: ['pipe', 'pipe', 'inherit'],
           ...(startsAsRoot ? {} : { uid: UID, gid: UID }),
         })

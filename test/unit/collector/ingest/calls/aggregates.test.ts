@@ -120,6 +120,17 @@ test('aggregates: those of a process go on when it exits, others wait', async ()
   assert.equal(world.pending.size, 1)
 })
 
+test('aggregates: of a process with thousands, some go on at its exit, and the others in parts behind it', async () => {
+  const world = new World()
+  for (let i = 0; i < 2000; i++) world.begin(String(i), [1, 7, i], taken(2))
+  world.pending.exited(7, world.out)
+  const first = world.shown().length
+  assert.ok(first > 0 && first < 1000, String(first))
+  await world.clock.turn(100)
+  assert.equal(world.shown().length, 2000 - first)
+  assert.ok(world.wakes >= 3, String(world.wakes))
+})
+
 test('aggregates: those of a detached hook go on at once', async () => {
   const world = new World()
   world.begin('a', [1, 7, 1], taken(2))

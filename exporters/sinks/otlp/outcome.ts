@@ -37,6 +37,8 @@ export type Verdict =
 
 /** Maximum length of the sink's message in errors. */
 const MAX_TEXT = 2000
+/** The same of an answer that is not OTLP, such as a page. */
+const MAX_FOREIGN_TEXT = 200
 /** Loki's status while ingestion is blocked for a tenant. Loki discards the request; we still have the events. */
 const BLOCKED = 260
 
@@ -69,7 +71,7 @@ const IGNORED = /total ignored: (\d+) out of (\d+)/g
 /** Reads the response to a request of `sent` records. `endpoint` is for messages, `wallMs` for a date in Retry-After. */
 export function verdictOf(reply: Reply, sent: number, endpoint: string, wallMs: number): Verdict {
   const { status } = reply
-  if (status === 200 || status === 202 || status === 204) return taken(reply)
+  if (status === 200 || status === 202 || status === 204) return taken(reply, endpoint)
   const text = statusTextOf(reply)
   const message = text.slice(0, MAX_TEXT)
   const error = new ExportError('IO', `${endpoint} answered ${status}${message === '' ? '' : `: ${message}`}`)
@@ -88,9 +90,17 @@ export function verdictOf(reply: Reply, sent: number, endpoint: string, wallMs: 
   return malformed(text, sent, error)
 }
 
-function taken(reply: Reply): Verdict {
-  const { rejected, message } = partialSuccessOf(reply)
-  return { is: 'taken', rejected, reason: 'partial', warning: message.slice(0, MAX_TEXT) }
+function taken(reply: Reply, endpoint: string): Verdict {
+  const partial = partialSuccessOf(reply)
+  if (partial !== undefined) {
+    const { rejected, message } = partial
+    return { is: 'taken', rejected, reason: 'partial', warning: message.slice(0, MAX_TEXT) }
+  }
+  // A login page or another service, which has not stored the records.
+  const text = statusTextOf(reply)
+  const got = text.length > MAX_FOREIGN_TEXT ? `${text.slice(0, MAX_FOREIGN_TEXT)}…` : text
+  const message = `${endpoint} answered ${reply.status}: expected an OTLP response, got "${got}"`
+  return { is: 'hold', error: advised(new ExportError('IO', message), 'check that the endpoint is an OTLP receiver') }
 }
 
 /**

@@ -12,28 +12,39 @@ export interface PartialSuccess {
 
 const NONE: PartialSuccess = { rejected: 0, message: '' }
 /** For truncated JSON. */
+const PARTIAL = /^\s*\{\s*"partialSuccess"\s*:\s*\{/
 const REJECTED = /"rejectedLogRecords"\s*:\s*"?(\d+)/
 
 /**
- * `partialSuccess` of a 200; nothing rejected if the body is empty or unreadable. The number is also read from a truncated
- * response, because it precedes the long message.
+ * `partialSuccess` of an ExportLogsServiceResponse; undefined if the body is none, such as a login page. An empty body is one, as is
+ * `{}`; a body in which every field is unknown belongs to something else: many short texts are protobuf with unknown fields. The number
+ * is also read from a truncated response, because it precedes the long message.
  */
-export function partialSuccessOf({ body }: Reply): PartialSuccess {
+export function partialSuccessOf({ body }: Reply): PartialSuccess | undefined {
   if (body.length === 0) return NONE
   const isCut = body.length >= MAX_REPLY_BYTES
   const json = jsonOf(body)
-  if (json !== undefined) {
-    const partial = member(json, 'partialSuccess')
-    return { rejected: count(member(partial, 'rejectedLogRecords')), message: text(member(partial, 'errorMessage')) }
-  }
-  const inCutJson = isCut ? REJECTED.exec(utf8(body))?.[1] : undefined
-  if (inCutJson !== undefined) return { rejected: count(inCutJson), message: '' }
+  if (json !== undefined) return partialInJson(json)
+  const cutJson = isCut ? utf8(body) : ''
+  if (PARTIAL.test(cutJson)) return { rejected: count(REJECTED.exec(cutJson)?.[1]), message: '' }
   const partial = fields(body, isCut).find(({ number }) => number === 1)?.bytes
-  if (partial === undefined) return NONE
+  if (partial === undefined) return undefined
   const inner = fields(partial, isCut)
+  if (inner.length === 0 && partial.length > 0) return undefined
   return {
-    rejected: inner.find(({ number, bytes }) => number === 1 && bytes === undefined)?.value ?? 0,
+    rejected: count(inner.find(({ number, bytes }) => number === 1 && bytes === undefined)?.value),
     message: utf8(inner.find(({ number }) => number === 2)?.bytes),
+  }
+}
+
+/** Parsers of ProtoJSON accept both forms of a name. */
+function partialInJson(json: object): PartialSuccess | undefined {
+  const partial = member(json, 'partialSuccess') ?? member(json, 'partial_success') ?? {}
+  const isKnown = Object.keys(json).length === 0 || 'partialSuccess' in json || 'partial_success' in json
+  if (!isKnown || typeof partial !== 'object') return undefined
+  return {
+    rejected: count(member(partial, 'rejectedLogRecords') ?? member(partial, 'rejected_log_records')),
+    message: text(member(partial, 'errorMessage') ?? member(partial, 'error_message')),
   }
 }
 
@@ -54,12 +65,12 @@ function printable(body: Uint8Array): string {
     .trim()
 }
 
-function jsonOf(body: Uint8Array): unknown {
+function jsonOf(body: Uint8Array): object | undefined {
   // White space or a byte order mark.
   const object = utf8(body).trim()
   if (!object.startsWith('{')) return undefined
   try {
-    return JSON.parse(object)
+    return Object(JSON.parse(object))
   } catch {
     return undefined
   }
@@ -120,5 +131,5 @@ export function fields(message: Uint8Array, isCut = false): Field[] {
       at += length
     } else return []
   }
-  return at === message.length && found.every(({ value }) => Number.isSafeInteger(value)) ? found : []
+  return at === message.length && found.every(({ value }) => !Number.isNaN(value)) ? found : []
 }

@@ -6,6 +6,7 @@ import type { Agent, ClientRequest, IncomingMessage } from 'node:http'
 import https from 'node:https'
 import { createSecureContext } from 'node:tls'
 import type { SecureContext } from 'node:tls'
+import { constants, gunzipSync } from 'node:zlib'
 import type { TlsConfig } from '../../../config/agent/exporters/tls.ts'
 import { http } from '../../../config/http.ts'
 import { MAX_SECRET_BYTES } from '../../../config/yaml/named-file.ts'
@@ -31,12 +32,14 @@ export type FileHeaders = Readonly<Record<string, string>>
 export interface Reply {
   readonly status: number
   readonly retryAfter: string | undefined
-  /** At most MAX_REPLY_BYTES; the rest is not read. */
+  /** Decompressed; at most MAX_REPLY_BYTES, the rest is not read. */
   readonly body: Uint8Array
 }
 
 /** Responses are short; an endless one must not fill the memory. */
 export const MAX_REPLY_BYTES: number = 64 << 10
+/** Without it any encoding may come (RFC 9110, 12.5.3). */
+const UNCOMPRESSED = { 'accept-encoding': 'identity' }
 /** Closes idle connections before load balancers do (usually 60 s), so that few requests use a closed one. */
 const IDLE_MS = 50_000
 
@@ -141,7 +144,13 @@ export class HttpTransport {
       const sent = request(this.#url, {
         method: 'POST',
         agent,
-        headers: { ...this.#options.headers, ...this.#fromFiles, ...headers, 'content-length': length },
+        headers: {
+          ...UNCOMPRESSED,
+          ...this.#options.headers,
+          ...this.#fromFiles,
+          ...headers,
+          'content-length': length,
+        },
       })
       const timer = setTimeout(
         () => sent.destroy(this.#error('TIMEOUT', `did not answer within ${timeoutMs} ms`)),
@@ -173,7 +182,8 @@ export class HttpTransport {
         readAtMost(response, MAX_REPLY_BYTES).then(
           (body) => {
             finish()
-            resolve({ status: response.statusCode ?? 0, retryAfter: response.headers['retry-after'], body })
+            const { statusCode: status = 0, headers: got } = response
+            resolve({ status, retryAfter: got['retry-after'], body: plainOf(body, got['content-encoding']) })
           },
           (error: unknown) => {
             finish()
@@ -245,6 +255,17 @@ async function readAtMost(response: IncomingMessage, limit: number): Promise<Uin
     if (length >= limit) break
   }
   return Buffer.concat(chunks).subarray(0, limit)
+}
+
+/** Proxies may compress regardless. A body that is no gzip stays as it is. */
+function plainOf(body: Uint8Array, encoding: string | undefined): Uint8Array {
+  if (encoding !== 'gzip') return body
+  try {
+    // A sync flush also returns what a truncated body has.
+    return gunzipSync(body, { maxOutputLength: MAX_REPLY_BYTES, finishFlush: constants.Z_SYNC_FLUSH })
+  } catch {
+    return body
+  }
 }
 
 async function secureContextOf(config: TlsConfig): Promise<SecureContext> {

@@ -13,6 +13,7 @@ const FAULTS: readonly Answer[] = [
   { status: 500, body: 'oops' },
   { status: 200, fault: 'reset' },
   { status: 413 },
+  { status: 200, body: '<title>Log in</title>' },
 ]
 
 // One server for all tests: the harness is created synchronously, so the sink must exist before.

@@ -1,6 +1,7 @@
 /** The outcome for each reply of the sink. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { gzipSync } from 'node:zlib'
 import type { Outcome } from '../../../../../exporters/contract/exporter.ts'
 import { FakeSink, OK, partialSuccess, rpcStatus } from '../../../../support/otlp/server.ts'
 import type { Answer } from '../../../../support/otlp/server.ts'
@@ -14,6 +15,15 @@ async function answered(answer: Answer): Promise<Outcome> {
 }
 
 const json = { 'content-type': 'application/json' }
+const html = { 'content-type': 'text/html' }
+const protobuf = { 'content-type': 'application/x-protobuf' }
+const gzip = { 'content-encoding': 'gzip' }
+const LOGIN = '<!DOCTYPE html><title>Log in</title>'
+/** A success that is no success of OTLP. */
+const no = (status: number, got: string): object => ({
+  status: 'hold',
+  message: reply(`${status}: expected an OTLP response, got "${got}"; check that the endpoint is an OTLP receiver`),
+})
 const PARTIAL = '{"partialSuccess":{"rejectedLogRecords":"1","errorMessage":"x"}}'
 const NO_REASON = 'the sink refused records of an accepted request without a reason'
 /** Entry by entry, before the total. */
@@ -23,7 +33,19 @@ is: 2026-11-24T14:03:09Z, oldest acceptable timestamp is: 2026-11-24T15:03:09Z',
 const rows: ReadonlyArray<readonly [name: string, answer: Answer, want: object]> = [
   ['200 with an empty body', OK, { status: 'delivered' }],
   ['200 with {}', { status: 200, body: '{}', headers: json }, { status: 'delivered' }],
-  ['200 with a body that is nothing', { status: 200, body: '\xff\xff\xff' }, { status: 'delivered' }],
+  ['200 with {} as the answer to protobuf', { status: 200, body: '{}' }, { status: 'delivered' }],
+  ['200 with {} and the type of a page', { status: 200, body: '{}', headers: html }, { status: 'delivered' }],
+  ['200 with an empty partial success', { status: 200, body: '{"partialSuccess":{}}' }, { status: 'delivered' }],
+  ['200 with null', { status: 200, body: '{"partialSuccess":null}' }, { status: 'delivered' }],
+  ['200 with one in protobuf', { status: 200, body: Buffer.of(0x0a, 0) }, { status: 'delivered' }],
+  [
+    '200 with known and unknown members',
+    { status: 200, body: '{"took":3,"partialSuccess":{}}' },
+    { status: 'delivered' },
+  ],
+  ['200 with known and unknown fields', { status: 200, body: Buffer.of(0x0a, 0, 0x10, 1) }, { status: 'delivered' }],
+  ['200 with {} in gzip', { status: 200, body: gzipSync('{}'), headers: gzip }, { status: 'delivered' }],
+  ['200 with nothing in gzip', { status: 200, body: gzipSync(''), headers: gzip }, { status: 'delivered' }],
   ['202', { status: 202 }, { status: 'delivered' }],
   ['204, as Loki', { status: 204 }, { status: 'delivered' }],
   [
@@ -56,7 +78,45 @@ const rows: ReadonlyArray<readonly [name: string, answer: Answer, want: object]>
     { status: 200, body: PARTIAL.replace('x', 'y'.repeat(100_000)), headers: json },
     { status: 'partial', refusals: [{ reason: 'partial', events: 1, message: NO_REASON }] },
   ],
-  ['a long body that is nothing', { status: 200, body: '{'.padEnd(100_000, ' ') }, { status: 'delivered' }],
+  [
+    'a partial success in JSON with the names of the .proto file',
+    { status: 200, body: '{"partial_success":{"rejected_log_records":"1","error_message":"x"}}', headers: json },
+    { status: 'partial', refusals: [{ reason: 'partial', events: 1, message: 'x' }] },
+  ],
+  [
+    'a partial success in gzip',
+    { status: 200, body: gzipSync(partialSuccess(2, 'two were bad')), headers: gzip },
+    { status: 'partial', refusals: [{ reason: 'partial', events: 2, message: 'two were bad' }] },
+  ],
+  [
+    'a 404 in gzip',
+    { status: 404, body: gzipSync('404 page not found'), headers: gzip },
+    { status: 'hold', message: reply('404: 404 page not found; check the endpoint') },
+  ],
+  ['a long body that is nothing', { status: 200, body: '{'.padEnd(100_000, ' ') }, no(200, '{')],
+  ['a body that is nothing', { status: 200, body: '\xff\xff\xff' }, no(200, '\xff\xff\xff')],
+  ['a login page', { status: 200, body: LOGIN, headers: html }, no(200, LOGIN)],
+  ['a login page with the content type of protobuf', { status: 200, body: LOGIN, headers: protobuf }, no(200, LOGIN)],
+  ['a login page with 202', { status: 202, body: LOGIN }, no(202, LOGIN)],
+  ['a login page in gzip', { status: 200, body: gzipSync(LOGIN), headers: gzip }, no(200, LOGIN)],
+  ['a long page', { status: 200, body: '<p>'.repeat(50_000) }, no(200, `${'<p>'.repeat(50_000).slice(0, 200)}…`)],
+  ['OK', { status: 200, body: 'OK' }, no(200, 'OK')],
+  ['a line end', { status: 200, body: '\n' }, no(200, '')],
+  [
+    'accepted, which is a field of protobuf that nobody knows',
+    { status: 200, body: 'accepted\n' },
+    no(200, 'accepted'),
+  ],
+  ['an error in JSON', { status: 200, body: '{"status":"error"}', headers: json }, no(200, '{"status":"error"}')],
+  ['a list in JSON', { status: 200, body: '[]', headers: json }, no(200, '[]')],
+  ['a text in JSON', { status: 200, body: '"OK"', headers: json }, no(200, '"OK"')],
+  [
+    'a partial success that is a text',
+    { status: 200, body: '{"partialSuccess":"no"}' },
+    no(200, '{"partialSuccess":"no"}'),
+  ],
+  ['an error in protobuf', { status: 200, body: rpcStatus('no such tenant') }, no(200, 'no such tenant')],
+  ['a partial success in protobuf that is damaged', { status: 200, body: '\x0a\x05hello' }, no(200, 'hello')],
   ['a warning without rejection', { status: 200, body: partialSuccess(0, 'slow down') }, { status: 'delivered' }],
   [
     'more rejected than sent',
@@ -179,7 +239,7 @@ const rows: ReadonlyArray<readonly [name: string, answer: Answer, want: object]>
       message: 'POST http://SINK/v1/logs: closed the connection without an answer',
     },
   ],
-  ['a reply without end', { status: 200, fault: 'endless' }, { status: 'delivered' }],
+  ['a reply without end', { status: 200, fault: 'endless' }, no(200, `${'x'.repeat(200)}…`)],
 ]
 for (const [name, answer, want] of rows) {
   test(`otlp reply: ${name} is ${'status' in want ? want.status : ''}`, async () => {

@@ -5,11 +5,11 @@
 import { fetchV12, listOffsetsV6 } from '@platformatic/kafka'
 import { effectiveExporter } from '../../config/agent/effective.ts'
 import { kafka } from '../../config/agent/exporters/kafka.ts'
-import { ExportError, textOf } from '../contract/errors.ts'
+import { ExportError } from '../contract/errors.ts'
 import { readConnection } from '../sinks/kafka/connection.ts'
 import type { KafkaConfig } from '../sinks/kafka/connection.ts'
 import { Cluster } from '../sinks/kafka/drivers/platformatic-cluster.ts'
-import { faultOfCode } from '../sinks/kafka/faults.ts'
+import { faultOf, faultOfCode } from '../sinks/kafka/faults.ts'
 import type { NumberedRecord } from './audit.ts'
 import { numbersOf } from './envelope.ts'
 import { readOtlp } from './otlp.ts'
@@ -17,7 +17,8 @@ import type { Source } from './source.ts'
 import type { SourceOptions } from './sources.ts'
 
 const WAIT_MS = 1000
-const FETCH_BYTES = 8 << 20
+/** A batch that is larger comes alone, up to MAX_ANSWER_BYTES. */
+const FETCH_BYTES = 4 << 20
 const EARLIEST = -2n
 const LATEST = -1n
 const COMMITTED = 1
@@ -31,22 +32,26 @@ type FetchedBatch = NonNullable<
 >[number]
 
 /** Throws ExportError UNUSABLE for a wrong address, IO for a topic that cannot be read. */
-export async function kafkaSource(address: string, { env, sinceMs }: SourceOptions): Promise<Source> {
+export async function kafkaSource(address: string, { env, sinceMs, signal }: SourceOptions): Promise<Source> {
   const { brokers, topics, keys } = parse(address)
   return async function* records() {
     for (const topic of topics) {
       const connection = await readConnection(configOf(address, { ...keys, brokers, topic }, env))
       const cluster = new Cluster(connection)
+      const what = `read topic "${topic}" of ${brokers.join(', ')}`
+      const stop = (): void => void cluster.close()
+      signal.addEventListener('abort', stop, { once: true })
       try {
         const found = (await cluster.ask([topic])).get(topic)
-        const fault = faultOfCode(found?.errorCode ?? 3, `read topic "${topic}"`)
+        const fault = faultOfCode(found?.errorCode ?? 3, what)
         if (fault !== undefined) throw fault
         for (const { partitionIndex } of found?.partitions ?? []) {
-          yield* partitionRecords(cluster, topic, partitionIndex, sinceMs)
+          yield* partitionRecords(cluster, topic, partitionIndex, sinceMs, signal)
         }
       } catch (error) {
-        throw new ExportError('IO', `cannot read topic "${topic}" of ${brokers.join(', ')}: ${textOf(error)}`, error)
+        throw new ExportError('IO', faultOf(error, what).message, error)
       } finally {
+        signal.removeEventListener('abort', stop)
         await cluster.close()
       }
     }
@@ -58,6 +63,7 @@ async function* partitionRecords(
   topic: string,
   partition: number,
   sinceMs: number | undefined,
+  signal: AbortSignal,
 ): AsyncGenerator<NumberedRecord | undefined> {
   const place = `${topic}/${partition}`
   const end = await offsetAt(cluster, topic, partition, LATEST)
@@ -71,7 +77,7 @@ async function* partitionRecords(
       batches = await fetch(cluster, topic, partition, next)
       failures = 0
     } catch (error) {
-      if (++failures === MOST_FAILURES) throw error
+      if (++failures === MOST_FAILURES || signal.aborted) throw error
       cluster.forget(topic)
       await new Promise((resolve) => setTimeout(resolve, WAIT_MS))
       continue

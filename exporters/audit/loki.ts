@@ -2,6 +2,9 @@
  * Records that a query selects in Grafana Loki, by its HTTP API: `loki://HOST[:PORT][/PATH]?QUERY`, with TLS as `lokis://`. The query is LogQL such as
  * `{service_name="ktrail"}`. Records come in the order of their time, so the order of their numbers is not judged.
  */
+import https from 'node:https'
+import { AnswerTooLarge, answerTo, bodyOf } from '../../config/answers.ts'
+import { http } from '../../config/http.ts'
 import { ExportError, textOf } from '../contract/errors.ts'
 import { NO_ORDER } from './audit.ts'
 import type { NumberedRecord } from './audit.ts'
@@ -12,8 +15,6 @@ import type { SourceOptions } from './sources.ts'
 
 /** A server with default limits answers only up to some 1,300 of our records. */
 const PAGE = 500
-const TIMEOUT_MS = 60_000
-const MAX_ANSWER_BYTES = 64 << 20
 const HOUR_MS = 3_600_000
 
 interface Entry {
@@ -22,20 +23,26 @@ interface Entry {
 }
 
 /** Throws ExportError UNUSABLE for a wrong address, IO when Loki does not answer. */
-export function lokiSource(address: string, { env, sinceMs, nowMs }: SourceOptions): Source {
+export function lokiSource(address: string, { env, sinceMs, nowMs, signal }: SourceOptions): Source {
   const { url, query } = parse(address)
   return async function* records() {
     let from = BigInt(Math.floor(sinceMs ?? nowMs - HOUR_MS)) * 1_000_000n
     const to = BigInt(Math.floor(nowMs)) * 1_000_000n + 1n
     // Entries of one nanosecond may be on both sides of a page.
     let seen = new Set<string>()
+    let limit = PAGE
     for (;;) {
-      const entries = await page(url, query, from, to, env)
+      const entries = await page(url, { query, from, to, limit }, env, signal)
+      if (entries === undefined) {
+        limit = Math.ceil(limit / 4)
+        continue
+      }
       const fresh = entries.filter((entry) => !seen.has(keyOf(entry)))
       for (const entry of fresh) yield recordOf(entry)
       const last = entries.at(-1)
-      if (last === undefined || entries.length < PAGE) return
-      if (fresh.length === 0) throw new ExportError('IO', `cannot read ${url}: over ${PAGE} records of one time`)
+      if (last === undefined || entries.length < limit) return
+      if (fresh.length === 0)
+        throw new ExportError('IO', `cannot read ${shown(url)}: over ${limit} records of one time`)
       if (last.ns !== from) seen = new Set()
       for (const entry of entries) if (entry.ns === last.ns) seen.add(keyOf(entry))
       from = last.ns
@@ -49,40 +56,37 @@ function recordOf({ ns, labels }: Entry): NumberedRecord | undefined {
   return numbersOf((name) => labels.get(attributeOf(name).replaceAll('.', '_')), { place: NO_ORDER, node, timeMs })
 }
 
+/** undefined: the answer is too large, so fewer records must be requested. */
 async function page(
   url: URL,
-  query: string,
-  from: bigint,
-  to: bigint,
+  { query, from, to, limit }: { query: string; from: bigint; to: bigint; limit: number },
   env: SourceOptions['env'],
-): Promise<readonly Entry[]> {
+  signal: AbortSignal,
+): Promise<readonly Entry[] | undefined> {
   const asked = new URL(url)
   asked.search = String(
-    new URLSearchParams({ query, start: String(from), end: String(to), limit: String(PAGE), direction: 'forward' }),
+    new URLSearchParams({ query, start: String(from), end: String(to), limit: String(limit), direction: 'forward' }),
   )
   const headers: Record<string, string> = {}
   if (env['LOKI_BEARER_TOKEN'] !== undefined) headers['authorization'] = `Bearer ${env['LOKI_BEARER_TOKEN']}`
   if (env['LOKI_ORG_ID'] !== undefined) headers['x-scope-orgid'] = env['LOKI_ORG_ID']
   try {
-    const answer = await fetch(asked, { headers, signal: AbortSignal.timeout(TIMEOUT_MS), redirect: 'error' })
-    const text = await bounded(answer)
-    if (!answer.ok) throw new Error(`expected status 200, got ${answer.status}: ${text.slice(0, 300)}`)
+    const request = (url.protocol === 'https:' ? https : http).request(asked, { headers, signal })
+    request.end()
+    const answer = await answerTo(request)
+    const text = String(await bodyOf(answer))
+    if (answer.statusCode !== 200)
+      throw new Error(`expected status 200, got ${answer.statusCode}: ${text.slice(0, 300)}`)
     return entriesOf(JSON.parse(text))
   } catch (error) {
-    const cause = error instanceof Error && error.cause !== undefined ? `: ${textOf(error.cause)}` : ''
-    throw new ExportError('IO', `cannot read ${url}: ${textOf(error)}${cause}`, error)
+    if (error instanceof AnswerTooLarge && limit > 1) return undefined
+    throw new ExportError('IO', `cannot read ${shown(url)}: ${textOf(error)}`, error)
   }
 }
 
-async function bounded(answer: Response): Promise<string> {
-  const chunks: Uint8Array[] = []
-  let length = 0
-  for await (const chunk of answer.body ?? []) {
-    chunks.push(chunk)
-    length += chunk.length
-    if (length > MAX_ANSWER_BYTES) throw new Error(`expected an answer of at most ${MAX_ANSWER_BYTES} bytes`)
-  }
-  return Buffer.concat(chunks, length).toString()
+/** Without user and password. */
+function shown({ origin, pathname }: URL): string {
+  return origin + pathname
 }
 
 /** Of `data.result`: streams with labels, which include the attributes of their entries. Ascending by time. */

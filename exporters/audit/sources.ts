@@ -1,25 +1,58 @@
 import type { Environment } from '../../config/agent/loading/substitute.ts'
+import { ExportError } from '../contract/errors.ts'
 import { fileSource } from './files.ts'
 import type { Source } from './source.ts'
 
-export interface SourceOptions {
+export interface AuditedSource {
   readonly env: Environment
   /** Older records are not read where the sink can select by time. */
   readonly sinceMs: number | undefined
   readonly nowMs: number
+  /** A sink that gives no record for so long is given up. Default: 30 s. */
+  readonly silenceMs?: number
 }
 
+export interface SourceOptions extends AuditedSource {
+  /** Aborts what runs. */
+  readonly signal: AbortSignal
+}
+
+/** Loki may search for a while, and Kafka may have to elect a leader. */
+const SILENCE_MS = 30_000
+
 /** The records at an address: `kafka://…`, `loki://…`, else a file or `-`. Throws ExportError UNUSABLE for a wrong address. */
-export function auditSource(address: string, options: SourceOptions): Source {
+export function auditSource(address: string, options: AuditedSource): Source {
   if (address.startsWith('kafka://'))
-    return later(async () => (await import('./kafka.ts')).kafkaSource(address, options))
-  if (/^lokis?:\/\//.test(address)) return later(async () => (await import('./loki.ts')).lokiSource(address, options))
+    return heard(address, options, async (all) => (await import('./kafka.ts')).kafkaSource(address, all))
+  if (/^lokis?:\/\//.test(address))
+    return heard(address, options, async (all) => (await import('./loki.ts')).lokiSource(address, all))
   return fileSource(address, process.stdin)
 }
 
-/** Loads the client of a sink when it is read. */
-function later(load: () => Promise<Source>): Source {
+/** Loads the client of a sink when it is read, and gives up a sink that is silent. */
+function heard(address: string, options: AuditedSource, load: (options: SourceOptions) => Promise<Source>): Source {
   return async function* records() {
-    yield* (await load())()
+    const { silenceMs = SILENCE_MS } = options
+    const over = new AbortController()
+    const timer = setTimeout(() => over.abort(), silenceMs)
+    try {
+      const source = await load({ ...options, signal: over.signal })
+      for await (const record of source()) {
+        timer.refresh()
+        yield record
+      }
+    } catch (error) {
+      if (!over.signal.aborted) throw error
+      // Without user, password and query.
+      const shown = address.replace(/\?.*$/, '').replace(/\/\/[^/]*@/, '//')
+      const message = `cannot read ${shown}: no record within ${silenceMs / 1000} s`
+      throw new ExportError(
+        'IO',
+        `${message}; check address and protocol (TLS or not), or whether it is too busy`,
+        error,
+      )
+    } finally {
+      clearTimeout(timer)
+    }
   }
 }

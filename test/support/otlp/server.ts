@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import http from 'node:http'
 import https from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
+import type { Writable } from 'node:stream'
 import { inflate, requestFrom } from './decode.ts'
 import type { LogsRequest } from './decode.ts'
 
@@ -23,8 +24,8 @@ export interface Answer {
   readonly status: number
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: Uint8Array | string
-  /** `reset` before any answer, `cut` in the middle of the body, `never` answers, `endless` body, `upgrade` to nothing. */
-  readonly fault?: 'reset' | 'cut' | 'never' | 'endless' | 'upgrade'
+  /** `reset` before any answer, `cut` in the middle of the body, `never` answers, `endless` body, `upgrade` to nothing, `100 Continue` for ever. */
+  readonly fault?: 'reset' | 'cut' | 'never' | 'endless' | 'upgrade' | 'continue'
 }
 
 export type Script = (request: Received, call: number) => Answer | Promise<Answer>
@@ -101,6 +102,7 @@ export class FakeSink implements AsyncDisposable {
     }
     if (answer.fault === 'reset') return void request.socket.resetAndDestroy()
     if (answer.fault === 'never') return
+    if (answer.fault === 'continue') return flood(request.socket, CONTINUE)
     if (answer.fault === 'upgrade') return void request.socket.write(UPGRADE)
     response.writeHead(answer.status, { ...answer.headers })
     if (answer.fault === 'cut') {
@@ -126,11 +128,17 @@ export class FakeSink implements AsyncDisposable {
 
 const UPGRADE = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n'
 
+const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n'.repeat(1000))
+
 function endless(response: http.ServerResponse): void {
-  const chunk = Buffer.alloc(16 << 10, 'x')
+  flood(response, Buffer.alloc(16 << 10, 'x'))
+}
+
+/** Writes as fast as the other side reads. */
+export function flood(to: Writable, chunk: Buffer): void {
   const more = (): void => {
-    while (!response.destroyed && response.write(chunk));
-    if (!response.destroyed) response.once('drain', more)
+    while (!to.destroyed && to.write(chunk));
+    if (!to.destroyed) to.once('drain', more)
   }
   more()
 }

@@ -14,6 +14,7 @@ import { connect as connectTls } from 'node:tls'
 import kafkajs from 'kafkajs'
 import type { ISocketFactory } from 'kafkajs'
 import { textOf } from '../../../contract/errors.ts'
+import { boundAnswers } from './bounded-answers.ts'
 
 const KEEP_ALIVE_MS = 60_000
 const LENGTH_BYTES = 4
@@ -80,6 +81,7 @@ export class Sockets {
     const socket = ssl
       ? connectTls({ host, port, ...(isIP(host) > 0 ? {} : { servername: host }), ...ssl }, onConnect)
       : connect({ host, port }, onConnect)
+    boundAnswers(socket)
     socket.setKeepAlive(true, KEEP_ALIVE_MS)
     this.#open.add(socket)
     socket.once('close', () => this.#open.delete(socket))

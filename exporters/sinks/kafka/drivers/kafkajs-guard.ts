@@ -12,7 +12,9 @@ export const KNOWN_VERSION = '2.2.4'
 interface RequestQueue {
   readonly pending: readonly unknown[]
   readonly throttledUntil: number
+  readonly inflight: ReadonlyMap<number, unknown>
   scheduleCheckPendingRequests(): void
+  fulfillRequest(answer: { readonly correlationId: number }): void
 }
 
 let applied = false
@@ -22,9 +24,14 @@ export function guardKafkajs(version: string = installedVersion()): boolean {
   if (version !== KNOWN_VERSION) return false
   if (applied) return true
   const queue = queuePrototype()
-  const schedule = queue.scheduleCheckPendingRequests
+  const { scheduleCheckPendingRequests: schedule, fulfillRequest: fulfill } = queue
   queue.scheduleCheckPendingRequests = function guarded(this: RequestQueue): void {
     if (this.pending.length > 0 || this.throttledUntil > Date.now()) schedule.call(this)
+  }
+  // It only logs others. A repaired connection ends when this throws, and gets no late answers.
+  queue.fulfillRequest = function fulfillExpected(this: RequestQueue, answer): void {
+    if (!this.inflight.has(answer.correlationId)) throw new Error('an answer to no request')
+    fulfill.call(this, answer)
   }
   repairConnections()
   applied = true

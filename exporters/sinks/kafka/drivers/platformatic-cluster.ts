@@ -6,6 +6,7 @@ import { ConnectionPool, metadataV9, ResponseError } from '@platformatic/kafka'
 import type { Broker, Connection, ConnectionOptions } from '@platformatic/kafka'
 import { isIP } from 'node:net'
 import type { KafkaConnection } from '../connection.ts'
+import { guardPlatformatic } from './platformatic-guard.ts'
 
 const CONNECT_MS = 5000
 /** The first broker may hang, so the next search begins at another. */
@@ -25,6 +26,7 @@ export class Cluster {
   #first = 0
 
   constructor(options: KafkaConnection) {
+    guardPlatformatic()
     const made = connectionOptions(options)
     const tlsServerName = options.tls?.server_name
     this.#bootstrap = options.brokers.map(brokerOf)

@@ -13,7 +13,6 @@ import type { DriverDeps, KafkaDriver, KafkaRecord, Partitions } from './driver.
 import { faultOf, faultOfCode, KafkaFault, unlessThere, unwritten } from '../faults.ts'
 import type { KafkaConnection } from '../connection.ts'
 import { Cluster } from './platformatic-cluster.ts'
-import { guardPlatformatic } from './platformatic-guard.ts'
 import { RecordBatchWriter, sequenceAfter } from './record-batch.ts'
 
 const PRODUCE = 0
@@ -38,7 +37,6 @@ export class PlatformaticDriver implements KafkaDriver {
   #closed = false
 
   constructor(options: KafkaConnection, deps: DriverDeps) {
-    guardPlatformatic()
     this.#options = options
     this.#codec = {
       id: CODEC_IDS[options.compression],

@@ -8,6 +8,7 @@ import { lokiSource } from '../../../../exporters/audit/loki.ts'
 import { ExportError } from '../../../../exporters/contract/errors.ts'
 
 const NOW_MS = 1_790_000_000_000
+const OPTIONS = { env: {}, sinceMs: undefined, nowMs: NOW_MS, signal: new AbortController().signal }
 
 interface Server extends AsyncDisposable {
   readonly host: string
@@ -49,11 +50,7 @@ const STOP = { ktrail_run_phase: 'stop', ktrail_run_previous: '', ktrail_run_hea
 
 async function audited(server: Server): Promise<ReturnType<Audit['report']>> {
   const audit = new Audit()
-  const source = lokiSource(`loki://${server.host}?{service_name="ktrail"}`, {
-    env: {},
-    sinceMs: undefined,
-    nowMs: NOW_MS,
-  })
+  const source = lokiSource(`loki://${server.host}?{service_name="ktrail"}`, OPTIONS)
   for await (const record of source()) if (typeof record === 'object') audit.add(record)
   return audit.report({ nowMs: NOW_MS, partial: false })
 }
@@ -102,9 +99,29 @@ for (const [name, status, body, want] of [
 }
 
 test('loki audit: refused with a message: an address without a query, more than a page of one time', async () => {
-  const options = { env: {}, sinceMs: undefined, nowMs: NOW_MS }
-  assert.throws(() => lokiSource('loki://h:3100', options), /expected an address such as loki:/)
-  assert.throws(() => lokiSource('loki://h:x?{a="b"}', options), /expected an address such as loki:/)
+  assert.throws(() => lokiSource('loki://h:3100', OPTIONS), /expected an address such as loki:/)
+  assert.throws(() => lokiSource('loki://h:x?{a="b"}', OPTIONS), /expected an address such as loki:/)
   await using server = await serve(Array.from({ length: 600 }, (_, i): [bigint, object] => [at(0), labels(i)]))
   await assert.rejects(audited(server), /over 500 records of one time/)
+})
+
+test('loki audit: pages that are too large are requested again in smaller ones, and one record has a bound', async () => {
+  const large = { body: 'x'.repeat(40_000) }
+  const all = Array.from({ length: 300 }, (_, i): [bigint, object] => [at(i), labels(i, i < 299 ? large : STOP)])
+  await using server = await serve(all)
+  const [whole] = await audited(server)
+  assert.deepEqual([whole?.whole, whole?.runs[0]?.records], [true, 300])
+  assert.deepEqual(
+    server.asked.slice(0, 3).map((query) => query.get('limit')),
+    ['500', '125', '125'],
+  )
+  await using endless = await serve([], { status: 200, body: ' '.repeat(9 << 20) })
+  await assert.rejects(
+    audited(endless),
+    /^ExportError: cannot read .*: expected an answer of at most 8388608 bytes, got more$/,
+  )
+  assert.deepEqual(
+    endless.asked.map((query) => query.get('limit')),
+    ['500', '125', '32', '8', '2', '1'],
+  )
 })

@@ -4,13 +4,12 @@ import type { DescMessage, DescMethod, DescMethodServerStreaming, DescMethodUnar
 import type { MessageInitShape, MessageShape } from '@bufbuild/protobuf'
 import { Client, ChannelCredentials, status } from '@grpc/grpc-js'
 import type { ServiceError } from '@grpc/grpc-js'
+import { MAX_ANSWER_BYTES } from '../../config/answers.ts'
 import type { TlsContents } from '../../exporters/index.ts'
 
 /** The default of `server.grpc`. */
 export const DEFAULT_SERVER = 'unix:///run/ktrail/ktrail.sock'
 
-/** As Tetragon's client: an event can have two processes with arguments of 320 KiB. */
-const MAX_ANSWER_BYTES = 10 << 20
 /** A change of policies waits for those before it. */
 const DEADLINE_MS = 60_000
 

@@ -8,6 +8,7 @@ import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { Agent, request } from 'node:https'
 import { z } from 'zod'
+import { AnswerTooLarge, MAX_ANSWER_BYTES, answerTo, bodyOf } from '../../config/answers.ts'
 import { version } from '../../config/own.ts'
 import type { KubernetesConfig } from '../../config/agent/schema.ts'
 import type { CollectorError } from '../errors.ts'
@@ -66,10 +67,6 @@ export interface Watching extends Reading {
 const ANSWER_MS = 30_000
 /** The API server sends a bookmark about every minute, but none of a resource of which it has seen no change since its start. */
 const QUIET_MS = 180_000
-/** A page of 500 objects; etcd holds none above 1.5 MiB, and few are near that. */
-const MAX_PAGE_BYTES = 64 << 20
-/** One change: an object, in JSON. */
-const MAX_CHANGE_BYTES = 8 << 20
 const MAX_REFUSAL_BYTES = 64 << 10
 
 export class KubernetesClient implements Disposable {
@@ -143,7 +140,7 @@ export class KubernetesClient implements Disposable {
     const late = new Deadline(this.#answerMs, `no answer within ${this.#answerMs / 1000} s`)
     try {
       const answer = await this.#answer(asked, { ...options, signal: AbortSignal.any([options.signal, late.signal]) })
-      return await textOf(answer, MAX_PAGE_BYTES)
+      return String(await bodyOf(answer))
     } catch (error) {
       throw this.#failure(error, asked, late.signal)
     } finally {
@@ -162,21 +159,18 @@ export class KubernetesClient implements Disposable {
       `${this.login.server}${root}${inside}/${resource.name}${name && `/${encodeURIComponent(name)}`}`,
     )
     for (const [key, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(key, value)
-    const answer = await new Promise<IncomingMessage>((resolve, reject) => {
-      const headers = {
-        accept: 'application/json',
-        'user-agent': this.#agent,
-        ...(credentials.token === undefined ? {} : { authorization: `Bearer ${credentials.token}` }),
-        ...(body === undefined ? {} : { 'content-type': type, 'content-length': Buffer.byteLength(body) }),
-      }
-      const sent = request(url, { method, headers, agent: this.#connectionsFor(credentials), signal })
-      sent.on('response', resolve)
-      sent.on('error', reject)
-      sent.end(body)
-    })
+    const headers = {
+      accept: 'application/json',
+      'user-agent': this.#agent,
+      ...(credentials.token === undefined ? {} : { authorization: `Bearer ${credentials.token}` }),
+      ...(body === undefined ? {} : { 'content-type': type, 'content-length': Buffer.byteLength(body) }),
+    }
+    const sent = request(url, { method, headers, agent: this.#connectionsFor(credentials), signal })
+    sent.end(body)
+    const answer = await answerTo(sent)
     const { statusCode = 0 } = answer
     if (statusCode >= 200 && statusCode < 300) return answer
-    throw answerError(statusCode, await textOf(answer, MAX_REFUSAL_BYTES), asked, this.login)
+    throw answerError(statusCode, String(await bodyOf(answer, MAX_REFUSAL_BYTES)), asked, this.login)
   }
 
   #connectionsFor({ ca, cert, key }: Credentials): Agent {
@@ -263,17 +257,6 @@ class Deadline {
   }
 }
 
-async function textOf(answer: IncomingMessage, maxBytes: number): Promise<string> {
-  const chunks: Buffer[] = []
-  let bytes = 0
-  for await (const chunk of answer as AsyncIterable<Buffer>) {
-    bytes += chunk.length
-    if (bytes > maxBytes) throw new Error(`the answer is larger than ${maxBytes} bytes`)
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks).toString('utf8')
-}
-
 /** Complete lines; what follows the last is part of a broken connection. `came`: called for each piece. */
 async function* linesOf(answer: IncomingMessage, came: () => void): AsyncGenerator<string, void, undefined> {
   let rest: Buffer[] = []
@@ -289,7 +272,7 @@ async function* linesOf(answer: IncomingMessage, came: () => void): AsyncGenerat
       if (line !== '') yield line
     }
     bytes += chunk.length - from
-    if (bytes > MAX_CHANGE_BYTES) throw new Error(`one change is larger than ${MAX_CHANGE_BYTES} bytes`)
+    if (bytes > MAX_ANSWER_BYTES) throw new AnswerTooLarge(MAX_ANSWER_BYTES)
     if (from < chunk.length) rest.push(chunk.subarray(from))
   }
 }

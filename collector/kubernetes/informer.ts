@@ -9,6 +9,7 @@
  * Objects are handed on as they come; only what `read` returns is kept.
  */
 import { setTimeout as after } from 'node:timers/promises'
+import { AnswerTooLarge } from '../../config/answers.ts'
 import { CollectorError } from '../errors.ts'
 import { OBJECT } from './client.ts'
 import type { KubernetesClient, KubernetesObject, WatchState } from './client.ts'
@@ -43,7 +44,7 @@ interface Known<T> {
   readonly value: T
 }
 
-const PAGE = '500'
+const PAGE = 500
 const FIRST_DELAY_MS = 250
 const MAX_DELAY_MS = 30_000
 const MOST_BUSY = 5
@@ -57,6 +58,7 @@ export class Informer<T> implements AsyncDisposable, WatchState {
   #problem: string | undefined
   #listed = false
   #failures = 0
+  #page = PAGE
   #running: Promise<void> | undefined
 
   constructor(options: InformerOptions<T>) {
@@ -119,6 +121,9 @@ export class Informer<T> implements AsyncDisposable, WatchState {
       if (this.#failures === 1) this.#failures = 0
       return ''
     }
+    // A page of a list, not a change.
+    if (version === '' && error instanceof CollectorError && error.cause instanceof AnswerTooLarge)
+      this.#page = Math.ceil(this.#page / 4)
     this.#report(error instanceof Error ? error.message : String(error))
     // A cluster that was restored from a backup does not have this version yet, and answers so for ever.
     return code === 'KUBERNETES_BUSY' && this.#failures >= MOST_BUSY ? '' : version
@@ -139,9 +144,10 @@ export class Informer<T> implements AsyncDisposable, WatchState {
     let more = ''
     let version = ''
     do {
-      // Later lists must not be older than what is known.
-      const resourceVersion = this.#listed || more !== '' ? undefined : '0'
-      const query = { labelSelector, fieldSelector, limit: PAGE, continue: more || undefined, resourceVersion }
+      // Later lists must not be older than what is known; and one from the cache is never in pages.
+      const resourceVersion = this.#listed || more !== '' || this.#page < PAGE ? undefined : '0'
+      const limit = String(this.#page)
+      const query = { labelSelector, fieldSelector, limit, continue: more || undefined, resourceVersion }
       const { metadata, items } = await client.list({ resource, namespace, query, signal })
       for (const object of items ?? []) {
         const value = read(object)

@@ -4,11 +4,11 @@ import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } fro
 import { ChannelCredentials, Client, status } from '@grpc/grpc-js'
 import type { ServiceError } from '@grpc/grpc-js'
 import { RuntimeService } from '../api/proto/cri/runtime_pb.js'
-import { MAX_ANSWER_BYTES } from './runtime.ts'
+import { MAX_CONTAINER_BYTES } from './runtime.ts'
 import type { RuntimeApi } from './runtime.ts'
 
 const OPTIONS = {
-  'grpc.max_receive_message_length': MAX_ANSWER_BYTES,
+  'grpc.max_receive_message_length': MAX_CONTAINER_BYTES,
   'grpc.max_metadata_size': 16 << 10,
   'grpc.enable_retries': 0,
   'grpc.enable_channelz': 0,

@@ -4,9 +4,10 @@
  */
 import type { IncomingHttpHeaders } from 'node:http'
 import { z } from 'zod'
+import { answerTo, bodyOf } from '../../config/answers.ts'
 import { http } from '../../config/http.ts'
 import type { NamedContainer } from '../../exporters/contract/event.ts'
-import { MAX_ANSWER_BYTES } from './runtime.ts'
+import { MAX_CONTAINER_BYTES } from './runtime.ts'
 import type { RuntimeApi } from './runtime.ts'
 
 const LIST = z.array(
@@ -64,27 +65,13 @@ interface Answer {
   readonly body: string
 }
 
-function get(socketPath: string, path: string, signal: AbortSignal): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const headers = { host: 'localhost', connection: 'close' }
-    const asked = http.request({ socketPath, path, headers, agent: false, maxHeaderSize: MAX_HEADER_BYTES, signal })
-    asked.on('error', reject)
-    asked.on('response', (answer) => {
-      const chunks: Buffer[] = []
-      let bytes = 0
-      answer.on('error', reject)
-      answer.on('data', (chunk: Buffer) => {
-        bytes += chunk.length
-        if (bytes > MAX_ANSWER_BYTES) answer.destroy(new Error(`the answer is larger than ${MAX_ANSWER_BYTES} bytes`))
-        else chunks.push(chunk)
-      })
-      answer.on('end', () => {
-        const { statusCode: status = 0, headers: got } = answer
-        resolve({ status, headers: got, body: Buffer.concat(chunks).toString() })
-      })
-    })
-    asked.end()
-  })
+async function get(socketPath: string, path: string, signal: AbortSignal): Promise<Answer> {
+  const headers = { host: 'localhost', connection: 'close' }
+  const asked = http.request({ socketPath, path, headers, agent: false, maxHeaderSize: MAX_HEADER_BYTES, signal })
+  asked.end()
+  const answer = await answerTo(asked)
+  const body = await bodyOf(answer, MAX_CONTAINER_BYTES)
+  return { status: answer.statusCode ?? 0, headers: answer.headers, body: body.toString() }
 }
 
 /** A server of gRPC answers in HTTP/2 or hangs up. */

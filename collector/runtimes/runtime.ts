@@ -9,7 +9,7 @@ export interface RuntimeApi extends Disposable {
 }
 
 /** Of an answer: one container takes a few KiB, and its labels may be many. */
-export const MAX_ANSWER_BYTES = 1 << 20
+export const MAX_CONTAINER_BYTES = 1 << 20
 const MAX_NAME = 256
 const MAX_IMAGE = 512
 const MAX_LABEL = 1024

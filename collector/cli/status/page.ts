@@ -1,5 +1,6 @@
 /** Asks a running agent for `/status`, and what of it the commands read. */
 import { z } from 'zod'
+import { answerTo, bodyOf } from '../../../config/answers.ts'
 import { http } from '../../../config/http.ts'
 import { formatAddress, parseAddress } from '../../../config/yaml/addresses.ts'
 import type { Address } from '../../../config/yaml/addresses.ts'
@@ -8,7 +9,6 @@ import { readConfig, UsageError } from '../command.ts'
 import type { Arguments, Terminal } from '../command.ts'
 
 const ANSWER_MS = 5_000
-const MAX_BYTES = 16 << 20
 
 const counts = z.record(z.string(), z.number())
 const statusSchema = z.object({
@@ -110,32 +110,18 @@ export async function readStatus(source: PageSource): Promise<{ readonly text: s
   throw new PageError(`expected the /status of this version of ktrail at ${where}, got ${what}`)
 }
 
-function get({ address, token }: PageSource): Promise<{ status: number; text: string }> {
-  const { promise, resolve, reject } = Promise.withResolvers<{ status: number; text: string }>()
+async function get({ address, token }: PageSource): Promise<{ status: number; text: string }> {
   const to = 'path' in address ? { socketPath: address.path } : { host: address.host, port: address.port }
-  const asked = http.request(
-    {
-      ...to,
-      path: '/status',
-      headers: token === undefined ? {} : { Authorization: `Bearer ${token}` },
-      signal: AbortSignal.timeout(ANSWER_MS),
-      agent: false,
-    },
-    (response) => {
-      const parts: Buffer[] = []
-      let bytes = 0
-      response.on('data', (part: Buffer) => {
-        parts.push(part)
-        bytes += part.length
-        if (bytes > MAX_BYTES) asked.destroy(new Error(`an answer of more than ${MAX_BYTES} bytes`))
-      })
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, text: Buffer.concat(parts).toString() }))
-      response.on('error', reject)
-    },
-  )
-  asked.on('error', reject)
+  const asked = http.request({
+    ...to,
+    path: '/status',
+    headers: token === undefined ? {} : { Authorization: `Bearer ${token}` },
+    signal: AbortSignal.timeout(ANSWER_MS),
+    agent: false,
+  })
   asked.end()
-  return promise
+  const answer = await answerTo(asked)
+  return { status: answer.statusCode ?? 0, text: String(await bodyOf(answer)) }
 }
 
 function sentenceOf(error: unknown, where: string): string {

@@ -3,6 +3,7 @@ import type { Agent } from 'node:http'
 import https from 'node:https'
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
+import { endFlood } from '../../../config/answers.ts'
 import { http } from '../../../config/http.ts'
 import { errnoOf } from '../../contract/errors.ts'
 
@@ -19,6 +20,7 @@ export function connection(url: URL, agent: Agent | undefined, signal: AbortSign
     const startedMs = performance.now()
     // Without a write or an end no byte of the request is sent.
     const asked = request(url, { method: 'POST', agent, signal })
+    endFlood(asked)
     asked.on('error', (error) => reject(readable(error)))
     asked.on('close', () => reject(new Error('the sink closed the connection')))
     const end = (found: string): void => {

@@ -8,6 +8,7 @@ import { createSecureContext } from 'node:tls'
 import type { SecureContext } from 'node:tls'
 import { constants, gunzipSync } from 'node:zlib'
 import type { TlsConfig } from '../../../config/agent/exporters/tls.ts'
+import { endFlood } from '../../../config/answers.ts'
 import { http } from '../../../config/http.ts'
 import { MAX_SECRET_BYTES } from '../../../config/yaml/named-file.ts'
 import { ExportError, errnoOf, textOf } from '../../contract/errors.ts'
@@ -152,6 +153,7 @@ export class HttpTransport {
           'content-length': length,
         },
       })
+      endFlood(sent)
       const timer = setTimeout(
         () => sent.destroy(this.#error('TIMEOUT', `did not answer within ${timeoutMs} ms`)),
         timeoutMs,

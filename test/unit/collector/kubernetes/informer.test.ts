@@ -6,6 +6,7 @@ import { KubernetesClient } from '../../../../collector/kubernetes/client.ts'
 import type { Clients } from '../../../../collector/kubernetes/client.ts'
 import { Informer } from '../../../../collector/kubernetes/informer.ts'
 import { withoutOpenssl } from '../../../support/authority.ts'
+import { flood } from '../../../support/otlp/server.ts'
 import { scripted } from '../../../support/kubernetes/scripted.ts'
 
 const skip = withoutOpenssl()
@@ -233,7 +234,32 @@ test('informer: a change without end is refused', { skip }, async () => {
     holds,
   ]
   await using made = await rig({ lists, watches })
-  await made.until(/one change is larger than 8388608 bytes/)
+  await made.until(/expected an answer of at most 8388608 bytes, got more/)
+})
+
+test('informer: a list that is too large is requested in pages, and not from the cache', { skip }, async () => {
+  const seen: string[] = []
+  const lists: Answer[] = [
+    (url, answer) => {
+      const [limit, version] = ['limit', 'resourceVersion'].map((name) => url.searchParams.get(name))
+      seen.push(`${limit} ${version}`)
+      if (Number(limit) > 100) answer.end(' '.repeat(9 << 20))
+      else answer.end(listOf('1', [pod('one', '1')]))
+    },
+  ]
+  await using made = await rig({ lists, watches: [holds] })
+  await made.until('listed')
+  assert.deepEqual(seen, ['500 0', '125 null', '32 null'])
+  assert.match(made.log[0] ?? '', /cannot list pods: .* expected an answer of at most 8388608 bytes, got more/)
+  assert.ok(made.log.includes('works'))
+})
+
+test('client: 100 Continue again and again ends the request at once', { skip }, async () => {
+  const bytes = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n'.repeat(1000))
+  await using server = await scripted((_, answer) => void (answer.socket && flood(answer.socket, bytes)))
+  using client = new KubernetesClient({ login: server.login })
+  const query = { resource: PODS, namespace: undefined, query: {}, signal: AbortSignal.timeout(60_000) }
+  await assert.rejects(client.list(query), /more than 16 that are only informational/)
 })
 
 test('client: a certificate that is not valid by this clock is named, with the time', { skip }, async () => {

@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { Runtimes } from '../../../../collector/runtimes/runtimes.ts'
 import type { NamedContainer } from '../../../../exporters/contract/event.ts'
+import { flood } from '../../../support/otlp/server.ts'
 import { ID, SHORT, fakeCri, fakeDocker, fakeSocket, json, listed, socketPath } from './support/sockets.ts'
 
 interface Rig {
@@ -145,7 +146,11 @@ for (const [what, does] of HANGS) {
 }
 
 const WRONG: ReadonlyArray<readonly [what: string, list: Parameters<typeof fakeDocker>[1], problem: RegExp]> = [
-  ['more than a megabyte', (_, response) => void response.end(`[${' '.repeat(1 << 20)}]`), /larger than 1048576 bytes/],
+  [
+    'more than a megabyte',
+    (_, response) => void response.end(`[${' '.repeat(1 << 20)}]`),
+    /at most 1048576 bytes, got more/,
+  ],
   ['no JSON', (_, response) => void response.end('nothing'), /not valid JSON/],
   ['no list of containers', json({ message: 'x' }), /expected a list of containers, got other JSON/],
   [
@@ -161,6 +166,22 @@ for (const [what, list, problem] of WRONG) {
     const [, line = ''] = made.lines
     assert.match(line, problem)
     assert.ok(line.length < 600)
+  })
+}
+
+for (const [what, bytes, problem] of [
+  ['100 Continue for ever', 'HTTP/1.1 100 Continue\r\n\r\n'.repeat(1000), /more than 16 that are only informational/],
+  [
+    'another protocol',
+    'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n',
+    /without an answer/,
+  ],
+] as const) {
+  test(`runtimes: one that answers with ${what} is given up at once`, async (t) => {
+    const path = await fakeSocket(t, (socket) => flood(socket, Buffer.from(bytes)))
+    const made = rig(t, [path], [], 60_000)
+    assert.equal(await made.find(), undefined)
+    assert.match(made.lines.join(), problem)
   })
 }
 

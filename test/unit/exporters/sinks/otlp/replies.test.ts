@@ -239,6 +239,15 @@ const rows: ReadonlyArray<readonly [name: string, answer: Answer, want: object]>
       message: 'POST http://SINK/v1/logs: closed the connection without an answer',
     },
   ],
+  [
+    '100 Continue again and again',
+    { status: 100, fault: 'continue' },
+    {
+      status: 'retryable',
+      unacknowledged: 5,
+      message: 'POST http://SINK/v1/logs: expected an answer, got more than 16 that are only informational (1xx)',
+    },
+  ],
   ['a reply without end', { status: 200, fault: 'endless' }, no(200, `${'x'.repeat(200)}…`)],
 ]
 for (const [name, answer, want] of rows) {

@@ -17,6 +17,13 @@ interface RequestQueue {
   fulfillRequest(answer: { readonly correlationId: number }): void
 }
 
+interface Decoder {
+  readonly buffer: Buffer
+  readonly offset: number
+  readArray(element: unknown): unknown
+  readArrayAsync(element: unknown): unknown
+}
+
 let applied = false
 
 /** Applies this guard and the repairs of connections once per process. Returns false, without changes, for an unknown version. */
@@ -28,6 +35,7 @@ export function guardKafkajs(version: string = installedVersion()): boolean {
   queue.scheduleCheckPendingRequests = function guarded(this: RequestQueue): void {
     if (this.pending.length > 0 || this.throttledUntil > Date.now()) schedule.call(this)
   }
+  boundCounts()
   // It only logs others. A repaired connection ends when this throws, and gets no late answers.
   queue.fulfillRequest = function fulfillExpected(this: RequestQueue, answer): void {
     if (!this.inflight.has(answer.correlationId)) throw new Error('an answer to no request')
@@ -38,10 +46,33 @@ export function guardKafkajs(version: string = installedVersion()): boolean {
   return true
 }
 
+/** It makes room for as many elements as an answer announces: 256 MB for 32 million. Each takes at least a byte. */
+function boundCounts(): void {
+  const decoder = decoderPrototype()
+  for (const name of ['readArray', 'readArrayAsync'] as const) {
+    const read = decoder[name]
+    decoder[name] = function readBounded(this: Decoder, element): unknown {
+      const [count, bytes] = [this.buffer.readInt32BE(this.offset), this.buffer.length - this.offset]
+      if (count > bytes) throw new Error(`expected at most ${bytes} elements in an answer of Kafka, got ${count}`)
+      return read.call(this, element)
+    }
+  }
+}
+
 function queuePrototype(): RequestQueue {
   const loaded: unknown = createRequire(import.meta.url)('kafkajs/src/network/requestQueue')
   if (typeof loaded === 'function' && isQueue(loaded.prototype)) return loaded.prototype
   throw new Error(`kafkajs ${KNOWN_VERSION}: its request queue is not where it was; reinstall the package`)
+}
+
+function decoderPrototype(): Decoder {
+  const loaded: unknown = createRequire(import.meta.url)('kafkajs/src/protocol/decoder')
+  if (typeof loaded === 'function' && isDecoder(loaded.prototype)) return loaded.prototype
+  throw new Error(`kafkajs ${KNOWN_VERSION}: its decoder is not where it was; reinstall the package`)
+}
+
+function isDecoder(value: unknown): value is Decoder {
+  return typeof value === 'object' && value !== null && 'readArrayAsync' in value
 }
 
 function isQueue(value: unknown): value is RequestQueue {

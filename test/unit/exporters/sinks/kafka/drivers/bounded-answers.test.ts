@@ -15,15 +15,19 @@ const MAX_GROWTH_BYTES = 64 << 20
 const LOGIN = { mechanism: 'plain', username: 'me', password: 'p' } as const
 
 /** A server that sends `head` and then garbage as fast as it can, at once or after the first request. */
-async function hostile(head: Buffer, at: 'connection' | 'data', garbage: Buffer | undefined = GARBAGE) {
+async function hostile(
+  head: Buffer | ((request: Buffer) => Buffer),
+  at: 'connection' | 'data',
+  garbage: Buffer | null = GARBAGE,
+) {
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {
     sockets.add(socket.on('error', () => {}))
-    const begin = (): void => {
-      socket.write(head)
-      if (garbage !== undefined) flood(socket, garbage)
+    const begin = (request: Buffer): void => {
+      socket.write(typeof head === 'function' ? head(request) : head)
+      if (garbage !== null) flood(socket, garbage)
     }
-    if (at === 'connection') begin()
+    if (at === 'connection') begin(Buffer.alloc(0))
     else socket.once('data', begin)
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -75,7 +79,7 @@ for (const name of ['kafkajs', 'platformatic'] as const) {
   }
 
   test(`kafka: an HTTP server at the address of a broker is refused at its first bytes, with ${name}`, async () => {
-    await using server = await hostile(HTTP, 'data', undefined)
+    await using server = await hostile(HTTP, 'data', null)
     const { fault } = await attempt(name, server.address, {})
     assert.match(
       fault.message,
@@ -93,3 +97,14 @@ for (const name of ['kafkajs', 'platformatic'] as const) {
     assert.ok(performance.now() - startedMs < 15_000)
   })
 }
+
+test('kafka: an answer that announces 32 million elements gets no room for them, with kafkajs', async (t) => {
+  // Length, the id of the request, no error, and the count of the versions of requests.
+  const answer = (request: Buffer): Buffer =>
+    Buffer.concat([Buffer.from('0000000a', 'hex'), request.subarray(8, 12), Buffer.from('000002000000', 'hex')])
+  await using server = await hostile(answer, 'data', null)
+  const { fault, growth } = await attempt('kafkajs', server.address, {})
+  t.diagnostic(`${growth >> 20} MiB more`)
+  assert.match(fault.message, /expected at most 4 elements in an answer of Kafka, got 33554432/)
+  assert.ok(growth < MAX_GROWTH_BYTES, `${growth >> 20} MiB`)
+})

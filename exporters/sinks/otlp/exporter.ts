@@ -175,7 +175,12 @@ export class OtlpExporter implements Exporter {
         this.#resent.events += sentOf(range, refused)
       }
       const reply = await this.#transport.post(body, this.#headers, this.#timeoutMs, signal, onResend)
-      const verdict = verdictOf(reply, sentOf(range, refused), this.#transport.where, this.#wallMs())
+      const sent = {
+        records: sentOf(range, refused),
+        endpoint: this.#transport.where,
+        compression: this.#headers['content-encoding'] ?? 'none',
+      }
+      const verdict = verdictOf(reply, sent, this.#wallMs())
       if (verdict.is === 'taken' && verdict.warning !== '') this.#report(verdict.warning)
       if (verdict.is === 'again' && verdict.throttled) this.#pace.throttled(batch, range.to - range.from)
       else this.#pace.answered(batch)

@@ -56,11 +56,14 @@ const ENTRY_FAULTS: ReadonlyArray<readonly [pattern: RegExp, reason: string]> = 
   [/timestamp too new/i, 'too_new'],
   [/too far behind|out of order/i, 'too_far_behind'],
 ]
+/** Texts of a 400 about the compression of the request. */
+const CODING_FAULT = /(?:content.?|unsupported )encoding|\b(?:gzip|zlib|flate|zstd|snappy|lz4): /i
 /** Texts of a 400 that every request would get, about the format or about the resource. */
 const CONFIG_FAULTS: readonly RegExp[] = [
-  /content.?(?:type|encoding)|unsupported (?:protocol|encoding)/i,
-  // Could not be decompressed or decoded.
-  /\b(?:gzip|zlib|flate|zstd|snappy|lz4|proto): |unexpected EOF/i,
+  CODING_FAULT,
+  /content.?type|unsupported protocol/i,
+  // Could not be decoded.
+  /\bproto: |unexpected EOF/i,
   /\borg id|tenant id|feature is disallowed/i,
   /missing required labels|label (?:names?|value|pair)|max_label_names|valid stream is required/i,
 ]
@@ -68,8 +71,16 @@ const CONFIG_FAULTS: readonly RegExp[] = [
 const STORED_SOME = /per stream rate limit/i
 const IGNORED = /total ignored: (\d+) out of (\d+)/g
 
-/** Reads the response to a request of `sent` records. `endpoint` is for messages, `wallMs` for a date in Retry-After. */
-export function verdictOf(reply: Reply, sent: number, endpoint: string, wallMs: number): Verdict {
+/** What was sent, and where. */
+export interface Sent {
+  readonly records: number
+  /** For messages. */
+  readonly endpoint: string
+  readonly compression: string
+}
+
+/** Reads the response to a request. `wallMs` is for a date in Retry-After. */
+export function verdictOf(reply: Reply, { records, endpoint, compression }: Sent, wallMs: number): Verdict {
   const { status } = reply
   if (status === 200 || status === 202 || status === 204) return taken(reply, endpoint)
   const text = statusTextOf(reply)
@@ -77,17 +88,17 @@ export function verdictOf(reply: Reply, sent: number, endpoint: string, wallMs: 
   const error = new ExportError('IO', `${endpoint} answered ${status}${message === '' ? '' : `: ${message}`}`)
   if (status === BLOCKED) return { is: 'hold', error: advised(error, 'allow this tenant to write again') }
   if (status < 300) return { is: 'refused', reason: 'unexpected_status', error }
+  const isCoded = compression !== 'none' && (status === 415 || (status === 400 && CODING_FAULT.test(text)))
+  const uncoded = `set compression: none if the sink does not take ${compression}`
   if (status < 400 || NEEDS_ACTION.has(status)) {
-    return {
-      is: 'hold',
-      error: advised(error, ABOUT_CREDENTIALS.has(status) ? 'check the credentials' : 'check the endpoint'),
-    }
+    const advice = ABOUT_CREDENTIALS.has(status) ? 'check the credentials' : 'check the endpoint'
+    return { is: 'hold', error: advised(error, isCoded ? `${uncoded}, or ${advice}` : advice) }
   }
   if (status === 413) return { is: 'faulty', reason: 'too_large', error }
   const afterMs = retryAfterMs(reply.retryAfter, wallMs)
   if (status === 429) return { is: 'again', unacknowledged: STORED_SOME.test(text), throttled: true, afterMs, error }
   if (status >= 500) return { is: 'again', unacknowledged: true, throttled: false, afterMs, error }
-  return malformed(text, sent, error)
+  return malformed(text, records, isCoded ? advised(error, uncoded) : error)
 }
 
 function taken(reply: Reply, endpoint: string): Verdict {

@@ -284,6 +284,25 @@ for (const text of ours) {
   })
 }
 
+const UNCODED = 'set compression: none if the sink does not take gzip'
+for (const [answer, message] of [
+  [{ status: 415 }, reply(`415; ${UNCODED}, or check the endpoint`)],
+  [
+    { status: 400, body: 'unsupported Content-Encoding: gzip' },
+    reply(`400: unsupported Content-Encoding: gzip; ${UNCODED}`),
+  ],
+  [{ status: 400, body: 'gzip: invalid header' }, reply(`400: gzip: invalid header; ${UNCODED}`)],
+  [{ status: 400, body: 'no org id' }, reply('400: no org id')],
+  [{ status: 404 }, reply('404; check the endpoint')],
+] as const) {
+  test(`otlp reply: ${message.slice(message.indexOf('answered'))}`, async () => {
+    await using sink = await FakeSink.start(() => answer)
+    await using exporter = exporterFor(sink, { compression: 'gzip' })
+    await exporter.start()
+    assert.deepEqual(plain(await exporter.send(batchFrom(0, 3), NEVER)), { status: 'hold', message })
+  })
+}
+
 test('otlp reply: Retry-After as a date is kept', async () => {
   const date = new Date(Date.now() + 60_000).toUTCString()
   const outcome = await answered({ status: 503, headers: { 'retry-after': date } })

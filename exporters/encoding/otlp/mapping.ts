@@ -79,7 +79,8 @@ export function numberAttributes(event: Event, numbering: Numbering, number: num
  */
 export function ownAttributes(process: Process, out: AttributeSink): void {
   out.integer(KEYS.pid, process.pid)
-  if (process.binary !== '') out.text(KEYS.executable, process.binary)
+  // The kernel's (pid 0) is no path.
+  if (process.binary !== '' && process.pid !== 0) out.text(KEYS.executable, process.binary)
   const words = commandArgs(process)
   if (words.length > 0) out.list(KEYS.commandArgs, boundedWords(words))
   if (process.cwd !== '') out.text(KEYS.cwd, process.cwd)

@@ -28,7 +28,7 @@ export function attributesOf(line: string, uid: string): Attributes {
   const p = object(event['process']) ?? {}
   int('process.pid', p['pid'])
   if (p['tid'] !== p['pid']) int('ktrail.tid', p['tid'])
-  text('process.executable.path', p['binary'])
+  if (p['pid'] !== 0) text('process.executable.path', p['binary'])
   text('process.working_directory', p['cwd'])
   int('process.user.id', p['uid'])
   text('process.user.name', object(p['user'])?.['name'])

@@ -32,8 +32,9 @@ type FetchedBatch = NonNullable<
 >[number]
 
 /** Throws ExportError UNUSABLE for a wrong address, IO for a topic that cannot be read. */
-export async function kafkaSource(address: string, { env, sinceMs, signal }: SourceOptions): Promise<Source> {
+export async function kafkaSource(address: string, options: SourceOptions): Promise<Source> {
   const { brokers, topics, keys } = parse(address)
+  const { env, signal } = options
   return async function* records() {
     for (const topic of topics) {
       const connection = await readConnection(configOf(address, { ...keys, brokers, topic }, env))
@@ -46,7 +47,7 @@ export async function kafkaSource(address: string, { env, sinceMs, signal }: Sou
         const fault = faultOfCode(found?.errorCode ?? 3, what)
         if (fault !== undefined) throw fault
         for (const { partitionIndex } of found?.partitions ?? []) {
-          yield* partitionRecords(cluster, topic, partitionIndex, sinceMs, signal)
+          yield* partitionRecords(cluster, topic, partitionIndex, options)
         }
       } catch (error) {
         throw new ExportError('IO', faultOf(error, what).message, error)
@@ -62,13 +63,13 @@ async function* partitionRecords(
   cluster: Cluster,
   topic: string,
   partition: number,
-  sinceMs: number | undefined,
-  signal: AbortSignal,
+  { sinceMs, signal, heard }: SourceOptions,
 ): AsyncGenerator<NumberedRecord | undefined> {
   const place = `${topic}/${partition}`
   const end = await offsetAt(cluster, topic, partition, LATEST)
   const since = sinceMs === undefined ? EARLIEST : BigInt(Math.floor(sinceMs))
   let next = await offsetAt(cluster, topic, partition, since)
+  heard()
   // No record is as new as that.
   if (next < 0n) return
   for (let failures = 0; next < end;) {
@@ -92,7 +93,9 @@ async function* partitionRecords(
           yield* read(record, place, timeMs)
         }
       }
-      if (last >= next) next = last + 1n
+      if (last < next) continue
+      next = last + 1n
+      heard()
     }
   }
 }

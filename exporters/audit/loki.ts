@@ -23,7 +23,7 @@ interface Entry {
 }
 
 /** Throws ExportError UNUSABLE for a wrong address, IO when Loki does not answer. */
-export function lokiSource(address: string, { env, sinceMs, nowMs, signal }: SourceOptions): Source {
+export function lokiSource(address: string, { env, sinceMs, nowMs, signal, heard }: SourceOptions): Source {
   const { url, query } = parse(address)
   return async function* records() {
     let from = BigInt(Math.floor(sinceMs ?? nowMs - HOUR_MS)) * 1_000_000n
@@ -33,6 +33,7 @@ export function lokiSource(address: string, { env, sinceMs, nowMs, signal }: Sou
     let limit = PAGE
     for (;;) {
       const entries = await page(url, { query, from, to, limit }, env, signal)
+      heard()
       if (entries === undefined) {
         limit = Math.ceil(limit / 4)
         continue

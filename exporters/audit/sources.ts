@@ -8,13 +8,15 @@ export interface AuditedSource {
   /** Older records are not read where the sink can select by time. */
   readonly sinceMs: number | undefined
   readonly nowMs: number
-  /** A sink that gives no record for so long is given up. Default: 30 s. */
+  /** A sink that gives nothing for so long is given up. Default: 30 s. */
   readonly silenceMs?: number
 }
 
 export interface SourceOptions extends AuditedSource {
-  /** Aborts what runs. */
+  /** Aborts when the sink is given up. */
   readonly signal: AbortSignal
+  /** Called when the sink has given something. */
+  readonly heard: () => void
 }
 
 /** Loki may search for a while, and Kafka may have to elect a leader. */
@@ -23,29 +25,26 @@ const SILENCE_MS = 30_000
 /** The records at an address: `kafka://…`, `loki://…`, else a file or `-`. Throws ExportError UNUSABLE for a wrong address. */
 export function auditSource(address: string, options: AuditedSource): Source {
   if (address.startsWith('kafka://'))
-    return heard(address, options, async (all) => (await import('./kafka.ts')).kafkaSource(address, all))
+    return bounded(address, options, async (all) => (await import('./kafka.ts')).kafkaSource(address, all))
   if (/^lokis?:\/\//.test(address))
-    return heard(address, options, async (all) => (await import('./loki.ts')).lokiSource(address, all))
+    return bounded(address, options, async (all) => (await import('./loki.ts')).lokiSource(address, all))
   return fileSource(address, process.stdin)
 }
 
 /** Loads the client of a sink when it is read, and gives up a sink that is silent. */
-function heard(address: string, options: AuditedSource, load: (options: SourceOptions) => Promise<Source>): Source {
+function bounded(address: string, options: AuditedSource, load: (options: SourceOptions) => Promise<Source>): Source {
   return async function* records() {
     const { silenceMs = SILENCE_MS } = options
     const over = new AbortController()
     const timer = setTimeout(() => over.abort(), silenceMs)
     try {
-      const source = await load({ ...options, signal: over.signal })
-      for await (const record of source()) {
-        timer.refresh()
-        yield record
-      }
+      const source = await load({ ...options, signal: over.signal, heard: () => void timer.refresh() })
+      yield* source()
     } catch (error) {
       if (!over.signal.aborted) throw error
       // Without user, password and query.
       const shown = address.replace(/\?.*$/, '').replace(/\/\/[^/]*@/, '//')
-      const message = `cannot read ${shown}: no record within ${silenceMs / 1000} s`
+      const message = `cannot read ${shown}: no answer within ${silenceMs / 1000} s`
       throw new ExportError(
         'IO',
         `${message}; check address and protocol (TLS or not), or whether it is too busy`,

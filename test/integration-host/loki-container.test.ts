@@ -45,7 +45,7 @@ test(`loki container: ${EVENTS} events are visible by LogQL, each once`, async (
   } while (lines.length < EVENTS && performance.now() < end && (await pause(LOOK_MS, true)))
   const numbered = new Audit()
   const signal = AbortSignal.timeout(60_000)
-  const options = { env: {}, sinceMs: undefined, nowMs: Date.now() + 60_000, signal }
+  const options = { env: {}, sinceMs: undefined, nowMs: Date.now() + 60_000, signal, heard: () => {} }
   for await (const record of lokiSource(`loki://${loki.address}?{service_name="ktrail-test"}`, options)()) {
     if (typeof record === 'object') numbered.add(record)
   }

@@ -8,7 +8,7 @@ import { lokiSource } from '../../../../exporters/audit/loki.ts'
 import { ExportError } from '../../../../exporters/contract/errors.ts'
 
 const NOW_MS = 1_790_000_000_000
-const OPTIONS = { env: {}, sinceMs: undefined, nowMs: NOW_MS, signal: new AbortController().signal }
+const OPTIONS = { env: {}, sinceMs: undefined, nowMs: NOW_MS, signal: new AbortController().signal, heard: () => {} }
 
 interface Server extends AsyncDisposable {
   readonly host: string

@@ -48,7 +48,7 @@ for (const [name, addressOf] of Object.entries(SINKS)) {
   test(`audit: a silent ${name} is given up after the deadline`, async () => {
     await using server = await serve(() => {})
     const { message, ms } = await refusal(addressOf(server.host))
-    assert.match(message, /^cannot read \w+:\/\/127\S+: no record within 0\.5 s; check address and protocol/)
+    assert.match(message, /^cannot read \w+:\/\/127\S+: no answer within 0\.5 s; check address and protocol/)
     assert.doesNotMatch(message, /hush/)
     assert.ok(ms < 5000, `${ms}`)
   })
@@ -60,7 +60,7 @@ test('audit: a Loki that answers a byte at a time is given up after the deadline
     const drip = setInterval(() => socket.write('1\r\n \r\n'), 20)
     socket.once('close', () => clearInterval(drip))
   })
-  assert.match((await refusal(SINKS.Loki(server.host))).message, /no record within 0\.5 s/)
+  assert.match((await refusal(SINKS.Loki(server.host))).message, /no answer within 0\.5 s/)
 })
 
 test('audit: a Kafka that announces 2 GB is refused by that', async () => {

@@ -8,9 +8,10 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { Audit } from '../../exporters/audit/audit.ts'
 import { lokiSource } from '../../exporters/audit/loki.ts'
 import { findEngine } from '../support/containers/engine.ts'
-import { linesOf, lokiImage, startLoki } from '../support/containers/loki.ts'
+import { countOf, linesOf, lokiImage, startLoki } from '../support/containers/loki.ts'
 import { Pipeline } from '../support/containers/pipeline.ts'
 import { eventAt, numbersIn } from '../support/delivery/events.ts'
+import { openOf, refusedQueries } from '../support/otlp/refused.ts'
 
 const EVENTS = 200
 const VISIBLE_MS = 30_000
@@ -54,4 +55,29 @@ test(`loki container: ${EVENTS} events are visible by LogQL, each once`, async (
   // The answer has a stream for each set of attributes: only entries of one stream are ordered.
   const seen = numbersIn(lines.map((line) => `${line}\n`).join('')).toSorted((a, b) => a - b)
   assert.deepEqual(seen, [...Array(EVENTS).keys()])
+})
+
+test('loki container: the panel and the query for refused accesses count an open that was refused, by its path', async (t) => {
+  if ('missing' in found) return t.skip(found.missing)
+  const { engine } = found
+  const chosen = await lokiImage(engine)
+  if ('missing' in chosen) return t.skip(chosen.missing)
+  await using loki = await startLoki(engine, chosen.image)
+  const time = { sec: Math.floor(Date.now() / 1000), nsec: 0 }
+  const yaml = `exporters:
+  loki: { type: otlp, endpoint: "http://${loki.address}/otlp", loki: true, service_name: ktrail-test }
+`
+  // One was refused, one was not.
+  await using pipeline = await Pipeline.start(yaml, (seq) => openOf('/etc/shadow', seq === 0 ? -13 : 3, { seq, time }))
+  await pipeline.publish(0, 2)
+  await pipeline.delivered(2)
+  await pipeline.stop(2)
+  for (const query of refusedQueries('ktrail-test')) {
+    const end = performance.now() + VISIBLE_MS
+    let count = 0
+    do {
+      count = await countOf(loki.address, query)
+    } while (count < 1 && performance.now() < end && (await pause(LOOK_MS, true)))
+    assert.equal(count, 1, query)
+  }
 })

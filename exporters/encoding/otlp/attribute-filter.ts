@@ -73,6 +73,8 @@ const FIELDS: ReadonlyMap<Key, Paths> = new Map([
   [KEYS.fileAccess, paths('function_name,args.int_arg,args.uint_arg,args.long_arg,args.size_arg')],
   [KEYS.fileDenied, paths('return')],
   [KEYS.targetPath, paths(FILE_PATH)],
+  [KEYS.namedPath, paths('args.string_arg')],
+  [KEYS.namedTargetPath, paths('args.string_arg')],
   [KEYS.functionName, paths('function_name')],
   [KEYS.action, paths('action')],
   [KEYS.returnAction, paths('return_action')],

@@ -68,6 +68,9 @@ export const KEYS = {
   imageTags: key('container.image.tags'),
   filePath: key('file.path'),
   fileMode: key('file.mode'),
+  /** The path that a text argument gives. */
+  namedPath: key('file.path'),
+  namedTargetPath: key('ktrail.file.target_path'),
   fileInode: key('file.inode'),
   fileDevice: key('ktrail.file.device'),
   fileDeleted: key('ktrail.file.deleted'),

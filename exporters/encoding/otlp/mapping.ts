@@ -25,7 +25,7 @@ import type { AttributeTest } from './attribute-filter.ts'
 import { detailAttributes } from '../files/attributes.ts'
 import { isoTime } from '../../runtime/iso-time.ts'
 import { boundedText, boundedWords } from '../command-args.ts'
-import { fileAccess, isDenied } from './file-access.ts'
+import { accessPlan, fileAccess, isDenied } from './file-access.ts'
 
 export type SeverityName = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'
 
@@ -208,11 +208,13 @@ function lossAttributes({ loss, count, firstSeq, lastSeq, numbers }: LossEvent, 
 
 /** What was done, whether it was refused, the first file with a name, and the name of the second (rename, link). */
 function fileAttributes({ hook, args, returned }: HookEvent, details: boolean, out: AttributeSink): void {
-  const access = fileAccess(hook, args)
+  const plan = accessPlan(hook)
+  const access = fileAccess(plan, args)
   if (access !== undefined) out.text(KEYS.fileAccess, access)
-  if ((access !== undefined || args.some(({ kind }) => kind === 'file')) && isDenied(hook, returned)) {
+  if ((access !== undefined || args.some(({ kind }) => kind === 'file')) && isDenied(plan, returned)) {
     out.flag(KEYS.fileDenied, true)
   }
+  if (plan.namesAt.length > 0 && nameAttributes(plan.namesAt, args, out)) return
   let seen = false
   for (let i = 0; i < args.length; i++) {
     const argument = args[i]
@@ -226,6 +228,15 @@ function fileAttributes({ hook, args, returned }: HookEvent, details: boolean, o
     out.text(KEYS.fileMode, octal(argument.mode & 0o7777))
     if (details) detailAttributes(argument, out)
   }
+}
+
+/** Whether a text names the file; '' names none: the descriptor beside it is the file (AT_EMPTY_PATH). */
+function nameAttributes(at: readonly number[], args: readonly Argument[], out: AttributeSink): boolean {
+  const [name, target] = at.map((each) => args[each]).filter((each) => each?.kind === 'string' && each.value !== '')
+  if (name?.kind !== 'string') return false
+  out.text(KEYS.namedPath, name.value)
+  if (target?.kind === 'string') out.text(KEYS.namedTargetPath, target.value)
+  return true
 }
 
 function aggregateAttributes({ count, bytes, last }: Aggregate, out: AttributeSink): void {

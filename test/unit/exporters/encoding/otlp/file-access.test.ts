@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Argument, Hook } from '../../../../../exporters/contract/event.ts'
-import { fileAccess, isDenied } from '../../../../../exporters/encoding/otlp/file-access.ts'
+import { accessPlan, fileAccess, isDenied } from '../../../../../exporters/encoding/otlp/file-access.ts'
 import { file, int, long, makeHook, size, text, uint, unread } from '../../support/events.ts'
 
 const hook = (functionName: string, indexes: readonly number[] = [0, 1, 2]): Hook => makeHook({ functionName, indexes })
+const lsm = (functionName: string, indexes: readonly number[] = [0, 1, 2, 3]): Hook =>
+  makeHook({ type: 'process_lsm', functionName, indexes })
 const passwd = file('/etc/passwd')
 
 const ACCESSES: ReadonlyArray<readonly [what: string, Hook, args: readonly Argument[], want: string | undefined]> = [
@@ -25,6 +27,11 @@ const ACCESSES: ReadonlyArray<readonly [what: string, Hook, args: readonly Argum
   ['a write-only private mapping', hook('security_mmap_file'), [passwd, uint(2), uint(2)], 'map_read'],
   ['a writable shared mapping', hook('security_mmap_file'), [passwd, uint(3), uint(1)], 'map_write'],
   ['MAP_SHARED_VALIDATE', hook('security_mmap_file'), [passwd, uint(3), uint(3)], 'map_write'],
+  ['an opening, by an LSM program', lsm('file_open'), [passwd], 'open'],
+  ['a reading, by an LSM program', lsm('file_permission'), [passwd, int(4)], 'read'],
+  ['an execution, by an LSM program', lsm('bprm_check_security'), [passwd], 'execute'],
+  ['a writable mapping, by an LSM program', lsm('mmap_file'), [passwd, size(2n), size(2n), size(1n)], 'map_write'],
+  ['a private mapping, by an LSM program', lsm('mmap_file'), [passwd, size(3n), size(3n), size(2n)], 'map_read'],
   ['truncate', hook('security_path_truncate', [0]), [passwd], 'truncate'],
   ['a system call of x86', hook('__x64_sys_unlinkat'), [int(3), text('x')], 'unlink'],
   ['a system call of arm64', hook('__arm64_sys_renameat2'), [int(3), text('x')], 'rename'],
@@ -37,11 +44,14 @@ const ACCESSES: ReadonlyArray<readonly [what: string, Hook, args: readonly Argum
   ['flags', hook('vfs_fileattr_set', [1]), [passwd], 'setattr'],
   ['a file without a name', hook('vfs_tmpfile', [1]), [passwd], 'create'],
   ['a mount', hook('path_mount', [1, 0]), [passwd, text('x')], 'mount'],
+  ['an opening by a path', hook('do_sys_openat2', [1]), [text('/etc/passwd')], 'open'],
+  ['an opening by a system call', hook('__x64_sys_openat', [1]), [text('/etc/passwd')], 'open'],
   ['a function without a file', hook('do_exit'), [long(0n)], undefined],
   ['a name of every object', hook('constructor'), [], undefined],
 ]
 for (const [what, of, args, want] of ACCESSES) {
-  test(`otlp: the access of ${what} (${of.functionName}) is ${want}`, () => assert.equal(fileAccess(of, args), want))
+  test(`otlp: the access of ${what} (${of.functionName}) is ${want}`, () =>
+    assert.equal(fileAccess(accessPlan(of), args), want))
 }
 
 const DENIALS: ReadonlyArray<readonly [what: string, Hook, returned: Argument | undefined, want: boolean]> = [
@@ -56,5 +66,5 @@ const DENIALS: ReadonlyArray<readonly [what: string, Hook, returned: Argument | 
   ['a number of bytes', hook('vfs_read'), long(4096n), false],
 ]
 for (const [what, of, returned, want] of DENIALS) {
-  test(`otlp: ${what} is ${want ? '' : 'not '}denied`, () => assert.equal(isDenied(of, returned), want))
+  test(`otlp: ${what} is ${want ? '' : 'not '}denied`, () => assert.equal(isDenied(accessPlan(of), returned), want))
 }

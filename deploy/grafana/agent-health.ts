@@ -25,8 +25,9 @@ export const agentHealth = (): DashboardBuilder =>
     )
     .withPanel(
       metricsNow(
+        // Files refuse nothing: without other exporters there is no sample of the second.
         { title: 'Dropped or rejected', width: 6 },
-        `sum(increase(ktrail_exporter_dropped_events_total${OF}[$__range])) + sum(increase(ktrail_exporter_rejected_events_total${OF}[$__range]))`,
+        `sum(increase(ktrail_exporter_dropped_events_total${OF}[$__range])) + (sum(increase(ktrail_exporter_rejected_events_total${OF}[$__range])) or vector(0))`,
       ),
     )
     .withPanel(

@@ -123,6 +123,8 @@ export interface Exporter extends AsyncDisposable {
   reopen?(): Promise<void>
   /** Flushes and closes. A second call does nothing. */
   stop(): Promise<void>
+  /** All reasons that its refusals may have. Their counters are published from 0 on, so that the first refusals are an increase. */
+  readonly refusalReasons?: readonly string[]
   /** Current limits on single events that the sink reported in its responses, by the sink's names. For display. */
   readonly learnedLimits?: Readonly<Record<string, number>>
   /** Current values of counters specific to this kind of sink (rotations, repaired lines …), by name. */

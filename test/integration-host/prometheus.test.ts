@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { z } from 'zod'
 import { until } from '../e2e/support/wait.ts'
+import { agentHealth } from '../../deploy/grafana/agent-health.ts'
 import { startPageAgent } from '../support/page/agent.ts'
 import { FakeSink } from '../support/otlp/server.ts'
 import { enabledPolicies } from '../unit/collector/support/policies.ts'
@@ -19,12 +20,16 @@ const missing = spawnSync('prometheus', ['--version']).error !== undefined
 const skip = missing ? 'prometheus is missing: deploy/setup/packages.sh test installs it' : false
 if (skip !== false) console.log(`prometheus: skipped: ${skip}`)
 
-const folder = mkdtempSync(join(tmpdir(), 'ktrail-prometheus-'))
-after(() => rmSync(folder, { recursive: true }))
+const folders = mkdtempSync(join(tmpdir(), 'ktrail-prometheus-'))
+after(() => rmSync(folders, { recursive: true }))
 
 const alertsAnswer = z.object({
   data: z.object({ alerts: z.array(z.object({ state: z.string(), labels: z.record(z.string(), z.string()) })) }),
 })
+const valueAnswer = z.object({
+  data: z.object({ result: z.array(z.object({ value: z.tuple([z.number(), z.string()]) })) }),
+})
+const DEADLINE = { ms: 30_000 }
 const namesAnswer = z.object({ data: z.array(z.string()) })
 
 async function freePort(): Promise<number> {
@@ -38,6 +43,7 @@ async function freePort(): Promise<number> {
 
 /** Scrapes `target` four times a second, with the alert rules of deploy/prometheus/ without their waits. */
 async function startPrometheus(target: string): Promise<AsyncDisposable & { readonly url: string }> {
+  const folder = mkdtempSync(join(folders, 'one-'))
   writeFileSync(join(folder, 'rules.yaml'), readFileSync(RULES, 'utf8').replaceAll(/^ +for: .*\n/gm, ''))
   const job = { job_name: 'ktrail', static_configs: [{ targets: [target] }] }
   const intervals = { scrape_interval: '250ms', scrape_timeout: '250ms', evaluation_interval: '250ms' }
@@ -110,5 +116,43 @@ test(
     assert.deepEqual(await firing(), ['KtrailEventsLost', 'KtrailEventsRejected', 'KtrailExporterHeld'])
     await agent.stop()
     await until('an agent that is gone', async () => (await firing()).includes('KtrailAgentDown'))
+  },
+)
+
+/** The query of a panel of the agents' dashboard. */
+function panelQuery(title: string): string {
+  const panel = agentHealth()
+    .build()
+    .panels?.find((each) => 'title' in each && each.title === title)
+  const [expr = ''] = JSON.stringify(panel ?? {}).match(/(?<="expr":)"(?:[^"\\]|\\.)*"/) ?? []
+  return String(JSON.parse(expr)).replaceAll('$__range', '5m').replaceAll('$instance', '.*')
+}
+
+test(
+  'prometheus: the panel of dropped and rejected events shows the first burst of an agent whole',
+  { skip },
+  async () => {
+    await using sink = await FakeSink.start(() => ({ status: 200 }))
+    const exporters = `{ loki: { type: otlp, logs_endpoint: "${sink.url}", loki: true } }`
+    await using agent = await startPageAgent({ exporters, policies: enabledPolicies({ name: 'files' }) })
+    await using prometheus = await startPrometheus(new URL(agent.url).host)
+    const query = async (expr: string): Promise<number | undefined> => {
+      const answer = await (
+        await fetch(`${prometheus.url}/api/v1/query?${new URLSearchParams({ query: expr })}`)
+      ).json()
+      const [result] = valueAnswer.parse(answer).data.result
+      return result === undefined ? undefined : Number(result.value[1])
+    }
+    const shown = (): Promise<number | undefined> => query(panelQuery('Dropped or rejected'))
+    await until('samples of an agent that has lost nothing', async () => (await shown()) === 0, DEADLINE)
+    // Too old for Loki.
+    await agent.publish(Array.from({ length: 8 }, (_, seq) => makeExec({ seq })))
+    await until(
+      'the burst is counted',
+      async () => (await query('sum(ktrail_exporter_rejected_events_total)')) === 8,
+      DEADLINE,
+    )
+    // Prometheus extrapolates by the interval of its samples.
+    await until('the panel shows the burst', async () => Math.round((await shown()) ?? 0) === 8, DEADLINE)
   },
 )

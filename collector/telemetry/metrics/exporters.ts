@@ -53,11 +53,10 @@ export function addExporterMetrics(page: MetricsPage, sources: ExporterSources):
 function addAccounting(page: MetricsPage, senders: ExporterSources['senders']): void {
   const accounting = (value: (accounting: Accounting) => number): Fill<number> =>
     eachSender(senders, (sender) => value(sender.accounting()))
-  const byReason = (reasons: (accounting: Accounting) => Readonly<Record<string, number>>): Fill<number> => {
+  const byReason = (reasons: (sender: Reported) => Readonly<Record<string, number>>): Fill<number> => {
     return (put) => {
       for (const sender of senders()) {
-        for (const [reason, n] of Object.entries(reasons(sender.accounting())))
-          put({ exporter: sender.name, reason }, n)
+        for (const [reason, n] of Object.entries(reasons(sender))) put({ exporter: sender.name, reason }, n)
       }
     }
   }
@@ -83,13 +82,13 @@ function addAccounting(page: MetricsPage, senders: ExporterSources['senders']): 
     `${PREFIX}_rejected_events_total`,
     'Events that the sink rejected.',
     ['exporter', 'reason'],
-    byReason(({ rejected }) => rejected),
+    byReason(rejectedOf),
   )
   page.counter(
     `${PREFIX}_dropped_events_total`,
     'Events that the exporter dropped.',
     ['exporter', 'reason'],
-    byReason(({ dropped }) => dropped),
+    byReason((sender) => sender.accounting().dropped),
   )
   page.counter(
     `${PREFIX}_retries_total`,
@@ -126,6 +125,13 @@ function addAccounting(page: MetricsPage, senders: ExporterSources['senders']): 
       for (const [what, n] of Object.entries(ownCounters ?? {})) put({ exporter: name, what }, n)
     }
   })
+}
+
+/** Known reasons are there from 0 on: of a counter that begins at 8, increase() sees none of the 8. */
+function rejectedOf(sender: Reported): Readonly<Record<string, number>> {
+  const { exporter } = sender
+  const known = [...(exporter.refusalReasons ?? []), ...(sender.stats().spool === undefined ? [] : ['unreadable'])]
+  return { ...Object.fromEntries(known.map((reason) => [reason, 0])), ...sender.accounting().rejected }
 }
 
 function addDeadLetters(page: MetricsPage, senders: ExporterSources['senders']): void {

@@ -25,7 +25,7 @@ import type { HeaderContext } from './headers.ts'
 import { ACKED, INVALID, layOut, Memory, settleNumbers, TOO_LARGE, topicsOf } from './partition-batches.ts'
 import type { Fate, PartitionBatch, Layout } from './partition-batches.ts'
 import { Gathering } from './gathering.ts'
-import { outcomeOf } from './outcome.ts'
+import { REFUSAL_REASONS, outcomeOf } from './outcome.ts'
 import { Keys } from './partitions.ts'
 import { namesNamespace, parseTopic, topicsOfTypes } from './topic.ts'
 import { Topics } from './topics.ts'
@@ -48,6 +48,7 @@ const RECORD_EXTRA = 512
 
 export class KafkaExporter implements Exporter {
   readonly type = 'kafka'
+  readonly refusalReasons = REFUSAL_REASONS
   readonly encoding: Encoding
   /** Record batches are written into buffers of their own. */
   readonly releases = true

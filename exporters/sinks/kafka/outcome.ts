@@ -11,6 +11,8 @@ const REFUSED: ReadonlyArray<readonly [Fate, string]> = [
   [INVALID, 'invalid'],
 ]
 
+export const REFUSAL_REASONS: readonly string[] = REFUSED.map(([, reason]) => reason)
+
 /**
  * Temporary faults come before those that need manual action, because they are retried sooner. `messages` explain refused events,
  * by fate. `unacknowledged`: number of events that may be written.

@@ -10,7 +10,8 @@ import type { Exporter } from '../../contract/exporter.ts'
 export type { Batch, Encoded, Encoding, Exporter, Outcome, Refusal } from '../../contract/exporter.ts'
 
 /** An exporter as returned by a package; `Symbol.asyncDispose` is optional. */
-export type PackageExporter = Omit<Exporter, 'releases' | typeof Symbol.asyncDispose> & Partial<AsyncDisposable>
+export type PackageExporter = Omit<Exporter, 'releases' | 'refusalReasons' | typeof Symbol.asyncDispose> &
+  Partial<AsyncDisposable>
 
 /** What the agent passes to an exporter besides its options. */
 export interface ExporterContext {

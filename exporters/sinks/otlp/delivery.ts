@@ -5,7 +5,7 @@
 import { ExportError } from '../../contract/errors.ts'
 import type { Outcome } from '../../contract/exporter.ts'
 import type { LimitReason } from './loki/limits.ts'
-import type { Verdict } from './outcome.ts'
+import type { RefusalReason, Verdict } from './outcome.ts'
 import { Refusals } from './refusals.ts'
 
 /** Events `from` up to `to` (exclusive) of a batch. */
@@ -150,7 +150,7 @@ function doubtful(error: ExportError): ExportError {
 }
 
 const NO_REASON = 'the sink refused records of an accepted request without a reason'
-const NOTHING_SENT: Verdict = { is: 'taken', rejected: 0, reason: '', warning: '' }
+const NOTHING_SENT: Verdict = { is: 'taken', rejected: 0, reason: 'partial', warning: '' }
 
 function cut({ from, to }: Range, maxEvents: number): Range[] {
   if (to - from <= maxEvents) return [{ from, to }]
@@ -193,13 +193,13 @@ class Tally {
     return reason !== undefined && reason !== 'too_old' && this.#task.learned?.applies(reason) === true
   }
 
-  refuse({ from, to }: Range, reason: string, message: string): void {
+  refuse({ from, to }: Range, reason: RefusalReason, message: string): void {
     const sent: number[] = []
     for (let i = from; i < to; i++) if (!this.#task.refused.has(i)) sent.push(i)
     this.#refusals.add(reason, sent, message)
   }
 
-  refuseSome(reason: string, events: number, message: string): void {
+  refuseSome(reason: RefusalReason, events: number, message: string): void {
     this.#refusals.addSome(reason, events, message)
   }
 

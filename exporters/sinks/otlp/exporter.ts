@@ -17,7 +17,7 @@ import { createEnvelope } from '../../encoding/otlp/envelope.ts'
 import type { Envelope } from '../../encoding/otlp/envelope.ts'
 import { resourceAttributes, resourceOf } from '../../encoding/otlp/resource.ts'
 import type { LimitReason } from './loki/limits.ts'
-import { ABOUT_CREDENTIALS, verdictOf } from './outcome.ts'
+import { ABOUT_CREDENTIALS, REFUSAL_REASONS, verdictOf } from './outcome.ts'
 import type { Verdict } from './outcome.ts'
 import { Pace } from './pace.ts'
 import { SinkLimits } from './loki/sink-limits.ts'
@@ -47,6 +47,7 @@ const WARN_EVERY_MS = 60_000
 
 export class OtlpExporter implements Exporter {
   readonly type = 'otlp'
+  readonly refusalReasons = REFUSAL_REASONS
   readonly encoding: 'otlp' | 'otlp_json'
   readonly maxConcurrency: number
   /** Uncompressed, the socket may still read slices of the batch after an early response. */

@@ -7,18 +7,31 @@ import type { NamedLimits } from './loki/named-limits.ts'
 import { partialSuccessOf, statusTextOf } from './reply.ts'
 import type { Reply } from './transport.ts'
 
+/** Why records may be refused: the closed list of a metric label. */
+export const REFUSAL_REASONS = [
+  'too_large',
+  'metadata_too_large',
+  'too_old',
+  'too_new',
+  'too_far_behind',
+  'invalid',
+  'partial',
+  'unexpected_status',
+] as const
+export type RefusalReason = (typeof REFUSAL_REASONS)[number]
+
 export type Verdict =
   /** Accepted, except `rejected` records. `warning` is the sink's message. */
-  | { readonly is: 'taken'; readonly rejected: number; readonly reason: string; readonly warning: string }
+  | { readonly is: 'taken'; readonly rejected: number; readonly reason: RefusalReason; readonly warning: string }
   /** All refused permanently. */
-  | { readonly is: 'refused'; readonly reason: string; readonly error: ExportError }
+  | { readonly is: 'refused'; readonly reason: RefusalReason; readonly error: ExportError }
   /**
    * At least one record is at fault: halve until it is alone, then refuse it. `named`: the limits of single records in the
    * response, so the sink itself is not at fault.
    */
   | {
       readonly is: 'faulty'
-      readonly reason: string
+      readonly reason: RefusalReason
       readonly named?: NamedLimits
       readonly error: ExportError
     }
@@ -49,7 +62,7 @@ export const NEEDS_ACTION: ReadonlySet<number> = new Set([401, 403, 404, 405, 40
 export const ABOUT_CREDENTIALS: ReadonlySet<number> = new Set([401, 403, 407])
 
 /** Texts of Loki's 400 about single entries (docs/reference/loki.md), and the reason used in the accounting. */
-const ENTRY_FAULTS: ReadonlyArray<readonly [pattern: RegExp, reason: string]> = [
+const ENTRY_FAULTS: ReadonlyArray<readonly [pattern: RegExp, reason: RefusalReason]> = [
   [/max entry size|line_too_long/i, 'too_large'],
   [/structured metadata too large|too many structured metadata/i, 'metadata_too_large'],
   [/timestamp too old/i, 'too_old'],

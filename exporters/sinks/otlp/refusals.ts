@@ -1,7 +1,8 @@
 import type { Refusal } from '../../contract/exporter.ts'
+import type { RefusalReason } from './outcome.ts'
 
 interface Sum {
-  readonly reason: string
+  readonly reason: RefusalReason
   readonly message: string
   events: number
   /** Absent if the sink reported only a number. */
@@ -19,7 +20,7 @@ export class Refusals {
   }
 
   /** These events, by index in the batch. */
-  add(reason: string, which: readonly number[], message: string): void {
+  add(reason: RefusalReason, which: readonly number[], message: string): void {
     if (which.length === 0) return
     const sum = this.#sum(`these ${reason}`, { reason, message, events: 0, which: [] })
     for (const index of which) sum.which?.push(index)
@@ -27,7 +28,7 @@ export class Refusals {
   }
 
   /** A number of unknown events. */
-  addSome(reason: string, events: number, message: string): void {
+  addSome(reason: RefusalReason, events: number, message: string): void {
     if (events > 0) this.#count(this.#sum(`some ${reason}`, { reason, message, events: 0, which: undefined }), events)
   }
 

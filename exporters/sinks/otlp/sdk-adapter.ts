@@ -21,7 +21,7 @@ type ExportResult = Parameters<Parameters<LogRecordExporter['export']>[1]>[0]
 /** `ExportResultCode.SUCCESS` of @opentelemetry/core, which is not a direct dependency. */
 const SUCCESS = 0
 const NO_REASON = new Error('the exporter failed without a reason')
-const TAKEN: Verdict = { is: 'taken', rejected: 0, reason: '', warning: '' }
+const TAKEN: Verdict = { is: 'taken', rejected: 0, reason: 'partial', warning: '' }
 const NONE: Task['refused'] = new Map()
 
 /** Records whose export timed out and may still finish. */

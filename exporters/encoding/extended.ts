@@ -6,7 +6,7 @@ import { isHookEvent } from '../contract/event.ts'
 import type { Event, FileArgument, StringArgument } from '../contract/event.ts'
 import type { AskedHash, FileDetails, FileHash } from '../contract/file-details.ts'
 import { isoTime } from '../runtime/iso-time.ts'
-import { accessPlan, fileAccess, isDenied } from './otlp/file-access.ts'
+import { accessPlan, fileAccess, isRefused } from './otlp/file-access.ts'
 
 /** Whether field filters leave the names of files in records of this type. */
 export type KeepsNames = (type: Event['type']) => boolean
@@ -21,7 +21,7 @@ export function extendedMembers(event: Event, keepsNames: KeepsNames): string {
   const access = fileAccess(plan, args)
   const files = args.flatMap((each, arg) => (each.kind === 'file' ? [fileOf(each, arg)] : []))
   const texts = args.flatMap((each, arg) => (each.kind === 'string' ? textOf(each, arg) : []))
-  const denied = (access !== undefined || files.length > 0) && isDenied(plan, returned)
+  const denied = isRefused(plan, access, args, returned)
   const members = {
     ...(access === undefined ? {} : { access }),
     ...(denied ? { denied } : {}),

@@ -24,8 +24,8 @@ import {
   ownAttributes,
   parentAttributes,
   severityOf,
-  summary,
 } from './mapping.ts'
+import { summary } from './text.ts'
 import type { MappingOptions } from './mapping.ts'
 import { ProtoWriter, varintSize } from './protobuf.ts'
 import { filterAttributes } from './attribute-filter.ts'

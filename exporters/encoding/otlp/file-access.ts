@@ -136,8 +136,8 @@ export function fileAccess(
   args: readonly Argument[],
 ): string | undefined {
   if (meaning !== undefined || decode === undefined) return meaning
-  const value = numberOf(args[at])
-  return value === undefined ? undefined : decode(value, numberOf(args[flagsAt]))
+  const value = numberAt(args, at)
+  return value === undefined ? undefined : decode(value, numberAt(args, flagsAt))
 }
 
 const EPERM = -1
@@ -148,6 +148,21 @@ export function isDenied({ isSecurityHook }: AccessPlan, returned: Argument | un
   const value = numberOf(returned)
   if (value === undefined) return false
   return isSecurityHook ? value < 0 : value === EPERM || value === EACCES
+}
+
+/** Whether a call on a file was refused. */
+export function isRefused(
+  plan: AccessPlan,
+  access: string | undefined,
+  args: readonly Argument[],
+  returned: Argument | undefined,
+): boolean {
+  return (access !== undefined || args.some(({ kind }) => kind === 'file')) && isDenied(plan, returned)
+}
+
+/** An index of -1 would leave the fast path of arrays. */
+function numberAt(args: readonly Argument[], at: number): number | undefined {
+  return at < 0 ? undefined : numberOf(args[at])
 }
 
 function numberOf(argument: Argument | undefined): number | undefined {

@@ -18,14 +18,15 @@ import type {
   Process,
 } from '../../contract/event.ts'
 import type { Numbering } from '../../contract/numbering.ts'
-import { argumentText, callsText } from '../arguments.ts'
+import { argumentText } from '../arguments.ts'
 import { KEYS, containerLabelKey, labelKey, podLabelKey } from './attributes.ts'
 import type { AttributeSink, Key } from './attributes.ts'
 import type { AttributeTest } from './attribute-filter.ts'
 import { detailAttributes } from '../files/attributes.ts'
 import { isoTime } from '../../runtime/iso-time.ts'
 import { boundedText, boundedWords } from '../command-args.ts'
-import { accessPlan, fileAccess, isDenied } from './file-access.ts'
+import { accessPlan, fileAccess, isRefused } from './file-access.ts'
+import { commandLine } from './text.ts'
 
 export type SeverityName = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'
 
@@ -211,9 +212,7 @@ function fileAttributes({ hook, args, returned }: HookEvent, details: boolean, o
   const plan = accessPlan(hook)
   const access = fileAccess(plan, args)
   if (access !== undefined) out.text(KEYS.fileAccess, access)
-  if ((access !== undefined || args.some(({ kind }) => kind === 'file')) && isDenied(plan, returned)) {
-    out.flag(KEYS.fileDenied, true)
-  }
+  if (isRefused(plan, access, args, returned)) out.flag(KEYS.fileDenied, true)
   if (plan.namesAt.length > 0 && nameAttributes(plan.namesAt, args, out)) return
   let seen = false
   for (let i = 0; i < args.length; i++) {
@@ -300,34 +299,7 @@ export const EVENT_NAMES: Readonly<Record<Event['type'], string>> = {
   agent_run: 'ktrail.run',
 }
 
-/** A readable line: `exec /usr/bin/cat /etc/passwd`, `security_file_permission /usr/bin/cat /etc/shadow`. */
-export function summary(event: Event): string {
-  switch (event.type) {
-    case 'process_exec':
-      return `exec ${commandLine(event.process)}`
-    case 'process_exit':
-      return `exit ${commandLine(event.process)} ${event.signal === '' ? event.status : event.signal}`
-    case 'process_kprobe':
-    case 'process_lsm':
-    case 'process_tracepoint': {
-      const args = event.args.map(argumentText).filter((text) => text !== '')
-      const calls = event.aggregate === undefined ? [] : [callsText(event.aggregate)]
-      return [event.hook.functionName, event.process.binary, ...args, ...calls].join(' ')
-    }
-    case 'agent_run':
-      return `run ${event.phase}`
-    case 'events_lost': {
-      const { stage, exporter, reason } = event.loss
-      return ['lost', event.count, stage, exporter, reason].filter((word) => word !== '').join(' ')
-    }
-  }
-}
-
 function commandArgs({ argv, arguments: text }: Process): readonly string[] {
   if (argv === '' && text === '') return []
   return argv.includes('\0') ? argv.split('\0') : [argv, ...(text === '' ? [] : text.split(' '))]
-}
-
-function commandLine(process: Process): string {
-  return process.arguments === '' ? process.binary : `${process.binary} ${process.arguments}`
 }

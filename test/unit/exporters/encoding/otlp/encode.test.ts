@@ -213,7 +213,29 @@ const texts: ReadonlyArray<readonly [want: string, event: Event]> = [
   ['exec /bin/vi', makeExec({ process: makeProcess({ arguments: '' }) })],
   ['exit /bin/vi /etc/passwd 0', makeExit()],
   ['exit /bin/vi /etc/passwd SIGKILL', makeExit({ signal: 'SIGKILL' })],
-  ['security_file_permission /bin/vi /etc/passwd 2', makeKprobe()],
+  ['write /bin/vi /etc/passwd', makeKprobe()],
+  ['read /bin/vi /etc/passwd', makeKprobe({ args: [file('/etc/passwd'), int(4)] })],
+  ['read /bin/vi /etc/passwd denied', makeKprobe({ args: [file('/etc/passwd'), int(4)], returned: int(-13) })],
+  ['security_file_permission /bin/vi /etc/passwd 1', makeKprobe({ args: [file('/etc/passwd'), int(1)] })],
+  [
+    'map_exec /bin/vi /lib/a.so',
+    makeKprobe({ hook: makeHook({ functionName: 'security_mmap_file' }), args: [file('/lib/a.so'), int(5), int(2)] }),
+  ],
+  [
+    'open /bin/vi /etc/shadow denied',
+    makeKprobe({
+      hook: makeHook({ functionName: 'do_sys_openat2', indexes: [1] }),
+      args: [text('/etc/shadow')],
+      returned: int(-13),
+    }),
+  ],
+  [
+    'read /bin/vi /etc/passwd (3 calls, 12 bytes)',
+    makeKprobe({
+      args: [file('/etc/passwd'), int(4)],
+      aggregate: { count: 3, bytes: 12, last: { sec: 1, nsec: 0 } },
+    }),
+  ],
   ['lost 123 kernel ring_full_hook', makeLoss()],
   [
     'lost 1 exporter bus expired',

@@ -1,6 +1,6 @@
 /**
  * Appends whole lines to a file and rotates it by size and by time.
- * No line is torn; a line is only repeated after a failed sync. One writer. Disk failures are outcomes, never exceptions.
+ * No line is torn or repeated. One writer. Disk failures are outcomes, never exceptions.
  */
 import type { EffectiveType } from '../../../config/agent/effective.ts'
 import type { MakeExporter } from '../../context.ts'
@@ -117,7 +117,7 @@ export class FileExporter implements Exporter {
       const now = written
       // Nothing counts until the sync succeeds; after a failed sync it is written again.
       written = safe
-      if (this.#config.fsync === 'batch') await this.#syncOrReplace()
+      if (this.#config.fsync === 'batch') await this.#sync()
       safe = written = now
     }
     try {
@@ -152,28 +152,22 @@ export class FileExporter implements Exporter {
     }
   }
 
-  /**
-   * A file whose sync failed has unknown content, so it is moved aside. With `fsync: batch` its events are written again;
-   * otherwise they have counted as delivered and are also counted as possibly lost.
-   */
-  async #syncOrReplace(): Promise<void> {
+  /** The file stays in use after a failed sync: an error must not displace a file, because each new one costs the oldest archive. */
+  async #sync(): Promise<void> {
     const { file } = this.#current
     if (file === undefined) return
     try {
       await file.sync()
     } catch (cause) {
       const doubt = this.#current.inDoubt(file)
-      await this.#current.rotate()
-      const next = this.#current.file === file ? 'the file stays in use' : 'a new file is started'
-      const message = `cannot sync "${this.#config.path}": ${doubt}; ${next}`
-      throw new ExportError('SYNC_FAILED', message, cause)
+      throw new ExportError('SYNC_FAILED', failure('sync', this.#config.path, cause, doubt).message, cause)
     }
   }
 
   #armSync(): void {
     const { fsync } = this.#config
     if (typeof fsync === 'string' || this.#syncTimer.isSet) return
-    this.#syncTimer.set(fsync, () => this.#later('sync', () => this.#syncOrReplace()))
+    this.#syncTimer.set(fsync, () => this.#later('sync', () => this.#sync()))
   }
 
   /** Rotates the file at the end of its interval even if nothing is written. */

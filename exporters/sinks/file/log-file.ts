@@ -29,11 +29,14 @@ export class LogFile {
   readonly #dev: number
   /** Time of the last write before it was opened: milliseconds since 1970. */
   readonly mtimeMs: number
-  /** Bytes of a torn line at the end of the file. */
+  /** Bytes at the end of the file to cut off: of a torn line, or of lines that are written again. */
   #tornBytes = 0
+  /** Bytes of whole lines since the last sync. */
+  #unsyncedBytes = 0
   /** The error of a full disk, until a write succeeds. */
   #full: unknown
-  size: number
+  /** Where the file ends, with the bytes to cut off. Set it when another process has truncated the file. */
+  end: number
   /** Events written since the last sync. */
   unsynced = 0
   /** The file ended in a torn line when opened (after a crash); a line feed was added. */
@@ -46,7 +49,7 @@ export class LogFile {
     this.#ino = stat.ino
     this.#dev = stat.dev
     this.mtimeMs = stat.mtimeMs
-    this.size = stat.size
+    this.end = stat.size
   }
 
   /**
@@ -76,6 +79,11 @@ export class LogFile {
     return new LogFile(files, path, file, await file.stat())
   }
 
+  /** Bytes of whole lines. */
+  get size(): number {
+    return Math.max(0, this.end - this.#tornBytes)
+  }
+
   isAt(stat: FileStat): boolean {
     return stat.ino === this.#ino && stat.dev === this.#dev
   }
@@ -94,14 +102,16 @@ export class LogFile {
         written += count
       }
       const { count: events } = batchOf(parts)
-      this.size += total
+      this.end += total
+      this.#unsyncedBytes += total
       this.unsynced += events
       this.#full = undefined
       return { events, error: undefined }
     } catch (error) {
       if (NO_ROOM.has(errnoOf(error))) this.#full = error
       const whole = wholeLines(parts, written)
-      this.size += whole.bytes
+      this.end += written
+      this.#unsyncedBytes += whole.bytes
       this.unsynced += whole.events
       this.#tornBytes += written - whole.bytes
       // Cut now if possible, else before the next write. The first error is reported.
@@ -114,6 +124,16 @@ export class LogFile {
     if (this.unsynced === 0) return
     await this.#file.datasync()
     this.unsynced = 0
+    this.#unsyncedBytes = 0
+  }
+
+  /**
+   * Cuts off the lines since the last sync, before the next write: then the same lines follow at the same place, and a reader that
+   * follows the file does not see it truncated while the sink waits.
+   */
+  withdraw(): void {
+    this.#tornBytes += this.#unsyncedBytes
+    this.#unsyncedBytes = 0
   }
 
   /** Closes the file. Never rejects, because nothing could be done about a failure. */
@@ -123,13 +143,15 @@ export class LogFile {
   }
 
   /**
-   * Cuts off the torn line of a failed append; rejects while that fails. Uses the current end of the file, which may have been
+   * Cuts off what a failed append or sync left behind; rejects while that fails. Uses the current end of the file, which may have been
    * truncated since (copytruncate).
    */
   async cutTorn(): Promise<void> {
     if (this.#tornBytes === 0) return
     const { size } = await this.#file.stat()
-    await this.#file.truncate(Math.max(0, size - this.#tornBytes))
+    const end = Math.max(0, size - this.#tornBytes)
+    await this.#file.truncate(end)
+    this.end = end
     this.#tornBytes = 0
   }
 
@@ -154,7 +176,7 @@ export class LogFile {
     await this.#file.read(last, this.size - 1)
     if (last[0] === LINE_FEED) return
     await this.#file.writev([Uint8Array.of(LINE_FEED)])
-    this.size++
+    this.end++
     this.repaired = true
   }
 }

@@ -121,14 +121,20 @@ export class RotatingFile {
     if (old !== undefined) await this.#finish(old)
   }
 
-  /** Counts the events affected by a failed sync of `file`, which is not repeated. Returns a description. */
+  /**
+   * Counts the events affected by a failed sync of `file`. With `fsync: batch` they have not counted as delivered: they are cut
+   * off before they are written again. Returns a description.
+   */
   inDoubt(file: LogFile): string {
     const { counters } = this.#parts
     const { unsynced } = file
+    const { fsync } = this.#config
+    if (fsync === 'batch') file.withdraw()
     file.unsynced = 0
     counters.sync_failures++
-    if (typeof this.#config.fsync === 'number') counters.possibly_lost += unsynced
-    return `events since the last sync (${unsynced}) may not be on the disk`
+    if (typeof fsync === 'number') counters.possibly_lost += unsynced
+    const next = fsync === 'batch' ? 'are written again' : 'may not be on the disk'
+    return `events since the last sync (${unsynced}) ${next}`
   }
 
   async close(): Promise<void> {
@@ -194,7 +200,7 @@ export class RotatingFile {
     try {
       const stat = await this.#parts.files.lstat(this.#config.path)
       // Also detects a truncated file.
-      if (file.isAt(stat)) file.size = stat.size
+      if (file.isAt(stat)) file.end = stat.size
       else await this.reopen()
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT') throw error

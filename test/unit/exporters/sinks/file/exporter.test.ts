@@ -9,7 +9,7 @@ import type { Fault } from '../../support/faulty-files.ts'
 import { until } from '../../support/fake-clock.ts'
 import { delivered, insist, make, NEVER, script, sentence } from '../../support/file-rig.ts'
 import { Folder } from '../../support/folder.ts'
-import { batch, idsOf, lines, numbers } from '../../support/lines.ts'
+import { batch, lines, numbers } from '../../support/lines.ts'
 import { fileConfig } from '../../support/file-rig.ts'
 
 test('file: appends whole lines in order, one writev a batch', async () => {
@@ -249,7 +249,7 @@ test('file: fsync batch syncs before each batch is delivered, never does not', a
   }
 })
 
-test('file: a failed sync starts a new file, is counted, and unsynced lines are written again', async () => {
+test('file: unsynced lines of a failed sync are cut off before they are written again', async () => {
   using folder = new Folder()
   const { exporter, files } = make(folder, { fsync: 'batch' })
   await exporter.start()
@@ -257,20 +257,47 @@ test('file: a failed sync starts a new file, is counted, and unsynced lines are 
   script(files, { datasync: ['EIO'] })
   const outcome = await exporter.send(batch(lines(1, 2)), NEVER)
   assert.ok(outcome.status === 'retryable' && outcome.taken === undefined)
-  assert.match(sentence(outcome), /cannot sync .* a new file is started/)
+  assert.match(sentence(outcome), /cannot sync .*the device failed \(EIO\); check the kernel log; .*\(2\)/)
+  assert.deepEqual(folder.ids(), [0, 1, 2], 'readers that follow the file see no truncated file while the sink waits')
   await delivered(exporter, lines(1, 2))
-  assert.deepEqual(
-    folder.names().map((name) => idsOf(folder.read(name))),
-    [
-      [0, 1, 2],
-      [1, 2],
-    ],
-  )
+  assert.deepEqual(folder.ids(), [0, 1, 2])
   assert.equal(exporter.counters.sync_failures, 1)
   assert.equal(exporter.counters.possibly_lost, 0, 'none of its lines had counted as delivered')
-  assert.equal(files.log.filter((call) => call === 'datasync').length, 3, 'the failed file is not synced again')
+  script(files, { datasync: ['EIO'] })
+  assert.equal((await exporter.send(batch(lines(3, 2)), NEVER)).status, 'retryable')
   await exporter.stop()
+  assert.deepEqual(folder.ids(), [0, 1, 2], 'events that are not delivered are not in the file after a stop')
 })
+
+for (const fsync of ['batch', 1000] as const) {
+  test(`file: minutes of failing syncs (${fsync}) displaces no file and keeps every archive`, async () => {
+    using folder = new Folder()
+    const { exporter, files, clock } = make(folder, { fsync, max_size: 1000, max_files: 5, max_total_size: 6000 })
+    await exporter.start()
+    for (let seq = 0; seq < 55; seq++) await delivered(exporter, lines(seq, 1, 100))
+    const before = folder.names()
+    assert.equal(before.length, 6, 'five archives and the current file')
+    const ids = folder.ids()
+    const begin = files.log.length
+    const failures = (): number => exporter.counters.sync_failures
+    files.plan = (call) => (call === 'datasync' ? 'EIO' : undefined)
+    for (let second = 0; second < 180; second++) {
+      if (fsync === 'batch') await insist(exporter, batch(lines(55, 1, 300)), 1).catch(() => undefined)
+      // Events of interval syncs are in the file once, so only a few are written.
+      else if (second < 3) await delivered(exporter, lines(55 + second, 1, 50))
+      await clock.turn(1000)
+      if (fsync === 1000 && second < 3) await until('the sync has failed', () => failures() > second)
+    }
+    assert.ok(failures() >= 3)
+    assert.deepEqual(folder.names(), before)
+    assert.ok(!files.log.slice(begin).some((call) => call === 'rename' || call === 'unlink'))
+    assert.deepEqual(folder.ids().slice(0, ids.length), ids)
+    files.plan = () => undefined
+    await delivered(exporter, lines(58, 1, 50))
+    await exporter.stop()
+    assert.deepEqual(folder.ids(), [...ids, ...(fsync === 'batch' ? [] : [55, 56, 57]), 58])
+  })
+}
 
 test('file: fsync by interval syncs once after the interval, and only when something was written', async () => {
   using folder = new Folder()
@@ -288,10 +315,7 @@ test('file: fsync by interval syncs once after the interval, and only when somet
   await clock.turn(1000)
   await delivered(exporter, lines(3, 1))
   assert.equal(exporter.counters.sync_failures, 1)
-  assert.match(
-    warnings.join(),
-    /cannot sync .*: events since the last sync \(1\) may not be on the disk; a new file is started$/,
-  )
+  assert.match(warnings.join(), /cannot sync .*; events since the last sync \(1\) may not be on the disk$/)
   await exporter.stop()
   assert.deepEqual(clock.pending, [])
   assert.deepEqual(folder.ids(), numbers(0, 4))

@@ -24,6 +24,8 @@ export class InFlightBatch {
   holds = 0
   /** Events that the sink may have stored in the last try. */
   unacknowledged = 0
+  /** Indexes of events that the sink has acknowledged, ascending. They are not sent again, but only first events can be settled at once. */
+  acknowledged: readonly number[] = []
   /** It was sent before: a call that timed out may still read its bytes. */
   sent = false
   /** It uses space of the queue. */
@@ -66,14 +68,14 @@ export class InFlightBatch {
     return this.takeHead(this.count)
   }
 
-  /** Removes the parts accepted before `ms`, which are the first ones. */
-  takeOlder(ms: number): Sum {
+  /** Number of events accepted before `ms`, which are the first ones. */
+  olderThan(ms: number): number {
     let older = 0
     for (const { part, acceptedMs } of this.#held) {
       if (acceptedMs >= ms) break
       older += part.count
     }
-    return this.takeHead(older)
+    return older
   }
 
   /** Removes the first `count` events, or all if there are fewer; splits a part if needed. */
@@ -89,6 +91,35 @@ export class InFlightBatch {
       if (cut < part.count) rest.push({ ...held, part: slice(part, cut, part.count) })
     }
     this.#held = rest
-    return { events: count - left, bytes }
+    const taken = count - left
+    if (this.acknowledged.length > 0)
+      this.acknowledged = this.acknowledged.map((index) => index - taken).filter((index) => index >= 0)
+    return { events: taken, bytes }
+  }
+
+  /** Removes the acknowledged events among the first `count`; splits parts if needed. */
+  takeAcknowledged(count: number = Infinity): Sum {
+    const which = new Set(this.acknowledged.filter((index) => index < count))
+    this.acknowledged = this.acknowledged.filter((index) => index >= count).map((index) => index - which.size)
+    let bytes = 0
+    let first = 0
+    const rest: Held[] = []
+    for (const held of this.#held) {
+      const { part } = held
+      const pieces: Held[] = []
+      for (let from = 0; from < part.count;) {
+        const isTaken = which.has(first + from)
+        let to = from + 1
+        while (to < part.count && which.has(first + to) === isTaken) to++
+        if (isTaken) bytes += endOf(part, to) - endOf(part, from)
+        else pieces.push({ ...held, part: slice(part, from, to) })
+        from = to
+      }
+      first += part.count
+      if (pieces.length > 1) part.memory?.hold(pieces.length - 1)
+      rest.push(...pieces)
+    }
+    this.#held = rest
+    return { events: which.size, bytes }
   }
 }

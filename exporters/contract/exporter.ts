@@ -78,6 +78,11 @@ export type Outcome =
        * Absent: all.
        */
       readonly unacknowledged?: number
+      /**
+       * Indexes, ascending, of events after the first `taken` that the sink has acknowledged. The exporter does not send them
+       * again; they count as delivered even if the rest of the batch is never sent.
+       */
+      readonly acknowledged?: readonly number[]
       readonly refusals?: readonly Refusal[]
       readonly error: Error
     }

@@ -29,7 +29,7 @@ export function checkOutcome({ count }: { readonly count: number }, outcome: unk
 }
 
 function checkRetryable(
-  { afterMs, taken = 0, unacknowledged = 0, refusals = [], error }: Fields,
+  { afterMs, taken = 0, unacknowledged = 0, acknowledged = [], refusals = [], error }: Fields,
   count: number,
 ): string | undefined {
   if (afterMs !== undefined && !(Number.isFinite(afterMs) && Number(afterMs) >= 0)) {
@@ -39,6 +39,10 @@ function checkRetryable(
   const rest = count - taken
   if (!isCount(unacknowledged) || unacknowledged > rest)
     return `unacknowledged: expected 0 to ${rest}, got ${String(unacknowledged)}`
+  const problem = Array.isArray(acknowledged)
+    ? checkWhich(acknowledged, acknowledged.length, count, taken)
+    : `expected a list of indexes, got ${typeName(acknowledged)}`
+  if (problem !== undefined) return `acknowledged: ${problem}`
   return checkRefusals(refusals, taken, 0) ?? checkError(error)
 }
 
@@ -62,18 +66,21 @@ function checkRefusal(refusal: unknown, count: number): string | undefined {
   const { reason, events, which, message } = refusal
   if (!isCount(events) || events === 0) return `events: expected at least 1, got ${String(events)}`
   if (typeof message !== 'string') return `message: expected a text, got ${typeName(message)}`
-  return checkReason(reason) ?? (which === undefined ? undefined : checkWhich(which, events, count))
+  if (which === undefined) return checkReason(reason)
+  const problem = checkWhich(which, events, count)
+  return checkReason(reason) ?? (problem === undefined ? undefined : `which: ${problem}`)
 }
 
-function checkWhich(which: unknown, events: number, count: number): string | undefined {
+function checkWhich(which: unknown, events: number, count: number, from = 0): string | undefined {
   if (!Array.isArray(which) || which.length !== events) {
     const got = Array.isArray(which) ? String(which.length) : typeName(which)
-    return `which: expected a list of ${events} indexes, one an event, got ${got}`
+    return `expected a list of ${events} indexes, one an event, got ${got}`
   }
   let last = -1
   for (const index of which) {
-    if (!isCount(index) || index >= count) return `which: expected indexes below ${count}, got ${String(index)}`
-    if (index <= last) return `which: expected ascending indexes, got ${index} after ${last}`
+    if (!isCount(index) || index < from || index >= count)
+      return `expected indexes ${from > 0 ? `from ${from} ` : ''}below ${count}, got ${String(index)}`
+    if (index <= last) return `expected ascending indexes, got ${index} after ${last}`
     last = index
   }
   return undefined

@@ -102,6 +102,11 @@ export class Delivery {
 
   /** Returns when the batch is settled, halted or the deadline is over; the caller then handles the rest. */
   async run(inFlightBatch: InFlightBatch): Promise<void> {
+    await this.#run(inFlightBatch)
+    this.#settleLast(inFlightBatch)
+  }
+
+  async #run(inFlightBatch: InFlightBatch): Promise<void> {
     const { accounting, deadLetters, deadline, nudge, config, clock, meters, buffer } = this.#deps
     const over = (): boolean => inFlightBatch.count === 0 || deadline.aborted || this.#deps.halted()
     for (let attempt = 1; ; attempt++) {
@@ -193,6 +198,9 @@ export class Delivery {
       case 'retryable':
         this.#settle(inFlightBatch, batch, outcome.taken ?? 0, refused)
         inFlightBatch.unacknowledged = outcome.unacknowledged ?? inFlightBatch.count
+        inFlightBatch.acknowledged = (outcome.acknowledged ?? []).map((index) => index - (outcome.taken ?? 0))
+        // Before a failure copies the batch to the disk.
+        this.#settleLast(inFlightBatch)
         this.#failure(inFlightBatch, 'retrying', outcome.error)
         return retryDelayMs(attempt, config.retry, random, pauseOf(outcome))
       case 'hold':
@@ -223,9 +231,26 @@ export class Delivery {
     this.#ack(inFlightBatch, sum)
   }
 
+  /** When nothing more is sent. Copies on the disk can only be settled from the first on; the next run sends the others again. */
+  #settleLast(inFlightBatch: InFlightBatch): void {
+    const { deadline, halted } = this.#deps
+    if (deadline.aborted && !halted() && inFlightBatch.memoryOnly) this.#settleAcknowledged(inFlightBatch)
+  }
+
+  #settleAcknowledged(inFlightBatch: InFlightBatch, count?: number): void {
+    if (inFlightBatch.acknowledged.length === 0) return
+    const { held } = inFlightBatch
+    const sum = inFlightBatch.takeAcknowledged(count)
+    if (sum.events === 0) return
+    this.#deps.accounting.deliver(sum.events, sum.bytes)
+    this.#deps.meters.delivered(held, sum.events)
+    this.#ack(inFlightBatch, sum)
+  }
+
   #expire(inFlightBatch: InFlightBatch, beforeMs: number): void {
+    this.#settleAcknowledged(inFlightBatch, inFlightBatch.olderThan(beforeMs))
     const span = spanOf(inFlightBatch.batch())
-    this.#drop(inFlightBatch, inFlightBatch.takeOlder(beforeMs), 'expired', span)
+    this.#drop(inFlightBatch, inFlightBatch.takeHead(inFlightBatch.olderThan(beforeMs)), 'expired', span)
   }
 
   #drop(inFlightBatch: InFlightBatch, sum: Sum, reason: DropReason, span: Span | undefined): void {

@@ -25,7 +25,7 @@ import type { HeaderContext } from './headers.ts'
 import { ACKED, INVALID, layOut, Memory, settleNumbers, TOO_LARGE, topicsOf } from './partition-batches.ts'
 import type { Fate, PartitionBatch, Layout } from './partition-batches.ts'
 import { Gathering } from './gathering.ts'
-import { REFUSAL_REASONS, outcomeOf } from './outcome.ts'
+import { REFUSAL_REASONS, acknowledgedOf, outcomeOf } from './outcome.ts'
 import { Keys } from './partitions.ts'
 import { namesNamespace, parseTopic, topicsOfTypes } from './topic.ts'
 import { Topics } from './topics.ts'
@@ -45,6 +45,10 @@ export interface KafkaDeps {
 
 /** Upper bound of a record's size besides key and value: varints and headers. */
 const RECORD_EXTRA = 512
+/** The code of a batch of which not all requests were sent. */
+const STOPPED = 'ABORTED'
+/** How long an abort waits for requests in flight: at a stop, an acknowledged event must not count as lost. The sender waits for a second. */
+const LAST_ANSWER_MS = 500
 
 export class KafkaExporter implements Exporter {
   readonly type = 'kafka'
@@ -146,12 +150,15 @@ export class KafkaExporter implements Exporter {
       }
       this.#running = undefined
       // Counted as sent again only when reported.
-      if (earlier.length > 0) return this.#outcome(batch, earlier)
+      if (earlier.some(({ code }) => code !== STOPPED)) return this.#outcome(batch, earlier)
     }
-    const running = this.#deliver(driver, batch).catch((error: unknown) => [faultOf(error, 'write to Kafka')])
+    const running = this.#deliver(driver, batch, signal).catch((error: unknown) => [faultOf(error, 'write to Kafka')])
     this.#running = running
-    const faults = await within(running, signal)
-    if (faults === undefined) return retryable('ABORTED', 'Kafka has not answered in time; late answers will be used')
+    const faults = (await within(running, signal)) ?? (await within(running, AbortSignal.timeout(LAST_ANSWER_MS)))
+    if (faults === undefined) {
+      const outcome = retryable('ABORTED', 'Kafka has not answered in time; late answers will be used')
+      return { ...outcome, ...acknowledgedOf(batch, this.#memory) }
+    }
     this.#running = undefined
     const outcome = this.#outcome(batch, faults)
     if (faults.length === 0) this.#memory.forget(batch)
@@ -175,7 +182,7 @@ export class KafkaExporter implements Exporter {
   }
 
   /** Sends all pending events of the batch and remembers their fates. Returns the faults, by partition batch. */
-  async #deliver(driver: KafkaDriver, batch: Batch): Promise<readonly KafkaFault[]> {
+  async #deliver(driver: KafkaDriver, batch: Batch, signal: AbortSignal): Promise<readonly KafkaFault[]> {
     if (this.#needsReset) await this.#reset(driver)
     const { counts, faults: missing } = await this.#topics.find(driver, topicsOf(batch, this.#memory, this.#layout))
     // Use the next partition, unless records must be sent again unchanged.
@@ -183,7 +190,7 @@ export class KafkaExporter implements Exporter {
     const partitionBatches = layOut(batch, this.#memory, this.#layout, counts, this.#turn, Math.floor(this.#now()))
     if (!this.#unacknowledged.fits(partitionBatches)) await this.#reset(driver)
     const results = await Promise.all(
-      partitionBatches.map((partitionBatch) => this.#sendPartitionBatch(driver, partitionBatch)),
+      partitionBatches.map((partitionBatch) => this.#sendPartitionBatch(driver, partitionBatch, signal)),
     )
     const faults = [...missing, ...results.filter((fault) => fault !== undefined)]
     if (faults.some((fault) => fault.kind === 'reset' || isLoginFault(fault))) this.#needsReset = true
@@ -191,7 +198,11 @@ export class KafkaExporter implements Exporter {
   }
 
   /** Sends chunks in order and stops at the first failure, to keep the order. */
-  async #sendPartitionBatch(driver: KafkaDriver, partitionBatch: PartitionBatch): Promise<KafkaFault | undefined> {
+  async #sendPartitionBatch(
+    driver: KafkaDriver,
+    partitionBatch: PartitionBatch,
+    signal: AbortSignal,
+  ): Promise<KafkaFault | undefined> {
     const { records, topic } = partitionBatch
     const most = this.#config.max_request_size
     for (let from = 0; from < records.length;) {
@@ -206,7 +217,7 @@ export class KafkaExporter implements Exporter {
       const to =
         from +
         ((from === 0 ? this.#unacknowledged.headOf(partitionBatch) : undefined) ?? this.#chunk(partitionBatch, from))
-      const tried: Tried = { refused: false, largestTaken: 0 }
+      const tried: Tried = { refused: false, largestTaken: 0, signal }
       const fault = await this.#sendRange(driver, partitionBatch, from, to, tried)
       if (tried.refused && tried.largestTaken > 0) this.#topics.limit(topic, tried.largestTaken)
       if (fault !== undefined) {
@@ -242,6 +253,8 @@ export class KafkaExporter implements Exporter {
     to: number,
     tried: Tried,
   ): Promise<KafkaFault | undefined> {
+    // After an abort, what is sent may be delivered though it has counted as lost.
+    if (tried.signal.aborted) return new KafkaFault('unwritten', STOPPED, 'stopped before all of a batch was written')
     this.#counters.requests++
     const whole = from === 0 && to === partitionBatch.records.length
     const records = whole ? partitionBatch.records : partitionBatch.records.slice(from, to)
@@ -312,6 +325,8 @@ interface Tried {
   /** For its size. */
   refused: boolean
   largestTaken: number
+  /** No request starts after its abort. */
+  readonly signal: AbortSignal
 }
 
 function sizeOf(record: KafkaRecord | undefined): number {
@@ -319,6 +334,6 @@ function sizeOf(record: KafkaRecord | undefined): number {
 }
 
 /** Reports no unacknowledged events: the next send first waits for the running request, which then reports them. */
-function retryable(code: 'CLOSED' | 'ABORTED' | 'TIMEOUT', message: string): Outcome {
+function retryable(code: 'CLOSED' | 'ABORTED' | 'TIMEOUT', message: string): Extract<Outcome, { status: 'retryable' }> {
   return { status: 'retryable', unacknowledged: 0, error: new ExportError(code, message) }
 }

@@ -2,7 +2,7 @@
 import { ExportError } from '../../contract/errors.ts'
 import type { Batch, Outcome, Refusal } from '../../contract/exporter.ts'
 import type { KafkaFault } from './faults.ts'
-import { INVALID, PENDING, TOO_LARGE } from './partition-batches.ts'
+import { ACKED, INVALID, PENDING, TOO_LARGE } from './partition-batches.ts'
 import type { Fate, Memory } from './partition-batches.ts'
 
 /** Permanent fates and their reason in metrics. */
@@ -35,6 +35,7 @@ export function outcomeOf(
       status: 'retryable',
       taken,
       unacknowledged,
+      ...acknowledgedOf(batch, memory, taken),
       ...(refusals.length === 0 ? {} : { refusals }),
       ...(fault.kind === 'config' ? { afterMs: 0 } : {}),
       error,
@@ -45,6 +46,12 @@ export function outcomeOf(
   if (first === undefined) return { status: 'delivered' }
   if (first.events < batch.count) return { status: 'partial', refusals }
   return { status: 'rejected', reason: first.reason, error: new ExportError('IO', first.message) }
+}
+
+/** Acknowledged events after the first `taken`. */
+export function acknowledgedOf(batch: Batch, memory: Memory, taken = 0): { readonly acknowledged?: readonly number[] } {
+  const acknowledged = indexesOf(batch, memory, ACKED).filter((index) => index >= taken)
+  return acknowledged.length === 0 ? {} : { acknowledged }
 }
 
 /** One per reason among the first `count` events. */

@@ -171,6 +171,24 @@ test('overflow: a stop sends events within the grace period and keeps the rest',
   assert.deepEqual(rig.exporter.ids, numbers(8, 20))
 })
 
+test('overflow: events of a batch that are acknowledged at a stop are delivered, and only the rest is kept', async () => {
+  const rig = new Rig({ ...BASE, batch: { ...BASE.batch, max_events: 10 } })
+  const answer: FakeExporter['answer'] = (_batch, _call, signal) =>
+    new Promise((resolve) => {
+      const outcome = retryable({ taken: 1, unacknowledged: 0, acknowledged: [3, 4, 9] })
+      signal.addEventListener('abort', () => resolve(outcome), { once: true })
+    })
+  const sender = await rig.start(answer)
+  offer(sender, 0, 10)
+  await rig.run(50)
+  offer(sender, 10, 12)
+  const { delivered, heldEvents, dropped } = await rig.stop(500)
+  assert.deepEqual([delivered, heldEvents, dropped.shutdown, sender.imbalance()], [4, 8, 0, 0])
+  await rig.start()
+  await rig.run()
+  assert.deepEqual(rig.exporter.ids, [1, 2, 5, 6, 7, 8, 10, 11])
+})
+
 test('overflow: new events never pass a spool that is not empty', async () => {
   const rig = new Rig()
   const first = await rig.start(() => retryable())

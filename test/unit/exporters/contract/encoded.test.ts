@@ -97,9 +97,9 @@ test('in-flight batch: taking the first events in any steps removes exactly thos
 
 test('in-flight batch: only parts accepted before the limit are too old', () => {
   const inFlightBatch = new InFlightBatch([1, 2, 3].map((ms) => ({ part: lines(ms, 1), acceptedMs: ms })))
-  assert.equal(inFlightBatch.takeOlder(1).events, 0)
-  assert.equal(inFlightBatch.takeOlder(3).events, 2)
-  assert.equal(inFlightBatch.takeOlder(4).events, 1)
+  assert.equal(inFlightBatch.olderThan(1), 0)
+  assert.equal(inFlightBatch.takeHead(inFlightBatch.olderThan(3)).events, 2)
+  assert.equal(inFlightBatch.takeHead(inFlightBatch.olderThan(4)).events, 1)
   assert.equal(inFlightBatch.count, 0)
 })
 

@@ -60,6 +60,16 @@ const bad: ReadonlyArray<readonly [name: string, outcome: unknown, want: RegExp]
     retryable({ taken: 4, unacknowledged: 7 }),
     /^unacknowledged: expected 0 to 6, got 7$/,
   ],
+  [
+    'acknowledged among the taken',
+    retryable({ taken: 4, acknowledged: [3] }),
+    /^acknowledged: expected indexes from 4 below 10, got 3$/,
+  ],
+  [
+    'acknowledged, no indexes',
+    retryable({ acknowledged: 2 }),
+    /^acknowledged: expected a list of indexes, got a number$/,
+  ],
   ['half an event unacknowledged', retryable({ unacknowledged: 0.5 }), /^unacknowledged: /],
   [
     'more refused than taken',

@@ -287,6 +287,44 @@ test('sender: rejected events are counted by reason', async () => {
   assert.deepEqual(sums(sender.accounting()), { accepted: 12, delivered: 3, rejected: 9 })
 })
 
+test('sender: acknowledged events of a batch that expires or is stopped are delivered, for any events', async () => {
+  const some = fc.uniqueArray(fc.nat(9), { maxLength: 10 })
+  await fc.assert(
+    fc.asyncProperty(
+      some,
+      fc.nat(10),
+      fc.boolean(),
+      fc.integer({ min: 1, max: 5 }),
+      async (which, taken, expire, size) => {
+        const acknowledged = which.toSorted((a, b) => a - b).filter((index) => index >= taken)
+        const batch = { ...BASE.batch, max_events: 10, max_wait: 0 }
+        const options = { ...BASE, batch, retry: { initial: 100, max: 100, ...(expire && { max_age: 250 }) } }
+        let calls = 0
+        const { sender, clock } = await rig(
+          ({ count }) =>
+            calls++ === 0
+              ? retryable({ taken, acknowledged, unacknowledged: 0 })
+              : retryable({
+                  acknowledged: acknowledged.map((index) => index - taken).filter((index) => index < count),
+                }),
+          options,
+        )
+        for (let seq = 0; seq < 10; seq += size) sender.offer(lines(seq, Math.min(size, 10 - seq)))
+        await settle()
+        await clock.turn(300)
+        const stopped = sender.stop(0)
+        await clock.turn(2000)
+        await stopped
+        balanced(sender)
+        const { delivered, dropped } = sender.accounting()
+        assert.equal(delivered, taken + acknowledged.length)
+        assert.equal(dropped.expired + dropped.shutdown, 10 - delivered)
+      },
+    ),
+    { numRuns: 60 },
+  )
+})
+
 test('sender: events older than the limit are dropped as expired, newer ones of the same batch are kept', async () => {
   // Two are not enough to go before their time.
   const batch = { ...BASE.batch, max_events: 40 }

@@ -55,7 +55,9 @@ export class FakeExporter implements Exporter {
   }
 }
 
-export const retryable = (more: { afterMs?: number; taken?: number; unacknowledged?: number } = {}): Outcome => ({
+type Retryable = Extract<Outcome, { status: 'retryable' }>
+
+export const retryable = (more: Partial<Retryable> = {}): Outcome => ({
   status: 'retryable',
   error: new ExportError('IO', 'try again'),
   ...more,

@@ -72,7 +72,7 @@ interface Refused {
 }
 
 interface Try {
-  /** Of this delivery, from 1. */
+  /** Of this delivery, from 1, since a part of the batch was taken. */
   readonly attempt: number
   /** The batch was tried before, perhaps by an earlier delivery. */
   readonly again: boolean
@@ -109,11 +109,13 @@ export class Delivery {
   async #run(inFlightBatch: InFlightBatch): Promise<void> {
     const { accounting, deadLetters, deadline, nudge, config, clock, meters, buffer } = this.#deps
     const over = (): boolean => inFlightBatch.count === 0 || deadline.aborted || this.#deps.halted()
-    for (let attempt = 1; ; attempt++) {
+    /** Tries without progress. */
+    let attempt = 0
+    for (let isFirst = true; ; isFirst = false) {
       const { max_age } = config.retry
       if (max_age !== undefined) this.#expire(inFlightBatch, clock.nowMs() - max_age)
       if (over()) return
-      const again = attempt > 1 || inFlightBatch.sent
+      const again = !isFirst || inFlightBatch.sent
       if (again) {
         accounting.retry()
         meters.duplicatesPossible += Math.min(inFlightBatch.unacknowledged, inFlightBatch.count)
@@ -130,6 +132,7 @@ export class Delivery {
       // The batch is kept; the next delivery or the next run sends it again.
       const keeps = this.#deps.halted() || (deadline.aborted && buffer.keeps)
       if (keeps && unrecorded.some((events) => events > 0)) return
+      attempt = outcome.status === 'retryable' && (outcome.taken ?? 0) > 0 ? 1 : attempt + 1
       const waitMs = this.#apply(inFlightBatch, batch, outcome, { refusals, unrecorded }, { attempt, again })
       if (over()) return
       meters.retryWaitMs = this.#shortened(waitMs)

@@ -52,7 +52,9 @@ const retry = z
   .strictObject({
     initial: duration(1)
       .prefault('1s')
-      .describe('Wait before the first retry. It doubles with each further one, with jitter.'),
+      .describe(
+        'Wait before the first retry. It doubles with each further one, with jitter, until a part of the batch is taken.',
+      ),
     max: duration(1).prefault('30s').describe('Longest wait between two retries.'),
     max_age: duration(1, 3650 * DAY_MS)
       .optional()

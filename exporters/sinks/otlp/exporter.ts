@@ -6,6 +6,8 @@ import type { EffectiveType } from '../../../config/agent/effective.ts'
 import { TENANT_HEADER, logsAddress } from '../../../config/agent/exporters/otel.ts'
 import { lokiLimits } from '../../../config/agent/exporters/otlp.ts'
 import type { ExporterContext } from '../../context.ts'
+import { systemClock } from '../../runtime/clock.ts'
+import type { Random } from '../../runtime/clock.ts'
 import { nodeCompressors } from '../../runtime/compression.ts'
 import type { Compress, Compressors } from '../../runtime/compression.ts'
 import { ExportError, errnoOf, textOf } from '../../contract/errors.ts'
@@ -35,6 +37,9 @@ export interface OtlpDeps {
   readonly compressors?: Compressors | undefined
   /** Milliseconds since 1970; for age limits and dates in Retry-After. */
   readonly wallMs?: () => number
+  /** Monotonic milliseconds; for a sink that limits the rate. */
+  readonly nowMs?: () => number
+  readonly random?: Random
   /** Receives the sink's warnings about accepted requests, at most once a minute. */
   readonly warn?: (text: string) => void
 }
@@ -62,7 +67,7 @@ export class OtlpExporter implements Exporter {
   readonly #limits: SinkLimits
   readonly #wallMs: () => number
   readonly #warn: (text: string) => void
-  readonly #pace = new Pace()
+  readonly #pace: Pace
   readonly #doubt: Doubt = { singles: 0, aside: 0 }
   #warnedMs = Number.NEGATIVE_INFINITY
 
@@ -95,6 +100,8 @@ export class OtlpExporter implements Exporter {
     const contentType = { 'content-type': this.#envelope.contentType }
     this.#headers = compression === 'none' ? contentType : { ...contentType, 'content-encoding': compression }
     this.#wallMs = deps.wallMs ?? Date.now
+    const { nowMs = systemClock.nowMs, random = Math.random } = deps
+    this.#pace = new Pace({ ...config.retry, nowMs, random })
     const warn = deps.warn ?? (() => {})
     this.#warn = warn
     this.#limits = new SinkLimits(lokiLimits(config.loki), resourceAttributes(resource), (text) => {
@@ -141,9 +148,7 @@ export class OtlpExporter implements Exporter {
       maxEvents: this.#pace.maxEvents(batch),
       post: (range) => this.#post(batch, range, refused, signal),
     }
-    const outcome = await deliver(task, this.#doubt)
-    if (outcome.status !== 'retryable' && outcome.status !== 'hold') this.#pace.settled(batch)
-    return outcome
+    return deliver(task, this.#doubt)
   }
 
   get learnedLimits(): Readonly<Record<string, number>> {
@@ -183,8 +188,12 @@ export class OtlpExporter implements Exporter {
       }
       const verdict = verdictOf(reply, sent, this.#wallMs())
       if (verdict.is === 'taken' && verdict.warning !== '') this.#report(verdict.warning)
-      if (verdict.is === 'again' && verdict.throttled) this.#pace.throttled(batch, range.to - range.from)
-      else this.#pace.answered(batch)
+      const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
+      if (verdict.is === 'taken') this.#pace.taken(bytes)
+      if (verdict.is === 'again' && verdict.throttled !== undefined) {
+        const { throttled, afterMs } = verdict
+        return { ...verdict, afterMs: this.#pace.refused(bytes, bytes * throttled.stored, afterMs) }
+      }
       if (verdict.is === 'faulty' && verdict.named !== undefined)
         return this.#narrowed(verdict, batch, range, refused, atMs)
       const turnedAway = verdict.is === 'hold' && ABOUT_CREDENTIALS.has(reply.status)
@@ -193,7 +202,7 @@ export class OtlpExporter implements Exporter {
       const error = cause instanceof ExportError ? cause : new ExportError('IO', textOf(cause), cause)
       const code = errnoOf(error.cause)
       if (error.code === 'UNUSABLE' || TLS_FAULT.test(code) || TLS_ALERT.test(code)) return { is: 'hold', error }
-      return { is: 'again', unacknowledged: !wasNeverSent(error), throttled: false, afterMs: undefined, error }
+      return { is: 'again', unacknowledged: !wasNeverSent(error), throttled: undefined, afterMs: undefined, error }
     }
   }
 
@@ -220,7 +229,7 @@ export class OtlpExporter implements Exporter {
   async #withNewHeaders(verdict: Extract<Verdict, { is: 'hold' }>, used: FileHeaders): Promise<Verdict> {
     const renewed = await this.#transport.renewHeaders(used)
     return renewed
-      ? { is: 'again', unacknowledged: false, throttled: false, afterMs: 0, error: verdict.error }
+      ? { is: 'again', unacknowledged: false, throttled: undefined, afterMs: 0, error: verdict.error }
       : verdict
   }
 

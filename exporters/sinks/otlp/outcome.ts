@@ -43,7 +43,8 @@ export type Verdict =
       readonly is: 'again'
       /** The sink may have stored some records. */
       readonly unacknowledged: boolean
-      readonly throttled: boolean
+      /** The sink limits the rate; it has stored this share of the request. */
+      readonly throttled: { readonly stored: number } | undefined
       readonly afterMs: number | undefined
       readonly error: ExportError
     }
@@ -109,8 +110,12 @@ export function verdictOf(reply: Reply, { records, endpoint, compression }: Sent
   }
   if (status === 413) return { is: 'faulty', reason: 'too_large', error }
   const afterMs = retryAfterMs(reply.retryAfter, wallMs)
-  if (status === 429) return { is: 'again', unacknowledged: STORED_SOME.test(text), throttled: true, afterMs, error }
-  if (status >= 500) return { is: 'again', unacknowledged: true, throttled: false, afterMs, error }
+  if (status === 429) {
+    const { ignored, counted } = ignoredIn(text)
+    const stored = Math.min(1, Math.max(0, (counted - ignored) / records))
+    return { is: 'again', unacknowledged: STORED_SOME.test(text), throttled: { stored }, afterMs, error }
+  }
+  if (status >= 500) return { is: 'again', unacknowledged: true, throttled: undefined, afterMs, error }
   return malformed(text, records, isCoded ? advised(error, uncoded) : error)
 }
 
@@ -137,12 +142,18 @@ function malformed(text: string, sent: number, error: ExportError): Verdict {
     const isOurs = CONFIG_FAULTS.some((pattern) => pattern.test(text))
     return isOurs ? { is: 'hold', error } : { is: 'faulty', reason: 'invalid', error }
   }
-  const counts = [...text.matchAll(IGNORED)]
-  const ignored = counts.reduce((sum, [, count]) => sum + Number(count), 0)
-  const counted = counts.reduce((sum, [, , all]) => sum + Number(all), 0)
+  const { ignored, counted } = ignoredIn(text)
   if (ignored > 0 && counted >= sent) return { is: 'taken', rejected: ignored, reason, warning: error.message }
   // The sink gave no numbers. Sending stored entries again is safe, because equal entries are removed.
   return { is: 'faulty', reason, named: namedLimits(text) ?? {}, error }
+}
+
+/** Entries that an answer counts, and how many of them Loki has not stored. */
+function ignoredIn(text: string): { readonly ignored: number; readonly counted: number } {
+  const counts = [...text.matchAll(IGNORED)]
+  const ignored = counts.reduce((sum, [, count]) => sum + Number(count), 0)
+  const counted = counts.reduce((sum, [, , all]) => sum + Number(all), 0)
+  return { ignored, counted }
 }
 
 function advised(error: ExportError, advice: string): ExportError {

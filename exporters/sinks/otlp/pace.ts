@@ -1,49 +1,100 @@
 import type { Batch } from '../../contract/exporter.ts'
-import { spanOf } from '../../contract/encoded.ts'
+import type { Random } from '../../runtime/clock.ts'
 
-/** After so many 429s in a row the batch may exceed the sink's burst and could never pass (docs/reference/loki.md). */
-const PATIENCE = 3
-/** Maximum number of batches remembered; expired ones are never sent again. */
-const MAX_REMEMBERED = 64
+/**
+ * A request has what the sink takes in this time. Limits are token buckets of a second and more (Loki: 1.5 s of the rate for a
+ * tenant, 5 s for a stream), so a wait of this time does not let the bucket overflow.
+ */
+const STEP_MS = 250
+/** The rate is that of about this time. After as long without a 429, requests have whole batches again. */
+const HORIZON_MS = 10_000
+/** Smaller requests cost more than they carry. */
+const LEAST_BYTES = 8 << 10
 
-interface Turned {
-  times: number
-  maxEvents: number
+export interface PaceOptions {
+  /** Wait before the first retry while nothing was taken yet, and the longest one. */
+  readonly initial: number
+  readonly max: number
+  /** Monotonic milliseconds. */
+  readonly nowMs: () => number
+  readonly random: Random
 }
 
 /**
- * Maximum events per request: the whole batch, or fewer after repeated 429s for that batch. A batch is identified by its last
- * event, which stays the same while the first ones are settled.
+ * The size of requests and the waits between them while the sink limits the rate, from the bytes that it takes. Refusals in a row
+ * double the wait, because other agents may use the same allowance, and halve the request, because it may exceed the sink's burst
+ * (docs/reference/loki.md).
  */
 export class Pace {
-  readonly #turned = new Map<number, Turned>()
+  readonly #options: PaceOptions
+  #throttled = false
+  /** When the limit counts as gone, unless there is another 429. */
+  #untilMs = 0
+  #inRow = 0
+  #refusedBytes = 0
+  #maxBytes = Number.POSITIVE_INFINITY
+  /** Bytes taken and time passed since the first 429, the older the less. */
+  #bytes = 0
+  #spanMs = 0
+  #atMs = 0
 
-  maxEvents(batch: Batch): number {
-    return this.#turned.get(lastOf(batch))?.maxEvents ?? Number.POSITIVE_INFINITY
+  constructor(options: PaceOptions) {
+    this.#options = options
   }
 
-  /** A request with `events` of the batch got a 429. */
-  throttled(batch: Batch, events: number): void {
-    const last = lastOf(batch)
-    const turned = this.#turned.get(last) ?? { times: 0, maxEvents: Number.POSITIVE_INFINITY }
-    if (++turned.times % PATIENCE === 0) turned.maxEvents = Math.max(1, Math.floor(events / 2))
-    this.#turned.set(last, turned)
-    const [oldest] = this.#turned.keys()
-    if (this.#turned.size > MAX_REMEMBERED && oldest !== undefined) this.#turned.delete(oldest)
+  /** Maximum events of the batch per request. */
+  maxEvents({ count, sizeBytes }: Batch): number {
+    if (!this.#throttled) return Number.POSITIVE_INFINITY
+    const step = this.#bytes > 0 ? this.#stepBytes : Number.POSITIVE_INFINITY
+    return Math.max(1, Math.floor((Math.min(step, this.#maxBytes) / sizeBytes) * count))
   }
 
-  /** A request of the batch got another response. */
-  answered(batch: Batch): void {
-    const turned = this.#turned.get(lastOf(batch))
-    if (turned !== undefined) turned.times = 0
+  /** The sink has taken a request. */
+  taken(bytes: number): void {
+    if (!this.#throttled) return
+    this.#throttled = this.#options.nowMs() < this.#untilMs
+    this.#measure(bytes)
+    // Small ones of another batch do not mean that the refused one can pass.
+    if (bytes < this.#refusedBytes / 2) return
+    this.#inRow = 0
+    this.#maxBytes = Number.POSITIVE_INFINITY
   }
 
-  /** The whole batch is settled. */
-  settled(batch: Batch): void {
-    this.#turned.delete(lastOf(batch))
+  /** A request got a 429, though the sink has stored `stored` bytes of it. Returns how long to wait: `afterMs` if the sink named a time. */
+  refused(bytes: number, stored: number, afterMs: number | undefined): number {
+    const { initial, max, nowMs, random } = this.#options
+    if (!this.#throttled) {
+      this.#atMs = nowMs()
+      this.#bytes = 0
+      this.#spanMs = 0
+      this.#inRow = 0
+      this.#throttled = true
+    }
+    this.#refusedBytes = bytes
+    this.#measure(stored)
+    this.#inRow = stored > 0 ? 1 : this.#inRow + 1
+    const isKnown = this.#bytes > 0
+    if (!isKnown || this.#inRow > 1) this.#maxBytes = bytes / 2
+    // Looking for the sink's burst: the halves are less and less load.
+    if (!isKnown && this.#maxBytes > LEAST_BYTES) this.#inRow = 1
+    const stepMs = isKnown ? (this.#stepBytes * this.#spanMs) / this.#bytes : initial / 2
+    // Around it, so that many agents do not come at once.
+    const ownMs = Math.min(max, stepMs * 2 ** Math.min(this.#inRow - 1, 30)) * (0.75 + random() / 2)
+    const waitMs = afterMs ?? ownMs
+    this.#untilMs = nowMs() + waitMs + HORIZON_MS
+    return waitMs
   }
-}
 
-function lastOf(batch: Batch): number {
-  return spanOf(batch)?.lastSeq ?? 0
+  get #stepBytes(): number {
+    return Math.max(LEAST_BYTES, (this.#bytes * STEP_MS) / this.#spanMs)
+  }
+
+  #measure(bytes: number): void {
+    const nowMs = this.#options.nowMs()
+    const passedMs = nowMs - this.#atMs
+    const kept = Math.exp(-passedMs / HORIZON_MS)
+    this.#bytes = this.#bytes * kept + bytes
+    this.#spanMs = Math.max(1, this.#spanMs * kept + passedMs)
+    this.#atMs = nowMs
+  }
 }

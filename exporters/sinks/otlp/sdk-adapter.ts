@@ -160,7 +160,7 @@ function verdictOf({ code, error: cause = NO_REASON }: ExportResult): Verdict {
 }
 
 function again(error: ExportError): Verdict {
-  return { is: 'again', unacknowledged: true, throttled: false, afterMs: undefined, error }
+  return { is: 'again', unacknowledged: true, throttled: undefined, afterMs: undefined, error }
 }
 
 function aborted(): ExportError {

@@ -287,6 +287,19 @@ test('sender: rejected events are counted by reason', async () => {
   assert.deepEqual(sums(sender.accounting()), { accepted: 12, delivered: 3, rejected: 9 })
 })
 
+test('sender: after a part of a batch was taken, the waits begin at the initial one again', async () => {
+  const { sender, clock } = await rig((_batch, call) => retryable(call === 3 ? { taken: 1 } : {}))
+  sender.offer(lines(0, 4))
+  await settle()
+  const waits: number[] = []
+  for (let i = 0; i < 6; i++) {
+    waits.push(sender.stats().retryWaitMs)
+    await clock.turn(waits.at(-1) ?? 0)
+  }
+  assert.deepEqual(waits, [50, 100, 200, 50, 100, 200])
+  await Promise.all([sender.stop(0), clock.turn(2000)])
+})
+
 test('sender: acknowledged events of a batch that expires or is stopped are delivered, for any events', async () => {
   const some = fc.uniqueArray(fc.nat(9), { maxLength: 10 })
   await fc.assert(

@@ -9,7 +9,7 @@ import { NEVER, batchFrom, exporterFor, plain, reply } from './support.ts'
 
 async function answered(answer: Answer): Promise<Outcome> {
   await using sink = await FakeSink.start(() => answer)
-  await using exporter = exporterFor(sink)
+  await using exporter = exporterFor(sink, {}, { random: () => 0.5 })
   await exporter.start()
   return await exporter.send(batchFrom(0, 3, 2), NEVER)
 }
@@ -145,7 +145,7 @@ const rows: ReadonlyArray<readonly [name: string, answer: Answer, want: object]>
   ['407', { status: 407 }, { status: 'hold', message: reply('407; check the credentials') }],
   ['408', { status: 408 }, { status: 'hold', message: reply('408; check the endpoint') }],
   ['415', { status: 415 }, { status: 'hold', message: reply('415; check the endpoint') }],
-  ['429', { status: 429 }, { status: 'retryable', unacknowledged: 0, message: reply('429') }],
+  ['429', { status: 429 }, { status: 'retryable', unacknowledged: 0, afterMs: 500, message: reply('429') }],
   [
     '429 with seconds',
     { status: 429, headers: { 'retry-after': '7' } },
@@ -154,12 +154,12 @@ const rows: ReadonlyArray<readonly [name: string, answer: Answer, want: object]>
   [
     '429 with nonsense',
     { status: 429, headers: { 'retry-after': 'soon' } },
-    { status: 'retryable', unacknowledged: 0, message: reply('429') },
+    { status: 'retryable', unacknowledged: 0, afterMs: 500, message: reply('429') },
   ],
   [
     "Loki's 429 of one stream",
     { status: 429, body: rpcStatus('Per stream rate limit exceeded') },
-    { status: 'retryable', unacknowledged: 5, message: reply('429: Per stream rate limit exceeded') },
+    { status: 'retryable', unacknowledged: 5, afterMs: 500, message: reply('429: Per stream rate limit exceeded') },
   ],
   [
     '503 with a day',

@@ -90,9 +90,10 @@ export type Outcome =
   | { readonly status: 'rejected'; readonly reason: string; readonly error: Error }
   /**
    * Not taken because of a problem that needs manual action (credentials, address, permissions): keep the events, retry slowly,
-   * report it. `forGood`: cannot be fixed while this process runs. The agent ends when all exporters report that.
+   * report it. `forGood`: cannot be fixed while this process runs. The agent ends when all exporters report that. When `repaired`
+   * resolves, the problem may be solved, and the events are tried at once.
    */
-  | { readonly status: 'hold'; readonly forGood?: boolean; readonly error: Error }
+  | { readonly status: 'hold'; readonly forGood?: boolean; readonly repaired?: Promise<void>; readonly error: Error }
 
 /** What one `send` call sent again although the sink may already have it. */
 export interface Resent {

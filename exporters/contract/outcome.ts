@@ -20,7 +20,7 @@ export function checkOutcome({ count }: { readonly count: number }, outcome: unk
     case 'rejected':
       return checkReason(outcome['reason']) ?? checkError(outcome['error'])
     case 'hold':
-      return checkForGood(outcome['forGood']) ?? checkError(outcome['error'])
+      return checkForGood(outcome['forGood']) ?? checkRepaired(outcome['repaired']) ?? checkError(outcome['error'])
     case 'retryable':
       return checkRetryable(outcome, count)
     default:
@@ -106,6 +106,11 @@ function checkReason(reason: unknown): string | undefined {
 function checkForGood(forGood: unknown): string | undefined {
   if (forGood === undefined || typeof forGood === 'boolean') return undefined
   return `forGood: expected true or false, got ${typeName(forGood)}`
+}
+
+function checkRepaired(repaired: unknown): string | undefined {
+  if (repaired === undefined || repaired instanceof Promise) return undefined
+  return `repaired: expected a Promise, got ${typeName(repaired)}`
 }
 
 function checkError(error: unknown): string | undefined {

@@ -208,6 +208,10 @@ export class Delivery {
         return retryDelayMs(attempt, config.retry, random, pauseOf(outcome))
       case 'hold':
         inFlightBatch.unacknowledged = 0
+        outcome.repaired?.then(
+          () => this.#deps.nudge.notify(),
+          () => undefined,
+        )
         this.#failure(inFlightBatch, outcome.forGood === true ? 'failed' : 'hold', outcome.error)
         return holdDelayMs(++inFlightBatch.holds, config.retry)
     }

@@ -52,8 +52,8 @@ const sasl = z
         'Password. Never printed. Use ${file:/path} (read at the start) or password_file rather than the password itself.',
       ),
     password_file: pathSchema(
-      'File with the password; a line feed at its end is ignored. Read at the start, on SIGHUP, and when a broker refuses ' +
-        'the login, so that you can replace the password while the agent runs.',
+      'File with the password; a line feed at its end is ignored. Read at the start, on SIGHUP, when it changes, and when a ' +
+        'broker refuses the login, so that you can replace the password while the agent runs.',
       'secret',
     ).optional(),
   })

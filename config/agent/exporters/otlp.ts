@@ -161,8 +161,8 @@ export const otlp = z
       .record(headerName, pathSchema('File with the value.', 'secret'))
       .default({})
       .describe(
-        'HTTP headers whose values are read from files, by name. Read at the start, on SIGHUP, and after the sink refused ' +
-          'them, so that you can replace a token while the agent runs.',
+        'HTTP headers whose values are read from files, by name. Read at the start, on SIGHUP, when they change, and after ' +
+          'the sink refused them, so that you can replace a token while the agent runs.',
       ),
     tenant: headerValue.min(1).optional().describe('Tenant of a multi-tenant Loki, sent as X-Scope-OrgID.'),
     request_timeout: duration(1)

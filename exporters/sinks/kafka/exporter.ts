@@ -8,9 +8,10 @@
 import { resourceOf } from '../../encoding/otlp/resource.ts'
 import type { Compressors } from '../../runtime/compression.ts'
 import { within } from '../../runtime/timeout.ts'
+import { WatchedFiles } from '../../runtime/watched-files.ts'
 import { packageOf } from '../../../config/agent/exporters/npm.ts'
 import type { ExporterContext } from '../../context.ts'
-import { ExportError, textOf } from '../../contract/errors.ts'
+import { textOf } from '../../contract/errors.ts'
 import type { PartitionNumbers } from '../../contract/numbering.ts'
 import type { Batch, Encoding, Exporter, Outcome } from '../../contract/exporter.ts'
 import { loadCodec } from './codec-package.ts'
@@ -18,14 +19,14 @@ import { codecOf } from './drivers/codecs.ts'
 import { readConnection, sameCredentials } from './connection.ts'
 import type { KafkaConfig, KafkaConnection } from './connection.ts'
 import { loadDriver } from './drivers/driver.ts'
-import type { KafkaDriver, KafkaRecord, MakeDriver } from './drivers/driver.ts'
+import type { KafkaDriver, MakeDriver } from './drivers/driver.ts'
 import { faultOf, isLoginFault, KafkaFault } from './faults.ts'
 import { RecordHeaders } from './headers.ts'
 import type { HeaderContext } from './headers.ts'
-import { ACKED, INVALID, layOut, Memory, settleNumbers, TOO_LARGE, topicsOf } from './partition-batches.ts'
+import { ACKED, INVALID, layOut, Memory, settleNumbers, sizeOf, TOO_LARGE, topicsOf } from './partition-batches.ts'
 import type { Fate, PartitionBatch, Layout } from './partition-batches.ts'
 import { Gathering } from './gathering.ts'
-import { REFUSAL_REASONS, acknowledgedOf, outcomeOf } from './outcome.ts'
+import { REFUSAL_REASONS, acknowledgedOf, outcomeOf, retryable } from './outcome.ts'
 import { Keys } from './partitions.ts'
 import { namesNamespace, parseTopic, topicsOfTypes } from './topic.ts'
 import { Topics } from './topics.ts'
@@ -43,8 +44,6 @@ export interface KafkaDeps {
   readonly compressors?: Compressors | undefined
 }
 
-/** Upper bound of a record's size besides key and value: varints and headers. */
-const RECORD_EXTRA = 512
 /** The code of a batch of which not all requests were sent. */
 const STOPPED = 'ABORTED'
 /** How long an abort waits for requests in flight: at a stop, an acknowledged event must not count as lost. The sender waits for a second. */
@@ -68,7 +67,9 @@ export class KafkaExporter implements Exporter {
   readonly #counters = { requests: 0, resets: 0, split_batches: 0 }
   /** The message for the last refused event, by fate. */
   readonly #messages = new Map<Fate, string>()
+  readonly #files: WatchedFiles
   #driver: KafkaDriver | undefined
+  /** The one that the driver has. */
   #connection: KafkaConnection | undefined
   /** The running delivery, possibly of a send that has timed out. Never rejects. */
   #running: Promise<readonly KafkaFault[]> | undefined
@@ -79,10 +80,12 @@ export class KafkaExporter implements Exporter {
 
   /** Throws ExportError for options that can never work. */
   constructor(config: KafkaConfig, context: KafkaContext, deps: KafkaDeps = {}) {
-    const { format, key } = config
+    const { format, key, tls, sasl } = config
     this.#config = config
     this.#configFile = context.configFile
     this.#deps = deps
+    const files = [tls?.ca_file, tls?.cert_file, tls?.key_file, sasl?.password_file]
+    this.#files = new WatchedFiles(files, () => this.#renew(), deps.warn)
     this.#topics = new Topics(config.max_request_size, () => this.#now())
     const isOtlp = format === 'otlp_proto'
     this.encoding = isOtlp ? 'otlp' : 'json'
@@ -103,6 +106,7 @@ export class KafkaExporter implements Exporter {
 
   /** Does not wait for a broker, which may be down for now. */
   async start(): Promise<void> {
+    await this.#files.mark()
     this.#connection = await readConnection(this.#config)
     const make = this.#deps.makeDriver ?? (await loadDriver(this.#config.driver))
     const { codec: type } = this.#config
@@ -130,16 +134,22 @@ export class KafkaExporter implements Exporter {
    * the old ones then stay in use.
    */
   async reopen(): Promise<void> {
+    await this.#renew()
+  }
+
+  /** Returns whether certificates or passwords are not those of the driver; it then reconnects. */
+  async #renew(): Promise<boolean> {
     const connection = await readConnection(this.#config)
-    if (this.#connection === undefined || sameCredentials(connection, this.#connection)) return
-    this.#connection = connection
+    if (this.#connection === undefined || sameCredentials(connection, this.#connection)) return false
     this.#needsReset = true
+    return true
   }
 
   async send(batch: Batch, signal: AbortSignal): Promise<Outcome> {
     const driver = this.#driver
     if (driver === undefined) return retryable('CLOSED', 'the connection to Kafka is not open')
     if (signal.aborted) return retryable('ABORTED', 'stopped before writing to Kafka')
+    this.#files.look()
     if (this.#running !== undefined) {
       const earlier = await within(this.#running, signal)
       if (earlier === undefined) {
@@ -162,10 +172,18 @@ export class KafkaExporter implements Exporter {
     this.#running = undefined
     const outcome = this.#outcome(batch, faults)
     if (faults.length === 0) this.#memory.forget(batch)
-    return outcome
+    return outcome.status === 'hold' ? this.#held(outcome) : outcome
+  }
+
+  /** Retries soon with credentials that were replaced since they were read, else as soon as one of the files changes. */
+  async #held(outcome: Extract<Outcome, { status: 'hold' }>): Promise<Outcome> {
+    if (await this.#renew().catch(() => false)) return { status: 'retryable', unacknowledged: 0, error: outcome.error }
+    const repaired = this.#files.changed()
+    return repaired === undefined ? outcome : { ...outcome, repaired }
   }
 
   async stop(): Promise<void> {
+    this.#files.stop()
     const driver = this.#driver
     this.#driver = undefined
     await driver?.close()
@@ -327,13 +345,4 @@ interface Tried {
   largestTaken: number
   /** No request starts after its abort. */
   readonly signal: AbortSignal
-}
-
-function sizeOf(record: KafkaRecord | undefined): number {
-  return record === undefined ? 0 : record.value.length + (record.key?.length ?? 0) + RECORD_EXTRA
-}
-
-/** Reports no unacknowledged events: the next send first waits for the running request, which then reports them. */
-function retryable(code: 'CLOSED' | 'ABORTED' | 'TIMEOUT', message: string): Extract<Outcome, { status: 'retryable' }> {
-  return { status: 'retryable', unacknowledged: 0, error: new ExportError(code, message) }
 }

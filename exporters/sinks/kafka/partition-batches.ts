@@ -27,6 +27,13 @@ export interface PartitionBatch {
   readonly indices: number[]
 }
 
+/** Upper bound of a record's size besides key and value: varints and headers. */
+const RECORD_EXTRA = 512
+/** Upper bound of the bytes of a record in a request. */
+export function sizeOf(record: KafkaRecord | undefined): number {
+  return record === undefined ? 0 : record.value.length + (record.key?.length ?? 0) + RECORD_EXTRA
+}
+
 /** Remembers the fates of sent events, by part: parts are retried unchanged. */
 export class Memory {
   readonly #fates = new WeakMap<Encoded, Uint8Array>()

@@ -21,10 +21,11 @@ import { resourceAttributes, resourceOf } from '../../encoding/otlp/resource.ts'
 import type { LimitReason } from './loki/limits.ts'
 import { ABOUT_CREDENTIALS, REFUSAL_REASONS, verdictOf } from './outcome.ts'
 import type { Verdict } from './outcome.ts'
+import { WatchedFiles } from '../../runtime/watched-files.ts'
 import { Pace } from './pace.ts'
 import { SinkLimits } from './loki/sink-limits.ts'
 import { HttpTransport, wasNeverSent } from './transport.ts'
-import type { FileHeaders } from './transport.ts'
+import type { Credentials } from './transport.ts'
 
 export type OtlpConfig = EffectiveType<'otlp'>
 
@@ -61,6 +62,7 @@ export class OtlpExporter implements Exporter {
   readonly #resent = { requests: 0, events: 0 }
   readonly #timeoutMs: number
   readonly #transport: HttpTransport
+  readonly #files: WatchedFiles
   readonly #envelope: Envelope
   readonly #compress: Compress | undefined
   readonly #headers: Readonly<Record<string, string>>
@@ -94,6 +96,8 @@ export class OtlpExporter implements Exporter {
       tls,
       maxConnections: this.maxConcurrency,
     })
+    const files = [tls.ca_file, tls.cert_file, tls.key_file, ...Object.values(config.header_files)]
+    this.#files = new WatchedFiles(files, () => this.#transport.renew(undefined), deps.warn)
     this.#envelope = createEnvelope(this.encoding, resource)
     this.#compress = compression === 'none' ? undefined : (deps.compressors ?? nodeCompressors)[compression]
     // No parameters: Loki compares the whole header.
@@ -110,8 +114,9 @@ export class OtlpExporter implements Exporter {
     })
   }
 
-  start(): Promise<void> {
-    return this.#transport.open()
+  async start(): Promise<void> {
+    await this.#files.mark()
+    await this.#transport.open()
   }
 
   async probe(signal: AbortSignal): Promise<string> {
@@ -148,7 +153,10 @@ export class OtlpExporter implements Exporter {
       maxEvents: this.#pace.maxEvents(batch),
       post: (range) => this.#post(batch, range, refused, signal),
     }
-    return deliver(task, this.#doubt)
+    this.#files.look()
+    const outcome = await deliver(task, this.#doubt)
+    const repaired = outcome.status === 'hold' ? this.#files.changed() : undefined
+    return outcome.status === 'hold' && repaired !== undefined ? { ...outcome, repaired } : outcome
   }
 
   get learnedLimits(): Readonly<Record<string, number>> {
@@ -160,6 +168,7 @@ export class OtlpExporter implements Exporter {
   }
 
   stop(): Promise<void> {
+    this.#files.stop()
     this.#transport.close()
     return Promise.resolve()
   }
@@ -169,13 +178,13 @@ export class OtlpExporter implements Exporter {
   }
 
   async #post(batch: Batch, range: Range, refused: Map<number, LimitReason>, signal: AbortSignal): Promise<Verdict> {
+    const used = this.#transport.credentials
     try {
       const atMs = this.#wallMs()
       const chunks = this.#body(batch, range, refused)
       const body = this.#compress === undefined ? chunks : [await this.#compress(chunks)]
       this.#count('requests', 1)
       for (const chunk of body) this.#count('request_bytes', chunk.length)
-      const used = this.#transport.fileHeaders
       const onResend = (): void => {
         this.#resent.requests++
         this.#resent.events += sentOf(range, refused)
@@ -197,11 +206,12 @@ export class OtlpExporter implements Exporter {
       if (verdict.is === 'faulty' && verdict.named !== undefined)
         return this.#narrowed(verdict, batch, range, refused, atMs)
       const turnedAway = verdict.is === 'hold' && ABOUT_CREDENTIALS.has(reply.status)
-      return turnedAway ? await this.#withNewHeaders(verdict, used) : verdict
+      return turnedAway ? await this.#withNewFiles(verdict, used) : verdict
     } catch (cause) {
       const error = cause instanceof ExportError ? cause : new ExportError('IO', textOf(cause), cause)
       const code = errnoOf(error.cause)
-      if (error.code === 'UNUSABLE' || TLS_FAULT.test(code) || TLS_ALERT.test(code)) return { is: 'hold', error }
+      if (error.code === 'UNUSABLE') return { is: 'hold', error }
+      if (TLS_FAULT.test(code) || TLS_ALERT.test(code)) return this.#withNewFiles({ is: 'hold', error }, used)
       return { is: 'again', unacknowledged: !wasNeverSent(error), throttled: undefined, afterMs: undefined, error }
     }
   }
@@ -225,9 +235,12 @@ export class OtlpExporter implements Exporter {
     return sentOf(range, refused) < before ? { is: 'narrowed' } : verdict
   }
 
-  /** Retries at once if the credentials were replaced since they were read. */
-  async #withNewHeaders(verdict: Extract<Verdict, { is: 'hold' }>, used: FileHeaders): Promise<Verdict> {
-    const renewed = await this.#transport.renewHeaders(used)
+  /** Retries at once if certificates or header values were replaced since they were read. */
+  async #withNewFiles(verdict: Extract<Verdict, { is: 'hold' }>, used: Credentials | undefined): Promise<Verdict> {
+    const renewed = await this.#transport
+      .renew(used)
+      .catch((error: unknown) => new ExportError('UNUSABLE', textOf(error)))
+    if (renewed instanceof ExportError) return { is: 'hold', error: renewed }
     return renewed
       ? { is: 'again', unacknowledged: false, throttled: undefined, afterMs: 0, error: verdict.error }
       : verdict

@@ -14,6 +14,7 @@ import { MAX_SECRET_BYTES } from '../../../config/yaml/named-file.ts'
 import { ExportError, errnoOf, textOf } from '../../contract/errors.ts'
 import { contentOf } from '../../runtime/named-file.ts'
 import { readTlsFiles } from '../../runtime/tls-files.ts'
+import type { TlsContents } from '../../runtime/tls-files.ts'
 import { connection } from './connection.ts'
 
 export interface TransportOptions {
@@ -27,8 +28,14 @@ export interface TransportOptions {
   readonly maxConnections: number
 }
 
-/** By name in lower case. */
-export type FileHeaders = Readonly<Record<string, string>>
+/** What was read from files, for one connection or more. */
+export interface Credentials {
+  readonly agent: Agent
+  /** By name in lower case. */
+  readonly headers: Readonly<Record<string, string>>
+  /** Of all files. */
+  readonly text: string
+}
 
 export interface Reply {
   readonly status: number
@@ -48,8 +55,7 @@ export class HttpTransport {
   readonly #options: TransportOptions
   readonly #url: URL
   readonly #underWay = new Set<ClientRequest>()
-  #agent: Agent | undefined
-  #fromFiles: FileHeaders = {}
+  #credentials: Credentials | undefined
 
   constructor(options: TransportOptions) {
     this.#options = options
@@ -61,30 +67,38 @@ export class HttpTransport {
    * ExportError if a file is unreadable or unusable; all old ones then stay in use.
    */
   async open(): Promise<void> {
-    const [agent, headers] = await Promise.all([this.#makeAgent(), this.#readHeaders()])
-    const old = this.#agent
-    this.#agent = agent
-    this.#fromFiles = headers
+    this.#use(await this.#read())
+  }
+
+  /** Those of the next request; a new object whenever a file has changed. */
+  get credentials(): Credentials | undefined {
+    return this.#credentials
+  }
+
+  /**
+   * Reads the files again and returns whether one differs from `used`, even if another request has already loaded it. Rejects
+   * as `open`.
+   */
+  async renew(used: Credentials | undefined): Promise<boolean> {
+    const found = await this.#read()
+    if (found.text !== this.#credentials?.text) this.#use(found)
+    return this.#credentials !== used
+  }
+
+  #use(found: Credentials): void {
+    const old = this.#credentials?.agent
+    this.#credentials = found
     // Only idle connections: `destroy` would abort running requests.
     for (const sockets of Object.values(old?.freeSockets ?? {})) for (const socket of sockets ?? []) socket.destroy()
   }
 
-  /** The headers from files for the next request; a new object whenever one has changed. */
-  get fileHeaders(): FileHeaders {
-    return this.#fromFiles
+  async #read(): Promise<Credentials> {
+    const isPlain = this.#url.protocol === 'http:'
+    const [pem, headers] = await Promise.all([isPlain ? {} : readTlsFiles(this.#options.tls), this.#readHeaders()])
+    return { agent: this.#makeAgent(pem), headers, text: JSON.stringify([pem, headers]) }
   }
 
-  /**
-   * Reads the header files again and returns whether a value differs from `used`, even if another request has already loaded
-   * it. Rejects with ExportError if a file is unreadable.
-   */
-  async renewHeaders(used: FileHeaders): Promise<boolean> {
-    const found = await this.#readHeaders()
-    if (Object.entries(found).some(([name, value]) => this.#fromFiles[name] !== value)) this.#fromFiles = found
-    return this.#fromFiles !== used
-  }
-
-  async #readHeaders(): Promise<FileHeaders> {
+  async #readHeaders(): Promise<Credentials['headers']> {
     const read = Object.entries(this.#options.headerFiles).map(async ([name, path]): Promise<[string, string]> => {
       const value = (await contentOf(`header_files.${name}`, path, MAX_SECRET_BYTES))
         .toString('latin1')
@@ -95,13 +109,13 @@ export class HttpTransport {
     return Object.fromEntries(await Promise.all(read))
   }
 
-  async #makeAgent(): Promise<Agent> {
+  #makeAgent(pem: TlsContents): Agent {
     const shared = { keepAlive: true, maxSockets: this.#options.maxConnections, timeout: IDLE_MS }
     if (this.#url.protocol === 'http:') return new http.Agent(shared)
     const { tls } = this.#options
     return new https.Agent({
       ...shared,
-      secureContext: await secureContextOf(tls),
+      secureContext: secureContextOf(pem),
       ...(tls.server_name === undefined ? {} : { servername: tls.server_name }),
       rejectUnauthorized: !tls.insecure_skip_verify,
     })
@@ -120,20 +134,20 @@ export class HttpTransport {
     onResend: () => void,
   ): Promise<Reply> {
     if (signal.aborted) throw this.#error('ABORTED', 'was stopped')
-    const agent = this.#agent
-    if (agent === undefined) throw new ExportError('CLOSED', 'the exporter is not started')
-    const first = await this.#attempt(agent, chunks, headers, timeoutMs, signal)
+    const credentials = this.#credentials
+    if (credentials === undefined) throw new ExportError('CLOSED', 'the exporter is not started')
+    const first = await this.#attempt(credentials, chunks, headers, timeoutMs, signal)
     if (first !== 'stale') return first
     // Usually the sink closed an idle connection just as we used it, so try once more at once. But it may also have stored the
     // body before it reset the connection; the system does not report how much was received.
     onResend()
-    const second = await this.#attempt(agent, chunks, headers, timeoutMs, signal)
+    const second = await this.#attempt(credentials, chunks, headers, timeoutMs, signal)
     if (second === 'stale') throw this.#error('IO', NO_ANSWER)
     return second
   }
 
   #attempt(
-    agent: Agent,
+    { agent, headers: fromFiles }: Credentials,
     chunks: readonly Uint8Array[],
     headers: Readonly<Record<string, string>>,
     timeoutMs: number,
@@ -145,13 +159,7 @@ export class HttpTransport {
       const sent = request(this.#url, {
         method: 'POST',
         agent,
-        headers: {
-          ...UNCOMPRESSED,
-          ...this.#options.headers,
-          ...this.#fromFiles,
-          ...headers,
-          'content-length': length,
-        },
+        headers: { ...UNCOMPRESSED, ...this.#options.headers, ...fromFiles, ...headers, 'content-length': length },
       })
       endFlood(sent)
       const timer = setTimeout(
@@ -203,7 +211,7 @@ export class HttpTransport {
   /** Connects as `post` does, with TLS handshake, and sends no byte of a request. Rejects with ExportError IO. */
   async probe(signal: AbortSignal): Promise<string> {
     try {
-      return `${this.where}: ${await connection(this.#url, this.#agent, signal)}`
+      return `${this.where}: ${await connection(this.#url, this.#credentials?.agent, signal)}`
     } catch (cause) {
       throw new ExportError('IO', `cannot connect to ${this.where}: ${textOf(cause)}`, cause)
     }
@@ -221,8 +229,8 @@ export class HttpTransport {
   /** Closes all connections; running requests fail, also those from before a reopen. */
   close(): void {
     for (const sent of this.#underWay) sent.destroy(this.#error('ABORTED', 'was stopped'))
-    this.#agent?.destroy()
-    this.#agent = undefined
+    this.#credentials?.agent.destroy()
+    this.#credentials = undefined
   }
 }
 
@@ -270,8 +278,7 @@ function plainOf(body: Uint8Array, encoding: string | undefined): Uint8Array {
   }
 }
 
-async function secureContextOf(config: TlsConfig): Promise<SecureContext> {
-  const files = await readTlsFiles(config)
+function secureContextOf(files: TlsContents): SecureContext {
   try {
     return createSecureContext(files)
   } catch (error) {

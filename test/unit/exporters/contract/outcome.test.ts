@@ -10,6 +10,7 @@ const retryable = (more: object): object => ({ status: 'retryable', error, ...mo
 const good: ReadonlyArray<readonly [name: string, outcome: unknown]> = [
   ['delivered', { status: 'delivered' }],
   ['hold', { status: 'hold', error }],
+  ['hold until repaired', { status: 'hold', repaired: Promise.resolve(), error }],
   ['hold for good', { status: 'hold', forGood: true, error }],
   ['rejected', { status: 'rejected', reason: 'invalid', error }],
   ['retryable', retryable({})],
@@ -70,6 +71,7 @@ const bad: ReadonlyArray<readonly [name: string, outcome: unknown, want: RegExp]
     retryable({ acknowledged: 2 }),
     /^acknowledged: expected a list of indexes, got a number$/,
   ],
+  ['repaired, no promise', { status: 'hold', repaired: true, error }, /^repaired: expected a Promise, got a boolean$/],
   ['half an event unacknowledged', retryable({ unacknowledged: 0.5 }), /^unacknowledged: /],
   [
     'more refused than taken',

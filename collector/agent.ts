@@ -138,7 +138,6 @@ export async function startAgent(
   )
   const namespaces = config.kubernetes?.metrics_by_namespace ? new NamespaceCounts() : undefined
   const { reloads } = folder
-  const { readers } = api
   const parts = {
     kernel,
     ingest,
@@ -151,7 +150,7 @@ export async function startAgent(
     delivery,
     loopLag,
     guard,
-    readers,
+    api,
   }
   const telemetry = undo.use(new Telemetry(parts, { epoch, nodeName, config, facts, log }))
   const http = await telemetry.serve()

@@ -1,6 +1,7 @@
 /** The agent's part that answers its API: events for live readers, policies at run time, and questions about the agent. */
 import type { Config } from '../../config/agent/schema.ts'
 import { readTlsFiles } from '../../exporters/index.ts'
+import { Listening } from '../host/listening.ts'
 import { ReaderCounts } from './events/reader-counts.ts'
 import { ApiListener } from './listener.ts'
 import type { ApiOptions, ServerTls } from './options.ts'
@@ -9,14 +10,15 @@ export class Api implements AsyncDisposable {
   readonly readers: ReaderCounts = new ReaderCounts()
   readonly #options: ApiOptions
   #listener: ApiListener | undefined
+  #listening: Listening | undefined
 
   constructor(options: ApiOptions) {
     this.#options = options
   }
 
   /**
-   * Listens; returns the address, or undefined when the API is disabled. Throws CollectorError LISTEN_FAILED, and ExportError UNUSABLE for
-   * wrong certificates.
+   * Listens, or goes on trying. Returns the address; undefined while it is not available, and when the API is disabled. Throws ExportError
+   * UNUSABLE for wrong certificates.
    */
   async serve(): Promise<string | undefined> {
     const { config, log } = this.#options
@@ -24,9 +26,14 @@ export class Api implements AsyncDisposable {
     if (address === 'disabled') return undefined
     const certificates = tls === undefined ? undefined : await certificatesOf(tls)
     const load = async () => (await import('./server.ts')).serverOf(this.#options, this.readers, certificates)
-    const started = await ApiListener.start({ address, load, log })
-    this.#listener = started.listener
-    return started.address
+    const open = async () => (this.#listener = await ApiListener.start({ address, load, log }))
+    this.#listening = await Listening.start({ server: 'grpc', address, open, log })
+    return this.#listening.address
+  }
+
+  /** Undefined when the API is disabled. */
+  get listening(): Listening | undefined {
+    return this.#listening
   }
 
   /** For clients that must not wait: hooks of container runtimes. */
@@ -35,7 +42,7 @@ export class Api implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#listener?.[Symbol.asyncDispose]()
+    await this.#listening?.[Symbol.asyncDispose]()
   }
 }
 

@@ -35,6 +35,7 @@ export class ApiListener implements AsyncDisposable {
   readonly #options: ListenerOptions
   readonly #listener = createServer((socket) => void this.#connected(socket))
   readonly #open = new Set<Socket>()
+  #address = ''
   #loading: Promise<Connections> | undefined
 
   private constructor(options: ListenerOptions) {
@@ -42,10 +43,16 @@ export class ApiListener implements AsyncDisposable {
     this.#listener.maxConnections = MAX_CONNECTIONS
   }
 
-  /** Listens until disposed; also returns the address, in the config's notation. Throws CollectorError LISTEN_FAILED with the address. */
-  static async start(options: ListenerOptions): Promise<{ readonly listener: ApiListener; readonly address: string }> {
+  /** Listens until disposed. Throws CollectorError LISTEN_FAILED with the address. */
+  static async start(options: ListenerOptions): Promise<ApiListener> {
     const listener = new ApiListener(options)
-    return { listener, address: await listenAt(listener.#listener, options.address, 'server.grpc') }
+    listener.#address = await listenAt(listener.#listener, options.address, 'server.grpc')
+    return listener
+  }
+
+  /** In the config's notation. */
+  get address(): string {
+    return this.#address
   }
 
   /** Loads what serves clients, so that the first one does not wait for it. Never rejects: a failure is reported with the first client. */

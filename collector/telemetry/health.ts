@@ -33,12 +33,12 @@ export interface Readiness {
   readonly policies: ReadonlyArray<Pick<PolicyStatus, 'id' | 'hooks' | 'skipped' | 'lacking'>>
   readonly senders: readonly Watched[]
   readonly tampering: readonly Finding[]
-  /** Why the API server of Kubernetes cannot be asked; the agent goes on with what it knows. */
-  readonly kubernetes?: readonly string[]
+  /** What the agent tries again and does without meanwhile: the API server of Kubernetes, an address to listen on. */
+  readonly retried?: readonly string[]
 }
 
 /** The agent is not ready while others have silenced its hooks, while a policy lacks a whole group of functions, and when an exporter needs manual action or has failed for good. An exporter that retries is only named. */
-export function readyz({ ready, policies, senders, tampering, kubernetes = [] }: Readiness): Answer {
+export function readyz({ ready, policies, senders, tampering, retried = [] }: Readiness): Answer {
   if (!ready) return { status: 503, body: 'starting or stopping\n' }
   const inState = (state: string): string[] =>
     senders
@@ -51,7 +51,7 @@ export function readyz({ ready, policies, senders, tampering, kubernetes = [] }:
     ...inState('hold'),
     ...inState('failed'),
   ]
-  const retrying = [...inState('retrying'), ...kubernetes.map((problem) => `${problem}\n`)].join('')
+  const retrying = [...inState('retrying'), ...retried.map((problem) => `${problem}\n`)].join('')
   if (held.length > 0) return { status: 503, body: held.join('') + retrying }
   const hooks = policies.reduce((sum, policy) => sum + policy.hooks.length, 0)
   const skipped = policies.flatMap((policy) =>

@@ -26,14 +26,14 @@ export function createPages(sources: PageSources): Pages {
   // Loaded when first asked for: prom-client takes 6 MB and is a fifth of what the start loads.
   const metrics = (): Promise<MetricsPage> =>
     (loading ??= import('./metrics/metrics.ts').then(({ createMetrics }) => createMetrics(sources)))
-  const { ready, policies, senders, reading, tampering, kubernetes, access } = sources
+  const { ready, policies, senders, reading, tampering, kubernetes, listening, access } = sources
   const readiness = (): Answer =>
     readyz({
       ready: ready(),
       policies: enabledOf(policies),
       senders: senders(),
       tampering: tampering(),
-      kubernetes: [...kubernetes().values()].flatMap(({ problem }) => problem ?? []),
+      retried: [...kubernetes().values(), ...listening()].flatMap(({ problem }) => problem ?? []),
     })
   return {
     ...readAssets(access),

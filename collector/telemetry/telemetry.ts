@@ -4,9 +4,11 @@
  */
 import type { Config } from '../../config/agent/schema.ts'
 import { isLocal } from '../../config/yaml/addresses.ts'
-import type { ReaderCounts } from '../api/events/reader-counts.ts'
+import type { Address } from '../../config/yaml/addresses.ts'
+import type { Api } from '../api/api.ts'
 import type { Delivery } from '../delivery/delivery.ts'
 import type { Enrichment } from '../enrich/enrichment.ts'
+import { Listening, SOCKET } from '../host/listening.ts'
 import type { Ingest } from '../ingest/ingest.ts'
 import type { KernelFacts } from '../kernel/facts.ts'
 import type { Guard } from '../kernel/guard/guard.ts'
@@ -20,7 +22,7 @@ import { accessOf } from './access.ts'
 import type { Access } from './access.ts'
 import { livez } from './health.ts'
 import { serve } from './http.ts'
-import type { Page, PageServer } from './http.ts'
+import type { Page } from './http.ts'
 import type { Log } from './log.ts'
 import { LossRecords } from './loss-records.ts'
 import { Losses } from './losses.ts'
@@ -54,7 +56,7 @@ export interface Parts {
   readonly delivery: Delivery
   readonly loopLag: LoopLag
   readonly guard: Guard
-  readonly readers: Pick<ReaderCounts, 'count' | 'events'>
+  readonly api: Pick<Api, 'readers' | 'listening'>
 }
 
 export class Telemetry implements AsyncDisposable {
@@ -64,7 +66,7 @@ export class Telemetry implements AsyncDisposable {
   readonly #losses: Losses
   readonly #parts: Parts
   readonly #options: TelemetryOptions
-  #server: PageServer | undefined
+  readonly #listening: Listening[] = []
   #token: PageToken | undefined
 
   constructor(parts: Parts, options: TelemetryOptions) {
@@ -86,8 +88,11 @@ export class Telemetry implements AsyncDisposable {
     )
   }
 
-  /** Serves the pages; returns the address. Throws CollectorError LISTEN_FAILED. */
-  async serve(): Promise<string> {
+  /**
+   * Serves the pages at the configured address and at SOCKET, or goes on trying. Returns the configured address; undefined while it is not
+   * available.
+   */
+  async serve(): Promise<string | undefined> {
     const { config, log } = this.#options
     const { loopLag } = this.#parts
     const pages = Object.entries(createPages(this.#sources(await this.#access()))).map(
@@ -99,8 +104,15 @@ export class Telemetry implements AsyncDisposable {
         return [path, measured]
       },
     )
-    this.#server = await serve(config.server.http, Object.fromEntries(pages), (message) => log.warn(message))
-    return this.#server.address
+    const listen = async (server: string, address: Address): Promise<string | undefined> => {
+      const open = () => serve(address, Object.fromEntries(pages), (message) => log.warn(message))
+      const listening = await Listening.start({ server, address, open, log })
+      this.#listening.push(listening)
+      return listening.address
+    }
+    const { http } = config.server
+    if (!('path' in http && http.path === SOCKET)) await listen('http_socket', { path: SOCKET })
+    return listen('http', http)
   }
 
   async #access(): Promise<Access> {
@@ -128,7 +140,7 @@ export class Telemetry implements AsyncDisposable {
       delivery,
       loopLag,
       guard,
-      readers,
+      api,
     } = this.#parts
     const { epoch, nodeName, facts } = this.#options
     const made = (): Record<string, number> => ({ ...ingest.made, events_lost: this.lossRecords.published })
@@ -175,6 +187,7 @@ export class Telemetry implements AsyncDisposable {
       },
       tampering: () => guard.findings(),
       kubernetes: () => kubernetes?.watches ?? new Map(),
+      listening: () => [...this.#listening, ...(api.listening ? [api.listening] : [])],
       imbalance: () => ingest.accounting.imbalance,
       ringWaiting: () => kernel.ring.available(),
       ringBytes: () => kernel.ringBytes,
@@ -192,7 +205,7 @@ export class Telemetry implements AsyncDisposable {
       policies,
       senders: () => delivery.fanout.senders,
       filtered: () => delivery.fanout.filtered(),
-      readers,
+      readers: api.readers,
       namespaces,
       reloads,
       loopLag: () => loopLag.seconds,
@@ -220,7 +233,7 @@ export class Telemetry implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#server?.[Symbol.asyncDispose]()
+    await Promise.all(this.#listening.map((each) => each[Symbol.asyncDispose]()))
     await this.#token?.[Symbol.asyncDispose]()
   }
 }

@@ -1,10 +1,12 @@
 /** Asks a running agent for `/status`, and what of it the commands read. */
+import { access, constants } from 'node:fs/promises'
 import { z } from 'zod'
 import { answerTo, bodyOf } from '../../../config/answers.ts'
 import { http } from '../../../config/http.ts'
 import { formatAddress, parseAddress } from '../../../config/yaml/addresses.ts'
 import type { Address } from '../../../config/yaml/addresses.ts'
 import { readTextFile } from '../../../config/yaml/files.ts'
+import { SOCKET } from '../../host/listening.ts'
 import { readConfig, UsageError } from '../command.ts'
 import type { Arguments, Terminal } from '../command.ts'
 
@@ -73,17 +75,28 @@ export interface PageSource {
   readonly token: string | undefined
 }
 
-/** From `--http` and `--token-file`, or else from the config: its `server.http` and `server.token`. Throws UsageError and ConfigError. */
+/**
+ * From `--http` and `--token-file`, or else from the config: its `server.http` and `server.token`. Without `--config` a user who may connect to
+ * the agent's own socket gets that: it is there whatever the config says, and nobody else can answer there. Throws UsageError and ConfigError.
+ */
 export async function pageSourceOf(given: Arguments, terminal: Pick<Terminal, 'env'>): Promise<PageSource> {
   const [typed, tokenFile] = [given.text('http'), given.text('token-file')]
   const address = typed === undefined ? undefined : parseAddress(typed)
   if (typeof address === 'string') throw new UsageError(`--http: ${address}, got "${typed}"`)
   // A typed address is that of another agent: what this host's config says of its own is not sent there.
   const server = address === undefined ? (await readConfig(given, terminal)).config.server : undefined
+  const own = given.text('config') === undefined && (await mayConnect(SOCKET)) ? { path: SOCKET } : undefined
   return {
-    address: address ?? server?.http ?? { host: '127.0.0.1', port: 2112 },
+    address: address ?? own ?? server?.http ?? { host: '127.0.0.1', port: 2112 },
     token: tokenFile === undefined ? server?.token : await tokenOf(tokenFile),
   }
+}
+
+function mayConnect(path: string): Promise<boolean> {
+  return access(path, constants.W_OK).then(
+    () => true,
+    () => false,
+  )
 }
 
 async function tokenOf(file: string): Promise<string> {

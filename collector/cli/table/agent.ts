@@ -107,7 +107,7 @@ export const STATUS: CommandSpec = {
   summary: 'whether the agent is ready, rates, losses, exporters',
   usage: ['[--json] [--config FILE | --http ADDRESS] [--token-file FILE]'],
   text: [
-    'Shows whether the running agent is ready, or why not; since when which config is in effect; rates of one second, losses by reason, and the state of exporters and policies. It asks the address server.http of the config, with its server.token.',
+    'Shows whether the running agent is ready, or why not; since when which config is in effect; rates of one second, losses by reason, and the state of exporters and policies. It asks the agent at /run/ktrail/http.sock; with --config, or without the right to connect there, at the server.http of the config, with its server.token.',
   ],
   options: { json: { about: 'the whole page /status, without rates' }, ...PAGE_OPTIONS },
   exits: '0 ready, 1 not ready or no agent answers, 2 wrong usage, 78 wrong config',

@@ -1,5 +1,6 @@
 /** The agent's metrics in Prometheus' text format. Listed in docs/metrics.md. */
 import type { HistogramCounts } from '../../../exporters/index.ts'
+import type { Listening } from '../../host/listening.ts'
 import type { WatchState } from '../../kubernetes/client.ts'
 import type { Enrichment } from '../../enrich/enrichment.ts'
 import { FINDING_KINDS } from '../../kernel/guard/finding.ts'
@@ -33,6 +34,8 @@ export interface MetricSources extends ExporterSources, HookSources {
   readonly tampering: () => readonly Finding[]
   /** What the API server of Kubernetes is asked for. */
   readonly kubernetes: () => ReadonlyMap<string, WatchState>
+  /** The addresses of the agent's own servers. */
+  readonly listening: () => ReadonlyArray<Pick<Listening, 'server' | 'problem'>>
   readonly imbalance: () => number
   readonly ringWaiting: () => number
   readonly ringBytes: () => number
@@ -188,6 +191,14 @@ function addReaders(page: MetricsPage, readers: MetricSources['readers']): void 
 
 /** Metrics of the agent's process. */
 function addAgent(page: MetricsPage, sources: MetricSources): void {
+  page.gauge(
+    'ktrail_server_listening',
+    'Whether a server of the agent has its address: http and grpc of the config, http_socket in /run/ktrail. 0: another program has it.',
+    ['server'],
+    (put) => {
+      for (const { server, problem } of sources.listening()) put({ server }, Number(problem === undefined))
+    },
+  )
   page.gauge('ktrail_build_info', 'Versions; always 1.', ['version', 'node', 'kernel'], (put) => put(sources.build, 1))
   page.gauge('ktrail_config_hash_info', 'SHA-256 of the config in effect; always 1.', ['hash'], (put) =>
     put({ hash: sources.config().hash }, 1),

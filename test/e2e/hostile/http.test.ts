@@ -1,9 +1,10 @@
 /**
- * What a local user can do to the agent through its HTTP address: pipelined requests that are never read, and connections that stay
+ * What a local user can do to the agent through its HTTP address: being there first, pipelined requests that are never read, and connections that stay
  * idle. Meanwhile events are recorded, /livez answers and policies are reloaded.
  */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -18,6 +19,10 @@ const skip = cannotRun()
 if (skip !== false) console.log(`http: skipped: ${skip}`)
 
 const READS = 200
+const NOBODY = 65_534
+/** Listens on a free port, prints it, and never accepts. */
+const HOLDER = `use Socket; socket(S, AF_INET, SOCK_STREAM, 0) and bind(S, sockaddr_in(0, INADDR_LOOPBACK)) and listen(S, 1) or die $!;
+  $| = 1; print +(sockaddr_in(getsockname S))[0], "\\n"; sleep 600`
 
 describe('http', { skip }, () => {
   const folder = freshFolder('http')
@@ -26,14 +31,23 @@ describe('http', { skip }, () => {
   const policies = { 'http.yaml': policy('http', [fileHook([path('Equal', watched)])]) }
 
   let agent: TestAgent
+  let holder: ChildProcess
+  let held: string
 
   before(async () => {
     writeFileSync(watched, 'x')
     makeProgram('hostile/http', attacker)
     chmodSync(folder, 0o755)
-    agent = await TestAgent.start({ policies, openFiles: 512 })
+    const user = spawn('perl', ['-e', HOLDER], { uid: NOBODY, gid: NOBODY, stdio: ['ignore', 'pipe', 'inherit'] })
+    holder = user
+    const [port] = await once(user.stdout, 'data')
+    held = `127.0.0.1:${String(port).trim()}`
+    agent = await TestAgent.start({ policies, openFiles: 512, config: { server: { http: held } } })
   })
-  after(() => agent?.[Symbol.asyncDispose]())
+  after(async () => {
+    holder?.kill()
+    await agent?.[Symbol.asyncDispose]()
+  })
 
   /** Runs the attacker while `work` runs. */
   const attacked = async (words: readonly string[], work: () => Promise<void>): Promise<void> => {
@@ -55,6 +69,24 @@ describe('http', { skip }, () => {
     for (let i = 0; i < READS; i++) readFileSync(watched)
     await agent.until(`${READS} events`, () => count() >= from + READS, 30_000)
   }
+
+  it('a user who has the port first keeps the agent neither from recording nor from its own socket, and gets no more than that', async () => {
+    await readsArrive()
+    const reason = `cannot listen on ${held}: another program listens there; set server.http to a free port`
+    const own = (page: string): string =>
+      execFileSync('curl', ['-sS', '--unix-socket', '/run/ktrail/http.sock', `http://localhost${page}`], {
+        encoding: 'utf8',
+      })
+    assert.equal(own('/readyz'), `ready: 1 policies, 1 hooks\n${reason}\n`)
+    assert.match(own('/metrics'), /^ktrail_server_listening\{server="http"\} 0$/m)
+    const status = await ktrail(['status'])
+    assert.equal(status.code, 0, status.stderr)
+    assert.ok(status.stdout.includes(reason), status.stdout)
+    assert.equal(agent.log().filter(({ msg }) => msg?.startsWith(reason)).length, 1)
+    holder.kill()
+    await agent.pagesAt(held)
+    assert.equal((await agent.metrics()).sum('ktrail_server_listening'), 3)
+  })
 
   it('six connections with 1,500 requests each that are never read delay neither events nor /livez', async (t) => {
     let slowestMs = 0

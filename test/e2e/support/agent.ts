@@ -200,10 +200,19 @@ export class TestAgent implements AsyncDisposable {
   }
 
   async #ready(ms?: number): Promise<void> {
-    const listens = (): string | undefined => this.log().find(({ msg }) => msg === 'ready')?.http
-    const http = await this.until('the log line "ready"', listens, ms)
+    const { http } = await this.until('the log line "ready"', () => this.log().find(({ msg }) => msg === 'ready'), ms)
+    if (http !== undefined) await this.pagesAt(http)
+  }
+
+  /** Its pages are here from now on: for an agent that was started while others had the address. */
+  async pagesAt(http: string): Promise<void> {
     this.#url = `http://${http}`
-    await this.until('200 from /readyz', async () => (await fetch(`${this.#url}/readyz`)).ok)
+    const ok = (): Promise<boolean> =>
+      fetch(`${this.#url}/readyz`).then(
+        (answer) => answer.ok,
+        () => false,
+      )
+    await this.until(`200 from /readyz at ${http}`, ok)
   }
 
   /** `until`, but fails at once if the agent ends, and shows the end of its log. */

@@ -34,7 +34,7 @@ class Rig implements AsyncDisposable {
       return loading.promise
     }
     const log = pino({ level: 'error' }, { write: (line: string) => void rig.logged.push(line) })
-    rig.#listener = (await ApiListener.start({ address: { path: rig.path }, load, log })).listener
+    rig.#listener = await ApiListener.start({ address: { path: rig.path }, load, log })
     return rig
   }
 

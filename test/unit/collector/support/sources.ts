@@ -23,6 +23,7 @@ export function makeSources(change: Partial<MetricSources> = {}): MetricSources 
     fallbacks: () => ({}),
     tampering: () => [],
     kubernetes: () => new Map(),
+    listening: () => [{ server: 'http', problem: undefined }],
     imbalance: () => 0,
     ringWaiting: () => 64,
     ringBytes: () => 4096,

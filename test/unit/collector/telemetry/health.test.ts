@@ -97,10 +97,16 @@ test('readyz: 503 before everything is attached and once the agent stops', () =>
 })
 
 test('readyz: an API server that is away is named, and the agent stays ready', () => {
-  const kubernetes = ['kubernetes: cannot watch pods: away']
-  const { status, body } = readyz({ ready: true, policies, senders: [], tampering: [], kubernetes })
+  const retried = [
+    'kubernetes: cannot watch pods: away',
+    'cannot listen on 127.0.0.1:2112: another program listens there',
+  ]
+  const { status, body } = readyz({ ready: true, policies, senders: [], tampering: [], retried })
   assert.equal(status, 200)
-  assert.match(String(body), /\nkubernetes: cannot watch pods: away\n$/)
+  assert.match(
+    String(body),
+    /\nkubernetes: cannot watch pods: away\ncannot listen on 127\.0\.0\.1:2112: another program listens there\n$/,
+  )
 })
 
 test('readyz: 503 while an exporter needs manual action; a retrying one is listed', async () => {

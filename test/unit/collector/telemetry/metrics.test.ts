@@ -42,6 +42,10 @@ function sources(change: Partial<MetricSources> = {}): MetricSources {
         ['pods', { listed: true, problem: undefined }],
         ['tracingpolicies.cilium.io', { listed: true, problem: 'away' }],
       ]),
+    listening: () => [
+      { server: 'http', problem: 'held' },
+      { server: 'http_socket', problem: undefined },
+    ],
     processes: {
       size: 6,
       bytes: { images: 600, texts: 60, renderings: 6 },
@@ -160,6 +164,7 @@ test('metrics: names, help and labels keep the rules', async () => {
     'namespace',
     'selector',
     'label',
+    'server',
   ]
   const labels = new Set([...allowed, 'le', 'result', 'version', 'node', 'kernel', 'hash'])
   for (const { name, help, type, samples } of families) {
@@ -222,6 +227,7 @@ const PLAIN: ReadonlyArray<readonly [name: string, want: readonly string[]]> = [
   ['ktrail_ring_waiting_bytes', ['=64']],
   ['ktrail_returns_waiting', ['=5']],
   ['ktrail_kubernetes_watch_up', ['pods=1', 'tracingpolicies.cilium.io=0']],
+  ['ktrail_server_listening', ['http=0', 'http_socket=1']],
   ['ktrail_processes', ['=6']],
   ['ktrail_accounting_imbalance_events', ['ring=0']],
   ['ktrail_config_hash_info', ['c0ffee=1']],

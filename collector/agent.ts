@@ -123,7 +123,7 @@ export async function startAgent(
     sources.use(await followPolicies({ client: kubernetes, config: config.kubernetes, policies, nodeName, log }))
   }
 
-  const stops = undo.use(new AgentStops())
+  const stops = undo.use(new AgentStops({ log }))
   const guard = makeGuard({ kernel, ingest, stops, facts, procfs: config.procfs, log })
   const ready = (): boolean => telemetry.ready
   const api = undo.use(new Api({ delivery, ingest, policies, announced, nodeName, config, facts, log, ready }))

@@ -2,14 +2,14 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { line, runAct } from '../support/act.ts'
 import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
 import { fileHook, path, policy } from '../support/policy.ts'
 import { lostIn, processOf } from '../support/record.ts'
-import { bpftool, found, mapOf, unready, zeros } from './support/tampering.ts'
+import { SEEN_MS, bpftool, found, mapOf, unready, zeros } from './support/tampering.ts'
 import { makeProgram } from '../../support/programs.ts'
 
 const skip = cannotRun()
@@ -42,6 +42,28 @@ describe('tampering with the agent', { skip }, () => {
     const [now, counted] = await found(agent, 'agent_stopped')
     assert.ok(now === 1 && counted >= 1)
     await agent.until('the loss record', () => lostIn(agent.lines().slice(from)) >= counted)
+  })
+
+  it('a frozen one reports it when it runs again', async () => {
+    const [, counted] = await found(agent, 'agent_stopped')
+    const cgroup = '/sys/fs/cgroup/freezing'
+    const events = join(cgroup, 'cgroup.events')
+    mkdirSync(cgroup)
+    try {
+      writeFileSync(join(cgroup, 'cgroup.procs'), String(agent.pid))
+      const watched = `ino:${statSync(events).ino.toString(16)} `
+      const about = `/proc/${agent.pid}/fdinfo`
+      await agent.until('the agent to watch its cgroup', () =>
+        readdirSync(about).some((fd) => readFileSync(join(about, fd), 'utf8').includes(watched)),
+      )
+      writeFileSync(join(cgroup, 'cgroup.freeze'), '1')
+      await agent.until('a frozen agent', () => readFileSync(events, 'utf8').includes('frozen 1'))
+      writeFileSync(join(cgroup, 'cgroup.freeze'), '0')
+      await agent.until('the report', async () => (await found(agent, 'agent_stopped'))[1] > counted, SEEN_MS)
+    } finally {
+      writeFileSync('/sys/fs/cgroup/cgroup.procs', String(agent.pid))
+      rmdirSync(cgroup)
+    }
   })
 
   it('a traced one names the tracer', async () => {

@@ -30,6 +30,7 @@ interface Addon {
   clockOffset(): bigint
   bootTime(): bigint
   realTime(): boolean
+  kernelPreempts(yes: boolean): void
   kernelFunctions(names: readonly string[]): Promise<Array<[string, KernelFunction]>>
   kernelFunctionNames(): Promise<string>
   kernelMembers(paths: readonly string[]): Promise<KernelMember[]>
@@ -52,6 +53,7 @@ const EXPORTS: ReadonlyArray<keyof Addon> = [
   'clockOffset',
   'bootTime',
   'realTime',
+  'kernelPreempts',
   'kernelFunctions',
   'kernelFunctionNames',
   'kernelMembers',
@@ -149,6 +151,11 @@ export function bootTime(): bigint {
  */
 export function realTime(): boolean {
   return addon().realTime()
+}
+
+/** Whether the kernel preempts tasks in kernel code; if not, accesses to maps need no real-time priority. Of this process; true before the first call. */
+export function kernelPreempts(yes: boolean): void {
+  addon().kernelPreempts(yes)
 }
 
 /**

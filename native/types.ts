@@ -43,6 +43,8 @@ export interface MapPart {
 export interface BpfMap extends Closable {
   readonly info: MapInfo
   lookup(key: Uint8Array): Buffer | undefined
+  /** The values of several keys, for which the priority of the thread changes once. */
+  lookupAll(keys: readonly Uint8Array[]): Array<Buffer | undefined>
   /** `exclusive` fails with EEXIST (returns false) instead of replacing. */
   update(key: Uint8Array, value: Uint8Array, mutex?: boolean): boolean
   /** false when there was no such key. */

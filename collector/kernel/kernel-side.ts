@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { builtFile, openObject, openRing, watchRing } from '../../native/index.ts'
+import { builtFile, kernelPreempts, openObject, openRing, watchRing } from '../../native/index.ts'
 import type { BpfObject, ObjectOptions, RingReader } from '../../native/types.ts'
 import { scanCgroups } from '../identity/cgroup-tree.ts'
 import type { Announcements } from '../identity/announced.ts'
@@ -13,7 +13,7 @@ import { Workloads } from '../identity/workloads.ts'
 import { startKey } from '../ingest/decode.ts'
 import type { KernelProcess } from '../process/reconcile.ts'
 import { u32, u64 } from './bytes.ts'
-import { CREDENTIALS_HOOK, SCRIPT_HOOK, atLeast } from './facts.ts'
+import { CREDENTIALS_HOOK, SCRIPT_HOOK, atLeast, preempts } from './facts.ts'
 import type { Finding } from './guard/finding.ts'
 import { checkSwitches } from './guard/switches.ts'
 import { WatchedLink } from './guard/watched-link.ts'
@@ -80,6 +80,7 @@ export class KernelSide implements Disposable {
   /** Loads and attaches the process programs. Rejects with NativeError. */
   static async open(options: KernelOptions): Promise<KernelSide> {
     using undo = new DisposableStack()
+    kernelPreempts(preempts(options.facts))
     const constants = commonConstants(options)
     const { security, fprobe } = options.facts
     // A multi kind where there is one: perf events need CAP_SYS_ADMIN on hosts with kernel.perf_event_paranoid=3, Debian's default.

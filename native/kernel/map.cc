@@ -24,20 +24,30 @@ bool IsArray(uint32_t type) {
   return type == BPF_MAP_TYPE_ARRAY || type == BPF_MAP_TYPE_PERCPU_ARRAY || type == BPF_MAP_TYPE_PROG_ARRAY;
 }
 
+// Whether the kernel may preempt a thread in an access to a map.
+bool preempts = true;
+
 // Runs a system call on elements; 0, or why it failed.
 template <typename Call>
 int ErrnoOf(Call call) {
-  Unpreempted unpreempted;
+  Unpreempted unpreempted(preempts);
   return call() == 0 ? 0 : errno;
 }
 
-Napi::Value RealTime(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), Unpreempted().is()); }
+Napi::Value RealTime(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), Unpreempted(true).is()); }
+
+Napi::Value KernelPreempts(const Napi::CallbackInfo& call) {
+  if (!call[0].IsBoolean()) return BadArgument(call.Env(), "kernelPreempts", "yes", "a boolean", Describe(call[0]));
+  preempts = call[0].As<Napi::Boolean>().Value();
+  return call.Env().Undefined();
+}
 
 }  // namespace
 
 void InitMap(Napi::Env env, Napi::Object exports) {
   Handle<BpfMap>::Define(env);
   Export<RealTime>(exports, "realTime");
+  Export<KernelPreempts>(exports, "kernelPreempts");
 }
 
 Napi::Value MapOfDescriptor(Napi::Env env, int fd, const std::string& name) {
@@ -104,6 +114,32 @@ Napi::Value BpfMap::Lookup(const Napi::CallbackInfo& call) {
   const int err = ErrnoOf([&] { return bpf_map_lookup_elem(fd.get(), key->data(), value.Data()); });
   if (err == 0) return value;
   return err == ENOENT ? env.Undefined() : Fail(env, "lookup", err);
+}
+
+Napi::Value BpfMap::LookupAll(const Napi::CallbackInfo& call) {
+  Napi::Env env = call.Env();
+  if (!call[0].IsArray()) return BadArgument(env, "lookupAll", "keys", "an array", Describe(call[0]));
+  const Napi::Array given = call[0].As<Napi::Array>();
+  std::vector<uint8_t> keys, values(given.Length() * value_bytes_);
+  for (uint32_t i = 0; i < given.Length(); i++) {
+    auto key = Part(given.Get(i), "lookupAll", "key", info.key_size);
+    if (!key) return {};
+    keys.insert(keys.end(), key->begin(), key->end());
+  }
+  std::vector<int> errs(given.Length());
+  ErrnoOf([&] {
+    for (size_t i = 0; i < errs.size(); i++) {
+      const int err = bpf_map_lookup_elem(fd.get(), &keys[i * info.key_size], &values[i * value_bytes_]);
+      errs[i] = err == 0 ? 0 : errno;
+    }
+    return 0;
+  });
+  Napi::Array found = Napi::Array::New(env, errs.size());
+  for (uint32_t i = 0; i < errs.size(); i++) {
+    if (errs[i] && errs[i] != ENOENT) return Fail(env, "lookupAll", errs[i]);
+    found.Set(i, errs[i] ? env.Undefined() : Napi::Buffer<uint8_t>::Copy(env, &values[i * value_bytes_], value_bytes_));
+  }
+  return found;
 }
 
 Napi::Value BpfMap::Update(const Napi::CallbackInfo& call) {

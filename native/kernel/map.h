@@ -25,6 +25,7 @@ class BpfMap {
 
  private:
   Napi::Value Lookup(const Napi::CallbackInfo& info);
+  Napi::Value LookupAll(const Napi::CallbackInfo& info);
   Napi::Value Update(const Napi::CallbackInfo& info);
   Napi::Value Delete(const Napi::CallbackInfo& info);
   Napi::Value ReadPart(const Napi::CallbackInfo& info);
@@ -38,8 +39,8 @@ class BpfMap {
  public:
   static constexpr char kClass[] = "BpfMap", kWhat[] = "map";
   static constexpr Method<BpfMap> kMethods[] = {
-      {"lookup", &BpfMap::Lookup}, {"update", &BpfMap::Update}, {"delete", &BpfMap::Delete},
-      {"part", &BpfMap::ReadPart}, {"freeze", &BpfMap::Freeze}};
+      {"lookup", &BpfMap::Lookup}, {"lookupAll", &BpfMap::LookupAll}, {"update", &BpfMap::Update},
+      {"delete", &BpfMap::Delete}, {"part", &BpfMap::ReadPart}, {"freeze", &BpfMap::Freeze}};
 };
 
 void InitMap(Napi::Env env, Napi::Object exports);

@@ -5,14 +5,14 @@
 
 namespace ktrail {
 
-// While it lives, no ordinary task preempts this thread: it has the lowest real-time priority, if the process may have that.
+// While it lives, no ordinary task preempts this thread: it has the lowest real-time priority, if the process may have that and it is `wanted`.
 //
 // While a system call reads or changes an element of a map, the kernel runs no BPF program of a kprobe on that CPU
 // (bpf_disable_instrumentation, kernel/bpf/syscall.c). Where it preempts tasks in kernel code, such a call may be preempted in
 // between, and then the programs miss the calls of other tasks until it goes on, a time slice later.
 class Unpreempted {
  public:
-  Unpreempted() : before_(sched_getscheduler(0)) {
+  explicit Unpreempted(bool wanted) : before_(wanted ? sched_getscheduler(0) : -1) {
     // A thread that has a real-time priority keeps it.
     if (before_ != SCHED_OTHER && before_ != SCHED_BATCH && before_ != SCHED_IDLE) return;
     const sched_param lowest{sched_get_priority_min(SCHED_FIFO)};

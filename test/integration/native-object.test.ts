@@ -155,6 +155,7 @@ describe('native: maps', { skip }, () => {
       assert.equal(map.update(bytesOf(1), bytesOf(10, 8)), true)
       assert.equal(map.update(bytesOf(1), bytesOf(11, 8), true), false)
       assert.deepEqual(map.lookup(bytesOf(1)), bytesOf(10, 8))
+      assert.deepEqual(map.lookupAll([bytesOf(2), bytesOf(1)]), [undefined, bytesOf(10, 8)])
       assert.equal(map.delete(bytesOf(1)), true)
       assert.equal(map.delete(bytesOf(1)), false)
     })
@@ -240,6 +241,11 @@ describe('native: maps', { skip }, () => {
   it('refuses keys and values of the wrong size', async () => {
     await withMap('table', (map) => {
       fails(() => map.lookup(bytesOf(1, 8)), 'BAD_ARGUMENT', /lookup: key of map "table": expected 4 bytes, got 8/)
+      fails(
+        () => map.lookupAll([bytesOf(1), bytesOf(1, 8)]),
+        'BAD_ARGUMENT',
+        /lookupAll: key of map "table": expected 4 bytes, got 8/,
+      )
       fails(() => map.update(bytesOf(1), bytesOf(1)), 'BAD_ARGUMENT', /value of map "table": expected 8 bytes, got 4/)
       fails(() => map.delete(Buffer.alloc(0)), 'BAD_ARGUMENT', /expected 4 bytes, got 0/)
       fails(() => openRing(map), 'BAD_ARGUMENT', /map "table": expected a ring buffer/)

@@ -12,15 +12,15 @@ const ENTRIES = 64
 const ENTRIES_AFTER = 2048
 
 export class KeptMap {
-  readonly #map: Pick<BpfMap, 'info' | 'lookup' | 'update' | 'delete' | 'part'>
+  readonly #map: Pick<BpfMap, 'info' | 'lookupAll' | 'update' | 'delete' | 'part'>
   readonly #kept = new Map<string, Buffer>()
-  #turn: Iterator<[string, Buffer]> | undefined
+  #turn: MapIterator<[string, Buffer]> | undefined
   #from: Buffer | undefined
   #additions: boolean
   #suspicious = false
 
   /** `additions`: whether others can add entries that matter; not to an array. */
-  constructor(map: Pick<BpfMap, 'info' | 'lookup' | 'update' | 'delete' | 'part'>, { additions = true } = {}) {
+  constructor(map: Pick<BpfMap, 'info' | 'lookupAll' | 'update' | 'delete' | 'part'>, { additions = true } = {}) {
     this.#map = map
     this.#additions = additions
   }
@@ -53,18 +53,11 @@ export class KeptMap {
   }
 
   #wrong(entries: number): Array<[string, Buffer]> {
-    const wrong: Array<[string, Buffer]> = []
     this.#turn ??= this.#kept.entries()
-    for (let i = 0; i < entries; i++) {
-      const { done, value } = this.#turn.next()
-      if (done === true) {
-        this.#turn = undefined
-        break
-      }
-      const [key, kept] = value
-      if (this.#map.lookup(bytesOf(key))?.equals(kept) !== true) wrong.push([key, kept])
-    }
-    return wrong
+    const part = [...this.#turn.take(entries)]
+    if (part.length < entries) this.#turn = undefined
+    const found = this.#map.lookupAll(part.map(([key]) => bytesOf(key)))
+    return part.filter(([, kept], i) => found[i]?.equals(kept) !== true)
   }
 
   #added(entries: number): Buffer[] {

@@ -28,6 +28,30 @@ describe('tampering with the agent', { skip }, () => {
   })
   after(() => agent?.[Symbol.asyncDispose]())
 
+  it('one that accesses maps changes its priority only where the kernel preempts tasks in kernel code', async (t) => {
+    const { preemption } = agent.log().find(({ msg }) => msg === 'ready') ?? {}
+    if (preemption !== 'voluntary' && preemption !== 'none') return t.skip(`preemption is ${preemption}`)
+    const tracing = '/sys/kernel/tracing/instances/priorities'
+    mkdirSync(tracing)
+    try {
+      writeFileSync(join(tracing, 'set_event_pid'), String(agent.pid))
+      for (const call of ['bpf', 'sched_getscheduler', 'sched_setscheduler']) {
+        writeFileSync(join(tracing, `events/syscalls/sys_enter_${call}/enable`), '1')
+      }
+      let trace = ''
+      const seen = (pattern: RegExp): number => trace.match(pattern)?.length ?? 0
+      // A check of maps is among them: the housekeeping of a few seconds.
+      await agent.until('50 calls of bpf', () => {
+        trace = readFileSync(join(tracing, 'trace'), 'utf8')
+        return seen(/sys_bpf\(/g) >= 50
+      })
+      t.diagnostic(`${seen(/sys_bpf\(/g)} calls of bpf, ${seen(/sys_sched_/g)} of priorities`)
+      assert.equal(seen(/sys_sched_/g), 0)
+    } finally {
+      rmdirSync(tracing)
+    }
+  })
+
   it('a stopped one answers nothing, and reports it when it runs again', async () => {
     process.kill(agent.pid, 'SIGSTOP')
     await agent.until('state T', () => /\) T /.test(readFileSync(`/proc/${agent.pid}/stat`, 'utf8')))

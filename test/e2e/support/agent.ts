@@ -86,6 +86,7 @@ export interface LogLine {
   readonly file?: string
   readonly policy?: string
   readonly http?: string
+  readonly preemption?: string
   readonly mount?: string
 }
 

@@ -13,7 +13,7 @@ if (skip !== false) console.log(`native border: skipped: ${skip}`)
 
 /** Calls with arguments that the types do not allow. */
 function call(
-  name: 'openObject' | 'openRing' | 'watchRing' | 'kernelFunctions' | 'kernelSymbols',
+  name: 'openObject' | 'openRing' | 'watchRing' | 'kernelPreempts' | 'kernelFunctions' | 'kernelSymbols',
   args: unknown[],
 ): unknown {
   return Reflect.apply(native[name], undefined, args)
@@ -103,6 +103,7 @@ describe('native: argument checks', { skip }, () => {
     { name: 'openRing', args: [{}], want: /map: expected a BpfMap, got an object/ },
     { name: 'openRing', args: [new Proxy({}, {})], want: /map: expected a BpfMap/ },
     { name: 'watchRing', args: [null, () => undefined], want: /map: expected a BpfMap, got null/ },
+    { name: 'kernelPreempts', args: ['no'], want: /yes: expected a boolean, got "no"/ },
     { name: 'kernelFunctions', args: [[Symbol('x')]], want: /names\[0\]: expected a string, got a symbol/ },
     { name: 'kernelSymbols', args: ['vfs_read'], want: /names: expected an array of strings, got "vfs_read"/ },
     { name: 'kernelSymbols', args: [['a', 1n]], want: /names\[1\]: expected a string, got a bigint/ },

@@ -273,7 +273,7 @@ test('workloads: programs forget what they remember after each change of the ker
   const map = new WorkloadMap({
     workloads: {
       info: { name: 'workloads', keySize: 8, valueSize: 72, maxEntries: 4, perCpu: 1 },
-      lookup: unused,
+      lookupAll: unused,
       part: unused,
       update: (id) => {
         if (full) throw new NativeError('MAP_FAILED', 'full')

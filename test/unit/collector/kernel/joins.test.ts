@@ -63,6 +63,7 @@ function joinMap(
     },
     delete: (key) => held.delete(Buffer.from(key).toString('hex')),
     lookup: unused,
+    lookupAll: unused,
     update: unused,
     freeze: unused,
     close: unused,

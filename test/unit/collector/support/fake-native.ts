@@ -164,6 +164,7 @@ export class FakeObject implements BpfObject {
         const program = state.programs.get(Buffer.from(key).readUInt32LE())
         return program === undefined ? state.entries.get(hex(key)) : u32(program.id)
       },
+      lookupAll: (keys) => keys.map((key) => handle.lookup(key)),
       update: (key, value) => {
         native.call(`update ${name}`)
         if (state.frozen) throw new NativeError('NOT_PERMITTED', `the map ${name} is frozen`)

@@ -41,6 +41,7 @@ function mapOf(...pids: readonly number[]): FakeMap {
   return {
     entries,
     lookup: (bytes: Uint8Array) => entries.get(key(bytes)),
+    lookupAll: (keys: readonly Uint8Array[]) => keys.map((bytes) => entries.get(key(bytes))),
     update: (bytes: Uint8Array, value: Uint8Array, isNew = false) => {
       if (isNew && entries.has(key(bytes))) return false
       entries.set(key(bytes), Buffer.from(value))

@@ -22,10 +22,12 @@ function rig(entries: number, additions = true): Rig {
   const numberOf = (bytes: Uint8Array): number => Buffer.from(bytes).readUInt32LE()
   const map: ConstructorParameters<typeof KeptMap>[0] = {
     info: { name: 'asked', keySize: 4, valueSize: 4, maxEntries: 1, perCpu: 1 },
-    lookup: (key) => {
-      state.looked++
-      const value = kernel.get(numberOf(key))
-      return value === undefined ? undefined : u32(value)
+    lookupAll: (keys) => {
+      state.looked += keys.length
+      return keys.map((key) => {
+        const value = kernel.get(numberOf(key))
+        return value === undefined ? undefined : u32(value)
+      })
     },
     update: (key, value) => {
       change()

@@ -35,6 +35,7 @@ function fakeMaps(): {
           return true
         },
         lookup: unused,
+        lookupAll: unused,
         delete: unused,
         part: unused,
         freeze: () => void frozen.add(name),

@@ -42,6 +42,7 @@ interface Addon {
   sendDatagram(socket: string, text: string): void
   openPathWorker(): PathWorker
   endProcess(code: number): never
+  unblockSigusr1(): void
 }
 
 const EXPORTS: ReadonlyArray<keyof Addon> = [
@@ -65,6 +66,7 @@ const EXPORTS: ReadonlyArray<keyof Addon> = [
   'sendDatagram',
   'openPathWorker',
   'endProcess',
+  'unblockSigusr1',
 ]
 
 function isAddon(value: unknown): value is Addon {
@@ -229,4 +231,9 @@ export function sendDatagram(socket: string, text: string): void {
  */
 export function endProcess(code: number): never {
   return addon().endProcess(code)
+}
+
+/** Lets SIGUSR1 reach this thread, which must be the main one. Node with `--disable-sigusr1` (the launcher) keeps it blocked: no listener would get it. */
+export function unblockSigusr1(): void {
+  addon().unblockSigusr1()
 }

@@ -1,3 +1,5 @@
+import { unblockSigusr1 } from '../../native/index.ts'
+
 /** Reactions to signals. */
 export interface Requests {
   /** SIGHUP. */
@@ -12,6 +14,7 @@ export interface Requests {
 export function handleSignals({ reload, reopen, hurry }: Requests): Promise<NodeJS.Signals> {
   process.on('SIGHUP', reload)
   process.on('SIGUSR1', reopen)
+  unblockSigusr1()
   const first = end()
   void first.then(end).then(hurry)
   return first

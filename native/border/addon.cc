@@ -3,6 +3,8 @@
 
 #include <fcntl.h>
 
+#include <csignal>
+
 #include "failure.h"
 #include "promise.h"
 
@@ -18,6 +20,14 @@ Napi::Value EndProcess(const Napi::CallbackInfo& info) {
   _exit(info[0].IsNumber() ? info[0].As<Napi::Number>().Int32Value() : 1);
 }
 
+Napi::Value UnblockSigusr1(const Napi::CallbackInfo& info) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR1);
+  pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+  return info.Env().Undefined();
+}
+
 // Resolves once everything closed before is really closed.
 Napi::Value Closed(const Napi::CallbackInfo& info) {
   return Promised(
@@ -30,6 +40,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   LogCapture::Install();
   Export<OnFailure>(exports, "onFailure");
   Export<EndProcess>(exports, "endProcess");
+  Export<UnblockSigusr1>(exports, "unblockSigusr1");
   Export<Closed>(exports, "closed");
   InitObject(env, exports);
   InitRing(env, exports);

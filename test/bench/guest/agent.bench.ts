@@ -138,10 +138,8 @@ async function parts(): Promise<ReadonlyArray<readonly [string, number]>> {
 }
 
 const mb = (bytes: number | undefined): number => (bytes ?? Number.NaN) / 1e6
-const cache = join(folder, 'cache')
 const variants: Variant[] = [
   { name: 'as installed', environment: {} },
-  { name: 'compile cache, warm', environment: { NODE_COMPILE_CACHE: cache } },
   { name: 'no compile cache', environment: { NODE_DISABLE_COMPILE_CACHE: '1' } },
 ]
 

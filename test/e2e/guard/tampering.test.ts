@@ -8,6 +8,7 @@ import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { line, runAct } from '../support/act.ts'
 import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
+import type { AgentOptions } from '../support/agent.ts'
 import { fileHook, path, policy } from '../support/policy.ts'
 import { lostIn, processOf } from '../support/record.ts'
 import { SEEN_MS, bpftool, found, list, mapOf, unready, zeros } from './support/tampering.ts'
@@ -47,8 +48,8 @@ async function reads(agent: TestAgent): Promise<number> {
 const readyAgain = (agent: TestAgent): Promise<unknown> =>
   agent.until('200 from /readyz', async () => (await agent.get('/readyz')).status === 200, GONE_MS)
 
-const start = (env: Readonly<Record<string, string>> = {}): Promise<TestAgent> =>
-  TestAgent.start({ policies: { 'p.yaml': policy('watching', [fileHook([path('Prefix', folder)])]) }, env })
+const start = (options: AgentOptions = {}): Promise<TestAgent> =>
+  TestAgent.start({ policies: { 'p.yaml': policy('watching', [fileHook([path('Prefix', folder)])]) }, ...options })
 
 describe('tampering by root', { skip }, () => {
   let agent: TestAgent
@@ -173,7 +174,7 @@ describe('hooks that the kernel does not call', { skip }, () => {
 describe('tampering with the agent itself', { skip }, () => {
   it('links whose descriptors a debugger has closed are reported until the agent is restarted', async () => {
     const module = fileURLToPath(new URL('support/close-links.ts', import.meta.url))
-    await using agent = await start({ NODE_OPTIONS: `--import=${module}` })
+    await using agent = await start({ module })
     process.kill(agent.pid, 'SIGUSR2')
     const sentence = (on: string): RegExp =>
       new RegExp(`^tampering: ${on}: no link, expected link \\d+ of program \\d+: restart the agent$`, 'm')

@@ -1,9 +1,9 @@
-/** A running agent takes a changed config: by the watch and by SIGHUP, as a whole or not at all. */
+/** A running agent takes a changed config: by the watch and by SIGHUP, as a whole or not at all. SIGUSR1 harms no start, and reopens files. */
 import assert from 'node:assert/strict'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { TestAgent, cannotRun } from '../support/agent.ts'
+import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
 import { target } from '../support/faults.ts'
 import { fileHook, path, policy } from '../support/policy.ts'
 
@@ -18,9 +18,17 @@ const skip = cannotRun()
 
 test('reload: an exporter is added and removed, a mistake changes nothing, and /status tells', { skip }, async () => {
   const { folder, file: watched } = target()
+  const quiet = join(freshFolder('quiet'), 'quiet.jsonl')
   await using agent = await TestAgent.start({
     policies: { 'p.yaml': policy('reload', [fileHook([path('Prefix', folder)])]) },
+    // Nothing is written to it: only a reopening makes the file again.
+    exporters: { quiet: { type: 'file', path: quiet, filter: { event_types: ['events_lost'] } } },
+    sigusr1: true,
   })
+  assert.deepEqual(agent.ports(), [Number(agent.port)])
+  renameSync(quiet, `${quiet}.1`)
+  process.kill(agent.pid, 'SIGUSR1')
+  await agent.until('a new file after SIGUSR1', () => existsSync(quiet))
   const file = join(agent.folder, 'config.yaml')
   const config = JSON.parse(readFileSync(file, 'utf8'))
   const change = (exporters: object, rest: object = {}): void =>

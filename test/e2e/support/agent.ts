@@ -27,6 +27,8 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { launchOf } from '../../support/launcher.ts'
+import { listeningPorts, Sigusr1 } from '../../support/sigusr1.ts'
 import { LineFile } from './line-file.ts'
 import { MetricsPage } from './metrics.ts'
 import { processOf } from './record.ts'
@@ -36,6 +38,7 @@ import { until } from './wait.ts'
 /** How long the agent serves the same page. */
 const PAGE_MS = 1_000
 const KTRAIL = fileURLToPath(new URL('../../../ktrail', import.meta.url))
+const MAIN = fileURLToPath(new URL('../../../collector/main.ts', import.meta.url))
 
 /** Why an agent cannot run here; false if it can. For `test(name, { skip: cannotRun() })`. */
 export function cannotRun(): string | false {
@@ -68,6 +71,10 @@ export interface AgentOptions {
   readonly openFiles?: number | undefined
   /** How long it may take to attach its policies; default 120 s. */
   readonly readyMs?: number
+  /** A module that Node loads before the agent; started without the launcher, which allows none. */
+  readonly module?: string
+  /** Sends SIGUSR1 every 10 ms until the agent is ready. */
+  readonly sigusr1?: boolean
   /** All capabilities that the agent starts with, as setpriv names them: `+bpf,+perfmon`; this process's own when absent. */
   readonly capabilities?: string
   /** The folder of a control group that it starts in. */
@@ -93,12 +100,13 @@ export interface LogLine {
 /** The command that starts `ktrail` with these arguments, and with limited files and capabilities, if given. */
 function commandLine(
   args: readonly string[],
-  { openFiles, capabilities, cgroup }: Pick<AgentOptions, 'openFiles' | 'capabilities' | 'cgroup'>,
+  { openFiles, capabilities, cgroup, module }: Pick<AgentOptions, 'openFiles' | 'capabilities' | 'cgroup' | 'module'>,
 ): [program: string, ...words: string[]] {
   const files = openFiles === undefined ? [] : ['prlimit', `--nofile=${openFiles}`]
   const rights = capabilities === undefined ? [] : ['setpriv', `--bounding-set=-all,${capabilities}`]
   const inside = cgroup === undefined ? [] : ['sh', '-c', 'echo $$ >"$0/cgroup.procs" && exec "$@"', cgroup]
-  const [program = KTRAIL, ...words] = [...inside, ...files, ...rights, KTRAIL, ...args]
+  const start = module === undefined ? [KTRAIL] : [process.execPath, ...launchOf().flags, '--import', module, MAIN]
+  const [program = KTRAIL, ...words] = [...inside, ...files, ...rights, ...start, ...args]
   return [program, ...words]
 }
 
@@ -141,7 +149,9 @@ export class TestAgent implements AsyncDisposable {
   static async start(options: AgentOptions = {}): Promise<TestAgent> {
     const agent = new TestAgent(options)
     try {
+      using signals = options.sigusr1 === true ? new Sigusr1(agent.pid) : undefined
       await agent.#ready(options.readyMs)
+      if (signals?.sent === 0) throw new Error('no SIGUSR1 was sent during the start')
     } catch (error) {
       await agent.kill()
       throw error
@@ -353,6 +363,11 @@ export class TestAgent implements AsyncDisposable {
   async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<Ended> {
     if (this.#over === undefined) this.#child.kill(signal)
     return until(`the agent to end after ${signal}`, () => this.#over)
+  }
+
+  /** TCP ports on which it listens. */
+  ports(): number[] {
+    return listeningPorts(this.pid)
   }
 
   /** A half line at the end of the event file; '' if there is none. */

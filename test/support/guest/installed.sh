@@ -12,6 +12,16 @@ in_root() { exec chroot "$root" env -i PATH=/opt/node/bin:/usr/sbin:/usr/bin:/sb
 
 (in_root "$@") >/run/events 2>/run/log &
 agent=$!
+# A log rotator's signal, every 10 ms from the first line of the launcher on: it ignores SIGUSR1, which is bit 9 of the masks.
+mkfifo /run/never
+takes_usr1=$'Sig(Blk|Ign|Cgt):\t[0-9a-f]*[2367abef][0-9a-f][0-9a-f]\n'
+signals() {
+  until [[ $(<"/proc/$agent/status") =~ $takes_usr1 ]]; do kill -0 $agent || return; done 2>/dev/null
+  : >/run/signalled
+  while kill -USR1 $agent 2>/dev/null; do read -r -t 0.01 <>/run/never || true; done
+}
+signals &
+signals=$!
 # Its own shell asks: another program would be one more event.
 ready() {
   { exec 3<>/dev/tcp/127.0.0.1/2112; } 2>/dev/null || return 1
@@ -22,6 +32,10 @@ until ready; do
   kill -0 $agent 2>/dev/null || { cat /run/log; exit 1; }
   sleep 0.3
 done
+kill $signals
+[ -e /run/signalled ] || { echo 'no SIGUSR1 was sent during the start'; exit 1; }
+# 9229: Node's debugger.
+! { exec 4<>/dev/tcp/127.0.0.1/9229; } 2>/dev/null || { echo 'SIGUSR1 has opened the debugger'; exit 1; }
 (in_root cat /etc/passwd) >/dev/null
 # That of a container image.
 healthcheck=/usr/lib/ktrail/healthcheck

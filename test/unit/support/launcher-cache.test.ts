@@ -68,10 +68,13 @@ test('launcher: creates a compile cache that only its owner can write, and reuse
   assert.equal(cacheOf(root), cache)
 })
 
-test('launcher: keeps a configured compile cache', () => {
+test('launcher: drops variables by which Node loads the code of others', () => {
   const { root, cache } = checkout('asked')
-  assert.equal(cacheOf(root, { NODE_COMPILE_CACHE: `${scratch}/mine` }), `${scratch}/mine`)
-  assert.throws(() => statSync(cache), { code: 'ENOENT' })
+  const module = path.join(root, 'module.cjs')
+  writeFileSync(module, "console.log('loaded')\n")
+  const environment = { NODE_COMPILE_CACHE: `${scratch}/mine`, NODE_OPTIONS: `--require=${module}` }
+  assert.equal(cacheOf(root, environment), cache)
+  assert.throws(() => statSync(`${scratch}/mine`), { code: 'ENOENT' })
 })
 
 test('launcher: runs without a compile cache if a link or a file is in its place', () => {

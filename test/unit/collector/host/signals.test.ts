@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import { handleSignals } from '../../../../collector/host/signals.ts'
+import { launchOf } from '../../../support/launcher.ts'
 import { until } from '../../exporters/support/fake-clock.ts'
 
 test('signals: SIGHUP reloads, SIGUSR1 only reopens, the first SIGTERM or SIGINT stops, the second stops at once', async () => {
@@ -27,4 +31,28 @@ test('signals: SIGHUP reloads, SIGUSR1 only reopens, the first SIGTERM or SIGINT
   await until('the second is heard', () => asked.length > 0)
   assert.deepEqual(asked, ['hurry'])
   assert.equal(process.listenerCount('SIGTERM'), 0)
+})
+
+test("signals: with the launcher's flags SIGUSR1 waits until it is handled, then reopens", async () => {
+  const signals = new URL('../../../../collector/host/signals.ts', import.meta.url)
+  const program = `
+    process.once('SIGUSR2', async () => {
+      const { handleSignals } = await import('${signals}')
+      handleSignals({ reload() {}, reopen: () => console.log('reopened'), hurry() {} })
+    })
+    setInterval(() => {}, 1000)
+    console.log('starts')`
+  const child = spawn(process.execPath, [...launchOf().flags, '--input-type=module', '--eval', program], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const ended = once(child, 'exit')
+  const lines = createInterface(child.stdout)[Symbol.asyncIterator]()
+  assert.equal((await lines.next()).value, 'starts')
+  child.kill('SIGUSR1')
+  child.kill('SIGUSR2')
+  assert.equal((await lines.next()).value, 'reopened')
+  child.kill('SIGUSR1')
+  assert.equal((await lines.next()).value, 'reopened')
+  child.kill('SIGKILL')
+  await ended
 })

@@ -1,0 +1,67 @@
+/** SIGUSR1 every 10 ms for a started `ktrail`, as of a log rotator during a start. */
+import { readFileSync, readlinkSync, readdirSync } from 'node:fs'
+
+const EVERY_MS = 10
+/** Bit of SIGUSR1 in the masks of /proc/PID/status. */
+const BIT = 1n << 9n
+
+/** A file of a process; '' if the process has ended. */
+function read(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    return ''
+  }
+}
+
+/** Whether the process ignores, blocks or handles the signal. Before the first line of the launcher it does none, and any signal ends it. */
+function isPrepared(pid: number): boolean {
+  const masks = read(`/proc/${pid}/status`).matchAll(/^Sig(?:Ign|Blk|Cgt):\t([0-9a-f]+)$/gm)
+  return [...masks].some(([, mask]) => (BigInt(`0x${mask}`) & BIT) !== 0n)
+}
+
+/** Sends the signal until it is disposed. */
+export class Sigusr1 implements Disposable {
+  /** Signals so far. */
+  sent = 0
+  readonly #timer: NodeJS.Timeout
+
+  constructor(pid: number) {
+    this.#timer = setInterval(() => {
+      if (this.sent === 0 && !isPrepared(pid)) return
+      try {
+        process.kill(pid, 'SIGUSR1')
+        this.sent++
+      } catch {
+        // It has ended: the test looks at how.
+      }
+    }, EVERY_MS)
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer)
+  }
+}
+
+/** Ports on which a process listens. Node's debugger has 9229. */
+export function listeningPorts(pid: number): number[] {
+  const descriptors = `/proc/${pid}/fd`
+  const targets = readdirSync(descriptors).map((fd) => {
+    try {
+      return readlinkSync(`${descriptors}/${fd}`)
+    } catch {
+      return ''
+    }
+  })
+  const own = new Set(targets)
+  return ['tcp', 'tcp6'].flatMap((table) =>
+    read(`/proc/${pid}/net/${table}`)
+      .split('\n')
+      .slice(1)
+      .flatMap((line) => {
+        const [, local = '', , state, , , , , , inode] = line.trim().split(/\s+/)
+        const port = Number.parseInt(local.split(':')[1] ?? '', 16)
+        return state === '0A' && own.has(`socket:[${inode}]`) ? [port] : []
+      }),
+  )
+}

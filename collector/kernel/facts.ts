@@ -16,6 +16,8 @@ export interface KernelFacts {
   readonly preemption: Preemption
   /** CONFIG_FPROBE: the multi kinds exist. Debian's 6.1 is new enough but built without it. */
   readonly fprobe: boolean
+  /** CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS, on arm64 from Linux 6.4: kernel functions can have fentry, fexit and fmod_ret programs. */
+  readonly trampolines: boolean
   /** The helper bpf_loop, and with it bpf_get_func_arg and bpf_get_func_ret (Linux 5.17). */
   readonly loops: boolean
   /** The kfunc bpf_rdonly_cast (Linux 6.2): kernel memory is read through typed pointers. */
@@ -101,7 +103,13 @@ export async function readKernelFacts(
   functions: (names: string[]) => Promise<ReadonlyMap<string, KernelFunction>>,
   realTime: () => boolean,
 ): Promise<KernelFacts> {
-  const addresses = await symbols(['rename_lock', 'mount_lock', 'register_fprobe_ips', SCRIPT_HOOK])
+  const addresses = await symbols([
+    'rename_lock',
+    'mount_lock',
+    'register_fprobe_ips',
+    'register_ftrace_direct',
+    SCRIPT_HOOK,
+  ])
   const offered = await functions([
     'bpf_loop',
     'bpf_rdonly_cast',
@@ -119,6 +127,7 @@ export async function readKernelFacts(
       readOr('/proc/version') ?? '',
     ),
     fprobe: addresses.has('register_fprobe_ips'),
+    trampolines: addresses.has('register_ftrace_direct'),
     loops: offered.has('bpf_loop'),
     typedLoads: offered.has('bpf_rdonly_cast'),
     session: sessionOf(offered.get('bpf_session_is_return')),

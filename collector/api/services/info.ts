@@ -8,6 +8,7 @@ import { version } from '../../../config/own.ts'
 import type { Config } from '../../../config/agent/schema.ts'
 import { atLeast } from '../../kernel/facts.ts'
 import type { KernelFacts } from '../../kernel/facts.ts'
+import { lsmRefusal } from '../../kernel/functions/misfits.ts'
 import {
   EventLogService,
   FineGuidanceSensors,
@@ -54,21 +55,25 @@ function refuseSensors(): never {
   throw new ApiError('UNIMPLEMENTED', 'sensors are deprecated in this API: use the calls for tracing policies')
 }
 
-/** What Tetragon's clients call probes: whether the agent can use a feature of this kernel. */
+/**
+ * Features under the names of Tetragon's probes: whether policies can use them on this kernel. `signal`, `large`, `audit_loginuid`: ktrail runs on no
+ * kernel without them. `substring_kfunc`: SubString is a program of our own, which needs no kfunc.
+ */
 export function probesOf(facts: KernelFacts): Readonly<Record<string, boolean>> {
+  const { trampolines } = facts
   return {
-    override_return: false,
+    override_return: facts.override,
     buildid: false,
     kprobe_multi: facts.fprobe,
     uprobe_multi: false,
-    fmodret: false,
-    fmodret_syscall: false,
-    fentry: facts.loops,
-    signal: false,
+    fmodret: trampolines && facts.security,
+    fmodret_syscall: trampolines && facts.errorInjection,
+    fentry: trampolines && facts.loops,
+    signal: true,
     large: true,
     link_pin: false,
-    lsm: false,
-    missed_stats_kprobe_multi: atLeast(facts, 6, 7),
+    lsm: lsmRefusal(facts) === undefined,
+    missed_stats_kprobe_multi: facts.fprobe && atLeast(facts, 6, 7),
     missed_stats_kprobe: atLeast(facts, 6, 7),
     batch_update: false,
     uprobe_refctroff: false,
@@ -76,8 +81,8 @@ export function probesOf(facts: KernelFacts): Readonly<Record<string, boolean>> 
     probe_write_user: false,
     uprobe_regs_change: false,
     mix_bpf_and_tail_calls: false,
-    substring_kfunc: false,
-    substring_kfunc_ignore_case: false,
+    substring_kfunc: true,
+    substring_kfunc_ignore_case: true,
   }
 }
 

@@ -14,9 +14,12 @@ import {
   ServerReflectionResponseSchema,
 } from '../../../../collector/api/proto/grpc/reflection_pb.js'
 import type { ServerReflectionRequest } from '../../../../collector/api/proto/grpc/reflection_pb.js'
+import { probesOf } from '../../../../collector/api/services/info.ts'
+import type { KernelFacts } from '../../../../collector/kernel/facts.ts'
 import { version } from '../../../../config/own.ts'
 import { createAuthority, withoutOpenssl } from '../../../support/authority.ts'
 import { Folder } from '../../exporters/support/folder.ts'
+import { kernel as facts } from '../support/facts.ts'
 import { policyOf } from '../support/policies.ts'
 import { exec, fork, scanned } from '../support/processes.ts'
 import { NOTHING_DONE } from '../../../../collector/kernel/actions/acted.ts'
@@ -72,10 +75,38 @@ test('api: info has the probes of this kernel and the config under the names of 
   const info = JSON.stringify(await rig.client().ask('GetInfo'))
   assert.match(info, /"name":"ktrail"/)
   assert.match(info, /\{"Name":"kprobe_multi","Enabled":true\}/)
-  assert.match(info, /\{"Name":"override_return","Enabled":false\}/)
   assert.match(info, /\{"key":"disable-process-cache","value":\{"value":false,"@type":"[^"]*BoolValue"\}\}/)
   assert.match(info, /\{"key":"export-filename","value":\{"value":"\/x\/events.jsonl","@type":"[^"]*StringValue"\}\}/)
 })
+
+const PROBES: ReadonlyArray<readonly [what: string, change: Partial<KernelFacts>, without: readonly string[]]> = [
+  ['everything', { lsms: 'landlock,apparmor,bpf' }, []],
+  ['everything but the BPF LSM', { lsms: 'landlock,apparmor' }, ['lsm']],
+  ['no fprobe', { lsms: 'bpf', fprobe: false }, ['kprobe_multi', 'missed_stats_kprobe_multi']],
+  ['no bpf_override_return', { lsms: 'bpf', override: false }, ['override_return']],
+  ['no error injection', { lsms: 'bpf', errorInjection: false }, ['fmodret_syscall']],
+  ['no trampolines', { lsms: 'bpf', trampolines: false }, ['fmodret', 'fmodret_syscall', 'fentry']],
+  ['no security modules', { lsms: '', security: false }, ['fmodret', 'lsm']],
+]
+
+/** Probes of what ktrail does not use on any kernel. */
+const NEVER = [
+  'buildid',
+  'uprobe_multi',
+  'link_pin',
+  'batch_update',
+  'uprobe_refctroff',
+  'probe_write_user',
+  'uprobe_regs_change',
+  'mix_bpf_and_tail_calls',
+]
+
+for (const [what, change, without] of PROBES) {
+  test(`api: probes of a kernel with ${what}`, () => {
+    const off = Object.entries(probesOf(facts(6, 12, change))).filter(([, enabled]) => !enabled)
+    assert.deepEqual(off.map(([name]) => name).toSorted(), [...NEVER, ...without].toSorted())
+  })
+}
 
 test('api: what ktrail does not have is refused in a sentence', async () => {
   await using rig = await Rig.start('grpc: disabled', 'screen: { type: stdout }')

@@ -54,13 +54,13 @@ test('facts: versions compare by number, not by text', async () => {
 
 test('facts: symbols missing in kallsyms are 0, and there is no fprobe', async () => {
   const none = await readKernelFacts(nothing, nothing, no)
-  assert.deepEqual([none.renameLock, none.mountLock, none.fprobe], [0n, 0n, false])
+  assert.deepEqual([none.renameLock, none.mountLock, none.fprobe, none.trampolines], [0n, 0n, false, false])
   const all = await readKernelFacts(
     async (names) => new Map(names.map((name, i) => [name, BigInt(i + 1)])),
     nothing,
     no,
   )
-  assert.ok(all.renameLock > 0n && all.mountLock > 0n && all.fprobe)
+  assert.ok(all.renameLock > 0n && all.mountLock > 0n && all.fprobe && all.trampolines)
 })
 
 const taking = (count: number): KernelFunction => ({

@@ -10,6 +10,7 @@ export function kernel(major: number, minor: number, change: Partial<KernelFacts
     arch: 'x64',
     preemption: 'voluntary',
     fprobe: since(5, 18),
+    trampolines: true,
     loops: since(5, 17),
     typedLoads: since(6, 2),
     session: since(6, 10) ? session : 'none',

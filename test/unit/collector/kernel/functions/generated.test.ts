@@ -103,6 +103,7 @@ const FACTS: KernelFacts = {
   arch: 'x64',
   preemption: 'voluntary',
   fprobe: true,
+  trampolines: true,
   loops: true,
   typedLoads: true,
   session: 'plain',

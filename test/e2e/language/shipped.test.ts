@@ -4,7 +4,7 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
-import { LOADING, policyOf, textOf } from '../../support/policies/shipped.ts'
+import { CORRECTED, LOADING, policyOf, textOf } from '../../support/policies/shipped.ts'
 import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
 import { makeProgram } from '../../support/programs.ts'
 
@@ -52,7 +52,8 @@ test('shipped policies: those that load are attached, and report calls', { skip 
   execFileSync('ip', ['address', 'replace', '192.0.2.1/32', 'dev', 'lo'])
 
   await using agent = await TestAgent.start()
-  const policies = LOADING.filter(([path]) => !TOO_MUCH.includes(path)).map(policyOf)
+  const rows = [...LOADING, ...CORRECTED.map(({ row }) => row)]
+  const policies = rows.filter(([path]) => !TOO_MUCH.includes(path)).map(policyOf)
   const fileOf = (path: string): string => join(agent.policies, `${path.replaceAll('/', '-')}.yaml`)
   for (const policy of policies) {
     writeFileSync(join(folder, 'new'), textOf(policy))

@@ -65,7 +65,7 @@ const ACCEPTED = [
   'tcp_create_openreq_child(sock):sock~TrackSock',
 ]
 
-/** These load. */
+/** These load as they are. */
 export const LOADING: readonly Row[] = [
   ['policylibrary/bpf', ...BPF, ...fileHooks('Prefix /sys/fs/bpf').slice(0, 2)],
   ['policylibrary/egress', networks('tcp_connect', '127.0.0.1,10.0.0.0/8')],
@@ -92,13 +92,8 @@ export const LOADING: readonly Row[] = [
     `security_mmap_file(file,uint32,nop):int | binaries In /usr/sbin/sshd & 0 Postfix liblzma.so.5.6.0 ${RATE}`,
   ],
   ['tracingpolicy/datagram', FILTER_SKB],
-  ['tracingpolicy/datagram-with-selectors', `${FILTER_SKB} | 1 DAddr 127.0.0.1/8 & 1 Protocol IPPROTO_UDP > Post 5`],
   ['tracingpolicy/dev_hard_start_xmit', 'dev_hard_start_xmit(_,net_device) | 1 Equal lo'],
   ['tracingpolicy/dev_queue_xmit', 'dev_queue_xmit(skb)'],
-  [
-    'tracingpolicy/dns-only-specified-servers',
-    `ip_output(_,_,skb) | 2 Protocol IPPROTO_TCP,IPPROTO_UDP & 2 DPort 53 & 2 NotDAddr 127.0.0.53${KILL}`,
-  ],
   ['tracingpolicy/fd_install_cap_changes', fds('capabilityChanges In CAP_SYS_ADMIN,CAP_NET_RAW')],
   ['tracingpolicy/fd_install_caps', fds('capabilities In CAP_CHOWN,CAP_NET_RAW')],
   ['tracingpolicy/fd_install_ns', fds('namespace Pid In 4026531836 & namespace Mnt In 4026531834')],
@@ -163,10 +158,6 @@ export const LOADING: readonly Row[] = [
     `create_user_ns(nop) | ${OTHER_PIDS} & ${NO_ADMIN}${KILL} -1`,
   ],
   [
-    'tracingpolicy/security-socket-connect-block-others',
-    `security_socket_connect(socket,sockaddr,int) | 0 Protocol IPPROTO_TCP & 1 Family AF_INET & 1 SAddr 192.168.1.1 & 1 SPort 80 & ${CURL} > Post | 0 Protocol IPPROTO_TCP & ${CURL} > Override 1`,
-  ],
-  [
     'tracingpolicy/security-socket-connect',
     'security_socket_connect(_,sockaddr,int) | 1 Family AF_INET,AF_INET6,AF_UNIX',
   ],
@@ -186,7 +177,6 @@ export const LOADING: readonly Row[] = [
   ['tracingpolicy/tcp-connect', ...tcp('')],
   ['tracingpolicy/tty', 'tty_write(kiocb,iov_iter!)'],
   ['tracingpolicy/tty_54', 'tty_write(file,char_buf#3,size_t)'],
-  ['tracingpolicy/write', 'sys_write(int,char_buf#3,size_t) | pids NotIn 1 & 0 Equal 1'],
   ['tracingpolicy/raw_syscalls', 'tracepoint:raw_syscalls/sys_enter(4 syscall64)'],
   ['tracingpolicy/rawtp', 'rawTracepoint:sched/sched_process_exec(2 linux_binprm)'],
   [
@@ -199,6 +189,51 @@ export const LOADING: readonly Row[] = [
     `tracepoint:raw_syscalls/sys_enter(4 syscall64) | 0 InMap list:dups & ${BASH} > NotifyEnforcer -1`,
     { ...syscallList, enforcers: [{ calls: ['list:dups'] }] },
   ],
+]
+
+/**
+ * These load with one value corrected. As some versions of Tetragon ship them they are refused: `written` is that value in the text of the
+ * policy, instead of `corrected`.
+ */
+export const CORRECTED: ReadonlyArray<{
+  readonly row: Row
+  readonly corrected: string
+  readonly written: string
+  readonly refusal: string
+}> = [
+  {
+    row: [
+      'tracingpolicy/datagram-with-selectors',
+      `${FILTER_SKB} | 1 DAddr 127.0.0.1/8 & 1 Protocol IPPROTO_UDP > Post 5`,
+    ],
+    corrected: '"rateLimit":"5"',
+    written: '"rateLimit":5',
+    refusal: 'put it in quotes: "5"',
+  },
+  {
+    row: [
+      'tracingpolicy/dns-only-specified-servers',
+      `ip_output(_,_,skb) | 2 Protocol IPPROTO_TCP,IPPROTO_UDP & 2 DPort 53 & 2 NotDAddr 127.0.0.53${KILL}`,
+    ],
+    corrected: '["53"]',
+    written: '[53]',
+    refusal: 'put it in quotes: "53"',
+  },
+  {
+    row: [
+      'tracingpolicy/security-socket-connect-block-others',
+      `security_socket_connect(socket,sockaddr,int) | 0 Protocol IPPROTO_TCP & 1 Family AF_INET & 1 SAddr 192.168.1.1 & 1 SPort 80 & ${CURL} > Post | 0 Protocol IPPROTO_TCP & ${CURL} > Override 1`,
+    ],
+    corrected: '["80"]',
+    written: '[80]',
+    refusal: 'put it in quotes: "80"',
+  },
+  {
+    row: ['tracingpolicy/write', 'sys_write(int,char_buf#3,size_t) | pids NotIn 1 & 0 Equal 1'],
+    corrected: '"sizeArgIndex":3',
+    written: '"sizeArgIndex":2',
+    refusal: '2 is the buffer itself',
+  },
 ]
 
 /** These do not load yet; each problem names what is not supported. */

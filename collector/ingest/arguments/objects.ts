@@ -28,8 +28,11 @@ export function objectArgument(
     const from = next
     next += ((member.textBytes ?? 0) + 7) & ~7 || 8
     if (next > end) break
-    const value = ((failed >> BigInt(i)) & 1n) === 1n ? undefined : shown(member, bytes, from)
-    if (value !== undefined) put(members, member.key.split('.'), value)
+    if (((failed >> BigInt(i)) & 1n) === 1n) continue
+    const path = member.key.split('.')
+    const value = shown(member, bytes, from)
+    if (value !== undefined) put(members, path, value)
+    else if (member.show === 'capabilities') putEmpty(members, path)
   }
   const text = (object?.text ?? []).map((key) => textOf(members, key.split('.'))).filter(Boolean)
   return { kind: 'struct', field, members, text: text.join(' ') }
@@ -49,6 +52,11 @@ function put(members: Members, [key = '', ...rest]: readonly string[], value: Me
   const place = members.findIndex(([name]) => name === key)
   if (place < 0) members.push([key, nested])
   else members[place] = [key, nested]
+}
+
+/** An empty set has no key, but the message of the sets is there, as in Tetragon: `caps: {}` differs from capabilities that could not be read. */
+function putEmpty(members: Members, [key = '']: readonly string[]): void {
+  if (!members.some(([name]) => name === key)) members.push([key, new Map()])
 }
 
 function textOf(members: Iterable<readonly [string, MemberValue]>, [key, ...rest]: readonly string[]): string {

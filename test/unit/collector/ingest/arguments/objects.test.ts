@@ -35,6 +35,9 @@ function argumentOf(name: string, values: Values, failed: readonly string[] = []
   return objectArgument(type, bytes, 0, at)
 }
 
+const ROOT = { uid: 0, gid: 0, euid: 0, egid: 0, suid: 0, sgid: 0, fsuid: 0, fsgid: 0 }
+const HOST = { level: 0, uid: 0, gid: 0, ns: { is_host: true } }
+
 const ROWS: ReadonlyArray<readonly [type: string, values: Values, want: unknown, text: string, failed?: string[]]> = [
   [
     'cred',
@@ -62,6 +65,15 @@ const ROWS: ReadonlyArray<readonly [type: string, values: Values, want: unknown,
     },
     '1000 0',
   ],
+  ['cred', {}, { ...ROOT, caps: {}, user_ns: HOST }, '0 0'],
+  [
+    'cred',
+    { cap_effective: 1n },
+    { ...ROOT, caps: { effective: ['CAP_CHOWN'] }, user_ns: HOST },
+    '0 0',
+    ['cap_permitted'],
+  ],
+  ['cred', {}, { ...ROOT, user_ns: HOST }, '0 0', ['cap_permitted', 'cap_effective', 'cap_inheritable']],
   [
     'user_namespace',
     { level: 2n, 'owner.val': 1000n, 'group.val': 100n, 'ns.inum': 4026532000n },

@@ -130,6 +130,8 @@ export interface BpfObject extends Disposable {
    * (BPF_PROG_TEST_RUN of raw tracepoint programs, Linux 5.10). Throws NativeError UNSUPPORTED, NOT_PERMITTED, NO_PROGRAM, BAD_ARGUMENT.
    */
   run(program: string, argument: number): number
+  /** Bytes that the kernel has reserved for the loaded programs and for the maps, but for maps with the names `others`. */
+  memory(others: readonly string[]): number
   /** Unloads, like a link's `close`; its maps and links, once taken, live on until they are closed. */
   close(): void
 }

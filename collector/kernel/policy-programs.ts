@@ -204,6 +204,21 @@ export class PolicyPrograms implements Disposable {
       .flatMap(({ gate }) => gate.links)
   }
 
+  /**
+   * Bytes of the kernel's memory for a policy: its share of the programs and maps of the functions that it hooks, by the number of its hooks. What all
+   * policies share, such as the table of processes, is not in it.
+   */
+  memoryOf({ hooks }: LoadedPolicy): number {
+    const ids = new Set(hooks.map(({ hook }) => hook.id))
+    const objects = Map.groupBy(this.#attached.values(), ({ programs }) => programs.object)
+    const shares = [...objects].map(([object, functions]) => {
+      const all = functions.flatMap((each) => each.hooks)
+      const own = all.filter(({ hook }) => ids.has(hook.id))
+      return own.length === 0 ? 0 : (this.#loader.memoryOf(object) * own.length) / all.length
+    })
+    return Math.round(shares.reduce((sum, share) => sum + share, 0))
+  }
+
   /** What others have changed since; puts programs back into their gates, and entries into maps. */
   check(): Finding[] {
     const gates = [...this.#attached.values()].flatMap(({ symbol, gate, programs }) => gate.check(symbol, programs))

@@ -59,6 +59,10 @@ class AttachedPolicy implements Attached {
     return this.#registry.eventsOf(this.ids)
   }
 
+  kernelMemory(): number {
+    return this.#programs.memoryOf(this.loaded)
+  }
+
   done(): SelectorDone[] {
     return this.hooks.flatMap(({ hook: { id }, spec: { selectors } }, hook) => {
       const bySelector = this.#programs.doneBy(id)

@@ -26,6 +26,8 @@ export interface Attached {
   readonly lacking: readonly string[]
   /** Events of its hooks so far. */
   events(): number
+  /** Bytes of the kernel's memory for it. */
+  kernelMemory(): number
   /** What its selectors have had done so far, without those that have not matched. */
   done(): SelectorDone[]
 }
@@ -74,6 +76,7 @@ export interface PolicyStatus {
   readonly skipped: Attached['skipped']
   readonly lacking: Attached['lacking']
   readonly events: number
+  readonly kernelMemory: number
   readonly done: readonly SelectorDone[]
 }
 
@@ -110,6 +113,7 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
       skipped: attached?.skipped ?? [],
       lacking: attached?.lacking ?? [],
       events: attached?.events() ?? 0,
+      kernelMemory: attached?.kernelMemory() ?? 0,
       done: attached?.done() ?? [],
     }))
   }

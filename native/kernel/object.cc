@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <bpf/bpf.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdlib>
+#include <fstream>
 
 #include "../border/arguments.h"
 #include "../border/handle.h"
@@ -24,12 +27,13 @@ struct BpfObject {
   Napi::Value Attach(const Napi::CallbackInfo& info);
   Napi::Value Put(const Napi::CallbackInfo& info);
   Napi::Value Run(const Napi::CallbackInfo& info);
+  Napi::Value Memory(const Napi::CallbackInfo& info);
   const ProgramPlan* Loaded(Napi::Env env, const char* op, const std::string& program) const;
 
   static constexpr char kClass[] = "BpfObject", kWhat[] = "object";
   static constexpr Method<BpfObject> kMethods[] = {
       {"map", &BpfObject::Map}, {"attach", &BpfObject::Attach, true}, {"put", &BpfObject::Put},
-      {"run", &BpfObject::Run}};
+      {"run", &BpfObject::Run}, {"memory", &BpfObject::Memory}};
   static constexpr bool kSlow = true;
   std::string name;  // its path
   std::shared_ptr<bpf_object> object;  // also of attachments that have not been made yet
@@ -142,6 +146,28 @@ Napi::Value BpfObject::Run(const Napi::CallbackInfo& info) {
   int program = bpf_program__fd(bpf_object__find_program_by_name(object.get(), wanted->c_str()));
   if (bpf_prog_test_run_opts(program, &options) == 0) return Napi::Number::New(env, options.retval);
   return Throw(env, Refused(errno, "UNSUPPORTED", "run", *wanted, "cannot run program " + Quoted(*wanted)));
+}
+
+// Bytes that the kernel has reserved for a map or program; 0 where procfs does not have them.
+uint64_t Reserved(int fd) {
+  constexpr std::string_view kKey = "memlock:";
+  std::ifstream info("/proc/self/fdinfo/" + std::to_string(fd));
+  for (std::string line; std::getline(info, line);)
+    if (line.compare(0, kKey.size(), kKey) == 0) return strtoull(line.c_str() + kKey.size(), nullptr, 10);
+  return 0;
+}
+
+Napi::Value BpfObject::Memory(const Napi::CallbackInfo& info) {
+  auto others = StringsOf(info[0], "memory", "others");
+  if (!others) return {};
+  uint64_t bytes = 0;
+  bpf_map* map = nullptr;
+  bpf_object__for_each_map(map, object.get()) {
+    if (std::find(others->begin(), others->end(), bpf_map__name(map)) == others->end()) bytes += Reserved(bpf_map__fd(map));
+  }
+  for (const ProgramPlan& plan : programs)
+    bytes += Reserved(bpf_program__fd(bpf_object__find_program_by_name(object.get(), plan.name.c_str())));
+  return Napi::Number::New(info.Env(), static_cast<double>(bytes));
 }
 
 // What a program was loaded as; nullptr after throwing NO_PROGRAM.

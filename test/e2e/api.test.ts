@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
-import { readdirSync, readlinkSync, writeFileSync } from 'node:fs'
+import { readFileSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { text as textOf } from 'node:stream/consumers'
 import { describe, it } from 'node:test'
@@ -25,6 +25,40 @@ const CHANGES = Number(process.env['KTRAIL_POLICY_CHANGES'] || 8)
 const SLACK_BYTES = 32 << 20
 const LATENCY = 'ktrail_exporter_event_latency_seconds'
 const KTRAIL = fileURLToPath(new URL('../../ktrail', import.meta.url))
+
+/** Bytes that the kernel has reserved for the BPF maps and programs of a process. */
+function reservedBy(pid: number): number {
+  const infos = readdirSync(`/proc/${pid}/fdinfo`).flatMap((fd) => readIfThere(`/proc/${pid}/fdinfo/${fd}`) ?? [])
+  return infos.reduce((sum, info) => sum + Number(/^memlock:\s*(\d+)$/m.exec(info)?.[1] ?? 0), 0)
+}
+
+function readIfThere(name: string): string | undefined {
+  try {
+    return readFileSync(name, 'utf8')
+  } catch {
+    return undefined
+  }
+}
+
+/** Probes of GetInfo that are not as a look at this kernel by another way has them. */
+async function probesThatDiffer(client: ApiClient): Promise<string[]> {
+  const { probes } = await client.call(FineGuidanceSensors.method.getInfo, {})
+  const symbols = readFileSync('/proc/kallsyms', 'utf8')
+  const has = (name: string): boolean => symbols.includes(` ${name}\n`)
+  const direct = has('register_ftrace_direct')
+  const want = {
+    kprobe_multi: has('bpf_kprobe_multi_link_attach') && has('register_fprobe_ips'),
+    override_return: has('bpf_override_return'),
+    fmodret: direct && has('security_task_prctl'),
+    fmodret_syscall: direct && has('within_error_injection_list'),
+    signal: has('bpf_send_signal'),
+    lsm: /\bbpf\b/.test(readIfThere('/sys/kernel/security/lsm') ?? ''),
+    substring_kfunc: true,
+  }
+  return Object.entries(want).flatMap(([name, enabled]) =>
+    probes.some((probe) => probe.Name === name && probe.Enabled === enabled) ? [] : [`${name}: expected ${enabled}`],
+  )
+}
 
 describe('api', { skip }, () => {
   it('a policy that is added over the API reports accesses to a live reader until it is deleted', async () => {
@@ -51,6 +85,11 @@ describe('api', { skip }, () => {
       const [only] = policies.filter(({ domain }) => domain === 'grpc')
       assert.equal(only?.name, 'secret')
       assert.ok((only?.stats?.actionCounters?.post ?? 0n) >= 1n)
+      // A page for its program and one for each map at least, and no more than all of the agent's.
+      const bytes = Number(only?.kernelMemoryBytes ?? 0n)
+      const all = reservedBy(agent.pid)
+      assert.ok(bytes >= 16_384 && bytes < all, `${bytes} of ${all}`)
+      assert.deepEqual(await probesThatDiffer(client), [])
 
       await client.call(method.deleteTracingPolicy, { name: 'secret' })
       await agent.settled()

@@ -145,7 +145,7 @@ function refused(error: unknown): unknown {
 }
 
 function statusOf(status: PolicyStatus): MessageInitShape<typeof TracingPolicyStatusSchema> {
-  const { id, number, error = '', hooks, skipped, lacking, events, done, state } = status
+  const { id, number, error = '', hooks, skipped, lacking, events, kernelMemory, done, state } = status
   return {
     id: BigInt(number),
     name: id.name,
@@ -157,6 +157,7 @@ function statusOf(status: PolicyStatus): MessageInitShape<typeof TracingPolicySt
     error,
     state: stateOf(status),
     mode: modeOf(status),
+    kernelMemoryBytes: BigInt(kernelMemory),
     stats: {
       actionCounters: countersOf(events, together(done.map((each) => each.done))),
       selectorActionCounters: done.map((each) => selectorOf(each, hooks)),

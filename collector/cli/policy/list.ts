@@ -84,7 +84,7 @@ function hooksText({ hookStatuses }: TracingPolicyStatus): string {
 }
 
 function jsonOf(policy: TracingPolicyStatus): object {
-  const { name, namespace, domain, error, info, stats, hookStatuses } = policy
+  const { name, namespace, domain, error, info, stats, hookStatuses, kernelMemoryBytes } = policy
   return {
     name,
     namespace,
@@ -96,6 +96,7 @@ function jsonOf(policy: TracingPolicyStatus): object {
       attached: state === HookState.STATUS_LOADED ? section : null,
     })),
     hits: Number(hitsOf(policy)),
+    kernel_memory_bytes: Number(kernelMemoryBytes),
     actions: Object.fromEntries(doneOf(stats?.actionCounters)),
     selectors: (stats?.selectorActionCounters ?? []).map((each) => ({
       function: each.hook,

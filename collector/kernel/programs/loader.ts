@@ -45,6 +45,8 @@ export class ProgramLoader implements Disposable {
   readonly #options: LoaderOptions
   readonly #goneThreads: GoneThreads
   readonly #secret: Buffer = randomBytes(8)
+  /** Kernel memory of what was loaded. */
+  readonly #memory = new WeakMap<BpfObject, number>()
   /** Matched entries that wait for their return, of all functions; made with the first program that joins. */
   joins: JoinSweep | undefined
   /** Made with the first program that acts. */
@@ -78,7 +80,7 @@ export class ProgramLoader implements Disposable {
     const options: ObjectOptions = {
       programs: part.flatMap(({ way, symbol }, slot) => hookPrograms(way, symbol, slot)),
       constants: { ...constants, hooks, agent_tgid: u32(agentPid) },
-      sharedMaps: { ...this.#options.maps, ...this.joins?.maps, ...this.acted?.maps, ...asked.sharedMaps },
+      sharedMaps: this.#sharedMaps(part),
       mapSizes: {
         ...mapSizes(tables),
         ...(acting || this.acted !== undefined ? {} : INACTIVE),
@@ -103,11 +105,23 @@ export class ProgramLoader implements Disposable {
         this.acted ??= new Acted(object)
         this.acted.add(part.flatMap(({ hooks: served }) => served))
       }
+      this.#memory.set(object, object.memory(Object.keys(this.#sharedMaps(part))))
       return object
     } catch (error) {
       object.close()
       throw error
     }
+  }
+
+  /** Bytes of the kernel's memory that the programs of `hooks`, and the maps that only these have, take. */
+  memoryOf(object: BpfObject): number {
+    return this.#memory.get(object) ?? 0
+  }
+
+  /** Maps of all functions. */
+  #sharedMaps(part: readonly Wanted[]): NonNullable<ObjectOptions['sharedMaps']> {
+    const { maps, asked } = this.#options
+    return { ...maps, ...this.joins?.maps, ...this.acted?.maps, ...asked.mapsOf(part).sharedMaps }
   }
 
   /** The gates of the functions; new ones are attached, with their programs. */

@@ -180,6 +180,7 @@ test('api: policies are added, listed, disabled, enabled and deleted', async () 
         state: 'TP_STATE_PARTIALLY_ENABLED',
         mode: 'TP_MODE_MONITOR',
         stats: { action_counters: { post: '7' } },
+        kernel_memory_bytes: '8192',
         domain: 'grpc',
         hook_statuses: [
           { section: 'fexit', state: 'STATUS_LOADED', hook_description: 'f' },

@@ -53,6 +53,20 @@ const on = (call: string, line = 3): HookSpec => spec({ call, args: [], at: { li
 /** One that wants the return value. */
 const returning = (call: string): HookSpec => spec({ call, args: [], return: true, returnArg: arg(0, 'int') })
 
+test('programs: the kernel memory of a function is shared by the policies on it', async () => {
+  const { programs } = rig()
+  const [a] = await programs.change([], [policyOf('a', on('f'))])
+  assert.ok(a !== undefined)
+  assert.equal(programs.memoryOf(a), 4096)
+  const [b] = await programs.change([], [policyOf('b', on('f'), on('g'))])
+  assert.ok(b !== undefined)
+  // Two programs for three hooks, in one object.
+  assert.deepEqual([programs.memoryOf(a), programs.memoryOf(b)], [2731, 5461])
+  await programs.change([b], [])
+  assert.deepEqual([programs.memoryOf(a), programs.memoryOf(b)], [4096, 0])
+  await disposed(programs)
+})
+
 /** Links close on another thread; the maps after them. */
 async function disposed(programs: PolicyPrograms): Promise<void> {
   programs[Symbol.dispose]()

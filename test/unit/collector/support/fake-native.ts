@@ -217,6 +217,11 @@ export class FakeObject implements BpfObject {
     programs.set(index, { object: this, program, id: this.#native.number() })
   }
 
+  /** A page a program. */
+  memory(): number {
+    return 4096 * this.options.programs.length
+  }
+
   /** What an open file of the agent's is: files.bpf.c. Or the count of an aggregate: aggregate.bpf.c. */
   run(program: string, fd: number): number {
     this.#native.call(`run ${program}`)

@@ -37,6 +37,7 @@ export function enabledPolicies(...rows: readonly Row[]): Pick<Policies, 'list'>
         skipped: skipped.map((symbol) => ({ symbol })),
         lacking,
         events: 0,
+        kernelMemory: 0,
         done,
       })),
   }
@@ -96,6 +97,7 @@ export class FakeKernel implements PolicyKernel<FakeAttached> {
       skipped: [{ symbol: 'g' }],
       lacking: [],
       events: () => 7,
+      kernelMemory: () => 8192,
       done: () => this.done,
     }))
     this.attached = [...this.attached.filter((one) => !remove.includes(one)), ...added]

@@ -63,6 +63,7 @@ test('policy list: what was done beside events, in all and by selector', async (
   const [listed] = JSON.parse((await policy(rig, 'list', '--json')).stdout) as Array<Record<string, unknown>>
   const actions = { rate_limited: 1500, signal: 1, sigkill: 2 }
   assert.deepEqual(listed?.['actions'], actions)
+  assert.equal(listed?.['kernel_memory_bytes'], 8192)
   assert.deepEqual(listed?.['selectors'], [{ function: 'f', hook: 0, selector: 1, label: 'second', hits: 7, actions }])
 })
 

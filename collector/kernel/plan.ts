@@ -216,11 +216,7 @@ function present(
   const skipped: SkippedCall[] = []
   for (const spec of policy.hooks) {
     if (isTracepoint(spec)) {
-      const traced = resolve(
-        spec,
-        { ...symbols.tracepoints, functionType: (name) => symbols.functionType(name) },
-        report,
-      )
+      const traced = resolve(spec, { ...symbols.tracepoints, ...symbols }, number, report)
       const indexes = spec.args.map(({ index }) => index)
       if (traced !== undefined)
         found.push({ spec: traced.spec, symbol: spec.call, traced: { fields: traced.fields, indexes } })

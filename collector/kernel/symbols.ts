@@ -13,7 +13,7 @@ import { pathsOf } from './functions/places.ts'
 import { planPolicy, symbolOf } from './plan.ts'
 import type { PlannedHook, Symbols } from './plan.ts'
 import { eventNames, formatOf } from './tracepoints/format.ts'
-import { rawType } from './tracepoints/resolve.ts'
+import { ofRaw, rawType } from './tracepoints/resolve.ts'
 
 /** What the kernel says of its types. */
 export type KernelTypes = Pick<typeof native, 'kernelFunctions' | 'kernelFunctionNames' | 'kernelMembers'>
@@ -39,7 +39,10 @@ export async function symbolsOf(
     ...new Set(
       policies.flatMap(({ hooks }) =>
         withGenerated(hooks, generated, () => undefined).flatMap((spec) =>
-          pathsOf(spec, types.get(symbolOf(spec, arch))),
+          pathsOf(
+            spec,
+            spec.type === 'rawTracepoint' ? ofRaw(types.get(rawType(spec.call))) : types.get(symbolOf(spec, arch)),
+          ),
         ),
       ),
     ),

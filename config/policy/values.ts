@@ -1,4 +1,5 @@
 /** The `values` of one filter: checks the length of texts, parses integers of the argument's width. */
+import { SYSCALL64 } from './arguments.ts'
 import type { NumberType } from './arguments.ts'
 import type { Operator } from './operators.ts'
 import { describe } from '../yaml/tree.ts'
@@ -12,9 +13,6 @@ import type { Place } from './fields.ts'
 
 /** Most values of one filter: the size of a hook's kernel maps. */
 export const MAX_VALUES = 1024
-
-/** Numbers of system calls have 32 bits, and types that hold them more than a signed one. */
-const MAX_NUMBER = 2n ** 32n - 1n
 
 /** Most bytes of a text value: no path or text that is read is longer. */
 const MAX_TEXT_BYTES = 4095
@@ -64,7 +62,7 @@ export function readNumbers(
 function readList(
   place: Place,
   text: string,
-  { name, range }: NumberType,
+  { name }: NumberType,
   member: boolean,
   lists: Lists | undefined,
   problems: Problems,
@@ -73,7 +71,7 @@ function readList(
     problems.add(place.node.at, `${place.path}: ${message}`)
     return []
   }
-  if (lists === undefined || !member || range.max < MAX_NUMBER) {
+  if (lists === undefined || !member || name !== SYSCALL64.name) {
     const expected =
       'with InMap or NotInMap on the number of a system call, an argument of a tracepoint of type syscall64'
     return refuse(`a list is a value only ${expected}; got it on type ${name}`)

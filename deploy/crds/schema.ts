@@ -224,7 +224,7 @@ const tracepoint = mapping(
       argument(
         named(TRACEPOINT_TYPES),
         'A field that is read.',
-        ['index', 'type'],
+        ['index'],
         index(
           'Position among the fields of the format, the four common ones first; of a raw tracepoint among its arguments.',
           MAX_FIELD,

@@ -176,14 +176,18 @@ export function withPlaces(
     report(arg.at, `${what} of ${spec.call}: ${found}`)
     return arg
   })
-  const selectors = spec.selectors.map((selector) => ({
+  return { ...spec, args, selectors: inRanges(spec, args) }
+}
+
+/** The selectors without the values that no number of an argument has. */
+export function inRanges({ selectors }: HookSpec, args: readonly ArgumentSpec[]): HookSpec['selectors'] {
+  return selectors.map((selector) => ({
     ...selector,
     matchArgs: selector.matchArgs.map((filter) => {
       const range = rangeOf(args[filter.arg])
       return filter.class === 'number' && range !== undefined ? inRange(filter, range) : filter
     }),
   }))
-  return { ...spec, args, selectors }
 }
 
 const rangeOf = (arg: ArgumentSpec | undefined): NumberRange | undefined =>

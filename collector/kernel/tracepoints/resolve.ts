@@ -5,6 +5,8 @@ import type { ArgumentSpec, HookSpec } from '../../../config/policy/policy.ts'
 import type { Position } from '../../../config/yaml/problems.ts'
 import { suggest } from '../../../config/yaml/suggest.ts'
 import type { KernelFunction } from '../../../native/types.ts'
+import { inRanges, placedArgument } from '../functions/places.ts'
+import type { MemberOf, Numbering } from '../functions/places.ts'
 import type { EventField } from './fields.ts'
 import { TRACEFS } from './format.ts'
 import type { FormatField } from './format.ts'
@@ -21,6 +23,7 @@ export interface Tracepoints {
   format(name: string): readonly FormatField[] | undefined
   names(): readonly string[]
   functionType(name: string): KernelFunction | undefined
+  readonly memberOf: MemberOf
 }
 
 export const isTracepoint = ({ type }: Pick<HookSpec, 'type'>): boolean =>
@@ -29,17 +32,23 @@ export const isTracepoint = ({ type }: Pick<HookSpec, 'type'>): boolean =>
 /** In the kernel's types: a pointer to the function that a raw tracepoint calls. Its first parameter is the kernel's own. */
 export const rawType = (call: string): string => `btf_trace_${call.slice(call.indexOf(':') + 1)}`
 
+/** The type of the function of a raw tracepoint without the kernel's own parameter. */
+export const ofRaw = (type: KernelFunction | undefined): KernelFunction | undefined =>
+  type && { ...type, params: type.params.slice(1) }
+
 type Report = (at: Position, message: string) => void
 
 /** Undefined after at least one report. */
-export function resolve(spec: HookSpec, kernel: Tracepoints, report: Report): Traced | undefined {
-  const read = spec.type === 'tracepoint' ? fieldOf(spec, kernel, report) : argumentOf(spec, kernel, report)
+export function resolve(spec: HookSpec, kernel: Tracepoints, number: Numbering, report: Report): Traced | undefined {
+  const read = spec.type === 'tracepoint' ? fieldOf(spec, kernel, report) : argumentOf(spec, kernel, number, report)
   if (read === undefined) return undefined
   const found = spec.args.map((arg) => read(arg)).filter((each) => each !== undefined)
   if (found.length < spec.args.length) return undefined
+  // Filters name arguments by their position in this list, which stays.
+  const args = found.map(({ arg, type }, index) => ({ ...arg, index, type }))
+  const resolved = args.some(({ places }) => places !== undefined)
   return {
-    // Filters name arguments by their position in this list, which stays.
-    spec: { ...spec, args: found.map(({ arg, type }, index) => ({ ...arg, index, type })) },
+    spec: { ...spec, args, selectors: resolved ? inRanges(spec, args) : spec.selectors },
     fields: found.map(({ field }) => field),
   }
 }
@@ -117,13 +126,13 @@ function automatic({ type, bytes, signed }: FormatField): ArgumentType | undefin
 
 const POINTER_BYTES = 8
 
-function argumentOf(spec: HookSpec, kernel: Tracepoints, report: Report): Reader | undefined {
-  const type = kernel.functionType(rawType(spec.call))
+function argumentOf(spec: HookSpec, kernel: Tracepoints, number: Numbering, report: Report): Reader | undefined {
+  const type = ofRaw(kernel.functionType(rawType(spec.call)))
   if (type === undefined) {
     report(spec.at, missing(spec, kernel))
     return undefined
   }
-  const params = type.params.slice(1)
+  const { params } = type
   return (arg) => {
     const param = params[arg.index]
     const what = `argument ${arg.index} of raw tracepoint ${spec.call}`
@@ -132,15 +141,17 @@ function argumentOf(spec: HookSpec, kernel: Tracepoints, report: Report): Reader
       report(arg.at, `argument index ${arg.index} of raw tracepoint ${spec.call}: ${takes}`)
       return undefined
     }
+    const field = { offset: POINTER_BYTES * arg.index, bytes: POINTER_BYTES, kind: 'unsigned' } as const
+    if (arg.resolve !== undefined) {
+      const placed = placedArgument(arg, spec, type, kernel.memberOf, number)
+      if (typeof placed !== 'string') return { arg: placed, type: placed.type, field }
+      report(arg.at, `${what}: ${placed}`)
+      return undefined
+    }
     if (!arg.type.parameter.test(param.base)) {
       report(arg.at, `${what}: type "${arg.type.name}" does not fit, the kernel's is "${param.type}"`)
       return undefined
     }
-    const kind = arg.type === SYSCALL64 ? 'syscall' : 'unsigned'
-    return {
-      arg,
-      type: arg.type,
-      field: { offset: POINTER_BYTES * arg.index, bytes: POINTER_BYTES, kind },
-    }
+    return { arg, type: arg.type, field: arg.type === SYSCALL64 ? { ...field, kind: 'syscall' } : field }
   }
 }

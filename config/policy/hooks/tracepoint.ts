@@ -1,5 +1,5 @@
 /** Hooks of `spec.tracepoints`. */
-import { RAW_TYPES, TRACEPOINT_TYPES } from '../arguments.ts'
+import { AUTO, RAW_TYPES, TRACEPOINT_TYPES } from '../arguments.ts'
 import { Fields, asText } from '../fields.ts'
 import type { Place } from '../fields.ts'
 import { readArguments } from '../types/argument.ts'
@@ -25,6 +25,7 @@ const FIELDS: Listable = {
   types: TRACEPOINT_TYPES,
   of: 'a tracepoint',
   maxIndex: MAX_FIELD,
+  untyped: AUTO,
   position:
     "the position among the fields of the tracepoint's format, its four common ones first, so 4 is its first own",
 }
@@ -32,6 +33,7 @@ const RAW: Listable = {
   types: RAW_TYPES,
   of: 'a tracepoint',
   maxIndex: MAX_RAW,
+  resolves: true,
   position: `the position among the arguments of the tracepoint, from 0 to ${MAX_RAW}`,
 }
 

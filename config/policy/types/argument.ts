@@ -25,6 +25,10 @@ export interface Listable {
   readonly position: string
   /** The index when none is written; absent: one must be. */
   readonly fallback?: number
+  /** The type when none is written; absent: one must be. */
+  readonly untyped?: ArgumentType
+  /** Of what is no parameter of a function: it may be a pointer that `resolve` begins at. */
+  readonly resolves?: true
   /** What `source` must be; absent: there is none. */
   readonly source?: string
 }
@@ -41,15 +45,16 @@ export function readArguments(
   problems: Problems,
   listable: Listable = OF_FUNCTION,
 ): Array<ArgumentSpec | undefined> {
-  const first = new Map<number, string>()
+  const first = new Map<string, string>()
   return fields.list('args', MAX_ARGS).map((place) => {
     const spec = readArgument(place, listable, problems)
     if (spec === undefined) return undefined
-    const taken = first.get(spec.index)
-    if (taken !== undefined) {
-      problems.add(place.node.at, `${place.path}: index ${spec.index} is already used by ${taken}`)
-    }
-    first.set(spec.index, taken ?? place.path)
+    const { struct = '', path } = spec.resolve ?? {}
+    const what = path === undefined ? `index ${spec.index}` : `index ${spec.index} with this resolve`
+    const key = `${what} ${struct} ${path}`
+    const taken = first.get(key)
+    if (taken !== undefined) problems.add(place.node.at, `${place.path}: ${what} is already used by ${taken}`)
+    first.set(key, taken ?? place.path)
     return spec
   })
 }
@@ -74,15 +79,15 @@ export function readData(fields: Fields, before: number, problems: Problems): Ar
 
 export function readArgument(
   place: Place,
-  { types, maxIndex, position, fallback, of, source }: Listable,
+  { types, maxIndex, position, fallback, untyped, of, resolves, source }: Listable,
   problems: Problems,
 ): ArgumentSpec | undefined {
   const fields = Fields.of(place, ARGUMENT_KEYS, problems)
   if (fields === undefined) return undefined
   const indexAt = fallback === undefined ? fields.need('index', position) : fields.get('index')
   const index = indexAt === undefined ? fallback : asInteger(indexAt, 0, maxIndex, problems)
-  const typeAt = fields.need('type', `one of ${names(types).join(', ')}`)
-  const type = typeAt === undefined ? undefined : readType(typeAt, types, of, problems)
+  const typeAt = untyped === undefined ? fields.need('type', `one of ${names(types).join(', ')}`) : fields.get('type')
+  const type = typeAt === undefined ? untyped : readType(typeAt, types, of, problems)
   const label = fields.text('label') ?? ''
   const resolve = readResolve(fields, problems)
   const size = readSize(fields, type, problems)
@@ -93,7 +98,7 @@ export function readArgument(
   }
   checkSource(fields, source, problems)
   if (source !== undefined) fields.need('resolve', 'the path to a member of the task, such as mm.owner.comm')
-  const whose = type?.kind === 'bytes' ? `type ${type.name}` : of
+  const whose = type?.kind === 'bytes' ? `type ${type.name}` : resolves ? undefined : of
   if (resolve !== undefined && whose !== undefined) {
     problems.add(place.node.at, `${place.path}: resolve is not supported for ${whose} by this version of ktrail`)
   }

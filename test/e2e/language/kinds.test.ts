@@ -131,6 +131,17 @@ describe('kinds of hooks', { skip }, () => {
         { matchArgs: [{ index: 1, operator: 'Equal', values: [String(rmdir)] }], matchBinaries: ours },
       ],
     }
+    const members = {
+      subsystem: 'sched',
+      event: 'sched_process_exec',
+      raw: true,
+      args: [
+        { index: 2, type: 'file', resolve: 'file' },
+        { index: 2, type: 'int', resolve: 'argc' },
+        { index: 2, type: 'string', resolve: 'filename' },
+      ],
+      selectors: [{ matchArgs: [{ args: [2], operator: 'Postfix', values: ['/ktrail-kinds-program'] }] }],
+    }
     const spec = {
       lists: [
         { name: 'removals', type: 'syscalls', values: [process.arch === 'arm64' ? 'sys_unlinkat' : 'sys_rmdir'] },
@@ -150,10 +161,7 @@ describe('kinds of hooks', { skip }, () => {
         {
           subsystem: 'sched',
           event: 'sched_process_exec',
-          args: [
-            { index: 4, type: 'data_loc' },
-            { index: 6, type: 'auto' },
-          ],
+          args: [{ index: 4, type: 'data_loc' }, { index: 6 }],
           selectors: [{ matchArgs: [{ index: 4, operator: 'Postfix', values: ['/ktrail-kinds-program'] }] }],
         },
         {
@@ -171,7 +179,7 @@ describe('kinds of hooks', { skip }, () => {
           args: [{ index: 4, type: 'syscall64' }],
           selectors: [{ matchArgs: [{ index: 4, operator: 'InMap', values: ['list:removals'] }], matchBinaries: ours }],
         },
-        ...(hasRaw ? [raw] : []),
+        ...(hasRaw ? [raw, members] : []),
       ],
     }
     const program = '/tmp/ktrail-kinds-program'
@@ -217,6 +225,19 @@ describe('kinds of hooks', { skip }, () => {
       ...(process.arch === 'arm64' ? [] : calls),
       { subsys: 'sched', event: 'sched_process_exit', args: [{ string_arg: 'ktrail-act' }] },
       { subsys: 'sched', event: 'sched_process_exec', args: [{ string_arg: program }, { int_arg: pids[0] }] },
+      ...(hasRaw
+        ? [
+            {
+              subsys: 'sched',
+              event: 'sched_process_exec',
+              args: [
+                { file_arg: { path: program, permission: '-rwxr-xr-x' } },
+                { int_arg: 1 },
+                { string_arg: program },
+              ],
+            },
+          ]
+        : []),
     ]
     const sorted = (list: readonly object[]): string[] => list.map((each) => JSON.stringify(each)).toSorted()
     assert.deepEqual(sorted(traced), sorted(wanted))

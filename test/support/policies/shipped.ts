@@ -180,11 +180,6 @@ export const LOADING: readonly Row[] = [
   ['tracingpolicy/raw_syscalls', 'tracepoint:raw_syscalls/sys_enter(4 syscall64)'],
   ['tracingpolicy/rawtp', 'rawTracepoint:sched/sched_process_exec(2 linux_binprm)'],
   [
-    'tracingpolicy/list-syscalls-tracepoint',
-    'tracepoint:raw_syscalls/sys_enter(4 uint64) | 4 InMap list:dups',
-    syscallList,
-  ],
-  [
     'tracingpolicy/killer',
     `tracepoint:raw_syscalls/sys_enter(4 syscall64) | 0 InMap list:dups & ${BASH} > NotifyEnforcer -1`,
     { ...syscallList, enforcers: [{ calls: ['list:dups'] }] },
@@ -233,6 +228,16 @@ export const CORRECTED: ReadonlyArray<{
     corrected: '"sizeArgIndex":3',
     written: '"sizeArgIndex":2',
     refusal: '2 is the buffer itself',
+  },
+  {
+    row: [
+      'tracingpolicy/list-syscalls-tracepoint',
+      'tracepoint:raw_syscalls/sys_enter(4 syscall64) | 4 InMap list:dups',
+      syscallList,
+    ],
+    corrected: '"syscall64"',
+    written: '"uint64"',
+    refusal: 'of type syscall64; got it on type uint64',
   },
 ]
 

@@ -53,6 +53,37 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
     'resolve is not supported for a tracepoint by this version of ktrail',
   ],
   [
+    'members of structs in a raw tracepoint, several of one argument',
+    section(
+      'tracepoints: [{subsystem: a, event: b, raw: true, args: [{index: 2, type: file, resolve: file}, {index: 2, type: int, resolve: argc}, {index: 2, type: int, resolve: argc, btfType: other}, {index: 2, type: linux_binprm}]}]',
+    ),
+    LOADS,
+  ],
+  [
+    'the same member twice',
+    section(
+      'tracepoints: [{subsystem: a, event: b, raw: true, args: [{index: 2, type: int, resolve: argc}, {index: 2, type: int, resolve: argc}]}]',
+    ),
+    'args[1]: index 2 with this resolve is already used by spec.tracepoints[0].args[0]',
+  ],
+  [
+    'several members of one argument of a function',
+    section(
+      'kprobes: [{call: security_bprm_check, syscall: false, args: [{index: 0, type: int, resolve: argc}, {index: 0, type: int, resolve: envc}], selectors: [{matchArgs: [{args: [1], operator: Equal, values: ["1"]}]}]}]',
+    ),
+    LOADS,
+  ],
+  [
+    'a field of a tracepoint without a type',
+    section('tracepoints: [{subsystem: a, event: b, args: [{index: 4}]}]'),
+    LOADS,
+  ],
+  [
+    'an argument of a raw tracepoint without a type',
+    section('tracepoints: [{subsystem: a, event: b, raw: true, args: [{index: 4}]}]'),
+    'args[0].type: missing; expected one of',
+  ],
+  [
     'an object in a raw tracepoint',
     section('tracepoints: [{subsystem: a, event: b, raw: true, args: [{index: 0, type: module}]}]'),
     'type "module" is not supported for a tracepoint by this version of ktrail; expected one of file,',
@@ -112,6 +143,13 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
       'lists: [{name: a, type: syscalls, values: [sys_dup]}], tracepoints: [{subsystem: a, event: b, args: [{index: 4, type: int}], selectors: [{matchArgs: [{index: 4, operator: InMap, values: ["list:a"]}]}]}]',
     ),
     'a list is a value only with InMap or NotInMap',
+  ],
+  [
+    'a list as a value of a number that is no system call',
+    section(
+      'lists: [{name: a, type: syscalls, values: [sys_dup]}], tracepoints: [{subsystem: a, event: b, args: [{index: 4, type: uint64}], selectors: [{matchArgs: [{index: 4, operator: InMap, values: ["list:a"]}]}]}]',
+    ),
+    'an argument of a tracepoint of type syscall64; got it on type uint64',
   ],
   [
     'a list with an unknown system call as a value',

@@ -2,13 +2,14 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { RAW_TYPES, TRACEPOINT_TYPES } from '../../../../../config/policy/arguments.ts'
-import type { ArgumentSpec } from '../../../../../config/policy/policy.ts'
+import type { ArgumentSpec, HookSpec } from '../../../../../config/policy/policy.ts'
 import { eventNames, formatOf, parseFormat } from '../../../../../collector/kernel/tracepoints/format.ts'
 import { fieldBytes } from '../../../../../collector/kernel/tracepoints/fields.ts'
 import { resolve } from '../../../../../collector/kernel/tracepoints/resolve.ts'
-import type { Tracepoints } from '../../../../../collector/kernel/tracepoints/resolve.ts'
+import type { Traced, Tracepoints } from '../../../../../collector/kernel/tracepoints/resolve.ts'
 import { EVENT_FIELD, FIELDS } from '../../../../../collector/kernel/wire.ts'
-import type { KernelFunction } from '../../../../../native/types.ts'
+import { numbering } from '../../../../../collector/kernel/functions/places.ts'
+import type { KernelFunction, KernelMember } from '../../../../../native/types.ts'
 import { spec } from '../../support/specs.ts'
 
 /** As tracefs of 6.12 has it, with fields of other events. */
@@ -45,10 +46,16 @@ const RAW: KernelFunction = {
   ],
 }
 
+const MEMBERS: Readonly<Record<string, KernelMember>> = {
+  'file f_flags': { offsets: [64], base: 'unsigned int', sizeBytes: 4, signed: false, bit: 0, bits: 0, problem: '' },
+  'cred uid.val': { offsets: [8], base: 'unsigned int', sizeBytes: 4, signed: false, bit: 0, bits: 0, problem: '' },
+}
+
 const kernel: Tracepoints = {
   format: (name) => (name.endsWith(':made_up') ? parseFormat(FORMAT) : undefined),
   names: () => ['a:made_up', 'sched:sched_process_exec'],
   functionType: (name) => (name === 'btf_trace_made_up' ? RAW : undefined),
+  memberOf: (path) => MEMBERS[path],
 }
 
 const arg = (index: number, type: string): ArgumentSpec => ({
@@ -61,7 +68,7 @@ const arg = (index: number, type: string): ArgumentSpec => ({
 const asked = (index: number, type: string, change: object = {}): string[] => {
   const problems: string[] = []
   const hook = spec({ type: 'tracepoint', call: 'a:made_up', args: [arg(index, type)], ...change })
-  const traced = resolve(hook, kernel, ({ line }, message) => void problems.push(`${line}: ${message}`))
+  const traced = resolve(hook, kernel, numbering(), ({ line }, message) => void problems.push(`${line}: ${message}`))
   if (traced === undefined) return problems
   assert.deepEqual(problems, [])
   return traced.spec.args.map(({ index: param, type: { name } }, i) => {
@@ -170,7 +177,7 @@ test('tracepoints: one that the kernel does not have', () => {
   ])
   const problems: string[] = []
   const hook = spec({ type: 'tracepoint', call: 'a:other', args: [] })
-  resolve(hook, { ...kernel, names: () => [] }, (_, message) => void problems.push(message))
+  resolve(hook, { ...kernel, names: () => [] }, numbering(), (_, message) => void problems.push(message))
   assert.match(problems.join(), /cannot read \/sys\/kernel\/tracing\/available_events \(tracefs must be mounted there/)
 })
 
@@ -184,6 +191,40 @@ test('tracepoints: arguments of a raw one', () => {
   assert.deepEqual(asked(2, 'int', raw), [
     '9: argument index 2 of raw tracepoint a:made_up: it has 2 arguments: struct file *, pid_t',
   ])
+})
+
+test('tracepoints: members of what arguments of a raw one point to', () => {
+  const at = (index: number, path: string, struct?: string): ArgumentSpec => ({
+    ...arg(index, 'int'),
+    resolve: { path, struct },
+  })
+  const resolved = (args: readonly ArgumentSpec[], selectors: HookSpec['selectors'] = []): Traced | string => {
+    const problems: string[] = []
+    const hook = spec({ type: 'rawTracepoint', call: 'a:made_up', args, selectors })
+    const traced = resolve(hook, kernel, numbering(), (_, message) => void problems.push(message))
+    return traced ?? problems.join()
+  }
+  const filter = { arg: 0, class: 'number', operator: 'Equal', values: [-1n, 5n], at: { line: 9, col: 3 } } as const
+  const traced = resolved([at(0, 'f_flags'), at(0, 'uid.val', 'cred'), arg(0, 'file')], [{ matchArgs: [filter] }])
+  assert.ok(typeof traced === 'object', String(traced))
+  // Each is a field of its own; the kernel side walks from there.
+  const field = { offset: 0, bytes: 8, kind: 'unsigned' }
+  assert.deepEqual(traced.fields, [field, field, field])
+  assert.deepEqual(
+    traced.spec.args.map(({ index, type, places }) => [index, type.name, places?.list[0]?.last]),
+    [
+      [0, 'uint32', 64],
+      [1, 'uint32', 8],
+      [2, 'file', undefined],
+    ],
+  )
+  assert.deepEqual(traced.spec.selectors[0]?.matchArgs, [{ ...filter, values: [5n] }])
+  const refused = 'argument 1 of raw tracepoint a:made_up: resolve: '
+  assert.equal(
+    resolved([at(1, 'x')]),
+    `${refused}the struct that the argument points to is not known; name it with btfType`,
+  )
+  assert.equal(resolved([at(1, 'x', 'cred')]), `${refused}this kernel has no type information`)
 })
 
 test('tracepoints: fields as the kernel side reads them', () => {

@@ -1,9 +1,9 @@
 /** The command line: prints errors and sets exit codes. The commands are in `cli/ktrail.ts`. */
-import { ConfigError, EXIT_CONFIG } from '../config/yaml/errors.ts'
+import { ConfigError } from '../config/yaml/errors.ts'
 import { oneLine } from '../config/yaml/quoting.ts'
 import { hungThreads } from '../config/yaml/answered.ts'
 import { endProcess } from '../native/index.ts'
-import { EXIT_USAGE, systemTerminal, UsageError } from './cli/command.ts'
+import { exitCodeOf, systemTerminal, UsageError } from './cli/command.ts'
 import { ktrail } from './cli/ktrail.ts'
 import { CollectorError } from './errors.ts'
 
@@ -11,15 +11,13 @@ import { CollectorError } from './errors.ts'
 function report(error: unknown): number {
   if (error instanceof UsageError) {
     console.error(`ktrail: ${oneLine(error.message)}\nSee: ${error.see ?? 'ktrail help'}`)
-    return EXIT_USAGE
-  }
-  if (error instanceof ConfigError || (error instanceof CollectorError && error.code === 'POLICY_REFUSED')) {
+  } else if (error instanceof ConfigError || (error instanceof CollectorError && error.code === 'POLICY_REFUSED')) {
     console.error(error.message)
-    return EXIT_CONFIG
+  } else {
+    const known = error instanceof Error && 'code' in error
+    console.error(`ktrail: ${known ? oneLine(error.message) : error instanceof Error ? error.stack : String(error)}`)
   }
-  const known = error instanceof Error && 'code' in error
-  console.error(`ktrail: ${known ? oneLine(error.message) : error instanceof Error ? error.stack : String(error)}`)
-  return known && error.code === 'EXPORTER_REFUSED' ? EXIT_CONFIG : 1
+  return exitCodeOf(error)
 }
 
 const code = await ktrail(process.argv.slice(2), systemTerminal).catch(report)

@@ -36,6 +36,7 @@ interface Addon {
   kernelMembers(paths: readonly string[]): Promise<KernelMember[]>
   kernelSymbols(names: readonly string[]): Promise<Array<[string, bigint]>>
   enableStats(): Closable
+  perfEvents(): boolean
   hasBtf(): boolean
   gzip(chunks: readonly Uint8Array[]): Promise<Buffer>
   zstd(chunks: readonly Uint8Array[]): Promise<Buffer>
@@ -60,6 +61,7 @@ const EXPORTS: ReadonlyArray<keyof Addon> = [
   'kernelMembers',
   'kernelSymbols',
   'enableStats',
+  'perfEvents',
   'hasBtf',
   'gzip',
   'zstd',
@@ -158,6 +160,11 @@ export function realTime(): boolean {
 /** Whether the kernel preempts tasks in kernel code; if not, accesses to maps need no real-time priority. Of this process; true before the first call. */
 export function kernelPreempts(yes: boolean): void {
   addon().kernelPreempts(yes)
+}
+
+/** Whether CAP_PERFMON is enough to open a perf event, as which hooks of some kinds are attached. Else CAP_SYS_ADMIN is required. */
+export function perfEvents(): boolean {
+  return addon().perfEvents()
 }
 
 /**

@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util'
 import type { LoadedConfig } from '../../config/agent/load.ts'
 import { ownFile } from '../../config/own.ts'
+import { EXIT_CONFIG } from '../../config/yaml/errors.ts'
 import { didYouMean } from '../../config/yaml/suggest.ts'
 import { oneLine } from '../../config/yaml/quoting.ts'
 import { takesValue } from './table/options.ts'
@@ -34,6 +35,13 @@ export class UsageError extends Error {
 
 /** Exit code for wrong arguments. */
 export const EXIT_USAGE = 2
+
+/** EXIT_USAGE and EXIT_CONFIG for what the next try would not change, so that a service manager makes none; else 1. */
+export function exitCodeOf(error: unknown): number {
+  if (error instanceof UsageError) return EXIT_USAGE
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  return code === 'CONFIG_INVALID' || code === 'POLICY_REFUSED' || code === 'EXPORTER_REFUSED' ? EXIT_CONFIG : 1
+}
 
 export const systemTerminal: Terminal = {
   env: process.env,

@@ -1,12 +1,14 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { configWarnings } from '../../config/agent/warnings.ts'
 import { startAgent } from '../agent.ts'
 import type { RunningAgent } from '../running.ts'
+import { FailedStarts } from '../host/failed-starts.ts'
 import { SystemdNotify } from '../host/notify.ts'
 import { handleSignals } from '../host/signals.ts'
 import { createLog } from '../telemetry/log.ts'
 import type { Log } from '../telemetry/log.ts'
-import { configFile, readConfig, UsageError } from './command.ts'
+import { configFile, exitCodeOf, readConfig, UsageError } from './command.ts'
 import type { Command } from './command.ts'
 
 /** `ktrail run`: runs the agent until a signal ends it. */
@@ -38,14 +40,24 @@ export async function live(start: (stop: AbortSignal) => Promise<RunningAgent>, 
   const reported = Promise.race([signalled, exceptions.first])
   const stop = new AbortController()
   void reported.then(() => stop.abort())
-  const agent = await start(stop.signal).catch((error: unknown) => {
-    if (error !== stop.signal.reason) throw error
-    return undefined
+  const failedStarts = new FailedStarts()
+  const agent = await start(stop.signal).catch(async (error: unknown) => {
+    if (error === stop.signal.reason) return undefined
+    const waitMs = exitCodeOf(error) === 1 ? failedStarts.add() : 0
+    if (waitMs > 0) {
+      const text = `the start failed again; the next is in ${waitMs / 1000} s: ${error instanceof Error ? error.message : String(error)}`
+      log.error(text)
+      notify.waiting(waitMs, text)
+    }
+    await pause(waitMs, undefined, { signal: stop.signal }).catch(() => failedStarts.clear())
+    if (stop.signal.aborted) return undefined
+    throw error
   })
   if (agent === undefined) {
     log.info({ signal: await reported }, 'stopped before it was ready')
     return exceptions.count === 0 ? 0 : 1
   }
+  failedStarts.clear()
   notify.ready(() => agent.alive())
   runs(agent)
   const signal = await Promise.race([agent.failed, reported]).catch(async (error: unknown) => {

@@ -12,6 +12,8 @@ export interface NotifyOptions {
 
 const USEC_A_MSEC = 1000
 const NSEC_A_USEC = 1000n
+/** For the end of the process, after a wait. */
+const MORE_MS = 10_000
 
 export class SystemdNotify implements Disposable {
   readonly #options: NotifyOptions
@@ -34,6 +36,11 @@ export class SystemdNotify implements Disposable {
     this.#timer = setInterval(() => {
       if (alive()) this.#send('WATCHDOG=1')
     }, this.#watchdogMs / 2).unref()
+  }
+
+  /** The start failed, and the agent ends only after so long: its time to start is extended. `status`: what `systemctl status` shows. */
+  waiting(ms: number, status: string): void {
+    this.#send(`EXTEND_TIMEOUT_USEC=${(ms + MORE_MS) * USEC_A_MSEC}\nSTATUS=${oneLine(status)}`)
   }
 
   /** The config is being read again. Shown as `reloading` until `reloaded`; for Type=notify-reload with the time that it asks for. */

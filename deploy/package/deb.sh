@@ -15,7 +15,7 @@ version=$(node -p "require('./package.json').version")
 root=$packages/deb
 home=$root/usr/lib/ktrail
 rm -rf "$root" "$packages"/*.deb
-mkdir -p "$home/node/bin" "$root"/usr/{bin,lib/systemd/system,share/doc/ktrail} "$root/etc/ktrail/policies" "$root/DEBIAN"
+mkdir -p "$home/node/bin" "$root"/usr/{bin,lib/systemd/system,lib/systemd/system-generators,share/doc/ktrail} "$root/etc/ktrail/policies" "$root/DEBIAN"
 
 cp -a "$packages"/npm/ktrail/{dist,ktrail,package.json} "$home"
 # Types are for authors of exporters, who have the npm package.
@@ -39,6 +39,8 @@ strip --strip-unneeded "$home/node/bin/node"
 
 ln -s ../lib/ktrail/ktrail "$root/usr/bin/ktrail"
 cp deploy/systemd/ktrail.service "$root/usr/lib/systemd/system"
+generator=$root/usr/lib/systemd/system-generators/ktrail
+cp deploy/systemd/ktrail-generator "$generator"
 cp deploy/debian/ktrail.yaml "$root/etc/ktrail"
 cp config/policies/*.yaml "$root/etc/ktrail/policies"
 cp deploy/debian/copyright "$root/usr/share/doc/ktrail"
@@ -63,7 +65,7 @@ cp deploy/debian/{postinst,prerm,postrm} "$root/DEBIAN"
 (cd "$root" && find etc -type f -printf '/%p\n' | LC_ALL=C sort) >"$root/DEBIAN/conffiles"
 find "$root" -type f -exec chmod 644 {} +
 find "$root" -type d -exec chmod 755 {} +
-chmod 755 "$root"/DEBIAN/p* "$home/ktrail" "$home/node/bin/node"
+chmod 755 "$root"/DEBIAN/p* "$home/ktrail" "$home/node/bin/node" "$generator"
 chmod 600 "$root/etc/ktrail/ktrail.yaml"
 # As dpkg-gencontrol counts it; what du finds depends on the file system, and on what it has not written yet.
 size=$(find "$root" -mindepth 1 -path "$root/DEBIAN" -prune -o -printf '%y %s\n' |

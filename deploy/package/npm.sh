@@ -23,7 +23,8 @@ cp --parents package.json config/ktrail.yaml config/schema.json config/policies/
 find collector -type f ! -name '*.ts' ! -name README.md -exec cp --parents {} "$main/dist" \;
 cp --parents ktrail LICENSE README.md CHANGELOG.md "$main"
 install -D -m 644 docs/reference/ktrail.1 "$main/man/ktrail.1"
-install -D -m 644 deploy/systemd/ktrail.service "$main/systemd/ktrail.service"
+install -D -m 644 -t "$main/systemd" deploy/systemd/ktrail.service
+install -m 755 -t "$main/systemd" deploy/systemd/ktrail-generator
 
 # Each library of a file that libc does not bring, with its licence; they find each other in their own folder.
 bundle() {

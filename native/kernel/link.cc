@@ -2,6 +2,7 @@
 #include "link.h"
 
 #include <bpf/bpf.h>
+#include <linux/capability.h>
 #include <linux/perf_event.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
@@ -98,10 +99,14 @@ Failure AttachFailure(const ProgramPlan& plan, const std::vector<std::string>& s
     return Failure{code, "attach", target, "cannot attach " + name + " to " + what + ": " + reason, err, log};
   };
   const Failure unsupported = failure("UNSUPPORTED", "this kernel has no " + name + ": " + why);
+  // perf_event_open: the raw kind is no perf event.
+  if (err == EACCES && !kind.multi && !kind.by_target && kind.type != BPF_PROG_TYPE_RAW_TRACEPOINT) {
+    return failure("NOT_PERMITTED", why + "; with kernel.perf_event_paranoid above 2, Debian and Ubuntu require "
+        "CAP_SYS_ADMIN for it: run `systemctl edit ktrail` and add the lines [Service] and "
+        "CapabilityBoundingSet=CAP_SYS_ADMIN, or run `sysctl kernel.perf_event_paranoid=2`");
+  }
   if (err == EPERM || err == EACCES) {
-    const bool event = !kind.multi && !kind.by_target;
-    return failure("NOT_PERMITTED", why + "; run as root, and look at kernel lockdown" +
-        (event ? "; with kernel.perf_event_paranoid above 2, as on Debian, this kind needs CAP_SYS_ADMIN" : ""));
+    return failure("NOT_PERMITTED", why + "; run as root, and look at kernel lockdown");
   }
   // Built without CONFIG_FPROBE (Debian's 6.1): reported before it looks at any name.
   if (kind.multi && err == EOPNOTSUPP) return unsupported;
@@ -147,6 +152,24 @@ Napi::Value EnableStats(const Napi::CallbackInfo& info) {
   if (fd) return Wrapped(info.Env(), std::make_unique<StatsSwitch>("run time", std::move(fd)));
   return Throw(info.Env(), Refused(errno, "UNSUPPORTED", "enableStats", "BPF run time",
       "cannot enable BPF run time statistics"));
+}
+
+// Whether this thread opens a perf event without CAP_SYS_ADMIN, which it gets back. Some kernels of Debian and Ubuntu require it, others only
+// CAP_PERFMON, with the same kernel.perf_event_paranoid.
+Napi::Value PerfEvents(const Napi::CallbackInfo& info) {
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  __user_cap_data_struct before[_LINUX_CAPABILITY_U32S_3]{}, without[_LINUX_CAPABILITY_U32S_3];
+  syscall(SYS_capget, &header, before);
+  memcpy(without, before, sizeof(before));
+  without[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective &= ~CAP_TO_MASK(CAP_SYS_ADMIN);
+  syscall(SYS_capset, &header, without);
+  perf_event_attr attr{};
+  attr.type = PERF_TYPE_SOFTWARE;
+  attr.size = sizeof(attr);
+  attr.config = PERF_COUNT_SW_DUMMY;
+  Fd event(static_cast<int>(syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC)));
+  syscall(SYS_capset, &header, before);
+  return Napi::Boolean::New(info.Env(), static_cast<bool>(event));
 }
 
 }  // namespace
@@ -244,6 +267,7 @@ void InitLink(Napi::Env env, Napi::Object exports) {
   Handle<Link>::Define(env);
   Handle<StatsSwitch>::Define(env);
   Export<EnableStats>(exports, "enableStats");
+  Export<PerfEvents>(exports, "perfEvents");
 }
 
 }  // namespace ktrail

@@ -45,7 +45,7 @@ describe('npm packages', () => {
     using root = new FreshRoot('bookworm')
     root.run('npm', 'install', '--silent', '--global', '--no-audit', '--no-fund', ...root.add(packages))
     const modules = path.join(root.folder, root.run('npm', 'root', '--global').trim())
-    for (const file of ['systemd/ktrail.service', 'man/ktrail.1'])
+    for (const file of ['systemd/ktrail.service', 'systemd/ktrail-generator', 'man/ktrail.1'])
       assert.ok(existsSync(path.join(modules, 'ktrail', file)), file)
     assert.match(root.events('ktrail', 'run'), /read {4}\S+ \S*\/cat \/etc\/passwd/)
   })

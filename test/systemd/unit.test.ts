@@ -3,7 +3,7 @@
  * Debian with the package (test/packages/deb.test.ts starts it).
  */
 import assert from 'node:assert/strict'
-import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
@@ -11,9 +11,9 @@ import { setTimeout } from 'node:timers/promises'
 import { until } from '../e2e/support/wait.ts'
 import { blockLines } from '../support/docs/shell-lines.ts'
 import { FakeSink } from '../support/otlp/server.ts'
+import { EVENTS, accesses, active, eventually, run, seen, show } from './service.ts'
 
 const CONFIG = '/etc/ktrail/ktrail.yaml'
-const EVENTS = '/var/log/ktrail/events.jsonl'
 /** The same package with a later version. */
 const LATER = '/ktrail_99.0.0.deb'
 /** A page, and what it says of command lines that run here. */
@@ -26,43 +26,12 @@ const PRIORITY = `/usr/bin/perl -e "sub set { syscall(144, 0, 1, pack('i', shift
 const READS = 1_500
 const RELOADS = 3
 
-const run = (command: string, ...args: string[]): string => execFileSync(command, args, { encoding: 'utf8' })
-const show = (property: string): string => run('systemctl', 'show', 'ktrail', '--value', '--property', property).trim()
-const active = (): boolean => show('ActiveState') === 'active'
-
-interface Access {
-  readonly pid: number
-  readonly what: string
-}
-
-/** Accesses to files in the exporter's file: `/usr/bin/cat security_file_permission /etc/passwd`. */
-function accesses(): Access[] {
-  const lines = readFileSync(EVENTS, 'utf8')
-    .split('\n')
-    .filter((line) => line.startsWith('{"process_kprobe"'))
-  return lines.map((line) => {
-    const { process, function_name: name, args } = JSON.parse(line).process_kprobe
-    const { path } = args[0].file_arg ?? args[0].path_arg ?? {}
-    return { pid: process.pid, what: `${process.binary} ${name} ${path}` }
-  })
-}
-
 /** Events that wait for the sink that is down. */
 async function held(): Promise<number> {
   const answer = await fetch('http://127.0.0.1:2112/status')
   const { exporters }: { exporters: Array<{ name: string; held_events: number }> } = JSON.parse(await answer.text())
   return exporters.find(({ name }) => name === 'loki')?.held_events ?? 0
 }
-
-/** Looks twice a second: each look may be a program, which the agent records. */
-const eventually = (what: string, look: () => boolean): Promise<unknown> =>
-  until(what, async () => {
-    await setTimeout(500)
-    return look()
-  })
-
-const seen = (what: string): Promise<unknown> =>
-  eventually(`an event "${what}"`, () => accesses().some((access) => access.what === what))
 
 const readsOf = (pid: number | undefined): number =>
   accesses().filter((each) => each.pid === pid && each.what.includes('security_file_permission /etc/passwd')).length

@@ -5,7 +5,7 @@ import { EXIT_CONFIG } from '../../../config/yaml/errors.ts'
 import { readTextFile } from '../../../config/yaml/files.ts'
 import { formatProblem } from '../../../config/yaml/problems.ts'
 import type { Config } from '../../../config/agent/schema.ts'
-import { hasBtf, kernelFunctions, kernelSymbols, realTime } from '../../../native/index.ts'
+import { hasBtf, kernelFunctions, kernelSymbols, perfEvents, realTime } from '../../../native/index.ts'
 import { CollectorError } from '../../errors.ts'
 import { kernelProblems, readLockdown } from '../../host/checks.ts'
 import { readKernelFacts } from '../../kernel/facts.ts'
@@ -13,9 +13,12 @@ import type { KernelFacts } from '../../kernel/facts.ts'
 import { kernelFindings } from '../../kernel/features.ts'
 import type { Finding } from '../../kernel/features.ts'
 import { planPolicy } from '../../kernel/plan.ts'
+import { isPerfEvent } from '../../kernel/programs/gate.ts'
 import { symbolsOf } from '../../kernel/symbols.ts'
 import { readConfig, UsageError } from '../command.ts'
 import type { Arguments, Terminal } from '../command.ts'
+import { perfEventsFinding, policyRefused, readPerfEvents } from './rights.ts'
+import type { PerfEvents } from './rights.ts'
 
 /** Prints the report; resolves to 0 if ktrail and every configured policy can run here, else to 78. */
 export async function checkKernel(args: Arguments, terminal: Terminal): Promise<number> {
@@ -25,20 +28,23 @@ export async function checkKernel(args: Arguments, terminal: Terminal): Promise<
   const isRoot = process.geteuid?.() === 0
   const btf = hasBtf()
   const facts = await readKernelFacts(kernelSymbols, btf ? kernelFunctions : () => Promise.resolve(new Map()), realTime)
+  const rights = await readPerfEvents(isRoot, perfEvents)
+  const needed = facts.security && !facts.fprobe
   const problems = kernelProblems(() => btf).map(({ message }): Finding => ({ state: 'missing', text: message }))
   const findings = [
     ...problems,
     ...lockdownFindings(readLockdown()),
     ...kernelFindings(facts, isRoot),
-    ...(btf ? await policyFindings(config, facts, symbolsOf) : []),
+    perfEventsFinding(rights, needed),
+    ...(btf ? await policyFindings(config, facts, symbolsOf, rights) : []),
   ]
   const lines = findings.map(({ state, text }) => `${state.padEnd(8)} ${text}\n`)
   await terminal.print(`kernel ${facts.release}, ${facts.arch}\n${lines.join('')}`)
   const count = (...states: string[]): number => findings.filter(({ state }) => states.includes(state)).length
   const wrong = count('missing', 'refused')
   terminal.printError(
-    problems.length > 0
-      ? 'this kernel cannot run ktrail'
+    problems.length > 0 || (needed && rights.state === 'refused')
+      ? `this kernel cannot run ktrail${problems.length > 0 ? '' : ` with the rights of ${rights.holder}`}`
       : `this kernel can run ktrail: ${count('without')} missing features have a replacement, ${count('unknown')} could not be found out, ${wrong} policies refused or without a function that they need`,
   )
   return wrong === 0 ? 0 : EXIT_CONFIG
@@ -57,6 +63,7 @@ export async function policyFindings(
   config: Pick<Config, 'policies' | 'attach'>,
   facts: KernelFacts,
   symbols: typeof symbolsOf,
+  rights: PerfEvents,
 ): Promise<Finding[]> {
   const findings: Finding[] = []
   for (const path of config.policies) {
@@ -65,7 +72,7 @@ export async function policyFindings(
       findings.push(...refused([formatProblem({ file: path, line: 1, col: 1, message })]))
       return []
     })
-    for (const file of files) findings.push(...(await fileFindings(file, config, facts, symbols)))
+    for (const file of files) findings.push(...(await fileFindings(file, config, facts, symbols, rights)))
   }
   return findings
 }
@@ -77,6 +84,7 @@ async function fileFindings(
   config: Pick<Config, 'attach'>,
   facts: KernelFacts,
   symbols: typeof symbolsOf,
+  rights: PerfEvents,
 ): Promise<Finding[]> {
   const read = await readTextFile(file)
   if ('problems' in read) return refused(read.problems.map(formatProblem))
@@ -92,6 +100,8 @@ async function fileFindings(
       () => 1,
     )
     const modes = new Set(hooks.map(({ way }) => way.mode))
+    if (rights.state === 'refused' && hooks.some(({ way }) => isPerfEvent(way)))
+      return [policyRefused(policy.name, rights)]
     return [
       { state: 'ok', text: `policy ${policy.name}: hooks ${hooks.length} functions (${[...modes].join(', ')})` },
       ...skipped.map(({ message }): Finding => ({ state: 'without', text: `${message}; the call is skipped` })),

@@ -95,6 +95,10 @@ export function endsOf({ mode, multi, returns = false }: Way): readonly End[] {
   }
 }
 
+/** Whether the kernel opens perf events for it, which some kernels leave to CAP_SYS_ADMIN. */
+export const isPerfEvent = (way: Way): boolean =>
+  endsOf(way).some(({ kind }) => kind === 'kprobe' || kind === 'kretprobe' || kind === 'tracepoint')
+
 /** Kinds whose program is loaded for one function. */
 const TARGETED: ReadonlySet<AttachKind> = new Set(['fentry', 'fexit', 'fmod_ret'])
 

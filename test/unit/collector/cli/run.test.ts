@@ -1,8 +1,11 @@
 /** What ends an agent from outside, each in a process of its own: signals and exceptions, also during the start. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import { listSpool, systemSpoolFiles } from '../../../../exporters/index.ts'
 import { UserFolder } from '../../exporters/sinks/npm/support.ts'
@@ -158,4 +161,46 @@ test('run: events that were not delivered in time are counted, and the exit code
   const ended = await livesWith(folder, '', { signal: 'SIGTERM', when: 'ready' })
   assert.equal(ended.code, 1)
   assert.match(messages(ended).at(-1) ?? '', /^stopped before all events were delivered/)
+})
+
+/** An agent whose start fails, as systemd runs it, with so many failed starts before it; `seen` gets each line of its log. */
+async function failsToStart(folder: UserFolder, before: number, seen: (line: string, child: ChildProcess) => void) {
+  const file = folder.at('failed-starts')
+  writeFileSync(file, String(before))
+  const room = (path: string): string => JSON.stringify(join(import.meta.dirname, '../../../../collector', path))
+  const program = `import { live } from ${room('cli/run.ts')}
+import { createLog } from ${room('telemetry/log.ts')}
+const log = createLog({ level: 'info', format: 'json' })
+process.exit(await live(() => Promise.reject(new Error('no such right')), log).catch(() => 1))`
+  const socket = folder.at('socket')
+  const child = spawn(
+    process.execPath,
+    ['--disable-warning=ExperimentalWarning', '--input-type=module', '-e', program],
+    {
+      env: { ...process.env, NOTIFY_SOCKET: socket, RUNTIME_DIRECTORY: join(file, '..') },
+      stdio: ['ignore', 'inherit', 'pipe'],
+      timeout: DEADLINE_MS,
+    },
+  )
+  for await (const line of createInterface({ input: child.stderr })) seen(line, child)
+  if (child.exitCode === null) await once(child, 'exit')
+  return { code: child.exitCode, count: existsSync(file) ? readFileSync(file, 'utf8').trim() : undefined }
+}
+
+test('run: the first failed start under systemd ends at once', async () => {
+  using folder = new UserFolder()
+  const ended = await failsToStart(folder, 0, (line) => assert.doesNotMatch(line, /the next is in/))
+  assert.deepEqual(ended, { code: 1, count: '1' })
+})
+
+test('run: a later one waits, says why, and a signal ends the wait and forgets the failures', async () => {
+  using folder = new UserFolder()
+  let waits = 0
+  const ended = await failsToStart(folder, 9, (line, child) => {
+    if (!line.includes(`"msg":"the start failed again; the next is in 60 s: no such right"`)) return
+    waits++
+    child.kill('SIGTERM')
+  })
+  assert.deepEqual(ended, { code: 0, count: undefined })
+  assert.equal(waits, 1)
 })

@@ -30,7 +30,7 @@ async function* received(socket: string): AsyncGenerator<string> {
 const unexpected = (message: string): void => assert.fail(message)
 
 for (const socket of [join(folder, 'socket'), `@ktrail-notify-${process.pid}`]) {
-  test(`notify: ready, a reload, the watchdog while the agent is alive, stopping; on ${socket[0]}`, async () => {
+  test(`notify: ready, a reload, a wait after a failed start, the watchdog while the agent is alive, stopping; on ${socket[0]}`, async () => {
     const env = { NOTIFY_SOCKET: socket, WATCHDOG_USEC: '20000', WATCHDOG_PID: String(process.pid) }
     using notify = new SystemdNotify({ env, warn: unexpected })
     const keep = setInterval(() => undefined, 1_000)
@@ -41,6 +41,7 @@ for (const socket of [join(folder, 'socket'), `@ktrail-notify-${process.pid}`]) 
       if (line === 'listening') {
         notify.reloading()
         notify.reloaded('refused:\nline 1')
+        notify.waiting(4_000, 'the start failed again')
         notify.ready(() => alive)
       }
       if (line === 'WATCHDOG=1' && alive) {
@@ -53,7 +54,8 @@ for (const socket of [join(folder, 'socket'), `@ktrail-notify-${process.pid}`]) 
     const [usec] = lines.splice(2, 1)
     assert.match(usec ?? '', /^MONOTONIC_USEC=\d+$/)
     const reload = ['RELOADING=1', 'READY=1', String.raw`STATUS=refused:\nline 1`]
-    assert.deepEqual(lines, ['listening', ...reload, 'READY=1', 'WATCHDOG=1', 'STOPPING=1'])
+    const waiting = ['EXTEND_TIMEOUT_USEC=14000000', 'STATUS=the start failed again']
+    assert.deepEqual(lines, ['listening', ...reload, ...waiting, 'READY=1', 'WATCHDOG=1', 'STOPPING=1'])
   })
 }
 

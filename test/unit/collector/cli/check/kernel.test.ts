@@ -5,6 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { policyFindings } from '../../../../../collector/cli/check/kernel.ts'
+import { perfEventsFinding, readPerfEvents } from '../../../../../collector/cli/check/rights.ts'
+import type { PerfEvents } from '../../../../../collector/cli/check/rights.ts'
+import type { KernelFacts } from '../../../../../collector/kernel/facts.ts'
 import type { Symbols } from '../../../../../collector/kernel/plan.ts'
 import type { KernelFunction } from '../../../../../native/types.ts'
 import { kernel } from '../../support/facts.ts'
@@ -35,10 +38,13 @@ const call = (name: string, optional = false): object => ({
   ...(optional ? { ignore: { callNotFound: true } } : {}),
 })
 
-const found = async (...policies: string[]): Promise<string[]> =>
-  (await policyFindings({ policies, attach: { mode: 'auto' } }, kernel(5, 10), () => Promise.resolve(symbols))).map(
+const permitted: PerfEvents = { state: 'permitted', holder: 'ktrail.service' }
+
+const foundWith = async (rights: PerfEvents, facts: KernelFacts, ...policies: string[]): Promise<string[]> =>
+  (await policyFindings({ policies, attach: { mode: 'auto' } }, facts, () => Promise.resolve(symbols), rights)).map(
     ({ state, text }) => `${state} ${text.replaceAll(`${folder}/`, '')}`,
   )
+const found = (...policies: string[]): Promise<string[]> => foundWith(permitted, kernel(5, 10), ...policies)
 
 test('check --kernel: a policy whose functions are there is fine, with the way it is attached', async () => {
   assert.deepEqual(await found(written('fine', call('fd_install'))), ['ok policy fine: hooks 1 functions (kprobe)'])
@@ -82,4 +88,49 @@ test('check --kernel: a missing or broken file is refused, and the others are st
   assert.match(lines[0] ?? '', /^refused none\.yaml:1:1: cannot read: /)
   assert.ok(lines.some((line) => line.startsWith('refused broken.yaml:')))
   assert.equal(lines.at(-1), 'ok policy fine: hooks 1 functions (kprobe)')
+})
+
+const UNIT = 'CapabilityBoundingSet=cap_sys_ptrace cap_syslog cap_perfmon cap_bpf'
+const units: ReadonlyArray<readonly [what: string, shown: string, withoutAdmin: boolean, want: PerfEvents]> = [
+  ['without CAP_SYS_ADMIN', `LoadState=loaded\n${UNIT}\n`, false, { state: 'refused', holder: 'ktrail.service' }],
+  ['with CAP_SYS_ADMIN', `LoadState=loaded\n${UNIT} cap_sys_admin\n`, false, permitted],
+  ['without it where CAP_PERFMON is enough', `LoadState=loaded\n${UNIT}\n`, true, permitted],
+  ['that is not installed', 'LoadState=not-found\n', true, { state: 'permitted', holder: 'this process' }],
+]
+for (const [what, shown, withoutAdmin, want] of units) {
+  test(`check --kernel: perf events are judged by the rights of a unit ${what}`, async () => {
+    const unit = (): Promise<string> => Promise.resolve(shown)
+    assert.deepEqual(await readPerfEvents(true, () => withoutAdmin, unit), want)
+    assert.equal((await readPerfEvents(false, () => withoutAdmin, unit)).state, 'unknown')
+  })
+}
+
+test('check --kernel: without systemd the rights are those of this process', async () => {
+  const none = (): Promise<string> => Promise.reject(new Error('spawn systemctl ENOENT'))
+  assert.equal((await readPerfEvents(true, () => false, none)).holder, 'this process')
+})
+
+const COMMANDS =
+  /`systemctl edit ktrail` .* CapabilityBoundingSet=CAP_SYS_ADMIN, or run `sysctl kernel\.perf_event_paranoid=2`$/
+
+test('check --kernel: refused perf events are missing where the agent needs them, and the commands that help are named', () => {
+  const refused: PerfEvents = { state: 'refused', holder: 'ktrail.service' }
+  const needed = perfEventsFinding(refused, true)
+  assert.equal(needed.state, 'missing')
+  assert.match(needed.text, /ktrail\.service does not have/)
+  assert.match(needed.text, COMMANDS)
+  assert.equal(perfEventsFinding(refused, false).state, 'without')
+  assert.equal(perfEventsFinding(permitted, true).state, 'ok')
+})
+
+test('check --kernel: a policy whose hooks are refused perf events is missing, another one is fine', async () => {
+  const refused: PerfEvents = { state: 'refused', holder: 'ktrail.service' }
+  const file = written('events', call('fd_install'))
+  const [line = '', ...rest] = await foundWith(refused, kernel(5, 10), file)
+  assert.match(line, /^missing policy events: its hooks are perf events: /)
+  assert.match(line, COMMANDS)
+  assert.deepEqual(rest, [])
+  assert.deepEqual(await foundWith(refused, kernel(6, 12), file), [
+    'ok policy events: hooks 1 functions (kprobe.multi)',
+  ])
 })

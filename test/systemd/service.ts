@@ -1,0 +1,44 @@
+/** The installed service, as systemd and its exporter's file show it. */
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { setTimeout } from 'node:timers/promises'
+import { until } from '../e2e/support/wait.ts'
+
+export const EVENTS = '/var/log/ktrail/events.jsonl'
+
+export const run = (command: string, ...args: string[]): string => execFileSync(command, args, { encoding: 'utf8' })
+export const show = (property: string): string =>
+  run('systemctl', 'show', 'ktrail', '--value', '--property', property).trim()
+export const active = (): boolean => show('ActiveState') === 'active'
+
+export interface Access {
+  readonly pid: number
+  readonly what: string
+}
+
+/** Accesses to files in the exporter's file: `/usr/bin/cat security_file_permission /etc/passwd`. */
+export function accesses(): Access[] {
+  const lines = readFileSync(EVENTS, 'utf8')
+    .split('\n')
+    .filter((line) => line.startsWith('{"process_kprobe"'))
+  return lines.map((line) => {
+    const { process, function_name: name, args } = JSON.parse(line).process_kprobe
+    const { path } = args[0].file_arg ?? args[0].path_arg ?? {}
+    return { pid: process.pid, what: `${process.binary} ${name} ${path}` }
+  })
+}
+
+/** Time for two starts of the agent on a busy machine. */
+const STARTS_MS = 300_000
+
+/** Looks twice a second: each look may be a program, which the agent records. */
+export const eventually = (what: string, look: () => boolean): Promise<unknown> => {
+  const looks = async (): Promise<boolean> => {
+    await setTimeout(500)
+    return look()
+  }
+  return until(what, looks, { ms: STARTS_MS })
+}
+
+export const seen = (what: string): Promise<unknown> =>
+  eventually(`an event "${what}"`, () => accesses().some((access) => access.what === what))

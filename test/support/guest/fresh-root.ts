@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import path from 'node:path'
+import type { GuestKernel } from './guest.ts'
 
 export const ROOT: string = path.join(import.meta.dirname, '../../..')
 /** Where a guest sees it too; guests have a /tmp of their own. */
@@ -28,9 +29,9 @@ export function run(command: string, args: readonly string[], cwd: string = ROOT
 }
 
 /** Runs the agent that is installed in a Debian root, on a real kernel, while /etc/passwd is read there. Returns its events. */
-export function eventsIn(root: string, ...agent: readonly string[]): string {
+export function eventsIn(kernel: GuestKernel, root: string, ...agent: readonly string[]): string {
   const inGuest = ['test/support/guest/installed.sh', root, ...agent]
-  return run('test/support/guest/run.sh', ['6.12', '--timeout', '300', '--', ...inGuest])
+  return run('test/support/guest/run.sh', [kernel, '--timeout', '300', '--', ...inGuest])
 }
 
 /** Removed when disposed. */
@@ -59,11 +60,11 @@ export class FreshRoot implements Disposable {
   }
 
   events(...agent: readonly string[]): string {
-    return eventsIn(this.folder, ...agent)
+    return eventsIn('6.12', this.folder, ...agent)
   }
 
   /** Boots it on a real kernel, with its systemd as init, and runs a test file of the checkout there; prints what the test prints. */
-  boot(kernel: string, testFile: string): void {
+  boot(kernel: GuestKernel, testFile: string): void {
     const command = ['node', '--disable-warning=ExperimentalWarning', '--test', '--test-reporter=spec', testFile]
     const guest = [kernel, '--cpus', '2', '--timeout', '900', '--system', this.folder]
     const { status } = spawnSync('test/support/guest/run.sh', [...guest, '--', ...command], {

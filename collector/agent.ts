@@ -49,6 +49,7 @@ import { Reloader } from './reload/reloader.ts'
 import { Running } from './running.ts'
 import type { RunningAgent } from './running.ts'
 import { Runtimes } from './runtimes/runtimes.ts'
+import { ChangeRecords } from './delivery/change-records.ts'
 import { LastRuns } from './telemetry/last-runs.ts'
 import type { Log } from './telemetry/log.ts'
 import { LoopLag } from './telemetry/metrics/loop-lag.ts'
@@ -100,7 +101,8 @@ export async function startAgent(
     loopLag.working()
     return stacks.loadFor(add)
   })
-  const policies = undo.use(new Policies(kernelPolicies))
+  const changes = new ChangeRecords({ now: () => ingest.now(), wake: () => ingest.wake() })
+  const policies = undo.use(new Policies(kernelPolicies, (change) => changes.note(change)))
   const folder = undo.use(new PolicyFolder({ paths: config.policies, policies, onChange: policyLog(log) }))
   await folder.start()
   const kubernetes = config.kubernetes && undo.use(await connect(config.kubernetes, process.env))
@@ -133,6 +135,7 @@ export async function startAgent(
       env: process.env,
       loaded,
       log,
+      changed: (names) => changes.note({ what: 'config_changed', by: `file ${configFile}`, names }),
       apply: (next, before, stopping) => applyConfig({ delivery, folder, memory, line }, next, before, stopping),
     }),
   )
@@ -154,6 +157,7 @@ export async function startAgent(
   }
   const telemetry = undo.use(new Telemetry(parts, { epoch, nodeName, config, facts, log }))
   const http = await telemetry.serve()
+  changes.begin()
   const grpc = await api.serve()
   folder.watch(
     (error) => log.error({ error: String(error) }, 'reading the policy files failed'),
@@ -171,7 +175,7 @@ export async function startAgent(
   })
   const { lossRecords } = telemetry
   const line = new Line(
-    { ingest, enrichment, delivery, lossRecords, runRecords, namespaces, working, log },
+    { ingest, enrichment, delivery, lossRecords, runRecords, changes, namespaces, working, log },
     config.shutdown.grace,
   )
   const memory = new MemoryGuard(config.memory, (pressure, rssBytes) => {
@@ -197,6 +201,7 @@ export async function startAgent(
       () => telemetry.look() && keeping.working(),
       () => line.tick(),
       () => runRecords.tick(performance.now()),
+      () => changes.tick(),
       () => ingest.wake(),
     ],
   })

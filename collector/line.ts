@@ -5,12 +5,13 @@
  *
  * Publishing waits for an exporter that blocks, and so the ring fills.
  */
-import type { Event, LossEvent, RunEvent } from '../exporters/contract/event.ts'
+import type { ChangeEvent, Event, LossEvent, RunEvent } from '../exporters/contract/event.ts'
 import { systemClock, waitAtMost } from '../exporters/index.ts'
 import type { Clock } from '../exporters/index.ts'
 import type { Delivery } from './delivery/delivery.ts'
 import type { Enrichment } from './enrich/enrichment.ts'
 import type { Ingest } from './ingest/ingest.ts'
+import type { ChangeRecords } from './delivery/change-records.ts'
 import type { Log } from './telemetry/log.ts'
 import type { LossRecords } from './telemetry/loss-records.ts'
 import type { NamespaceCounts } from './telemetry/metrics/namespaces.ts'
@@ -22,6 +23,7 @@ export interface LineParts {
   readonly delivery: Pick<Delivery, 'publish' | 'fanout'>
   readonly lossRecords: LossRecords
   readonly runRecords: RunRecords
+  readonly changes: Pick<ChangeRecords, 'due' | 'take'>
   readonly namespaces: Pick<NamespaceCounts, 'add'> | undefined
   /** Called for all that comes from the ring. */
   readonly working: () => void
@@ -76,8 +78,8 @@ export class Line {
   }
 
   async #run(): Promise<void> {
-    const { ingest, enrichment, delivery, lossRecords, runRecords, namespaces, working } = this.#parts
-    const wantsTurn = (): boolean => lossRecords.pending || runRecords.due || enrichment.due
+    const { ingest, enrichment, delivery, lossRecords, runRecords, changes, namespaces, working } = this.#parts
+    const wantsTurn = (): boolean => lossRecords.pending || runRecords.due || changes.due || enrichment.due
     // Events that wait for enrichment come free without a wakeup of the ring.
     const polls = (): boolean => enrichment.waits
     let { bytesRead } = ingest
@@ -89,9 +91,11 @@ export class Line {
       const passed = enrichment.pass(events)
       namespaces?.add(passed)
       await this.#publish(passed)
+      if (changes.due) await this.#publishChanges(changes.take())
       await this.#publishLosses()
       if (runRecords.due) await this.#publishRun('heartbeat')
     }
+    await this.#publishChanges(changes.take(true))
     // Flush first, so that the last loss records include what a sink still refuses.
     await delivery.fanout.flush(this.graceMs / 2)
     lossRecords.finish()
@@ -108,6 +112,10 @@ export class Line {
     const { ingest, lossRecords, runRecords } = this.#parts
     const record = runRecords.make(phase, ingest.now(), this.#clock.nowMs())
     return record && lossRecords.offer(() => this.#publish([record]))
+  }
+
+  #publishChanges(records: readonly ChangeEvent[]): Promise<void> | undefined {
+    return this.#parts.lossRecords.offer(() => this.#publish(records))
   }
 
   #publishLosses(): Promise<void> | undefined {

@@ -2,6 +2,7 @@
 export { Audit } from './audit/audit.ts'
 export type { RunReport as AuditedRun, StreamReport as AuditedStream } from './audit/audit.ts'
 export { auditSource } from './audit/sources.ts'
+export { changeText } from './contract/described.ts'
 export { isAboutAgent, isHookEvent, tracepointOf } from './contract/event.ts'
 export { Numberings } from './contract/numbering.ts'
 export type { Encoded, Outcome } from './contract/exporter.ts'

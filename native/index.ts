@@ -41,6 +41,7 @@ interface Addon {
   gzip(chunks: readonly Uint8Array[]): Promise<Buffer>
   zstd(chunks: readonly Uint8Array[]): Promise<Buffer>
   sendDatagram(socket: string, text: string): void
+  peerOf(fd: number): { readonly pid: number; readonly uid: number }
   openPathWorker(): PathWorker
   endProcess(code: number): never
   unblockSigusr1(): void
@@ -66,6 +67,7 @@ const EXPORTS: ReadonlyArray<keyof Addon> = [
   'gzip',
   'zstd',
   'sendDatagram',
+  'peerOf',
   'openPathWorker',
   'endProcess',
   'unblockSigusr1',
@@ -230,6 +232,11 @@ export function openPathWorker(): PathWorker {
  */
 export function sendDatagram(socket: string, text: string): void {
   addon().sendDatagram(socket, text)
+}
+
+/** The process that connected a Unix socket, and its user. Throws NativeError for another descriptor. */
+export function peerOf(fd: number): { readonly pid: number; readonly uid: number } {
+  return addon().peerOf(fd)
 }
 
 /**

@@ -36,8 +36,27 @@ Napi::Value SendDatagram(const Napi::CallbackInfo& info) {
   return env.Undefined();
 }
 
+// Who connected a Unix socket, as the kernel noted it then: SO_PEERCRED, unix(7).
+Napi::Value PeerOf(const Napi::CallbackInfo& info) {
+  constexpr char kOp[] = "peerOf";
+  Napi::Env env = info.Env();
+  auto fd = Uint32Of(info[0], kOp, "fd", 0, INT32_MAX);
+  if (!fd) return {};
+  ucred peer{};
+  socklen_t size = sizeof(peer);
+  if (getsockopt(static_cast<int>(*fd), SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+    return Throw(env, Refused(errno, "OPEN_FAILED", kOp, std::to_string(*fd), "cannot read who connected the socket"));
+  Napi::Object found = Napi::Object::New(env);
+  found.Set("pid", Napi::Number::New(env, peer.pid));
+  found.Set("uid", Napi::Number::New(env, peer.uid));
+  return found;
+}
+
 }  // namespace
 
-void InitNotify(Napi::Env, Napi::Object exports) { Export<SendDatagram>(exports, "sendDatagram"); }
+void InitNotify(Napi::Env, Napi::Object exports) {
+  Export<SendDatagram>(exports, "sendDatagram");
+  Export<PeerOf>(exports, "peerOf");
+}
 
 }  // namespace ktrail

@@ -6,6 +6,7 @@ import { createServer } from 'node:net'
 import type { Socket } from 'node:net'
 import type { Address } from '../../config/yaml/addresses.ts'
 import { systemClock, waitAtMost } from '../../exporters/index.ts'
+import { peerOf } from '../../native/index.ts'
 import { listenAt } from '../host/listen.ts'
 import type { Log } from '../telemetry/log.ts'
 
@@ -62,6 +63,7 @@ export class ApiListener implements AsyncDisposable {
   }
 
   async #connected(socket: Socket): Promise<void> {
+    namePeer(socket)
     this.#open.add(socket)
     socket.once('close', () => this.#open.delete(socket))
     // The client may go before it is served.
@@ -86,4 +88,18 @@ export class ApiListener implements AsyncDisposable {
     for (const socket of this.#open) socket.destroy()
     await closed
   }
+}
+
+/**
+ * Gives the connection of a Unix socket the address `uid=… pid=…`, which gRPC then reports as the peer of each call: of itself it has none. The
+ * kernel noted both when the client connected.
+ */
+function namePeer(socket: Socket): void {
+  if (socket.remoteAddress !== undefined) return
+  // Node has no other way to the descriptor.
+  const handle: unknown = Reflect.get(socket, '_handle')
+  const fd: unknown = typeof handle === 'object' && handle !== null ? Reflect.get(handle, 'fd') : undefined
+  if (typeof fd !== 'number' || fd < 0) return
+  const { uid, pid } = peerOf(fd)
+  Object.defineProperty(socket, 'remoteAddress', { value: `uid=${uid} pid=${pid}` })
 }

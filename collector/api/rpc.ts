@@ -52,13 +52,14 @@ export class Methods {
     this.#log = log
   }
 
+  /** `peer`: who asks, as `namePeer` or the address of the connection has it. */
   unary<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
-    answer: (request: MessageShape<I>) => MessageInitShape<O> | Promise<MessageInitShape<O>>,
+    answer: (request: MessageShape<I>, peer: string) => MessageInitShape<O> | Promise<MessageInitShape<O>>,
   ): void {
     const handle = (call: ServerUnaryCall<MessageShape<I>, Uint8Array>, reply: sendUnaryData<Uint8Array>): void => {
       const run = async (): Promise<Uint8Array> => {
-        const init = await answer(call.request)
+        const init = await answer(call.request, call.getPeer())
         return toBinary(method.output, create(method.output, init))
       }
       run().then(

@@ -1,5 +1,5 @@
 /** `ktrail audit`: proves from the numbers of the records in a sink that none is missing. */
-import { Audit, auditSource, ExportError } from '../../exporters/index.ts'
+import { Audit, auditSource, changeText, ExportError } from '../../exporters/index.ts'
 import type { AuditedRun, AuditedStream } from '../../exporters/index.ts'
 import { oneLine } from '../../config/yaml/quoting.ts'
 import { UsageError } from './command.ts'
@@ -49,13 +49,15 @@ export const auditCommand: Command = async (given, { env, nowMs, print, printErr
   return whole ? 0 : 1
 }
 
-function streamText({ node, exporter, runs, missingRuns, unlinked, lostBefore, whole }: AuditedStream): string {
+function streamText(stream: AuditedStream): string {
+  const { node, exporter, runs, missingRuns, unlinked, lostBefore, whole } = stream
   const records = runs.reduce((sum, run) => sum + run.records, 0)
   const notes = [
     ...runs.flatMap((run) => runNotes(run)),
     ...missingRuns.map((run) => `run ${run}: no record of it, though the next run names it`),
     ...unlinked.map((run) => `run ${run} names no run before it: runs between may be missing`),
     ...(lostBefore > 0 ? [`${plural(lostBefore, 'event')} lost before they got a number, told`] : []),
+    ...changeNotes(stream),
   ]
   const verdict = whole ? 'nothing is missing untold' : 'INCOMPLETE'
   const head = `${node} ${exporter}: ${verdict}; ${plural(runs.length, 'run')}, ${plural(records, 'record')}`
@@ -76,6 +78,15 @@ function runNotes({ run, told, untold, twice, outOfOrder, end, lastMs }: Audited
   if (end === 'open') shown.push(`no record since ${timeText(lastMs)} and none of a stop: what followed is unknown`)
   if (end === 'running') shown.push('still running')
   return shown.map((line) => `run ${run}: ${line}`)
+}
+
+function changeNotes({ changes, moreChanges }: AuditedStream): string[] {
+  const shown = changes.slice(-SHOWN)
+  const more = moreChanges + changes.length - shown.length
+  const notes = shown.map(
+    (change) => `${timeText(change.timeMs)} ${changeText({ ...change, names: change.names.split(', ') })}`,
+  )
+  return more === 0 ? notes : [`${plural(more, 'other record')} of changes: see -o json`, ...notes]
 }
 
 function rangeText(first: number, last: number): string {

@@ -32,8 +32,8 @@ export class Delivery implements AsyncDisposable {
    * next call, when a blocking exporter is full.
    */
   publish(events: readonly Event[]): Promise<void> | undefined {
-    // Live readers have no numbers to check.
-    if (this.#subscriptions.size > 0 && events[0]?.type !== 'agent_run')
+    // Live readers have no numbers to check, and Tetragon's have no message for a change.
+    if (this.#subscriptions.size > 0 && events[0]?.type !== 'agent_run' && events[0]?.type !== 'agent_change')
       for (const subscription of this.#subscriptions) subscription.put(events)
     return this.fanout.publish(events)
   }

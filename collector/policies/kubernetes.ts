@@ -23,6 +23,9 @@ import type { Policies, PolicyId, PolicyPut } from './registry.ts'
 /** Tetragon's domain for these policies, too. */
 export const KUBERNETES_SOURCE = 'k8s'
 
+/** In records about changes. */
+const BY = 'cluster'
+
 const API_VERSION = 'cilium.io/v1alpha1'
 const KINDS = [
   { kind: 'TracingPolicy', name: 'tracingpolicies' },
@@ -146,7 +149,7 @@ export class KubernetesPolicies implements AsyncDisposable {
   async #remove({ id }: Found, why: string): Promise<void> {
     const { log, policies } = this.#options
     if (!policies.list().some((status) => isSame(status.id, id))) return
-    await policies.remove(id)
+    await policies.remove(id, BY)
     log.info({ source: KUBERNETES_SOURCE, policy: nameOf(id) }, why)
   }
 
@@ -196,7 +199,7 @@ export class KubernetesPolicies implements AsyncDisposable {
     }
     if (puts.length === 0) return
     const before = policies.list().map(({ id }) => id)
-    const errors = await policies.put(puts)
+    const errors = await policies.put(puts, BY)
     if (this.#closed) return
     changed.forEach((change, i) => {
       const error = errors[i]

@@ -5,6 +5,8 @@
  * twice, except by a hook that changes its way of attaching. Changes run one after another.
  */
 import type { Policy } from '../../config/policy/policy.ts'
+import { denies, notifies, sendsSignals } from '../../config/policy/selectors/actions.ts'
+import type { Change, PolicyMode } from '../../exporters/contract/event.ts'
 import { Mutex } from '../../exporters/index.ts'
 import { CollectorError } from '../errors.ts'
 import type { Done } from '../kernel/actions/acted.ts'
@@ -88,6 +90,14 @@ interface Entry<T> {
   readonly error: string | undefined
 }
 
+/** Only an enforcing policy sends signals or has calls fail. */
+export function modeOf({ hooks }: Pick<Policy, 'hooks'>): PolicyMode {
+  return hooks.some((hook) => sendsSignals(hook) || denies(hook) || notifies(hook)) ? 'enforce' : 'monitor'
+}
+
+/** Gets what has changed when it has taken effect. */
+export type OnChange = (change: Omit<Change, 'count'>) => void
+
 const keyOf = ({ source, namespace, name }: PolicyId): string => JSON.stringify([source, namespace, name])
 
 export class Policies<T extends Attached = Attached> implements AsyncDisposable {
@@ -96,9 +106,11 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
   readonly #mutex = new Mutex()
   #numbers = 0
   #ended = false
+  readonly #changed: OnChange
 
-  constructor(kernel: PolicyKernel<T>) {
+  constructor(kernel: PolicyKernel<T>, changed: OnChange = () => {}) {
     this.#kernel = kernel
+    this.#changed = changed
   }
 
   /** All policies, in the order in which they were added. */
@@ -120,15 +132,15 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
 
   /**
    * Attaches a new policy. Throws CollectorError POLICY_EXISTS when a policy with this id is attached or disabled, and what the kernel throws;
-   * then the policy is listed with that error.
+   * then the policy is listed with that error. `by`: who makes the change, also in the other methods; default: the file that it comes from.
    */
-  add(id: PolicyId, policy: Policy): Promise<void> {
+  add(id: PolicyId, policy: Policy, by?: string): Promise<void> {
     return this.#mutex.run(async () => {
       const known = this.#entries.get(keyOf(id))
       if (known !== undefined && (known.attached !== undefined || known.error === undefined)) {
         throw new CollectorError('POLICY_EXISTS', `policy "${id.name}" of ${id.source} exists: remove or replace it`)
       }
-      const error = await this.#put([{ id, policy, replaces: [] }])
+      const error = await this.#put([{ id, policy, replaces: [] }], by)
       if (error !== undefined) throw error
     })
   }
@@ -146,17 +158,17 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
    * Several at once, which is much faster than one after another. Returns for each what the kernel threw, or undefined. A policy that the kernel
    * refuses does not keep the others out. Each id once.
    */
-  put(puts: readonly PolicyPut[]): Promise<unknown[]> {
+  put(puts: readonly PolicyPut[], by?: string): Promise<unknown[]> {
     return this.#mutex.run(async () => {
-      if (puts.length > 1 && (await this.#put(puts)) === undefined) return puts.map(() => undefined)
+      if (puts.length > 1 && (await this.#put(puts, by)) === undefined) return puts.map(() => undefined)
       const errors: unknown[] = []
-      for (const put of puts) errors.push(await this.#put([put]))
+      for (const put of puts) errors.push(await this.#put([put], by))
       return errors
     })
   }
 
   /** One change of the kernel; returns what it threw. */
-  async #put(puts: readonly PolicyPut[]): Promise<unknown> {
+  async #put(puts: readonly PolicyPut[], by?: string, what?: Change['what']): Promise<unknown> {
     const replaced = [...new Set(puts.flatMap(({ id, replaces }) => [...replaces, id].map(keyOf)))]
     try {
       const added = await this.#kernel.change(
@@ -164,6 +176,7 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
         puts.map(({ policy }) => policy),
       )
       const numbers = puts.map(({ id }) => this.#numberOf(id))
+      const before = replaced.flatMap((key) => this.#entries.get(key) ?? []).filter(isKnown)
       for (const key of replaced) this.#entries.delete(key)
       puts.forEach(({ id, policy }, i) =>
         this.#entries.set(keyOf(id), {
@@ -174,12 +187,36 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
           error: undefined,
         }),
       )
+      this.#changedTo(puts, before, by, what)
       return undefined
     } catch (error) {
       const [put] = puts
       if (puts.length === 1 && put !== undefined && !this.#ended) this.#refused(put, error)
       return error
     }
+  }
+
+  #changedTo(puts: readonly PolicyPut[], before: readonly Entry<T>[], by?: string, what?: Change['what']): void {
+    for (const entry of before)
+      if (!puts.some(({ id }) => same(id, entry.id))) this.#report('policy_removed', entry, by)
+    for (const put of puts) {
+      const old = before.find(({ id }) => same(id, put.id))
+      const modeBefore = old && modeOf(old.policy)
+      this.#report(what ?? (old === undefined ? 'policy_added' : 'policy_replaced'), put, by, modeBefore)
+    }
+  }
+
+  #report(
+    what: Change['what'],
+    { id, policy }: Pick<PolicyPut, 'id' | 'policy'>,
+    by?: string,
+    before?: PolicyMode,
+  ): void {
+    const { source, namespace, name } = id
+    const mode = modeOf(policy)
+    const names = [namespace === '' ? name : `${namespace}/${name}`]
+    const modeBefore = before === mode ? undefined : before
+    this.#changed({ what, by: by ?? `file ${source}`, names, mode, modeBefore })
   }
 
   #refused({ id, policy }: PolicyPut, error: unknown): void {
@@ -200,7 +237,7 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
       const entries = [...this.#entries.values()]
       for (const { id, policy, attached } of entries) {
         if (attached === undefined || this.#ended || !(await this.#kernel.stale(attached))) continue
-        renewed.push({ id, error: await this.#put([{ id, policy, replaces: [] }]) })
+        renewed.push({ id, error: await this.#put([{ id, policy, replaces: [] }], 'kernel modules') })
       }
       return renewed
     })
@@ -211,21 +248,22 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
   }
 
   /** Attaches a disabled policy; one that is attached stays so. Throws CollectorError NO_SUCH_POLICY, and what the kernel throws. */
-  enable(id: PolicyId): Promise<void> {
+  enable(id: PolicyId, by?: string): Promise<void> {
     return this.#mutex.run(async () => {
       const { attached, policy } = this.#known(id)
       if (attached !== undefined) return
-      const error = await this.#put([{ id, policy, replaces: [] }])
+      const error = await this.#put([{ id, policy, replaces: [] }], by, 'policy_enabled')
       if (error !== undefined) throw error
     })
   }
 
   /** Detaches a policy, which stays listed. Throws CollectorError NO_SUCH_POLICY. */
-  disable(id: PolicyId): Promise<void> {
+  disable(id: PolicyId, by?: string): Promise<void> {
     return this.#mutex.run(async () => {
       const entry = this.#known(id)
       if (entry.attached !== undefined) await this.#kernel.change([entry.attached], [])
       this.#entries.set(keyOf(id), { ...entry, attached: undefined, error: undefined })
+      if (entry.attached !== undefined) this.#report('policy_disabled', entry, by)
     })
   }
 
@@ -236,11 +274,13 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
   }
 
   /** Detaches a policy and forgets it. */
-  remove(id: PolicyId): Promise<void> {
+  remove(id: PolicyId, by?: string): Promise<void> {
     return this.#mutex.run(async () => {
-      const { attached } = this.#entries.get(keyOf(id)) ?? {}
-      if (attached !== undefined) await this.#kernel.change([attached], [])
+      const entry = this.#entries.get(keyOf(id))
+      if (entry === undefined) return
+      if (entry.attached !== undefined) await this.#kernel.change([entry.attached], [])
       this.#entries.delete(keyOf(id))
+      if (isKnown(entry)) this.#report('policy_removed', entry, by)
     })
   }
 
@@ -252,6 +292,16 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
     // What the change had already attached.
     await this.#mutex.run(() => this.#kernel.detachAll())
   }
+}
+
+/** A policy that comes from another source now is the same to a reader. */
+function same(a: PolicyId, b: PolicyId): boolean {
+  return a.namespace === b.namespace && a.name === b.name
+}
+
+/** Attached or disabled: not only refused. */
+function isKnown({ attached, error }: Entry<Attached>): boolean {
+  return attached !== undefined || error === undefined
 }
 
 /** The attached policies. */

@@ -35,6 +35,8 @@ export interface ReloaderOptions {
   /** Applies a valid config as a whole, or rejects and changes nothing. Ends soon when `stop` aborts. */
   readonly apply: (next: Config, before: Config, stop: AbortSignal) => Promise<void>
   readonly log: Log
+  /** Gets the keys that changed when they are in effect. */
+  readonly changed?: (keys: readonly string[]) => void
   /** Default: `parseConfigFile`. */
   readonly read?: (file: string, env: Environment) => Promise<ConfigResult>
 }
@@ -134,7 +136,7 @@ export class Reloader implements Disposable {
   }
 
   async #apply(next: LoadedConfig, changes: readonly Change[]): Promise<void> {
-    const { file, apply, log } = this.#options
+    const { file, apply, log, changed } = this.#options
     const problems = restartProblems(changes, next, file)
     if (problems.length > 0) throw new ConfigError(problems)
     for (const { message } of await configWarnings(next, file)) log.warn(message)
@@ -145,6 +147,7 @@ export class Reloader implements Disposable {
         (from !== undefined && to !== undefined) || (to === undefined ? this.#loaded : next).origins.has(key),
     )
     for (const { key, from, to } of made.slice(0, MOST_LOGGED)) log.info({ key, from, to }, 'config changed')
+    if (made.length > 0) changed?.(made.map(({ key }) => key))
     log.info({ changes: made.length, hash: next.hash, files: next.files }, 'config reloaded')
     // Else a level that was set over the API would be lost.
     if (next.config.log.level !== this.#loaded.config.log.level) log.level = next.config.log.level

@@ -3,7 +3,7 @@
  * several places: files, or partitions of topics. Only the order within a place is judged.
  */
 import type { LossAbout } from '../contract/described.ts'
-import type { NumberRange, RunEvent } from '../contract/event.ts'
+import type { Change, NumberRange, RunEvent } from '../contract/event.ts'
 import { countOf, NumberSet } from './number-set.ts'
 import { tellGaps } from './tell.ts'
 import type { Told } from './tell.ts'
@@ -23,6 +23,7 @@ export interface NumberedRecord {
   readonly timeMs: number
   readonly loss?: LossAbout | undefined
   readonly mark?: Mark | undefined
+  readonly change?: ReportedChange | undefined
 }
 
 /** What a record about the run says. */
@@ -30,6 +31,14 @@ export interface Mark {
   readonly phase: RunEvent['phase']
   readonly heartbeatMs: number
   readonly previous: string
+}
+
+/** What a record about a change says, as it may stand in any sink. */
+export interface ReportedChange extends Pick<Change, 'by' | 'count'> {
+  readonly what: string
+  readonly names: string
+  readonly mode?: string
+  readonly modeBefore?: string
 }
 
 export interface AuditOptions {
@@ -62,12 +71,17 @@ export interface StreamReport {
   readonly unlinked: readonly string[]
   /** Events that were lost before they got a number, as loss records tell. */
   readonly lostBefore: number
+  /** Changes of policies and config, by time; of many only the first, and how many more there are. */
+  readonly changes: ReadonlyArray<ReportedChange & { readonly run: string; readonly timeMs: number }>
+  readonly moreChanges: number
   /** Nothing is missing that no loss record tells of. */
   readonly whole: boolean
 }
 
 /** Bounds for hostile input. */
 const MAX_RUNS = 100_000
+/** Of one run. */
+const MAX_CHANGES = 100
 const DEFAULT_HEARTBEAT_MS = 60_000
 /** Housekeeping and batches delay a heartbeat by some seconds. */
 const LATE_MS = 30_000
@@ -76,6 +90,8 @@ interface Run {
   readonly run: string
   readonly numbers: NumberSet
   readonly losses: LossAbout[]
+  readonly changes: Array<StreamReport['changes'][number]>
+  moreChanges: number
   /** The highest number by place. */
   readonly places: Map<string, number>
   /** `number place` of records about the run. */
@@ -95,7 +111,7 @@ export class Audit {
   /** Throws RangeError for input that no agent writes: too many runs or gaps. */
   add(record: NumberedRecord): void {
     const run = this.#runOf(record)
-    const { place, number, timeMs, loss, mark } = record
+    const { place, number, timeMs, loss, mark, change } = record
     run.firstMs = Math.min(run.firstMs, timeMs)
     run.lastMs = Math.max(run.lastMs, timeMs)
     const highest = run.places.get(place) ?? -1
@@ -113,6 +129,9 @@ export class Audit {
     }
     if (number < highest && place !== NO_ORDER) run.outOfOrder++
     if (loss !== undefined) run.losses.push(loss)
+    if (change === undefined) return
+    if (run.changes.length < MAX_CHANGES) run.changes.push({ ...change, run: run.run, timeMs })
+    else run.moreChanges++
   }
 
   report(options: AuditOptions): StreamReport[] {
@@ -134,6 +153,8 @@ export class Audit {
         run: id,
         numbers: new NumberSet(),
         losses: [],
+        changes: [],
+        moreChanges: 0,
         places: new Map(),
         marks: new Set(),
         firstMs: timeMs,
@@ -176,7 +197,10 @@ function reportOf(
     missingRuns.length === 0 &&
     unlinked.length === 0 &&
     reports.every(({ untold, end }) => countOf(untold) === 0 && end !== 'open')
-  return { runs: reports, missingRuns: [...new Set(missingRuns)], unlinked, lostBefore, whole }
+  const changes = runs.flatMap((run) => run.changes).toSorted((a, b) => a.timeMs - b.timeMs)
+  const moreChanges = runs.reduce((sum, run) => sum + run.moreChanges, 0)
+  const findings = { missingRuns: [...new Set(missingRuns)], unlinked, lostBefore, changes, moreChanges }
+  return { runs: reports, ...findings, whole }
 }
 
 function endOf({ stopped, mark, lastMs }: Run, latest: boolean, nowMs: number): RunReport['end'] {

@@ -1,12 +1,15 @@
 /** Reads the numbers of a record from what is beside it: the envelope of a JSON line, Kafka headers or OTLP attributes. */
 import type { LossAbout } from '../contract/described.ts'
 import type { NumberRange } from '../contract/event.ts'
-import type { Mark, NumberedRecord } from './audit.ts'
+import type { Mark, NumberedRecord, ReportedChange } from './audit.ts'
 
 /** The fields as texts, by the names of the envelope in docs/audit.md, such as `loss.count`. */
 export interface Fields {
   (name: string): string | undefined
 }
+
+/** For hostile input. */
+const MOST_CHANGE_TEXT = 2000
 
 const SEQ = /^([0-9a-z]{1,64})-(\d{1,15})$/
 const EXPORTER_SEQ = /^([a-z0-9][a-z0-9_-]{0,62})-(\d{1,15})$/
@@ -19,7 +22,15 @@ export function numbersOf(
   const run = SEQ.exec(fields('seq') ?? '')?.[1]
   const [, exporter, number] = EXPORTER_SEQ.exec(fields('exporter_seq') ?? '') ?? []
   if (run === undefined || exporter === undefined) return undefined
-  return { ...where, run, exporter, number: Number(number), loss: lossOf(fields), mark: markOf(fields) }
+  return {
+    ...where,
+    run,
+    exporter,
+    number: Number(number),
+    loss: lossOf(fields),
+    mark: markOf(fields),
+    change: changeOf(fields),
+  }
 }
 
 /** A record with an envelope; undefined for one without. Throws SyntaxError for text that is not JSON. */
@@ -29,7 +40,9 @@ export function readLine(line: string, place: string): NumberedRecord | undefine
   if (record === undefined || envelope === undefined) return undefined
   const fields: Fields = (name) => {
     const [key = '', inner] = name.split('.')
-    const value = inner === undefined ? envelope[key] : objectOf(envelope[key])?.[inner]
+    const from = key === 'change' ? record['agent_change'] : envelope[key]
+    const value = inner === undefined ? from : objectOf(from)?.[inner]
+    if (Array.isArray(value)) return value.map(textOf).join(', ')
     return typeof value === 'string' || typeof value === 'number' ? String(value) : undefined
   }
   return numbersOf(fields, { place, node: textOf(record['node_name']), timeMs: timeOf(record['time']) })
@@ -48,6 +61,21 @@ function markOf(fields: Fields): Mark | undefined {
   const phase = fields('run.phase')
   if (phase !== 'start' && phase !== 'heartbeat' && phase !== 'stop') return undefined
   return { phase, heartbeatMs: countIn(fields, 'run.heartbeat_ms') ?? 0, previous: fields('run.previous') ?? '' }
+}
+
+function changeOf(fields: Fields): ReportedChange | undefined {
+  const what = fields('change.what')
+  if (what === undefined) return undefined
+  const text = (name: string): string => (fields(`change.${name}`) ?? '').slice(0, MOST_CHANGE_TEXT)
+  const [mode, modeBefore] = [text('mode'), text('mode_before')]
+  return {
+    what: what.slice(0, MOST_CHANGE_TEXT),
+    by: text('by'),
+    names: text('names'),
+    count: countIn(fields, 'change.count') ?? 1,
+    ...(mode === '' ? {} : { mode }),
+    ...(modeBefore === '' ? {} : { modeBefore }),
+  }
 }
 
 function countIn(fields: Fields, name: string): number | undefined {

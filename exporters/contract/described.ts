@@ -3,7 +3,7 @@
  * so that exporters still share one encoding.
  */
 import { isHookEvent } from './event.ts'
-import type { Event, HookEvent, LossEvent, LossKind, RunEvent } from './event.ts'
+import type { Change, ChangeEvent, Event, HookEvent, LossEvent, LossKind, RunEvent } from './event.ts'
 import type { Encoded } from './exporter.ts'
 
 /** The exporter's run before that of the record; '' when not known. */
@@ -20,12 +20,33 @@ export interface About {
   readonly loss?: LossAbout
   /** Only of records about the run. */
   readonly run?: RunAbout
+  /** Only of records about a change. */
+  readonly change?: Change
 }
 
 /** What a loss record says, without the agent's numbers. */
 export type LossAbout = LossKind & Pick<LossEvent, 'count' | 'numbers'>
 
 export type RunAbout = Pick<RunEvent, 'phase' | 'heartbeatMs' | 'previous'>
+
+/** The change, without what all events have. */
+export function changeOf({ what, by, names, count, mode, modeBefore }: ChangeEvent): Change {
+  return { what, by, names, count, ...(mode && { mode }), ...(modeBefore && { modeBefore }) }
+}
+
+/** A change; one that was read of a sink may be of another release. */
+type ChangeTexts = Pick<Change, 'by' | 'names' | 'count'> & {
+  readonly what: string
+  readonly mode?: string | undefined
+  readonly modeBefore?: string | undefined
+}
+
+/** A readable line: `policy_removed read-secrets (enforce) by api uid=0 pid=812`. */
+export function changeText({ what, by, names, count, mode, modeBefore }: ChangeTexts): string {
+  const more = count === names.length ? [] : [`(${count} in all)`]
+  const modes = mode === undefined ? [] : [modeBefore === undefined ? `(${mode})` : `(${modeBefore} to ${mode})`]
+  return [what, names.join(', '), ...more, ...modes, 'by', by].join(' ')
+}
 
 /** An Encoded that describes each of its events, by index. */
 export interface Described extends Encoded {
@@ -57,6 +78,7 @@ function aboutOf(event: Event): About {
     const { type, phase, heartbeatMs, previous } = event
     return { type, policy: '', run: { phase, heartbeatMs, previous } }
   }
+  if (event.type === 'agent_change') return { type: event.type, policy: '', change: changeOf(event) }
   if (!isHookEvent(event)) return ofProcesses[event.type]
   const { policy } = event.hook
   const ofType = ofPolicies[event.type]

@@ -4,20 +4,26 @@
  *
  * Texts are JavaScript strings. Bytes that are not UTF-8 become U+FFFD, as protobuf JSON requires; `raw` then has the exact bytes.
  */
+import type { AgentEvent, EventBase, Timestamp } from './agent-event.ts'
 import type { FileDetails } from './file-details.ts'
 import type { Executed, MemberValue, ProcessDetails } from './members.ts'
 import type { NamedContainer } from './named-container.ts'
 import type { StackFrame } from './stack.ts'
 
+export type {
+  AgentEvent,
+  Change,
+  ChangeEvent,
+  LossEvent,
+  LossKind,
+  NumberRange,
+  PolicyMode,
+  RunEvent,
+  Timestamp,
+} from './agent-event.ts'
 export type { Executed, Members, MemberValue, ProcessDetails } from './members.ts'
 export type { NamedContainer } from './named-container.ts'
 export type { StackFrame } from './stack.ts'
-
-/** A UTC time in two integers, to keep nanoseconds. */
-export interface Timestamp {
-  readonly sec: number
-  readonly nsec: number
-}
 
 /**
  * One image of a process, created by a fork or an exec. Immutable except `refcnt`, arguments that the process table has no
@@ -227,12 +233,6 @@ export interface Hook {
   readonly dataLabels?: readonly string[]
 }
 
-interface EventBase {
-  /** Position in the gap-free sequence of this agent run. Epoch and `seq` together identify the event. */
-  seq: number
-  readonly time: Timestamp
-}
-
 interface ProcessEventBase extends EventBase {
   readonly process: Process
   /** undefined when unknown; the key is then omitted. */
@@ -280,51 +280,10 @@ export interface Aggregate {
   readonly last: Timestamp
 }
 
-/** Where and why events were lost. */
-export interface LossKind {
-  /** `kernel`: before they were read, so they have no sequence number; `exporter`: between the fan-out and a sink. */
-  readonly stage: 'kernel' | 'exporter'
-  /** Name of the exporter that lost them; '' in stage `kernel`. */
-  readonly exporter: string
-  /** The label of the metric that counts them; one of a few words. */
-  readonly reason: string
-}
-
-/** Lost events, summed over some seconds. Has no process. */
-export interface LossEvent extends EventBase {
-  readonly type: 'events_lost'
-  readonly loss: LossKind
-  readonly count: number
-  /**
-   * Lowest and highest lost sequence number; both undefined unless all numbers are known. If the range is longer than `count`, it also
-   * covers events that were not lost or not for this exporter.
-   */
-  readonly firstSeq: number | undefined
-  readonly lastSeq: number | undefined
-  /** The same as numbers of the exporter (numbering.ts); absent unless all are known. */
-  readonly numbers?: NumberRange | undefined
-}
-
-/** Both inclusive. */
-export interface NumberRange {
-  readonly first: number
-  readonly last: number
-}
-
-/** Tells the readers of a sink that a run starts, goes on or ends (docs/audit.md). Has no process. */
-export interface RunEvent extends EventBase {
-  readonly type: 'agent_run'
-  readonly phase: 'start' | 'heartbeat' | 'stop'
-  /** The next such record of the run comes after this time. */
-  readonly heartbeatMs: number
-  /** The last run before this one, by exporter; absent where none is known. */
-  readonly previous: Readonly<Record<string, string>>
-}
-
 /** What a process did. */
 export type ProcessEvent = ExecEvent | ExitEvent | HookEvent
 
-export type Event = ProcessEvent | LossEvent | RunEvent
+export type Event = ProcessEvent | AgentEvent
 
 export function isHookEvent(event: Event): event is HookEvent {
   return event.type === 'process_kprobe' || event.type === 'process_lsm' || event.type === 'process_tracepoint'
@@ -339,6 +298,6 @@ export function tracepointOf({
 }
 
 /** Whether the event is about the agent itself and has no process. */
-export function isAboutAgent(event: Event): event is LossEvent | RunEvent {
-  return event.type === 'events_lost' || event.type === 'agent_run'
+export function isAboutAgent(event: Event): event is AgentEvent {
+  return event.type === 'events_lost' || event.type === 'agent_run' || event.type === 'agent_change'
 }

@@ -2,6 +2,7 @@
  * Encoding `compact`: one readable line per event, as Tetragon's client prints it (docs/reference/records.md).
  * `<emoji> <label, 7 wide> <source> <binary>[ <details>]`; an empty detail keeps its space.
  */
+import { changeText } from '../contract/described.ts'
 import { tracepointOf } from '../contract/event.ts'
 import type { Event, HookEvent, LossEvent, Process } from '../contract/event.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'
@@ -10,7 +11,7 @@ import { ByteWriter } from '../runtime/byte-writer.ts'
 import { argumentText, callsText } from './arguments.ts'
 import { describeKprobe } from './compact-kprobe.ts'
 import { stackLines } from './stacks.ts'
-import { printable } from '../../config/yaml/quoting.ts'
+import { oneLine, printable } from '../../config/yaml/quoting.ts'
 
 export interface CompactEncoderOptions {
   /** The source of an event outside any pod and any container with a name. */
@@ -69,6 +70,8 @@ class CompactEncoder implements Encoder {
     if (event.type === 'events_lost') return this.#lost(event)
     // Compact lines have no numbers, so no such record comes.
     if (event.type === 'agent_run') return `run ${event.phase}`
+    if (event.type === 'agent_change')
+      return `${this.#paint(RED, '❗ change ')} ${this.#source} ${oneLine(changeText(event))}`
     const { process } = event
     switch (event.type) {
       case 'process_exec':

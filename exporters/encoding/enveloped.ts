@@ -8,7 +8,7 @@
  */
 import { previousOf } from '../contract/described.ts'
 import { isAboutAgent } from '../contract/event.ts'
-import type { Event, LossEvent, NamedContainer, RunEvent } from '../contract/event.ts'
+import type { AgentEvent, Event, NamedContainer } from '../contract/event.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'
 import type { Numbering } from '../contract/numbering.ts'
 import { extendedMembers } from './extended.ts'
@@ -106,7 +106,7 @@ class EnvelopedEncoder implements Encoder {
  */
 export function withEnvelope(
   json: Uint8Array,
-  event: LossEvent | RunEvent,
+  event: AgentEvent,
   { run, exporter }: Numbering,
   number: number,
 ): Buffer {
@@ -136,7 +136,9 @@ function containerMember(container: NamedContainer): Uint8Array {
 }
 
 /** What the event reports, as a member of the envelope. */
-function aboutAgent(event: LossEvent | RunEvent, exporter: string): string {
+function aboutAgent(event: AgentEvent, exporter: string): string {
+  // The record itself says what changed.
+  if (event.type === 'agent_change') return ''
   if (event.type === 'events_lost') {
     const { loss, count, numbers } = event
     return `,"loss":${JSON.stringify({ ...loss, count, ...numbers })}`

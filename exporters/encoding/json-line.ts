@@ -1,9 +1,18 @@
 /**
  * Encoding `json`: one line per event, as protobuf JSON of Tetragon's GetEventsResponse.
- * Key order, omitted keys, integers and times are as in Tetragon. Only an event of a policy with `aggregate` has a key of our own.
+ * Key order, omitted keys, integers and times are as in Tetragon. Only an event of a policy with `aggregate` and a record about a change have a key of our own.
  */
 import { isHookEvent, tracepointOf } from '../contract/event.ts'
-import type { Aggregate, Event, ExitEvent, Hook, HookEvent, ProcessEvent, Argument } from '../contract/event.ts'
+import type {
+  Aggregate,
+  ChangeEvent,
+  Event,
+  ExitEvent,
+  Hook,
+  HookEvent,
+  ProcessEvent,
+  Argument,
+} from '../contract/event.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'
 import { Memory } from '../runtime/memory.ts'
 import { ByteWriter } from '../runtime/byte-writer.ts'
@@ -122,6 +131,9 @@ class JsonEncoder implements Encoder {
       case 'agent_run':
         this.#out.bytes(this.#noEvent)
         break
+      case 'agent_change':
+        this.#out.utf8(changeMember(event))
+        break
     }
     const out = this.#out
     if (event.type !== 'agent_run') out.bytes(this.#trailer)
@@ -208,6 +220,13 @@ class JsonEncoder implements Encoder {
     }
     out.byte(CLOSE_LIST)
   }
+}
+
+/** Up to the `}` of the event. */
+function changeMember({ what, by, names, count, mode, modeBefore }: ChangeEvent): string {
+  const members = { what, by: by.toWellFormed(), names: names.map((name) => name.toWellFormed()), count }
+  const modes = { mode, mode_before: modeBefore }
+  return `{"agent_change":${JSON.stringify({ ...members, ...modes }).slice(0, -1)}`
 }
 
 function hookBytes(hook: Hook): HookBytes {

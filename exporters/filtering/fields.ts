@@ -71,8 +71,9 @@ function insert(mask: Mask, path: readonly string[]): void {
   }
 }
 
-/** A loss record is only cut by a filter that names it, because no other field has its count. */
+/** A loss record is only cut by a filter that names it, because no other field has its count; a record about a change never. */
 function isFor({ events, invert }: Rule, kind: string): boolean {
+  if (kind === 'agent_change') return false
   if (kind === 'rate_limit_info') return events?.has(kind) === true && !invert
   return events?.has(kind) !== invert
 }

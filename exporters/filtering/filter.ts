@@ -60,7 +60,7 @@ class Filter implements EventFilter {
   }
 
   accepts(event: Event): boolean {
-    // Loss records count lost events that the filter accepted, so they always pass, as those about the run.
+    // Loss records count lost events that the filter accepted, so they always pass, as those about the run and about changes.
     if (isAboutAgent(event)) return true
     const verdict = this.#verdict(event)
     if (verdict === ACCEPTED) return true

@@ -110,7 +110,8 @@ export class ResponseEncoder {
         lost(out, event.count)
         break
       case 'agent_run':
-        // As its JSON line, it has no event.
+      case 'agent_change':
+        // Live readers get neither.
         return this.#finish(out, event.time)
     }
     out.join()

@@ -5,11 +5,11 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import { formatProblem, show } from '../../../config/yaml/problems.ts'
 import { parsePolicy } from '../../../config/policy/parse.ts'
 import { LSM_PREFIX } from '../../../config/policy/kprobe.ts'
-import { denies, notifies, sendsSignals } from '../../../config/policy/selectors/actions.ts'
 import { CollectorError } from '../../errors.ts'
 import { together } from '../../kernel/actions/acted.ts'
 import type { Done } from '../../kernel/actions/acted.ts'
 import { KUBERNETES_SOURCE } from '../../policies/kubernetes.ts'
+import { modeOf } from '../../policies/registry.ts'
 import type { Policies, PolicyId, PolicyStatus, SelectorDone } from '../../policies/registry.ts'
 import {
   FineGuidanceSensors,
@@ -44,7 +44,7 @@ export function addPolicies(methods: Methods, policies: Registry, changed: (what
     changed(what, id)
     return {}
   }
-  methods.unary(method.addTracingPolicy, ({ yaml, domain }) => {
+  methods.unary(method.addTracingPolicy, ({ yaml, domain }, peer) => {
     const source = domain === '' ? DEFAULT_DOMAIN : domain
     if (!DOMAIN.test(source)) {
       const expected = 'expected lower-case letters, digits, "-" and ".", at most 63'
@@ -63,9 +63,9 @@ export function addPolicies(methods: Methods, policies: Registry, changed: (what
     }
     const { policy } = parsed
     const id = { source, namespace: policy.namespace ?? '', name: policy.name }
-    return change('added', id, () => policies.add(id, policy))
+    return change('added', id, () => policies.add(id, policy, by(peer)))
   })
-  methods.unary(method.deleteTracingPolicy, (request) => {
+  methods.unary(method.deleteTracingPolicy, (request, peer) => {
     const status = find(policies, request)
     if (!isOfApi(status)) {
       const from =
@@ -75,20 +75,20 @@ export function addPolicies(methods: Methods, policies: Registry, changed: (what
       const why = `policy "${request.name}" comes from ${from}, or disable the policy`
       throw new ApiError('FAILED_PRECONDITION', why)
     }
-    return change('removed', status.id, () => policies.remove(status.id))
+    return change('removed', status.id, () => policies.remove(status.id, by(peer)))
   })
-  methods.unary(method.enableTracingPolicy, (request) => {
+  methods.unary(method.enableTracingPolicy, (request, peer) => {
     const { id } = find(policies, request)
-    return change('enabled', id, () => policies.enable(id))
+    return change('enabled', id, () => policies.enable(id, by(peer)))
   })
-  methods.unary(method.disableTracingPolicy, (request) => {
+  methods.unary(method.disableTracingPolicy, (request, peer) => {
     const { id } = find(policies, request)
-    return change('disabled', id, () => policies.disable(id))
+    return change('disabled', id, () => policies.disable(id, by(peer)))
   })
-  methods.unary(method.configureTracingPolicy, async (request) => {
+  methods.unary(method.configureTracingPolicy, async (request, peer) => {
     const status = find(policies, request)
     const { id } = status
-    const mode = modeOf(status)
+    const mode = MODES[modeOf(status.policy)]
     if (request.mode !== undefined && request.mode !== Mode.TP_MODE_UNKNOWN && request.mode !== mode) {
       const sentence =
         mode === Mode.TP_MODE_ENFORCE
@@ -98,8 +98,8 @@ export function addPolicies(methods: Methods, policies: Registry, changed: (what
     }
     if (request.enable === undefined) return {}
     return request.enable
-      ? change('enabled', id, () => policies.enable(id))
-      : change('disabled', id, () => policies.disable(id))
+      ? change('enabled', id, () => policies.enable(id, by(peer)))
+      : change('disabled', id, () => policies.disable(id, by(peer)))
   })
   methods.unary(method.listTracingPolicies, ({ domain }) => ({
     policies: policies
@@ -109,6 +109,9 @@ export function addPolicies(methods: Methods, policies: Registry, changed: (what
   }))
   methods.unary(method.listDomains, () => ({ domains: [...new Set(policies.list().map(({ id }) => id.source))] }))
 }
+
+/** As records about changes have it. */
+const by = (peer: string): string => `api ${peer}`
 
 interface Named {
   readonly name: string
@@ -127,11 +130,7 @@ function find(policies: Registry, { name, namespace, domain }: Named): PolicySta
   throw new ApiError('NOT_FOUND', `no policy ${show(name)} in the domain ${show(source)}${hint}`)
 }
 
-function modeOf({ policy }: PolicyStatus): Mode {
-  return policy.hooks.some((hook) => sendsSignals(hook) || denies(hook) || notifies(hook))
-    ? Mode.TP_MODE_ENFORCE
-    : Mode.TP_MODE_MONITOR
-}
+const MODES = { enforce: Mode.TP_MODE_ENFORCE, monitor: Mode.TP_MODE_MONITOR } as const
 
 function isOfApi({ id }: PolicyStatus): boolean {
   return DOMAIN.test(id.source) && id.source !== KUBERNETES_SOURCE
@@ -156,7 +155,7 @@ function statusOf(status: PolicyStatus): MessageInitShape<typeof TracingPolicySt
     enabled: state === 'enabled',
     error,
     state: stateOf(status),
-    mode: modeOf(status),
+    mode: MODES[modeOf(status.policy)],
     kernelMemoryBytes: BigInt(kernelMemory),
     stats: {
       actionCounters: countersOf(events, together(done.map((each) => each.done))),

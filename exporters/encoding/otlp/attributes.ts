@@ -114,6 +114,12 @@ export const KEYS = {
   runPhase: key('ktrail.run.phase'),
   runPrevious: key('ktrail.run.previous'),
   runHeartbeat: key('ktrail.run.heartbeat_ms'),
+  changeWhat: key('ktrail.change.what'),
+  changeBy: key('ktrail.change.by'),
+  changeNames: key('ktrail.change.names'),
+  changeCount: key('ktrail.change.count'),
+  changeMode: key('ktrail.change.mode'),
+  changeModeBefore: key('ktrail.change.mode_before'),
 } as const
 
 export const LABEL_PREFIX = 'ktrail.arg.'

@@ -176,6 +176,7 @@ class OtlpEncoder implements Encoder {
       process_tracepoint: tail('process_tracepoint'),
       events_lost: tail('events_lost'),
       agent_run: tail('agent_run'),
+      agent_change: tail('agent_change'),
     }
   }
 }

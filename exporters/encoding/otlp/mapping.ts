@@ -9,6 +9,7 @@ import { isAboutAgent, isHookEvent } from '../../contract/event.ts'
 import type {
   Aggregate,
   Argument,
+  Change,
   Container,
   Event,
   Hook,
@@ -189,9 +190,21 @@ export function eventAttributes(event: Event, options: AttributeOptions, out: At
       out.text(KEYS.runPhase, event.phase)
       out.integer(KEYS.runHeartbeat, event.heartbeatMs)
       return
+    case 'agent_change':
+      changeAttributes(event, out)
+      return
     case 'events_lost':
       lossAttributes(event, out)
   }
+}
+
+function changeAttributes({ what, by, names, count, mode, modeBefore }: Change, out: AttributeSink): void {
+  out.text(KEYS.changeWhat, what)
+  out.text(KEYS.changeBy, by)
+  out.list(KEYS.changeNames, names)
+  out.integer(KEYS.changeCount, count)
+  if (mode !== undefined) out.text(KEYS.changeMode, mode)
+  if (modeBefore !== undefined) out.text(KEYS.changeModeBefore, modeBefore)
 }
 
 function lossAttributes({ loss, count, firstSeq, lastSeq, numbers }: LossEvent, out: AttributeSink): void {
@@ -280,6 +293,7 @@ export function severityOf(event: Event, options: MappingOptions): Severity {
   const { lifecycle, policies, tags } = options.severity
   if (event.type === 'events_lost') return SEVERITIES.error
   if (event.type === 'agent_run') return SEVERITIES.info
+  if (event.type === 'agent_change') return SEVERITIES.warn
   if (!isHookEvent(event)) return SEVERITIES[lifecycle]
   const { policy, tags: own, action, returnAction } = event.hook
   const tag = own.find((name) => Object.hasOwn(tags, name))
@@ -297,6 +311,7 @@ export const EVENT_NAMES: Readonly<Record<Event['type'], string>> = {
   process_tracepoint: 'ktrail.process_tracepoint',
   events_lost: 'ktrail.events_lost',
   agent_run: 'ktrail.run',
+  agent_change: 'ktrail.change',
 }
 
 function commandArgs({ argv, arguments: text }: Process): readonly string[] {

@@ -7,7 +7,7 @@ type Value =
   | { readonly stringValue: string }
   | { readonly intValue: string }
   | { readonly boolValue: boolean }
-  | { readonly arrayValue: object }
+  | { readonly arrayValue: { readonly values: readonly Value[] } }
   | object
 
 interface Field {
@@ -56,13 +56,18 @@ export function* requestRecords(request: Buffer): Generator<RequestRecord> {
   }
 }
 
-/** Attributes with a text or an integer, in fields of this number. */
+function wordsOf({ values }: { readonly values: readonly Value[] }): string[] {
+  return values.flatMap((value) => ('stringValue' in value ? [String(value.stringValue)] : []))
+}
+
+/** Attributes with a text, a list of texts or an integer, in fields of this number. */
 function textsOf(fields: readonly Field[], number: number): Map<string, string> {
   const texts = new Map<string, string>()
   for (const { bytes } of fields.filter((field) => field.number === number)) {
     const pair = fieldsOf(bytes)
     const value = valueOf(one(pair, 2)?.bytes ?? NONE)
     if ('stringValue' in value) texts.set(textOf(one(pair, 1)), String(value.stringValue))
+    else if ('arrayValue' in value) texts.set(textOf(one(pair, 1)), wordsOf(value.arrayValue).join(', '))
     else if ('intValue' in value) texts.set(textOf(one(pair, 1)), String(value.intValue))
   }
   return texts

@@ -1,4 +1,5 @@
 /** An event as one line for people: the body of records with `body: text`. */
+import { changeText } from '../../contract/described.ts'
 import type { Event, HookEvent, Process } from '../../contract/event.ts'
 import { argumentText, callsText } from '../arguments.ts'
 import { accessPlan, fileAccess, isRefused } from './file-access.ts'
@@ -16,6 +17,8 @@ export function summary(event: Event): string {
       return callText(event)
     case 'agent_run':
       return `run ${event.phase}`
+    case 'agent_change':
+      return changeText(event)
     case 'events_lost': {
       const { stage, exporter, reason } = event.loss
       return ['lost', event.count, stage, exporter, reason].filter((word) => word !== '').join(' ')

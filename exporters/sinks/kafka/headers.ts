@@ -1,6 +1,7 @@
 /** The headers of records. Events of a kind share one object, so that drivers encode it once. */
 import { previousOf } from '../../contract/described.ts'
 import type { About, LossAbout } from '../../contract/described.ts'
+import type { Change } from '../../contract/event.ts'
 import type { Numbering } from '../../contract/numbering.ts'
 import type { ExporterContext } from '../../context.ts'
 import type { KafkaConfig } from './connection.ts'
@@ -70,6 +71,7 @@ export class RecordHeaders {
       headers['run_heartbeat_ms'] = String(about.run.heartbeatMs)
       headers['run_previous'] = previousOf(about.run, this.#numbering?.exporter ?? '')
     }
+    if (about.change !== undefined) Object.assign(headers, changeHeaders(about.change))
     return headers
   }
 }
@@ -95,5 +97,17 @@ function lossHeaders({ stage, exporter, reason, count, numbers }: LossAbout): He
     ...(exporter === '' ? {} : { loss_exporter: exporter }),
     loss_count: String(count),
     ...(numbers && { loss_first: String(numbers.first), loss_last: String(numbers.last) }),
+  }
+}
+
+/** For a reader of headers only; the names are a list in the value, too. */
+function changeHeaders({ what, by, names, count, mode, modeBefore }: Change): Headers {
+  return {
+    change_what: what,
+    change_by: by,
+    change_names: names.join(', '),
+    change_count: String(count),
+    ...(mode && { change_mode: mode }),
+    ...(modeBefore && { change_mode_before: modeBefore }),
   }
 }

@@ -23,8 +23,8 @@ export function parseTopic(template: string): TopicOf {
   if (!template.includes('{')) return () => template
   const made = new Map<string, string>()
   return ({ type: own, policy }, namespace = '') => {
-    // Records about the run go where loss records go: no topic of their own is needed.
-    const type = own === 'agent_run' ? 'events_lost' : own
+    // Records about the run and about changes go where loss records go: no topic of their own is needed.
+    const type = own === 'agent_run' || own === 'agent_change' ? 'events_lost' : own
     const name = `${type} ${namespace} ${policy}`
     const known = made.get(name)
     if (known !== undefined) return known

@@ -289,7 +289,7 @@ export class TestAgent implements AsyncDisposable {
   }
 
   /**
-   * Lines of what happened during `action`, waiting until all have arrived. Left out are marks, and threads of
+   * Lines of what happened during `action`, waiting until all have arrived. Left out are marks, changes of policies, and threads of
    * the kernel (`[kworker/…]`), which come and go by themselves.
    */
   async during(action: () => unknown): Promise<Line[]> {
@@ -299,6 +299,7 @@ export class TestAgent implements AsyncDisposable {
     return this.lines()
       .slice(from, to)
       .filter((line) => {
+        if (line.agent_change !== undefined) return false
         const { arguments: words, binary } = processOf(line)
         return words?.startsWith('ktrail-mark-') !== true && binary?.startsWith('[') !== true
       })

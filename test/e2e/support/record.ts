@@ -111,6 +111,8 @@ export interface Line {
   readonly process_tracepoint?: KprobeRecord
   /** A loss record. */
   readonly rate_limit_info?: { readonly number_of_dropped_process_events?: string }
+  /** A record about a change. */
+  readonly agent_change?: Readonly<Record<string, unknown>>
   readonly node_name?: string
   readonly time?: string
   readonly aggregate?: { readonly count: string; readonly bytes?: string; readonly last_time: string }

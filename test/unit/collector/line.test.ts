@@ -8,6 +8,7 @@ import { Reading } from '../../../collector/ingest/reading.ts'
 import { Sequence } from '../../../collector/ingest/sequence.ts'
 import { Line } from '../../../collector/line.ts'
 import type { LineParts } from '../../../collector/line.ts'
+import { ChangeRecords } from '../../../collector/delivery/change-records.ts'
 import { LossRecords } from '../../../collector/telemetry/loss-records.ts'
 import { RunRecords } from '../../../collector/telemetry/run-records.ts'
 import type { Loss } from '../../../collector/telemetry/losses.ts'
@@ -63,6 +64,7 @@ interface Rig {
   readonly clock: FakeClock
   readonly losses: Loss[]
   readonly parts: LineParts
+  readonly changes: ChangeRecords
   /** `type seq` of what was published. */
   readonly published: string[]
   /** Set: an exporter blocks. */
@@ -92,13 +94,16 @@ function rig(
   const lastRuns = { previous: { archive: 'e0' }, note: async (): Promise<void> => undefined }
   const runRecords = new RunRecords({ heartbeatMs: 60_000, lastRuns, exporters: () => numbered })
   const lossRecords = new LossRecords(options, 0)
-  const parts = { ingest, enrichment, delivery, lossRecords, runRecords, namespaces, working, log }
+  const changes = new ChangeRecords({ now: () => ingest.now(), wake: () => void ingest.read() })
+  changes.begin()
+  const parts = { ingest, enrichment, delivery, lossRecords, runRecords, changes, namespaces, working, log }
   const made: Rig = {
     line: new Line(parts, GRACE_MS, clock),
     ingest,
     clock,
     losses,
     parts,
+    changes,
     published,
     blocked: undefined,
     worked: 0,
@@ -217,5 +222,36 @@ test('line: events are counted by namespace once their pod is known', async () =
   known.resolve()
   await s.ingest.read()
   assert.deepEqual(counted, ['process_kprobe'])
+  await s.line.stop(0)
+})
+
+const CHANGED = { what: 'policy_removed', by: 'file /p.yaml', names: ['a'] } as const
+
+test('line: a change has its record at once, also while nothing comes from the ring, and before that of the stop', async () => {
+  const s = rig(undefined, ['archive'])
+  s.line.start()
+  await s.ingest.read(by(a))
+  s.changes.note(CHANGED)
+  await settle()
+  assert.deepEqual(s.published, ['agent_run:start 0', 'process_kprobe 1', 'agent_change 2'])
+  s.changes.note({ ...CHANGED, by: 'cluster' })
+  await s.line.stop(GRACE_MS)
+  assert.deepEqual(s.published.slice(3), ['agent_change 3', 'agent_run:stop 4'])
+  assert.equal(s.worked, 1, 'a change is no work')
+})
+
+test('line: a change waits for no exporter that blocks, and its record follows', async () => {
+  const s = rig()
+  const open = Promise.withResolvers<void>()
+  s.blocked = open.promise
+  s.line.start()
+  await s.ingest.read(by(a))
+  s.changes.note(CHANGED)
+  await settle()
+  assert.deepEqual(s.published, ['process_kprobe 0'])
+  s.blocked = undefined
+  open.resolve()
+  await s.ingest.read()
+  assert.deepEqual(s.published, ['process_kprobe 0', 'agent_change 1'])
   await s.line.stop(0)
 })

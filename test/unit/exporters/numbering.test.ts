@@ -13,7 +13,7 @@ import type { Route } from '../../../exporters/fanout.ts'
 import { createFilter } from '../../../exporters/filtering/filter.ts'
 import { Sender } from '../../../exporters/sending/sender.ts'
 import { CHAIN } from '../../support/exporter-config.ts'
-import { makeExec, makeExit } from './support/events.ts'
+import { makeChange, makeExec, makeExit } from './support/events.ts'
 import { FakeClock, settle } from './support/fake-clock.ts'
 import { FakeExporter } from './support/lines.ts'
 
@@ -86,6 +86,7 @@ test('numbers: each exporter numbers what its filter passes; bytes and descripti
     [makeExec({ seq: 1 }), makeExit({ seq: 2 }), makeExec({ seq: 3 })],
     [makeExit({ seq: 4 })],
     [lost],
+    [makeChange({ seq: 8 })],
     [run(10, 'stop')],
   )
   const of = (seq: number, exporter: string, number: number, more: object = {}): object => {
@@ -102,14 +103,16 @@ test('numbers: each exporter numbers what its filter passes; bytes and descripti
     of(3, 'archive', 3),
     of(4, 'archive', 4),
     of(9, 'archive', 5, { loss }),
-    of(10, 'archive', 6, phase('stop', 'e0')),
+    of(8, 'archive', 6),
+    of(10, 'archive', 7, phase('stop', 'e0')),
   ])
   assert.deepEqual(exits.envelopes, [
     of(0, 'exits', 0, phase('start', '')),
     of(2, 'exits', 1),
     of(4, 'exits', 2),
     of(9, 'exits', 3, { loss }),
-    of(10, 'exits', 4, phase('stop', '')),
+    of(8, 'exits', 4),
+    of(10, 'exits', 5, phase('stop', '')),
   ])
   assert.deepEqual(
     archive.sent.map(({ number, count }) => [number, count]),
@@ -119,6 +122,7 @@ test('numbers: each exporter numbers what its filter passes; bytes and descripti
       [4, 1],
       [5, 1],
       [6, 1],
+      [7, 1],
     ],
   )
   const kinds = plain.sent.flatMap(
@@ -127,7 +131,8 @@ test('numbers: each exporter numbers what its filter passes; bytes and descripti
         .toString()
         .match(/^\{"\w+/gm) ?? [],
   )
-  assert.deepEqual(new Set(kinds), new Set(['{"process_exec', '{"process_exit', '{"rate_limit_info']), 'Tetragon only')
+  const want = ['{"process_exec', '{"process_exit', '{"rate_limit_info', '{"agent_change']
+  assert.deepEqual(new Set(kinds), new Set(want), 'no record about the run')
 })
 
 test('numbers: without its envelope a line is the plain one, and a record about the run has no event', () => {

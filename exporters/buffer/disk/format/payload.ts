@@ -12,7 +12,7 @@
  *
  * Version 1 has no number among those of the exporter, and instead of JSON the stage, the exporter and the reason of a loss.
  */
-import type { LossKind, RunEvent } from '../../../contract/event.ts'
+import type { Change, LossKind, RunEvent } from '../../../contract/event.ts'
 import type { About, Described, LossAbout, RunAbout } from '../../../contract/described.ts'
 import type { Encoding } from '../../../contract/exporter.ts'
 import { Memory } from '../../../runtime/memory.ts'
@@ -35,9 +35,18 @@ const TYPES: Readonly<Record<About['type'], true>> = {
   process_tracepoint: true,
   events_lost: true,
   agent_run: true,
+  agent_change: true,
 }
 const ENCODINGS: Readonly<Record<Encoding, true>> = { json: true, compact: true, otlp: true, otlp_json: true }
 const STAGES: Readonly<Record<LossKind['stage'], true>> = { kernel: true, exporter: true }
+const CHANGES: Readonly<Record<Change['what'], true>> = {
+  policy_added: true,
+  policy_replaced: true,
+  policy_removed: true,
+  policy_enabled: true,
+  policy_disabled: true,
+  config_changed: true,
+}
 const PHASES: Readonly<Record<RunEvent['phase'], true>> = { start: true, heartbeat: true, stop: true }
 
 /**
@@ -52,9 +61,9 @@ export function frameOf(piece: Described): SpoolFrame {
     const known = indexes.get(about)
     if (known !== undefined) return known
     if (indexes.size === MAX_ABOUTS) throw new RangeError(`expected at most ${MAX_ABOUTS} different abouts in a piece`)
-    const { type, policy, loss, run } = about
+    const { type, policy, loss, run, change } = about
     texts.push(textOf(type, 1), textOf(policy, 2))
-    if (isAgents(type)) texts.push(textOf(JSON.stringify(loss ?? run ?? {}), 2))
+    if (isAgents(type)) texts.push(textOf(JSON.stringify(loss ?? run ?? change ?? {}), 2))
     indexes.set(about, indexes.size)
     return indexes.size - 1
   })
@@ -190,10 +199,11 @@ function oldLoss(stage?: string, exporter?: string, reason?: string): string | u
 }
 
 /** What a record about the agent says; undefined for anything else. */
-function parseDetails(text: string): Pick<About, 'loss' | 'run'> | undefined {
+function parseDetails(text: string): Pick<About, 'loss' | 'run' | 'change'> | undefined {
   try {
     const value: unknown = JSON.parse(text)
-    return isLoss(value) ? { loss: value } : isRun(value) ? { run: value } : undefined
+    if (isLoss(value)) return { loss: value }
+    return isRun(value) ? { run: value } : isChange(value) ? { change: value } : undefined
   } catch {
     return undefined
   }
@@ -219,13 +229,26 @@ function isRun(value: unknown): value is RunAbout {
   )
 }
 
+function isChange(value: unknown): value is Change {
+  if (!isObject(value) || typeof value['what'] !== 'string' || !Object.hasOwn(CHANGES, value['what'])) return false
+  const { by, names, count, mode = 'monitor', modeBefore = 'monitor' } = value
+  return (
+    typeof by === 'string' &&
+    Array.isArray(names) &&
+    names.every((name) => typeof name === 'string') &&
+    typeof count === 'number' &&
+    typeof mode === 'string' &&
+    typeof modeBefore === 'string'
+  )
+}
+
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null
 }
 
 /** Whether records of the type are about the agent, and their abouts say more. */
 function isAgents(type: About['type']): boolean {
-  return type === 'events_lost' || type === 'agent_run'
+  return type === 'events_lost' || type === 'agent_run' || type === 'agent_change'
 }
 
 function broken(why: string): NoPiece {

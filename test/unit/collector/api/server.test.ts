@@ -202,6 +202,12 @@ test('api: policies are added, listed, disabled, enabled and deleted', async () 
   assert.deepEqual([kernel.names, await client.ask('ListTracingPolicies')], [[], {}])
   assert.deepEqual(kernel.log, ['+etc', '-etc', '+etc', '-etc', '+etc', '-etc'])
   assert.match(rig.logged.join(''), /"domain":"grpc","policy":"etc","msg":"policy removed over the API"/)
+  // The client is this process.
+  const peer = `api uid=${process.getuid?.()} pid=${process.pid}`
+  assert.deepEqual(
+    rig.changes.map(({ what, by, names }) => [what, by, names]),
+    ['added', 'disabled', 'enabled', 'disabled', 'enabled', 'removed'].map((what) => [`policy_${what}`, peer, ['etc']]),
+  )
 })
 
 test('api: what the selectors of a policy have had done, in all and by selector', async () => {
@@ -428,6 +434,9 @@ test('api: on a port, server and client prove who they are', { skip: withoutOpen
   }
   const [ca, key, cert] = [own.ca, own.key, own.cert].map((path) => readFileSync(path))
   assert.deepEqual(await ask(credentials.createSsl(ca, key, cert)), { version: version() })
+  using client = new TableClient(address ?? '', credentials.createSsl(ca, key, cert))
+  await client.ask('AddTracingPolicy', { yaml: POLICY })
+  assert.match(rig.changes[0]?.by ?? '', /^api 127\.0\.0\.1:\d+$/)
   for (const refused of [
     credentials.createInsecure(),
     credentials.createSsl(ca),

@@ -71,6 +71,37 @@ n1 archive: INCOMPLETE; 1 run, 5 records, 2026-11-24T14:00:00Z to 2026-11-24T14:
   assert.deepEqual(errors, ['ktrail: 1 record without numbers', 'ktrail: 1 line cannot be read'])
 })
 
+test('audit: lists who changed policies and config, on one line each', async () => {
+  using folder = new Folder()
+  const change = {
+    what: 'policy_removed',
+    by: 'api uid=0 pid=812\n',
+    names: ['a', 'shop/b'],
+    count: 7,
+    mode: 'enforce',
+  }
+  const changed = line(1).replace('"process_exec":{}', `"agent_change":${JSON.stringify(change)}`)
+  writeFileSync(folder.at('a'), WHOLE.with(1, changed).join(''))
+  const { code, out } = await audit(folder.at('a'))
+  assert.equal(code, 0)
+  const text = 'policy_removed a, shop/b (7 in all) (enforce) by api uid=0 pid=812\\n'
+  assert.equal(out.split('\n')[1], `  2026-11-24T14:00:01Z ${text}`)
+  const { streams } = JSON.parse((await audit('-o', 'json', folder.at('a'))).out)
+  const timeMs = Date.UTC(2026, 10, 24, 14, 0, 1)
+  assert.deepEqual(streams[0].changes, [{ ...change, names: 'a, shop/b', run: 'run1', timeMs }])
+})
+
+test('audit: of many changes the last are printed, and the others counted', async () => {
+  using folder = new Folder()
+  const lines = Array.from({ length: 150 }, (_, i) => {
+    const change = { what: 'policy_added', by: 'cluster', names: [`p${i}`], count: 1 }
+    return line(i + 1).replace('"process_exec":{}', `"agent_change":${JSON.stringify(change)}`)
+  })
+  writeFileSync(folder.at('a'), [WHOLE[0], ...lines, line(151, mark('stop'))].join(''))
+  const notes = (await audit(folder.at('a'))).out.split('\n').slice(1, -1)
+  assert.deepEqual([notes.length, notes[0]], [21, '  130 other records of changes: see -o json'])
+})
+
 test('audit: -o json says the same to programs', async () => {
   using folder = new Folder()
   writeFileSync(folder.at('a'), WHOLE.toSpliced(1, 1).join(''))

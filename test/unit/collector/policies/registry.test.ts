@@ -1,6 +1,7 @@
 /** Policies by id: changed as a whole or not at all, one change after another. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { parsePolicy } from '../../../../config/policy/parse.ts'
 import { CollectorError } from '../../../../collector/errors.ts'
 import { Policies } from '../../../../collector/policies/registry.ts'
 import type { PolicyPut } from '../../../../collector/policies/registry.ts'
@@ -239,4 +240,63 @@ test('registry: a disabled policy that the kernel refuses is listed with its err
   refuse('a')
   await assert.rejects(policies.enable(idOf('a')), { code: 'POLICY_REFUSED' })
   assert.deepEqual(shown(), ['test/a error a.yaml: no'])
+})
+
+const KILLING = `apiVersion: cilium.io/v1alpha1
+kind: TracingPolicy
+metadata: { name: a }
+spec:
+  kprobes:
+    - call: fd_install
+      syscall: false
+      args: [{ index: 0, type: int }]
+      selectors: [{ matchActions: [{ action: Sigkill }] }]
+`
+
+test('registry: each change that took effect is reported with who made it, and no other', async () => {
+  const kernel = new FakeKernel()
+  const changes: string[] = []
+  const policies = new Policies(kernel, ({ what, by, names, mode, modeBefore = '' }) => {
+    changes.push(`${what} ${names.join()} ${by} ${modeBefore}>${mode}`)
+  })
+  const api = 'api uid=0 pid=7'
+  const parsed = parsePolicy(KILLING, 'a.yaml')
+  assert.ok('policy' in parsed)
+  await policies.add(idOf('a'), policyOf('a'), api)
+  await policies.put([{ id: idOf('a'), policy: parsed.policy, replaces: [] }, putOf('b')], 'cluster')
+  await policies.disable(idOf('a'), api)
+  await policies.disable(idOf('a'), api)
+  await policies.enable(idOf('a'), api)
+  await policies.enable(idOf('a'), api)
+  await policies.put([putOf('c', 'b')])
+  kernel.refuse = () => new CollectorError('POLICY_REFUSED', 'no')
+  await policies.put([putOf('d'), putOf('c')])
+  await policies.remove(idOf('d'))
+  await policies.remove(idOf('c'))
+  await policies.remove(idOf('c'))
+  const { source } = idOf('c')
+  assert.deepEqual(changes, [
+    `policy_added a ${api} >monitor`,
+    'policy_replaced a cluster monitor>enforce',
+    'policy_added b cluster >monitor',
+    `policy_disabled a ${api} >enforce`,
+    `policy_enabled a ${api} >enforce`,
+    `policy_removed b file ${source} >monitor`,
+    `policy_added c file ${source} >monitor`,
+    `policy_removed c file ${source} >monitor`,
+  ])
+  await policies[Symbol.asyncDispose]()
+  assert.equal(changes.length, 8, 'the stop is no change of policies')
+})
+
+test('registry: a policy that another file has now is replaced, and one with a namespace is named with it', async () => {
+  const changes: string[] = []
+  const policies = new Policies(new FakeKernel(), ({ what, by, names }) =>
+    changes.push(`${what} ${names.join()} ${by}`),
+  )
+  const [old, now] = ['/old.yaml', '/now.yaml'].map((source) => ({ source, namespace: 'shop', name: 'a' }))
+  assert.ok(old !== undefined && now !== undefined)
+  await policies.add(old, policyOf('a'))
+  await policies.replace([old], now, policyOf('a'))
+  assert.deepEqual(changes, ['policy_added shop/a file /old.yaml', 'policy_replaced shop/a file /now.yaml'])
 })

@@ -25,6 +25,7 @@ class Rig implements Disposable {
   readonly file = this.folder.at('ktrail.yaml')
   readonly applied: Config[] = []
   readonly lines: Line[] = []
+  readonly changed: Array<readonly string[]> = []
   /** Thrown by the next apply. */
   refusal: Error | undefined
   /** Held by a running apply. */
@@ -41,6 +42,7 @@ class Rig implements Disposable {
       env: {},
       loaded: configOrThrow(await parseConfigFile(file, {})),
       log,
+      changed: (keys) => void this.changed.push(keys),
       apply: async (next) => {
         assert.equal(++this.running, 1, 'two reloads at once')
         await this.gate
@@ -74,7 +76,12 @@ describe('reloads of the config', () => {
     assert.ok(shown.includes('shutdown.grace: "10s" -> "20s"'), shown.join('\n'))
     assert.ok(shown.includes('log.level: "warn" -> "debug"'), shown.join('\n'))
     assert.ok(shown.includes('exporters.bus.sasl.password: undefined -> "[redacted]"'), shown.join('\n'))
-    assert.doesNotMatch(JSON.stringify(rig.lines), /sesame/)
+    assert.doesNotMatch(JSON.stringify([rig.lines, rig.changed]), /sesame/)
+    const sasl = ['mechanism', 'username', 'password'].map((key) => `exporters.bus.sasl.${key}`)
+    assert.deepEqual(
+      rig.changed.map((keys) => keys.toSorted()),
+      [['log.level', 'shutdown.grace', ...sasl].toSorted()],
+    )
     const { counts, files, refused } = reloader.state
     assert.deepEqual([counts, files.length, refused], [{ applied: 1, unchanged: 0, refused: 0 }, 2, undefined])
   })

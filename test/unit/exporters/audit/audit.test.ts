@@ -3,11 +3,18 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Audit } from '../../../../exporters/audit/audit.ts'
 import type { StreamReport } from '../../../../exporters/audit/audit.ts'
-import { readLine } from '../../../../exporters/audit/envelope.ts'
+import { numbersOf, readLine } from '../../../../exporters/audit/envelope.ts'
+import { readOtlp } from '../../../../exporters/audit/otlp.ts'
+import { DEFAULT_RECORDS } from '../../../../config/agent/exporters/otlp-records.ts'
+import { changeOf } from '../../../../exporters/contract/described.ts'
 import { Numberings } from '../../../../exporters/contract/numbering.ts'
 import type { Event, LossEvent, RunEvent } from '../../../../exporters/contract/event.ts'
+import { createJsonEncoder } from '../../../../exporters/encoding/json-line.ts'
+import { createOtlpEncoder } from '../../../../exporters/encoding/otlp/encode.ts'
+import { RecordHeaders } from '../../../../exporters/sinks/kafka/headers.ts'
 import { EncoderPool } from '../../../../exporters/encoding/pool.ts'
-import { makeExec } from '../support/events.ts'
+import { requestOf } from '../sinks/otlp/support.ts'
+import { makeChange, makeExec } from '../support/events.ts'
 
 const START_S = 1_790_000_000
 const LATER_MS = (START_S + 1_000_000) * 1000
@@ -183,6 +190,40 @@ test('audit: a record about the run may be in each partition, other records only
   assert.equal(audit.report({ nowMs: LATER_MS, partial: false })[0]?.runs.some(isOdd), false)
   for (const record of records.slice(0, 2)) audit.add({ ...record, place: 'b' })
   assert.equal(audit.report({ nowMs: LATER_MS, partial: false })[0]?.runs[0]?.twice, 2)
+})
+
+test('audit: a change is read of OTLP attributes and of Kafka headers as of a line', () => {
+  const change = makeChange({ seq: 7, names: ['shop/a', 'b'], count: 2, modeBefore: 'monitor' })
+  const numbering = new Numberings('run1').of(EXPORTER)
+  const want = {
+    what: 'policy_removed',
+    by: 'api uid=0 pid=812',
+    names: 'shop/a, b',
+    count: 2,
+    mode: 'enforce',
+    modeBefore: 'monitor',
+  }
+  const line = Buffer.from(new EncoderPool('n').envelope(numbering).encode([change]).bytes).toString()
+  const json = createJsonEncoder({ nodeName: 'n' })
+  const encoder = createOtlpEncoder({ ...DEFAULT_RECORDS, epoch: 'run1', numbering, json })
+  const resource = { serviceName: 's', serviceVersion: '1', nodeName: 'n', kubernetes: false }
+  const [record] = readOtlp(requestOf(encoder.encode([change]), resource), 'a')
+  const context = { nodeName: 'n', epoch: 'run1', numbering }
+  const about = { type: change.type, policy: '', change: changeOf(change) }
+  const headers = new RecordHeaders({ format: 'json', cluster_name: '' }, context).own({
+    seq: 7,
+    number: 0,
+    partitionSeq: 0,
+    timestampMs: 0,
+    about,
+    epoch: undefined,
+  })
+  const where = { place: 'a', node: 'n', timeMs: 0 }
+  const ofHeaders = numbersOf((name) => headers[name.replace('.', '_')], where)
+  assert.deepEqual(
+    [readLine(line, 'a'), record, ofHeaders].map((each) => each?.change),
+    [want, want, want],
+  )
 })
 
 test('audit: hostile numbers are no records, and gaps are bounded', () => {

@@ -10,6 +10,7 @@ import {
   makeExit,
   makeHook,
   makeKprobe,
+  makeChange,
   makeLoss,
   makeProcess,
   size,
@@ -91,6 +92,8 @@ const ROWS: ReadonlyArray<readonly [Event, string]> = [
   [call('security_file_mprotect', path, size(6n)), '📝 mprotect-wx ns/pod /usr/bin/curl /etc/password'],
   [call('vfs_rmdir'), '🗑 rmdir   ns/pod /usr/bin/curl'],
   [call('fd_install', int(3), file('')), '📬 open    ns/pod /usr/bin/curl '],
+  [makeChange(), '❗ change  ns/pod policy_removed read-secrets (enforce) by api uid=0 pid=812'],
+  [makeChange({ by: 'file /a\nb' }), '❗ change  ns/pod policy_removed read-secrets (enforce) by file /a\\nb'],
   [makeLoss(), '❗ lost    ns/pod 123 events kernel ring_full_hook'],
   [
     makeLoss({ loss: { stage: 'exporter', exporter: 'loki', reason: 'expired' }, count: 1 }),

@@ -10,6 +10,7 @@ import {
   makeExit,
   makeHook,
   makeKprobe,
+  makeChange,
   makeLoss,
   makeProcess,
   makeRendered,
@@ -281,6 +282,16 @@ const event: fc.Arbitrary<Event> = fc.oneof(
     returned: fc.option(argument, { nil: undefined }),
   }),
   fc.record({ time, count: fc.nat(2 ** 48) }).map((change) => makeLoss(change)),
+  fc
+    .record({
+      time,
+      by: word,
+      names: fc.array(word, { maxLength: 3 }),
+      count: fc.nat(),
+      mode: fc.constantFrom(undefined, 'enforce' as const),
+      modeBefore: fc.constantFrom(undefined, 'monitor' as const),
+    })
+    .map((change) => makeChange(change)),
 )
 
 test('json: any events parse to the independently built objects, key order included', () => {

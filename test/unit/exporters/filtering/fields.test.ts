@@ -5,7 +5,7 @@ import type { FieldFilterConfig } from '../../../../config/agent/schema.ts'
 import { createJsonEncoder } from '../../../../exporters/encoding/json-line.ts'
 import { withFields } from '../../../../exporters/filtering/fields.ts'
 import { anyEvents } from '../encoding/otlp/arbitrary.ts'
-import { makeExec, makeExit, makeKprobe, makeLoss } from '../support/events.ts'
+import { makeChange, makeExec, makeExit, makeKprobe, makeLoss } from '../support/events.ts'
 import { linesOf } from './support.ts'
 
 const lines = createJsonEncoder({ nodeName: 'n' })
@@ -103,6 +103,13 @@ describe('field filters', () => {
     for (const [each, want] of rows) {
       const [line = ''] = linesOf(withFields(lines, [each]).encode([makeLoss({ count: 3 })]))
       assert.deepEqual(JSON.parse(line).rate_limit_info, want, JSON.stringify(each))
+    }
+  })
+
+  it('leaves records about changes whole', () => {
+    const [want] = linesOf(lines.encode([makeChange()]))
+    for (const each of [filter('process.pid'), filter('process.pid', EXCLUDE)]) {
+      assert.deepEqual(linesOf(withFields(lines, [each]).encode([makeChange()])), [want])
     }
   })
 

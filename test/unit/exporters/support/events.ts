@@ -7,6 +7,7 @@ import type {
   FileArgument,
   Hook,
   HookEvent,
+  ChangeEvent,
   LossEvent,
   NamedContainer,
   Pod,
@@ -188,6 +189,20 @@ export function makeLoss(change: Partial<LossEvent> = {}): LossEvent {
     count: 123,
     firstSeq: undefined,
     lastSeq: undefined,
+    ...change,
+  }
+}
+
+export function makeChange(change: Partial<ChangeEvent> = {}): ChangeEvent {
+  return {
+    type: 'agent_change',
+    seq: base.seq,
+    time: base.time,
+    what: 'policy_removed',
+    by: 'api uid=0 pid=812',
+    names: ['read-secrets'],
+    count: 1,
+    mode: 'enforce',
     ...change,
   }
 }

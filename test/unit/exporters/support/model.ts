@@ -30,6 +30,11 @@ const aggregateOf = ({ count, bytes, last }: Aggregate): Json =>
   prune({ count: String(count), bytes: bytes === undefined ? undefined : String(bytes), last_time: timeOf(last) })
 
 function bodyOf(event: Exclude<Event, RunEvent>): Json {
+  if (event.type === 'agent_change') {
+    const { what, by, names, count, mode, modeBefore } = event
+    const words = names.map((name) => name.toWellFormed())
+    return prune({ what, by: by.toWellFormed(), names: words, count, mode, mode_before: modeBefore })
+  }
   if (event.type === 'events_lost') return { number_of_dropped_process_events: String(event.count) }
   const tid = isHookEvent(event) ? event.tid : event.process.pid
   const process = processOf(event.process, event.refcnt, tid, event.type === 'process_exec' ? event.executed : {})

@@ -8,7 +8,7 @@ import { Policies } from '../../../../../collector/policies/registry.ts'
 import type { ProcessTable } from '../../../../../collector/process/table.ts'
 import { configOrThrow } from '../../../../../config/agent/check.ts'
 import { loadConfig } from '../../../../../config/agent/load.ts'
-import type { Timestamp } from '../../../../../exporters/contract/event.ts'
+import type { Change, Timestamp } from '../../../../../exporters/contract/event.ts'
 import { EncoderPool, FanOut } from '../../../../../exporters/index.ts'
 import type { Route } from '../../../../../exporters/fanout.ts'
 import { Folder } from '../../../exporters/support/folder.ts'
@@ -24,7 +24,8 @@ export class Rig implements AsyncDisposable {
   readonly path: string = this.folder.at('a/ktrail.sock')
   readonly delivery: Delivery
   readonly kernel: FakeKernel = new FakeKernel()
-  readonly policies: Policies = new Policies(this.kernel)
+  readonly changes: Array<Omit<Change, 'count'>> = []
+  readonly policies: Policies = new Policies(this.kernel, (change) => void this.changes.push(change))
   readonly processes: ProcessTable = newTable()
   readonly announced: Announcements = new Announcements()
   /** Lines of the agent's log. */

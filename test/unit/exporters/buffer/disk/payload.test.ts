@@ -18,8 +18,15 @@ const lossAbout = fc
     count: fc.nat(),
   })
   .map((loss): About => ({ type: 'events_lost', policy: '', loss: { ...loss } }))
+const changeAbout = fc
+  .record({ by: fc.string(), names: fc.array(fc.string()), count: fc.nat() })
+  .map((change): About => ({ type: 'agent_change', policy: '', change: { what: 'config_changed', ...change } }))
 const event = fc.record({
-  about: fc.oneof({ arbitrary: about, weight: 4 }, { arbitrary: lossAbout, weight: 1 }),
+  about: fc.oneof(
+    { arbitrary: about, weight: 4 },
+    { arbitrary: lossAbout, weight: 1 },
+    { arbitrary: changeAbout, weight: 1 },
+  ),
   time: fc.double({ noNaN: true }),
   seq: fc.nat(),
   bytes: fc.uint8Array({ maxLength: 30 }),

@@ -22,6 +22,7 @@ import {
   makeExit,
   makeHook,
   makeKprobe,
+  makeChange,
   makeLoss,
   makeParent,
   makePod,
@@ -237,6 +238,18 @@ const texts: ReadonlyArray<readonly [want: string, event: Event]> = [
     }),
   ],
   ['lost 123 kernel ring_full_hook', makeLoss()],
+  ['policy_removed read-secrets (enforce) by api uid=0 pid=812', makeChange()],
+  [
+    'policy_replaced a, b (70 in all) (enforce to monitor) by cluster',
+    makeChange({
+      what: 'policy_replaced',
+      by: 'cluster',
+      names: ['a', 'b'],
+      count: 70,
+      mode: 'monitor',
+      modeBefore: 'enforce',
+    }),
+  ],
   [
     'lost 1 exporter bus expired',
     makeLoss({ loss: { stage: 'exporter', exporter: 'bus', reason: 'expired' }, count: 1 }),
@@ -272,6 +285,7 @@ const severities: ReadonlyArray<readonly [name: string, event: Event, want: stri
   ['an exec', makeExec(), '5 DEBUG'],
   ['an exit', makeExit(), '5 DEBUG'],
   ['a loss, with any configuration', makeLoss(), '17 ERROR'],
+  ['a change, with any configuration', makeChange(), '13 WARN'],
   ['a policy without a configured severity', makeKprobe(), '9 INFO'],
   ['a policy', makeKprobe({ hook: makeHook({ policy: 'p', tags: ['t'] }) }), '17 ERROR'],
   ['a tag', makeKprobe({ hook: makeHook({ tags: ['x', 'u', 't'] }) }), '21 FATAL'],
@@ -384,12 +398,30 @@ test('otlp: one JSON encoding is used for the file exporter and the body, and on
   assert.equal(shared.encoding, 'json')
 })
 
+test('otlp: a record about a change has its attributes and event name, in every encoder', () => {
+  const event = makeChange({ seq: 7, names: ['shop/a', 'b'], count: 9, mode: 'monitor', modeBefore: 'enforce' })
+  const want = {
+    'log.record.uid': { stringValue: '1795520000-7' },
+    'ktrail.change.what': { stringValue: 'policy_removed' },
+    'ktrail.change.by': { stringValue: 'api uid=0 pid=812' },
+    'ktrail.change.names': { arrayValue: { values: [{ stringValue: 'shop/a' }, { stringValue: 'b' }] } },
+    'ktrail.change.count': { intValue: '9' },
+    'ktrail.change.mode': { stringValue: 'monitor' },
+    'ktrail.change.mode_before': { stringValue: 'enforce' },
+  }
+  for (const create of [createOtlpEncoder, createSdkEncoder]) {
+    const [record] = records(create(base), [event])
+    assert.deepEqual([asObject(record?.attributes ?? []), record?.eventName], [want, 'ktrail.change'])
+  }
+})
+
 test('otlp: the body of a record about the agent has what its attributes have, in every encoder', () => {
   const time = { sec: 1, nsec: 0 }
   const events: readonly Event[] = [
     makeExec({ seq: 4 }),
     { type: 'agent_run', seq: 5, time, phase: 'heartbeat', heartbeatMs: 60_000, previous: { loki: 'run0' } },
     makeLoss({ seq: 6, count: 2, numbers: { first: 3, last: 4 } }),
+    makeChange({ seq: 7 }),
   ]
   const numbered = (): OtlpEncoderOptions => ({ ...base, numbering: new Numberings('run1').of('loki') })
   const line = (i: number): object => JSON.parse(Buffer.from(slice(json.encode(events), i, i + 1).bytes).toString())
@@ -405,6 +437,7 @@ test('otlp: the body of a record about the agent has what its attributes have, i
       },
     },
     { ...line(2), ktrail: { seq: 'run1-6', exporter_seq: 'loki-2', loss: { ...loss, count, first: 3, last: 4 } } },
+    { ...line(3), ktrail: { seq: 'run1-7', exporter_seq: 'loki-3' } },
   ]
   const bodies = (all: readonly LogRecord[]): unknown[] =>
     all.map(({ body }): unknown => JSON.parse(body !== undefined && 'stringValue' in body ? body.stringValue : ''))

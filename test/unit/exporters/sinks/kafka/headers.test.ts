@@ -84,3 +84,22 @@ test('kafka headers: numbers of the exporter and of the partition, and what a re
     run_previous: 'e1',
   })
 })
+
+test('kafka headers: what changed and who changed it', () => {
+  const change = { what: 'policy_replaced', by: 'cluster', names: ['shop/a', 'b'], count: 9 } as const
+  const headers = new RecordHeaders({ format: 'json', cluster_name: '' }, CONTEXT)
+  const about = {
+    type: 'agent_change',
+    policy: '',
+    change: { ...change, mode: 'monitor', modeBefore: 'enforce' },
+  } as const
+  assert.deepEqual(headers.own({ ...EVENT, about }), {
+    seq: 'e-3',
+    change_what: 'policy_replaced',
+    change_by: 'cluster',
+    change_names: 'shop/a, b',
+    change_count: '9',
+    change_mode: 'monitor',
+    change_mode_before: 'enforce',
+  })
+})

@@ -12,7 +12,16 @@ import {
 } from '../../../../../exporters/sinks/kafka/partitions.ts'
 import { createJsonEncoder } from '../../../../../exporters/encoding/json-line.ts'
 import type { Event } from '../../../../../exporters/contract/event.ts'
-import { makeExec, makeExit, makeKprobe, makeLoss, makeParent, makePod, makeProcess } from '../../support/events.ts'
+import {
+  makeChange,
+  makeExec,
+  makeExit,
+  makeKprobe,
+  makeLoss,
+  makeParent,
+  makePod,
+  makeProcess,
+} from '../../support/events.ts'
 
 // Source: Kafka's UtilsTest.java.
 const VECTORS = [
@@ -67,6 +76,7 @@ for (const line of WITHOUT) {
   })
 }
 
+const HOSTILE_CHANGE = makeChange({ by: 'file /a,"pod":{"namespace":"evil","name":"x"},"docker":"evil"' })
 const POD_LINES: ReadonlyArray<readonly [what: string, event: Event, want: string | undefined]> = [
   ['a process in a pod', makeExec({ process: makeProcess({ pod: makePod() }) }), 'default/file-access'],
   ['an exit', makeExit({ process: makeProcess({ pod: makePod({ name: 'web' }) }) }), 'default/web'],
@@ -83,6 +93,7 @@ const POD_LINES: ReadonlyArray<readonly [what: string, event: Event, want: strin
     'default/file-access',
   ],
   ['a loss', makeLoss(), undefined],
+  ['a change that looks like one', HOSTILE_CHANGE, undefined],
 ]
 for (const [what, event, want] of POD_LINES) {
   test(`kafka partitions: the pod, ${what}`, () => {
@@ -108,6 +119,7 @@ const CONTAINER_LINES: ReadonlyArray<readonly [what: string, event: Event, want:
     undefined,
   ],
   ['a loss', makeLoss(), undefined],
+  ['a change that looks like one', HOSTILE_CHANGE, undefined],
 ]
 for (const [what, event, want] of CONTAINER_LINES) {
   test(`kafka partitions: the container, ${what}`, () => {

@@ -1,0 +1,83 @@
+/** Events about the agent itself, and what all events have. */
+
+/** A UTC time in two integers, to keep nanoseconds. */
+export interface Timestamp {
+  readonly sec: number
+  readonly nsec: number
+}
+
+export interface EventBase {
+  /** Position in the gap-free sequence of this agent run. Epoch and `seq` together identify the event. */
+  seq: number
+  readonly time: Timestamp
+}
+
+/** Where and why events were lost. */
+export interface LossKind {
+  /** `kernel`: before they were read, so they have no sequence number; `exporter`: between the fan-out and a sink. */
+  readonly stage: 'kernel' | 'exporter'
+  /** Name of the exporter that lost them; '' in stage `kernel`. */
+  readonly exporter: string
+  /** The label of the metric that counts them; one of a few words. */
+  readonly reason: string
+}
+
+/** Lost events, summed over some seconds. Has no process. */
+export interface LossEvent extends EventBase {
+  readonly type: 'events_lost'
+  readonly loss: LossKind
+  readonly count: number
+  /**
+   * Lowest and highest lost sequence number; both undefined unless all numbers are known. If the range is longer than `count`, it also
+   * covers events that were not lost or not for this exporter.
+   */
+  readonly firstSeq: number | undefined
+  readonly lastSeq: number | undefined
+  /** The same as numbers of the exporter (numbering.ts); absent unless all are known. */
+  readonly numbers?: NumberRange | undefined
+}
+
+/** Both inclusive. */
+export interface NumberRange {
+  readonly first: number
+  readonly last: number
+}
+
+/** Tells the readers of a sink that a run starts, goes on or ends (docs/audit.md). Has no process. */
+export interface RunEvent extends EventBase {
+  readonly type: 'agent_run'
+  readonly phase: 'start' | 'heartbeat' | 'stop'
+  /** The next such record of the run comes after this time. */
+  readonly heartbeatMs: number
+  /** The last run before this one, by exporter; absent where none is known. */
+  readonly previous: Readonly<Record<string, string>>
+}
+
+/** A change of policies or config while the agent runs, and who made it. Names and keys, never values. Has no process. */
+export interface Change {
+  readonly what:
+    | 'policy_added'
+    | 'policy_replaced'
+    | 'policy_removed'
+    | 'policy_enabled'
+    | 'policy_disabled'
+    | 'config_changed'
+  /** `file PATH`, `api uid=… pid=…`, `api ADDRESS:PORT` or `cluster`; `several` of changes that share a record. */
+  readonly by: string
+  /** Policies, with their namespace and a slash before, or keys of the config. */
+  readonly names: readonly string[]
+  /** Of all changes: `names` is bounded and has each name once. */
+  readonly count: number
+  /** Of policies. Only an enforcing one sends signals or has calls fail. */
+  readonly mode?: PolicyMode | undefined
+  /** Of replaced policies that had another mode. */
+  readonly modeBefore?: PolicyMode | undefined
+}
+
+export type PolicyMode = 'enforce' | 'monitor'
+
+export interface ChangeEvent extends EventBase, Change {
+  readonly type: 'agent_change'
+}
+
+export type AgentEvent = LossEvent | RunEvent | ChangeEvent

@@ -13,7 +13,7 @@ import { FineGuidanceSensors } from '../../collector/api/proto/tetragon/sensors_
 import { ApiClient, DEFAULT_SERVER } from '../../collector/api/client.ts'
 import { programIds } from '../integration/native-fixture.ts'
 import { memoryOf } from '../support/memory.ts'
-import { TestAgent, cannotRun, freshFolder } from './support/agent.ts'
+import { TestAgent, cannotRun, freshFolder, ktrail } from './support/agent.ts'
 import { fileHook, path, policy } from './support/policy.ts'
 import { makeProgram } from '../support/programs.ts'
 
@@ -60,12 +60,42 @@ async function probesThatDiffer(client: ApiClient): Promise<string[]> {
   )
 }
 
+/** Also of files and the config; `ktrail audit` lists them. */
+async function changesAreRecords(agent: TestAgent): Promise<void> {
+  const yaml = policy('kills', [{ ...fileHook([path('Equal', '/none')]) }])
+  await agent.apply('kills', yaml)
+  await agent.withdraw('kills')
+  const config = join(agent.folder, 'config.yaml')
+  const { exporters, ...rest } = JSON.parse(readFileSync(config, 'utf8'))
+  const archive = { ...exporters.archive, filter: { event_types: ['process_exec'] } }
+  writeFileSync(config, JSON.stringify({ ...rest, exporters: { archive } }))
+  const what = (): unknown[] => agent.lines().flatMap(({ agent_change: change }) => change?.['what'] ?? [])
+  await agent.until('the config to be reloaded', () => what().includes('config_changed'))
+  const peer = `api uid=0 pid=${process.pid}`
+  const file = `file ${join(agent.policies, 'kills.yaml')}`
+  const about = { names: ['secret'], count: 1, mode: 'monitor' }
+  assert.deepEqual(
+    agent.lines().flatMap(({ agent_change: change }) => change ?? []),
+    [
+      { what: 'policy_added', by: peer, ...about },
+      { what: 'policy_removed', by: peer, ...about },
+      { what: 'policy_added', by: file, ...about, names: ['kills'] },
+      { what: 'policy_removed', by: file, ...about, names: ['kills'] },
+      { what: 'config_changed', by: `file ${config}`, names: ['exporters.archive.filter.event_types[0]'], count: 1 },
+    ],
+  )
+  const { stdout } = await ktrail(['audit', join(agent.folder, 'events.jsonl')])
+  const removed = new RegExp(`^  \\S+Z policy_removed secret \\(monitor\\) by ${peer}$`, 'm')
+  assert.match(stdout, removed)
+  assert.match(stdout, / config_changed exporters\.archive\.filter\.event_types\S* by file /)
+}
+
 describe('api', { skip }, () => {
   it('a policy that is added over the API reports accesses to a live reader until it is deleted', async () => {
     const folder = freshFolder('api')
     const file = join(folder, 'secret')
     writeFileSync(file, 'x')
-    await using agent = await TestAgent.start()
+    await using agent = await TestAgent.start({ archive: { envelope: true } })
     using client = new ApiClient(DEFAULT_SERVER)
     const { method } = FineGuidanceSensors
     const yaml = policy('secret', [fileHook([path('Prefix', folder)])])
@@ -102,6 +132,7 @@ describe('api', { skip }, () => {
       reader.kill()
     }
     await agent.until('the reader to be gone', () => reading(0))
+    await changesAreRecords(agent)
     assert.equal((await agent.metrics()).sum('ktrail_api_lost_events_total'), 0)
   })
 

@@ -135,7 +135,10 @@ export async function startAgent(
       env: process.env,
       loaded,
       log,
-      changed: (names) => changes.note({ what: 'config_changed', by: `file ${configFile}`, names }),
+      changed: (names) => {
+        changes.note({ what: 'config_changed', by: `file ${configFile}`, names })
+        runRecords.hurry()
+      },
       apply: (next, before, stopping) => applyConfig({ delivery, folder, memory, line }, next, before, stopping),
     }),
   )

@@ -9,6 +9,7 @@ import { describe } from './contract/described.ts'
 import { ExportError, textOf } from './contract/errors.ts'
 import type { Encoded, Encoder } from './contract/exporter.ts'
 import type { Numbering } from './contract/numbering.ts'
+import { destinationOf } from './destination.ts'
 import type { EventFilter } from './filtering/filter.ts'
 import { equal, pickLines, selectionOf, unionOf, within } from './filtering/selection.ts'
 import type { Selection } from './filtering/selection.ts'
@@ -26,6 +27,15 @@ export interface Route {
   readonly filter?: EventFilter
   /** Its records are numbered, and it gets records about the run. */
   readonly numbering?: Numbering
+}
+
+/** What a reader of its sink has to know of an exporter. */
+export interface NumberedExporter {
+  readonly name: string
+  readonly destination: string
+  readonly filtered: boolean
+  /** The number of its next record. */
+  readonly next: number
 }
 
 /** Routes that share an encoder. */
@@ -189,9 +199,13 @@ export class FanOut {
     return sums
   }
 
-  /** Names of the exporters with numbered records. */
-  get numbered(): readonly string[] {
-    return this.#numbered.flatMap(({ routes }) => routes.map(({ sender }) => sender.name))
+  /** The exporters with numbered records. */
+  get numbered(): readonly NumberedExporter[] {
+    return this.#routes.flatMap(({ sender, config, filter, numbering }) => {
+      if (numbering === undefined) return []
+      const destination = config === undefined ? '' : destinationOf(config)
+      return [{ name: sender.name, destination, filtered: filter !== undefined, next: numbering.next }]
+    })
   }
 
   /** All senders, in the order of the configuration, then those of exporters that a reload has removed a short time ago. */

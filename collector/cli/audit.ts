@@ -18,8 +18,9 @@ export const auditCommand: Command = async (given, { env, nowMs, print, printErr
     throw new UsageError(`--since: expected a time such as 2026-11-24T14:00:00Z, got "${since}"`)
   const audit = new Audit()
   let [plain, unreadable, numbered] = [0, 0, 0]
-  try {
-    for (const address of positionals) {
+  const problems: string[] = []
+  for (const address of positionals) {
+    try {
       for await (const record of auditSource(address, { env, sinceMs, nowMs: nowMs() })()) {
         if (record === undefined) plain++
         else if (record === 'unreadable') unreadable++
@@ -28,20 +29,21 @@ export const auditCommand: Command = async (given, { env, nowMs, print, printErr
           audit.add(record)
         }
       }
+    } catch (error) {
+      if (!(error instanceof ExportError) && !(error instanceof RangeError)) throw error
+      // A damaged file hides nothing that the others show.
+      problems.push(error.message)
     }
-  } catch (error) {
-    if (!(error instanceof ExportError) && !(error instanceof RangeError)) throw error
-    printError(`ktrail: ${error.message}`)
-    return 1
   }
   const streams = audit.report({ nowMs: nowMs(), partial: given.flag('partial') || sinceMs !== undefined })
-  const whole = numbered > 0 && streams.every((stream) => stream.whole)
+  const whole = numbered > 0 && problems.length === 0 && streams.every((stream) => stream.whole && stream.consistent)
   if (given.text('output') === 'json')
-    await print(`${JSON.stringify({ whole, numbered, plain, unreadable, streams })}\n`)
+    await print(`${JSON.stringify({ whole, numbered, plain, unreadable, problems, streams })}\n`)
   else await print(streams.map(streamText).join(''))
+  for (const problem of problems) printError(`ktrail: ${problem}`)
   if (plain > 0) printError(`ktrail: ${plural(plain, 'record')} without numbers`)
   if (unreadable > 0) printError(`ktrail: ${plural(unreadable, 'line')} cannot be read`)
-  if (numbered === 0) {
+  if (numbered === 0 && problems.length === 0) {
     printError(
       'ktrail: no record has numbers: set envelope: true on the exporter, or read a sink of type otlp or kafka',
     )
@@ -50,34 +52,54 @@ export const auditCommand: Command = async (given, { env, nowMs, print, printErr
 }
 
 function streamText(stream: AuditedStream): string {
-  const { node, exporter, runs, missingRuns, unlinked, lostBefore, whole } = stream
+  const { node, exporter, runs, missingRuns, runsElsewhere, unlinked, lostBefore, whole, consistent } = stream
   const records = runs.reduce((sum, run) => sum + run.records, 0)
   const notes = [
     ...runs.flatMap((run) => runNotes(run)),
     ...missingRuns.map((run) => `run ${run}: no record of it, though the next run names it`),
+    ...runsElsewhere.map((run) => `run ${run}: its records are where the exporter wrote to before it was moved`),
     ...unlinked.map((run) => `run ${run} names no run before it: runs between may be missing`),
     ...(lostBefore > 0 ? [`${plural(lostBefore, 'event')} lost before they got a number, told`] : []),
     ...changeNotes(stream),
   ]
-  const verdict = whole ? 'nothing is missing untold' : 'INCOMPLETE'
+  const complete = consistent ? 'nothing is missing untold' : 'CONTRADICTORY'
+  const verdict = whole ? complete : 'INCOMPLETE'
   const head = `${node} ${exporter}: ${verdict}; ${plural(runs.length, 'run')}, ${plural(records, 'record')}`
   const last = runs.at(-1)
   const until = last === undefined ? '' : `, ${timeText(runs[0]?.firstMs ?? 0)} to ${timeText(last.lastMs)}`
   return [oneLine(head + until), ...notes.map((note) => `  ${oneLine(note)}`), ''].join('\n')
 }
 
-function runNotes({ run, told, untold, twice, outOfOrder, end, lastMs }: AuditedRun): string[] {
+function runNotes(audited: AuditedRun): string[] {
+  const { run, told, untold, elsewhere, twice, outOfOrder, end, lastMs } = audited
   const lines = [
+    ...contradictionNotes(audited),
     ...untold.map(({ first, last }) => `missing, not told: ${rangeText(first, last)}`),
+    ...elsewhere.map(({ first, last }) => `where the exporter wrote to before it was moved: ${rangeText(first, last)}`),
     ...told.map(({ first, last, reason }) => `missing, told: ${rangeText(first, last)} (${reason})`),
   ]
   const shown = lines.slice(0, SHOWN)
-  if (lines.length > SHOWN) shown.push(`${counted(lines.length - SHOWN)} more ranges are missing`)
+  if (lines.length > SHOWN) shown.push(`${counted(lines.length - SHOWN)} more findings: see -o json`)
   if (twice > 0) shown.push(`twice: ${plural(twice, 'record')}`)
   if (outOfOrder > 0) shown.push(`out of order: ${plural(outOfOrder, 'record')}`)
   if (end === 'open') shown.push(`no record since ${timeText(lastMs)} and none of a stop: what followed is unknown`)
   if (end === 'running') shown.push('still running')
   return shown.map((line) => `run ${run}: ${line}`)
+}
+
+function contradictionNotes({ contradictions }: AuditedRun): string[] {
+  const { disagreeing, holes, afterStop, overcounted } = contradictions
+  const notes = holes.map(({ before, events }) => {
+    const gap = 'though exporter_seq has no gap there and the exporter has no filter'
+    return `${plural(events, 'number')} of seq without a record before number ${before}, ${gap}`
+  })
+  if (disagreeing > 0) notes.push(`seq and exporter_seq disagree: ${plural(disagreeing, 'record')}`)
+  if (afterStop > 0) notes.push(`numbered after the stop of the run: ${plural(afterStop, 'record')}`)
+  if (overcounted > 0) {
+    const why = 'the sink took them and its answer was lost, or the count was changed'
+    notes.push(`counted as lost but not missing: ${plural(overcounted, 'event')}: ${why}`)
+  }
+  return notes
 }
 
 function changeNotes({ changes, moreChanges }: AuditedStream): string[] {

@@ -4,10 +4,13 @@
  */
 import { mkdir, open, rename, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import type { NumberedExporter } from '../../exporters/index.ts'
 
 const FILE = 'runs.json'
 /** 300 bytes each of 3,000 exporters. */
 const MAX_BYTES = 1 << 20
+/** No exporter has this name. Older releases leave the key alone. */
+const DESTINATIONS = '/destinations'
 const RUN = /^[0-9a-z]{1,64}$/
 
 interface Warn {
@@ -17,15 +20,19 @@ interface Warn {
 export class LastRuns {
   /** The last run before this one, by exporter. */
   readonly previous: Readonly<Record<string, string>>
+  /** Where each exporter wrote to in that run. */
+  readonly destinations: Readonly<Record<string, string>>
   readonly #file: string
   readonly #run: string
   readonly #log: Warn
   #noted = ''
 
-  private constructor(file: string, run: string, previous: Readonly<Record<string, string>>, log: Warn) {
+  private constructor(file: string, run: string, text: string, log: Warn) {
     this.#file = file
     this.#run = run
-    this.previous = previous
+    const known = objectOf(JSON.parse(text))
+    this.previous = runsIn(known)
+    this.destinations = runsIn(objectOf(known[DESTINATIONS]))
     this.#log = log
   }
 
@@ -33,19 +40,21 @@ export class LastRuns {
   static async open(folder: string, run: string, log: Warn): Promise<LastRuns> {
     const file = path.join(folder, FILE)
     try {
-      return new LastRuns(file, run, parse(await textOf(file)), log)
+      return new LastRuns(file, run, await textOf(file), log)
     } catch (error) {
       if (!isMissing(error)) warn(log, file, 'read', error)
-      return new LastRuns(file, run, {}, log)
+      return new LastRuns(file, run, '{}', log)
     }
   }
 
   /** Writes this run as the last of the exporters; does nothing when they are the same as before. Never rejects. */
-  async note(exporters: readonly string[]): Promise<void> {
-    const names = exporters.join()
-    if (names === this.#noted) return
-    this.#noted = names
-    const runs = { ...this.previous, ...Object.fromEntries(exporters.map((name) => [name, this.#run])) }
+  async note(exporters: ReadonlyArray<Pick<NumberedExporter, 'name' | 'destination'>>): Promise<void> {
+    const now = Object.fromEntries(exporters.map(({ name, destination }) => [name, destination]))
+    const noted = JSON.stringify(now)
+    if (noted === this.#noted) return
+    this.#noted = noted
+    const own = Object.fromEntries(exporters.map(({ name }) => [name, this.#run]))
+    const runs = { ...this.previous, ...own, [DESTINATIONS]: { ...this.destinations, ...now } }
     try {
       await mkdir(path.dirname(this.#file), { recursive: true, mode: 0o700 })
       await writeFile(`${this.#file}.new`, `${JSON.stringify(runs)}\n`, { mode: 0o600 })
@@ -63,11 +72,15 @@ async function textOf(file: string): Promise<string> {
   return buffer.toString('utf8', 0, bytesRead)
 }
 
-function parse(text: string): Record<string, string> {
-  const value: unknown = JSON.parse(text)
-  const entries = Object.entries(typeof value === 'object' && value !== null ? value : {})
+function objectOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? { ...value } : {}
+}
+
+function runsIn(value: Readonly<Record<string, unknown>>): Record<string, string> {
   return Object.fromEntries(
-    entries.filter((entry): entry is [string, string] => typeof entry[1] === 'string' && RUN.test(entry[1])),
+    Object.entries(value).filter(
+      (entry): entry is [string, string] => typeof entry[1] === 'string' && RUN.test(entry[1]),
+    ),
   )
 }
 

@@ -1,12 +1,13 @@
 /** Makes the records about the run: at its start, at its stop, and between them a heartbeat. They go to exporters with numbered records. */
 import type { RunEvent } from '../../exporters/contract/event.ts'
+import type { NumberedExporter } from '../../exporters/index.ts'
 import type { LastRuns } from './last-runs.ts'
 
 export interface RunRecordsOptions {
   readonly heartbeatMs: number
-  readonly lastRuns: Pick<LastRuns, 'previous' | 'note'>
-  /** Names of the exporters with numbered records, now. */
-  readonly exporters: () => readonly string[]
+  readonly lastRuns: Pick<LastRuns, 'previous' | 'destinations' | 'note'>
+  /** The exporters with numbered records, now. */
+  readonly exporters: () => readonly NumberedExporter[]
 }
 
 export class RunRecords {
@@ -14,6 +15,9 @@ export class RunRecords {
   #madeMs = 0
   /** It is time for a heartbeat. */
   due = false
+  /** By exporter, of this run. */
+  readonly #destinations = new Map<string, string>()
+  readonly #moved: Record<string, number> = {}
 
   constructor(options: RunRecordsOptions) {
     this.#options = options
@@ -24,14 +28,29 @@ export class RunRecords {
     this.due = nowMs - this.#madeMs >= this.#options.heartbeatMs
   }
 
+  /** What the records say of exporters has changed. */
+  hurry(): void {
+    this.due = true
+  }
+
   /** The record; undefined when no exporter wants it. */
   make(phase: RunEvent['phase'], time: RunEvent['time'], nowMs: number): RunEvent | undefined {
     this.#madeMs = nowMs
     this.due = false
     const { exporters, lastRuns, heartbeatMs } = this.#options
-    const names = exporters()
-    if (names.length === 0) return undefined
-    void lastRuns.note(names)
-    return { type: 'agent_run', seq: 0, time, phase, heartbeatMs, previous: lastRuns.previous }
+    const numbered = exporters()
+    if (numbered.length === 0) return undefined
+    for (const exporter of numbered) this.#follow(exporter)
+    void lastRuns.note(numbered)
+    const filtered = numbered.flatMap(({ name, filtered: some }) => (some ? [name] : []))
+    const about = { previous: lastRuns.previous, filtered, moved: { ...this.#moved } }
+    return { type: 'agent_run', seq: 0, time, phase, heartbeatMs, ...about }
+  }
+
+  #follow({ name, destination, next }: NumberedExporter): void {
+    const own = this.#destinations.get(name)
+    const before = own ?? this.#options.lastRuns.destinations[name]
+    if (before !== undefined && before !== destination) this.#moved[name] = own === undefined ? 0 : next
+    this.#destinations.set(name, destination)
   }
 }

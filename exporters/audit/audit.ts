@@ -4,6 +4,8 @@
  */
 import type { LossAbout } from '../contract/described.ts'
 import type { Change, NumberRange, RunEvent } from '../contract/event.ts'
+import { Agreement } from './agreement.ts'
+import type { Hole } from './agreement.ts'
 import { countOf, NumberSet } from './number-set.ts'
 import { tellGaps } from './tell.ts'
 import type { Told } from './tell.ts'
@@ -18,6 +20,8 @@ export interface NumberedRecord {
   readonly node: string
   readonly exporter: string
   readonly run: string
+  /** Of the event in the run. */
+  readonly seq: number
   readonly number: number
   /** Milliseconds since 1970. */
   readonly timeMs: number
@@ -31,6 +35,10 @@ export interface Mark {
   readonly phase: RunEvent['phase']
   readonly heartbeatMs: number
   readonly previous: string
+  /** Whether the exporter gets all events; undefined: written by an older release. */
+  readonly events: 'all' | 'filtered' | undefined
+  /** The exporter wrote to another sink before; records below this number may be there. */
+  readonly moved: number | undefined
 }
 
 /** What a record about a change says, as it may stand in any sink. */
@@ -54,10 +62,25 @@ export interface RunReport {
   readonly lastMs: number
   readonly told: readonly Told[]
   readonly untold: readonly NumberRange[]
+  /** May be in the sink that the exporter wrote to before. */
+  readonly elsewhere: readonly NumberRange[]
+  readonly contradictions: Contradictions
   readonly twice: number
   readonly outOfOrder: number
   /** `stopped`: cleanly. `running`: the next record about the run is not yet due. `open`: what followed is unknown. */
   readonly end: 'stopped' | 'running' | 'open'
+}
+
+/** What no honest agent writes, except for `overcounted`. */
+export interface Contradictions {
+  /** Records whose `seq` and `exporter_seq` do not go together. */
+  readonly disagreeing: number
+  /** Of an exporter without a filter. */
+  readonly holes: readonly Hole[]
+  /** Records numbered after that of the stop. */
+  readonly afterStop: number
+  /** Events that loss records count and that are not missing. A sink may also have taken them without its answer arriving. */
+  readonly overcounted: number
 }
 
 /** The records of one exporter of a node. */
@@ -67,6 +90,8 @@ export interface StreamReport {
   readonly runs: readonly RunReport[]
   /** Runs that others name and that have no record. */
   readonly missingRuns: readonly string[]
+  /** Runs that others name and whose records may be in the sink that the exporter wrote to before. */
+  readonly runsElsewhere: readonly string[]
   /** Runs that name no run before them, although there is one: others may be missing between. */
   readonly unlinked: readonly string[]
   /** Events that were lost before they got a number, as loss records tell. */
@@ -76,6 +101,8 @@ export interface StreamReport {
   readonly moreChanges: number
   /** Nothing is missing that no loss record tells of. */
   readonly whole: boolean
+  /** No records contradict each other. */
+  readonly consistent: boolean
 }
 
 /** Bounds for hostile input. */
@@ -101,7 +128,11 @@ interface Run {
   twice: number
   outOfOrder: number
   mark: Mark | undefined
-  stopped: boolean
+  readonly agreement: Agreement
+  filtered: boolean
+  moved: number | undefined
+  /** Number of the record of the stop. */
+  stop: number | undefined
 }
 
 export class Audit {
@@ -112,6 +143,7 @@ export class Audit {
   add(record: NumberedRecord): void {
     const run = this.#runOf(record)
     const { place, number, timeMs, loss, mark, change } = record
+    run.agreement.add(place, number, record.seq)
     run.firstMs = Math.min(run.firstMs, timeMs)
     run.lastMs = Math.max(run.lastMs, timeMs)
     const highest = run.places.get(place) ?? -1
@@ -121,7 +153,9 @@ export class Audit {
     if (mark !== undefined) {
       run.marks.add(`${number} ${place}`)
       run.mark = mark
-      if (mark.phase === 'stop') run.stopped = true
+      run.filtered ||= mark.events !== 'all'
+      run.moved = mark.moved ?? run.moved
+      if (mark.phase === 'stop') run.stop = Math.max(run.stop ?? 0, number)
     }
     if (!run.numbers.add(number)) {
       if (!copy) run.twice++
@@ -162,7 +196,10 @@ export class Audit {
         twice: 0,
         outOfOrder: 0,
         mark: undefined,
-        stopped: false,
+        agreement: new Agreement(),
+        filtered: false,
+        moved: undefined,
+        stop: undefined,
       }
       stream.runs.set(id, run)
     }
@@ -175,20 +212,36 @@ function reportOf(
   runs: readonly Run[],
   { nowMs, partial }: AuditOptions,
 ): Omit<StreamReport, 'node' | 'exporter'> {
-  const gaps = runs.map(({ numbers }, i) => numbers.gaps(partial && i === 0 ? numbers.first : 0))
+  const gaps = runs.map(({ numbers, moved }, i) => cutAt(numbers.gaps(partial && i === 0 ? numbers.first : 0), moved))
   const told = tellGaps(
-    gaps,
+    gaps.map(({ rest }) => rest),
     runs.map(({ losses }) => losses.filter((loss) => loss.stage === 'exporter' && loss.exporter === exporter)),
   )
   const reports = runs.map((run, i): RunReport => {
-    const { told: explained, untold } = told[i] ?? { told: [], untold: [] }
-    const { run: id, numbers, firstMs, lastMs, twice, outOfOrder } = run
+    const { told: explained, untold, overcounted } = told[i] ?? { told: [], untold: [], overcounted: 0 }
+    const { run: id, numbers, agreement, filtered, mark, firstMs, lastMs, twice, outOfOrder } = run
     const end = endOf(run, i === runs.length - 1, nowMs)
-    return { run: id, records: numbers.size, firstMs, lastMs, told: explained, untold, twice, outOfOrder, end }
+    const elsewhere = gaps[i]?.below ?? []
+    // Lost records may be among those that this sink has forgotten or never had.
+    const knowsAll = !partial && runs.slice(0, i + 1).every(({ moved }) => moved === undefined)
+    const contradictions = {
+      disagreeing: agreement.disagreeing,
+      holes: mark === undefined || filtered ? [] : agreement.holes,
+      afterStop: run.stop === undefined ? 0 : numbers.countAbove(run.stop),
+      overcounted: knowsAll ? overcounted : 0,
+    }
+    const missing = { told: explained, untold, elsewhere }
+    return { run: id, records: numbers.size, firstMs, lastMs, ...missing, contradictions, twice, outOfOrder, end }
   })
   const known = new Set(runs.map(({ run }) => run))
   const linked = runs.slice(partial ? 1 : 0).filter(({ mark }) => mark !== undefined)
-  const missingRuns = linked.map(({ mark }) => mark?.previous ?? '').filter((run) => run !== '' && !known.has(run))
+  const named = linked
+    .map(({ mark, moved }) => ({ run: mark?.previous ?? '', moved }))
+    .filter(({ run }) => run !== '' && !known.has(run))
+  const namesOf = (moved: boolean): string[] => [
+    ...new Set(named.filter((each) => (each.moved !== undefined) === moved).map(({ run }) => run)),
+  ]
+  const [missingRuns, runsElsewhere] = [namesOf(false), namesOf(true)]
   const unlinked = linked.filter(({ run, mark }) => mark?.previous === '' && run !== runs[0]?.run).map(({ run }) => run)
   const lostBefore = runs
     .flatMap(({ losses }) => losses)
@@ -199,12 +252,24 @@ function reportOf(
     reports.every(({ untold, end }) => countOf(untold) === 0 && end !== 'open')
   const changes = runs.flatMap((run) => run.changes).toSorted((a, b) => a.timeMs - b.timeMs)
   const moreChanges = runs.reduce((sum, run) => sum + run.moreChanges, 0)
-  const findings = { missingRuns: [...new Set(missingRuns)], unlinked, lostBefore, changes, moreChanges }
-  return { runs: reports, ...findings, whole }
+  const consistent = reports.every(({ contradictions }) => isNone(contradictions))
+  const findings = { missingRuns, runsElsewhere, unlinked, lostBefore, changes, moreChanges }
+  return { runs: reports, ...findings, whole, consistent }
 }
 
-function endOf({ stopped, mark, lastMs }: Run, latest: boolean, nowMs: number): RunReport['end'] {
-  if (stopped) return 'stopped'
+function isNone({ disagreeing, holes, afterStop, overcounted }: Contradictions): boolean {
+  return disagreeing + holes.length + afterStop + overcounted === 0
+}
+
+/** The numbers below `at`, and the others. */
+function cutAt(ranges: readonly NumberRange[], at = 0): { below: NumberRange[]; rest: NumberRange[] } {
+  const below = ranges.flatMap(({ first, last }) => (first < at ? [{ first, last: Math.min(last, at - 1) }] : []))
+  const rest = ranges.flatMap(({ first, last }) => (last >= at ? [{ first: Math.max(first, at), last }] : []))
+  return { below, rest }
+}
+
+function endOf({ stop, mark, lastMs }: Run, latest: boolean, nowMs: number): RunReport['end'] {
+  if (stop !== undefined) return 'stopped'
   const dueMs = lastMs + (mark?.heartbeatMs ?? DEFAULT_HEARTBEAT_MS) + LATE_MS
   return latest && nowMs <= dueMs ? 'running' : 'open'
 }

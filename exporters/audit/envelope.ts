@@ -19,12 +19,13 @@ export function numbersOf(
   fields: Fields,
   where: { readonly place: string; readonly node: string; readonly timeMs: number },
 ): NumberedRecord | undefined {
-  const run = SEQ.exec(fields('seq') ?? '')?.[1]
+  const [, run, seq] = SEQ.exec(fields('seq') ?? '') ?? []
   const [, exporter, number] = EXPORTER_SEQ.exec(fields('exporter_seq') ?? '') ?? []
   if (run === undefined || exporter === undefined) return undefined
   return {
     ...where,
     run,
+    seq: Number(seq),
     exporter,
     number: Number(number),
     loss: lossOf(fields),
@@ -60,7 +61,14 @@ function lossOf(fields: Fields): LossAbout | undefined {
 function markOf(fields: Fields): Mark | undefined {
   const phase = fields('run.phase')
   if (phase !== 'start' && phase !== 'heartbeat' && phase !== 'stop') return undefined
-  return { phase, heartbeatMs: countIn(fields, 'run.heartbeat_ms') ?? 0, previous: fields('run.previous') ?? '' }
+  const events = fields('run.events')
+  return {
+    phase,
+    heartbeatMs: countIn(fields, 'run.heartbeat_ms') ?? 0,
+    previous: fields('run.previous') ?? '',
+    events: events === 'all' || events === 'filtered' ? events : undefined,
+    moved: countIn(fields, 'run.moved'),
+  }
 }
 
 function changeOf(fields: Fields): ReportedChange | undefined {

@@ -60,6 +60,14 @@ export class NumberSet {
     return found
   }
 
+  /** How many of the set are greater than `number`. */
+  countAbove(number: number): number {
+    return this.#first.reduce((sum, first, i) => {
+      const last = this.#last[i] ?? 0
+      return last > number ? sum + last - Math.max(first, number + 1) + 1 : sum
+    }, 0)
+  }
+
   /** Index of the first range that begins after the number. */
   #after(number: number): number {
     let [low, high] = [0, this.#first.length]

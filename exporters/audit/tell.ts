@@ -10,6 +10,8 @@ export interface Told extends NumberRange {
 interface Explained {
   readonly told: readonly Told[]
   readonly untold: readonly NumberRange[]
+  /** What the loss records of the run count beyond the missing numbers that they tell of. */
+  readonly overcounted: number
 }
 
 /**
@@ -20,7 +22,7 @@ export function tellGaps(
   gaps: ReadonlyArray<readonly NumberRange[]>,
   losses: ReadonlyArray<readonly LossAbout[]>,
 ): Explained[] {
-  const runs = gaps.map((own) => ({ told: [] as Told[], untold: [...own] }))
+  const runs = gaps.map((own) => ({ told: [] as Told[], untold: [...own], overcounted: 0 }))
   const tell = (run: number, loss: LossAbout, count: number): number => {
     const explained = runs[run]
     if (explained === undefined) return count
@@ -42,14 +44,19 @@ export function tellGaps(
     explained.untold = rest
     return left
   }
+  const exceeded = (run: number, left: number): void => {
+    const explained = runs[run]
+    if (explained !== undefined) explained.overcounted += left
+  }
   // The precise ones first.
   for (const [i, own] of losses.entries()) {
-    for (const loss of own) if (loss.numbers !== undefined) tell(i, loss, loss.count)
+    for (const loss of own) if (loss.numbers !== undefined) exceeded(i, tell(i, loss, loss.count))
   }
   for (const [i, own] of losses.entries()) {
     for (const loss of own) {
       let left = loss.numbers === undefined ? loss.count : 0
       for (let run = i; run >= 0 && left > 0; run--) left = tell(run, loss, left)
+      exceeded(i, left)
     }
   }
   return runs

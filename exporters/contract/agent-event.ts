@@ -51,6 +51,12 @@ export interface RunEvent extends EventBase {
   readonly heartbeatMs: number
   /** The last run before this one, by exporter; absent where none is known. */
   readonly previous: Readonly<Record<string, string>>
+  /** Exporters that do not get all events, because they have a filter. */
+  readonly filtered?: readonly string[]
+  /**
+   * By exporter: it writes to another sink than before, and its records below this number may be in the sink before. 0: moved between two runs.
+   */
+  readonly moved?: Readonly<Record<string, number>>
 }
 
 /** A change of policies or config while the agent runs, and who made it. Names and keys, never values. Has no process. */

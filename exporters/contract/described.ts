@@ -6,9 +6,25 @@ import { isHookEvent } from './event.ts'
 import type { Change, ChangeEvent, Event, HookEvent, LossEvent, LossKind, RunEvent } from './event.ts'
 import type { Encoded } from './exporter.ts'
 
-/** The exporter's run before that of the record; '' when not known. */
-export function previousOf({ previous }: Pick<RunEvent, 'previous'>, exporter: string): string {
-  return (Object.hasOwn(previous, exporter) ? previous[exporter] : undefined) ?? ''
+/** What a record about the run says to the sink of one exporter; as members of its JSON, without undefined ones. */
+export function runOf({ phase, heartbeatMs, previous, filtered, moved = {} }: RunAbout, exporter: string): RunMembers {
+  return {
+    phase,
+    heartbeat_ms: heartbeatMs,
+    previous: (Object.hasOwn(previous, exporter) ? previous[exporter] : undefined) ?? '',
+    ...(filtered && { events: filtered.includes(exporter) ? 'filtered' : 'all' }),
+    ...(Object.hasOwn(moved, exporter) && { moved: moved[exporter] ?? 0 }),
+  }
+}
+
+interface RunMembers {
+  readonly phase: RunEvent['phase']
+  readonly heartbeat_ms: number
+  /** The exporter's run before that of the record; '' when not known. */
+  readonly previous: string
+  /** Whether its filter leaves events out; absent in records of older releases. */
+  readonly events?: 'all' | 'filtered'
+  readonly moved?: number
 }
 
 /** One object for all events of the same type and policy. */
@@ -27,7 +43,7 @@ export interface About {
 /** What a loss record says, without the agent's numbers. */
 export type LossAbout = LossKind & Pick<LossEvent, 'count' | 'numbers'>
 
-export type RunAbout = Pick<RunEvent, 'phase' | 'heartbeatMs' | 'previous'>
+export type RunAbout = Pick<RunEvent, 'phase' | 'heartbeatMs' | 'previous' | 'filtered' | 'moved'>
 
 /** The change, without what all events have. */
 export function changeOf({ what, by, names, count, mode, modeBefore }: ChangeEvent): Change {
@@ -75,8 +91,9 @@ function aboutOf(event: Event): About {
     return { type, policy: '', loss: { ...loss, count, ...(numbers && { numbers }) } }
   }
   if (event.type === 'agent_run') {
-    const { type, phase, heartbeatMs, previous } = event
-    return { type, policy: '', run: { phase, heartbeatMs, previous } }
+    const { type, phase, heartbeatMs, previous, filtered, moved } = event
+    const run = { phase, heartbeatMs, previous, ...(filtered && { filtered }), ...(moved && { moved }) }
+    return { type, policy: '', run }
   }
   if (event.type === 'agent_change') return { type: event.type, policy: '', change: changeOf(event) }
   if (!isHookEvent(event)) return ofProcesses[event.type]

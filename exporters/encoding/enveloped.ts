@@ -6,7 +6,7 @@
  *
  * It also has what Tetragon's records have no key for: `container`, as its runtime describes it, and what extended.ts tells.
  */
-import { previousOf } from '../contract/described.ts'
+import { runOf } from '../contract/described.ts'
 import { isAboutAgent } from '../contract/event.ts'
 import type { AgentEvent, Event, NamedContainer } from '../contract/event.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'
@@ -143,6 +143,5 @@ function aboutAgent(event: AgentEvent, exporter: string): string {
     const { loss, count, numbers } = event
     return `,"loss":${JSON.stringify({ ...loss, count, ...numbers })}`
   }
-  const { phase, heartbeatMs } = event
-  return `,"run":${JSON.stringify({ phase, heartbeat_ms: heartbeatMs, previous: previousOf(event, exporter) })}`
+  return `,"run":${JSON.stringify(runOf(event, exporter))}`
 }

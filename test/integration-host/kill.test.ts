@@ -153,6 +153,8 @@ test(`kill: ${KILLS} kills under load lose nothing that was on disk, and every s
       published.flatMap((span, run) => auditOf(ledger, run, span)),
       `audit of ${exporter}`,
     )
+    const none = { disagreeing: 0, holes: [], afterStop: 0, overcounted: 0 }
+    for (const { contradictions } of runs) assert.deepEqual(contradictions, none, `audit of ${exporter}`)
     const twice = runs.reduce((sum, run) => sum + run.twice, 0)
     assert.equal(twice, ledger.duplicates, `audit of ${exporter}: twice`)
     assert.ok(

@@ -6,7 +6,7 @@ export const AUDIT: CommandSpec = {
   summary: 'whether records are missing from files, Kafka or Loki',
   usage: ['FILE... | kafka://BROKERS/TOPIC[,TOPIC] | loki://HOST?QUERY [--partial] [--since TIME] [-o text|json]'],
   text: [
-    'Reads a sink once and proves from the numbers of its records what is whole, what is missing, whether a loss record tells of it, and what is there twice or out of order. Files may be compressed (.gz), - is standard input; they need envelope: true. Several sources are read as one: give all topics of a template.',
+    'Reads a sink once and proves from the numbers of its records what is whole, what is missing, whether a loss record tells of it, what is there twice or out of order, and which numbers contradict each other. It lists who changed policies and config. Files may be compressed (.gz), - is standard input; they need envelope: true. Several sources are read as one: give all topics of a template.',
   ],
   options: {
     partial: { about: 'the sink has forgotten old records: begin with the oldest' },
@@ -19,7 +19,8 @@ export const AUDIT: CommandSpec = {
   },
   notes: ['Kafka with TLS or login, Loki with a token: see docs/audit.md.'],
   offered: 'files',
-  exits: '0 nothing is missing untold, 1 something is or the sink cannot be read, 2 wrong usage',
+  exits:
+    '0 nothing is missing untold and no numbers contradict each other, 1 something is missing, they do, or a sink cannot be read, 2 wrong usage',
   examples: ['ktrail audit kafka://broker:9092/ktrail.events --partial'],
   load: async () => (await import('../audit.ts')).auditCommand,
 }

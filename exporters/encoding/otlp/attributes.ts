@@ -114,6 +114,8 @@ export const KEYS = {
   runPhase: key('ktrail.run.phase'),
   runPrevious: key('ktrail.run.previous'),
   runHeartbeat: key('ktrail.run.heartbeat_ms'),
+  runEvents: key('ktrail.run.events'),
+  runMoved: key('ktrail.run.moved'),
   changeWhat: key('ktrail.change.what'),
   changeBy: key('ktrail.change.by'),
   changeNames: key('ktrail.change.names'),

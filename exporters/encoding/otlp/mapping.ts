@@ -4,7 +4,7 @@
  * cache their bytes.
  */
 import type { RecordConfig } from '../../../config/agent/exporters/otlp-records.ts'
-import { previousOf } from '../../contract/described.ts'
+import { runOf } from '../../contract/described.ts'
 import { isAboutAgent, isHookEvent } from '../../contract/event.ts'
 import type {
   Aggregate,
@@ -73,7 +73,11 @@ export function attributes(event: Event, options: AttributeOptions, out: Attribu
 /** What proves to a reader of the sink that no record is missing (docs/audit.md). */
 export function numberAttributes(event: Event, numbering: Numbering, number: number, out: AttributeSink): void {
   out.text(KEYS.exporterSeq, `${numbering.exporter}-${number}`)
-  if (event.type === 'agent_run') out.text(KEYS.runPrevious, previousOf(event, numbering.exporter))
+  if (event.type !== 'agent_run') return
+  const { previous, events, moved } = runOf(event, numbering.exporter)
+  out.text(KEYS.runPrevious, previous)
+  if (events !== undefined) out.text(KEYS.runEvents, events)
+  if (moved !== undefined) out.integer(KEYS.runMoved, moved)
 }
 
 /**

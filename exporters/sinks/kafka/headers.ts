@@ -1,5 +1,5 @@
 /** The headers of records. Events of a kind share one object, so that drivers encode it once. */
-import { previousOf } from '../../contract/described.ts'
+import { runOf } from '../../contract/described.ts'
 import type { About, LossAbout } from '../../contract/described.ts'
 import type { Change } from '../../contract/event.ts'
 import type { Numbering } from '../../contract/numbering.ts'
@@ -67,9 +67,8 @@ export class RecordHeaders {
     }
     if (about.loss !== undefined) Object.assign(headers, lossHeaders(about.loss))
     if (about.run !== undefined) {
-      headers['run_phase'] = about.run.phase
-      headers['run_heartbeat_ms'] = String(about.run.heartbeatMs)
-      headers['run_previous'] = previousOf(about.run, this.#numbering?.exporter ?? '')
+      const members = runOf(about.run, this.#numbering?.exporter ?? '')
+      for (const [name, value] of Object.entries(members)) headers[`run_${name}`] = String(value)
     }
     if (about.change !== undefined) Object.assign(headers, changeHeaders(about.change))
     return headers

@@ -18,6 +18,22 @@ const swapped = (records: KafkaRecord[], a: number, b: number): KafkaRecord[] =>
   const [one, other] = [records[a], records[b]]
   return one === undefined || other === undefined ? records : records.with(a, other).with(b, one)
 }
+const numberOf = ({ own }: KafkaRecord): number => Number(own['exporter_seq']?.replace('bus-', ''))
+
+/** Removes a record, and hides that in `exporter_seq`. */
+function renumbered(topic: Topic): Topic {
+  const removed = topic[0]?.[5]
+  const [run] = removed?.own['seq']?.split('-') ?? []
+  if (removed === undefined) return topic
+  return first(topic, (records) => records.toSpliced(5, 1)).map((records) =>
+    records.map((record) => {
+      const number = numberOf(record)
+      const behind = record.own['seq']?.startsWith(`${run}-`) && number > numberOf(removed)
+      return behind ? { ...record, own: { ...record.own, exporter_seq: `bus-${number - 1}` } } : record
+    }),
+  )
+}
+
 const FAULTS: Readonly<Record<string, readonly [make: (topic: Topic, runs: readonly Topic[]) => Topic, want: RegExp]>> =
   {
     removed: [(topic) => first(topic, (records) => records.toSpliced(5, 1)), /missing, not told: number \d+\n/],
@@ -26,6 +42,10 @@ const FAULTS: Readonly<Record<string, readonly [make: (topic: Topic, runs: reado
       /twice: 2 records/,
     ],
     swapped: [(topic) => first(topic, (records) => swapped(records, 3, 5)), /out of order: 2 records/],
+    renumbered: [
+      renumbered,
+      /CONTRADICTORY(.|\n)* 1 number of seq without a record before number \d+, though exporter_seq has no gap/,
+    ],
     'cut-tail': [(topic) => topic.map((records) => records.slice(0, -2)), /none of a stop/],
     'missing-run': [(_, [, second = []]) => second, /run run1: no record of it, though the next run names it/],
   }

@@ -46,10 +46,11 @@ export async function numberedRun(
       phase,
       heartbeatMs: 60_000,
       previous: previous === '' ? {} : { bus: previous },
+      filtered: [],
     }
   }
-  const events = Array.from({ length: count }, (_, seq) => eventOf(seq))
-  for (const slice of [[mark('start', 0)], events, [mark('stop', count)]]) {
+  const events = Array.from({ length: count }, (_, seq) => ({ ...eventOf(seq), seq: seq + 1 }))
+  for (const slice of [[mark('start', 0)], events, [mark('stop', count + 1)]]) {
     await fanOut.publish(slice)
     await fanOut.flush(10_000)
   }

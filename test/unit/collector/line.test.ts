@@ -91,8 +91,9 @@ function rig(
   }
   const published: string[] = []
   const working = (): void => void made.worked++
-  const lastRuns = { previous: { archive: 'e0' }, note: async (): Promise<void> => undefined }
-  const runRecords = new RunRecords({ heartbeatMs: 60_000, lastRuns, exporters: () => numbered })
+  const lastRuns = { previous: { archive: 'e0' }, destinations: {}, note: async (): Promise<void> => undefined }
+  const exporters = numbered.map((name) => ({ name, destination: 'd', filtered: false, next: 0 }))
+  const runRecords = new RunRecords({ heartbeatMs: 60_000, lastRuns, exporters: () => exporters })
   const lossRecords = new LossRecords(options, 0)
   const changes = new ChangeRecords({ now: () => ingest.now(), wake: () => void ingest.read() })
   changes.begin()

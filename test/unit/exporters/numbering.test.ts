@@ -19,7 +19,16 @@ import { FakeExporter } from './support/lines.ts'
 
 const time = { sec: 1, nsec: 0 }
 const run = (seq: number, phase: RunEvent['phase']): RunEvent => {
-  return { type: 'agent_run', seq, time, phase, heartbeatMs: 60_000, previous: { archive: 'e0' } }
+  return {
+    type: 'agent_run',
+    seq,
+    time,
+    phase,
+    heartbeatMs: 60_000,
+    previous: { archive: 'e0' },
+    filtered: ['exits'],
+    moved: { exits: 3 },
+  }
 }
 const lost: LossEvent = {
   type: 'events_lost',
@@ -94,7 +103,8 @@ test('numbers: each exporter numbers what its filter passes; bytes and descripti
   }
   const loss = { stage: 'exporter', exporter: 'archive', reason: 'queue_full', count: 2, first: 3, last: 4 }
   const phase = (name: string, previous: string): object => {
-    return { run: { phase: name, heartbeat_ms: 60_000, previous } }
+    const own = previous === '' ? { events: 'filtered', moved: 3 } : { events: 'all' }
+    return { run: { phase: name, heartbeat_ms: 60_000, previous, ...own } }
   }
   assert.deepEqual(archive.envelopes, [
     of(0, 'archive', 0, phase('start', 'e0')),

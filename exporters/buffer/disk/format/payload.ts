@@ -221,8 +221,11 @@ function isLoss(value: unknown): value is LossAbout {
 
 function isRun(value: unknown): value is RunAbout {
   if (!isObject(value) || typeof value['phase'] !== 'string' || !Object.hasOwn(PHASES, value['phase'])) return false
-  const { heartbeatMs, previous } = value
+  const { heartbeatMs, previous, filtered = [], moved = {} } = value
   return (
+    Array.isArray(filtered) &&
+    isObject(moved) &&
+    Object.values(moved).every((number) => typeof number === 'number') &&
     typeof heartbeatMs === 'number' &&
     isObject(previous) &&
     Object.values(previous).every((run) => typeof run === 'string')

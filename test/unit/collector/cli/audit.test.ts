@@ -71,6 +71,67 @@ n1 archive: INCOMPLETE; 1 run, 5 records, 2026-11-24T14:00:00Z to 2026-11-24T14:
   assert.deepEqual(errors, ['ktrail: 1 record without numbers', 'ktrail: 1 line cannot be read'])
 })
 
+test('audit: a damaged .gz is one finding, and the other files are audited', async () => {
+  using folder = new Folder()
+  const packed = gzipSync(WHOLE[2] ?? '')
+  const damaged = Buffer.from(packed)
+  damaged.fill(0xff, 12, 20)
+  for (const [name, bytes] of [
+    ['cut.gz', packed.subarray(0, -6)],
+    ['bits.gz', damaged],
+    ['none.gz', Buffer.from('x')],
+  ] as const) {
+    writeFileSync(folder.at('a'), WHOLE.slice(0, 2).join(''))
+    writeFileSync(folder.at(name), bytes)
+    writeFileSync(folder.at('z'), WHOLE.slice(3).join(''))
+    const { code, out, errors } = await audit(folder.at('a'), folder.at(name), folder.at('z'))
+    assert.match(errors.join(), new RegExp(`^ktrail: cannot read ".*${name}": [^,]+$`))
+    assert.match(out, /^n1 archive: .*; 1 run, [34] records/, name)
+    assert.doesNotMatch(out, /none of a stop/, 'the file behind it is read')
+    assert.equal(code, 1)
+    const { problems, streams } = JSON.parse((await audit('-o', 'json', folder.at(name), folder.at('z'))).out)
+    assert.deepEqual([problems.length, streams.length], [1, 1])
+  }
+})
+
+test('audit: numbers that contradict each other are found although nothing is missing', async () => {
+  using folder = new Folder()
+  const start = { run: { phase: 'start', heartbeat_ms: 60_000, previous: '', events: 'all' } }
+  const stop = { run: { phase: 'stop', heartbeat_ms: 60_000, previous: '', events: 'all' } }
+  const numbered = (seq: number, more: object = {}): object => ({ seq: `run1-${seq}`, ...more })
+  const loss = { stage: 'exporter', exporter: 'archive', reason: 'expired', count: 2 }
+  const rows: ReadonlyArray<readonly [lines: readonly string[], want: string]> = [
+    [
+      [line(0, start), line(1, numbered(4)), line(2, numbered(5, stop))],
+      '3 numbers of seq without a record before number 1, though exporter_seq has no gap there and the exporter has no filter',
+    ],
+    [[line(0, start), line(1, numbered(3)), line(2), line(3, stop)], 'seq and exporter_seq disagree: 1 record'],
+    [[line(0, start), line(1, stop), line(2)], 'numbered after the stop of the run: 1 record'],
+    [
+      [line(0, start), line(1, { loss }), line(2, stop)],
+      'counted as lost but not missing: 2 events: the sink took them and its answer was lost, or the count was changed',
+    ],
+  ]
+  for (const [lines, want] of rows) {
+    writeFileSync(folder.at('a'), lines.join(''))
+    const { code, out } = await audit(folder.at('a'))
+    const [head, note] = out.split('\n')
+    assert.match(head ?? '', /^n1 archive: CONTRADICTORY; 1 run/)
+    assert.deepEqual([note, code], [`  run run1: ${want}`, 1])
+  }
+})
+
+test('audit: an exporter that was moved is a statement', async () => {
+  using folder = new Folder()
+  const moved = { run: { phase: 'heartbeat', heartbeat_ms: 60_000, previous: 'run0', moved: 2 } }
+  writeFileSync(folder.at('a'), [line(2, moved), line(3, mark('stop', 'run0'))].join(''))
+  const { code, out } = await audit(folder.at('a'))
+  assert.equal(code, 0)
+  assert.match(out, /^n1 archive: nothing is missing untold; /)
+  assert.match(out, /\n {2}run run1: where the exporter wrote to before it was moved: numbers 0 to 1\n/)
+  assert.match(out, /\n {2}run run0: its records are where the exporter wrote to before it was moved\n/)
+})
+
 test('audit: lists who changed policies and config, on one line each', async () => {
   using folder = new Folder()
   const change = {

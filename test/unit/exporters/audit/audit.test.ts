@@ -48,15 +48,16 @@ function written(random: (below: number) => number): Written {
     starts.push(lines.length)
     const numbering = new Numberings(run).of(EXPORTER)
     const encoder = new EncoderPool('n').envelope(numbering)
+    let seq = 0
     const accept = (event: Event, dropped = false): void => {
-      const line = Buffer.from(encoder.encode([event]).bytes).toString()
+      const line = Buffer.from(encoder.encode([{ ...event, seq: seq++ }]).bytes).toString()
       numbering.take(1)
       if (!dropped) lines.push(line)
     }
     const now = (): { sec: number; nsec: number } => ({ sec: sec++, nsec: 0 })
     const mark = (phase: RunEvent['phase']): RunEvent => {
       const previous: Record<string, string> = i === 0 ? {} : { [EXPORTER]: `run${i}` }
-      return { type: 'agent_run', seq: 0, time: now(), phase, heartbeatMs: 60_000, previous }
+      return { type: 'agent_run', seq: 0, time: now(), phase, heartbeatMs: 60_000, previous, filtered: [] }
     }
     accept(mark('start'))
     const drops = 5 + random(20)
@@ -97,7 +98,9 @@ function audited(lines: readonly string[], nowMs = LATER_MS, partial = false): S
 
 function found(lines: readonly string[]): boolean {
   const streams = audited(lines)
-  return streams.length !== 1 || streams.some(({ whole, runs }) => !whole || runs.some(isOdd))
+  return (
+    streams.length !== 1 || streams.some(({ whole, consistent, runs }) => !whole || !consistent || runs.some(isOdd))
+  )
 }
 
 function isOdd({ twice, outOfOrder }: StreamReport['runs'][number]): boolean {
@@ -128,6 +131,144 @@ const FAULTS: Readonly<Record<string, (honest: Written, random: (below: number) 
     return lines.toSpliced(lossLines[random(lossLines.length)] ?? 0, 1)
   },
 }
+
+/** The lines of a run as objects, so that their numbers can be changed. */
+interface Numbered {
+  ktrail: { seq: string; exporter_seq: string; loss?: { count: number }; run?: { phase: string } }
+}
+
+/** Changes the lines of the second run, which `change` gets with their indexes there. */
+function changed({ lines, starts }: Written, change: (all: Numbered[]) => Numbered[]): string[] {
+  const [from = 0, to = 0] = starts.slice(1)
+  const run = lines.slice(from, to).map((line): Numbered => JSON.parse(line))
+  return lines.toSpliced(from, to - from, ...change(run).map((line) => `${JSON.stringify(line)}\n`))
+}
+
+const numberIn = (text: string): number => Number(text.slice(text.lastIndexOf('-') + 1))
+const plus = (text: string, more: number): string => `${text.slice(0, text.lastIndexOf('-'))}-${numberIn(text) + more}`
+
+/** What someone does who can write to the sink and does not know all numbers. */
+const FORGERIES: ReadonlyArray<
+  readonly [
+    name: string,
+    forge: (all: Numbered[]) => Numbered[],
+    want: Partial<StreamReport['runs'][number]['contradictions']>,
+  ]
+> = [
+  [
+    'removed and exporter_seq renumbered: a hole in seq',
+    (all) =>
+      all.toSpliced(2, 2).map(({ ktrail, ...line }, i) => {
+        return { ...line, ktrail: i < 2 ? ktrail : { ...ktrail, exporter_seq: plus(ktrail.exporter_seq, -2) } }
+      }),
+    { holes: [{ before: 2, events: 2 }] },
+  ],
+  [
+    'seq of two records exchanged',
+    (all) => {
+      const [a, b] = [all[2], all[3]]
+      if (a === undefined || b === undefined) return all
+      return all
+        .with(2, { ...a, ktrail: { ...a.ktrail, seq: b.ktrail.seq } })
+        .with(3, { ...b, ktrail: { ...b.ktrail, seq: a.ktrail.seq } })
+    },
+    { disagreeing: 1 },
+  ],
+  [
+    'a seq below exporter_seq',
+    (all) =>
+      all.map((line, i) => (i === 2 ? { ...line, ktrail: { ...line.ktrail, seq: plus(line.ktrail.seq, -1) } } : line)),
+    { disagreeing: 1 },
+  ],
+  [
+    'a loss counted higher than what is missing',
+    (all) =>
+      all.map(({ ktrail, ...line }) => {
+        const { loss } = ktrail
+        return {
+          ...line,
+          ktrail: loss === undefined ? ktrail : { ...ktrail, loss: { ...loss, count: loss.count + 3 } },
+        }
+      }),
+    { overcounted: 3 },
+  ],
+  [
+    'records behind the stop',
+    (all) => {
+      const last = all.at(-2)
+      if (last === undefined) return all
+      const { ktrail, ...line } = last
+      const more = [2, 3].map((n) => ({
+        ...line,
+        ktrail: { seq: plus(ktrail.seq, n), exporter_seq: plus(ktrail.exporter_seq, n) },
+      }))
+      return [...all, ...more]
+    },
+    { afterStop: 2 },
+  ],
+]
+const NO_CONTRADICTION = { disagreeing: 0, holes: [], afterStop: 0, overcounted: 0 }
+
+for (const [name, forge, want] of FORGERIES) {
+  test(`audit: finds without a key: ${name}`, () => {
+    for (let seed = 0; seed < 20; seed++) {
+      const honest = written(randomOf(seed))
+      assert.deepEqual(audited(honest.lines)[0]?.runs[1]?.contradictions, NO_CONTRADICTION)
+      const [stream] = audited(changed(honest, forge))
+      // A changed number may contradict the range of a loss record, too.
+      const got = stream?.runs[1]?.contradictions
+      assert.deepEqual([{ ...got, ...want }, stream?.consistent], [got, false])
+      assert.deepEqual(stream?.runs[0]?.contradictions, NO_CONTRADICTION)
+    }
+  })
+}
+
+test('audit: an exporter with a filter, or of an older release, leaves out events without a hole', () => {
+  const honest = written(randomOf(4))
+  const sparse = (events: string | undefined): string[] =>
+    honest.lines.map((text) => {
+      const { ktrail, ...line } = JSON.parse(text)
+      const seq = plus(ktrail.seq, 3 * numberIn(ktrail.exporter_seq))
+      return JSON.stringify({
+        ...line,
+        ktrail: { ...ktrail, seq, ...(ktrail.run && { run: { ...ktrail.run, events } }) },
+      })
+    })
+  for (const events of ['filtered', undefined]) assert.equal(found(sparse(events)), false, events)
+  assert.ok(found(sparse('all')))
+})
+
+test('audit: records of several places and in any order do not contradict each other', () => {
+  const { lines } = written(randomOf(5))
+  const audit = new Audit()
+  const records = lines.flatMap((line) => readLine(line, '') ?? [])
+  const random = randomOf(6)
+  for (const record of records.map((each) => ({ each, at: random(1e9) })).toSorted((a, b) => a.at - b.at)) {
+    audit.add(record.each)
+  }
+  const [stream] = audit.report({ nowMs: LATER_MS, partial: false })
+  assert.deepEqual([stream?.whole, stream?.consistent], [true, true])
+})
+
+test('audit: what an exporter wrote before it was moved is a statement, in a run and between two', () => {
+  const { lines, starts } = written(randomOf(2))
+  const [, second = 0, third = 0] = starts
+  const first = numberIn(JSON.parse(lines[second + 10] ?? '').ktrail.exporter_seq)
+  // Moved in the second run, after ten records.
+  const moved = lines.slice(second + 10).map((text, i) => {
+    const { ktrail, ...line } = JSON.parse(text)
+    const run = i < third - second - 10 && ktrail.run !== undefined ? { ...ktrail.run, moved: first } : ktrail.run
+    return JSON.stringify({ ...line, ktrail: { ...ktrail, ...(run && { run }) } })
+  })
+  const [stream] = audited(moved)
+  assert.deepEqual([stream?.whole, stream?.consistent, stream?.runsElsewhere], [true, true, ['run1']])
+  assert.deepEqual([stream?.runs[0]?.untold, stream?.runs[0]?.elsewhere.at(0)?.first], [[], 0])
+  assert.equal(audited(moved.toSpliced(4, 1))[0]?.whole, false)
+  // Between two runs.
+  const later = lines.slice(third).map((text) => text.replace('"previous":"run2"', '"previous":"run2","moved":0'))
+  assert.deepEqual([audited(later)[0]?.whole, audited(later)[0]?.runsElsewhere], [true, ['run2']])
+  assert.equal(audited(lines.slice(third))[0]?.whole, false)
+})
 
 test('audit: finds every one of 1,000 seeded faults, and none where there is none', () => {
   const kinds = Object.entries(FAULTS)
@@ -234,8 +375,8 @@ test('audit: hostile numbers are no records, and gaps are bounded', () => {
   assert.equal(readLine('{"ktrail":[1]}', 'f'), undefined)
   assert.equal(readLine('5', 'f'), undefined)
   const audit = new Audit()
-  const record = { place: 'f', node: 'n', exporter: 'a', run: 'r', timeMs: 0 }
+  const record = { place: 'f', node: 'n', exporter: 'a', run: 'r', seq: 0, timeMs: 0 }
   assert.throws(() => {
-    for (let number = 0; number < 3_000_000; number += 2) audit.add({ ...record, number })
+    for (let number = 0; number < 3_000_000; number += 2) audit.add({ ...record, number, seq: number })
   }, /expected at most 1000000 gaps/)
 })

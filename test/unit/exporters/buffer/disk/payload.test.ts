@@ -21,11 +21,20 @@ const lossAbout = fc
 const changeAbout = fc
   .record({ by: fc.string(), names: fc.array(fc.string()), count: fc.nat() })
   .map((change): About => ({ type: 'agent_change', policy: '', change: { what: 'config_changed', ...change } }))
+const names = fc.array(fc.constantFrom('a', 'b'))
+const runAbout = fc
+  .record({ filtered: names, moved: fc.dictionary(fc.constantFrom('a', 'b'), fc.nat(), { noNullPrototype: true }) })
+  .map((more): About => ({
+    type: 'agent_run',
+    policy: '',
+    run: { phase: 'start', heartbeatMs: 1, previous: {}, ...more },
+  }))
 const event = fc.record({
   about: fc.oneof(
     { arbitrary: about, weight: 4 },
     { arbitrary: lossAbout, weight: 1 },
     { arbitrary: changeAbout, weight: 1 },
+    { arbitrary: runAbout, weight: 1 },
   ),
   time: fc.double({ noNaN: true }),
   seq: fc.nat(),

@@ -419,7 +419,15 @@ test('otlp: the body of a record about the agent has what its attributes have, i
   const time = { sec: 1, nsec: 0 }
   const events: readonly Event[] = [
     makeExec({ seq: 4 }),
-    { type: 'agent_run', seq: 5, time, phase: 'heartbeat', heartbeatMs: 60_000, previous: { loki: 'run0' } },
+    {
+      type: 'agent_run',
+      seq: 5,
+      time,
+      phase: 'heartbeat',
+      heartbeatMs: 60_000,
+      previous: { loki: 'run0' },
+      filtered: [],
+    },
     makeLoss({ seq: 6, count: 2, numbers: { first: 3, last: 4 } }),
     makeChange({ seq: 7 }),
   ]
@@ -433,7 +441,7 @@ test('otlp: the body of a record about the agent has what its attributes have, i
       ktrail: {
         seq: 'run1-5',
         exporter_seq: 'loki-1',
-        run: { phase: 'heartbeat', heartbeat_ms: 60_000, previous: 'run0' },
+        run: { phase: 'heartbeat', heartbeat_ms: 60_000, previous: 'run0', events: 'all' },
       },
     },
     { ...line(2), ktrail: { seq: 'run1-6', exporter_seq: 'loki-2', loss: { ...loss, count, first: 3, last: 4 } } },

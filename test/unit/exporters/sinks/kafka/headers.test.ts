@@ -74,7 +74,8 @@ test('kafka headers: numbers of the exporter and of the partition, and what a re
   const numbering = new Numbering('bus', 'e2')
   const headers = new RecordHeaders({ format: 'json', cluster_name: '' }, { ...CONTEXT, numbering })
   assert.deepEqual(headers.own(EVENT), { seq: 'e-3', exporter_seq: 'bus-7', partition_seq: 'e2-2' })
-  const run = { phase: 'heartbeat', heartbeatMs: 60_000, previous: { bus: 'e1', other: 'e0' } } as const
+  const previous = { bus: 'e1', other: 'e0' }
+  const run = { phase: 'heartbeat', heartbeatMs: 60_000, previous, filtered: ['bus'], moved: { bus: 4 } } as const
   assert.deepEqual(headers.own({ ...EVENT, about: { type: 'agent_run', policy: '', run } }), {
     seq: 'e-3',
     exporter_seq: 'bus-7',
@@ -82,6 +83,8 @@ test('kafka headers: numbers of the exporter and of the partition, and what a re
     run_phase: 'heartbeat',
     run_heartbeat_ms: '60000',
     run_previous: 'e1',
+    run_events: 'filtered',
+    run_moved: '4',
   })
 })
 

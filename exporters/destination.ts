@@ -1,0 +1,29 @@
+import { createHash } from 'node:crypto'
+import type { EffectiveExporter } from '../config/agent/effective.ts'
+
+/** Header of Loki and Mimir for the tenant, which has records of its own. */
+const TENANT = 'x-scope-orgid'
+
+/**
+ * Identifies where an exporter's records are stored, for a reader who looks for earlier ones: another file, topic, address or tenant. A hash, because an
+ * address may be confidential.
+ */
+export function destinationOf(config: EffectiveExporter): string {
+  const text = JSON.stringify([config.type, ...placeOf(config)])
+  return createHash('sha256').update(text).digest('hex').slice(0, 16)
+}
+
+function placeOf(config: EffectiveExporter): ReadonlyArray<string | undefined> {
+  switch (config.type) {
+    case 'file':
+      return [config.path]
+    case 'kafka':
+      return [config.topic]
+    case 'otlp': {
+      const [, tenant] = Object.entries(config.headers).find(([name]) => name.toLowerCase() === TENANT) ?? []
+      return [config.endpoint, config.logs_endpoint, tenant]
+    }
+    default:
+      return []
+  }
+}

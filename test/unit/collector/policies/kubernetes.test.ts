@@ -71,7 +71,8 @@ async function rig(
   client: FakeServer = new FakeServer(objects),
 ) {
   const kernel = new FakeKernel()
-  const policies = new Policies(kernel)
+  const changes: string[] = []
+  const policies = new Policies(kernel, ({ what, by, names }) => changes.push(`${what} ${names.join()} by ${by}`))
   const told: string[] = []
   const lines: string[] = []
   let changed = Promise.withResolvers<void>()
@@ -90,6 +91,7 @@ async function rig(
   await source.start(5_000)
   return {
     kernel,
+    changes,
     policies,
     client,
     told,
@@ -111,6 +113,17 @@ test('kubernetes policies: those that are there at the start are one change, and
   assert.equal(made.kernel.log.length, 1, 'one change of the kernel')
   assert.deepEqual(made.told, [])
   assert.deepEqual(made.policies.list()[0]?.id, { source: 'k8s', namespace: '', name: 'p0' })
+})
+
+test('kubernetes policies: their changes are reported as those of the cluster', async () => {
+  await using made = await rig([object('one'), object('two')])
+  made.client.send({ type: 'MODIFIED', object: object('one', 'g') }, { type: 'DELETED', object: object('two') })
+  await made.until(() => made.changes.length === 4)
+  assert.deepEqual(made.changes.slice(0, 2), ['policy_added one by cluster', 'policy_added two by cluster'])
+  assert.deepEqual(made.changes.slice(2).toSorted(), [
+    'policy_removed two by cluster',
+    'policy_replaced one by cluster',
+  ])
 })
 
 test('kubernetes policies: a refused version changes nothing, and its event says why', async () => {

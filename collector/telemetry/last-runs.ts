@@ -2,8 +2,9 @@
  * Remembers the last run of each exporter with numbered records, so that the records about the next run name it and a reader of the sink notices
  * a missing run. One small file, written anew at the start; without it the agent works as well.
  */
-import { mkdir, open, rename, writeFile } from 'node:fs/promises'
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { readNamedFile } from '../../config/yaml/named-file.ts'
 import type { NumberedExporter } from '../../exporters/index.ts'
 
 const FILE = 'runs.json'
@@ -40,7 +41,7 @@ export class LastRuns {
   static async open(folder: string, run: string, log: Warn): Promise<LastRuns> {
     const file = path.join(folder, FILE)
     try {
-      return new LastRuns(file, run, await textOf(file), log)
+      return new LastRuns(file, run, (await readNamedFile(file, MAX_BYTES)).toString(), log)
     } catch (error) {
       if (!isMissing(error)) warn(log, file, 'read', error)
       return new LastRuns(file, run, '{}', log)
@@ -57,19 +58,14 @@ export class LastRuns {
     const runs = { ...this.previous, ...own, [DESTINATIONS]: { ...this.destinations, ...now } }
     try {
       await mkdir(path.dirname(this.#file), { recursive: true, mode: 0o700 })
-      await writeFile(`${this.#file}.new`, `${JSON.stringify(runs)}\n`, { mode: 0o600 })
+      // Not through a link.
+      await rm(`${this.#file}.new`, { force: true })
+      await writeFile(`${this.#file}.new`, `${JSON.stringify(runs)}\n`, { flag: 'wx', mode: 0o600 })
       await rename(`${this.#file}.new`, this.#file)
     } catch (error) {
       warn(this.#log, this.#file, 'write', error)
     }
   }
-}
-
-async function textOf(file: string): Promise<string> {
-  await using handle = await open(file)
-  const buffer = Buffer.alloc(MAX_BYTES)
-  const { bytesRead } = await handle.read(buffer, 0, MAX_BYTES, 0)
-  return buffer.toString('utf8', 0, bytesRead)
 }
 
 function objectOf(value: unknown): Readonly<Record<string, unknown>> {

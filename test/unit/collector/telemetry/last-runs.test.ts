@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { readFile, writeFile } from 'node:fs/promises'
+import { execFileSync } from 'node:child_process'
+import { readFile, symlink, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { test } from 'node:test'
 import { LastRuns } from '../../../../collector/telemetry/last-runs.ts'
@@ -44,6 +45,19 @@ test('last runs: a file that cannot be used is reported, and replaced', async ()
   await (await LastRuns.open(dir, 'e2', log)).note(named('archive'))
   assert.match(log.warnings.join(), /^cannot read the last runs/)
   assert.deepEqual(JSON.parse(await readFile(file, 'utf8')), { archive: 'e2', '/destinations': { archive: 'd' } })
+})
+
+test('last runs: a FIFO in its place does not stop the start, and nothing is written through a link', async () => {
+  using temporary = new Folder()
+  execFileSync('mkfifo', [temporary.at('runs.json')])
+  const log = logged()
+  const runs = await LastRuns.open(temporary.path, 'e1', log)
+  assert.match(log.warnings.join(), /^cannot read the last runs/)
+  await writeFile(temporary.at('of-others'), 'kept')
+  await symlink('of-others', temporary.at('runs.json.new'))
+  await runs.note(named('archive'))
+  assert.equal(await readFile(temporary.at('of-others'), 'utf8'), 'kept')
+  assert.deepEqual((await LastRuns.open(temporary.path, 'e2', log)).previous, { archive: 'e1' })
 })
 
 test('last runs: a folder that cannot be written is reported once, and the agent goes on', async () => {

@@ -11,6 +11,9 @@ const HORIZON_MS = 10_000
 /** Smaller requests cost more than they carry. */
 const LEAST_BYTES = 8 << 10
 
+/** A request below this part of a refused one shows nothing about it. Its half has a third at least: of three events, one. */
+const SMALL = 3
+
 export interface PaceOptions {
   /** Wait before the first retry while nothing was taken yet, and the longest one. */
   readonly initial: number
@@ -55,7 +58,7 @@ export class Pace {
     this.#throttled = this.#options.nowMs() < this.#untilMs
     this.#measure(bytes)
     // Small ones of another batch do not mean that the refused one can pass.
-    if (bytes < this.#refusedBytes / 2) return
+    if (bytes < this.#refusedBytes / SMALL) return
     this.#inRow = 0
     this.#maxBytes = Number.POSITIVE_INFINITY
   }

@@ -5,10 +5,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { batchOf } from '../../../../../exporters/contract/encoded.ts'
+import { Pace } from '../../../../../exporters/sinks/otlp/pace.ts'
 import { Sender } from '../../../../../exporters/sending/sender.ts'
 import { rpcStatus, FakeSink, OK } from '../../../../support/otlp/server.ts'
 import type { Answer } from '../../../../support/otlp/server.ts'
 import { exporterConfig } from '../../../../support/exporter-config.ts'
+import { Seeded } from '../../../../simulation/spool/random.ts'
 import { FakeClock, until } from '../../support/fake-clock.ts'
 import { encoded, exporterFor, seqsOf } from './support.ts'
 
@@ -104,3 +106,36 @@ for (const { name, rate, burst, retryAfter = false, answer = 'ingestion rate lim
     await Promise.all([sender.stop(0), clock.turn(2000)])
   })
 }
+
+test('otlp pace: a hundred agents that share an allowance use it, in requests that are worth it', () => {
+  const random = new Seeded(1)
+  const [rate, count, sizeBytes] = [1_000_000, 1000, 700_000]
+  const bucket = new Bucket(rate, rate * 1.5)
+  const passed = { taken: 0, refused: 0, bytes: 0 }
+  let nowMs = 0
+  const agents = Array.from({ length: 100 }, () => ({
+    pace: new Pace({ initial: 1000, max: 30_000, nowMs: () => nowMs, random: random.next }),
+    dueMs: random.int(1000),
+    left: count,
+  }))
+  while (nowMs < 5 * MINUTE_MS) {
+    const agent = agents.reduce((first, other) => (other.dueMs < first.dueMs ? other : first))
+    const { pace } = agent
+    nowMs = Math.max(nowMs, agent.dueMs)
+    const events = Math.min(agent.left, pace.maxEvents({ count, sizeBytes, parts: [] }))
+    const bytes = (events * sizeBytes) / count
+    if (bucket.take(bytes, nowMs) > 0) {
+      passed.refused++
+      agent.dueMs = nowMs + pace.refused(bytes, 0, undefined)
+      continue
+    }
+    passed.taken++
+    passed.bytes += bytes
+    pace.taken(bytes)
+    agent.left = agent.left === events ? count : agent.left - events
+    agent.dueMs = nowMs + 20
+  }
+  assert.ok(passed.bytes > 0.8 * rate * (nowMs / 1000), JSON.stringify(passed))
+  assert.ok(passed.refused < 2 * passed.taken, JSON.stringify(passed))
+  assert.ok(passed.bytes / passed.taken > 4096, `${passed.bytes / passed.taken} bytes a request`)
+})

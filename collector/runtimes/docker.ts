@@ -3,23 +3,12 @@
  * variables, in which passwords are.
  */
 import type { IncomingHttpHeaders } from 'node:http'
-import { z } from 'zod'
 import { answerTo, bodyOf } from '../../config/answers.ts'
 import { http } from '../../config/http.ts'
 import type { NamedContainer } from '../../exporters/contract/event.ts'
 import { MAX_CONTAINER_BYTES } from './runtime.ts'
 import type { RuntimeApi } from './runtime.ts'
 
-const LIST = z.array(
-  z.object({
-    Id: z.string(),
-    // `/web`; with links also `/other/alias`.
-    Names: z.array(z.string()).nullish(),
-    Image: z.string().default(''),
-    ImageID: z.string().default(''),
-    Labels: z.record(z.string(), z.string()).nullish(),
-  }),
-)
 const MAX_HEADER_BYTES = 16 << 10
 
 /** undefined: what listens there is not Docker or podman. Rejects when nothing listens, or nothing is answered in time. */
@@ -44,20 +33,28 @@ async function container(
   const filters = encodeURIComponent(JSON.stringify({ id: [shortId] }))
   const { status, body } = await get(socketPath, `/containers/json?all=true&filters=${filters}`, signal)
   if (status !== 200) throw new Error(`expected status 200 for a list of containers, got ${status}`)
-  const { data: list, success } = LIST.safeParse(JSON.parse(body))
-  if (!success) throw new Error('expected a list of containers, got other JSON')
-  const found = list.find(({ Id }) => Id.startsWith(shortId))
+  const list: unknown = JSON.parse(body)
+  if (!Array.isArray(list)) throw new Error('expected a list of containers, got other JSON')
+  // By hand: a schema would list each of half a million wrong entries.
+  const found = list.find((each) => textOf(each?.Id).startsWith(shortId))
   if (found === undefined) return undefined
-  const names = (found.Names ?? []).map((name) => name.replace(/^\//, ''))
+  const { Id, Names, Image, ImageID, Labels } = found as Record<string, unknown>
+  const names = (Array.isArray(Names) ? Names : []).map((name) => textOf(name).replace(/^\//, ''))
   return {
-    id: found.Id,
-    name: names.find((name) => !name.includes('/')) ?? names[0] ?? '',
-    image: found.Image,
+    id: textOf(Id),
+    name: names.find((name) => name !== '' && !name.includes('/')) ?? names[0] ?? '',
+    image: textOf(Image),
     // podman's of a container that has a folder in place of an image.
-    imageId: found.ImageID === 'sha256:' ? '' : found.ImageID,
-    labels: found.Labels ?? {},
+    imageId: ImageID === 'sha256:' ? '' : textOf(ImageID),
+    labels: Object.fromEntries(
+      Object.entries(typeof Labels === 'object' && Labels !== null ? Labels : {}).filter(
+        ([, value]) => typeof value === 'string',
+      ),
+    ),
   }
 }
+
+const textOf = (value: unknown): string => (typeof value === 'string' ? value : '')
 
 interface Answer {
   readonly status: number

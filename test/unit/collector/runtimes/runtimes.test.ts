@@ -185,6 +185,37 @@ for (const [what, bytes, problem] of [
   })
 }
 
+const MEGABYTE = 1 << 20
+const LISTS: ReadonlyArray<readonly [what: string, body: string]> = [
+  ['numbers', `[${'1,'.repeat(MEGABYTE / 2 - 2)}1]`],
+  ['names that are numbers', `[{"Id":"${ID}","Names":[${'1,'.repeat(MEGABYTE / 2 - 99)}1]}]`],
+]
+for (const [what, body] of LISTS) {
+  test(`runtimes: a megabyte of ${what} costs little more than reading it as JSON, eight times`, async (t) => {
+    const docker = await fakeDocker(t, (_, response) => void response.end(body))
+    const { runtimes } = rig(t, [docker.path])
+    const spent = async (work: () => unknown): Promise<number> => {
+      const { user } = process.cpuUsage()
+      await work()
+      return (process.cpuUsage().user - user) / 1e3
+    }
+    const reading = await spent(() => {
+      for (let i = 0; i < 8; i++) JSON.parse(body)
+    })
+    const took = await spent(() =>
+      Promise.all(Array.from({ length: 8 }, (_, i) => runtimes.lookup(SHORT.slice(0, -1) + i))),
+    )
+    assert.equal(docker.asked.length, 9)
+    assert.ok(took < 5 * reading + 200, `${took.toFixed(0)} ms, ${reading.toFixed(0)} of them for JSON`)
+  })
+}
+
+test('runtimes: what else is in the list does not hide the container', async (t) => {
+  const docker = await fakeDocker(t, json([1, null, {}, { Id: 7 }, listed({ Labels: { app: 'shop', wrong: 1 } })]))
+  const found = await rig(t, [docker.path], ['app', 'wrong']).find()
+  assert.deepEqual([found?.name, found?.labels], ['web', { app: 'shop' }])
+})
+
 test('runtimes: an answer of the CRI API above a megabyte is refused', async (t) => {
   const made = rig(t, [(await fakeCri(t, { big: 'x'.repeat(1 << 20) })).path])
   assert.equal(await made.find(), undefined)

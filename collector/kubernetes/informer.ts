@@ -19,6 +19,8 @@ import type { Resource } from './refusal.ts'
 export interface InformerOptions<T> {
   readonly client: Pick<KubernetesClient, 'list' | 'watch' | 'login'> & Partial<Pick<KubernetesClient, 'watches'>>
   readonly resource: Resource
+  /** A cluster without this kind has none of its objects, and that is no problem. */
+  readonly optional?: boolean
   /** Default: all namespaces. */
   readonly namespace?: string
   readonly labelSelector?: string
@@ -124,6 +126,10 @@ export class Informer<T> implements AsyncDisposable, WatchState {
     // A page of a list, not a change.
     if (version === '' && error instanceof CollectorError && error.cause instanceof AnswerTooLarge)
       this.#page = Math.ceil(this.#page / 4)
+    if (code === 'KUBERNETES_NOT_FOUND' && this.#options.optional === true) {
+      await this.#complete(new Set())
+      return ''
+    }
     this.#report(error instanceof Error ? error.message : String(error))
     // A cluster that was restored from a backup does not have this version yet, and answers so for ever.
     return code === 'KUBERNETES_BUSY' && this.#failures >= MOST_BUSY ? '' : version
@@ -138,7 +144,7 @@ export class Informer<T> implements AsyncDisposable, WatchState {
 
   /** Returns the version of the list. */
   async #list(): Promise<string> {
-    const { client, resource, namespace, labelSelector, fieldSelector, read, onListed } = this.#options
+    const { client, resource, namespace, labelSelector, fieldSelector, read } = this.#options
     const { signal } = this.#stop
     const present = new Set<string>()
     let more = ''
@@ -159,11 +165,16 @@ export class Informer<T> implements AsyncDisposable, WatchState {
       more = metadata.continue
       version = metadata.resourceVersion
     } while (more !== '')
+    await this.#complete(present)
+    return version
+  }
+
+  /** These are all. */
+  async #complete(present: ReadonlySet<string>): Promise<void> {
     for (const key of this.#known.keys()) if (!present.has(key)) await this.#delete(key)
     this.#listed = true
     this.#report(undefined)
-    await onListed?.()
-    return version
+    await this.#options.onListed?.()
   }
 
   /** The version after each change that was handed on. */

@@ -1,5 +1,5 @@
 /**
- * The source of policies from the API server: objects of the kinds TracingPolicy and TracingPolicyNamespaced. Changes that come together are one
+ * The source of policies from the API server: objects of the kinds TracingPolicy and TracingPolicyNamespaced, Tetragon's and ktrail's own. Changes that come together are one
  * change of the kernel. What becomes of a policy is an Event on its object and a line of the log; a refused version changes nothing. While the API
  * server is away, the policies stay.
  */
@@ -8,6 +8,7 @@ import type { KubernetesConfig } from '../../config/agent/schema.ts'
 import { parseRegex } from '../../config/agent/filtering/regex.ts'
 import { parsePolicy } from '../../config/policy/parse.ts'
 import type { Policy } from '../../config/policy/policy.ts'
+import { OWN_API_VERSION } from '../../config/policy/selectors/identity.ts'
 import { labelsMatch } from '../../config/policy/selectors/workloads.ts'
 import { Turns } from '../host/turns.ts'
 import type { KubernetesClient, KubernetesObject } from '../kubernetes/client.ts'
@@ -20,17 +21,23 @@ import type { Log } from '../telemetry/log.ts'
 import { NodeLabels } from './node-labels.ts'
 import type { Policies, PolicyId, PolicyPut } from './registry.ts'
 
-/** Tetragon's domain for these policies, too. */
-export const KUBERNETES_SOURCE = 'k8s'
-
 /** In records about changes. */
 const BY = 'cluster'
 
-const API_VERSION = 'cilium.io/v1alpha1'
+/** Objects of both groups may have the same name. `k8s` is Tetragon's domain for these policies, too. */
+const GROUPS = [
+  { apiVersion: 'cilium.io/v1alpha1', source: 'k8s', optional: false },
+  // Whoever has Tetragon's definitions of the kinds need not have ours.
+  { apiVersion: OWN_API_VERSION, source: 'k8s.ktrail.dev', optional: true },
+] as const
 const KINDS = [
   { kind: 'TracingPolicy', name: 'tracingpolicies' },
   { kind: 'TracingPolicyNamespaced', name: 'tracingpoliciesnamespaced' },
 ] as const
+type Group = (typeof GROUPS)[number]
+
+/** Whether policies of this source are objects of the API server. */
+export const isOfKubernetes = (source: string): boolean => GROUPS.some((group) => group.source === source)
 
 export interface KubernetesPoliciesOptions {
   readonly client: InformerOptions<Found>['client']
@@ -72,9 +79,7 @@ export class KubernetesPolicies implements AsyncDisposable {
   constructor(options: KubernetesPoliciesOptions) {
     this.#options = options
     this.#node = new NodeLabels({ ...options, onChange: () => void this.#chooseAgain() })
-    this.#informers = KINDS.map(({ kind, name }) =>
-      this.#informer(kind, { group: 'cilium.io', version: 'v1alpha1', name }),
-    )
+    this.#informers = GROUPS.flatMap((group) => KINDS.map(({ kind, name }) => this.#informer(group, kind, name)))
   }
 
   /** Whether the policies of the cluster are known, and why not. */
@@ -82,15 +87,18 @@ export class KubernetesPolicies implements AsyncDisposable {
     return this.#informers.find(({ problem }) => problem !== undefined)?.problem
   }
 
-  #informer(kind: string, resource: Resource): Informer<Found> {
+  #informer(from: Group, kind: string, plural: string): Informer<Found> {
+    const [group = '', version = ''] = from.apiVersion.split('/')
+    const resource: Resource = { group, version, name: plural }
     const { client, config, log } = this.#options
     const names = (config.policy_names ?? []).map(parseRegex).filter((regex) => typeof regex !== 'string')
     const wanted = (name: string): boolean => names.length === 0 || names.some((regex) => regex.test(name))
     const informer: Informer<Found> = new Informer<Found>({
       client,
       resource,
+      optional: from.optional,
       ...(config.policy_selector === undefined ? {} : { labelSelector: config.policy_selector }),
-      read: (object) => (wanted(object.metadata.name) ? foundIn(object, kind) : undefined),
+      read: (object) => (wanted(object.metadata.name) ? foundIn(object, kind, from) : undefined),
       onSet: (found, before) => {
         // Written again without a change of the policy, for instance by a label of another tool.
         if (found.text !== before?.text) this.#changed({ found, gone: false, atStart: !informer.listed })
@@ -99,8 +107,9 @@ export class KubernetesPolicies implements AsyncDisposable {
       onListed: () => this.#answered(),
       onProblem: (problem) => {
         this.#answered()
-        if (problem === undefined) log.info({ resource: resource.name }, 'the API server answers again')
-        else log.warn({ resource: resource.name }, `policies of the API server stay as they are: ${problem}`)
+        const where = { resource: `${plural}.${group}` }
+        if (problem === undefined) log.info(where, 'the API server answers again')
+        else log.warn(where, `policies of the API server stay as they are: ${problem}`)
       },
     })
     return informer
@@ -150,7 +159,7 @@ export class KubernetesPolicies implements AsyncDisposable {
     const { log, policies } = this.#options
     if (!policies.list().some((status) => isSame(status.id, id))) return
     await policies.remove(id, BY)
-    log.info({ source: KUBERNETES_SOURCE, policy: nameOf(id) }, why)
+    log.info({ source: id.source, policy: nameOf(id) }, why)
   }
 
   /** Whether this node is one of those that a policy is for; where its labels are not known, it is, as with Tetragon. */
@@ -165,7 +174,7 @@ export class KubernetesPolicies implements AsyncDisposable {
     if (here) return true
     const { log } = this.#options
     log.info(
-      { source: KUBERNETES_SOURCE, policy: nameOf(found.id) },
+      { source: found.id.source, policy: nameOf(found.id) },
       'policy skipped: its nodeSelector is for other nodes',
     )
     await this.#remove(found, 'policy removed: its nodeSelector is for other nodes')
@@ -214,7 +223,7 @@ export class KubernetesPolicies implements AsyncDisposable {
 
   #attached({ found: { about, id }, atStart }: Change, replaced: boolean): void {
     const { events, log, policies } = this.#options
-    log.info({ source: KUBERNETES_SOURCE, policy: nameOf(id) }, `policy ${replaced ? 'replaced' : 'added'}`)
+    log.info({ source: id.source, policy: nameOf(id) }, `policy ${replaced ? 'replaced' : 'added'}`)
     const status = policies.list().find((each) => isSame(each.id, id))
     if (status === undefined) return
     const { hooks, skipped, lacking } = status
@@ -229,7 +238,7 @@ export class KubernetesPolicies implements AsyncDisposable {
     const { events, log, policies } = this.#options
     const attached = policies.list().some((status) => isSame(status.id, id) && status.state === 'enabled')
     const rest = attached ? '; the version before stays attached' : ''
-    log.error({ source: KUBERNETES_SOURCE, policy: nameOf(id) }, `policy refused: ${why}${rest}`)
+    log.error({ source: id.source, policy: nameOf(id) }, `policy refused: ${why}${rest}`)
     events.record(about, 'Warning', 'Refused', why + rest)
   }
 
@@ -263,19 +272,19 @@ export async function followPolicies(
   }
 }
 
-function foundIn({ metadata, ...object }: KubernetesObject, kind: string): Found {
+function foundIn({ metadata, ...object }: KubernetesObject, kind: string, { apiVersion, source }: Group): Found {
   const { name, namespace, uid, labels, annotations = {} } = metadata
   const own = typeof annotations === 'object' && annotations !== null ? Object.entries(annotations) : []
   const kept = Object.fromEntries(own.filter(([key]) => key !== 'kubectl.kubernetes.io/last-applied-configuration'))
   const document = {
-    apiVersion: API_VERSION,
+    apiVersion,
     kind,
     metadata: { name, ...(namespace === '' ? {} : { namespace }), labels, annotations: kept },
     spec: object['spec'],
   }
   return {
-    about: { apiVersion: API_VERSION, kind, namespace, name, uid },
-    id: { source: KUBERNETES_SOURCE, namespace, name },
+    about: { apiVersion, kind, namespace, name, uid },
+    id: { source, namespace, name },
     text: JSON.stringify(document),
   }
 }
@@ -286,7 +295,8 @@ function policyIn({ text, id }: Found): Policy | string {
   return 'policy' in parsed ? parsed.policy : parsed.problems.map(({ message }) => message).join('; ')
 }
 
-const keyOf = ({ about: { kind, namespace, name } }: Found): string => `${kind}/${namespace}/${name}`
+const keyOf = ({ about: { apiVersion, kind, namespace, name } }: Found): string =>
+  `${apiVersion}/${kind}/${namespace}/${name}`
 
 function nameOf({ namespace, name }: PolicyId): string {
   return namespace === '' ? name : `${namespace}/${name}`

@@ -5,7 +5,8 @@ import type { KeyTable } from '../../config/policy/tables.ts'
 import { MAX_VALUES } from '../../config/policy/values.ts'
 
 export interface Schema {
-  readonly type: 'object' | 'array' | 'string' | 'integer' | 'boolean'
+  /** Absent: anything. */
+  readonly type?: 'object' | 'array' | 'string' | 'integer' | 'boolean'
   readonly description?: string
   readonly [key: string]: unknown
 }
@@ -14,7 +15,7 @@ const ANYTHING: Schema = { type: 'object', 'x-kubernetes-preserve-unknown-fields
 export const MAX_INDEX: number = MAX_ARGS - 1
 
 /** Tetragon's types of the keys that ktrail does not support; the others are lists of objects. Source: spec of Tetragon's policies. */
-const OTHERS: Readonly<Record<string, Schema['type']>> = {
+const OTHERS: Readonly<Record<string, NonNullable<Schema['type']>>> = {
   loader: 'boolean',
   resolve: 'string',
   btfType: 'string',
@@ -34,6 +35,7 @@ const OTHERS: Readonly<Record<string, Schema['type']>> = {
   imaHash: 'boolean',
 }
 
+export const anything = (description: string): Schema => ({ description, 'x-kubernetes-preserve-unknown-fields': true })
 export const list = (items: Schema, description: string, maxItems: number, minItems = 0): Schema => ({
   type: 'array',
   description,
@@ -53,14 +55,24 @@ export const index = (description: string, maximum = MAX_INDEX): Schema => ({
 export const oneOf = (names: Iterable<string>, description: string): Schema => text(description, { enum: [...names] })
 export const named = (types: ReadonlyArray<{ readonly name: string }>): string[] => types.map(({ name }) => name)
 
-/** A mapping with the keys of a table. Throws for a key of the table that `own` does not describe, or the other way round. */
-export function mapping(table: KeyTable, description: string, own: Record<string, Schema>, required: string[]): Schema {
-  const missing = table.own.filter((key) => own[key] === undefined)
-  const more = Object.keys(own).filter((key) => !table.own.includes(key))
+/**
+ * A mapping with the keys of a table; `ours`: with ktrail's additions to Tetragon's. Throws for a key of the table that `own` does not describe,
+ * or the other way round.
+ */
+export function mapping(
+  table: KeyTable,
+  description: string,
+  own: Record<string, Schema>,
+  required: string[],
+  ours = false,
+): Schema {
+  const keys = [...table.own, ...(ours ? (table.ours ?? []) : [])]
+  const missing = keys.filter((key) => own[key] === undefined)
+  const more = Object.keys(own).filter((key) => !keys.includes(key))
   if (missing.length + more.length > 0) {
-    const keys = [...missing, ...more].join(', ')
+    const wrong = [...missing, ...more].join(', ')
     throw new Error(
-      `deploy/crds/schema.ts: expected the keys of ${table.name} (config/policy/tables.ts), got other ones: ${keys}`,
+      `deploy/crds/schema.ts: expected the keys of ${table.name} (config/policy/tables.ts), got other ones: ${wrong}`,
     )
   }
   const later = table.later ?? []

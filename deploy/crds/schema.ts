@@ -10,13 +10,14 @@ import { ENFORCER_KEYS, LSM_KEYS, TRACEPOINT_KEYS } from '../../config/policy/ho
 import { MAX_FIELD, MAX_NAME } from '../../config/policy/hooks/tracepoint.ts'
 import { MAX_TAGS } from '../../config/policy/kprobe.ts'
 import { MAX_ARGS } from '../../config/policy/types/argument.ts'
-import { OPERATORS, OPERATORS_OF } from '../../config/policy/operators.ts'
+import { IDENTITY_OPERATORS, OPERATORS, OPERATORS_OF } from '../../config/policy/operators.ts'
 import { MAX_ENFORCERS } from '../../config/policy/hooks/enforcers.ts'
 import { MAX_KPROBES } from '../../config/policy/parse.ts'
 import { LIST_TYPES, MAX_LISTED, MAX_LISTS } from '../../config/policy/lists.ts'
 import { MAX_OPTIONS } from '../../config/policy/options.ts'
 import { MAX_FILTERS, MAX_LABEL, MAX_SELECTORS } from '../../config/policy/selector.ts'
 import { ACTIONS, MAX_ACTIONS, MAX_SIGNAL, MIN_ERROR, SCOPES } from '../../config/policy/selectors/actions.ts'
+import { AGGREGATE_BY, AGGREGATE_KEYS } from '../../config/policy/selectors/aggregate.ts'
 import { MAX_MACROS } from '../../config/policy/selectors/macros.ts'
 import { LABEL_OPERATORS, MAX_EXPRESSIONS } from '../../config/policy/selectors/workloads.ts'
 import {
@@ -34,7 +35,7 @@ import {
   WORKLOADS_KEYS,
 } from '../../config/policy/tables.ts'
 import { MAX_VALUES } from '../../config/policy/values.ts'
-import { flag, index, list, mapping, named, oneOf, text } from './mapping.ts'
+import { anything, flag, index, list, mapping, named, oneOf, text } from './mapping.ts'
 import { argument } from './argument.ts'
 import type { Schema } from './mapping.ts'
 import { onProcesses } from './process.ts'
@@ -43,25 +44,28 @@ const operators = Object.entries(OPERATORS_OF).flatMap(([kind, table]) =>
   table.size === 0 ? [] : [`${kind}: ${[...table.keys()].join(', ')}`],
 )
 
-const filter = mapping(
-  FILTER_KEYS,
-  'Matches when the argument fits one of the values; with an operator that begins with Not, when it fits none.',
-  {
-    index: index('The filtered argument, by the index that it has in args.', MAX_FIELD),
-    args: list(
-      { type: 'integer', minimum: 0 },
-      "The filtered argument, by its position in the hook's args; wins over index.",
-      1,
-      1,
-    ),
-    operator: oneOf(
-      OPERATORS.keys(),
-      `How the argument is compared. Which operators apply depends on its type (${operators.join('; ')}).`,
-    ),
-    values: list({ type: 'string' }, 'Texts; numbers too are written in quotes.', MAX_VALUES, 1),
-  },
-  ['operator', 'values'],
-)
+const filter = (ours: boolean): Schema =>
+  mapping(
+    FILTER_KEYS,
+    'Matches when the argument fits one of the values; with an operator that begins with Not, when it fits none.',
+    {
+      index: index('The filtered argument, by the index that it has in args.', MAX_FIELD),
+      args: list(
+        { type: 'integer', minimum: 0 },
+        "The filtered argument, by its position in the hook's args; wins over index.",
+        1,
+        1,
+      ),
+      operator: oneOf(
+        ours ? [...OPERATORS.keys(), ...IDENTITY_OPERATORS.keys()] : OPERATORS.keys(),
+        `How the argument is compared. Which operators apply depends on its type (${operators.join('; ')}).`,
+      ),
+      values: list({ type: 'string' }, 'Texts; numbers too are written in quotes.', MAX_VALUES, 1),
+      ...(ours ? { sticky: flag('With UnderDir: what leaves the folders by a rename still matches.', false) } : {}),
+    },
+    ['operator', 'values'],
+    ours,
+  )
 
 const expression = mapping(
   EXPRESSION_KEYS,
@@ -139,103 +143,135 @@ const action = mapping(
   ['action'],
 )
 
-const parts = {
-  matchArgs: list(filter, 'Filters on arguments; all must match.', MAX_FILTERS),
-  matchData: list(filter, 'Filters on data, by position; all must match.', MAX_FILTERS),
-  matchReturnArgs: list(filter, 'Filters on the return value; all must match.', MAX_FILTERS),
+const parts = (ours: boolean): Record<string, Schema> => ({
+  matchArgs: list(filter(ours), 'Filters on arguments; all must match.', MAX_FILTERS),
+  matchData: list(filter(ours), 'Filters on data, by position; all must match.', MAX_FILTERS),
+  matchReturnArgs: list(filter(ours), 'Filters on the return value; all must match.', MAX_FILTERS),
   ...onProcesses,
   matchWorkloads: mapping(WORKLOADS_KEYS, 'Where the calling task runs.', workloads, []),
   matchActions: list(action, 'What is done about a call that matches; none: an event.', MAX_ACTIONS),
   label: text('Shown with the counts of the selector.', { maxLength: MAX_LABEL }),
-}
+})
 
-const selector = mapping(
-  SELECTOR_KEYS,
-  'Matches when all of its filters match.',
-  { ...parts, macros: list({ type: 'string' }, 'Macros whose fields the selector has too.', MAX_MACROS) },
-  [],
+const selector = (ours: boolean): Schema =>
+  mapping(
+    SELECTOR_KEYS,
+    'Matches when all of its filters match.',
+    { ...parts(ours), macros: list({ type: 'string' }, 'Macros whose fields the selector has too.', MAX_MACROS) },
+    [],
+  )
+
+const macro = (ours: boolean): Schema =>
+  mapping(MACRO_KEYS, 'Fields of a selector, for selectors that name it in macros.', parts(ours), [])
+
+const aggregate = mapping(
+  AGGREGATE_KEYS,
+  'Equal calls of a process have one event, with their count.',
+  {
+    window: text('How long calls are counted from the first on: 1s to 30m.'),
+    by: list(
+      { type: 'string', enum: AGGREGATE_BY },
+      'What makes calls equal; default all of them.',
+      AGGREGATE_BY.length,
+      1,
+    ),
+  },
+  ['window'],
 )
 
-const macro = mapping(MACRO_KEYS, 'Fields of a selector, for selectors that name it in macros.', parts, [])
+/** What ktrail adds to hooks on functions. */
+const additions = {
+  aggregate,
+  fileDetails: anything(
+    'true: more of each file than its path is read. A mapping with hash and maxBytes: what it contains is hashed, too.',
+  ),
+}
 
 /** What hooks of all kinds have. */
-const reported = {
+const reported = (ours: boolean): Record<string, Schema> => ({
   args: list(
     argument(named(TYPES), 'An argument that is read.', ['index', 'type']),
     'Arguments that are read, in the order of records.',
     MAX_ARGS,
   ),
   selectors: list(
-    selector,
+    selector(ours),
     'Which calls are reported: those that match one of the selectors. None: all.',
     MAX_SELECTORS,
   ),
   message: text('Copied to the records of this hook.', { minLength: 2 }),
   tags: list({ type: 'string', minLength: 2 }, 'Copied to the records of this hook.', MAX_TAGS),
-}
+})
 
-const kprobe = mapping(
-  KPROBE_KEYS,
-  'A kernel function whose calls are reported.',
-  {
-    call: text('Name of the kernel function, or of the system call.', { minLength: 1, maxLength: 511 }),
-    syscall: flag(
-      'Whether call is a system call: then it is written without the prefix of the architecture, as sys_openat.',
-      true,
-    ),
-    return: flag('Whether the return value is recorded; needs returnArg.', false),
-    returnArg: argument(named(RETURN_TYPES), 'The return value.', ['type']),
-    returnArgAction: oneOf(['Post'], 'Post, which happens anyway.'),
-    ...reported,
-    data: list(
-      argument(named(TYPES), 'A member of a struct that the calling task leads to.', ['type', 'source', 'resolve']),
-      'What is read besides the arguments.',
-      MAX_ARGS,
-    ),
-    ignore: mapping(
-      IGNORE_KEYS,
-      'What does not refuse the policy.',
-      { callNotFound: flag('Whether a kernel without the function skips this hook.', false) },
-      [],
-    ),
-  },
-  ['call'],
-)
-
-const lsm = mapping(
-  LSM_KEYS,
-  'A security hook of the kernel whose calls are reported.',
-  {
-    hook: text('Name of the hook, as file_open.', { minLength: 1, maxLength: 128 }),
-    ...reported,
-  },
-  ['hook'],
-)
-
-const tracepoint = mapping(
-  TRACEPOINT_KEYS,
-  'A tracepoint of the kernel whose events are reported.',
-  {
-    subsystem: text('Its subsystem, as sched.', { minLength: 1, maxLength: MAX_NAME }),
-    event: text('Its name, as sched_process_exec.', { minLength: 1, maxLength: MAX_NAME }),
-    raw: flag('Whether args are what the kernel gives to it, and not the fields of its format.', false),
-    ...reported,
-    args: list(
-      argument(
-        named(TRACEPOINT_TYPES),
-        'A field that is read.',
-        ['index'],
-        index(
-          'Position among the fields of the format, the four common ones first; of a raw tracepoint among its arguments.',
-          MAX_FIELD,
-        ),
+const kprobe = (ours: boolean): Schema =>
+  mapping(
+    KPROBE_KEYS,
+    'A kernel function whose calls are reported.',
+    {
+      call: text('Name of the kernel function, or of the system call.', { minLength: 1, maxLength: 511 }),
+      syscall: flag(
+        'Whether call is a system call: then it is written without the prefix of the architecture, as sys_openat.',
+        true,
       ),
-      'Fields that are read, in the order of records.',
-      MAX_ARGS,
-    ),
-  },
-  ['subsystem', 'event'],
-)
+      return: flag('Whether the return value is recorded; needs returnArg.', false),
+      returnArg: argument(named(RETURN_TYPES), 'The return value.', ['type']),
+      returnArgAction: oneOf(['Post'], 'Post, which happens anyway.'),
+      ...reported(ours),
+      ...(ours ? additions : {}),
+      data: list(
+        argument(named(TYPES), 'A member of a struct that the calling task leads to.', ['type', 'source', 'resolve']),
+        'What is read besides the arguments.',
+        MAX_ARGS,
+      ),
+      ignore: mapping(
+        IGNORE_KEYS,
+        'What does not refuse the policy.',
+        { callNotFound: flag('Whether a kernel without the function skips this hook.', false) },
+        [],
+      ),
+    },
+    ['call'],
+    ours,
+  )
+
+const lsm = (ours: boolean): Schema =>
+  mapping(
+    LSM_KEYS,
+    'A security hook of the kernel whose calls are reported.',
+    {
+      hook: text('Name of the hook, as file_open.', { minLength: 1, maxLength: 128 }),
+      ...reported(ours),
+      ...(ours ? additions : {}),
+    },
+    ['hook'],
+    ours,
+  )
+
+const tracepoint = (ours: boolean): Schema =>
+  mapping(
+    TRACEPOINT_KEYS,
+    'A tracepoint of the kernel whose events are reported.',
+    {
+      subsystem: text('Its subsystem, as sched.', { minLength: 1, maxLength: MAX_NAME }),
+      event: text('Its name, as sched_process_exec.', { minLength: 1, maxLength: MAX_NAME }),
+      raw: flag('Whether args are what the kernel gives to it, and not the fields of its format.', false),
+      ...reported(ours),
+      args: list(
+        argument(
+          named(TRACEPOINT_TYPES),
+          'A field that is read.',
+          ['index'],
+          index(
+            'Position among the fields of the format, the four common ones first; of a raw tracepoint among its arguments.',
+            MAX_FIELD,
+          ),
+        ),
+        'Fields that are read, in the order of records.',
+        MAX_ARGS,
+      ),
+    },
+    ['subsystem', 'event'],
+  )
 
 const functions = mapping(
   LIST_KEYS,
@@ -274,26 +310,32 @@ const enforcer = mapping(
   ['calls'],
 )
 
-/** The schema of `spec`. */
-export const SPEC: Schema = mapping(
-  SPEC_KEYS,
-  'What is reported.',
-  {
-    kprobes: list(kprobe, 'The hooked kernel functions.', MAX_KPROBES, 1),
-    fentries: list(kprobe, 'The same as kprobes; a policy has one of them.', MAX_KPROBES, 1),
-    lsmhooks: list(lsm, 'The security hooks; a policy has these or kprobes.', MAX_KPROBES, 1),
-    tracepoints: list(tracepoint, 'The tracepoints; a policy has these or another kind of hooks.', MAX_KPROBES, 1),
-    lists: list(functions, 'Lists of functions, for a call such as list:NAME.', MAX_LISTS),
-    selectorsMacros: {
-      type: 'object',
-      description: 'Parts of selectors by name.',
-      additionalProperties: macro,
-      maxProperties: MAX_MACROS,
+/** The schema of `spec`; `ours`: with what ktrail adds to Tetragon's language. */
+export const specOf = (ours: boolean): Schema =>
+  mapping(
+    SPEC_KEYS,
+    'What is reported.',
+    {
+      kprobes: list(kprobe(ours), 'The hooked kernel functions.', MAX_KPROBES, 1),
+      fentries: list(kprobe(ours), 'The same as kprobes; a policy has one of them.', MAX_KPROBES, 1),
+      lsmhooks: list(lsm(ours), 'The security hooks; a policy has these or kprobes.', MAX_KPROBES, 1),
+      tracepoints: list(
+        tracepoint(ours),
+        'The tracepoints; a policy has these or another kind of hooks.',
+        MAX_KPROBES,
+        1,
+      ),
+      lists: list(functions, 'Lists of functions, for a call such as list:NAME.', MAX_LISTS),
+      selectorsMacros: {
+        type: 'object',
+        description: 'Parts of selectors by name.',
+        additionalProperties: macro(ours),
+        maxProperties: MAX_MACROS,
+      },
+      options: list(option, 'How the policy is run.', MAX_OPTIONS),
+      ...workloads,
+      nodeSelector: labels('Nodes that load the policy, by their labels.'),
+      enforcers: list(enforcer, 'What NotifyEnforcer is for.', MAX_ENFORCERS),
     },
-    options: list(option, 'How the policy is run.', MAX_OPTIONS),
-    ...workloads,
-    nodeSelector: labels('Nodes that load the policy, by their labels.'),
-    enforcers: list(enforcer, 'What NotifyEnforcer is for.', MAX_ENFORCERS),
-  },
-  [],
-)
+    [],
+  )

@@ -1,7 +1,9 @@
 /** `node deploy/crds/write-crds.ts` writes the custom resource definitions beside it anew, and their part of deploy/kubernetes/ktrail.yaml. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { stringify } from 'yaml'
-import { SPEC } from './schema.ts'
+import { OWN_API_VERSION } from '../../config/policy/selectors/identity.ts'
+import type { Schema } from './mapping.ts'
+import { specOf } from './schema.ts'
 
 interface Kind {
   readonly plural: string
@@ -25,15 +27,21 @@ const KINDS: readonly Kind[] = [
   },
 ]
 
+/** With `ours`, policies may use what ktrail adds to Tetragon's language. */
+const GROUPS = [
+  { group: 'cilium.io', ours: false },
+  { group: OWN_API_VERSION.slice(0, OWN_API_VERSION.indexOf('/')), ours: true },
+] as const
+
 const plain = (what: string): object => ({ type: 'string', description: what })
 
-function definitionOf({ plural, kind, scope, description }: Kind): object {
+function definitionOf({ plural, kind, scope, description }: Kind, group: string, spec: Schema): object {
   return {
     apiVersion: 'apiextensions.k8s.io/v1',
     kind: 'CustomResourceDefinition',
-    metadata: { name: `${plural}.cilium.io`, labels: { 'app.kubernetes.io/name': 'ktrail' } },
+    metadata: { name: `${plural}.${group}`, labels: { 'app.kubernetes.io/name': 'ktrail' } },
     spec: {
-      group: 'cilium.io',
+      group,
       scope,
       names: { plural, singular: kind.toLowerCase(), kind, listKind: `${kind}List` },
       versions: [
@@ -46,10 +54,10 @@ function definitionOf({ plural, kind, scope, description }: Kind): object {
               type: 'object',
               description,
               properties: {
-                apiVersion: plain('cilium.io/v1alpha1.'),
+                apiVersion: plain(`${group}/v1alpha1.`),
                 kind: plain(`${kind}.`),
                 metadata: { type: 'object' },
-                spec: SPEC,
+                spec,
               },
               required: ['metadata', 'spec'],
             },
@@ -62,13 +70,16 @@ function definitionOf({ plural, kind, scope, description }: Kind): object {
 
 /** File names and contents. */
 export function definitions(): ReadonlyArray<{ readonly file: string; readonly text: string }> {
-  return KINDS.map((kind) => ({
-    file: `${kind.plural}.cilium.io.yaml`,
-    text: `# Written by deploy/crds/write-crds.ts from the tables of config/policy.\n${stringify(definitionOf(kind), {
-      lineWidth: 0,
-      aliasDuplicateObjects: false,
-    })}`,
-  }))
+  return GROUPS.flatMap(({ group, ours }) => {
+    const spec = specOf(ours)
+    return KINDS.map((kind) => ({
+      file: `${kind.plural}.${group}.yaml`,
+      text: `# Written by deploy/crds/write-crds.ts from the tables of config/policy.\n${stringify(
+        definitionOf(kind, group, spec),
+        { lineWidth: 0, aliasDuplicateObjects: false },
+      )}`,
+    }))
+  })
 }
 
 const MANIFEST = new URL('../kubernetes/ktrail.yaml', import.meta.url)

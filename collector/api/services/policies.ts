@@ -8,8 +8,8 @@ import { LSM_PREFIX } from '../../../config/policy/kprobe.ts'
 import { CollectorError } from '../../errors.ts'
 import { together } from '../../kernel/actions/acted.ts'
 import type { Done } from '../../kernel/actions/acted.ts'
-import { KUBERNETES_SOURCE } from '../../policies/kubernetes.ts'
 import { modeOf } from '../../policies/registry.ts'
+import { isOfKubernetes } from '../../policies/kubernetes.ts'
 import type { Policies, PolicyId, PolicyStatus, SelectorDone } from '../../policies/registry.ts'
 import {
   FineGuidanceSensors,
@@ -50,7 +50,7 @@ export function addPolicies(methods: Methods, policies: Registry, changed: (what
       const expected = 'expected lower-case letters, digits, "-" and ".", at most 63'
       throw new ApiError('INVALID_ARGUMENT', `domain: ${expected}, got ${show(source)}`)
     }
-    if (source === KUBERNETES_SOURCE) {
+    if (isOfKubernetes(source)) {
       throw new ApiError(
         'INVALID_ARGUMENT',
         `domain: ${show(source)} has the policies of the Kubernetes API server: use kubectl`,
@@ -68,10 +68,9 @@ export function addPolicies(methods: Methods, policies: Registry, changed: (what
   methods.unary(method.deleteTracingPolicy, (request, peer) => {
     const status = find(policies, request)
     if (!isOfApi(status)) {
-      const from =
-        status.id.source === KUBERNETES_SOURCE
-          ? 'the Kubernetes API server: delete it there with kubectl'
-          : `the file ${status.id.source}: remove the file`
+      const from = isOfKubernetes(status.id.source)
+        ? 'the Kubernetes API server: delete it there with kubectl'
+        : `the file ${status.id.source}: remove the file`
       const why = `policy "${request.name}" comes from ${from}, or disable the policy`
       throw new ApiError('FAILED_PRECONDITION', why)
     }
@@ -133,7 +132,7 @@ function find(policies: Registry, { name, namespace, domain }: Named): PolicySta
 const MODES = { enforce: Mode.TP_MODE_ENFORCE, monitor: Mode.TP_MODE_MONITOR } as const
 
 function isOfApi({ id }: PolicyStatus): boolean {
-  return DOMAIN.test(id.source) && id.source !== KUBERNETES_SOURCE
+  return DOMAIN.test(id.source) && !isOfKubernetes(id.source)
 }
 
 function refused(error: unknown): unknown {

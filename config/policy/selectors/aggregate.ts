@@ -6,7 +6,7 @@ import { Fields, asList, asText } from '../fields.ts'
 import type { Actions, Aggregate, Selector } from '../policy.ts'
 import type { KeyTable } from '../tables.ts'
 
-const AGGREGATE_KEYS: KeyTable = {
+export const AGGREGATE_KEYS: KeyTable = {
   name: 'aggregate',
   meant: { interval: 'window', time: 'window', every: 'window', keys: 'by', group: 'by', groupBy: 'by' },
   own: ['window', 'by'],

@@ -201,7 +201,7 @@ test('chart: after an upgrade the command of the page replaces the definitions t
   const cluster = running()
   const page = read('docs/install/kubernetes.md')
   const [, words = ''] = /`kubectl (apply --server-side [^`]*)`/.exec(page) ?? assert.fail('no command')
-  await cluster.kubectl(['delete', 'crd', 'tracingpolicies.cilium.io', 'tracingpoliciesnamespaced.cilium.io'])
+  await cluster.kubectl(['delete', '-f', path.join(ROOT, 'deploy/crds')])
   const installed = await cluster.helm(['install', 'ktrail', CHART, '--namespace', 'ktrail'])
   assert.equal(installed.code, 0, installed.stderr)
   // A later version of them.
@@ -214,7 +214,7 @@ test('chart: after an upgrade the command of the page replaces the definitions t
   })
   const { code, stdout, stderr } = await cluster.kubectl(changed)
   assert.equal(code, 0, stderr)
-  assert.equal(stdout.match(/serverside-applied/g)?.length, 2)
+  assert.equal(stdout.match(/serverside-applied/g)?.length, 4)
   await established(cluster)
   const { stdout: definition } = await cluster.kubectl(['get', 'crd', 'tracingpolicies.cilium.io', '-o', 'yaml'])
   assert.match(definition, /description: '?Later\. /)

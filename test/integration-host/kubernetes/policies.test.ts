@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { after, test } from 'node:test'
+import { files } from '../../unit/support/pages.ts'
 import { ApiServer, established, kubernetesPrograms } from '../../support/kubernetes/server.ts'
 
 const ROOT = path.join(import.meta.dirname, '../../..')
@@ -16,8 +17,9 @@ function running(): ApiServer {
   return server
 }
 
-const policy = (spec: object, kind = 'TracingPolicy'): string =>
-  JSON.stringify({ apiVersion: 'cilium.io/v1alpha1', kind, metadata: { name: 'p' }, spec })
+const policy = (spec: object, apiVersion = 'cilium.io/v1alpha1'): string =>
+  JSON.stringify({ apiVersion, kind: 'TracingPolicy', metadata: { name: 'p' }, spec })
+const own = (spec: object): string => policy(spec, 'ktrail.dev/v1alpha1')
 const hook = (filter: object, rest: object = {}): object => ({
   kprobes: [
     {
@@ -36,11 +38,14 @@ test('definitions: the API server accepts them', { skip }, async () => {
   await established(running())
   // A schema that the API server had to leave out is a condition.
   const { stdout } = await running().kubectl(['get', 'crd', '-o', 'jsonpath={.items[*].status.conditions[*].type}'])
-  assert.deepEqual(stdout.split(' ').toSorted(), ['Established', 'Established', 'NamesAccepted', 'NamesAccepted'])
+  assert.deepEqual(stdout.split(' ').toSorted(), [
+    ...Array<string>(4).fill('Established'),
+    ...Array<string>(4).fill('NamesAccepted'),
+  ])
 })
 
 test('definitions: the shipped policies are taken as they are', { skip }, async () => {
-  for (const file of ['config/policies/file-monitoring.yaml', 'deploy/demo/policies/open-secrets.yaml']) {
+  for (const file of files(['config/policies/**/*.yaml', 'deploy/demo/policies/*.yaml'])) {
     const text = readFileSync(path.join(ROOT, file), 'utf8')
     const { code, stderr } = await running().kubectl(['apply', '--dry-run=server', '-f', '-'], text)
     assert.equal(code, 0, `${file}: ${stderr}`)
@@ -80,6 +85,26 @@ test('definitions: a mistake is refused with a sentence that names the key', { s
       want: /values\[0\]: Invalid value: "integer": .* must be of type string/,
     },
     {
+      name: "an operator of ktrail's in a policy of Tetragon's",
+      document: policy(hook({ operator: 'UnderDir' })),
+      want: /matchArgs\[0\]\.operator: Unsupported value: "UnderDir": supported values: "Equal", /,
+    },
+    {
+      name: "a key of ktrail's in a policy of Tetragon's",
+      document: policy(hook({}, { aggregate: { window: '10s' } })),
+      want: /unknown field "spec\.kprobes\[0\]\.aggregate"/,
+    },
+    {
+      name: "an operator in a policy of ktrail's own",
+      document: own(hook({ operator: 'UnderDirs' })),
+      want: /operator: Unsupported value: "UnderDirs": supported values: .*"SameFile", "UnderDir"/,
+    },
+    {
+      name: 'what is counted together',
+      document: own(hook({}, { aggregate: { window: '10s', by: ['user'] } })),
+      want: /aggregate\.by\[0\]: Unsupported value: "user": supported values: "process", "file", "kind"/,
+    },
+    {
       name: "Tetragon's",
       document: policy({ ...hook({}), loader: true }),
       want: /known Tetragon field "loader" is not supported by this version of ktrail/,
@@ -95,6 +120,27 @@ test('definitions: a mistake is refused with a sentence that names the key', { s
     const { code, stderr } = await running().kubectl(['create', '-f', '-', ...args], document)
     assert.notEqual(code, 0, name)
     assert.match(stderr, want, name)
+  }
+})
+
+test('definitions: what ktrail adds to the language arrives as it was written', { skip }, async () => {
+  const filter = { operator: 'UnderDir', sticky: true }
+  const additions = {
+    aggregate: { window: '10s', by: ['process', 'file'] },
+    fileDetails: { hash: 'sha256', maxBytes: '1MiB' },
+  }
+  for (const rest of [additions, { fileDetails: true }]) {
+    const document = own(hook(filter, rest))
+    const { code, stdout, stderr } = await running().kubectl(
+      ['create', '--dry-run=server', '-o', 'json', '-f', '-'],
+      document,
+    )
+    assert.equal(code, 0, stderr)
+    const { spec } = JSON.parse(stdout) as { spec: { kprobes: Array<Record<string, unknown>> } }
+    const [kprobe = {}] = spec.kprobes
+    assert.deepEqual({ ...kprobe, ...rest }, kprobe)
+    const kept = { index: 0, operator: 'UnderDir', sticky: true, values: ['/etc/passwd'] }
+    assert.deepEqual(kprobe['selectors'], [{ matchArgs: [kept] }])
   }
 })
 

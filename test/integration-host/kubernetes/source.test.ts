@@ -168,6 +168,47 @@ test(
   },
 )
 
+const WATCHED = '/etc/secrets'
+/** With what only ktrail's own kinds have. */
+const ownPolicy = (name: string): object => ({
+  apiVersion: 'ktrail.dev/v1alpha1',
+  kind: 'TracingPolicy',
+  metadata: { name },
+  spec: {
+    kprobes: [
+      {
+        call: 'security_file_open',
+        syscall: false,
+        args: [{ index: 0, type: 'file' }],
+        aggregate: { window: '10s' },
+        selectors: [{ matchArgs: [{ index: 0, operator: 'UnderDir', values: [WATCHED] }] }],
+      },
+    ],
+  },
+})
+
+test(
+  'policies of the cluster: those of ktrail.dev are attached whole, beside one of the same name',
+  { skip },
+  async () => {
+    await running().apply(policy('both'))
+    await using made = await rig('ktrail')
+    await running().apply(ownPolicy('both'))
+    await made.until('added', () => made.policies.list().length === 2)
+    const added = made.policies.list().find(({ id }) => id.source === 'k8s.ktrail.dev')?.policy.hooks[0]
+    assert.equal(added?.aggregate?.windowMs, 10_000)
+    const [filter] = added.selectors[0]?.matchArgs ?? []
+    assert.deepEqual(filter?.class === 'identity' && [filter.operator, filter.values], ['UnderDir', [WATCHED]])
+    let events: string[] = []
+    while (!events.some((line) => line.startsWith('Normal Attached'))) events = await eventsOn('both')
+    await kubectl('delete', 'tracingpolicies.cilium.io', 'both')
+    await made.until('one is deleted', () => made.policies.list().length === 1)
+    assert.equal(made.policies.list()[0]?.id.source, 'k8s.ktrail.dev')
+    await kubectl('delete', 'tracingpolicies.ktrail.dev', 'both')
+    await made.until('the other is deleted', () => made.policies.list().length === 0)
+  },
+)
+
 test('policies of the cluster: a label and a name choose those for ktrail', { skip }, async () => {
   await running().apply(policy('ktrail-one', 'Prefix', { for: 'ktrail' }))
   await running().apply(policy('tetragons', 'Prefix', { for: 'ktrail' }))
@@ -216,13 +257,41 @@ test(
 
 test('policies of the cluster: a missing right is a sentence that names verb and resource', { skip }, async () => {
   await using made = await rig('stranger')
-  await made.until('reported', () => made.lines.length >= 2)
+  await made.until('reported', () => made.lines.length >= 4)
   assert.deepEqual(
     made.lines.map((line) => line.replace(/^.*?: /, '')).toSorted(),
-    ['tracingpolicies', 'tracingpoliciesnamespaced'].map(
-      (name) =>
-        `kubernetes: system:serviceaccount:ktrail:stranger may not list ${name}.cilium.io (403): ` +
-        `give it a ClusterRole with the rule {apiGroups: ["cilium.io"], resources: [${name}], verbs: [list]}`,
+    ['tracingpolicies', 'tracingpoliciesnamespaced'].flatMap((name) =>
+      ['cilium.io', 'ktrail.dev'].map(
+        (group) =>
+          `kubernetes: system:serviceaccount:ktrail:stranger may not list ${name}.${group} (403): ` +
+          `give it a ClusterRole with the rule {apiGroups: ["${group}"], resources: [${name}], verbs: [list]}`,
+      ),
     ),
   )
 })
+
+test(
+  'policies of the cluster: definitions of ktrail.dev that are missing are no problem, and may come',
+  { skip },
+  async () => {
+    const crds = ['tracingpolicies.ktrail.dev', 'tracingpoliciesnamespaced.ktrail.dev']
+    await running().apply(ownPolicy('own'))
+    await using made = await rig('ktrail')
+    await made.until('there', () => made.kernel.names.join() === 'own')
+    await kubectl('delete', 'crd', ...crds)
+    await made.until('gone with its definition', () => made.kernel.names.length === 0)
+    await running().apply(policy('other'))
+    await made.until('the others go on', () => made.kernel.names.join() === 'other')
+    await using without = await rig('ktrail')
+    assert.deepEqual(without.kernel.names, ['other'])
+    assert.deepEqual(
+      [...made.lines, ...without.lines].filter((line) => line.includes('stay as they are')),
+      [],
+    )
+    await kubectl('apply', '--server-side', '-f', path.join(ROOT, 'deploy/crds'))
+    await established(running())
+    await running().apply(ownPolicy('own'))
+    await made.until('back', () => made.kernel.names.includes('own'))
+    await kubectl('delete', 'tracingpolicies.ktrail.dev,tracingpolicies.cilium.io', '--all')
+  },
+)

@@ -17,6 +17,7 @@ function object(name: string, call = 'f', rest: object = {}): KubernetesObject {
 class FakeServer {
   readonly login = { server: 'https://k', serverName: undefined, verify: true, from: 'x', read: () => Promise.reject() }
   readonly queries: Array<Reading['query']> = []
+  readonly listed: string[] = []
   refusal: CollectorError | undefined
   /** Of the node. */
   labels: Readonly<Record<string, string>> | undefined = {}
@@ -31,12 +32,15 @@ class FakeServer {
 
   list({ resource, query }: Reading): Promise<Page> {
     this.queries.push(query)
+    this.listed.push(resource.name)
     if (this.refusal !== undefined) return Promise.reject(this.refusal)
     if (resource.name === 'nodes') {
       if (this.labels === undefined)
         return Promise.reject(new CollectorError('KUBERNETES_REFUSED', 'may not list nodes'))
       return Promise.resolve({ metadata: { resourceVersion: '1', continue: '' }, items: [this.node('1')] })
     }
+    if (resource.group === 'ktrail.dev')
+      return Promise.reject(new CollectorError('KUBERNETES_NOT_FOUND', 'no such kind'))
     const items = resource.name === 'tracingpolicies' ? this.#objects : []
     return Promise.resolve({ metadata: { resourceVersion: '1', continue: '' }, items })
   }
@@ -212,5 +216,6 @@ test('kubernetes policies: with a nodeSelector they are attached where the label
 
 test('kubernetes policies: without a nodeSelector no node is asked for', async () => {
   await using made = await rig([object('one')])
-  assert.equal(made.client.queries.length, 2)
+  assert.ok(made.client.listed.includes('tracingpolicies'))
+  assert.ok(!made.client.listed.includes('nodes'))
 })

@@ -133,7 +133,16 @@ test('chart: wrong values are refused with their name', { skip }, async () => {
   const rows = [
     { set: ['--set', 'exporter.x.type=file'], want: /additional properties 'exporter' not allowed/ },
     { set: ['--set', 'http.port=web'], want: /http\/port.*got string, want integer/s },
-    { set: ['--set', 'exporters.x.path=/y'], want: /exporters\/x/ },
+    { set: ['--set', 'exporters.x.path=/y'], want: /exporters\/x': missing property 'type'/ },
+    { set: ['--set', 'exporters.x.type=oltp'], want: /exporters\/x\/type.*one of 'file', 'stdout', 'otlp', 'kafka'/s },
+    {
+      set: ['--set', 'exporters.x.type=otlp,exporters.x.endpont=http://y'],
+      want: /exporters\/x': additional properties 'endpont' not allowed/,
+    },
+    { set: ['--set', 'exporters.x.type=file,exporters.x.path=/y,exporters.x.envelope=maybe'], want: /x\/envelope/ },
+    { set: ['--set', 'config.rng.size=1MiB'], want: /config': additional properties 'rng' not allowed/ },
+    { set: ['--set', 'config.ring.size=many'], want: /config\/ring\/size': 'many' does not match/ },
+    { set: ['--set', 'config.exporters.x.type=oltp'], want: /config\/exporters\/x\/type/ },
     { set: ['--set', 'updateStrategy.rollingUpdate.maxSurge=1'], want: /maxSurge.*value must be one of 0/s },
     { set: ['--set', 'shippedPolicies={no-such}'], want: /shippedPolicies: no policy "no-such" comes with ktrail/ },
     {
@@ -149,6 +158,16 @@ test('chart: wrong values are refused with their name', { skip }, async () => {
       return true
     })
   }
+})
+
+test('chart: a reference may stand for any value, and a package for an exporter', { skip }, async () => {
+  const sets = [
+    'config.memory.hard_limit=${env:LIMIT}',
+    'config.enable_process_cred=${env:CRED}',
+    'exporters.x.type=npm:x',
+  ]
+  const values = sets.flatMap((one) => ['--set', one])
+  assert.match(await helmTemplate(folder, values), /hard_limit: \$\{env:LIMIT\}/)
 })
 
 test('chart: pods are replaced only for keys that need a restart of the agent', { skip }, async () => {

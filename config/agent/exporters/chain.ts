@@ -11,7 +11,7 @@ export const envelope = z
   .default(false)
   .describe(
     'Adds a last key, ktrail, to each record: its number in this run and among the records of this exporter, so that a reader can ' +
-      "prove that none is missing (ktrail audit). Without it records are exactly Tetragon's.",
+      "prove that none is missing (ktrail audit). Without it records are exactly Tetragon's, but those about a change.",
   )
 
 const queue = z

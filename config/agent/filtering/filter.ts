@@ -107,7 +107,7 @@ const filter = z
     ),
     event_types: list(
       z.enum(RECORDS),
-      'Kinds of records. Loss records always pass; with events_lost alone nothing else does.',
+      'Kinds of records. Loss records and records about changes always pass; with events_lost alone nothing else does.',
     ),
     namespaces: list(z.string(), `Kubernetes namespaces; "" means outside any pod. ${GLOB}`),
     pods: list(z.string().min(1), `Pod names. ${GLOB}`),

@@ -1,11 +1,11 @@
 /**
  * Makes the records about changes of policies and config, in the order of the changes. Clients and folders can change policies as fast as they
- * like, so changes share a record when there were too many since the last tick: all are counted, and the first are named. A change never waits
+ * like, so changes share a record when there were too many: all are counted, and the first are named. A change never waits
  * for its record.
  */
 import type { Change, ChangeEvent } from '../../exporters/contract/event.ts'
 
-/** Records between two ticks, which are some seconds apart. */
+/** Records at once; then one a tick, so that a flood does not take the space that queues reserve for loss records. */
 const MOST_RECORDS = 20
 /** Records that wait. Further changes share one for each `what`. */
 const MOST_WAITING = 40
@@ -57,7 +57,7 @@ export class ChangeRecords {
 
   /** Housekeeping, every few seconds. */
   tick(): void {
-    this.#left = MOST_RECORDS
+    this.#left = Math.min(MOST_RECORDS, this.#left + 1)
   }
 
   /** The records that are due; at the stop all of them. */

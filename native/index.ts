@@ -43,6 +43,7 @@ interface Addon {
   sendDatagram(socket: string, text: string): void
   peerOf(fd: number): { readonly pid: number; readonly uid: number }
   openPathWorker(): PathWorker
+  cachedStat(path: string): { readonly ino: bigint; readonly links: number } | undefined
   endProcess(code: number): never
   unblockSigusr1(): void
 }
@@ -69,6 +70,7 @@ const EXPORTS: ReadonlyArray<keyof Addon> = [
   'sendDatagram',
   'peerOf',
   'openPathWorker',
+  'cachedStat',
   'endProcess',
   'unblockSigusr1',
 ]
@@ -224,6 +226,11 @@ export function zstd(chunks: readonly Uint8Array[]): Promise<Buffer> {
 /** A thread for work on paths whose file system may never answer. It is there while it has something to do. */
 export function openPathWorker(): PathWorker {
   return addon().openPathWorker()
+}
+
+/** Inode and links of a file, symbolic links followed, as the kernel knows them: it waits for no FUSE server. undefined where it cannot be seen. */
+export function cachedStat(path: string): { readonly ino: bigint; readonly links: number } | undefined {
+  return addon().cachedStat(path)
 }
 
 /**

@@ -178,6 +178,8 @@ export interface PathWorker extends Closable {
   release(fd: number): Promise<void>
   /** Of up to 64 MiB, if the file does not change meanwhile. Takes `fd`, that of `find`, and releases it. */
   digest(fd: number, maxBytes: number): Promise<FileDigest>
+  /** The beginning of a file, at most `maxBytes`. Rejects with NativeError OPEN_FAILED, NOT_PERMITTED. */
+  readStart(path: Uint8Array, maxBytes: number): Promise<Buffer<ArrayBuffer>>
   /**
    * Leaves the thread to the task that runs, which has no answer, and gives what follows another one. The task still settles when the kernel returns,
    * and no longer keeps the process alive.

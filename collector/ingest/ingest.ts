@@ -15,6 +15,7 @@ import { Details } from '../process/detail/details.ts'
 import type { DetailConfig } from '../process/detail/details.ts'
 import { ExecutedFacts } from '../process/detail/executed.ts'
 import type { ExecutedConfig } from '../process/detail/executed.ts'
+import { ProcessFiles } from '../process/detail/process-files.ts'
 import type { Reconciler } from '../process/reconcile.ts'
 import { scanRunning } from '../process/scan.ts'
 import { ProcessTable } from '../process/table.ts'
@@ -47,6 +48,7 @@ const NSEC = 1_000_000_000n
 export class Ingest implements Disposable {
   readonly hooks: HookRegistry = new HookRegistry()
   readonly processes: ProcessTable
+  readonly processFiles: ProcessFiles
   readonly sequence: Sequence = new Sequence()
   readonly accounting: RingAccounting
   readonly reading: Reading = new Reading()
@@ -79,6 +81,7 @@ export class Ingest implements Disposable {
       details: Details.of(config),
       ancestors: config.enable_ancestors.length > 0,
     })
+    this.processFiles = new ProcessFiles(procfs, { warn: (detail, message) => log.warn(detail, message) })
     this.accounting = new RingAccounting(kernel)
     this.#executed = new ExecutedFacts(config)
     this.#normalizer = new Normalizer({
@@ -98,13 +101,21 @@ export class Ingest implements Disposable {
       wake: () => this.#wake(),
     })
     this.hooks.retired = (ids) => this.aggregates.retire(ids)
-    this.#reconciler = createReconciler({ table: this.processes, kernel, accounting: this.accounting, procfs, log })
+    const { processes: table, processFiles: files, accounting } = this
+    this.#reconciler = createReconciler({ table, kernel, accounting, procfs, files, log })
   }
 
   /** Adds the running processes to the table; their events come first. */
   async scan(): Promise<void> {
     const { kernel, config } = this.#options
-    this.#found = await scanRunning(config.procfs, kernel, this.processes, this.#normalizer, this.#executed)
+    this.#found = await scanRunning(
+      config.procfs,
+      kernel,
+      this.processes,
+      this.#normalizer,
+      this.#executed,
+      this.processFiles,
+    )
     this.made.process_exec += this.#found.length
     await kernel.scanCgroups()
   }

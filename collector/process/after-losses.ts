@@ -3,6 +3,7 @@ import { bootTime } from '../../native/index.ts'
 import type { RingAccounting } from '../ingest/ring-accounting.ts'
 import type { KernelSide } from '../kernel/kernel-side.ts'
 import type { Log } from '../telemetry/log.ts'
+import type { ProcessFiles } from './detail/process-files.ts'
 import { Reconciler } from './reconcile.ts'
 import type { ProcessTable } from './table.ts'
 
@@ -11,14 +12,16 @@ export interface ReconcilingOptions {
   readonly kernel: KernelSide
   readonly accounting: RingAccounting
   readonly procfs: string
+  readonly files: ProcessFiles
   readonly log: Log
 }
 
-export function createReconciler({ table, kernel, accounting, procfs, log }: ReconcilingOptions): Reconciler {
+export function createReconciler({ table, kernel, accounting, procfs, files, log }: ReconcilingOptions): Reconciler {
   return new Reconciler({
     table,
     kernel,
     procfs,
+    files,
     lost: () => {
       const { counters, programs } = kernel.counts()
       const missed = [...programs.values()].reduce((sum, runs) => sum + runs.missed, 0)

@@ -2,12 +2,14 @@
  * The start-up scan of /proc (docs/reference/records.md): every running process, parents before children.
  * It runs after the process hooks are attached, so no process is missed; a process that the hooks have reported keeps that entry.
  */
-import { closeSync, openSync, readFileSync, readSync, readdirSync, readlinkSync, statSync } from 'node:fs'
+import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
 import { posix } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { errnoOf } from '../../config/yaml/unreadable.ts'
+import { cachedStat } from '../../native/index.ts'
 import { cgroupPath } from '../identity/cgroup-names.ts'
 import { PROCESS_FLAGS } from './flags.ts'
+import { ProcessFiles } from './detail/process-files.ts'
 import { decodeText, readArguments } from './text.ts'
 
 /** USER_HZ, the unit of start times in /proc/PID/stat: 100 on every Linux that Node runs on. */
@@ -75,23 +77,14 @@ export function startedAt(procfs: string, pid: number): bigint | 'gone' | 'unkno
 
 /** Limit of the arguments, which may have megabytes; as in bpf/process.bpf.c. */
 const ARGV_BYTES = 16_384
-
-/** The beginning of a file: at most `most` bytes and one byte more, which shows that it is longer. Throws as node:fs does. */
-export function readStart(file: string, most: number): Buffer<ArrayBuffer> {
-  const bytes = Buffer.alloc(most + 1)
-  const fd = openSync(file, 'r')
-  try {
-    let length = 0
-    for (let read = -1; read !== 0 && length < bytes.length; length += read)
-      read = readSync(fd, bytes, length, bytes.length - length, null)
-    return bytes.subarray(0, length)
-  } finally {
-    closeSync(fd)
-  }
-}
+const NOTHING = Buffer.alloc(0)
 
 /** undefined: the process has ended meanwhile. */
-export function readProcess(procfs: string, pid: number): ScannedProcess | undefined {
+export async function readProcess(
+  procfs: string,
+  pid: number,
+  files: ProcessFiles = new ProcessFiles(procfs),
+): Promise<ScannedProcess | undefined> {
   const at = (name: string): string => posix.join(procfs, String(pid), name)
   const stat = tryRead(() => readFileSync(at('stat'), 'utf8'))
   const status = tryRead(() => readFileSync(at('status'), 'utf8'))
@@ -100,13 +93,16 @@ export function readProcess(procfs: string, pid: number): ScannedProcess | undef
   const name = stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'))
   const exe = tryRead(() => readlinkSync(at('exe')))
   // A name may end like that too: the link count decides.
-  const unlinked = exe?.endsWith(' (deleted)') ? tryRead(() => statSync(at('exe'), { bigint: true })) : undefined
+  const unlinked = exe?.endsWith(' (deleted)') ? cachedStat(at('exe')) : undefined
   const cwd = tryRead(() => readlinkSync(at('cwd')))
-  const argv = tryRead(() => readStart(at('cmdline'), ARGV_BYTES)) ?? Buffer.alloc(0)
   const cgroups = tryRead(() => readFileSync(at('cgroup'), 'utf8')) ?? ''
   const auid = tryRead(() => readFileSync(at('loginuid'), 'utf8'))
   const inner = field(status, 'NSpid')
+  const uid = parsed.kernelThread ? 0 : Number(field(status, 'Uid')[1] ?? 0)
+  const read = parsed.kernelThread ? NOTHING : await files.read(pid, uid, 'cmdline', ARGV_BYTES).catch(() => NOTHING)
+  const argv = read ?? NOTHING
   let flags: number = PROCESS_FLAGS.procFS
+  if (read === undefined) flags |= PROCESS_FLAGS.errorArgs
   if (cwd === '/') flags |= PROCESS_FLAGS.rootcwd
   if (argv.length > ARGV_BYTES) flags |= PROCESS_FLAGS.truncArgs
   if (cwd === undefined) flags |= PROCESS_FLAGS.rootcwd | PROCESS_FLAGS.errorCWD
@@ -114,13 +110,13 @@ export function readProcess(procfs: string, pid: number): ScannedProcess | undef
     pid,
     parentPid: parsed.parentPid,
     startNs: parsed.startNs,
-    uid: parsed.kernelThread ? 0 : Number(field(status, 'Uid')[1] ?? 0),
+    uid,
     auid: Number(auid ?? 4294967295),
     nspid: inner.length > 1 ? Number(inner.at(-1)) : 0,
     flags,
     binary: parsed.kernelThread ? `[${name}]` : decodeText(Buffer.from(exe ?? name)).text,
-    unlinkedInode: unlinked?.nlink === 0n ? unlinked.ino : undefined,
-    ...readArguments(parsed.kernelThread ? Buffer.alloc(0) : argv.subarray(0, ARGV_BYTES)),
+    unlinkedInode: unlinked?.links === 0 ? unlinked.ino : undefined,
+    ...readArguments(argv.subarray(0, ARGV_BYTES)),
     cwd: cwd ?? '/',
     cgroup: cgroupPath(cgroups),
     kernelThread: parsed.kernelThread,
@@ -128,12 +124,15 @@ export function readProcess(procfs: string, pid: number): ScannedProcess | undef
 }
 
 /** All processes, parents first. Yields to the event loop about every 10 ms. */
-export async function scanProcfs(procfs: string): Promise<ScannedProcess[]> {
+export async function scanProcfs(
+  procfs: string,
+  files: ProcessFiles = new ProcessFiles(procfs),
+): Promise<ScannedProcess[]> {
   const found: ScannedProcess[] = []
   let read = 0
   for (const entry of readdirSync(procfs)) {
     if (!/^\d+$/.test(entry)) continue
-    const process = readProcess(procfs, Number(entry))
+    const process = await readProcess(procfs, Number(entry), files)
     if (process !== undefined) found.push(process)
     if (++read % SLICE === 0) await setImmediate()
   }

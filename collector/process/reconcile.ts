@@ -12,6 +12,7 @@ import { setImmediate } from 'node:timers/promises'
 import type { StartKey } from '../ingest/decode.ts'
 import type { Image } from './image.ts'
 import { startOf } from './image.ts'
+import type { ProcessFiles } from './detail/process-files.ts'
 import { readProcess, startedAt } from './procfs.ts'
 import type { ProcessTable } from './table.ts'
 
@@ -34,6 +35,7 @@ export interface ReconcileOptions {
     forgetProcess(pid: number): void
   }
   readonly procfs: string
+  readonly files: ProcessFiles
   /** Lost process records. */
   readonly lost: () => number
   /** Exits that the kernel's table has missed: it then contains processes that are gone. */
@@ -214,7 +216,7 @@ export class Reconciler {
   }
 
   async #adoptUnknown(unknown: KernelProcess[]): Promise<void> {
-    const { table, kernel, procfs } = this.#options
+    const { table, kernel, procfs, files } = this.#options
     // Parents before children.
     unknown.sort((a, b) => a.start.hi - b.start.hi || a.start.lo - b.start.lo)
     for (const { pid, start, parentTgid, parentStart } of unknown) {
@@ -222,11 +224,10 @@ export class Reconciler {
       // Without room, the rest would be evicted at once.
       if (this.#stopped || !table.hasRoom) return
       const startNs = startOf(start.lo, start.hi)
-      if (table.find(pid, start.lo, start.hi) !== undefined) continue
       const exists = this.#exists(pid, startNs)
-      const found = exists ? readProcess(procfs, pid) : undefined
+      const found = exists ? await readProcess(procfs, pid, files) : undefined
       // Checked after reading /proc, which proves that it was not read from a later image.
-      if (kernel.processStart(pid) !== startNs) continue
+      if (kernel.processStart(pid) !== startNs || table.find(pid, start.lo, start.hi) !== undefined) continue
       if (!exists) kernel.forgetProcess(pid)
       if (found === undefined) continue
       table.adopt(found, startNs, parentTgid, parentStart, performance.now())

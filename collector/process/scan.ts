@@ -4,6 +4,7 @@ import { bootTime } from '../../native/index.ts'
 import type { Event, Executed } from '../../exporters/contract/event.ts'
 import type { KernelSide } from '../kernel/kernel-side.ts'
 import type { Normalizer } from '../ingest/normalize.ts'
+import type { ProcessFiles } from './detail/process-files.ts'
 import { scanProcfs } from './procfs.ts'
 import type { ExecutedFacts } from './detail/executed.ts'
 import type { Image } from './image.ts'
@@ -18,12 +19,13 @@ export async function scanRunning(
   table: ProcessTable,
   normalizer: Normalizer,
   executed: ExecutedFacts,
+  files: ProcessFiles,
 ): Promise<Event[]> {
   const now = bootTime()
   const found = (image: Image, facts?: Executed): Event =>
     normalizer.exec(image, Number(now / NSEC), Number(now % NSEC), facts)
   const events = [found(table.kernel)]
-  for (const process of await scanProcfs(procfs)) {
+  for (const process of await scanProcfs(procfs, files)) {
     // The hooks know it already: its record comes from the ring.
     if (!kernel.seedProcess(process.pid, process.startNs, process.parentPid)) continue
     const image = table.addScanned(process)
@@ -32,7 +34,7 @@ export async function scanRunning(
       kernel.forgetProcess(process.pid)
       table.exit(process.pid, 0, 0, performance.now())
     }
-    if (!process.kernelThread) events.push(found(image, executed.ofRunning(procfs, process.pid, image.flags)))
+    if (!process.kernelThread) events.push(found(image, await executed.ofRunning(files, process, image.flags)))
   }
   kernel.seedImages()
   return events

@@ -201,6 +201,7 @@ export class Telemetry implements AsyncDisposable {
       aggregated: () => ingest.aggregates.counted,
       returnsWaiting: () => kernel.policies.waitingReturns() + ingest.returns.unkept,
       processes: ingest.processes,
+      unreadProcessFiles: () => ingest.processFiles.unread,
       enrichment,
       policies,
       senders: () => delivery.fanout.senders,

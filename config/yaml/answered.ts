@@ -9,11 +9,20 @@ const MOST_HUNG = 2
 
 /** Paths whose work was given up but still blocks a thread. */
 const hung = new Set<string>()
+/** Other work that was given up. It keeps no file from being read. */
+let givenUp = 0
 let turn: Promise<unknown> = Promise.resolve()
 
 /** Number of blocked threads. `process.exit` would wait for them. */
 export function hungThreads(): number {
-  return hung.size
+  return hung.size + givenUp
+}
+
+/** Counts work on one of Node's threads that nothing waits for any more, until it ends. */
+export function giveUp(working: Promise<unknown>): void {
+  givenUp++
+  const over = (): void => void givenUp--
+  working.then(over, over)
 }
 
 /** The result of `work` on `path`. Rejects like `work`, and when the file system does not answer. */

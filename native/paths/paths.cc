@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <napi.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -106,16 +107,38 @@ struct Paths {
         });
   }
 
+  Napi::Value ReadStart(const Napi::CallbackInfo& info) {
+    std::optional<std::string> path = PathOf(info[0], "readStart");
+    std::optional<uint32_t> max = path ? Uint32Of(info[1], "readStart", "maxBytes", 0, kDigestMax) : std::nullopt;
+    if (!max) return {};
+    return PromisedOn(
+        worker, info.Env(),
+        [path = *path, max = *max]() -> Result<std::string> {
+          Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+          std::string bytes(max, '\0');
+          size_t size = 0;
+          ssize_t more = fd ? 1 : -1;
+          while (more > 0 && size < max) {
+            more = read(fd.get(), bytes.data() + size, max - size);
+            if (more > 0) size += more;
+          }
+          if (more < 0) return Refused(errno, "OPEN_FAILED", "readStart", path, "cannot read " + Quoted(path));
+          bytes.resize(size);
+          return bytes;
+        },
+        BufferOf);
+  }
+
   Napi::Value Abandon(const Napi::CallbackInfo& info) {
     worker.Abandon();
     return info.Env().Undefined();
   }
 
   static constexpr char kClass[] = "PathWorker", kWhat[] = "thread for";
-  static constexpr std::array<Method<Paths>, 6> kMethods = {
+  static constexpr std::array<Method<Paths>, 7> kMethods = {
       Method<Paths>{"readFolder", &Paths::ReadFolderCall, true}, {"readLink", &Paths::ReadLink, true},
       {"find", &Paths::Find, true}, {"release", &Paths::Release, true}, {"digest", &Paths::DigestCall, true},
-      {"abandon", &Paths::Abandon}};
+      {"readStart", &Paths::ReadStart, true}, {"abandon", &Paths::Abandon}};
   const std::string name = "paths";
   PathWorker worker;
 
@@ -127,6 +150,17 @@ struct Paths {
   }
 };
 
+// Waits for no FUSE server: its attributes are those that the kernel knows.
+Napi::Value CachedStat(const Napi::CallbackInfo& info) {
+  std::optional<std::string> path = StringOf(info[0], "cachedStat", "path");
+  struct statx found;
+  if (!path || statx(AT_FDCWD, path->c_str(), AT_STATX_DONT_SYNC, STATX_INO | STATX_NLINK, &found) != 0) return {};
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("ino", Napi::BigInt::New(info.Env(), static_cast<uint64_t>(found.stx_ino)));
+  result.Set("links", found.stx_nlink);
+  return result;
+}
+
 Napi::Value Open(const Napi::CallbackInfo& info) {
   return Wrapped(info.Env(), std::make_unique<Paths>(info.Env()));
 }
@@ -136,6 +170,7 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
 void InitPaths(Napi::Env env, Napi::Object exports) {
   Handle<Paths>::Define(env);
   Export<Open>(exports, "openPathWorker");
+  Export<CachedStat>(exports, "cachedStat");
 }
 
 }  // namespace ktrail

@@ -6,6 +6,7 @@
  * of Node's pool. So one list and one file are read at a time; what takes too long is left behind, and until it ends no other is read.
  */
 import { constants, open } from 'node:fs/promises'
+import { giveUp } from '../../../config/yaml/answered.ts'
 import { readMappings } from './mapped-files.ts'
 import type { Mapping } from './mapped-files.ts'
 import { symbolsAt } from './elf-symbols.ts'
@@ -156,6 +157,7 @@ class Unhurried {
         return
       }
       this.#behind = true
+      giveUp(result)
       resolve(undefined)
     }
     let timer = setTimeout(step, ms / STEPS)

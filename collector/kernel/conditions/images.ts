@@ -1,5 +1,6 @@
 /** What a process runs, read from /proc for one that ran before the agent (`struct image` in bpf/match/process.h). */
-import { readFileSync, readlinkSync, statSync } from 'node:fs'
+import { readFileSync, readlinkSync } from 'node:fs'
+import { cachedStat } from '../../../native/index.ts'
 import { errnoOf } from '../../../config/yaml/unreadable.ts'
 import { IMAGE, PROGRAM, PROGRAM_END, PROGRAM_START } from '../wire.ts'
 
@@ -18,7 +19,7 @@ export function readProgram(procfs: string, pid: number): ProgramPath {
     const path = readlinkSync(link, 'buffer')
     const named = path.length - DELETED.length
     const marked = path.subarray(named).equals(DELETED) && !path.toString('latin1').startsWith('/memfd:')
-    return marked && statSync(link).nlink === 0 ? path.subarray(0, named) : path
+    return marked && cachedStat(link)?.links === 0 ? path.subarray(0, named) : path
   } catch (error) {
     // Of a kernel thread, and of a process that has just ended.
     return errnoOf(error) === 'ENOENT' ? Buffer.alloc(0) : undefined

@@ -20,7 +20,7 @@ import {
   RAISED_SETUID_ROOT,
 } from '../../kernel/wire.ts'
 import { PROCESS_FLAGS } from '../flags.ts'
-import { readStart } from '../procfs.ts'
+import type { ProcessFiles } from './process-files.ts'
 import { flagWords, readArguments } from '../text.ts'
 import { readEnvironment, jsonStart } from './environment.ts'
 
@@ -111,14 +111,19 @@ export class ExecutedFacts {
   }
 
   /** Of a process that ran before the agent. */
-  ofRunning(procfs: string, pid: number, flags: number): Executed | undefined {
+  async ofRunning(
+    files: ProcessFiles,
+    { pid, uid }: { readonly pid: number; readonly uid: number },
+    flags: number,
+  ): Promise<Executed | undefined> {
     if (!this.#environment) return undefined
     const facts: Mutable<Executed> = {}
     let all = Buffer.alloc(0)
     let isRead = false
     try {
-      all = readStart(`${procfs}/${pid}/environ`, ENVIRONMENT_BYTES)
-      isRead = all.length <= ENVIRONMENT_BYTES
+      const read = await files.read(pid, uid, 'environ', ENVIRONMENT_BYTES)
+      all = read ?? all
+      isRead = read !== undefined && all.length <= ENVIRONMENT_BYTES
     } catch {
       // It has ended, or belongs to another user and the agent is not root.
     }

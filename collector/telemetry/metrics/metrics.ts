@@ -41,6 +41,8 @@ export interface MetricSources extends ExporterSources, HookSources {
   readonly ringBytes: () => number
   readonly returnsWaiting: () => number
   readonly processes: Pick<ProcessTable, 'size' | 'bytes' | 'limitBytes' | 'evictions'>
+  /** By file. */
+  readonly unreadProcessFiles: () => Readonly<Record<string, number>>
   readonly enrichment: Pick<Enrichment, 'gaveUp' | 'held'>
   /** Only if the config asks for it. */
   readonly namespaces: NamespaceCounts | undefined
@@ -126,7 +128,7 @@ function addReading(page: MetricsPage, sources: MetricSources): void {
     },
   )
   addHookMetrics(page, sources)
-  addProcesses(page, sources.processes)
+  addProcesses(page, sources.processes, sources.unreadProcessFiles)
   page.gauge(
     'ktrail_enrichment_waiting_events',
     'Events that wait until their pod, or the hash of a file, is known.',
@@ -152,7 +154,11 @@ function addReading(page: MetricsPage, sources: MetricSources): void {
   )
 }
 
-function addProcesses(page: MetricsPage, table: MetricSources['processes']): void {
+function addProcesses(
+  page: MetricsPage,
+  table: MetricSources['processes'],
+  unread: MetricSources['unreadProcessFiles'],
+): void {
   page.gauge('ktrail_processes', 'Processes in the table.', [], (put) => put({}, table.size))
   page.gauge(
     'ktrail_process_table_bytes',
@@ -172,6 +178,14 @@ function addProcesses(page: MetricsPage, table: MetricSources['processes']): voi
     ['kind'],
     (put) => {
       for (const [kind, count] of Object.entries(table.evictions)) put({ kind }, count)
+    },
+  )
+  page.counter(
+    'ktrail_process_files_unread_total',
+    'Reads of running processes that the kernel did not answer in time: their events lack arguments (errorArgs) or environment (errorEnvs).',
+    ['kind'],
+    (put) => {
+      for (const [kind, count] of Object.entries(unread())) put({ kind }, count)
     },
   )
 }

@@ -16,6 +16,7 @@ import {
   RAISED_SETUID_ROOT,
 } from '../../../../collector/kernel/wire.ts'
 import { ExecutedFacts } from '../../../../collector/process/detail/executed.ts'
+import { ProcessFiles } from '../../../../collector/process/detail/process-files.ts'
 import { readEnvironment } from '../../../../collector/process/detail/environment.ts'
 import { PROCESS_FLAGS } from '../../../../collector/process/flags.ts'
 import { exec } from '../support/processes.ts'
@@ -205,16 +206,21 @@ for (const [raised, want] of RAISED) {
 const procfs = mkdtempSync(join(tmpdir(), 'executed-'))
 after(() => rmSync(procfs, { recursive: true }))
 
-test('executed: the environment of a process that runs already, in /proc', () => {
+test('executed: the environment of a process that runs already, in /proc', async () => {
   mkdirSync(join(procfs, '5'))
+  const files = new ProcessFiles(procfs)
   const facts = new ExecutedFacts(ALL)
   writeFileSync(join(procfs, '5', 'environ'), 'A=1\0')
-  assert.deepEqual(facts.ofRunning(procfs, 5, PROCESS_FLAGS.procFS), { environment: [['A', '1']] })
+  assert.deepEqual(await facts.ofRunning(files, { pid: 5, uid: 0 }, PROCESS_FLAGS.procFS), {
+    environment: [['A', '1']],
+  })
   writeFileSync(join(procfs, '5', 'environ'), `A=1\0B=${'x'.repeat(40_000)}\0`)
-  assert.deepEqual(facts.ofRunning(procfs, 5, PROCESS_FLAGS.procFS), {
+  assert.deepEqual(await facts.ofRunning(files, { pid: 5, uid: 0 }, PROCESS_FLAGS.procFS), {
     environment: [['A', '1']],
     flags: 'procFS errorEnvs',
   })
-  assert.deepEqual(facts.ofRunning(procfs, 6, PROCESS_FLAGS.procFS), { flags: 'procFS errorEnvs' })
-  assert.equal(new ExecutedFacts(NONE).ofRunning(procfs, 5, PROCESS_FLAGS.procFS), undefined)
+  assert.deepEqual(await facts.ofRunning(files, { pid: 6, uid: 0 }, PROCESS_FLAGS.procFS), {
+    flags: 'procFS errorEnvs',
+  })
+  assert.equal(await new ExecutedFacts(NONE).ofRunning(files, { pid: 5, uid: 0 }, PROCESS_FLAGS.procFS), undefined)
 })

@@ -38,7 +38,7 @@ test('procfs: a process whose first thread has ended is still a process', () => 
   assert.notEqual(parseStat(statOf({ pid: 9, state: 'Z', threads: 2 })), undefined)
 })
 
-test('procfs: a process with everything', () => {
+test('procfs: a process with everything', async () => {
   using folder = new Folder()
   write(folder.path, {
     pid: 42,
@@ -52,7 +52,7 @@ test('procfs: a process with everything', () => {
     uid: '1000\t1001\t1002\t1003',
     loginuid: '500',
   })
-  const { flags, ...found } = readProcess(folder.path, 42) ?? assert.fail('not found')
+  const { flags, ...found } = (await readProcess(folder.path, 42)) ?? assert.fail('not found')
   assert.deepEqual(found, {
     pid: 42,
     parentPid: 7,
@@ -71,10 +71,10 @@ test('procfs: a process with everything', () => {
   assert.equal(flagWords(flags), 'procFS')
 })
 
-test('procfs: a kernel thread has its name in brackets, no arguments, uid 0', () => {
+test('procfs: a kernel thread has its name in brackets, no arguments, uid 0', async () => {
   using folder = new Folder()
   write(folder.path, { pid: 2, name: 'kworker/0:1', kernel: true, exe: undefined, cmdline: '', uid: '5\t5\t5\t5' })
-  const found = readProcess(folder.path, 2)
+  const found = await readProcess(folder.path, 2)
   assert.deepEqual([found?.binary, found?.arguments, found?.uid, found?.kernelThread], ['[kworker/0:1]', '', 0, true])
 })
 
@@ -96,22 +96,22 @@ const ODD: ReadonlyArray<readonly [what: string, Partial<Fake>, want: Record<str
 ]
 
 for (const [what, change, want, flags] of ODD) {
-  test(`procfs: ${what}`, () => {
+  test(`procfs: ${what}`, async () => {
     using folder = new Folder()
     write(folder.path, { pid: 9, ...change })
-    const found = readProcess(folder.path, 9) ?? assert.fail('not found')
+    const found = (await readProcess(folder.path, 9)) ?? assert.fail('not found')
     assert.deepEqual(Object.fromEntries(Object.entries(found).filter(([key]) => key in want)), want)
     assert.equal(flagWords(found.flags), flags)
   })
 }
 
-test('procfs: a process that ends while it is read is skipped', () => {
+test('procfs: a process that ends while it is read is skipped', async () => {
   using folder = new Folder()
   mkdirSync(folder.at('5'))
-  assert.equal(readProcess(folder.path, 5), undefined)
+  assert.equal(await readProcess(folder.path, 5), undefined)
   writeFileSync(join(folder.at('5'), 'stat'), statOf({ pid: 5 }))
-  assert.equal(readProcess(folder.path, 5), undefined)
-  assert.equal(readProcess(folder.path, 6), undefined)
+  assert.equal(await readProcess(folder.path, 5), undefined)
+  assert.equal(await readProcess(folder.path, 6), undefined)
 })
 
 async function order(...processes: ReadonlyArray<readonly [pid: number, parent: number]>): Promise<number[]> {
@@ -156,10 +156,10 @@ test('procfs: a scan of many processes does not block the event loop', async () 
   assert.ok(turns >= 8, `${turns} turns`)
 })
 
-test('procfs: arguments of megabytes are read up to the limit of the kernel side, and flagged', () => {
+test('procfs: arguments of megabytes are read up to the limit of the kernel side, and flagged', async () => {
   using folder = new Folder()
   write(folder.path, { pid: 8, cmdline: `x\0${'a'.repeat(3 << 20)}\0` })
-  const found = readProcess(folder.path, 8)
+  const found = await readProcess(folder.path, 8)
   assert.equal(found?.arguments, 'a'.repeat(16_384 - 2))
   assert.match(flagWords(found?.flags ?? 0), /\btruncArgs\b/)
 })
@@ -188,7 +188,7 @@ test('procfs: a deleted binary is marked by its inode; one whose name only ends 
     t.after(() => child.kill())
     await once(child, 'spawn')
     if (remove) rmSync(binary)
-    const found = readProcess('/proc', child.pid ?? 0)
+    const found = await readProcess('/proc', child.pid ?? 0)
     assert.equal(found?.binary, remove ? `${binary} (deleted)` : binary)
     assert.equal(found?.unlinkedInode, remove ? ino : undefined)
   }

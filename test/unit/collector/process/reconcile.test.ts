@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { mkdirSync, rmSync } from 'node:fs'
 import { afterEach, beforeEach, describe, it } from 'node:test'
+import { ProcessFiles } from '../../../../collector/process/detail/process-files.ts'
 import type { KernelProcess, Reconciled } from '../../../../collector/process/reconcile.ts'
 import { Reconciler } from '../../../../collector/process/reconcile.ts'
 import type { ProcessTable } from '../../../../collector/process/table.ts'
@@ -47,6 +48,7 @@ class World implements Disposable {
         forgetProcess: (pid) => void kernel.delete(pid),
       },
       procfs: folder.path,
+      files: new ProcessFiles(folder.path),
       lost: () => this.lost,
       missedExits: () => this.missedExits,
       waiting: () => this.waiting,

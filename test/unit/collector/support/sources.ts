@@ -36,6 +36,7 @@ export function makeSources(change: Partial<MetricSources> = {}): MetricSources 
       ]),
     aggregated: () => new Map([['reads', new Map([['vfs_read', 999_999]])]]),
     returnsWaiting: () => 5,
+    unreadProcessFiles: () => ({ cmdline: 2, environ: 1 }),
     processes: newTable(),
     enrichment: { gaveUp: { time: 4, bytes: 0, failed: 0, stopping: 0 }, held: { bytes: 100, events: 6 } },
     namespaces: new NamespaceCounts(),

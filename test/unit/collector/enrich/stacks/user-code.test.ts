@@ -1,11 +1,13 @@
 /** Addresses of programs → files, offsets and functions, with a proc file system of the test's own. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { test } from 'node:test'
 import { UserCode } from '../../../../../collector/enrich/stacks/user-code.ts'
 import type { Code } from '../../../../../collector/enrich/stacks/user-code.ts'
+import { hungThreads } from '../../../../../config/yaml/answered.ts'
+import { until } from '../../../exporters/support/fake-clock.ts'
 import { Folder } from '../../../exporters/support/folder.ts'
 import { elfFile } from './elf.ts'
 
@@ -165,4 +167,16 @@ test('user code: a list of mappings without end is read as far as a process may 
   const found = await at.find(0x10000, 0x10000 * 40_000)
   assert.equal(found[0]?.module, '/n0')
   assert.equal(found[1], undefined)
+})
+
+test('user code: a list that is never read to its end is left behind, and the process still ends', async () => {
+  using at = setup()
+  const maps = at.procfs.at(`${PID}/maps`)
+  rmSync(maps, { force: true })
+  execFileSync('mkfifo', [maps])
+  assert.deepEqual(await at.find(0x10000), [undefined])
+  // `process.exit` would wait for it, so main.ts ends the process otherwise.
+  assert.equal(hungThreads(), 1)
+  writeFileSync(maps, '')
+  await until('the read to end', () => hungThreads() === 0)
 })

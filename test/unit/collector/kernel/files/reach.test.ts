@@ -15,6 +15,7 @@ function counting(): { readonly worker: PathWorker; abandoned: number; closed: n
     readLink: never,
     find: never,
     digest: never,
+    readStart: never,
     release: async (fd) => void counts.released.push(fd),
     abandon: () => void counts.abandoned++,
     close: () => void counts.closed++,

@@ -37,7 +37,11 @@ export type KubernetesObject = z.output<typeof OBJECT>
 
 const LIST = z.object({
   metadata: z.object({ resourceVersion: z.string().default(''), continue: z.string().default('') }),
-  items: z.array(OBJECT).nullish(),
+  // The first wrong one ends it: a schema of an array would list each of millions.
+  items: z
+    .array(z.unknown())
+    .nullish()
+    .transform((items) => items?.map((each) => OBJECT.parse(each))),
 })
 export type Page = z.output<typeof LIST>
 

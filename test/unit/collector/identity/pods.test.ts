@@ -217,3 +217,12 @@ test('pods: another pod of the same name: the first stays known for a minute', (
   assert.equal(pods.pod(UID), undefined)
   assert.equal(pods.pod(other.cgroupUid), other.pod)
 })
+
+test('pods: an object whose containers are a million numbers is refused at the first one', () => {
+  const numbers = Array.from({ length: 1_000_000 }, (_, i) => i)
+  const object = OBJECT.parse({ metadata: { name: 'p' }, spec: { containers: numbers } })
+  assert.throws(
+    () => podOf(object),
+    (error: Error & { issues?: unknown[] }) => error.issues?.length === 1,
+  )
+})

@@ -15,6 +15,7 @@ const PODS = { group: '', version: 'v1', name: 'pods' }
 const pod = (name: string, resourceVersion: string): object => ({ metadata: { namespace: 'n', name, resourceVersion } })
 const listOf = (resourceVersion: string, items: object[], more?: string): string =>
   JSON.stringify({ metadata: { resourceVersion, continue: more }, items })
+const NUMBERS = `{"metadata":{},"items":[${'1,'.repeat(1 << 20)}1]}`
 const line = (type: string, object: object): string => `${JSON.stringify({ type, object })}\n`
 const status = (code: number, message: string): string => JSON.stringify({ kind: 'Status', code, message })
 
@@ -284,4 +285,17 @@ test('client: an authority that did not sign the certificate is named', { skip }
     message:
       /the certificate of the API server \S+ is not signed by the CA of the test \(\w+\): expected the CA of this cluster$/,
   })
+})
+
+test('informer: a list of a million numbers is refused at the first one', { skip }, async () => {
+  const { user: before } = process.cpuUsage()
+  JSON.parse(NUMBERS)
+  const { user: read } = process.cpuUsage()
+  await using made = await rig({
+    lists: [(_, answer) => void answer.end(NUMBERS), (_, answer) => void answer.end(listOf('1', []))],
+    watches: [() => {}],
+  })
+  await made.until(/it sent what is no Kubernetes object/)
+  const took = process.cpuUsage().user - read
+  assert.ok(took < 10 * (read - before) + 200_000, `${took} us, ${read - before} of them for JSON`)
 })

@@ -5,6 +5,7 @@ import { TYPES } from '../../config/policy/arguments.ts'
 import { OPERATORS } from '../../config/policy/operators.ts'
 import { PROCESS_FLAGS } from '../../collector/process/flags.ts'
 import { CONTAINER_LABEL_PREFIX, KEYS, LABEL_PREFIX } from '../../exporters/encoding/otlp/attributes.ts'
+import { UNSEEN } from '../e2e/files/write-coverage.ts'
 import { read } from './support/pages.ts'
 
 function namesAll(page: string, names: readonly string[]): void {
@@ -20,6 +21,10 @@ describe('docs/reference/', () => {
 
   it('lists every flag of a process', () => {
     namesAll('docs/reference/records.md', Object.keys(PROCESS_FLAGS))
+  })
+
+  it('lists the writes that no hook of the policy sees', () => {
+    assert.ok(read('docs/reference/coverage.md').endsWith(`\n${UNSEEN}`))
   })
 
   it('lists every attribute of an OTLP record', () => {

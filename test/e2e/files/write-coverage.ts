@@ -19,6 +19,27 @@ that nobody asked for, n/a one that the kernel or the file system does not have.
 What identity means, and why something is missed: [policy language](policy-language.md#files-by-identity).
 `
 
+/** What no hook of the policy sees by the kernel's design; test/e2e/language/kinds.test.ts shows it. */
+export const UNSEEN = `## Writes of the kernel itself: only the open is reported
+
+A core dump (\`core_pattern\` with a path) and process accounting (\`acct(2)\`) are written by the kernel with \`__kernel_write\`, which passes no
+permission hook. That the file was opened or created is reported; the writes are not. A policy that needs them hooks the function itself. It matches
+by identity: process accounting writes through a mount of its own, where \`Prefix\` does not match.
+
+\`\`\`yaml policy
+apiVersion: ktrail.dev/v1alpha1
+kind: TracingPolicy
+metadata: { name: kernel-writes }
+spec:
+  kprobes:
+    - call: "__kernel_write"
+      syscall: false
+      args: [{ index: 0, type: "file" }]
+      selectors:
+        - matchArgs: [{ index: 0, operator: "UnderDir", values: ["/etc"] }]
+\`\`\`
+`
+
 const verdict = (reported: boolean | null | undefined, wanted: boolean): string => {
   if (reported === undefined) return 'not tried'
   if (reported === null) return 'n/a'
@@ -65,6 +86,7 @@ export function coveragePage(all: readonly Coverage[]): string {
     // Of one file, the policy by name watches the whole folder.
     table('A watched file', ways('SameFile', true), true, false),
     table('Another file', ways('SameFile', false), false, false),
+    UNSEEN,
   ].join('\n')
 }
 

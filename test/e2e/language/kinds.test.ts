@@ -1,7 +1,7 @@
 /** Kinds of hooks and lists that only a kernel can fill: what they report of calls that are known. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { chmodSync, copyFileSync, rmSync, rmdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, rmdirSync, writeFileSync } from 'node:fs'
 import test, { after, before, describe } from 'node:test'
 import { actBinary, line, runAct, startAct } from '../support/act.ts'
 import { TestAgent, cannotRun } from '../support/agent.ts'
@@ -34,7 +34,9 @@ describe('kinds of hooks', { skip }, () => {
 
   /** The lines of the program while a policy is loaded. */
   const observed = async (name: string, spec: object, does: readonly string[]): Promise<Line[]> => {
-    assert.equal(await agent.apply(name, document(name, spec)), 'added', JSON.stringify(agent.log().at(-1)))
+    const own = JSON.stringify(spec).includes('UnderDir')
+    const text = document(name, spec).replace('cilium.io', own ? 'ktrail.dev' : 'cilium.io')
+    assert.equal(await agent.apply(name, text), 'added', JSON.stringify(agent.log().at(-1)))
     const lines = await agent.during(() => runAct(does))
     await agent.withdraw(name)
     return lines.filter((each) => (each.process_kprobe ?? each.process_lsm)?.process?.binary === act)
@@ -116,6 +118,33 @@ describe('kinds of hooks', { skip }, () => {
       )
     assert.deepEqual(await opened('GT'), [read])
     assert.deepEqual(await opened('LT'), [`${read}-not`])
+  })
+
+  const identity = kernelAtLeast(5, 17) ? false : 'UnderDir needs Linux 5.17'
+  if (identity !== false) console.log(`writes of the kernel itself: skipped: ${identity}`)
+  test('writes of the kernel itself pass no permission hook, but __kernel_write', { skip: identity }, async () => {
+    const [folder, pattern] = ['/tmp/ktrail-kinds-kernel', '/proc/sys/kernel/core_pattern']
+    const [accounted, core] = [`${folder}/acct`, `${folder}/core`]
+    const previous = readFileSync(pattern, 'utf8')
+    mkdirSync(folder)
+    writeFileSync(accounted, '')
+    writeFileSync(pattern, core)
+    const selectors = [{ matchArgs: [{ index: 0, operator: 'UnderDir', values: [folder] }] }]
+    const functions = ['security_file_open', 'security_file_permission', '__kernel_write']
+    const kprobes = functions.map((call) => ({ call, syscall: false, args: [{ index: 0, type: 'file' }], selectors }))
+    const does = [line('acct', accounted), line('fork', '2'), line('core'), line('kill', '11')]
+    const lines = await observed('kernel', { kprobes }, does).finally(() => writeFileSync(pattern, previous))
+    rmSync(folder, { recursive: true })
+    const files = (name: string): Array<string | undefined> => [
+      ...new Set(
+        lines.flatMap(({ process_kprobe: it }) => (it?.function_name === name ? it.args?.[0]?.file_arg?.path : [])),
+      ),
+    ]
+    assert.deepEqual(files('security_file_open').toSorted(), [accounted, core])
+    assert.deepEqual(files('security_file_permission'), [])
+    // acct(2) takes the file into a mount of its own, so that its path is not the one it was opened by.
+    const written = files('__kernel_write')
+    assert.ok(written.includes(core) && written.length === 2, JSON.stringify(written))
   })
 
   test('tracepoints: fields of the event and arguments of raw ones, with filters', async () => {

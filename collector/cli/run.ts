@@ -33,8 +33,8 @@ export async function live(start: (stop: AbortSignal) => Promise<RunningAgent>, 
   using exceptions = new Exceptions(log)
   using notify = new SystemdNotify({ warn: (message) => log.warn(message) })
   const signalled = handleSignals({
-    reload: () => void running.then((agent) => reload(agent, notify)).catch(failing('reload')),
-    reopen: () => void running.then((agent) => agent.reopen()).catch(failing('reopening')),
+    reload: () => running.then((agent) => reload(agent, notify)).catch(failing('reload')),
+    reopen: () => running.then((agent) => agent.reopen()).catch(failing('reopening')),
     hurry: () => void running.then((agent) => agent.hurry()),
   })
   const reported = Promise.race([signalled, exceptions.first])

@@ -49,5 +49,5 @@ test('reload: an exporter is added and removed, a mistake changes nothing, and /
   process.kill(agent.pid, 'SIGHUP')
   await agent.until('it is removed', async () => (await reloads('applied')) === 2)
   assert.ok((await fetch(`http://127.0.0.1:${agent.port}/readyz`)).ok)
-  assert.equal((await agent.stop()).code, 0)
+  assert.equal((await agent.stop()).code, 0, JSON.stringify(agent.log().slice(-5)))
 })

@@ -33,6 +33,24 @@ test('signals: SIGHUP reloads, SIGUSR1 only reopens, the first SIGTERM or SIGINT
   assert.equal(process.listenerCount('SIGTERM'), 0)
 })
 
+test('signals: of many SIGUSR1 one reopens and one waits', async () => {
+  const work: Array<() => void> = []
+  void handleSignals({
+    reload: () => {},
+    reopen: () => new Promise<void>((done) => work.push(done)),
+    hurry: () => {},
+  })
+  for (let i = 0; i < 100; i++) process.emit('SIGUSR1')
+  await until('the first', () => work.length === 1)
+  for (let i = 0; i < 100; i++) process.emit('SIGUSR1')
+  work[0]?.()
+  await until('the second', () => work.length === 2)
+  work[1]?.()
+  await new Promise(setImmediate)
+  assert.equal(work.length, 2)
+  process.removeAllListeners('SIGUSR1')
+})
+
 test("signals: with the launcher's flags SIGUSR1 waits until it is handled, then reopens", async () => {
   const signals = new URL('../../../../collector/host/signals.ts', import.meta.url)
   const program = `

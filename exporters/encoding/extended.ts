@@ -6,7 +6,7 @@ import { isHookEvent } from '../contract/event.ts'
 import type { Event, FileArgument, StringArgument } from '../contract/event.ts'
 import type { AskedHash, FileDetails, FileHash } from '../contract/file-details.ts'
 import { isoTime } from '../runtime/iso-time.ts'
-import { accessPlan, fileAccess, isRefused } from './otlp/file-access.ts'
+import { accessPlan, fileAccess, isRefused } from './files/access.ts'
 
 /** Whether field filters leave the names of files in records of this type. */
 export type KeepsNames = (type: Event['type']) => boolean

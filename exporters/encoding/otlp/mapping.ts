@@ -26,7 +26,7 @@ import type { AttributeTest } from './attribute-filter.ts'
 import { detailAttributes } from '../files/attributes.ts'
 import { isoTime } from '../../runtime/iso-time.ts'
 import { boundedText, boundedWords } from '../command-args.ts'
-import { accessPlan, fileAccess, isRefused } from './file-access.ts'
+import { accessPlan, fileAccess, isRefused } from '../files/access.ts'
 import { commandLine } from './text.ts'
 
 export type SeverityName = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'

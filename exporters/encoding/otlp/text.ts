@@ -2,7 +2,7 @@
 import { changeText } from '../../contract/described.ts'
 import type { Event, HookEvent, Process } from '../../contract/event.ts'
 import { argumentText, callsText } from '../arguments.ts'
-import { accessPlan, fileAccess, isRefused } from './file-access.ts'
+import { accessPlan, fileAccess, isRefused } from '../files/access.ts'
 
 /** A readable line: `exec /usr/bin/cat /etc/passwd`, `read /usr/bin/cat /etc/shadow`, `open /usr/bin/cat /etc/shadow denied`. */
 export function summary(event: Event): string {

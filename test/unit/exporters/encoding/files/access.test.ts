@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Argument, Hook } from '../../../../../exporters/contract/event.ts'
-import { accessPlan, fileAccess, isDenied } from '../../../../../exporters/encoding/otlp/file-access.ts'
+import { accessPlan, fileAccess, isDenied } from '../../../../../exporters/encoding/files/access.ts'
 import { file, int, long, makeHook, size, text, uint, unread } from '../../support/events.ts'
 
 const hook = (functionName: string, indexes: readonly number[] = [0, 1, 2]): Hook => makeHook({ functionName, indexes })

@@ -7,12 +7,12 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, renameSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { AgentProcess } from '../support/delivery/child.ts'
-import { numbersIn } from '../support/delivery/events.ts'
-import type { ExporterReport } from '../support/delivery/protocol.ts'
-import { seqOf } from '../support/otlp/decode.ts'
-import { FakeSink, OK } from '../support/otlp/server.ts'
-import { Folder } from '../unit/exporters/support/folder.ts'
+import { AgentProcess } from '../../support/delivery/child.ts'
+import { numbersIn } from '../../support/delivery/events.ts'
+import type { ExporterReport } from '../../support/delivery/protocol.ts'
+import { seqOf } from '../../support/otlp/decode.ts'
+import { FakeSink, OK } from '../../support/otlp/server.ts'
+import { Folder } from '../../unit/exporters/support/folder.ts'
 
 const EVENTS_PER_SECOND = 500
 /** Published while something is wrong, and after it. */
@@ -107,7 +107,7 @@ test('paths: outputs and spools behind links are used, and a link in place of a 
   writeFileSync(folder.at('others/passwd'), 'kept\n')
   await using rig = await Rig.start(folder.at('link'))
   renameSync(folder.at('real/filed.jsonl'), folder.at('real/filed-moved.jsonl'))
-  symlinkSync('../others/passwd', folder.at('real/filed.jsonl'))
+  symlinkSync('../../others/passwd', folder.at('real/filed.jsonl'))
   await rig.until('the link is refused', () => rig.now('filed').accounting.state === 'hold')
   assert.match(rig.now('filed').accounting.lastError, /expected a file, got a symbolic link \(ELOOP\)/)
   const before = rig.agent.publishing

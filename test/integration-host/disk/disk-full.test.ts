@@ -5,14 +5,14 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { AgentProcess } from '../support/delivery/child.ts'
-import { Ledger } from '../support/delivery/ledger.ts'
-import type { ExporterReport } from '../support/delivery/protocol.ts'
-import { SmallDisk, smallDisk } from '../support/delivery/small-disk.ts'
-import { seqOf } from '../support/otlp/decode.ts'
-import { FakeSink, OK } from '../support/otlp/server.ts'
-import { Folder } from '../unit/exporters/support/folder.ts'
-import { NOTHING_DROPPED } from '../../exporters/buffer/counters.ts'
+import { AgentProcess } from '../../support/delivery/child.ts'
+import { Ledger } from '../../support/delivery/ledger.ts'
+import type { ExporterReport } from '../../support/delivery/protocol.ts'
+import { SmallDisk, smallDisk } from '../../support/delivery/small-disk.ts'
+import { seqOf } from '../../support/otlp/decode.ts'
+import { FakeSink, OK } from '../../support/otlp/server.ts'
+import { Folder } from '../../unit/exporters/support/folder.ts'
+import { NOTHING_DROPPED } from '../../../exporters/buffer/counters.ts'
 
 const DISK_MIB = 4
 /** While the sink is down. */

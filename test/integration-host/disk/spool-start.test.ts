@@ -3,10 +3,10 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { makeLargeSpool } from '../support/delivery/large-spool.ts'
-import { Folder } from '../unit/exporters/support/folder.ts'
+import { makeLargeSpool } from '../../support/delivery/large-spool.ts'
+import { Folder } from '../../unit/exporters/support/folder.ts'
 
-const PROGRAM = fileURLToPath(new URL('../support/delivery/open-spool.ts', import.meta.url))
+const PROGRAM = fileURLToPath(new URL('../../support/delivery/open-spool.ts', import.meta.url))
 const MOST_MS = 2000
 const MOST_KIB = 32 << 10
 

@@ -27,7 +27,7 @@ const BY = 'cluster'
 /** Objects of both groups may have the same name. `k8s` is Tetragon's domain for these policies, too. */
 const GROUPS = [
   { apiVersion: 'cilium.io/v1alpha1', source: 'k8s', optional: false },
-  // Whoever has Tetragon's definitions of the kinds need not have ours.
+  // A cluster with Tetragon's definitions may be without ours.
   { apiVersion: OWN_API_VERSION, source: 'k8s.ktrail.dev', optional: true },
 ] as const
 const KINDS = [

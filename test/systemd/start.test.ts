@@ -3,9 +3,11 @@
  * without these rights. Runs in a guest whose root is a Debian with the package (test/packages/deb.test.ts starts it).
  */
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
+import { listeningPorts, Sigusr1 } from '../support/sigusr1.ts'
 import { active, eventually, run, seen, show } from './service.ts'
 
 /** Kernels whose hooks are perf events, which Debian leaves to CAP_SYS_ADMIN. */
@@ -39,6 +41,18 @@ describe(`unit on ${kernel}`, () => {
     const { status, text } = check()
     assert.equal(status, 0, text)
     console.log(text)
+  })
+
+  const later = byPerfEvents && 'one system is enough, and a start takes half a minute'
+  it('SIGUSR1 during a restart: it neither ends the agent nor opens a debugger', { skip: later }, async () => {
+    const before = show('MainPID')
+    const restart = once(spawn('systemctl', ['restart', 'ktrail'], { stdio: 'inherit' }), 'exit')
+    let pid = before
+    await eventually('the new process', () => ![before, '0'].includes((pid = show('MainPID'))))
+    using signals = new Sigusr1(Number(pid))
+    assert.deepEqual(await restart, [0, null], journal())
+    assert.ok(signals.sent > 1, `${signals.sent} signals`)
+    assert.deepEqual([show('MainPID'), listeningPorts(Number(pid))], [pid, [2112]])
   })
 
   const skip = kernel === '6.1' ? false : 'one kernel is enough, and a start takes half a minute'

@@ -17,7 +17,7 @@ const MAX_DELAY_MS = 10_000
 export type Listener = AsyncDisposable & { readonly address: string }
 
 export interface ListeningOptions {
-  /** What is served, as a label of the metric: http, http_socket or grpc. */
+  /** Label of the metric: http, http_socket or grpc. */
   readonly server: string
   readonly address: Address
   /** Rejects with CollectorError LISTEN_FAILED while the address is not available. */

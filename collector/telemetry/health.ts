@@ -33,7 +33,7 @@ export interface Readiness {
   readonly policies: ReadonlyArray<Pick<PolicyStatus, 'id' | 'hooks' | 'skipped' | 'lacking'>>
   readonly senders: readonly Watched[]
   readonly tampering: readonly Finding[]
-  /** What the agent tries again and does without meanwhile: the API server of Kubernetes, an address to listen on. */
+  /** Failures that the agent works without and tries to end: the API server of Kubernetes, an address to listen on. */
   readonly retried?: readonly string[]
 }
 

@@ -28,7 +28,7 @@ export class RunRecords {
     this.due = nowMs - this.#madeMs >= this.#options.heartbeatMs
   }
 
-  /** What the records say of exporters has changed. */
+  /** Makes a record due: something about the exporters has changed. */
   hurry(): void {
     this.due = true
   }

@@ -179,7 +179,7 @@ const aggregate = mapping(
   ['window'],
 )
 
-/** What ktrail adds to hooks on functions. */
+/** ktrail's additions to hooks on functions. */
 const additions = {
   aggregate,
   fileDetails: anything(

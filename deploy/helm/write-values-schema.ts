@@ -94,7 +94,7 @@ function propertyOf(schema: Json | undefined, name: string): Json {
   return (isSchema(properties) ? properties[name] : schema[name]) ?? {}
 }
 
-/** What follows from the config: the part `$defs` of the file. */
+/** The part `$defs` of the file, which follows from the config. */
 export function configDefinitions(): Schema {
   const whole: Schema = JSON.parse(JSON.stringify(configJsonSchema()))
   const properties = isSchema(whole['properties']) ? whole['properties'] : {}

@@ -41,7 +41,7 @@ export class Agreement {
     }
   }
 
-  /** Of an exporter without a filter. Lost records are no holes: both of their numbers are missing. Unknown where numbers disagree. */
+  /** Holes of an exporter without a filter. Lost records are no holes: both of their numbers are missing. Empty where numbers disagree. */
   get holes(): Hole[] {
     if (this.disagreeing > 0) return []
     const steps = [...this.#offsets].toSorted(([, a], [, b]) => a.first - b.first)

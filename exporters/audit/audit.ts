@@ -20,7 +20,7 @@ export interface NumberedRecord {
   readonly node: string
   readonly exporter: string
   readonly run: string
-  /** Of the event in the run. */
+  /** Number of the event in the run. */
   readonly seq: number
   readonly number: number
   /** Milliseconds since 1970. */
@@ -30,7 +30,7 @@ export interface NumberedRecord {
   readonly change?: ReportedChange | undefined
 }
 
-/** What a record about the run says. */
+/** Contents of a record about the run. */
 export interface Mark {
   readonly phase: RunEvent['phase']
   readonly heartbeatMs: number
@@ -41,7 +41,7 @@ export interface Mark {
   readonly moved: number | undefined
 }
 
-/** What a record about a change says, as it may stand in any sink. */
+/** Contents of a record about a change, as any sink may have it. */
 export interface ReportedChange extends Pick<Change, 'by' | 'count'> {
   readonly what: string
   readonly names: string
@@ -71,11 +71,11 @@ export interface RunReport {
   readonly end: 'stopped' | 'running' | 'open'
 }
 
-/** What no honest agent writes, except for `overcounted`. */
+/** Records that no honest agent writes, except for `overcounted`. */
 export interface Contradictions {
   /** Records whose `seq` and `exporter_seq` do not go together. */
   readonly disagreeing: number
-  /** Of an exporter without a filter. */
+  /** Holes in `seq`, for an exporter without a filter. */
   readonly holes: readonly Hole[]
   /** Records numbered after that of the stop. */
   readonly afterStop: number
@@ -107,7 +107,7 @@ export interface StreamReport {
 
 /** Bounds for hostile input. */
 const MAX_RUNS = 100_000
-/** Of one run. */
+/** Most changes that are listed of one run. */
 const MAX_CHANGES = 100
 const DEFAULT_HEARTBEAT_MS = 60_000
 /** Housekeeping and batches delay a heartbeat by some seconds. */

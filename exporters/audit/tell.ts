@@ -10,7 +10,7 @@ export interface Told extends NumberRange {
 interface Explained {
   readonly told: readonly Told[]
   readonly untold: readonly NumberRange[]
-  /** What the loss records of the run count beyond the missing numbers that they tell of. */
+  /** Events that the loss records of the run count beyond the missing numbers. */
   readonly overcounted: number
 }
 

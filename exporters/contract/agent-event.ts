@@ -68,15 +68,15 @@ export interface Change {
     | 'policy_enabled'
     | 'policy_disabled'
     | 'config_changed'
-  /** `file PATH`, `api uid=… pid=…`, `api ADDRESS:PORT` or `cluster`; `several` of changes that share a record. */
+  /** `file PATH`, `api uid=… pid=…`, `api ADDRESS:PORT` or `cluster`; `several` for changes that share a record. */
   readonly by: string
   /** Policies, with their namespace and a slash before, or keys of the config. */
   readonly names: readonly string[]
-  /** Of all changes: `names` is bounded and has each name once. */
+  /** Number of all changes: `names` is bounded and has each name once. */
   readonly count: number
-  /** Of policies. Only an enforcing one sends signals or has calls fail. */
+  /** The mode of the policies. Only an enforcing one sends signals or has calls fail. */
   readonly mode?: PolicyMode | undefined
-  /** Of replaced policies that had another mode. */
+  /** The mode before, of replaced policies whose mode has changed. */
   readonly modeBefore?: PolicyMode | undefined
 }
 

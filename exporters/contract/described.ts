@@ -6,7 +6,7 @@ import { isHookEvent } from './event.ts'
 import type { Change, ChangeEvent, Event, HookEvent, LossEvent, LossKind, RunEvent } from './event.ts'
 import type { Encoded } from './exporter.ts'
 
-/** What a record about the run says to the sink of one exporter; as members of its JSON, without undefined ones. */
+/** Contents of a record about the run for the sink of one exporter, as members of its JSON, without undefined ones. */
 export function runOf({ phase, heartbeatMs, previous, filtered, moved = {} }: RunAbout, exporter: string): RunMembers {
   return {
     phase,

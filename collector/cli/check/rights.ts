@@ -6,7 +6,7 @@ import type { Finding } from '../../kernel/features.ts'
 
 export interface PerfEvents {
   readonly state: 'permitted' | 'refused' | 'unknown'
-  /** Whose rights these are. */
+  /** The holder of the rights, as messages name it. */
   readonly holder: string
 }
 
@@ -51,7 +51,7 @@ export function perfEventsFinding({ state, holder }: PerfEvents, needed: boolean
       }
 }
 
-/** Of a policy with hooks that are perf events. */
+/** The finding about a policy with hooks that are perf events. */
 export const policyRefused = (policy: string, { holder }: PerfEvents): Finding => ({
   state: 'missing',
   text: `policy ${policy}: its hooks are perf events: ${refusedTo(holder)}`,

@@ -27,7 +27,7 @@ export interface Listable {
   readonly fallback?: number
   /** The type when none is written; absent: one must be. */
   readonly untyped?: ArgumentType
-  /** Of what is no parameter of a function: it may be a pointer that `resolve` begins at. */
+  /** Set where `resolve` may begin at a value that is no parameter of a function, such as a pointer in a raw tracepoint. */
   readonly resolves?: true
   /** What `source` must be; absent: there is none. */
   readonly source?: string

@@ -198,7 +198,7 @@ function oldLoss(stage?: string, exporter?: string, reason?: string): string | u
   return reason === undefined ? undefined : JSON.stringify({ stage, exporter, reason, count: 0 })
 }
 
-/** What a record about the agent says; undefined for anything else. */
+/** Contents of a record about the agent; undefined for anything else. */
 function parseDetails(text: string): Pick<About, 'loss' | 'run' | 'change'> | undefined {
   try {
     const value: unknown = JSON.parse(text)

@@ -59,6 +59,7 @@ enum arg_type {
 	ARG_CHAR_BUF,    /* bytes: args/bytes.h */
 	ARG_CHAR_IOVEC,
 	ARG_IOV_ITER,
+	ARG_SOCKADDR_UN, /* args/unix.h */
 };
 
 /* Where a member is, from the address of a struct on. */

@@ -45,6 +45,7 @@
 #include "args/details.h"
 #include "args/file.h"
 #include "args/socket.h"
+#include "args/unix.h"
 #include "args/stack.h"
 #include "args/event.h"
 #include "match/socket.h"

@@ -4,7 +4,7 @@
 
 /* Arguments that lead to addresses and ports: struct sock, socket, sk_buff and sockaddr. All give the same struct socket_info. */
 
-/* 1: a function of this object has such an argument. Else the verifier removes what is for them. */
+/* 1: a function of this object has such an argument, 2: also a sockaddr_un (args/unix.h). Else the verifier removes what is for them. */
 const volatile __u32 asks_network = 0;
 
 #define AF_INET 2

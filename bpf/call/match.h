@@ -66,7 +66,10 @@ __noinline int put_text(__u32 slot, __u32 i, __u32 at)
 		argument = MEMBER(net_device, argument, name);
 	if (type == ARG_FILENAME && argument)
 		argument = (__u64)LOAD(filename, argument, name);
-	used = put_string((char *)v, argument);
+	if (asks_network > 1 && type == ARG_SOCKADDR_UN)
+		used = put_unix_address((char *)v, argument, wanted->size < PARAMS_MAX ? s->call.params[wanted->size] : ~0u);
+	else
+		used = put_string((char *)v, argument);
 	if (v->kind == VALUE_ERROR && s->call.returns & HOOK_RETURN_FOLLOWS && !s->call.at_once)
 		s->call.unread = true;
 	return used;

@@ -19,7 +19,7 @@ import { NOT_SEEN } from './returns.ts'
 import { exact, fileDetails } from './arguments/files.ts'
 import type { AskedDetails } from './arguments/files.ts'
 import { namedArgument, objectArgument } from './arguments/objects.ts'
-import { socketArgument } from './arguments/sockets.ts'
+import { socketArgument, unixArgument } from './arguments/sockets.ts'
 import {
   BYTES_MAX,
   HOOK_NOT_ACTED,
@@ -236,6 +236,7 @@ function argument(value: RawValue, type: ArgumentType, bytes: Buffer, details?: 
   switch (value.kind) {
     case VALUE_FILE: {
       const { text, raw } = decodeText(bytes, value.from, value.to)
+      if (kind === 'struct') return unixArgument(field, value.lo, text)
       return {
         kind: 'file',
         field,

@@ -362,6 +362,7 @@ export const ARG_TYPES = {
   charBuf: 23,
   charIovec: 24,
   iovIter: 25,
+  sockaddrUn: 26,
 } as const
 export const OPS = {
   Equal: 0,

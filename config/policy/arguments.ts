@@ -7,7 +7,7 @@ import { BPF_ATTR, BPF_MAP, BPF_PROG, CRED, LOAD_INFO, MODULE, PERF_EVENT, USER_
 import type { ObjectShape } from './types/objects.ts'
 
 /** Class of filters for an argument: operators.ts lists its operators, bpf/match/ implements them. */
-export type FilterClass = 'none' | 'number' | 'text' | 'path' | 'sock' | 'skb' | 'sockaddr'
+export type FilterClass = 'none' | 'number' | 'text' | 'path' | 'sock' | 'skb' | 'sockaddr' | 'unix'
 
 /** The form in records: a `kind` of `Argument` in exporters/contract/event.ts. `wide`: an integer of 64 bits. */
 export type ArgumentKind = 'none' | 'file' | 'string' | 'number' | 'wide' | 'struct' | 'bytes'
@@ -43,6 +43,7 @@ interface TypeBase {
     | 'socket'
     | 'skb'
     | 'sockaddr'
+    | 'sockaddrUn'
     | 'netDevice'
     | 'object'
     | 'charBuf'
@@ -193,6 +194,14 @@ export const TYPES: readonly ArgumentType[] = [
     // sockaddr_unsized since 6.19.
     parameter: pointer('sockaddr(?:_unsized)?'),
   },
+  {
+    name: 'sockaddr_un',
+    read: 'sockaddrUn',
+    filter: 'unix',
+    kind: 'struct',
+    field: 'sockaddrun_arg',
+    parameter: pointer('sockaddr(?:_unsized|_un)?'),
+  },
   object('cred', 'process_credentials_arg', CRED),
   object('user_namespace', 'user_ns_arg', USER_NAMESPACE),
   object('module', 'module_arg', MODULE),
@@ -270,6 +279,7 @@ const MEANT_TYPES: Readonly<Record<string, string>> = {
   ...named('skb', 'sk_buff sk_buff*'),
   ...named('socket', 'socket*'),
   ...named('sockaddr', 'sockaddr* addr address'),
+  ...named('sockaddr_un', 'sockaddr_un* unix'),
   ...named('net_device', 'net_device* netdev netdevice'),
   ...named('file', 'file* filp file_arg'),
   ...named('path', 'path* path_arg'),

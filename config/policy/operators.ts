@@ -88,6 +88,8 @@ const DESTINATION: ReadonlyArray<readonly [string, SocketOperator]> = [
   ['NotDPortPriv', 'NotDPortPriv'],
 ]
 const SOCKADDR: Spellings = new Map([...SOURCE, ['Family', 'Family']])
+/** On the path and the family of a Unix socket's address. */
+const UNIX: Spellings = new Map([...TEXT, ['Family', 'Family']])
 const SKB: Spellings = new Map([...SOURCE, ...DESTINATION, ['Protocol', 'Protocol'], ['Family', 'Family']])
 const SOCK: Spellings = new Map([...SKB, ['State', 'State']])
 
@@ -104,6 +106,7 @@ export const OPERATORS_OF: Readonly<Record<FilterClass, Spellings>> = {
   sock: SOCK,
   skb: SKB,
   sockaddr: SOCKADDR,
+  unix: UNIX,
   none: new Map(),
 }
 

@@ -136,6 +136,12 @@ function readFilter(place: Place, args: Arguments, problems: Problems, lists?: L
   }
   if (operator !== undefined) readSticky(fields, operator, problems)
   if (arg === undefined || type === undefined || operator === undefined) return undefined
+  if (operator === 'Family' && type.filter === 'unix') {
+    const numbers = readSocketValues(operator, places, problems).values.map(({ bytes: [high = 0, low = 0] }) =>
+      BigInt(256 * high + low),
+    )
+    return { class: 'number', arg, operator: 'Equal', values: numbers, at: place.node.at }
+  }
   if (isSocketOperator(operator)) {
     return { class: 'socket', arg, at: place.node.at, ...readSocketValues(operator, places, problems) }
   }
@@ -156,14 +162,15 @@ function readFilter(place: Place, args: Arguments, problems: Problems, lists?: L
       return { ...filter, class: type.filter, values: readNumbers(places, type, operator, ranges, problems, lists) }
     case 'path':
     case 'text':
+    case 'unix':
       if (operator.startsWith('SubString') && places.length > MAX_PARTS) {
         const sentence = `expected at most ${MAX_PARTS} values for ${operator}, got ${places.length}`
         problems.add(place.node.at, `${fields.pathOf('values')}: ${sentence}`)
       }
-      for (const value of places) warnOfText(value, operator, type.filter, problems)
+      for (const value of places) warnOfText(value, operator, type.filter === 'path' ? 'path' : 'text', problems)
       return {
         ...filter,
-        class: type.filter,
+        class: type.filter === 'text' ? 'text' : 'path',
         values: (type.kind === 'bytes' ? readBytes : readTexts)(places, operator, problems),
       }
     case 'sock':

@@ -180,6 +180,8 @@ function argumentOf({ arg }: KprobeArgument): Argument {
     }
     case 'sockaddrArg':
       return { kind: 'struct', field, members: [], text: endText(arg.value.addr, arg.value.port) }
+    case 'sockaddrunArg':
+      return { kind: 'struct', field, members: [], text: arg.value.path }
     case 'syscallId': {
       const { id, abi } = arg.value
       return { kind: 'struct', field, members: [], text: callText(id, abi) }

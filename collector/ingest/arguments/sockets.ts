@@ -60,6 +60,13 @@ export function socketArgument(field: string, bytes: Buffer, at: number): Struct
   }
 }
 
+/** The address of a Unix socket: bpf/args/socket.h put_unix_address. */
+export const unixArgument = (field: string, family: number, path: string): StructArgument =>
+  struct(field, path, [
+    ['family', nameOf(FAMILIES, family)],
+    ['path', path],
+  ])
+
 /** Without what is 0 or empty, as protojson leaves it out. */
 function struct(field: string, text: string, members: Members): StructArgument {
   return {

@@ -160,6 +160,15 @@ function objectOf({ type }: ArgumentSpec, struct: string, path: string, memberOf
   return { number: number(`${struct} ${path} ${type.name}`), list, bytes: at }
 }
 
+/** The address of a Unix socket with the parameter that is its length: an abstract name has no end of its own. */
+function withLength(arg: ArgumentSpec, { syscall }: HookSpec, { params }: KernelFunction): ArgumentSpec {
+  const param = arg.index + 1
+  const isLength = syscall || params[param]?.name.endsWith('len') === true
+  return arg.type.read === 'sockaddrUn' && isLength
+    ? { ...arg, size: { param, read: 'u32', returned: undefined } }
+    : arg
+}
+
 /** The hook with what its arguments are in this kernel. */
 export function withPlaces(
   spec: HookSpec,
@@ -168,9 +177,9 @@ export function withPlaces(
   number: Numbering,
   report: Report,
 ): HookSpec {
-  if (!spec.args.some(isPlaced)) return spec
+  if (!spec.args.some((arg) => isPlaced(arg) || arg.type.read === 'sockaddrUn')) return spec
   const args = spec.args.map((arg) => {
-    const found = placedArgument(arg, spec, type, memberOf, number)
+    const found = isPlaced(arg) ? placedArgument(arg, spec, type, memberOf, number) : withLength(arg, spec, type)
     if (typeof found !== 'string') return found
     const what = arg.source === undefined ? `argument ${arg.index}` : 'data'
     report(arg.at, `${what} of ${spec.call}: ${found}`)

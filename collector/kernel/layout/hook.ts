@@ -147,8 +147,8 @@ export function hookBytes(
     bytes[at + WANTED_VALUE.index] = indexOf(value)
     const { places, size, more = false } = value
     bytes[at + WANTED_VALUE.more] = more ? 1 : 0
+    bytes[at + WANTED_VALUE.size] = size?.param ?? PARAMS_MAX
     if (size !== undefined) {
-      bytes[at + WANTED_VALUE.size] = size.param ?? PARAMS_MAX
       bytes[at + WANTED_VALUE.sizeType] = ARG_TYPES[size.read]
       bytes[at + WANTED_VALUE.returned] = ARG_TYPES[size.returned ?? 'nop']
     }
@@ -244,7 +244,7 @@ interface ScreenedPath {
 /** The path that most selectors ask for. */
 const screenedPath = (values: readonly Value[], rows: readonly Row[]): ScreenedPath | undefined =>
   values
-    .filter(({ places }) => places === undefined)
+    .filter(({ places, read }) => places === undefined && read !== 'sockaddrUn')
     .map((value) => ({ value, demands: demandsOn(value, rows) }))
     .filter(({ demands }) => demands.size > 0)
     .toSorted((a, b) => b.demands.size - a.demands.size)[0]

@@ -2,9 +2,8 @@
 import type { HookSpec } from '../../../config/policy/policy.ts'
 import { u32 } from '../bytes.ts'
 import { asksOfChanges } from './selector.ts'
-import type { Value } from './selector.ts'
 
-const NETWORK: ReadonlySet<Value['read']> = new Set(['sock', 'socket', 'skb', 'sockaddr', 'netDevice'])
+const NETWORK = ['sock', 'socket', 'skb', 'sockaddr', 'netDevice'] as const
 
 /** Constants that say which code the functions of an object need. */
 export function knobsOf(
@@ -14,8 +13,10 @@ export function knobsOf(
 > {
   const specs = functions.flatMap(({ hooks }) => hooks.map(({ spec }) => spec))
   const args = specs.flatMap((spec) => spec.args)
+  const reads = new Set(args.map(({ type }) => type.read))
   return {
-    asks_network: u32(args.some(({ type }) => NETWORK.has(type.read)) ? 1 : 0),
+    // bpf/args/socket.h
+    asks_network: u32(reads.has('sockaddrUn') ? 2 : NETWORK.some((read) => reads.has(read)) ? 1 : 0),
     asks_members: u32(args.some(({ places, size }) => places !== undefined && size === undefined) ? 1 : 0),
     asks_changes: u32(specs.some(({ selectors }) => selectors.some(asksOfChanges)) ? 1 : 0),
     // bpf/args/bytes.h

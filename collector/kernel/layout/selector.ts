@@ -87,7 +87,7 @@ export const sameValue = (value: Value, arg: ArgumentSpec | undefined): boolean 
   arg.places?.number === value.places?.number
 
 const TEXTS: ReadonlySet<Value['read']> = new Set(
-  TYPES.filter(({ kind }) => kind === 'file' || kind === 'string' || kind === 'bytes').map(({ read }) => read),
+  TYPES.filter(({ filter }) => filter === 'text' || filter === 'path' || filter === 'unix').map(({ read }) => read),
 )
 
 export const isText = ({ read }: Value): boolean => TEXTS.has(read)

@@ -251,4 +251,68 @@ describe('sockets', { skip }, () => {
     assert.deepEqual(new Set(own.map(({ message }) => message)), new Set(['Equal lo', 'Prefix l']))
     assert.deepEqual(own[0]?.args, [{ string_arg: 'lo' }])
   })
+
+  test('sockets: addresses of Unix sockets, of which an abstract name ends where the address does', async () => {
+    const unix = (operator: string, ...values: string[]): object => ({
+      call: 'security_socket_connect',
+      syscall: false,
+      message: [operator, ...values].join(' '),
+      args: [{ index: 1, type: 'sockaddr_un' }],
+      selectors: [{ matchArgs: [{ index: 1, operator, values }] }],
+    })
+    const longest = `/${'x'.repeat(107)}`
+    const UNIX: ReadonlyArray<readonly [hook: readonly [string, ...string[]], matches: readonly string[]]> = [
+      [
+        ['Family', 'AF_UNIX'],
+        [longest, '@short', '/run/a', '@padded', ''],
+      ],
+      [['Family', '2', 'AF_INET6'], ['inet']],
+      [
+        ['Equal', '@short', '@padded', '/run/a'],
+        ['@short', '/run/a', '@padded'],
+      ],
+      [['Equal', '@shor', '/run', '@'], []],
+      // A call without a path passes no filter on it.
+      [
+        ['NotEqual', '/run/a'],
+        [longest, '@short', '@padded'],
+      ],
+      [
+        ['Prefix', '/run/', '@p'],
+        ['/run/a', '@padded'],
+      ],
+      [
+        ['NotPrefix', '@'],
+        [longest, '/run/a'],
+      ],
+      [
+        ['Postfix', '/a', longest.slice(-20)],
+        [longest, '/run/a'],
+      ],
+      [
+        ['SubString', 'un/', 'short'],
+        ['@short', '/run/a'],
+      ],
+    ]
+    const hooks = UNIX.map(([[operator, ...values]]) => unix(operator, ...values))
+    const name = 'unix-sockets'
+    const caller = { ...unix('Family', 'AF_UNIX'), call: 'sys_connect', syscall: true, message: 'caller' }
+    const added = await agent.apply(name, policy(name, [...hooks, caller]))
+    assert.equal(added, 'added', JSON.stringify(agent.log().at(-1)))
+    // The longest one first: what it leaves on the kernel's stack is no part of the names after it.
+    const does = [line('unix', longest), line('unix', '@short'), line('unix', '/run/a'), line('unix', '@padded', 110)]
+    const lines = await agent.during(() => runAct([...does, line('unix', '', 2), DOES['web'] ?? '']))
+    await agent.withdraw(name)
+    const seen = new Map<string, Array<Readonly<Record<string, string>>>>()
+    for (const { process_kprobe: kprobe } of lines) {
+      if (kprobe?.policy_name !== name || kprobe.process?.binary !== actBinary()) continue
+      const { message = '', args: [first] = [] } = kprobe
+      seen.set(message, [...(seen.get(message) ?? []), first?.sockaddrun_arg ?? assert.fail(JSON.stringify(kprobe))])
+    }
+    const record = (path: string): object =>
+      path === 'inet' ? { family: 'AF_INET' } : { family: 'AF_UNIX', ...(path === '' ? {} : { path }) }
+    for (const [[...hooked], matches] of UNIX)
+      assert.deepEqual(seen.get(hooked.join(' ')) ?? [], matches.map(record), hooked.join(' '))
+    assert.deepEqual(seen.get('caller'), seen.get('Family AF_UNIX'))
+  })
 })

@@ -52,6 +52,7 @@ export interface ArgumentRecord {
   readonly sock_arg?: Readonly<Record<string, string | number>>
   readonly skb_arg?: Readonly<Record<string, string | number>>
   readonly sockaddr_arg?: Readonly<Record<string, string | number>>
+  readonly sockaddrun_arg?: Readonly<Record<string, string>>
   readonly bpf_cmd_arg?: string
   readonly bpf_attr_arg?: MembersRecord
   readonly bpf_prog_arg?: MembersRecord

@@ -223,6 +223,21 @@ const ARGUMENTS: ReadonlyArray<readonly [what: string, type: string, RawValue, b
     },
   ],
   [
+    'the address of a Unix socket',
+    'sockaddr_un',
+    value(wire.VALUE_FILE, { lo: 1, to: 4 }),
+    PATH,
+    {
+      kind: 'struct',
+      field: 'sockaddrun_arg',
+      text: '....',
+      members: [
+        ['family', 'AF_UNIX'],
+        ['path', '....'],
+      ],
+    },
+  ],
+  [
     'a file without a path',
     'file',
     value(wire.VALUE_FILE, { mode: 0o010600 }),

@@ -165,6 +165,11 @@ const TYPES: ReadonlyArray<readonly [type: string, fits: string[], not: string[]
   ['socket', ['struct socket *'], ['struct sock *', 'int']],
   ['skb', ['struct sk_buff *', 'const struct sk_buff *'], ['struct skb *', 'struct sk_buff **']],
   ['sockaddr', ['struct sockaddr *', 'struct sockaddr_unsized *'], ['struct sockaddr_in *', 'struct msghdr *']],
+  [
+    'sockaddr_un',
+    ['struct sockaddr *', 'struct sockaddr_un *', 'struct sockaddr_unsized *'],
+    ['struct sockaddr_in *', 'struct msghdr *'],
+  ],
   ['net_device', ['struct net_device *'], ['struct net *', 'char *']],
   ['fd', ['int', 'unsigned int'], ['struct file *', 'int *']],
   ['dentry', ['struct dentry *', 'const struct dentry *'], ['struct path *', 'struct dentry **', 'void *']],
@@ -210,6 +215,25 @@ function counter(): () => number {
 function planned(...args: Parameters<typeof planPolicy>): readonly PlannedHook[] {
   return planPolicy(...args).hooks
 }
+
+test('plan: the length of the address of a Unix socket is the parameter behind it, where the kernel calls it one', () => {
+  const address = param('struct sockaddr *')
+  const lengths = [
+    ['security_socket_connect', 'addrlen', false],
+    ['unix_find_bsd', 'type', false],
+    ['sys_connect', '', true],
+  ] as const
+  const found = lengths.map(([call, name, syscall]) => {
+    const functionType: Symbols['functionType'] = () => ({
+      returns: 'int',
+      returnsBase: 'int',
+      params: [address, address, { ...param('int'), name }],
+    })
+    const hook = spec({ call, syscall, args: [arg(1, 'sockaddr_un')] })
+    return planned(policy(hook), v612, { ...symbols, functionType }, 'auto', counter())[0]?.spec.args[0]?.size?.param
+  })
+  assert.deepEqual(found, [2, undefined, 2])
+})
 
 const notes = {
   last: 'notifyenforcer',

@@ -382,9 +382,7 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
   ...words(
     'int sint8 int8 uint8 sint16 int16 uint16 uint32 sint32 int32 ulong uint64 size_t long sint64 int64 string file path nop',
   ).map((type) => [`type ${type}`, selector('', type), LOADS] as const),
-  ...words('sockaddr_un const_buf').map(
-    (type) => [`type ${type}`, selector('', type), later('argument type', type)] as const,
-  ),
+  ['type const_buf', selector('', 'const_buf'), later('argument type', 'const_buf')],
   ...words('file.f_path numbers[0].nr [2].a comm').map(
     (path) => [`resolve ${path}`, argument(`resolve: "${path}"`), LOADS] as const,
   ),
@@ -444,7 +442,7 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
     (operator) => [operator, filter('int', operator, '1'), later('operator', operator)] as const,
   ),
   ...words(
-    'sock socket skb sockaddr net_device fd dentry kiocb linux_binprm filename bpf_attr perf_event bpf_map user_namespace capability cred load_info module kernel_cap_t cap_inheritable cap_permitted cap_effective bpf_cmd bpf_prog',
+    'sock socket skb sockaddr sockaddr_un net_device fd dentry kiocb linux_binprm filename bpf_attr perf_event bpf_map user_namespace capability cred load_info module kernel_cap_t cap_inheritable cap_permitted cap_effective bpf_cmd bpf_prog',
   ).map((type) => [`type ${type}`, selector('', type), LOADS] as const),
   ...words('SAddr NotSAddr DAddr NotDAddr').map(
     (operator) => [operator, filter('sock', operator, '10.0.0.0/8', 'fd00::/8'), LOADS] as const,
@@ -457,6 +455,9 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
   ),
   ['Protocol', filter('skb', 'Protocol', 'IPPROTO_TCP'), LOADS],
   ['Family', filter('sockaddr', 'Family', 'AF_INET'), LOADS],
+  ['Family of a sockaddr_un', filter('sockaddr_un', 'Family', 'AF_UNIX'), LOADS],
+  ['Prefix of a sockaddr_un', filter('sockaddr_un', 'Prefix', '@name', '/run/'), LOADS],
+  ['SAddr of a sockaddr_un', filter('sockaddr_un', 'SAddr', '10.0.0.1'), 'SAddr does not apply to an argument'],
   ['State', filter('sock', 'State', 'TCP_LISTEN'), LOADS],
   ...words('InMap NotInMap InRange NotInRange').map(
     (operator) => [operator, filter('int', operator, '1', '10:20', '-3:0'), LOADS] as const,

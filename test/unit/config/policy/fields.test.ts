@@ -34,7 +34,7 @@ const PLACES: Array<{ where: string; path: string; fields: string; yaml: (field:
   },
 ]
 
-const TYPES = 'sockaddr_un const_buf'
+const TYPES = 'const_buf'
 
 const OPERATORS = 'CapabilitiesGained CelExpr'
 

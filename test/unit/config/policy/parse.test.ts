@@ -253,17 +253,17 @@ const BAD_HOOKS: Array<[name: string, hook: string, ...want: string[]]> = [
   [
     'an argument without type',
     'call: sys_f, args: [{index: 1}]',
-    '.args[0].type: missing; expected one of file, path, fd, dentry, kiocb, linux_binprm, int, sint8, int8, uint8, sint16, int16, uint16, sint32, int32, uint32, sint64, int64, uint64, long, ulong, size_t, string, filename, net_device, char_buf, char_iovec, iov_iter, sock, socket, skb, sockaddr, cred, user_namespace, module, load_info, bpf_attr, bpf_prog, bpf_map, perf_event, capability, bpf_cmd, kernel_cap_t, cap_inheritable, cap_permitted, cap_effective, nop',
+    '.args[0].type: missing; expected one of file, path, fd, dentry, kiocb, linux_binprm, int, sint8, int8, uint8, sint16, int16, uint16, sint32, int32, uint32, sint64, int64, uint64, long, ulong, size_t, string, filename, net_device, char_buf, char_iovec, iov_iter, sock, socket, skb, sockaddr, sockaddr_un, cred, user_namespace, module, load_info, bpf_attr, bpf_prog, bpf_map, perf_event, capability, bpf_cmd, kernel_cap_t, cap_inheritable, cap_permitted, cap_effective, nop',
   ],
   [
     'type auto',
     'call: sys_f, args: [{index: 1, type: auto}]',
-    '.args[0].type: type "auto" is only for fields of tracepoints; expected one of file, path, fd, dentry, kiocb, linux_binprm, int, sint8, int8, uint8, sint16, int16, uint16, sint32, int32, uint32, sint64, int64, uint64, long, ulong, size_t, string, filename, net_device, char_buf, char_iovec, iov_iter, sock, socket, skb, sockaddr, cred, user_namespace, module, load_info, bpf_attr, bpf_prog, bpf_map, perf_event, capability, bpf_cmd, kernel_cap_t, cap_inheritable, cap_permitted, cap_effective, nop',
+    '.args[0].type: type "auto" is only for fields of tracepoints; expected one of file, path, fd, dentry, kiocb, linux_binprm, int, sint8, int8, uint8, sint16, int16, uint16, sint32, int32, uint32, sint64, int64, uint64, long, ulong, size_t, string, filename, net_device, char_buf, char_iovec, iov_iter, sock, socket, skb, sockaddr, sockaddr_un, cred, user_namespace, module, load_info, bpf_attr, bpf_prog, bpf_map, perf_event, capability, bpf_cmd, kernel_cap_t, cap_inheritable, cap_permitted, cap_effective, nop',
   ],
   [
     'a type that is a list',
     'call: sys_f, args: [{index: 1, type: [int]}]',
-    '.args[0].type: expected one of file, path, fd, dentry, kiocb, linux_binprm, int, sint8, int8, uint8, sint16, int16, uint16, sint32, int32, uint32, sint64, int64, uint64, long, ulong, size_t, string, filename, net_device, char_buf, char_iovec, iov_iter, sock, socket, skb, sockaddr, cred, user_namespace, module, load_info, bpf_attr, bpf_prog, bpf_map, perf_event, capability, bpf_cmd, kernel_cap_t, cap_inheritable, cap_permitted, cap_effective, nop, got a list',
+    '.args[0].type: expected one of file, path, fd, dentry, kiocb, linux_binprm, int, sint8, int8, uint8, sint16, int16, uint16, sint32, int32, uint32, sint64, int64, uint64, long, ulong, size_t, string, filename, net_device, char_buf, char_iovec, iov_iter, sock, socket, skb, sockaddr, sockaddr_un, cred, user_namespace, module, load_info, bpf_attr, bpf_prog, bpf_map, perf_event, capability, bpf_cmd, kernel_cap_t, cap_inheritable, cap_permitted, cap_effective, nop, got a list',
   ],
   [
     'args that are a mapping',

@@ -211,6 +211,7 @@ export function goldenEvents(): Event[] {
           ['family', 'AF_INET6'],
         ),
         struct('sockaddr_arg', '10.0.0.2:443', ['family', 'AF_INET'], ['addr', '10.0.0.2'], ['port', 443]),
+        struct('sockaddrun_arg', '@name', ['family', 'AF_UNIX'], ['path', '@name']),
         struct('sock_arg', ''),
       ],
     }),

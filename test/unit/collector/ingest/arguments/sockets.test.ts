@@ -3,7 +3,13 @@ import assert from 'node:assert/strict'
 import { isIPv6 } from 'node:net'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { endText, flowText, ipv6Text, socketArgument } from '../../../../../collector/ingest/arguments/sockets.ts'
+import {
+  endText,
+  flowText,
+  ipv6Text,
+  socketArgument,
+  unixArgument,
+} from '../../../../../collector/ingest/arguments/sockets.ts'
 import { SOCKET_INFO } from '../../../../../collector/kernel/wire.ts'
 
 interface Info {
@@ -157,4 +163,17 @@ test('sockets: every address of IPv6 has a text that is one, and is the same add
 test('sockets: ends without an address are left out of the text', () => {
   assert.equal(endText('', 80), '')
   assert.equal(flowText('IPPROTO_TCP', '', 0, '', 0), 'tcp')
+})
+
+test('sockets: the address of a Unix socket is its path, and of another family only the family', () => {
+  assert.deepEqual(unixArgument('sockaddrun_arg', 1, '@name'), {
+    kind: 'struct',
+    field: 'sockaddrun_arg',
+    text: '@name',
+    members: [
+      ['family', 'AF_UNIX'],
+      ['path', '@name'],
+    ],
+  })
+  assert.deepEqual(unixArgument('sockaddrun_arg', 2, '').members, [['family', 'AF_INET']])
 })

@@ -18,6 +18,7 @@ import {
   NO_ARG,
   OPS,
   PARAMS_MAX,
+  PATH_SCREEN,
   SELECTOR,
   SELECTORS_MAX,
   STACK_KERNEL,
@@ -122,6 +123,22 @@ test('layout: a parameter that says how many bytes another one has is read, list
   assert.equal(paramsOf(laidOut(spec({ args: [buffer] })).bytes), '0H00H')
   const returned = { ...buffer, size: { ...buffer.size, param: undefined } }
   assert.equal(paramsOf(laidOut(spec({ args: [returned] })).bytes), '0H000')
+})
+
+test('layout: the address of a Unix socket has a length or none, and neither path nor family is screened by the register', () => {
+  const address = arg(1, 'sockaddr_un')
+  const sized = { ...address, size: { param: 2, read: 'u32', returned: undefined } } as const
+  const filters = [filter(0, 'Equal', ['/run/a']), numberFilter(0, 'Equal', [1n])]
+  const layoutOf = (each: ArgumentSpec): Buffer =>
+    laidOut(spec({ args: [each], selectors: [{ matchArgs: filters }] })).bytes
+  const lengths = [address, sized].map((each) => layoutOf(each)[HOOK.values + WANTED_VALUE.size])
+  assert.deepEqual(lengths, [PARAMS_MAX, 2])
+  assert.equal(paramsOf(layoutOf(sized)), '0HH00')
+  const screened = layoutOf(address)
+  assert.deepEqual([screened[HOOK.path + PATH_SCREEN.param], screened[HOOK.nnumbers]], [NO_ARG, 0])
+  const knobOf = (type: string): number =>
+    knobsOf([{ hooks: [{ spec: spec({ args: [arg(0, type)] }) }] }]).asks_network.readUInt32LE()
+  assert.deepEqual(['file', 'sock', 'sockaddr_un'].map(knobOf), [0, 1, 2])
 })
 
 test('layout: the parameters of a system call are behind the first one', () => {

@@ -124,7 +124,8 @@ function checkSource(fields: Fields, wanted: string | undefined, problems: Probl
   if (wanted === undefined) {
     problems.add(place.node.at, `${path}: an item of args is a parameter; write it into data of the hook`)
   } else if (source === 'pt_regs') {
-    problems.add(place.node.at, `${path}: ${notSupported('source', source)}; expected ${wanted}`)
+    const why = 'a hook that is attached by fentry or fexit has no registers; read a parameter with args'
+    problems.add(place.node.at, `${path}: ${notSupported('source', source)}: ${why}, or use ${wanted}`)
   } else {
     problems.add(place.node.at, `${path}: expected ${wanted}, got ${show(source)}`)
   }

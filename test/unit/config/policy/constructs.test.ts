@@ -308,6 +308,11 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
   ['data with an index', data('index: 0, type: file, source: current_task, resolve: mm.exe_file'), LOADS],
   ['data without a source', data('type: int, resolve: pid'), 'source: missing; expected current_task'],
   ['data without resolve', data('type: int, source: current_task'), 'resolve: missing; expected the path to a member'],
+  [
+    'the same call twice',
+    section('kprobes: [{call: security_f, syscall: false}, {call: security_f, syscall: false}]'),
+    LOADS,
+  ],
   ['data of registers', data('type: int, source: pt_regs, resolve: ax'), later('source', 'pt_regs')],
   ['data of another source', data('type: int, source: task, resolve: a'), 'expected current_task, got "task"'],
   ['a source of an argument', argument('source: current_task'), 'write it into data of the hook'],

@@ -53,7 +53,7 @@ const ROWS: ReadonlyArray<readonly [marked: string, message: string]> = [
   [data('{type: string, source: ¦task, resolve: comm}'), 'data[0].source: expected current_task, got "task"'],
   [
     data('{type: string, source: ¦pt_regs, resolve: ax}'),
-    'known Tetragon source "pt_regs" is not supported by this version of ktrail; expected current_task',
+    'known Tetragon source "pt_regs" is not supported by this version of ktrail: a hook that is attached by fentry or fexit has no registers; read a parameter with args, or use current_task',
   ],
   [
     data('¦{type: string, source: current_task}'),

@@ -4,7 +4,7 @@ import { readTlsFiles } from '../../exporters/index.ts'
 import { Listening } from '../host/listening.ts'
 import { ReaderCounts } from './events/reader-counts.ts'
 import { ApiListener } from './listener.ts'
-import type { ApiOptions, ServerTls } from './options.ts'
+import type { ApiOptions, CountCalls, ServerTls } from './options.ts'
 
 export class Api implements AsyncDisposable {
   readonly readers: ReaderCounts = new ReaderCounts()
@@ -25,7 +25,8 @@ export class Api implements AsyncDisposable {
     const { grpc: address, tls } = config.server
     if (address === 'disabled') return undefined
     const certificates = tls === undefined ? undefined : await certificatesOf(tls)
-    const load = async () => (await import('./server.ts')).serverOf(this.#options, this.readers, certificates)
+    const load = async (count: CountCalls) =>
+      (await import('./server.ts')).serverOf(this.#options, this.readers, certificates, count)
     const open = async () => (this.#listener = await ApiListener.start({ address, load, log }))
     this.#listening = await Listening.start({ server: 'grpc', address, open, log })
     return this.#listening.address

@@ -9,6 +9,7 @@ import { systemClock, waitAtMost } from '../../exporters/index.ts'
 import { peerOf } from '../../native/index.ts'
 import { listenAt } from '../host/listen.ts'
 import type { Log } from '../telemetry/log.ts'
+import type { CountCalls } from './options.ts'
 
 /** Serves connections that it is given. */
 export interface Connections {
@@ -22,12 +23,12 @@ export interface Connections {
 
 export interface ListenerOptions {
   readonly address: Address
-  /** Called with the first connection, and again with a later one if it fails. */
-  readonly load: () => Promise<Connections>
+  /** Called with the first connection, and again with a later one if it fails. `count`: to be called for each call. */
+  readonly load: (count: CountCalls) => Promise<Connections>
   readonly log: Pick<Log, 'error'>
 }
 
-/** Further ones are closed at once. */
+/** A further one displaces the oldest without an open call; if all have one, it is closed itself. */
 const MAX_CONNECTIONS = 128
 /** Time for clients to read what they still get when the agent stops. */
 const GOODBYE_MS = 500
@@ -35,13 +36,15 @@ const GOODBYE_MS = 500
 export class ApiListener implements AsyncDisposable {
   readonly #options: ListenerOptions
   readonly #listener = createServer((socket) => void this.#connected(socket))
-  readonly #open = new Set<Socket>()
+  /** Oldest first, with their peers. */
+  readonly #open = new Map<Socket, string>()
+  /** Open calls by peer. */
+  readonly #calls = new Map<string, number>()
   #address = ''
   #loading: Promise<Connections> | undefined
 
   private constructor(options: ListenerOptions) {
     this.#options = options
-    this.#listener.maxConnections = MAX_CONNECTIONS
   }
 
   /** Listens until disposed. Throws CollectorError LISTEN_FAILED with the address. */
@@ -58,18 +61,32 @@ export class ApiListener implements AsyncDisposable {
 
   /** Loads what serves clients, so that the first one does not wait for it. Never rejects: a failure is reported with the first client. */
   async load(): Promise<void> {
-    this.#loading ??= this.#options.load()
+    this.#loading ??= this.#load()
     await this.#loading.catch(() => (this.#loading = undefined))
+  }
+
+  #load(): Promise<Connections> {
+    return this.#options.load((peer, change) => {
+      const calls = (this.#calls.get(peer) ?? 0) + change
+      if (calls === 0) this.#calls.delete(peer)
+      else this.#calls.set(peer, calls)
+    })
   }
 
   async #connected(socket: Socket): Promise<void> {
     namePeer(socket)
-    this.#open.add(socket)
-    socket.once('close', () => this.#open.delete(socket))
     // The client may go before it is served.
     socket.on('error', () => {})
+    if (this.#open.size >= MAX_CONNECTIONS) {
+      const [oldest] = [...this.#open].find(([, peer]) => !this.#calls.has(peer)) ?? [socket]
+      oldest.destroy()
+      this.#open.delete(oldest)
+    }
+    if (socket.destroyed) return
+    this.#open.set(socket, nameOf(socket))
+    socket.once('close', () => this.#open.delete(socket))
     try {
-      const connections = await (this.#loading ??= this.#options.load())
+      const connections = await (this.#loading ??= this.#load())
       if (!socket.destroyed) connections.accept(socket)
     } catch (error) {
       this.#loading = undefined
@@ -85,7 +102,7 @@ export class ApiListener implements AsyncDisposable {
     connections?.drain(GOODBYE_MS)
     await waitAtMost(closed, GOODBYE_MS, systemClock)
     connections?.end()
-    for (const socket of this.#open) socket.destroy()
+    for (const socket of this.#open.keys()) socket.destroy()
     await closed
   }
 }
@@ -102,4 +119,9 @@ function namePeer(socket: Socket): void {
   if (typeof fd !== 'number' || fd < 0) return
   const { uid, pid } = peerOf(fd)
   Object.defineProperty(socket, 'remoteAddress', { value: `uid=${uid} pid=${pid}` })
+}
+
+/** The peer of calls on this connection, as gRPC reports it. */
+function nameOf({ remoteAddress = '', remotePort }: Socket): string {
+  return remotePort === undefined ? remoteAddress : `${remoteAddress}:${remotePort}`
 }

@@ -25,3 +25,6 @@ export interface ServerTls {
   readonly cert: string
   readonly key: string
 }
+
+/** Changes the number of open calls of a client. */
+export type CountCalls = (peer: string, change: 1 | -1) => void

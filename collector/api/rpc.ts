@@ -12,17 +12,9 @@ import { status } from '@grpc/grpc-js'
 import type { MethodDefinition, Server, ServerDuplexStream, ServerUnaryCall, ServerWritableStream } from '@grpc/grpc-js'
 import type { sendUnaryData } from '@grpc/grpc-js'
 import type { Log } from '../telemetry/log.ts'
-
-/** A refused request: a status of gRPC, and what was expected, got and to be done. */
-export class ApiError extends Error {
-  override readonly name = 'ApiError'
-  readonly code: number
-
-  constructor(code: keyof typeof status, message: string) {
-    super(message)
-    this.code = status[code]
-  }
-}
+import { ApiError } from './errors.ts'
+import type { CountCalls } from './options.ts'
+import { Share } from './share.ts'
 
 export type StreamCall<I extends DescMessage> = ServerWritableStream<MessageShape<I>, Uint8Array>
 
@@ -46,10 +38,14 @@ function bufferOf(bytes: Uint8Array): Buffer {
 export class Methods {
   readonly #server: Pick<Server, 'addService'>
   readonly #log: Pick<Log, 'error'>
+  readonly #share = new Share()
 
-  constructor(server: Pick<Server, 'addService'>, log: Pick<Log, 'error'>) {
+  readonly #count: CountCalls
+
+  constructor(server: Pick<Server, 'addService'>, log: Pick<Log, 'error'>, count: CountCalls = () => {}) {
     this.#server = server
     this.#log = log
+    this.#count = count
   }
 
   /** `peer`: who asks, as `namePeer` or the address of the connection has it. */
@@ -58,14 +54,13 @@ export class Methods {
     answer: (request: MessageShape<I>, peer: string) => MessageInitShape<O> | Promise<MessageInitShape<O>>,
   ): void {
     const handle = (call: ServerUnaryCall<MessageShape<I>, Uint8Array>, reply: sendUnaryData<Uint8Array>): void => {
-      const run = async (): Promise<Uint8Array> => {
+      const make = async (): Promise<Uint8Array> => {
         const init = await answer(call.request, call.getPeer())
         return toBinary(method.output, create(method.output, init))
       }
-      run().then(
-        (bytes) => reply(null, bytes),
-        (error: unknown) => reply(this.#statusOf(method, error)),
-      )
+      this.#share
+        .answer(call, make, (bytes) => reply(null, bytes))
+        .catch((error: unknown) => reply(this.#statusOf(method, error)))
     }
     this.#add(method, method.parent.typeName, handle)
   }
@@ -94,19 +89,35 @@ export class Methods {
   ): void {
     const handle = (call: ServerDuplexStream<MessageShape<I>, Uint8Array>): void => {
       call.on('error', () => {})
-      call.on('data', (request: MessageShape<I>) => {
-        if (call.write(toBinary(method.output, create(method.output, answer(request))))) return
-        // A client that does not read gets no more answers until it does.
-        call.pause()
-        call.once('drain', () => call.resume())
-      })
-      call.on('end', () => call.end())
+      const run = async (): Promise<void> => {
+        const requests: AsyncIterable<MessageShape<I>> = call.iterator({ destroyOnReturn: false })
+        for await (const request of requests) {
+          const make = (): Uint8Array => toBinary(method.output, create(method.output, answer(request)))
+          // A client that does not read gets no more answers until it does.
+          await this.#share.answer(call, make, (bytes, taken) => void call.write(bytes, taken))
+        }
+      }
+      run().then(
+        () => call.end(),
+        (error: unknown) => void call.emit('error', this.#statusOf(method, error)),
+      )
     }
     this.#add(method, service, handle)
   }
 
-  #add(method: DescMethod, service: string, handle: Parameters<Server['addService']>[1][string]): void {
-    this.#server.addService({ [method.name]: definitionOf(method, service) }, { [method.name]: handle })
+  #add<C extends { getPeer(): string; once(event: 'cancelled', run: () => void): unknown }>(
+    method: DescMethod,
+    service: string,
+    handle: (call: C, reply: sendUnaryData<Uint8Array>) => void,
+  ): void {
+    const counted = (call: C, reply: sendUnaryData<Uint8Array>): void => {
+      const peer = call.getPeer()
+      this.#count(peer, 1)
+      // At the end of each call, also of one that was answered.
+      call.once('cancelled', () => this.#count(peer, -1))
+      handle(call, reply)
+    }
+    this.#server.addService({ [method.name]: definitionOf(method, service) }, { [method.name]: counted as never })
   }
 
   #statusOf(method: DescMethod, error: unknown): { code: number; details: string } {

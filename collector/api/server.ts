@@ -7,7 +7,7 @@ import { Server, ServerCredentials } from '@grpc/grpc-js'
 import { Readers } from './events/readers.ts'
 import type { ReaderCounts } from './events/reader-counts.ts'
 import type { Connections } from './listener.ts'
-import type { ApiOptions, ServerTls } from './options.ts'
+import type { ApiOptions, CountCalls, ServerTls } from './options.ts'
 import { FineGuidanceSensors } from './proto/tetragon/sensors_pb.js'
 import { Methods } from './rpc.ts'
 import { addDebug } from './services/debug.ts'
@@ -24,8 +24,7 @@ const OPTIONS = {
   'grpc.max_receive_message_length': MAX_REQUEST_BYTES,
   // Answers are made by the agent.
   'grpc.max_send_message_length': -1,
-  'grpc.max_concurrent_streams': 64,
-  'grpc.max_metadata_size': 16 << 10,
+  'grpc.max_concurrent_streams': 16,
   // In MB (10^6 bytes), of one connection.
   'grpc-node.max_session_memory': 10,
   // Finds clients that have vanished.
@@ -35,10 +34,15 @@ const OPTIONS = {
 }
 
 /** `tls`: without it connections are not encrypted: only for a Unix socket. `counts`: of the readers. */
-export function serverOf(options: ApiOptions, counts: ReaderCounts, tls: ServerTls | undefined): Connections {
+export function serverOf(
+  options: ApiOptions,
+  counts: ReaderCounts,
+  tls: ServerTls | undefined,
+  count: CountCalls,
+): Connections {
   const { delivery, policies, ingest, nodeName, log, ready } = options
   const server = new Server(OPTIONS)
-  const methods = new Methods(server, log)
+  const methods = new Methods(server, log, count)
   const now = (): ReturnType<typeof ingest.now> => ingest.now()
   const readers = new Readers({ delivery, lookup: (execId) => ingest.processes.named(execId), nodeName, now }, counts)
   methods.serverStream(FineGuidanceSensors.method.getEvents, (call) => readers.stream(call))

@@ -7,7 +7,7 @@ import { didYouMean } from '../../../config/yaml/suggest.ts'
 import { show } from '../../../config/yaml/problems.ts'
 import { FieldFilterAction, GetEventsResponseSchema } from '../proto/tetragon/events_pb.js'
 import type { FieldFilter } from '../proto/tetragon/events_pb.js'
-import { ApiError } from '../rpc.ts'
+import { ApiError } from '../errors.ts'
 import { kindOf } from './filters.ts'
 
 /** Field names below a message; an empty mask means everything below. */

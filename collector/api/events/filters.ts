@@ -2,7 +2,7 @@
 import type { ReaderFilter, TetragonFilter } from '../../../exporters/index.ts'
 import { EventTypeSchema } from '../proto/tetragon/events_pb.js'
 import type { EventType, Filter, GetEventsRequest } from '../proto/tetragon/events_pb.js'
-import { ApiError } from '../rpc.ts'
+import { ApiError } from '../errors.ts'
 
 /** Both lists together: each filter runs for each process. */
 const MAX_FILTERS = 64

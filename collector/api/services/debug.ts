@@ -8,7 +8,7 @@ import type { ResponseEncoder } from '../events/encode.ts'
 import { ProcessSchema } from '../proto/tetragon/events_pb.js'
 import { ConfigFlag, FineGuidanceSensors, LogLevel } from '../proto/tetragon/sensors_pb.js'
 import type { GetDebugRequest, GetDebugResponseSchema, SetDebugResponseSchema } from '../proto/tetragon/sensors_pb.js'
-import { ApiError } from '../rpc.ts'
+import { ApiError } from '../errors.ts'
 import type { Methods } from '../rpc.ts'
 
 export interface DebugSources {

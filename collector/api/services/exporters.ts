@@ -5,7 +5,7 @@ import { show } from '../../../config/yaml/problems.ts'
 import { didYouMean } from '../../../config/yaml/suggest.ts'
 import type { ApiOptions } from '../options.ts'
 import { Exporters, TapResponseSchema } from '../proto/ktrail/exporters_pb.js'
-import { ApiError } from '../rpc.ts'
+import { ApiError } from '../errors.ts'
 import type { Methods } from '../rpc.ts'
 import { Sending } from '../sending.ts'
 

@@ -15,7 +15,7 @@ import {
   HealthStatusResult,
   HealthStatusType,
 } from '../proto/tetragon/sensors_pb.js'
-import { ApiError } from '../rpc.ts'
+import { ApiError } from '../errors.ts'
 import type { Methods } from '../rpc.ts'
 
 export interface InfoSources {

@@ -22,7 +22,7 @@ import type {
   TracingPolicySelectorActionCountersSchema,
   TracingPolicyStatusSchema,
 } from '../proto/tetragon/sensors_pb.js'
-import { ApiError } from '../rpc.ts'
+import { ApiError } from '../errors.ts'
 import type { Methods } from '../rpc.ts'
 
 type Registry = Pick<Policies, 'list' | 'add' | 'remove' | 'enable' | 'disable'>

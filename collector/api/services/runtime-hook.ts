@@ -2,7 +2,7 @@
 import type { Announcements } from '../../identity/announced.ts'
 import type { Log } from '../../telemetry/log.ts'
 import { FineGuidanceSensors } from '../proto/tetragon/sensors_pb.js'
-import { ApiError } from '../rpc.ts'
+import { ApiError } from '../errors.ts'
 import type { Methods } from '../rpc.ts'
 
 export interface RuntimeHookOptions {

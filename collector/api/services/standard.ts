@@ -13,7 +13,7 @@ import { ServerReflection, file_grpc_reflection } from '../proto/grpc/reflection
 import type { ServerReflectionRequest, ServerReflectionResponseSchema } from '../proto/grpc/reflection_pb.js'
 import { Exporters, file_ktrail_exporters } from '../proto/ktrail/exporters_pb.js'
 import { EventLogService, FineGuidanceSensors, file_tetragon_sensors } from '../proto/tetragon/sensors_pb.js'
-import { ApiError } from '../rpc.ts'
+import { ApiError } from '../errors.ts'
 import type { Methods } from '../rpc.ts'
 
 /** '' is the server as a whole, `liveness` the name that Tetragon's health server has. */

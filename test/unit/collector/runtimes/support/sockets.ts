@@ -10,7 +10,8 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { Server, ServerCredentials } from '@grpc/grpc-js'
 import { RuntimeService } from '../../../../../collector/api/proto/cri/runtime_pb.js'
-import { ApiError, Methods } from '../../../../../collector/api/rpc.ts'
+import { ApiError } from '../../../../../collector/api/errors.ts'
+import { Methods } from '../../../../../collector/api/rpc.ts'
 
 export const ID = '0123456789abcdef'.repeat(4)
 export const SHORT = ID.slice(0, 31)

@@ -1,0 +1,13 @@
+/** Refusals of the API. */
+import { status } from '@grpc/grpc-js'
+
+/** A refused request: a status of gRPC, and what was expected, got and to be done. */
+export class ApiError extends Error {
+  override readonly name = 'ApiError'
+  readonly code: number
+
+  constructor(code: keyof typeof status, message: string) {
+    super(message)
+    this.code = status[code]
+  }
+}

@@ -28,11 +28,17 @@ const TEXT = z
   .string()
   .nullish()
   .transform((text) => text ?? '')
+/** The first wrong value ends it: a schema of a record would list each of millions. So it is with lists below. */
 const LABELS = z
-  .record(z.string(), z.string())
+  .custom<Record<string, unknown>>(
+    (labels) => typeof labels === 'object' && !Array.isArray(labels),
+    'expected texts by name',
+  )
   .nullish()
-  .transform((labels) => labels ?? {})
-/** The first wrong item ends it: a schema of an array would list each of millions. */
+  .transform((labels) =>
+    Object.fromEntries(Object.entries(labels ?? {}).map(([key, value]) => [key, z.string().parse(value)])),
+  )
+/** The first wrong item ends it. */
 const list = <T extends z.ZodType>(item: T): z.ZodType<Array<z.output<T>>> =>
   z
     .array(z.unknown())

@@ -226,3 +226,15 @@ test('pods: an object whose containers are a million numbers is refused at the f
     (error: Error & { issues?: unknown[] }) => error.issues?.length === 1,
   )
 })
+
+test('pods: an object whose labels are 100,000 numbers is refused at the first one', () => {
+  const labels = Object.fromEntries(Array.from({ length: 100_000 }, (_, i) => [`l${i}`, i]))
+  for (const key of ['labels', 'annotations']) {
+    const object = OBJECT.parse({ metadata: { name: 'p', [key]: labels } })
+    assert.throws(
+      () => podOf(object),
+      (error: Error & { issues?: unknown[] }) => error.issues?.length === 1,
+    )
+  }
+  for (const wrong of [[], 'a', 1]) assert.throws(() => podOf(OBJECT.parse({ metadata: { labels: wrong } })), /texts/)
+})

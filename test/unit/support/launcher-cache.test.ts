@@ -40,7 +40,7 @@ function checkout(name: string): { root: string; cache: string } {
 
 /** The output of the program; standard error must stay empty, in whatever state the cache is. */
 function cacheOf(root: string, environment: Record<string, string> = {}): string {
-  const run = spawnSync('bash', [path.join(root, 'ktrail')], {
+  const run = spawnSync(path.join(root, 'ktrail'), {
     encoding: 'utf8',
     env: { PATH: '/usr/bin:/bin', ...environment },
   })
@@ -75,6 +75,17 @@ test('launcher: drops variables by which Node loads the code of others', () => {
   const environment = { NODE_COMPILE_CACHE: `${scratch}/mine`, NODE_OPTIONS: `--require=${module}` }
   assert.equal(cacheOf(root, environment), cache)
   assert.throws(() => statSync(`${scratch}/mine`), { code: 'ENOENT' })
+})
+
+test('launcher: neither bash nor OpenSSL runs code that the environment names', () => {
+  const { root, cache } = checkout('code')
+  const [script, openssl] = [path.join(root, 'env.sh'), path.join(root, 'openssl.cnf')]
+  writeFileSync(script, 'echo BASH_ENV\n')
+  // Node does not start with a provider that cannot be loaded.
+  writeFileSync(openssl, 'nodejs_conf = a\n[a]\nproviders = b\n[b]\nc = d\n[d]\nmodule = /nowhere.so\nactivate = 1\n')
+  const functions = { 'BASH_FUNC_readlink%%': '() { echo readlink; }', SHELLOPTS: 'xtrace' }
+  const node = { OPENSSL_CONF: openssl, NODE_TLS_REJECT_UNAUTHORIZED: '0' }
+  assert.equal(cacheOf(root, { BASH_ENV: script, ENV: script, ...functions, ...node }), cache)
 })
 
 test('launcher: runs without a compile cache if a link or a file is in its place', () => {

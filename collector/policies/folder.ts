@@ -4,7 +4,9 @@
  */
 import { createHash } from 'node:crypto'
 import { dirname } from 'node:path'
+import { writablePolicy } from '../../config/agent/writable.ts'
 import { formatProblem } from '../../config/yaml/problems.ts'
+import type { Problem } from '../../config/yaml/problems.ts'
 import { readTextFile } from '../../config/yaml/files.ts'
 import { errnoOf } from '../../config/yaml/unreadable.ts'
 import { policyFilesAt } from '../../config/policy/files.ts'
@@ -54,6 +56,15 @@ const isLoaded = ({ state }: PolicyStatus): boolean => state !== 'error'
 /** A problem of a file or folder as a whole. */
 function problemOf(file: string, message: string): string {
   return formatProblem({ file, line: 1, col: 1, message })
+}
+
+/** Mistakes quote the file. If others may write its path, it may be a link to a file that only root may read: then only the place is shown. */
+async function withoutText(file: string, problems: readonly Problem[]): Promise<readonly Problem[]> {
+  const [writable] = await writablePolicy(file)
+  const [first] = problems
+  if (writable === undefined || first === undefined) return problems
+  const message = `not a valid policy; its text is not shown, because others may write its path: run \`ktrail check\` on it as its owner`
+  return [{ ...first, message }]
 }
 
 export class PolicyFolder implements Disposable {
@@ -165,7 +176,8 @@ export class PolicyFolder implements Disposable {
     await this.#forgetErrors(file)
     const parsed = parsePolicy(read.text, file)
     if ('policy' in parsed) return { file, digest, policy: parsed.policy }
-    this.#refuse(file, digest, parsed.problems.map(formatProblem).join('\n'))
+    const problems = (await withoutText(file, parsed.problems)).map(formatProblem)
+    if (!this.#closed) this.#refuse(file, digest, problems.join('\n'))
     return undefined
   }
 

@@ -1,7 +1,7 @@
 /** Policy files → attached policies. The kernel is a list here; the files are real. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { chmodSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { CollectorError } from '../../../../collector/errors.ts'
 import { PolicyFolder } from '../../../../collector/policies/folder.ts'
@@ -488,6 +488,42 @@ test('policies: a FIFO among the files is reported, the others are read', { time
   const refused = `refused a.yaml: ${folder.at('a.yaml')}:1:1: cannot read the file: it is a FIFO; expected a regular file`
   assert.deepEqual(log.slice(2), [refused, '-good +good', 'replaced good.yaml'])
 })
+
+test('policies: a folder with too many files is reported and changes nothing', async () => {
+  for (const [name, count, want] of [
+    ['yaml', 1_001, /cannot read: it holds more than 1000 policies: keep them in several folders$/],
+    ['txt', 10_001, /cannot read: it holds more than 10000 files: keep only policies in it$/],
+  ] as const) {
+    using folder = new Folder()
+    writeFileSync(folder.at('good.yaml'), yaml('good'))
+    const { attached, log, source } = setup(folder.path)
+    await source.start()
+    for (let i = 0; i < count; i++) writeFileSync(folder.at(`${i}.${name}`), '')
+    await source.look()
+    assert.deepEqual([attached(), log.length], [['good security_file_permission'], 3])
+    assert.match(log[2] ?? '', want)
+  }
+})
+
+test(
+  'policies: of a folder of another user, mistakes are reported without the text, which may be that of any file',
+  { skip: process.getuid?.() === 0 ? false : 'needs root to give files away' },
+  async () => {
+    using folder = new Folder()
+    mkdirSync(folder.at('p'))
+    const { log, source } = setup(folder.at('p'))
+    await source.start()
+    writeFileSync(folder.at('secret'), 'kind: word-of-root\n', { mode: 0o600 })
+    symlinkSync('../secret', folder.at('p/a.yaml'))
+    await source.look()
+    assert.match(log.join(), /got "word-of-root"/)
+    chownSync(folder.at('p'), 65_534, 65_534)
+    symlinkSync('../secret', folder.at('p/b.yaml'))
+    await source.look()
+    const want = `refused b.yaml: ${folder.at('p/b.yaml')}:1:7: not a valid policy; its text is not shown, because others may write its path: run \`ktrail check\` on it as its owner`
+    assert.equal(log.at(-1), want)
+  },
+)
 
 test('policies: one that was disabled stays so until its file changes, keeps its name, and goes with its file', async () => {
   using folder = new Folder()

@@ -7,9 +7,11 @@ import type { Stats } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { answered } from './answered.ts'
 
-const { O_RDONLY, O_NONBLOCK, O_NOCTTY } = constants
-/** NONBLOCK: a FIFO opens at once. NOCTTY: a terminal does not become the controlling terminal. */
-const FLAGS = O_RDONLY | O_NONBLOCK | O_NOCTTY
+const { O_RDONLY, O_NONBLOCK } = constants
+/** NONBLOCK: no lease of another process holds it up. */
+const FLAGS = O_RDONLY | O_NONBLOCK
+/** Finds a file without opening it (include/uapi/asm-generic/fcntl.h; Node has no name for it): a watchdog that is opened restarts the host. */
+const O_PATH = 0o10000000
 /** Chunk size: policies are read each second, and a buffer of the largest size for each would be wasteful. */
 const CHUNK_BYTES = 16 << 10
 
@@ -27,8 +29,9 @@ export function readNamedFile(path: string, maxBytes: number): Promise<Buffer> {
 }
 
 async function readWhole(path: string, maxBytes: number): Promise<Buffer> {
-  await using handle = await open(path, FLAGS)
-  refuseOther(await handle.stat())
+  await using found = await open(path, O_PATH)
+  refuseOther(await found.stat())
+  await using handle = await open(opened(found.fd), FLAGS)
   const chunks: Buffer[] = []
   // Files in /proc have size 0, so read to the end.
   for (let room = maxBytes + 1; room > 0;) {
@@ -42,9 +45,15 @@ async function readWhole(path: string, maxBytes: number): Promise<Buffer> {
 
 /** The same without a deadline: for the start, before signals are handled and when nothing else runs. */
 export function readNamedFileSync(path: string, maxBytes: number): Buffer {
-  const descriptor = openSync(path, FLAGS)
+  const found = openSync(path, O_PATH)
+  let descriptor: number
   try {
-    refuseOther(fstatSync(descriptor))
+    refuseOther(fstatSync(found))
+    descriptor = openSync(opened(found), FLAGS)
+  } finally {
+    closeSync(found)
+  }
+  try {
     const buffer = Buffer.alloc(maxBytes + 1)
     let used = 0
     for (let got = 1; got > 0 && used < buffer.length; used += got)
@@ -55,11 +64,15 @@ export function readNamedFileSync(path: string, maxBytes: number): Buffer {
   }
 }
 
+/** The file of a descriptor, whatever its path has become. */
+const opened = (descriptor: number): string => `/proc/self/fd/${descriptor}`
+
 function refuseOther(stat: Stats): void {
   if (stat.isFile()) return
   let kind = 'a device'
   if (stat.isDirectory()) kind = 'a folder'
   else if (stat.isFIFO()) kind = 'a FIFO'
+  else if (stat.isSocket()) kind = 'a socket'
   throw new Error(`it is ${kind}; expected a regular file`)
 }
 

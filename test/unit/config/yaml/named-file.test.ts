@@ -1,13 +1,14 @@
 /** Any kind of file to which a config refers: read whole, or refused at once with a message. */
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawn } from 'node:child_process'
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { once } from 'node:events'
 import { test } from 'node:test'
 import { readTextFile } from '../../../../config/yaml/files.ts'
 import { readNamedFile, readNamedFileSync } from '../../../../config/yaml/named-file.ts'
 import { whyUnreadable } from '../../../../config/yaml/unreadable.ts'
+import { until } from '../../../e2e/support/wait.ts'
 import { Folder } from '../../exporters/support/folder.ts'
 
 const MAX = 100_000
@@ -46,6 +47,17 @@ for (const [name, make, message] of OTHERS) {
     for (const refusal of await read(folder.at('x'))) assert.match(String(refusal), message)
   })
 }
+
+test('named file: what is refused is not opened, for a device may act on that', { timeout: 20_000 }, async () => {
+  using folder = new Folder()
+  const file = folder.at('x')
+  execFileSync('mkfifo', [file])
+  // Its opening ends when another opens the FIFO.
+  const writer = spawn('sh', ['-c', 'echo unread >"$0"', file], { stdio: 'ignore' })
+  await until('a writer that waits', () => readFileSync(`/proc/${writer.pid}/wchan`, 'utf8') === 'wait_for_partner')
+  await read(file)
+  assert.equal(execFileSync('cat', [file], { encoding: 'utf8', timeout: 10_000 }), 'unread\n')
+})
 
 test('named file: a socket is refused', async () => {
   using folder = new Folder()

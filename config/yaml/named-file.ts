@@ -5,6 +5,7 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import type { Stats } from 'node:fs'
 import { open } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
 import { answered } from './answered.ts'
 
 const { O_RDONLY, O_NONBLOCK } = constants
@@ -29,9 +30,7 @@ export function readNamedFile(path: string, maxBytes: number): Promise<Buffer> {
 }
 
 async function readWhole(path: string, maxBytes: number): Promise<Buffer> {
-  await using found = await open(path, O_PATH)
-  refuseOther(await found.stat())
-  await using handle = await open(opened(found.fd), FLAGS)
+  await using handle = await openRegular(path)
   const chunks: Buffer[] = []
   // Files in /proc have size 0, so read to the end.
   for (let room = maxBytes + 1; room > 0;) {
@@ -43,7 +42,14 @@ async function readWhole(path: string, maxBytes: number): Promise<Buffer> {
   return bounded(Buffer.concat(chunks), maxBytes)
 }
 
-/** The same without a deadline: for the start, before signals are handled and when nothing else runs. */
+/** Opens a regular file for reading; rejects for anything else, without opening it. `flags`: of the look-up, such as O_NOFOLLOW. */
+export async function openRegular(path: string, flags = 0): Promise<FileHandle> {
+  await using found = await open(path, O_PATH | flags)
+  refuseOther(await found.stat())
+  return await open(opened(found.fd), FLAGS)
+}
+
+/** The same as readNamedFile without a deadline: for the start, before signals are handled and when nothing else runs. */
 export function readNamedFileSync(path: string, maxBytes: number): Buffer {
   const found = openSync(path, O_PATH)
   let descriptor: number

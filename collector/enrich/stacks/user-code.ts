@@ -5,8 +5,9 @@
  * Constraints: a process can have reading its list of mappings, or a file that it has mapped, take for ever, and each such read holds a thread
  * of Node's pool. So one list and one file are read at a time; what takes too long is left behind, and until it ends no other is read.
  */
-import { constants, open } from 'node:fs/promises'
+import { constants } from 'node:fs'
 import { giveUp } from '../../../config/yaml/answered.ts'
+import { openRegular } from '../../../config/yaml/named-file.ts'
 import { readMappings } from './mapped-files.ts'
 import type { Mapping } from './mapped-files.ts'
 import { symbolsAt } from './elf-symbols.ts'
@@ -122,12 +123,12 @@ function placeOf(
   return { mapping, offset: address - mapping.start + mapping.offset }
 }
 
-/** Of the file that is mapped, not of another that has its name by now. It may be a pipe or a link by now. */
+/** Of the file that is mapped, not of another that has its name by now. It may be a pipe, a device or a link by now. */
 async function readSymbols(path: string, { inode }: Mapping, offsets: readonly number[]): Promise<Map<number, string>> {
-  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW)
+  const file = await openRegular(path, constants.O_NOFOLLOW)
   try {
     const stat = await file.stat()
-    if (!stat.isFile() || stat.ino !== inode) return new Map()
+    if (stat.ino !== inode) return new Map()
     return await symbolsAt(file, offsets)
   } finally {
     await file.close()

@@ -21,13 +21,15 @@ const SETTLE_MS = 100
 const POLL_MS = 10_000
 const MOUNTS_MS = 60_000
 const SAFETY_READS = 10
+/** They name files, which another user may choose. */
+const MOST_REASONS = 5
 
 export interface WatchOptions {
   /** Must not reject. */
   readonly look: () => Promise<void>
   /** Whether a later look may end otherwise though nothing at the paths has changed: then one follows within MOUNTS_MS. */
   readonly looksAgain?: () => boolean
-  /** Called when changes are found by polling, once per reason. */
+  /** Called when changes are found by polling, once per reason, of the first few. */
   readonly onPolls: (reason: string) => void
   /** How a path is watched; throws like fs.watch. */
   readonly watch?: typeof watchPath
@@ -85,7 +87,7 @@ class PathWatch implements Disposable {
     const targets = await watchTargets(this.#paths)
     if (this.#closed) return
     const reason = this.#watch(targets)
-    if (reason !== undefined && !this.#reasons.has(reason)) {
+    if (reason !== undefined && this.#reasons.size < MOST_REASONS && !this.#reasons.has(reason)) {
       this.#reasons.add(reason)
       this.#options.onPolls(reason)
     }

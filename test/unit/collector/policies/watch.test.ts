@@ -331,6 +331,23 @@ test('watch: a watch that fails is made anew', DEADLINE, async () => {
   assert.equal(fake.open, 1)
 })
 
+test('watch: of reasons for polling that differ each time, the first five are reported', DEADLINE, async () => {
+  using folder = new Folder()
+  writeFileSync(folder.at('a.yaml'), '')
+  const looks = new Looks()
+  let calls = 0
+  let change = (): void => {}
+  const watch = ((_: string, changed: (event: string, name: null) => void) => {
+    if (++calls % 2 === 0) throw new Error(`refusal ${calls}`)
+    change = () => changed('change', null)
+    return Object.assign(new EventEmitter(), { close: () => {} })
+  }) as unknown as NonNullable<WatchOptions['watch']>
+  using _ = watchPaths([folder.path], { ...looks.options, watch })
+  await looks.until(1)
+  for (let i = 0; i < 7; i++) await looks.after(change)
+  assert.equal(new Set(looks.reasons).size, 5)
+})
+
 test('watch targets: the path, its files, and the directories of links with the names that matter', async () => {
   using folder = new Folder()
   kubernetesVolume(folder)

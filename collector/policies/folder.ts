@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { dirname } from 'node:path'
-import { writablePolicy } from '../../config/agent/writable.ts'
+import { othersMayWrite } from '../../config/agent/writable.ts'
 import { formatProblem } from '../../config/yaml/problems.ts'
 import type { Problem } from '../../config/yaml/problems.ts'
 import { readTextFile } from '../../config/yaml/files.ts'
@@ -60,9 +60,8 @@ function problemOf(file: string, message: string): string {
 
 /** Mistakes quote the file. If others may write its path, it may be a link to a file that only root may read: then only the place is shown. */
 async function withoutText(file: string, problems: readonly Problem[]): Promise<readonly Problem[]> {
-  const [writable] = await writablePolicy(file)
   const [first] = problems
-  if (writable === undefined || first === undefined) return problems
+  if (first === undefined || !(await othersMayWrite(file))) return problems
   const message = `not a valid policy; its text is not shown, because others may write its path: run \`ktrail check\` on it as its owner`
   return [{ ...first, message }]
 }

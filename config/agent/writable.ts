@@ -3,7 +3,7 @@
  * each folder above it, where the file could be replaced.
  */
 import type { Stats } from 'node:fs'
-import { access, constants, realpath, stat } from 'node:fs/promises'
+import { access, constants, readlink, realpath, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import type { LoadedConfig } from './load.ts'
 import { answered } from '../yaml/answered.ts'
@@ -18,6 +18,8 @@ const BY_OTHERS = 0o002
 /** In a sticky folder only the owner of a file can rename or remove it. */
 const STICKY = 0o1000
 
+/** As the kernel (include/linux/namei.h MAXSYMLINKS). */
+const MOST_LINKS = 40
 /** More warnings would add nothing. */
 const MOST_WARNINGS = 20
 
@@ -48,17 +50,24 @@ export function writablePolicy(file: string): Promise<Problem[]> {
   return new Looked().warningsOf([file], { file, line: 1, col: 1 }, '')
 }
 
+/** Whether others may put another file, or a link to any file, at this path. */
+export async function othersMayWrite(file: string): Promise<boolean> {
+  const at = { file, line: 1, col: 1 }
+  return (await new Looked().warningsOf([dirname(resolve(file)), file], at, '')).length > 0
+}
+
 /** Each file and folder is looked at once. */
 class Looked {
   readonly #paths = new Set<string>()
 
-  /** Checks each path as written, the target of links, and every folder above. Skips what may not be read. */
+  /** Checks each path as written, the places and the target of links, and every folder above. Skips what may not be read. */
   async warningsOf(paths: readonly string[], at: Omit<Problem, 'message'>, key: string): Promise<Problem[]> {
     const warnings: Problem[] = []
     for (const path of paths) {
       const named = resolve(path)
       const real = await answered(named, () => realpath(named)).catch(() => named)
-      for (const start of [real, dirname(named)]) {
+      const links = await linksFrom(named)
+      for (const start of [real, ...links.map((link) => dirname(link))]) {
         for (let place = start; !this.#paths.has(place); place = dirname(place)) {
           this.#paths.add(place)
           const why = await answered(place, () => whyWritable(place, place === real)).catch(() => undefined)
@@ -68,6 +77,17 @@ class Looked {
     }
     return warnings
   }
+}
+
+/** The path, and that of each link behind it. */
+async function linksFrom(named: string): Promise<string[]> {
+  const links = [named]
+  for (let at = named; links.length < MOST_LINKS; links.push(at)) {
+    const target = await answered(at, () => readlink(at)).catch(() => undefined)
+    if (target === undefined) break
+    at = resolve(dirname(at), target)
+  }
+  return links
 }
 
 /** `itself`: the file itself, not a folder above it. */

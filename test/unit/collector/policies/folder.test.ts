@@ -517,11 +517,18 @@ test(
     symlinkSync('../secret', folder.at('p/a.yaml'))
     await source.look()
     assert.match(log.join(), /got "word-of-root"/)
-    chownSync(folder.at('p'), 65_534, 65_534)
-    symlinkSync('../secret', folder.at('p/b.yaml'))
-    await source.look()
-    const want = `refused b.yaml: ${folder.at('p/b.yaml')}:1:7: not a valid policy; its text is not shown, because others may write its path: run \`ktrail check\` on it as its owner`
-    assert.equal(log.at(-1), want)
+    const changes = [
+      () => chownSync(folder.at('p'), 65_534, 65_534),
+      // A sticky folder takes new names all the same.
+      () => (chownSync(folder.at('p'), 0, 0), chmodSync(folder.at('p'), 0o1777)),
+    ]
+    for (const [i, change] of changes.entries()) {
+      change()
+      symlinkSync('../secret', folder.at(`p/b${i}.yaml`))
+      await source.look()
+      const want = `refused b${i}.yaml: ${folder.at(`p/b${i}.yaml`)}:1:7: not a valid policy; its text is not shown, because others may write its path: run \`ktrail check\` on it as its owner`
+      assert.equal(log.at(-1), want)
+    }
   },
 )
 

@@ -47,6 +47,17 @@ const ROWS: readonly Row[] = [
     ],
   },
   {
+    name: 'the folder of a link behind a link in the policy folder',
+    change: (at) => {
+      for (const name of ['home', 'safe']) mkdirSync(at(name))
+      writeFileSync(at('safe/q.yaml'), POLICY)
+      symlinkSync('../safe/q.yaml', at('home/q.yaml'))
+      chmodSync(at('home'), 0o777)
+      symlinkSync('../../home/q.yaml', at('lib/policies/q.yaml'))
+    },
+    want: [['policies[0]: ', 'home', EVERYBODY, 'chmod go-w']],
+  },
+  {
     name: 'the target of a link in the policy folder, and its folder',
     change: (at) => {
       mkdirSync(at('home'))

@@ -2,6 +2,7 @@ import { checkFile } from '../../../config/agent/check.ts'
 import type { Checked } from '../../../config/agent/check.ts'
 import { policyFilesAt } from '../../../config/policy/files.ts'
 import { EXIT_CONFIG } from '../../../config/yaml/errors.ts'
+import { errnoOf } from '../../../config/yaml/unreadable.ts'
 import { UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
 import { linesOf } from './lines.ts'
@@ -27,9 +28,16 @@ export const checkCommand: Command = async (given, terminal) => {
     if (checked.problems.length > 0) wrong++
   }
   for (const place of positionals) {
-    // A place that cannot be read is reported as a file.
-    const found = await policyFilesAt(place).catch(() => [place])
-    if (found.length === 0) await show(emptyFolder(place))
+    const found = await policyFilesAt(place).catch((error: unknown) => {
+      // A place that cannot be read is reported as a file.
+      if (!(error instanceof Error) || errnoOf(error) !== '') return [place]
+      return error
+    })
+    if (found instanceof Error) {
+      await show(wrongFolder(place, `cannot read: ${found.message}`))
+      continue
+    }
+    if (found.length === 0) await show(wrongFolder(place, EMPTY))
     for (const file of found) await show(await withKernel(await checkFile(file, env)))
   }
   printError(wrong === 0 ? `${plural(files, 'file')} checked, no mistakes` : `${wrong} of ${files} files with mistakes`)
@@ -47,7 +55,8 @@ async function withKernel(checked: Checked): Promise<Checked> {
   return { ...checked, warnings: [...warnings, ...more] }
 }
 
-function emptyFolder(file: string): Checked {
-  const message = 'the folder has no *.yaml or *.yml file; folders in it are not looked at'
+const EMPTY = 'the folder has no *.yaml or *.yml file; folders in it are not looked at'
+
+function wrongFolder(file: string, message: string): Checked {
   return { problems: [{ file, line: 1, col: 1, message }], warnings: [], notes: [] }
 }

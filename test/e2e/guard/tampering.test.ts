@@ -1,5 +1,6 @@
 /** Root takes the hooks of a running agent away: it is seen within ten seconds, reported, and put right where the agent can. */
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { release } from 'node:os'
 import { join } from 'node:path'
@@ -37,6 +38,15 @@ function turn(name: string, value: '0' | '1'): boolean {
   } catch {
     return false
   }
+}
+
+/** The program at the first place of a gate. */
+function programIn(map: number): number {
+  const text = execFileSync('bpftool', ['-j', 'map', 'lookup', 'id', String(map), 'key', ...zeros(4)], {
+    encoding: 'utf8',
+  })
+  const { value }: { readonly value: readonly string[] } = JSON.parse(text)
+  return Buffer.from(value.map(Number)).readUInt32LE()
 }
 
 /** Events of one read of the file. */
@@ -83,9 +93,10 @@ describe('tampering by root', { skip }, () => {
     assert.equal(await reads(agent), expected)
   })
 
-  it('an emptied gate is filled again, and is an event and an unready agent within ten seconds', async () => {
+  it('an emptied gate, and one with another program, is put right, and is an event and an unready agent within ten seconds', async () => {
     const from = agent.lines().length
     const { id } = mapOf('gate_0')
+    const first = ['map', 'update', 'id', String(id), 'key', ...zeros(4), 'value', 'id']
     for (let index = 0; index < 2; index++)
       bpftool('map', 'delete', 'id', String(id), 'key', 'hex', `0${index}`, '00', '00', '00')
     const seconds = await unready(
@@ -94,8 +105,15 @@ describe('tampering by root', { skip }, () => {
     )
     console.log(`an emptied gate was seen after ${seconds.toFixed(1)} s`)
     assert.equal(await reads(agent), expected)
+    // The kernel takes only a program of the same kind. The last ones are of the object that the gate calls.
+    const others = list('prog').toReversed()
+    const foreign = others.find((other) => other.id !== programIn(id) && bpftool(...first, String(other.id)) === '')
+    assert.ok(foreign !== undefined, 'no program of the same kind')
+    const sentence = `^tampering: security_file_permission: program ${foreign.id}, expected program \\d+: put right$`
+    await unready(agent, new RegExp(sentence, 'm'))
+    assert.equal(await reads(agent), expected)
     const [now, counted] = await found(agent, 'gate_changed')
-    assert.ok(now >= 1 && counted >= 1)
+    assert.ok(now >= 1 && counted >= 2)
     await agent.until('the loss record', () => lostIn(agent.lines().slice(from)) === counted)
     const logged = agent.log().filter(({ level, msg }) => level === 50 && msg?.startsWith('tampering: '))
     assert.equal(logged.length, counted)

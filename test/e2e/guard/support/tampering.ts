@@ -15,7 +15,7 @@ interface Listed {
   readonly bytes_value?: number
 }
 
-export const list = (what: 'map' | 'link'): Listed[] =>
+export const list = (what: 'map' | 'link' | 'prog'): Listed[] =>
   JSON.parse(execFileSync('bpftool', ['-j', what, 'list'], { encoding: 'utf8' }))
 
 /** `name`: that of a section of data is behind a part of the object's. */

@@ -13,6 +13,9 @@ import { makeProgram } from '../../support/programs.ts'
 /** The launcher. */
 export const KTRAIL = fileURLToPath(new URL('../../../ktrail', import.meta.url))
 
+/** A library that neither the agent nor a test needs, to be preloaded. */
+export const PRELOADED = '/usr/lib/x86_64-linux-gnu/libz.so.1'
+
 /** Compiles test/fixtures/e2e-faults/burst.c, once a boot. Not under a folder that a test watches. */
 export function burstBinary(): string {
   const path = join(process.env['KTRAIL_TMP'] ?? tmpdir(), 'ktrail-burst')

@@ -5,13 +5,23 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, copyFileSync, mkdirSync } from 'node:fs'
+import { chmodSync, chownSync, copyFileSync, lstatSync, mkdirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { memoryOf } from '../../../support/memory.ts'
 import { TestAgent, freshFolder } from '../../support/agent.ts'
-import { accessOf, audited, balanced, burst, burstBinary, countLines, report, target } from '../../support/faults.ts'
+import {
+  PRELOADED,
+  accessOf,
+  audited,
+  balanced,
+  burst,
+  burstBinary,
+  countLines,
+  report,
+  target,
+} from '../../support/faults.ts'
 import { kernelAtLeast } from '../../support/kernel.ts'
 import { UID, hostileBinary, opened } from '../../support/hostile.ts'
 import { fileHook, path, policy } from '../../support/policy.ts'
@@ -35,6 +45,8 @@ interface Target {
   readonly own: string
   /** Below it, and watched by identity. */
   readonly moved: string
+  /** Below it, a policy folder of the agent that belongs to the attacker. */
+  readonly policies: string
   /** Each page of the agent. */
   readonly port: string
 }
@@ -45,6 +57,10 @@ interface Attack {
   readonly words: (target: Target) => readonly string[]
   /** Prints a line once it attacks, and continues until its standard input ends. */
   readonly lasts?: boolean
+  /** Variables that it starts with, beside those of this process. */
+  readonly env?: Readonly<Record<string, string>>
+  /** Its events that the file must have. */
+  readonly recorded?: number
   /** Raises its own limits first, then switches to uid 65534. */
   readonly startsAsRoot?: boolean
 }
@@ -76,6 +92,19 @@ const ATTACKS: readonly Attack[] = [
     name: '20,000 files that are made in a sticky folder, linked, read and moved out',
     program: () => hostileBinary('moves'),
     words: ({ moved }) => [moved, '20000'],
+  },
+  {
+    name: 'a policy folder of the attacker with thousands of files, and with links, FIFOs and huge files in turn',
+    program: () => hostileBinary('policies'),
+    words: ({ policies }) => [policies],
+    lasts: true,
+  },
+  {
+    name: '5,000 reads by a program with a preloaded library, each recorded',
+    program: () => '/usr/bin/perl',
+    words: ({ file }) => ['-e', 'open F, shift or die; for (1 .. 5000) { sysread F, $b, 1; sysseek F, 0, 0 }', file],
+    env: { LD_PRELOAD: PRELOADED },
+    recorded: 5_000,
   },
   {
     name: '500 files with names of 1,000 bytes on FUSE',
@@ -128,6 +157,7 @@ export function floodSuite(name: string, skip: string | false): void {
     const mounted = join(opened(folder), 'm')
     const own = freshFolder('attacker')
     const moved = join(own, 'moved')
+    const policies = join(own, 'policies')
     let restBytes = 0
     let readers = 0
 
@@ -152,7 +182,9 @@ export function floodSuite(name: string, skip: string | false): void {
     before(async () => {
       mkdirSync(mounted)
       mkdirSync(moved)
+      mkdirSync(policies)
       for (const each of [own, moved]) chmodSync(each, 0o777)
+      chownSync(policies, UID, UID)
       // As udev leaves it.
       chmodSync('/dev/fuse', 0o666)
       for (const { program } of ATTACKS) program()
@@ -161,6 +193,7 @@ export function floodSuite(name: string, skip: string | false): void {
           'p.yaml': policy('flood', [fileHook([path('Prefix', folder)])]),
           ...(kernelAtLeast(5, 17) && { 'identity.yaml': byIdentity(moved) }),
         },
+        paths: [policies],
         // The default of a config.
         archive: { fsync: '1s', batch: {} },
       })
@@ -173,9 +206,10 @@ export function floodSuite(name: string, skip: string | false): void {
 
     after(() => agent?.[Symbol.asyncDispose]())
 
-    for (const { name: what, program, words, lasts = false, startsAsRoot = false } of ATTACKS) {
+    for (const { name: what, program, words, env, recorded = 0, lasts = false, startsAsRoot = false } of ATTACKS) {
       it(`${what}: the next ${READS} reads are recorded, and memory goes back`, async () => {
-        const child = spawn(program(), words({ file, mounted, own, moved, port: agent.port }), {
+        const child = spawn(program(), words({ file, mounted, own, moved, policies, port: agent.port }), {
+          env: { ...process.env, ...env },
           stdio: ['pipe', 'pipe', 'inherit'],
           ...(startsAsRoot ? {} : { uid: UID, gid: UID }),
         })
@@ -193,6 +227,9 @@ export function floodSuite(name: string, skip: string | false): void {
         child.stdin.end()
         child.stdout.resume()
         assert.deepEqual(await ended, [0, null])
+        if (lasts) await readAndCount()
+        const its = (): number => countLines(`${agent.folder}/events.jsonl`, `"binary":${JSON.stringify(program())}`)
+        await agent.until(`${recorded} events of the program`, () => recorded === 0 || its() >= recorded)
         let nowBytes = peakBytes
         await agent.until(
           `private memory to go back from ${restBytes >> 20} MiB before and ${peakBytes >> 20} now to ${restBound(restBytes) >> 20}`,
@@ -201,6 +238,13 @@ export function floodSuite(name: string, skip: string | false): void {
         )
         await audited(agent)
         await balanced(agent)
+        // The agent runs as root.
+        const written = readdirSync(own).filter((each) => ![moved, policies].includes(join(own, each)))
+        assert.deepEqual(
+          written.filter((each) => lstatSync(join(own, each)).uid !== UID),
+          [],
+        )
+        assert.deepEqual(readdirSync(policies), [])
         const metrics = await agent.metrics()
         report(`${name}: ${what}`, {
           'longest answer of /livez, ms': longestMs,

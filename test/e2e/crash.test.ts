@@ -10,6 +10,7 @@ import { after, describe, it } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { TestAgent, cannotRun, freshFolder } from './support/agent.ts'
 import {
+  PRELOADED,
   accessOf,
   audited,
   balanced,
@@ -37,7 +38,7 @@ interface Place {
   readonly config: string
   readonly events: string
   readonly file: string
-  /** Writes the policy file anew; its hooks differ each time. */
+  /** Writes the policy file and the config anew; hooks and exporters differ each time. */
   rewrite(): void
 }
 
@@ -47,20 +48,23 @@ function place(keys: Readonly<Record<string, unknown>> = {}): Place {
   const policies = join(folder, 'policies')
   mkdirSync(policies)
   let turn = 0
-  const rewrite = (): void => {
+  const rewrite = (): string => {
     const text = policy('watched', [fileHook([path('Prefix', watched, `/nowhere/${turn++}/`)])])
     writeFileSync(join(folder, 'new'), text)
     renameSync(join(folder, 'new'), join(policies, 'p.yaml'))
+    return configFile(folder, {
+      policies: [policies],
+      server: { http: '127.0.0.1:0' },
+      exporters: {
+        archive: { type: 'file', path: events, batch: { max_wait: '20ms' } },
+        [`other-${turn}`]: { type: 'file', path: join(folder, `other-${turn % 2}.jsonl`) },
+      },
+      log: { level: 'info', format: 'json' },
+      ...keys,
+    })
   }
-  rewrite()
   const events = join(folder, 'events.jsonl')
-  const config = configFile(folder, {
-    policies: [policies],
-    server: { http: '127.0.0.1:0' },
-    exporters: { archive: { type: 'file', path: events, batch: { max_wait: '20ms' } } },
-    log: { level: 'info', format: 'json' },
-    ...keys,
-  })
+  const config = rewrite()
   return { folder, config, events, file, rewrite }
 }
 
@@ -92,7 +96,8 @@ function badLines(file: string): string[] {
 describe('kill -9', { skip }, () => {
   const seed = Number(process.env['KTRAIL_SEED'] || Date.now() % 1_000_000)
   const random = randomFrom(seed)
-  const at = place()
+  // A burst is delivered before a stop ends.
+  const at = place({ shutdown: { grace: '1m' } })
   let startMs = 0
   let kills = 0
 
@@ -130,7 +135,14 @@ describe('kill -9', { skip }, () => {
     mayEnd?: boolean
   }> = [
     { name: 'under load', spanMs: 1500, begin: () => readings.push(burst(['pread', at.file, 300_000, 2])) },
-    { name: 'while policies change', spanMs: 2500, begin: () => at.rewrite() },
+    {
+      name: 'while policies and exporters change, under load',
+      spanMs: 2500,
+      begin: () => {
+        readings.push(burst(['pread', at.file, 100_000, 1]))
+        at.rewrite()
+      },
+    },
     { name: 'while it stops', spanMs: 150, begin: (agent) => agent.signal('SIGTERM'), mayEnd: true },
   ]
   for (const { name, spanMs, begin, mayEnd } of phases) {
@@ -147,13 +159,21 @@ describe('kill -9', { skip }, () => {
     })
   }
 
-  it('afterwards a start works, records events, and has repaired the file', async () => {
-    await using agent = new RawAgent(at.config)
+  it('afterwards a start works, also with a preloaded library, records events, and has repaired the file; SIGTERM during a reload loses none', async () => {
+    await using agent = new RawAgent(at.config, { env: { LD_PRELOAD: PRELOADED } })
     await agent.ready()
+    const maps = readFileSync(`/proc/${agent.pid}/maps`, 'utf8')
+    assert.deepEqual([maps.includes('/libz.so'), maps.includes('/libjemalloc.so')], [true, false])
     const before = countLines(at.events, accessOf(at.file))
     await burst(['pread', at.file, 500, 1])
     await until('500 more events', () => countLines(at.events, accessOf(at.file)) === before + 500)
-    assert.deepEqual(await agent.end('SIGTERM'), { code: 0, signal: null })
+    const reading = burst(['pread', at.file, 30_000, 1])
+    await until('events under load', () => countLines(at.events, accessOf(at.file)) > before + 500)
+    at.rewrite()
+    await setTimeout(random() * 1500)
+    // Code 0: all that was read is delivered.
+    assert.deepEqual(await agent.end('SIGTERM'), { code: 0, signal: null }, agent.stderr)
+    await reading
     const bad = badLines(at.events)
     report('after kill -9', { kills, 'torn lines, repaired': bad.length })
     // An agent that stops may have ended by itself.

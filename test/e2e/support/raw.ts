@@ -17,9 +17,16 @@ export class RawAgent implements AsyncDisposable {
   #over: RawEnd | undefined
   #stderr = ''
 
-  /** Spawns it and does not wait. `stdout`: whether its standard output is a pipe; otherwise it is discarded. */
-  constructor(config: string, options: { readonly stdout?: boolean } = {}) {
+  /**
+   * Spawns it and does not wait. `stdout`: whether its standard output is a pipe; otherwise it is discarded. `env`: variables beside those of this
+   * process.
+   */
+  constructor(
+    config: string,
+    options: { readonly stdout?: boolean; readonly env?: Readonly<Record<string, string>> } = {},
+  ) {
     this.#child = spawn(KTRAIL, ['run', '--config', config], {
+      env: { ...process.env, ...options.env },
       stdio: ['ignore', options.stdout === true ? 'pipe' : 'ignore', 'pipe'],
     })
     this.#child.stderr?.on('data', (bytes: Buffer) => (this.#stderr += bytes.toString()))

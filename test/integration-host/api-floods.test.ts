@@ -14,11 +14,11 @@ import { after, before, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { connect as connectTls } from 'node:tls'
 import { credentials } from '@grpc/grpc-js'
-import { createAuthority, withoutOpenssl } from '../../../support/authority.ts'
-import { Folder } from '../../exporters/support/folder.ts'
-import * as h2 from './support/frames.ts'
-import type { Measures } from './support/served.ts'
-import { TableClient } from './support/tables.ts'
+import { createAuthority, withoutOpenssl } from '../support/authority.ts'
+import { Folder } from '../unit/exporters/support/folder.ts'
+import * as h2 from '../unit/collector/api/support/frames.ts'
+import type { Measures } from '../unit/collector/api/support/served.ts'
+import { TableClient } from '../unit/collector/api/support/tables.ts'
 
 const ANSWER_MS = 5000
 const ATTACK_MS = 500
@@ -53,7 +53,10 @@ class Served implements Disposable {
       LD_PRELOAD: existsSync(jemalloc) ? jemalloc : '',
       MALLOC_CONF: 'narenas:2,background_thread:true,dirty_decay_ms:200,muzzy_decay_ms:0,thp:never',
     }
-    this.#child = fork(new URL('support/served.ts', import.meta.url), [cert, key, ca], { execArgv, env })
+    this.#child = fork(new URL('../unit/collector/api/support/served.ts', import.meta.url), [cert, key, ca], {
+      execArgv,
+      env,
+    })
   }
 
   async ready(): Promise<void> {

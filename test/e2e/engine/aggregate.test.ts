@@ -127,9 +127,16 @@ for (const mode of ['auto', 'join'] as const) {
           aggregate: LONG,
         }
         assert.equal(await agent.apply('full', policyOf('full', [fcntl])), 'added')
-        const lines = (await agent.during(() => runAct(numbers.map((number) => line('fcntl', number))))).filter(
-          (each) => each.process_kprobe?.policy_name === 'full',
-        )
+        const from = await agent.settled()
+        await runAct(numbers.map((number) => line('fcntl', number)))
+        const ofPolicy = (): Line[] =>
+          agent
+            .lines()
+            .slice(from)
+            .filter((each) => each.process_kprobe?.policy_name === 'full')
+        // A process with so many has most of them behind its exit record.
+        await agent.until('an event of each call', () => ofPolicy().length >= numbers.length)
+        const lines = ofPolicy()
         const seen = sums(lines, lines[0]?.process_kprobe?.function_name ?? '', (each) =>
           String(each.process_kprobe?.args?.[0]?.int_arg),
         )

@@ -4,8 +4,6 @@
  */
 import assert from 'node:assert/strict'
 import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
-import { once } from 'node:events'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { TestAgent, cannotRun, freshFolder } from './support/agent.ts'
@@ -177,11 +175,7 @@ interface BadStart {
   /** Sets up the failure; returns the config's keys. */
   readonly keys?: (folder: string) => Readonly<Record<string, unknown>>
   readonly wrapper?: readonly string[]
-  /** A resource that the case needs while it runs. */
-  readonly held?: () => Promise<AsyncDisposable>
 }
-
-const TAKEN_PORT = 18_911
 
 const badStarts: readonly BadStart[] = [
   {
@@ -236,17 +230,6 @@ const badStarts: readonly BadStart[] = [
     },
   },
   {
-    name: 'a port in use',
-    code: 1,
-    message: /cannot listen on 127\.0\.0\.1:18911: another program listens there; set server\.http to a free port/,
-    keys: () => ({ server: { http: `127.0.0.1:${TAKEN_PORT}` } }),
-    held: async () => {
-      const server = createServer()
-      await once(server.listen(TAKEN_PORT, '127.0.0.1'), 'listening')
-      return server
-    },
-  },
-  {
     name: 'a policies folder that does not exist',
     code: 78,
     message: /\/none:1:1: cannot read: .*ENOENT/,
@@ -256,9 +239,8 @@ const badStarts: readonly BadStart[] = [
 
 describe('bad starts', { skip }, () => {
   after(nothingLeft)
-  for (const { name, code, message, keys, wrapper = [], held } of badStarts) {
+  for (const { name, code, message, keys, wrapper = [] } of badStarts) {
     it(`${name}: exit code ${code}`, async () => {
-      await using _ = await held?.()
       const folder = freshFolder('bad')
       mkdirSync(join(folder, 'policies'))
       writeFileSync(join(folder, 'policies/p.yaml'), GOOD)

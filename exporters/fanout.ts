@@ -29,7 +29,7 @@ export interface Route {
   readonly numbering?: Numbering
 }
 
-/** What a reader of its sink has to know of an exporter. */
+/** Facts about an exporter that a reader of its sink needs. */
 export interface NumberedExporter {
   readonly name: string
   readonly destination: string

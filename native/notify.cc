@@ -36,7 +36,7 @@ Napi::Value SendDatagram(const Napi::CallbackInfo& info) {
   return env.Undefined();
 }
 
-// Who connected a Unix socket, as the kernel noted it then: SO_PEERCRED, unix(7).
+// The user and process that connected a Unix socket, as the kernel noted them then: SO_PEERCRED, unix(7).
 Napi::Value PeerOf(const Napi::CallbackInfo& info) {
   constexpr char kOp[] = "peerOf";
   Napi::Env env = info.Env();

@@ -72,7 +72,7 @@ interface Refused {
 }
 
 interface Try {
-  /** Of this delivery, from 1, since a part of the batch was taken. */
+  /** Number of the try in this delivery, from 1, since a part of the batch was taken. */
   readonly attempt: number
   /** The batch was tried before, perhaps by an earlier delivery. */
   readonly again: boolean

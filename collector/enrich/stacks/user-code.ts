@@ -123,7 +123,7 @@ function placeOf(
   return { mapping, offset: address - mapping.start + mapping.offset }
 }
 
-/** Of the file that is mapped, not of another that has its name by now. It may be a pipe, a device or a link by now. */
+/** Reads the file that is mapped, not another that has its name by now. It may be a pipe, a device or a link by now. */
 async function readSymbols(path: string, { inode }: Mapping, offsets: readonly number[]): Promise<Map<number, string>> {
   const file = await openRegular(path, constants.O_NOFOLLOW)
   try {

@@ -1,5 +1,5 @@
 /**
- * What a call does to its file, decoded from the hooked function and its arguments, so that "who read it" needs no body. Only what is
+ * The access of a call to its file, decoded from the hooked function and its arguments, so that "who read it" needs no body. Only what is
  * certain: a function that is not listed, or whose deciding argument the policy does not show, has no access.
  *
  * Sources: include/linux/lsm_hook_defs.h (arguments of `security_*`), include/linux/fs.h (MAY_*), include/uapi/asm-generic/mman-common.h.
@@ -97,7 +97,7 @@ export interface AccessPlan {
   readonly decode: Decode | undefined
   readonly at: number
   readonly flagsAt: number
-  /** Of the texts that name files, at most two. */
+  /** Positions of the texts that name files, at most two. */
   readonly namesAt: readonly number[]
   readonly isSecurityHook: boolean
 }

@@ -85,7 +85,7 @@ const CONFIG_FAULTS: readonly RegExp[] = [
 const STORED_SOME = /per stream rate limit/i
 const IGNORED = /total ignored: (\d+) out of (\d+)/g
 
-/** What was sent, and where. */
+/** A request, and its receiver. */
 export interface Sent {
   readonly records: number
   /** For messages. */

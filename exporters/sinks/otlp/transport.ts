@@ -28,12 +28,12 @@ export interface TransportOptions {
   readonly maxConnections: number
 }
 
-/** What was read from files, for one connection or more. */
+/** Contents of files, for one connection or more. */
 export interface Credentials {
   readonly agent: Agent
   /** By name in lower case. */
   readonly headers: Readonly<Record<string, string>>
-  /** Of all files. */
+  /** The texts of all files. */
   readonly text: string
 }
 
@@ -70,7 +70,7 @@ export class HttpTransport {
     this.#use(await this.#read())
   }
 
-  /** Those of the next request; a new object whenever a file has changed. */
+  /** Contents for the next request; a new object whenever a file has changed. */
   get credentials(): Credentials | undefined {
     return this.#credentials
   }

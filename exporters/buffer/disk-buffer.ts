@@ -6,7 +6,7 @@
  *
  * While events are pending or on the disk, new ones do not go into the queue. At that point batches in flight are written first, so
  * that an end of the process neither loses nor reorders them; such a copy is claimed, not read back, and freed with its batch. Only
- * while the disk cannot be written, pending events go back to the queue, as far as that keeps the order.
+ * while the disk cannot be written, pending events go back to the queue, as far as that keeps the order; each retry takes them from there.
  */
 import type { Encoded, Encoding } from '../contract/exporter.ts'
 import type { DropReason } from '../contract/accounting.ts'
@@ -61,6 +61,7 @@ export class DiskBuffer extends MemoryBuffer {
       clock: deps.clock,
       onWritten: (done, from) => this.#written(done, from),
       onRefused: () => this.#backToQueue(),
+      onRetry: () => this.#fromMemory(),
       onFailure: deps.onFailure,
     })
     this.#sinceMs = deps.clock.nowMs() - AGAIN_MS
@@ -238,17 +239,21 @@ export class DiskBuffer extends MemoryBuffer {
     return this.#always || this.#diskFirst || !this.#pending.isEmpty || this.#spooled > 0
   }
 
-  /** Switches to the disk: writes events in flight first, then the queue. Does nothing if already switched. */
+  /** Switches to the disk. Does nothing if already switched. */
   #spill(): void {
-    if (this.#spool === undefined || this.#spooled > 0 || !this.#pending.isEmpty) return
+    if (this.#pending.isActive) return
+    this.#fromMemory()
+    this.#enqueue([])
+  }
+
+  /** Makes events in flight and in the queue pending, the oldest first; not behind events of the spool, which are younger. */
+  #fromMemory(): void {
+    if (this.#spool === undefined || this.#spooled > 0) return
     // A running read must not find copies.
     if (this.#reading && !this.#ending) return
-    for (const batch of this.inFlight) {
-      if (!batch.memoryOnly) continue
-      batch.memoryOnly = false
-      for (const held of batch.held) this.#pending.addCopy(held, batch)
-    }
-    this.#enqueue(this.queue.takeBack())
+    const batches = [...this.inFlight].filter(({ memoryOnly }) => memoryOnly)
+    for (const batch of batches) batch.memoryOnly = false
+    this.#pending.addFirst(batches, this.queue.takeBack())
   }
 
   #enqueue(all: readonly Held[]): void {
@@ -301,16 +306,16 @@ export class DiskBuffer extends MemoryBuffer {
     }
   }
 
-  /** Returns whether any events moved. Only with an empty spool, because the queue is sent before it. */
-  #backToQueue(): boolean {
-    if (this.#spooled > 0 || this.#pending.isWriting) return false
+  /** Only with an empty spool, because the queue is sent before it. */
+  #backToQueue(): void {
+    if (this.#spooled > 0 || this.#pending.isWriting) return
     const went = this.#pending.takeWhile(({ held, copyOf }) => {
       if (copyOf === undefined) return this.queue.push(held)
       copyOf.memoryOnly = true
+      if (this.#spool?.releases === true) held.part.memory?.done()
       return true
     })
     if (went > 0) this.#deps.onReady()
-    return went > 0
   }
 
   /** Writes all events in memory and in flight; resolves when done or after one failure. */

@@ -20,8 +20,10 @@ export interface PendingWritesDeps {
   readonly clock: Clock
   /** These were written at positions from `from` on; none after a failed try. */
   readonly onWritten: (done: readonly PendingWrite[], from: number) => void
-  /** The disk fails. Returns whether some pending events moved elsewhere. */
-  readonly onRefused: () => boolean
+  /** The disk fails: pending events may move elsewhere until `onRetry`. */
+  readonly onRefused: () => void
+  /** The disk is tried again: events that moved elsewhere may come back, by `addFirst`. */
+  readonly onRetry: () => void
   /** Called with the error when the spool is full or hangs; with '' when it accepts events again. */
   readonly onFailure: (error: string) => void
 }
@@ -75,6 +77,11 @@ export class PendingWrites {
     return this.#inAppend > 0
   }
 
+  /** Writes, or waits to retry a failing disk. */
+  get isActive(): boolean {
+    return this.#writing !== undefined
+  }
+
   get problem(): Problem | undefined {
     return this.#problem
   }
@@ -86,13 +93,15 @@ export class PendingWrites {
 
   add(held: Held): void {
     this.#waiting.push({ held, copyOf: undefined })
-    this.#events += held.part.count
-    this.#bytes += held.part.bytes.length
+    this.#count(held)
   }
 
-  addCopy(held: Held, copyOf: InFlightBatch): void {
-    held.part.memory?.hold()
-    this.#waiting.push({ held, copyOf })
+  /** Adds older events before those that are pending. Must not be called while `isWriting`. */
+  addFirst(batches: readonly InFlightBatch[], queued: readonly Held[]): void {
+    const copies = batches.flatMap((copyOf) => copyOf.held.map((held) => ({ held, copyOf })))
+    for (const { held } of copies) held.part.memory?.hold()
+    for (const held of queued) this.#count(held)
+    this.#waiting = [...copies, ...queued.map((held) => ({ held, copyOf: undefined })), ...this.#waiting]
   }
 
   /** Events of the batch whose copies are not yet written: its last ones. */
@@ -158,7 +167,9 @@ export class PendingWrites {
       this.#deps.onWritten(done, result.from)
       if (result.status === 'written') continue
       if (this.#ending) return
-      if (!this.#deps.onRefused()) await this.#again.wait(AGAIN_MS)
+      this.#deps.onRefused()
+      await this.#again.wait(AGAIN_MS)
+      this.#deps.onRetry()
     }
   }
 
@@ -173,6 +184,11 @@ export class PendingWrites {
   #report(problem: Problem | undefined): void {
     if (problem?.text !== this.#problem?.text) this.#deps.onFailure(problem?.text ?? '')
     this.#problem = problem
+  }
+
+  #count({ part }: Held): void {
+    this.#events += part.count
+    this.#bytes += part.bytes.length
   }
 
   #remove(at: number, parts: number): PendingWrite[] {

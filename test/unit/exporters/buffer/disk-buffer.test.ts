@@ -292,6 +292,40 @@ test('overflow: when neither disk nor memory has space, dropped events are count
   assert.equal(sender.imbalance(), 0)
 })
 
+for (const use of ['overflow', 'always'] as const) {
+  for (const maxEvents of [100, 30]) {
+    test(`${use}: once a full disk has space again, it takes all events although the sink stays away; queue of ${maxEvents}`, async () => {
+      const rig = new Rig({ ...BASE, queue: { ...BASE.queue, max_events: maxEvents }, spool: { ...SPOOL, use } })
+      let away = true
+      const sender = await rig.start(() => (away ? retryable() : { status: 'delivered' }))
+      const offerSlowly = async (begin: number, end: number): Promise<void> => {
+        for (let from = begin; from < end; from += 20) {
+          offer(sender, from, from + 20)
+          await rig.run(50)
+        }
+      }
+      rig.disk.faults.capacity = 0
+      await offerSlowly(0, 200)
+      const full = sender.accounting()
+      assert.ok(full.dropped.spool_full + full.dropped.spool_failed > 0, JSON.stringify(full.dropped))
+      rig.disk.faults.capacity = Infinity
+      await rig.run(1100)
+      await offerSlowly(200, 600)
+      assert.deepEqual(sender.accounting().dropped, full.dropped)
+      const { spool } = sender.stats()
+      assert.equal(spool?.events, sender.accounting().heldEvents, 'all are on the disk')
+      away = false
+      await rig.run(5000)
+      assert.deepEqual(rig.exporter.ids.slice(-400), numbers(200, 600))
+      assert.deepEqual(
+        rig.exporter.ids,
+        rig.exporter.ids.toSorted((a, b) => a - b),
+      )
+      assert.equal(sender.imbalance(), 0)
+    })
+  }
+}
+
 test('overflow: block waits for the disk, not for the sink', async () => {
   const rig = new Rig({ ...BASE, queue: { ...BASE.queue, when_full: 'block' } })
   const sender = await rig.start(() => retryable())

@@ -15,9 +15,9 @@ export interface RunningAgent {
   stop(): Promise<{ readonly droppedAtStop: number }>
   /** Ends the grace of a running stop: held events are written to the spools, or dropped and counted. */
   hurry(): void
-  /** SIGUSR1: reopens files and retries waiting batches at once; logs failures. */
+  /** SIGUSR1 and SIGHUP: reopens files and retries waiting batches at once; logs failures. */
   reopen(): Promise<void>
-  /** SIGHUP: also reloads the config and the policies. Resolves to why the config was refused. */
+  /** SIGHUP: reloads the config and the policies. Resolves to why the config was refused. */
   reload(): Promise<string | undefined>
 }
 
@@ -89,8 +89,8 @@ export class Running implements RunningAgent {
   async reload(): Promise<string | undefined> {
     const { folder, reloader } = this.#parts
     const before = reloader.state.counts.refused
-    // In parallel: a sink that hangs while it reopens must not delay the others.
-    await Promise.all([this.reopen(), reloader.reload().then(() => folder.look())])
+    await reloader.reload()
+    await folder.look()
     const { counts, refused } = reloader.state
     return counts.refused > before ? refused?.reason : undefined
   }

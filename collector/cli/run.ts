@@ -33,7 +33,7 @@ export async function live(start: (stop: AbortSignal) => Promise<RunningAgent>, 
   using exceptions = new Exceptions(log)
   using notify = new SystemdNotify({ warn: (message) => log.warn(message) })
   const signalled = handleSignals({
-    reload: () => running.then((agent) => reload(agent, notify)).catch(failing('reload')),
+    reload: (reopened) => running.then((agent) => reload(agent, notify, reopened)).catch(failing('reload')),
     reopen: () => running.then((agent) => agent.reopen()).catch(failing('reopening')),
     hurry: () => void running.then((agent) => agent.hurry()),
   })
@@ -77,12 +77,13 @@ export async function live(start: (stop: AbortSignal) => Promise<RunningAgent>, 
   return droppedAtStop === 0 && exceptions.count === 0 ? 0 : 1
 }
 
-async function reload(agent: RunningAgent, notify: SystemdNotify): Promise<void> {
+async function reload(agent: RunningAgent, notify: SystemdNotify, reopened: Promise<unknown>): Promise<void> {
   notify.reloading()
   const refused = await agent.reload().catch((error: unknown) => {
     notify.reloaded(`the reload failed: ${String(error)}`)
     throw error
   })
+  await reopened
   notify.reloaded(
     refused === undefined ? '' : `the changed config is refused; the config before it stays in effect: ${refused}`,
   )

@@ -2,9 +2,9 @@ import { unblockSigusr1 } from '../../native/index.ts'
 
 /** Reactions to signals. */
 export interface Requests {
-  /** SIGHUP. */
-  readonly reload: () => unknown
-  /** SIGUSR1: sent by a log rotator after it has moved a file. */
+  /** SIGHUP: reads config and policies again. `reopened` resolves when the `reopen` of the same signal has ended. */
+  readonly reload: (reopened: Promise<unknown>) => unknown
+  /** SIGUSR1 and SIGHUP: sent by a log rotator after it has moved a file. */
   readonly reopen: () => unknown
   /** A second SIGTERM or SIGINT: stop without waiting for the sinks. */
   readonly hurry: () => void
@@ -12,25 +12,37 @@ export interface Requests {
 
 /** Resolves to the first SIGTERM or SIGINT. A third one ends the process at once (Node's default). */
 export function handleSignals({ reload, reopen, hurry }: Requests): Promise<NodeJS.Signals> {
-  process.on('SIGHUP', inTurn(reload))
-  process.on('SIGUSR1', inTurn(reopen))
+  let reopened: Promise<unknown> = Promise.resolve()
+  const reopenInTurn = inTurn(reopen)
+  const reloadInTurn = inTurn(() => reload(reopened))
+  process.on('SIGUSR1', () => void reopenInTurn())
+  process.on('SIGHUP', () => {
+    // Not in the turn of reloads: a moved file would be written until the reload before has ended.
+    reopened = reopenInTurn()
+    void reloadInTurn()
+  })
   unblockSigusr1()
   const first = end()
   void first.then(end).then(hurry)
   return first
 }
 
-/** Runs `work` for each call, but one at a time, and at most one waits: signals may come faster than files reopen. `work` must not reject. */
-function inTurn(work: () => unknown): () => void {
+/**
+ * Runs `work` for each call, but one at a time, and at most one waits: signals may come faster than files reopen. Resolves when the work has
+ * ended that began after the call. `work` must not reject.
+ */
+function inTurn(work: () => unknown): () => Promise<unknown> {
   let isWaiting = false
   let turn: Promise<unknown> = Promise.resolve()
   return () => {
-    if (isWaiting) return
-    isWaiting = true
-    turn = turn.then(() => {
-      isWaiting = false
-      return work()
-    })
+    if (!isWaiting) {
+      isWaiting = true
+      turn = turn.then(() => {
+        isWaiting = false
+        return work()
+      })
+    }
+    return turn
   }
 }
 

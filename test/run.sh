@@ -6,8 +6,8 @@
 #   ARCH=arm64    only tests on a kernel for arm64, with what deploy/setup/cross.sh built: make arm64
 #   KTRAIL_SEED, KTRAIL_FULL_HITS: for test/e2e/crash.test.ts and test/e2e-full
 #   KTRAIL_LONG=1: also slow tests with real sinks, which take minutes (test/integration-host), and more rounds in guests
-# One guest runs beside the checks and the unit tests, two once the tests with real sinks have ended, or one beside the tests of packages; their
-# lines begin with the name of the run.
+# One guest runs from the first minute on, beside everything else, two once the tests of packages have ended; their lines begin with the name of
+# the run.
 # Everything runs even if something fails; the last line is `N passed, N failed`, with `, N skipped` if some were.
 set -euo pipefail
 . "$(dirname "$0")/../deploy/setup/lib.sh"
@@ -142,8 +142,9 @@ guest_worker() {
 }
 
 # Full preemption is a boot option on kernels with PREEMPT_DYNAMIC; one kernel is enough to test it.
-full_preemption() {
+guests() {
   [ "$kernel" != 6.12 ] || tests 8-e2e-full --cpus 2 --timeout 1500 --append preempt=full -- test/e2e-full
+  guest_worker
 }
 
 # start FUNCTION: in the background. Job control gives it a process group of its own, which end_guests ends.
@@ -167,17 +168,15 @@ fetch_ahead() {
 
 all() {
   node test/support/programs.ts || die 'cannot compile the C programs of test/fixtures: see the output of the compiler above'
-  start full_preemption
+  start guests
   if [ "$files" = '*' ] && { wanted 5-integration-host || wanted 6-packages; }; then start fetch_ahead; fi
   run 1-format npm run --silent format:check
   run 2-lint npm run --silent lint
   run 3-types npm run --silent types
   tests 4-unit --nice -- test/unit
-  # Real brokers and collectors, one after the other and without a guest beside them: they are large, and their tests have deadlines.
-  # KTRAIL_LONG=1: all of it.
+  # Real brokers and collectors, one after the other: they are large, and their tests have deadlines. KTRAIL_LONG=1: all of it.
   tests 5-integration-host --serial -- test/integration-host
   start packages_then_guests
-  start guest_worker
 }
 
 # What depends on the processor: registers, system calls, the ways to attach, and the seed's policy as a whole.

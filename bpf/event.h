@@ -3,7 +3,7 @@
 #define KTRAIL_EVENT_H
 
 /*
- * The one contract between kernel and user space: what a ring record looks like. collector/kernel/wire.ts is made of it,
+ * The one contract between kernel and user space: what a ring record looks like. collector/wire/wire.ts is made of it,
  * through the BTF of layout.bpf.o. Little endian, naturally aligned, no implicit padding.
  *
  *   struct event_header | body by type
@@ -224,7 +224,7 @@ enum cgroup_state {
 	CGROUP_CUT = 2,    /* there are more, further from the process */
 };
 
-/* Same bits as Tetragon prints (docs/reference/records.md); the words: collector/process/flags.ts. */
+/* Same bits as Tetragon prints (docs/reference/records.md); the words: collector/wire/flags.ts. */
 enum process_flag {
 	PROCESS_EXECVE = 0x1,
 	PROCESS_PROCFS = 0x4,

@@ -25,16 +25,17 @@ import { MemoryGuard, logPressure } from './host/memory.ts'
 import { Announcements } from './identity/announced.ts'
 import { cgroupsAt } from './identity/cgroup-tree.ts'
 import { followPods } from './identity/follow-pods.ts'
-import { Identity } from './identity/identity.ts'
+import { Identity } from './enrich/identity.ts'
 import { Pods } from './identity/pods.ts'
-import { createEpoch } from './ingest/epoch.ts'
+import { Workloads } from './identity/workloads.ts'
+import { createEpoch } from './delivery/epoch.ts'
 import { Ingest } from './ingest/ingest.ts'
 import { asksForDetails } from './process/detail/details.ts'
 import { readKernelFacts } from './kernel/facts.ts'
 import type { KernelFacts } from './kernel/facts.ts'
 import { lackingFeatures } from './kernel/features.ts'
-import { AgentStops } from './kernel/guard/agent-stops.ts'
-import { makeGuard } from './kernel/guard/make.ts'
+import { AgentStops } from './guard/agent-stops.ts'
+import { makeGuard } from './guard/make.ts'
 import { KernelSide } from './kernel/kernel-side.ts'
 import { loadedModules } from './kernel/symbols.ts'
 import { connect } from './kubernetes/client.ts'
@@ -51,7 +52,7 @@ import type { RunningAgent } from './running.ts'
 import { Runtimes } from './runtimes/runtimes.ts'
 import { ChangeRecords } from './delivery/change-records.ts'
 import { LastRuns } from './telemetry/last-runs.ts'
-import type { Log } from './telemetry/log.ts'
+import type { Log } from './host/log.ts'
 import { LoopLag } from './telemetry/metrics/loop-lag.ts'
 import { NamespaceCounts } from './telemetry/metrics/namespaces.ts'
 import { RunRecords } from './telemetry/run-records.ts'
@@ -86,15 +87,16 @@ export async function startAgent(
   }
   const pods = config.kubernetes?.pods ? new Pods() : undefined
   const announced = new Announcements()
-  const kernel = undo.use(await openKernel(config, facts, log, announced, pods))
-  announced.listen((each) => kernel.workloads.announce(each, cgroupsAt(config.procfs, each.cgroup)))
+  const workloads = new Workloads(pods, announced)
+  const kernel = undo.use(await openKernel(config, facts, log, workloads))
+  announced.listen((each) => workloads.announce(each, cgroupsAt(config.procfs, each.cgroup)))
   const { expose_stack_addresses: addresses, procfs } = config
   const stacks = new StackFrames({
     kernel: new KernelSymbols({ file: `${procfs}/kallsyms`, modules: loadedModules, warn: (why) => log.warn(why) }),
     user: new UserCode(procfs),
     addresses,
   })
-  const ingest = undo.use(new Ingest({ kernel, nodeName, config, log, stacks }))
+  const ingest = undo.use(new Ingest({ kernel, workloads, nodeName, config, log, stacks }))
   await ingest.scan()
   const loopLag = undo.use(new LoopLag())
   const kernelPolicies = new KernelPolicies(kernel.policies, ingest.hooks, facts, log, (add) => {
@@ -221,17 +223,10 @@ export async function startAgent(
   return new Running({ line, delivery, telemetry, policies, folder, sources, reloader }, undo.move())
 }
 
-function openKernel(
-  config: Config,
-  facts: KernelFacts,
-  log: Log,
-  announced: Announcements,
-  pods?: Pods,
-): Promise<KernelSide> {
+function openKernel(config: Config, facts: KernelFacts, log: Log, workloads: Workloads): Promise<KernelSide> {
   return KernelSide.open({
     facts,
-    announced,
-    ...(pods === undefined ? {} : { pods }),
+    workloads,
     mode: config.attach.mode,
     ringBytes: config.ring.size,
     watermarkBytes: ringWatermarkBytes(config),

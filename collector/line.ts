@@ -9,16 +9,17 @@ import type { ChangeEvent, Event, LossEvent, RunEvent } from '../exporters/contr
 import { systemClock, waitAtMost } from '../exporters/index.ts'
 import type { Clock } from '../exporters/index.ts'
 import type { Delivery } from './delivery/delivery.ts'
+import { Sequence } from './delivery/sequence.ts'
 import type { Enrichment } from './enrich/enrichment.ts'
 import type { Ingest } from './ingest/ingest.ts'
 import type { ChangeRecords } from './delivery/change-records.ts'
-import type { Log } from './telemetry/log.ts'
+import type { Log } from './host/log.ts'
 import type { LossRecords } from './telemetry/loss-records.ts'
 import type { NamespaceCounts } from './telemetry/metrics/namespaces.ts'
 import type { RunRecords } from './telemetry/run-records.ts'
 
 export interface LineParts {
-  readonly ingest: Pick<Ingest, 'bytesRead' | 'events' | 'now' | 'reading' | 'sequence'>
+  readonly ingest: Pick<Ingest, 'bytesRead' | 'events' | 'now' | 'reading'>
   readonly enrichment: Enrichment
   readonly delivery: Pick<Delivery, 'publish' | 'fanout'>
   readonly lossRecords: LossRecords
@@ -39,6 +40,7 @@ export class Line {
   readonly #fail: (error: unknown) => void
   readonly #stopping = new AbortController()
   readonly #clock: Clock
+  readonly #sequence = new Sequence()
   /** Never rejects. */
   #ended: Promise<void> = Promise.resolve()
 
@@ -104,8 +106,7 @@ export class Line {
   }
 
   #publish(events: readonly Event[]): Promise<void> | undefined {
-    const { ingest, delivery } = this.#parts
-    return delivery.publish(ingest.sequence.number(events))
+    return this.#parts.delivery.publish(this.#sequence.number(events))
   }
 
   #publishRun(phase: RunEvent['phase']): Promise<void> | undefined {

@@ -29,7 +29,7 @@ static __always_inline struct numbered current_cgroup(void)
 #define POD_LETTERS 0x646f70  /* "pod" */
 
 /*
- * Whether the name of a cgroup may be a pod's: kubelet's have `pod` and a uid or a hash in them (collector/identity/cgroup-names.ts). A container's
+ * Whether the name of a cgroup may be a pod's: kubelet's have `pod` and a uid or a hash in them (collector/process/cgroup-names.ts). A container's
  * have not, so what runs in one outside of pods is known for the host's before user space has heard of it. Global, as add_open.
  */
 __noinline int may_name_pod(__u64 name)

@@ -4,7 +4,7 @@
 
 /*
  * Where a process stands in the tree of cgroups, and those names on the way to the root that may be a container's or
- * a pod's. Which of them is one, user space decides (collector/identity/cgroup-names.ts).
+ * a pod's. Which of them is one, user space decides (collector/process/cgroup-names.ts).
  */
 
 #define CGROUP_HIERARCHY_SHIFT 56

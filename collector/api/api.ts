@@ -1,7 +1,7 @@
 /** The agent's part that answers its API: events for live readers, policies at run time, and questions about the agent. */
 import type { Config } from '../../config/agent/schema.ts'
 import { readTlsFiles } from '../../exporters/index.ts'
-import { Listening } from '../host/listening.ts'
+import { Listening } from '../host/sockets/listening.ts'
 import { ReaderCounts } from './events/reader-counts.ts'
 import { ApiListener } from './listener.ts'
 import type { ApiOptions, CountCalls, ServerTls } from './options.ts'

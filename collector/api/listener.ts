@@ -7,8 +7,8 @@ import type { Socket } from 'node:net'
 import type { Address } from '../../config/yaml/addresses.ts'
 import { systemClock, waitAtMost } from '../../exporters/index.ts'
 import { peerOf } from '../../native/index.ts'
-import { listenAt } from '../host/listen.ts'
-import type { Log } from '../telemetry/log.ts'
+import { listenAt } from '../host/sockets/listen.ts'
+import type { Log } from '../host/log.ts'
 import type { CountCalls } from './options.ts'
 
 /** Serves connections that it is given. */

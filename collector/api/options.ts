@@ -5,7 +5,7 @@ import type { Announcements } from '../identity/announced.ts'
 import type { Ingest } from '../ingest/ingest.ts'
 import type { KernelFacts } from '../kernel/facts.ts'
 import type { Policies } from '../policies/registry.ts'
-import type { Log } from '../telemetry/log.ts'
+import type { Log } from '../host/log.ts'
 
 export interface ApiOptions {
   readonly delivery: Pick<Delivery, 'subscribe' | 'tap' | 'tapCount' | 'fanout'>

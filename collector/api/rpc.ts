@@ -11,7 +11,7 @@ import type {
 import { status } from '@grpc/grpc-js'
 import type { MethodDefinition, Server, ServerDuplexStream, ServerUnaryCall, ServerWritableStream } from '@grpc/grpc-js'
 import type { sendUnaryData } from '@grpc/grpc-js'
-import type { Log } from '../telemetry/log.ts'
+import type { Log } from '../host/log.ts'
 import { ApiError } from './errors.ts'
 import type { CountCalls } from './options.ts'
 import { Share } from './share.ts'

@@ -12,7 +12,7 @@ import { dirname, join, resolve } from 'node:path'
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import { parseAddress } from '../../config/yaml/addresses.ts'
 import { oneLine } from '../../config/yaml/quoting.ts'
-import { cgroupPath } from '../identity/cgroup-names.ts'
+import { cgroupPath } from '../process/cgroup-names.ts'
 import type { Command } from './command.ts'
 
 /** The default of `server.grpc`. */

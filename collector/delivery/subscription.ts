@@ -8,7 +8,7 @@
  */
 import type { Event } from '../../exporters/contract/event.ts'
 import type { EventFilter } from '../../exporters/index.ts'
-import { EventSizes } from './event-size.ts'
+import { EventSizes } from '../ingest/event-size.ts'
 
 export type LiveFilter = Pick<EventFilter, 'accepts'>
 

@@ -13,7 +13,7 @@
  */
 import type { Event, ProcessEvent } from '../../exporters/contract/event.ts'
 import { isAboutAgent } from '../../exporters/index.ts'
-import { EventSizes } from '../delivery/event-size.ts'
+import { EventSizes } from '../ingest/event-size.ts'
 
 export interface Enricher {
   /**

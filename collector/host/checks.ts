@@ -1,7 +1,6 @@
 /** Checks whether this host and user can run the agent. */
-import { readFileSync, readlinkSync } from 'node:fs'
+import { existsSync, readFileSync, readlinkSync } from 'node:fs'
 import { CollectorError } from '../errors.ts'
-import { hasKprobes } from '../kernel/facts.ts'
 
 /** Inode of the first pid namespace: include/linux/proc_ns.h, PROC_PID_INIT_INO. */
 const HOST_PID_NAMESPACE = 0xefff_fffc
@@ -71,4 +70,10 @@ function pidNamespace(): number | undefined {
   } catch {
     return undefined
   }
+}
+
+/** Whether this kernel was built with kprobes: their control file exists as soon as tracefs is mounted. */
+function hasKprobes(): boolean {
+  const paths = ['/sys/kernel/tracing/kprobe_events', '/sys/kernel/debug/tracing/kprobe_events']
+  return existsSync('/sys/bus/event_source/devices/kprobe/type') || paths.some((path) => existsSync(path))
 }

@@ -3,7 +3,7 @@
  * all exporters drop new events, counted: an agent killed by the kernel would lose more.
  */
 import type { MemoryPressure } from '../../exporters/index.ts'
-import type { Log } from '../telemetry/log.ts'
+import type { Log } from './log.ts'
 
 export type MemoryLimits = Readonly<Record<'soft_limit' | 'hard_limit', number>>
 

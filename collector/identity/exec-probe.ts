@@ -1,7 +1,7 @@
 /** Whether a process may be an exec probe of its container: its command is that of a probe. */
 import { posix } from 'node:path'
 import type { Process } from '../../exporters/contract/event.ts'
-import { readArguments } from '../process/text.ts'
+import { readArguments } from '../wire/text.ts'
 
 /** A probe's command as a process shows it. */
 export interface ProbeCommand {

@@ -1,7 +1,7 @@
 /** Follows the pods of this node at the API server. */
 import type { KubernetesClient } from '../kubernetes/client.ts'
 import { Informer } from '../kubernetes/informer.ts'
-import type { Log } from '../telemetry/log.ts'
+import type { Log } from '../host/log.ts'
 import { podOf } from './pod-object.ts'
 import type { KnownPod } from './pod-object.ts'
 import type { Pods } from './pods.ts'

@@ -11,9 +11,16 @@
 import type { WorkloadFilter } from '../../config/policy/policy.ts'
 import { labelsMatch } from '../../config/policy/selectors/workloads.ts'
 import { Turns } from '../host/turns.ts'
+import type {
+  WorkloadCondition,
+  WorkloadEntries,
+  WorkloadEntry,
+  WorkloadSource,
+} from '../kernel/conditions/workload-entries.ts'
 import type { Announced, Announcements } from './announced.ts'
-import { workloadPlace } from './cgroup-names.ts'
-import type { Place } from './cgroup-names.ts'
+import { workloadPlace } from '../process/cgroup-names.ts'
+import type { Place } from '../process/cgroup-names.ts'
+import { scanCgroups } from './cgroup-tree.ts'
 import type { FoundCgroup } from './cgroup-tree.ts'
 import { SHORT_ID } from './pods.ts'
 import type { Pods } from './pods.ts'
@@ -24,26 +31,6 @@ const MOST_CGROUPS = 16_384
 const MOST_OF_HOST = 4_096
 const NAMESPACE_LABEL = 'k8s:io.kubernetes.pod.namespace'
 
-export interface WorkloadCondition {
-  readonly bit: number
-  readonly filter: WorkloadFilter
-}
-
-/** `struct workload` */
-export interface WorkloadEntry {
-  readonly kind: 'host' | 'pod' | 'container'
-  /** Bits of the conditions that hold. */
-  readonly holds: bigint
-  /** Of some condition it is not known yet. */
-  readonly partial: boolean
-}
-
-export interface WorkloadEntries {
-  /** False when there is no room. */
-  put(id: bigint, entry: WorkloadEntry): boolean
-  delete(id: bigint): void
-}
-
 interface Cgroup extends Place {
   /** Of the pass over all that saw it last. */
   seen: number
@@ -51,8 +38,8 @@ interface Cgroup extends Place {
   entry: WorkloadEntry | undefined
 }
 
-export class Workloads {
-  readonly #entries: WorkloadEntries
+export class Workloads implements WorkloadSource {
+  #entries: WorkloadEntries | undefined
   readonly #pods: Pods | undefined
   readonly #announced: Pick<Announcements, 'get'> | undefined
   readonly #cgroups = new Map<bigint, Cgroup>()
@@ -64,14 +51,18 @@ export class Workloads {
   /** Why the cgroups that were there at the start are not known. */
   problem: string | undefined
 
-  constructor(entries: WorkloadEntries, pods: Pods | undefined, announced?: Pick<Announcements, 'get'>) {
-    this.#entries = entries
+  /** Without `pods`, policies with conditions on pods are refused. */
+  constructor(pods: Pods | undefined, announced?: Pick<Announcements, 'get'>) {
     this.#pods = pods
     this.#announced = announced
     if (pods !== undefined) {
       pods.onChange = ({ cgroupUid, containers }) =>
         this.#changed([cgroupUid, ...containers.map(({ id }) => id.slice(0, SHORT_ID))])
     }
+  }
+
+  connect(entries: WorkloadEntries): void {
+    this.#entries = entries
   }
 
   /** Its runtime announced a container and waits: afterwards the kernel knows its cgroups, before their records have come. */
@@ -85,7 +76,6 @@ export class Workloads {
     return this.#cgroups.size
   }
 
-  /** Why a policy cannot have this condition here, if so. */
   refusal({ pods, containers, namespace }: WorkloadFilter): string | undefined {
     if (this.problem !== undefined) return this.problem
     const asks = pods !== undefined || containers !== undefined || namespace !== ''
@@ -122,21 +112,18 @@ export class Workloads {
     const same = this.#of.get(key)
     same?.delete(id)
     if (same?.size === 0) this.#of.delete(key)
-    this.#entries.delete(id)
+    this.#entries?.delete(id)
   }
 
-  /** Goes through all cgroups by `scan`, which calls `made` for each; those that are no more are forgotten. */
-  async scan(
-    scan: (made: (id: bigint, names: readonly string[]) => void) => Promise<string | undefined>,
-  ): Promise<void> {
+  /** Finds the cgroups that exist, and forgets those that are gone: at the start, and when records of them were lost. */
+  async scan(procfs: string, tree: typeof scanCgroups = scanCgroups): Promise<void> {
     this.#pass++
     const before = [...this.#cgroups.keys()]
-    this.problem = await scan((id, names) => this.made(id, names))
+    this.problem = await tree(procfs, (id, names) => this.made(id, names))
     if (this.problem !== undefined) return
     for (const id of before) if (this.#cgroups.get(id)?.seen !== this.#pass) this.gone(id)
   }
 
-  /** These are all conditions from now on. Resolves when the kernel's map has them; false when it has no room. */
   async use(conditions: readonly WorkloadCondition[]): Promise<boolean> {
     this.#conditions = conditions
     const turns = new Turns()
@@ -162,7 +149,7 @@ export class Workloads {
     const entry = this.#entryOf(cgroup)
     const before = cgroup.entry
     if (before?.kind === entry.kind && before.holds === entry.holds && before.partial === entry.partial) return true
-    const done = this.#entries.put(id, entry)
+    const done = this.#entries?.put(id, entry) === true
     cgroup.entry = done ? entry : undefined
     return done
   }

@@ -1,7 +1,7 @@
 /** Hands records of cgroups on (collector/identity/workloads.ts). */
 import type { Workloads } from '../identity/workloads.ts'
-import { CGROUP_WHOLE } from '../kernel/wire.ts'
-import type { RawCgroup } from './decode.ts'
+import { CGROUP_WHOLE } from '../wire/wire.ts'
+import type { RawCgroup } from '../wire/decode.ts'
 
 export function takeCgroup(
   workloads: Pick<Workloads, 'made' | 'gone'>,

@@ -3,7 +3,6 @@ import { NOP } from '../../config/policy/arguments.ts'
 import { enforces } from '../../config/policy/selectors/actions.ts'
 import type { ArgumentSpec, HookSpec } from '../../config/policy/policy.ts'
 import type { Hook, HookEvent } from '../../exporters/contract/event.ts'
-import { asksForStacks } from '../enrich/stacks/stack-frames.ts'
 import type { Aggregation } from './calls/aggregates.ts'
 import { valueIndex } from '../kernel/layout/hook.ts'
 import type { NamedPath } from './arguments/files.ts'
@@ -31,6 +30,10 @@ const knownArgument = (arg: ArgumentSpec): KnownHook['args'][number] => ({
 })
 
 const NOTHING: Returned = { type: NOP }
+
+/** Whether a selector of the hook reports stacks. */
+export const hasStacks = ({ selectors }: Pick<HookSpec, 'selectors'>): boolean =>
+  selectors.some(({ stacks }) => stacks !== undefined)
 
 export class HookRegistry {
   /** Paths of policies by the numbers that the kernel side has for them. */
@@ -65,7 +68,7 @@ export class HookRegistry {
       ...(spec.fileDetails && {
         details: { named: this.#namedBy(spec), hashMaxBytes: spec.fileDetails.hash?.maxBytes },
       }),
-      ...(asksForStacks(spec) && { stacks: spec.selectors.map(({ stacks }) => stacks) }),
+      ...(hasStacks(spec) && { stacks: spec.selectors.map(({ stacks }) => stacks) }),
       aggregation: spec.aggregate && {
         windowMs: spec.aggregate.windowMs,
         bytes: spec.returnArg?.type.kind === 'wide',

@@ -6,10 +6,10 @@ import { ringWatermarkBytes } from '../../config/agent/effective.ts'
 import type { Config } from '../../config/agent/schema.ts'
 import { bootTime, clockOffset } from '../../native/index.ts'
 import type { Event, ProcessEvent, Timestamp } from '../../exporters/contract/event.ts'
-import type { StackFrames } from '../enrich/stacks/stack-frames.ts'
-import { GoneThreads, threadStarts } from '../process/gone-threads.ts'
+import type { Workloads } from '../identity/workloads.ts'
+import { GoneThreads, threadStarts } from '../host/gone-threads.ts'
 import type { KernelSide } from '../kernel/kernel-side.ts'
-import { createReconciler } from '../process/after-losses.ts'
+import { createReconciler } from './after-losses.ts'
 import { WallClock } from '../process/clock.ts'
 import { Details } from '../process/detail/details.ts'
 import type { DetailConfig } from '../process/detail/details.ts'
@@ -17,30 +17,30 @@ import { ExecutedFacts } from '../process/detail/executed.ts'
 import type { ExecutedConfig } from '../process/detail/executed.ts'
 import { ProcessFiles } from '../process/detail/process-files.ts'
 import type { Reconciler } from '../process/reconcile.ts'
-import { scanRunning } from '../process/scan.ts'
+import { scanRunning } from './scan.ts'
 import { ProcessTable } from '../process/table.ts'
-import type { Log } from '../telemetry/log.ts'
-import { HOOK_AGGREGATES } from '../kernel/wire.ts'
+import type { Log } from '../host/log.ts'
+import { HOOK_AGGREGATES } from '../wire/wire.ts'
 import { PendingAggregates } from './calls/aggregates.ts'
 import { takeCgroup } from './cgroups.ts'
-import { decodeChunk } from './decode.ts'
-import type { Chunk } from './decode.ts'
+import { decodeChunk } from '../wire/decode.ts'
+import type { Chunk, PendingCall } from '../wire/decode.ts'
 import { HookRegistry } from './hooks.ts'
 import { Normalizer } from './normalize.ts'
+import type { FrameSource } from './normalize.ts'
 import { Reading } from './reading.ts'
 import { PendingReturns } from './returns.ts'
-import type { PendingCall } from './returns.ts'
 import { RingAccounting } from './ring-accounting.ts'
-import { Sequence } from './sequence.ts'
 import { chunks } from './source.ts'
 import type { SourceOptions } from './source.ts'
 
 export interface IngestOptions {
   readonly kernel: KernelSide
+  readonly workloads: Pick<Workloads, 'made' | 'gone' | 'scan'>
   readonly nodeName: string
   readonly config: Pick<Config, 'memory' | 'ring' | 'enable_ancestors'> & DetailConfig & ExecutedConfig
   readonly log: Log
-  readonly stacks?: Pick<StackFrames, 'framesOf'>
+  readonly stacks?: FrameSource
 }
 
 const NSEC = 1_000_000_000n
@@ -49,7 +49,6 @@ export class Ingest implements Disposable {
   readonly hooks: HookRegistry = new HookRegistry()
   readonly processes: ProcessTable
   readonly processFiles: ProcessFiles
-  readonly sequence: Sequence = new Sequence()
   readonly accounting: RingAccounting
   readonly reading: Reading = new Reading()
   readonly returns: PendingReturns = new PendingReturns()
@@ -74,7 +73,7 @@ export class Ingest implements Disposable {
   #wake: () => void = () => {}
 
   constructor(options: IngestOptions) {
-    const { kernel, nodeName, config, log, stacks } = options
+    const { kernel, workloads, nodeName, config, log, stacks } = options
     const { procfs } = config
     this.#options = options
     this.processes = new ProcessTable(nodeName, this.#clock, config.memory.process_table, {
@@ -102,12 +101,12 @@ export class Ingest implements Disposable {
     })
     this.hooks.retired = (ids) => this.aggregates.retire(ids)
     const { processes: table, processFiles: files, accounting } = this
-    this.#reconciler = createReconciler({ table, kernel, accounting, procfs, files, log })
+    this.#reconciler = createReconciler({ table, kernel, workloads, accounting, procfs, files, log })
   }
 
   /** Adds the running processes to the table; their events come first. */
   async scan(): Promise<void> {
-    const { kernel, config } = this.#options
+    const { kernel, workloads, config } = this.#options
     this.#found = await scanRunning(
       config.procfs,
       kernel,
@@ -117,7 +116,7 @@ export class Ingest implements Disposable {
       this.processFiles,
     )
     this.made.process_exec += this.#found.length
-    await kernel.scanCgroups()
+    await workloads.scan(config.procfs)
   }
 
   /**
@@ -168,7 +167,7 @@ export class Ingest implements Disposable {
         return
       }
       if (raw.op === 'cgroup') {
-        takeCgroup(this.#options.kernel.workloads, raw)
+        takeCgroup(this.#options.workloads, raw)
         return
       }
       const event = this.#normalizer.event(raw, bytes)
@@ -197,7 +196,7 @@ export class Ingest implements Disposable {
     const { policies, ring } = this.#options.kernel
     // Not while a record that is still being written hides those behind it.
     if (ring.available() === 0) {
-      this.returns.endTold(policies.takeEnds(), this.#ended)
+      this.returns.endByMap(policies.takeEnds(), this.#ended)
       this.emptied++
     }
     return this.#ended.length > 0

@@ -3,18 +3,17 @@
  * Forks and moves to another cgroup only update the process table and yield no event.
  */
 import type { ArgumentType } from '../../config/policy/arguments.ts'
-import type { RawValue } from './arguments/values.ts'
-import type { RawEvent, RawHook, RawReturn } from './decode.ts'
+import type { RawValue } from '../wire/values.ts'
+import type { RawEvent, RawHook, RawReturn } from '../wire/decode.ts'
 import type { Argument, Executed, Hook, HookEvent, ProcessEvent } from '../../exporters/contract/event.ts'
 import type { Stacks } from '../../config/policy/policy.ts'
-import type { StackFrames } from '../enrich/stacks/stack-frames.ts'
 import { ARCH } from '../kernel/facts.ts'
 import type { WallClock } from '../process/clock.ts'
 import type { ExecutedFacts } from '../process/detail/executed.ts'
 import { exitReason } from '../process/signals.ts'
 import type { Image } from '../process/image.ts'
 import type { ProcessTable } from '../process/table.ts'
-import { decodeText } from '../process/text.ts'
+import { decodeText } from '../wire/text.ts'
 import { NOT_SEEN } from './returns.ts'
 import { exact, fileDetails } from './arguments/files.ts'
 import type { AskedDetails } from './arguments/files.ts'
@@ -40,7 +39,7 @@ import {
   VALUE_TRUNCATED,
   VALUE_UNRESOLVED,
   VALUE_UNSTABLE,
-} from '../kernel/wire.ts'
+} from '../wire/wire.ts'
 
 const PREFIX = 'process_'.length
 const ADDRESS_BYTES = 8
@@ -62,6 +61,17 @@ export interface KnownHook {
   readonly stacks?: ReadonlyArray<Stacks | undefined>
 }
 
+/** Makes frames of the addresses of a stack (collector/enrich/stacks/stack-frames.ts). */
+export interface FrameSource {
+  /** `hooked`: the function whose callers they are. Without addresses there is no stack. */
+  framesOf(
+    pid: number,
+    hooked: string,
+    kernel: readonly bigint[],
+    user: readonly bigint[],
+  ): Pick<HookEvent, 'kernelStack' | 'userStack'>
+}
+
 export interface NormalizeOptions {
   readonly table: ProcessTable
   readonly executed?: ExecutedFacts | undefined
@@ -72,7 +82,7 @@ export interface NormalizeOptions {
   /** Kinds of events that have ancestors; `base`: exec and exit. */
   readonly ancestors?: readonly string[]
   /** Finds out what code the addresses of a call's stacks are; absent: events have none. */
-  readonly stacks?: Pick<StackFrames, 'framesOf'>
+  readonly stacks?: FrameSource
 }
 
 export class Normalizer {

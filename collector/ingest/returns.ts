@@ -4,24 +4,14 @@
  */
 import type { ArgumentType } from '../../config/policy/arguments.ts'
 import type { Argument, HookEvent, ProcessEvent } from '../../exporters/contract/event.ts'
-import type { CallEnd, RawHook } from './decode.ts'
-import type { GoneThreads } from '../process/gone-threads.ts'
+import type { CallEnd, PendingCall, RawHook, MapEnds } from '../wire/decode.ts'
+import type { GoneThreads } from '../host/gone-threads.ts'
 import type { Returned } from './return-filter.ts'
-import { stackBytes } from '../delivery/event-size.ts'
-import { HOOK_RETURN_FOLLOWS, HOOK_RETURN_KEPT, HOOK_RETURN_MISSED, HOOK_RETURN_PENDING } from '../kernel/wire.ts'
+import { stackBytes } from './event-size.ts'
+import { HOOK_RETURN_FOLLOWS, HOOK_RETURN_KEPT, HOOK_RETURN_MISSED, HOOK_RETURN_PENDING } from '../wire/wire.ts'
 
 /** The return value of an event whose return was not seen. */
 export const NOT_SEEN: Argument = { kind: 'error', field: 'error_arg', message: 'return not seen' }
-
-/** A call by its number, its time and its thread. */
-export type PendingCall = Pick<CallEnd, 'tid' | 'sec' | 'nsec' | 'callLo' | 'callHi'>
-
-/** What the kernel's side tells of calls, apart from the ring. Their records were in the ring before. */
-export interface ToldEnds {
-  readonly calls: readonly CallEnd[]
-  /** Functions that were detached: of their calls nothing will be told any more. */
-  readonly functions: readonly number[]
-}
 
 interface Waiting extends PendingCall {
   readonly tgid: number
@@ -106,14 +96,14 @@ export class PendingReturns {
     return count
   }
 
-  /** Looks for calls of threads that are gone; `endTold` ends them. Call it every few seconds. */
+  /** Looks for calls of threads that are gone; `endByMap` ends them. Call it every few seconds. */
   sweep(gone: GoneThreads, nowNs: bigint): void {
     const calls = [...this.#stacks.values()].flatMap((waiting) => waiting.filter((each) => !each.kept))
     this.#suspects = gone.among(calls, nowNs)
   }
 
   /** Ends what the kernel's side has told, and calls of threads that are gone. Only while the ring is empty: it may tell more. */
-  endTold({ calls, functions }: ToldEnds, out: ProcessEvent[]): void {
+  endByMap({ calls, functions }: MapEnds, out: ProcessEvent[]): void {
     for (const call of calls) this.end(call, out)
     for (const call of this.#suspects.splice(0)) this.end({ ...call, returned: undefined }, out)
     if (functions.length === 0) return

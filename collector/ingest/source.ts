@@ -11,7 +11,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { Signal, systemClock } from '../../exporters/index.ts'
 import type { RingReader } from '../../native/types.ts'
-import type { Chunk } from './decode.ts'
+import type { Chunk } from '../wire/decode.ts'
 
 export interface SourceOptions {
   readonly ring: RingReader

@@ -1,7 +1,7 @@
 /**
  * Facts about the running kernel: read once at the start and passed on as plain data, so that planning needs no kernel.
  */
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { release } from 'node:os'
 import type { KernelFunction } from '../../native/types.ts'
 
@@ -140,10 +140,4 @@ export async function readKernelFacts(
     renameLock: addresses.get('rename_lock') ?? 0n,
     mountLock: addresses.get('mount_lock') ?? 0n,
   }
-}
-
-/** Whether this kernel was built with kprobes: their control file exists as soon as tracefs is mounted. */
-export function hasKprobes(): boolean {
-  const paths = ['/sys/kernel/tracing/kprobe_events', '/sys/kernel/debug/tracing/kprobe_events']
-  return existsSync('/sys/bus/event_source/devices/kprobe/type') || paths.some((path) => existsSync(path))
 }

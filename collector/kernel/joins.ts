@@ -9,10 +9,10 @@
  * (collector/ingest/returns.ts).
  */
 import type { BpfMap } from '../../native/types.ts'
-import type { CallEnd } from '../ingest/decode.ts'
-import { u32, u64 } from './bytes.ts'
-import type { GoneThreads, ThreadCall } from '../process/gone-threads.ts'
-import { JOIN_KEY, JOIN_MISSED, JOIN_RETURNED, JOIN_UNREAD, JOIN_VALUE, PENDING } from './wire.ts'
+import type { CallEnd } from '../wire/decode.ts'
+import { u32, u64 } from '../wire/bytes.ts'
+import type { GoneThreads, ThreadCall } from '../host/gone-threads.ts'
+import { JOIN_KEY, JOIN_MISSED, JOIN_RETURNED, JOIN_UNREAD, JOIN_VALUE, PENDING } from '../wire/wire.ts'
 
 const ONLY = u32(0)
 /** Map entries per system call. */

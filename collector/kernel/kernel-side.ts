@@ -6,33 +6,28 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { builtFile, kernelPreempts, openObject, openRing, watchRing } from '../../native/index.ts'
 import type { BpfObject, ObjectOptions, RingReader } from '../../native/types.ts'
-import { scanCgroups } from '../identity/cgroup-tree.ts'
-import type { Announcements } from '../identity/announced.ts'
-import type { Pods } from '../identity/pods.ts'
-import { Workloads } from '../identity/workloads.ts'
-import { startKey } from '../ingest/decode.ts'
-import type { KernelProcess } from '../process/reconcile.ts'
-import { u32, u64 } from './bytes.ts'
+import { startKey } from '../wire/decode.ts'
+import type { StartKey } from '../wire/decode.ts'
+import { u32, u64 } from '../wire/bytes.ts'
 import { CREDENTIALS_HOOK, SCRIPT_HOOK, atLeast, preempts } from './facts.ts'
-import type { Finding } from './guard/finding.ts'
-import { checkSwitches } from './guard/switches.ts'
-import { WatchedLink } from './guard/watched-link.ts'
-import type { Runs } from './guard/watched-link.ts'
+import type { Finding } from './watched/finding.ts'
+import { checkSwitches } from './watched/switches.ts'
+import { WatchedLink } from './watched/watched-link.ts'
+import type { Runs } from './watched/watched-link.ts'
 import { Conditions } from './conditions/conditions.ts'
 import { readImage } from './conditions/images.ts'
 import { WorkloadMap } from './conditions/workload-entries.ts'
+import type { WorkloadSource } from './conditions/workload-entries.ts'
 import { SHARED_MAPS, processObject } from './objects.ts'
 import type { SharedMaps } from './objects.ts'
 import { PolicyPrograms } from './policy-programs.ts'
 import type { PolicyProgramOptions } from './policy-programs.ts'
-import { COUNTERS, CPU_STATE, PROCESS } from './wire.ts'
+import { COUNTERS, CPU_STATE, PROCESS } from '../wire/wire.ts'
 
 export type CounterName = (typeof COUNTERS)[number]
 
 export interface KernelOptions extends PolicyProgramOptions {
-  /** None: policies that ask for pods are refused. */
-  readonly pods?: Pods
-  readonly announced?: Announcements
+  readonly workloads: WorkloadSource
   readonly ringBytes: number
   readonly watermarkBytes: number
   /** Exec records tell credentials and namespaces. */
@@ -51,6 +46,14 @@ export interface KernelCounts {
   readonly functions: ReadonlyMap<string, Runs>
 }
 
+/** An entry of the kernel's process table. */
+export interface KernelProcess {
+  readonly pid: number
+  readonly start: StartKey
+  readonly parentTgid: number
+  readonly parentStart: StartKey
+}
+
 /** include/uapi/linux/bpf.h. Tracing programs may use such a map since 6.1 (kernel commit 34dd3bad1a6f). */
 const BPF_F_NO_PREALLOC = 1
 /** Part of the ring reserved for process records; at least one exec record of the largest size. */
@@ -64,8 +67,6 @@ const ENTRIES_AT_ONCE = 1024
 
 export class KernelSide implements Disposable {
   readonly ring: RingReader
-  /** Where policies see tasks. */
-  readonly workloads: Workloads
   /** The programs of policies. */
   readonly policies: PolicyPrograms
   readonly #object: BpfObject
@@ -129,8 +130,8 @@ export class KernelSide implements Disposable {
     this.#maps.process_changes.freeze()
     this.ring = openRing(this.#maps.ring)
     this.#workloadMap = new WorkloadMap(this.#maps)
-    this.workloads = new Workloads(this.#workloadMap, options.pods, options.announced)
-    const conditions = new Conditions(this.#maps, this.workloads)
+    options.workloads.connect(this.#workloadMap)
+    const conditions = new Conditions(this.#maps, options.workloads)
     this.policies = new PolicyPrograms(options, this.#maps, constants, conditions)
   }
 
@@ -159,11 +160,6 @@ export class KernelSide implements Disposable {
         if (this.processStart(pid) === undefined) this.#maps.images.delete(u32(pid))
       }
     }
-  }
-
-  /** Learns which cgroups there are: at the start, and when records of them were lost. */
-  scanCgroups(): Promise<void> {
-    return this.workloads.scan((made) => scanCgroups(this.#procfs, made))
   }
 
   /** From now on the first call in each cgroup runs the program of its function anew, instead of what that remembers. */

@@ -7,7 +7,7 @@ import * as native from '../../native/index.ts'
 import { NativeError } from '../../native/index.ts'
 import type { Link } from '../../native/types.ts'
 import type { Policy } from '../../config/policy/policy.ts'
-import type { ToldEnds } from '../ingest/returns.ts'
+import type { MapEnds } from '../wire/decode.ts'
 import { CollectorError } from '../errors.ts'
 import { Turns } from '../host/turns.ts'
 import type { Done, DoneByHook } from './actions/acted.ts'
@@ -19,9 +19,9 @@ import { addRuns, screened } from './programs/gate.ts'
 import type { Gate, Programs } from './programs/gate.ts'
 import { ProgramLoader } from './programs/loader.ts'
 import type { JoinSweep } from './joins.ts'
-import type { ScreenedFunction } from './guard/canary.ts'
-import type { Finding } from './guard/finding.ts'
-import type { Runs } from './guard/watched-link.ts'
+import type { ScreenedFunction } from './programs/gate.ts'
+import type { Finding } from './watched/finding.ts'
+import type { Runs } from './watched/watched-link.ts'
 import { assign, wayOf } from './layout/assign.ts'
 import type { Wanted } from './layout/assign.ts'
 import type { Constants, SharedMaps } from './objects.ts'
@@ -30,7 +30,7 @@ import type { AttachMode, LoadedPolicy, Plan, PlannedHook } from './plan.ts'
 import { FunctionRefused, refusal } from './refusal.ts'
 import { symbolsOf } from './symbols.ts'
 import type { KernelTypes } from './symbols.ts'
-import { HOOK_SLOTS } from './wire.ts'
+import { HOOK_SLOTS } from '../wire/wire.ts'
 
 export interface PolicyProgramOptions {
   readonly facts: KernelFacts
@@ -249,7 +249,7 @@ export class PolicyPrograms implements Disposable {
   }
 
   /** How calls ended, since the last time, that the ring does not tell. Their records are in the ring by now. */
-  takeEnds(): ToldEnds {
+  takeEnds(): MapEnds {
     return { calls: this.#loader.joins?.takeEnds() ?? [], functions: this.#ended.splice(0) }
   }
 

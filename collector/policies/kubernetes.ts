@@ -17,7 +17,7 @@ import type { InformerOptions } from '../kubernetes/informer.ts'
 import { ObjectEvents } from '../kubernetes/object-events.ts'
 import type { About } from '../kubernetes/object-events.ts'
 import type { Resource } from '../kubernetes/refusal.ts'
-import type { Log } from '../telemetry/log.ts'
+import type { Log } from '../host/log.ts'
 import { NodeLabels } from './node-labels.ts'
 import type { Policies, PolicyId, PolicyPut } from './registry.ts'
 

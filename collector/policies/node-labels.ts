@@ -1,7 +1,7 @@
 /** The labels of this node at the API server, for the nodeSelector of policies. They are asked for when the first policy has one. */
 import { Informer } from '../kubernetes/informer.ts'
 import type { InformerOptions } from '../kubernetes/informer.ts'
-import type { Log } from '../telemetry/log.ts'
+import type { Log } from '../host/log.ts'
 
 export interface NodeLabelsOptions {
   readonly client: InformerOptions<object>['client']

@@ -3,11 +3,11 @@
  * Images and texts may take seven eighths of the budget; renderings get the rest, at least an eighth.
  */
 import type { Process } from '../../exporters/contract/event.ts'
-import { PROCESS_FLAGS } from './flags.ts'
+import { PROCESS_FLAGS } from '../wire/flags.ts'
 import type { Image, Texts } from './image.ts'
 import { textBytes } from './image.ts'
 import { Renderings } from './renderings.ts'
-import { flagWords, own } from './text.ts'
+import { flagWords, own } from '../wire/text.ts'
 
 /** An image's objects, table entry and start time (measured: test/bench/processes.bench.ts). */
 const IMAGE_BYTES = 680

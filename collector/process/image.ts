@@ -1,10 +1,10 @@
 /** An image: one program in one process, from the fork or exec that made it to its end. */
 import type { Process, Timestamp } from '../../exporters/contract/event.ts'
-import { PROCESS_FLAGS } from './flags.ts'
+import { PROCESS_FLAGS } from '../wire/flags.ts'
 import type { WallClock } from './clock.ts'
 import type { SharedDetails } from './detail/details.ts'
 import type { Renderings } from './renderings.ts'
-import { execId, flagWords } from './text.ts'
+import { execId, flagWords } from '../wire/text.ts'
 
 /** Texts that an image shares with its forks: stored once, freed with the last of them. */
 export interface Texts {

@@ -1,9 +1,9 @@
 /** Where a process runs, from the names of cgroups in its record. */
 import type { Process } from '../../exporters/contract/event.ts'
-import { placeOf } from '../identity/cgroup-names.ts'
-import type { CgroupNames } from '../ingest/decode.ts'
-import { CGROUP_CUT, CGROUP_KEPT, CGROUP_WHOLE } from '../kernel/wire.ts'
-import { own } from './text.ts'
+import { placeOf } from './cgroup-names.ts'
+import type { CgroupNames } from '../wire/decode.ts'
+import { CGROUP_CUT, CGROUP_KEPT, CGROUP_WHOLE } from '../wire/wire.ts'
+import { own } from '../wire/text.ts'
 
 /** What may become known of a process later, or change. */
 export type Placed = Pick<Process, 'docker' | 'podUid' | 'pod' | 'container' | 'execProbe'>

@@ -5,15 +5,13 @@
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
 import { posix } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
-import { errnoOf } from '../../config/yaml/unreadable.ts'
 import { cachedStat } from '../../native/index.ts'
-import { cgroupPath } from '../identity/cgroup-names.ts'
-import { PROCESS_FLAGS } from './flags.ts'
+import { parseStat } from '../host/proc-stat.ts'
+import { cgroupPath } from './cgroup-names.ts'
+import { PROCESS_FLAGS } from '../wire/flags.ts'
 import { ProcessFiles } from './detail/process-files.ts'
-import { decodeText, readArguments } from './text.ts'
+import { decodeText, readArguments } from '../wire/text.ts'
 
-/** USER_HZ, the unit of start times in /proc/PID/stat: 100 on every Linux that Node runs on. */
-const NS_PER_TICK = 10_000_000n
 /** Processes read per turn of the event loop. */
 const SLICE = 50
 
@@ -35,23 +33,6 @@ export interface ScannedProcess {
   readonly kernelThread: boolean
 }
 
-/**
- * Start time (boot clock) and parent from /proc/PID/stat; the process name may contain spaces and parentheses. undefined also for a zombie
- * without living threads: it has ended already, and no more records of it will come.
- */
-export function parseStat(stat: string): { parentPid: number; startNs: bigint; kernelThread: boolean } | undefined {
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  const [state, parent, , , , , flags] = fields
-  const ticks = fields[19]
-  if (state === 'X' || (state === 'Z' && Number(fields[17]) <= 1)) return undefined
-  if (parent === undefined || ticks === undefined || flags === undefined || !/^\d+$/.test(ticks)) return undefined
-  return {
-    parentPid: Number(parent),
-    startNs: BigInt(ticks) * NS_PER_TICK,
-    kernelThread: (Number(flags) & 0x0020_0000) !== 0, // PF_KTHREAD
-  }
-}
-
 const field = (status: string, name: string): string[] =>
   new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(status)?.[1]?.split(/\s+/) ?? []
 
@@ -60,18 +41,6 @@ const tryRead = <T>(read: () => T): T | undefined => {
     return read()
   } catch {
     return undefined
-  }
-}
-
-/**
- * Start time (boot clock) of the process that has this pid now; 'gone' also for a zombie, 'unknown' when /proc cannot be read, for instance
- * because no descriptor is left.
- */
-export function startedAt(procfs: string, pid: number): bigint | 'gone' | 'unknown' {
-  try {
-    return parseStat(readFileSync(`${procfs}/${pid}/stat`, 'utf8'))?.startNs ?? 'gone'
-  } catch (error) {
-    return ['ENOENT', 'ESRCH'].includes(errnoOf(error)) ? 'gone' : 'unknown'
   }
 }
 

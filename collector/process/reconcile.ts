@@ -9,20 +9,13 @@
  * the ring is read up to the look before the comparison.
  */
 import { setImmediate } from 'node:timers/promises'
-import type { StartKey } from '../ingest/decode.ts'
+import type { KernelProcess } from '../kernel/kernel-side.ts'
 import type { Image } from './image.ts'
 import { startOf } from './image.ts'
 import type { ProcessFiles } from './detail/process-files.ts'
-import { readProcess, startedAt } from './procfs.ts'
+import { startedAt } from '../host/proc-stat.ts'
+import { readProcess } from './procfs.ts'
 import type { ProcessTable } from './table.ts'
-
-/** An entry of the kernel's table. */
-export interface KernelProcess {
-  readonly pid: number
-  readonly start: StartKey
-  readonly parentTgid: number
-  readonly parentStart: StartKey
-}
 
 export interface ReconcileOptions {
   readonly table: ProcessTable

@@ -7,8 +7,8 @@
  * of other images live on through that reference, not in the table. `trim` keeps the budget (budget.ts).
  */
 import type { Process } from '../../exporters/contract/event.ts'
-import type { RawExec, RawFork, RawMove, StartKey } from '../ingest/decode.ts'
-import { PROCESS_FLAGS } from './flags.ts'
+import type { RawExec, RawFork, RawMove, StartKey } from '../wire/decode.ts'
+import { PROCESS_FLAGS } from '../wire/flags.ts'
 import { Budget } from './budget.ts'
 import type { Evictions } from './budget.ts'
 import type { WallClock } from './clock.ts'
@@ -19,7 +19,7 @@ import { placeAfter, placeIn } from './place.ts'
 import type { Placed } from './place.ts'
 import type { ScannedProcess } from './procfs.ts'
 import { Renderings } from './renderings.ts'
-import { binaryPath, decodeText, own, parseExecId, readArguments } from './text.ts'
+import { binaryPath, decodeText, own, parseExecId, readArguments } from '../wire/text.ts'
 
 const GRACE_MS = 5_000
 /** Lengths to which arguments are cut, one after the other, when the budget is full. */

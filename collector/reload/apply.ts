@@ -2,14 +2,13 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Config } from '../../config/agent/schema.ts'
 import type { Delivery } from '../delivery/delivery.ts'
 import type { MemoryGuard } from '../host/memory.ts'
-import type { Line } from '../line.ts'
 import type { PolicyFolder } from '../policies/folder.ts'
 
 export interface ReloadedParts {
   readonly delivery: Pick<Delivery, 'prepare'>
   readonly folder: Pick<PolicyFolder, 'prepare'>
   readonly memory: Pick<MemoryGuard, 'limits'>
-  readonly line: Pick<Line, 'graceMs'>
+  readonly line: { graceMs: number }
 }
 
 /** Removed exporters get at most this long to send what they hold: the next reload waits for them. */

@@ -13,7 +13,7 @@ import type { Config } from '../../config/agent/schema.ts'
 import { configWarnings } from '../../config/agent/warnings.ts'
 import { ConfigError } from '../../config/yaml/errors.ts'
 import { watchPaths } from '../policies/watch.ts'
-import type { Log } from '../telemetry/log.ts'
+import type { Log } from '../host/log.ts'
 
 export type ReloadResult = 'applied' | 'unchanged' | 'refused'
 

@@ -10,7 +10,7 @@
 import { RUNTIME_SOCKETS } from '../../config/agent/workloads/containers.ts'
 import type { ContainersConfig } from '../../config/agent/schema.ts'
 import type { NamedContainer } from '../../exporters/contract/event.ts'
-import type { Log } from '../telemetry/log.ts'
+import type { Log } from '../host/log.ts'
 import { keptOf } from './runtime.ts'
 import { ANSWER_MS, RuntimeSocket } from './socket.ts'
 

@@ -1,8 +1,8 @@
 /** The answers of /livez and /readyz. */
 import type { Sender } from '../../exporters/index.ts'
 import type { Reading } from '../ingest/reading.ts'
-import { sentence } from '../kernel/guard/finding.ts'
-import type { Finding } from '../kernel/guard/finding.ts'
+import { sentence } from '../kernel/watched/finding.ts'
+import type { Finding } from '../kernel/watched/finding.ts'
 import type { PolicyStatus } from '../policies/registry.ts'
 import type { Answer } from './http.ts'
 

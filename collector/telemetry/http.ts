@@ -11,7 +11,7 @@ import { pipeline } from 'node:stream'
 import type { Readable } from 'node:stream'
 import { http } from '../../config/http.ts'
 import type { Address } from '../../config/yaml/addresses.ts'
-import { listenAt } from '../host/listen.ts'
+import { listenAt } from '../host/sockets/listen.ts'
 import { HEAD_BYTES, parseHead } from './http-head.ts'
 import type { Head } from './http-head.ts'
 

@@ -5,7 +5,7 @@
  */
 import type { LossEvent, LossKind } from '../../exporters/contract/event.ts'
 import type { LostRanges } from '../delivery/lost-ranges.ts'
-import type { Log } from './log.ts'
+import type { Log } from '../host/log.ts'
 import { ExporterLosses } from './exporter-losses.ts'
 import type { LossAccounting } from './exporter-losses.ts'
 import type { Losses } from './losses.ts'

@@ -4,9 +4,9 @@
  */
 import type { Ingest } from '../ingest/ingest.ts'
 import type { RingAccounting } from '../ingest/ring-accounting.ts'
-import type { Guard } from '../kernel/guard/guard.ts'
+import type { Guard } from '../guard/guard.ts'
 import type { KernelSide } from '../kernel/kernel-side.ts'
-import type { Log } from './log.ts'
+import type { Log } from '../host/log.ts'
 
 export interface Loss {
   /** Kernel symbol, one of our process programs, or '*' where the kernel does not report it. */

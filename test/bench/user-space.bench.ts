@@ -6,7 +6,7 @@
 import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Event } from '../../exporters/contract/event.ts'
-import { decodeChunk } from '../../collector/ingest/decode.ts'
+import { decodeChunk } from '../../collector/wire/decode.ts'
 import { systemFiles } from '../../exporters/sinks/file/file-system.ts'
 import type { FileSystem } from '../../exporters/sinks/file/file-system.ts'
 import { FileExporter } from '../../exporters/sinks/file/exporter.ts'

@@ -1,7 +1,7 @@
 /** Debugging a running agent: the level of its log, and its process table. */
 import { fromBinary } from '@bufbuild/protobuf'
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import type { Log } from '../../telemetry/log.ts'
+import type { Log } from '../../host/log.ts'
 import type { Image } from '../../process/image.ts'
 import type { ProcessTable } from '../../process/table.ts'
 import type { ResponseEncoder } from '../events/encode.ts'

@@ -1,6 +1,6 @@
 /** What hooks of container runtimes announce: Tetragon's RuntimeHook. */
 import type { Announcements } from '../../identity/announced.ts'
-import type { Log } from '../../telemetry/log.ts'
+import type { Log } from '../../host/log.ts'
 import { FineGuidanceSensors } from '../proto/tetragon/sensors_pb.js'
 import { ApiError } from '../errors.ts'
 import type { Methods } from '../rpc.ts'

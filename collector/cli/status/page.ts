@@ -6,7 +6,7 @@ import { http } from '../../../config/http.ts'
 import { formatAddress, parseAddress } from '../../../config/yaml/addresses.ts'
 import type { Address } from '../../../config/yaml/addresses.ts'
 import { readTextFile } from '../../../config/yaml/files.ts'
-import { SOCKET } from '../../host/listening.ts'
+import { SOCKET } from '../../host/sockets/listening.ts'
 import { readConfig, UsageError } from '../command.ts'
 import type { Arguments, Terminal } from '../command.ts'
 

@@ -3,7 +3,9 @@
  * enrichment stage (`Enrichment`): symbols of the kernel nearly always at once, those of programs after reading what they have mapped.
  */
 import type { HookEvent, ProcessEvent, StackFrame } from '../../../exporters/contract/event.ts'
-import type { HookSpec, Policy } from '../../../config/policy/policy.ts'
+import type { Policy } from '../../../config/policy/policy.ts'
+import { hasStacks } from '../../ingest/hooks.ts'
+import type { FrameSource } from '../../ingest/normalize.ts'
 import type { Enricher } from '../enrichment.ts'
 import type { KernelFunction, KernelSymbols } from './kernel-symbols.ts'
 import type { UserCode } from './user-code.ts'
@@ -23,9 +25,6 @@ interface Asked {
   readonly resolve: () => void
 }
 
-export const asksForStacks = ({ selectors }: Pick<HookSpec, 'selectors'>): boolean =>
-  selectors.some(({ stacks }) => stacks !== undefined)
-
 /** Stacks of programs that wait; more of them get no names. */
 const MAX_WAITING = 4096
 /** Looked up together. */
@@ -33,7 +32,7 @@ const MAX_TOGETHER = 32
 /** Above the hooked function there are at most the program that takes the stack, and what calls it. */
 const MAX_ABOVE = 8
 
-export class StackFrames implements Enricher {
+export class StackFrames implements Enricher, FrameSource {
   readonly #options: StackFramesOptions
   readonly #promises = new WeakMap<readonly StackFrame[], Promise<unknown>>()
   /** By process. */
@@ -48,7 +47,7 @@ export class StackFrames implements Enricher {
 
   /** Reads the symbols of the kernel if one of these asks for stacks, so that they are there when the first comes. */
   async loadFor(policies: readonly Policy[]): Promise<void> {
-    if (policies.some(({ hooks }) => hooks.some(asksForStacks))) await this.#options.kernel.load()
+    if (policies.some(({ hooks }) => hooks.some(hasStacks))) await this.#options.kernel.load()
   }
 
   /** `hooked`: the function whose callers they are. Without addresses there is no stack. */

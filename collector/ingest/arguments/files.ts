@@ -1,7 +1,7 @@
 /** `struct file_details` of bpf/event.h. */
 import type { Timestamp } from '../../../exporters/contract/event.ts'
 import type { FileDetails } from '../../../exporters/contract/file-details.ts'
-import { DETAIL_DETACHED, DETAIL_OVERLAY, DETAIL_UPPER, FILE_DETAILS, NAMED_MAX } from '../../kernel/wire.ts'
+import { DETAIL_DETACHED, DETAIL_OVERLAY, DETAIL_UPPER, FILE_DETAILS, NAMED_MAX } from '../../wire/wire.ts'
 
 /** What a hook asks for of files beside their paths. */
 export interface AskedDetails {

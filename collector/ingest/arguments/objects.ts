@@ -11,7 +11,7 @@ import {
 } from '../../../config/policy/types/names.ts'
 import type { ObjectMember, Show } from '../../../config/policy/types/objects.ts'
 import type { Argument, MemberValue, StructArgument } from '../../../exporters/contract/event.ts'
-import { OBJECT_INFO } from '../../kernel/wire.ts'
+import { OBJECT_INFO } from '../../wire/wire.ts'
 
 /** `at`: of the struct object_info. What could not be read, and what JSON leaves out when it is 0, is not there. */
 export function objectArgument(

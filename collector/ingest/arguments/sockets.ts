@@ -1,7 +1,7 @@
 /** What a sock, socket, skb or sockaddr says (`struct socket_info` of bpf/event.h), as Tetragon's records have it. */
 import { FAMILIES, PROTOCOLS, SOCKET_TYPES, STATES, nameOf } from '../../../config/policy/selectors/socket-names.ts'
 import type { StructArgument } from '../../../exporters/contract/event.ts'
-import { SOCKET_INFO } from '../../kernel/wire.ts'
+import { SOCKET_INFO } from '../../wire/wire.ts'
 
 type Members = StructArgument['members']
 type Member = Members[number]

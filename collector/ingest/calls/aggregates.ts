@@ -7,8 +7,8 @@ import type { Clock } from '../../../exporters/index.ts'
 import { systemClock } from '../../../exporters/index.ts'
 import type { HookEvent, ProcessEvent, Timestamp } from '../../../exporters/contract/event.ts'
 import type { AggregateKey, Taken } from '../../kernel/actions/aggregates.ts'
-import { AGGREGATE_INDEX } from '../../kernel/wire.ts'
-import type { RawHook } from '../decode.ts'
+import { AGGREGATE_INDEX } from '../../wire/wire.ts'
+import type { RawHook } from '../../wire/decode.ts'
 import { sizeOf } from '../returns.ts'
 
 /** How a hook aggregates. */

@@ -5,7 +5,7 @@ import { SIGKILL } from '../../../config/policy/selectors/actions.ts'
 import type { Actions } from '../../../config/policy/policy.ts'
 import { CollectorError } from '../../errors.ts'
 import type { PlannedHook } from '../plan.ts'
-import { ACTED, SELECTOR_ID } from '../wire.ts'
+import { ACTED, SELECTOR_ID } from '../../wire/wire.ts'
 
 /** Time after which no program that knows a detached hook runs any more. */
 const RETIRE_MS = 30_000

@@ -4,8 +4,8 @@
  */
 import { builtFile } from '../../../native/index.ts'
 import type { BpfMap, BpfObject, ObjectOptions } from '../../../native/types.ts'
-import { u32 } from '../bytes.ts'
-import { REPEAT_KEY, TAKEN_AGGREGATE, TAKE_DONE, TAKE_LATER } from '../wire.ts'
+import { u32 } from '../../wire/bytes.ts'
+import { REPEAT_KEY, TAKEN_AGGREGATE, TAKE_DONE, TAKE_LATER } from '../../wire/wire.ts'
 
 /** Size of its map where no policy aggregates. */
 export const NO_AGGREGATES = { aggregates: 1 }

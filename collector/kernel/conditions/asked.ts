@@ -16,7 +16,7 @@ import { asksOfFiles } from '../layout/hook.ts'
 import { asksOfChanges } from '../layout/selector.ts'
 import type { HostFacts, PolicyHook } from '../layout/selector.ts'
 import type { SharedMaps } from '../objects.ts'
-import type { Finding } from '../guard/finding.ts'
+import type { Finding } from '../watched/finding.ts'
 
 export class Asked {
   readonly #conditions: Conditions

@@ -7,17 +7,17 @@ import type { HookSpec, Policy, Selector } from '../../../config/policy/policy.t
 import { formatProblem } from '../../../config/yaml/problems.ts'
 import { NativeError } from '../../../native/index.ts'
 import type { BpfMap } from '../../../native/types.ts'
-import type { Workloads } from '../../identity/workloads.ts'
 import { CollectorError } from '../../errors.ts'
 import { Turns } from '../../host/turns.ts'
-import { u32 } from '../bytes.ts'
-import type { Finding } from '../guard/finding.ts'
-import { KeptMap } from '../guard/kept-map.ts'
+import { u32 } from '../../wire/bytes.ts'
+import type { Finding } from '../watched/finding.ts'
+import { KeptMap } from '../watched/kept-map.ts'
 import type { HostFacts } from '../layout/selector.ts'
-import { GENERATIONS_AT_ONCE } from '../wire.ts'
+import { GENERATIONS_AT_ONCE } from '../../wire/wire.ts'
 import { conditionEntries, conditionsEntry } from './entries.ts'
 import type { ConditionMap } from './entries.ts'
 import { ConditionTable, TooManyConditions } from './table.ts'
+import type { WorkloadSource } from './workload-entries.ts'
 
 export type ConditionMaps = Readonly<Record<ConditionMap | 'generation', BpfMap>>
 type KeptMaps = Readonly<Record<keyof ConditionMaps, KeptMap>>
@@ -29,13 +29,13 @@ const selectorsOf = (hooks: readonly HookSpec[]): Selector[] => hooks.flatMap(({
 
 export class Conditions {
   readonly #maps: KeptMaps
-  readonly #workloads: Pick<Workloads, 'refusal' | 'use'>
+  readonly #workloads: Pick<WorkloadSource, 'refusal' | 'use'>
   readonly #table = new ConditionTable()
   #generation = 0
   /** Keys in the maps, by the place of their generation. */
   readonly #keys: Array<Map<KeptMap, Buffer[]>> = Array.from({ length: GENERATIONS_AT_ONCE }, () => new Map())
 
-  constructor(maps: ConditionMaps, workloads: Pick<Workloads, 'refusal' | 'use'>) {
+  constructor(maps: ConditionMaps, workloads: Pick<WorkloadSource, 'refusal' | 'use'>) {
     const kept = (additions: boolean) => (name: keyof ConditionMaps) =>
       [name, new KeptMap(maps[name], { additions })] as const
     this.#maps = Object.fromEntries([...KEYED.map(kept(true)), ...ARRAYS.map(kept(false))]) as KeptMaps

@@ -1,5 +1,5 @@
 /** The map entries of one generation of conditions (bpf/match/process.h). */
-import { u32 } from '../bytes.ts'
+import { u32 } from '../../wire/bytes.ts'
 import {
   CONDITIONS,
   CONDITION_INNER_PID,
@@ -13,7 +13,7 @@ import {
   PROGRAM_END_KEY,
   PROGRAM_KEY,
   PROGRAM_VALUE,
-} from '../wire.ts'
+} from '../../wire/wire.ts'
 import type { Condition } from './table.ts'
 
 type Entry = readonly [key: Buffer, value: Buffer]

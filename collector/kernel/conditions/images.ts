@@ -2,7 +2,7 @@
 import { readFileSync, readlinkSync } from 'node:fs'
 import { cachedStat } from '../../../native/index.ts'
 import { errnoOf } from '../../../config/yaml/unreadable.ts'
-import { IMAGE, PROGRAM, PROGRAM_END, PROGRAM_START } from '../wire.ts'
+import { IMAGE, PROGRAM, PROGRAM_END, PROGRAM_START } from '../../wire/wire.ts'
 
 /** The path of its program; empty for a kernel thread; undefined when that cannot be told. */
 export type ProgramPath = Buffer | undefined

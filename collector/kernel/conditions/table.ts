@@ -10,7 +10,7 @@ import {
   CONDITION_PROGRAM,
   CONDITION_WORDS,
   FOLLOWING_MAX,
-} from '../wire.ts'
+} from '../../wire/wire.ts'
 
 export const CONDITIONS_MAX: number = 64 * CONDITION_WORDS
 

@@ -2,12 +2,42 @@
 import { randomBytes } from 'node:crypto'
 import { NativeError } from '../../../native/index.ts'
 import type { BpfMap } from '../../../native/types.ts'
-import type { WorkloadEntries, WorkloadEntry } from '../../identity/workloads.ts'
-import { u32, u64 } from '../bytes.ts'
-import type { Finding } from '../guard/finding.ts'
-import { KeptMap } from '../guard/kept-map.ts'
-import { WORKLOAD, WORKLOAD_CONTAINER, WORKLOAD_HOST, WORKLOAD_POD } from '../wire.ts'
+import type { WorkloadFilter } from '../../../config/policy/policy.ts'
+import { u32, u64 } from '../../wire/bytes.ts'
+import type { Finding } from '../watched/finding.ts'
+import { KeptMap } from '../watched/kept-map.ts'
+import { WORKLOAD, WORKLOAD_CONTAINER, WORKLOAD_HOST, WORKLOAD_POD } from '../../wire/wire.ts'
 import { setBytes } from './entries.ts'
+
+export interface WorkloadCondition {
+  readonly bit: number
+  readonly filter: WorkloadFilter
+}
+
+/** `struct workload` */
+export interface WorkloadEntry {
+  readonly kind: 'host' | 'pod' | 'container'
+  /** Bits of the conditions that hold. */
+  readonly holds: bigint
+  /** Of some condition it is not known yet. */
+  readonly partial: boolean
+}
+
+export interface WorkloadEntries {
+  /** False when there is no room. */
+  put(id: bigint, entry: WorkloadEntry): boolean
+  delete(id: bigint): void
+}
+
+/** Decides which cgroups fulfil which conditions on pods and containers (collector/identity/workloads.ts). */
+export interface WorkloadSource {
+  /** From now on writes what it knows into the kernel's map. */
+  connect(entries: WorkloadEntries): void
+  /** Why a policy cannot have this condition here, if so. */
+  refusal(filter: WorkloadFilter): string | undefined
+  /** These are all conditions from now on. Resolves when the kernel's map has them; false when it has no room. */
+  use(conditions: readonly WorkloadCondition[]): Promise<boolean>
+}
 
 const KINDS = { host: WORKLOAD_HOST, pod: WORKLOAD_POD, container: WORKLOAD_CONTAINER } as const
 

@@ -1,6 +1,6 @@
 /** One bit for each identity filter of the policies; filters with the same operator and paths share one. */
 import type { IdentityFilter } from '../../../config/policy/policy.ts'
-import { IDENTITY_FILTERS_MAX } from '../wire.ts'
+import { IDENTITY_FILTERS_MAX } from '../../wire/wire.ts'
 
 /** A filter that found no bit. */
 export class TooManyFilters extends Error {

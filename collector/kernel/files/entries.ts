@@ -6,7 +6,7 @@ import {
   IDENTITY_NAME_BYTES,
   IDENTITY_SCREEN,
   IDENTITY_WORDS,
-} from '../wire.ts'
+} from '../../wire/wire.ts'
 
 /** What a file is to the kernel; stat shows another device on btrfs and overlayfs. */
 export interface FileIdentity {

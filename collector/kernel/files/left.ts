@@ -1,6 +1,6 @@
 /** Files that left the folders of sticky filters (`left_files` of bpf/match/above.h). Only the kernel side adds to them. */
 import type { BpfMap } from '../../../native/types.ts'
-import { IDENTITY, IDENTITY_FILTERS } from '../wire.ts'
+import { IDENTITY, IDENTITY_FILTERS } from '../../wire/wire.ts'
 
 /** Entries read at once. */
 const ENTRIES_AT_ONCE = 1024

@@ -1,8 +1,8 @@
 /** Files with several links of which one is below a watched folder: finds them, and forgets those that are no longer. */
 import { setTimeout } from 'node:timers/promises'
 import type { BpfMap, FolderRead } from '../../../native/types.ts'
-import { u32 } from '../bytes.ts'
-import { IDENTITY, LINKED_FILTERS, LINKED_NEWS, NAMED_MAX } from '../wire.ts'
+import { u32 } from '../../wire/bytes.ts'
+import { IDENTITY, LINKED_FILTERS, LINKED_NEWS, NAMED_MAX } from '../../wire/wire.ts'
 import { identityKey } from './entries.ts'
 import { linksBelow } from './links.ts'
 import type { Looked } from './links.ts'

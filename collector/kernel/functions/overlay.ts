@@ -1,6 +1,6 @@
 /** Where overlayfs keeps the files of its layers: `struct overlay_places` of bpf/filter.h. */
 import type { KernelMember } from '../../../native/types.ts'
-import { OVERLAY_PLACES, OVERLAY_STEPS } from '../wire.ts'
+import { OVERLAY_PLACES, OVERLAY_STEPS } from '../../wire/wire.ts'
 
 const INODE = 'ovl_inode vfs_inode'
 const UPPER = 'ovl_inode __upperdentry'

@@ -6,7 +6,7 @@ import type { ObjectMember } from '../../../config/policy/types/objects.ts'
 import type { Place, Places } from '../../../config/policy/types/places.ts'
 import type { KernelFunction, KernelMember } from '../../../native/types.ts'
 import type { Report } from './misfits.ts'
-import { MEMBERS_MAX, OBJECT_BYTES, PLACE_STEPS } from '../wire.ts'
+import { MEMBERS_MAX, OBJECT_BYTES, PLACE_STEPS } from '../../wire/wire.ts'
 
 /** By path, as `kernelMembers` of native takes it. */
 export type MemberOf = (path: string) => KernelMember | undefined

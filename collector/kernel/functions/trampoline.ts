@@ -1,6 +1,6 @@
 /** What programs in the trampoline of a function (fentry, fexit, fmod_ret) can see of its calls. */
 import type { KernelFunction } from '../../../native/types.ts'
-import { PARAMS_MAX } from '../wire.ts'
+import { PARAMS_MAX } from '../../wire/wire.ts'
 import type { ArgumentSpec, HookSpec } from '../../../config/policy/policy.ts'
 import { readsAtReturn } from '../../../config/policy/types/bytes.ts'
 

@@ -1,7 +1,7 @@
 /** Which program serves which hooks of policies. */
 import { CollectorError } from '../../errors.ts'
 import type { PlannedHook, Way } from '../plan.ts'
-import { SELECTORS_MAX, VALUE_TEXTS_MAX } from '../wire.ts'
+import { SELECTORS_MAX, VALUE_TEXTS_MAX } from '../../wire/wire.ts'
 import { Together, judgedAtReturn } from './hook.ts'
 
 /** A function and its way of attaching, with the hooks of policies that one program serves. */

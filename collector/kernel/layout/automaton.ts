@@ -2,7 +2,7 @@
  * Which texts contain one of some values, as a table that the kernel walks with one look-up a byte, however many values there are (Aho and Corasick,
  * "Efficient string matching", 1975). A row is what the next byte leads to.
  */
-import { AUTOMATON_FOUND } from '../wire.ts'
+import { AUTOMATON_FOUND } from '../../wire/wire.ts'
 
 const BYTES = 256
 

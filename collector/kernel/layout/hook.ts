@@ -24,7 +24,7 @@ import {
   VALUE_TEXTS_MAX,
   VALUE_TYPE_SHIFT,
   WANTED_VALUE,
-} from '../wire.ts'
+} from '../../wire/wire.ts'
 import { denies } from '../../../config/policy/selectors/actions.ts'
 import { fieldBytes } from '../tracepoints/fields.ts'
 import type { Way } from '../plan.ts'

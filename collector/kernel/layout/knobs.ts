@@ -1,6 +1,6 @@
 /** Constants that say which code an object needs: the verifier removes the rest. */
 import type { HookSpec } from '../../../config/policy/policy.ts'
-import { u32 } from '../bytes.ts'
+import { u32 } from '../../wire/bytes.ts'
 import { asksOfChanges } from './selector.ts'
 
 const NETWORK = ['sock', 'socket', 'skb', 'sockaddr', 'netDevice'] as const

@@ -1,6 +1,6 @@
 /** The numbers of a function by which its calls are rejected (`struct screened_number` of bpf/call/hook.h). */
 import type { ArgumentFilter, NumberFilter } from '../../../config/policy/policy.ts'
-import { ARG_TYPES, HOOK, SCREENED_NUMBER, SCREENED_NUMBERS, SMALL_NUMBERS } from '../wire.ts'
+import { ARG_TYPES, HOOK, SCREENED_NUMBER, SCREENED_NUMBERS, SMALL_NUMBERS } from '../../wire/wire.ts'
 import { bitsOf, isText, sameValue, wantedOf } from './selector.ts'
 import type { Row, Value } from './selector.ts'
 import type { Tables } from './tables.ts'

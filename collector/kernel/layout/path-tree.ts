@@ -2,7 +2,7 @@
  * The wanted paths of all selectors of a function as one tree of components (bpf/match/path.h): an edge is a component, a node knows which
  * selectors a path may match that ends there or goes on. A second, flat tree has the ends of paths.
  */
-import { EDGE_OPEN, EDGE_OPEN_MAX, PREFIX_PARTS } from '../wire.ts'
+import { EDGE_OPEN, EDGE_OPEN_MAX, PREFIX_PARTS } from '../../wire/wire.ts'
 import type { Demand, Part, Prefix } from './screen.ts'
 import type { Edge, EdgeTarget, SetTable, Tables } from './tables.ts'
 

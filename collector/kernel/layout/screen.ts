@@ -3,7 +3,7 @@
  * that the exact filters then reject, but never rejects a wanted path.
  */
 import type { ArgumentFilter, Selector, TextFilter } from '../../../config/policy/policy.ts'
-import { PREFIX_PARTS } from '../wire.ts'
+import { PREFIX_PARTS } from '../../wire/wire.ts'
 
 /** A path component; `open`: the name may continue after `bytes`. */
 export interface Part {

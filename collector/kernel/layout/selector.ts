@@ -31,7 +31,7 @@ import {
   SCOPES,
   SELECTOR,
   SOCKET_MEMBERS,
-} from '../wire.ts'
+} from '../../wire/wire.ts'
 import type { Tables } from './tables.ts'
 import { automaton } from './automaton.ts'
 import { textEntries } from './texts.ts'

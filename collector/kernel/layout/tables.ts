@@ -5,7 +5,7 @@
 import type { BpfMap, BpfObject } from '../../../native/types.ts'
 import type { Place } from '../../../config/policy/types/places.ts'
 import type { Turns } from '../../host/turns.ts'
-import { u32 } from '../bytes.ts'
+import { u32 } from '../../wire/bytes.ts'
 import type { TextEntry } from './texts.ts'
 import {
   AUTOMATON_ROW,
@@ -20,7 +20,7 @@ import {
   SUFFIX_ENTRY,
   TEXT_ENTRY,
   TEXT_VALUE,
-} from '../wire.ts'
+} from '../../wire/wire.ts'
 
 /** A number of a filter that has more of them than fit into the filter itself. */
 export interface NumberEntry {

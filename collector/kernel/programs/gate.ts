@@ -3,13 +3,12 @@
  * (bpf/gate.bpf.c). Replacing that program is one store; calls run the old one or the new one.
  */
 import type { AttachKind, BpfMap, BpfObject, Link, ProgramSpec } from '../../../native/types.ts'
-import type { ScreenedFunction } from '../guard/canary.ts'
-import type { Finding } from '../guard/finding.ts'
-import { WatchedLink } from '../guard/watched-link.ts'
-import type { Runs } from '../guard/watched-link.ts'
-import { HOOK_SLOTS } from '../wire.ts'
+import type { Finding } from '../watched/finding.ts'
+import { WatchedLink } from '../watched/watched-link.ts'
+import type { Runs } from '../watched/watched-link.ts'
+import { HOOK_SLOTS } from '../../wire/wire.ts'
 import type { Way } from '../plan.ts'
-import { u32 } from '../bytes.ts'
+import { u32 } from '../../wire/bytes.ts'
 
 /** A program of hook.bpf.c, and its place in a program array. */
 interface Behind {
@@ -53,6 +52,15 @@ const back = (program: Behind['program']): Behind => ({ array: 'gate_back', inde
 
 /** The return, where the entry is a program of the same trampoline. */
 const FEXIT_END: End = { kind: 'fexit', gate: 'gate_exit', behind: back('hook_left'), second: true }
+
+/** A function with a program behind its gate. */
+export interface ScreenedFunction {
+  readonly symbol: string
+  /** At its entry; the same as long as the function is attached. */
+  readonly link: Pick<Link, 'kind'>
+  /** How often the program began a call since it was loaded; not calls from cgroups that it remembers (bpf/call/workload.h). */
+  readonly calls: () => bigint
+}
 
 /** In the order in which they are attached. Return side first: an entry must never be seen when its return cannot be. */
 export function endsOf({ mode, multi, returns = false }: Way): readonly End[] {

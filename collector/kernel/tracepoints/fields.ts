@@ -1,5 +1,5 @@
 /** Fields of a tracepoint's event, as the kernel side reads them. */
-import { EVENT_FIELD, FIELDS } from '../wire.ts'
+import { EVENT_FIELD, FIELDS } from '../../wire/wire.ts'
 
 /** `struct event_field` of bpf/call/hook.h. */
 export interface EventField {

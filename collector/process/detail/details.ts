@@ -6,7 +6,7 @@ import { readFileSync, statSync } from 'node:fs'
 import type { Config } from '../../../config/agent/schema.ts'
 import { CAPABILITY_NAMES, SECURE_BITS } from '../../../config/policy/types/names.ts'
 import type { Members, MemberValue, ProcessDetails } from '../../../exporters/contract/event.ts'
-import { NAMESPACES, PROCESS_DETAIL } from '../../kernel/wire.ts'
+import { NAMESPACES, PROCESS_DETAIL } from '../../wire/wire.ts'
 import { UserNames } from './user-names.ts'
 
 export type DetailConfig = Pick<Config, 'procfs' | 'enable_process_cred' | 'enable_process_ns' | 'username_metadata'>

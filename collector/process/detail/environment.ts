@@ -1,5 +1,5 @@
 /** The environment of a process, as bytes of the kernel or of /proc. Pure functions. */
-import { decodeText } from '../text.ts'
+import { decodeText } from '../../wire/text.ts'
 
 /** As Tetragon names what has no `=`. */
 const NO_NAME = 'invalid'

@@ -8,7 +8,7 @@
  */
 import type { Config } from '../../../config/agent/schema.ts'
 import type { Executed, Members, MemberValue } from '../../../exporters/contract/event.ts'
-import type { RawData, RawExec } from '../../ingest/decode.ts'
+import type { RawData, RawExec } from '../../wire/decode.ts'
 import {
   DATA_ARGV,
   DATA_ENV,
@@ -18,10 +18,10 @@ import {
   RAISED_SETGID_ROOT,
   RAISED_SETUID,
   RAISED_SETUID_ROOT,
-} from '../../kernel/wire.ts'
-import { PROCESS_FLAGS } from '../flags.ts'
+} from '../../wire/wire.ts'
+import { PROCESS_FLAGS } from '../../wire/flags.ts'
 import type { ProcessFiles } from './process-files.ts'
-import { flagWords, readArguments } from '../text.ts'
+import { flagWords, readArguments } from '../../wire/text.ts'
 import { readEnvironment, jsonStart } from './environment.ts'
 
 export type ExecutedConfig = Pick<

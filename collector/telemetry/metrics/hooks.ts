@@ -3,7 +3,7 @@ import { DONE } from '../../kernel/actions/acted.ts'
 import type { DoneByHook } from '../../kernel/actions/acted.ts'
 import { enabledOf } from '../../policies/registry.ts'
 import type { Policies } from '../../policies/registry.ts'
-import type { Runs } from '../../kernel/guard/watched-link.ts'
+import type { Runs } from '../../kernel/watched/watched-link.ts'
 import type { MetricsPage } from './page.ts'
 
 export interface HookSources {

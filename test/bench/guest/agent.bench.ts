@@ -14,6 +14,7 @@ import { parsePolicy } from '../../../config/policy/parse.ts'
 import { readKernelFacts } from '../../../collector/kernel/facts.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
 import { scanProcfs } from '../../../collector/process/procfs.ts'
+import { Workloads } from '../../../collector/identity/workloads.ts'
 import { kernelFunctions, kernelSymbols, realTime } from '../../../native/index.ts'
 import { threadUse, usedBetween } from '../../support/idle.ts'
 import { memoryOf } from '../../support/memory.ts'
@@ -121,6 +122,7 @@ async function parts(): Promise<ReadonlyArray<readonly [string, number]>> {
   done('addon and kernel symbols')
   using kernel = await KernelSide.open({
     facts,
+    workloads: new Workloads(undefined),
     mode: 'auto',
     ringBytes: 16 << 20,
     watermarkBytes: 64 << 10,

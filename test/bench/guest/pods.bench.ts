@@ -12,6 +12,7 @@ import type { KnownPod } from '../../../collector/identity/pod-object.ts'
 import { Pods } from '../../../collector/identity/pods.ts'
 import { readKernelFacts } from '../../../collector/kernel/facts.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
+import { Workloads } from '../../../collector/identity/workloads.ts'
 import { closed, kernelFunctions, kernelSymbols, openObject, realTime } from '../../../native/index.ts'
 import type { Link } from '../../../native/types.ts'
 import { nsPerCall } from '../support/kernel.ts'
@@ -107,18 +108,19 @@ const facts = await readKernelFacts(kernelSymbols, kernelFunctions, realTime)
 const policies = Array.from({ length: POLICIES }, (_, n) => policyFor(n))
 const pods = new Pods()
 const reader = await Reader.start(['/tmp/x'])
+const workloads = new Workloads(pods)
 const kernel = await KernelSide.open({
   facts,
   mode: 'auto',
   ringBytes: 1 << 20,
   watermarkBytes: 1 << 19,
   agentPid: process.pid,
-  pods,
+  workloads,
 })
 
 podsOf() // What is compiled and cached once is none of the pods' memory.
 const before = heap()
-const scan = await timed(() => kernel.scanCgroups())
+const scan = await timed(() => workloads.scan('/proc'))
 const ofCgroups = heap() - before
 const loaded = await timed(() => kernel.policies.change([], policies))
 const bare = heap()

@@ -11,6 +11,7 @@ import { readKernelFacts } from '../../../collector/kernel/facts.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
 import { closed, kernelFunctions, kernelSymbols, openObject, realTime } from '../../../native/index.ts'
 import type { LoadedPolicy } from '../../../collector/kernel/plan.ts'
+import { Workloads } from '../../../collector/identity/workloads.ts'
 import type { Link } from '../../../native/types.ts'
 import { kernelBytes, nsPerCall } from '../support/kernel.ts'
 import { Reader, compileEmpty } from '../support/pread.ts'
@@ -77,15 +78,16 @@ interface Result {
 
 const facts = await readKernelFacts(kernelSymbols, kernelFunctions, realTime)
 using reader = await Reader.start(FILES)
+const workloads = new Workloads(new Pods())
 using kernel = await KernelSide.open({
   facts,
   mode: 'auto',
   ringBytes: 1 << 20,
   watermarkBytes: 1 << 19,
   agentPid: process.pid,
-  pods: new Pods(),
+  workloads,
 })
-await kernel.scanCgroups()
+await workloads.scan('/proc')
 const results = new Map<string, Result>()
 const empty = kernelBytes()
 const perFile = async (links: readonly Link[]): Promise<number[]> => {

@@ -10,6 +10,7 @@ import { Pods } from '../../../collector/identity/pods.ts'
 import { readKernelFacts } from '../../../collector/kernel/facts.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
 import type { LoadedPolicy } from '../../../collector/kernel/plan.ts'
+import { Workloads } from '../../../collector/identity/workloads.ts'
 import { closed, enableStats, kernelFunctions, kernelSymbols, openObject, realTime } from '../../../native/index.ts'
 import { nsPerCall, verified, verifiedSince } from '../support/kernel.ts'
 import { Reader, compileEmpty } from '../support/pread.ts'
@@ -29,15 +30,16 @@ const FORKS = 40
 const KINDS_AT_ONCE = 10
 
 const facts = await readKernelFacts(kernelSymbols, kernelFunctions, realTime)
+const workloads = new Workloads(new Pods())
 using kernel = await KernelSide.open({
   facts,
   mode: 'auto',
   ringBytes: 16 << 20,
   watermarkBytes: 1 << 20,
   agentPid: process.pid,
-  pods: new Pods(),
+  workloads,
 })
-await kernel.scanCgroups()
+await workloads.scan('/proc')
 // The program's parent. Its own fork and exec are seen.
 kernel.seedProcess(process.pid, 1n, process.ppid)
 using reader = await Reader.start(FILES)

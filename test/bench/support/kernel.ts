@@ -3,6 +3,7 @@ import { readFileSync, readdirSync } from 'node:fs'
 import type { KernelFacts } from '../../../collector/kernel/facts.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
 import type { AttachMode } from '../../../collector/kernel/plan.ts'
+import { Workloads } from '../../../collector/identity/workloads.ts'
 import { enableStats } from '../../../native/index.ts'
 import type { Link } from '../../../native/types.ts'
 
@@ -10,6 +11,7 @@ import type { Link } from '../../../native/types.ts'
 export async function openKernel(facts: KernelFacts, mode: AttachMode | 'auto', pid: number): Promise<KernelSide> {
   const kernel = await KernelSide.open({
     facts,
+    workloads: new Workloads(undefined),
     mode,
     ringBytes: 64 << 20,
     watermarkBytes: 1 << 20,

@@ -11,6 +11,7 @@ import type { Policy } from '../../../config/policy/policy.ts'
 import { Pods } from '../../../collector/identity/pods.ts'
 import { readKernelFacts } from '../../../collector/kernel/facts.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
+import { Workloads } from '../../../collector/identity/workloads.ts'
 import { kernelFunctions, kernelSymbols, realTime } from '../../../native/index.ts'
 import { verified } from '../../bench/support/kernel.ts'
 import { cannotRun } from '../support/agent.ts'
@@ -127,8 +128,9 @@ describe('what a program has', { skip }, () => {
   before(async () => {
     const facts = await readKernelFacts(kernelSymbols, kernelFunctions, realTime)
     const sizes = { ringBytes: 1 << 20, watermarkBytes: 1 << 19 }
-    kernel = await KernelSide.open({ facts, mode: 'auto', ...sizes, agentPid: process.pid, pods: new Pods() })
-    await kernel.scanCgroups()
+    const workloads = new Workloads(new Pods())
+    kernel = await KernelSide.open({ facts, mode: 'auto', ...sizes, agentPid: process.pid, workloads })
+    await workloads.scan('/proc')
   })
   after(() => kernel?.[Symbol.dispose]())
 

@@ -9,10 +9,11 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { describe } from 'node:test'
 import { parsePolicy } from '../../../config/policy/parse.ts'
-import { decodeChunk } from '../../../collector/ingest/decode.ts'
+import { decodeChunk } from '../../../collector/wire/decode.ts'
 import { chunks } from '../../../collector/ingest/source.ts'
 import { readKernelFacts } from '../../../collector/kernel/facts.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
+import { Workloads } from '../../../collector/identity/workloads.ts'
 import { bootTime, kernelFunctions, kernelSymbols, realTime } from '../../../native/index.ts'
 import { cannotRun, freshFolder } from '../support/agent.ts'
 import { fileHook, path, policy } from '../support/policy.ts'
@@ -76,6 +77,7 @@ describe('wakeups', { skip: cannotRun() }, () => {
       assert.ok('policy' in parsed)
       using kernel = await KernelSide.open({
         facts: await readKernelFacts(kernelSymbols, kernelFunctions, realTime),
+        workloads: new Workloads(undefined),
         mode: 'auto',
         ringBytes: 16 << 20,
         watermarkBytes: WATERMARK_BYTES,

@@ -3,14 +3,14 @@
  * throw, no event may have bytes from outside of its chunk, and what comes out is JSON. The same seed gives the same bytes.
  */
 import { PendingAggregates } from '../../../collector/ingest/calls/aggregates.ts'
-import { decodeChunk } from '../../../collector/ingest/decode.ts'
+import { decodeChunk } from '../../../collector/wire/decode.ts'
 import { Normalizer } from '../../../collector/ingest/normalize.ts'
 import type { KnownHook } from '../../../collector/ingest/normalize.ts'
 import { PendingReturns } from '../../../collector/ingest/returns.ts'
 import type { Returned } from '../../../collector/ingest/return-filter.ts'
 import type { Taken } from '../../../collector/kernel/actions/aggregates.ts'
 import { valueIndex } from '../../../collector/kernel/layout/hook.ts'
-import * as wire from '../../../collector/kernel/wire.ts'
+import * as wire from '../../../collector/wire/wire.ts'
 import { ExecutedFacts } from '../../../collector/process/detail/executed.ts'
 import { WallClock } from '../../../collector/process/clock.ts'
 import { Details } from '../../../collector/process/detail/details.ts'

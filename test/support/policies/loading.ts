@@ -9,13 +9,14 @@ import { readKernelFacts } from '../../../collector/kernel/facts.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
 import type { AttachMode } from '../../../collector/kernel/plan.ts'
 import type { LoadedPolicy } from '../../../collector/kernel/plan.ts'
-import { decodeChunk } from '../../../collector/ingest/decode.ts'
+import { decodeChunk } from '../../../collector/wire/decode.ts'
 import { HookRegistry } from '../../../collector/ingest/hooks.ts'
 import { Normalizer } from '../../../collector/ingest/normalize.ts'
 import { PendingReturns } from '../../../collector/ingest/returns.ts'
 import { WallClock } from '../../../collector/process/clock.ts'
 import { scanProcfs } from '../../../collector/process/procfs.ts'
 import { ProcessTable } from '../../../collector/process/table.ts'
+import { Workloads } from '../../../collector/identity/workloads.ts'
 import { clockOffset, kernelFunctions, kernelSymbols, realTime } from '../../../native/index.ts'
 import { policyText } from './documents.ts'
 import type { PolicyDocument } from './documents.ts'
@@ -51,7 +52,14 @@ export class LoadedKernel implements Disposable {
   static async open(mode: AttachMode | 'auto', ringBytes: number): Promise<LoadedKernel> {
     const facts = await readKernelFacts(kernelSymbols, kernelFunctions, realTime)
     const watermarkBytes = ringBytes >> 1
-    const kernel = await KernelSide.open({ facts, mode, ringBytes, watermarkBytes, agentPid: process.pid })
+    const kernel = await KernelSide.open({
+      facts,
+      workloads: new Workloads(undefined),
+      mode,
+      ringBytes,
+      watermarkBytes,
+      agentPid: process.pid,
+    })
     for (const { pid, startNs, parentPid } of await scanProcfs('/proc')) kernel.seedProcess(pid, startNs, parentPid)
     kernel.seedImages()
     return new LoadedKernel(kernel, facts.loops)
@@ -86,7 +94,7 @@ export class LoadedKernel implements Disposable {
     for (;;) {
       const length = this.#kernel.ring.read(this.#chunk)
       const ready: ProcessEvent[] = []
-      if (length === 0) this.#returns.endTold(this.#kernel.policies.takeEnds(), ready)
+      if (length === 0) this.#returns.endByMap(this.#kernel.policies.takeEnds(), ready)
       const malformed = decodeChunk({ bytes: this.#chunk, length }, (raw, bytes) => {
         if (raw.op === 'return') {
           this.#returns.end(raw, ready)

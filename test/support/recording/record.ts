@@ -12,6 +12,7 @@ import { readKernelFacts } from '../../../collector/kernel/facts.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
 import { scanProcfs } from '../../../collector/process/procfs.ts'
 import { chunks } from '../../../collector/ingest/source.ts'
+import { Workloads } from '../../../collector/identity/workloads.ts'
 import { clockOffset, kernelFunctions, kernelSymbols, realTime } from '../../../native/index.ts'
 import { saveRecording } from './recording.ts'
 
@@ -45,6 +46,7 @@ if ('problems' in parsed) throw new Error(parsed.problems.map(formatProblem).joi
 const facts = await readKernelFacts(kernelSymbols, kernelFunctions, realTime)
 using kernel = await KernelSide.open({
   facts,
+  workloads: new Workloads(undefined),
   mode: 'auto',
   ringBytes: 64 << 20,
   watermarkBytes: WATERMARK_BYTES,

@@ -10,7 +10,7 @@ import type { Hook } from '../../../exporters/contract/event.ts'
 import type { KnownHook } from '../../../collector/ingest/normalize.ts'
 import type { ScannedProcess } from '../../../collector/process/procfs.ts'
 import { valueIndex } from '../../../collector/kernel/layout/hook.ts'
-import { EVENT_HEADER } from '../../../collector/kernel/wire.ts'
+import { EVENT_HEADER } from '../../../collector/wire/wire.ts'
 
 export interface Recording {
   /** Its origin, for the report: `synthetic, seed 1` or `recorded on 6.12.95`. */

@@ -1,5 +1,5 @@
 /**
- * Builds ring records as the kernel side writes them (bpf/event.h, collector/kernel/wire.ts): for benches and tests
+ * Builds ring records as the kernel side writes them (bpf/event.h, collector/wire/wire.ts): for benches and tests
  * that need ring bytes without a kernel. Arguments are not checked.
  */
 import {
@@ -20,7 +20,7 @@ import {
   VALUE_FILE,
   VALUE_INT,
   VALUE_UINT,
-} from '../../../collector/kernel/wire.ts'
+} from '../../../collector/wire/wire.ts'
 
 /** Boot clock in nanoseconds, and the process and thread. */
 export interface Stamp {

@@ -5,7 +5,6 @@ import { pino } from 'pino'
 import { LostRanges } from '../../../collector/delivery/lost-ranges.ts'
 import { Enrichment } from '../../../collector/enrich/enrichment.ts'
 import { Reading } from '../../../collector/ingest/reading.ts'
-import { Sequence } from '../../../collector/ingest/sequence.ts'
 import { Line } from '../../../collector/line.ts'
 import type { LineParts } from '../../../collector/line.ts'
 import { ChangeRecords } from '../../../collector/delivery/change-records.ts'
@@ -21,7 +20,6 @@ const GRACE_MS = 5000
 
 class FakeIngest {
   readonly reading = new Reading()
-  readonly sequence = new Sequence()
   readonly #waiting: Event[][] = []
   bytesRead = 0
   #wake: (() => void) | undefined

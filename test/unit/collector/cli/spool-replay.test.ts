@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { createLog } from '../../../../collector/telemetry/log.ts'
+import { createLog } from '../../../../collector/host/log.ts'
 import { createFanOut } from '../../../../exporters/start.ts'
 import { loadConfig } from '../../../../config/agent/load.ts'
 import { describe } from '../../../../exporters/contract/described.ts'

@@ -5,13 +5,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { Announcements } from '../../../../collector/identity/announced.ts'
-import { workloadPlace } from '../../../../collector/identity/cgroup-names.ts'
+import { workloadPlace } from '../../../../collector/process/cgroup-names.ts'
 import { cgroupsAt, scanCgroups } from '../../../../collector/identity/cgroup-tree.ts'
 import { Pods } from '../../../../collector/identity/pods.ts'
 import { Workloads, repositoryOf } from '../../../../collector/identity/workloads.ts'
-import type { WorkloadEntry } from '../../../../collector/identity/workloads.ts'
+import type { WorkloadEntry } from '../../../../collector/kernel/conditions/workload-entries.ts'
 import { WorkloadMap, workloadBytes } from '../../../../collector/kernel/conditions/workload-entries.ts'
-import { WORKLOAD, WORKLOAD_POD } from '../../../../collector/kernel/wire.ts'
+import { WORKLOAD, WORKLOAD_POD } from '../../../../collector/wire/wire.ts'
 import type { WorkloadFilter } from '../../../../config/policy/policy.ts'
 import { NativeError } from '../../../../native/index.ts'
 import { Folder } from '../../exporters/support/folder.ts'
@@ -38,18 +38,16 @@ interface Rig {
 function rig(room = 1e6): Rig {
   const made: Omit<Rig, 'workloads' | 'pods'> = { entries: new Map(), room, puts: 0, nowMs: 0 }
   const pods = new Pods(() => made.nowMs)
-  const workloads = new Workloads(
-    {
-      put: (id, entry) => {
-        made.puts++
-        if (made.entries.size >= made.room && !made.entries.has(id)) return false
-        made.entries.set(id, entry)
-        return true
-      },
-      delete: (id) => void made.entries.delete(id),
+  const workloads = new Workloads(pods)
+  workloads.connect({
+    put: (id, entry) => {
+      made.puts++
+      if (made.entries.size >= made.room && !made.entries.has(id)) return false
+      made.entries.set(id, entry)
+      return true
     },
-    pods,
-  )
+    delete: (id) => void made.entries.delete(id),
+  })
   return Object.assign(made, { workloads, pods })
 }
 
@@ -126,7 +124,7 @@ test('workloads: what is gone is forgotten, by a record or because a scan does n
   for (const id of [1n, 2n, 3n]) workloads.made(id, [`s${id}`])
   workloads.gone(1n)
   workloads.gone(1n)
-  await workloads.scan((found) => {
+  await workloads.scan('/proc', (_procfs, found) => {
     found(2n, ['s2'])
     // Made while it runs: by a record.
     workloads.made(4n, ['s4'])
@@ -134,7 +132,7 @@ test('workloads: what is gone is forgotten, by a record or because a scan does n
   })
   assert.deepEqual([...entries.keys()], [2n, 4n])
   assert.equal(workloads.size, 2)
-  await workloads.scan(() => Promise.resolve('unreadable'))
+  await workloads.scan('/proc', () => Promise.resolve('unreadable'))
   assert.equal(workloads.size, 2)
   assert.equal(workloads.refusal({ ...all, host: true }), 'unreadable')
 })
@@ -163,7 +161,7 @@ test('workloads: an entry without room is tried again', async () => {
 })
 
 test('workloads: without pods, policies that ask for them are refused', () => {
-  const workloads = new Workloads({ put: () => true, delete: () => {} }, undefined)
+  const workloads = new Workloads(undefined)
   const want = 'no pod is known to this agent: set kubernetes.pods: true in its config'
   assert.equal(workloads.refusal({ ...all, host: true }), undefined)
   for (const filter of FILTERS.slice(1)) assert.equal(workloads.refusal(filter), want)
@@ -302,11 +300,11 @@ test('workloads: an announced container is judged by what was announced, in the 
   const entries = new Map<bigint, WorkloadEntry>()
   const pods = new Pods()
   const announced = new Announcements()
-  const workloads = new Workloads(
-    { put: (id, entry) => entries.set(id, entry) !== undefined, delete: (id) => void entries.delete(id) },
-    pods,
-    announced,
-  )
+  const workloads = new Workloads(pods, announced)
+  workloads.connect({
+    put: (id, entry) => entries.set(id, entry) !== undefined,
+    delete: (id) => void entries.delete(id),
+  })
   await workloads.use(CONDITIONS)
   pods.set(known({}), undefined)
   // The record of the first has come, that of the second has not.

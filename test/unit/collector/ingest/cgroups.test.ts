@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { takeCgroup } from '../../../../collector/ingest/cgroups.ts'
-import type { RawCgroup } from '../../../../collector/ingest/decode.ts'
-import { CGROUP_CUT, CGROUP_WHOLE } from '../../../../collector/kernel/wire.ts'
+import type { RawCgroup } from '../../../../collector/wire/decode.ts'
+import { CGROUP_CUT, CGROUP_WHOLE } from '../../../../collector/wire/wire.ts'
 
 const BASE = { op: 'cgroup', cpu: 0, seq: 0, sec: 0, nsec: 0, tgid: 1, tid: 1, startLo: 0, startHi: 0, id: 7n } as const
 

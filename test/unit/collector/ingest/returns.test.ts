@@ -1,8 +1,8 @@
 /** Records and ends of calls → the events that go on. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { CallEnd, RawHook } from '../../../../collector/ingest/decode.ts'
-import { GoneThreads } from '../../../../collector/process/gone-threads.ts'
+import type { CallEnd, RawHook } from '../../../../collector/wire/decode.ts'
+import { GoneThreads } from '../../../../collector/host/gone-threads.ts'
 import type { NumberFilter } from '../../../../config/policy/policy.ts'
 import { returnPasses } from '../../../../collector/ingest/return-filter.ts'
 import type { Returned } from '../../../../collector/ingest/return-filter.ts'
@@ -14,7 +14,7 @@ import {
   HOOK_RETURN_MISSED,
   HOOK_RETURN_PENDING,
   VALUE_UINT,
-} from '../../../../collector/kernel/wire.ts'
+} from '../../../../collector/wire/wire.ts'
 import type { Argument, HookEvent, ProcessEvent } from '../../../../exporters/contract/event.ts'
 import { makeKprobe, text } from '../../exporters/support/events.ts'
 import { typeOf } from '../support/specs.ts'
@@ -249,7 +249,7 @@ test('returns: calls in the table can be looked up there, and end as those that 
   assert.equal(pending.unkept, 1)
   pending.sweep(new GoneThreads((_, tid) => (tid === 8 ? 'gone' : 1n), 1), 9_000_000_000n)
   const out: ProcessEvent[] = []
-  pending.endTold({ calls: [], functions: [] }, out)
+  pending.endByMap({ calls: [], functions: [] }, out)
   assert.deepEqual(shown(out), ['again return not seen'])
 })
 
@@ -303,7 +303,7 @@ test('returns: calls that only the agent has end when their thread is gone, at t
   )
   const told = (functions: readonly number[] = []): string[] => {
     const out: ProcessEvent[] = []
-    pending.endTold({ calls: [], functions }, out)
+    pending.endByMap({ calls: [], functions }, out)
     return shown(out)
   }
   const agentPid = 1

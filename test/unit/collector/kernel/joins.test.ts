@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { GoneThreads, threadStarts } from '../../../../collector/process/gone-threads.ts'
-import type { ThreadStart } from '../../../../collector/process/gone-threads.ts'
+import { GoneThreads, threadStarts } from '../../../../collector/host/gone-threads.ts'
+import type { ThreadStart } from '../../../../collector/host/gone-threads.ts'
 import { JoinSweep, callKey } from '../../../../collector/kernel/joins.ts'
 import type { JoinMaps } from '../../../../collector/kernel/joins.ts'
 import {
@@ -11,7 +11,7 @@ import {
   JOIN_UNREAD,
   JOIN_VALUE,
   PENDING,
-} from '../../../../collector/kernel/wire.ts'
+} from '../../../../collector/wire/wire.ts'
 import type { BpfMap } from '../../../../native/types.ts'
 
 const SECOND = 1_000_000_000n

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { readBtf } from '../../../../collector/kernel/btf.ts'
-import * as wire from '../../../../collector/kernel/wire.ts'
+import * as wire from '../../../../collector/wire/wire.ts'
 import { wireConstants } from '../../../../collector/kernel/write-wire.ts'
 
 const ROOT = join(import.meta.dirname, '../../../..')

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { after } from 'node:test'
-import type { RawData, RawExec } from '../../../../collector/ingest/decode.ts'
+import type { RawData, RawExec } from '../../../../collector/wire/decode.ts'
 import {
   DATA_ARGV,
   DATA_ENV,
@@ -14,11 +14,11 @@ import {
   RAISED_SETGID_ROOT,
   RAISED_SETUID,
   RAISED_SETUID_ROOT,
-} from '../../../../collector/kernel/wire.ts'
+} from '../../../../collector/wire/wire.ts'
 import { ExecutedFacts } from '../../../../collector/process/detail/executed.ts'
 import { ProcessFiles } from '../../../../collector/process/detail/process-files.ts'
 import { readEnvironment } from '../../../../collector/process/detail/environment.ts'
-import { PROCESS_FLAGS } from '../../../../collector/process/flags.ts'
+import { PROCESS_FLAGS } from '../../../../collector/wire/flags.ts'
 import { exec } from '../support/processes.ts'
 
 const ALL = { enable_process_cred: true, enable_process_environment_variables: true, filter_environment_variables: [] }

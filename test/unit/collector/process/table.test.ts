@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Image } from '../../../../collector/process/image.ts'
 import type { ProcessTable } from '../../../../collector/process/table.ts'
-import { PROCESS_FLAGS } from '../../../../collector/process/flags.ts'
-import type { RawMove } from '../../../../collector/ingest/decode.ts'
+import { PROCESS_FLAGS } from '../../../../collector/wire/flags.ts'
+import type { RawMove } from '../../../../collector/wire/decode.ts'
 import { NODE, OFFSET_NS, exec, fork, move, names, newTable, scanned } from '../support/processes.ts'
 
 const GRACE_MS = 5_000

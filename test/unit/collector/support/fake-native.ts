@@ -1,8 +1,8 @@
 /** Objects, maps and links in memory: what PolicyPrograms does to the kernel, and what stays open. */
 import { basename } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
-import { u32 } from '../../../../collector/kernel/bytes.ts'
-import { HOOK, REPEAT_KEY, SELECTOR, TAKE_DONE, TAKE_LATER, TAKE_NONE } from '../../../../collector/kernel/wire.ts'
+import { u32 } from '../../../../collector/wire/bytes.ts'
+import { HOOK, REPEAT_KEY, SELECTOR, TAKE_DONE, TAKE_LATER, TAKE_NONE } from '../../../../collector/wire/wire.ts'
 import { NativeError } from '../../../../native/index.ts'
 import type {
   AttachKind,

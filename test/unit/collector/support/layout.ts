@@ -14,7 +14,7 @@ import {
   SELECTOR,
   SMALL_NUMBERS,
   WANTED_VALUE,
-} from '../../../../collector/kernel/wire.ts'
+} from '../../../../collector/wire/wire.ts'
 
 export interface LaidOut {
   readonly bytes: Buffer

@@ -1,11 +1,11 @@
 /** A process table with a fake clock, and the records that feed it. */
-import type { CgroupNames, RawExec, RawFork, RawMove } from '../../../../collector/ingest/decode.ts'
-import { CGROUP_CUT, CGROUP_KEPT, CGROUP_WHOLE, PROCESS_DETAIL } from '../../../../collector/kernel/wire.ts'
+import type { CgroupNames, RawExec, RawFork, RawMove } from '../../../../collector/wire/decode.ts'
+import { CGROUP_CUT, CGROUP_KEPT, CGROUP_WHOLE, PROCESS_DETAIL } from '../../../../collector/wire/wire.ts'
 import { WallClock } from '../../../../collector/process/clock.ts'
 import { ProcessTable } from '../../../../collector/process/table.ts'
 import type { Wanted } from '../../../../collector/process/table.ts'
 import type { ScannedProcess } from '../../../../collector/process/procfs.ts'
-import { PROCESS_FLAGS } from '../../../../collector/process/flags.ts'
+import { PROCESS_FLAGS } from '../../../../collector/wire/flags.ts'
 
 export const NODE = 'node-1'
 /** CLOCK_REALTIME − CLOCK_BOOTTIME: 2024-04-14T02:51:22Z minus nothing, to keep sums readable. */

@@ -1,7 +1,7 @@
 /** Raw events → ring bytes, by wire.ts: the inverse of decode. */
-import type { RawValue } from '../../../../collector/ingest/arguments/values.ts'
-import type { RawEvent } from '../../../../collector/ingest/decode.ts'
-import * as wire from '../../../../collector/kernel/wire.ts'
+import type { RawValue } from '../../../../collector/wire/values.ts'
+import type { RawEvent } from '../../../../collector/wire/decode.ts'
+import * as wire from '../../../../collector/wire/wire.ts'
 
 const { EVENT_HEADER, DATA_BODY, EXEC_BODY, FORK_BODY, CGROUP_BODY, EXIT_BODY, RETURN_BODY, VALUE, FILE_INFO } = wire
 const TYPES = {

@@ -6,7 +6,7 @@ import {
   PARAMS_MAX,
   PREFIX_PARTS,
   SMALL_NUMBERS,
-} from '../../../../collector/kernel/wire.ts'
+} from '../../../../collector/wire/wire.ts'
 import type { EdgeTarget } from '../../../../collector/kernel/layout/tables.ts'
 import { numbersIn, pathIn, setIn } from './layout.ts'
 import type { LaidOut, NumberRead, PathRead } from './layout.ts'

@@ -1,5 +1,5 @@
 /** Tables as lines that a reviewer of a golden file can follow with wire.ts. */
-import { EDGE_OPEN } from '../../../../collector/kernel/wire.ts'
+import { EDGE_OPEN } from '../../../../collector/wire/wire.ts'
 import type { Edge, EdgeTarget, Tables } from '../../../../collector/kernel/layout/tables.ts'
 import { members, setIn } from './layout.ts'
 

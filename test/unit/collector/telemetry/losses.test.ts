@@ -5,7 +5,7 @@ import { pino } from 'pino'
 import { RingAccounting } from '../../../../collector/ingest/ring-accounting.ts'
 import { Losses } from '../../../../collector/telemetry/losses.ts'
 import type { KernelCounts } from '../../../../collector/kernel/kernel-side.ts'
-import { COUNTERS } from '../../../../collector/kernel/wire.ts'
+import { COUNTERS } from '../../../../collector/wire/wire.ts'
 
 type Counters = Record<(typeof COUNTERS)[number], number>
 

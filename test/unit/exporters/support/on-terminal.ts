@@ -3,7 +3,7 @@
  * or offers the same again and writes that outcome too (`wait`).
  */
 import { appendFileSync } from 'node:fs'
-import { createLog } from '../../../../collector/telemetry/log.ts'
+import { createLog } from '../../../../collector/host/log.ts'
 import { createStdoutExporter } from '../../../../exporters/sinks/stdout/exporter.ts'
 import { batch, lines } from './lines.ts'
 

@@ -3,7 +3,7 @@
  * offered before it logs "ready".
  */
 import { live } from '../../../../../collector/cli/run.ts'
-import { createLog } from '../../../../../collector/telemetry/log.ts'
+import { createLog } from '../../../../../collector/host/log.ts'
 import { startFanOut } from '../../../../../exporters/start.ts'
 import { configOrThrow, parseConfigFile } from '../../../../../config/agent/check.ts'
 import { EncoderPool } from '../../../../../exporters/index.ts'

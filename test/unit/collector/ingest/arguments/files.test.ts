@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { exact, fileDetails } from '../../../../../collector/ingest/arguments/files.ts'
-import { DETAIL_DETACHED, DETAIL_OVERLAY, DETAIL_UPPER, FILE_DETAILS } from '../../../../../collector/kernel/wire.ts'
+import { DETAIL_DETACHED, DETAIL_OVERLAY, DETAIL_UPPER, FILE_DETAILS } from '../../../../../collector/wire/wire.ts'
 import type { FileDetails } from '../../../../../exporters/contract/file-details.ts'
 
 const AT = 24

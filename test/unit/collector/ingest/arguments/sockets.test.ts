@@ -10,7 +10,7 @@ import {
   socketArgument,
   unixArgument,
 } from '../../../../../collector/ingest/arguments/sockets.ts'
-import { SOCKET_INFO } from '../../../../../collector/kernel/wire.ts'
+import { SOCKET_INFO } from '../../../../../collector/wire/wire.ts'
 
 interface Info {
   readonly object?: bigint

@@ -18,7 +18,7 @@ import {
   PROGRAM_KEY,
   PROGRAM_START,
   PROGRAM_VALUE,
-} from '../../../../../collector/kernel/wire.ts'
+} from '../../../../../collector/wire/wire.ts'
 import type { ProcessFilter } from '../../../../../config/policy/policy.ts'
 import { asking, pids, programs } from '../../support/process-filters.ts'
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CONDITIONS_MAX, ConditionTable, TooManyConditions } from '../../../../../collector/kernel/conditions/table.ts'
-import { FOLLOWING_MAX } from '../../../../../collector/kernel/wire.ts'
+import { FOLLOWING_MAX } from '../../../../../collector/wire/wire.ts'
 import { asking, pids, programs } from '../../support/process-filters.ts'
 
 const bit = (n: number): bigint => 1n << BigInt(n)

@@ -10,7 +10,7 @@ import {
   IDENTITY_FILTERS_MAX,
   IDENTITY_NAME,
   IDENTITY_SCREEN,
-} from '../../../../../collector/kernel/wire.ts'
+} from '../../../../../collector/wire/wire.ts'
 
 const filter = (operator: IdentityFilter['operator'], ...values: string[]): IdentityFilter => ({
   class: 'identity',

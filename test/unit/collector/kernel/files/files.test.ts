@@ -24,7 +24,7 @@ import { Resolver, hostRoot } from '../../../../../collector/kernel/files/resolv
 import { identityKey } from '../../../../../collector/kernel/files/entries.ts'
 import { SHARED_MAPS } from '../../../../../collector/kernel/objects.ts'
 import type { SharedMaps } from '../../../../../collector/kernel/objects.ts'
-import { IDENTIFIED, IDENTITY_FILTERS, IDENTITY_FILTERS_MAX } from '../../../../../collector/kernel/wire.ts'
+import { IDENTIFIED, IDENTITY_FILTERS, IDENTITY_FILTERS_MAX } from '../../../../../collector/wire/wire.ts'
 import { NativeError, openPathWorker } from '../../../../../native/index.ts'
 import type { PathWorker } from '../../../../../native/types.ts'
 import { kernel } from '../../support/facts.ts'

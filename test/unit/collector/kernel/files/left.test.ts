@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { FilterBits } from '../../../../../collector/kernel/files/bits.ts'
 import { identityKey } from '../../../../../collector/kernel/files/entries.ts'
 import { forgetLeft } from '../../../../../collector/kernel/files/left.ts'
-import { IDENTITY_FILTERS } from '../../../../../collector/kernel/wire.ts'
+import { IDENTITY_FILTERS } from '../../../../../collector/wire/wire.ts'
 import type { IdentityFilter } from '../../../../../config/policy/policy.ts'
 
 const keyOf = (ino: bigint): Buffer => identityKey({ ino, dev: 1, generation: 2 })

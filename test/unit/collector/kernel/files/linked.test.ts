@@ -9,7 +9,7 @@ import { LinkedFiles } from '../../../../../collector/kernel/files/linked.ts'
 import { linksBelow } from '../../../../../collector/kernel/files/links.ts'
 import { Unanswered } from '../../../../../collector/kernel/files/reach.ts'
 import type { Identified } from '../../../../../collector/kernel/files/resolve.ts'
-import { IDENTITY, LINKED_FILTERS, LINKED_NEWS } from '../../../../../collector/kernel/wire.ts'
+import { IDENTITY, LINKED_FILTERS, LINKED_NEWS } from '../../../../../collector/wire/wire.ts'
 import { openPathWorker } from '../../../../../native/index.ts'
 import type { BpfMap, FolderRead } from '../../../../../native/types.ts'
 

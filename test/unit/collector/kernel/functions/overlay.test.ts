@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { overlayPlaces } from '../../../../../collector/kernel/functions/overlay.ts'
-import { OVERLAY_PLACES, OVERLAY_STEPS } from '../../../../../collector/kernel/wire.ts'
+import { OVERLAY_PLACES, OVERLAY_STEPS } from '../../../../../collector/wire/wire.ts'
 
 const BASE = { base: '', sizeBytes: 8, signed: false, bit: 0, bits: 0 }
 

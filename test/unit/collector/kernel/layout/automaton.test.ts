@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import fc from 'fast-check'
 import { automaton } from '../../../../../collector/kernel/layout/automaton.ts'
-import { AUTOMATON_FOUND } from '../../../../../collector/kernel/wire.ts'
+import { AUTOMATON_FOUND } from '../../../../../collector/wire/wire.ts'
 
 /** As bpf/call/match.h walks it. */
 function contains(rows: readonly Uint16Array[], first: number, text: Buffer): boolean {

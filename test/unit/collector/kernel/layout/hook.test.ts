@@ -24,7 +24,7 @@ import {
   STACK_KERNEL,
   STACK_USER,
   WANTED_VALUE,
-} from '../../../../../collector/kernel/wire.ts'
+} from '../../../../../collector/wire/wire.ts'
 import type { Operator } from '../../../../../config/policy/operators.ts'
 import { parsePolicy } from '../../../../../config/policy/parse.ts'
 import type {

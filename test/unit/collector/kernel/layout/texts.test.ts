@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { textEntries } from '../../../../../collector/kernel/layout/texts.ts'
 import type { TextEntry } from '../../../../../collector/kernel/layout/texts.ts'
-import { TEXT_KEY_BYTES } from '../../../../../collector/kernel/wire.ts'
+import { TEXT_KEY_BYTES } from '../../../../../collector/wire/wire.ts'
 
 const FILTER = 3
 

@@ -7,7 +7,7 @@ import { eventNames, formatOf, parseFormat } from '../../../../../collector/kern
 import { fieldBytes } from '../../../../../collector/kernel/tracepoints/fields.ts'
 import { resolve } from '../../../../../collector/kernel/tracepoints/resolve.ts'
 import type { Traced, Tracepoints } from '../../../../../collector/kernel/tracepoints/resolve.ts'
-import { EVENT_FIELD, FIELDS } from '../../../../../collector/kernel/wire.ts'
+import { EVENT_FIELD, FIELDS } from '../../../../../collector/wire/wire.ts'
 import { numbering } from '../../../../../collector/kernel/functions/places.ts'
 import type { KernelFunction, KernelMember } from '../../../../../native/types.ts'
 import { spec } from '../../support/specs.ts'

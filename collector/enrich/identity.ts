@@ -1,0 +1,126 @@
+/**
+ * The enricher of the enrichment stage: which pod or container a process runs in. It looks up what the informer has brought and what runtimes
+ * have answered; what is not there yet may be waited for.
+ *
+ * Constraints: called for each event, so it costs one look at the process outside of containers and one more where the pod is known. A process
+ * in a pod's cgroup waits for Kubernetes, where that is asked; one in another container for its runtime, where that is asked. Waits are bounded
+ * in number; the stage bounds them in time and bytes. An event whose wait is over goes with the pod as far as it is known, by its cgroup.
+ */
+import type { Pod, Process, ProcessEvent } from '../../exporters/contract/event.ts'
+import type { Enricher } from './enrichment.ts'
+import type { Placed } from '../process/place.ts'
+import type { Runtimes } from '../runtimes/runtimes.ts'
+import { mayBeProbe } from '../identity/exec-probe.ts'
+import type { Announced, Announcements } from '../identity/announced.ts'
+import { SHORT_ID } from '../identity/pods.ts'
+import type { Pods } from '../identity/pods.ts'
+
+/** More containers than a node starts while one is waited for. */
+const MOST_WAITS = 4096
+
+interface Wait {
+  readonly promise: Promise<void>
+  readonly resolve: () => void
+}
+
+/** Who knows of containers; absent: not asked. */
+export interface IdentitySources {
+  readonly announced?: Announcements | undefined
+  readonly pods?: Pods | undefined
+  readonly runtimes?: Pick<Runtimes, 'lookup'> | undefined
+}
+
+export class Identity implements Enricher {
+  readonly #pods: Pods | undefined
+  readonly #runtimes: IdentitySources['runtimes']
+  readonly #announced: Announcements | undefined
+  readonly #identify: (process: Process, known: Partial<Placed>) => void
+  /** By short container id; the oldest first. */
+  readonly #waits = new Map<string, Wait>()
+  /** Pods with a container as it was announced. */
+  readonly #announcedPods = new WeakMap<Announced, Pod>()
+
+  /** `identify` changes the process and discards what was rendered of it. */
+  constructor(
+    { pods, runtimes, announced }: IdentitySources,
+    identify: (process: Process, known: Partial<Placed>) => void,
+  ) {
+    this.#pods = pods
+    this.#runtimes = runtimes
+    this.#identify = identify
+    this.#announced = announced
+    if (pods !== undefined) pods.onContainer = (id) => this.#came(id)
+    announced?.listen(({ id, podUid }) => {
+      const shortId = id.slice(0, SHORT_ID)
+      // Asked before its first event comes.
+      if (pods === undefined || podUid === '') void runtimes?.lookup(shortId)
+      this.#came(shortId)
+    })
+  }
+
+  pending({ process, parent }: ProcessEvent): Promise<void> | undefined {
+    // Its parent is not waited for.
+    if (parent !== undefined && parent.docker !== '') this.#find(parent)
+    if (process.docker === '') return undefined
+    const found = this.#find(process)
+    return found === 'later' ? this.#wait(process.docker) : found
+  }
+
+  /** What is still to come will tell more: `later` from Kubernetes, a promise from a runtime. */
+  #find(process: Process): Promise<void> | 'later' | undefined {
+    if (isWhole(process)) return undefined
+    const { docker, podUid = '', pod } = process
+    const found = this.#pods?.container(docker)
+    if (found !== undefined) {
+      if (found.pod !== pod) {
+        this.#identify(process, { pod: found.pod, execProbe: mayBeProbe(process, found.probes) })
+      }
+      return undefined
+    }
+    if (this.#pods === undefined || podUid === '') return this.#findAtRuntime(process)
+    const only = this.#pods.pod(podUid)
+    const early = this.#announced?.get(docker)
+    const known = only && early ? this.#announcedPod(only, early) : (only ?? pod)
+    if (known !== pod) this.#identify(process, { pod: known })
+    // What was announced is enough, so that no event waits for kubelet.
+    return known !== undefined && early !== undefined ? undefined : 'later'
+  }
+
+  #announcedPod(pod: Pod, announced: Announced): Pod {
+    if (announced.container === undefined) return pod
+    let made = this.#announcedPods.get(announced)
+    if (made === undefined || made.uid !== pod.uid || made.labels !== pod.labels) {
+      made = { ...pod, container: announced.container }
+      this.#announcedPods.set(announced, made)
+    }
+    return made
+  }
+
+  #findAtRuntime(process: Process): Promise<void> | undefined {
+    const found = this.#runtimes?.lookup(process.docker)
+    if (found === undefined || found instanceof Promise) return found
+    this.#identify(process, { container: found })
+    return undefined
+  }
+
+  #wait(id: string): Promise<void> {
+    let wait = this.#waits.get(id)
+    if (wait === undefined) {
+      const [oldest] = this.#waits.keys()
+      if (oldest !== undefined && this.#waits.size >= MOST_WAITS) this.#came(oldest)
+      const { promise, resolve } = Promise.withResolvers<void>()
+      this.#waits.set(id, (wait = { promise, resolve }))
+    }
+    return wait.promise
+  }
+
+  #came(id: string): void {
+    this.#waits.get(id)?.resolve()
+    this.#waits.delete(id)
+  }
+}
+
+/** Nothing more can become known of it. The API server tells more of a container than was announced: its image with the digest. */
+function isWhole({ pod, container }: Process): boolean {
+  return container !== undefined || (pod?.container !== undefined && pod.container.imageId !== '')
+}

@@ -1,0 +1,134 @@
+/**
+ * Accesses that the agent makes itself to see whether its hooks run: to its own entries in /proc, which nobody can create, rename or remove, and to
+ * its own memory. Each ends in a known way or in another one; only the known way proves that the functions were called. Elsewhere a filter of
+ * system calls, a read-only mount or a security module may have refused it before.
+ */
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  rmdirSync,
+  statSync,
+  unlinkSync,
+  utimesSync,
+} from 'node:fs'
+import { atLeast } from '../kernel/facts.ts'
+import type { KernelFacts } from '../kernel/facts.ts'
+
+/** Of the addon and of Node. */
+const NO_DESCRIPTORS: ReadonlySet<unknown> = new Set(['NO_DESCRIPTORS', 'EMFILE', 'ENFILE'])
+const [FILE, NONE] = ['/proc/self/comm', '/proc/self/ktrail']
+/** A file and a folder that are on each kernel, in a folder that is not immutable as /proc/self itself is. */
+const [NET_FILE, NET_FOLDER] = ['/proc/self/net/dev', '/proc/self/net/stat']
+
+export interface Access {
+  /** Functions that it calls on every kernel that has them. They are in another source file than their callers, so that these cannot have inlined them. */
+  readonly calls: readonly string[]
+  /** Functions beside their callers, in the same source file: some kernels have inlined them. Judged when they were seen to run before. */
+  readonly mayCall: readonly string[]
+  /** Returns whether it came to the functions. Throws only without a free descriptor. */
+  readonly make: () => boolean
+}
+
+const codeOf = (error: unknown): unknown => (error instanceof Error && 'code' in error ? error.code : undefined)
+
+export const lacksDescriptors = (error: unknown): boolean => NO_DESCRIPTORS.has(codeOf(error))
+
+/** The code of the error, '' without one. */
+function outcome(act: () => unknown): unknown {
+  try {
+    act()
+    return ''
+  } catch (error) {
+    if (lacksDescriptors(error)) throw error
+    return codeOf(error)
+  }
+}
+
+const succeeds = (act: () => unknown) => (): boolean => outcome(act) === ''
+
+/** Refused by the mode of the folder; with CAP_DAC_OVERRIDE by `code`, since a folder is no file. Both are looked at in vfs_*. */
+const refused = (act: () => unknown, code: string) => (): boolean => ['EACCES', code].includes(String(outcome(act)))
+
+/** The table: which access calls which function, on kernels of this version. security_path_* exist with CONFIG_SECURITY_PATH only. */
+export const accesses = (facts: Pick<KernelFacts, 'version'>): readonly Access[] => [
+  {
+    calls: [
+      'security_file_open',
+      'fd_install',
+      atLeast(facts, 6, 2) ? 'security_file_truncate' : 'security_path_truncate',
+    ],
+    mayCall: ['may_open'],
+    // The text of comm stays as it is.
+    make: succeeds(() => closeSync(openSync(FILE, 'w'))),
+  },
+  {
+    calls: ['security_file_permission'],
+    mayCall: ['vfs_read'],
+    make: succeeds(() => readFileSync(FILE)),
+  },
+  {
+    calls: ['security_mmap_file'],
+    mayCall: [],
+    // V8 maps the room of a buffer that may grow; memory of malloc may have been mapped before.
+    make: succeeds(() => new ArrayBuffer(0, { maxByteLength: 4096 })),
+  },
+  {
+    calls: [],
+    // V8 makes writable what is used; whether it was before is its affair.
+    mayCall: ['security_file_mprotect'],
+    make: succeeds(() => new ArrayBuffer(0, { maxByteLength: 4096 }).resize(4096)),
+  },
+  {
+    calls: ['security_inode_getattr'],
+    mayCall: [],
+    make: succeeds(() => statSync(FILE)),
+  },
+  {
+    calls: ['security_inode_readlink'],
+    mayCall: [],
+    make: succeeds(() => readlinkSync('/proc/self')),
+  },
+  {
+    calls: [],
+    mayCall: ['iterate_dir'],
+    make: succeeds(() => readdirSync('/proc/self/ns')),
+  },
+  {
+    calls: ['security_path_chmod'],
+    mayCall: ['chmod_common'],
+    // These files keep their mode. A filter of system calls refuses with EPERM too, but whatever the path.
+    make: () => outcome(() => chmodSync(NONE, 0o644)) === 'ENOENT' && outcome(() => chmodSync(FILE, 0o644)) === 'EPERM',
+  },
+  {
+    calls: ['security_path_chown', 'security_inode_setattr', 'notify_change'],
+    mayCall: ['chown_common'],
+    // Both owners as they are. The unit's filter of system calls refuses it.
+    make: succeeds(() => chownSync(FILE, -1, -1)),
+  },
+  {
+    calls: ['security_inode_setattr', 'notify_change'],
+    mayCall: ['vfs_utimes'],
+    make: succeeds(() => utimesSync(FILE, new Date(), new Date())),
+  },
+  {
+    calls: ['security_path_rename'],
+    mayCall: ['vfs_rename'],
+    make: refused(() => renameSync(NET_FILE, NET_FOLDER), 'EISDIR'),
+  },
+  {
+    calls: ['security_path_unlink'],
+    mayCall: ['vfs_unlink'],
+    make: refused(() => unlinkSync(NET_FOLDER), 'EISDIR'),
+  },
+  {
+    calls: ['security_path_rmdir'],
+    mayCall: ['vfs_rmdir'],
+    make: refused(() => rmdirSync(NET_FILE), 'ENOTDIR'),
+  },
+]

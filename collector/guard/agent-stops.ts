@@ -1,0 +1,158 @@
+/**
+ * Whether others hold up the agent itself: by SIGSTOP, by the freezer of its cgroup, in a debugger. While it does not run only others can notice
+ * (`/livez`, the watchdog of systemd); it reports afterwards for how long.
+ *
+ * A gap alone proves nothing: a thread that was blocked in the kernel, or whose virtual machine did not run, has neither run nor waited for a CPU
+ * (schedstat) either. So a stop is what left a trace: SIGCONT, a notification of cgroup.events, another cgroup, a tracer. Any other gap is logged.
+ */
+import { readFileSync, watch } from 'node:fs'
+import type { Log } from '../host/log.ts'
+import type { Finding } from '../kernel/watched/finding.ts'
+
+/** The longest time between two checks of an agent that runs: the pace of the housekeeping of an idle one. */
+const PACE_MS = 6_000
+/** A gap longer than that by less may have other reasons. */
+const LATE_MS = 2_000
+const NSEC_A_MSEC = 1e6
+const ON = 'the agent'
+
+export interface AgentStopsOptions {
+  readonly log: Pick<Log, 'info' | 'warn'>
+  /** Monotonic, without the time for which the host slept. */
+  readonly nowMs?: () => number
+  /** Bytes of a file of /proc, by its path there; undefined when it cannot be read. */
+  readonly read?: (file: 'self/status' | 'self/schedstat' | 'self/cgroup' | 'uptime') => string | undefined
+  /** Calls `frozen` when a cgroup.events shows that its processes were frozen, or are no longer; returns how to end that. */
+  readonly watchFile?: (path: string, frozen: () => void) => () => void
+}
+
+export class AgentStops implements Disposable {
+  readonly #log: AgentStopsOptions['log']
+  readonly #nowMs: () => number
+  readonly #read: NonNullable<AgentStopsOptions['read']>
+  readonly #watchFile: NonNullable<AgentStopsOptions['watchFile']>
+  #lastMs: number
+  #lastGapMs = 0
+  #lastBusyMs: number
+  #lastSleptMs: number
+  #cgroup: string | undefined
+  #unwatch: (() => void) | undefined
+  #reported = false
+  /** The longest time for which it can have been stopped when a trace of that came. */
+  #stoppedMs: number | undefined
+  /** A gap whose trace may still come. */
+  #unexplained: string | undefined
+  readonly #continued = (): void => {
+    const sinceMs = this.#nowMs() - this.#lastMs
+    // A timer that was due comes before the signal.
+    if (sinceMs > LATE_MS || !this.#reported) this.#stoppedMs = sinceMs > LATE_MS ? sinceMs : this.#lastGapMs + sinceMs
+  }
+
+  constructor({
+    log,
+    nowMs = () => performance.now(),
+    read = (file) => readOr(`/proc/${file}`),
+    watchFile = watching,
+  }: AgentStopsOptions) {
+    this.#log = log
+    this.#nowMs = nowMs
+    this.#read = read
+    this.#watchFile = watchFile
+    this.#lastMs = nowMs()
+    this.#lastBusyMs = this.#busyMs()
+    this.#lastSleptMs = this.#sleptMs()
+    this.#follow()
+    process.on('SIGCONT', this.#continued)
+  }
+
+  check(): Finding[] {
+    const nowMs = this.#nowMs()
+    const busyMs = this.#busyMs()
+    const gapMs = nowMs - this.#lastMs
+    const ownMs = busyMs - this.#lastBusyMs
+    const late = gapMs - ownMs > PACE_MS + LATE_MS
+    const tracer = Number(/^TracerPid:\s*(\d+)/m.exec(this.#read('self/status') ?? '')?.[1] ?? 0)
+    const traced = this.#follow() || tracer > 0
+    const stoppedMs = this.#stoppedMs ?? (late && traced ? gapMs : undefined)
+    if (this.#unexplained !== undefined && stoppedMs === undefined) this.#log.warn(this.#unexplained)
+    this.#unexplained = late && stoppedMs === undefined ? unexplained(gapMs, ownMs) : undefined
+    this.#reportSleep()
+    this.#lastMs = nowMs
+    this.#lastBusyMs = busyMs
+    this.#lastGapMs = gapMs
+    this.#stoppedMs = undefined
+    this.#reported = stoppedMs !== undefined
+    const findings: Finding[] = []
+    if (stoppedMs !== undefined) {
+      const got = `it did not run for up to ${seconds(stoppedMs)} s`
+      findings.push({ kind: 'agent_stopped', on: ON, expected: 'to run', got, repaired: true })
+    }
+    if (tracer > 0) {
+      const got = `process ${tracer} traces it`
+      findings.push({ kind: 'agent_traced', on: ON, expected: 'no tracer', got, repaired: false })
+    }
+    return findings
+  }
+
+  /** For how long the main thread has run or has waited for a CPU: the fields of Documentation/scheduler/sched-stats.rst. */
+  #busyMs(): number {
+    const [ran = 0, waited = 0] = (this.#read('self/schedstat') ?? '').split(' ').map(Number)
+    return (ran + waited) / NSEC_A_MSEC
+  }
+
+  /** For how long the host has slept, but for a constant: CLOCK_BOOTTIME less CLOCK_MONOTONIC. */
+  #sleptMs(): number {
+    return Number((this.#read('uptime') ?? '0').split(' ', 1)[0]) * 1000 - this.#nowMs()
+  }
+
+  #reportSleep(): void {
+    const sleptMs = this.#sleptMs()
+    const moreMs = sleptMs - this.#lastSleptMs
+    this.#lastSleptMs = sleptMs
+    if (moreMs > LATE_MS) this.#log.info(`the host was suspended for ${seconds(moreMs)} s: no program ran meanwhile`)
+  }
+
+  /** Watches the cgroup that the agent is in, of version 2: freezing it, or one above, changes its cgroup.events. Returns whether it is another one. */
+  #follow(): boolean {
+    const cgroup = /^0::(\/.*)$/m.exec(this.#read('self/cgroup') ?? '')?.[1]
+    if (cgroup === this.#cgroup) return false
+    const moved = this.#cgroup !== undefined
+    this.#cgroup = cgroup
+    this.#unwatch?.()
+    this.#unwatch = this.#watchFile(`/sys/fs/cgroup${cgroup}/cgroup.events`, this.#continued)
+    return moved
+  }
+
+  [Symbol.dispose](): void {
+    this.#unwatch?.()
+    process.off('SIGCONT', this.#continued)
+  }
+}
+
+const seconds = (ms: number): string => (ms / 1000).toFixed(1)
+
+function unexplained(gapMs: number, ownMs: number): string {
+  const got = `it ran or waited for a CPU for ${seconds(ownMs)} s of them, and nothing shows that others stopped it`
+  const next = 'the host lacks memory, disk or CPU (/proc/pressure), or its virtual machine was paused'
+  return `the agent was held up for ${seconds(gapMs)} s: ${got}: ${next}`
+}
+
+function readOr(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return undefined
+  }
+}
+
+/** The root has no such file, and cannot be frozen. */
+function watching(path: string, frozen: () => void): () => void {
+  try {
+    // It also changes when the last process leaves.
+    const watcher = watch(path, () => /^populated 1$/m.test(readOr(path) ?? '') && frozen())
+    watcher.on('error', () => watcher.close())
+    return () => watcher.close()
+  } catch {
+    return () => {}
+  }
+}

@@ -1,0 +1,63 @@
+/**
+ * Whether what is attached is still as the agent left it. Root can take the agent's hooks away without stopping it; then silence would look like
+ * safety. Each finding is logged once, counted as a loss, and keeps the agent unready.
+ */
+import type { Log } from '../host/log.ts'
+import { FINDING_KINDS, sentence } from '../kernel/watched/finding.ts'
+import type { Finding, FindingKind } from '../kernel/watched/finding.ts'
+
+/** A finding is kept for this time after it was last seen, so that probes see also one that was put right at once. */
+const HOLD_MS = 30_000
+
+interface Held {
+  finding: Finding
+  seenMs: number
+}
+
+export interface GuardOptions {
+  /** What is wrong now. Puts right what it can. */
+  readonly check: (nowMs: number) => readonly Finding[]
+  readonly log: Log
+}
+
+export class Guard {
+  readonly #options: GuardOptions
+  readonly #held = new Map<string, Held>()
+  readonly #counts = new Map<FindingKind, number>(FINDING_KINDS.map((kind) => [kind, 0]))
+
+  constructor(options: GuardOptions) {
+    this.#options = options
+  }
+
+  /** Checks; call it every few seconds. Returns whether there are findings that were not there before. */
+  look(nowMs: number): boolean {
+    const { check, log } = this.#options
+    let appeared = false
+    for (const finding of check(nowMs)) {
+      const key = `${finding.kind} ${finding.on}`
+      const held = this.#held.get(key)
+      this.#held.set(key, { finding, seenMs: nowMs })
+      // Who changes it again after it was put right has done it again.
+      if (held !== undefined && !finding.repaired) continue
+      appeared = true
+      this.#counts.set(finding.kind, (this.#counts.get(finding.kind) ?? 0) + 1)
+      log.error({ ...finding }, `tampering: ${sentence(finding)}`)
+    }
+    for (const [key, { finding, seenMs }] of this.#held) {
+      if (nowMs - seenMs < HOLD_MS) continue
+      this.#held.delete(key)
+      log.info({ kind: finding.kind, on: finding.on }, 'the tampering is gone')
+    }
+    return appeared
+  }
+
+  /** Present findings, and those that were gone less than half a minute ago. */
+  findings(): Finding[] {
+    return [...this.#held.values()].map(({ finding }) => finding)
+  }
+
+  /** Findings so far, by kind, also zeros. */
+  get counts(): ReadonlyMap<FindingKind, number> {
+    return this.#counts
+  }
+}

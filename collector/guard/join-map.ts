@@ -1,0 +1,78 @@
+/**
+ * Whether the kernel's maps of calls that wait for their return (`join`, `pending`) still have the calls whose events the agent holds, and tell no
+ * return that the ring had room for. Each call leaves them with a word to the agent, so one that is missing without it was removed by another.
+ */
+import type { PendingCall } from '../wire/decode.ts'
+import { callKey } from '../kernel/joins.ts'
+import type { Finding } from '../kernel/watched/finding.ts'
+
+export interface JoinMapOptions {
+  /** Calls whose events are held and that one of the maps has. */
+  readonly pending: { kept(): Iterable<PendingCall>; has(call: PendingCall): boolean }
+  /** Calls in the maps, as `callKey` has them. */
+  readonly inMaps: () => ReadonlySet<string>
+  /** How often the ring was empty and all ends were known. */
+  readonly emptied: () => number
+  /** Returns that the map told instead of the ring, and returns that the ring refused. */
+  readonly told: () => number
+  readonly refused: () => number
+  /** Lets the events of a call go on without a return value. */
+  readonly end: (call: PendingCall) => void
+}
+
+export class JoinMapCheck {
+  readonly #options: JoinMapOptions
+  /** Held at the last look, and not in the map. The word about them may have been on its way. */
+  #suspects: PendingCall[] = []
+  #emptied = 0
+  #forgedBefore = 0
+  #forged = 0
+
+  constructor(options: JoinMapOptions) {
+    this.#options = options
+  }
+
+  check(): Finding[] {
+    return [...this.#missing(), ...this.#tooMany()]
+  }
+
+  #missing(): Finding[] {
+    const { pending, emptied, end } = this.#options
+    const now = emptied()
+    if (this.#suspects.length > 0 && now === this.#emptied) return []
+    let gone = 0
+    for (const call of this.#suspects) {
+      // With events of several policies it comes as often.
+      if (!pending.has(call)) continue
+      end(call)
+      gone++
+    }
+    this.#suspects = []
+    this.#emptied = now
+    const held = [...pending.kept()]
+    if (held.length > 0) {
+      const inMaps = this.#options.inMaps()
+      this.#suspects = held.filter((call) => !inMaps.has(callKey(call)))
+    }
+    return gone === 0 ? [] : [finding('the calls that wait for their return', `no or another entry of ${gone}`)]
+  }
+
+  /** At two looks in a row: refusals may be counted later than their returns are found. */
+  #tooMany(): Finding[] {
+    const now = this.#options.told() - this.#options.refused()
+    const sure = Math.min(now, this.#forgedBefore)
+    this.#forgedBefore = now
+    if (sure <= this.#forged) return []
+    const more = sure - this.#forged
+    this.#forged = sure
+    return [finding('only returns that the ring refused', `${more} others`)]
+  }
+}
+
+const finding = (expected: string, got: string): Finding => ({
+  kind: 'join_map_changed',
+  on: 'join',
+  expected,
+  got,
+  repaired: true,
+})

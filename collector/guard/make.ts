@@ -1,0 +1,55 @@
+/** The guard of an agent, with all its checks. */
+import type { Ingest } from '../ingest/ingest.ts'
+import type { Log } from '../host/log.ts'
+import type { KernelFacts } from '../kernel/facts.ts'
+import type { KernelSide } from '../kernel/kernel-side.ts'
+import type { AgentStops } from './agent-stops.ts'
+import { Canary } from './canary.ts'
+import { Guard } from './guard.ts'
+import { JoinMapCheck } from './join-map.ts'
+import { MissingRecords } from './missing-records.ts'
+import { ProcessMapCheck } from './process-map.ts'
+
+export interface Guarded {
+  readonly kernel: KernelSide
+  readonly ingest: Ingest
+  /** The caller disposes it. */
+  readonly stops: AgentStops
+  readonly facts: KernelFacts
+  readonly procfs: string
+  readonly log: Log
+}
+
+export function makeGuard({ kernel, ingest, stops, facts, procfs, log }: Guarded): Guard {
+  const canary = new Canary({
+    facts,
+    functions: () => kernel.policies.functions(),
+    forget: () => kernel.forgetCgroups(),
+  })
+  const missing = new MissingRecords(() => ingest.accounting.imbalance)
+  const processes = new ProcessMapCheck({
+    agentPid: process.pid,
+    table: ingest.processes,
+    kernel,
+    procfs,
+    full: () => kernel.counts().counters.process_map_full,
+    compare: () => ingest.compareProcesses(),
+  })
+  const joins = new JoinMapCheck({
+    pending: ingest.returns,
+    inMaps: () => kernel.policies.joins?.calls() ?? new Set(),
+    emptied: () => ingest.emptied,
+    told: () => kernel.policies.joins?.told ?? 0,
+    refused: () => kernel.counts().counters.ring_full_return,
+    end: (call) => ingest.endWithoutReturn(call),
+  })
+  const check = (nowMs: number): ReturnType<Canary['check']> => [
+    ...stops.check(),
+    ...kernel.check(),
+    ...canary.check(nowMs),
+    ...missing.check(),
+    ...processes.check(),
+    ...joins.check(),
+  ]
+  return new Guard({ check, log })
+}

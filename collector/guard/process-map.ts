@@ -1,0 +1,100 @@
+/**
+ * Whether the kernel's table of processes still has the processes that the agent knows. The agent's own entry is looked at each time, so an emptied
+ * table is found at once; of the others a few in turn.
+ */
+import { startOf } from '../process/image.ts'
+import type { Image } from '../process/image.ts'
+import { startedAt } from '../host/proc-stat.ts'
+import type { Finding } from '../kernel/watched/finding.ts'
+
+/** Entries a look: some 2 µs each. */
+const ENTRIES = 64
+/** The table in the kernel; findings name it as bpftool does. */
+const ON = 'processes'
+
+export interface ProcessMapOptions {
+  readonly agentPid: number
+  /** The agent's own table; see ProcessTable. */
+  readonly table: { latest(): Iterator<Image>; find(pid: number, startLo: number, startHi: number): Image | undefined }
+  readonly kernel: {
+    processStart(pid: number): bigint | undefined
+    seedProcess(pid: number, startNs: bigint, parentPid: number): boolean
+    forgetProcess(pid: number): void
+  }
+  readonly procfs: string
+  /** Processes that the kernel's table had no room for: then it may lack some. */
+  readonly full: () => number
+  /** Compares the tables as a whole, soon, and enters what is missing. */
+  readonly compare: () => void
+}
+
+export class ProcessMapCheck {
+  readonly #options: ProcessMapOptions
+  #turn: Iterator<Image> | undefined
+  /** Wrong at the last look; a record under way may explain it. */
+  #suspects: readonly Image[] = []
+
+  constructor(options: ProcessMapOptions) {
+    this.#options = options
+  }
+
+  check(): Finding[] {
+    const { agentPid, table, full, compare } = this.#options
+    const own = table.find(agentPid, 0, 0)
+    if (own !== undefined && this.#wrong(own)) {
+      this.#suspects = []
+      compare()
+      return [finding('no entry of the agent itself', this.#repair(own))]
+    }
+    if (full() > 0) return []
+    const gone = this.#suspects.filter((image) => this.#wrong(image) && this.#runs(image))
+    this.#suspects = this.#next().filter((image) => this.#wrong(image))
+    if (gone.length === 0) return []
+    const repaired = gone.map((image) => this.#repair(image)).every(Boolean)
+    return [finding(`no or another entry of ${gone.length} running processes`, repaired)]
+  }
+
+  #next(): Image[] {
+    const images: Image[] = []
+    this.#turn ??= this.#options.table.latest()
+    for (let i = 0; i < ENTRIES; i++) {
+      const { done, value } = this.#turn.next()
+      if (done === true) {
+        this.#turn = undefined
+        break
+      }
+      images.push(value)
+    }
+    return images
+  }
+
+  /** A later start is an exec whose record is under way or lost: not for here. */
+  #wrong(image: Image): boolean {
+    const { pid } = image.process
+    if (image.ended || pid === 0) return false
+    const start = this.#options.kernel.processStart(pid)
+    return start === undefined || start < startOf(image.startLo, image.startHi)
+  }
+
+  /** Whether it is still the pid's latest image, and its process runs. */
+  #runs({ process: { pid }, startLo, startHi, ended }: Image): boolean {
+    const latest = this.#options.table.find(pid, 0, 0)
+    if (ended || latest?.startLo !== startLo || latest.startHi !== startHi) return false
+    const started = startedAt(this.#options.procfs, pid)
+    return typeof started === 'bigint' && started <= startOf(startLo, startHi)
+  }
+
+  #repair({ process: { pid }, startLo, startHi, parent }: Image): boolean {
+    const { kernel } = this.#options
+    if (kernel.processStart(pid) !== undefined) kernel.forgetProcess(pid)
+    return kernel.seedProcess(pid, startOf(startLo, startHi), parent?.process.pid ?? 0)
+  }
+}
+
+const finding = (got: string, repaired: boolean): Finding => ({
+  kind: 'process_map_changed',
+  on: ON,
+  expected: 'the processes that run',
+  got,
+  repaired,
+})

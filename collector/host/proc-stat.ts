@@ -1,0 +1,35 @@
+/** Start times from /proc/PID/stat. */
+import { readFileSync } from 'node:fs'
+import { errnoOf } from '../../config/yaml/unreadable.ts'
+
+/** USER_HZ, the unit of start times in /proc/PID/stat: 100 on every Linux that Node runs on. */
+const NS_PER_TICK = 10_000_000n
+
+/**
+ * Start time (boot clock) and parent from /proc/PID/stat; the process name may contain spaces and parentheses. undefined also for a zombie
+ * without living threads: it has ended already, and no more records of it will come.
+ */
+export function parseStat(stat: string): { parentPid: number; startNs: bigint; kernelThread: boolean } | undefined {
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  const [state, parent, , , , , flags] = fields
+  const ticks = fields[19]
+  if (state === 'X' || (state === 'Z' && Number(fields[17]) <= 1)) return undefined
+  if (parent === undefined || ticks === undefined || flags === undefined || !/^\d+$/.test(ticks)) return undefined
+  return {
+    parentPid: Number(parent),
+    startNs: BigInt(ticks) * NS_PER_TICK,
+    kernelThread: (Number(flags) & 0x0020_0000) !== 0, // PF_KTHREAD
+  }
+}
+
+/**
+ * Start time (boot clock) of the process that has this pid now; 'gone' also for a zombie, 'unknown' when /proc cannot be read, for instance
+ * because no descriptor is left.
+ */
+export function startedAt(procfs: string, pid: number): bigint | 'gone' | 'unknown' {
+  try {
+    return parseStat(readFileSync(`${procfs}/${pid}/stat`, 'utf8'))?.startNs ?? 'gone'
+  } catch (error) {
+    return ['ENOENT', 'ESRCH'].includes(errnoOf(error)) ? 'gone' : 'unknown'
+  }
+}

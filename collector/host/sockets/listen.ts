@@ -1,0 +1,43 @@
+/** Listening at the configured address: a host and port, or a Unix socket. */
+import { mkdir } from 'node:fs/promises'
+import type { Server } from 'node:net'
+import { dirname } from 'node:path'
+import { formatAddress } from '../../../config/yaml/addresses.ts'
+import type { Address } from '../../../config/yaml/addresses.ts'
+import { CollectorError } from '../../errors.ts'
+import { listenOnPath } from './unix-socket.ts'
+
+/**
+ * Makes `server` listen; resolves to the address in the config's notation. `key`: the config key of the address. Creates a missing folder of
+ * a Unix socket. Throws CollectorError LISTEN_FAILED with the address.
+ */
+export async function listenAt(server: Server, address: Address, key: string): Promise<string> {
+  const refused = (why: string, cause?: unknown): CollectorError =>
+    new CollectorError('LISTEN_FAILED', `cannot listen on ${formatAddress(address)}: ${why}`, { cause })
+  const failed = (cause: NodeJS.ErrnoException): CollectorError =>
+    refused(
+      cause.code === 'EADDRINUSE' ? `another program listens there; set ${key} to a free port` : cause.message,
+      cause,
+    )
+  if ('path' in address) {
+    const holder = await mkdir(dirname(address.path), { recursive: true, mode: 0o755 })
+      .then(() => listenOnPath(server, address.path))
+      .catch((cause: unknown) => {
+        throw refused(cause instanceof Error ? cause.message : String(cause), cause)
+      })
+    if (holder !== undefined) throw refused(`the path is taken by ${holder}; set ${key} to another path`)
+    return formatAddress(address)
+  }
+  const { host, port } = address
+  await new Promise<void>((resolve, reject) => {
+    const fail = (cause: NodeJS.ErrnoException): void => reject(failed(cause))
+    server.once('error', fail)
+    server.listen({ host, port }, () => {
+      server.off('error', fail)
+      resolve()
+    })
+  })
+  const bound = server.address()
+  if (typeof bound !== 'object' || bound === null) return formatAddress(address)
+  return formatAddress({ host: bound.address, port: bound.port })
+}

@@ -1,0 +1,68 @@
+/** Listening on a Unix socket: at most one program per path; the leftover socket of a killed program is replaced. */
+import { lstat, unlink } from 'node:fs/promises'
+import { connect } from 'node:net'
+import type { Server } from 'node:net'
+import { errnoOf } from '../../../config/yaml/unreadable.ts'
+
+/** Only the agent's user may connect, because connecting needs write permission. */
+const UMASK = 0o177
+
+/** What occupies a path that is not free. */
+export type Holder = 'a program that listens' | 'a file that is not a socket'
+
+/**
+ * Makes `server` listen on `path` with mode 0600. Replaces a socket without a listener. Anything else is left alone, and the result is what
+ * occupies the path. Rejects with the system's error.
+ */
+export async function listenOnPath(server: Server, path: string): Promise<Holder | undefined> {
+  if (await listens(server, path)) return undefined
+  const info = await lstat(path).catch(ignoreMissing)
+  if (info !== undefined) {
+    if (!info.isSocket()) return 'a file that is not a socket'
+    if (await answers(path)) return 'a program that listens'
+    await unlink(path).catch(ignoreMissing)
+  }
+  // If it is taken again, another program was faster.
+  return (await listens(server, path)) ? undefined : 'a program that listens'
+}
+
+/** False: the path is taken. */
+function listens(server: Server, path: string): Promise<boolean> {
+  const { promise, resolve, reject } = Promise.withResolvers<boolean>()
+  const failed = (error: NodeJS.ErrnoException): void => {
+    server.off('listening', listening)
+    if (error.code === 'EADDRINUSE') resolve(false)
+    else reject(error)
+  }
+  const listening = (): void => {
+    server.off('error', failed)
+    resolve(true)
+  }
+  server.once('error', failed).once('listening', listening)
+  // The socket is created during the call, so the mask affects nothing else in this process.
+  const before = process.umask(UMASK)
+  try {
+    server.listen(path)
+  } finally {
+    process.umask(before)
+  }
+  return promise
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path)
+    socket.once('connect', () => {
+      resolve(true)
+      socket.destroy()
+    })
+    socket.once('error', (error: NodeJS.ErrnoException) =>
+      resolve(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT'),
+    )
+  })
+}
+
+function ignoreMissing(error: unknown): undefined {
+  if (errnoOf(error) === 'ENOENT') return undefined
+  throw error
+}

@@ -1,0 +1,117 @@
+/** A map that only the agent writes against what it wrote: what others change is found, reported and put right. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { u32 } from '../../../../../collector/wire/bytes.ts'
+import { KeptMap } from '../../../../../collector/kernel/watched/kept-map.ts'
+import { NativeError } from '../../../../../native/index.ts'
+
+/** Entries by number, with their values. */
+interface Rig {
+  readonly kernel: Map<number, number>
+  readonly kept: KeptMap
+  readonly state: { frozen: boolean; parts: boolean; looked: number }
+  look(): string[]
+}
+
+function rig(entries: number, additions = true): Rig {
+  const kernel = new Map<number, number>()
+  const state = { frozen: false, parts: true, looked: 0 }
+  const change = (): void => {
+    if (state.frozen) throw new NativeError('NOT_PERMITTED', 'the map is frozen')
+  }
+  const numberOf = (bytes: Uint8Array): number => Buffer.from(bytes).readUInt32LE()
+  const map: ConstructorParameters<typeof KeptMap>[0] = {
+    info: { name: 'asked', keySize: 4, valueSize: 4, maxEntries: 1, perCpu: 1 },
+    lookupAll: (keys) => {
+      state.looked += keys.length
+      return keys.map((key) => {
+        const value = kernel.get(numberOf(key))
+        return value === undefined ? undefined : u32(value)
+      })
+    },
+    update: (key, value) => {
+      change()
+      kernel.set(numberOf(key), numberOf(value))
+      return true
+    },
+    delete: (key) => {
+      change()
+      return kernel.delete(numberOf(key))
+    },
+    part: (room, from) => {
+      if (!state.parts) throw new NativeError('MAP_FAILED', 'cannot read a part')
+      const begin = from === undefined ? 0 : numberOf(from)
+      const all = [...kernel].slice(begin, begin + room)
+      return {
+        keys: Buffer.concat(all.map(([key]) => u32(key))),
+        values: Buffer.concat(all.map(([, value]) => u32(value))),
+        count: all.length,
+        next: begin + room < kernel.size ? u32(begin + room) : undefined,
+      }
+    },
+  }
+  const kept = new KeptMap(map, { additions })
+  for (let i = 0; i < entries; i++) kept.update(u32(i), u32(i + 100))
+  const look = (): string[] =>
+    kept
+      .check()
+      .map(({ kind, on, got, repaired }) => `${kind} ${on}: ${got}${repaired ? '' : ', and cannot be put right'}`)
+  return { kernel, kept, state, look }
+}
+
+test('kept map: the own changes are none, and nothing is asked of an empty one', () => {
+  const { kernel, kept, state, look } = rig(0)
+  kernel.set(9, 9)
+  assert.deepEqual([look(), state.looked, kernel.size], [[], 0, 1])
+  kernel.clear()
+  kept.update(u32(1), u32(2))
+  kept.update(u32(1), u32(3))
+  assert.deepEqual([look(), kernel.get(1)], [[], 3])
+  kept.delete(u32(1))
+  assert.deepEqual([look(), kernel.size], [[], 0])
+})
+
+test('kept map: an emptied one is found by the first check, however many entries it had, and is filled by the next ones', () => {
+  const { kernel, look } = rig(1_000)
+  const before = new Map(kernel)
+  kernel.clear()
+  assert.deepEqual(look(), ['policy_map_changed asked: no or another value of 64 entries'])
+  assert.equal(kernel.size, 64)
+  assert.deepEqual(look(), ['policy_map_changed asked: no or another value of 936 entries'])
+  assert.deepEqual(new Map([...kernel].toSorted(([a], [b]) => a - b)), before)
+  assert.deepEqual([look(), look()], [[], []])
+})
+
+test('kept map: one changed entry among many is found in turn, an added one too', () => {
+  const { kernel, look } = rig(200)
+  kernel.set(150, 1)
+  kernel.set(5_000, 1)
+  const found = [look(), look(), look(), look()].flat()
+  assert.deepEqual(found, [
+    'policy_map_changed asked: no or another value of 1 entries',
+    'policy_map_changed asked: 1 entries of others',
+  ])
+  assert.deepEqual([kernel.get(150), kernel.get(5_000)], [250, undefined])
+})
+
+test('kept map: what cannot be put right is reported so, each time', () => {
+  const { kernel, state, look } = rig(2)
+  kernel.set(1, 7)
+  state.frozen = true
+  const sentence = 'policy_map_changed asked: no or another value of 1 entries, and cannot be put right'
+  assert.deepEqual([look(), look()], [[sentence], [sentence]])
+})
+
+test('kept map: entries of others are no matter in an array, nor where the kernel does not show them', () => {
+  for (const [additions, parts] of [
+    [false, true],
+    [true, false],
+  ] as const) {
+    const { kernel, state, look } = rig(2, additions)
+    state.parts = parts
+    kernel.set(7, 7)
+    assert.deepEqual([look(), look()], [[], []])
+    kernel.delete(0)
+    assert.deepEqual(look(), ['policy_map_changed asked: no or another value of 1 entries'])
+  }
+})

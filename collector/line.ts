@@ -6,8 +6,9 @@
  * Publishing waits for an exporter that blocks, and so the ring fills.
  */
 import type { ChangeEvent, Event, LossEvent, RunEvent } from '../exporters/contract/event.ts'
-import { systemClock, waitAtMost } from '../exporters/index.ts'
-import type { Clock } from '../exporters/index.ts'
+import { systemClock } from '../config/base/time/clock.ts'
+import { waitAtMost } from '../config/base/time/deadline.ts'
+import type { Clock } from '../config/base/time/clock.ts'
 import type { Delivery } from './delivery/delivery.ts'
 import { Sequence } from './delivery/sequence.ts'
 import type { Enrichment } from './enrich/enrichment.ts'

@@ -1,7 +1,7 @@
 /** All kinds of exporters, loaded on demand: an agent that writes a file should not load Kafka's client. */
 import type { EffectiveExporter } from '../config/agent/effective.ts'
 import { isPackageType } from '../config/agent/exporters/npm.ts'
-import type { ExporterContext, MadeExporter, MakeExporter } from './context.ts'
+import type { ExporterContext, MadeExporter, MakeExporter } from './sinks/context.ts'
 
 type Kinds = {
   readonly [E in EffectiveExporter as E['type'] extends `npm:${string}` ? 'npm' : E['type']]: E

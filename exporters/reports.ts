@@ -2,9 +2,9 @@
 import type { Vanished } from './buffer/disk/presence.ts'
 import type { RecoveryReport } from './buffer/disk/recovery.ts'
 import type { ReportFailure, Work } from './buffer/disk/tally.ts'
-import type { Log } from './context.ts'
-import { systemClock } from './runtime/clock.ts'
-import type { Clock } from './runtime/clock.ts'
+import type { Log } from './sinks/context.ts'
+import { systemClock } from '../config/base/time/clock.ts'
+import type { Clock } from '../config/base/time/clock.ts'
 import type { SenderDeps } from './sending/sender.ts'
 
 /** Minimum time between two reports of the same problem. */

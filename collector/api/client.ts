@@ -4,7 +4,7 @@ import type { DescMessage, DescMethod, DescMethodServerStreaming, DescMethodUnar
 import type { MessageInitShape, MessageShape } from '@bufbuild/protobuf'
 import { Client, ChannelCredentials, status } from '@grpc/grpc-js'
 import type { ServiceError } from '@grpc/grpc-js'
-import { MAX_ANSWER_BYTES } from '../../config/answers.ts'
+import { MAX_ANSWER_BYTES } from '../../config/base/answers.ts'
 import type { TlsContents } from '../../exporters/index.ts'
 
 /** The default of `server.grpc`. */

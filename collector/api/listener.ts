@@ -4,8 +4,9 @@
  */
 import { createServer } from 'node:net'
 import type { Socket } from 'node:net'
-import type { Address } from '../../config/yaml/addresses.ts'
-import { systemClock, waitAtMost } from '../../exporters/index.ts'
+import type { Address } from '../../config/base/addresses.ts'
+import { systemClock } from '../../config/base/time/clock.ts'
+import { waitAtMost } from '../../config/base/time/deadline.ts'
 import { peerOf } from '../../native/index.ts'
 import { listenAt } from '../host/sockets/listen.ts'
 import type { Log } from '../host/log.ts'

@@ -1,7 +1,7 @@
 /** `ktrail audit`: proves from the numbers of the records in a sink that none is missing. */
 import { Audit, auditSource, changeText, ExportError } from '../../exporters/index.ts'
 import type { AuditedRun, AuditedStream } from '../../exporters/index.ts'
-import { oneLine } from '../../config/yaml/quoting.ts'
+import { oneLine } from '../../config/base/quoting.ts'
 import { UsageError } from './command.ts'
 import type { Command } from './command.ts'
 import { counted, plural, timeText } from './format.ts'

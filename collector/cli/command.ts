@@ -1,10 +1,10 @@
 /** What all commands share: their type, arguments and output. */
 import { parseArgs } from 'node:util'
 import type { LoadedConfig } from '../../config/agent/load.ts'
-import { ownFile } from '../../config/own.ts'
+import { ownFile } from '../../config/base/own.ts'
 import { EXIT_CONFIG } from '../../config/yaml/errors.ts'
 import { didYouMean } from '../../config/yaml/suggest.ts'
-import { oneLine } from '../../config/yaml/quoting.ts'
+import { oneLine } from '../../config/base/quoting.ts'
 import { takesValue } from './table/options.ts'
 import type { OptionSpecs } from './table/options.ts'
 

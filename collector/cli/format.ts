@@ -1,5 +1,5 @@
 /** Numbers and tables for a terminal of 80 columns. */
-import { oneLine } from '../../config/yaml/quoting.ts'
+import { oneLine } from '../../config/base/quoting.ts'
 
 /** `1,234,567`. */
 export function counted(count: number): string {

@@ -1,6 +1,6 @@
 /** Names that a shell completes: those of a running agent, or else of the config. */
 import { ApiClient, DEFAULT_SERVER } from '../api/client.ts'
-import { FineGuidanceSensors } from '../api/proto/tetragon/sensors_pb.js'
+import { FineGuidanceSensors } from '../proto/tetragon/sensors_pb.js'
 import { readArguments, readConfig } from './command.ts'
 import type { Terminal } from './command.ts'
 import type { Named } from './help/offers.ts'

@@ -10,8 +10,8 @@ import { connect as connectHttp2, constants } from 'node:http2'
 import { connect } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
-import { parseAddress } from '../../config/yaml/addresses.ts'
-import { oneLine } from '../../config/yaml/quoting.ts'
+import { parseAddress } from '../../config/base/addresses.ts'
+import { oneLine } from '../../config/base/quoting.ts'
 import { cgroupPath } from '../process/cgroup-names.ts'
 import type { Command } from './command.ts'
 
@@ -25,7 +25,7 @@ const MAX_LOG_BYTES = 1 << 20
 /** The only annotations that say something of the pod; others may be long. */
 const ANNOTATIONS = 'io.kubernetes.'
 const MAX_ANNOTATION = 4096
-/** Numbers of fields: collector/api/proto/tetragon/sensors.proto. */
+/** Numbers of fields: collector/proto/tetragon/sensors.proto. */
 const CREATE_CONTAINER = 1
 const CREATE = { cgroupsPath: 1, rootDir: 2, annotations: 3, containerID: 5 } as const
 

@@ -1,5 +1,5 @@
 /** Connects commands to the API of a running agent. */
-import { parseAddress } from '../../config/yaml/addresses.ts'
+import { parseAddress } from '../../config/base/addresses.ts'
 import { readTlsFiles } from '../../exporters/index.ts'
 import { ApiClient, DEFAULT_SERVER } from '../api/client.ts'
 import { UsageError } from './command.ts'

@@ -1,5 +1,5 @@
 import { release } from 'node:os'
-import { version } from '../../config/own.ts'
+import { version } from '../../config/base/own.ts'
 import { UsageError } from './command.ts'
 import type { Command } from './command.ts'
 

@@ -1,6 +1,6 @@
 /** Which calls will never return, because the thread that made them is gone. */
 import { readFileSync } from 'node:fs'
-import { errnoOf } from '../../config/yaml/unreadable.ts'
+import { errnoOf } from '../../config/base/unreadable.ts'
 import { parseStat } from './proc-stat.ts'
 
 /** Start time of a thread (boot time), 'gone', or 'unknown' when /proc cannot be read. */

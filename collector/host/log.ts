@@ -4,7 +4,7 @@ import type { Writable } from 'node:stream'
 import { isatty } from 'node:tty'
 import { pino } from 'pino'
 import type { Logger } from 'pino'
-import { oneLine, printable } from '../../config/yaml/quoting.ts'
+import { oneLine, printable } from '../../config/base/quoting.ts'
 import { terminal } from '../../exporters/index.ts'
 
 export type Log = Logger

@@ -1,5 +1,5 @@
 /** Reports the state of the service to systemd (sd_notify), if it asked for it. The unit needs NotifyAccess=main, which is the default. */
-import { oneLine } from '../../config/yaml/quoting.ts'
+import { oneLine } from '../../config/base/quoting.ts'
 import { sendDatagram } from '../../native/index.ts'
 
 export interface NotifyOptions {

@@ -1,6 +1,6 @@
 /** Start times from /proc/PID/stat. */
 import { readFileSync } from 'node:fs'
-import { errnoOf } from '../../config/yaml/unreadable.ts'
+import { errnoOf } from '../../config/base/unreadable.ts'
 
 /** USER_HZ, the unit of start times in /proc/PID/stat: 100 on every Linux that Node runs on. */
 const NS_PER_TICK = 10_000_000n

@@ -9,7 +9,7 @@
  * either the last read sees it or the wakeup comes. While records gather, further ones wake nobody.
  */
 import { setImmediate } from 'node:timers/promises'
-import { Signal, systemClock } from '../../exporters/index.ts'
+import { Signal, systemClock } from '../../config/base/time/clock.ts'
 import type { RingReader } from '../../native/types.ts'
 import type { Chunk } from '../wire/decode.ts'
 

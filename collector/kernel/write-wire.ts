@@ -1,5 +1,5 @@
 /**
- * Generates wire.ts from the types of bpf/layout.bpf.c. Run after any change of them: `make -C bpf`,
+ * Generates ../wire/wire.ts from the types of bpf/layout.bpf.c. Run after any change of them: `make -C bpf`,
  * `node collector/kernel/write-wire.ts`, `npm run format`.
  */
 import { writeFileSync } from 'node:fs'
@@ -70,5 +70,5 @@ if (import.meta.main) {
     ([name, value]) =>
       `export const ${name} = ${JSON.stringify(value)}${typeof value === 'object' ? ' as const' : ''}\n`,
   )
-  writeFileSync(fileURLToPath(new URL('wire.ts', import.meta.url)), HEADER + lines.join(''))
+  writeFileSync(fileURLToPath(new URL('../wire/wire.ts', import.meta.url)), HEADER + lines.join(''))
 }

@@ -9,7 +9,7 @@
  * Objects are handed on as they come; only what `read` returns is kept.
  */
 import { setTimeout as after } from 'node:timers/promises'
-import { AnswerTooLarge } from '../../config/answers.ts'
+import { AnswerTooLarge } from '../../config/base/answers.ts'
 import { CollectorError } from '../errors.ts'
 import { OBJECT } from './client.ts'
 import type { KubernetesClient, KubernetesObject, WatchState } from './client.ts'

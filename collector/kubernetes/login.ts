@@ -6,9 +6,9 @@ import { dirname, resolve } from 'node:path'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import { readTextFile } from '../../config/yaml/files.ts'
-import { MAX_PEM_BYTES, readNamedFile } from '../../config/yaml/named-file.ts'
+import { MAX_PEM_BYTES, readNamedFile } from '../../config/base/named-file.ts'
 import { formatProblem, show } from '../../config/yaml/problems.ts'
-import { whyUnreadable } from '../../config/yaml/unreadable.ts'
+import { whyUnreadable } from '../../config/base/unreadable.ts'
 import { CollectorError } from '../errors.ts'
 
 /** As TLS and HTTP want them; certificates and keys in PEM. */

@@ -1,6 +1,6 @@
 /** Why a request to the API server failed, in one sentence that names the verb and the resource. */
 import { z } from 'zod'
-import { errnoOf } from '../../config/yaml/unreadable.ts'
+import { errnoOf } from '../../config/base/unreadable.ts'
 import { show } from '../../config/yaml/problems.ts'
 import { CollectorError } from '../errors.ts'
 import type { CollectorErrorCode } from '../errors.ts'

@@ -5,7 +5,7 @@
  */
 import { setImmediate } from 'node:timers/promises'
 import type { KubernetesConfig } from '../../config/agent/schema.ts'
-import { parseRegex } from '../../config/agent/filtering/regex.ts'
+import { parseRegex } from '../../config/base/regex.ts'
 import { parsePolicy } from '../../config/policy/parse.ts'
 import type { Policy } from '../../config/policy/policy.ts'
 import { OWN_API_VERSION } from '../../config/policy/selectors/identity.ts'

@@ -7,7 +7,7 @@
 import type { Policy } from '../../config/policy/policy.ts'
 import { denies, notifies, sendsSignals } from '../../config/policy/selectors/actions.ts'
 import type { Change, PolicyMode } from '../../exporters/contract/event.ts'
-import { Mutex } from '../../exporters/index.ts'
+import { Mutex } from '../../config/base/mutex.ts'
 import { CollectorError } from '../errors.ts'
 import type { Done } from '../kernel/actions/acted.ts'
 

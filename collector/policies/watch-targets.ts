@@ -3,8 +3,8 @@ import type { Stats } from 'node:fs'
 import { lstat, readlink, statfs } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join } from 'node:path'
 import { policyFilesAt } from '../../config/policy/files.ts'
-import { answered } from '../../config/yaml/answered.ts'
-import { errnoOf } from '../../config/yaml/unreadable.ts'
+import { answered } from '../../config/base/answered.ts'
+import { errnoOf } from '../../config/base/unreadable.ts'
 
 export interface WatchTargets {
   /** Files, and directories with the names in them that matter; undefined: all. */

@@ -3,7 +3,7 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
 import { ChannelCredentials, Client, status } from '@grpc/grpc-js'
 import type { ServiceError } from '@grpc/grpc-js'
-import { RuntimeService } from '../api/proto/cri/runtime_pb.js'
+import { RuntimeService } from '../proto/cri/runtime_pb.js'
 import { MAX_CONTAINER_BYTES } from './runtime.ts'
 import type { RuntimeApi } from './runtime.ts'
 

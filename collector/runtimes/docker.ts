@@ -3,8 +3,8 @@
  * variables, in which passwords are.
  */
 import type { IncomingHttpHeaders } from 'node:http'
-import { answerTo, bodyOf } from '../../config/answers.ts'
-import { http } from '../../config/http.ts'
+import { answerTo, bodyOf } from '../../config/base/answers.ts'
+import { http } from '../../config/base/http.ts'
 import type { NamedContainer } from '../../exporters/contract/event.ts'
 import { MAX_CONTAINER_BYTES } from './runtime.ts'
 import type { RuntimeApi } from './runtime.ts'

@@ -1,7 +1,7 @@
 /** Who may read which page, and caching of pages. */
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { isLocal } from '../../config/yaml/addresses.ts'
-import type { Address } from '../../config/yaml/addresses.ts'
+import { isLocal } from '../../config/base/addresses.ts'
+import type { Address } from '../../config/base/addresses.ts'
 import type { Head } from './http-head.ts'
 import type { Answer, Page } from './http.ts'
 

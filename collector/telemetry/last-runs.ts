@@ -4,7 +4,7 @@
  */
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { readNamedFile } from '../../config/yaml/named-file.ts'
+import { readNamedFile } from '../../config/base/named-file.ts'
 import type { NumberedExporter } from '../../exporters/index.ts'
 
 const FILE = 'runs.json'

@@ -1,7 +1,7 @@
 /** The files of the status page, served from memory. */
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { ownFile } from '../../config/own.ts'
+import { ownFile } from '../../config/base/own.ts'
 import type { Access } from './access.ts'
 import type { Page, Pages } from './http.ts'
 

@@ -4,7 +4,7 @@ import { dirname, resolve } from 'node:path'
 import { isPackageType, packageOf } from './exporters/npm.ts'
 import { problemAt } from './load.ts'
 import type { LoadedConfig } from './load.ts'
-import { ownFile } from '../own.ts'
+import { ownFile } from '../base/own.ts'
 import type { Problem } from '../yaml/problems.ts'
 import { show } from '../yaml/problems.ts'
 

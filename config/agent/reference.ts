@@ -1,7 +1,7 @@
 /** The tables of docs/configuration.md: every key of the config with its type, default and meaning, from the JSON Schema. */
 import { isDeepStrictEqual } from 'node:util'
-import { DURATION, SIZE } from '../yaml/units.ts'
-import { RELATIVE } from '../yaml/paths.ts'
+import { DURATION, SIZE } from '../base/units.ts'
+import { RELATIVE } from '../base/paths.ts'
 import { configJsonSchema } from './json-schema.ts'
 
 /** The part of JSON Schema that the config uses. */

@@ -3,14 +3,14 @@
  * editors and the effective print come. Durations are ms and sizes bytes once parsed.
  */
 import { z } from 'zod'
-import { address, optionalAddress } from '../yaml/addresses.ts'
+import { address, optionalAddress } from '../base/addresses.ts'
 import { EXPORTER_NAME, exporterSchema } from './exporters/exporters.ts'
 import { sharedFiles } from './exporters/own-files.ts'
 import { containers } from './workloads/containers.ts'
 import { kubernetes } from './workloads/kubernetes.ts'
-import { pathSchema } from '../yaml/paths.ts'
+import { pathSchema } from '../base/paths.ts'
 import type { DeepReadonly } from './readonly.ts'
-import { DAY_MS, KIB, MIB, duration, size } from '../yaml/units.ts'
+import { DAY_MS, KIB, MIB, duration, size } from '../base/units.ts'
 
 const grpcTls = z
   .strictObject({

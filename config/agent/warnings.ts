@@ -1,6 +1,6 @@
 /** Warnings about a config that is valid, but lets other users read or write too much, or does not do what it seems to. */
 import { stat } from 'node:fs/promises'
-import { formatAddress, isLocal } from '../yaml/addresses.ts'
+import { formatAddress, isLocal } from '../base/addresses.ts'
 import type { Problem } from '../yaml/problems.ts'
 import { containerKeys, podKeys } from './filtering/pods.ts'
 import { problemAt } from './load.ts'

@@ -6,11 +6,11 @@ import type { Stats } from 'node:fs'
 import { access, constants, readlink, realpath, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import type { LoadedConfig } from './load.ts'
-import { answered } from '../yaml/answered.ts'
+import { answered } from '../base/answered.ts'
 import { dropInFolder } from './loading/drop-ins.ts'
 import { pathText } from './loading/explain.ts'
 import { policyFilesAt } from '../policy/files.ts'
-import { errnoOf } from '../yaml/unreadable.ts'
+import { errnoOf } from '../base/unreadable.ts'
 import type { Problem } from '../yaml/problems.ts'
 
 const BY_GROUP = 0o020

@@ -1,6 +1,6 @@
 import { opendir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { answered } from '../yaml/answered.ts'
+import { answered } from '../base/answered.ts'
 
 /** A user who may write a folder must not fill the agent's memory, nor keep it reading. Ten times the largest known set of policies. */
 const MOST_FILES = 1_000

@@ -7,7 +7,7 @@ import type { Place } from './fields.ts'
 import type { GeneratedCalls } from './policy.ts'
 import { callMistake } from './system-calls.ts'
 import { LIST_KEYS } from './tables.ts'
-import { parseRegex } from '../agent/filtering/regex.ts'
+import { parseRegex } from '../base/regex.ts'
 
 /** What stands before the name of a list in a call. */
 export const LIST = 'list:'

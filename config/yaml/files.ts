@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
-import { readNamedFile } from './named-file.ts'
-import { whyUnreadable } from './unreadable.ts'
+import { readNamedFile } from '../base/named-file.ts'
+import { whyUnreadable } from '../base/unreadable.ts'
 import type { Problem } from './problems.ts'
 import { MAX_FILE_BYTES } from './yaml.ts'
 

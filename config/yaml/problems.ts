@@ -1,4 +1,4 @@
-import { oneLine } from './quoting.ts'
+import { oneLine } from '../base/quoting.ts'
 
 /** A position in a file, 1-based. */
 export interface Position {

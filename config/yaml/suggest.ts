@@ -4,7 +4,7 @@
  * by length first, then row by row in a band of 2 * limit + 1 cells.
  */
 import { show } from './problems.ts'
-import { oneLine } from './quoting.ts'
+import { oneLine } from '../base/quoting.ts'
 
 /** Beyond this a suggestion is noise: one slip per three characters, at most three. */
 function limitFor(word: string): number {

@@ -3,8 +3,8 @@
  * `{service_name="ktrail"}`. Records come in the order of their time, so the order of their numbers is not judged.
  */
 import https from 'node:https'
-import { AnswerTooLarge, answerTo, bodyOf } from '../../config/answers.ts'
-import { http } from '../../config/http.ts'
+import { AnswerTooLarge, answerTo, bodyOf } from '../../config/base/answers.ts'
+import { http } from '../../config/base/http.ts'
 import { ExportError, textOf } from '../contract/errors.ts'
 import { NO_ORDER } from './audit.ts'
 import type { NumberedRecord } from './audit.ts'

@@ -8,7 +8,7 @@
  */
 import type { EffectiveExporter } from '../../config/agent/effective.ts'
 import type { Encoded } from '../contract/exporter.ts'
-import type { Clock } from '../runtime/clock.ts'
+import type { Clock } from '../../config/base/time/clock.ts'
 import type { Counters } from './counters.ts'
 import type { SpoolStats } from '../contract/accounting.ts'
 import type { Failure, InFlightBatch, Sum } from './in-flight-batch.ts'

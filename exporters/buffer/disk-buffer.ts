@@ -10,8 +10,8 @@
  */
 import type { Encoded, Encoding } from '../contract/exporter.ts'
 import type { DropReason } from '../contract/accounting.ts'
-import { Signal } from '../runtime/clock.ts'
-import { waitAtMost } from '../runtime/timeout.ts'
+import { Signal } from '../../config/base/time/clock.ts'
+import { waitAtMost } from '../../config/base/time/deadline.ts'
 import type { BufferConfig, BufferDeps, BufferStats } from './buffer.ts'
 import type { Loss } from './disk/tally.ts'
 import type { Spool } from './disk/spool.ts'

@@ -1,6 +1,6 @@
 import { slice } from '../contract/encoded.ts'
 import type { Encoded, Encoding } from '../contract/exporter.ts'
-import type { Clock } from '../runtime/clock.ts'
+import type { Clock } from '../../config/base/time/clock.ts'
 import type { Counters } from './counters.ts'
 import { pieceOf } from './disk/format/payload.ts'
 import type { ReadFrame } from './disk/place.ts'

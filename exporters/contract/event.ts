@@ -99,7 +99,7 @@ export interface Container {
 
 /**
  * Bytes that encoders cache with a process. A slot may become empty at any time. Only the encoder that owns a slot reads it,
- * after `touch` (`exporters/encoding/kept.ts`); only `cache.keep` fills it.
+ * after `touch` (`exporters/contract/kept.ts`); only `cache.keep` fills it.
  */
 export interface Rendered {
   /** `exporters/encoding/json-process.ts`: the JSON object from `{` up to refcnt and tid, and the whole `,"parent":{…}`. */

@@ -1,5 +1,5 @@
 /**
- * Prints and redacts arguments. A new kind of `Argument` needs a case in each function; a new type of a known kind needs nothing.
+ * Prints arguments. A new kind of `Argument` needs a case in each function, and in `redactArgument`; a new type of a known kind needs nothing.
  */
 import type {
   Aggregate,
@@ -9,6 +9,7 @@ import type {
   MemberValue,
   StructArgument,
 } from '../contract/event.ts'
+import { bytesText } from '../filtering/redact-argument.ts'
 import type { ByteWriter } from '../runtime/byte-writer.ts'
 import { permission } from './files/permission.ts'
 
@@ -83,7 +84,7 @@ export function argumentText(argument: Argument): string {
     case 'string':
       return argument.value
     case 'bytes':
-      return textOf(argument.value)
+      return bytesText(argument.value)
     case 'number':
     case 'wide':
       return argument.value.toString()
@@ -93,64 +94,6 @@ export function argumentText(argument: Argument): string {
 /** The `flags` of a file: space-separated words, '' for none. */
 export function fileFlags({ unresolved, unstable }: Pick<FileArgument, 'unresolved' | 'unstable'>): string {
   return FLAG_WORDS[(unresolved ? 1 : 0) + (unstable ? 2 : 0)] ?? ''
-}
-
-/**
- * The argument with its texts redacted by `show`; the same object if nothing changes. A redacted text also loses its exact
- * bytes (`raw`).
- */
-export function redactArgument<Rules>(
-  argument: Argument,
-  show: (text: string, rules: Rules) => string,
-  rules: Rules,
-): Argument {
-  switch (argument.kind) {
-    case 'file': {
-      const path = show(argument.path, rules)
-      const named = argument.details?.named
-      const shown = named === undefined ? named : show(named, rules)
-      if (path === argument.path && shown === named) return argument
-      const { raw, details } = argument
-      return {
-        ...argument,
-        path,
-        raw: path === argument.path ? raw : undefined,
-        details: details && { ...details, named: shown },
-      }
-    }
-    case 'string': {
-      const value = show(argument.value, rules)
-      return value === argument.value ? argument : { ...argument, value, raw: undefined }
-    }
-    case 'bytes': {
-      const text = textOf(argument.value)
-      const shown = show(text, rules)
-      return shown === text ? argument : { ...argument, value: Buffer.from(shown) }
-    }
-    case 'struct': {
-      const text = show(argument.text, rules)
-      const members = argument.members.map(
-        ([key, value]) => [key, redactMember(value, (each) => show(each, rules))] as const,
-      )
-      const changes = text !== argument.text || members.some(([, value], i) => value !== argument.members[i]?.[1])
-      return changes ? { ...argument, text, members } : argument
-    }
-    case 'error':
-    case 'number':
-    case 'wide':
-      return argument
-  }
-}
-
-/** Bytes as a text; what is no UTF-8 becomes U+FFFD. */
-const textOf = (bytes: Uint8Array): string =>
-  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
-
-function redactMember(value: MemberValue, show: (text: string) => string): MemberValue {
-  if (typeof value === 'string') return show(value)
-  if (!(value instanceof Map)) return value
-  const inner = [...value].map(([key, each]) => [key, redactMember(each, show)] as const)
-  return inner.some(([key, each]) => each !== value.get(key)) ? new Map(inner) : value
 }
 
 function writeBytes(out: ByteWriter, { field, value, size }: BytesArgument): void {

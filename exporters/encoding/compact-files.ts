@@ -4,7 +4,7 @@
  */
 import { getSystemErrorName } from 'node:util'
 import type { Argument, HookEvent } from '../contract/event.ts'
-import { printable } from '../../config/yaml/quoting.ts'
+import { printable } from '../../config/base/quoting.ts'
 
 export interface Description {
   readonly emoji: string

@@ -3,7 +3,7 @@
  * table (docs/reference/records.md).
  */
 import type { Argument, HookEvent } from '../contract/event.ts'
-import { printable } from '../../config/yaml/quoting.ts'
+import { printable } from '../../config/base/quoting.ts'
 import { describeFileAccess, letters } from './compact-files.ts'
 import type { Description } from './compact-files.ts'
 

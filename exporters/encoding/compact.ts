@@ -11,7 +11,7 @@ import { ByteWriter } from '../runtime/byte-writer.ts'
 import { argumentText, callsText } from './arguments.ts'
 import { describeKprobe } from './compact-kprobe.ts'
 import { stackLines } from './stacks.ts'
-import { oneLine, printable } from '../../config/yaml/quoting.ts'
+import { oneLine, printable } from '../../config/base/quoting.ts'
 
 export interface CompactEncoderOptions {
   /** The source of an event outside any pod and any container with a name. */

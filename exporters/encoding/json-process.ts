@@ -7,7 +7,7 @@ import type { Executed, Members, MemberValue, Process, ProcessDetails } from '..
 import { ByteWriter } from '../runtime/byte-writer.ts'
 import { writeMembers } from './arguments.ts'
 import { podJson } from './json-pod.ts'
-import { touch } from './kept.ts'
+import { touch } from '../contract/kept.ts'
 
 const ascii = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'latin1'))
 const PARENT = ascii(',"parent":')

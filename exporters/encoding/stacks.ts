@@ -1,6 +1,6 @@
 /** Stack traces: in records, and as lines for people. */
 import type { HookEvent, StackFrame } from '../contract/event.ts'
-import { printable } from '../../config/yaml/quoting.ts'
+import { printable } from '../../config/base/quoting.ts'
 import type { ByteWriter } from '../runtime/byte-writer.ts'
 
 const END = 0x5d

@@ -6,7 +6,7 @@ import { isAboutAgent, isHookEvent } from '../contract/event.ts'
 import type { Event, Hook, Process, ProcessEvent } from '../contract/event.ts'
 import { conditionsOf } from './conditions.ts'
 import type { Condition, Kind, ProcessLookup, ReaderFilter } from './conditions.ts'
-import { touch } from '../encoding/kept.ts'
+import { touch } from '../contract/kept.ts'
 
 export interface EventFilter {
   accepts(event: Event): boolean

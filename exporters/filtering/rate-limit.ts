@@ -1,5 +1,5 @@
 import type { EffectiveExporter } from '../../config/agent/effective.ts'
-import type { Clock } from '../runtime/clock.ts'
+import type { Clock } from '../../config/base/time/clock.ts'
 
 type RateLimit = NonNullable<EffectiveExporter['rate_limit']>
 

@@ -2,8 +2,8 @@
  * One redacting regular expression. A search is linear in the text, but a watched program can write a text in which each of
  * thousands of matches searches to the end. So all searches of a text together have a time limit.
  */
-import { parseRedaction } from '../../config/agent/filtering/regex.ts'
-import type { Regex } from '../../config/agent/filtering/regex.ts'
+import { parseRedaction } from '../../config/base/regex.ts'
+import type { Regex } from '../../config/base/regex.ts'
 import { ExportError } from '../contract/errors.ts'
 
 /** CPU time, so that a busy machine does not redact more. */

@@ -1,4 +1,4 @@
-import { parseRegex } from '../../config/agent/filtering/regex.ts'
+import { parseRegex } from '../../config/base/regex.ts'
 import { ExportError } from '../contract/errors.ts'
 
 /** Tests texts by regular expressions, of which one must match somewhere. Throws ExportError UNUSABLE. */

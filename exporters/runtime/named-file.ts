@@ -1,5 +1,5 @@
-import { readNamedFile } from '../../config/yaml/named-file.ts'
-import { whyUnreadable } from '../../config/yaml/unreadable.ts'
+import { readNamedFile } from '../../config/base/named-file.ts'
+import { whyUnreadable } from '../../config/base/unreadable.ts'
 import { ExportError } from '../contract/errors.ts'
 
 /** The content of the file of config key `key`. Rejects with ExportError UNUSABLE if it is unreadable or larger than `maxBytes`. */

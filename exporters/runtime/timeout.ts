@@ -1,6 +1,6 @@
 import { ExportError, textOf } from '../contract/errors.ts'
 import type { Batch, Exporter, Outcome } from '../contract/exporter.ts'
-import type { Clock } from './clock.ts'
+import type { Clock } from '../../config/base/time/clock.ts'
 
 /** How long an exporter may take to settle after an abort. */
 export const ABANDON_MS = 1000
@@ -68,22 +68,4 @@ function unresponsive(exporter: Exporter, timeoutMs: number): ExportError {
     `exporter "${exporter.type}" has not ended a send ${ABANDON_MS} ms after its timeout of ${timeoutMs} ms: it gets no more ` +
     'events until it has; restart the agent if it never does'
   return new ExportError('TIMEOUT', message)
-}
-
-/** Waits for `work`, at most `ms`: a hanging sink must not keep the agent from ending. */
-export function waitAtMost(work: Promise<void>, ms: number, clock: Clock): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const cancel = clock.after(ms, resolve)
-    work.finally(cancel).then(resolve, reject)
-  })
-}
-
-/** The value of `work`, or undefined if the signal aborts first. Rejects like `work`. */
-export function within<T>(work: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
-  return new Promise((resolve, reject) => {
-    const stop = (): void => resolve(undefined)
-    if (signal.aborted) return stop()
-    signal.addEventListener('abort', stop, { once: true })
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop))
-  })
 }

@@ -1,7 +1,7 @@
 /** Reads and checks the certificates and keys of a connection. */
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import type { TlsConfig } from '../../config/agent/exporters/tls.ts'
-import { MAX_PEM_BYTES } from '../../config/yaml/named-file.ts'
+import { MAX_PEM_BYTES } from '../../config/base/named-file.ts'
 import { ExportError, textOf } from '../contract/errors.ts'
 import { contentOf } from './named-file.ts'
 

@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises'
-import { answered } from '../../config/yaml/answered.ts'
+import { answered } from '../../config/base/answered.ts'
 import { textOf } from '../contract/errors.ts'
 
 /** How often files are looked at. A new password is in use within five seconds. */

@@ -2,8 +2,8 @@
  * Builds batches from waiting events: when one is full, when its first event has waited long enough, or when the sink is idle and
  * there are enough events for a request.
  */
-import { Signal } from '../runtime/clock.ts'
-import type { Clock } from '../runtime/clock.ts'
+import { Signal } from '../../config/base/time/clock.ts'
+import type { Clock } from '../../config/base/time/clock.ts'
 import type { Buffer } from '../buffer/buffer.ts'
 import type { InFlightBatch } from '../buffer/in-flight-batch.ts'
 import type { ChainConfig } from './config.ts'

@@ -2,8 +2,8 @@
  * Pulls batches and delivers up to `limit` at once. Starts no more while one of them fails, because the next would fail too.
  */
 import type { Batcher } from './batcher.ts'
-import { Signal } from '../runtime/clock.ts'
-import type { Clock } from '../runtime/clock.ts'
+import { Signal } from '../../config/base/time/clock.ts'
+import type { Clock } from '../../config/base/time/clock.ts'
 import type { ConcurrencyLimit } from './concurrency.ts'
 import type { Delivery } from './delivery.ts'
 import type { Buffer } from '../buffer/buffer.ts'

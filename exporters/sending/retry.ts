@@ -1,4 +1,4 @@
-import type { Random } from '../runtime/clock.ts'
+import type { Random } from '../../config/base/time/clock.ts'
 import type { ChainConfig } from './config.ts'
 
 /** 2^30 times any start exceeds every limit; further powers would lose precision. */

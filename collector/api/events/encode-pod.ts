@@ -1,7 +1,7 @@
 /** `pod` of a process as Tetragon's Pod. It is encoded once for a process. */
 import { create, toBinary } from '@bufbuild/protobuf'
 import type { Process } from '../../../exporters/contract/event.ts'
-import { PodSchema } from '../proto/tetragon/events_pb.js'
+import { PodSchema } from '../../proto/tetragon/events_pb.js'
 
 /** The message's bytes; undefined outside of pods. */
 export function podBytes({ pod, nspid = 0, execProbe }: Process): Uint8Array | undefined {

@@ -2,7 +2,7 @@
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import type { Executed, Process } from '../../../exporters/contract/event.ts'
 import { binaryProperties } from '../../../exporters/index.ts'
-import { EnvVarSchema, ProcessSchema } from '../proto/tetragon/events_pb.js'
+import { EnvVarSchema, ProcessSchema } from '../../proto/tetragon/events_pb.js'
 import { writeMembers } from './encode-members.ts'
 import { podBytes } from './encode-pod.ts'
 import { known, numbersOf, open, text, time, wrapped } from './proto-fields.ts'

@@ -2,7 +2,7 @@
 import { WireType } from '@bufbuild/protobuf/wire'
 import type { BinaryWriter } from '@bufbuild/protobuf/wire'
 import type { StackFrame } from '../../../exporters/contract/event.ts'
-import { StackTraceEntrySchema } from '../proto/tetragon/events_pb.js'
+import { StackTraceEntrySchema } from '../../proto/tetragon/events_pb.js'
 
 const { address: ADDRESS, offset: OFFSET, symbol: SYMBOL, module: MODULE } = StackTraceEntrySchema.field
 

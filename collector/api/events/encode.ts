@@ -20,7 +20,7 @@ import type {
   Timestamp,
 } from '../../../exporters/contract/event.ts'
 import { fileFlags, isHookEvent, permission, touch, tracepointOf } from '../../../exporters/index.ts'
-import { AggregateSchema, EnvelopeSchema } from '../proto/ktrail/events_pb.js'
+import { AggregateSchema, EnvelopeSchema } from '../../proto/ktrail/events_pb.js'
 import {
   GetEventsResponseSchema,
   KprobeActionSchema,
@@ -32,7 +32,7 @@ import {
   ProcessSchema,
   ProcessTracepointSchema,
   RateLimitInfoSchema,
-} from '../proto/tetragon/events_pb.js'
+} from '../../proto/tetragon/events_pb.js'
 import { numberOf, writeMembers } from './encode-members.ts'
 import { writeStack } from './encode-stack.ts'
 import { headOf } from './encode-process.ts'

@@ -1,7 +1,7 @@
 /** The filters of a request for events, as a filter of `exporters/filtering/`. */
 import type { ReaderFilter, TetragonFilter } from '../../../exporters/index.ts'
-import { EventTypeSchema } from '../proto/tetragon/events_pb.js'
-import type { EventType, Filter, GetEventsRequest } from '../proto/tetragon/events_pb.js'
+import { EventTypeSchema } from '../../proto/tetragon/events_pb.js'
+import type { EventType, Filter, GetEventsRequest } from '../../proto/tetragon/events_pb.js'
 import { ApiError } from '../errors.ts'
 
 /** Both lists together: each filter runs for each process. */

@@ -1,8 +1,8 @@
 /** Messages as JSON in the order of the .proto file, which is that of Tetragon's records and of ktrail's JSON lines. */
 import { createRegistry, toJson } from '@bufbuild/protobuf'
 import type { DescField, DescMessage, JsonValue, MessageShape } from '@bufbuild/protobuf'
-import { GetEventsResponseSchema } from '../proto/tetragon/events_pb.js'
-import type { GetEventsResponse } from '../proto/tetragon/events_pb.js'
+import { GetEventsResponseSchema } from '../../proto/tetragon/events_pb.js'
+import type { GetEventsResponse } from '../../proto/tetragon/events_pb.js'
 
 /** One line without its end. */
 export function jsonLine(response: GetEventsResponse): string {

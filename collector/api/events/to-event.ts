@@ -1,12 +1,12 @@
 /** Messages of the API as events, for filters and compact lines. */
-import { KprobeAction, KprobeActionSchema, KprobeArgumentSchema } from '../proto/tetragon/events_pb.js'
+import { KprobeAction, KprobeActionSchema, KprobeArgumentSchema } from '../../proto/tetragon/events_pb.js'
 import type {
   GetEventsResponse,
   KprobeArgument,
   Process as ProcessMessage,
   StackTraceEntry,
-} from '../proto/tetragon/events_pb.js'
-import type { Aggregate as AggregateMessage } from '../proto/ktrail/events_pb.js'
+} from '../../proto/tetragon/events_pb.js'
+import type { Aggregate as AggregateMessage } from '../../proto/ktrail/events_pb.js'
 import type {
   Aggregate,
   Argument,

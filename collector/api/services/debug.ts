@@ -5,9 +5,13 @@ import type { Log } from '../../host/log.ts'
 import type { Image } from '../../process/image.ts'
 import type { ProcessTable } from '../../process/table.ts'
 import type { ResponseEncoder } from '../events/encode.ts'
-import { ProcessSchema } from '../proto/tetragon/events_pb.js'
-import { ConfigFlag, FineGuidanceSensors, LogLevel } from '../proto/tetragon/sensors_pb.js'
-import type { GetDebugRequest, GetDebugResponseSchema, SetDebugResponseSchema } from '../proto/tetragon/sensors_pb.js'
+import { ProcessSchema } from '../../proto/tetragon/events_pb.js'
+import { ConfigFlag, FineGuidanceSensors, LogLevel } from '../../proto/tetragon/sensors_pb.js'
+import type {
+  GetDebugRequest,
+  GetDebugResponseSchema,
+  SetDebugResponseSchema,
+} from '../../proto/tetragon/sensors_pb.js'
 import { ApiError } from '../errors.ts'
 import type { Methods } from '../rpc.ts'
 

@@ -3,8 +3,8 @@ import { create } from '@bufbuild/protobuf'
 import type { DescMessage, MessageInitShape } from '@bufbuild/protobuf'
 import { BoolValueSchema, Int64ValueSchema, StringValueSchema, anyPack } from '@bufbuild/protobuf/wkt'
 import type { Any } from '@bufbuild/protobuf/wkt'
-import { formatAddress } from '../../../config/yaml/addresses.ts'
-import { version } from '../../../config/own.ts'
+import { formatAddress } from '../../../config/base/addresses.ts'
+import { version } from '../../../config/base/own.ts'
 import type { Config } from '../../../config/agent/schema.ts'
 import { atLeast } from '../../kernel/facts.ts'
 import type { KernelFacts } from '../../kernel/facts.ts'
@@ -14,7 +14,7 @@ import {
   FineGuidanceSensors,
   HealthStatusResult,
   HealthStatusType,
-} from '../proto/tetragon/sensors_pb.js'
+} from '../../proto/tetragon/sensors_pb.js'
 import { ApiError } from '../errors.ts'
 import type { Methods } from '../rpc.ts'
 

@@ -16,12 +16,12 @@ import {
   HookState,
   TracingPolicyMode as Mode,
   TracingPolicyState as State,
-} from '../proto/tetragon/sensors_pb.js'
+} from '../../proto/tetragon/sensors_pb.js'
 import type {
   TracingPolicyActionCountersSchema,
   TracingPolicySelectorActionCountersSchema,
   TracingPolicyStatusSchema,
-} from '../proto/tetragon/sensors_pb.js'
+} from '../../proto/tetragon/sensors_pb.js'
 import { ApiError } from '../errors.ts'
 import type { Methods } from '../rpc.ts'
 

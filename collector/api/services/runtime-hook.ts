@@ -1,7 +1,7 @@
 /** What hooks of container runtimes announce: Tetragon's RuntimeHook. */
 import type { Announcements } from '../../identity/announced.ts'
 import type { Log } from '../../host/log.ts'
-import { FineGuidanceSensors } from '../proto/tetragon/sensors_pb.js'
+import { FineGuidanceSensors } from '../../proto/tetragon/sensors_pb.js'
 import { ApiError } from '../errors.ts'
 import type { Methods } from '../rpc.ts'
 

@@ -8,11 +8,11 @@ import {
   HealthCheckResponse_ServingStatus as ServingStatus,
   Health as HealthService,
   file_grpc_health,
-} from '../proto/grpc/health_pb.js'
-import { ServerReflection, file_grpc_reflection } from '../proto/grpc/reflection_pb.js'
-import type { ServerReflectionRequest, ServerReflectionResponseSchema } from '../proto/grpc/reflection_pb.js'
-import { Exporters, file_ktrail_exporters } from '../proto/ktrail/exporters_pb.js'
-import { EventLogService, FineGuidanceSensors, file_tetragon_sensors } from '../proto/tetragon/sensors_pb.js'
+} from '../../proto/grpc/health_pb.js'
+import { ServerReflection, file_grpc_reflection } from '../../proto/grpc/reflection_pb.js'
+import type { ServerReflectionRequest, ServerReflectionResponseSchema } from '../../proto/grpc/reflection_pb.js'
+import { Exporters, file_ktrail_exporters } from '../../proto/ktrail/exporters_pb.js'
+import { EventLogService, FineGuidanceSensors, file_tetragon_sensors } from '../../proto/tetragon/sensors_pb.js'
 import { ApiError } from '../errors.ts'
 import type { Methods } from '../rpc.ts'
 

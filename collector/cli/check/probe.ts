@@ -2,7 +2,7 @@
 import { checkFile, configOrThrow, parseConfigFile } from '../../../config/agent/check.ts'
 import { effectiveConfig } from '../../../config/agent/effective.ts'
 import { EXIT_CONFIG } from '../../../config/yaml/errors.ts'
-import { oneLine } from '../../../config/yaml/quoting.ts'
+import { oneLine } from '../../../config/base/quoting.ts'
 import { EncoderPool, probeExporters } from '../../../exporters/index.ts'
 import { createLog } from '../../host/log.ts'
 import { createEpoch } from '../../delivery/epoch.ts'

@@ -5,8 +5,8 @@ import { createFilter } from '../../../exporters/index.ts'
 import type { EventFilter } from '../../../exporters/index.ts'
 import { filterOf } from '../../api/events/filters.ts'
 import { toEvent } from '../../api/events/to-event.ts'
-import { GetEventsResponseSchema } from '../../api/proto/tetragon/events_pb.js'
-import type { GetEventsRequest, GetEventsResponse } from '../../api/proto/tetragon/events_pb.js'
+import { GetEventsResponseSchema } from '../../proto/tetragon/events_pb.js'
+import type { GetEventsRequest, GetEventsResponse } from '../../proto/tetragon/events_pb.js'
 
 /** Longer lines are skipped. */
 export const MAX_LINE_BYTES = 10 << 20

@@ -2,7 +2,7 @@
 import { createCompactEncoder } from '../../../exporters/index.ts'
 import { jsonLine } from '../../api/events/json.ts'
 import { toEvent } from '../../api/events/to-event.ts'
-import type { GetEventsResponse } from '../../api/proto/tetragon/events_pb.js'
+import type { GetEventsResponse } from '../../proto/tetragon/events_pb.js'
 
 export interface CompactLook {
   readonly color: boolean

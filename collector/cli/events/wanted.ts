@@ -1,8 +1,8 @@
 /** The options of `ktrail events` that say which events are shown, as a filter of the API. */
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { didYouMean } from '../../../config/yaml/suggest.ts'
-import { EventTypeSchema } from '../../api/proto/tetragon/events_pb.js'
-import type { EventType, FilterSchema } from '../../api/proto/tetragon/events_pb.js'
+import { EventTypeSchema } from '../../proto/tetragon/events_pb.js'
+import type { EventType, FilterSchema } from '../../proto/tetragon/events_pb.js'
 import { UsageError } from '../command.ts'
 import type { Arguments } from '../command.ts'
 

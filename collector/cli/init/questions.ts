@@ -1,7 +1,7 @@
 /** Asks on a terminal what the options of `ktrail init` would say. Questions go to standard error. */
 import { createInterface } from 'node:readline/promises'
 import { resolve } from 'node:path'
-import { oneLine } from '../../../config/yaml/quoting.ts'
+import { oneLine } from '../../../config/base/quoting.ts'
 import { DEFAULT_TOPIC } from './text.ts'
 import type { Wanted } from './text.ts'
 

@@ -1,5 +1,5 @@
 /** `ktrail policy delete`, `enable` and `disable`. */
-import { FineGuidanceSensors } from '../../api/proto/tetragon/sensors_pb.js'
+import { FineGuidanceSensors } from '../../proto/tetragon/sensors_pb.js'
 import type { Command } from '../command.ts'
 import { changeCommand } from './named.ts'
 

@@ -1,6 +1,6 @@
 /** `ktrail policy list`. */
-import { HookState, TracingPolicyMode, TracingPolicyState } from '../../api/proto/tetragon/sensors_pb.js'
-import type { TracingPolicyActionCounters, TracingPolicyStatus } from '../../api/proto/tetragon/sensors_pb.js'
+import { HookState, TracingPolicyMode, TracingPolicyState } from '../../proto/tetragon/sensors_pb.js'
+import type { TracingPolicyActionCounters, TracingPolicyStatus } from '../../proto/tetragon/sensors_pb.js'
 import { UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
 import { counted, shortened, table } from '../format.ts'

@@ -1,8 +1,8 @@
 /** Finds the policy of a running agent that a command line names. */
 import { didYouMean } from '../../../config/yaml/suggest.ts'
 import type { ApiClient } from '../../api/client.ts'
-import { FineGuidanceSensors } from '../../api/proto/tetragon/sensors_pb.js'
-import type { TracingPolicyStatus } from '../../api/proto/tetragon/sensors_pb.js'
+import { FineGuidanceSensors } from '../../proto/tetragon/sensors_pb.js'
+import type { TracingPolicyStatus } from '../../proto/tetragon/sensors_pb.js'
 import { UsageError } from '../command.ts'
 import type { Arguments, Command } from '../command.ts'
 import { clientOf } from '../server.ts'

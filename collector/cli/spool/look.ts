@@ -1,5 +1,5 @@
 /** The state of a spool, for all spool commands: its listing, the process that uses it, its damage. */
-import { errnoOf } from '../../../config/yaml/unreadable.ts'
+import { errnoOf } from '../../../config/base/unreadable.ts'
 import { ExportError, listSpool, lockHolder, systemSpoolFiles } from '../../../exporters/index.ts'
 import type { SpoolListing } from '../../../exporters/index.ts'
 import { counted, dataSize } from '../format.ts'

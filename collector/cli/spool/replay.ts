@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import { nodeNameOf } from '../../../config/agent/effective.ts'
 import { didYouMean } from '../../../config/yaml/suggest.ts'
-import { parseDuration } from '../../../config/yaml/units.ts'
+import { parseDuration } from '../../../config/base/units.ts'
 import {
   anyPieceOf,
   copySpool,
@@ -9,9 +9,9 @@ import {
   linesOf,
   ofTimes,
   openSpool,
-  systemClock,
   systemSpoolFiles,
 } from '../../../exporters/index.ts'
+import { systemClock } from '../../../config/base/time/clock.ts'
 import type { Encoded, TimeRange } from '../../../exporters/index.ts'
 import { configFile, readConfig, UsageError } from '../command.ts'
 import type { Command, Terminal } from '../command.ts'

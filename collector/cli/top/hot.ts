@@ -3,9 +3,9 @@ import { create } from '@bufbuild/protobuf'
 import type { ApiClient } from '../../api/client.ts'
 import { ClientError } from '../../api/client.ts'
 import { lostIn } from '../events/printer.ts'
-import { GetEventsRequestSchema } from '../../api/proto/tetragon/events_pb.js'
-import type { GetEventsResponse } from '../../api/proto/tetragon/events_pb.js'
-import { FineGuidanceSensors } from '../../api/proto/tetragon/sensors_pb.js'
+import { GetEventsRequestSchema } from '../../proto/tetragon/events_pb.js'
+import type { GetEventsResponse } from '../../proto/tetragon/events_pb.js'
+import { FineGuidanceSensors } from '../../proto/tetragon/sensors_pb.js'
 import { Sketch } from './sketch.ts'
 
 export class HotEvents {

@@ -1,5 +1,5 @@
 /** What `ktrail top` shows, as lines that fit a terminal. */
-import { oneLine } from '../../../config/yaml/quoting.ts'
+import { oneLine } from '../../../config/base/quoting.ts'
 import { counted } from '../format.ts'
 import { eventLines, exporterTable, headLines, perSecond, policyTable } from '../status/screen.ts'
 import type { StatusPage } from '../status/page.ts'

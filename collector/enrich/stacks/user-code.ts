@@ -6,8 +6,8 @@
  * of Node's pool. So one list and one file are read at a time; what takes too long is left behind, and until it ends no other is read.
  */
 import { constants } from 'node:fs'
-import { giveUp } from '../../../config/yaml/answered.ts'
-import { openRegular } from '../../../config/yaml/named-file.ts'
+import { giveUp } from '../../../config/base/answered.ts'
+import { openRegular } from '../../../config/base/named-file.ts'
 import { readMappings } from './mapped-files.ts'
 import type { Mapping } from './mapped-files.ts'
 import { symbolsAt } from './elf-symbols.ts'

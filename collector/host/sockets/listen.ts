@@ -2,8 +2,8 @@
 import { mkdir } from 'node:fs/promises'
 import type { Server } from 'node:net'
 import { dirname } from 'node:path'
-import { formatAddress } from '../../../config/yaml/addresses.ts'
-import type { Address } from '../../../config/yaml/addresses.ts'
+import { formatAddress } from '../../../config/base/addresses.ts'
+import type { Address } from '../../../config/base/addresses.ts'
 import { CollectorError } from '../../errors.ts'
 import { listenOnPath } from './unix-socket.ts'
 

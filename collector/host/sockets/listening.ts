@@ -1,6 +1,6 @@
 /** A server at an address that others may hold: any user can be first at a port. Nothing else in the agent depends on it, so it tries again. */
-import { formatAddress } from '../../../config/yaml/addresses.ts'
-import type { Address } from '../../../config/yaml/addresses.ts'
+import { formatAddress } from '../../../config/base/addresses.ts'
+import type { Address } from '../../../config/base/addresses.ts'
 import { CollectorError } from '../../errors.ts'
 import type { Log } from '../log.ts'
 

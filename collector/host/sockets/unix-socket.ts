@@ -2,7 +2,7 @@
 import { lstat, unlink } from 'node:fs/promises'
 import { connect } from 'node:net'
 import type { Server } from 'node:net'
-import { errnoOf } from '../../../config/yaml/unreadable.ts'
+import { errnoOf } from '../../../config/base/unreadable.ts'
 
 /** Only the agent's user may connect, because connecting needs write permission. */
 const UMASK = 0o177

@@ -3,8 +3,8 @@
  * (bpf/call/aggregate.h). The event goes on, once, with the count: when the window is over, when the process has exited, when the policy is
  * gone, when the agent stops, and when there are too many.
  */
-import type { Clock } from '../../../exporters/index.ts'
-import { systemClock } from '../../../exporters/index.ts'
+import type { Clock } from '../../../config/base/time/clock.ts'
+import { systemClock } from '../../../config/base/time/clock.ts'
 import type { HookEvent, ProcessEvent, Timestamp } from '../../../exporters/contract/event.ts'
 import type { AggregateKey, Taken } from '../../kernel/actions/aggregates.ts'
 import { AGGREGATE_INDEX } from '../../wire/wire.ts'

@@ -1,7 +1,7 @@
 /** What a process runs, read from /proc for one that ran before the agent (`struct image` in bpf/match/process.h). */
 import { readFileSync, readlinkSync } from 'node:fs'
 import { cachedStat } from '../../../native/index.ts'
-import { errnoOf } from '../../../config/yaml/unreadable.ts'
+import { errnoOf } from '../../../config/base/unreadable.ts'
 import { IMAGE, PROGRAM, PROGRAM_END, PROGRAM_START } from '../../wire/wire.ts'
 
 /** The path of its program; empty for a kernel thread; undefined when that cannot be told. */

@@ -4,7 +4,7 @@
  */
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
 import type { Policy } from '../../../config/policy/policy.ts'
-import { errnoOf } from '../../../config/yaml/unreadable.ts'
+import { errnoOf } from '../../../config/base/unreadable.ts'
 import type { BpfMap, BpfObject } from '../../../native/types.ts'
 import { Turns } from '../../host/turns.ts'
 import { u32 } from '../../wire/bytes.ts'

@@ -1,6 +1,6 @@
 /** Functions of lists that only a kernel can fill: its system calls, and what its ftrace can trace. */
 import { readFile } from 'node:fs/promises'
-import { parseRegex } from '../../../config/agent/filtering/regex.ts'
+import { parseRegex } from '../../../config/base/regex.ts'
 import type { GeneratedCalls, KprobeSpec, Policy } from '../../../config/policy/policy.ts'
 import { MAX_KPROBES } from '../../../config/policy/parse.ts'
 import { Turns } from '../../host/turns.ts'

@@ -1,6 +1,6 @@
 /** What every exporter has: filters and the sending chain, which is queue, spool, batch, retry, timeout. */
 import { z } from 'zod'
-import { DAY_MS, KIB, MIB, duration, size } from '../../yaml/units.ts'
+import { DAY_MS, KIB, MIB, duration, size } from '../../base/units.ts'
 import { deadLetter } from './dead-letter.ts'
 import { filtering } from '../filtering/filter.ts'
 import { spool } from './spool.ts'

@@ -1,7 +1,7 @@
 /** The optional file of each exporter for events that its sink rejects for good. */
 import { z } from 'zod'
-import { pathSchema } from '../../yaml/paths.ts'
-import { KIB, MIB, size } from '../../yaml/units.ts'
+import { pathSchema } from '../../base/paths.ts'
+import { KIB, MIB, size } from '../../base/units.ts'
 
 export const deadLetter = z
   .strictObject({

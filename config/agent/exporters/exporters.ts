@@ -1,6 +1,6 @@
 /** The schemas below `exporters:`, one per type, each in its own file. */
 import { z } from 'zod'
-import { formatDuration } from '../../yaml/units.ts'
+import { formatDuration } from '../../base/units.ts'
 import { file } from './file.ts'
 import { fieldsProblem } from '../filtering/filter.ts'
 import { kafka } from './kafka.ts'

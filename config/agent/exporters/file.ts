@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { pathSchema } from '../../yaml/paths.ts'
-import { DAY_MS, KIB, MIB, duration, formatSize, size } from '../../yaml/units.ts'
+import { pathSchema } from '../../base/paths.ts'
+import { DAY_MS, KIB, MIB, duration, formatSize, size } from '../../base/units.ts'
 import { chain, envelope } from './chain.ts'
 
 const rotate = z

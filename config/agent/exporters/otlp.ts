@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { pathSchema } from '../../yaml/paths.ts'
-import { DAY_MS, MIB, duration, formatSize, size } from '../../yaml/units.ts'
+import { pathSchema } from '../../base/paths.ts'
+import { DAY_MS, MIB, duration, formatSize, size } from '../../base/units.ts'
 import { chainOfRequests } from './chain.ts'
 import { FROM_ENVIRONMENT, bodyBySink, recordKeys, resourceKeys } from './otlp-records.ts'
 import { tlsKeys } from './tls.ts'

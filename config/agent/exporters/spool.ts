@@ -1,8 +1,8 @@
 /** The optional disk queue of each exporter. */
 import { join } from 'node:path'
 import { z } from 'zod'
-import { pathSchema } from '../../yaml/paths.ts'
-import { DAY_MS, KIB, MIB, duration, size } from '../../yaml/units.ts'
+import { pathSchema } from '../../base/paths.ts'
+import { DAY_MS, KIB, MIB, duration, size } from '../../base/units.ts'
 
 export const spool = z
   .strictObject({

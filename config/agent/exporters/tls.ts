@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { pathSchema } from '../../yaml/paths.ts'
+import { pathSchema } from '../../base/paths.ts'
 
 /** Certificates of a connection: the same keys for every exporter. `environment`: the variables for missing keys. */
 export function tlsKeys(environment = { ca: '', cert: '', key: '' }) {

@@ -1,9 +1,9 @@
 /** Filtering and redaction: keys of every exporter. */
 import { z } from 'zod'
-import { duration } from '../../yaml/units.ts'
+import { duration } from '../../base/units.ts'
 import { parseLabelSelector } from './label-selector.ts'
 import { parseFieldPaths } from './record-fields.ts'
-import { parseRedaction, parseRegex } from './regex.ts'
+import { parseRedaction, parseRegex } from '../../base/regex.ts'
 
 /** Kinds of events by the key of their record. */
 const RECORDS = [

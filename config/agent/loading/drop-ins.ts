@@ -7,7 +7,7 @@ import { policyFilesAt } from '../../policy/files.ts'
 import { readTextFile } from '../../yaml/files.ts'
 import type { Position, Problem } from '../../yaml/problems.ts'
 import type { MapEntry, MapNode, TreeNode } from '../../yaml/tree.ts'
-import { errnoOf, whyUnreadable } from '../../yaml/unreadable.ts'
+import { errnoOf, whyUnreadable } from '../../base/unreadable.ts'
 import { MAX_FILE_BYTES } from '../../yaml/yaml.ts'
 
 export interface DropIn {

@@ -3,7 +3,7 @@ import type { z } from 'zod'
 import { NPM_FORM } from '../exporters/npm.ts'
 import { asHint, booleanHint, didYouMean, listHint } from '../../yaml/suggest.ts'
 import { show, showNumber } from '../../yaml/problems.ts'
-import { unitHint } from '../../yaml/units.ts'
+import { unitHint } from '../../base/units.ts'
 import { meantType, meantValue } from './meant-values.ts'
 
 type Issue = z.core.$ZodIssue

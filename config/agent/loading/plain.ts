@@ -1,5 +1,5 @@
 import type { z } from 'zod'
-import { absolute } from '../../yaml/paths.ts'
+import { absolute } from '../../base/paths.ts'
 import { show } from '../../yaml/problems.ts'
 import type { Position, Problems } from '../../yaml/problems.ts'
 import { pathText } from './explain.ts'

@@ -3,10 +3,10 @@
  * Runs after YAML is parsed, and on values only, so that a variable can never change the structure.
  */
 import { didYouMean } from '../../yaml/suggest.ts'
-import { absolute } from '../../yaml/paths.ts'
+import { absolute } from '../../base/paths.ts'
 import { show } from '../../yaml/problems.ts'
-import { MAX_SECRET_BYTES, readNamedFileSync } from '../../yaml/named-file.ts'
-import { whyUnreadable } from '../../yaml/unreadable.ts'
+import { MAX_SECRET_BYTES, readNamedFileSync } from '../../base/named-file.ts'
+import { whyUnreadable } from '../../base/unreadable.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 

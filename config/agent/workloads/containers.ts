@@ -1,6 +1,6 @@
 /** The `containers` section: what the agent asks container runtimes for. */
 import { z } from 'zod'
-import { pathSchema } from '../../yaml/paths.ts'
+import { pathSchema } from '../../base/paths.ts'
 
 /** Where Docker, podman, containerd (its own, then that of k3s and RKE2) and CRI-O listen. */
 export const RUNTIME_SOCKETS = [

@@ -1,8 +1,8 @@
 /** The `kubernetes` section: what the agent asks the API server for. */
 import { z } from 'zod'
 import { list, regex, selector } from '../filtering/filter.ts'
-import { pathSchema } from '../../yaml/paths.ts'
-import { duration } from '../../yaml/units.ts'
+import { pathSchema } from '../../base/paths.ts'
+import { duration } from '../../base/units.ts'
 
 export const kubernetes = z
   .strictObject({

@@ -1,5 +1,5 @@
 /** `fileDetails` of a hook: true, or a mapping that also has what files contain hashed. An addition of ours to Tetragon's language. */
-import { KIB, MIB, formatSize, parseSize, unitHint } from '../../yaml/units.ts'
+import { KIB, MIB, formatSize, parseSize, unitHint } from '../../base/units.ts'
 import { describe } from '../../yaml/tree.ts'
 import { show } from '../../yaml/problems.ts'
 import type { Problems } from '../../yaml/problems.ts'

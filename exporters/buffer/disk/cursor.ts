@@ -1,6 +1,6 @@
 /** Stores the position up to which all events are settled. */
 import { isNoSpace } from '../../contract/errors.ts'
-import type { Clock } from '../../runtime/clock.ts'
+import type { Clock } from '../../../config/base/time/clock.ts'
 import { ignoring } from './files/file-access.ts'
 import type { SpoolFiles } from './files/files.ts'
 import { encodeCursor } from './format/format.ts'

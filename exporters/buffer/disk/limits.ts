@@ -1,6 +1,6 @@
 /** Limits of size and age. At a limit the oldest segment is dropped, or new events are refused. */
 import type { SpoolConfig } from '../../../config/agent/schema.ts'
-import type { Clock } from '../../runtime/clock.ts'
+import type { Clock } from '../../../config/base/time/clock.ts'
 import type { Catalog } from './catalog.ts'
 import type { SpoolFiles } from './files/files.ts'
 import type { LossReason } from './tally.ts'

@@ -1,6 +1,6 @@
 /** The open segment files: the current one and unsynced ones. */
 import { errnoOf } from '../../contract/errors.ts'
-import type { Clock, Random } from '../../runtime/clock.ts'
+import type { Clock, Random } from '../../../config/base/time/clock.ts'
 import type { Catalog, Segment } from './catalog.ts'
 import { ignoring } from './files/file-access.ts'
 import type { SpoolFile, SpoolFiles } from './files/files.ts'

@@ -6,7 +6,7 @@
  */
 import { errnoOf } from '../../contract/errors.ts'
 import type { Catalog, Segment } from './catalog.ts'
-import { Mutex } from '../../runtime/mutex.ts'
+import { Mutex } from '../../../config/base/mutex.ts'
 import { ignoring, isAccess } from './files/file-access.ts'
 import type { SpoolFile, SpoolFiles } from './files/files.ts'
 import { FIRST_FRAME } from './format/format.ts'

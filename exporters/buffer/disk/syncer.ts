@@ -7,8 +7,8 @@
  */
 import type { SpoolConfig } from '../../../config/agent/schema.ts'
 import { errnoOf } from '../../contract/errors.ts'
-import type { Clock } from '../../runtime/clock.ts'
-import type { Mutex } from '../../runtime/mutex.ts'
+import type { Clock } from '../../../config/base/time/clock.ts'
+import type { Mutex } from '../../../config/base/mutex.ts'
 import type { Catalog, Segment } from './catalog.ts'
 import { ignoring, withFile } from './files/file-access.ts'
 import type { SpoolFiles } from './files/files.ts'

@@ -6,7 +6,7 @@
  */
 import type { SpoolConfig } from '../../../config/agent/schema.ts'
 import { isNoSpace } from '../../contract/errors.ts'
-import type { Mutex } from '../../runtime/mutex.ts'
+import type { Mutex } from '../../../config/base/mutex.ts'
 import type { Catalog } from './catalog.ts'
 import { FIRST_FRAME } from './format/format.ts'
 import { sizeOf } from './format/segment.ts'

@@ -12,7 +12,7 @@ import type { Event, Hook, Process, Timestamp } from '../../contract/event.ts'
 import type { Encoded, Encoder } from '../../contract/exporter.ts'
 import { Memory } from '../../runtime/memory.ts'
 import { withEnvelope } from '../enveloped.ts'
-import { touch } from '../kept.ts'
+import { touch } from '../../contract/kept.ts'
 import { borrowFrom } from '../share-last.ts'
 import { KEYS } from './attributes.ts'
 import {

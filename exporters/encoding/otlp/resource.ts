@@ -1,7 +1,7 @@
 /** The resource of all OTLP records: the agent on its host. */
 import type { ResourceConfig } from '../../../config/agent/exporters/otlp-records.ts'
-import { version } from '../../../config/own.ts'
-import type { ExporterContext } from '../../context.ts'
+import { version } from '../../../config/base/own.ts'
+import type { Environment } from '../../../config/agent/loading/substitute.ts'
 
 /** The version of the semantic conventions whose names are used, of resource and records. */
 export const SCHEMA_URL = 'https://opentelemetry.io/schemas/1.44.0'
@@ -22,7 +22,7 @@ export interface Resource {
 export function resourceOf(
   { service_name, resource_attributes }: ResourceConfig,
   clusterName: string,
-  { nodeName, env }: Pick<ExporterContext, 'nodeName' | 'env'>,
+  { nodeName, env }: { readonly nodeName: string; readonly env: Environment },
 ): Resource {
   const { 'service.name': named = '', ...attributes } = resource_attributes
   return {

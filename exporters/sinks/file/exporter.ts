@@ -3,13 +3,13 @@
  * No line is torn or repeated. One writer. Disk failures are outcomes, never exceptions.
  */
 import type { EffectiveType } from '../../../config/agent/effective.ts'
-import type { MakeExporter } from '../../context.ts'
+import type { MakeExporter } from '../context.ts'
 import { ExportError } from '../../contract/errors.ts'
 import type { Batch, Encoding, Exporter, Outcome } from '../../contract/exporter.ts'
-import { systemClock } from '../../runtime/clock.ts'
-import type { Clock } from '../../runtime/clock.ts'
-import { Timer } from '../../runtime/timer.ts'
-import { Mutex } from '../../runtime/mutex.ts'
+import { systemClock } from '../../../config/base/time/clock.ts'
+import type { Clock } from '../../../config/base/time/clock.ts'
+import { Timer } from '../../../config/base/time/timer.ts'
+import { Mutex } from '../../../config/base/mutex.ts'
 import { failure, outcomeOf } from './failure.ts'
 import { systemFiles } from './file-system.ts'
 import { noCounters } from './parts.ts'

@@ -1,7 +1,7 @@
 /** Types shared by the parts of the file exporter. */
 import type { EffectiveType } from '../../../config/agent/effective.ts'
 import type { ExportError } from '../../contract/errors.ts'
-import type { Clock } from '../../runtime/clock.ts'
+import type { Clock } from '../../../config/base/time/clock.ts'
 import type { FileSystem } from './file-system.ts'
 
 /** Path and rotation from the config. */

@@ -1,7 +1,7 @@
 /** Whether lines could be written to a file, without opening or creating it. */
 import { access, constants, lstat } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { answered } from '../../../config/yaml/answered.ts'
+import { answered } from '../../../config/base/answered.ts'
 import { errnoOf, ExportError } from '../../contract/errors.ts'
 import { failure } from './failure.ts'
 import { systemFiles } from './file-system.ts'

@@ -5,7 +5,7 @@
  * removes it.
  */
 import { errnoOf } from '../../contract/errors.ts'
-import { Timer } from '../../runtime/timer.ts'
+import { Timer } from '../../../config/base/time/timer.ts'
 import { compress, remove } from './compress.ts'
 import { failure } from './failure.ts'
 import { COMPRESSED, listRotated } from './names.ts'

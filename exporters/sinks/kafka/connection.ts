@@ -1,6 +1,6 @@
 /** Options of a connection to the brokers, with certificates, keys and passwords read from their files. */
 import type { EffectiveType } from '../../../config/agent/effective.ts'
-import { MAX_SECRET_BYTES } from '../../../config/yaml/named-file.ts'
+import { MAX_SECRET_BYTES } from '../../../config/base/named-file.ts'
 import { ExportError } from '../../contract/errors.ts'
 import { contentOf } from '../../runtime/named-file.ts'
 import { readTlsFiles } from '../../runtime/tls-files.ts'

@@ -7,10 +7,10 @@
  */
 import { resourceOf } from '../../encoding/otlp/resource.ts'
 import type { Compressors } from '../../runtime/compression.ts'
-import { within } from '../../runtime/timeout.ts'
+import { within } from '../../../config/base/time/deadline.ts'
 import { WatchedFiles } from '../../runtime/watched-files.ts'
 import { packageOf } from '../../../config/agent/exporters/npm.ts'
-import type { ExporterContext } from '../../context.ts'
+import type { ExporterContext } from '../context.ts'
 import { textOf } from '../../contract/errors.ts'
 import type { PartitionNumbers } from '../../contract/numbering.ts'
 import type { Batch, Encoding, Exporter, Outcome } from '../../contract/exporter.ts'

@@ -3,7 +3,7 @@ import { runOf } from '../../contract/described.ts'
 import type { About, LossAbout } from '../../contract/described.ts'
 import type { Change } from '../../contract/event.ts'
 import type { Numbering } from '../../contract/numbering.ts'
-import type { ExporterContext } from '../../context.ts'
+import type { ExporterContext } from '../context.ts'
 import type { KafkaConfig } from './connection.ts'
 
 type Headers = Readonly<Record<string, string>>

@@ -1,4 +1,4 @@
-import type { MakeExporter } from '../../context.ts'
+import type { MakeExporter } from '../context.ts'
 import type { KafkaConfig } from './connection.ts'
 import type { Encoder } from '../../contract/exporter.ts'
 import { KafkaExporter } from './exporter.ts'

@@ -1,5 +1,5 @@
 import { ExportError, textOf } from '../../contract/errors.ts'
-import type { Clock } from '../../runtime/clock.ts'
+import type { Clock } from '../../../config/base/time/clock.ts'
 
 /** Generous, because no step waits for a sink. Without a limit one package could keep the agent from starting. */
 const LIMIT_MS = 10_000

@@ -2,8 +2,8 @@
 import { ExportError, textOf } from '../../contract/errors.ts'
 import type { Batch, Encoding, Exporter, Outcome } from '../../contract/exporter.ts'
 import { checkOutcome } from '../../contract/outcome.ts'
-import { systemClock } from '../../runtime/clock.ts'
-import type { Clock } from '../../runtime/clock.ts'
+import { systemClock } from '../../../config/base/time/clock.ts'
+import type { Clock } from '../../../config/base/time/clock.ts'
 import type { PackageExporter } from './api.ts'
 import { attempt } from './attempt.ts'
 

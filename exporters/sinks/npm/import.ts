@@ -2,8 +2,8 @@
 import { constants, runInThisContext } from 'node:vm'
 import { findPackage, missingPackage } from '../../../config/agent/packages.ts'
 import { ExportError, errnoOf, textOf } from '../../contract/errors.ts'
-import { systemClock } from '../../runtime/clock.ts'
-import type { Clock } from '../../runtime/clock.ts'
+import { systemClock } from '../../../config/base/time/clock.ts'
+import type { Clock } from '../../../config/base/time/clock.ts'
 import { attempt } from './attempt.ts'
 
 /**

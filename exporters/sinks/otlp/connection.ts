@@ -3,8 +3,8 @@ import type { Agent } from 'node:http'
 import https from 'node:https'
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
-import { endFlood } from '../../../config/answers.ts'
-import { http } from '../../../config/http.ts'
+import { endFlood } from '../../../config/base/answers.ts'
+import { http } from '../../../config/base/http.ts'
 import { errnoOf } from '../../contract/errors.ts'
 
 /**

@@ -1,5 +1,5 @@
 import { logsAddress } from '../../../config/agent/exporters/otel.ts'
-import type { ExporterContext, MakeExporter } from '../../context.ts'
+import type { ExporterContext, MakeExporter } from '../context.ts'
 import { OtlpExporter, isJson } from './exporter.ts'
 import type { OtlpConfig } from './exporter.ts'
 

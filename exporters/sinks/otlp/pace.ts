@@ -1,5 +1,5 @@
 import type { Batch } from '../../contract/exporter.ts'
-import type { Random } from '../../runtime/clock.ts'
+import type { Random } from '../../../config/base/time/clock.ts'
 
 /**
  * A request has what the sink takes in this time. Limits are token buckets of a second and more (Loki: 1.5 s of the rate for a

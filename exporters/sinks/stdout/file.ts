@@ -4,7 +4,7 @@
  */
 import { ExportError } from '../../contract/errors.ts'
 import type { Batch, Encoding, Exporter, Outcome } from '../../contract/exporter.ts'
-import { Mutex } from '../../runtime/mutex.ts'
+import { Mutex } from '../../../config/base/mutex.ts'
 import { failure, outcomeOf } from '../file/failure.ts'
 import { systemFiles } from '../file/file-system.ts'
 import type { FileSystem, OpenFile } from '../file/file-system.ts'

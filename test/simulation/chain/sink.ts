@@ -1,6 +1,6 @@
 /** A sink that is healthy, slow, down, rejecting or breaks its contract, by a seed; it records what it saw of which event. */
 import type { Batch, Exporter, Outcome, Refusal } from '../../../exporters/contract/exporter.ts'
-import type { Clock } from '../../../exporters/runtime/clock.ts'
+import type { Clock } from '../../../config/base/time/clock.ts'
 import { idsOf } from '../../unit/exporters/support/lines.ts'
 import type { Seeded } from '../spool/random.ts'
 

@@ -7,7 +7,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { systemClock } from '../../../exporters/runtime/clock.ts'
+import { systemClock } from '../../../config/base/time/clock.ts'
 import { systemSpoolFiles } from '../../../exporters/buffer/disk/files/files.ts'
 import { openSpool } from '../../../exporters/buffer/disk/spool.ts'
 import type { Spool } from '../../../exporters/buffer/disk/spool.ts'

@@ -1,5 +1,5 @@
 /** Opens the given spool in a process that does nothing else, and prints the time and memory used, as JSON. */
-import { systemClock } from '../../../exporters/runtime/clock.ts'
+import { systemClock } from '../../../config/base/time/clock.ts'
 import { systemSpoolFiles } from '../../../exporters/buffer/disk/files/files.ts'
 import { openSpool } from '../../../exporters/buffer/disk/spool.ts'
 

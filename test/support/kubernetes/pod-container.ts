@@ -6,7 +6,7 @@ import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'nod
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { setTimeout as wait } from 'node:timers/promises'
-import { CapabilitiesType } from '../../../collector/api/proto/tetragon/capabilities_pb.js'
+import { CapabilitiesType } from '../../../collector/proto/tetragon/capabilities_pb.js'
 import { LineFile } from '../../e2e/support/line-file.ts'
 import { bytesOf } from './pod-spec.ts'
 import type { Container, Image, Mount, MountOptions, Probed } from './pod-spec.ts'

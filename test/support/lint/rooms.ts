@@ -1,37 +1,91 @@
 /**
- * Who may import whom. Each folder below may import itself and the folders of its row; the rows have no cycle, so neither
- * have the folders. `import()` and types count as well.
+ * Who may import whom. The floors of the house: each room may import the rooms of its row, which are all above it in this list, so no rooms are
+ * in a circle. Types and `import()` count as well. The rows draw the picture in ARCHITECTURE.md (picture.ts).
  */
 import path from 'node:path'
 
-interface Row {
-  /** The folder, relative to the root; the first that fits a file is its row. */
-  readonly folder: string
-  /** Folders and files. */
+export interface Row {
+  /** A folder with all below it, or a file, relative to the root. A file is in the room with the longest name that fits. */
+  readonly room: string
+  /** Rooms, and the one file by which a house is seen from outside. */
   readonly imports: readonly string[]
   /** Also these, but only their types. */
   readonly types?: readonly string[]
 }
 
+const CONFIG = ['config/base', 'config/yaml', 'config/policy', 'config/agent'] as const
+/** As every room of `collector` sees the other houses. */
+const OTHERS = [...CONFIG, 'native/index.ts', 'exporters/index.ts'] as const
+const THEIR_TYPES = ['native/types.ts', 'exporters/contract'] as const
+
+const config = (name: string, imports: string): Row => ({ room: `config/${name}`, imports: within('config', imports) })
+const exporters = (name: string, imports: string): Row => ({
+  room: `exporters/${name}`,
+  imports: [...CONFIG, ...within('exporters', imports)],
+})
+const collector = (name: string, imports: string): Row => ({
+  room: `collector/${name}`,
+  imports: [...OTHERS, ...within('collector', imports)],
+  types: THEIR_TYPES,
+})
+
+/** From the ground up. */
 export const ROWS: readonly Row[] = [
-  { folder: 'config/own.ts', imports: [] },
-  { folder: 'config/yaml', imports: ['config/own.ts'] },
-  { folder: 'config/policy', imports: ['config/yaml', 'config/agent/filtering/regex.ts'] },
-  { folder: 'config', imports: [] },
-  { folder: 'native', imports: [] },
-  { folder: 'exporters/contract', imports: [] },
-  { folder: 'exporters/runtime', imports: ['config', 'exporters/contract'] },
+  { room: 'native', imports: [] },
+
+  config('base', ''),
+  config('yaml', 'base'),
+  config('policy', 'base yaml'),
+  config('agent', 'base yaml policy'),
+
+  { room: 'exporters/contract', imports: [] },
+  exporters('runtime', 'contract'),
+  exporters('filtering', 'contract runtime'),
+  exporters('encoding', 'contract runtime filtering'),
+  exporters('buffer', 'contract runtime filtering encoding'),
+  exporters('sending', 'contract runtime buffer'),
+  exporters('sinks', 'contract runtime encoding'),
+  exporters('dead-letter', 'contract sinks'),
+  exporters('audit', 'contract encoding sinks'),
+  exporters('testing', 'contract sending sinks'),
   {
-    folder: 'exporters/buffer',
-    imports: ['config', 'exporters/contract', 'exporters/runtime', 'exporters/encoding', 'exporters/filtering'],
+    room: 'exporters',
+    imports: [
+      ...CONFIG,
+      ...within('exporters', 'contract runtime filtering encoding buffer sending sinks dead-letter audit'),
+    ],
   },
-  { folder: 'exporters/sending', imports: ['config', 'exporters/contract', 'exporters/runtime', 'exporters/buffer'] },
-  { folder: 'exporters', imports: ['config'] },
+
+  { room: 'collector/errors.ts', imports: [] },
+  { room: 'collector/wire', imports: [] },
+  { room: 'collector/proto', imports: [] },
+  collector('host', 'errors.ts'),
+  collector('kubernetes', 'errors.ts'),
+  collector('runtimes', 'proto host'),
+  collector('kernel', 'errors.ts wire host'),
+  collector('process', 'wire host kernel'),
+  collector('identity', 'wire host kubernetes kernel process'),
+  collector('ingest', 'wire host kernel process identity'),
+  collector('enrich', 'runtimes kernel process identity ingest'),
+  collector('policies', 'errors.ts wire host kubernetes kernel ingest'),
+  collector('delivery', 'ingest'),
+  collector('guard', 'wire host kernel process ingest'),
+  collector('reload', 'host policies delivery'),
+  collector('api', 'errors.ts proto host kernel process identity ingest policies delivery'),
+  collector('telemetry', 'host kubernetes kernel process ingest enrich policies delivery guard reload api'),
   {
-    folder: 'collector',
-    imports: ['config', 'native/index.ts', 'exporters/index.ts'],
-    types: ['native/types.ts', 'exporters/contract'],
+    room: 'collector',
+    imports: [
+      ...OTHERS,
+      ...within(
+        'collector',
+        'host runtimes kubernetes kernel process identity ingest enrich policies delivery guard reload api telemetry',
+      ),
+    ],
+    types: THEIR_TYPES,
   },
+  collector('cli', 'errors.ts proto host kernel process delivery api agent.ts running.ts'),
+  collector('main.ts', 'errors.ts cli'),
 ]
 
 /** The one file of the collector that may import config, native and exporters together. */
@@ -56,18 +110,23 @@ export const rooms = {
     const row = rowOf(file)
     if (row === undefined) return {}
     const met = new Set<string>()
+    const house = houseOf(file)
     const check = (node: ImportNode): void => {
       const specifier = node.source?.value
       if (typeof specifier !== 'string' || !specifier.startsWith('.')) return
       const target = path.posix.join(path.posix.dirname(file), specifier)
       const typeOnly = node.importKind === 'type' || node.exportKind === 'type'
-      const why = refusal(row, target, typeOnly)
-      if (why !== undefined)
-        context.report({ node, message: `imports ${typeOnly ? 'the types of ' : ''}${target}, but ${why}` })
-      const room = target.split('/', 1)[0] ?? ''
-      if (room === row.folder || typeOnly) return
-      met.add(room)
-      if (row.folder === 'collector' && met.size === 3 && file !== MEETING_POINT) {
+      if (!allows(row, target, typeOnly)) {
+        const what = `imports ${typeOnly ? 'the types of ' : ''}${target}`
+        context.report({
+          node,
+          message: `${what}, which is not in the row of ${row.room} (test/support/lint/rooms.ts)`,
+        })
+      }
+      const other = houseOf(target)
+      if (other === house || typeOnly) return
+      met.add(other)
+      if (house === 'collector' && met.size === 3 && file !== MEETING_POINT) {
         context.report({ node, message: `sees config, native and exporters, but only ${MEETING_POINT} may` })
       }
     }
@@ -81,15 +140,23 @@ export const rooms = {
   },
 }
 
-function rowOf(file: string): Row | undefined {
-  return ROWS.find(({ folder }) => file.startsWith(`${folder}/`))
+/** The row of a file; undefined outside of the houses, where every import is allowed. */
+export function rowOf(file: string): Row | undefined {
+  return ROWS.filter(({ room }) => isIn(file, room)).toSorted((a, b) => b.room.length - a.room.length)[0]
 }
 
-/** Why a file of this row may not import `target`; undefined if it may. */
-function refusal(row: Row, target: string, typeOnly: boolean): string | undefined {
-  const { folder, imports, types = [] } = row
-  const fits = (allowed: string): boolean => target === allowed || target.startsWith(`${allowed}/`)
-  if ([folder, ...imports].some(fits) || (typeOnly && types.some(fits))) return undefined
-  const also = types.length === 0 ? '' : `, and types of ${types.join(' and ')}`
-  return `${folder} may import ${imports.length === 0 ? 'nothing else of ours' : imports.join(', ')}${also}`
+const houseOf = (file: string): string => file.split('/', 1)[0] ?? ''
+
+const isIn = (file: string, room: string): boolean => file === room || file.startsWith(`${room}/`)
+
+/** Whether a file of this row may import `target`. */
+function allows({ room, imports, types = [] }: Row, target: string, typeOnly: boolean): boolean {
+  const targetRoom = rowOf(target)?.room
+  const below = [room, ...imports, ...(typeOnly ? types : [])]
+  return below.some((allowed) => target === allowed || targetRoom === allowed)
+}
+
+/** `yaml base` of `config` → `config/yaml`, `config/base`. */
+function within(house: string, names: string): string[] {
+  return names.split(' ').flatMap((name) => (name === '' ? [] : [`${house}/${name}`]))
 }

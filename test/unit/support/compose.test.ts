@@ -8,7 +8,7 @@ import { test } from 'node:test'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import { loadConfig } from '../../../config/agent/load.ts'
-import { version } from '../../../config/own.ts'
+import { version } from '../../../config/base/own.ts'
 import { ROOT, read } from './pages.ts'
 
 const FOLDER = 'deploy/compose'

@@ -3,7 +3,7 @@
  * there: 2 GiB, or 1.2 GB if an HTTP server answers.
  */
 import type { Socket } from 'node:net'
-import { AnswerTooLarge, MAX_ANSWER_BYTES } from '../../../../config/answers.ts'
+import { AnswerTooLarge, MAX_ANSWER_BYTES } from '../../../../config/base/answers.ts'
 
 const LENGTH_BYTES = 4
 const NEXT_STEP = 'check that a Kafka broker listens there, and whether with TLS'

@@ -8,7 +8,7 @@
 import { subscribe } from 'node:diagnostics_channel'
 import { Connection } from '@platformatic/kafka'
 import { TLSSocket } from 'node:tls'
-import { AnswerTooLarge } from '../../../../config/answers.ts'
+import { AnswerTooLarge } from '../../../../config/base/answers.ts'
 import { boundAnswers } from './bounded-answers.ts'
 
 let applied = false

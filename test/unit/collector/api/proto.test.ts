@@ -9,9 +9,9 @@ import {
   EventLogService,
   FineGuidanceSensors,
   file_tetragon_sensors,
-} from '../../../../collector/api/proto/tetragon/sensors_pb.js'
-import { KprobeArgumentSchema } from '../../../../collector/api/proto/tetragon/events_pb.js'
-import { generate } from '../../../../collector/api/proto/write-proto.ts'
+} from '../../../../collector/proto/tetragon/sensors_pb.js'
+import { KprobeArgumentSchema } from '../../../../collector/proto/tetragon/events_pb.js'
+import { generate } from '../../../../collector/proto/write-proto.ts'
 import { TYPES } from '../../../../config/policy/arguments.ts'
 import { Folder } from '../../exporters/support/folder.ts'
 import { readTables } from './support/tables.ts'
@@ -70,14 +70,14 @@ test('api proto: every type of argument in policies has a field for its values',
   for (const { field } of TYPES) if (field !== '') assert.ok(fields.has(field), field)
 })
 
-test('api proto: the generated files are those of the .proto files (else: node collector/api/proto/write-proto.ts)', () => {
+test('api proto: the generated files are those of the .proto files (else: node collector/proto/write-proto.ts)', () => {
   using folder = new Folder()
   generate(folder.path)
   for (const part of ['tetragon', 'grpc']) {
     const names = readdirSync(join(folder.path, part))
     assert.ok(names.length >= 4)
     for (const name of names) {
-      const own = new URL(`../../../../collector/api/proto/${part}/${name}`, import.meta.url)
+      const own = new URL(`../../../../collector/proto/${part}/${name}`, import.meta.url)
       assert.equal(readFileSync(own, 'utf8'), readFileSync(join(folder.path, part, name), 'utf8'), name)
     }
   }

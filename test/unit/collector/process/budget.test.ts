@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import type { Image } from '../../../../collector/process/image.ts'
 import { textBytes } from '../../../../collector/process/image.ts'
 import type { ProcessTable } from '../../../../collector/process/table.ts'
-import { touch } from '../../../../exporters/encoding/kept.ts'
+import { touch } from '../../../../exporters/contract/kept.ts'
 import { exec, fork, newTable, scanned } from '../support/processes.ts'
 
 const KIB = 1024

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import type { Rendered } from '../../../../exporters/contract/event.ts'
 import { ARRAY_BYTES, Renderings } from '../../../../collector/process/renderings.ts'
-import { touch } from '../../../../exporters/encoding/kept.ts'
+import { touch } from '../../../../exporters/contract/kept.ts'
 
 const SLOTS = ['json', 'jsonParent', 'otlp', 'otlpParent'] as const
 const LIMIT = 64_000

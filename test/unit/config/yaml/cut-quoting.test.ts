@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
-import { goQuoted } from '../../../../config/yaml/quoting.ts'
+import { goQuoted } from '../../../../config/base/quoting.ts'
 
 // Expected texts are the output of Go's strconv.Quote, without its outer quotes.
 for (const { name, input, max = 256, want } of [

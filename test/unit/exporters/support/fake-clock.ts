@@ -1,4 +1,4 @@
-import type { Clock } from '../../../../exporters/runtime/clock.ts'
+import type { Clock } from '../../../../config/base/time/clock.ts'
 
 /** A clock that does not advance by itself. */
 export class FakeClock implements Clock {

@@ -1,5 +1,5 @@
 /** Holds a spool until its standard input ends: `node hold-spool.ts FOLDER`. Prints a line once it has it. */
-import { systemClock } from '../../../../../exporters/runtime/clock.ts'
+import { systemClock } from '../../../../../config/base/time/clock.ts'
 import { systemSpoolFiles } from '../../../../../exporters/buffer/disk/files/files.ts'
 import { openSpool } from '../../../../../exporters/buffer/disk/spool.ts'
 

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { Server, ServerCredentials } from '@grpc/grpc-js'
-import { RuntimeService } from '../../../../../collector/api/proto/cri/runtime_pb.js'
+import { RuntimeService } from '../../../../../collector/proto/cri/runtime_pb.js'
 import { ApiError } from '../../../../../collector/api/errors.ts'
 import { Methods } from '../../../../../collector/api/rpc.ts'
 

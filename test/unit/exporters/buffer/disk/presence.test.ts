@@ -13,7 +13,7 @@ import {
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, describe, it } from 'node:test'
-import { systemClock } from '../../../../../exporters/runtime/clock.ts'
+import { systemClock } from '../../../../../config/base/time/clock.ts'
 import { systemSpoolFiles } from '../../../../../exporters/buffer/disk/files/files.ts'
 import type { Loss } from '../../../../../exporters/buffer/disk/tally.ts'
 import type { Vanished } from '../../../../../exporters/buffer/disk/presence.ts'

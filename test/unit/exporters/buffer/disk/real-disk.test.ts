@@ -9,7 +9,7 @@ import { after, test } from 'node:test'
 import { systemSpoolFiles } from '../../../../../exporters/buffer/disk/files/files.ts'
 import { openSpool } from '../../../../../exporters/buffer/disk/spool.ts'
 import type { Spool } from '../../../../../exporters/buffer/disk/spool.ts'
-import { systemClock } from '../../../../../exporters/runtime/clock.ts'
+import { systemClock } from '../../../../../config/base/time/clock.ts'
 import { numbers } from '../../support/lines.ts'
 import { drain, fill } from './support.ts'
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { pino } from 'pino'
-import type { ExporterContext } from '../../../../../exporters/context.ts'
+import type { ExporterContext } from '../../../../../exporters/sinks/context.ts'
 import { ExportError } from '../../../../../exporters/contract/errors.ts'
 import { EncoderPool } from '../../../../../exporters/encoding/pool.ts'
 import { make } from '../../../../../exporters/sinks/kafka/make.ts'

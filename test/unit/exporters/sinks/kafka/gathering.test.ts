@@ -15,7 +15,7 @@ import { batch, numbers } from '../../support/lines.ts'
 import { kafkaExporter } from './support/config.ts'
 import { fault, FakeDriver } from './support/fake-driver.ts'
 import { DEFAULT_RECORDS } from '../../../../../config/agent/exporters/otlp-records.ts'
-import { version } from '../../../../../config/own.ts'
+import { version } from '../../../../../config/base/own.ts'
 
 const NEVER = new AbortController().signal
 const encoder = createOtlpEncoder({

@@ -1,4 +1,4 @@
-import type { Rendered } from '../contract/event.ts'
+import type { Rendered } from './event.ts'
 
 /** Marks the cache of a process as used. Call it before reading from the cache. */
 export function touch(rendered: Rendered): Rendered {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
-import { formatAddress, parseAddress } from '../../../../config/yaml/addresses.ts'
-import type { Address } from '../../../../config/yaml/addresses.ts'
+import { formatAddress, parseAddress } from '../../../../config/base/addresses.ts'
+import type { Address } from '../../../../config/base/addresses.ts'
 import { checkFile } from '../../../../config/agent/check.ts'
 import { Folder } from '../../exporters/support/folder.ts'
 

@@ -1,11 +1,11 @@
 /** What an exporter is created from, besides its config, and the result. */
-import type { Source } from '../config/agent/effective.ts'
-import type { Environment } from '../config/agent/loading/substitute.ts'
-import type { Encoder, Exporter } from './contract/exporter.ts'
-import type { Lost } from './contract/accounting.ts'
-import type { Numbering, Numberings } from './contract/numbering.ts'
-import type { EncoderPool } from './encoding/pool.ts'
-import type { Compressors } from './runtime/compression.ts'
+import type { Source } from '../../config/agent/effective.ts'
+import type { Environment } from '../../config/agent/loading/substitute.ts'
+import type { Encoder, Exporter } from '../contract/exporter.ts'
+import type { Lost } from '../contract/accounting.ts'
+import type { Numbering, Numberings } from '../contract/numbering.ts'
+import type { EncoderPool } from '../encoding/pool.ts'
+import type { Compressors } from '../runtime/compression.ts'
 
 /** The agent's own log: fields and a message. */
 export interface Log {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { parseRedaction, parseRegex } from '../../../../../config/agent/filtering/regex.ts'
+import { parseRedaction, parseRegex } from '../../../../config/base/regex.ts'
 
 const REFUSED: ReadonlyArray<readonly [pattern: string, why: RegExp]> = [
   ['*a', /^expected a regular expression of RE2 \(missing argument to repetition operator: `\*`\)$/],

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { duration, formatDuration, formatSize, parseDuration, parseSize, size } from '../../../../config/yaml/units.ts'
+import { duration, formatDuration, formatSize, parseDuration, parseSize, size } from '../../../../config/base/units.ts'
 
 describe('durations', () => {
   for (const [input, want] of [

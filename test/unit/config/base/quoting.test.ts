@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { oneLine, printable } from '../../../../config/yaml/quoting.ts'
+import { oneLine, printable } from '../../../../config/base/quoting.ts'
 
 /** Right-hand sides as Go's strconv.Quote prints them. */
 const ROWS: ReadonlyArray<readonly [string, string]> = [

@@ -1,4 +1,4 @@
-import { MAX_TIMER_MS } from '../../config/yaml/units.ts'
+import { MAX_TIMER_MS } from '../units.ts'
 import type { Clock } from './clock.ts'
 
 /** At most one pending timer. Very long waits end early, so the callback must check whether the time has come. */

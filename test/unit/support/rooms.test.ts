@@ -1,0 +1,79 @@
+/** The rows of the lint rule `rooms`: each folder has one, the floors rise, no row allows more than is used, and the picture shows them. */
+import assert from 'node:assert/strict'
+import { globSync, readFileSync } from 'node:fs'
+import path from 'node:path'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { FILE, withPicture } from '../../support/lint/picture.ts'
+import { ROWS, rowOf } from '../../support/lint/rooms.ts'
+
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
+const HOUSES = ['config', 'exporters', 'collector']
+const FILES = globSync(
+  HOUSES.map((house) => `${house}/**/*.{ts,js}`),
+  { cwd: ROOT },
+).filter((file) => !file.includes('node_modules'))
+
+/** Files that a file imports, relative to the root. */
+function importsOf(file: string): string[] {
+  const text = readFileSync(path.join(ROOT, file), 'utf8')
+  const specifiers = [...text.matchAll(/(?:\bfrom\s+|\bimport\(?\s*)'(\.{1,2}\/[^']+)'/g)].map(
+    ([, found]) => found ?? '',
+  )
+  return specifiers.map((specifier) => path.posix.join(path.posix.dirname(file), specifier))
+}
+
+test('rooms: each folder of a house has a row of its own', () => {
+  const folders = new Set(
+    FILES.map((file) => file.split('/').slice(0, 2).join('/')).filter((name) => !/\.\w+$/.test(name)),
+  )
+  const rooms = new Set(ROWS.map(({ room }) => room))
+  assert.ok(folders.size > 30)
+  assert.deepEqual(
+    FILES.filter((file) => rowOf(file) === undefined),
+    [],
+  )
+  assert.deepEqual(
+    [...folders].filter((folder) => !rooms.has(folder)),
+    [],
+  )
+  for (const room of rooms)
+    assert.ok(room === 'native' || FILES.some((file) => rowOf(file)?.room === room), `${room}: no file`)
+})
+
+test('rooms: a row imports only rows above it in the list, so no rooms are in a circle', () => {
+  const known = new Set(['native/index.ts', 'exporters/index.ts'])
+  for (const { room, imports } of ROWS) {
+    assert.deepEqual(
+      imports.filter((below) => !known.has(below) && !isFileOf(below, known)),
+      [],
+      room,
+    )
+    assert.ok(!known.has(room), `${room}: two rows`)
+    known.add(room)
+  }
+})
+
+/** `collector/agent.ts` of the room `collector`. */
+function isFileOf(file: string, rooms: ReadonlySet<string>): boolean {
+  return rooms.has(rowOf(file)?.room ?? '')
+}
+
+test('rooms: a row allows no room of its own house that the room does not import', () => {
+  for (const { room, imports } of ROWS) {
+    const house = room.split('/', 1)[0] ?? ''
+    const own = FILES.filter((file) => rowOf(file)?.room === room).flatMap(importsOf)
+    const used = new Set(own.flatMap((target) => [target, rowOf(target)?.room]))
+    assert.deepEqual(
+      imports.filter((below) => below.startsWith(`${house}/`) && !used.has(below)),
+      [],
+      room,
+    )
+  }
+})
+
+test('rooms: the picture in ARCHITECTURE.md is that of the rows', () => {
+  const page = readFileSync(FILE, 'utf8')
+  assert.equal(page, withPicture(page), 'stale: run node test/support/lint/picture.ts')
+  assert.throws(() => withPicture('# Architecture\n'), /expected a line "<!-- rooms/)
+})

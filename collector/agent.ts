@@ -115,7 +115,7 @@ export async function startAgent(
   const identity = (): Identity =>
     new Identity({ pods, runtimes, announced }, (process, known) => ingest.processes.identify(process, known))
   const enrichment = new Enrichment(
-    together([new FileHashes(kernel.policies.asked.contents), stacks, ...(asks ? [identity()] : [])]),
+    together([new FileHashes(kernel.policies.lookups.contents), stacks, ...(asks ? [identity()] : [])]),
     {
       ...ENRICHMENT_BOUNDS,
       ms: config.kubernetes?.pod_wait ?? ENRICHMENT_BOUNDS.ms,
@@ -200,7 +200,7 @@ export async function startAgent(
       () => telemetry.report(),
     ],
     always: [
-      () => void kernel.policies.asked.files.refresh(),
+      () => void kernel.policies.lookups.files.refresh(),
       () => modules.look(),
       () => ingest.accounting.look(),
       () => telemetry.look() && keeping.working(),

@@ -9,7 +9,7 @@ import type { Finding, FindingKind } from '../kernel/watched/finding.ts'
 /** A finding is kept for this time after it was last seen, so that probes see also one that was put right at once. */
 const HOLD_MS = 30_000
 
-interface Held {
+interface SeenFinding {
   finding: Finding
   seenMs: number
 }
@@ -22,7 +22,7 @@ export interface GuardOptions {
 
 export class Guard {
   readonly #options: GuardOptions
-  readonly #held = new Map<string, Held>()
+  readonly #held = new Map<string, SeenFinding>()
   readonly #counts = new Map<FindingKind, number>(FINDING_KINDS.map((kind) => [kind, 0]))
 
   constructor(options: GuardOptions) {

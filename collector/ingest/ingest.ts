@@ -93,9 +93,9 @@ export class Ingest implements Disposable {
       ...(stacks && { stacks }),
     })
     this.#goneThreads = new GoneThreads(threadStarts(procfs), process.pid)
-    this.hooks.pathOf = (number) => kernel.policies.asked.files.pathOf(number)
+    this.hooks.pathOf = (number) => kernel.policies.lookups.files.pathOf(number)
     this.aggregates = new PendingAggregates({
-      take: (key) => kernel.policies.asked.takeAggregate(key),
+      take: (key) => kernel.policies.lookups.takeAggregate(key),
       at: (bootNs) => this.#clock.atNs(bootNs),
       wake: () => this.#wake(),
     })

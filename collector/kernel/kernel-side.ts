@@ -216,7 +216,7 @@ export class KernelSide implements Disposable {
     let programs: KernelCounts['programs'] | undefined
     let functions: KernelCounts['functions'] | undefined
     const readPrograms = (): KernelCounts['programs'] =>
-      new Map([...this.#links, ...this.policies.asked.files.links].map((link) => [link.on, link.runs()]))
+      new Map([...this.#links, ...this.policies.lookups.files.links].map((link) => [link.on, link.runs()]))
     const readFunctions = (): KernelCounts['functions'] => this.policies.runs()
     return {
       taken: sumAt(states, CPU_STATE.seq),

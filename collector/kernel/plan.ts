@@ -57,13 +57,13 @@ export interface PlannedHook {
   readonly hook: Hook
   readonly spec: HookSpec
   readonly symbol: string
-  readonly way: Way
+  readonly way: AttachMethod
   /** Of a function of a module: which load of it (`loadOf`). */
   readonly load: string
 }
 
 /** How a function is attached. `multi`: as kprobe.multi, not as plain kprobes. */
-export interface Way {
+export interface AttachMethod {
   readonly mode: AttachMode
   readonly multi: boolean
   /** With override and fmod_ret: the return value is joined. */
@@ -312,7 +312,7 @@ const TYPES_OF_EVENTS = {
   rawTracepoint: 'process_tracepoint',
 } as const
 
-function wayOfTracepoint({ spec, traced }: Found): Way {
+function wayOfTracepoint({ spec, traced }: Found): AttachMethod {
   return {
     mode: spec.type === 'tracepoint' ? 'tracepoint' : 'raw_tracepoint',
     multi: false,
@@ -326,7 +326,7 @@ function wayOfFunction(
   type: KernelFunction,
   kernel: KernelFacts,
   wanted: AttachMode | 'auto',
-): Way {
+): AttachMethod {
   // See symbols.ts.
   const how = type.module === undefined && policy.singleProbes !== true ? wanted : 'kprobe'
   const multi = kernel.fprobe && how !== 'kprobe'

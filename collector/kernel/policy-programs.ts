@@ -11,7 +11,7 @@ import type { MapEnds } from '../wire/decode.ts'
 import { CollectorError } from '../errors.ts'
 import { Turns } from '../host/turns.ts'
 import type { Done, DoneByHook } from './actions/acted.ts'
-import { Asked } from './conditions/asked.ts'
+import { Lookups } from './conditions/lookups.ts'
 import type { Conditions } from './conditions/conditions.ts'
 import type { KernelFacts } from './facts.ts'
 import { numbering } from './functions/places.ts'
@@ -23,7 +23,7 @@ import type { ScreenedFunction } from './programs/gate.ts'
 import type { Finding } from './watched/finding.ts'
 import type { Runs } from './watched/watched-link.ts'
 import { assign, wayOf } from './layout/assign.ts'
-import type { Wanted } from './layout/assign.ts'
+import type { Assignment } from './layout/assign.ts'
 import type { Constants, SharedMaps } from './objects.ts'
 import { planPolicy } from './plan.ts'
 import type { AttachMode, LoadedPolicy, Plan, PlannedHook } from './plan.ts'
@@ -43,7 +43,7 @@ export interface PolicyProgramOptions {
   readonly native?: KernelTypes & Pick<typeof native, 'openObject' | 'closed'>
 }
 
-interface Attached extends Wanted {
+interface Attached extends Assignment {
   /** In records of the join map; stays when policies change. */
   readonly id: number
   readonly gate: Gate
@@ -64,14 +64,21 @@ export class PolicyPrograms implements Disposable {
   readonly #ended: number[] = []
   readonly #loader: ProgramLoader
   /** What policies name by identity, and counts of equal calls. */
-  readonly asked: Asked
+  readonly lookups: Lookups
 
   constructor(options: PolicyProgramOptions, maps: SharedMaps, constants: Constants, conditions: Conditions) {
     this.#options = options
     const procfs = options.procfs ?? '/proc'
     this.#native = options.native ?? native
-    this.asked = new Asked(conditions, { ...options, constants, openObject: this.#native.openObject }, maps, procfs)
-    this.#loader = new ProgramLoader({ ...options, procfs, native: this.#native, constants, maps, asked: this.asked })
+    this.lookups = new Lookups(conditions, { ...options, constants, openObject: this.#native.openObject }, maps, procfs)
+    this.#loader = new ProgramLoader({
+      ...options,
+      procfs,
+      native: this.#native,
+      constants,
+      maps,
+      lookups: this.lookups,
+    })
   }
 
   /**
@@ -94,7 +101,7 @@ export class PolicyPrograms implements Disposable {
       if (turns.over) await turns.rest()
     }
     planned(plans.flatMap(({ hooks }) => hooks))
-    await this.asked.add(add)
+    await this.lookups.add(add)
     let [unused, unusedHooks]: [readonly Policy[], readonly PlannedHook[]] = [add, plans.flatMap(({ hooks }) => hooks)]
     try {
       const loaded = await this.#exchange(remove, plans)
@@ -102,7 +109,7 @@ export class PolicyPrograms implements Disposable {
       unusedHooks = remove.flatMap(({ hooks }) => hooks)
       return loaded
     } finally {
-      this.asked.remove(unused)
+      this.lookups.remove(unused)
       this.#loader.acted?.retire(unusedHooks)
     }
   }
@@ -138,7 +145,7 @@ export class PolicyPrograms implements Disposable {
   }
 
   /** Loads everything, attaches new functions, and only then replaces programs. */
-  async #apply(changed: readonly Wanted[]): Promise<void> {
+  async #apply(changed: readonly Assignment[]): Promise<void> {
     const wanted = changed.filter(({ hooks }) => hooks.length > 0)
     using made = new DisposableStack()
     const next: Attached[] = []
@@ -222,12 +229,12 @@ export class PolicyPrograms implements Disposable {
   /** What others have changed since; puts programs back into their gates, and entries into maps. */
   check(): Finding[] {
     const gates = [...this.#attached.values()].flatMap(({ symbol, gate, programs }) => gate.check(symbol, programs))
-    return [...gates, ...this.asked.check()]
+    return [...gates, ...this.lookups.check()]
   }
 
   /** All links. */
   get links(): Link[] {
-    const followers = this.asked.files.links.map(({ link }) => link)
+    const followers = this.lookups.files.links.map(({ link }) => link)
     return [...[...this.#attached.values()].flatMap(({ gate }) => gate.links), ...followers]
   }
 
@@ -280,10 +287,10 @@ export class PolicyPrograms implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.asked.stop()
+    this.lookups.stop()
     void this.detachAll().finally(() => {
       this.#loader[Symbol.dispose]()
-      this.asked.close()
+      this.lookups.close()
     })
   }
 }

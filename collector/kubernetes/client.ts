@@ -15,7 +15,7 @@ import type { CollectorError } from '../errors.ts'
 import { loginOf } from './login.ts'
 import type { Credentials, Login, LoginOptions } from './login.ts'
 import { answerError, connectionError } from './refusal.ts'
-import type { Asked, Resource } from './refusal.ts'
+import type { ApiRequest, Resource } from './refusal.ts'
 
 export interface Clients {
   readonly login: Login
@@ -91,7 +91,7 @@ export class KubernetesClient implements Disposable {
 
   /** One page of objects. Throws CollectorError KUBERNETES_*, as the other methods do. */
   async list({ resource, namespace, query, signal }: Reading): Promise<Page> {
-    const asked: Asked = { verb: 'list', resource, namespace }
+    const asked: ApiRequest = { verb: 'list', resource, namespace }
     return this.#parsed(LIST, await this.#whole(asked, { query, signal }), asked)
   }
 
@@ -117,7 +117,7 @@ export class KubernetesClient implements Disposable {
    * Changes as they come. Ends when the server ends it, which it does every few minutes, and when nothing comes any more; throws when it breaks.
    */
   async *watch({ resource, namespace, query, signal, opened }: Watching): AsyncGenerator<WatchChange, void, undefined> {
-    const asked: Asked = { verb: 'watch', resource, namespace }
+    const asked: ApiRequest = { verb: 'watch', resource, namespace }
     const quiet = new Deadline(this.#quietMs, 'no answer')
     let isOpen = false
     try {
@@ -140,7 +140,7 @@ export class KubernetesClient implements Disposable {
   }
 
   /** The body of an answer. */
-  async #whole(asked: Asked, options: RequestOptions): Promise<string> {
+  async #whole(asked: ApiRequest, options: RequestOptions): Promise<string> {
     const late = new Deadline(this.#answerMs, `no answer within ${this.#answerMs / 1000} s`)
     try {
       const answer = await this.#answer(asked, { ...options, signal: AbortSignal.any([options.signal, late.signal]) })
@@ -153,7 +153,7 @@ export class KubernetesClient implements Disposable {
   }
 
   /** The beginning of an answer that is a success. */
-  async #answer(asked: Asked, options: RequestOptions): Promise<IncomingMessage> {
+  async #answer(asked: ApiRequest, options: RequestOptions): Promise<IncomingMessage> {
     const { resource, namespace } = asked
     const { method = 'GET', name = '', query = {}, body, type = 'application/json', signal } = options
     const credentials = await this.login.read()
@@ -198,7 +198,7 @@ export class KubernetesClient implements Disposable {
     return agent
   }
 
-  #parsed<T>(schema: z.ZodType<T>, text: string, asked: Asked): T {
+  #parsed<T>(schema: z.ZodType<T>, text: string, asked: ApiRequest): T {
     try {
       return schema.parse(JSON.parse(text))
     } catch (error) {
@@ -210,7 +210,7 @@ export class KubernetesClient implements Disposable {
     }
   }
 
-  #failure(error: unknown, asked: Asked, deadline: AbortSignal): unknown {
+  #failure(error: unknown, asked: ApiRequest, deadline: AbortSignal): unknown {
     if (isOurs(error)) return error
     return connectionError(deadline.aborted ? deadline.reason : error, asked, this.login)
   }

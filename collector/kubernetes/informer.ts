@@ -41,7 +41,7 @@ export interface InformerOptions<T> {
   readonly maxDelayMs?: number
 }
 
-interface Known<T> {
+interface StoredObject<T> {
   readonly version: string
   readonly value: T
 }
@@ -55,7 +55,7 @@ const WATCH_S = 300
 
 export class Informer<T> implements AsyncDisposable, WatchState {
   readonly #options: InformerOptions<T>
-  readonly #known = new Map<string, Known<T>>()
+  readonly #known = new Map<string, StoredObject<T>>()
   readonly #stop = new AbortController()
   #problem: string | undefined
   #listed = false

@@ -18,7 +18,7 @@ export interface Resource {
 export type Verb = 'list' | 'watch' | 'get' | 'create' | 'patch'
 
 /** What was asked for. */
-export interface Asked {
+export interface ApiRequest {
   readonly verb: Verb
   readonly resource: Resource
   /** Undefined: of all namespaces. */
@@ -34,7 +34,7 @@ export function nameOf({ group, name }: Resource): string {
 }
 
 /** The error for an answer that is not a success; `text` is its body, a Status object if it comes from an API server. */
-export function answerError(code: number, text: string, asked: Asked, login: Login): CollectorError {
+export function answerError(code: number, text: string, asked: ApiRequest, login: Login): CollectorError {
   const message = messageIn(text)
   const { verb, resource } = asked
   const what = `${verb} ${nameOf(resource)}`
@@ -66,7 +66,7 @@ export function answerError(code: number, text: string, asked: Asked, login: Log
 }
 
 /** The rule that is missing, ready to be written. Source: kubernetes.io/docs/reference/access-authn-authz/rbac. */
-function forbidden(message: string, { verb, resource, namespace }: Asked, login: Login): string {
+function forbidden(message: string, { verb, resource, namespace }: ApiRequest, login: Login): string {
   const user = /^.* User "([^"]{1,300})"/.exec(message)?.[1] ?? `the user of ${login.from}`
   const role = namespace === undefined ? 'ClusterRole' : `Role in namespace ${namespace}`
   const rule = `{apiGroups: [${JSON.stringify(resource.group)}], resources: [${resource.name}], verbs: [${verb}]}`
@@ -84,7 +84,7 @@ function messageIn(text: string): string {
 }
 
 /** The error for a connection that failed. */
-export function connectionError(error: unknown, { verb, resource }: Asked, login: Login): CollectorError {
+export function connectionError(error: unknown, { verb, resource }: ApiRequest, login: Login): CollectorError {
   const why = error instanceof Error ? error.message || errnoOf(error) : String(error)
   const what = `kubernetes: cannot ${verb} ${nameOf(resource)}:`
   const code = errnoOf(error)

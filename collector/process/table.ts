@@ -32,7 +32,7 @@ const DEFAULT_BYTES = 128 << 20
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
 /** What is kept of processes only where it is asked for. */
-export interface Wanted {
+export interface OptionalParts {
   readonly details?: Details | undefined
   /** The images above the parent. */
   readonly ancestors?: boolean
@@ -49,10 +49,10 @@ export class ProcessTable {
   readonly #leaving: Array<{ pid: number; image: Image; atMs: number }> = []
   /** What stands for the kernel: the parent of processes without another. */
   readonly kernel: Image
-  readonly #wanted: Wanted
+  readonly #wanted: OptionalParts
 
   /** `bytes`: the budget of images and renderings together. */
-  constructor(node: string, clock: WallClock, bytes: number = DEFAULT_BYTES, wanted: Wanted = {}) {
+  constructor(node: string, clock: WallClock, bytes: number = DEFAULT_BYTES, wanted: OptionalParts = {}) {
     this.#wanted = wanted
     this.#budget = new Budget(bytes, node, wanted.ancestors === true ? 8 * MAX_ABOVE : 0)
     this.#making = { node, clock, renderings: this.#budget.renderings }

@@ -33,13 +33,13 @@ export interface RuntimesOptions {
   readonly answerMs?: number
 }
 
-interface Known {
+interface CachedContainer {
   readonly container: NamedContainer | undefined
   /** Of a container that no runtime knows. */
   readonly untilMs: number
 }
 
-interface Asked {
+interface PendingLookup {
   readonly promise: Promise<void>
   readonly resolve: () => void
 }
@@ -49,8 +49,8 @@ export class Runtimes implements Disposable {
   readonly #sockets: readonly RuntimeSocket[]
   readonly #nowMs: () => number
   readonly #log: RuntimesOptions['log']
-  readonly #known = new Map<string, Known>()
-  readonly #asked = new Map<string, Asked>()
+  readonly #known = new Map<string, CachedContainer>()
+  readonly #asked = new Map<string, PendingLookup>()
   readonly #queue: string[] = []
   #running = 0
 
@@ -132,7 +132,7 @@ export class Runtimes implements Disposable {
     return undefined
   }
 
-  #keep(shortId: string, known: Known): void {
+  #keep(shortId: string, known: CachedContainer): void {
     this.#known.delete(shortId)
     this.#known.set(shortId, known)
     const [oldest] = this.#known.keys()

@@ -8,7 +8,7 @@ import { Agreement } from './agreement.ts'
 import type { Hole } from './agreement.ts'
 import { countOf, NumberSet } from './number-set.ts'
 import { tellGaps } from './tell.ts'
-import type { Told } from './tell.ts'
+import type { ReportedGap } from './tell.ts'
 
 /** The place of records that come in another order than that of their numbers. */
 export const NO_ORDER = ''
@@ -60,7 +60,7 @@ export interface RunReport {
   readonly records: number
   readonly firstMs: number
   readonly lastMs: number
-  readonly told: readonly Told[]
+  readonly told: readonly ReportedGap[]
   readonly untold: readonly NumberRange[]
   /** May be in the sink that the exporter wrote to before. */
   readonly elsewhere: readonly NumberRange[]

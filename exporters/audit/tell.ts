@@ -3,12 +3,12 @@ import type { LossAbout } from '../contract/described.ts'
 import type { NumberRange } from '../contract/event.ts'
 
 /** Missing numbers, and the reason in the loss record that tells of them. */
-export interface Told extends NumberRange {
+export interface ReportedGap extends NumberRange {
   readonly reason: string
 }
 
 interface Explained {
-  readonly told: readonly Told[]
+  readonly told: readonly ReportedGap[]
   readonly untold: readonly NumberRange[]
   /** Events that the loss records of the run count beyond the missing numbers. */
   readonly overcounted: number
@@ -22,7 +22,7 @@ export function tellGaps(
   gaps: ReadonlyArray<readonly NumberRange[]>,
   losses: ReadonlyArray<readonly LossAbout[]>,
 ): Explained[] {
-  const runs = gaps.map((own) => ({ told: [] as Told[], untold: [...own], overcounted: 0 }))
+  const runs = gaps.map((own) => ({ told: [] as ReportedGap[], untold: [...own], overcounted: 0 }))
   const tell = (run: number, loss: LossAbout, count: number): number => {
     const explained = runs[run]
     if (explained === undefined) return count

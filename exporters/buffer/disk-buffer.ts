@@ -21,7 +21,7 @@ import { MemoryBuffer } from './memory-buffer.ts'
 import { AGAIN_MS, described, PendingWrites } from './pending-writes.ts'
 import type { PendingWrite } from './pending-writes.ts'
 import { reserveOf } from './queue.ts'
-import type { Held } from './queue.ts'
+import type { QueuedPart } from './queue.ts'
 import { readBack } from './read-back.ts'
 
 /** Opens the spool; called once. */
@@ -204,7 +204,7 @@ export class DiskBuffer extends MemoryBuffer {
     return part.bytes.length <= max_bytes && part.count <= max_events
   }
 
-  protected override push(held: Held): boolean {
+  protected override push(held: QueuedPart): boolean {
     if (this.#spool === undefined) return super.push(held)
     if (!this.#spills) {
       if (super.push(held)) return true
@@ -256,7 +256,7 @@ export class DiskBuffer extends MemoryBuffer {
     this.#pending.addFirst(batches, this.queue.takeBack())
   }
 
-  #enqueue(all: readonly Held[]): void {
+  #enqueue(all: readonly QueuedPart[]): void {
     for (const held of all) this.#pending.add(held)
     if (this.#spool !== undefined) this.#pending.write(this.#spool)
   }

@@ -1,7 +1,7 @@
 import { batchOf, endOf, slice } from '../contract/encoded.ts'
 import type { Batch } from '../contract/exporter.ts'
 import type { Token } from './disk/reader.ts'
-import type { Held } from './queue.ts'
+import type { QueuedPart } from './queue.ts'
 
 /** `hold` needs manual action; `failed` cannot recover in this process. */
 export type Failure = 'none' | 'retrying' | 'hold' | 'failed'
@@ -18,7 +18,7 @@ export interface Sum {
 
 /** The unsettled parts of a batch. Events are removed from its start. */
 export class InFlightBatch {
-  #held: readonly Held[]
+  #held: readonly QueuedPart[]
   failure: Failure = 'none'
   /** Number of holds so far. */
   holds = 0
@@ -35,7 +35,7 @@ export class InFlightBatch {
   /** Tokens of the spool to acknowledge when the batch is settled. */
   readonly tokens: Token[]
 
-  constructor(held: readonly Held[], token?: Token) {
+  constructor(held: readonly QueuedPart[], token?: Token) {
     this.#held = held
     this.fromQueue = token === undefined
     this.memoryOnly = token === undefined
@@ -51,7 +51,7 @@ export class InFlightBatch {
     return this.#held[0]?.acceptedMs
   }
 
-  get held(): readonly Held[] {
+  get held(): readonly QueuedPart[] {
     return this.#held
   }
 
@@ -82,7 +82,7 @@ export class InFlightBatch {
   takeHead(count: number): Sum {
     let left = count
     let bytes = 0
-    const rest: Held[] = []
+    const rest: QueuedPart[] = []
     for (const held of this.#held) {
       const { part } = held
       const cut = Math.min(left, part.count)
@@ -103,10 +103,10 @@ export class InFlightBatch {
     this.acknowledged = this.acknowledged.filter((index) => index >= count).map((index) => index - which.size)
     let bytes = 0
     let first = 0
-    const rest: Held[] = []
+    const rest: QueuedPart[] = []
     for (const held of this.#held) {
       const { part } = held
-      const pieces: Held[] = []
+      const pieces: QueuedPart[] = []
       for (let from = 0; from < part.count;) {
         const isTaken = which.has(first + from)
         let to = from + 1

@@ -5,7 +5,7 @@ import type { Buffer, BufferConfig, BufferDeps, BufferStats } from './buffer.ts'
 import { InFlightBatch, isStuck } from './in-flight-batch.ts'
 import type { Failure, Sum } from './in-flight-batch.ts'
 import { Queue } from './queue.ts'
-import type { Held } from './queue.ts'
+import type { QueuedPart } from './queue.ts'
 
 interface Blocked {
   readonly part: Encoded
@@ -164,7 +164,7 @@ export class MemoryBuffer implements Buffer {
   }
 
   /** Adds a part; false, without a change, if there is no space. */
-  protected push(held: Held): boolean {
+  protected push(held: QueuedPart): boolean {
     return this.queue.push(held)
   }
 
@@ -186,7 +186,7 @@ export class MemoryBuffer implements Buffer {
     }
     if (!losses && !this.admits(part)) return this.#drop(part, 'queue_full')
     const acceptedMs = this.deps.clock.nowMs()
-    const held: Held = losses ? { part, acceptedMs, losses } : { part, acceptedMs }
+    const held: QueuedPart = losses ? { part, acceptedMs, losses } : { part, acceptedMs }
     const whenFull = this.config.queue.when_full
     while (!this.push(held)) {
       if (whenFull === 'block' && this.patient) {

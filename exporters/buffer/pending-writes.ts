@@ -8,11 +8,11 @@ import { frameOf } from './disk/format/payload.ts'
 import type { Spool } from './disk/spool.ts'
 import type { AppendResult } from './disk/writer.ts'
 import type { InFlightBatch } from './in-flight-batch.ts'
-import type { Held } from './queue.ts'
+import type { QueuedPart } from './queue.ts'
 
 /** A part to be written. A copy belongs to a batch in flight and is counted there. */
 export interface PendingWrite {
-  readonly held: Held
+  readonly held: QueuedPart
   readonly copyOf: InFlightBatch | undefined
 }
 
@@ -91,13 +91,13 @@ export class PendingWrites {
     return this.#waiting.reduce((sum, { held, copyOf }) => sum + (copyOf === undefined ? held.part.count : 0), 0)
   }
 
-  add(held: Held): void {
+  add(held: QueuedPart): void {
     this.#waiting.push({ held, copyOf: undefined })
     this.#count(held)
   }
 
   /** Adds older events before those that are pending. Must not be called while `isWriting`. */
-  addFirst(batches: readonly InFlightBatch[], queued: readonly Held[]): void {
+  addFirst(batches: readonly InFlightBatch[], queued: readonly QueuedPart[]): void {
     const copies = batches.flatMap((copyOf) => copyOf.held.map((held) => ({ held, copyOf })))
     for (const { held } of copies) held.part.memory?.hold()
     for (const held of queued) this.#count(held)
@@ -186,7 +186,7 @@ export class PendingWrites {
     this.#problem = problem
   }
 
-  #count({ part }: Held): void {
+  #count({ part }: QueuedPart): void {
     this.#events += part.count
     this.#bytes += part.bytes.length
   }

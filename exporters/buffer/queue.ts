@@ -8,7 +8,7 @@
 import type { Encoded } from '../contract/exporter.ts'
 
 /** A part with its acceptance time on the sender's clock. */
-export interface Held {
+export interface QueuedPart {
   readonly part: Encoded
   readonly acceptedMs: number
   /** Why it cannot be sent, and what to do: its format in the spool is not this exporter's. */
@@ -22,7 +22,7 @@ export const RESERVE = { bytes: 1 << 20, events: 1000 } as const
 const NO_RESERVE = { bytes: 0, events: 0 } as const
 
 /** The reserve that a part may use. */
-export function reserveOf({ losses }: Held): { readonly bytes: number; readonly events: number } {
+export function reserveOf({ losses }: QueuedPart): { readonly bytes: number; readonly events: number } {
   return losses === true ? RESERVE : NO_RESERVE
 }
 
@@ -32,7 +32,7 @@ const COMPACT_AT = 1024
 export class Queue {
   #maxBytes: number
   #maxEvents: number
-  #slots: Array<Held | undefined> = []
+  #slots: Array<QueuedPart | undefined> = []
   #head = 0
   #waitingEvents = 0
   #waitingBytes = 0
@@ -77,7 +77,7 @@ export class Queue {
     return part.bytes.length <= this.#maxBytes && part.count <= this.#maxEvents
   }
 
-  fits(held: Held): boolean {
+  fits(held: QueuedPart): boolean {
     const { part } = held
     const reserve = reserveOf(held)
     if (this.bytes + part.bytes.length > this.#maxBytes + reserve.bytes) return false
@@ -85,7 +85,7 @@ export class Queue {
   }
 
   /** Appends a part; false, without a change, if there is no space. */
-  push(held: Held): boolean {
+  push(held: QueuedPart): boolean {
     if (!this.fits(held)) return false
     this.#slots.push(held)
     this.#waitingEvents += held.part.count
@@ -94,8 +94,8 @@ export class Queue {
   }
 
   /** Moves the first parts to in flight: as many as both limits allow, at least one if any waits. */
-  take(maxEvents: number, maxBytes: number): Held[] {
-    const taken: Held[] = []
+  take(maxEvents: number, maxBytes: number): QueuedPart[] {
+    const taken: QueuedPart[] = []
     let events = 0
     let bytes = 0
     for (let next = this.#slots[this.#head]; next !== undefined; next = this.#slots[this.#head]) {
@@ -129,7 +129,7 @@ export class Queue {
   }
 
   /** Removes all waiting parts, oldest first. */
-  takeBack(): Held[] {
+  takeBack(): QueuedPart[] {
     const waiting = this.#slots.slice(this.#head).filter((held) => held !== undefined)
     this.#slots = []
     this.#head = 0
@@ -143,7 +143,7 @@ export class Queue {
     return this.#slots.reduce((sum, held) => sum + (held?.part.count ?? 0), 0)
   }
 
-  #shift(head: Held): void {
+  #shift(head: QueuedPart): void {
     this.#slots[this.#head++] = undefined
     this.#waitingEvents -= head.part.count
     this.#waitingBytes -= head.part.bytes.length

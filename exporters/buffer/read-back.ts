@@ -4,7 +4,7 @@ import type { Clock } from '../../config/base/time/clock.ts'
 import type { Counters } from './counters.ts'
 import { pieceOf } from './disk/format/payload.ts'
 import type { ReadFrame } from './disk/place.ts'
-import type { Held } from './queue.ts'
+import type { QueuedPart } from './queue.ts'
 
 const NEXT_STEP =
   '; go back to that one, or stop the agent and move them away with ktrail spool replay --to EXPORTER --remove'
@@ -17,7 +17,7 @@ export function readBack(
   frame: ReadFrame,
   from: number,
   { encoding, clock, counters }: { encoding: Encoding; clock: Clock; counters: Counters },
-): Held[] {
+): QueuedPart[] {
   const settled = Math.max(0, from - frame.seq)
   const piece = pieceOf(frame, encoding)
   const nowMs = clock.nowMs()

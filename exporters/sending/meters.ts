@@ -4,7 +4,7 @@ import { isDescribed } from '../contract/described.ts'
 import { ExportError } from '../contract/errors.ts'
 import type { Clock } from '../../config/base/time/clock.ts'
 import { Histogram, LATENCY_SECONDS, REQUEST_SECONDS } from '../runtime/histogram.ts'
-import type { Held } from '../buffer/queue.ts'
+import type { QueuedPart } from '../buffer/queue.ts'
 
 /** A sender's statistics. */
 export class Meters implements SendStats {
@@ -36,7 +36,7 @@ export class Meters implements SendStats {
   }
 
   /** The first `count` events of these parts were delivered. Adds one value per part, for its first event. */
-  delivered(held: readonly Held[], count: number): void {
+  delivered(held: readonly QueuedPart[], count: number): void {
     if (count <= 0) return
     const wallMs = this.#clock.wallMs()
     const nowMs = this.#clock.nowMs()

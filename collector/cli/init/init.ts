@@ -12,7 +12,7 @@ import { UsageError } from '../command.ts'
 import type { Arguments, Command } from '../command.ts'
 import { askFor } from './questions.ts'
 import { configText } from './text.ts'
-import type { Wanted } from './text.ts'
+import type { FirstConfig } from './text.ts'
 
 const SHIPPED_POLICIES = ownFile('config/policies')
 const ANSWERS = ['file', 'otlp', 'loki', 'kafka', 'topic', 'policies'] as const
@@ -25,7 +25,7 @@ export const initCommand: Command = async (given, { env, print, printError }) =>
   const force = given.flag('force')
   if (output !== '-' && !force && (await isThere(output))) throw existing(output)
   const name = output === '-' ? 'ktrail.yaml' : oneLine(output)
-  const problemsOf = async (wanted: Wanted): Promise<string> => {
+  const problemsOf = async (wanted: FirstConfig): Promise<string> => {
     const { problems } = await checkConfigText(configText(wanted, name), name, env)
     return linesOf({ problems, warnings: [], notes: [] })
   }
@@ -54,14 +54,14 @@ function hasAnswers(given: Arguments): boolean {
   return ANSWERS.some((option) => given.text(option) !== undefined)
 }
 
-function asked(problemsOf: (wanted: Wanted) => Promise<string>): Promise<Wanted | undefined> {
+function asked(problemsOf: (wanted: FirstConfig) => Promise<string>): Promise<FirstConfig | undefined> {
   if (isatty(0) && isatty(2)) return askFor(SHIPPED_POLICIES, problemsOf)
   throw new UsageError(
     'init asks only on a terminal: expected one or more of --file, --otlp, --loki, --kafka, --policies',
   )
 }
 
-function wantedOf(given: Arguments): Wanted {
+function wantedOf(given: Arguments): FirstConfig {
   const [file, policies] = [given.text('file'), given.text('policies')]
   const [kafka, topic] = [given.text('kafka'), given.text('topic')]
   if (topic !== undefined && kafka === undefined) throw new UsageError('--topic goes with --kafka')

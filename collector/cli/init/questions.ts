@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline/promises'
 import { resolve } from 'node:path'
 import { oneLine } from '../../../config/base/quoting.ts'
 import { DEFAULT_TOPIC } from './text.ts'
-import type { Wanted } from './text.ts'
+import type { FirstConfig } from './text.ts'
 
 /** Each question, with the answer to an empty line; '' leaves the sink out. */
 const SINKS = [
@@ -19,16 +19,16 @@ const SINKS = [
  */
 export async function askFor(
   policies: string,
-  problemsOf: (wanted: Wanted) => Promise<string>,
-): Promise<Wanted | undefined> {
+  problemsOf: (wanted: FirstConfig) => Promise<string>,
+): Promise<FirstConfig | undefined> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr })
   const ended = new Promise<undefined>((done) => terminal.once('close', () => done(undefined)))
-  let wanted: Wanted = { policies }
+  let wanted: FirstConfig = { policies }
   try {
     const put = async (
       question: string,
       standard: string,
-      change: (answer: string) => Partial<Wanted>,
+      change: (answer: string) => Partial<FirstConfig>,
     ): Promise<boolean> => {
       for (;;) {
         const asked = terminal.question(`${question} [${standard === '' ? '- for none' : `${standard}, - for none`}]: `)
@@ -47,7 +47,7 @@ export async function askFor(
     if (!(await put('Policies, a file or a folder', policies, (answer) => ({ policies: resolve(answer) }))))
       return undefined
     for (const [key, question, standard] of SINKS) {
-      const change = (answer: string): Partial<Wanted> => ({ [key]: key === 'file' ? resolve(answer) : answer })
+      const change = (answer: string): Partial<FirstConfig> => ({ [key]: key === 'file' ? resolve(answer) : answer })
       if (!(await put(question, standard, change))) return undefined
     }
     if (wanted.kafka !== undefined && !(await put('Topic', DEFAULT_TOPIC, (topic) => ({ topic })))) return undefined

@@ -2,7 +2,7 @@
 import { stringify } from 'yaml'
 
 /** What a first config is made from. Paths are absolute, so that the config means the same wherever the agent is started. */
-export interface Wanted {
+export interface FirstConfig {
   readonly policies: string
   readonly file?: string | undefined
   readonly otlp?: string | undefined
@@ -15,7 +15,7 @@ export interface Wanted {
 export const DEFAULT_TOPIC = 'ktrail.events'
 
 /** `name`: how the commands in its comments name the file. Without any sink, events go to standard output. */
-export function configText(wanted: Wanted, name: string): string {
+export function configText(wanted: FirstConfig, name: string): string {
   const { policies, file, otlp, loki, kafka, topic = DEFAULT_TOPIC } = wanted
   const parts: string[] = []
   const add = (about: string, exporter: string, keys: object, more = ''): void => {

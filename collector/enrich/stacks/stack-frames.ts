@@ -19,7 +19,7 @@ export interface StackFramesOptions {
   readonly addresses: boolean
 }
 
-interface Asked {
+interface PendingStack {
   readonly frames: Frame[]
   readonly addresses: readonly number[]
   readonly resolve: () => void
@@ -36,7 +36,7 @@ export class StackFrames implements Enricher, FrameSource {
   readonly #options: StackFramesOptions
   readonly #promises = new WeakMap<readonly StackFrame[], Promise<unknown>>()
   /** By process. */
-  readonly #waiting = new Map<number, Asked[]>()
+  readonly #waiting = new Map<number, PendingStack[]>()
   #waitingCount = 0
   #looking = false
   #unsettled = 0
@@ -139,7 +139,7 @@ export class StackFrames implements Enricher, FrameSource {
     this.#looking = false
   }
 
-  #next(): [number, Asked[]] | undefined {
+  #next(): [number, PendingStack[]] | undefined {
     for (const [pid, list] of this.#waiting) {
       this.#waiting.delete(pid)
       const rest = list.splice(MAX_TOGETHER)

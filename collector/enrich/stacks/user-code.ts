@@ -28,7 +28,7 @@ const MAX_PROCESSES = 64
 const MAX_FILES = 256
 const MAX_OFFSETS = 2048
 
-interface Known {
+interface CachedMappings {
   readonly mappings: readonly Mapping[]
   readonly untilMs: number
 }
@@ -38,7 +38,7 @@ export class UserCode {
   readonly #nowMs: () => number
   readonly #lists = new Unhurried()
   readonly #files = new Unhurried()
-  readonly #known = new Map<number, Known>()
+  readonly #known = new Map<number, CachedMappings>()
   /** By device, inode and path: names by offset, '' for none. */
   readonly #symbols = new Map<string, Map<number, string>>()
 

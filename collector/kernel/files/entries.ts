@@ -17,7 +17,7 @@ export interface FileIdentity {
 }
 
 /** Which filters want what an entry's key names: itself, or all below it too. */
-export interface Wanted {
+export interface FilterBits {
   own: bigint
   below: bigint
 }
@@ -42,7 +42,7 @@ function nameKey(folder: FileIdentity, name: Buffer): Buffer {
 
 interface Entry {
   readonly key: Buffer
-  readonly wanted: Wanted
+  readonly wanted: FilterBits
   /** Number of the path that it is of; 0: of none. */
   readonly named: number
 }
@@ -68,20 +68,20 @@ export class WantedFiles {
   }
 
   /** A file or folder that filters want; its file system is theirs too. */
-  file(file: FileIdentity, wanted: Wanted, named: number): void {
+  file(file: FileIdentity, wanted: FilterBits, named: number): void {
     add(this.#files, identityKey(file), wanted, named)
     this.#seen('files', file, wanted)
   }
 
   /** What has this name in a folder, now or later. Names that no entry can hold are left out: files have none of that length. */
-  name(folder: FileIdentity, name: string, wanted: Wanted, named: number): void {
+  name(folder: FileIdentity, name: string, wanted: FilterBits, named: number): void {
     const bytes = Buffer.from(name)
     if (bytes.length >= IDENTITY_NAME_BYTES) return
     add(this.#names, nameKey(folder, bytes), wanted, named)
     this.#seen('folders', folder, wanted)
   }
 
-  #seen(what: 'files' | 'folders', { ino, dev }: FileIdentity, { own, below }: Wanted): void {
+  #seen(what: 'files' | 'folders', { ino, dev }: FileIdentity, { own, below }: FilterBits): void {
     const hashed = hash(ino)
     const word = Number(hashed >> 62n)
     const words = this.#hashes[what]
@@ -112,7 +112,7 @@ export class WantedFiles {
   }
 }
 
-function add(to: Map<string, Entry>, key: Buffer, more: Wanted, named: number): void {
+function add(to: Map<string, Entry>, key: Buffer, more: FilterBits, named: number): void {
   const text = key.toString('latin1')
   const entry = to.get(text) ?? { key, wanted: { own: 0n, below: 0n }, named }
   entry.wanted.own |= more.own

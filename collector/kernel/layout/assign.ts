@@ -1,14 +1,14 @@
 /** Which program serves which hooks of policies. */
 import { CollectorError } from '../../errors.ts'
-import type { PlannedHook, Way } from '../plan.ts'
+import type { PlannedHook, AttachMethod } from '../plan.ts'
 import { SELECTORS_MAX, VALUE_TEXTS_MAX } from '../../wire/wire.ts'
 import { Together, judgedAtReturn } from './hook.ts'
 
 /** A function and its way of attaching, with the hooks of policies that one program serves. */
-export interface Wanted {
+export interface Assignment {
   readonly key: string
   readonly symbol: string
-  readonly way: Way
+  readonly way: AttachMethod
   readonly hooks: readonly PlannedHook[]
 }
 
@@ -17,12 +17,12 @@ export interface Wanted {
  * hook that does not even fit into a program of its own.
  */
 export function assign(
-  attached: ReadonlyMap<string, Wanted>,
+  attached: ReadonlyMap<string, Assignment>,
   gone: ReadonlySet<number>,
   added: readonly PlannedHook[],
   full: ReadonlySet<string>,
-): Wanted[] {
-  const changed = new Map<string, Wanted & { readonly hooks: PlannedHook[] }>()
+): Assignment[] {
+  const changed = new Map<string, Assignment & { readonly hooks: PlannedHook[] }>()
   const room = new Map<string, Together>()
   for (const { key, symbol, way, hooks } of attached.values()) {
     const left = hooks.filter(({ hook }) => !gone.has(hook.id))
@@ -62,6 +62,6 @@ function tooLarge({ hook, symbol, spec: { args, selectors, at } }: PlannedHook):
 }
 
 /** `full`: functions that take no more programs in their trampoline. */
-export function wayOf({ way, symbol }: PlannedHook, full: ReadonlySet<string>): Way {
+export function wayOf({ way, symbol }: PlannedHook, full: ReadonlySet<string>): AttachMethod {
   return (way.mode === 'fexit' || way.mode === 'fentry') && full.has(symbol) ? { ...way, mode: 'join' } : way
 }

@@ -27,7 +27,7 @@ import {
 } from '../../wire/wire.ts'
 import { denies } from '../../../config/policy/selectors/actions.ts'
 import { fieldBytes } from '../tracepoints/fields.ts'
-import type { Way } from '../plan.ts'
+import type { AttachMethod } from '../plan.ts'
 import { writeNumbers } from './numbers.ts'
 import { writePathTree } from './path-tree.ts'
 import { demandOf } from './screen.ts'
@@ -123,7 +123,7 @@ export function hookBytes(
   hooks: readonly PolicyHook[],
   tables: Tables,
   known: HostFacts = NO_FACTS,
-  { fields = [], plain = 0 }: Pick<Way, 'fields' | 'plain'> = {},
+  { fields = [], plain = 0 }: Pick<AttachMethod, 'fields' | 'plain'> = {},
 ): Buffer {
   const specs = hooks.map(({ spec }) => spec)
   const rows = rowsOf(hooks)

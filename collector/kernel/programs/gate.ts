@@ -7,7 +7,7 @@ import type { Finding } from '../watched/finding.ts'
 import { WatchedLink } from '../watched/watched-link.ts'
 import type { Runs } from '../watched/watched-link.ts'
 import { HOOK_SLOTS } from '../../wire/wire.ts'
-import type { Way } from '../plan.ts'
+import type { AttachMethod } from '../plan.ts'
 import { u32 } from '../../wire/bytes.ts'
 
 /** A program of hook.bpf.c, and its place in a program array. */
@@ -63,7 +63,7 @@ export interface ScreenedFunction {
 }
 
 /** In the order in which they are attached. Return side first: an entry must never be seen when its return cannot be. */
-export function endsOf({ mode, multi, returns = false }: Way): readonly End[] {
+export function endsOf({ mode, multi, returns = false }: AttachMethod): readonly End[] {
   const kretprobe = multi ? 'kretprobe.multi' : 'kretprobe'
   switch (mode) {
     case 'kprobe.multi':
@@ -104,7 +104,7 @@ export function endsOf({ mode, multi, returns = false }: Way): readonly End[] {
 }
 
 /** Whether the kernel opens perf events for it, which some kernels leave to CAP_SYS_ADMIN. */
-export const isPerfEvent = (way: Way): boolean =>
+export const isPerfEvent = (way: AttachMethod): boolean =>
   endsOf(way).some(({ kind }) => kind === 'kprobe' || kind === 'kretprobe' || kind === 'tracepoint')
 
 /** Kinds whose program is loaded for one function. */
@@ -114,10 +114,10 @@ const specOf = (name: string, kind: AttachKind, symbol: string): ProgramSpec =>
   TARGETED.has(kind) ? { name, kind, target: symbol } : { name, kind }
 
 /** The programs to load from gate.bpf.o, or from hook.bpf.o, for a function in a slot. */
-export const gatePrograms = (way: Way, symbol: string, slot: number): ProgramSpec[] =>
+export const gatePrograms = (way: AttachMethod, symbol: string, slot: number): ProgramSpec[] =>
   endsOf(way).map(({ gate, kind }) => specOf(`${gate}_${slot}`, kind, symbol))
 
-export const hookPrograms = (way: Way, symbol: string, slot: number): ProgramSpec[] =>
+export const hookPrograms = (way: AttachMethod, symbol: string, slot: number): ProgramSpec[] =>
   endsOf(way).flatMap(({ behind, kind }) =>
     behind === undefined ? [] : [specOf(`${behind.program}_${slot}`, kind, symbol)],
   )
@@ -164,7 +164,7 @@ export class Gate implements Disposable {
   readonly #programs = new Map<Behind, number>()
 
   /** `object`: gate.bpf.o with the function's programs in a slot. */
-  constructor(object: BpfObject, way: Way, slot: number) {
+  constructor(object: BpfObject, way: AttachMethod, slot: number) {
     if (slot >= HOOK_SLOTS) throw new RangeError(`slot ${slot}`)
     this.#ends = endsOf(way)
     const names = new Set(this.#ends.flatMap(({ behind }) => behind?.array ?? []))

@@ -7,17 +7,17 @@ import { GoneThreads, threadStarts } from '../../host/gone-threads.ts'
 import { Turns } from '../../host/turns.ts'
 import { Acted, INACTIVE, acts } from '../actions/acted.ts'
 import { u32 } from '../../wire/bytes.ts'
-import type { Asked } from '../conditions/asked.ts'
+import type { Lookups } from '../conditions/lookups.ts'
 import type { KernelFacts } from '../facts.ts'
 import { JoinSweep } from '../joins.ts'
 import { overlayPlaces } from '../functions/overlay.ts'
-import type { Wanted } from '../layout/assign.ts'
+import type { Assignment } from '../layout/assign.ts'
 import { hookBytes } from '../layout/hook.ts'
 import { knobsOf } from '../layout/knobs.ts'
 import { emptyTables, fillMaps, mapSizes } from '../layout/tables.ts'
 import { hookObject } from '../objects.ts'
 import type { Constants, SharedMaps } from '../objects.ts'
-import type { Way } from '../plan.ts'
+import type { AttachMethod } from '../plan.ts'
 import { FunctionRefused } from '../refusal.ts'
 import { HOOK, HOOK_SLOTS } from '../../wire/wire.ts'
 import { Gate, gatePrograms, hookPrograms } from './gate.ts'
@@ -33,11 +33,11 @@ export interface LoaderOptions {
   readonly constants: Constants
   readonly maps: SharedMaps
   /** What policies ask of processes, places and files, and counts of equal calls. */
-  readonly asked: Asked
+  readonly lookups: Lookups
 }
 
 /** Whether calls wait in the map `join`. */
-const joins = ({ mode, returns }: Way): boolean =>
+const joins = ({ mode, returns }: AttachMethod): boolean =>
   mode === 'join' || mode === 'fentry' || mode === 'kprobe.session' || returns === true
 
 /** Loads up to HOOK_SLOTS functions at once. */
@@ -58,14 +58,17 @@ export class ProgramLoader implements Disposable {
   }
 
   /** The object with the programs of the functions, which have these ids. Throws FunctionRefused. */
-  async hooks(part: readonly Wanted[], ids: readonly number[]): Promise<BpfObject> {
+  async hooks(part: readonly Assignment[], ids: readonly number[]): Promise<BpfObject> {
     const { facts, agentPid } = this.#options
     const tables = emptyTables()
     const hooks = Buffer.alloc(HOOK_SLOTS * HOOK.bytes)
     const turns = new Turns()
     for (const [slot, each] of part.entries()) {
       const policyHooks = each.hooks.map(({ hook, spec }) => ({ id: hook.id, spec }))
-      hookBytes(ids[slot] ?? 0, policyHooks, tables, this.#options.asked.facts, each.way).copy(hooks, slot * HOOK.bytes)
+      hookBytes(ids[slot] ?? 0, policyHooks, tables, this.#options.lookups.facts, each.way).copy(
+        hooks,
+        slot * HOOK.bytes,
+      )
       if (turns.over) await turns.rest()
     }
     const acting = part.some(({ hooks: served }) => served.some(acts))
@@ -76,7 +79,7 @@ export class ProgramLoader implements Disposable {
       ...(detailed && { overlay: await overlayPlaces(this.#options.native.kernelMembers) }),
       repeat_secret: this.#secret,
     }
-    const asked = this.#options.asked.mapsOf(part)
+    const lookups = this.#options.lookups.mapsOf(part)
     const options: ObjectOptions = {
       programs: part.flatMap(({ way, symbol }, slot) => hookPrograms(way, symbol, slot)),
       constants: { ...constants, hooks, agent_tgid: u32(agentPid) },
@@ -87,11 +90,11 @@ export class ProgramLoader implements Disposable {
         scratch: part.length,
         walks: part.length,
         evaluations: part.length,
-        ...asked.mapSizes,
+        ...lookups.mapSizes,
       },
     }
     const object = await this.#options.native
-      .openObject(builtFile(hookObject(facts, asked.files)), options)
+      .openObject(builtFile(hookObject(facts, lookups.files)), options)
       .catch((cause: unknown) => {
         throw FunctionRefused.of(part, cause)
       })
@@ -100,7 +103,7 @@ export class ProgramLoader implements Disposable {
       if (part.some(({ way }) => joins(way))) {
         this.joins ??= new JoinSweep((name) => object.map(name), this.#goneThreads)
       }
-      this.#options.asked.loaded(object, part)
+      this.#options.lookups.loaded(object, part)
       if (acting) {
         this.acted ??= new Acted(object)
         this.acted.add(part.flatMap(({ hooks: served }) => served))
@@ -119,14 +122,14 @@ export class ProgramLoader implements Disposable {
   }
 
   /** Maps of all functions. */
-  #sharedMaps(part: readonly Wanted[]): NonNullable<ObjectOptions['sharedMaps']> {
-    const { maps, asked } = this.#options
-    return { ...maps, ...this.joins?.maps, ...this.acted?.maps, ...asked.mapsOf(part).sharedMaps }
+  #sharedMaps(part: readonly Assignment[]): NonNullable<ObjectOptions['sharedMaps']> {
+    const { maps, lookups } = this.#options
+    return { ...maps, ...this.joins?.maps, ...this.acted?.maps, ...lookups.mapsOf(part).sharedMaps }
   }
 
   /** The gates of the functions; new ones are attached, with their programs. */
   async gates(
-    part: readonly Wanted[],
+    part: readonly Assignment[],
     known: ReadonlyArray<Gate | undefined>,
     object: BpfObject,
     made: DisposableStack,

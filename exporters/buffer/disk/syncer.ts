@@ -13,8 +13,8 @@ import type { Catalog, Segment } from './catalog.ts'
 import { ignoring, withFile } from './files/file-access.ts'
 import type { SpoolFiles } from './files/files.ts'
 import type { SegmentWriter } from './format/segment.ts'
-import { Held } from './held.ts'
-import type { HeldFrame } from './held.ts'
+import { UnsyncedFrames } from './unsynced-frames.ts'
+import type { HeldFrame } from './unsynced-frames.ts'
 import type { Tally } from './tally.ts'
 import { asError } from './open-segments.ts'
 import type { OpenSegments } from './open-segments.ts'
@@ -39,7 +39,7 @@ export class Syncer {
   readonly #dir: string
   readonly #fsync: SpoolConfig['fsync']
   readonly #deps: SyncerDeps
-  readonly #held: Held
+  readonly #held: UnsyncedFrames
   #durable: number
   /** Unsynced segments of an earlier process, oldest first. */
   #unsynced: readonly Segment[]
@@ -58,7 +58,7 @@ export class Syncer {
     this.#dir = dir
     this.#fsync = fsync
     this.#deps = deps
-    this.#held = new Held(fsync === 'never' ? 0 : HELD_BYTES)
+    this.#held = new UnsyncedFrames(fsync === 'never' ? 0 : HELD_BYTES)
     this.#durable = durable
     this.#unsynced = unsynced
     this.#namesDirty = unsynced.length > 0

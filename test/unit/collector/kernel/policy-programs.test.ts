@@ -654,7 +654,7 @@ const aggregating = (call: string): HookSpec =>
 test('programs: the first aggregate brings the map of counts, which later programs share; without one it is small', async () => {
   const { native, programs, hookObjects } = rig()
   const key = { hookId: 2, tgid: 0x77, lo: 0x1234, hi: 0xff }
-  assert.equal(programs.asked.takeAggregate(key), 'unknown')
+  assert.equal(programs.lookups.takeAggregate(key), 'unknown')
   await programs.change([], [policyOf('plain', on('f'))])
   const [first] = await programs.change([], [policyOf('counted', aggregating('g'))])
   await programs.change(first === undefined ? [] : [first], [policyOf('again', aggregating('g'))])
@@ -674,12 +674,12 @@ test('programs: the first aggregate brings the map of counts, which later progra
   taken.writeBigUInt64LE(5_000_000_007n, TAKEN_AGGREGATE.lastNs)
   const hex = '020000007700000034120000ff000000'
   native.aggregates.set(hex, 'later')
-  assert.equal(programs.asked.takeAggregate(key), 'later')
+  assert.equal(programs.lookups.takeAggregate(key), 'later')
   native.aggregates.set(hex, taken)
-  assert.deepEqual(programs.asked.takeAggregate(key), { count: 1_000_000, bytes: 4096, lastNs: 5_000_000_007n })
-  assert.equal(programs.asked.takeAggregate({ ...key, tgid: 0x78 }), 'unknown')
+  assert.deepEqual(programs.lookups.takeAggregate(key), { count: 1_000_000, bytes: 4096, lastNs: 5_000_000_007n })
+  assert.equal(programs.lookups.takeAggregate({ ...key, tgid: 0x78 }), 'unknown')
   native.fail = (call) => (call.startsWith('run') ? new NativeError('MAP_FAILED', 'no memory') : undefined)
-  assert.equal(programs.asked.takeAggregate(key), 'later')
+  assert.equal(programs.lookups.takeAggregate(key), 'later')
   native.fail = () => undefined
   await disposed(programs)
   assert.equal(native.resources, SHARED_MAPS.length)

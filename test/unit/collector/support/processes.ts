@@ -3,7 +3,7 @@ import type { CgroupNames, RawExec, RawFork, RawMove } from '../../../../collect
 import { CGROUP_CUT, CGROUP_KEPT, CGROUP_WHOLE, PROCESS_DETAIL } from '../../../../collector/wire/wire.ts'
 import { WallClock } from '../../../../collector/process/clock.ts'
 import { ProcessTable } from '../../../../collector/process/table.ts'
-import type { Wanted } from '../../../../collector/process/table.ts'
+import type { OptionalParts } from '../../../../collector/process/table.ts'
 import type { ScannedProcess } from '../../../../collector/process/procfs.ts'
 import { PROCESS_FLAGS } from '../../../../collector/wire/flags.ts'
 
@@ -11,7 +11,7 @@ export const NODE = 'node-1'
 /** CLOCK_REALTIME − CLOCK_BOOTTIME: 2024-04-14T02:51:22Z minus nothing, to keep sums readable. */
 export const OFFSET_NS = 1_713_063_082_000_000_000n
 
-export function newTable(bytes?: number, wanted?: Wanted): ProcessTable {
+export function newTable(bytes?: number, wanted?: OptionalParts): ProcessTable {
   return new ProcessTable(NODE, new WallClock(() => OFFSET_NS), bytes, wanted)
 }
 

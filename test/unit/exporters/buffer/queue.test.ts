@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { Queue, RESERVE } from '../../../../exporters/buffer/queue.ts'
-import type { Held } from '../../../../exporters/buffer/queue.ts'
+import type { QueuedPart } from '../../../../exporters/buffer/queue.ts'
 import { lines, numbers } from '../support/lines.ts'
 
 const held = (seq: number, count = 1, lineBytes = 10): { part: ReturnType<typeof lines>; acceptedMs: number } => ({
@@ -45,7 +45,7 @@ test('queue: the oldest waiting part is dropped, never one in flight', () => {
 
 test('queue: loss records use the reserve when the queue is full, up to its end, and are not dropped', () => {
   const queue = new Queue(1000, 2)
-  const losses = (seq: number): Held => ({ ...held(seq), losses: true })
+  const losses = (seq: number): QueuedPart => ({ ...held(seq), losses: true })
   assert.ok(queue.push(losses(1)) && queue.push(held(2)))
   assert.equal(queue.push(held(3)), false)
   for (let i = 0; i < RESERVE.events; i++) assert.ok(queue.push(losses(4 + i)))

@@ -11,7 +11,7 @@ export interface HeldFrame {
 }
 
 /** Oldest first. Above its limit it forgets the oldest: a slow disk must not use unlimited memory. */
-export class Held {
+export class UnsyncedFrames {
   readonly #maxBytes: number
   #frames: HeldFrame[] = []
   #bytes = 0

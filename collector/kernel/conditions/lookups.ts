@@ -18,7 +18,7 @@ import type { HostFacts, PolicyHook } from '../layout/selector.ts'
 import type { SharedMaps } from '../objects.ts'
 import type { Finding } from '../watched/finding.ts'
 
-export class Asked {
+export class Lookups {
   readonly #conditions: Conditions
   readonly #options: FilesOptions
   readonly files: Files

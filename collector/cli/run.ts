@@ -19,7 +19,7 @@ export const runCommand: Command = async (given, terminal) => {
   const file = configFile(given)
   const log = createLog(loaded.config.log)
   for (const { message } of await configWarnings(loaded, file)) log.warn(message)
-  return live((stop) => startAgent(loaded, log, stop, file), log)
+  return live((stop) => startAgent({ loaded, configFile: file, log, stop }), log)
 }
 
 /**

@@ -4,8 +4,9 @@
  */
 import type { Config } from '../../config/agent/schema.ts'
 import type { Event } from '../../exporters/contract/event.ts'
-import { createFilter, prepareExporters, startFanOut } from '../../exporters/index.ts'
+import { EncoderPool, Numberings, createFilter, prepareExporters, startFanOut } from '../../exporters/index.ts'
 import type { ExportersContext, FanOut, PreparedExporters, ProcessLookup, ReaderFilter } from '../../exporters/index.ts'
+import { createEpoch } from './epoch.ts'
 import { LostRanges } from './lost-ranges.ts'
 import { Subscription } from './subscription.ts'
 import type { LiveFilter, SubscriptionBound } from './subscription.ts'
@@ -25,6 +26,11 @@ export class Delivery implements AsyncDisposable {
     this.fanout = fanout
     this.lostRanges = lostRanges
     this.#context = context
+  }
+
+  /** Identifies this run of the agent. */
+  get epoch(): string {
+    return this.#context.epoch
   }
 
   /**
@@ -105,14 +111,25 @@ export class Delivery implements AsyncDisposable {
   }
 }
 
-/** Starts the configured exporters. Rejects like `startFanOut`, without leaving anything running. */
+export interface DeliveryOptions extends Pick<ExportersContext, 'nodeName' | 'compressors' | 'log' | 'configFile'> {
+  readonly env?: ExportersContext['env']
+}
+
+/** Starts the configured exporters for a new run of the agent. Rejects like `startFanOut`, without leaving anything running. */
 export async function startDelivery(
   exporters: Config['exporters'],
-  context: Omit<ExportersContext, 'onLost'>,
+  options: DeliveryOptions,
   stop: AbortSignal,
 ): Promise<Delivery> {
-  const lostRanges = new LostRanges(context.epoch)
-  const onLost: ExportersContext['onLost'] = (exporter, lost) => lostRanges.note(exporter, lost)
-  const whole = { ...context, onLost }
-  return new Delivery(await startFanOut(exporters, whole, stop), lostRanges, whole)
+  const epoch = createEpoch()
+  const lostRanges = new LostRanges(epoch)
+  const context: ExportersContext = {
+    env: process.env,
+    ...options,
+    epoch,
+    encoders: new EncoderPool(options.nodeName),
+    numberings: new Numberings(epoch),
+    onLost: (exporter, lost) => lostRanges.note(exporter, lost),
+  }
+  return new Delivery(await startFanOut(exporters, context, stop), lostRanges, context)
 }

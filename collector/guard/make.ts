@@ -3,7 +3,7 @@ import type { Ingest } from '../ingest/ingest.ts'
 import type { Log } from '../host/log.ts'
 import type { KernelFacts } from '../kernel/facts.ts'
 import type { KernelSide } from '../kernel/kernel-side.ts'
-import type { AgentStops } from './agent-stops.ts'
+import { AgentStops } from './agent-stops.ts'
 import { Canary } from './canary.ts'
 import { Guard } from './guard.ts'
 import { JoinMapCheck } from './join-map.ts'
@@ -13,14 +13,14 @@ import { ProcessMapCheck } from './process-map.ts'
 export interface Guarded {
   readonly kernel: KernelSide
   readonly ingest: Ingest
-  /** The caller disposes it. */
-  readonly stops: AgentStops
   readonly facts: KernelFacts
   readonly procfs: string
   readonly log: Log
 }
 
-export function makeGuard({ kernel, ingest, stops, facts, procfs, log }: Guarded): Guard {
+/** `undo` ends its watches. */
+export function makeGuard(undo: AsyncDisposableStack, { kernel, ingest, facts, procfs, log }: Guarded): Guard {
+  const stops = undo.use(new AgentStops({ log }))
   const canary = new Canary({
     facts,
     functions: () => kernel.policies.functions(),

@@ -1,6 +1,8 @@
 /** Checks whether this host and user can run the agent. */
 import { existsSync, readFileSync, readlinkSync } from 'node:fs'
 import { CollectorError } from '../errors.ts'
+import { checkDescriptors } from './descriptors.ts'
+import { takeLock } from './lock.ts'
 
 /** Inode of the first pid namespace: include/linux/proc_ns.h, PROC_PID_INIT_INO. */
 const HOST_PID_NAMESPACE = 0xefff_fffc
@@ -42,6 +44,13 @@ export function readLockdown(): string | undefined {
   } catch {
     return undefined
   }
+}
+
+/** Checks the host, and takes its lock until the result is disposed of. Throws CollectorError. */
+export function claimHost(hasBtf: () => boolean): Promise<Disposable> {
+  checkDescriptors()
+  checkHost(hasBtf)
+  return takeLock()
 }
 
 /** Throws CollectorError NO_ROOT, NO_BTF, NO_KPROBES, LOCKED_DOWN or NOT_HOST, each with the next step. */

@@ -12,6 +12,7 @@ import { errnoOf } from '../../config/base/unreadable.ts'
 import { policyFilesAt } from '../../config/policy/files.ts'
 import { parsePolicy } from '../../config/policy/parse.ts'
 import type { Policy } from '../../config/policy/policy.ts'
+import type { Log } from '../host/log.ts'
 import { CollectorError } from '../errors.ts'
 import { Reloads } from './reloads.ts'
 import type { Policies, PolicyPut, PolicyStatus } from './registry.ts'
@@ -271,14 +272,15 @@ export class PolicyFolder implements Disposable {
    * Starts watching: changes take effect within about a second where the file system reports them. `onFailed` gets faults of ours that a look
    * throws; `onPolls` why changes are found by polling.
    */
-  watch(onFailed: (error: unknown) => void, onPolls: (reason: string) => void): void {
+  watch(log: Pick<Log, 'warn' | 'error'>): void {
+    const failed = (error: unknown): void => log.error({ error: String(error) }, 'reading the policy files failed')
     const watchAll = (): void => {
       this.#watch?.[Symbol.dispose]()
       this.#watch = watchPaths(this.#paths, {
-        look: () => this.look().catch(onFailed),
+        look: () => this.look().catch(failed),
         // The policy of another source that has the name of a refused one may have gone.
         looksAgain: () => this.problems().length > 0,
-        onPolls,
+        onPolls: (reason) => log.warn({ reason }, 'changed policy files are found by polling, within some ten seconds'),
       })
     }
     this.#rewatch = watchAll

@@ -1,8 +1,12 @@
 import { isDeepStrictEqual } from 'node:util'
+import type { LoadedConfig } from '../../config/agent/load.ts'
 import type { Config } from '../../config/agent/schema.ts'
+import type { ChangeRecords } from '../delivery/change-records.ts'
 import type { Delivery } from '../delivery/delivery.ts'
+import type { Log } from '../host/log.ts'
 import type { MemoryGuard } from '../host/memory.ts'
 import type { PolicyFolder } from '../policies/folder.ts'
+import { Reloader } from './reloader.ts'
 
 export interface ReloadedParts {
   readonly delivery: Pick<Delivery, 'prepare'>
@@ -31,4 +35,27 @@ export async function applyConfig(
   memory.limits = next.memory
   line.graceMs = next.shutdown.grace
   await Promise.all([policies?.commit(), exporters.commit(Math.min(next.shutdown.grace, MOST_DRAIN_MS))])
+}
+
+export interface ReloaderParts extends ReloadedParts {
+  readonly loaded: LoadedConfig
+  readonly configFile: string
+  readonly changes: Pick<ChangeRecords, 'note'>
+  /** Called after a change of the config: the exporters may be others. */
+  readonly onChanged: () => void
+  readonly log: Log
+}
+
+export function reloaderOf({ loaded, configFile, changes, onChanged, log, ...parts }: ReloaderParts): Reloader {
+  return new Reloader({
+    file: configFile,
+    env: process.env,
+    loaded,
+    log,
+    changed: (names) => {
+      changes.note({ what: 'config_changed', by: `file ${configFile}`, names })
+      onChanged()
+    },
+    apply: (next, before, stop) => applyConfig(parts, next, before, stop),
+  })
 }

@@ -57,7 +57,6 @@ export class Reloader implements Disposable {
   #next: { readonly done: Promise<void>; asked: boolean } | undefined
   #last: Promise<unknown> = Promise.resolve()
   #watch: Disposable | undefined
-  #onPolls: (reason: string) => void = () => {}
 
   constructor(options: ReloaderOptions) {
     this.#options = options
@@ -75,9 +74,8 @@ export class Reloader implements Disposable {
     return this.#look(true)
   }
 
-  /** Starts watching. `onPolls` gets why changes are found by polling. */
-  watch(onPolls: (reason: string) => void): void {
-    this.#onPolls = onPolls
+  /** Starts watching. */
+  watch(): void {
     this.#rewatch()
   }
 
@@ -94,10 +92,12 @@ export class Reloader implements Disposable {
   }
 
   #rewatch(): void {
-    const { file } = this.#options
+    const { file, log } = this.#options
     const paths = [file, dropInFolder(file), ...this.#loaded.secretFiles.keys()]
     this.#watch?.[Symbol.dispose]()
-    this.#watch = watchPaths(paths, { look: () => this.#look(false), onPolls: this.#onPolls })
+    const onPolls = (reason: string): void =>
+      log.warn({ reason }, 'a changed config is found by polling, within some ten seconds')
+    this.#watch = watchPaths(paths, { look: () => this.#look(false), onPolls })
   }
 
   #look(asked: boolean): Promise<void> {

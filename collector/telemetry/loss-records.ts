@@ -8,7 +8,9 @@ import type { LostRanges } from '../delivery/lost-ranges.ts'
 import type { Log } from '../host/log.ts'
 import { ExporterLosses } from './exporter-losses.ts'
 import type { LossAccounting } from './exporter-losses.ts'
-import type { Losses } from './losses.ts'
+import type { Delivery } from '../delivery/delivery.ts'
+import { Losses } from './losses.ts'
+import type { LossOptions } from './losses.ts'
 
 const INTERVAL_MS = 10_000
 
@@ -22,7 +24,7 @@ interface Lossy {
 
 export interface LossRecordOptions {
   /** Losses between hooks and events. */
-  readonly losses: Pick<Losses, 'list'>
+  readonly losses: Pick<Losses, 'list' | 'report'>
   /** The present exporters. */
   readonly exporters: readonly Lossy[]
   /** Number ranges of the events that exporters lost. */
@@ -42,10 +44,30 @@ export class LossRecords {
   published = 0
   #closedMs: number
 
+  /** Of an agent. */
+  static of({
+    delivery,
+    ...parts
+  }: LossOptions & { readonly delivery: Pick<Delivery, 'fanout' | 'lostRanges'> }): LossRecords {
+    const options: LossRecordOptions = {
+      losses: new Losses(parts),
+      get exporters() {
+        return delivery.fanout.senders
+      },
+      ranges: delivery.lostRanges,
+      log: parts.log,
+    }
+    return new LossRecords(options, performance.now())
+  }
+
   /** `nowMs`: start of the first interval, monotonic. */
   constructor(options: LossRecordOptions, nowMs: number) {
     this.#options = options
     this.#closedMs = nowMs
+  }
+
+  get losses(): LossRecordOptions['losses'] {
+    return this.#options.losses
   }
 
   /** Whether loss records wait to be published. */
@@ -53,8 +75,9 @@ export class LossRecords {
     return this.#pending.length > 0
   }
 
-  /** Reads all counters; makes records when the interval is over. Call it every few seconds. */
+  /** Logs new losses, and makes records of them when the interval is over. Call it every few seconds. */
   look(nowMs: number): void {
+    this.#options.losses.report()
     this.#readExporters()
     if (nowMs - this.#closedMs < INTERVAL_MS) return
     this.#closedMs = nowMs

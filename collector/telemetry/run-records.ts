@@ -1,7 +1,9 @@
 /** Makes the records about the run: at its start, at its stop, and between them a heartbeat. They go to exporters with numbered records. */
 import type { RunEvent } from '../../exporters/contract/event.ts'
 import type { NumberedExporter } from '../../exporters/index.ts'
-import type { LastRuns } from './last-runs.ts'
+import type { Config } from '../../config/agent/schema.ts'
+import type { Log } from '../host/log.ts'
+import { LastRuns } from './last-runs.ts'
 
 export interface RunRecordsOptions {
   readonly heartbeatMs: number
@@ -18,6 +20,16 @@ export class RunRecords {
   /** By exporter, of this run. */
   readonly #destinations = new Map<string, string>()
   readonly #moved: Record<string, number> = {}
+
+  /** Reads what the last run left in `state_dir`. */
+  static async open(
+    { heartbeat, state_dir }: Pick<Config, 'heartbeat' | 'state_dir'>,
+    epoch: string,
+    exporters: RunRecordsOptions['exporters'],
+    log: Log,
+  ): Promise<RunRecords> {
+    return new RunRecords({ heartbeatMs: heartbeat, lastRuns: await LastRuns.open(state_dir, epoch, log), exporters })
+  }
 
   constructor(options: RunRecordsOptions) {
     this.#options = options

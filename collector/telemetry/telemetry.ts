@@ -14,6 +14,7 @@ import type { KernelFacts } from '../kernel/facts.ts'
 import type { Guard } from '../guard/guard.ts'
 import type { KernelSide } from '../kernel/kernel-side.ts'
 import type { KubernetesClient } from '../kubernetes/client.ts'
+import { enabledOf } from '../policies/registry.ts'
 import type { Policies } from '../policies/registry.ts'
 import type { Reloads } from '../policies/reloads.ts'
 import type { Reloader } from '../reload/reloader.ts'
@@ -24,8 +25,7 @@ import { livez } from './health.ts'
 import { serve } from './http.ts'
 import type { Page } from './http.ts'
 import type { Log } from '../host/log.ts'
-import { LossRecords } from './loss-records.ts'
-import { Losses } from './losses.ts'
+import type { LossRecords } from './loss-records.ts'
 import type { LoopLag } from './metrics/loop-lag.ts'
 import type { NamespaceCounts } from './metrics/namespaces.ts'
 import { createPageToken } from './live/page-token.ts'
@@ -34,8 +34,6 @@ import { createPages } from './pages.ts'
 import type { PageSources } from './pages.ts'
 
 export interface TelemetryOptions {
-  /** Identifies this run of the agent. */
-  readonly epoch: string
   readonly nodeName: string
   /** Of the start: what is read here needs a restart. */
   readonly config: Pick<Config, 'server'>
@@ -56,36 +54,21 @@ export interface Parts {
   readonly delivery: Delivery
   readonly loopLag: LoopLag
   readonly guard: Guard
+  readonly lossRecords: LossRecords
   readonly api: Pick<Api, 'readers' | 'listening'>
 }
 
 export class Telemetry implements AsyncDisposable {
-  readonly lossRecords: LossRecords
   /** Everything is attached, and no stop was requested. */
   ready = false
-  readonly #losses: Losses
   readonly #parts: Parts
   readonly #options: TelemetryOptions
   readonly #listening: Listening[] = []
   #token: PageToken | undefined
 
   constructor(parts: Parts, options: TelemetryOptions) {
-    const { kernel, ingest, delivery, guard } = parts
-    const { log } = options
     this.#parts = parts
     this.#options = options
-    this.#losses = new Losses({ kernel, ingest, guard, log })
-    this.lossRecords = new LossRecords(
-      {
-        losses: this.#losses,
-        get exporters() {
-          return delivery.fanout.senders
-        },
-        ranges: delivery.lostRanges,
-        log,
-      },
-      performance.now(),
-    )
   }
 
   /**
@@ -140,12 +123,13 @@ export class Telemetry implements AsyncDisposable {
       delivery,
       loopLag,
       guard,
+      lossRecords,
       api,
     } = this.#parts
-    const { epoch, nodeName, facts } = this.#options
-    const made = (): Record<string, number> => ({ ...ingest.made, events_lost: this.lossRecords.published })
+    const { nodeName, facts } = this.#options
+    const made = (): Record<string, number> => ({ ...ingest.made, events_lost: lossRecords.published })
     return {
-      epoch,
+      epoch: delivery.epoch,
       nodeName,
       access,
       delivery,
@@ -158,7 +142,7 @@ export class Telemetry implements AsyncDisposable {
         ...ingest.hooks.eventsByPolicy(),
       ],
       records: () => ingest.accounting.tracker.received,
-      losses: () => this.#losses.list(),
+      losses: () => lossRecords.losses.list(),
       fallbacks: () => {
         const {
           path_raced,
@@ -213,6 +197,14 @@ export class Telemetry implements AsyncDisposable {
     }
   }
 
+  /** Everything is attached. `addresses`: where the agent serves. */
+  announce(addresses: { readonly http: string | undefined; readonly grpc: string | undefined }): void {
+    const { facts, log } = this.#options
+    this.ready = true
+    const policies = enabledOf(this.#parts.policies).length
+    log.info({ policies, kernel: facts.release, preemption: facts.preemption, ...addresses }, 'ready')
+  }
+
   /** Whether the ring is read, as /livez answers. */
   get alive(): boolean {
     const { ingest, delivery } = this.#parts
@@ -221,14 +213,13 @@ export class Telemetry implements AsyncDisposable {
 
   /** Logs new losses, and makes records of them. */
   report(): void {
-    this.#losses.report()
-    this.lossRecords.look(performance.now())
+    this.#parts.lossRecords.look(performance.now())
   }
 
   /** Checks what is attached; call it every few seconds. Returns whether something is wrong that was not before; it is reported then. */
   look(): boolean {
     if (!this.#parts.guard.look(performance.now())) return false
-    this.lossRecords.hurry()
+    this.#parts.lossRecords.hurry()
     this.report()
     return true
   }

@@ -126,3 +126,9 @@ export function nodeNameOf(
   }
   return { value: hostname(), origin: 'host name' }
 }
+
+export function asksForDetails(
+  config: Pick<Config, 'enable_process_cred' | 'enable_process_ns' | 'username_metadata'>,
+): boolean {
+  return config.enable_process_cred || config.enable_process_ns || config.username_metadata === 'unix'
+}

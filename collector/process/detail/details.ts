@@ -3,6 +3,7 @@
  * /proc. Nearly all processes of a host have the same few, so equal ones are one object.
  */
 import { readFileSync, statSync } from 'node:fs'
+import { asksForDetails } from '../../../config/agent/effective.ts'
 import type { Config } from '../../../config/agent/schema.ts'
 import { CAPABILITY_NAMES, SECURE_BITS } from '../../../config/policy/types/names.ts'
 import type { Members, MemberValue, ProcessDetails } from '../../../exporters/contract/event.ts'
@@ -55,10 +56,6 @@ const CAPABILITIES = [
   ['effective', PROCESS_DETAIL.effective, 'CapEff'],
   ['inheritable', PROCESS_DETAIL.inheritable, 'CapInh'],
 ] as const
-
-export function asksForDetails(config: DetailConfig): boolean {
-  return config.enable_process_cred || config.enable_process_ns || config.username_metadata === 'unix'
-}
 
 export class Details {
   readonly #config: DetailConfig

@@ -66,7 +66,7 @@ export const ROWS: readonly Row[] = [
   collector('process', 'wire host kernel'),
   collector('identity', 'wire host kubernetes kernel process'),
   collector('ingest', 'wire host kernel process identity'),
-  collector('enrich', 'runtimes kernel process identity ingest'),
+  collector('enrich', 'host kubernetes runtimes kernel process identity ingest'),
   collector('policies', 'errors.ts wire host kubernetes kernel ingest'),
   collector('delivery', 'ingest'),
   collector('guard', 'wire host kernel process ingest'),
@@ -79,7 +79,7 @@ export const ROWS: readonly Row[] = [
       ...OTHERS,
       ...within(
         'collector',
-        'host runtimes kubernetes kernel process identity ingest enrich policies delivery guard reload api telemetry',
+        'host kubernetes kernel identity ingest enrich policies delivery guard reload api telemetry',
       ),
     ],
     types: THEIR_TYPES,

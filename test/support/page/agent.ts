@@ -12,7 +12,6 @@ import type { Loss } from '../../../collector/telemetry/losses.ts'
 import { createPageToken } from '../../../collector/telemetry/live/page-token.ts'
 import { createPages } from '../../../collector/telemetry/pages.ts'
 import { loadConfig } from '../../../config/agent/load.ts'
-import { EncoderPool } from '../../../exporters/index.ts'
 import type { Event } from '../../../exporters/contract/event.ts'
 import { gzip, zstd } from '../../../native/index.ts'
 import { makeSources } from '../../unit/collector/support/sources.ts'
@@ -47,18 +46,10 @@ export async function startPageAgent(options: PageAgentOptions): Promise<PageAge
   if (!('config' in loaded)) throw new Error(JSON.stringify(loaded))
   const log = pino({ level: 'silent' })
   const nodeName = 'web-1'
-  const context = {
-    nodeName,
-    epoch: 'e1',
-    encoders: new EncoderPool(nodeName),
-    compressors: { gzip, zstd },
-    env: {},
-    log,
-  }
   const delivery = undo.use(
     await startDelivery(
       loaded.config.exporters,
-      { ...context, configFile: 'agent.yaml' },
+      { nodeName, compressors: { gzip, zstd }, env: {}, log, configFile: 'agent.yaml' },
       new AbortController().signal,
     ),
   )

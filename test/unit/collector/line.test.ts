@@ -79,7 +79,7 @@ function rig(
   const clock = new FakeClock()
   const losses: Loss[] = []
   const log = pino({ level: 'silent' })
-  const options = { losses: { list: () => losses }, exporters: [], ranges: new LostRanges('e'), log }
+  const options = { losses: { report: () => {}, list: () => losses }, exporters: [], ranges: new LostRanges('e'), log }
   const delivery = {
     fanout: new FanOut([]),
     publish(events: readonly Event[]): Promise<void> | undefined {

@@ -89,7 +89,7 @@ describe('reloads of the config', () => {
   it('of a wrong file are refused with file, line and column, once for each change; the next good one is applied', async () => {
     using rig = new Rig()
     using reloader = await rig.start()
-    reloader.watch(() => {})
+    reloader.watch()
     const { hash, sinceMs } = reloader.state
     writeFileSync(rig.file, `${BASE}log: { level: loud }\n`)
     await until('the file is refused', () => rig.errors().length === 1)
@@ -120,7 +120,7 @@ describe('reloads of the config', () => {
     symlinkSync('..1', rig.folder.at('..data'))
     symlinkSync('..data/ktrail.yaml', rig.file)
     using reloader = await rig.start()
-    reloader.watch(() => {})
+    reloader.watch()
     const topics = (): unknown[] => rig.applied.map(({ exporters: { bus } }) => bus?.type === 'kafka' && bus.topic)
     for (const [i, topic] of ['two', 'three'].entries()) {
       map(`..${i + 2}`, topic)
@@ -141,7 +141,7 @@ describe('reloads of the config', () => {
     writeFileSync(rig.folder.at('password'), 'one\n')
     const sasl = `sasl: { mechanism: plain, username: u, password: "\${file:${rig.folder.at('password')}}" }`
     using reloader = await rig.start(BASE.replace('topic: one', `topic: one, ${sasl}`))
-    reloader.watch(() => {})
+    reloader.watch()
     writeFileSync(rig.folder.at('password'), 'two\n')
     await until('the password is applied', () => rig.applied.length === 1)
     const [change] = rig.lines.filter(({ msg }) => msg === 'config changed')

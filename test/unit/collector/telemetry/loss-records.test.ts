@@ -52,7 +52,10 @@ function setup(...names: readonly string[]): Setup {
   const kernel: Record<string, number> = {}
   const log: string[] = []
   const options = {
-    losses: { list: () => Object.entries(kernel).map(([reason, count]) => ({ hook: '*', reason, count })) },
+    losses: {
+      report: () => {},
+      list: () => Object.entries(kernel).map(([reason, count]) => ({ hook: '*', reason, count })),
+    },
     exporters: accounts,
     ranges: new LostRanges(EPOCH),
     log: pino({ base: null }, { write: (line: string) => void log.push(line) }),
@@ -108,7 +111,7 @@ test('loss records: kernel losses of all hooks are one record for each reason, w
   ]
   const log = pino({ level: 'silent' })
   const records = new LossRecords(
-    { losses: { list: () => hooks }, exporters: [], ranges: new LostRanges(EPOCH), log },
+    { losses: { report: () => {}, list: () => hooks }, exporters: [], ranges: new LostRanges(EPOCH), log },
     0,
   )
   const look = (nowMs: number): string[] => {
@@ -306,7 +309,10 @@ async function downFor(
   const senders = [down]
   const log = pino({ level: 'silent' })
   const ranges = new LostRanges(EPOCH)
-  const losses = new LossRecords({ losses: { list: () => [] }, exporters: senders, ranges, log }, clock.nowMs())
+  const losses = new LossRecords(
+    { losses: { report: () => {}, list: () => [] }, exporters: senders, ranges, log },
+    clock.nowMs(),
+  )
   const records: Event[] = []
   let seq = 0
   for (let i = 0; i < intervals; i++) {

@@ -38,7 +38,7 @@ class SmallAgent {
   constructor(routes: ConstructorParameters<typeof FanOut>[0], ranges: LostRanges) {
     this.fanout = new FanOut(routes)
     const options = {
-      losses: { list: () => [] },
+      losses: { report: () => {}, list: () => [] },
       exporters: this.fanout.senders,
       ranges,
       log: pino({ level: 'silent' }),

@@ -4,6 +4,7 @@
  */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { backOffMs } from '../../config/base/time/back-off.ts'
 
 const LEAST_MS = 4_000
 /** Not longer: until the next start nothing is recorded. */
@@ -29,7 +30,7 @@ export class FailedStarts {
       // Without a count the wait would stay 0: a full /run must not make the agent spin.
       return MOST_MS
     }
-    return before === 0 ? 0 : Math.min(LEAST_MS * 2 ** (before - 1), MOST_MS)
+    return before === 0 ? 0 : backOffMs(LEAST_MS, MOST_MS, before - 1)
   }
 
   /** A start succeeded, or a person stopped the service. */

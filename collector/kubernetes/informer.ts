@@ -9,6 +9,7 @@
  * Objects are handed on as they come; only what `read` returns is kept.
  */
 import { setTimeout as after } from 'node:timers/promises'
+import { backOffMs } from '../../config/base/time/back-off.ts'
 import { AnswerTooLarge } from '../../config/base/answers.ts'
 import { CollectorError } from '../errors.ts'
 import { OBJECT } from './client.ts'
@@ -138,7 +139,7 @@ export class Informer<T> implements AsyncDisposable, WatchState {
   async #pause(): Promise<void> {
     if (this.#failures === 0) return
     const { random = Math.random, maxDelayMs = MAX_DELAY_MS } = this.#options
-    const delay = Math.min(maxDelayMs, FIRST_DELAY_MS * 2 ** Math.min(this.#failures, 20))
+    const delay = backOffMs(FIRST_DELAY_MS, maxDelayMs, this.#failures)
     await after(delay * (0.5 + random() / 2), undefined, { signal: this.#stop.signal }).catch(() => undefined)
   }
 

@@ -6,6 +6,7 @@
  *
  * Constraints: what listens there may be hostile or hang. An answer is bounded in bytes (runtime.ts) and in time; while it is away nobody waits.
  */
+import { backOffMs } from '../../config/base/time/back-off.ts'
 import type { NamedContainer } from '../../exporters/contract/event.ts'
 import { docker } from './docker.ts'
 import type { RuntimeApi } from './runtime.ts'
@@ -88,7 +89,7 @@ export class RuntimeSocket implements Disposable {
 
   #failed(error: unknown): void {
     this[Symbol.dispose]()
-    const delayMs = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(this.#failures, 20))
+    const delayMs = backOffMs(FIRST_DELAY_MS, MAX_DELAY_MS, this.#failures)
     this.#failures++
     this.#awayUntilMs = this.#options.nowMs() + delayMs
     const problem = sentenceOf(error)

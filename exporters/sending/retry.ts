@@ -1,8 +1,7 @@
+import { backOffMs } from '../../config/base/time/back-off.ts'
 import type { Random } from '../../config/base/time/clock.ts'
 import type { ChainConfig } from './config.ts'
 
-/** 2^30 times any start exceeds every limit; further powers would lose precision. */
-const MAX_DOUBLINGS = 30
 const LONGEST_HOLD_MS = 300_000
 
 /**
@@ -22,13 +21,12 @@ export function retryDelayMs(
   afterMs: number | undefined,
 ): number {
   if (afterMs !== undefined) return Math.min(Math.max(0, afterMs), MAX_NAMED_MS)
-  const ceiling = Math.min(retry.max, retry.initial * 2 ** Math.min(attempt - 1, MAX_DOUBLINGS))
-  return Math.round(random() * ceiling)
+  return Math.round(random() * backOffMs(retry.initial, retry.max, attempt - 1))
 }
 
 /**
  * The wait after hold `holds` (from 1) of a batch: from `max`, doubling up to five minutes.
  */
 export function holdDelayMs(holds: number, { max }: ChainConfig['retry']): number {
-  return Math.max(max, Math.min(LONGEST_HOLD_MS, max * 2 ** Math.min(holds - 1, MAX_DOUBLINGS)))
+  return Math.max(max, backOffMs(max, LONGEST_HOLD_MS, holds - 1))
 }

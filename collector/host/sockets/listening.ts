@@ -1,4 +1,5 @@
 /** A server at an address that others may hold: any user can be first at a port. Nothing else in the agent depends on it, so it tries again. */
+import { backOffMs } from '../../../config/base/time/back-off.ts'
 import { formatAddress } from '../../../config/base/addresses.ts'
 import type { Address } from '../../../config/base/addresses.ts'
 import { CollectorError } from '../../errors.ts'
@@ -67,7 +68,7 @@ export class Listening implements AsyncDisposable {
       if (!(error instanceof CollectorError)) throw error
       this.#problem = error.message
       if (this.#failures === 0) log.error(`${error.message}; events are recorded all the same, and it tries again`)
-      const delayMs = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(this.#failures, 20))
+      const delayMs = backOffMs(FIRST_DELAY_MS, MAX_DELAY_MS, this.#failures)
       this.#failures++
       if (!this.#ended) this.#timer = setTimeout(() => (this.#trying = this.#try()), delayMs)
     }

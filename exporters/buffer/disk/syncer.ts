@@ -5,6 +5,7 @@
  * them. Frames still in memory are written again, at the same positions, to a new segment, whose base invalidates the old copies;
  * then those are cut off. Until that succeeds nothing is appended, because the order on disk must be the order of positions.
  */
+import { backOffMs } from '../../../config/base/time/back-off.ts'
 import type { SpoolConfig } from '../../../config/agent/schema.ts'
 import { errnoOf } from '../../contract/errors.ts'
 import type { Clock } from '../../../config/base/time/clock.ts'
@@ -101,7 +102,7 @@ export class Syncer {
     if (this.#durable >= this.#deps.catalog.end && !this.#namesDirty) return
     if (fsync === 'batch' && this.#failures === 0) return
     const interval = fsync === 'batch' ? 200 : fsync
-    this.#cancelTimer = this.#deps.clock.after(Math.min(interval * 2 ** this.#failures, MAX_SYNC_DELAY_MS), () => {
+    this.#cancelTimer = this.#deps.clock.after(backOffMs(interval, MAX_SYNC_DELAY_MS, this.#failures), () => {
       this.#cancelTimer = undefined
       void this.sync()
     })

@@ -1,3 +1,4 @@
+import { backOffMs } from '../../../config/base/time/back-off.ts'
 import type { Batch } from '../../contract/exporter.ts'
 import type { Random } from '../../../config/base/time/clock.ts'
 
@@ -82,7 +83,7 @@ export class Pace {
     if (!isKnown && this.#maxBytes > LEAST_BYTES) this.#inRow = 1
     const stepMs = isKnown ? (this.#stepBytes * this.#spanMs) / this.#bytes : initial / 2
     // Around it, so that many agents do not come at once.
-    const ownMs = Math.min(max, stepMs * 2 ** Math.min(this.#inRow - 1, 30)) * (0.75 + random() / 2)
+    const ownMs = backOffMs(stepMs, max, this.#inRow - 1) * (0.75 + random() / 2)
     const waitMs = afterMs ?? ownMs
     this.#untilMs = nowMs() + waitMs + HORIZON_MS
     return waitMs

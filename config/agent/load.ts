@@ -34,7 +34,7 @@ export type ConfigResult = LoadedConfig | { readonly problems: readonly Problem[
 
 /**
  * Parses and validates a config. `file` is its path, for messages; paths in the config are absolute in what is returned
- * (`yaml/paths.ts`: where relative ones start). `env` and `read` serve `${env:}` and `${file:}`. `dropIns` are merged into it, in order.
+ * (`base/paths.ts`: where relative ones start). `env` and `read` serve `${env:}` and `${file:}`. `dropIns` are merged into it, in order.
  * All problems are collected, at most 20 shown. Never throws, whatever the text.
  */
 export function loadConfig(

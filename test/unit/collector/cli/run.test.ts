@@ -169,7 +169,7 @@ async function failsToStart(folder: UserFolder, before: number, seen: (line: str
   writeFileSync(file, String(before))
   const room = (path: string): string => JSON.stringify(join(import.meta.dirname, '../../../../collector', path))
   const program = `import { live } from ${room('cli/run.ts')}
-import { createLog } from ${room('telemetry/log.ts')}
+import { createLog } from ${room('host/log.ts')}
 const log = createLog({ level: 'info', format: 'json' })
 process.exit(await live(() => Promise.reject(new Error('no such right')), log).catch(() => 1))`
   const socket = folder.at('socket')

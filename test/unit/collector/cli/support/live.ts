@@ -31,7 +31,7 @@ const code = await live(async (stop) => {
     },
     hurry: () => void fanout.stop(0),
     reopen: async () => void (await fanout.reopen()),
-    reload: async () => void (await fanout.reopen()),
+    reload: () => Promise.resolve(undefined),
   }
 }, log)
 process.exit(code)

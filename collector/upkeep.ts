@@ -8,7 +8,7 @@ import type { Log } from './host/log.ts'
 import { MemoryGuard, logPressure } from './host/memory.ts'
 import type { Pods } from './identity/pods.ts'
 import type { Ingest } from './ingest/ingest.ts'
-import type { KernelSide } from './kernel/kernel-side.ts'
+import type { Kernel } from './kernel/port.ts'
 import type { Line } from './line.ts'
 import { ModuleWatch } from './policies/modules.ts'
 import type { Policies } from './policies/registry.ts'
@@ -16,7 +16,7 @@ import type { RunRecords } from './telemetry/run-records.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
 
 export interface UpkeepParts {
-  readonly kernel: KernelSide
+  readonly kernel: Kernel
   readonly ingest: Ingest
   readonly delivery: Delivery
   readonly policies: Policies

@@ -30,7 +30,7 @@ export function makeStacks(config: Pick<Config, 'procfs' | 'expose_stack_address
 
 export interface EnrichmentOptions {
   readonly config: Pick<Config, 'containers' | 'kubernetes'>
-  readonly contents: FileContents
+  readonly contents: Pick<FileContents, 'read' | 'idle'>
   readonly stacks: StackFrames
   readonly places: Places
   readonly kubernetes: KubernetesClient | undefined

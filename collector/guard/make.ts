@@ -2,7 +2,7 @@
 import type { Ingest } from '../ingest/ingest.ts'
 import type { Log } from '../host/log.ts'
 import type { KernelFacts } from '../kernel/facts.ts'
-import type { KernelSide } from '../kernel/kernel-side.ts'
+import type { Kernel } from '../kernel/port.ts'
 import { AgentStops } from './agent-stops.ts'
 import { Canary } from './canary.ts'
 import { Guard } from './guard.ts'
@@ -11,7 +11,7 @@ import { MissingRecords } from './missing-records.ts'
 import { ProcessMapCheck } from './process-map.ts'
 
 export interface Guarded {
-  readonly kernel: KernelSide
+  readonly kernel: Kernel
   readonly ingest: Ingest
   readonly facts: KernelFacts
   readonly procfs: string

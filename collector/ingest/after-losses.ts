@@ -1,7 +1,7 @@
 /** Connects the reconciler (reconcile.ts) to the agent: which losses mean that the process table may be wrong. */
 import { bootTime } from '../../native/index.ts'
 import type { RingAccounting } from './ring-accounting.ts'
-import type { KernelSide } from '../kernel/kernel-side.ts'
+import type { Kernel } from '../kernel/port.ts'
 import type { Log } from '../host/log.ts'
 import type { Workloads } from '../identity/workloads.ts'
 import type { ProcessFiles } from '../process/detail/process-files.ts'
@@ -10,7 +10,7 @@ import type { ProcessTable } from '../process/table.ts'
 
 export interface ReconcilingOptions {
   readonly table: ProcessTable
-  readonly kernel: KernelSide
+  readonly kernel: Kernel
   readonly workloads: Pick<Workloads, 'scan'>
   readonly accounting: RingAccounting
   readonly procfs: string

@@ -8,7 +8,7 @@ import { bootTime, clockOffset } from '../../native/index.ts'
 import type { Event, ProcessEvent, Timestamp } from '../../exporters/contract/event.ts'
 import type { Workloads } from '../identity/workloads.ts'
 import { GoneThreads, threadStarts } from '../host/gone-threads.ts'
-import type { KernelSide } from '../kernel/kernel-side.ts'
+import type { Kernel } from '../kernel/port.ts'
 import { createReconciler } from './after-losses.ts'
 import { WallClock } from '../process/clock.ts'
 import { Details } from '../process/detail/details.ts'
@@ -35,7 +35,7 @@ import { chunks } from './source.ts'
 import type { SourceOptions } from './source.ts'
 
 export interface IngestOptions {
-  readonly kernel: KernelSide
+  readonly kernel: Kernel
   readonly workloads: Pick<Workloads, 'made' | 'gone' | 'scan'>
   readonly nodeName: string
   readonly config: Pick<Config, 'memory' | 'ring' | 'enable_ancestors'> & DetailConfig & ExecutedConfig

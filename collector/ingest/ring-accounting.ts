@@ -2,7 +2,7 @@
  * Checks that no record got lost in the ring unnoticed. The kernel numbers every record, also those that the ring refuses, so numbers taken =
  * records received + refusals; the difference is the imbalance. Compares with a state two ticks old, so that records in flight do not count.
  */
-import type { KernelSide } from '../kernel/kernel-side.ts'
+import type { Kernel } from '../kernel/port.ts'
 import { SequenceTracker } from './sequence-tracker.ts'
 
 export class RingAccounting {
@@ -10,14 +10,14 @@ export class RingAccounting {
   readonly tracker: SequenceTracker = new SequenceTracker()
   /** Malformed records. */
   malformed = 0
-  readonly #kernel: Pick<KernelSide, 'counts'>
+  readonly #kernel: Pick<Kernel, 'counts'>
   #numbered: number | undefined
   #gaps = 0
   #late = 0
   #emptied = false
   #imbalance = 0
 
-  constructor(kernel: Pick<KernelSide, 'counts'>) {
+  constructor(kernel: Pick<Kernel, 'counts'>) {
     this.#kernel = kernel
   }
 

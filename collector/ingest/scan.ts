@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { bootTime } from '../../native/index.ts'
 import type { Event, Executed } from '../../exporters/contract/event.ts'
-import type { KernelSide } from '../kernel/kernel-side.ts'
+import type { Kernel } from '../kernel/port.ts'
 import type { Normalizer } from './normalize.ts'
 import type { ProcessFiles } from '../process/detail/process-files.ts'
 import { scanProcfs } from '../process/procfs.ts'
@@ -15,7 +15,7 @@ const NSEC = 1_000_000_000n
 /** The start-up scan: fills both process tables and returns the events of running processes. */
 export async function scanRunning(
   procfs: string,
-  kernel: KernelSide,
+  kernel: Kernel,
   table: ProcessTable,
   normalizer: Normalizer,
   executed: ExecutedFacts,

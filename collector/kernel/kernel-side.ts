@@ -7,13 +7,11 @@ import { join } from 'node:path'
 import { builtFile, kernelPreempts, openObject, openRing, watchRing } from '../../native/index.ts'
 import type { BpfObject, ObjectOptions, RingReader } from '../../native/types.ts'
 import { startKey } from '../wire/decode.ts'
-import type { StartKey } from '../wire/decode.ts'
 import { u32, u64 } from '../wire/bytes.ts'
 import { CREDENTIALS_HOOK, SCRIPT_HOOK, atLeast, preempts } from './facts.ts'
 import type { Finding } from './watched/finding.ts'
 import { checkSwitches } from './watched/switches.ts'
 import { WatchedLink } from './watched/watched-link.ts'
-import type { Runs } from './watched/watched-link.ts'
 import { Conditions } from './conditions/conditions.ts'
 import { readImage } from './conditions/images.ts'
 import { WorkloadMap } from './conditions/workload-entries.ts'
@@ -22,9 +20,8 @@ import { SHARED_MAPS, processObject } from './objects.ts'
 import type { SharedMaps } from './objects.ts'
 import { PolicyPrograms } from './policy-programs.ts'
 import type { PolicyProgramOptions } from './policy-programs.ts'
+import type { CounterName, Kernel, KernelCounts, KernelProcess } from './port.ts'
 import { COUNTERS, CPU_STATE, PROCESS } from '../wire/wire.ts'
-
-export type CounterName = (typeof COUNTERS)[number]
 
 export interface KernelOptions extends PolicyProgramOptions {
   readonly workloads: WorkloadSource
@@ -34,24 +31,6 @@ export interface KernelOptions extends PolicyProgramOptions {
   readonly processDetails?: boolean
   /** They tell the environment. */
   readonly processEnvironment?: boolean
-}
-
-export interface KernelCounts {
-  /** Sequence numbers taken. */
-  readonly taken: number
-  readonly counters: Readonly<Record<CounterName, number>>
-  /** Of the agent's own programs, which follow processes, cgroups and hard links, by program. */
-  readonly programs: ReadonlyMap<string, Runs>
-  /** Of functions' programs, also of detached ones, by function. */
-  readonly functions: ReadonlyMap<string, Runs>
-}
-
-/** An entry of the kernel's process table. */
-export interface KernelProcess {
-  readonly pid: number
-  readonly start: StartKey
-  readonly parentTgid: number
-  readonly parentStart: StartKey
 }
 
 /** include/uapi/linux/bpf.h. Tracing programs may use such a map since 6.1 (kernel commit 34dd3bad1a6f). */
@@ -65,7 +44,7 @@ const CPU_STATE_KEY = u32(0)
 /** Entries of the process table per part: a millisecond or two. */
 const ENTRIES_AT_ONCE = 1024
 
-export class KernelSide implements Disposable {
+export class KernelSide implements Kernel {
   readonly ring: RingReader
   /** The programs of policies. */
   readonly policies: PolicyPrograms

@@ -5,7 +5,7 @@ import type { HookRegistry } from '../ingest/hooks.ts'
 import type { KernelFacts } from '../kernel/facts.ts'
 import { NOTHING_DONE } from '../kernel/actions/acted.ts'
 import { HOOK_SLOTS, SELECTORS_MAX } from '../wire/wire.ts'
-import type { PolicyPrograms } from '../kernel/policy-programs.ts'
+import type { KernelPolicies as KernelPrograms } from '../kernel/port.ts'
 import type { LoadedPolicy } from '../kernel/plan.ts'
 import { hookedOtherwise } from '../kernel/symbols.ts'
 import type { Log } from '../host/log.ts'
@@ -31,9 +31,9 @@ export function descriptorsOf(policies: readonly Policy[]): number {
 class AttachedPolicy implements Attached {
   readonly loaded: LoadedPolicy
   readonly #registry: HookRegistry
-  readonly #programs: PolicyPrograms
+  readonly #programs: KernelPrograms
 
-  constructor(loaded: LoadedPolicy, registry: HookRegistry, programs: PolicyPrograms) {
+  constructor(loaded: LoadedPolicy, registry: HookRegistry, programs: KernelPrograms) {
     this.loaded = loaded
     this.#registry = registry
     this.#programs = programs
@@ -78,7 +78,7 @@ class AttachedPolicy implements Attached {
 
 /** Changes the policies in the kernel and logs what this kernel does not have of them. */
 export class KernelPolicies implements PolicyKernel<AttachedPolicy> {
-  readonly #programs: PolicyPrograms
+  readonly #programs: KernelPrograms
   readonly #registry: HookRegistry
   readonly #facts: KernelFacts
   readonly #log: Log
@@ -86,7 +86,7 @@ export class KernelPolicies implements PolicyKernel<AttachedPolicy> {
 
   /** `begin`: called when a change begins, with the policies that are added. */
   constructor(
-    programs: PolicyPrograms,
+    programs: KernelPrograms,
     registry: HookRegistry,
     facts: KernelFacts,
     log: Log,
@@ -99,7 +99,7 @@ export class KernelPolicies implements PolicyKernel<AttachedPolicy> {
     this.#log = log
   }
 
-  /** Throws what PolicyPrograms throws, and CollectorError NO_DESCRIPTORS. */
+  /** Throws what KernelPrograms throws, and CollectorError NO_DESCRIPTORS. */
   async change(remove: readonly AttachedPolicy[], add: readonly Policy[]): Promise<AttachedPolicy[]> {
     await this.#begin(add)
     const [first] = add

@@ -4,7 +4,7 @@ import type { Policy } from '../../config/policy/policy.ts'
 import type { Log } from '../host/log.ts'
 import type { HookRegistry } from '../ingest/hooks.ts'
 import type { KernelFacts } from '../kernel/facts.ts'
-import type { PolicyPrograms } from '../kernel/policy-programs.ts'
+import type { KernelPolicies as KernelPrograms } from '../kernel/port.ts'
 import type { KubernetesClient } from '../kubernetes/client.ts'
 import { KernelPolicies, policyLog } from './attach.ts'
 import { PolicyFolder } from './folder.ts'
@@ -14,7 +14,7 @@ import type { OnChange } from './registry.ts'
 
 export interface PolicySourcesOptions {
   readonly config: Config
-  readonly programs: PolicyPrograms
+  readonly programs: KernelPrograms
   readonly hooks: HookRegistry
   readonly facts: KernelFacts
   readonly kubernetes: KubernetesClient | undefined

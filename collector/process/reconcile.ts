@@ -9,7 +9,7 @@
  * the ring is read up to the look before the comparison.
  */
 import { setImmediate } from 'node:timers/promises'
-import type { KernelProcess } from '../kernel/kernel-side.ts'
+import type { KernelProcess } from '../kernel/port.ts'
 import type { Image } from './image.ts'
 import { startOf } from './image.ts'
 import type { ProcessFiles } from './detail/process-files.ts'

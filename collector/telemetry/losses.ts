@@ -5,7 +5,7 @@
 import type { Ingest } from '../ingest/ingest.ts'
 import type { RingAccounting } from '../ingest/ring-accounting.ts'
 import type { Guard } from '../guard/guard.ts'
-import type { KernelSide } from '../kernel/kernel-side.ts'
+import type { Kernel } from '../kernel/port.ts'
 import type { Log } from '../host/log.ts'
 
 export interface Loss {
@@ -19,7 +19,7 @@ export interface Loss {
 const LOST = ['ring_full_hook', 'ring_full_process', 'return_missed', 'process_map_full'] as const
 
 export interface LossOptions {
-  readonly kernel: Pick<KernelSide, 'counts'>
+  readonly kernel: Pick<Kernel, 'counts'>
   readonly ingest: Pick<Ingest, 'orphaned'> & { readonly accounting: Pick<RingAccounting, 'malformed'> }
   readonly guard: Pick<Guard, 'counts'>
   readonly log: Log

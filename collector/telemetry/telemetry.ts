@@ -12,7 +12,7 @@ import { Listening, SOCKET } from '../host/sockets/listening.ts'
 import type { Ingest } from '../ingest/ingest.ts'
 import type { KernelFacts } from '../kernel/facts.ts'
 import type { Guard } from '../guard/guard.ts'
-import type { KernelSide } from '../kernel/kernel-side.ts'
+import type { Kernel } from '../kernel/port.ts'
 import type { KubernetesClient } from '../kubernetes/client.ts'
 import { enabledOf } from '../policies/registry.ts'
 import type { Policies } from '../policies/registry.ts'
@@ -43,7 +43,7 @@ export interface TelemetryOptions {
 
 /** The parts whose counters are read. */
 export interface Parts {
-  readonly kernel: KernelSide
+  readonly kernel: Kernel
   readonly ingest: Ingest
   readonly enrichment: Enrichment
   readonly policies: Policies

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { pino } from 'pino'
 import { RingAccounting } from '../../../../collector/ingest/ring-accounting.ts'
 import { Losses } from '../../../../collector/telemetry/losses.ts'
-import type { KernelCounts } from '../../../../collector/kernel/kernel-side.ts'
+import type { KernelCounts } from '../../../../collector/kernel/port.ts'
 import { COUNTERS } from '../../../../collector/wire/wire.ts'
 
 type Counters = Record<(typeof COUNTERS)[number], number>

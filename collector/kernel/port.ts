@@ -1,0 +1,112 @@
+/**
+ * What the agent needs of a kernel. `KernelSide` is a real one; test/support/kernel/replay.ts replays what one recorded, so that everything above
+ * this port runs without a kernel.
+ */
+import type { Policy } from '../../config/policy/policy.ts'
+import type { Link, RingReader } from '../../native/types.ts'
+import type { MapEnds, StartKey } from '../wire/decode.ts'
+import type { COUNTERS } from '../wire/wire.ts'
+import type { Done, DoneByHook } from './actions/acted.ts'
+import type { AggregateKey, Taken } from './actions/aggregates.ts'
+import type { FileContents } from './files/contents.ts'
+import type { LoadedPolicy, PlannedHook } from './plan.ts'
+import type { ScreenedFunction } from './programs/gate.ts'
+import type { Finding } from './watched/finding.ts'
+import type { Runs } from './watched/watched-link.ts'
+
+export type CounterName = (typeof COUNTERS)[number]
+
+export interface KernelCounts {
+  /** Sequence numbers taken. */
+  readonly taken: number
+  readonly counters: Readonly<Record<CounterName, number>>
+  /** Of the agent's own programs, which follow processes, cgroups and hard links, by program. */
+  readonly programs: ReadonlyMap<string, Runs>
+  /** Of functions' programs, also of detached ones, by function. */
+  readonly functions: ReadonlyMap<string, Runs>
+}
+
+/** An entry of the kernel's process table. */
+export interface KernelProcess {
+  readonly pid: number
+  readonly start: StartKey
+  readonly parentTgid: number
+  readonly parentStart: StartKey
+}
+
+export interface Kernel extends Disposable {
+  readonly ring: RingReader
+  /** Size of the ring. */
+  readonly ringBytes: number
+  /** Calls `wake` when so many bytes wait in the ring as the watermark says. */
+  watch(wake: () => void): Disposable
+  readonly policies: KernelPolicies
+
+  /** Enters a process that was already running; an entry of the hooks wins. False when there is an entry, or the table is full. */
+  seedProcess(pid: number, startNs: bigint, parentPid: number): boolean
+  /** Enters what processes run that were forked before their parents were entered. Call it when all that ran before are entered. */
+  seedImages(): void
+  forgetProcess(pid: number): void
+  /** Start time of this pid's image in the kernel's table. */
+  processStart(pid: number): bigint | undefined
+  /** The kernel's process table, in parts. Entries that exist during the whole iteration are certain to be included. */
+  processes(): Iterable<readonly KernelProcess[]>
+
+  /** From now on the first call in each cgroup runs the program of its function anew, instead of what that remembers. */
+  forgetCgroups(): void
+  /** What the kernel counts, read together, so that it is consistent. */
+  counts(): KernelCounts
+  /** Whether the kernel counts runs and their time (sysctl kernel.bpf_stats_enabled). */
+  readonly keepsStatistics: boolean
+  /** What others have changed or silenced. Puts right what it can. */
+  check(): Finding[]
+}
+
+/** Policies in a kernel. */
+export interface KernelPolicies {
+  /**
+   * Detaches policies and attaches others, as a whole or not at all. One change at a time. Throws CollectorError POLICY_REFUSED with the position
+   * in the file for anything that this kernel does not have or refuses. `planned` gets the hooks before any record of them can come.
+   */
+  change(
+    remove: readonly LoadedPolicy[],
+    add: readonly Policy[],
+    planned?: (hooks: readonly PlannedHook[]) => void,
+  ): Promise<LoadedPolicy[]>
+  /** Detaches everything; a running change fails. */
+  detachAll(): Promise<void>
+  readonly lookups: KernelLookups
+
+  /** The links on functions of a policy, for their statistics; other policies on the function share them. */
+  linksOf(policy: LoadedPolicy): Link[]
+  /** Bytes of the kernel's memory for a policy. */
+  memoryOf(policy: LoadedPolicy): number
+  /** The functions, each with what is attached to its entry, and how often its program began a call. */
+  functions(): ScreenedFunction[]
+  /** What was done about matched calls, also of detached hooks. */
+  doneByHook(): DoneByHook
+  /** The same of an attached hook, by selector. */
+  doneBy(hookId: number): ReadonlyMap<number, Done>
+
+  /** Calls that wait for their return in the kernel's map; undefined until a function is joined. */
+  readonly joins: { calls(): ReadonlySet<string>; readonly told: number } | undefined
+  /** How calls ended, since the last time, that the ring does not report. Their records are in the ring by now. */
+  takeEnds(): MapEnds
+  /** Removes calls whose return will never come; call it every few seconds. */
+  sweepJoins(): void
+  /** Matched calls in the kernel's map: most that have not returned (yet). */
+  waitingReturns(): number
+}
+
+/** Tables of the kernel's side beside the calls. */
+export interface KernelLookups {
+  readonly files: {
+    /** The path that a record names by number. */
+    pathOf(number: number): string | undefined
+    /** Looks again for files that policies name by identity; call it every few seconds. */
+    refresh(): Promise<void>
+  }
+  readonly contents: Pick<FileContents, 'read' | 'idle'>
+  /** The count of an aggregate, once. */
+  takeAggregate(key: AggregateKey): Taken
+}

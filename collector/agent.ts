@@ -7,18 +7,18 @@
 import { nodeNameOf } from '../config/agent/effective.ts'
 import type { LoadedConfig } from '../config/agent/load.ts'
 import type { Policy } from '../config/policy/policy.ts'
-import { gzip, hasBtf, zstd } from '../native/index.ts'
+import { gzip, zstd } from '../native/index.ts'
 import { Api } from './api/api.ts'
 import { ChangeRecords } from './delivery/change-records.ts'
 import { startDelivery } from './delivery/delivery.ts'
 import { makeStacks, startEnrichment } from './enrich/make.ts'
 import { makeGuard } from './guard/make.ts'
-import { claimHost } from './host/checks.ts'
 import { Housekeeping } from './host/housekeeping.ts'
 import type { Log } from './host/log.ts'
 import { makePlaces } from './identity/places.ts'
 import { Ingest } from './ingest/ingest.ts'
-import { openKernel, readFacts } from './kernel/open.ts'
+import { HOST_KERNEL } from './kernel/open.ts'
+import type { KernelSource } from './kernel/open.ts'
 import { connect } from './kubernetes/client.ts'
 import { Line } from './line.ts'
 import { startPolicies } from './policies/start.ts'
@@ -36,24 +36,27 @@ export interface AgentOptions {
   readonly log: Log
   /** Ends only the start of the exporters, which may be third-party code and hang; the start then throws its reason. */
   readonly stop: AbortSignal
+  /** Default: the kernel of this host. */
+  readonly source?: KernelSource
 }
 
 /**
  * Starts everything; resolves when all hooks are attached and events flow. Throws CollectorError, ConfigError, ExportError or NativeError, and
  * undoes everything it did.
  */
-export async function startAgent({ loaded, configFile, log, stop }: AgentOptions): Promise<RunningAgent> {
+export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   await using undo = new AsyncDisposableStack()
+  const { loaded, configFile, log, stop, source = HOST_KERNEL } = options
   const { config } = loaded
-  undo.use(await claimHost(hasBtf))
+  undo.use(await source.claim())
   const nodeName = nodeNameOf(config, process.env).value
   const context = { nodeName, compressors: { gzip, zstd }, log, configFile }
   const delivery = undo.use(await startDelivery(config.exporters, context, stop))
 
-  const facts = await readFacts(log)
+  const facts = await source.facts(log)
   const places = makePlaces(config)
   const { announced, pods, workloads } = places
-  const kernel = undo.use(await openKernel(config, facts, workloads, log))
+  const kernel = undo.use(await source.open(config, facts, workloads, log))
   const stacks = makeStacks(config, log)
   const ingest = undo.use(new Ingest({ kernel, workloads, nodeName, config, log, stacks }))
   const { hooks, processes } = ingest
@@ -81,8 +84,7 @@ export async function startAgent({ loaded, configFile, log, stop }: AgentOptions
   }
   const line = new Line({ ingest, enrichment, delivery, ...records, changes, working, log }, config.shutdown.grace)
   const memory = makeMemoryGuard(config, delivery, log)
-  const onChanged = (): void => records.runRecords.hurry()
-  const reloadable = { loaded, configFile, changes, onChanged, delivery, folder, memory, line, log }
+  const reloadable = { loaded, configFile, changes, ...records, delivery, folder, memory, line, log }
   const reloader = undo.use(reloaderOf(reloadable))
   const served = { delivery, ingest, policies, announced, nodeName, config, facts, log }
   const api = undo.use(new Api({ ...served, ready: (): boolean => telemetry.ready }))

@@ -1,16 +1,29 @@
-/** The kernel's side as the agent's config has it. */
+/** The kernel of this host, as the agent's config has it. */
 import { asksForDetails, ringWatermarkBytes } from '../../config/agent/effective.ts'
 import type { Config } from '../../config/agent/schema.ts'
-import { kernelFunctions, kernelSymbols, realTime } from '../../native/index.ts'
+import { hasBtf, kernelFunctions, kernelSymbols, realTime } from '../../native/index.ts'
+import { claimHost } from '../host/checks.ts'
 import type { Log } from '../host/log.ts'
 import type { WorkloadSource } from './conditions/workload-entries.ts'
 import { readKernelFacts } from './facts.ts'
 import type { KernelFacts } from './facts.ts'
 import { lackingFeatures } from './features.ts'
 import { KernelSide } from './kernel-side.ts'
+import type { Kernel } from './port.ts'
+
+/** Where an agent gets its kernel from. */
+export interface KernelSource {
+  /** Checks whether an agent can run here, and makes it the only one until the result is disposed of. Rejects with CollectorError. */
+  claim(): Promise<Disposable>
+  facts(log: Pick<Log, 'info'>): Promise<KernelFacts>
+  /** Loads and attaches what every agent has. Rejects with NativeError. */
+  open(config: Config, facts: KernelFacts, workloads: WorkloadSource, log: Log): Promise<Kernel>
+}
+
+export const HOST_KERNEL: KernelSource = { claim: () => claimHost(hasBtf), facts: readFacts, open: openKernel }
 
 /** Facts about the running kernel. Logs what it lacks. */
-export async function readFacts(log: Pick<Log, 'info'>): Promise<KernelFacts> {
+async function readFacts(log: Pick<Log, 'info'>): Promise<KernelFacts> {
   const facts = await readKernelFacts(kernelSymbols, kernelFunctions, realTime)
   const without = lackingFeatures(facts)
   if (Object.keys(without).length > 0) {
@@ -19,13 +32,7 @@ export async function readFacts(log: Pick<Log, 'info'>): Promise<KernelFacts> {
   return facts
 }
 
-/** Rejects as `KernelSide.open`. */
-export function openKernel(
-  config: Config,
-  facts: KernelFacts,
-  workloads: WorkloadSource,
-  log: Log,
-): Promise<KernelSide> {
+function openKernel(config: Config, facts: KernelFacts, workloads: WorkloadSource, log: Log): Promise<Kernel> {
   return KernelSide.open({
     facts,
     workloads,

@@ -41,12 +41,12 @@ export interface ReloaderParts extends ReloadedParts {
   readonly loaded: LoadedConfig
   readonly configFile: string
   readonly changes: Pick<ChangeRecords, 'note'>
-  /** Called after a change of the config: the exporters may be others. */
-  readonly onChanged: () => void
+  /** After a change of the config the exporters may be others. */
+  readonly runRecords: { hurry(): void }
   readonly log: Log
 }
 
-export function reloaderOf({ loaded, configFile, changes, onChanged, log, ...parts }: ReloaderParts): Reloader {
+export function reloaderOf({ loaded, configFile, changes, runRecords, log, ...parts }: ReloaderParts): Reloader {
   return new Reloader({
     file: configFile,
     env: process.env,
@@ -54,7 +54,7 @@ export function reloaderOf({ loaded, configFile, changes, onChanged, log, ...par
     log,
     changed: (names) => {
       changes.note({ what: 'config_changed', by: `file ${configFile}`, names })
-      onChanged()
+      runRecords.hurry()
     },
     apply: (next, before, stop) => applyConfig(parts, next, before, stop),
   })

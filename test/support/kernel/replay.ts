@@ -1,0 +1,155 @@
+/**
+ * A kernel that plays records instead of running programs: policies are planned as on a real one, and the records that a test plays come out of
+ * its ring. With it the real agent runs on any host.
+ */
+import { numbering } from '../../../collector/kernel/functions/places.ts'
+import type { KernelFacts } from '../../../collector/kernel/facts.ts'
+import type { KernelSource } from '../../../collector/kernel/open.ts'
+import { planPolicy } from '../../../collector/kernel/plan.ts'
+import type { LoadedPolicy, PlannedHook, Symbols } from '../../../collector/kernel/plan.ts'
+import type {
+  Kernel,
+  KernelCounts,
+  KernelLookups,
+  KernelPolicies,
+  KernelProcess,
+} from '../../../collector/kernel/port.ts'
+import { COUNTERS, EVENT_HEADER } from '../../../collector/wire/wire.ts'
+import type { Policy } from '../../../config/policy/policy.ts'
+import type { RingReader } from '../../../native/types.ts'
+
+/** RingReader stops when less room than a largest record is left. */
+const LARGEST_RECORD = 64 << 10
+
+export interface ReplayOptions {
+  readonly facts: KernelFacts
+  /** Functions and tracepoints that this kernel has, for planning. */
+  readonly symbols: Symbols
+}
+
+export class ReplayKernel implements Kernel, KernelPolicies {
+  readonly ringBytes = 16 << 20
+  readonly keepsStatistics = false
+  readonly policies: KernelPolicies = this
+  readonly joins = undefined
+  readonly lookups: KernelLookups = {
+    files: { pathOf: () => undefined, refresh: async () => {} },
+    contents: { read: () => Promise.reject(new Error('no file contents are recorded')), idle: true },
+    takeAggregate: () => 'unknown',
+  }
+  /** Counters as the kernel has them; a test may raise some. */
+  readonly counters: Record<(typeof COUNTERS)[number], number>
+  /** Why the next change of policies is refused. */
+  refusal: Error | undefined
+  readonly #options: ReplayOptions
+  readonly #processes = new Map<number, bigint>()
+  readonly #place = numbering()
+  #nextHookId = 1
+  #waiting: Buffer[] = []
+  #taken = 0
+  #wake: () => void = () => {}
+
+  constructor(options: ReplayOptions) {
+    this.#options = options
+    this.counters = Object.fromEntries(COUNTERS.map((name) => [name, 0])) as typeof this.counters
+  }
+
+  /** For `startAgent`. */
+  get source(): KernelSource {
+    return {
+      claim: async () => ({ [Symbol.dispose]: () => {} }),
+      facts: async () => this.#options.facts,
+      open: async () => this,
+    }
+  }
+
+  /** Puts records into the ring, as the kernel's programs write them. */
+  play(records: Buffer): void {
+    for (let at = 0; at < records.length;) {
+      const end = at + ((records.readUInt32LE(at + EVENT_HEADER.size) + 7) & ~7)
+      this.#waiting.push(records.subarray(at, end))
+      this.#taken++
+      at = end
+    }
+    this.#wake()
+  }
+
+  /** Numbers that the kernel took for records that never came. */
+  lose(records: number): void {
+    this.#taken += records
+  }
+
+  readonly ring: RingReader = {
+    read: (into) => {
+      let length = 0
+      while (this.#waiting.length > 0 && length + LARGEST_RECORD <= into.length) {
+        const record = this.#waiting.shift() as Buffer
+        into.set(record, length)
+        length += record.length
+      }
+      return length
+    },
+    available: () => this.#waiting.reduce((sum, record) => sum + record.length, 0),
+    malformed: () => 0,
+    close: () => {},
+    [Symbol.dispose]: () => {},
+  }
+
+  watch(wake: () => void): Disposable {
+    this.#wake = wake
+    return { [Symbol.dispose]: () => void (this.#wake = () => {}) }
+  }
+
+  async change(
+    _remove: readonly LoadedPolicy[],
+    add: readonly Policy[],
+    planned: (hooks: readonly PlannedHook[]) => void = () => {},
+  ): Promise<LoadedPolicy[]> {
+    const { refusal } = this
+    this.refusal = undefined
+    if (refusal !== undefined) throw refusal
+    const { facts, symbols } = this.#options
+    const plans = add.map((policy) => ({
+      policy,
+      ...planPolicy(policy, facts, symbols, 'auto', () => this.#nextHookId++, this.#place),
+    }))
+    planned(plans.flatMap(({ hooks }) => hooks))
+    return plans.map((plan) => ({ ...plan, hooks: plan.hooks.map((hook) => ({ ...hook, mode: hook.way.mode })) }))
+  }
+
+  counts(): KernelCounts {
+    return { taken: this.#taken, counters: { ...this.counters }, programs: new Map(), functions: new Map() }
+  }
+
+  seedProcess(pid: number, startNs: bigint): boolean {
+    if (this.#processes.has(pid)) return false
+    this.#processes.set(pid, startNs)
+    return true
+  }
+
+  forgetProcess(pid: number): void {
+    this.#processes.delete(pid)
+  }
+
+  processStart(pid: number): bigint | undefined {
+    return this.#processes.get(pid)
+  }
+
+  processes(): Iterable<readonly KernelProcess[]> {
+    return []
+  }
+
+  takeEnds = (): ReturnType<KernelPolicies['takeEnds']> => ({ calls: [], functions: [] })
+  seedImages = (): void => {}
+  forgetCgroups = (): void => {}
+  sweepJoins = (): void => {}
+  check = (): [] => []
+  linksOf = (): [] => []
+  functions = (): [] => []
+  memoryOf = (): number => 0
+  waitingReturns = (): number => 0
+  doneByHook = (): ReturnType<KernelPolicies['doneByHook']> => new Map()
+  doneBy = (): ReturnType<KernelPolicies['doneBy']> => new Map()
+  detachAll = (): Promise<void> => Promise.resolve();
+  [Symbol.dispose](): void {}
+}

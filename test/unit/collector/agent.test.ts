@@ -1,0 +1,150 @@
+/** The real agent, whole, on a kernel that plays records: from the ring to the file, with reloads and refused policies, within a second. */
+import assert from 'node:assert/strict'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { pino } from 'pino'
+import { startAgent } from '../../../collector/agent.ts'
+import { CollectorError } from '../../../collector/errors.ts'
+import type { RunningAgent } from '../../../collector/running.ts'
+import { parseConfigFile } from '../../../config/agent/check.ts'
+import type { KernelFunction } from '../../../native/types.ts'
+import { ReplayKernel } from '../../support/kernel/replay.ts'
+import { synthesize } from '../../support/recording/synthetic.ts'
+import { until } from '../exporters/support/fake-clock.ts'
+import { Folder } from '../exporters/support/folder.ts'
+import { kernel as factsOf } from './support/facts.ts'
+import { write } from './support/procfs.ts'
+
+const param = (type: string): KernelFunction['params'][number] => ({ name: '', type, base: type, sizeBytes: 8 })
+const returnsInt = (...types: string[]): KernelFunction => ({
+  returns: 'int',
+  returnsBase: 'int',
+  params: types.map(param),
+})
+/** The hooks of a synthetic recording, in its order. */
+const FUNCTIONS: Readonly<Record<string, KernelFunction>> = {
+  security_file_permission: returnsInt('struct file *', 'int'),
+  security_mmap_file: returnsInt('struct file *', 'unsigned long', 'unsigned long'),
+  security_path_truncate: returnsInt('const struct path *'),
+}
+const ARGS: Readonly<Record<string, readonly string[]>> = {
+  security_file_permission: ['file', 'int'],
+  security_mmap_file: ['file', 'uint32', 'nop'],
+  security_path_truncate: ['path'],
+}
+
+const policyOf = (name: string): string => `apiVersion: cilium.io/v1alpha1
+kind: TracingPolicy
+metadata: { name: ${name} }
+spec:
+  kprobes:
+${Object.entries(ARGS)
+  .map(
+    ([call, types]) => `    - call: ${call}
+      syscall: false
+      return: true
+      args: [${types.map((type, index) => `{ index: ${index}, type: ${type} }`).join(', ')}]
+      returnArg: { index: 0, type: int }
+`,
+  )
+  .join('')}`
+
+interface Rig extends AsyncDisposable {
+  readonly kernel: ReplayKernel
+  readonly agent: RunningAgent
+  readonly log: ReadonlyArray<Readonly<Record<string, unknown>>>
+  /** Lines of the file exporter. */
+  lines(): Array<Readonly<Record<string, unknown>>>
+  /** Writes a policy file. */
+  policy(file: string, text: string): void
+}
+
+async function start(folder: Folder): Promise<Rig> {
+  const at = (name: string): string => folder.at(name)
+  for (const name of ['policies', 'proc', 'proc/1']) mkdirSync(at(name), { recursive: true })
+  const policy = (file: string, text: string): void => writeFileSync(at(`policies/${file}`), text)
+  policy('p.yaml', policyOf('file-monitoring'))
+  write(at('proc'), { pid: 2, parent: 1 })
+  const configFile = at('ktrail.yaml')
+  writeFileSync(
+    configFile,
+    `policies: [${at('policies')}]
+procfs: ${at('proc')}
+state_dir: ${at('state')}
+server: { http: "unix://${at('http.sock')}", grpc: disabled }
+exporters: { archive: { type: file, path: ${at('events.jsonl')}, batch: { max_wait: 10ms } } }
+`,
+  )
+  const loaded = await parseConfigFile(configFile, {})
+  assert.ok('config' in loaded, JSON.stringify(loaded))
+  const log: Array<Readonly<Record<string, unknown>>> = []
+  const logger = pino({ level: 'info' }, { write: (line) => void log.push(JSON.parse(line)) })
+  const kernel = new ReplayKernel({
+    facts: factsOf(6, 12),
+    symbols: {
+      functionType: (name) => FUNCTIONS[name],
+      functionNames: () => Object.keys(FUNCTIONS),
+      tracepoints: { format: () => undefined, names: () => [] },
+      generated: () => [],
+      loadOf: () => '',
+      memberOf: () => undefined,
+    },
+  })
+  const { source } = kernel
+  const stop = new AbortController().signal
+  const agent = await startAgent({ loaded, configFile, log: logger, stop, source })
+  return {
+    kernel,
+    agent,
+    log,
+    policy,
+    lines: () =>
+      readFileSync(at('events.jsonl'), 'utf8')
+        .split('\n')
+        .filter((line) => line !== '')
+        .map((line) => JSON.parse(line)),
+    [Symbol.asyncDispose]: async () => void (await agent.stop()),
+  }
+}
+
+test('agent: each record that the kernel wrote is a line of the file, and a stop delivers all', async () => {
+  using folder = new Folder()
+  const rig = await start(folder)
+  const { bytes } = synthesize(5000)
+  rig.kernel.play(bytes)
+  await rig.agent.stop()
+  const lines = rig.lines()
+  const count = (type: string): number => lines.filter((line) => type in line).length
+  assert.ok(count('process_kprobe') > 4000, `${count('process_kprobe')} accesses`)
+  assert.ok(count('process_exec') > 150)
+  assert.ok(count('process_exit') > 0)
+  assert.equal(count('rate_limit_info'), 0, 'no losses')
+  assert.deepEqual(
+    rig.log.filter(({ level }) => Number(level) > 30).map(({ msg }) => msg),
+    [],
+  )
+})
+
+test('agent: numbers of records that never come are a loss in the file', async () => {
+  using folder = new Folder()
+  await using rig = await start(folder)
+  rig.kernel.counters.ring_full_hook = 7
+  rig.kernel.lose(7)
+  await rig.agent.stop()
+  const losses = rig.lines().flatMap((line) => ('rate_limit_info' in line ? [line['rate_limit_info']] : []))
+  assert.deepEqual(losses, [{ number_of_dropped_process_events: '7' }])
+})
+
+test('agent: a policy that the kernel refuses changes nothing, and the next one is attached', async () => {
+  using folder = new Folder()
+  await using rig = await start(folder)
+  const said = (text: RegExp) => (): boolean => rig.log.some(({ msg }) => text.test(String(msg)))
+  rig.kernel.refusal = new CollectorError('POLICY_REFUSED', 'q.yaml:6:13: the kernel refuses it')
+  rig.policy('q.yaml', policyOf('other'))
+  assert.equal(await rig.agent.reload(), undefined)
+  await until('the refusal', said(/policy refused.*the kernel refuses it/))
+  rig.policy('r.yaml', policyOf('third'))
+  await rig.agent.reload()
+  await until('the next policy', said(/policy added/))
+  assert.ok(rig.agent.alive())
+})

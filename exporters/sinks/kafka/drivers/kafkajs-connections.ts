@@ -6,6 +6,7 @@
  * - A request on a closed socket, or during a login that the broker aborts, waits forever.
  * - It stays connected to a broker that accepts connections but never answers, and retries it instead of the next one.
  * - An error of one topic or partition in the metadata hides all others: the response is parsed here instead.
+ * - It splits the address of a first broker at the first colon (`firstBroker`).
  */
 import { createRequire } from 'node:module'
 import { connect, isIP } from 'node:net'
@@ -20,6 +21,8 @@ const KEEP_ALIVE_MS = 60_000
 const LENGTH_BYTES = 4
 const GIVEN_UP = 'this connection is given up'
 const METADATA = 3
+/** For a colon in the host of a first broker; no host name has it. */
+const COLON = ';'
 /** ApiVersions, SaslHandshake, SaslAuthenticate: part of connecting, so they use its timeout. */
 const LOGIN: ReadonlySet<number> = new Set([18, 17, 36])
 
@@ -59,6 +62,11 @@ export function refusalOf(partitions: object): number {
   return refusals.get(partitions) ?? 0
 }
 
+/** The address of a first broker as kafkajs can split it: an IPv6 address in brackets becomes one without colons. */
+export function firstBroker(address: string): string {
+  return address.replace(/^\[(.*)\]/, (_, host: string) => host.replaceAll(':', COLON))
+}
+
 /** The sockets of one client, so that all can be ended at once. */
 export class Sockets {
   readonly factory: ISocketFactory
@@ -66,7 +74,7 @@ export class Sockets {
   #ended = false
 
   constructor() {
-    this.factory = ({ host, port, ssl, onConnect }) => this.#connect(host, port, ssl, onConnect)
+    this.factory = ({ host, port, ssl, onConnect }) => this.#connect(host.replaceAll(COLON, ':'), port, ssl, onConnect)
     ours.add(this.factory)
   }
 
@@ -82,6 +90,10 @@ export class Sockets {
       ? connectTls({ host, port, ...(isIP(host) > 0 ? {} : { servername: host }), ...ssl }, onConnect)
       : connect({ host, port }, onConnect)
     boundAnswers(socket)
+    // Node tries all addresses of a name, and its error of several attempts has no message; kafkajs passes on nothing else.
+    socket.prependListener('error', (error) => {
+      if (error instanceof AggregateError) error.message ||= error.errors.map(textOf).join(', ')
+    })
     socket.setKeepAlive(true, KEEP_ALIVE_MS)
     this.#open.add(socket)
     socket.once('close', () => this.#open.delete(socket))

@@ -13,7 +13,7 @@ import { MOVED_MS, partitionsOf } from './driver.ts'
 import type { DriverDeps, KafkaDriver, KafkaRecord, Partitions } from './driver.ts'
 import { faultOf, faultOfCode, KafkaFault, unlessThere, unwritten } from '../faults.ts'
 import { acceptReadyBatches, ReadyBatch } from './kafkajs-batches.ts'
-import { refusalOf, Sockets } from './kafkajs-connections.ts'
+import { firstBroker, refusalOf, Sockets } from './kafkajs-connections.ts'
 import { guardKafkajs } from './kafkajs-guard.ts'
 import { logTo } from './kafkajs-log.ts'
 import { loginOf } from './kafkajs-login.ts'
@@ -153,7 +153,7 @@ export class KafkajsDriver implements KafkaDriver {
     const { brokers } = this.#connection
     if (this.#first.failed) this.#first.index++
     this.#first.failed = true
-    return brokers[this.#first.index % brokers.length] ?? ''
+    return firstBroker(brokers[this.#first.index % brokers.length] ?? '')
   }
 
   #connected(what: string): Promise<Session> {

@@ -1,5 +1,7 @@
 /** The kafkajs driver with brokers that stop answering, cut their answers or send garbage: it fails soon, and continues after. */
 import assert from 'node:assert/strict'
+import dns from 'node:dns'
+import { networkInterfaces } from 'node:os'
 import { test } from 'node:test'
 import { KafkajsDriver } from '../../../../../../exporters/sinks/kafka/drivers/kafkajs-driver.ts'
 import { KafkaFault } from '../../../../../../exporters/sinks/kafka/faults.ts'
@@ -17,6 +19,11 @@ function driverOf(brokers: readonly FakeBroker[], change: Partial<KafkaConnectio
   const connection = { ...plain, brokers: brokers.map(({ address }) => address), ...change }
   return new KafkajsDriver(connection, { warn: () => undefined })
 }
+
+type LookedUp = (error: NodeJS.ErrnoException | null, found: dns.LookupAddress[]) => void
+
+const addresses = Object.values(networkInterfaces()).flatMap((own) => own?.map(({ address }) => address) ?? [])
+const NO_IPV6 = addresses.includes('::1') ? false : 'this host has no address ::1'
 
 const faultIn = (work: Promise<unknown>): Promise<unknown> =>
   work.then(
@@ -109,3 +116,44 @@ for (const end of ['reset', 'close'] as const) {
     await driver.close()
   })
 }
+
+test(
+  'kafkajs connections: an IPv6 address in brackets, and the same in the metadata, are used',
+  { skip: NO_IPV6 },
+  async () => {
+    await using broker = await FakeBroker.start('::1')
+    const driver = driverOf([broker])
+    assert.deepEqual([...(await driver.partitions(['events']))], [['events', 1]])
+    await driver.send('events', 0, RECORDS)
+    await driver.close()
+  },
+)
+
+test('kafkajs connections: of a name with both kinds of addresses IPv6 comes first, the other when that fails', async (t) => {
+  const found = ['::1', '127.0.0.1'].map((address, i) => ({ address, family: i === 0 ? 6 : 4 }))
+  const lookup = dns.lookup
+  t.mock.method(dns, 'lookup', (name: string, options: dns.LookupAllOptions, done: LookedUp) =>
+    name === 'broker.example' ? process.nextTick(done, null, found) : lookup(name, options, done),
+  )
+  await using old = await FakeBroker.start()
+  const { port } = old
+  const named = (): KafkajsDriver => driverOf([], { brokers: [`broker.example:${port}`] })
+  const onlyOld = named()
+  assert.deepEqual([...(await onlyOld.partitions(['events']))], [['events', 1]])
+  await onlyOld.close()
+  const before = old.connections
+  if (NO_IPV6 === false) {
+    await using broker = await FakeBroker.start('::1', port)
+    const both = named()
+    assert.deepEqual([...(await both.partitions(['events']))], [['events', 1]])
+    await both.close()
+    assert.ok(broker.connections > 0)
+  } else t.diagnostic(NO_IPV6)
+  assert.equal(old.connections, before)
+  await old[Symbol.asyncDispose]()
+  const none = named()
+  const fault = await faultIn(none.partitions(['events']))
+  assert.ok(fault instanceof KafkaFault && fault.code === 'ECONNREFUSED', String(fault))
+  assert.match(fault.message, /connect \w+ ::1:\d+.*, connect ECONNREFUSED 127\.0\.0\.1:\d+$/)
+  await none.close()
+})

@@ -1,4 +1,5 @@
 /** A broker in this process for kafkajs: it supports five old requests, and a test decides about each. */
+import { once } from 'node:events'
 import { createServer } from 'node:net'
 import type { Server, Socket } from 'node:net'
 
@@ -28,14 +29,17 @@ export class FakeBroker implements AsyncDisposable {
   deed: (apiKey: number) => Deed = () => 'answer'
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
+  readonly #host: string
 
-  private constructor() {
+  private constructor(host: string) {
+    this.#host = host
     this.#server = createServer((socket) => this.#serve(socket))
   }
 
-  static async start(): Promise<FakeBroker> {
-    const broker = new FakeBroker()
-    await new Promise<void>((resolve) => broker.#server.listen(0, '127.0.0.1', resolve))
+  static async start(host = '127.0.0.1', port = 0): Promise<FakeBroker> {
+    const broker = new FakeBroker(host)
+    broker.#server.listen(port, host)
+    await once(broker.#server, 'listening')
     return broker
   }
 
@@ -45,7 +49,7 @@ export class FakeBroker implements AsyncDisposable {
   }
 
   get address(): string {
-    return `127.0.0.1:${this.port}`
+    return `${this.#host.includes(':') ? `[${this.#host}]` : this.#host}:${this.port}`
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -101,7 +105,7 @@ export class FakeBroker implements AsyncDisposable {
         ])
       case METADATA: {
         const topics = namesIn(rest).map((name) => this.#topic(name))
-        const self = [int32(1), int32(1), text('127.0.0.1'), int32(this.port), int16(-1), int32(1)]
+        const self = [int32(1), int32(1), text(this.#host), int32(this.port), int16(-1), int32(1)]
         return Buffer.concat([...self, int32(topics.length), ...topics])
       }
       case PRODUCE: {

@@ -6,12 +6,12 @@ import { fetchV12, listOffsetsV6 } from '@platformatic/kafka'
 import { effectiveExporter } from '../../config/agent/effective.ts'
 import { kafka } from '../../config/agent/exporters/kafka.ts'
 import { ExportError } from '../contract/errors.ts'
-import { readConnection } from '../sinks/kafka/connection.ts'
-import type { KafkaConfig } from '../sinks/kafka/connection.ts'
-import { Cluster } from '../sinks/kafka/drivers/platformatic-cluster.ts'
-import { faultOf, faultOfCode } from '../sinks/kafka/faults.ts'
+import { readConnection } from '../sinks/kafka/client/connection.ts'
+import type { KafkaConfig } from '../sinks/kafka/client/connection.ts'
+import { faultOf, faultOfCode } from '../sinks/kafka/client/faults.ts'
 import type { NumberedRecord } from './audit.ts'
 import { numbersOf } from './envelope.ts'
+import { Cluster } from './kafka-cluster.ts'
 import { readOtlp } from './otlp.ts'
 import type { Source } from './source.ts'
 import type { SourceOptions } from './sources.ts'
@@ -38,12 +38,12 @@ export async function kafkaSource(address: string, options: SourceOptions): Prom
   return async function* records() {
     for (const topic of topics) {
       const connection = await readConnection(configOf(address, { ...keys, brokers, topic }, env))
-      const cluster = new Cluster(connection)
+      const cluster = new Cluster(topic, connection)
       const what = `read topic "${topic}" of ${brokers.join(', ')}`
       const stop = (): void => void cluster.close()
       signal.addEventListener('abort', stop, { once: true })
       try {
-        const found = (await cluster.ask([topic])).get(topic)
+        const found = await cluster.topic()
         const fault = faultOfCode(found?.errorCode ?? 3, what)
         if (fault !== undefined) throw fault
         for (const { partitionIndex } of found?.partitions ?? []) {
@@ -79,7 +79,7 @@ async function* partitionRecords(
       failures = 0
     } catch (error) {
       if (++failures === MOST_FAILURES || signal.aborted) throw error
-      cluster.forget(topic)
+      cluster.forget()
       await new Promise((resolve) => setTimeout(resolve, WAIT_MS))
       continue
     }
@@ -119,7 +119,7 @@ async function fetch(
   partition: number,
   offset: bigint,
 ): Promise<readonly FetchedBatch[]> {
-  const connection = await leaderOf(cluster, topic, partition)
+  const connection = await cluster.leader(partition)
   const wanted = { partition, currentLeaderEpoch: -1, fetchOffset: offset, lastFetchedEpoch: -1 }
   // In this version of the request the library's topicId is the name.
   const topics = [{ topicId: topic, partitions: [{ ...wanted, partitionMaxBytes: FETCH_BYTES }] }]
@@ -128,20 +128,10 @@ async function fetch(
 }
 
 async function offsetAt(cluster: Cluster, topic: string, partition: number, timestamp: bigint): Promise<bigint> {
-  const connection = await leaderOf(cluster, topic, partition)
+  const connection = await cluster.leader(partition)
   const partitions = [{ partitionIndex: partition, currentLeaderEpoch: -1, timestamp }]
   const answer = await listOffsetsV6.api.async(connection, -1, COMMITTED, [{ name: topic, partitions }])
   return answer.topics[0]?.partitions[0]?.offset ?? -1n
-}
-
-async function leaderOf(
-  cluster: Cluster,
-  topic: string,
-  partition: number,
-): Promise<NonNullable<Awaited<ReturnType<Cluster['leader']>>>> {
-  const connection = await cluster.leader(topic, partition)
-  if (connection === undefined) throw new Error(`no broker leads partition ${partition} now; try again later`)
-  return connection
 }
 
 function parse(address: string): { brokers: string[]; topics: string[]; keys: object } {

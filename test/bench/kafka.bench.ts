@@ -1,10 +1,10 @@
 /**
- * What does a Kafka event cost the sending process, by driver and codec, with acks all, compared with plain kafkajs in the
+ * What does a Kafka event cost the sending process, by codec, with acks all, compared with plain kafkajs in the
  * same run? Real broker (Apache Kafka by jar) on the same machine; batches of 800 events, keyed by node.
  * Plain kafkajs gets ready-made messages, so that only its own cost is measured.
  */
-import { guardKafkajs } from '../../exporters/sinks/kafka/drivers/kafkajs-guard.ts'
-import type { KafkaConfig } from '../../exporters/sinks/kafka/connection.ts'
+import { guardKafkajs } from '../../exporters/sinks/kafka/client/guard.ts'
+import type { KafkaConfig } from '../../exporters/sinks/kafka/client/connection.ts'
 import { KafkaExporter } from '../../exporters/sinks/kafka/exporter.ts'
 import { batchOf } from '../../exporters/contract/encoded.ts'
 import { KafkaCluster } from '../support/kafka/cluster.ts'
@@ -37,15 +37,15 @@ await using cluster = await KafkaCluster.start(jars.folder, { nodes: 1 })
 await new Topics(cluster.brokers).create('bench', 1)
 guardKafkajs()
 
-async function exporterOf(driver: KafkaConfig['driver'], compression: KafkaConfig['compression']): Promise<[Run, Run]> {
-  const config = exporterConfig('kafka', { brokers: cluster.brokers, topic: 'bench', driver, compression })
+async function exporterOf(compression: KafkaConfig['compression']): Promise<[Run, Run]> {
+  const config = exporterConfig('kafka', { brokers: cluster.brokers, topic: 'bench', compression })
   const context = { nodeName: NODE_NAME, epoch: 'e1', env: {} }
   const exporter = new KafkaExporter(config, context, { compressors: { gzip, zstd } })
   await exporter.start()
   const run = async (): Promise<void> => {
     for (const batch of batches) {
       const outcome = await exporter.send(batch, NEVER)
-      if (outcome.status !== 'delivered') throw new Error(`${driver}, ${compression}: ${outcome.status}`)
+      if (outcome.status !== 'delivered') throw new Error(`${compression}: ${outcome.status}`)
     }
   }
   return [run, () => exporter.stop()]
@@ -73,10 +73,10 @@ async function cpuOf(run: Run): Promise<number> {
 
 const cpu = new Map<string, number>()
 // Plain kafkajs last: its ready-made messages become garbage, which would slow the next measurement.
-for (const driver of ['kafkajs', 'platformatic', 'plain'] as const) {
+for (const sender of ['ktrail', 'plain'] as const) {
   for (const compression of CODECS) {
-    const [run, stop] = driver === 'plain' ? await plainOf(compression) : await exporterOf(driver, compression)
-    cpu.set(`${driver} ${compression}`, await cpuOf(run))
+    const [run, stop] = sender === 'plain' ? await plainOf(compression) : await exporterOf(compression)
+    cpu.set(`${sender} ${compression}`, await cpuOf(run))
     await stop()
   }
 }
@@ -84,28 +84,22 @@ for (const driver of ['kafkajs', 'platformatic', 'plain'] as const) {
 const measures: Measure[] = []
 const rows: string[][] = []
 for (const compression of CODECS) {
-  const of = (driver: string): number => cpu.get(`${driver} ${compression}`) ?? Number.NaN
-  const [ours, platformatic, plain] = [of('kafkajs'), of('platformatic'), of('plain')]
+  const of = (sender: string): number => cpu.get(`${sender} ${compression}`) ?? Number.NaN
+  const [ours, plain] = [of('ktrail'), of('plain')]
   const target = compression === 'zstd' ? { atMost: 5 } : {}
-  measures.push({ name: `kafka, kafkajs driver, ${compression}`, value: ours, unit: 'µs/event', ...target })
-  measures.push({
-    name: `kafka, platformatic driver, ${compression}`,
-    value: platformatic,
-    unit: 'µs/event',
-    ...target,
-  })
+  measures.push({ name: `kafka, ${compression}`, value: ours, unit: 'µs/event', ...target })
   measures.push({ name: `plain kafkajs, ${compression}`, value: plain, unit: 'µs/event' })
-  measures.push({ name: `kafkajs driver ÷ plain kafkajs, ${compression}`, value: ours / plain, unit: '×', atMost: 1.1 })
-  rows.push([compression, show(ours, 2), show(platformatic, 2), show(plain, 2), show(ours / plain, 2)])
+  measures.push({ name: `kafka ÷ plain kafkajs, ${compression}`, value: ours / plain, unit: '×', atMost: 1.1 })
+  rows.push([compression, show(ours, 2), show(plain, 2), show(ours / plain, 2)])
 }
-const fast = measures.find(({ name }) => name === 'kafka, kafkajs driver, zstd')?.value ?? Number.NaN
+const fast = measures.find(({ name }) => name === 'kafka, zstd')?.value ?? Number.NaN
 const slow = measures.find(({ name }) => name === 'plain kafkajs, none')?.value ?? Number.NaN
-measures.push({ name: 'plain kafkajs, none ÷ kafkajs driver, zstd', value: slow / fast, unit: '×', atLeast: 3 })
+measures.push({ name: 'plain kafkajs, none ÷ kafka, zstd', value: slow / fast, unit: '×', atLeast: 3 })
 
 printResult('kafka', measures, [
   {
     title: 'Kafka: processor time per event, µs, acks all',
-    columns: ['codec', 'kafkajs driver', 'platformatic driver', 'plain kafkajs', 'kafkajs driver ÷ plain'],
+    columns: ['codec', 'ktrail', 'plain kafkajs', 'ktrail ÷ plain'],
     rows,
     notes: [`${EVENTS} events of about 1.1 kB in batches of 800, one partition, broker on the same machine.`],
   },

@@ -81,13 +81,6 @@ export const kafka = z
         'Topic, or a template of one: {event_type} becomes process_exec, process_exit, process_kprobe, process_lsm, process_tracepoint or events_lost, and ' +
           '{policy} the name of the policy (none for events without one), {namespace} the Kubernetes namespace (none outside of pods). Topics must exist; the agent creates none.',
       ),
-    driver: z
-      .enum(['kafkajs', 'platformatic'])
-      .default('kafkajs')
-      .describe(
-        'Client library. Both pass the same tests. kafkajs needs 50 MiB less memory. platformatic is a little faster and needs ' +
-          'Kafka 2.8 or later.',
-      ),
     client_id: z.string().min(1).max(249).default('ktrail').describe('Name of this client in the logs of the brokers.'),
     key: z
       .enum(['node_name', 'exec_id', 'policy', 'pod', 'container', 'none'])

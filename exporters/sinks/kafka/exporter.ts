@@ -3,24 +3,22 @@
  * per partition. No event is lost, events of a key stay in order, and acknowledged events are not sent again, even if the rest of
  * the batch fails or the sender timed out. See docs/reference/kafka.md.
  *
- *   Batch ─▶ partition batches ─▶ chunks ≤ maxRequestBytes ─▶ driver ─▶ fates ─▶ Outcome
+ *   Batch ─▶ partition batches ─▶ chunks ≤ maxRequestBytes ─▶ client ─▶ fates ─▶ Outcome
  */
 import { resourceOf } from '../../encoding/otlp/resource.ts'
 import type { Compressors } from '../../runtime/compression.ts'
 import { within } from '../../../config/base/time/deadline.ts'
 import { WatchedFiles } from '../../runtime/watched-files.ts'
-import { packageOf } from '../../../config/agent/exporters/npm.ts'
 import type { ExporterContext } from '../context.ts'
 import { textOf } from '../../contract/errors.ts'
 import type { PartitionNumbers } from '../../contract/numbering.ts'
 import type { Batch, Encoding, Exporter, Outcome } from '../../contract/exporter.ts'
-import { loadCodec } from './codec-package.ts'
-import { codecOf } from './drivers/codecs.ts'
-import { readConnection, sameCredentials } from './connection.ts'
-import type { KafkaConfig, KafkaConnection } from './connection.ts'
-import { loadDriver } from './drivers/driver.ts'
-import type { KafkaDriver, MakeDriver } from './drivers/driver.ts'
-import { faultOf, isLoginFault, KafkaFault } from './faults.ts'
+import { KafkaClient } from './client/client.ts'
+import type { Client, ClientDeps } from './client/client.ts'
+import { codecOf } from './client/codecs.ts'
+import { readConnection, sameCredentials } from './client/connection.ts'
+import type { KafkaConfig, KafkaConnection } from './client/connection.ts'
+import { faultOf, isLoginFault, KafkaFault } from './client/faults.ts'
 import { RecordHeaders } from './headers.ts'
 import type { HeaderContext } from './headers.ts'
 import { ACKED, INVALID, layOut, Memory, settleNumbers, sizeOf, TOO_LARGE, topicsOf } from './partition-batches.ts'
@@ -35,8 +33,8 @@ import { Unacknowledged } from './unacknowledged.ts'
 export type KafkaContext = Pick<ExporterContext, 'env' | 'configFile'> & HeaderContext
 
 export interface KafkaDeps {
-  /** Replaces the driver of `options.driver`. */
-  readonly makeDriver?: MakeDriver
+  /** Default: one of kafkajs. */
+  readonly makeClient?: (connection: KafkaConnection, deps: ClientDeps) => Client
   /** Receives the client library's warnings. Default: discarded. */
   readonly warn?: (message: string) => void
   readonly nowMs?: () => number
@@ -68,8 +66,8 @@ export class KafkaExporter implements Exporter {
   /** The message for the last refused event, by fate. */
   readonly #messages = new Map<Fate, string>()
   readonly #files: WatchedFiles
-  #driver: KafkaDriver | undefined
-  /** The one that the driver has. */
+  #client: Client | undefined
+  /** The one that the client has. */
   #connection: KafkaConnection | undefined
   /** The running delivery, possibly of a send that has timed out. Never rejects. */
   #running: Promise<readonly KafkaFault[]> | undefined
@@ -78,7 +76,6 @@ export class KafkaExporter implements Exporter {
   #needsReset = false
   #turn = 0
 
-  /** Throws ExportError for options that can never work. */
   constructor(config: KafkaConfig, context: KafkaContext, deps: KafkaDeps = {}) {
     const { format, key, tls, sasl } = config
     this.#config = config
@@ -97,7 +94,6 @@ export class KafkaExporter implements Exporter {
     const byNamespace = namesNamespace(config.topic)
     this.#layout = { keys, topicOf: parseTopic(config.topic), byNamespace, headers, endBytes, numbers }
     this.#gathered = config.otlp && new Gathering(resourceOf(config.otlp, config.cluster_name, context), headers)
-    if (config.codec === undefined) codecOf(config.compression)
   }
 
   get counters(): Readonly<Record<string, number>> {
@@ -108,11 +104,9 @@ export class KafkaExporter implements Exporter {
   async start(): Promise<void> {
     await this.#files.mark()
     this.#connection = await readConnection(this.#config)
-    const make = this.#deps.makeDriver ?? (await loadDriver(this.#config.driver))
-    const { codec: type } = this.#config
-    const codec = type && (await loadCodec(packageOf(type), this.#configFile))
-    const { compressors } = this.#deps
-    this.#driver = make(this.#connection, { warn: (message) => this.#warn(message), compressors, codec })
+    const codec = await codecOf(this.#config, this.#configFile, this.#deps.compressors)
+    const deps: ClientDeps = { warn: (message) => this.#warn(message), codec }
+    this.#client = this.#deps.makeClient?.(this.#connection, deps) ?? new KafkaClient(this.#connection, deps)
   }
 
   /** Logs in to a broker and asks for the topics. Those of a template with {policy} or {namespace} are not known before there are events. */
@@ -120,7 +114,7 @@ export class KafkaExporter implements Exporter {
     await this.start()
     const { brokers, topic, tls, sasl } = this.#config
     const topics = topicsOfTypes(topic)
-    const found = await this.#driver?.partitions(topics)
+    const found = await this.#client?.partitions(topics)
     const fault = found?.values().find((one) => one instanceof KafkaFault)
     if (fault !== undefined) throw fault
     const partitions = topics.map((name) => `partitions of topic "${name}": ${String(found?.get(name))}`)
@@ -137,7 +131,7 @@ export class KafkaExporter implements Exporter {
     await this.#renew()
   }
 
-  /** Returns whether certificates or passwords are not those of the driver; it then reconnects. */
+  /** Returns whether certificates or passwords are not those of the client; it then reconnects. */
   async #renew(): Promise<boolean> {
     const connection = await readConnection(this.#config)
     if (this.#connection === undefined || sameCredentials(connection, this.#connection)) return false
@@ -146,8 +140,8 @@ export class KafkaExporter implements Exporter {
   }
 
   async send(batch: Batch, signal: AbortSignal): Promise<Outcome> {
-    const driver = this.#driver
-    if (driver === undefined) return retryable('CLOSED', 'the connection to Kafka is not open')
+    const client = this.#client
+    if (client === undefined) return retryable('CLOSED', 'the connection to Kafka is not open')
     if (signal.aborted) return retryable('ABORTED', 'stopped before writing to Kafka')
     this.#files.look()
     if (this.#running !== undefined) {
@@ -155,14 +149,14 @@ export class KafkaExporter implements Exporter {
       if (earlier === undefined) {
         // After two timeouts of the sender: reconnecting makes hanging requests fail.
         this.#needsReset = true
-        void driver.reset()
+        void client.reset()
         return retryable('TIMEOUT', 'an earlier request to Kafka is still not answered; reconnecting')
       }
       this.#running = undefined
       // Counted as sent again only when reported.
       if (earlier.some(({ code }) => code !== STOPPED)) return this.#outcome(batch, earlier)
     }
-    const running = this.#deliver(driver, batch, signal).catch((error: unknown) => [faultOf(error, 'write to Kafka')])
+    const running = this.#deliver(client, batch, signal).catch((error: unknown) => [faultOf(error, 'write to Kafka')])
     this.#running = running
     const faults = (await within(running, signal)) ?? (await within(running, AbortSignal.timeout(LAST_ANSWER_MS)))
     if (faults === undefined) {
@@ -184,9 +178,9 @@ export class KafkaExporter implements Exporter {
 
   async stop(): Promise<void> {
     this.#files.stop()
-    const driver = this.#driver
-    this.#driver = undefined
-    await driver?.close()
+    const client = this.#client
+    this.#client = undefined
+    await client?.close()
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -200,15 +194,15 @@ export class KafkaExporter implements Exporter {
   }
 
   /** Sends all pending events of the batch and remembers their fates. Returns the faults, by partition batch. */
-  async #deliver(driver: KafkaDriver, batch: Batch, signal: AbortSignal): Promise<readonly KafkaFault[]> {
-    if (this.#needsReset) await this.#reset(driver)
-    const { counts, faults: missing } = await this.#topics.find(driver, topicsOf(batch, this.#memory, this.#layout))
+  async #deliver(client: Client, batch: Batch, signal: AbortSignal): Promise<readonly KafkaFault[]> {
+    if (this.#needsReset) await this.#reset(client)
+    const { counts, faults: missing } = await this.#topics.find(client, topicsOf(batch, this.#memory, this.#layout))
     // Use the next partition, unless records must be sent again unchanged.
     if (this.#unacknowledged.records === 0) this.#turn++
     const partitionBatches = layOut(batch, this.#memory, this.#layout, counts, this.#turn, Math.floor(this.#now()))
-    if (!this.#unacknowledged.fits(partitionBatches)) await this.#reset(driver)
+    if (!this.#unacknowledged.fits(partitionBatches)) await this.#reset(client)
     const results = await Promise.all(
-      partitionBatches.map((partitionBatch) => this.#sendPartitionBatch(driver, partitionBatch, signal)),
+      partitionBatches.map((partitionBatch) => this.#sendPartitionBatch(client, partitionBatch, signal)),
     )
     const faults = [...missing, ...results.filter((fault) => fault !== undefined)]
     if (faults.some((fault) => fault.kind === 'reset' || isLoginFault(fault))) this.#needsReset = true
@@ -217,7 +211,7 @@ export class KafkaExporter implements Exporter {
 
   /** Sends chunks in order and stops at the first failure, to keep the order. */
   async #sendPartitionBatch(
-    driver: KafkaDriver,
+    client: Client,
     partitionBatch: PartitionBatch,
     signal: AbortSignal,
   ): Promise<KafkaFault | undefined> {
@@ -236,7 +230,7 @@ export class KafkaExporter implements Exporter {
         from +
         ((from === 0 ? this.#unacknowledged.headOf(partitionBatch) : undefined) ?? this.#chunk(partitionBatch, from))
       const tried: Tried = { refused: false, largestTaken: 0, signal }
-      const fault = await this.#sendRange(driver, partitionBatch, from, to, tried)
+      const fault = await this.#sendRange(client, partitionBatch, from, to, tried)
       if (tried.refused && tried.largestTaken > 0) this.#topics.limit(topic, tried.largestTaken)
       if (fault !== undefined) {
         this.#topics.doubt(topic)
@@ -265,7 +259,7 @@ export class KafkaExporter implements Exporter {
 
   /** Sends a request; halves it if the broker refuses its content, down to the single record at fault. */
   async #sendRange(
-    driver: KafkaDriver,
+    client: Client,
     partitionBatch: PartitionBatch,
     from: number,
     to: number,
@@ -277,7 +271,7 @@ export class KafkaExporter implements Exporter {
     const whole = from === 0 && to === partitionBatch.records.length
     const records = whole ? partitionBatch.records : partitionBatch.records.slice(from, to)
     try {
-      await driver.send(partitionBatch.topic, partitionBatch.partition, this.#gathered?.of(records) ?? records)
+      await client.send(partitionBatch.topic, partitionBatch.partition, this.#gathered?.of(records) ?? records)
     } catch (error) {
       const fault = faultOf(error, `write to topic "${partitionBatch.topic}"`)
       if (fault.kind === 'retry') {
@@ -297,8 +291,8 @@ export class KafkaExporter implements Exporter {
       if (fault.kind === 'too_large') tried.refused = true
       this.#counters.split_batches++
       const middle = (from + to) >>> 1
-      const first = await this.#sendRange(driver, partitionBatch, from, middle, tried)
-      return first ?? this.#sendRange(driver, partitionBatch, middle, to, tried)
+      const first = await this.#sendRange(client, partitionBatch, from, middle, tried)
+      return first ?? this.#sendRange(client, partitionBatch, middle, to, tried)
     }
     this.#settle(partitionBatch, from, to, ACKED)
     this.#unacknowledged.settle(partitionBatch)
@@ -310,7 +304,7 @@ export class KafkaExporter implements Exporter {
   }
 
   /** Reconnects as a new producer, which cannot repeat unacknowledged requests of the old one. */
-  async #reset(driver: KafkaDriver): Promise<void> {
+  async #reset(client: Client): Promise<void> {
     this.#counters.resets++
     this.#unacknowledged.clear()
     // Before any wait, so that a concurrent reopen reconnects once more.
@@ -322,7 +316,7 @@ export class KafkaExporter implements Exporter {
       this.#warn(textOf(error))
     }
     try {
-      await driver.reset(this.#connection)
+      await client.reset(this.#connection)
     } catch (error) {
       this.#needsReset = true
       throw error

@@ -5,7 +5,7 @@
 import { createEnvelope } from '../../encoding/otlp/envelope.ts'
 import type { Envelope } from '../../encoding/otlp/envelope.ts'
 import type { Resource } from '../../encoding/otlp/resource.ts'
-import type { KafkaRecord } from './drivers/driver.ts'
+import type { KafkaRecord } from './client/record-batch.ts'
 import type { RecordHeaders } from './headers.ts'
 
 export class Gathering {

@@ -1,10 +1,10 @@
-/** The headers of records. Events of a kind share one object, so that drivers encode it once. */
+/** The headers of records. Events of a kind share one object, so that it is encoded once. */
 import { runOf } from '../../contract/described.ts'
 import type { About, LossAbout } from '../../contract/described.ts'
 import type { Change } from '../../contract/event.ts'
 import type { Numbering } from '../../contract/numbering.ts'
 import type { ExporterContext } from '../context.ts'
-import type { KafkaConfig } from './connection.ts'
+import type { KafkaConfig } from './client/connection.ts'
 
 type Headers = Readonly<Record<string, string>>
 /** Version of the events' JSON; to be incremented by changes that break consumers. */

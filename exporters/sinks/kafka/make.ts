@@ -1,5 +1,5 @@
 import type { MakeExporter } from '../context.ts'
-import type { KafkaConfig } from './connection.ts'
+import type { KafkaConfig } from './client/connection.ts'
 import type { Encoder } from '../../contract/exporter.ts'
 import { KafkaExporter } from './exporter.ts'
 
@@ -7,11 +7,11 @@ import { KafkaExporter } from './exporter.ts'
 export const make: MakeExporter<KafkaConfig> = async (config, context) => {
   const { compressors, encoders, epoch, log, name, numbering, warn } = context
   const exporter = new KafkaExporter(config, context, { warn, compressors })
-  const { brokers, topic, driver, tls, sasl, otlp, envelope, format } = config
+  const { brokers, topic, tls, sasl, otlp, envelope, format } = config
   if (sasl?.mechanism === 'plain' && tls === undefined) {
     warn('sasl.mechanism plain without tls sends the password readable; add tls, or take scram-sha-512')
   }
-  log.info({ exporter: name, brokers, topic, driver }, 'writes to Kafka')
+  log.info({ exporter: name, brokers, topic }, 'writes to Kafka')
   const lines = (): Encoder => encoders.linesFor({ numbering, envelope, extended: format === 'extended' })
   const encoder =
     otlp === undefined ? lines() : await encoders.otlp({ ...otlp, epoch, protocol: 'protobuf', sdk: false, numbering })

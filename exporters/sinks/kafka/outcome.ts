@@ -1,7 +1,7 @@
 /** Combines the fates of a batch's events and the faults of its partitions into one Outcome. */
 import { ExportError } from '../../contract/errors.ts'
 import type { Batch, Outcome, Refusal } from '../../contract/exporter.ts'
-import type { KafkaFault } from './faults.ts'
+import type { KafkaFault } from './client/faults.ts'
 import { ACKED, INVALID, PENDING, TOO_LARGE } from './partition-batches.ts'
 import type { Fate, Memory } from './partition-batches.ts'
 

@@ -1,6 +1,6 @@
 /** The key of each record, and the partition of each key as in Kafka's Java client. */
 import type { About } from '../../contract/described.ts'
-import type { KafkaConfig } from './connection.ts'
+import type { KafkaConfig } from './client/connection.ts'
 
 const M = 0x5bd1e995
 

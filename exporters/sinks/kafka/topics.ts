@@ -1,7 +1,7 @@
 /** Caches each topic's number of partitions and maximum batch size. */
-import type { KafkaDriver } from './drivers/driver.ts'
-import { faultOf } from './faults.ts'
-import type { KafkaFault } from './faults.ts'
+import type { Client } from './client/client.ts'
+import { faultOf } from './client/faults.ts'
+import type { KafkaFault } from './client/faults.ts'
 
 /** How long a number of partitions is valid, as in Kafka's own clients. */
 const BELIEVED_MS = 300_000
@@ -27,12 +27,12 @@ export class Topics {
 
   /** The numbers of partitions, or faults, of all topics. Requests missing ones together. */
   async find(
-    driver: KafkaDriver,
+    client: Client,
     topics: ReadonlySet<string>,
   ): Promise<{ readonly counts: ReadonlyMap<string, number>; readonly faults: readonly KafkaFault[] }> {
     const nowMs = this.#nowMs()
     const asked = [...topics].filter((topic) => (this.#known.get(topic)?.untilMs ?? 0) <= nowMs)
-    const faults = asked.length === 0 ? [] : await this.#ask(driver, asked)
+    const faults = asked.length === 0 ? [] : await this.#ask(client, asked)
     const counts = new Map<string, number>()
     for (const topic of topics) {
       const count = this.#known.get(topic)?.count
@@ -59,9 +59,9 @@ export class Topics {
   }
 
   /** Keeps an old number if no broker answers; the leaders refuse records if it is wrong. */
-  async #ask(driver: KafkaDriver, topics: readonly string[]): Promise<KafkaFault[]> {
+  async #ask(client: Client, topics: readonly string[]): Promise<KafkaFault[]> {
     let failed: KafkaFault | undefined
-    const answers = await driver.partitions(topics).catch((error: unknown) => {
+    const answers = await client.partitions(topics).catch((error: unknown) => {
       failed = faultOf(error, 'ask for topics')
       return undefined
     })

@@ -2,8 +2,8 @@
 import kafkajs from 'kafkajs'
 import type { Message } from 'kafkajs'
 import type { Described } from '../../../exporters/contract/described.ts'
-import { CODEC_IDS, codecOf } from '../../../exporters/sinks/kafka/drivers/codecs.ts'
-import type { KafkaConfig } from '../../../exporters/sinks/kafka/connection.ts'
+import { codecOf } from '../../../exporters/sinks/kafka/client/codecs.ts'
+import type { KafkaConfig } from '../../../exporters/sinks/kafka/client/connection.ts'
 
 export interface PlainKafkajsOptions {
   readonly brokers: readonly string[]
@@ -22,16 +22,16 @@ export async function plainKafkajs(
   options: PlainKafkajsOptions,
 ): Promise<[run: () => Promise<void>, stop: () => Promise<void>]> {
   const { brokers, topic, compression, nodeName, batches } = options
-  const compress = codecOf(compression)
+  const { id, compress } = await codecOf({ compression })
   const codec = { compress: async ({ buffer }: { readonly buffer: Buffer }) => compress?.(buffer) ?? buffer }
-  Object.assign(kafkajs.CompressionCodecs, { [CODEC_IDS[compression]]: () => codec })
+  Object.assign(kafkajs.CompressionCodecs, { [id]: () => codec })
   const client = new kafkajs.Kafka({ brokers: [...brokers], logLevel: kafkajs.logLevel.NOTHING })
   const producer = client.producer({ createPartitioner: kafkajs.Partitioners.DefaultPartitioner })
   await producer.connect()
   const ready = batches.map((parts) => parts.flatMap((part) => messages(part, nodeName)))
   const run = async (): Promise<void> => {
     for (const list of ready) {
-      await producer.send({ topic, messages: list, acks: -1, compression: CODEC_IDS[compression] })
+      await producer.send({ topic, messages: list, acks: -1, compression: id })
     }
   }
   return [run, () => producer.disconnect()]

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ktrail } from '../../../collector/cli/ktrail.ts'
-import type { KafkaRecord } from '../../../exporters/sinks/kafka/drivers/driver.ts'
+import type { KafkaRecord } from '../../../exporters/sinks/kafka/client/record-batch.ts'
 import { numberedRun, writeRecords } from '../../support/kafka/numbered.ts'
 import { withCluster } from '../../support/kafka/rig.ts'
 

@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
-import type { KafkaRecord } from '../../../exporters/sinks/kafka/drivers/driver.ts'
+import type { KafkaRecord } from '../../../exporters/sinks/kafka/client/record-batch.ts'
 import { numberedRun, writeRecords } from '../../support/kafka/numbered.ts'
 import { withCluster } from '../../support/kafka/rig.ts'
 

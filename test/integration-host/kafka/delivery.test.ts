@@ -1,5 +1,5 @@
 /**
- * The Kafka exporter with a real broker, each driver in the same tests; events are read back by Kafka's own
+ * The Kafka exporter with a real broker; events are read back by Kafka's own
  * console consumer. Runs on the host: it needs a JVM, not a kernel. Failing brokers: kafka-faults.test.ts.
  */
 import assert from 'node:assert/strict'
@@ -10,10 +10,10 @@ import type { Encoded } from '../../../exporters/contract/exporter.ts'
 import { NODE_NAME, timeOf } from '../../support/kafka/events.ts'
 import { readTopic } from '../../support/kafka/read-topic.ts'
 import { numberOf, reconcile } from '../../support/kafka/reconcile.ts'
-import { DEADLINE_MS, DRIVERS, EPOCH, offer, senderOf, SKIP_LONG, withCluster } from '../../support/kafka/rig.ts'
+import { DEADLINE_MS, EPOCH, offer, senderOf, SKIP_LONG, withCluster } from '../../support/kafka/rig.ts'
 import { until } from '../../unit/exporters/support/fake-clock.ts'
 import { Folder } from '../../unit/exporters/support/folder.ts'
-import type { KafkaConfig } from '../../../exporters/sinks/kafka/connection.ts'
+import type { KafkaConfig } from '../../../exporters/sinks/kafka/client/connection.ts'
 
 const EVENTS = SKIP_LONG === false ? 50_000 : 10_000
 
@@ -42,23 +42,22 @@ export function compress(records) {
 `
 
 const ARRIVALS: ReadonlyArray<{
-  readonly driver: KafkaConfig['driver']
   readonly compression: KafkaConfig['compression']
   readonly idempotent: boolean
   readonly skip: string | false
-}> = DRIVERS.flatMap((driver) => [
-  { driver, compression: 'zstd', idempotent: false, skip: false },
-  { driver, compression: 'gzip', idempotent: true, skip: SKIP_LONG },
-  { driver, compression: 'none', idempotent: false, skip: SKIP_LONG },
-])
+}> = [
+  { compression: 'zstd', idempotent: false, skip: false },
+  { compression: 'gzip', idempotent: true, skip: SKIP_LONG },
+  { compression: 'none', idempotent: false, skip: SKIP_LONG },
+]
 
-test('kafka: events arrive once, in order of key, with headers and times, by either driver and each codec', async (t) => {
+test('kafka: events arrive once, in order of key, with headers and times, with each codec', async (t) => {
   await withCluster(t, { nodes: 1 }, async (cluster, jars, topics) => {
-    for (const { driver, compression, idempotent, skip } of ARRIVALS) {
-      await t.test(`${driver}, ${compression}${idempotent ? ', idempotent' : ''}`, { skip }, async () => {
-        const topic = `${driver}-${compression}`
+    for (const { compression, idempotent, skip } of ARRIVALS) {
+      await t.test(`${compression}${idempotent ? ', idempotent' : ''}`, { skip }, async () => {
+        const topic = `codec-${compression}`
         await topics.create(topic, 4)
-        const sender = senderOf(cluster.brokers, topic, { driver, compression, idempotent, key: 'exec_id' })
+        const sender = senderOf(cluster.brokers, topic, { compression, idempotent, key: 'exec_id' })
         await sender.start()
         await offer(sender, 0, EVENTS)
         await sender.stop(60_000)
@@ -93,45 +92,41 @@ test('kafka: events arrive once, in order of key, with headers and times, by eit
       await sender.stop(20_000)
       assert.equal(reconcile(await readTopic(jars, cluster.brokers, 'snappy'), { [EPOCH]: 1000 }), 0)
     })
-    for (const driver of DRIVERS) {
-      const skip = driver === 'kafkajs' ? false : SKIP_LONG
-      await t.test(
-        `${driver}: a missing topic holds events and is reported; an event that is too large is refused alone`,
-        { skip },
-        async () => {
-          const topic = `late-${driver}`
-          const sender = senderOf(cluster.brokers, topic, { driver })
-          await sender.start()
-          await offer(sender, 0, 1000)
-          await until('it holds', () => sender.accounting().state === 'hold', DEADLINE_MS)
-          assert.match(
-            sender.accounting().lastError,
-            new RegExp(`topic "${topic}".*UNKNOWN_TOPIC_OR_PARTITION.*create it`),
-          )
-          // The broker's limit for this topic is below the size of one request.
-          await topics.create(topic, 1, { maxMessageBytes: 100_000 })
-          await sender.reopen()
-          await until('all is delivered', () => sender.accounting().heldEvents === 0, DEADLINE_MS)
-          await sender.offer(incompressibleLine(1000, 120_000))
-          await offer(sender, 1001, 1101)
-          await sender.stop(20_000)
-          const { delivered, rejected } = sender.accounting()
-          assert.deepEqual(
-            { delivered, rejected, imbalance: sender.imbalance() },
-            { delivered: 1100, rejected: { too_large: 1 }, imbalance: 0 },
-          )
-          const records = await readTopic(jars, cluster.brokers, topic)
-          assert.deepEqual(
-            records.map((record) => numberOf(record).seq),
-            [...Array(1000).keys(), ...Array.from({ length: 100 }, (_, i) => 1001 + i)],
-          )
-        },
-      )
-    }
+    await t.test(
+      'a missing topic holds events and is reported; an event that is too large is refused alone',
+      async () => {
+        const topic = 'late'
+        const sender = senderOf(cluster.brokers, topic, {})
+        await sender.start()
+        await offer(sender, 0, 1000)
+        await until('it holds', () => sender.accounting().state === 'hold', DEADLINE_MS)
+        assert.match(
+          sender.accounting().lastError,
+          new RegExp(`topic "${topic}".*UNKNOWN_TOPIC_OR_PARTITION.*create it`),
+        )
+        // The broker's limit for this topic is below the size of one request.
+        await topics.create(topic, 1, { maxMessageBytes: 100_000 })
+        await sender.reopen()
+        await until('all is delivered', () => sender.accounting().heldEvents === 0, DEADLINE_MS)
+        await sender.offer(incompressibleLine(1000, 120_000))
+        await offer(sender, 1001, 1101)
+        await sender.stop(20_000)
+        const { delivered, rejected } = sender.accounting()
+        assert.deepEqual(
+          { delivered, rejected, imbalance: sender.imbalance() },
+          { delivered: 1100, rejected: { too_large: 1 }, imbalance: 0 },
+        )
+        const records = await readTopic(jars, cluster.brokers, topic)
+        assert.deepEqual(
+          records.map((record) => numberOf(record).seq),
+          [...Array(1000).keys(), ...Array.from({ length: 100 }, (_, i) => 1001 + i)],
+        )
+      },
+    )
   })
 })
 
-test('kafka: no driver causes a warning of Node about a negative timer', () => {
+test('kafka: no client causes a warning of Node about a negative timer', () => {
   assert.deepEqual(
     warnings.filter((text) => text.startsWith('TimeoutNegativeWarning')),
     [],

@@ -20,6 +20,8 @@ const START_MS = 90_000
 
 /** A further listener: TLS with client certificates and a login, by `plain` or `scram-sha-512`. */
 export interface SecureListener {
+  /** As in an address. Default: 127.0.0.1. */
+  readonly host?: string
   /** PEM files of the brokers; `ca` is the authority that they trust. */
   readonly files: Authority
   readonly username: string
@@ -36,7 +38,7 @@ export interface ClusterOptions {
 interface Node {
   readonly id: number
   readonly port: number
-  readonly securePort: number
+  readonly secureAddress: string
   readonly configFile: string
   process: ChildProcess | undefined
 }
@@ -59,8 +61,8 @@ export class KafkaCluster implements AsyncDisposable {
     const voters = Array.from({ length: options.nodes }, (_, i) => `${i + 1}@127.0.0.1:${ports[options.nodes + i]}`)
     const nodes = Array.from({ length: options.nodes }, (_, i): Node => {
       const configFile = path.join(folder, `node-${i + 1}.properties`)
-      const securePort = ports[options.nodes * 2 + i] ?? 0
-      return { id: i + 1, port: ports[i] ?? 0, securePort, configFile, process: undefined }
+      const secureAddress = `${options.secure?.host ?? '127.0.0.1'}:${ports[options.nodes * 2 + i]}`
+      return { id: i + 1, port: ports[i] ?? 0, secureAddress, configFile, process: undefined }
     })
     const cluster = new KafkaCluster(jars, folder, nodes)
     try {
@@ -92,7 +94,7 @@ export class KafkaCluster implements AsyncDisposable {
 
   /** The listener for clients with certificate and password. */
   get secureBrokers(): string[] {
-    return this.#nodes.map(({ securePort }) => `127.0.0.1:${securePort}`)
+    return this.#nodes.map(({ secureAddress }) => secureAddress)
   }
 
   /** Starts a stopped node, with its data. */
@@ -174,7 +176,7 @@ function properties(
     ...options.settings,
   }
   if (options.secure !== undefined) {
-    const address = `SECURE://127.0.0.1:${node.securePort}`
+    const address = `SECURE://${node.secureAddress}`
     settings['listeners'] += `,${address}`
     settings['advertised.listeners'] += `,${address}`
     settings['listener.security.protocol.map'] += ',SECURE:SASL_SSL'

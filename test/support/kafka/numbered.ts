@@ -4,11 +4,11 @@ import { Numberings } from '../../../exporters/contract/numbering.ts'
 import type { RunEvent } from '../../../exporters/contract/event.ts'
 import { EncoderPool } from '../../../exporters/encoding/pool.ts'
 import { Sender } from '../../../exporters/sending/sender.ts'
-import { readConnection } from '../../../exporters/sinks/kafka/connection.ts'
-import { loadDriver } from '../../../exporters/sinks/kafka/drivers/driver.ts'
-import type { KafkaRecord } from '../../../exporters/sinks/kafka/drivers/driver.ts'
+import { readConnection } from '../../../exporters/sinks/kafka/client/connection.ts'
+import { KafkaClient } from '../../../exporters/sinks/kafka/client/client.ts'
+import type { KafkaRecord } from '../../../exporters/sinks/kafka/client/record-batch.ts'
 import { KafkaExporter } from '../../../exporters/sinks/kafka/exporter.ts'
-import { FakeDriver } from '../../unit/exporters/sinks/kafka/support/fake-driver.ts'
+import { FakeClient } from '../../unit/exporters/sinks/kafka/support/fake-client.ts'
 import { CHAIN, exporterConfig } from '../exporter-config.ts'
 import { eventOf, NODE_NAME, START_SEC } from './events.ts'
 
@@ -19,9 +19,9 @@ export async function numberedRun(
   count: number,
   partitions: number,
 ): Promise<KafkaRecord[][]> {
-  const driver = new FakeDriver({ events: partitions })
+  const client = new FakeClient({ events: partitions })
   const written: KafkaRecord[][] = Array.from({ length: partitions }, () => [])
-  driver.plan = ({ partition, records }) => {
+  client.plan = ({ partition, records }) => {
     // Copied: the sender frees the bytes of what is delivered.
     for (const record of records) {
       const key = record.key && Buffer.from(record.key)
@@ -32,7 +32,7 @@ export async function numberedRun(
   const numbering = new Numberings(run).of('bus')
   const context = { nodeName: NODE_NAME, epoch: run, env: {}, numbering }
   const config = exporterConfig('kafka', { brokers: ['b:9092'], topic: 'events', key: 'exec_id' })
-  const exporter = new KafkaExporter(config, context, { makeDriver: () => driver })
+  const exporter = new KafkaExporter(config, context, { makeClient: () => client })
   const sender = new Sender('bus', exporter, CHAIN)
   const encoder = new EncoderPool(NODE_NAME).json()
   const fanOut = new FanOut([{ encoder, describe: true, numbering, sender }])
@@ -65,16 +65,16 @@ export async function writeRecords(
   partitions: ReadonlyArray<readonly KafkaRecord[]>,
 ): Promise<void> {
   const connection = await readConnection(exporterConfig('kafka', { brokers, topic }))
-  const driver = (await loadDriver('kafkajs'))(connection, { warn: () => undefined })
+  const client = new KafkaClient(connection, { warn: () => undefined, codec: { id: 0, compress: undefined } })
   try {
     for (const [partition, records] of partitions.entries()) {
       // In two batches, as the reader must go on after the first.
       const middle = records.length >>> 1
       for (const part of [records.slice(0, middle), records.slice(middle)]) {
-        if (part.length > 0) await driver.send(topic, partition, part)
+        if (part.length > 0) await client.send(topic, partition, part)
       }
     }
   } finally {
-    await driver.close()
+    await client.close()
   }
 }

@@ -2,7 +2,7 @@
 import type { TestContext } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Numberings } from '../../../exporters/contract/numbering.ts'
-import type { KafkaConfig } from '../../../exporters/sinks/kafka/connection.ts'
+import type { KafkaConfig } from '../../../exporters/sinks/kafka/client/connection.ts'
 import { KafkaExporter } from '../../../exporters/sinks/kafka/exporter.ts'
 import { Sender } from '../../../exporters/sending/sender.ts'
 import { KafkaCluster } from './cluster.ts'
@@ -12,7 +12,6 @@ import { kafkaJars } from './jars.ts'
 import { Topics } from './topics.ts'
 import { CHAIN, exporterConfig } from '../exporter-config.ts'
 
-export const DRIVERS: ReadonlyArray<KafkaConfig['driver']> = ['kafkajs', 'platformatic']
 export const EPOCH = 'e1'
 export const DEADLINE_MS = 120_000
 

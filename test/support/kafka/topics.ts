@@ -2,7 +2,7 @@
 import kafkajs from 'kafkajs'
 import type { AclEntry, Admin } from 'kafkajs'
 import { until } from '../../e2e/support/wait.ts'
-import { guardKafkajs } from '../../../exporters/sinks/kafka/drivers/kafkajs-guard.ts'
+import { guardKafkajs } from '../../../exporters/sinks/kafka/client/guard.ts'
 
 export interface TopicOptions {
   readonly replicas?: number

@@ -98,7 +98,7 @@ test('probe: sinks that are not there, do not answer or do not speak TLS; each w
         silent: { type: 'otlp', endpoint: `https://127.0.0.1:${quiet}?key=hush` },
         mute: { type: 'otlp', endpoint: `https://127.0.0.1:${quiet}` },
         broker: { type: 'kafka', brokers: [broker.address], topic: 'events' },
-        other: { type: 'kafka', brokers: [`127.0.0.1:${quiet}`], topic: 'events', driver: 'platformatic' },
+        other: { type: 'kafka', brokers: [`127.0.0.1:${quiet}`], topic: 'events' },
       },
       3000,
     ).finally(() => assert.ok(performance.now() - startedMs < 10_000, 'all are probed side by side')),

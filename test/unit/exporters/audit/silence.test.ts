@@ -62,12 +62,3 @@ test('audit: a Loki that answers a byte at a time is given up after the deadline
   })
   assert.match((await refusal(SINKS.Loki(server.host))).message, /no answer within 0\.5 s/)
 })
-
-test('audit: a Kafka that announces 2 GB is refused by that', async () => {
-  await using server = await serve((socket) => void socket.write(Buffer.from('7d000000', 'hex')))
-  const { message } = await refusal(SINKS.Kafka(server.host))
-  assert.match(
-    message,
-    /^cannot read topic "events" of 127\S+: expected an answer of at most 8388608 bytes, got 2097152000; /,
-  )
-})

@@ -9,7 +9,7 @@ import { createAuthority, withoutOpenssl } from '../../../support/authority.ts'
 import { exporterConfig } from '../../../support/exporter-config.ts'
 import { FakeSink, OK } from '../../../support/otlp/server.ts'
 import { kafkaExporter } from '../sinks/kafka/support/config.ts'
-import { fault, FakeDriver } from '../sinks/kafka/support/fake-driver.ts'
+import { fault, FakeClient } from '../sinks/kafka/support/fake-client.ts'
 import { encoded, exporterFor } from '../sinks/otlp/support.ts'
 import { until } from '../support/fake-clock.ts'
 import { Folder } from '../support/folder.ts'
@@ -29,29 +29,29 @@ async function senderOf(exporter: Exporter): Promise<Sender> {
 /** A Kafka exporter that logs in with the password in `folder`. */
 function kafkaWith(folder: Folder): {
   readonly exporter: Exporter
-  readonly driver: FakeDriver
+  readonly client: FakeClient
   readonly used: () => string
 } {
-  const driver = new FakeDriver()
+  const client = new FakeClient()
   let first = ''
   const sasl = { mechanism: 'plain', username: 'u', password_file: folder.at('password') } as const
   const exporter = kafkaExporter(
     { sasl },
     {
-      makeDriver: (connection) => {
+      makeClient: (connection) => {
         first = connection.sasl?.password ?? ''
-        return driver
+        return client
       },
     },
   )
-  return { exporter, driver, used: () => driver.connection?.sasl?.password ?? first }
+  return { exporter, client, used: () => client.connection?.sasl?.password ?? first }
 }
 
 test('kafka: a password that is replaced while the broker refuses the old one is used within five seconds', async () => {
   using folder = new Folder()
   writeFileSync(folder.at('password'), 'old')
-  const { exporter, driver, used } = kafkaWith(folder)
-  driver.plan = () => (used() === 'new' ? undefined : fault('config', 'SASL_AUTHENTICATION_FAILED'))
+  const { exporter, client, used } = kafkaWith(folder)
+  client.plan = () => (used() === 'new' ? undefined : fault('config', 'SASL_AUTHENTICATION_FAILED'))
   const sender = await senderOf(exporter)
   void sender.offer(describedLines(0, 3))
   await until('it holds', () => sender.accounting().state === 'hold' && sender.stats().retryWaitMs > 0)
@@ -63,7 +63,7 @@ test('kafka: a password that is replaced while the broker refuses the old one is
 test('kafka: a password that is replaced while events flow is used within five seconds', async () => {
   using folder = new Folder()
   writeFileSync(folder.at('password'), 'old')
-  const { exporter, driver, used } = kafkaWith(folder)
+  const { exporter, client, used } = kafkaWith(folder)
   const sender = await senderOf(exporter)
   let seq = 0
   const flows = (): boolean => {
@@ -74,7 +74,7 @@ test('kafka: a password that is replaced while events flow is used within five s
   writeFileSync(folder.at('next'), 'new')
   renameSync(folder.at('next'), folder.at('password'))
   await until('the new password is used', flows, SOON_MS)
-  assert.equal(driver.resets, 1, 'one new connection')
+  assert.equal(client.resets, 1, 'one new connection')
   await sender.stop(1000)
   assert.equal(sender.accounting().delivered, sender.accounting().accepted)
 })

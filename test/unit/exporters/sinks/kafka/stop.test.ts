@@ -3,13 +3,13 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Described } from '../../../../../exporters/contract/described.ts'
 import { Sender } from '../../../../../exporters/sending/sender.ts'
-import type { KafkaConfig } from '../../../../../exporters/sinks/kafka/connection.ts'
-import type { KafkaFault } from '../../../../../exporters/sinks/kafka/faults.ts'
+import type { KafkaConfig } from '../../../../../exporters/sinks/kafka/client/connection.ts'
+import type { KafkaFault } from '../../../../../exporters/sinks/kafka/client/faults.ts'
 import { settle } from '../../support/fake-clock.ts'
 import { describedLines, idsOf, numbers } from '../../support/lines.ts'
 import { kafkaConfig, kafkaExporter } from './support/config.ts'
-import { fault, FakeDriver } from './support/fake-driver.ts'
-import type { Call } from './support/fake-driver.ts'
+import { fault, FakeClient } from './support/fake-client.ts'
+import type { Call } from './support/fake-client.ts'
 
 interface Ended {
   readonly stored: readonly number[]
@@ -19,11 +19,11 @@ interface Ended {
 
 /** Offers 64 events in one batch; stops without grace when `plan` has let enough requests through. */
 async function stopped(
-  driver: FakeDriver,
+  client: FakeClient,
   config: Partial<KafkaConfig>,
   plan: (call: Call, stop: () => void) => Promise<KafkaFault | undefined>,
 ): Promise<Ended> {
-  const exporter = kafkaExporter(config, { makeDriver: () => driver })
+  const exporter = kafkaExporter(config, { makeClient: () => client })
   const { queue, batch, retry } = kafkaConfig()
   const sender = new Sender('kafka', exporter, {
     queue,
@@ -32,7 +32,7 @@ async function stopped(
     timeout: 60_000,
   })
   const stopping = Promise.withResolvers<Promise<void>>()
-  driver.plan = (call) => plan(call, () => stopping.resolve(sender.stop(0)))
+  client.plan = (call) => plan(call, () => stopping.resolve(sender.stop(0)))
   await sender.start()
   const abouts = numbers(0, 64).map((id) => ({ type: 'process_kprobe' as const, policy: `policy-${id}` }))
   const events: Described = { ...describedLines(0, 64), abouts }
@@ -42,15 +42,15 @@ async function stopped(
   for (let i = 0; i < 50; i++) await settle()
   assert.equal(sender.imbalance(), 0)
   const { delivered, dropped } = sender.accounting()
-  const partitions = [...(driver.topics.get('events') ?? [])].flat()
+  const partitions = [...(client.topics.get('events') ?? [])].flat()
   const stored = idsOf(partitions.map(({ value }) => `${value.toString()}\n`).join('')).toSorted((a, b) => a - b)
   return { stored, delivered, shutdown: dropped.shutdown }
 }
 
 test('kafka: a batch that is being split at the stop: what is acknowledged is delivered, the rest lost, exactly', async () => {
-  const driver = new FakeDriver()
+  const client = new FakeClient()
   let taken = 0
-  const { stored, delivered, shutdown } = await stopped(driver, {}, async ({ records }, stop) => {
+  const { stored, delivered, shutdown } = await stopped(client, {}, async ({ records }, stop) => {
     if (records.length > 8) return fault('too_large')
     // The answer to the third part comes after the stop.
     if (++taken === 3) stop()
@@ -62,9 +62,9 @@ test('kafka: a batch that is being split at the stop: what is acknowledged is de
 })
 
 test('kafka: partitions without an answer at the stop do not make acknowledged events of others lost', async () => {
-  const driver = new FakeDriver({ events: 4 })
+  const client = new FakeClient({ events: 4 })
   let asked = 0
-  const { stored, delivered, shutdown } = await stopped(driver, { key: 'policy' }, async ({ partition }, stop) => {
+  const { stored, delivered, shutdown } = await stopped(client, { key: 'policy' }, async ({ partition }, stop) => {
     if (++asked === 4) stop()
     return partition % 2 === 0 ? undefined : new Promise(() => undefined)
   })
@@ -73,9 +73,9 @@ test('kafka: partitions without an answer at the stop do not make acknowledged e
 })
 
 test('kafka: events acknowledged before a wait for a retry are delivered if the stop comes during the wait', async () => {
-  const driver = new FakeDriver({ events: 4 })
+  const client = new FakeClient({ events: 4 })
   let asked = 0
-  const { stored, delivered, shutdown } = await stopped(driver, { key: 'policy' }, ({ partition }, stop) => {
+  const { stored, delivered, shutdown } = await stopped(client, { key: 'policy' }, ({ partition }, stop) => {
     if (++asked === 4) setImmediate(stop)
     return Promise.resolve(partition % 2 === 0 ? undefined : fault('retry'))
   })

@@ -1,7 +1,7 @@
 import type { Numbering } from '../../../../../../exporters/contract/numbering.ts'
 import { KafkaExporter } from '../../../../../../exporters/sinks/kafka/exporter.ts'
 import type { KafkaDeps } from '../../../../../../exporters/sinks/kafka/exporter.ts'
-import type { KafkaConfig } from '../../../../../../exporters/sinks/kafka/connection.ts'
+import type { KafkaConfig } from '../../../../../../exporters/sinks/kafka/client/connection.ts'
 import { exporterConfig } from '../../../../../support/exporter-config.ts'
 
 /** Of topic `events`. */

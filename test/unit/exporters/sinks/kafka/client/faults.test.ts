@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import kafkajs from 'kafkajs'
 import { AuthenticationError, NetworkError, ResponseError, UserError } from '@platformatic/kafka'
-import { faultOf, KafkaFault } from '../../../../../exporters/sinks/kafka/faults.ts'
+import { faultOf, KafkaFault } from '../../../../../../exporters/sinks/kafka/client/faults.ts'
 
 const protocol = (type: string, code: number): Error =>
   new kafkajs.KafkaJSProtocolError(Object.assign(new Error(`broker error ${type}`), { type, code, retriable: true }))

@@ -97,7 +97,7 @@ test('kafkajs: two partitions in one send lose one when its leader moves, and th
   )
 })
 
-test('kafkajs: with one partition a send, as in the driver, nothing is lost and the failure is reported', async () => {
+test('kafkajs: with one partition a send, as in ours, nothing is lost and the failure is reported', async () => {
   const cluster = new MovingCluster()
   const send = cluster.make()
   for (const partition of [0, 1]) {

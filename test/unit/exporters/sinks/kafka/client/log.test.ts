@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import kafkajs from 'kafkajs'
-import { logTo } from '../../../../../../exporters/sinks/kafka/drivers/kafkajs-log.ts'
+import { logTo } from '../../../../../../exporters/sinks/kafka/client/log.ts'
 
 test('kafkajs log: a cause is reported once in five minutes, for any number of levels and tries', () => {
   let now = 0

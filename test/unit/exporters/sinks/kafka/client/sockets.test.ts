@@ -1,11 +1,11 @@
-/** The kafkajs driver with brokers that stop answering, cut their answers or send garbage: it fails soon, and continues after. */
+/** The client with brokers that stop answering, cut their answers or send garbage: it fails soon, and continues after. */
 import assert from 'node:assert/strict'
 import dns from 'node:dns'
 import { networkInterfaces } from 'node:os'
 import { test } from 'node:test'
-import { KafkajsDriver } from '../../../../../../exporters/sinks/kafka/drivers/kafkajs-driver.ts'
-import { KafkaFault } from '../../../../../../exporters/sinks/kafka/faults.ts'
-import type { KafkaConnection } from '../../../../../../exporters/sinks/kafka/connection.ts'
+import { KafkaClient } from '../../../../../../exporters/sinks/kafka/client/client.ts'
+import { KafkaFault } from '../../../../../../exporters/sinks/kafka/client/faults.ts'
+import type { KafkaConnection } from '../../../../../../exporters/sinks/kafka/client/connection.ts'
 import { until } from '../../../support/fake-clock.ts'
 import { kafkaConfig } from '../support/config.ts'
 import { AUTHENTICATE, FakeBroker, METADATA, PRODUCE } from '../support/fake-broker.ts'
@@ -14,10 +14,10 @@ import type { Deed } from '../support/fake-broker.ts'
 const RECORDS = [{ key: null, value: Buffer.from('{}'), common: {}, own: {}, timestampMs: 1_790_000_000_000 }]
 const LOGIN = { mechanism: 'plain', username: 'me', password: 'p' } as const
 
-function driverOf(brokers: readonly FakeBroker[], change: Partial<KafkaConnection> = {}): KafkajsDriver {
+function clientOf(brokers: readonly FakeBroker[], change: Partial<KafkaConnection> = {}): KafkaClient {
   const plain = { ...kafkaConfig(), tls: undefined, sasl: undefined }
   const connection = { ...plain, brokers: brokers.map(({ address }) => address), ...change }
-  return new KafkajsDriver(connection, { warn: () => undefined })
+  return new KafkaClient(connection, { warn: () => undefined, codec: { id: 0, compress: undefined } })
 }
 
 type LookedUp = (error: NodeJS.ErrnoException | null, found: dns.LookupAddress[]) => void
@@ -34,14 +34,14 @@ const faultIn = (work: Promise<unknown>): Promise<unknown> =>
 for (const deed of ['half', 'garbage', 'reset'] as const satisfies readonly Deed[]) {
   test(`kafkajs connections: after an answer that is ${deed} the send fails, and the next one is delivered`, async () => {
     await using broker = await FakeBroker.start()
-    const driver = driverOf([broker])
-    await driver.send('events', 0, RECORDS)
+    const client = clientOf([broker])
+    await client.send('events', 0, RECORDS)
     let bad = 1
     broker.deed = (apiKey) => (apiKey === PRODUCE && bad-- > 0 ? deed : 'answer')
-    const fault = await faultIn(driver.send('events', 0, RECORDS))
+    const fault = await faultIn(client.send('events', 0, RECORDS))
     assert.ok(fault instanceof KafkaFault && fault.kind === 'retry', String(fault))
-    await driver.send('events', 0, RECORDS)
-    await driver.close()
+    await client.send('events', 0, RECORDS)
+    await client.close()
   })
 }
 
@@ -50,18 +50,18 @@ test('kafkajs connections: a broker that accepts and never answers does not bloc
   await using well = await FakeBroker.start()
   hung.deed = () => 'silence'
   // Long enough for a busy machine to answer in, or the silent broker is asked again.
-  const driver = driverOf([hung, well], { request_timeout: 1500 })
-  assert.deepEqual([...(await driver.partitions(['events']))], [['events', 1]])
-  await driver.send('events', 0, RECORDS)
+  const client = clientOf([hung, well], { request_timeout: 1500 })
+  assert.deepEqual([...(await client.partitions(['events']))], [['events', 1]])
+  await client.send('events', 0, RECORDS)
   assert.equal(hung.connections, 1)
-  await driver.close()
+  await client.close()
 })
 
 test('kafkajs connections: all topics are requested at once, and an error of one is reported for that one', async () => {
   await using broker = await FakeBroker.start()
   Object.assign(broker.topics, { a: 0, forbidden: 29 })
-  const driver = driverOf([broker])
-  const found = await driver.partitions(['a', 'forbidden', 'missing', 'events'])
+  const client = clientOf([broker])
+  const found = await client.partitions(['a', 'forbidden', 'missing', 'events'])
   assert.equal(broker.connections, 1)
   const reported = [...found].map(([name, value]) => [
     name,
@@ -73,47 +73,47 @@ test('kafkajs connections: all topics are requested at once, and an error of one
     missing: ['config', 'UNKNOWN_TOPIC_OR_PARTITION'],
     events: 1,
   })
-  await driver.close()
+  await client.close()
 })
 
 test('kafkajs connections: a topic that is forbidden later does not prevent writes to others', async () => {
   await using broker = await FakeBroker.start()
   Object.assign(broker.topics, { a: 0, b: 0, c: 0 })
-  const driver = driverOf([broker])
-  await driver.send('a', 0, RECORDS)
-  await driver.send('b', 0, RECORDS)
+  const client = clientOf([broker])
+  await client.send('a', 0, RECORDS)
+  await client.send('b', 0, RECORDS)
   broker.topics['b'] = 29
   // A new topic makes the client request all topics that it knows.
-  await driver.send('c', 0, RECORDS)
-  await driver.send('a', 0, RECORDS)
-  await driver.close()
+  await client.send('c', 0, RECORDS)
+  await client.send('a', 0, RECORDS)
+  await client.close()
 })
 
 test('kafkajs connections: an interrupted login is a lost connection, a refused one is a wrong password', async () => {
   await using broker = await FakeBroker.start()
-  const driver = driverOf([broker], { sasl: LOGIN })
+  const client = clientOf([broker], { sasl: LOGIN })
   broker.deed = (apiKey) => (apiKey === AUTHENTICATE ? 'reset' : 'answer')
-  const cut = await faultIn(driver.partitions(['events']))
+  const cut = await faultIn(client.partitions(['events']))
   assert.ok(cut instanceof KafkaFault && cut.kind === 'unwritten', String(cut))
   broker.deed = () => 'answer'
-  const refused = await faultIn(driver.partitions(['events']))
+  const refused = await faultIn(client.partitions(['events']))
   assert.ok(refused instanceof KafkaFault && refused.kind === 'config', String(refused))
   assert.match(refused.message, /SASL_AUTHENTICATION_FAILED, wrong password/)
-  await driver.close()
+  await client.close()
 })
 
 for (const end of ['reset', 'close'] as const) {
   test(`kafkajs connections: requests in flight fail at once with a ${end}`, async () => {
     await using broker = await FakeBroker.start()
-    const driver = driverOf([broker])
-    await driver.send('events', 0, RECORDS)
+    const client = clientOf([broker])
+    await client.send('events', 0, RECORDS)
     broker.deed = (apiKey) => (apiKey === METADATA ? 'answer' : 'silence')
-    const sending = faultIn(driver.send('events', 0, RECORDS))
+    const sending = faultIn(client.send('events', 0, RECORDS))
     await until('it is under way', () => broker.requests.filter((key) => key === PRODUCE).length === 2)
-    await driver[end]()
+    await client[end]()
     const fault = await sending
     assert.ok(fault instanceof KafkaFault && fault.kind === 'retry', String(fault))
-    await driver.close()
+    await client.close()
   })
 }
 
@@ -122,10 +122,10 @@ test(
   { skip: NO_IPV6 },
   async () => {
     await using broker = await FakeBroker.start('::1')
-    const driver = driverOf([broker])
-    assert.deepEqual([...(await driver.partitions(['events']))], [['events', 1]])
-    await driver.send('events', 0, RECORDS)
-    await driver.close()
+    const client = clientOf([broker])
+    assert.deepEqual([...(await client.partitions(['events']))], [['events', 1]])
+    await client.send('events', 0, RECORDS)
+    await client.close()
   },
 )
 
@@ -137,7 +137,7 @@ test('kafkajs connections: of a name with both kinds of addresses IPv6 comes fir
   )
   await using old = await FakeBroker.start()
   const { port } = old
-  const named = (): KafkajsDriver => driverOf([], { brokers: [`broker.example:${port}`] })
+  const named = (): KafkaClient => clientOf([], { brokers: [`broker.example:${port}`] })
   const onlyOld = named()
   assert.deepEqual([...(await onlyOld.partitions(['events']))], [['events', 1]])
   await onlyOld.close()

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import { mock, test } from 'node:test'
-import { guardKafkajs } from '../../../../../../exporters/sinks/kafka/drivers/kafkajs-guard.ts'
+import { guardKafkajs } from '../../../../../../exporters/sinks/kafka/client/guard.ts'
 
 interface Queue {
   pending: unknown[]

@@ -1,5 +1,5 @@
-/** The meaning of Kafka's errors, from either library. Source: Kafka's Errors.java; docs/reference/kafka.md. */
-import { textOf } from '../../contract/errors.ts'
+/** The meaning of Kafka's errors, from kafkajs or @platformatic/kafka (`ktrail audit`). Source: Kafka's Errors.java; docs/reference/kafka.md. */
+import { textOf } from '../../../contract/errors.ts'
 
 /**
  * `retry`: temporary, may have been written. `unwritten`: temporary, not written. `moved`: not written, the leader has moved.

@@ -5,8 +5,8 @@
  */
 import { createRequire } from 'node:module'
 import { ExportError } from '../../../contract/errors.ts'
-import { KafkaFault } from '../faults.ts'
-import { installedVersion, KNOWN_VERSION } from './kafkajs-guard.ts'
+import { KafkaFault } from './faults.ts'
+import { installedVersion, KNOWN_VERSION } from './guard.ts'
 import type { Producer } from './record-batch.ts'
 
 /** Record batches of magic 2 need Produce v3 (Kafka 0.11); v3 to v7, kafkajs's latest, have the same layout. */
@@ -53,10 +53,7 @@ let applied = false
 /** Installs it once per process. Throws ExportError for an unknown version of kafkajs. */
 export function acceptReadyBatches(version: string = installedVersion()): void {
   if (version !== KNOWN_VERSION) {
-    throw new ExportError(
-      'UNUSABLE',
-      `driver kafkajs: expected kafkajs ${KNOWN_VERSION}, got ${version}; install that, or take platformatic`,
-    )
+    throw new ExportError('UNUSABLE', `kafka: expected kafkajs ${KNOWN_VERSION}, got ${version}; reinstall the package`)
   }
   if (applied) return
   const definition = produceDefinition()

@@ -2,15 +2,15 @@
 import assert from 'node:assert/strict'
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { ExportError } from '../../../../../exporters/contract/errors.ts'
-import { readConnection } from '../../../../../exporters/sinks/kafka/connection.ts'
-import type { KafkaConfig, KafkaConnection } from '../../../../../exporters/sinks/kafka/connection.ts'
-import type { KafkaExporter } from '../../../../../exporters/sinks/kafka/exporter.ts'
-import { createAuthority, withoutOpenssl } from '../../../../support/authority.ts'
-import { Folder } from '../../support/folder.ts'
-import { batch, lines } from '../../support/lines.ts'
-import { kafkaConfig, kafkaExporter } from './support/config.ts'
-import { fault, FakeDriver } from './support/fake-driver.ts'
+import { ExportError } from '../../../../../../exporters/contract/errors.ts'
+import { readConnection } from '../../../../../../exporters/sinks/kafka/client/connection.ts'
+import type { KafkaConfig, KafkaConnection } from '../../../../../../exporters/sinks/kafka/client/connection.ts'
+import type { KafkaExporter } from '../../../../../../exporters/sinks/kafka/exporter.ts'
+import { createAuthority, withoutOpenssl } from '../../../../../support/authority.ts'
+import { Folder } from '../../../support/folder.ts'
+import { batch, lines } from '../../../support/lines.ts'
+import { kafkaConfig, kafkaExporter } from '../support/config.ts'
+import { fault, FakeClient } from '../support/fake-client.ts'
 
 const NONE = withoutOpenssl()
 const NEVER = new AbortController().signal
@@ -25,24 +25,24 @@ interface Files {
   readonly other: string
 }
 
-/** A started exporter, the connections that its driver was created with, and the warnings. */
+/** A started exporter, the connections that its client was created with, and the warnings. */
 async function started(folder: Folder): Promise<{
   exporter: KafkaExporter
-  driver: FakeDriver
+  client: FakeClient
   made: KafkaConnection[]
   warnings: string[]
 }> {
-  const driver = new FakeDriver()
+  const client = new FakeClient()
   const made: KafkaConnection[] = []
   const warnings: string[] = []
-  const makeDriver = (connection: KafkaConnection): FakeDriver => {
+  const makeClient = (connection: KafkaConnection): FakeClient => {
     made.push(connection)
-    return driver
+    return client
   }
   const sasl = { ...LOGIN, password_file: folder.at('password') }
-  const exporter = kafkaExporter({ sasl }, { makeDriver, warn: (text) => warnings.push(text) })
+  const exporter = kafkaExporter({ sasl }, { makeClient, warn: (text) => warnings.push(text) })
   await exporter.start()
-  return { exporter, driver, made, warnings }
+  return { exporter, client, made, warnings }
 }
 
 test('kafka connection: files become their content, a password without its line feed', { skip: NONE }, async () => {
@@ -86,7 +86,7 @@ for (const { name, change, message } of BAD) {
     using folder = new Folder()
     writeFileSync(folder.at('empty'), '\n')
     writeFileSync(folder.at('full'), 'x')
-    const exporter = kafkaExporter(change(folder), { makeDriver: () => new FakeDriver() })
+    const exporter = kafkaExporter(change(folder), { makeClient: () => new FakeClient() })
     await assert.rejects(exporter.start(), (error) => {
       assert.ok(error instanceof ExportError && error.code === 'UNUSABLE')
       assert.match(error.message, message)
@@ -121,52 +121,52 @@ for (const [name, change, message] of UNUSABLE) {
 test('kafka connection: a reopen uses a new password, and reconnects only if it changed', async () => {
   using folder = new Folder()
   writeFileSync(folder.at('password'), 'old')
-  const { exporter, driver, made } = await started(folder)
+  const { exporter, client, made } = await started(folder)
   assert.equal(made[0]?.sasl?.password, 'old')
   await exporter.reopen()
   await exporter.send(batch(lines(0, 1)), NEVER)
-  assert.equal(driver.resets, 0)
+  assert.equal(client.resets, 0)
   writeFileSync(folder.at('password'), 'new')
   await exporter.reopen()
   assert.equal((await exporter.send(batch(lines(1, 1)), NEVER)).status, 'delivered')
-  assert.deepEqual([driver.resets, driver.connection?.sasl?.password], [1, 'new'])
+  assert.deepEqual([client.resets, client.connection?.sasl?.password], [1, 'new'])
 })
 
 test('kafka connection: a password that is replaced during a reconnect is used', async () => {
   using folder = new Folder()
   writeFileSync(folder.at('password'), 'old')
-  const { exporter, driver } = await started(folder)
-  driver.plan = () => fault('reset')
+  const { exporter, client } = await started(folder)
+  client.plan = () => fault('reset')
   await exporter.send(batch(lines(0, 1)), NEVER)
-  driver.plan = () => undefined
-  const reset = driver.reset.bind(driver)
-  driver.reset = async (connection) => {
-    driver.reset = reset
+  client.plan = () => undefined
+  const reset = client.reset.bind(client)
+  client.reset = async (connection) => {
+    client.reset = reset
     writeFileSync(folder.at('password'), 'new')
     await exporter.reopen()
     await reset(connection)
   }
   await exporter.send(batch(lines(0, 1)), NEVER)
   await exporter.send(batch(lines(1, 1)), NEVER)
-  assert.equal(driver.connection?.sasl?.password, 'new')
+  assert.equal(client.connection?.sasl?.password, 'new')
 })
 
 test('kafka connection: a reopen that cannot read the files is reported, and the old ones stay in use', async () => {
   using folder = new Folder()
   writeFileSync(folder.at('password'), 'old')
-  const { exporter, driver } = await started(folder)
+  const { exporter, client } = await started(folder)
   rmSync(folder.at('password'))
   await assert.rejects(exporter.reopen(), /sasl\.password_file: cannot read/)
   assert.equal((await exporter.send(batch(lines(0, 1)), NEVER)).status, 'delivered')
-  assert.equal(driver.resets, 0)
+  assert.equal(client.resets, 0)
 })
 
 for (const code of ['SASL_AUTHENTICATION_FAILED', 'CERT_HAS_EXPIRED', 'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED']) {
   test(`kafka connection: after ${code} it holds, and the next try reads the files again`, async () => {
     using folder = new Folder()
     writeFileSync(folder.at('password'), 'old')
-    const { exporter, driver } = await started(folder)
-    driver.plan = () => (driver.connection?.sasl?.password === 'new' ? undefined : fault('config', code))
+    const { exporter, client } = await started(folder)
+    client.plan = () => (client.connection?.sasl?.password === 'new' ? undefined : fault('config', code))
     assert.equal((await exporter.send(batch(lines(0, 1)), NEVER)).status, 'hold')
     writeFileSync(folder.at('password'), 'new')
     assert.equal((await exporter.send(batch(lines(0, 1)), NEVER)).status, 'delivered')
@@ -176,12 +176,12 @@ for (const code of ['SASL_AUTHENTICATION_FAILED', 'CERT_HAS_EXPIRED', 'ERR_SSL_T
 test('kafka connection: a file that is missing at a retry is reported, and the old password is tried again', async () => {
   using folder = new Folder()
   writeFileSync(folder.at('password'), 'old')
-  const { exporter, driver, warnings } = await started(folder)
-  driver.plan = () => fault('config', 'SASL_AUTHENTICATION_FAILED')
+  const { exporter, client, warnings } = await started(folder)
+  client.plan = () => fault('config', 'SASL_AUTHENTICATION_FAILED')
   await exporter.send(batch(lines(0, 1)), NEVER)
   rmSync(folder.at('password'))
-  driver.plan = () => undefined
+  client.plan = () => undefined
   assert.equal((await exporter.send(batch(lines(0, 1)), NEVER)).status, 'delivered')
-  assert.equal(driver.connection?.sasl?.password, 'old')
+  assert.equal(client.connection?.sasl?.password, 'old')
   assert.match(warnings.at(-1) ?? '', /sasl\.password_file: cannot read/)
 })

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import { test } from 'node:test'
-import type { KafkaRecord } from '../../../../../../exporters/sinks/kafka/drivers/driver.ts'
-import { KafkaFault } from '../../../../../../exporters/sinks/kafka/faults.ts'
-import { acceptReadyBatches, ReadyBatch } from '../../../../../../exporters/sinks/kafka/drivers/kafkajs-batches.ts'
-import { RecordBatchWriter } from '../../../../../../exporters/sinks/kafka/drivers/record-batch.ts'
+import { KafkaFault } from '../../../../../../exporters/sinks/kafka/client/faults.ts'
+import { acceptReadyBatches, ReadyBatch } from '../../../../../../exporters/sinks/kafka/client/produce-request.ts'
+import { RecordBatchWriter } from '../../../../../../exporters/sinks/kafka/client/record-batch.ts'
+import type { KafkaRecord } from '../../../../../../exporters/sinks/kafka/client/record-batch.ts'
 
 interface Made {
   readonly request: {
@@ -64,7 +64,7 @@ function batchBytes(request: Buffer): number {
 test('kafkajs batches: refused with a message in an unknown version', () => {
   assert.throws(
     () => acceptReadyBatches('2.3.0'),
-    /ExportError: .*expected kafkajs 2\.2\.4, got 2\.3\.0; .*platformatic/,
+    /ExportError: .*expected kafkajs 2\.2\.4, got 2\.3\.0; reinstall the package/,
   )
 })
 

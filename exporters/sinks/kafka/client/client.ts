@@ -1,28 +1,37 @@
 /**
- * The driver with kafkajs 2.2.4: its connections (TLS, SASL), metadata and errors, but our record batches, because its encoder
+ * A client of Kafka by kafkajs 2.2.4: its connections (TLS, SASL), metadata and errors, but our record batches, because its encoder
  * is slow. Workarounds for its known faults (docs/reference/kafka.md): one topic and partition per send, so that its retry cannot
  * skip a broker; responses are checked; the idle timer is fixed; errors of topics are separate; connections are repaired
- * (`kafkajs-connections.ts`).
+ * (`sockets.ts`).
  */
 import kafkajs from 'kafkajs'
 import type { KafkaConfig, logCreator, Producer } from 'kafkajs'
 import { setTimeout as pause } from 'node:timers/promises'
-import { codecOf, CODEC_IDS } from './codecs.ts'
-import type { Compress } from './codecs.ts'
-import { MOVED_MS, partitionsOf } from './driver.ts'
-import type { DriverDeps, KafkaDriver, KafkaRecord, Partitions } from './driver.ts'
-import { faultOf, faultOfCode, KafkaFault, unlessThere, unwritten } from '../faults.ts'
-import { acceptReadyBatches, ReadyBatch } from './kafkajs-batches.ts'
-import { firstBroker, refusalOf, Sockets } from './kafkajs-connections.ts'
-import { guardKafkajs } from './kafkajs-guard.ts'
-import { logTo } from './kafkajs-log.ts'
-import { loginOf } from './kafkajs-login.ts'
-import type { KafkaConnection } from '../connection.ts'
+import type { Codec } from './codecs.ts'
+import type { KafkaConnection } from './connection.ts'
+import { faultOf, faultOfCode, KafkaFault, missingTopic, unlessThere, UNKNOWN_TOPIC, unwritten } from './faults.ts'
+import { guardKafkajs } from './guard.ts'
+import { logTo } from './log.ts'
+import { loginOf } from './login.ts'
+import { acceptReadyBatches, ReadyBatch } from './produce-request.ts'
 import { NOBODY, RecordBatchWriter, sequenceAfter } from './record-batch.ts'
+import type { KafkaRecord } from './record-batch.ts'
+import { firstBroker, refusalOf, Sockets } from './sockets.ts'
 
 /** Retries of connections and metadata: 0.1 + 0.2 + 0.4 + 0.8 s. */
 const RETRY = { initialRetryTime: 100, multiplier: 2, factor: 0.2, maxRetryTime: 1000, retries: 4 }
 const CONNECT_MS = 5000
+/** Waits before asking again for the leader of a moved partition: elections take a few 100 ms. */
+const MOVED_MS: readonly number[] = [100, 200, 400, 800]
+
+/** The number of partitions, or the fault, of each requested topic. */
+export type Partitions = ReadonlyMap<string, number | KafkaFault>
+
+export interface ClientDeps {
+  /** Receives the library's warnings. */
+  readonly warn: (message: string) => void
+  readonly codec: Codec
+}
 
 interface Session {
   readonly producer: Producer
@@ -30,9 +39,10 @@ interface Session {
   readonly sequences: Map<string, number>
 }
 
-export class KafkajsDriver implements KafkaDriver {
+/** All methods only reject with KafkaFault. */
+export class KafkaClient {
   readonly #log: logCreator
-  readonly #codec: { readonly id: number; readonly compress: Compress | undefined }
+  readonly #codec: Codec
   readonly #writer = new RecordBatchWriter()
   #connection: KafkaConnection
   #sockets = new Sockets()
@@ -43,18 +53,19 @@ export class KafkajsDriver implements KafkaDriver {
   #session: Promise<Session> | undefined
   #closed = false
 
-  constructor(connection: KafkaConnection, deps: DriverDeps) {
+  constructor(connection: KafkaConnection, { warn, codec }: ClientDeps) {
     guardKafkajs()
     acceptReadyBatches()
-    this.#codec = {
-      id: CODEC_IDS[connection.compression],
-      compress: codecOf(connection.compression, deps.compressors, deps.codec),
-    }
-    this.#log = logTo(deps.warn)
+    this.#codec = codec
+    this.#log = logTo(warn)
     this.#connection = connection
     this.#client = this.#makeClient()
   }
 
+  /**
+   * Requests the number of partitions of all topics at once, with a fault per topic. Only here UNKNOWN_TOPIC_OR_PARTITION is of
+   * kind `config`; elsewhere it may mean that the leader moved.
+   */
   async partitions(topics: readonly string[]): Promise<Partitions> {
     this.#checkOpen()
     const { brokers } = this.#connection
@@ -77,6 +88,10 @@ export class KafkajsDriver implements KafkaDriver {
     }
   }
 
+  /**
+   * Writes the records as one batch to a partition; resolves when the brokers have acknowledged all. At most one call per
+   * partition at a time. Connects if needed.
+   */
   async send(topic: string, partition: number, records: readonly KafkaRecord[]): Promise<void> {
     const what = `write to topic "${topic}", partition ${partition}`
     const { producer, sequences } = await this.#connected(what)
@@ -119,6 +134,10 @@ export class KafkajsDriver implements KafkaDriver {
     }
   }
 
+  /**
+   * Drops connections and the producer's identity; running calls fail soon. The next call reconnects, with the credentials of
+   * `connection`.
+   */
   async reset(connection: KafkaConnection = this.#connection): Promise<void> {
     this.#connection = connection
     const ended = this.#disconnect()
@@ -127,6 +146,7 @@ export class KafkajsDriver implements KafkaDriver {
     await ended
   }
 
+  /** Like reset, permanently. A second call does nothing. */
   async close(): Promise<void> {
     this.#closed = true
     await this.#disconnect()
@@ -187,6 +207,17 @@ export class KafkajsDriver implements KafkaDriver {
   #checkOpen(): void {
     if (this.#closed) throw new KafkaFault('retry', 'CLOSED', 'the connection to Kafka is closed')
   }
+}
+
+/** For a client in memory, too. */
+export type Client = Pick<KafkaClient, keyof KafkaClient>
+
+/** A topic in a metadata response: its error code, 0 for none, and its partitions. */
+function partitionsOf(topic: string, brokers: readonly string[], code: number, count: number): number | KafkaFault {
+  const what = `ask ${brokers.join(', ')} for topic "${topic}"`
+  const fault = faultOfCode(code, what)
+  if (fault === undefined && count > 0) return count
+  return fault === undefined || fault.code === UNKNOWN_TOPIC ? missingTopic(what) : fault
 }
 
 function configOf(connection: KafkaConnection, log: logCreator): Omit<KafkaConfig, 'brokers'> {

@@ -4,7 +4,7 @@
  */
 import { createRequire } from 'node:module'
 import type { AuthenticationProviderArgs, Authenticator, Mechanism } from 'kafkajs'
-import type { KafkaSasl } from '../connection.ts'
+import type { KafkaSasl } from './connection.ts'
 
 type Provider = (sasl: KafkaSasl) => (args: AuthenticationProviderArgs) => Authenticator
 

@@ -3,9 +3,9 @@ import { test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { Reader, readRecordsBatch } from '@platformatic/kafka'
 import fc from 'fast-check'
-import { codecOf, CODEC_IDS } from '../../../../../../exporters/sinks/kafka/drivers/codecs.ts'
-import type { KafkaRecord } from '../../../../../../exporters/sinks/kafka/drivers/driver.ts'
-import { RecordBatchWriter } from '../../../../../../exporters/sinks/kafka/drivers/record-batch.ts'
+import { codecOf } from '../../../../../../exporters/sinks/kafka/client/codecs.ts'
+import { RecordBatchWriter } from '../../../../../../exporters/sinks/kafka/client/record-batch.ts'
+import type { KafkaRecord } from '../../../../../../exporters/sinks/kafka/client/record-batch.ts'
 
 const bytes = (max: number) => fc.uint8Array({ maxLength: max }).map((array) => Buffer.from(array))
 const headers = fc.dictionary(fc.stringMatching(/^[a-z_]{1,12}$/), fc.string({ unit: 'grapheme', maxLength: 20 }), {
@@ -23,7 +23,7 @@ const NOBODY = { producerId: -1n, epoch: -1, sequence: 0 }
 for (const compression of ['none', 'gzip', 'zstd'] as const) {
   test(`kafka record batch: a batch with compression ${compression} reads back the same with another library`, async () => {
     const writer = new RecordBatchWriter()
-    const codec = { id: CODEC_IDS[compression], compress: codecOf(compression) }
+    const codec = await codecOf({ compression })
     await fc.assert(
       fc.asyncProperty(fc.array(record, { minLength: 1, maxLength: 20 }), async (records) => {
         const batch = readRecordsBatch(Reader.from(await writer.write(records, codec, NOBODY)))

@@ -1,10 +1,10 @@
 /** Options of a connection to the brokers, with certificates, keys and passwords read from their files. */
-import type { EffectiveType } from '../../../config/agent/effective.ts'
-import { MAX_SECRET_BYTES } from '../../../config/base/named-file.ts'
-import { ExportError } from '../../contract/errors.ts'
-import { contentOf } from '../../runtime/named-file.ts'
-import { readTlsFiles } from '../../runtime/tls-files.ts'
-import type { TlsContents } from '../../runtime/tls-files.ts'
+import type { EffectiveType } from '../../../../config/agent/effective.ts'
+import { MAX_SECRET_BYTES } from '../../../../config/base/named-file.ts'
+import { ExportError } from '../../../contract/errors.ts'
+import { contentOf } from '../../../runtime/named-file.ts'
+import { readTlsFiles } from '../../../runtime/tls-files.ts'
+import type { TlsContents } from '../../../runtime/tls-files.ts'
 
 export type KafkaConfig = EffectiveType<'kafka'>
 type TlsConfig = NonNullable<KafkaConfig['tls']>
@@ -14,7 +14,7 @@ export interface KafkaSasl extends Pick<SaslConfig, 'mechanism' | 'username'> {
   readonly password: string
 }
 
-/** The config for a driver. */
+/** The config for a client. */
 export interface KafkaConnection extends Pick<
   KafkaConfig,
   'brokers' | 'client_id' | 'compression' | 'acks' | 'idempotent' | 'request_timeout'

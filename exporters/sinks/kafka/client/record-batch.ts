@@ -5,11 +5,10 @@
  *  21 attributes i16 · 23 lastOffsetDelta i32 · 27 firstTimestamp i64 · 35 maxTimestamp i64 · 43 producerId i64
  *  51 producerEpoch i16 · 53 baseSequence i32 · 57 count i32 · 61 records (compressed together)
  *
- * Allocates nothing per record, unlike the libraries' generic writers.
+ * Allocates nothing per record, unlike the writers of Kafka's libraries.
  */
 import { crc32c } from '@node-rs/crc32'
-import type { Compress } from './codecs.ts'
-import type { KafkaRecord } from './driver.ts'
+import type { Codec } from './codecs.ts'
 
 const HEAD = 61
 const CRC_FROM = 21
@@ -20,6 +19,18 @@ const FIRST_BYTES = 256 << 10
 const MAX_SPARE = 4
 /** A buffer that grew beyond this size is freed. */
 const KEEP_BYTES = 4 << 20
+
+export interface KafkaRecord {
+  readonly key: Buffer | null
+  /** A view of shared bytes: read-only, valid until the send settles. */
+  readonly value: Buffer
+  /** One object shared by many records, so that it is encoded once. */
+  readonly common: Readonly<Record<string, string>>
+  /** Headers of this record. */
+  readonly own: Readonly<Record<string, string>>
+  /** Milliseconds since 1970, whole. */
+  readonly timestampMs: number
+}
 
 /** The producer's identity, for idempotence; `producerId` is -1 without one. */
 export interface Producer {
@@ -48,11 +59,7 @@ export class RecordBatchWriter {
   readonly #common = new WeakMap<object, CommonHeaders>()
 
   /** Encodes a batch into new bytes. May be called again before it settles. */
-  async write(
-    records: readonly KafkaRecord[],
-    codec: { readonly id: number; readonly compress: Compress | undefined },
-    producer: Producer,
-  ): Promise<Buffer> {
+  async write(records: readonly KafkaRecord[], codec: Codec, producer: Producer): Promise<Buffer> {
     const first = records[0]?.timestampMs ?? 0
     let latest = first
     this.#at = 0

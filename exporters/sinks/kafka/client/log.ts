@@ -5,7 +5,7 @@ const AGAIN_MS = 300_000
 /** kafkajs warns about this for every idempotent producer without endless retries. The sending chain retries for us. */
 const RETRIES_WARNING = 'Limiting retries for the idempotent producer'
 
-/** For kafkajs's option `logCreator`: one for all clients of a driver. */
+/** For kafkajs's option `logCreator`: one for all that a client creates. */
 export function logTo(warn: (message: string) => void, nowMs: () => number = Date.now): logCreator {
   const reported = new Set<string>()
   let untilMs = 0

@@ -1,8 +1,9 @@
 /** Kafka in memory: partitions as lists, failures by plan. */
-import type { KafkaDriver, KafkaRecord, Partitions } from '../../../../../../exporters/sinks/kafka/drivers/driver.ts'
-import { KafkaFault, UNKNOWN_TOPIC } from '../../../../../../exporters/sinks/kafka/faults.ts'
-import type { FaultKind } from '../../../../../../exporters/sinks/kafka/faults.ts'
-import type { KafkaConnection } from '../../../../../../exporters/sinks/kafka/connection.ts'
+import type { Client, Partitions } from '../../../../../../exporters/sinks/kafka/client/client.ts'
+import type { KafkaRecord } from '../../../../../../exporters/sinks/kafka/client/record-batch.ts'
+import { KafkaFault, UNKNOWN_TOPIC } from '../../../../../../exporters/sinks/kafka/client/faults.ts'
+import type { FaultKind } from '../../../../../../exporters/sinks/kafka/client/faults.ts'
+import type { KafkaConnection } from '../../../../../../exporters/sinks/kafka/client/connection.ts'
 
 export const fault = (kind: FaultKind, code: string = kind): KafkaFault =>
   new KafkaFault(kind, code, `planned: ${code}`)
@@ -13,7 +14,7 @@ export interface Call {
   readonly records: readonly KafkaRecord[]
 }
 
-export class FakeDriver implements KafkaDriver {
+export class FakeClient implements Client {
   readonly topics = new Map<string, KafkaRecord[][]>()
   readonly calls: Call[] = []
   resets = 0
@@ -58,7 +59,7 @@ export class FakeDriver implements KafkaDriver {
     this.#inFlight.set(name, inFlight)
     this.mostAtOnce = Math.max(this.mostAtOnce, inFlight)
     try {
-      // As a driver does, after the call has returned.
+      // As a client does, after the call has returned.
       await Promise.resolve()
       this.calls.push({ topic, partition, records })
       const refused = await this.plan({ topic, partition, records })

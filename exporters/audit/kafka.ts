@@ -13,8 +13,7 @@ import type { NumberedRecord } from './audit.ts'
 import { numbersOf } from './envelope.ts'
 import { Cluster } from './kafka-cluster.ts'
 import { readOtlp } from './otlp.ts'
-import type { Source } from './source.ts'
-import type { SourceOptions } from './sources.ts'
+import type { Source, SourceOptions } from './source.ts'
 
 const WAIT_MS = 1000
 /** A batch that is larger comes alone, up to MAX_ANSWER_BYTES. */

@@ -10,8 +10,7 @@ import { NO_ORDER } from './audit.ts'
 import type { NumberedRecord } from './audit.ts'
 import { numbersOf } from './envelope.ts'
 import { attributeOf } from './otlp.ts'
-import type { Source } from './source.ts'
-import type { SourceOptions } from './sources.ts'
+import type { Source, SourceOptions } from './source.ts'
 
 /** A server with default limits answers only up to some 1,300 of our records. */
 const PAGE = 500

@@ -1,6 +1,23 @@
+import type { Environment } from '../../config/agent/loading/substitute.ts'
 import type { NumberedRecord } from './audit.ts'
 
 /** Reads a sink once, to its present end. Yields undefined for a record without numbers. Throws ExportError if it cannot be read. */
 export interface Source {
   (): AsyncIterable<NumberedRecord | 'unreadable' | undefined>
+}
+
+export interface AuditedSource {
+  readonly env: Environment
+  /** Older records are not read where the sink can select by time. */
+  readonly sinceMs: number | undefined
+  readonly nowMs: number
+  /** A sink that gives nothing for so long is given up. Default: 30 s. */
+  readonly silenceMs?: number
+}
+
+export interface SourceOptions extends AuditedSource {
+  /** Aborts when the sink is given up. */
+  readonly signal: AbortSignal
+  /** Called when the sink has given something. */
+  readonly heard: () => void
 }

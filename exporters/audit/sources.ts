@@ -1,23 +1,6 @@
-import type { Environment } from '../../config/agent/loading/substitute.ts'
 import { ExportError } from '../contract/errors.ts'
 import { fileSource } from './files.ts'
-import type { Source } from './source.ts'
-
-export interface AuditedSource {
-  readonly env: Environment
-  /** Older records are not read where the sink can select by time. */
-  readonly sinceMs: number | undefined
-  readonly nowMs: number
-  /** A sink that gives nothing for so long is given up. Default: 30 s. */
-  readonly silenceMs?: number
-}
-
-export interface SourceOptions extends AuditedSource {
-  /** Aborts when the sink is given up. */
-  readonly signal: AbortSignal
-  /** Called when the sink has given something. */
-  readonly heard: () => void
-}
+import type { AuditedSource, Source, SourceOptions } from './source.ts'
 
 /** Loki may search for a while, and Kafka may have to elect a leader. */
 const SILENCE_MS = 30_000

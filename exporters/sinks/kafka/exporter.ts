@@ -21,8 +21,10 @@ import type { KafkaConfig, KafkaConnection } from './client/connection.ts'
 import { faultOf, isLoginFault, KafkaFault } from './client/faults.ts'
 import { RecordHeaders } from './headers.ts'
 import type { HeaderContext } from './headers.ts'
-import { ACKED, INVALID, layOut, Memory, settleNumbers, sizeOf, TOO_LARGE, topicsOf } from './partition-batches.ts'
-import type { Fate, PartitionBatch, Layout } from './partition-batches.ts'
+import { ACKED, Fates, INVALID, TOO_LARGE } from './fates.ts'
+import type { Fate } from './fates.ts'
+import { layOut, settleNumbers, sizeOf, topicsOf } from './partition-batches.ts'
+import type { PartitionBatch, Layout } from './partition-batches.ts'
 import { Gathering } from './gathering.ts'
 import { REFUSAL_REASONS, acknowledgedOf, outcomeOf, retryable } from './outcome.ts'
 import { Keys } from './partitions.ts'
@@ -59,7 +61,7 @@ export class KafkaExporter implements Exporter {
   readonly #layout: Layout
   /** Of format `otlp_proto`. */
   readonly #gathered: Gathering | undefined
-  readonly #memory = new Memory()
+  readonly #fates = new Fates()
   readonly #topics: Topics
   readonly #unacknowledged = new Unacknowledged()
   readonly #counters = { requests: 0, resets: 0, split_batches: 0 }
@@ -161,11 +163,11 @@ export class KafkaExporter implements Exporter {
     const faults = (await within(running, signal)) ?? (await within(running, AbortSignal.timeout(LAST_ANSWER_MS)))
     if (faults === undefined) {
       const outcome = retryable('ABORTED', 'Kafka has not answered in time; late answers will be used')
-      return { ...outcome, ...acknowledgedOf(batch, this.#memory) }
+      return { ...outcome, ...acknowledgedOf(batch, this.#fates) }
     }
     this.#running = undefined
     const outcome = this.#outcome(batch, faults)
-    if (faults.length === 0) this.#memory.forget(batch)
+    if (faults.length === 0) this.#fates.forget(batch)
     return outcome.status === 'hold' ? this.#held(outcome) : outcome
   }
 
@@ -190,16 +192,16 @@ export class KafkaExporter implements Exporter {
   #outcome(batch: Batch, faults: readonly KafkaFault[]): Outcome {
     const unacknowledged = this.#unanswered
     this.#unanswered = 0
-    return outcomeOf(batch, this.#memory, faults, this.#messages, unacknowledged)
+    return outcomeOf(batch, this.#fates, faults, this.#messages, unacknowledged)
   }
 
   /** Sends all pending events of the batch and remembers their fates. Returns the faults, by partition batch. */
   async #deliver(client: Client, batch: Batch, signal: AbortSignal): Promise<readonly KafkaFault[]> {
     if (this.#needsReset) await this.#reset(client)
-    const { counts, faults: missing } = await this.#topics.find(client, topicsOf(batch, this.#memory, this.#layout))
+    const { counts, faults: missing } = await this.#topics.find(client, topicsOf(batch, this.#fates, this.#layout))
     // Use the next partition, unless records must be sent again unchanged.
     if (this.#unacknowledged.records === 0) this.#turn++
-    const partitionBatches = layOut(batch, this.#memory, this.#layout, counts, this.#turn, Math.floor(this.#now()))
+    const partitionBatches = layOut(batch, this.#fates, this.#layout, counts, this.#turn, Math.floor(this.#now()))
     if (!this.#unacknowledged.fits(partitionBatches)) await this.#reset(client)
     const results = await Promise.all(
       partitionBatches.map((partitionBatch) => this.#sendPartitionBatch(client, partitionBatch, signal)),
@@ -242,7 +244,7 @@ export class KafkaExporter implements Exporter {
   }
 
   #settle(partitionBatch: PartitionBatch, from: number, to: number, fate: Fate): void {
-    this.#memory.settle(partitionBatch, from, to, fate)
+    this.#fates.settle(partitionBatch, from, to, fate)
     settleNumbers(this.#layout.numbers, partitionBatch, to)
   }
 

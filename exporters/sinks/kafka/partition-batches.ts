@@ -4,17 +4,12 @@ import type { About } from '../../contract/described.ts'
 import type { Batch, Encoded } from '../../contract/exporter.ts'
 import type { PartitionNumbers } from '../../contract/numbering.ts'
 import type { KafkaRecord } from './client/record-batch.ts'
+import { PENDING } from './fates.ts'
+import type { Fates } from './fates.ts'
 import type { RecordHeaders } from './headers.ts'
 import { namespaceOf, partitionOf } from './partitions.ts'
 import type { Keys } from './partitions.ts'
 import type { TopicOf } from './topic.ts'
-
-/** The state of an event, as stored in Memory's arrays. */
-export const PENDING = 0
-export const ACKED = 1
-export const TOO_LARGE = 2
-export const INVALID = 3
-export type Fate = typeof PENDING | typeof ACKED | typeof TOO_LARGE | typeof INVALID
 
 /** Records for one partition, with the origin of each. */
 export interface PartitionBatch {
@@ -34,42 +29,6 @@ export function sizeOf(record: KafkaRecord | undefined): number {
   return record === undefined ? 0 : record.value.length + (record.key?.length ?? 0) + RECORD_EXTRA
 }
 
-/** Remembers the fates of sent events, by part: parts are retried unchanged. */
-export class Memory {
-  readonly #fates = new WeakMap<Encoded, Uint8Array>()
-
-  of(part: Encoded): Uint8Array | undefined {
-    return this.#fates.get(part)
-  }
-
-  /** Stores a fate for the events `from`..`to` of a partition batch. */
-  settle({ parts, indices }: PartitionBatch, from: number, to: number, fate: Fate): void {
-    let last: Encoded | undefined
-    let fates: Uint8Array | undefined
-    for (let i = from; i < to; i++) {
-      const part = parts[i]
-      const index = indices[i]
-      if (part === undefined || index === undefined) continue
-      if (part !== last) fates = this.#known(part)
-      last = part
-      if (fates !== undefined) fates[index] = fate
-    }
-  }
-
-  /** Forgets a settled batch. */
-  forget(batch: Batch): void {
-    for (const part of batch.parts) this.#fates.delete(part)
-  }
-
-  #known(part: Encoded): Uint8Array {
-    const known = this.#fates.get(part)
-    if (known !== undefined) return known
-    const made = new Uint8Array(part.count)
-    this.#fates.set(part, made)
-    return made
-  }
-}
-
 const UNKNOWN: About = { type: 'process_kprobe', policy: '' }
 
 export interface Layout {
@@ -85,10 +44,10 @@ export interface Layout {
 }
 
 /** The topics of a batch's pending events. */
-export function topicsOf(batch: Batch, memory: Memory, { topicOf, byNamespace }: Layout): Set<string> {
+export function topicsOf(batch: Batch, known: Fates, { topicOf, byNamespace }: Layout): Set<string> {
   const topics = new Set<string>()
   for (const part of batch.parts) {
-    const fates = memory.of(part)
+    const fates = known.of(part)
     let last: About | undefined
     let end = 0
     for (let i = 0; i < part.count; i++) {
@@ -110,7 +69,7 @@ export function topicsOf(batch: Batch, memory: Memory, { topicOf, byNamespace }:
  */
 export function layOut(
   batch: Batch,
-  memory: Memory,
+  known: Fates,
   layout: Layout,
   partitions: ReadonlyMap<string, number>,
   turn: number,
@@ -123,7 +82,7 @@ export function layOut(
   let lastCount = 0
   let lastPartition = 0
   for (const part of batch.parts) {
-    const fates = memory.of(part)
+    const fates = known.of(part)
     const described = isDescribed(part) ? part : undefined
     const whole = Buffer.from(part.bytes.buffer, part.bytes.byteOffset, part.bytes.byteLength)
     let end = 0

@@ -2,7 +2,7 @@
  * A client of Kafka by kafkajs 2.2.4: its connections (TLS, SASL), metadata and errors, but our record batches, because its encoder
  * is slow. Workarounds for its known faults (docs/reference/kafka.md): one topic and partition per send, so that its retry cannot
  * skip a broker; responses are checked; the idle timer is fixed; errors of topics are separate; connections are repaired
- * (`sockets.ts`).
+ * (`repairs.ts`).
  */
 import kafkajs from 'kafkajs'
 import type { KafkaConfig, logCreator, Producer } from 'kafkajs'
@@ -16,7 +16,8 @@ import { loginOf } from './login.ts'
 import { acceptReadyBatches, ReadyBatch } from './produce-request.ts'
 import { NOBODY, RecordBatchWriter, sequenceAfter } from './record-batch.ts'
 import type { KafkaRecord } from './record-batch.ts'
-import { firstBroker, refusalOf, Sockets } from './sockets.ts'
+import { refusalOf } from './repairs.ts'
+import { seedOf, Sockets } from './sockets.ts'
 
 /** Retries of connections and metadata: 0.1 + 0.2 + 0.4 + 0.8 s. */
 const RETRY = { initialRetryTime: 100, multiplier: 2, factor: 0.2, maxRetryTime: 1000, retries: 4 }
@@ -173,7 +174,7 @@ export class KafkaClient {
     const { brokers } = this.#connection
     if (this.#first.failed) this.#first.index++
     this.#first.failed = true
-    return firstBroker(brokers[this.#first.index % brokers.length] ?? '')
+    return seedOf(brokers[this.#first.index % brokers.length] ?? '')
   }
 
   #connected(what: string): Promise<Session> {

@@ -4,7 +4,7 @@
  * The guard arms it only when something is pending or a throttle runs. See docs/reference/kafka.md.
  */
 import { createRequire } from 'node:module'
-import { repairConnections } from './sockets.ts'
+import { repairConnections } from './repairs.ts'
 
 /** The latest release, of 2023. These changes to its internals fit no other version. */
 export const KNOWN_VERSION = '2.2.4'

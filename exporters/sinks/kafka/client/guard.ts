@@ -3,11 +3,8 @@
  * 1 ms: about 900 wake-ups a second and a TimeoutNegativeWarning (tulios/kafkajs#1751, fixes #1755 and #1768 unmerged).
  * The guard arms it only when something is pending or a throttle runs. See docs/reference/kafka.md.
  */
-import { createRequire } from 'node:module'
+import { insideOf, installedVersion, KNOWN_VERSION } from './internals.ts'
 import { repairConnections } from './repairs.ts'
-
-/** The latest release, of 2023. These changes to its internals fit no other version. */
-export const KNOWN_VERSION = '2.2.4'
 
 interface RequestQueue {
   readonly pending: readonly unknown[]
@@ -30,7 +27,7 @@ let applied = false
 export function guardKafkajs(version: string = installedVersion()): boolean {
   if (version !== KNOWN_VERSION) return false
   if (applied) return true
-  const queue = queuePrototype()
+  const queue = insideOf<RequestQueue>('network/requestQueue', 'scheduleCheckPendingRequests')
   const { scheduleCheckPendingRequests: schedule, fulfillRequest: fulfill } = queue
   queue.scheduleCheckPendingRequests = function guarded(this: RequestQueue): void {
     if (this.pending.length > 0 || this.throttledUntil > Date.now()) schedule.call(this)
@@ -48,7 +45,7 @@ export function guardKafkajs(version: string = installedVersion()): boolean {
 
 /** It makes room for as many elements as an answer announces: 256 MB for 32 million. Each takes at least a byte. */
 function boundCounts(): void {
-  const decoder = decoderPrototype()
+  const decoder = insideOf<Decoder>('protocol/decoder', 'readArrayAsync')
   for (const name of ['readArray', 'readArrayAsync'] as const) {
     const read = decoder[name]
     decoder[name] = function readBounded(this: Decoder, element): unknown {
@@ -57,31 +54,4 @@ function boundCounts(): void {
       return read.call(this, element)
     }
   }
-}
-
-function queuePrototype(): RequestQueue {
-  const loaded: unknown = createRequire(import.meta.url)('kafkajs/src/network/requestQueue')
-  if (typeof loaded === 'function' && isQueue(loaded.prototype)) return loaded.prototype
-  throw new Error(`kafkajs ${KNOWN_VERSION}: its request queue is not where it was; reinstall the package`)
-}
-
-function decoderPrototype(): Decoder {
-  const loaded: unknown = createRequire(import.meta.url)('kafkajs/src/protocol/decoder')
-  if (typeof loaded === 'function' && isDecoder(loaded.prototype)) return loaded.prototype
-  throw new Error(`kafkajs ${KNOWN_VERSION}: its decoder is not where it was; reinstall the package`)
-}
-
-function isDecoder(value: unknown): value is Decoder {
-  return typeof value === 'object' && value !== null && 'readArrayAsync' in value
-}
-
-function isQueue(value: unknown): value is RequestQueue {
-  return typeof value === 'object' && value !== null && 'scheduleCheckPendingRequests' in value
-}
-
-/** Version of the kafkajs that would be loaded. */
-export function installedVersion(): string {
-  const described: unknown = createRequire(import.meta.url)('kafkajs/package.json')
-  const known = typeof described === 'object' && described !== null && 'version' in described
-  return known ? String(described.version) : ''
 }

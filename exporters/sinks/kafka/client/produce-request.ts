@@ -3,10 +3,9 @@
  * of the time per event. Connections, metadata, SASL and TLS remain kafkajs's. A batch is the only message of a `send`, and the
  * produce request writes its bytes in place of the records. Other users of kafkajs in this process are not affected.
  */
-import { createRequire } from 'node:module'
 import { ExportError } from '../../../contract/errors.ts'
 import { KafkaFault } from './faults.ts'
-import { installedVersion, KNOWN_VERSION } from './guard.ts'
+import { insideOf, installedVersion, KNOWN_VERSION } from './internals.ts'
 import type { Producer } from './record-batch.ts'
 
 /** Record batches of magic 2 need Produce v3 (Kafka 0.11); v3 to v7, kafkajs's latest, have the same layout. */
@@ -56,7 +55,7 @@ export function acceptReadyBatches(version: string = installedVersion()): void {
     throw new ExportError('UNUSABLE', `kafka: expected kafkajs ${KNOWN_VERSION}, got ${version}; reinstall the package`)
   }
   if (applied) return
-  const definition = produceDefinition()
+  const definition = insideOf<Definition>('protocol/requests/produce', 'protocol')
   const protocol = definition.protocol
   definition.protocol = (of) => {
     const make = protocol(of)
@@ -94,14 +93,4 @@ async function encode(produced: Produced, ready: ReadyBatch): ReturnType<Request
   head.writeInt32BE(batch.length, at)
   const buffer = Buffer.concat([head, batch])
   return { buf: buffer, buffer }
-}
-
-function produceDefinition(): Definition {
-  const loaded: unknown = createRequire(import.meta.url)('kafkajs/src/protocol/requests/produce')
-  if (isDefinition(loaded)) return loaded
-  throw new Error(`kafkajs ${KNOWN_VERSION}: its produce request is not where it was; reinstall the package`)
-}
-
-function isDefinition(value: unknown): value is Definition {
-  return typeof value === 'object' && value !== null && 'protocol' in value && typeof value.protocol === 'function'
 }

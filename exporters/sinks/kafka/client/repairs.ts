@@ -7,11 +7,11 @@
  * - It stays connected to a broker that accepts connections but never answers, and retries it instead of the next one.
  * - An error of one topic or partition in the metadata hides all others: the response is parsed here instead.
  */
-import { createRequire } from 'node:module'
 import type { Socket } from 'node:net'
 import kafkajs from 'kafkajs'
 import type { ISocketFactory } from 'kafkajs'
 import { textOf } from '../../../contract/errors.ts'
+import { insideOf } from './internals.ts'
 import { isOurs } from './sockets.ts'
 
 const LENGTH_BYTES = 4
@@ -56,7 +56,7 @@ export function refusalOf(partitions: object): number {
 
 /** Repairs the prototype; call once, for a known version. */
 export function repairConnections(): void {
-  const prototype = connectionPrototype()
+  const prototype = insideOf<Connection>('network/connection', 'processData')
   const { connect: open, send, processData, failIfNotConnected } = prototype
 
   prototype.connect = function connectClean(): Promise<unknown> {
@@ -118,14 +118,4 @@ function takeApart(data: Metadata): Promise<Metadata> {
 
 function errorOf({ broker }: Connection, message: string): Error {
   return new kafkajs.KafkaJSConnectionError(message, { broker })
-}
-
-function connectionPrototype(): Connection {
-  const loaded: unknown = createRequire(import.meta.url)('kafkajs/src/network/connection')
-  if (typeof loaded === 'function' && isConnection(loaded.prototype)) return loaded.prototype
-  throw new Error('kafkajs: its connection is not where it was; reinstall the package')
-}
-
-function isConnection(value: unknown): value is Connection {
-  return typeof value === 'object' && value !== null && 'processData' in value
 }

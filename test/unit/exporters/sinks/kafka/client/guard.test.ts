@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import { mock, test } from 'node:test'
 import { guardKafkajs } from '../../../../../../exporters/sinks/kafka/client/guard.ts'
+import { insideOf } from '../../../../../../exporters/sinks/kafka/client/internals.ts'
 
 interface Queue {
   pending: unknown[]
@@ -39,6 +40,13 @@ function timersOf(queue: Queue, turns: number): number {
     set.mock.restore()
   }
 }
+
+test('kafkajs guard: an internal part that is not where it was is named', () => {
+  assert.throws(
+    () => insideOf<{ moved: unknown }>('network/requestQueue', 'moved'),
+    /kafkajs 2\.2\.4: expected "moved" in its network\/requestQueue, got none; reinstall the package/,
+  )
+})
 
 test('kafkajs guard: changes nothing in an unknown version', () => {
   assert.equal(guardKafkajs('2.3.0'), false)

@@ -18,8 +18,6 @@ export interface Task {
   readonly count: number
   /** Reasons not to send events; may grow after a `narrowed`. */
   readonly refused: ReadonlyMap<number, LimitReason>
-  /** Absent if no limits are learned from the sink. */
-  readonly learned?: Learned
   /** The message for events refused for a reason. */
   explain(reason: LimitReason): string
   /** Maximum events of a request. */
@@ -28,33 +26,20 @@ export interface Task {
   post(range: Range): Promise<Verdict>
 }
 
-/** Limits learned from the sink. */
-export interface Learned {
-  /** Whether a reason is a learned limit, not a configured one. */
-  applies(reason: LimitReason): boolean
-  /** Forgets them; `refused` then only has events beyond configured limits. */
-  forget(): void
-  /** Sends one event, refused or not. */
-  probe(index: number): Promise<Verdict>
-}
-
 /**
  * After so many single events refused in a row the sink itself is at fault: it needs manual action, and no more events are
  * rejected.
  */
 const SINGLES_IN_A_ROW = 8
-/**
- * The same for events beyond a learned limit; higher, because other events may be within it. Events that are too old do not
- * count, because younger ones follow.
- */
-const ASIDE_IN_A_ROW = 10_000
+/** The same if the sink reports a fault of the events; higher, because a program can cause a run of events that are too large. */
+const RECORDS_IN_A_ROW = 1000
+/** Narrowed requests for a batch. Then halves bound the requests also if the sink moves its limit with each response. */
+const MAX_NARROWED = 4
 
 /** State kept between batches. */
 export interface Doubt {
   /** Single events refused since the sink last accepted any. */
   singles: number
-  /** Events beyond learned limits since the sink last accepted any. */
-  aside: number
 }
 
 /** Sends until every event is settled or the sink requires a wait. */
@@ -62,32 +47,18 @@ export async function deliver(task: Task, doubt: Doubt): Promise<Outcome> {
   const tally = new Tally(task)
   const ranges = cut({ from: 0, to: task.count }, task.maxEvents).toReversed()
   let isTrusted = false
+  let narrowed = 0
   for (let range = ranges.pop(); range !== undefined; range = ranges.pop()) {
     const events = tally.sendable(range)
-    const aside = tally.aside(range)
-    if (task.learned !== undefined && events === 0 && aside > 0 && doubt.aside + aside > ASIDE_IN_A_ROW) {
-      const verdict = await task.learned.probe(tally.firstAside(range))
-      if (verdict.is === 'faulty' || verdict.is === 'narrowed')
-        return tally.held(overdone(task, tally.firstAside(range)))
-      if (verdict.is !== 'taken' || verdict.rejected > 0) return tally.unfinished(verdict, 1)
-      doubt.aside = 0
-      task.learned.forget()
-      ranges.push(range)
-      continue
-    }
     // Oversight is impossible: what is left out here is counted by `settle`.
     const verdict: Verdict = events === 0 ? NOTHING_SENT : await task.post(range)
     switch (verdict.is) {
       case 'taken': {
         const rejected = Math.min(verdict.rejected, events)
-        if (rejected < events) {
-          doubt.singles = 0
-          doubt.aside = 0
-        }
+        if (rejected < events) doubt.singles = 0
         const message = verdict.warning || NO_REASON
         if (rejected < events) tally.refuseSome(verdict.reason, rejected, message)
         else tally.refuse(range, verdict.reason, message)
-        doubt.aside += tally.aside(range)
         tally.settle(range)
         break
       }
@@ -96,20 +67,19 @@ export async function deliver(task: Task, doubt: Doubt): Promise<Outcome> {
         tally.settle(range)
         break
       case 'narrowed':
-        ranges.push(range)
+        if (events > 1 && narrowed++ >= MAX_NARROWED) ranges.push(...halves(range))
+        else ranges.push(range)
         break
       case 'faulty':
         if (events > 1) {
-          const middle = (range.from + range.to) >>> 1
-          ranges.push({ from: middle, to: range.to }, { from: range.from, to: middle })
+          ranges.push(...halves(range))
           break
         }
         if (isDoubtful(doubt, verdict) && !isTrusted) {
           isTrusted = await takesAnother(task, range)
-          if (!isTrusted) return tally.held(doubtful(verdict.error))
+          if (!isTrusted) return tally.held(doubtful(verdict, doubt))
         }
-        if (verdict.named === undefined) doubt.singles++
-        else doubt.aside++
+        doubt.singles++
         tally.refuse(range, verdict.reason, verdict.error.message)
         tally.settle(range)
         break
@@ -121,15 +91,10 @@ export async function deliver(task: Task, doubt: Doubt): Promise<Outcome> {
   return tally.done()
 }
 
-function isDoubtful({ singles, aside }: Doubt, { named }: Extract<Verdict, { is: 'faulty' }>): boolean {
-  return named === undefined ? singles >= SINGLES_IN_A_ROW : aside >= ASIDE_IN_A_ROW
-}
+type Faulty = Extract<Verdict, { is: 'faulty' }>
 
-function overdone(task: Task, index: number): ExportError {
-  const reason = task.refused.get(index)
-  const why = reason === undefined ? '' : `: ${task.explain(reason)}`
-  const message = `the sink has refused ${ASIDE_IN_A_ROW} events in a row and accepted none${why}; raise that limit at the sink`
-  return new ExportError('IO', message)
+function isDoubtful({ singles }: Doubt, { isAboutRecord }: Faulty): boolean {
+  return singles >= (isAboutRecord ? RECORDS_IN_A_ROW : SINGLES_IN_A_ROW)
 }
 
 /**
@@ -144,13 +109,23 @@ async function takesAnother(task: Task, { to }: Range): Promise<boolean> {
   return verdict.is === 'taken' && verdict.rejected === 0
 }
 
-function doubtful(error: ExportError): ExportError {
-  const why = `it has refused ${SINGLES_IN_A_ROW} single records in a row and accepted none`
-  return new ExportError('IO', `${error.message}; ${why}: check the endpoint, then reopen (SIGHUP)`, error)
+function doubtful({ error, isAboutRecord }: Faulty, { singles }: Doubt): ExportError {
+  const why = `it has refused ${singles} single records in a row and accepted none`
+  const advice = isAboutRecord ? 'raise that limit at the sink' : 'check the endpoint'
+  return new ExportError('IO', `${error.message}; ${why}: ${advice}, then reopen (SIGHUP)`, error)
 }
 
 const NO_REASON = 'the sink refused records of an accepted request without a reason'
 const NOTHING_SENT: Verdict = { is: 'taken', rejected: 0, reason: 'partial', warning: '' }
+
+/** The first half is last: the next to send. */
+function halves({ from, to }: Range): Range[] {
+  const middle = (from + to) >>> 1
+  return [
+    { from: middle, to },
+    { from, to: middle },
+  ]
+}
 
 function cut({ from, to }: Range, maxEvents: number): Range[] {
   if (to - from <= maxEvents) return [{ from, to }]
@@ -173,24 +148,6 @@ class Tally {
     let events = to - from
     if (this.#task.refused.size > 0) for (let i = from; i < to; i++) if (this.#task.refused.has(i)) events--
     return events
-  }
-
-  /** Events of the range beyond a learned limit, except those that are too old. */
-  aside({ from, to }: Range): number {
-    let events = 0
-    if (this.#task.refused.size > 0) for (let i = from; i < to; i++) if (this.#isAside(i)) events++
-    return events
-  }
-
-  firstAside({ from, to }: Range): number {
-    let at = from
-    while (at < to - 1 && !this.#isAside(at)) at++
-    return at
-  }
-
-  #isAside(index: number): boolean {
-    const reason = this.#task.refused.get(index)
-    return reason !== undefined && reason !== 'too_old' && this.#task.learned?.applies(reason) === true
   }
 
   refuse({ from, to }: Range, reason: RefusalReason, message: string): void {

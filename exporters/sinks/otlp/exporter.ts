@@ -70,7 +70,7 @@ export class OtlpExporter implements Exporter {
   readonly #wallMs: () => number
   readonly #warn: (text: string) => void
   readonly #pace: Pace
-  readonly #doubt: Doubt = { singles: 0, aside: 0 }
+  readonly #doubt: Doubt = { singles: 0 }
   #warnedMs = Number.NEGATIVE_INFINITY
 
   /** Throws ExportError when endpoint or headers can never work. */
@@ -125,12 +125,11 @@ export class OtlpExporter implements Exporter {
   }
 
   /**
-   * Reads certificates, keys and headers again for new connections; if that fails, the old ones stay in use. Also resets learned
-   * limits and refusal counts, because the user may have repaired the sink.
+   * Reads certificates, keys and headers again for new connections; if that fails, the old ones stay in use. Also resets the learned
+   * age and the count of refusals, because the user may have repaired the sink.
    */
   reopen(): Promise<void> {
     this.#doubt.singles = 0
-    this.#doubt.aside = 0
     this.#limits.forget()
     return this.#transport.open()
   }
@@ -141,15 +140,6 @@ export class OtlpExporter implements Exporter {
       count: batch.count,
       refused,
       explain: (reason) => this.#limits.explain(reason),
-      learned: {
-        applies: (reason) => this.#limits.isLearned(reason),
-        forget: () => {
-          this.#limits.forget()
-          refused.clear()
-          for (const [index, reason] of this.#limits.refusals(batch, this.#wallMs())) refused.set(index, reason)
-        },
-        probe: (index) => this.#post(batch, { from: index, to: index + 1 }, new Map(), signal),
-      },
       maxEvents: this.#pace.maxEvents(batch),
       post: (range) => this.#post(batch, range, refused, signal),
     }
@@ -203,8 +193,7 @@ export class OtlpExporter implements Exporter {
         const { throttled, afterMs } = verdict
         return { ...verdict, afterMs: this.#pace.refused(bytes, bytes * throttled.stored, afterMs) }
       }
-      if (verdict.is === 'faulty' && verdict.named !== undefined)
-        return this.#narrowed(verdict, batch, range, refused, atMs)
+      if (verdict.is === 'faulty') return this.#narrowed(verdict, batch, range, refused, atMs)
       const turnedAway = verdict.is === 'hold' && ABOUT_CREDENTIALS.has(reply.status)
       return turnedAway ? await this.#withNewFiles(verdict, used) : verdict
     } catch (cause) {
@@ -216,7 +205,7 @@ export class OtlpExporter implements Exporter {
     }
   }
 
-  /** Learns the limits in a refusal, and removes events beyond them from the rest of the batch. */
+  /** Learns the age in a refusal, and removes older events from the rest of the batch. */
   #narrowed(
     verdict: Extract<Verdict, { is: 'faulty' }>,
     batch: Batch,
@@ -224,13 +213,16 @@ export class OtlpExporter implements Exporter {
     refused: Map<number, LimitReason>,
     atMs: number,
   ): Verdict {
-    const problem = this.#limits.learn(verdict.named ?? {}, { batch, ...range, refused, atMs })
-    if (problem !== undefined) {
-      return { is: 'hold', error: new ExportError('IO', `${verdict.error.message}; ${problem.message}`, verdict.error) }
-    }
+    const { reason, oldestMs, error } = verdict
+    const problem =
+      oldestMs === undefined
+        ? reason === 'too_new' && this.#limits.clockFault(batch, range, atMs)
+        : this.#limits.learnAge(oldestMs, atMs)
+    if (problem) return { is: 'hold', error: new ExportError('IO', `${error.message}; ${problem.message}`, error) }
+    if (oldestMs === undefined) return verdict
     const before = sentOf(range, refused)
-    for (const [index, reason] of this.#limits.refusals(batch, this.#wallMs())) {
-      if (index >= range.from) refused.set(index, reason)
+    for (const [index, why] of this.#limits.refusals(batch, this.#wallMs())) {
+      if (index >= range.from) refused.set(index, why)
     }
     return sentOf(range, refused) < before ? { is: 'narrowed' } : verdict
   }

@@ -2,8 +2,6 @@
  * The meaning of a response for the records of one request (docs/reference/otlp.md).
  */
 import { ExportError } from '../../contract/errors.ts'
-import { namedLimits } from './loki/named-limits.ts'
-import type { NamedLimits } from './loki/named-limits.ts'
 import { partialSuccessOf, statusTextOf } from './reply.ts'
 import type { Reply } from './transport.ts'
 
@@ -25,14 +23,14 @@ export type Verdict =
   | { readonly is: 'taken'; readonly rejected: number; readonly reason: RefusalReason; readonly warning: string }
   /** All refused permanently. */
   | { readonly is: 'refused'; readonly reason: RefusalReason; readonly error: ExportError }
-  /**
-   * At least one record is at fault: halve until it is alone, then refuse it. `named`: the limits of single records in the
-   * response, so the sink itself is not at fault.
-   */
+  /** At least one record is at fault: halve until it is alone, then refuse it. */
   | {
       readonly is: 'faulty'
       readonly reason: RefusalReason
-      readonly named?: NamedLimits
+      /** The response is about single records, so the sink itself is probably not at fault. */
+      readonly isAboutRecord: boolean
+      /** The sink refuses older records: milliseconds since 1970, as the sink reported. */
+      readonly oldestMs?: number
       readonly error: ExportError
     }
   /** Send again, with fewer events of the range. */
@@ -83,6 +81,7 @@ const CONFIG_FAULTS: readonly RegExp[] = [
 ]
 /** Loki's 429 about one stream; entries of other streams are stored. */
 const STORED_SOME = /per stream rate limit/i
+const OLDEST = /timestamp too old: \S+, oldest acceptable timestamp is: ([\dT:.-]{19,40}(?:Z|[+-]\d\d:\d\d))/gi
 const IGNORED = /total ignored: (\d+) out of (\d+)/g
 
 /** A request, and its receiver. */
@@ -108,7 +107,7 @@ export function verdictOf(reply: Reply, { records, endpoint, compression }: Sent
     const advice = ABOUT_CREDENTIALS.has(status) ? 'check the credentials' : 'check the endpoint'
     return { is: 'hold', error: advised(error, isCoded ? `${uncoded}, or ${advice}` : advice) }
   }
-  if (status === 413) return { is: 'faulty', reason: 'too_large', error }
+  if (status === 413) return { is: 'faulty', reason: 'too_large', isAboutRecord: false, error }
   const afterMs = retryAfterMs(reply.retryAfter, wallMs)
   if (status === 429) {
     const { ignored, counted } = ignoredIn(text)
@@ -140,12 +139,19 @@ function malformed(text: string, sent: number, error: ExportError): Verdict {
   const reason = ENTRY_FAULTS.find(([pattern]) => pattern.test(text))?.[1]
   if (reason === undefined) {
     const isOurs = CONFIG_FAULTS.some((pattern) => pattern.test(text))
-    return isOurs ? { is: 'hold', error } : { is: 'faulty', reason: 'invalid', error }
+    return isOurs ? { is: 'hold', error } : { is: 'faulty', reason: 'invalid', isAboutRecord: false, error }
   }
   const { ignored, counted } = ignoredIn(text)
   if (ignored > 0 && counted >= sent) return { is: 'taken', rejected: ignored, reason, warning: error.message }
   // The sink gave no numbers. Sending stored entries again is safe, because equal entries are removed.
-  return { is: 'faulty', reason, named: namedLimits(text) ?? {}, error }
+  const oldestMs = oldestIn(text)
+  return { is: 'faulty', reason, isAboutRecord: true, ...(oldestMs === undefined ? {} : { oldestMs }), error }
+}
+
+/** The latest time before which Loki refuses records, of those that a text names. Unchecked. */
+export function oldestIn(text: string): number | undefined {
+  const times = [...text.matchAll(OLDEST)].map(([, time = '']) => Date.parse(time)).filter((ms) => !Number.isNaN(ms))
+  return times.length === 0 ? undefined : times.reduce((a, b) => Math.max(a, b))
 }
 
 /** Entries that an answer counts, and how many of them Loki has not stored. */

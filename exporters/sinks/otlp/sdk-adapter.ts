@@ -40,7 +40,7 @@ class SdkExporter implements Exporter {
   readonly encoding = 'otlp_json'
   readonly #exporter: LogRecordExporter
   readonly #around: Pick<ReadableLogRecord, 'resource' | 'instrumentationScope'>
-  readonly #doubt: Doubt = { singles: 0, aside: 0 }
+  readonly #doubt: Doubt = { singles: 0 }
   #late: Late | undefined
   #open = false
   #stopping: Promise<void> | undefined
@@ -154,8 +154,8 @@ function verdictOf({ code, error: cause = NO_REASON }: ExportResult): Verdict {
   const status = 'code' in cause && typeof cause.code === 'number' ? cause.code : 0
   const error = new ExportError('IO', cause.message, cause)
   if (NEEDS_ACTION.has(status)) return { is: 'hold', error }
-  if (status === 400) return { is: 'faulty', reason: 'invalid', error }
-  if (status === 413) return { is: 'faulty', reason: 'too_large', error }
+  if (status === 400) return { is: 'faulty', reason: 'invalid', isAboutRecord: false, error }
+  if (status === 413) return { is: 'faulty', reason: 'too_large', isAboutRecord: false, error }
   return again(error)
 }
 

@@ -45,14 +45,14 @@ export type LimitReason = 'too_large' | 'metadata_too_large' | 'too_old' | 'too_
 /** Checks records against limits. */
 export class LimitCheck {
   readonly limits: LokiLimits
-  readonly copied: Copied
+  readonly #copied: Copied
   readonly #measure = new Measure()
   /** Records up to this size cannot break a limit of size: an integer takes at most 9 bytes more as text. */
   readonly #surelyFine: number
 
   constructor(limits: LokiLimits, copied: Copied) {
     this.limits = limits
-    this.copied = copied
+    this.#copied = copied
     const smallest = Math.min(limits.max_line_size, limits.max_metadata_size)
     const attributes = limits.max_metadata_entries - copied.entries - OWN_ENTRIES
     this.#surelyFine = Math.min(
@@ -78,8 +78,8 @@ export class LimitCheck {
   #reason(record: Readonly<Measured>, nowMs: number): LimitReason | undefined {
     const { max_line_size, max_metadata_size, max_metadata_entries } = this.limits
     if (record.lineBytes > max_line_size) return 'too_large'
-    const entries = record.metadataEntries + this.copied.entries
-    if (record.metadataBytes + this.copied.bytes > max_metadata_size || entries > max_metadata_entries) {
+    const entries = record.metadataEntries + this.#copied.entries
+    if (record.metadataBytes + this.#copied.bytes > max_metadata_size || entries > max_metadata_entries) {
       return 'metadata_too_large'
     }
     return this.#byAge(record.timeMs, nowMs)

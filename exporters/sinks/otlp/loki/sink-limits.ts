@@ -1,45 +1,30 @@
 /**
- * The limits for events before sending: configured ones, and stricter ones learned from the sink's responses. Learned limits are
- * forgotten after an hour and at a reopen, because they may have been raised.
+ * The limits for events before sending: the configured ones, and a maximum age learned from the sink's responses, because a whole spool
+ * may be too old. A learned age is forgotten after an hour and at a reopen, because the sink's limit may have been raised.
  */
 import { ExportError } from '../../../contract/errors.ts'
 import type { Batch } from '../../../contract/exporter.ts'
 import { LimitCheck, NO_LIMITS, copiedAtMost, explainLimit } from './limits.ts'
 import type { Copied, LimitReason } from './limits.ts'
 import type { LokiLimits } from '../../../../config/agent/exporters/otlp.ts'
-import { Measure } from './measure.ts'
-import type { NamedLimits } from './named-limits.ts'
-
-/** Events of a batch, by index. */
-export interface Sent {
-  readonly batch: Batch
-  readonly from: number
-  readonly to: number
-  /** Not sent. */
-  readonly refused: ReadonlyMap<number, unknown>
-  /** Time of sending by our clock: milliseconds since 1970. */
-  readonly atMs: number
-}
 
 const FORGET_MS = 3_600_000
-/** With a smaller limit, or a larger clock difference, the sink would refuse all events; such limits are not learned. */
-const LEAST_AGE_MS = 60_000
+/** Below it the clocks differ: the sink would refuse all events as too old, or refuses events of now as too new. */
+const LEAST_MS = 60_000
 /** Times in responses are whole seconds, rounded down. */
 const SECOND_MS = 1000
 const DISPLAY_MS = 10_000
-/** Maximum number of warnings: a sink may report a new value with each response. */
-const MAX_REPORTS = 64
 
 export class SinkLimits {
   readonly #configured: LokiLimits | undefined
   readonly #copied: Copied
+  readonly #ahead: LimitCheck
   readonly #report: (text: string) => void
-  readonly #reported = new Set<string>()
+  #reported: number | undefined
   #check: LimitCheck | undefined
   #learnedMs: number | undefined
-  #values: Readonly<Record<string, number>> = {}
 
-  /** `configured` is undefined for sinks not known to be Loki. `report` is called once for each limit and value. */
+  /** `configured` is undefined for sinks not known to be Loki. `report` is called at most once an hour, and once for each age. */
   constructor(
     configured: LokiLimits | undefined,
     resource: Readonly<Record<string, string>>,
@@ -47,153 +32,82 @@ export class SinkLimits {
   ) {
     this.#configured = configured
     this.#copied = copiedAtMost(resource)
+    this.#ahead = new LimitCheck({ ...NO_LIMITS, max_ahead: LEAST_MS }, this.#copied)
     this.#report = report
     this.forget()
   }
 
-  /** Current learned limits, by Loki's names. */
+  /** The learned limit, by Loki's name. Known to a second or two, so it is rounded to stay the same. */
   get learned(): Readonly<Record<string, number>> {
-    return this.#values
+    if (this.#check === undefined || this.#learnedMs === undefined) return {}
+    const seconds = (Math.round(this.#check.limits.max_age / DISPLAY_MS) * DISPLAY_MS) / 1000
+    return { reject_old_samples_max_age_seconds: seconds }
   }
 
   /** Events that would be refused, with reasons. */
-  refusals({ parts }: Pick<Batch, 'parts'>, nowMs: number): Map<number, LimitReason> {
-    const all = new Map<number, LimitReason>()
+  refusals(batch: Pick<Batch, 'parts'>, nowMs: number): Map<number, LimitReason> {
     if (this.#learnedMs !== undefined && Math.abs(nowMs - this.#learnedMs) > FORGET_MS) this.forget()
-    if (this.#check === undefined) return all
-    let first = 0
-    for (const part of parts) {
-      for (const [index, reason] of this.#check.refusals(part, nowMs) ?? []) all.set(first + index, reason)
-      first += part.count
-    }
-    return all
-  }
-
-  /** Whether a reason is a learned limit. */
-  isLearned(reason: LimitReason): boolean {
-    return isStricter(reason, this.#check?.limits ?? NO_LIMITS, this.#configured ?? NO_LIMITS)
+    return this.#check === undefined ? new Map() : refusedBy(this.#check, batch, nowMs)
   }
 
   /** The message for a reason. */
   explain(reason: LimitReason): string {
     const sentence = explainLimit(reason, this.#check?.limits ?? NO_LIMITS)
-    return this.isLearned(reason) ? `${sentence}, as the sink reported in an earlier response` : `not sent: ${sentence}`
+    const isLearned = reason === 'too_old' && this.#learnedMs !== undefined
+    return isLearned ? `${sentence}, as the sink reported in an earlier response` : `not sent: ${sentence}`
   }
 
-  /** Learns the limits in a refusal. Returns an error, and learns nothing, if they would exclude all events. */
-  learn(named: NamedLimits, sent: Sent): ExportError | undefined {
-    const old = this.#check ?? new LimitCheck(NO_LIMITS, this.#copied)
-    const { oldestMs = -Infinity, newestMs = Infinity, lineBytes = Infinity } = named
-    const max_age = Math.min(old.limits.max_age, sent.atMs - oldestMs - SECOND_MS)
-    const max_ahead = Math.min(old.limits.max_ahead, newestMs - sent.atMs - 1)
-    if (max_age < LEAST_AGE_MS)
-      return unfit(`takes only events of the last ${Math.round(max_age / 1000)} s by our clock`)
-    if (max_ahead < LEAST_AGE_MS)
-      return unfit(`refuses events as too new that are ${Math.round(max_ahead / 1000)} s ahead of our clock`)
-    const max_line_size = Math.min(old.limits.max_line_size, lineBytes)
-    let check = new LimitCheck({ ...old.limits, max_age, max_ahead, max_line_size }, old.copied)
-    check = withMetadataBytes(check, named, sent)
-    check = withMetadataEntries(check, named, sent)
-    this.#check = check
-    this.#learnedMs ??= sent.atMs
-    this.#show()
+  /** Learns the age from a refusal at `atMs`. Returns an error, and learns nothing, if it would exclude all events. */
+  learnAge(oldestMs: number, atMs: number): ExportError | undefined {
+    const limits = this.#check?.limits ?? NO_LIMITS
+    const max_age = atMs - oldestMs - SECOND_MS
+    if (max_age < LEAST_MS) {
+      return clocksDiffer(`takes only events of the last ${Math.round(max_age / 1000)} s by our clock`)
+    }
+    if (max_age >= limits.max_age) return undefined
+    this.#check = new LimitCheck({ ...limits, max_age }, this.#copied)
+    const isFirst = this.#learnedMs === undefined
+    this.#learnedMs ??= atMs
+    if (isFirst) this.#show()
     return undefined
   }
 
-  /** Forgets all learned limits. */
+  /** An error if the sink has refused a range as too new although none of its events is ahead of our clock. */
+  clockFault(batch: Batch, { from, to }: { from: number; to: number }, atMs: number): ExportError | undefined {
+    const ahead = refusedBy(this.#ahead, batch, atMs).keys()
+    return ahead.some((index) => index >= from && index < to)
+      ? undefined
+      : clocksDiffer(`refuses events as too new that are less than ${LEAST_MS / 1000} s ahead of our clock`)
+  }
+
+  /** Forgets the learned age. */
   forget(): void {
     this.#check = this.#configured === undefined ? undefined : new LimitCheck(this.#configured, this.#copied)
     this.#learnedMs = undefined
-    this.#values = {}
   }
 
   #show(): void {
-    const now = shown(this.#check?.limits ?? NO_LIMITS)
-    const configured = shown(this.#configured ?? NO_LIMITS)
-    const stricter = Object.entries(now).filter(([name, value]) => value < (configured[name] ?? Infinity))
-    this.#values = Object.fromEntries(stricter)
-    for (const [name, value] of stricter) {
-      const text = `${name} ${value}`
-      if (this.#reported.has(text) || this.#reported.size >= MAX_REPORTS) continue
-      this.#reported.add(text)
+    for (const [name, value] of Object.entries(this.learned)) {
+      if (value === this.#reported) return
+      this.#reported = value
       this.#report(
-        `the sink has ${text}, which is stricter than configured: events beyond it are refused here for the next hour; ` +
+        `the sink has ${name} ${value}, which is stricter than configured: older events are refused here for the next hour; ` +
           'raise it there, or configure it here under loki',
       )
     }
   }
 }
 
-/** The sink's limit, and what it adds to our measurement, according to the largest refused entry. */
-function withMetadataBytes(check: LimitCheck, { metadataBytes }: NamedLimits, sent: Sent): LimitCheck {
-  if (metadataBytes === undefined) return check
-  const unbounded = new LimitCheck(
-    { ...check.limits, max_metadata_size: Infinity, max_metadata_entries: Infinity },
-    check.copied,
-  )
-  const bytes = Math.max(0, metadataBytes.largest - largest(unbounded, sent, 'metadataBytes'))
-  const max_metadata_size = Math.min(check.limits.max_metadata_size, metadataBytes.limit)
-  return new LimitCheck({ ...check.limits, max_metadata_size }, { ...check.copied, bytes })
-}
-
-function withMetadataEntries(check: LimitCheck, { metadataEntries }: NamedLimits, sent: Sent): LimitCheck {
-  if (metadataEntries === undefined) return check
-  const unbounded = new LimitCheck({ ...check.limits, max_metadata_entries: Infinity }, check.copied)
-  const entries = Math.max(0, metadataEntries.largest - largest(unbounded, sent, 'metadataEntries'))
-  const max_metadata_entries = Math.min(check.limits.max_metadata_entries, metadataEntries.limit)
-  return new LimitCheck({ ...check.limits, max_metadata_entries }, { ...check.copied, entries })
-}
-
-/** The maximum of a value among sent events that pass the check. */
-function largest(
-  check: LimitCheck,
-  { batch, from, to, refused, atMs }: Sent,
-  what: 'metadataBytes' | 'metadataEntries',
-): number {
-  const measure = new Measure()
-  let most = 0
+function refusedBy(check: LimitCheck, { parts }: Pick<Batch, 'parts'>, nowMs: number): Map<number, LimitReason> {
+  const all = new Map<number, LimitReason>()
   let first = 0
-  for (const part of batch.parts) {
-    const others = check.refusals(part, atMs)
-    for (let i = Math.max(0, from - first); i < Math.min(part.count, to - first); i++) {
-      if (!refused.has(first + i) && others?.has(i) !== true) most = Math.max(most, measure.at(part, i)[what])
-    }
+  for (const part of parts) {
+    for (const [index, reason] of check.refusals(part, nowMs) ?? []) all.set(first + index, reason)
     first += part.count
   }
-  return most
+  return all
 }
 
-function isStricter(reason: LimitReason, now: LokiLimits, configured: LokiLimits): boolean {
-  switch (reason) {
-    case 'too_large':
-      return now.max_line_size < configured.max_line_size
-    case 'metadata_too_large':
-      return (
-        now.max_metadata_size < configured.max_metadata_size ||
-        now.max_metadata_entries < configured.max_metadata_entries
-      )
-    case 'too_old':
-      return now.max_age < configured.max_age
-    case 'too_new':
-      return now.max_ahead < configured.max_ahead
-  }
-}
-
-/** By Loki's names. Ages are only known to a second or two, so they are rounded to stay the same. */
-function shown(limits: LokiLimits): Readonly<Record<string, number>> {
-  return {
-    max_line_size: limits.max_line_size,
-    max_structured_metadata_size: limits.max_metadata_size,
-    max_structured_metadata_entries_count: limits.max_metadata_entries,
-    reject_old_samples_max_age_seconds: seconds(limits.max_age),
-    creation_grace_period_seconds: seconds(limits.max_ahead),
-  }
-}
-
-function seconds(ms: number): number {
-  return (Math.round(ms / DISPLAY_MS) * DISPLAY_MS) / 1000
-}
-
-function unfit(what: string): ExportError {
+function clocksDiffer(what: string): ExportError {
   return new ExportError('IO', `the sink ${what}: compare the clocks of both`)
 }

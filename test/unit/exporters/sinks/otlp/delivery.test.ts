@@ -1,6 +1,11 @@
 /** Halving a batch of which the sink rejects a part. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import fc from 'fast-check'
+import { ExportError } from '../../../../../exporters/contract/errors.ts'
+import { deliver } from '../../../../../exporters/sinks/otlp/delivery.ts'
+import type { Range } from '../../../../../exporters/sinks/otlp/delivery.ts'
+import type { Verdict } from '../../../../../exporters/sinks/otlp/outcome.ts'
 import { FakeSink, OK } from '../../../../support/otlp/server.ts'
 import type { Answer, Received } from '../../../../support/otlp/server.ts'
 import { numbers } from '../../support/lines.ts'
@@ -91,6 +96,33 @@ test('otlp delivery: a long run of bad records does not delay the good ones afte
   })
   const asked = sink.requests.map(seqsOf).filter((seqs) => seqs.length === 1 && seqs[0] === 127)
   assert.equal(asked.length, 1, 'the last record shows once that the sink accepts any')
+})
+
+const TAKEN: Verdict = { is: 'taken', rejected: 0, reason: 'partial', warning: '' }
+
+test('otlp delivery: k bad records of n take at most 2k log n requests, and never more than two for a record', async () => {
+  const batches = fc
+    .integer({ min: 1, max: 1000 })
+    .chain((count) => fc.record({ count: fc.constant(count), which: fc.subarray(numbers(0, count)) }))
+  await fc.assert(
+    fc.asyncProperty(batches, async ({ count, which }) => {
+      const bad = new Set(which)
+      let requests = 0
+      const post = ({ from, to }: Range): Promise<Verdict> => {
+        requests++
+        const isBad = numbers(from, to).some((index) => bad.has(index))
+        const error = new ExportError('IO', 'too large')
+        return Promise.resolve(isBad ? { is: 'faulty', reason: 'too_large', isAboutRecord: true, error } : TAKEN)
+      }
+      const task = { count, refused: new Map(), explain: String, maxEvents: Infinity, post }
+      const outcome = await deliver(task, { singles: 0 })
+      const refused = outcome.status === 'partial' ? outcome.refusals.flatMap((refusal) => refusal.which ?? []) : []
+      if (outcome.status === 'rejected') assert.equal(bad.size, count)
+      else assert.deepEqual(refused, which)
+      const most = Math.min(1 + 2 * bad.size * Math.ceil(Math.log2(count)), 2 * count - 1)
+      assert.ok(requests <= most, `${requests} requests for ${bad.size} of ${count}, at most ${most}`)
+    }),
+  )
 })
 
 /** Takes two at a time, rejects 1, and answers 503 to 5. */

@@ -7,7 +7,7 @@ import { Numbering } from '../../../../../../exporters/contract/numbering.ts'
 import { resourceAttributes } from '../../../../../../exporters/encoding/otlp/resource.ts'
 import { copiedAtMost } from '../../../../../../exporters/sinks/otlp/loki/limits.ts'
 import { Measure } from '../../../../../../exporters/sinks/otlp/loki/measure.ts'
-import { namedLimits } from '../../../../../../exporters/sinks/otlp/loki/named-limits.ts'
+import { oldestIn } from '../../../../../../exporters/sinks/otlp/outcome.ts'
 import { requestFrom } from '../../../../../support/otlp/decode.ts'
 import { lineOf, metadataOf, sizeOf } from '../../../../../support/otlp/loki.ts'
 import {
@@ -81,41 +81,32 @@ test('measure: with the body of text, Loki stores a record of an ordinary access
 
 const AT = Date.UTC(2026, 7, 1, 10, 0, 0)
 const STREAM = '\'{service_name="ktrail"}\''
-const TEXTS: ReadonlyArray<readonly [text: string, found: ReturnType<typeof namedLimits>]> = [
+const TEXTS: ReadonlyArray<readonly [text: string, oldestMs: number | undefined]> = [
   ['no, thank you', undefined],
-  [`stream ${STREAM} has structured metadata too large`, undefined],
-  [
-    "Max entry size '1200' bytes exceeded for stream x while adding an entry with length '1300' bytes",
-    { lineBytes: 1200 },
-  ],
-  [
-    `2 errors like: stream ${STREAM} has too many structured metadata labels: '21', limit: '20'. Please see …; ` +
-      `1 errors like: stream ${STREAM} has too many structured metadata labels: '25', limit: '20'. Please see …`,
-    { metadataEntries: { limit: 20, largest: 25 } },
-  ],
-  [
-    `stream ${STREAM} has structured metadata too large: '70000' bytes, limit: '65536' bytes. Please see …`,
-    { metadataBytes: { limit: 65_536, largest: 70_000 } },
-  ],
+  ["Max entry size '1200' bytes exceeded for stream x while adding an entry with length '1300' bytes", undefined],
   [
     `entry for stream ${STREAM} has timestamp too old: 2026-08-01T08:00:00Z, oldest acceptable timestamp is: 2026-08-01T10:00:00Z`,
-    { oldestMs: AT },
+    AT,
   ],
   [
     `entry for stream ${STREAM} has timestamp too old: 2026-08-01T10:00:00+02:00, oldest acceptable timestamp is: 2026-08-01T12:00:00+02:00`,
-    { oldestMs: AT },
+    AT,
   ],
   [
-    `2 errors like: entry for stream ${STREAM} has timestamp too new: 2026-08-01T11:00:00Z; 1 errors like: entry for stream ${STREAM} has timestamp too new: 2026-08-01T10:00:00Z`,
-    { newestMs: AT },
+    `entry for stream ${STREAM} has timestamp too old: 2026-08-01T02:00:00-07:00, oldest acceptable timestamp is: 2026-08-01T03:00:00-07:00`,
+    AT,
+  ],
+  [
+    `2 errors like: entry for stream ${STREAM} has timestamp too old: 2026-08-01T08:00:00Z, oldest acceptable timestamp is: 2026-08-01T10:00:00Z; ` +
+      `1 errors like: entry for stream ${STREAM} has timestamp too old: 2026-08-01T08:00:00Z, oldest acceptable timestamp is: 2026-08-01T09:59:59Z`,
+    AT,
   ],
   [
     "entry with timestamp x ignored, reason: 'entry too far behind, entry timestamp is: 2026-08-01T08:00:00Z, oldest acceptable timestamp is: 2026-08-01T10:00:00Z'",
     undefined,
   ],
-  ["max entry size '99999999999999999999' bytes exceeded", undefined],
-  ['timestamp too new: 9999-99-99T99:99:99Z', undefined],
+  ['timestamp too old: x, oldest acceptable timestamp is: 9999-99-99T99:99:99Z', undefined],
 ]
 for (const [answer, found] of TEXTS) {
-  test(`named limits: ${answer.slice(0, 100)}`, () => assert.deepEqual(namedLimits(answer), found))
+  test(`oldest acceptable time: ${answer.slice(0, 100)}`, () => assert.equal(oldestIn(answer), found))
 }

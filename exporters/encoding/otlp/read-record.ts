@@ -1,7 +1,34 @@
 /**
- * Decodes LogRecords of a spool for display, and what identifies those of a request. Based on opentelemetry-proto (logs.proto, common.proto); ignores fields that our
- * encoder never writes.
+ * Reads encoded LogRecords: of a spool for display, of a request what identifies them. Based on opentelemetry-proto (logs.proto,
+ * common.proto); ignores fields that our encoder never writes.
  */
+import { fieldsOf, one, textOf } from './fields.ts'
+import type { Field } from './fields.ts'
+import type { AttributeValue } from './records.ts'
+
+/** A parsed record of encoding `otlp_json`. */
+export interface JsonRecord {
+  readonly timeUnixNano: string
+  readonly observedTimeUnixNano: string
+  readonly severityNumber: number
+  readonly severityText: string
+  /** Spools of earlier versions omit an empty body. */
+  readonly body?: { readonly stringValue?: string }
+  readonly eventName: string
+  readonly attributes: ReadonlyArray<{ readonly key: string; readonly value: JsonValue }>
+}
+
+interface JsonValue {
+  readonly stringValue?: string
+  readonly intValue?: number
+  readonly boolValue?: boolean
+  readonly arrayValue?: { readonly values: readonly JsonValue[] }
+}
+
+/** The attribute value before encoding. */
+export function plainValue({ stringValue, intValue, boolValue, arrayValue }: JsonValue): AttributeValue {
+  return stringValue ?? intValue ?? boolValue ?? (arrayValue?.values ?? []).map((value) => value.stringValue ?? '')
+}
 
 type Value =
   | { readonly stringValue: string }
@@ -10,24 +37,13 @@ type Value =
   | { readonly arrayValue: { readonly values: readonly Value[] } }
   | object
 
-interface Field {
-  readonly number: number
-  /** Of wire types 0 and 1. */
-  readonly value: bigint
-  /** Of wire type 2. */
-  readonly bytes: Buffer
-}
-
-const NONE = Buffer.alloc(0)
-
 /**
  * One event as one line without a line feed: the record's body if that is a JSON object, else the whole record in OTLP's JSON
  * mapping. `record` is a field of ScopeLogs (`otlp`) or an object and a comma (`otlp_json`). Throws RangeError or SyntaxError
  * for other bytes.
  */
 export function recordLine(record: Uint8Array, encoding: 'otlp' | 'otlp_json'): string {
-  const bytes = Buffer.from(record.buffer, record.byteOffset, record.length)
-  const plain = encoding === 'otlp' ? recordOf(bytes) : objectOf(bytes.toString('utf8').replace(/,$/, ''))
+  const plain = encoding === 'otlp' ? recordOf(record) : objectOf(Buffer.from(record).toString().replace(/,$/, ''))
   const body = plain['body']
   const text = typeof body === 'object' && body !== null && 'stringValue' in body ? body.stringValue : undefined
   return typeof text === 'string' && isObject(text) ? text : JSON.stringify(plain)
@@ -45,7 +61,7 @@ export interface RequestRecord {
 export function* requestRecords(request: Buffer): Generator<RequestRecord> {
   for (const { bytes: group } of fieldsOf(request).filter(({ number }) => number === 1)) {
     const resourceLogs = fieldsOf(group)
-    const node = textsOf(fieldsOf(one(resourceLogs, 1)?.bytes ?? NONE), 1).get('service.instance.id') ?? ''
+    const node = textsOf(fieldsOf(one(resourceLogs, 1)?.bytes), 1).get('service.instance.id') ?? ''
     for (const { bytes: scope } of resourceLogs.filter(({ number }) => number === 2)) {
       for (const { bytes } of fieldsOf(scope).filter(({ number }) => number === 2)) {
         const record = fieldsOf(bytes)
@@ -65,7 +81,7 @@ function textsOf(fields: readonly Field[], number: number): Map<string, string> 
   const texts = new Map<string, string>()
   for (const { bytes } of fields.filter((field) => field.number === number)) {
     const pair = fieldsOf(bytes)
-    const value = valueOf(one(pair, 2)?.bytes ?? NONE)
+    const value = valueOf(one(pair, 2)?.bytes)
     if ('stringValue' in value) texts.set(textOf(one(pair, 1)), String(value.stringValue))
     else if ('arrayValue' in value) texts.set(textOf(one(pair, 1)), wordsOf(value.arrayValue).join(', '))
     else if ('intValue' in value) texts.set(textOf(one(pair, 1)), String(value.intValue))
@@ -89,8 +105,8 @@ function isObject(text: string): boolean {
 }
 
 /** Key order as in `json-encode.ts`. */
-function recordOf(bytes: Buffer): Readonly<Record<string, unknown>> {
-  const record = fieldsOf(one(fieldsOf(bytes), 2)?.bytes ?? NONE)
+function recordOf(bytes: Uint8Array): Readonly<Record<string, unknown>> {
+  const record = fieldsOf(one(fieldsOf(bytes), 2)?.bytes)
   const body = one(record, 5)
   return {
     timeUnixNano: String(one(record, 1)?.value ?? 0n),
@@ -104,12 +120,12 @@ function recordOf(bytes: Buffer): Readonly<Record<string, unknown>> {
   }
 }
 
-function pairOf(bytes: Buffer): object {
+function pairOf(bytes: Buffer | undefined): object {
   const pair = fieldsOf(bytes)
-  return { key: textOf(one(pair, 1)), value: valueOf(one(pair, 2)?.bytes ?? NONE) }
+  return { key: textOf(one(pair, 1)), value: valueOf(one(pair, 2)?.bytes) }
 }
 
-function valueOf(bytes: Buffer): Value {
+function valueOf(bytes: Buffer | undefined): Value {
   const [field] = fieldsOf(bytes)
   switch (field?.number) {
     case 1:
@@ -123,43 +139,4 @@ function valueOf(bytes: Buffer): Value {
     default:
       return {}
   }
-}
-
-function one(fields: readonly Field[], number: number): Field | undefined {
-  return fields.find((field) => field.number === number)
-}
-
-function textOf(field: Field | undefined): string {
-  return field?.bytes.toString('utf8') ?? ''
-}
-
-/** Top-level fields of a message. Throws RangeError if it is truncated or not protobuf. */
-function fieldsOf(message: Buffer): Field[] {
-  const found: Field[] = []
-  let at = 0
-  const varint = (): bigint => {
-    let value = 0n
-    for (let shift = 0n; shift < 70n; shift += 7n) {
-      const byte = message.readUInt8(at++)
-      value |= BigInt(byte & 0x7f) << shift
-      if (byte < 0x80) return value
-    }
-    throw new RangeError('expected a varint of at most 10 bytes')
-  }
-  while (at < message.length) {
-    const tag = Number(varint())
-    const number = tag >>> 3
-    const wire = tag & 7
-    if (wire === 0) found.push({ number, value: varint(), bytes: NONE })
-    else if (wire === 1) {
-      found.push({ number, value: message.readBigUInt64LE(at), bytes: NONE })
-      at += 8
-    } else if (wire === 2) {
-      const length = Number(varint())
-      if (at + length > message.length) throw new RangeError(`expected ${length} bytes in field ${number}`)
-      found.push({ number, value: 0n, bytes: message.subarray(at, at + length) })
-      at += length
-    } else throw new RangeError(`expected a field of wire type 0, 1 or 2, got ${wire}`)
-  }
-  return found
 }

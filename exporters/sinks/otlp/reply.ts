@@ -2,6 +2,8 @@
  * Reads a sink's response, ExportLogsServiceResponse or google.rpc.Status, each in protobuf or JSON. Never throws; unreadable
  * parts are empty.
  */
+import { fieldsOf, one, textOf } from '../../encoding/otlp/fields.ts'
+import type { Field } from '../../encoding/otlp/fields.ts'
 import { MAX_REPLY_BYTES } from './transport.ts'
 import type { Reply } from './transport.ts'
 
@@ -27,14 +29,11 @@ export function partialSuccessOf({ body }: Reply): PartialSuccess | undefined {
   if (json !== undefined) return partialInJson(json)
   const cutJson = isCut ? utf8(body) : ''
   if (PARTIAL.test(cutJson)) return { rejected: count(REJECTED.exec(cutJson)?.[1]), message: '' }
-  const partial = fields(body, isCut).find(({ number }) => number === 1)?.bytes
+  const partial = one(fields(body, isCut), 1)?.bytes
   if (partial === undefined) return undefined
   const inner = fields(partial, isCut)
   if (inner.length === 0 && partial.length > 0) return undefined
-  return {
-    rejected: count(inner.find(({ number, bytes }) => number === 1 && bytes === undefined)?.value),
-    message: utf8(inner.find(({ number }) => number === 2)?.bytes),
-  }
+  return { rejected: count(Number(one(inner, 1)?.value ?? 0n)), message: textOf(one(inner, 2)) }
 }
 
 /** Parsers of ProtoJSON accept both forms of a name. */
@@ -54,8 +53,7 @@ function partialInJson(json: object): PartialSuccess | undefined {
  */
 export function statusTextOf({ body }: Reply): string {
   const json = jsonOf(body)
-  const message =
-    json === undefined ? utf8(fields(body).find(({ number }) => number === 2)?.bytes) : text(member(json, 'message'))
+  const message = json === undefined ? textOf(one(fields(body, false), 2)) : text(member(json, 'message'))
   return message === '' ? printable(body) : message
 }
 
@@ -90,46 +88,15 @@ function text(value: unknown): string {
   return typeof value === 'string' ? value : ''
 }
 
-function utf8(bytes: Uint8Array | undefined): string {
-  return bytes === undefined ? '' : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString()
+function utf8(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString()
 }
 
-interface Field {
-  readonly number: number
-  readonly value: number
-  /** Only of a length-delimited field. */
-  readonly bytes: Uint8Array | undefined
-}
-
-/**
- * Top-level fields of a protobuf message; empty if it is not valid protobuf. If it `isCut`, the last field may be incomplete.
- */
-export function fields(message: Uint8Array, isCut = false): Field[] {
-  const found: Field[] = []
-  let at = 0
-  const varint = (): number => {
-    let value = 0
-    for (let scale = 1; at < message.length; scale *= 0x80) {
-      const byte = message[at++] ?? 0
-      value += (byte & 0x7f) * scale
-      if (byte < 0x80) return value
-    }
-    return Number.NaN
+/** Empty if the message is not protobuf. */
+function fields(message: Uint8Array, isCut: boolean): Field[] {
+  try {
+    return fieldsOf(message, isCut)
+  } catch {
+    return []
   }
-  while (at < message.length) {
-    const tag = varint()
-    const wire = tag % 8
-    const number = Math.floor(tag / 8)
-    if (wire === 0) found.push({ number, value: varint(), bytes: undefined })
-    else if (wire === 1) at += 8
-    else if (wire === 5) at += 4
-    else if (wire === 2) {
-      const fullLength = varint()
-      const length = isCut ? Math.min(fullLength, message.length - at) : fullLength
-      if (!(at + length <= message.length)) return []
-      found.push({ number, value: length, bytes: message.subarray(at, at + length) })
-      at += length
-    } else return []
-  }
-  return at === message.length && found.every(({ value }) => !Number.isNaN(value)) ? found : []
 }

@@ -4,8 +4,8 @@
  */
 import type { Encoded } from '../../../contract/exporter.ts'
 import { endOf } from '../../../contract/encoded.ts'
-import { plainValue } from '../../../encoding/otlp/json-record.ts'
-import type { JsonRecord } from '../../../encoding/otlp/json-record.ts'
+import { plainValue } from '../../../encoding/otlp/read-record.ts'
+import type { JsonRecord } from '../../../encoding/otlp/read-record.ts'
 
 export interface Measured {
   /** Milliseconds since 1970. */

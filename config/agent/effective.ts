@@ -7,7 +7,8 @@ import { OtelEnvironment } from './exporters/otel.ts'
 import { kafkaRecords } from './exporters/kafka.ts'
 import { lokiLimits } from './exporters/otlp.ts'
 import type { Environment } from './loading/substitute.ts'
-import type { Config, ExporterConfig, OtlpExporterConfig, QueueConfig, RateLimitConfig } from './schema.ts'
+import type { OtlpExporterConfig } from './exporters/otlp.ts'
+import type { Config, ExporterConfig, QueueConfig, RateLimitConfig } from './schema.ts'
 
 /** The schema's minimum of an age. */
 const MIN_AGE_MS = 1000

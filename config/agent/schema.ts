@@ -9,7 +9,7 @@ import { sharedFiles } from './exporters/own-files.ts'
 import { containers } from './workloads/containers.ts'
 import { kubernetes } from './workloads/kubernetes.ts'
 import { pathSchema } from '../base/paths.ts'
-import type { DeepReadonly } from './readonly.ts'
+import type { DeepReadonly } from '../base/readonly.ts'
 import { DAY_MS, KIB, MIB, duration, size } from '../base/units.ts'
 
 const grpcTls = z
@@ -231,7 +231,6 @@ export const configSchema = z
 export type Config = DeepReadonly<z.output<typeof configSchema>>
 export type ExporterConfig = Config['exporters'][string]
 export type KafkaExporterConfig = Extract<ExporterConfig, { type: 'kafka' }>
-export type OtlpExporterConfig = Extract<ExporterConfig, { type: 'otlp' }>
 export type ContainersConfig = NonNullable<Config['containers']>
 export type KubernetesConfig = NonNullable<Config['kubernetes']>
 export type QueueConfig = ExporterConfig['queue']

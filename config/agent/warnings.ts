@@ -2,7 +2,7 @@
 import { stat } from 'node:fs/promises'
 import { formatAddress, isLocal } from '../base/addresses.ts'
 import type { Problem } from '../yaml/problems.ts'
-import { containerKeys, podKeys } from './filtering/pods.ts'
+import { containerKeys, podKeys } from './pods.ts'
 import { problemAt } from './load.ts'
 import type { LoadedConfig } from './load.ts'
 import { writablePaths } from './writable.ts'

@@ -2,7 +2,7 @@
  * Fills in an exporter's config from OTEL_* variables. Precedence: config > `_LOGS_` variable > general variable > default; for headers and
  * resource attributes separately for each name.
  */
-import type { OtlpExporterConfig } from '../schema.ts'
+import type { OtlpExporterConfig } from './otlp.ts'
 import type { ResourceConfig } from './otlp-records.ts'
 import { SERVICE_NAME, Variables } from './otel-variables.ts'
 import type { Env, Found } from './otel-variables.ts'

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { OtelEnvironment, logsAddress } from '../../../../config/agent/exporters/otel.ts'
-import type { OtlpExporterConfig } from '../../../../config/agent/schema.ts'
+import type { OtlpExporterConfig } from '../../../../config/agent/exporters/otlp.ts'
 import { exporterConfig } from '../../../support/exporter-config.ts'
 
 const P = 'OTEL_EXPORTER_OTLP_'

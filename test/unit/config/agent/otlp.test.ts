@@ -4,7 +4,7 @@ import { describe, it } from 'node:test'
 import { loadConfig } from '../../../../config/agent/load.ts'
 import type { LoadedConfig } from '../../../../config/agent/load.ts'
 import { printConfig } from '../../../../config/agent/print.ts'
-import type { OtlpExporterConfig } from '../../../../config/agent/schema.ts'
+import type { OtlpExporterConfig } from '../../../../config/agent/exporters/otlp.ts'
 
 const FILES: Readonly<Record<string, string>> = { '/token': 'Bearer hush\n', '/lines': 'a\nb\n' }
 

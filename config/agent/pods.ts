@@ -1,5 +1,5 @@
 /** Which keys of a filter need pods or containers to be known. */
-import type { FilterConfig } from '../schema.ts'
+import type { FilterConfig } from './schema.ts'
 
 const POD_KEYS: ReadonlyArray<keyof FilterConfig> = ['pods', 'workloads', 'health_checks']
 const POD_FILTER_KEYS = ['namespace_regex', 'pod_regex', 'health_check']

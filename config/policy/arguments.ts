@@ -3,6 +3,7 @@
  * and its form in records. Names and keys of records are Tetragon's.
  */
 
+import { meant } from '../yaml/suggest.ts'
 import { BPF_ATTR, BPF_MAP, BPF_PROG, CRED, LOAD_INFO, MODULE, PERF_EVENT, USER_NAMESPACE } from './types/objects.ts'
 import type { ObjectShape } from './types/objects.ts'
 
@@ -263,43 +264,7 @@ export function typeNamed(name: string): ArgumentType | undefined {
   return TYPES.find((type) => type.name === name)
 }
 
-/** Types of C, Go and Rust, without `const`, `struct` and underscores, and ours. */
-const MEANT_TYPES: Readonly<Record<string, string>> = {
-  ...named('string', 'char* str text char cstring name*'),
-  ...named('int', 'integer i32 s32 pid_t signed signedint error errno'),
-  ...named('uint32', 'u32 uint unsigned unsignedint umode_t mode_t uid_t gid_t dev_t gfp_t flags'),
-  ...named('uint64', 'u64 unsignedlonglong ulonglong'),
-  ...named('ulong', 'unsignedlong'),
-  ...named('sint64', 's64 i64 longlong loff_t off_t ssize_t'),
-  ...named('uint16', 'u16 unsignedshort ushort'),
-  ...named('int16', 's16 i16 short'),
-  ...named('uint8', 'u8 bool boolean uchar unsignedchar byte'),
-  ...named('size_t', 'size usize'),
-  ...named('sock', 'sock*'),
-  ...named('skb', 'sk_buff sk_buff*'),
-  ...named('socket', 'socket*'),
-  ...named('sockaddr', 'sockaddr* addr address'),
-  ...named('sockaddr_un', 'sockaddr_un* unix'),
-  ...named('net_device', 'net_device* netdev netdevice'),
-  ...named('file', 'file* filp file_arg'),
-  ...named('path', 'path* path_arg'),
-  ...named('fd', 'filedescriptor descriptor'),
-  ...named('dentry', 'dentry*'),
-  ...named('kiocb', 'kiocb*'),
-  ...named('linux_binprm', 'linux_binprm* binprm bprm'),
-  ...named('filename', 'filename*'),
-  ...named('char_buf', 'void* buf buffer bytes u8* unsignedchar*'),
-  ...named('char_iovec', 'iovec iovec*'),
-  ...named('iov_iter', 'iov_iter* iter'),
-  ...named('nop', 'none void pointer ptr ignore skip any unknown'),
-}
-
-function named(type: string, others: string): Record<string, string> {
-  return Object.fromEntries(others.split(' ').map((other) => [other, type]))
-}
-
-/** Our type for a type of another language. */
+/** Our type for a type of C, Go or Rust. */
 export function meantType(text: string): string | undefined {
-  const name = text.toLowerCase().replaceAll(/\b(?:const|struct)\b|\b__|\s/g, '')
-  return Object.hasOwn(MEANT_TYPES, name) ? MEANT_TYPES[name] : undefined
+  return meant('argument type', text.replaceAll(/\b(?:const|struct)\b|\b__|\s/gi, ''))
 }

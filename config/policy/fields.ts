@@ -4,7 +4,7 @@ import { describe } from '../yaml/tree.ts'
 import type { MapNode, TreeNode } from '../yaml/tree.ts'
 import { show } from '../yaml/problems.ts'
 import type { Position, Problems } from '../yaml/problems.ts'
-import { keyHint } from './tables.ts'
+import { keyHint, meantKey } from './tables.ts'
 import type { KeyTable } from './tables.ts'
 
 /** A value and its path, such as `spec.kprobes[0].call`. */
@@ -50,7 +50,7 @@ export class Fields {
       if (table.own.includes(key) || table.ours?.includes(key) === true) continue
       const where = path === '' ? '' : `${path}: `
       if (table.later?.includes(key)) {
-        const instead = table.meant?.[key]
+        const instead = meantKey(key, table)
         const hint = instead === undefined ? '' : `; ${instead}`
         problems.add(keyAt, where + notSupported('field', key, table.owner) + hint)
         continue

@@ -1,4 +1,5 @@
 /** The operators of `matchArgs`: for each class of filters a table from the name in policies to the test. */
+import { meant } from '../yaml/suggest.ts'
 import type { FilterClass } from './arguments.ts'
 
 type NumberOperator = 'Equal' | 'NotEqual' | 'GreaterThan' | 'LessThan' | 'Mask'
@@ -131,40 +132,7 @@ const TETRAGON_OPERATORS = (
 /** Tetragon's operators that this version does not support. */
 export const LATER_OPERATORS: readonly string[] = TETRAGON_OPERATORS.filter((name) => !OPERATORS.has(name))
 
-const NO_PATTERNS = 'there are no patterns: use Equal, Prefix or Postfix with several values'
-
-const MEANT_OPERATORS: Readonly<Record<string, string>> = {
-  ...named('Equal', 'eq == = is matches exact'),
-  ...named('NotEqual', 'ne neq != <> not isnot notequals'),
-  ...named('Prefix', 'startswith hasprefix beginswith'),
-  ...named('NotPrefix', 'notstartswith'),
-  ...named('Postfix', 'endswith suffix hassuffix'),
-  ...named('SubString', 'contains includes has substr'),
-  ...named('GT', '> greater more above'),
-  ...named('LT', '< less below'),
-  ...named(NO_PATTERNS, 'regex regexp match glob like pattern wildcard'),
-  ...named('there is no such operator: use GT with the number before it', '>= ge gte'),
-  ...named('there is no such operator: use LT with the number after it', '<= le lte'),
-  ...named('SAddr', 'srcaddr sourceaddress src saddress'),
-  ...named('DAddr', 'dstaddr destinationaddress dst daddress'),
-  ...named('SPort', 'srcport sourceport'),
-  ...named('DPort', 'dstport destinationport port'),
-  ...named('there is no such operator: use Protocol with the other values', 'notprotocol'),
-  ...named('there is no such operator: use Family with the other values', 'notfamily'),
-  ...named('there is no such operator: use State with the other values', 'notstate'),
-  ...named('InRange', 'between range'),
-  ...named('Mask', '& and bits bitmask hasflag'),
-  ...named('FileType', 'type kind filekind isdir isfile isdirectory'),
-  ...named('SameFile', 'samefile sameinode samefileas inode hardlink'),
-  ...named('UnderDir', 'underdir underdirectory underfolder under below beneath indir subtree'),
-}
-
-function named(meant: string, others: string): Record<string, string> {
-  return Object.fromEntries(others.split(' ').map((other) => [other, meant]))
-}
-
 /** Our operator for another language's, or a sentence what to do without. */
 export function meantOperator(text: string): string | undefined {
-  const name = text.toLowerCase().replaceAll(/[\s_-]/g, '')
-  return Object.hasOwn(MEANT_OPERATORS, name) ? MEANT_OPERATORS[name] : undefined
+  return meant('operator', text.replaceAll(/[\s_-]/g, ''))
 }

@@ -1,7 +1,7 @@
 /**
  * All fields of Tetragon's policy language: those that this version supports (`own`) and those that it refuses by name (`later`).
  */
-import { asHint, didYouMean } from '../yaml/suggest.ts'
+import { asHint, didYouMean, meant } from '../yaml/suggest.ts'
 import {
   BINARIES_KEYS,
   PIDS_KEYS,
@@ -22,26 +22,17 @@ export interface KeyTable {
   readonly later?: readonly string[]
   /** The owner of the `later` names; default Tetragon. */
   readonly owner?: string
-  /** What people write instead of an own key, and what to do without a later one: the key, or a sentence. */
-  readonly meant?: Readonly<Record<string, string>>
+  /** The table whose hints in config/yaml/suggestions.json it shares. */
+  readonly hints?: string
 }
 
 export const DOCUMENT_KEYS: KeyTable = {
   name: 'the top level',
-  meant: {
-    version: 'apiVersion',
-    api_version: 'apiVersion',
-    api: 'apiVersion',
-    type: 'kind',
-    name: 'write metadata: {name: ...}',
-    meta: 'metadata',
-  },
   own: ['apiVersion', 'kind', 'metadata', 'spec'],
 }
 
 export const METADATA_KEYS: KeyTable = {
   name: 'metadata',
-  meant: { title: 'name', policy: 'name', id: 'name' },
   own: ['name', 'namespace', 'labels', 'annotations'],
   later: [
     'generateName',
@@ -64,28 +55,6 @@ export const HOOK_SECTIONS: readonly string[] = ['kprobes', 'fentries', 'tracepo
 
 export const SPEC_KEYS: KeyTable = {
   name: 'spec',
-  meant: {
-    hooks: 'kprobes',
-    probes: 'kprobes',
-    functions: 'kprobes',
-    kprobe_multi: 'kprobes',
-    events: 'tracepoints',
-    rawTracepoints: 'tracepoints',
-    lsm: 'lsmhooks',
-    lsmHooks: 'lsmhooks',
-    list: 'lists',
-    macros: 'selectorsMacros',
-    selectorMacros: 'selectorsMacros',
-    pods: 'podSelector',
-    containers: 'containerSelector',
-    host: 'hostSelector',
-    nodes: 'nodeSelector',
-    option: 'options',
-    // Of older versions of Tetragon.
-    killers: 'enforcers',
-    enforcer: 'enforcers',
-    rawtracepoints: 'write raw: true into an item of tracepoints',
-  },
   own: [
     'kprobes',
     'fentries',
@@ -106,69 +75,31 @@ export const SPEC_KEYS: KeyTable = {
 /** Which pods, containers and host processes are asked: of a policy, and of a selector. */
 export const WORKLOADS_KEYS: KeyTable = {
   name: 'matchWorkloads',
-  meant: { pods: 'podSelector', containers: 'containerSelector', host: 'hostSelector' },
   own: ['podSelector', 'containerSelector', 'hostSelector'],
 }
 
 export const LABELS_KEYS: KeyTable = {
   name: 'a selector of labels',
-  meant: { labels: 'matchLabels', expressions: 'matchExpressions' },
   own: ['matchLabels', 'matchExpressions'],
 }
 
 export const EXPRESSION_KEYS: KeyTable = {
   name: 'an item of matchExpressions',
-  meant: { label: 'key', op: 'operator', value: 'values' },
   own: ['key', 'operator', 'values'],
 }
 
 export const LIST_KEYS: KeyTable = {
   name: 'an item of lists',
-  meant: {
-    id: 'name',
-    list: 'values',
-    functions: 'values',
-    syscalls: 'values',
-    calls: 'values',
-    kind: 'type',
-    regex: 'pattern',
-    regexp: 'pattern',
-  },
   own: ['name', 'type', 'values', 'pattern', 'validated'],
 }
 
 export const OPTION_KEYS: KeyTable = {
   name: 'an item of options',
-  meant: { key: 'name', option: 'name' },
   own: ['name', 'value'],
 }
 
 export const KPROBE_KEYS: KeyTable = {
   name: 'a hook',
-  meant: {
-    name: 'call',
-    function: 'call',
-    func: 'call',
-    symbol: 'call',
-    hook: 'call',
-    probe: 'call',
-    kprobe: 'call',
-    arguments: 'args',
-    params: 'args',
-    match: 'selectors',
-    filters: 'selectors',
-    returns: 'return',
-    ret: 'return',
-    retval: 'returnArg',
-    returnValue: 'returnArg',
-    description: 'message',
-    msg: 'message',
-    isSyscall: 'syscall',
-    optional: 'write ignore: {callNotFound: true}',
-    callNotFound: 'write ignore: {callNotFound: true}',
-    action: 'write it into a selector: matchActions: [{action: ...}]',
-    actions: 'write them into a selector: matchActions',
-  },
   own: [
     'call',
     'syscall',
@@ -187,45 +118,17 @@ export const KPROBE_KEYS: KeyTable = {
 
 export const IGNORE_KEYS: KeyTable = {
   name: 'ignore',
-  meant: { notFound: 'callNotFound', missing: 'callNotFound' },
   own: ['callNotFound'],
 }
 
 export const ARGUMENT_KEYS: KeyTable = {
   name: 'an item of args',
-  meant: {
-    idx: 'index',
-    arg: 'index',
-    position: 'index',
-    pos: 'index',
-    number: 'index',
-    kind: 'type',
-    name: 'label',
-    // Of older versions of Tetragon.
-    extractParam: 'resolve',
-    overwriteType: 'write the type of what resolve leads to as type',
-    size: 'sizeArgIndex',
-    sizeIndex: 'sizeArgIndex',
-  },
   own: ['index', 'type', 'label', 'resolve', 'btfType', 'sizeArgIndex', 'returnCopy', 'maxData', 'source'],
   later: ['btfTypeModule'],
 }
 
 export const SELECTOR_KEYS: KeyTable = {
   name: 'an item of selectors',
-  meant: {
-    args: 'matchArgs',
-    matchArguments: 'matchArgs',
-    match: 'matchArgs',
-    matchBinary: 'matchBinaries',
-    matchAction: 'matchActions',
-    binaries: 'matchBinaries',
-    matchPids: 'matchPIDs',
-    pids: 'matchPIDs',
-    actions: 'matchActions',
-    macro: 'macros',
-    matchReturnActions: 'leave it out: ktrail acts at the entry of a call, by matchActions',
-  },
   own: [
     'matchArgs',
     'matchData',
@@ -249,43 +152,18 @@ export const SELECTOR_KEYS: KeyTable = {
 export const MACRO_KEYS: KeyTable = {
   ...SELECTOR_KEYS,
   name: 'an item of selectorsMacros',
+  hints: SELECTOR_KEYS.name,
   own: SELECTOR_KEYS.own.filter((key) => key !== 'macros'),
 }
 
 export const FILTER_KEYS: KeyTable = {
   name: 'an item of matchArgs',
-  meant: {
-    op: 'operator',
-    operand: 'operator',
-    operation: 'operator',
-    condition: 'operator',
-    value: 'values',
-    val: 'values',
-    vals: 'values',
-    patterns: 'values',
-    arg: 'index',
-    argIndex: 'index',
-    idx: 'index',
-    position: 'index',
-  },
   own: ['index', 'args', 'operator', 'values'],
   ours: ['sticky'],
 }
 
 export const ACTION_KEYS: KeyTable = {
   name: 'an item of matchActions',
-  meant: {
-    name: 'action',
-    type: 'action',
-    signal: 'argSig',
-    sig: 'argSig',
-    error: 'argError',
-    errno: 'argError',
-    limit: 'rateLimit',
-    scope: 'rateLimitScope',
-    kernelStack: 'kernelStackTrace',
-    userStack: 'userStackTrace',
-  },
   own: ['action', 'argSig', 'argError', 'rateLimit', 'rateLimitScope', 'kernelStackTrace', 'userStackTrace'],
   later: [
     'argFd',
@@ -324,10 +202,15 @@ const TABLES: readonly KeyTable[] = [
   ARGUMENT_KEYS,
 ]
 
+/** Returns the hint for a key that the table does not have: the key to write, or a sentence. */
+export function meantKey(key: string, { name, hints = name }: KeyTable): string | undefined {
+  return meant(`policy ${hints}`, key)
+}
+
 /** For a key that the table does not have: a hint, which ends the message. */
 export function keyHint(key: string, table: KeyTable): string {
-  const { own, ours = [], later = [], meant = {} } = table
-  const known = Object.hasOwn(meant, key) ? meant[key] : undefined
+  const { own, ours = [], later = [] } = table
+  const known = meantKey(key, table)
   if (known !== undefined) return asHint(known)
   const home = TABLES.find(
     (other) => other !== table && [...other.own, ...(other.ours ?? []), ...(other.later ?? [])].includes(key),

@@ -3,6 +3,7 @@
  * Used for keys (a dozen candidates) and for kernel functions (60,000 and more), so it rejects cheaply:
  * by length first, then row by row in a band of 2 * limit + 1 cells.
  */
+import suggestions from './suggestions.json' with { type: 'json' }
 import { show } from './problems.ts'
 import { oneLine } from '../base/quoting.ts'
 
@@ -36,6 +37,22 @@ export function didYouMean(word: string, candidates: Iterable<string>): string {
   const found = suggest(word, candidates)
   // Candidates may be words of the file itself, with any characters.
   return found === undefined ? '' : ` (did you mean ${show(found)}?)`
+}
+
+/** Hints by place (a word to write, or a sentence), each with a pattern of the words of other programs. */
+const SUGGESTIONS: Readonly<Record<string, Readonly<Record<string, string>>>> = suggestions
+/** By place; made when needed. */
+const patterns = new Map<string, ReadonlyArray<readonly [hint: string, pattern: RegExp]>>()
+
+/** Returns the hint for a word that is unknown at a place: the word to write, or a sentence. Case does not count. */
+export function meant(place: string, word: string): string | undefined {
+  let known = patterns.get(place)
+  if (known === undefined) {
+    const rows = Object.hasOwn(SUGGESTIONS, place) ? Object.entries(SUGGESTIONS[place] ?? {}) : []
+    known = rows.map(([hint, pattern]) => [hint, new RegExp(`^(?:${pattern})$`, 'is')] as const)
+    patterns.set(place, known)
+  }
+  return known.find(([, pattern]) => pattern.test(word))?.[0]
 }
 
 const YES: Readonly<Record<string, string>> = {

@@ -1,6 +1,7 @@
 /** Parts of the schema: a table of keys as a mapping, with what Tetragon knows and ktrail refuses. */
 import { notSupported } from '../../config/policy/fields.ts'
 import { MAX_ARGS } from '../../config/policy/types/argument.ts'
+import { meantKey } from '../../config/policy/tables.ts'
 import type { KeyTable } from '../../config/policy/tables.ts'
 import { MAX_VALUES } from '../../config/policy/values.ts'
 
@@ -92,7 +93,8 @@ function unsupported(key: string): Schema {
   return type === 'array' ? list(ANYTHING, description, MAX_VALUES) : { type, description }
 }
 
-function refusal(key: string, { owner, meant = {} }: KeyTable): object {
-  const hint = meant[key] === undefined ? '' : `; ${meant[key]}`
-  return { rule: `!has(self.${key})`, message: notSupported('field', key, owner) + hint, fieldPath: `.${key}` }
+function refusal(key: string, table: KeyTable): object {
+  const instead = meantKey(key, table)
+  const hint = instead === undefined ? '' : `; ${instead}`
+  return { rule: `!has(self.${key})`, message: notSupported('field', key, table.owner) + hint, fieldPath: `.${key}` }
 }

@@ -4,7 +4,7 @@ import { NPM_FORM } from '../exporters/npm.ts'
 import { asHint, booleanHint, didYouMean, listHint } from '../../yaml/suggest.ts'
 import { show, showNumber } from '../../yaml/problems.ts'
 import { unitHint } from '../../base/units.ts'
-import { meantType, meantValue } from './meant-values.ts'
+import { meantType, meantValue } from './meant.ts'
 
 type Issue = z.core.$ZodIssue
 

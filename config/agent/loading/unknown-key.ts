@@ -3,7 +3,7 @@ import { asHint, suggest } from '../../yaml/suggest.ts'
 import { show } from '../../yaml/problems.ts'
 import type { Problems } from '../../yaml/problems.ts'
 import { listed, pathText } from './explain.ts'
-import { meantKey } from './meant-keys.ts'
+import { meantKey } from './meant.ts'
 import type { PlainValue } from './plain.ts'
 
 type Path = readonly PropertyKey[]

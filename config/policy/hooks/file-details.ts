@@ -8,9 +8,8 @@ import { Fields, asText } from '../fields.ts'
 import type { FileDetailsSpec } from '../policy.ts'
 import type { KeyTable } from '../tables.ts'
 
-const KEYS: KeyTable = {
+export const FILE_DETAILS_KEYS: KeyTable = {
   name: 'fileDetails',
-  meant: { algorithm: 'hash', sha256: 'hash', digest: 'hash', maxSize: 'maxBytes', max: 'maxBytes', size: 'maxBytes' },
   own: ['hash', 'maxBytes'],
 }
 
@@ -24,7 +23,7 @@ export function readFileDetails(fields: Fields, problems: Problems): FileDetails
   const place = fields.get('fileDetails')
   const at = fields.keyAt('fileDetails')
   if (place?.node.kind !== 'map') return fields.flag('fileDetails', false) ? { at } : undefined
-  const own = Fields.of(place, KEYS, problems)
+  const own = Fields.of(place, FILE_DETAILS_KEYS, problems)
   if (own === undefined) return undefined
   const name = own.need('hash', 'sha256')
   const hash = name === undefined ? undefined : asText(name, problems)

@@ -8,7 +8,6 @@ import type { KeyTable } from '../tables.ts'
 
 export const AGGREGATE_KEYS: KeyTable = {
   name: 'aggregate',
-  meant: { interval: 'window', time: 'window', every: 'window', keys: 'by', group: 'by', groupBy: 'by' },
   own: ['window', 'by'],
 }
 

@@ -1,5 +1,5 @@
 /** What the filters on processes and tasks have in common. */
-import { didYouMean } from '../../yaml/suggest.ts'
+import { didYouMean, meant } from '../../yaml/suggest.ts'
 import { describe } from '../../yaml/tree.ts'
 import { show } from '../../yaml/problems.ts'
 import type { Problems } from '../../yaml/problems.ts'
@@ -29,25 +29,25 @@ export function readName<T>(
   table: ReadonlyMap<string, T>,
   problems: Problems,
   anyCase: boolean = false,
-  meant?: ReadonlyMap<string, string>,
+  hints?: string,
 ): T | undefined {
   const place = fields.need(key, `one of ${[...table.keys()].join(', ')}`)
-  return place === undefined ? undefined : readNamed(place, table, problems, anyCase, meant)
+  return place === undefined ? undefined : readNamed(place, table, problems, anyCase, hints)
 }
 
-/** Likewise for the text at a place. `meant`: names that others have for them, in lower case. */
+/** Likewise for the text at a place. `hints`: where config/yaml/suggestions.json has the names that others give them. */
 export function readNamed<T>(
   place: Place,
   table: ReadonlyMap<string, T>,
   problems: Problems,
   anyCase: boolean = false,
-  meant?: ReadonlyMap<string, string>,
+  hints?: string,
 ): T | undefined {
   const names = [...table.keys()]
   const text = place.node.kind === 'scalar' ? place.node.value : undefined
   const known = typeof text === 'string' ? names.find((name) => same(name, text, anyCase)) : undefined
   if (known !== undefined) return table.get(known)
-  const hint = (word: string): string => didYouMean(meant?.get(word.toLowerCase()) ?? word, names)
+  const hint = (word: string): string => didYouMean((hints && meant(hints, word)) ?? word, names)
   const got = typeof text === 'string' ? `${show(text)}${hint(text)}` : describe(place.node)
   problems.add(place.node.at, `${place.path}: expected one of ${names.join(', ')}, got ${got}`)
   return undefined

@@ -1,7 +1,7 @@
 /** The operators `FileType` and `NotFileType`: what kind of file an argument leads to, also one without a path. */
 import { asText } from '../fields.ts'
 import type { Place } from '../fields.ts'
-import { asHint, didYouMean } from '../../yaml/suggest.ts'
+import { asHint, didYouMean, meant } from '../../yaml/suggest.ts'
 import { show } from '../../yaml/problems.ts'
 import type { Problems } from '../../yaml/problems.ts'
 
@@ -22,23 +22,9 @@ const FILE_TYPES: ReadonlyMap<string, bigint> = new Map([
   ['pipe', 0o010000n],
 ])
 
-/** What other tools call them. */
-const MEANT: ReadonlyMap<string, string> = new Map([
-  ['file', 'reg'],
-  ['directory', 'dir'],
-  ['folder', 'dir'],
-  ['symlink', 'lnk'],
-  ['symboliclink', 'lnk'],
-  ['character', 'chr'],
-  ['chardevice', 'chr'],
-  ['blockdevice', 'blk'],
-  ['disk', 'blk'],
-  ...'reg dir lnk chr blk fifo sock'.split(' ').map((name) => [`sif${name}`, name] as const),
-])
-
 function hintOf(text: string, names: readonly string[]): string {
-  const meant = MEANT.get(text.toLowerCase().replaceAll(/[\s_-]/g, ''))
-  return meant === undefined ? didYouMean(text, names) : asHint(meant)
+  const known = meant('file type', text.replaceAll(/[\s_-]/g, ''))
+  return known === undefined ? didYouMean(text, names) : asHint(known)
 }
 
 /** The values of a filter; wrong ones are reported and left out. */

@@ -38,15 +38,6 @@ export const NAMESPACES: ReadonlyMap<string, NamespaceKind> = new Map([
   ['User', 'user'],
 ])
 
-/** As manual pages and other tools call them. */
-const MEANT: ReadonlyMap<string, string> = new Map([
-  ['mount', 'Mnt'],
-  ['mounts', 'Mnt'],
-  ['network', 'Net'],
-  ['hostname', 'Uts'],
-  ['process', 'Pid'],
-])
-
 export const SETS: ReadonlyMap<string, CapabilityFilter['set']> = new Map([
   ['Effective', 'effective'],
   ['Inheritable', 'inheritable'],
@@ -74,7 +65,7 @@ export function readTaskFilters(selector: Fields, problems: Problems): TaskFilte
 function readNamespaces(place: Place, problems: Problems): NamespaceFilter | undefined {
   const fields = Fields.of(place, NAMESPACES_KEYS, problems)
   if (fields === undefined) return undefined
-  const namespace = readName(fields, 'namespace', NAMESPACES, problems, true, MEANT)
+  const namespace = readName(fields, 'namespace', NAMESPACES, problems, true, 'namespace')
   const operator = readName(fields, 'operator', MEMBERSHIP, problems)
   const values = readValues(fields, 'a list of texts, such as ["host_ns"]', problems)
     .map((value) => readNamespace(value, problems))
@@ -106,7 +97,7 @@ function readNamespaceChanges(place: Place, problems: Problems): NamespaceChange
   if (fields === undefined) return undefined
   const operator = readName(fields, 'operator', MEMBERSHIP, problems)
   const named = readValues(fields, 'a list of namespaces, such as [Mnt, Net]', problems).map((value) =>
-    readNamed(value, NAMESPACES, problems, true, MEANT),
+    readNamed(value, NAMESPACES, problems, true, 'namespace'),
   )
   if (operator === undefined || named.includes(undefined)) return undefined
   const namespaces = [...NAMESPACES.values()].filter((kind) => named.includes(kind) === (operator === 'Equal'))

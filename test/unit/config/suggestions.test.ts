@@ -1,0 +1,44 @@
+/** The rows of config/yaml/suggestions.json fit the keys that there are; test/fixtures/wrong/ has the messages. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { configJsonSchema } from '../../../config/agent/json-schema.ts'
+import { FILE_DETAILS_KEYS } from '../../../config/policy/hooks/file-details.ts'
+import * as hooks from '../../../config/policy/hooks/tables.ts'
+import { AGGREGATE_KEYS } from '../../../config/policy/selectors/aggregate.ts'
+import * as selectors from '../../../config/policy/selectors/tables.ts'
+import * as policy from '../../../config/policy/tables.ts'
+import type { KeyTable } from '../../../config/policy/tables.ts'
+import suggestions from '../../../config/yaml/suggestions.json' with { type: 'json' }
+import { meant } from '../../../config/yaml/suggest.ts'
+
+const tables = new Map<string, KeyTable>()
+for (const each of Object.values({ ...policy, ...hooks, ...selectors, FILE_DETAILS_KEYS, AGGREGATE_KEYS })) {
+  if (typeof each === 'object' && 'own' in each) tables.set(each.name, each)
+}
+const keysOfConfig = new Set(JSON.stringify(configJsonSchema()).match(/"\w+"(?=:)/g))
+const isWord = (hint: string): boolean => /^[\w-]+$/.test(hint)
+
+for (const [place, rows] of Object.entries(suggestions)) {
+  test(`suggestions: ${place}`, () => {
+    for (const [hint, pattern] of Object.entries(rows)) {
+      assert.doesNotThrow(() => new RegExp(pattern), hint)
+      assert.doesNotMatch(pattern, /^\||\|$|\|\|/, `${hint}: an empty pattern fits nothing`)
+    }
+    const words = Object.keys(rows).filter(isWord)
+    if (place.startsWith('policy ')) {
+      const table = tables.get(place.slice('policy '.length))
+      assert.ok(table !== undefined, 'no table of keys has this name')
+      for (const word of words) assert.ok([...table.own, ...(table.ours ?? [])].includes(word), word)
+    } else if (place.startsWith('key')) {
+      for (const word of words) assert.ok(keysOfConfig.has(`"${word}"`), word)
+    }
+  })
+}
+
+test('suggestions: a word is compared as a whole and without case, and in the order of the rows', () => {
+  assert.equal(meant('policy a hook', 'Function'), 'call')
+  assert.equal(meant('policy a hook', 'functions'), undefined)
+  assert.equal(meant('policy a hook', 'function\n'), undefined)
+  assert.equal(meant('value exporters.*.endpoint', 'http://h:4317/v1/logs'), 'logs_endpoint takes a whole address')
+  assert.equal(meant('__proto__', 'toString'), undefined)
+})

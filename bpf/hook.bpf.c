@@ -63,18 +63,39 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* Of a system call, the first parameter points to the registers that hold the others. */
-static __always_inline void take_syscall(struct call *call, __u32 slot)
+static __always_inline void take_syscall(struct call *call)
 {
-	__u64 regs;
+	__u64 regs = call->params[0];
 
-	if (!hooks[slot].syscall)
-		return;
-	regs = call->params[0];
 	call->params[0] = SYSCALL_PARM1(regs);
 	call->params[1] = SYSCALL_PARM2(regs);
 	call->params[2] = SYSCALL_PARM3(regs);
 	call->params[3] = SYSCALL_PARM4(regs);
 	call->params[4] = SYSCALL_PARM5(regs);
+}
+
+/* Parameters that an event, or a struct pt_regs, has at known places. */
+static __always_inline void take_fields(struct call *call, __u32 slot, __u64 event)
+{
+	const volatile struct hook *hook = &hooks[slot];
+	__u32 i;
+
+	for (i = 0; i < PARAMS_MAX; i++) {
+		if (!hook->params[i])
+			continue;
+		call->params[i] = take_field(event, &hook->fields[i]);
+	}
+}
+
+/* Registers by name. A function, so that hooks without them have all of theirs for what follows. */
+static __noinline int take_named(struct pt_regs *ctx, __u32 slot)
+{
+	struct scratch *s = scratch_of(slot);
+
+	/* Of a system call, those that its caller had. */
+	if (s)
+		take_fields(&s->call, slot, hooks[slot].from & FROM_SYSCALL ? PT_REGS_PARM1(ctx) : as_number(ctx));
+	return 0;
 }
 
 static __always_inline void take_registers(struct call *call, __u32 slot, struct pt_regs *ctx)
@@ -84,7 +105,12 @@ static __always_inline void take_registers(struct call *call, __u32 slot, struct
 	call->params[2] = PT_REGS_PARM3(ctx);
 	call->params[3] = PT_REGS_PARM4(ctx);
 	call->params[4] = PT_REGS_PARM5(ctx);
-	take_syscall(call, slot);
+	if (!hooks[slot].from)
+		return;
+	if (hooks[slot].from & FROM_SYSCALL)
+		take_syscall(call);
+	if (hooks[slot].from & FROM_REGISTERS)
+		take_named(ctx, slot);
 }
 
 /* The scratch of a call that begins. */
@@ -141,7 +167,8 @@ static __always_inline void take_arguments(struct call *call, __u32 slot, __u64 
 	TAKE_PARAM(2)
 	TAKE_PARAM(3)
 	TAKE_PARAM(4)
-	take_syscall(call, slot);
+	if (hook->from)
+		take_syscall(call);
 }
 
 /* fexit: parameters and return value in one place. */
@@ -199,18 +226,11 @@ static __noinline struct scratch *on_fentry(__u64 *ctx, __u32 slot)
 /* A tracepoint. */
 static __noinline struct scratch *on_event(void *ctx, __u32 slot)
 {
-	const volatile struct hook *hook = &hooks[slot];
 	struct scratch *s = begin(slot);
-	__u64 event = as_number(ctx);
-	__u32 i;
 
 	if (!s)
 		return 0;
-	for (i = 0; i < PARAMS_MAX; i++) {
-		if (!hook->params[i])
-			continue;
-		s->call.params[i] = take_field(event, &hook->fields[i]);
-	}
+	take_fields(&s->call, slot, as_number(ctx));
 	return hook_screen(s, slot) ? s : 0;
 }
 

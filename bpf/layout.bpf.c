@@ -64,6 +64,7 @@ enum socket_member layout_socket_member;
 enum join_state layout_join_state;
 enum repeat_scope layout_repeat_scope;
 enum field_kind layout_field_kind;
+enum param_source layout_param_source;
 enum param_read layout_param_read;
 enum stack_kind layout_stack_kind;
 enum aggregate_flag layout_aggregate_flag;

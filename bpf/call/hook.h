@@ -51,6 +51,12 @@ struct event_field {
 	__u8 kind;   /* enum field_kind */
 };
 
+/* Where parameters are that do not arrive as those of the function: bits. */
+enum param_source {
+	FROM_SYSCALL = 1,   /* in the pt_regs that the first one points to */
+	FROM_REGISTERS = 2, /* some are registers: hook.fields, at the entry of a kprobe */
+};
+
 /* The verifier lets programs in a trampoline load numbers and pointers to structs. A helper reads the others; it takes longer. */
 enum param_read {
 	PARAM_UNREAD,
@@ -60,7 +66,7 @@ enum param_read {
 
 struct hook {
 	__u32 id;         /* of the function and its way of attaching; stays when its policies change */
-	__u8 syscall;     /* parameters stand in the pt_regs that the first one points to */
+	__u8 from;        /* enum param_source */
 	__u8 nvalues;
 	__u8 nnumbers;
 	__u8 stacks;      /* enum stack_kind: records have these stacks */
@@ -81,8 +87,8 @@ struct hook {
 	__u8 denies;       /* 1: some have calls fail */
 	__u8 awaits;       /* 1: of such a function, the return is joined */
 	__u8 at_return;    /* 1: calls are judged at their return, because some are aggregated with what they return, or show bytes that it fills in */
-	__u8 params[PARAMS_MAX]; /* enum param_read: as programs in a trampoline, and those of tracepoints, read them */
-	struct event_field fields[PARAMS_MAX]; /* of a tracepoint */
+	__u8 params[PARAMS_MAX]; /* enum param_read: as programs in a trampoline read them, and which of `fields` are read */
+	struct event_field fields[PARAMS_MAX]; /* of a tracepoint; or of pt_regs */
 	struct path_screen path;
 	struct file_screen files[FILES_MAX];
 };

@@ -22,6 +22,7 @@ import type { EventField } from './tracepoints/fields.ts'
 import type { Tracepoints } from './tracepoints/resolve.ts'
 import type { KernelFacts } from './facts.ts'
 import { numbering, withPlaces } from './functions/places.ts'
+import { readsRegisters, withRegisters } from './functions/registers.ts'
 import type { MemberOf, Numbering } from './functions/places.ts'
 
 /** How a hook is attached; with `auto` in the config `chooseMode` decides. */
@@ -70,7 +71,7 @@ export interface AttachMethod {
   readonly returns?: boolean
   /** Of a function: `plainParams` of functions/trampoline.ts. */
   readonly plain?: number
-  /** Of a tracepoint: what it gives, by the number of the parameter. */
+  /** Of a tracepoint what it gives, of a kprobe registers; by the number of the parameter. */
   readonly fields?: readonly EventField[]
 }
 
@@ -171,6 +172,7 @@ interface Found {
   readonly symbol: string
   /** Of a function. */
   readonly type?: KernelFunction
+  readonly fields?: readonly EventField[]
   /** Of a tracepoint. `indexes`: of its arguments, as the policy has them. */
   readonly traced?: { readonly fields: readonly EventField[]; readonly indexes: readonly number[] }
 }
@@ -227,7 +229,7 @@ function present(
     if (type !== undefined) {
       checkTypes(spec, symbol, type, report)
       const whole = withPlaces(spec, type, symbols.memberOf, number, report)
-      if (wants(spec.call)) found.push({ spec: whole, symbol, type })
+      if (wants(spec.call)) found.push({ ...withRegisters(whole, kernel.arch, report), symbol, type })
     } else if (spec.optional) {
       if (lacks(spec.call))
         skipped.push({ symbol, message: placed(policy, spec.at, notFound(spec, symbol, symbols.functionNames())) })
@@ -282,7 +284,10 @@ export function planPolicy(
       const message = `raw: true needs Linux 6.1 (${before}): leave it out, and take the fields of the event`
       throw new CollectorError('POLICY_REFUSED', placed(policy, spec.at, message))
     }
-    const way = each.type === undefined ? wayOfTracepoint(each) : wayOfFunction(policy, spec, each.type, kernel, wanted)
+    const way = {
+      ...(each.type === undefined ? wayOfTracepoint(each) : wayOfFunction(policy, spec, each.type, kernel, wanted)),
+      ...(each.fields && { fields: each.fields }),
+    }
     const all = spec.args.filter((arg) => arg.type.kind !== 'none')
     const shown = all.filter(({ source }) => source === undefined)
     const data = all.filter(({ source }) => source !== undefined)
@@ -327,8 +332,9 @@ function wayOfFunction(
   kernel: KernelFacts,
   wanted: AttachMode | 'auto',
 ): AttachMethod {
-  // See symbols.ts.
-  const how = type.module === undefined && policy.singleProbes !== true ? wanted : 'kprobe'
+  // See symbols.ts. Since 6.14 kprobe.multi has only the registers of arguments (ftrace_partial_regs).
+  const single = type.module !== undefined || policy.singleProbes === true || readsRegisters(spec)
+  const how = single ? 'kprobe' : wanted
   const multi = kernel.fprobe && how !== 'kprobe'
   const denial = denies(spec) ? chooseDenial(spec, kernel, type) : undefined
   if (denial !== undefined && 'refused' in denial) {

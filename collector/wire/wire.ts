@@ -59,7 +59,7 @@ export const SOCKET_ENTRY = { bits: 0, filter: 4, value: 8, bytes: 24 } as const
 export const PENDING = { call: 0, entered: 8, bytes: 16 } as const
 export const HOOK = {
   id: 0,
-  syscall: 4,
+  from: 4,
   nvalues: 5,
   nnumbers: 6,
   stacks: 7,
@@ -461,6 +461,8 @@ export const JOIN_RETURNED = 2
 export const JOIN_MISSED = 3
 export const SCOPES = { thread: 0, process: 1, global: 2 } as const
 export const FIELDS = { unsigned: 0, signed: 1, place: 2, located: 3, locatedOn: 4, syscall: 5 } as const
+export const FROM_SYSCALL = 1
+export const FROM_REGISTERS = 2
 export const PARAM_UNREAD = 0
 export const PARAM_LOADED = 1
 export const PARAM_BY_HELPER = 2

@@ -41,6 +41,11 @@ export function readKprobe(place: Place, lists: Lists, macros: Macros, problems:
   const selectors = readSelectors(fields, args, returns ? [returnArg] : [], macros, problems, undefined, data)
   if (denies({ selectors })) checkDeniable(calls, syscall, fields, problems)
   checkReturnCopy(args, selectors, fields, problems)
+  if (denies({ selectors }) && data.some((item) => item?.source === 'pt_regs')) {
+    const sentence =
+      'pt_regs: where the kernel makes a call fail it mostly has no registers; use two hooks, one with Override and one with data'
+    problems.add(fields.keyAt('data'), `${fields.pathOf('data')}: ${sentence}`)
+  }
   const own = readOwn(fields, args, selectors, problems)
   const message = readMessage(fields, problems)
   const tags = readTags(fields, problems)

@@ -23,7 +23,7 @@ export function argument(
         'Of bytes: the parameter, counted from 1, that says how many there are; 0: none.',
         MAX_SIZE_INDEX,
       ),
-      source: text('Only of an item of data: current_task.'),
+      source: text('Only of an item of data: current_task or pt_regs.'),
       returnCopy: flag('Bytes are read when the function returns, as many as it returns.', false),
       maxData: flag('Of bytes: up to 16,384 are read, else 4,095.', false),
     },

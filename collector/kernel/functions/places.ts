@@ -163,7 +163,7 @@ function objectOf({ type }: ArgumentSpec, struct: string, path: string, memberOf
 /** The address of a Unix socket with the parameter that is its length: an abstract name has no end of its own. */
 function withLength(arg: ArgumentSpec, { syscall }: HookSpec, { params }: KernelFunction): ArgumentSpec {
   const param = arg.index + 1
-  const isLength = syscall || params[param]?.name.endsWith('len') === true
+  const isLength = arg.source === undefined && (syscall || params[param]?.name.endsWith('len') === true)
   return arg.type.read === 'sockaddrUn' && isLength
     ? { ...arg, size: { param, read: 'u32', returned: undefined } }
     : arg

@@ -9,6 +9,8 @@ import {
   FILES_MAX,
   FILE_DETAILS,
   FILE_SCREEN,
+  FROM_REGISTERS,
+  FROM_SYSCALL,
   HOOK,
   NO_ARG,
   PARAMS_MAX,
@@ -26,7 +28,9 @@ import {
   WANTED_VALUE,
 } from '../../wire/wire.ts'
 import { denies } from '../../../config/policy/selectors/actions.ts'
-import { fieldBytes } from '../tracepoints/fields.ts'
+import { readsRegisters } from '../functions/registers.ts'
+import { NO_FIELD, fieldBytes, isField } from '../tracepoints/fields.ts'
+import type { EventField } from '../tracepoints/fields.ts'
 import type { AttachMethod } from '../plan.ts'
 import { writeNumbers } from './numbers.ts'
 import { writePathTree } from './path-tree.ts'
@@ -133,8 +137,9 @@ export function hookBytes(
   const values = screened === undefined ? wanted : [screened.value, ...wanted.filter((it) => it !== screened.value)]
   const bytes = Buffer.alloc(HOOK.bytes)
   bytes.writeUInt32LE(id, HOOK.id)
-  bytes[HOOK.syscall] = specs.some(({ syscall }) => syscall) ? 1 : 0
-  for (const param of paramsRead(bytes[HOOK.syscall] === 1, values))
+  const syscall = specs.some((spec) => spec.syscall)
+  bytes[HOOK.from] = (syscall ? FROM_SYSCALL : 0) | (specs.some(readsRegisters) ? FROM_REGISTERS : 0)
+  for (const param of paramsRead(syscall, fields, values))
     bytes[HOOK.params + param] = plain & (1 << param) ? PARAM_LOADED : PARAM_BY_HELPER
   bytes[HOOK.nvalues] = values.length
   const detailed = new Set(specs.flatMap(detailsOf))
@@ -199,9 +204,12 @@ export function hookBytes(
   return bytes
 }
 
-/** Parameters of the function, not of the system call that it is. */
-const paramsRead = (syscall: boolean, values: readonly Value[]): number[] =>
-  syscall ? [0] : values.flatMap(({ param, size }) => [param, size?.param ?? PARAMS_MAX]).filter((i) => i < PARAMS_MAX)
+/** Those that are fields, if any are; else parameters of the function, not of the system call that it is. */
+function paramsRead(syscall: boolean, fields: readonly EventField[], values: readonly Value[]): number[] {
+  const asked = values.flatMap(({ param, size }) => [param, size?.param ?? PARAMS_MAX]).filter((i) => i < PARAMS_MAX)
+  if (fields.length > 0) return asked.filter((i) => isField(fields[i] ?? NO_FIELD))
+  return syscall ? [0] : asked
+}
 
 /** Whether calls wait for their return before anything of them is read. Where some are denied, all are judged at their entry, and have events of their own. */
 export const judgedAtReturn = ({ aggregate, args, return: returns }: HookSpec): boolean =>

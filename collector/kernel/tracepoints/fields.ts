@@ -8,6 +8,12 @@ export interface EventField {
   readonly kind: keyof typeof FIELDS
 }
 
+/** In place of a parameter that is no field. */
+export const NO_FIELD: EventField = { offset: 0, bytes: 0, kind: 'unsigned' }
+
+/** Every event begins with fields of the kernel's own, every register has bytes. */
+export const isField = ({ offset, bytes }: EventField): boolean => offset + bytes > 0
+
 /** The bytes of `hook.fields`. */
 export function fieldBytes(fields: readonly EventField[]): Buffer {
   const bytes = Buffer.alloc(fields.length * EVENT_FIELD.bytes)

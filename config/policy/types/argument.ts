@@ -11,6 +11,7 @@ import type { ArgumentSpec } from '../policy.ts'
 import { ARGUMENT_KEYS } from '../tables.ts'
 import { readSize } from './bytes.ts'
 import { readResolve } from './places.ts'
+import { readRegister } from './registers.ts'
 
 /** BPF can read five arguments, because of the calling conventions. */
 export const MAX_ARGS = 5
@@ -29,8 +30,8 @@ export interface Listable {
   readonly untyped?: ArgumentType
   /** Set where `resolve` may begin at a value that is no parameter of a function, such as a pointer in a raw tracepoint. */
   readonly resolves?: true
-  /** What `source` must be; absent: there is none. */
-  readonly source?: string
+  /** What `source` may be; absent: there is none. */
+  readonly sources?: ReadonlyArray<NonNullable<ArgumentSpec['source']>>
 }
 
 export const OF_FUNCTION: Listable = {
@@ -59,9 +60,9 @@ export function readArguments(
   })
 }
 
-const OF_TASK: Listable = { ...OF_FUNCTION, fallback: 0, source: 'current_task' }
+const DATA: Listable = { ...OF_FUNCTION, fallback: 0, sources: ['current_task', 'pt_regs'] }
 
-/** `data`: what is read of the calling task. By position, as `readArguments`. */
+/** `data`: what is read of the calling task, and of registers. By position, as `readArguments`. */
 export function readData(fields: Fields, before: number, problems: Problems): Array<ArgumentSpec | undefined> {
   const places = fields.list('data', MAX_ARGS)
   if (places.length > 0 && before + places.length > MAX_ARGS) {
@@ -72,14 +73,14 @@ export function readData(fields: Fields, before: number, problems: Problems): Ar
     )
   }
   return places.map((place) => {
-    const spec = readArgument(place, OF_TASK, problems)
-    return spec === undefined ? undefined : { ...spec, index: MAX_ARGS, source: 'current_task' as const }
+    const spec = readArgument(place, DATA, problems)
+    return spec?.source === undefined ? undefined : { ...spec, index: MAX_ARGS }
   })
 }
 
 export function readArgument(
   place: Place,
-  { types, maxIndex, position, fallback, untyped, of, resolves, source }: Listable,
+  { types, maxIndex, position, fallback, untyped, of, resolves, sources }: Listable,
   problems: Problems,
 ): ArgumentSpec | undefined {
   const fields = Fields.of(place, ARGUMENT_KEYS, problems)
@@ -89,17 +90,20 @@ export function readArgument(
   const typeAt = untyped === undefined ? fields.need('type', `one of ${names(types).join(', ')}`) : fields.get('type')
   const type = typeAt === undefined ? untyped : readType(typeAt, types, of, problems)
   const label = fields.text('label') ?? ''
-  const resolve = readResolve(fields, problems)
+  const source = readSource(fields, sources, problems)
+  const register = source === 'pt_regs' ? readRegister(fields, problems) : undefined
+  const resolve = source === 'pt_regs' ? undefined : readResolve(fields, problems)
   const size = readSize(fields, type, problems)
   const maxData = fields.flag('maxData', false)
   if (maxData && type !== undefined && type.kind !== 'bytes') {
     const sentence = `has no effect on type ${type.name}; drop it`
     problems.warn(fields.keyAt('maxData'), `${fields.pathOf('maxData')}: ${sentence}`)
   }
-  checkSource(fields, source, problems)
-  if (source !== undefined) fields.need('resolve', 'the path to a member of the task, such as mm.owner.comm')
+  if (sources !== undefined && source !== 'pt_regs') {
+    fields.need('resolve', 'the path to a member of the task, such as mm.owner.comm')
+  }
   const whose = type?.kind === 'bytes' ? `type ${type.name}` : resolves ? undefined : of
-  if (resolve !== undefined && whose !== undefined) {
+  if ((resolve !== undefined || register !== undefined) && whose !== undefined) {
     problems.add(place.node.at, `${place.path}: resolve is not supported for ${whose} by this version of ktrail`)
   }
   return index === undefined || type === undefined
@@ -108,6 +112,8 @@ export function readArgument(
         index,
         type,
         label,
+        ...(source === undefined ? {} : { source }),
+        ...(register === undefined ? {} : { register }),
         ...(resolve === undefined ? {} : { resolve }),
         ...(size === undefined ? {} : { size }),
         ...(maxData && type.kind === 'bytes' ? { maxData } : {}),
@@ -115,20 +121,23 @@ export function readArgument(
       }
 }
 
-/** `wanted`: undefined where there must be none. */
-function checkSource(fields: Fields, wanted: string | undefined, problems: Problems): void {
+/** `known`: undefined where there must be none. */
+function readSource(fields: Fields, known: Listable['sources'], problems: Problems): ArgumentSpec['source'] {
+  const expected = known?.join(' or ')
+  const place = expected === undefined ? fields.get('source') : fields.need('source', expected)
+  const written = place === undefined ? undefined : asText(place, problems)
+  const source = known?.find((each) => each === written)
+  if (place === undefined || written === undefined || source !== undefined) return source
   const path = fields.pathOf('source')
-  const place = wanted === undefined ? fields.get('source') : fields.need('source', wanted)
-  const source = place === undefined ? undefined : asText(place, problems)
-  if (place === undefined || source === undefined || source === (wanted ?? '')) return
-  if (wanted === undefined) {
+  if (expected !== undefined) {
+    problems.add(
+      place.node.at,
+      `${path}: expected ${expected}, got ${show(written)}${didYouMean(written, known ?? [])}`,
+    )
+  } else if (written !== '') {
     problems.add(place.node.at, `${path}: an item of args is a parameter; write it into data of the hook`)
-  } else if (source === 'pt_regs') {
-    const why = 'a hook that is attached by fentry or fexit has no registers; read a parameter with args'
-    problems.add(place.node.at, `${path}: ${notSupported('source', source)}: ${why}, or use ${wanted}`)
-  } else {
-    problems.add(place.node.at, `${path}: expected ${wanted}, got ${show(source)}`)
   }
+  return undefined
 }
 
 function readType(

@@ -31,7 +31,12 @@ interface Row {
     readonly resolve?: string
     readonly btfType?: string
   }>
-  readonly data?: ReadonlyArray<{ readonly type: string; readonly resolve: string; readonly label?: string }>
+  readonly data?: ReadonlyArray<{
+    readonly type: string
+    readonly resolve: string
+    readonly label?: string
+    readonly source?: 'pt_regs'
+  }>
   readonly filter?: { readonly index: number; readonly operator: string; readonly values: readonly string[] }
   readonly dataFilter?: Row['filter']
   /** Arguments, then data. */
@@ -445,6 +450,58 @@ const DATA: readonly Row[] = [
   })),
 ]
 
+/** The registers of the first three parameters: of a function that are its own, of a system call those that the program had. */
+const IN = { x64: ['rdi', 'rsi', 'rdx', 'esi', 'edx'], arm64: ['x0', 'x1', 'x2', 'w1', 'w2'] }
+const [FIRST = '', SECOND = '', THIRD = '', SECOND_HALF = '', THIRD_HALF = ''] =
+  process.arch === 'arm64' ? IN.arm64 : IN.x64
+const register = (resolve: string, type: string): NonNullable<Row['data']>[number] => ({
+  type,
+  resolve,
+  source: 'pt_regs',
+})
+
+const failed: readonly ArgumentRecord[] = [{ error_arg: { Message: 'Bad address for basic type' } }, { int_arg: 0o600 }]
+/** What a call has of its mode, or of its descriptor. */
+const shownAs = (type: string, [descriptor = {}, mode = {}]: readonly ArgumentRecord[]): ArgumentRecord =>
+  type === 'fd' ? descriptor : type === 'uint8' ? { uint_arg: 0o600 & 0xff } : mode
+
+/** Each beside what the function was given by the same register. */
+const REGISTERS: readonly Row[] = [
+  {
+    call: 'security_inode_mkdir',
+    args: [...DENTRY],
+    data: [register(SECOND, 'dentry'), register(THIRD, 'uint16'), register(THIRD_HALF, 'uint8')],
+    want: [made, below].map((dentry) => [...mkdir(dentry), dentry, { uint_arg: MODE }, { uint_arg: MODE & 0xff }]),
+  },
+  {
+    call: 'sys_fchmod',
+    syscall: true,
+    args: FD,
+    data: [register(FIRST, 'fd'), register(SECOND, 'uint64'), { type: 'int', resolve: 'real_parent.tgid' }],
+    want: [
+      [...opened, ...opened.slice(0, 1), { size_arg: String(0o600) }, parent],
+      [...failed, ...failed.slice(0, 1), { size_arg: String(0o600) }, parent],
+    ],
+  },
+  ...(
+    [
+      [register(SECOND_HALF, 'int'), 'Equal', String(0o600), [opened, failed]],
+      [register(SECOND, 'int'), 'NotEqual', String(0o600), []],
+      [register(SECOND, 'uint8'), 'Equal', String(0o600 & 0xff), [opened, failed]],
+      [register(SECOND, 'uint64'), 'GT', String(0o600), []],
+      [register(FIRST, 'fd'), 'Postfix', '/file', [opened]],
+      [register(FIRST, 'fd'), 'Prefix', '/usr/', []],
+    ] as const
+  ).map(([item, operator, value, calls]): Row => ({
+    call: 'sys_fchmod',
+    syscall: true,
+    args: FD,
+    data: [{ type: 'int', resolve: 'real_parent.tgid' }, item],
+    dataFilter: { index: 1, operator, values: [value] },
+    want: calls.map((call) => [...call, parent, shownAs(item.type, call)]),
+  })),
+]
+
 /** How many capabilities root has depends on the kernel. */
 const known = (args: readonly ArgumentRecord[]): ArgumentRecord[] =>
   args.map((each): ArgumentRecord => {
@@ -461,7 +518,7 @@ const hookOf = ({ call, syscall = false, args, data = [], filter, dataFilter }: 
   call,
   syscall,
   args,
-  data: data.map((item) => ({ ...item, source: 'current_task' })),
+  data: data.map((item) => ({ source: 'current_task', ...item })),
   selectors: [
     {
       matchBinaries: [{ operator: 'In', values: [program] }],
@@ -479,7 +536,7 @@ before(() => {
 for (const [of, rows] of Object.entries({
   'of all types': ROWS,
   'in structs of the kernel': OBJECTS,
-  'and data of the task': DATA,
+  'and data of the task, and of registers': [...DATA, ...REGISTERS],
 })) {
   describe(`arguments ${of}`, { skip }, () => {
     let agent: TestAgent

@@ -18,7 +18,7 @@ interface Row {
   readonly name: string
   readonly hook: object
   readonly filter?: readonly [index: number, operator: string, ...values: string[]]
-  /** Arguments, then the return value. */
+  /** Arguments, then data, then the return value. */
   readonly want: ReadonlyArray<readonly ArgumentRecord[]>
 }
 
@@ -33,6 +33,8 @@ const long = (number: number): ArgumentRecord => ({ long_arg: String(number) })
 
 const returns = { return: true, returnArg: { index: 0, type: 'long' } }
 const BUFFER = { index: 1, type: 'char_buf', sizeArgIndex: 3 }
+/** Of the third parameter of a system call. */
+const LENGTH_REGISTER = process.arch === 'arm64' ? 'x2' : 'rdx'
 const WRITE = { call: 'sys_write', args: [BUFFER, { index: 2, type: 'size_t' }] }
 /** Of what is only there in part: bytes, or EFAULT. */
 const WRITTEN = kernelAtLeast(5, 16) ? 10 : -14
@@ -65,6 +67,19 @@ const ROWS: readonly Row[] = [
       [unreadable, size(5), long(-14)],
       [...nothing, long(0)],
       [whole('lazy'), size(4), long(4)],
+    ],
+  },
+  {
+    name: 'char_buf with a register, which is that of the entry where the bytes are read at the return',
+    hook: { ...WRITE, ...returns, data: [{ type: 'size_t', source: 'pt_regs', resolve: LENGTH_REGISTER }] },
+    want: [
+      [...text, size(4), long(4)],
+      [...nul, size(3), long(3)],
+      [...large, size(LARGE), long(LARGE)],
+      [...cut, size(100), long(WRITTEN)],
+      [unreadable, size(5), size(5), long(-14)],
+      [...nothing, size(0), long(0)],
+      [whole('lazy'), size(4), size(4), long(4)],
     ],
   },
   {
@@ -203,7 +218,8 @@ describe('bytes', { skip }, () => {
     const lines = await agent.during(async () => void execFileSync(program, [folder]))
     for (const { process_kprobe: kprobe } of lines) {
       if (kprobe?.policy_name === undefined) continue
-      const values = [...(kprobe.args ?? []), ...(kprobe.return === undefined ? [] : [kprobe.return])]
+      const { args = [], data = [] } = kprobe
+      const values = [...args, ...data, ...(kprobe.return === undefined ? [] : [kprobe.return])]
       got.set(kprobe.policy_name, [...(got.get(kprobe.policy_name) ?? []), values])
     }
   })

@@ -29,7 +29,7 @@ const TOKENS = [
   ...'kprobes: args: index: type: selectors: matchArgs: values: operator: list:x macro !!binary !!set &a *a __proto__ constructor'.split(
     ' ',
   ),
-  ...'data: source: current_task resolve: a.b[0] matchData: matchReturnArgs: matchNamespaceChanges: matchCapabilityChanges: CAP_BPF host_ns'.split(
+  ...'data: source: current_task pt_regs rdi x0 resolve: a.b[0] matchData: matchReturnArgs: matchNamespaceChanges: matchCapabilityChanges: CAP_BPF host_ns'.split(
     ' ',
   ),
   ...'FileType UnderDir SameFile sticky: SubString InRange char_buf sizeArgIndex: returnCopy: aggregate: window: fileDetails: rateLimit:'.split(

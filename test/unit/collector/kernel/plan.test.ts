@@ -7,7 +7,7 @@ import { plainParams } from '../../../../collector/kernel/functions/trampoline.t
 import { assign } from '../../../../collector/kernel/layout/assign.ts'
 import { chooseDenial, chooseMode, planPolicy, symbolOf } from '../../../../collector/kernel/plan.ts'
 import type { AttachMode, PlannedHook, Symbols } from '../../../../collector/kernel/plan.ts'
-import type { KprobeSpec, Policy } from '../../../../config/policy/policy.ts'
+import type { ArgumentSpec, KprobeSpec, Policy } from '../../../../config/policy/policy.ts'
 import type { KernelFunction, KernelParam } from '../../../../native/types.ts'
 import { kernel } from '../support/facts.ts'
 import { arg, spec, typeOf } from '../support/specs.ts'
@@ -193,6 +193,11 @@ const FUNCTIONS: Readonly<Record<string, KernelFunction>> = {
   fd_install: { returns: 'void', returnsBase: 'void', params: [param('unsigned int'), param('struct file *')] },
   nfsd_write: { returns: 'int', returnsBase: 'int', params: [param('struct file *'), param('int')], module: 'nfsd' },
   __x64_sys_openat: { returns: 'long', returnsBase: 'long', params: [param('const struct pt_regs *')] },
+}
+const BUFFERS: KernelFunction = {
+  returns: 'int',
+  returnsBase: 'int',
+  params: [param('struct file *'), param('char *'), param('unsigned long')],
 }
 const symbols: Symbols = {
   functionType: (name) => (Object.hasOwn(FUNCTIONS, name) ? FUNCTIONS[name] : undefined),
@@ -402,6 +407,85 @@ test('plan: hooks on one tracepoint share a program when they read the same fiel
   assert.deepEqual(
     changed.map(({ hooks }) => hooks.length),
     [1, 2],
+  )
+})
+
+const fromRegister = (register: string, type = 'uint64'): ArgumentSpec => ({
+  ...arg(5, type),
+  source: 'pt_regs',
+  register,
+})
+const withData = (data: readonly ArgumentSpec[], change: Partial<KprobeSpec> = {}): Policy =>
+  policy(spec({ args: [arg(0, 'file'), ...data], ...change }))
+
+test('plan: a hook that reads registers is a kprobe of its own, and they take the place of parameters that it does not read', () => {
+  const data = [fromRegister('edi', 'int'), fromRegister('r15'), fromRegister('edi', 'uint8')]
+  const [hook] = planned(withData(data), v612, symbols, 'fexit', counter())
+  const none = { offset: 0, bytes: 0, kind: 'unsigned' }
+  const read = [none, none, none, { ...none, bytes: 8 }, { ...none, offset: 14 * 8, bytes: 4 }]
+  assert.deepEqual(hook?.way, { mode: 'kprobe', multi: false, plain: 0b11, fields: read })
+  assert.deepEqual(
+    hook.spec.args.map(({ index, type }) => [index, type.name]),
+    [
+      [0, 'file'],
+      [4, 'int'],
+      [3, 'uint64'],
+      [4, 'uint8'],
+    ],
+  )
+  assert.deepEqual([hook.hook.indexes, hook.hook.dataLabels], [[0], ['', '', '']])
+  const [returning] = planned(withData(data, { return: true }), v612, symbols, 'auto', counter())
+  assert.deepEqual([returning?.way.mode, returning?.way.multi], ['join', false])
+  const [plain] = planned(withData([]), v612, symbols, 'auto', counter())
+  assert.deepEqual([plain?.way.mode, plain?.way.fields], ['kprobe.multi', undefined])
+})
+
+test('plan: hooks on one function share a program when they read the same registers', () => {
+  const plan = (...data: string[]): readonly PlannedHook[] =>
+    planned(withData(data.map((name) => fromRegister(name))), v612, symbols, 'kprobe', counter())
+  const hooks = [...plan('rdi'), ...plan('edi'), ...plan('rdi'), ...plan(), ...plan('rdi', 'rsi')]
+  const changed = assign(new Map(), new Set(), hooks, new Set())
+  assert.deepEqual(
+    changed.map((each) => each.hooks.length),
+    [2, 1, 1, 1],
+  )
+})
+
+test('plan: the address of a Unix socket in a register has no length, since no parameter is known to stand behind it', () => {
+  const connect = spec({ call: 'sys_openat', syscall: true, args: [fromRegister('rsi', 'sockaddr_un')] })
+  const [hook] = planned(policy(connect), v612, symbols, 'auto', counter())
+  assert.deepEqual([hook?.spec.args[0]?.index, hook?.spec.args[0]?.size], [4, undefined])
+})
+
+test('plan: registers are those of the processor, and no more than there is room for', () => {
+  const arm64 = { ...v612, arch: 'arm64' } as const
+  const [hook] = planned(withData([fromRegister('w3'), fromRegister('sp')]), arm64, symbols, 'auto', counter())
+  assert.deepEqual(
+    hook?.way.fields?.map(({ offset, bytes }) => `${offset}/${bytes}`),
+    ['0/0', '0/0', '0/0', '248/8', '24/4'],
+  )
+  const refused = (machine: KernelFacts, ...names: string[]): string => {
+    const sized = { ...arg(1, 'char_buf'), size: { param: 2, read: 'u64', returned: undefined } } as const
+    const data = names.map((name) => fromRegister(name))
+    try {
+      planned(withData([sized, ...data]), machine, { ...symbols, functionType: () => BUFFERS }, 'auto', counter())
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error)
+    }
+    return 'planned'
+  }
+  assert.equal(
+    refused(arm64, 'rdi'),
+    'p.yaml:15:9: data of security_file_permission: this machine, arm64, has no register "rdi"',
+  )
+  assert.equal(
+    refused(v612, 'x0'),
+    'p.yaml:15:9: data of security_file_permission: this machine, x86-64, has no register "x0"',
+  )
+  assert.equal(refused(v612, 'rdi', 'rsi'), 'planned')
+  assert.equal(
+    refused(v612, 'rdi', 'rsi', 'rdx'),
+    'p.yaml:15:9: data of security_file_permission: expected at most 5 registers and parameters; those that sizeArgIndex names count too',
   )
 })
 

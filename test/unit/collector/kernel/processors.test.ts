@@ -7,16 +7,19 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { readBtf } from '../../../../collector/kernel/btf.ts'
 import * as wire from '../../../../collector/wire/wire.ts'
+import { REGISTERS } from '../../../../config/policy/types/registers.ts'
 import { wireConstants } from '../../../../collector/kernel/write-wire.ts'
 
 const ROOT = join(import.meta.dirname, '../../../..')
 const scratch = mkdtempSync(join(tmpdir(), 'ktrail-processors-'))
 after(() => rmSync(scratch, { recursive: true }))
 
-for (const [arch, own, other] of [
-  ['x86', 'pt_regs', 'user_pt_regs'],
-  ['arm64', 'user_pt_regs', 'pt_regs'],
+for (const [arch, own, other, table, registers] of [
+  ['x86', 'pt_regs', 'user_pt_regs', REGISTERS.x64, 17],
+  // x0 to x30 are one array.
+  ['arm64', 'user_pt_regs', 'pt_regs', REGISTERS.arm64, 2],
 ] as const) {
+  const named = (member: string): number | undefined => (table.get(`r${member}`) ?? table.get(member))?.offset
   test(`processors: objects for ${arch} have the layouts of wire.ts and read ${own}`, () => {
     const out = join(scratch, arch)
     const objects = ['layout', 'hook.typed'].map((name) => join(out, `${name}.bpf.o`))
@@ -25,6 +28,13 @@ for (const [arch, own, other] of [
     assert.ok(layout && hook)
     assert.deepEqual({ ...wire }, Object.fromEntries(wireConstants(layout)))
     assert.deepEqual([hook.structs.has(own), hook.structs.has(other)], [true, false])
+    const members = hook.structs.get(own)?.members ?? assert.fail()
+    const known = [...members].filter(([name]) => named(name) !== undefined)
+    assert.deepEqual(
+      known.map(([name]) => [name, named(name)]),
+      known.map(([name, { offset }]) => [name, offset]),
+    )
+    assert.equal(known.length, registers)
   })
 }
 

@@ -51,7 +51,7 @@ test('wire: integers have the widths that decode and layout read and write', () 
     ['process', 8, 'start_ns parent_start_ns cgroup_id'],
     ['process', 4, 'parent_tgid forked'],
     ['hook', 4, 'id words all selectors nselectors'],
-    ['hook', 1, 'syscall nvalues nnumbers'],
+    ['hook', 1, 'from nvalues nnumbers'],
     ['wanted_value', 1, 'param type index'],
     ['screened_number', 1, 'param type'],
     ['screened_number', 4, 'sets'],

@@ -306,15 +306,48 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
   ['data, empty', hook('data: []'), LOADS],
   ['data', data('type: string, source: current_task, resolve: comm, label: a'), LOADS],
   ['data with an index', data('index: 0, type: file, source: current_task, resolve: mm.exe_file'), LOADS],
-  ['data without a source', data('type: int, resolve: pid'), 'source: missing; expected current_task'],
+  ['data without a source', data('type: int, resolve: pid'), 'source: missing; expected current_task or pt_regs'],
   ['data without resolve', data('type: int, source: current_task'), 'resolve: missing; expected the path to a member'],
   [
     'the same call twice',
     section('kprobes: [{call: security_f, syscall: false}, {call: security_f, syscall: false}]'),
     LOADS,
   ],
-  ['data of registers', data('type: int, source: pt_regs, resolve: ax'), later('source', 'pt_regs')],
-  ['data of another source', data('type: int, source: task, resolve: a'), 'expected current_task, got "task"'],
+  ...words('rax eax ax al r8 r15d r9w r10b sil rip rsp x0 w30 sp pc').map(
+    (name) => [`data of the register ${name}`, data(`type: int, source: pt_regs, resolve: ${name}`), LOADS] as const,
+  ),
+  ['data of a register that is a file', data('index: 0, type: file, source: pt_regs, resolve: rdi, label: a'), LOADS],
+  ...words('rflags x31 w31 rax.f_path orig_ax 1').map(
+    (name) =>
+      [
+        `data of the register ${name}`,
+        data(`type: int, source: pt_regs, resolve: "${name}"`),
+        `unknown register "${name}"`,
+      ] as const,
+  ),
+  ['data of no register', data('type: int, source: pt_regs'), 'resolve: missing; expected the name of a register'],
+  [
+    'data of a register that is a buffer',
+    data('type: char_buf, source: pt_regs, resolve: rdi, sizeArgIndex: 2'),
+    'resolve is not supported for type char_buf',
+  ],
+  [
+    'data of registers, and Override',
+    section(
+      'kprobes: [{call: sys_f, data: [{type: int, source: pt_regs, resolve: rdi}], selectors: [{matchActions: [{action: Override, argError: -1}]}]}]',
+    ),
+    'use two hooks, one with Override and one with data',
+  ],
+  [
+    'data of registers in a security hook',
+    section('lsmhooks: [{hook: file_open, data: [{type: int, source: pt_regs, resolve: rdi}]}]'),
+    'unknown key "data"',
+  ],
+  [
+    'data of another source',
+    data('type: int, source: task, resolve: a'),
+    'expected current_task or pt_regs, got "task"',
+  ],
   ['a source of an argument', argument('source: current_task'), 'write it into data of the hook'],
   ['a source of nothing', argument('source: ""'), LOADS],
   [

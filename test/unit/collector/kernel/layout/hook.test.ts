@@ -11,9 +11,12 @@ import {
   ARG_TYPES,
   CLASSES,
   ACTION,
+  EVENT_FIELD,
   FILE_DETAILS,
   FILE_SCREEN,
   FILTERS_MAX,
+  FROM_REGISTERS,
+  FROM_SYSCALL,
   HOOK,
   NO_ARG,
   OPS,
@@ -112,7 +115,7 @@ test('layout: the function has its id, and what it must read', () => {
   const returns = spec({ args: [arg(0, 'nop'), arg(3, 'uint64'), arg(1, 'path')] })
   const { bytes } = laidOut(returns, spec({ args: [arg(4, 'nop')] }))
   assert.equal(bytes.length, HOOK.bytes)
-  assert.deepEqual([bytes.readUInt32LE(HOOK.id), bytes[HOOK.syscall], paramsOf(bytes)], [7, 0, '0H0H0'])
+  assert.deepEqual([bytes.readUInt32LE(HOOK.id), bytes[HOOK.from], paramsOf(bytes)], [7, 0, '0H0H0'])
   assert.equal(paramsOf(laidOut(spec({ args: [] })).bytes), '00000')
   const { bytes: loaded } = laidOutAs({ plain: 0b01010 }, spec({ args: [arg(0, 'file'), arg(1, 'int')] }))
   assert.equal(paramsOf(loaded), 'HL000')
@@ -143,7 +146,23 @@ test('layout: the address of a Unix socket has a length or none, and neither pat
 
 test('layout: the parameters of a system call are behind the first one', () => {
   const { bytes } = laidOut(spec({ syscall: true, args: [arg(4, 'string')] }))
-  assert.deepEqual([bytes[HOOK.syscall], paramsOf(bytes)], [1, 'H0000'])
+  assert.deepEqual([bytes[HOOK.from], paramsOf(bytes)], [FROM_SYSCALL, 'H0000'])
+})
+
+test('layout: registers take the place of parameters, of a system call too, and numbers among them are screened', () => {
+  const register = { ...arg(4, 'uint64'), source: 'pt_regs', register: 'rbx' } as const
+  const fields = [0, 0, 0, 0, 8].map((bytes) => ({ offset: 5 * bytes, bytes, kind: 'unsigned' as const }))
+  const selectors = [{ matchArgs: [numberFilter(1, 'Equal', [7n])] }]
+  const read = [false, true].map((syscall) => {
+    const { bytes } = laidOutAs({ fields }, spec({ syscall, args: [arg(0, 'file'), register], selectors }))
+    const at = HOOK.fields + 4 * EVENT_FIELD.bytes
+    const field = [bytes.readUInt16LE(at + EVENT_FIELD.offset), bytes[at + EVENT_FIELD.width]]
+    return [bytes[HOOK.from], paramsOf(bytes), field, bytes[HOOK.nnumbers]]
+  })
+  assert.deepEqual(read, [
+    [FROM_REGISTERS, '0000H', [40, 8], 1],
+    [FROM_SYSCALL | FROM_REGISTERS, '0000H', [40, 8], 1],
+  ])
 })
 
 const VALUES: ReadonlyArray<readonly [what: string, args: ReadonlyArray<readonly ArgumentSpec[]>, want: string[]]> = [

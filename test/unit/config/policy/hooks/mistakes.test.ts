@@ -50,10 +50,21 @@ const ROWS: ReadonlyArray<readonly [marked: string, message: string]> = [
   [filter('operator: UnderDir, values: [¦etc]'), `values[0]: ${PATHS} "etc"`],
   [filter('operator: SameFile, values: [/a, ¦/a/../b]'), `values[1]: ${PATHS} "/a/../b"`],
   [data('{type: string, ¦sorce: current_task, resolve: comm}'), 'unknown key "sorce" (did you mean "source"?)'],
-  [data('{type: string, source: ¦task, resolve: comm}'), 'data[0].source: expected current_task, got "task"'],
   [
-    data('{type: string, source: ¦pt_regs, resolve: ax}'),
-    'known Tetragon source "pt_regs" is not supported by this version of ktrail: a hook that is attached by fentry or fexit has no registers; read a parameter with args, or use current_task',
+    data('{type: string, source: ¦task, resolve: comm}'),
+    'data[0].source: expected current_task or pt_regs, got "task"',
+  ],
+  [
+    data('{type: string, source: ¦pt_reg, resolve: ax}'),
+    'data[0].source: expected current_task or pt_regs, got "pt_reg" (did you mean "pt_regs"?)',
+  ],
+  [
+    data('{type: string, source: pt_regs, resolve: ¦raxx}'),
+    'data[0].resolve: unknown register "raxx" (did you mean "rax"?)',
+  ],
+  [
+    data('{type: string, source: pt_regs, resolve: ¦accumulator}'),
+    'data[0].resolve: unknown register "accumulator"; expected one of x86-64, such as rdi or eax, or of arm64, such as x0 or w1',
   ],
   [
     data('¦{type: string, source: current_task}'),

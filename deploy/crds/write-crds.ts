@@ -1,5 +1,5 @@
-/** `node deploy/crds/write-crds.ts` writes the custom resource definitions beside it anew, and their part of deploy/kubernetes/ktrail.yaml. */
-import { readFileSync, writeFileSync } from 'node:fs'
+/** `node deploy/crds/write-crds.ts` writes the custom resource definitions beside it anew. */
+import { writeFileSync } from 'node:fs'
 import { stringify } from 'yaml'
 import { OWN_API_VERSION } from '../../config/policy/selectors/identity.ts'
 import type { Schema } from './mapping.ts'
@@ -82,17 +82,6 @@ export function definitions(): ReadonlyArray<{ readonly file: string; readonly t
   })
 }
 
-const MANIFEST = new URL('../kubernetes/ktrail.yaml', import.meta.url)
-const BETWEEN_MARKS = /(?<=^# crds:begin\n).*(?=^# crds:end$)/ms
-
-/** A manifest with other definitions between its marks. */
-export function manifestWith(manifest: string, texts: readonly string[]): string {
-  return manifest.replace(BETWEEN_MARKS, () => texts.join('---\n'))
-}
-
 if (import.meta.main) {
-  const written = definitions()
-  for (const { file, text } of written) writeFileSync(new URL(file, import.meta.url), text)
-  const texts = written.map(({ text }) => text)
-  writeFileSync(MANIFEST, manifestWith(readFileSync(MANIFEST, 'utf8'), texts))
+  for (const { file, text } of definitions()) writeFileSync(new URL(file, import.meta.url), text)
 }

@@ -1,17 +1,10 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { definitions, manifestWith } from '../../deploy/crds/write-crds.ts'
+import { definitions } from '../../deploy/crds/write-crds.ts'
 
 test('crds: the committed files are what the policy language is (else: node deploy/crds/write-crds.ts)', () => {
   for (const { file, text } of definitions()) {
     assert.equal(readFileSync(new URL(`../../deploy/crds/${file}`, import.meta.url), 'utf8'), text, file)
   }
-})
-
-test('crds: the plain manifest has them (else: node deploy/crds/write-crds.ts)', () => {
-  const manifest = readFileSync(new URL('../../deploy/kubernetes/ktrail.yaml', import.meta.url), 'utf8')
-  const texts = definitions().map(({ text }) => text)
-  assert.ok(texts.every((text) => manifest.includes(text)))
-  assert.equal(manifestWith(manifest, texts), manifest)
 })

@@ -7,6 +7,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
+#include "vmlinux/map.h"
 
 #include "core_fixes.h"
 #include "event.h"
@@ -30,12 +31,7 @@ enum files_slot {
 	FILES_SLOTS,
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct identified);
-} identified SEC(".maps");
+MAP(ARRAY, identified, __u32, struct identified, 1);
 
 /* Run by the agent: what one of its open files is. 0 when it has no such file. */
 SEC("raw_tp") int file_identify(struct bpf_raw_tracepoint_args *ctx)

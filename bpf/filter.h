@@ -202,11 +202,6 @@ struct selector {
 };
 
 /* By hook.selectors + bit. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct selector);
-} selectors SEC(".maps");
+MAP(ARRAY, selectors, __u32, struct selector, 1);
 
 #endif

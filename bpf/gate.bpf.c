@@ -8,6 +8,7 @@
 #include "vmlinux/vmlinux.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
+#include "vmlinux/map.h"
 
 #include "filter.h"
 #include "call/deny.h"

@@ -15,12 +15,7 @@ struct cpu_state {
 	__u64 counters[COUNTER_MAX];
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct cpu_state);
-} cpu_state SEC(".maps");
+MAP(PERCPU_ARRAY, cpu_state, __u32, struct cpu_state, 1);
 
 /* Processes by host tgid. User space seeds it from /proc with BPF_NOEXIST, so a hook's entry always wins. */
 struct process {
@@ -32,20 +27,10 @@ struct process {
 };
 
 /* User space lets it allocate what it holds where tracing programs may (6.1 on), else all of it beforehand: 10 MiB. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 131072);
-	__type(key, __u32);
-	__type(value, struct process);
-} processes SEC(".maps");
+MAP(HASH, processes, __u32, struct process, 131072);
 
 /* Raised by each fork, exec and exit, after it changed `processes`. User space cannot write it. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u64);
-} process_changes SEC(".maps");
+MAP(ARRAY, process_changes, __u32, __u64, 1);
 
 static __always_inline void count(enum counter which)
 {

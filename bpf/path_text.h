@@ -34,12 +34,7 @@ struct text_walk {
 };
 
 /* One for each function in an object; user space sets how many. The scratch of a call has no room left (32 KiB a CPU). */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct text_walk);
-} walks SEC(".maps");
+MAP(PERCPU_ARRAY, walks, __u32, struct text_walk, 1);
 
 static __always_inline struct text_walk *walk_of(__u32 slot)
 {

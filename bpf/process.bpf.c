@@ -9,6 +9,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
+#include "vmlinux/map.h"
 
 #include "core_fixes.h"
 #include "event.h"
@@ -48,12 +49,7 @@ struct fork_record {
 	char text[CGROUP_BYTES];
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct fork_record);
-} fork_scratch SEC(".maps");
+MAP(PERCPU_ARRAY, fork_scratch, __u32, struct fork_record, 1);
 
 struct cgroup_record {
 	struct event_header header;
@@ -61,19 +57,9 @@ struct cgroup_record {
 	char text[CGROUP_BYTES];
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct cgroup_record);
-} cgroup_scratch SEC(".maps");
+MAP(PERCPU_ARRAY, cgroup_scratch, __u32, struct cgroup_record, 1);
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct exec_scratch);
-} exec_scratch SEC(".maps");
+MAP(PERCPU_ARRAY, exec_scratch, __u32, struct exec_scratch, 1);
 
 #include "process/data.h"
 #include "process/raised.h"

@@ -10,12 +10,7 @@
 /* 1: a function of this object asks for members. Else the verifier removes what is for them. */
 const volatile __u32 asks_members = 0;
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct place_entry);
-} places SEC(".maps");
+MAP(ARRAY, places, __u32, struct place_entry, 1);
 
 /*
  * Puts into `walked` what is at a place, from the address there on. Returns 0, or the number of the pointer that led nowhere, from 1 on.

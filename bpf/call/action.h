@@ -8,28 +8,13 @@
  */
 
 /* When such a call was last reported. A full table forgets what was not used for long: then a repeat is reported again. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 32768);
-	__type(key, struct repeat_key);
-	__type(value, __u64);
-} repeats SEC(".maps");
+MAP(LRU_HASH, repeats, struct repeat_key, __u64, 32768);
 
 /* User space makes the entries: of selectors with actions. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 8192);
-	__type(key, struct selector_id);
-	__type(value, struct acted);
-} acted SEC(".maps");
+MAP(HASH, acted, struct selector_id, struct acted, 8192);
 
 /* A thread has one until its next call of the enforcer. A full table forgets what was not used for long: that call is made. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
-	__type(key, struct note_key);
-	__type(value, struct note);
-} notes SEC(".maps");
+MAP(LRU_HASH, notes, struct note_key, struct note, 4096);
 
 #define SIGNAL_KILL 9
 

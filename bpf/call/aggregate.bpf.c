@@ -7,6 +7,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
+#include "vmlinux/map.h"
 
 #include "core_fixes.h"
 #include "event.h"
@@ -18,12 +19,7 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct taken_aggregate);
-} aggregate_taken SEC(".maps");
+MAP(ARRAY, aggregate_taken, __u32, struct taken_aggregate, 1);
 
 /* Looks at a call in progress, which has a few instructions left. */
 #define WAIT_ROUNDS 4096

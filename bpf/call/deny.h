@@ -14,12 +14,7 @@ struct denial {
 	__s64 error;  /* 0: none */
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct denial);
-} denials SEC(".maps");
+MAP(PERCPU_ARRAY, denials, __u32, struct denial, 1);
 
 static __always_inline struct denial *denial_here(void)
 {

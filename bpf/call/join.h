@@ -36,12 +36,7 @@ struct join_value {
 	__u32 reserved;
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 8192);
-	__type(key, struct join_key);
-	__type(value, struct join_value);
-} join SEC(".maps");
+MAP(HASH, join, struct join_key, struct join_value, 8192);
 
 /* Of the map: entries that programs have added, less those that they have removed; and those that user space has removed, which alone writes this. */
 volatile __u64 join_kept SEC(".data.kept") = 0;

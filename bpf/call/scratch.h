@@ -81,12 +81,7 @@ struct scratch {
 	char record[RECORD_BYTES + 2 * PATH_BYTES + 512] __attribute__((aligned(8)));
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, HOOK_SLOTS);
-	__type(key, __u32);
-	__type(value, struct scratch);
-} scratch SEC(".maps");
+MAP(PERCPU_ARRAY, scratch, __u32, struct scratch, HOOK_SLOTS);
 
 /* By value: a variable whose address is taken is no constant to the verifier any more. */
 static __always_inline struct scratch *scratch_of(__u32 slot)

@@ -5,57 +5,22 @@
 /* Which identity filters want a file: the walk over what is above it. See match/identity.h. */
 
 /* By identity. Also with number 0 for each file system that has one of them: `below` is then all filters that have something there. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct identity);
-	__type(value, struct identity_filters);
-} identities SEC(".maps");
+MAP(HASH, identities, struct identity, struct identity_filters, 1);
 
 /* By name in a folder. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct identity_name);
-	__type(value, struct identity_filters);
-} identity_names SEC(".maps");
+MAP(HASH, identity_names, struct identity_name, struct identity_filters, 1);
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct identity);
-	__type(value, struct linked_filters);
-} linked SEC(".maps");
+MAP(HASH, linked, struct identity, struct linked_filters, 1);
 
 /* Those that nobody has looked at for longest give way: they may be deleted by now. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct identity);
-	__type(value, struct identity_filters);
-} left_files SEC(".maps");
+MAP(LRU_HASH, left_files, struct identity, struct identity_filters, 1);
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct identity_screen);
-} identity_screen SEC(".maps");
+MAP(ARRAY, identity_screen, __u32, struct identity_screen, 1);
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct linked_news);
-} linked_news SEC(".maps");
+MAP(ARRAY, linked_news, __u32, struct linked_news, 1);
 
 /* By slot; user space sets how many. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct file_walk);
-} file_walks SEC(".maps");
+MAP(PERCPU_ARRAY, file_walks, __u32, struct file_walk, 1);
 
 static __always_inline struct file_walk *file_walk_of(__u32 slot)
 {

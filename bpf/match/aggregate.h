@@ -36,11 +36,6 @@ enum take_result {
 };
 
 /* By policy_hook, tgid, and hash of the image and what is asked of the call. Full: calls have records of their own. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
-	__type(key, struct repeat_key);
-	__type(value, struct aggregate);
-} aggregates SEC(".maps");
+MAP(HASH, aggregates, struct repeat_key, struct aggregate, 16384);
 
 #endif

@@ -17,12 +17,7 @@ struct evaluation {
 	__u32 reserved;
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 2);
-	__type(key, __u32);
-	__type(value, struct evaluation);
-} evaluations SEC(".maps");
+MAP(PERCPU_ARRAY, evaluations, __u32, struct evaluation, 2);
 
 static __always_inline void conditions_add(struct condition_set *to, const struct condition_set *more)
 {

@@ -8,12 +8,7 @@
  */
 
 /* Set of selectors by hook.number_sets[i] + number; the last of a number's entries is for everything from SMALL_NUMBERS on. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u32);
-} number_sets SEC(".maps");
+MAP(ARRAY, number_sets, __u32, __u32, 1);
 
 struct number_key {
 	__u32 filter;
@@ -21,12 +16,7 @@ struct number_key {
 	__u64 number;
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct number_key);
-	__type(value, __u8);
-} numbers SEC(".maps");
+MAP(HASH, numbers, struct number_key, __u8, 1);
 
 /* Keeps in `alive` the selectors that this number may match; `from`: its entries in `number_sets`. */
 static __always_inline bool screen_number(__u64 *alive, __u32 words, __u32 from, __u64 number)

@@ -35,12 +35,7 @@ struct node {
 	__u32 open;   /* bit n - 1: edges for the first n bytes of the next component */
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct edge);
-	__type(value, struct node);
-} edges SEC(".maps");
+MAP(HASH, edges, struct edge, struct node, 1);
 
 struct path_screen {
 	__u64 first;      /* bit first_bit(word): a value begins with such a component. All bits: the tree must be asked */

@@ -14,20 +14,10 @@ struct privileges {
 };
 
 /* By tgid. User space lets it allocate what it holds where tracing programs may (6.1 on), else makes it smaller. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 131072);
-	__type(key, __u32);
-	__type(value, struct privileges);
-} privileges SEC(".maps");
+MAP(HASH, privileges, __u32, struct privileges, 131072);
 
 /* 1: policies ask for changes. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u32);
-} privileges_wanted SEC(".maps");
+MAP(ARRAY, privileges_wanted, __u32, __u32, 1);
 
 static __always_inline void read_privileges(__u64 task, struct privileges *to)
 {

@@ -47,12 +47,7 @@ struct image {
 };
 
 /* User space lets `images` and `verdicts` allocate what they hold where tracing programs may (6.1 on), else makes them smaller. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 131072);
-	__type(key, __u32);
-	__type(value, struct image);
-} images SEC(".maps");
+MAP(HASH, images, __u32, struct image, 131072);
 
 /* The conditions that a process fulfils. Replaced as a whole, so that no reader sees half of it. */
 struct verdict {
@@ -64,12 +59,7 @@ struct verdict {
 	__u32 reserved;
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 131072);
-	__type(key, __u32);
-	__type(value, struct verdict);
-} verdicts SEC(".maps");
+MAP(HASH, verdicts, __u32, struct verdict, 131072);
 
 struct condition_set {
 	__u64 bits[CONDITION_WORDS];
@@ -86,20 +76,10 @@ struct conditions {
 };
 
 /* By generation % GENERATIONS_AT_ONCE: programs may still work with the one before. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, GENERATIONS_AT_ONCE);
-	__type(key, __u32);
-	__type(value, struct conditions);
-} conditions SEC(".maps");
+MAP(ARRAY, conditions, __u32, struct conditions, GENERATIONS_AT_ONCE);
 
 /* The present generation; 0: there are no conditions yet. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u32);
-} generation SEC(".maps");
+MAP(ARRAY, generation, __u32, __u32, 1);
 
 /* `table`: generation % GENERATIONS_AT_ONCE, times CONDITION_KINDS, plus enum condition_kind. */
 struct program_key {
@@ -115,13 +95,7 @@ struct program_value {
 	struct condition_set is;      /* a path that is this */
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 65536);
-	__type(key, struct program_key);
-	__type(value, struct program_value);
-} program_starts SEC(".maps");
+TRIE(program_starts, struct program_key, struct program_value, 65536);
 
 struct program_end_key {
 	__u32 bits;
@@ -129,13 +103,7 @@ struct program_end_key {
 	char text[PROGRAM_END];
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 65536);
-	__type(key, struct program_end_key);
-	__type(value, struct condition_set);
-} program_ends SEC(".maps");
+TRIE(program_ends, struct program_end_key, struct condition_set, 65536);
 
 struct pid_key {
 	__u32 table;
@@ -143,11 +111,6 @@ struct pid_key {
 };
 
 /* Filled from user space only. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
-	__type(key, struct pid_key);
-	__type(value, struct condition_set);
-} condition_pids SEC(".maps");
+MAP(HASH, condition_pids, struct pid_key, struct condition_set, 16384);
 
 #endif

@@ -13,12 +13,7 @@ struct set {
 	__u64 bits[SET_WORDS];
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct set);
-} sets SEC(".maps");
+MAP(ARRAY, sets, __u32, struct set, 1);
 
 enum set_id {
 	EMPTY_SET = 0,

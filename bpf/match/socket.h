@@ -24,13 +24,7 @@ struct socket_entry {
 	__u32 value[4];
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 1);
-	__type(key, struct socket_entry);
-	__type(value, __u8);
-} socket_values SEC(".maps");
+TRIE(socket_values, struct socket_entry, __u8, 1);
 
 static __always_inline bool socket_matches(const struct filter *f, const struct value *v)
 {

@@ -39,12 +39,7 @@ struct changed_key {
  * What a process had when a selector last matched: its next change is one from there. A full table forgets what was not used for
  * long: then a change is reported again. Of a process that has forked or run another program since, `since_ns` is another one.
  */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
-	__type(key, struct changed_key);
-	__type(value, struct privileges);
-} changed SEC(".maps");
+MAP(LRU_HASH, changed, struct changed_key, struct privileges, 16384);
 
 static __always_inline struct changed_key changed_key(const struct selector *selector)
 {

@@ -33,13 +33,7 @@ struct text_value {
  * Values of Equal and Prefix: the longest stored value that begins the text; its length shows whether it is the whole. Values
  * longer than a key are stored in parts of TEXT_KEY_BYTES.
  */
-struct {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 1);
-	__type(key, struct text_entry);
-	__type(value, struct text_value);
-} texts SEC(".maps");
+TRIE(texts, struct text_entry, struct text_value, 1);
 
 struct suffix_entry {
 	__u32 bits;
@@ -48,25 +42,14 @@ struct suffix_entry {
 };
 
 /* Values of Postfix, last byte first. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 1);
-	__type(key, struct suffix_entry);
-	__type(value, __u32);
-} suffixes SEC(".maps");
+TRIE(suffixes, struct suffix_entry, __u32, 1);
 
 /* What the next byte of a text leads to, by state: values of SubString. */
 struct automaton_row {
 	__u16 next[256];
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct automaton_row);
-} automata SEC(".maps");
+MAP(ARRAY, automata, __u32, struct automaton_row, 1);
 
 /* In call/match.h, which knows where the text is. */
 int longest_value(__u32 slot, __u32 text, __u32 len, __u32 next);

@@ -25,12 +25,7 @@ struct workload {
 };
 
 /* By id of the cgroup (process/cgroup.h). Filled from user space only. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
-	__type(key, __u64);
-	__type(value, struct workload);
-} workloads SEC(".maps");
+MAP(HASH, workloads, __u64, struct workload, 16384);
 
 /* 1: all controllers that count are on the unified hierarchy (cgroup_of). */
 const volatile __u32 unified_cgroups = 0;

@@ -11,12 +11,7 @@ enum image_slot {
 	IMAGE_SLOTS,
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, IMAGE_SLOTS);
-	__type(key, __u32);
-	__type(value, struct image);
-} image_scratch SEC(".maps");
+MAP(PERCPU_ARRAY, image_scratch, __u32, struct image, IMAGE_SLOTS);
 
 static __always_inline struct image *scratch_image(__u32 slot)
 {

@@ -5,12 +5,7 @@
 /* Which execs gave a process another user, another group or more capabilities, by its file. */
 
 /* Execs under way that do, by linux_binprm; the values are bits of enum raised. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 512);
-	__type(key, __u64);
-	__type(value, __u32);
-} raising SEC(".maps");
+MAP(LRU_HASH, raising, __u64, __u32, 512);
 
 /* The last moment with the credentials of before and of after. Attached only where credentials are asked for. */
 SEC("kprobe/security_bprm_committing_creds")

@@ -21,12 +21,7 @@ struct executed {
  * Scripts whose exec is under way, by its linux_binprm. Of an exec that fails an entry stays, until the next exec at the
  * same address or until others need its room; one that is gone too early costs a script its resolved path.
  */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 512);
-	__type(key, __u64);
-	__type(value, struct executed);
-} scripts SEC(".maps");
+MAP(LRU_HASH, scripts, __u64, struct executed, 512);
 
 /*
  * What `file` is, into *ino and *links, and its path as the task sees it, into `text`. Returns its length; 0: not known

@@ -8,8 +8,6 @@ const ACCESSES = `${RECORDS} | event_name=~"ktrail.process_kprobe|ktrail.process
 const ACTED = `${ACCESSES} | ktrail_action!=""`
 const DENIED = `${ACCESSES} | ktrail_file_denied="true"`
 
-const counted = (of: string): string => `sum(count_over_time(${of} [$__range]))`
-const topOf = (label: string, of: string): string => `topk(10, sum by (${label}) (count_over_time(${of} [$__range])))`
 const READS = `${ACCESSES} | ktrail_file_access=~"read|map_read|map_exec|execute"`
 const WRITES = `${ACCESSES} | ktrail_file_access=~"write|map_write|truncate|create|link|unlink|rename|chmod|chown|setattr|setxattr"`
 
@@ -21,48 +19,37 @@ export const fileAccess = (): DashboardBuilder =>
   })
     .withVariable(new TextBoxVariableBuilder('path').label('File (regular expression)').defaultValue('.+'))
     .withVariable(new TextBoxVariableBuilder('process').label('Program (regular expression)').defaultValue('.+'))
-    .withPanel(logsTotal({ title: 'Accesses', width: 6 }, counted(ACCESSES)))
-    .withPanel(logsTotal({ title: 'Reads', width: 6 }, counted(READS)))
-    .withPanel(logsTotal({ title: 'Changes', width: 6 }, counted(WRITES)))
-    .withPanel(logsTotal({ title: 'Refused', width: 6 }, counted(DENIED)))
-    .withPanel(
-      logsOverTime(
-        { title: 'What was done', width: 12, legend: '{{ktrail_file_access}}' },
-        `sum by (ktrail_file_access) (count_over_time(${ACCESSES} [$__auto]))`,
-      ),
-    )
-    .withPanel(
-      logsOverTime(
-        { title: 'Refused, by program', width: 12, legend: '{{process_executable_path}}' },
-        `sum by (process_executable_path) (count_over_time(${DENIED} [$__auto]))`,
-      ),
-    )
-    .withPanel(top({ title: 'Files', width: 6 }, 'file_path', topOf('file_path', ACCESSES)))
-    .withPanel(
-      top({ title: 'Programs', width: 6 }, 'process_executable_path', topOf('process_executable_path', ACCESSES)),
-    )
+    .withPanel(logsTotal({ title: 'Accesses', width: 6 }, ACCESSES))
+    .withPanel(logsTotal({ title: 'Reads', width: 6 }, READS))
+    .withPanel(logsTotal({ title: 'Changes', width: 6 }, WRITES))
+    .withPanel(logsTotal({ title: 'Refused', width: 6 }, DENIED))
+    .withPanel(logsOverTime({ title: 'What was done', width: 12 }, 'ktrail_file_access', ACCESSES))
+    .withPanel(logsOverTime({ title: 'Refused, by program', width: 12 }, 'process_executable_path', DENIED))
+    .withPanel(top({ title: 'Files', width: 6 }, 'file_path', ACCESSES))
+    .withPanel(top({ title: 'Programs', width: 6 }, 'process_executable_path', ACCESSES))
     .withPanel(
       top(
         { title: 'Pods', width: 6 },
+        'k8s_namespace_name, k8s_pod_name',
+        `${ACCESSES} | k8s_pod_name!=""`,
         'k8s_pod_name',
-        topOf('k8s_namespace_name, k8s_pod_name', `${ACCESSES} | k8s_pod_name!=""`),
       ),
     )
     .withPanel(
       top(
         { title: 'Workloads', width: 6 },
+        'k8s_namespace_name, ktrail_workload',
+        `${ACCESSES} | ktrail_workload!=""`,
         'ktrail_workload',
-        topOf('k8s_namespace_name, ktrail_workload', `${ACCESSES} | ktrail_workload!=""`),
       ),
     )
-    .withPanel(
-      top({ title: 'Containers', width: 6 }, 'container_id', topOf('container_id', `${ACCESSES} | container_id!=""`)),
-    )
+    .withPanel(top({ title: 'Containers', width: 6 }, 'container_id', `${ACCESSES} | container_id!=""`))
     .withPanel(
       top(
         { title: 'Actions of policies', width: 12 },
+        'security_rule_name, ktrail_action, process_executable_path',
+        ACTED,
         'ktrail_action',
-        topOf('security_rule_name, ktrail_action, process_executable_path', ACTED),
       ),
     )
     .withPanel(

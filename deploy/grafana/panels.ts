@@ -76,9 +76,11 @@ interface Look {
   readonly description?: string
 }
 
-/** Numbers over time, of one query in LogQL or PromQL. */
-export const logsOverTime = (look: Look, expr: string): Builder<Panel> =>
-  timePanel(look).datasource(LOKI).withTarget(lokiQuery(expr, look).range(true))
+/** Numbers of records over time, by label. */
+export const logsOverTime = (look: Look, label: string, of: string): Builder<Panel> => {
+  const query = lokiQuery(`sum by (${label}) (count_over_time(${of} [$__auto]))`, `{{${label}}}`)
+  return timePanel(look).datasource(LOKI).withTarget(query.range(true))
+}
 
 export function metricsOverTime(
   look: Look,
@@ -92,11 +94,11 @@ export function metricsOverTime(
 }
 
 /** One number for the whole time range. */
-export const logsTotal = (look: Look, expr: string): Builder<Panel> =>
+export const logsTotal = (look: Look, of: string): Builder<Panel> =>
   described(new StatPanel(), look)
     .height(HEIGHT / 2)
     .datasource(LOKI)
-    .withTarget(lokiQuery(expr, look).instant(true))
+    .withTarget(lokiQuery(`sum(count_over_time(${of} [$__range]))`).instant(true))
 
 export const metricsNow = (look: Look, expr: string): Builder<Panel> =>
   described(new StatPanel(), look)
@@ -110,17 +112,17 @@ export const metricsNow = (look: Look, expr: string): Builder<Panel> =>
         .instant(),
     )
 
-/** The largest counts of a query over the whole time range, by label. */
-export const top = (look: Look, label: string, expr: string): Builder<Panel> =>
+/** The largest numbers of records over the whole time range, by labels; the column of `first` comes first. */
+export const top = (look: Look, labels: string, of: string, first: string = labels): Builder<Panel> =>
   described(new TablePanel(), look)
     .height(HEIGHT)
     .datasource(LOKI)
-    .withTarget(lokiQuery(expr, look).instant(true))
+    .withTarget(lokiQuery(`topk(10, sum by (${labels}) (count_over_time(${of} [$__range])))`).instant(true))
     .withTransformation({
       id: 'organize',
       options: {
         excludeByName: { Time: true },
-        indexByName: { [label]: 0, 'Value #A': 1 },
+        indexByName: { [first]: 0, 'Value #A': 1 },
         renameByName: { 'Value #A': 'events' },
       },
     })
@@ -130,7 +132,7 @@ export const records = (look: Look, columns: readonly string[], expr: string): B
   described(new TablePanel(), look)
     .height(2 * HEIGHT)
     .datasource(LOKI)
-    .withTarget(lokiQuery(expr, look).maxLines(500))
+    .withTarget(lokiQuery(expr).maxLines(500))
     .withTransformation({ id: 'extractFields', options: { source: 'labels', replace: false } })
     .withTransformation({
       id: 'filterFieldsByName',
@@ -169,7 +171,6 @@ function described<T extends Described<T>>(panel: T, { title, width, unit = 'sho
 
 const timePanel = (look: Look): TimePanel => described(new TimePanel(), look).height(HEIGHT).fillOpacity(10)
 
-const lokiQuery = (expr: string, { legend = '' }: Look): LokiQuery =>
-  new LokiQuery().expr(expr).legendFormat(legend).refId('A')
+const lokiQuery = (expr: string, legend = ''): LokiQuery => new LokiQuery().expr(expr).legendFormat(legend).refId('A')
 
 const refId = (i: number): string => String.fromCharCode('A'.charCodeAt(0) + i)

@@ -8,9 +8,6 @@ const EXITS = `${RECORDS} | event_name="ktrail.process_exit" | process_executabl
 const FAILED = `${EXITS} | process_exit_code!="0" | process_exit_code!=""`
 const KILLED = `${EXITS} | ktrail_signal!=""`
 
-const counted = (of: string): string => `sum(count_over_time(${of} [$__range]))`
-const topOf = (label: string, of: string): string => `topk(10, sum by (${label}) (count_over_time(${of} [$__range])))`
-
 export const processes = (): DashboardBuilder =>
   recordsPage({
     uid: 'ktrail-processes',
@@ -18,30 +15,14 @@ export const processes = (): DashboardBuilder =>
     description: 'Which programs ran, with which arguments, and how they ended.',
   })
     .withVariable(new TextBoxVariableBuilder('process').label('Program (regular expression)').defaultValue('.+'))
-    .withPanel(logsTotal({ title: 'Started', width: 8 }, counted(EXECS)))
-    .withPanel(logsTotal({ title: 'Ended with an error', width: 8 }, counted(FAILED)))
-    .withPanel(logsTotal({ title: 'Killed by a signal', width: 8 }, counted(KILLED)))
-    .withPanel(
-      logsOverTime(
-        { title: 'Started, by host', width: 12, legend: '{{service_instance_id}}' },
-        `sum by (service_instance_id) (count_over_time(${EXECS} [$__auto]))`,
-      ),
-    )
-    .withPanel(
-      logsOverTime(
-        { title: 'Killed, by signal', width: 12, legend: '{{ktrail_signal}}' },
-        `sum by (ktrail_signal) (count_over_time(${KILLED} [$__auto]))`,
-      ),
-    )
-    .withPanel(top({ title: 'Programs', width: 8 }, 'process_executable_path', topOf('process_executable_path', EXECS)))
-    .withPanel(top({ title: 'Started by', width: 8 }, 'ktrail_parent_binary', topOf('ktrail_parent_binary', EXECS)))
-    .withPanel(
-      top(
-        { title: 'Programs that failed', width: 8 },
-        'process_executable_path',
-        topOf('process_executable_path', FAILED),
-      ),
-    )
+    .withPanel(logsTotal({ title: 'Started', width: 8 }, EXECS))
+    .withPanel(logsTotal({ title: 'Ended with an error', width: 8 }, FAILED))
+    .withPanel(logsTotal({ title: 'Killed by a signal', width: 8 }, KILLED))
+    .withPanel(logsOverTime({ title: 'Started, by host', width: 12 }, 'service_instance_id', EXECS))
+    .withPanel(logsOverTime({ title: 'Killed, by signal', width: 12 }, 'ktrail_signal', KILLED))
+    .withPanel(top({ title: 'Programs', width: 8 }, 'process_executable_path', EXECS))
+    .withPanel(top({ title: 'Started by', width: 8 }, 'ktrail_parent_binary', EXECS))
+    .withPanel(top({ title: 'Programs that failed', width: 8 }, 'process_executable_path', FAILED))
     .withPanel(
       records(
         { title: 'Records', width: 24 },

@@ -2,57 +2,40 @@
 import { meant } from '../yaml/suggest.ts'
 import type { FilterClass } from './arguments.ts'
 
-type NumberOperator = 'Equal' | 'NotEqual' | 'GreaterThan' | 'LessThan' | 'Mask'
-type TextOperator =
-  | 'Equal'
-  | 'NotEqual'
-  | 'Prefix'
-  | 'NotPrefix'
-  | 'Postfix'
-  | 'NotPostfix'
-  | 'SubString'
-  | 'SubStringIgnCase'
+const EQUAL = ['Equal', 'NotEqual'] as const
+const ON_TEXTS = ['Prefix', 'NotPrefix', 'Postfix', 'NotPostfix', 'SubString', 'SubStringIgnCase'] as const
+const ON_SOURCES = ['SAddr', 'NotSAddr', 'SPort', 'NotSPort', 'SPortPriv'] as const
+const ON_DESTINATIONS = ['DAddr', 'NotDAddr', 'DPort', 'NotDPort', 'DPortPriv', 'NotDPortPriv'] as const
+const ON_FILES = ['FileType', 'NotFileType'] as const
+
 /** On what a socket says; `selectors/socket.ts` has their meanings. */
 export type SocketOperator =
-  | 'SAddr'
-  | 'NotSAddr'
-  | 'DAddr'
-  | 'NotDAddr'
-  | 'SPort'
-  | 'NotSPort'
-  | 'SPortPriv'
+  | (typeof ON_SOURCES)[number]
   | 'NotSPortPriv'
-  | 'DPort'
-  | 'NotDPort'
-  | 'DPortPriv'
-  | 'NotDPortPriv'
+  | (typeof ON_DESTINATIONS)[number]
   | 'Protocol'
   | 'Family'
   | 'State'
-export type FileTypeOperator = 'FileType' | 'NotFileType'
+export type FileTypeOperator = (typeof ON_FILES)[number]
 export type IdentityOperator = 'SameFile' | 'UnderDir'
-export type Operator = NumberOperator | TextOperator | IdentityOperator
+export type Operator =
+  | (typeof EQUAL)[number]
+  | 'GreaterThan'
+  | 'LessThan'
+  | 'Mask'
+  | (typeof ON_TEXTS)[number]
+  | IdentityOperator
 
 type AnyOperator = Operator | SocketOperator | FileTypeOperator
 
 type Spellings = ReadonlyMap<string, AnyOperator>
 
-const EQUALITY: ReadonlyArray<readonly [string, Operator]> = [
-  ['Equal', 'Equal'],
-  ['NotEqual', 'NotEqual'],
-  ['In', 'Equal'],
-  ['NotIn', 'NotEqual'],
-]
-const TEXT: Spellings = new Map([
-  ...EQUALITY,
-  ['Prefix', 'Prefix'],
-  ['NotPrefix', 'NotPrefix'],
-  ['Postfix', 'Postfix'],
-  ['NotPostfix', 'NotPostfix'],
-  ['SubString', 'SubString'],
-  ['SubStringIgnCase', 'SubStringIgnCase'],
-])
-const PATH: Spellings = new Map([...TEXT, ['FileType', 'FileType'], ['NotFileType', 'NotFileType']])
+const same = <Name extends AnyOperator>(...names: readonly Name[]): Array<readonly [string, Name]> =>
+  names.map((name) => [name, name])
+
+const EQUALITY: Spellings = new Map([...same<AnyOperator>(...EQUAL), ['In', 'Equal'], ['NotIn', 'NotEqual']])
+const TEXT: Spellings = new Map([...EQUALITY, ...same(...ON_TEXTS)])
+const PATH: Spellings = new Map([...TEXT, ...same(...ON_FILES)])
 const NUMBER: Spellings = new Map([
   ...EQUALITY,
   ['GreaterThan', 'GreaterThan'],
@@ -70,35 +53,20 @@ const NUMBER: Spellings = new Map([
 export const takesRanges = (name: unknown): boolean =>
   typeof name === 'string' && /^(?:Not)?In(?:Map|Range)$/.test(name)
 
-const SOURCE: ReadonlyArray<readonly [string, SocketOperator]> = [
-  ['SAddr', 'SAddr'],
-  ['NotSAddr', 'NotSAddr'],
-  ['SPort', 'SPort'],
-  ['NotSPort', 'NotSPort'],
-  ['SPortPriv', 'SPortPriv'],
+const SOURCE: Spellings = new Map([
+  ...same<AnyOperator>(...ON_SOURCES),
   // As Tetragon's schema has it.
   ['NotSportPriv', 'NotSPortPriv'],
-  ['NotSPortPriv', 'NotSPortPriv'],
-]
-const DESTINATION: ReadonlyArray<readonly [string, SocketOperator]> = [
-  ['DAddr', 'DAddr'],
-  ['NotDAddr', 'NotDAddr'],
-  ['DPort', 'DPort'],
-  ['NotDPort', 'NotDPort'],
-  ['DPortPriv', 'DPortPriv'],
-  ['NotDPortPriv', 'NotDPortPriv'],
-]
-const SOCKADDR: Spellings = new Map([...SOURCE, ['Family', 'Family']])
+  ...same('NotSPortPriv'),
+])
+const SOCKADDR: Spellings = new Map([...SOURCE, ...same('Family')])
 /** On the path and the family of a Unix socket's address. */
-const UNIX: Spellings = new Map([...TEXT, ['Family', 'Family']])
-const SKB: Spellings = new Map([...SOURCE, ...DESTINATION, ['Protocol', 'Protocol'], ['Family', 'Family']])
-const SOCK: Spellings = new Map([...SKB, ['State', 'State']])
+const UNIX: Spellings = new Map([...TEXT, ...same('Family')])
+const SKB: Spellings = new Map([...SOURCE, ...same<AnyOperator>(...ON_DESTINATIONS, 'Protocol', 'Family')])
+const SOCK: Spellings = new Map([...SKB, ...same('State')])
 
 /** Of our own language only (selectors/identity.ts): on which file an argument leads to, whatever its path. */
-export const IDENTITY_OPERATORS: ReadonlyMap<string, IdentityOperator> = new Map([
-  ['SameFile', 'SameFile'],
-  ['UnderDir', 'UnderDir'],
-])
+export const IDENTITY_OPERATORS: ReadonlyMap<string, IdentityOperator> = new Map(same('SameFile', 'UnderDir'))
 
 export const OPERATORS_OF: Readonly<Record<FilterClass, Spellings>> = {
   path: PATH,

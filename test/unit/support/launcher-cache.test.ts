@@ -48,18 +48,20 @@ function cacheOf(root: string, environment: Record<string, string> = {}): string
   return run.stdout.trim()
 }
 
-test('launcher: starts what the build made of the sources, and the sources when one is newer', () => {
-  const { root } = checkout('bundle')
-  const [bundle, other] = [path.join(root, 'build/dist/collector/main.js'), path.join(root, 'config/deep/other.ts')]
-  for (const folder of [path.dirname(bundle), path.dirname(other), path.join(root, 'exporters')])
-    mkdirSync(folder, { recursive: true })
-  writeFileSync(bundle, "console.log('bundle')\n")
-  assert.equal(cacheOf(root), 'bundle')
-  writeFileSync(other, '')
-  const later = new Date(Date.now() + 1_000)
-  utimesSync(other, later, later)
-  assert.notEqual(cacheOf(root), 'bundle')
-})
+for (const source of ['config/deep/other.ts', 'config/data.json']) {
+  test(`launcher: starts what the build made of the sources, and the sources when one is newer: ${source}`, () => {
+    const { root } = checkout(`bundle-${path.extname(source)}`)
+    const [bundle, other] = [path.join(root, 'build/dist/collector/main.js'), path.join(root, source)]
+    for (const folder of [path.dirname(bundle), path.dirname(other), path.join(root, 'exporters')])
+      mkdirSync(folder, { recursive: true })
+    writeFileSync(bundle, "console.log('bundle')\n")
+    assert.equal(cacheOf(root), 'bundle')
+    writeFileSync(other, '')
+    const later = new Date(Date.now() + 1_000)
+    utimesSync(other, later, later)
+    assert.notEqual(cacheOf(root), 'bundle')
+  })
+}
 
 test('launcher: creates a compile cache that only its owner can write, and reuses it', () => {
   const { root, cache } = checkout('fresh')

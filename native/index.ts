@@ -35,7 +35,6 @@ interface Addon {
   kernelFunctionNames(): Promise<string>
   kernelMembers(paths: readonly string[]): Promise<KernelMember[]>
   kernelSymbols(names: readonly string[]): Promise<Array<[string, bigint]>>
-  enableStats(): Closable
   perfEvents(): boolean
   hasBtf(): boolean
   gzip(chunks: readonly Uint8Array[]): Promise<Buffer>
@@ -62,7 +61,6 @@ const EXPORTS: ReadonlyArray<keyof Addon> = [
   'kernelFunctionNames',
   'kernelMembers',
   'kernelSymbols',
-  'enableStats',
   'perfEvents',
   'hasBtf',
   'gzip',
@@ -198,11 +196,6 @@ export async function kernelFunctionNames(): Promise<string[]> {
  */
 export async function kernelSymbols(names: readonly string[]): Promise<Map<string, bigint>> {
   return new Map(await addon().kernelSymbols(names))
-}
-
-/** Makes the kernel count run time of BPF programs until closed. Throws NativeError NOT_PERMITTED, UNSUPPORTED. */
-export function enableStats(): Closable {
-  return addon().enableStats()
 }
 
 /** Whether this kernel describes its types: CO-RE programs, fexit and tp_btf need it. */

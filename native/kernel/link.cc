@@ -139,21 +139,6 @@ Failure AttachFailure(const ProgramPlan& plan, const std::vector<std::string>& s
   return failure("ATTACH_FAILED", why);
 }
 
-// Keeps the kernel's run_cnt and run_time_ns going while open (BPF_ENABLE_STATS, 5.8).
-struct StatsSwitch {
-  static constexpr char kClass[] = "StatsSwitch", kWhat[] = "statistics";
-  static constexpr std::array<Method<StatsSwitch>, 0> kMethods = {};
-  std::string name;
-  Fd fd;
-};
-
-Napi::Value EnableStats(const Napi::CallbackInfo& info) {
-  Fd fd(bpf_enable_stats(BPF_STATS_RUN_TIME));
-  if (fd) return Wrapped(info.Env(), std::make_unique<StatsSwitch>("run time", std::move(fd)));
-  return Throw(info.Env(), Refused(errno, "UNSUPPORTED", "enableStats", "BPF run time",
-      "cannot enable BPF run time statistics"));
-}
-
 // Whether this thread opens a perf event without CAP_SYS_ADMIN, which it gets back. Some kernels of Debian and Ubuntu require it, others only
 // CAP_PERFMON, with the same kernel.perf_event_paranoid.
 Napi::Value PerfEvents(const Napi::CallbackInfo& info) {
@@ -265,8 +250,6 @@ Napi::Value WrappedLink(Napi::Env env, LinkPtr link) {
 
 void InitLink(Napi::Env env, Napi::Object exports) {
   Handle<Link>::Define(env);
-  Handle<StatsSwitch>::Define(env);
-  Export<EnableStats>(exports, "enableStats");
   Export<PerfEvents>(exports, "perfEvents");
 }
 

@@ -8,7 +8,8 @@ import v8 from 'node:v8'
 import vm from 'node:vm'
 import { Worker } from 'node:worker_threads'
 
-import { closed, enableStats, kernelFunctions, kernelSymbols, openRing } from '../../native/index.ts'
+import { closed, kernelFunctions, kernelSymbols, openRing } from '../../native/index.ts'
+import { keepStatistics } from '../support/statistics.ts'
 import type { NativeError } from '../../native/index.ts'
 import {
   SYMBOL,
@@ -123,7 +124,7 @@ describe('native: links', { skip }, () => {
     using object = await openFixture(path, 'kprobe')
     using link = await object.attach('handle_kprobe', [SYMBOL])
     {
-      using stats = enableStats()
+      using stats = keepStatistics()
       assert.ok(stats)
       hit(10)
     }

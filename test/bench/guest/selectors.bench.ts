@@ -8,10 +8,11 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { Pods } from '../../../collector/identity/pods.ts'
 import { readKernelFacts } from '../../../collector/kernel/facts.ts'
+import { Workloads } from '../../../collector/identity/workloads.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
 import type { LoadedPolicy } from '../../../collector/kernel/plan.ts'
-import { Workloads } from '../../../collector/identity/workloads.ts'
-import { closed, enableStats, kernelFunctions, kernelSymbols, openObject, realTime } from '../../../native/index.ts'
+import { closed, kernelFunctions, kernelSymbols, openObject, realTime } from '../../../native/index.ts'
+import { keepStatistics } from '../../support/statistics.ts'
 import { nsPerCall, verified, verifiedSince } from '../support/kernel.ts'
 import { Reader, compileEmpty } from '../support/pread.ts'
 import { QUICK, printResult, show } from '../support/result.ts'
@@ -108,7 +109,7 @@ async function measureProcesses(name: (typeof ASKED)[number]): Promise<void> {
   const lowest = ofProcesses.get(name)
   if (kind?.rejects === undefined || lowest === undefined) throw new Error(`no kind ${name}`)
   present = await kernel.policies.change(present, [policyOf(kind, kind.rejects)])
-  using _stats = enableStats()
+  using _stats = keepStatistics()
   for (let i = 0; i < FORK_WINDOWS; i++) {
     const before = kernel.counts().programs
     await promisify(execFile)('/bin/sh', ['-c', `i=0; while [ $i -lt ${FORKS} ]; do /bin/true; i=$((i+1)); done`])

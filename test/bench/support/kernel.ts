@@ -1,10 +1,10 @@
 /** The kernel side of the agent, and what the kernel says of programs and maps that this process holds. */
 import { readFileSync, readdirSync } from 'node:fs'
 import type { KernelFacts } from '../../../collector/kernel/facts.ts'
+import { Workloads } from '../../../collector/identity/workloads.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
 import type { AttachMode } from '../../../collector/kernel/plan.ts'
-import { Workloads } from '../../../collector/identity/workloads.ts'
-import { enableStats } from '../../../native/index.ts'
+import { keepStatistics } from '../../support/statistics.ts'
 import type { Link } from '../../../native/types.ts'
 
 /** A kernel side with room for 64 MiB of records. It knows the process `pid`, as the agent knows all that ran before it. */
@@ -61,7 +61,7 @@ export function kernelBytes(): number {
 
 /** What the programs behind `links` take for each of the `calls` that `work` makes, by the kernel's statistics. These add some 85 ns to each run. */
 export async function nsPerCall(links: readonly Link[], calls: number, work: () => Promise<unknown>): Promise<number> {
-  using _stats = enableStats()
+  using _stats = keepStatistics()
   const runNs = (): bigint => links.reduce((sum, link) => sum + link.stats().runNs, 0n)
   const start = runNs()
   await work()

@@ -27,6 +27,7 @@ export class LastRuns {
   readonly #run: string
   readonly #log: Warn
   #noted = ''
+  #failed = false
 
   private constructor(file: string, run: string, text: string, log: Warn) {
     this.#file = file
@@ -48,7 +49,7 @@ export class LastRuns {
     }
   }
 
-  /** Writes this run as the last of the exporters; does nothing when they are the same as before. Never rejects. */
+  /** Writes this run as the last of the exporters, unless they are the same as in the last write. Never rejects. */
   async note(exporters: ReadonlyArray<Pick<NumberedExporter, 'name' | 'destination'>>): Promise<void> {
     const now = Object.fromEntries(exporters.map(({ name, destination }) => [name, destination]))
     const noted = JSON.stringify(now)
@@ -60,10 +61,14 @@ export class LastRuns {
       await mkdir(path.dirname(this.#file), { recursive: true, mode: 0o700 })
       // Not through a link.
       await rm(`${this.#file}.new`, { force: true })
-      await writeFile(`${this.#file}.new`, `${JSON.stringify(runs)}\n`, { flag: 'wx', mode: 0o600 })
+      await writeFile(`${this.#file}.new`, `${JSON.stringify(runs)}\n`, { flag: 'wx', mode: 0o600, flush: true })
       await rename(`${this.#file}.new`, this.#file)
+      this.#failed = false
     } catch (error) {
-      warn(this.#log, this.#file, 'write', error)
+      // The next record tries again.
+      this.#noted = ''
+      if (!this.#failed) warn(this.#log, this.#file, 'write', error)
+      this.#failed = true
     }
   }
 }

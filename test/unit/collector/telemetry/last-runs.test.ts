@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { readFile, symlink, writeFile } from 'node:fs/promises'
+import { readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { test } from 'node:test'
 import { LastRuns } from '../../../../collector/telemetry/last-runs.ts'
@@ -60,7 +60,7 @@ test('last runs: a FIFO in its place does not stop the start, and nothing is wri
   assert.deepEqual((await LastRuns.open(temporary.path, 'e2', log)).previous, { archive: 'e1' })
 })
 
-test('last runs: a folder that cannot be written is reported once, and the agent goes on', async () => {
+test('last runs: a folder that cannot be written is reported once, and written once it can be', async () => {
   using temporary = new Folder()
   const file = path.join(temporary.path, 'file')
   await writeFile(file, '')
@@ -68,7 +68,12 @@ test('last runs: a folder that cannot be written is reported once, and the agent
   const runs = await LastRuns.open(path.join(file, 'state'), 'e1', log)
   await runs.note(named('archive'))
   await runs.note(named('archive'))
-  assert.equal(log.warnings.filter((text) => text.startsWith('cannot write the last runs')).length, 1)
+  const reported = (): number => log.warnings.filter((text) => text.startsWith('cannot write the last runs')).length
+  assert.equal(reported(), 1)
+  await rm(file)
+  await runs.note(named('archive'))
+  assert.deepEqual((await LastRuns.open(path.join(file, 'state'), 'e2', log)).previous, { archive: 'e1' })
+  assert.equal(reported(), 1)
 })
 
 test('last runs: the file of an older release has no destinations', async () => {

@@ -69,7 +69,16 @@ test(
 
 test('probe: sinks that are not there, do not answer or do not speak TLS; each with the next step', async () => {
   const sockets = new Set<Socket>()
-  const silent = createServer((socket) => void sockets.add(socket.on('error', () => {})))
+  let most = 0
+  const silent = createServer((socket) => {
+    sockets.add(
+      socket
+        .on('error', () => {})
+        .on('close', () => sockets.delete(socket))
+        .resume(),
+    )
+    most = Math.max(most, sockets.size)
+  })
   const gone = createServer()
   const rude = createServer((socket) => socket.on('error', () => {}).end('HTTP/1.1 400 Bad Request\r\n\r\n'))
   const ports: number[] = []
@@ -82,7 +91,6 @@ test('probe: sinks that are not there, do not answer or do not speak TLS; each w
   const [quiet, closed, http] = ports
   await using broker = await FakeBroker.start()
   broker.deed = () => 'silence'
-  const startedMs = performance.now()
   const [found, unanswered] = await Promise.all([
     // These answer, on a busy machine late.
     probed(
@@ -101,8 +109,9 @@ test('probe: sinks that are not there, do not answer or do not speak TLS; each w
         other: { type: 'kafka', brokers: [`127.0.0.1:${quiet}`], topic: 'events' },
       },
       3000,
-    ).finally(() => assert.ok(performance.now() - startedMs < 10_000, 'all are probed side by side')),
+    ),
   ])
+  assert.ok(most >= 3, `all are probed side by side, got ${most} connections at a time`)
   for (const socket of sockets) socket.destroy()
   silent.close()
   rude.close()

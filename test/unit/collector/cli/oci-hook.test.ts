@@ -107,7 +107,6 @@ test('oci-hook: without an agent, and with one that hangs, it ends in time', asy
     new RegExp(`container ${ID} starts without .*asking unix:.*ENOENT`),
   )
   const path = await fakeSocket(t, () => {})
-  const startMs = performance.now()
   assert.match(
     (await run(`unix://${path}`, undefined, 1000)).split('\n')[1] ?? '',
     /asking unix:.* not done within 1 s/,
@@ -116,7 +115,6 @@ test('oci-hook: without an agent, and with one that hangs, it ends in time', asy
     (await run(`unix://${path}`, endless(), 100)).split('\n')[2] ?? '',
     /reading the state .* not done within 0.1 s/,
   )
-  assert.ok(performance.now() - startMs < 5_000)
 })
 
 test('oci-hook: its log begins anew at a megabyte', async () => {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { cgroupPath, placeOf } from '../../../../collector/process/cgroup-names.ts'
+import { cpuMs } from '../../support/cpu.ts'
 
 const ID = '0123456789abcdef'.repeat(4)
 const OUTER = 'fedcba9876543210'.repeat(4)
@@ -61,17 +62,17 @@ for (const [what, path, want] of LAYOUTS) {
   test(`cgroup-names: ${what}`, () => assert.equal(placeOf(path.split('/').toReversed()).container, want))
 }
 
-test('cgroup-names: the longest names take no time', () => {
+test('cgroup-names: the longest names take little processor time', () => {
   const names = [
     `${'-'.repeat(191)}${ID}`,
     `${'a-'.repeat(96)}${ID}x`,
     ':'.repeat(255),
     `${ID.repeat(3)}${ID.slice(1)}`,
   ]
-  const startMs = performance.now()
+  const fromMs = cpuMs()
   for (let i = 0; i < 1000; i++) placeOf(names.slice(1))
   assert.equal(placeOf(names).container, ID)
-  assert.ok(performance.now() - startMs < 1000)
+  assert.ok(cpuMs() - fromMs < 1000)
 })
 
 const HASH = '0123456789abcdef'.repeat(2)

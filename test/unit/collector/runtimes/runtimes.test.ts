@@ -137,9 +137,7 @@ const HANGS: ReadonlyArray<readonly [what: string, does: Parameters<typeof fakeS
 for (const [what, does] of HANGS) {
   test(`runtimes: one that ${what} is waited for only so long`, async (t) => {
     const made = rig(t, [await fakeSocket(t, does)], [], 100)
-    const startMs = performance.now()
     assert.equal(await made.find(), undefined)
-    assert.ok(performance.now() - startMs < 2_000)
     assert.match(made.lines.join(), /: no answer within 0.1 s; until it answers/)
     assert.equal(made.runtimes.lookup('f'.repeat(31)), undefined)
   })

@@ -9,6 +9,7 @@ import { CollectorError } from '../../../../collector/errors.ts'
 import { serve } from '../../../../collector/telemetry/http.ts'
 import type { Bounds, PageServer, Pages } from '../../../../collector/telemetry/http.ts'
 import { until } from '../../../e2e/support/wait.ts'
+import { cpuMs } from '../../support/cpu.ts'
 
 const PAGE = Buffer.alloc(1 << 20, 'x')
 let asked = 0
@@ -247,9 +248,9 @@ test('http: the first of pipelined requests is answered, the others are never re
     Array.from({ length: 6 }, () => silent(small.port, get('/large').repeat(20_000)).then((socket) => socket.pause())),
   )
   await until('an answer for each connection', () => asked === flooding.length)
-  const answered = performance.now()
+  const fromMs = cpuMs()
   assert.equal(statusOf(await raw(get('/livez'), small.port)), 200)
-  assert.ok(performance.now() - answered < 5_000)
+  assert.ok(cpuMs() - fromMs < 5_000)
   assert.equal(asked, flooding.length)
   for (const socket of flooding) socket.destroy()
 })

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { didYouMean, listHint, suggest } from '../../../../config/yaml/suggest.ts'
+import { cpuMs } from '../../support/cpu.ts'
 
 const SYMBOLS = ['fd_install', 'security_file_permission', 'security_file_open', 'vfs_read', 'do_sys_open']
 
@@ -46,19 +47,19 @@ describe('suggest', () => {
     )
   })
 
-  it('searches 60,000 kernel functions in a fraction of a second', () => {
+  it('searches 60,000 kernel functions in a fraction of a second of processor time', () => {
     const parts = ['security', 'file', 'inode', 'sock', 'tcp', 'vfs', 'read', 'write', 'alloc', 'free', 'perm', 'open']
     const names = Array.from({ length: 60_000 }, (_, i) => {
       const [a, b, c] = [i % 12, Math.floor(i / 12) % 12, Math.floor(i / 144) % 12].map((at) => parts[at])
       return `${a}_${b}_${c}_${i}`
     })
     names.push('security_file_permission')
-    // The best of several: other tests share the machine.
+    // The best of several: the first is compiled meanwhile.
     let best = Infinity
     for (let run = 0; run < 5; run++) {
-      const start = performance.now()
+      const fromMs = cpuMs()
       assert.equal(suggest('security_file_premision', names), 'security_file_permission')
-      best = Math.min(best, performance.now() - start)
+      best = Math.min(best, cpuMs() - fromMs)
     }
     // 15 ms on an idle machine; with the whole table it would be many seconds.
     assert.ok(best < 300, `${best} ms`)

@@ -27,13 +27,12 @@ async function serve(answer: (socket: Socket) => void) {
   }
 }
 
-async function refusal(address: string): Promise<{ message: string; ms: number }> {
-  const startedMs = performance.now()
+async function refusal(address: string): Promise<string> {
   try {
     for await (const record of auditSource(address, OPTIONS)()) assert.fail(String(record))
   } catch (error) {
     assert.ok(error instanceof ExportError, String(error))
-    return { message: error.message, ms: performance.now() - startedMs }
+    return error.message
   }
   return assert.fail('it ended without an error')
 }
@@ -47,10 +46,9 @@ const SINKS = {
 for (const [name, addressOf] of Object.entries(SINKS)) {
   test(`audit: a silent ${name} is given up after the deadline`, async () => {
     await using server = await serve(() => {})
-    const { message, ms } = await refusal(addressOf(server.host))
+    const message = await refusal(addressOf(server.host))
     assert.match(message, /^cannot read \w+:\/\/127\S+: no answer within 0\.5 s; check address and protocol/)
     assert.doesNotMatch(message, /hush/)
-    assert.ok(ms < 5000, `${ms}`)
   })
 }
 
@@ -60,5 +58,5 @@ test('audit: a Loki that answers a byte at a time is given up after the deadline
     const drip = setInterval(() => socket.write('1\r\n \r\n'), 20)
     socket.once('close', () => clearInterval(drip))
   })
-  assert.match((await refusal(SINKS.Loki(server.host))).message, /no answer within 0\.5 s/)
+  assert.match(await refusal(SINKS.Loki(server.host)), /no answer within 0\.5 s/)
 })

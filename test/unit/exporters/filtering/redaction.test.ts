@@ -6,6 +6,7 @@ import { parseRedaction, parseRegex } from '../../../../config/base/regex.ts'
 import { ExportError } from '../../../../exporters/contract/errors.ts'
 import { Redaction } from '../../../../exporters/filtering/redaction.ts'
 import { regexMatcher } from '../../../../exporters/filtering/regexes.ts'
+import { cpuMs } from '../../support/cpu.ts'
 
 const redact = (pattern: string, text: string): string =>
   new Redaction(pattern, (problem) => assert.fail(problem)).redact(text)
@@ -51,10 +52,10 @@ describe('one regular expression for redaction', () => {
     const slow = new Redaction('(a)(?:.*b)?', (problem) => problems.push(problem))
     const hostile = 'a'.repeat(50_000)
     for (let i = 0; i < 10; i++) assert.equal(slow.redact(hostile), '*****')
-    const startMs = performance.now()
+    const fromMs = cpuMs()
     for (let i = 0; i < 100; i++) assert.equal(slow.redact(hostile), '*****')
     // 100 tries of 50 ms would be 5 s.
-    assert.ok(performance.now() - startMs < 2500)
+    assert.ok(cpuMs() - fromMs < 2500)
     assert.equal(slow.redact('xay'), 'x*****y')
     assert.equal(slow.redact('x'.repeat(50_000)), 'x'.repeat(50_000))
     assert.equal(problems.length, 2)

@@ -90,7 +90,7 @@ export class Running implements RunningAgent {
     const { folder, reloader } = this.#parts
     const before = reloader.state.counts.refused
     await reloader.reload()
-    await folder.look()
+    await folder.lookAnew()
     const { counts, refused } = reloader.state
     return counts.refused > before ? refused?.reason : undefined
   }

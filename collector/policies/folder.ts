@@ -120,6 +120,14 @@ export class PolicyFolder implements Disposable {
     return this.#next
   }
 
+  /** The same, and tries refused policies again: the kernel may have other rights, functions or modules by now. */
+  lookAnew(): Promise<void> {
+    for (const [file, { problem }] of this.#files) {
+      if (problem !== undefined) this.#files.set(file, { digest: '', problem })
+    }
+    return this.look()
+  }
+
   async #look(): Promise<void> {
     const present = new Set<string>()
     const files: string[] = []

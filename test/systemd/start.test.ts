@@ -14,6 +14,12 @@ import { active, eventually, run, seen, show } from './service.ts'
 const BY_PERF_EVENTS = ['5.10', '6.1']
 const kernel = process.env['KTRAIL_GUEST'] ?? ''
 const byPerfEvents = BY_PERF_EVENTS.includes(kernel)
+/** It is attached as a perf event. */
+const TRACEPOINT = `apiVersion: cilium.io/v1alpha1
+kind: TracingPolicy
+metadata: { name: tracepoint }
+spec: { tracepoints: [{ subsystem: sched, event: sched_process_exit, args: [] }] }
+`
 /** A drop-in that comes after the generator's. */
 const DROP_INS = '/run/systemd/system/ktrail.service.d'
 const FOUR = 'CAP_BPF CAP_PERFMON CAP_SYS_PTRACE CAP_SYSLOG'
@@ -54,6 +60,33 @@ describe(`unit on ${kernel}`, () => {
     assert.ok(signals.sent > 1, `${signals.sent} signals`)
     assert.deepEqual([show('MainPID'), listeningPorts(Number(pid))], [pid, [2112]])
   })
+
+  const only = byPerfEvents && 'there the unit has the right'
+  it(
+    'a policy with a tracepoint: check and the journal name the right that it needs, and after their command a reload attaches it',
+    { skip: only },
+    async () => {
+      const file = '/etc/ktrail/policies/tracepoint.yaml'
+      writeFileSync(file, TRACEPOINT)
+      await eventually('its refusal', () => /policy refused.*cannot attach tracepoint/.test(journal()))
+      const [, command = ''] = /cannot attach tracepoint.*or run `(sysctl [^`]*)`/.exec(journal()) ?? []
+      assert.equal(command, 'sysctl kernel.perf_event_paranoid=2')
+      const { status, text } = check()
+      assert.equal(status, 78, text)
+      assert.match(
+        text,
+        /^without {2}perf events: .*CAP_SYS_ADMIN, which ktrail\.service does not have: .*`sysctl kernel\.perf_event_paranoid=2`$/m,
+      )
+      assert.match(
+        text,
+        /^missing {2}policy tracepoint: .*CAP_SYS_ADMIN, which ktrail\.service does not have: .*`sysctl kernel\.perf_event_paranoid=2`$/m,
+      )
+      run('sh', '-c', command)
+      run('systemctl', 'reload', 'ktrail')
+      await eventually('the policy', () => /policy added.*tracepoint/.test(journal()))
+      assert.equal(check().status, 0)
+    },
+  )
 
   const skip = kernel === '6.1' ? false : 'one kernel is enough, and a start takes half a minute'
   it(

@@ -47,7 +47,7 @@ export function perfEventsFinding({ state, holder }: PerfEvents, needed: boolean
     ? { state: 'missing', text: `perf events, as which the agent's own hooks are attached here: ${refusedTo(holder)}` }
     : {
         state: 'without',
-        text: `perf events (needs CAP_SYS_ADMIN): policies with hooks that are perf events are refused`,
+        text: `perf events: policies with tracepoints, or with hooks in modules on some kernels, are refused: ${refusedTo(holder)}`,
       }
 }
 

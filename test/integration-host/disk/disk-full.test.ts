@@ -55,7 +55,7 @@ for (const { name, use, minFree } of CASES) {
     assert.equal(nothing, 0)
     const small = new SmallDisk(agent.pid, folder.path)
     const now = (): ExporterReport => agent.latest?.exporters['sink'] ?? assert.fail('no report yet')
-    // A disk that is slower than the events fills memory too: a machine that does not run for some tenths of a second.
+    // A disk that is slower than the events fills memory too: a machine that stops for some tenths of a second.
     const lostOf = ({ dropped: { spool_full, queue_full } }: ExporterReport['accounting']): number =>
       spool_full + queue_full
     const dropped = (): number => lostOf(now().accounting)

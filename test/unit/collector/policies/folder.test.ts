@@ -172,6 +172,26 @@ test('policies: a change that the kernel refuses leaves the old one effective', 
   assert.deepEqual(attached(), ['one security_file_permission'])
 })
 
+test('policies: one that the kernel refused is tried again on request only, and refused again or loaded', async () => {
+  using folder = new Folder()
+  const { attached, kernel, log, source } = setup(folder.path)
+  await source.start()
+  kernel.refuse = ({ file }) => new CollectorError('POLICY_REFUSED', `${file}: no rights`)
+  writeFileSync(folder.at('a.yaml'), yaml('one'))
+  await source.look()
+  await source.look()
+  const refusals = (): number => log.filter((line) => line.startsWith('refused')).length
+  assert.equal(refusals(), 1)
+  await source.lookAnew()
+  assert.equal(refusals(), 2)
+  kernel.refuse = () => undefined
+  await source.look()
+  assert.deepEqual(attached(), [])
+  await source.lookAnew()
+  assert.deepEqual(attached(), ['one security_file_permission'])
+  assert.deepEqual(source.problems(), [])
+})
+
 test('policies: a file refused under several names is listed with the last one, and keeps its attached policy', async () => {
   using folder = new Folder()
   const { kernel, attached, policies, source } = await started(folder)

@@ -14,9 +14,12 @@ function read(file: string): string {
   }
 }
 
-/** Whether the process ignores, blocks or handles the signal. Before the first line of the launcher it does none, and any signal ends it. */
+/**
+ * Whether the process ignores or handles the signal. Before the first line of the launcher it does neither, and any signal ends it. Blocking it proves
+ * nothing: systemd's executor blocks all signals until it becomes the launcher.
+ */
 function isPrepared(pid: number): boolean {
-  const masks = read(`/proc/${pid}/status`).matchAll(/^Sig(?:Ign|Blk|Cgt):\t([0-9a-f]+)$/gm)
+  const masks = read(`/proc/${pid}/status`).matchAll(/^Sig(?:Ign|Cgt):\t([0-9a-f]+)$/gm)
   return [...masks].some(([, mask]) => (BigInt(`0x${mask}`) & BIT) !== 0n)
 }
 

@@ -11,8 +11,11 @@ import test, { after, before, describe } from 'node:test'
 import { promisify } from 'node:util'
 import { line, startAct } from '../support/act.ts'
 import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
+import { burst } from '../support/faults.ts'
 import { processOf } from '../support/record.ts'
 import type { Line } from '../support/record.ts'
+import { livez } from '../hostile/support/livez.ts'
+import { memoryOf } from '../../support/memory.ts'
 import { scripted, writeKubeconfig } from '../../support/kubernetes/scripted.ts'
 import type { Scripted } from '../../support/kubernetes/scripted.ts'
 
@@ -22,6 +25,11 @@ const CHURN = {
   pods: Number(process.env['KTRAIL_CHURN_PODS'] || 20),
   containers: Number(process.env['KTRAIL_CHURN_CONTAINERS'] || 2),
 }
+/** collector/identity/workloads.ts */
+const [ALL, OF_HOST] = [16_384, 4_096]
+const READS = 200
+/** V8 collects what is worth it (test/e2e/hostile/support/flood.ts). */
+const REST_SLACK_BYTES = 12 << 20
 const folder = skip === false ? freshFolder('workloads') : '/none'
 const watched = join(folder, 'watched')
 const TOP = '/sys/fs/cgroup/kubepods-test'
@@ -253,6 +261,14 @@ describe('workloads', { skip }, () => {
       }
     })
     return policiesOf(lines, act.pid)
+  }
+
+  /** Does it for each, while the agent answers /livez. */
+  async function eachWhileAlive(names: readonly string[], does: (name: string) => void): Promise<void> {
+    for (const [i, name] of names.entries()) {
+      does(name)
+      if (i % 500 === 0) await livez(agent)
+    }
   }
 
   function policiesOf(lines: readonly Line[], pid: number): string {
@@ -501,6 +517,55 @@ describe('workloads', { skip }, () => {
       [],
     )
   })
+
+  test('workloads: more cgroups of the host than the table holds: pods and the host stay what they are, and memory returns', async (t) => {
+    const restBytes = memoryOf(agent.pid).privateBytes
+    const counted = await unknown()
+    const flood = cgroups.make('flood')
+    const names = Array.from({ length: OF_HOST + 500 }, (_, i) => join(flood, `session-${i}.scope`))
+    await eachWhileAlive(names, (name) => mkdirSync(name))
+    const [last = ''] = names.slice(-1)
+    assert.equal(await seenIn(last), 'all h hc hp hpc', 'beyond the table')
+    const pod: TestPod = { ...WEB, name: 'flooded', uid: uidOf(5), containers: { main: freshId() } }
+    change('ADDED', pod)
+    const inPod = cgroups.of(pod, pod.containers['main'] ?? '')
+    await agent.until('a pod that comes during the flood', async () => (await seenIn(inPod)) === OF_MAIN)
+    const reads = await agent.during(() => burst(['pread', watched, READS, 1]))
+    assert.equal(reads.filter(({ process_kprobe: hit }) => hit?.policy_name === 'all').length, READS)
+    assert.equal(await unknown(), counted)
+    const fullMs = await livez(agent)
+    await eachWhileAlive(names, (name) => rmdirSync(name))
+    await agent.settled()
+    await agent.until('memory to return', () => memoryOf(agent.pid).privateBytes <= 1.2 * restBytes + REST_SLACK_BYTES)
+    t.diagnostic(`${names.length} cgroups; /livez took ${Math.round(fullMs)} ms; ${restBytes >> 20} MiB before`)
+  })
+
+  const long =
+    process.env['KTRAIL_LONG'] === '1' ? false : 'KTRAIL_LONG=1 makes 16,384 cgroups of pods, which takes minutes'
+  test(
+    'workloads: with a full table a new pod is unknown, counted; one that is made once there is room is known',
+    { skip: long },
+    async () => {
+      const names = Array.from({ length: ALL }, (_, i) => join(TOP, `pod${uidOf(1_000 + i)}`))
+      const pods = [6, 7].map((n): TestPod => ({
+        ...WEB,
+        name: `late-${n}`,
+        uid: uidOf(n),
+        containers: { main: freshId() },
+      }))
+      for (const pod of pods) change('ADDED', pod)
+      const [beyond, later] = pods.map((pod) => () => cgroups.of(pod, pod.containers['main'] ?? ''))
+      await eachWhileAlive(names, (name) => mkdirSync(name))
+      await agent.settled()
+      const counted = await unknown()
+      assert.equal(await seenIn(beyond?.()), 'all')
+      assert.ok((await unknown()) > counted)
+      assert.equal(await seenIn(), 'all h hc hp hpc')
+      await eachWhileAlive(names, (name) => rmdirSync(name))
+      await agent.settled()
+      assert.equal(await seenIn(later?.()), OF_MAIN)
+    },
+  )
 
   test('workloads: policies come and go', async () => {
     const cgroup = cgroups.of(WEB, side)

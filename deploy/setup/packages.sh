@@ -26,7 +26,7 @@ case ${1:-} in
   guest)
     packages=(qemu-system-x86 qemu-system-common busybox-static cpio kmod iproute2 procps util-linux)
     # Tools that tests call inside the guest.
-    packages+=(bpftool runc crun e2fsprogs xfsprogs btrfs-progs)
+    packages+=(bpftool runc crun dmsetup e2fsprogs xfsprogs btrfs-progs)
     ;;
   npm) packages=(npm) ;;
   package) packages=(patchelf binutils) ;;

@@ -3,17 +3,17 @@
  * agent starts, all other paths are watched, and it stops in time.
  */
 import assert from 'node:assert/strict'
-import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, linkSync, mkdirSync, writeFileSync } from 'node:fs'
+import { linkSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
 import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
+import { lockedMap } from '../support/hostile.ts'
 import { kernelAtLeast } from '../support/kernel.ts'
 import { policy } from '../support/policy.ts'
 import { makeProgram } from '../../support/programs.ts'
-import { until } from '../support/wait.ts'
 
 const skip = cannotRun() || (!kernelAtLeast(5, 17) && 'SameFile and UnderDir need 5.17')
 /** A stop without events to drain, and six seconds until a path is resolved anew; the guest is emulated. */
@@ -30,27 +30,6 @@ const watching = (name: string, ...values: string[]): string =>
     },
   ]).replace('cilium.io/', 'ktrail.dev/')
 
-/** Starts a process of another user whose memory map is locked, and waits until a read of its arguments hangs. */
-async function lockedMap(folder: string): Promise<ChildProcess & { readonly pid: number }> {
-  const [program, mount] = [join(folder, 'locked-map'), join(folder, 'locked')]
-  makeProgram('hostile/locked-map', program)
-  mkdirSync(mount)
-  chmodSync(folder, 0o755)
-  // As udev does.
-  chmodSync('/dev/fuse', 0o666)
-  const user = ['--reuid=65534', '--regid=65534', '--clear-groups']
-  const child = spawn('setpriv', [...user, program, mount, '/dev/fuse'], {
-    detached: true,
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  await once(child.stdout, 'data')
-  const { pid = 0 } = child
-  const hangs = (): boolean =>
-    spawnSync('cat', [`/proc/${pid}/cmdline`], { timeout: 1_000, killSignal: 'SIGKILL' }).signal === 'SIGKILL'
-  await until('a read of its arguments to hang', hangs)
-  return Object.assign(child, { pid })
-}
-
 test('two silent mounts and a locked memory map keep no other path from being watched', { skip }, async () => {
   const folder = freshFolder('hung')
   const program = join(folder, 'silent-mount')
@@ -61,7 +40,7 @@ test('two silent mounts and a locked memory map keep no other path from being wa
   writeFileSync(join(good, 'file'), 'x')
   linkSync(join(good, 'file'), join(outside, 'link'))
   const servers: ChildProcess[] = []
-  const locked = await lockedMap(folder)
+  const locked = await lockedMap()
   try {
     for (const at of [one, two]) {
       const server = spawn(program, [at], { stdio: ['ignore', 'pipe', 'inherit'] })

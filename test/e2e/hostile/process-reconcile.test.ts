@@ -4,13 +4,17 @@ import { readdirSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { TestAgent, cannotRun } from '../support/agent.ts'
 import { balanced, burst, report, target } from '../support/faults.ts'
-import { Sleepers } from '../support/hostile.ts'
+import { Sleepers, lockedMap } from '../support/hostile.ts'
 import { fileHook, path, policy } from '../support/policy.ts'
 import { processOf } from '../support/record.ts'
 
 const skip = cannotRun()
 const SLEEPERS = 1_000
 const HITS = 10_000
+/** Each loses an exec and two exits: more than the reserve. */
+const SPAWNS = 600
+/** The guest is emulated. */
+const STOP_MS = 20_000
 const LOST = 'ktrail_kernel_lost_events_total'
 
 /** Existing processes: those of /proc, and the kernel itself. */
@@ -76,6 +80,8 @@ describe('processes that start and end while the ring is full', { skip }, () => 
     await agrees(agent)
     const records = await lost(agent, 'ring_full_process')
     let late: Sleepers | undefined
+    const locked: number[] = []
+    const kill = (pid: number): boolean => process.kill(-pid, 'SIGKILL')
     await whileStarved(agent, async () => {
       await burst(['pread', file, HITS, 1])
       await sleepers.killHalf()
@@ -101,9 +107,29 @@ describe('processes that start and end while the ring is full', { skip }, () => 
         assert.match(words ?? '', /- late$/)
       }
       await balanced(agent)
+      await whileStarved(agent, async () => {
+        await burst(['pread', file, HITS, 1])
+        await burst(['spawn', SPAWNS])
+        for (const { pid } of [await lockedMap(), await lockedMap()]) locked.push(pid)
+      })
+      // Their exec is lost. Reads of their arguments hang for as long as they live.
+      await agent.until('two processes without arguments', async () => {
+        const metrics = await agent.metrics()
+        return metrics.sum('ktrail_process_files_unread_total', { kind: 'cmdline' }) >= locked.length
+      })
+      await agrees(agent)
+      const one = locked.shift() ?? 0
+      const [end] = (await agent.during(() => kill(one))).filter((line) => processOf(line).pid === one)
+      assert.match(processOf(end ?? assert.fail('no exit of it')).flags ?? '', /procFS.*errorArgs/)
+      await late[Symbol.asyncDispose]()
+      await agrees(agent)
+      const began = performance.now()
+      assert.deepEqual(await agent.stop(), { code: 0, signal: null })
+      const tookMs = performance.now() - began
+      assert.ok(tookMs < STOP_MS, `the stop beside a locked process took ${tookMs} ms`)
     } finally {
+      for (const pid of locked) kill(pid)
       await late[Symbol.asyncDispose]()
     }
-    await agrees(agent)
   })
 })

@@ -1,10 +1,11 @@
 /** Attack programs of test/fixtures/hostile, run as an unprivileged user. */
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, existsSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { freshFolder } from './agent.ts'
+import { until } from './wait.ts'
 import { makeProgram } from '../../support/programs.ts'
 
 /** The user `nobody`. */
@@ -70,4 +71,23 @@ export class Sleepers implements AsyncDisposable {
     this.#child.stdin?.end()
     await this.#ended
   }
+}
+
+/** Starts a process of another user whose memory map is locked, as the leader of its group, and waits until a read of its arguments hangs. */
+export async function lockedMap(): Promise<ChildProcess & { readonly pid: number }> {
+  const mount = join(opened(freshFolder('locked')), 'mount')
+  mkdirSync(mount)
+  // As udev does.
+  chmodSync('/dev/fuse', 0o666)
+  const user = ['--reuid=65534', '--regid=65534', '--clear-groups']
+  const child = spawn('setpriv', [...user, hostileBinary('locked-map'), mount, '/dev/fuse'], {
+    detached: true,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  await once(child.stdout, 'data')
+  const { pid = 0 } = child
+  const hangs = (): boolean =>
+    spawnSync('cat', [`/proc/${pid}/cmdline`], { timeout: 1_000, killSignal: 'SIGKILL' }).signal === 'SIGKILL'
+  await until('a read of its arguments to hang', hangs)
+  return Object.assign(child, { pid })
 }

@@ -10,7 +10,7 @@ import { memoryOf } from '../../support/memory.ts'
 import { bodyOf, seqOf } from '../../support/otlp/decode.ts'
 import { FakeSink, OK, rpcStatus } from '../../support/otlp/server.ts'
 import { TestAgent, cannotRun } from '../support/agent.ts'
-import { FailingDevice } from '../support/failing-device.ts'
+import { FailingDevice } from './support/failing-device.ts'
 import { accessOf, audited, balanced, burst, countLines, report, target } from '../support/faults.ts'
 import { LineFile } from '../support/line-file.ts'
 import { fileHook, path, policy } from '../support/policy.ts'
@@ -18,7 +18,7 @@ import { livez } from './support/livez.ts'
 
 const skip = cannotRun()
 const READS = 200
-/** More than the reader of a spool takes into memory at once. */
+/** Only on the device: an exporter that uses its spool always reads each back. */
 const WAITING = 2_000
 /** A sink that refuses eight in a row is held. */
 const REFUSED = 5

@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { freshFolder } from './agent.ts'
+import { freshFolder } from '../../support/agent.ts'
 
 const BYTES = 64 << 20
 const SECTORS = BYTES / 512

@@ -541,7 +541,7 @@ describe('workloads', { skip }, () => {
   })
 
   const long =
-    process.env['KTRAIL_LONG'] === '1' ? false : 'KTRAIL_LONG=1 makes 16,384 cgroups of pods, which takes minutes'
+    process.env['KTRAIL_LONG'] === '1' ? false : 'KTRAIL_LONG=1 makes 16,384 cgroups of pods, which takes half a minute'
   test(
     'workloads: with a full table a new pod is unknown, counted; one that is made once there is room is known',
     { skip: long },

@@ -19,7 +19,7 @@ import { livez } from './support/livez.ts'
 const skip = cannotRun()
 const READS = 200
 /** Only on the device: an exporter that uses its spool always reads each back. */
-const WAITING = 2_000
+const WAITING = 500
 /** A sink that refuses eight in a row is held. */
 const REFUSED = 5
 /** V8 collects what is worth it; see support/flood.ts. */

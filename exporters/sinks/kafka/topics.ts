@@ -8,7 +8,7 @@ const BELIEVED_MS = 300_000
 /** How long an old number is used while no broker answers. */
 const KEPT_MS = 30_000
 
-interface Known {
+interface CachedTopic {
   readonly count: number
   readonly untilMs: number
   /** Uncompressed. */
@@ -16,7 +16,7 @@ interface Known {
 }
 
 export class Topics {
-  readonly #known = new Map<string, Known>()
+  readonly #known = new Map<string, CachedTopic>()
   readonly #limitBytes: number
   readonly #nowMs: () => number
 

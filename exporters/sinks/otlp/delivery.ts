@@ -37,13 +37,13 @@ const RECORDS_IN_A_ROW = 1000
 const MAX_NARROWED = 4
 
 /** State kept between batches. */
-export interface Doubt {
+export interface RefusalCounts {
   /** Single events refused since the sink last accepted any. */
   singles: number
 }
 
 /** Sends until every event is settled or the sink requires a wait. */
-export async function deliver(task: Task, doubt: Doubt): Promise<Outcome> {
+export async function deliver(task: Task, doubt: RefusalCounts): Promise<Outcome> {
   const tally = new Tally(task)
   const ranges = cut({ from: 0, to: task.count }, task.maxEvents).toReversed()
   let isTrusted = false
@@ -93,7 +93,7 @@ export async function deliver(task: Task, doubt: Doubt): Promise<Outcome> {
 
 type Faulty = Extract<Verdict, { is: 'faulty' }>
 
-function isDoubtful({ singles }: Doubt, { isAboutRecord }: Faulty): boolean {
+function isDoubtful({ singles }: RefusalCounts, { isAboutRecord }: Faulty): boolean {
   return singles >= (isAboutRecord ? RECORDS_IN_A_ROW : SINGLES_IN_A_ROW)
 }
 
@@ -109,7 +109,7 @@ async function takesAnother(task: Task, { to }: Range): Promise<boolean> {
   return verdict.is === 'taken' && verdict.rejected === 0
 }
 
-function doubtful({ error, isAboutRecord }: Faulty, { singles }: Doubt): ExportError {
+function doubtful({ error, isAboutRecord }: Faulty, { singles }: RefusalCounts): ExportError {
   const why = `it has refused ${singles} single records in a row and accepted none`
   const advice = isAboutRecord ? 'raise that limit at the sink' : 'check the endpoint'
   return new ExportError('IO', `${error.message}; ${why}: ${advice}, then reopen (SIGHUP)`, error)

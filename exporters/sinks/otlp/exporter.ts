@@ -14,7 +14,7 @@ import { ExportError, errnoOf, textOf } from '../../contract/errors.ts'
 import type { Batch, Exporter, Outcome, Resent } from '../../contract/exporter.ts'
 import { endOf } from '../../contract/encoded.ts'
 import { deliver } from './delivery.ts'
-import type { Doubt, Range, Task } from './delivery.ts'
+import type { RefusalCounts, Range, Task } from './delivery.ts'
 import { createEnvelope } from '../../encoding/otlp/envelope.ts'
 import type { Envelope } from '../../encoding/otlp/envelope.ts'
 import { resourceAttributes, resourceOf } from '../../encoding/otlp/resource.ts'
@@ -70,7 +70,7 @@ export class OtlpExporter implements Exporter {
   readonly #wallMs: () => number
   readonly #warn: (text: string) => void
   readonly #pace: Pace
-  readonly #doubt: Doubt = { singles: 0 }
+  readonly #doubt: RefusalCounts = { singles: 0 }
   #warnedMs = Number.NEGATIVE_INFINITY
 
   /** Throws ExportError when endpoint or headers can never work. */

@@ -9,7 +9,7 @@ import type { Batch, Encoded, Exporter, Outcome } from '../../contract/exporter.
 import { within } from '../../../config/base/time/deadline.ts'
 import { KEYS } from '../../encoding/otlp/attributes.ts'
 import { deliver } from './delivery.ts'
-import type { Doubt, Range, Task } from './delivery.ts'
+import type { RefusalCounts, Range, Task } from './delivery.ts'
 import { SCHEMA_URL, resourceAttributes, scopeOf } from '../../encoding/otlp/resource.ts'
 import { plainValue } from '../../encoding/otlp/read-record.ts'
 import type { JsonRecord } from '../../encoding/otlp/read-record.ts'
@@ -40,7 +40,7 @@ class SdkExporter implements Exporter {
   readonly encoding = 'otlp_json'
   readonly #exporter: LogRecordExporter
   readonly #around: Pick<ReadableLogRecord, 'resource' | 'instrumentationScope'>
-  readonly #doubt: Doubt = { singles: 0 }
+  readonly #doubt: RefusalCounts = { singles: 0 }
   #late: Late | undefined
   #open = false
   #stopping: Promise<void> | undefined

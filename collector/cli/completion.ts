@@ -4,23 +4,27 @@ import type { Command, Terminal } from './command.ts'
 import { offersFor } from './help/offers.ts'
 import { SCRIPTS } from './help/scripts.ts'
 import { namesOf } from './names.ts'
+import type { GroupSpec } from './table/spec.ts'
 
-export const completionCommand: Command = async ({ positionals }, terminal) => {
-  const [shell = '', ...words] = positionals
-  if (shell === 'words') return printOffers(words, terminal)
-  const script = Object.hasOwn(SCRIPTS, shell) ? SCRIPTS[shell] : undefined
-  if (script === undefined || words.length > 0) {
-    throw new UsageError(
-      `completion: expected one of ${Object.keys(SCRIPTS).join(', ')}, got "${positionals.join(' ')}"`,
-    )
+/** `root`: the table of all commands. */
+export const completionCommand =
+  (root: GroupSpec): Command =>
+  async ({ positionals }, terminal) => {
+    const [shell = '', ...words] = positionals
+    if (shell === 'words') return printOffers(root, words, terminal)
+    const script = Object.hasOwn(SCRIPTS, shell) ? SCRIPTS[shell] : undefined
+    if (script === undefined || words.length > 0) {
+      throw new UsageError(
+        `completion: expected one of ${Object.keys(SCRIPTS).join(', ')}, got "${positionals.join(' ')}"`,
+      )
+    }
+    await terminal.print(script)
+    return 0
   }
-  await terminal.print(script)
-  return 0
-}
 
 /** One offer a line: the word, and after a tab what it means. The line `:files` alone stands for the files of the folder. */
-async function printOffers(words: readonly string[], terminal: Terminal): Promise<number> {
-  const offers = await offersFor(words, namesOf(terminal))
+async function printOffers(root: GroupSpec, words: readonly string[], terminal: Terminal): Promise<number> {
+  const offers = await offersFor(root, words, namesOf(terminal))
   const lines =
     offers === 'files' ? [':files'] : offers.map(({ word, about }) => (about === '' ? word : `${word}\t${about}`))
   await terminal.print(lines.map((line) => `${line}\n`).join(''))

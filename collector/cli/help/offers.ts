@@ -2,8 +2,7 @@
 import { takesValue } from '../table/options.ts'
 import type { Offered, OptionSpec } from '../table/options.ts'
 import { findSpec, isGroup } from '../table/spec.ts'
-import type { CommandSpec } from '../table/spec.ts'
-import { KTRAIL } from '../table/table.ts'
+import type { CommandSpec, GroupSpec } from '../table/spec.ts'
 
 export interface Offer {
   readonly word: string
@@ -13,12 +12,16 @@ export interface Offer {
 /** Finds names at run time. `words`: the command line so far, which may have options that say where. Never rejects. */
 export type Named = (kind: 'exporters' | 'policies', words: readonly string[]) => Promise<readonly string[]>
 
-/** `words`: those after `ktrail`; the last is the one to complete and may be empty. */
-export async function offersFor(words: readonly string[], named: Named): Promise<readonly Offer[] | 'files'> {
+/** `root`: the table of all commands. `words`: those after `ktrail`; the last is the one to complete and may be empty. */
+export async function offersFor(
+  root: GroupSpec,
+  words: readonly string[],
+  named: Named,
+): Promise<readonly Offer[] | 'files'> {
   const before = words.slice(0, -1)
   const last = words.at(-1) ?? ''
   const typed = before[0] === 'help' ? before.slice(1) : before
-  const { spec, used } = findSpec(KTRAIL, typed)
+  const { spec, used } = findSpec(root, typed)
   if (isGroup(spec)) {
     if (used < typed.length) return []
     const commands = Object.entries(spec.commands).map(([word, { summary }]) => ({ word, about: summary }))

@@ -82,7 +82,8 @@ export const CONFIG: GroupSpec = {
   },
 }
 
-export const COMPLETION: CommandSpec = {
+/** `root`: the table of all commands, which this one is in. */
+export const completionOf = (root: () => GroupSpec): CommandSpec => ({
   summary: 'a script that completes commands in bash, zsh or fish',
   usage: ['bash|zsh|fish'],
   text: [
@@ -95,8 +96,8 @@ export const COMPLETION: CommandSpec = {
   offered: ['bash', 'zsh', 'fish'],
   exits: '0 printed, 2 wrong usage',
   examples: ['ktrail completion bash > /usr/share/bash-completion/completions/ktrail'],
-  load: async () => (await import('../completion.ts')).completionCommand,
-}
+  load: async () => (await import('../completion.ts')).completionCommand(root()),
+})
 
 export const VERSION: CommandSpec = {
   summary: 'versions of ktrail, Node and the kernel',

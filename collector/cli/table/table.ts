@@ -1,6 +1,6 @@
 /** All commands, in the order in which they are listed. */
 import { EVENTS, OCI_HOOK, POLICY, STATUS, TAP, TOP } from './agent.ts'
-import { CHECK, COMPLETION, CONFIG, INIT, RUN, VERSION } from './host.ts'
+import { CHECK, CONFIG, INIT, RUN, VERSION, completionOf } from './host.ts'
 import { AUDIT, SPOOL } from './sinks.ts'
 import type { GroupSpec } from './spec.ts'
 
@@ -19,7 +19,7 @@ export const KTRAIL: GroupSpec = {
     spool: SPOOL,
     audit: AUDIT,
     'oci-hook': OCI_HOOK,
-    completion: COMPLETION,
+    completion: completionOf(() => KTRAIL),
     version: VERSION,
   },
   notes: [

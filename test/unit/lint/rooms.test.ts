@@ -72,6 +72,17 @@ test('rooms: a row allows no room of its own house that the room does not import
   }
 })
 
+test('rooms: no files are in a circle, types and `import()` included', () => {
+  const known = new Set(FILES)
+  const graph = new Map(FILES.map((file) => [file, importsOf(file).filter((target) => known.has(target))]))
+  // A file without imports left is in no circle.
+  for (let before = -1; before !== graph.size;) {
+    before = graph.size
+    for (const [file, targets] of graph) if (!targets.some((target) => graph.has(target))) graph.delete(file)
+  }
+  assert.deepEqual([...graph.keys()], [])
+})
+
 test('rooms: the picture in ARCHITECTURE.md is that of the rows', () => {
   const page = readFileSync(FILE, 'utf8')
   assert.equal(page, withPicture(page), 'stale: run node test/support/lint/picture.ts')

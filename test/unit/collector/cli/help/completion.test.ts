@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process'
 import path from 'node:path'
 import { describe, it, test } from 'node:test'
 import { offersFor } from '../../../../../collector/cli/help/offers.ts'
+import { KTRAIL } from '../../../../../collector/cli/table/table.ts'
 import { SCRIPTS } from '../../../../../collector/cli/help/scripts.ts'
 import { missingTool } from './support/tools.ts'
 
@@ -11,7 +12,7 @@ const ROOT = path.join(import.meta.dirname, '../../../../..')
 
 async function offered(line: string): Promise<string> {
   const named = (kind: string): Promise<string[]> => Promise.resolve(kind === 'policies' ? ['mine', 'other'] : ['bus'])
-  const offers = await offersFor(line.split(' '), named)
+  const offers = await offersFor(KTRAIL, line.split(' '), named)
   return offers === 'files' ? offers : offers.map(({ word }) => word).join(' ')
 }
 

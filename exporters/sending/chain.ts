@@ -17,8 +17,8 @@ import { ABANDON_MS } from '../runtime/timeout.ts'
 import { Batcher } from './batcher.ts'
 import { ConcurrencyLimit } from './concurrency.ts'
 import type { ChainConfig } from './config.ts'
-import { Delivery } from './delivery.ts'
-import type { DeadLetterRecords } from './delivery.ts'
+import { BatchDelivery } from './batch-delivery.ts'
+import type { DeadLetterRecords } from './batch-delivery.ts'
 import { Dispatcher } from './dispatcher.ts'
 import type { Meters } from './meters.ts'
 
@@ -76,7 +76,7 @@ export class Chain {
     this.#limit = new ConcurrencyLimit(exporter.maxConcurrency ?? 1)
     const deadline = this.#deadline.signal
     const halted = (): boolean => this.#halted
-    const delivery = new Delivery({
+    const delivery = new BatchDelivery({
       exporter,
       config,
       clock,

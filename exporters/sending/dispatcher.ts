@@ -5,7 +5,7 @@ import type { Batcher } from './batcher.ts'
 import { Signal } from '../../config/base/time/clock.ts'
 import type { Clock } from '../../config/base/time/clock.ts'
 import type { ConcurrencyLimit } from './concurrency.ts'
-import type { Delivery } from './delivery.ts'
+import type { BatchDelivery } from './batch-delivery.ts'
 import type { Buffer } from '../buffer/buffer.ts'
 import type { Failure, InFlightBatch } from '../buffer/in-flight-batch.ts'
 
@@ -14,7 +14,7 @@ const WORSE: readonly Failure[] = ['none', 'retrying', 'hold', 'failed']
 
 export interface DispatcherDeps {
   readonly batcher: Batcher
-  readonly delivery: Delivery
+  readonly delivery: BatchDelivery
   readonly limit: ConcurrencyLimit
   readonly clock: Clock
   readonly inFlight: Buffer['inFlight']

@@ -1,7 +1,7 @@
 /** A dead-letter file that is fast, slow, full or hangs, by a seed. */
 import type { Batch, Refusal } from '../../../exporters/contract/exporter.ts'
 import type { Clock } from '../../../config/base/time/clock.ts'
-import type { DeadLetterRecords } from '../../../exporters/sending/delivery.ts'
+import type { DeadLetterRecords } from '../../../exporters/sending/batch-delivery.ts'
 import { idsOf } from '../../unit/exporters/support/lines.ts'
 import type { Seeded } from '../spool/random.ts'
 

@@ -37,7 +37,7 @@ export interface DeadLetterRecords {
   close(): Promise<void>
 }
 
-export interface DeliveryDeps {
+export interface BatchDeliveryDeps {
   readonly exporter: Exporter
   readonly config: Pick<ChainConfig, 'retry' | 'timeout'>
   readonly clock: Clock
@@ -93,10 +93,10 @@ function refusalsOf(outcome: Outcome, { count }: Batch): readonly Refusal[] {
   }
 }
 
-export class Delivery {
-  readonly #deps: DeliveryDeps
+export class BatchDelivery {
+  readonly #deps: BatchDeliveryDeps
 
-  constructor(deps: DeliveryDeps) {
+  constructor(deps: BatchDeliveryDeps) {
     this.#deps = deps
   }
 

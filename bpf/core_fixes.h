@@ -3,18 +3,10 @@
 #define KTRAIL_CORE_FIXES_H
 
 /*
- * What differs between kernels, and nothing else. The same sources are built several times (Makefile):
- *
- *   hook.typed_old.bpf.o  KTRAIL_TYPED                       6.2 and later: loads through typed pointers
- *   hook.typed.bpf.o      KTRAIL_TYPED, KTRAIL_SESSION       6.10 and later: session kfuncs
- *   hook.typed_ctx.bpf.o  KTRAIL_TYPED, KTRAIL_SESSION_CTX   the session kfuncs take the context (7.x)
- *   hook.probe.bpf.o                                         before 6.2: bpf_probe_read_kernel
- *   hook.bounded.bpf.o    KTRAIL_BOUNDED                     before 5.17: loops that the verifier walks round by round
- *   hook.files_*.bpf.o    KTRAIL_FILES               each of them but the last, for policies with SameFile or UnderDir
- *   process.bpf.o, process.bounded.bpf.o                     likewise; they load by bpf_probe_read_kernel everywhere
- *
- * Which one a kernel takes is decided by what its BTF offers (collector/kernel/objects.ts), not by its version.
+ * What differs between kernels, and nothing else. The same sources are built several times: README.md has the objects and when each is loaded.
  */
+
+#include "vmlinux/kernel.h"
 
 #ifdef KTRAIL_TYPED
 /* Since 6.2. */

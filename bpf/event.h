@@ -17,6 +17,8 @@
  *   EVENT_DATA  struct data_body | bytes, before the EVENT_EXEC with the same tgid and start_ns
  */
 
+#include "vmlinux/kernel.h"
+
 enum event_type {
 	EVENT_EXEC = 1,
 	EVENT_FORK = 2,

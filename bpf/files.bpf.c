@@ -3,15 +3,9 @@
  * What the filters of match/identity.h know of files. Loaded with the first policy that has such a filter; it makes their
  * maps. One program tells user space what a file is to the kernel, the others follow links and renames.
  */
-#include "vmlinux/vmlinux.h"
-#include <bpf/bpf_core_read.h>
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_tracing.h>
-#include "vmlinux/map.h"
-
+#include "vmlinux/kernel.h"
 #include "core_fixes.h"
 #include "event.h"
-
 #include "maps.h"
 #include "path.h"
 #include "path_text.h"

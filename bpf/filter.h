@@ -7,6 +7,8 @@
  * their tests: match/number.h, match/text.h, match/path.h.
  */
 
+#include "vmlinux/kernel.h"
+
 enum limit {
 	HOOK_SLOTS = 16,      /* functions in one object: programs are stubs that name their slot */
 	PARAMS_MAX = 5,       /* parameters of a function that a policy can name */

@@ -5,11 +5,7 @@
  * the gate once: it runs the old program or the new one, never both and never none. Nothing is attached or detached, so
  * other functions, and other tracers of this one, notice nothing.
  */
-#include "vmlinux/vmlinux.h"
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_tracing.h>
-#include "vmlinux/map.h"
-
+#include "vmlinux/kernel.h"
 #include "filter.h"
 #include "call/deny.h"
 

@@ -3,59 +3,19 @@
  * The one template of every hooked function. A program says how its parameters arrive and which slot of `hooks` it
  * serves; the verifier then specialises what call/screen.h does for that slot. It is never attached: gate.bpf.c calls it.
  */
-#include "vmlinux/vmlinux.h"
-#include <bpf/bpf_core_read.h>
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_tracing.h>
-#include "vmlinux/map.h"
-
-#include "core_fixes.h"
-#include "event.h"
-
-#include "maps.h"
-#include "record.h"
-#include "path.h"
+#include "vmlinux/kernel.h"
 #include "path_text.h"
-#include "filter.h"
-#include "match/set.h"
-#include "match/number.h"
-#include "match/text.h"
-#include "match/path.h"
-#include "match/identity.h"
-#include "match/aggregate.h"
 #ifdef KTRAIL_FILES
 #include "match/above.h"
 #endif
-#include "match/process.h"
-#include "match/evaluate.h"
 #include "match/missing.h"
-#include "process/start.h"
-#include "process/task.h"
-#include "match/privileges.h"
 #include "match/task.h"
-#include "process/cgroup.h"
-#include "match/workload.h"
-#include "call/hook.h"
-#include "call/join.h"
-#include "call/scratch.h"
-#include "args/number.h"
 #include "args/place.h"
-#include "args/string.h"
 #include "args/bytes.h"
-#include "args/details.h"
-#include "args/file.h"
-#include "args/socket.h"
-#include "args/unix.h"
-#include "args/stack.h"
 #include "args/event.h"
-#include "match/socket.h"
 #include "call/identity.h"
 #include "call/deny.h"
-#include "call/workload.h"
 #include "call/screen.h"
-#include "call/hash.h"
-#include "call/aggregate.h"
 #include "call/action.h"
 #include "call/match.h"
 #include "call/joined.h"

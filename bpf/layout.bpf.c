@@ -3,16 +3,9 @@
  * Never loaded. One variable of each type that user space needs, because clang leaves out of BTF whatever a program
  * uses only inside inlined functions. collector/kernel/write-wire.ts turns the BTF of build/layout.bpf.o into wire.ts.
  */
-#include "vmlinux/vmlinux.h"
-#include <bpf/bpf_core_read.h>
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_tracing.h>
-#include "vmlinux/map.h"
-
+#include "vmlinux/kernel.h"
 #include "core_fixes.h"
 #include "event.h"
-
 #include "maps.h"
 #include "record.h"
 #include "path.h"

@@ -4,6 +4,9 @@
 
 /* Maps that every object of the agent shares: made by process.bpf.o, handed to the others by user space. */
 
+#include "vmlinux/kernel.h"
+#include "event.h"
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 16 << 20);

@@ -13,6 +13,9 @@
  * Names hold no '/', so comparing components is comparing strings. Out of budget never means "no match".
  */
 
+#include "vmlinux/kernel.h"
+#include "core_fixes.h"
+
 #define PATH_BYTES 4096            /* longest text, without the mark of a deleted file */
 #define TOP_MAX 8                  /* dentries remembered: 7 components of a prefix and the one behind */
 #define TOP_HOPS 64                /* budget of the first pass */

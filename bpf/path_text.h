@@ -17,6 +17,12 @@
  * more in every state of its callers.
  */
 
+#include "vmlinux/kernel.h"
+#include "core_fixes.h"
+#include "event.h"
+#include "maps.h"
+#include "path.h"
+
 #define DELETED_BYTES 10 /* " (deleted)" */
 #define NAME_BYTES 255   /* of a name, in nearly all file systems */
 #define TEXT_TRIES 4

@@ -5,15 +5,9 @@
  * A process is (tgid, start_ns): boot time of the fork or exec that made the image. An exec without a fork before it
  * makes a new image of the same pid, whose parent is the image before.
  */
-#include "vmlinux/vmlinux.h"
-#include <bpf/bpf_core_read.h>
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_tracing.h>
-#include "vmlinux/map.h"
-
+#include "vmlinux/kernel.h"
 #include "core_fixes.h"
 #include "event.h"
-
 #include "maps.h"
 #include "call/deny.h"
 #include "record.h"
@@ -30,18 +24,14 @@
 #include "process/cwd.h"
 #include "process/detail.h"
 #include "process/privileges.h"
+#include "process/scratch.h"
+#include "process/data.h"
+#include "process/raised.h"
+#include "process/script.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-#define FILENAME_BYTES 4096
-#define ARGV_BYTES 16384
 #define SIGNAL_GROUP_EXIT 4      /* include/linux/sched/signal.h */
-
-struct exec_scratch {
-	struct event_header header;
-	struct exec_body body;
-	char text[CGROUP_BYTES + FILENAME_BYTES + 2 * PATH_BYTES + 1024 + ARGV_BYTES];
-};
 
 struct fork_record {
 	struct event_header header;
@@ -58,12 +48,6 @@ struct cgroup_record {
 };
 
 MAP(PERCPU_ARRAY, cgroup_scratch, __u32, struct cgroup_record, 1);
-
-MAP(PERCPU_ARRAY, exec_scratch, __u32, struct exec_scratch, 1);
-
-#include "process/data.h"
-#include "process/raised.h"
-#include "process/script.h"
 
 static __always_inline void submit_fork(struct fork_record *record)
 {

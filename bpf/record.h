@@ -4,6 +4,11 @@
 
 /* Stamps a record and hands it to the ring. */
 
+#include "vmlinux/kernel.h"
+#include "core_fixes.h"
+#include "event.h"
+#include "maps.h"
+
 /* Wake user space again when this many bytes wait: it reads at once then, and a little after the first record else. */
 const volatile __u64 ring_watermark = 64 << 10;
 /* Hits leave the rest to records of processes: a hit that is lost is one event, an exit that is lost is a process for ever. */

@@ -7,6 +7,17 @@
  * argument says how many bytes they have, or parts; of those that the function fills in, its return value says how many it did.
  */
 
+#include "../vmlinux/kernel.h"
+#include "../core_fixes.h"
+#include "../event.h"
+#include "../maps.h"
+#include "../record.h"
+#include "../filter.h"
+#include "../match/text.h"
+#include "../call/hook.h"
+#include "../call/scratch.h"
+#include "number.h"
+
 #define PARTS_MAX 1024 /* include/uapi/linux/uio.h UIO_MAXIOV */
 #define PAGE_BYTES 4096ull
 /* Behind this a value has room for BYTES_MAX only: others follow it, and all begin within RECORD_BYTES. */

@@ -4,6 +4,14 @@
 
 /* More of a file than its path, for hooks with `fileDetails`: struct file_details. */
 
+#include "../vmlinux/kernel.h"
+#include "../core_fixes.h"
+#include "../event.h"
+#include "../filter.h"
+#include "../match/identity.h"
+#include "../call/hook.h"
+#include "../call/scratch.h"
+
 /* 1: a function of this object asks for it. Else the verifier removes what is for it. */
 const volatile __u32 asks_details = 0;
 /* Of the kernel's overlay module, whose types a program cannot name where it is not loaded. */

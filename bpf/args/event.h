@@ -4,6 +4,9 @@
 
 /* Parameters of tracepoints: what the kernel's buffer of the event has at known places. */
 
+#include "../vmlinux/kernel.h"
+#include "../call/hook.h"
+
 #define COMPAT_BIT (1ull << 31)
 
 /* A field of the event at an address, as a function would have it as parameter. */

@@ -4,6 +4,17 @@
 
 /* Arguments that lead to a path: struct file, path and dentry, and what has a file. */
 
+#include "../vmlinux/kernel.h"
+#include "../core_fixes.h"
+#include "../event.h"
+#include "../record.h"
+#include "../path.h"
+#include "../path_text.h"
+#include "../filter.h"
+#include "../call/hook.h"
+#include "../call/scratch.h"
+#include "details.h"
+
 static __always_inline bool is_file(__u8 type)
 {
 	return type == ARG_FILE || type == ARG_PATH || (type >= ARG_FD && type <= ARG_DENTRY);

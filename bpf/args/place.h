@@ -7,6 +7,12 @@
  * (struct cred, struct module) show. A new type of object needs nothing here.
  */
 
+#include "../vmlinux/kernel.h"
+#include "../event.h"
+#include "../filter.h"
+#include "../call/hook.h"
+#include "../call/scratch.h"
+
 /* 1: a function of this object asks for members. Else the verifier removes what is for them. */
 const volatile __u32 asks_members = 0;
 

@@ -4,6 +4,11 @@
 
 /* Arguments that lead to addresses and ports: struct sock, socket, sk_buff and sockaddr. All give the same struct socket_info. */
 
+#include "../vmlinux/kernel.h"
+#include "../core_fixes.h"
+#include "../event.h"
+#include "../filter.h"
+
 /* 1: a function of this object has such an argument, 2: also a sockaddr_un (args/unix.h). Else the verifier removes what is for them. */
 const volatile __u32 asks_network = 0;
 

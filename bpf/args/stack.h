@@ -7,6 +7,12 @@
  * something may match; user space shows them to those that ask.
  */
 
+#include "../vmlinux/kernel.h"
+#include "../event.h"
+#include "../filter.h"
+#include "../call/hook.h"
+#include "../call/scratch.h"
+
 #define STACK_BYTES (STACK_FRAMES_MAX * sizeof(__u64))
 /* Behind the stacks a record has its return value and the hash of an aggregate. */
 #define STACKS_END (RECORD_BYTES - 2 * (sizeof(struct value) + sizeof(__u64)))

@@ -2,6 +2,10 @@
 #ifndef KTRAIL_ARGS_STRING_H
 #define KTRAIL_ARGS_STRING_H
 
+#include "../vmlinux/kernel.h"
+#include "../event.h"
+#include "../record.h"
+
 #define STRING_BYTES 4096
 
 /* Writes the text at an address, of the kernel or of the caller, at `at`; returns the bytes used. */

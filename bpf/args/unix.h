@@ -4,6 +4,11 @@
 
 /* Addresses of Unix sockets: include/uapi/linux/un.h struct sockaddr_un. */
 
+#include "../vmlinux/kernel.h"
+#include "../event.h"
+#include "../record.h"
+#include "bytes.h"
+
 #define AF_UNIX 1
 #define SUN_PATH 2 /* offset of sun_path */
 #define SUN_PATH_MAX 108

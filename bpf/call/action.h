@@ -7,6 +7,20 @@
  * (hook.actions) have this code.
  */
 
+#include "../vmlinux/kernel.h"
+#include "../core_fixes.h"
+#include "../event.h"
+#include "../record.h"
+#include "../filter.h"
+#include "../match/set.h"
+#include "../match/aggregate.h"
+#include "../match/process.h"
+#include "../match/task.h"
+#include "scratch.h"
+#include "identity.h"
+#include "hash.h"
+#include "aggregate.h"
+
 /* When such a call was last reported. A full table forgets what was not used for long: then a repeat is reported again. */
 MAP(LRU_HASH, repeats, struct repeat_key, __u64, 32768);
 

@@ -3,15 +3,9 @@
  * Takes the counts of call/aggregate.h. Loaded with the first policy that aggregates; it makes the map. User space cannot do it
  * by itself: calls that are counted between a look at an entry and its removal would be lost.
  */
-#include "vmlinux/vmlinux.h"
-#include <bpf/bpf_core_read.h>
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_tracing.h>
-#include "vmlinux/map.h"
-
+#include "vmlinux/kernel.h"
 #include "core_fixes.h"
 #include "event.h"
-
 #include "maps.h"
 #include "path.h"
 #include "filter.h"

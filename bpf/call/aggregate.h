@@ -11,6 +11,16 @@
  * first is in the ring, so a refused record loses one call.
  */
 
+#include "../vmlinux/kernel.h"
+#include "../event.h"
+#include "../maps.h"
+#include "../record.h"
+#include "../filter.h"
+#include "../match/aggregate.h"
+#include "scratch.h"
+#include "../args/number.h"
+#include "hash.h"
+
 #define EEXIST 17 /* include/uapi/asm-generic/errno-base.h */
 
 #ifdef KTRAIL_BOUNDED

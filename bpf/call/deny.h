@@ -2,6 +2,8 @@
 #ifndef KTRAIL_DENY_H
 #define KTRAIL_DENY_H
 
+#include "../vmlinux/kernel.h"
+
 /*
  * A call that is not to be made, at a kprobe: the kernel lets no program with bpf_override_return call another one, so the one
  * that knows the policies leaves a note for it. Both are kprobes of one function, which the kernel runs one after the other on one

@@ -4,6 +4,14 @@
 
 /* The hash by which calls are known to be alike: of rateLimit (action.h) and of aggregate (aggregate.h). */
 
+#include "../vmlinux/kernel.h"
+#include "../core_fixes.h"
+#include "../event.h"
+#include "../path.h"
+#include "../filter.h"
+#include "../match/path.h"
+#include "scratch.h"
+
 /* Of the hash of arguments; random, so that nobody finds arguments that are taken for a repeat of others. */
 const volatile __u64 repeat_secret = 0x9e3779b97f4a7c15ull;
 

@@ -8,6 +8,11 @@
  * does not grow with them. collector/kernel/layout.ts writes these structs.
  */
 
+#include "../vmlinux/kernel.h"
+#include "../filter.h"
+#include "../match/path.h"
+#include "../match/identity.h"
+
 /* A value of a record. */
 struct wanted_value {
 	__u8 param;

@@ -7,6 +7,22 @@
  * a program does not call; so only the objects for policies with such filters have these.
  */
 
+#include "../vmlinux/kernel.h"
+#include "../core_fixes.h"
+#include "../event.h"
+#include "../filter.h"
+#include "../match/set.h"
+#include "../match/identity.h"
+#include "../match/task.h"
+#include "hook.h"
+#include "scratch.h"
+#include "../args/place.h"
+#include "../args/details.h"
+#include "../args/file.h"
+#ifdef KTRAIL_FILES
+#include "../match/above.h"
+#endif
+
 #ifdef KTRAIL_FILES
 
 /* Puts into the scratch which filters want file `i` of a call. Global, as add_open. */

@@ -13,6 +13,13 @@
  * the map for calls whose thread has ended and for what the ring refused. Each of these tells user space how the call ended.
  */
 
+#include "../vmlinux/kernel.h"
+#include "../core_fixes.h"
+#include "../event.h"
+#include "../maps.h"
+#include "../record.h"
+#include "../filter.h"
+
 /* The stack pointer distinguishes nested calls. */
 struct join_key {
 	__u64 thread;

@@ -4,6 +4,15 @@
 
 /* The two ends of a call that are seen by different programs, and what `pending` and `join` (call/join.h) have of it in between. */
 
+#include "../vmlinux/kernel.h"
+#include "../event.h"
+#include "../maps.h"
+#include "../path.h"
+#include "hook.h"
+#include "join.h"
+#include "scratch.h"
+#include "screen.h"
+
 static __always_inline struct join_key join_key(__u32 slot, __u64 sp)
 {
 	return (struct join_key){ .thread = thread_of(current_task()), .sp = sp, .hook = hooks[slot].id };

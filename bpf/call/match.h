@@ -7,6 +7,33 @@
  * left, and a record for each policy that matches.
  */
 
+#include "../vmlinux/kernel.h"
+#include "../core_fixes.h"
+#include "../event.h"
+#include "../record.h"
+#include "../path.h"
+#include "../filter.h"
+#include "../match/set.h"
+#include "../match/number.h"
+#include "../match/text.h"
+#include "../process/start.h"
+#include "../match/task.h"
+#include "hook.h"
+#include "scratch.h"
+#include "../args/number.h"
+#include "../args/place.h"
+#include "../args/string.h"
+#include "../args/bytes.h"
+#include "../args/details.h"
+#include "../args/file.h"
+#include "../args/socket.h"
+#include "../args/unix.h"
+#include "../args/stack.h"
+#include "../match/socket.h"
+#include "identity.h"
+#include "aggregate.h"
+#include "action.h"
+
 /* Whether an argument is more than its register. */
 static __always_inline bool is_read(__u8 type)
 {

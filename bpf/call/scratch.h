@@ -4,6 +4,15 @@
 
 /* Where one call of a hooked function is worked on. */
 
+#include "../vmlinux/kernel.h"
+#include "../event.h"
+#include "../path.h"
+#include "../filter.h"
+#include "../match/text.h"
+#include "../match/identity.h"
+#include "../match/aggregate.h"
+#include "../process/start.h"
+
 #define RECORD_BYTES (22 << 10) /* a value begins within: also a return value behind VALUE_TEXTS_MAX paths of full length */
 
 /* What a call looks like, however it arrived. */

@@ -10,6 +10,24 @@
  * state of its callers.
  */
 
+#include "../vmlinux/kernel.h"
+#include "../core_fixes.h"
+#include "../record.h"
+#include "../path.h"
+#include "../filter.h"
+#include "../match/set.h"
+#include "../match/number.h"
+#include "../match/path.h"
+#include "../match/process.h"
+#include "../match/evaluate.h"
+#include "../match/missing.h"
+#include "hook.h"
+#include "scratch.h"
+#include "../args/number.h"
+#include "../args/file.h"
+#include "identity.h"
+#include "workload.h"
+
 /* Host pid of the agent: what it does itself is never an event. */
 const volatile __u32 agent_tgid = 0;
 

@@ -9,6 +9,13 @@
 #ifdef SESSION_COOKIE
 #define SESSION_UNREAD ~0ull /* no time of a call: this one is in the map as JOIN_UNREAD */
 
+#include "../vmlinux/kernel.h"
+#include "../core_fixes.h"
+#include "../event.h"
+#include "join.h"
+#include "scratch.h"
+#include "joined.h"
+
 /* Between the two halves of an entry. */
 static __always_inline void expect_return(__u32 slot, struct scratch *s)
 {

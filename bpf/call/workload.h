@@ -4,6 +4,17 @@
 
 /* Where the task of a call runs, for selectors that ask for it (match/workload.h). */
 
+#include "../vmlinux/kernel.h"
+#include "../core_fixes.h"
+#include "../event.h"
+#include "../maps.h"
+#include "../filter.h"
+#include "../match/set.h"
+#include "../process/cgroup.h"
+#include "../match/workload.h"
+#include "hook.h"
+#include "scratch.h"
+
 /* A cgroup. */
 struct numbered {
 	__u64 number;  /* which no other has or gets */

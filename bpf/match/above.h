@@ -4,6 +4,14 @@
 
 /* Which identity filters want a file: the walk over what is above it. See match/identity.h. */
 
+#include "../vmlinux/kernel.h"
+#include "../core_fixes.h"
+#include "../event.h"
+#include "../maps.h"
+#include "../path.h"
+#include "../path_text.h"
+#include "identity.h"
+
 /* By identity. Also with number 0 for each file system that has one of them: `below` is then all filters that have something there. */
 MAP(HASH, identities, struct identity, struct identity_filters, 1);
 

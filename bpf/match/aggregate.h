@@ -4,6 +4,9 @@
 
 /* What call/aggregate.h, which counts, and aggregate.bpf.c, which takes the counts, share. */
 
+#include "../vmlinux/kernel.h"
+#include "../filter.h"
+
 #define AGGREGATE_TAKEN (1ull << 63)
 
 enum aggregated {

@@ -4,6 +4,10 @@
 
 /* Works out which conditions a process fulfils (match/process.h). */
 
+#include "../vmlinux/kernel.h"
+#include "../core_fixes.h"
+#include "process.h"
+
 /* Work space, by slot like `scratch`; user space sets how many. */
 struct evaluation {
 	struct program_key start;

@@ -14,6 +14,9 @@
  * The walk is in above.h. User space keeps `identities` and `identity_names` (collector/kernel/files/); files.bpf.c and user space add to `linked`.
  */
 
+#include "../vmlinux/kernel.h"
+#include "../event.h"
+
 enum identity_limit {
 	IDENTITY_FILTERS_MAX = 64,  /* sets of paths in all policies, one bit each */
 	IDENTITY_WORDS = 4,

@@ -11,6 +11,15 @@
  * Likewise a process whose image is that of before its last exec, because the kernel did not run process_exec.
  */
 
+#include "../vmlinux/kernel.h"
+#include "../core_fixes.h"
+#include "../event.h"
+#include "../maps.h"
+#include "../path.h"
+#include "../path_text.h"
+#include "process.h"
+#include "evaluate.h"
+
 /* include/linux/sched.h PF_EXITING, PF_KTHREAD */
 #define TASK_EXITS 0x00000004
 #define TASK_IS_KERNEL_THREAD 0x00200000

@@ -7,6 +7,11 @@
  * FILTER_NUMBERS values itself, more of them in the map `numbers`.
  */
 
+#include "../vmlinux/kernel.h"
+#include "../event.h"
+#include "../filter.h"
+#include "set.h"
+
 /* Set of selectors by hook.number_sets[i] + number; the last of a number's entries is for everything from SMALL_NUMBERS on. */
 MAP(ARRAY, number_sets, __u32, __u32, 1);
 

@@ -10,6 +10,10 @@
  * path's own components: its cost depends on how far the path goes along with a value, not on the number of values.
  */
 
+#include "../vmlinux/kernel.h"
+#include "../core_fixes.h"
+#include "../path.h"
+
 enum path_limit {
 	PREFIX_PARTS = 7,   /* components that the tree knows of a value */
 	EDGE_OPEN_MAX = 8,  /* bytes compared of an unfinished component */

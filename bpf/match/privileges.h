@@ -7,6 +7,9 @@
  * exec are kept; those of processes that ran before are entered by user space (collector/kernel/conditions/privileges.ts).
  */
 
+#include "../vmlinux/kernel.h"
+#include "../process/task.h"
+
 struct privileges {
 	__u64 since_ns;  /* when the process had these; 1: user space has read them */
 	__u64 capabilities[CAPABILITY_KINDS];

@@ -10,6 +10,8 @@
  * Like the sets of selectors: a text or a number is looked up once, and gives all conditions that it fulfils.
  */
 
+#include "../vmlinux/kernel.h"
+
 enum condition_limit {
 	CONDITION_WORDS = 8,
 	FOLLOWING_MAX = 64,     /* the first word: conditions that a process hands down to its descendants */

@@ -9,6 +9,9 @@
  * nearly all functions have no other.
  */
 
+#include "../vmlinux/kernel.h"
+#include "../filter.h"
+
 struct set {
 	__u64 bits[SET_WORDS];
 };

@@ -7,6 +7,11 @@
  * first: a network of addresses, and of numbers a range as the few beginnings that cover it. So one tree serves them all.
  */
 
+#include "../vmlinux/kernel.h"
+#include "../event.h"
+#include "../filter.h"
+#include "../args/socket.h"
+
 /* `filter.count` of CLASS_SOCKET. */
 enum socket_member {
 	MEMBER_SADDR,

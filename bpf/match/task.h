@@ -4,6 +4,12 @@
 
 /* Filters on the calling task itself: its namespaces and capabilities, as they are at the call, and whether they have changed. */
 
+#include "../vmlinux/kernel.h"
+#include "../filter.h"
+#include "number.h"
+#include "../process/task.h"
+#include "privileges.h"
+
 /* Whether policies on the functions of this object ask for changes. */
 const volatile __u32 asks_changes = 0;
 

@@ -4,6 +4,11 @@
 
 /* Filters on texts, of which paths are one: values are keys of prefix trees, those of Postfix turned round. */
 
+#include "../vmlinux/kernel.h"
+#include "../event.h"
+#include "../path.h"
+#include "../filter.h"
+
 /* 1: a function of this object asks for bytes (args/bytes.h), 2: for more than BYTES_MAX of a buffer. Else the verifier removes what is for them. */
 const volatile __u32 asks_bytes = 0;
 

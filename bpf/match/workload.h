@@ -12,6 +12,9 @@
  * beyond one, what holds for processes of the host does not count.
  */
 
+#include "../vmlinux/kernel.h"
+#include "process.h"
+
 enum workload_kind {
 	WORKLOAD_HOST,       /* not in a pod */
 	WORKLOAD_POD,

@@ -7,6 +7,10 @@
  * a pod's. Which of them is one, user space decides (collector/process/cgroup-names.ts).
  */
 
+#include "../vmlinux/kernel.h"
+#include "../core_fixes.h"
+#include "../event.h"
+
 #define CGROUP_HIERARCHY_SHIFT 56
 #define CGROUP_LEVELS 16         /* a container's programs nest few: systemd in it five */
 #define CGROUP_NAMES 4

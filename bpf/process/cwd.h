@@ -4,6 +4,12 @@
 
 /* The working directory of the calling task. */
 
+#include "../vmlinux/kernel.h"
+#include "../core_fixes.h"
+#include "../event.h"
+#include "../path.h"
+#include "../path_text.h"
+
 /* Into `text`; *len is its length. */
 static __always_inline __u32 put_cwd(char *text, __u16 *len)
 {

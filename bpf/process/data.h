@@ -4,6 +4,13 @@
 
 /* What of an exec has no room in its record: EVENT_DATA records in front of it. */
 
+#include "../vmlinux/kernel.h"
+#include "../core_fixes.h"
+#include "../event.h"
+#include "../maps.h"
+#include "../record.h"
+#include "scratch.h"
+
 #define DATA_BYTES 16384
 #define ARGV_RECORDS 20   /* with what the exec record has 344,064 bytes; Tetragon takes 327,360 */
 #define ENV_RECORDS 2

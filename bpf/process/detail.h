@@ -4,6 +4,11 @@
 
 /* Optional fields of a process: credentials and namespaces. */
 
+#include "../vmlinux/kernel.h"
+#include "../core_fixes.h"
+#include "../event.h"
+#include "task.h"
+
 const volatile __u32 process_details = 0;
 
 /* Of the calling task. */

@@ -4,6 +4,14 @@
 
 /* Keeps what each process runs, for conditions on processes (match/process.h), which come and go with policies. */
 
+#include "../vmlinux/kernel.h"
+#include "../core_fixes.h"
+#include "../event.h"
+#include "../maps.h"
+#include "../match/process.h"
+#include "../match/evaluate.h"
+#include "../match/missing.h"
+
 /* Slots of `image_scratch` and `evaluations`: a fork may interrupt an exec on its CPU. */
 enum image_slot {
 	SLOT_FORK,

@@ -3,6 +3,10 @@
 #define KTRAIL_PROCESS_PRIVILEGES_H
 
 /* Keeps the privileges of processes, while policies ask for changes of them. */
+
+#include "../vmlinux/kernel.h"
+#include "../event.h"
+#include "../maps.h"
 #include "../match/privileges.h"
 
 static __always_inline bool wants_privileges(void)

@@ -4,6 +4,11 @@
 
 /* Which execs gave a process another user, another group or more capabilities, by its file. */
 
+#include "../vmlinux/kernel.h"
+#include "../core_fixes.h"
+#include "../event.h"
+#include "task.h"
+
 /* Execs under way that do, by linux_binprm; the values are bits of enum raised. */
 MAP(LRU_HASH, raising, __u64, __u32, 512);
 

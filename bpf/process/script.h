@@ -4,6 +4,13 @@
 
 /* The file that an exec led to: for a script the script, not its interpreter. */
 
+#include "../vmlinux/kernel.h"
+#include "../core_fixes.h"
+#include "../event.h"
+#include "../path.h"
+#include "../path_text.h"
+#include "scratch.h"
+
 #define SCRIPT_MAGIC 0x2123      /* "#!", little endian */
 #define SCRIPT_PATH_BYTES 1024   /* longer paths of scripts are not resolved */
 

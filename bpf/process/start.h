@@ -2,6 +2,9 @@
 #ifndef KTRAIL_PROCESS_START_H
 #define KTRAIL_PROCESS_START_H
 
+#include "../vmlinux/kernel.h"
+#include "../maps.h"
+
 /*
  * The start of a calling process, by its entry in `processes`. Records come in runs of one process, so the start of the last one is kept, until any
  * process forks, executes or exits: a look-up takes 138 instructions.

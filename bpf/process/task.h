@@ -4,6 +4,9 @@
 
 /* Credentials and namespaces of tasks. */
 
+#include "../vmlinux/kernel.h"
+#include "../core_fixes.h"
+
 /* Also `filter.value` of CLASS_NAMESPACE. */
 enum task_namespace {
 	NAMESPACE_UTS,

@@ -9,7 +9,7 @@ import vm from 'node:vm'
 import { Worker } from 'node:worker_threads'
 
 import { closed, kernelFunctions, kernelSymbols, openRing } from '../../native/index.ts'
-import { keepStatistics } from '../support/statistics.ts'
+import { keepStatistics } from '../support/measure/statistics.ts'
 import type { NativeError } from '../../native/index.ts'
 import {
   SYMBOL,

@@ -4,7 +4,7 @@ import type { KernelFacts } from '../../../collector/kernel/facts.ts'
 import { Workloads } from '../../../collector/identity/workloads.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
 import type { AttachMode } from '../../../collector/kernel/plan.ts'
-import { keepStatistics } from '../../support/statistics.ts'
+import { keepStatistics } from '../../support/measure/statistics.ts'
 import type { Link } from '../../../native/types.ts'
 
 /** A kernel side with room for 64 MiB of records. It knows the process `pid`, as the agent knows all that ran before it. */

@@ -10,7 +10,7 @@ import type { AttachKind } from '../../../../native/types.ts'
 import { parseRelease } from '../../../../collector/kernel/facts.ts'
 import { screened } from '../../../../collector/kernel/programs/gate.ts'
 import { kernel } from '../support/facts.ts'
-import { cpuMs } from '../../../support/cpu.ts'
+import { cpuMs } from '../../../support/measure/cpu.ts'
 
 const HOUR_MS = 3_600_000
 

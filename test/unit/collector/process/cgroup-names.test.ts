@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { cgroupPath, placeOf } from '../../../../collector/process/cgroup-names.ts'
-import { cpuMs } from '../../../support/cpu.ts'
+import { cpuMs } from '../../../support/measure/cpu.ts'
 
 const ID = '0123456789abcdef'.repeat(4)
 const OUTER = 'fedcba9876543210'.repeat(4)

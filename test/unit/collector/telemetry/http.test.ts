@@ -9,7 +9,7 @@ import { CollectorError } from '../../../../collector/errors.ts'
 import { serve } from '../../../../collector/telemetry/http.ts'
 import type { Bounds, PageServer, Pages } from '../../../../collector/telemetry/http.ts'
 import { until } from '../../../e2e/support/wait.ts'
-import { cpuMs } from '../../../support/cpu.ts'
+import { cpuMs } from '../../../support/measure/cpu.ts'
 
 const PAGE = Buffer.alloc(1 << 20, 'x')
 let asked = 0

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { parseRedaction, parseRegex } from '../../../../config/base/regex.ts'
-import { cpuMs } from '../../../support/cpu.ts'
+import { cpuMs } from '../../../support/measure/cpu.ts'
 
 const REFUSED: ReadonlyArray<readonly [pattern: string, why: RegExp]> = [
   ['*a', /^expected a regular expression of RE2 \(missing argument to repetition operator: `\*`\)$/],

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { didYouMean, listHint, suggest } from '../../../../config/yaml/suggest.ts'
-import { cpuMs } from '../../../support/cpu.ts'
+import { cpuMs } from '../../../support/measure/cpu.ts'
 
 const SYMBOLS = ['fd_install', 'security_file_permission', 'security_file_open', 'vfs_read', 'do_sys_open']
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Problems, formatProblem } from '../../../../config/yaml/problems.ts'
 import { parseYaml } from '../../../../config/yaml/yaml.ts'
-import { cpuMs } from '../../../support/cpu.ts'
+import { cpuMs } from '../../../support/measure/cpu.ts'
 
 function parse(text: string): { root: ReturnType<typeof parseYaml>; problems: string[] } {
   const problems = new Problems('f.yaml')

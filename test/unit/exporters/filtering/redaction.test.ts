@@ -6,7 +6,7 @@ import { parseRedaction, parseRegex } from '../../../../config/base/regex.ts'
 import { ExportError } from '../../../../exporters/contract/errors.ts'
 import { Redaction } from '../../../../exporters/filtering/redaction.ts'
 import { regexMatcher } from '../../../../exporters/filtering/regexes.ts'
-import { cpuMs } from '../../../support/cpu.ts'
+import { cpuMs } from '../../../support/measure/cpu.ts'
 
 const redact = (pattern: string, text: string): string =>
   new Redaction(pattern, (problem) => assert.fail(problem)).redact(text)

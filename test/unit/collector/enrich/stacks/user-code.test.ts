@@ -10,7 +10,7 @@ import { hungThreads } from '../../../../../config/base/answered.ts'
 import { until } from '../../../exporters/support/fake-clock.ts'
 import { Folder } from '../../../exporters/support/folder.ts'
 import { elfFile } from './elf.ts'
-import { cpuMs } from '../../../../support/cpu.ts'
+import { cpuMs } from '../../../../support/measure/cpu.ts'
 
 const PID = 7
 const SYMBOLS = [

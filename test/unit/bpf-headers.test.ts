@@ -1,0 +1,32 @@
+/** The sources in bpf/: each header includes what it uses, and README.md has each object. */
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { globSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { test } from 'node:test'
+
+const BPF = fileURLToPath(new URL('../../bpf/', import.meta.url))
+const HEADERS = globSync(['*.h', '{call,args,match,process}/*.h'], { cwd: BPF })
+const CLANG = ['clang-16', 'clang-17', 'clang-18', 'clang-19', 'clang'].find(
+  (name) => spawnSync(name, ['--version']).status === 0,
+)
+const FLAGS = ['-target', 'bpf', '-mcpu=v3', '-O2', '-D__TARGET_ARCH_x86', '-x', 'c', '-fsyntax-only']
+
+for (const variant of ['', '-DKTRAIL_TYPED -DKTRAIL_SESSION', '-DKTRAIL_FILES -DKTRAIL_TYPED', '-DKTRAIL_BOUNDED']) {
+  test(`bpf: each header compiles alone ${variant}`, () => {
+    assert.ok(HEADERS.length > 40)
+    const words = [...FLAGS, ...variant.split(' ').filter((word) => word !== ''), ...HEADERS]
+    const { status, stderr } = spawnSync(CLANG ?? assert.fail('no clang'), words, { cwd: BPF, encoding: 'utf8' })
+    assert.equal(status, 0, stderr)
+  })
+}
+
+test('bpf: the table in README.md has the objects of the Makefile', () => {
+  const makefile = readFileSync(`${BPF}/Makefile`, 'utf8')
+  const [, list = ''] = /^OBJECTS := ((?:.*\\\n)*.*)/m.exec(makefile) ?? []
+  const built = [...list.matchAll(/[\w.]+\.bpf\.o/g)].map(([name]) => name)
+  const listed = [...readFileSync(`${BPF}/README.md`, 'utf8').matchAll(/^\| `([\w.]+\.bpf\.o)` \|/gm)].map(
+    ([, name]) => name,
+  )
+  assert.deepEqual(listed.toSorted(), built.toSorted())
+})

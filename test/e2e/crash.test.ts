@@ -1,10 +1,11 @@
 /**
- * The agent is killed at random moments, is stopped at awkward ones, or loses its output, its disk or its descriptors.
+ * The agent is killed at random moments, is stopped at awkward ones, or loses its descriptors. test/integration-host/agent/files.test.ts has what
+ * happens to its files.
  * KTRAIL_SEED repeats a run of the random part; each run prints its seed.
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
@@ -205,164 +206,10 @@ describe('signals', { skip }, () => {
     assert.equal(countLines(events, accessOf(file)), 5000)
     assert.deepEqual(badLines(events), [])
   })
-
-  it('a second SIGTERM does not wait for a sink that accepts nothing', async () => {
-    const disk = smallDisk('1m')
-    const { config, file } = place({
-      exporters: {
-        archive: { type: 'file', path: join(disk.folder, 'e.jsonl'), retry: { initial: '200ms', max: '1s' } },
-      },
-      shutdown: { grace: '5m' },
-    })
-    await using agent = new RawAgent(config)
-    await agent.ready()
-    await burst(['pread', file, 5000, 1])
-    agent.signal('SIGTERM')
-    await until('the stop to begin', () => agent.stderr.includes('"stopping"'))
-    assert.equal(agent.over, undefined)
-    // Undelivered events are counted and reported, so the exit code is not 0.
-    assert.deepEqual(await agent.end('SIGTERM'), { code: 1, signal: null })
-    assert.match(agent.stderr, /stopped before all events were delivered/)
-    await nothingLeft()
-    disk[Symbol.dispose]()
-  })
-
-  it('SIGHUP while it writes, after a rename: no line is lost, torn or doubled', async () => {
-    const MOVES = 6
-    const EACH = 4000
-    const { config, events, file, folder } = place()
-    await using agent = new RawAgent(config)
-    await agent.ready()
-    const files = (): string[] => readdirSync(folder).filter((name) => name.startsWith('events.jsonl'))
-    const counts = (): number[] => files().map((name) => countLines(join(folder, name), accessOf(file)))
-    const count = (): number => counts().reduce((sum, n) => sum + n, 0)
-    const readings: Array<Promise<unknown>> = []
-    const begun = (): boolean => {
-      if (existsSync(events) && countLines(events, accessOf(file)) > 0) return true
-      // All of the burst before may have been written before the new file was opened.
-      if (count() === readings.length * EACH) readings.push(burst(['pread', file, EACH, 1]))
-      return false
-    }
-    for (let i = 1; i <= MOVES; i++) {
-      await until('events in the new file', begun, { more: () => agent.stderr })
-      renameSync(events, `${events}-moved-${i}`)
-      agent.signal('SIGHUP')
-    }
-    await until('the last new file', () => existsSync(events))
-    await Promise.all(readings)
-    assert.deepEqual(await agent.end('SIGTERM'), { code: 0, signal: null })
-    report('SIGHUP', { files: files().length, events: counts().join(' + ') })
-    assert.equal(count(), readings.length * EACH)
-    for (const name of files()) assert.deepEqual(badLines(join(folder, name)), [], name)
-    assert.equal(files().length, MOVES + 1)
-  })
 })
-
-/** A tmpfs of this size, for an output that fills it. */
-function smallDisk(size: string): Disposable & { readonly folder: string; resize(size: string): void } {
-  const folder = freshFolder('disk')
-  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'none', folder])
-  return {
-    folder,
-    resize: (to) => void execFileSync('mount', ['-o', `remount,size=${to}`, folder]),
-    [Symbol.dispose]: () => void execFileSync('umount', ['-l', folder]),
-  }
-}
 
 describe('lost resources', { skip }, () => {
   after(nothingLeft)
-
-  it('standard output is closed (| head -1): the file exporter continues', async () => {
-    const { folder, events, file, config: _ } = place()
-    const config = configFile(folder, {
-      policies: [join(folder, 'policies')],
-      server: { http: '127.0.0.1:0' },
-      exporters: {
-        screen: { type: 'stdout', batch: { max_wait: '0ms' } },
-        archive: { type: 'file', path: events, batch: { max_wait: '20ms' } },
-      },
-      shutdown: { grace: '1s' },
-    })
-    await using agent = new RawAgent(config, { stdout: true })
-    agent.stdout?.once('data', () => agent.stdout?.destroy())
-    await agent.ready()
-    await burst(['pread', file, 3000, 1])
-    await until('3000 events in the file', () => countLines(events, accessOf(file)) === 3000, {
-      more: () => agent.stderr,
-    })
-    const metrics = await agent.metrics()
-    assert.equal(metrics.sum('ktrail_accounting_imbalance_events'), 0)
-    assert.equal(metrics.sum('ktrail_exporter_dropped_events_total', { exporter: 'archive' }), 0)
-    const { code, signal } = await agent.end('SIGTERM')
-    assert.equal(signal, null)
-    // What standard output did not take is reported.
-    assert.equal(code, 1, agent.stderr)
-    assert.match(agent.stderr, /stopped before all events were delivered/)
-    assert.deepEqual(badLines(events), [])
-  })
-
-  for (const { name, maxEvents } of [
-    { name: 'the queue holds the waiting events, and nothing is lost', maxEvents: 20_000 },
-    { name: 'the queue is too small, and what is dropped is counted', maxEvents: 500 },
-  ]) {
-    it(`the disk is full: writes are retried, no line is torn, and output continues once there is space; ${name}`, async () => {
-      const { folder: watched, file } = target()
-      using disk = smallDisk('1m')
-      const events = join(disk.folder, 'events.jsonl')
-      await using agent = await TestAgent.start({
-        policies: { 'p.yaml': policy('watched', [fileHook([path('Prefix', watched)])]) },
-        archive: {
-          path: events,
-          retry: { initial: '100ms', max: '500ms' },
-          queue: { max_events: maxEvents },
-          batch: { max_events: 100 },
-        },
-      })
-      let hits = 0
-      const more = async (): Promise<boolean> => {
-        await burst(['pread', file, 400, 1])
-        hits += 400
-        return (await agent.metrics()).sum('ktrail_exporter_retries_total') > 1
-      }
-      await agent.until('a retry', more)
-      await burst(['pread', file, 2000, 1])
-      hits += 2000
-      const full = await agent.metrics()
-      assert.equal(full.sum('ktrail_exporter_state', { state: 'retrying' }), 1)
-      assert.ok(full.sum('ktrail_exporter_queue_events') > 0)
-      assert.equal(full.sum('ktrail_accounting_imbalance_events'), 0)
-      assert.deepEqual(badLines(events), [], 'also while the disk is full')
-      disk.resize('64m')
-      await agent.until(
-        'the queue to empty',
-        async () => (await agent.metrics()).sum('ktrail_exporter_queue_events') === 0,
-      )
-      await audited(agent)
-      await balanced(agent)
-      // Losses are written as events too and need some time: wait until none is pending.
-      const metrics = await agent.until('the file to have all that was read and not dropped', async () => {
-        const page = await agent.metrics()
-        const delivered = page.sum('ktrail_exporter_delivered_events_total')
-        const ended = delivered + page.sum('ktrail_exporter_dropped_events_total')
-        return ended === page.sum('ktrail_events_read_total') && delivered === countLines(events, '') && page
-      })
-      const dropped = metrics.sum('ktrail_exporter_dropped_events_total', { reason: 'queue_full' })
-      const count = metrics.sum('ktrail_exporter_delivered_events_total')
-      report('full disk', {
-        hits,
-        'lines in the file': count,
-        dropped,
-        retries: metrics.sum('ktrail_exporter_retries_total'),
-      })
-      assert.equal(metrics.sum('ktrail_exporter_dropped_events_total'), dropped)
-      assert.equal(metrics.sum('ktrail_events_read_total'), count + dropped)
-      assert.equal(metrics.sum('ktrail_events_read_total', { type: 'process_kprobe' }), hits)
-      if (maxEvents === 500) assert.ok(dropped > 0, 'the test must drop some')
-      else assert.equal(countLines(events, accessOf(file)), hits)
-      assert.deepEqual(badLines(events), [])
-      assert.deepEqual(await agent.stop(), { code: 0, signal: null })
-    })
-  }
 
   it('no file descriptors are left: the policies stay effective and nothing is lost', async () => {
     const { folder: watched, file } = target()

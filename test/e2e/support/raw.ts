@@ -19,15 +19,25 @@ export class RawAgent implements AsyncDisposable {
 
   /**
    * Spawns it and does not wait. `stdout`: whether its standard output is a pipe; otherwise it is discarded. `env`: variables beside those of this
-   * process.
+   * process. `command`: what to run with the config as its last word, with a channel for messages; default `ktrail run`.
    */
   constructor(
     config: string,
-    options: { readonly stdout?: boolean; readonly env?: Readonly<Record<string, string>> } = {},
+    options: {
+      readonly stdout?: boolean
+      readonly env?: Readonly<Record<string, string>>
+      readonly command?: readonly string[]
+    } = {},
   ) {
-    this.#child = spawn(KTRAIL, ['run', '--config', config], {
+    const [program = '', ...words] = options.command ?? [KTRAIL, 'run', '--config']
+    this.#child = spawn(program, [...words, config], {
       env: { ...process.env, ...options.env },
-      stdio: ['ignore', options.stdout === true ? 'pipe' : 'ignore', 'pipe'],
+      stdio: [
+        'ignore',
+        options.stdout === true ? 'pipe' : 'ignore',
+        'pipe',
+        ...(options.command === undefined ? [] : (['ipc'] as const)),
+      ],
     })
     this.#child.stderr?.on('data', (bytes: Buffer) => (this.#stderr += bytes.toString()))
     this.ended = new Promise((resolve) => {
@@ -66,6 +76,14 @@ export class RawAgent implements AsyncDisposable {
 
   async metrics(): Promise<MetricsPage> {
     return new MetricsPage(await (await fetch(`http://${this.#address()}/metrics`)).text())
+  }
+
+  /** Sends a message over the channel of `command`; resolves with the answer. */
+  request(message: number): Promise<unknown> {
+    return new Promise((resolve) => {
+      this.#child.once('message', resolve)
+      this.#child.send(message)
+    })
   }
 
   signal(signal: NodeJS.Signals): void {

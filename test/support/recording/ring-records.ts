@@ -52,7 +52,12 @@ const padded = (length: number): number => (length + 7) & ~7
 /** Records one after another, each padded to 8 bytes, as RingReader.read returns them. */
 export class RingRecords {
   readonly #records: Buffer[] = []
-  #seq = 0n
+  #seq: bigint
+
+  /** `first`: the number of the first record. */
+  constructor(first = 0n) {
+    this.#seq = first
+  }
 
   get count(): number {
     return this.#records.length

@@ -7,47 +7,13 @@ import { startAgent } from '../../../collector/agent.ts'
 import { CollectorError } from '../../../collector/errors.ts'
 import type { RunningAgent } from '../../../collector/running.ts'
 import { parseConfigFile } from '../../../config/agent/check.ts'
-import type { KernelFunction } from '../../../native/types.ts'
+import { SYMBOLS, policyOf } from '../../support/kernel/functions.ts'
 import { ReplayKernel } from '../../support/kernel/replay.ts'
 import { synthesize } from '../../support/recording/synthetic.ts'
 import { until } from '../exporters/support/fake-clock.ts'
 import { Folder } from '../exporters/support/folder.ts'
 import { kernel as factsOf } from './support/facts.ts'
 import { write } from './support/procfs.ts'
-
-const param = (type: string): KernelFunction['params'][number] => ({ name: '', type, base: type, sizeBytes: 8 })
-const returnsInt = (...types: string[]): KernelFunction => ({
-  returns: 'int',
-  returnsBase: 'int',
-  params: types.map(param),
-})
-/** The hooks of a synthetic recording, in its order. */
-const FUNCTIONS: Readonly<Record<string, KernelFunction>> = {
-  security_file_permission: returnsInt('struct file *', 'int'),
-  security_mmap_file: returnsInt('struct file *', 'unsigned long', 'unsigned long'),
-  security_path_truncate: returnsInt('const struct path *'),
-}
-const ARGS: Readonly<Record<string, readonly string[]>> = {
-  security_file_permission: ['file', 'int'],
-  security_mmap_file: ['file', 'uint32', 'nop'],
-  security_path_truncate: ['path'],
-}
-
-const policyOf = (name: string): string => `apiVersion: cilium.io/v1alpha1
-kind: TracingPolicy
-metadata: { name: ${name} }
-spec:
-  kprobes:
-${Object.entries(ARGS)
-  .map(
-    ([call, types]) => `    - call: ${call}
-      syscall: false
-      return: true
-      args: [${types.map((type, index) => `{ index: ${index}, type: ${type} }`).join(', ')}]
-      returnArg: { index: 0, type: int }
-`,
-  )
-  .join('')}`
 
 interface Rig extends AsyncDisposable {
   readonly kernel: ReplayKernel
@@ -81,14 +47,7 @@ exporters: { archive: { type: file, path: ${at('events.jsonl')}, batch: { max_wa
   const logger = pino({ level: 'info' }, { write: (line) => void log.push(JSON.parse(line)) })
   const kernel = new ReplayKernel({
     facts: factsOf(6, 12),
-    symbols: {
-      functionType: (name) => FUNCTIONS[name],
-      functionNames: () => Object.keys(FUNCTIONS),
-      tracepoints: { format: () => undefined, names: () => [] },
-      generated: () => [],
-      loadOf: () => '',
-      memberOf: () => undefined,
-    },
+    symbols: SYMBOLS,
   })
   const { source } = kernel
   const stop = new AbortController().signal

@@ -1,27 +1,14 @@
 /**
- * The agent is killed at random moments, is stopped at awkward ones, or loses its descriptors. test/integration-host/agent/files.test.ts has what
- * happens to its files.
+ * The agent is killed at random moments and is stopped at awkward ones. test/integration-host/agent/files.test.ts has what happens to its files.
  * KTRAIL_SEED repeats a run of the random part; each run prints its seed.
  */
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
-import { TestAgent, cannotRun, freshFolder } from './support/agent.ts'
-import {
-  PRELOADED,
-  accessOf,
-  audited,
-  balanced,
-  burst,
-  configFile,
-  countLines,
-  nothingLeft,
-  report,
-  target,
-} from './support/faults.ts'
+import { cannotRun, freshFolder } from './support/agent.ts'
+import { PRELOADED, accessOf, burst, configFile, countLines, nothingLeft, report, target } from './support/faults.ts'
 import { fileHook, path, policy } from './support/policy.ts'
 import { RawAgent } from './support/raw.ts'
 import { until } from './support/wait.ts'
@@ -205,38 +192,5 @@ describe('signals', { skip }, () => {
     assert.deepEqual(await agent.end('SIGINT'), { code: 0, signal: null })
     assert.equal(countLines(events, accessOf(file)), 5000)
     assert.deepEqual(badLines(events), [])
-  })
-})
-
-describe('lost resources', { skip }, () => {
-  after(nothingLeft)
-
-  it('no file descriptors are left: the policies stay effective and nothing is lost', async () => {
-    const { folder: watched, file } = target()
-    await using agent = await TestAgent.start({
-      policies: { 'p.yaml': policy('watched', [fileHook([path('Prefix', watched)])]) },
-    })
-    await agent.settled()
-    const limit = (soft: string): unknown =>
-      execFileSync('prlimit', ['--pid', String(agent.pid), `--nofile=${soft}:65536`])
-    limit('3') // below the number of open files: no file can be opened, open ones stay
-    // Two polls of the policies (once a second) and a reopening find no descriptor.
-    process.kill(agent.pid, 'SIGHUP')
-    await setTimeout(3500)
-    const before = countLines(`${agent.folder}/events.jsonl`, accessOf(file))
-    await burst(['pread', file, 2000, 1])
-    await agent.until('2000 events', () => countLines(`${agent.folder}/events.jsonl`, accessOf(file)) === before + 2000)
-    assert.deepEqual(
-      agent.log().filter(({ msg }) => msg === 'policy removed'),
-      [],
-    )
-    limit('1024')
-    await agent.until('/readyz', async () => (await agent.get('/readyz')).ok)
-    assert.equal(await agent.apply('p', policy('watched', [fileHook([path('Prefix', watched, '/more/')])])), 'replaced')
-    const lines = await agent.during(() => burst(['pread', file, 10, 1]))
-    assert.equal(lines.filter((line) => line.process_kprobe !== undefined).length, 10)
-    await audited(agent)
-    await balanced(agent)
-    assert.deepEqual(await agent.stop(), { code: 0, signal: null })
   })
 })

@@ -3,7 +3,8 @@
  * takes half a second; test/e2e/crash.test.ts has the real kernel.
  */
 import assert from 'node:assert/strict'
-import { mkdirSync, readdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, readFileSync, readdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { countLines } from '../../e2e/support/faults.ts'
@@ -11,7 +12,6 @@ import { RawAgent } from '../../e2e/support/raw.ts'
 import { until } from '../../e2e/support/wait.ts'
 import { SmallDisk, smallDisk } from '../../support/delivery/small-disk.ts'
 import { FILE, policyOf } from '../../support/kernel/functions.ts'
-import { readFileSync } from 'node:fs'
 import { Folder } from '../../unit/exporters/support/folder.ts'
 
 const PROGRAM = join(import.meta.dirname, '../../support/kernel/host-agent.ts')
@@ -180,6 +180,30 @@ test('agent files: a second SIGTERM does not wait for a sink that accepts nothin
   // Undelivered events are counted and reported, so the exit code is not 0.
   assert.deepEqual(await agent.end('SIGTERM'), { code: 1, signal: null })
   assert.match(agent.stderr, /stopped before all events were delivered/)
+})
+
+test('agent files: no file descriptors are left: policies stay and no event is lost', async () => {
+  using folder = new Folder()
+  const { events, config } = place(folder)
+  await using agent = new RawAgent(config(), { command: NODE })
+  await agent.ready()
+  await agent.request(10)
+  await until('the first events', () => reads(events) === 10)
+  const limit = (soft: number): unknown => execFileSync('prlimit', ['--pid', String(agent.pid), `--nofile=${soft}:`])
+  limit(3) // below the number of open files: no file can be opened, open ones stay
+  agent.signal('SIGHUP')
+  await until('a reload without descriptors', () => agent.stderr.includes('EMFILE'), { more: () => agent.stderr })
+  await agent.request(2000)
+  await until('2000 events', () => reads(events) === 2010, { more: () => agent.stderr })
+  assert.doesNotMatch(agent.stderr, /policy removed/)
+  limit(1024)
+  writeFileSync(folder.at('policies/q.yaml'), policyOf('second'))
+  agent.signal('SIGHUP')
+  await until('the second policy', () => /"policy":"second","msg":"policy added"/.test(agent.stderr))
+  await agent.request(10)
+  await until('the last events', () => reads(events) === 2020)
+  assert.equal((await agent.metrics()).sum('ktrail_accounting_imbalance_events'), 0)
+  assert.deepEqual(await agent.end('SIGTERM'), { code: 0, signal: null })
 })
 
 const UNUSABLE: ReadonlyArray<readonly [what: string, make: (folder: Folder) => string, message: RegExp]> = [

@@ -53,7 +53,7 @@ static __noinline int take_named(struct pt_regs *ctx, __u32 slot)
 {
 	struct scratch *s = scratch_of(slot);
 
-	/* Of a system call, those that its caller had. */
+	/* A system call has the registers of its caller. */
 	if (s)
 		take_fields(&s->call, slot, hooks[slot].from & FROM_SYSCALL ? PT_REGS_PARM1(ctx) : as_number(ctx));
 	return 0;

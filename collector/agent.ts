@@ -1,6 +1,6 @@
 /**
- * The agent: creates its parts from sink to source, each from the earlier ones, and stops them from source to sink. The only file that uses
- * config, native and exporters together.
+ * The agent: creates its parts from sink to source, each from the earlier ones, and stops them from source to sink. The only file that
+ * may use config, native and exporters together.
  *
  *   ring ─▶ ingest ─▶ enrichment ─▶ delivery ─▶ exporters        policies ─▶ kernel        telemetry reads them all
  */

@@ -1,4 +1,4 @@
-/** What the agent's parts do every few seconds (host/housekeeping.ts). */
+/** Work of the agent's parts every few seconds (host/housekeeping.ts). */
 import type { Config } from '../config/agent/schema.ts'
 import type { ChangeRecords } from './delivery/change-records.ts'
 import type { Delivery } from './delivery/delivery.ts'

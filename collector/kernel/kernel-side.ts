@@ -44,6 +44,7 @@ const CPU_STATE_KEY = u32(0)
 /** Entries of the process table per part: a millisecond or two. */
 const ENTRIES_AT_ONCE = 1024
 
+/** A real kernel; port.ts says what each member does. */
 export class KernelSide implements Kernel {
   readonly ring: RingReader
   /** The programs of policies. */
@@ -118,9 +119,6 @@ export class KernelSide implements Kernel {
     return watchRing(this.#maps.ring, wake)
   }
 
-  /**
-   * Enters a process that was already running; an entry of the hooks wins. False when there is an entry, or the table is full.
-   */
   seedProcess(pid: number, startNs: bigint, parentPid: number): boolean {
     const value = Buffer.alloc(PROCESS.bytes)
     value.writeBigUInt64LE(startNs, PROCESS.startNs)
@@ -129,7 +127,6 @@ export class KernelSide implements Kernel {
     return this.#maps.processes.update(u32(pid), value, true)
   }
 
-  /** Enters what processes run that were forked before their parents were entered. Call it when all that ran before are entered. */
   seedImages(): void {
     for (const part of this.processes()) {
       for (const { pid, parentTgid } of part) {
@@ -141,7 +138,6 @@ export class KernelSide implements Kernel {
     }
   }
 
-  /** From now on the first call in each cgroup runs the program of its function anew, instead of what that remembers. */
   forgetCgroups(): void {
     this.#workloadMap.forget()
   }
@@ -151,12 +147,10 @@ export class KernelSide implements Kernel {
       map.delete(u32(pid))
   }
 
-  /** Start time of this pid's image in the kernel's table. */
   processStart(pid: number): bigint | undefined {
     return this.#maps.processes.lookup(u32(pid))?.readBigUInt64LE(PROCESS.startNs)
   }
 
-  /** The kernel's process table, in parts. Entries that exist during the whole iteration are certain to be included. */
   *processes(): Generator<KernelProcess[]> {
     let from: Buffer | undefined
     do {
@@ -209,7 +203,6 @@ export class KernelSide implements Kernel {
     }
   }
 
-  /** Whether the kernel counts runs and their time (sysctl kernel.bpf_stats_enabled). */
   get keepsStatistics(): boolean {
     try {
       return readFileSync(join(this.#procfs, 'sys/kernel/bpf_stats_enabled'), 'utf8').trim() === '1'

@@ -71,7 +71,7 @@ export interface AttachMethod {
   readonly returns?: boolean
   /** Of a function: `plainParams` of functions/trampoline.ts. */
   readonly plain?: number
-  /** Of a tracepoint what it gives, of a kprobe registers; by the number of the parameter. */
+  /** Fields of a tracepoint's event, or registers of a kprobe, by the number of the parameter. */
   readonly fields?: readonly EventField[]
 }
 

@@ -1,5 +1,5 @@
 /**
- * What the agent needs of a kernel. `KernelSide` is a real one; test/support/kernel/replay.ts replays what one recorded, so that everything above
+ * The kernel as the agent sees it. `KernelSide` is a real one; test/support/kernel/replay.ts replays what one recorded, so that everything above
  * this port runs without a kernel.
  */
 import type { Policy } from '../../config/policy/policy.ts'
@@ -20,9 +20,9 @@ export interface KernelCounts {
   /** Sequence numbers taken. */
   readonly taken: number
   readonly counters: Readonly<Record<CounterName, number>>
-  /** Of the agent's own programs, which follow processes, cgroups and hard links, by program. */
+  /** Runs of the agent's own programs, which follow processes, cgroups and hard links, by program. */
   readonly programs: ReadonlyMap<string, Runs>
-  /** Of functions' programs, also of detached ones, by function. */
+  /** Runs of the programs of functions, also of detached ones, by function. */
   readonly functions: ReadonlyMap<string, Runs>
 }
 
@@ -40,7 +40,7 @@ export interface Kernel extends Disposable {
   readonly ringBytes: number
   /** Calls `wake` when so many bytes wait in the ring as the watermark says. */
   watch(wake: () => void): Disposable
-  readonly policies: KernelPolicies
+  readonly policies: KernelPrograms
 
   /** Enters a process that was already running; an entry of the hooks wins. False when there is an entry, or the table is full. */
   seedProcess(pid: number, startNs: bigint, parentPid: number): boolean
@@ -54,16 +54,16 @@ export interface Kernel extends Disposable {
 
   /** From now on the first call in each cgroup runs the program of its function anew, instead of what that remembers. */
   forgetCgroups(): void
-  /** What the kernel counts, read together, so that it is consistent. */
+  /** The kernel's counters, read together, so that they are consistent. */
   counts(): KernelCounts
   /** Whether the kernel counts runs and their time (sysctl kernel.bpf_stats_enabled). */
   readonly keepsStatistics: boolean
-  /** What others have changed or silenced. Puts right what it can. */
+  /** Finds changes by other programs, and repairs those that it can. */
   check(): Finding[]
 }
 
 /** Policies in a kernel. */
-export interface KernelPolicies {
+export interface KernelPrograms {
   /**
    * Detaches policies and attaches others, as a whole or not at all. One change at a time. Throws CollectorError POLICY_REFUSED with the position
    * in the file for anything that this kernel does not have or refuses. `planned` gets the hooks before any record of them can come.
@@ -83,7 +83,7 @@ export interface KernelPolicies {
   memoryOf(policy: LoadedPolicy): number
   /** The functions, each with what is attached to its entry, and how often its program began a call. */
   functions(): ScreenedFunction[]
-  /** What was done about matched calls, also of detached hooks. */
+  /** Actions on matched calls, also of detached hooks. */
   doneByHook(): DoneByHook
   /** The same of an attached hook, by selector. */
   doneBy(hookId: number): ReadonlyMap<number, Done>

@@ -44,7 +44,7 @@ export class LossRecords {
   published = 0
   #closedMs: number
 
-  /** Of an agent. */
+  /** Makes the loss records of an agent. */
   static of({
     delivery,
     ...parts

@@ -140,17 +140,17 @@ export interface CallEnd {
   readonly returned: { readonly lo: number; readonly hi: number } | undefined
 }
 
-/** How a call ended whose records are marked HOOK_RETURN_FOLLOWS; `sec` and `nsec` are theirs. */
 /** A call by its number, its time and its thread. */
 export type PendingCall = Pick<CallEnd, 'tid' | 'sec' | 'nsec' | 'callLo' | 'callHi'>
 
-/** What the kernel's side tells of calls, apart from the ring. Their records were in the ring before. */
+/** Ends of calls that come from the kernel's map instead of the ring. The records of these calls were in the ring before. */
 export interface MapEnds {
   readonly calls: readonly CallEnd[]
-  /** Functions that were detached: of their calls nothing will be told any more. */
+  /** Functions that were detached: no more ends of their calls will come. */
   readonly functions: readonly number[]
 }
 
+/** How a call ended whose records are marked HOOK_RETURN_FOLLOWS; `sec` and `nsec` are theirs. */
 export interface RawReturn extends RawBase, CallEnd {
   readonly op: 'return'
 }

@@ -30,9 +30,9 @@ export interface ArgumentSpec {
   readonly size?: BytesSize | undefined
   /** Of bytes: DATA_MAX of bpf/filter.h are read, not BYTES_MAX. */
   readonly maxData?: true
-  /** Of an item of `data`; `index` is PARAM_TASK of bpf/filter.h. The task: `resolve` begins there and not at a parameter. */
+  /** Source of an item of `data`; `index` is PARAM_TASK of bpf/filter.h. With the task, `resolve` begins there and not at a parameter. */
   readonly source?: 'current_task' | 'pt_regs' | undefined
-  /** Of an item of `data`: the register that is read (config/policy/types/registers.ts). */
+  /** Register that an item of `data` reads (config/policy/types/registers.ts). */
   readonly register?: string | undefined
   readonly at: Position
 }

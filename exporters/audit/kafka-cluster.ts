@@ -26,7 +26,7 @@ let guarded = false
 export class Cluster {
   readonly #name: string
   readonly #bootstrap: readonly Broker[]
-  /** Those that a broker named. */
+  /** Brokers that a broker named. */
   #named: readonly Broker[] = []
   /** An IP address must not be sent as TLS server name; certificates are still checked against it. */
   readonly #pools: { readonly names: ConnectionPool; readonly addresses: ConnectionPool }
@@ -115,7 +115,7 @@ function isMetadata(value: unknown): value is Metadata {
   return typeof value === 'object' && value !== null && 'topics' in value && 'brokers' in value
 }
 
-/** Of `host:port`, an IPv6 host in brackets. */
+/** Host and port of `host:port`, with an IPv6 host in brackets. */
 function brokerOf(text: string): Broker {
   const colon = text.lastIndexOf(':')
   return { host: text.slice(0, colon).replace(/^\[(.*)\]$/, '$1'), port: Number(text.slice(colon + 1)) }

@@ -204,7 +204,7 @@ export function hookBytes(
   return bytes
 }
 
-/** Those that are fields, if any are; else parameters of the function, not of the system call that it is. */
+/** Fields, if there are any; else parameters of the function, not of the system call that it is. */
 function paramsRead(syscall: boolean, fields: readonly EventField[], values: readonly Value[]): number[] {
   const asked = values.flatMap(({ param, size }) => [param, size?.param ?? PARAMS_MAX]).filter((i) => i < PARAMS_MAX)
   if (fields.length > 0) return asked.filter((i) => isField(fields[i] ?? NO_FIELD))

@@ -461,7 +461,7 @@ const register = (resolve: string, type: string): NonNullable<Row['data']>[numbe
 })
 
 const failed: readonly ArgumentRecord[] = [{ error_arg: { Message: 'Bad address for basic type' } }, { int_arg: 0o600 }]
-/** What a call has of its mode, or of its descriptor. */
+/** Values that a call has of its mode, or of its descriptor. */
 const shownAs = (type: string, [descriptor = {}, mode = {}]: readonly ArgumentRecord[]): ArgumentRecord =>
   type === 'fd' ? descriptor : type === 'uint8' ? { uint_arg: 0o600 & 0xff } : mode
 

@@ -33,7 +33,7 @@ const long = (number: number): ArgumentRecord => ({ long_arg: String(number) })
 
 const returns = { return: true, returnArg: { index: 0, type: 'long' } }
 const BUFFER = { index: 1, type: 'char_buf', sizeArgIndex: 3 }
-/** Of the third parameter of a system call. */
+/** Register of the third parameter of a system call. */
 const LENGTH_REGISTER = process.arch === 'arm64' ? 'x2' : 'rdx'
 const WRITE = { call: 'sys_write', args: [BUFFER, { index: 2, type: 'size_t' }] }
 /** Of what is only there in part: bytes, or EFAULT. */

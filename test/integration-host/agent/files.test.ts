@@ -1,5 +1,5 @@
 /**
- * What happens to the files of the real agent: rotated by others, on a full disk, standard output that closes. The kernel plays records, so a start
+ * Files of the real agent: rotated by others, on a full disk, standard output that closes. The kernel plays records, so a start
  * takes half a second; test/e2e/crash.test.ts has the real kernel.
  */
 import assert from 'node:assert/strict'

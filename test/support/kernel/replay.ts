@@ -11,7 +11,7 @@ import type {
   Kernel,
   KernelCounts,
   KernelLookups,
-  KernelPolicies,
+  KernelPrograms,
   KernelProcess,
 } from '../../../collector/kernel/port.ts'
 import { COUNTERS, EVENT_HEADER } from '../../../collector/wire/wire.ts'
@@ -27,10 +27,10 @@ export interface ReplayOptions {
   readonly symbols: Symbols
 }
 
-export class ReplayKernel implements Kernel, KernelPolicies {
+export class ReplayKernel implements Kernel, KernelPrograms {
   readonly ringBytes = 16 << 20
   readonly keepsStatistics = false
-  readonly policies: KernelPolicies = this
+  readonly policies: KernelPrograms = this
   readonly joins = undefined
   readonly lookups: KernelLookups = {
     files: { pathOf: () => undefined, refresh: async () => {} },
@@ -139,7 +139,7 @@ export class ReplayKernel implements Kernel, KernelPolicies {
     return []
   }
 
-  takeEnds = (): ReturnType<KernelPolicies['takeEnds']> => ({ calls: [], functions: [] })
+  takeEnds = (): ReturnType<KernelPrograms['takeEnds']> => ({ calls: [], functions: [] })
   seedImages = (): void => {}
   forgetCgroups = (): void => {}
   sweepJoins = (): void => {}
@@ -148,8 +148,8 @@ export class ReplayKernel implements Kernel, KernelPolicies {
   functions = (): [] => []
   memoryOf = (): number => 0
   waitingReturns = (): number => 0
-  doneByHook = (): ReturnType<KernelPolicies['doneByHook']> => new Map()
-  doneBy = (): ReturnType<KernelPolicies['doneBy']> => new Map()
+  doneByHook = (): ReturnType<KernelPrograms['doneByHook']> => new Map()
+  doneBy = (): ReturnType<KernelPrograms['doneBy']> => new Map()
   detachAll = (): Promise<void> => Promise.resolve();
   [Symbol.dispose](): void {}
 }

@@ -1,5 +1,5 @@
 /**
- * Who may import whom. The floors of the house: each room may import the rooms of its row, which are all above it in this list, so no rooms are
+ * The floors of the house, for the lint rule `rooms`: each room may import the rooms of its row, which are all above it in this list, so no rooms are
  * in a circle. Types and `import()` count as well. The rows draw the picture in ARCHITECTURE.md (picture.ts).
  */
 import path from 'node:path'

@@ -8,7 +8,17 @@ import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { cannotRun, freshFolder } from './support/agent.ts'
-import { PRELOADED, accessOf, burst, configFile, countLines, nothingLeft, report, target } from './support/faults.ts'
+import {
+  PRELOADED,
+  accessOf,
+  badLines,
+  burst,
+  configFile,
+  countLines,
+  nothingLeft,
+  report,
+  target,
+} from './support/faults.ts'
 import { fileHook, path, policy } from './support/policy.ts'
 import { RawAgent } from './support/raw.ts'
 import { until } from './support/wait.ts'
@@ -65,20 +75,6 @@ function randomFrom(seed: number): () => number {
     mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
   }
-}
-
-/** Lines that are not JSON. */
-function badLines(file: string): string[] {
-  const lines = readFileSync(file, 'utf8').split('\n')
-  assert.equal(lines.pop(), '', 'the file ends with a line feed')
-  return lines.filter((line) => {
-    try {
-      JSON.parse(line)
-      return false
-    } catch {
-      return true
-    }
-  })
 }
 
 describe('kill -9', { skip }, () => {

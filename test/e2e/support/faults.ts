@@ -52,6 +52,20 @@ export function countLines(file: string, text: string): number {
   }
 }
 
+/** Lines that are not JSON. */
+export function badLines(file: string): string[] {
+  const lines = readFileSync(file, 'utf8').split('\n')
+  assert.equal(lines.pop(), '', 'the file ends with a line feed')
+  return lines.filter((line) => {
+    try {
+      JSON.parse(line)
+      return false
+    } catch {
+      return true
+    }
+  })
+}
+
 /** The text that marks a line as an access to this file. */
 export const accessOf = (file: string): string => `"file_arg":{"path":${JSON.stringify(file)}`
 

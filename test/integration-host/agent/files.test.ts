@@ -4,10 +4,10 @@
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, readFileSync, readdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { countLines } from '../../e2e/support/faults.ts'
+import { accessOf, badLines, countLines } from '../../e2e/support/faults.ts'
 import { RawAgent } from '../../e2e/support/raw.ts'
 import { until } from '../../e2e/support/wait.ts'
 import { SmallDisk, smallDisk } from '../../support/delivery/small-disk.ts'
@@ -16,8 +16,7 @@ import { Folder } from '../../unit/exporters/support/folder.ts'
 
 const PROGRAM = join(import.meta.dirname, '../../support/kernel/host-agent.ts')
 const NODE = [process.execPath, '--disable-warning=ExperimentalWarning', PROGRAM]
-const ACCESS = `"file_arg":{"path":${JSON.stringify(FILE)}`
-const reads = (file: string): number => countLines(file, ACCESS)
+const reads = (file: string): number => countLines(file, accessOf(FILE))
 
 interface Place {
   readonly events: string
@@ -44,13 +43,6 @@ function place(folder: Folder): Place {
     return folder.at('ktrail.yaml')
   }
   return { events, config }
-}
-
-/** Lines that are not JSON. */
-function badLines(file: string): string[] {
-  const lines = readFileSync(file, 'utf8').split('\n')
-  assert.equal(lines.pop(), '', 'the file ends with a line feed')
-  return lines.filter((line) => !line.startsWith('{') || !line.endsWith('}'))
 }
 
 test('agent files: SIGHUP while it writes, after a rename: no line is lost, torn or doubled', async (t) => {

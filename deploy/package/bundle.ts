@@ -12,7 +12,7 @@ import type { Plugin } from 'esbuild'
 const [outdir = ''] = process.argv.slice(2)
 
 /** Packages of many small files, which every agent loads. The others stay in node_modules: some have a binary, of some we use inner files. */
-const INSIDE = /^(?:zod|yaml|prom-client|@bufbuild\/protobuf)(?:\/|$)/
+const INSIDE = /^(?:zod|yaml|pino|prom-client|@bufbuild\/protobuf)(?:\/|$)/
 
 const outside: Plugin = {
   name: 'packages in node_modules',
@@ -35,8 +35,6 @@ await build({
   format: 'esm',
   platform: 'node',
   target: 'node24',
-  // As in the sources, in stack traces.
-  keepNames: true,
   legalComments: 'eof',
   // For packages inside that are CommonJS.
   banner: {

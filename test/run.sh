@@ -65,12 +65,11 @@ run() {
   echo "$code" >"$results/$name.code"
 }
 
-# tests NAME [--serial | --nice | --part I/N | --kubernetes and guest options] -- FOLDER OR FILE...: one run of `node --test`, here or in one guest
-# boot, whose lines
-# begin with NAME; --part: every N-th file, from the I-th; --kubernetes: beside a real API server, if `make kubernetes` has built one, else here,
-# where they are skipped.
+# tests NAME [--serial | --nice | --part I/N | --one-process | --kubernetes and guest options] -- FOLDER OR FILE...: one run of `node --test`, here
+# or in one guest boot, whose lines begin with NAME; --part: every N-th file, from the I-th; --one-process: all files share what the first has
+# started; --kubernetes: beside a real API server, if `make kubernetes` has built one, else here, where they are skipped.
 tests() {
-  local name=$1 guest=() program=(test/support/guest/run.sh) serial=() nice=() part=1 parts=1 folder found=() i
+  local name=$1 guest=() program=(test/support/guest/run.sh) serial=() nice=() process=() part=1 parts=1 folder found=() i
   shift
   wanted "$name" || return 0
   while [ "$1" != -- ]; do
@@ -78,6 +77,7 @@ tests() {
       --serial) serial=(--test-concurrency=1) ;;
       # Beside a guest, whose clock and deadlines take a whole core for granted.
       --nice) nice=(nice -n 10) ;;
+      --one-process) process=(--test-isolation=none) ;;
       --part)
         part=${2%/*} parts=${2#*/}
         shift
@@ -103,7 +103,7 @@ tests() {
   : >"$results/$name.tally"
   local command=(node --disable-warning=ExperimentalWarning --import ./test/support/compile-cache.js --test
     --test-reporter=spec --test-reporter-destination=stdout
-    --test-reporter=./test/support/tally-reporter.ts "--test-reporter-destination=build/test/$name.tally")
+    --test-reporter=./test/support/tally-reporter.ts "--test-reporter-destination=build/test/$name.tally" "${process[@]}")
   if [ ${#guest[@]} -gt 0 ]; then
     # One kernel, one agent: these tests must not run side by side.
     command+=(--test-concurrency=1)
@@ -128,16 +128,17 @@ packages_then_guests() {
 
 # The tests in guests, in parts: each of two workers takes the next part that the other has not taken. Small parts, so that both end at nearly the
 # same time.
-PARTS=9
+PARTS=8
+mapfile -t apart < <(find test/e2e -mindepth 1 -maxdepth 1 -not -name one-agent | sort)
 guest_worker() {
   local part
-  for part in kubernetes $(seq "$PARTS"); do
+  for part in kubernetes one-agent $(seq "$PARTS"); do
     mkdir "$results/$part.taken" 2>/dev/null || continue
-    if [ "$part" = kubernetes ]; then
-      tests 7-e2e-kubernetes --kubernetes --cpus 2 --timeout 900 -- test/e2e-kubernetes/api-server.test.ts
-      continue
-    fi
-    tests "7-integration-e2e-$part" --part "$part/$PARTS" --cpus 2 --timeout 1800 -- test/integration test/e2e
+    case $part in
+      kubernetes) tests 7-e2e-kubernetes --kubernetes --cpus 2 --timeout 900 -- test/e2e-kubernetes/api-server.test.ts ;;
+      one-agent) tests 7-e2e-one-agent --one-process --cpus 2 --timeout 1800 -- test/e2e/one-agent ;;
+      *) tests "7-integration-e2e-$part" --part "$part/$PARTS" --cpus 2 --timeout 1800 -- test/integration "${apart[@]}" ;;
+    esac
   done
 }
 
@@ -182,7 +183,7 @@ all() {
 # What depends on the processor: registers, system calls, the ways to attach, and the seed's policy as a whole.
 on_arm64() {
   tests arm64-e2e --arch arm64 --cpus 2 --timeout 3300 -- \
-    test/e2e/{kernel,numbers,operators,policies,seed}.test.ts
+    test/e2e/{kernel,one-agent/numbers,one-agent/operators,policies,seed}.test.ts
 }
 
 if [ "$arch" = arm64 ]; then start on_arm64; else all; fi

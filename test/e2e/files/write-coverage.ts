@@ -19,7 +19,7 @@ that nobody asked for, n/a one that the kernel or the file system does not have.
 What identity means, and why something is missed: [policy language](policy-language.md#files-by-identity).
 `
 
-/** What no hook of the policy sees by the kernel's design; test/e2e/language/kinds.test.ts shows it. */
+/** What no hook of the policy sees by the kernel's design; test/e2e/one-agent/kinds.test.ts shows it. */
 export const UNSEEN = `## Writes of the kernel itself: only the open is reported
 
 A core dump (\`core_pattern\` with a path) and process accounting (\`acct(2)\`) are written by the kernel with \`__kernel_write\`, which passes no

@@ -4,9 +4,10 @@ import { execFileSync } from 'node:child_process'
 import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, rmdirSync, writeFileSync } from 'node:fs'
 import test, { after, before, describe } from 'node:test'
 import { actBinary, line, runAct, startAct } from '../support/act.ts'
-import { TestAgent, cannotRun } from '../support/agent.ts'
+import { cannotRun } from '../support/agent.ts'
 import { kernelAtLeast } from '../support/kernel.ts'
 import type { Line } from '../support/record.ts'
+import { sharedAgent } from './shared.ts'
 
 const skip = cannotRun()
 
@@ -17,7 +18,7 @@ const document = (name: string, spec: object): string =>
   JSON.stringify({ apiVersion: 'cilium.io/v1alpha1', kind: 'TracingPolicy', metadata: { name }, spec })
 
 describe('kinds of hooks', { skip }, () => {
-  let agent: TestAgent
+  const agent = sharedAgent()
   let act = ''
   const read = '/tmp/ktrail-kinds-read'
 
@@ -25,20 +26,16 @@ describe('kinds of hooks', { skip }, () => {
     act = actBinary()
     writeFileSync(read, 'x')
     chmodSync(read, 0o644)
-    agent = await TestAgent.start()
   })
-  after(() => {
-    rmSync(read, { force: true })
-    return agent?.[Symbol.asyncDispose]()
-  })
+  after(() => rmSync(read, { force: true }))
 
   /** The lines of the program while a policy is loaded. */
   const observed = async (name: string, spec: object, does: readonly string[]): Promise<Line[]> => {
     const own = JSON.stringify(spec).includes('UnderDir')
     const text = document(name, spec).replace('cilium.io', own ? 'ktrail.dev' : 'cilium.io')
-    assert.equal(await agent.apply(name, text), 'added', JSON.stringify(agent.log().at(-1)))
-    const lines = await agent.during(() => runAct(does))
-    await agent.withdraw(name)
+    assert.equal(await agent().apply(name, text), 'added', JSON.stringify(agent().log().at(-1)))
+    const lines = await agent().during(() => runAct(does))
+    await agent().withdraw(name)
     return lines.filter((each) => (each.process_kprobe ?? each.process_lsm)?.process?.binary === act)
   }
 
@@ -213,8 +210,8 @@ describe('kinds of hooks', { skip }, () => {
     }
     const program = '/tmp/ktrail-kinds-program'
     copyFileSync('/bin/true', program)
-    assert.equal(await agent.apply('traced', document('traced', spec)), 'added', JSON.stringify(agent.log().at(-1)))
-    const lines = await agent.during(async () => {
+    assert.equal(await agent().apply('traced', document('traced', spec)), 'added', JSON.stringify(agent().log().at(-1)))
+    const lines = await agent().during(async () => {
       await runAct([
         line('read', '/etc/passwd'),
         line('read', read),
@@ -223,7 +220,7 @@ describe('kinds of hooks', { skip }, () => {
       ])
       execFileSync(program)
     })
-    await agent.withdraw('traced')
+    await agent().withdraw('traced')
     rmSync(program)
     rmSync('/tmp/ktrail-kinds-folder', { recursive: true, force: true })
     const traced = lines.flatMap(({ process_tracepoint: tracepoint }) => {
@@ -291,8 +288,8 @@ describe('kinds of hooks', { skip }, () => {
         /it has 3 arguments: struct task_struct \*, pid_t, struct linux_binprm \*/,
       ],
     ] as const) {
-      assert.equal(await agent.apply('bad', document('bad', { tracepoints: [tracepoint] })), 'refused')
-      assert.match(JSON.stringify(agent.log().at(-1)).replaceAll('\\"', '"'), message)
+      assert.equal(await agent().apply('bad', document('bad', { tracepoints: [tracepoint] })), 'refused')
+      assert.match(JSON.stringify(agent().log().at(-1)).replaceAll('\\"', '"'), message)
     }
   })
 
@@ -309,12 +306,16 @@ describe('kinds of hooks', { skip }, () => {
         },
       ],
     }
-    assert.equal(await agent.apply('killing', document('killing', spec)), 'added', JSON.stringify(agent.log().at(-1)))
-    const lines = await agent.during(async () => {
+    assert.equal(
+      await agent().apply('killing', document('killing', spec)),
+      'added',
+      JSON.stringify(agent().log().at(-1)),
+    )
+    const lines = await agent().during(async () => {
       const { signal } = await startAct([line('read', read)]).ended
       assert.equal(signal, 'SIGKILL')
     })
-    await agent.withdraw('killing')
+    await agent().withdraw('killing')
     const actions = lines.flatMap(({ process_tracepoint: tracepoint }) => tracepoint?.action ?? [])
     assert.deepEqual(actions, ['KPROBE_ACTION_SIGKILL'])
   })

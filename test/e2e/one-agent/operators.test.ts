@@ -3,13 +3,13 @@
  * distinguished by their message; one script touches many files; each hook must report exactly what the model expects.
  */
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import test, { after, before, describe } from 'node:test'
-import { actBinary, line, startAct } from './support/act.ts'
-import { TestAgent, cannotRun, freshFolder } from './support/agent.ts'
-import { fileHook, policy } from './support/policy.ts'
-import type { Filter } from './support/policy.ts'
+import test, { before, describe } from 'node:test'
+import { actBinary, line, startAct } from '../support/act.ts'
+import { cannotRun, freshFolder } from '../support/agent.ts'
+import { fileHook, policy } from '../support/policy.ts'
+import type { Filter } from '../support/policy.ts'
+import { sharedAgent } from './shared.ts'
 
 const skip = cannotRun()
 const top = skip === false ? freshFolder('ops') : '/none'
@@ -235,12 +235,8 @@ const bytesOf = (hooks: Readonly<Record<string, Selectors>>): object[] =>
   Object.entries(hooks).map(([message, selectors]) => ({ ...fileHook(...selectors), message }))
 
 describe('operators', { skip }, () => {
-  let agent: TestAgent
-  before(async () => {
-    actBinary()
-    agent = await TestAgent.start()
-  })
-  after(() => agent?.[Symbol.asyncDispose]())
+  const agent = sharedAgent()
+  before(() => void actBinary())
 
   /** Runs the work under the hooks; returns each hook's accesses in order, and all accesses. */
   const observed = async (
@@ -248,18 +244,18 @@ describe('operators', { skip }, () => {
     hooks: Readonly<Record<string, Selectors>>,
     work: Work,
   ): Promise<{ got: Map<string, Access[]>; all: Access[] }> => {
-    const verdict = await agent.apply(name, policy(name, bytesOf(hooks)))
-    assert.equal(verdict, 'added', JSON.stringify(agent.log().at(-1)))
+    const verdict = await agent().apply(name, policy(name, bytesOf(hooks)))
+    assert.equal(verdict, 'added', JSON.stringify(agent().log().at(-1)))
     const got = new Map<string, Access[]>(Object.keys(hooks).map((message) => [message, []]))
     let all: Access[] = []
-    const lines = await agent.during(async () => {
+    const lines = await agent().during(async () => {
       const act = startAct(work.does)
       assert.equal((await act.ended).code, 0, 'act failed, see its message above')
       // It reads its script first: the text and its end.
       const script = { path: act.script, mask: READ }
       all = [script, script, ...work.accesses]
     })
-    await agent.withdraw(name)
+    await agent().withdraw(name)
     for (const { process_kprobe: kprobe } of lines) {
       if (kprobe?.process?.binary !== actBinary()) continue
       const [file, number] = kprobe.args ?? []
@@ -324,12 +320,4 @@ describe('operators', { skip }, () => {
       assert.ok(matched > 0, `seed ${seed}: nothing matched`)
     })
   }
-
-  test('operators: nothing was lost and the accounting balances', async () => {
-    const metrics = await agent.metrics()
-    assert.deepEqual(metrics.losses(), [])
-    assert.equal(metrics.sum('ktrail_accounting_imbalance_events'), 0)
-    assert.deepEqual(await agent.stop(), { code: 0, signal: null })
-    assert.ok(readFileSync(join(agent.folder, 'events.jsonl')).length > 0)
-  })
 })

@@ -3,11 +3,12 @@
  * security_file_fcntl(struct file *, unsigned int, unsigned long), whose last argument may be anything.
  */
 import assert from 'node:assert/strict'
-import test, { after, before, describe } from 'node:test'
-import { actBinary, line, runAct } from './support/act.ts'
-import { TestAgent, cannotRun } from './support/agent.ts'
-import { policy } from './support/policy.ts'
-import type { ArgumentRecord } from './support/record.ts'
+import test, { before, describe } from 'node:test'
+import { actBinary, line, runAct } from '../support/act.ts'
+import { cannotRun } from '../support/agent.ts'
+import { policy } from '../support/policy.ts'
+import type { ArgumentRecord } from '../support/record.ts'
+import { sharedAgent } from './shared.ts'
 
 const skip = cannotRun()
 
@@ -118,7 +119,7 @@ function hook(type: string, message: string, filters: readonly object[] = []): o
 const titleOf = ({ type, operator, values }: Row): string => `${type} ${operator} ${values.join(' ')}`
 
 describe('numbers', { skip }, () => {
-  let agent: TestAgent
+  const agent = sharedAgent()
   /** Arguments in the order of the calls, by message of the hook. */
   const got = new Map<string, ArgumentRecord[]>()
 
@@ -131,9 +132,9 @@ describe('numbers', { skip }, () => {
       name,
       hooks.map(([, each]) => each),
     )
-    assert.equal(await agent.apply(name, text), 'added', JSON.stringify(agent.log().at(-1)))
-    const lines = await agent.during(() => runAct(PASSED.map((value) => line('fcntl', String(value)))))
-    await agent.withdraw(name)
+    assert.equal(await agent().apply(name, text), 'added', JSON.stringify(agent().log().at(-1)))
+    const lines = await agent().during(() => runAct(PASSED.map((value) => line('fcntl', String(value)))))
+    await agent().withdraw(name)
     for (const { process_kprobe: kprobe } of lines) {
       if (kprobe?.process?.binary !== actBinary()) continue
       const [number, command] = kprobe.args ?? []
@@ -144,7 +145,6 @@ describe('numbers', { skip }, () => {
 
   before(async () => {
     actBinary()
-    agent = await TestAgent.start()
     await observe(
       'types',
       TYPES.map(([name]) => [name, hook(name, name)]),
@@ -160,7 +160,6 @@ describe('numbers', { skip }, () => {
       )
     }
   })
-  after(() => agent?.[Symbol.asyncDispose]())
 
   for (const type of TYPES) {
     const [name, , bits, field] = type

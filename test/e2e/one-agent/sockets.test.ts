@@ -1,11 +1,12 @@
 /** Arguments that lead to addresses and ports: their records, and the operators on them, for connections whose ends are known. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import test, { after, before, describe } from 'node:test'
+import test, { before, describe } from 'node:test'
 import { actBinary, line, runAct } from '../support/act.ts'
-import { TestAgent, cannotRun } from '../support/agent.ts'
+import { cannotRun } from '../support/agent.ts'
 import { policy } from '../support/policy.ts'
 import type { ArgumentRecord } from '../support/record.ts'
+import { sharedAgent } from './shared.ts'
 
 const skip = cannotRun()
 
@@ -150,7 +151,7 @@ function hook(key: string, row: Row): object {
 }
 
 describe('sockets', { skip }, () => {
-  let agent: TestAgent
+  const agent = sharedAgent()
   /** Names of what the program did, by message of the hook, each once. */
   const got = new Map<string, Set<string>>()
   const records = new Map<string, ArgumentRecord>()
@@ -158,10 +159,9 @@ describe('sockets', { skip }, () => {
   before(async () => {
     execFileSync('ip', ['link', 'set', 'lo', 'up'])
     actBinary()
-    agent = await TestAgent.start()
     const rows = Object.entries(BY_TYPE).flatMap(([key, each]) => each.map((row) => hook(key, row)))
-    assert.equal(await agent.apply('sockets', policy('sockets', rows)), 'added', JSON.stringify(agent.log().at(-1)))
-    const lines = await agent.during(() => runAct(Object.values(DOES)))
+    assert.equal(await agent().apply('sockets', policy('sockets', rows)), 'added', JSON.stringify(agent().log().at(-1)))
+    const lines = await agent().during(() => runAct(Object.values(DOES)))
     for (const { process_kprobe: kprobe } of lines) {
       if (kprobe?.process?.binary !== actBinary()) continue
       const [first, second] = kprobe.args ?? []
@@ -175,7 +175,6 @@ describe('sockets', { skip }, () => {
         records.set(`${message.split(' ')[0]} ${name}`, records.get(`${message.split(' ')[0]} ${name}`) ?? first)
     }
   })
-  after(() => agent?.[Symbol.asyncDispose]())
 
   for (const [key, rows] of Object.entries(BY_TYPE)) {
     for (const row of rows) {
@@ -242,9 +241,13 @@ describe('sockets', { skip }, () => {
       selectors: [{ matchArgs: [{ index: 1, operator, values: [value] }] }],
     })
     const hooks = [device('Equal', 'lo'), device('Equal', 'l'), device('NotEqual', 'lo'), device('Prefix', 'l')]
-    assert.equal(await agent.apply('devices', policy('devices', hooks)), 'added', JSON.stringify(agent.log().at(-1)))
-    const lines = await agent.during(() => runAct([line('udp', '127.0.0.1', 9, 40009)]))
-    await agent.withdraw('devices')
+    assert.equal(
+      await agent().apply('devices', policy('devices', hooks)),
+      'added',
+      JSON.stringify(agent().log().at(-1)),
+    )
+    const lines = await agent().during(() => runAct([line('udp', '127.0.0.1', 9, 40009)]))
+    await agent().withdraw('devices')
     const own = lines.flatMap(({ process_kprobe: kprobe }) =>
       kprobe?.policy_name === 'devices' && kprobe.process?.binary === actBinary() ? [kprobe] : [],
     )
@@ -297,12 +300,12 @@ describe('sockets', { skip }, () => {
     const hooks = UNIX.map(([[operator, ...values]]) => unix(operator, ...values))
     const name = 'unix-sockets'
     const caller = { ...unix('Family', 'AF_UNIX'), call: 'sys_connect', syscall: true, message: 'caller' }
-    const added = await agent.apply(name, policy(name, [...hooks, caller]))
-    assert.equal(added, 'added', JSON.stringify(agent.log().at(-1)))
+    const added = await agent().apply(name, policy(name, [...hooks, caller]))
+    assert.equal(added, 'added', JSON.stringify(agent().log().at(-1)))
     // The longest one first: what it leaves on the kernel's stack is no part of the names after it.
     const does = [line('unix', longest), line('unix', '@short'), line('unix', '/run/a'), line('unix', '@padded', 110)]
-    const lines = await agent.during(() => runAct([...does, line('unix', '', 2), DOES['web'] ?? '']))
-    await agent.withdraw(name)
+    const lines = await agent().during(() => runAct([...does, line('unix', '', 2), DOES['web'] ?? '']))
+    await agent().withdraw(name)
     const seen = new Map<string, Array<Readonly<Record<string, string>>>>()
     for (const { process_kprobe: kprobe } of lines) {
       if (kprobe?.policy_name !== name || kprobe.process?.binary !== actBinary()) continue

@@ -4,7 +4,8 @@ import type { DoneByHook } from '../../kernel/actions/acted.ts'
 import { enabledOf } from '../../policies/registry.ts'
 import type { Policies } from '../../policies/registry.ts'
 import type { Runs } from '../../kernel/watched/watched-link.ts'
-import type { MetricsPage } from './page.ts'
+import { byKeys, single } from './fills.ts'
+import type { FillsOf } from './page.ts'
 
 export interface HookSources {
   /** Of the process programs and of all functions, by name. */
@@ -20,38 +21,22 @@ export interface HookSources {
   readonly aggregated: () => ReadonlyMap<string, ReadonlyMap<string, number>>
 }
 
-export function addHookMetrics(
-  page: MetricsPage,
-  { runs, keepsStatistics, hookEvents, done, policies, aggregated }: HookSources,
-): void {
-  page.counter('ktrail_hook_events_total', 'Events by policy and hooked function.', ['policy', 'hook'], (put) => {
-    for (const [policy, counts] of hookEvents()) for (const [hook, count] of counts) put({ policy, hook }, count)
-  })
-  page.counter(
-    'ktrail_hook_suppressed_total',
-    'Calls that matched and had no event: the same was reported within the rateLimit, or the policy says NoPost. Absent without these.',
-    ['policy', 'hook'],
-    (put) => {
+type HookFills = FillsOf<'ktrail_hook_' | 'ktrail_selector_' | 'ktrail_kernel_statistics'>
+
+export function hookMetrics({ runs, keepsStatistics, hookEvents, done, policies, aggregated }: HookSources): HookFills {
+  return {
+    ktrail_hook_events_total: byKeys(['policy', 'hook'], hookEvents),
+    ktrail_hook_suppressed_total: (put) => {
       for (const [policy, hooks] of done()) {
         for (const [hook, { nopost, rate_limited }] of hooks) put({ policy, hook }, nopost + rate_limited)
       }
     },
-  )
-  page.counter(
-    'ktrail_hook_actions_total',
-    'Actions of policies that were carried out, and those that were not. Absent without matchActions.',
-    ['policy', 'hook', 'action'],
-    (put) => {
+    ktrail_hook_actions_total: (put) => {
       for (const [policy, hooks] of done()) {
         for (const [hook, counts] of hooks) for (const action of DONE) put({ policy, hook, action }, counts[action])
       }
     },
-  )
-  page.counter(
-    'ktrail_selector_actions_total',
-    'What selectors with a label did about calls: post is an event, the others are those of ktrail_hook_actions_total. Absent for those that have not matched.',
-    ['policy', 'hook', 'selector', 'label', 'action'],
-    (put) => {
+    ktrail_selector_actions_total: (put) => {
       for (const status of enabledOf(policies)) {
         for (const { hook, selector, label, posts, done: counts } of status.done.filter((each) => each.label !== '')) {
           const { symbol = '' } = status.hooks[hook] ?? {}
@@ -61,35 +46,13 @@ export function addHookMetrics(
         }
       }
     },
-  )
-  page.counter(
-    'ktrail_hook_aggregated_total',
-    'Calls without an event of their own: they are in the count of an event of a policy with aggregate. Absent without these.',
-    ['policy', 'hook'],
-    (put) => {
-      for (const [policy, counts] of aggregated()) for (const [hook, count] of counts) put({ policy, hook }, count)
-    },
-  )
-  page.gauge(
-    'ktrail_kernel_statistics',
-    '1 while the kernel counts runs of BPF programs and their time (sysctl kernel.bpf_stats_enabled), else 0.',
-    [],
-    (put) => put({}, keepsStatistics() ? 1 : 0),
-  )
-  page.counter(
-    'ktrail_hook_runs_total',
-    'Calls of a hooked function that ran its program, for all policies on it together. Counts only while ktrail_kernel_statistics is 1.',
-    ['hook'],
-    (put) => {
+    ktrail_hook_aggregated_total: byKeys(['policy', 'hook'], aggregated),
+    ktrail_kernel_statistics: single(() => Number(keepsStatistics())),
+    ktrail_hook_runs_total: (put) => {
       for (const [hook, { runs: count }] of runs()) put({ hook }, count)
     },
-  )
-  page.counter(
-    'ktrail_hook_run_seconds_total',
-    'Time that these runs took. Counts only while ktrail_kernel_statistics is 1.',
-    ['hook'],
-    (put) => {
+    ktrail_hook_run_seconds_total: (put) => {
       for (const [hook, { runNs }] of runs()) put({ hook }, runNs / 1e9)
     },
-  )
+  }
 }

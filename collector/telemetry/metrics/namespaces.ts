@@ -1,7 +1,8 @@
 /** How many events each policy had in each namespace of Kubernetes: a metric that an option asks for, because it has a sample for each pair. */
 import { isHookEvent } from '../../../exporters/index.ts'
 import type { Event } from '../../../exporters/contract/event.ts'
-import type { MetricsPage } from './page.ts'
+import { byKeys } from './fills.ts'
+import type { Fill } from './page.ts'
 
 /** Pairs of policy and namespace. A user who may make namespaces could have the page grow without end: what comes later is one sample of each policy. */
 export const PAIRS_MAX = 1000
@@ -38,16 +39,6 @@ export class NamespaceCounts {
     counts.set(namespace, (before ?? 0) + 1)
   }
 
-  addTo(page: MetricsPage): void {
-    page.counter(
-      'ktrail_namespace_events_total',
-      'Events by policy and namespace of the pod. Only with kubernetes.metrics_by_namespace.',
-      ['policy', 'namespace'],
-      (put) => {
-        for (const [policy, counts] of this.#counts) {
-          for (const [namespace, count] of counts) put({ policy, namespace }, count)
-        }
-      },
-    )
-  }
+  /** The samples of `ktrail_namespace_events_total`. */
+  readonly fill: Fill = byKeys(['policy', 'namespace'], () => this.#counts)
 }

@@ -1,36 +1,46 @@
 /** A page of metrics in Prometheus' text format. Values are read when the page is requested, so the hot path only keeps plain counters. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { HistogramCounts } from '../../../exporters/index.ts'
+import families from './families.json' with { type: 'json' }
 
 export type Labels = Readonly<Record<string, string>>
-type Put<T> = (labels: Labels, value: T) => void
 /** Puts every sample of one metric, each with different labels. */
-export type Fill<T> = (put: Put<T>) => void
+export type Fill<T = number> = (put: (labels: Labels, value: T) => void) => void
+
+type Name = keyof typeof families
+type Value<N extends Name> = (typeof families)[N] extends { readonly histogram: string } ? HistogramCounts : number
+/** Metrics of families.json by name. */
+export type Fills = { readonly [N in Name]: Fill<Value<N>> }
+/** Those whose names begin like this. */
+export type FillsOf<Prefix extends string> = Pick<Fills, Extract<Name, `${Prefix}${string}`>>
 
 /** A metric without its samples. */
-export interface Family {
+interface Family {
   readonly name: string
   readonly help: string
-  readonly labelNames: readonly string[]
+  readonly labelNames: string[]
 }
 
 export class MetricsPage {
   readonly families: Family[] = []
   readonly #registry = new Registry()
 
-  counter(name: string, help: string, labelNames: readonly string[], fill: Fill<number>): void {
-    this.#add(Counter, { name, help, labelNames }, fill)
+  /** Has the metrics of `fills`, in the order of families.json. */
+  constructor(fills: { readonly [N in Name]?: Fills[N] | undefined }) {
+    for (const [name, { labels: labelNames, ...family }] of Object.entries(families)) {
+      const fill = fills[name as Name]
+      if (fill === undefined) continue
+      if ('histogram' in family)
+        this.#addHistogram({ name, help: family.histogram, labelNames }, fill as Fill<HistogramCounts>)
+      else if ('gauge' in family) this.#add(Gauge, { name, help: family.gauge, labelNames }, fill as Fill)
+      else this.#add(Counter, { name, help: family.counter, labelNames }, fill as Fill)
+    }
   }
 
-  gauge(name: string, help: string, labelNames: readonly string[], fill: Fill<number>): void {
-    this.#add(Gauge, { name, help, labelNames }, fill)
-  }
-
-  #add(Type: typeof Counter | typeof Gauge, family: Family, fill: Fill<number>): void {
+  #add(Type: typeof Counter | typeof Gauge, family: Family, fill: Fill): void {
     this.families.push(family)
     const metric = new Type({
       ...family,
-      labelNames: [...family.labelNames],
       registers: [this.#registry],
       collect: () => {
         metric.reset()
@@ -39,9 +49,9 @@ export class MetricsPage {
     })
   }
 
-  histogram(name: string, help: string, labelNames: readonly string[], fill: Fill<HistogramCounts>): void {
-    this.families.push({ name, help, labelNames })
-    this.#registry.registerMetric(new CountsMetric(name, help, labelNames, fill))
+  #addHistogram(family: Family, fill: Fill<HistogramCounts>): void {
+    this.families.push(family)
+    this.#registry.registerMetric(new CountsMetric(family, fill))
   }
 
   text(): Promise<string> {
@@ -63,12 +73,11 @@ class CountsMetric extends Histogram {
   /** Supplies the fields that are the same in every answer. */
   readonly #empty: Histogram
 
-  constructor(name: string, help: string, labelNames: readonly string[], fill: Fill<HistogramCounts>) {
-    const options = { name, help, labelNames: [...labelNames], registers: [] }
-    super(options)
-    this.#name = name
+  constructor(family: Family, fill: Fill<HistogramCounts>) {
+    super({ ...family, registers: [] })
+    this.#name = family.name
     this.#fill = fill
-    this.#empty = new Histogram(options)
+    this.#empty = new Histogram({ ...family, registers: [] })
   }
 
   async getForPromString(): ReturnType<Histogram['get']> {

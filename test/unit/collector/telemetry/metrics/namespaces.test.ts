@@ -14,8 +14,7 @@ const hit = (policy: string, namespace?: string): Event =>
   })
 
 async function samplesOf(counts: NamespaceCounts): Promise<string[]> {
-  const page = new MetricsPage()
-  counts.addTo(page)
+  const page = new MetricsPage({ ktrail_namespace_events_total: counts.fill })
   return parsePrometheus(await page.text()).flatMap(({ samples }) =>
     samples.map(({ labels, value }) => `${labels['policy']} ${labels['namespace']}=${value}`),
   )

@@ -1,10 +1,16 @@
-/** `ktrail completion`. The scripts ask `ktrail completion words -- WORD...` at each tab key, so that all shells offer the same. */
+/**
+ * `ktrail completion`. The scripts (help/completion.SHELL) pass the words before the cursor to `ktrail completion words -- WORD...` at each tab key
+ * and show what it prints, so that all shells offer the same.
+ */
+import { readFile } from 'node:fs/promises'
+import { ownFile } from '../../config/base/own.ts'
 import { UsageError } from './command.ts'
 import type { Command, Terminal } from './command.ts'
 import { offersFor } from './help/offers.ts'
-import { SCRIPTS } from './help/scripts.ts'
 import { namesOf } from './names.ts'
 import type { GroupSpec } from './table/spec.ts'
+
+const SHELLS = ['bash', 'zsh', 'fish']
 
 /** `root`: the table of all commands. */
 export const completionCommand =
@@ -12,13 +18,10 @@ export const completionCommand =
   async ({ positionals }, terminal) => {
     const [shell = '', ...words] = positionals
     if (shell === 'words') return printOffers(root, words, terminal)
-    const script = Object.hasOwn(SCRIPTS, shell) ? SCRIPTS[shell] : undefined
-    if (script === undefined || words.length > 0) {
-      throw new UsageError(
-        `completion: expected one of ${Object.keys(SCRIPTS).join(', ')}, got "${positionals.join(' ')}"`,
-      )
+    if (!SHELLS.includes(shell) || words.length > 0) {
+      throw new UsageError(`completion: expected one of ${SHELLS.join(', ')}, got "${positionals.join(' ')}"`)
     }
-    await terminal.print(script)
+    await terminal.print(await readFile(ownFile(`collector/cli/help/completion.${shell}`)))
     return 0
   }
 

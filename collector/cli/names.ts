@@ -4,7 +4,7 @@ import { FineGuidanceSensors } from '../proto/tetragon/sensors_pb.js'
 import { readArguments, readConfig } from './command.ts'
 import type { Terminal } from './command.ts'
 import type { Named } from './help/offers.ts'
-import { CONFIG_OPTION } from './table/options.ts'
+import { SHARED_OPTIONS } from './table/options.ts'
 
 /** The user waits after the tab key. */
 const ANSWER_MS = 300
@@ -27,7 +27,7 @@ async function policies(server = DEFAULT_SERVER): Promise<string[]> {
 }
 
 async function exporters(file: string | undefined, terminal: Pick<Terminal, 'env'>): Promise<string[]> {
-  const given = readArguments(file === undefined ? [] : ['--config', file], CONFIG_OPTION)
+  const given = readArguments(file === undefined ? [] : ['--config', file], SHARED_OPTIONS)
   const { config } = await readConfig(given, terminal)
   return Object.keys(config.exporters)
 }

@@ -5,7 +5,7 @@ import { ApiClient, DEFAULT_SERVER } from '../api/client.ts'
 import { UsageError } from './command.ts'
 import type { Arguments } from './command.ts'
 
-/** The agent that the options name (`SERVER_OPTIONS`). Throws UsageError; nothing is connected yet. */
+/** The agent that the options name. Throws UsageError; nothing is connected yet. */
 export async function clientOf(given: Arguments): Promise<ApiClient> {
   const server = given.text('server') ?? DEFAULT_SERVER
   const address = parseAddress(server)

@@ -1,29 +1,58 @@
-/** All commands, in the order in which they are listed. */
-import { EVENTS, OCI_HOOK, POLICY, STATUS, TAP, TOP } from './agent.ts'
-import { CHECK, CONFIG, INIT, RUN, VERSION, completionOf } from './host.ts'
-import { AUDIT, SPOOL } from './sinks.ts'
-import type { GroupSpec } from './spec.ts'
+/** All commands, in the order in which they are listed: what commands.json says of each, and how it is loaded. */
+import type { Command } from '../command.ts'
+import commands from './commands.json' with { type: 'json' }
+import { SHARED_OPTIONS } from './options.ts'
+import type { OptionSpec, OptionSpecs } from './options.ts'
+import type { CommandSpec, GroupSpec } from './spec.ts'
 
-export const KTRAIL: GroupSpec = {
-  summary: 'runs Tetragon-compatible tracing policies and ships what matched',
-  commands: {
-    run: RUN,
-    check: CHECK,
-    init: INIT,
-    config: CONFIG,
-    status: STATUS,
-    top: TOP,
-    events: EVENTS,
-    tap: TAP,
-    policy: POLICY,
-    spool: SPOOL,
-    audit: AUDIT,
-    'oci-hook': OCI_HOOK,
-    completion: completionOf(() => KTRAIL),
-    version: VERSION,
-  },
-  notes: [
-    "The default for --config is ktrail's own config/ktrail.yaml. The agent answers GET /livez, /readyz, /metrics, /status on server.http (127.0.0.1:2112). SIGUSR1 reopens log files, SIGHUP reloads the config, too; SIGTERM drains and stops.",
-  ],
-  exits: '0 done, 1 failed, 2 wrong usage, 78 wrong config or policy',
+/** By what is typed after `ktrail`. */
+const LOADED: Readonly<Record<string, () => Promise<Command>>> = {
+  run: async () => (await import('../run.ts')).runCommand,
+  check: async () => (await import('../check/check.ts')).checkCommand,
+  init: async () => (await import('../init/init.ts')).initCommand,
+  'config print': async () => (await import('../config.ts')).configPrintCommand,
+  status: async () => (await import('../status/status.ts')).statusCommand,
+  top: async () => (await import('../top/top.ts')).topCommand,
+  events: async () => (await import('../events.ts')).eventsCommand,
+  tap: async () => (await import('../tap.ts')).tapCommand,
+  'policy add': async () => (await import('../policy/add.ts')).addCommand,
+  'policy list': async () => (await import('../policy/list.ts')).listCommand,
+  'policy delete': async () => (await import('../policy/change.ts')).deleteCommand,
+  'policy enable': async () => (await import('../policy/change.ts')).enableCommand,
+  'policy disable': async () => (await import('../policy/change.ts')).disableCommand,
+  'spool ls': async () => (await import('../spool/ls.ts')).lsCommand,
+  'spool verify': async () => (await import('../spool/verify.ts')).verifyCommand,
+  'spool repair': async () => (await import('../spool/repair.ts')).repairCommand,
+  'spool replay': async () => (await import('../spool/replay.ts')).replayCommand,
+  audit: async () => (await import('../audit.ts')).auditCommand,
+  'oci-hook': async () => (await import('../oci-hook.ts')).ociHookCommand,
+  completion: async () => (await import('../completion.ts')).completionCommand(KTRAIL),
+  version: async () => (await import('../version.ts')).versionCommand,
 }
+
+/** `shared`: the option of that name in options.json. */
+type Row = Omit<CommandSpec, 'load' | 'options'> & {
+  readonly options?: Readonly<Record<string, OptionSpec | 'shared'>>
+}
+type Rows = Omit<GroupSpec, 'commands'> & { readonly commands: Readonly<Record<string, Row | Rows>> }
+
+const optionsOf = (options: NonNullable<Row['options']>): OptionSpecs =>
+  Object.fromEntries(
+    Object.entries(options).flatMap(([name, spec]) => {
+      const found = spec === 'shared' ? SHARED_OPTIONS[name] : spec
+      return found === undefined ? [] : [[name, found]]
+    }),
+  )
+
+function groupOf(rows: Rows, path: string): GroupSpec {
+  const made = Object.entries(rows.commands).map(([name, row]): [string, CommandSpec | GroupSpec] => {
+    const typed = `${path}${name}`
+    if ('commands' in row) return [name, groupOf(row, `${typed} `)]
+    const load = LOADED[typed]
+    if (load === undefined) throw new Error(`commands.json has the command "${typed}", which table.ts does not load`)
+    return [name, { ...row, options: optionsOf(row.options ?? {}), load }]
+  })
+  return { ...rows, commands: Object.fromEntries(made) }
+}
+
+export const KTRAIL: GroupSpec = groupOf(commands as Rows, '')

@@ -5,7 +5,6 @@
  * agent on a real kernel), or ```sh shown="REASON" for what no test can run as it stands.
  * Commands in the text are those of ktrail with arguments. Their placeholders have the values of `SAMPLES`.
  */
-import { RUN } from '../../../collector/cli/table/host.ts'
 import { findSpec, isGroup } from '../../../collector/cli/table/spec.ts'
 import type { CommandSpec } from '../../../collector/cli/table/spec.ts'
 import { KTRAIL } from '../../../collector/cli/table/table.ts'
@@ -92,7 +91,7 @@ function expanded(code: string): string[] {
 
 /** Commands that ask an agent have an option for its address. */
 function placeOf(spec: CommandSpec, words: readonly string[]): Pick<ShellLine, 'run' | 'reason'> {
-  if (spec === RUN) return { run: 'shown', reason: 'every test in test/e2e starts it' }
+  if (spec === KTRAIL.commands['run']) return { run: 'shown', reason: 'every test in test/e2e starts it' }
   const { options = {} } = spec
   return { run: 'server' in options || 'http' in options || words.includes('--kernel') ? 'guest' : 'host', reason: '' }
 }

@@ -1,14 +1,16 @@
 /** What shells offer: the same in each, from the table. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { describe, it, test } from 'node:test'
 import { offersFor } from '../../../../../collector/cli/help/offers.ts'
 import { KTRAIL } from '../../../../../collector/cli/table/table.ts'
-import { SCRIPTS } from '../../../../../collector/cli/help/scripts.ts'
 import { missingTool } from './support/tools.ts'
 
 const ROOT = path.join(import.meta.dirname, '../../../../..')
+const scriptOf = (shell: string): string =>
+  readFileSync(path.join(ROOT, `collector/cli/help/completion.${shell}`), 'utf8')
 
 async function offered(line: string): Promise<string> {
   const named = (kind: string): Promise<string[]> => Promise.resolve(kind === 'policies' ? ['mine', 'other'] : ['bus'])
@@ -48,11 +50,11 @@ test('completion: the offers for a command line', async () => {
 const SHELLS: Readonly<Record<string, (line: string, last: string) => string[]>> = {
   bash: (line) => [
     '-c',
-    `${SCRIPTS['bash']}\nCOMP_LINE=$1 COMP_POINT=\${#1} COMP_WORDS=($1)\ncompopt() { :; }\n_ktrail; printf '%s\\n' "\${COMPREPLY[@]}"`,
+    `${scriptOf('bash')}\nCOMP_LINE=$1 COMP_POINT=\${#1} COMP_WORDS=($1)\ncompopt() { :; }\n_ktrail; printf '%s\\n' "\${COMPREPLY[@]}"`,
     'bash',
     line,
   ],
-  fish: (line) => ['--no-config', '-c', `${SCRIPTS['fish']}\ncomplete -C '${line}'`],
+  fish: (line) => ['--no-config', '-c', `${scriptOf('fish')}\ncomplete -C '${line}'`],
   zsh: (line, last) => ['-f', '-c', ZSH_TERMINAL, 'zsh', line, last],
 }
 /** zsh completes only in its line editor: a shell in a pseudo-terminal prints the list. */

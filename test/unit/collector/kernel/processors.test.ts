@@ -5,10 +5,10 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { readBtf } from '../../../../collector/kernel/btf.ts'
+import { readBtf } from '../../../support/wire/btf.ts'
 import * as wire from '../../../../collector/wire/wire.ts'
 import { REGISTERS } from '../../../../config/policy/types/registers.ts'
-import { wireConstants } from '../../../../collector/kernel/write-wire.ts'
+import { wireConstants } from '../../../support/wire/write-wire.ts'
 
 const ROOT = join(import.meta.dirname, '../../../..')
 const scratch = mkdtempSync(join(tmpdir(), 'ktrail-processors-'))

@@ -1,11 +1,11 @@
 /** What user space knows of the kernel side, against the BTF of the built objects. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { readBtf } from '../../../../collector/kernel/btf.ts'
-import type { Btf } from '../../../../collector/kernel/btf.ts'
+import { readBtf } from '../../../support/wire/btf.ts'
+import type { Btf } from '../../../support/wire/btf.ts'
 import { builtFile } from '../../../../native/index.ts'
 import * as wire from '../../../../collector/wire/wire.ts'
-import { wireConstants } from '../../../../collector/kernel/write-wire.ts'
+import { wireConstants } from '../../../../test/support/wire/write-wire.ts'
 import { PROCESS_FLAGS } from '../../../../collector/wire/flags.ts'
 
 const object = (name: string): Btf => readBtf(builtFile(name))
@@ -13,7 +13,7 @@ const PROCESS_OBJECTS = ['process.bpf.o', 'process.bounded.bpf.o']
 const FILES_OBJECTS = ['typed_old', 'typed', 'typed_ctx', 'probe'].map((name) => `hook.files_${name}.bpf.o`)
 const HOOK_OBJECTS = ['typed_old', 'typed', 'typed_ctx', 'probe', 'bounded'].map((name) => `hook.${name}.bpf.o`)
 
-test('wire: wire.ts matches bpf/ (else: make -C bpf, node collector/kernel/write-wire.ts, npm run format)', () => {
+test('wire: wire.ts matches bpf/ (else: make -C bpf, node test/support/wire/write-wire.ts, npm run format)', () => {
   assert.deepEqual({ ...wire }, Object.fromEntries(wireConstants(object('layout.bpf.o'))))
 })
 

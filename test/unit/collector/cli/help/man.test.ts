@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
-import { manPage } from '../../../../../collector/cli/help/man.ts'
+import { manPage } from '../../../../support/docs/man.ts'
 import { allSpecs } from '../../../../../collector/cli/table/spec.ts'
 import type { CommandSpec, GroupSpec } from '../../../../../collector/cli/table/spec.ts'
 import { KTRAIL } from '../../../../../collector/cli/table/table.ts'
@@ -19,7 +19,7 @@ const shown = (file: string): { stdout: string; stderr: string } =>
   })
 
 test('man: docs/reference/ktrail.1 is up to date', () => {
-  assert.equal(readFileSync(PAGE, 'utf8'), manPage(KTRAIL), 'run node collector/cli/help/write-man.ts')
+  assert.equal(readFileSync(PAGE, 'utf8'), manPage(KTRAIL), 'run node test/support/docs/write-man.ts')
 })
 
 test('man: the page has no warning of roff and shows every command', { skip: missingTool('man') }, () => {

@@ -1,13 +1,13 @@
 /** The man page ktrail(1), from the table of commands. */
-import { allSpecs, isGroup } from '../table/spec.ts'
-import type { CommandSpec, GroupSpec } from '../table/spec.ts'
-import { optionRows } from './text.ts'
+import { allSpecs, isGroup } from '../../../collector/cli/table/spec.ts'
+import type { CommandSpec, GroupSpec } from '../../../collector/cli/table/spec.ts'
+import { optionRows } from '../../../collector/cli/help/text.ts'
 
 /** The page in roff (man(7)). */
 export function manPage(root: GroupSpec): string {
   const commands = [...allSpecs(root)].filter((row): row is [string, CommandSpec] => !isGroup(row[1]))
   return [
-    `.\\" Made by collector/cli/help/write-man.ts from collector/cli/table/.`,
+    `.\\" Made by test/support/docs/write-man.ts from collector/cli/table/.`,
     '.TH KTRAIL 1 "" ktrail "User Commands"',
     ...section('NAME'),
     roff(`ktrail - ${root.summary}`),

@@ -1,12 +1,12 @@
 /**
- * Generates ../wire/wire.ts from the types of bpf/layout.bpf.c. Run after any change of them: `make -C bpf`,
- * `node collector/kernel/write-wire.ts`, `npm run format`.
+ * Generates collector/wire/wire.ts from the types of bpf/layout.bpf.c. Run after any change of them: `make -C bpf`,
+ * `node test/support/wire/write-wire.ts`, `npm run format`.
  */
 import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { readBtf } from './btf.ts'
 import type { Btf } from './btf.ts'
-import { builtFile } from '../../native/index.ts'
+import { builtFile } from '../../../native/index.ts'
 
 const HEADER = `/**
  * The contract with the kernel side, made by write-wire.ts from bpf/layout.bpf.c: do not edit.
@@ -70,5 +70,5 @@ if (import.meta.main) {
     ([name, value]) =>
       `export const ${name} = ${JSON.stringify(value)}${typeof value === 'object' ? ' as const' : ''}\n`,
   )
-  writeFileSync(fileURLToPath(new URL('../wire/wire.ts', import.meta.url)), HEADER + lines.join(''))
+  writeFileSync(fileURLToPath(new URL('../../../collector/wire/wire.ts', import.meta.url)), HEADER + lines.join(''))
 }

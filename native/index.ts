@@ -47,36 +47,13 @@ interface Addon {
   unblockSigusr1(): void
 }
 
-const EXPORTS: ReadonlyArray<keyof Addon> = [
-  'onFailure',
-  'openObject',
-  'closed',
-  'openRing',
-  'watchRing',
-  'clockOffset',
-  'bootTime',
-  'realTime',
-  'kernelPreempts',
-  'kernelFunctions',
-  'kernelFunctionNames',
-  'kernelMembers',
-  'kernelSymbols',
-  'perfEvents',
-  'hasBtf',
-  'gzip',
-  'zstd',
-  'sendDatagram',
-  'peerOf',
-  'openPathWorker',
-  'cachedStat',
-  'endProcess',
-  'unblockSigusr1',
-]
+/** All that is called here: an addon without one of these was built from other sources. */
+const needed: Array<keyof Addon> = ['onFailure']
 
 function isAddon(value: unknown): value is Addon {
   if (typeof value !== 'object' || value === null) return false
   const members = new Map(Object.entries(value))
-  return EXPORTS.every((name) => typeof members.get(name) === 'function')
+  return needed.every((name) => typeof members.get(name) === 'function')
 }
 
 let loaded: Addon | undefined
@@ -105,28 +82,42 @@ function addon(): Addon {
   return loaded
 }
 
+/** A function of the addon. */
+function called<Name extends keyof Addon>(name: Name): Addon[Name] {
+  needed.push(name)
+  const call = (...given: never[]): unknown => (addon()[name] as (...all: never[]) => unknown)(...given)
+  return call as Addon[Name]
+}
+
+/** The same of a function that returns a promise: an addon that cannot be loaded is its rejection. */
+function promised<Name extends keyof Addon>(name: Name): Addon[Name] {
+  const call = called(name) as (...given: never[]) => unknown
+  return (async (...given: never[]) => call(...given)) as unknown as Addon[Name]
+}
+
+/** What the addon has in another form than its callers get. */
+const asLists = {
+  kernelFunctions: promised('kernelFunctions'),
+  kernelFunctionNames: promised('kernelFunctionNames'),
+  kernelSymbols: promised('kernelSymbols'),
+}
+
 /**
  * Opens a BPF object file, sets its constants, shares maps, loads the listed programs; all or nothing. The verifier works on a
  * thread of the addon, one object after the other; the options are copied before. The caller closes the object; maps and
  * links taken from it live on by themselves. Rejects with NativeError OPEN_FAILED, NO_PROGRAM, NO_CONSTANT, NO_MAP, NO_SYMBOL, NO_BTF, LOAD_REFUSED (verifier log in
  * `log`), LOAD_FAILED, MAP_FAILED, NOT_PERMITTED, BAD_ARGUMENT.
  */
-export async function openObject(path: string, options: ObjectOptions): Promise<BpfObject> {
-  return addon().openObject(path, options)
-}
+export const openObject: Addon['openObject'] = promised('openObject')
 
 /**
  * Resolves when every link and object closed before this call is closed in the kernel, and everything asked for before is done. After that no
  * program of such a link runs or writes.
  */
-export async function closed(): Promise<void> {
-  return addon().closed()
-}
+export const closed: Addon['closed'] = promised('closed')
 
 /** Becomes the consumer of a ring buffer map; one reader a ring. Throws NativeError MAP_FAILED, BAD_ARGUMENT, CLOSED. */
-export function openRing(map: BpfMap): RingReader {
-  return addon().openRing(map)
-}
+export const openRing: Addon['openRing'] = called('openRing')
 
 /**
  * Calls back on the event loop once for each wakeup of the kernel, and when it starts with records already waiting.
@@ -142,52 +133,40 @@ export function watchRing(map: BpfMap, callback: () => void): Closable {
  * CLOCK_REALTIME − CLOCK_BOOTTIME now, in ns: add it to a record's boot time to get wall time. Changes when the wall
  * clock is set; suspend does not change it.
  */
-export function clockOffset(): bigint {
-  return addon().clockOffset()
-}
+export const clockOffset: Addon['clockOffset'] = called('clockOffset')
 
 /** CLOCK_BOOTTIME now, in ns; the clock of records, counting through suspend. */
-export function bootTime(): bigint {
-  return addon().bootTime()
-}
+export const bootTime: Addon['bootTime'] = called('bootTime')
 
 /**
  * Whether this process may have a real-time priority (CAP_SYS_NICE or RLIMIT_RTPRIO). Then no ordinary task preempts it in an access to a map, during which the
  * kernel runs no kprobe's program on that CPU.
  */
-export function realTime(): boolean {
-  return addon().realTime()
-}
+export const realTime: Addon['realTime'] = called('realTime')
 
 /** Whether the kernel preempts tasks in kernel code; if not, accesses to maps need no real-time priority. Of this process; true before the first call. */
-export function kernelPreempts(yes: boolean): void {
-  addon().kernelPreempts(yes)
-}
+export const kernelPreempts: Addon['kernelPreempts'] = called('kernelPreempts')
 
 /** Whether CAP_PERFMON is enough to open a perf event, as which hooks of some kinds are attached. Else CAP_SYS_ADMIN is required. */
-export function perfEvents(): boolean {
-  return addon().perfEvents()
-}
+export const perfEvents: Addon['perfEvents'] = called('perfEvents')
 
 /**
  * Signatures of those functions that vmlinux, else a loaded module has by the kernel's BTF. That of vmlinux, some 6 MB, is kept for a second
  * after the last call; modules are read only for names that it lacks. Rejects with NativeError NO_BTF, BAD_ARGUMENT.
  */
 export async function kernelFunctions(names: readonly string[]): Promise<Map<string, KernelFunction>> {
-  return new Map(await addon().kernelFunctions(names))
+  return new Map(await asLists.kernelFunctions(names))
 }
 
 /**
  * Members of structs by the BTF of vmlinux, else of loaded modules, in the order of the paths: the struct's name, a space, and a path such as `f_path.dentry.d_name.name` or
  * `numbers[0].nr`, whose pointers are followed. Rejects with NativeError NO_BTF, BAD_ARGUMENT.
  */
-export async function kernelMembers(paths: readonly string[]): Promise<KernelMember[]> {
-  return addon().kernelMembers(paths)
-}
+export const kernelMembers: Addon['kernelMembers'] = promised('kernelMembers')
 
 /** Names of all functions in vmlinux BTF, some 60,000: for near-name hints. Rejects with NativeError NO_BTF. */
 export async function kernelFunctionNames(): Promise<string[]> {
-  return (await addon().kernelFunctionNames()).split('\n')
+  return (await asLists.kernelFunctionNames()).split('\n')
 }
 
 /**
@@ -195,59 +174,41 @@ export async function kernelFunctionNames(): Promise<string[]> {
  * (no root, kptr_restrict). Of several symbols of one name: the first function. Rejects with NativeError OPEN_FAILED, BAD_ARGUMENT.
  */
 export async function kernelSymbols(names: readonly string[]): Promise<Map<string, bigint>> {
-  return new Map(await addon().kernelSymbols(names))
+  return new Map(await asLists.kernelSymbols(names))
 }
 
 /** Whether this kernel describes its types: CO-RE programs, fexit and tp_btf need it. */
-export function hasBtf(): boolean {
-  return addon().hasBtf()
-}
+export const hasBtf: Addon['hasBtf'] = called('hasBtf')
 
 /**
  * Compresses the chunks as one gzip file (level 1 of ISA-L) on libuv's threads. They must stay as they are until it settles.
  * Rejects with Error when there is no memory. Throws NativeError BAD_ARGUMENT.
  */
-export function gzip(chunks: readonly Uint8Array[]): Promise<Buffer> {
-  return addon().gzip(chunks)
-}
+export const gzip: Addon['gzip'] = called('gzip')
 
 /** The same as one zstd frame (level 1 of libzstd), which has the length of its content in its header. */
-export function zstd(chunks: readonly Uint8Array[]): Promise<Buffer> {
-  return addon().zstd(chunks)
-}
+export const zstd: Addon['zstd'] = called('zstd')
 
 /** A thread for work on paths whose file system may never answer. It is there while it has something to do. */
-export function openPathWorker(): PathWorker {
-  return addon().openPathWorker()
-}
+export const openPathWorker: Addon['openPathWorker'] = called('openPathWorker')
 
 /** Inode and links of a file, symbolic links followed, as the kernel knows them: it waits for no FUSE server. undefined where it cannot be seen. */
-export function cachedStat(path: string): { readonly ino: bigint; readonly links: number } | undefined {
-  return addon().cachedStat(path)
-}
+export const cachedStat: Addon['cachedStat'] = called('cachedStat')
 
 /**
  * Sends one datagram to a Unix socket, which Node cannot: a path, or `@` and an abstract name. Never blocks. Throws NativeError OPEN_FAILED,
  * NOT_PERMITTED, BAD_ARGUMENT.
  */
-export function sendDatagram(socket: string, text: string): void {
-  addon().sendDatagram(socket, text)
-}
+export const sendDatagram: Addon['sendDatagram'] = called('sendDatagram')
 
 /** The process that connected a Unix socket, and its user. Throws NativeError for another descriptor. */
-export function peerOf(fd: number): { readonly pid: number; readonly uid: number } {
-  return addon().peerOf(fd)
-}
+export const peerOf: Addon['peerOf'] = called('peerOf')
 
 /**
  * Ends this process at once. `process.exit` waits for every thread of Node's pool, also for one that a file system does not answer;
  * this waits for none, and runs no handler.
  */
-export function endProcess(code: number): never {
-  return addon().endProcess(code)
-}
+export const endProcess: Addon['endProcess'] = called('endProcess')
 
 /** Lets SIGUSR1 reach this thread, which must be the main one. Node with `--disable-sigusr1` (the launcher) keeps it blocked: no listener would get it. */
-export function unblockSigusr1(): void {
-  addon().unblockSigusr1()
-}
+export const unblockSigusr1: Addon['unblockSigusr1'] = called('unblockSigusr1')

@@ -12,6 +12,7 @@ import type { BpfMap } from '../../native/types.ts'
 import type { CallEnd } from '../wire/decode.ts'
 import { u32, u64 } from '../wire/bytes.ts'
 import type { GoneThreads, ThreadCall } from '../host/gone-threads.ts'
+import { entriesOf } from './map-entries.ts'
 import { JOIN_KEY, JOIN_MISSED, JOIN_RETURNED, JOIN_UNREAD, JOIN_VALUE, PENDING } from '../wire/wire.ts'
 
 const ONLY = u32(0)
@@ -105,19 +106,7 @@ export class JoinSweep {
   }
 
   #entries(): Entry[] {
-    const { join } = this.maps
-    const { keySize, valueSize } = join.info
-    const found: Entry[] = []
-    let from: Buffer | undefined
-    do {
-      const { keys, values, count, next } = join.part(ENTRIES_AT_ONCE, from)
-      for (let i = 0; i < count; i++) {
-        const key = keys.subarray(i * keySize, (i + 1) * keySize)
-        found.push([key, values.subarray(i * valueSize, (i + 1) * valueSize)])
-      }
-      from = next
-    } while (from !== undefined)
-    return found
+    return [...entriesOf(this.maps.join, ENTRIES_AT_ONCE)]
   }
 }
 

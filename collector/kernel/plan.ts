@@ -5,10 +5,10 @@ import type { GeneratedCalls, HookGroup, HookSpec, Policy } from '../../config/p
 import { LSM_PREFIX } from '../../config/policy/kprobe.ts'
 import { MAX_KPROBES } from '../../config/policy/parse.ts'
 import { denies, enforces, notifies, sendsSignals } from '../../config/policy/selectors/actions.ts'
-import type { Position, Problem } from '../../config/yaml/problems.ts'
+import type { Problem } from '../../config/yaml/problems.ts'
 import { formatProblem } from '../../config/yaml/problems.ts'
 import type { KernelFunction } from '../../native/types.ts'
-import { CollectorError } from '../errors.ts'
+import { refusedAt } from './refusal.ts'
 import type { Hook } from '../../exporters/contract/event.ts'
 import { atLeast, preempts } from './facts.ts'
 import { SYSCALL_PREFIX, checkTypes, lsmRefusal, notFound } from './functions/misfits.ts'
@@ -92,13 +92,9 @@ export interface Plan {
 }
 
 /** A policy that is attached. */
-export interface LoadedPolicy {
+export interface LoadedPolicy extends Omit<Plan, 'hooks'> {
   readonly policy: Policy
   readonly hooks: readonly LoadedHook[]
-  /** Optional calls missing in this kernel. */
-  readonly skipped: readonly SkippedCall[]
-  /** As in the plan. */
-  readonly lacking: readonly string[]
 }
 
 export interface LoadedHook extends PlannedHook {
@@ -161,10 +157,6 @@ export function chooseDenial(
     refused:
       'this kernel cannot make system calls fail, which needs CONFIG_BPF_KPROBE_OVERRIDE or CONFIG_FUNCTION_ERROR_INJECTION: hook a function security_* of the same operation, with syscall: false',
   }
-}
-
-function placed({ file }: Policy, at: Position, message: string): string {
-  return formatProblem({ file, ...at, message })
 }
 
 interface Found {
@@ -230,11 +222,10 @@ function present(
       checkTypes(spec, symbol, type, report)
       const whole = withPlaces(spec, type, symbols.memberOf, number, report)
       if (wants(spec.call)) found.push({ ...withRegisters(whole, kernel.arch, report), symbol, type })
-    } else if (spec.optional) {
-      if (lacks(spec.call))
-        skipped.push({ symbol, message: placed(policy, spec.at, notFound(spec, symbol, symbols.functionNames())) })
-    } else {
-      report(spec.at, notFound(spec, symbol, symbols.functionNames()))
+    } else if (!spec.optional || lacks(spec.call)) {
+      const message = notFound(spec, symbol, symbols.functionNames())
+      if (!spec.optional) report(spec.at, message)
+      else skipped.push({ symbol, message: formatProblem({ file: policy.file, ...spec.at, message }) })
     }
   }
   const lost = lacking.map(
@@ -266,11 +257,9 @@ export function planPolicy(
 ): Plan {
   const lsm = policy.hooks.find((spec) => spec.type === 'lsm' && !denies(spec))
   const refused = lsm === undefined ? undefined : lsmRefusal(kernel)
-  if (lsm !== undefined && refused !== undefined) {
-    throw new CollectorError('POLICY_REFUSED', placed(policy, lsm.at, refused))
-  }
+  if (lsm !== undefined && refused !== undefined) throw refusedAt(policy, lsm.at, refused)
   const report: Report = (at, message) => {
-    throw new CollectorError('POLICY_REFUSED', placed(policy, at, message))
+    throw refusedAt(policy, at, message)
   }
   const { found, skipped, lacking } = present(policy, kernel, symbols, report, number)
   const enforcer = policy.hooks.some(notifies) ? nextHookId() : undefined
@@ -282,7 +271,7 @@ export function planPolicy(
       // Kernel commit 05b24ff9b2cf.
       const before = 'before, an interrupt could run its program within itself'
       const message = `raw: true needs Linux 6.1 (${before}): leave it out, and take the fields of the event`
-      throw new CollectorError('POLICY_REFUSED', placed(policy, spec.at, message))
+      throw refusedAt(policy, spec.at, message)
     }
     const way = {
       ...(each.type === undefined ? wayOfTracepoint(each) : wayOfFunction(policy, spec, each.type, kernel, wanted)),
@@ -339,7 +328,7 @@ function wayOfFunction(
   const denial = denies(spec) ? chooseDenial(spec, kernel, type) : undefined
   if (denial !== undefined && 'refused' in denial) {
     const what = enforces(spec) ? `enforcers: ${spec.call}` : 'action Override'
-    throw new CollectorError('POLICY_REFUSED', placed(policy, spec.at, `${what}: ${denial.refused}`))
+    throw refusedAt(policy, spec.at, `${what}: ${denial.refused}`)
   }
   const plain = plainParams(type)
   return denial === undefined

@@ -1,9 +1,19 @@
 /** What the kernel refuses, with its place in a policy. */
 import type { Policy } from '../../config/policy/policy.ts'
 import { formatProblem } from '../../config/yaml/problems.ts'
+import type { Position } from '../../config/yaml/problems.ts'
 import { NativeError } from '../../native/index.ts'
 import { CollectorError } from '../errors.ts'
-import type { PlannedHook } from './plan.ts'
+
+/** POLICY_REFUSED with a position in a policy's file. */
+export function refusedAt(
+  { file }: Pick<Policy, 'file'>,
+  at: Position,
+  message: string,
+  cause?: unknown,
+): CollectorError {
+  return new CollectorError('POLICY_REFUSED', formatProblem({ file, ...at, message }), { cause })
+}
 
 /** The kernel refused a function's program. */
 export class FunctionRefused extends Error {
@@ -23,17 +33,19 @@ export class FunctionRefused extends Error {
   }
 }
 
+interface Hooked {
+  readonly symbol: string
+  readonly spec: { readonly at: Position }
+}
+
 /** The error with the place in a policy's file: of the first added hook on the function, else of the first one. */
 export function refusal(
   error: NativeError,
-  plans: ReadonlyArray<{ readonly policy: Policy; readonly hooks: readonly PlannedHook[] }>,
+  plans: ReadonlyArray<{ readonly policy: Policy; readonly hooks: readonly Hooked[] }>,
   symbol: string,
 ): CollectorError {
   const hooks = plans.flatMap(({ policy, hooks: planned }) => planned.map((hook) => ({ policy, hook })))
   const blamed = hooks.find(({ hook }) => hook.symbol === symbol) ?? hooks[0]
-  const problem =
-    blamed === undefined
-      ? error.message
-      : formatProblem({ file: blamed.policy.file, ...blamed.hook.spec.at, message: error.message })
-  return new CollectorError('POLICY_REFUSED', problem, { cause: error })
+  if (blamed === undefined) return new CollectorError('POLICY_REFUSED', error.message, { cause: error })
+  return refusedAt(blamed.policy, blamed.hook.spec.at, error.message, error)
 }

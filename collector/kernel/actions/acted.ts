@@ -36,19 +36,7 @@ export type Done = Readonly<Record<(typeof DONE)[number], number>>
 /** By policy and function. */
 export type DoneByHook = ReadonlyMap<string, ReadonlyMap<string, Done>>
 
-export const NOTHING_DONE: Done = {
-  nopost: 0,
-  rate_limited: 0,
-  signal: 0,
-  sigkill: 0,
-  override: 0,
-  notify_enforcer: 0,
-  monitor_signal: 0,
-  monitor_sigkill: 0,
-  monitor_override: 0,
-  monitor_notify_enforcer: 0,
-  not_done: 0,
-}
+export const NOTHING_DONE = Object.fromEntries(DONE.map((each) => [each, 0])) as Done
 
 type Acting = Pick<PlannedHook, 'hook' | 'spec'>
 

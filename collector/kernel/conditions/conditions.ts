@@ -4,12 +4,12 @@
  * table. Tables of a generation are removed by the change after the next: no program works with them any more.
  */
 import type { HookSpec, Policy, Selector } from '../../../config/policy/policy.ts'
-import { formatProblem } from '../../../config/yaml/problems.ts'
 import { NativeError } from '../../../native/index.ts'
 import type { BpfMap } from '../../../native/types.ts'
 import { CollectorError } from '../../errors.ts'
 import { Turns } from '../../host/turns.ts'
 import { u32 } from '../../wire/bytes.ts'
+import { refusedAt } from '../refusal.ts'
 import type { Finding } from '../watched/finding.ts'
 import { KeptMap } from '../watched/kept-map.ts'
 import type { HostFacts } from '../layout/selector.ts'
@@ -66,8 +66,7 @@ export class Conditions {
           added.push(...hooks)
         } catch (error) {
           if (!(error instanceof TooManyConditions)) throw error
-          const message = formatProblem({ file, ...error.filter.at, message: error.message })
-          throw new CollectorError('POLICY_REFUSED', message, { cause: error })
+          throw refusedAt({ file }, error.filter.at, error.message, error)
         }
       }
       if (process) await this.#write(next)
@@ -98,8 +97,7 @@ export class Conditions {
   #requireWorkloads(file: string, selectors: readonly Selector[]): void {
     for (const filter of selectors.flatMap(({ workloads = [] }) => workloads)) {
       const why = this.#workloads.refusal(filter)
-      if (why !== undefined)
-        throw new CollectorError('POLICY_REFUSED', formatProblem({ file, ...filter.at, message: why }))
+      if (why !== undefined) throw refusedAt({ file }, filter.at, why)
     }
   }
 

@@ -1,9 +1,8 @@
 /** What policies ask for that is not in the call: conditions on processes, files by identity, counts of equal calls. Counted by policies that ask. */
 import type { Policy } from '../../../config/policy/policy.ts'
-import { formatProblem } from '../../../config/yaml/problems.ts'
 import { NativeError } from '../../../native/index.ts'
 import type { BpfObject, ObjectOptions } from '../../../native/types.ts'
-import { CollectorError } from '../../errors.ts'
+import type { CollectorError } from '../../errors.ts'
 import { Aggregates, NO_AGGREGATES } from '../actions/aggregates.ts'
 import type { AggregateKey, Taken } from '../actions/aggregates.ts'
 import type { Conditions } from './conditions.ts'
@@ -16,6 +15,7 @@ import { asksOfFiles } from '../layout/hook.ts'
 import { asksOfChanges } from '../layout/selector.ts'
 import type { HostFacts, PolicyHook } from '../layout/selector.ts'
 import type { SharedMaps } from '../objects.ts'
+import { refusedAt } from '../refusal.ts'
 import type { Finding } from '../watched/finding.ts'
 
 export class Lookups {
@@ -61,13 +61,7 @@ export class Lookups {
       for (const { aggregate } of hooks) {
         if (aggregate === undefined) continue
         const refused = (reason: string, cause?: unknown): CollectorError =>
-          new CollectorError(
-            'POLICY_REFUSED',
-            formatProblem({ file, ...aggregate.at, message: `aggregate ${reason}` }),
-            {
-              cause,
-            },
-          )
+          refusedAt({ file }, aggregate.at, `aggregate ${reason}`, cause)
         if (!this.#options.facts.loops) {
           throw refused('needs atomic operations and bpf_loop, which Linux has since 5.17: drop it on this kernel')
         }

@@ -3,11 +3,10 @@
  * system, inode and generation. Reading happens on a thread that nothing waits for.
  */
 import type { Policy } from '../../../config/policy/policy.ts'
-import { formatProblem } from '../../../config/yaml/problems.ts'
 import { NativeError, builtFile } from '../../../native/index.ts'
 import type { BpfObject, FileDigest } from '../../../native/types.ts'
-import { CollectorError } from '../../errors.ts'
 import type { SharedMaps } from '../objects.ts'
+import { refusedAt } from '../refusal.ts'
 import type { FileIdentity } from './entries.ts'
 import type { FilesOptions } from './files.ts'
 import { Reach, Unanswered } from './reach.ts'
@@ -73,8 +72,7 @@ export class FileContents {
         hooks.flatMap(({ fileDetails }) => (fileDetails?.hash === undefined ? [] : { file, ...fileDetails.at })),
       )
       if (!(error instanceof NativeError) || at === undefined) throw error
-      const message = `fileDetails.hash does not fit into this kernel: ${error.message}`
-      throw new CollectorError('POLICY_REFUSED', formatProblem({ ...at, message }), { cause: error })
+      throw refusedAt(at, at, `fileDetails.hash does not fit into this kernel: ${error.message}`, error)
     }
     this.#users += count
   }

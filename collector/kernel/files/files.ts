@@ -7,7 +7,6 @@
  * programs in the kernel.
  */
 import type { HookSpec, IdentityFilter, Policy } from '../../../config/policy/policy.ts'
-import { formatProblem } from '../../../config/yaml/problems.ts'
 import { NativeError, builtFile } from '../../../native/index.ts'
 import type { BpfMap, BpfObject, ObjectOptions, PathWorker } from '../../../native/types.ts'
 import { CollectorError } from '../../errors.ts'
@@ -18,6 +17,7 @@ import type { Finding } from '../watched/finding.ts'
 import { KeptMap } from '../watched/kept-map.ts'
 import { WatchedLink } from '../watched/watched-link.ts'
 import type { Constants, SharedMaps } from '../objects.ts'
+import { refusedAt } from '../refusal.ts'
 import { FilterBits, PathNumbers, TooManyFilters } from './bits.ts'
 import { WantedFiles } from './entries.ts'
 import { forgetLeft } from './left.ts'
@@ -151,15 +151,14 @@ export class Files {
         for (const filter of filtersOf(hooks)) {
           if (!this.#options.facts.loops) {
             const message = `${filter.operator} needs bpf_loop, which Linux has since 5.17: match the path on this kernel`
-            throw new CollectorError('POLICY_REFUSED', formatProblem({ file, ...filter.at, message }))
+            throw refusedAt({ file }, filter.at, message)
           }
           try {
             if (this.#bits.take(filter)) made.push(filter)
             taken.push(filter)
           } catch (error) {
             if (!(error instanceof TooManyFilters)) throw error
-            const problem = formatProblem({ file, ...filter.at, message: error.message })
-            throw new CollectorError('POLICY_REFUSED', problem, { cause: error })
+            throw refusedAt({ file }, filter.at, error.message, error)
           }
         }
       }

@@ -2,7 +2,8 @@
 import { setTimeout } from 'node:timers/promises'
 import type { BpfMap, FolderRead } from '../../../native/types.ts'
 import { u32 } from '../../wire/bytes.ts'
-import { IDENTITY, LINKED_FILTERS, LINKED_NEWS, NAMED_MAX } from '../../wire/wire.ts'
+import { LINKED_FILTERS, LINKED_NEWS, NAMED_MAX } from '../../wire/wire.ts'
+import { entriesOf } from '../map-entries.ts'
 import { identityKey } from './entries.ts'
 import { linksBelow } from './links.ts'
 import type { Looked } from './links.ts'
@@ -193,15 +194,9 @@ export class LinkedFiles {
   /** Removes what neither this look nor the kernel has seen since it began. */
   #forget(): void {
     const { linked } = this.#options.maps
-    let from: Buffer | undefined
-    do {
-      const { keys, values, count, next } = linked.part(ENTRIES_AT_ONCE, from)
-      for (let i = 0; i < count; i++) {
-        if (values.readBigUInt64LE(i * LINKED_FILTERS.bytes + LINKED_FILTERS.round) >= this.round) continue
-        linked.delete(keys.subarray(i * IDENTITY.bytes, (i + 1) * IDENTITY.bytes))
-      }
-      from = next
-    } while (from !== undefined)
+    for (const [key, value] of entriesOf(linked, ENTRIES_AT_ONCE)) {
+      if (value.readBigUInt64LE(LINKED_FILTERS.round) < this.round) linked.delete(key)
+    }
   }
 
   close(): void {

@@ -105,57 +105,41 @@ export const emptyTables = (): Tables => ({
   lastNode: 0,
 })
 
-type MapName =
-  | 'selectors'
-  | 'sets'
-  | 'number_sets'
-  | 'numbers'
-  | 'texts'
-  | 'suffixes'
-  | 'edges'
-  | 'socket_values'
-  | 'places'
-  | 'automata'
-
 type Entry = readonly [key: Buffer, value: Buffer]
 
-function indexed<T>(values: readonly T[], bytesOf: (value: T) => Buffer): Iterable<Entry> {
-  return values.entries().map(([i, value]): Entry => [u32(i), bytesOf(value)])
+interface MapContent {
+  readonly count: number
+  /** Made as they are taken. */
+  readonly entries: Iterable<Entry>
 }
 
-/** Entries by map, made as they are taken. */
-function entriesOf(tables: Tables): Record<MapName, Iterable<Entry>> {
+const content = <T>(values: readonly T[], entryOf: (value: T, i: number) => Entry): MapContent => ({
+  count: values.length,
+  entries: values.values().map(entryOf),
+})
+
+const indexed = <T>(values: readonly T[], bytesOf: (value: T) => Buffer): MapContent =>
+  content(values, (value, i) => [u32(i), bytesOf(value)])
+
+/** By map. */
+function contentsOf(tables: Tables) {
   return {
     selectors: indexed(tables.selectors, (bytes) => bytes),
     sets: indexed(tables.sets.sets, setBytes),
     number_sets: indexed(tables.numberSets, u32),
-    numbers: tables.numbers.values().map((entry): Entry => [numberKey(entry), Buffer.from([1])]),
-    texts: tables.texts.values().map((entry): Entry => [textKey(entry, TEXT_ENTRY), textValue(entry)]),
-    suffixes: tables.suffixes.values().map((entry): Entry => [textKey(entry, SUFFIX_ENTRY), u32(entry.bytes.length)]),
-    edges: tables.edges.values().map((edge): Entry => [edgeKey(edge), nodeBytes(edge.to)]),
-    socket_values: tables.sockets.values().map((entry): Entry => [socketKey(entry), Buffer.from([1])]),
+    numbers: content(tables.numbers, (entry) => [numberKey(entry), Buffer.from([1])]),
+    texts: content(tables.texts, (entry) => [textKey(entry, TEXT_ENTRY), textValue(entry)]),
+    suffixes: content(tables.suffixes, (entry) => [textKey(entry, SUFFIX_ENTRY), u32(entry.bytes.length)]),
+    edges: content(tables.edges, (edge) => [edgeKey(edge), nodeBytes(edge.to)]),
+    socket_values: content(tables.sockets, (entry) => [socketKey(entry), Buffer.from([1])]),
     places: indexed(tables.places, placeBytes),
     automata: indexed(tables.automaton, rowBytes),
   }
 }
 
-/** At least one: the kernel makes no empty map. */
-const size = (entries: { readonly length: number }): number => Math.max(1, entries.length)
-
-/** The sizes that the maps need, by name. */
-export function mapSizes(tables: Tables): Record<MapName, number> {
-  return {
-    selectors: size(tables.selectors),
-    sets: size(tables.sets.sets),
-    number_sets: size(tables.numberSets),
-    numbers: size(tables.numbers),
-    texts: size(tables.texts),
-    suffixes: size(tables.suffixes),
-    edges: size(tables.edges),
-    socket_values: size(tables.sockets),
-    places: size(tables.places),
-    automata: size(tables.automaton),
-  }
+/** The sizes that the maps need, by name: at least one, because the kernel makes no empty map. */
+export function mapSizes(tables: Tables): Record<string, number> {
+  return Object.fromEntries(Object.entries(contentsOf(tables)).map(([name, { count }]) => [name, Math.max(1, count)]))
 }
 
 /**
@@ -163,7 +147,7 @@ export function mapSizes(tables: Tables): Record<MapName, number> {
  * thousands of system calls. Rejects with NativeError.
  */
 export async function fillMaps(object: Pick<BpfObject, 'map'>, tables: Tables, turns: Turns): Promise<void> {
-  for (const [name, entries] of Object.entries(entriesOf(tables))) {
+  for (const [name, { entries }] of Object.entries(contentsOf(tables))) {
     using map: BpfMap = object.map(name)
     for (const [key, value] of entries) {
       map.update(key, value)

@@ -14,34 +14,13 @@ import { u32 } from '../../wire/bytes.ts'
 interface Behind {
   readonly array: 'gate' | 'gate_back'
   readonly index: number
-  readonly program:
-    | 'hook_entry'
-    | 'hook_fexit'
-    | 'hook_event'
-    | 'hook_raw'
-    | 'hook_session'
-    | 'hook_enter'
-    | 'hook_leave'
-    | 'hook_fentry'
-    | 'hook_left'
-    | 'hook_deny'
-    | 'hook_modify'
+  readonly program: `hook_${string}`
 }
 
 /** A program that is attached, and the one that it calls, if it does. */
 interface End {
   readonly kind: AttachKind
-  readonly gate:
-    | 'gate_entry'
-    | 'gate_fexit'
-    | 'gate_event'
-    | 'gate_raw'
-    | 'gate_return'
-    | 'gate_leave'
-    | 'gate_override'
-    | 'gate_modify'
-    | 'gate_fentry'
-    | 'gate_exit'
+  readonly gate: `gate_${string}`
   readonly behind?: Behind
   /** Its runs are not those of the function: a return, or a second program at the entry. */
   readonly second?: true

@@ -1,32 +1,7 @@
 /** What was found changed behind the agent's back. */
 
-export const FINDING_KINDS = [
-  'link_gone',
-  'gate_changed',
-  'kprobes_disarmed',
-  'ftrace_disabled',
-  'hook_silent',
-  'records_missing',
-  'process_map_changed',
-  'join_map_changed',
-  'policy_map_changed',
-  'agent_stopped',
-  'agent_traced',
-] as const
-
-export type FindingKind = (typeof FINDING_KINDS)[number]
-
-export interface Finding {
-  readonly kind: FindingKind
-  /** A kernel function, one of our process programs, a map, a file with a switch of the kernel, or the agent. */
-  readonly on: string
-  readonly expected: string
-  readonly got: string
-  /** Put right at once, or over; calls before that were not seen. */
-  readonly repaired: boolean
-}
-
-const ADVICE: Readonly<Record<FindingKind, string>> = {
+/** What to do where it is not put right by itself. */
+const ADVICE = {
   link_gone: 'restart the agent',
   gate_changed: 'restart the agent',
   kprobes_disarmed: 'write 1 to it',
@@ -38,6 +13,20 @@ const ADVICE: Readonly<Record<FindingKind, string>> = {
   policy_map_changed: 'restart the agent',
   agent_stopped: 'continue it',
   agent_traced: 'end that process',
+} as const
+
+export type FindingKind = keyof typeof ADVICE
+
+export const FINDING_KINDS = Object.keys(ADVICE) as FindingKind[]
+
+export interface Finding {
+  readonly kind: FindingKind
+  /** A kernel function, one of our process programs, a map, a file with a switch of the kernel, or the agent. */
+  readonly on: string
+  readonly expected: string
+  readonly got: string
+  /** Put right at once, or over; calls before that were not seen. */
+  readonly repaired: boolean
 }
 
 /** Of what is put right by itself. */

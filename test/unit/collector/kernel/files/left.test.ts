@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { FilterBits } from '../../../../../collector/kernel/files/bits.ts'
 import { identityKey } from '../../../../../collector/kernel/files/entries.ts'
 import { forgetLeft } from '../../../../../collector/kernel/files/left.ts'
-import { IDENTITY_FILTERS } from '../../../../../collector/wire/wire.ts'
+import { IDENTITY, IDENTITY_FILTERS } from '../../../../../collector/wire/wire.ts'
 import type { IdentityFilter } from '../../../../../config/policy/policy.ts'
 
 const keyOf = (ino: bigint): Buffer => identityKey({ ino, dev: 1, generation: 2 })
@@ -35,6 +35,13 @@ test('left: a filter that is gone is taken out of all entries; an entry without 
   }
   forgetLeft(
     {
+      info: {
+        name: 'left_files',
+        keySize: IDENTITY.bytes,
+        valueSize: IDENTITY_FILTERS.bytes,
+        maxEntries: 3,
+        perCpu: 1,
+      },
       part,
       update: (key, value) => entries.set(Buffer.from(key).toString('hex'), Buffer.from(value)).size > 0,
       delete: (key) => entries.delete(Buffer.from(key).toString('hex')),

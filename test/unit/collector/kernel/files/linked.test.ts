@@ -51,7 +51,13 @@ class FakeMap {
   })
 
   get info(): BpfMap['info'] {
-    return { name: 'linked', keySize: IDENTITY.bytes, valueSize: 16, maxEntries: this.room, perCpu: 1 }
+    return {
+      name: 'linked',
+      keySize: IDENTITY.bytes,
+      valueSize: LINKED_FILTERS.bytes,
+      maxEntries: this.room,
+      perCpu: 1,
+    }
   }
 }
 

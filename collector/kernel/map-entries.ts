@@ -1,0 +1,17 @@
+import type { BpfMap } from '../../native/types.ts'
+
+/** Entries of a hash map, read in parts of about `atOnce`. An entry that is there all the while is seen once; entries may be deleted meanwhile. */
+export function* entriesOf(
+  map: Pick<BpfMap, 'info' | 'part'>,
+  atOnce: number,
+): Generator<readonly [key: Buffer, value: Buffer]> {
+  const { keySize, valueSize } = map.info
+  let from: Buffer | undefined
+  do {
+    const { keys, values, count, next } = map.part(atOnce, from)
+    for (let i = 0; i < count; i++) {
+      yield [keys.subarray(i * keySize, (i + 1) * keySize), values.subarray(i * valueSize, (i + 1) * valueSize)]
+    }
+    from = next
+  } while (from !== undefined)
+}

@@ -1,7 +1,10 @@
 /** What ktrail uses of a kernel where it is there, and what it does without. docs/kernels.md shows the same table. */
 import { atLeast, preempts } from './facts.ts'
+import table from './features.json' with { type: 'json' }
 import type { KernelFacts } from './facts.ts'
 import { chooseMode } from './plan.ts'
+
+type Name = keyof typeof table
 
 export interface Feature {
   readonly name: string
@@ -9,102 +12,33 @@ export interface Feature {
   readonly needs: string
   readonly isIn: (facts: KernelFacts) => boolean
   /** Another user than root cannot tell. */
-  readonly onlyRoot?: true
+  readonly onlyRoot?: boolean
   /** What ktrail does on a kernel without it. */
   readonly without: string
 }
 
-export const FEATURES: readonly Feature[] = [
-  {
-    name: 'bpf_get_func_arg',
-    needs: 'Linux 5.17',
-    isIn: ({ loops }) => loops,
-    without: 'no hook is attached as fexit or fentry; kprobes of entry and return are joined in a map',
-  },
-  {
-    name: 'bpf_loop',
-    needs: 'Linux 5.17',
-    isIn: ({ loops }) => loops,
-    without: 'policies with SameFile, UnderDir or aggregate are refused',
-  },
-  {
-    name: 'types of modules',
-    needs: 'Linux 5.11, CONFIG_DEBUG_INFO_BTF_MODULES',
-    isIn: (facts) => atLeast(facts, 5, 11),
-    without: 'functions of modules cannot be hooked',
-  },
-  {
-    name: 'kernel stacks at a return',
-    needs: 'Linux 5.16',
-    isIn: (facts) => atLeast(facts, 5, 16),
-    without: 'a kernelStackTrace ends at kretprobe_trampoline where the return of the function is probed',
-  },
-  {
-    name: 'kprobe.multi',
-    needs: 'Linux 5.18, CONFIG_FPROBE',
-    isIn: ({ fprobe }) => fprobe,
-    without: 'each hook is a plain kprobe, and a hooked call costs more',
-  },
-  {
-    name: 'maps that grow in tracing programs',
-    needs: 'Linux 6.1',
-    isIn: (facts) => atLeast(facts, 6, 1),
-    without:
-      'the tables of processes take all their memory (44 MiB) at the start, and have room for what 32,768 processes run; SameFile and UnderDir for 8,192 files',
-  },
-  {
-    name: 'raw tracepoints',
-    needs: 'Linux 6.1',
-    isIn: (facts) => atLeast(facts, 6, 1),
-    without: 'policies with raw: true are refused',
-  },
-  {
-    name: 'bpf_rdonly_cast',
-    needs: 'Linux 6.2',
-    isIn: ({ typedLoads }) => typedLoads,
-    without: 'kernel memory is read by calls of a helper, and a hooked call costs more',
-  },
-  {
-    name: 'counters of skipped runs',
-    needs: 'Linux 6.7',
-    isIn: (facts) => atLeast(facts, 6, 7),
-    without: 'runs of kprobes that the kernel skips are lost without being counted as missed_run',
-  },
-  {
-    name: 'kprobe.session',
-    needs: 'Linux 6.14, CONFIG_FPROBE',
-    isIn: (facts) => facts.fprobe && facts.session !== 'none' && atLeast(facts, 6, 14),
-    without:
-      'where the kernel preempts tasks in kernel code, entry and return are joined; with many callers at once returns are missed, and their events have no return value',
-  },
-  {
-    name: 'real-time priority',
-    needs: 'CAP_SYS_NICE, or RLIMIT_RTPRIO of 1',
-    isIn: (facts) => facts.realTime || !preempts(facts),
-    onlyRoot: true,
-    without:
-      'where the kernel preempts tasks in kernel code, it runs no kprobe on a CPU while the agent is preempted there in an access to a map; these calls are missed, and counted as missed_run from Linux 6.7 on',
-  },
-  {
-    name: 'sequence locks in /proc/kallsyms',
-    needs: 'CONFIG_KALLSYMS_ALL',
-    isIn: ({ renameLock, mountLock }) => renameLock !== 0n && mountLock !== 0n,
-    onlyRoot: true,
-    without: 'a rename or mount during the walk of a path goes unnoticed',
-  },
-  {
-    name: 'security hooks',
-    needs: 'CONFIG_SECURITY',
-    isIn: ({ security }) => security,
-    without: 'the binary of a script is the name given to execve, and policies cannot hook security_ functions',
-  },
-  {
-    name: 'error injection',
-    needs: 'CONFIG_FUNCTION_ERROR_INJECTION',
-    isIn: ({ override, errorInjection }) => override || errorInjection,
-    without: 'policies cannot have system calls fail (Override, enforcers); functions security_* they can',
-  },
-]
+const IS_IN: Readonly<Record<Name, Feature['isIn']>> = {
+  bpf_get_func_arg: ({ loops }) => loops,
+  bpf_loop: ({ loops }) => loops,
+  'types of modules': (facts) => atLeast(facts, 5, 11),
+  'kernel stacks at a return': (facts) => atLeast(facts, 5, 16),
+  'kprobe.multi': ({ fprobe }) => fprobe,
+  'maps that grow in tracing programs': (facts) => atLeast(facts, 6, 1),
+  'raw tracepoints': (facts) => atLeast(facts, 6, 1),
+  bpf_rdonly_cast: ({ typedLoads }) => typedLoads,
+  'counters of skipped runs': (facts) => atLeast(facts, 6, 7),
+  'kprobe.session': (facts) => facts.fprobe && facts.session !== 'none' && atLeast(facts, 6, 14),
+  'real-time priority': (facts) => facts.realTime || !preempts(facts),
+  'sequence locks in /proc/kallsyms': ({ renameLock, mountLock }) => renameLock !== 0n && mountLock !== 0n,
+  'security hooks': ({ security }) => security,
+  'error injection': ({ override, errorInjection }) => override || errorInjection,
+}
+
+export const FEATURES: readonly Feature[] = Object.entries(table).map(([name, feature]) => ({
+  name,
+  isIn: IS_IN[name as Name],
+  ...feature,
+}))
 
 /** The features that a kernel lacks, each with what ktrail does without it. */
 export const lackingFeatures = (facts: KernelFacts): Readonly<Record<string, string>> =>

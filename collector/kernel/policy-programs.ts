@@ -27,6 +27,7 @@ import type { Assignment } from './layout/assign.ts'
 import type { Constants, SharedMaps } from './objects.ts'
 import { planPolicy } from './plan.ts'
 import type { AttachMode, LoadedPolicy, Plan, PlannedHook } from './plan.ts'
+import type { KernelPrograms } from './port.ts'
 import { FunctionRefused, refusal } from './refusal.ts'
 import { symbolsOf } from './symbols.ts'
 import type { KernelTypes } from './symbols.ts'
@@ -50,7 +51,8 @@ interface Attached extends Assignment {
   readonly programs: Programs
 }
 
-export class PolicyPrograms implements Disposable {
+/** In a real kernel; port.ts says what each member does. */
+export class PolicyPrograms implements KernelPrograms, Disposable {
   readonly #options: PolicyProgramOptions
   readonly #native: NonNullable<PolicyProgramOptions['native']>
   #nextHookId = 1
@@ -81,10 +83,6 @@ export class PolicyPrograms implements Disposable {
     })
   }
 
-  /**
-   * Detaches policies and attaches others, as a whole or not at all. One change at a time. Throws CollectorError POLICY_REFUSED with the position
-   * in the file for anything that this kernel does not have or refuses. `planned` gets the hooks before any record of them can come.
-   */
   async change(
     remove: readonly LoadedPolicy[],
     add: readonly Policy[],
@@ -203,7 +201,6 @@ export class PolicyPrograms implements Disposable {
     this.#closeUnused(gone)
   }
 
-  /** The links on functions of a policy, for their statistics; other policies on the function share them. */
   linksOf({ hooks }: LoadedPolicy): Link[] {
     const ids = new Set(hooks.map(({ hook }) => hook.id))
     return [...this.#attached.values()]
@@ -238,7 +235,6 @@ export class PolicyPrograms implements Disposable {
     return [...[...this.#attached.values()].flatMap(({ gate }) => gate.links), ...followers]
   }
 
-  /** The functions, each with what is attached to its entry, and how often its program began a call. */
   functions(): ScreenedFunction[] {
     return [...this.#attached.values()].flatMap(screened)
   }
@@ -250,37 +246,31 @@ export class PolicyPrograms implements Disposable {
     return runs
   }
 
-  /** Undefined until a function is joined. */
   get joins(): JoinSweep | undefined {
     return this.#loader.joins
   }
 
-  /** How calls ended, since the last time, that the ring does not tell. Their records are in the ring by now. */
   takeEnds(): MapEnds {
     return { calls: this.#loader.joins?.takeEnds() ?? [], functions: this.#ended.splice(0) }
   }
 
-  /** What was done about matched calls, also of detached hooks. */
   doneByHook(): DoneByHook {
     return this.#loader.acted?.byHook() ?? new Map()
   }
 
-  /** The same of an attached hook, by selector. */
   doneBy(hookId: number): ReadonlyMap<number, Done> {
     return this.#loader.acted?.ofHook(hookId) ?? new Map()
   }
 
-  /** Removes calls whose return will never come; call it every few seconds. */
   sweepJoins(): void {
     this.#loader.joins?.sweep(native.bootTime())
   }
 
-  /** Matched calls in the kernel's map: most that have not returned (yet). */
   waitingReturns(): number {
     return this.#loader.joins?.waiting() ?? 0
   }
 
-  /** Detaches everything; a running change fails. Ends when no program runs any more. */
+  /** Ends when no program runs any more. */
   async detachAll(): Promise<void> {
     this.#closed = true
     await this.#detach([...this.#attached.keys()])

@@ -29,6 +29,19 @@ const MAX_ABOVE = 32
 /** Default of `memory.process_table`. */
 const DEFAULT_BYTES = 128 << 20
 
+/** Facts of a process of which nothing is known. */
+const UNKNOWN: Facts = {
+  flags: 0,
+  binary: '',
+  arguments: '',
+  argv: '',
+  cwd: '',
+  uid: undefined,
+  auid: undefined,
+  docker: '',
+  inInitTree: undefined,
+}
+
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
 /** What is kept of processes only where it is asked for. */
@@ -57,17 +70,8 @@ export class ProcessTable {
     this.#budget = new Budget(bytes, node, wanted.ancestors === true ? 8 * MAX_ABOVE : 0)
     this.#making = { node, clock, renderings: this.#budget.renderings }
     this.#makingUnknown = { node, clock, renderings: new Renderings(0) }
-    this.kernel = this.#image(0, 1n, undefined, {
-      flags: PROCESS_FLAGS.procFS,
-      binary: '<kernel>',
-      arguments: '',
-      argv: '',
-      cwd: '/',
-      uid: 0,
-      auid: 4294967295,
-      docker: '',
-      inInitTree: undefined,
-    })
+    const about = { flags: PROCESS_FLAGS.procFS, binary: '<kernel>', cwd: '/', uid: 0, auid: 4294967295 }
+    this.kernel = this.#image(0, 1n, undefined, { ...UNKNOWN, ...about })
     this.#start(0, this.kernel)
   }
 
@@ -113,17 +117,7 @@ export class ProcessTable {
   findOrUnknown(tgid: number, startLo: number, startHi: number): Image {
     const known = this.find(tgid, startLo, startHi)
     if (known !== undefined) return known
-    const image = makeImage(this.#makingUnknown, tgid, startOf(startLo, startHi), undefined, {
-      flags: 0,
-      binary: '',
-      arguments: '',
-      argv: '',
-      cwd: '',
-      uid: undefined,
-      auid: undefined,
-      docker: '',
-      inInitTree: undefined,
-    })
+    const image = makeImage(this.#makingUnknown, tgid, startOf(startLo, startHi), undefined, UNKNOWN)
     return { ...image, process: { ...image.process, execId: '', flags: 'unknown' } }
   }
 

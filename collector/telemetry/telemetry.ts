@@ -58,6 +58,19 @@ export interface Parts {
   readonly api: Pick<Api, 'readers' | 'listening'>
 }
 
+/** Counters of the kernel's side that lost nothing. */
+const FALLBACKS = [
+  'path_raced',
+  'path_unstable',
+  'path_too_deep',
+  'join_full',
+  'ring_full_return',
+  'image_missed',
+  'program_unknown',
+  'workload_unknown',
+  'aggregates_full',
+] as const
+
 export class Telemetry implements AsyncDisposable {
   /** Everything is attached, and no stop was requested. */
   ready = false
@@ -111,21 +124,8 @@ export class Telemetry implements AsyncDisposable {
   }
 
   #sources(access: Access): PageSources {
-    const {
-      kernel,
-      ingest,
-      enrichment,
-      policies,
-      kubernetes,
-      namespaces,
-      reloads,
-      reloader,
-      delivery,
-      loopLag,
-      guard,
-      lossRecords,
-      api,
-    } = this.#parts
+    const { kernel, ingest, enrichment, policies, kubernetes, namespaces, reloads } = this.#parts
+    const { reloader, delivery, loopLag, guard, lossRecords, api } = this.#parts
     const { nodeName, facts } = this.#options
     const made = (): Record<string, number> => ({ ...ingest.made, events_lost: lossRecords.published })
     return {
@@ -144,28 +144,10 @@ export class Telemetry implements AsyncDisposable {
       records: () => ingest.accounting.tracker.received,
       losses: () => lossRecords.losses.list(),
       fallbacks: () => {
-        const {
-          path_raced,
-          path_unstable,
-          path_too_deep,
-          join_full,
-          ring_full_return,
-          image_missed,
-          program_unknown,
-          workload_unknown,
-          aggregates_full,
-        } = kernel.counts().counters
-        const return_not_seen = ingest.returns.missed
-        const paths = { path_raced, path_unstable, path_too_deep }
+        const { counters } = kernel.counts()
         return {
-          ...paths,
-          join_full,
-          ring_full_return,
-          return_not_seen,
-          image_missed,
-          program_unknown,
-          workload_unknown,
-          aggregates_full,
+          ...Object.fromEntries(FALLBACKS.map((name) => [name, counters[name]])),
+          return_not_seen: ingest.returns.missed,
           aggregate_unknown: ingest.aggregates.lost,
         }
       },

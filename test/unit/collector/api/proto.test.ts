@@ -11,7 +11,7 @@ import {
   file_tetragon_sensors,
 } from '../../../../collector/proto/tetragon/sensors_pb.js'
 import { KprobeArgumentSchema } from '../../../../collector/proto/tetragon/events_pb.js'
-import { generate } from '../../../../collector/proto/write-proto.ts'
+import { generate } from '../../../support/proto/write-proto.ts'
 import { TYPES } from '../../../../config/policy/arguments.ts'
 import { Folder } from '../../exporters/support/folder.ts'
 import { readTables } from './support/tables.ts'
@@ -70,7 +70,7 @@ test('api proto: every type of argument in policies has a field for its values',
   for (const { field } of TYPES) if (field !== '') assert.ok(fields.has(field), field)
 })
 
-test('api proto: the generated files are those of the .proto files (else: node collector/proto/write-proto.ts)', () => {
+test('api proto: the generated files are those of the .proto files (else: node test/support/proto/write-proto.ts)', () => {
   using folder = new Folder()
   generate(folder.path)
   for (const part of ['tetragon', 'grpc']) {

@@ -1,11 +1,11 @@
 /**
- * Generates the JavaScript and the types of the .proto files beside them. Run after any change of a .proto file:
- * `node collector/proto/write-proto.ts`.
+ * Generates the JavaScript and the types of the .proto files of collector/proto/ beside them. Run after any change of a .proto file:
+ * `node test/support/proto/write-proto.ts`.
  */
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
 
 /** Generates into `folder`, as `tetragon/events_pb.js` and so on. */
 export function generate(folder: string): void {
@@ -18,4 +18,4 @@ export function generate(folder: string): void {
   })
 }
 
-if (import.meta.main) generate(fileURLToPath(new URL('.', import.meta.url)))
+if (import.meta.main) generate(`${ROOT}collector/proto`)

@@ -10,7 +10,8 @@ export class Api implements AsyncDisposable {
   readonly readers: ReaderCounts = new ReaderCounts()
   readonly #options: ApiOptions
   #listener: ApiListener | undefined
-  #listening: Listening | undefined
+  /** Undefined when the API is disabled. */
+  listening: Listening | undefined
 
   constructor(options: ApiOptions) {
     this.#options = options
@@ -28,13 +29,8 @@ export class Api implements AsyncDisposable {
     const load = async (count: CountCalls) =>
       (await import('./server.ts')).serverOf(this.#options, this.readers, certificates, count)
     const open = async () => (this.#listener = await ApiListener.start({ address, load, log }))
-    this.#listening = await Listening.start({ server: 'grpc', address, open, log })
-    return this.#listening.address
-  }
-
-  /** Undefined when the API is disabled. */
-  get listening(): Listening | undefined {
-    return this.#listening
+    this.listening = await Listening.start({ server: 'grpc', address, open, log })
+    return this.listening.address
   }
 
   /** For clients that must not wait: hooks of container runtimes. */
@@ -43,7 +39,7 @@ export class Api implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#listening?.[Symbol.asyncDispose]()
+    await this.listening?.[Symbol.asyncDispose]()
   }
 }
 

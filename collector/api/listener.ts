@@ -41,7 +41,8 @@ export class ApiListener implements AsyncDisposable {
   readonly #open = new Map<Socket, string>()
   /** Open calls by peer. */
   readonly #calls = new Map<string, number>()
-  #address = ''
+  /** In the config's notation. */
+  address = ''
   #loading: Promise<Connections> | undefined
 
   private constructor(options: ListenerOptions) {
@@ -51,13 +52,8 @@ export class ApiListener implements AsyncDisposable {
   /** Listens until disposed. Throws CollectorError LISTEN_FAILED with the address. */
   static async start(options: ListenerOptions): Promise<ApiListener> {
     const listener = new ApiListener(options)
-    listener.#address = await listenAt(listener.#listener, options.address, 'server.grpc')
+    listener.address = await listenAt(listener.#listener, options.address, 'server.grpc')
     return listener
-  }
-
-  /** In the config's notation. */
-  get address(): string {
-    return this.#address
   }
 
   /** Loads what serves clients, so that the first one does not wait for it. Never rejects: a failure is reported with the first client. */

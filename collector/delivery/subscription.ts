@@ -39,7 +39,8 @@ export class Subscription implements AsyncIterable<Taken>, AsyncDisposable {
   readonly #sizes = new EventSizes()
   #bytes = 0
   #count = 0
-  #lost = 0
+  /** Events that passed the filter and did not fit. */
+  lost = 0
   #ended = false
   #wake: (() => void) | undefined
 
@@ -74,14 +75,9 @@ export class Subscription implements AsyncIterable<Taken>, AsyncDisposable {
       this.#count++
     } else {
       part.lost++
-      this.#lost++
+      this.lost++
       this.#sizes.forget()
     }
-  }
-
-  /** Events that passed the filter and did not fit. */
-  get lost(): number {
-    return this.#lost
   }
 
   /** Size of the queue. */

@@ -5,8 +5,9 @@
  * A gap alone proves nothing: a thread that was blocked in the kernel, or whose virtual machine did not run, has neither run nor waited for a CPU
  * (schedstat) either. So a stop is what left a trace: SIGCONT, a notification of cgroup.events, another cgroup, a tracer. Any other gap is logged.
  */
-import { readFileSync, watch } from 'node:fs'
+import { watch } from 'node:fs'
 import type { Log } from '../host/log.ts'
+import { readOr } from '../host/read.ts'
 import type { Finding } from '../kernel/watched/finding.ts'
 
 /** The longest time between two checks of an agent that runs: the pace of the housekeeping of an idle one. */
@@ -135,14 +136,6 @@ function unexplained(gapMs: number, ownMs: number): string {
   const got = `it ran or waited for a CPU for ${seconds(ownMs)} s of them, and nothing shows that others stopped it`
   const next = 'the host lacks memory, disk or CPU (/proc/pressure), or its virtual machine was paused'
   return `the agent was held up for ${seconds(gapMs)} s: ${got}: ${next}`
-}
-
-function readOr(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    return undefined
-  }
 }
 
 /** The root has no such file, and cannot be frozen. */

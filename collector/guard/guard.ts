@@ -23,7 +23,8 @@ export interface GuardOptions {
 export class Guard {
   readonly #options: GuardOptions
   readonly #held = new Map<string, SeenFinding>()
-  readonly #counts = new Map<FindingKind, number>(FINDING_KINDS.map((kind) => [kind, 0]))
+  /** Findings so far, by kind, also zeros. */
+  readonly counts = new Map<FindingKind, number>(FINDING_KINDS.map((kind) => [kind, 0]))
 
   constructor(options: GuardOptions) {
     this.#options = options
@@ -40,7 +41,7 @@ export class Guard {
       // Who changes it again after it was put right has done it again.
       if (held !== undefined && !finding.repaired) continue
       appeared = true
-      this.#counts.set(finding.kind, (this.#counts.get(finding.kind) ?? 0) + 1)
+      this.counts.set(finding.kind, (this.counts.get(finding.kind) ?? 0) + 1)
       log.error({ ...finding }, `tampering: ${sentence(finding)}`)
     }
     for (const [key, { finding, seenMs }] of this.#held) {
@@ -54,10 +55,5 @@ export class Guard {
   /** Present findings, and those that were gone less than half a minute ago. */
   findings(): Finding[] {
     return [...this.#held.values()].map(({ finding }) => finding)
-  }
-
-  /** Findings so far, by kind, also zeros. */
-  get counts(): ReadonlyMap<FindingKind, number> {
-    return this.#counts
   }
 }

@@ -1,8 +1,10 @@
 /** Checks whether this host and user can run the agent. */
-import { existsSync, readFileSync, readlinkSync } from 'node:fs'
+import { existsSync, readlinkSync } from 'node:fs'
 import { CollectorError } from '../errors.ts'
+import type { CollectorErrorCode } from '../errors.ts'
 import { checkDescriptors } from './descriptors.ts'
 import { takeLock } from './lock.ts'
+import { readOr } from './read.ts'
 
 /** Inode of the first pid namespace: include/linux/proc_ns.h, PROC_PID_INIT_INO. */
 const HOST_PID_NAMESPACE = 0xefff_fffc
@@ -10,40 +12,26 @@ const HOST_PID_NAMESPACE = 0xefff_fffc
 /** What keeps the agent from running on this kernel, root or not: NO_BTF, NO_KPROBES, LOCKED_DOWN, each with the next step. */
 export function kernelProblems(hasBtf: () => boolean, lockdown: string | undefined = readLockdown()): CollectorError[] {
   const problems: CollectorError[] = []
-  if (!hasBtf()) {
-    problems.push(
-      new CollectorError(
-        'NO_BTF',
-        'this kernel has no type information: expected /sys/kernel/btf/vmlinux (CONFIG_DEBUG_INFO_BTF=y)',
-      ),
+  const report = (code: CollectorErrorCode, message: string): void =>
+    void problems.push(new CollectorError(code, message))
+  if (!hasBtf())
+    report('NO_BTF', 'this kernel has no type information: expected /sys/kernel/btf/vmlinux (CONFIG_DEBUG_INFO_BTF=y)')
+  if (!hasKprobes())
+    report(
+      'NO_KPROBES',
+      'this kernel cannot attach kprobes: expected CONFIG_KPROBES=y and tracefs at /sys/kernel/tracing; `make run` tries a guest kernel instead',
     )
-  }
-  if (!hasKprobes()) {
-    problems.push(
-      new CollectorError(
-        'NO_KPROBES',
-        'this kernel cannot attach kprobes: expected CONFIG_KPROBES=y and tracefs at /sys/kernel/tracing; `make run` tries a guest kernel instead',
-      ),
+  if (lockdown === 'confidentiality')
+    report(
+      'LOCKED_DOWN',
+      'the kernel is locked down: expected none or integrity in /sys/kernel/security/lockdown, got confidentiality, which refuses kprobes and BPF reads',
     )
-  }
-  if (lockdown === 'confidentiality') {
-    problems.push(
-      new CollectorError(
-        'LOCKED_DOWN',
-        'the kernel is locked down: expected none or integrity in /sys/kernel/security/lockdown, got confidentiality, which refuses kprobes and BPF reads',
-      ),
-    )
-  }
   return problems
 }
 
 /** The effective lockdown; undefined when the kernel does not show it (no such security module, or no securityfs). */
 export function readLockdown(): string | undefined {
-  try {
-    return /\[(\w+)\]/.exec(readFileSync('/sys/kernel/security/lockdown', 'utf8'))?.[1]
-  } catch {
-    return undefined
-  }
+  return /\[(\w+)\]/.exec(readOr('/sys/kernel/security/lockdown') ?? '')?.[1]
 }
 
 /** Checks the host, and takes its lock until the result is disposed of. Throws CollectorError. */

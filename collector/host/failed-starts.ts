@@ -2,9 +2,10 @@
  * Starts of a service that failed one after the other. systemd 252 waits equally long before each restart (RestartSteps= needs 254), and a start
  * takes seconds of CPU time. So an agent whose start failed waits before it ends, each time twice as long.
  */
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { backOffMs } from '../../config/base/time/back-off.ts'
+import { readOr } from './read.ts'
 
 const LEAST_MS = 4_000
 /** Not longer: until the next start nothing is recorded. */
@@ -23,7 +24,7 @@ export class FailedStarts {
   /** Counts one more. Returns how long to wait before the agent ends: 0 for the first, which `systemctl start` reports. */
   add(): number {
     if (this.#file === undefined) return 0
-    const before = this.#before()
+    const before = Math.max(0, Math.trunc(Number(readOr(this.#file))) || 0)
     try {
       writeFileSync(this.#file, `${before + 1}\n`)
     } catch {
@@ -40,14 +41,6 @@ export class FailedStarts {
       rmSync(this.#file, { force: true })
     } catch {
       // A count that stays makes a later wait longer: no reason to end an agent that runs.
-    }
-  }
-
-  #before(): number {
-    try {
-      return Math.max(0, Math.trunc(Number(readFileSync(this.#file ?? '', 'utf8'))) || 0)
-    } catch {
-      return 0
     }
   }
 }

@@ -1,10 +1,8 @@
 /** Which calls will never return, because the thread that made them is gone. */
-import { readFileSync } from 'node:fs'
-import { errnoOf } from '../../config/base/unreadable.ts'
-import { parseStat } from './proc-stat.ts'
+import { startIn } from './proc-stat.ts'
+import type { Started } from './proc-stat.ts'
 
-/** Start time of a thread (boot time), 'gone', or 'unknown' when /proc cannot be read. */
-export type ThreadStart = (tgid: number, tid: number) => bigint | 'gone' | 'unknown'
+export type ThreadStart = (tgid: number, tid: number) => Started
 
 /** Younger calls are not checked: nearly all of them return. */
 const YOUNG_NS = 2_000_000_000n
@@ -14,15 +12,10 @@ const LOOKUPS_MAX = 256
 const TICK_NS = 10_000_000n
 
 /** Reads `<procfs>/<tgid>/task/<tid>/stat`. */
-export function threadStarts(procfs: string): ThreadStart {
-  return (tgid, tid) => {
-    try {
-      return parseStat(readFileSync(`${procfs}/${tgid}/task/${tid}/stat`, 'utf8'))?.startNs ?? 'unknown'
-    } catch (error) {
-      return ['ENOENT', 'ESRCH'].includes(errnoOf(error)) ? 'gone' : 'unknown'
-    }
-  }
-}
+export const threadStarts =
+  (procfs: string): ThreadStart =>
+  (tgid, tid) =>
+    startIn(`${procfs}/${tgid}/task/${tid}/stat`, 'unknown')
 
 export interface ThreadCall {
   readonly tgid: number
@@ -50,7 +43,7 @@ export class GoneThreads {
   among<Call extends ThreadCall>(calls: readonly Call[], nowNs: bigint): Call[] {
     const old = calls.filter((call) => nowNs - enteredNs(call) > YOUNG_NS)
     if (old.length === 0 || typeof this.#threadStart(this.#agentPid, this.#agentPid) !== 'bigint') return []
-    const known = new Map<number, ReturnType<ThreadStart>>()
+    const known = new Map<number, Started>()
     const from = old.length > LOOKUPS_MAX ? this.#turn++ * LOOKUPS_MAX : 0
     const gone: Call[] = []
     for (let i = 0; i < old.length; i++) {
@@ -66,7 +59,7 @@ export class GoneThreads {
   }
 
   /** undefined when all lookups are used up. */
-  #look({ tgid, tid }: ThreadCall, known: Map<number, ReturnType<ThreadStart>>): ReturnType<ThreadStart> | undefined {
+  #look({ tgid, tid }: ThreadCall, known: Map<number, Started>): Started | undefined {
     if (known.size >= LOOKUPS_MAX) return undefined
     // The idle tasks have tid 0 and are not in /proc.
     const start = tgid === 0 ? 'unknown' : this.#threadStart(tgid, tid)

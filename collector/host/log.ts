@@ -15,15 +15,6 @@ export interface LogOptions {
   readonly format: 'json' | 'text'
 }
 
-const LEVELS: Readonly<Record<number, string>> = {
-  10: 'trace',
-  20: 'debug',
-  30: 'info',
-  40: 'warn',
-  50: 'error',
-  60: 'fatal',
-}
-
 /** sd-daemon(3): the journal takes a line's priority from its beginning, and removes it. */
 const PRIORITIES: Readonly<Record<number, string>> = {
   10: '<7>',
@@ -43,7 +34,7 @@ function textLine(json: string): string {
   const fields = Object.entries(rest).map(
     ([key, value]) => ` ${key}=${typeof value === 'string' ? printable(value) : oneLine(JSON.stringify(value))}`,
   )
-  return `ktrail: ${LEVELS[Number(level)] ?? level}: ${oneLine(String(msg))}${fields.join('')}\n`
+  return `ktrail: ${pino.levels.labels[Number(level)] ?? level}: ${oneLine(String(msg))}${fields.join('')}\n`
 }
 
 /** pino writes the level first. */

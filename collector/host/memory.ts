@@ -15,7 +15,7 @@ export class MemoryGuard {
   limits: MemoryLimits
   readonly #rss: () => number
   readonly #onChange: (pressure: MemoryPressure, rssBytes: number) => void
-  #pressure: MemoryPressure = 'none'
+  pressure: MemoryPressure = 'none'
 
   /** `rss` returns the resident bytes. */
   constructor(
@@ -28,17 +28,13 @@ export class MemoryGuard {
     this.#onChange = onChange
   }
 
-  get pressure(): MemoryPressure {
-    return this.#pressure
-  }
-
   /** Call it every few seconds. */
   look(): void {
     const rssBytes = this.#measured()
     if (rssBytes === undefined) return
     const pressure = this.#pressureOf(rssBytes)
-    if (pressure === this.#pressure) return
-    this.#pressure = pressure
+    if (pressure === this.pressure) return
+    this.pressure = pressure
     this.#onChange(pressure, rssBytes)
   }
 
@@ -54,8 +50,8 @@ export class MemoryGuard {
   #pressureOf(rssBytes: number): MemoryPressure {
     const { soft_limit: softBytes, hard_limit: hardBytes } = this.limits
     const passed = (limit: number, already: boolean): boolean => rssBytes > (already ? limit * BACK_BELOW : limit)
-    if (passed(hardBytes, this.#pressure === 'hard')) return 'hard'
-    return passed(softBytes, this.#pressure !== 'none') ? 'soft' : 'none'
+    if (passed(hardBytes, this.pressure === 'hard')) return 'hard'
+    return passed(softBytes, this.pressure !== 'none') ? 'soft' : 'none'
   }
 }
 

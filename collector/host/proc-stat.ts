@@ -22,13 +22,15 @@ export function parseStat(stat: string): { parentPid: number; startNs: bigint; k
   }
 }
 
-/**
- * Start time (boot clock) of the process that has this pid now; 'gone' also for a zombie, 'unknown' when /proc cannot be read, for instance
- * because no descriptor is left.
- */
-export function startedAt(procfs: string, pid: number): bigint | 'gone' | 'unknown' {
+export type Started = bigint | 'gone' | 'unknown'
+
+/** Start time (boot clock) of the process that has this pid now; 'gone' also for a zombie. */
+export const startedAt = (procfs: string, pid: number): Started => startIn(`${procfs}/${pid}/stat`, 'gone')
+
+/** 'unknown' when /proc cannot be read, for instance because no descriptor is left. `zombie`: what one is. */
+export function startIn(stat: string, zombie: 'gone' | 'unknown'): Started {
   try {
-    return parseStat(readFileSync(`${procfs}/${pid}/stat`, 'utf8'))?.startNs ?? 'gone'
+    return parseStat(readFileSync(stat, 'utf8'))?.startNs ?? zombie
   } catch (error) {
     return ['ENOENT', 'ESRCH'].includes(errnoOf(error)) ? 'gone' : 'unknown'
   }

@@ -2,8 +2,8 @@
 export class Reading {
   readonly #nowMs: () => number
   #lookedMs: number
-  #held = false
-  #ended = false
+  held = false
+  ended = false
 
   /** `nowMs`: monotonic. */
   constructor(nowMs: () => number = () => performance.now()) {
@@ -18,28 +18,20 @@ export class Reading {
 
   /** The events go to the exporters; a blocking exporter holds them. */
   handOver(): void {
-    this.#held = true
+    this.held = true
   }
 
   takeBack(): void {
-    this.#held = false
+    this.held = false
     this.looked()
   }
 
   /** Reading has ended. */
   end(): void {
-    this.#ended = true
+    this.ended = true
   }
 
   get silentMs(): number {
     return this.#nowMs() - this.#lookedMs
-  }
-
-  get held(): boolean {
-    return this.#held
-  }
-
-  get ended(): boolean {
-    return this.#ended
   }
 }

@@ -15,7 +15,8 @@ export class RingAccounting {
   #gaps = 0
   #late = 0
   #emptied = false
-  #imbalance = 0
+  /** Records that the kernel numbered and did not refuse but that never arrived: must be 0. */
+  imbalance = 0
 
   constructor(kernel: Pick<Kernel, 'counts'>) {
     this.#kernel = kernel
@@ -26,11 +27,6 @@ export class RingAccounting {
     this.#emptied = true
   }
 
-  /** Records that the kernel numbered and did not refuse but that never arrived: must be 0. */
-  get imbalance(): number {
-    return this.#imbalance
-  }
-
   /**
    * Looks for missing records: after the last received one (numbered before the previous look, and the ring was empty since), and in gaps of
    * the previous look that are neither refusals nor filled since. Call it every few seconds.
@@ -39,7 +35,7 @@ export class RingAccounting {
     const { tracker } = this
     if (this.#emptied && this.#numbered !== undefined) {
       const behind = this.#numbered - tracker.received
-      this.#imbalance = Math.max(0, behind, this.#gaps - (tracker.late - this.#late))
+      this.imbalance = Math.max(0, behind, this.#gaps - (tracker.late - this.#late))
     }
     const { taken, counters } = this.#kernel.counts()
     const refused = counters.ring_full_hook + counters.ring_full_process + counters.ring_full_return

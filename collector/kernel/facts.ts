@@ -1,9 +1,9 @@
 /**
  * Facts about the running kernel: read once at the start and passed on as plain data, so that planning needs no kernel.
  */
-import { readFileSync } from 'node:fs'
 import { release } from 'node:os'
 import type { KernelFunction } from '../../native/types.ts'
+import { readOr } from '../host/read.ts'
 
 /** `unknown` is treated like `full`, which is safe. */
 export type Preemption = 'none' | 'voluntary' | 'full' | 'lazy' | 'unknown'
@@ -76,14 +76,6 @@ export function parsePreemption(debugfs: string | undefined, cmdline: string, ve
   if (asked !== undefined) return asked
   if (/PREEMPT_RT|PREEMPT(?!_DYNAMIC)/.test(version)) return 'full'
   return /PREEMPT_DYNAMIC/.test(version) ? 'unknown' : 'voluntary'
-}
-
-const readOr = (path: string): string | undefined => {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    return undefined
-  }
 }
 
 /** From the text of /proc/cgroups, which newer kernels write for v1 only: no controller that places processes has a hierarchy of v1. */

@@ -32,9 +32,11 @@ export class JoinSweep {
   readonly maps: JoinMaps
   readonly #gone: GoneThreads
   #ends: CallEnd[] = []
-  #lost = 0
+  /** Removed calls that have no records: they were to be judged at the return. */
+  lost = 0
   #removed = 0
-  #told = 0
+  /** Entries whose end the ring refused, so far. */
+  told = 0
 
   constructor(map: (name: string) => BpfMap, gone: GoneThreads) {
     this.maps = Object.fromEntries(MAPS.map((name) => [name, map(name)])) as JoinMaps
@@ -45,7 +47,7 @@ export class JoinSweep {
   sweep(nowNs: bigint): void {
     const calls: Array<ThreadCall & { readonly entry: Entry }> = []
     for (const entry of this.#entries()) {
-      if (isEnded(entry)) this.#told += this.#remove(entry) ? 1 : 0
+      if (isEnded(entry)) this.told += this.#remove(entry) ? 1 : 0
       else calls.push({ tgid: tgidOf(entry), ...endOf(entry), entry })
     }
     for (const { entry } of this.#gone.among(calls, nowNs)) this.#remove(entry)
@@ -62,14 +64,9 @@ export class JoinSweep {
     if (!this.maps.join.delete(key)) return false
     this.#removed++
     this.maps['.data.swept'].update(ONLY, u64(this.#removed))
-    if (value.readUInt32LE(JOIN_VALUE.state) === JOIN_UNREAD) this.#lost++
+    if (value.readUInt32LE(JOIN_VALUE.state) === JOIN_UNREAD) this.lost++
     else this.#ends.push(endOf(entry))
     return true
-  }
-
-  /** Entries whose end the ring refused, so far. */
-  get told(): number {
-    return this.#told
   }
 
   /** Calls in the table and in the map, as `callKey` has them. In this order: a call may go from the one to the other meanwhile. */
@@ -89,11 +86,6 @@ export class JoinSweep {
   /** How removed calls ended, since the last time; their records were in the ring before. */
   takeEnds(): CallEnd[] {
     return this.#ends.splice(0)
-  }
-
-  /** Removed calls that have no records: they were to be judged at the return. */
-  get lost(): number {
-    return this.#lost
   }
 
   /** Number of entries in the map. */

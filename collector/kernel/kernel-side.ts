@@ -2,10 +2,10 @@
  * Everything that the agent has in the kernel: the process programs with the shared maps, and the programs of policies. The kernel
  * frees all of it when this process ends, because only its file descriptors refer to it.
  */
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { builtFile, kernelPreempts, openObject, openRing, watchRing } from '../../native/index.ts'
 import type { BpfObject, ObjectOptions, RingReader } from '../../native/types.ts'
+import { readOr } from '../host/read.ts'
 import { startKey } from '../wire/decode.ts'
 import { u32, u64 } from '../wire/bytes.ts'
 import { CREDENTIALS_HOOK, SCRIPT_HOOK, atLeast, preempts } from './facts.ts'
@@ -204,11 +204,7 @@ export class KernelSide implements Kernel {
   }
 
   get keepsStatistics(): boolean {
-    try {
-      return readFileSync(join(this.#procfs, 'sys/kernel/bpf_stats_enabled'), 'utf8').trim() === '1'
-    } catch {
-      return false
-    }
+    return readOr(join(this.#procfs, 'sys/kernel/bpf_stats_enabled'))?.trim() === '1'
   }
 
   get ringBytes(): number {

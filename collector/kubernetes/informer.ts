@@ -58,8 +58,10 @@ export class Informer<T> implements AsyncDisposable, WatchState {
   readonly #options: InformerOptions<T>
   readonly #known = new Map<string, StoredObject<T>>()
   readonly #stop = new AbortController()
-  #problem: string | undefined
-  #listed = false
+  /** Why nothing comes now. */
+  problem: string | undefined
+  /** Whether all objects were listed once. */
+  listed = false
   #failures = 0
   #page = PAGE
   #running: Promise<void> | undefined
@@ -67,16 +69,6 @@ export class Informer<T> implements AsyncDisposable, WatchState {
   constructor(options: InformerOptions<T>) {
     this.#options = options
     options.client.watches?.set(nameOf(options.resource), this)
-  }
-
-  /** Whether all objects were listed once. */
-  get listed(): boolean {
-    return this.#listed
-  }
-
-  /** Why nothing comes now. */
-  get problem(): string | undefined {
-    return this.#problem
   }
 
   get size(): number {
@@ -152,7 +144,7 @@ export class Informer<T> implements AsyncDisposable, WatchState {
     let version = ''
     do {
       // Later lists must not be older than what is known; and one from the cache is never in pages.
-      const resourceVersion = this.#listed || more !== '' || this.#page < PAGE ? undefined : '0'
+      const resourceVersion = this.listed || more !== '' || this.#page < PAGE ? undefined : '0'
       const limit = String(this.#page)
       const query = { labelSelector, fieldSelector, limit, continue: more || undefined, resourceVersion }
       const { metadata, items } = await client.list({ resource, namespace, query, signal })
@@ -173,7 +165,7 @@ export class Informer<T> implements AsyncDisposable, WatchState {
   /** These are all. */
   async #complete(present: ReadonlySet<string>): Promise<void> {
     for (const key of this.#known.keys()) if (!present.has(key)) await this.#delete(key)
-    this.#listed = true
+    this.listed = true
     this.#report(undefined)
     await this.#options.onListed?.()
   }
@@ -219,8 +211,8 @@ export class Informer<T> implements AsyncDisposable, WatchState {
   }
 
   #report(problem: string | undefined): void {
-    if (this.#problem === problem) return
-    this.#problem = problem
+    if (this.problem === problem) return
+    this.problem = problem
     this.#options.onProblem?.(problem)
   }
 

@@ -52,22 +52,18 @@ export class ObjectEvents implements AsyncDisposable {
   #filledMs = performance.now()
   #running: Promise<void> | undefined
   #problem: string | undefined
-  #dropped = 0
+  /** Events that were dropped for lack of room. */
+  dropped = 0
 
   constructor(options: ObjectEventsOptions) {
     this.#options = options
-  }
-
-  /** Events that were dropped for lack of room. */
-  get dropped(): number {
-    return this.#dropped
   }
 
   /** Returns at once. */
   record(about: About, type: 'Normal' | 'Warning', reason: string, message: string): void {
     if (this.#stop.signal.aborted) return
     if (this.#waiting.length >= MOST_WAITING) {
-      this.#dropped++
+      this.dropped++
       return
     }
     // kubectl describe does not show which host an event comes from.

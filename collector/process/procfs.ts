@@ -2,11 +2,12 @@
  * The start-up scan of /proc (docs/reference/records.md): every running process, parents before children.
  * It runs after the process hooks are attached, so no process is missed; a process that the hooks have reported keeps that entry.
  */
-import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
+import { readdirSync, readlinkSync } from 'node:fs'
 import { posix } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { cachedStat } from '../../native/index.ts'
 import { parseStat } from '../host/proc-stat.ts'
+import { readOr } from '../host/read.ts'
 import { cgroupPath } from './cgroup-names.ts'
 import { PROCESS_FLAGS } from '../wire/flags.ts'
 import { ProcessFiles } from './detail/process-files.ts'
@@ -55,8 +56,8 @@ export async function readProcess(
   files: ProcessFiles = new ProcessFiles(procfs),
 ): Promise<ScannedProcess | undefined> {
   const at = (name: string): string => posix.join(procfs, String(pid), name)
-  const stat = tryRead(() => readFileSync(at('stat'), 'utf8'))
-  const status = tryRead(() => readFileSync(at('status'), 'utf8'))
+  const stat = readOr(at('stat'))
+  const status = readOr(at('status'))
   const parsed = stat === undefined ? undefined : parseStat(stat)
   if (stat === undefined || status === undefined || parsed === undefined) return undefined
   const name = stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'))
@@ -64,8 +65,8 @@ export async function readProcess(
   // A name may end like that too: the link count decides.
   const unlinked = exe?.endsWith(' (deleted)') ? cachedStat(at('exe')) : undefined
   const cwd = tryRead(() => readlinkSync(at('cwd')))
-  const cgroups = tryRead(() => readFileSync(at('cgroup'), 'utf8')) ?? ''
-  const auid = tryRead(() => readFileSync(at('loginuid'), 'utf8'))
+  const cgroups = readOr(at('cgroup')) ?? ''
+  const auid = readOr(at('loginuid'))
   const inner = field(status, 'NSpid')
   const uid = parsed.kernelThread ? 0 : Number(field(status, 'Uid')[1] ?? 0)
   const read = parsed.kernelThread ? NOTHING : await files.read(pid, uid, 'cmdline', ARGV_BYTES).catch(() => NOTHING)

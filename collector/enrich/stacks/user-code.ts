@@ -8,6 +8,7 @@
 import { constants } from 'node:fs'
 import { giveUp } from '../../../config/base/answered.ts'
 import { openRegular } from '../../../config/base/named-file.ts'
+import { inTime } from '../../host/in-time.ts'
 import { readMappings } from './mapped-files.ts'
 import type { Mapping } from './mapped-files.ts'
 import { symbolsAt } from './elf-symbols.ts'
@@ -20,8 +21,6 @@ export interface Code {
 
 /** Of a process, before what is not found out yet is left out; an event waits two seconds at most. */
 const MAX_MS = 1500
-/** The time passes in steps: where the event loop was busy elsewhere, the read had no turn either. */
-const STEPS = 10
 /** A process whose mappings were just read has them still. */
 const KEEP_MS = 1000
 const MAX_PROCESSES = 64
@@ -150,26 +149,12 @@ class Unhurried {
   /** undefined when it fails, when it takes longer, and while one before that took longer has not ended. */
   async run<T>(read: () => Promise<T>, ms: number): Promise<T | undefined> {
     if (this.#behind) return undefined
-    const { promise: late, resolve } = Promise.withResolvers<undefined>()
-    let left = STEPS
-    const step = (): void => {
-      if (--left > 0) {
-        timer = setTimeout(step, ms / STEPS)
-        return
-      }
+    const result = read().catch(() => undefined)
+    return inTime(result, ms, (over: PromiseWithResolvers<undefined>) => {
       this.#behind = true
       giveUp(result)
-      resolve(undefined)
-    }
-    let timer = setTimeout(step, ms / STEPS)
-    const result = read().then(
-      (found) => found,
-      () => undefined,
-    )
-    void result.then(() => {
-      clearTimeout(timer)
-      this.#behind = false
+      void result.then(() => (this.#behind = false))
+      over.resolve(undefined)
     })
-    return await Promise.race([result, late])
   }
 }

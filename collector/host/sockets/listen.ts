@@ -1,4 +1,5 @@
 /** Listening at the configured address: a host and port, or a Unix socket. */
+import { once } from 'node:events'
 import { mkdir } from 'node:fs/promises'
 import type { Server } from 'node:net'
 import { dirname } from 'node:path'
@@ -14,11 +15,6 @@ import { listenOnPath } from './unix-socket.ts'
 export async function listenAt(server: Server, address: Address, key: string): Promise<string> {
   const refused = (why: string, cause?: unknown): CollectorError =>
     new CollectorError('LISTEN_FAILED', `cannot listen on ${formatAddress(address)}: ${why}`, { cause })
-  const failed = (cause: NodeJS.ErrnoException): CollectorError =>
-    refused(
-      cause.code === 'EADDRINUSE' ? `another program listens there; set ${key} to a free port` : cause.message,
-      cause,
-    )
   if ('path' in address) {
     const holder = await mkdir(dirname(address.path), { recursive: true, mode: 0o755 })
       .then(() => listenOnPath(server, address.path))
@@ -29,13 +25,10 @@ export async function listenAt(server: Server, address: Address, key: string): P
     return formatAddress(address)
   }
   const { host, port } = address
-  await new Promise<void>((resolve, reject) => {
-    const fail = (cause: NodeJS.ErrnoException): void => reject(failed(cause))
-    server.once('error', fail)
-    server.listen({ host, port }, () => {
-      server.off('error', fail)
-      resolve()
-    })
+  await once(server.listen({ host, port }), 'listening').catch((cause: NodeJS.ErrnoException) => {
+    throw cause.code === 'EADDRINUSE'
+      ? refused(`another program listens there; set ${key} to a free port`, cause)
+      : refused(cause.message, cause)
   })
   const bound = server.address()
   if (typeof bound !== 'object' || bound === null) return formatAddress(address)

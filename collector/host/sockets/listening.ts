@@ -30,7 +30,8 @@ export class Listening implements AsyncDisposable {
   readonly server: string
   readonly #options: ListeningOptions
   #listener: Listener | undefined
-  #problem: string | undefined
+  /** Why it does not listen; undefined while it does. */
+  problem: string | undefined
   #failures = 0
   #timer: NodeJS.Timeout | undefined
   #trying: Promise<void> = Promise.resolve()
@@ -53,20 +54,15 @@ export class Listening implements AsyncDisposable {
     return this.#listener?.address
   }
 
-  /** Why it does not listen; undefined while it does. */
-  get problem(): string | undefined {
-    return this.#problem
-  }
-
   async #try(): Promise<void> {
     const { address, open, log } = this.#options
     try {
       this.#listener = await open()
       if (this.#failures > 0) log.info(`listens on ${formatAddress(address)} now`)
-      this.#problem = undefined
+      this.problem = undefined
     } catch (error) {
       if (!(error instanceof CollectorError)) throw error
-      this.#problem = error.message
+      this.problem = error.message
       if (this.#failures === 0) log.error(`${error.message}; events are recorded all the same, and it tries again`)
       const delayMs = backOffMs(FIRST_DELAY_MS, MAX_DELAY_MS, this.#failures)
       this.#failures++

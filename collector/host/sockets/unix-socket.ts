@@ -1,4 +1,5 @@
 /** Listening on a Unix socket: at most one program per path; the leftover socket of a killed program is replaced. */
+import { once } from 'node:events'
 import { lstat, unlink } from 'node:fs/promises'
 import { connect } from 'node:net'
 import type { Server } from 'node:net'
@@ -28,17 +29,13 @@ export async function listenOnPath(server: Server, path: string): Promise<Holder
 
 /** False: the path is taken. */
 function listens(server: Server, path: string): Promise<boolean> {
-  const { promise, resolve, reject } = Promise.withResolvers<boolean>()
-  const failed = (error: NodeJS.ErrnoException): void => {
-    server.off('listening', listening)
-    if (error.code === 'EADDRINUSE') resolve(false)
-    else reject(error)
-  }
-  const listening = (): void => {
-    server.off('error', failed)
-    resolve(true)
-  }
-  server.once('error', failed).once('listening', listening)
+  const listening = once(server, 'listening').then(
+    () => true,
+    (error: unknown) => {
+      if (errnoOf(error) === 'EADDRINUSE') return false
+      throw error
+    },
+  )
   // The socket is created during the call, so the mask affects nothing else in this process.
   const before = process.umask(UMASK)
   try {
@@ -46,7 +43,7 @@ function listens(server: Server, path: string): Promise<boolean> {
   } finally {
     process.umask(before)
   }
-  return promise
+  return listening
 }
 
 function answers(path: string): Promise<boolean> {

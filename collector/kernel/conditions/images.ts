@@ -1,7 +1,8 @@
 /** What a process runs, read from /proc for one that ran before the agent (`struct image` in bpf/match/process.h). */
-import { readFileSync, readlinkSync } from 'node:fs'
+import { readlinkSync } from 'node:fs'
 import { cachedStat } from '../../../native/index.ts'
 import { errnoOf } from '../../../config/base/unreadable.ts'
+import { readOr } from '../../host/read.ts'
 import { IMAGE, PROGRAM, PROGRAM_END, PROGRAM_START } from '../../wire/wire.ts'
 
 /** The path of its program; empty for a kernel thread; undefined when that cannot be told. */
@@ -28,12 +29,8 @@ export function readProgram(procfs: string, pid: number): ProgramPath {
 
 /** Its pid in its own pid namespace; 0 when that is the host's. */
 function readInnerPid(procfs: string, pid: number): number {
-  try {
-    const pids = /^NSpid:\s*(.*)$/m.exec(readFileSync(`${procfs}/${pid}/status`, 'utf8'))?.[1]?.split(/\s+/) ?? []
-    return pids.length > 1 ? Number(pids.at(-1)) : 0
-  } catch {
-    return 0
-  }
+  const pids = /^NSpid:\s*(.*)$/m.exec(readOr(`${procfs}/${pid}/status`) ?? '')?.[1]?.split(/\s+/) ?? []
+  return pids.length > 1 ? Number(pids.at(-1)) : 0
 }
 
 /** The bytes of a process's image; of its parent the program that it has now. */

@@ -5,12 +5,13 @@
 import type { Policy } from '../../../config/policy/policy.ts'
 import { NativeError, builtFile } from '../../../native/index.ts'
 import type { BpfObject, FileDigest } from '../../../native/types.ts'
+import { fullPatience } from '../../host/in-time.ts'
+import type { Patience } from '../../host/in-time.ts'
 import type { SharedMaps } from '../objects.ts'
 import { refusedAt } from '../refusal.ts'
 import type { FileIdentity } from './entries.ts'
 import type { FilesOptions } from './files.ts'
 import { Reach, Unanswered } from './reach.ts'
-import type { Patience } from './reach.ts'
 import { Resolver, hostRoot } from './resolve.ts'
 
 /** A file as a call reached it. */
@@ -96,7 +97,7 @@ export class FileContents {
   async read({ identity, path: name, pids }: ReachedFile, maxBytes: number): Promise<Contents> {
     const { reach } = this.#loaded ?? {}
     if (reach === undefined) return { missing: 'late' }
-    const patience = reach.patience()
+    const patience = fullPatience()
     for (const root of [...pids.map((pid) => `${this.#procfs}/${pid}/root`), this.#hostRoot]) {
       const path = Buffer.concat([Buffer.from(root), name])
       try {

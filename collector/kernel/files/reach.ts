@@ -8,11 +8,12 @@
 import { readFileSync } from 'node:fs'
 import { openPathWorker } from '../../../native/index.ts'
 import type { PathWorker } from '../../../native/types.ts'
+import { inTime } from '../../host/in-time.ts'
+import type { Patience } from '../../host/in-time.ts'
 import { mountOf, mountsOf } from './mounts.ts'
 import type { Mount } from './mounts.ts'
 
 const DEADLINE_MS = 5_000
-const DEADLINE_PARTS = 5
 const REST_MS = 60_000
 /** A thread takes some 20 KiB of memory. */
 export const HUNG_MAX = 32
@@ -24,14 +25,6 @@ const OTHER_ROOT = /^\/(\d+)\/root(?=\/|$)/
 
 /** There was no answer in time, or the file system is not asked for now. */
 export class Unanswered extends Error {}
-
-/**
- * What is left of the time for several questions. In parts: an event loop that was held up for seconds has the answer, perhaps, and must first get its
- * turn.
- */
-export interface Patience {
-  parts: number
-}
 
 interface Silent {
   readonly point: string
@@ -75,11 +68,6 @@ export class Reach {
     this.#warn = options.warn ?? (() => {})
   }
 
-  /** For questions that together may take as long as one. */
-  patience(): Patience {
-    return { parts: DEADLINE_PARTS }
-  }
-
   /**
    * What `question` answers, when its turn has come. Rejects as it does, and with Unanswered. `path` has no symbolic links but the last name. `late`: gets an
    * answer that nobody waits for any more.
@@ -87,7 +75,7 @@ export class Reach {
   async ask<T>(
     path: string | Buffer,
     question: (worker: PathWorker, path: Buffer) => Promise<T>,
-    patience: Patience = this.patience(),
+    patience?: Patience,
     late: (answer: T) => void = () => {},
   ): Promise<T> {
     if (this.#closing) throw new Unanswered('not asked: nobody waits for it any more')
@@ -104,7 +92,7 @@ export class Reach {
 
   /** What it leads to may have been unmounted meanwhile, and this ends it. Also of a file system that has become silent. Never rejects. */
   async release(path: string | Buffer, fd: number): Promise<void> {
-    const released = this.#turn.then(() => this.#inTime(bytesOf(path), this.#worker.release(fd), this.patience()))
+    const released = this.#turn.then(() => this.#inTime(bytesOf(path), this.#worker.release(fd)))
     this.#turn = released.catch(() => {})
     await this.#turn
   }
@@ -123,7 +111,7 @@ export class Reach {
   async #ask<T>(
     path: Buffer,
     question: (worker: PathWorker, path: Buffer) => Promise<T>,
-    patience: Patience,
+    patience: Patience | undefined,
     late: (answer: T) => void,
   ): Promise<T> {
     const silent = this.#silent.size === 0 ? undefined : this.#silentAt(path)
@@ -139,21 +127,14 @@ export class Reach {
   async #inTime<T>(
     path: Buffer,
     answer: Promise<T>,
-    patience: Patience,
+    patience?: Patience,
     late: (answer: T) => void = () => {},
   ): Promise<T> {
-    const { promise: over, reject } = Promise.withResolvers<never>()
-    const timer = setInterval(() => {
-      if (--patience.parts > 0) return
-      clearInterval(timer)
+    const abandon = (over: PromiseWithResolvers<never>): void => {
       this.#abandon(path, answer, late)
-      reject(unanswered(this.#mountOf(path)?.point))
-    }, this.#deadlineMs / DEADLINE_PARTS)
-    try {
-      return await Promise.race([answer, over])
-    } finally {
-      clearInterval(timer)
+      over.reject(unanswered(this.#mountOf(path)?.point))
     }
+    return inTime(answer, this.#deadlineMs, abandon, patience)
   }
 
   #abandon<T>(path: Buffer, answer: Promise<T>, late: (answer: T) => void): void {

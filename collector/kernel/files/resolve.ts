@@ -6,11 +6,13 @@ import { readlinkSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { NativeError } from '../../../native/index.ts'
 import type { BpfMap, BpfObject } from '../../../native/types.ts'
+import { fullPatience } from '../../host/in-time.ts'
+import type { Patience } from '../../host/in-time.ts'
 import { u32 } from '../../wire/bytes.ts'
 import { IDENTIFIED, IDENTITY } from '../../wire/wire.ts'
 import type { FileIdentity } from './entries.ts'
 import { Unanswered } from './reach.ts'
-import type { Patience, Reach } from './reach.ts'
+import type { Reach } from './reach.ts'
 import { realPathIn } from './real-path.ts'
 import type { Targets } from './real-path.ts'
 
@@ -97,7 +99,7 @@ export class Resolver {
   /** Never rejects: what is not there is missing in the result. Takes at most seconds. Asks only for what `seen` does not have. */
   async resolve(path: string, seen: Seen = new Seen()): Promise<Resolved> {
     try {
-      return await this.#resolve(path, seen, this.#reach.patience())
+      return await this.#resolve(path, seen, fullPatience())
     } catch (error) {
       if (!(error instanceof Unanswered)) throw error
       const missing = error.message

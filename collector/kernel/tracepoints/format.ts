@@ -1,5 +1,5 @@
 /** What the kernel says of a tracepoint's event: the file `format` of tracefs. */
-import { readFileSync } from 'node:fs'
+import { readOr } from '../../host/read.ts'
 
 /** As policies count them: the four common fields first. */
 export interface FormatField {
@@ -17,11 +17,8 @@ export const TRACEFS: readonly string[] = ['/sys/kernel/tracing', '/sys/kernel/d
 /** `file` below tracefs; undefined where it is not there or not mounted. */
 export function readTracefs(file: string): string | undefined {
   for (const root of TRACEFS) {
-    try {
-      return readFileSync(`${root}/${file}`, 'utf8')
-    } catch {
-      continue
-    }
+    const text = readOr(`${root}/${file}`)
+    if (text !== undefined) return text
   }
   return undefined
 }

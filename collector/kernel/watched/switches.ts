@@ -1,6 +1,6 @@
 /** Switches of the kernel that silence hooks of everybody. They belong to the host: they are only read. */
-import { readFileSync } from 'node:fs'
 import type { AttachKind } from '../../../native/types.ts'
+import { readOr } from '../../host/read.ts'
 import type { Finding } from './finding.ts'
 
 interface Switch {
@@ -32,22 +32,10 @@ const switches = (procfs: string): readonly Switch[] => [
 export type ReadSwitch = (file: string) => string | undefined
 
 /** `kinds`: what is attached. */
-export function checkSwitches(
-  kinds: ReadonlySet<AttachKind>,
-  procfs: string,
-  read: ReadSwitch = readSwitch,
-): Finding[] {
+export function checkSwitches(kinds: ReadonlySet<AttachKind>, procfs: string, read: ReadSwitch = readOr): Finding[] {
   return switches(procfs).flatMap(({ kind, file, silences }): Finding[] => {
     if (!silences.some((each) => kinds.has(each))) return []
     const got = read(file)?.trim() ?? '1'
     return got === '1' ? [] : [{ kind, on: file, expected: '1', got, repaired: false }]
   })
-}
-
-function readSwitch(file: string): string | undefined {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch {
-    return undefined
-  }
 }

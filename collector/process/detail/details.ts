@@ -2,11 +2,12 @@
  * Optional fields of processes (`enable_process_cred`, `enable_process_ns`, `username_metadata`), from `struct process_detail` of exec records and from
  * /proc. Nearly all processes of a host have the same few, so equal ones are one object.
  */
-import { readFileSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { asksForDetails } from '../../../config/agent/effective.ts'
 import type { Config } from '../../../config/agent/schema.ts'
 import { CAPABILITY_NAMES, SECURE_BITS } from '../../../config/policy/types/names.ts'
 import type { Members, MemberValue, ProcessDetails } from '../../../exporters/contract/event.ts'
+import { readOr } from '../../host/read.ts'
 import { NAMESPACES, PROCESS_DETAIL } from '../../wire/wire.ts'
 import { UserNames } from './user-names.ts'
 
@@ -175,12 +176,8 @@ function namespacesOf(procfs: string, pid: number): number[] {
 
 /** A struct process_detail from /proc, which does not tell secure bits, and of a user namespace not what it is. */
 function readDetail(procfs: string, pid: number, host: readonly number[]): Uint8Array | undefined {
-  let status: string
-  try {
-    status = readFileSync(`${procfs}/${pid}/status`, 'utf8')
-  } catch {
-    return undefined
-  }
+  const status = readOr(`${procfs}/${pid}/status`)
+  if (status === undefined) return undefined
   const words = new Map(
     status.split('\n').map((line): [string, string[]] => {
       const [key = '', ...rest] = line.split(/\s+/)

@@ -7,9 +7,9 @@
  */
 import { openPathWorker } from '../../../native/index.ts'
 import type { PathWorker } from '../../../native/types.ts'
+import { inTime } from '../../host/in-time.ts'
 
 const DEADLINE_MS = 2_000
-const DEADLINE_PARTS = 5
 const HUNG_MAX = 8
 
 export type ProcessFile = 'cmdline' | 'environ'
@@ -52,22 +52,12 @@ export class ProcessFiles {
       return undefined
     }
     const reading = this.#worker.readStart(Buffer.from(`${this.#procfs}/${pid}/${file}`), most + 1)
-    const { promise: late, resolve } = Promise.withResolvers<undefined>()
-    // In parts: an event loop that was held up has the answer, perhaps, and must first get its turn.
-    let left = DEADLINE_PARTS
-    const timer = setInterval(() => {
-      if (--left > 0) return
-      clearInterval(timer)
+    return inTime(reading, this.#deadlineMs, (over: PromiseWithResolvers<undefined>) => {
       this.#abandon(reading, whose)
       this.unread[file]++
       this.#warn({ pid, uid }, `the kernel does not answer a read of ${file}: the process is shown without it`)
-      resolve(undefined)
-    }, this.#deadlineMs / DEADLINE_PARTS)
-    try {
-      return await Promise.race([reading, late])
-    } finally {
-      clearInterval(timer)
-    }
+      over.resolve(undefined)
+    })
   }
 
   #abandon(reading: Promise<unknown>, whose: string): void {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
+import { fullPatience } from '../../../../../collector/host/in-time.ts'
 import { mountOf, mountsOf } from '../../../../../collector/kernel/files/mounts.ts'
 import { HUNG_MAX, Reach, Unanswered } from '../../../../../collector/kernel/files/reach.ts'
 import type { PathWorker } from '../../../../../native/types.ts'
@@ -96,7 +97,7 @@ test('reach: a thread that waits longer than a minute is still the only one', as
 test('reach: many answers that are each in time, and together are not, are too late', async (t) => {
   const { reach } = rig()
   t.mock.timers.enable({ apis: ['setInterval'] })
-  const patience = reach.patience()
+  const patience = fullPatience()
   const slow = async (): Promise<string> => {
     await setImmediate()
     t.mock.timers.tick(2)

@@ -1,12 +1,10 @@
 import { effectiveConfig } from '../../config/agent/effective.ts'
 import { printConfig } from '../../config/agent/print.ts'
-import { readConfig, UsageError } from './command.ts'
+import { readConfig } from './command.ts'
 import type { Command } from './command.ts'
 
 /** `ktrail config print`. */
 export const configPrintCommand: Command = async (given, terminal) => {
-  const [extra] = given.positionals
-  if (extra !== undefined) throw new UsageError(`config print takes no file, got "${extra}": use --config FILE`)
   const loaded = await readConfig(given, terminal)
   if (given.flag('effective')) {
     const { config, sources, warnings } = effectiveConfig(loaded.config, terminal.env)

@@ -6,7 +6,6 @@ import { ClientError } from '../api/client.ts'
 import { GetEventsRequestSchema } from '../proto/tetragon/events_pb.js'
 import type { GetEventsRequest, GetEventsResponse } from '../proto/tetragon/events_pb.js'
 import { FineGuidanceSensors } from '../proto/tetragon/sensors_pb.js'
-import { UsageError } from './command.ts'
 import type { Arguments, Command, Terminal } from './command.ts'
 import { plural } from './format.ts'
 import { eventsOf, hasInput, noticingSilence } from './events/input.ts'
@@ -27,8 +26,6 @@ const RECONNECT_MS = 2_000
 
 /** `ktrail events`: prints events of a running agent, or of JSON lines on standard input. */
 export const eventsCommand: Command = async (given, terminal) => {
-  const [extra] = given.positionals
-  if (extra !== undefined) throw new UsageError(`events takes no file, got "${extra}": use ktrail events < FILE`)
   const printing = new Printing(printerOf(given, terminal), terminal)
   const wanted = wantedOf(given)
   const request = create(GetEventsRequestSchema, wanted === undefined ? {} : { allowList: [wanted] })

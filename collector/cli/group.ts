@@ -41,6 +41,11 @@ export async function runGroup(
   if (args.slice(0, end < 0 ? args.length : end).some(isHelp)) return printHelp(inner, spec)
   try {
     const given = readArguments(args, spec.options ?? {})
+    const [extra] = given.positionals
+    if (spec.takesNo !== undefined && extra !== undefined) {
+      const instead = spec.instead === undefined ? '' : `: use ${spec.instead}`
+      throw new UsageError(`${inner.replace('ktrail ', '')} takes no ${spec.takesNo}, got "${extra}"${instead}`)
+    }
     return await (
       await spec.load()
     )(given, terminal)

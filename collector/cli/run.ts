@@ -8,13 +8,11 @@ import { SystemdNotify } from '../host/notify.ts'
 import { handleSignals } from '../host/signals.ts'
 import { createLog } from '../host/log.ts'
 import type { Log } from '../host/log.ts'
-import { configFile, exitCodeOf, readConfig, UsageError } from './command.ts'
+import { configFile, exitCodeOf, readConfig } from './command.ts'
 import type { Command } from './command.ts'
 
 /** `ktrail run`: runs the agent until a signal ends it. */
 export const runCommand: Command = async (given, terminal) => {
-  const [extra] = given.positionals
-  if (extra !== undefined) throw new UsageError(`run takes no file, got "${extra}": use --config FILE`)
   const loaded = await readConfig(given, terminal)
   const file = configFile(given)
   const log = createLog(loaded.config.log)

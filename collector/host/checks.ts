@@ -3,7 +3,7 @@ import { existsSync, readlinkSync } from 'node:fs'
 import { CollectorError } from '../errors.ts'
 import type { CollectorErrorCode } from '../errors.ts'
 import { checkDescriptors } from './descriptors.ts'
-import { takeLock } from './lock.ts'
+import { takeLock } from './sockets/lock.ts'
 import { readOr } from './read.ts'
 
 /** Inode of the first pid namespace: include/linux/proc_ns.h, PROC_PID_INIT_INO. */

@@ -6,6 +6,7 @@
  * container is bounded in bytes, and the containers in number. It says nothing of a container's end: the last announced stay.
  */
 import type { Container } from '../../exporters/contract/event.ts'
+import { own } from '../wire/text.ts'
 import { SHORT_ID } from './pods.ts'
 
 /** More containers than a node runs at a time. */
@@ -76,7 +77,7 @@ const KEYS = {
 function read({ containerID, cgroupsPath, annotations, ...given }: Announcement): Announced {
   const of = (key: keyof typeof KEYS, first = ''): string => {
     const found = KEYS[key].find((name) => Object.hasOwn(annotations, name))
-    return cut(first || (found === undefined ? '' : (annotations[found] ?? '')), MAX_NAME)
+    return own((first || (found === undefined ? '' : (annotations[found] ?? ''))).slice(0, MAX_NAME))
   }
   const runtime = Object.keys(annotations).some((key) => key.startsWith('io.kubernetes.cri-o.'))
     ? 'cri-o'
@@ -90,13 +91,8 @@ function read({ containerID, cgroupsPath, annotations, ...given }: Announcement)
   }
   return {
     id: containerID,
-    cgroup: cut(cgroupsPath, MAX_PATH),
+    cgroup: own(cgroupsPath.slice(0, MAX_PATH)),
     podUid: of('podUid', given.podUID),
     container: of('kind') === 'sandbox' || container.name === '' ? undefined : container,
   }
-}
-
-/** A copy: a part of a text would keep the whole message in memory. */
-function cut(text: string, characters: number): string {
-  return Buffer.from(text.slice(0, characters)).toString()
 }

@@ -30,25 +30,19 @@ export function descriptorsOf(policies: readonly Policy[]): number {
 
 class AttachedPolicy implements Attached {
   readonly loaded: LoadedPolicy
+  readonly hooks: LoadedPolicy['hooks']
+  readonly skipped: LoadedPolicy['skipped']
+  readonly lacking: LoadedPolicy['lacking']
   readonly #registry: HookRegistry
   readonly #programs: KernelPrograms
 
   constructor(loaded: LoadedPolicy, registry: HookRegistry, programs: KernelPrograms) {
     this.loaded = loaded
+    this.hooks = loaded.hooks
+    this.skipped = loaded.skipped
+    this.lacking = loaded.lacking
     this.#registry = registry
     this.#programs = programs
-  }
-
-  get hooks(): LoadedPolicy['hooks'] {
-    return this.loaded.hooks
-  }
-
-  get skipped(): LoadedPolicy['skipped'] {
-    return this.loaded.skipped
-  }
-
-  get lacking(): LoadedPolicy['lacking'] {
-    return this.loaded.lacking
   }
 
   get ids(): number[] {

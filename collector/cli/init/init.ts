@@ -19,8 +19,6 @@ const ANSWERS = ['file', 'otlp', 'loki', 'kafka', 'topic', 'policies'] as const
 
 /** `ktrail init`: writes a first config, from options or from answers on a terminal. */
 export const initCommand: Command = async (given, { env, print, printError }) => {
-  const [extra] = given.positionals
-  if (extra !== undefined) throw new UsageError(`init takes no file, got "${extra}": use --output FILE`)
   const output = given.text('output') ?? 'ktrail.yaml'
   const force = given.flag('force')
   if (output !== '-' && !force && (await isThere(output))) throw existing(output)

@@ -1,7 +1,6 @@
 /** `ktrail policy list`. */
 import { HookState, TracingPolicyMode, TracingPolicyState } from '../../proto/tetragon/sensors_pb.js'
 import type { TracingPolicyActionCounters, TracingPolicyStatus } from '../../proto/tetragon/sensors_pb.js'
-import { UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
 import { counted, shortened, table } from '../format.ts'
 import type { Row } from '../format.ts'
@@ -9,8 +8,6 @@ import { clientOf } from '../server.ts'
 import { listed } from './named.ts'
 
 export const listCommand: Command = async (given, { print, printError }) => {
-  const [extra] = given.positionals
-  if (extra !== undefined) throw new UsageError(`policy list takes no name, got "${extra}"`)
   using client = await clientOf(given)
   const policies = await listed(client, given)
   if (given.flag('json')) await print(`${JSON.stringify(policies.map(jsonOf), undefined, 2)}\n`)

@@ -1,6 +1,5 @@
 /** `ktrail status`. */
 import { setTimeout } from 'node:timers/promises'
-import { UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
 import { pageSourceOf, readStatus } from './page.ts'
 import { eventLines, exporterTable, headLines, policyTable } from './screen.ts'
@@ -10,8 +9,6 @@ const BETWEEN_MS = 1_050
 
 /** Exit code 1 when the agent is not ready. */
 export const statusCommand: Command = async (given, terminal) => {
-  const [extra] = given.positionals
-  if (extra !== undefined) throw new UsageError(`status takes no arguments, got "${extra}"`)
   const source = await pageSourceOf(given, terminal)
   const first = await readStatus(source)
   if (given.flag('json')) {

@@ -13,6 +13,9 @@ export interface CommandSpec {
   readonly options?: OptionSpecs
   /** What a shell offers for arguments that are no options. */
   readonly offered?: Offered
+  /** It takes no arguments that are no options, `file` or `name`, and what to give instead. */
+  readonly takesNo?: string
+  readonly instead?: string
   /** `0 done, 1 failed`. */
   readonly exits?: string
   /** Whole command lines. In the help where they fit into 24 lines, always in the man page. */

@@ -1,7 +1,6 @@
 /** `ktrail top`. */
 import { isatty } from 'node:tty'
 import { wantsColor } from '../../../exporters/index.ts'
-import { UsageError } from '../command.ts'
 import type { Arguments, Command, Terminal } from '../command.ts'
 import { clientOf } from '../server.ts'
 import { PageError, pageSourceOf, readStatus } from '../status/page.ts'
@@ -16,8 +15,6 @@ import type { Choice, Seen } from './view.ts'
 const TICK_MS = 1_050
 
 export const topCommand: Command = async (given, terminal) => {
-  const [extra] = given.positionals
-  if (extra !== undefined) throw new UsageError(`top takes no arguments, got "${extra}"`)
   const source = await pageSourceOf(given, terminal)
   // Fails here when no agent is there.
   const { page } = await readStatus(source)

@@ -16,7 +16,7 @@ import type { HostFacts } from '../layout/selector.ts'
 import { GENERATIONS_AT_ONCE } from '../../wire/wire.ts'
 import { conditionEntries, conditionsEntry } from './entries.ts'
 import type { ConditionMap } from './entries.ts'
-import { ConditionTable, TooManyConditions } from './table.ts'
+import { ConditionTable } from './table.ts'
 import type { WorkloadSource } from './workload-entries.ts'
 
 export type ConditionMaps = Readonly<Record<ConditionMap | 'generation', BpfMap>>
@@ -59,15 +59,10 @@ export class Conditions {
     try {
       for (const { file, hooks } of policies) {
         this.#requireWorkloads(file, selectorsOf(hooks))
-        try {
-          const isNew = this.#table.take(selectorsOf(hooks), next)
-          process ||= isNew.process
-          workloads ||= isNew.workloads
-          added.push(...hooks)
-        } catch (error) {
-          if (!(error instanceof TooManyConditions)) throw error
-          throw refusedAt({ file }, error.filter.at, error.message, error)
-        }
+        const isNew = this.#table.take({ file }, selectorsOf(hooks), next)
+        process ||= isNew.process
+        workloads ||= isNew.workloads
+        added.push(...hooks)
       }
       if (process) await this.#write(next)
       // A bit that nobody asks for yet may be written at any time.

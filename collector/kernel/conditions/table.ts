@@ -2,7 +2,7 @@
  * The conditions on processes, and on where they run, of all policies, each distinct one once, with its bit (bpf/match/process.h, workload.h). A bit stays as long
  * as a policy uses it: programs that run have it in their sets.
  */
-import type { PidFilter, ProcessFilter, Selector, WorkloadFilter } from '../../../config/policy/policy.ts'
+import type { PidFilter, Policy, ProcessFilter, Selector, WorkloadFilter } from '../../../config/policy/policy.ts'
 import {
   CONDITION_INNER_PID,
   CONDITION_PARENT,
@@ -11,6 +11,7 @@ import {
   CONDITION_WORDS,
   FOLLOWING_MAX,
 } from '../../wire/wire.ts'
+import { refusedAt } from '../refusal.ts'
 
 export const CONDITIONS_MAX: number = 64 * CONDITION_WORDS
 
@@ -64,30 +65,19 @@ function keyOf(filter: Filter): string {
   return JSON.stringify([kind, operator, descendants, [...new Set<string | number>(values)].toSorted()])
 }
 
-/** There are more than the bits. */
-export class TooManyConditions extends Error {
-  readonly filter: Filter
-
-  constructor(filter: Filter) {
-    const following = isProcess(filter) && filter.descendants
-    const what = following ? 'conditions with followChildren or followForks' : 'conditions on processes'
-    const most = following ? FOLLOWING_MAX : CONDITIONS_MAX - FOLLOWING_MAX
-    super(
-      `all policies together may have ${most} different ${what}, and this is one more; remove a policy that has others`,
-    )
-    this.filter = filter
-  }
-}
-
 export class ConditionTable {
   readonly #kept = new Map<string, Kept>()
   readonly #used = new Set<number>()
 
   /**
-   * Takes the conditions of these selectors, new ones as of generation `since`. Returns which kinds have new ones. Throws TooManyConditions, then
-   * nothing is taken.
+   * Takes the conditions of these selectors, new ones as of generation `since`. Returns which kinds have new ones. Throws POLICY_REFUSED when there
+   * are more than the bits, then nothing is taken.
    */
-  take(selectors: readonly Selector[], since: number): { readonly process: boolean; readonly workloads: boolean } {
+  take(
+    policy: Pick<Policy, 'file'>,
+    selectors: readonly Selector[],
+    since: number,
+  ): { readonly process: boolean; readonly workloads: boolean } {
     const isNew = { process: false, workloads: false }
     const taken: Filter[] = []
     for (const filter of filtersOf(selectors)) {
@@ -97,7 +87,7 @@ export class ConditionTable {
         const bit = this.#freeBit(isProcess(filter) && filter.descendants)
         if (bit === undefined) {
           this.#drop(taken)
-          throw new TooManyConditions(filter)
+          throw refusedAt(policy, filter.at, sentenceOf(filter))
         }
         this.#used.add(bit)
         const condition = isProcess(filter) ? conditionOf(filter, bit, since) : undefined
@@ -159,6 +149,13 @@ export class ConditionTable {
     for (let bit = from; bit < to; bit++) if (!this.#used.has(bit)) return bit
     return undefined
   }
+}
+
+function sentenceOf(filter: Filter): string {
+  const following = isProcess(filter) && filter.descendants
+  const what = following ? 'conditions with followChildren or followForks' : 'conditions on processes'
+  const most = following ? FOLLOWING_MAX : CONDITIONS_MAX - FOLLOWING_MAX
+  return `all policies together may have ${most} different ${what}, and this is one more; remove a policy that has others`
 }
 
 const filtersOf = (selectors: readonly Selector[]): Filter[] =>

@@ -1,19 +1,11 @@
 /** One bit for each identity filter of the policies; filters with the same operator and paths share one. */
-import type { IdentityFilter } from '../../../config/policy/policy.ts'
+import type { IdentityFilter, Policy } from '../../../config/policy/policy.ts'
 import { IDENTITY_FILTERS_MAX } from '../../wire/wire.ts'
+import { refusedAt } from '../refusal.ts'
 
-/** A filter that found no bit. */
-export class TooManyFilters extends Error {
-  readonly filter: IdentityFilter
-
-  constructor(filter: IdentityFilter) {
-    super(
-      `expected at most ${IDENTITY_FILTERS_MAX} different lists of SameFile and UnderDir in all policies together, ` +
-        'got one more: use the same list in several places, or drop one',
-    )
-    this.filter = filter
-  }
-}
+const TOO_MANY =
+  `expected at most ${IDENTITY_FILTERS_MAX} different lists of SameFile and UnderDir in all policies together, ` +
+  'got one more: use the same list in several places, or drop one'
 
 interface Used {
   readonly bit: bigint
@@ -29,15 +21,15 @@ export class FilterBits {
   /** The one that was free for longest first: no program may still ask for what it meant. */
   readonly #free = Array.from({ length: IDENTITY_FILTERS_MAX }, (_, i) => 1n << BigInt(i))
 
-  /** Whether the filter is new. Throws TooManyFilters. */
-  take(filter: IdentityFilter): boolean {
+  /** Whether the filter is new. Throws POLICY_REFUSED when there is no bit. */
+  take(policy: Pick<Policy, 'file'>, filter: IdentityFilter): boolean {
     const known = this.#used.get(keyOf(filter))
     if (known !== undefined) {
       known.users++
       return false
     }
     const bit = this.#free.shift()
-    if (bit === undefined) throw new TooManyFilters(filter)
+    if (bit === undefined) throw refusedAt(policy, filter.at, TOO_MANY)
     this.#used.set(keyOf(filter), { bit, filter, users: 1 })
     return true
   }

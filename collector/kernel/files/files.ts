@@ -18,7 +18,7 @@ import { KeptMap } from '../watched/kept-map.ts'
 import { WatchedLink } from '../watched/watched-link.ts'
 import type { Constants, SharedMaps } from '../objects.ts'
 import { refusedAt } from '../refusal.ts'
-import { FilterBits, PathNumbers, TooManyFilters } from './bits.ts'
+import { FilterBits, PathNumbers } from './bits.ts'
 import { WantedFiles } from './entries.ts'
 import { forgetLeft } from './left.ts'
 import { LinkedFiles } from './linked.ts'
@@ -153,13 +153,8 @@ export class Files {
             const message = `${filter.operator} needs bpf_loop, which Linux has since 5.17: match the path on this kernel`
             throw refusedAt({ file }, filter.at, message)
           }
-          try {
-            if (this.#bits.take(filter)) made.push(filter)
-            taken.push(filter)
-          } catch (error) {
-            if (!(error instanceof TooManyFilters)) throw error
-            throw refusedAt({ file }, filter.at, error.message, error)
-          }
+          if (this.#bits.take({ file }, filter)) made.push(filter)
+          taken.push(filter)
         }
       }
       if (taken.length === 0) return

@@ -22,11 +22,14 @@ import {
 import type { ProcessFilter } from '../../../../../config/policy/policy.ts'
 import { asking, pids, programs } from '../../support/process-filters.ts'
 
+const POLICY = { file: 'policy.yaml' }
+
 type Entries = ReturnType<typeof conditionEntries>
 
 function entriesOf(filters: readonly ProcessFilter[], generation = 1): Entries {
   const table = new ConditionTable()
   table.take(
+    POLICY,
     filters.map((filter) => asking(filter)),
     generation,
   )

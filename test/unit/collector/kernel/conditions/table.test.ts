@@ -1,9 +1,11 @@
 /** Conditions of policies → bits of a process's verdict. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { CONDITIONS_MAX, ConditionTable, TooManyConditions } from '../../../../../collector/kernel/conditions/table.ts'
+import { CONDITIONS_MAX, ConditionTable } from '../../../../../collector/kernel/conditions/table.ts'
 import { FOLLOWING_MAX } from '../../../../../collector/wire/wire.ts'
 import { asking, pids, programs } from '../../support/process-filters.ts'
+
+const POLICY = { file: 'policy.yaml' }
 
 const bit = (n: number): bigint => 1n << BigInt(n)
 const distinct = (count: number, follow = false): ReturnType<typeof asking>[] =>
@@ -12,8 +14,8 @@ const distinct = (count: number, follow = false): ReturnType<typeof asking>[] =>
 test('conditions: equal ones share a bit, in whatever order their values are', () => {
   const table = new ConditionTable()
   const [a, b] = [asking(programs('Equal', ['/a', '/b'])), asking(programs('Equal', ['/b', '/a', '/b']))]
-  assert.equal(table.take([a, b], 1).process, true)
-  assert.equal(table.take([a], 2).process, false)
+  assert.equal(table.take(POLICY, [a, b], 1).process, true)
+  assert.equal(table.take(POLICY, [a], 2).process, false)
   assert.equal(table.bitsOf(a), bit(FOLLOWING_MAX))
   assert.equal(table.bitsOf(b), bit(FOLLOWING_MAX))
 })
@@ -21,7 +23,7 @@ test('conditions: equal ones share a bit, in whatever order their values are', (
 test('conditions: a selector asks for all of its own', () => {
   const table = new ConditionTable()
   const one = asking(programs('Equal', ['/a']), programs('NotEqual', ['/a'], true), pids('Equal', [1]))
-  table.take([one, asking()], 1)
+  table.take(POLICY, [one, asking()], 1)
   assert.equal(table.bitsOf(one), bit(FOLLOWING_MAX) | bit(0) | bit(FOLLOWING_MAX + 1))
   assert.equal(table.bitsOf(asking()), 0n)
 })
@@ -37,20 +39,20 @@ test('conditions: those that differ in anything have a bit each', () => {
     pids('Equal', [1]),
     { ...pids('Equal', [1]), class: 'innerPid' as const },
   ]
-  table.take([asking(...filters)], 1)
+  table.take(POLICY, [asking(...filters)], 1)
   assert.equal(new Set(table.all().map((each) => each.bit)).size, filters.length)
 })
 
 test('conditions: a bit is free again when no policy uses it, and then has its meaning from a later generation on', () => {
   const table = new ConditionTable()
   const [a, b] = [asking(programs('Equal', ['/a'], true)), asking(programs('Equal', ['/b'], true))]
-  table.take([a], 1)
-  table.take([a], 2)
+  table.take(POLICY, [a], 1)
+  table.take(POLICY, [a], 2)
   table.release([a])
   assert.equal(table.bitsOf(a), bit(0))
   table.release([a])
   assert.deepEqual(table.all(), [])
-  assert.equal(table.take([b], 3).process, true)
+  assert.equal(table.take(POLICY, [b], 3).process, true)
   assert.deepEqual(
     table.all().map((each) => [each.bit, each.since, each.values]),
     [[0, 3, ['/b']]],
@@ -63,12 +65,12 @@ for (const [name, follow, most] of [
 ] as const) {
   test(`conditions: more ${name} than bits are refused, and nothing of them stays`, () => {
     const table = new ConditionTable()
-    table.take(distinct(most, follow), 1)
+    table.take(POLICY, distinct(most, follow), 1)
     const before = table.all()
     const more = [asking(pids('Equal', [1])), asking(programs('Equal', ['/new'], follow))]
-    assert.throws(() => table.take(follow ? more : more.slice(1), 2), TooManyConditions)
+    assert.throws(() => table.take(POLICY, follow ? more : more.slice(1), 2), { code: 'POLICY_REFUSED' })
     assert.deepEqual(table.all(), before)
     // What is known takes no further bit.
-    assert.equal(table.take(distinct(most, follow), 2).process, false)
+    assert.equal(table.take(POLICY, distinct(most, follow), 2).process, false)
   })
 }

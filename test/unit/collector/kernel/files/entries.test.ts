@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { IdentityFilter } from '../../../../../config/policy/policy.ts'
-import { FilterBits, PathNumbers, TooManyFilters } from '../../../../../collector/kernel/files/bits.ts'
+import { FilterBits, PathNumbers } from '../../../../../collector/kernel/files/bits.ts'
 import { WantedFiles, identityKey } from '../../../../../collector/kernel/files/entries.ts'
 import {
   IDENTITY,
@@ -11,6 +11,8 @@ import {
   IDENTITY_NAME,
   IDENTITY_SCREEN,
 } from '../../../../../collector/wire/wire.ts'
+
+const POLICY = { file: 'policy.yaml' }
 
 const filter = (operator: IdentityFilter['operator'], ...values: string[]): IdentityFilter => ({
   class: 'identity',
@@ -22,9 +24,9 @@ const filter = (operator: IdentityFilter['operator'], ...values: string[]): Iden
 
 test('bits: filters with the same operator and paths share one, whatever the order', () => {
   const bits = new FilterBits()
-  assert.equal(bits.take(filter('UnderDir', '/a', '/b')), true)
-  assert.equal(bits.take(filter('UnderDir', '/b', '/a')), false)
-  assert.equal(bits.take(filter('SameFile', '/a', '/b')), true)
+  assert.equal(bits.take(POLICY, filter('UnderDir', '/a', '/b')), true)
+  assert.equal(bits.take(POLICY, filter('UnderDir', '/b', '/a')), false)
+  assert.equal(bits.take(POLICY, filter('SameFile', '/a', '/b')), true)
   assert.equal(bits.bitOf(filter('UnderDir', '/b', '/a')), 1n)
   assert.equal(bits.bitOf(filter('SameFile', '/a', '/b')), 2n)
   bits.release(filter('UnderDir', '/a', '/b'))
@@ -35,11 +37,11 @@ test('bits: filters with the same operator and paths share one, whatever the ord
 
 test('bits: there are 64, and one that was given back is given out last', () => {
   const bits = new FilterBits()
-  for (let i = 0; i < IDENTITY_FILTERS_MAX; i++) bits.take(filter('UnderDir', `/${i}`))
-  assert.throws(() => bits.take(filter('UnderDir', '/more')), TooManyFilters)
+  for (let i = 0; i < IDENTITY_FILTERS_MAX; i++) bits.take(POLICY, filter('UnderDir', `/${i}`))
+  assert.throws(() => bits.take(POLICY, filter('UnderDir', '/more')), { code: 'POLICY_REFUSED' })
   bits.release(filter('UnderDir', '/3'))
   bits.release(filter('UnderDir', '/0'))
-  bits.take(filter('UnderDir', '/more'))
+  bits.take(POLICY, filter('UnderDir', '/more'))
   assert.equal(bits.bitOf(filter('UnderDir', '/more')), 1n << 3n)
 })
 

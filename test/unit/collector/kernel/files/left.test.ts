@@ -7,6 +7,8 @@ import { forgetLeft } from '../../../../../collector/kernel/files/left.ts'
 import { IDENTITY, IDENTITY_FILTERS } from '../../../../../collector/wire/wire.ts'
 import type { IdentityFilter } from '../../../../../config/policy/policy.ts'
 
+const POLICY = { file: 'policy.yaml' }
+
 const keyOf = (ino: bigint): Buffer => identityKey({ ino, dev: 1, generation: 2 })
 
 function valueOf(below: bigint, named: number): Buffer {
@@ -63,7 +65,7 @@ test('left: a sticky list has another bit than the same list that is not', () =>
   const sticky: IdentityFilter = { ...plain, sticky: true }
   const bits = new FilterBits()
   assert.deepEqual(
-    [plain, sticky, sticky].map((filter) => bits.take(filter)),
+    [plain, sticky, sticky].map((filter) => bits.take(POLICY, filter)),
     [true, true, false],
   )
   assert.notEqual(bits.bitOf(plain), bits.bitOf(sticky))

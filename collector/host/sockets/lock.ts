@@ -2,8 +2,8 @@
 import { mkdir } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { dirname } from 'node:path'
-import { CollectorError } from '../errors.ts'
-import { listenOnPath } from './sockets/unix-socket.ts'
+import { CollectorError } from '../../errors.ts'
+import { listenOnPath } from './unix-socket.ts'
 
 /**
  * In a folder that only root can write to, so that no other user can take the lock; a unit or a container needs this one folder. A socket

@@ -3,11 +3,11 @@ import { once } from 'node:events'
 import { existsSync, writeFileSync } from 'node:fs'
 import { spawn } from 'node:child_process'
 import { test } from 'node:test'
-import { CollectorError } from '../../../../collector/errors.ts'
-import { takeLock } from '../../../../collector/host/lock.ts'
-import { Folder } from '../../exporters/support/folder.ts'
+import { CollectorError } from '../../../../../collector/errors.ts'
+import { takeLock } from '../../../../../collector/host/sockets/lock.ts'
+import { Folder } from '../../../exporters/support/folder.ts'
 
-const LOCK = new URL('../../../../collector/host/lock.ts', import.meta.url).href
+const LOCK = new URL('../../../../../collector/host/sockets/lock.ts', import.meta.url).href
 const isTaken = (error: unknown): boolean => error instanceof CollectorError && error.code === 'ALREADY_RUNNING'
 
 test('lock: a second owner is refused until the first releases it', async () => {

@@ -1,4 +1,4 @@
-/** What the dashboards share: their variables, and panels with our defaults. Widths are of 24 columns. */
+/** Dashboards from the files of pages/: their variables, and panels with our defaults. */
 import type { Builder } from '@grafana/grafana-foundation-sdk/cog'
 import type { DataSourceRef } from '@grafana/grafana-foundation-sdk/common'
 import {
@@ -20,72 +20,117 @@ const PROMETHEUS: DataSourceRef = { type: 'prometheus', uid: '${prometheus}' }
 const HEIGHT = 8
 
 /** The records of the chosen hosts. */
-export const RECORDS = '{service_name="$service", service_instance_id=~"$host"}'
+const RECORDS = '{service_name="$service", service_instance_id=~"$host"}'
 
+/** A file of pages/. */
 export interface Page {
+  readonly title: string
   /** Stable: links and provisioning refer to it. */
   readonly uid: string
-  readonly title: string
   readonly description: string
+  /** Records are in Loki, metrics in Prometheus. */
+  readonly of: 'records' | 'metrics'
+  /** Regular expressions that the reader writes, with their labels. */
+  readonly variables?: Readonly<Record<string, string>>
+  readonly queries?: Readonly<Record<string, string>>
+  readonly panels: readonly PanelSpec[]
 }
 
-function page({ uid, title, description }: Page): DashboardBuilder {
+/** A panel shows what its one key of the first six names; widths are of 24 columns. */
+interface PanelSpec extends Look {
+  readonly now?: string
+  readonly over_time?: ReadonlyArray<readonly [expr: string, legend: string]>
+  readonly total?: string
+  readonly counts?: string
+  readonly top?: string
+  readonly table?: string
+  readonly by?: string
+  readonly first?: string
+  readonly columns?: readonly string[]
+}
+
+export function dashboardOf({
+  title,
+  uid,
+  description,
+  of,
+  variables = {},
+  queries = {},
+  panels,
+}: Page): DashboardBuilder {
   const tags = ['ktrail']
   const range = { from: 'now-1h', to: 'now' }
-  return new DashboardBuilder(title).uid(uid).description(description).tags(tags).time(range).refresh('30s').readonly()
+  const page = new DashboardBuilder(title).uid(uid).description(description)
+  page.tags(tags).time(range).refresh('30s').readonly()
+  if (of === 'records') addHosts(page)
+  else addAgents(page)
+  for (const [name, label] of Object.entries(variables)) page.withVariable(textBox(name, label, '.+'))
+  const known: Record<string, string> = { records: RECORDS }
+  for (const [name, query] of Object.entries(queries))
+    known[name] = query.replaceAll(/<(\w+)>/g, (_, other: string) => queryNamed(other, known))
+  for (const spec of panels) page.withPanel(panelOf(spec, known))
+  return page
 }
 
-/** A dashboard of records in Loki. */
-export function recordsPage(of: Page): DashboardBuilder {
-  return page(of)
+function queryNamed(name: string, known: Readonly<Record<string, string>>): string {
+  const query = known[name]
+  if (query === undefined)
+    throw new Error(`expected one of the queries ${Object.keys(known).join(', ')}, got "${name}"`)
+  return query
+}
+
+function panelOf(spec: PanelSpec, known: Readonly<Record<string, string>>): Builder<Panel> {
+  const { now, over_time, total, counts, top, table, by = '', first, columns = [] } = spec
+  if (now !== undefined) return metricsNow(spec, now)
+  if (over_time !== undefined) return metricsOverTime(spec, over_time)
+  if (total !== undefined) return logsTotal(spec, queryNamed(total, known))
+  if (counts !== undefined) return logsOverTime(spec, by, queryNamed(counts, known))
+  if (top !== undefined) return topOf(spec, by, queryNamed(top, known), first)
+  if (table !== undefined) return records(spec, columns, queryNamed(table, known))
+  throw new Error(`panel "${spec.title}": expected now, over_time, total, counts, top or table, got none`)
+}
+
+const textBox = (name: string, label: string, value: string): TextBoxVariableBuilder =>
+  new TextBoxVariableBuilder(name).label(label).defaultValue(value)
+
+const choice = (name: string, label: string, datasource: DataSourceRef, query: string | object): QueryVariableBuilder =>
+  new QueryVariableBuilder(name)
+    .label(label)
+    .datasource(datasource)
+    .query(query)
+    .refresh(VariableRefresh.OnTimeRangeChanged)
+    .multi(true)
+    .includeAll(true)
+    .allValue('.+')
+
+function addHosts(page: DashboardBuilder): void {
+  const query = { label: 'service_instance_id', stream: '{service_name="$service"}', type: 1, refId: 'host' }
+  page
     .withVariable(new DatasourceVariableBuilder('loki').label('Loki').type('loki'))
-    .withVariable(new TextBoxVariableBuilder('service').label('Service').defaultValue('ktrail'))
-    .withVariable(
-      new QueryVariableBuilder('host')
-        .label('Host')
-        .datasource(LOKI)
-        .query({ label: 'service_instance_id', stream: '{service_name="$service"}', type: 1, refId: 'host' })
-        .refresh(VariableRefresh.OnTimeRangeChanged)
-        .multi(true)
-        .includeAll(true)
-        .allValue('.+'),
-    )
+    .withVariable(textBox('service', 'Service', 'ktrail'))
+    .withVariable(choice('host', 'Host', LOKI, query))
 }
 
-/** A dashboard of the agents' metrics in Prometheus. */
-export function metricsPage(of: Page): DashboardBuilder {
-  return page(of)
+function addAgents(page: DashboardBuilder): void {
+  page
     .withVariable(new DatasourceVariableBuilder('prometheus').label('Prometheus').type('prometheus'))
-    .withVariable(
-      new QueryVariableBuilder('instance')
-        .label('Agent')
-        .datasource(PROMETHEUS)
-        .query('label_values(ktrail_build_info, instance)')
-        .refresh(VariableRefresh.OnTimeRangeChanged)
-        .multi(true)
-        .includeAll(true)
-        .allValue('.+'),
-    )
+    .withVariable(choice('instance', 'Agent', PROMETHEUS, 'label_values(ktrail_build_info, instance)'))
 }
 
 interface Look {
   readonly title: string
   readonly width: number
   readonly unit?: string
-  readonly legend?: string
   readonly description?: string
 }
 
 /** Numbers of records over time, by label. */
-export const logsOverTime = (look: Look, label: string, of: string): Builder<Panel> => {
+const logsOverTime = (look: Look, label: string, of: string): Builder<Panel> => {
   const query = lokiQuery(`sum by (${label}) (count_over_time(${of} [$__auto]))`, `{{${label}}}`)
   return timePanel(look).datasource(LOKI).withTarget(query.range(true))
 }
 
-export function metricsOverTime(
-  look: Look,
-  ...queries: ReadonlyArray<readonly [expr: string, legend: string]>
-): Builder<Panel> {
+function metricsOverTime(look: Look, queries: NonNullable<PanelSpec['over_time']>): Builder<Panel> {
   const panel = timePanel(look).datasource(PROMETHEUS)
   queries.forEach(([expr, legend], i) =>
     panel.withTarget(new PrometheusQuery().expr(expr).legendFormat(legend).refId(refId(i)).range()),
@@ -94,26 +139,20 @@ export function metricsOverTime(
 }
 
 /** One number for the whole time range. */
-export const logsTotal = (look: Look, of: string): Builder<Panel> =>
+const logsTotal = (look: Look, of: string): Builder<Panel> =>
   described(new StatPanel(), look)
     .height(HEIGHT / 2)
     .datasource(LOKI)
     .withTarget(lokiQuery(`sum(count_over_time(${of} [$__range]))`).instant(true))
 
-export const metricsNow = (look: Look, expr: string): Builder<Panel> =>
+const metricsNow = (look: Look, expr: string): Builder<Panel> =>
   described(new StatPanel(), look)
     .height(HEIGHT / 2)
     .datasource(PROMETHEUS)
-    .withTarget(
-      new PrometheusQuery()
-        .expr(expr)
-        .legendFormat(look.legend ?? '')
-        .refId('A')
-        .instant(),
-    )
+    .withTarget(new PrometheusQuery().expr(expr).legendFormat('').refId('A').instant())
 
 /** The largest numbers of records over the whole time range, by labels; the column of `first` comes first. */
-export const top = (look: Look, labels: string, of: string, first: string = labels): Builder<Panel> =>
+const topOf = (look: Look, labels: string, of: string, first: string = labels): Builder<Panel> =>
   described(new TablePanel(), look)
     .height(HEIGHT)
     .datasource(LOKI)
@@ -128,7 +167,7 @@ export const top = (look: Look, labels: string, of: string, first: string = labe
     })
 
 /** Single records, newest first; `log_record_uid` opens the whole record. */
-export const records = (look: Look, columns: readonly string[], expr: string): Builder<Panel> =>
+const records = (look: Look, columns: readonly string[], expr: string): Builder<Panel> =>
   described(new TablePanel(), look)
     .height(2 * HEIGHT)
     .datasource(LOKI)

@@ -1,6 +1,5 @@
 /** A refused open as open-secrets.yaml of the demo reports it, and the queries that are to find it. */
 import assert from 'node:assert/strict'
-import { fileAccess as dashboard } from '../../../deploy/grafana/file-access.ts'
 import type { HookEvent } from '../../../exporters/contract/event.ts'
 import { int, makeHook, makeKprobe, text } from '../../unit/exporters/support/events.ts'
 import { blocks, read } from '../../unit/support/pages.ts'
@@ -16,9 +15,10 @@ const VARIABLES: Readonly<Record<string, string>> = { host: '.+', path: '.+', pr
 
 /** The panel *Refused* of the dashboard, and the query of the page. */
 export function refusedQueries(service: string): string[] {
-  const panel = dashboard()
-    .build()
-    .panels?.find((each) => 'title' in each && each.title === 'Refused')
+  const { panels }: { panels: Array<{ title: string }> } = JSON.parse(
+    read('deploy/grafana/dashboards/file-access.json'),
+  )
+  const panel = panels.find(({ title }) => title === 'Refused')
   const [expr = ''] = JSON.stringify(panel ?? {}).match(/(?<="expr":)"(?:[^"\\]|\\.)*"/) ?? []
   const page = blocks(read('docs/grafana/queries.md'), 'logql').find((query) => query.includes('ktrail_file_denied'))
   assert.ok(expr !== '' && page !== undefined, 'expected a panel and a query for refused accesses, found none')

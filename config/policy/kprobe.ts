@@ -6,7 +6,7 @@ import { Fields, asText, notSupported } from './fields.ts'
 import type { Place } from './fields.ts'
 import { goQuoted } from '../base/quoting.ts'
 import { denies, notifies, refuseStacks, sendsSignals } from './selectors/actions.ts'
-import { LSM_KEYS } from './hooks/tables.ts'
+import { KEYS } from './tables.ts'
 import type { Macros } from './selectors/macros.ts'
 import { OF_FUNCTION, readArgument, readArguments, readData } from './types/argument.ts'
 import { readsAtReturn, withSizes } from './types/bytes.ts'
@@ -14,7 +14,6 @@ import { readSelectors } from './selector.ts'
 import { readOwn } from './selectors/own.ts'
 import { LIST, checkCall } from './lists.ts'
 import type { ListedCall, Lists } from './lists.ts'
-import { IGNORE_KEYS, KPROBE_KEYS } from './tables.ts'
 
 export const MAX_TAGS = 16
 /** Longer than any. */
@@ -25,7 +24,7 @@ const TAG_MAX_BYTES = 128
 
 /** One entry of `spec.kprobes`, as a hook for each function that it names. Empty only after at least one problem. */
 export function readKprobe(place: Place, lists: Lists, macros: Macros, problems: Problems): KprobeSpec[] {
-  const fields = Fields.of(place, KPROBE_KEYS, problems)
+  const fields = Fields.of(place, KEYS.kprobe, problems)
   if (fields === undefined) return []
   // The default in Tetragon's schema is true, although its documentation of hooks has false.
   const before = problems.count
@@ -104,7 +103,7 @@ export const LSM_PREFIX = 'bpf_lsm_'
 
 /** One entry of `spec.lsmhooks`. Empty only after at least one problem. */
 export function readLsmHook(place: Place, macros: Macros, problems: Problems): KprobeSpec[] {
-  const fields = Fields.of(place, LSM_KEYS, problems)
+  const fields = Fields.of(place, KEYS.lsm, problems)
   if (fields === undefined) return []
   const hookAt = fields.need('hook', 'the name of a security hook, such as file_open')
   const hook = hookAt === undefined ? undefined : asText(hookAt, problems)
@@ -186,7 +185,7 @@ function readCalls(
 
 function readIgnore(fields: Fields, problems: Problems): boolean {
   const place = fields.get('ignore')
-  const ignore = place === undefined ? undefined : Fields.of(place, IGNORE_KEYS, problems)
+  const ignore = place === undefined ? undefined : Fields.of(place, KEYS.ignore, problems)
   return ignore?.flag('callNotFound', false) ?? false
 }
 

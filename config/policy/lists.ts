@@ -6,7 +6,7 @@ import { Fields, asList, asText } from './fields.ts'
 import type { Place } from './fields.ts'
 import type { GeneratedCalls } from './policy.ts'
 import { callMistake } from './system-calls.ts'
-import { LIST_KEYS } from './tables.ts'
+import { KEYS } from './tables.ts'
 import { parseRegex } from '../base/regex.ts'
 
 /** What stands before the name of a list in a call. */
@@ -60,7 +60,7 @@ export class Lists {
   }
 
   #read(place: Place, problems: Problems): void {
-    const fields = Fields.of(place, LIST_KEYS, problems)
+    const fields = Fields.of(place, KEYS.list, problems)
     if (fields === undefined) return
     const namePlace = fields.need('name', 'the name of the list')
     const name = namePlace === undefined ? undefined : asText(namePlace, problems)

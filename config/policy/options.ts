@@ -3,7 +3,7 @@ import { didYouMean } from '../yaml/suggest.ts'
 import { show } from '../yaml/problems.ts'
 import type { Problems } from '../yaml/problems.ts'
 import { Fields, asText, notSupported } from './fields.ts'
-import { OPTION_KEYS } from './tables.ts'
+import { KEYS } from './tables.ts'
 
 export const MAX_OPTIONS = 16
 /** As Go's strconv.ParseBool. */
@@ -28,7 +28,7 @@ export interface PolicyModes {
 export function readOptions(spec: Fields, problems: Problems): PolicyModes {
   let [singleProbes, monitors] = [false, false]
   for (const place of spec.list('options', MAX_OPTIONS)) {
-    const fields = Fields.of(place, OPTION_KEYS, problems)
+    const fields = Fields.of(place, KEYS.option, problems)
     const namePlace = fields?.need('name', `one of ${[...OPTIONS.keys()].join(', ')}`)
     const name = namePlace === undefined ? undefined : asText(namePlace, problems)
     const value = fields?.text('value')

@@ -15,7 +15,7 @@ import { enforces, withoutEffect } from './selectors/actions.ts'
 import { OWN_API_VERSION, checkIdentityFilters } from './selectors/identity.ts'
 import { checkOwn } from './selectors/own.ts'
 import { readNodes, readWorkloads, withWorkloads } from './selectors/workloads.ts'
-import { DOCUMENT_KEYS, HOOK_SECTIONS, METADATA_KEYS, SPEC_KEYS } from './tables.ts'
+import { HOOK_SECTIONS, KEYS } from './tables.ts'
 import { describe } from '../yaml/tree.ts'
 import { didYouMean } from '../yaml/suggest.ts'
 import type { HookGroup, HookSpec, Policy } from './policy.ts'
@@ -49,7 +49,7 @@ export function parsePolicy(text: string, file: string): PolicyResult {
   const problems = new Problems(file)
   const root = parseYaml(text, 'policy', problems)
   if (root === undefined) return { problems: problems.list() }
-  const document = Fields.of({ node: root, path: '' }, DOCUMENT_KEYS, problems)
+  const document = Fields.of({ node: root, path: '' }, KEYS.document, problems)
   let name = ''
   let namespace: string | undefined
   let spec = NOTHING
@@ -100,7 +100,7 @@ function readMetadata(
   problems: Problems,
 ): { readonly name: string; readonly namespace: string | undefined; readonly annotations: Place | undefined } {
   const place = document.need('metadata', 'a mapping with the name of the policy')
-  const metadata = place === undefined ? undefined : Fields.of(place, METADATA_KEYS, problems)
+  const metadata = place === undefined ? undefined : Fields.of(place, KEYS.metadata, problems)
   if (metadata === undefined) return { name: '', namespace: undefined, annotations: undefined }
   const kind = document.get('kind')?.node
   const namespaced = kind?.kind === 'scalar' && kind.value === NAMESPACED
@@ -146,7 +146,7 @@ function readTextMap(place: Place | undefined, problems: Problems): void {
 /** `namespace`: of a namespaced policy. */
 function readSpec(document: Fields, namespace: string | undefined, problems: Problems): Spec {
   const place = document.need('spec', 'a mapping with the hooks of the policy')
-  const spec = place === undefined ? undefined : Fields.of(place, SPEC_KEYS, problems)
+  const spec = place === undefined ? undefined : Fields.of(place, KEYS.spec, problems)
   if (spec === undefined) return NOTHING
   const sections = HOOK_SECTIONS.filter((key) => {
     const node = spec.get(key)?.node

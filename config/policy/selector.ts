@@ -26,7 +26,7 @@ import { readProcessFilters } from './selectors/process.ts'
 import { readSocketValues } from './selectors/socket.ts'
 import { readTaskFilters } from './selectors/task.ts'
 import { readMatchWorkloads } from './selectors/workloads.ts'
-import { FILTER_KEYS, SELECTOR_KEYS } from './tables.ts'
+import { KEYS } from './tables.ts'
 import { MAX_PARTS, MAX_VALUES, readBytes, readNumbers, readTexts, warnOfText } from './values.ts'
 
 // Tetragon's bounds; the tables of the kernel side have the same.
@@ -57,7 +57,7 @@ export function readSelectors(
   const items = data.map((item, index) => item && { ...item, index })
   return kprobe.list('selectors', MAX_SELECTORS).map((written) => {
     const place = macros.into(written, problems)
-    const fields = Fields.of(place, SELECTOR_KEYS, problems)
+    const fields = Fields.of(place, KEYS.selector, problems)
     const matchArgs: ArgumentFilter[] = []
     for (const filterPlace of fields?.list('matchArgs', MAX_FILTERS) ?? []) {
       const filter = readFilter(filterPlace, args, problems, lists)
@@ -114,7 +114,7 @@ function readReturnFilters(fields: Fields, returned: Arguments, problems: Proble
 }
 
 function readFilter(place: Place, args: Arguments, problems: Problems, lists?: Lists): ArgumentFilter | undefined {
-  const fields = Fields.of(place, FILTER_KEYS, problems)
+  const fields = Fields.of(place, KEYS.filter, problems)
   if (fields === undefined) return undefined
   const arg = readTarget(fields, args, problems)
   // Undefined for a wrong argument: then only what does not depend on its type is checked.

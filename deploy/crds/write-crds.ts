@@ -2,8 +2,8 @@
 import { writeFileSync } from 'node:fs'
 import { stringify } from 'yaml'
 import { OWN_API_VERSION } from '../../config/policy/selectors/identity.ts'
-import type { Schema } from './mapping.ts'
 import { specOf } from './schema.ts'
+import type { Schema } from './schema.ts'
 
 interface Kind {
   readonly plural: string

@@ -10,7 +10,7 @@ import { LIST, MAX_LISTED, checkCall } from '../lists.ts'
 import type { ListedCall, Lists } from '../lists.ts'
 import type { Actions, HookSpec, KprobeSpec } from '../policy.ts'
 import { notifies } from '../selectors/actions.ts'
-import { ENFORCER_KEYS } from './tables.ts'
+import { KEYS } from '../tables.ts'
 
 export const MAX_ENFORCERS = 1
 
@@ -22,7 +22,7 @@ export interface Enforcer {
 /** undefined when the policy has none. */
 export function readEnforcer(spec: Fields, lists: Lists, problems: Problems): Enforcer | undefined {
   const [item] = spec.list('enforcers', MAX_ENFORCERS)
-  const fields = item === undefined ? undefined : Fields.of(item, ENFORCER_KEYS, problems)
+  const fields = item === undefined ? undefined : Fields.of(item, KEYS.enforcer, problems)
   if (item === undefined || fields === undefined) return undefined
   const place = fields.need('calls', 'a list of system calls and functions security_*, such as [sys_dup]')
   if (place === undefined) return undefined

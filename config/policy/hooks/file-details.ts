@@ -6,12 +6,7 @@ import type { Problems } from '../../yaml/problems.ts'
 import { didYouMean } from '../../yaml/suggest.ts'
 import { Fields, asText } from '../fields.ts'
 import type { FileDetailsSpec } from '../policy.ts'
-import type { KeyTable } from '../tables.ts'
-
-export const FILE_DETAILS_KEYS: KeyTable = {
-  name: 'fileDetails',
-  own: ['hash', 'maxBytes'],
-}
+import { KEYS } from '../tables.ts'
 
 const HASHES = ['sha256']
 const DEFAULT_BYTES = MIB
@@ -23,7 +18,7 @@ export function readFileDetails(fields: Fields, problems: Problems): FileDetails
   const place = fields.get('fileDetails')
   const at = fields.keyAt('fileDetails')
   if (place?.node.kind !== 'map') return fields.flag('fileDetails', false) ? { at } : undefined
-  const own = Fields.of(place, FILE_DETAILS_KEYS, problems)
+  const own = Fields.of(place, KEYS.fileDetails, problems)
   if (own === undefined) return undefined
   const name = own.need('hash', 'sha256')
   const hash = name === undefined ? undefined : asText(name, problems)

@@ -10,7 +10,7 @@ import type { KprobeSpec } from '../policy.ts'
 import { readSelectors } from '../selector.ts'
 import { denies, refuseStacks } from '../selectors/actions.ts'
 import type { Macros } from '../selectors/macros.ts'
-import { TRACEPOINT_KEYS } from './tables.ts'
+import { KEYS } from '../tables.ts'
 import { show } from '../../yaml/problems.ts'
 import type { Problems } from '../../yaml/problems.ts'
 
@@ -39,7 +39,7 @@ const RAW: Listable = {
 
 /** One entry of `spec.tracepoints`. Empty only after at least one problem. */
 export function readTracepoint(place: Place, lists: Lists, macros: Macros, problems: Problems): KprobeSpec[] {
-  const fields = Fields.of(place, TRACEPOINT_KEYS, problems)
+  const fields = Fields.of(place, KEYS.tracepoint, problems)
   if (fields === undefined) return []
   const subsystem = readName(fields, 'subsystem', 'sched', problems)
   const event = readName(fields, 'event', 'sched_process_exec', problems)

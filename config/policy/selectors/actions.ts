@@ -6,7 +6,7 @@ import type { Problems } from '../../yaml/problems.ts'
 import { Fields, asInteger, asText, notSupported } from '../fields.ts'
 import type { Place } from '../fields.ts'
 import type { Action, Actions, EnforcerNote, HookSpec, RateLimit, Selector, Stacks } from '../policy.ts'
-import { ACTION_KEYS } from '../tables.ts'
+import { KEYS } from '../tables.ts'
 import { readName } from './common.ts'
 
 /** Tetragon's bound; bpf/filter.h has room for as many signals. */
@@ -144,7 +144,7 @@ export function withoutEffect(hook: HookSpec): HookSpec {
 }
 
 function readAction(place: Place, problems: Problems): One | undefined {
-  const fields = Fields.of(place, ACTION_KEYS, problems)
+  const fields = Fields.of(place, KEYS.action, problems)
   if (fields === undefined) return undefined
   const action = readActionName(fields, problems)
   const argSig = fields.get('argSig')

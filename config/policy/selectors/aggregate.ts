@@ -4,12 +4,7 @@ import type { Problems } from '../../yaml/problems.ts'
 import { didYouMean } from '../../yaml/suggest.ts'
 import { Fields, asList, asText } from '../fields.ts'
 import type { Actions, Aggregate, Selector } from '../policy.ts'
-import type { KeyTable } from '../tables.ts'
-
-export const AGGREGATE_KEYS: KeyTable = {
-  name: 'aggregate',
-  own: ['window', 'by'],
-}
+import { KEYS } from '../tables.ts'
 
 const UNITS: Readonly<Record<string, number>> = { s: 1000, m: 60_000 }
 const MAX_MS = 30 * 60_000
@@ -23,7 +18,7 @@ export function readAggregate(
   problems: Problems,
 ): Aggregate | undefined {
   const place = fields.get('aggregate')
-  const own = place === undefined ? undefined : Fields.of(place, AGGREGATE_KEYS, problems)
+  const own = place === undefined ? undefined : Fields.of(place, KEYS.aggregate, problems)
   if (place === undefined || own === undefined) return undefined
   const windowMs = readWindow(own, problems)
   const by = readBy(own, problems)

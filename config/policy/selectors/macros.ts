@@ -6,7 +6,7 @@ import { describe } from '../../yaml/tree.ts'
 import type { MapEntry, MapNode } from '../../yaml/tree.ts'
 import { Fields, asList, asText } from '../fields.ts'
 import type { Place } from '../fields.ts'
-import { MACRO_KEYS } from '../tables.ts'
+import { KEYS } from '../tables.ts'
 
 export const MAX_MACROS = 64
 
@@ -32,7 +32,7 @@ export class Macros {
     }
     for (const [name, { value, keyAt }] of node.entries) {
       const macro = { node: value, path: `${path}.${name}` }
-      if (Fields.of(macro, MACRO_KEYS, problems) === undefined || value.kind !== 'map') continue
+      if (Fields.of(macro, KEYS.macro, problems) === undefined || value.kind !== 'map') continue
       macros.#macros.set(name, value)
       macros.#unused.set(name, keyAt)
     }

@@ -3,7 +3,7 @@ import type { Problems } from '../../yaml/problems.ts'
 import { Fields, asInteger } from '../fields.ts'
 import type { Place } from '../fields.ts'
 import type { PidFilter, ProcessFilter, ProgramFilter } from '../policy.ts'
-import { BINARIES_KEYS, PIDS_KEYS } from './tables.ts'
+import { KEYS } from '../tables.ts'
 import { readTexts, warnOfText } from '../values.ts'
 import { MEMBERSHIP, readName, readValues } from './common.ts'
 
@@ -31,7 +31,7 @@ export function readProcessFilters(selector: Fields, problems: Problems): Proces
 
 function readPrograms(selector: Fields, key: string, of: ProgramFilter['class'], problems: Problems): ProgramFilter[] {
   return selector.list(key, 1).flatMap((place) => {
-    const fields = Fields.of(place, BINARIES_KEYS, problems)
+    const fields = Fields.of(place, KEYS.binaries, problems)
     if (fields === undefined) return []
     const operator = readName(fields, 'operator', PROGRAM, problems)
     const places = readValues(fields, 'a list of paths, such as ["/usr/bin/cat"]', problems)
@@ -48,7 +48,7 @@ function readPrograms(selector: Fields, key: string, of: ProgramFilter['class'],
 }
 
 function readPids(place: Place, problems: Problems): PidFilter | undefined {
-  const fields = Fields.of(place, PIDS_KEYS, problems)
+  const fields = Fields.of(place, KEYS.pids, problems)
   if (fields === undefined) return undefined
   const operator = readName(fields, 'operator', MEMBERSHIP, problems)
   const values = readValues(fields, 'a list of numbers, such as [1]', problems)

@@ -13,7 +13,7 @@ import type {
   NamespaceKind,
   TaskFilter,
 } from '../policy.ts'
-import { CAPABILITIES_KEYS, CAPABILITY_CHANGES_KEYS, NAMESPACES_KEYS, NAMESPACE_CHANGES_KEYS } from './tables.ts'
+import { KEYS } from '../tables.ts'
 import { CAPABILITIES } from './capabilities.ts'
 import { MEMBERSHIP, readName, readNamed, readValues } from './common.ts'
 
@@ -63,7 +63,7 @@ export function readTaskFilters(selector: Fields, problems: Problems): TaskFilte
 }
 
 function readNamespaces(place: Place, problems: Problems): NamespaceFilter | undefined {
-  const fields = Fields.of(place, NAMESPACES_KEYS, problems)
+  const fields = Fields.of(place, KEYS.namespaces, problems)
   if (fields === undefined) return undefined
   const namespace = readName(fields, 'namespace', NAMESPACES, problems, true, 'namespace')
   const operator = readName(fields, 'operator', MEMBERSHIP, problems)
@@ -88,12 +88,12 @@ function readNamespace(place: Place, problems: Problems): number | 'host' | unde
 }
 
 function readCapabilities(place: Place, problems: Problems): CapabilityFilter | undefined {
-  const fields = Fields.of(place, CAPABILITIES_KEYS, problems)
+  const fields = Fields.of(place, KEYS.capabilities, problems)
   return fields === undefined ? undefined : readCapabilitySet(fields, place, problems)
 }
 
 function readNamespaceChanges(place: Place, problems: Problems): NamespaceChangeFilter | undefined {
-  const fields = Fields.of(place, NAMESPACE_CHANGES_KEYS, problems)
+  const fields = Fields.of(place, KEYS.namespaceChanges, problems)
   if (fields === undefined) return undefined
   const operator = readName(fields, 'operator', MEMBERSHIP, problems)
   const named = readValues(fields, 'a list of namespaces, such as [Mnt, Net]', problems).map((value) =>
@@ -106,7 +106,7 @@ function readNamespaceChanges(place: Place, problems: Problems): NamespaceChange
 }
 
 function readCapabilityChanges(place: Place, problems: Problems): CapabilityChangeFilter | undefined {
-  const fields = Fields.of(place, CAPABILITY_CHANGES_KEYS, problems)
+  const fields = Fields.of(place, KEYS.capabilityChanges, problems)
   const read = fields === undefined ? undefined : readCapabilitySet(fields, place, problems)
   if (fields === undefined || read === undefined) return undefined
   const { operator, ...filter } = read

@@ -14,7 +14,7 @@ import type { Problems } from '../../yaml/problems.ts'
 import { Fields, asList, asText } from '../fields.ts'
 import type { Place } from '../fields.ts'
 import type { HookSpec, LabelRequirement, LabelSelector, WorkloadFilter } from '../policy.ts'
-import { EXPRESSION_KEYS, LABELS_KEYS, WORKLOADS_KEYS } from '../tables.ts'
+import { KEYS } from '../tables.ts'
 import { MAX_VALUES } from '../values.ts'
 import { readName } from './common.ts'
 
@@ -52,7 +52,7 @@ export function readWorkloads(
 /** `matchWorkloads` of a selector. */
 export function readMatchWorkloads(selector: Fields, problems: Problems): WorkloadFilter | undefined {
   const place = selector.get('matchWorkloads')
-  const fields = place === undefined ? undefined : Fields.of(place, WORKLOADS_KEYS, problems)
+  const fields = place === undefined ? undefined : Fields.of(place, KEYS.workloads, problems)
   return fields === undefined ? undefined : readWorkloads(fields, undefined, problems)
 }
 
@@ -85,7 +85,7 @@ function readHost(fields: Fields, problems: Problems): boolean {
 /** Undefined when it is absent, or null. */
 function readLabels(place: Place | undefined, problems: Problems): LabelSelector | undefined {
   if (place === undefined || isNull(place)) return undefined
-  const fields = Fields.of(place, LABELS_KEYS, problems)
+  const fields = Fields.of(place, KEYS.labels, problems)
   if (fields === undefined) return undefined
   return [
     ...readMatchLabels(fields.get('matchLabels'), problems),
@@ -107,7 +107,7 @@ function readMatchLabels(place: Place | undefined, problems: Problems): LabelReq
 }
 
 function readExpression(place: Place, problems: Problems): LabelRequirement | undefined {
-  const fields = Fields.of(place, EXPRESSION_KEYS, problems)
+  const fields = Fields.of(place, KEYS.expression, problems)
   if (fields === undefined) return undefined
   const keyPlace = fields.need('key', 'the name of a label')
   const key = keyPlace === undefined ? undefined : asText(keyPlace, problems)

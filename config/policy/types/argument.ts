@@ -8,7 +8,7 @@ import type { ArgumentType } from '../arguments.ts'
 import { Fields, asInteger, asText, notSupported } from '../fields.ts'
 import type { Place } from '../fields.ts'
 import type { ArgumentSpec } from '../policy.ts'
-import { ARGUMENT_KEYS } from '../tables.ts'
+import { KEYS } from '../tables.ts'
 import { readSize } from './bytes.ts'
 import { readResolve } from './places.ts'
 import { readRegister } from './registers.ts'
@@ -83,7 +83,7 @@ export function readArgument(
   { types, maxIndex, position, fallback, untyped, of, resolves, sources }: Listable,
   problems: Problems,
 ): ArgumentSpec | undefined {
-  const fields = Fields.of(place, ARGUMENT_KEYS, problems)
+  const fields = Fields.of(place, KEYS.argument, problems)
   if (fields === undefined) return undefined
   const indexAt = fallback === undefined ? fields.need('index', position) : fields.get('index')
   const index = indexAt === undefined ? fallback : asInteger(indexAt, 0, maxIndex, problems)

@@ -2,19 +2,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { configJsonSchema } from '../../../config/agent/json-schema.ts'
-import { FILE_DETAILS_KEYS } from '../../../config/policy/hooks/file-details.ts'
-import * as hooks from '../../../config/policy/hooks/tables.ts'
-import { AGGREGATE_KEYS } from '../../../config/policy/selectors/aggregate.ts'
-import * as selectors from '../../../config/policy/selectors/tables.ts'
-import * as policy from '../../../config/policy/tables.ts'
-import type { KeyTable } from '../../../config/policy/tables.ts'
+import { KEYS } from '../../../config/policy/tables.ts'
 import suggestions from '../../../config/yaml/suggestions.json' with { type: 'json' }
 import { meant } from '../../../config/yaml/suggest.ts'
 
-const tables = new Map<string, KeyTable>()
-for (const each of Object.values({ ...policy, ...hooks, ...selectors, FILE_DETAILS_KEYS, AGGREGATE_KEYS })) {
-  if (typeof each === 'object' && 'own' in each) tables.set(each.name, each)
-}
+const tables = new Map(Object.values(KEYS).map((table) => [table.name, table]))
 const keysOfConfig = new Set(JSON.stringify(configJsonSchema()).match(/"\w+"(?=:)/g))
 const isWord = (hint: string): boolean => /^[\w-]+$/.test(hint)
 

@@ -1,7 +1,7 @@
 /** What random worlds and policies are made of; `make random-policies` compares them with a kernel. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { SELECTOR_KEYS } from '../../../../config/policy/tables.ts'
+import { KEYS } from '../../../../config/policy/tables.ts'
 import { IDENTITY_OPERATORS, OPERATORS } from '../../../../config/policy/operators.ts'
 import { parsePolicy } from '../../../../config/policy/parse.ts'
 import { Seeded } from '../../../simulation/spool/random.ts'
@@ -31,7 +31,7 @@ test('random policies: they are policies, and have every operator and every fiel
   const values = new Set<string>()
   const lacking = (): string[] => [
     ...[...OPERATORS.keys(), ...IDENTITY_OPERATORS.keys()].filter((name) => !values.has(name)),
-    ...[...SELECTOR_KEYS.own, ...OTHERS].filter((key) => !keys.has(key) && !ELSEWHERE.has(key)),
+    ...[...KEYS.selector.own, ...OTHERS].filter((key) => !keys.has(key) && !ELSEWHERE.has(key)),
   ]
   for (let seed = 1; seed <= 20 || (lacking().length > 0 && seed <= WORLDS); seed++) {
     const random = new Seeded(seed)

@@ -51,7 +51,7 @@ soak: build ## half an hour at 5,000 events/s with one sink down half of the tim
 	@$(SETUP)/with-node.sh node test/soak/soak.ts --minutes $(MINUTES)
 
 bench: build ## measure; write build/bench/*.json and docs/performance.md
-	@$(SETUP)/bench.sh
+	@test/bench/run.sh
 
 compare: build ## the kernel's part of make bench, of this tree and of another commit in turn in one boot: BASE=main ROUNDS=3
 	@$(SETUP)/with-node.sh node --disable-warning=ExperimentalWarning test/bench/compare.ts

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034
-# Shared by the scripts of this folder and of test/support/guest: sourced, never run.
+# Shared by the scripts of this folder, of test/bench and of test/support/guest: sourced, never run.
 # Sets ROOT (the checkout) and CACHE (what may be thrown away and fetched again), both absolute.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)

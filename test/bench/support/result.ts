@@ -38,7 +38,7 @@ export const QUICK: boolean = process.env['KTRAIL_BENCH_QUICK'] === '1'
 /** The exit code of a skipped test, as in automake. */
 const LEFT_OUT = 77
 
-/** Prints the result as one line of JSON, which bench.sh keeps as build/bench/NAME.json. */
+/** Prints the result as one line of JSON, which run.sh keeps as build/bench/NAME.json. */
 export function printResult(bench: string, measures: readonly Measure[], tables: readonly Table[]): void {
   const result: Result = {
     bench,
@@ -54,13 +54,13 @@ export function printResult(bench: string, measures: readonly Measure[], tables:
   console.log(JSON.stringify(result))
 }
 
-/** Ends a bench that cannot run on this machine; bench.sh then continues without it. */
+/** Ends a bench that cannot run on this machine; run.sh then continues without it. */
 export function leaveOut(why: string): never {
   console.error(`left out: ${why}`)
   process.exit(LEFT_OUT)
 }
 
-/** `2 × AMD EPYC`; in a guest bench.sh gives the host. */
+/** `2 × AMD EPYC`; in a guest run.sh gives the host. */
 function machine(): string {
   const list = cpus()
   return `${list.length} × ${list[0]?.model.trim() ?? 'unknown processor'}`

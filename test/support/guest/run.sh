@@ -71,7 +71,7 @@ shift
 "$ROOT/deploy/setup/packages.sh" guest || exit 125
 # Later QEMU packages leave virtiofsd to another package, with other options.
 [ -x /usr/lib/qemu/virtiofsd ] || guest_fails 'no /usr/lib/qemu/virtiofsd: expected the one of qemu-system-common (Debian 12)'
-files=$("$ROOT/deploy/setup/kernel.sh" "$kernel" "$arch") || exit 125
+files=$("$ROOT/test/support/guest/kernel.sh" "$kernel" "$arch") || exit 125
 root=/ facts=$FACTS
 if [ "$arch" = arm64 ]; then
   "$ROOT/deploy/setup/packages.sh" guest-arm64 || exit 125

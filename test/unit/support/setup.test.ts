@@ -235,6 +235,6 @@ test('make: every target of the help exists and is described', () => {
 
 test('make bench: finds how ./ktrail starts node, and comes to its report', () => {
   const env = { ...process.env, ONLY: 'no such bench' }
-  const { stdout, stderr } = spawnSync('deploy/setup/bench.sh', { cwd: ROOT, encoding: 'utf8', env })
+  const { stdout, stderr } = spawnSync('test/bench/run.sh', { cwd: ROOT, encoding: 'utf8', env })
   assert.match(stdout + stderr, /no results in|targets are met/)
 })

@@ -3,7 +3,7 @@
 #   vmlinuz, release (its version), root/lib/modules/<release>, and initrd where the kernel needs one to mount virtiofs.
 # The packages are fetched by apt-get, which checks its signatures, and unpacked, never installed. The second time nothing is done.
 set -euo pipefail
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/../../../deploy/setup/lib.sh"
 . "$ROOT/deploy/setup/apt.sh"
 
 kernel=${1:-} arch=${2:-amd64}

@@ -5,7 +5,7 @@
 #   ONLY=WORD               only those whose name contains WORD; leaves docs/performance.md alone
 #   KTRAIL_BENCH_QUICK=1    fewer and shorter rounds, rougher numbers; leaves docs/performance.md alone
 set -euo pipefail
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/../../deploy/setup/lib.sh"
 cd "$ROOT"
 use_node
 kernel=${KERNEL:-6.12}
@@ -16,7 +16,7 @@ mkdir -p "$results"
 failed=0
 
 # Two benches of one checkout would slow each other and write the same files: the second waits. This file is the lock.
-exec 8<deploy/setup/bench.sh
+exec 8<test/bench/run.sh
 if ! flock -n 8; then
   log 'another bench of this checkout is running, waiting for it'
   flock 8

@@ -7,10 +7,27 @@ import type { Position, Problems } from '../yaml/problems.ts'
 import { keyHint, meantKey } from './tables.ts'
 import type { KeyTable } from './tables.ts'
 
-/** A value and its path, such as `spec.kprobes[0].call`. */
-export interface Place {
+/** A value, its path such as `spec.kprobes[0].call`, and where its problems go. */
+export class Place {
   readonly node: TreeNode
   readonly path: string
+  readonly problems: Problems
+
+  constructor(node: TreeNode, path: string, problems: Problems) {
+    this.node = node
+    this.path = path
+    this.problems = problems
+  }
+
+  /** Adds a problem; `sentence`: expected, got, hint. `at`: another position. Returns the missing value. */
+  refuse(sentence: string, at: Position = this.node.at): undefined {
+    this.problems.add(at, `${this.path}: ${sentence}`)
+  }
+
+  /** Something valid that most likely does not do what it seems to. */
+  warn(sentence: string): void {
+    this.problems.warn(this.node.at, `${this.path}: ${sentence}`)
+  }
 }
 
 /** `known Tetragon field "x" is not supported by this version of ktrail` */
@@ -22,29 +39,24 @@ export function notSupported(what: string, name: string, owner = 'Tetragon'): st
 export class Fields {
   readonly at: Position
   readonly path: string
+  readonly problems: Problems
   readonly #node: MapNode
-  readonly #problems: Problems
   /** What hints name: such keys are not reported as missing. */
   readonly #meant: ReadonlySet<string>
 
-  private constructor(node: MapNode, path: string, problems: Problems, meant: ReadonlySet<string>) {
+  private constructor(node: MapNode, { path, problems }: Place, meant: ReadonlySet<string>) {
     this.at = node.at
     this.path = path
+    this.problems = problems
     this.#node = node
-    this.#problems = problems
     this.#meant = meant
   }
 
   /** Returns undefined and adds a problem when `place` is not a mapping. */
-  static of(place: Place, table: KeyTable, problems: Problems): Fields | undefined {
-    const { node, path } = place
-    if (node.kind !== 'map') {
-      problems.add(
-        node.at,
-        `${path}: expected a mapping with ${table.own.join(', ')}, got ${describe(node)}${spaceHint(node)}`,
-      )
-      return undefined
-    }
+  static of(place: Place, table: KeyTable): Fields | undefined {
+    const { node, path, problems } = place
+    if (node.kind !== 'map')
+      return place.refuse(`expected a mapping with ${table.own.join(', ')}, got ${describe(node)}${spaceHint(node)}`)
     const meant = new Set<string>()
     for (const [key, { keyAt }] of node.entries) {
       if (table.own.includes(key) || table.ours?.includes(key) === true) continue
@@ -59,7 +71,7 @@ export class Fields {
       if (!hint.startsWith('; expected')) for (const word of hint.match(/\w+/g) ?? []) meant.add(word)
       problems.add(keyAt, `${where}unknown key ${show(key)}${hint}`)
     }
-    return new Fields(node, path, problems, meant)
+    return new Fields(node, place, meant)
   }
 
   /** Whether another key was written, but most likely for this one. */
@@ -73,7 +85,7 @@ export class Fields {
 
   get(key: string): Place | undefined {
     const entry = this.#node.entries.get(key)
-    return entry === undefined ? undefined : { node: entry.value, path: this.pathOf(key) }
+    return entry === undefined ? undefined : new Place(entry.value, this.pathOf(key), this.problems)
   }
 
   /** Position of the key, else of the mapping. */
@@ -81,68 +93,74 @@ export class Fields {
     return this.#node.entries.get(key)?.keyAt ?? this.at
   }
 
+  /** Adds a problem of the key, at its position. Returns the missing value. */
+  refuse(key: string, sentence: string): undefined {
+    this.problems.add(this.keyAt(key), `${this.pathOf(key)}: ${sentence}`)
+  }
+
+  warn(key: string, sentence: string): void {
+    this.problems.warn(this.keyAt(key), `${this.pathOf(key)}: ${sentence}`)
+  }
+
   /** Like `get`, but a missing key is a problem; `expected` is for its message. */
   need(key: string, expected: string): Place | undefined {
     const place = this.get(key)
     if (place === undefined && !this.#meant.has(key))
-      this.#problems.add(this.at, `${this.pathOf(key)}: missing; expected ${expected}`)
+      this.problems.add(this.at, `${this.pathOf(key)}: missing; expected ${expected}`)
     return place
   }
 
   /** The text at `key`; undefined when absent. Anything else is a problem. */
   text(key: string): string | undefined {
     const place = this.get(key)
-    return place === undefined ? undefined : asText(place, this.#problems)
+    return place && asText(place)
   }
 
   flag(key: string, fallback: boolean): boolean {
     const place = this.get(key)
     if (place === undefined) return fallback
-    const { node, path } = place
+    const { node } = place
     if (node.kind === 'scalar' && typeof node.value === 'boolean') return node.value
     const hint = node.kind === 'scalar' ? booleanHint(node.source.replaceAll(/["']/g, '')) : ''
-    this.#problems.add(node.at, `${path}: expected true or false, got ${describe(node)}${hint}`)
+    place.refuse(`expected true or false, got ${describe(node)}${hint}`)
     return fallback
   }
 
   /** The items of the list at `key`; empty when absent. More than `max` items is a problem. */
   list(key: string, max: number): Place[] {
     const place = this.get(key)
-    return place === undefined ? [] : asList(place, max, this.#problems)
+    return place === undefined ? [] : asList(place, max)
   }
 }
 
-export function asText(place: Place, problems: Problems): string | undefined {
-  const { node, path } = place
+export function asText(place: Place): string | undefined {
+  const { node } = place
   if (node.kind === 'scalar' && typeof node.value === 'string') return node.value
   const hint = node.kind === 'scalar' && node.value !== null ? `; put it in quotes: ${JSON.stringify(node.source)}` : ''
-  problems.add(node.at, `${path}: expected a text, got ${describe(node)}${hint}`)
-  return undefined
+  return place.refuse(`expected a text, got ${describe(node)}${hint}`)
 }
 
 /** A whole number from `min` to `max`. */
-export function asInteger(place: Place, min: number, max: number, problems: Problems): number | undefined {
-  const { node, path } = place
+export function asInteger(place: Place, min: number, max: number): number | undefined {
+  const { node } = place
   const value = node.kind === 'scalar' ? node.value : undefined
   if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return value
   const hint = typeof value === 'string' && /^\d+$/.test(value) ? '; write it without quotes' : ''
-  problems.add(node.at, `${path}: expected a whole number from ${min} to ${max}, got ${describe(node)}${hint}`)
-  return undefined
+  return place.refuse(`expected a whole number from ${min} to ${max}, got ${describe(node)}${hint}`)
 }
 
-export function asList(place: Place, max: number, problems: Problems): Place[] {
-  const { node, path } = place
+export function asList(place: Place, max: number): Place[] {
+  const { node, path, problems } = place
   if (node.kind !== 'list') {
     let hint = node.kind === 'map' ? '; begin each item with "- "' : ''
     if (node.kind === 'scalar' && node.value !== null) hint = listHint(String(node.value), true)
-    problems.add(node.at, `${path}: expected a list, got ${describe(node)}${hint}`)
+    place.refuse(`expected a list, got ${describe(node)}${hint}`)
     return []
   }
   if (node.items.length > max) {
-    const at = node.items[max]?.at ?? node.at
-    problems.add(at, `${path}: expected at most ${max} items, got ${node.items.length}`)
+    place.refuse(`expected at most ${max} items, got ${node.items.length}`, node.items[max]?.at)
   }
-  return node.items.slice(0, max).map((item, i) => ({ node: item, path: `${path}[${i}]` }))
+  return node.items.slice(0, max).map((item, i) => new Place(item, `${path}[${i}]`, problems))
 }
 
 /** `call:f`: YAML reads a text where the space is missing. */

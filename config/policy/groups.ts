@@ -4,10 +4,8 @@
  *   metadata: { annotations: { ktrail.one-of/truncate-open-file: "security_file_truncate, security_path_truncate" } }
  */
 import { show } from '../yaml/problems.ts'
-import type { Problems } from '../yaml/problems.ts'
 import { didYouMean } from '../yaml/suggest.ts'
-import { asText } from './fields.ts'
-import type { Place } from './fields.ts'
+import { Place, asText } from './fields.ts'
 import type { HookGroup, HookSpec } from './policy.ts'
 
 /** Annotations that begin so are ours. */
@@ -17,11 +15,7 @@ const PREFIX = 'ktrail.one-of/'
 const NAME = /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/
 
 /** The groups that the annotations declare for these hooks. */
-export function readGroups(
-  annotations: Place | undefined,
-  hooks: readonly HookSpec[],
-  problems: Problems,
-): readonly HookGroup[] {
+export function readGroups(annotations: Place | undefined, hooks: readonly HookSpec[]): readonly HookGroup[] {
   if (annotations?.node.kind !== 'map') return []
   const groups: HookGroup[] = []
   for (const [key, { value, keyAt }] of annotations.node.entries) {
@@ -30,22 +24,17 @@ export function readGroups(
     const name = key.startsWith(PREFIX) ? key.slice(PREFIX.length) : ''
     if (!NAME.test(name)) {
       const expected = `expected ${PREFIX} and a name of letters, digits, "-", "_" and ".", at most 63 characters`
-      problems.add(keyAt, `${path}: ${expected}, got ${show(key)}`)
+      annotations.problems.add(keyAt, `${path}: ${expected}, got ${show(key)}`)
       continue
     }
-    const place = { node: value, path }
-    const text = asText(place, problems)
-    if (text !== undefined) groups.push({ name, calls: readCalls(place, text, hooks, problems), at: keyAt })
+    const place = new Place(value, path, annotations.problems)
+    const text = asText(place)
+    if (text !== undefined) groups.push({ name, calls: readCalls(place, text, hooks), at: keyAt })
   }
   return groups
 }
 
-function readCalls(
-  { node: { at }, path }: Place,
-  text: string,
-  hooks: readonly HookSpec[],
-  problems: Problems,
-): readonly string[] {
+function readCalls(place: Place, text: string, hooks: readonly HookSpec[]): readonly string[] {
   const calls = text.split(',').map((call) => call.trim())
   for (const call of calls) {
     const named = hooks.filter((hook) => hook.call === call)
@@ -54,10 +43,10 @@ function readCalls(
         call,
         hooks.map((hook) => hook.call),
       )
-      problems.add(at, `${path}: expected calls of this policy with commas between, got ${show(call)}${hint}`)
+      place.refuse(`expected calls of this policy with commas between, got ${show(call)}${hint}`)
     } else if (!named.every(({ optional }) => optional)) {
       const why = 'else a kernel without it refuses the policy'
-      problems.add(at, `${path}: call ${show(call)} needs "ignore: { callNotFound: true }", ${why}`)
+      place.refuse(`call ${show(call)} needs "ignore: { callNotFound: true }", ${why}`)
     }
   }
   return calls

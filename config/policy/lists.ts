@@ -1,7 +1,6 @@
 /** `spec.lists`: named lists of functions, for hooks with `call: list:NAME`. */
 import { didYouMean } from '../yaml/suggest.ts'
 import { show } from '../yaml/problems.ts'
-import type { Problems } from '../yaml/problems.ts'
 import { Fields, asList, asText } from './fields.ts'
 import type { Place } from './fields.ts'
 import type { GeneratedCalls } from './policy.ts'
@@ -43,113 +42,108 @@ export class Lists {
   readonly #lists = new Map<string, List>()
 
   /** Reads `spec.lists`. */
-  static of(spec: Fields, problems: Problems): Lists {
+  static of(spec: Fields): Lists {
     const lists = new Lists()
-    for (const place of spec.list('lists', MAX_LISTS)) lists.#read(place, problems)
+    for (const place of spec.list('lists', MAX_LISTS)) lists.#read(place)
     return lists
   }
 
   /** The functions of a list that a call refers to; a list that is missing is a problem. */
-  callsOf(name: string, { node, path }: Place, problems: Problems): readonly ListedCall[] {
+  callsOf(name: string, place: Place): readonly ListedCall[] {
     const list = this.#lists.get(name)
     if (list !== undefined) return list.calls
     const names = [...this.#lists.keys()]
     const known = names.length === 0 ? 'the policy has no lists' : `the policy has ${names.join(', ')}`
-    problems.add(node.at, `${path}: no list is named ${show(name)}, ${known}${didYouMean(name, names)}`)
+    place.refuse(`no list is named ${show(name)}, ${known}${didYouMean(name, names)}`)
     return []
   }
 
-  #read(place: Place, problems: Problems): void {
-    const fields = Fields.of(place, KEYS.list, problems)
+  #read(place: Place): void {
+    const fields = Fields.of(place, KEYS.list)
     if (fields === undefined) return
     const namePlace = fields.need('name', 'the name of the list')
-    const name = namePlace === undefined ? undefined : asText(namePlace, problems)
+    const name = namePlace && asText(namePlace)
     const type = fields.text('type') ?? ''
     if (namePlace !== undefined && name !== undefined && this.#lists.has(name)) {
-      problems.add(namePlace.node.at, `${namePlace.path}: another list is named ${show(name)}`)
+      namePlace.refuse(`another list is named ${show(name)}`)
     }
-    const calls = type.startsWith('generated_')
-      ? readGenerated(fields, type, name ?? '', problems)
-      : readCalls(fields, type, problems)
+    const calls = type.startsWith('generated_') ? readGenerated(fields, type, name ?? '') : readCalls(fields, type)
     if (name !== undefined) this.#lists.set(name, { calls })
   }
 }
 
 /** One call, which the kernel's functions replace. */
-function readGenerated(fields: Fields, type: string, name: string, problems: Problems): ListedCall[] {
+function readGenerated(fields: Fields, type: string, name: string): ListedCall[] {
   const values = fields.get('values')
   if (values !== undefined && !(values.node.kind === 'list' && values.node.items.length === 0)) {
-    problems.add(values.node.at, `${values.path}: a list of type ${type} is filled by the kernel; leave values out`)
+    values.refuse(`a list of type ${type} is filled by the kernel; leave values out`)
   }
   if (type === 'generated_syscalls') {
-    refusePattern(fields, type, problems)
+    refusePattern(fields, type)
     return [{ name: LIST + name, syscall: true, generated: { of: 'syscalls' } }]
   }
-  if (type !== 'generated_ftrace') return unknownType(fields, type, problems)
+  if (type !== 'generated_ftrace') return unknownType(fields, type)
   const place = fields.need('pattern', 'a regular expression of names of functions, such as "^ksys_"')
-  const pattern = place === undefined ? undefined : asText(place, problems)
+  const pattern = place && asText(place)
   if (place === undefined || pattern === undefined) return []
   const regex = parseRegex(pattern)
-  if (pattern === '') problems.add(place.node.at, `${place.path}: expected a regular expression, got an empty text`)
-  else if (typeof regex === 'string') problems.add(place.node.at, `${place.path}: ${regex}, got ${show(pattern)}`)
+  if (pattern === '') place.refuse('expected a regular expression, got an empty text')
+  else if (typeof regex === 'string') place.refuse(`${regex}, got ${show(pattern)}`)
   return [{ name: LIST + name, syscall: false, generated: { of: 'ftrace', pattern } }]
 }
 
-function refusePattern(fields: Fields, type: string, problems: Problems): void {
-  const place = fields.get('pattern')
-  if (place === undefined) return
+function refusePattern(fields: Fields, type: string): void {
+  if (fields.get('pattern') === undefined) return
   const got = type === '' ? 'a list without type' : `a list of type ${type}`
-  problems.add(fields.keyAt('pattern'), `${place.path}: goes with type generated_ftrace, not with ${got}; drop it`)
+  fields.refuse('pattern', `goes with type generated_ftrace, not with ${got}; drop it`)
 }
 
-function unknownType(fields: Fields, type: string, problems: Problems): ListedCall[] {
-  const at = fields.get('type')?.node.at ?? fields.at
+function unknownType(fields: Fields, type: string): ListedCall[] {
   const expected = `expected ${LIST_TYPES.join(', ')}, or no type for kernel functions`
-  problems.add(at, `${fields.pathOf('type')}: ${expected}, got ${show(type)}${didYouMean(type, LIST_TYPES)}`)
+  fields.get('type')?.refuse(`${expected}, got ${show(type)}${didYouMean(type, LIST_TYPES)}`)
   return []
 }
 
-function readCalls(fields: Fields, type: string, problems: Problems): ListedCall[] {
-  if (type !== '' && type !== 'syscalls') return unknownType(fields, type, problems)
-  refusePattern(fields, type, problems)
+function readCalls(fields: Fields, type: string): ListedCall[] {
+  if (type !== '' && type !== 'syscalls') return unknownType(fields, type)
+  refusePattern(fields, type)
   const values = fields.need('values', 'a list of functions')
   if (values === undefined) return []
   if (values.node.kind === 'list' && values.node.items.length === 0) {
-    problems.add(values.node.at, `${values.path}: expected at least one value, got an empty list`)
+    values.refuse('expected at least one value, got an empty list')
   }
-  return asList(values, MAX_LISTED, problems).flatMap((value) => {
-    const text = asText(value, problems)
+  return asList(values, MAX_LISTED).flatMap((value) => {
+    const text = asText(value)
     if (text === undefined) return []
     if (type !== 'syscalls') {
-      checkCall(text, undefined, value, problems)
+      checkCall(text, undefined, value)
       return [{ name: text }]
     }
-    const name = withAbi(text, value, problems)
-    if (name !== undefined) checkCall(name, true, value, problems)
+    const name = withAbi(text, value)
+    if (name !== undefined) checkCall(name, true, value)
     return name === undefined ? [] : [{ name, syscall: true as const }]
   })
 }
 
 /** `x64/sys_dup` → `__x64_sys_dup`. */
-function withAbi(text: string, { node, path }: Place, problems: Problems): string | undefined {
+function withAbi(text: string, place: Place): string | undefined {
   const slash = text.indexOf('/')
   if (slash < 0) return text
   const prefix = ABIS.get(text.slice(0, slash))
   const name = text.slice(slash + 1)
   if (prefix !== undefined) return name.startsWith('__') ? name : prefix + name
-  problems.add(node.at, `${path}: expected one of ${[...ABIS.keys()].join(', ')} before the slash, got ${show(text)}`)
-  return undefined
+  return place.refuse(`expected one of ${[...ABIS.keys()].join(', ')} before the slash, got ${show(text)}`)
 }
 
 /** `syscall`: undefined when it is not known. */
-export function checkCall(call: string, syscall: boolean | undefined, { node, path }: Place, problems: Problems): void {
+export function checkCall(call: string, syscall: boolean | undefined, place: Place): void {
   if (!/^[A-Za-z_][A-Za-z0-9_.]*$/.test(call) || call.length > MAX_SYMBOL_BYTES) {
     // A dot is legal: compilers name clones foo.isra.0 and foo.constprop.0.
     const hint = didYouMean(call, /[A-Za-z_][\w.]*/.exec(call) ?? [])
-    problems.add(node.at, `${path}: expected the name of a kernel function, got ${show(call)}${hint}`)
+    place.refuse(`expected the name of a kernel function, got ${show(call)}${hint}`)
     return
   }
   const mistake = syscall === undefined ? undefined : callMistake(call, syscall)
-  if (mistake?.sure === true) problems.add(node.at, `${path}: ${mistake.message}`)
-  else if (mistake !== undefined) problems.warn(node.at, `${path}: ${mistake.message}`)
+  if (mistake?.sure === true) place.refuse(mistake.message)
+  else if (mistake !== undefined) place.warn(mistake.message)
 }

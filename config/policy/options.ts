@@ -1,7 +1,6 @@
 /** `spec.options`: what a policy says about how it is run; nothing of it changes which calls match. */
 import { didYouMean } from '../yaml/suggest.ts'
 import { show } from '../yaml/problems.ts'
-import type { Problems } from '../yaml/problems.ts'
 import { Fields, asText, notSupported } from './fields.ts'
 import { KEYS } from './tables.ts'
 
@@ -25,26 +24,22 @@ export interface PolicyModes {
   readonly monitors: boolean
 }
 
-export function readOptions(spec: Fields, problems: Problems): PolicyModes {
+export function readOptions(spec: Fields): PolicyModes {
   let [singleProbes, monitors] = [false, false]
   for (const place of spec.list('options', MAX_OPTIONS)) {
-    const fields = Fields.of(place, KEYS.option, problems)
+    const fields = Fields.of(place, KEYS.option)
     const namePlace = fields?.need('name', `one of ${[...OPTIONS.keys()].join(', ')}`)
-    const name = namePlace === undefined ? undefined : asText(namePlace, problems)
+    const name = namePlace && asText(namePlace)
     const value = fields?.text('value')
     if (namePlace === undefined || name === undefined || fields === undefined) continue
     const allowed = OPTIONS.get(name)
-    const { node, path } = namePlace
-    if (LATER.includes(name)) problems.add(node.at, `${path}: ${notSupported('option', name)}`)
+    if (LATER.includes(name)) namePlace.refuse(notSupported('option', name))
     // Tetragon ignores it without a word.
     else if (allowed === undefined) {
-      problems.warn(
-        node.at,
-        `${path}: unknown option ${show(name)} is ignored${didYouMean(name, [...OPTIONS.keys(), ...LATER])}`,
-      )
+      namePlace.warn(`unknown option ${show(name)} is ignored${didYouMean(name, [...OPTIONS.keys(), ...LATER])}`)
     } else if (value !== undefined && !allowed.test(value)) {
       const expected = allowed === BOOLEAN ? 'true or false' : 'enforce or monitor'
-      problems.add(fields.keyAt('value'), `${fields.pathOf('value')}: expected ${expected}, got ${show(value)}`)
+      fields.refuse('value', `expected ${expected}, got ${show(value)}`)
     } else if (name === 'disable-kprobe-multi') {
       singleProbes = /^(?:1|t)/i.test(value ?? '')
     } else if (name === 'policy-mode') {

@@ -2,8 +2,7 @@
  * The policy language: parses a Tetragon TracingPolicy (docs/reference/policy-language.md) to a validated Policy, without a kernel. Unsupported
  * fields are refused, never ignored, so a loaded policy does everything that it declares.
  */
-import { Fields, asList, asText } from './fields.ts'
-import type { Place } from './fields.ts'
+import { Fields, Place, asList, asText } from './fields.ts'
 import { readGroups } from './groups.ts'
 import { readEnforcer, withEnforcer } from './hooks/enforcers.ts'
 import { readTracepoint } from './hooks/tracepoint.ts'
@@ -49,21 +48,21 @@ export function parsePolicy(text: string, file: string): PolicyResult {
   const problems = new Problems(file)
   const root = parseYaml(text, 'policy', problems)
   if (root === undefined) return { problems: problems.list() }
-  const document = Fields.of({ node: root, path: '' }, KEYS.document, problems)
+  const document = Fields.of(new Place(root, '', problems), KEYS.document)
   let name = ''
   let namespace: string | undefined
   let spec = NOTHING
   let groups: readonly HookGroup[] = []
-  if (document !== undefined && readKind(document, problems)) {
-    const metadata = readMetadata(document, problems)
+  if (document !== undefined && readKind(document)) {
+    const metadata = readMetadata(document)
     name = metadata.name
     namespace = metadata.namespace
-    spec = readSpec(document, namespace, problems)
+    spec = readSpec(document, namespace)
     const version = document.get('apiVersion')?.node
     const isTetragons = version?.kind === 'scalar' && version.value === API_VERSION
     checkIdentityFilters(spec.hooks, isTetragons, problems)
     checkOwn(spec.hooks, isTetragons, problems)
-    groups = readGroups(metadata.annotations, spec.hooks, problems)
+    groups = readGroups(metadata.annotations, spec.hooks)
   }
   return problems.count > 0
     ? { problems: problems.list() }
@@ -74,79 +73,81 @@ export function parsePolicy(text: string, file: string): PolicyResult {
 }
 
 /** False for another kind of document, which is not checked further. */
-function readKind(document: Fields, problems: Problems): boolean {
+function readKind(document: Fields): boolean {
   const kind = document.need('kind', 'TracingPolicy')
-  if (kind !== undefined && !isPolicy(kind, problems)) return false
+  if (kind !== undefined && !isPolicy(kind)) return false
   const version = document.need('apiVersion', API_VERSION)
   const got = version?.node.kind === 'scalar' ? version.node.value : undefined
   if (version !== undefined && got !== API_VERSION && got !== OWN_API_VERSION) {
     const expected = `expected ${API_VERSION}, or ${OWN_API_VERSION} for ktrail's additions`
-    problems.add(version.node.at, `apiVersion: ${expected}, got ${describe(version.node)}`)
+    version.refuse(`${expected}, got ${describe(version.node)}`)
   }
   return true
 }
 
 /** False, with a problem, for a kind that is not meant as TracingPolicy. */
-function isPolicy({ node }: Place, problems: Problems): boolean {
+function isPolicy(place: Place): boolean {
+  const { node } = place
   const value = node.kind === 'scalar' ? node.value : undefined
   if (value === 'TracingPolicy' || value === NAMESPACED) return true
   const hint = typeof value === 'string' ? didYouMean(value, ['TracingPolicy', NAMESPACED]) : ''
-  problems.add(node.at, `kind: expected TracingPolicy or ${NAMESPACED}, got ${describe(node)}${hint}`)
+  place.refuse(`expected TracingPolicy or ${NAMESPACED}, got ${describe(node)}${hint}`)
   return hint !== ''
 }
 
-function readMetadata(
-  document: Fields,
-  problems: Problems,
-): { readonly name: string; readonly namespace: string | undefined; readonly annotations: Place | undefined } {
+function readMetadata(document: Fields): {
+  readonly name: string
+  readonly namespace: string | undefined
+  readonly annotations: Place | undefined
+} {
   const place = document.need('metadata', 'a mapping with the name of the policy')
-  const metadata = place === undefined ? undefined : Fields.of(place, KEYS.metadata, problems)
+  const metadata = place && Fields.of(place, KEYS.metadata)
   if (metadata === undefined) return { name: '', namespace: undefined, annotations: undefined }
   const kind = document.get('kind')?.node
   const namespaced = kind?.kind === 'scalar' && kind.value === NAMESPACED
-  const namespace = namespaced ? readNamespace(metadata, problems) : undefined
+  const namespace = namespaced ? readNamespace(metadata) : undefined
   if (metadata.get('namespace') !== undefined && !namespaced) {
     const sentence = `a TracingPolicy is for all namespaces and has none; drop it, or write kind: ${NAMESPACED}`
-    problems.add(metadata.keyAt('namespace'), `metadata.namespace: ${sentence}`)
+    metadata.refuse('namespace', sentence)
   }
-  readTextMap(metadata.get('labels'), problems)
+  readTextMap(metadata.get('labels'))
   const annotations = metadata.get('annotations')
-  readTextMap(annotations, problems)
+  readTextMap(annotations)
   const namePlace = metadata.need('name', 'the name of the policy')
-  const name = namePlace === undefined ? undefined : asText(namePlace, problems)
+  const name = namePlace && asText(namePlace)
   if (namePlace === undefined || name === undefined) return { name: '', namespace, annotations }
   if (name.length > MAX_NAME || !name.split('.').every((part) => DNS_LABEL.test(part))) {
     const expected = `lower-case letters, digits, "-" and "." with a letter or digit at both ends, at most ${MAX_NAME}`
-    problems.add(namePlace.node.at, `metadata.name: expected ${expected}, got ${show(name)}`)
+    namePlace.refuse(`expected ${expected}, got ${show(name)}`)
   }
   return { name, namespace, annotations }
 }
 
-function readNamespace(metadata: Fields, problems: Problems): string | undefined {
+function readNamespace(metadata: Fields): string | undefined {
   const place = metadata.need('namespace', 'the namespace whose pods the policy is for, which kubectl would add')
-  const namespace = place === undefined ? undefined : asText(place, problems)
+  const namespace = place && asText(place)
   if (place === undefined || namespace === undefined) return undefined
   if (namespace.length > MAX_DNS_LABEL || !DNS_LABEL.test(namespace)) {
     const expected = `lower-case letters, digits and "-" with a letter or digit at both ends, at most ${MAX_DNS_LABEL}`
-    problems.add(place.node.at, `metadata.namespace: expected ${expected}, got ${show(namespace)}`)
+    place.refuse(`expected ${expected}, got ${show(namespace)}`)
   }
   return namespace
 }
 
-function readTextMap(place: Place | undefined, problems: Problems): void {
+function readTextMap(place: Place | undefined): void {
   if (place === undefined) return
   const { node, path } = place
   if (node.kind !== 'map') {
-    problems.add(node.at, `${path}: expected a mapping of texts, got ${describe(node)}`)
+    place.refuse(`expected a mapping of texts, got ${describe(node)}`)
     return
   }
-  for (const [key, { value }] of node.entries) asText({ node: value, path: `${path}[${show(key)}]` }, problems)
+  for (const [key, { value }] of node.entries) asText(new Place(value, `${path}[${show(key)}]`, place.problems))
 }
 
 /** `namespace`: of a namespaced policy. */
-function readSpec(document: Fields, namespace: string | undefined, problems: Problems): Spec {
+function readSpec(document: Fields, namespace: string | undefined): Spec {
   const place = document.need('spec', 'a mapping with the hooks of the policy')
-  const spec = place === undefined ? undefined : Fields.of(place, KEYS.spec, problems)
+  const spec = place && Fields.of(place, KEYS.spec)
   if (spec === undefined) return NOTHING
   const sections = HOOK_SECTIONS.filter((key) => {
     const node = spec.get(key)?.node
@@ -155,14 +156,14 @@ function readSpec(document: Fields, namespace: string | undefined, problems: Pro
   const second = sections[1]
   if (second !== undefined) {
     const sentence = `expected one hook section per policy, got ${sections.join(' and ')}: split the policy`
-    problems.add(spec.keyAt(second), `spec: ${sentence}`)
+    spec.problems.add(spec.keyAt(second), `spec: ${sentence}`)
   }
-  const lists = Lists.of(spec, problems)
-  const macros = Macros.of(spec, problems)
-  const { singleProbes, monitors } = readOptions(spec, problems)
-  const enforcer = readEnforcer(spec, lists, problems)
-  const workloads = readWorkloads(spec, namespace, problems)
-  const nodes = readNodes(spec, problems)
+  const lists = Lists.of(spec)
+  const macros = Macros.of(spec)
+  const { singleProbes, monitors } = readOptions(spec)
+  const enforcer = readEnforcer(spec, lists)
+  const workloads = readWorkloads(spec, namespace)
+  const nodes = readNodes(spec)
   // Both have the same schema and records; ktrail chooses how a function is attached.
   const lsm = spec.get('lsmhooks')
   const tracepoints = spec.get('tracepoints')
@@ -174,22 +175,21 @@ function readSpec(document: Fields, namespace: string | undefined, problems: Pro
     return NOTHING
   }
   if (hooks.node.kind === 'list' && hooks.node.items.length === 0) {
-    problems.add(hooks.node.at, `${hooks.path}: expected at least one hook, got an empty list`)
+    hooks.refuse('expected at least one hook, got an empty list')
   }
   const found: HookSpec[] = []
-  for (const item of asList(hooks, MAX_KPROBES, problems)) {
-    if (problems.full) break
-    if (hooks === lsm) found.push(...readLsmHook(item, macros, problems))
-    else if (hooks === tracepoints) found.push(...readTracepoint(item, lists, macros, problems))
-    else found.push(...readKprobe(item, lists, macros, problems))
+  for (const item of asList(hooks, MAX_KPROBES)) {
+    if (spec.problems.full) break
+    if (hooks === lsm) found.push(...readLsmHook(item, macros))
+    else if (hooks === tracepoints) found.push(...readTracepoint(item, lists, macros))
+    else found.push(...readKprobe(item, lists, macros))
     if (found.length > MAX_KPROBES) {
-      const sentence = `expected at most ${MAX_KPROBES} functions, those of lists included`
-      problems.add(item.node.at, `${item.path}: ${sentence}`)
+      item.refuse(`expected at most ${MAX_KPROBES} functions, those of lists included`)
       break
     }
   }
-  macros.warnOfUnused(problems)
-  const all = withEnforcer(found, enforcer, spec, problems)
+  macros.warnOfUnused(spec.problems)
+  const all = withEnforcer(found, enforcer, spec)
   return {
     hooks: all.flatMap((hook) => {
       // A note is only left by a call that the policy asks for.

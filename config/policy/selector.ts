@@ -14,7 +14,6 @@ import {
 import type { FileTypeOperator, Operator, SocketOperator } from './operators.ts'
 import type { ArgumentFilter, ArgumentSpec, NumberFilter, Selector } from './policy.ts'
 import { show } from '../yaml/problems.ts'
-import type { Problems } from '../yaml/problems.ts'
 import { Fields, asInteger, asList, asText, notSupported } from './fields.ts'
 import type { Place } from './fields.ts'
 import type { Lists } from './lists.ts'
@@ -49,35 +48,34 @@ export function readSelectors(
   args: Arguments,
   returned: Arguments,
   macros: Macros,
-  problems: Problems,
   lists?: Lists,
   data: Arguments = [],
 ): Selector[] {
   // Filters name them by their position.
   const items = data.map((item, index) => item && { ...item, index })
   return kprobe.list('selectors', MAX_SELECTORS).map((written) => {
-    const place = macros.into(written, problems)
-    const fields = Fields.of(place, KEYS.selector, problems)
+    const place = macros.into(written)
+    const fields = Fields.of(place, KEYS.selector)
     const matchArgs: ArgumentFilter[] = []
     for (const filterPlace of fields?.list('matchArgs', MAX_FILTERS) ?? []) {
-      const filter = readFilter(filterPlace, args, problems, lists)
+      const filter = readFilter(filterPlace, args, lists)
       if (filter !== undefined) matchArgs.push(filter)
     }
     const dataPlaces = fields?.list('matchData', MAX_FILTERS) ?? []
     for (const filterPlace of dataPlaces) {
-      const filter = readFilter(filterPlace, items, problems)
+      const filter = readFilter(filterPlace, items)
       if (filter !== undefined) matchArgs.push({ ...filter, arg: args.length + filter.arg })
     }
     if (fields !== undefined && matchArgs.length > MAX_FILTERS && dataPlaces.length > 0) {
       const sentence = `expected at most ${MAX_FILTERS} filters in matchArgs and matchData together`
-      problems.add(fields.keyAt('matchData'), `${fields.pathOf('matchData')}: ${sentence}, got ${matchArgs.length}`)
+      fields.refuse('matchData', `${sentence}, got ${matchArgs.length}`)
     }
-    const matchReturnArgs = fields === undefined ? [] : readReturnFilters(fields, returned, problems)
-    const process = fields === undefined ? [] : readProcessFilters(fields, problems)
-    const task = fields === undefined ? [] : readTaskFilters(fields, problems)
-    const workloads = fields === undefined ? undefined : readMatchWorkloads(fields, problems)
-    const acts = fields === undefined ? {} : readActions(fields, problems)
-    const label = fields === undefined ? '' : readLabel(fields, problems)
+    const matchReturnArgs = fields === undefined ? [] : readReturnFilters(fields, returned)
+    const process = fields === undefined ? [] : readProcessFilters(fields)
+    const task = fields === undefined ? [] : readTaskFilters(fields)
+    const workloads = fields === undefined ? undefined : readMatchWorkloads(fields)
+    const acts = fields === undefined ? {} : readActions(fields)
+    const label = fields === undefined ? '' : readLabel(fields)
     return {
       ...(label === '' ? {} : { label }),
       matchArgs,
@@ -90,63 +88,63 @@ export function readSelectors(
   })
 }
 
-function readLabel(fields: Fields, problems: Problems): string {
+function readLabel(fields: Fields): string {
   const place = fields.get('label')
-  const label = place === undefined ? '' : (asText(place, problems) ?? '')
+  const label = place === undefined ? '' : (asText(place) ?? '')
   const bytes = Buffer.byteLength(label)
   if (place !== undefined && bytes > MAX_LABEL) {
-    problems.add(place.node.at, `${place.path}: expected at most ${MAX_LABEL} bytes, got ${bytes}`)
+    place.refuse(`expected at most ${MAX_LABEL} bytes, got ${bytes}`)
   }
   return label
 }
 
-function readReturnFilters(fields: Fields, returned: Arguments, problems: Problems): NumberFilter[] {
+function readReturnFilters(fields: Fields, returned: Arguments): NumberFilter[] {
   const places = fields.list('matchReturnArgs', MAX_FILTERS)
   if (places.length > 0 && returned.length === 0) {
     const sentence = 'the hook asks for no return value; add return: true and returnArg: {index: 0, type: int}'
-    problems.add(fields.keyAt('matchReturnArgs'), `${fields.pathOf('matchReturnArgs')}: ${sentence}`)
+    fields.refuse('matchReturnArgs', sentence)
     return []
   }
   return places.flatMap((place) => {
-    const filter = readFilter(place, returned, problems)
+    const filter = readFilter(place, returned)
     return filter?.class === 'number' ? [filter] : []
   })
 }
 
-function readFilter(place: Place, args: Arguments, problems: Problems, lists?: Lists): ArgumentFilter | undefined {
-  const fields = Fields.of(place, KEYS.filter, problems)
+function readFilter(place: Place, args: Arguments, lists?: Lists): ArgumentFilter | undefined {
+  const fields = Fields.of(place, KEYS.filter)
   if (fields === undefined) return undefined
-  const arg = readTarget(fields, args, problems)
+  const arg = readTarget(fields, args)
   // Undefined for a wrong argument: then only what does not depend on its type is checked.
   const type = arg === undefined ? undefined : args[arg]?.type
   const possible = type === undefined || type.filter === 'none' ? OPERATORS : OPERATORS_OF[type.filter]
   const operatorAt = fields.need('operator', `one of ${[...possible.keys()].join(', ')}`)
   const identity = operatorAt === undefined ? undefined : identityOperator(operatorAt, type)
-  const operator = operatorAt === undefined || identity ? undefined : readOperator(operatorAt, type, problems)
+  const operator = operatorAt === undefined || identity ? undefined : readOperator(operatorAt, type)
   const alone = operator?.endsWith('Priv') === true
   const valuesAt = alone ? fields.get('values') : fields.need('values', 'a list of texts, such as ["/etc/passwd"]')
-  const places = valuesAt === undefined ? [] : asList(valuesAt, MAX_VALUES, problems)
+  const places = valuesAt === undefined ? [] : asList(valuesAt, MAX_VALUES)
   if (!alone && valuesAt?.node.kind === 'list' && valuesAt.node.items.length === 0) {
-    problems.add(valuesAt.node.at, `${valuesAt.path}: expected at least one value, got an empty list`)
+    valuesAt.refuse('expected at least one value, got an empty list')
   }
   if (arg !== undefined && identity !== undefined) {
-    const values = readPaths(places, problems)
+    const values = readPaths(places)
     const at = operatorAt?.node.at ?? place.node.at
-    return { arg, class: 'identity', operator: identity, values, ...readSticky(fields, identity, problems), at }
+    return { arg, class: 'identity', operator: identity, values, ...readSticky(fields, identity), at }
   }
-  if (operator !== undefined) readSticky(fields, operator, problems)
+  if (operator !== undefined) readSticky(fields, operator)
   if (arg === undefined || type === undefined || operator === undefined) return undefined
   if (operator === 'Family' && type.filter === 'unix') {
-    const numbers = readSocketValues(operator, places, problems).values.map(({ bytes: [high = 0, low = 0] }) =>
+    const numbers = readSocketValues(operator, places).values.map(({ bytes: [high = 0, low = 0] }) =>
       BigInt(256 * high + low),
     )
     return { class: 'number', arg, operator: 'Equal', values: numbers, at: place.node.at }
   }
   if (isSocketOperator(operator)) {
-    return { class: 'socket', arg, at: place.node.at, ...readSocketValues(operator, places, problems) }
+    return { class: 'socket', arg, at: place.node.at, ...readSocketValues(operator, places) }
   }
   if (isFileTypeOperator(operator)) {
-    const values = readFileTypes(places, problems)
+    const values = readFileTypes(places)
     return {
       class: 'fileType',
       arg,
@@ -159,19 +157,19 @@ function readFilter(place: Place, args: Arguments, problems: Problems, lists?: L
   const ranges = operatorAt?.node.kind === 'scalar' && takesRanges(operatorAt.node.value)
   switch (type.filter) {
     case 'number':
-      return { ...filter, class: type.filter, values: readNumbers(places, type, operator, ranges, problems, lists) }
+      return { ...filter, class: type.filter, values: readNumbers(places, type, operator, ranges, lists) }
     case 'path':
     case 'text':
     case 'unix':
       if (operator.startsWith('SubString') && places.length > MAX_PARTS) {
         const sentence = `expected at most ${MAX_PARTS} values for ${operator}, got ${places.length}`
-        problems.add(place.node.at, `${fields.pathOf('values')}: ${sentence}`)
+        fields.problems.add(place.node.at, `${fields.pathOf('values')}: ${sentence}`)
       }
-      for (const value of places) warnOfText(value, operator, type.filter === 'path' ? 'path' : 'text', problems)
+      for (const value of places) warnOfText(value, operator, type.filter === 'path' ? 'path' : 'text')
       return {
         ...filter,
         class: type.filter === 'text' ? 'text' : 'path',
-        values: (type.kind === 'bytes' ? readBytes : readTexts)(places, operator, problems),
+        values: (type.kind === 'bytes' ? readBytes : readTexts)(places, operator),
       }
     case 'sock':
     case 'skb':
@@ -182,22 +180,19 @@ function readFilter(place: Place, args: Arguments, problems: Problems, lists?: L
 }
 
 /** Position in the hook's `args` list of the filtered argument: `args: [n]` is that position and wins over `index`. */
-function readTarget(fields: Fields, args: Arguments, problems: Problems): number | undefined {
+function readTarget(fields: Fields, args: Arguments): number | undefined {
   const byPosition = fields.get('args')
   const byIndex = fields.get('index')
   // Of a tracepoint's fields there are more.
   const most = Math.max(MAX_INDEX, ...args.map((spec) => spec?.index ?? 0))
-  const index = byIndex === undefined ? undefined : asInteger(byIndex, 0, most, problems)
+  const index = byIndex && asInteger(byIndex, 0, most)
   if (byPosition !== undefined) {
-    const [item] = asList(byPosition, 1, problems)
+    const [item] = asList(byPosition, 1)
     if (item !== undefined) {
-      if (args.length > 0) return asInteger(item, 0, args.length - 1, problems)
-      problems.add(item.node.at, `${item.path}: the hook lists no argument; add one to its args`)
+      if (args.length > 0) return asInteger(item, 0, args.length - 1)
+      item.refuse('the hook lists no argument; add one to its args')
     } else if (byPosition.node.kind === 'list') {
-      problems.add(
-        byPosition.node.at,
-        `${byPosition.path}: expected one position in the hook's args, got an empty list`,
-      )
+      byPosition.refuse(`expected one position in the hook's args, got an empty list`)
     }
     return undefined
   }
@@ -221,7 +216,7 @@ function readTarget(fields: Fields, args: Arguments, problems: Problems): number
       : indexes === ''
         ? `the hook has no ${list}: add one with index ${index} and its type`
         : `expected the index of one of the hook's ${list} (${indexes}), got ${index}; add it to ${list}, or correct it`
-    problems.add(byIndex.node.at, `${byIndex.path}: ${message}`)
+    byIndex.refuse(message)
   }
   return undefined
 }
@@ -229,26 +224,22 @@ function readTarget(fields: Fields, args: Arguments, problems: Problems): number
 function readOperator(
   place: Place,
   type: ArgumentType | undefined,
-  problems: Problems,
 ): Operator | SocketOperator | FileTypeOperator | undefined {
-  const { node, path } = place
+  const { node } = place
   const text = node.kind === 'scalar' ? node.value : undefined
   const table = type === undefined ? OPERATORS : OPERATORS_OF[type.filter]
   const operator = typeof text === 'string' ? table.get(text) : undefined
   if (operator !== undefined) return operator
-  if (type?.filter === 'none') {
-    const sentence = `an argument of type ${type.name} cannot be filtered; give it another type`
-    problems.add(node.at, `${path}: ${sentence}`)
-    return undefined
-  }
+  if (type?.filter === 'none')
+    return place.refuse(`an argument of type ${type.name} cannot be filtered; give it another type`)
   const allowed = [...table.keys()]
   const expected = `expected one of ${allowed.join(', ')}`
   if (typeof text !== 'string') {
-    problems.add(node.at, `${path}: ${expected}, got ${describe(node)}`)
+    place.refuse(`${expected}, got ${describe(node)}`)
   } else if (type !== undefined && (OPERATORS.has(text) || IDENTITY_OPERATORS.has(text))) {
-    problems.add(node.at, `${path}: ${text} does not apply to an argument of type ${type.name}; ${expected}`)
+    place.refuse(`${text} does not apply to an argument of type ${type.name}; ${expected}`)
   } else if (LATER_OPERATORS.includes(text)) {
-    problems.add(node.at, `${path}: ${notSupported('operator', text)}; ${expected}`)
+    place.refuse(`${notSupported('operator', text)}; ${expected}`)
   } else {
     const meant = meantOperator(text)
     const hint =
@@ -259,7 +250,7 @@ function readOperator(
             ...LATER_OPERATORS,
           ])
         : asHint(meant)
-    problems.add(node.at, `${path}: ${expected}, got ${show(text)}${hint}`)
+    place.refuse(`${expected}, got ${show(text)}${hint}`)
   }
   return undefined
 }

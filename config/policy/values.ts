@@ -4,7 +4,6 @@ import type { NumberType } from './arguments.ts'
 import type { Operator } from './operators.ts'
 import { describe } from '../yaml/tree.ts'
 import { show } from '../yaml/problems.ts'
-import type { Problems } from '../yaml/problems.ts'
 import { asText } from './fields.ts'
 import { callNumber } from './system-calls.ts'
 import { LIST } from './lists.ts'
@@ -30,26 +29,25 @@ export function readNumbers(
   type: NumberType,
   operator: Operator,
   ranges: boolean,
-  problems: Problems,
   lists?: Lists,
 ): readonly bigint[] {
   const numbers: bigint[] = []
   for (const place of places) {
-    const text = asText(place, problems)
+    const text = asText(place)
     if (text === undefined) continue
     if (text.startsWith(LIST)) {
-      numbers.push(...readList(place, text, type, ranges, lists, problems))
+      numbers.push(...readList(place, text, type, ranges, lists))
       continue
     }
     const range = ranges ? /^([^:]+):([^:]+)$/.exec(text) : null
-    const first = readNumber(place, range?.[1] ?? text, type, operator, problems)
-    const last = range === null ? first : readNumber(place, range[2] ?? '', type, operator, problems)
+    const first = readNumber(place, range?.[1] ?? text, type, operator)
+    const last = range === null ? first : readNumber(place, range[2] ?? '', type, operator)
     if (first === undefined || last === undefined) continue
     if (first > last) {
-      problems.add(place.node.at, `${place.path}: expected the lower number of a range first, got ${show(text)}`)
+      place.refuse(`expected the lower number of a range first, got ${show(text)}`)
     } else if (last - first >= MAX_VALUES || numbers.length + Number(last - first) >= MAX_VALUES) {
       const sentence = `expected at most ${MAX_VALUES} numbers in all ranges of a filter`
-      problems.add(place.node.at, `${place.path}: ${sentence}, got more with ${show(text)}; use GT and LT`)
+      place.refuse(`${sentence}, got more with ${show(text)}; use GT and LT`)
       break
     } else {
       for (let number = first; number <= last; number++) numbers.push(number)
@@ -65,10 +63,9 @@ function readList(
   { name }: NumberType,
   member: boolean,
   lists: Lists | undefined,
-  problems: Problems,
 ): readonly bigint[] {
   const refuse = (message: string): readonly bigint[] => {
-    problems.add(place.node.at, `${place.path}: ${message}`)
+    place.refuse(message)
     return []
   }
   if (lists === undefined || !member || name !== SYSCALL64.name) {
@@ -76,7 +73,7 @@ function readList(
       'with InMap or NotInMap on the number of a system call, an argument of a tracepoint of type syscall64'
     return refuse(`a list is a value only ${expected}; got it on type ${name}`)
   }
-  return lists.callsOf(text.slice(LIST.length), place, problems).flatMap(({ name: call, syscall, generated }) => {
+  return lists.callsOf(text.slice(LIST.length), place).flatMap(({ name: call, syscall, generated }) => {
     if (syscall !== true || generated !== undefined) {
       return refuse(`expected a list of type syscalls, got ${show(text)} with ${show(call)}`)
     }
@@ -89,17 +86,16 @@ function readList(
 export function readTexts(
   places: readonly Place[],
   operator: Operator,
-  problems: Problems,
   maxBytes: number = MAX_TEXT_BYTES,
 ): readonly string[] {
-  return collect(places, (place) => readText(place, operator, maxBytes, problems))
+  return collect(places, (place) => readText(place, operator, maxBytes))
 }
 
 /** The values of a filter on bytes, which may have NULs. */
-export function readBytes(places: readonly Place[], operator: Operator, problems: Problems): readonly string[] {
+export function readBytes(places: readonly Place[], operator: Operator): readonly string[] {
   return collect(places, (place) => {
-    const text = asText(place, problems)
-    return text === undefined ? undefined : checkedText(place, text, operator, MAX_BUFFER_BYTES, problems)
+    const text = asText(place)
+    return text === undefined ? undefined : checkedText(place, text, operator, MAX_BUFFER_BYTES)
   })
 }
 
@@ -112,29 +108,18 @@ function collect<T>(places: readonly Place[], read: (place: Place) => T | undefi
   return found
 }
 
-function readNumber(
-  place: Place,
-  text: string,
-  type: NumberType,
-  operator: Operator,
-  problems: Problems,
-): bigint | undefined {
+function readNumber(place: Place, text: string, type: NumberType, operator: Operator): bigint | undefined {
   const { name, range } = type
   const value = parseInteger(text)
   if (value === undefined) {
     const expected = 'a decimal, 0x hexadecimal, 0 octal or 0b binary number'
-    problems.add(place.node.at, `${place.path}: expected ${expected}, got ${show(text)}`)
-    return undefined
+    return place.refuse(`expected ${expected}, got ${show(text)}`)
   }
   if (value < range.min || value > range.max) {
     const expected = `${range.words} number for an argument of type ${name}`
-    problems.add(place.node.at, `${place.path}: expected ${expected}, got ${show(text)}, which is out of range`)
-    return undefined
+    return place.refuse(`expected ${expected}, got ${show(text)}, which is out of range`)
   }
-  if (operator === 'Mask' && value === 0n) {
-    problems.add(place.node.at, `${place.path}: a mask of 0 never matches; expected at least one bit`)
-    return undefined
-  }
+  if (operator === 'Mask' && value === 0n) return place.refuse('a mask of 0 never matches; expected at least one bit')
   return value
 }
 
@@ -150,61 +135,42 @@ function parseInteger(text: string): bigint | undefined {
   return sign === '-' ? -magnitude : magnitude
 }
 
-function readText(place: Place, operator: Operator, maxBytes: number, problems: Problems): string | undefined {
-  const text = asText(place, problems)
+function readText(place: Place, operator: Operator, maxBytes: number): string | undefined {
+  const text = asText(place)
   if (text === undefined) return undefined
-  const { at } = place.node
   // Tetragon trims NULs, because policies contain C-style texts such as "/etc/passwd\0".
   const value = text.replace(/\0+$/, '')
-  if (value.includes('\0')) {
-    problems.add(at, `${place.path}: a NUL inside never matches a kernel string, got ${show(text)}`)
-    return undefined
-  }
-  return checkedText(place, value, operator, maxBytes, problems)
+  if (value.includes('\0')) return place.refuse(`a NUL inside never matches a kernel string, got ${show(text)}`)
+  return checkedText(place, value, operator, maxBytes)
 }
 
-function checkedText(
-  place: Place,
-  value: string,
-  operator: Operator,
-  maxBytes: number,
-  problems: Problems,
-): string | undefined {
-  const { at } = place.node
-  if (value === '') {
-    problems.add(at, `${place.path}: expected a text of at least 1 byte, got ${describe(place.node)}`)
-    return undefined
-  }
-  if (!value.isWellFormed()) {
-    problems.add(at, `${place.path}: expected text that UTF-8 can hold, got half a surrogate pair in ${show(value)}`)
-    return undefined
-  }
+function checkedText(place: Place, value: string, operator: Operator, maxBytes: number): string | undefined {
+  if (value === '') return place.refuse(`expected a text of at least 1 byte, got ${describe(place.node)}`)
+  if (!value.isWellFormed())
+    return place.refuse(`expected text that UTF-8 can hold, got half a surrogate pair in ${show(value)}`)
   const bytes = Buffer.byteLength(value)
   const max = operator.endsWith('Postfix')
     ? MAX_POSTFIX_BYTES
     : operator.startsWith('SubString')
       ? MAX_PART_BYTES
       : maxBytes
-  if (bytes > max) {
-    problems.add(at, `${place.path}: expected at most ${max} bytes for ${operator}, got ${bytes}`)
-    return undefined
-  }
+  if (bytes > max) return place.refuse(`expected at most ${max} bytes for ${operator}, got ${bytes}`)
   return value
 }
 
 /** Values that are valid but match nothing, or everything but what is meant. */
-export function warnOfText(place: Place, operator: Operator, filter: 'text' | 'path', problems: Problems): void {
-  const { node, path } = place
+export function warnOfText(place: Place, operator: Operator, filter: 'text' | 'path'): void {
+  const { node } = place
   const text = node.kind === 'scalar' && typeof node.value === 'string' ? node.value : ''
   const not = operator.startsWith('Not') ? 'Not' : ''
   if (text.includes('*')) {
     let use = 'use Prefix or Postfix with what is before or after it'
     if (/^[^*]+\*+$/.test(text)) use = `write operator ${not}Prefix with ${show(text.replace(/\*+$/, ''))}`
     if (/^\*+[^*]+$/.test(text)) use = `write operator ${not}Postfix with ${show(text.replace(/^\*+/, ''))}`
-    problems.warn(node.at, `${path}: * is no wildcard in ${show(text)}; ${use}`)
+    place.warn(`* is no wildcard in ${show(text)}; ${use}`)
   } else if (filter === 'path' && !/Postfix$|^SubString/.test(operator) && /^(?!\/|\w+:)./.test(text)) {
     // `pipe:[7]` and `socket:[7]` are the paths of what has no name.
     const hint = text.startsWith('~') ? 'write the home folder itself' : `did you mean ${show(`/${text}`)}?`
-    problems.warn(node.at, `${path}: no path begins with ${show(text)}, all begin with "/"; ${hint}`)
+    place.warn(`no path begins with ${show(text)}, all begin with "/"; ${hint}`)
   }
 }

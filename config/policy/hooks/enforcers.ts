@@ -3,7 +3,7 @@
  * before (NotifyEnforcer). A hook of their own does that at each of these calls; where the selector's hook is on such a call, it acts at once.
  */
 import { show } from '../../yaml/problems.ts'
-import type { Position, Problems } from '../../yaml/problems.ts'
+import type { Position } from '../../yaml/problems.ts'
 import { Fields, asList, asText } from '../fields.ts'
 import type { Place } from '../fields.ts'
 import { LIST, MAX_LISTED, checkCall } from '../lists.ts'
@@ -20,54 +20,48 @@ export interface Enforcer {
 }
 
 /** undefined when the policy has none. */
-export function readEnforcer(spec: Fields, lists: Lists, problems: Problems): Enforcer | undefined {
+export function readEnforcer(spec: Fields, lists: Lists): Enforcer | undefined {
   const [item] = spec.list('enforcers', MAX_ENFORCERS)
-  const fields = item === undefined ? undefined : Fields.of(item, KEYS.enforcer, problems)
+  const fields = item && Fields.of(item, KEYS.enforcer)
   if (item === undefined || fields === undefined) return undefined
   const place = fields.need('calls', 'a list of system calls and functions security_*, such as [sys_dup]')
   if (place === undefined) return undefined
   if (place.node.kind === 'list' && place.node.items.length === 0) {
-    problems.add(place.node.at, `${place.path}: expected at least one call, got an empty list`)
+    place.refuse('expected at least one call, got an empty list')
   }
   return {
-    calls: asList(place, MAX_LISTED, problems).flatMap((call) => readCall(call, lists, problems)),
+    calls: asList(place, MAX_LISTED).flatMap((call) => readCall(call, lists)),
     at: item.node.at,
   }
 }
 
-function readCall(place: Place, lists: Lists, problems: Problems): readonly ListedCall[] {
-  const name = asText(place, problems)
+function readCall(place: Place, lists: Lists): readonly ListedCall[] {
+  const name = asText(place)
   if (name === undefined) return []
-  const calls = name.startsWith(LIST) ? lists.callsOf(name.slice(LIST.length), place, problems) : [{ name }]
+  const calls = name.startsWith(LIST) ? lists.callsOf(name.slice(LIST.length), place) : [{ name }]
   return calls.map((call) => {
     const syscall = call.syscall ?? !call.name.startsWith('security_')
     if (call.syscall === undefined && !/^(?:sys_|__(?:x64|arm64|ia32)_sys_|security_)/.test(call.name)) {
-      const expected = 'expected a system call such as sys_dup, or a function security_*'
-      problems.add(place.node.at, `${place.path}: ${expected}, got ${show(call.name)}`)
-    } else if (call.generated === undefined) checkCall(call.name, syscall, place, problems)
+      place.refuse(`expected a system call such as sys_dup, or a function security_*, got ${show(call.name)}`)
+    } else if (call.generated === undefined) checkCall(call.name, syscall, place)
     return { ...call, syscall }
   })
 }
 
 /** The hooks with what the enforcer makes of them, then those of the enforcer. */
-export function withEnforcer(
-  hooks: readonly HookSpec[],
-  enforcer: Enforcer | undefined,
-  spec: Fields,
-  problems: Problems,
-): HookSpec[] {
+export function withEnforcer(hooks: readonly HookSpec[], enforcer: Enforcer | undefined, spec: Fields): HookSpec[] {
   const notifying = hooks.filter(notifies)
   const [first] = notifying
   if (enforcer === undefined) {
     if (first !== undefined) {
       const sentence =
         'the policy has no enforcers: add enforcers: [{calls: [...]}] to spec, with the calls that are to fail'
-      problems.add(first.at, `action NotifyEnforcer: ${sentence}`)
+      spec.problems.add(first.at, `action NotifyEnforcer: ${sentence}`)
     }
     return [...hooks]
   }
   if (first === undefined) {
-    problems.warn(spec.keyAt('enforcers'), `${spec.pathOf('enforcers')}: no selector has action NotifyEnforcer`)
+    spec.warn('enforcers', 'no selector has action NotifyEnforcer')
     return [...hooks]
   }
   const own = new Set(enforcer.calls.map(({ name, syscall }) => keyOf(name, syscall)))

@@ -2,7 +2,6 @@
 import { KIB, MIB, formatSize, parseSize, unitHint } from '../../base/units.ts'
 import { describe } from '../../yaml/tree.ts'
 import { show } from '../../yaml/problems.ts'
-import type { Problems } from '../../yaml/problems.ts'
 import { didYouMean } from '../../yaml/suggest.ts'
 import { Fields, asText } from '../fields.ts'
 import type { FileDetailsSpec } from '../policy.ts'
@@ -14,29 +13,28 @@ const DEFAULT_BYTES = MIB
 const MOST_BYTES = 16 * MIB
 
 /** Undefined: only the paths of files are read. */
-export function readFileDetails(fields: Fields, problems: Problems): FileDetailsSpec | undefined {
+export function readFileDetails(fields: Fields): FileDetailsSpec | undefined {
   const place = fields.get('fileDetails')
   const at = fields.keyAt('fileDetails')
   if (place?.node.kind !== 'map') return fields.flag('fileDetails', false) ? { at } : undefined
-  const own = Fields.of(place, KEYS.fileDetails, problems)
+  const own = Fields.of(place, KEYS.fileDetails)
   if (own === undefined) return undefined
   const name = own.need('hash', 'sha256')
-  const hash = name === undefined ? undefined : asText(name, problems)
+  const hash = name && asText(name)
   if (name !== undefined && hash !== undefined && !HASHES.includes(hash)) {
-    const expected = `expected ${HASHES.join(' or ')}, got ${show(hash)}`
-    problems.add(name.node.at, `${name.path}: ${expected}${didYouMean(hash, HASHES)}`)
+    name.refuse(`expected ${HASHES.join(' or ')}, got ${show(hash)}${didYouMean(hash, HASHES)}`)
   }
-  return { at, hash: { maxBytes: readBytes(own, problems) } }
+  return { at, hash: { maxBytes: readBytes(own) } }
 }
 
-function readBytes(fields: Fields, problems: Problems): number {
+function readBytes(fields: Fields): number {
   const place = fields.get('maxBytes')
   if (place === undefined) return DEFAULT_BYTES
-  const { node, path } = place
+  const { node } = place
   const text = node.kind === 'scalar' ? String(node.value) : ''
   const bytes = parseSize(text)
   if (bytes !== undefined && bytes >= 1 && bytes <= MOST_BYTES) return bytes
   const expected = `a size up to ${formatSize(MOST_BYTES)}, such as ${formatSize(64 * KIB)}`
-  problems.add(node.at, `${path}: expected ${expected}, got ${describe(node)}${unitHint(text, 'size')}`)
+  place.refuse(`expected ${expected}, got ${describe(node)}${unitHint(text, 'size')}`)
   return DEFAULT_BYTES
 }

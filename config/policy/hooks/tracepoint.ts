@@ -12,7 +12,6 @@ import { denies, refuseStacks } from '../selectors/actions.ts'
 import type { Macros } from '../selectors/macros.ts'
 import { KEYS } from '../tables.ts'
 import { show } from '../../yaml/problems.ts'
-import type { Problems } from '../../yaml/problems.ts'
 
 /** Longer than any. */
 export const MAX_NAME = 128
@@ -38,21 +37,21 @@ const RAW: Listable = {
 }
 
 /** One entry of `spec.tracepoints`. Empty only after at least one problem. */
-export function readTracepoint(place: Place, lists: Lists, macros: Macros, problems: Problems): KprobeSpec[] {
-  const fields = Fields.of(place, KEYS.tracepoint, problems)
+export function readTracepoint(place: Place, lists: Lists, macros: Macros): KprobeSpec[] {
+  const fields = Fields.of(place, KEYS.tracepoint)
   if (fields === undefined) return []
-  const subsystem = readName(fields, 'subsystem', 'sched', problems)
-  const event = readName(fields, 'event', 'sched_process_exec', problems)
+  const subsystem = readName(fields, 'subsystem', 'sched')
+  const event = readName(fields, 'event', 'sched_process_exec')
   const raw = fields.flag('raw', false)
-  const args = readArguments(fields, problems, raw ? RAW : FIELDS)
-  const selectors = readSelectors(fields, args, [], macros, problems, lists)
-  refuseStacks(selectors, fields, problems)
+  const args = readArguments(fields, raw ? RAW : FIELDS)
+  const selectors = readSelectors(fields, args, [], macros, lists)
+  refuseStacks(selectors, fields)
   if (denies({ selectors })) {
     const sentence = 'action Override: a tracepoint has nothing that could fail; hook the function with kprobes'
-    problems.add(fields.keyAt('selectors'), `${fields.pathOf('selectors')}: ${sentence}`)
+    fields.refuse('selectors', sentence)
   }
-  const message = readMessage(fields, problems)
-  const tags = readTags(fields, problems)
+  const message = readMessage(fields)
+  const tags = readTags(fields)
   if (subsystem === undefined || event === undefined) return []
   return [
     {
@@ -73,11 +72,10 @@ export function readTracepoint(place: Place, lists: Lists, macros: Macros, probl
   ]
 }
 
-function readName(fields: Fields, key: string, example: string, problems: Problems): string | undefined {
+function readName(fields: Fields, key: string, example: string): string | undefined {
   const place = fields.need(key, `a name such as ${example}`)
-  const name = place === undefined ? undefined : asText(place, problems)
+  const name = place && asText(place)
   if (place === undefined || name === undefined) return undefined
   if (/^\w[\w-]*$/.test(name) && name.length <= MAX_NAME) return name
-  problems.add(place.node.at, `${place.path}: expected a name such as ${example}, got ${show(name)}`)
-  return undefined
+  return place.refuse(`expected a name such as ${example}, got ${show(name)}`)
 }

@@ -2,7 +2,6 @@
 import { didYouMean } from '../../yaml/suggest.ts'
 import { describe } from '../../yaml/tree.ts'
 import { show } from '../../yaml/problems.ts'
-import type { Problems } from '../../yaml/problems.ts'
 import { Fields, asInteger, asText, notSupported } from '../fields.ts'
 import type { Place } from '../fields.ts'
 import type { Action, Actions, EnforcerNote, HookSpec, RateLimit, Selector, Stacks } from '../policy.ts'
@@ -63,22 +62,22 @@ interface One {
 }
 
 /** `actions` is absent where there is nothing but an event. */
-export function readActions(selector: Fields, problems: Problems): Pick<Selector, 'actions' | 'stacks'> {
+export function readActions(selector: Fields): Pick<Selector, 'actions' | 'stacks'> {
   const places = selector.list('matchActions', MAX_ACTIONS)
   const all: One[] = []
   let limited = false
   for (const place of places) {
-    const one = readAction(place, problems)
+    const one = readAction(place)
     if (one === undefined) continue
     if (one.action === 'post' && all.some(({ action }) => action === 'post')) {
-      problems.add(place.node.at, `${place.path}: expected at most one action Post in a selector; drop one`)
+      place.refuse('expected at most one action Post in a selector; drop one')
     }
     if (one.action === 'override' && all.some(({ action }) => action === 'override')) {
-      problems.add(place.node.at, `${place.path}: expected at most one action Override in a selector; drop one`)
+      place.refuse('expected at most one action Override in a selector; drop one')
     }
     if (one.note !== undefined && all.some(({ note }) => note !== undefined)) {
       const sentence = 'expected at most one action NotifyEnforcer or CleanupEnforcerNotification in a selector'
-      problems.add(place.node.at, `${place.path}: ${sentence}; drop one`)
+      place.refuse(`${sentence}; drop one`)
     }
     limited ||= one.limit !== undefined
     all.push(one)
@@ -101,11 +100,11 @@ export function readActions(selector: Fields, problems: Problems): Pick<Selector
 }
 
 /** Of a hook whose records have no room for stacks. */
-export function refuseStacks(selectors: readonly Selector[], fields: Fields, problems: Problems): void {
+export function refuseStacks(selectors: readonly Selector[], fields: Fields): void {
   if (selectors.every(({ stacks }) => stacks === undefined)) return
   const sentence =
     'kernelStackTrace and userStackTrace: only records of kprobes have stacks; hook the function with kprobes'
-  problems.add(fields.keyAt('selectors'), `${fields.pathOf('selectors')}: ${sentence}`)
+  fields.refuse('selectors', sentence)
 }
 
 /** Whether calls that match may get a signal. */
@@ -143,51 +142,45 @@ export function withoutEffect(hook: HookSpec): HookSpec {
   return { ...hook, selectors }
 }
 
-function readAction(place: Place, problems: Problems): One | undefined {
-  const fields = Fields.of(place, KEYS.action, problems)
+function readAction(place: Place): One | undefined {
+  const fields = Fields.of(place, KEYS.action)
   if (fields === undefined) return undefined
-  const action = readActionName(fields, problems)
+  const action = readActionName(fields)
   const argSig = fields.get('argSig')
-  const asked = argSig === undefined ? undefined : asInteger(argSig, 1, MAX_SIGNAL, problems)
+  const asked = argSig && asInteger(argSig, 1, MAX_SIGNAL)
   if (action === 'signal' && argSig === undefined) fields.need('argSig', `a signal from 1 to ${MAX_SIGNAL}`)
-  const error = action === 'override' ? readError(fields, problems) : EPERM
-  const note = readNote(fields, action, asked ?? 0, problems)
-  const limit = readLimit(fields, problems)
+  const error = action === 'override' ? readError(fields) : EPERM
+  const note = readNote(fields, action, asked ?? 0)
+  const limit = readLimit(fields)
   if (action === undefined) return undefined
   const notes = action === 'notifyenforcer'
-  if (action !== 'signal' && !notes) warnOfKey(fields, 'argSig', 'Signal and NotifyEnforcer', action, problems)
-  if (action !== 'override' && !notes) warnOfKey(fields, 'argError', 'Override and NotifyEnforcer', action, problems)
-  if (action !== 'post') for (const key of OF_POST) refuseKey(fields, key, 'Post', problems)
+  if (action !== 'signal' && !notes) warnOfKey(fields, 'argSig', 'Signal and NotifyEnforcer', action)
+  if (action !== 'override' && !notes) warnOfKey(fields, 'argError', 'Override and NotifyEnforcer', action)
+  if (action !== 'post') for (const key of OF_POST) refuseKey(fields, key, 'Post')
   const signal = action === 'sigkill' ? SIGKILL : action === 'signal' ? (asked ?? 0) : 0
   const stacks = { kernel: fields.flag('kernelStackTrace', false), user: fields.flag('userStackTrace', false) }
   return { action, signal, error, note, limit, stacks }
 }
 
-function readNote(
-  fields: Fields,
-  action: Action | undefined,
-  signal: number,
-  problems: Problems,
-): EnforcerNote | undefined {
+function readNote(fields: Fields, action: Action | undefined, signal: number): EnforcerNote | undefined {
   if (action === 'cleanupenforcernotification') return { error: 0, signal: 0 }
   if (action !== 'notifyenforcer') return undefined
   if (fields.get('argError') === undefined && fields.get('argSig') === undefined) {
     const sentence = 'expected argError, argSig or both, such as argError: -1'
-    problems.add(fields.at, `${fields.path}: action NotifyEnforcer does nothing: ${sentence}`)
+    fields.problems.add(fields.at, `${fields.path}: action NotifyEnforcer does nothing: ${sentence}`)
   }
-  return { error: fields.get('argError') === undefined ? 0 : readError(fields, problems), signal }
+  return { error: fields.get('argError') === undefined ? 0 : readError(fields), signal }
 }
 
 /** EPERM after a mistake, and for a number that is no error, as in Tetragon. */
-function readError(fields: Fields, problems: Problems): number {
+function readError(fields: Fields): number {
   const place = fields.need('argError', `an error from ${MIN_ERROR} to -1, such as -1 (EPERM)`)
   const value = place?.node.kind === 'scalar' ? place.node.value : undefined
   if (place !== undefined && isNoError(value)) {
-    const sentence = `${value} is no error (${MIN_ERROR} to -1): the call fails with -1 (EPERM), as in Tetragon`
-    problems.warn(place.node.at, `${place.path}: ${sentence}`)
+    place.warn(`${value} is no error (${MIN_ERROR} to -1): the call fails with -1 (EPERM), as in Tetragon`)
     return EPERM
   }
-  return (place === undefined ? undefined : asInteger(place, MIN_ERROR, -1, problems)) ?? EPERM
+  return (place && asInteger(place, MIN_ERROR, -1)) ?? EPERM
 }
 
 /** What Tetragon's kernel side replaces by EPERM. Not 0: that would be success without the call. */
@@ -197,60 +190,52 @@ function isNoError(value: unknown): value is number {
   )
 }
 
-function readActionName(fields: Fields, problems: Problems): Action | undefined {
+function readActionName(fields: Fields): Action | undefined {
   const names = [...ACTIONS.keys()]
   const expected = `expected one of ${names.join(', ')}`
   const place = fields.need('action', `one of ${names.join(', ')}`)
   if (place === undefined) return undefined
-  const { node, path } = place
+  const { node } = place
   const text = node.kind === 'scalar' ? node.value : undefined
-  if (typeof text !== 'string') {
-    problems.add(node.at, `${path}: ${expected}, got ${describe(node)}`)
-    return undefined
-  }
+  if (typeof text !== 'string') return place.refuse(`${expected}, got ${describe(node)}`)
   const action = ACTIONS.get(text)
   if (action !== undefined) return action
   const former = FORMER_ACTIONS.get(text)
   let sentence = `${expected}, got ${show(text)}${didYouMean(text, [...names, ...LATER_ACTIONS])}`
   if (former !== undefined) sentence = `Tetragon no longer has an action ${show(text)}: ${former}`
   else if (LATER_ACTIONS.includes(text)) sentence = `${notSupported('action', text)}; ${expected}`
-  problems.add(node.at, `${path}: ${sentence}`)
-  return undefined
+  return place.refuse(sentence)
 }
 
 /** A key of another action, which Tetragon accepts and does not look at. */
-function warnOfKey(fields: Fields, key: string, owner: string, action: Action, problems: Problems): void {
+function warnOfKey(fields: Fields, key: string, owner: string, action: Action): void {
   if (fields.get(key) === undefined) return
   const name = [...ACTIONS].find(([, value]) => value === action)?.[0] ?? action
-  problems.warn(
-    fields.keyAt(key),
-    `${fields.pathOf(key)}: has no effect with action ${name}, only with ${owner}; drop it`,
-  )
+  fields.warn(key, `has no effect with action ${name}, only with ${owner}; drop it`)
 }
 
-function refuseKey(fields: Fields, key: string, owner: string, problems: Problems): void {
+function refuseKey(fields: Fields, key: string, owner: string): void {
   if (fields.get(key) === undefined) return
-  problems.add(fields.keyAt(key), `${fields.pathOf(key)}: applies to action ${owner} only; drop it`)
+  fields.refuse(key, `applies to action ${owner} only; drop it`)
 }
 
-function readLimit(fields: Fields, problems: Problems): RateLimit | undefined {
+function readLimit(fields: Fields): RateLimit | undefined {
   const scopeAt = fields.get('rateLimitScope')
-  const scope = scopeAt === undefined ? 'thread' : readName(fields, 'rateLimitScope', SCOPES, problems)
+  const scope = scopeAt === undefined ? 'thread' : readName(fields, 'rateLimitScope', SCOPES)
   const place = fields.get('rateLimit')
   if (place === undefined) {
     if (scopeAt !== undefined) {
-      problems.warn(fields.keyAt('rateLimitScope'), `${scopeAt.path}: does nothing without rateLimit`)
+      fields.warn('rateLimitScope', 'does nothing without rateLimit')
     }
     return undefined
   }
-  const text = asText(place, problems)
+  const text = asText(place)
   if (text === undefined) return undefined
   const [, digits = '', unit = ''] = /^(\d{1,10})([smh]?)$/i.exec(text) ?? []
   const seconds = Number(digits) * (SECONDS[unit.toLowerCase()] ?? 0)
   if (digits === '' || seconds < 1 || seconds > MAX_SECONDS) {
     const expected = `a time from 1s to ${Math.floor(MAX_SECONDS / 3600)}h, such as 30s, 5m or 1h`
-    problems.add(place.node.at, `${place.path}: expected ${expected}, got ${show(text)}`)
-    return undefined
+    return place.refuse(`expected ${expected}, got ${show(text)}`)
   }
   return scope === undefined ? undefined : { ms: 1000 * seconds, scope }
 }

@@ -1,6 +1,5 @@
 /** `aggregate` of a hook: equal calls of a process have one event, with their count. An addition of ours to Tetragon's language. */
 import { show } from '../../yaml/problems.ts'
-import type { Problems } from '../../yaml/problems.ts'
 import { didYouMean } from '../../yaml/suggest.ts'
 import { Fields, asList, asText } from '../fields.ts'
 import type { Actions, Aggregate, Selector } from '../policy.ts'
@@ -12,25 +11,21 @@ const MAX_MS = 30 * 60_000
 export const AGGREGATE_BY = ['process', 'file', 'kind'] as const
 
 /** Undefined: each call has an event. */
-export function readAggregate(
-  fields: Fields,
-  selectors: readonly Selector[],
-  problems: Problems,
-): Aggregate | undefined {
+export function readAggregate(fields: Fields, selectors: readonly Selector[]): Aggregate | undefined {
   const place = fields.get('aggregate')
-  const own = place === undefined ? undefined : Fields.of(place, KEYS.aggregate, problems)
+  const own = place && Fields.of(place, KEYS.aggregate)
   if (place === undefined || own === undefined) return undefined
-  const windowMs = readWindow(own, problems)
-  const by = readBy(own, problems)
+  const windowMs = readWindow(own)
+  const by = readBy(own)
   if (selectors.some(({ actions }) => actions !== undefined && doesMore(actions))) {
     const sentence =
       'cannot be combined with rateLimit or an action other than Post and NoPost; write another hook of the same call'
-    problems.add(fields.keyAt('aggregate'), `${place.path}: ${sentence}`)
+    fields.refuse('aggregate', sentence)
   }
   if (selectors.some(({ matchReturnArgs }) => matchReturnArgs !== undefined)) {
     const sentence =
       'cannot be combined with matchReturnArgs, which decides on each call by itself; write another hook of the same call'
-    problems.add(fields.keyAt('aggregate'), `${place.path}: ${sentence}`)
+    fields.refuse('aggregate', sentence)
   }
   return { windowMs, byFile: by.has('file'), byKind: by.has('kind'), at: place.node.at }
 }
@@ -38,33 +33,32 @@ export function readAggregate(
 const doesMore = ({ limit, signals, error, notify }: Actions): boolean =>
   limit !== undefined || signals.length > 0 || error !== undefined || notify !== undefined
 
-function readWindow(fields: Fields, problems: Problems): number {
+function readWindow(fields: Fields): number {
   const expected = `a time from 1s to ${MAX_MS / 60_000}m, such as 10s`
   const place = fields.need('window', expected)
-  const text = place === undefined ? undefined : asText(place, problems)
+  const text = place && asText(place)
   if (place === undefined || text === undefined) return 1000
   const [, digits = '', unit = ''] = /^(\d{1,6})([sm])$/.exec(text) ?? []
   const ms = Number(digits) * (UNITS[unit] ?? 0)
   if (ms >= 1000 && ms <= MAX_MS) return ms
-  problems.add(place.node.at, `${place.path}: expected ${expected}, got ${show(text)}`)
+  place.refuse(`expected ${expected}, got ${show(text)}`)
   return 1000
 }
 
-function readBy(fields: Fields, problems: Problems): ReadonlySet<string> {
+function readBy(fields: Fields): ReadonlySet<string> {
   const list = fields.get('by')
   if (list === undefined) return new Set(AGGREGATE_BY)
   const by = new Set<string>()
-  for (const place of asList(list, AGGREGATE_BY.length, problems)) {
-    const text = asText(place, problems)
+  for (const place of asList(list, AGGREGATE_BY.length)) {
+    const text = asText(place)
     if (text === undefined) continue
     if (AGGREGATE_BY.some((name) => name === text)) by.add(text)
     else {
-      const expected = `expected one of ${AGGREGATE_BY.join(', ')}`
-      problems.add(place.node.at, `${place.path}: ${expected}, got ${show(text)}${didYouMean(text, AGGREGATE_BY)}`)
+      place.refuse(`expected one of ${AGGREGATE_BY.join(', ')}, got ${show(text)}${didYouMean(text, AGGREGATE_BY)}`)
     }
   }
   if (list.node.kind === 'list' && !by.has('process')) {
-    problems.add(list.node.at, `${list.path}: expected process among them: an event is of one process`)
+    list.refuse('expected process among them: an event is of one process')
   }
   return by
 }

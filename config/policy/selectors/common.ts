@@ -2,7 +2,6 @@
 import { didYouMean, meant } from '../../yaml/suggest.ts'
 import { describe } from '../../yaml/tree.ts'
 import { show } from '../../yaml/problems.ts'
-import type { Problems } from '../../yaml/problems.ts'
 import { asList } from '../fields.ts'
 import type { Fields, Place } from '../fields.ts'
 import { MAX_VALUES } from '../values.ts'
@@ -13,13 +12,13 @@ export const MEMBERSHIP: ReadonlyMap<string, 'Equal' | 'NotEqual'> = new Map([
 ])
 
 /** At least one. `expected` is for the message when the key is missing. */
-export function readValues(fields: Fields, expected: string, problems: Problems): Place[] {
+export function readValues(fields: Fields, expected: string): Place[] {
   const place = fields.need('values', expected)
   if (place === undefined) return []
   if (place.node.kind === 'list' && place.node.items.length === 0) {
-    problems.add(place.node.at, `${place.path}: expected at least one value, got an empty list`)
+    place.refuse('expected at least one value, got an empty list')
   }
-  return asList(place, MAX_VALUES, problems)
+  return asList(place, MAX_VALUES)
 }
 
 /** The table's entry for the text at `key`; names are compared without case where `anyCase`. */
@@ -27,19 +26,17 @@ export function readName<T>(
   fields: Fields,
   key: string,
   table: ReadonlyMap<string, T>,
-  problems: Problems,
   anyCase: boolean = false,
   hints?: string,
 ): T | undefined {
   const place = fields.need(key, `one of ${[...table.keys()].join(', ')}`)
-  return place === undefined ? undefined : readNamed(place, table, problems, anyCase, hints)
+  return place === undefined ? undefined : readNamed(place, table, anyCase, hints)
 }
 
 /** Likewise for the text at a place. `hints`: where config/yaml/suggestions.json has the names that others give them. */
 export function readNamed<T>(
   place: Place,
   table: ReadonlyMap<string, T>,
-  problems: Problems,
   anyCase: boolean = false,
   hints?: string,
 ): T | undefined {
@@ -49,8 +46,7 @@ export function readNamed<T>(
   if (known !== undefined) return table.get(known)
   const hint = (word: string): string => didYouMean((hints && meant(hints, word)) ?? word, names)
   const got = typeof text === 'string' ? `${show(text)}${hint(text)}` : describe(place.node)
-  problems.add(place.node.at, `${place.path}: expected one of ${names.join(', ')}, got ${got}`)
-  return undefined
+  return place.refuse(`expected one of ${names.join(', ')}, got ${got}`)
 }
 
 const same = (name: string, text: string, anyCase: boolean): boolean =>

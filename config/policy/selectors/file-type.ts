@@ -3,7 +3,6 @@ import { asText } from '../fields.ts'
 import type { Place } from '../fields.ts'
 import { asHint, didYouMean, meant } from '../../yaml/suggest.ts'
 import { show } from '../../yaml/problems.ts'
-import type { Problems } from '../../yaml/problems.ts'
 
 /** Tetragon's names, with the bits of a mode that say so (include/uapi/linux/stat.h S_IFMT). */
 const FILE_TYPES: ReadonlyMap<string, bigint> = new Map([
@@ -28,15 +27,15 @@ function hintOf(text: string, names: readonly string[]): string {
 }
 
 /** The values of a filter; wrong ones are reported and left out. */
-export function readFileTypes(places: readonly Place[], problems: Problems): bigint[] {
+export function readFileTypes(places: readonly Place[]): bigint[] {
   const found = places.flatMap((place) => {
-    const text = asText(place, problems)
+    const text = asText(place)
     if (text === undefined) return []
     const type = FILE_TYPES.get(text)
     if (type !== undefined) return [type]
     const names = [...FILE_TYPES.keys()]
     const hint = hintOf(text, names)
-    problems.add(place.node.at, `${place.path}: expected one of ${names.join(', ')}, got ${show(text)}${hint}`)
+    place.refuse(`expected one of ${names.join(', ')}, got ${show(text)}${hint}`)
     return []
   })
   return [...new Set(found)]

@@ -19,29 +19,25 @@ export function identityOperator({ node }: Place, type: ArgumentType | undefined
 }
 
 /** The paths of a filter, without needless slashes; wrong ones are reported and left out. */
-export function readPaths(places: readonly Place[], problems: Problems): readonly string[] {
-  return places.flatMap((place) =>
-    readTexts([place], 'Equal', problems).flatMap((text) => readPath(place, text, problems)),
-  )
+export function readPaths(places: readonly Place[]): readonly string[] {
+  return places.flatMap((place) => readTexts([place], 'Equal').flatMap((text) => readPath(place, text)))
 }
 
-function readPath({ node, path }: Place, text: string, problems: Problems): string[] {
+function readPath(place: Place, text: string): string[] {
   const names = text.split('/').slice(1)
   if (!text.startsWith('/') || names.includes('.') || names.includes('..')) {
-    const expected = 'expected the absolute path of a file or folder, without "." and ".." as names'
-    problems.add(node.at, `${path}: ${expected}, got ${show(text)}`)
+    place.refuse(`expected the absolute path of a file or folder, without "." and ".." as names, got ${show(text)}`)
     return []
   }
-  if (text.includes('*'))
-    problems.warn(node.at, `${path}: * is no wildcard in ${show(text)}; name the folder with UnderDir`)
+  if (text.includes('*')) place.warn(`* is no wildcard in ${show(text)}; name the folder with UnderDir`)
   return [`/${names.filter((name) => name !== '').join('/')}`]
 }
 
 /** `sticky` of a filter. */
-export function readSticky(fields: Fields, operator: string, problems: Problems): Pick<IdentityFilter, 'sticky'> {
+export function readSticky(fields: Fields, operator: string): Pick<IdentityFilter, 'sticky'> {
   if (!fields.flag('sticky', false)) return {}
   if (operator === 'UnderDir') return { sticky: true }
-  problems.add(fields.keyAt('sticky'), `${fields.pathOf('sticky')}: is only for UnderDir, got ${operator}`)
+  fields.refuse('sticky', `is only for UnderDir, got ${operator}`)
   return {}
 }
 

@@ -4,8 +4,7 @@ import { show } from '../../yaml/problems.ts'
 import type { Position, Problems } from '../../yaml/problems.ts'
 import { describe } from '../../yaml/tree.ts'
 import type { MapEntry, MapNode } from '../../yaml/tree.ts'
-import { Fields, asList, asText } from '../fields.ts'
-import type { Place } from '../fields.ts'
+import { Fields, Place, asList, asText } from '../fields.ts'
 import { KEYS } from '../tables.ts'
 
 export const MAX_MACROS = 64
@@ -18,21 +17,21 @@ export class Macros {
   readonly #unused = new Map<string, Position>()
 
   /** Reads the names. What a macro holds is checked where a selector names it: only there its arguments are known. */
-  static of(spec: Fields, problems: Problems): Macros {
+  static of(spec: Fields): Macros {
     const macros = new Macros()
     const place = spec.get('selectorsMacros')
     if (place === undefined) return macros
     const { node, path } = place
     if (node.kind !== 'map') {
-      problems.add(node.at, `${path}: expected a mapping from names to selectors, got ${describe(node)}`)
+      place.refuse(`expected a mapping from names to selectors, got ${describe(node)}`)
       return macros
     }
     if (node.entries.size > MAX_MACROS) {
-      problems.add(node.at, `${path}: expected at most ${MAX_MACROS} macros, got ${node.entries.size}`)
+      place.refuse(`expected at most ${MAX_MACROS} macros, got ${node.entries.size}`)
     }
     for (const [name, { value, keyAt }] of node.entries) {
-      const macro = { node: value, path: `${path}.${name}` }
-      if (Fields.of(macro, KEYS.macro, problems) === undefined || value.kind !== 'map') continue
+      const macro = new Place(value, `${path}.${name}`, spec.problems)
+      if (Fields.of(macro, KEYS.macro) === undefined || value.kind !== 'map') continue
       macros.#macros.set(name, value)
       macros.#unused.set(name, keyAt)
     }
@@ -40,17 +39,17 @@ export class Macros {
   }
 
   /** The selector with the fields of the macros that it names; a field that comes twice is a problem. */
-  into(selector: Place, problems: Problems): Place {
+  into(selector: Place): Place {
     const { node, path } = selector
     if (node.kind !== 'map') return selector
     const named = node.entries.get(MACROS)?.value
     if (named === undefined) return selector
     const entries = new Map<string, MapEntry>(node.entries)
     const from = new Map<string, string>()
-    for (const place of asList({ node: named, path: `${path}.${MACROS}` }, MAX_MACROS, problems)) {
-      const name = asText(place, problems)
+    for (const place of asList(new Place(named, `${path}.${MACROS}`, selector.problems), MAX_MACROS)) {
+      const name = asText(place)
       if (name === undefined) continue
-      for (const [field, entry] of this.#find(name, place, problems)) {
+      for (const [field, entry] of this.#find(name, place)) {
         const other = from.get(field)
         // As Tetragon: the selector's own, else that of the first macro.
         if (field === LABEL && entries.has(field)) continue
@@ -60,10 +59,10 @@ export class Macros {
           continue
         }
         const where = other === undefined ? 'the selector' : `macro ${show(other)}`
-        problems.add(place.node.at, `${place.path}: macro ${show(name)} has ${field}, which ${where} has too; drop one`)
+        place.refuse(`macro ${show(name)} has ${field}, which ${where} has too; drop one`)
       }
     }
-    return { node: { ...node, entries }, path }
+    return new Place({ ...node, entries }, path, selector.problems)
   }
 
   /** Most likely a selector should name it. */
@@ -73,13 +72,13 @@ export class Macros {
     }
   }
 
-  #find(name: string, { node, path }: Place, problems: Problems): Iterable<[string, MapEntry]> {
+  #find(name: string, place: Place): Iterable<[string, MapEntry]> {
     this.#unused.delete(name)
     const macro = this.#macros.get(name)
     if (macro !== undefined) return macro.entries
     const names = [...this.#macros.keys()]
     const known = names.length === 0 ? 'the policy has no selectorsMacros' : `the policy has ${names.join(', ')}`
-    problems.add(node.at, `${path}: no macro is named ${show(name)}, ${known}${didYouMean(name, names)}`)
+    place.refuse(`no macro is named ${show(name)}, ${known}${didYouMean(name, names)}`)
     return []
   }
 }

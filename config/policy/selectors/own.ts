@@ -13,13 +13,11 @@ export function readOwn(
   fields: Fields,
   args: ReadonlyArray<ArgumentSpec | undefined>,
   selectors: readonly Selector[],
-  problems: Problems,
 ): Own {
-  const aggregate = readAggregate(fields, selectors, problems)
-  const details = readFileDetails(fields, problems)
+  const aggregate = readAggregate(fields, selectors)
+  const details = readFileDetails(fields)
   if (details !== undefined && args.every((arg) => arg !== undefined && arg.type.kind !== 'file')) {
-    const sentence = 'needs an argument that is a file, such as {index: 0, type: file}'
-    problems.add(details.at, `${fields.pathOf('fileDetails')}: ${sentence}`)
+    fields.refuse('fileDetails', 'needs an argument that is a file, such as {index: 0, type: file}')
   }
   return { ...(aggregate && { aggregate }), ...(details && { fileDetails: details }) }
 }

@@ -1,5 +1,4 @@
 /** The filters of a selector that ask for the process of a call: matchBinaries, matchParentBinaries, matchPIDs. */
-import type { Problems } from '../../yaml/problems.ts'
 import { Fields, asInteger } from '../fields.ts'
 import type { Place } from '../fields.ts'
 import type { PidFilter, ProcessFilter, ProgramFilter } from '../policy.ts'
@@ -21,38 +20,37 @@ export const PROGRAM: ReadonlyMap<string, ProgramFilter['operator']> = new Map<s
   ['NotPostfix', 'NotPostfix'],
 ])
 
-export function readProcessFilters(selector: Fields, problems: Problems): ProcessFilter[] {
+export function readProcessFilters(selector: Fields): ProcessFilter[] {
   return [
-    ...readPrograms(selector, 'matchBinaries', 'program', problems),
-    ...readPrograms(selector, 'matchParentBinaries', 'parent', problems),
-    ...selector.list('matchPIDs', MAX_PIDS).flatMap((place) => readPids(place, problems) ?? []),
+    ...readPrograms(selector, 'matchBinaries', 'program'),
+    ...readPrograms(selector, 'matchParentBinaries', 'parent'),
+    ...selector.list('matchPIDs', MAX_PIDS).flatMap((place) => readPids(place) ?? []),
   ]
 }
 
-function readPrograms(selector: Fields, key: string, of: ProgramFilter['class'], problems: Problems): ProgramFilter[] {
+function readPrograms(selector: Fields, key: string, of: ProgramFilter['class']): ProgramFilter[] {
   return selector.list(key, 1).flatMap((place) => {
-    const fields = Fields.of(place, KEYS.binaries, problems)
+    const fields = Fields.of(place, KEYS.binaries)
     if (fields === undefined) return []
-    const operator = readName(fields, 'operator', PROGRAM, problems)
-    const places = readValues(fields, 'a list of paths, such as ["/usr/bin/cat"]', problems)
+    const operator = readName(fields, 'operator', PROGRAM)
+    const places = readValues(fields, 'a list of paths, such as ["/usr/bin/cat"]')
     const descendants = fields.flag('followChildren', false)
     if (operator === undefined) return []
     if (descendants && operator !== 'Equal' && operator !== 'NotEqual') {
-      const sentence = 'applies to In and NotIn only'
-      problems.add(fields.keyAt('followChildren'), `${fields.pathOf('followChildren')}: ${sentence}; drop it`)
+      fields.refuse('followChildren', `applies to In and NotIn only; drop it`)
     }
-    for (const value of places) warnOfText(value, operator, 'path', problems)
-    const values = readTexts(places, operator, problems, MAX_PROGRAM_BYTES)
+    for (const value of places) warnOfText(value, operator, 'path')
+    const values = readTexts(places, operator, MAX_PROGRAM_BYTES)
     return [{ class: of, operator, values, descendants, at: place.node.at }]
   })
 }
 
-function readPids(place: Place, problems: Problems): PidFilter | undefined {
-  const fields = Fields.of(place, KEYS.pids, problems)
+function readPids(place: Place): PidFilter | undefined {
+  const fields = Fields.of(place, KEYS.pids)
   if (fields === undefined) return undefined
-  const operator = readName(fields, 'operator', MEMBERSHIP, problems)
-  const values = readValues(fields, 'a list of numbers, such as [1]', problems)
-    .map((value) => asInteger(value, 0, MAX_PID, problems))
+  const operator = readName(fields, 'operator', MEMBERSHIP)
+  const values = readValues(fields, 'a list of numbers, such as [1]')
+    .map((value) => asInteger(value, 0, MAX_PID))
     .filter((value) => value !== undefined)
   const inner = fields.flag('isNamespacePID', false)
   const descendants = fields.flag('followForks', false)

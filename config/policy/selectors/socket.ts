@@ -2,7 +2,6 @@
 import { isIPv4, isIPv6 } from 'node:net'
 import { didYouMean } from '../../yaml/suggest.ts'
 import { show } from '../../yaml/problems.ts'
-import type { Problems } from '../../yaml/problems.ts'
 import { asText } from '../fields.ts'
 import type { Place } from '../fields.ts'
 import type { SocketOperator } from '../operators.ts'
@@ -40,22 +39,19 @@ const MAX_NUMBER = 0xffff
 export function readSocketValues(
   operator: SocketOperator,
   places: readonly Place[],
-  problems: Problems,
 ): Meaning & Pick<SocketFilter, 'values'> {
   const meaning = MEANINGS[operator]
   if (operator.endsWith('Priv')) {
-    for (const { node, path } of places.slice(0, 1)) {
-      problems.add(node.at, `${path}: ${operator} takes no values: it is about ports up to ${LAST_PRIVILEGED}`)
-    }
+    places[0]?.refuse(`${operator} takes no values: it is about ports up to ${LAST_PRIVILEGED}`)
     return { ...meaning, values: rangePrefixes(0, LAST_PRIVILEGED) }
   }
   const values = places.flatMap((place) => {
-    const text = asText(place, problems)
+    const text = asText(place)
     if (text === undefined) return []
     const read = readValue(meaning.member, text)
     if (!('expected' in read)) return read
     const hint = read.hint ?? (text.includes('${') ? '; fill in the variable first, for example with envsubst' : '')
-    problems.add(place.node.at, `${place.path}: expected ${read.expected}, got ${show(text)}${hint}`)
+    place.refuse(`expected ${read.expected}, got ${show(text)}${hint}`)
     return []
   })
   return { ...meaning, values }

@@ -10,9 +10,7 @@
  */
 import { describe } from '../../yaml/tree.ts'
 import { show } from '../../yaml/problems.ts'
-import type { Problems } from '../../yaml/problems.ts'
-import { Fields, asList, asText } from '../fields.ts'
-import type { Place } from '../fields.ts'
+import { Fields, Place, asList, asText } from '../fields.ts'
 import type { HookSpec, LabelRequirement, LabelSelector, WorkloadFilter } from '../policy.ts'
 import { KEYS } from '../tables.ts'
 import { MAX_VALUES } from '../values.ts'
@@ -25,17 +23,12 @@ export const LABEL_OPERATORS: ReadonlyMap<string, LabelRequirement['operator']> 
 )
 
 /** Of `spec`. `namespace`: of a namespaced policy. Undefined: everything is asked. */
-export function readWorkloads(
-  spec: Fields,
-  namespace: string | undefined,
-  problems: Problems,
-): WorkloadFilter | undefined {
-  const pods = readLabels(spec.get('podSelector'), problems)
-  const containers = readLabels(spec.get('containerSelector'), problems)
-  const host = readHost(spec, problems)
+export function readWorkloads(spec: Fields, namespace: string | undefined): WorkloadFilter | undefined {
+  const pods = readLabels(spec.get('podSelector'))
+  const containers = readLabels(spec.get('containerSelector'))
+  const host = readHost(spec)
   if (namespace !== undefined && host) {
-    const sentence = 'a policy of a namespace is for its pods, never for host processes; drop it'
-    problems.add(spec.keyAt('hostSelector'), `${spec.pathOf('hostSelector')}: ${sentence}`)
+    spec.refuse('hostSelector', 'a policy of a namespace is for its pods, never for host processes; drop it')
   }
   if (namespace === undefined && pods === undefined && containers === undefined && !host) return undefined
   const asked = ['podSelector', 'containerSelector', 'hostSelector'].find((key) => spec.get(key) !== undefined)
@@ -50,14 +43,14 @@ export function readWorkloads(
 }
 
 /** `matchWorkloads` of a selector. */
-export function readMatchWorkloads(selector: Fields, problems: Problems): WorkloadFilter | undefined {
+export function readMatchWorkloads(selector: Fields): WorkloadFilter | undefined {
   const place = selector.get('matchWorkloads')
-  const fields = place === undefined ? undefined : Fields.of(place, KEYS.workloads, problems)
-  return fields === undefined ? undefined : readWorkloads(fields, undefined, problems)
+  const fields = place && Fields.of(place, KEYS.workloads)
+  return fields === undefined ? undefined : readWorkloads(fields, undefined)
 }
 
-export function readNodes(spec: Fields, problems: Problems): LabelSelector | undefined {
-  return readLabels(spec.get('nodeSelector'), problems)
+export function readNodes(spec: Fields): LabelSelector | undefined {
+  return readLabels(spec.get('nodeSelector'))
 }
 
 /** A filter of the policy is one of each of its selectors. */
@@ -72,55 +65,55 @@ export function withWorkloads(hook: HookSpec, workloads: WorkloadFilter | undefi
 
 const isNull = ({ node }: Place): boolean => node.kind === 'scalar' && node.value === null
 
-function readHost(fields: Fields, problems: Problems): boolean {
+function readHost(fields: Fields): boolean {
   const place = fields.get('hostSelector')
   if (place === undefined || isNull(place)) return false
-  const { node, path } = place
+  const { node } = place
   if (node.kind === 'map' && node.entries.size === 0) return true
   const expected = 'expected {}, for all host processes; without the key none are asked'
-  problems.add(node.at, `${path}: ${expected}, got ${node.kind === 'map' ? 'a mapping with keys' : describe(node)}`)
+  place.refuse(`${expected}, got ${node.kind === 'map' ? 'a mapping with keys' : describe(node)}`)
   return false
 }
 
 /** Undefined when it is absent, or null. */
-function readLabels(place: Place | undefined, problems: Problems): LabelSelector | undefined {
+function readLabels(place: Place | undefined): LabelSelector | undefined {
   if (place === undefined || isNull(place)) return undefined
-  const fields = Fields.of(place, KEYS.labels, problems)
+  const fields = Fields.of(place, KEYS.labels)
   if (fields === undefined) return undefined
   return [
-    ...readMatchLabels(fields.get('matchLabels'), problems),
-    ...fields.list('matchExpressions', MAX_EXPRESSIONS).flatMap((item) => readExpression(item, problems) ?? []),
+    ...readMatchLabels(fields.get('matchLabels')),
+    ...fields.list('matchExpressions', MAX_EXPRESSIONS).flatMap((item) => readExpression(item) ?? []),
   ]
 }
 
-function readMatchLabels(place: Place | undefined, problems: Problems): LabelRequirement[] {
+function readMatchLabels(place: Place | undefined): LabelRequirement[] {
   if (place === undefined || isNull(place)) return []
   const { node, path } = place
   if (node.kind !== 'map') {
-    problems.add(node.at, `${path}: expected a mapping of labels to their values, got ${describe(node)}`)
+    place.refuse(`expected a mapping of labels to their values, got ${describe(node)}`)
     return []
   }
   return [...node.entries].flatMap(([key, { value }]): LabelRequirement[] => {
-    const text = asText({ node: value, path: `${path}[${show(key)}]` }, problems)
+    const text = asText(new Place(value, `${path}[${show(key)}]`, place.problems))
     return text === undefined ? [] : [{ key, operator: 'In', values: [text] }]
   })
 }
 
-function readExpression(place: Place, problems: Problems): LabelRequirement | undefined {
-  const fields = Fields.of(place, KEYS.expression, problems)
+function readExpression(place: Place): LabelRequirement | undefined {
+  const fields = Fields.of(place, KEYS.expression)
   if (fields === undefined) return undefined
   const keyPlace = fields.need('key', 'the name of a label')
-  const key = keyPlace === undefined ? undefined : asText(keyPlace, problems)
-  const operator = readName(fields, 'operator', LABEL_OPERATORS, problems)
+  const key = keyPlace && asText(keyPlace)
+  const operator = readName(fields, 'operator', LABEL_OPERATORS)
   const at = fields.get('values')
-  const values = at === undefined || isNull(at) ? [] : asList(at, MAX_VALUES, problems)
-  const texts = values.flatMap((value) => asText(value, problems) ?? [])
+  const values = at === undefined || isNull(at) ? [] : asList(at, MAX_VALUES)
+  const texts = values.flatMap((value) => asText(value) ?? [])
   const wants = operator === 'In' || operator === 'NotIn'
   if (operator !== undefined && wants && values.length === 0) {
-    problems.add(fields.keyAt('values'), `${fields.pathOf('values')}: expected at least one value for ${operator}`)
+    fields.refuse('values', `expected at least one value for ${operator}`)
   }
   if (operator !== undefined && !wants && values.length > 0) {
-    problems.add(fields.keyAt('values'), `${fields.pathOf('values')}: ${operator} takes no values; drop them`)
+    fields.refuse('values', `${operator} takes no values; drop them`)
   }
   return key === undefined || operator === undefined ? undefined : { key, operator, values: texts }
 }

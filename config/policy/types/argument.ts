@@ -1,7 +1,6 @@
 /** The items of `args` and `data`, and `returnArg`: which values are read, and how. */
 import { asHint, didYouMean } from '../../yaml/suggest.ts'
 import { show } from '../../yaml/problems.ts'
-import type { Problems } from '../../yaml/problems.ts'
 import { describe } from '../../yaml/tree.ts'
 import { LATER_TYPES, NEVER_KPROBE_TYPES, TYPES, meantType } from '../arguments.ts'
 import type { ArgumentType } from '../arguments.ts'
@@ -41,20 +40,16 @@ export const OF_FUNCTION: Listable = {
 }
 
 /** By position in the list; undefined for a wrong entry, which was reported. */
-export function readArguments(
-  fields: Fields,
-  problems: Problems,
-  listable: Listable = OF_FUNCTION,
-): Array<ArgumentSpec | undefined> {
+export function readArguments(fields: Fields, listable: Listable = OF_FUNCTION): Array<ArgumentSpec | undefined> {
   const first = new Map<string, string>()
   return fields.list('args', MAX_ARGS).map((place) => {
-    const spec = readArgument(place, listable, problems)
+    const spec = readArgument(place, listable)
     if (spec === undefined) return undefined
     const { struct = '', path } = spec.resolve ?? {}
     const what = path === undefined ? `index ${spec.index}` : `index ${spec.index} with this resolve`
     const key = `${what} ${struct} ${path}`
     const taken = first.get(key)
-    if (taken !== undefined) problems.add(place.node.at, `${place.path}: ${what} is already used by ${taken}`)
+    if (taken !== undefined) place.refuse(`${what} is already used by ${taken}`)
     first.set(key, taken ?? place.path)
     return spec
   })
@@ -63,17 +58,14 @@ export function readArguments(
 const DATA: Listable = { ...OF_FUNCTION, fallback: 0, sources: ['current_task', 'pt_regs'] }
 
 /** `data`: what is read of the calling task, and of registers. By position, as `readArguments`. */
-export function readData(fields: Fields, before: number, problems: Problems): Array<ArgumentSpec | undefined> {
+export function readData(fields: Fields, before: number): Array<ArgumentSpec | undefined> {
   const places = fields.list('data', MAX_ARGS)
   if (places.length > 0 && before + places.length > MAX_ARGS) {
     const got = `${before} and ${places.length}`
-    problems.add(
-      fields.keyAt('data'),
-      `${fields.pathOf('data')}: expected at most ${MAX_ARGS} items of args and data together, got ${got}`,
-    )
+    fields.refuse('data', `expected at most ${MAX_ARGS} items of args and data together, got ${got}`)
   }
   return places.map((place) => {
-    const spec = readArgument(place, DATA, problems)
+    const spec = readArgument(place, DATA)
     return spec?.source === undefined ? undefined : { ...spec, index: MAX_ARGS }
   })
 }
@@ -81,30 +73,28 @@ export function readData(fields: Fields, before: number, problems: Problems): Ar
 export function readArgument(
   place: Place,
   { types, maxIndex, position, fallback, untyped, of, resolves, sources }: Listable,
-  problems: Problems,
 ): ArgumentSpec | undefined {
-  const fields = Fields.of(place, KEYS.argument, problems)
+  const fields = Fields.of(place, KEYS.argument)
   if (fields === undefined) return undefined
   const indexAt = fallback === undefined ? fields.need('index', position) : fields.get('index')
-  const index = indexAt === undefined ? fallback : asInteger(indexAt, 0, maxIndex, problems)
+  const index = indexAt === undefined ? fallback : asInteger(indexAt, 0, maxIndex)
   const typeAt = untyped === undefined ? fields.need('type', `one of ${names(types).join(', ')}`) : fields.get('type')
-  const type = typeAt === undefined ? untyped : readType(typeAt, types, of, problems)
+  const type = typeAt === undefined ? untyped : readType(typeAt, types, of)
   const label = fields.text('label') ?? ''
-  const source = readSource(fields, sources, problems)
-  const register = source === 'pt_regs' ? readRegister(fields, problems) : undefined
-  const resolve = source === 'pt_regs' ? undefined : readResolve(fields, problems)
-  const size = readSize(fields, type, problems)
+  const source = readSource(fields, sources)
+  const register = source === 'pt_regs' ? readRegister(fields) : undefined
+  const resolve = source === 'pt_regs' ? undefined : readResolve(fields)
+  const size = readSize(fields, type)
   const maxData = fields.flag('maxData', false)
   if (maxData && type !== undefined && type.kind !== 'bytes') {
-    const sentence = `has no effect on type ${type.name}; drop it`
-    problems.warn(fields.keyAt('maxData'), `${fields.pathOf('maxData')}: ${sentence}`)
+    fields.warn('maxData', `has no effect on type ${type.name}; drop it`)
   }
   if (sources !== undefined && source !== 'pt_regs') {
     fields.need('resolve', 'the path to a member of the task, such as mm.owner.comm')
   }
   const whose = type?.kind === 'bytes' ? `type ${type.name}` : resolves ? undefined : of
   if ((resolve !== undefined || register !== undefined) && whose !== undefined) {
-    problems.add(place.node.at, `${place.path}: resolve is not supported for ${whose} by this version of ktrail`)
+    place.refuse(`resolve is not supported for ${whose} by this version of ktrail`)
   }
   return index === undefined || type === undefined
     ? undefined
@@ -122,49 +112,39 @@ export function readArgument(
 }
 
 /** `known`: undefined where there must be none. */
-function readSource(fields: Fields, known: Listable['sources'], problems: Problems): ArgumentSpec['source'] {
+function readSource(fields: Fields, known: Listable['sources']): ArgumentSpec['source'] {
   const expected = known?.join(' or ')
   const place = expected === undefined ? fields.get('source') : fields.need('source', expected)
-  const written = place === undefined ? undefined : asText(place, problems)
+  const written = place && asText(place)
   const source = known?.find((each) => each === written)
   if (place === undefined || written === undefined || source !== undefined) return source
-  const path = fields.pathOf('source')
   if (expected !== undefined) {
-    problems.add(
-      place.node.at,
-      `${path}: expected ${expected}, got ${show(written)}${didYouMean(written, known ?? [])}`,
-    )
+    place.refuse(`expected ${expected}, got ${show(written)}${didYouMean(written, known ?? [])}`)
   } else if (written !== '') {
-    problems.add(place.node.at, `${path}: an item of args is a parameter; write it into data of the hook`)
+    place.refuse(`an item of args is a parameter; write it into data of the hook`)
   }
   return undefined
 }
 
-function readType(
-  place: Place,
-  types: readonly ArgumentType[],
-  of: string | undefined,
-  problems: Problems,
-): ArgumentType | undefined {
-  const { node, path } = place
+function readType(place: Place, types: readonly ArgumentType[], of: string | undefined): ArgumentType | undefined {
+  const { node } = place
   const text = node.kind === 'scalar' ? node.value : undefined
   const type = types.find(({ name }) => name === text)
   if (type !== undefined) return type
   const expected = `expected one of ${names(types).join(', ')}`
   if (typeof text !== 'string') {
-    problems.add(node.at, `${path}: ${expected}, got ${describe(node)}`)
+    place.refuse(`${expected}, got ${describe(node)}`)
   } else if (NEVER_KPROBE_TYPES.includes(text)) {
-    problems.add(node.at, `${path}: type ${show(text)} is only for fields of tracepoints; ${expected}`)
+    place.refuse(`type ${show(text)} is only for fields of tracepoints; ${expected}`)
   } else if (LATER_TYPES.includes(text)) {
-    problems.add(node.at, `${path}: ${notSupported('argument type', text)}; ${expected}`)
+    place.refuse(`${notSupported('argument type', text)}; ${expected}`)
   } else if (of !== undefined && names(TYPES).includes(text)) {
-    const sentence = `type ${show(text)} is not supported for ${of} by this version of ktrail`
-    problems.add(node.at, `${path}: ${sentence}; ${expected}`)
+    place.refuse(`type ${show(text)} is not supported for ${of} by this version of ktrail; ${expected}`)
   } else {
     const meant = meantType(text)
     const hint = meant === undefined ? didYouMean(text, [...names(TYPES), ...LATER_TYPES]) : asHint(meant)
     const message = hint === '' ? `${expected}, got ${show(text)}` : `unknown type ${show(text)}${hint}`
-    problems.add(node.at, `${path}: ${message}`)
+    place.refuse(message)
   }
   return undefined
 }

@@ -3,42 +3,39 @@ import { asInteger } from '../fields.ts'
 import type { Fields } from '../fields.ts'
 import type { ArgumentType } from '../arguments.ts'
 import type { ArgumentSpec, BytesSize } from '../policy.ts'
-import type { Problems } from '../../yaml/problems.ts'
 
 /** As many as Tetragon has; only the first five are parameters. */
 export const MAX_SIZE_INDEX = 5
 
 /** `sizeArgIndex` and `returnCopy` of an argument; undefined where they say nothing, and after a problem. */
-export function readSize(fields: Fields, type: ArgumentType | undefined, problems: Problems): BytesSize | undefined {
+export function readSize(fields: Fields, type: ArgumentType | undefined): BytesSize | undefined {
   const sizeAt = fields.get('sizeArgIndex')
-  const position = sizeAt === undefined ? 0 : asInteger(sizeAt, 0, MAX_SIZE_INDEX, problems)
+  const position = sizeAt === undefined ? 0 : asInteger(sizeAt, 0, MAX_SIZE_INDEX)
   const copies = fields.flag('returnCopy', false)
   if (type === undefined || position === undefined) return undefined
   if (type.kind !== 'bytes' || type.name === 'iov_iter') {
     if (copies && type.kind === 'bytes') {
       const sentence = 'the bytes of an iov_iter are read at the entry of the call; use char_buf or char_iovec'
-      problems.add(fields.keyAt('returnCopy'), `${fields.pathOf('returnCopy')}: ${sentence}`)
+      fields.refuse('returnCopy', sentence)
     }
     const useless = [
       ...(position === 0 ? [] : ['sizeArgIndex']),
       ...(copies && type.kind !== 'bytes' ? ['returnCopy'] : []),
     ]
-    for (const key of useless)
-      problems.warn(fields.keyAt(key), `${fields.pathOf(key)}: has no effect on type ${type.name}; drop it`)
+    for (const key of useless) fields.warn(key, `has no effect on type ${type.name}; drop it`)
     return undefined
   }
   if (position === 0 && !(copies && type.name === 'char_buf')) {
     const what = type.name === 'char_buf' ? 'bytes the buffer has' : 'parts the array has'
     const or = type.name === 'char_buf' ? ', or returnCopy: true if the return value says it' : ''
     const expected = `the position, from 1 on, of the parameter that says how many ${what}${or}`
-    problems.add(fields.at, `${fields.pathOf('sizeArgIndex')}: missing; expected ${expected}`)
+    fields.problems.add(fields.at, `${fields.pathOf('sizeArgIndex')}: missing; expected ${expected}`)
     return undefined
   }
   const indexAt = fields.get('index')
   if (sizeAt !== undefined && indexAt?.node.kind === 'scalar' && indexAt.node.value === position - 1) {
     const sentence = `${position} is the buffer itself: positions count from 1 on, so the parameter after it is ${position + 1}`
-    problems.add(sizeAt.node.at, `${sizeAt.path}: ${sentence}`)
-    return undefined
+    return sizeAt.refuse(sentence)
   }
   return { param: position === 0 ? undefined : position - 1, read: 'u64', returned: copies ? 's64' : undefined }
 }

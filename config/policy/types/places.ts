@@ -1,7 +1,6 @@
 /** Where arguments are in the kernel's structs: `resolve` of a policy, and what the running kernel's types make of it. */
 import { Fields, asText } from '../fields.ts'
 import { show } from '../../yaml/problems.ts'
-import type { Problems } from '../../yaml/problems.ts'
 
 /** PLACE_STEPS of bpf/filter.h; as in Tetragon. */
 const MAX_DEPTH = 10
@@ -42,33 +41,27 @@ export interface Places {
 }
 
 /** `resolve` and `btfType` of an argument; undefined when absent, and after a problem. */
-export function readResolve(fields: Fields, problems: Problems): Resolve | undefined {
+export function readResolve(fields: Fields): Resolve | undefined {
   const place = fields.get('resolve')
   const typeAt = fields.get('btfType')
-  const struct = typeAt === undefined ? undefined : asText(typeAt, problems)?.replace(/^(?:struct|union)\s+/, '')
-  if (typeAt !== undefined && struct !== undefined && !/^[A-Za-z_]\w*$/.test(struct)) {
-    problems.add(typeAt.node.at, `${typeAt.path}: expected the name of a struct, such as cred, got ${show(struct)}`)
-    return undefined
-  }
+  const struct = typeAt && asText(typeAt)?.replace(/^(?:struct|union)\s+/, '')
+  if (typeAt !== undefined && struct !== undefined && !/^[A-Za-z_]\w*$/.test(struct))
+    return typeAt.refuse(`expected the name of a struct, such as cred, got ${show(struct)}`)
   if (place === undefined) {
     if (typeAt !== undefined) {
-      problems.warn(fields.keyAt('btfType'), `${typeAt.path}: has no effect without resolve; add that, or drop this`)
+      fields.warn('btfType', `has no effect without resolve; add that, or drop this`)
     }
     return undefined
   }
-  const path = asText(place, problems)
+  const path = asText(place)
   if (path === undefined) return undefined
   // As Tetragon: the same as none.
   if (path === '' && fields.get('source') === undefined) return undefined
   if (!PATH.test(path)) {
     const expected = 'expected names of members and numbers of elements, such as mm.owner.comm or numbers[0].nr'
-    problems.add(place.node.at, `${place.path}: ${expected}, got ${show(path)}`)
-    return undefined
+    return place.refuse(`${expected}, got ${show(path)}`)
   }
   const depth = path.split(/[.[]/).filter(Boolean).length
-  if (depth > MAX_DEPTH) {
-    problems.add(place.node.at, `${place.path}: expected at most ${MAX_DEPTH} members and elements, got ${depth}`)
-    return undefined
-  }
+  if (depth > MAX_DEPTH) return place.refuse(`expected at most ${MAX_DEPTH} members and elements, got ${depth}`)
   return { path, struct }
 }

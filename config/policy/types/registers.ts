@@ -3,7 +3,6 @@ import { asText } from '../fields.ts'
 import type { Fields } from '../fields.ts'
 import { didYouMean } from '../../yaml/suggest.ts'
 import { show } from '../../yaml/problems.ts'
-import type { Problems } from '../../yaml/problems.ts'
 
 export interface Register {
   /** In `struct pt_regs`. */
@@ -52,12 +51,11 @@ const located = (rows: readonly string[][]): Registers =>
 export const REGISTERS: Readonly<Record<'x64' | 'arm64', Registers>> = { x64: located(X64), arm64: located(ARM64) }
 
 /** The name of a register of some processor; undefined after a problem. */
-export function readRegister(fields: Fields, problems: Problems): string | undefined {
+export function readRegister(fields: Fields): string | undefined {
   const place = fields.need('resolve', 'the name of a register, such as rdi or x0')
-  const name = place === undefined ? undefined : asText(place, problems)
+  const name = place && asText(place)
   if (fields.get('btfType') !== undefined) {
-    const sentence = 'has no effect on a register; drop it'
-    problems.warn(fields.keyAt('btfType'), `${fields.pathOf('btfType')}: ${sentence}`)
+    fields.warn('btfType', 'has no effect on a register; drop it')
   }
   if (place === undefined || name === undefined) return undefined
   const known = Object.values(REGISTERS)
@@ -67,6 +65,5 @@ export function readRegister(fields: Fields, problems: Problems): string | undef
     known.flatMap((registers) => [...registers.keys()]),
   )
   const expected = hint === '' ? '; expected one of x86-64, such as rdi or eax, or of arm64, such as x0 or w1' : hint
-  problems.add(place.node.at, `${place.path}: unknown register ${show(name)}${expected}`)
-  return undefined
+  return place.refuse(`unknown register ${show(name)}${expected}`)
 }

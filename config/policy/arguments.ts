@@ -75,9 +75,6 @@ interface OtherType extends TypeBase {
 
 export type ArgumentType = NumberType | OtherType
 
-const FILE = /^(?:const )?struct file \*(?:const)?$/
-const PATH = /^(?:const )?struct path \*(?:const)?$/
-const STRING = /^(?:const )?(?:unsigned |signed )?char \*(?:const)?$/
 const pointer = (struct: string): RegExp => new RegExp(`^(?:const )?struct ${struct} \\*(?:const)?$`)
 /** Any type but pointers, structs and floating point; an ellipsis is no parameter. */
 const INTEGER = /^(?!(?:const )?(?:struct|union|void|float|double)\b)[^*.]+$/
@@ -98,6 +95,26 @@ function integer(name: string, sign: Sign, bits: Bits): NumberType {
       : { min: 0n, max: values - 1n, words: `an unsigned ${bits}-bit` },
   }
 }
+
+type Read = ArgumentType['read']
+
+const file = (name: string, read: Read, field: string, parameter: RegExp): ArgumentType => ({
+  name,
+  read,
+  filter: 'path',
+  kind: 'file',
+  field,
+  parameter,
+})
+
+const string = (name: string, read: Read, parameter: RegExp): ArgumentType => ({
+  name,
+  read,
+  filter: 'text',
+  kind: 'string',
+  field: 'string_arg',
+  parameter,
+})
 
 const object = (name: string, field: string, shape: ObjectShape): ArgumentType => ({
   name,
@@ -132,21 +149,14 @@ export const NOP: ArgumentType = { name: 'nop', read: 'nop', filter: 'none', kin
 
 /** In the order in which messages list them. */
 export const TYPES: readonly ArgumentType[] = [
-  { name: 'file', read: 'file', filter: 'path', kind: 'file', field: 'file_arg', parameter: FILE },
-  { name: 'path', read: 'path', filter: 'path', kind: 'file', field: 'path_arg', parameter: PATH },
+  file('file', 'file', 'file_arg', pointer('file')),
+  file('path', 'path', 'path_arg', pointer('path')),
   // The file that a descriptor of the calling process is now.
-  { name: 'fd', read: 'fd', filter: 'path', kind: 'file', field: 'file_arg', parameter: INTEGER },
+  file('fd', 'fd', 'file_arg', INTEGER),
   // Knows no mount: its path begins at the root of the file system.
-  { name: 'dentry', read: 'dentry', filter: 'path', kind: 'file', field: 'path_arg', parameter: pointer('dentry') },
-  { name: 'kiocb', read: 'kiocb', filter: 'path', kind: 'file', field: 'file_arg', parameter: pointer('kiocb') },
-  {
-    name: 'linux_binprm',
-    read: 'binprm',
-    filter: 'path',
-    kind: 'file',
-    field: 'linux_binprm_arg',
-    parameter: pointer('linux_binprm'),
-  },
+  file('dentry', 'dentry', 'path_arg', pointer('dentry')),
+  file('kiocb', 'kiocb', 'file_arg', pointer('kiocb')),
+  file('linux_binprm', 'binprm', 'linux_binprm_arg', pointer('linux_binprm')),
   integer('int', 's', 32),
   integer('sint8', 's', 8),
   integer('int8', 's', 8),
@@ -163,36 +173,22 @@ export const TYPES: readonly ArgumentType[] = [
   integer('long', 's', 64),
   integer('ulong', 'u', 64),
   integer('size_t', 'u', 64),
-  { name: 'string', read: 'string', filter: 'text', kind: 'string', field: 'string_arg', parameter: STRING },
-  {
-    name: 'filename',
-    read: 'filename',
-    filter: 'text',
-    kind: 'string',
-    field: 'string_arg',
-    parameter: pointer('filename'),
-  },
-  {
-    name: 'net_device',
-    read: 'netDevice',
-    filter: 'text',
-    kind: 'string',
-    field: 'string_arg',
-    parameter: pointer('net_device'),
-  },
+  string('string', 'string', /^(?:const )?(?:unsigned |signed )?char \*(?:const)?$/),
+  string('filename', 'filename', pointer('filename')),
+  string('net_device', 'netDevice', pointer('net_device')),
   bytes('char_buf', 'charBuf', /^(?:const )?(?:(?:unsigned |signed )?char|void) \*(?:const)?$/),
   bytes('char_iovec', 'charIovec', pointer('iovec')),
   bytes('iov_iter', 'iovIter', pointer('iov_iter')),
   { name: 'sock', read: 'sock', filter: 'sock', kind: 'struct', field: 'sock_arg', parameter: pointer('sock') },
   { name: 'socket', read: 'socket', filter: 'sock', kind: 'struct', field: 'sock_arg', parameter: pointer('socket') },
   { name: 'skb', read: 'skb', filter: 'skb', kind: 'struct', field: 'skb_arg', parameter: pointer('sk_buff') },
+  // sockaddr_unsized since 6.19.
   {
     name: 'sockaddr',
     read: 'sockaddr',
     filter: 'sockaddr',
     kind: 'struct',
     field: 'sockaddr_arg',
-    // sockaddr_unsized since 6.19.
     parameter: pointer('sockaddr(?:_unsized)?'),
   },
   {
@@ -221,14 +217,7 @@ export const TYPES: readonly ArgumentType[] = [
 export const SYSCALL64: ArgumentType = { ...integer('syscall64', 'u', 64), kind: 'struct', field: 'syscall_id' }
 
 /** A text that stands behind the fields of a tracepoint's event. */
-const DATA_LOC: ArgumentType = {
-  name: 'data_loc',
-  read: 'string',
-  filter: 'text',
-  kind: 'string',
-  field: 'string_arg',
-  parameter: /^__(?:data|rel)_loc char \[\]$/,
-}
+const DATA_LOC = string('data_loc', 'string', /^__(?:data|rel)_loc char \[\]$/)
 
 /** What the tracepoint's format says; the kernel side gets that type instead. */
 export const AUTO: ArgumentType = { ...NOP, name: 'auto' }

@@ -126,17 +126,6 @@ export class Reader {
     return token
   }
 
-  /** All unsettled events will be read again; their tokens become invalid. */
-  rewind(): void {
-    const first = this.#out[0]
-    if (first === undefined) return
-    const gaps = this.#out.filter(({ events }) => events === 0)
-    this.#counted = [...gaps, ...this.#counted]
-    this.#seq = first.from
-    this.#out = []
-    this.#deps.catalog.generation++
-  }
-
   /** Continues at `to`; events before are removed and counted. */
   skip(to: number): void {
     if (to <= this.#seq) return

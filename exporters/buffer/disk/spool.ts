@@ -239,11 +239,6 @@ export class Spool implements AsyncDisposable {
     this.#reader.ack(token)
   }
 
-  /** All events read but not acked will be read again; their tokens become invalid. */
-  rewind(): void {
-    this.#reader.rewind()
-  }
-
   /** Makes all appended events durable, regardless of `fsync`. Returns a failure, which is retried later. */
   sync(): Promise<Error | undefined> {
     return this.#syncer.sync()

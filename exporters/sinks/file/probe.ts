@@ -1,10 +1,11 @@
 /** Whether lines could be written to a file, without opening or creating it. */
-import { access, constants, lstat } from 'node:fs/promises'
+import { access, constants } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { answered } from '../../../config/base/answered.ts'
-import { errnoOf, ExportError } from '../../contract/errors.ts'
+import { ExportError } from '../../contract/errors.ts'
 import { failure } from './failure.ts'
 import { systemFiles } from './file-system.ts'
+import { exists } from './names.ts'
 
 const MIB = 1 << 20
 
@@ -21,13 +22,13 @@ export function probeFile(path: string): Promise<string> {
 
 async function look(path: string): Promise<string> {
   const folder = dirname(path)
-  const isThere = await exists(folder)
+  const isThere = await exists(systemFiles, folder)
   const place = isThere ? folder : dirname(folder)
   // The slash refuses what is no folder.
   await access(`${place}/`, constants.W_OK | constants.X_OK)
-  const file = isThere && (await exists(path))
+  const file = isThere && (await exists(systemFiles, path))
   if (file) {
-    if (!(await lstat(path)).isFile()) {
+    if (!(await systemFiles.lstat(path)).isFile()) {
       const message = `cannot write to "${path}": expected a regular file, got something else; choose another path`
       throw new ExportError('UNUSABLE', message)
     }
@@ -37,14 +38,4 @@ async function look(path: string): Promise<string> {
   if (bytes === 0) throw Object.assign(new Error('no space'), { code: 'ENOSPC' })
   const state = isThere ? (file ? 'writable' : 'can be created') : 'can be created with its folder'
   return `${path}: ${state}, ${Math.floor(bytes / MIB).toLocaleString('en-US')} MiB free`
-}
-
-async function exists(path: string): Promise<boolean> {
-  return lstat(path).then(
-    () => true,
-    (error: unknown) => {
-      if (errnoOf(error) === 'ENOENT') return false
-      throw error
-    },
-  )
 }

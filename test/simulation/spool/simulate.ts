@@ -219,7 +219,7 @@ class Life {
     const random = this.#random
     const spool = this.#spool
     if (spool === undefined) return
-    switch (random.int(12)) {
+    switch (random.int(11)) {
       case 0:
       case 1:
       case 2:
@@ -247,14 +247,8 @@ class Life {
       case 9:
         await this.#turn(random.chance(0.1) ? 3000 : random.int(500))
         return
-      case 10:
-        this.#fault()
-        return
       default:
-        if (!random.chance(0.3)) return
-        spool.rewind()
-        this.#out = []
-        this.#lastId = -1
+        this.#fault()
     }
   }
 

@@ -74,15 +74,13 @@ test('spool: the cursor advances only over acked frames without a gap', async ()
   assert.equal(spool.stats().settled, 3)
 })
 
-test('spool: a second ack of a token, and one after a rewind, have no effect', async () => {
+test('spool: a second ack of a token has no effect', async () => {
   const spool = await new Bench().open()
   await fill(spool, [1])
   const read = await spool.next(1)
   assert.ok(read.status === 'frames')
-  spool.rewind()
   spool.ack(read.token)
-  assert.equal(spool.stats().acked, 0)
-  assert.deepEqual(await drain(spool), [1])
+  spool.ack(read.token)
   assert.deepEqual([spool.stats().acked, spool.stats().imbalance], [1, 0])
 })
 

@@ -199,7 +199,6 @@ export class FanOut {
     return sums
   }
 
-  /** The exporters with numbered records. */
   get numbered(): readonly NumberedExporter[] {
     return this.#routes.flatMap(({ sender, config, filter, numbering }) => {
       if (numbering === undefined) return []

@@ -30,7 +30,6 @@ async function loadWhole(text: string, file: string, env: Environment): Promise<
   return problems.length === 0 ? result : { problems }
 }
 
-/** The loaded config, or a ConfigError. */
 export function configOrThrow(result: ConfigResult): LoadedConfig {
   if ('problems' in result) throw new ConfigError(result.problems)
   return result

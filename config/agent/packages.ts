@@ -39,7 +39,6 @@ export function missingPackage(name: string, configFile?: string): string {
   return `cannot find the package ${show(name)}: ${where}; install it: npm install --prefix ${folders[0]} ${name}`
 }
 
-/** One problem for each exporter package that is not installed. */
 export function packageProblems(loaded: LoadedConfig, file: string): Problem[] {
   return Object.entries(loaded.config.exporters).flatMap(([exporter, options]) => {
     const key = options.type === 'kafka' ? 'codec' : 'type'

@@ -9,7 +9,6 @@ export const HOME = dirname(findPackageJSON(import.meta.url) ?? '')
 /** The path of one of them, such as `config/ktrail.yaml`. */
 export const ownFile = (path: string): string => join(HOME, path)
 
-/** The version in package.json. */
 export function version(): string {
   const parsed: unknown = JSON.parse(readFileSync(ownFile('package.json'), 'utf8'))
   return typeof parsed === 'object' && parsed !== null && 'version' in parsed ? String(parsed.version) : 'unknown'

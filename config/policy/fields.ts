@@ -140,7 +140,6 @@ export function asText(place: Place): string | undefined {
   return place.refuse(`expected a text, got ${describe(node)}${hint}`)
 }
 
-/** A whole number from `min` to `max`. */
 export function asInteger(place: Place, min: number, max: number): number | undefined {
   const { node } = place
   const value = node.kind === 'scalar' ? node.value : undefined

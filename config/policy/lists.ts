@@ -41,7 +41,6 @@ interface List {
 export class Lists {
   readonly #lists = new Map<string, List>()
 
-  /** Reads `spec.lists`. */
   static of(spec: Fields): Lists {
     const lists = new Lists()
     for (const place of spec.list('lists', MAX_LISTS)) lists.#read(place)

@@ -26,7 +26,6 @@ let guarded = false
 export class Cluster {
   readonly #name: string
   readonly #bootstrap: readonly Broker[]
-  /** Brokers that a broker named. */
   #named: readonly Broker[] = []
   /** An IP address must not be sent as TLS server name; certificates are still checked against it. */
   readonly #pools: { readonly names: ConnectionPool; readonly addresses: ConnectionPool }

@@ -80,7 +80,6 @@ export class NumberSet {
   }
 }
 
-/** How many numbers the ranges have. */
 export function countOf(ranges: readonly NumberRange[]): number {
   return ranges.reduce((sum, { first, last }) => sum + last - first + 1, 0)
 }

@@ -20,7 +20,6 @@ export interface Sum {
 export class InFlightBatch {
   #held: readonly QueuedPart[]
   failure: Failure = 'none'
-  /** Number of holds so far. */
   holds = 0
   /** Events that the sink may have stored in the last try. */
   unacknowledged = 0

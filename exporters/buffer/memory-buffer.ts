@@ -144,7 +144,6 @@ export class MemoryBuffer implements Buffer {
     }
   }
 
-  /** Counts a batch as in flight. */
   protected launch(batch: InFlightBatch): InFlightBatch {
     this.inFlight.add(batch)
     return batch

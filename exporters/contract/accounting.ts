@@ -109,7 +109,6 @@ export interface SpoolCounts {
   readonly lastError: string
 }
 
-/** Counters and state of a spool. */
 export interface SpoolStats extends SpoolCounts {
   /** In the spool: not yet read, or read and not yet acknowledged. */
   readonly events: number

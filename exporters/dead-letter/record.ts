@@ -13,7 +13,6 @@ import { endOf } from '../contract/encoded.ts'
 /** A dead-letter record: one line with its line feed. */
 export interface DeadLetterRecord {
   readonly bytes: Buffer
-  /** Number of events in it. */
   readonly named: number
   /** Number of events that it only counts. */
   readonly unnamed: number

@@ -25,7 +25,6 @@ export interface ReaderFilter extends Omit<FilterConfig, 'allow' | 'deny'> {
 /** The process with this `exec_id`; undefined when it is no longer known. */
 export type ProcessLookup = (execId: string) => Process | undefined
 
-/** Type and policy of an event. */
 export interface Kind {
   readonly type: Event['type']
   /** '' for events that belong to no policy. */

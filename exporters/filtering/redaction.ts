@@ -84,7 +84,6 @@ export class Redaction {
   }
 }
 
-/** CPU time of this thread. */
 function spentUs(): number {
   const { user, system } = process.threadCpuUsage()
   return user + system

@@ -19,7 +19,6 @@ const KINDS = z.discriminatedUnion('type', [file, stdout, otlp, kafka])
 /** One schema per type of exporter. */
 export const exporterSchemas = [...KINDS.options, npm] as const
 
-/** One exporter, of any `type`. */
 export const exporterSchema = z
   .union([KINDS, npm], { error: 'expected a mapping such as {type: stdout}' })
   .check((context) => {

@@ -33,7 +33,6 @@ export function isPackageType(type: string): type is `npm:${string}` {
   return type.startsWith('npm:')
 }
 
-/** The package name of `npm:<package>`. */
 export function packageOf(type: `npm:${string}`): string {
   return type.slice('npm:'.length)
 }

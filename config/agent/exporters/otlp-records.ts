@@ -19,7 +19,6 @@ const severity = z
   .prefault({})
   .describe('Severity of the records. Events that no key names are info.')
 
-/** Keys of the resource of all records. */
 export const resourceKeys = {
   service_name: z
     .string()
@@ -41,7 +40,6 @@ export const bodyBySink = body
   .optional()
   .describe(`${BODIES} Default: json; text for Loki, whose queries answer only up to some megabytes.`)
 
-/** Keys of each record. */
 export const recordKeys = {
   body: body.default('json').describe(BODIES),
   severity,
@@ -74,7 +72,6 @@ export const recordKeys = {
 
 export type RecordConfig = DeepReadonly<z.output<z.ZodObject<typeof recordKeys>>>
 
-/** The defaults. */
 export const DEFAULT_RECORDS: RecordConfig = z.object(recordKeys).parse({})
 
 export type ResourceConfig = DeepReadonly<z.output<z.ZodObject<typeof resourceKeys>>>

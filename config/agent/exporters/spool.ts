@@ -53,7 +53,6 @@ export const spool = z
   })
   .describe('A queue on disk, for what the queue in memory cannot hold. Default: none.')
 
-/** The spool folder of the exporter with this name. */
 export function spoolFolder(name: string, { dir }: { readonly dir: string }): string {
   return join(dir, name)
 }

@@ -98,7 +98,6 @@ const tetragonFilter = z
   })
   .describe("One of Tetragon's filters. All keys must match, each with at least one of its values.")
 
-/** `filter:`. */
 const filter = z
   .strictObject({
     policies: list(

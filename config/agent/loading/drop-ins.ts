@@ -18,7 +18,6 @@ export interface DropIn {
 /** More files are a mistake, such as a wrong mount. */
 const MOST_FILES = 100
 
-/** The folder of the drop-in files of a config file. */
 export function dropInFolder(configFile: string): string {
   return join(dirname(configFile), 'config.d')
 }

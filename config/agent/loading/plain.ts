@@ -92,7 +92,6 @@ export class PlainValue {
     return value
   }
 
-  /** The `type` of the mapping at `path`. */
   typeAt(path: readonly PropertyKey[]): unknown {
     return this.valueAt([...path, 'type'])
   }

@@ -29,7 +29,6 @@ const USER = /(:\/\/)[^\s/?#]*@/g
 const QUERY = /\?\S*/g
 const VALUE = /([?&])([^=&]*=)?[^&]*/g
 
-/** True when the value at `path` may be a secret. */
 export function mayBeSecret(path: Path): boolean {
   if (isBelow(path, KEYS)) return true
   return isBelow(path, OTHERS) && path.slice(3).some((key) => SECRET.test(String(key)))

@@ -15,7 +15,6 @@ export type ReadText = (path: string) => string
 
 export interface Substituted {
   readonly text: string
-  /** Names of used variables. */
   readonly variables: readonly string[]
   /** Files used in the text, as absolute paths: with any, the text is a secret and never printed. */
   readonly files: readonly string[]

@@ -33,7 +33,6 @@ function readPath(place: Place, text: string): string[] {
   return [`/${names.filter((name) => name !== '').join('/')}`]
 }
 
-/** `sticky` of a filter. */
 export function readSticky(fields: Fields, operator: string): Pick<IdentityFilter, 'sticky'> {
   if (!fields.flag('sticky', false)) return {}
   if (operator === 'UnderDir') return { sticky: true }

@@ -42,7 +42,6 @@ export function readWorkloads(spec: Fields, namespace: string | undefined): Work
   }
 }
 
-/** `matchWorkloads` of a selector. */
 export function readMatchWorkloads(selector: Fields): WorkloadFilter | undefined {
   const place = selector.get('matchWorkloads')
   const fields = place && Fields.of(place, KEYS.workloads)

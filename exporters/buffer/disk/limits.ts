@@ -32,7 +32,6 @@ export class Limits {
     this.#deps = deps
   }
 
-  /** Uses other limits from now on. */
   configure(config: LimitConfig): void {
     this.#config = config
     this.#free = Infinity

@@ -138,7 +138,6 @@ export class OpenSegments {
     return offsets
   }
 
-  /** Closes all. */
   async close(): Promise<void> {
     for (const writer of this.open) await writer.close()
     this.open = []

@@ -48,7 +48,6 @@ const MEANING: Readonly<Record<string, Meaning>> = byFunction({
 type Decode = (value: number, flags: number | undefined) => string | undefined
 
 interface Decoded {
-  /** Which argument of the function. */
   readonly index: number
   /** The argument with the flags of the mapping; absent: the function has none. */
   readonly flags?: number
@@ -104,7 +103,6 @@ export interface AccessPlan {
 
 const plans = new WeakMap<Hook, AccessPlan>()
 
-/** The plan for events of the hook. */
 export function accessPlan(hook: Hook): AccessPlan {
   let plan = plans.get(hook)
   if (plan === undefined) {

@@ -9,7 +9,6 @@ import type { OtlpEncoderOptions } from './encode.ts'
 import { plainRecord, withoutLong } from './records.ts'
 import type { AttributeValue, PlainRecord } from './records.ts'
 
-/** Creates the encoder of OTLP log records in JSON. */
 export function createOtlpJsonEncoder(options: OtlpEncoderOptions): Encoder {
   const observe = options.observed ?? now
   return {

@@ -51,7 +51,6 @@ export async function freeName(
   }
 }
 
-/** Whether the path exists. */
 export async function exists(files: FileSystem, path: string): Promise<boolean> {
   return (await found(files, path)) !== undefined
 }

@@ -4,7 +4,6 @@ import type { ExportError } from '../../contract/errors.ts'
 import type { Clock } from '../../../config/base/time/clock.ts'
 import type { FileSystem } from './file-system.ts'
 
-/** Path and rotation from the config. */
 export type FileConfig = Pick<EffectiveType<'file'>, 'path' | 'rotate' | 'mode' | 'fsync'>
 export type RotateConfig = FileConfig['rotate']
 

@@ -35,7 +35,6 @@ export class Fates {
     }
   }
 
-  /** Forgets a settled batch. */
   forget(batch: Batch): void {
     for (const part of batch.parts) this.#fates.delete(part)
   }

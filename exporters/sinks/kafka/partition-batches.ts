@@ -144,7 +144,6 @@ export function settleNumbers(numbers: Layout['numbers'], batch: PartitionBatch,
   else numbers.set(nameOf(batch), { topic, partition, next: first + to })
 }
 
-/** Names a partition. */
 export function nameOf({ topic, partition }: Pick<PartitionBatch, 'topic' | 'partition'>): string {
   return `${topic}/${partition}`
 }

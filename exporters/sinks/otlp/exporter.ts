@@ -274,7 +274,6 @@ export class OtlpExporter implements Exporter {
   }
 }
 
-/** Number of events of the range to send. */
 function sentOf({ from, to }: Range, refused: ReadonlyMap<number, LimitReason>): number {
   let events = to - from
   for (const index of refused.keys()) if (index >= from && index < to) events--

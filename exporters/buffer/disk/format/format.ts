@@ -84,7 +84,6 @@ export interface StoredCursor extends Cursor {
   readonly durable: number
 }
 
-/** The file name of a segment. */
 export function segmentName(number: number): string {
   return `${String(number).padStart(8, '0')}.seg`
 }

@@ -144,7 +144,6 @@ export function pieceOf(frame: Payload, encoding: Encoding): Described | NoPiece
   return number < 0 ? piece : { ...piece, number }
 }
 
-/** The piece in a frame, in any encoding. */
 export function anyPieceOf(frame: Payload): Described | NoPiece {
   const { payload } = frame
   const headBytes = headBytesOf(payload)

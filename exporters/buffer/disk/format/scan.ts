@@ -6,7 +6,6 @@ import type { SpoolFile } from '../files/files.ts'
 import { decodeFrameHead, FIRST_FRAME, FRAME_HEAD, frameCrc } from './format.ts'
 import type { FrameHead } from './format.ts'
 
-/** A valid frame with its offset. */
 export interface Found extends FrameHead {
   readonly offset: number
   /** Where the next frame begins. */

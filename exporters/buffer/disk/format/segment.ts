@@ -21,7 +21,6 @@ export interface Placed extends SpoolFrame {
   readonly seq: number
 }
 
-/** Size of a frame on disk. */
 export function sizeOf(frame: SpoolFrame): number {
   return frame.parts.reduce((sum, { length }) => sum + length, FRAME_HEAD)
 }

@@ -44,7 +44,6 @@ export interface Listing {
   readonly settled: number
   /** The durable end according to the cursor. */
   readonly durable: number
-  /** After the last event. */
   readonly end: number
   /** Bytes after the last frame of the last segment: a torn end or a running append. */
   readonly tailBytes: number

@@ -2,7 +2,7 @@
  * The conditions of a filter, one per config key. A result only depends on the event's kind, its process and its parent, so
  * `filter.ts` can cache it.
  */
-import type { Event, Pod, Process } from '../contract/event.ts'
+import type { Event, Process } from '../contract/event.ts'
 import type { FilterConfig, TetragonFilterConfig } from '../../config/agent/schema.ts'
 import { globMatcher } from './globs.ts'
 import { labelMatcher } from './labels.ts'
@@ -41,106 +41,87 @@ export interface Condition {
   readonly test: EventTest
 }
 
-type PodTest = (pod: Pod) => boolean
+/** The test of each key of `Keys`, of its value. */
+type Tests<Keys, Test> = { readonly [K in keyof Keys]-?: (value: NonNullable<Keys[K]>, lookup: ProcessLookup) => Test }
+/** `byKind`: it only depends on the kind; absent: it does not. */
+type Made = Pick<Condition, 'test'> & Partial<Pick<Condition, 'byKind'>>
 
-/** The conditions of a filter, in the order of evaluation. An event is counted under the first that fails. */
-export function conditionsOf(filter: ReaderFilter, lookup: ProcessLookup): Condition[] {
-  const all: Condition[] = []
-  const add = (key: keyof FilterConfig, test: EventTest, byKind = false): void => void all.push({ key, byKind, test })
-  const { allow, deny, sample } = filter
-  if (filter.event_types !== undefined)
-    add(
-      'event_types',
-      oneOf(filter.event_types, ({ type }) => type),
-      true,
-    )
-  if (filter.policies !== undefined) {
-    const matches = globMatcher(filter.policies)
-    add('policies', ({ policy }) => policy !== '' && matches(policy), true)
-  }
-  if (filter.namespaces !== undefined) {
-    const matches = globMatcher(filter.namespaces)
-    add('namespaces', (_, { pod }) => matches(pod?.namespace ?? ''))
-  }
-  if (filter.pods !== undefined) add('pods', inPod(podName(globMatcher(filter.pods))))
-  if (filter.workloads !== undefined) {
-    const matches = globMatcher(filter.workloads)
-    add(
-      'workloads',
-      inPod(({ workload }) => matches(workload)),
-    )
-  }
-  if (filter.containers !== undefined) add('containers', inContainer('name', globMatcher(filter.containers)))
-  if (filter.images !== undefined) add('images', inContainer('image', globMatcher(filter.images)))
-  if (filter.binaries !== undefined) {
-    const matches = globMatcher(filter.binaries)
-    add('binaries', (_, { binary }) => matches(binary))
-  }
-  if (filter.binary_regex !== undefined) add('binary_regex', binaryOf(filter.binary_regex))
-  if (filter.arguments_regex !== undefined) add('arguments_regex', argumentsOf(filter.arguments_regex))
-  if (filter.health_checks === 'drop') add('health_checks', healthCheck(false))
-  if (allow !== undefined) add('allow', anyOf(allow.map((each) => tetragonFilter(each, lookup))), allow.every(isByKind))
-  if (deny !== undefined) {
-    const denied = anyOf(deny.map((each) => tetragonFilter(each, lookup)))
-    add('deny', (...event) => !denied(...event), deny.every(isByKind))
-  }
-  if (sample !== undefined) add('sample', (_, { execId }) => inSample(execId, sample))
-  return all
+/** In the order of evaluation. */
+const CONDITIONS: Tests<ReaderFilter, Made | undefined> = {
+  event_types: (types) => ({ test: oneOf(types, ({ type }) => type), byKind: true }),
+  policies: (globs) => {
+    const matches = globMatcher(globs)
+    return { test: ({ policy }) => policy !== '' && matches(policy), byKind: true }
+  },
+  namespaces: (globs) => ({ test: inNamespace(globMatcher(globs)) }),
+  pods: (globs) => ({ test: inPod('name', globMatcher(globs)) }),
+  workloads: (globs) => ({ test: inPod('workload', globMatcher(globs)) }),
+  containers: (globs) => ({ test: inContainer('name', globMatcher(globs)) }),
+  images: (globs) => ({ test: inContainer('image', globMatcher(globs)) }),
+  binaries: (globs) => ({ test: textOf('binary', globMatcher(globs)) }),
+  binary_regex: (patterns) => ({ test: textOf('binary', regexMatcher(patterns)) }),
+  arguments_regex: (patterns) => ({ test: textOf('arguments', regexMatcher(patterns)) }),
+  health_checks: (which) => (which === 'drop' ? { test: healthCheck(false) } : undefined),
+  allow: (filters, lookup) => ({ test: anyOf(filters, lookup), byKind: filters.every(isByKind) }),
+  deny: (filters, lookup) => {
+    const denied = anyOf(filters, lookup)
+    return { test: (...event) => !denied(...event), byKind: filters.every(isByKind) }
+  },
+  sample: (share) => ({ test: (_, { execId }) => inSample(execId, share) }),
 }
 
-/** All keys of a Tetragon Filter must match. */
-function tetragonFilter(filter: TetragonFilter, lookup: ProcessLookup): EventTest {
-  const tests: EventTest[] = []
-  if (filter.event_set !== undefined) tests.push(oneOf(filter.event_set, ({ type }) => type.toUpperCase()))
-  if (filter.policy_names !== undefined) tests.push(oneOf(filter.policy_names, ({ policy }) => policy))
-  if (filter.pid !== undefined) {
-    const pids = new Set(filter.pid)
-    tests.push((_, { pid }) => pids.has(pid))
-  }
-  if (filter.pid_set !== undefined) {
-    const pids = new Set(filter.pid_set)
-    const isIn = ({ pid }: Process): boolean => pids.has(pid)
-    tests.push((_, process, parent) => isIn(process) || ancestorsOf(parent, lookup).some(isIn))
-  }
-  if (filter.in_init_tree !== undefined) {
-    const wanted = filter.in_init_tree
-    tests.push((_, { inInitTree }) => (inInitTree ?? false) === wanted)
-  }
-  if (filter.namespace !== undefined) {
-    const names = new Set(filter.namespace)
-    tests.push((_, { pod }) => names.has(pod?.namespace ?? ''))
-  }
-  if (filter.health_check !== undefined) tests.push(healthCheck(filter.health_check))
-  if (filter.labels !== undefined) {
-    const matches = labelMatcher(filter.labels)
-    tests.push((_, { pod, container }) => {
+/** The keys of a Tetragon Filter, all of which must match. */
+const TETRAGON: Tests<TetragonFilter, EventTest> = {
+  event_set: (types) => oneOf(types, ({ type }) => type.toUpperCase()),
+  policy_names: (names) => oneOf(names, ({ policy }) => policy),
+  pid: (list) => {
+    const pids = new Set(list)
+    return (_, { pid }) => pids.has(pid)
+  },
+  pid_set: (list, lookup) => {
+    const pids = new Set(list)
+    return (_, process, parent) => pids.has(process.pid) || ancestorsOf(parent, lookup).some(({ pid }) => pids.has(pid))
+  },
+  in_init_tree: (wanted) => (_, process) => (process.inInitTree ?? false) === wanted,
+  namespace: (names) => inNamespace(memberOf(names)),
+  health_check: healthCheck,
+  labels: (selectors) => {
+    const matches = labelMatcher(selectors)
+    return (_, { pod, container }) => {
       const { labels } = pod ?? container ?? {}
       return labels !== undefined && matches(labels)
-    })
-  }
-  if (filter.container_id !== undefined) {
-    const matches = regexMatcher(filter.container_id)
-    tests.push((_, { docker }) => matches(docker))
-  }
-  if (filter.namespace_regex !== undefined) {
-    const matches = regexMatcher(filter.namespace_regex)
-    tests.push(inPod(({ namespace }) => matches(namespace)))
-  }
-  if (filter.pod_regex !== undefined) tests.push(inPod(podName(regexMatcher(filter.pod_regex))))
-  if (filter.container_name_regex !== undefined) {
-    tests.push(inContainer('name', regexMatcher(filter.container_name_regex)))
-  }
-  if (filter.binary_regex !== undefined) tests.push(binaryOf(filter.binary_regex))
-  if (filter.arguments_regex !== undefined) tests.push(argumentsOf(filter.arguments_regex))
-  if (filter.parent_binary_regex !== undefined) tests.push(ofParent(binaryOf(filter.parent_binary_regex)))
-  if (filter.parent_arguments_regex !== undefined) {
-    tests.push(ofParent(argumentsOf(filter.parent_arguments_regex)))
-  }
-  if (filter.ancestor_binary_regex !== undefined) {
-    const matches = regexMatcher(filter.ancestor_binary_regex)
-    tests.push((_, __, parent) => ancestorsOf(parent, lookup).some(({ binary }) => matches(binary)))
-  }
-  return allOf(tests)
+    }
+  },
+  container_id: (patterns) => textOf('docker', regexMatcher(patterns)),
+  namespace_regex: (patterns) => inPod('namespace', regexMatcher(patterns)),
+  pod_regex: (patterns) => inPod('name', regexMatcher(patterns)),
+  container_name_regex: (patterns) => inContainer('name', regexMatcher(patterns)),
+  binary_regex: (patterns) => textOf('binary', regexMatcher(patterns)),
+  arguments_regex: (patterns) => textOf('arguments', regexMatcher(patterns)),
+  parent_binary_regex: (patterns) => ofParent(textOf('binary', regexMatcher(patterns))),
+  parent_arguments_regex: (patterns) => ofParent(textOf('arguments', regexMatcher(patterns))),
+  ancestor_binary_regex: (patterns, lookup) => {
+    const matches = regexMatcher(patterns)
+    return (_, __, parent) => ancestorsOf(parent, lookup).some(({ binary }) => matches(binary))
+  },
+}
+
+/** The conditions of a filter. An event is counted under the first that fails. */
+export function conditionsOf(filter: ReaderFilter, lookup: ProcessLookup): Condition[] {
+  return testsOf(CONDITIONS, filter, lookup).flatMap(([key, made]) => (made ? [{ key, byKind: false, ...made }] : []))
+}
+
+/** The test of each key that is set, in the order of the table. */
+function testsOf<Keys extends object, Test>(
+  table: Tests<Keys, Test>,
+  filter: Keys,
+  lookup: ProcessLookup,
+): Array<readonly [keyof Keys, Test]> {
+  const names = Object.keys(table) as Array<keyof Keys>
+  return names.flatMap((key) => {
+    const value = filter[key]
+    return value === undefined || value === null ? [] : [[key, table[key](value, lookup)] as const]
+  })
 }
 
 /** Bounds the work for one process; no sane tree is that deep. */
@@ -160,26 +141,29 @@ function isByKind(filter: TetragonFilter): boolean {
 }
 
 function oneOf(wanted: readonly string[], of: (kind: Kind) => string): EventTest {
-  const names = new Set(wanted)
-  return (kind) => names.has(of(kind))
+  const isOne = memberOf(wanted)
+  return (kind) => isOne(of(kind))
 }
 
-function binaryOf(patterns: readonly string[]): EventTest {
-  const matches = regexMatcher(patterns)
-  return (_, { binary }) => matches(binary)
+const memberOf = (names: readonly string[]): ((text: string) => boolean) => {
+  const all = new Set(names)
+  return (text) => all.has(text)
 }
 
-function argumentsOf(patterns: readonly string[]): EventTest {
-  const matches = regexMatcher(patterns)
-  return (_, process) => matches(process.arguments)
+function textOf(key: 'binary' | 'arguments' | 'docker', matches: (text: string) => boolean): EventTest {
+  return (_, process) => matches(process[key])
+}
+
+function inNamespace(matches: (text: string) => boolean): EventTest {
+  return (_, { pod }) => matches(pod?.namespace ?? '')
 }
 
 function ofParent(test: EventTest): EventTest {
   return (kind, _, parent) => parent !== undefined && test(kind, parent, undefined)
 }
 
-function inPod(test: PodTest): EventTest {
-  return (_, { pod }) => pod !== undefined && test(pod)
+function inPod(key: 'namespace' | 'name' | 'workload', matches: (text: string) => boolean): EventTest {
+  return (_, { pod }) => pod !== undefined && matches(pod[key])
 }
 
 /** In a container of a pod, or in one that its runtime describes. */
@@ -190,10 +174,6 @@ function inContainer(key: 'name' | 'image', matches: (text: string) => boolean):
   }
 }
 
-function podName(matches: (text: string) => boolean): PodTest {
-  return ({ name }) => matches(name)
-}
-
 function healthCheck(wanted: boolean): EventTest {
   return (_, process, parent) => (mayBeProbe(process) || mayBeProbe(parent)) === wanted
 }
@@ -202,10 +182,7 @@ function mayBeProbe(process: Process | undefined): boolean {
   return process?.execProbe === true
 }
 
-function anyOf(all: readonly EventTest[]): EventTest {
-  return (...event) => all.some((test) => test(...event))
-}
-
-function allOf(all: readonly EventTest[]): EventTest {
-  return (...event) => all.every((test) => test(...event))
+function anyOf(filters: readonly TetragonFilter[], lookup: ProcessLookup): EventTest {
+  const all = filters.map((filter) => testsOf(TETRAGON, filter, lookup).map(([, test]) => test))
+  return (...event) => all.some((tests) => tests.every((test) => test(...event)))
 }

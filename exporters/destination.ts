@@ -1,8 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { EffectiveExporter } from '../config/agent/effective.ts'
-
-/** Header of Loki and Mimir for the tenant, which has records of its own. */
-const TENANT = 'x-scope-orgid'
+import { TENANT_HEADER } from '../config/agent/exporters/otel.ts'
 
 /**
  * Identifies where an exporter's records are stored, for a reader who looks for earlier ones: another file, topic, address or tenant. A hash, because an
@@ -20,7 +18,7 @@ function placeOf(config: EffectiveExporter): ReadonlyArray<string | undefined> {
     case 'kafka':
       return [config.topic]
     case 'otlp': {
-      const [, tenant] = Object.entries(config.headers).find(([name]) => name.toLowerCase() === TENANT) ?? []
+      const [, tenant] = Object.entries(config.headers).find(([name]) => name.toLowerCase() === TENANT_HEADER) ?? []
       return [config.endpoint, config.logs_endpoint, tenant]
     }
     default:

@@ -81,31 +81,32 @@ export function sinkReport(
 
 /** Reports when an operation of a spool begins to fail and when it works again. */
 export function spoolReport(exporter: string, log: Log, clock: Time = systemClock): ReportFailure {
-  const problem = (): Problem => new Problem(clock)
-  const problems: Readonly<Record<Work, Problem>> = {
-    read: problem(),
-    write: problem(),
-    sync: problem(),
-    cursor: problem(),
-  }
-  return (work, error) => {
-    if (error !== '') {
-      if (problems[work].begins()) log.warn({ exporter }, `${FAILS[work]}: ${error}`)
-    } else if (problems[work].ends()) log.info({ exporter }, WORKS[work])
-  }
+  const report = (work: Work): FailureReport =>
+    failureReport(exporter, log, clock, (error) => `${FAILS[work]}: ${error}`, WORKS[work])
+  const reports = { read: report('read'), write: report('write'), sync: report('sync'), cursor: report('cursor') }
+  return (work, error) => reports[work](error)
 }
 
 /** Reports a spool that is full or hangs, and when it accepts events again. `spoolReport` reports disk errors. */
-export function fullSpoolReport(
+export function fullSpoolReport(exporter: string, log: Log, clock: Time = systemClock): FailureReport {
+  return failureReport(exporter, log, clock, (error) => error, 'the spool accepts events again')
+}
+
+/** `error`: '' when the failure is over. */
+type FailureReport = (error: string) => void
+
+function failureReport(
   exporter: string,
   log: Log,
-  clock: Time = systemClock,
-): NonNullable<SenderDeps['onSpoolFailure']> {
+  clock: Time,
+  fails: (error: string) => string,
+  works: string,
+): FailureReport {
   const problem = new Problem(clock)
   return (error) => {
     if (error !== '') {
-      if (problem.begins()) log.warn({ exporter }, error)
-    } else if (problem.ends()) log.info({ exporter }, 'the spool accepts events again')
+      if (problem.begins()) log.warn({ exporter }, fails(error))
+    } else if (problem.ends()) log.info({ exporter }, works)
   }
 }
 

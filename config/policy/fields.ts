@@ -19,6 +19,11 @@ export class Place {
     this.problems = problems
   }
 
+  /** The value of a scalar; undefined for another node. */
+  get scalar(): unknown {
+    return this.node.kind === 'scalar' ? this.node.value : undefined
+  }
+
   /** Adds a problem; `sentence`: expected, got, hint. `at`: another position. Returns the missing value. */
   refuse(sentence: string, at: Position = this.node.at): undefined {
     this.problems.add(at, `${this.path}: ${sentence}`)
@@ -141,11 +146,10 @@ export function asText(place: Place): string | undefined {
 }
 
 export function asInteger(place: Place, min: number, max: number): number | undefined {
-  const { node } = place
-  const value = node.kind === 'scalar' ? node.value : undefined
+  const value = place.scalar
   if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return value
   const hint = typeof value === 'string' && /^\d+$/.test(value) ? '; write it without quotes' : ''
-  return place.refuse(`expected a whole number from ${min} to ${max}, got ${describe(node)}${hint}`)
+  return place.refuse(`expected a whole number from ${min} to ${max}, got ${describe(place.node)}${hint}`)
 }
 
 export function asList(place: Place, max: number): Place[] {

@@ -58,8 +58,7 @@ export function parsePolicy(text: string, file: string): PolicyResult {
     name = metadata.name
     namespace = metadata.namespace
     spec = readSpec(document, namespace)
-    const version = document.get('apiVersion')?.node
-    const isTetragons = version?.kind === 'scalar' && version.value === API_VERSION
+    const isTetragons = document.get('apiVersion')?.scalar === API_VERSION
     checkIdentityFilters(spec.hooks, isTetragons, problems)
     checkOwn(spec.hooks, isTetragons, problems)
     groups = readGroups(metadata.annotations, spec.hooks)
@@ -77,7 +76,7 @@ function readKind(document: Fields): boolean {
   const kind = document.need('kind', 'TracingPolicy')
   if (kind !== undefined && !isPolicy(kind)) return false
   const version = document.need('apiVersion', API_VERSION)
-  const got = version?.node.kind === 'scalar' ? version.node.value : undefined
+  const got = version?.scalar
   if (version !== undefined && got !== API_VERSION && got !== OWN_API_VERSION) {
     const expected = `expected ${API_VERSION}, or ${OWN_API_VERSION} for ktrail's additions`
     version.refuse(`${expected}, got ${describe(version.node)}`)
@@ -87,11 +86,10 @@ function readKind(document: Fields): boolean {
 
 /** False, with a problem, for a kind that is not meant as TracingPolicy. */
 function isPolicy(place: Place): boolean {
-  const { node } = place
-  const value = node.kind === 'scalar' ? node.value : undefined
+  const value = place.scalar
   if (value === 'TracingPolicy' || value === NAMESPACED) return true
   const hint = typeof value === 'string' ? didYouMean(value, ['TracingPolicy', NAMESPACED]) : ''
-  place.refuse(`expected TracingPolicy or ${NAMESPACED}, got ${describe(node)}${hint}`)
+  place.refuse(`expected TracingPolicy or ${NAMESPACED}, got ${describe(place.node)}${hint}`)
   return hint !== ''
 }
 
@@ -103,8 +101,7 @@ function readMetadata(document: Fields): {
   const place = document.need('metadata', 'a mapping with the name of the policy')
   const metadata = place && Fields.of(place, KEYS.metadata)
   if (metadata === undefined) return { name: '', namespace: undefined, annotations: undefined }
-  const kind = document.get('kind')?.node
-  const namespaced = kind?.kind === 'scalar' && kind.value === NAMESPACED
+  const namespaced = document.get('kind')?.scalar === NAMESPACED
   const namespace = namespaced ? readNamespace(metadata) : undefined
   if (metadata.get('namespace') !== undefined && !namespaced) {
     const sentence = `a TracingPolicy is for all namespaces and has none; drop it, or write kind: ${NAMESPACED}`

@@ -225,8 +225,7 @@ function readOperator(
   place: Place,
   type: ArgumentType | undefined,
 ): Operator | SocketOperator | FileTypeOperator | undefined {
-  const { node } = place
-  const text = node.kind === 'scalar' ? node.value : undefined
+  const text = place.scalar
   const table = type === undefined ? OPERATORS : OPERATORS_OF[type.filter]
   const operator = typeof text === 'string' ? table.get(text) : undefined
   if (operator !== undefined) return operator
@@ -235,7 +234,7 @@ function readOperator(
   const allowed = [...table.keys()]
   const expected = `expected one of ${allowed.join(', ')}`
   if (typeof text !== 'string') {
-    place.refuse(`${expected}, got ${describe(node)}`)
+    place.refuse(`${expected}, got ${describe(place.node)}`)
   } else if (type !== undefined && (OPERATORS.has(text) || IDENTITY_OPERATORS.has(text))) {
     place.refuse(`${text} does not apply to an argument of type ${type.name}; ${expected}`)
   } else if (LATER_OPERATORS.includes(text)) {

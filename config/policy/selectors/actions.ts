@@ -175,7 +175,7 @@ function readNote(fields: Fields, action: Action | undefined, signal: number): E
 /** EPERM after a mistake, and for a number that is no error, as in Tetragon. */
 function readError(fields: Fields): number {
   const place = fields.need('argError', `an error from ${MIN_ERROR} to -1, such as -1 (EPERM)`)
-  const value = place?.node.kind === 'scalar' ? place.node.value : undefined
+  const value = place?.scalar
   if (place !== undefined && isNoError(value)) {
     place.warn(`${value} is no error (${MIN_ERROR} to -1): the call fails with -1 (EPERM), as in Tetragon`)
     return EPERM
@@ -195,9 +195,8 @@ function readActionName(fields: Fields): Action | undefined {
   const expected = `expected one of ${names.join(', ')}`
   const place = fields.need('action', `one of ${names.join(', ')}`)
   if (place === undefined) return undefined
-  const { node } = place
-  const text = node.kind === 'scalar' ? node.value : undefined
-  if (typeof text !== 'string') return place.refuse(`${expected}, got ${describe(node)}`)
+  const text = place.scalar
+  if (typeof text !== 'string') return place.refuse(`${expected}, got ${describe(place.node)}`)
   const action = ACTIONS.get(text)
   if (action !== undefined) return action
   const former = FORMER_ACTIONS.get(text)

@@ -41,7 +41,7 @@ export function readNamed<T>(
   hints?: string,
 ): T | undefined {
   const names = [...table.keys()]
-  const text = place.node.kind === 'scalar' ? place.node.value : undefined
+  const text = place.scalar
   const known = typeof text === 'string' ? names.find((name) => same(name, text, anyCase)) : undefined
   if (known !== undefined) return table.get(known)
   const hint = (word: string): string => didYouMean((hints && meant(hints, word)) ?? word, names)

@@ -128,13 +128,13 @@ function readCapabilitySet(fields: Fields, place: Place): CapabilityFilter | und
 const withPrefix = (name: string): string => (/^cap_/i.test(name) ? name : `CAP_${name}`)
 
 function readCapability(place: Place): bigint {
-  const { node } = place
-  const text = node.kind === 'scalar' ? node.value : undefined
+  const text = place.scalar
   // Tetragon spells this one without the prefix.
   const name = text === 'DAC_OVERRIDE' ? 'CAP_DAC_OVERRIDE' : text
   const number = CAPABILITIES.findIndex((each) => each === name)
   if (number >= 0) return 1n << BigInt(number)
-  const got = typeof text === 'string' ? `${show(text)}${didYouMean(withPrefix(text), CAPABILITIES)}` : describe(node)
+  const got =
+    typeof text === 'string' ? `${show(text)}${didYouMean(withPrefix(text), CAPABILITIES)}` : describe(place.node)
   place.refuse(`expected a capability such as CAP_SYS_ADMIN, got ${got}`)
   return 0n
 }

@@ -127,13 +127,12 @@ function readSource(fields: Fields, known: Listable['sources']): ArgumentSpec['s
 }
 
 function readType(place: Place, types: readonly ArgumentType[], of: string | undefined): ArgumentType | undefined {
-  const { node } = place
-  const text = node.kind === 'scalar' ? node.value : undefined
+  const text = place.scalar
   const type = types.find(({ name }) => name === text)
   if (type !== undefined) return type
   const expected = `expected one of ${names(types).join(', ')}`
   if (typeof text !== 'string') {
-    place.refuse(`${expected}, got ${describe(node)}`)
+    place.refuse(`${expected}, got ${describe(place.node)}`)
   } else if (NEVER_KPROBE_TYPES.includes(text)) {
     place.refuse(`type ${show(text)} is only for fields of tracepoints; ${expected}`)
   } else if (LATER_TYPES.includes(text)) {

@@ -3,19 +3,8 @@ import { errnoOf, ExportError, textOf } from '../../contract/errors.ts'
 import type { ExportErrorCode } from '../../contract/errors.ts'
 import type { Outcome } from '../../contract/exporter.ts'
 
-/** Errors that need manual action. All others may be temporary. */
-const NEEDS_PERSON: ReadonlySet<string> = new Set([
-  'EACCES',
-  'EPERM',
-  'EROFS',
-  'ENOENT',
-  'ENOTDIR',
-  'EISDIR',
-  'ELOOP',
-  'ENAMETOOLONG',
-  'EFBIG',
-  'ENXIO',
-])
+/** All others below need manual action; an error that is not listed may be temporary. */
+const TEMPORARY: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EIO'])
 
 const MESSAGES: Readonly<Record<string, readonly [what: string, next: string]>> = {
   ENOSPC: ['no space left on its file system', 'free some space'],
@@ -55,7 +44,7 @@ export function failure(
 
 function codeOf(errno: string): ExportErrorCode {
   if (errno === 'ENOSPC' || errno === 'EDQUOT') return 'NO_SPACE'
-  return NEEDS_PERSON.has(errno) ? 'UNUSABLE' : 'IO'
+  return Object.hasOwn(MESSAGES, errno) && !TEMPORARY.has(errno) ? 'UNUSABLE' : 'IO'
 }
 
 /** The outcome of a batch whose first `taken` events are safely in the file. */

@@ -1,16 +1,10 @@
 /** The system calls of the file exporter, so that tests can fail single ones. */
 import { constants } from 'node:fs'
+import type { Stats } from 'node:fs'
 import { lstat, mkdir, open, readdir, rename, stat, statfs, unlink } from 'node:fs/promises'
 import { errnoOf } from '../../contract/errors.ts'
 
-export interface FileStat {
-  readonly ino: number
-  readonly dev: number
-  readonly size: number
-  readonly mode: number
-  readonly mtimeMs: number
-  isFile(): boolean
-}
+export type FileStat = Pick<Stats, 'ino' | 'dev' | 'size' | 'mode' | 'mtimeMs' | 'isFile'>
 
 export interface OpenFile {
   /** Appends; may write only a part. Returns bytes written. */

@@ -16,27 +16,16 @@ export interface FileParts {
 }
 
 /** Counters of a file exporter besides the events. */
-export interface FileCounters {
-  rotations: number
-  rotation_failures: number
-  reopens: number
-  torn_lines_repaired: number
-  sync_failures: number
-  /** Events that counted as delivered but may not be on the disk, because a later sync failed. */
-  possibly_lost: number
-  deleted_files: number
-  retention_failures: number
-  compressions: number
-  compression_failures: number
-}
+export type FileCounters = ReturnType<typeof noCounters>
 
-export function noCounters(): FileCounters {
+export function noCounters() {
   return {
     rotations: 0,
     rotation_failures: 0,
     reopens: 0,
     torn_lines_repaired: 0,
     sync_failures: 0,
+    /** Events that counted as delivered but may not be on the disk, because a later sync failed. */
     possibly_lost: 0,
     deleted_files: 0,
     retention_failures: 0,

@@ -113,26 +113,32 @@ const DEFAULT_HEARTBEAT_MS = 60_000
 /** Housekeeping and batches delay a heartbeat by some seconds. */
 const LATE_MS = 30_000
 
-interface Run {
+class Run {
   readonly run: string
-  readonly numbers: NumberSet
-  readonly losses: LossAbout[]
-  readonly changes: Array<StreamReport['changes'][number]>
-  moreChanges: number
+  readonly numbers = new NumberSet()
+  readonly losses: LossAbout[] = []
+  readonly changes: Array<StreamReport['changes'][number]> = []
+  moreChanges = 0
   /** The highest number by place. */
-  readonly places: Map<string, number>
+  readonly places = new Map<string, number>()
   /** `number place` of records about the run. */
-  readonly marks: Set<string>
+  readonly marks = new Set<string>()
   firstMs: number
   lastMs: number
-  twice: number
-  outOfOrder: number
+  twice = 0
+  outOfOrder = 0
   mark: Mark | undefined
-  readonly agreement: Agreement
-  filtered: boolean
+  readonly agreement = new Agreement()
+  filtered = false
   moved: number | undefined
   /** Number of the record of the stop. */
   stop: number | undefined
+
+  constructor(run: string, timeMs: number) {
+    this.run = run
+    this.firstMs = timeMs
+    this.lastMs = timeMs
+  }
 }
 
 export class Audit {
@@ -183,24 +189,7 @@ export class Audit {
     let run = stream.runs.get(id)
     if (run === undefined) {
       if (++this.#runs > MAX_RUNS) throw new RangeError(`expected at most ${MAX_RUNS} runs`)
-      run = {
-        run: id,
-        numbers: new NumberSet(),
-        losses: [],
-        changes: [],
-        moreChanges: 0,
-        places: new Map(),
-        marks: new Set(),
-        firstMs: timeMs,
-        lastMs: timeMs,
-        twice: 0,
-        outOfOrder: 0,
-        mark: undefined,
-        agreement: new Agreement(),
-        filtered: false,
-        moved: undefined,
-        stop: undefined,
-      }
+      run = new Run(id, timeMs)
       stream.runs.set(id, run)
     }
     return run

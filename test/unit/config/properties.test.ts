@@ -18,6 +18,9 @@ const SEEDS = [
   'test/fixtures/configs/good/filters.yaml',
 ].map((path) => readFileSync(join(ROOT, path), 'utf8'))
 
+/** Of each property; the seed is another one each time. */
+const RUNS = 300
+
 function sound(problems: readonly Problem[], text: string): void {
   assert.ok(problems.length >= 1 && problems.length <= 21)
   const lines = text.split(/\r\n|\r|\n/)
@@ -79,7 +82,7 @@ const { tree } = fc.letrec((tie) => ({
 
 describe('both parsers', () => {
   it('survive any text', () => {
-    fc.assert(fc.property(fc.string({ unit: 'binary', maxLength: 200 }), bothAreSound), { numRuns: 1000 })
+    fc.assert(fc.property(fc.string({ unit: 'binary', maxLength: 200 }), bothAreSound), { numRuns: RUNS })
   })
 
   it('survive any text made of YAML tokens', () => {
@@ -117,14 +120,14 @@ describe('both parsers', () => {
         fc.array(piece, { maxLength: 40 }).map((pieces) => pieces.join('')),
         bothAreSound,
       ),
-      { numRuns: 1000 },
+      { numRuns: RUNS },
     )
   })
 
   it('survive any structure', () => {
     fc.assert(
       fc.property(tree, (value) => bothAreSound(stringify(value, { aliasDuplicateObjects: false }))),
-      { numRuns: 1000 },
+      { numRuns: RUNS },
     )
   })
 
@@ -138,7 +141,7 @@ describe('both parsers', () => {
         const json = JSON.stringify(value) ?? 'null'
         bothAreSound(text.slice(0, found.index) + json + text.slice(found.index + found[0].length))
       }),
-      { numRuns: 1000 },
+      { numRuns: RUNS },
     )
   })
 
@@ -149,7 +152,7 @@ describe('both parsers', () => {
         const index = at % text.length
         bothAreSound(text.slice(0, index) + put + text.slice(index + drop))
       }),
-      { numRuns: 1000 },
+      { numRuns: RUNS },
     )
   })
 

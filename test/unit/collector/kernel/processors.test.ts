@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { builtFile } from '../../../../native/index.ts'
 import { readBtf } from '../../../support/wire/btf.ts'
 import * as wire from '../../../../collector/wire/wire.ts'
 import { REGISTERS } from '../../../../config/policy/types/registers.ts'
@@ -14,6 +15,15 @@ const ROOT = join(import.meta.dirname, '../../../..')
 const scratch = mkdtempSync(join(tmpdir(), 'ktrail-processors-'))
 after(() => rmSync(scratch, { recursive: true }))
 
+/** Paths of objects; those for this machine's processor are built already. */
+function objectsFor(arch: string, names: readonly string[]): string[] {
+  if (arch === (process.arch === 'x64' ? 'x86' : process.arch)) return names.map(builtFile)
+  const out = join(scratch, arch)
+  const objects = names.map((name) => join(out, name))
+  execFileSync('make', ['-s', '-C', join(ROOT, 'bpf'), `ARCH=${arch}`, `OUT=${out}`, ...objects])
+  return objects
+}
+
 for (const [arch, own, other, table, registers] of [
   ['x86', 'pt_regs', 'user_pt_regs', REGISTERS.x64, 17],
   // x0 to x30 are one array.
@@ -21,9 +31,7 @@ for (const [arch, own, other, table, registers] of [
 ] as const) {
   const named = (member: string): number | undefined => (table.get(`r${member}`) ?? table.get(member))?.offset
   test(`processors: objects for ${arch} have the layouts of wire.ts and read ${own}`, () => {
-    const out = join(scratch, arch)
-    const objects = ['layout', 'hook.typed'].map((name) => join(out, `${name}.bpf.o`))
-    execFileSync('make', ['-s', '-C', join(ROOT, 'bpf'), `ARCH=${arch}`, `OUT=${out}`, ...objects])
+    const objects = objectsFor(arch, ['layout.bpf.o', 'hook.probe.bpf.o'])
     const [layout, hook] = objects.map(readBtf)
     assert.ok(layout && hook)
     assert.deepEqual({ ...wire }, Object.fromEntries(wireConstants(layout)))

@@ -5,9 +5,9 @@ import { simulateChain } from '../../../simulation/chain/simulate.ts'
 import type { ChainFacts } from '../../../simulation/chain/simulate.ts'
 
 /** Each run has the same ones; `make simulate` lives a million others. */
-const LIVES = 1500
-const PACKED_LIVES = 500
-const RELOADED_LIVES = 500
+const LIVES = 500
+const PACKED_LIVES = 200
+const RELOADED_LIVES = 200
 
 /** Seeds that once failed, with the reason. */
 const AGAIN: ReadonlyArray<readonly [seed: number, was: string]> = [
@@ -38,7 +38,7 @@ for (const [seed, was] of PACKED_AGAIN) {
     simulateChain(seed, undefined, 'packed').then(() => undefined))
 }
 
-test('chain, simulated: 500 lives with a spool that packs keep every guarantee', async () => {
+test('chain, simulated: 200 lives with a spool that packs keep every guarantee', async () => {
   for (let seed = 1; seed <= PACKED_LIVES; seed++) {
     try {
       await simulateChain(seed, undefined, 'packed')
@@ -48,7 +48,7 @@ test('chain, simulated: 500 lives with a spool that packs keep every guarantee',
   }
 })
 
-test('chain, simulated: 500 lives in which the sink is replaced keep every guarantee', async (t) => {
+test('chain, simulated: 200 lives in which the sink is replaced keep every guarantee', async (t) => {
   const totals = { reloads: 0, repeated: 0, taken: 0 }
   for (let seed = 1; seed <= RELOADED_LIVES; seed++) {
     try {
@@ -64,7 +64,7 @@ test('chain, simulated: 500 lives in which the sink is replaced keep every guara
   t.diagnostic(JSON.stringify(totals))
 })
 
-test('chain, simulated: 1,500 lives with failing and misbehaving sinks, kills, crashes and failing disks keep every guarantee', async (t) => {
+test('chain, simulated: 500 lives with failing and misbehaving sinks, kills, crashes and failing disks keep every guarantee', async (t) => {
   const totals = new Map<keyof ChainFacts, number>()
   for (let seed = 1; seed <= LIVES; seed++) {
     try {

@@ -31,7 +31,7 @@ fi
 
 if ! make -q -C bpf >/dev/null 2>&1; then
   log 'building BPF objects'
-  make -s --no-print-directory -C bpf >&2 || die 'cannot build the BPF objects: see the output of the compiler above'
+  make -s -j"$(nproc)" --no-print-directory -C bpf >&2 || die 'cannot build the BPF objects: see the output of the compiler above'
 fi
 
 # N-API is stable, but the compiler flags come from the Node that node-gyp is pointed at.
@@ -43,7 +43,7 @@ if [ "$(cat $sources 2>/dev/null)" != "$want" ] || [ ! -e native/build/Release/k
   log=$(mktemp)
   trap 'rm -f "$log"' EXIT
   # From the environment, because a .npmrc may point at the headers of another Node.
-  if ! npm_config_nodedir=$(dirname "$node") node_modules/.bin/node-gyp rebuild --directory native >"$log" 2>&1; then
+  if ! npm_config_nodedir=$(dirname "$node") node_modules/.bin/node-gyp rebuild --jobs max --directory native >"$log" 2>&1; then
     cat "$log" >&2
     die 'cannot build the addon in native/: see the output of node-gyp above'
   fi

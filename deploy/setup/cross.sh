@@ -19,7 +19,7 @@ mkdir -p "$out/facts"
 exec 8<deploy/setup/cross.sh
 flock 8
 
-make -s --no-print-directory -C bpf "ARCH=$arch" "OUT=$out/bpf" >&2 ||
+make -s -j"$(nproc)" --no-print-directory -C bpf "ARCH=$arch" "OUT=$out/bpf" >&2 ||
   die "cannot build the BPF objects for $arch: see the output of the compiler above"
 
 sources=(native/binding.gyp native/*.cc native/*/*.cc native/*/*.h)
@@ -32,7 +32,7 @@ if [ "$(cat "$out/facts/addon" 2>/dev/null)" != "$want" ] || [ ! -e "$out/native
   cp --parents "${sources[@]}" "$out"
   # node-gyp takes the Node's processor for the target, gcc its headers and libraries from the root.
   if ! env "npm_config_nodedir=$(dirname "$node")" "CC=aarch64-linux-gnu-gcc --sysroot=$root" "CXX=aarch64-linux-gnu-g++ --sysroot=$root" \
-    node_modules/.bin/node-gyp rebuild "--arch=$arch" --directory "$out/native" >"$out/log" 2>&1; then
+    node_modules/.bin/node-gyp rebuild --jobs max "--arch=$arch" --directory "$out/native" >"$out/log" 2>&1; then
     cat "$out/log" >&2
     die "cannot build the addon for $arch: see the output of node-gyp above"
   fi

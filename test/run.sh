@@ -6,8 +6,8 @@
 #   ARCH=arm64    only tests on a kernel for arm64, with what deploy/setup/cross.sh built: make arm64
 #   KTRAIL_SEED, KTRAIL_FULL_HITS: for test/e2e/crash.test.ts and test/e2e-full
 #   KTRAIL_LONG=1: also slow tests with real sinks, which take minutes (test/integration-host), and more rounds in guests
-# One guest runs from the first minute on, beside everything else, two once the tests of packages have ended; their lines begin with the name of
-# the run.
+# One guest runs from the first minute on, beside everything else, two once the tests of packages have ended. Real sinks run beside the unit tests.
+# Lines of both begin with the name of the run.
 # Everything runs even if something fails; the last line is `N passed, N failed`, with `, N skipped` if some were.
 set -euo pipefail
 . "$(dirname "$0")/../deploy/setup/lib.sh"
@@ -156,7 +156,7 @@ start() {
   jobs+=($!)
 }
 
-# What the tests on this machine fetch and build once for all later runs, while the unit tests run. They report what fails.
+# What the tests on this machine fetch and build once for all later runs. They report what fails.
 fetch_ahead() {
   local step
   for step in 'guest/root.sh bookworm' 'guest/root.sh trixie' otlp/collector/build.sh 'compose.sh version' containers/engine.sh; do
@@ -167,16 +167,23 @@ fetch_ahead() {
   done
 }
 
+# Real brokers and collectors, one after the other: they are large, and their tests have deadlines. They often wait; the unit tests use that time.
+# KTRAIL_LONG=1: all of them.
+host_tests() {
+  if [ "$files" = '*' ] && { wanted 5-integration-host || wanted 6-packages; }; then fetch_ahead; fi
+  tests 5-integration-host --serial -- test/integration-host > >(sed -u 's/^/5-integration-host: /') 2>&1
+}
+
 all() {
   node test/support/programs.ts || die 'cannot compile the C programs of test/fixtures: see the output of the compiler above'
   start guests
-  if [ "$files" = '*' ] && { wanted 5-integration-host || wanted 6-packages; }; then start fetch_ahead; fi
+  start host_tests
+  local host_tests=${jobs[-1]}
   run 1-format npm run --silent format:check
   run 2-lint npm run --silent lint
   run 3-types npm run --silent types
   tests 4-unit --nice -- test/unit
-  # Real brokers and collectors, one after the other: they are large, and their tests have deadlines. KTRAIL_LONG=1: all of it.
-  tests 5-integration-host --serial -- test/integration-host
+  wait "$host_tests" || true
   start packages_then_guests
 }
 

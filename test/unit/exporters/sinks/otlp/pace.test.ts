@@ -81,7 +81,7 @@ for (const { name, rate, burst, retryAfter = false, answer = 'ingestion rate lim
     const chain = { queue: { ...queue, max_bytes: 1 << 30, max_events: 1e6 }, batch, retry, timeout }
     const sender = new Sender('loki', exporter, chain, { clock, random: () => 0.5 })
     await sender.start()
-    const minutes = Math.max(1, Math.min(4, 1e7 / (rate * 60)))
+    const minutes = Math.max(1, Math.min(2, 1e7 / (rate * 60)))
     const enough = rate * (burst + (minutes * MINUTE_MS) / 1000)
     let offered = 0
     for (let bytes = 0; bytes < enough; offered += 1000) {

@@ -56,13 +56,13 @@ function shell(line: string): string {
   return stdout + stderr
 }
 
-function build(from: string): unknown {
-  process.env['BASE'] = from
-  run('deploy/docker/image.sh', [IMAGE])
-  return JSON.parse(docker('image', 'inspect', IMAGE))[0].RootFS.Layers
+/** Builds the image, or with `true` as the builder only its layer. Returns the layer's hash. */
+function build(from: string, builder: 'docker' | 'true'): string {
+  run('env', [`BASE=${from}`, `DOCKER=${builder}`, 'deploy/docker/image.sh', IMAGE])
+  return run('sha256sum', ['build/image/root.tar'])
 }
 
-test('image: the same layers each time; it runs, knows its health, and reports an access on a real kernel', async (t) => {
+test('image: the same layer each time; it runs, knows its health, and reports an access on a real kernel', async (t) => {
   if ('missing' in found) return t.skip(found.missing)
   try {
     docker('version')
@@ -73,10 +73,9 @@ test('image: the same layers each time; it runs, knows its health, and reports a
   if ('missing' in chosen) return t.skip(chosen.missing)
   debianPackage()
 
-  const layers = build(chosen.image)
-  // Without the engine's cache, which would give the same layers anyway.
-  docker('image', 'rm', '--force', IMAGE)
-  assert.deepEqual(build(chosen.image), layers)
+  const layer = build(chosen.image, 'docker')
+  // A builder only unpacks it.
+  assert.equal(build(chosen.image, 'true'), layer)
 
   const { Config: config } = JSON.parse(docker('image', 'inspect', IMAGE))[0]
   assert.deepEqual(config.Healthcheck.Test, ['CMD', '/usr/lib/ktrail/healthcheck'])

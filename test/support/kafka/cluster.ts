@@ -5,18 +5,20 @@
  */
 import { execFile, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { readFileSync } from 'node:fs'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { existsSync, readFileSync } from 'node:fs'
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import type { Authority } from '../authority.ts'
+import { forJava, loadedClasses } from './jars.ts'
 
 const run = promisify(execFile)
 /** A fixed id: clusters of different tests have no connection. */
 const CLUSTER_ID = 'MkU3OEVBNTcwNTJENDM2Qg'
 const START_MS = 90_000
+const LOG = '-Dorg.slf4j.simpleLogger.defaultLogLevel=info'
 
 /** A further listener: TLS with client certificates and a login, by `plain` or `scram-sha-512`. */
 export interface SecureListener {
@@ -78,8 +80,9 @@ export class KafkaCluster implements AsyncDisposable {
           node.configFile,
           ...userOf(options),
         ]
-        await run('java', [...cluster.#java(128), ...format])
+        await run('java', [...forJava(jars, 128), ...format])
       }
+      if (options.nodes === 1 && !existsSync(loadedClasses(jars))) await cluster.#keepClasses()
       await Promise.all(nodes.map((node) => cluster.restart(node.id)))
       return cluster
     } catch (error) {
@@ -98,9 +101,9 @@ export class KafkaCluster implements AsyncDisposable {
   }
 
   /** Starts a stopped node, with its data. */
-  async restart(id: number): Promise<void> {
+  async restart(id: number, classes?: string): Promise<void> {
     const node = this.#node(id)
-    const args = [...this.#java(512), '-XX:TieredStopAtLevel=1', 'kafka.Kafka', node.configFile]
+    const args = [...forJava(this.#jars, 512, classes), LOG, 'kafka.Kafka', node.configFile]
     const child = spawn('java', args, { cwd: this.#folder, stdio: ['ignore', 'pipe', 'pipe'] })
     node.process = child
     await new Promise<void>((resolve, reject) => {
@@ -130,9 +133,12 @@ export class KafkaCluster implements AsyncDisposable {
     await gone
   }
 
-  /** The classpath and options for `java` to run a class of Kafka. */
-  #java(megabytes: number): string[] {
-    return [`-Xmx${megabytes}m`, '-Dorg.slf4j.simpleLogger.defaultLogLevel=info', '-cp', `${this.#jars}/*`]
+  /** Java writes them at the regular end of a broker. */
+  async #keepClasses(): Promise<void> {
+    const part = `${loadedClasses(this.#jars)}.${process.pid}`
+    await this.restart(1, `-XX:ArchiveClassesAtExit=${part}`)
+    await this.kill(1, 'SIGTERM')
+    await rename(part, loadedClasses(this.#jars))
   }
 
   #node(id: number): Node {

@@ -1,6 +1,7 @@
 /** Reads a topic back with Kafka's own console consumer, which shares no code with the client under test. */
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
+import { forJava } from './jars.ts'
 import { Topics } from './topics.ts'
 
 export interface ReadRecord {
@@ -27,7 +28,7 @@ const IDLE_MS = 60_000
 export async function readTopic(jars: string, brokers: readonly string[], topic: string): Promise<ReadRecord[]> {
   const count = await new Topics(brokers).records(topic)
   if (count === 0) return []
-  const args = ['-Xmx512m', '-Dorg.slf4j.simpleLogger.defaultLogLevel=error', '-cp', `${jars}/*`, CLASS]
+  const args = [...forJava(jars, 512), '-Dorg.slf4j.simpleLogger.defaultLogLevel=error', CLASS]
   args.push('--bootstrap-server', brokers.join(','), '--topic', topic, '--from-beginning')
   args.push('--max-messages', String(count), '--timeout-ms', String(IDLE_MS), '--value-deserializer', DESERIALIZER)
   args.push('--property', `key.separator=${SEPARATOR}`)

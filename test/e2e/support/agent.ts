@@ -10,7 +10,7 @@
  * exit record, and where events can be held, also until none is. Then everything that happened before is in the file, and a line that is
  * missing means that there was no event. Not so for policies with hashes or stacks, aggregated events and calls that have not returned.
  */
-import { execFile, spawn } from 'node:child_process'
+import { execFile, spawn, spawnSync } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import {
   closeSync,
@@ -27,6 +27,7 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import type { Program } from '../../support/kernel/host-agent.ts'
 import { launchOf } from '../../support/launcher.ts'
 import { listeningPorts, Sigusr1 } from '../../support/sigusr1.ts'
 import { LineFile } from './line-file.ts'
@@ -39,12 +40,22 @@ import { until } from './wait.ts'
 const PAGE_MS = 1_000
 const KTRAIL = fileURLToPath(new URL('../../../ktrail', import.meta.url))
 const MAIN = fileURLToPath(new URL('../../../collector/main.ts', import.meta.url))
+const HOST_AGENT = fileURLToPath(new URL('../../support/kernel/host-agent.ts', import.meta.url))
+/** Gives the rest of the command a folder /run/ktrail of its own, beside those of other agents on this host. As the launcher, it ignores SIGUSR1. */
+const OWN_RUN = 'trap "" USR1; mkdir -p /run/ktrail && mount -t tmpfs -o mode=755 ktrail /run/ktrail && exec "$0" "$@"'
 
 /** Why an agent cannot run here; false if it can. For `test(name, { skip: cannotRun() })`. */
 export function cannotRun(): string | false {
   if (process.getuid?.() !== 0) return 'needs root'
   if (!existsSync('/sys/bus/event_source/devices/kprobe/type')) return 'this kernel has no kprobes: run in a guest'
   return false
+}
+
+/** Why an agent on a kernel that plays records cannot run here; false if it can. */
+export function cannotReplay(): string | false {
+  if (process.getuid?.() !== 0) return 'needs root'
+  const { status, stderr } = spawnSync('unshare', ['-m', 'sh', '-c', OWN_RUN, 'true'], { encoding: 'utf8' })
+  return status === 0 ? false : `no tmpfs can be mounted in a namespace here: ${stderr.trim()}`
 }
 
 /** A fresh folder in the guest's tmpfs; the caller may remove it, else it ends with the guest. */
@@ -73,6 +84,8 @@ export interface AgentOptions {
   readonly readyMs?: number
   /** A module that Node loads before the agent; started without the launcher, which allows none. */
   readonly module?: string
+  /** On a kernel that plays the programs of `runs`, on any host (test/support/kernel/host-agent.ts). */
+  readonly replayed?: boolean
   /** Sends SIGUSR1 every 10 ms until the agent is ready. */
   readonly sigusr1?: boolean
   /** All capabilities that the agent starts with, as setpriv names them: `+bpf,+perfmon`; this process's own when absent. */
@@ -97,18 +110,27 @@ export interface LogLine {
   readonly mount?: string
 }
 
+type Launch = Pick<AgentOptions, 'openFiles' | 'capabilities' | 'cgroup' | 'module'>
+
 /** The command that starts `ktrail` with these arguments, and with limited files and capabilities, if given. */
 function commandLine(
   args: readonly string[],
-  { openFiles, capabilities, cgroup, module }: Pick<AgentOptions, 'openFiles' | 'capabilities' | 'cgroup' | 'module'>,
+  { openFiles, capabilities, cgroup, module }: Launch,
+  usual: readonly string[] = [KTRAIL],
 ): [program: string, ...words: string[]] {
   const files = openFiles === undefined ? [] : ['prlimit', `--nofile=${openFiles}`]
   const rights = capabilities === undefined ? [] : ['setpriv', `--bounding-set=-all,${capabilities}`]
   const inside = cgroup === undefined ? [] : ['sh', '-c', 'echo $$ >"$0/cgroup.procs" && exec "$@"', cgroup]
-  const start = module === undefined ? [KTRAIL] : [process.execPath, ...launchOf().flags, '--import', module, MAIN]
+  const start = module === undefined ? usual : [process.execPath, ...launchOf().flags, '--import', module, MAIN]
   const [program = KTRAIL, ...words] = [...inside, ...files, ...rights, ...start, ...args]
   return [program, ...words]
 }
+
+/** The command that runs an agent with the config that is its last word on a kernel that plays records. */
+export const REPLAYED: readonly string[] = ['unshare', '-m', 'sh', '-c', OWN_RUN, process.execPath].concat(
+  launchOf().flags,
+  HOST_AGENT,
+)
 
 /** Runs `ktrail` with these arguments to its end; for commands and for starts that must fail. */
 export function ktrail(
@@ -136,6 +158,7 @@ export class TestAgent implements AsyncDisposable {
   readonly #events: LineFile
   readonly #log: LineFile
   readonly #stdout: LineFile
+  readonly #replayed: boolean
   readonly #parsed: Line[] = []
   #url = ''
   #over: Ended | undefined
@@ -168,8 +191,12 @@ export class TestAgent implements AsyncDisposable {
     mkdirSync(this.policies)
     for (const [name, text] of Object.entries(options.policies ?? {})) writeFileSync(join(this.policies, name), text)
     const events = join(this.folder, 'events.jsonl')
+    this.#replayed = options.replayed === true
+    mkdirSync(join(this.folder, 'proc'))
     const config = {
       policies: [this.policies, ...(options.paths ?? [])],
+      // The processes of a replayed kernel are not those of this host.
+      ...(this.#replayed ? { procfs: join(this.folder, 'proc') } : {}),
       server: { http: '127.0.0.1:0' },
       state_dir: join(this.folder, 'state'), // guests share the host's /var
       exporters: {
@@ -197,9 +224,11 @@ export class TestAgent implements AsyncDisposable {
     this.#log = new LineFile(join(this.folder, 'log'))
     this.#stdout = new LineFile(join(this.folder, 'stdout'))
     const [out, err] = [openSync(this.#stdout.path, 'a'), openSync(this.#log.path, 'a')]
-    const [program, ...words] = commandLine(['run', '--config', configFile], options)
+    const [program, ...words] = this.#replayed
+      ? commandLine([configFile], options, REPLAYED)
+      : commandLine(['run', '--config', configFile], options)
     this.#child = spawn(program, words, {
-      stdio: ['ignore', out, err],
+      stdio: ['ignore', out, err, ...(this.#replayed ? (['ipc'] as const) : [])],
       env: { ...process.env, ...options.env },
     })
     closeSync(out)
@@ -264,6 +293,15 @@ export class TestAgent implements AsyncDisposable {
     return this.#log.read().map((text): LogLine => (text.startsWith('{') ? JSON.parse(text) : { msg: text }))
   }
 
+  /** A program that starts, reads these files, and ends, on a replayed kernel. Resolves when its records are in the ring. */
+  runs(words: readonly string[], ...reads: readonly string[]): Promise<void> {
+    const message: Program = { words, reads }
+    return new Promise((resolve) => {
+      this.#child.once('message', () => resolve())
+      this.#child.send(message)
+    })
+  }
+
   /** Waits until everything that happened before this call is in the file; returns the number of lines then. */
   async settled(): Promise<number> {
     const at = await this.#marked()
@@ -276,9 +314,12 @@ export class TestAgent implements AsyncDisposable {
   /** Runs a program with a mark and waits for the record of its exit; returns the number of lines then. */
   async #marked(): Promise<number> {
     const mark = `ktrail-mark-${process.pid}-${this.#marks++}`
-    await new Promise<void>((resolve, reject) =>
-      execFile('/bin/true', [mark], (error) => (error === null ? resolve() : reject(error))),
-    )
+    if (this.#replayed) await this.runs(['/bin/true', mark])
+    else {
+      await new Promise<void>((resolve, reject) =>
+        execFile('/bin/true', [mark], (error) => (error === null ? resolve() : reject(error))),
+      )
+    }
     const before = this.#parsed.length
     return this.until(`the exit of the program with the argument ${mark}`, () => {
       const at = this.lines().findIndex(

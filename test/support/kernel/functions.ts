@@ -12,11 +12,15 @@ const returnsInt = (...types: string[]): KernelFunction => ({
 /** The file that host-agent.ts has read. */
 export const FILE = '/watched/f'
 
-/** The hooks of a synthetic recording, in its order. */
+/** First the hooks of a synthetic recording, in its order. */
 const FUNCTIONS: Readonly<Record<string, KernelFunction>> = {
   security_file_permission: returnsInt('struct file *', 'int'),
   security_mmap_file: returnsInt('struct file *', 'unsigned long', 'unsigned long'),
   security_path_truncate: returnsInt('const struct path *'),
+  security_file_truncate: returnsInt('struct file *'),
+  security_inode_free: { returns: 'void', returnsBase: 'void', params: [param('struct inode *')] },
+  schedule: { returns: 'void', returnsBase: 'void', params: [] },
+  __x64_sys_openat: returnsInt('const struct pt_regs *'),
 }
 const ARGS: Readonly<Record<string, readonly string[]>> = {
   security_file_permission: ['file', 'int'],

@@ -1,47 +1,93 @@
 /**
- * `ktrail run` on a kernel that plays records: `node host-agent.ts CONFIG`. Each message of the parent is a number of reads of FILE by one process;
- * the answer comes when their records are in the ring.
+ * `ktrail run` on a kernel that plays records: `node host-agent.ts CONFIG`. A message of the parent is a number of reads of FILE by one process that
+ * runs already, or a program that runs; the same message is the answer, when their records are in the ring.
  */
-import { configOrThrow, parseConfigFile } from '../../../config/agent/check.ts'
-import { startAgent } from '../../../collector/agent.ts'
+import { fileURLToPath } from 'node:url'
 import { valueIndex } from '../../../collector/kernel/layout/hook.ts'
+import { HOST_KERNEL } from '../../../collector/kernel/open.ts'
+import { PROCESS_FLAGS } from '../../../collector/wire/flags.ts'
 import { NOP, typeNamed } from '../../../config/policy/arguments.ts'
-import { live } from '../../../collector/cli/run.ts'
-import { createLog } from '../../../collector/host/log.ts'
+import type { HookSpec, Selector } from '../../../config/policy/policy.ts'
 import { kernel as factsOf } from '../../unit/collector/support/facts.ts'
 import { RingRecords } from '../recording/ring-records.ts'
+import type { HookValue, Stamp } from '../recording/ring-records.ts'
 import { FILE, SYMBOLS } from './functions.ts'
 import { ReplayKernel } from './replay.ts'
 
-const configFile = process.argv[2] ?? ''
-const loaded = configOrThrow(await parseConfigFile(configFile, process.env))
-const log = createLog(loaded.config.log)
-const kernel = new ReplayKernel({ facts: factsOf(6, 12), symbols: SYMBOLS })
+/** A program that starts, reads files, and ends. */
+export interface Program {
+  readonly words: readonly string[]
+  readonly reads: readonly string[]
+}
+
+const MAIN = fileURLToPath(new URL('../../../collector/main.ts', import.meta.url))
 const START_NS = 600_000_000_000n
+const FIRST_PID = 2000
+const READS = 'security_file_permission'
+const kernel = new ReplayKernel({ facts: factsOf(6, 12), symbols: SYMBOLS })
 let played = 0n
+let pid = FIRST_PID
 
 /** The name that records have for a parameter of this type. */
 const called = (index: number, type: string): number => valueIndex({ index, type: typeNamed(type) ?? NOP })
+const fileAt = (path: string): HookValue => ({ kind: 'file', path, inode: 7n, mode: 0o100644 })
+const READ: HookValue = { kind: 'int', value: 4n }
+const ZERO: HookValue = { kind: 'int', value: 0n }
+const now = (): bigint => START_NS + 1000n * ++played
 
 function reads(count: number): Buffer {
   const ring = new RingRecords(played)
   for (let i = 0; i < count; i++) {
-    const stamp = { ns: START_NS + 1000n * ++played, tgid: 1000, tid: 1000, startNs: START_NS }
-    const file = { kind: 'file', path: FILE, inode: 7n, mode: 0o100644 } as const
     const values = [
-      [called(0, 'file'), file],
-      [called(1, 'int'), { kind: 'int', value: 4n }],
+      [called(0, 'file'), fileAt(FILE)],
+      [called(1, 'int'), READ],
     ] as const
-    ring.hook(stamp, 1, values, { kind: 'int', value: 0n })
+    ring.hook({ ns: now(), tgid: 1000, tid: 1000, startNs: START_NS }, 1, values, ZERO)
   }
   return ring.bytes()
 }
 
-process.on('message', (count: number) => {
-  kernel.play(reads(count))
-  process.send?.(count)
+/** Whether the file's path passes; other filters than Equal and Prefix on it are the kernel's. */
+function selects({ matchArgs }: Selector, path: string): boolean {
+  return matchArgs.every((filter) => {
+    if (filter.class !== 'path') throw new Error(`a played kernel has no filters of class ${filter.class}`)
+    if (filter.operator === 'Equal') return filter.values.includes(path)
+    if (filter.operator === 'Prefix') return filter.values.some((value) => path.startsWith(value))
+    throw new Error(`a played kernel has no operator ${filter.operator}`)
+  })
+}
+
+function passes({ call, selectors }: HookSpec, path: string): boolean {
+  return call === READS && (selectors.length === 0 || selectors.some((selector) => selects(selector, path)))
+}
+
+/** Its records, as policies that are attached now have them. */
+function run({ words, reads: paths }: Program): Buffer {
+  const ring = new RingRecords(played)
+  const startNs = now()
+  const stamp = (ns: bigint): Stamp => ({ ns, tgid: pid, tid: pid, startNs })
+  const [filename = ''] = words
+  const flags = PROCESS_FLAGS.execve | PROCESS_FLAGS.clone
+  const parent = { parentTgid: 1, parentStartNs: 1n }
+  ring.exec(stamp(startNs), { ...parent, euid: 0, flags, filename, cwd: '/', cgroup: '', argv: words })
+  for (const path of paths) {
+    for (const { hook, spec } of [...kernel.attached].flatMap(({ hooks }) => hooks)) {
+      if (!passes(spec, path)) continue
+      const values = spec.args.map((arg) => [valueIndex(arg), arg.index === 0 ? fileAt(path) : READ] as const)
+      ring.hook(stamp(now()), hook.id, values, spec.return ? ZERO : undefined)
+    }
+  }
+  ring.exit(stamp(now()), 0)
+  pid++
+  return ring.bytes()
+}
+
+process.on('message', (message: number | Program) => {
+  kernel.play(typeof message === 'number' ? reads(message) : run(message))
+  process.send?.(message)
 })
 // The channel alone does not keep the agent alive.
 process.channel?.unref()
-process.exitCode = await live((stop) => startAgent({ loaded, configFile, log, stop, source: kernel.source }), log)
-process.exit()
+Object.assign(HOST_KERNEL, kernel.source)
+process.argv = [process.execPath, MAIN, 'run', '--config', process.argv[2] ?? '']
+await import(MAIN)

@@ -37,6 +37,8 @@ export class ReplayKernel implements Kernel, KernelPrograms {
     contents: { read: () => Promise.reject(new Error('no file contents are recorded')), idle: true },
     takeAggregate: () => 'unknown',
   }
+  /** The policies that are attached. */
+  readonly attached = new Set<LoadedPolicy>()
   /** Counters as the kernel has them; a test may raise some. */
   readonly counters: Record<(typeof COUNTERS)[number], number>
   /** Why the next change of policies is refused. */
@@ -101,7 +103,7 @@ export class ReplayKernel implements Kernel, KernelPrograms {
   }
 
   async change(
-    _remove: readonly LoadedPolicy[],
+    remove: readonly LoadedPolicy[],
     add: readonly Policy[],
     planned: (hooks: readonly PlannedHook[]) => void = () => {},
   ): Promise<LoadedPolicy[]> {
@@ -114,7 +116,13 @@ export class ReplayKernel implements Kernel, KernelPrograms {
       ...planPolicy(policy, facts, symbols, 'auto', () => this.#nextHookId++, this.#place),
     }))
     planned(plans.flatMap(({ hooks }) => hooks))
-    return plans.map((plan) => ({ ...plan, hooks: plan.hooks.map((hook) => ({ ...hook, mode: hook.way.mode })) }))
+    const loaded = plans.map((plan) => ({
+      ...plan,
+      hooks: plan.hooks.map((hook) => ({ ...hook, mode: hook.way.mode })),
+    }))
+    for (const policy of remove) this.attached.delete(policy)
+    for (const policy of loaded) this.attached.add(policy)
+    return loaded
   }
 
   counts(): KernelCounts {

@@ -1,21 +1,23 @@
 /**
  * What a local user can do to the agent through its HTTP address: being there first, pipelined requests that are never read, and connections that stay
- * idle. Meanwhile events are recorded, /livez answers and policies are reloaded.
+ * idle. Meanwhile events are recorded, /livez answers and policies are reloaded. The kernel plays records.
  */
 import assert from 'node:assert/strict'
-import { execFileSync, spawn } from 'node:child_process'
+import { execFile, execFileSync, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { promisify } from 'node:util'
+import { livez } from '../../e2e/hostile/support/livez.ts'
+import { TestAgent, cannotReplay, freshFolder, ktrail } from '../../e2e/support/agent.ts'
+import { KTRAIL } from '../../e2e/support/faults.ts'
+import { fileHook, path, policy } from '../../e2e/support/policy.ts'
 import { memoryOf } from '../../support/memory.ts'
-import { TestAgent, cannotRun, freshFolder, ktrail } from '../support/agent.ts'
-import { fileHook, path, policy } from '../support/policy.ts'
-import { livez } from './support/livez.ts'
 import { makeProgram } from '../../support/programs.ts'
 
-const skip = cannotRun()
+const skip = cannotReplay()
 if (skip !== false) console.log(`http: skipped: ${skip}`)
 
 const READS = 200
@@ -26,7 +28,7 @@ const HOLDER = `use Socket; socket(S, AF_INET, SOCK_STREAM, 0) and bind(S, socka
 
 describe('http', { skip }, () => {
   const folder = freshFolder('http')
-  const watched = join(folder, 'watched')
+  const watched = '/watched/f'
   const attacker = join(folder, 'http')
   const policies = { 'http.yaml': policy('http', [fileHook([path('Equal', watched)])]) }
 
@@ -35,14 +37,13 @@ describe('http', { skip }, () => {
   let held: string
 
   before(async () => {
-    writeFileSync(watched, 'x')
     makeProgram('hostile/http', attacker)
     chmodSync(folder, 0o755)
     const user = spawn('perl', ['-e', HOLDER], { uid: NOBODY, gid: NOBODY, stdio: ['ignore', 'pipe', 'inherit'] })
     holder = user
     const [port] = await once(user.stdout, 'data')
     held = `127.0.0.1:${String(port).trim()}`
-    agent = await TestAgent.start({ policies, openFiles: 512, config: { server: { http: held } } })
+    agent = await TestAgent.start({ replayed: true, policies, openFiles: 512, config: { server: { http: held } } })
   })
   after(async () => {
     holder?.kill()
@@ -66,21 +67,21 @@ describe('http', { skip }, () => {
   const readsArrive = async (): Promise<void> => {
     const count = (): number => agent.lines().filter((line) => line.process_kprobe !== undefined).length
     const from = count()
-    for (let i = 0; i < READS; i++) readFileSync(watched)
+    await agent.runs(['/bin/cat'], ...Array.from({ length: READS }, () => watched))
     await agent.until(`${READS} events`, () => count() >= from + READS, 30_000)
   }
 
   it('a user who has the port first keeps the agent neither from recording nor from its own socket, and gets no more than that', async () => {
     await readsArrive()
     const reason = `cannot listen on ${held}: another program listens there; set server.http to a free port`
+    const run = `/proc/${agent.pid}/root/run/ktrail`
     const own = (page: string): string =>
-      execFileSync('curl', ['-sS', '--unix-socket', '/run/ktrail/http.sock', `http://localhost${page}`], {
+      execFileSync('curl', ['-sS', '--unix-socket', `${run}/http.sock`, `http://localhost${page}`], {
         encoding: 'utf8',
       })
     assert.equal(own('/readyz'), `ready: 1 policies, 1 hooks\n${reason}\n`)
     assert.match(own('/metrics'), /^ktrail_server_listening\{server="http"\} 0$/m)
-    const status = await ktrail(['status'])
-    assert.equal(status.code, 0, status.stderr)
+    const status = await promisify(execFile)('nsenter', ['-t', String(agent.pid), '-m', KTRAIL, 'status'])
     assert.ok(status.stdout.includes(reason), status.stdout)
     assert.equal(agent.log().filter(({ msg }) => msg?.startsWith(reason)).length, 1)
     holder.kill()
@@ -125,7 +126,7 @@ describe('http', { skip }, () => {
     })
   })
 
-  it('a limit of 32 open files is refused with a message that names the limit', async () => {
+  it('ktrail run: a limit of 32 open files is refused with a message that names the limit', async () => {
     const config = join(folder, 'config.yaml')
     mkdirSync(join(folder, 'policies'))
     writeFileSync(join(folder, 'policies/p.yaml'), policies['http.yaml'])

@@ -1,9 +1,9 @@
 /**
  * Policy files that are added, changed and removed while the agent runs; several policies and hooks at once; system
- * calls; and every attach mode, which must all report the same.
+ * calls; and every attach mode, which must all report the same. test/integration-host/agent/policies.test.ts has their files.
  */
 import assert from 'node:assert/strict'
-import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { after, before, describe } from 'node:test'
 import { isDeepStrictEqual } from 'node:util'
@@ -61,9 +61,8 @@ function linkKinds(pid: number): Record<string, number> {
 const HAS_MULTI = skip === false && / register_fprobe_ips$/m.test(readFileSync('/proc/kallsyms', 'latin1'))
 const HAS_SESSION = HAS_MULTI && kernelAtLeast(6, 10)
 
-/** Links expected of one hook with a return value and one without, if this kernel has what the mode needs. */
-const MODES: ReadonlyArray<{ mode: string; links: Record<string, number> | undefined }> = [
-  { mode: 'kprobe.multi', links: undefined },
+/** Links expected of one hook with a return value and one without. The first agent has kprobe.multi. */
+const MODES: ReadonlyArray<{ mode: string; links: Record<string, number> }> = [
   { mode: 'fexit', links: HAS_MULTI ? { fexit: 1, kprobe_multi: 1 } : { fexit: 1, perf: 1 } },
   {
     mode: 'fentry',
@@ -73,6 +72,42 @@ const MODES: ReadonlyArray<{ mode: string; links: Record<string, number> | undef
   { mode: 'join', links: HAS_MULTI ? { kprobe_multi: 3 } : { perf: 3 } },
   { mode: 'kprobe', links: { perf: 3 } },
 ]
+
+/** Exec, fork, exit, move to another cgroup, and cgroups that are made and removed. */
+const PROCESS_LINKS = 6
+
+/** A hook with its return value, and one at the entry only. */
+const BOTH_ENDS = policy('modes', [
+  { ...fileHook([path('Prefix', below('m'))]), message: 'return' },
+  {
+    ...fileHook([path('Prefix', below('m'))]),
+    return: false,
+    returnArg: undefined,
+    message: 'entry',
+    call: 'security_file_open',
+    args: [{ index: 0, type: 'file' }],
+  },
+])
+
+/** The ten events of BOTH_ENDS for some accesses. */
+async function accesses(agent: TestAgent): Promise<string[]> {
+  const lines = await agent.during(() =>
+    runAct([
+      line('create', below('m')),
+      line('write', below('m'), 3),
+      line('fork', 3),
+      line('read', below('m'), 2),
+      line('thread', 1),
+      line('read', below('m')),
+      line('unlink', below('m')),
+    ]),
+  )
+  const reported = lines
+    .filter(({ process_kprobe: kprobe }) => kprobe !== undefined)
+    .map((found) => `${found.process_kprobe?.message}: ${summary(found)}`)
+  assert.equal(reported.length, 10)
+  return reported
+}
 
 /** Twelve hooks on one function, numbered from `from`. */
 function dozen(from: number): object[] {
@@ -92,41 +127,13 @@ async function timed(into: number[], change: () => Promise<unknown>): Promise<vo
 describe('policies', { skip }, () => {
   let agent: TestAgent
   let replaced = 0
-  const mounted = join(folder, 'configmap')
+  let first: string[] = []
 
   before(async () => {
     for (const name of ['a', 'b', 'c', 'd']) writeFileSync(below(name), 'text')
-    for (const version of ['..1', '..2']) mkdirSync(join(mounted, version), { recursive: true })
-    writeFileSync(join(mounted, '..1', 'k.yaml'), watching('mounted', 'a'))
-    writeFileSync(join(mounted, '..2', 'k.yaml'), watching('mounted', 'b'))
-    symlinkSync('..1', join(mounted, '..data'))
-    symlinkSync('..data/k.yaml', join(mounted, 'k.yaml'))
-    agent = await TestAgent.start({ paths: [mounted] })
+    agent = await TestAgent.start({ config: { attach: { mode: 'kprobe.multi' } } })
   })
   after(() => agent?.[Symbol.asyncDispose]())
-
-  /** Waits for a line of the log about a file, from this position on. */
-  const logLine = (from: number, file: string, word: string): Promise<string> =>
-    agent.until(`"policy ${word}" about ${file} in the log`, () => {
-      const found = agent
-        .log()
-        .slice(from)
-        .find((entry) => entry.file === file && entry.msg?.startsWith(`policy ${word}`) === true)
-      return found?.msg
-    })
-
-  test('policies: in a folder mounted by Kubernetes, a swap of its link replaces the policy', async () => {
-    assert.deepEqual(seen(await agent.during(() => reading('a', 'b'))), ['mounted a'])
-    const from = agent.log().length
-    symlinkSync('..2', join(mounted, '..next'))
-    renameSync(join(mounted, '..next'), join(mounted, '..data'))
-    await logLine(from, join(mounted, 'k.yaml'), 'replaced')
-    assert.deepEqual(seen(await agent.during(() => reading('a', 'b'))), ['mounted b'])
-    const removal = agent.log().length
-    rmSync(join(mounted, 'k.yaml'))
-    await logLine(removal, join(mounted, 'k.yaml'), 'removed')
-    assert.deepEqual(seen(await agent.during(() => reading('a', 'b'))), [])
-  })
 
   test(`policies: added, changed and removed take effect in less than ${EFFECTIVE_MS} ms`, async (t) => {
     const times = { added: [] as number[], changed: [] as number[], removed: [] as number[] }
@@ -148,118 +155,6 @@ describe('policies', { skip }, () => {
     await agent.withdraw('seed')
     t.diagnostic(`ms: ${JSON.stringify(times)}; the seed's policy ${seed.join(' ')}`)
     assert.deepEqual(slow(), [])
-  })
-
-  test('policies: a bad file is reported with its position and changes nothing', async () => {
-    const file = join(agent.policies, 'edited.yaml')
-    assert.equal(await agent.apply('edited', watching('edited', 'a')), 'added')
-    const effective = async (): Promise<string[]> => seen(await agent.during(() => reading('a', 'b')))
-    const bad: ReadonlyArray<readonly [text: string, message: RegExp]> = [
-      ['kind: [', /edited\.yaml:\d+:\d+: /],
-      ['', /edited\.yaml:1:1: /],
-      [watching('edited', 'b').replace('Equal', 'Equals'), /edited\.yaml:\d+:\d+: .*Equals/],
-      [watching('edited', 'b').replace('file_permission', 'file_permision'), /did you mean security_file_permission/],
-      [watching('edited', 'b').replace('"file"', '"path"'), /edited\.yaml:\d+:\d+: argument 0 /],
-    ]
-    for (const [text, message] of bad) {
-      const from = agent.log().length
-      assert.equal(await agent.apply('edited', text), 'refused', text)
-      assert.match(await logLine(from, file, 'refused'), message)
-      assert.deepEqual(await effective(), ['edited a'], text)
-    }
-    assert.equal(await agent.apply('edited', watching('edited', 'b')), 'replaced')
-    assert.deepEqual(await effective(), ['edited b'])
-    await agent.withdraw('edited')
-    // A new file that is bad has no effect at all, and can be corrected.
-    const two = policy('new', [fileHook([path('Equal', below('a'))]), { ...fileHook([]), call: 'no_such_function' }])
-    assert.equal(await agent.apply('new', two), 'refused')
-    assert.deepEqual(await effective(), [])
-    assert.equal(await agent.apply('new', watching('new', 'b')), 'added')
-    assert.deepEqual(await effective(), ['new b'])
-    await agent.withdraw('new')
-  })
-
-  test('policies: removing a bad file removes its effective version', async () => {
-    assert.equal(await agent.apply('broken', watching('broken', 'a')), 'added')
-    assert.equal(await agent.apply('broken', 'kind: ['), 'refused')
-    await agent.withdraw('broken')
-    assert.deepEqual(seen(await agent.during(() => reading('a'))), [])
-  })
-
-  test('policies: an optional call that this kernel does not have is skipped, and /status shows it', async () => {
-    const missing = { ...fileHook([]), call: 'security_of_tomorrow', ignore: { callNotFound: true } }
-    const file = join(agent.policies, 'part.yaml')
-    const from = agent.log().length
-    assert.equal(await agent.apply('part', policy('part', [missing, fileHook([path('Equal', below('a'))])])), 'added')
-    const skipped = agent
-      .log()
-      .slice(from)
-      .filter(({ msg }) => msg?.startsWith('optional call skipped') === true)
-    assert.equal(skipped.length, 1)
-    assert.match(skipped[0]?.msg ?? '', /part\.yaml:\d+:\d+: no kernel function "security_of_tomorrow"/)
-    assert.deepEqual(seen(await agent.during(() => reading('a', 'b'))), ['part a'])
-    const metrics = await agent.metrics()
-    const hooks = (state: string): number => metrics.sum('ktrail_policy_hooks', { policy: 'part', state })
-    assert.deepEqual([hooks('loaded'), hooks('call_not_found')], [1, 1])
-    const status: unknown = await (await agent.get('/status')).json()
-    assert.ok(typeof status === 'object' && status !== null && 'policies' in status && Array.isArray(status.policies))
-    const { attached, events, ...reported } = status.policies.find(({ name }) => name === 'part')
-    assert.deepEqual(Object.values(attached), [1])
-    assert.ok(events > 0, `${events} events`)
-    assert.deepEqual(reported, {
-      name: 'part',
-      state: 'partially_enabled',
-      hooks: 1,
-      call_not_found: ['security_of_tomorrow'],
-      lacking: [],
-    })
-    assert.match(await (await agent.get('/readyz')).text(), /^policy part: this kernel has no security_of_tomorrow/m)
-    // A required call that is missing refuses the policy: the version before stays.
-    const tried = agent.log().length
-    assert.equal(await agent.apply('part', policy('part', [{ ...missing, ignore: {} }])), 'refused')
-    assert.match(await logLine(tried, file, 'refused'), /no kernel function "security_of_tomorrow"/)
-    assert.deepEqual(seen(await agent.during(() => reading('a', 'b'))), ['part a'])
-    await agent.withdraw('part')
-  })
-
-  test('policies: of two files with one name the first is effective; the second follows once the first is removed', async () => {
-    assert.equal(await agent.apply('first', watching('same', 'a')), 'added')
-    const from = agent.log().length
-    assert.equal(await agent.apply('second', watching('same', 'b')), 'refused')
-    assert.match(await logLine(from, join(agent.policies, 'second.yaml'), 'refused'), /"same".*first\.yaml/)
-    assert.deepEqual(seen(await agent.during(() => reading('a', 'b'))), ['same a'])
-    rmSync(join(agent.policies, 'first.yaml'))
-    await logLine(from, join(agent.policies, 'second.yaml'), 'replaced')
-    assert.deepEqual(seen(await agent.during(() => reading('a', 'b'))), ['same b'])
-    await agent.withdraw('second')
-  })
-
-  test('policies: a renamed file stays effective', async () => {
-    assert.equal(await agent.apply('old', watching('renamed', 'a')), 'added')
-    const from = agent.log().length
-    const act = startAct([line('wait'), line('read', below('a'), 3)])
-    const lines = await agent.during(async () => {
-      renameSync(join(agent.policies, 'old.yaml'), join(agent.policies, 'new.yaml'))
-      await logLine(from, join(agent.policies, 'new.yaml'), 'replaced')
-      act.go()
-      await act.ended
-    })
-    assert.deepEqual(seen(lines), ['renamed a', 'renamed a', 'renamed a'])
-    await agent.withdraw('new')
-    assert.deepEqual(seen(await agent.during(() => reading('a'))), [])
-  })
-
-  test('policies: hidden files and files with another extension are ignored', async () => {
-    const lines = await agent.during(async () => {
-      for (const name of ['.hidden.yaml', 'text.txt', 'x.yaml~', 'x.yaml.bak']) {
-        writeFileSync(join(agent.policies, name), watching(`p${name.length}`, 'a'))
-      }
-      // Applied after them, so that they have been read by then.
-      assert.equal(await agent.apply('real', watching('real', 'a')), 'added')
-      await reading('a')
-    })
-    assert.deepEqual(seen(lines), ['real a'])
-    await agent.withdraw('real')
   })
 
   test('policies: two on one function both report, and one stays when the other is removed', async () => {
@@ -383,6 +278,13 @@ describe('policies', { skip }, () => {
     await agent.withdraw('calls')
   })
 
+  test('policies: attach.mode kprobe.multi', async () => {
+    assert.equal(await agent.apply('modes', BOTH_ENDS), 'added')
+    assert.equal(linkKinds(agent.pid)['raw_tracepoint'], PROCESS_LINKS)
+    first = await accesses(agent)
+    await agent.withdraw('modes')
+  })
+
   test('policies: nothing was lost and the accounting balances', async () => {
     const metrics = await agent.metrics()
     // A call that was inside the function while its hook was replaced has no return, although the new hook saw it.
@@ -394,54 +296,24 @@ describe('policies', { skip }, () => {
   })
 
   describe('policies: every attach mode', () => {
-    let first: string[] = []
     // Only one agent runs on a host; the first still runs if a test above failed.
     before(() => agent[Symbol.asyncDispose]())
     for (const { mode, links } of MODES) {
       test(`policies: attach.mode ${mode}`, async (t) => {
-        const entry = {
-          ...fileHook([path('Prefix', below('m'))]),
-          return: false,
-          returnArg: undefined,
-          message: 'entry',
-        }
-        const hooks = [
-          { ...fileHook([path('Prefix', below('m'))]), message: 'return' },
-          { ...entry, call: 'security_file_open', args: [{ index: 0, type: 'file' }] },
-        ]
         await using other = await TestAgent.start({
           config: { attach: { mode } },
-          policies: { 'modes.yaml': policy('modes', hooks) },
+          policies: { 'modes.yaml': BOTH_ENDS },
         })
         const { raw_tracepoint: processes, ...others } = linkKinds(other.pid)
-        // Exec, fork, exit, move to another cgroup, and cgroups that are made and removed.
-        assert.equal(processes, 6)
+        assert.equal(processes, PROCESS_LINKS)
         t.diagnostic(`links: ${JSON.stringify(others)}`)
         // Beside those of the policy one that keeps the path of a script, in the way that the kernel has for it.
-        if (links !== undefined) {
-          const wanted = ['kprobe_multi', 'perf'].map((own) => ({ ...links, [own]: (links[own] ?? 0) + 1 }))
-          assert.ok(
-            wanted.some((each) => isDeepStrictEqual(each, others)),
-            `expected one of ${JSON.stringify(wanted)}, got ${JSON.stringify(others)}`,
-          )
-        }
-        const lines = await other.during(() =>
-          runAct([
-            line('create', below('m')),
-            line('write', below('m'), 3),
-            line('fork', 3),
-            line('read', below('m'), 2),
-            line('thread', 1),
-            line('read', below('m')),
-            line('unlink', below('m')),
-          ]),
+        const wanted = ['kprobe_multi', 'perf'].map((own) => ({ ...links, [own]: (links[own] ?? 0) + 1 }))
+        assert.ok(
+          wanted.some((each) => isDeepStrictEqual(each, others)),
+          `expected one of ${JSON.stringify(wanted)}, got ${JSON.stringify(others)}`,
         )
-        const reported = lines
-          .filter(({ process_kprobe: kprobe }) => kprobe !== undefined)
-          .map((found) => `${found.process_kprobe?.message}: ${summary(found)}`)
-        if (first.length === 0) first = reported
-        assert.equal(reported.length, 10)
-        assert.deepEqual(reported, first)
+        assert.deepEqual(await accesses(other), first)
         const metrics = await other.metrics()
         assert.deepEqual(metrics.losses(), [])
         assert.equal(metrics.sum('ktrail_accounting_imbalance_events'), 0)

@@ -1,5 +1,6 @@
 /**
- * The API on a real kernel: a policy comes and goes while `ktrail events` reads, and others change again and again under load.
+ * API, commands and reload on a real kernel: a policy comes and goes while `ktrail events` reads, and others change again and again under load.
+ * test/integration-host/agent/ has their details.
  * KTRAIL_POLICY_CHANGES: how many times.
  */
 import assert from 'node:assert/strict'
@@ -7,13 +8,16 @@ import { execFileSync, spawn } from 'node:child_process'
 import { readFileSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { text as textOf } from 'node:stream/consumers'
-import { describe, it } from 'node:test'
+import { after, before, describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { isDeepStrictEqual } from 'node:util'
 import { FineGuidanceSensors } from '../../collector/proto/tetragon/sensors_pb.js'
 import { ApiClient, DEFAULT_SERVER } from '../../collector/api/client.ts'
 import { programIds } from '../integration/native-fixture.ts'
+import { inlineLines } from '../support/docs/shell-lines.ts'
 import { memoryOf } from '../support/memory.ts'
-import { TestAgent, cannotRun, freshFolder, ktrail } from './support/agent.ts'
+import { typed } from '../unit/collector/cli/support/terminal.ts'
+import { TestAgent, cannotRun, freshFolder } from './support/agent.ts'
 import { fileHook, path, policy } from './support/policy.ts'
 import { makeProgram } from '../support/programs.ts'
 
@@ -60,46 +64,34 @@ async function probesThatDiffer(client: ApiClient): Promise<string[]> {
   )
 }
 
-/** Also of files and the config; `ktrail audit` lists them. */
-async function changesAreRecords(agent: TestAgent): Promise<void> {
-  const yaml = policy('kills', [{ ...fileHook([path('Equal', '/none')]) }])
-  await agent.apply('kills', yaml)
-  await agent.withdraw('kills')
+/** A changed config is in effect, and recorded. */
+async function isReloaded(agent: TestAgent): Promise<void> {
   const config = join(agent.folder, 'config.yaml')
-  const { exporters, ...rest } = JSON.parse(readFileSync(config, 'utf8'))
-  const archive = { ...exporters.archive, filter: { event_types: ['process_exec'] } }
-  writeFileSync(config, JSON.stringify({ ...rest, exporters: { archive } }))
-  const what = (): unknown[] => agent.lines().flatMap(({ agent_change: change }) => change?.['what'] ?? [])
-  await agent.until('the config to be reloaded', () => what().includes('config_changed'))
-  const peer = `api uid=0 pid=${process.pid}`
-  const file = `file ${join(agent.policies, 'kills.yaml')}`
-  const about = { names: ['secret'], count: 1, mode: 'monitor' }
-  assert.deepEqual(
-    agent.lines().flatMap(({ agent_change: change }) => change ?? []),
-    [
-      { what: 'policy_added', by: peer, ...about },
-      { what: 'policy_removed', by: peer, ...about },
-      { what: 'policy_added', by: file, ...about, names: ['kills'] },
-      { what: 'policy_removed', by: file, ...about, names: ['kills'] },
-      { what: 'config_changed', by: `file ${config}`, names: ['exporters.archive.filter.event_types[0]'], count: 1 },
-    ],
-  )
-  const { stdout } = await ktrail(['audit', join(agent.folder, 'events.jsonl')])
-  const removed = new RegExp(`^  \\S+Z policy_removed secret \\(monitor\\) by ${peer}$`, 'm')
-  assert.match(stdout, removed)
-  assert.match(stdout, / config_changed exporters\.archive\.filter\.event_types\S* by file /)
+  writeFileSync(config, readFileSync(config, 'utf8').replace('"max_wait":"20ms"', '"max_wait":"25ms"'))
+  const changes = (): unknown[] => agent.lines().flatMap(({ agent_change: change }) => change ?? [])
+  const names = ['exporters.archive.batch.max_wait']
+  const record = { what: 'config_changed', by: `file ${config}`, names, count: 1 }
+  await agent.until('the record of the reload', () => changes().some((change) => isDeepStrictEqual(change, record)))
 }
 
 describe('api', { skip }, () => {
-  it('a policy that is added over the API reports accesses to a live reader until it is deleted', async () => {
+  let agent: TestAgent
+  before(async () => {
+    const archive = { envelope: true, rotate: { max_size: '16MiB', max_files: 1 } }
+    agent = await TestAgent.start({ archive, sigusr1: true })
+  })
+  after(() => agent?.[Symbol.asyncDispose]())
+
+  it('a policy that a command adds reports accesses to a live reader until another deletes it', async () => {
+    assert.deepEqual(agent.ports(), [Number(agent.port)])
     const folder = freshFolder('api')
     const file = join(folder, 'secret')
     writeFileSync(file, 'x')
-    await using agent = await TestAgent.start({ archive: { envelope: true } })
     using client = new ApiClient(DEFAULT_SERVER)
     const { method } = FineGuidanceSensors
-    const yaml = policy('secret', [fileHook([path('Prefix', folder)])])
-    await client.call(method.addTracingPolicy, { yaml })
+    const yaml = join(freshFolder('api-policy'), 'secret.yaml')
+    writeFileSync(yaml, policy('secret', [fileHook([path('Prefix', folder)])]))
+    assert.deepEqual(await typed(['policy', 'add', yaml]), { code: 0, stdout: '', stderr: 'policy secret added\n' })
 
     const reader = spawn(KTRAIL, ['events', '-o', 'compact'], { stdio: ['ignore', 'pipe', 'inherit'] })
     let text = ''
@@ -121,20 +113,39 @@ describe('api', { skip }, () => {
       assert.ok(bytes >= 16_384 && bytes < all, `${bytes} of ${all}`)
       assert.deepEqual(await probesThatDiffer(client), [])
 
-      await client.call(method.deleteTracingPolicy, { name: 'secret' })
-      await agent.settled()
-      await agent.until('the exit of the first cat to be shown', () => /💥 exit {4}\S+ \S*cat /.test(text))
-      text = ''
-      cat()
-      await agent.until('the exit of the second cat to be shown', () => /💥 exit {4}\S+ \S*cat /.test(text))
-      assert.doesNotMatch(text, /📚/)
+      const status = await typed(['status'])
+      assert.match(status.stdout, /^ready, up since [^]*^secret +enabled +1 /m)
+      const exit = /💥 exit {4}\S+ \S*cat /
+      await agent.until('the exit of the first cat to be shown', () => exit.test(text))
+      const isShown = async (): Promise<boolean> => {
+        text = ''
+        cat()
+        await agent.until('the exit of the next cat to be shown', () => exit.test(text))
+        return text.includes('📚')
+      }
+      for (const [command, shown] of [
+        ['disable', false],
+        ['enable', true],
+        ['delete', false],
+      ] as const) {
+        assert.equal((await typed(['policy', command, 'secret'])).stderr, `policy secret ${command}d\n`)
+        assert.equal(await isShown(), shown, command)
+      }
     } finally {
       reader.kill()
     }
     await agent.until('the reader to be gone', () => reading(0))
-    await changesAreRecords(agent)
+    await isReloaded(agent)
     assert.equal((await agent.metrics()).sum('ktrail_api_lost_events_total'), 0)
   })
+
+  const lines = inlineLines().filter(({ run }) => run === 'guest')
+  for (const { page, text } of lines) {
+    it(`${page}: ${text}`, async () => {
+      const { code, stdout, stderr } = await typed(text.split(' ').slice(1))
+      assert.equal(code, 0, stdout + stderr)
+    })
+  }
 
   it(`${CHANGES} changes of policies under load lose no call and leave nothing behind`, async (t) => {
     const folder = freshFolder('api-changes')
@@ -142,10 +153,7 @@ describe('api', { skip }, () => {
     const binary = join(folder, 'preads')
     makeProgram('e2e/preads', binary)
     writeFileSync(file, 'x')
-    await using agent = await TestAgent.start({
-      policies: { 'stays.yaml': policy('stays', [fileHook([path('Equal', file)])]) },
-      archive: { rotate: { max_size: '16MiB', max_files: 1 } },
-    })
+    assert.equal(await agent.apply('stays', policy('stays', [fileHook([path('Equal', file)])])), 'added')
     using client = new ApiClient(DEFAULT_SERVER)
     const { method } = FineGuidanceSensors
     const name = 'changes'
@@ -173,7 +181,7 @@ describe('api', { skip }, () => {
       files: descriptorsOf(agent.pid),
       bytes: memoryOf(agent.pid).privateBytes,
     })
-    const [before, countBefore] = [use(), await count()]
+    const [atFirst, countBefore] = [use(), await count()]
 
     const reader = spawn(binary, [file, '1', '100'], { stdio: ['ignore', 'pipe', 'inherit'] })
     const output = textOf(reader.stdout)
@@ -182,7 +190,7 @@ describe('api', { skip }, () => {
     const calls = Number(await output)
     await agent.until('all calls to be reported', async () => (await count()) - countBefore >= calls)
     const metrics = await agent.metrics()
-    const after = use()
+    const atLast = use()
     const sorted = durations.toSorted((a, b) => a - b)
     const slow = (le: string): number =>
       1 -
@@ -194,16 +202,16 @@ describe('api', { skip }, () => {
         medianMs: sorted[sorted.length >> 1],
         longestMs: sorted.at(-1),
         later: { '0.5': slow('0.5'), '1': slow('1') },
-        before,
-        after,
+        atFirst,
+        atLast,
       }),
     )
     assert.ok(calls > CHANGES * 10, 'the program was reading all the time')
     assert.equal((await count()) - countBefore, calls)
     assert.deepEqual(metrics.losses(), [])
     assert.equal(metrics.sum('ktrail_exporter_dropped_events_total'), 0)
-    assert.deepEqual([after.programs, after.files], [before.programs, before.files])
-    assert.ok(after.bytes < before.bytes + SLACK_BYTES, `${before.bytes} private bytes, then ${after.bytes}`)
+    assert.deepEqual([atLast.programs, atLast.files], [atFirst.programs, atFirst.files])
+    assert.ok(atLast.bytes < atFirst.bytes + SLACK_BYTES, `${atFirst.bytes} private bytes, then ${atLast.bytes}`)
   })
 })
 

@@ -1,4 +1,4 @@
-/** Commands in the pages work: those that need no kernel run here, those that need an agent in test/e2e/commands; what else is named exists. */
+/** Commands in the pages work: those that need no kernel run here, those that need an agent in test/integration-host/agent/commands.test.ts; what else is named exists. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -85,11 +85,11 @@ describe('command lines of the pages', () => {
   }
 
   it('there are some of each kind, and every page about the agent has some', () => {
-    for (const kind of ['host', 'guest', 'shown'] as const) {
+    for (const kind of ['host', 'agent', 'shown'] as const) {
       assert.ok(BLOCK_LINES.filter(({ run }) => run === kind).length >= 3, kind)
     }
     assert.ok(INLINE_LINES.filter(isHost).length >= 8)
-    assert.ok(INLINE_LINES.filter(({ run }) => run === 'guest').length >= 8)
+    assert.ok(INLINE_LINES.filter(({ run }) => run === 'agent').length >= 8)
   })
 
   it('a line that no test runs names the tests that come closest, or why there are none', () => {
@@ -101,7 +101,7 @@ describe('command lines of the pages', () => {
   })
 
   it('a block of commands without a place to run is refused', () => {
-    const refused = /expected ```sh run=host, run=guest or shown=/
+    const refused = /expected ```sh run=host, run=agent or shown=/
     for (const info of ['sh', 'sh run=', 'sh run=moon', 'sh shown=""', 'bash run=host', 'console', '']) {
       assert.throws(() => blockLines([['README.md', `\`\`\`${info}\nmake build\n\`\`\`\n`]]), refused, info)
     }

@@ -1,8 +1,8 @@
 /**
  * Command lines of the pages, and where a test runs each.
  *
- * A block of commands begins with ```sh run=host (a folder with the page's config and policies; no kernel, no root), ```sh run=guest (beside an
- * agent on a real kernel), or ```sh shown="REASON" for what no test can run as it stands.
+ * A block of commands begins with ```sh run=host (a folder with the page's config and policies; no kernel, no root), ```sh run=agent (beside an
+ * agent), or ```sh shown="REASON" for what no test can run as it stands.
  * Commands in the text are those of ktrail with arguments. Their placeholders have the values of `SAMPLES`.
  */
 import { findSpec, isGroup } from '../../../collector/cli/table/spec.ts'
@@ -13,7 +13,7 @@ import { PAGES, inlineCode, read } from '../../unit/support/pages.ts'
 export interface ShellLine {
   readonly page: string
   readonly text: string
-  readonly run: 'host' | 'guest' | 'shown'
+  readonly run: 'host' | 'agent' | 'guest' | 'shown'
   /** Why no test runs it; '' for the others. */
   readonly reason: string
 }
@@ -41,18 +41,18 @@ export function blockLines(
         .split('\n')
         .map((line) => line.replace(/(?:^|\s+)#.*$/, '').trim())
         .filter((line) => line !== '')
-      const [, run, reason = ''] = /^sh (?:run=(host|guest)|shown="([^"]+)")$/.exec(info) ?? []
+      const [, run, reason = ''] = /^sh (?:run=(host|agent)|shown="([^"]+)")$/.exec(info) ?? []
       const isShell = /^(?:sh|bash|shell|console)\b/.test(info)
       if (!isShell && !(info === '' && lines.some(isCommand))) return []
       if (run === undefined && reason === '') {
         throw new Error(
-          `${page}: expected \`\`\`sh run=host, run=guest or shown="why no test can run it" above "${lines[0]}", got "${info}"`,
+          `${page}: expected \`\`\`sh run=host, run=agent or shown="why no test can run it" above "${lines[0]}", got "${info}"`,
         )
       }
       return lines.map((text): ShellLine => ({
         page,
         text,
-        run: run === 'host' || run === 'guest' ? run : 'shown',
+        run: run === 'host' || run === 'agent' ? run : 'shown',
         reason,
       }))
     }),
@@ -89,9 +89,10 @@ function expanded(code: string): string[] {
   return [SAMPLES.reduce((text, [name, sample]) => text.replace(name, sample), line)]
 }
 
-/** Commands that ask an agent have an option for its address. */
+/** Commands that ask an agent have an option for its address; --kernel needs a real kernel. */
 function placeOf(spec: CommandSpec, words: readonly string[]): Pick<ShellLine, 'run' | 'reason'> {
   if (spec === KTRAIL.commands['run']) return { run: 'shown', reason: 'every test in test/e2e starts it' }
   const { options = {} } = spec
-  return { run: 'server' in options || 'http' in options || words.includes('--kernel') ? 'guest' : 'host', reason: '' }
+  const run = 'server' in options || 'http' in options ? 'agent' : 'host'
+  return { run: words.includes('--kernel') ? 'guest' : run, reason: '' }
 }

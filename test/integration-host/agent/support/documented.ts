@@ -6,15 +6,14 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { blockLines, inlineLines } from '../../../support/docs/shell-lines.ts'
 import type { ShellLine } from '../../../support/docs/shell-lines.ts'
-import type { TestAgent } from '../../support/agent.ts'
-import { fileHook, path, policy } from '../../support/policy.ts'
-import { Live } from './live.ts'
+import type { TestAgent } from '../../../e2e/support/agent.ts'
+import { fileHook, path, policy } from '../../../e2e/support/policy.ts'
 
 const ROOT = fileURLToPath(new URL('../../../../', import.meta.url))
 
 /** A folder with what the lines name. The files of the agent are in its own folder, not in /var/log/ktrail. */
 export class Documented {
-  readonly lines: readonly ShellLine[] = [...inlineLines(), ...blockLines()].filter(({ run }) => run === 'guest')
+  readonly lines: readonly ShellLine[] = [...inlineLines(), ...blockLines()].filter(({ run }) => run === 'agent')
   readonly #folder: string
   readonly #agent: TestAgent
   readonly #env: NodeJS.ProcessEnv
@@ -33,15 +32,16 @@ export class Documented {
 
   /**
    * To its end, which must be exit code 0, or until it has printed something and goes on. Resolves to what it printed. `act`: makes an event.
-   * What needs neither a shell nor a standard input of its own runs in this process: a start of Node takes seconds in an emulated guest.
    */
-  async run(line: ShellLine, act: () => void): Promise<string> {
-    const text = line.text.replaceAll('/var/log/ktrail', this.#agent.folder)
-    const running = /^ktrail (?!events)[^<>*'"|$]+$/.test(text) ? this.#here(text) : this.#shell(text)
+  async run(line: ShellLine, act: () => Promise<void>): Promise<string> {
+    const text = line.text
+      .replaceAll('/var/log/ktrail', this.#agent.folder)
+      .replaceAll('127.0.0.1:2112', `127.0.0.1:${this.#agent.port}`)
+    const running = this.#shell(text)
     const goesOn = /^(?:ktrail (?:tap|events(?!.*<))|curl -N)/.test(text)
     try {
-      await this.#agent.until(`${text} to end or to print`, () => {
-        if (goesOn) act()
+      await this.#agent.until(`${text} to end or to print`, async () => {
+        if (goesOn) await act()
         return running.code !== undefined || (goesOn && running.out !== '')
       })
       if (running.code !== undefined) assert.equal(running.code, 0, `${text}: ${running.err}`)
@@ -51,14 +51,11 @@ export class Documented {
     }
   }
 
-  #here(text: string): Running {
-    return new Live(text.split(' ').slice(1))
-  }
-
   #shell(text: string): Running {
     // A group of its own, so that the end reaches what bash starts.
-    const child = spawn('bash', ['-c', text], {
-      cwd: this.#folder,
+    // Where the agent has its /run/ktrail. Entering it leaves the current folder.
+    const inside = ['-t', String(this.#agent.pid), '-m', `--wd=${this.#folder}`, 'bash', '-c', text]
+    const child = spawn('nsenter', inside, {
       env: this.#env,
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,

@@ -1,25 +1,24 @@
-/** The commands against an agent on a real kernel: what they say, and what the kernel then reports or not. */
+/**
+ * The commands against the real agent on a kernel that plays records: their output, and what the agent then reports or not. test/e2e/api.test.ts has
+ * some of them on a real kernel.
+ */
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { chmodSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { DEFAULT_SERVER } from '../../../collector/api/client.ts'
 import { asNobody } from '../../support/other-user.ts'
 import { typed } from '../../unit/collector/cli/support/terminal.ts'
-import { TestAgent, cannotRun, freshFolder, ktrail } from '../support/agent.ts'
-import { target } from '../support/faults.ts'
-import { fileHook, path, policy } from '../support/policy.ts'
-import type { Line } from '../support/record.ts'
+import { TestAgent, cannotReplay, freshFolder } from '../../e2e/support/agent.ts'
+import { fileHook, path, policy } from '../../e2e/support/policy.ts'
+import type { Line } from '../../e2e/support/record.ts'
 import { Documented } from './support/documented.ts'
 import { Live } from './support/live.ts'
 
-const skip = cannotRun()
+const skip = cannotReplay()
 if (skip !== false) console.log(`commands: skipped: ${skip}`)
 
 const SHIPPED = fileURLToPath(new URL('../../../config/policies', import.meta.url))
-const HTTP = '127.0.0.1:2112'
 
 interface Listed {
   readonly name: string
@@ -39,13 +38,18 @@ interface Audited {
 }
 
 test('commands', { skip }, async (t) => {
-  const { folder: watched, file } = target()
   const folder = freshFolder('commands')
+  const watched = '/watched/w/'
+  const file = `${watched}f`
+  // Every user may come to the socket; the right to connect is the socket's.
+  const sockets = freshFolder('sockets')
+  chmodSync(sockets, 0o755)
+  const address = `unix://${sockets}/ktrail.sock`
+  const server = ['--server', address]
   const written = (name: string, text: string): string => {
     writeFileSync(join(folder, name), text)
     return join(folder, name)
   }
-  const read = (): void => void execFileSync('cat', [file])
 
   // The agent of all steps: init writes its config, check passes it.
   const base = join(folder, 'ktrail.yaml')
@@ -54,14 +58,15 @@ test('commands', { skip }, async (t) => {
   const checked = await typed(['check', base])
   assert.deepEqual([checked.code, checked.stdout, checked.stderr], [0, '', '1 file checked, no mistakes\n'])
   const none = { code: 'UNAVAILABLE', message: /^no agent listens on unix:\/\/\S+: start one with ktrail run/ }
-  await assert.rejects(typed(['policy', 'list']), none)
+  await assert.rejects(typed(['policy', 'list', ...server]), none)
   await assert.rejects(
-    typed(['status', '--http', HTTP]),
-    /^PageError: no agent listens on 127\.0\.0\.1:2112: start one/,
+    typed(['status', '--http', '127.0.0.1:9']),
+    /^PageError: no agent listens on 127\.0\.0\.1:9: start one/,
   )
 
   await using agent = await TestAgent.start({
     base,
+    replayed: true,
     paths: [SHIPPED],
     policies: { 'of-file.yaml': policy('of-file', [fileHook([path('Equal', '/nowhere')])]) },
     archive: { envelope: true },
@@ -76,8 +81,12 @@ test('commands', { skip }, async (t) => {
         batch: { max_events: 5, max_wait: '200ms' },
       },
     },
-    config: { server: { http: HTTP }, heartbeat: '1h' },
+    config: { server: { http: '127.0.0.1:0', grpc: address }, heartbeat: '1h' },
   })
+  // For commands that name no server.
+  symlinkSync(`${sockets}/ktrail.sock`, `/proc/${agent.pid}/root/run/ktrail/ktrail.sock`)
+  const http = `127.0.0.1:${agent.port}`
+  const read = (): Promise<void> => agent.runs(['/usr/bin/cat', file], file, file)
   const reported = async (): Promise<number> => {
     const lines: Line[] = await agent.during(read)
     return lines.filter(({ process_kprobe: hit }) => hit?.policy_name === 'secret').length
@@ -86,13 +95,18 @@ test('commands', { skip }, async (t) => {
   const printed = (): string[] => agent.stdout().filter((line) => !line.startsWith('❗'))
   const markAt = (i: number): string =>
     /ktrail-mark-\d+-\d+/.exec(agent.texts()[i] ?? '')?.[0] ?? assert.fail('no mark')
-  const list = async (): Promise<readonly Listed[]> => JSON.parse((await typed(['policy', 'list', '--json'])).stdout)
+  const list = async (): Promise<readonly Listed[]> =>
+    JSON.parse((await typed(['policy', 'list', '--json', ...server])).stdout)
   const secret = async (): Promise<Listed | undefined> => (await list()).find(({ name }) => name === 'secret')
 
   await t.test('policy: what is added, disabled, enabled and deleted is what the kernel reports', async () => {
     const yaml = written('secret.yaml', policy('secret', [fileHook([path('Prefix', watched)])]))
     assert.equal(await reported(), 0)
-    assert.deepEqual(await typed(['policy', 'add', yaml]), { code: 0, stdout: '', stderr: 'policy secret added\n' })
+    assert.deepEqual(await typed(['policy', 'add', yaml, ...server]), {
+      code: 0,
+      stdout: '',
+      stderr: 'policy secret added\n',
+    })
     assert.ok((await reported()) > 0)
     const added = await secret()
     assert.deepEqual([added?.state, added?.source, added?.error], ['enabled', 'grpc', ''])
@@ -102,16 +116,16 @@ test('commands', { skip }, async (t) => {
     )
     assert.ok((added?.hits ?? 0) > 0)
     assert.match(
-      (await typed(['policy', 'list'])).stdout,
+      (await typed(['policy', 'list', ...server])).stdout,
       /^secret +enabled +monitor +1 \S+ +[1-9]\d*\n {2}from grpc$/m,
     )
 
-    assert.equal((await typed(['policy', 'disable', 'secret'])).stderr, 'policy secret disabled\n')
+    assert.equal((await typed(['policy', 'disable', 'secret', ...server])).stderr, 'policy secret disabled\n')
     assert.equal(await reported(), 0)
     assert.deepEqual([(await secret())?.state, (await secret())?.hooks], ['disabled', []])
-    assert.equal((await typed(['policy', 'enable', 'secret'])).stderr, 'policy secret enabled\n')
+    assert.equal((await typed(['policy', 'enable', 'secret', ...server])).stderr, 'policy secret enabled\n')
     assert.ok((await reported()) > 0)
-    assert.equal((await typed(['policy', 'delete', 'secret'])).stderr, 'policy secret deleted\n')
+    assert.equal((await typed(['policy', 'delete', 'secret', ...server])).stderr, 'policy secret deleted\n')
     assert.equal(await reported(), 0)
     assert.equal(await secret(), undefined)
   })
@@ -124,43 +138,52 @@ test('commands', { skip }, async (t) => {
     const hooks = [fileHook([path('Prefix', watched)]), { call: 'ktrail_no_such_function', syscall: false }]
     const half = written('half.yaml', policy('secret', hooks))
     const mistakes = written('mistakes.yaml', policy('secret', [fileHook([path('Prefxi', watched)])]))
-    const wrong = await typed(['policy', 'add', mistakes])
+    const wrong = await typed(['policy', 'add', mistakes, ...server])
     assert.equal(wrong.code, 78)
     assert.match(wrong.stdout, /mistakes\.yaml:\d+:\d+: .*Prefxi.*did you mean "?Prefix/)
     assert.deepEqual(await known(), before)
-    const refused = await typed(['policy', 'add', half])
+    const refused = await typed(['policy', 'add', half, ...server])
     assert.deepEqual([refused.code, refused.stderr], [78, ''])
     assert.match(refused.stdout, /half\.yaml:1:1: .*ktrail_no_such_function/)
     const kept = await secret()
     assert.deepEqual([kept?.state, kept?.hooks], ['load_error', []])
     assert.match(kept?.error ?? '', /ktrail_no_such_function/)
     assert.equal(await reported(), 0)
-    assert.equal((await typed(['policy', 'delete', 'secret'])).code, 0)
+    assert.equal((await typed(['policy', 'delete', 'secret', ...server])).code, 0)
     assert.deepEqual(await known(), before)
 
-    await assert.rejects(typed(['policy', 'delete', 'secert']), /the agent has no policy "secert"; ktrail policy list/)
-    await assert.rejects(typed(['policy', 'delete', 'of-fiel']), /no policy "of-fiel" \(did you mean "of-file"\?\)/)
-    await assert.rejects(typed(['policy', 'delete', 'of-file']), /comes from the file .*of-file\.yaml: remove the file/)
+    await assert.rejects(
+      typed(['policy', 'delete', 'secert', ...server]),
+      /the agent has no policy "secert"; ktrail policy list/,
+    )
+    await assert.rejects(
+      typed(['policy', 'delete', 'of-fiel', ...server]),
+      /no policy "of-fiel" \(did you mean "of-file"\?\)/,
+    )
+    await assert.rejects(
+      typed(['policy', 'delete', 'of-file', ...server]),
+      /comes from the file .*of-file\.yaml: remove the file/,
+    )
     // Loads what the command imports.
     await assert.rejects(typed(['events', '--server', `unix://${folder}/none`]), { code: 'UNAVAILABLE' })
     await asNobody(async () => {
-      const message = `cannot connect to ${DEFAULT_SERVER}: permission denied; only root can`
-      await assert.rejects(typed(['policy', 'disable', 'of-file']), { message })
-      await assert.rejects(typed(['events', '--server', DEFAULT_SERVER]), { message })
+      const message = `cannot connect to ${address}: permission denied; only root can`
+      await assert.rejects(typed(['policy', 'disable', 'of-file', ...server]), { message })
+      await assert.rejects(typed(['events', ...server]), { message })
     })
     assert.deepEqual(await known(), before)
   })
 
   await t.test('live commands print what the exporters got', async () => {
-    await typed(['policy', 'add', join(folder, 'secret.yaml')])
-    const events = (...args: string[]): Live => new Live(['events', '--server', DEFAULT_SERVER, ...args])
+    await typed(['policy', 'add', join(folder, 'secret.yaml'), ...server])
+    const events = (...args: string[]): Live => new Live(['events', ...server, ...args])
     const compact = events('-o', 'compact')
     const json = events()
     const host = events('-o', 'compact', '--host')
     const ofPolicy = events('-o', 'compact', '--policy', 'secret')
     const ofProcess = events('-o', 'compact', '--process', '/cat$')
     const nothing = [events('-o', 'compact', '--namespace', 'default'), events('-o', 'compact', '--pod', '.*')]
-    const tapped = new Live(['tap', 'archive'])
+    const tapped = new Live(['tap', 'archive', ...server])
     const readers = [compact, json, host, ofPolicy, ofProcess, ...nothing]
     using _ = { [Symbol.dispose]: () => [...readers, tapped].forEach((live) => live.end()) }
     await agent.until('the readers to be connected', async () => {
@@ -169,9 +192,9 @@ test('commands', { skip }, async (t) => {
     await agent.settled()
     await agent.until('tap to print', () => tapped.out !== '')
     const from = await agent.settled()
-    read()
-    execFileSync('/bin/true', ['one'])
-    read()
+    await read()
+    await agent.runs(['/bin/true', 'one'])
+    await read()
     const to = await agent.settled()
     // What is between the exits of the mark before and the mark after.
     const [first, last] = [markAt(from - 1), markAt(to - 1)]
@@ -207,25 +230,25 @@ test('commands', { skip }, async (t) => {
   })
 
   await t.test('status, top and check --probe', async () => {
-    const page = await ktrail(['status', '--http', HTTP])
+    const page = await typed(['status', '--http', http])
     assert.deepEqual([page.code, page.stderr], [0, ''])
     assert.match(page.stdout, /^ready, up since /)
     assert.match(page.stdout, /config\.yaml and 1 drop-in files?;/)
     assert.match(page.stdout, /^archive +healthy /m)
     assert.match(page.stdout, /^secret +enabled +1 /m)
-    const json = await typed(['status', '--http', HTTP, '--json'])
+    const json = await typed(['status', '--http', http, '--json'])
     const status = JSON.parse(json.stdout) as { policies: Listed[]; exporters: Array<{ name: string; state: string }> }
     assert.equal(json.code, 0)
     assert.ok(status.policies.some(({ name, state }) => name === 'secret' && state === 'enabled'))
     assert.deepEqual(status.exporters.map(({ name }) => name).toSorted(), ['archive', 'screen', 'small'])
-    const once = await typed(['top', '--once', '--http', HTTP])
+    const once = await typed(['top', '--once', '--http', http, ...server])
     assert.equal(once.code, 0)
     for (const part of [/^ready,/, /^archive +healthy/m, /^secret +enabled/m, /^BINARIES +RATE +TOTAL$/m, /^PATHS /m]) {
       assert.match(once.stdout, part)
     }
     assert.ok(!once.stdout.includes('\u001b'))
-    const top = new Live(['top', '--http', HTTP])
-    await agent.until('top to show the file', () => (read(), top.out.includes('/w/f ')))
+    const top = new Live(['top', '--http', http, ...server])
+    await agent.until('top to show the file', async () => (await read(), top.out.includes('/w/f ')))
     assert.match(top.out, /\/cat +[\d.,]+\/s +\d+$/m)
     top.end()
     await top.ended
@@ -236,13 +259,13 @@ test('commands', { skip }, async (t) => {
 
   await t.test('command lines of the pages', async (step) => {
     const documented = new Documented(folder, agent)
-    process.chdir(folder)
+    const act = (): Promise<void> => agent.runs(['/usr/bin/cat', file, '/etc/hosts'], file, '/etc/hosts')
     assert.ok(documented.lines.length > 10)
     for (const line of documented.lines) {
       await step.test(`${line.page}: ${line.text}`, async () => {
         const isInput = line.text.startsWith('ktrail events -o compact <')
         const at = isInput ? (await agent.settled()) - 1 : 0
-        const output = await documented.run(line, read)
+        const output = await documented.run(line, act)
         if (!isInput) return
         // As the agent wrote them itself.
         assert.ok(printed().join('\n').startsWith(output.trimEnd()))

@@ -1,11 +1,13 @@
-/** A running agent takes a changed config: by the watch and by SIGHUP, as a whole or not at all. SIGUSR1 harms no start, and reopens files. */
+/**
+ * A running agent takes a changed config: by the watch and by SIGHUP, as a whole or not at all. SIGUSR1 harms no start, and reopens files. The kernel
+ * plays records; test/e2e/api.test.ts has a reload and a start under SIGUSR1 on a real one.
+ */
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
-import { target } from '../support/faults.ts'
-import { fileHook, path, policy } from '../support/policy.ts'
+import { TestAgent, cannotReplay, freshFolder } from '../../e2e/support/agent.ts'
+import { fileHook, path, policy } from '../../e2e/support/policy.ts'
 
 interface Status {
   readonly config: {
@@ -14,13 +16,14 @@ interface Status {
   }
 }
 
-const skip = cannotRun()
+const skip = cannotReplay()
 
 test('reload: an exporter is added and removed, a mistake changes nothing, and /status tells', { skip }, async () => {
-  const { folder, file: watched } = target()
+  const watched = '/watched/f'
   const quiet = join(freshFolder('quiet'), 'quiet.jsonl')
   await using agent = await TestAgent.start({
-    policies: { 'p.yaml': policy('reload', [fileHook([path('Prefix', folder)])]) },
+    replayed: true,
+    policies: { 'p.yaml': policy('reload', [fileHook([path('Prefix', '/watched/')])]) },
     // Nothing is written to it: only a reopening makes the file again.
     exporters: { quiet: { type: 'file', path: quiet, filter: { event_types: ['events_lost'] } } },
     sigusr1: true,
@@ -40,7 +43,7 @@ test('reload: an exporter is added and removed, a mistake changes nothing, and /
   const more = join(agent.folder, 'more.jsonl')
   change({ more: { type: 'file', path: more, batch: { max_wait: '20ms' } } })
   await agent.until('the watch has found the exporter', async () => (await reloads('applied')) === 1)
-  readFileSync(watched)
+  await agent.runs(['/bin/cat'], watched)
   await agent.until('it writes', () => readFileSync(more, 'utf8').includes(watched))
   change({}, { ring: { size: '32MiB' } })
   await agent.until('the ring is refused', async () => (await reloads('refused')) === 1)

@@ -63,6 +63,13 @@ export function freshFolder(name: string): string {
   return mkdtempSync(join(process.env['KTRAIL_TMP'] ?? tmpdir(), `ktrail-${name}-`))
 }
 
+/** The same on this host, removed when the test's process ends. */
+export function hostFolder(name: string): string {
+  const folder = freshFolder(name)
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
+
 export interface AgentOptions {
   /** Policy files that exist at the start: file name → text. */
   readonly policies?: Readonly<Record<string, string>>

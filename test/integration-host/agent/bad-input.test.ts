@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { REPLAYED, cannotReplay, freshFolder } from '../../e2e/support/agent.ts'
+import { REPLAYED, cannotReplay, hostFolder } from '../../e2e/support/agent.ts'
 import { KTRAIL, configFile, run } from '../../e2e/support/faults.ts'
 import { BAD_POLICIES, GOOD } from '../../support/policies/bad.ts'
 
@@ -14,7 +14,7 @@ const skip = cannotReplay()
 
 describe('bad policies', { skip }, () => {
   it('all at once: exit code 78, and each is reported with its position and message', async () => {
-    const folder = freshFolder('bad')
+    const folder = hostFolder('bad')
     const config = withKeys(folder, { policies: BAD_POLICIES.map((_, i) => join(folder, `${i}`, 'p.yaml')) })
     for (const [i, { text }] of BAD_POLICIES.entries()) {
       mkdirSync(join(folder, `${i}`))
@@ -36,7 +36,7 @@ describe('bad policies', { skip }, () => {
   })
 
   it('an empty file alone: exit code 78, with its position', async () => {
-    const folder = freshFolder('bad')
+    const folder = hostFolder('bad')
     writeFileSync(join(folder, 'p.yaml'), '')
     const { code, stderr } = await run([...REPLAYED, withKeys(folder, { policies: [join(folder, 'p.yaml')] })])
     assert.equal(code, 78, stderr.slice(0, 3000))
@@ -114,7 +114,7 @@ const badStarts: readonly BadStart[] = [
 describe('bad starts', { skip }, () => {
   for (const { name, code, message, keys, wrapper } of badStarts) {
     it(`${name}: exit code ${code}`, async () => {
-      const folder = freshFolder('bad')
+      const folder = hostFolder('bad')
       mkdirSync(join(folder, 'policies'))
       writeFileSync(join(folder, 'policies/p.yaml'), GOOD)
       chmodSync(folder, 0o755)

@@ -5,14 +5,14 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { ApiClient } from '../../../collector/api/client.ts'
 import { FineGuidanceSensors } from '../../../collector/proto/tetragon/sensors_pb.js'
-import { TestAgent, cannotReplay, freshFolder } from '../../e2e/support/agent.ts'
+import { TestAgent, cannotReplay, hostFolder } from '../../e2e/support/agent.ts'
 import { fileHook, path, policy } from '../../e2e/support/policy.ts'
 import { typed } from '../../unit/collector/cli/support/terminal.ts'
 
 const skip = cannotReplay()
 
 test('changes: each is a record with who made it, and ktrail audit lists them', { skip }, async () => {
-  const address = `unix://${freshFolder('changes')}/ktrail.sock`
+  const address = `unix://${hostFolder('changes')}/ktrail.sock`
   await using agent = await TestAgent.start({
     replayed: true,
     archive: { envelope: true },

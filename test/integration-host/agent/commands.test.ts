@@ -9,7 +9,7 @@ import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { asNobody } from '../../support/other-user.ts'
 import { typed } from '../../unit/collector/cli/support/terminal.ts'
-import { TestAgent, cannotReplay, freshFolder } from '../../e2e/support/agent.ts'
+import { TestAgent, cannotReplay, hostFolder } from '../../e2e/support/agent.ts'
 import { fileHook, path, policy } from '../../e2e/support/policy.ts'
 import type { Line } from '../../e2e/support/record.ts'
 import { Documented } from './support/documented.ts'
@@ -38,11 +38,11 @@ interface Audited {
 }
 
 test('commands', { skip }, async (t) => {
-  const folder = freshFolder('commands')
+  const folder = hostFolder('commands')
   const watched = '/watched/w/'
   const file = `${watched}f`
   // Every user may come to the socket; the right to connect is the socket's.
-  const sockets = freshFolder('sockets')
+  const sockets = hostFolder('sockets')
   chmodSync(sockets, 0o755)
   const address = `unix://${sockets}/ktrail.sock`
   const server = ['--server', address]

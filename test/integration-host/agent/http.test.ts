@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { promisify } from 'node:util'
 import { livez } from '../../e2e/hostile/support/livez.ts'
-import { TestAgent, cannotReplay, freshFolder, ktrail } from '../../e2e/support/agent.ts'
+import { TestAgent, cannotReplay, hostFolder, ktrail } from '../../e2e/support/agent.ts'
 import { KTRAIL } from '../../e2e/support/faults.ts'
 import { fileHook, path, policy } from '../../e2e/support/policy.ts'
 import { memoryOf } from '../../support/memory.ts'
@@ -27,7 +27,7 @@ const HOLDER = `use Socket; socket(S, AF_INET, SOCK_STREAM, 0) and bind(S, socka
   $| = 1; print +(sockaddr_in(getsockname S))[0], "\\n"; sleep 600`
 
 describe('http', { skip }, () => {
-  const folder = freshFolder('http')
+  const folder = hostFolder('http')
   const watched = '/watched/f'
   const attacker = join(folder, 'http')
   const policies = { 'http.yaml': policy('http', [fileHook([path('Equal', watched)])]) }

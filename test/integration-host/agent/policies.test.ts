@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { after, before, describe } from 'node:test'
-import { TestAgent, cannotReplay, freshFolder } from '../../e2e/support/agent.ts'
+import { TestAgent, cannotReplay, hostFolder } from '../../e2e/support/agent.ts'
 import { fileHook, path, policy } from '../../e2e/support/policy.ts'
 import type { Line } from '../../e2e/support/record.ts'
 
@@ -23,7 +23,7 @@ function seen(lines: readonly Line[]): string[] {
 
 describe('policies', { skip }, () => {
   let agent: TestAgent
-  const mounted = join(freshFolder('policies'), 'configmap')
+  const mounted = join(hostFolder('policies'), 'configmap')
 
   before(async () => {
     for (const version of ['..1', '..2']) mkdirSync(join(mounted, version), { recursive: true })

@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { existsSync, mkdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { cannotReplay, freshFolder, TestAgent } from '../../e2e/support/agent.ts'
+import { cannotReplay, hostFolder, TestAgent } from '../../e2e/support/agent.ts'
 import { fileHook, path, policy } from '../../e2e/support/policy.ts'
 import { makeProgram } from '../../support/programs.ts'
 
@@ -41,7 +41,7 @@ test('policy folder: a FIFO is refused and does not block the other policies', {
 test('policy folder: a file system that does not answer does not block the other policies', { skip }, async (t) => {
   if (!existsSync('/dev/fuse')) return t.skip('this kernel has no FUSE')
   await using agent = await TestAgent.start({ replayed: true, policies: { 'good.yaml': prefix('/tmp/first/') } })
-  const folder = freshFolder('silent')
+  const folder = hostFolder('silent')
   const program = join(folder, 'silent-mount')
   makeProgram('hostile/silent-mount', program)
   mkdirSync(join(folder, 'mount'))

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { TestAgent, cannotReplay, freshFolder } from '../../e2e/support/agent.ts'
+import { TestAgent, cannotReplay, hostFolder } from '../../e2e/support/agent.ts'
 import { fileHook, path, policy } from '../../e2e/support/policy.ts'
 
 interface Status {
@@ -20,7 +20,7 @@ const skip = cannotReplay()
 
 test('reload: an exporter is added and removed, a mistake changes nothing, and /status tells', { skip }, async () => {
   const watched = '/watched/f'
-  const quiet = join(freshFolder('quiet'), 'quiet.jsonl')
+  const quiet = join(hostFolder('quiet'), 'quiet.jsonl')
   await using agent = await TestAgent.start({
     replayed: true,
     policies: { 'p.yaml': policy('reload', [fileHook([path('Prefix', '/watched/')])]) },

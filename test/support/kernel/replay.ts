@@ -14,7 +14,7 @@ import type {
   KernelPrograms,
   KernelProcess,
 } from '../../../collector/kernel/port.ts'
-import { COUNTERS, EVENT_HEADER } from '../../../collector/wire/wire.ts'
+import { COUNTERS, EVENT_HEADER, EVENT_HOOK } from '../../../collector/wire/wire.ts'
 import type { Policy } from '../../../config/policy/policy.ts'
 import type { RingReader } from '../../../native/types.ts'
 
@@ -28,7 +28,7 @@ export interface ReplayOptions {
 }
 
 export class ReplayKernel implements Kernel, KernelPrograms {
-  readonly ringBytes = 16 << 20
+  ringBytes: number = 16 << 20
   readonly keepsStatistics = false
   readonly policies: KernelPrograms = this
   readonly joins = undefined
@@ -48,6 +48,7 @@ export class ReplayKernel implements Kernel, KernelPrograms {
   readonly #place = numbering()
   #nextHookId = 1
   #waiting: Buffer[] = []
+  #waitingBytes = 0
   #taken = 0
   #wake: () => void = () => {}
 
@@ -61,16 +62,23 @@ export class ReplayKernel implements Kernel, KernelPrograms {
     return {
       claim: async () => ({ [Symbol.dispose]: () => {} }),
       facts: async () => this.#options.facts,
-      open: async () => this,
+      open: async ({ ring }) => {
+        this.ringBytes = ring.size
+        return this
+      },
     }
   }
 
-  /** Puts records into the ring, as the kernel's programs write them. */
+  /** Puts records into the ring, as the kernel's programs write them: a full ring refuses them, and each is counted. */
   play(records: Buffer): void {
     for (let at = 0; at < records.length;) {
       const end = at + ((records.readUInt32LE(at + EVENT_HEADER.size) + 7) & ~7)
-      this.#waiting.push(records.subarray(at, end))
       this.#taken++
+      if (this.#waitingBytes + end - at <= this.ringBytes) {
+        this.#waiting.push(records.subarray(at, end))
+        this.#waitingBytes += end - at
+      } else if (records[at + EVENT_HEADER.type] === EVENT_HOOK) this.counters.ring_full_hook++
+      else this.counters.ring_full_process++
       at = end
     }
     this.#wake()
@@ -89,9 +97,10 @@ export class ReplayKernel implements Kernel, KernelPrograms {
         into.set(record, length)
         length += record.length
       }
+      this.#waitingBytes -= length
       return length
     },
-    available: () => this.#waiting.reduce((sum, record) => sum + record.length, 0),
+    available: () => this.#waitingBytes,
     malformed: () => 0,
     close: () => {},
     [Symbol.dispose]: () => {},

@@ -1,6 +1,6 @@
 /**
  * What does an event cost from the ring to the sink's answer, for each way of delivery and for all together, and with one dead
- * sink? Kernel-shaped records are replayed through the agent's own pipeline, built from YAML as the agent builds it, each way in
+ * sink? A kernel that plays kernel-shaped records runs the real agent, each way in
  * a process of its own with the launcher's flags; the sinks are other processes on the same machine. In the same rounds,
  * for comparison: the SDK's pipeline and plain kafkajs, which skip everything before the encoding.
  */

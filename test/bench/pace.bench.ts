@@ -25,7 +25,8 @@ import { FakeNative, FakeObject } from '../unit/collector/support/fake-native.ts
 import { endingAt, loadRecording } from '../support/recording/recording.ts'
 import { synthesize } from '../support/recording/synthetic.ts'
 import { discardingSink } from './support/discarding-sink.ts'
-import { Line, NODE_NAME, RecordedRing } from './support/replay.ts'
+import { RecordedRing } from '../support/recording/ring.ts'
+import { Line, NODE_NAME } from './support/replay.ts'
 import { QUICK, printResult, show } from './support/result.ts'
 import { CHAIN, exporterConfig } from '../support/exporter-config.ts'
 import { DEFAULT_RECORDS } from '../../config/agent/exporters/otlp-records.ts'
@@ -175,7 +176,7 @@ async function run(meanwhile: (stopping: AbortSignal) => Promise<void>): Promise
     if (seconds > WARM_UP_SECONDS + SECONDS) stopping.abort()
     return stopping.signal.aborted ? 0 : Math.floor(seconds * PER_SECOND) - published
   }
-  const ring = new RecordedRing(recording.bytes, Infinity, () => stage.pass(recording.spanMs), due)
+  const ring = new RecordedRing(recording.bytes, { onRound: () => stage.pass(recording.spanMs), due })
   const watch = (): Disposable => ({ [Symbol.dispose]: () => {} })
   let warm = process.cpuUsage()
   const beside = setTimeout(WARM_UP_SECONDS * 1000).then(() => {

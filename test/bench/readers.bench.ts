@@ -7,8 +7,8 @@ import { once } from 'node:events'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Folder } from '../unit/exporters/support/folder.ts'
-import type { Sample } from '../support/readers/agent.ts'
-import { AgentWithApi } from '../support/readers/child.ts'
+import type { Sample } from '../support/load/agent.ts'
+import { LoadedAgent } from '../support/load/child.ts'
 import { discardingSink } from './support/discarding-sink.ts'
 import { QUICK, median, printResult, show } from './support/result.ts'
 
@@ -30,7 +30,7 @@ const { url } = stack.use(await discardingSink())
 const address = `unix://${folder.at('api.sock')}`
 const chain = 'queue: { when_full: block }'
 const agent = stack.use(
-  await AgentWithApi.start(`server: { grpc: "${address}" }
+  await LoadedAgent.start(`server: { grpc: "${address}" }
 exporters:
   archive: { type: file, path: "${folder.at('events.jsonl')}", rotate: { max_size: 64MiB, max_files: 1 }, ${chain} }
   otlp: { type: otlp, logs_endpoint: "${url}", compression: gzip, ${chain} }
@@ -41,11 +41,10 @@ const delivered = ({ accounting }: Sample): number =>
   Math.min(...Object.values(accounting).map((each) => each.delivered))
 
 async function measured(): Promise<Window> {
-  const startMs = performance.now()
-  const before = await agent.order({ do: 'sample' })
+  const before = await agent.sample()
   await setTimeout(WINDOW_MS)
-  const after = await agent.order({ do: 'sample' })
-  const seconds = (performance.now() - startMs) / 1000
+  const after = await agent.sample()
+  const seconds = after.seconds - before.seconds
   const events = delivered(after) - delivered(before)
   return {
     perSecond: events / seconds,
@@ -59,14 +58,14 @@ async function withReaders(reading: number, silent: number, run: () => Promise<W
   const readers = Array.from({ length: reading + silent }, () =>
     spawn(KTRAIL, ['events', '-o', 'json', '--server', address], { stdio: ['ignore', 'ignore', 'inherit'] }),
   )
-  while ((await agent.order({ do: 'sample' })).readers.present < readers.length) await setTimeout(50)
+  while ((await agent.sample()).readers.present < readers.length) await setTimeout(50)
   for (const { pid = 0 } of readers.slice(reading)) process.kill(pid, 'SIGSTOP')
   await setTimeout(WINDOW_MS / 4)
   const window = await run()
   const ended = readers.map((reader) => once(reader, 'exit'))
   for (const reader of readers) reader.kill('SIGKILL')
   await Promise.all(ended)
-  while ((await agent.order({ do: 'sample' })).readers.present > 0) await setTimeout(50)
+  while ((await agent.sample()).readers.present > 0) await setTimeout(50)
   await setTimeout(WINDOW_MS / 4)
   return window
 }
@@ -74,8 +73,8 @@ async function withReaders(reading: number, silent: number, run: () => Promise<W
 const NAMES = ['no reader', 'one reader', 'one reader that does not read'] as const
 type Name = (typeof NAMES)[number]
 
-async function contest(perSecond: number | null): Promise<ReadonlyMap<Name, readonly Window[]>> {
-  await agent.order({ do: 'rate', perSecond })
+async function contest(perSecond: number): Promise<ReadonlyMap<Name, readonly Window[]>> {
+  await agent.rate(perSecond)
   await setTimeout(2 * WINDOW_MS)
   const windows = new Map<Name, Window[]>(NAMES.map((name) => [name, []]))
   for (let i = 0; i < ROUNDS; i++) {
@@ -92,10 +91,10 @@ function ratio(windows: ReadonlyMap<Name, readonly Window[]>, name: Name, value:
   return median((windows.get(name) ?? []).map((window, i) => window[value] / (base[i]?.[value] ?? Number.NaN)))
 }
 
-const most = await contest(null)
+const most = await contest(Infinity)
 const steady = await contest(PER_SECOND)
-await agent.order({ do: 'rate', perSecond: 0 })
-await agent.order({ do: 'stop' })
+await agent.rate(0)
+await agent.stop()
 
 const of = (windows: ReadonlyMap<Name, readonly Window[]>, name: Name, value: keyof Window): number =>
   median((windows.get(name) ?? []).map((window) => window[value]))

@@ -14,8 +14,8 @@ import type { ClientReadableStream } from '@grpc/grpc-js'
 import { ApiClient } from '../../collector/api/client.ts'
 import { GetEventsRequestSchema, GetEventsResponseSchema } from '../../collector/proto/tetragon/events_pb.js'
 import { FineGuidanceSensors } from '../../collector/proto/tetragon/sensors_pb.js'
-import type { Sample } from '../support/readers/agent.ts'
-import { AgentWithApi } from '../support/readers/child.ts'
+import type { Sample } from '../support/load/agent.ts'
+import { LoadedAgent } from '../support/load/child.ts'
 import { Folder } from '../unit/exporters/support/folder.ts'
 
 const PER_SECOND = 5000
@@ -66,10 +66,10 @@ class Reader {
 
 const sum = (counts: Iterable<number>): number => [...counts].reduce((total, n) => total + n, 0)
 
-async function sampled(agent: AgentWithApi, what: string, condition: (sample: Sample) => boolean): Promise<Sample> {
+async function sampled(agent: LoadedAgent, what: string, condition: (sample: Sample) => boolean): Promise<Sample> {
   const endMs = performance.now() + 60_000
   for (;;) {
-    const sample = await agent.order({ do: 'sample' })
+    const sample = await agent.sample()
     if (condition(sample)) return sample
     assert.ok(performance.now() < endMs, `waited in vain for ${what}: ${JSON.stringify(sample)}`)
     await setTimeout(20)
@@ -81,33 +81,32 @@ test('readers: 50 clients of which 25 never read, and hostile ones, cost the exp
   const path = folder.at('api.sock')
   const address = `unix://${path}`
   const file = folder.at('events.jsonl')
-  await using agent = await AgentWithApi.start(
+  await using agent = await LoadedAgent.start(
     `server: { grpc: "${address}" }\nexporters: { archive: { type: file, path: "${file}", rotate: { max_size: 1GiB } } }\n`,
   )
-  await agent.order({ do: 'rate', perSecond: PER_SECOND })
 
   /** Readers come, some read; then publishing pauses, all read, and leave. */
   async function round(): Promise<Sample> {
-    const before = await agent.order({ do: 'sample' })
+    await agent.rate(PER_SECOND)
+    const before = await agent.sample()
     const readers = Array.from({ length: READING + SILENT }, () => new Reader(address))
-    await sampled(agent, 'all readers', ({ readers: { present } }) => present === readers.length)
-    const startMs = performance.now()
-    const { published } = await agent.order({ do: 'rate', perSecond: PER_SECOND })
+    const all = ({ readers: { present } }: Sample): boolean => present === readers.length
+    const { published, seconds } = await sampled(agent, 'all readers', all)
     for (const reader of readers.slice(0, READING)) reader.read()
     await setTimeout(SECONDS * 1000)
-    const loaded = await agent.order({ do: 'rate', perSecond: 0 })
-    const seconds = (performance.now() - startMs) / 1000
-    const perSecond = (loaded.published - published) / seconds
+    const loaded = await agent.sample()
+    await agent.rate(0)
+    const perSecond = (loaded.published - published) / (loaded.seconds - seconds)
     t.diagnostic(
-      JSON.stringify({ perSecond, ...loaded.readers, blockedMs: loaded.blockedMs, MB: loaded.privateBytes / 1e6 }),
+      JSON.stringify({ perSecond, ...loaded.readers, blockedMs: loaded.blockedMs, MB: loaded.memory.private / 1e6 }),
     )
     assert.ok(perSecond > 0.8 * PER_SECOND, `expected some ${PER_SECOND} events per second, got ${perSecond}`)
     for (const reader of readers.slice(READING)) reader.read()
     // What they got, and the losses that they got reported, is what the agent counted.
     const got = (): number => sum(readers.map((reader) => reader.events + reader.lossMessages)) + before.readers.sent
     const told = (): number => sum(readers.map((reader) => reader.toldLost)) + before.readers.lost
-    const all = ({ readers: { sent, lost } }: Sample): boolean => sent === got() && lost === told()
-    await sampled(agent, 'all to be read', all)
+    const balanced = ({ readers: { sent, lost } }: Sample): boolean => sent === got() && lost === told()
+    await sampled(agent, 'all to be read', balanced)
     for (const reader of readers.slice(READING))
       assert.ok(reader.toldLost > 0, 'no loss was reported to a silent client')
     for (const reader of readers) reader.leave()
@@ -116,23 +115,23 @@ test('readers: 50 clients of which 25 never read, and hostile ones, cost the exp
   }
 
   await round()
-  const { privateBytes: rest } = await agent.order({ do: 'collect' })
+  const rest = (await agent.sample({ collect: true })).memory.private
   const loaded = await round()
-  assert.ok(loaded.privateBytes < rest + MOST_BYTES, `${loaded.privateBytes} bytes under load, ${rest} at rest`)
-  await agent.order({ do: 'rate', perSecond: PER_SECOND })
+  assert.ok(loaded.memory.private < rest + MOST_BYTES, `${loaded.memory.private} bytes under load, ${rest} at rest`)
+  await agent.rate(PER_SECOND)
   await beHostile(path)
   using client = new ApiClient(address)
   assert.match((await client.call(FineGuidanceSensors.method.getVersion, {})).version, /^\d/)
   const after = await sampled(agent, 'no reader', (now) => now.readers.present === 0)
   assert.ok(after.blockedMs < 2000, `the event loop stood for ${after.blockedMs} ms`)
-  await agent.order({ do: 'rate', perSecond: 0 })
-  const { privateBytes } = await agent.order({ do: 'collect' })
-  t.diagnostic(JSON.stringify({ rest, loaded: loaded.privateBytes, after: privateBytes, blockedMs: after.blockedMs }))
-  assert.ok(privateBytes < rest + SLACK_BYTES, `${privateBytes} bytes at the end, ${rest} after the first readers`)
+  await agent.rate(0)
+  const end = (await agent.sample({ collect: true })).memory.private
+  t.diagnostic(JSON.stringify({ rest, loaded: loaded.memory.private, end, blockedMs: after.blockedMs }))
+  assert.ok(end < rest + SLACK_BYTES, `${end} bytes at the end, ${rest} after the first readers`)
 
-  const { published, accounting } = await agent.order({ do: 'stop' })
+  const { published, accounting, failure } = await agent.stop()
   const { accepted, delivered, dropped, imbalance } = accounting['archive'] ?? assert.fail()
-  assert.deepEqual([accepted, delivered, sum(Object.values(dropped)), imbalance], [published, published, 0, 0])
+  assert.deepEqual([accepted, delivered, dropped, imbalance, failure], [published, published, 0, 0, undefined])
   assert.equal(readFileSync(file).filter((byte) => byte === 10).length, published)
 })
 

@@ -2,9 +2,8 @@
 import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs'
 import type { Account } from './account.ts'
 
-/** The last six digits of an event's time are its number, modulo this. */
-export const NUMBERS = 1_000_000
-const TIME = /"time":"[^"]{19}(?:\.(\d{1,9}))?Z"\}$/
+/** Of the envelope, the last key of a line. */
+const NUMBER = /"ktrail":\{"seq":"[^"-]+-(\d+)",.*\}\}$/
 const BUFFER_BYTES = 1 << 20
 
 export class FileReader implements Disposable {
@@ -15,15 +14,13 @@ export class FileReader implements Disposable {
   #ino = 0
   /** Beginning of a line whose end is not written yet. */
   #rest = ''
-  /** The number of the last line. */
-  #last = -1
 
   constructor(path: string, account: Account) {
     this.#path = path
     this.#account = account
   }
 
-  /** To be called more often than the file is rotated. Throws at a line that is torn or has no time. */
+  /** To be called more often than the file is rotated. Throws at a line that is torn or has no number. */
   read(): void {
     if (this.#fd !== undefined) this.#drain(this.#fd)
     const ino = statSync(this.#path, { throwIfNoEntry: false })?.ino
@@ -51,16 +48,9 @@ export class FileReader implements Disposable {
   }
 
   #line(line: string): void {
-    const found = TIME.exec(line)
-    if (found === null || !line.startsWith('{')) throw new Error(`expected an event, got ${line.slice(-200)}`)
-    const low = Number((found[1] ?? '').padEnd(9, '0').slice(-6))
-    // The nearest number to the next one that ends in these digits.
-    const next = this.#last + 1
-    let number = next - (next % NUMBERS) + low
-    if (number - next > NUMBERS / 2 && number >= NUMBERS) number -= NUMBERS
-    else if (next - number > NUMBERS / 2) number += NUMBERS
-    this.#account.take(number)
-    this.#last = number
+    const number = NUMBER.exec(line)?.[1]
+    if (number === undefined || !line.startsWith('{')) throw new Error(`expected an event, got ${line.slice(-200)}`)
+    this.#account.take(Number(number))
   }
 
   [Symbol.dispose](): void {

@@ -3,20 +3,21 @@ import { FakeSink, OK } from '../support/otlp/server.ts'
 import type { Answer, Received } from '../support/otlp/server.ts'
 import type { Account } from './account.ts'
 
-/** A sink that accounts for the numbers in `event.uid`, which is `<epoch>-<number>`. */
+/** The key of the attribute with an event's number. */
+const UID = Buffer.from('log.record.uid')
+
+/** A sink that accounts for the numbers in `log.record.uid`, which is `<run>-<number>`. */
 export class CountingSink implements AsyncDisposable {
   /** Requests that it could not read. */
   readonly failures: unknown[] = []
   readonly #account: Account
-  readonly #prefix: Buffer
   #sink: FakeSink | undefined
   #port = 0
   /** Its answer instead of accepting the request. */
   refusal: Answer | undefined
 
-  constructor(epoch: string, account: Account) {
+  constructor(account: Account) {
     this.#account = account
-    this.#prefix = Buffer.from(`${epoch}-`)
   }
 
   /** Listens, always on the same port. */
@@ -45,11 +46,14 @@ export class CountingSink implements AsyncDisposable {
     // No longer needed, and large.
     if (this.#sink !== undefined) this.#sink.requests.length = 0
     if (this.refusal !== undefined) return this.refusal
-    for (let at = body.indexOf(this.#prefix); at >= 0; at = body.indexOf(this.#prefix, at + 1)) {
-      // One byte before it gives the length of the text; a digit that follows may be the tag of the next field.
-      const text = body.toString('latin1', at + this.#prefix.length, at + (body[at - 1] ?? 0))
-      if (!/^\d+$/.test(text)) this.failures.push(new Error(`expected a number after the epoch, got "${text}"`))
-      this.#account.take(Number(text))
+    for (let at = body.indexOf(UID); at >= 0; at = body.indexOf(UID, at + 1)) {
+      // The key, then AnyValue (tag, length) with a string (tag, length).
+      const from = at + UID.length + 4
+      const text = body.toString('latin1', from, from + (body[from - 1] ?? 0))
+      const number = /^[^-]+-(\d+)$/.exec(text)?.[1]
+      if (number === undefined)
+        this.failures.push(new Error(`expected a log.record.uid such as RUN-123, got "${text}"`))
+      else this.#account.take(Number(number))
     }
     return OK
   }

@@ -3,7 +3,7 @@
  *
  *   node test/soak/soak.ts [--minutes 30] [--rate 5000] [--samples FILE]      each sample as a line of JSON
  *
- *   replay ─▶ agent's user space ─┬▶ file, rotated and compressed      (followed)
+ *   recording ─▶ real agent ──────┬▶ file, rotated and compressed      (followed)
  *                                 ├▶ OTLP, gzip                       (always up)
  *                                 └▶ OTLP, zstd, with a spool         (a minute up, a minute down)
  *
@@ -15,9 +15,9 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { Account } from './account.ts'
-import { AgentProcess } from './child.ts'
 import { FileReader } from './file-reader.ts'
-import type { Sample } from './protocol.ts'
+import type { Sample } from '../support/load/agent.ts'
+import { LoadedAgent } from '../support/load/child.ts'
 import { CountingSink } from './sinks.ts'
 import { verdictOf } from './verdict.ts'
 import type { Accounts } from './verdict.ts'
@@ -27,7 +27,7 @@ const MINUTE_MS = 60_000
 const PHASE_MS = MINUTE_MS
 const READ_MS = 500
 const DRAIN_MS = 120_000
-const STOP_MS = 10_000
+const SAMPLE_MS = 5000
 
 const { values } = parseArgs({
   options: {
@@ -47,49 +47,55 @@ const build = fileURLToPath(new URL('../../build/', import.meta.url))
 mkdirSync(build, { recursive: true })
 const folder = mkdtempSync(`${build}soak-`)
 process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
-const epoch = `soak${Date.now()}`
 const accounts: Accounts = { archive: new Account(), steady: new Account(), flaky: new Account() }
 
-await using steady = new CountingSink(epoch, accounts.steady)
-await using flaky = new CountingSink(epoch, accounts.flaky)
+await using steady = new CountingSink(accounts.steady)
+await using flaky = new CountingSink(accounts.flaky)
 await steady.up()
 await flaky.up()
 using reader = new FileReader(`${folder}/events.jsonl`, accounts.archive)
 
-await (await AgentProcess.load(() => {}))[Symbol.asyncDispose]()
-await using agent = await AgentProcess.load(show)
-agent.run(yaml(), epoch, rate)
+// The second time V8 has the compiled modules, as with the launcher's cache.
+const cache = { NODE_COMPILE_CACHE: fileURLToPath(new URL('../../build/compile-cache', import.meta.url)) }
+{
+  await using aside = new CountingSink(new Account())
+  await aside.up()
+  await using first = await LoadedAgent.start(yaml('first', aside.url, aside.url), cache)
+  await first.stop()
+}
+await using agent = await LoadedAgent.start(yaml('.', steady.url, flaky.url), cache)
+await agent.rate(rate)
 console.error(`soak: ${minutes} minutes at ${rate} events/s`)
 
 const startMs = performance.now()
+const samples: Sample[] = []
 let phase = 0
 while (performance.now() - startMs < minutes * MINUTE_MS) {
-  await pause(READ_MS)
-  look()
+  await look()
   const now = Math.floor((performance.now() - startMs) / PHASE_MS)
   if (now !== phase) await turn((phase = now))
 }
 await turn(0)
-agent.pause()
+await agent.rate(0)
 const endMs = performance.now()
-const held = (): number =>
-  Object.values(agent.samples.at(-1)?.accounting ?? {}).reduce((sum, b) => sum + b.heldEvents, 0)
-// Not before a sample taken after the pause.
-const drained = (): boolean => (agent.samples.at(-1)?.seconds ?? 0) * 1000 > endMs - startMs && held() === 0
-while (!drained() && performance.now() - endMs < DRAIN_MS) {
-  await pause(READ_MS)
-  look()
-}
-const last = await agent.stop(STOP_MS)
+const held = (): number => Object.values(samples.at(-1)?.accounting ?? {}).reduce((sum, each) => sum + each.held, 0)
+do await look(true)
+while (held() > 0 && performance.now() - endMs < DRAIN_MS)
+const last = await agent.stop()
 reader.read()
-const problems = verdictOf({ minutes, samples: agent.samples, last, accounts })
+const problems = verdictOf({ minutes, samples, last, accounts })
 for (const problem of problems) console.error(`soak: ${problem}`)
 process.exitCode = problems.length === 0 ? 0 : 1
 
-function look(): void {
-  agent.check()
+/** Reads the file, and takes a sample every few seconds, or at once. */
+async function look(atOnce = false): Promise<void> {
+  await pause(READ_MS)
   reader.read()
   for (const sink of [steady, flaky]) for (const failure of sink.failures) throw failure
+  if (!atOnce && performance.now() - startMs < samples.length * SAMPLE_MS) return
+  const sample = await agent.sample()
+  samples.push(sample)
+  show(sample)
 }
 
 /** In phases with even numbers the sink is up; in odd ones it refuses connections and answers 503 in turn. */
@@ -98,23 +104,24 @@ async function turn(number: number): Promise<void> {
   await (number % 4 === 1 ? flaky.down() : flaky.up())
 }
 
-function yaml(): string {
+/** `below`: the folder of its files. */
+function yaml(below: string, steadyUrl: string, flakyUrl: string): string {
   return `
 exporters:
-  archive: { type: file, path: "${folder}/events.jsonl", rotate: { compress: true } }
-  steady: { type: otlp, logs_endpoint: "${steady.url}", compression: gzip }
-  flaky: { type: otlp, logs_endpoint: "${flaky.url}", compression: zstd, spool: { dir: "${folder}/spool", min_free: 0B } }
+  archive: { type: file, path: "${folder}/${below}/events.jsonl", envelope: true, rotate: { compress: true } }
+  steady: { type: otlp, logs_endpoint: "${steadyUrl}", compression: gzip }
+  flaky: { type: otlp, logs_endpoint: "${flakyUrl}", compression: zstd, spool: { dir: "${folder}/${below}/spool", min_free: 0B } }
 `
 }
 
 function show(sample: Sample): void {
   if (values.samples !== undefined) appendFileSync(values.samples, `${JSON.stringify(sample)}\n`)
-  const { seconds, memory, cpuSeconds, published, accounting } = sample
-  if (Math.round(seconds / 5) % 6 !== 0) return
+  const { seconds, memory, cpuMs, published, accounting } = sample
+  if (samples.length % 6 !== 0) return
   const mb = (bytes: number): string => (bytes / 1e6).toFixed(0).padStart(4)
-  const flakyHeld = accounting['flaky']?.heldEvents ?? 0
+  const flakyHeld = accounting['flaky']?.held ?? 0
   console.error(
     `${seconds.toFixed(0).padStart(6)} s  rss ${mb(memory.rss)}  private ${mb(memory.private)}  heap ${mb(memory.heapUsed)}  external ${mb(memory.external)}  ` +
-      `buffers ${mb(memory.arrayBuffers)} MB  cpu ${((100 * cpuSeconds) / seconds).toFixed(1)} %  ${published} events, ${flakyHeld} wait`,
+      `buffers ${mb(memory.arrayBuffers)} MB  cpu ${(cpuMs / 10 / seconds).toFixed(1)} %  ${published} events, ${flakyHeld} wait`,
   )
 }

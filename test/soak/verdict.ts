@@ -1,6 +1,6 @@
 /** Prints the results of a soak and checks them against its bounds. */
 import type { Account } from './account.ts'
-import type { Sample } from './protocol.ts'
+import type { Sample } from '../support/load/agent.ts'
 import { slopeOf } from './slope.ts'
 
 const MIB = 1 << 20
@@ -44,6 +44,7 @@ export function verdictOf({ minutes, samples, last, accounts }: Soak): string[] 
   if (!(slope <= bound)) problems.push(`private memory grows by ${slope.toFixed(2)} MiB/h, expected at most ${bound}`)
   if (!(most <= MOST_MB)) problems.push(`private memory was ${most.toFixed(0)} MB, expected at most ${MOST_MB}`)
 
+  if (last.failure !== undefined) problems.push(last.failure)
   const unbalanced = samples.filter(({ accounting }) =>
     Object.values(accounting).some(({ imbalance }) => imbalance !== 0),
   )
@@ -51,19 +52,19 @@ export function verdictOf({ minutes, samples, last, accounts }: Soak): string[] 
   const sinks = Object.entries(accounts).map(([name, account]) => {
     const accounting = last.accounting[name]
     if (accounting === undefined) throw new Error(`the agent has no exporter "${name}"`)
-    const { accepted, delivered, dropped, rejected, heldEvents } = accounting
-    const given = [...Object.values(dropped), ...Object.values(rejected)].reduce((sum, events) => sum + events, 0)
+    const { accepted, delivered, dropped, rejected, held } = accounting
+    const given = dropped + rejected
     const { duplicates, late } = account
-    const lost = account.missing(last.published)
+    // Numbers begin with 0; after the last sample came the record of the stop.
+    const lost = account.missing(last.published + 1)
     if (accepted !== last.published) problems.push(`${name}: ${accepted} accepted of ${last.published} published`)
-    if (lost !== given + heldEvents)
-      problems.push(`${name}: ${lost} lost, the accounting knows of ${given + heldEvents}`)
-    if (delivered + duplicates < account.distinct) problems.push(`${name}: more arrived than was delivered`)
-    if (given > 0) problems.push(`${name}: ${given} dropped or rejected: ${JSON.stringify({ dropped, rejected })}`)
+    if (lost !== given + held) problems.push(`${name}: ${lost} lost, the accounting knows of ${given + held}`)
+    if (delivered + 1 + duplicates < account.distinct) problems.push(`${name}: more arrived than was delivered`)
+    if (given > 0) problems.push(`${name}: ${dropped} dropped, ${rejected} rejected`)
     if (name !== 'flaky' && duplicates > 0) problems.push(`${name}: ${duplicates} came twice`)
-    return { name, delivered, lost, duplicates, late, held: heldEvents }
+    return { name, delivered, lost, duplicates, late, held }
   })
-  const cpuPercent = (100 * (last.cpuSeconds - (warm[0]?.cpuSeconds ?? 0))) / (last.seconds - (warm[0]?.seconds ?? 0))
+  const cpuPercent = (last.cpuMs - (warm[0]?.cpuMs ?? 0)) / 10 / (last.seconds - (warm[0]?.seconds ?? 0))
   const figures = {
     minutes,
     published: last.published,

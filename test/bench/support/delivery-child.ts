@@ -4,25 +4,21 @@
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { pino } from 'pino'
-import { createFanOut } from '../../../exporters/start.ts'
-import { loadConfig } from '../../../config/agent/load.ts'
 import { describe } from '../../../exporters/contract/described.ts'
-import { EncoderPool, createJsonEncoder } from '../../../exporters/index.ts'
-import type { Sender } from '../../../exporters/index.ts'
+import { createJsonEncoder } from '../../../exporters/index.ts'
 import { guardKafkajs } from '../../../exporters/sinks/kafka/client/guard.ts'
 import { endingAt, loadRecording } from '../../support/recording/recording.ts'
 import { synthesize } from '../../support/recording/synthetic.ts'
+import type { MetricsPage } from '../../e2e/support/metrics.ts'
+import { RecordedAgent } from '../../support/kernel/recorded.ts'
 import { plainKafkajs } from './plain-kafkajs.ts'
-import { play } from './play.ts'
 import { Line, NODE_NAME, chunksOf } from './replay.ts'
 import { sdkPipeline } from './sdk-pipeline.ts'
-import { gzip, zstd } from '../../../native/index.ts'
 import { DEFAULT_RECORDS } from '../../../config/agent/exporters/otlp-records.ts'
 
 /** What the process has to measure, with at least `events` events a round. */
 export type Way =
-  /** The agent's pipeline with these exporters; ${env:FOLDER} is a folder of the round. One named `dead` cannot deliver. */
+  /** The real agent with these exporters; ${env:FOLDER} is a folder of the round. One named `dead` cannot deliver. */
   | { readonly is: 'line'; readonly exporters: string; readonly events: number }
   | { readonly is: 'sdk'; readonly endpoint: string; readonly events: number }
   | { readonly is: 'kafkajs'; readonly brokers: readonly string[]; readonly topic: string; readonly events: number }
@@ -40,15 +36,16 @@ export type Message = { readonly is: 'ready' } | { readonly is: 'cost'; readonly
 
 export const SYNTHETIC_RECORDS = 60_000
 const EPOCH = '1795520000'
-const STOP_MS = 60_000
+const STOP_SECONDS = 60
+const ACCEPTED = 'ktrail_exporter_accepted_events_total'
 /** Below the request limit of brokers, which is 1 MiB. */
 const KAFKA_BATCH = 600
 const BUILD = fileURLToPath(new URL('../../../build/', import.meta.url))
 
 const recording = endingAt(loadRecording() ?? synthesize(SYNTHETIC_RECORDS), Date.now())
 
-/** Plays a round and returns how many events were delivered. */
-type Round = () => Promise<number>
+/** Plays a round and returns its cost. */
+type Round = () => Promise<Cost>
 
 function roundOf(way: Way): Round | Promise<Round> {
   switch (way.is) {
@@ -64,34 +61,54 @@ function roundOf(way: Way): Round | Promise<Round> {
 function lineOf({ exporters, events }: Extract<Way, { is: 'line' }>): Round {
   const line = new Line(recording)
   const perRound = chunksOf(recording).reduce((sum, chunk) => sum + line.take(chunk).length, 0)
+  const rounds = Math.ceil(events / perRound)
   return async () => {
     // Made by the recorder, if it exists already.
     mkdirSync(BUILD, { recursive: true })
     const folder = mkdtempSync(`${BUILD}bench-`)
     try {
-      const loaded = loadConfig(exporters, 'bench.yaml', { FOLDER: folder }, () => '')
-      if (!('config' in loaded)) throw new Error(JSON.stringify(loaded))
-      const encoders = new EncoderPool(NODE_NAME)
-      const log = pino({ level: 'silent' })
-      const context = { nodeName: NODE_NAME, epoch: EPOCH, encoders, compressors: { gzip, zstd }, env: {}, log }
-      const fanout = await createFanOut(loaded.config.exporters, context)
-      await fanout.start()
-      const published = await play(recording, Math.ceil(events / perRound), fanout)
-      await fanout.stop(STOP_MS)
-      for (const sender of fanout.senders) audit(sender, published)
-      return published
+      const played = Promise.withResolvers<void>()
+      let began = false
+      let left = rounds
+      const agent = await RecordedAgent.start({
+        folder,
+        yaml: `shutdown: { grace: ${STOP_SECONDS}s }\n${exporters}`,
+        recording,
+        rounds,
+        due: () => (began ? Infinity : 0),
+        onRound: () => {
+          if (--left === 0) played.resolve()
+        },
+      })
+      return await measured(async () => {
+        began = true
+        agent.kernel.wake()
+        await played.promise
+        const published = rounds * perRound
+        audit(await agent.metrics(), published)
+        const { droppedAtStop } = await agent.agent.stop()
+        if (droppedAtStop > 0)
+          throw new Error(`expected all events delivered, ${droppedAtStop} were dropped at the stop`)
+        return published
+      })
     } finally {
       rmSync(folder, { recursive: true })
     }
   }
 }
 
-/** Throws unless all is delivered or, for a dead exporter, kept. */
-function audit(sender: Sender, published: number): void {
-  const { accepted, delivered, heldEvents } = sender.accounting()
-  const settled = sender.name === 'dead' ? heldEvents : delivered
-  if (accepted === published && settled === published && sender.imbalance() === 0) return
-  throw new Error(`${sender.name}: expected ${published} events, got ${JSON.stringify(sender.accounting())}`)
+/** Throws unless each exporter has accepted all, and dropped and rejected none. What one does not deliver then is dropped at the stop, or in a spool. */
+function audit(page: MetricsPage, published: number): void {
+  for (const exporter of page.labels(ACCEPTED, 'exporter')) {
+    const [accepted, dropped] = [ACCEPTED, 'ktrail_exporter_dropped_events_total'].map((name) =>
+      page.sum(name, { exporter }),
+    )
+    const imbalance = page.sum('ktrail_accounting_imbalance_events', { exporter })
+    if (accepted !== undefined && accepted >= published && dropped === 0 && imbalance === 0) continue
+    throw new Error(
+      `${exporter}: expected ${published} events, got ${accepted}; ${dropped} dropped, imbalance ${imbalance}`,
+    )
+  }
 }
 
 function sdkOf({ endpoint, events }: Extract<Way, { is: 'sdk' }>): Round {
@@ -101,7 +118,7 @@ function sdkOf({ endpoint, events }: Extract<Way, { is: 'sdk' }>): Round {
     1000,
   )
   const json = createJsonEncoder({ nodeName: NODE_NAME })
-  return () => sdkPipeline(cycles, events, { ...DEFAULT_RECORDS, endpoint, epoch: EPOCH, json })
+  return () => measured(() => sdkPipeline(cycles, events, { ...DEFAULT_RECORDS, endpoint, epoch: EPOCH, json }))
 }
 
 async function kafkajsOf({ brokers, topic, events }: Extract<Way, { is: 'kafkajs' }>): Promise<Round> {
@@ -112,20 +129,18 @@ async function kafkajsOf({ brokers, topic, events }: Extract<Way, { is: 'kafkajs
   const batches = slices(all.slice(0, events), KAFKA_BATCH).map((batch) => [describe(json.encode(batch), batch)])
   const [run] = await plainKafkajs({ brokers, topic, compression: 'none', nodeName: NODE_NAME, batches })
   const count = Math.min(events, all.length)
-  return async () => {
-    await run()
-    return count
-  }
+  return () => measured(async () => (await run(), count))
 }
 
 function slices<T>(list: readonly T[], length: number): T[][] {
   return Array.from({ length: Math.ceil(list.length / length) }, (_, i) => list.slice(i * length, (i + 1) * length))
 }
 
-async function measured(round: Round): Promise<Cost> {
+/** `work` returns the number of events that were delivered. */
+async function measured(work: () => Promise<number>): Promise<Cost> {
   const before = process.cpuUsage()
   const startMs = performance.now()
-  const events = await round()
+  const events = await work()
   const ms = performance.now() - startMs
   const { user, system } = process.cpuUsage(before)
   const rssMB = (process.resourceUsage().maxRSS * 1024) / 1e6
@@ -140,6 +155,6 @@ if (import.meta.main) {
   process.on('disconnect', () => process.exit())
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- written by delivery.bench.ts
   const round = await roundOf(JSON.parse(process.argv[2] ?? '') as Way)
-  process.on('message', () => void measured(round).then((cost) => send({ is: 'cost', cost })))
+  process.on('message', () => void round().then((cost) => send({ is: 'cost', cost })))
   send({ is: 'ready' })
 }

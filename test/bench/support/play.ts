@@ -2,7 +2,8 @@
 import { chunks } from '../../../collector/ingest/source.ts'
 import type { FanOut } from '../../../exporters/index.ts'
 import type { Recording } from '../../support/recording/recording.ts'
-import { Line, RecordedRing } from './replay.ts'
+import { RecordedRing } from '../../support/recording/ring.ts'
+import { Line } from './replay.ts'
 
 const MAX_DELAY_MS = 50
 
@@ -10,7 +11,7 @@ const MAX_DELAY_MS = 50
 export async function play(recording: Recording, rounds: number, fanout: FanOut): Promise<number> {
   const stage = new Line(recording)
   const stopping = new AbortController()
-  const ring = new RecordedRing(recording.bytes, rounds, () => stage.pass(recording.spanMs))
+  const ring = new RecordedRing(recording.bytes, { rounds, onRound: () => stage.pass(recording.spanMs) })
   const watch = (): Disposable => ({ [Symbol.dispose]: () => {} })
   const onEmpty = (): void => stopping.abort()
   let published = 0

@@ -8,14 +8,11 @@ import { Sequence } from '../../../collector/delivery/sequence.ts'
 import { SequenceTracker } from '../../../collector/ingest/sequence-tracker.ts'
 import { WallClock } from '../../../collector/process/clock.ts'
 import { ProcessTable } from '../../../collector/process/table.ts'
-import { EVENT_HEADER } from '../../../collector/wire/wire.ts'
-import type { RingReader } from '../../../native/types.ts'
 import { knownHook } from '../../support/recording/recording.ts'
 import type { Recording } from '../../support/recording/recording.ts'
+import { RecordedRing } from '../../support/recording/ring.ts'
 
 export const NODE_NAME = 'node-a.example'
-/** As RingReader.read: it stops when less space than a largest record is left. */
-const LARGEST_RECORD = 64 << 10
 
 /** Everything between ring and fan-out, with the processes at the beginning of the recording. */
 export class Line {
@@ -59,60 +56,9 @@ export class Line {
   }
 }
 
-/**
- * A ring that contains the recording `rounds` times. `onRound` is called at the end of each. `due` is called before each read and
- * returns how many records exist by then; all if absent.
- */
-export class RecordedRing implements RingReader {
-  readonly #bytes: Buffer
-  readonly #onRound: () => void
-  readonly #due: () => number
-  #at = 0
-  #rounds: number
-
-  constructor(bytes: Buffer, rounds: number, onRound: () => void, due: () => number = () => Infinity) {
-    this.#bytes = bytes
-    this.#rounds = rounds
-    this.#onRound = onRound
-    this.#due = due
-  }
-
-  read(into: Uint8Array): number {
-    if (this.#at === this.#bytes.length) {
-      this.#onRound()
-      this.#rounds--
-      this.#at = 0
-    }
-    if (this.#rounds <= 0) return 0
-    const most = Math.min(this.#bytes.length, this.#at + into.length - LARGEST_RECORD + 1)
-    let end = this.#at
-    for (let left = this.#due(); left > 0 && end < most; left--) end = this.#next(end)
-    into.set(this.#bytes.subarray(this.#at, end))
-    const length = end - this.#at
-    this.#at = end
-    return length
-  }
-
-  #next(at: number): number {
-    return at + ((this.#bytes.readUInt32LE(at + EVENT_HEADER.size) + 7) & ~7)
-  }
-
-  available(): number {
-    return 0
-  }
-
-  malformed(): number {
-    return 0
-  }
-
-  close(): void {}
-
-  [Symbol.dispose](): void {}
-}
-
 /** The recording cut into chunks as the source would read them, for measuring single stages. */
 export function chunksOf(recording: Recording, chunkBytes = 128 << 10): Chunk[] {
-  const ring = new RecordedRing(recording.bytes, 1, () => {})
+  const ring = new RecordedRing(recording.bytes, { rounds: 1 })
   const chunks: Chunk[] = []
   for (;;) {
     const bytes = Buffer.alloc(chunkBytes)

@@ -28,6 +28,11 @@ export class MetricsPage {
       .reduce((sum, sample) => sum + sample.value, 0)
   }
 
+  /** The values of a label of this metric, each once. */
+  labels(name: string, label: string): string[] {
+    return [...new Set(this.#samples.flatMap((each) => (each.name === name ? [each.labels[label] ?? ''] : [])))]
+  }
+
   /** All losses, as `reason(hook)=count`; empty if there are none. */
   losses(): string[] {
     return this.#samples

@@ -74,8 +74,13 @@ export class RawAgent implements AsyncDisposable {
     return /"http":"([^"]+)".*"msg":"ready"/.exec(this.#stderr)?.[1]
   }
 
+  /** GET of one of its pages. */
+  page(path: string): Promise<Response> {
+    return fetch(`http://${this.#address()}${path}`)
+  }
+
   async metrics(): Promise<MetricsPage> {
-    return new MetricsPage(await (await fetch(`http://${this.#address()}/metrics`)).text())
+    return new MetricsPage(await (await this.page('/metrics')).text())
   }
 
   /** Sends a message over the channel of `command`; resolves with the answer. */

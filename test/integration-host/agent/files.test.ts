@@ -5,45 +5,14 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { test } from 'node:test'
-import { accessOf, badLines, countLines } from '../../e2e/support/faults.ts'
+import { badLines } from '../../e2e/support/faults.ts'
 import { RawAgent } from '../../e2e/support/raw.ts'
 import { until } from '../../e2e/support/wait.ts'
 import { SmallDisk, smallDisk } from '../../support/delivery/small-disk.ts'
-import { FILE, policyOf } from '../../support/kernel/functions.ts'
+import { policyOf } from '../../support/kernel/functions.ts'
 import { Folder } from '../../unit/exporters/support/folder.ts'
-
-const PROGRAM = join(import.meta.dirname, '../../support/kernel/host-agent.ts')
-const NODE = [process.execPath, '--disable-warning=ExperimentalWarning', PROGRAM]
-const reads = (file: string): number => countLines(file, accessOf(FILE))
-
-interface Place {
-  readonly events: string
-  /** Writes a config with these keys beside the policies; returns its path. */
-  config(keys?: Readonly<Record<string, unknown>>): string
-}
-
-function place(folder: Folder): Place {
-  mkdirSync(folder.at('policies'))
-  mkdirSync(folder.at('proc'))
-  writeFileSync(folder.at('policies/p.yaml'), policyOf('watched'))
-  const events = folder.at('events.jsonl')
-  const config = (keys: Readonly<Record<string, unknown>> = {}): string => {
-    const whole = {
-      policies: [folder.at('policies')],
-      procfs: folder.at('proc'),
-      state_dir: folder.at('state'),
-      server: { http: '127.0.0.1:0', grpc: 'disabled' },
-      exporters: { archive: { type: 'file', path: events, batch: { max_wait: '20ms' } } },
-      log: { level: 'info', format: 'json' },
-      ...keys,
-    }
-    writeFileSync(folder.at('ktrail.yaml'), JSON.stringify(whole))
-    return folder.at('ktrail.yaml')
-  }
-  return { events, config }
-}
+import { NODE, place, reads } from './support/place.ts'
 
 test('agent files: SIGHUP while it writes, after a rename: no line is lost, torn or doubled', async (t) => {
   const MOVES = 20

@@ -14,12 +14,15 @@ import type {
   KernelPrograms,
   KernelProcess,
 } from '../../../collector/kernel/port.ts'
+import type { MapEnds } from '../../../collector/wire/decode.ts'
 import { COUNTERS, EVENT_HEADER, EVENT_HOOK } from '../../../collector/wire/wire.ts'
 import type { Policy } from '../../../config/policy/policy.ts'
 import type { RingReader } from '../../../native/types.ts'
 
 /** RingReader stops when less room than a largest record is left. */
 const LARGEST_RECORD = 64 << 10
+
+const NO_ENDS: MapEnds = { calls: [], functions: [] }
 
 export interface ReplayOptions {
   readonly facts: KernelFacts
@@ -43,6 +46,8 @@ export class ReplayKernel implements Kernel, KernelPrograms {
   readonly counters: Record<(typeof COUNTERS)[number], number>
   /** Why the next change of policies is refused. */
   refusal: Error | undefined
+  /** Ends of calls that the ring does not report: what the kernel's map says next. */
+  ends: MapEnds = NO_ENDS
   readonly #options: ReplayOptions
   readonly #processes = new Map<number, bigint>()
   readonly #place = numbering()
@@ -156,7 +161,12 @@ export class ReplayKernel implements Kernel, KernelPrograms {
     return []
   }
 
-  takeEnds = (): ReturnType<KernelPrograms['takeEnds']> => ({ calls: [], functions: [] })
+  takeEnds(): MapEnds {
+    const { ends } = this
+    this.ends = NO_ENDS
+    return ends
+  }
+
   seedImages = (): void => {}
   forgetCgroups = (): void => {}
   sweepJoins = (): void => {}

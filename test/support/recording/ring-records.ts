@@ -13,7 +13,12 @@ import {
   FILE_INFO,
   FORK_BODY,
   EVENT_HEADER,
+  EVENT_RETURN,
   HOOK_HAS_RETURN,
+  HOOK_RETURN_FOLLOWS,
+  HOOK_RETURN_KEPT,
+  HOOK_RETURN_MISSED,
+  RETURN_BODY,
   RETURN_INDEX,
   TEXT_KEY,
   VALUE,
@@ -113,6 +118,27 @@ export class RingRecords {
     header[EVENT_HEADER.nargs] = all.length
     header.writeUInt32LE(hookId, EVENT_HEADER.hookId)
     if (returned !== undefined) header.writeUInt16LE(HOOK_HAS_RETURN, EVENT_HEADER.flags)
+  }
+
+  /** A call that has not returned; the kernel's map has it by this number. */
+  waiting(stamp: Stamp, hookId: number, values: ReadonlyArray<readonly [number, HookValue]>, call: bigint): void {
+    const all = [
+      ...values.map(([index, value]) => valueBytes(value, index)),
+      valueBytes({ kind: 'uint', value: call }, RETURN_INDEX),
+    ]
+    const header = this.#add(EVENT_HOOK, stamp, all)
+    header[EVENT_HEADER.nargs] = all.length
+    header.writeUInt32LE(hookId, EVENT_HEADER.hookId)
+    header.writeUInt16LE(HOOK_RETURN_FOLLOWS | HOOK_RETURN_KEPT, EVENT_HEADER.flags)
+  }
+
+  /** How such a call went on; `stamp` is that of the call. Without a value its return was missed. */
+  returned(stamp: Stamp, call: bigint, value?: bigint): void {
+    const body = Buffer.alloc(RETURN_BODY.bytes)
+    body.writeBigUInt64LE(call, RETURN_BODY.call)
+    body.writeBigUInt64LE(BigInt.asUintN(64, value ?? 0n), RETURN_BODY.returned)
+    const header = this.#add(EVENT_RETURN, stamp, [body])
+    header.writeUInt16LE(value === undefined ? HOOK_RETURN_MISSED : HOOK_HAS_RETURN, EVENT_HEADER.flags)
   }
 
   /** Returns the record, which may still be changed. */

@@ -3,12 +3,17 @@ import assert from 'node:assert/strict'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { pino } from 'pino'
+import { z } from 'zod'
 import { startAgent } from '../../../collector/agent.ts'
 import { CollectorError } from '../../../collector/errors.ts'
 import type { RunningAgent } from '../../../collector/running.ts'
+import { valueIndex } from '../../../collector/kernel/layout/hook.ts'
 import { parseConfigFile } from '../../../config/agent/check.ts'
+import { NOP, typeNamed } from '../../../config/policy/arguments.ts'
 import { SYMBOLS, policyOf } from '../../support/kernel/functions.ts'
 import { ReplayKernel } from '../../support/kernel/replay.ts'
+import { RingRecords } from '../../support/recording/ring-records.ts'
+import type { Stamp } from '../../support/recording/ring-records.ts'
 import { synthesize } from '../../support/recording/synthetic.ts'
 import { until } from '../exporters/support/fake-clock.ts'
 import { Folder } from '../exporters/support/folder.ts'
@@ -96,6 +101,38 @@ test('agent: numbers of records that never come are a loss in the file', async (
   await rig.agent.stop()
   const losses = rig.lines().flatMap((line) => ('rate_limit_info' in line ? [line['rate_limit_info']] : []))
   assert.deepEqual(losses, [{ number_of_dropped_process_events: '7' }])
+})
+
+test('agent: returns that come late, by the ring or by the map, and returns that never come', async () => {
+  using folder = new Folder()
+  await using rig = await start(folder)
+  const ring = new RingRecords()
+  const file = [
+    valueIndex({ index: 0, type: typeNamed('path') ?? NOP }),
+    { kind: 'file', path: '/f', inode: 7n, mode: 0o100644 },
+  ] as const
+  const stampOf = (call: number): Stamp => ({ ns: 600_000_000_000n + BigInt(call), tgid: 9, tid: 9, startNs: 1n })
+  for (const call of [1, 2, 3, 4, 5]) ring.waiting(stampOf(call), 3, [file], BigInt(call))
+  // 1 and 2 by the ring, 3 and 4 by the map; 5 is in progress when the agent stops.
+  ring.returned(stampOf(1), 1n, -13n)
+  ring.returned(stampOf(2), 2n)
+  rig.kernel.play(ring.bytes())
+  const end = { tid: 9, sec: 600, callHi: 0 }
+  const calls = [
+    { ...end, nsec: 3, callLo: 3, returned: { lo: 7, hi: 0 } },
+    { ...end, nsec: 4, callLo: 4, returned: undefined },
+  ]
+  rig.kernel.ends = { calls, functions: [] }
+  await rig.agent.stop()
+  const missed = { error_arg: { Message: 'return not seen' } }
+  assert.deepEqual(
+    rig
+      .lines()
+      .flatMap(({ process_kprobe: call }) =>
+        call === undefined ? [] : [z.looseObject({ return: z.unknown() }).parse(call).return],
+      ),
+    [{ int_arg: -13 }, missed, { int_arg: 7 }, missed, missed],
+  )
 })
 
 test('agent: a policy that the kernel refuses changes nothing, and the next one is attached', async () => {

@@ -1,15 +1,21 @@
-/** The status page in a real browser: what a person sees and does, narrow and wide, light and dark, with hostile names. */
+/**
+ * The status page in a real browser: what a person sees and does, narrow and wide, light and dark, with hostile names; and once of a real agent,
+ * which has no policies or hooks with hostile names and no losses on request.
+ */
 import assert from 'node:assert/strict'
 import { mkdirSync } from 'node:fs'
 import { after, before, describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { Browser, Page } from 'puppeteer-core'
 import type { Event } from '../../exporters/contract/event.ts'
+import { RawAgent } from '../e2e/support/raw.ts'
 import { until } from '../e2e/support/wait.ts'
 import { startPageAgent } from '../support/page/agent.ts'
 import type { PageAgent } from '../support/page/agent.ts'
 import { findBrowser, openPage, startBrowser, violations } from '../support/page/browser.ts'
 import { enabledPolicies } from '../unit/collector/support/policies.ts'
+import { Folder } from '../unit/exporters/support/folder.ts'
+import { NODE, place } from './agent/support/place.ts'
 import { file, int, makeExec, makeExit, makeHook, makeKprobe, makeProcess } from '../unit/exporters/support/events.ts'
 
 const found = findBrowser()
@@ -234,6 +240,29 @@ describe('page', { skip }, () => {
     await hide(page, false)
     await has(page, '#connection', 'Live')
     assert.deepEqual(errors, [])
+    await page.browserContext().close()
+  })
+
+  it('of a real agent: ready, its policy and exporter, live events', async () => {
+    using folder = new Folder()
+    const { config } = place(folder)
+    const server = { http: '127.0.0.1:0', grpc: 'disabled', token: 'open-sesame' }
+    await using real = new RawAgent(config({ server }), { command: NODE })
+    await real.ready()
+    const { page, errors, foreign } = await openPage(browser, `${real.url}/`, 1280, 'light')
+    await unlock(page, 'open-sesame')
+    await has(page, '#state', 'Ready')
+    await has(page, '#connection', 'Live')
+    await has(page, '#senders', 'archive')
+    assert.match(await textOf(page, '#list'), /watched/)
+    await real.request(3)
+    const rows = await until('the events', async () => {
+      const rowsNow = (await rowsOf(page)).filter((row) => row.includes('security_file_permission'))
+      return rowsNow.length === 3 && rowsNow
+    })
+    for (const row of rows) assert.match(row, / kprobe .*security_file_permission\(\/watched\/f, 4\) = 0 watched$/)
+    assert.deepEqual(await violations(page), [])
+    assert.deepEqual([errors, foreign], [[], []])
     await page.browserContext().close()
   })
 

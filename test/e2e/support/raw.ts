@@ -74,9 +74,14 @@ export class RawAgent implements AsyncDisposable {
     return /"http":"([^"]+)".*"msg":"ready"/.exec(this.#stderr)?.[1]
   }
 
+  /** The address of its pages. */
+  get url(): string {
+    return `http://${this.#address()}`
+  }
+
   /** GET of one of its pages. */
   page(path: string): Promise<Response> {
-    return fetch(`http://${this.#address()}${path}`)
+    return fetch(this.url + path)
   }
 
   async metrics(): Promise<MetricsPage> {

@@ -1,12 +1,13 @@
 /**
- * The agent is killed at random moments and is stopped at awkward ones. test/integration-host/agent/files.test.ts has what happens to its files.
- * KTRAIL_SEED repeats a run of the random part; each run prints its seed.
+ * An agent that is killed or stopped at a random moment leaves nothing in the kernel. test/integration-host/agent/kill.test.ts has more kills and
+ * what happens to its files. KTRAIL_SEED repeats the moments; each run prints its seed.
  */
 import assert from 'node:assert/strict'
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
+import { Seeded } from '../simulation/spool/random.ts'
 import { cannotRun, freshFolder } from './support/agent.ts'
 import {
   PRELOADED,
@@ -25,11 +26,8 @@ import { until } from './support/wait.ts'
 
 const skip = cannotRun()
 if (skip !== false) console.log(`crash: skipped: ${skip}`)
-/** KTRAIL_LONG=1 kills two or three times as often. The moments are random, so that each run has others. */
-const LONG = process.env['KTRAIL_LONG'] === '1'
-const KILLS_AT_START = LONG ? 12 : 4
-const KILLS_A_PHASE = LONG ? 4 : 2
-if (!LONG) console.log('crash: fewer kills: each start takes seconds in a guest; KTRAIL_LONG=1 makes all')
+/** Each start takes seconds in a guest; KTRAIL_LONG=1 makes more. The moments are random, so that each run has others. */
+const TIMES = process.env['KTRAIL_LONG'] === '1' ? 6 : 1
 
 interface Place {
   readonly folder: string
@@ -40,7 +38,7 @@ interface Place {
   rewrite(): void
 }
 
-function place(keys: Readonly<Record<string, unknown>> = {}): Place {
+function place(): Place {
   const { folder: watched, file } = target()
   const folder = freshFolder('crash')
   const policies = join(folder, 'policies')
@@ -58,7 +56,8 @@ function place(keys: Readonly<Record<string, unknown>> = {}): Place {
         [`other-${turn}`]: { type: 'file', path: join(folder, `other-${turn % 2}.jsonl`) },
       },
       log: { level: 'info', format: 'json' },
-      ...keys,
+      // A burst is delivered before a stop ends.
+      shutdown: { grace: '1m' },
     })
   }
   const events = join(folder, 'events.jsonl')
@@ -66,78 +65,63 @@ function place(keys: Readonly<Record<string, unknown>> = {}): Place {
   return { folder, config, events, file, rewrite }
 }
 
-/** mulberry32: small, seeded, good enough to pick moments. */
-function randomFrom(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
+interface Moment {
+  readonly name: string
+  readonly signal: NodeJS.Signals
+  /** It may have ended by itself just before, with code 0. */
+  readonly mayEnd?: true
+  /** The signal comes within this time after `begin`. */
+  readonly spanMs: () => number
+  readonly begin: (agent: RawAgent) => unknown
 }
 
-describe('kill -9', { skip }, () => {
+describe('crash', { skip }, () => {
   const seed = Number(process.env['KTRAIL_SEED'] || Date.now() % 1_000_000)
-  const random = randomFrom(seed)
-  // A burst is delivered before a stop ends.
-  const at = place({ shutdown: { grace: '1m' } })
+  const random = new Seeded(seed)
+  const at = place()
+  const readings: Array<Promise<unknown>> = []
   let startMs = 0
   let kills = 0
 
-  /** Kills it at this moment; `mayEnd`: it may have ended by itself just before. */
-  async function killed(moment: (agent: RawAgent) => Promise<unknown>, mayEnd = false): Promise<void> {
-    await using agent = new RawAgent(at.config)
-    await moment(agent)
-    if (!mayEnd) assert.equal(agent.over, undefined, `it ended by itself:\n${agent.stderr}`)
-    const end = await agent.end('SIGKILL')
-    if (end.signal === 'SIGKILL') kills++
-    else assert.deepEqual([mayEnd, end], [true, { code: 0, signal: null }], agent.stderr)
-    await nothingLeft()
-  }
-
-  it(`${KILLS_AT_START} times while it starts, KTRAIL_SEED=${seed}`, async () => {
-    // The second start counts: the first also fills the page cache.
-    for (let i = 0; i < 2; i++) {
-      await using agent = new RawAgent(at.config)
-      const began = performance.now()
-      await agent.ready()
-      startMs = performance.now() - began
-      assert.deepEqual(await agent.end('SIGTERM'), { code: 0, signal: null })
-      await nothingLeft()
-    }
-    const moments = Array.from({ length: KILLS_AT_START }, () => Math.round(random() * startMs))
-    report('a start, ms', { took: startMs, 'killed after': moments.join(' ') })
-    for (const ms of moments) await killed((agent) => Promise.race([setTimeout(ms), agent.ended]))
-  })
-
-  const readings: Array<Promise<unknown>> = []
-  const phases: ReadonlyArray<{
-    name: string
-    spanMs: number
-    begin: (agent: RawAgent) => unknown
-    mayEnd?: boolean
-  }> = [
-    { name: 'under load', spanMs: 1500, begin: () => readings.push(burst(['pread', at.file, 300_000, 2])) },
+  const moments: readonly Moment[] = [
     {
-      name: 'while policies and exporters change, under load',
-      spanMs: 2500,
-      begin: () => {
-        readings.push(burst(['pread', at.file, 100_000, 1]))
+      name: 'SIGKILL under load, while policies and exporters change',
+      signal: 'SIGKILL',
+      spanMs: () => 2500,
+      begin: async (agent) => {
+        const began = performance.now()
+        await agent.ready()
+        startMs = performance.now() - began
+        readings.push(burst(['pread', at.file, 100_000, 2]))
         at.rewrite()
       },
     },
-    { name: 'while it stops', spanMs: 150, begin: (agent) => agent.signal('SIGTERM'), mayEnd: true },
+    {
+      name: 'SIGKILL while it stops',
+      signal: 'SIGKILL',
+      mayEnd: true,
+      spanMs: () => 150,
+      begin: async (agent) => {
+        await agent.ready()
+        agent.signal('SIGTERM')
+      },
+    },
+    { name: 'SIGKILL during the start', signal: 'SIGKILL', spanMs: () => startMs, begin: () => {} },
+    { name: 'SIGTERM during the start', signal: 'SIGTERM', mayEnd: true, spanMs: () => startMs, begin: () => {} },
   ]
-  for (const { name, spanMs, begin, mayEnd } of phases) {
-    it(`${KILLS_A_PHASE} times ${name}; each start works`, async () => {
-      for (let i = 0; i < KILLS_A_PHASE; i++) {
-        const ms = Math.round(random() * spanMs)
-        await killed(async (agent) => {
-          await agent.ready()
-          begin(agent)
-          await setTimeout(ms)
-        }, mayEnd)
+  for (const { name, signal, mayEnd, spanMs, begin } of moments) {
+    it(`${name} leaves nothing in the kernel, ${TIMES}×, KTRAIL_SEED=${seed}`, async () => {
+      for (let i = 0; i < TIMES; i++) {
+        await using agent = new RawAgent(at.config)
+        await begin(agent)
+        const ms = random.int(Math.round(spanMs()))
+        await Promise.race([setTimeout(ms), agent.ended])
+        if (mayEnd === undefined) assert.equal(agent.over, undefined, `it ended by itself:\n${agent.stderr}`)
+        const end = await agent.end(signal)
+        report(name, { 'after ms': ms, 'of ms': spanMs(), signal: end.signal ?? 'none' })
+        if (end.signal === 'SIGKILL') kills++
+        if (end.signal !== signal) assert.deepEqual([mayEnd, end], [true, { code: 0, signal: null }], agent.stderr)
+        await nothingLeft()
       }
       await Promise.all(readings)
     })
@@ -154,39 +138,15 @@ describe('kill -9', { skip }, () => {
     const reading = burst(['pread', at.file, 30_000, 1])
     await until('events under load', () => countLines(at.events, accessOf(at.file)) > before + 500)
     at.rewrite()
-    await setTimeout(random() * 1500)
+    await setTimeout(random.int(1500))
     // Code 0: all that was read is delivered.
     assert.deepEqual(await agent.end('SIGTERM'), { code: 0, signal: null }, agent.stderr)
     await reading
+    await nothingLeft()
     const bad = badLines(at.events)
     report('after kill -9', { kills, 'torn lines, repaired': bad.length })
     // An agent that stops may have ended by itself.
-    assert.ok(kills >= KILLS_AT_START + 2 * KILLS_A_PHASE, `${kills} kills`)
+    assert.ok(kills >= 2 * TIMES, `${kills} kills`)
     assert.ok(bad.length <= kills, 'at most the line being written is torn')
-  })
-})
-
-describe('signals', { skip }, () => {
-  after(nothingLeft)
-
-  it('SIGTERM during start ends it and leaves nothing in the kernel', async () => {
-    const { config } = place()
-    for (const ms of [50, 1500, 3000]) {
-      await using agent = new RawAgent(config)
-      await setTimeout(ms)
-      const { code, signal } = await agent.end('SIGTERM')
-      assert.ok(signal === 'SIGTERM' || code === 0, `${code} ${signal}\n${agent.stderr}`)
-      await nothingLeft()
-    }
-  })
-
-  it('SIGINT drains and stops with exit code 0', async () => {
-    const { config, events, file } = place()
-    await using agent = new RawAgent(config)
-    await agent.ready()
-    await burst(['pread', file, 5000, 1])
-    assert.deepEqual(await agent.end('SIGINT'), { code: 0, signal: null })
-    assert.equal(countLines(events, accessOf(file)), 5000)
-    assert.deepEqual(badLines(events), [])
   })
 })

@@ -12,7 +12,7 @@ import { describe, test } from 'node:test'
 import { openObject } from '../../../native/index.ts'
 import { compileFixture } from '../../integration/native-fixture.ts'
 import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
-import { balanced } from '../support/faults.ts'
+import { audited, balanced } from '../support/faults.ts'
 import { bpftool, found, mapOf, unready, zeros } from '../guard/support/tampering.ts'
 import { kernelAtLeast, preempts } from '../support/kernel.ts'
 import { path, policy } from '../support/policy.ts'
@@ -60,6 +60,8 @@ const EXECS = {
   selectors: [{ matchArgs: [{ index: 0, operator: 'Postfix', values: ['executed'] }] }],
 }
 const twoPolicies = { 'p.yaml': policy('one', [OPENS, READS, EXECS]), 'q.yaml': policy('two', [READS, NEVER]) }
+/** Calls that never return. */
+const CALLS = 400
 /** Within which a change of the map of waiting calls is reported. */
 const SEEN_S = 10
 const PREFIX = process.arch === 'arm64' ? '__arm64_' : '__x64_'
@@ -144,6 +146,26 @@ describe('joined returns', { skip }, () => {
         assert.throws(() => execFileSync('sh', ['-c', 'exit 21']))
         await agent.until('the event of an exit', () => exits().length > 0)
         assert.match(exits().join('\n'), /sys_exit_group\(21\) = error: return not seen$/)
+
+        // On one CPU a new process soon gets the stack of one before, some at the same depth. For so long that the guard looks more than once.
+        if (mode === 'join') {
+          const earlier = exits().length
+          const loop = `for i in $(seq ${CALLS / 20}); do for j in $(seq 20); do (exit 21); done; sleep 0.1; done; exit 0`
+          execFileSync('taskset', ['-c', '0', 'sh', '-c', loop])
+          await agent.until(`${CALLS} returns to be given up`, async () => {
+            const kind = { kind: 'return_not_seen' }
+            return (await agent.metrics()).sum('ktrail_kernel_fallbacks_total', kind) >= CALLS + earlier
+          })
+          await agent.settled()
+          const page = await agent.metrics()
+          assert.equal(page.sum('ktrail_returns_waiting'), 0)
+          assert.deepEqual(page.losses(), [])
+          const ends = exits().slice(earlier)
+          assert.equal(ends.length, CALLS)
+          for (const line of ends) assert.match(line, /sys_exit_group\(21\) = error: return not seen$/)
+          await audited(agent)
+          await balanced(agent)
+        }
 
         const cut = `${binary} vfs_read(${fifo} prw-r--r--) = error: return not seen`
         const cuts = (lines: ReturnType<TestAgent['lines']>): number =>

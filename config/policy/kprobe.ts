@@ -21,6 +21,18 @@ const TEXT_MIN_BYTES = 2
 const MESSAGE_MAX_BYTES = 256
 const TAG_MAX_BYTES = 128
 
+/** A hook of which nothing more is written. */
+export const PLAIN_HOOK = {
+  optional: false,
+  syscall: false,
+  return: false,
+  returnArg: undefined,
+  returnAction: 'post',
+  action: 'post',
+  message: '',
+  tags: [],
+} as const
+
 /** One entry of `spec.kprobes`, as a hook for each function that it names. Empty only after at least one problem. */
 export function readKprobe(place: Place, lists: Lists, macros: Macros): KprobeSpec[] {
   const fields = Fields.of(place, KEYS.kprobe)
@@ -44,10 +56,9 @@ export function readKprobe(place: Place, lists: Lists, macros: Macros): KprobeSp
       'pt_regs: where the kernel makes a call fail it mostly has no registers; use two hooks, one with Override and one with data'
     fields.refuse('data', sentence)
   }
-  const own = readOwn(fields, args, selectors)
-  const message = readMessage(fields)
-  const tags = readTags(fields)
+  const others = { ...readOwn(fields, args, selectors), ...readReported(fields) }
   return calls.map((call) => ({
+    ...PLAIN_HOOK,
     type: 'kprobe',
     call: call.name,
     ...(call.generated === undefined ? {} : { generated: call.generated }),
@@ -55,16 +66,12 @@ export function readKprobe(place: Place, lists: Lists, macros: Macros): KprobeSp
     syscall: call.syscall ?? syscall,
     return: returns || readsAtReturn(args),
     returnArg,
-    returnAction: 'post',
-    action: 'post',
     args: withSizes(
       [...args, ...data].filter((arg) => arg !== undefined),
       returnArg,
     ),
     selectors,
-    ...own,
-    message,
-    tags,
+    ...others,
     at: place.node.at,
   }))
 }
@@ -107,9 +114,7 @@ export function readLsmHook(place: Place, macros: Macros): KprobeSpec[] {
   const args = readArguments(fields)
   const selectors = readSelectors(fields, args, [], macros)
   refuseStacks(selectors, fields)
-  const own = readOwn(fields, args, selectors)
-  const message = readMessage(fields)
-  const tags = readTags(fields)
+  const others = { ...readOwn(fields, args, selectors), ...readReported(fields) }
   if (notifies({ selectors })) {
     fields.refuse('selectors', 'action NotifyEnforcer: expected Override, Signal or Sigkill in a security hook')
   }
@@ -129,22 +134,15 @@ export function readLsmHook(place: Place, macros: Macros): KprobeSpec[] {
   }
   return [
     {
+      ...PLAIN_HOOK,
       type: 'lsm',
       call: LSM_PREFIX + hook,
-      optional: false,
-      syscall: false,
-      return: false,
-      returnArg: undefined,
-      returnAction: 'post',
-      action: 'post',
       args: withSizes(
         args.filter((arg) => arg !== undefined),
         undefined,
       ),
       selectors,
-      ...own,
-      message,
-      tags,
+      ...others,
       at: place.node.at,
     },
   ]
@@ -192,14 +190,18 @@ function readReturnArg(fields: Fields, returns: boolean): ArgumentSpec | undefin
   return returns ? spec : undefined
 }
 
-export function readMessage(fields: Fields): string {
+export function readReported(fields: Fields): Pick<KprobeSpec, 'message' | 'tags'> {
+  return { message: readMessage(fields), tags: readTags(fields) }
+}
+
+function readMessage(fields: Fields): string {
   const place = fields.get('message')
   const text = place && asText(place)
   if (place === undefined || text === undefined) return ''
   return readQuoted(place, text, MESSAGE_MAX_BYTES)
 }
 
-export function readTags(fields: Fields): string[] {
+function readTags(fields: Fields): string[] {
   return fields.list('tags', MAX_TAGS).map((place) => {
     const text = asText(place)
     return text === undefined ? '' : readQuoted(place, text, TAG_MAX_BYTES)

@@ -10,6 +10,7 @@ import { LIST, MAX_LISTED, checkCall } from '../lists.ts'
 import type { ListedCall, Lists } from '../lists.ts'
 import type { Actions, HookSpec, KprobeSpec } from '../policy.ts'
 import { notifies } from '../selectors/actions.ts'
+import { PLAIN_HOOK } from '../kprobe.ts'
 import { KEYS } from '../tables.ts'
 
 export const MAX_ENFORCERS = 1
@@ -98,20 +99,7 @@ function actingAtOnce(hook: HookSpec): HookSpec {
 
 function enforcing({ name, syscall = true, generated }: ListedCall, denies: boolean, at: Position): KprobeSpec {
   const actions: Actions = { last: 'nopost', signals: [], reports: false, limit: undefined, enforces: { denies } }
-  return {
-    type: 'kprobe',
-    call: name,
-    ...(generated === undefined ? {} : { generated }),
-    optional: false,
-    syscall,
-    return: false,
-    returnArg: undefined,
-    returnAction: 'post',
-    action: 'post',
-    args: [],
-    selectors: [{ matchArgs: [], actions }],
-    message: '',
-    tags: [],
-    at,
-  }
+  const selectors = [{ matchArgs: [], actions }]
+  const made = { ...PLAIN_HOOK, type: 'kprobe', call: name, syscall, args: [], selectors, at } as const
+  return generated === undefined ? made : { ...made, generated }
 }

@@ -3,7 +3,7 @@ import { AUTO, RAW_TYPES, TRACEPOINT_TYPES } from '../arguments.ts'
 import { Fields, asText } from '../fields.ts'
 import type { Place } from '../fields.ts'
 import { readArguments } from '../types/argument.ts'
-import { readMessage, readTags } from '../kprobe.ts'
+import { PLAIN_HOOK, readReported } from '../kprobe.ts'
 import type { Listable } from '../types/argument.ts'
 import type { Lists } from '../lists.ts'
 import type { KprobeSpec } from '../policy.ts'
@@ -50,23 +50,16 @@ export function readTracepoint(place: Place, lists: Lists, macros: Macros): Kpro
     const sentence = 'action Override: a tracepoint has nothing that could fail; hook the function with kprobes'
     fields.refuse('selectors', sentence)
   }
-  const message = readMessage(fields)
-  const tags = readTags(fields)
+  const reported = readReported(fields)
   if (subsystem === undefined || event === undefined) return []
   return [
     {
+      ...PLAIN_HOOK,
       type: raw ? 'rawTracepoint' : 'tracepoint',
       call: `${subsystem}:${event}`,
-      optional: false,
-      syscall: false,
-      return: false,
-      returnArg: undefined,
-      returnAction: 'post',
-      action: 'post',
       args: args.filter((arg) => arg !== undefined),
       selectors,
-      message,
-      tags,
+      ...reported,
       at: place.node.at,
     },
   ]

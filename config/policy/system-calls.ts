@@ -5,7 +5,7 @@
  * include/uapi/asm-generic/unistd.h, up to 6.19.
  */
 import { suggest } from '../yaml/suggest.ts'
-import TEXTS from './system-calls.json' with { type: 'json' }
+import TEXTS from './data/system-calls.json' with { type: 'json' }
 
 type Abi = 'x64' | 'i386' | 'arm64'
 

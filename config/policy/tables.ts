@@ -2,7 +2,7 @@
  * All fields of Tetragon's policy language: those that this version supports (`own`) and those that it refuses by name (`later`).
  */
 import { asHint, didYouMean, meant } from '../yaml/suggest.ts'
-import keys from './keys.json' with { type: 'json' }
+import keys from './data/keys.json' with { type: 'json' }
 
 export interface KeyTable {
   /** Where its keys are, for hints about a key in another place. */

@@ -40,7 +40,7 @@ interface Part extends Schema {
 }
 
 const PARTS: Readonly<Record<string, Part>> = parse(
-  readFileSync(new URL('../../config/policy/language.yaml', import.meta.url), 'utf8'),
+  readFileSync(new URL('../../config/policy/data/language.yaml', import.meta.url), 'utf8'),
 )
 const ANYTHING: Schema = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true }
 /** Tetragon's types of the keys that ktrail does not support; the others are lists of objects. Source: spec of Tetragon's policies. */
@@ -94,14 +94,14 @@ function valueOf(value: unknown, values: typeof VALUES, ours: boolean): unknown 
 /** A bound; or names: those of a list of types, and the keys of a map. */
 function named(name: string, values: typeof VALUES): unknown {
   const value = values[name]
-  if (value === undefined) throw new Error(`config/policy/language.yaml: config/policy has no $${name}`)
+  if (value === undefined) throw new Error(`config/policy/data/language.yaml: config/policy has no $${name}`)
   if (value instanceof Map) return [...value.keys()]
   return Array.isArray(value) ? value.map((each) => each.name ?? each) : value
 }
 
 function partNamed(name: string): Part {
   const part = PARTS[name]
-  if (part === undefined) throw new Error(`config/policy/language.yaml: no part is named ${name}`)
+  if (part === undefined) throw new Error(`config/policy/data/language.yaml: no part is named ${name}`)
   const { $ref, ...own } = part
   const { keys, properties = {} } = own
   if (keys !== undefined) refuseOthers(keys, Object.keys(properties), keysIn(KEYS[keys]))
@@ -121,8 +121,8 @@ const keysIn = ({ own, ours = [] }: KeyTable): string[] => [...own, ...ours]
 function refuseOthers(keys: string, names: readonly string[], others: readonly string[]): void {
   const wrong = names.filter((name) => !others.includes(name))
   if (wrong.length === 0) return
-  const expected = `expected the keys of ${keys} (config/policy/keys.json)`
-  throw new Error(`config/policy/language.yaml: ${expected}, got other ones: ${wrong.join(', ')}`)
+  const expected = `expected the keys of ${keys} (config/policy/data/keys.json)`
+  throw new Error(`config/policy/data/language.yaml: ${expected}, got other ones: ${wrong.join(', ')}`)
 }
 
 /** A mapping with the keys of its table, in that order, and with what Tetragon knows and ktrail refuses. */

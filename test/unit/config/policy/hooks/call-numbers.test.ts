@@ -1,7 +1,7 @@
 /** Numbers of system calls, by the names of kernel functions. */
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { callNumber } from '../../../../config/policy/system-calls.ts'
+import { callNumber } from '../../../../../config/policy/system-calls.ts'
 
 const HIGH = 0x8000_0000n
 // Of the processor's own table; strace and the kernel's tables have them.

@@ -66,6 +66,13 @@ fuzz: build ## damaged ring records and policies through decoder and parser: INP
 	@$(SETUP)/with-node.sh node test/simulation/run.ts records --runs $(INPUTS) --seed $(SEED)
 	@$(SETUP)/with-node.sh node test/simulation/run.ts policies --runs $$(( ($(INPUTS) + 99) / 100 )) --seed $(SEED)
 
+record: build ## record what a kernel writes for a short workload, into test/golden/recorded/: for each kernel, when wire.ts has changed
+	@test/support/guest/run.sh $(KERNEL) --cpus 2 --timeout 600 --verbose -- \
+		node --disable-warning=ExperimentalWarning test/support/recording/scripted.ts $(KERNEL)
+	@UPDATE_GOLDEN=1 $(SETUP)/with-node.sh node --disable-warning=ExperimentalWarning --test --test-reporter=dot \
+		--test-name-pattern='recorded: $(KERNEL):' test/unit/recording/recorded.test.ts
+	@git diff --stat -- test/golden/recorded
+
 random-policies: build ## random policies against a plain evaluator, verdicts in a moving tree: SETS=2000 SEED=1 CALLS=1000000
 	@test/support/guest/run.sh $(KERNEL) --cpus 2 --timeout 36000 --verbose -- \
 		env KTRAIL_SETS=$(SETS) KTRAIL_SEED=$(SEED) KTRAIL_FROM=$(FROM) KTRAIL_CALLS=$(CALLS) prlimit --nofile=65536 \
@@ -121,4 +128,4 @@ image: package ## container image ktrail:VERSION, by docker: BASE=debian:bookwor
 clean: ## remove what was built; fetched kernels and Node stay in the cache
 	rm -rf bpf/build native/build build node_modules
 
-.PHONY: help build run picture test full arm64 faults check soak bench compare simulate fuzz random-policies start-stop policy-changes coverage random-tree kubernetes churn package image clean
+.PHONY: help build run picture test full arm64 faults check soak bench compare simulate fuzz record random-policies start-stop policy-changes coverage random-tree kubernetes churn package image clean

@@ -67,23 +67,18 @@ function lineOf({ exporters, events }: Extract<Way, { is: 'line' }>): Round {
     mkdirSync(BUILD, { recursive: true })
     const folder = mkdtempSync(`${BUILD}bench-`)
     try {
-      const played = Promise.withResolvers<void>()
       let began = false
-      let left = rounds
       const agent = await RecordedAgent.start({
         folder,
         yaml: `shutdown: { grace: ${STOP_SECONDS}s }\n${exporters}`,
         recording,
         rounds,
         due: () => (began ? Infinity : 0),
-        onRound: () => {
-          if (--left === 0) played.resolve()
-        },
       })
       return await measured(async () => {
         began = true
         agent.kernel.wake()
-        await played.promise
+        await agent.kernel.played
         const published = rounds * perRound
         audit(await agent.metrics(), published)
         const { droppedAtStop } = await agent.agent.stop()

@@ -37,8 +37,8 @@ export const SYMBOLS: Symbols = {
   memberOf: () => undefined,
 }
 
-/** The text of a policy on all of them. */
-export const policyOf = (name: string): string => `apiVersion: cilium.io/v1alpha1
+/** The text of a policy on all of them, of the paths with these prefixes. */
+export const policyOf = (name: string, prefixes: readonly string[] = []): string => `apiVersion: cilium.io/v1alpha1
 kind: TracingPolicy
 metadata: { name: ${name} }
 spec:
@@ -50,6 +50,6 @@ ${Object.entries(ARGS)
       return: true
       args: [${types.map((type, index) => `{ index: ${index}, type: ${type} }`).join(', ')}]
       returnArg: { index: 0, type: int }
-`,
+${prefixes.length === 0 ? '' : `      selectors: [{ matchArgs: [{ index: 0, operator: Prefix, values: ${JSON.stringify(prefixes)} }] }]\n`}`,
   )
   .join('')}`

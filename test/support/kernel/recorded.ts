@@ -7,7 +7,9 @@ import { text } from 'node:stream/consumers'
 import { setTimeout } from 'node:timers/promises'
 import { startAgent } from '../../../collector/agent.ts'
 import { createLog } from '../../../collector/host/log.ts'
+import type { KernelFacts } from '../../../collector/kernel/facts.ts'
 import type { KernelCounts } from '../../../collector/kernel/port.ts'
+import type { CallEnd } from '../../../collector/wire/decode.ts'
 import type { RunningAgent } from '../../../collector/running.ts'
 import { configOrThrow, parseConfigFile } from '../../../config/agent/check.ts'
 import { MetricsPage } from '../../e2e/support/metrics.ts'
@@ -26,10 +28,20 @@ const TICK_NS = 10_000_000n
 
 class RecordedKernel extends ReplayKernel {
   override readonly ring: RecordedRing
+  /** Resolves when all rounds are read. */
+  readonly played: Promise<void>
 
-  constructor(bytes: Buffer, options: RingOptions) {
-    super({ facts: factsOf(6, 12), symbols: SYMBOLS })
-    this.ring = new RecordedRing(bytes, options)
+  constructor({ bytes }: Pick<Recording, 'bytes'>, { facts = factsOf(6, 12), ends = [], ...ring }: PlayOptions) {
+    super({ facts, symbols: SYMBOLS })
+    let left = ring.rounds ?? Infinity
+    const played = Promise.withResolvers<void>()
+    this.played = played.promise
+    const onRound = (): void => {
+      if (--left > 0) return
+      this.ends = { calls: ends, functions: [] }
+      played.resolve()
+    }
+    this.ring = new RecordedRing(bytes, { ...ring, onRound })
   }
 
   override counts(): KernelCounts {
@@ -42,12 +54,19 @@ class RecordedKernel extends ReplayKernel {
   }
 }
 
-export interface RecordedOptions extends RingOptions {
+export interface PlayOptions extends Omit<RingOptions, 'onRound'> {
+  /** Default: those of 6.12. */
+  readonly facts?: KernelFacts
+  /** How calls ended, by the kernel's map: it reports them when all rounds are read. */
+  readonly ends?: readonly CallEnd[]
+}
+
+export interface RecordedOptions extends PlayOptions {
   /** Fresh; the variable FOLDER of the config, and of this process. */
   readonly folder: string
   /** Keys of the config, at least `exporters`. */
   readonly yaml: string
-  readonly recording: Recording
+  readonly recording: Pick<Recording, 'bytes' | 'processes'>
 }
 
 export class RecordedAgent {
@@ -63,7 +82,7 @@ export class RecordedAgent {
     this.#socket = socket
   }
 
-  static async start({ folder, yaml, recording, ...ring }: RecordedOptions): Promise<RecordedAgent> {
+  static async start({ folder, yaml, recording, ...play }: RecordedOptions): Promise<RecordedAgent> {
     const at = (name: string): string => join(folder, name)
     for (const name of ['policies', 'proc', 'config.d']) mkdirSync(at(name))
     writeFileSync(at('policies/p.yaml'), policyOf('file-monitoring'))
@@ -86,7 +105,7 @@ export class RecordedAgent {
     // The agent reads its config again when a file changes.
     process.env['FOLDER'] = folder
     const loaded = configOrThrow(await parseConfigFile(configFile, process.env))
-    const kernel = new RecordedKernel(recording.bytes, ring)
+    const kernel = new RecordedKernel(recording, play)
     const stop = new AbortController().signal
     const log = createLog(loaded.config.log)
     const agent = await startAgent({ loaded, configFile, log, stop, source: kernel.source })

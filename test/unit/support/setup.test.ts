@@ -218,6 +218,7 @@ test('make: every target of the help exists and is described', () => {
     'compare',
     'simulate',
     'fuzz',
+    'record',
     'random-policies',
     'start-stop',
     'policy-changes',

@@ -5,6 +5,7 @@
 import { startOf } from '../process/image.ts'
 import type { Image } from '../process/image.ts'
 import { startedAt } from '../host/proc-stat.ts'
+import type { Kernel } from '../kernel/port.ts'
 import type { Finding } from '../kernel/watched/finding.ts'
 
 /** Entries a look: some 2 µs each. */
@@ -16,11 +17,7 @@ export interface ProcessMapOptions {
   readonly agentPid: number
   /** The agent's own table; see ProcessTable. */
   readonly table: { latest(): Iterator<Image>; find(pid: number, startLo: number, startHi: number): Image | undefined }
-  readonly kernel: {
-    processStart(pid: number): bigint | undefined
-    seedProcess(pid: number, startNs: bigint, parentPid: number): boolean
-    forgetProcess(pid: number): void
-  }
+  readonly kernel: Pick<Kernel, 'processStart' | 'seedProcess' | 'forgetProcess'>
   readonly procfs: string
   /** Processes that the kernel's table had no room for: then it may lack some. */
   readonly full: () => number

@@ -45,6 +45,9 @@ const CPU_STATE_KEY = u32(0)
 const ENTRIES_AT_ONCE = 1024
 
 /** A real kernel; port.ts says what each member does. */
+/** In the order in which they are attached: exit first, so that every entry is removed again; exec after that, so that every reported process has an entry. */
+const TRACED = ['process_exit', 'process_move', 'process_fork', 'process_exec', 'cgroup_gone', 'cgroup_made']
+
 export class KernelSide implements Kernel {
   readonly ring: RingReader
   /** The programs of policies. */
@@ -69,12 +72,7 @@ export class KernelSide implements Kernel {
     const raises = security && options.processDetails === true
     const object = await openObject(builtFile(processObject(options.facts)), {
       programs: [
-        { name: 'process_fork', kind: 'tp_btf' },
-        { name: 'process_exec', kind: 'tp_btf' },
-        { name: 'process_exit', kind: 'tp_btf' },
-        { name: 'process_move', kind: 'tp_btf' },
-        { name: 'cgroup_made', kind: 'tp_btf' },
-        { name: 'cgroup_gone', kind: 'tp_btf' },
+        ...TRACED.map((name) => ({ name, kind: 'tp_btf' }) as const),
         // Without it events of scripts have the name given to execve.
         ...(security ? [{ name: 'process_script', kind } as const] : []),
         ...(raises ? [{ name: 'process_raise', kind } as const] : []),
@@ -94,9 +92,7 @@ export class KernelSide implements Kernel {
     }
     if (security) await attach('process_script', [SCRIPT_HOOK])
     if (raises) await attach('process_raise', [CREDENTIALS_HOOK])
-    // Exit first, so that every entry is removed again; exec last, so that every reported process has an entry.
-    for (const program of ['process_exit', 'process_move', 'process_fork', 'process_exec']) await attach(program)
-    for (const program of ['cgroup_gone', 'cgroup_made']) await attach(program)
+    for (const program of TRACED) await attach(program)
     undo.move()
     return kernel
   }
@@ -245,21 +241,12 @@ function sumAt(states: Buffer, offset: number): number {
 
 /** Without maps that grow, tables of programs have less room: 31 MiB instead of 123. */
 const FIXED_IMAGES = 32_768
+const GROWING = ['processes', 'images', 'verdicts', 'condition_pids', 'workloads', 'privileges']
 
 function processMaps({ facts, ringBytes }: KernelOptions): Pick<ObjectOptions, 'mapSizes' | 'mapFlags'> {
-  const flags = BPF_F_NO_PREALLOC
   if (atLeast(facts, 6, 1)) {
-    return {
-      mapSizes: { ring: ringBytes },
-      mapFlags: {
-        processes: flags,
-        images: flags,
-        verdicts: flags,
-        condition_pids: flags,
-        workloads: flags,
-        privileges: flags,
-      },
-    }
+    const mapFlags = Object.fromEntries(GROWING.map((name) => [name, BPF_F_NO_PREALLOC]))
+    return { mapSizes: { ring: ringBytes }, mapFlags }
   }
   return {
     mapSizes: { ring: ringBytes, images: FIXED_IMAGES, verdicts: FIXED_IMAGES, privileges: FIXED_IMAGES },

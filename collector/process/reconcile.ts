@@ -9,7 +9,7 @@
  * the ring is read up to the look before the comparison.
  */
 import { setImmediate } from 'node:timers/promises'
-import type { KernelProcess } from '../kernel/port.ts'
+import type { Kernel, KernelProcess } from '../kernel/port.ts'
 import type { Image } from './image.ts'
 import { startOf } from './image.ts'
 import type { ProcessFiles } from './detail/process-files.ts'
@@ -19,14 +19,7 @@ import type { ProcessTable } from './table.ts'
 
 export interface ReconcileOptions {
   readonly table: ProcessTable
-  readonly kernel: {
-    /** In parts, so that the event loop can run between them. */
-    processes(): Iterable<readonly KernelProcess[]>
-    processStart(pid: number): bigint | undefined
-    /** False when the kernel has an entry for this pid, or no room. */
-    seedProcess(pid: number, startNs: bigint, parentPid: number): boolean
-    forgetProcess(pid: number): void
-  }
+  readonly kernel: Pick<Kernel, 'processes' | 'processStart' | 'seedProcess' | 'forgetProcess'>
   readonly procfs: string
   readonly files: ProcessFiles
   /** Lost process records. */

@@ -112,7 +112,8 @@ export function addPolicies(methods: Methods, policies: Registry, changed: (what
 /** As records about changes have it. */
 const by = (peer: string): string => `api ${peer}`
 
-interface Named {
+/** What requests call a policy. */
+export interface Named {
   readonly name: string
   readonly namespace: string
   readonly domain: string

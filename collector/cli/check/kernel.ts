@@ -1,6 +1,7 @@
 /** `ktrail check --kernel`: what this kernel offers, what ktrail does without, and which configured policies it cannot run. */
 import { policyFilesAt } from '../../../config/policy/files.ts'
 import { parsePolicy } from '../../../config/policy/parse.ts'
+import type { Policy } from '../../../config/policy/policy.ts'
 import { EXIT_CONFIG } from '../../../config/yaml/errors.ts'
 import { readTextFile } from '../../../config/yaml/files.ts'
 import { formatProblem } from '../../../config/yaml/problems.ts'
@@ -13,6 +14,7 @@ import type { KernelFacts } from '../../kernel/facts.ts'
 import { kernelFindings } from '../../kernel/features.ts'
 import type { Finding } from '../../kernel/features.ts'
 import { planPolicy } from '../../kernel/plan.ts'
+import type { Plan } from '../../kernel/plan.ts'
 import { isPerfEvent } from '../../kernel/programs/gate.ts'
 import { symbolsOf } from '../../kernel/symbols.ts'
 import { readConfig, UsageError } from '../command.ts'
@@ -65,6 +67,8 @@ export async function policyFindings(
   symbols: typeof symbolsOf,
   rights: PerfEvents,
 ): Promise<Finding[]> {
+  const planned: Planned = async (policy) =>
+    planPolicy(policy, facts, await symbols([policy], facts), config.attach.mode, () => 1)
   const findings: Finding[] = []
   for (const path of config.policies) {
     const files = await policyFilesAt(path).catch((error: unknown) => {
@@ -72,33 +76,23 @@ export async function policyFindings(
       findings.push(...refused([formatProblem({ file: path, line: 1, col: 1, message })]))
       return []
     })
-    for (const file of files) findings.push(...(await fileFindings(file, config, facts, symbols, rights)))
+    for (const file of files) findings.push(...(await fileFindings(file, planned, rights)))
   }
   return findings
 }
 
 const refused = (texts: readonly string[]): Finding[] => texts.map((text) => ({ state: 'refused', text }))
 
-async function fileFindings(
-  file: string,
-  config: Pick<Config, 'attach'>,
-  facts: KernelFacts,
-  symbols: typeof symbolsOf,
-  rights: PerfEvents,
-): Promise<Finding[]> {
+type Planned = (policy: Policy) => Promise<Plan>
+
+async function fileFindings(file: string, planned: Planned, rights: PerfEvents): Promise<Finding[]> {
   const read = await readTextFile(file)
   if ('problems' in read) return refused(read.problems.map(formatProblem))
   const parsed = parsePolicy(read.text, file)
   if ('problems' in parsed) return refused(parsed.problems.map(formatProblem))
   const { policy } = parsed
   try {
-    const { hooks, skipped, lacking } = planPolicy(
-      policy,
-      facts,
-      await symbols([policy], facts),
-      config.attach.mode,
-      () => 1,
-    )
+    const { hooks, skipped, lacking } = await planned(policy)
     const modes = new Set(hooks.map(({ way }) => way.mode))
     if (rights.state === 'refused' && hooks.some(({ way }) => isPerfEvent(way)))
       return [policyRefused(policy.name, rights)]

@@ -1,18 +1,12 @@
 /** Finds the policy of a running agent that a command line names. */
 import { didYouMean } from '../../../config/yaml/suggest.ts'
 import type { ApiClient } from '../../api/client.ts'
+import type { Named } from '../../api/services/policies.ts'
 import { FineGuidanceSensors } from '../../proto/tetragon/sensors_pb.js'
 import type { TracingPolicyStatus } from '../../proto/tetragon/sensors_pb.js'
 import { UsageError } from '../command.ts'
 import type { Arguments, Command } from '../command.ts'
 import { clientOf } from '../server.ts'
-
-/** What requests call a policy. */
-interface Named {
-  readonly name: string
-  readonly namespace: string
-  readonly domain: string
-}
 
 /** A command that changes one policy. `done`: what it then has done. */
 export function changeCommand(change: (client: ApiClient, policy: Named) => Promise<unknown>, done: string): Command {

@@ -1,11 +1,10 @@
 /** Writes what cgroups fulfil into the kernel's map (bpf/match/workload.h). */
 import { randomBytes } from 'node:crypto'
-import { NativeError } from '../../../native/index.ts'
 import type { BpfMap } from '../../../native/types.ts'
 import type { WorkloadFilter } from '../../../config/policy/policy.ts'
 import { u32, u64 } from '../../wire/bytes.ts'
 import type { Finding } from '../watched/finding.ts'
-import { KeptMap } from '../watched/kept-map.ts'
+import { KeptMap, attempt } from '../watched/kept-map.ts'
 import { WORKLOAD, WORKLOAD_CONTAINER, WORKLOAD_HOST, WORKLOAD_POD } from '../../wire/wire.ts'
 import { setBytes } from './entries.ts'
 
@@ -80,16 +79,6 @@ export class WorkloadMap implements WorkloadEntries {
   /** Programs ask the map about each cgroup again. */
   forget(): void {
     attempt(() => this.#change.update(ONLY, randomBytes(8)))
-  }
-}
-
-/** False where the map is full, or closed: the agent stops. */
-function attempt(change: () => boolean): boolean {
-  try {
-    return change()
-  } catch (error) {
-    if (!(error instanceof NativeError)) throw error
-    return false
   }
 }
 

@@ -78,14 +78,21 @@ export class KeptMap {
 
   /** False where the kernel refuses it: another has frozen the map. */
   #repair(wrong: ReadonlyArray<readonly [string, Buffer]>, added: readonly Buffer[]): boolean {
-    try {
+    return attempt(() => {
       for (const key of added) this.#map.delete(key)
       for (const [key, kept] of wrong) this.#map.update(bytesOf(key), kept)
       return true
-    } catch (error) {
-      if (!(error instanceof NativeError)) throw error
-      return false
-    }
+    })
+  }
+}
+
+/** False where the map is full, frozen by another, or closed: the agent stops. */
+export function attempt(change: () => boolean): boolean {
+  try {
+    return change()
+  } catch (error) {
+    if (!(error instanceof NativeError)) throw error
+    return false
   }
 }
 

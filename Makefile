@@ -44,6 +44,11 @@ arm64: build ## build for arm64, and test on its kernel in an emulated guest (te
 faults: build ## real sinks, the long way: 200 kills, brokers moved under load (30 min)
 	@ONLY=host KTRAIL_LONG=1 test/run.sh
 
+NIGHTLY := test full faults simulate fuzz random-policies policy-changes start-stop coverage random-tree churn soak arm64
+nightly: build ## all tests that take long, one after the other, also behind one that fails (half a day)
+	@failed=; for target in $(NIGHTLY); do $(MAKE) --no-print-directory $$target || failed="$$failed $$target"; done; \
+		[ -z "$$failed" ] || { echo "nightly: failed:$$failed; run each alone" >&2; exit 1; }
+
 check: build ## format, lint, types, unit tests
 	@$(SETUP)/with-node.sh npm run --silent check
 
@@ -128,4 +133,4 @@ image: package ## container image ktrail:VERSION, by docker: BASE=debian:bookwor
 clean: ## remove what was built; fetched kernels and Node stay in the cache
 	rm -rf bpf/build native/build build node_modules
 
-.PHONY: help build run picture test full arm64 faults check soak bench compare simulate fuzz record random-policies start-stop policy-changes coverage random-tree kubernetes churn package image clean
+.PHONY: help build run picture test full arm64 faults nightly check soak bench compare simulate fuzz record random-policies start-stop policy-changes coverage random-tree kubernetes churn package image clean

@@ -212,6 +212,7 @@ test('make: every target of the help exists and is described', () => {
     'full',
     'arm64',
     'faults',
+    'nightly',
     'check',
     'soak',
     'bench',

@@ -1,6 +1,6 @@
 #!/bin/bash
 # deb.sh: makes the Debian package in build/packages/, with its own Node. The same sources give the same bytes. Only after npm.sh, whose folders
-# it installs.
+# it installs. COMPRESSION=none: for a test.
 set -euo pipefail
 . "$(dirname "$0")/../setup/lib.sh"
 cd "$ROOT"
@@ -88,5 +88,5 @@ CONTROL
 
 find "$root" -newermt "@$SOURCE_DATE_EPOCH" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 # Level 1: a sixth larger, and twenty times faster.
-dpkg-deb --root-owner-group -Zxz -z1 --build "$root" "$packages/ktrail_${version}_$arch.deb" >/dev/null
+dpkg-deb --root-owner-group "-Z${COMPRESSION:-xz}" -z1 --build "$root" "$packages/ktrail_${version}_$arch.deb" >/dev/null
 ls -l "$packages"/*.deb >&2

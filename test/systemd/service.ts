@@ -1,5 +1,5 @@
 /** The installed service, as systemd and its exporter's file show it. */
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
 import { until } from '../e2e/support/wait.ts'
@@ -10,6 +10,20 @@ export const run = (command: string, ...args: string[]): string => execFileSync(
 export const show = (property: string): string =>
   run('systemctl', 'show', 'ktrail', '--value', '--property', property).trim()
 export const active = (): boolean => show('ActiveState') === 'active'
+export const journal = (): string => run('journalctl', '-u', 'ktrail', '-o', 'cat', '--no-pager')
+
+/** Kernels whose hooks are perf events, which Debian leaves to CAP_SYS_ADMIN. */
+const BY_PERF_EVENTS = ['5.10', '6.1']
+export const kernel = process.env['KTRAIL_GUEST'] ?? ''
+export const byPerfEvents: boolean = BY_PERF_EVENTS.includes(kernel)
+/** Of the agent with the unit's rights: BPF, PERFMON, SYSLOG, SYS_PTRACE; SYS_ADMIN only where the kernel requires it. */
+export const CAPABILITIES: RegExp = byPerfEvents ? /^CapEff:\t000000c400280000$/m : /^CapEff:\t000000c400080000$/m
+
+export function check(): { readonly status: number | null; readonly text: string } {
+  const line = ['check', '--kernel', '--config', '/etc/ktrail/ktrail.yaml']
+  const { status, stdout, stderr } = spawnSync('ktrail', line, { encoding: 'utf8' })
+  return { status, text: stdout + stderr }
+}
 
 export interface Access {
   readonly pid: number

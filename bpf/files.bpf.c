@@ -5,10 +5,6 @@
  */
 #include "vmlinux/kernel.h"
 #include "core_fixes.h"
-#include "event.h"
-#include "maps.h"
-#include "path.h"
-#include "path_text.h"
 #include "filter.h"
 #include "match/path.h"
 #include "match/identity.h"

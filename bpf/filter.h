@@ -3,8 +3,8 @@
 #define KTRAIL_FILTER_H
 
 /*
- * What filters are made of, whatever their class. The classes have a header each, with their constants, their maps and
- * their tests: match/number.h, match/text.h, match/path.h.
+ * What filters are made of, whatever their class. The classes have a header each, with their constants and their maps:
+ * match/number.h, match/text.h, match/path.h.
  */
 
 #include "vmlinux/kernel.h"

@@ -4,7 +4,6 @@
  * serves; the verifier then specialises what call/screen.h does for that slot. It is never attached: gate.bpf.c calls it.
  */
 #include "vmlinux/kernel.h"
-#include "path_text.h"
 #ifdef KTRAIL_FILES
 #include "match/above.h"
 #endif

@@ -4,11 +4,7 @@
  * uses only inside inlined functions. test/support/wire/write-wire.ts turns the BTF of build/layout.bpf.o into wire.ts.
  */
 #include "vmlinux/kernel.h"
-#include "core_fixes.h"
 #include "event.h"
-#include "maps.h"
-#include "record.h"
-#include "path.h"
 #include "filter.h"
 #include "match/set.h"
 #include "match/number.h"
@@ -18,7 +14,7 @@
 #include "match/aggregate.h"
 #include "match/process.h"
 #include "process/task.h"
-#include "match/privileges.h"
+#include "process/privileges.h"
 #include "process/cgroup.h"
 #include "match/workload.h"
 #include "call/hook.h"

@@ -18,7 +18,7 @@
 #include "../match/task.h"
 #include "scratch.h"
 #include "identity.h"
-#include "hash.h"
+#include "../args/hash.h"
 #include "aggregate.h"
 
 /* When such a call was last reported. A full table forgets what was not used for long: then a repeat is reported again. */

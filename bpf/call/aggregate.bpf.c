@@ -4,8 +4,6 @@
  * by itself: calls that are counted between a look at an entry and its removal would be lost.
  */
 #include "vmlinux/kernel.h"
-#include "core_fixes.h"
-#include "event.h"
 #include "maps.h"
 #include "path.h"
 #include "filter.h"

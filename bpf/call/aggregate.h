@@ -19,7 +19,7 @@
 #include "../match/aggregate.h"
 #include "scratch.h"
 #include "../args/number.h"
-#include "hash.h"
+#include "../args/hash.h"
 
 #define EEXIST 17 /* include/uapi/asm-generic/errno-base.h */
 

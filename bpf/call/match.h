@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-#ifndef KTRAIL_MATCH_H
-#define KTRAIL_MATCH_H
+#ifndef KTRAIL_CALL_MATCH_H
+#define KTRAIL_CALL_MATCH_H
 
 /*
- * The second half of a call of a hooked function, after call/screen.h: names, then the exact filters of each selector that is
- * left, and a record for each policy that matches.
+ * Which selectors match a call that call/screen.h leaves: the second half of a call. The record gets its values, the exact filters decide, and each
+ * policy that matches sends a record.
  */
 
 #include "../vmlinux/kernel.h"
@@ -15,236 +15,19 @@
 #include "../filter.h"
 #include "../match/set.h"
 #include "../match/number.h"
-#include "../match/text.h"
-#include "../process/start.h"
+#include "../match/socket.h"
 #include "../match/task.h"
+#include "../process/start.h"
+#include "../args/number.h"
+#include "../args/socket.h"
+#include "../args/stack.h"
+#include "../args/values.h"
 #include "hook.h"
 #include "scratch.h"
-#include "../args/number.h"
-#include "../args/place.h"
-#include "../args/string.h"
-#include "../args/bytes.h"
-#include "../args/details.h"
-#include "../args/file.h"
-#include "../args/socket.h"
-#include "../args/unix.h"
-#include "../args/stack.h"
-#include "../match/socket.h"
 #include "identity.h"
 #include "aggregate.h"
 #include "action.h"
-
-/* Whether an argument is more than its register. */
-static __always_inline bool is_read(__u8 type)
-{
-	return type < ARG_S8 || type > ARG_U64;
-}
-
-/* Whether value `i` of a function is the path that the screen looks at. */
-static __always_inline bool is_screened(const volatile struct hook *hook, __u32 i)
-{
-	return i == 0 && hook->path.param < PARAMS_MAX;
-}
-
-/* Writes value `i` of the function, which is_read, at an offset of the record; returns the bytes used. Global, as add_open. */
-__noinline int put_text(__u32 slot, __u32 i, __u32 at)
-{
-	struct scratch *s = scratch_of(slot);
-	const volatile struct hook *hook = &hooks[slot & (HOOK_SLOTS - 1)];
-	const volatile struct wanted_value *wanted = &hook->values[i & (VALUES_MAX - 1)];
-	__u32 param = wanted->param;
-	__u8 type = wanted->type;
-	struct value *v;
-	__u64 argument;
-	__u32 used;
-	int failed;
-
-	if (!s || param > (asks_members ? PARAM_TASK : PARAMS_MAX - 1))
-		return 0;
-	v = value_at(s, at);
-	if (!v)
-		return 0;
-	argument = param < PARAMS_MAX ? s->call.params[param] : bpf_get_current_task();
-	v->index = wanted->index;
-	v->places = wanted->places;
-	v->flags = 0;
-	if (asks_bytes && is_bytes(type))
-		return put_bytes(slot, s, wanted, v, at, argument);
-	if (asks_members && type == ARG_OBJECT)
-		return put_object(slot, s, wanted, v, at, argument);
-	if (asks_members && wanted->places) {
-		s->walked = argument;
-		failed = follow(slot, wanted->place);
-		if (failed) {
-			v->kind = VALUE_ERROR;
-			v->len = 0;
-			v->flags = failed;
-			return sizeof(*v);
-		}
-		argument = s->walked;
-		if (!is_read(type))
-			return put_number((char *)v, type, narrowed(type, argument));
-	}
-	if (is_file(type))
-		return put_file(slot, (char *)v, type, argument, is_screened(hook, i), s);
-	if (asks_network && type >= ARG_SOCK && type <= ARG_SOCKADDR)
-		return put_socket(v, type, argument);
-	if (asks_network && type == ARG_NET_DEVICE && argument)
-		argument = MEMBER(net_device, argument, name);
-	if (type == ARG_FILENAME && argument)
-		argument = (__u64)LOAD(filename, argument, name);
-	if (asks_network > 1 && type == ARG_SOCKADDR_UN)
-		used = put_unix_address((char *)v, argument, wanted->size < PARAMS_MAX ? s->call.params[wanted->size] : ~0u);
-	else
-		used = put_string((char *)v, argument);
-	if (v->kind == VALUE_ERROR && s->call.returns & HOOK_RETURN_FOLLOWS && !s->call.at_once)
-		s->call.unread = true;
-	return used;
-}
-
-/* Adds to value `i`, a file at an offset of the record, what else is asked of it; returns the bytes used. */
-static __always_inline __u32 add_details(__u32 slot, struct scratch *s, __u32 i, __u32 at, __u32 used)
-{
-	struct value *v = value_at(s, at);
-
-	if (!v || v->kind != VALUE_FILE)
-		return 0;
-	v->flags |= VALUE_DETAILS;
-	at += used;
-	used = put_details(slot, at);
-	put_names(slot, i, at);
-	return used;
-}
-
-/* All that the policies on the function ask for. */
-static __always_inline void put_values(struct scratch *s, __u32 slot)
-{
-	const volatile struct hook *hook = &hooks[slot];
-	__u32 at = sizeof(struct event_header), used, i;
-	struct value *v;
-
-	KEEP(hook);
-	/* The verifier then removes of each round what its value does not need. */
-#pragma unroll
-	for (i = 0; i < VALUES_MAX; i++) {
-		const volatile struct wanted_value *wanted = &hook->values[i];
-		__u32 param = wanted->param, places = wanted->places;
-		__u8 type = wanted->type;
-
-		if (i >= hook->nvalues)
-			break;
-		if (is_read(type) || places) {
-			used = is_screened(hook, i) ? put_screened(s, wanted, at) : 0;
-			if (!used)
-				used = put_text(slot, i, at);
-			if (!used)
-				break;
-			if (asks_details && wanted->shown)
-				used += add_details(slot, s, i, at, used);
-		} else {
-			v = value_at(s, at);
-			if (!v || param >= PARAMS_MAX)
-				break;
-			v->index = wanted->index;
-			v->places = 0;
-			used = put_number((char *)v, type, narrowed(type, s->call.params[param]));
-		}
-		s->offset[i] = at;
-		at += used;
-	}
-	s->written = i;
-	s->end = at;
-}
-
-#define TEXT_PARTS ((TEXT_MAX + TEXT_KEY_BYTES - 1) / TEXT_KEY_BYTES)
-
-/*
- * The length of the longest value that begins the text at an offset of the record, among those whose first part does; 0 when
- * there is none. Global, as add_open.
- */
-__noinline int longest_value(__u32 slot, __u32 text, __u32 len, __u32 next)
-{
-	struct scratch *s = scratch_of(slot);
-	struct text_value *stored;
-	__u32 longest = 0, i, from, rest;
-
-	if (!s)
-		return 0;
-	for (i = 1; i < TEXT_PARTS; i++) {
-		from = TEXT_KEY_BYTES * i;
-		if (from >= len)
-			break;
-		rest = len - from;
-		if (rest > TEXT_KEY_BYTES)
-			rest = TEXT_KEY_BYTES;
-		from += text;
-		barrier_var(from);
-		if (from > sizeof(s->record) - TEXT_KEY_BYTES)
-			break;
-		s->part.bits = 8 * (sizeof(s->part.filter) + rest);
-		s->part.filter = next;
-		/* All of it: what is behind the text does not count. */
-		bpf_probe_read_kernel(s->part.text, TEXT_KEY_BYTES, s->record + from);
-		stored = bpf_map_lookup_elem(&texts, &s->part);
-		if (!stored)
-			break;
-		if (stored->len)
-			longest = stored->len;
-		next = stored->next;
-		if (!next)
-			break;
-	}
-	return longest;
-}
-
-/* Some bytes of a search; answers 1 at its end. */
-static __always_inline int search_round(__u32 slot)
-{
-	struct scratch *s = scratch_of(slot);
-	struct automaton_row *row;
-	__u32 state, at, left, i;
-
-	if (!s)
-		return 1;
-	state = s->search.state;
-	at = s->search.at;
-	left = s->search.left;
-#pragma nounroll
-	for (i = 0; i < AUTOMATON_ROUND; i++) {
-		if (!left)
-			break;
-		barrier_var(at);
-		if (at >= sizeof(s->record))
-			return 1;
-		row = bpf_map_lookup_elem(&automata, &state);
-		if (!row)
-			return 1;
-		state = row->next[(__u8)s->record[at]];
-		if (state == AUTOMATON_FOUND)
-			break;
-		at++;
-		left--;
-	}
-	s->search.state = state;
-	s->search.at = at;
-	s->search.left = left;
-	return !left || state == AUTOMATON_FOUND;
-}
-LOOP_STEP(search_round)
-
-/* Whether the text at an offset of the record contains a value of a filter. Global, as add_open. */
-__noinline int text_contains(__u32 slot, __u32 text, __u32 len, __u32 state)
-{
-	struct scratch *s = scratch_of(slot);
-
-	if (!s)
-		return 0;
-	s->search.state = state;
-	s->search.at = text;
-	s->search.left = len;
-	LOOP(TEXT_MAX / AUTOMATON_ROUND + 1, search_round, slot);
-	return s->search.state == AUTOMATON_FOUND;
-}
+#include "text.h"
 
 /* Filter `i` of a selector, by its key. Global, as add_open. */
 __noinline int filter_matches(__u32 slot, __u32 selector_key, __u32 i)

@@ -11,7 +11,8 @@
  *
  * What a rename moves out of a folder of a sticky filter stands in `left_files` from then on, with what is below it.
  *
- * The walk is in above.h. User space keeps `identities` and `identity_names` (collector/kernel/files/); files.bpf.c and user space add to `linked`.
+ * The walk is in above.h, the look-ups are in identities.h. User space keeps `identities` and `identity_names` (collector/kernel/files/); files.bpf.c and
+ * user space add to `linked`.
  */
 
 #include "../vmlinux/kernel.h"

@@ -8,7 +8,7 @@
 #include "../filter.h"
 #include "number.h"
 #include "../process/task.h"
-#include "privileges.h"
+#include "../process/privileges.h"
 
 /* Whether policies on the functions of this object ask for changes. */
 const volatile __u32 asks_changes = 0;

@@ -7,7 +7,6 @@
 #include "../vmlinux/kernel.h"
 #include "../core_fixes.h"
 #include "../event.h"
-#include "../maps.h"
 #include "../record.h"
 #include "scratch.h"
 

@@ -2,12 +2,37 @@
 #ifndef KTRAIL_PROCESS_PRIVILEGES_H
 #define KTRAIL_PROCESS_PRIVILEGES_H
 
-/* Keeps the privileges of processes, while policies ask for changes of them. */
+/*
+ * Which namespaces and capabilities each process had at its last fork or exec. They are kept while policies ask for changes of them; those of
+ * processes that ran before are entered by user space (collector/kernel/conditions/privileges.ts).
+ */
 
 #include "../vmlinux/kernel.h"
 #include "../event.h"
 #include "../maps.h"
-#include "../match/privileges.h"
+#include "task.h"
+
+struct privileges {
+	__u64 since_ns;  /* when the process had these; 1: user space has read them */
+	__u64 capabilities[CAPABILITY_KINDS];
+	__u32 namespaces[NAMESPACE_KINDS];
+};
+
+/* By tgid. User space lets it allocate what it holds where tracing programs may (6.1 on), else makes it smaller. */
+MAP(HASH, privileges, __u32, struct privileges, 131072);
+
+/* 1: policies ask for changes. */
+MAP(ARRAY, privileges_wanted, __u32, __u32, 1);
+
+static __always_inline void read_privileges(__u64 task, struct privileges *to)
+{
+	__u32 i;
+
+	for (i = 0; i < CAPABILITY_KINDS; i++)
+		to->capabilities[i] = capabilities_of(task, i);
+	for (i = 0; i < NAMESPACE_KINDS; i++)
+		to->namespaces[i] = namespace_of(task, i);
+}
 
 static __always_inline bool wants_privileges(void)
 {
@@ -17,7 +42,7 @@ static __always_inline bool wants_privileges(void)
 }
 
 /* At a fork or exec. By itself: all functions of a program share 512 bytes of stack. */
-static __noinline int keep_privileges(__u64 task, __u32 tgid, __u64 now)
+static __attribute__((unused)) __noinline int keep_privileges(__u64 task, __u32 tgid, __u64 now)
 {
 	struct privileges had = { .since_ns = now };
 

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { globSync, readFileSync } from 'node:fs'
+import { posix } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { test } from 'node:test'
 
@@ -26,6 +27,33 @@ for (const variant of ['', '-DKTRAIL_TYPED -DKTRAIL_SESSION', '-DKTRAIL_FILES -D
     assert.equal(status, 0, stderr)
   })
 }
+
+/** Headers of ours that a header includes, itself or through others. */
+function below(header: string, found = new Set<string>()): Set<string> {
+  for (const [, name = ''] of readFileSync(`${BPF}${header}`, 'utf8').matchAll(/^#include "(.+)"$/gm)) {
+    const included = posix.join(posix.dirname(header), name)
+    if (found.has(included)) continue
+    found.add(included)
+    below(included, found)
+  }
+  return found
+}
+
+test('bpf: no header includes itself through others', () => {
+  assert.ok(below('call/match.h').has('match/text.h'))
+  assert.deepEqual(
+    HEADERS.filter((header) => below(header).has(header)),
+    [],
+  )
+})
+
+test('bpf: no header declares a function that a header above it defines', () => {
+  const declaration = /^(?!typedef\b|MAP\(|TRIE\(|_Static_assert\b)\w[\w *]*[ *]\w+\([^(){};]*\);$/gm
+  const declared = HEADERS.flatMap((header) =>
+    [...readFileSync(`${BPF}${header}`, 'utf8').matchAll(declaration)].map(([text]) => `${header}: ${text}`),
+  )
+  assert.deepEqual(declared, [])
+})
 
 test('bpf: the table in README.md has the objects of the Makefile', () => {
   const makefile = readFileSync(`${BPF}/Makefile`, 'utf8')

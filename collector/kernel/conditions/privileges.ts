@@ -1,5 +1,5 @@
 /**
- * The namespaces and capabilities that processes had at their last fork or exec (bpf/match/privileges.h): kept while policies ask for changes. Of a
+ * The namespaces and capabilities that processes had at their last fork or exec (bpf/process/privileges.h): kept while policies ask for changes. Of a
  * process that ran before, they are those that it has when the first of these policies is added.
  */
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs'

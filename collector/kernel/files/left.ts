@@ -1,4 +1,4 @@
-/** Files that left the folders of sticky filters (`left_files` of bpf/match/above.h). Only the kernel side adds to them. */
+/** Files that left the folders of sticky filters (`left_files` of bpf/match/identities.h). Only the kernel side adds to them. */
 import type { BpfMap } from '../../../native/types.ts'
 import { IDENTITY_FILTERS } from '../../wire/wire.ts'
 import { entriesOf } from '../map-entries.ts'

@@ -133,7 +133,7 @@ export function hookBytes(
   const rows = rowsOf(hooks)
   const wanted = valuesOf(specs)
   const screened = screenedPath(wanted, rows)
-  // bpf/call/match.h is_screened
+  // bpf/args/values.h is_screened
   const values = screened === undefined ? wanted : [screened.value, ...wanted.filter((it) => it !== screened.value)]
   const bytes = Buffer.alloc(HOOK.bytes)
   bytes.writeUInt32LE(id, HOOK.id)

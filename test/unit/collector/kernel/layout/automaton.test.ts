@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { automaton } from '../../../../../collector/kernel/layout/automaton.ts'
 import { AUTOMATON_FOUND } from '../../../../../collector/wire/wire.ts'
 
-/** As bpf/call/match.h walks it. */
+/** As bpf/call/text.h walks it. */
 function contains(rows: readonly Uint16Array[], first: number, text: Buffer): boolean {
   let state = first
   for (const byte of text) {

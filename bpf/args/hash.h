@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-#ifndef KTRAIL_HASH_H
-#define KTRAIL_HASH_H
+#ifndef KTRAIL_ARGS_HASH_H
+#define KTRAIL_ARGS_HASH_H
 
-/* The hash by which calls are known to be alike: of rateLimit (action.h) and of aggregate (aggregate.h). */
+/* Whether calls are alike: the hash of their values, for rateLimit (call/action.h) and aggregate (call/aggregate.h). */
 
 #include "../vmlinux/kernel.h"
 #include "../core_fixes.h"
@@ -10,7 +10,7 @@
 #include "../path.h"
 #include "../filter.h"
 #include "../match/path.h"
-#include "scratch.h"
+#include "../call/scratch.h"
 
 /* Of the hash of arguments; random, so that nobody finds arguments that are taken for a repeat of others. */
 const volatile __u64 repeat_secret = 0x9e3779b97f4a7c15ull;

@@ -4,7 +4,7 @@ import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, existsSync, mkdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { freshFolder } from './agent.ts'
+import { freshFolder, hostFolder } from './agent.ts'
 import { until } from './wait.ts'
 import { makeProgram } from '../../support/programs.ts'
 
@@ -17,7 +17,7 @@ const built = new Map<string, string>()
 export function hostileBinary(name: string): string {
   const known = built.get(name)
   if (known !== undefined) return known
-  const path = join(opened(freshFolder('hostile')), name)
+  const path = join(opened(hostFolder('hostile')), name)
   makeProgram(`hostile/${name}`, path)
   built.set(name, path)
   return path

@@ -1,13 +1,18 @@
-/** Unreadable entries in a policy folder: the other policies are reloaded, and SIGTERM ends the agent in time. The kernel plays records. */
+/**
+ * Unreadable entries in a policy folder, and a folder of an attacker: the other policies are reloaded, and SIGTERM ends the agent in time. The kernel plays
+ * records.
+ */
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, symlinkSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { cannotReplay, hostFolder, TestAgent } from '../../e2e/support/agent.ts'
+import { UID } from '../../e2e/support/hostile.ts'
 import { fileHook, path, policy } from '../../e2e/support/policy.ts'
 import { makeProgram } from '../../support/programs.ts'
+import { allocated, attacked, readsArrive } from './support/attacked.ts'
 
 const skip = cannotReplay()
 /** A stop without events to drain. */
@@ -62,3 +67,34 @@ test('policy folder: a file system that does not answer does not block the other
     await ended
   }
 })
+
+test(
+  'policy folder: an attacker fills its own with thousands of files, and with links, FIFOs and huge files in turn',
+  { skip },
+  async (t) => {
+    const own = hostFolder('attacker')
+    chmodSync(own, 0o777)
+    const folder = join(own, 'policies')
+    mkdirSync(folder)
+    chownSync(folder, UID, UID)
+    await using agent = await TestAgent.start({
+      replayed: true,
+      policies: { 'good.yaml': prefix('/tmp/first/') },
+      paths: [folder],
+    })
+    const watched = '/tmp/first/f'
+    const restBytes = await allocated(agent, watched)
+    /** Reasons for which an entry that stands for one kind of file after another was refused. */
+    const reasons = (): ReadonlySet<string | undefined> =>
+      new Set(agent.log().flatMap(({ file, msg }) => (file === join(folder, 'a.yaml') ? [msg] : [])))
+    await attacked(agent, t, { program: 'policies', words: [folder], restBytes }, async () => {
+      await agent.until('the entry to be refused for four reasons', () => reasons().size >= 4)
+      await readsArrive(agent, watched)
+    })
+    await readsArrive(agent, watched)
+    // The agent runs as root, and has written nothing there.
+    assert.deepEqual([readdirSync(own), readdirSync(folder)], [['policies'], []])
+    assert.deepEqual((await agent.metrics()).losses(), [])
+    await goesOn(agent)
+  },
+)

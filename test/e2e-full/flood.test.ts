@@ -1,9 +1,8 @@
-/** The floods of test/e2e/hostile under full preemption, where any of our BPF programs may be preempted in the middle: those that make the kernel's
- * side work. */
+/** The floods of test/e2e/hostile under full preemption, where any of our BPF programs may be preempted in the middle. */
 import { floodSuite } from '../e2e/hostile/support/flood.ts'
 import { cannotPreempt } from './support.ts'
 
 const skip = cannotPreempt()
 if (skip !== false) console.log(`flood: skipped: ${skip}`)
 
-floodSuite('flood under full preemption', skip, true)
+floodSuite('flood under full preemption', skip)

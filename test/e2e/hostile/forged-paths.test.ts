@@ -9,7 +9,9 @@ import { join } from 'node:path'
 import test, { after, before, describe } from 'node:test'
 import { promisify } from 'node:util'
 import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
+import { PRELOADED, accessOf, target } from '../support/faults.ts'
 import { UID, hostileBinary, opened } from '../support/hostile.ts'
+import { fileHook, path, policy } from '../support/policy.ts'
 import { processOf } from '../support/record.ts'
 import type { Line, ProcessRecord } from '../support/record.ts'
 
@@ -97,5 +99,23 @@ describe('hostile forged paths', { skip }, () => {
       assert.equal(record?.binary, below(name))
       assert.ok(!unlinked(record))
     }
+  })
+
+  test('forged: with a preloaded library, each of 5,000 reads is recorded with the name of the program', async () => {
+    const { folder: watched, file } = target()
+    opened(watched)
+    assert.equal(await agent.apply('preloaded', policy('preloaded', [fileHook([path('Prefix', watched)])])), 'added')
+    const from = await agent.settled()
+    const reads = `open F, shift or die; for (1 .. 5000) { sysread F, $b, 1; sysseek F, 0, 0 } open M, '/proc/self/maps'; print <M>`
+    const env = { ...process.env, LD_PRELOAD: PRELOADED }
+    const { stdout: maps } = await promisify(execFile)('/usr/bin/perl', ['-e', reads, file], { ...user, env })
+    assert.match(maps, /\/libz\.so/)
+    const to = await agent.settled()
+    const recorded = agent
+      .texts()
+      .slice(from, to)
+      .filter((text) => text.startsWith('{"process_kprobe"') && text.includes(accessOf(file)))
+    assert.equal(recorded.length, 5_000)
+    assert.ok(recorded.every((text) => text.includes('"binary":"/usr/bin/perl"')))
   })
 })

@@ -11,7 +11,7 @@ import { after, before, describe, it } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { memoryOf } from '../../../support/memory.ts'
 import { TestAgent, freshFolder } from '../../support/agent.ts'
-import { PRELOADED, accessOf, audited, burst, burstBinary, countLines, report, target } from '../../support/faults.ts'
+import { accessOf, audited, burst, burstBinary, countLines, report, target } from '../../support/faults.ts'
 import { kernelAtLeast } from '../../support/kernel.ts'
 import { UID, hostileBinary, opened } from '../../support/hostile.ts'
 import { fileHook, path, policy } from '../../support/policy.ts'
@@ -38,12 +38,6 @@ interface Attack {
   readonly words: (target: Target) => readonly string[]
   /** Prints a line once it attacks, and continues until its standard input ends. */
   readonly lasts?: boolean
-  /** Variables that it starts with, beside those of this process. */
-  readonly env?: Readonly<Record<string, string>>
-  /** Its events that the file must have. */
-  readonly recorded?: number
-  /** Only user space works for it: how the kernel preempts its tasks makes no difference. */
-  readonly userSpace?: boolean
 }
 
 const ATTACKS: readonly Attack[] = [
@@ -75,14 +69,6 @@ const ATTACKS: readonly Attack[] = [
     words: ({ moved }) => [moved, '20000'],
   },
   {
-    name: '5,000 reads by a program with a preloaded library, each recorded',
-    program: () => '/usr/bin/perl',
-    words: ({ file }) => ['-e', 'open F, shift or die; for (1 .. 5000) { sysread F, $b, 1; sysseek F, 0, 0 }', file],
-    env: { LD_PRELOAD: PRELOADED },
-    recorded: 5_000,
-    userSpace: true,
-  },
-  {
     name: '500 files with names of 1,000 bytes on FUSE',
     program: () => hostileBinary('names'),
     words: ({ mounted }) => [mounted, ...Array.from({ length: 500 }, (_, i) => String(i).padStart(1_000, 'n'))],
@@ -101,9 +87,8 @@ function byIdentity(folder: string): string {
   return policy('identity', [hook]).replace('cilium.io/', 'ktrail.dev/')
 }
 
-/** Defines the suite; `skip` is the reason why it cannot run here. `kernelOnly`: without the attacks for which only user space works. */
-export function floodSuite(name: string, skip: string | false, kernelOnly = false): void {
-  const attacks = ATTACKS.filter(({ userSpace = false }) => !kernelOnly || !userSpace)
+/** Defines the suite; `skip` is the reason why it cannot run here. */
+export function floodSuite(name: string, skip: string | false): void {
   describe(name, { skip }, () => {
     let agent: TestAgent
     const { folder, file } = target()
@@ -137,7 +122,7 @@ export function floodSuite(name: string, skip: string | false, kernelOnly = fals
       for (const each of [own, moved]) chmodSync(each, 0o777)
       // As udev leaves it.
       chmodSync('/dev/fuse', 0o666)
-      for (const { program } of attacks) program()
+      for (const { program } of ATTACKS) program()
       agent = await TestAgent.start({
         policies: {
           'p.yaml': policy('flood', [fileHook([path('Prefix', folder)])]),
@@ -155,10 +140,9 @@ export function floodSuite(name: string, skip: string | false, kernelOnly = fals
 
     after(() => agent?.[Symbol.asyncDispose]())
 
-    for (const { name: what, program, words, env, recorded = 0, lasts = false } of attacks) {
+    for (const { name: what, program, words, lasts = false } of ATTACKS) {
       it(`${what}: the next ${READS} reads are recorded, and memory goes back`, async () => {
         const child = spawn(program(), words({ file, mounted, own, moved }), {
-          env: { ...process.env, ...env },
           stdio: ['pipe', 'pipe', 'inherit'],
           uid: UID,
           gid: UID,
@@ -178,8 +162,6 @@ export function floodSuite(name: string, skip: string | false, kernelOnly = fals
         child.stdout.resume()
         assert.deepEqual(await ended, [0, null])
         if (lasts) await readAndCount()
-        const its = (): number => countLines(`${agent.folder}/events.jsonl`, `"binary":${JSON.stringify(program())}`)
-        await agent.until(`${recorded} events of the program`, () => recorded === 0 || its() >= recorded)
         const nowBytes = await recovered(agent, restBytes)
         // The agent runs as root.
         const written = readdirSync(own).filter((each) => join(own, each) !== moved)

@@ -125,9 +125,7 @@ export const openRing: Addon['openRing'] = called('openRing')
  * neither do records submitted with BPF_RB_NO_WAKEUP. Keeps the process alive until closed.
  * An exception of the callback is an uncaught exception. Throws NativeError MAP_FAILED, BAD_ARGUMENT, CLOSED.
  */
-export function watchRing(map: BpfMap, callback: () => void): Closable {
-  return addon().watchRing(map, callback)
-}
+export const watchRing: Addon['watchRing'] = called('watchRing')
 
 /**
  * CLOCK_REALTIME − CLOCK_BOOTTIME now, in ns: add it to a record's boot time to get wall time. Changes when the wall

@@ -3,7 +3,7 @@
 #define KTRAIL_CORE_FIXES_H
 
 /*
- * What differs between kernels, and nothing else. The same sources are built several times: README.md has the objects and when each is loaded.
+ * Only the differences between kernels. The same sources are built several times: README.md has the objects and when each is loaded.
  */
 
 #include "vmlinux/kernel.h"
@@ -115,7 +115,7 @@ static __always_inline __u64 dentry_of(__u64 inode)
 	return alias ? CONTAINER(dentry, alias, d_u.d_alias) : 0;
 }
 
-/* Of a struct iov_iter. Before 5.14 (kernel commit 8cd54c1c8480) its kind shared a word with the direction. */
+/* Kind of a struct iov_iter. Before 5.14 (kernel commit 8cd54c1c8480) it shared a word with the direction. */
 enum iter_kind {
 	ITER_OTHER,  /* pages, for instance: their bytes have no address */
 	ITER_BUFFER,

@@ -56,7 +56,7 @@ enum hook_flag {
 	HOOK_RETURN_PENDING = 64, /* with HOOK_RETURN_FOLLOWS: until then the call is in the table `pending` */
 };
 
-/* What a value holds; the payload follows the 8-byte header. */
+/* Payload of a value, which follows the 8-byte header. */
 enum value_kind {
 	VALUE_INT = 1,     /* __s64, sign-extended from the declared width */
 	VALUE_UINT = 2,    /* __u64 */
@@ -123,7 +123,7 @@ struct file_details {
 	__u32 named[NAMED_MAX];  /* numbers of the policies' paths that it was found by (match/identity.h) */
 };
 
-/* What a sock, socket, sk_buff or sockaddr says; what it does not say is 0. A sockaddr has only saddr and sport. */
+/* Data of a sock, socket, sk_buff or sockaddr; members that it does not have are 0. A sockaddr has only saddr and sport. */
 struct socket_info {
 	__u64 object;    /* address of the sock: the same for all calls on it */
 	__u32 saddr[4];  /* as on the wire; of IPv4 the first */
@@ -152,9 +152,8 @@ struct text_key {
 	__u32 filter;
 };
 
-/* EVENT_EXEC; also the shape of what a process is. Inode numbers of namespaces. */
 /*
- * What the optional fields of a process are made of; all zero unless they are asked for (process/detail.h). Ids as the host sees them.
+ * Data for the optional fields of a process; all zero unless they are requested (process/detail.h). Ids as the host sees them.
  */
 struct process_detail {
 	__u64 permitted;
@@ -175,6 +174,7 @@ struct process_detail {
 	__u32 namespaces[10]; /* by enum task_namespace: inode numbers */
 };
 
+/* Body of EVENT_EXEC. */
 struct exec_body {
 	__u64 parent_start_ns;
 	__u32 parent_tgid;
@@ -219,7 +219,7 @@ struct data_body {
 	__u32 at;  /* offset of its first byte */
 };
 
-/* What the names of cgroups in a record say: process/cgroup.h. */
+/* Completeness of the names of cgroups in a record: process/cgroup.h. */
 enum cgroup_state {
 	CGROUP_KEPT = 0,   /* none is sent: it is still the parent's */
 	CGROUP_WHOLE = 1,  /* all that can be a container's */

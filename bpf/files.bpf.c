@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * What the filters of match/identity.h know of files. Loaded with the first policy that has such a filter; it makes their
- * maps. One program tells user space what a file is to the kernel, the others follow links and renames.
+ * Identifies files for the filters of match/identity.h. Loaded with the first policy that has such a filter; it makes their
+ * maps. One program reports a file's identity to user space, the others follow links and renames.
  */
 #include "vmlinux/kernel.h"
 #include "core_fixes.h"
@@ -23,7 +23,7 @@ enum files_slot {
 
 MAP(ARRAY, identified, __u32, struct identified, 1);
 
-/* Run by the agent: what one of its open files is. 0 when it has no such file. */
+/* Run by the agent: identifies one of its open files. 0 if it has no such file. */
 SEC("raw_tp") int file_identify(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u64 files = (__u64)LOAD(task_struct, bpf_get_current_task(), files), table, file, inode;
@@ -134,8 +134,8 @@ static __always_inline void leaves(__u64 what, __u64 to)
 }
 
 /*
- * What is moved below a folder: a file's other links are now those of a file there, and a folder may hold such files. What is moved out of one
- * may be no link of a file there any more.
+ * After a move below a folder, a file's other links are those of a file there, and a moved folder may hold such files. After a move out of a
+ * folder, a file may be no link of a file there any more.
  */
 static __always_inline void moves(__u64 what, __u64 to)
 {
@@ -157,7 +157,7 @@ static __always_inline void moves(__u64 what, __u64 to)
 		__sync_fetch_and_add(&news->moved, 1);
 }
 
-/* What is replaced moves nowhere: its other links, if it has any, stay where they are. */
+/* A replaced file moves nowhere: its other links, if it has any, stay where they are. */
 SEC("kprobe") int file_rename(struct pt_regs *ctx)
 {
 	__u64 from = PT_REGS_PARM2(ctx), to = PT_REGS_PARM4(ctx), flags = PT_REGS_PARM5(ctx);

@@ -3,7 +3,7 @@
 #define KTRAIL_FILTER_H
 
 /*
- * What filters are made of, whatever their class. The classes have a header each, with their constants and their maps:
+ * Parts of filters, whatever their class. The classes have a header each, with their constants and their maps:
  * match/number.h, match/text.h, match/path.h.
  */
 
@@ -124,14 +124,14 @@ struct filter {
 	__u64 numbers[FILTER_NUMBERS];
 };
 
-/* Whose repeats of a call count as such. */
+/* Repeats of a call count within this scope. */
 enum repeat_scope {
 	SCOPE_THREAD,
 	SCOPE_PROCESS,
 	SCOPE_GLOBAL,
 };
 
-/* What is the same in a repeat of a call. */
+/* Properties that a call and its repeat have in common. */
 struct repeat_key {
 	__u32 policy_hook;
 	__u32 caller;     /* by scope: tid, tgid or 0 */
@@ -144,7 +144,7 @@ enum aggregate_flag {
 	AGGREGATE_BYTES = 4,   /* return values are bytes */
 };
 
-/* What is done about a call that a selector matches (call/action.h); all 0: a record. */
+/* Actions on a call that a selector matches (call/action.h); all 0: a record. */
 struct action {
 	__u32 interval_ms;           /* without a record of a repeat; 0: all have one */
 	__u8 signals[ACTIONS_MAX];   /* sent to the process, in order; 0: no more */
@@ -159,7 +159,7 @@ struct action {
 	__u8 enforces;               /* 1: this is a call of the enforcer, which does what a note says */
 };
 
-/* What a selector wants to be done about the next call of its thread to one of the policy's enforcer. */
+/* A selector's note for the thread's next call to a function of the policy's enforcer. */
 struct note_key {
 	__u64 thread;
 	__u32 enforcer;
@@ -179,7 +179,7 @@ struct selector_id {
 	__u32 index;  /* within the policy's hook */
 };
 
-/* What was done about the calls that a selector with actions has matched. */
+/* Counters of actions on the calls that a selector with actions has matched. */
 struct acted {
 	__u64 calls;
 	__u64 refused;  /* reported only, because what the selector wants done was not done, or not all of it */

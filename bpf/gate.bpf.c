@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * What is attached to a hooked function: a program that only calls the one in its gate. That one (hook.bpf.c) knows all
- * policies on the function. When they change, the next one takes its place by one store into the gate. A call looks into
- * the gate once: it runs the old program or the new one, never both and never none. Nothing is attached or detached, so
- * other functions, and other tracers of this one, notice nothing.
+ * The program that is attached to a hooked function only calls the one in its gate. That one (hook.bpf.c) has all policies
+ * on the function. When they change, the next one takes its place by one store into the gate. A call reads the gate once:
+ * it runs the old program or the new one, never both and never neither. Nothing is attached or detached, so other
+ * functions, and other tracers of this one, notice nothing.
  */
 #include "vmlinux/kernel.h"
 #include "filter.h"
@@ -28,7 +28,7 @@ static __noinline int override(struct pt_regs *ctx)
 }
 
 /*
- * The kernel wants the programs of an array to be attached alike: returns that are not have one of their own, `gate_back`.
+ * The kernel requires the programs of an array to be attached alike: returns that are not have one of their own, `gate_back`.
  *
  * The index is a constant: the kernel then patches a jump to the program into the code, and the gate costs next to
  * nothing.

@@ -22,7 +22,7 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* Of a system call, the first parameter points to the registers that hold the others. */
+/* The first parameter of a system call points to the registers that hold the others. */
 static __always_inline void take_syscall(struct call *call)
 {
 	__u64 regs = call->params[0];
@@ -47,7 +47,7 @@ static __always_inline void take_fields(struct call *call, __u32 slot, __u64 eve
 	}
 }
 
-/* Registers by name. A function, so that hooks without them have all of theirs for what follows. */
+/* Registers by name. A function, so that hooks without them have all of theirs for the rest of the code. */
 static __noinline int take_named(struct pt_regs *ctx, __u32 slot)
 {
 	struct scratch *s = scratch_of(slot);
@@ -99,7 +99,7 @@ static __noinline struct scratch *on_entry(struct pt_regs *ctx, __u32 slot)
 	return hook_screen(s, slot) ? s : 0;
 }
 
-/* Linux 5.10 has no such helper: it refuses a program that wants others. */
+/* Linux 5.10 has no such helper: it refuses a program that needs others. */
 #ifdef KTRAIL_BOUNDED
 #define TAKE_PARAM(i)                                                \
 	if (hook->params[i])                                         \
@@ -200,7 +200,7 @@ static __noinline struct scratch *on_event(void *ctx, __u32 slot)
  */
 #define SCREENED(screen, n) (hooks[n].workloads != EMPTY_SET && is_elsewhere(n) ? 0 : screen(ctx, n))
 
-/* An entry that something may match, of a call that a policy may have fail: what it is to give without being made; 0: it is made. */
+/* An entry that something may match, of a call that a policy may make fail: its result without being made; 0: it is made. */
 static __always_inline int judge(void *ctx, __u32 slot, struct scratch *s)
 {
 	if (hooks[slot].awaits)
@@ -270,7 +270,7 @@ static __always_inline int judge(void *ctx, __u32 slot, struct scratch *s)
 		return 0;                                   \
 	}
 
-/* What a function gave whose trampoline the program is in. */
+/* The return value of the function whose trampoline the program is in. */
 static __always_inline __u64 returned_by(void *ctx)
 {
 	__u64 returned = 0;

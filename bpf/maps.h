@@ -12,7 +12,7 @@ struct {
 	__uint(max_entries, 16 << 20);
 } ring SEC(".maps");
 
-/* What one CPU counts. The sequence moves also for a record that the ring refuses: the gap shows which were lost. */
+/* Counters of one CPU. The sequence moves also for a record that the ring refuses: the gap shows the lost ones. */
 struct cpu_state {
 	__u64 seq;
 	__u64 counters[COUNTER_MAX];

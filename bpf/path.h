@@ -54,7 +54,7 @@ static __always_inline bool locks_moved(__u64 before)
 	return locks_now() != before;
 }
 
-/* Of no path, which is an address that cannot be read, the dentry is 0. */
+/* The dentry is 0 without a path, which is an address that cannot be read. */
 static __always_inline struct place place_of_path(__u64 path)
 {
 	struct path *typed = TYPED(path, path);

@@ -7,13 +7,13 @@
  * the caller takes it from there.
  *
  * The kernel's locks count every rename and mount, also of those elsewhere, which any user may do without a pause.
- * So when they moved, the walk asks the dentries themselves: a rename changes the d_seq of what it moves
- * (fs/dcache.c __d_move). Two walks in a row over the same dentries and mounts, with the same even d_seq each, had
- * every name and parent unchanged from the end of the first to the start of the second: the text was true then.
- * Nothing is freed meanwhile, for a program runs under RCU. Mounts have no number of their own: one that is moved away
- * and back between two walks is missed, and its owner could have left it there as well.
+ * So when they moved, the walk checks the dentries themselves: a rename changes the d_seq of the dentries that it moves
+ * (fs/dcache.c __d_move). Two walks in a row must find the same dentries and mounts, with the same even d_seq each. Then
+ * no name or parent changed from the end of the first to the start of the second: the text was true then.
+ * Nothing is freed meanwhile, because a program runs under RCU. Mounts have no number of their own: one that is moved
+ * away and back between two walks is missed, and its owner could have left it there as well.
  *
- * Its functions are global, with plain numbers as arguments: the verifier looks at each once by itself, and not once
+ * Its functions are global, with plain numbers as arguments: the verifier checks each once by itself, and not once
  * more in every state of its callers.
  */
 
@@ -91,7 +91,7 @@ static __always_inline int text_step(__u32 slot)
 		name = LOAD(dentry, dentry, d_name.name);
 		bpf_probe_read_kernel(w->text + from + 1, len & (PATH_BYTES - 1), name);
 	}
-	/* Last: it then vouches for what was read before. */
+	/* Last: it then vouches for the earlier reads. */
 	barrier();
 	seq = LOAD(dentry, dentry, d_seq.seqcount.sequence);
 	w->moving |= seq & 1;

@@ -229,7 +229,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 
 	key = (__u64)bprm;
 	b->path_len = put_executed((__u64)bprm->file, s->text + at, &b->file_ino, &b->file_links);
-	/* Of a script that is its interpreter. */
+	/* For a script, this is its interpreter. */
 	put_program(s->text + at, b->path_len & (2 * PATH_BYTES - 1));
 	image_executed(tgid, flags & PROCESS_CLONE);
 	keep_privileges((__u64)task, tgid, now);

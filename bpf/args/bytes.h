@@ -3,8 +3,8 @@
 #define KTRAIL_ARGS_BYTES_H
 
 /*
- * Arguments that are buffers: one (char_buf), several that an array of struct iovec names (char_iovec), or what a struct iov_iter leads to. Another
- * argument says how many bytes they have, or parts; of those that the function fills in, its return value says how many it did.
+ * Arguments that are buffers: one (char_buf), several of an array of struct iovec (char_iovec), or those of a struct iov_iter. Another argument has
+ * their number of bytes, or of parts. If the function fills them in, its return value has the number of bytes that it wrote.
  */
 
 #include "../vmlinux/kernel.h"
@@ -17,7 +17,7 @@
 #include "../call/scratch.h"
 #include "number.h"
 
-/* 1: a function of this object asks for bytes, 2: for more than BYTES_MAX of a buffer. Else the verifier removes what is for them. */
+/* 1: a function of this object requests bytes, 2: more than BYTES_MAX of a buffer. Else the verifier removes their code. */
 const volatile __u32 asks_bytes = 0;
 
 #define PARTS_MAX 1024 /* include/uapi/linux/uio.h UIO_MAXIOV */
@@ -30,7 +30,7 @@ static __always_inline bool is_bytes(__u8 type)
 	return type >= ARG_CHAR_BUF && type <= ARG_IOV_ITER;
 }
 
-/* Of the kernel or of the caller: kernel addresses have their top bit set. */
+/* Reads from the kernel or from the caller: kernel addresses have their top bit set. */
 static __always_inline long read_at(void *to, __u32 bytes, __u64 from)
 {
 	return (__s64)from < 0 ? bpf_probe_read_kernel(to, bytes, (void *)from) : bpf_probe_read_user(to, bytes, (void *)from);
@@ -55,7 +55,7 @@ static __always_inline long read_into(struct scratch *s, __u32 at, __u32 bytes, 
 	return read_within(s, at, bytes, from, DATA_MAX);
 }
 
-/* Those before the first page that cannot be read; how many. */
+/* Reads the bytes before the first page that cannot be read; returns their number. */
 static __always_inline __u32 read_pages(struct scratch *s, __u32 at, __u32 bytes, __u64 from)
 {
 	const __u32 pages = asks_bytes < 2 ? 1 : DATA_MAX / PAGE_BYTES;
@@ -129,7 +129,7 @@ static __always_inline int next_part(__u32 slot)
 }
 LOOP_STEP(next_part)
 
-/* Takes what a struct iov_iter leads to; false when that has no address. */
+/* Takes the buffers of a struct iov_iter; false if they have no address. */
 static __always_inline bool begin_iter(struct scratch *s, __u64 iter)
 {
 	enum iter_kind kind = iter_kind_of(iter);
@@ -148,7 +148,7 @@ static __always_inline bool begin_iter(struct scratch *s, __u64 iter)
 	return true;
 }
 
-/* A length; one below 0 is none. */
+/* A length; 0 for one below 0. */
 static __always_inline __u64 length_of(__u8 type, __u64 raw)
 {
 	__u64 length = narrowed(type, raw);

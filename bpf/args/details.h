@@ -12,9 +12,9 @@
 #include "../call/hook.h"
 #include "../call/scratch.h"
 
-/* 1: a function of this object asks for it. Else the verifier removes what is for it. */
+/* 1: a function of this object requests details. Else the verifier removes their code. */
 const volatile __u32 asks_details = 0;
-/* Of the kernel's overlay module, whose types a program cannot name where it is not loaded. */
+/* Places in types of the kernel's overlay module, which a program cannot name where the module is not loaded. */
 const volatile struct overlay_places overlay = {};
 
 #define OVERLAYFS_SUPER_MAGIC 0x794c7630 /* include/uapi/linux/magic.h */

@@ -2,7 +2,7 @@
 #ifndef KTRAIL_ARGS_EVENT_H
 #define KTRAIL_ARGS_EVENT_H
 
-/* Parameters of tracepoints: what the kernel's buffer of the event has at known places. */
+/* Parameters of tracepoints: values at known places in the kernel's buffer of the event. */
 
 #include "../vmlinux/kernel.h"
 #include "../call/hook.h"

@@ -2,7 +2,7 @@
 #ifndef KTRAIL_ARGS_FILE_H
 #define KTRAIL_ARGS_FILE_H
 
-/* Arguments that lead to a path: struct file, path and dentry, and what has a file. */
+/* Arguments that lead to a path: struct file, path and dentry, and structs with a file. */
 
 #include "../vmlinux/kernel.h"
 #include "../core_fixes.h"
@@ -48,7 +48,7 @@ static __always_inline __u64 file_of(__u8 type, __u64 argument)
 	return 0;
 }
 
-/* A dentry knows no mount: its path begins at the root of its file system. `file`: of file_of. */
+/* A dentry has no mount: its path begins at the root of its file system. `file`: of file_of. */
 static __always_inline struct place place_of(__u8 type, __u64 argument, __u64 file)
 {
 	struct place place = {};
@@ -60,7 +60,7 @@ static __always_inline struct place place_of(__u8 type, __u64 argument, __u64 fi
 	return place;
 }
 
-/* Writes which file an inode is; of none, zeros. */
+/* Writes the identity of an inode; zeros without an inode. */
 static __always_inline void put_inode(struct file_info *info, struct inode *inode)
 {
 	__u64 super;

@@ -12,7 +12,7 @@
 #include "../match/path.h"
 #include "../call/scratch.h"
 
-/* Of the hash of arguments; random, so that nobody finds arguments that are taken for a repeat of others. */
+/* Secret of the hash of arguments: random, so that nobody finds arguments that are taken for a repeat of others. */
 const volatile __u64 repeat_secret = 0x9e3779b97f4a7c15ull;
 
 static __always_inline __u64 hashed(__u64 hash, __u64 word)
@@ -43,7 +43,7 @@ LOOP_STEP(hash_word)
 
 #define HASHED_WORDS (PATH_BYTES / 8 + 2)
 
-/* Adds value `i` to the hash: what it is, and its text or number. Global, as add_open. */
+/* Adds value `i` to the hash: its kind, and its text or number. Global, as add_open. */
 __noinline int hash_value(__u32 slot, __u32 i)
 {
 	struct scratch *s = scratch_of(slot);

@@ -13,7 +13,7 @@
 #include "../call/hook.h"
 #include "../call/scratch.h"
 
-/* 1: a function of this object asks for members. Else the verifier removes what is for them. */
+/* 1: a function of this object requests members. Else the verifier removes their code. */
 const volatile __u32 asks_members = 0;
 
 MAP(ARRAY, places, __u32, struct place_entry, 1);

@@ -74,7 +74,7 @@ static __always_inline int ip6_protocol(__u64 *at, __u8 next)
 	return -1;
 }
 
-/* What the headers of a packet say; the fields of its struct beside them. Without a network header there are no addresses. */
+/* Reads the headers of a packet, and the fields of its struct beside them. Without a network header there are no addresses. */
 static __always_inline void read_skb(struct socket_info *info, __u64 skb)
 {
 	__u64 at = (__u64)LOAD(sk_buff, skb, head) + LOAD(sk_buff, skb, network_header);

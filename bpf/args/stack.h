@@ -3,8 +3,8 @@
 #define KTRAIL_ARGS_STACK_H
 
 /*
- * Who made a call: stacks of code addresses, as values behind those of the arguments. Taken once for all policies on the function, where
- * something may match; user space shows them to those that ask.
+ * The callers of a function: stacks of code addresses, as values behind those of the arguments. Taken once for all policies on the function, if
+ * something may match; user space shows them to policies that request them.
  */
 
 #include "../vmlinux/kernel.h"
@@ -18,7 +18,7 @@
 #define STACKS_END (RECORD_BYTES - 2 * (sizeof(struct value) + sizeof(__u64)))
 #define STACKS_BEGIN (STACKS_END - 2 * (sizeof(struct value) + STACK_BYTES))
 
-/* What the kernel does not give is left out. */
+/* Adds a stack; leaves it out if the kernel gives none. */
 static __always_inline void put_stack(void *ctx, struct scratch *s, __u8 index, __u64 flags)
 {
 	struct value *v = value_at(s, s->end);

@@ -14,8 +14,8 @@
 #define SUN_PATH_MAX 108
 
 /*
- * Writes the path of a Unix socket's address at `at`, in the form of a file whose inode number is the family; returns the bytes used. Other families have
- * no path. `len`: of the address, because an abstract name has no NUL at its end. Its first NUL becomes an @, and it ends at the next, as in Tetragon.
+ * Writes the path of a Unix socket's address at `at`, as a file whose inode number is the family. Returns the bytes used. Other families have no path.
+ * `len`: that of the address, because an abstract name has no NUL at its end. Its first NUL becomes an @, and it ends at the next, as in Tetragon.
  */
 static __always_inline __u32 put_unix_address(char *at, __u64 address, __u32 len)
 {

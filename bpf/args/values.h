@@ -2,7 +2,7 @@
 #ifndef KTRAIL_ARGS_VALUES_H
 #define KTRAIL_ARGS_VALUES_H
 
-/* How the values of a record are read: each argument by its type, all that the policies on a function ask for. */
+/* Reads the values of a record: each argument by its type, all that the policies on a function request. */
 
 #include "../vmlinux/kernel.h"
 #include "../core_fixes.h"
@@ -25,7 +25,7 @@ static __always_inline bool is_read(__u8 type)
 	return type < ARG_S8 || type > ARG_U64;
 }
 
-/* Whether value `i` of a function is the path that the screen looks at. */
+/* Whether value `i` of a function is the path that the screen checks. */
 static __always_inline bool is_screened(const volatile struct hook *hook, __u32 i)
 {
 	return i == 0 && hook->path.param < PARAMS_MAX;
@@ -87,7 +87,7 @@ __noinline int put_text(__u32 slot, __u32 i, __u32 at)
 	return used;
 }
 
-/* Adds to value `i`, a file at an offset of the record, what else is asked of it; returns the bytes used. */
+/* Adds the requested details to value `i`, a file at an offset of the record; returns the bytes used. */
 static __always_inline __u32 add_details(__u32 slot, struct scratch *s, __u32 i, __u32 at, __u32 used)
 {
 	struct value *v = value_at(s, at);
@@ -101,7 +101,7 @@ static __always_inline __u32 add_details(__u32 slot, struct scratch *s, __u32 i,
 	return used;
 }
 
-/* All that the policies on the function ask for. */
+/* All values that the policies on the function request. */
 static __always_inline void put_values(struct scratch *s, __u32 slot)
 {
 	const volatile struct hook *hook = &hooks[slot];
@@ -109,7 +109,7 @@ static __always_inline void put_values(struct scratch *s, __u32 slot)
 	struct value *v;
 
 	KEEP(hook);
-	/* The verifier then removes of each round what its value does not need. */
+	/* The verifier then removes the code of each round that its value does not need. */
 #pragma unroll
 	for (i = 0; i < VALUES_MAX; i++) {
 		const volatile struct wanted_value *wanted = &hook->values[i];

@@ -3,7 +3,7 @@
 #define KTRAIL_ACTION_H
 
 /*
- * What is done about a call that a selector matches, apart from its record. Only functions with such selectors
+ * The actions on a call that a selector matches, apart from its record. Only functions with such selectors
  * (hook.actions) have this code.
  */
 
@@ -21,13 +21,13 @@
 #include "../args/hash.h"
 #include "aggregate.h"
 
-/* When such a call was last reported. A full table forgets what was not used for long: then a repeat is reported again. */
+/* When such a call was last reported. A full table forgets entries that were not used for long: then a repeat is reported again. */
 MAP(LRU_HASH, repeats, struct repeat_key, __u64, 32768);
 
 /* User space makes the entries: of selectors with actions. */
 MAP(HASH, acted, struct selector_id, struct acted, 8192);
 
-/* A thread has one until its next call of the enforcer. A full table forgets what was not used for long: that call is made. */
+/* A thread has one until its next call of the enforcer. A full table forgets entries that were not used for long: that call is made. */
 MAP(LRU_HASH, notes, struct note_key, struct note, 4096);
 
 #define SIGNAL_KILL 9
@@ -73,8 +73,8 @@ static __always_inline void reported_now(struct scratch *s)
 }
 
 /*
- * Whether the selector matches for sure. A path that was renamed in every try, or that is not known whole, passes filters so
- * that it is not missed; that is no reason to hide a call, to let it fail, or to send a signal.
+ * Whether the selector matches for sure. A path passes filters if it was renamed in every try or is not known whole, so that it
+ * is not missed. That is no reason to hide a call, to let it fail, or to send a signal.
  * Global, as add_open.
  */
 __noinline int matches_surely(__u32 slot, __u32 selector_key)
@@ -134,7 +134,7 @@ static __always_inline bool leave_note(const struct action *action)
 	return !bpf_map_update_elem(&notes, &key, &note, BPF_ANY);
 }
 
-/* A call of an enforcer: what a note says, once. It has no record: the call that left the note has one. */
+/* A call of an enforcer: carries out a note, once. It has no record: the call that left the note has one. */
 static __always_inline int enforce(struct scratch *s, const struct action *action, struct acted *counts)
 {
 	struct note_key key = { .thread = bpf_get_current_pid_tgid(), .enforcer = action->enforcer };
@@ -163,7 +163,7 @@ static __always_inline int enforce(struct scratch *s, const struct action *actio
 	return ACT_HIDE;
 }
 
-/* Carries out what a selector says about a call that it matches; returns bits of enum act_result. Global, as add_open. */
+/* Carries out a selector's actions on a call that it matches; returns bits of enum act_result. Global, as add_open. */
 __noinline int act(__u32 slot, __u32 selector_key)
 {
 	struct selector *selector = bpf_map_lookup_elem(&selectors, &selector_key);
@@ -196,7 +196,7 @@ __noinline int act(__u32 slot, __u32 selector_key)
 		else
 			COUNT_ACTED(counts, signals[i]);
 	}
-	/* Of several policies the first decides. A call that is judged at its return, by a text that was unread, was made. */
+	/* The first of several policies decides. A call that is judged at its return, by a text that was unread, was made. */
 	if (action->error && s->call.returns == HOOK_HAS_RETURN) {
 		result = ACT_REFUSED;
 	} else if (action->error) {

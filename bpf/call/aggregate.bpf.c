@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
  * Takes the counts of call/aggregate.h. Loaded with the first policy that aggregates; it makes the map. User space cannot do it
- * by itself: calls that are counted between a look at an entry and its removal would be lost.
+ * by itself: calls that are counted between a read of an entry and its removal would be lost.
  */
 #include "vmlinux/kernel.h"
 #include "maps.h"

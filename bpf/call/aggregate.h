@@ -6,7 +6,7 @@
  * Equal calls of a process that have one record: that of the first. The others are counted here, until user space takes the
  * count (aggregate.bpf.c) and lets the event go on with it.
  *
- * The count is exact although calls go on: a call that finds the count taken has a record of its own, and the one who takes it
+ * The count is exact although calls go on. A call that finds the count taken has a record of its own. The taker of the count
  * waits until the calls that were counted before have added their bytes (`done`). Nothing is counted before the record of the
  * first is in the ring, so a refused record loses one call.
  */
@@ -24,10 +24,10 @@
 #define EEXIST 17 /* include/uapi/asm-generic/errno-base.h */
 
 #ifdef KTRAIL_BOUNDED
-/* Before 5.12 an atomic addition does not return what was there. User space refuses such policies. */
+/* Before 5.12 an atomic addition does not return the earlier value. User space refuses such policies. */
 static __always_inline int aggregate_call(__u32 slot, __u32 selector_key) { return CALL_ALONE; }
 static __always_inline void aggregate_sent(struct scratch *s, bool sent) { }
-/* Its verifier knows no constants of a function in a loop. */
+/* Its verifier sees no constants of a function in a loop. */
 #define BEGINS_AGGREGATE(acted) false
 #else
 #define BEGINS_AGGREGATE(acted) ((acted) & ACT_AGGREGATE)
@@ -42,7 +42,7 @@ static __always_inline bool count_call(struct aggregate *a, struct scratch *s, _
 	if (__sync_fetch_and_add(&a->count, 1) & AGGREGATE_TAKEN)
 		return false;
 	__sync_fetch_and_add(&a->total_bytes, bytes);
-	/* Of two calls at once the later one may have been here already. */
+	/* If two calls are counted at once, the later one may have been here already. */
 	if ((__s64)(now - a->last_ns) > 0)
 		a->last_ns = now;
 	/* With its result: else it would not be ordered behind the others. */

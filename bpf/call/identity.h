@@ -3,8 +3,8 @@
 #define KTRAIL_CALL_IDENTITY_H
 
 /*
- * Which files a call is about, whatever their paths (match/identity.h). Before 6.8 the verifier looks at each function of an object, also at those that
- * a program does not call; so only the objects for policies with such filters have these.
+ * The files that a call is about, whatever their paths (match/identity.h). Before 6.8 the verifier checks each function of an object, even if no
+ * program calls it. So only the objects for policies with such filters have these.
  */
 
 #include "../vmlinux/kernel.h"
@@ -25,7 +25,7 @@
 
 #ifdef KTRAIL_FILES
 
-/* Puts into the scratch which filters want file `i` of a call. Global, as add_open. */
+/* Puts the filters that match file `i` of a call into the scratch. Global, as add_open. */
 __noinline int judge_argument(__u32 slot, __u32 i)
 {
 	const volatile struct file_screen *files = &hooks[slot & (HOOK_SLOTS - 1)].files[i & (FILES_MAX - 1)];
@@ -61,7 +61,7 @@ __noinline int judge_argument(__u32 slot, __u32 i)
 	return 0;
 }
 
-/* Leaves in `left` the selectors that may want the files of a call; false when none may. */
+/* Leaves in `left` the selectors that may match the files of a call; false if no selector may. */
 static __always_inline bool screen_files(__u32 slot, struct scratch *s)
 {
 	__u32 i;
@@ -78,7 +78,7 @@ static __always_inline bool screen_files(__u32 slot, struct scratch *s)
 	return true;
 }
 
-/* Whether a filter wants the file that it is about. PERHAPS is marked in the record. */
+/* Whether a filter matches the file that it is about. PERHAPS is marked in the record. */
 static __always_inline enum sureness identity_matches(struct scratch *s, const struct filter *f)
 {
 	__u32 i = f->numbers[1] & (FILES_MAX - 1);

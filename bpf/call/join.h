@@ -45,7 +45,7 @@ struct join_value {
 
 MAP(HASH, join, struct join_key, struct join_value, 8192);
 
-/* Of the map: entries that programs have added, less those that they have removed; and those that user space has removed, which alone writes this. */
+/* Entries of the map that programs have added, less those that they have removed; and entries that user space has removed, which only it writes. */
 volatile __u64 join_kept SEC(".data.kept") = 0;
 volatile __u64 join_swept SEC(".data.swept") = 0;
 

@@ -2,7 +2,7 @@
 #ifndef KTRAIL_JOINED_H
 #define KTRAIL_JOINED_H
 
-/* The two ends of a call that are seen by different programs, and what `pending` and `join` (call/join.h) have of it in between. */
+/* The two ends of a call that different programs see, and the data that `pending` and `join` (call/join.h) have of it in between. */
 
 #include "../vmlinux/kernel.h"
 #include "../event.h"
@@ -75,7 +75,7 @@ static __noinline int keep_end(__u32 slot, __u64 sp, __u64 entered, enum hook_fl
 	return 0;
 }
 
-/* How a call went on that is not in the map. False where the ring has no room: the map has it then. */
+/* Reports the end of a call that is not in the map. False if the ring has no room: the map has it then. */
 static __always_inline bool tell_return(__u32 slot, __u64 sp, __u64 entered, enum hook_flag how, __u64 returned)
 {
 	if (send_return(thread_of(current_task()), number_at(slot, sp), entered, how, returned))
@@ -104,7 +104,7 @@ static __always_inline bool keep_unread(const struct join_key *key, struct scrat
 	return false;
 }
 
-/* Nearly never of a call that no policy wants. */
+/* Nearly never true for a call that no policy matches. */
 static __always_inline bool is_awaited(__u32 slot, __u64 sp)
 {
 	return is_pending(number_at(slot, sp)) || !join_is_empty();
@@ -126,7 +126,7 @@ static __noinline bool end_before(__u32 slot, __u64 sp)
 	return told >= 0;
 }
 
-/* Also for an entry that is not wanted: the kernel tells us its return all the same. */
+/* Also for an entry that no policy needs: the kernel reports its return all the same. */
 static __always_inline int not_awaited(__u32 slot, __u64 sp)
 {
 	end_before(slot, sp);
@@ -256,8 +256,8 @@ static __noinline struct scratch *may_match_now(__u32 slot, __u64 entered)
 }
 
 /*
- * While the map has calls: the scratch of one that returns and has no records yet, if something may match it; else NULL. Two functions: on top of the second
- * one's stack paths are read, and before 6.9 the verifier counts the stacks of all callers in steps of 32 bytes.
+ * While the map has calls: the scratch of one that returns and has no records yet, if something may match it; else NULL. Two functions: paths are read
+ * on top of the second one's stack. Before 6.9 the verifier counts the stacks of all callers in steps of 32 bytes.
  */
 static __always_inline struct scratch *leave(__u32 slot, __u64 sp, __u64 returned)
 {

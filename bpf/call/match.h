@@ -3,8 +3,8 @@
 #define KTRAIL_CALL_MATCH_H
 
 /*
- * Which selectors match a call that call/screen.h leaves: the second half of a call. The record gets its values, the exact filters decide, and each
- * policy that matches sends a record.
+ * The selectors that match a call that call/screen.h leaves: the second half of a call. The record gets its values, the exact filters decide, and
+ * each policy that matches sends a record.
  */
 
 #include "../vmlinux/kernel.h"
@@ -69,7 +69,7 @@ __noinline int filter_matches(__u32 slot, __u32 selector_key, __u32 i)
 
 #define LAST_LEFT (2 * SELECTORS_MAX)
 
-/* Takes the first selector out of a set, SELECTORS_MAX when there is none; with LAST_LEFT when no other is left. */
+/* Takes the first selector out of a set, SELECTORS_MAX if it is empty; with LAST_LEFT if no other is left. */
 static __always_inline int take_left(__u64 *left, __u32 words)
 {
 	__u32 taken = SELECTORS_MAX, w;
@@ -98,7 +98,7 @@ static __always_inline bool is_about_task(const struct filter *f)
 	       f->class == CLASS_CAPABILITY_CHANGE;
 }
 
-/* Asks the next of `unasked` whether it may want this call, by all that it asks of the task. Its filters on the task stand first. */
+/* Tests whether the next of `unasked` may match this call, by all its conditions on the task. Its filters on the task stand first. */
 static __always_inline int ask_selector(__u32 slot)
 {
 	struct scratch *s = scratch_of(slot);
@@ -131,7 +131,7 @@ static __always_inline int ask_selector(__u32 slot)
 }
 LOOP_STEP(ask_selector)
 
-/* Whether the record's values are needed, which are dearer than what selectors ask of the task. */
+/* Whether the record's values are needed, which cost more than the selectors' conditions on the task. */
 static __always_inline bool is_wanted(struct scratch *s, __u32 slot)
 {
 	const volatile struct hook *hook = &hooks[slot];
@@ -143,7 +143,7 @@ static __always_inline bool is_wanted(struct scratch *s, __u32 slot)
 		STEP(ask_selector, slot);
 		return s->wanted;
 	}
-	/* What the path leaves counts only if the record's is sure to be the same. */
+	/* The selectors that the path leaves count only if the record's path is surely the same. */
 	seen = hook->path.param >= PARAMS_MAX || (s->top.whole && !locks_moved(s->top.locks));
 	for (w = 0; w < SET_WORDS; w++)
 		s->unasked[w] = seen ? s->left[w] : s->alive[w];
@@ -151,7 +151,7 @@ static __always_inline bool is_wanted(struct scratch *s, __u32 slot)
 	return s->wanted;
 }
 
-/* Does what a selector that is left wants, if this call is one for it. */
+/* Carries out a selector that is left, if it matches this call. */
 static __always_inline void try_selector(__u32 slot, struct scratch *s, __u32 key, struct selector *selector)
 {
 	struct event_header *h = (struct event_header *)s->record;

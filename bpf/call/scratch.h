@@ -15,7 +15,7 @@
 
 #define RECORD_BYTES (22 << 10) /* a value begins within: also a return value behind VALUE_TEXTS_MAX paths of full length */
 
-/* What a call looks like, however it arrived. */
+/* The data of a call, however it arrived. */
 struct call {
 	__u64 params[PARAMS_MAX];
 	__u64 returned;  /* with HOOK_RETURN_FOLLOWS the number of the call */
@@ -92,7 +92,7 @@ struct scratch {
 
 MAP(PERCPU_ARRAY, scratch, __u32, struct scratch, HOOK_SLOTS);
 
-/* By value: a variable whose address is taken is no constant to the verifier any more. */
+/* By value: a variable whose address is taken is no longer a constant to the verifier. */
 static __always_inline struct scratch *scratch_of(__u32 slot)
 {
 	return bpf_map_lookup_elem(&scratch, &slot);
@@ -101,7 +101,7 @@ static __always_inline struct scratch *scratch_of(__u32 slot)
 /* The value at an offset of the record, if the largest one has room there. */
 static __always_inline struct value *value_at(struct scratch *s, __u32 at)
 {
-	/* The verifier of 6.1 forgets the bound of a number that was put aside: it wants the test right here. */
+	/* The verifier of 6.1 forgets the bound of a number that was put aside: it requires the test right here. */
 	barrier_var(at);
 	if (at > RECORD_BYTES)
 		return 0;

@@ -6,8 +6,8 @@
  * The first half of a call of a hooked function, however it arrived: numbers, then the path by pointers, then whose call
  * it is. Nearly every call ends here.
  *
- * What only some calls get to is a global function: the verifier looks at it once by itself, and not once more in every
- * state of its callers.
+ * Code that only some calls reach is in global functions: the verifier checks each once by itself, and not once more in
+ * every state of its callers.
  */
 
 #include "../vmlinux/kernel.h"
@@ -28,12 +28,12 @@
 #include "identity.h"
 #include "workload.h"
 
-/* Host pid of the agent: what it does itself is never an event. */
+/* Host pid of the agent: its own calls are never events. */
 const volatile __u32 agent_tgid = 0;
 
 #define OPEN_ENDS (1u << 31)
 
-/* Adds a set to what the path leaves. */
+/* Adds a set to the selectors that the path leaves. */
 __noinline int add_left(__u32 slot, __u32 set)
 {
 	struct scratch *s = scratch_of(slot);
@@ -43,7 +43,7 @@ __noinline int add_left(__u32 slot, __u32 set)
 	return 0;
 }
 
-/* Adds the selectors that want a name to begin with the first bytes of `word`, or to end with its last ones (OPEN_ENDS). */
+/* Adds the selectors for names that begin with the first bytes of `word`, or end with its last ones (OPEN_ENDS). */
 __noinline int add_open(__u32 slot, __u32 node, __u32 open, __u64 word, __u32 len)
 {
 	struct edge key = { .node = node };
@@ -58,7 +58,7 @@ __noinline int add_open(__u32 slot, __u32 node, __u32 open, __u64 word, __u32 le
 		barrier_var(bit);
 		if (!(bit & 1))
 			continue;
-		/* Of an end the last byte is the highest. */
+		/* In the key of an end, the last byte is the most significant. */
 		key.word = open & OPEN_ENDS ? word >> (8 * (EDGE_OPEN_MAX - n)) : first_of(word, n);
 		key.len = EDGE_OPEN | n;
 		found = bpf_map_lookup_elem(&edges, &key);
@@ -106,7 +106,7 @@ __noinline int add_prefixes(__u32 slot, __u64 word, __u32 len)
 	return 0;
 }
 
-/* The same, where all values are one folder at the root: what its path goes on with decides nothing. */
+/* The same, where all values are one folder at the root: the rest of its path decides nothing. */
 static __always_inline void add_first(__u32 slot, const volatile struct hook *hook, struct scratch *s, __u64 word, __u32 len)
 {
 	const volatile struct path_screen *wanted = &hook->path;
@@ -119,7 +119,7 @@ static __always_inline void add_first(__u32 slot, const volatile struct hook *ho
 		set_add(s->left, hook->words, s->top.depth > 1 ? wanted->only_to.below : wanted->only_to.here);
 }
 
-/* Adds the selectors that want the path to end as it does. */
+/* Adds the selectors for paths that end as this one does. */
 __noinline int add_suffixes(__u32 slot)
 {
 	struct scratch *s = scratch_of(slot);
@@ -150,7 +150,7 @@ __noinline int add_suffixes(__u32 slot)
 	return 0;
 }
 
-/* Walks the path of `at`, and puts into `left` the selectors that it may match; false when that is none. A walk that did not finish leaves all. */
+/* Walks the path of `at`, and puts the selectors that it may match into `left`; false if there are none. A walk that did not finish leaves all. */
 static __always_inline bool judge_path(__u32 slot, const volatile struct hook *hook, struct scratch *s, struct place at,
 				       struct task_struct *task)
 {
@@ -244,7 +244,7 @@ __noinline int ask_process(__u32 slot)
 	return 0;
 }
 
-/* Leaves in `left` the selectors that may match; false when none may. */
+/* Leaves in `left` the selectors that may match; false if no selector may. */
 static __always_inline bool hook_screen(struct scratch *s, __u32 slot)
 {
 	const volatile struct hook *hook = &hooks[slot];
@@ -296,7 +296,7 @@ static __always_inline bool hook_screen(struct scratch *s, __u32 slot)
 		return false;
 	if (!screen_files(slot, s))
 		return false;
-	/* What nearly every call can do without. */
+	/* Nearly every call ends before these steps. */
 	s->call.thread = thread_of(task);
 	if (agent_tgid && s->call.thread >> 32 == agent_tgid)
 		return false;

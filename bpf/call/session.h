@@ -19,7 +19,7 @@
 /* Between the two halves of an entry. */
 static __always_inline void expect_return(__u32 slot, struct scratch *s)
 {
-	/* Of the call before at this place, what the ring had no room for: user space takes it for unseen when it reads of this one. */
+	/* Sends an earlier end at this place that the ring had no room for: user space takes it for unseen when it reads of this call. */
 	if (!join_is_empty())
 		not_awaited(slot, s->call.sp);
 	s->call.returns = HOOK_RETURN_FOLLOWS;
@@ -33,7 +33,7 @@ static __noinline __u64 session_unread(__u32 slot, struct scratch *s)
 	return keep_unread(&key, s) ? SESSION_UNREAD : 0;
 }
 
-/* After the records of an entry: what its return is to know; 0 when none is wanted. */
+/* After the records of an entry: the data for its return; 0 if no return is needed. */
 static __always_inline __u64 session_entered(__u32 slot, struct scratch *s)
 {
 	if (s->call.awaited)

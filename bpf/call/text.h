@@ -16,8 +16,8 @@
 #define TEXT_PARTS ((TEXT_MAX + TEXT_KEY_BYTES - 1) / TEXT_KEY_BYTES)
 
 /*
- * The length of the longest value that begins the text at an offset of the record, among those whose first part does; 0 when
- * there is none. Global, as add_open.
+ * The length of the longest value that begins the text at an offset of the record, 0 if there is none. Only values whose first
+ * part begins it are compared. Global, as add_open.
  */
 __noinline int longest_value(__u32 slot, __u32 text, __u32 len, __u32 next)
 {
@@ -40,7 +40,7 @@ __noinline int longest_value(__u32 slot, __u32 text, __u32 len, __u32 next)
 			break;
 		s->part.bits = 8 * (sizeof(s->part.filter) + rest);
 		s->part.filter = next;
-		/* All of it: what is behind the text does not count. */
+		/* All of it: bytes behind the text do not count. */
 		bpf_probe_read_kernel(s->part.text, TEXT_KEY_BYTES, s->record + from);
 		stored = bpf_map_lookup_elem(&texts, &s->part);
 		if (!stored)
@@ -118,7 +118,7 @@ static __always_inline bool text_matches(const struct filter *f, struct value *v
 	/* No path at all never matches, but one that could not be read must not pass unseen. */
 	if (len == 0 && v->kind == VALUE_FILE)
 		return cut;
-	/* Of bytes, what all policies see. */
+	/* Bytes are compared up to the length that all policies see. */
 	if (asks_bytes > 1 && v->kind == VALUE_BYTES && len > TEXT_MAX)
 		len = TEXT_MAX;
 	switch (f->op) {
@@ -153,7 +153,7 @@ static __always_inline bool text_matches(const struct filter *f, struct value *v
 		hit = bpf_map_lookup_elem(&suffixes, reversed) != 0;
 		return hit == (f->op == OP_POSTFIX);
 	case OP_SUB_STRING:
-		/* What is missing of it may contain one. */
+		/* The missing part of the text may contain one. */
 		return text_contains(slot, at, len, f->numbers[0]) || cut;
 	}
 	return false;

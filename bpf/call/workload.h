@@ -2,7 +2,7 @@
 #ifndef KTRAIL_CALL_WORKLOAD_H
 #define KTRAIL_CALL_WORKLOAD_H
 
-/* Where the task of a call runs, for selectors that ask for it (match/workload.h). */
+/* The place where the task of a call runs, for selectors with conditions on it (match/workload.h). */
 
 #include "../vmlinux/kernel.h"
 #include "../core_fixes.h"
@@ -112,7 +112,7 @@ static __always_inline __u64 *elsewhere_at(__u32 slot, __u64 number)
 	return &elsewhere[slot][((__u32)number * 0x9e3779b1u) >> (32 - ELSEWHERE_BITS)];
 }
 
-/* Whether no selector can match, because the task's cgroup fulfils nothing that they ask for. */
+/* Whether no selector can match, because the task's cgroup fulfils none of their conditions. */
 static __always_inline bool is_elsewhere(__u32 slot)
 {
 	__u64 number;
@@ -141,11 +141,11 @@ __noinline int find_workload(__u32 slot, __u64 id)
 		s->conditions[w] = found ? found->holds.bits[w] : 0;
 	if (!found)
 		return false;
-	/* What counts for the host may change with an owner above, and the task may have moved. */
+	/* The host's conditions may change with an owner above, and the task may have moved. */
 	return !found->partial && found->kind != WORKLOAD_HOST && cgroup_id(cgroup) == id;
 }
 
-/* Puts into the scratch what the task's cgroup fulfils. True when it stays so until the next change of the map. */
+/* Puts the conditions that the task's cgroup fulfils into the scratch. True if they stay so until the next change of the map. */
 static __always_inline bool ask_workload(struct scratch *s, __u32 slot, __u64 id)
 {
 	struct workload *known = bpf_map_lookup_elem(&workloads, &id);

@@ -2,7 +2,7 @@
 #ifndef KTRAIL_MATCH_ABOVE_H
 #define KTRAIL_MATCH_ABOVE_H
 
-/* Which identity filters want a file, also through the folders above it: the walk from the file upwards. See match/identity.h. */
+/* The identity filters that match a file, also by the folders above it: the walk from the file upwards. See match/identity.h. */
 
 #include "../vmlinux/kernel.h"
 #include "../core_fixes.h"
@@ -40,7 +40,7 @@ static __always_inline int file_step(__u32 slot)
 	if (inode && may_be(screen->folders, LOAD(inode, inode, i_ino)))
 		add_named(slot);
 	w->trace = (w->trace + dentry) * 0x9e3779b97f4a7c15ull;
-	/* Last: it then vouches for what was read before. */
+	/* Last: it then vouches for the earlier reads. */
 	barrier();
 	seq = LOAD(dentry, dentry, d_seq.seqcount.sequence);
 	w->moving |= seq & 1;
@@ -148,7 +148,7 @@ static __always_inline bool is_wanted_device(const struct identity_screen *scree
 	return screen->devices >> (identity_hash(device_of(super)) >> 58) & 1;
 }
 
-/* Adds to the slot's walk which filters want the file of a dentry. */
+/* Adds the filters that match the file of a dentry to the slot's walk. */
 static __always_inline void judge_file(__u32 slot, struct file_walk *w, __u64 dentry)
 {
 	struct identity_screen *screen = screen_of_files();

@@ -2,7 +2,7 @@
 #ifndef KTRAIL_MATCH_AGGREGATE_H
 #define KTRAIL_MATCH_AGGREGATE_H
 
-/* What call/aggregate.h, which counts, and aggregate.bpf.c, which takes the counts, share. */
+/* Common parts of call/aggregate.h, which counts, and aggregate.bpf.c, which takes the counts. */
 
 #include "../vmlinux/kernel.h"
 #include "../filter.h"
@@ -24,7 +24,7 @@ struct aggregate {
 	__u64 taken;    /* `count` when it was taken */
 };
 
-/* What user space asks aggregate.bpf.c for, and what it gets. */
+/* Request of user space to aggregate.bpf.c, and its answer. */
 struct taken_aggregate {
 	struct repeat_key key;
 	__u64 count;

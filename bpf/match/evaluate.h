@@ -75,7 +75,7 @@ static __always_inline __u32 exec_id_of(__u64 task)
 	return (__u32)LOAD(task_struct, task, self_exec_id);
 }
 
-/* What a process runs, for its evaluation. False when it has no image: match/missing.h. */
+/* Takes the image of a process for its evaluation. False if it has none: match/missing.h. */
 static __always_inline bool take_image(struct evaluation *e, __u32 tgid)
 {
 	struct image *image = bpf_map_lookup_elem(&images, &tgid);
@@ -89,7 +89,7 @@ static __always_inline bool take_image(struct evaluation *e, __u32 tgid)
 	return true;
 }
 
-/* Adds what the process's program fulfils, or its parent's (`kind`). Global, as add_open. */
+/* Adds the conditions that the process's program fulfils, or its parent's (`kind`). Global, as add_open. */
 __noinline int evaluate_program(__u32 slot, __u32 of, __u32 kind)
 {
 	struct evaluation *e = bpf_map_lookup_elem(&evaluations, &slot);
@@ -152,7 +152,7 @@ static __always_inline void evaluate_pid(struct evaluation *e, __u32 of, enum co
 	}
 }
 
-/* Adds what the pid fulfils, and the pids of the ancestors. `tgid` is the present process. Global, as add_open. */
+/* Adds the conditions that the pid fulfils, and the pids of the ancestors. `tgid` is the present process. Global, as add_open. */
 __noinline int evaluate_pids(__u32 slot, __u32 tgid, __u32 of)
 {
 	struct evaluation *e = bpf_map_lookup_elem(&evaluations, &slot);
@@ -168,7 +168,7 @@ __noinline int evaluate_pids(__u32 slot, __u32 tgid, __u32 of)
 		conditions_add(&e->known, &all->kinds[CONDITION_INNER_PID]);
 		inner = e->image.inner_pid;
 		evaluate_pid(e, of, CONDITION_INNER_PID, inner ?: tgid, 1, CONDITION_WORDS);
-		/* A process of the host has no pid inside: what follows such pids is false for it, negated or not. */
+		/* A process of the host has no pid inside: conditions on such pids are false for it, negated or not. */
 		if (inner)
 			evaluate_pid(e, of, CONDITION_INNER_PID, inner, 0, 1);
 		else
@@ -191,7 +191,7 @@ __noinline int evaluate_pids(__u32 slot, __u32 tgid, __u32 of)
 	return 0;
 }
 
-/* What a process hands down, without conditions of an earlier meaning. */
+/* The conditions that a process hands down, without those of an earlier meaning. */
 static __always_inline __u64 still_followed(const struct verdict *before, const struct conditions *all, __u32 of)
 {
 	__u64 followed = before->followed;

@@ -2,14 +2,14 @@
 #ifndef KTRAIL_MATCH_IDENTITIES_H
 #define KTRAIL_MATCH_IDENTITIES_H
 
-/* Which identity filters want one file or folder: the maps of their files, and the look-ups. See match/identity.h. */
+/* The identity filters that match one file or folder: the maps of their files, and the look-ups. See match/identity.h. */
 
 #include "../vmlinux/kernel.h"
 #include "../core_fixes.h"
 #include "../event.h"
 #include "identity.h"
 
-/* By identity. Also with number 0 for each file system that has one of them: `below` is then all filters that have something there. */
+/* By identity. Also with number 0 for each file system that has one of them: `below` is then all filters with files or folders there. */
 MAP(HASH, identities, struct identity, struct identity_filters, 1);
 
 /* By name in a folder. */
@@ -17,7 +17,7 @@ MAP(HASH, identity_names, struct identity_name, struct identity_filters, 1);
 
 MAP(HASH, linked, struct identity, struct linked_filters, 1);
 
-/* Those that nobody has looked at for longest give way: they may be deleted by now. */
+/* The entries that were not used for longest give way: their files may be deleted by now. */
 MAP(LRU_HASH, left_files, struct identity, struct identity_filters, 1);
 
 MAP(ARRAY, identity_screen, __u32, struct identity_screen, 1);
@@ -72,7 +72,7 @@ static __always_inline struct identity identity_of(__u64 inode)
 	};
 }
 
-/* Notes by which path of a policy a file is wanted. */
+/* Notes the path of a policy by which a file matches. */
 static __always_inline void add_name(__u32 *names, __u32 named)
 {
 	__u32 i;
@@ -115,7 +115,7 @@ static __always_inline void add_filters(struct file_walk *w, const struct identi
 		add_name(w->named, found->named);
 }
 
-/* Adds what `w->inode`, the file or a folder above it, is wanted by. Global, as add_open. */
+/* Adds the filters that match `w->inode`, the file or a folder above it. Global, as add_open. */
 __noinline int add_identity(__u32 slot)
 {
 	struct file_walk *w = file_walk_of(slot);

@@ -9,7 +9,7 @@
  * no root, so bind mounts, other mount namespaces, chroot and detached mounts change nothing. What they miss are further
  * hard links outside the folder: such files stand in `linked`, which is asked only of files with more than one link.
  *
- * What a rename moves out of a folder of a sticky filter stands in `left_files` from then on, with what is below it.
+ * A file or folder that a rename moves out of a folder of a sticky filter is in `left_files` from then on, with all below it.
  *
  * The walk is in above.h, the look-ups are in identities.h. User space keeps `identities` and `identity_names` (collector/kernel/files/); files.bpf.c and
  * user space add to `linked`.
@@ -35,7 +35,7 @@ struct identity {
 	__u32 generation;  /* tells a file from an earlier one with the same number */
 };
 
-/* What the agent asks about a file (files.bpf.c). */
+/* Data of a file that the agent requests (files.bpf.c). */
 struct identified {
 	struct identity identity;
 	__u32 links;
@@ -55,14 +55,14 @@ struct identity_name {
 	char name[IDENTITY_NAME_BYTES];  /* the rest zero */
 };
 
-/* Of a file with several links of which one is below a folder. */
+/* Filters for a file with several links of which one is below a folder. */
 struct linked_filters {
 	__u64 filters;
 	__u64 round;  /* in which it was seen: user space removes what its next look does not find */
 	__u32 named[NAMED_MAX];  /* numbers of the paths of such folders; 0: no more */
 };
 
-/* What nearly every file is rejected by: sets of hashes. One for all functions; only user space writes it. */
+/* Sets of hashes that reject nearly every file. One for all functions; only user space writes it. */
 struct identity_screen {
 	__u64 devices;
 	__u64 files[IDENTITY_WORDS];    /* numbers in `identities` */
@@ -72,7 +72,7 @@ struct identity_screen {
 	__u64 sticky;   /* filters that keep what leaves their folders */
 };
 
-/* What the programs of files.bpf.c have for user space. */
+/* News from the programs of files.bpf.c for user space. */
 struct linked_news {
 	__u64 unknown;  /* as above */
 	__u64 moved;    /* renames after which user space must look for links anew */

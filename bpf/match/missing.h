@@ -4,9 +4,9 @@
 
 /*
  * A process without an image: the kernel did not run process_fork at its fork (it skips a program that is preempted), or
- * `images` was full. What it runs is found when a call first asks: a process must not hide from filters that way. Its fork
- * made no image, so it is what its nearest ancestor with one has handed down, unless its memory says that it runs another
- * file. Then the path is that file's at present.
+ * `images` was full. Its program is found when a call first needs it: a process must not hide from filters that way. Its
+ * fork made no image, so its image is the one that its nearest ancestor with an image has handed down. If its memory has
+ * another file as its program, the path is that file's at present.
  *
  * Likewise a process whose image is that of before its last exec, because the kernel did not run process_exec.
  */
@@ -121,7 +121,7 @@ static __always_inline bool is_outdated(struct evaluation *e, __u32 tgid)
 	if (e->image.exec_id == now || is_in_exec())
 		return false;
 	process = bpf_map_lookup_elem(&processes, &tgid);
-	/* Of a process that was forked since, or that has run another program only once, the parent's is as old. */
+	/* If the process was forked since, or has run another program only once, the parent's is as old. */
 	if (process && !process->forked)
 		bpf_probe_read_kernel(&e->image.parent, sizeof(e->image.parent), &e->image.program);
 	else

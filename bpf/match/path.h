@@ -31,7 +31,7 @@ struct edge {
 	__u32 len;   /* EDGE_OPEN | n: the name begins (of a path's end: ends) with these n bytes */
 };
 
-/* What an edge leads to. */
+/* The end of an edge. */
 struct node {
 	__u32 id;      /* 0: no edge begins here */
 	__u32 here;   /* set of selectors that may match a path that ends here */

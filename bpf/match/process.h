@@ -21,7 +21,7 @@ enum condition_limit {
 	GENERATIONS_AT_ONCE = 2,
 };
 
-/* What a condition looks at. */
+/* The property that a condition checks. */
 enum condition_kind {
 	CONDITION_PROGRAM,
 	CONDITION_PARENT,
@@ -40,7 +40,7 @@ struct program {
 	char end[PROGRAM_END];  /* last byte first */
 };
 
-/* What a process runs, by host tgid. The parent's program is the one that it ran when it forked, or the one before the exec. */
+/* The program of a process, by host tgid. The parent's program is the one that it ran when it forked, or the one before the exec. */
 struct image {
 	struct program program;
 	struct program parent;

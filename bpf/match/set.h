@@ -62,7 +62,7 @@ static __always_inline void set_clear(__u64 *set, __u32 words)
 	}
 }
 
-/* What there is no set of is empty. */
+/* A missing set counts as empty. */
 static __always_inline void set_copy(__u64 *to, __u32 words, __u32 id)
 {
 	struct set *set = bpf_map_lookup_elem(&sets, &id);

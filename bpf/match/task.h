@@ -10,7 +10,7 @@
 #include "../process/task.h"
 #include "../process/privileges.h"
 
-/* Whether policies on the functions of this object ask for changes. */
+/* Whether policies on the functions of this object have filters on changes. */
 const volatile __u32 asks_changes = 0;
 
 enum sureness {
@@ -35,15 +35,15 @@ static __always_inline bool task_matches(const struct filter *f)
 	return number_among(f, false, namespace_of(bpf_get_current_task(), f->value)) == (f->op == OP_EQUAL);
 }
 
-/* Whose changes a selector has matched last. */
+/* The process whose changes a selector has matched, and that selector. */
 struct changed_key {
 	__u32 tgid;
 	struct selector_id selector;
 };
 
 /*
- * What a process had when a selector last matched: its next change is one from there. A full table forgets what was not used for
- * long: then a change is reported again. Of a process that has forked or run another program since, `since_ns` is another one.
+ * The privileges of a process when a selector last matched: its next change is one from there. A full table forgets entries that were
+ * not used for long: then a change is reported again. `since_ns` differs if the process has forked or run another program since.
  */
 MAP(LRU_HASH, changed, struct changed_key, struct privileges, 16384);
 
@@ -55,7 +55,7 @@ static __always_inline struct changed_key changed_key(const struct selector *sel
 	};
 }
 
-/* With what the selector compares; NULL: nobody knows. */
+/* The privileges that the selector compares with; NULL: unknown. */
 static __always_inline struct privileges *privileges_before(const struct selector *selector)
 {
 	struct changed_key key = changed_key(selector);
@@ -67,7 +67,7 @@ static __always_inline struct privileges *privileges_before(const struct selecto
 	return had;
 }
 
-/* Whether one of those that the filter names differs. What is not known may have changed. Global, as add_open. */
+/* Whether one of those that the filter names differs. Unknown ones may have changed. Global, as add_open. */
 __noinline int change_matches(__u32 selector_key, __u32 i)
 {
 	struct selector *selector = bpf_map_lookup_elem(&selectors, &selector_key);

@@ -43,7 +43,7 @@ struct suffix_entry {
 /* Values of Postfix, last byte first. */
 TRIE(suffixes, struct suffix_entry, __u32, 1);
 
-/* What the next byte of a text leads to, by state: values of SubString. */
+/* The next state by the next byte of a text: values of SubString. */
 struct automaton_row {
 	__u16 next[256];
 };

@@ -33,7 +33,7 @@
 		own;                                                                                                    \
 	})
 
-/* Of hosts with v1 or both, by the controllers that Tetragon takes; else on the unified hierarchy. As in procfs.ts. */
+/* On hosts with v1 or both, by the controllers that Tetragon takes; else on the unified hierarchy. As in procfs.ts. */
 static __always_inline __u64 cgroup_of(__u64 task)
 {
 	__u64 set = (__u64)LOAD(task_struct, task, cgroups);

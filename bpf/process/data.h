@@ -2,7 +2,7 @@
 #ifndef KTRAIL_PROCESS_DATA_H
 #define KTRAIL_PROCESS_DATA_H
 
-/* What of an exec has no room in its record: EVENT_DATA records in front of it. */
+/* Data of an exec for which its record has no room: EVENT_DATA records in front of it. */
 
 #include "../vmlinux/kernel.h"
 #include "../core_fixes.h"
@@ -55,7 +55,7 @@ __noinline int send_data(__u64 start_ns, __u64 from, __u64 len, __u32 of, __u32 
 	return 0;
 }
 
-/* Of the calling task, which has just executed: what its exec record has no room for. */
+/* Sends the data for which the exec record has no room. The calling task has just executed. */
 __noinline int send_long(__u64 start_ns)
 {
 	__u64 task = bpf_get_current_task(), mm = (__u64)LOAD(task_struct, task, mm), from, len;

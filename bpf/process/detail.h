@@ -11,7 +11,7 @@
 
 const volatile __u32 process_details = 0;
 
-/* Of the calling task. */
+/* Writes the details of the calling task. */
 static __always_inline void put_detail(struct process_detail *d)
 {
 	__u64 at = current_cred(), ns;

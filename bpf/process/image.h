@@ -2,7 +2,7 @@
 #ifndef KTRAIL_PROCESS_IMAGE_H
 #define KTRAIL_PROCESS_IMAGE_H
 
-/* Keeps what each process runs, for conditions on processes (match/process.h), which come and go with policies. */
+/* Keeps the program of each process, for conditions on processes (match/process.h), which come and go with policies. */
 
 #include "../vmlinux/kernel.h"
 #include "../core_fixes.h"
@@ -26,7 +26,7 @@ static __always_inline struct image *scratch_image(__u32 slot)
 	return bpf_map_lookup_elem(&image_scratch, &slot);
 }
 
-/* What the present process hands down; 0 also when no policy asks for that. */
+/* The verdict that the present process hands down; 0 also if no policy needs it. */
 static __always_inline struct verdict handed_down(__u32 slot, __u32 tgid)
 {
 	__u32 of = generation_now();
@@ -89,8 +89,8 @@ __noinline int image_forked(__u32 parent_tgid, __u32 child_tgid, __u32 inner_pid
 }
 
 /*
- * What an exec runs: a path of `len` bytes, 0 when it is not known whole. PROGRAM_END bytes before it can be read. Into the scratch, from
- * where image_executed takes it.
+ * Puts the program of an exec into the scratch, from where image_executed takes it: a path of `len` bytes, 0 if it is not known whole.
+ * PROGRAM_END bytes before it can be read.
  */
 static __always_inline void put_program(const char *text, __u32 len)
 {

@@ -3,8 +3,8 @@
 #define KTRAIL_PROCESS_PRIVILEGES_H
 
 /*
- * Which namespaces and capabilities each process had at its last fork or exec. They are kept while policies ask for changes of them; those of
- * processes that ran before are entered by user space (collector/kernel/conditions/privileges.ts).
+ * The namespaces and capabilities of each process at its last fork or exec. They are kept while policies have filters on changes of them. User
+ * space enters those of processes that ran before (collector/kernel/conditions/privileges.ts).
  */
 
 #include "../vmlinux/kernel.h"

@@ -2,7 +2,7 @@
 #ifndef KTRAIL_PROCESS_RAISED_H
 #define KTRAIL_PROCESS_RAISED_H
 
-/* Which execs gave a process another user, another group or more capabilities, by its file. */
+/* Execs whose file gave a process another user, another group or more capabilities. */
 
 #include "../vmlinux/kernel.h"
 #include "../core_fixes.h"
@@ -12,7 +12,7 @@
 /* Execs under way that do, by linux_binprm; the values are bits of enum raised. */
 MAP(LRU_HASH, raising, __u64, __u32, 512);
 
-/* The last moment with the credentials of before and of after. Attached only where credentials are asked for. */
+/* The last moment with the credentials of before and of after. Attached only if credentials are requested. */
 SEC("kprobe/security_bprm_committing_creds")
 int BPF_KPROBE(process_raise, struct linux_binprm *bprm)
 {
@@ -33,7 +33,7 @@ int BPF_KPROBE(process_raise, struct linux_binprm *bprm)
 		bits |= egid ? RAISED_SETGID : RAISED_SETGID | RAISED_SETGID_ROOT;
 	bpf_probe_read_kernel(&had, sizeof(had), (void *)MEMBER(cred, before, cap_permitted));
 	bpf_probe_read_kernel(&has, sizeof(has), (void *)MEMBER(cred, after, cap_permitted));
-	/* Those that come with another user are not the file's. A file that gives capabilities takes the ambient ones away. */
+	/* Capabilities that come with another user are not the file's. A file that gives capabilities takes the ambient ones away. */
 	if (euid == uid && (has & ~had)) {
 		bpf_probe_read_kernel(&had, sizeof(had), (void *)MEMBER(cred, after, cap_ambient));
 		if (!had)
@@ -44,7 +44,7 @@ int BPF_KPROBE(process_raise, struct linux_binprm *bprm)
 	return 0;
 }
 
-/* Of an exec that is done. */
+/* Takes the bits of an exec that is done. */
 static __always_inline __u32 take_raised(__u64 bprm)
 {
 	__u32 *found = bpf_map_lookup_elem(&raising, &bprm), bits = found ? *found : 0;

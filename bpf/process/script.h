@@ -25,14 +25,14 @@ struct executed {
 };
 
 /*
- * Scripts whose exec is under way, by its linux_binprm. Of an exec that fails an entry stays, until the next exec at the
- * same address or until others need its room; one that is gone too early costs a script its resolved path.
+ * Scripts whose exec is under way, by its linux_binprm. The entry of a failed exec stays until the next exec at the same
+ * address, or until others need its room. If an entry is gone too early, its script has no resolved path.
  */
 MAP(LRU_HASH, scripts, __u64, struct executed, 512);
 
 /*
- * What `file` is, into *ino and *links, and its path as the task sees it, into `text`. Returns its length; 0: not known
- * whole.
+ * Writes the identity of `file` into *ino and *links, and its path as the task sees it into `text`. Returns its length; 0: not
+ * known whole.
  */
 static __always_inline __u32 put_executed(__u64 file, char *text, __u64 *ino, __u32 *links)
 {

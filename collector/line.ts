@@ -99,7 +99,7 @@ export class Line {
       if (runRecords.due) await this.#publishRun('heartbeat')
     }
     await this.#publishChanges(changes.take(true))
-    // Flush first, so that the last loss records include what a sink still refuses.
+    // Flush first, so that the last loss records include events that a sink still refuses.
     await delivery.fanout.flush(this.graceMs / 2)
     lossRecords.finish()
     await this.#publishLosses()

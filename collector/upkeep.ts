@@ -29,7 +29,7 @@ export interface UpkeepParts {
   readonly log: Log
 }
 
-/** Above its limits, exporters write to their spools or drop. */
+/** Above the guard's limits, exporters write to their spools or drop events. */
 export function makeMemoryGuard(config: Pick<Config, 'memory'>, delivery: Delivery, log: Log): MemoryGuard {
   return new MemoryGuard(config.memory, (pressure, rssBytes) => {
     delivery.fanout.pressure = pressure
@@ -46,7 +46,7 @@ export function startUpkeep(keeping: Housekeeping, parts: UpkeepParts): void {
     after: [
       () => memory.look(),
       () => idleMemory.look(ingest.bytesRead),
-      // First: the others then count what it has removed.
+      // First: the others then count the calls that it has removed.
       () => kernel.policies.sweepJoins(),
       () => ingest.tick(),
       () => pods?.tick(),

@@ -33,7 +33,7 @@ export class Api implements AsyncDisposable {
     return this.listening.address
   }
 
-  /** For clients that must not wait: hooks of container runtimes. */
+  /** Loads the server early, for clients that must not wait: hooks of container runtimes. */
   async load(): Promise<void> {
     await this.#listener?.load()
   }

@@ -10,7 +10,7 @@ import type { TlsContents } from '../../exporters/index.ts'
 /** The default of `server.grpc`. */
 export const DEFAULT_SERVER = 'unix:///run/ktrail/ktrail.sock'
 
-/** A change of policies waits for those before it. */
+/** A change of policies waits for earlier changes. */
 const DEADLINE_MS = 60_000
 
 /** The agent refused, did not answer, or is not there. The message names the address and the next step. */
@@ -33,7 +33,7 @@ export class ApiClient implements Disposable {
   readonly #address: string
   readonly #client: Client
 
-  /** `address`: as in `server.grpc`. Nothing is connected yet. `tls`: certificates in PEM, for a host and port. */
+  /** `address`: as in `server.grpc`. It does not connect yet. `tls`: certificates in PEM, for a host and port. */
   constructor(address: string, tls?: TlsContents) {
     this.#address = address
     const secure =

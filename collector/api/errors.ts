@@ -1,7 +1,7 @@
 /** Refusals of the API. */
 import { status } from '@grpc/grpc-js'
 
-/** A refused request: a status of gRPC, and what was expected, got and to be done. */
+/** A refused request: a status of gRPC, with the expected value, the given one, and the next step. */
 export class ApiError extends Error {
   override readonly name = 'ApiError'
   readonly code: number

@@ -14,9 +14,9 @@ import type { CountCalls } from './options.ts'
 
 /** Serves connections that it is given. */
 export interface Connections {
-  /** Reads of the socket what came before, too. */
+  /** Also reads bytes of the socket that came before. */
   accept(socket: Socket): void
-  /** No new requests; those that run get `graceMs`. */
+  /** Takes no new requests; running ones get `graceMs`. */
   drain(graceMs: number): void
   /** Ends all requests. */
   end(): void
@@ -31,7 +31,7 @@ export interface ListenerOptions {
 
 /** A further one displaces the oldest without an open call; if all have one, it is closed itself. */
 const MAX_CONNECTIONS = 128
-/** Time for clients to read what they still get when the agent stops. */
+/** Time for clients to read their last answers when the agent stops. */
 const GOODBYE_MS = 500
 
 export class ApiListener implements AsyncDisposable {
@@ -41,7 +41,7 @@ export class ApiListener implements AsyncDisposable {
   readonly #open = new Map<Socket, string>()
   /** Open calls by peer. */
   readonly #calls = new Map<string, number>()
-  /** In the config's notation. */
+  /** The address in the config's notation. */
   address = ''
   #loading: Promise<Connections> | undefined
 

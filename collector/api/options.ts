@@ -1,4 +1,4 @@
-/** What the API needs of the agent. */
+/** Parts of the agent that the API needs. */
 import type { Config } from '../../config/agent/schema.ts'
 import type { Delivery } from '../delivery/delivery.ts'
 import type { Announcements } from '../identity/announced.ts'

@@ -48,7 +48,7 @@ export class Methods {
     this.#count = count
   }
 
-  /** `peer`: who asks, as `namePeer` or the address of the connection has it. */
+  /** `peer`: the client, as `namePeer` or the address of the connection has it. */
   unary<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
     answer: (request: MessageShape<I>, peer: string) => MessageInitShape<O> | Promise<MessageInitShape<O>>,

@@ -1,7 +1,7 @@
 /** Streams of messages to clients that may be slow. */
 import type { ServerWritableStream } from '@grpc/grpc-js'
 
-/** What a stream holds, and one message more. */
+/** Most bytes that a stream holds; one message may exceed it. */
 const SEND_BYTES = 64 << 10
 
 type Stream = ServerWritableStream<unknown, Uint8Array>
@@ -14,7 +14,7 @@ export class Sending {
 
   constructor(call: Stream) {
     this.#call = call
-    // grpc-js has one message on its way at a time, which makes one per turn of the event loop. All that wait go together.
+    // grpc-js sends one message at a time, which makes one per turn of the event loop. So all waiting messages go together.
     // oxlint-disable no-underscore-dangle -- Node's names for what a stream implements
     call._writev = (waiting, done) => {
       let left = waiting.length
@@ -22,7 +22,7 @@ export class Sending {
         call._write(chunk, encoding, (error?: Error | null) => void (--left === 0 && done(error)))
     }
     // oxlint-enable no-underscore-dangle
-    // Then written messages are never reported as sent.
+    // After a cancellation, written messages are never reported as sent.
     call.once('cancelled', () => this.#wake())
   }
 

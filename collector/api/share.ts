@@ -1,8 +1,8 @@
 /**
  * Divides the event loop and memory between the clients that get single answers.
  *
- * Clients may be hostile. One answer is made in a turn of the event loop, for one connection after the other, so a thousand calls of one client
- * delay another client by one answer. What a client does not read is bounded for each connection.
+ * Clients may be hostile. One answer is made in a turn of the event loop, for one connection after the other. A thousand calls of one
+ * client delay another client by one answer. The unread bytes of each connection are bounded.
  */
 import { setImmediate } from 'node:timers/promises'
 import type { ServerDuplexStream, ServerUnaryCall } from '@grpc/grpc-js'
@@ -12,11 +12,11 @@ type Call =
   | Pick<ServerUnaryCall<unknown, unknown>, 'getPeer' | 'cancelled' | 'once' | 'off'>
   | ServerDuplexStream<unknown, unknown>
 
-/** Of one connection; the last answer may exceed it. */
+/** Bound of one connection; the last answer may exceed it. */
 const MAX_UNREAD_BYTES = 1 << 20
 
 export class Share {
-  /** By peer, those whose turn is next first. */
+  /** By peer, the calls whose turn is next first. */
   readonly #waiting = new Map<string, Array<() => void>>()
   readonly #unread = new Map<string, number>()
   #running = false

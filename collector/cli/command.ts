@@ -1,4 +1,4 @@
-/** What all commands share: their type, arguments and output. */
+/** The type, arguments and output of all commands. */
 import { parseArgs } from 'node:util'
 import type { LoadedConfig } from '../../config/agent/load.ts'
 import { ownFile } from '../../config/base/own.ts'
@@ -36,7 +36,7 @@ export class UsageError extends Error {
 /** Exit code for wrong arguments. */
 export const EXIT_USAGE = 2
 
-/** EXIT_USAGE and EXIT_CONFIG for what the next try would not change, so that a service manager makes none; else 1. */
+/** EXIT_USAGE or EXIT_CONFIG if another try cannot succeed, so that a service manager makes none; else 1. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof UsageError) return EXIT_USAGE
   const code = error instanceof Error && 'code' in error ? error.code : undefined
@@ -79,7 +79,7 @@ export class Arguments {
     this.#options = options
   }
 
-  /** The value of an option; undefined when it was not given. */
+  /** The value of an option; undefined if it was not given. */
   text(option: string): string | undefined {
     const value = this.#value(option)
     return typeof value === 'string' ? value : undefined
@@ -150,7 +150,7 @@ export function configFile(given: Arguments): string {
 
 /** The config given to a command. Throws ConfigError. */
 export async function readConfig(given: Arguments, { env }: Pick<Terminal, 'env'>): Promise<LoadedConfig> {
-  // Most commands read no config, and its schema is most of what they would load.
+  // Most commands read no config, and its schema is most of the code that they would load.
   const { configOrThrow, parseConfigFile } = await import('../../config/agent/check.ts')
   return configOrThrow(await parseConfigFile(configFile(given), env))
 }

@@ -1,6 +1,6 @@
 /**
  * `ktrail completion`. The scripts (help/completion.SHELL) pass the words before the cursor to `ktrail completion words -- WORD...` at each tab key
- * and show what it prints, so that all shells offer the same.
+ * and show the output. So all shells offer the same.
  */
 import { readFile } from 'node:fs/promises'
 import { ownFile } from '../../config/base/own.ts'
@@ -25,7 +25,7 @@ export const completionCommand =
     return 0
   }
 
-/** One offer a line: the word, and after a tab what it means. The line `:files` alone stands for the files of the folder. */
+/** One offer a line: the word, and after a tab its meaning. The line `:files` alone stands for the files of the folder. */
 async function printOffers(root: GroupSpec, words: readonly string[], terminal: Terminal): Promise<number> {
   const offers = await offersFor(root, words, namesOf(terminal))
   const lines =

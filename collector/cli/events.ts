@@ -13,7 +13,7 @@ import { lostIn, Printer } from './events/printer.ts'
 import { wantedOf } from './events/wanted.ts'
 import { clientOf } from './server.ts'
 
-/** Standard input that sends nothing for this long is noticed: it may be a pipe that nobody writes to. */
+/** Standard input that sends nothing for this long is noticed: it may be a pipe without a writer. */
 const SILENCE_MS = 3_000
 const INSTEAD = 'To see the events of the agent instead: ktrail events < /dev/null, or --server'
 const NOTICES = {
@@ -21,7 +21,7 @@ const NOTICES = {
   empty: `ktrail: standard input was empty. ${INSTEAD}`,
 }
 
-/** Between two attempts to connect. */
+/** Pause between two attempts to connect. */
 const RECONNECT_MS = 2_000
 
 /** `ktrail events`: prints events of a running agent, or of JSON lines on standard input. */
@@ -70,7 +70,7 @@ async function read(
   }
 }
 
-/** Prints what comes; reports losses on standard error. */
+/** Prints events; reports losses on standard error. */
 class Printing {
   readonly #printer: Printer
   readonly #terminal: Terminal

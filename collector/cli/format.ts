@@ -32,7 +32,7 @@ export interface Row {
   readonly notes?: readonly string[]
 }
 
-/** A table: columns two spaces apart and as wide as needed; those in `right` are right-aligned. Cells may contain any text. */
+/** A table: columns two spaces apart and as wide as needed; columns in `right` are right-aligned. Cells may contain any text. */
 export function table(head: readonly string[], unsafe: readonly Row[], right: readonly number[] = []): string {
   const rows = unsafe.map(({ cells, notes = [] }) => ({ cells: cells.map(oneLine), notes: notes.map(oneLine) }))
   const widths = head.map((title, i) => Math.max(title.length, ...rows.map(({ cells }) => (cells[i] ?? '').length)))

@@ -1,4 +1,4 @@
-/** Names that a shell completes: those of a running agent, or else of the config. */
+/** Names that a shell completes: policies of a running agent, and exporters of the config. */
 import { ApiClient, DEFAULT_SERVER } from '../api/client.ts'
 import { FineGuidanceSensors } from '../proto/tetragon/sensors_pb.js'
 import { readArguments, readConfig } from './command.ts'
@@ -8,7 +8,7 @@ import { SHARED_OPTIONS } from './table/options.ts'
 
 /** The user waits after the tab key. */
 const ANSWER_MS = 300
-/** As names of policies and exporters are. Others could be more than one word to a shell. */
+/** Matches the names of policies and exporters. Other names could be more than one word to a shell. */
 const WORD = /^[\w.-]{1,253}$/
 
 export function namesOf(terminal: Pick<Terminal, 'env'>): Named {
@@ -32,7 +32,7 @@ async function exporters(file: string | undefined, terminal: Pick<Terminal, 'env
   return Object.keys(config.exporters)
 }
 
-/** Of a command line that may be incomplete. */
+/** The value of an option in a command line that may be incomplete. */
 function valueOf(option: string, words: readonly string[]): string | undefined {
   const at = words.indexOf(`--${option}`)
   const inline = words.find((word) => word.startsWith(`--${option}=`))

@@ -1,6 +1,6 @@
 /**
  * `ktrail oci-hook`: a createRuntime hook of the OCI runtime specification. The runtime runs it when the container's first process is in its
- * cgroup and has not run a program yet, and waits for it. It tells the agent of the container.
+ * cgroup and has not run a program yet, and waits for it. It announces the container to the agent.
  *
  * Constraints: it never keeps a container from starting, whatever is wrong: it ends with 0 within two seconds, and logs why in one line. Each start
  * of a container waits for it, so it loads nothing large: with `@grpc/grpc-js`, the descriptors of all messages and zod it takes twice the CPU time.
@@ -22,7 +22,7 @@ const TIMEOUT_MS = 2_000
 const MAX_STATE_BYTES = 1 << 20
 const MAX_CONFIG_BYTES = 4 << 20
 const MAX_LOG_BYTES = 1 << 20
-/** The only annotations that say something of the pod; others may be long. */
+/** The only annotations about the pod; others may be long. */
 const ANNOTATIONS = 'io.kubernetes.'
 const MAX_ANNOTATION = 4096
 /** Numbers of fields: collector/proto/tetragon/sensors.proto. */

@@ -31,7 +31,7 @@ export class ChangeRecords {
     this.#options = options
   }
 
-  /** Begins to take changes: what the agent starts with is none. */
+  /** Begins to take changes. The start of the agent is no change. */
   begin(): void {
     this.#begun = true
   }

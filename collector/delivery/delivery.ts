@@ -64,7 +64,7 @@ export class Delivery implements AsyncDisposable {
     return this.#taps.size
   }
 
-  /** Reads what this exporter is offered from now on; the returned function ends that. */
+  /** Reads the records that this exporter is offered from now on; the returned function ends that. */
   tap(exporter: string): { readonly tap: Tap; readonly close: () => void } {
     const tap = new Tap()
     const untap = this.fanout.tap(exporter, (encoded) => tap.put(encoded))

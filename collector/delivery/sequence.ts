@@ -1,6 +1,6 @@
 /**
- * Gap-free numbers of events, `<epoch>-<n>`. Assigned where events enter the fan-out, after every stage that may reorder them, so numbers
- * rise in the order in which exporters get the events, and a batch only needs its first number.
+ * Gap-free numbers of events, `<epoch>-<n>`. Events get them at the fan-out, after every stage that may reorder them. So numbers rise in
+ * the order in which exporters get the events, and a batch only needs its first number.
  */
 import type { Event } from '../../exporters/contract/event.ts'
 

@@ -66,7 +66,7 @@ export class Subscription implements AsyncIterable<Taken>, AsyncDisposable {
     const size = this.#sizes.of(event)
     const fits = this.#bytes + size <= this.#bound.bytes && this.#count < this.#bound.events
     let part = this.#parts.at(-1)
-    // A new part begins after a loss, so that the reader knows where the loss was.
+    // A new part begins after a loss, so that the reader learns the place of the loss.
     if (part === undefined || (fits && part.lost > 0)) this.#parts.push((part = { events: [], bytes: 0, lost: 0 }))
     if (fits) {
       part.events.push(event)

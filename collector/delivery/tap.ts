@@ -1,13 +1,13 @@
 /**
- * A live reader of what one exporter is offered, which may come and go. It never slows the exporter: what does not fit into its queue is lost
- * to it alone, and counted.
+ * A live reader of the records that one exporter is offered. It may come and go, and never slows the exporter: records that do not fit into
+ * its queue are lost to it alone, and counted.
  */
 import type { Encoded } from '../../exporters/index.ts'
 
-/** Of one reader. */
+/** Bound of one reader's queue. */
 const QUEUE_BYTES = 1 << 20
 
-/** Records in order, and how many were lost before them. */
+/** Records in order, and the number of records lost before them. */
 export interface Tapped {
   readonly encoded: Pick<Encoded, 'encoding' | 'bytes' | 'ends'>
   readonly lost: number

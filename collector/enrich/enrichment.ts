@@ -1,13 +1,13 @@
 /**
- * The stage between ingest and fan-out where an enricher (collector/identity, hashes.ts, stacks/) has a bounded time to look up what an event lacks:
+ * The stage between ingest and fan-out. Its enricher (collector/identity, hashes.ts, stacks/) has a bounded time for lookups:
  *
  *     events ─▶ pending? ─no──────────────────────────▶ on
  *                  └─yes─▶ wait, by process ─settled──▶ on
  *                              └─ out of time or bytes ▶ on, counted
  *
- * Constraints: events of one process keep their order and do not block those of others; nothing is dropped; waiting events are bounded in
- * bytes, and in time from the first event of the process. With a bound of 0 ms no event waits, so all keep the order of the ring. Without an
- * enricher, or with an idle one, `pass` returns its argument.
+ * Constraints: events of one process keep their order and do not block events of other processes; nothing is dropped; waiting events are
+ * bounded in bytes, and in time from the first event of the process. With a bound of 0 ms no event waits, so all keep the order of the
+ * ring. Without an enricher, or with an idle one, `pass` returns its argument.
  *
  * There is no timer: while `waits`, the caller checks `due` every `ring.max_delay`, so an event waits at most that much longer than its bound.
  */
@@ -45,7 +45,7 @@ export interface EnrichmentBounds {
   readonly ms: number
 }
 
-/** Why events were passed on without the enricher's result. */
+/** Reasons why events were passed on without the enricher's result. */
 export type GaveUp = 'time' | 'bytes' | 'failed' | 'stopping'
 
 /** A container runtime answers in milliseconds, a busy API server in a second. The bytes are a burst of 10,000 events. */
@@ -127,7 +127,7 @@ export class Enrichment {
 
   #take(event: ProcessEvent, passed: Event[]): void {
     const waiting = this.#waiting.get(event.process.pid)
-    // Also of one that has to wait for those before it: the lookup begins now.
+    // The lookup begins now, also if the event has to wait for earlier ones.
     const wait = this.#waitOf(event)
     if (waiting !== undefined) this.#hold(waiting, event, passed)
     else if (wait instanceof Promise) this.#hold(this.#begin(event, wait), event, passed)
@@ -182,7 +182,7 @@ export class Enrichment {
     } else this.#emit(event, 'bytes', passed)
   }
 
-  /** After the promise has settled: passes events on, up to the first that must wait for another promise, as after an exec. */
+  /** Passes events on after the promise has settled, up to the first that must wait for another promise, as after an exec. */
   #resume(waiting: Waiting, passed: Event[]): void {
     let gone = 0
     for (const { event, bytes } of waiting.events) {

@@ -1,5 +1,5 @@
 /**
- * Hashes of what files have, for hooks with `fileDetails: {hash: sha256}`. Taken after the call, while the event waits:
+ * Hashes of the content of files, for hooks with `fileDetails: {hash: sha256}`. They are taken after the call, while the event waits:
  *
  *     event ─▶ queued by file ─▶ read and hashed on a thread of its own (collector/kernel/files/contents.ts) ─▶ event
  *
@@ -12,10 +12,10 @@ import type { Contents, FileContents, ReachedFile } from '../kernel/files/conten
 import type { Enricher } from './enrichment.ts'
 
 const QUEUE_MAX = 1024
-/** For each further second; as many at once. A small file counts as LEAST_BYTES: opening it is work too. */
+/** Bytes of each second, and of a burst. A small file counts as LEAST_BYTES, because opening it is work too. */
 const BYTES_A_SECOND = 16 << 20
 const LEAST_BYTES = 16 << 10
-/** Of an event (docs/reference/policy-language.md). */
+/** Longest wait of an event (docs/reference/policy-language.md). */
 const WAIT_MS = 1_000
 
 interface Job {
@@ -30,7 +30,7 @@ interface Job {
 export class FileHashes implements Enricher {
   readonly #contents: Pick<FileContents, 'read' | 'idle'>
   readonly #nowMs: () => number
-  /** Not begun, the oldest first. */
+  /** Jobs that have not begun, the oldest first. */
   readonly #queue = new Map<string, Job>()
   readonly #waits = new WeakMap<AskedHash, Promise<void>>()
   #working = false
@@ -46,7 +46,7 @@ export class FileHashes implements Enricher {
     return this.#contents.idle
   }
 
-  /** All files of an event are begun with; the promise is of the first that is not done. */
+  /** Begins with all files of an event. Returns the promise of the first that is not done. */
   pending(event: ProcessEvent): Promise<void> | undefined {
     if (!isHookEvent(event)) return undefined
     let first: Promise<void> | undefined
@@ -109,7 +109,7 @@ export class FileHashes implements Enricher {
     for (;;) {
       const [job] = this.#queue.values()
       if (job === undefined) break
-      // What asks from now on is of a later call.
+      // Requests from now on are of later calls.
       this.#queue.delete(job.key)
       job.settle(hashOf(await this.#contents.read(job.file, job.maxBytes)))
     }
@@ -118,7 +118,7 @@ export class FileHashes implements Enricher {
 }
 
 function reachedBy({ path, raw, inode, device, details }: FileArgument, event: ProcessEvent): ReachedFile {
-  // The caller may have ended by now; who started it sees the same files, most likely.
+  // The caller may have ended by now. Its parent most likely sees the same files.
   const pids = [event.process.pid, event.parent?.pid ?? 0].filter((pid) => pid > 0)
   const generation = details?.content?.generation ?? 0
   return { identity: { ino: BigInt(inode), dev: device, generation }, path: Buffer.from(raw ?? path), pids }

@@ -1,10 +1,10 @@
 /**
- * The enricher of the enrichment stage: which pod or container a process runs in. It looks up what the informer has brought and what runtimes
- * have answered; what is not there yet may be waited for.
+ * The enricher of the enrichment stage that finds the pod or container of a process. It looks up the objects of the informer and the
+ * answers of runtimes. If one is still missing, the event may wait.
  *
- * Constraints: called for each event, so it costs one look at the process outside of containers and one more where the pod is known. A process
- * in a pod's cgroup waits for Kubernetes, where that is asked; one in another container for its runtime, where that is asked. Waits are bounded
- * in number; the stage bounds them in time and bytes. An event whose wait is over goes with the pod as far as it is known, by its cgroup.
+ * Constraints: called for each event, so it costs one lookup for a process outside of containers and one more if the pod is known. A
+ * process in a pod's cgroup waits for Kubernetes, a process in another container for its runtime, if these are configured. Waits are
+ * bounded in number; the stage bounds them in time and bytes. After the wait, the event has the pod as far as it is known by its cgroup.
  */
 import type { Pod, Process, ProcessEvent } from '../../exporters/contract/event.ts'
 import type { Enricher } from './enrichment.ts'
@@ -23,7 +23,7 @@ interface Wait {
   readonly resolve: () => void
 }
 
-/** Who knows of containers; absent: not asked. */
+/** Sources of pods and containers; an absent one is not used. */
 export interface IdentitySources {
   readonly announced?: Announcements | undefined
   readonly pods?: Pods | undefined
@@ -40,7 +40,7 @@ export class Identity implements Enricher {
   /** Pods with a container as it was announced. */
   readonly #announcedPods = new WeakMap<Announced, Pod>()
 
-  /** `identify` changes the process and discards what was rendered of it. */
+  /** `identify` changes the process and discards its renderings. */
   constructor(
     { pods, runtimes, announced }: IdentitySources,
     identify: (process: Process, known: Partial<Placed>) => void,
@@ -52,21 +52,21 @@ export class Identity implements Enricher {
     if (pods !== undefined) pods.onContainer = (id) => this.#came(id)
     announced?.listen(({ id, podUid }) => {
       const shortId = id.slice(0, SHORT_ID)
-      // Asked before its first event comes.
+      // The request is sent before the first event comes.
       if (pods === undefined || podUid === '') void runtimes?.lookup(shortId)
       this.#came(shortId)
     })
   }
 
   pending({ process, parent }: ProcessEvent): Promise<void> | undefined {
-    // Its parent is not waited for.
+    // The event does not wait for its parent.
     if (parent !== undefined && parent.docker !== '') this.#find(parent)
     if (process.docker === '') return undefined
     const found = this.#find(process)
     return found === 'later' ? this.#wait(process.docker) : found
   }
 
-  /** What is still to come will tell more: `later` from Kubernetes, a promise from a runtime. */
+  /** Looks the process up. Returns `later` if Kubernetes may bring more, a promise if a runtime may, else undefined. */
   #find(process: Process): Promise<void> | 'later' | undefined {
     if (isWhole(process)) return undefined
     const { docker, podUid = '', pod } = process
@@ -82,7 +82,7 @@ export class Identity implements Enricher {
     const early = this.#announced?.get(docker)
     const known = only && early ? this.#announcedPod(only, early) : (only ?? pod)
     if (known !== pod) this.#identify(process, { pod: known })
-    // What was announced is enough, so that no event waits for kubelet.
+    // The announced facts are enough, so that no event waits for kubelet.
     return known !== undefined && early !== undefined ? undefined : 'later'
   }
 
@@ -120,7 +120,7 @@ export class Identity implements Enricher {
   }
 }
 
-/** Nothing more can become known of it. The API server tells more of a container than was announced: its image with the digest. */
+/** Whether nothing more can become known. The API server adds to an announced container its image with the digest. */
 function isWhole({ pod, container }: Process): boolean {
   return container !== undefined || (pod?.container !== undefined && pod.container.imageId !== '')
 }

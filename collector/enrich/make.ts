@@ -1,4 +1,4 @@
-/** The enrichers that the config asks for. */
+/** The enrichers that the config enables. */
 import type { Config } from '../../config/agent/schema.ts'
 import type { Process } from '../../exporters/contract/event.ts'
 import type { Log } from '../host/log.ts'
@@ -39,7 +39,7 @@ export interface EnrichmentOptions {
   readonly log: Log
 }
 
-/** Starts to ask container runtimes and the API server, as far as the config says; `undo` ends that. */
+/** Starts requests to container runtimes and the API server, if the config enables them; `undo` ends that. */
 export function startEnrichment(undo: AsyncDisposableStack, options: EnrichmentOptions): Enrichment {
   const { config, contents, stacks, places, kubernetes, nodeName, processes, log } = options
   const { pods, announced } = places

@@ -20,7 +20,7 @@ import {
 import { atLeast } from '../kernel/facts.ts'
 import type { KernelFacts } from '../kernel/facts.ts'
 
-/** Of the addon and of Node. */
+/** Error codes of the addon and of Node. */
 const NO_DESCRIPTORS: ReadonlySet<unknown> = new Set(['NO_DESCRIPTORS', 'EMFILE', 'ENFILE'])
 const [FILE, NONE] = ['/proc/self/comm', '/proc/self/ktrail']
 /** A file and a folder that are on each kernel, in a folder that is not immutable as /proc/self itself is. */
@@ -52,10 +52,10 @@ function outcome(act: () => unknown): unknown {
 
 const succeeds = (act: () => unknown) => (): boolean => outcome(act) === ''
 
-/** Refused by the mode of the folder; with CAP_DAC_OVERRIDE by `code`, since a folder is no file. Both are looked at in vfs_*. */
+/** Refused by the mode of the folder; with CAP_DAC_OVERRIDE by `code`, since a folder is no file. vfs_* checks both. */
 const refused = (act: () => unknown, code: string) => (): boolean => ['EACCES', code].includes(String(outcome(act)))
 
-/** The table: which access calls which function, on kernels of this version. security_path_* exist with CONFIG_SECURITY_PATH only. */
+/** Accesses, and the functions that they call on kernels of this version. security_path_* exist with CONFIG_SECURITY_PATH only. */
 export const accesses = (facts: Pick<KernelFacts, 'version'>): readonly Access[] => [
   {
     calls: [
@@ -80,7 +80,7 @@ export const accesses = (facts: Pick<KernelFacts, 'version'>): readonly Access[]
   },
   {
     calls: [],
-    // V8 makes writable what is used; whether it was before is its affair.
+    // V8 makes used memory writable; it may have been writable before.
     mayCall: ['security_file_mprotect'],
     make: succeeds(() => new ArrayBuffer(0, { maxByteLength: 4096 }).resize(4096)),
   },

@@ -1,9 +1,9 @@
 /**
- * Whether others hold up the agent itself: by SIGSTOP, by the freezer of its cgroup, in a debugger. While it does not run only others can notice
- * (`/livez`, the watchdog of systemd); it reports afterwards for how long.
+ * Finds stops of the agent itself: by SIGSTOP, by the freezer of its cgroup, in a debugger. While it does not run, only others can notice
+ * (`/livez`, the watchdog of systemd); it reports the duration afterwards.
  *
- * A gap alone proves nothing: a thread that was blocked in the kernel, or whose virtual machine did not run, has neither run nor waited for a CPU
- * (schedstat) either. So a stop is what left a trace: SIGCONT, a notification of cgroup.events, another cgroup, a tracer. Any other gap is logged.
+ * A gap alone proves nothing: a thread blocked in the kernel, or with a stopped virtual machine, has neither run nor waited for a CPU
+ * (schedstat). Only a gap with a trace is a stop: SIGCONT, a cgroup.events notification, another cgroup, a tracer. Others are logged.
  */
 import { watch } from 'node:fs'
 import type { Log } from '../host/log.ts'
@@ -95,13 +95,13 @@ export class AgentStops implements Disposable {
     return findings
   }
 
-  /** For how long the main thread has run or has waited for a CPU: the fields of Documentation/scheduler/sched-stats.rst. */
+  /** Time that the main thread has run or has waited for a CPU: the fields of Documentation/scheduler/sched-stats.rst. */
   #busyMs(): number {
     const [ran = 0, waited = 0] = (this.#read('self/schedstat') ?? '').split(' ').map(Number)
     return (ran + waited) / NSEC_A_MSEC
   }
 
-  /** For how long the host has slept, but for a constant: CLOCK_BOOTTIME less CLOCK_MONOTONIC. */
+  /** Time that the host has slept, plus a constant: CLOCK_BOOTTIME less CLOCK_MONOTONIC. */
   #sleptMs(): number {
     return Number((this.#read('uptime') ?? '0').split(' ', 1)[0]) * 1000 - this.#nowMs()
   }
@@ -141,7 +141,7 @@ function unexplained(gapMs: number, ownMs: number): string {
 /** The root has no such file, and cannot be frozen. */
 function watching(path: string, frozen: () => void): () => void {
   try {
-    // It also changes when the last process leaves.
+    // The file also changes when the last process leaves.
     const watcher = watch(path, () => /^populated 1$/m.test(readOr(path) ?? '') && frozen())
     watcher.on('error', () => watcher.close())
     return () => watcher.close()

@@ -1,5 +1,5 @@
 /**
- * Whether hooks still see what they are for: the agent makes harmless accesses and looks whether the program of each function that they
+ * Checks whether hooks still see calls: the agent makes harmless accesses and checks whether the program of each function that they
  * call ran. Calls of others at that moment prove the same. The agent's own accesses make no events: the program leaves them out, after it has
  * counted the call. It needs no right beyond those of loading programs, which the kernel's own counts do (BPF_ENABLE_STATS: CAP_SYS_ADMIN).
  */
@@ -15,7 +15,7 @@ const TRIES = 3
 
 export interface CanaryOptions {
   readonly facts: KernelFacts
-  /** What is attached now. */
+  /** The functions with attached programs. */
   readonly functions: () => readonly ScreenedFunction[]
   /** Has the next call in each cgroup run the whole program, which counts it. */
   readonly forget: () => void
@@ -39,7 +39,7 @@ export class Canary {
     this.#provoked = new Set(this.#accesses.flatMap(functionsOf))
   }
 
-  /** Makes accesses when something new is attached, each hour, and at each call while something is wrong. Returns what is wrong. */
+  /** Makes accesses when something new is attached, each hour, and at each call while there are findings. Returns the findings. */
   check(nowMs: number): readonly Finding[] {
     const hooked = this.#options.functions().filter(({ symbol }) => this.#provoked.has(symbol))
     const due = nowMs >= this.#nextMs || this.#findings.length > 0 || hooked.some(({ link }) => !this.#known.has(link))
@@ -58,7 +58,7 @@ export class Canary {
     return this.#findings
   }
 
-  /** Which of these did not run, though they were called. Synchronous: meanwhile no policy changes, so that the programs and their counts stay. */
+  /** The called functions whose program did not run. Synchronous: no policy changes meanwhile, so the programs and their counts stay. */
   #silent(hooked: readonly ScreenedFunction[]): ScreenedFunction[] {
     if (hooked.length === 0) return []
     const { make = (access) => access.make(), forget } = this.#options

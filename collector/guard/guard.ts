@@ -1,12 +1,12 @@
 /**
- * Whether what is attached is still as the agent left it. Root can take the agent's hooks away without stopping it; then silence would look like
- * safety. Each finding is logged once, counted as a loss, and keeps the agent unready.
+ * Checks whether hooks are still as the agent left them. Root can take the agent's hooks away without stopping it; then silence would look
+ * like safety. Each finding is logged once, counted as a loss, and keeps the agent unready.
  */
 import type { Log } from '../host/log.ts'
 import { FINDING_KINDS, sentence } from '../kernel/watched/finding.ts'
 import type { Finding, FindingKind } from '../kernel/watched/finding.ts'
 
-/** A finding is kept for this time after it was last seen, so that probes see also one that was put right at once. */
+/** A finding is kept for this time after it was last seen, so that probes see also one that was repaired at once. */
 const HOLD_MS = 30_000
 
 interface SeenFinding {
@@ -15,7 +15,7 @@ interface SeenFinding {
 }
 
 export interface GuardOptions {
-  /** What is wrong now. Puts right what it can. */
+  /** Finds tampering, and repairs what it can. */
   readonly check: (nowMs: number) => readonly Finding[]
   readonly log: Log
 }
@@ -38,7 +38,7 @@ export class Guard {
       const key = `${finding.kind} ${finding.on}`
       const held = this.#held.get(key)
       this.#held.set(key, { finding, seenMs: nowMs })
-      // Who changes it again after it was put right has done it again.
+      // A change after a repair is a new one.
       if (held !== undefined && !finding.repaired) continue
       appeared = true
       this.counts.set(finding.kind, (this.counts.get(finding.kind) ?? 0) + 1)
@@ -52,7 +52,7 @@ export class Guard {
     return appeared
   }
 
-  /** Present findings, and those that were gone less than half a minute ago. */
+  /** Present findings, and findings that ended less than half a minute ago. */
   findings(): Finding[] {
     return [...this.#held.values()].map(({ finding }) => finding)
   }

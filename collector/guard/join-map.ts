@@ -1,6 +1,6 @@
 /**
- * Whether the kernel's maps of calls that wait for their return (`join`, `pending`) still have the calls whose events the agent holds, and tell no
- * return that the ring had room for. Each call leaves them with a word to the agent, so one that is missing without it was removed by another.
+ * Checks the kernel's maps of calls that wait for their return (`join`, `pending`): they must have the calls whose events the agent holds,
+ * and no return that the ring had room for. Each call that leaves them is reported to the agent; without a report, others removed it.
  */
 import type { PendingCall } from '../wire/decode.ts'
 import { callKey } from '../kernel/joins.ts'
@@ -11,9 +11,9 @@ export interface JoinMapOptions {
   readonly pending: { kept(): Iterable<PendingCall>; has(call: PendingCall): boolean }
   /** Calls in the maps, as `callKey` has them. */
   readonly inMaps: () => ReadonlySet<string>
-  /** How often the ring was empty and all ends were known. */
+  /** Number of times that the ring was empty and all ends were known. */
   readonly emptied: () => number
-  /** Returns that the map told instead of the ring, and returns that the ring refused. */
+  /** Numbers of returns from the map instead of the ring, and of returns that the ring refused. */
   readonly told: () => number
   readonly refused: () => number
   /** Lets the events of a call go on without a return value. */

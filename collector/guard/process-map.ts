@@ -21,7 +21,7 @@ export interface ProcessMapOptions {
   readonly procfs: string
   /** Processes that the kernel's table had no room for: then it may lack some. */
   readonly full: () => number
-  /** Compares the tables as a whole, soon, and enters what is missing. */
+  /** Compares the tables as a whole, soon, and enters missing processes. */
   readonly compare: () => void
 }
 

@@ -9,7 +9,7 @@ import { readOr } from './read.ts'
 /** Inode of the first pid namespace: include/linux/proc_ns.h, PROC_PID_INIT_INO. */
 const HOST_PID_NAMESPACE = 0xefff_fffc
 
-/** What keeps the agent from running on this kernel, root or not: NO_BTF, NO_KPROBES, LOCKED_DOWN, each with the next step. */
+/** Reasons why the agent cannot run on this kernel, root or not: NO_BTF, NO_KPROBES, LOCKED_DOWN, each with the next step. */
 export function kernelProblems(hasBtf: () => boolean, lockdown: string | undefined = readLockdown()): CollectorError[] {
   const problems: CollectorError[] = []
   const report = (code: CollectorErrorCode, message: string): void =>
@@ -29,7 +29,7 @@ export function kernelProblems(hasBtf: () => boolean, lockdown: string | undefin
   return problems
 }
 
-/** The effective lockdown; undefined when the kernel does not show it (no such security module, or no securityfs). */
+/** The effective lockdown; undefined if the kernel does not show it (no such security module, or no securityfs). */
 export function readLockdown(): string | undefined {
   return /\[(\w+)\]/.exec(readOr('/sys/kernel/security/lockdown') ?? '')?.[1]
 }
@@ -60,7 +60,7 @@ export function checkHost(hasBtf: () => boolean): void {
   }
 }
 
-/** undefined when /proc does not show it. */
+/** undefined if /proc does not show it. */
 function pidNamespace(): number | undefined {
   try {
     return Number(/\d+/.exec(readlinkSync('/proc/self/ns/pid'))?.[0])

@@ -1,5 +1,5 @@
 /**
- * Checks the limit on open files at the start and before each policy is loaded, so that a running agent always has descriptors left to answer,
+ * Checks the limit on open files at the start and before each policy is loaded. So a running agent always has descriptors left to answer,
  * rotate a log and write its spool. Node itself raises the soft limit to the hard one. HTTP connections are bounded by telemetry/http.ts,
  * connections to sinks by their exporters.
  */

@@ -8,11 +8,11 @@ import { backOffMs } from '../../config/base/time/back-off.ts'
 import { readOr } from './read.ts'
 
 const LEAST_MS = 4_000
-/** Not longer: until the next start nothing is recorded. */
+/** Longest delay: until the next start nothing is recorded. */
 const MOST_MS = 60_000
 
 export class FailedStarts {
-  /** Undefined where nobody would start the agent again. systemd keeps the folder until the next boot (RuntimeDirectoryPreserve=). */
+  /** Undefined if nothing would start the agent again. systemd keeps the folder until the next boot (RuntimeDirectoryPreserve=). */
   readonly #file: string | undefined
 
   constructor(env: Readonly<Record<string, string | undefined>> = process.env) {

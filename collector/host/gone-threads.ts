@@ -1,4 +1,4 @@
-/** Which calls will never return, because the thread that made them is gone. */
+/** Finds calls that will never return, because the thread that made them is gone. */
 import { startIn } from './proc-stat.ts'
 import type { Started } from './proc-stat.ts'
 
@@ -39,7 +39,7 @@ export class GoneThreads {
     this.#agentPid = agentPid
   }
 
-  /** Those of some calls whose thread is gone. */
+  /** The calls whose thread is gone. */
   among<Call extends ThreadCall>(calls: readonly Call[], nowNs: bigint): Call[] {
     const old = calls.filter((call) => nowNs - enteredNs(call) > YOUNG_NS)
     if (old.length === 0 || typeof this.#threadStart(this.#agentPid, this.#agentPid) !== 'bigint') return []

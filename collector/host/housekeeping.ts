@@ -14,7 +14,7 @@ const IDLE_TICKS = 3
 export interface Tasks {
   /** At each tick. */
   readonly always: ReadonlyArray<() => void>
-  /** What has to follow after work. Before the others. */
+  /** Tasks that have to follow after work. They run before `always`. */
   readonly after: ReadonlyArray<() => void>
 }
 

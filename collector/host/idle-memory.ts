@@ -1,7 +1,7 @@
 /**
  * Frees memory after a burst. V8 collects garbage when it allocates, which an idle agent hardly does. So this requests one collection after
- * a burst, and one after the start, once the agent is quiet and if the heap has grown since the last one. The one after the start is thorough:
- * most of what runs at the start never runs again.
+ * a burst, and one after the start. It waits until the agent is quiet, and requires that the heap has grown since the last one. The one
+ * after the start is thorough: most of what runs at the start never runs again.
  */
 import { getHeapStatistics } from 'node:v8'
 
@@ -15,7 +15,7 @@ const WORTH_BYTES = 4 << 20
 export class IdleMemory {
   readonly #collect: (thorough: boolean) => Promise<void>
   readonly #heapBytes: () => number
-  /** After the last collection; before the first everything is worth one. */
+  /** Used bytes after the last collection; 0 before the first, so that it takes place. */
   #keptBytes = 0
   #bytesRead = 0
   #quiet = 0

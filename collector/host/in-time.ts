@@ -1,7 +1,7 @@
-/** Questions to a kernel that may never answer. */
+/** Requests to a kernel that may never answer. */
 const PARTS = 5
 
-/** What is left of the time, for several questions. */
+/** The rest of the time for several requests. */
 export interface Patience {
   parts: number
 }
@@ -9,8 +9,8 @@ export interface Patience {
 export const fullPatience = (): Patience => ({ parts: PARTS })
 
 /**
- * The answer; what `late` settles when it takes longer. In parts: an event loop that was held up for seconds has the answer, perhaps, and must first
- * get its turn.
+ * The answer, or the value that `late` settles if it takes longer. The time has parts: an event loop that was held up for seconds may have
+ * the answer already, and must first get its turn.
  */
 export async function inTime<T, L>(
   answer: Promise<T>,

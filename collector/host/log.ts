@@ -40,7 +40,7 @@ function textLine(json: string): string {
 /** pino writes the level first. */
 const LEVEL = /^\{"level":(\d+)/
 
-/** Bound of buffered log lines, for a reader that does not read: a terminal after Ctrl-S, a full pipe. */
+/** Bound of buffered log lines if their reader does not read: a terminal after Ctrl-S, a full pipe. */
 const MOST_WAITING_BYTES = 1 << 20
 
 /**

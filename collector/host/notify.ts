@@ -1,4 +1,4 @@
-/** Reports the state of the service to systemd (sd_notify), if it asked for it. The unit needs NotifyAccess=main, which is the default. */
+/** Reports the state of the service to systemd (sd_notify) if requested. The unit needs NotifyAccess=main, which is the default. */
 import { oneLine } from '../../config/base/quoting.ts'
 import { sendDatagram } from '../../native/index.ts'
 
@@ -12,7 +12,7 @@ export interface NotifyOptions {
 
 const USEC_A_MSEC = 1000
 const NSEC_A_USEC = 1000n
-/** For the end of the process, after a wait. */
+/** Additional time for the end of the process, after a wait. */
 const MORE_MS = 10_000
 
 export class SystemdNotify implements Disposable {
@@ -29,7 +29,7 @@ export class SystemdNotify implements Disposable {
     this.#watchdogMs = of === undefined || Number(of) === pid ? Number(usec ?? 0) / USEC_A_MSEC : 0
   }
 
-  /** Also begins to answer the watchdog, twice as often as it asks for, while `alive` returns true. */
+  /** Also begins to answer the watchdog, twice as often as it requires, while `alive` returns true. */
   ready(alive: () => boolean): void {
     this.#send('READY=1')
     if (!(this.#watchdogMs > 0)) return
@@ -43,7 +43,7 @@ export class SystemdNotify implements Disposable {
     this.#send(`EXTEND_TIMEOUT_USEC=${(ms + MORE_MS) * USEC_A_MSEC}\nSTATUS=${oneLine(status)}`)
   }
 
-  /** The config is being read again. Shown as `reloading` until `reloaded`; for Type=notify-reload with the time that it asks for. */
+  /** The config is being read again. Shown as `reloading` until `reloaded`; for Type=notify-reload with the time that it requires. */
   reloading(): void {
     this.#send(`RELOADING=1\nMONOTONIC_USEC=${process.hrtime.bigint() / NSEC_A_USEC}`)
   }

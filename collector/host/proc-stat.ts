@@ -27,7 +27,7 @@ export type Started = bigint | 'gone' | 'unknown'
 /** Start time (boot clock) of the process that has this pid now; 'gone' also for a zombie. */
 export const startedAt = (procfs: string, pid: number): Started => startIn(`${procfs}/${pid}/stat`, 'gone')
 
-/** 'unknown' when /proc cannot be read, for instance because no descriptor is left. `zombie`: what one is. */
+/** 'unknown' if /proc cannot be read, for instance without a free descriptor. `zombie`: the result for a zombie. */
 export function startIn(stat: string, zombie: 'gone' | 'unknown'): Started {
   try {
     return parseStat(readFileSync(stat, 'utf8'))?.startNs ?? zombie

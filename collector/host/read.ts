@@ -1,7 +1,7 @@
 /** Files that a host may not have, or not show. */
 import { readFileSync } from 'node:fs'
 
-/** The text; undefined where the file cannot be read. */
+/** The text; undefined if the file cannot be read. */
 export function readOr(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8')

@@ -1,9 +1,9 @@
 /**
  * Containers that a hook of their runtime announced (`ktrail oci-hook`, Tetragon's hook): known before their first program runs, long before
- * the API server tells of them.
+ * the API server reports them.
  *
- * Constraints: the call of the hook holds up the container's start, so it is answered as soon as all listeners are done; what it says of a
- * container is bounded in bytes, and the containers in number. It says nothing of a container's end: the last announced stay.
+ * Constraints: the call of the hook holds up the container's start, so it is answered as soon as all listeners are done. The facts
+ * of a container are bounded in bytes, and the containers in number. No hook announces a container's end: the last announced ones stay.
  */
 import type { Container } from '../../exporters/contract/event.ts'
 import { own } from '../wire/text.ts'

@@ -9,10 +9,10 @@ const NAME_SHORTEST = 35
 /** More than a node has; a bound on a tree that others make. */
 const MOST = 65_536
 
-/** The root of the unified hierarchy, mounted or not: there is who has no place on v1. The first inode of its file system (fs/kernfs/dir.c). */
+/** The root of the unified hierarchy, also if not mounted: it has processes without a place on v1. The first inode (fs/kernfs/dir.c). */
 const UNIFIED_ROOT = 1n
 
-/** The controllers by which a process is placed, where they are on hierarchies of v1 (bpf/process/cgroup.h). */
+/** The controllers by which a process is placed, if they are on hierarchies of v1 (bpf/process/cgroup.h). */
 const PLACING = ['memory', 'pids', 'cpuset']
 
 interface Hierarchy {
@@ -21,8 +21,8 @@ interface Hierarchy {
 }
 
 /**
- * Calls `made` for each cgroup, those above first: its own name, then longer ones above it. Returns why they cannot be told. `procfs`: of the host;
- * its pid 1 has the host's mounts. Left out is what lies below a cgroup of another owner than the root's: that one chose the names.
+ * Calls `made` for each cgroup, from the root down: its own name, then longer ones above it. Returns the reason if they cannot be read.
+ * `procfs`: of the host; its pid 1 has the host's mounts. Leaves out cgroups below one with another owner than the root, who chose the names.
  */
 export async function scanCgroups(
   procfs: string,
@@ -58,11 +58,11 @@ export async function scanCgroups(
 
 export interface FoundCgroup {
   readonly id: bigint
-  /** As `made` gets them. */
+  /** Names as `made` gets them. */
   readonly names: readonly string[]
 }
 
-/** The cgroup at a path below the host's root, in each hierarchy that has it; none if there is none. */
+/** The cgroup at a path below the host's root, in each hierarchy that has it; empty if there is none. */
 export function cgroupsAt(procfs: string, path: string): FoundCgroup[] {
   const parts = path.split('/').filter((part) => part !== '')
   if (parts.length === 0 || parts.includes('..')) return []
@@ -84,7 +84,7 @@ interface Looked {
   readonly children: readonly string[]
 }
 
-/** One that is removed meanwhile has no ino; the root must be there. */
+/** A folder that is removed meanwhile has no ino; the root must be there. */
 function look(folder: string, isRoot: boolean): Looked {
   try {
     const { ino, uid } = statSync(folder, { bigint: true })
@@ -96,7 +96,7 @@ function look(folder: string, isRoot: boolean): Looked {
   }
 }
 
-/** Those that are mounted: elsewhere no process can be placed. */
+/** The mounted hierarchies: elsewhere no process can be placed. */
 function hierarchies(procfs: string): Hierarchy[] {
   const mounts = readFileSync(join(procfs, '1/mounts'), 'utf8')
     .split('\n')

@@ -7,7 +7,7 @@ import { readArguments } from '../wire/text.ts'
 export interface ProbeCommand {
   readonly binary: string
   readonly arguments: string
-  /** As it would be for a script, whose interpreter gets its path in front. */
+  /** The arguments of a script, whose interpreter gets its path in front. */
   readonly scriptArguments: string
 }
 

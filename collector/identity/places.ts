@@ -4,9 +4,9 @@ import { cgroupsAt } from './cgroup-tree.ts'
 import { Pods } from './pods.ts'
 import { Workloads } from './workloads.ts'
 
-/** Where a task may run: pods of this node, containers that their runtime announced, and the cgroups of both. */
+/** Places where a task may run: pods of this node, containers that their runtime announced, and the cgroups of both. */
 export interface Places {
-  /** undefined: the config does not ask for pods. */
+  /** undefined: the config does not enable pods. */
   readonly pods: Pods | undefined
   readonly announced: Announcements
   readonly workloads: Workloads

@@ -1,4 +1,4 @@
-/** What the agent keeps of a pod: an object of the API server → a fraction of it, so that a thousand pods take a few megabytes. */
+/** The kept part of a pod: an object of the API server → a fraction of it, so that a thousand pods take a few megabytes. */
 import { z } from 'zod'
 import type { Container, Pod, Timestamp } from '../../exporters/contract/event.ts'
 import type { KubernetesObject } from '../kubernetes/client.ts'
@@ -8,7 +8,7 @@ import { workloadOf } from './workload.ts'
 
 /** A container of a pod. */
 export interface PodContainer {
-  /** Without the runtime. */
+  /** The id without the runtime. */
   readonly id: string
   /** The pod, with this container. */
   readonly pod: Pod
@@ -18,7 +18,7 @@ export interface PodContainer {
 export interface KnownPod {
   /** The pod without a container. */
   readonly pod: Pod
-  /** What its cgroup is named after: its uid, of a static pod the hash of its manifest. */
+  /** The id in its cgroup's name: its uid; for a static pod, the hash of its manifest. */
   readonly cgroupUid: string
   /** Containers that have run, of all kinds. */
   readonly containers: readonly PodContainer[]
@@ -82,7 +82,7 @@ const POD = z.object({
 /** Set by kubelet on the mirror of a static pod. */
 const MANIFEST_HASH = 'kubernetes.io/config.hash'
 
-/** Throws ZodError for what is no pod. */
+/** Throws ZodError for an object that is no pod. */
 export function podOf(object: KubernetesObject): KnownPod {
   const { metadata, spec, status } = POD.parse(object)
   const { name, namespace, uid, labels } = metadata

@@ -1,16 +1,16 @@
 /**
- * The pods of this node by their containers, and by what cgroups are named after.
+ * The pods of this node by their containers, and by the ids in names of cgroups.
  *
  *   API server ─▶ informer ─▶ set, delete ─▶ by container id, by uid ◀─ find ─ enricher (identity.ts)
  *
  * A pod, or a container of it, that is gone stays known for a minute: its last events come later. The API server learns of a container when
- * kubelet reports it, a second or more after its first process; a pod it has known before. Memory is bounded by what the node may run: the
- * informer asks for pods of this node only.
+ * kubelet reports it, a second or more after its first process; a pod it has known before. Memory is bounded by the pods that the node may
+ * run: the informer requests no others.
  */
 import type { Pod } from '../../exporters/contract/event.ts'
 import type { KnownPod, PodContainer } from './pod-object.ts'
 
-/** How long what is gone stays known. */
+/** Time for which removed pods stay known. */
 const KEPT_MS = 60_000
 /** Tetragon's `docker`: the part of an id that events have. */
 export const SHORT_ID = 31
@@ -82,7 +82,7 @@ export class Pods {
     })
   }
 
-  /** Its containers but those with the short ids `stay`. */
+  /** Its containers except the ones with the short ids `stay`. */
   #forgetLater(pod: KnownPod, stay: ReadonlySet<string> = new Set()): void {
     for (const container of pod.containers) {
       const id = container.id.slice(0, SHORT_ID)

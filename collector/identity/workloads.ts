@@ -1,12 +1,12 @@
 /**
- * Where policies see a task: which cgroups are those of which pods and containers, and which conditions on that each fulfils.
+ * Decides where policies see a task: finds the pod and container of each cgroup, and the conditions on them that it fulfils.
  *
  *   tree of cgroups at the start, records of made and removed ones ─▶ names ─▶ pod and container ─▶ conditions ─▶ the kernel's map, by cgroup
  *               pods that come, change and go, announced containers ─▶ of their cgroups anew ─┘
  *
- * Constraints: a call is judged by the map alone (bpf/match/workload.h). A change of conditions is complete before a program asks for it. What
- * is not known yet is marked, so that the kernel can count its calls. Cgroups below a pod's container are not kept: the kernel finds the
- * container's above them, so no container makes this grow. Those of the host are kept up to a bound; beyond it the kernel searches upwards too.
+ * Constraints: a call is judged by the map alone (bpf/match/workload.h). A change of conditions is complete before a program uses it.
+ * Unknown conditions are marked, so that the kernel can count the calls. Cgroups below a pod's container are not kept: the kernel finds the
+ * container's above them, so no container makes this grow. The host's are kept up to a bound; beyond it the kernel searches upwards too.
  */
 import type { WorkloadFilter } from '../../config/policy/policy.ts'
 import { labelsMatch } from '../../config/policy/selectors/workloads.ts'
@@ -25,16 +25,16 @@ import type { FoundCgroup } from './cgroup-tree.ts'
 import { SHORT_ID } from './pods.ts'
 import type { Pods } from './pods.ts'
 
-/** Of the kernel's map (bpf/match/workload.h), which user space makes no larger. */
+/** Size of the kernel's map (bpf/match/workload.h), which user space makes no larger. */
 const MOST_CGROUPS = 16_384
-/** Of them for the host: its users may make as many as they like. */
+/** Most cgroups of the host, whose users may make as many as they like. */
 const MOST_OF_HOST = 4_096
 const NAMESPACE_LABEL = 'k8s:io.kubernetes.pod.namespace'
 
 interface Cgroup extends Place {
-  /** Of the pass over all that saw it last. */
+  /** Number of the last pass over all cgroups that saw it. */
   seen: number
-  /** In the kernel's map; undefined: not there. */
+  /** Its entry in the kernel's map; undefined: not there. */
   entry: WorkloadEntry | undefined
 }
 
@@ -43,12 +43,12 @@ export class Workloads implements WorkloadSource {
   readonly #pods: Pods | undefined
   readonly #announced: Pick<Announcements, 'get'> | undefined
   readonly #cgroups = new Map<bigint, Cgroup>()
-  /** By what a pod's cgroup is named after, and of containers outside such cgroups by short id. */
+  /** Cgroups of pods by the id in their names, and of containers outside of pods by short id. */
   readonly #of = new Map<string, Set<bigint>>()
   #conditions: readonly WorkloadCondition[] = []
   #ofHost = 0
   #pass = 0
-  /** Why the cgroups that were there at the start are not known. */
+  /** The reason why the cgroups of the start are not known, if so. */
   problem: string | undefined
 
   /** Without `pods`, policies with conditions on pods are refused. */
@@ -84,7 +84,7 @@ export class Workloads implements WorkloadSource {
       : undefined
   }
 
-  /** A cgroup that was made, or found. `names`: its own, then those above that may be a pod's or container's (bpf/process/cgroup.h). */
+  /** A cgroup that was made, or found. `names`: its own, then names above that may be a pod's or container's (bpf/process/cgroup.h). */
   made(id: bigint, names: readonly string[]): void {
     const { nested, ...place } = workloadPlace(names)
     if (nested) return
@@ -115,7 +115,7 @@ export class Workloads implements WorkloadSource {
     this.#entries?.delete(id)
   }
 
-  /** Finds the cgroups that exist, and forgets those that are gone: at the start, and when records of them were lost. */
+  /** Finds the cgroups that exist, and forgets removed ones: at the start, and when records of them were lost. */
   async scan(procfs: string, tree: typeof scanCgroups = scanCgroups): Promise<void> {
     this.#pass++
     const before = [...this.#cgroups.keys()]
@@ -144,7 +144,7 @@ export class Workloads implements WorkloadSource {
     }
   }
 
-  /** False without room in the kernel's map: then the kernel does not take the cgroup for another. */
+  /** False if the kernel's map has no room: then the kernel does not take the cgroup for another. */
   #put(id: bigint, cgroup: Cgroup): boolean {
     const entry = this.#entryOf(cgroup)
     const before = cgroup.entry

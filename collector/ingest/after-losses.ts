@@ -36,7 +36,7 @@ export function createReconciler(options: ReconcilingOptions): Reconciler {
     bootNs: bootTime,
     onDone: (done) => {
       log.info({ ...done }, "the process table was compared with the kernel's after losses")
-      // Records of cgroups may be among what was lost.
+      // Records of cgroups may be among the lost ones.
       void workloads.scan(procfs)
     },
     onFailed: (error) => log.error({ error: String(error) }, "comparing the process table with the kernel's failed"),

@@ -5,10 +5,10 @@ import type { Argument, Event, Executed, HookEvent, MemberValue, Process } from 
 /** Objects without their texts. */
 const EVENT_BYTES = 250
 const ARGUMENT_BYTES = 150
-/** With its short text. */
+/** A member with its short text. */
 const MEMBER_BYTES = 120
 const PROCESS_BYTES = 700
-/** Of a stack, with an address. */
+/** A frame of a stack, with an address. */
 const FRAME_BYTES = 100
 
 /** Sizes of the events of one queue, in order. */
@@ -59,7 +59,7 @@ function membersOf(members: Iterable<readonly [string, MemberValue]>): number {
   return count
 }
 
-/** For all kinds of arguments: only texts and bytes can be long. */
+/** Bytes of any kind of argument: only texts and bytes can be long. */
 function argumentBytes(argument: Argument): number {
   let bytes = ARGUMENT_BYTES
   if (argument.kind === 'struct') bytes += MEMBER_BYTES * membersOf(argument.members)

@@ -17,7 +17,7 @@ interface Registered extends KnownHook {
   aggregation: Aggregation | undefined
   /** By the selector that matched; one without selectors. */
   readonly events: number[]
-  /** Of a call that no selector filters. */
+  /** The return of calls that no selector filters. */
   readonly anyReturn: Returned
   /** By the selector that matched. */
   readonly returns: readonly Returned[]
@@ -47,7 +47,7 @@ export class HookRegistry {
   readonly #past = new Map<string, Map<string, number>>()
 
   add(hook: Hook, spec: HookSpec): void {
-    // Those of an enforcer have no events.
+    // Hooks of an enforcer have no events.
     if (!enforces(spec)) this.#types.set(hook.policy, hook.type ?? 'process_kprobe')
     const type = spec.returnArg?.type ?? NOP
     const anyReturn = { type }
@@ -82,7 +82,7 @@ export class HookRegistry {
     this.#hooks.set(hook.id, registered)
   }
 
-  /** Several policies may name folders above one file: those of this hook's count. */
+  /** Several policies may name folders above one file: only the paths of this hook count. */
   #namedBy({ selectors }: HookSpec): NamedPath {
     const paths = new Set(
       selectors.flatMap(({ matchArgs }) =>
@@ -102,13 +102,13 @@ export class HookRegistry {
     return known
   }
 
-  /** What the return value of a call is, and which the selector that matched it wants. */
+  /** The type of a call's return value, and the filter of the selector that matched the call. */
   returnOf(id: number, selector: number): Returned {
     const known = this.#hooks.get(id)
     return known?.returns[selector] ?? known?.anyReturn ?? NOTHING
   }
 
-  /** How a hook's equal calls become one event; undefined: they do not. */
+  /** The aggregation of a hook's equal calls into one event; undefined: none. */
   aggregationOf(id: number): Aggregation | undefined {
     return this.#hooks.get(id)?.aggregation
   }

@@ -58,7 +58,7 @@ export class Ingest implements Disposable {
   readonly made: Record<'process_exec' | 'process_exit', number> = { process_exec: 0, process_exit: 0 }
   /** Bytes read from the ring. */
   bytesRead = 0
-  /** How often the ring was empty, and the ends of all calls that had left the kernel's map were known. */
+  /** Number of times that the ring was empty, and the ends of all calls that had left the kernel's map were known. */
   emptied = 0
   readonly #options: IngestOptions
   readonly #clock = new WallClock(clockOffset)
@@ -121,7 +121,7 @@ export class Ingest implements Disposable {
 
   /**
    * Yields the events of each read of the ring, not yet numbered, until `signal` aborts and the ring is empty. When the ring is empty and
-   * `wantsTurn` returns true, yields an empty array, so that the caller can publish other events. It is asked after each wakeup and each
+   * `wantsTurn` returns true, yields an empty array, so that the caller can publish other events. It is called after each wakeup and each
    * `wake`, and every `ring.max_delay` while `polls` returns true.
    */
   async *events(signal: AbortSignal, wantsTurn: () => boolean, polls: () => boolean): AsyncGenerator<readonly Event[]> {
@@ -141,7 +141,7 @@ export class Ingest implements Disposable {
       maxDelayMs: config.ring.max_delay,
       watermarkBytes: ringWatermarkBytes(config),
       onEmpty,
-      // Before that all records were read, so those of the swept calls are here.
+      // Before that all records were read, so the records of the swept calls are here.
       wantsTurn: () => this.#endHeld() || wantsTurn(),
       polls,
     }
@@ -190,11 +190,11 @@ export class Ingest implements Disposable {
     return events
   }
 
-  /** Calls whose end the kernel's map told, not the ring, and aggregates that are due. True if events of them can go on. */
+  /** Ends calls whose return came from the kernel's map instead of the ring, and due aggregates. True if events of them can go on. */
   #endHeld(): boolean {
     this.aggregates.due(this.#ended)
     const { policies, ring } = this.#options.kernel
-    // Not while a record that is still being written hides those behind it.
+    // Not while a record that is still being written hides the records behind it.
     if (ring.available() === 0) {
       this.returns.endByMap(policies.takeEnds(), this.#ended)
       this.emptied++
@@ -202,7 +202,7 @@ export class Ingest implements Disposable {
     return this.#ended.length > 0
   }
 
-  /** Lets the events of a call go on that will never be told to return. */
+  /** Lets the events of a call go on if its return will never be reported. */
   endWithoutReturn(call: PendingCall): void {
     this.returns.end({ ...call, returned: undefined }, this.#ended)
   }
@@ -236,7 +236,7 @@ export class Ingest implements Disposable {
     this.#reconciler.demand()
   }
 
-  /** The reader looks at the ring, and asks `wantsTurn`. Housekeeping, the last of it: `reading` then shows a reader that is stuck. */
+  /** The reader checks the ring, and calls `wantsTurn`. Housekeeping, the last of it: `reading` then shows a reader that is stuck. */
   wake(): void {
     this.#wake()
   }

@@ -44,20 +44,20 @@ import {
 const PREFIX = 'process_'.length
 const ADDRESS_BYTES = 8
 
-/** What events need of their hook. */
+/** The parts of a hook that its events need. */
 export interface KnownHook {
-  /** Of calls that are reported and nothing else. */
+  /** For calls that are reported and nothing else. */
   readonly hook: Hook
-  /** What events say of it, by the selector that matched; empty without selectors. */
+  /** The hook as events show it, by the selector that matched; empty without selectors. */
   readonly bySelector: readonly Hook[]
-  /** The policy's `args` without nop; `index`: what records call the value (`valueIndex` of kernel/layout/hook.ts). */
+  /** The policy's `args` without nop; `index`: the number of the value in records (`valueIndex` of kernel/layout/hook.ts). */
   readonly args: ReadonlyArray<{ readonly index: number; readonly type: ArgumentType; readonly maxData?: true }>
   /** Likewise its `data`; absent without any. */
   readonly data?: KnownHook['args']
   readonly returned: ArgumentType
-  /** Of a hook that asks for more of files than their paths. */
+  /** Set for a hook that requests more of files than their paths. */
   readonly details?: AskedDetails
-  /** Which stacks events have, by the selector that matched; absent without any. */
+  /** Stacks of events, by the selector that matched; absent without any. */
   readonly stacks?: ReadonlyArray<Stacks | undefined>
 }
 
@@ -81,7 +81,7 @@ export interface NormalizeOptions {
   readonly nowMs: () => number
   /** Kinds of events that have ancestors; `base`: exec and exit. */
   readonly ancestors?: readonly string[]
-  /** Finds out what code the addresses of a call's stacks are; absent: events have none. */
+  /** Finds the code at the addresses of a call's stacks; absent: events have no stacks. */
   readonly stacks?: FrameSource
 }
 
@@ -151,7 +151,7 @@ export class Normalizer {
     })
   }
 
-  /** Of the kernel itself nobody wants to know. */
+  /** Leaves out the kernel itself. */
   #withAncestors(image: Image, event: ProcessEvent): ProcessEvent {
     if (this.#ancestors.size === 0) return event
     const kind = event.type === 'process_exec' || event.type === 'process_exit' ? 'base' : event.type.slice(PREFIX)
@@ -198,7 +198,7 @@ export class Normalizer {
     return this.#withAncestors(image, stacks === undefined ? event : this.#withStacks(event, stacks, raw, bytes))
   }
 
-  /** The record also has those that only other policies on the function ask for. */
+  /** The record also has stacks that only other policies on the function request. */
   #withStacks(event: HookEvent, asked: Stacks, raw: RawHook, bytes: Buffer): HookEvent {
     if (this.#options.stacks === undefined) return event
     const kernel = asked.kernel ? addressesOf(raw, KERNEL_STACK_INDEX, bytes) : []
@@ -216,7 +216,7 @@ function addressesOf(raw: RawHook, index: number, bytes: Buffer): bigint[] {
   return addresses
 }
 
-/** Tetragon's. `step`: which pointer on the way of `resolve` led nowhere, from 1 on; 0: the argument itself did. */
+/** Tetragon's error. `step`: number of the pointer on the way of `resolve` that led nowhere, from 1 on; 0: the argument itself. */
 const unreadable = (step: number): Argument => ({
   kind: 'error',
   field: 'error_arg',
@@ -233,7 +233,7 @@ function dataOf(data: KnownHook['args'], raw: RawHook, bytes: Buffer): Argument[
   })
 }
 
-/** The value of a record; other policies on the function may have asked for more values, and in another order. `near`: where to look first. */
+/** The value of a record; other policies on the function may have more values, and another order. `near`: where to look first. */
 function valueOf({ values, count }: RawHook, index: number, near: number): RawValue | undefined {
   const expected = values[near]
   if (near < count && expected?.index === index) return expected
@@ -258,7 +258,7 @@ function argument(value: RawValue, type: ArgumentType, bytes: Buffer, details?: 
         unresolved: (value.flags & VALUE_UNRESOLVED) !== 0,
         unstable: (value.flags & VALUE_UNSTABLE) !== 0,
         deleted: (value.flags & VALUE_DELETED) !== 0,
-        // Another policy's hook on the function may ask.
+        // Another policy's hook on the function may need it.
         details:
           details === undefined || value.details === 0
             ? undefined
@@ -290,7 +290,7 @@ function argument(value: RawValue, type: ArgumentType, bytes: Buffer, details?: 
   }
 }
 
-/** With a copy: the chunk is used again. Another policy on the function may have asked for more. */
+/** Copies the bytes, because the chunk is used again. Another policy on the function may need more. */
 function bytesArgument({ from, to, lo, hi }: RawValue, bytes: Buffer, maxData = false): Argument {
   const value = Uint8Array.from(bytes.subarray(from, maxData ? to : Math.min(to, from + BYTES_MAX)))
   const size = (BigInt(hi) << 32n) | BigInt(lo)
@@ -298,7 +298,7 @@ function bytesArgument({ from, to, lo, hi }: RawValue, bytes: Buffer, maxData = 
   return { kind: 'bytes', field: isWhole ? 'bytes_arg' : 'truncated_bytes_arg', value, size }
 }
 
-/** As bpf/args/event.h marks them. */
+/** The mark of bpf/args/event.h. */
 const COMPAT_BIT = 0x8000_0000
 const ABIS = { x64: ['x64', 'i386'], arm64: ['arm64', 'arm32'] } as const
 

@@ -17,7 +17,7 @@ interface Waiting extends PendingCall {
   readonly tgid: number
   /** The kernel's map has the call too, which knows how it ends. */
   readonly kept: boolean
-  /** The kernel's table has the call too. How it ends only the ring tells, as of a session. */
+  /** The kernel's table has the call too. Its end comes from the ring alone, as for a session. */
   readonly pending: boolean
   readonly event: Mutable<HookEvent>
   readonly kind: Returned
@@ -46,7 +46,7 @@ export class PendingReturns {
     this.#capacityBytes = capacityBytes
   }
 
-  /** Takes the event of a record; adds to `out` what can go on. */
+  /** Takes the event of a record; adds to `out` the events that can go on. */
   add(raw: RawHook, event: HookEvent, kind: Returned, out: ProcessEvent[]): void {
     if ((raw.flags & HOOK_RETURN_FOLLOWS) === 0) {
       if ((raw.flags & HOOK_RETURN_MISSED) !== 0) this.missed++
@@ -102,7 +102,7 @@ export class PendingReturns {
     this.#suspects = gone.among(calls, nowNs)
   }
 
-  /** Ends what the kernel's side has told, and calls of threads that are gone. Only while the ring is empty: it may tell more. */
+  /** Ends calls that the kernel's side has reported, and calls of threads that are gone. Only while the ring is empty: it may have more. */
   endByMap({ calls, functions }: MapEnds, out: ProcessEvent[]): void {
     for (const call of calls) this.end(call, out)
     for (const call of this.#suspects.splice(0)) this.end({ ...call, returned: undefined }, out)

@@ -1,9 +1,9 @@
 /**
- * What came up the ring, by the kernel's own per-CPU numbers. A number is taken also for a record that the ring
- * refused, so numbers that never come are records that are lost, and these are exactly which.
+ * Counts records from the ring by the kernel's own per-CPU numbers. The kernel takes a number also for a record that
+ * the ring refused, so the numbers that never come are exactly the lost records.
  *
  * Records of one CPU may overtake each other by a few places (an interrupt between taking the number and the ring's
- * reservation), so a gap is a loss only once it is old.
+ * reservation). A gap is a loss only once it is old.
  */
 export class SequenceTracker {
   readonly #received: number[] = []

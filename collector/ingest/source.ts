@@ -1,11 +1,11 @@
 /**
- * The ring as chunks to pull. Without a pull nothing is read: the ring is the first bounded queue, and when it is full the kernel drops and
- * counts.
+ * The ring as chunks to pull. Without a pull the agent reads nothing: the ring is the first bounded queue, and when it is full the kernel
+ * drops and counts.
  *
  *   read until empty ─▶ sleep ─first record─▶ gather, at most maxDelayMs ─▶ read until empty
  *                                                    └─watermark passed─▶
  *
- * The sleep has no timer. The kernel wakes the reader for a record that is committed where the reader stopped (bpf/record.h `submit`), so
+ * The sleep has no timer. The kernel wakes the reader for a record at the place where the reader stopped (bpf/record.h `submit`), so
  * either the last read sees it or the wakeup comes. While records gather, further ones wake nobody.
  */
 import { setImmediate } from 'node:timers/promises'
@@ -22,7 +22,7 @@ export interface SourceOptions {
   readonly watch: (wake: () => void) => Disposable
   /** Longest time that records gather in a ring below its watermark. */
   readonly maxDelayMs: number
-  /** With this much in it, the ring is read at once. */
+  /** Bytes in the ring from which on it is read at once. */
   readonly watermarkBytes: number
   /** Called whenever the ring is empty. */
   readonly onEmpty?: () => void

@@ -22,26 +22,26 @@ export interface KernelFacts {
   readonly loops: boolean
   /** The kfunc bpf_rdonly_cast (Linux 6.2): kernel memory is read through typed pointers. */
   readonly typedLoads: boolean
-  /** How the kfuncs of kprobe.session are called: `none` before Linux 6.10, `plain` without an argument, `context` with the context (7.x). */
+  /** The form of the kfuncs of kprobe.session: `none` before Linux 6.10, `plain` without an argument, `context` with the context (7.x). */
   readonly session: 'none' | 'plain' | 'context'
   /** Memory, pids and cpuset are on the unified hierarchy of cgroups, or nowhere. */
   readonly unifiedCgroups: boolean
   /** CONFIG_SECURITY: the functions that security modules hook exist. */
   readonly security: boolean
-  /** The active security modules, as `landlock,apparmor,bpf`; '' when securityfs does not show them. */
+  /** The active security modules, as `landlock,apparmor,bpf`; '' if securityfs does not show them. */
   readonly lsms?: string
   /** CONFIG_BPF_KPROBE_OVERRIDE: a kprobe can have a system call fail. */
   readonly override: boolean
-  /** CONFIG_FUNCTION_ERROR_INJECTION: so can fmod_ret. */
+  /** CONFIG_FUNCTION_ERROR_INJECTION: fmod_ret can do the same. */
   readonly errorInjection: boolean
   /** Whether the agent may have a real-time priority, so that no other task preempts it in an access to a map. */
   readonly realTime: boolean
-  /** Addresses of the kernel's sequence locks; 0n when kallsyms does not show them. */
+  /** Addresses of the kernel's sequence locks; 0n if kallsyms does not show them. */
   readonly renameLock: bigint
   readonly mountLock: bigint
 }
 
-/** Whether tasks are preempted in kernel code; also where that is not known. */
+/** Whether tasks are preempted in kernel code; true if that is not known. */
 export const preempts = ({ preemption }: Pick<KernelFacts, 'preemption'>): boolean =>
   preemption !== 'none' && preemption !== 'voluntary'
 
@@ -78,7 +78,7 @@ export function parsePreemption(debugfs: string | undefined, cmdline: string, ve
   return /PREEMPT_DYNAMIC/.test(version) ? 'unknown' : 'voluntary'
 }
 
-/** From the text of /proc/cgroups, which newer kernels write for v1 only: no controller that places processes has a hierarchy of v1. */
+/** Whether no controller that places processes is on v1. `text`: of /proc/cgroups, which newer kernels write for v1 only. */
 export const areUnified = (text: string): boolean => !/^(?:memory|pids|cpuset)\t[1-9]/m.test(text)
 
 const sessionOf = (isReturn: KernelFunction | undefined): KernelFacts['session'] => {
@@ -88,7 +88,7 @@ const sessionOf = (isReturn: KernelFunction | undefined): KernelFacts['session']
 
 /**
  * Reads the facts; `symbols` looks addresses up (native `kernelSymbols`), `functions` asks the kernel's BTF (native `kernelFunctions`), `realTime` is that of native. Helpers and
- * kfuncs are looked for by name: distributions backport them, so a version says little.
+ * kfuncs are found by name: distributions backport them, so a version proves little.
  */
 export async function readKernelFacts(
   symbols: (names: string[]) => Promise<ReadonlyMap<string, bigint>>,

@@ -1,4 +1,4 @@
-/** What ktrail uses of a kernel where it is there, and what it does without. docs/kernels.md shows the same table. */
+/** Optional features of kernels, and the way that ktrail works without each. docs/kernels.md shows the same table. */
 import { atLeast, preempts } from './facts.ts'
 import table from './features.json' with { type: 'json' }
 import type { KernelFacts } from './facts.ts'
@@ -11,9 +11,9 @@ export interface Feature {
   /** The first Linux version, the build option, or both. */
   readonly needs: string
   readonly isIn: (facts: KernelFacts) => boolean
-  /** Another user than root cannot tell. */
+  /** Only root can see it. */
   readonly onlyRoot?: boolean
-  /** What ktrail does on a kernel without it. */
+  /** The way that ktrail works on a kernel without it. */
   readonly without: string
 }
 
@@ -40,7 +40,7 @@ export const FEATURES: readonly Feature[] = Object.entries(table).map(([name, fe
   ...feature,
 }))
 
-/** The features that a kernel lacks, each with what ktrail does without it. */
+/** The features that a kernel lacks, each with the way that ktrail works without it. */
 export const lackingFeatures = (facts: KernelFacts): Readonly<Record<string, string>> =>
   Object.fromEntries(FEATURES.filter(({ isIn }) => !isIn(facts)).map(({ name, without }) => [name, without]))
 
@@ -84,7 +84,7 @@ function preemption(facts: KernelFacts): Finding {
   }
 }
 
-/** What is to be known of a kernel that can run ktrail. `isRoot`: whether the facts were read as root. */
+/** Findings about a kernel that can run ktrail. `isRoot`: whether the facts were read as root. */
 export function kernelFindings(facts: KernelFacts, isRoot: boolean): Finding[] {
   const modes = [false, true].map((wanted): Finding => {
     const mode = MODES[chooseMode({ return: wanted }, facts, 'auto')]

@@ -1,12 +1,12 @@
 /**
- * Sweeps the join map. It contains matched calls that wait for their return and for which the table of pending calls is not enough (bpf/call/join.h).
- * Some returns never come: the return probe had no instance left (kretprobe.multi under load), or the function never returns (exit). The next call
- * at the same depth of the same stack replaces such an entry and says so in the ring. A thread that has ended makes no next call: the sweep removes
- * its entries.
+ * Sweeps the join map. It contains matched calls that wait for their return and for which the table of pending calls is not enough
+ * (bpf/call/join.h). Some returns never come: the return probe had no instance left (kretprobe.multi under load), or the function never
+ * returns (exit). The next call at the same depth of the same stack replaces such an entry and reports that in the ring. A thread that has
+ * ended makes no next call: the sweep removes its entries.
  *
- * An entry is removed exactly once: by the return (bpf/call/joined.h `leave`), the next entry, the sweep or the detaching. Each says how the call
- * ended, so every hit is an event exactly once. Of the table only programs remove calls; what of it never returns, user space finds by its events
- * (collector/ingest/returns.ts).
+ * An entry is removed exactly once: by the return (bpf/call/joined.h `leave`), the next entry, the sweep or the detaching. Each reports the
+ * end of the call, so every hit is an event exactly once. Only programs remove calls from the table. User space finds calls of the table
+ * that never return by their events (collector/ingest/returns.ts).
  */
 import type { BpfMap } from '../../native/types.ts'
 import type { CallEnd } from '../wire/decode.ts'
@@ -20,7 +20,7 @@ const ONLY = u32(0)
 const ENTRIES_AT_ONCE = 4096
 type Entry = readonly [key: Buffer, value: Buffer]
 
-/** By their names in bpf/call/join.h: `.data.kept` and `.data.swept` tell programs when no call is in `join`, `.data.pending` is the table. */
+/** By name in bpf/call/join.h: `.data.kept` and `.data.swept` show programs when no call is in `join`, `.data.pending` is the table. */
 const MAPS = ['join', '.data.kept', '.data.swept', '.data.pending'] as const
 export type JoinMaps = Readonly<Record<(typeof MAPS)[number], BpfMap>>
 
@@ -43,7 +43,7 @@ export class JoinSweep {
     this.#gone = gone
   }
 
-  /** Removes entries of threads that are gone, and those whose end the ring refused. */
+  /** Removes entries of threads that are gone, and entries whose end the ring refused. */
   sweep(nowNs: bigint): void {
     const calls: Array<ThreadCall & { readonly entry: Entry }> = []
     for (const entry of this.#entries()) {
@@ -53,7 +53,7 @@ export class JoinSweep {
     for (const { entry } of this.#gone.among(calls, nowNs)) this.#remove(entry)
   }
 
-  /** Removes the entries of a detached function, whose returns nobody will see. */
+  /** Removes the entries of a detached function, whose returns no program will see. */
   forget(hook: number): void {
     for (const entry of this.#entries()) if (entry[0].readUInt32LE(JOIN_KEY.hook) === hook) this.#remove(entry)
   }
@@ -74,7 +74,7 @@ export class JoinSweep {
     const calls = new Set<string>()
     const table = this.maps['.data.pending'].lookup(ONLY) ?? Buffer.alloc(0)
     for (let at = 0; at < table.length; at += PENDING.bytes) {
-      // The upper half of a number is part of an address. It is 0 where the place is free: most are.
+      // The upper half of a number is part of an address. It is 0 if the place is free: most are.
       if (table.readUInt32LE(at + PENDING.call + 4) === 0) continue
       const number = table.readBigUInt64LE(at + PENDING.call)
       calls.add(callKey(callOf(number, table, at + PENDING.entered)))
@@ -83,7 +83,7 @@ export class JoinSweep {
     return calls
   }
 
-  /** How removed calls ended, since the last time; their records were in the ring before. */
+  /** Ends of removed calls since the last time; their records were in the ring before. */
   takeEnds(): CallEnd[] {
     return this.#ends.splice(0)
   }
@@ -107,7 +107,7 @@ export const callKey = ({ sec, nsec, callLo, callHi }: JoinedCall): string => `$
 const tidOf = ([key]: Entry): number => key.readUInt32LE(JOIN_KEY.thread)
 const tgidOf = ([key]: Entry): number => key.readUInt32LE(JOIN_KEY.thread + 4)
 
-/** The ring refused to say how the call ended. */
+/** Whether the ring refused the record of the call's end. */
 function isEnded([, value]: Entry): boolean {
   const state = value.readUInt32LE(JOIN_VALUE.state)
   return state === JOIN_RETURNED || state === JOIN_MISSED

@@ -27,9 +27,9 @@ export interface KernelOptions extends PolicyProgramOptions {
   readonly workloads: WorkloadSource
   readonly ringBytes: number
   readonly watermarkBytes: number
-  /** Exec records tell credentials and namespaces. */
+  /** Exec records have credentials and namespaces. */
   readonly processDetails?: boolean
-  /** They tell the environment. */
+  /** They have the environment. */
   readonly processEnvironment?: boolean
 }
 
@@ -44,18 +44,18 @@ const CPU_STATE_KEY = u32(0)
 /** Entries of the process table per part: a millisecond or two. */
 const ENTRIES_AT_ONCE = 1024
 
-/** A real kernel; port.ts says what each member does. */
 /** In the order in which they are attached: exit first, so that every entry is removed again; exec after that, so that every reported process has an entry. */
 const TRACED = ['process_exit', 'process_move', 'process_fork', 'process_exec', 'cgroup_gone', 'cgroup_made']
 
+/** A real kernel; port.ts documents each member. */
 export class KernelSide implements Kernel {
   readonly ring: RingReader
   /** The programs of policies. */
   readonly policies: PolicyPrograms
   readonly #object: BpfObject
-  /** Of the process programs. */
+  /** Links of the process programs. */
   readonly #links: WatchedLink[] = []
-  /** Of this turn of the event loop. */
+  /** Counts of this turn of the event loop. */
   #counts: KernelCounts | undefined
   readonly #maps: SharedMaps
   readonly #workloadMap: WorkloadMap
@@ -67,7 +67,7 @@ export class KernelSide implements Kernel {
     kernelPreempts(preempts(options.facts))
     const constants = commonConstants(options)
     const { security, fprobe } = options.facts
-    // A multi kind where there is one: perf events need CAP_SYS_ADMIN on hosts with kernel.perf_event_paranoid=3, Debian's default.
+    // A multi kind if there is one: perf events need CAP_SYS_ADMIN on hosts with kernel.perf_event_paranoid=3, Debian's default.
     const kind = fprobe ? 'kprobe.multi' : 'kprobe'
     const raises = security && options.processDetails === true
     const object = await openObject(builtFile(processObject(options.facts)), {
@@ -101,7 +101,7 @@ export class KernelSide implements Kernel {
     this.#object = object
     this.#procfs = options.procfs ?? '/proc'
     this.#maps = Object.fromEntries(SHARED_MAPS.map((name) => [name, object.map(name)])) as SharedMaps
-    // Who could write them could hide lost records, or have records name a process that ended. Programs write on.
+    // A process that writes them could hide lost records, or have records name a process that ended. Programs may still write.
     this.#maps.cpu_state.freeze()
     this.#maps.process_changes.freeze()
     this.ring = openRing(this.#maps.ring)
@@ -167,8 +167,8 @@ export class KernelSide implements Kernel {
   }
 
   /**
-   * What the kernel counts, summed over CPUs; read together, so that it is consistent. All that ask in one turn of the event loop share a
-   * reading. The counts of programs take two system calls a link: they are read only for who asks for them.
+   * The kernel's counters, summed over CPUs; read together, so that they are consistent. All callers in one turn of the event loop share a
+   * reading. The counts of programs take two system calls a link: they are read only for callers that need them.
    */
   counts(): KernelCounts {
     if (this.#counts === undefined) {
@@ -207,7 +207,7 @@ export class KernelSide implements Kernel {
     return this.#maps.ring.info.maxEntries
   }
 
-  /** What others have changed or silenced. Costs a system call for each link, gate and some entries of maps, and two reads. Puts right what it can. */
+  /** Finds changes by other processes; repairs what it can. Costs a system call for each link, gate, some map entries, and two reads. */
   check(): Finding[] {
     const links = [...this.#links.map(({ link }) => link), ...this.policies.links]
     const switches = checkSwitches(new Set(links.map(({ kind }) => kind)), this.#procfs)

@@ -12,7 +12,7 @@ export function hookObject({ loops, typedLoads, session }: KernelFacts, files = 
 /** The object of the process table for a kernel. */
 export const processObject = ({ loops }: KernelFacts): string => (loops ? 'process.bpf.o' : 'process.bounded.bpf.o')
 
-/** Maps of the process object that hook objects share; each object uses those that its file declares. */
+/** Maps of the process object that hook objects share; each object uses the ones that its file declares. */
 export const SHARED_MAPS = [
   'ring',
   'cpu_state',

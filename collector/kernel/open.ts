@@ -11,7 +11,7 @@ import { lackingFeatures } from './features.ts'
 import { KernelSide } from './kernel-side.ts'
 import type { Kernel } from './port.ts'
 
-/** Where an agent gets its kernel from. */
+/** The source of an agent's kernel. */
 export interface KernelSource {
   /** Checks whether an agent can run here, and makes it the only one until the result is disposed of. Rejects with CollectorError. */
   claim(): Promise<Disposable>
@@ -22,7 +22,7 @@ export interface KernelSource {
 
 export const HOST_KERNEL: KernelSource = { claim: () => claimHost(hasBtf), facts: readFacts, open: openKernel }
 
-/** Facts about the running kernel. Logs what it lacks. */
+/** Facts about the running kernel. Logs its missing features. */
 async function readFacts(log: Pick<Log, 'info'>): Promise<KernelFacts> {
   const facts = await readKernelFacts(kernelSymbols, kernelFunctions, realTime)
   const without = lackingFeatures(facts)

@@ -25,7 +25,7 @@ import { numbering, withPlaces } from './functions/places.ts'
 import { readsRegisters, withRegisters } from './functions/registers.ts'
 import type { MemberOf, Numbering } from './functions/places.ts'
 
-/** How a hook is attached; with `auto` in the config `chooseMode` decides. */
+/** Ways of attaching a hook; with `auto` in the config `chooseMode` decides. */
 export type AttachMode =
   | 'kprobe.multi'
   | 'fexit'
@@ -37,7 +37,7 @@ export type AttachMode =
   | 'raw_tracepoint'
   | Denial
 
-/** How calls are made to fail. */
+/** Ways of making calls fail. */
 type Denial = 'override' | 'fmod_ret'
 
 /** The kernel's type information, as far as planning needs it. */
@@ -47,9 +47,9 @@ export interface Symbols {
   functionNames(): readonly string[]
   /** Functions of a list that only the kernel can fill. */
   generated(list: GeneratedCalls): Generated
-  /** Which load of a module is there. */
+  /** Identifies the present load of a module. */
   loadOf(module: string): string
-  /** Where a member of a struct is, by `pathsOf` of functions/places.ts. */
+  /** Places of members of structs, by `pathsOf` of functions/places.ts. */
   readonly memberOf: MemberOf
 }
 
@@ -59,17 +59,17 @@ export interface PlannedHook {
   readonly spec: HookSpec
   readonly symbol: string
   readonly way: AttachMethod
-  /** Of a function of a module: which load of it (`loadOf`). */
+  /** For a function of a module: its load (`loadOf`). */
   readonly load: string
 }
 
-/** How a function is attached. `multi`: as kprobe.multi, not as plain kprobes. */
+/** The way of attaching a function. `multi`: as kprobe.multi, not as plain kprobes. */
 export interface AttachMethod {
   readonly mode: AttachMode
   readonly multi: boolean
   /** With override and fmod_ret: the return value is joined. */
   readonly returns?: boolean
-  /** Of a function: `plainParams` of functions/trampoline.ts. */
+  /** For a function: `plainParams` of functions/trampoline.ts. */
   readonly plain?: number
   /** Fields of a tracepoint's event, or registers of a kprobe, by the number of the parameter. */
   readonly fields?: readonly EventField[]
@@ -101,17 +101,17 @@ export interface LoadedHook extends PlannedHook {
   readonly mode: AttachMode
 }
 
-/** Kernel symbol of a call: a system call without the architecture's prefix gets it. A security hook that denies is the function that asks it. */
+/** Kernel symbol of a call: a system call without the architecture's prefix gets it. A security hook that denies gets its caller. */
 export function symbolOf(spec: HookSpec, arch: KernelFacts['arch']): string {
   if (spec.type === 'lsm' && denies(spec)) return securityFunction(spec.call)
   return !spec.syscall || /^__(x64|arm64|ia32)_/.test(spec.call) ? spec.call : SYSCALL_PREFIX[arch] + spec.call
 }
 
 /**
- * The cheapest mode that loses nothing on this kernel (docs/policies.md). Where tasks are preempted in kernel code, a preempted fentry or fexit program
- * hides calls of other tasks. Signals are sent at the entry, and what may change during the call is read there, so such a hook is never fexit: entry and
- * return are joined. By fentry none is missed for lack of room; return probes run out of instances while many calls wait, but for those of 6.14, which are kept on a
- * shadow stack.
+ * The cheapest mode that loses nothing on this kernel (docs/policies.md). If tasks are preempted in kernel code, a preempted fentry or
+ * fexit program hides calls of other tasks. Signals are sent at the entry, and values that may change during the call are read there, so
+ * such a hook is never fexit: entry and return are joined. With fentry, no call is missed for lack of room; return probes run out of
+ * instances while many calls wait, but for those of 6.14, which are kept on a shadow stack.
  */
 export function chooseMode(
   spec: Pick<HookSpec, 'return'> & Partial<Pick<HookSpec, 'call' | 'selectors' | 'args'>>,
@@ -134,8 +134,8 @@ export function chooseMode(
 }
 
 /**
- * How a function's calls are made to fail, or why that cannot be. Under preemption a preempted fmod_ret program hides other tasks' calls, which
- * then succeed; a kprobe's does not. But a call that a kprobe has fail is not seen by kprobes that others attached there before.
+ * The way of making a function's calls fail, or the reason why there is none. Under preemption a preempted fmod_ret program hides other
+ * tasks' calls, which then succeed; a kprobe's does not. But earlier kprobes of others do not see a call that a kprobe has fail.
  */
 export function chooseDenial(
   spec: Pick<HookSpec, 'call' | 'syscall' | 'return'>,
@@ -162,14 +162,14 @@ export function chooseDenial(
 interface Found {
   readonly spec: HookSpec
   readonly symbol: string
-  /** Of a function. */
+  /** Set for a function. */
   readonly type?: KernelFunction
   readonly fields?: readonly EventField[]
-  /** Of a tracepoint. `indexes`: of its arguments, as the policy has them. */
+  /** Set for a tracepoint. `indexes`: of its arguments, as the policy has them. */
   readonly traced?: { readonly fields: readonly EventField[]; readonly indexes: readonly number[] }
 }
 
-/** Which calls of groups are hooked, and which groups have none that could be. */
+/** Chooses the calls of groups to hook, and finds the groups without a call that could be hooked. */
 function choose(
   { hooks, groups }: Policy,
   exists: (spec: HookSpec) => boolean,

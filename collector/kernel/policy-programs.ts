@@ -45,13 +45,13 @@ export interface PolicyProgramOptions {
 }
 
 interface Attached extends Assignment {
-  /** In records of the join map; stays when policies change. */
+  /** Its number in records of the join map; stays when policies change. */
   readonly id: number
   readonly gate: Gate
   readonly programs: Programs
 }
 
-/** In a real kernel; port.ts says what each member does. */
+/** The programs in a real kernel; port.ts documents each member. */
 export class PolicyPrograms implements KernelPrograms, Disposable {
   readonly #options: PolicyProgramOptions
   readonly #native: NonNullable<PolicyProgramOptions['native']>
@@ -65,7 +65,7 @@ export class PolicyPrograms implements KernelPrograms, Disposable {
   /** Functions that were detached since `takeEnds`. */
   readonly #ended: number[] = []
   readonly #loader: ProgramLoader
-  /** What policies name by identity, and counts of equal calls. */
+  /** Facts that policies need and a call does not contain. */
   readonly lookups: Lookups
 
   constructor(options: PolicyProgramOptions, maps: SharedMaps, constants: Constants, conditions: Conditions) {
@@ -209,8 +209,8 @@ export class PolicyPrograms implements KernelPrograms, Disposable {
   }
 
   /**
-   * Bytes of the kernel's memory for a policy: its share of the programs and maps of the functions that it hooks, by the number of its hooks. What all
-   * policies share, such as the table of processes, is not in it.
+   * Bytes of the kernel's memory for a policy: its share of the programs and maps of the functions that it hooks, by the number of its
+   * hooks. Maps that all policies share, such as the table of processes, do not count.
    */
   memoryOf({ hooks }: LoadedPolicy): number {
     const ids = new Set(hooks.map(({ hook }) => hook.id))
@@ -223,7 +223,7 @@ export class PolicyPrograms implements KernelPrograms, Disposable {
     return Math.round(shares.reduce((sum, share) => sum + share, 0))
   }
 
-  /** What others have changed since; puts programs back into their gates, and entries into maps. */
+  /** Finds changes by other processes; puts programs back into their gates, and entries into maps. */
   check(): Finding[] {
     const gates = [...this.#attached.values()].flatMap(({ symbol, gate, programs }) => gate.check(symbol, programs))
     return [...gates, ...this.lookups.check()]

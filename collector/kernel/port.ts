@@ -1,6 +1,6 @@
 /**
- * The kernel as the agent sees it. `KernelSide` is a real one; test/support/kernel/replay.ts replays what one recorded, so that everything above
- * this port runs without a kernel.
+ * The kernel as the agent sees it. `KernelSide` is a real one; test/support/kernel/replay.ts replays the recording of one, so that
+ * everything above this port runs without a kernel.
  */
 import type { Policy } from '../../config/policy/policy.ts'
 import type { Link, RingReader } from '../../native/types.ts'
@@ -38,7 +38,7 @@ export interface Kernel extends Disposable {
   readonly ring: RingReader
   /** Size of the ring. */
   readonly ringBytes: number
-  /** Calls `wake` when so many bytes wait in the ring as the watermark says. */
+  /** Calls `wake` when the bytes that wait in the ring reach the watermark. */
   watch(wake: () => void): Disposable
   readonly policies: KernelPrograms
 
@@ -52,13 +52,13 @@ export interface Kernel extends Disposable {
   /** The kernel's process table, in parts. Entries that exist during the whole iteration are certain to be included. */
   processes(): Iterable<readonly KernelProcess[]>
 
-  /** From now on the first call in each cgroup runs the program of its function anew, instead of what that remembers. */
+  /** From now on the first call in each cgroup runs the program of its function anew, instead of using its memory. */
   forgetCgroups(): void
   /** The kernel's counters, read together, so that they are consistent. */
   counts(): KernelCounts
   /** Whether the kernel counts runs and their time (sysctl kernel.bpf_stats_enabled). */
   readonly keepsStatistics: boolean
-  /** Finds changes by other programs, and repairs those that it can. */
+  /** Finds changes by other processes; repairs what it can. */
   check(): Finding[]
 }
 
@@ -81,7 +81,7 @@ export interface KernelPrograms {
   linksOf(policy: LoadedPolicy): Link[]
   /** Bytes of the kernel's memory for a policy. */
   memoryOf(policy: LoadedPolicy): number
-  /** The functions, each with what is attached to its entry, and how often its program began a call. */
+  /** The functions, each with the link at its entry, and the number of calls that its program began. */
   functions(): ScreenedFunction[]
   /** Actions on matched calls, also of detached hooks. */
   doneByHook(): DoneByHook
@@ -90,7 +90,7 @@ export interface KernelPrograms {
 
   /** Calls that wait for their return in the kernel's map; undefined until a function is joined. */
   readonly joins: { calls(): ReadonlySet<string>; readonly told: number } | undefined
-  /** How calls ended, since the last time, that the ring does not report. Their records are in the ring by now. */
+  /** Ends of calls since the last time that the ring does not report. Their records are in the ring by now. */
   takeEnds(): MapEnds
   /** Removes calls whose return will never come; call it every few seconds. */
   sweepJoins(): void

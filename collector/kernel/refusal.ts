@@ -1,4 +1,4 @@
-/** What the kernel refuses, with its place in a policy. */
+/** Errors for refusals by the kernel, with their place in a policy. */
 import type { Policy } from '../../config/policy/policy.ts'
 import { formatProblem } from '../../config/yaml/problems.ts'
 import type { Position } from '../../config/yaml/problems.ts'
@@ -24,7 +24,7 @@ export class FunctionRefused extends Error {
     this.symbol = symbol
   }
 
-  /** Of the one among these to whose program, or binding, an error of native belongs; else of the first. */
+  /** The error for the function to whose program, or binding, an error of native belongs; else for the first function. */
   static of(functions: ReadonlyArray<{ readonly symbol: string }>, cause: unknown): FunctionRefused {
     const target = cause instanceof NativeError ? cause.target : ''
     const slot = Number(/_(\d+)$/.exec(target)?.[1])

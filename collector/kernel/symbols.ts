@@ -1,5 +1,5 @@
 /**
- * What the kernel knows of the functions that policies name. Those of modules come and go, so they are hooked by plain kprobes: any other way
+ * The types of the functions that policies name. Functions of modules come and go, so they are hooked by plain kprobes: any other way
  * would keep the module from being unloaded. A kprobe ends with its module and does not come back by itself when the module does.
  */
 import { readdirSync, statSync } from 'node:fs'
@@ -15,10 +15,10 @@ import type { PlannedHook, Symbols } from './plan.ts'
 import { eventNames, formatOf } from './tracepoints/format.ts'
 import { ofRaw, rawType } from './tracepoints/resolve.ts'
 
-/** What the kernel says of its types. */
+/** The kernel's information about its types. */
 export type KernelTypes = Pick<typeof native, 'kernelFunctions' | 'kernelFunctionNames' | 'kernelMembers'>
 
-/** The types of the functions; the names of all functions, for suggestions, only when one is missing. */
+/** The types of the functions; the names of all functions, for suggestions, only if one is missing. */
 export async function symbolsOf(
   policies: readonly Policy[],
   { arch }: Pick<KernelFacts, 'arch'>,
@@ -80,7 +80,7 @@ const shapeOf = (hooks: readonly PlannedHook[]): string => hooks.map(({ symbol, 
 /** An entry for each loaded module with types, and for vmlinux. */
 const TYPES = '/sys/kernel/btf'
 
-/** Which load of the module this is, in text: another one after each load. '' when it is not loaded. */
+/** A text that identifies the load of the module: another one after each load. '' if it is not loaded. */
 export function loadOf(module: string): string {
   try {
     // Sysfs numbers its entries anew.
@@ -92,7 +92,7 @@ export function loadOf(module: string): string {
 
 export const moduleOf = (load: string): string => load.slice(0, load.lastIndexOf('#'))
 
-/** Changes when a module was loaded or unloaded; for one that came again while nobody looked see `loadOf`. */
+/** Changes when a module was loaded or unloaded; for one that came again between two calls see `loadOf`. */
 export function loadedModules(): string {
   try {
     return readdirSync(TYPES).join(' ')

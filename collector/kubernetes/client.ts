@@ -1,5 +1,5 @@
 /**
- * Requests to the Kubernetes API server: list pages, watches, and what the agent writes.
+ * Requests to the Kubernetes API server: list pages, watches, and writes.
  *
  * Not `@kubernetes/client-node`: docs/decisions.md. An answer is bounded in bytes, and each request in time: 30 s to the end, a watch as long as
  * something comes every three minutes.
@@ -37,7 +37,7 @@ export type KubernetesObject = z.output<typeof OBJECT>
 
 const LIST = z.object({
   metadata: z.object({ resourceVersion: z.string().default(''), continue: z.string().default('') }),
-  // The first wrong one ends it: a schema of an array would list each of millions.
+  // The first wrong item ends it: a schema of an array would list each of millions.
   items: z
     .array(z.unknown())
     .nullish()
@@ -48,10 +48,10 @@ export type Page = z.output<typeof LIST>
 const CHANGE = z.object({ type: z.enum(['ADDED', 'MODIFIED', 'DELETED', 'BOOKMARK', 'ERROR']), object: z.unknown() })
 export type WatchChange = z.output<typeof CHANGE>
 
-/** Of an informer. */
+/** State of an informer. */
 export interface WatchState {
   readonly listed: boolean
-  /** Why nothing comes now. */
+  /** The reason why nothing comes now. */
   readonly problem: string | undefined
 }
 
@@ -75,7 +75,7 @@ const MAX_REFUSAL_BYTES = 64 << 10
 
 export class KubernetesClient implements Disposable {
   readonly login: Login
-  /** What is watched, by the name of the resource. */
+  /** Watches, by the name of the resource. */
   readonly watches: Map<string, WatchState> = new Map()
   readonly #answerMs: number
   readonly #quietMs: number
@@ -261,7 +261,7 @@ class Deadline {
   }
 }
 
-/** Complete lines; what follows the last is part of a broken connection. `came`: called for each piece. */
+/** Complete lines; bytes after the last one come from a broken connection. `came`: called for each piece. */
 async function* linesOf(answer: IncomingMessage, came: () => void): AsyncGenerator<string, void, undefined> {
   let rest: Buffer[] = []
   let bytes = 0

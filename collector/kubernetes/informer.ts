@@ -1,10 +1,10 @@
 /**
- * Keeps what the agent needs of all objects of one kind: lists them, then watches for changes, for ever.
+ * Keeps the needed parts of all objects of one kind: lists them, then watches for changes, for ever.
  *
- * The first list may come from the API server's cache, so that a cluster's nodes that start together do not load etcd. A watch begins where the
- * list, or the last watch, ended: bookmarks keep that place new. Only if the API server has forgotten it (410 Gone) all is listed again; then
- * what is missing was deleted. While the API server is away, what is known stays. Attempts are up to half a minute apart, at random, so that
- * nodes do not come back all at once.
+ * The first list may come from the API server's cache, so that a cluster's nodes that start together do not load etcd. A watch begins where
+ * the list, or the last watch, ended: bookmarks keep that place new. If the API server has forgotten it (410 Gone), all is listed again;
+ * then missing objects were deleted. While the API server is away, known objects stay. Attempts are up to half a minute apart, at random,
+ * so that nodes do not come back all at once.
  *
  * Objects are handed on as they come; only what `read` returns is kept.
  */
@@ -26,7 +26,7 @@ export interface InformerOptions<T> {
   readonly namespace?: string
   readonly labelSelector?: string
   readonly fieldSelector?: string
-  /** What is kept of an object; undefined: it is as if it did not exist. */
+  /** The kept part of an object; undefined: it is as if it did not exist. */
   readonly read: (object: KubernetesObject) => T | undefined
   /** An object is new or was changed; the next change waits for it. Must not reject. */
   readonly onSet?: (value: T, before: T | undefined) => void | Promise<void>
@@ -34,9 +34,9 @@ export interface InformerOptions<T> {
   readonly onDelete?: (value: T) => void | Promise<void>
   /** The objects of a list are handed on. Must not reject. */
   readonly onListed?: () => void | Promise<void>
-  /** Why nothing comes now, in one sentence; undefined: it works again. Not called twice with the same. */
+  /** The reason why nothing comes now, in one sentence; undefined: it works again. Not called twice with the same. */
   readonly onProblem?: (problem: string | undefined) => void
-  /** In [0, 1), for delays. */
+  /** A number in [0, 1), for delays. */
   readonly random?: () => number
   /** The longest delay. */
   readonly maxDelayMs?: number
@@ -51,14 +51,14 @@ const PAGE = 500
 const FIRST_DELAY_MS = 250
 const MAX_DELAY_MS = 30_000
 const MOST_BUSY = 5
-/** The server is asked to end a watch after five to ten minutes, so that nodes do not come back all at once. */
+/** Requests have the server end a watch after five to ten minutes, so that nodes do not come back all at once. */
 const WATCH_S = 300
 
 export class Informer<T> implements AsyncDisposable, WatchState {
   readonly #options: InformerOptions<T>
   readonly #known = new Map<string, StoredObject<T>>()
   readonly #stop = new AbortController()
-  /** Why nothing comes now. */
+  /** The reason why nothing comes now. */
   problem: string | undefined
   /** Whether all objects were listed once. */
   listed = false
@@ -96,7 +96,7 @@ export class Informer<T> implements AsyncDisposable, WatchState {
       try {
         if (version === '') version = await this.#list()
         for await (const change of this.#watch(version)) version = change
-        // A server that ends each watch at once is not asked without a pause.
+        // A server that ends each watch at once gets no request without a pause.
         if (performance.now() - began < 1_000) this.#failures++
         else this.#failures = 0
       } catch (error) {
@@ -107,7 +107,7 @@ export class Informer<T> implements AsyncDisposable, WatchState {
     }
   }
 
-  /** Returns where to go on. */
+  /** Returns the version to go on from. */
   async #failed(error: unknown, version: string): Promise<string> {
     this.#failures++
     const code = error instanceof CollectorError ? error.code : undefined
@@ -143,7 +143,7 @@ export class Informer<T> implements AsyncDisposable, WatchState {
     let more = ''
     let version = ''
     do {
-      // Later lists must not be older than what is known; and one from the cache is never in pages.
+      // Later lists must not be older than known objects, and a list from the cache is never in pages.
       const resourceVersion = this.listed || more !== '' || this.#page < PAGE ? undefined : '0'
       const limit = String(this.#page)
       const query = { labelSelector, fieldSelector, limit, continue: more || undefined, resourceVersion }
@@ -162,7 +162,7 @@ export class Informer<T> implements AsyncDisposable, WatchState {
     return version
   }
 
-  /** These are all. */
+  /** Removes all other objects. */
   async #complete(present: ReadonlySet<string>): Promise<void> {
     for (const key of this.#known.keys()) if (!present.has(key)) await this.#delete(key)
     this.listed = true
@@ -216,7 +216,7 @@ export class Informer<T> implements AsyncDisposable, WatchState {
     this.#options.onProblem?.(problem)
   }
 
-  /** Ends the watch; what is known stays. */
+  /** Ends the watch; known objects stay. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort()
     await this.#running

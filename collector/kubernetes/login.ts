@@ -1,5 +1,5 @@
 /**
- * How the agent logs in to the API server: with the service account of its pod, or with a kubeconfig file. Credentials are read again for each
+ * The agent's login to the API server: with the service account of its pod, or with a kubeconfig file. Credentials are read again for each
  * request, because kubelet replaces the token within an hour, and its CA when that changes.
  */
 import { dirname, resolve } from 'node:path'
@@ -11,7 +11,7 @@ import { formatProblem, show } from '../../config/yaml/problems.ts'
 import { whyUnreadable } from '../../config/base/unreadable.ts'
 import { CollectorError } from '../errors.ts'
 
-/** As TLS and HTTP want them; certificates and keys in PEM. */
+/** In the form that TLS and HTTP take; certificates and keys in PEM. */
 export interface Credentials {
   readonly ca: string | undefined
   readonly cert: string | undefined
@@ -22,7 +22,7 @@ export interface Credentials {
 export interface Login {
   /** Address of the API server, without a slash at the end. */
   readonly server: string
-  /** What the certificate of the server must name, where that is not the host of `server`. */
+  /** The name that the certificate of the server must have, if it is not the host of `server`. */
   readonly serverName: string | undefined
   /** False: any certificate will do. */
   readonly verify: boolean
@@ -32,7 +32,7 @@ export interface Login {
   read(): Promise<Credentials>
 }
 
-/** Where kubelet puts the credentials of a pod. */
+/** The folder where kubelet puts the credentials of a pod. */
 export const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount'
 
 export interface LoginOptions {
@@ -43,7 +43,7 @@ export interface LoginOptions {
   readonly folder?: string
 }
 
-/** Throws CollectorError KUBERNETES_LOGIN with what is missing. */
+/** Throws CollectorError KUBERNETES_LOGIN, which names the missing part. */
 export async function loginOf({ kubeconfig, env, folder = SERVICE_ACCOUNT }: LoginOptions): Promise<Login> {
   const login = kubeconfig === undefined ? podLogin(env, folder) : await fileLogin(kubeconfig)
   await login.read()

@@ -1,6 +1,6 @@
 /**
- * Events on objects of the API server, which `kubectl describe` shows. The same one again is counted in the first, also after a restart of the
- * agent. Bounded: a burst, then one every few seconds; what does not fit is dropped, because the agent's log has it too.
+ * Events on objects of the API server, which `kubectl describe` shows. A repeated event is counted in the first, also after a restart of
+ * the agent. Bounded: a burst, then one every few seconds. Other events are dropped, because the agent's log has them too.
  */
 import { createHash } from 'node:crypto'
 import { setTimeout as after } from 'node:timers/promises'
@@ -19,7 +19,7 @@ export interface About {
 
 export interface ObjectEventsOptions {
   readonly client: Pick<KubernetesClient, 'create' | 'patch'>
-  /** Of this agent, for the events. */
+  /** The node of this agent, for the events. */
   readonly nodeName: string
   /** The first failure, in one sentence; not called again with the same. */
   readonly onProblem: (problem: string) => void
@@ -45,7 +45,7 @@ const MAX_MESSAGE = 1_024
 export class ObjectEvents implements AsyncDisposable {
   readonly #options: ObjectEventsOptions
   readonly #waiting: Waiting[] = []
-  /** How often an event was written, by its name. */
+  /** Number of times that an event was written, by its name. */
   readonly #counts = new Map<string, number>()
   readonly #stop = new AbortController()
   #tokens = BURST
@@ -150,7 +150,7 @@ export class ObjectEvents implements AsyncDisposable {
   }
 }
 
-/** For instance a kept connection that the server has just closed. */
+/** Whether another try may succeed, for instance after the server has closed a kept connection. */
 function isTransient(error: unknown): boolean {
   return error instanceof CollectorError && ['KUBERNETES_UNREACHABLE', 'KUBERNETES_BUSY'].includes(error.code)
 }

@@ -1,4 +1,4 @@
-/** Why a request to the API server failed, in one sentence that names the verb and the resource. */
+/** Errors of requests to the API server, in one sentence that names the verb and the resource. */
 import { z } from 'zod'
 import { errnoOf } from '../../config/base/unreadable.ts'
 import { show } from '../../config/yaml/problems.ts'
@@ -17,7 +17,7 @@ export interface Resource {
 
 export type Verb = 'list' | 'watch' | 'get' | 'create' | 'patch'
 
-/** What was asked for. */
+/** A request, as errors name it. */
 export interface ApiRequest {
   readonly verb: Verb
   readonly resource: Resource
@@ -78,7 +78,7 @@ function messageIn(text: string): string {
     const { message } = STATUS.parse(JSON.parse(text))
     return message.slice(0, 500)
   } catch {
-    // Not an API server, but for instance a proxy.
+    // Not from an API server, but for instance from a proxy.
     return show(text)
   }
 }

@@ -14,7 +14,7 @@ import type { Attached, PolicyKernel, SelectorDone } from './registry.ts'
 
 /** Maps and BTF of a loaded hook.bpf.o. */
 const OBJECT_DESCRIPTORS = 40
-/** Those of gate.bpf.o, which is closed when its programs are attached: one at a time. */
+/** Descriptors of gate.bpf.o, which is closed when its programs are attached: one at a time. */
 const GATE_DESCRIPTORS = 2 * HOOK_SLOTS + 4
 /** Programs, gates, attached programs and links of a function, with two ends and a program that has calls fail. */
 const FUNCTION_DESCRIPTORS = 10
@@ -70,7 +70,7 @@ class AttachedPolicy implements Attached {
   }
 }
 
-/** Changes the policies in the kernel and logs what this kernel does not have of them. */
+/** Changes the policies in the kernel and logs the parts that this kernel lacks. */
 export class KernelPolicies implements PolicyKernel<AttachedPolicy> {
   readonly #programs: KernelPrograms
   readonly #registry: HookRegistry
@@ -93,7 +93,7 @@ export class KernelPolicies implements PolicyKernel<AttachedPolicy> {
     this.#log = log
   }
 
-  /** Throws what KernelPrograms throws, and CollectorError NO_DESCRIPTORS. */
+  /** Throws the errors of KernelPrograms, and CollectorError NO_DESCRIPTORS. */
   async change(remove: readonly AttachedPolicy[], add: readonly Policy[]): Promise<AttachedPolicy[]> {
     await this.#begin(add)
     const [first] = add

@@ -72,7 +72,7 @@ export class PolicyFolder implements Disposable {
   readonly reloads: Reloads = new Reloads()
   readonly #options: PolicyFolderOptions
   #paths: readonly string[]
-  /** False while other paths are prepared: what they lack stays. */
+  /** False while other paths are prepared: policies that they lack stay. */
   #removes = true
   readonly #files = new Map<string, Seen>()
   /** The look that begins when `last` has ended. */
@@ -108,8 +108,8 @@ export class PolicyFolder implements Disposable {
   }
 
   /**
-   * Compares the files with the attached policies and applies the differences. Calls during a look share the next one, because the change
-   * that they are about may be in a file that the running look has passed.
+   * Compares the files with the attached policies and applies the differences. Calls during a look share the next one: their change may
+   * be in a file that the running look has passed.
    */
   look(): Promise<void> {
     this.#next ??= this.#last.then(() => {
@@ -277,7 +277,7 @@ export class PolicyFolder implements Disposable {
   }
 
   /**
-   * Starts watching: changes take effect within about a second where the file system reports them. `onFailed` gets faults of ours that a look
+   * Starts watching: changes take effect within about a second if the file system reports them. `onFailed` gets faults of ours that a look
    * throws; `onPolls` why changes are found by polling.
    */
   watch(log: Pick<Log, 'warn' | 'error'>): void {
@@ -296,8 +296,8 @@ export class PolicyFolder implements Disposable {
   }
 
   /**
-   * Loads the policies of other paths, beside the present ones. Throws CollectorError POLICY_REFUSED when one of them is refused; then all is as
-   * before. Call exactly one of what it returns; `commit` removes what the other paths lack.
+   * Loads the policies of other paths, beside the present ones. Throws CollectorError POLICY_REFUSED if one of them is refused; then all is
+   * as before. Call exactly one of the returned functions; `commit` removes policies that the other paths lack.
    */
   async prepare(paths: readonly string[]): Promise<{ commit(): Promise<void>; rollback(): Promise<void> }> {
     const before = this.#paths

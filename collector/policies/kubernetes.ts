@@ -21,7 +21,7 @@ import type { Log } from '../host/log.ts'
 import { NodeLabels } from './node-labels.ts'
 import type { Policies, PolicyId, PolicyPut } from './registry.ts'
 
-/** In records about changes. */
+/** The author in records about changes. */
 const BY = 'cluster'
 
 /** Objects of both groups may have the same name. `k8s` is Tetragon's domain for these policies, too. */
@@ -53,14 +53,14 @@ export interface KubernetesPoliciesOptions {
 interface Found {
   readonly about: About
   readonly id: PolicyId
-  /** As JSON, without what only the API server cares about. */
+  /** The object as JSON, without fields for the API server alone. */
   readonly text: string
 }
 
 interface Change {
   readonly found: Found
   readonly gone: boolean
-  /** It was there when the agent looked for the first time. */
+  /** Whether it was in the first list. */
   readonly atStart: boolean
 }
 
@@ -82,7 +82,7 @@ export class KubernetesPolicies implements AsyncDisposable {
     this.#informers = GROUPS.flatMap((group) => KINDS.map(({ kind, name }) => this.#informer(group, kind, name)))
   }
 
-  /** Whether the policies of the cluster are known, and why not. */
+  /** Whether the policies of the cluster are known, and the reason if not. */
   get problem(): string | undefined {
     return this.#informers.find(({ problem }) => problem !== undefined)?.problem
   }
@@ -115,7 +115,7 @@ export class KubernetesPolicies implements AsyncDisposable {
     return informer
   }
 
-  /** Resolves when the policies of the cluster are attached or refused; when it cannot be asked, or after `waitMs`, they follow later. */
+  /** Resolves when the policies of the cluster are attached or refused; if it does not answer, or after `waitMs`, they follow later. */
   async start(waitMs: number): Promise<void> {
     for (const informer of this.#informers) informer.start()
     const late = Promise.withResolvers<void>()
@@ -124,7 +124,7 @@ export class KubernetesPolicies implements AsyncDisposable {
     clearTimeout(timer)
   }
 
-  /** The API server has answered for one of the kinds, if only that it may not be asked. */
+  /** The API server has answered for one of the kinds, if only with a refusal. */
   #answered(): void {
     if (this.#informers.every(({ listed, problem }) => listed || problem !== undefined)) this.#known.resolve()
   }
@@ -162,7 +162,7 @@ export class KubernetesPolicies implements AsyncDisposable {
     log.info({ source: id.source, policy: nameOf(id) }, why)
   }
 
-  /** Whether this node is one of those that a policy is for; where its labels are not known, it is, as with Tetragon. */
+  /** Whether a policy is for this node; true if the node's labels are not known, as with Tetragon. */
   async #isHere(found: Found, policy: Policy): Promise<boolean> {
     if (policy.nodes === undefined) {
       this.#chosen.delete(keyOf(found))
@@ -229,7 +229,7 @@ export class KubernetesPolicies implements AsyncDisposable {
     const { hooks, skipped, lacking } = status
     const incomplete = [...skipped.map(({ symbol }) => `this kernel has no ${symbol}, skipped`), ...lacking]
     const message = [`attached, ${hooks.length} hook${hooks.length === 1 ? '' : 's'}`, ...incomplete].join('; ')
-    // With each start of all agents the API server would get an event a node and policy that nobody asked for.
+    // With each start of all agents the API server would get a useless event for each node and policy.
     if (lacking.length > 0) events.record(about, 'Warning', 'Incomplete', message)
     else if (!atStart) events.record(about, 'Normal', 'Attached', message)
   }
@@ -289,7 +289,7 @@ function foundIn({ metadata, ...object }: KubernetesObject, kind: string, { apiV
   }
 }
 
-/** The policy, or its mistakes. Lines and columns would be those of the JSON, so only paths are named. */
+/** The policy, or its mistakes. Lines and columns would refer to the JSON, so only paths are named. */
 function policyIn({ text, id }: Found): Policy | string {
   const parsed = parsePolicy(text, nameOf(id))
   return 'policy' in parsed ? parsed.policy : parsed.problems.map(({ message }) => message).join('; ')

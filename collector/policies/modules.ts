@@ -20,7 +20,7 @@ export class ModuleWatch {
     this.#modules = options.modules ?? { loaded: loadedModules, loadOf }
   }
 
-  /** Looks whether modules came or went that a policy may hook; call it every few seconds. Reads one folder, where a policy needs it. */
+  /** Checks whether modules came or went that a policy may hook; call it every few seconds. Reads one folder if a policy needs it. */
   look(): void {
     if (this.#renewing) return
     const policies = this.#options.policies.list()

@@ -1,4 +1,4 @@
-/** The labels of this node at the API server, for the nodeSelector of policies. They are asked for when the first policy has one. */
+/** The labels of this node at the API server, for the nodeSelector of policies. They are requested when the first policy has one. */
 import { Informer } from '../kubernetes/informer.ts'
 import type { InformerOptions } from '../kubernetes/informer.ts'
 import type { Log } from '../host/log.ts'

@@ -12,7 +12,7 @@ import { CollectorError } from '../errors.ts'
 import type { Done } from '../kernel/actions/acted.ts'
 
 export interface PolicyId {
-  /** Where it comes from, for instance the path of its file. */
+  /** Its source, for instance the path of its file. */
   readonly source: string
   /** '' for a policy of the whole host. */
   readonly namespace: string
@@ -24,23 +24,23 @@ export interface Attached {
   readonly hooks: ReadonlyArray<{ readonly symbol: string; readonly mode: string; readonly load: string }>
   /** Optional calls that this kernel does not have. */
   readonly skipped: ReadonlyArray<{ readonly symbol: string }>
-  /** What it needs and this kernel lacks, a sentence each. */
+  /** Needs of the policy that this kernel lacks, a sentence each. */
   readonly lacking: readonly string[]
   /** Events of its hooks so far. */
   events(): number
   /** Bytes of the kernel's memory for it. */
   kernelMemory(): number
-  /** What its selectors have had done so far, without those that have not matched. */
+  /** Actions of its selectors so far, without selectors that have not matched. */
   done(): SelectorDone[]
 }
 
-/** What one selector of a policy has had done. */
+/** Events and actions of one selector of a policy. */
 export interface SelectorDone {
   /** Position in `hooks`. */
   readonly hook: number
   /** Undefined: of a hook without selectors. */
   readonly selector: number | undefined
-  /** As the policy has it; '' for none. */
+  /** The label in the policy; '' for none. */
   readonly label: string
   /** Events. */
   readonly posts: number
@@ -49,7 +49,7 @@ export interface SelectorDone {
 
 /** Attaches and detaches. */
 export interface PolicyKernel<T extends Attached> {
-  /** Takes effect as a whole or, when it throws, not at all. Returns what was added, in order. */
+  /** Takes effect as a whole or, if it throws, not at all. Returns the added policies, in order. */
   change(remove: readonly T[], add: readonly Policy[]): Promise<T[]>
   /** Whether it would be attached otherwise now, because modules of the kernel came or went. */
   stale(attached: T): Promise<boolean>
@@ -70,7 +70,7 @@ export interface PolicyStatus {
   readonly number: number
   /** `disabled`, `error`: nothing of it is attached. */
   readonly state: 'enabled' | 'disabled' | 'error'
-  /** Why the kernel refused the latest version; an earlier one may be attached. */
+  /** The reason why the kernel refused the latest version; an earlier one may be attached. */
   readonly error: string | undefined
   /** The attached version; in state `error` the refused version. */
   readonly policy: Policy
@@ -95,7 +95,7 @@ export function modeOf({ hooks }: Pick<Policy, 'hooks'>): PolicyMode {
   return hooks.some((hook) => sendsSignals(hook) || denies(hook) || notifies(hook)) ? 'enforce' : 'monitor'
 }
 
-/** Gets what has changed when it has taken effect. */
+/** Called with a change when it has taken effect. */
 export type OnChange = (change: Omit<Change, 'count'>) => void
 
 const keyOf = ({ source, namespace, name }: PolicyId): string => JSON.stringify([source, namespace, name])
@@ -131,8 +131,8 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
   }
 
   /**
-   * Attaches a new policy. Throws CollectorError POLICY_EXISTS when a policy with this id is attached or disabled, and what the kernel throws;
-   * then the policy is listed with that error. `by`: who makes the change, also in the other methods; default: the file that it comes from.
+   * Attaches a new policy. Throws CollectorError POLICY_EXISTS if a policy with this id is attached or disabled, and errors of the kernel;
+   * then the policy is listed with that error. `by`: the author of the change, also in the other methods; default: its file.
    */
   add(id: PolicyId, policy: Policy, by?: string): Promise<void> {
     return this.#mutex.run(async () => {
@@ -146,7 +146,7 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
   }
 
   /**
-   * Attaches a policy in the place of those that it replaces; they may have another name or source. Throws what the kernel throws; then the
+   * Attaches a policy in the place of the ones that it replaces; they may have another name or source. Throws the kernel's error; then the
    * others stay attached.
    */
   async replace(replaces: readonly PolicyId[], id: PolicyId, policy: Policy): Promise<void> {
@@ -155,8 +155,8 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
   }
 
   /**
-   * Several at once, which is much faster than one after another. Returns for each what the kernel threw, or undefined. A policy that the kernel
-   * refuses does not keep the others out. Each id once.
+   * Several at once, which is much faster than one after another. Returns for each the kernel's error, or undefined. A policy that the
+   * kernel refuses does not keep the others out. Each id once.
    */
   put(puts: readonly PolicyPut[], by?: string): Promise<unknown[]> {
     return this.#mutex.run(async () => {
@@ -167,7 +167,7 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
     })
   }
 
-  /** One change of the kernel; returns what it threw. */
+  /** One change of the kernel; returns its error. */
   async #put(puts: readonly PolicyPut[], by?: string, what?: Change['what']): Promise<unknown> {
     const replaced = [...new Set(puts.flatMap(({ id, replaces }) => [...replaces, id].map(keyOf)))]
     try {
@@ -230,7 +230,7 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
     )
   }
 
-  /** Attaches stale policies again. Returns them, with what the kernel threw; such a policy stays as it was. */
+  /** Attaches stale policies again. Returns them, with the kernel's error; such a policy stays as it was. */
   renew(): Promise<Array<{ readonly id: PolicyId; readonly error: unknown }>> {
     return this.#mutex.run(async () => {
       const renewed: Array<{ readonly id: PolicyId; readonly error: unknown }> = []
@@ -247,7 +247,7 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
     return this.#entries.get(keyOf(id))?.number ?? ++this.#numbers
   }
 
-  /** Attaches a disabled policy; one that is attached stays so. Throws CollectorError NO_SUCH_POLICY, and what the kernel throws. */
+  /** Attaches a disabled policy; one that is attached stays so. Throws CollectorError NO_SUCH_POLICY, and errors of the kernel. */
   enable(id: PolicyId, by?: string): Promise<void> {
     return this.#mutex.run(async () => {
       const { attached, policy } = this.#known(id)
@@ -289,7 +289,7 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
     this.#ended = true
     this.#entries.clear()
     await this.#kernel.detachAll()
-    // What the change had already attached.
+    // Detaches hooks that the change had already attached.
     await this.#mutex.run(() => this.#kernel.detachAll())
   }
 }

@@ -33,7 +33,7 @@ export interface StartedPolicies {
   readonly sources: AsyncDisposable
 }
 
-/** Resolves when the policies of the folders are attached. What it starts goes to `undo`. Rejects for a policy that is refused. */
+/** Resolves when the policies of the folders are attached. Started parts go to `undo`. Rejects for a policy that is refused. */
 export async function startPolicies(
   undo: AsyncDisposableStack,
   { config, programs, hooks, facts, kubernetes, nodeName, begin, changes, log }: PolicySourcesOptions,

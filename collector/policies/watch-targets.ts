@@ -1,4 +1,4 @@
-/** Where a change of policy files shows: what to watch for a list of files and folders. */
+/** Places where a change of policy files shows: the targets to watch for a list of files and folders. */
 import type { Stats } from 'node:fs'
 import { lstat, readlink, statfs } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join } from 'node:path'
@@ -9,7 +9,7 @@ import { errnoOf } from '../../config/base/unreadable.ts'
 export interface WatchTargets {
   /** Files, and directories with the names in them that matter; undefined: all. */
   readonly names: ReadonlyMap<string, ReadonlySet<string> | undefined>
-  /** Why changes may send no event; undefined when they all do. */
+  /** The reason why changes may send no event; undefined if they all do. */
   readonly unseen: string | undefined
 }
 
@@ -21,7 +21,7 @@ const LOCAL = new Set([
   0xef53, 0x58465342, 0x9123683e, 0x01021994, 0x858458f6, 0x794c7630, 0xf2f52010, 0x2fc12fc1, 0xca451a4e, 0x73717368,
   0xe0f5e1e2,
 ])
-/** As the kernel (include/linux/namei.h MAXSYMLINKS). */
+/** The kernel's limit (include/linux/namei.h MAXSYMLINKS). */
 const MOST_LINKS = 40
 
 /** Never rejects: a path that cannot be read is `unseen`. */

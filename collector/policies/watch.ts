@@ -1,13 +1,13 @@
 /**
- * Looks at the paths when something there may have changed: inotify events wake it, no timer does.
+ * Checks the paths when something there may have changed: inotify events wake it, no timer does.
  *
- * Watched are each path and each policy file in it (a file can be a mount of its own), and every directory in which a symlink on the way
- * lies: Kubernetes changes its files by a swap of `..data`. A path that does not exist is awaited in its nearest directory. The watches are
+ * It watches each path and each policy file in it (a file can be a mount of its own). It also watches every directory with a symlink on the
+ * way: Kubernetes changes its files by a swap of `..data`. A path that does not exist is awaited in its nearest directory. The watches are
  * made anew before each look, so a change is seen by the look or wakes the next one.
  *
- * Not every change sends an event: those by other hosts on a network file system, and mounts. So the paths are also looked at every POLL_MS
- * where some of them may lie on such a file system or have no watch. Else the list of mounts is read every MOUNTS_MS, and the paths are looked at
- * when it has changed, and at each SAFETY_READS reading: a full queue of inotify loses events.
+ * Changes by other hosts on a network file system, and mounts, send no event. So the paths are also checked every POLL_MS if some of them
+ * may lie on such a file system or have no watch. Else the list of mounts is read every MOUNTS_MS. The paths are then checked when it has
+ * changed, and at each SAFETY_READS reading, because a full queue of inotify loses events.
  */
 import { hash } from 'node:crypto'
 import { readFileSync, watch as watchPath } from 'node:fs'
@@ -31,9 +31,9 @@ export interface WatchOptions {
   readonly looksAgain?: () => boolean
   /** Called when changes are found by polling, once per reason, of the first few. */
   readonly onPolls: (reason: string) => void
-  /** How a path is watched; throws like fs.watch. */
+  /** Watches a path; throws like fs.watch. */
   readonly watch?: typeof watchPath
-  /** The mounts that this process sees; throws where they cannot be read. */
+  /** The mounts that this process sees; throws if they cannot be read. */
   readonly mounts?: () => string
 }
 
@@ -125,7 +125,7 @@ class PathWatch implements Disposable {
     for (const [path, only] of names) {
       try {
         const watcher = watch(path, (_, name) => {
-          // With its own name it tells of itself: it was moved or deleted.
+          // An event with the folder's own name is about the folder: it was moved or deleted.
           if (only === undefined || name === null || only.has(name) || name === basename(path)) this.#changed()
         })
         this.#watchers.push(watcher)

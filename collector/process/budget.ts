@@ -80,7 +80,7 @@ export class Budget {
     for (const each of image.above) this.#hold(each)
   }
 
-  /** Releases an image that leaves the table, and its references to its parent and those above. */
+  /** Releases an image that leaves the table, and its references to its parent and the images above. */
   leave(image: Image): void {
     const { parent, above } = image
     image.parent = undefined

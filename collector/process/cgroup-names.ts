@@ -1,5 +1,5 @@
 /**
- * Which container and pod a process is in, by the names of its cgroup and those above it. Runtimes name a container's cgroup after its id:
+ * Finds the container and pod of a process, by the names of its cgroup and those above it. Runtimes name a container's cgroup after its id:
  *
  *   docker, containerd, CRI-O, podman under systemd    docker-ID.scope, cri-containerd-ID.scope, crio-ID.scope, libpod-ID.scope
  *   the same without systemd                           ID, cri-containerd:SANDBOX:ID, crio-ID, libpod-ID
@@ -19,7 +19,7 @@ const POD = /(?:^|-)pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-
 export interface Place {
   /** The container's id, 64 characters; '' outside any container. */
   readonly container: string
-  /** What the cgroup of its pod is named after; '' outside any pod. */
+  /** The id in the name of its pod's cgroup; '' outside any pod. */
   readonly podUid: string
 }
 

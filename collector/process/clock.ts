@@ -1,6 +1,6 @@
 /**
- * Boot time → wall time. All times come from one clock (CLOCK_BOOTTIME, which runs on during suspend) and one offset, renewed when the wall
- * clock was set or drifted by more than a millisecond, so the times of one process do not jitter.
+ * Boot time → wall time. All times come from one clock (CLOCK_BOOTTIME, which runs on during suspend) and one offset. It is renewed when
+ * the wall clock was set or drifted by more than a millisecond, so the times of one process do not jitter.
  */
 import type { Timestamp } from '../../exporters/contract/event.ts'
 

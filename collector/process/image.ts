@@ -15,13 +15,13 @@ export interface Texts {
   users: number
 }
 
-/** An image: the record's fields and what the table needs. */
+/** An image: the record's fields, and fields for the table. */
 export interface Image {
   /** Another object once the process was moved to another container. */
   process: Process
   /** Cleared when the image leaves the table: else a process that keeps calling exec would keep all its images. */
   parent: Image | undefined
-  /** The parent's parent and so on, where they are asked for; cleared likewise. */
+  /** The parent's parent and so on, if they are enabled; cleared likewise. */
   above: readonly Image[]
   readonly startLo: number
   readonly startHi: number

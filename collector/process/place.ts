@@ -1,14 +1,14 @@
-/** Where a process runs, from the names of cgroups in its record. */
+/** The place of a process, from the names of cgroups in its record. */
 import type { Process } from '../../exporters/contract/event.ts'
 import { placeOf } from './cgroup-names.ts'
 import type { CgroupNames } from '../wire/decode.ts'
 import { CGROUP_CUT, CGROUP_KEPT, CGROUP_WHOLE } from '../wire/wire.ts'
 import { own } from '../wire/text.ts'
 
-/** What may become known of a process later, or change. */
+/** Facts of a process that may become known later, or change. */
 export type Placed = Pick<Process, 'docker' | 'podUid' | 'pod' | 'container' | 'execProbe'>
 
-/** `before`: what holds where the record does not say more. */
+/** `before`: the facts that hold if the record does not have more. */
 export function placeAfter({ cgroup, cgroupState }: CgroupNames, before: Process): Placed {
   const { docker, podUid, pod, container } = before
   if (cgroupState === CGROUP_KEPT) return { docker, podUid, pod, container }

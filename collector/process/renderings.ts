@@ -46,7 +46,7 @@ export class Renderings implements RenderingCache {
     while (this.bytes > bytes) this.#age()
   }
 
-  /** For a new process. */
+  /** Renderings of a new process. */
   make(): Rendered {
     return {
       json: undefined,

@@ -44,7 +44,7 @@ const UNKNOWN: Facts = {
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
-/** What is kept of processes only where it is asked for. */
+/** Parts of processes that are kept only if the config enables them. */
 export interface OptionalParts {
   readonly details?: Details | undefined
   /** The images above the parent. */
@@ -60,7 +60,7 @@ export class ProcessTable {
   readonly #images = new Map<number, Image>()
   /** Ended and replaced images, ordered by the end of their grace time. */
   readonly #leaving: Array<{ pid: number; image: Image; atMs: number }> = []
-  /** What stands for the kernel: the parent of processes without another. */
+  /** The image of the kernel: the parent of processes without another. */
   readonly kernel: Image
   readonly #wanted: OptionalParts
 
@@ -209,7 +209,7 @@ export class ProcessTable {
     return image
   }
 
-  /** A process was moved to another cgroup. Events from before it keep what they say. */
+  /** A process was moved to another cgroup. Events from before it stay as they are. */
   move(raw: RawMove): void {
     const image = this.find(raw.tgid, raw.startLo, raw.startHi)
     const place = image && placeAfter(raw, image.process)
@@ -219,7 +219,7 @@ export class ProcessTable {
     image.process = { ...image.process, ...place, execProbe: false, rendered: renderings.make() }
   }
 
-  /** More has become known of where a process runs. */
+  /** Adds facts about the place of a process. */
   identify(process: Process, known: Partial<Placed>): void {
     const changed: Mutable<Process> = process
     Object.assign(changed, known)

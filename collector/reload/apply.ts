@@ -15,10 +15,10 @@ export interface ReloadedParts {
   readonly line: { graceMs: number }
 }
 
-/** Removed exporters get at most this long to send what they hold: the next reload waits for them. */
+/** Removed exporters get at most this long to send their events: the next reload waits for them. */
 const MOST_DRAIN_MS = 10_000
 
-/** Applies what may change while the agent runs; rejects, and changes nothing, when a policy or an exporter is refused. */
+/** Applies keys that may change while the agent runs; rejects, and changes nothing, if a policy or an exporter is refused. */
 export async function applyConfig(
   parts: ReloadedParts,
   next: Config,

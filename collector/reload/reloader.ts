@@ -17,7 +17,7 @@ import type { Log } from '../host/log.ts'
 
 export type ReloadResult = 'applied' | 'unchanged' | 'refused'
 
-/** What /status and the metrics show. Times are milliseconds since 1970. */
+/** State for /status and the metrics. Times are milliseconds since 1970. */
 export interface ConfigState {
   /** SHA-256, in hex. */
   readonly hash: string
@@ -51,7 +51,7 @@ export class Reloader implements Disposable {
   #loaded: LoadedConfig
   #sinceMs = Date.now()
   #refused: ConfigState['refused']
-  /** What was last read: the watch looks again and again. */
+  /** The content that was last read: the watch reads again and again. */
   #seen: string
   /** The reload that begins when `last` has ended, and whether a user asked for it. */
   #next: { readonly done: Promise<void>; asked: boolean } | undefined
@@ -69,7 +69,7 @@ export class Reloader implements Disposable {
     return { hash, files, sinceMs: this.#sinceMs, counts: { ...this.#counts }, refused: this.#refused }
   }
 
-  /** SIGHUP: reads the files and applies what has changed. One reload at a time; calls during one share the next. Never rejects. */
+  /** SIGHUP: reads the files and applies the changes. One reload at a time; calls during one share the next. Never rejects. */
   reload(): Promise<void> {
     return this.#look(true)
   }
@@ -79,7 +79,7 @@ export class Reloader implements Disposable {
     this.#rewatch()
   }
 
-  /** Ends the watch and refuses what comes now; resolves when a running reload has ended. */
+  /** Ends the watch and refuses later reloads; resolves when a running reload has ended. */
   async end(): Promise<void> {
     this[Symbol.dispose]()
     this.#stopping.abort(new Error('the agent stops'))
@@ -141,7 +141,7 @@ export class Reloader implements Disposable {
     if (problems.length > 0) throw new ConfigError(problems)
     for (const { message } of await configWarnings(next, file)) log.warn(message)
     await apply(next.config, this.#loaded.config, this.#stopping.signal)
-    // The defaults of an exporter that comes or goes are nobody's change.
+    // The defaults of an exporter that comes or goes are no changes.
     const made = changes.filter(
       ({ key, from, to }) =>
         (from !== undefined && to !== undefined) || (to === undefined ? this.#loaded : next).origins.has(key),
@@ -176,7 +176,7 @@ export class Reloader implements Disposable {
   }
 }
 
-/** Distinguishes what was read; not by the text alone, because values may come from other files. */
+/** Identifies the read content; not by the text alone, because values may come from other files. */
 function contentOf(result: ConfigResult): string {
   const content = 'problems' in result ? result.problems : [result.hash, result.config]
   return createHash('sha256').update(JSON.stringify(content)).digest('hex')

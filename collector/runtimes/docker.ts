@@ -1,6 +1,6 @@
 /**
- * Docker's HTTP API over its Unix socket; podman has the same. The list of containers is asked for, not one container: it has no environment
- * variables, in which passwords are.
+ * Docker's HTTP API over its Unix socket; podman has the same. The agent requests the list of containers, not one container, because the
+ * list has no environment variables, in which passwords are.
  */
 import type { IncomingHttpHeaders } from 'node:http'
 import { answerTo, bodyOf } from '../../config/base/answers.ts'

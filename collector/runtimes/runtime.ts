@@ -1,21 +1,21 @@
-/** What the agent asks a container runtime, whichever API it has, and what it keeps of an answer. */
+/** The agent's requests to a container runtime, whichever API it has, and the kept part of an answer. */
 import type { NamedContainer } from '../../exporters/contract/event.ts'
 
 export interface RuntimeApi extends Disposable {
-  /** `docker`, `podman`, or what the runtime calls itself. */
+  /** `docker`, `podman`, or the runtime's own name. */
   readonly name: string
   /** The container whose id begins so, with all its labels; undefined: it knows none. Rejects when it does not answer as expected. */
   container(shortId: string, signal: AbortSignal): Promise<NamedContainer | undefined>
 }
 
-/** Of an answer: one container takes a few KiB, and its labels may be many. */
+/** Limit of an answer: one container takes a few KiB, and its labels may be many. */
 export const MAX_CONTAINER_BYTES = 1 << 20
 const MAX_NAME = 256
 const MAX_IMAGE = 512
 const MAX_LABEL = 1024
 const ID = /^[0-9a-f]{64}$/
 
-/** What is kept: the labels that are asked for, and no more than 17 KiB. undefined for an answer about another container. */
+/** The kept part: only requested labels, and no more than 17 KiB. undefined for an answer about another container. */
 export function keptOf(
   { id, name, image, imageId, labels }: NamedContainer,
   shortId: string,

@@ -1,10 +1,10 @@
 /**
- * Names of containers that Kubernetes does not tell of, from the sockets of their runtimes:
+ * Names of containers that Kubernetes does not know, from the sockets of their runtimes:
  *
  *   enricher ─▶ lookup ─▶ known? ─yes─▶ name, image, labels
  *                           └─no──▶ asked, eight at a time, of each socket in turn ─▶ known, or known to none for half a minute
  *
- * Constraints: called for events of processes whose container has no name yet. Who waits for an answer is up to the enrichment stage; nobody
+ * Constraints: called for events of processes whose container has no name yet. The enrichment stage decides whether an event waits; none
  * waits for a runtime that is away. Containers kept and waiting are bounded in number and each in bytes.
  */
 import { RUNTIME_SOCKETS } from '../../config/agent/workloads/containers.ts'
@@ -18,7 +18,7 @@ import { ANSWER_MS, RuntimeSocket } from './socket.ts'
 const MOST_KNOWN = 2048
 const MOST_WAITING = 2048
 const AT_A_TIME = 8
-/** Until a container that no runtime knows is asked for again: those of a build, for instance, are in no list. */
+/** Time until the next request for a container that no runtime knows: containers of a build, for instance, are in no list. */
 const UNKNOWN_MS = 30_000
 /** The same while a runtime did not answer. */
 const UNSURE_MS = 1_000
@@ -26,7 +26,7 @@ const UNSURE_MS = 1_000
 export interface RuntimesOptions {
   readonly config: ContainersConfig
   readonly log: Pick<Log, 'info' | 'warn'>
-  /** Asked if the config names none; other ones in tests. */
+  /** Used if the config names none; other ones in tests. */
   readonly usual?: readonly string[]
   /** Monotonic. */
   readonly nowMs?: () => number
@@ -35,7 +35,7 @@ export interface RuntimesOptions {
 
 interface CachedContainer {
   readonly container: NamedContainer | undefined
-  /** Of a container that no runtime knows. */
+  /** The next request for a container that no runtime knows. */
   readonly untilMs: number
 }
 
@@ -82,7 +82,7 @@ export class Runtimes implements Disposable {
     )
   }
 
-  /** Looks which runtimes are there, and logs it. Never rejects. */
+  /** Finds the runtimes that are there, and logs them. Never rejects. */
   async start(): Promise<void> {
     await Promise.all(this.#sockets.map((socket) => socket.open()))
     if (this.#sockets.some(({ isAway }) => !isAway)) return
@@ -90,7 +90,7 @@ export class Runtimes implements Disposable {
     this.#log.warn(`containers: no runtime answers at ${paths}; name its socket in containers.sockets`)
   }
 
-  /** By short id. A promise settles when the answer is there: then ask again. undefined: no runtime knows it, or none answers. */
+  /** By short id. A promise settles when the answer is there: then call it again. undefined: no runtime knows it, or none answers. */
   lookup(shortId: string): NamedContainer | Promise<void> | undefined {
     const known = this.#known.get(shortId)
     if (known?.container !== undefined) {

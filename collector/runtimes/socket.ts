@@ -1,10 +1,10 @@
 /**
- * The socket of one runtime: which API it speaks, and whether it is asked at all.
+ * The socket of one runtime: its API, and whether it gets requests at all.
  *
  *   not asked yet ─ask─▶ docker or cri ─answers─▶ asked on
  *                             └─ fails ─▶ away for 0.25 to 30 s, longer each time ─▶ not asked yet
  *
- * Constraints: what listens there may be hostile or hang. An answer is bounded in bytes (runtime.ts) and in time; while it is away nobody waits.
+ * Constraints: the runtime may be hostile or hang. An answer is bounded in bytes (runtime.ts) and in time; while it is away nobody waits.
  */
 import { backOffMs } from '../../config/base/time/back-off.ts'
 import type { NamedContainer } from '../../exporters/contract/event.ts'
@@ -43,7 +43,7 @@ export class RuntimeSocket implements Disposable {
     return this.#options.nowMs() < this.#awayUntilMs
   }
 
-  /** Whether a socket that is there did not answer when it was asked last. */
+  /** Whether a socket that is there did not answer the last request. */
   get hasFailed(): boolean {
     return this.#failures > 0 && !this.#isAbsent
   }

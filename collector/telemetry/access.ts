@@ -1,4 +1,4 @@
-/** Who may read which page, and caching of pages. */
+/** Access to pages, and caching of pages. */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { isLocal } from '../../config/base/addresses.ts'
 import type { Address } from '../../config/base/addresses.ts'
@@ -12,14 +12,14 @@ const SHARED_MS = 1_000
 export type Check = (request: Head) => Answer | undefined
 
 export interface Access {
-  /** Of the pages with numbers. */
+  /** The check for pages with numbers. */
   readonly numbers: Check
   readonly numbersNeed: 'nothing' | 'token'
-  /** Of live events, which may hold secrets of other users. */
+  /** The check for live events, which may hold secrets of other users. */
   readonly events: Check
-  /** What a person needs to see live events: nothing, a token, or another config. */
+  /** The requirement for seeing live events: nothing, a token, or another config. */
   readonly eventsNeed: 'nothing' | 'token' | 'config'
-  /** Where the token is, or what to change in the config. */
+  /** The place of the token, or the necessary change of the config. */
   readonly hint: string
 }
 
@@ -32,8 +32,8 @@ export interface AccessOptions {
 }
 
 /**
- * With `server.token`, that token opens everything. Without it, numbers are open to every client of the address; live events to clients of a Unix
- * socket, which only the agent's user can be, and on loopback to those who can read the token of this run from its file.
+ * With `server.token`, that token opens everything. Without it, numbers are open to every client of the address. Live events are open to
+ * clients of a Unix socket (only the agent's user), and on loopback to users who can read the file with the token of this run.
  */
 export function accessOf({ address, token, own }: AccessOptions): Access {
   if (token !== undefined) {
@@ -73,8 +73,8 @@ const HERE = /^(?:localhost|[0-9.]+|\[[0-9a-f:.]+\])(?::[0-9]+)?$/i
 
 /**
  * Keeps web pages from reading through a browser on this host. A name of theirs may resolve to a local address (DNS rebinding), so the client
- * must have asked for localhost or an IP address; browsers also send which page asks (Sec-Fetch-Site, Origin). Programs that are no browsers send
- * neither, or no Host.
+ * must have requested localhost or an IP address. Browsers also send the requesting page (Sec-Fetch-Site, Origin). Programs that are no
+ * browsers send neither, or no Host.
  */
 function fromThisHost({ fields }: Head): Answer | undefined {
   const host = fields.get('host') ?? 'localhost'

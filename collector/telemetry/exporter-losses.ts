@@ -1,7 +1,7 @@
 /**
  * Losses of one exporter that no loss record has reported yet, from its accounting.
  *
- * A loss record goes through the same exporters as everything else, so it can be lost itself, or push an event out of a full queue. If such
+ * A loss record goes through the same exporters as all events: it can be lost itself, or push an event out of a full queue. If such
  * a loss caused a new record, an exporter that is down would cause records for ever. Therefore these losses are added to the next record that
  * has another cause, or to the last record at the stop.
  */
@@ -61,7 +61,7 @@ export class ExporterLosses {
     if (accepted - heldEvents >= this.#recordsSettledAt) this.#openRecords = 0
   }
 
-  /** Returns the losses to report now and marks them as reported; with `all`, also those that cause no record by themselves. */
+  /** Returns the losses to report now and marks them as reported; with `all`, also losses that cause no record by themselves. */
   take(all: boolean): Unreported[] {
     const reported = [...this.#unreported].filter(([reason]) => all || this.#reportable.has(reason))
     for (const [reason] of reported) this.#unreported.delete(reason)

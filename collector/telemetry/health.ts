@@ -37,7 +37,7 @@ export interface Readiness {
   readonly retried?: readonly string[]
 }
 
-/** The agent is not ready while others have silenced its hooks, while a policy lacks a whole group of functions, and when an exporter needs manual action or has failed for good. An exporter that retries is only named. */
+/** The agent is not ready while others have silenced its hooks, or a policy lacks a whole group of functions. The same holds if an exporter needs manual action or has failed for good. An exporter that retries is only named. */
 export function readyz({ ready, policies, senders, tampering, retried = [] }: Readiness): Answer {
   if (!ready) return { status: 503, body: 'starting or stopping\n' }
   const inState = (state: string): string[] =>

@@ -2,11 +2,11 @@
 
 export interface Head {
   readonly method: string
-  /** Without query; of a whole URL its path. */
+  /** Without query; the path of a whole URL. */
   readonly path: string
-  /** What follows `?`, as sent; '' without. */
+  /** The part after `?`, as sent; '' without. */
   readonly query: string
-  /** By name in lower case; of a repeated field the first. */
+  /** By name in lower case; the first one if a field is repeated. */
   readonly fields: ReadonlyMap<string, string>
 }
 
@@ -16,7 +16,7 @@ export interface Refusal {
   readonly body: string
 }
 
-/** Longest head; what browsers, Prometheus and kubelets send is a tenth of it. */
+/** Longest head; browsers, Prometheus and kubelets send a tenth of it. */
 export const HEAD_BYTES = 8 << 10
 
 const END = /\r?\n\r?\n/

@@ -1,9 +1,9 @@
 /**
  * A small HTTP server for the agent's pages: answers one GET or HEAD per connection, then closes it.
  *
- * Clients may be hostile. Node's own server handles all requests of one read, up to 3,600, before anything else gets its turn, and keeps
- * 44 kB for a connection that has sent nothing. This server never reads past the first request, and libuv accepts one connection per turn of
- * the event loop, so the ring is read between any two answers.
+ * Clients may be hostile. Node's own server handles all requests of one read, up to 3,600, before anything else gets its turn. It keeps
+ * 44 kB for a connection that has sent nothing. This server never reads past the first request, and libuv accepts one connection per turn
+ * of the event loop. So the ring is read between any two answers.
  */
 import { createServer } from 'node:net'
 import type { Socket } from 'node:net'

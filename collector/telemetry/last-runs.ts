@@ -1,6 +1,6 @@
 /**
- * Remembers the last run of each exporter with numbered records, so that the records about the next run name it and a reader of the sink notices
- * a missing run. One small file, written anew at the start; without it the agent works as well.
+ * Remembers the last run of each exporter with numbered records. The records about the next run name it, so a reader of the sink notices a
+ * missing run. One small file, written anew at the start; without it the agent works as well.
  */
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
@@ -21,7 +21,7 @@ interface Warn {
 export class LastRuns {
   /** The last run before this one, by exporter. */
   readonly previous: Readonly<Record<string, string>>
-  /** Where each exporter wrote to in that run. */
+  /** The destination of each exporter in that run. */
   readonly destinations: Readonly<Record<string, string>>
   readonly #file: string
   readonly #run: string

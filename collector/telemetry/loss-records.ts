@@ -36,7 +36,7 @@ const NO_RANGE = { firstSeq: undefined, lastSeq: undefined, numbers: undefined }
 
 export class LossRecords {
   readonly #options: LossRecordOptions
-  /** Not by name: a removed exporter and a later one of its name have each their own counters. */
+  /** By object and not by name: a removed exporter and a later one of its name have each their own counters. */
   readonly #exporters = new Map<Lossy, ExporterLosses>()
   readonly #kernel = new Map<string, number>()
   #pending: LossDraft[] = []

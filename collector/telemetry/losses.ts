@@ -9,7 +9,7 @@ import type { Kernel } from '../kernel/port.ts'
 import type { Log } from '../host/log.ts'
 
 export interface Loss {
-  /** Kernel symbol, one of our process programs, or '*' where the kernel does not report it. */
+  /** Kernel symbol, one of our process programs, or '*' if the kernel does not report it. */
   readonly hook: string
   readonly reason: string
   readonly count: number
@@ -43,7 +43,7 @@ export class Losses {
     }
     losses.push({ hook: '*', reason: 'malformed', count: ingest.accounting.malformed })
     losses.push({ hook: '*', reason: 'orphaned', count: ingest.orphaned })
-    // One a finding, because nobody knows how many events it took.
+    // One for each finding, because the number of its lost events is not known.
     for (const [reason, count] of guard.counts) losses.push({ hook: '*', reason, count })
     return losses
   }

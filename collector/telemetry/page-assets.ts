@@ -38,11 +38,11 @@ const HEADERS = {
   'Content-Security-Policy': POLICY,
   'Referrer-Policy': 'no-referrer',
   'X-Frame-Options': 'DENY',
-  // Stored, but asked for each time: the agent may have another version since.
+  // Stored, but checked each time: the agent may have another version since.
   'Cache-Control': 'no-cache',
 }
 
-/** Reads the files. `access` becomes attributes of the page, so that it asks for no page that it may not read. */
+/** Reads the files. `access` becomes attributes of the page, so that it requests no page that it may not read. */
 export function readAssets({
   numbersNeed,
   eventsNeed,

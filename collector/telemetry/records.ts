@@ -5,7 +5,7 @@ import type { LossOptions } from './losses.ts'
 import { NamespaceCounts } from './metrics/namespaces.ts'
 import { RunRecords } from './run-records.ts'
 
-/** Records about the agent itself, and what is counted of the others. */
+/** Records about the agent itself, and counters of the others. */
 export interface AgentRecords {
   readonly lossRecords: LossRecords
   readonly runRecords: RunRecords

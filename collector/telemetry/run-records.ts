@@ -15,13 +15,13 @@ export interface RunRecordsOptions {
 export class RunRecords {
   readonly #options: RunRecordsOptions
   #madeMs = 0
-  /** It is time for a heartbeat. */
+  /** Whether it is time for a heartbeat. */
   due = false
   /** By exporter, of this run. */
   readonly #destinations = new Map<string, string>()
   readonly #moved: Record<string, number> = {}
 
-  /** Reads what the last run left in `state_dir`. */
+  /** Reads the state of the last run in `state_dir`. */
   static async open(
     { heartbeat, state_dir }: Pick<Config, 'heartbeat' | 'state_dir'>,
     epoch: string,
@@ -45,7 +45,7 @@ export class RunRecords {
     this.due = true
   }
 
-  /** The record; undefined when no exporter wants it. */
+  /** The record; undefined if no exporter takes it. */
   make(phase: RunEvent['phase'], time: RunEvent['time'], nowMs: number): RunEvent | undefined {
     this.#madeMs = nowMs
     this.due = false

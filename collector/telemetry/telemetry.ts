@@ -35,7 +35,7 @@ import type { PageSources } from './pages.ts'
 
 export interface TelemetryOptions {
   readonly nodeName: string
-  /** Of the start: what is read here needs a restart. */
+  /** The config of the start: changes of these keys need a restart. */
   readonly config: Pick<Config, 'server'>
   readonly facts: KernelFacts
   readonly log: Log
@@ -179,7 +179,7 @@ export class Telemetry implements AsyncDisposable {
     }
   }
 
-  /** Everything is attached. `addresses`: where the agent serves. */
+  /** Everything is attached. `addresses`: the agent's own servers. */
   announce(addresses: { readonly http: string | undefined; readonly grpc: string | undefined }): void {
     const { facts, log } = this.#options
     this.ready = true
@@ -198,7 +198,7 @@ export class Telemetry implements AsyncDisposable {
     this.#parts.lossRecords.look(performance.now())
   }
 
-  /** Checks what is attached; call it every few seconds. Returns whether something is wrong that was not before; it is reported then. */
+  /** Runs the guard; call it every few seconds. Returns whether something is wrong that was not before; it is reported then. */
   look(): boolean {
     if (!this.#parts.guard.look(performance.now())) return false
     this.#parts.lossRecords.hurry()

@@ -77,14 +77,14 @@ export interface RawExec extends RawBase, CgroupNames {
   readonly fileLinks: number
   /** argv, each element with a final NUL; the last may be cut. */
   readonly argv: Buffer
-  /** Bytes of all of argv, and of the environment where that is asked for: the rest came before in RawData, as far as it came. */
+  /** Bytes of all of argv, and of the environment if it is enabled: the rest came before in RawData, as far as it came. */
   readonly argvTotal: number
   readonly envTotal: number
   /** Bits of `enum raised` of bpf/event.h. */
   readonly raised: number
 }
 
-/** What has no room in an exec record; before it, with the same tgid and start. */
+/** Parts without room in an exec record; they come before it, with the same tgid and start. */
 export interface RawData extends RawBase {
   readonly op: 'data'
   /** `enum data_of` of bpf/event.h. */
@@ -129,7 +129,7 @@ export interface RawHook extends RawBase {
   readonly count: number
 }
 
-/** How a call ended. Thread, time of the entry and number together identify it. */
+/** The end of a call. Thread, time of the entry and number together identify it. */
 export interface CallEnd {
   readonly tid: number
   readonly sec: number
@@ -150,7 +150,7 @@ export interface MapEnds {
   readonly functions: readonly number[]
 }
 
-/** How a call ended whose records are marked HOOK_RETURN_FOLLOWS; `sec` and `nsec` are theirs. */
+/** The end of a call whose records are marked HOOK_RETURN_FOLLOWS; `sec` and `nsec` are theirs. */
 export interface RawReturn extends RawBase, CallEnd {
   readonly op: 'return'
 }

@@ -47,8 +47,8 @@ export function binaryPath(filename: string, path: string): string {
 }
 
 /**
- * `arguments`: argv[1..] joined by spaces; an element with a space is quoted, without escapes. `argv`: argv[0] alone if the others can be told
- * from that, to save memory, else all with NUL between.
+ * `arguments`: argv[1..] joined by spaces; an element with a space is quoted, without escapes. `argv`: argv[0] alone if the others follow
+ * from `arguments`, to save memory, else all with NUL between.
  */
 export function readArguments(bytes: Buffer): { readonly argv: string; readonly arguments: string } {
   if (bytes.length === 0) return { argv: '', arguments: '' }

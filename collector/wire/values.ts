@@ -12,7 +12,7 @@ import {
   VALUE_UINT,
 } from './wire.ts'
 
-/** One argument; `from` and `to` bound its text inside the chunk. Of bytes, `lo` and `hi` are how many there were. */
+/** One argument; `from` and `to` bound its text inside the chunk. For bytes, `lo` and `hi` are their full number. */
 export interface RawValue {
   readonly kind: number
   readonly index: number
@@ -23,7 +23,7 @@ export interface RawValue {
   readonly dev: number
   readonly from: number
   readonly to: number
-  /** Where a file's details are; 0: there are none. */
+  /** Offset of a file's details; 0: there are none. */
   readonly details: number
 }
 

@@ -1,16 +1,16 @@
-/** Members of a struct argument as a message of Tetragon's .proto; which message it is, its descriptor says. */
+/** Members of a struct argument as a message of Tetragon's .proto, which is given by its descriptor. */
 import { ScalarType } from '@bufbuild/protobuf'
 import type { DescEnum, DescMessage } from '@bufbuild/protobuf'
 import { WireType } from '@bufbuild/protobuf/wire'
 import type { BinaryWriter } from '@bufbuild/protobuf/wire'
 import type { MemberValue } from '../../../exporters/contract/event.ts'
 
-/** Of wrapper messages such as UInt32Value. */
+/** Number of the field in wrapper messages such as UInt32Value. */
 const WRAPPED = 1
 
 const enumNumbers = new WeakMap<DescEnum, ReadonlyMap<string, number>>()
 
-/** The number of a name; 0 for another one. */
+/** The number of a name; 0 for an unknown name. */
 export function numberOf(names: DescEnum, name: string): number {
   let numbers = enumNumbers.get(names)
   if (numbers === undefined) {

@@ -1,9 +1,9 @@
 /**
- * Events as bytes of Tetragon's GetEventsResponse. Written field by field, because a message object per event costs several times as much;
- * numbers of fields come from the descriptors. Fields that JSON lines omit are omitted here.
+ * Events as bytes of Tetragon's GetEventsResponse. They are written field by field, because a message object per event costs several times
+ * as much. Numbers of fields come from the descriptors. Fields that JSON lines omit are omitted here.
  *
- * Most of an event are its process and the parent, which nearly every event repeats: their bytes are cached with the process. Only refcnt and
- * tid differ between events; protobuf allows them to follow.
+ * Most of an event is its process and the parent. Nearly every event repeats them, so their bytes are cached with the process. Only refcnt
+ * and tid differ between events; protobuf allows them to follow.
  */
 import { ScalarType, create, toBinary } from '@bufbuild/protobuf'
 import type { DescField } from '@bufbuild/protobuf'
@@ -43,14 +43,14 @@ const RESPONSE = numbersOf(GetEventsResponseSchema)
 const PROCESS = numbersOf(ProcessSchema)
 const EXEC = numbersOf(ProcessExecSchema)
 const EXIT = numbersOf(ProcessExitSchema)
-/** Those but kprobes have no return, and so no action on it. */
+/** Only kprobes have a return value, and so an action on it. */
 const CALLS = {
   process_kprobe: numbersOf(ProcessKprobeSchema),
   process_lsm: numbersOf(ProcessLsmSchema),
   process_tracepoint: numbersOf(ProcessTracepointSchema),
 }
 const LABEL = numbersOf(KprobeArgumentSchema)['label']
-/** By name of the field: the field, and the numbers of the fields of its message. */
+/** Fields by name, each with the numbers of the fields of its message. */
 const ARGUMENTS: ReadonlyMap<string, ArgumentField> = new Map(
   KprobeArgumentSchema.fields.map((field) => [
     field.name,
@@ -119,7 +119,7 @@ export class ResponseEncoder {
     return this.#finish(out, event.time, event.process.container, isHookEvent(event) ? event.aggregate : undefined)
   }
 
-  /** Tells a client of events that it did not get. */
+  /** The message that reports lost events to a client. */
   lost(count: number, at: Timestamp): Uint8Array {
     const out = this.#out
     open(out, RESPONSE['rate_limit_info'])
@@ -128,7 +128,7 @@ export class ResponseEncoder {
     return this.#finish(out, at)
   }
 
-  /** A Process of its own. */
+  /** A Process outside of an event. */
   process(process: Process): Uint8Array {
     this.#body(this.#out, process, process.refcnt, process.pid)
     return this.#out.finish()
@@ -182,7 +182,7 @@ export class ResponseEncoder {
   }
 
   #body(out: BinaryWriter, process: Process, refcnt: number, tid: number, executed?: Executed): void {
-    // What is executed is in no other event, so it is not kept.
+    // `executed` is in this event only, so it is not cached.
     out.raw(executed === undefined ? this.#head(process) : headOf(process, executed))
     if (refcnt !== 0) out.tag(known(PROCESS['refcnt']), WireType.Varint).uint32(refcnt)
     wrapped(out, PROCESS['tid'], tid)

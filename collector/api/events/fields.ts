@@ -54,7 +54,7 @@ function ruleOf({ eventSet, fields, action, invertEventSet }: FieldFilter, at: s
   return { kinds: new Set(kinds), invert: invertEventSet === true, mask, keep: action === FieldFilterAction.INCLUDE }
 }
 
-/** Events as Tetragon's filters, but told losses stay whole unless they are named: nothing else has their number. */
+/** Events as Tetragon's filters, but reports of losses stay whole unless they are named: nothing else has their number. */
 function isFor({ kinds, invert }: Rule, kind: string): boolean {
   if (kind === 'rate_limit_info') return kinds.has(kind) && !invert
   return (kinds.size === 0 || kinds.has(kind)) !== invert

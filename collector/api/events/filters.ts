@@ -65,7 +65,7 @@ function tetragonFilter(filter: Filter, at: string): TetragonFilter {
   }
 }
 
-/** Without values a key is absent. */
+/** An object with the key; the key is absent without values. */
 function texts<K extends string>(key: K, values: string[]): { [key in K]?: string[] } {
   return values.length === 0 ? {} : ({ [key]: values } as { [key in K]?: string[] })
 }

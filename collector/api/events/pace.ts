@@ -1,15 +1,15 @@
 /**
- * How much of the event loop live readers may take: what it has left, and a small share when it has nothing left. An event costs a reader more
- * than it costs an exporter, so without this a reader that keeps up would take a third of the throughput of an agent at its limit.
+ * The share of the event loop for live readers: all of its idle time, or a small share if it is never idle. An event costs a reader more
+ * than it costs an exporter: without this bound, a reader that keeps up would take a third of the throughput of an agent at its limit.
  */
 
-/** Not by setImmediate: the loop would never wait, and never seem to have time left. */
+/** A pause and not setImmediate: else the loop would never wait, and never seem to have time left. */
 export const PAUSE_MS = 20
-/** How long a look at the loop holds. */
+/** Time between two measurements of the loop. */
 const WINDOW_MS = 100
-/** A loop that waits less has nothing left. */
+/** A loop that waits less has no time left. */
 const IDLE_SHARE = 0.05
-/** Of a loop that has nothing left. Measured is the encoding; sending takes as long again. */
+/** The readers' share of a loop that has no time left. Only encoding is measured; sending takes as long again. */
 const SHARE = 0.02
 
 /** The total time that the event loop has waited, in ms. */
@@ -33,7 +33,7 @@ export class Pace {
     this.#idleBeforeMs = idleMs()
   }
 
-  /** Whether readers have had their share for now: ask again after PAUSE_MS, and let the loop wait until then. */
+  /** Whether readers have used up their share. If so, check again after PAUSE_MS, and let the loop wait until then. */
   get exhausted(): boolean {
     const now = this.#nowMs()
     const elapsed = now - this.#sinceMs
@@ -47,7 +47,7 @@ export class Pace {
     return this.#busy && this.#usedMs >= SHARE * WINDOW_MS
   }
 
-  /** Runs and counts what a reader does. */
+  /** Runs a reader's work and counts its time. */
   count<T>(run: () => T): T {
     const startMs = this.#nowMs()
     const result = run()

@@ -4,7 +4,7 @@ import { WireType } from '@bufbuild/protobuf/wire'
 import type { BinaryWriter } from '@bufbuild/protobuf/wire'
 import type { Timestamp } from '../../../exporters/contract/event.ts'
 
-/** Of wrapper messages, and seconds of a Timestamp. */
+/** Number of the field of wrapper messages, and of the seconds of a Timestamp. */
 const FIRST = 1
 const NANOS = 2
 

@@ -1,4 +1,4 @@
-/** What is counted of live readers. Apart from the code that serves them, which is loaded with the first client. */
+/** Counters of live readers. The code that serves readers is in other files, because it is loaded with the first client. */
 import type { Subscription } from '../../delivery/subscription.ts'
 
 export class ReaderCounts {

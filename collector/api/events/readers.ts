@@ -1,10 +1,10 @@
 /**
  * The readers of events over the API.
  *
- * Constraints: a reader never slows the agent or other readers, and none costs nothing. Its queue (`collector/delivery/subscription.ts`) and
- * what waits in its stream are bounded in bytes; events that do not fit are lost to it alone, counted, and told to it. All readers together
- * send a bounded number of messages per turn of the event loop, so the ring is read in between also while many read as fast as they can, and
- * have a small share of an event loop that has no time left (`pace.ts`).
+ * Constraints: a reader never slows the agent or other readers; without readers there is no cost. Its queue
+ * (`collector/delivery/subscription.ts`) and its stream are bounded in bytes. Events that do not fit are lost to it alone, counted, and
+ * reported to it. All readers together send a bounded number of messages per turn of the event loop. So the ring is read in between,
+ * even if many read as fast as they can. They have a small share of an event loop that has no time left (`pace.ts`).
  */
 import { setImmediate, setTimeout } from 'node:timers/promises'
 import { toBinary } from '@bufbuild/protobuf'
@@ -35,7 +35,7 @@ export interface ReadersOptions {
 }
 
 const MAX_READERS = 64
-/** Of one reader. Readers that lag equally hold the same events in memory. */
+/** Bounds of one reader's queue. Readers that lag equally hold the same events in memory. */
 const QUEUE = { bytes: 1 << 20, events: 10_000 }
 /** Filters are evaluated for every process, so their text is bounded. */
 const MAX_FILTER_BYTES = 64 << 10

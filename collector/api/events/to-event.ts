@@ -159,7 +159,7 @@ function podOf(pod: ProcessMessage['pod']): Pod | undefined {
   }
 }
 
-/** Types that ktrail does not have yet become texts without content. */
+/** An argument of a type that ktrail does not have yet becomes a text without content. */
 function argumentOf({ arg }: KprobeArgument): Argument {
   const field = FIELDS.get(arg.case ?? '') ?? ''
   switch (arg.case) {
@@ -169,7 +169,7 @@ function argumentOf({ arg }: KprobeArgument): Argument {
       const { path, flags } = arg.value
       const unresolved = flags.includes('unresolvedPathComponents')
       const unstable = flags.includes('unstablePath')
-      // What only the JSON form shows is left out.
+      // Facts that only the JSON form shows are left out.
       const unknown = { raw: undefined, mode: 0, inode: 0, device: 0, deleted: false, details: undefined }
       return { kind: 'file', field, path, unresolved, unstable, ...unknown }
     }

@@ -1,4 +1,4 @@
-/** Live readers of what one exporter is offered. */
+/** Live readers of the records that one exporter is offered. */
 import { create, toBinary } from '@bufbuild/protobuf'
 import { Metadata } from '@grpc/grpc-js'
 import { show } from '../../../config/yaml/problems.ts'
@@ -9,7 +9,7 @@ import { ApiError } from '../errors.ts'
 import type { Methods } from '../rpc.ts'
 import { Sending } from '../sending.ts'
 
-/** Each copies what it reads. */
+/** Each tap copies the records that it reads. */
 const MAX_TAPS = 8
 
 export function addExporters(methods: Methods, delivery: ApiOptions['delivery']): void {

@@ -1,4 +1,4 @@
-/** What the agent says of itself: version, health, kernel, config. Also what Tetragon's clients ask for and ktrail does not have. */
+/** Facts about the agent: version, health, kernel, config. Also answers to requests of Tetragon's clients that ktrail does not support. */
 import { create } from '@bufbuild/protobuf'
 import type { DescMessage, MessageInitShape } from '@bufbuild/protobuf'
 import { BoolValueSchema, Int64ValueSchema, StringValueSchema, anyPack } from '@bufbuild/protobuf/wkt'

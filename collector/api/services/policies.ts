@@ -1,5 +1,5 @@
 /**
- * The source of policies from the API. A policy that is added here lives as long as the agent; those of files can be listed, disabled and enabled.
+ * The source of policies from the API. A policy added here lives as long as the agent. Policies of files can be listed, disabled, enabled.
  */
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { formatProblem, show } from '../../../config/yaml/problems.ts'
@@ -27,14 +27,14 @@ import type { Methods } from '../rpc.ts'
 
 type Registry = Pick<Policies, 'list' | 'add' | 'remove' | 'enable' | 'disable'>
 
-/** The domain of a request that names none. A domain is what the registry calls a source. */
+/** The domain of a request that names none. The registry calls a domain a source. */
 const DEFAULT_DOMAIN = 'grpc'
 /** Other sources are paths of files, which have a slash. */
 const DOMAIN = /^[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?$/
-/** Of all domains of the API. */
+/** Most policies of all domains of the API together. */
 const MAX_POLICIES = 1024
 
-/** `changed`: called for each change that took effect, with what was done. */
+/** `changed`: called for each change that took effect, with its kind. */
 export function addPolicies(methods: Methods, policies: Registry, changed: (what: string, id: PolicyId) => void): void {
   const { method } = FineGuidanceSensors
   const change = async (what: string, id: PolicyId, run: () => Promise<void>): Promise<Record<string, never>> => {
@@ -109,10 +109,10 @@ export function addPolicies(methods: Methods, policies: Registry, changed: (what
   methods.unary(method.listDomains, () => ({ domains: [...new Set(policies.list().map(({ id }) => id.source))] }))
 }
 
-/** As records about changes have it. */
+/** The author of a change, as records about changes name it. */
 const by = (peer: string): string => `api ${peer}`
 
-/** What requests call a policy. */
+/** The name of a policy in requests. */
 export interface Named {
   readonly name: string
   readonly namespace: string
@@ -205,7 +205,7 @@ function selectorOf(
   }
 }
 
-/** Tetragon's names of what watches; `generic_kprobe` also for a policy without hooks on this kernel. */
+/** Tetragon's names of the sensors of hooks; `generic_kprobe` also for a policy without hooks on this kernel. */
 function sensorsOf(hooks: PolicyStatus['hooks']): string[] {
   const names = hooks.map(({ symbol, mode }) => {
     if (mode === 'tracepoint' || mode === 'raw_tracepoint') return 'generic_tracepoint'

@@ -1,4 +1,4 @@
-/** What hooks of container runtimes announce: Tetragon's RuntimeHook. */
+/** Containers that hooks of container runtimes announce: Tetragon's RuntimeHook. */
 import type { Announcements } from '../../identity/announced.ts'
 import type { Log } from '../../host/log.ts'
 import { FineGuidanceSensors } from '../../proto/tetragon/sensors_pb.js'
@@ -10,7 +10,7 @@ export interface RuntimeHookOptions {
   readonly log: Pick<Log, 'debug'>
 }
 
-/** A container whose id no cgroup is named after is accepted too: Tetragon's hook may be set to keep a container from starting otherwise. */
+/** Accepts also a container whose id is in no cgroup's name: otherwise Tetragon's hook may, by its settings, keep it from starting. */
 export function addRuntimeHook(methods: Methods, { announced, log }: RuntimeHookOptions): void {
   methods.unary(FineGuidanceSensors.method.runtimeHook, async ({ event }) => {
     if (event.case !== 'createContainer') {

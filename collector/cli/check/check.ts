@@ -44,7 +44,7 @@ export const checkCommand: Command = async (given, terminal) => {
   return wrong === 0 ? 0 : EXIT_CONFIG
 }
 
-/** With warnings about the functions of a policy, where this machine has type information and an addon to read it. */
+/** With warnings about the functions of a policy, if this machine has type information and an addon to read it. */
 async function withKernel(checked: Checked): Promise<Checked> {
   const { policy, warnings } = checked
   if (policy === undefined) return checked

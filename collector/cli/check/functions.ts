@@ -1,4 +1,4 @@
-/** What this machine's kernel lacks of a policy. Never a mistake: the policy may be for other machines. */
+/** Warnings about parts of a policy that this machine's kernel lacks. They are no mistakes: the policy may be for other machines. */
 import { release } from 'node:os'
 import type { Policy } from '../../../config/policy/policy.ts'
 import type { Problem } from '../../../config/yaml/problems.ts'

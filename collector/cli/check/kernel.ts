@@ -1,4 +1,4 @@
-/** `ktrail check --kernel`: what this kernel offers, what ktrail does without, and which configured policies it cannot run. */
+/** `ktrail check --kernel`: features of this kernel, missing ones, and the configured policies that it cannot run. */
 import { policyFilesAt } from '../../../config/policy/files.ts'
 import { parsePolicy } from '../../../config/policy/parse.ts'
 import type { Policy } from '../../../config/policy/policy.ts'

@@ -11,7 +11,7 @@ import type { Arguments, Terminal } from '../command.ts'
 import { plural } from '../format.ts'
 import { linesOf } from './lines.ts'
 
-/** Of each sink; they are probed side by side. */
+/** Time limit of each sink; sinks are probed side by side. */
 const TIMEOUT_MS = 5000
 
 /**

@@ -51,7 +51,7 @@ export interface Skipped {
   lines: number
 }
 
-/** The events of JSON lines that the request asks for. Lines that are no events are counted and skipped, as an agent's file may end in half a line. */
+/** The requested events of JSON lines. Lines that are no events are counted and skipped, as an agent's file may end in half a line. */
 export async function* eventsOf(
   input: AsyncIterable<Buffer>,
   request: GetEventsRequest,

@@ -1,4 +1,4 @@
-/** The options of `ktrail events` that say which events are shown, as a filter of the API. */
+/** The options of `ktrail events` that select events, as a filter of the API. */
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { didYouMean } from '../../../config/yaml/suggest.ts'
 import { EventTypeSchema } from '../../proto/tetragon/events_pb.js'

@@ -1,4 +1,4 @@
-/** What a shell can offer for the last word of a command line. */
+/** Words that a shell can offer for the last word of a command line. */
 import { takesValue } from '../table/options.ts'
 import type { Offered, OptionSpec } from '../table/options.ts'
 import { findSpec, isGroup } from '../table/spec.ts'
@@ -9,10 +9,10 @@ export interface Offer {
   readonly about: string
 }
 
-/** Finds names at run time. `words`: the command line so far, which may have options that say where. Never rejects. */
+/** Finds names at run time. `words`: the command line so far, which may name the server or the config to read. Never rejects. */
 export type Named = (kind: 'exporters' | 'policies', words: readonly string[]) => Promise<readonly string[]>
 
-/** `root`: the table of all commands. `words`: those after `ktrail`; the last is the one to complete and may be empty. */
+/** `root`: the table of all commands. `words`: the words after `ktrail`; the last is the one to complete and may be empty. */
 export async function offersFor(
   root: GroupSpec,
   words: readonly string[],

@@ -77,7 +77,7 @@ function wantedOf(given: Arguments): FirstConfig {
 async function write(output: string, text: string, force: boolean): Promise<void> {
   const made = `${output}.${randomUUID()}.new`
   try {
-    // It may hold addresses with secrets.
+    // The config may hold addresses with secrets.
     await writeFile(made, text, { mode: 0o600, flag: 'wx', flush: true })
     // Unlike a rename, a link never replaces a file.
     if (force) await rename(made, output)

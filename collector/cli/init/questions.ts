@@ -1,4 +1,4 @@
-/** Asks on a terminal what the options of `ktrail init` would say. Questions go to standard error. */
+/** Asks the user on a terminal for the values of options of `ktrail init`. Questions go to standard error. */
 import { createInterface } from 'node:readline/promises'
 import { resolve } from 'node:path'
 import { oneLine } from '../../../config/base/quoting.ts'
@@ -14,7 +14,7 @@ const SINKS = [
 ] as const
 
 /**
- * `problemsOf` checks the answers so far; a question whose answer adds a problem is asked again. Resolves to undefined when the input ends
+ * `problemsOf` checks the answers so far; a question whose answer adds a problem is repeated. Resolves to undefined if the input ends
  * (Ctrl-D, Ctrl-C) before all are answered.
  */
 export async function askFor(

@@ -1,7 +1,7 @@
 /** The text of a first config. */
 import { stringify } from 'yaml'
 
-/** What a first config is made from. Paths are absolute, so that the config means the same wherever the agent is started. */
+/** Values of a first config. Paths are absolute, so that the config means the same wherever the agent is started. */
 export interface FirstConfig {
   readonly policies: string
   readonly file?: string | undefined
@@ -14,7 +14,7 @@ export interface FirstConfig {
 
 export const DEFAULT_TOPIC = 'ktrail.events'
 
-/** `name`: how the commands in its comments name the file. Without any sink, events go to standard output. */
+/** `name`: the file's name for the commands in its comments. Without any sink, events go to standard output. */
 export function configText(wanted: FirstConfig, name: string): string {
   const { policies, file, otlp, loki, kafka, topic = DEFAULT_TOPIC } = wanted
   const parts: string[] = []

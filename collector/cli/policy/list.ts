@@ -45,7 +45,7 @@ function rowOf(policy: TracingPolicyStatus): Row {
   }
 }
 
-/** What was done about matched calls beside events, as `ktrail_hook_actions_total` names it; without zeros. */
+/** Actions on matched calls other than events, as `ktrail_hook_actions_total` names them; without zeros. */
 function doneOf(counters: TracingPolicyActionCounters | undefined): Array<readonly [string, number]> {
   if (counters === undefined) return []
   const { ktrail } = counters

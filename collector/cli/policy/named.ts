@@ -8,7 +8,7 @@ import { UsageError } from '../command.ts'
 import type { Arguments, Command } from '../command.ts'
 import { clientOf } from '../server.ts'
 
-/** A command that changes one policy. `done`: what it then has done. */
+/** A command that changes one policy. `done`: the change, for the message afterwards. */
 export function changeCommand(change: (client: ApiClient, policy: Named) => Promise<unknown>, done: string): Command {
   return async (given, { printError }) => {
     const [name, extra] = given.positionals
@@ -30,7 +30,7 @@ export async function listed(client: ApiClient, given: Arguments): Promise<reado
   return policies.filter((policy) => namespace === undefined || policy.namespace === namespace)
 }
 
-/** The domain need not be typed where only one has the policy. Throws UsageError. */
+/** The domain need not be typed if only one has the policy. Throws UsageError. */
 function theOne(name: string, policies: readonly TracingPolicyStatus[], given: Arguments): Named {
   const found = policies.filter((policy) => policy.name === name)
   const [one, other] = found

@@ -1,4 +1,4 @@
-/** The spools that a command works on: those of the config's exporters, or given folders. */
+/** The spools that a command works on: spools of the config's exporters, or given folders. */
 import { readdir } from 'node:fs/promises'
 import path from 'node:path'
 import { didYouMean } from '../../../config/yaml/suggest.ts'
@@ -18,7 +18,7 @@ export interface Place {
 type ReadsConfig = Pick<Terminal, 'env'>
 
 /**
- * Spools by exporter name or folder (what has a slash in it, or is `.`), as the command line names them; the config is read when a name
+ * Spools by exporter name or folder (`.`, or a path with a slash), as the command line names them; the config is read when a name
  * needs it. Throws UsageError for a name without a spool, ConfigError.
  */
 export async function pathsOf(given: Arguments, terminal: ReadsConfig): Promise<readonly Place[]> {
@@ -31,13 +31,13 @@ export async function pathsOf(given: Arguments, terminal: ReadsConfig): Promise<
   return paths
 }
 
-/** The same, and all spools of the config where the command line names none. */
+/** The same; all spools of the config if the command line names none. */
 export async function pathsOrAll(given: Arguments, terminal: ReadsConfig): Promise<readonly Place[]> {
   if (given.positionals.length > 0) return pathsOf(given, terminal)
   return configuredPaths((await readConfig(given, terminal)).config)
 }
 
-/** The spools of all exporters, and those of exporters that were removed or renamed. */
+/** The spools of all exporters, also of exporters that were removed or renamed. */
 async function configuredPaths(config: Config): Promise<readonly Place[]> {
   const paths = Object.keys(config.exporters).flatMap((name) => placeIn(config, name) ?? [])
   const known = new Set(paths.map(({ dir }) => dir))

@@ -1,4 +1,4 @@
-/** Asks a running agent for `/status`, and what of it the commands read. */
+/** Requests `/status` from a running agent, and declares the parts that commands read. */
 import { access, constants } from 'node:fs/promises'
 import { z } from 'zod'
 import { answerTo, bodyOf } from '../../../config/base/answers.ts'
@@ -69,7 +69,7 @@ export class PageError extends Error {
   readonly code = 'NO_STATUS'
 }
 
-/** Where the page is, and what opens it. */
+/** The address of the page, and the token for it. */
 export interface PageSource {
   readonly address: Address
   readonly token: string | undefined
@@ -83,7 +83,7 @@ export async function pageSourceOf(given: Arguments, terminal: Pick<Terminal, 'e
   const [typed, tokenFile] = [given.text('http'), given.text('token-file')]
   const address = typed === undefined ? undefined : parseAddress(typed)
   if (typeof address === 'string') throw new UsageError(`--http: ${address}, got "${typed}"`)
-  // A typed address is that of another agent: what this host's config says of its own is not sent there.
+  // A typed address is that of another agent: the token of this host's config is not sent there.
   const server = address === undefined ? (await readConfig(given, terminal)).config.server : undefined
   const own = given.text('config') === undefined && (await mayConnect(SOCKET)) ? { path: SOCKET } : undefined
   return {

@@ -23,7 +23,7 @@ export function perSecond(value: number | undefined): string {
   return `${value > 0 && value < 10 ? value.toFixed(1) : counted(Math.round(value))}/s`
 }
 
-/** Whether it is ready, what runs where, and which config is in effect. */
+/** The readiness, the version, node and kernel of the agent, and the config in effect. */
 export function headLines(page: StatusPage): string[] {
   const { ready, readiness, version, kernel, node_name: node, resident_bytes: memory, config, started } = page
   const since = timeText(Date.parse(started))

@@ -4,10 +4,10 @@ import type { Command } from '../command.ts'
 import { pageSourceOf, readStatus } from './page.ts'
 import { eventLines, exporterTable, headLines, policyTable } from './screen.ts'
 
-/** Between the two pages from which rates come: the agent makes one a second. */
+/** Pause between the two pages for rates: the agent makes one page a second. */
 const BETWEEN_MS = 1_050
 
-/** Exit code 1 when the agent is not ready. */
+/** Exit code 1 if the agent is not ready. */
 export const statusCommand: Command = async (given, terminal) => {
   const source = await pageSourceOf(given, terminal)
   const first = await readStatus(source)

@@ -1,7 +1,7 @@
-/** Options of commands, and those that several commands have. */
+/** Options of commands, and the options that several commands share. */
 import shared from './options.json' with { type: 'json' }
 
-/** What a shell offers for a word. */
+/** Words that a shell offers. */
 export type Offered = 'files' | 'exporters' | 'policies' | readonly string[]
 
 /** An option; without `value` and `choices` it takes no value. */
@@ -12,7 +12,7 @@ export interface OptionSpec {
   /** All values that the option may have. */
   readonly choices?: readonly string[]
   readonly offered?: Offered
-  /** What it does, without a capital and a period. Neighbours with the same text are shown as one. */
+  /** The effect, without a capital and a period. Neighbours with the same text are shown as one. */
   readonly about: string
 }
 
@@ -22,5 +22,5 @@ export function takesValue({ value, choices }: OptionSpec): boolean {
   return value !== undefined || choices !== undefined
 }
 
-/** Those that several commands have, by name. */
+/** Options that several commands share, by name. */
 export const SHARED_OPTIONS = shared as OptionSpecs

@@ -1,4 +1,4 @@
-/** What the table of commands says of each. Help texts, completion, the man page and the reading of arguments all come from it. */
+/** Entries of the table of commands. Help texts, completion, the man page and the reading of arguments all come from it. */
 import type { Command } from '../command.ts'
 import type { Offered, OptionSpecs } from './options.ts'
 
@@ -11,16 +11,16 @@ export interface CommandSpec {
   readonly text: readonly string[]
   readonly notes?: readonly string[]
   readonly options?: OptionSpecs
-  /** What a shell offers for arguments that are no options. */
+  /** Words that a shell offers for arguments that are no options. */
   readonly offered?: Offered
-  /** It takes no arguments that are no options, `file` or `name`, and what to give instead. */
+  /** The kind of argument that it does not take, `file` or `name`, and what to give instead. */
   readonly takesNo?: string
   readonly instead?: string
   /** `0 done, 1 failed`. */
   readonly exits?: string
-  /** Whole command lines. In the help where they fit into 24 lines, always in the man page. */
+  /** Whole command lines. In the help if they fit into 24 lines, always in the man page. */
   readonly examples?: readonly string[]
-  /** Loaded when it runs: only some commands need the addon and the exporters. */
+  /** Loads the command when it runs, because only some commands need the addon and the exporters. */
   readonly load: () => Promise<Command>
 }
 

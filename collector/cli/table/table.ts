@@ -1,11 +1,11 @@
-/** All commands, in the order in which they are listed: what commands.json says of each, and how it is loaded. */
+/** All commands, in the order in which they are listed: the entries of commands.json, each with its code. */
 import type { Command } from '../command.ts'
 import commands from './commands.json' with { type: 'json' }
 import { SHARED_OPTIONS } from './options.ts'
 import type { OptionSpec, OptionSpecs } from './options.ts'
 import type { CommandSpec, GroupSpec } from './spec.ts'
 
-/** By what is typed after `ktrail`. */
+/** By the words after `ktrail`. */
 const LOADED: Readonly<Record<string, () => Promise<Command>>> = {
   run: async () => (await import('../run.ts')).runCommand,
   check: async () => (await import('../check/check.ts')).checkCommand,

@@ -13,7 +13,7 @@ export class HotEvents {
   readonly paths: Sketch = new Sketch()
   /** Events that this reader lost, because it was too slow. */
   lost = 0
-  /** Why no events come; '' while they do. */
+  /** The reason why no events come; '' while they do. */
   problem = ''
 
   /** Reads until the agent ends the stream or the client is closed. Never rejects for a failure of the agent. */

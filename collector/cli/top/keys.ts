@@ -1,4 +1,4 @@
-/** What the keys of `ktrail top` do. */
+/** Effects of the keys of `ktrail top`. */
 import { SORTS } from './view.ts'
 import type { Choice } from './view.ts'
 
@@ -6,7 +6,7 @@ const ESCAPE = '\x1b'
 const CTRL_C = '\x03'
 const MAX_FILTER = 64
 
-/** `text`: what the terminal sent, one key or a pasted text. */
+/** `text`: the input from the terminal, one key or a pasted text. */
 export function afterKey(choice: Choice, text: string): Choice | 'quit' {
   // Arrows and function keys.
   if (text.startsWith(ESCAPE) && text.length > 1) return choice

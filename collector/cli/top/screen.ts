@@ -1,4 +1,4 @@
-/** A terminal that shows one screen again and again and passes keys. Left as it was found, however the process ends. */
+/** A terminal that shows one screen again and again and passes keys. Restores the terminal, however the process ends. */
 
 /** Alternate screen, no cursor, no wrapping of long lines. */
 const ENTER = '\x1b[?1049h\x1b[?25l\x1b[?7l'
@@ -13,7 +13,7 @@ export class Screen implements Disposable {
   }
   readonly #keys = (bytes: Buffer): void => this.#onKey(bytes.toString())
 
-  /** `onKey`: what a key sends; Ctrl-C is `\x03`. */
+  /** `onKey` gets the bytes of a key; Ctrl-C is `\x03`. */
   constructor(onKey: (key: string) => void, onResize: () => void) {
     this.#onKey = onKey
     this.#onResize = onResize

@@ -2,19 +2,19 @@
  * The most frequent keys of a stream, in bounded memory: the space-saving algorithm (Metwally, Agrawal, El Abbadi: Efficient Computation of
  * Frequent and Top-k Elements in Data Streams, 2005) over weights that decay.
  *
- * Constraints: at most `capacity` keys of at most 256 characters. A key that is new while it is full takes the place of the lightest one with
- * that one's weight, so a shown rate may be too high by the lightest weight, never too low.
+ * Constraints: at most `capacity` keys of at most 256 characters. If it is full, a new key takes the place and the weight of
+ * the lightest one. A shown rate may be too high by the lightest weight, never too low.
  */
 
 const MAX_KEY = 256
-/** Of a weight, each second: what came ten seconds ago counts a third. */
+/** The part of a weight that is left after each second: after ten seconds, 35 %. */
 const KEPT = 0.9
 
 export interface Hot {
   readonly key: string
   /** Per second, over the last seconds. */
   readonly rate: number
-  /** Since the key was last taken in. */
+  /** Count since the key was last taken in. */
   readonly total: number
 }
 

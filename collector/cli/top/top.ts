@@ -16,7 +16,7 @@ const TICK_MS = 1_050
 
 export const topCommand: Command = async (given, terminal) => {
   const source = await pageSourceOf(given, terminal)
-  // Fails here when no agent is there.
+  // Fails here if no agent is running.
   const { page } = await readStatus(source)
   using client = await clientOf(given)
   const hot = new HotEvents()
@@ -27,7 +27,7 @@ export const topCommand: Command = async (given, terminal) => {
   return await (shows ? live(watch, terminal) : plain(watch, given, terminal))
 }
 
-/** What is shown, a second later at each `next`. */
+/** The shown data, a second later at each `next`. */
 class Watch {
   readonly #source: PageSource
   readonly #hot: HotEvents
@@ -77,7 +77,7 @@ async function plain(watch: Watch, given: Arguments, { print }: Terminal): Promi
   }
 }
 
-/** Until q, Ctrl-C or a signal. */
+/** Runs until q, Ctrl-C or a signal. */
 async function live(watch: Watch, { env }: Terminal): Promise<number> {
   const color = wantsColor('auto', true, env)
   let choice: Choice = { sort: 'rate', filter: '', paused: false, typing: false }

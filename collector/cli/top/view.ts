@@ -1,4 +1,4 @@
-/** What `ktrail top` shows, as lines that fit a terminal. */
+/** The output of `ktrail top`, as lines that fit a terminal. */
 import { oneLine } from '../../../config/base/quoting.ts'
 import { counted } from '../format.ts'
 import { eventLines, exporterTable, headLines, perSecond, policyTable } from '../status/screen.ts'
@@ -7,7 +7,7 @@ import type { Hot } from './sketch.ts'
 
 export const SORTS = ['rate', 'total', 'name'] as const
 
-/** What keys change. */
+/** Settings that keys change. */
 export interface Choice {
   readonly sort: (typeof SORTS)[number]
   /** Part of the names to show; '' for all. */
@@ -22,7 +22,7 @@ export interface Seen {
   readonly before: StatusPage | undefined
   readonly binaries: readonly Hot[]
   readonly paths: readonly Hot[]
-  /** Of the live events; '' when there is nothing to say. */
+  /** Message about the live events; '' if there is none. */
   readonly note: string
 }
 
@@ -82,7 +82,7 @@ function statusLine({ note }: Seen, { sort, filter, paused, typing }: Choice): s
   return `${KEYS}   ${now}${note === '' ? '' : `   ${oneLine(note)}`}`
 }
 
-/** A title and the hottest names, cut at their begin: the end of a path says more. */
+/** A title and the hottest names, cut at their beginning, because the end of a path is more useful. */
 function hotLines(
   title: string,
   list: readonly Hot[],

@@ -1,6 +1,6 @@
 /**
- * The functions that offsets in an ELF file are in. The file is of a watched program, which may have written anything into it: all that is
- * read is bounded, and what makes no sense gives no symbols. 64 bits, little endian.
+ * The functions at offsets in an ELF file. A watched program may have written anything into the file: all
+ * reads are bounded, and a malformed file gives no symbols. 64 bits, little endian.
  */
 import type { FileHandle } from 'node:fs/promises'
 
@@ -36,7 +36,7 @@ interface Best {
   readonly name: number
 }
 
-/** By offset; without those that are in no function with a name. */
+/** Names by offset, without offsets that are in no function with a name. */
 export async function symbolsAt(file: FileHandle, offsets: readonly number[]): Promise<Map<number, string>> {
   const names = new Map<number, string>()
   const header = await read(file, 0, HEADER_BYTES)
@@ -58,7 +58,7 @@ export async function symbolsAt(file: FileHandle, offsets: readonly number[]): P
   return names
 }
 
-/** What the loaded program calls these offsets of the file. */
+/** The addresses of these offsets of the file in the loaded program. */
 async function addressesOf(file: FileHandle, header: Buffer, offsets: readonly number[]): Promise<Map<number, number>> {
   const found = new Map<number, number>()
   const count = Math.min(header.readUInt16LE(56), MAX_SEGMENTS)
@@ -89,7 +89,7 @@ async function sectionsOf(file: FileHandle, header: Buffer): Promise<Section[]> 
   })
 }
 
-/** The function of each address: of several, as with aliases, the one that begins last, and of these the first. */
+/** The function of each address. If there are several, such as aliases: the one that begins last, and the first of these. */
 async function searchTable(file: FileHandle, table: Section, addresses: readonly number[]): Promise<Map<number, Best>> {
   const best = new Map<number, Best>()
   const sorted = Float64Array.from(addresses).toSorted()
@@ -116,10 +116,10 @@ async function searchTable(file: FileHandle, table: Section, addresses: readonly
   return best
 }
 
-/** 64 bits. What JavaScript has no whole number for is no place in a file. */
+/** A number of 64 bits. One beyond the integers of JavaScript is no offset in a file. */
 const wide = (bytes: Buffer, at: number): number => bytes.readUInt32LE(at) + bytes.readUInt32LE(at + 4) * 0x1_0000_0000
 
-/** Less at the end of the file, and nothing at a place that no file has. */
+/** Returns less at the end of the file, and nothing at an offset that no file has. */
 async function read(file: FileHandle, position: number, length: number): Promise<Buffer> {
   const bytes = Buffer.alloc(length)
   if (!Number.isSafeInteger(position + length)) return bytes.subarray(0, 0)

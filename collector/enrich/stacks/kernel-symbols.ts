@@ -1,23 +1,23 @@
 /**
- * Which function of the kernel an address is in, by /proc/kallsyms.
+ * Finds the function of the kernel that contains an address, in /proc/kallsyms.
  *
- * The file has some 10 MB. It is read when the first policy asks for stacks, and again after a module came or went; only names and addresses
- * of code are kept (4 MB). Addresses that were asked for are remembered, so that nearly all stacks need no search.
+ * The file has some 10 MB. It is read when the first policy requests stacks, and again after a module came or went. Only names and
+ * addresses of code are kept (4 MB). Found addresses are remembered, so that nearly all stacks need no search.
  */
 import { open } from 'node:fs/promises'
 
 export interface KernelFunction {
-  /** '' when it is not known. */
+  /** '' if it is not known. */
   readonly symbol: string
   readonly offset: number
 }
 
 const UNKNOWN: KernelFunction = { symbol: '', offset: 0 }
-/** Of kernel addresses the part above this is a whole number to JavaScript. */
+/** A kernel address less this is a safe integer of JavaScript. */
 const BASE = 0xffff_0000_0000_0000n
 const BASE_HIGH = 0xffff_0000
 const TWO_32 = 0x1_0000_0000
-/** No function is longer: what is farther from a symbol is code that the file does not tell of, such as that of BPF programs. */
+/** No function is longer. Code that is farther from a symbol is missing in the file, such as the code of BPF programs. */
 const MAX_FUNCTION_BYTES = 64 << 10
 const MAX_REMEMBERED = 16_384
 /** More symbols than any kernel has. */
@@ -26,9 +26,9 @@ const READ_BYTES = 64 << 10
 const LOOK_MS = 10_000
 
 interface Table {
-  /** Less BASE, in no order. */
+  /** Addresses less BASE, in no order. */
   readonly addresses: Float64Array
-  /** Where the name of each ends. */
+  /** Ends of their names. */
   readonly ends: Uint32Array
   readonly names: Buffer
 }
@@ -62,7 +62,7 @@ export class KernelSymbols {
     await this.#load()
   }
 
-  /** The functions of all these addresses at once; undefined when `find` must be asked. */
+  /** The functions of all these addresses at once; undefined if that needs `find`. */
   remembered(addresses: readonly bigint[]): readonly KernelFunction[] | undefined {
     this.#look()
     const found: KernelFunction[] = []
@@ -87,7 +87,7 @@ export class KernelSymbols {
     return addresses.map((address) => found.get(address) ?? UNKNOWN)
   }
 
-  /** After a change of the modules all is read again. */
+  /** Has the file read again after a change of the modules. */
   #look(): void {
     const now = this.#nowMs()
     if (now - this.#lookedMs < LOOK_MS) return
@@ -121,7 +121,7 @@ export class KernelSymbols {
   }
 }
 
-/** In pieces, as the kernel gives them: the event loop has a turn between two. */
+/** Reads in pieces, as the kernel gives them: the event loop has a turn between two. */
 async function readTable(file: string): Promise<Table> {
   const addresses: number[] = []
   const ends: number[] = []
@@ -159,7 +159,7 @@ async function readTable(file: string): Promise<Table> {
 
 const CODE = 'tTwW'
 
-/** `ffffffff81000000 T name\t[module]`; undefined for what is no code, whose address is hidden, or that is a BPF program, which come and go. */
+/** `ffffffff81000000 T name\t[module]`; undefined if it is no code, has a hidden address, or is a BPF program (these come and go). */
 function parseSymbol(line: string): { readonly address: number; readonly name: string } | undefined {
   if (!CODE.includes(line[17] ?? '-')) return undefined
   const high = Number.parseInt(line.slice(0, 8), 16)
@@ -170,7 +170,7 @@ function parseSymbol(line: string): { readonly address: number; readonly name: s
   return { address: (high - BASE_HIGH) * TWO_32 + low, name: line.slice(19, tab < 0 ? undefined : tab) }
 }
 
-/** For each address the last symbol before it. One pass over all symbols, whatever their order. */
+/** The last symbol before each address. One pass over all symbols, whatever their order. */
 function search({ addresses, ends, names }: Table, wanted: readonly bigint[]): KernelFunction[] {
   const sorted = Float64Array.from(wanted, (address) => Number(address - BASE)).toSorted()
   const best = new Int32Array(sorted.length).fill(-1)

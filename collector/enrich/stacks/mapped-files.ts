@@ -1,15 +1,15 @@
-/** What code a process has mapped, by /proc/PID/maps, which the process can make long. */
+/** The code that a process has mapped, from /proc/PID/maps, which the process can make long. */
 import { open } from 'node:fs/promises'
 
 /** A mapping with code. */
 export interface Mapping {
   readonly start: number
   readonly end: number
-  /** Of its start in the file. */
+  /** Offset of its start in the file. */
   readonly offset: number
   readonly device: string
   readonly inode: number
-  /** As the kernel tells it: `/usr/bin/cat`, `/tmp/a (deleted)`, `[vdso]`; '' without a file. */
+  /** As the kernel writes it: `/usr/bin/cat`, `/tmp/a (deleted)`, `[vdso]`; '' without a file. */
   readonly path: string
 }
 
@@ -19,7 +19,7 @@ const READ_BYTES = 64 << 10
 /** start-end, permissions with x, offset, device, inode, path */
 const LINE = /^([0-9a-f]{1,13})-([0-9a-f]{1,13}) ..x. ([0-9a-f]{1,13}) ([0-9a-f]+:[0-9a-f]+) (\d{1,20}) *(.*)$/
 
-/** Rejects when the process is gone. */
+/** Rejects if the process is gone. */
 export async function readMappings(procfs: string, pid: number): Promise<Mapping[]> {
   const handle = await open(`${procfs}/${pid}/maps`)
   try {

@@ -1,6 +1,6 @@
 /**
- * Stacks of addresses → frames with names. An event gets its frames at once, and what code they are is filled in while the event waits in the
- * enrichment stage (`Enrichment`): symbols of the kernel nearly always at once, those of programs after reading what they have mapped.
+ * Stacks of addresses → frames with names. An event gets its frames at once. Their names are filled in while the event waits in the
+ * enrichment stage (`Enrichment`): symbols of the kernel nearly always at once, symbols of programs after a read of their mapped files.
  */
 import type { HookEvent, ProcessEvent, StackFrame } from '../../../exporters/contract/event.ts'
 import type { Policy } from '../../../config/policy/policy.ts'
@@ -29,7 +29,7 @@ interface PendingStack {
 const MAX_WAITING = 4096
 /** Looked up together. */
 const MAX_TOGETHER = 32
-/** Above the hooked function there are at most the program that takes the stack, and what calls it. */
+/** Most frames above the hooked function: the program that takes the stack, and its callers. */
 const MAX_ABOVE = 8
 
 export class StackFrames implements Enricher, FrameSource {
@@ -45,7 +45,7 @@ export class StackFrames implements Enricher, FrameSource {
     this.#options = options
   }
 
-  /** Reads the symbols of the kernel if one of these asks for stacks, so that they are there when the first comes. */
+  /** Reads the symbols of the kernel if one of these policies needs stacks, so that they are there when the first stack comes. */
   async loadFor(policies: readonly Policy[]): Promise<void> {
     if (policies.some(({ hooks }) => hooks.some(hasStacks))) await this.#options.kernel.load()
   }

@@ -1,9 +1,9 @@
 /**
- * Which files the addresses of a process are in, and which functions of these. It is read after the call, so of a process that has ended
- * nothing is found out.
+ * Finds the files that contain the addresses of a process, and the functions in these files. They are read after the call, so nothing is
+ * found if the process has ended.
  *
- * Constraints: a process can have reading its list of mappings, or a file that it has mapped, take for ever, and each such read holds a thread
- * of Node's pool. So one list and one file are read at a time; what takes too long is left behind, and until it ends no other is read.
+ * Constraints: a process can make a read of its list of mappings, or of a mapped file, take for ever. Each such read holds a thread of
+ * Node's pool. So one list and one file are read at a time. A read that takes too long is left behind, and no other begins until it ends.
  */
 import { constants } from 'node:fs'
 import { giveUp } from '../../../config/base/answered.ts'
@@ -19,7 +19,7 @@ export interface Code {
   readonly symbol: string
 }
 
-/** Of a process, before what is not found out yet is left out; an event waits two seconds at most. */
+/** Time limit per stack; code that is not found by then is left out. An event waits two seconds at most. */
 const MAX_MS = 1500
 /** A process whose mappings were just read has them still. */
 const KEEP_MS = 1000
@@ -47,7 +47,7 @@ export class UserCode {
     this.#nowMs = nowMs
   }
 
-  /** One call at a time. undefined for what is not found out. Never rejects. */
+  /** One call at a time. undefined for code that is not found. Never rejects. */
   async find(pid: number, addresses: readonly number[]): Promise<ReadonlyArray<Code | undefined>> {
     const distinct = [...new Set(addresses)]
     const untilMs = this.#nowMs() + MAX_MS
@@ -95,7 +95,7 @@ export class UserCode {
     const missing = offsets.filter((offset) => !known.has(offset))
     if (missing.length === 0) return
     const path = `${this.#procfs}/${pid}/root${mapping.path}`
-    // Also when nobody waits for it any more: the next stack has them.
+    // The names are stored even if nobody waits any more: the next stack has them.
     await this.#files.run(async () => {
       const found = await readSymbols(path, mapping, missing)
       for (const offset of missing) known.set(offset, found.get(offset) ?? '')
@@ -105,7 +105,7 @@ export class UserCode {
 
 const keyOf = ({ device, inode, path }: Mapping): string => `${device} ${inode} ${path}`
 
-/** They are sorted. */
+/** Mappings are sorted. */
 function placeOf(
   mappings: readonly Mapping[],
   address: number,
@@ -134,7 +134,7 @@ async function readSymbols(path: string, { inode }: Mapping, offsets: readonly n
   }
 }
 
-/** Forgets what was added first. */
+/** Forgets the entries that were added first. */
 function trim(map: Map<unknown, unknown>, most: number): void {
   for (const key of map.keys()) {
     if (map.size <= most) return
@@ -142,11 +142,11 @@ function trim(map: Map<unknown, unknown>, most: number): void {
   }
 }
 
-/** Does not wait for what takes too long. */
+/** Does not wait for a read that takes too long. */
 class Unhurried {
   #behind = false
 
-  /** undefined when it fails, when it takes longer, and while one before that took longer has not ended. */
+  /** undefined if it fails, if it takes longer, and while an earlier one that took longer has not ended. */
   async run<T>(read: () => Promise<T>, ms: number): Promise<T | undefined> {
     if (this.#behind) return undefined
     const result = read().catch(() => undefined)

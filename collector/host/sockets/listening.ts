@@ -30,7 +30,7 @@ export class Listening implements AsyncDisposable {
   readonly server: string
   readonly #options: ListeningOptions
   #listener: Listener | undefined
-  /** Why it does not listen; undefined while it does. */
+  /** The reason why it does not listen; undefined while it does. */
   problem: string | undefined
   #failures = 0
   #timer: NodeJS.Timeout | undefined

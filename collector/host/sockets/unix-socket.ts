@@ -8,12 +8,12 @@ import { errnoOf } from '../../../config/base/unreadable.ts'
 /** Only the agent's user may connect, because connecting needs write permission. */
 const UMASK = 0o177
 
-/** What occupies a path that is not free. */
+/** The occupant of a path that is not free. */
 export type Holder = 'a program that listens' | 'a file that is not a socket'
 
 /**
- * Makes `server` listen on `path` with mode 0600. Replaces a socket without a listener. Anything else is left alone, and the result is what
- * occupies the path. Rejects with the system's error.
+ * Makes `server` listen on `path` with mode 0600. Replaces a socket without a listener. Anything else is left alone; the result is the
+ * occupant of the path. Rejects with the system's error.
  */
 export async function listenOnPath(server: Server, path: string): Promise<Holder | undefined> {
   if (await listens(server, path)) return undefined

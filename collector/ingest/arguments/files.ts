@@ -3,14 +3,14 @@ import type { Timestamp } from '../../../exporters/contract/event.ts'
 import type { FileDetails } from '../../../exporters/contract/file-details.ts'
 import { DETAIL_DETACHED, DETAIL_OVERLAY, DETAIL_UPPER, FILE_DETAILS, NAMED_MAX } from '../../wire/wire.ts'
 
-/** What a hook asks for of files beside their paths. */
+/** Details of files that a hook requests besides their paths. */
 export interface AskedDetails {
   readonly named: NamedPath
-  /** Of the files whose content is hashed. */
+  /** Largest size of a file whose content is hashed. */
   readonly hashMaxBytes: number | undefined
 }
 
-/** The path with a number, if it is one of those that the hook's policy names. */
+/** The path with a number, if the hook's policy names it. */
 export type NamedPath = (number: number) => string | undefined
 
 const HIGH_MAX = 0x1f_ffff

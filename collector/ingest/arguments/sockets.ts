@@ -1,4 +1,4 @@
-/** What a sock, socket, skb or sockaddr says (`struct socket_info` of bpf/event.h), as Tetragon's records have it. */
+/** Members of a sock, socket, skb or sockaddr (`struct socket_info` of bpf/event.h), as Tetragon's records have them. */
 import { FAMILIES, PROTOCOLS, SOCKET_TYPES, STATES, nameOf } from '../../../config/policy/selectors/socket-names.ts'
 import type { StructArgument } from '../../../exporters/contract/event.ts'
 import { SOCKET_INFO } from '../../wire/wire.ts'
@@ -20,7 +20,7 @@ export function socketArgument(field: string, bytes: Buffer, at: number): Struct
   const sport = half(SOCKET_INFO.sport)
   const dport = half(SOCKET_INFO.dport)
   const named: Member = ['family', nameOf(FAMILIES, family)]
-  // Of a packet without an IP header nothing is known.
+  // Nothing is known of a packet without an IP header.
   const isKnown = field !== 'skb_arg' || family !== 0
   const protocolName = isKnown ? nameOf(PROTOCOLS, protocol) : ''
   const ends: Members = [
@@ -67,7 +67,7 @@ export const unixArgument = (field: string, family: number, path: string): Struc
     ['path', path],
   ])
 
-/** Without what is 0 or empty, as protojson leaves it out. */
+/** Leaves out members that are 0 or empty, as protojson does. */
 function struct(field: string, text: string, members: Members): StructArgument {
   return {
     kind: 'struct',
@@ -95,7 +95,7 @@ function addressText(bytes: Buffer, at: number, family: number): string {
 
 const hex = (words: readonly number[]): string => words.map((word) => word.toString(16)).join(':')
 
-/** As RFC 5952 has it, which Go prints too. */
+/** The form of RFC 5952, which Go prints too. */
 export function ipv6Text(bytes: Uint8Array): string {
   const words = Array.from({ length: 8 }, (_, i) => ((bytes[2 * i] ?? 0) << 8) | (bytes[2 * i + 1] ?? 0))
   if (words.slice(0, 5).every((word) => word === 0) && words[5] === 0xffff) {

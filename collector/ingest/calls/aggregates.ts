@@ -11,7 +11,7 @@ import { AGGREGATE_INDEX } from '../../wire/wire.ts'
 import type { RawHook } from '../../wire/decode.ts'
 import { sizeOf } from '../returns.ts'
 
-/** How a hook aggregates. */
+/** A hook's aggregation of equal calls. */
 export interface Aggregation {
   readonly windowMs: number
   /** Whether its return values are bytes. */
@@ -43,7 +43,7 @@ const STEP_MS = 250
 const MOST_AT_ONCE = 512
 /** When there are too many. More than one, or bytes would not shrink; few, or each new one would cost too much where none can be taken. */
 const MOST_AT_A_CALL = 8
-/** Until a call that is being counted is asked for again. */
+/** Time until the next request if a call is being counted. */
 const LATER_MS = 10
 
 export class PendingAggregates implements Disposable {
@@ -70,7 +70,7 @@ export class PendingAggregates implements Disposable {
     this.#capacityBytes = options.capacityBytes ?? CAPACITY_BYTES
   }
 
-  /** Takes the event of a first call; adds to `out` what can go on. */
+  /** Takes the event of a first call; adds to `out` the events that can go on. */
   add(raw: RawHook, event: HookEvent, aggregation: Aggregation, out: ProcessEvent[]): void {
     // In front of the return value.
     const hash = raw.values.slice(0, raw.count).find(({ index }) => index === AGGREGATE_INDEX)

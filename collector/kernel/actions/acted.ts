@@ -1,4 +1,4 @@
-/** What was done about matched calls: the kernel side's counts by selector, and its memory of what was reported within the time of a rateLimit. */
+/** Actions on matched calls: the kernel side's counts by selector, and its memory of reported calls for the time of a rateLimit. */
 import type { BpfMap, BpfObject } from '../../../native/types.ts'
 import type { Hook } from '../../../exporters/contract/event.ts'
 import { SIGKILL } from '../../../config/policy/selectors/actions.ts'
@@ -10,13 +10,13 @@ import { ACTED, SELECTOR_ID } from '../../wire/wire.ts'
 /** Time after which no program that knows a detached hook runs any more. */
 const RETIRE_MS = 30_000
 
-/** Sizes of its maps where no policy has actions. */
+/** Sizes of its maps if no policy has actions. */
 export const INACTIVE = { repeats: 1, acted: 1, notes: 1 }
 
 export const acts = ({ spec }: Pick<PlannedHook, 'spec'>): boolean =>
   spec.selectors.some(({ actions }) => actions !== undefined)
 
-/** Of the calls that a selector with actions matched. `monitor_…`: what would have been done, in mode monitor. */
+/** Actions on the calls that a selector with actions matched. `monitor_…`: the actions that mode monitor left out. */
 export const DONE = [
   'nopost',
   'rate_limited',
@@ -33,21 +33,21 @@ export const DONE = [
 
 export type Done = Readonly<Record<(typeof DONE)[number], number>>
 
-/** By policy and function. */
+/** Counts by policy and function. */
 export type DoneByHook = ReadonlyMap<string, ReadonlyMap<string, Done>>
 
 export const NOTHING_DONE = Object.fromEntries(DONE.map((each) => [each, 0])) as Done
 
 type Acting = Pick<PlannedHook, 'hook' | 'spec'>
 
-/** One for all functions, made with the first program that acts: so a change of policies forgets nothing. */
+/** One object for all functions, made with the first program that acts, so that a change of policies forgets nothing. */
 export class Acted {
   /** By their names in bpf/call/action.h. */
   readonly maps: { readonly repeats: BpfMap; readonly acted: BpfMap; readonly notes: BpfMap }
   /** By hook id. */
   readonly #hooks = new Map<number, Acting>()
   #selectors = 0
-  /** Of forgotten hooks. */
+  /** Counts of forgotten hooks. */
   readonly #past = new Map<string, Map<string, Done>>()
   #closed = false
 
@@ -55,7 +55,7 @@ export class Acted {
     this.maps = { repeats: object.map('repeats'), acted: object.map('acted'), notes: object.map('notes') }
   }
 
-  /** Begins to count for these hooks, if it does not yet. Throws CollectorError POLICY_REFUSED when there are too many selectors. */
+  /** Begins to count for these hooks, if it does not yet. Throws CollectorError POLICY_REFUSED if there are too many selectors. */
   add(hooks: readonly PlannedHook[]): void {
     const { maxEntries } = this.maps.acted.info
     for (const acting of hooks.filter(acts)) {
@@ -97,7 +97,7 @@ export class Acted {
     const counts = this.maps.acted.lookup(keyOf(id, index))
     if (counts === undefined) return NOTHING_DONE
     const at = (offset: number): number => Number(counts.readBigUInt64LE(offset))
-    // Of an enforcer only the notes know the signals (bpf/filter.h).
+    // For an enforcer, only the notes have the signals (bpf/filter.h).
     const signals = enforces === undefined ? asked : [SIGKILL, 0]
     const sum = (kills: boolean): number =>
       signals.reduce((all, signal, i) => ((signal === SIGKILL) === kills ? all + at(ACTED.signals + 8 * i) : all), 0)
@@ -118,14 +118,14 @@ export class Acted {
     }
   }
 
-  /** Of an attached hook: by selector, of those with actions. */
+  /** Counts of an attached hook, by selector with actions. */
   ofHook(id: number): ReadonlyMap<number, Done> {
     const acting = this.#hooks.get(id)
     const selectors = acting === undefined ? [] : selectorsOf(acting)
     return new Map(selectors.map(([index, actions]) => [index, this.#doneBy(id, index, actions)]))
   }
 
-  /** So far; also of policies that are gone. */
+  /** Counts so far, also of removed policies. */
   byHook(): DoneByHook {
     const sums = new Map([...this.#past].map(([policy, counts]) => [policy, new Map(counts)]))
     for (const [id, { hook }] of this.#hooks) for (const done of this.ofHook(id).values()) addTo(sums, hook, done)

@@ -7,10 +7,10 @@ import type { BpfMap, BpfObject, ObjectOptions } from '../../../native/types.ts'
 import { u32 } from '../../wire/bytes.ts'
 import { REPEAT_KEY, TAKEN_AGGREGATE, TAKE_DONE, TAKE_LATER } from '../../wire/wire.ts'
 
-/** Size of its map where no policy aggregates. */
+/** Size of its map if no policy aggregates. */
 export const NO_AGGREGATES = { aggregates: 1 }
 
-/** What the record of the first call says; `lo` and `hi` of the hash. */
+/** Identifies an aggregate, as the record of its first call does; `lo`, `hi`: of the hash. */
 export interface AggregateKey {
   readonly hookId: number
   readonly tgid: number
@@ -21,9 +21,9 @@ export interface AggregateKey {
 export interface TakenAggregate {
   /** Calls, the first included. */
   readonly count: number
-  /** Sum of their positive return values; 0 where none is asked for. */
+  /** Sum of their positive return values; 0 if it is not requested. */
   readonly bytes: number
-  /** Boot time of the last. */
+  /** Boot time of the last call. */
   readonly lastNs: bigint
 }
 
@@ -53,7 +53,7 @@ export class Aggregates implements Disposable {
     this.#taken = object.map('aggregate_taken')
   }
 
-  /** From then on equal calls begin a new aggregate. */
+  /** Takes an aggregate: from then on equal calls begin a new one. */
   take({ hookId, tgid, lo, hi }: AggregateKey): Taken {
     const asked = Buffer.alloc(TAKEN_AGGREGATE.bytes)
     const key = TAKEN_AGGREGATE.key

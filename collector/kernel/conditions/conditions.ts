@@ -1,6 +1,6 @@
 /**
  * Conditions on processes in the kernel. A change of policies that brings new ones writes the tables of the next generation beside the present ones,
- * then switches by one store. Processes are judged anew when they are first asked for (bpf/match/process.h), so no process is judged by half a
+ * then switches by one store. Processes are judged anew at the first lookup (bpf/match/process.h), so no process is judged by half a
  * table. Tables of a generation are removed by the change after the next: no program works with them any more.
  */
 import type { HookSpec, Policy, Selector } from '../../../config/policy/policy.ts'
@@ -42,15 +42,15 @@ export class Conditions {
     this.#workloads = workloads
   }
 
-  /** The bits that a selector of a policy that was added asks for: those of the process, and those of its cgroup. */
+  /** The bits that a selector of an added policy requires: bits of the process, and bits of its cgroup. */
   readonly bits: Pick<HostFacts, 'conditionsOf' | 'workloadsOf'> = {
     conditionsOf: (selector) => this.#table.bitsOf(selector),
     workloadsOf: (selector) => this.#table.workloadBitsOf(selector),
   }
 
   /**
-   * Makes processes, and cgroups, be judged by the conditions of these policies too. Rejects with POLICY_REFUSED when there are too many, or where
-   * pods are asked for and not known; then nothing changes.
+   * Has processes and cgroups judged by the conditions of these policies too. Rejects with POLICY_REFUSED if there are too many, or if a
+   * condition needs pods and they are not known; then nothing changes.
    */
   async add(policies: readonly Policy[]): Promise<void> {
     const next = this.#generation + 1
@@ -65,7 +65,7 @@ export class Conditions {
         added.push(...hooks)
       }
       if (process) await this.#write(next)
-      // A bit that nobody asks for yet may be written at any time.
+      // A bit that no program reads yet may be written at any time.
       if (workloads) await this.#workloads.use(this.#table.workloads())
     } catch (error) {
       this.#table.release(selectorsOf(added))
@@ -75,16 +75,16 @@ export class Conditions {
     }
   }
 
-  /** Once no program asks for the conditions of these policies any more. */
+  /** Call it when no program uses the conditions of these policies any more. */
   remove(policies: readonly Policy[]): void {
     const less = this.#table.release(selectorsOf(policies.flatMap(({ hooks }) => hooks)))
     if (!less || this.#generation === 0) return
-    // Else processes would be judged at each fork and exec for what nobody asks any more, until the next generation.
+    // Else each fork and exec would judge the process by unused conditions, until the next generation.
     const [key, value] = conditionsEntry(this.#table.all(), this.#generation)
     this.#maps.conditions.update(key, value)
   }
 
-  /** What others have changed in the maps; puts it right. */
+  /** Finds and repairs changes of the maps by other processes. */
   check(): Finding[] {
     return Object.values(this.#maps).flatMap((map) => map.check())
   }

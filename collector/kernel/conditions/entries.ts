@@ -21,7 +21,7 @@ type Entry = readonly [key: Buffer, value: Buffer]
 /** Maps whose keys name the generation, and `conditions`. */
 export type ConditionMap = 'program_starts' | 'program_ends' | 'condition_pids' | 'conditions'
 
-/** What `struct conditions` and the tables of a generation are to be. */
+/** Entries of `conditions` and of the tables of a generation. */
 export function conditionEntries(all: readonly Condition[], generation: number): Record<ConditionMap, Entry[]> {
   const at = generation % GENERATIONS_AT_ONCE
   const found: Record<ConditionMap, Entry[]> = {
@@ -46,7 +46,7 @@ export function conditionsEntry(all: readonly Condition[], generation: number): 
   return [u32(generation % GENERATIONS_AT_ONCE), conditionsBytes(all)]
 }
 
-/** For each value the conditions that have it. */
+/** Bits of the conditions that have each value. */
 function bitsByValue(conditions: readonly Condition[]): Map<string, bigint> {
   const found = new Map<string, bigint>()
   for (const { bit, values } of conditions) {
@@ -62,7 +62,7 @@ function beginning(text: string, values: ReadonlyMap<string, bigint>): bigint {
   return bits
 }
 
-/** A look-up finds the longest value only, so each has the conditions of those that begin it. */
+/** A look-up finds only the longest value, so each has the conditions of the values that begin it. */
 function startEntries(table: number, is: Map<string, bigint>, begins: Map<string, bigint>): Entry[] {
   return [...new Set([...is.keys(), ...begins.keys()])].map((text): Entry => {
     const bytes = Buffer.from(text, 'latin1')

@@ -1,18 +1,18 @@
-/** What a process runs, read from /proc for one that ran before the agent (`struct image` in bpf/match/process.h). */
+/** The image of a process that ran before the agent, read from /proc (`struct image` in bpf/match/process.h). */
 import { readlinkSync } from 'node:fs'
 import { cachedStat } from '../../../native/index.ts'
 import { errnoOf } from '../../../config/base/unreadable.ts'
 import { readOr } from '../../host/read.ts'
 import { IMAGE, PROGRAM, PROGRAM_END, PROGRAM_START } from '../../wire/wire.ts'
 
-/** The path of its program; empty for a kernel thread; undefined when that cannot be told. */
+/** The path of its program; empty for a kernel thread; undefined if it cannot be read. */
 export type ProgramPath = Buffer | undefined
 
 const DELETED = Buffer.from(' (deleted)')
 
 /**
- * As the process saw it at its exec. The mark of a file that was deleted since is no part of that; of a file in memory, which never had a
- * name, it is.
+ * The path as the process saw it at its exec: without the mark of a file that was deleted since. A file in memory, which never had a name,
+ * keeps the mark.
  */
 export function readProgram(procfs: string, pid: number): ProgramPath {
   const link = `${procfs}/${pid}/exe`
@@ -22,18 +22,18 @@ export function readProgram(procfs: string, pid: number): ProgramPath {
     const marked = path.subarray(named).equals(DELETED) && !path.toString('latin1').startsWith('/memfd:')
     return marked && cachedStat(link)?.links === 0 ? path.subarray(0, named) : path
   } catch (error) {
-    // Of a kernel thread, and of a process that has just ended.
+    // A kernel thread, or a process that has just ended.
     return errnoOf(error) === 'ENOENT' ? Buffer.alloc(0) : undefined
   }
 }
 
-/** Its pid in its own pid namespace; 0 when that is the host's. */
+/** Its pid in its own pid namespace; 0 if that is the host's. */
 function readInnerPid(procfs: string, pid: number): number {
   const pids = /^NSpid:\s*(.*)$/m.exec(readOr(`${procfs}/${pid}/status`) ?? '')?.[1]?.split(/\s+/) ?? []
   return pids.length > 1 ? Number(pids.at(-1)) : 0
 }
 
-/** The bytes of a process's image; of its parent the program that it has now. */
+/** The bytes of a process's image, with the present program of its parent. */
 export function readImage(procfs: string, pid: number, parentPid: number): Buffer {
   const bytes = Buffer.alloc(IMAGE.bytes)
   programBytes(readProgram(procfs, pid)).copy(bytes, IMAGE.program)

@@ -1,4 +1,4 @@
-/** What policies ask for that is not in the call: conditions on processes, files by identity, counts of equal calls. Counted by policies that ask. */
+/** Facts that policies need and a call does not contain: conditions on processes, files by identity, counts of equal calls. */
 import type { Policy } from '../../../config/policy/policy.ts'
 import { NativeError } from '../../../native/index.ts'
 import type { BpfObject, ObjectOptions } from '../../../native/types.ts'
@@ -72,7 +72,7 @@ export class Lookups {
     }
   }
 
-  /** Once no program asks for these policies any more. */
+  /** Call it when no program serves these policies any more. */
   remove(policies: readonly Policy[]): void {
     this.#conditions.remove(policies)
     this.files.remove(policies)
@@ -80,7 +80,7 @@ export class Lookups {
     this.#privileges.remove(policies)
   }
 
-  /** What the programs of these functions have of it; `files`: they ask which files those are. */
+  /** Maps for the programs of these functions; `files`: whether they filter by file identity. */
   mapsOf(functions: Functions): Required<Pick<ObjectOptions, 'sharedMaps' | 'mapSizes'>> & { readonly files: boolean } {
     const files = functions.some(({ hooks }) => hooks.some(asksOfFiles)) ? this.files.maps : undefined
     const changes = this.#privileges.maps.changed !== undefined || askOfChanges(functions)
@@ -95,12 +95,12 @@ export class Lookups {
     }
   }
 
-  /** The object of these functions was loaded: what later ones share of it. */
+  /** Keeps the maps of a loaded object that later objects share. */
   loaded(object: Pick<BpfObject, 'map'>, functions: Functions): void {
     if (askOfChanges(functions)) this.#privileges.loaded(object)
   }
 
-  /** What others have changed in the maps, which it puts right, and links that are gone. */
+  /** Finds and repairs changes of the maps by other processes, and finds links that are gone. */
   check(): Finding[] {
     return [...this.#conditions.check(), ...this.#privileges.check(), ...this.files.check()]
   }
@@ -117,12 +117,12 @@ export class Lookups {
     }
   }
 
-  /** Before the maps of all programs are closed. */
+  /** Call it before the maps of all programs are closed. */
   stop(): void {
     this.#privileges.stop()
   }
 
-  /** When no program runs any more. */
+  /** Call it when no program runs any more. */
   close(): void {
     this.files.close()
     this.contents.close()

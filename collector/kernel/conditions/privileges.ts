@@ -1,6 +1,6 @@
 /**
- * The namespaces and capabilities that processes had at their last fork or exec (bpf/process/privileges.h): kept while policies ask for changes. Of a
- * process that ran before, they are those that it has when the first of these policies is added.
+ * The namespaces and capabilities that processes had at their last fork or exec (bpf/process/privileges.h): kept while policies filter on
+ * changes. If a process ran before, they are its present ones at the time when the first of these policies is added.
  */
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
 import type { Policy } from '../../../config/policy/policy.ts'
@@ -15,12 +15,12 @@ import type { SharedMaps } from '../objects.ts'
 import { CAPABILITY_SETS, NAMESPACES, PRIVILEGES } from '../../wire/wire.ts'
 import { NAMESPACE_FILES } from './host-namespaces.ts'
 
-/** Size of the map of what was matched last, where no policy asks. */
+/** Size of the map of the last matched values if no policy needs it. */
 export const NO_CHANGES = { changed: 1 }
 
-/** In place of a namespace without a process, which cannot be read (kernel/pid_namespace.c pidns_for_children_get): the task has not forked since it entered it. */
+/** A namespace without a process (kernel/pid_namespace.c pidns_for_children_get): the task has not forked since it entered it. */
 const NO_PROCESS_YET = '[0]'
-/** In place of the time of a fork or exec. */
+/** Stands for the time of a fork or exec. */
 const WAS_READ = 1n
 const ENTRIES_AT_ONCE = 1024
 
@@ -36,7 +36,7 @@ export class Privileges {
   #policies = 0
   #cleared: Promise<void> = Promise.resolve()
   #stopped = false
-  /** By its name in bpf/match/task.h; made with the first program that asks, and shared by the others. */
+  /** By its name in bpf/match/task.h; made with the first program that needs it, and shared by the others. */
   maps: { readonly changed?: BpfMap } = {}
 
   constructor(maps: Maps & Pick<SharedMaps, 'privileges_wanted'>, procfs: string) {
@@ -45,7 +45,7 @@ export class Privileges {
     this.#procfs = procfs
   }
 
-  /** Before their programs run. */
+  /** Call it before their programs run. */
   async add(policies: readonly Policy[]): Promise<void> {
     const more = asking(policies)
     if (more === 0) return
@@ -53,7 +53,7 @@ export class Privileges {
     if (this.#policies === more) await this.#begin()
   }
 
-  /** Once no program asks for these policies any more. */
+  /** Call it when no program serves these policies any more. */
   remove(policies: readonly Policy[]): void {
     const fewer = asking(policies)
     if (fewer === 0) return
@@ -63,19 +63,19 @@ export class Privileges {
     this.#cleared = this.#clear()
   }
 
-  /** Whether others have switched it off; switches it on again. */
+  /** Finds and repairs changes of the switch by other processes. */
   check(): Finding[] {
     return this.#wanted.check()
   }
 
-  /** After a program that asks was loaded. */
+  /** Call it after a program that needs the map was loaded. */
   loaded(object: Pick<BpfObject, 'map'>): void {
     if (this.maps.changed === undefined) this.maps = { changed: object.map('changed') }
   }
 
   async #begin(): Promise<void> {
     await this.#cleared
-    // What a program that ran at the end has still added: the pid may be another process by now.
+    // Removes entries that programs still added at the end: their pids may belong to other processes by now.
     await this.#clear()
     this.#wanted.update(u32(0), u32(1))
     const turns = new Turns()
@@ -106,7 +106,7 @@ export class Privileges {
     }
   }
 
-  /** From now on the maps may be closed: what is under way ends at its next turn. */
+  /** From now on the maps may be closed: running work ends at its next turn. */
   stop(): void {
     this.#stopped = true
   }
@@ -123,8 +123,8 @@ const SETS: ReadonlyArray<readonly [set: keyof typeof CAPABILITY_SETS, line: Reg
 ]
 
 /**
- * `struct privileges` of a process now; undefined when that cannot be told: every filter on changes then lets its first call through. So does one on
- * `PidForChildren` alone where that one is not known.
+ * `struct privileges` of a process now; undefined if it cannot be read: every filter on changes then lets its first call through. If only
+ * that namespace is unknown, a filter on `PidForChildren` does so.
  */
 export function readPrivileges(procfs: string, pid: number): Buffer | undefined {
   const bytes = Buffer.alloc(PRIVILEGES.bytes)

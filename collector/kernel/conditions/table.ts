@@ -1,6 +1,6 @@
 /**
- * The conditions on processes, and on where they run, of all policies, each distinct one once, with its bit (bpf/match/process.h, workload.h). A bit stays as long
- * as a policy uses it: programs that run have it in their sets.
+ * The conditions on processes, and on their places, of all policies, each distinct one once, with its bit (bpf/match/process.h,
+ * workload.h). A bit stays as long as a policy uses it: programs that run have it in their sets.
  */
 import type { PidFilter, Policy, ProcessFilter, Selector, WorkloadFilter } from '../../../config/policy/policy.ts'
 import {
@@ -22,7 +22,7 @@ const KINDS = {
   innerPid: CONDITION_INNER_PID,
 } as const
 
-/** A condition of a process: true where one of the values fits, or where none does. */
+/** A condition on a process: true if one of the values fits; `negated`: if none does. */
 export interface Condition {
   readonly bit: number
   /** `enum condition_kind` */
@@ -37,7 +37,7 @@ export interface Condition {
 
 interface Kept {
   readonly bit: number
-  /** Of a process; else of where a task runs (bpf/match/workload.h). */
+  /** Set for a condition on a process; else the condition is on the place of a task (bpf/match/workload.h). */
   readonly condition: Condition | undefined
   readonly filter: Filter
   users: number
@@ -70,8 +70,8 @@ export class ConditionTable {
   readonly #used = new Set<number>()
 
   /**
-   * Takes the conditions of these selectors, new ones as of generation `since`. Returns which kinds have new ones. Throws POLICY_REFUSED when there
-   * are more than the bits, then nothing is taken.
+   * Takes the conditions of these selectors, new ones as of generation `since`. Returns the kinds with new ones. Throws POLICY_REFUSED if
+   * there are not enough bits; then nothing is taken.
    */
   take(
     policy: Pick<Policy, 'file'>,
@@ -101,7 +101,7 @@ export class ConditionTable {
     return isNew
   }
 
-  /** The reverse of `take`, once no program asks for them any more. True when processes hand down less than before. */
+  /** The reverse of `take`, once no program uses them any more. True if processes hand down less than before. */
   release(selectors: readonly Selector[]): boolean {
     return this.#drop(filtersOf(selectors)).some((bit) => bit < FOLLOWING_MAX)
   }
@@ -111,7 +111,7 @@ export class ConditionTable {
     return this.#bits(process)
   }
 
-  /** And those of the cgroup that it is in. */
+  /** The bits that its cgroup must have. */
   workloadBitsOf({ workloads = [] }: Selector): bigint {
     return this.#bits(workloads)
   }
@@ -120,7 +120,7 @@ export class ConditionTable {
     return filters.reduce((bits, filter) => bits | (1n << BigInt(this.#kept.get(keyOf(filter))?.bit ?? 0)), 0n)
   }
 
-  /** Of processes. */
+  /** Conditions on processes. */
   all(): readonly Condition[] {
     return [...this.#kept.values()].flatMap(({ condition }) => condition ?? [])
   }
@@ -143,7 +143,7 @@ export class ConditionTable {
     return free
   }
 
-  /** Those that descendants keep have the first word. */
+  /** Conditions that descendants keep have bits of the first word. */
   #freeBit(follows: boolean): number | undefined {
     const [from, to] = follows ? [0, FOLLOWING_MAX] : [FOLLOWING_MAX, CONDITIONS_MAX]
     for (let bit = from; bit < to; bit++) if (!this.#used.has(bit)) return bit

@@ -1,4 +1,4 @@
-/** Writes what cgroups fulfil into the kernel's map (bpf/match/workload.h). */
+/** Writes the conditions that cgroups fulfil into the kernel's map (bpf/match/workload.h). */
 import { randomBytes } from 'node:crypto'
 import type { BpfMap } from '../../../native/types.ts'
 import type { WorkloadFilter } from '../../../config/policy/policy.ts'
@@ -18,12 +18,12 @@ export interface WorkloadEntry {
   readonly kind: 'host' | 'pod' | 'container'
   /** Bits of the conditions that hold. */
   readonly holds: bigint
-  /** Of some condition it is not known yet. */
+  /** Whether some condition is not decided yet. */
   readonly partial: boolean
 }
 
 export interface WorkloadEntries {
-  /** False when there is no room. */
+  /** False if there is no room. */
   put(id: bigint, entry: WorkloadEntry): boolean
   delete(id: bigint): void
 }
@@ -32,9 +32,9 @@ export interface WorkloadEntries {
 export interface WorkloadSource {
   /** From now on writes what it knows into the kernel's map. */
   connect(entries: WorkloadEntries): void
-  /** Why a policy cannot have this condition here, if so. */
+  /** The reason if a policy cannot have this condition here. */
   refusal(filter: WorkloadFilter): string | undefined
-  /** These are all conditions from now on. Resolves when the kernel's map has them; false when it has no room. */
+  /** These are all conditions from now on. Resolves when the kernel's map has them; false if it has no room. */
   use(conditions: readonly WorkloadCondition[]): Promise<boolean>
 }
 
@@ -44,7 +44,7 @@ const ONLY = u32(0)
 
 export interface WorkloadMaps {
   readonly workloads: ConstructorParameters<typeof KeptMap>[0]
-  /** What programs remember of cgroups is of one number. */
+  /** A number: programs forget their cgroups when it changes. */
   readonly '.data.change': Pick<BpfMap, 'update'>
 }
 
@@ -69,14 +69,14 @@ export class WorkloadMap implements WorkloadEntries {
     this.forget()
   }
 
-  /** What others have changed in the map; puts it right. */
+  /** Finds and repairs changes of the map by other processes. */
   check(): Finding[] {
     const findings = this.#workloads.check()
     if (findings.length > 0) this.forget()
     return findings
   }
 
-  /** Programs ask the map about each cgroup again. */
+  /** Has programs look each cgroup up in the map again. */
   forget(): void {
     attempt(() => this.#change.update(ONLY, randomBytes(8)))
   }

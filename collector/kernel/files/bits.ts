@@ -18,7 +18,7 @@ const keyOf = ({ operator, values, sticky }: IdentityFilter): string =>
 
 export class FilterBits {
   readonly #used = new Map<string, Used>()
-  /** The one that was free for longest first: no program may still ask for what it meant. */
+  /** The bit that was free for longest comes first: no program may still use its old meaning. */
   readonly #free = Array.from({ length: IDENTITY_FILTERS_MAX }, (_, i) => 1n << BigInt(i))
 
   /** Whether the filter is new. Throws POLICY_REFUSED when there is no bit. */

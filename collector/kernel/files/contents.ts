@@ -1,6 +1,6 @@
 /**
- * What files have, for hooks with `fileDetails: {hash: sha256}`. A file is opened by its path, and read only if it is the one of the call: the same file
- * system, inode and generation. Reading happens on a thread that nothing waits for.
+ * The content of files, for hooks with `fileDetails: {hash: sha256}`. A file is opened by its path, and read only if it is the one of the
+ * call: the same file system, inode and generation. Reading happens on a thread that nothing waits for.
  */
 import type { Policy } from '../../../config/policy/policy.ts'
 import { NativeError, builtFile } from '../../../native/index.ts'
@@ -22,7 +22,7 @@ export interface ReachedFile {
   readonly pids: readonly number[]
 }
 
-/** What is not read, because it is not there, or not in time. */
+/** The digest of a file, or the reason why it was not read: the file is not there, or not in time. */
 export type Contents = FileDigest | { readonly missing: 'not_found' | 'unanswered' | 'late' }
 
 interface Loaded {
@@ -44,7 +44,7 @@ export class FileContents {
   readonly #shared: Shared
   readonly #procfs: string
   readonly #hostRoot: string
-  /** Hooks that ask. */
+  /** Number of hooks that need hashes. */
   #users = 0
   #loading: Promise<Loaded> | undefined
   #loaded: Loaded | undefined
@@ -56,7 +56,7 @@ export class FileContents {
     this.#hostRoot = hostRoot(this.#procfs)
   }
 
-  /** No hook asks for any. */
+  /** Whether no hook needs hashes. */
   get idle(): boolean {
     return this.#users === 0
   }
@@ -78,7 +78,7 @@ export class FileContents {
     this.#users += count
   }
 
-  /** Once no program asks for these policies any more. */
+  /** Call it when no program serves these policies any more. */
   remove(policies: readonly Policy[]): void {
     this.#users -= countOf(policies)
   }
@@ -124,7 +124,7 @@ export class FileContents {
     const object = await openObject(builtFile('files.bpf.o'), {
       programs: [{ name: 'file_identify', kind: 'run' }],
       sharedMaps: this.#shared,
-      // Of programs that are not loaded here.
+      // Maps of programs that are not loaded here.
       mapSizes: { identities: 1, identity_names: 1, linked: 1, left_files: 1, file_walks: 1 },
     })
     const reach = new Reach({

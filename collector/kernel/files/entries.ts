@@ -1,4 +1,4 @@
-/** What the kernel side knows of the paths of identity filters (bpf/match/identity.h), as map entries. */
+/** The kernel side's map entries for the paths of identity filters (bpf/match/identity.h). */
 import {
   IDENTITY,
   IDENTITY_FILTERS,
@@ -8,7 +8,7 @@ import {
   IDENTITY_WORDS,
 } from '../../wire/wire.ts'
 
-/** What a file is to the kernel; stat shows another device on btrfs and overlayfs. */
+/** The identity of a file in the kernel; stat shows another device on btrfs and overlayfs. */
 export interface FileIdentity {
   readonly ino: bigint
   /** The super block's, as the kernel encodes it. */
@@ -16,7 +16,7 @@ export interface FileIdentity {
   readonly generation: number
 }
 
-/** Which filters want what an entry's key names: itself, or all below it too. */
+/** Filters on the file of an entry's key: on itself, or on all below it too. */
 export interface FilterBits {
   own: bigint
   below: bigint
@@ -43,7 +43,7 @@ function nameKey(folder: FileIdentity, name: Buffer): Buffer {
 interface Entry {
   readonly key: Buffer
   readonly wanted: FilterBits
-  /** Number of the path that it is of; 0: of none. */
+  /** Number of its path in policies; 0 for none. */
   readonly named: number
 }
 
@@ -57,7 +57,7 @@ function wantedBytes({ wanted: { own, below }, named }: Entry): Buffer {
 
 type Entries = ReadonlyMap<string, { readonly key: Buffer; readonly value: Buffer }>
 
-/** Collects what all filters want. */
+/** Collects the files and names of all filters. */
 export class WantedFiles {
   readonly #files = new Map<string, Entry>()
   readonly #names = new Map<string, Entry>()
@@ -67,13 +67,13 @@ export class WantedFiles {
     folders: Array.from({ length: IDENTITY_WORDS }, () => 0n),
   }
 
-  /** A file or folder that filters want; its file system is theirs too. */
+  /** Adds a file or folder of filters, and its file system. */
   file(file: FileIdentity, wanted: FilterBits, named: number): void {
     add(this.#files, identityKey(file), wanted, named)
     this.#seen('files', file, wanted)
   }
 
-  /** What has this name in a folder, now or later. Names that no entry can hold are left out: files have none of that length. */
+  /** Adds a name in a folder, for the file that has it now or later. Names that no entry can hold are left out: no file has one. */
   name(folder: FileIdentity, name: string, wanted: FilterBits, named: number): void {
     const bytes = Buffer.from(name)
     if (bytes.length >= IDENTITY_NAME_BYTES) return
@@ -87,7 +87,7 @@ export class WantedFiles {
     const words = this.#hashes[what]
     words[word] = (words[word] ?? 0n) | (1n << ((hashed >> 56n) & 63n))
     this.#devices |= 1n << (hash(BigInt(dev)) >> 58n)
-    // Of a file whose folders are not known, the file system is.
+    // If the folders of a file are not known, its file system still is.
     add(this.#files, identityKey({ ino: 0n, dev, generation: 0 }), { own: 0n, below: own | below }, 0)
   }
 

@@ -2,9 +2,9 @@
  * The files that SameFile and UnderDir name, as the kernel side knows them (bpf/match/identity.h). Made with the first policy that has such a filter,
  * and gone with the last.
  *
- * A path is wanted in two ways: as the file that it is now, and by its name in its folder, so that what replaces it is wanted from its first
- * moment. Both are resolved anew every few seconds. Files below a folder that have several links are looked for; links and renames since are followed by
- * programs in the kernel.
+ * A path matches in two ways: as the file that it is now, and by its name in its folder, so that a file that replaces it matches from its
+ * first moment. Both are resolved anew every few seconds. The agent searches for files below a folder that have several links. Programs in
+ * the kernel follow later links and renames.
  */
 import type { HookSpec, IdentityFilter, Policy } from '../../../config/policy/policy.ts'
 import { NativeError, builtFile } from '../../../native/index.ts'
@@ -47,11 +47,11 @@ export interface FilesOptions {
 
 const BPF_F_NO_PREALLOC = 1
 /**
- * Between the begins of two looks, for each path. A path takes 0.1 ms of CPU, so this is a hundredth of the time. By their number and not by a clock,
- * which counts waiting for the CPU too: a loaded host would look after minutes.
+ * Pause between the starts of two looks, for each path. A path takes 0.1 ms of CPU, which is 1 % of this pause. It depends on the number of
+ * paths, not on measured time, which includes waits for the CPU: a loaded host would look after minutes.
  */
 const PAUSE_MS_A_PATH = 10
-/** Until then a policy waits for the look at its folders. */
+/** Longest wait of a policy for the look at its folders. */
 const LOOK_MS = 10_000
 
 /** Files and folders that left folders of sticky filters (docs/reference/policy-language.md has the number). The map takes all its memory, a megabyte, at once. */
@@ -82,7 +82,7 @@ interface Loaded {
   readonly object: BpfObject
   readonly links: readonly WatchedLink[]
   readonly maps: FileMaps
-  /** Those of them that only user space writes. */
+  /** The maps that only user space writes. */
   readonly kept: Readonly<Record<'identities' | 'identity_names' | 'identity_screen', KeptMap>>
   readonly reach: Reach
   readonly resolver: Resolver
@@ -96,12 +96,12 @@ export class Files {
   readonly #nowMs: () => number
   readonly #bits = new FilterBits()
   #loaded: Loaded | undefined
-  /** What the maps hold, by map and key. */
+  /** Entries of the maps, by map and key. */
   #written: { readonly files: Map<string, Buffer>; readonly names: Map<string, Buffer> } = {
     files: new Map(),
     names: new Map(),
   }
-  /** As of the last write. */
+  /** Paths as of the last write. */
   #resolved: ReadonlyMap<string, Resolved> = new Map()
   /** Paths that were reported as missing. */
   readonly #missing = new Set<string>()
@@ -130,12 +130,12 @@ export class Files {
     return this.#loaded?.maps
   }
 
-  /** Of the programs that follow files; none while no policy has such a filter. */
+  /** Links of the programs that follow files; empty while no policy has such a filter. */
   get links(): readonly WatchedLink[] {
     return this.#loaded?.links ?? []
   }
 
-  /** What others have changed in the maps, which it puts right, and links that are gone. */
+  /** Finds and repairs changes of the maps by other processes, and finds links that are gone. */
   check(): Finding[] {
     if (this.#loaded === undefined) return []
     const { links, kept } = this.#loaded
@@ -172,7 +172,7 @@ export class Files {
     await this.#loaded.linked.known(LOOK_MS)
   }
 
-  /** Once no program asks for the filters of these policies any more. */
+  /** Call it when no program uses the filters of these policies any more. */
   remove(policies: readonly Policy[]): void {
     const gone = policies.flatMap(({ hooks }) => filtersOf(hooks))
     for (const filter of gone) this.#bits.release(filter)
@@ -252,7 +252,7 @@ export class Files {
     return { object, links, maps, kept, reach, resolver, linked }
   }
 
-  /** Resolves all paths, and makes the maps hold just what they lead to. */
+  /** Resolves all paths, and writes the files that they lead to, and no others, into the maps. */
   async #write(): Promise<void> {
     const loaded = this.#loaded
     if (loaded === undefined) return
@@ -262,7 +262,7 @@ export class Files {
     const seen = new Seen()
     for (const path of new Set(filters.flatMap(({ filter }) => filter.values))) {
       const found = await resolver.resolve(path, seen)
-      // What gave an answer before is watched on: its file system may hang, or the agent may have waited for the CPU.
+      // A path that was resolved before is watched on: its file system may hang, or the agent may have waited for the CPU.
       resolved.set(path, found.late === true ? (this.#resolved.get(path) ?? found) : found)
     }
     if (this.#loaded !== loaded) return
@@ -288,7 +288,7 @@ export class Files {
         }
       }
     }
-    // What is new first, then the screen that lets calls get there, then what is old.
+    // Adds new entries, then writes the screen that lets calls get there, then removes old entries.
     const next = { files: new Map<string, Buffer>(), names: new Map<string, Buffer>() }
     const old: Array<() => void> = []
     for (const [map, entries, before, after] of [

@@ -1,4 +1,4 @@
-/** Files with several links of which one is below a watched folder: finds them, and forgets those that are no longer. */
+/** Finds files with several links of which one is below a watched folder, and forgets files that no longer are. */
 import { setTimeout } from 'node:timers/promises'
 import type { BpfMap, FolderRead } from '../../../native/types.ts'
 import { u32 } from '../../wire/bytes.ts'
@@ -11,15 +11,15 @@ import { Unanswered } from './reach.ts'
 import type { Resolver } from './resolve.ts'
 
 /**
- * Between two looks, for each file, folder, and file with several links: twenty times the CPU that it takes. By their number and not by a clock, which
- * counts waiting for the CPU too: a loaded host would look after minutes.
+ * Pause between two looks, for each file, folder, and file with several links: twenty times the CPU that it takes. It depends on their
+ * number, not on measured time, which includes waits for the CPU: a loaded host would look after minutes.
  */
 const PAUSE_MS_A_FILE = 0.05
 const PAUSE_MS_A_FOLDER = 1
 const PAUSE_MS_A_LINK = 2
-/** Without any sign of a change. */
+/** Pause without any sign of a change. */
 const PAUSE_MS = 600_000
-/** After a look at a folder that did not answer. */
+/** Pause after a look at a folder that did not answer. */
 const UNANSWERED_PAUSE_MS = 60_000
 /** Entries read at once. */
 const ENTRIES_AT_ONCE = 1024
@@ -33,7 +33,7 @@ export interface WatchedFolder {
 export interface LinkedOptions {
   readonly maps: Readonly<Record<'linked' | 'linked_news', BpfMap>>
   readonly resolver: Pick<Resolver, 'identifyPath'>
-  /** Rejects with Unanswered where the file system does not answer. */
+  /** Rejects with Unanswered if the file system does not answer. */
   readonly readFolder: (path: Buffer) => Promise<FolderRead>
   /** Writes `round` and `unknown` to the kernel side. */
   readonly rewrite: () => Promise<void>
@@ -51,14 +51,14 @@ const namesIn = (entry: Buffer | undefined): number[] =>
 export class LinkedFiles {
   readonly #options: LinkedOptions
   #folders: ReadonlyMap<string, WatchedFolder> = new Map()
-  /** Of the present look; entries of earlier ones are forgotten at its end. */
+  /** Number of the present look; entries of earlier looks are forgotten at its end. */
   round = 0n
   /**
-   * Filters for which there was no room, whose folders did not answer, or whose first look has not ended: for those every file with several links
-   * matches, marked.
+   * Filters for which there was no room, whose folders did not answer, or whose first look has not ended: every file with several links
+   * matches them, marked.
    */
   unknown = 0n
-  /** Filters of which a look has ended. */
+  /** Filters with a look that has ended. */
   #known = 0n
   #looking: Promise<void> | undefined
   #again = false
@@ -78,7 +78,7 @@ export class LinkedFiles {
     if (isNew) this.#again = true
   }
 
-  /** Looks when something may have moved links into a folder or out of it, or none looked for long. */
+  /** Looks if links may have moved into a folder or out of it, or if the last look was long ago. */
   lookIfMoved(): void {
     const now = this.#options.nowMs()
     if (now < this.#nextMs && !this.#again) return
@@ -88,7 +88,7 @@ export class LinkedFiles {
     void this.look()
   }
 
-  /** Counted by the kernel: those that may have moved links. */
+  /** Renames that may have moved links, as the kernel counts them. */
   #renames(): bigint {
     return this.#options.maps.linked_news.lookup(u32(0))?.readBigUInt64LE(LINKED_NEWS.moved) ?? 0n
   }
@@ -132,7 +132,7 @@ export class LinkedFiles {
         if (found === 'unanswered') this.#pauseMs = UNANSWERED_PAUSE_MS
         if (this.#closed) return
       }
-      // What a folder was moved with meanwhile may have been missed: the next look forgets.
+      // If a folder was moved meanwhile, its files may have been missed: then the next look forgets.
       if (this.#renames() === moved) this.#forget()
       this.#known = bits & ~lacking
       if (!hasRoom) {
@@ -163,7 +163,7 @@ export class LinkedFiles {
     }
   }
 
-  /** False when there is no room. */
+  /** False if there is no room. */
   async #keep(path: Buffer, { filters, named }: WatchedFolder): Promise<boolean> {
     const { maps, resolver } = this.#options
     // It may be gone by now.
@@ -191,7 +191,7 @@ export class LinkedFiles {
     }
   }
 
-  /** Removes what neither this look nor the kernel has seen since it began. */
+  /** Removes entries that neither this look nor the kernel has seen since the look began. */
   #forget(): void {
     const { linked } = this.#options.maps
     for (const [key, value] of entriesOf(linked, ENTRIES_AT_ONCE)) {

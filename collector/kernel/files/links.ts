@@ -4,7 +4,7 @@ import { Unanswered } from './reach.ts'
 
 const SLASH = Buffer.from('/')
 
-/** What one look saw. */
+/** Counters of one look. */
 export interface Looked {
   files: number
   folders: number
@@ -16,7 +16,7 @@ export interface Looked {
 
 /**
  * The files with several links below a folder, on its own file system. Names are bytes: they need not be UTF-8. Counts into `looked`. Throws Unanswered
- * where the file system does not answer.
+ * if the file system does not answer.
  */
 export async function* linksBelow(
   folder: string,

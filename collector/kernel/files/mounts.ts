@@ -1,8 +1,8 @@
-/** Which mount a path lies on, by `/proc/PID/mountinfo`. Paths are bytes, as latin1 texts. */
+/** Finds the mount of a path, in `/proc/PID/mountinfo`. Paths are bytes, as latin1 texts. */
 
 export interface Mount {
   readonly point: string
-  /** Of its file system, as `major:minor`: bind mounts of one have the same. */
+  /** Device of its file system, as `major:minor`; bind mounts of one file system have the same. */
   readonly device: string
 }
 
@@ -18,7 +18,7 @@ export function mountsOf(mountinfo: string): Mount[] {
 const unescaped = (text: string): string =>
   text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)))
 
-/** That of an absolute path without symbolic links; of several at one place, the last one covers the others. */
+/** The mount of an absolute path without symbolic links. If several are at one place, the last one covers the others. */
 export function mountOf(mounts: readonly Mount[], path: string): Mount | undefined {
   let found: Mount | undefined
   for (const mount of mounts) {

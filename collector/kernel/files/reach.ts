@@ -1,7 +1,7 @@
 /**
- * Questions to file systems that may never answer: a network mount without its server, FUSE. They are asked one at a time, on a thread that nothing
- * waits for. One that is not answered in time costs that thread, and its file system is asked nothing for a minute, nor while the thread waits; what lies on
- * others has a new thread.
+ * Requests to file systems that may never answer: a network mount without its server, FUSE. They run one at a time, on a thread that
+ * nothing waits for. A request without an answer in time costs that thread. Its file system then gets no request for a minute, nor while
+ * the thread waits; other file systems get a new thread.
  *
  * Bounds: five seconds a minute for each file system that does not answer, and HUNG_MAX threads that wait for the kernel.
  */
@@ -17,13 +17,13 @@ const DEADLINE_MS = 5_000
 const REST_MS = 60_000
 /** A thread takes some 20 KiB of memory. */
 export const HUNG_MAX = 32
-/** For as long the mounts are taken to be as they were read. */
+/** Time for which mounts that were read count as unchanged. */
 const MOUNTS_MS = 1_000
 
-/** What lies in the root of a process, below the folder of processes. */
+/** Matches a path in the root of a process, below the folder of processes. */
 const OTHER_ROOT = /^\/(\d+)\/root(?=\/|$)/
 
-/** There was no answer in time, or the file system is not asked for now. */
+/** There was no answer in time, or the file system gets no requests for now. */
 export class Unanswered extends Error {}
 
 interface Silent {
@@ -69,8 +69,8 @@ export class Reach {
   }
 
   /**
-   * What `question` answers, when its turn has come. Rejects as it does, and with Unanswered. `path` has no symbolic links but the last name. `late`: gets an
-   * answer that nobody waits for any more.
+   * The answer to `question`, when its turn has come. Rejects as it does, and with Unanswered. `path` has no symbolic links but the last
+   * name. `late`: gets an answer that nobody waits for any more.
    */
   async ask<T>(
     path: string | Buffer,
@@ -84,20 +84,20 @@ export class Reach {
     return answer
   }
 
-  /** A descriptor of the path, for `release` or the worker. Rejects with NativeError where there is none, and with Unanswered. */
+  /** A descriptor of the path, for `release` or the worker. Rejects with NativeError if there is none, and with Unanswered. */
   async find(path: string | Buffer, patience?: Patience): Promise<number> {
     const late = (fd: number): void => void this.#worker.release(fd).catch(() => {})
     return this.ask(path, (worker, bytes) => worker.find(bytes), patience, late)
   }
 
-  /** What it leads to may have been unmounted meanwhile, and this ends it. Also of a file system that has become silent. Never rejects. */
+  /** Closes a descriptor, also on a silent file system. If that was unmounted meanwhile, this ends it. Never rejects. */
   async release(path: string | Buffer, fd: number): Promise<void> {
     const released = this.#turn.then(() => this.#inTime(bytesOf(path), this.#worker.release(fd)))
     this.#turn = released.catch(() => {})
     await this.#turn
   }
 
-  /** What was asked before is still answered. */
+  /** Earlier requests are still answered. */
   close(): void {
     this.#closing = true
     void this.#turn.then(() => this.#closeIfDone())
@@ -149,7 +149,7 @@ export class Reach {
     answer.then(late, () => {}).finally(returned)
   }
 
-  /** The file system is asked nothing for a while. */
+  /** Sends the file system no requests for a while. */
   #rest(path: Buffer): Silent | undefined {
     const mount = this.#mountOf(path)
     if (mount === undefined) return undefined

@@ -4,15 +4,15 @@ import { dirname, join } from 'node:path'
 /** MAXSYMLINKS, include/linux/namei.h. */
 const LINKS_MAX = 40
 
-/** What names are links to, by path: undefined for what is none. Kept for one look, in which paths share most of their folders. */
+/** Targets of symbolic links, by path; undefined for other files. Kept for one look, in which paths share most of their folders. */
 export type Targets = Map<string, Promise<string | undefined>>
 
-/** What a symbolic link says; undefined for what is none. */
+/** Reads the target of a symbolic link; undefined for other files. */
 export type ReadLink = (path: string) => Promise<string | undefined>
 
 /**
- * The path below `root` without symbolic links, as far as it exists; `root`: '' for the own one. `path` is absolute. Never leaves `root`. Rejects as
- * `readLink`, which is asked only for what `targets` does not have.
+ * The path below `root` without symbolic links, as far as it exists; `root`: '' for the agent's root. `path` is absolute. Never leaves
+ * `root`. Rejects as `readLink`, which is called only for paths that `targets` does not have.
  */
 export async function realPathIn(
   root: string,

@@ -1,6 +1,6 @@
 /**
- * What files are to the kernel. The agent opens a path without any right to its content, and a program of files.bpf.c looks at what was opened: so
- * it works on every file system, and the same way as the filters do.
+ * Finds the identity of files in the kernel. The agent opens a path without any right to its content, and a program of files.bpf.c
+ * identifies the opened file. So it works on every file system, and in the same way as the filters.
  */
 import { readlinkSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
@@ -26,34 +26,34 @@ export interface Identified extends FileIdentity {
 
 /** A path of a policy as it is now. */
 export interface Resolved {
-  /** Where the agent finds it, with symbolic links followed. */
+  /** The path by which the agent finds it, with symbolic links followed. */
   readonly path: string
   readonly file: Identified | undefined
-  /** The folder that has it, or would; absent for the root and where there is none. */
+  /** The folder that has it, or would; absent for the root and if there is none. */
   readonly folder: Identified | undefined
   readonly name: string
-  /** Why something is not known: `ENOENT: …`. */
+  /** The reason why something is not known: `ENOENT: …`. */
   readonly missing?: string
   /** No answer in time: nothing is known. */
   readonly late?: boolean
 }
 
-/** What one look at many paths has seen: they share most of their folders. */
+/** Results of one look at many paths, which share most of their folders. */
 export class Seen {
   readonly targets: Targets = new Map()
   readonly folders = new Map<string, Promise<Identified | undefined>>()
 }
 
 /**
- * Where the agent sees the host's files: '' where it has the host's mounts, else through pid 1. A unit with ProtectHome= or PrivateTmp= does not have
- * them, and a container has others.
+ * The root of the host's files for the agent: '' if it has the host's mounts, else through pid 1. A unit with ProtectHome= or PrivateTmp=
+ * does not have them, and a container has others.
  */
 export function hostRoot(procfs: string): string {
   try {
     const [own, host] = ['/proc/self', join(procfs, '1')].map((of) => readlinkSync(join(of, 'ns', 'mnt')))
     return own === host ? '' : join(procfs, '1', 'root')
   } catch {
-    // Not for us to see: then there are only the own ones.
+    // Not readable: then the agent has only its own mounts.
     return ''
   }
 }
@@ -72,7 +72,7 @@ export class Resolver {
     this.#identified = object.map('identified')
   }
 
-  /** What a file of the agent's is. */
+  /** The identity of a file that the agent has open. */
   identify(fd: number): Identified | undefined {
     if (this.#object.run('file_identify', fd) !== 1) return undefined
     const found = this.#identified.lookup(u32(0))
@@ -86,7 +86,7 @@ export class Resolver {
     }
   }
 
-  /** The same by path. Rejects with NativeError where there is none, and with Unanswered. */
+  /** The same by path. Rejects with NativeError if there is none, and with Unanswered. */
   async identifyPath(path: string | Buffer, patience?: Patience): Promise<Identified | undefined> {
     const fd = await this.#reach.find(path, patience)
     try {
@@ -96,7 +96,7 @@ export class Resolver {
     }
   }
 
-  /** Never rejects: what is not there is missing in the result. Takes at most seconds. Asks only for what `seen` does not have. */
+  /** Never rejects: parts that do not exist are missing in the result. Takes at most seconds. Reads only paths that `seen` lacks. */
   async resolve(path: string, seen: Seen = new Seen()): Promise<Resolved> {
     try {
       return await this.#resolve(path, seen, fullPatience())
@@ -113,7 +113,7 @@ export class Resolver {
     const real = await realPathIn(this.#root, path, readLink, seen.targets)
     const name = basename(real)
     const at = (where: string): string => `${this.#root}${where}`
-    // The folder first: what appears in it meanwhile is wanted by its name.
+    // The folder first: a file that appears in it meanwhile matches by its name.
     const folder = name === '' ? undefined : await this.#folder(at(dirname(real)), seen, patience)
     let missing = ''
     const file = await this.#known(at(real), patience, (error) => (missing = error.message))
@@ -134,7 +134,7 @@ export class Resolver {
     return folder
   }
 
-  /** Undefined for what is not there; rejects with Unanswered. */
+  /** Undefined if nothing is there; rejects with Unanswered. */
   async #known(path: string, patience: Patience, why?: (error: Error) => void): Promise<Identified | undefined> {
     try {
       return await this.identifyPath(path, patience)

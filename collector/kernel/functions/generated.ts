@@ -6,7 +6,7 @@ import { MAX_KPROBES } from '../../../config/policy/parse.ts'
 import { Turns } from '../../host/turns.ts'
 import type { KernelFacts } from '../facts.ts'
 
-/** The functions of a list, or why they cannot be told: a sentence. */
+/** The functions of a list, or a sentence with the reason why they are not known. */
 export type Generated = readonly string[] | string
 
 const FTRACE: readonly string[] = [
@@ -60,7 +60,7 @@ async function readFtrace(): Promise<string | undefined> {
   return undefined
 }
 
-/** Of `vfs_read` or `nf_hook [nf_tables]` a line. Without type information a function's arguments cannot be told; clones such as f.isra.0 have none. */
+/** Reads lines such as `vfs_read` or `nf_hook [nf_tables]`. Without type information, as for clones (f.isra.0), arguments are unknown. */
 async function namesIn(text: string, known: ReadonlySet<string>): Promise<Set<string>> {
   const names = new Set<string>()
   const turns = new Turns()

@@ -1,4 +1,4 @@
-/** What a kernel does not have as a policy needs it: sentences. */
+/** Sentences about parts of a policy that do not fit a kernel. */
 import { LSM_PREFIX } from '../../../config/policy/kprobe.ts'
 import type { HookSpec } from '../../../config/policy/policy.ts'
 import type { Position } from '../../../config/yaml/problems.ts'
@@ -31,7 +31,7 @@ export function notFound(spec: HookSpec, symbol: string, known: readonly string[
   return `no kernel function "${spec.call}"${meant}: ${hint}`
 }
 
-/** Why this kernel calls no function of the BPF LSM; undefined when it does. */
+/** The reason why this kernel calls no function of the BPF LSM; undefined if it does. */
 export function lsmRefusal({ lsms = '' }: Pick<KernelFacts, 'lsms'>): string | undefined {
   if (lsms.split(',').includes('bpf')) return undefined
   const got = lsms === '' ? 'nothing there (is securityfs mounted?)' : lsms

@@ -1,4 +1,4 @@
-/** Finds members of the kernel's structs that policies ask for: `resolve` paths and the members of objects. */
+/** Finds members of the kernel's structs that policies need: `resolve` paths and the members of objects. */
 import { typeNamed } from '../../../config/policy/arguments.ts'
 import type { ArgumentType, NumberRange } from '../../../config/policy/arguments.ts'
 import type { ArgumentSpec, HookSpec, NumberFilter } from '../../../config/policy/policy.ts'
@@ -14,7 +14,7 @@ export type MemberOf = (path: string) => KernelMember | undefined
 /** Gives equal keys equal numbers, from 1 on. */
 export type Numbering = (key: string) => number
 
-/** As many as records can tell apart (`value.places` of bpf/event.h). */
+/** As many as records can distinguish (`value.places` of bpf/event.h). */
 const NUMBERS_MAX = 0xffff
 
 export function numbering(): Numbering {
@@ -44,7 +44,7 @@ function structOf(
 export const isPlaced = ({ type, resolve, size }: ArgumentSpec): boolean =>
   resolve !== undefined || type.object !== undefined || type.pointed === true || size !== undefined
 
-/** The paths to ask the kernel about. */
+/** The paths to look up in the kernel's types. */
 export function pathsOf(spec: HookSpec, type: KernelFunction | undefined): string[] {
   return spec.args.filter(isPlaced).flatMap((arg) => {
     const struct = arg.resolve === undefined ? arg.type.object?.struct : structOf(arg, spec, type)
@@ -104,7 +104,7 @@ export function placedArgument(
 const isInside = ({ base }: KernelMember): boolean =>
   !base.includes('*') && (base.endsWith(']') || /^(?:const )?(?:struct|union) /.test(base))
 
-/** What a parameter would be that leads to the member: a pointer itself, or to a struct or an array; undefined for an integer. */
+/** The type of a parameter that would lead to the member: a pointer itself, or to a struct or an array; undefined for an integer. */
 function addressOf(found: KernelMember): string | undefined {
   if (found.base.includes('*')) return found.base
   return isInside(found) ? `${found.base.replace(/ \[\d+\]$/, '')} *` : undefined
@@ -169,7 +169,7 @@ function withLength(arg: ArgumentSpec, { syscall }: HookSpec, { params }: Kernel
     : arg
 }
 
-/** The hook with what its arguments are in this kernel. */
+/** The hook with its arguments as they are in this kernel. */
 export function withPlaces(
   spec: HookSpec,
   type: KernelFunction,

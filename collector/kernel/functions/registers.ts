@@ -12,7 +12,7 @@ export const readsRegisters = ({ args = [] }: Partial<Pick<HookSpec, 'args'>>): 
 
 const PROCESSORS = { x64: 'x86-64', arm64: 'arm64' } as const
 
-/** The hook with parameters in place of registers, and where each of these is in `struct pt_regs`; the hook itself if it reads none. */
+/** The hook with parameters in place of registers, and the place of each in `struct pt_regs`; the hook itself if it reads none. */
 export function withRegisters(
   spec: HookSpec,
   arch: KernelFacts['arch'],

@@ -1,7 +1,7 @@
-/** Functions security_*, which ask the security modules: of each hook of the LSM there is one. */
+/** Functions security_*, which call the security modules: each hook of the LSM has one. */
 import { LSM_PREFIX } from '../../../config/policy/kprobe.ts'
 
-/** security/security.c: those that are not called security_HOOK. The argument lists are the same. */
+/** security/security.c: functions that are not called security_HOOK. The argument lists are the same. */
 const OTHERS: Readonly<Record<string, string>> = {
   bprm_check_security: 'bprm_check',
   sk_alloc_security: 'sk_alloc',
@@ -19,7 +19,7 @@ const OTHERS: Readonly<Record<string, string>> = {
   sem_alloc_security: 'sem_alloc',
 }
 
-/** The function that calls a hook of the LSM: what a program may have fail. `call`: bpf_lsm_HOOK. */
+/** The function that calls a hook of the LSM, which a program may have fail. `call`: bpf_lsm_HOOK. */
 export function securityFunction(call: string): string {
   const hook = call.slice(LSM_PREFIX.length)
   return `security_${Object.hasOwn(OTHERS, hook) ? OTHERS[hook] : hook}`

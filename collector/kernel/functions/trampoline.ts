@@ -1,19 +1,19 @@
-/** What programs in the trampoline of a function (fentry, fexit, fmod_ret) can see of its calls. */
+/** Limits of programs in the trampoline of a function (fentry, fexit, fmod_ret): the parts of its calls that they can see. */
 import type { KernelFunction } from '../../../native/types.ts'
 import { PARAMS_MAX } from '../../wire/wire.ts'
 import type { ArgumentSpec, HookSpec } from '../../../config/policy/policy.ts'
 import { readsAtReturn } from '../../../config/policy/types/bytes.ts'
 
-/** They only ask whether a call may go on: nothing that they were given changes until they return, and texts are the kernel's own copies. */
+/** Functions that only decide whether a call may go on: no argument changes until they return, and texts are the kernel's copies. */
 const ONLY_ASKS = /^(?:security_\w+|may_open)$/
 const NEVER_RETURNS = /^(?:(?:__\w+_)?sys_exit(?:_group)?|do_(?:group_)?exit)$/
 
-/** Kernels refuse fexit on others (kernel/bpf/verifier.c noreturn_deny). */
+/** Kernels refuse fexit on other functions (kernel/bpf/verifier.c noreturn_deny). */
 export const returns = ({ call = '' }: Partial<Pick<HookSpec, 'call'>>): boolean => !NEVER_RETURNS.test(call)
 
 /**
  * Whether a program that runs only at the return sees what one at the entry would see. During the call another thread may change a text or bytes in its
- * memory, or rename what a path leads to, or the function itself does. Where calls are judged at their return, only bytes are read before.
+ * memory, or rename the file of a path, or the function itself does. If calls are judged at their return, only bytes are read before.
  */
 export function fitsFexit(spec: Partial<Pick<HookSpec, 'call' | 'args'>>): boolean {
   const { call = '', args = [] } = spec
@@ -22,7 +22,7 @@ export function fitsFexit(spec: Partial<Pick<HookSpec, 'call' | 'args'>>): boole
   return !args.some(({ type, size }) => type.kind === 'bytes' && size?.returned === undefined)
 }
 
-/** A number that the function was given, and what is known of the task. */
+/** A number that the function was given, or a fact about the task. */
 const staysSame = ({ type: { kind, pointed }, resolve, source }: ArgumentSpec): boolean =>
   source !== undefined ||
   (resolve === undefined && pointed !== true && (kind === 'number' || kind === 'wide' || kind === 'none'))
@@ -37,7 +37,7 @@ const PLAIN = /^(?:[^*([]+|struct (?:file|path|dentry|inode|pt_regs) \*)$/
 export function plainParams({ params }: Pick<KernelFunction, 'params'>): number {
   let plain = 0
   for (const [i, { base, sizeBytes }] of params.slice(0, PARAMS_MAX).entries()) {
-    // A struct may stand in two registers, and moves those behind it.
+    // A struct may stand in two registers, and moves the parameters behind it.
     if (/^(?:struct|union) [^*]*$/.test(base)) break
     if (sizeBytes > 0 && sizeBytes <= 8 && PLAIN.test(base)) plain |= 1 << i
   }

@@ -1,4 +1,4 @@
-/** Which program serves which hooks of policies. */
+/** Assigns the hooks of policies to programs. */
 import { CollectorError } from '../../errors.ts'
 import type { PlannedHook, AttachMethod } from '../plan.ts'
 import { SELECTORS_MAX, VALUE_TEXTS_MAX } from '../../wire/wire.ts'
@@ -13,8 +13,8 @@ export interface Assignment {
 }
 
 /**
- * The functions whose hooks change. Those without any left are to be detached. `full`: as for `wayOf`. Throws CollectorError POLICY_REFUSED for a
- * hook that does not even fit into a program of its own.
+ * The functions whose hooks change. Functions without any left are to be detached. `full`: as for `wayOf`. Throws CollectorError
+ * POLICY_REFUSED for a hook that does not even fit into a program of its own.
  */
 export function assign(
   attached: ReadonlyMap<string, Assignment>,
@@ -34,7 +34,7 @@ export function assign(
     // Nearly always the first has room.
     for (let n = 0; ; n++) {
       const fields = (way.fields ?? []).map(({ offset, bytes, kind }) => `${offset}/${bytes}${kind}`).join(',')
-      // What is read at the entry, for one policy, is not what another wants of the return.
+      // Values that one policy reads at the entry are not the values that another needs at the return.
       const late = way.mode !== 'fexit' && judgedAtReturn(spec)
       const key = `${symbol} ${load} ${way.mode} ${way.multi} ${way.returns ?? false} ${fields} ${spec.syscall} ${late} ${n}`
       const served = changed.get(key) ?? { key, symbol, way, hooks: [...(attached.get(key)?.hooks ?? [])] }

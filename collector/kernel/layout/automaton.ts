@@ -1,6 +1,6 @@
 /**
- * Which texts contain one of some values, as a table that the kernel walks with one look-up a byte, however many values there are (Aho and Corasick,
- * "Efficient string matching", 1975). A row is what the next byte leads to.
+ * Finds texts that contain one of some values, by a table that the kernel walks with one look-up a byte, for any number of values (Aho
+ * and Corasick, "Efficient string matching", 1975). A row has the next state for each byte.
  */
 import { AUTOMATON_FOUND } from '../../wire/wire.ts'
 
@@ -8,7 +8,7 @@ const BYTES = 256
 
 interface Node {
   readonly children: Map<number, Node>
-  /** A value ends here, or in what this begins anew with. */
+  /** A value ends here, or in one of its fallbacks. */
   found: boolean
   /** The longest beginning of a value that ends like this one. */
   fallback: Node | undefined

@@ -49,14 +49,14 @@ const rowsOf = (hooks: readonly PolicyHook[]): Row[] =>
 
 const selectorsOf = ({ selectors }: HookSpec): readonly Selector[] => (selectors.length > 0 ? selectors : [EVERYTHING])
 
-/** How records call this value (`struct value` in bpf/event.h). */
+/** Number of this value in records (`struct value` in bpf/event.h). */
 export function valueIndex({ index, type, places }: Pick<ArgumentSpec, 'index' | 'type' | 'places'>): number {
   return numberOf({ param: index, read: type.read, places })
 }
 
 const numberOf = (value: Value): number => indexOf(value) | ((value.places?.number ?? 0) << PLACES_SHIFT)
 
-/** In the index of decode.ts. */
+/** Position of the number of places in the index of decode.ts. */
 const PLACES_SHIFT = 8
 
 const indexOf = ({ param, read }: Value): number => param | (ARG_TYPES[read] << VALUE_TYPE_SHIFT)
@@ -68,7 +68,7 @@ export class Together {
   #selectors = 0
   #asksOfFiles = false
 
-  /** False, and nothing changes, when the program has no room for this one too. */
+  /** False, and nothing changes, if the program has no room for this one too. */
   add(spec: HookSpec): boolean {
     const selectors = this.#selectors + Math.max(1, spec.selectors.length)
     const files = this.#asksOfFiles || asksOfFiles({ spec })
@@ -85,11 +85,11 @@ export class Together {
   }
 }
 
-/** Whether a hook has filters on which file it is. */
+/** Whether a hook filters by file identity. */
 export const asksOfFiles = ({ spec: { selectors } }: Pick<PolicyHook, 'spec'>): boolean =>
   selectors.some(({ matchArgs }) => matchArgs.some((filter) => filter.class === 'identity'))
 
-/** How many values are asked which file they are. */
+/** Number of values with filters by file identity. */
 const filesCount = (specs: readonly HookSpec[], values: ReadonlyMap<number, Value>): number =>
   filesAsked([...values.values()], rowsOf(specs.map((spec) => ({ id: 0, spec })))).length
 
@@ -97,11 +97,11 @@ const FILE_TYPES: ReadonlySet<Value['read']> = new Set(
   TYPES.filter(({ kind }) => kind === 'file').map(({ read }) => read),
 )
 
-/** Which values a hook wants to know more of than their path. */
+/** The values of which a hook reports more than their path. */
 const detailsOf = ({ args, fileDetails }: HookSpec): number[] =>
   fileDetails === undefined ? [] : args.filter(({ type }) => FILE_TYPES.has(type.read)).map(valueIndex)
 
-/** All that the hooks want to know, each once. */
+/** All values that the hooks read, each once. */
 function valuesOf(specs: readonly HookSpec[]): Value[] {
   const values = new Map<number, Value>()
   for (const spec of specs) addValues(spec, values)
@@ -119,8 +119,8 @@ function addValues({ args }: HookSpec, values: Map<number, Value>): void {
 }
 
 /**
- * The struct's bytes. Adds to `tables` what the hooks have in maps. `id`: of the function, kept when its policies change. The specs are valid
- * (config/) and fit together. Throws Error for a namespace that the host does not have.
+ * The struct's bytes. Adds the map entries of the hooks to `tables`. `id`: of the function, kept when its policies change. The specs are
+ * valid (config/) and fit together. Throws Error for a namespace that the host does not have.
  */
 export function hookBytes(
   id: number,
@@ -215,12 +215,12 @@ function paramsRead(syscall: boolean, fields: readonly EventField[], values: rea
 export const judgedAtReturn = ({ aggregate, args, return: returns }: HookSpec): boolean =>
   returns && (aggregate !== undefined || readsAtReturn(args))
 
-/** Whether selectors ask of the task what the screen does not know: it knows one bit of each, and not which of them a call has. */
+/** Whether selectors have conditions on the task that the screen does not know: it knows one bit of each, not which ones a call has. */
 const rejectsEarly = (rows: readonly Row[], asked: readonly bigint[]): boolean =>
   rows.some(({ selector: { task = [] } }) => task.length > 0) ||
   asked.some((bits) => bits !== 0n && (rows.length > 1 || (bits & (bits - 1n)) !== 0n))
 
-/** Bits of which a process has one when it has all that a selector asks for; none when a selector asks for none. */
+/** Bits of which a process has one if it has all bits that a selector requires; 0 if a selector requires none. */
 function anyOf(asked: readonly bigint[]): bigint {
   return asked.every(Boolean) ? asked.reduce((any, bits) => any | (bits & -bits), 0n) : 0n
 }
@@ -232,7 +232,7 @@ function wordsOf(asked: readonly bigint[]): number {
   return Array.from({ length: SET_WORDS }, (_, w) => used(w)).reduce((words, word) => words | word)
 }
 
-/** What the selectors ask of a path, by bit. */
+/** The demands of the selectors on a path, by bit. */
 function demandsOn(value: Value, rows: readonly Row[]): Map<number, Demand> {
   const demands = new Map<number, Demand>()
   rows.forEach(({ hook, selector }, i) => {
@@ -249,7 +249,7 @@ interface ScreenedPath {
   readonly demands: ReadonlyMap<number, Demand>
 }
 
-/** The path that most selectors ask for. */
+/** The path that most selectors restrict. */
 const screenedPath = (values: readonly Value[], rows: readonly Row[]): ScreenedPath | undefined =>
   values
     .filter(({ places, read }) => places === undefined && read !== 'sockaddrUn')
@@ -297,7 +297,7 @@ function writePath(
   return [...demands.values()].flatMap(({ decides }) => (decides === undefined ? [] : [decides]))
 }
 
-/** The files of the call of which selectors ask which they are, in the order of `filesAsked`. */
+/** The files of the call with filters by file identity, in the order of `filesAsked`. */
 function writeFiles(
   bytes: Buffer,
   values: readonly Value[],

@@ -1,11 +1,11 @@
-/** Constants that say which code an object needs: the verifier removes the rest. */
+/** Constants for the code that an object needs: the verifier removes the rest. */
 import type { HookSpec } from '../../../config/policy/policy.ts'
 import { u32 } from '../../wire/bytes.ts'
 import { asksOfChanges } from './selector.ts'
 
 const NETWORK = ['sock', 'socket', 'skb', 'sockaddr', 'netDevice'] as const
 
-/** Constants that say which code the functions of an object need. */
+/** The constants for the functions of an object. */
 export function knobsOf(
   functions: ReadonlyArray<{ readonly hooks: ReadonlyArray<{ readonly spec: HookSpec }> }>,
 ): Readonly<

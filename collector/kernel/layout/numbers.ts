@@ -17,7 +17,7 @@ function numberFiltersOn(value: Value, { hook, selector }: Row): NumberFilter[] 
 
 const each = (holds: (number: bigint) => boolean, others: boolean): boolean[] => [...SMALL.map(holds), others]
 
-/** For each small number whether the filter holds; the last one stands for all others: whether it may hold. */
+/** Whether the filter holds for each small number. The last item stands for all others: whether it may hold. */
 function smallNumbers(filter: NumberFilter): boolean[] {
   const wanted = wantedOf(filter)
   const [bound = 0n] = wanted

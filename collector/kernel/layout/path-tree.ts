@@ -1,6 +1,6 @@
 /**
- * The wanted paths of all selectors of a function as one tree of components (bpf/match/path.h): an edge is a component, a node knows which
- * selectors a path may match that ends there or goes on. A second, flat tree has the ends of paths.
+ * The wanted paths of all selectors of a function as one tree of components (bpf/match/path.h): an edge is a component, a node has the
+ * selectors that a path may match if it ends there or goes on. A second, flat tree has the ends of paths.
  */
 import { EDGE_OPEN, EDGE_OPEN_MAX, PREFIX_PARTS } from '../../wire/wire.ts'
 import type { Demand, Part, Prefix } from './screen.ts'
@@ -29,7 +29,7 @@ export interface PathTree {
 const ALL_BITS = 0xffff_ffff_ffff_ffffn
 const GOLDEN = 0x9e37_79b9_7f4a_7c15n
 
-/** Adds the edges to `tables`. `demands`: what each selector asks, by its bit. */
+/** Adds the edges to `tables`. `demands`: the demand of each selector, by its bit. */
 export function writePathTree(demands: ReadonlyMap<number, Demand>, tables: Tables): PathTree {
   const node = (): Node => ({ id: ++tables.lastNode, here: 0n, below: 0n, open: 0, edges: new Map() })
   const root = node()

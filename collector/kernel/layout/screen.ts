@@ -1,6 +1,6 @@
 /**
- * What a path must begin or end with to match a value, in components, so that the kernel can reject by pointers and lengths. It may pass paths
- * that the exact filters then reject, but never rejects a wanted path.
+ * The beginning or end of a path that matches a value, in components, so that the kernel can reject by pointers and lengths. It may pass
+ * paths that the exact filters then reject, but never rejects a wanted path.
  */
 import type { ArgumentFilter, Selector, TextFilter } from '../../../config/policy/policy.ts'
 import { PREFIX_PARTS } from '../../wire/wire.ts'
@@ -23,7 +23,7 @@ export interface Suffix {
   readonly exact: boolean
 }
 
-/** What a selector asks of a path: one of these. */
+/** A selector's demand on a path: one of these. */
 export interface Demand {
   readonly prefixes: readonly Prefix[]
   readonly suffixes: readonly Suffix[]
@@ -76,7 +76,7 @@ function isExact({ parts, whole }: Prefix): boolean {
   return closed && !whole && parts.length <= PREFIX_PARTS
 }
 
-/** What the selector asks of the path at a position of the policy's args; undefined: nothing that can be screened. */
+/** The selector's demand on the path at a position of the policy's args; undefined: nothing can be screened. */
 export function demandOf(selector: Selector, position: number): Demand | undefined {
   // Any of several filters is sound; the one with the fewest values rejects most.
   const [filter] = selector.matchArgs

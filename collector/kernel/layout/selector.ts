@@ -1,4 +1,4 @@
-/** Writes one `struct selector` (bpf/filter.h), and what its filters have in maps. */
+/** Writes one `struct selector` (bpf/filter.h), and the map entries of its filters. */
 import type {
   Actions,
   Aggregate,
@@ -36,16 +36,16 @@ import type { Tables } from './tables.ts'
 import { automaton } from './automaton.ts'
 import { textEntries } from './texts.ts'
 
-/** What one policy wants of a function. */
+/** The hook of one policy on a function. */
 export interface PolicyHook {
-  /** What its records carry; unique. */
+  /** Its id in records; unique. */
   readonly id: number
   readonly spec: HookSpec
 }
 
-/** What selectors refer to. */
+/** Facts that selectors refer to. */
 export interface HostFacts {
-  /** The bits of a process that a selector asks for. */
+  /** The bits of a process that a selector requires. */
   readonly conditionsOf: (selector: Selector) => bigint
   /** The bits of its cgroup. */
   readonly workloadsOf: (selector: Selector) => bigint
@@ -66,10 +66,10 @@ export const NO_FACTS: HostFacts = {
 export interface Value {
   readonly param: number
   readonly read: ArgumentType['read']
-  /** What is read instead of the parameter. */
+  /** Places that are read instead of the parameter. */
   readonly places?: Places | undefined
   readonly size?: BytesSize | undefined
-  /** Of bytes: one of the policies wants more of them. */
+  /** For bytes: one of the policies needs more of them. */
   readonly more?: boolean
 }
 
@@ -92,7 +92,7 @@ const TEXTS: ReadonlySet<Value['read']> = new Set(
 
 export const isText = ({ read }: Value): boolean => TEXTS.has(read)
 
-/** As digits: with hundreds of rows that is much faster than to add each bit to a bigint. */
+/** Makes the bits from digits: with hundreds of rows that is much faster than to add each bit to a bigint. */
 export function bitsOf(rows: readonly Row[], holds: (row: Row, bit: number) => boolean): bigint {
   let digits = ''
   for (let i = rows.length - 1; i >= 0; i--) {
@@ -102,19 +102,19 @@ export function bitsOf(rows: readonly Row[], holds: (row: Row, bit: number) => b
   return digits === '' ? 0n : BigInt(`0b${digits}`)
 }
 
-/** The selector's filters on which file a value is. */
+/** The selector's filters on a value by file identity. */
 export function identityFiltersOn(value: Value, { hook, selector }: Row): IdentityFilter[] {
   return selector.matchArgs.filter(
     (filter): filter is IdentityFilter => filter.class === 'identity' && sameValue(value, hook.spec.args[filter.arg]),
   )
 }
 
-/** The values of which selectors ask which file they are. */
+/** The values with filters by file identity. */
 export function filesAsked(values: readonly Value[], rows: readonly Row[]): Value[] {
   return values.filter((value) => rows.some((row) => identityFiltersOn(value, row).length > 0))
 }
 
-/** Whether it asks what has changed since it last matched. */
+/** Whether it filters on changes since it last matched. */
 export const asksOfChanges = ({ task = [] }: Selector): boolean =>
   task.some((filter) => filter.class === 'namespaceChange' || filter.class === 'capabilityChange')
 
@@ -180,7 +180,7 @@ function writeAggregate(bytes: Buffer, { byFile, byKind }: Aggregate, spec: Hook
   bytes[at + ACTION.values] = valuesOf(equal, values)
 }
 
-/** A bit for each value that is one of these arguments. Those of other policies on the function do not count. */
+/** A bit for each value that is one of these arguments. Arguments of other policies on the function do not count. */
 function valuesOf(args: readonly ArgumentSpec[], values: readonly Value[]): number {
   return values.reduce((bits, value, i) => (args.some((arg) => sameValue(value, arg)) ? bits | (1 << i) : bits), 0)
 }

@@ -143,8 +143,8 @@ export function mapSizes(tables: Tables): Record<string, number> {
 }
 
 /**
- * Fills the maps and freezes them: nobody can change what a policy wants while its programs run. In turns, because hundreds of policies take
- * thousands of system calls. Rejects with NativeError.
+ * Fills the maps and freezes them: nothing can change a policy's filters while its programs run. In turns, because hundreds of policies
+ * take thousands of system calls. Rejects with NativeError.
  */
 export async function fillMaps(object: Pick<BpfObject, 'map'>, tables: Tables, turns: Turns): Promise<void> {
   for (const [name, { entries }] of Object.entries(contentsOf(tables))) {

@@ -9,7 +9,7 @@ export interface TextEntry {
   /** The filter, or the tree of a further part. */
   readonly filter: number
   readonly bytes: Buffer
-  /** Length of the longest value that begins what the key and those before it hold; 0 for none. */
+  /** Length of the longest value that begins the text of the key and the keys before it; 0 for none. */
   len: number
   /** The tree of the next part; 0 for none. */
   next: number

@@ -1,6 +1,6 @@
 /**
- * The gates of one function: what is attached to it, for as long as any policy wants it, and calls the program that knows those policies
- * (bpf/gate.bpf.c). Replacing that program is one store; calls run the old one or the new one.
+ * The gates of one function: programs that stay attached to it as long as any policy needs it, and call the program of those policies
+ * (bpf/gate.bpf.c). The replacement of that program is one store; calls run the old one or the new one.
  */
 import type { AttachKind, BpfMap, BpfObject, Link, ProgramSpec } from '../../../native/types.ts'
 import type { Finding } from '../watched/finding.ts'
@@ -22,14 +22,14 @@ interface End {
   readonly kind: AttachKind
   readonly gate: `gate_${string}`
   readonly behind?: Behind
-  /** Its runs are not those of the function: a return, or a second program at the entry. */
+  /** Its runs do not count for the function: a return, or a second program at the entry. */
   readonly second?: true
 }
 
 const first = (program: Behind['program']): Behind => ({ array: 'gate', index: 0, program })
 const back = (program: Behind['program']): Behind => ({ array: 'gate_back', index: 0, program })
 
-/** The return, where the entry is a program of the same trampoline. */
+/** The return if the entry is a program of the same trampoline. */
 const FEXIT_END: End = { kind: 'fexit', gate: 'gate_exit', behind: back('hook_left'), second: true }
 
 /** A function with a program behind its gate. */
@@ -37,7 +37,7 @@ export interface ScreenedFunction {
   readonly symbol: string
   /** At its entry; the same as long as the function is attached. */
   readonly link: Pick<Link, 'kind'>
-  /** How often the program began a call since it was loaded; not calls from cgroups that it remembers (bpf/call/workload.h). */
+  /** Number of calls that the program began since it was loaded; without calls from cgroups that it remembers (bpf/call/workload.h). */
   readonly calls: () => bigint
 }
 
@@ -108,8 +108,8 @@ export interface Programs {
 }
 
 /**
- * How often the program of a function began a call, on all CPUs, since it was loaded. The first word of its scratch (bpf/call/scratch.h), which has 30 KiB
- * a CPU: for seldom.
+ * The number of calls that the program of a function began, on all CPUs, since it was loaded. It is the first word of the scratch
+ * (bpf/call/scratch.h), which has 30 KiB a CPU: use it seldom.
  */
 function callsBegun({ object, slot }: Programs): bigint {
   using scratch = object.map('scratch')
@@ -120,7 +120,7 @@ function callsBegun({ object, slot }: Programs): bigint {
   return sum
 }
 
-/** What is attached to the entry of a function, and its program. */
+/** The link at the entry of a function, with the calls of its program. */
 export function screened(attached: {
   readonly symbol: string
   readonly gate: Gate
@@ -154,7 +154,7 @@ export class Gate implements Disposable {
   async attach(object: BpfObject, symbol: string, slot: number): Promise<void> {
     try {
       for (const { gate, kind } of this.#ends) {
-        // Of a raw tracepoint the kernel knows only the event.
+        // The kernel knows a raw tracepoint by its event alone.
         const name = kind === 'raw_tracepoint' ? symbol.slice(symbol.indexOf(':') + 1) : symbol
         this.#links.push(new WatchedLink(await object.attach(`${gate}_${slot}`, [name]), symbol))
       }
@@ -180,7 +180,7 @@ export class Gate implements Disposable {
     return this.#arrays.get(array)?.lookup(u32(index))?.readUInt32LE() ?? 0
   }
 
-  /** What others have changed. A program that is not the one of `object` is replaced by it. */
+  /** Finds changes by other processes. Replaces a program that is not the one of `object` by it. */
   check(symbol: string, { object, slot }: Programs): Finding[] {
     const links = this.#links.flatMap((link) => link.check())
     const ends = [...this.#programs].flatMap(([behind, program]) => {
@@ -220,7 +220,7 @@ export class Gate implements Disposable {
     return sum
   }
 
-  /** What is attached; the side of the entry is the last. */
+  /** The attached links; the side of the entry is the last. */
   get links(): readonly Link[] {
     return this.#links.map(({ link }) => link)
   }

@@ -1,4 +1,4 @@
-/** Loads the programs of functions (bpf/hook.bpf.c) and their gates, and keeps what calls of all functions share. */
+/** Loads the programs of functions (bpf/hook.bpf.c) and their gates, and keeps the maps that all functions share. */
 import { randomBytes } from 'node:crypto'
 import type * as native from '../../../native/index.ts'
 import { builtFile } from '../../../native/index.ts'
@@ -29,10 +29,10 @@ export interface LoaderOptions {
   /** Path of the host's proc file system. */
   readonly procfs: string
   readonly native: Pick<typeof native, 'openObject' | 'kernelMembers'>
-  /** Those of all objects. */
+  /** Constants of all objects. */
   readonly constants: Constants
   readonly maps: SharedMaps
-  /** What policies ask of processes, places and files, and counts of equal calls. */
+  /** Facts that policies need and a call does not contain. */
   readonly lookups: Lookups
 }
 
@@ -45,7 +45,7 @@ export class ProgramLoader implements Disposable {
   readonly #options: LoaderOptions
   readonly #goneThreads: GoneThreads
   readonly #secret: Buffer = randomBytes(8)
-  /** Kernel memory of what was loaded. */
+  /** Kernel memory of loaded objects. */
   readonly #memory = new WeakMap<BpfObject, number>()
   /** Matched entries that wait for their return, of all functions; made with the first program that joins. */
   joins: JoinSweep | undefined

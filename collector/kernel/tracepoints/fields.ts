@@ -8,7 +8,7 @@ export interface EventField {
   readonly kind: keyof typeof FIELDS
 }
 
-/** In place of a parameter that is no field. */
+/** Stands for a parameter that is no field. */
 export const NO_FIELD: EventField = { offset: 0, bytes: 0, kind: 'unsigned' }
 
 /** Every event begins with fields of the kernel's own, every register has bytes. */

@@ -1,12 +1,12 @@
-/** What the kernel says of a tracepoint's event: the file `format` of tracefs. */
+/** The kernel's description of a tracepoint's event: the file `format` of tracefs. */
 import { readOr } from '../../host/read.ts'
 
-/** As policies count them: the four common fields first. */
+/** A field, in the order of policies: the four common fields first. */
 export interface FormatField {
   readonly name: string
   /** C type: `int`, `const char *`, `char [16]`, `__data_loc char []`. */
   readonly type: string
-  /** From the start of the event. */
+  /** Offset from the start of the event. */
   readonly offset: number
   readonly bytes: number
   readonly signed: boolean
@@ -14,7 +14,7 @@ export interface FormatField {
 
 export const TRACEFS: readonly string[] = ['/sys/kernel/tracing', '/sys/kernel/debug/tracing']
 
-/** `file` below tracefs; undefined where it is not there or not mounted. */
+/** `file` below tracefs; undefined if it is not there or not mounted. */
 export function readTracefs(file: string): string | undefined {
   for (const root of TRACEFS) {
     const text = readOr(`${root}/${file}`)
@@ -29,7 +29,7 @@ export function formatOf(name: string, read = readTracefs): readonly FormatField
   return text === undefined ? undefined : parseFormat(text)
 }
 
-/** Every `subsystem:event`; empty where tracefs does not show it. */
+/** Every `subsystem:event`; empty if tracefs does not show it. */
 export function eventNames(read = readTracefs): readonly string[] {
   return (read('available_events') ?? '').split('\n').filter((line) => line !== '')
 }

@@ -1,4 +1,4 @@
-/** How a tracepoint's arguments are read: what a policy asks for, and what the kernel has, as parameters of the hook. */
+/** Resolves the arguments of a tracepoint that a policy names, as the kernel has them, to parameters of the hook. */
 import { NOP, SYSCALL64, TYPES } from '../../../config/policy/arguments.ts'
 import type { ArgumentType } from '../../../config/policy/arguments.ts'
 import type { ArgumentSpec, HookSpec } from '../../../config/policy/policy.ts'
@@ -17,7 +17,7 @@ export interface Traced {
   readonly fields: readonly EventField[]
 }
 
-/** What the kernel knows of tracepoints. */
+/** The kernel's information about tracepoints. */
 export interface Tracepoints {
   /** By `subsystem:event`. */
   format(name: string): readonly FormatField[] | undefined
@@ -85,7 +85,7 @@ function fieldOf(spec: HookSpec, kernel: Tracepoints, report: Report): Reader | 
       report(arg.at, `argument index ${arg.index} of ${spec.call}: expected 0 to ${format.length - 1}; ${has}`)
       return undefined
     }
-    // What the kernel copies of a caller's texts is behind what it gives to BPF programs.
+    // The kernel's copies of a caller's texts are behind the part that it gives to BPF programs.
     const known = spec.call.startsWith('syscalls:') && isLocated(field) ? undefined : howToRead(field, arg.type)
     if (known !== undefined) return { arg, ...known }
     const what = `argument ${arg.index} of ${spec.call}`
@@ -97,7 +97,7 @@ function fieldOf(spec: HookSpec, kernel: Tracepoints, report: Report): Reader | 
 const isLocated = ({ type }: FormatField): boolean => /^__(?:data|rel)_loc /.test(type)
 const typeNamed = (name: string): ArgumentType => TYPES.find((type) => type.name === name) ?? NOP
 
-/** Undefined when the type does not fit. */
+/** Undefined if the type does not fit. */
 function howToRead(field: FormatField, wanted: ArgumentType): Omit<Read, 'arg'> | undefined {
   const { type: cType, offset, bytes, signed } = field
   const type = wanted.name === 'auto' ? automatic(field) : wanted
@@ -116,7 +116,7 @@ function howToRead(field: FormatField, wanted: ArgumentType): Omit<Read, 'arg'> 
   return as(signed ? 'signed' : 'unsigned')
 }
 
-/** Which type a field has by itself; undefined for one that ktrail cannot read. */
+/** The type that a field has by itself; undefined for a field that ktrail cannot read. */
 function automatic({ type, bytes, signed }: FormatField): ArgumentType | undefined {
   if (/\bchar (?:\*|\[)/.test(type)) return typeNamed('string')
   if (type === 'size_t') return typeNamed('size_t')

@@ -1,6 +1,6 @@
-/** What was found changed behind the agent's back. */
+/** Findings: changes behind the agent's back. */
 
-/** What to do where it is not put right by itself. */
+/** Advice for findings that the agent does not repair. */
 const ADVICE = {
   link_gone: 'restart the agent',
   gate_changed: 'restart the agent',
@@ -25,11 +25,11 @@ export interface Finding {
   readonly on: string
   readonly expected: string
   readonly got: string
-  /** Put right at once, or over; calls before that were not seen. */
+  /** Repaired at once, or over; calls before that were not seen. */
   readonly repaired: boolean
 }
 
-/** Of what is put right by itself. */
+/** Texts for findings that are repaired or over. */
 const OVER: Partial<Record<FindingKind, string>> = {
   join_map_changed: 'their return values are not known',
   records_missing: 'look for a program that reads the ring too',

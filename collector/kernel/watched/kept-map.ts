@@ -1,6 +1,6 @@
 /**
- * A map that the agent alone writes, again and again, so that it cannot be frozen. What it is to hold is kept here too: each check compares a part of
- * both, in turn, and puts right what others have removed, changed or added. An emptied map is found by the first check.
+ * A map that the agent alone writes, again and again, so it cannot be frozen. Its entries are kept here too: each check compares a part of
+ * both, in turn, and repairs entries that other processes have removed, changed or added. An emptied map is found by the first check.
  */
 import { NativeError } from '../../../native/index.ts'
 import type { BpfMap } from '../../../native/types.ts'
@@ -76,7 +76,7 @@ export class KeptMap {
     }
   }
 
-  /** False where the kernel refuses it: another has frozen the map. */
+  /** False if the kernel refuses it: another process has frozen the map. */
   #repair(wrong: ReadonlyArray<readonly [string, Buffer]>, added: readonly Buffer[]): boolean {
     return attempt(() => {
       for (const key of added) this.#map.delete(key)
@@ -86,7 +86,7 @@ export class KeptMap {
   }
 }
 
-/** False where the map is full, frozen by another, or closed: the agent stops. */
+/** False if the map is full, frozen by another process, or closed: the agent stops. */
 export function attempt(change: () => boolean): boolean {
   try {
     return change()

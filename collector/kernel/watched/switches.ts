@@ -28,10 +28,10 @@ const switches = (procfs: string): readonly Switch[] => [
   },
 ]
 
-/** Bytes of a switch, or undefined where the kernel does not have it or does not show it. */
+/** Bytes of a switch, or undefined if the kernel does not have it or does not show it. */
 export type ReadSwitch = (file: string) => string | undefined
 
-/** `kinds`: what is attached. */
+/** `kinds`: the kinds of attached programs. */
 export function checkSwitches(kinds: ReadonlySet<AttachKind>, procfs: string, read: ReadSwitch = readOr): Finding[] {
   return switches(procfs).flatMap(({ kind, file, silences }): Finding[] => {
     if (!silences.some((each) => kinds.has(each))) return []

@@ -1,12 +1,12 @@
-/** A link and what it was when it was made. The kernel lets nobody detach such a link, but a debugger can close the agent's descriptors. */
+/** A link and its first identity. The kernel lets nobody detach such a link, but a debugger can close the agent's descriptors. */
 import type { Link, LinkIdentity } from '../../../native/types.ts'
 import type { Finding } from './finding.ts'
 
-/** What the kernel counts of the programs on a function. */
+/** The kernel's counters of the programs on a function. */
 export interface Runs {
   /** Skipped runs. */
   readonly missed: number
-  /** While the kernel keeps statistics: runs, and their time. Of a function that is joined, the runs at its entry and the time of both sides. */
+  /** While the kernel keeps statistics: runs, and their time. For a joined function: the runs at its entry and the time of both sides. */
   readonly runs: number
   readonly runNs: number
 }

@@ -13,7 +13,7 @@ import { UserNames } from './user-names.ts'
 
 export type DetailConfig = Pick<Config, 'procfs' | 'enable_process_cred' | 'enable_process_ns' | 'username_metadata'>
 
-/** Details with what the memory budget needs. */
+/** Details with numbers for the memory budget. */
 export interface SharedDetails {
   readonly shown: ProcessDetails
   readonly bytes: number
@@ -21,11 +21,11 @@ export interface SharedDetails {
   users: number
 }
 
-/** With all capabilities, and what encoders keep of it. */
+/** Size with all capabilities, and with the bytes that encoders keep. */
 const BYTES = 12 << 10
 /** A program can make user namespaces without end. */
 const KEPT = 256
-/** Of a user namespace that the kernel does not describe in /proc. */
+/** Level of a user namespace that the kernel does not describe in /proc. */
 const UNKNOWN = 0xffff_ffff
 
 /** Keys of records, in their order, and names in /proc/PID/ns. */
@@ -41,7 +41,7 @@ const NAMESPACE_KEYS: ReadonlyArray<readonly [key: string, index: number]> = [
   ['cgroup', NAMESPACES.cgroup],
   ['user', NAMESPACES.user],
 ]
-/** Keys of records, and where they are. Lines of /proc/PID/status have the real, effective, saved and file system id. */
+/** Keys of records, and their places. Lines of /proc/PID/status have the real, effective, saved and file system id. */
 const IDS = [
   ['uid', PROCESS_DETAIL.uid, 'Uid', 0],
   ['gid', PROCESS_DETAIL.gid, 'Gid', 0],
@@ -64,7 +64,7 @@ export class Details {
   readonly #host: readonly number[]
   readonly #kept = new Map<string, SharedDetails>()
 
-  /** undefined when the config asks for none. */
+  /** undefined if the config enables none. */
   static of(config: DetailConfig): Details | undefined {
     return asksForDetails(config) ? new Details(config) : undefined
   }
@@ -76,13 +76,13 @@ export class Details {
     this.#host = namespacesOf(procfs, 1)
   }
 
-  /** Of an exec record; `raw` is a struct process_detail. */
+  /** Details from an exec record; `raw` is a struct process_detail. */
   executed(raw: Uint8Array): SharedDetails {
     this.#users?.refresh()
     const bytes = Buffer.from(raw.buffer, raw.byteOffset, raw.length)
     const key = bytes.toString('latin1')
     const known = this.#kept.get(key)
-    // Reinserted, so that the first is the one that was not used for longest.
+    // Reinserted, so that the first is the least recently used.
     if (known !== undefined) this.#kept.delete(key)
     else if (this.#kept.size >= KEPT) this.#kept.delete(this.#kept.keys().next().value ?? '')
     const details = known ?? { shown: this.#shown(bytes), bytes: BYTES, users: 0 }
@@ -90,7 +90,7 @@ export class Details {
     return details
   }
 
-  /** Of a running process; undefined when it is gone. */
+  /** Details of a running process; undefined if it is gone. */
   running(pid: number): SharedDetails | undefined {
     const raw = readDetail(this.#config.procfs, pid, this.#host)
     return raw && this.executed(raw)
@@ -107,7 +107,7 @@ export class Details {
     }
   }
 
-  /** As in Tetragon only where the host's user database is meant: ids and files of containers are others. */
+  /** As in Tetragon, only for ids of the host's user database: containers have other ids and files. */
   #userOf(bytes: Buffer): string | undefined {
     const isHosts = (index: number): boolean => inumOf(bytes, index) === this.#host[index]
     if (!isHosts(NAMESPACES.user) || !isHosts(NAMESPACES.mnt)) return undefined
@@ -174,7 +174,7 @@ function namespacesOf(procfs: string, pid: number): number[] {
   return inums
 }
 
-/** A struct process_detail from /proc, which does not tell secure bits, and of a user namespace not what it is. */
+/** A struct process_detail from /proc, which shows no secure bits and does not describe user namespaces. */
 function readDetail(procfs: string, pid: number, host: readonly number[]): Uint8Array | undefined {
   const status = readOr(`${procfs}/${pid}/status`)
   if (status === undefined) return undefined

@@ -1,9 +1,9 @@
 /** The environment of a process, as bytes of the kernel or of /proc. Pure functions. */
 import { decodeText } from '../../wire/text.ts'
 
-/** As Tetragon names what has no `=`. */
+/** Tetragon's name of a text without `=`. */
 const NO_NAME = 'invalid'
-/** Of all variables as JSON. */
+/** Limit of all variables as JSON. */
 const VARIABLES_BYTES = 48 << 10
 /** `{"Key":"","Value":""},` */
 const VARIABLE_BYTES = 23
@@ -56,7 +56,7 @@ function jsonBytes(text: string): number {
 
 const MOST_OF_UNIT = 6
 
-/** Of a well-formed text: a surrogate is half of four bytes. */
+/** Bytes of a code unit of a well-formed text: a surrogate is half of four bytes. */
 function unitBytes(code: number): number {
   if (code < 0x20) return MOST_OF_UNIT
   if (code === 0x22 || code === 0x5c) return 2

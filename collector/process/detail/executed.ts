@@ -1,10 +1,10 @@
 /**
- * What only the event of an exec tells: all arguments where they are long, the environment, and what the file changed. The process table does not
- * keep it, and other events of the process do not repeat it.
+ * Facts that only the event of an exec has: all arguments if they are long, the environment, and privileges that the file raised. The
+ * process table does not keep them, and other events of the process do not repeat them.
  *
- * Constraints: the kernel sends what has no room in an exec record before it, in records of their own. Programs choose those texts, and records
- * may be lost. So what waits for its exec is bounded in bytes, and so are the texts of an event as JSON: a sink would refuse a longer record, and a
- * program could hide so.
+ * Constraints: the kernel sends parts that have no room in an exec record before it, in separate records. Programs choose those texts, and
+ * records may be lost. So the parts that wait for their exec are bounded in bytes. The texts of an event as JSON are bounded too: a sink
+ * would refuse a longer record, and a program could hide that way.
  */
 import type { Config } from '../../../config/agent/schema.ts'
 import type { Executed, Members, MemberValue } from '../../../exporters/contract/event.ts'
@@ -31,9 +31,9 @@ export type ExecutedConfig = Pick<
 
 /** Parts of execs whose records have not come yet. A CPU has one at a time; the rest are of execs that were lost. */
 const MOST_WAITING = 16 << 20
-/** Of the arguments as JSON. With all else an exec event then has less than 1 MB, which Kafka takes. */
+/** Limit of the arguments as JSON. With all else an exec event then has less than 1 MB, which Kafka takes. */
 const ARGUMENTS_BYTES = 448 << 10
-/** As in bpf/process/data.h. */
+/** The same as in bpf/process/data.h. */
 const ENVIRONMENT_BYTES = 32 << 10
 
 const PRIVILEGES = [
@@ -79,7 +79,7 @@ export class ExecutedFacts {
       this.#waiting.set(tgid, (parts = { startLo, startHi, argv: [], env: [], bytes: 0 }))
     }
     const list = of === DATA_ARGV ? parts.argv : of === DATA_ENV ? parts.env : undefined
-    // What is behind a part that was lost is of no use.
+    // Parts behind a lost part are of no use.
     if (list === undefined || list.reduce((sum, part) => sum + part.length, 0) !== at) return
     list.push(Buffer.from(bytes))
     parts.bytes += bytes.length
@@ -90,7 +90,7 @@ export class ExecutedFacts {
     }
   }
 
-  /** `flags`: of the image. undefined: the event tells nothing more than others of its process. */
+  /** `flags`: of the image. undefined: the event has nothing more than others of its process. */
   of(raw: RawExec, flags: number): Executed | undefined {
     const { argv, env } = this.#take(raw)
     const facts: Mutable<Executed> = {}
@@ -110,7 +110,7 @@ export class ExecutedFacts {
     return Object.keys(facts).length === 0 ? undefined : facts
   }
 
-  /** Of a process that ran before the agent. */
+  /** Facts of a process that ran before the agent. */
   async ofRunning(
     files: ProcessFiles,
     { pid, uid }: { readonly pid: number; readonly uid: number },

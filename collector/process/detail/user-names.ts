@@ -12,11 +12,11 @@ export class UserNames {
   readonly #changed: () => void
   readonly #nowMs: () => number
   #names: ReadonlyMap<number, string> = new Map()
-  /** Of the file that was read. */
+  /** Identifies the file that was read. */
   #mark = ''
   #lookedMs = -Infinity
 
-  /** `changed` is called when names are no longer what they were. `nowMs`: monotonic. */
+  /** `changed` is called when names have changed. `nowMs`: monotonic. */
   constructor(file: string, changed: () => void, nowMs: () => number = () => performance.now()) {
     this.#file = file
     this.#changed = changed

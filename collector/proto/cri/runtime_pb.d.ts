@@ -94,7 +94,7 @@ export declare type ContainerStatus = Message<"runtime.v1.ContainerStatus"> & {
   image?: ImageSpec | undefined;
 
   /**
-   * Of the image, with its digest.
+   * Reference of the image, with its digest.
    *
    * @generated from field: string image_ref = 9;
    */

@@ -5,8 +5,8 @@
  *     event: lost                     data: 12 events did not fit since the last record
  *     :                               nothing happened for a while
  *
- * Constraints: no reader costs nothing; a reader costs at most its bound. Events are sent four times a second, so a reader gets at most 2,000 a
- * second, more than a person can read; what it did not get is counted and reported to it. It never delays events or other readers.
+ * Constraints: without readers there is no cost; a reader costs at most its bound. Events are sent four times a second, so a reader gets at
+ * most 2,000 a second, more than a person can read; missed events are counted and reported to it. It never delays events or other readers.
  */
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -89,7 +89,7 @@ class LiveStream extends Readable {
     void this.#flow(textOf, everyMs)
   }
 
-  /** Takes the next events only when those before have been passed on. */
+  /** Takes the next events only when the earlier ones have been passed on. */
   async #flow(textOf: (taken: Taken) => string, everyMs: number): Promise<void> {
     try {
       // Confirms to the reader that it is subscribed.

@@ -1,4 +1,4 @@
-/** Which events a live reader of /events wants, by the query of its request. */
+/** Filters the events of a live reader of /events, by the query of its request. */
 import { filtering } from '../../../config/agent/filtering/filter.ts'
 import { createFilter, isHookEvent } from '../../../exporters/index.ts'
 import type { LiveFilter } from '../../delivery/subscription.ts'
@@ -14,8 +14,8 @@ const KEYS = {
 } as const
 
 /**
- * `type`, `policy`, `namespace`, `pod` and `container`, each once or more, mean what they mean in an exporter's filter; `text` must be part of the binary, the
- * process's arguments, the function's name or a text of the event. Returns a message for a query that is wrong.
+ * `type`, `policy`, `namespace`, `pod` and `container`, each once or more, are those of an exporter's filter; `text` must be part of the
+ * binary, the process's arguments, the function's name or a text of the event. Returns a message for a wrong query.
  */
 export function parseLiveFilter(query: string): LiveFilter | string {
   const lists: Record<string, string[]> = {}

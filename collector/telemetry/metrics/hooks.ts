@@ -1,4 +1,4 @@
-/** Metrics of hooked functions, and of what their programs cost. */
+/** Metrics of hooked functions, and of the cost of their programs. */
 import { DONE } from '../../kernel/actions/acted.ts'
 import type { DoneByHook } from '../../kernel/actions/acted.ts'
 import { enabledOf } from '../../policies/registry.ts'
@@ -8,16 +8,16 @@ import { byKeys, single } from './fills.ts'
 import type { FillsOf } from './page.ts'
 
 export interface HookSources {
-  /** Of the process programs and of all functions, by name. */
+  /** Runs of the process programs and of all functions, by name. */
   readonly runs: () => ReadonlyMap<string, Runs>
   /** Whether the kernel counts runs and their time. */
   readonly keepsStatistics: () => boolean
   /** Events by policy and function. */
   readonly hookEvents: () => ReadonlyMap<string, ReadonlyMap<string, number>>
-  /** What was done about matched calls. */
+  /** Actions on matched calls. */
   readonly done: () => DoneByHook
   readonly policies: Pick<Policies, 'list'>
-  /** Those that are in the count of another call's event. */
+  /** Calls that are in the count of another call's event. */
   readonly aggregated: () => ReadonlyMap<string, ReadonlyMap<string, number>>
 }
 

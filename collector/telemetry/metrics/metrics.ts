@@ -1,4 +1,4 @@
-/** The agent's metrics: where the samples of each come from. Types, help texts and labels are in families.json; docs/metrics.md lists them. */
+/** The agent's metrics: the sources of their samples. Types, help texts and labels are in families.json; docs/metrics.md lists them. */
 import type { HistogramCounts } from '../../../exporters/index.ts'
 import type { Listening } from '../../host/sockets/listening.ts'
 import type { WatchState } from '../../kubernetes/client.ts'
@@ -34,7 +34,7 @@ export interface MetricSources extends ExporterSources, HookSources {
   readonly fallbacks: () => Readonly<Record<string, number>>
   /** Present findings of the guard. */
   readonly tampering: () => readonly Finding[]
-  /** What the API server of Kubernetes is asked for. */
+  /** Watches at the API server of Kubernetes. */
   readonly kubernetes: () => ReadonlyMap<string, WatchState>
   /** The addresses of the agent's own servers. */
   readonly listening: () => ReadonlyArray<Pick<Listening, 'server' | 'problem'>>
@@ -46,7 +46,7 @@ export interface MetricSources extends ExporterSources, HookSources {
   /** By file. */
   readonly unreadProcessFiles: () => Readonly<Record<string, number>>
   readonly enrichment: Pick<Enrichment, 'gaveUp' | 'held'>
-  /** Only if the config asks for it. */
+  /** Only if the config enables it. */
   readonly namespaces: NamespaceCounts | undefined
   readonly policies: Pick<Policies, 'list'>
   readonly reloads: Pick<Reloads, 'counts' | 'lastMs'>
@@ -100,7 +100,7 @@ export function createMetrics(sources: MetricSources): MetricsPage {
       put({ exporter: 'ring' }, sources.imbalance())
       for (const sender of sources.senders()) put({ exporter: sender.name }, sender.imbalance())
     },
-    // The agent's process, and what reads from it.
+    // The agent's process, and its readers.
     ktrail_api_readers: single(() => readers.count),
     ktrail_api_sent_events_total: single(() => readers.events.sent),
     ktrail_api_lost_events_total: single(() => readers.events.lost),

@@ -1,10 +1,10 @@
-/** How many events each policy had in each namespace of Kubernetes: a metric that an option asks for, because it has a sample for each pair. */
+/** Number of events of each policy in each namespace of Kubernetes: an optional metric, because it has a sample for each pair. */
 import { isHookEvent } from '../../../exporters/index.ts'
 import type { Event } from '../../../exporters/contract/event.ts'
 import { byKeys } from './fills.ts'
 import type { Fill } from './page.ts'
 
-/** Pairs of policy and namespace. A user who may make namespaces could have the page grow without end: what comes later is one sample of each policy. */
+/** Pairs of policy and namespace. Users who make namespaces could grow the page without end: later pairs are one sample of each policy. */
 export const PAIRS_MAX = 1000
 /** No name of a namespace. */
 export const OTHERS = '(others)'
@@ -18,7 +18,7 @@ export class NamespaceCounts {
     this.#pairsMax = pairsMax
   }
 
-  /** Those of policies, in pods; of others it counts nothing. */
+  /** Counts events of policies in pods, and no others. */
   add(events: readonly Event[]): void {
     for (const event of events) {
       if (!isHookEvent(event)) continue

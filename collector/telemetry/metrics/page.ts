@@ -11,7 +11,7 @@ type Name = keyof typeof families
 type Value<N extends Name> = (typeof families)[N] extends { readonly histogram: string } ? HistogramCounts : number
 /** Metrics of families.json by name. */
 export type Fills = { readonly [N in Name]: Fill<Value<N>> }
-/** Those whose names begin like this. */
+/** Metrics whose names begin like this. */
 export type FillsOf<Prefix extends string> = Pick<Fills, Extract<Name, `${Prefix}${string}`>>
 
 /** A metric without its samples. */

@@ -2,7 +2,7 @@
 import { clock, count, make, visible, visibleJson } from './show.js'
 
 const MOST_ROWS = 500
-/** Of the records in the list; long ones are few. */
+/** Limit of the records in the list; long ones are few. */
 const MOST_BYTES = 16 << 20
 const AGAIN_MS = 3000
 const TYPING_MS = 300
@@ -21,7 +21,7 @@ let lost = 0
 let since
 let reading = new AbortController()
 
-/** Reads events while the page is visible. `headers()` are those of a request; `refused` is called for a wrong token. */
+/** Reads events while the page is visible. `headers()` returns the headers of a request; `refused` is called for a wrong token. */
 export function startLive(headers, refused) {
   const resume = () => read(headers, refused)
   const again = () => {
@@ -169,7 +169,7 @@ function row(text) {
   return item
 }
 
-/** What a row shows of a record. */
+/** The parts of a record that its row shows. */
 function summary(record) {
   const [type] = Object.keys(record)
   const event = record[type]
@@ -199,7 +199,7 @@ function shown(argument) {
   return typeof value === 'object' && value !== null ? (value.path ?? JSON.stringify(value)) : String(value)
 }
 
-/** What a return value says when it is an error number: EPERM (1) and EACCES (13) deny. */
+/** The meaning of a return value if it is an error number: EPERM (1) and EACCES (13) deny. */
 function refusal(returned) {
   const value = Number(returned?.int_arg ?? returned?.long_arg ?? 0)
   if (value >= 0 || value < -4095) return ''
@@ -248,7 +248,7 @@ function move(event) {
   target?.firstElementChild.focus()
 }
 
-/** Letters only where nothing is typed, and only in this section or on the page itself. */
+/** Letters only if no field is being typed in, and only in this section or on the page itself. */
 function shortcut(event) {
   const { target, key } = event
   if (event.ctrlKey || event.altKey || event.metaKey || target.matches('input, select, dialog *')) return

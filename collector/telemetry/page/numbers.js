@@ -91,7 +91,7 @@ function tile(name, value, note, look, extra) {
   )
 }
 
-/** Decoration: the number beside it says the same. */
+/** Decoration: the number beside it has the same information. */
 function sparkline() {
   if (curve.length < 2) return undefined
   const most = Math.max(...curve, 1)

@@ -1,4 +1,4 @@
-/** Asks for the numbers while the page is visible, and for a token where the agent wants one. */
+/** Requests the numbers while the page is visible, and a token from the user if the agent requires one. */
 import { startLive } from './live.js'
 import { showStatus } from './numbers.js'
 import { clock, make, update, visible } from './show.js'
@@ -17,7 +17,7 @@ function headers() {
   return token === '' ? {} : { Authorization: `Bearer ${token}` }
 }
 
-/** Shows what the token opens, and asks for it where it is missing. */
+/** Shows the parts that the token opens, and asks the user for it if it is missing. */
 function show(problem = '') {
   const locked = token === ''
   const numbers = numbersNeed === 'nothing' || !locked

@@ -8,7 +8,7 @@ export function make(name, attributes = {}, ...children) {
   return element
 }
 
-/** Replaces the children of `parent` where they differ, so that a selection or the focus in the rest stays. */
+/** Replaces the children of `parent` that differ, so that a selection or the focus in the rest stays. */
 export function update(parent, ...children) {
   const wanted = make('div', {}, ...children)
   patchChildren(parent, wanted)
@@ -35,7 +35,7 @@ function patch(old, wanted) {
   patchChildren(old, wanted)
 }
 
-/** Control characters, those that change the direction of text, and those without width. */
+/** Control characters, characters that change the direction of text, and characters without width. */
 const INVISIBLE = /[\p{Cc}\p{Cf}\u2028\u2029]/gu
 
 function escapeOf(char) {

@@ -3,7 +3,7 @@ import type { EffectiveExporter } from '../config/agent/effective.ts'
 import { TENANT_HEADER } from '../config/agent/exporters/otel.ts'
 
 /**
- * Identifies where an exporter's records are stored, for a reader who looks for earlier ones: another file, topic, address or tenant. A hash, because an
+ * Identifies where an exporter's records are stored, for a reader of earlier ones: another file, topic, address or tenant. A hash, because an
  * address may be confidential.
  */
 export function destinationOf(config: EffectiveExporter): string {

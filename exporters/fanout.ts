@@ -17,7 +17,7 @@ import type { MemoryPressure, Sender } from './sending/sender.ts'
 
 /** A sender with its encoder. Senders with the same encoder object share the bytes. */
 export interface Route {
-  /** What it was made from, to see what a reload changes. */
+  /** The config that it was made from, to find the changes of a reload. */
   readonly config?: EffectiveExporter
   readonly encoder: Encoder
   readonly sender: Sender
@@ -60,7 +60,7 @@ export class FanOut {
   /** Only the routes with numbers. */
   #numbered: readonly Group[] = []
   #senders: readonly Sender[] = []
-  /** Of removed exporters, until some time after their stop. */
+  /** Senders of removed exporters, until some time after their stop. */
   #leaving: ReadonlyArray<{ readonly sender: Sender; readonly endMs: number }> = []
   #pressure: MemoryPressure = 'none'
   /** Events that replaced filters left out, by exporter. */
@@ -70,7 +70,7 @@ export class FanOut {
     | { readonly slice: readonly Event[]; readonly union: Selection; readonly events: readonly Event[] }
     | undefined
 
-  /** Readers of what exporters are offered, by exporter. */
+  /** Readers of the events that exporters are offered, by exporter. */
   readonly #taps = new Map<string, Set<(encoded: Encoded) => void>>()
 
   /** The slice being offered only has records about the agent, for which queues reserve space. */

@@ -35,7 +35,7 @@ interface Changed {
 
 /** A reload that can no longer be refused by an exporter. Call exactly one of both. */
 export interface PreparedExporters {
-  /** Uses the new exporters for the next events; removed ones have `graceMs` to send what they hold. Resolves when all are at work. */
+  /** Uses the new exporters for the next events; removed ones have `graceMs` to send their events. Resolves when all are at work. */
   commit(graceMs: number): Promise<void>
   /** Goes on as before. */
   rollback(): Promise<void>

@@ -1,4 +1,4 @@
-/** Logs when an exporter's sink or spool fails and recovers, and what a start repaired. */
+/** Logs failures and recoveries of an exporter's sink or spool, and the repairs of a start. */
 import type { Vanished } from './buffer/disk/presence.ts'
 import type { RecoveryReport } from './buffer/disk/recovery.ts'
 import type { ReportFailure, Work } from './buffer/disk/tally.ts'
@@ -110,7 +110,7 @@ function failureReport(
   }
 }
 
-/** Reports in one sentence what the start repaired in a spool; nothing for an intact one. */
+/** Reports the start's repairs of a spool in one sentence; nothing for an intact spool. */
 export function reportRecovery(exporter: string, report: RecoveryReport, log: Log): void {
   const { quarantined, removed, tornBytes, cursor, segments } = report
   const found: string[] = []

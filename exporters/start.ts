@@ -57,7 +57,7 @@ export async function startFanOut(
   }
 }
 
-/** A route without its sender, and what that sends to. */
+/** A route without its sender, and the sink of that sender. */
 export interface Made extends Omit<Route, 'sender'> {
   readonly sink: Sink
   readonly config: EffectiveExporter
@@ -88,7 +88,7 @@ export function withSender(name: string, { sink, ...route }: Made, context: Expo
   return { ...route, sender }
 }
 
-/** Makes what the config of one exporter describes; nothing is started. Rejects with ExportError. */
+/** Makes the parts of one exporter from its config; nothing is started. Rejects with ExportError. */
 export async function makeRoute(
   name: string,
   written: ExporterConfig,

@@ -1,6 +1,6 @@
 /**
- * Where built files are: in a checkout below native/ and bpf/, in an installed ktrail in the package of its platform, which npm installs
- * beside it (as esbuild and sharp do).
+ * Places of built files. In a checkout they are below native/ and bpf/. In an installed ktrail they are in the package of its platform,
+ * which npm installs beside it (as for esbuild and sharp).
  */
 import { existsSync } from 'node:fs'
 import { createRequire, findPackageJSON } from 'node:module'
@@ -23,5 +23,5 @@ export function builtFile(name: string): string {
   }
 }
 
-/** What to do about a missing file. */
+/** The remedy for a missing file. */
 export const HOW_TO_BUILD = `run make build in a checkout; installed by npm, ktrail needs the package ${PLATFORM}`

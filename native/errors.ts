@@ -20,7 +20,7 @@ export const NATIVE_ERROR_CODES = [
 
 export type NativeErrorCode = (typeof NATIVE_ERROR_CODES)[number]
 
-/** What the addon hands over when a call fails: `message` is a sentence, `log` what libbpf and the verifier logged. */
+/** The failure of a call, as the addon reports it: `message` is a sentence, `log` the lines that libbpf and the verifier logged. */
 export interface Failure {
   readonly code: string
   readonly errno: number
@@ -31,8 +31,8 @@ export interface Failure {
 }
 
 /**
- * The one error of this room. `op` is the call, `target` what it was about (symbol, map, program, file), `errno` the
- * kernel's number or 0, `log` libbpf's and the verifier's whole text or ''; a log is also the `cause`.
+ * The one error of this room. `op` is the call, `target` its object (symbol, map, program, file), `errno` the kernel's
+ * number or 0. `log` is libbpf's and the verifier's whole text or ''; a log is also the `cause`.
  */
 export class NativeError extends Error {
   override readonly name = 'NativeError'

@@ -20,7 +20,7 @@ export { builtFile } from './built.ts'
 export { NativeError } from './errors.ts'
 export type { NativeErrorCode } from './errors.ts'
 
-/** What native/build/Release/ktrail.node exports. */
+/** Exports of native/build/Release/ktrail.node. */
 interface Addon {
   onFailure(make: (failure: Failure) => Error): void
   openObject(path: string, options: ObjectOptions): Promise<BpfObject>
@@ -58,7 +58,7 @@ function isAddon(value: unknown): value is Addon {
 
 let loaded: Addon | undefined
 
-/** Loads the addon at the first call, so that what never touches the kernel (check, help) needs no build. */
+/** Loads the addon at the first call, so that commands that never touch the kernel (check, help) need no build. */
 function addon(): Addon {
   if (loaded) return loaded
   const file = builtFile(ADDON)
@@ -95,7 +95,7 @@ function promised<Name extends keyof Addon>(name: Name): Addon[Name] {
   return (async (...given: never[]) => call(...given)) as unknown as Addon[Name]
 }
 
-/** What the addon has in another form than its callers get. */
+/** Functions whose results the addon has in another form than callers get. */
 const asLists = {
   kernelFunctions: promised('kernelFunctions'),
   kernelFunctionNames: promised('kernelFunctionNames'),
@@ -111,7 +111,7 @@ const asLists = {
 export const openObject: Addon['openObject'] = promised('openObject')
 
 /**
- * Resolves when every link and object closed before this call is closed in the kernel, and everything asked for before is done. After that no
+ * Resolves when every link and object closed before this call is closed in the kernel, and all earlier requests are done. After that no
  * program of such a link runs or writes.
  */
 export const closed: Addon['closed'] = promised('closed')
@@ -190,7 +190,7 @@ export const zstd: Addon['zstd'] = called('zstd')
 /** A thread for work on paths whose file system may never answer. It is there while it has something to do. */
 export const openPathWorker: Addon['openPathWorker'] = called('openPathWorker')
 
-/** Inode and links of a file, symbolic links followed, as the kernel knows them: it waits for no FUSE server. undefined where it cannot be seen. */
+/** Inode and links of a file from the kernel's cache: it waits for no FUSE server. Follows symbolic links. undefined: it cannot be seen. */
 export const cachedStat: Addon['cachedStat'] = called('cachedStat')
 
 /**
@@ -203,8 +203,8 @@ export const sendDatagram: Addon['sendDatagram'] = called('sendDatagram')
 export const peerOf: Addon['peerOf'] = called('peerOf')
 
 /**
- * Ends this process at once. `process.exit` waits for every thread of Node's pool, also for one that a file system does not answer;
- * this waits for none, and runs no handler.
+ * Ends this process at once. `process.exit` waits for every thread of Node's pool, even if a file system never answers it. This function
+ * waits for no thread, and runs no handler.
  */
 export const endProcess: Addon['endProcess'] = called('endProcess')
 

@@ -32,7 +32,7 @@ export function toNativeError(failure: Failure): NativeError {
   return new NativeError(code, failure.message, failure)
 }
 
-/** What the verifier refused: the last instruction it looked at, its C line when the log has it, and the reason. */
+/** The verifier's refusal: the last instruction that it checked, its C line if the log has it, and the reason. */
 export interface Refusal {
   readonly instruction: string
   readonly source: string

@@ -1,8 +1,8 @@
-/** What the addon offers, as types. No policy, no event: objects, maps, links, bytes. */
+/** Types of the addon's exports: objects, maps, links, bytes. It has no policies and no events. */
 
 /**
- * How a program is bound to a kernel function, or to a tracepoint: there the symbol is `subsystem:event`, and of `raw_tracepoint` only the event.
- * `run`: to none; `BpfObject.run` runs it.
+ * How a program is bound to a kernel function or to a tracepoint. The symbol of a tracepoint is `subsystem:event`; a `raw_tracepoint` has
+ * only the event. `run`: not bound; `BpfObject.run` runs it.
  */
 export type AttachKind =
   | 'kprobe.multi'
@@ -50,7 +50,7 @@ export interface BpfMap extends Closable {
   /** false when there was no such key. */
   delete(key: Uint8Array): boolean
   /**
-   * Some entries of a hash map, up to about `room`, back to back: a small part of a large map, for who must not take long. Begins at
+   * Some entries of a hash map, up to about `room`, back to back: a small part of a large map, for callers with little time. Begins at
    * the start without `from`, else at `next` of the call before; undefined as `next` is the end. An entry that is there all
    * the while is seen once.
    */
@@ -79,14 +79,14 @@ export interface LinkIdentity {
 export interface Link extends Disposable {
   readonly kind: AttachKind
   /**
-   * Asks the kernel what the descriptor is now. Zeros when it is neither a link nor, before Linux 5.15, a perf event: it was closed behind the
-   * back of this object.
+   * Reads the descriptor's present identity from the kernel. Zeros if it is neither a link nor, before Linux 5.15, a perf event: it was closed
+   * behind the back of this object.
    */
   identity(): LinkIdentity
   stats(): LinkStats
   /**
-   * Detaches, on the thread that loads and attaches, after everything asked for before: the kernel waits until no CPU runs the program any
-   * more. Until then the program may run. `closed()` tells when. A second call does nothing.
+   * Detaches, on the thread that loads and attaches, after all earlier requests: the kernel waits until no CPU runs the program any more.
+   * Until then the program may run. `closed()` resolves after it. A second call does nothing.
    */
   close(): void
 }
@@ -126,7 +126,7 @@ export interface BpfObject extends Disposable {
    */
   put(map: BpfMap, index: number, program: string): void
   /**
-   * Runs a loaded program of kind `run` in this thread, with one number as its first argument, and returns what it returns
+   * Runs a loaded program of kind `run` in this thread, with one number as its first argument. Returns the program's result
    * (BPF_PROG_TEST_RUN of raw tracepoint programs, Linux 5.10). Throws NativeError UNSUPPORTED, NOT_PERMITTED, NO_PROGRAM, BAD_ARGUMENT.
    */
   run(program: string, argument: number): number
@@ -159,30 +159,30 @@ export interface FolderRead {
   readonly linked: Buffer
 }
 
-/** Of the content of a regular file at one moment; `sec`, `nsec`: when it had changed last (ctime). Or why there is none. */
+/** Digest of the content of a regular file at one moment, or why there is none; `sec`, `nsec`: the last change before it (ctime). */
 export type FileDigest =
   | { readonly sha256: string; readonly sizeBytes: number; readonly sec: number; readonly nsec: number }
   | { readonly missing: 'unreadable' | 'no_regular_file' | 'too_large' | 'changing' }
 
 /**
- * A thread for what a file system may never answer: one task at a time, in the order of the calls. Paths are bytes. Nothing waits for the thread, neither
- * `close` nor the end of the process; what is not done when it is closed never settles. Each throws NativeError BAD_ARGUMENT, CLOSED as a rejection.
+ * A thread for calls that a file system may never answer: one task at a time, in their order. Paths are bytes. Neither `close` nor the end
+ * of the process waits for it. Tasks that are not done at `close` never settle. Each call rejects with NativeError BAD_ARGUMENT, CLOSED.
  */
 export interface PathWorker extends Closable {
   /** Symbolic links are not followed. Rejects with NativeError OPEN_FAILED, NOT_PERMITTED. */
   readFolder(path: Uint8Array): Promise<FolderRead>
-  /** What a symbolic link says; undefined for what is none. */
+  /** The target of a symbolic link; undefined for other paths. */
   readLink(path: Uint8Array): Promise<string | undefined>
   /** A descriptor without any right to the content (O_PATH). Give it back to `release`. Rejects with NativeError OPEN_FAILED, NOT_PERMITTED. */
   find(path: Uint8Array): Promise<number>
   release(fd: number): Promise<void>
-  /** Of up to 64 MiB, if the file does not change meanwhile. Takes `fd`, that of `find`, and releases it. */
+  /** Digest of up to 64 MiB, if the file does not change meanwhile. Takes `fd`, that of `find`, and releases it. */
   digest(fd: number, maxBytes: number): Promise<FileDigest>
   /** The beginning of a file, at most `maxBytes`. Rejects with NativeError OPEN_FAILED, NOT_PERMITTED. */
   readStart(path: Uint8Array, maxBytes: number): Promise<Buffer<ArrayBuffer>>
   /**
-   * Leaves the thread to the task that runs, which has no answer, and gives what follows another one. The task still settles when the kernel returns,
-   * and no longer keeps the process alive.
+   * Leaves the thread to the running task, which has no answer. Later tasks have another thread. The task still settles when the kernel
+   * returns, and no longer keeps the process alive.
    */
   abandon(): void
 }
@@ -202,13 +202,13 @@ export interface KernelFunction {
 
 /** Where a member of a struct is, from the struct's address on. */
 export interface KernelMember {
-  /** At each but the last stands a pointer to follow; at the last the member. Empty with a problem. */
+  /** Each offset but the last leads to a pointer to follow; the last leads to the member. Empty with a problem. */
   readonly offsets: readonly number[]
-  /** Of the member, as of a KernelFunction. */
+  /** The member's type, as in a KernelFunction. */
   readonly base: string
   readonly sizeBytes: number
   readonly signed: boolean
-  /** Of a bit field: its first bit from the last offset on, and its width; else 0. */
+  /** First bit of a bit field, from the last offset on, and its width; 0 for other members. */
   readonly bit: number
   readonly bits: number
   /** Why there is none, such as `struct file has no member x`; else ''. */

@@ -1,4 +1,4 @@
-/** What changes from one config to another, key by key. */
+/** Differences between two configs, key by key. */
 import { effectiveConfig } from './effective.ts'
 import type { LoadedConfig } from './load.ts'
 import { problemAt } from './load.ts'

@@ -43,20 +43,20 @@ export function looksLikePolicy(text: string): boolean {
   return /^(?:[{ \t]*["']?(?:apiVersion|kind)["']?[ \t]*:|["']?(?:metadata|spec)["']?[ \t]*:)/m.test(text)
 }
 
-/** What `ktrail check` prints of a file. */
+/** Result of `ktrail check` for one file. */
 export interface Checked {
   readonly problems: readonly Problem[]
   /** Settings that work but are risky. */
   readonly warnings: readonly Problem[]
-  /** What depends on the kernel of the host. */
+  /** Notes that depend on the kernel of the host. */
   readonly notes: readonly Problem[]
-  /** Of a policy without problems. */
+  /** Present if the file is a policy without problems. */
   readonly policy?: Policy
 }
 
 /**
- * Every problem of one file, policy or config, without kernel or root. For a config also missing policy files (their content is not read) and,
- * as warnings, files that other users can read or write and should not. Never throws.
+ * Every problem of one file, policy or config, without kernel or root. Problems of a config include missing policy files, whose content is not
+ * read. Its warnings include files that other users can read or write and should not. Never throws.
  */
 export async function checkFile(file: string, env: Environment): Promise<Checked> {
   const read = await readTextFile(file)
@@ -80,7 +80,7 @@ export async function checkConfigText(text: string, file: string, env: Environme
   return { problems: await missingPolicies(result, file), warnings, notes: [] }
 }
 
-/** Calls of a group are left out: the policy says what it needs of them. */
+/** Calls of a group are left out: the policy declares which of them it needs. */
 function optionalCalls({ file, hooks, groups }: Policy): Problem[] {
   const required = hooks.some(({ optional }) => !optional)
   const otherwise = required

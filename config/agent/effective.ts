@@ -31,7 +31,7 @@ interface Chain {
 }
 type Whole<E> = Omit<E, keyof Chain> & Chain
 
-/** `endpoint` or `logs_endpoint` is there: see `logsAddress`. */
+/** `endpoint` or `logs_endpoint` is present: see `logsAddress`. */
 type WholeOtlp = With<
   Omit<Whole<OtlpExporterConfig>, 'concurrency'>,
   'protocol' | 'compression' | 'request_timeout' | 'body'
@@ -39,10 +39,10 @@ type WholeOtlp = With<
   readonly concurrency: With<OtlpExporterConfig['concurrency'], 'max'>
 }
 
-/** Of Kafka, `otlp` is there when `format` is `otlp_proto`. */
+/** With Kafka, `otlp` is present if `format` is `otlp_proto`. */
 type EffectiveOf<E> = E extends OtlpExporterConfig ? WholeOtlp : Whole<E>
 export type EffectiveExporter = EffectiveOf<ExporterConfig>
-/** Of one `type`. */
+/** The exporters of one `type`. */
 export type EffectiveType<T extends EffectiveExporter['type']> = Extract<EffectiveExporter, { readonly type: T }>
 export type EffectiveConfig = Omit<Config, 'exporters'> & {
   readonly exporters: Readonly<Record<string, EffectiveExporter>>

@@ -78,7 +78,7 @@ export function problemAt(
   message: string,
 ): Problem {
   const where = pathText(path)
-  // Of a list the position of its first item: only scalars have one.
+  // A list has the position of its first item: only scalars have one of their own.
   const at = (origins.get(where) ?? origins.get(pathText([...path, 0])))?.at ?? { line: 1, col: 1 }
   return { file, ...at, message: `${where}: ${message}` }
 }

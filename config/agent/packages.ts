@@ -17,8 +17,8 @@ function paths(configFile: string | undefined): string[] {
 }
 
 /**
- * The file from which to import `name`: the config file if its folder or a parent has the package in node_modules, else one of ktrail's own;
- * undefined if the package is not found.
+ * The file from which to import `name`; undefined if the package is not found. It is the config file if its folder or a parent has the
+ * package in node_modules, else one of ktrail's own.
  */
 export function findPackage(name: string, configFile?: string): string | undefined {
   return paths(configFile).find((place) => sees(place, name))

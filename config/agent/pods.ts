@@ -1,4 +1,4 @@
-/** Which keys of a filter need pods or containers to be known. */
+/** The keys of a filter that need known pods or containers. */
 import type { FilterConfig } from './schema.ts'
 
 const POD_KEYS: ReadonlyArray<keyof FilterConfig> = ['pods', 'workloads', 'health_checks']

@@ -26,8 +26,8 @@ export interface PrintOptions {
 }
 
 /**
- * A loaded config as YAML, for `ktrail config print`. Values from a `${file:}`, possible secrets (`secret-keys.ts`) and values of keys that end
- * in `_file` are shown as `[redacted]`; everything else parses back to the same Config.
+ * A loaded config as YAML, for `ktrail config print`. `[redacted]` replaces values from a `${file:}`, possible secrets (`secret-keys.ts`) and
+ * values of keys that end in `_file`. Everything else parses back to the same Config.
  */
 export function printConfig(loaded: LoadedConfig, options: PrintOptions = {}): string {
   const { effective = false, config = loaded.config, sources = [] } = options

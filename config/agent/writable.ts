@@ -1,6 +1,6 @@
 /**
- * Checks whether a user other than root and the agent's user can change the agent's config or policies, by mode and owner of each file and of
- * each folder above it, where the file could be replaced.
+ * Checks whether a user other than root and the agent's user can change the agent's config or policies. The mode and owner of each file
+ * decide, and those of each folder above it, where the file could be replaced.
  */
 import type { Stats } from 'node:fs'
 import { access, constants, readlink, realpath, stat } from 'node:fs/promises'

@@ -6,7 +6,7 @@ export type Address = { readonly host: string; readonly port: number } | { reado
 
 const HOST_PORT = /^(?:\[([0-9a-fA-F:.%a-z]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})$/
 const UNIX = 'unix://'
-/** Of `sun_path` (unix(7)), which ends with a zero byte. */
+/** Limit of `sun_path` (unix(7)), which ends with a zero byte. */
 const MAX_PATH_BYTES = 107
 const ADDRESS = 'expected an address such as 127.0.0.1:2112 or unix:///run/ktrail/http.sock'
 const OPTIONAL = 'expected an address such as unix:///run/ktrail/ktrail.sock, or disabled'

@@ -1,11 +1,11 @@
 /**
- * The bounds of an answer, for all that the agent and its commands ask: sinks, API servers, container runtimes, another agent. Who answers may
- * be hostile, or another service at that address.
+ * The bounds of an answer from a sink, API server, container runtime or another agent. The server may be hostile, or another service at that
+ * address.
  */
 import type { ClientRequest, IncomingMessage } from 'node:http'
 
 export const MAX_ANSWER_BYTES: number = 8 << 20
-/** Servers send one or two, such as 103; none of them has a use here. */
+/** Servers send one or two, such as 103, which have no use here. */
 const MAX_INFORMATIONAL = 16
 
 export class AnswerTooLarge extends Error {

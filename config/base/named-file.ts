@@ -42,7 +42,7 @@ async function readWhole(path: string, maxBytes: number): Promise<Buffer> {
   return bounded(Buffer.concat(chunks), maxBytes)
 }
 
-/** Opens a regular file for reading; rejects for anything else, without opening it. `flags`: of the look-up, such as O_NOFOLLOW. */
+/** Opens a regular file for reading; rejects for anything else, without opening it. `flags`: those of the look-up, such as O_NOFOLLOW. */
 export async function openRegular(path: string, flags = 0): Promise<FileHandle> {
   await using found = await open(path, O_PATH | flags)
   refuseOther(await found.stat())

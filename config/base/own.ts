@@ -1,4 +1,4 @@
-/** What ktrail knows of itself. */
+/** ktrail's own files and version. */
 import { readFileSync } from 'node:fs'
 import { findPackageJSON } from 'node:module'
 import { dirname, join } from 'node:path'
@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path'
 /** The folder of ktrail's own files: the top of a checkout, `dist` of an installed ktrail. Not relative to this file, which may be part of a bundle. */
 export const HOME = dirname(findPackageJSON(import.meta.url) ?? '')
 
-/** The path of one of them, such as `config/ktrail.yaml`. */
+/** The path of one of these files, such as `config/ktrail.yaml`. */
 export const ownFile = (path: string): string => join(HOME, path)
 
 export function version(): string {

@@ -57,7 +57,7 @@ interface TypeBase {
   /** C types of parameters, with typedefs resolved, that may be read as this type. */
   readonly parameter: RegExp
   readonly named?: Named
-  /** Read `object`: what is shown of it. */
+  /** Read `object`: the members that are shown. */
   readonly object?: ObjectShape
   /** The argument is a pointer to the value. */
   readonly pointed?: true
@@ -219,10 +219,10 @@ export const SYSCALL64: ArgumentType = { ...integer('syscall64', 'u', 64), kind:
 /** A text that stands behind the fields of a tracepoint's event. */
 const DATA_LOC = string('data_loc', 'string', /^__(?:data|rel)_loc char \[\]$/)
 
-/** What the tracepoint's format says; the kernel side gets that type instead. */
+/** The type in the tracepoint's format, which the kernel side gets instead. */
 export const AUTO: ArgumentType = { ...NOP, name: 'auto' }
 
-/** Types that a field of a tracepoint may have, and an argument of a raw one: none that is found by members of structs, or has a length elsewhere. */
+/** Types for a tracepoint's fields and a raw one's arguments: not those that are found by members of structs, or have a length elsewhere. */
 export const RAW_TYPES: readonly ArgumentType[] = [
   ...TYPES.filter(({ object: shape, pointed, kind }) => shape === undefined && pointed !== true && kind !== 'bytes'),
   SYSCALL64,

@@ -46,7 +46,7 @@ export class Fields {
   readonly path: string
   readonly problems: Problems
   readonly #node: MapNode
-  /** What hints name: such keys are not reported as missing. */
+  /** Keys that hints name: they are not reported as missing. */
   readonly #meant: ReadonlySet<string>
 
   private constructor(node: MapNode, { path, problems }: Place, meant: ReadonlySet<string>) {

@@ -21,7 +21,7 @@ const TEXT_MIN_BYTES = 2
 const MESSAGE_MAX_BYTES = 256
 const TAG_MAX_BYTES = 128
 
-/** A hook of which nothing more is written. */
+/** A hook with defaults for everything else. */
 export const PLAIN_HOOK = {
   optional: false,
   syscall: false,
@@ -84,7 +84,7 @@ function checkDeniable(calls: readonly ListedCall[], syscall: boolean, fields: F
   fields.refuse('selectors', expected)
 }
 
-/** What is read at the return of a call cannot be known when the call is stopped, and what is gone by then cannot be read. */
+/** Refuses `returnCopy` with actions at the entry, where nothing is read yet, and with an iov_iter, which is used up at the return. */
 function checkReturnCopy(
   args: ReadonlyArray<ArgumentSpec | undefined>,
   selectors: readonly Selector[],

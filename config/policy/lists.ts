@@ -8,7 +8,7 @@ import { callMistake } from './system-calls.ts'
 import { KEYS } from './tables.ts'
 import { parseRegex } from '../base/regex.ts'
 
-/** What stands before the name of a list in a call. */
+/** Prefix of the name of a list in a call. */
 export const LIST = 'list:'
 
 export const MAX_LISTS = 64
@@ -31,7 +31,7 @@ const ABIS: ReadonlyMap<string, string> = new Map([
   ['i386', '__ia32_'],
 ])
 
-/** In the order of messages. The content of the generated ones only a kernel knows. */
+/** In the order of messages. The content of the generated ones depends on the kernel. */
 export const LIST_TYPES: readonly string[] = ['syscalls', 'generated_syscalls', 'generated_ftrace']
 
 interface List {

@@ -49,7 +49,7 @@ const NUMBER: Spellings = new Map([
   ['NotInRange', 'NotEqual'],
 ])
 
-/** Whose values may be ranges, such as 10:20. */
+/** Whether the operator's values may be ranges, such as 10:20. */
 export const takesRanges = (name: unknown): boolean =>
   typeof name === 'string' && /^(?:Not)?In(?:Map|Range)$/.test(name)
 
@@ -65,7 +65,7 @@ const UNIX: Spellings = new Map([...TEXT, ...same('Family')])
 const SKB: Spellings = new Map([...SOURCE, ...same<AnyOperator>(...ON_DESTINATIONS, 'Protocol', 'Family')])
 const SOCK: Spellings = new Map([...SKB, ...same('State')])
 
-/** Of our own language only (selectors/identity.ts): on which file an argument leads to, whatever its path. */
+/** Only in our own language (selectors/identity.ts): they test the file that an argument leads to, whatever its path. */
 export const IDENTITY_OPERATORS: ReadonlyMap<string, IdentityOperator> = new Map(same('SameFile', 'UnderDir'))
 
 export const OPERATORS_OF: Readonly<Record<FilterClass, Spellings>> = {

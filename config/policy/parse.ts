@@ -22,7 +22,7 @@ import type { Problem } from '../yaml/problems.ts'
 import { Problems, show } from '../yaml/problems.ts'
 import { parseYaml } from '../yaml/yaml.ts'
 
-/** The result of the parsers; `problems` is sorted and never empty. `warnings`: what most likely does not do what it seems to. */
+/** The result of the parsers; `problems` is sorted and never empty. `warnings`: parts that most likely do not do what they seem to. */
 export type PolicyResult =
   | { readonly policy: Policy; readonly warnings: readonly Problem[] }
   | { readonly problems: readonly Problem[] }
@@ -189,7 +189,7 @@ function readSpec(document: Fields, namespace: string | undefined): Spec {
   const all = withEnforcer(found, enforcer, spec)
   return {
     hooks: all.flatMap((hook) => {
-      // A note is only left by a call that the policy asks for.
+      // Only a call that the policy selects leaves a note.
       if (enforces(hook)) return monitors ? [] : [hook]
       return [withWorkloads(monitors ? withoutEffect(hook) : hook, workloads)]
     }),

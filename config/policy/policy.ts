@@ -8,9 +8,9 @@ import type { Places, Resolve } from './types/places.ts'
 import type { ArgumentType } from './arguments.ts'
 import type { IdentityOperator, Operator } from './operators.ts'
 
-/** What says how many bytes a buffer has. */
+/** Sources of the number of bytes in a buffer. */
 export interface BytesSize {
-  /** The parameter that has the number of bytes, or of parts; undefined: none has. */
+  /** The parameter that has the number of bytes, or of parts; undefined: no parameter has it. */
   readonly param: number | undefined
   readonly read: ArgumentType['read']
   /** How the return value is read, which says how many bytes the function filled in; undefined: they are those of the entry. */
@@ -26,9 +26,9 @@ export interface ArgumentSpec {
   readonly resolve?: Resolve | undefined
   /** Where it is in this kernel; absent: it is the parameter itself. */
   readonly places?: Places | undefined
-  /** Of bytes: what says how many there are; absent: the argument itself. */
+  /** For bytes: the source of their number; absent: the argument itself. */
   readonly size?: BytesSize | undefined
-  /** Of bytes: DATA_MAX of bpf/filter.h are read, not BYTES_MAX. */
+  /** For bytes: the limit is DATA_MAX of bpf/filter.h, not BYTES_MAX. */
   readonly maxData?: true
   /** Source of an item of `data`; `index` is PARAM_TASK of bpf/filter.h. With the task, `resolve` begins there and not at a parameter. */
   readonly source?: 'current_task' | 'pt_regs' | undefined
@@ -55,9 +55,9 @@ export interface TextFilter extends FilterBase {
   readonly values: readonly string[]
 }
 
-/** What bytes begin with, first byte first. */
+/** The first bits of a value, first byte first. */
 export interface BitPrefix {
-  /** Of an address of IPv6; else of one of IPv4, or of a number of 16 bits. */
+  /** True for an IPv6 address; false for an IPv4 address or a 16-bit number. */
   readonly ipv6: boolean
   readonly bits: number
   readonly bytes: readonly number[]
@@ -74,7 +74,7 @@ export interface SocketFilter {
   readonly at: Position
 }
 
-/** On what kind of file an argument leads to. */
+/** On the type of the file that an argument leads to. */
 export interface FileTypeFilter {
   readonly class: 'fileType'
   readonly arg: number
@@ -84,9 +84,9 @@ export interface FileTypeFilter {
   readonly at: Position
 }
 
-/** On which file the argument leads to, whatever its path. */
+/** On the file that the argument leads to, whatever its path. */
 export interface IdentityFilter extends FilterBase {
-  /** What leaves the folders by a rename is still wanted. */
+  /** A file or folder still matches after a rename moves it out of the folders. */
   readonly sticky?: true
   readonly class: 'identity'
   readonly operator: IdentityOperator
@@ -177,7 +177,7 @@ export type LabelSelector = readonly LabelRequirement[]
 export interface WorkloadFilter {
   /** Only pods of this namespace; '' for any. */
   readonly namespace: string
-  /** By their labels; undefined: all pods, if containers are asked for. */
+  /** By their labels; undefined: all pods, if `containers` is set. */
   readonly pods: LabelSelector | undefined
   /** By their `name` and `repo`; undefined: all of the pods. */
   readonly containers: LabelSelector | undefined
@@ -190,7 +190,7 @@ export interface WorkloadFilter {
 export type TaskFilter = NamespaceFilter | CapabilityFilter | NamespaceChangeFilter | CapabilityChangeFilter
 
 export interface Selector {
-  /** For counts by selector, of which nothing else says what they are. */
+  /** Identifies the selector in counts by selector. */
   readonly label?: string
   readonly matchArgs: readonly ArgumentFilter[]
   /** On the return value of the calls that it matches: others have no event. `arg` is 0. */
@@ -201,11 +201,11 @@ export interface Selector {
   readonly workloads?: readonly WorkloadFilter[]
   /** Absent: an event, and nothing else. */
   readonly actions?: Actions
-  /** Events tell who made the call; absent: they do not. */
+  /** Events have the stacks of the call; absent: they do not. */
   readonly stacks?: Stacks
 }
 
-/** Which stacks of a call its events have. */
+/** The stacks of a call that its events have. */
 export interface Stacks {
   readonly kernel: boolean
   readonly user: boolean
@@ -221,7 +221,7 @@ export type Action =
   | 'notifyenforcer'
   | 'cleanupenforcernotification'
 
-/** What is done about a call that a selector matches. */
+/** Actions on a call that a selector matches. */
 export interface Actions {
   /** The last one, which records name. */
   readonly last: Action
@@ -232,15 +232,15 @@ export interface Actions {
   /** Whether there is an event. */
   readonly reports: boolean
   readonly limit: RateLimit | undefined
-  /** What is to be done about the next call of the thread to one of the policy's enforcer. */
+  /** The action on the thread's next call to a function of the policy's enforcer. */
   readonly notify?: EnforcerNote
-  /** The call is one of the enforcer: what is noted is done. */
+  /** The call is one of the enforcer's: the noted action is done. */
   readonly enforces?: Enforcement
-  /** In mode monitor: what is only counted, and neither sent nor made to fail. */
+  /** In mode monitor: the actions that are only counted. */
   readonly monitored?: Pick<Actions, 'signals' | 'error' | 'notify'>
 }
 
-/** Neither: an earlier one is taken back. */
+/** A note with neither takes back an earlier one. */
 export interface EnforcerNote {
   /** Negative: the call is not made, and gives this; 0: it is made. */
   readonly error: number
@@ -248,7 +248,7 @@ export interface EnforcerNote {
   readonly signal: number
 }
 
-/** What notes of the policy ask for. */
+/** Actions that the policy's notes may request. */
 export interface Enforcement {
   readonly denies: boolean
 }
@@ -256,7 +256,7 @@ export interface Enforcement {
 /** No event for the same arguments by the same caller within the time after an event. */
 export interface RateLimit {
   readonly ms: number
-  /** Whose repeats count as such. */
+  /** Repeats count within this scope. */
   readonly scope: 'thread' | 'process' | 'global'
 }
 
@@ -272,7 +272,7 @@ export interface Aggregate {
 }
 
 export interface FileDetailsSpec {
-  /** What files of at most so many bytes have is hashed. */
+  /** The content of files up to this size is hashed. */
   readonly hash?: { readonly maxBytes: number }
   readonly at: Position
 }
@@ -289,7 +289,7 @@ interface HookBase {
   readonly action: Action
   readonly message: string
   readonly tags: readonly string[]
-  /** The number of the policy's enforcer, which notes carry. Only the plan knows it. */
+  /** The number of the policy's enforcer, which notes carry. Only the plan sets it. */
   readonly enforcer?: number
   readonly at: Position
 }
@@ -299,8 +299,8 @@ export type GeneratedCalls = { readonly of: 'syscalls' } | { readonly of: 'ftrac
 
 export interface KprobeSpec extends HookBase {
   /**
-   * `lsm`: `call` is what the BPF LSM has for one of the kernel's security hooks. The others: it is `subsystem:event`; the indexes of a `tracepoint`'s
-   * arguments are positions among the fields of its format, those of a `rawTracepoint` among what the kernel gives to it.
+   * `lsm`: `call` is the BPF LSM's function for one of the kernel's security hooks. Tracepoints: `call` is `subsystem:event`. An `index` is a position
+   * among the fields of a `tracepoint`'s format, or among the arguments that the kernel passes to a `rawTracepoint`.
    */
   readonly type: 'kprobe' | 'lsm' | 'tracepoint' | 'rawTracepoint'
   /** `call` only names a list: a hook for each of its functions, which `collector/kernel/generated.ts` makes. */
@@ -329,7 +329,7 @@ export interface HookGroup {
 
 export interface Policy {
   readonly name: string
-  /** Of a TracingPolicyNamespaced, whose pods it is for; absent: none. */
+  /** The namespace of a TracingPolicyNamespaced, which applies only to its pods; absent: no namespace. */
   readonly namespace?: string
   /** As given to the parser; used in messages. */
   readonly file: string

@@ -42,7 +42,7 @@ const OWN_FIELD = 4
 
 /**
  * `selectors` of one hook. `args`: the hook's arguments, undefined for wrong entries, which are reported already. `returned`: likewise its return
- * value; empty when the hook does not ask for it. `lists`: those of a hook that may have numbers of system calls. `data`: as `args`, which they follow. */
+ * value; empty if the hook does not read it. `lists`: those of a hook that may have numbers of system calls. `data`: as `args`, which they follow. */
 export function readSelectors(
   kprobe: Fields,
   args: Arguments,
@@ -183,7 +183,7 @@ function readFilter(place: Place, args: Arguments, lists?: Lists): ArgumentFilte
 function readTarget(fields: Fields, args: Arguments): number | undefined {
   const byPosition = fields.get('args')
   const byIndex = fields.get('index')
-  // Of a tracepoint's fields there are more.
+  // A tracepoint may have more fields than that.
   const most = Math.max(MAX_INDEX, ...args.map((spec) => spec?.index ?? 0))
   const index = byIndex && asInteger(byIndex, 0, most)
   if (byPosition !== undefined) {

@@ -57,7 +57,7 @@ export interface CallMistake {
   readonly message: string
 }
 
-/** What is wrong with `call`, given the policy's `syscall`; undefined when nothing is. */
+/** The mistake in `call`, given the policy's `syscall`; undefined if there is none. */
 export function callMistake(call: string, isSyscall: boolean): CallMistake | undefined {
   const name = FUNCTION.exec(call)?.[1]
   if (!isSyscall) {

@@ -15,7 +15,7 @@ export const MAX_VALUES = 1024
 
 /** Most bytes of a text value: no path or text that is read is longer. */
 const MAX_TEXT_BYTES = 4095
-/** Of a buffer 4,095 bytes are read: a value is shorter, so that it is not taken for one that only begins a buffer. */
+/** 4,095 bytes of a buffer are read. A value is shorter, so that it never equals a longer buffer that only begins with it. */
 const MAX_BUFFER_BYTES = 4094
 /** Tetragon's bounds for SubString: bytes of a value, and values of a filter. */
 const MAX_PART_BYTES = 99
@@ -158,7 +158,7 @@ function checkedText(place: Place, value: string, operator: Operator, maxBytes: 
   return value
 }
 
-/** Values that are valid but match nothing, or everything but what is meant. */
+/** Warns of valid values that match nothing, or everything but the meant texts. */
 export function warnOfText(place: Place, operator: Operator, filter: 'text' | 'path'): void {
   const { node } = place
   const text = node.kind === 'scalar' && typeof node.value === 'string' ? node.value : ''
@@ -169,7 +169,7 @@ export function warnOfText(place: Place, operator: Operator, filter: 'text' | 'p
     if (/^\*+[^*]+$/.test(text)) use = `write operator ${not}Postfix with ${show(text.replace(/^\*+/, ''))}`
     place.warn(`* is no wildcard in ${show(text)}; ${use}`)
   } else if (filter === 'path' && !/Postfix$|^SubString/.test(operator) && /^(?!\/|\w+:)./.test(text)) {
-    // `pipe:[7]` and `socket:[7]` are the paths of what has no name.
+    // `pipe:[7]` and `socket:[7]` are the paths of files without a name.
     const hint = text.startsWith('~') ? 'write the home folder itself' : `did you mean ${show(`/${text}`)}?`
     place.warn(`no path begins with ${show(text)}, all begin with "/"; ${hint}`)
   }

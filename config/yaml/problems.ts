@@ -13,7 +13,7 @@ export interface Problem {
   readonly file: string
   readonly line: number
   readonly col: number
-  /** What failed, expected, got, hint; no trailing period. */
+  /** The failure, then expected, got, hint; no trailing period. */
   readonly message: string
 }
 

@@ -20,7 +20,7 @@ const NEAR_BEGINNING = 4096
 const MOST_FAULTS = 100
 
 /**
- * The first fault, as a sentence: the others are mostly consequences of it. Of tabs all lines are counted, for there each is to be changed.
+ * The first fault, as a sentence: the others are mostly consequences of it. All lines with tabs are counted, because each must be changed.
  * `faults` is not empty.
  */
 export function syntaxFault(faults: readonly Fault[], tokens: readonly Token[], text: string): SyntaxFault {
@@ -133,7 +133,7 @@ function missingColon({ code, pos }: Fault, text: string): SyntaxFault | undefin
   }
 }
 
-/** The other faults; those that have no words of ours in the library's, on one line, without position. */
+/** The other faults. If we have no words for one, those of the library are used, on one line, without position. */
 function inPlainWords({ code, message, pos }: Fault, text: string): string {
   const line = (message.split(/[\r\n]/)[0] ?? '').replace(/ at line \d+, column \d+:?$/, '').slice(0, MAX_QUOTED)
   const words = line.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '?').replace(/[\s:.]+$/, '')

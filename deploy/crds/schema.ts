@@ -1,6 +1,6 @@
 /**
  * The policy language as a structural OpenAPI schema (kubernetes.io: custom resource definitions): language.yaml of `config/policy/` with its tables.
- * kubectl explains the keys, and the API server refuses what ktrail would refuse. What depends on several keys is left to the agents.
+ * kubectl explains the keys, and the API server refuses policies that ktrail would refuse. Rules on several keys are left to the agents.
  *
  * The API server drops keys that a schema does not have, so a policy would silently do something else. Tetragon's keys that ktrail does not support
  * are therefore part of the schema, each with a rule that refuses it.
@@ -68,7 +68,7 @@ const VALUES: Readonly<Record<string, unknown>> = {
   OPERATORS_OF: operators.join('; '),
 }
 
-/** The schema of `spec`; `ours`: with what ktrail adds to Tetragon's language. */
+/** The schema of `spec`; `ours`: with ktrail's additions to Tetragon's language. */
 export function specOf(ours: boolean): Schema {
   const own = ours ? IDENTITY_OPERATORS.keys() : []
   return resolved({ $ref: 'spec' }, { ...VALUES, OPERATORS: [...OPERATORS.keys(), ...own] }, ours)
@@ -108,7 +108,7 @@ function partNamed(name: string): Part {
   return $ref === undefined ? own : together(partNamed($ref), own)
 }
 
-/** What stands beside a $ref wins; a property that both have is one of both. */
+/** Keys beside a $ref win; a property that both have is merged. */
 function together(base: Part, { properties = {}, ...own }: Part): Part {
   if (base.properties === undefined) return { ...base, ...own }
   const both = Object.entries(properties).map(([key, property]) => [key, { ...base.properties?.[key], ...property }])
@@ -125,7 +125,7 @@ function refuseOthers(keys: string, names: readonly string[], others: readonly s
   throw new Error(`config/policy/data/language.yaml: ${expected}, got other ones: ${wrong.join(', ')}`)
 }
 
-/** A mapping with the keys of its table, in that order, and with what Tetragon knows and ktrail refuses. */
+/** A mapping with the keys of its table, in that order, and with Tetragon's keys that ktrail refuses. */
 function mappingOf({ keys, properties = {}, ...others }: Part & Required<Pick<Part, 'keys'>>, ours: boolean): Schema {
   const table = KEYS[keys]
   refuseOthers(keys, keysIn(table), Object.keys(properties))

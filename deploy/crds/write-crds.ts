@@ -27,7 +27,7 @@ const KINDS: readonly Kind[] = [
   },
 ]
 
-/** With `ours`, policies may use what ktrail adds to Tetragon's language. */
+/** With `ours`, policies may use ktrail's additions to Tetragon's language. */
 const GROUPS = [
   { group: 'cilium.io', ours: false },
   { group: OWN_API_VERSION.slice(0, OWN_API_VERSION.indexOf('/')), ours: true },

@@ -39,7 +39,7 @@ before=${EPOCHREALTIME/./}
 ./ktrail version >/dev/null
 limit=$(((${EPOCHREALTIME/./} - before) * 30 / 1000000 + 5))
 
-# Before the agent: what prepares /etc is not what the demo wants to show.
+# Before the agent: the demo does not show the preparation of /etc.
 coproc workload_io { exec unshare --mount deploy/demo/workload.sh; }
 workload=$workload_io_PID
 read -r -u "${workload_io[0]}" answer && [ "$answer" = prepared ] || fail 'deploy/demo/workload.sh ended before it was ready: see its output above'

@@ -44,7 +44,7 @@ class Step {
     process.stdout.write('\n')
   }
 
-  /** Makes room for what went wrong. */
+  /** Makes room for a failure. */
   [Symbol.dispose](): void {
     clearTimeout(this.#timer)
     if (onTerminal) process.stdout.write('\r\x1b[K')
@@ -60,7 +60,7 @@ let deniedSeen = 0
 
 const heading = (text: string): void => console.log(onTerminal ? `\x1b[1m${text}\x1b[0m` : text)
 
-/** What the line means that the demo printed. */
+/** Handles a line that the demo printed. */
 function handle(line: string): void {
   const [, word, rest = ''] = /^@ (\w+) ?(.*)$/.exec(line) ?? []
   if (word === undefined) {

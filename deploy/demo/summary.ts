@@ -21,7 +21,7 @@ function calls(jsonLines: string): ReadonlyArray<readonly [string, Call]> {
   })
 }
 
-/** A line for each refused open: what, the result that the function returned, and who. */
+/** A line for each refused open: the call, its result, and the user. */
 export function denied(jsonLines: string): string[] {
   return calls(jsonLines).flatMap(([, call]) => {
     const result = call.return?.int_arg ?? 0
@@ -39,7 +39,7 @@ function counter(metrics: string, name: string): number | undefined {
   return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
 }
 
-/** At most 80 columns and 20 lines. `metrics`: what GET /metrics answered. `lastedMs`: the whole demo, for the reader's patience. */
+/** At most 80 columns and 20 lines. `metrics`: the answer to GET /metrics. `lastedMs`: the time of the whole demo. */
 export function summary(jsonLines: string, metrics: string, lastedMs: number): string {
   const counts = new Map<string, number>()
   for (const [kind, { policy_name: policy, function_name: name }] of calls(jsonLines)) {

@@ -6,7 +6,7 @@ export interface Run {
   readonly color: string
 }
 
-/** `\x1b[34mtext\x1b[0m` and what stands between. */
+/** `\x1b[34mtext\x1b[0m` and the text between. */
 export function runs(line: string): Run[] {
   // eslint-disable-next-line no-control-regex
   return [...line.matchAll(/\x1b\[(\d+)m(.*?)\x1b\[0m|([^\x1b]+)/g)]

@@ -2,7 +2,7 @@
 # image.sh [TAG]: builds the container image from the Debian package in build/packages/; only after deb.sh. Default tag: ktrail:VERSION.
 #   BASE=debian:bookworm-slim   the image it stands on: a Debian 12 or later with bash and libstdc++6
 #   DOCKER=docker               or podman
-# With SOURCE_DATE_EPOCH of the last change; a builder that honours it (BuildKit) gives the same image, others the same layer.
+# SOURCE_DATE_EPOCH is that of the last change. A builder that honours it (BuildKit) gives the same image, others the same layer.
 set -euo pipefail
 . "$(dirname "$0")/../setup/lib.sh"
 cd "$ROOT"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# layer.sh FOLDER: fills FOLDER, which it replaces, with what the container image adds to its base; only after deb.sh, whose package it unpacks.
+# layer.sh FOLDER: replaces FOLDER by the files that the container image adds to its base; only after deb.sh, whose package it unpacks.
 set -euo pipefail
 . "$(dirname "$0")/../setup/lib.sh"
 cd "$ROOT"
@@ -14,7 +14,7 @@ deb=$ROOT/build/packages/ktrail_${version}_$(debian_arch).deb
 rm -rf "$root"
 mkdir -p "$root"
 dpkg-deb --extract "$deb" "$root"
-# What only a host with systemd, a shell and man needs.
+# Files that only a host with systemd, a shell and man needs.
 rm -rf "$root"/usr/lib/systemd "$root"/usr/share/{man,lintian,zsh,fish,bash-completion}
 # Debian's default, which no package can bring here: apt would need the network.
 install -D -m 644 -t "$root/usr/lib/$(uname -m)-linux-gnu" "/usr/lib/$(uname -m)-linux-gnu/libjemalloc.so.2"

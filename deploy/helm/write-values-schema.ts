@@ -8,7 +8,7 @@ type Schema = Readonly<Record<string, Json>>
 const FILE = new URL('ktrail/values.schema.json', import.meta.url)
 /** The agent replaces references before it checks a value. */
 const REFERENCE: Schema = { type: 'string', pattern: '\\$\\{' }
-/** Helm only checks: what explains is left out, and a format cannot be told of a reference. */
+/** Helm only checks: descriptions are left out, and a reference does not have the format of its value. */
 const LEFT_OUT = new Set(['description', 'default', 'format', '$schema'])
 const CHECKED = ['enum', 'pattern', 'minLength']
 
@@ -17,10 +17,10 @@ const EXPORTERS: Schema = { $ref: '#/$defs/exporters' }
 const isSchema = (value: Json | undefined): value is Schema =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-/** Go's regular expressions know none of these. */
+/** Go's regular expressions support none of these. */
 const LOOK_AROUND = /\(\?[=!<]/
 
-/** Schemas as helm gets them: what is no plain text may be a reference. Those of objects are shared, by the name of their key. */
+/** Schemas as helm gets them: a value that is no plain text may be a reference. Schemas of objects are shared, by the name of their key. */
 class HelmSchemas {
   readonly defs: Record<string, Json> = {}
 

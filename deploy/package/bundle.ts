@@ -3,8 +3,8 @@
  *
  *   node deploy/package/bundle.ts FOLDER
  *
- * FOLDER gets the program (`collector/main.js`), what authors of exporters test with (`exporters/testing/index.js`), and the parts of both, some of
- * which are loaded only when they are needed.
+ * FOLDER gets the program (`collector/main.js`), the test tools for authors of exporters (`exporters/testing/index.js`), and the parts of
+ * both. Some parts are loaded only when they are needed.
  */
 import { build } from 'esbuild'
 import type { Plugin } from 'esbuild'
@@ -17,7 +17,7 @@ const INSIDE = /^(?:zod|yaml|pino|prom-client|@bufbuild\/protobuf)(?:\/|$)/
 const outside: Plugin = {
   name: 'packages in node_modules',
   setup: ({ onResolve }) =>
-    // A name of a package; what packages inside import goes with them.
+    // A name of a package; the imports of packages inside go with them.
     onResolve({ filter: /^[^./]/ }, ({ path, importer, kind }) =>
       kind === 'entry-point' || INSIDE.test(path) || /\/node_modules\//.test(importer)
         ? undefined

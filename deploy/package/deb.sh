@@ -25,7 +25,7 @@ cp package.json package-lock.json "$root"
 npm ci --prefix "$root" --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error >&2
 mv "$root/node_modules" "$home"
 rm "$root"/package{,-lock}.json
-# Only what runs: no TypeScript (Node takes none below node_modules), documents, tests, tools, and settings of their authors' tools.
+# Only files that run: no TypeScript (Node takes none below node_modules), documents, tests, tools, and settings of their authors' tools.
 find "$home/node_modules" \( -name '*.ts' -o -name '*.cts' -o -name '*.mts' -o -name '*.map' -o -name '*.md' -o -name '*.html' -o -name '.*' -o -name test -o -name bin -o -name bin.js \
   -o -name bin.mjs -o -name '*.sh' -o -name node-addon-api \) -prune -exec rm -rf {} +
 mkdir -p "$home/node_modules/@ktrail" "$home/node_modules/.ktrail"
@@ -67,7 +67,7 @@ find "$root" -type f -exec chmod 644 {} +
 find "$root" -type d -exec chmod 755 {} +
 chmod 755 "$root"/DEBIAN/p* "$home/ktrail" "$home/node/bin/node" "$generator"
 chmod 600 "$root/etc/ktrail/ktrail.yaml"
-# As dpkg-gencontrol counts it; what du finds depends on the file system, and on what it has not written yet.
+# As dpkg-gencontrol counts it: the result of du depends on the file system, and on data that is not written yet.
 size=$(find "$root" -mindepth 1 -path "$root/DEBIAN" -prune -o -printf '%y %s\n' |
   awk '{ kib += $1 == "f" ? int(($2 + 1023) / 1024) : 1 } END { print kib }')
 cat >"$root/DEBIAN/control" <<CONTROL

@@ -1,5 +1,5 @@
 #!/bin/bash
-# manifest.sh: writes build/packages/kubernetes/ktrail.yaml, the chart with its defaults for those who do not use helm. Needs helm itself.
+# manifest.sh: writes build/packages/kubernetes/ktrail.yaml, the chart with its defaults for users without helm. Needs helm itself.
 set -euo pipefail
 . "$(dirname "$0")/../setup/lib.sh"
 cd "$ROOT"
@@ -24,7 +24,7 @@ metadata:
     # The agents load BPF programs and read the /proc of the host.
     pod-security.kubernetes.io/enforce: privileged
 HEAD
-  # Without what only helm needs.
+  # Without the parts that only helm needs.
   "$helm" template ktrail deploy/helm/ktrail --include-crds --namespace ktrail --kube-version 1.36.0 --no-hooks \
     2> >(grep -v 'found symbolic link in path' >&2) |
     sed '/^ *helm.sh\/chart: /d; /^ *app.kubernetes.io\/managed-by: /d; /^# Source: /d'

@@ -17,7 +17,7 @@ interface Manifest {
 const [main = '', ...platforms] = process.argv.slice(2)
 const own = JSON.parse(readFileSync('package.json', 'utf8')) as Manifest
 const { version, license, engines, dependencies } = own
-/** What builds the addon is of no use to who has it. */
+/** node-addon-api is left out: only a build of the addon needs it. */
 const { 'node-addon-api': _headers, ...needed } = dependencies
 const nameOf = (platform: string): string => `@ktrail/${basename(platform)}`
 

@@ -18,7 +18,7 @@ mkdir -p "$main"
 log 'bundling the sources, and writing their types'
 node deploy/package/bundle.ts "$main/dist"
 node_modules/.bin/tsc -p deploy/package/tsconfig.json
-# What the agent reads at run time, beside the sources that read it.
+# Files that the agent reads at run time, beside the sources that read them.
 cp --parents package.json config/ktrail.yaml config/schema.json config/policies/{,optional/}*.yaml "$main/dist"
 find collector -type f ! -name '*.ts' ! -name README.md -exec cp --parents {} "$main/dist" \;
 cp --parents ktrail LICENSE README.md CHANGELOG.md "$main"
@@ -33,7 +33,7 @@ bundle() {
     if [[ $name =~ ^(libc|libm|libgcc_s|libstdc\+\+|libpthread|libdl|ld-linux.*)\.so ]] || [ -e "$platform/$name" ]; then continue; fi
     library=$root/usr/lib/$triplet/$name
     cp -L "$library" "$platform"
-    # By its name: dpkg knows some by their folder before Debian merged /lib into /usr/lib. Packages have one name for all processors.
+    # By its name: dpkg lists some in their folder before Debian merged /lib into /usr/lib. Packages have one name for all processors.
     owner=$(dpkg-query -S "*/$(basename "$(readlink -f "$library")")" | head -n 1 | cut -d: -f1)
     cp "$root/usr/share/doc/$owner/copyright" "$platform/licenses/$owner"
     bundle "$library"

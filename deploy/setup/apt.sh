@@ -30,7 +30,7 @@ private_apt() {
     -o APT::Get::List-Cleanup=false -o APT::Sandbox::User=root "$@"
 }
 
-# Reads the lists of one more suite (`own` = those of the machine's release). Fails when the archive has it not.
+# Reads the lists of one more suite (`own` = those of the machine's release). Fails if the archive does not have it.
 read_suite() {
   local wanted=$1 sources uri suite signed lines='' archive='' option
   sources=$(machine_sources)

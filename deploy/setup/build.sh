@@ -22,7 +22,7 @@ want=$(packages_fact "$node")
 if [ "$(cat "$FACTS/packages" 2>/dev/null)" != "$want" ]; then
   command -v npm >/dev/null || deploy/setup/packages.sh npm
   log 'installing npm packages'
-  # No package needs its install scripts: what has some is there for tests only.
+  # No package needs its install scripts: those that have some are only for tests.
   npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2 ||
     die 'cannot install the npm packages of package-lock.json: see the output of npm above; check the network and the npm registry'
   mkdir -p "$FACTS"
@@ -57,7 +57,7 @@ if [ ! -e $bundle ] || [ -n "$(find collector config exporters native deploy/pac
   node deploy/package/bundle.ts build/dist || die 'cannot bundle the sources: see the output of esbuild above'
 fi
 
-# What all of this is made of, in CycloneDX; npm does not know what comes from Debian.
+# The parts of this build, in CycloneDX; npm does not list those from Debian.
 sbom=build/sbom.cdx.json
 if [ ! -e "$sbom" ] || [ package-lock.json -nt "$sbom" ] || [ $sources -nt "$sbom" ]; then
   mkdir -p build

@@ -1,21 +1,21 @@
 # shellcheck shell=bash disable=SC2034
 # Shared by the scripts of this folder, of test/bench and of test/support/guest: sourced, never run.
-# Sets ROOT (the checkout) and CACHE (what may be thrown away and fetched again), both absolute.
+# Sets ROOT (the checkout) and CACHE (files that may be thrown away and fetched again), both absolute.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/ktrail
-# Facts of this build, kept where `npm ci` removes them together with what they describe; facts.sh writes them anew.
+# Facts of this build, kept where `npm ci` removes them together with the packages they describe; facts.sh writes them anew.
 # The launcher reads `node` from here, so that it also works where HOME is another one (sudo, guest).
 FACTS=$ROOT/node_modules/.ktrail
 
 digest() { cat "$@" | sha256sum | cut -d' ' -f1; }
 
-# packages_fact NODE: what the npm packages of this checkout follow from.
+# packages_fact NODE: the facts that determine the npm packages of this checkout.
 packages_fact() { echo "$(digest "$ROOT/package-lock.json") $1"; }
 
 log() { printf '==> %s\n' "$*" >&2; }
 
-# One sentence: what failed, on what, and the next step.
+# One sentence: the failure, its object, and the next step.
 die() {
   printf 'ktrail setup: %s\n' "$*" >&2
   exit 1

@@ -1,7 +1,7 @@
 #!/bin/bash
 # node.sh [arm64]: makes a Node that can run ktrail available and prints its bin folder.
-# The machine's own is taken when it is new enough and brings its C headers (the addon is built with them);
-# otherwise, or for another processor, Node comes from its npm package, which holds the binary and the headers, into the cache.
+# The machine's own is used if it is new enough and brings its C headers (the addon is built with them). Otherwise, or for another
+# processor, Node comes from its npm package, which holds the binary and the headers, into the cache.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 

@@ -4,7 +4,7 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-# The versions that bpf/Makefile looks for; Debian 12 has 16, later releases have later ones.
+# The versions that bpf/Makefile accepts; Debian 12 has 16, later releases have later ones.
 compiler() {
   local version
   for version in 16 17 18 19; do
@@ -13,7 +13,7 @@ compiler() {
   return 1
 }
 
-# What some tests use and are skipped without.
+# Packages that some tests use; these tests are skipped without them.
 optional=()
 case ${1:-} in
   build)
@@ -32,7 +32,7 @@ case ${1:-} in
   package) packages=(patchelf binutils) ;;
   root) packages=(debootstrap) ;;
   lint-deb) packages=(lintian) ;;
-  # What ktrail is tested against here, outside of guests.
+  # Programs that ktrail is tested against here, outside of guests.
   test)
     packages=(logrotate)
     optional=(chromium-headless-shell fonts-dejavu-core prometheus)

@@ -18,7 +18,7 @@ reason() {
   fi
 }
 
-# What the demo's output goes through in a guest is no terminal: decide here.
+# In a guest, the demo's output does not go to a terminal directly: decide here.
 color=${KTRAIL_DEMO_COLOR:-never}
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then color=always; fi
 export KTRAIL_DEMO_COLOR=$color

@@ -1,6 +1,6 @@
 /**
- * What this build is made of, as CycloneDX 1.5 on standard output: the npm packages that the agent runs with, from package-lock.json,
- * and what npm does not know: Node, and the libraries of Debian that the addon is linked to. Not `npm sbom`, which Debian's npm lacks.
+ * The parts of this build, as CycloneDX 1.5 on standard output. They are the agent's npm packages, from package-lock.json, and parts that
+ * npm does not list: Node, and the libraries of Debian that the addon is linked to. Not `npm sbom`, which Debian's npm lacks.
  * Without time and serial number: the same build has the same bytes.
  */
 import { execFileSync } from 'node:child_process'
@@ -64,7 +64,7 @@ function npmComponents(): Component[] {
   return [...new Map(all.map((component) => [component.purl, component])).values()]
 }
 
-/** Those that are installed; elsewhere than on Debian the addon is linked to others, of which nothing is known here. */
+/** The installed libraries. On other systems than Debian the addon is linked to others, which are unknown here. */
 function debianComponents(): Component[] {
   const format = '${Package} ${Version} ${Architecture} ${source:Package}\n'
   let found: string

@@ -36,7 +36,7 @@ if ! complete; then
     tail -n 5 "$APT/log" >&2
     die "cannot fetch packages for $arch: see the output of apt-get above; check the network and the machine's apt sources"
   }
-  # What their install scripts would do, as far as it is needed.
+  # The needed part of their install scripts.
   for name in passwd group; do cp "$fresh/usr/share/base-passwd/$name.master" "$fresh/etc/$name"; done
   ln -s mawk "$fresh/usr/bin/awk"
   ln -sf dash "$fresh/usr/bin/sh"

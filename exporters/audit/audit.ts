@@ -1,5 +1,5 @@
 /**
- * Finds what is missing in a sink, from the numbers of its records (docs/audit.md describes the algorithm). Records may come in any order, and from
+ * Finds missing records of a sink by their numbers (docs/audit.md describes the algorithm). Records may come in any order, and from
  * several places: files, or partitions of topics. Only the order within a place is judged.
  */
 import type { LossAbout } from '../contract/described.ts'
@@ -13,7 +13,7 @@ import type { ReportedGap } from './tell.ts'
 /** The place of records that come in another order than that of their numbers. */
 export const NO_ORDER = ''
 
-/** What is read of a record. */
+/** The parts of a record that are read. */
 export interface NumberedRecord {
   /** Where order is kept, or NO_ORDER. */
   readonly place: string
@@ -51,7 +51,7 @@ export interface ReportedChange extends Pick<Change, 'by' | 'count'> {
 
 export interface AuditOptions {
   readonly nowMs: number
-  /** The sink has forgotten old records: what is missing before the first record of a stream is not missing. */
+  /** The sink has forgotten old records: gaps before the first record of a stream do not count. */
   readonly partial: boolean
 }
 
@@ -67,7 +67,7 @@ export interface RunReport {
   readonly contradictions: Contradictions
   readonly twice: number
   readonly outOfOrder: number
-  /** `stopped`: cleanly. `running`: the next record about the run is not yet due. `open`: what followed is unknown. */
+  /** `stopped`: cleanly. `running`: the next record about the run is not yet due. `open`: the end is unknown. */
   readonly end: 'stopped' | 'running' | 'open'
 }
 
@@ -94,12 +94,12 @@ export interface StreamReport {
   readonly runsElsewhere: readonly string[]
   /** Runs that name no run before them, although there is one: others may be missing between. */
   readonly unlinked: readonly string[]
-  /** Events that were lost before they got a number, as loss records tell. */
+  /** Events that were lost before they got a number, by the loss records. */
   readonly lostBefore: number
   /** Changes of policies and config, by time; of many only the first, and how many more there are. */
   readonly changes: ReadonlyArray<ReportedChange & { readonly run: string; readonly timeMs: number }>
   readonly moreChanges: number
-  /** Nothing is missing that no loss record tells of. */
+  /** Loss records report all missing records. */
   readonly whole: boolean
   /** No records contradict each other. */
   readonly consistent: boolean

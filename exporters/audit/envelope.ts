@@ -1,4 +1,4 @@
-/** Reads the numbers of a record from what is beside it: the envelope of a JSON line, Kafka headers or OTLP attributes. */
+/** Reads the numbers of a record from the envelope of a JSON line, Kafka headers or OTLP attributes. */
 import type { LossAbout } from '../contract/described.ts'
 import type { NumberRange } from '../contract/event.ts'
 import type { Mark, NumberedRecord, ReportedChange } from './audit.ts'

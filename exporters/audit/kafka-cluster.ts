@@ -64,7 +64,7 @@ export class Cluster {
     return this.#connect(broker)
   }
 
-  /** Makes the next use ask for the leaders again. */
+  /** Makes the next use request the leaders again. */
   forget(): void {
     this.#known = undefined
   }

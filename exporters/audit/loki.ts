@@ -89,7 +89,7 @@ function shown({ origin, pathname }: URL): string {
   return origin + pathname
 }
 
-/** Of `data.result`: streams with labels, which include the attributes of their entries. Ascending by time. */
+/** The entries of `data.result`: streams with labels, which include the attributes of their entries. Ascending by time. */
 function entriesOf(answer: unknown): readonly Entry[] {
   const result = member(member(answer, 'data'), 'result')
   if (!Array.isArray(result)) throw new Error('expected data.result with streams')

@@ -10,7 +10,7 @@ const NAMES: Readonly<Record<string, string>> = {
   'loss.last': 'ktrail.loss.last_exporter_seq',
 }
 
-/** The attribute with what the envelope has under `name`. */
+/** The attribute with the value that the envelope has under `name`. */
 export function attributeOf(name: string): string {
   return NAMES[name] ?? `ktrail.${name}`
 }

@@ -1,8 +1,8 @@
-/** Finds the loss record that tells of each gap. */
+/** Finds the loss record that reports each gap. */
 import type { LossAbout } from '../contract/described.ts'
 import type { NumberRange } from '../contract/event.ts'
 
-/** Missing numbers, and the reason in the loss record that tells of them. */
+/** Missing numbers, and the reason in the loss record that reports them. */
 export interface ReportedGap extends NumberRange {
   readonly reason: string
 }
@@ -15,8 +15,8 @@ interface Explained {
 }
 
 /**
- * `gaps` and `losses` by run, oldest first. A loss record tells of as many missing numbers as it counts: of those in its range; without a range, of
- * any in its own run or an earlier one, whose events a spool may have kept.
+ * `gaps` and `losses` by run, oldest first. A loss record reports as many missing numbers as it counts: those in its range; without a
+ * range, any in its own run or an earlier one, whose events a spool may have kept.
  */
 export function tellGaps(
   gaps: ReadonlyArray<readonly NumberRange[]>,

@@ -15,7 +15,7 @@ import type { Failure, InFlightBatch, Sum } from './in-flight-batch.ts'
 
 /**
  * The part of an exporter's effective config for a buffer. `queue` limits events in memory: waiting, being written to the disk and
- * in flight. `batch` limits what `next` is asked for.
+ * in flight. `batch` limits the requests to `next`.
  */
 export type BufferConfig = Pick<EffectiveExporter, 'queue' | 'batch' | 'spool'>
 
@@ -38,7 +38,7 @@ export interface Buffer {
   readonly room: Promise<void> | undefined
   /** Whether events wait for space (only with `block`). */
   readonly blocks: boolean
-  /** Uses new limits from now on; what is held stays, even above them. The folder of a spool never changes. */
+  /** Uses new limits from now on; held events stay, even above them. The folder of a spool never changes. */
   configure(config: BufferConfig): void
   /** Reports the sink's state and memory pressure, which decide where new events are kept. */
   adapt(sink: Failure, memoryShort: boolean): void
@@ -60,9 +60,9 @@ export interface Buffer {
   readonly keeps: boolean
   /** Retries failed operations now. */
   retry(): void
-  /** Ends waits for space and drops what cannot be kept. */
+  /** Ends waits for space and drops events that cannot be kept. */
   endGrace(): void
-  /** After the last send: stores what can be kept until `endMs`, then drops the rest. */
+  /** After the last send: stores events until `endMs`, then drops the rest. */
   finish(endMs: number): Promise<void>
   /** Closes the disk; waits until `endMs` at most. */
   close(endMs: number): Promise<void>

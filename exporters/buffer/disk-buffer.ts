@@ -4,9 +4,9 @@
  *     put ─┬▶ queue ──────────── next ─▶ in flight
  *          └▶ pending writes ─▶ spool ─ next ─▶ in flight
  *
- * While events are pending or on the disk, new ones do not go into the queue. At that point batches in flight are written first, so
- * that an end of the process neither loses nor reorders them; such a copy is claimed, not read back, and freed with its batch. Only
- * while the disk cannot be written, pending events go back to the queue, as far as that keeps the order; each retry takes them from there.
+ * While events are pending or on the disk, new ones do not go into the queue. At that point batches in flight are written first, so that
+ * an end of the process neither loses nor reorders them. Such a copy is claimed, not read back, and freed with its batch. Only while the
+ * disk cannot be written, pending events go back to the queue, if that keeps the order. Each retry takes them from there.
  */
 import type { Encoded, Encoding } from '../contract/exporter.ts'
 import type { DropReason } from '../contract/accounting.ts'

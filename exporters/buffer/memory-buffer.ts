@@ -39,7 +39,7 @@ export class MemoryBuffer implements Buffer {
     this.admitBlocked()
   }
 
-  /** Of the queue. */
+  /** Limits of the queue. */
   #bounds(): readonly [bytes: number, events: number] {
     const { queue, batch } = this.config
     return [

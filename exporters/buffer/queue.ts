@@ -11,7 +11,7 @@ import type { Encoded } from '../contract/exporter.ts'
 export interface QueuedPart {
   readonly part: Encoded
   readonly acceptedMs: number
-  /** Why it cannot be sent, and what to do: its format in the spool is not this exporter's. */
+  /** Why it cannot be sent, and the remedy: its format in the spool is not this exporter's. */
   readonly problem?: string
   /** Loss records, which may use the reserve and are never pushed out. */
   readonly losses?: boolean
@@ -44,7 +44,7 @@ export class Queue {
     this.#maxEvents = maxEvents
   }
 
-  /** Sets other limits; what is held stays. */
+  /** Sets other limits; held events stay. */
   limit(maxBytes: number, maxEvents: number): void {
     this.#maxBytes = maxBytes
     this.#maxEvents = maxEvents

@@ -1,4 +1,4 @@
-/** Events about the agent itself, and what all events have. */
+/** Events about the agent itself, and members of all events. */
 
 /** A UTC time in two integers, to keep nanoseconds. */
 export interface Timestamp {
@@ -49,7 +49,7 @@ export interface RunEvent extends EventBase {
   readonly phase: 'start' | 'heartbeat' | 'stop'
   /** The next such record of the run comes after this time. */
   readonly heartbeatMs: number
-  /** The last run before this one, by exporter; absent where none is known. */
+  /** The last run before this one, by exporter; absent if it is not known. */
   readonly previous: Readonly<Record<string, string>>
   /** Exporters that do not get all events, because they have a filter. */
   readonly filtered?: readonly string[]
@@ -59,7 +59,7 @@ export interface RunEvent extends EventBase {
   readonly moved?: Readonly<Record<string, number>>
 }
 
-/** A change of policies or config while the agent runs, and who made it. Names and keys, never values. Has no process. */
+/** A change of policies or config while the agent runs, and its author. Names and keys, never values. Has no process. */
 export interface Change {
   readonly what:
     | 'policy_added'

@@ -1,6 +1,6 @@
 /**
- * What a sink may need besides an event's bytes: policy (for a Kafka topic), time, sequence number. Separate from the bytes,
- * so that exporters still share one encoding.
+ * Data that a sink may need besides an event's bytes: policy (for a Kafka topic), time, sequence number. Separate from the
+ * bytes, so that exporters still share one encoding.
  */
 import { isHookEvent } from './event.ts'
 import type { Change, ChangeEvent, Event, HookEvent, LossEvent, LossKind, RunEvent } from './event.ts'
@@ -40,12 +40,12 @@ export interface About {
   readonly change?: Change
 }
 
-/** What a loss record says, without the agent's numbers. */
+/** Content of a loss record, without the agent's numbers. */
 export type LossAbout = LossKind & Pick<LossEvent, 'count' | 'numbers'>
 
 export type RunAbout = Pick<RunEvent, 'phase' | 'heartbeatMs' | 'previous' | 'filtered' | 'moved'>
 
-/** The change, without what all events have. */
+/** The change, without the members of all events. */
 export function changeOf({ what, by, names, count, mode, modeBefore }: ChangeEvent): Change {
   return { what, by, names, count, ...(mode && { mode }), ...(modeBefore && { modeBefore }) }
 }
@@ -85,7 +85,7 @@ const ofPolicies: Readonly<Record<HookEvent['type'], Map<string, About>>> = {
 }
 
 function aboutOf(event: Event): About {
-  // Those about the agent are not cached: rare, and almost every one differs.
+  // Abouts of the agent's own events are not cached: they are rare, and almost every one differs.
   if (event.type === 'events_lost') {
     const { type, loss, count, numbers } = event
     return { type, policy: '', loss: { ...loss, count, ...(numbers && { numbers }) } }

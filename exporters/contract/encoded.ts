@@ -53,7 +53,7 @@ export function split(whole: Encoded, maxBytes: number, maxEvents: number): read
   return parts
 }
 
-/** The largest `to` such that lines `from`..`to` take at most `maxBytes` and `maxEvents`; `from` when none fits. */
+/** The largest `to` such that lines `from`..`to` take at most `maxBytes` and `maxEvents`; `from` if no line fits. */
 export function fitting(whole: Encoded, from: number, maxBytes: number, maxEvents: number): number {
   const limit = endOf(whole, from) + maxBytes
   let low = from
@@ -71,7 +71,7 @@ export function endOf(whole: Encoded, index: number): number {
   return index === 0 ? 0 : (whole.ends[index - 1] ?? 0)
 }
 
-/** Joins parts, in order, into what is sent in one call. */
+/** Joins parts, in order, for one call of `send`. */
 export function batchOf(parts: readonly Encoded[]): Batch {
   let count = 0
   let sizeBytes = 0

@@ -14,7 +14,7 @@ export type ExportErrorCode =
   | 'CONTRACT'
 
 /**
- * The error class of `exporters/`. `code` is for programs, the message for people (what failed, on what, got, next step),
+ * The error class of `exporters/`. `code` is for programs, the message for people (failure, its object, got, next step),
  * `cause` is the system's own error.
  */
 export class ExportError extends Error {

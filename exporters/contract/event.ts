@@ -1,5 +1,5 @@
 /**
- * The normalised event, as every exporter and encoder sees it. Imports nothing but what arguments and processes have.
+ * The normalised event, as every exporter and encoder sees it. Imports only the members of arguments and processes.
  * Field names follow Tetragon's records (docs/reference/records.md) in camelCase.
  *
  * Texts are JavaScript strings. Bytes that are not UTF-8 become U+FFFD, as protobuf JSON requires; `raw` then has the exact bytes.
@@ -26,9 +26,9 @@ export type { NamedContainer } from './named-container.ts'
 export type { StackFrame } from './stack.ts'
 
 /**
- * One image of a process, created by a fork or an exec. Immutable except `refcnt`, arguments that the process table has no
- * memory for, and where it runs (`docker`, `pod`, `container` and what goes with them), which may become known later or change
- * (`collector/process/table.ts`). Encoders cache their output in `rendered`.
+ * One image of a process, created by a fork or an exec. Only these members change: `refcnt`; arguments, if the process table lacks
+ * memory; the place (`docker`, `pod`, `container` and members with them), which may become known later (`collector/process/table.ts`).
+ * Encoders cache their output in `rendered`.
  */
 export interface Process {
   readonly execId: string
@@ -42,7 +42,7 @@ export interface Process {
   readonly binary: string
   /** As Tetragon prints them: without argv[0], a word with a space in quotes. */
   readonly arguments: string
-  /** argv[0]; where `arguments` does not tell the words apart, all words with NUL between. '' if unknown or none. */
+  /** argv[0]; if `arguments` does not separate the words, all words with NUL between. '' if unknown or absent. */
   readonly argv: string
   /** Space-separated words in Tetragon's order (docs/reference/records.md). */
   readonly flags: string
@@ -51,11 +51,11 @@ export interface Process {
   readonly docker: string
   /** Pid in its own pid namespace; absent or 0 in the host's. */
   readonly nspid?: number
-  /** What the cgroup of its pod is named after, a uid or the hash of a manifest; absent outside of pods. */
+  /** The id in the name of its pod's cgroup, a uid or the hash of a manifest; absent outside of pods. */
   readonly podUid?: string | undefined
   /** The Kubernetes pod it runs in; absent on the host and while the pod is not known. */
   readonly pod?: Pod | undefined
-  /** What the runtime of its container says of it; absent on the host, in a pod that Kubernetes tells of, and while it is not known. */
+  /** The container runtime's description of it; absent on the host, in a pod known from Kubernetes, and while it is not known. */
   readonly container?: NamedContainer | undefined
   /** The command may be an exec probe of its container. */
   readonly execProbe?: boolean
@@ -65,7 +65,7 @@ export interface Process {
   refcnt: number
   /** Forked, no exec yet. Tetragon reports a refcnt of 1 for these in exits and as a parent. */
   readonly forked?: boolean
-  /** Further fields, where the config asks for them. */
+  /** Further fields, if the config requests them. */
   readonly details?: ProcessDetails | undefined
   /** Inode number of a binary without a name (deleted or memfd). */
   readonly unlinkedInode?: bigint | undefined
@@ -78,7 +78,7 @@ export interface Pod {
   readonly name: string
   readonly uid: string
   readonly labels: Readonly<Record<string, string>>
-  /** What the pod belongs to, such as a Deployment; by itself it is one of the kind Pod. */
+  /** The owner of the pod, such as a Deployment; a pod without one is its own workload, of the kind Pod. */
   readonly workload: string
   readonly workloadKind: string
   /** Absent while only the pod is known. */
@@ -114,7 +114,7 @@ export interface Rendered {
   used: number
   /** Bytes counted for it in the cache. */
   bytes: number
-  /** Of redacted copies of the process; removed together with this one. */
+  /** The slots of redacted copies of the process; removed together with this one. */
   copies: Rendered[] | undefined
   readonly cache: RenderingCache
 }
@@ -156,7 +156,7 @@ export interface FileArgument extends ArgumentBase {
   readonly unstable: boolean
   /** The file is unlinked; `path` then ends in ` (deleted)`. */
   readonly deleted: boolean
-  /** Of a hook with `fileDetails`. */
+  /** Present if the hook has `fileDetails`. */
   readonly details: FileDetails | undefined
 }
 
@@ -184,14 +184,14 @@ export interface StringArgument extends ArgumentBase {
 export interface BytesArgument extends ArgumentBase {
   readonly kind: 'bytes'
   readonly value: Uint8Array
-  /** How many there were. */
+  /** The full number of bytes. */
   readonly size: bigint
 }
 
 /** `sock_arg`, `process_credentials_arg` and others: some values of a kernel struct. */
 export interface StructArgument extends ArgumentBase {
   readonly kind: 'struct'
-  /** Keys and values in the order of the record. What Tetragon leaves out when it is 0 or empty is left out. */
+  /** Keys and values in the order of the record, without those that Tetragon leaves out if they are 0 or empty. */
   readonly members: ReadonlyArray<readonly [key: string, value: MemberValue]>
   /** For people, such as `tcp 10.0.0.1:40000 -> 10.0.0.2:443`. */
   readonly text: string
@@ -212,7 +212,7 @@ export type Argument =
   | StructArgument
   | ErrorArgument
 
-/** What is the same for every event of one hook; shared by reference. */
+/** The common data of all events of one hook; shared by reference. */
 export interface Hook {
   readonly id: number
   /** The type of its events; absent: process_kprobe. */
@@ -227,7 +227,7 @@ export interface Hook {
   readonly tags: readonly string[]
   /** Labels by position in an event's `args`, which has no nop arguments; '' for none. */
   readonly labels: readonly string[]
-  /** Which arguments of the function these are, by position in an event's `args`; empty if unknown. */
+  /** Index of the function's argument, by position in an event's `args`; empty if unknown. */
   readonly indexes: readonly number[]
   /** Labels by position in an event's `data`; absent without any. */
   readonly dataLabels?: readonly string[]
@@ -237,7 +237,7 @@ interface ProcessEventBase extends EventBase {
   readonly process: Process
   /** undefined when unknown; the key is then omitted. */
   readonly parent: Process | undefined
-  /** The parent's parent and so on; absent unless the config asks for them. */
+  /** The parent's parent and so on; absent unless the config requests them. */
   readonly ancestors?: readonly Process[]
   /** `process.refcnt` when the event was created. */
   readonly refcnt: number
@@ -261,13 +261,13 @@ export interface HookEvent extends ProcessEventBase {
   readonly tid: number
   readonly hook: Hook
   readonly args: readonly Argument[]
-  /** What was read of the calling task; undefined where the policy asks for nothing. */
+  /** Values of the calling task; undefined if the policy requests none. */
   readonly data?: readonly Argument[] | undefined
   readonly returned: Argument | undefined
-  /** What led to the call, the innermost function first; absent where the policy does not ask, and where the kernel does not tell. */
+  /** The functions that led to the call, the innermost first; absent if the policy does not request them, or the kernel has none. */
   readonly kernelStack?: readonly StackFrame[]
   readonly userStack?: readonly StackFrame[]
-  /** Of a policy with `aggregate`: what is known of the equal calls that have this event. `time`, arguments and return value are the first's. */
+  /** With `aggregate`: summary of the equal calls of this event. `time`, arguments and return value are those of the first call. */
   readonly aggregate?: Aggregate
 }
 
@@ -280,7 +280,7 @@ export interface Aggregate {
   readonly last: Timestamp
 }
 
-/** What a process did. */
+/** An event of a process. */
 export type ProcessEvent = ExecEvent | ExitEvent | HookEvent
 
 export type Event = ProcessEvent | AgentEvent

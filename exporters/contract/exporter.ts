@@ -95,7 +95,7 @@ export type Outcome =
    */
   | { readonly status: 'hold'; readonly forGood?: boolean; readonly repaired?: Promise<void>; readonly error: Error }
 
-/** What one `send` call sent again although the sink may already have it. */
+/** Requests and events that one `send` call sent again although the sink may already have them. */
 export interface Resent {
   readonly requests: number
   readonly events: number
@@ -121,8 +121,8 @@ export interface Exporter extends AsyncDisposable {
    */
   send(batch: Batch, signal: AbortSignal): Promise<Outcome>
   /**
-   * Connects to the sink as `send` would and sends nothing; resolves to what it found, for people. Called instead of `start`, and followed by
-   * `stop`. Rejects with an Error that names the failure and what to do. When `signal` aborts, nobody waits for it any more.
+   * Connects to the sink as `send` would and sends nothing; resolves to its findings, for people. Called instead of `start`, and followed by
+   * `stop`. Rejects with an Error that names the failure and the remedy. When `signal` aborts, the caller no longer waits for it.
    */
   probe?(signal: AbortSignal): Promise<string>
   /** Reopens files after log rotation (SIGUSR1, SIGHUP). */

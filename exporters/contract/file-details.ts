@@ -1,6 +1,6 @@
-/** Of a file among the arguments of an event. */
+/** Details of a file among the arguments of an event. */
 
-/** What the kernel knows of a file beside its path. */
+/** The kernel's details of a file beside its path. */
 export interface FileDetails {
   /** Absent while there is no file of this name yet. */
   readonly content:
@@ -16,11 +16,11 @@ export interface FileDetails {
   readonly mountId: number
   /** The mount is in no mount namespace that a task could be in. */
   readonly detached: boolean
-  /** Of a file of overlayfs: what has its content. */
+  /** For a file of overlayfs: the layer and inode that have its content. */
   readonly overlay: { readonly upper: boolean; readonly inode: bigint | number; readonly device: number } | undefined
   /** The path in the policy that the file was found by, with SameFile or UnderDir. */
   readonly named: string | undefined
-  /** Of a hook that asks for it. */
+  /** Present if the hook requests it. */
   readonly hash: AskedHash | undefined
 }
 
@@ -31,7 +31,7 @@ export interface AskedHash {
   result: FileHash | undefined
 }
 
-/** Of the whole content at one moment after the call; `changed`: when the inode had changed last (ctime) at that moment. Or why there is none. */
+/** Hash of the whole content at one moment after the call, or why there is none; `changed`: the inode's last change before it (ctime). */
 export type FileHash =
   | {
       readonly sha256: string

@@ -3,7 +3,7 @@
 /** A bigint is a text in JSON, a list one of names, a map an object. */
 export type MemberValue = string | number | bigint | boolean | readonly string[] | Members
 
-/** Of a message, in the order of the record. */
+/** Members of a message, in the order of the record. */
 export type Members = ReadonlyMap<string, MemberValue>
 
 /** By their keys in Tetragon's records. Processes share them. */
@@ -14,13 +14,13 @@ export interface ProcessDetails {
   readonly user?: Members
 }
 
-/** What only the event of an exec tells of its process; other events of it have less. */
+/** Data of a process that only the event of its exec has; other events of the process have less. */
 export interface Executed {
   /** Instead of those of the process, which are cut. */
   readonly arguments?: string
   /** Likewise. */
   readonly flags?: string
   readonly environment?: ReadonlyArray<readonly [name: string, value: string]>
-  /** What the file of the exec changed: members of `binary_properties`. */
+  /** Changes by the file of the exec: members of `binary_properties`. */
   readonly raised?: Members
 }

@@ -3,10 +3,10 @@ export interface NamedContainer {
   /** 64 characters. */
   readonly id: string
   readonly name: string
-  /** As it was asked for: `nginx:1.27`. */
+  /** As it was requested: `nginx:1.27`. */
   readonly image: string
   /** `sha256:…`, or the image's name with its digest. */
   readonly imageId: string
-  /** Those that the config asks for. */
+  /** The labels that the config requests. */
   readonly labels: Readonly<Record<string, string>>
 }

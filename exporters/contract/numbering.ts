@@ -6,7 +6,7 @@ export class Numbering {
   readonly exporter: string
   /** This run of the agent. */
   readonly run: string
-  /** Of Kafka, by topic and partition: how many records of this run are settled there. */
+  /** With Kafka, by topic and partition: the number of records of this run that are settled there. */
   readonly partitions: Map<string, PartitionNumbers> = new Map()
   #next = 0
 

@@ -1,7 +1,7 @@
 /**
  * The dead-letter file: one JSON line for each event that a sink permanently refused. Rotated, readable only by its owner.
- * A batch is settled when its records are written, so the sending chain waits for this file, but never long if it is full,
- * fails or hangs. At most one group of records per waiting batch is in memory. Events that could not be written are counted.
+ * A batch is settled when its records are written, so the sending chain waits for this file. The wait is short even if the file is
+ * full, fails or hangs. At most one group of records per waiting batch is in memory. Events that could not be written are counted.
  */
 import type { DeadLetterConfig } from '../../config/agent/schema.ts'
 import { ExportError, textOf } from '../contract/errors.ts'

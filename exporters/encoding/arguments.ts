@@ -174,7 +174,7 @@ function permissionOf(mode: number): Uint8Array {
   return bytes
 }
 
-/** Of equal calls, for people: `(1000 calls)`, `(1000 calls, 4096 bytes)`. */
+/** Summary of equal calls, for people: `(1000 calls)`, `(1000 calls, 4096 bytes)`. */
 export function callsText({ count, bytes }: Aggregate): string {
   const calls = `${count} ${count === 1 ? 'call' : 'calls'}`
   return bytes === undefined ? `(${calls})` : `(${calls}, ${bytes} bytes)`

@@ -1,11 +1,11 @@
 /**
- * The words of a command as attributes, within a bound: Loki takes 64 KiB of attributes a record, and a program chooses its words. Written as JSON,
- * as Loki does with lists, a quote takes two bytes and `<` six, so that 16 KiB of arguments could cost the whole record.
+ * The words of a command as attributes, within a bound: Loki takes 64 KiB of attributes a record, and a program chooses its words. Loki
+ * writes lists as JSON, where a quote takes two bytes and `<` six: 16 KiB of arguments could cost the whole record.
  */
 
-/** Of the list as JSON. Arguments of 16 KiB that need few escapes have room. */
+/** Bound of the list as JSON. Arguments of 16 KiB that need few escapes have room. */
 const LIST_BYTES = 24 << 10
-/** Of the command line as one text, which is not escaped: a path of full length and 16 KiB of arguments. */
+/** Bound of the command line as one text, which is not escaped: a path of full length and 16 KiB of arguments. */
 const TEXT_BYTES = 20 << 10
 /** Where something is left out. */
 const MARK = '…'
@@ -63,7 +63,7 @@ function fitting(text: string, bytes: number, cost: (code: number) => number): n
 
 const isHigh = (code: number): boolean => code >= 0xd800 && code < 0xdc00
 
-/** Of a well-formed text: a surrogate is half of four bytes. */
+/** Bytes of a unit of a well-formed text: a surrogate is half of four bytes. */
 function utf8Bytes(code: number): number {
   return code < 0x80 ? 1 : code < 0x800 || (code >= 0xd800 && code < 0xe000) ? 2 : 3
 }

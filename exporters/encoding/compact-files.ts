@@ -1,6 +1,6 @@
 /**
  * Compact lines of accesses to files that Tetragon's client has no line for: emoji, label, the files, and the error of a refused call. The functions
- * are those of config/policies/file-integrity.yaml and their kin.
+ * are those of config/policies/optional/file-integrity.yaml and their kin.
  */
 import { getSystemErrorName } from 'node:util'
 import type { Argument, HookEvent } from '../contract/event.ts'

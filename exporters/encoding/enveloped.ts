@@ -4,7 +4,7 @@
  *
  *     {"process_exec":{…},"node_name":"n","time":"…","ktrail":{"seq":"<run>-<n>","exporter_seq":"<exporter>-<n>"}}
  *
- * It also has what Tetragon's records have no key for: `container`, as its runtime describes it, and what extended.ts tells.
+ * It also has data that Tetragon's records have no key for: `container`, as its runtime describes it, and that of extended.ts.
  */
 import { runOf } from '../contract/described.ts'
 import { isAboutAgent } from '../contract/event.ts'
@@ -22,7 +22,7 @@ const END = Buffer.from('}}\n')
 /** The `}` and line feed that end a line. */
 const LINE_END_BYTES = 2
 
-/** Wraps an encoder of JSON lines for the one exporter of `numbering`. `extended`: with what the format of that name adds. */
+/** Wraps an encoder of JSON lines for the one exporter of `numbering`. `extended`: with the additions of the format of that name. */
 export function enveloped(lines: Encoder, numbering: Numbering, extended?: KeepsNames): Encoder {
   return new EnvelopedEncoder(lines, numbering, extended)
 }
@@ -135,7 +135,7 @@ function containerMember(container: NamedContainer): Uint8Array {
   return bytes
 }
 
-/** What the event reports, as a member of the envelope. */
+/** The event's report, as a member of the envelope. */
 function aboutAgent(event: AgentEvent, exporter: string): string {
   // The record itself says what changed.
   if (event.type === 'agent_change') return ''

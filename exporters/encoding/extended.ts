@@ -1,6 +1,6 @@
 /**
- * Format `extended`: what is known of an event and Tetragon's records have no key for, as members of a last key `ktrail`
- * (docs/reference/records.md). Some is known without asking the kernel for more; `details` are only there where an exporter asks for them.
+ * Format `extended`: data of an event that Tetragon's records have no key for, as members of a last key `ktrail`
+ * (docs/reference/records.md). Some of it needs no more data from the kernel; `details` are present only if an exporter requests them.
  */
 import { isHookEvent } from '../contract/event.ts'
 import type { Event, FileArgument, StringArgument } from '../contract/event.ts'
@@ -97,6 +97,6 @@ function textOf({ raw, truncated }: StringArgument, arg: number): object[] {
   return [{ arg, ...(truncated ? { truncated } : {}), ...(raw === undefined ? {} : { bytes: base64(raw) }) }]
 }
 
-/** Of bytes that are no UTF-8. */
+/** Text for bytes that are not valid UTF-8. */
 export const base64 = (bytes: Uint8Array): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64')

@@ -77,7 +77,7 @@ class JsonEncoder implements Encoder {
   readonly #hooks = new WeakMap<Hook, HookBytes>()
   /** From the `}` of the event to the opening quote of the time. */
   readonly #trailer: Uint8Array
-  /** Of a record without an event: to the opening quote of the time. Strict readers of Tetragon's records accept it. */
+  /** For a record without an event: up to the opening quote of the time. Strict readers of Tetragon's records accept it. */
   readonly #noEvent: Uint8Array
 
   constructor(nodeName: string) {

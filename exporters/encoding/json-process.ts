@@ -22,13 +22,13 @@ const ENVIRONMENT = ascii(',"environment_variables":[')
 const END = ascii('}')
 const IN_INIT_TREE = ascii(',"in_init_tree":true')
 const NOT_IN_INIT_TREE = ascii(',"in_init_tree":false')
-/** Of details: in front of the tid, behind it, and behind the binary. Shared by processes that share them. */
+/** Details before the tid, after it, and after the binary. Processes with the same details share the bytes. */
 const DETAILS: ReadonlyArray<ReadonlyArray<keyof ProcessDetails>> = [['cap', 'ns'], ['process_credentials'], ['user']]
 const shownDetails = new WeakMap<ProcessDetails, readonly Uint8Array[]>()
 /** Separate from the caller's writer, which has half a line when a process is rendered. */
 const scratch = new ByteWriter()
 
-/** Writes the object as an event's `process`; what is `executed` is in no other event, so it is not kept. */
+/** Writes the object as an event's `process`; `executed` is in no other event, so it is not kept. */
 export function writeOwn(out: ByteWriter, process: Process, refcnt: number, tid: number, executed?: Executed): void {
   const { arguments: words = process.arguments, flags = process.flags } = executed ?? {}
   const same = words === process.arguments && flags === process.flags
@@ -82,7 +82,7 @@ function writeTail(out: ByteWriter, process: Process, tid: number, executed?: Ex
   out.bytes(END)
 }
 
-/** What the file of the exec changed, and Tetragon's mark of a binary without a name. undefined for neither. */
+/** Changes by the file of the exec, and Tetragon's mark of a binary without a name. undefined for neither. */
 export function binaryProperties({ unlinkedInode }: Process, executed?: Executed): Members | undefined {
   if (unlinkedInode === undefined) return executed?.raised
   const inode = new Map<string, MemberValue>([

@@ -28,14 +28,14 @@ export interface Shape {
   readonly fields?: readonly FieldFilterConfig[] | undefined
 }
 
-/** Which JSON lines an exporter wants. */
+/** The form of an exporter's JSON lines. */
 export interface Lines {
   readonly numbering: Numbering
   readonly envelope: boolean
   readonly extended: boolean
 }
 
-/** What OTLP records depend on, of an exporter's whole config: exporters with equal ones share an encoder. */
+/** The keys of an exporter's config that OTLP records depend on: exporters with equal values share an encoder. */
 const OTLP_OPTIONS: Record<Exclude<keyof OtlpRecords, 'numbering' | 'hasAttribute'>, true> = {
   body: true,
   severity: true,
@@ -57,7 +57,7 @@ const NAMES = [
   ['args', 'string_arg'],
 ]
 
-/** The key of what other encoders share. */
+/** The key of the encoder that other encoders share. */
 const LINES = 'lines'
 
 export class EncoderPool {
@@ -112,14 +112,14 @@ export class EncoderPool {
     )
   }
 
-  /** JSON lines for one exporter: with its numbers (`envelope`), and with what the format `extended` adds. */
+  /** JSON lines for one exporter: with its numbers (`envelope`), and with the additions of the format `extended`. */
   linesFor({ numbering, envelope, extended }: Lines): Encoder {
     if (envelope) return this.envelope(numbering, extended)
     if (!extended) return this.json()
     return this.#get('extended', () => this.#redacting(extendedLines(this.#lines(), this.#keepsNames())))
   }
 
-  /** What is known of a file beside its path may have its name. */
+  /** Whether records keep the names of files: their details may have them too. */
   #keepsNames(): KeepsNames {
     if (this.#fields.length === 0) return always
     const leaves = fieldTest(this.#fields)

@@ -1,6 +1,6 @@
 /**
- * Encodes JSON once for all users. The fan-out passes the same slice to each encoder in turn, and an OTLP body can be the JSON
- * line that the file exporter just had encoded.
+ * Encodes JSON once for all users. The fan-out passes the same slice to each encoder in turn. An OTLP body can be the JSON line
+ * that the file exporter just had encoded.
  */
 import type { Event } from '../contract/event.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'

@@ -5,7 +5,7 @@ import type { ByteWriter } from '../runtime/byte-writer.ts'
 
 const END = 0x5d
 
-/** Writes the frames of a list that `start` begins. As in all records, what is 0 or empty is left out, and 64 bits are a text. */
+/** Writes the frames of a list that `start` begins. As in all records, members that are 0 or empty are left out, and 64 bits are a text. */
 export function writeStack(out: ByteWriter, start: Uint8Array, frames: readonly StackFrame[]): void {
   out.bytes(start)
   out.utf8(frames.map(frameJson).join())

@@ -127,7 +127,7 @@ function testsOf<Keys extends object, Test>(
 /** Bounds the work for one process; no sane tree is that deep. */
 const MAX_ANCESTORS = 1024
 
-/** The parent and what came before it, up to the first that is no longer known. */
+/** The parent and its ancestors, up to the first that is no longer known. */
 function ancestorsOf(parent: Process | undefined, lookup: ProcessLookup): Process[] {
   const found: Process[] = []
   for (let at = parent; at !== undefined && found.length < MAX_ANCESTORS; at = lookup(at.parentExecId)) found.push(at)

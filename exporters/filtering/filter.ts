@@ -1,6 +1,6 @@
 /**
- * Selects the events of an exporter. Results are cached by the event's kind where that decides, else by process, so that a
- * regular expression runs once per process instead of once per event.
+ * Selects the events of an exporter. Results are cached by the event's kind if that decides, else by process: a regular
+ * expression runs once per process instead of once per event.
  */
 import { isAboutAgent, isHookEvent } from '../contract/event.ts'
 import type { Event, Hook, Process, ProcessEvent } from '../contract/event.ts'

@@ -1,4 +1,4 @@
-/** Which processes a rule of redaction is for, by the pod and the container they run in. */
+/** The processes that a rule of redaction is for, by their pod and their container. */
 import type { RedactConfig } from '../../config/agent/schema.ts'
 import type { Process } from '../contract/event.ts'
 import { globMatcher } from './globs.ts'
@@ -9,7 +9,7 @@ type Place = Pick<RedactConfig, 'namespaces' | 'pods' | 'workloads' | 'container
 /** Undefined: not known, or not yet. */
 type Test = (process: Process) => boolean | undefined
 
-/** All keys must match. In a container, what is not known counts as a match: else a secret would leave with its first events. */
+/** All keys must match. In a container, an unknown value counts as a match: else a secret would leave with its first events. */
 export function placeMatcher(rule: Place): (process: Process) => boolean {
   const tests = testsOf(rule)
   return (process) => tests.every((test) => test(process) ?? process.docker !== '')

@@ -1,5 +1,5 @@
 /**
- * One redacting regular expression. A search is linear in the text, but a watched program can write a text in which each of
+ * One redacting regular expression. A search is linear in the text. But a watched program can write a text in which each of
  * thousands of matches searches to the end. So all searches of a text together have a time limit.
  */
 import { parseRedaction } from '../../config/base/regex.ts'

@@ -27,7 +27,7 @@ interface Rule {
 /** The redacted process, the same object if nothing is redacted. */
 interface Redacted {
   readonly process: Process
-  /** Those for it. */
+  /** The rules for this process. */
   readonly rules: readonly Rule[]
   /** Rules on the paths of its events. */
   readonly paths: PathRules
@@ -143,7 +143,7 @@ export class Redactor {
     const rules = applying.flatMap((i) => this.#rules[i] ?? [])
     if (same && cwd === process.cwd && binary === process.binary) return { process, rules, paths }
     const rendered = process.rendered.cache.forCopy(process.rendered)
-    // Only the joined text is searched, and a match may span words: the words are taken from what it left.
+    // Only the joined text is searched, and a match may span words: the words are taken from the result.
     const argv = same ? process.argv : name
     return { process: { ...process, arguments: text, argv, cwd, binary, rendered }, rules, paths }
   }

@@ -15,8 +15,8 @@ export interface SendLimits {
 }
 
 /**
- * Calls `exporter.send` with a timeout: after `timeoutMs` its signal aborts and the outcome is a timeout. Even then it waits for
- * the exporter, which must not be called twice at once, until a second after `stop` aborts; a later result is ignored. Never
+ * Calls `exporter.send` with a timeout: after `timeoutMs` its signal aborts and the outcome is a timeout. Even then it waits for the
+ * exporter, which must not be called twice at once. The wait ends a second after `stop` aborts; a later result is ignored. Never
  * throws; an exception of the exporter is a `retryable`.
  */
 export function sendWithin(exporter: Exporter, batch: Batch, limits: SendLimits): Promise<Outcome> {

@@ -48,7 +48,7 @@ export class WatchedFiles {
     return new Promise((resolve) => (this.#onChange = resolve))
   }
 
-  /** Ends the looks for `changed`. */
+  /** Ends the checks for `changed`. */
   stop(): void {
     clearInterval(this.#timer)
     this.#onChange = (): void => {}

@@ -1,6 +1,6 @@
 /**
- * Builds batches from waiting events: when one is full, when its first event has waited long enough, or when the sink is idle and
- * there are enough events for a request.
+ * Builds batches from waiting events. A batch ends when it is full or its first event has waited long enough. It also ends when the
+ * sink is idle and there are enough events for a request.
  */
 import { Signal } from '../../config/base/time/clock.ts'
 import type { Clock } from '../../config/base/time/clock.ts'

@@ -3,7 +3,7 @@
  *
  *     buffer ─▶ batcher ─▶ delivery ─▶ exporter
  *
- * What a halted chain leaves, waiting or in flight, the next chain of the buffer sends, in order.
+ * The next chain of the buffer sends, in order, the events that a halted chain leaves, waiting or in flight.
  */
 import type { Buffer } from '../buffer/buffer.ts'
 import type { Counters } from '../buffer/counters.ts'
@@ -22,7 +22,7 @@ import type { DeadLetterRecords } from './batch-delivery.ts'
 import { Dispatcher } from './dispatcher.ts'
 import type { Meters } from './meters.ts'
 
-/** A sink and how to send to it: what a reload of the config may replace. */
+/** A sink and how to send to it: the part that a reload of the config may replace. */
 export interface Sink {
   readonly exporter: Exporter
   readonly config: ChainConfig
@@ -37,7 +37,7 @@ export async function openSink({ exporter, deadLetters }: Sink): Promise<void> {
   await exporter.start()
 }
 
-/** What stays when the sink is replaced. */
+/** The parts that stay when the sink is replaced. */
 export interface ChainDeps {
   readonly buffer: Buffer
   readonly accounting: Counters
@@ -150,7 +150,7 @@ export class Chain {
   }
 
   /**
-   * Starts nothing more. Running calls end by themselves, or are aborted after `ms`; what is not settled stays in flight. Rejects with ExportError
+   * Starts nothing more. Running calls end by themselves, or are aborted after `ms`; unsettled events stay in flight. Rejects with ExportError
    * TIMEOUT when one does not even end then.
    */
   async halt(ms: number): Promise<void> {
@@ -170,7 +170,7 @@ export class Chain {
     if (!ended) throw new ExportError('TIMEOUT', `its sink or disk has not answered for ${longestMs} ms`)
   }
 
-  /** No more events will come: sends what waits, then ends. */
+  /** No more events will come: sends the waiting ones, then ends. */
   end(): void {
     this.#batcher.end()
     this.#nudge.notify()

@@ -1,6 +1,6 @@
 /**
- * Adapts the number of concurrent `send` calls to the sink: additive increase and multiplicative decrease as in Vector, and no
- * increase once responses take twice the fastest time, because the mean alone follows a sink that gets slower and slower.
+ * Adapts the number of concurrent `send` calls to the sink: additive increase and multiplicative decrease as in Vector. There is no
+ * increase once responses take twice the fastest time: the mean alone follows a sink that gets slower and slower.
  */
 
 /** Weight of the newest round trip in the mean. */

@@ -43,7 +43,7 @@ export class Dispatcher {
     return WORSE[worst] ?? 'none'
   }
 
-  /** Sends what an earlier dispatcher left in flight, then the batcher's. Runs until that has ended or is halted, and all deliveries are done. */
+  /** Sends batches left in flight by an earlier dispatcher, then the batcher's, until that has ended or a halt. Waits for all deliveries. */
   async run(): Promise<void> {
     const { batcher, inFlight, halted } = this.#deps
     for (const batch of inFlight) {

@@ -5,7 +5,7 @@ import type { ChainConfig } from './config.ts'
 const LONGEST_HOLD_MS = 300_000
 
 /**
- * Maximum wait that a sink may request: with a longer one the exporter would look dead. Above 2^31 - 1 ms Node's timers fire at
+ * Maximum wait that a sink may request: with a longer one the exporter would seem dead. Above 2^31 - 1 ms Node's timers fire at
  * once.
  */
 const MAX_NAMED_MS = 3_600_000

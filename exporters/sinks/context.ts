@@ -1,4 +1,4 @@
-/** What an exporter is created from, besides its config, and the result. */
+/** The inputs from which an exporter is created, besides its config, and the result. */
 import type { Source } from '../../config/agent/effective.ts'
 import type { Environment } from '../../config/agent/loading/substitute.ts'
 import type { Encoder, Exporter } from '../contract/exporter.ts'
@@ -50,7 +50,7 @@ export interface MadeExporter {
   readonly encoder: Encoder
   /** The exporter needs descriptions of the events (contract/described.ts). */
   readonly describe?: boolean
-  /** Records have numbers: in the bytes, by an encoder of this exporter alone, or in what the exporter sends beside them. */
+  /** Records have numbers: in the bytes, by an encoder of this exporter alone, or in data that the exporter sends beside them. */
   readonly numbered?: boolean
 }
 

@@ -94,7 +94,7 @@ export function contract(kind: string, make: () => Harness | Promise<Harness>, s
 
   test(`contract, ${kind}: a send that is aborted on its way settles soon, and what it held can be sent again`, async (t) => {
     await using rig = await rigOf(make)
-    // A harness in JavaScript may have none.
+    // A harness in JavaScript may not have it.
     assert.equal(typeof rig.harness.stall, 'function', NO_STALL)
     const stall = rig.harness.stall()
     if (typeof stall === 'string') return t.skip(`${kind}: ${stall}`)

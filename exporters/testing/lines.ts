@@ -1,4 +1,4 @@
-/** Encoded values with the sequence number in each line, to check what a sink received. */
+/** Encoded values with the sequence number in each line, to check the lines that a sink received. */
 import type { Encoded } from '../contract/exporter.ts'
 
 /** `count` lines `{"id":N}` from `firstSeq` on, each padded to at least `lineBytes`. */

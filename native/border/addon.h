@@ -44,7 +44,7 @@ class Closable {
   virtual void Close() = 0;
 };
 
-// What one environment (main thread or worker) shares. Owned by the environment.
+// State of one environment (main thread or worker). Owned by the environment.
 class Addon {
  public:
   explicit Addon(Napi::Env env);

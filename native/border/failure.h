@@ -7,7 +7,7 @@
 
 namespace ktrail {
 
-// What crosses to JavaScript when a call fails; native/errors.ts turns it into a NativeError.
+// The failure of a call, as it crosses to JavaScript; native/errors.ts turns it into a NativeError.
 // `message` is the whole sentence, `log` everything libbpf and the verifier logged meanwhile.
 struct Failure {
   std::string code;

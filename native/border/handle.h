@@ -28,7 +28,7 @@ struct Method {
 //   kWhat      what it is, for messages
 //   kMethods   what JavaScript may call, as an array of Method<T>; called only while it is open
 //   name       which one it is, for messages
-//   kSlow      optional: it is destroyed on the thread of border/worker.h, after everything asked for before
+//   kSlow      optional: it is destroyed on the thread of border/worker.h, after all earlier requests
 template <typename T>
 class Handle : public Napi::ObjectWrap<Handle<T>>, public Closable {
  public:
@@ -76,7 +76,7 @@ class Handle : public Napi::ObjectWrap<Handle<T>>, public Closable {
       owned_.reset();
   }
 
-  // What it owns; nullptr after throwing CLOSED.
+  // The owned T; nullptr after throwing CLOSED.
   T* Open(const char* op) const {
     if (!owned_) {
       Throw(this->Env(), {"CLOSED", op, name_, std::string(op) + ": " + T::kWhat + " " + Quoted(name_) + " is closed"});
@@ -98,7 +98,7 @@ class Handle : public Napi::ObjectWrap<Handle<T>>, public Closable {
   std::string name_;
 };
 
-// What a function that makes a T returns to JavaScript.
+// The JavaScript object for a new T.
 template <typename T>
 Napi::Value Wrapped(Napi::Env env, std::unique_ptr<T> owned) {
   Handle<T>* handle = Handle<T>::New(env, std::move(owned));

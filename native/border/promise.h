@@ -15,7 +15,7 @@
 
 namespace ktrail {
 
-// What a part of the work on the thread ends with.
+// Result of a part of the work on the thread.
 template <typename T>
 using Result = std::variant<T, Failure>;
 
@@ -77,13 +77,13 @@ Napi::Value PromisedOn(On& on, Napi::Env env, Work work, Wrap wrap) {
   return {env, promise};
 }
 
-// The same on the thread for what takes long in the kernel.
+// The same on the thread for slow calls of the kernel.
 template <typename Work, typename Wrap>
 Napi::Value Promised(Napi::Env env, Work work, Wrap wrap) {
   return PromisedOn(Addon::Of(env).worker, env, std::move(work), std::move(wrap));
 }
 
-// Destroys `owned` on the thread, after everything that was asked for before.
+// Destroys `owned` on the thread, after all work that was requested before.
 template <typename T>
 void DestroyLater(Napi::Env env, std::unique_ptr<T> owned) {
   class Job : public Worker::Task {

@@ -13,7 +13,7 @@
 
 namespace ktrail {
 
-// The thread of an environment for what takes long in the kernel: to load, to attach, to detach, to read its types. It
+// The thread of an environment for slow calls of the kernel: to load, to attach, to detach, to read its types. It
 // is not libuv's pool, where the file system and compression would wait behind the verifier. Tasks run one at a time in
 // the order of Post. After a second without a task the thread ends, and with it what it keeps; Post starts a new one.
 class Worker {

@@ -30,7 +30,7 @@ struct Function {
   std::string module;
 };
 
-// What a function or, for a raw tracepoint, the typedef of a pointer to one says: btf_trace_NAME (include/linux/tracepoint.h).
+// Whether the type is a function or, for a raw tracepoint, the typedef of a pointer to one: btf_trace_NAME (include/linux/tracepoint.h).
 bool IsFunction(const btf* types, const btf_type* type) {
   return btf_is_func(type) || (btf_is_typedef(type) && NameOf(types, type).starts_with(kTracepoint));
 }
@@ -71,7 +71,7 @@ Napi::Object FunctionObject(Napi::Env env, const Function& function) {
 
 using Functions = std::vector<std::pair<std::string, Function>>;
 
-// Moves those that loaded modules have from `missing` to `found`.
+// Moves the functions that loaded modules have from `missing` to `found`.
 void FindInModules(btf* vmlinux, std::unordered_set<std::string>& missing, Functions& found) {
   if (missing.empty()) return;
   uint32_t first = btf__type_cnt(vmlinux);

@@ -61,13 +61,13 @@ uint64_t MissedByLink(int fd) {
   return 0;
 }
 
-// The number of a perf event: before 5.15 it is attached without a link. 0 when it is none.
+// The number of a perf event: before 5.15 it is attached without a link. 0 for another descriptor.
 uint32_t PerfEventId(int fd) {
   uint64_t id = 0;
   return fd < 0 || ioctl(fd, PERF_EVENT_IOC_ID, &id) ? 0 : static_cast<uint32_t>(id);
 }
 
-// BPF_LINK_CREATE for every multi kind: libbpf 1.1 has no session, and resolves names by patterns that we do not want.
+// BPF_LINK_CREATE for every multi kind: libbpf 1.1 has no session, and its resolution of names by patterns is not needed.
 Fd AttachMulti(int program, const Kind& kind, const std::vector<std::string>& symbols) {
   std::vector<const char*> names;
   for (const std::string& symbol : symbols) names.push_back(symbol.c_str());
@@ -134,7 +134,7 @@ Failure AttachFailure(const ProgramPlan& plan, const std::vector<std::string>& s
     return failure("ATTACH_FAILED", "the function has as many fentry, fexit and fmod_ret programs as the kernel has "
         "room for (at most 38): detach another tracer of the host, or attach otherwise");
   }
-  // Names are right and the attach type is ours: what is left is a kernel that does not know this kind.
+  // Names are right and the attach type is ours: the remaining cause is a kernel without this kind.
   if (kind.multi && err == EINVAL) return unsupported;
   return failure("ATTACH_FAILED", why);
 }

@@ -170,7 +170,7 @@ Napi::Value BpfObject::Memory(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(bytes));
 }
 
-// What a program was loaded as; nullptr after throwing NO_PROGRAM.
+// The plan by which a program was loaded; nullptr after throwing NO_PROGRAM.
 const ProgramPlan* BpfObject::Loaded(Napi::Env env, const char* op, const std::string& program) const {
   for (const ProgramPlan& plan : programs)
     if (plan.name == program) return &plan;

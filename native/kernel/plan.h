@@ -16,7 +16,7 @@
 
 namespace ktrail {
 
-// How a program is bound: what the kernel needs at load and at attach. Names are AttachKind of types.ts.
+// How a program is bound: the data that the kernel needs at load and at attach. Names are AttachKind of types.ts.
 struct Kind {
   std::string_view name;
   bpf_prog_type type;

@@ -46,8 +46,8 @@ std::optional<Failure> SelectPrograms(bpf_object* object, const ObjectPlan& plan
   return std::nullopt;
 }
 
-// Where the initial value of a `const volatile` variable is. The object's BTF lists every global of a section with its
-// offset and size (BTF_KIND_DATASEC); the section's bytes are the initial value of the map that libbpf makes of it.
+// Finds the initial value of a `const volatile` variable. The object's BTF lists every global of a section with its offset
+// and size (BTF_KIND_DATASEC). The section's bytes are the initial value of the map that libbpf makes of it.
 std::optional<Failure> FindConstant(bpf_object* object, const std::string& constant, const std::string& where,
                                     uint8_t*& bytes, size_t& size) {
   const btf* types = bpf_object__btf(object);

@@ -140,7 +140,7 @@ size_t RingReader::Drain(Bytes into, size_t& too_large) {
     if (position == released) stop = true;
     consumer.store(position, std::memory_order_release);
     released = position;
-    // The kernel wakes when a record is submitted at the consumer's position. Without the full fence our look at the
+    // The kernel wakes when a record is submitted at the consumer's position. Without the full fence our read of the
     // producer could pass our store: both sides would then believe that the other one sees the new record.
     std::atomic_thread_fence(std::memory_order_seq_cst);
   }

@@ -11,7 +11,7 @@ namespace ktrail {
 
 using Symbols = std::unordered_map<std::string, uint64_t>;
 
-// Addresses of those `names` that /proc/kallsyms has: a function before data of the same name, the first of several.
+// Addresses of the `names` that /proc/kallsyms has: a function before data of the same name, the first of several.
 // 0 where the kernel hides addresses. One pass; nothing when the file cannot be read (errno).
 std::optional<Symbols> FindSymbols(const std::vector<std::string>& names);
 

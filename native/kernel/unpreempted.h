@@ -5,11 +5,11 @@
 
 namespace ktrail {
 
-// While it lives, no ordinary task preempts this thread: it has the lowest real-time priority, if the process may have that and it is `wanted`.
+// While it lives, no ordinary task preempts this thread. It has the lowest real-time priority, if that is `wanted` and permitted.
 //
-// While a system call reads or changes an element of a map, the kernel runs no BPF program of a kprobe on that CPU
-// (bpf_disable_instrumentation, kernel/bpf/syscall.c). Where it preempts tasks in kernel code, such a call may be preempted in
-// between, and then the programs miss the calls of other tasks until it goes on, a time slice later.
+// While a system call accesses an element of a map, the kernel runs no kprobe programs on that CPU
+// (bpf_disable_instrumentation, kernel/bpf/syscall.c). A kernel that preempts tasks in kernel code may preempt such a call. Then
+// the programs miss the calls of other tasks until it goes on, a time slice later.
 class Unpreempted {
  public:
   explicit Unpreempted(bool wanted) : before_(wanted ? sched_getscheduler(0) : -1) {
@@ -24,7 +24,7 @@ class Unpreempted {
   }
   Unpreempted(const Unpreempted&) = delete;
   Unpreempted& operator=(const Unpreempted&) = delete;
-  // Whether it is so.
+  // Whether no ordinary task preempts this thread.
   bool is() const { return raised_ || before_ == SCHED_FIFO || before_ == SCHED_RR; }
 
  private:

@@ -13,7 +13,7 @@
 namespace ktrail {
 namespace {
 
-// What the event loop needs; outlives the watch, as libuv closes handles later. Closed frees it.
+// The event loop's part of a watch. It outlives the watch, because libuv closes handles later. Closed frees it.
 struct Poll {
   uv_poll_t handle;
   Fd map;  // its own: the map may be closed first

@@ -72,7 +72,7 @@ Digest DigestOf(const Fd& fd, size_t max_bytes) {
     size += more;
   }
   if (!Look(file.get(), after)) return {"unreadable"};
-  // Also a file whose size is not that of its content, such as those of /proc.
+  // Also a file whose size is not that of its content, such as a file of /proc.
   if (!Same(before, after) || size != before.stx_size) return {"changing"};
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned int length = 0;

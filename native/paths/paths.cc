@@ -14,7 +14,7 @@
 #include "../border/handle.h"
 #include "worker.h"
 
-// What may have no answer for long: see worker.h.
+// Work on paths whose file system may not answer for long: see worker.h.
 
 namespace ktrail {
 namespace {
@@ -42,7 +42,7 @@ struct Paths {
         });
   }
 
-  // What is no link, or not there, has none.
+  // undefined for a path that is missing or no link.
   Napi::Value ReadLink(const Napi::CallbackInfo& info) {
     std::optional<std::string> path = PathOf(info[0], "readLink");
     if (!path) return {};
@@ -150,7 +150,7 @@ struct Paths {
   }
 };
 
-// Waits for no FUSE server: its attributes are those that the kernel knows.
+// Waits for no FUSE server: the attributes come from the kernel's cache.
 Napi::Value CachedStat(const Napi::CallbackInfo& info) {
   std::optional<std::string> path = StringOf(info[0], "cachedStat", "path");
   struct statx found;

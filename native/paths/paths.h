@@ -9,7 +9,7 @@
 
 namespace ktrail {
 
-// What a look for hard links needs of one folder. Names are of its own file system, each with a NUL behind it.
+// The entries of one folder for a search of hard links. Names are of its own file system, each with a NUL behind it.
 struct FolderRead {
   double entries = 0;
   std::string folders, linked;
@@ -18,7 +18,7 @@ struct FolderRead {
 // Symbolic links are not followed.
 Result<FolderRead> ReadFolder(const std::string& path);
 
-// Of the content of a regular file, as it was at one moment.
+// Digest of the content of a regular file, as it was at one moment.
 struct Digest {
   const char* missing = nullptr;  // why there is none
   std::string sha256 = {};        // in hexadecimal digits
@@ -27,7 +27,7 @@ struct Digest {
   uint32_t changed_nsec = 0;
 };
 
-// `fd`: of a file that need not be readable.
+// `fd`: a descriptor of a file that need not be readable.
 Digest DigestOf(const Fd& fd, size_t max_bytes);
 
 }  // namespace ktrail

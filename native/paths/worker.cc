@@ -14,7 +14,7 @@ namespace ktrail {
 namespace {
 
 constexpr std::chrono::seconds kLinger(1);
-// Threads without an answer keep theirs. Nothing here is deep, and what is large is on the heap.
+// Threads without an answer keep their stacks. Calls here are not deep, and large data is on the heap.
 constexpr size_t kStackBytes = 256 << 10;
 
 }  // namespace
@@ -24,7 +24,7 @@ struct PathWorker::Item {
   bool counted = true;  // in unsettled_; event loop only
 };
 
-// What threads may use: it outlives the worker and its environment.
+// The state that threads may use: it outlives the worker and its environment.
 struct PathWorker::Shared {
   std::mutex mutex;
   std::condition_variable wake;

@@ -12,8 +12,8 @@ namespace ktrail {
 
 // A thread for work on paths. A file system may never answer (a network mount without its server, FUSE), so nothing waits
 // for this thread: neither the event loop, nor the end of the environment, nor that of the process. Tasks run one at a time,
-// in the order of Post. Abandon leaves the thread to the task that has no answer: it ends with that task, and what is posted
-// from then on has another one. After a second without a task the thread ends.
+// in the order of Post. Abandon leaves the thread to the task that has no answer: it ends with that task, and later tasks
+// have another thread. After a second without a task the thread ends.
 class PathWorker {
  public:
   explicit PathWorker(Napi::Env env) : env_(env) {}

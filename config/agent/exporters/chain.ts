@@ -1,11 +1,11 @@
-/** What every exporter has: filters and the sending chain, which is queue, spool, batch, retry, timeout. */
+/** Keys of every exporter: filters and the sending chain, which is queue, spool, batch, retry, timeout. */
 import { z } from 'zod'
 import { DAY_MS, KIB, MIB, duration, size } from '../../base/units.ts'
 import { deadLetter } from './dead-letter.ts'
 import { filtering } from '../filtering/filter.ts'
 import { spool } from './spool.ts'
 
-/** Of exporters that write JSON. */
+/** Key of the exporters that write JSON. */
 export const envelope = z
   .boolean()
   .default(false)

@@ -48,7 +48,7 @@ export async function readDropIns(
   return dropIns
 }
 
-/** What the hash of a config is made from: only the text of a config file without drop-ins. */
+/** The text that a config's hash is made from. Without drop-ins, this is the text of the config file. */
 export function textOfAll(text: string, dropIns: readonly DropIn[]): string {
   return text + dropIns.map((dropIn) => `\0${basename(dropIn.file)}\0${dropIn.text}`).join('')
 }

@@ -19,7 +19,7 @@ function hintFor(path: Path, key: string, plain: PlainValue): string {
   const known = plain.keysAt(mapping)
   const meant = meantKey(path)
   if (meant !== undefined && (known.includes(meant) || meant.includes(' '))) {
-    // What the hint names is not missing.
+    // A key that the hint names is not missing.
     for (const word of meant.match(/\w+/g) ?? []) if (known.includes(word)) plain.markReported([...mapping, word])
     return asHint(meant)
   }

@@ -1,4 +1,4 @@
-/** The `containers` section: what the agent asks container runtimes for. */
+/** The `containers` section: data that the agent requests from container runtimes. */
 import { z } from 'zod'
 import { pathSchema } from '../../base/paths.ts'
 

@@ -1,4 +1,4 @@
-/** The `kubernetes` section: what the agent asks the API server for. */
+/** The `kubernetes` section: data that the agent requests from the API server. */
 import { z } from 'zod'
 import { list, regex, selector } from '../filtering/filter.ts'
 import { pathSchema } from '../../base/paths.ts'

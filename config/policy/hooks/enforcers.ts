@@ -1,6 +1,6 @@
 /**
- * `spec.enforcers`: calls that fail, or whose process gets a signal, when a selector of the policy has asked for it in a call of the same thread
- * before (NotifyEnforcer). A hook of their own does that at each of these calls; where the selector's hook is on such a call, it acts at once.
+ * `spec.enforcers`: calls that fail, or whose process gets a signal. A selector of the policy requests it in an earlier call of the same
+ * thread (NotifyEnforcer). These calls have a hook of their own, which does that. If the selector's own hook is on such a call, it acts at once.
  */
 import { show } from '../../yaml/problems.ts'
 import type { Position } from '../../yaml/problems.ts'

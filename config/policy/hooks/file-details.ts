@@ -9,7 +9,7 @@ import { KEYS } from '../tables.ts'
 
 const HASHES = ['sha256']
 const DEFAULT_BYTES = MIB
-/** What the agent reads in a second, so that one file does not take longer. */
+/** Bytes that the agent reads in a second: one file does not take longer. */
 const MOST_BYTES = 16 * MIB
 
 /** Undefined: only the paths of files are read. */

@@ -1,4 +1,4 @@
-/** What is done about a call that a selector matches: matchActions. */
+/** `matchActions`: the actions on a call that a selector matches. */
 import { didYouMean } from '../../yaml/suggest.ts'
 import { describe } from '../../yaml/tree.ts'
 import { show } from '../../yaml/problems.ts'
@@ -18,7 +18,7 @@ export const SIGKILL = 9
 export const MIN_ERROR = -4095
 /** include/uapi/asm-generic/errno-base.h */
 const EPERM = -1
-/** What the kernel side counts in: a u32 of milliseconds. */
+/** The kernel side counts milliseconds in a u32. */
 const MAX_SECONDS = Math.floor((2 ** 32 - 1) / 1000)
 
 export const ACTIONS: ReadonlyMap<string, Action> = new Map([
@@ -34,7 +34,7 @@ export const ACTIONS: ReadonlyMap<string, Action> = new Map([
 /** Tetragon's actions that this version does not support. */
 const LATER_ACTIONS = 'GetUrl DnsLookup TrackSock UntrackSock Set'.split(' ')
 
-/** Those of older versions of Tetragon, and what to do instead. */
+/** Actions of older versions of Tetragon, and their replacements. */
 const FORMER_ACTIONS: ReadonlyMap<string, string> = new Map([
   ['NotifyKiller', 'its name is NotifyEnforcer now'],
   ...['FollowFD', 'UnfollowFD', 'CopyFD'].map(
@@ -61,7 +61,7 @@ interface One {
   readonly stacks: Stacks
 }
 
-/** `actions` is absent where there is nothing but an event. */
+/** `actions` is absent if an event is the only effect. */
 export function readActions(selector: Fields): Pick<Selector, 'actions' | 'stacks'> {
   const places = selector.list('matchActions', MAX_ACTIONS)
   const all: One[] = []
@@ -99,7 +99,7 @@ export function readActions(selector: Fields): Pick<Selector, 'actions' | 'stack
   return { actions, ...asked }
 }
 
-/** Of a hook whose records have no room for stacks. */
+/** Refuses stacks for a hook whose records have no room for them. */
 export function refuseStacks(selectors: readonly Selector[], fields: Fields): void {
   if (selectors.every(({ stacks }) => stacks === undefined)) return
   const sentence =
@@ -183,7 +183,7 @@ function readError(fields: Fields): number {
   return (place && asInteger(place, MIN_ERROR, -1)) ?? EPERM
 }
 
-/** What Tetragon's kernel side replaces by EPERM. Not 0: that would be success without the call. */
+/** Whether Tetragon's kernel side replaces the value by EPERM. It does not replace 0: that would be success without the call. */
 function isNoError(value: unknown): value is number {
   return (
     Number.isInteger(value) && (Number(value) > 0 || Number(value) < MIN_ERROR) && Math.abs(Number(value)) < 2 ** 31
@@ -206,7 +206,7 @@ function readActionName(fields: Fields): Action | undefined {
   return place.refuse(sentence)
 }
 
-/** A key of another action, which Tetragon accepts and does not look at. */
+/** A key of another action, which Tetragon accepts and ignores. */
 function warnOfKey(fields: Fields, key: string, owner: string, action: Action): void {
   if (fields.get(key) === undefined) return
   const name = [...ACTIONS].find(([, value]) => value === action)?.[0] ?? action

@@ -7,7 +7,7 @@ import { KEYS } from '../tables.ts'
 
 const UNITS: Readonly<Record<string, number>> = { s: 1000, m: 60_000 }
 const MAX_MS = 30 * 60_000
-/** What makes calls equal. */
+/** Properties that make calls equal. */
 export const AGGREGATE_BY = ['process', 'file', 'kind'] as const
 
 /** Undefined: each call has an event. */

@@ -1,4 +1,4 @@
-/** What the filters on processes and tasks have in common. */
+/** Common code of the filters on processes and tasks. */
 import { didYouMean, meant } from '../../yaml/suggest.ts'
 import { describe } from '../../yaml/tree.ts'
 import { show } from '../../yaml/problems.ts'

@@ -40,7 +40,7 @@ export function readSticky(fields: Fields, operator: string): Pick<IdentityFilte
   return {}
 }
 
-/** What can be seen only of a whole hook. A file that says it is Tetragon's must mean the same there. */
+/** Checks that need whole hooks. A file with Tetragon's apiVersion must mean the same in Tetragon. */
 export function checkIdentityFilters(hooks: readonly HookSpec[], isTetragons: boolean, problems: Problems): void {
   const seen = new Set<object>()
   for (const { selectors } of hooks) {

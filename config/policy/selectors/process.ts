@@ -1,4 +1,4 @@
-/** The filters of a selector that ask for the process of a call: matchBinaries, matchParentBinaries, matchPIDs. */
+/** The filters of a selector on the process of a call: matchBinaries, matchParentBinaries, matchPIDs. */
 import { Fields, asInteger } from '../fields.ts'
 import type { Place } from '../fields.ts'
 import type { PidFilter, ProcessFilter, ProgramFilter } from '../policy.ts'

@@ -35,7 +35,7 @@ const MEANINGS: Readonly<Record<SocketOperator, Meaning>> = {
 const LAST_PRIVILEGED = 1023
 const MAX_NUMBER = 0xffff
 
-/** What the operator compares, and with what. Wrong values are reported and left out. */
+/** The member that the operator compares, and the values to compare it with. Wrong values are reported and left out. */
 export function readSocketValues(
   operator: SocketOperator,
   places: readonly Place[],
@@ -121,7 +121,7 @@ function readNetwork(text: string): readonly BitPrefix[] | undefined {
   const [address = '', length, ...more] = text.split('/')
   if (more.length > 0) return undefined
   const ipv6 = isIPv6(address)
-  // Of a network interface of this host: no such bytes are in a packet.
+  // `%` begins the name of a network interface of this host, which no packet contains.
   if ((!ipv6 && !isIPv4(address)) || address.includes('%')) return undefined
   const bytes = ipv6 ? ipv6Bytes(address) : address.split('.').map(Number)
   const most = 8 * bytes.length
@@ -134,7 +134,7 @@ function readNetwork(text: string): readonly BitPrefix[] | undefined {
 
 const words = (part: string): number[] => (part === '' ? [] : part.split(':').map((word) => Number.parseInt(word, 16)))
 
-/** Of a valid address. */
+/** The bytes of a valid address. */
 function ipv6Bytes(address: string): number[] {
   // The last 32 bits may be written as an address of IPv4.
   const hex = address.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, a: string, b: string, c: string, d: string) =>

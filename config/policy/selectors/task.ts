@@ -1,4 +1,4 @@
-/** The filters of a selector that ask for the calling task: its namespaces and capabilities at the call, and what of them has changed. */
+/** The filters of a selector on the calling task: its namespaces and capabilities at the call, and changes of them. */
 import { didYouMean } from '../../yaml/suggest.ts'
 import { describe } from '../../yaml/tree.ts'
 import { show } from '../../yaml/problems.ts'
@@ -20,7 +20,7 @@ import { MEMBERSHIP, readName, readNamed, readValues } from './common.ts'
 export const MAX_NAMESPACES = 10
 /** Tetragon only evaluates the first. */
 export const MAX_CAPABILITIES = 5
-/** Of each kind. More would say which of them: the values of one do. */
+/** For each kind. The values of one entry already list the changes. */
 export const MAX_CHANGES = 1
 const MAX_INUM = 2 ** 32 - 1
 

@@ -1,5 +1,5 @@
 /**
- * Which pods, containers and host processes are asked: podSelector, containerSelector and hostSelector of a policy and of matchWorkloads, the
+ * Selection of pods, containers and host processes: podSelector, containerSelector and hostSelector of a policy and of matchWorkloads, the
  * namespace of a TracingPolicyNamespaced, and nodeSelector.
  *
  *   host  pod   container   applies to
@@ -22,7 +22,7 @@ export const LABEL_OPERATORS: ReadonlyMap<string, LabelRequirement['operator']> 
   (['In', 'NotIn', 'Exists', 'DoesNotExist'] as const).map((name) => [name, name] as const),
 )
 
-/** Of `spec`. `namespace`: of a namespaced policy. Undefined: everything is asked. */
+/** Reads the selectors of `spec`. `namespace`: that of a namespaced policy. Returns undefined if all processes are selected. */
 export function readWorkloads(spec: Fields, namespace: string | undefined): WorkloadFilter | undefined {
   const pods = readLabels(spec.get('podSelector'))
   const containers = readLabels(spec.get('containerSelector'))

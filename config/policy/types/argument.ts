@@ -15,13 +15,13 @@ import { readRegister } from './registers.ts'
 /** BPF can read five arguments, because of the calling conventions. */
 export const MAX_ARGS = 5
 const MAX_INDEX = MAX_ARGS - 1
-/** What arguments may be listed of a kind of hook. */
+/** Rules for the arguments that a kind of hook may list. */
 export interface Listable {
   readonly types: readonly ArgumentType[]
   readonly maxIndex: number
-  /** What is not a parameter of a function: its value is itself, without what a struct has. */
+  /** For values that are no parameters: their name in messages about types and `resolve` that they do not support. */
   readonly of?: string
-  /** What `index` is, for the message when it is missing. */
+  /** Meaning of `index`, for the message when it is missing. */
   readonly position: string
   /** The index when none is written; absent: one must be. */
   readonly fallback?: number
@@ -29,7 +29,7 @@ export interface Listable {
   readonly untyped?: ArgumentType
   /** Set where `resolve` may begin at a value that is no parameter of a function, such as a pointer in a raw tracepoint. */
   readonly resolves?: true
-  /** What `source` may be; absent: there is none. */
+  /** Allowed values of `source`; absent: there is no `source`. */
   readonly sources?: ReadonlyArray<NonNullable<ArgumentSpec['source']>>
 }
 
@@ -57,7 +57,7 @@ export function readArguments(fields: Fields, listable: Listable = OF_FUNCTION):
 
 const DATA: Listable = { ...OF_FUNCTION, fallback: 0, sources: ['current_task', 'pt_regs'] }
 
-/** `data`: what is read of the calling task, and of registers. By position, as `readArguments`. */
+/** `data`: values of the calling task and of registers. By position, as `readArguments`. */
 export function readData(fields: Fields, before: number): Array<ArgumentSpec | undefined> {
   const places = fields.list('data', MAX_ARGS)
   if (places.length > 0 && before + places.length > MAX_ARGS) {
@@ -111,7 +111,7 @@ export function readArgument(
       }
 }
 
-/** `known`: undefined where there must be none. */
+/** `known`: undefined where `source` is not allowed. */
 function readSource(fields: Fields, known: Listable['sources']): ArgumentSpec['source'] {
   const expected = known?.join(' or ')
   const place = expected === undefined ? fields.get('source') : fields.need('source', expected)

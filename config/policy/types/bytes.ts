@@ -1,4 +1,4 @@
-/** Arguments that are buffers: what says how many bytes they have. */
+/** Arguments that are buffers: the sources of their number of bytes. */
 import { asInteger } from '../fields.ts'
 import type { Fields } from '../fields.ts'
 import type { ArgumentType } from '../arguments.ts'
@@ -7,7 +7,7 @@ import type { ArgumentSpec, BytesSize } from '../policy.ts'
 /** As many as Tetragon has; only the first five are parameters. */
 export const MAX_SIZE_INDEX = 5
 
-/** `sizeArgIndex` and `returnCopy` of an argument; undefined where they say nothing, and after a problem. */
+/** `sizeArgIndex` and `returnCopy` of an argument; undefined if they have no effect, and after a problem. */
 export function readSize(fields: Fields, type: ArgumentType | undefined): BytesSize | undefined {
   const sizeAt = fields.get('sizeArgIndex')
   const position = sizeAt === undefined ? 0 : asInteger(sizeAt, 0, MAX_SIZE_INDEX)

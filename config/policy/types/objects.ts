@@ -27,7 +27,7 @@ export interface ObjectMember {
   /** From the struct on, such as `user_ns.ns.inum`; pointers are followed. */
   readonly path: string
   readonly show: Show
-  /** Of a text: the bytes that are read at most. */
+  /** For a text: the maximum number of bytes that are read. */
   readonly textBytes?: number
   /** The member is the address of a text in the caller's memory. */
   readonly user?: true

@@ -30,7 +30,7 @@ export interface Place {
   readonly at: number
 }
 
-/** What is read instead of the parameter; made for one kernel (collector/kernel/functions/places.ts). */
+/** Places that are read instead of the parameter; made for one kernel (collector/kernel/functions/places.ts). */
 export interface Places {
   /** The same for equal places, from 1 on. */
   readonly number: number

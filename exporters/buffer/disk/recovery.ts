@@ -12,7 +12,7 @@ import type { Cursor } from './format/format.ts'
 import { prune, setAside } from './files/quarantine.ts'
 import { framesOf, tolerantWindow } from './format/scan.ts'
 
-/** What the start repaired, for the log and metrics. */
+/** The repairs of a start, for the log and metrics. */
 export interface RecoveryReport {
   readonly segments: number
   readonly bytes: number

@@ -120,7 +120,7 @@ export async function openSpool(options: SpoolOptions, deps: SpoolDeps): Promise
 
 /** Made by `openSpool`. */
 export class Spool implements AsyncDisposable {
-  /** What the start repaired. */
+  /** The repairs of the start. */
   readonly recovery: RecoveryReport
   readonly #files: SpoolFiles
   readonly #presence: Presence

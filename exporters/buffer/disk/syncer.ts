@@ -2,8 +2,8 @@
  * Makes written events durable.
  *
  * After a failed sync the unsynced data cannot be trusted: Linux marks the pages clean, so the next sync would succeed without
- * them. Frames still in memory are written again, at the same positions, to a new segment, whose base invalidates the old copies;
- * then those are cut off. Until that succeeds nothing is appended, because the order on disk must be the order of positions.
+ * them. Frames still in memory are written again, at the same positions, to a new segment. Its base invalidates the old copies, which
+ * are then cut off. Until that succeeds nothing is appended, because the order on disk must be the order of positions.
  */
 import { backOffMs } from '../../../config/base/time/back-off.ts'
 import type { SpoolConfig } from '../../../config/agent/schema.ts'

@@ -1,6 +1,6 @@
 /**
- * The access of a call to its file, decoded from the hooked function and its arguments, so that "who read it" needs no body. Only what is
- * certain: a function that is not listed, or whose deciding argument the policy does not show, has no access.
+ * The access of a call to its file, decoded from the hooked function and its arguments, so that "who read it" needs no body. Only certain
+ * accesses count: a function that is not listed, or whose deciding argument the policy does not show, has no access.
  *
  * Sources: include/linux/lsm_hook_defs.h (arguments of `security_*`), include/linux/fs.h (MAY_*), include/uapi/asm-generic/mman-common.h.
  */
@@ -8,7 +8,7 @@ import type { Argument, Hook } from '../../contract/event.ts'
 
 interface Meaning {
   readonly access: string
-  /** Which arguments of the function name its file, and the second file (rename, link), as texts. */
+  /** Indexes of the arguments that name the function's file, and the second file (rename, link), as texts. */
   readonly names: readonly number[]
 }
 
@@ -70,7 +70,7 @@ const LSM_HOOKS: Readonly<Record<string, string>> = {
 const MAY_WRITE = 2
 const MAY_READ = 4
 
-/** Of both at once, or of neither, it is not certain which is done. */
+/** undefined for both bits or neither: it is not certain which access is made. */
 function ofMask(mask: number): string | undefined {
   const way = mask & (MAY_READ | MAY_WRITE)
   return way === MAY_READ ? 'read' : way === MAY_WRITE ? 'write' : undefined

@@ -1,4 +1,4 @@
-/** What is known of a file beside its path, as OTLP attributes; the same as in format `extended`. */
+/** Details of a file beside its path, as OTLP attributes; the same as in format `extended`. */
 import type { FileArgument } from '../../contract/event.ts'
 import type { FileDetails, FileHash } from '../../contract/file-details.ts'
 import { isoTime } from '../../runtime/iso-time.ts'
@@ -21,7 +21,7 @@ function kernelAttributes({ named, content, mountId, detached, overlay, hash }: 
   if (content !== undefined) {
     out.integer(KEYS.fileLinks, content.links)
     out.integer(KEYS.fileGeneration, content.generation)
-    // A wider one than an attribute can be is none that a file has.
+    // No file has a size that an attribute cannot hold.
     if (typeof content.sizeBytes === 'number') out.integer(KEYS.fileSize, content.sizeBytes)
     if (content.changed !== undefined) out.text(KEYS.fileChanged, isoTime(content.changed))
   }

@@ -49,7 +49,7 @@ const SEVERITIES: Readonly<Record<SeverityName, Severity>> = {
 export interface MappingOptions extends RecordConfig {
   /** Identifies this run of the agent; `log.record.uid` is epoch and sequence number. */
   readonly epoch: string
-  /** Of the only exporter that uses the encoder; absent: records have no number. */
+  /** Numbers of the only exporter that uses the encoder; absent: records have no number. */
   readonly numbering?: Numbering
   /** Absent: records have all attributes. */
   readonly hasAttribute?: AttributeTest
@@ -57,7 +57,7 @@ export interface MappingOptions extends RecordConfig {
 
 const UNSET_AUID = 4294967295
 
-/** What may be added: arguments that the policy labels, labels of the pod, what is known of a file beside its path, and the command line as one text. */
+/** Optional attributes: arguments that the policy labels, labels of the pod, details of a file, and the command line as one text. */
 export type AttributeOptions = Pick<RecordConfig, 'arg_labels' | 'pod_labels' | 'command_line' | 'file_details'>
 
 /** All attributes in order, except those that identify the record. */
@@ -70,7 +70,7 @@ export function attributes(event: Event, options: AttributeOptions, out: Attribu
   eventAttributes(event, options, out)
 }
 
-/** What proves to a reader of the sink that no record is missing (docs/audit.md). */
+/** Writes the numbers that prove to a reader of the sink that no record is missing (docs/audit.md). */
 export function numberAttributes(event: Event, numbering: Numbering, number: number, out: AttributeSink): void {
   out.text(KEYS.exporterSeq, `${numbering.exporter}-${number}`)
   if (event.type !== 'agent_run') return
@@ -224,7 +224,7 @@ function lossAttributes({ loss, count, firstSeq, lastSeq, numbers }: LossEvent, 
   }
 }
 
-/** What was done, whether it was refused, the first file with a name, and the name of the second (rename, link). */
+/** Writes the access, whether it was refused, the first file with a name, and the name of the second (rename, link). */
 function fileAttributes({ hook, args, returned }: HookEvent, details: boolean, out: AttributeSink): void {
   const plan = accessPlan(hook)
   const access = fileAccess(plan, args)

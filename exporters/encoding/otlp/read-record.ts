@@ -1,6 +1,6 @@
 /**
- * Reads encoded LogRecords: of a spool for display, of a request what identifies them. Based on opentelemetry-proto (logs.proto,
- * common.proto); ignores fields that our encoder never writes.
+ * Reads encoded LogRecords: those of a spool for display, and the identifiers of those of a request. Based on opentelemetry-proto
+ * (logs.proto, common.proto); ignores fields that our encoder never writes.
  */
 import { fieldsOf, one, textOf } from './fields.ts'
 import type { Field } from './fields.ts'
@@ -49,7 +49,7 @@ export function recordLine(record: Uint8Array, encoding: 'otlp' | 'otlp_json'): 
   return typeof text === 'string' && isObject(text) ? text : JSON.stringify(plain)
 }
 
-/** A record of a request, of which only what identifies it is read. */
+/** The identifiers of a record of a request; the rest is not read. */
 export interface RequestRecord {
   /** `service.instance.id` of its resource. */
   readonly node: string

@@ -23,7 +23,7 @@ const MESSAGES: Readonly<Record<string, readonly [what: string, next: string]>> 
 }
 
 /**
- * An ExportError with the action, file, error and next step. `after`: what happens automatically if the error may be
+ * An ExportError with the action, file, error and next step. `after`: the automatic next step if the error may be
  * temporary.
  */
 export function failure(

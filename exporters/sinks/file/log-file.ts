@@ -1,7 +1,7 @@
 /**
  * One open file of whole lines.
- * After each call the file ends at a line end, or this object knows how many bytes of a torn line to cut off before the next
- * write.
+ * After each call the file ends at a line end. If it does not, this object has the number of bytes of a torn line to cut off
+ * before the next write.
  */
 import { constants } from 'node:fs'
 import { errnoOf, ExportError } from '../../contract/errors.ts'
@@ -143,7 +143,7 @@ export class LogFile {
   }
 
   /**
-   * Cuts off what a failed append or sync left behind; rejects while that fails. Uses the current end of the file, which may have been
+   * Cuts off the bytes that a failed append or sync left; rejects while that fails. Uses the current end of the file, which may have been
    * truncated since (copytruncate).
    */
   async cutTorn(): Promise<void> {

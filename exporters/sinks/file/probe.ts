@@ -9,7 +9,7 @@ import { exists } from './names.ts'
 
 const MIB = 1 << 20
 
-/** Of its folder only the last component may be missing, as for the exporter itself. Rejects with ExportError. */
+/** Only the last component of its folder may be missing, as for the exporter itself. Rejects with ExportError. */
 export function probeFile(path: string): Promise<string> {
   return answered(path, async () => {
     try {
@@ -24,7 +24,7 @@ async function look(path: string): Promise<string> {
   const folder = dirname(path)
   const isThere = await exists(systemFiles, folder)
   const place = isThere ? folder : dirname(folder)
-  // The slash refuses what is no folder.
+  // The slash refuses everything but folders.
   await access(`${place}/`, constants.W_OK | constants.X_OK)
   const file = isThere && (await exists(systemFiles, path))
   if (file) {

@@ -1,4 +1,4 @@
-/** Which rotated files to keep. The current file is not included. */
+/** The rotated files to keep. The current file is not included. */
 import { COMPRESSED } from './names.ts'
 import type { Rotated } from './names.ts'
 import type { RotateConfig } from './parts.ts'

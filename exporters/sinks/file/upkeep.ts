@@ -19,7 +19,7 @@ export class Upkeep {
   readonly #ended = new AbortController()
   readonly #age: Timer
   #compressing: Promise<void> | undefined
-  /** There may be new files that the running pass does not know. */
+  /** There may be new files that the running pass does not see. */
   #again = false
 
   constructor(config: FileConfig, parts: FileParts) {

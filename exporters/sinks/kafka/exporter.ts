@@ -1,6 +1,6 @@
 /**
  * Writes events to Kafka: one record per event (or many, `gathering.ts`), several partitions in parallel, one request in flight
- * per partition. No event is lost, events of a key stay in order, and acknowledged events are not sent again, even if the rest of
+ * per partition. No event is lost, and events of a key stay in order. Acknowledged events are not sent again, even if the rest of
  * the batch fails or the sender timed out. See docs/reference/kafka.md.
  *
  *   Batch ─▶ partition batches ─▶ chunks ≤ maxRequestBytes ─▶ client ─▶ fates ─▶ Outcome
@@ -44,7 +44,7 @@ export interface KafkaDeps {
   readonly compressors?: Compressors | undefined
 }
 
-/** The code of a batch of which not all requests were sent. */
+/** The code of a batch if not all of its requests were sent. */
 const STOPPED = 'ABORTED'
 /** How long an abort waits for requests in flight: at a stop, an acknowledged event must not count as lost. The sender waits for a second. */
 const LAST_ANSWER_MS = 500
@@ -59,7 +59,7 @@ export class KafkaExporter implements Exporter {
   readonly #configFile: string | undefined
   readonly #deps: KafkaDeps
   readonly #layout: Layout
-  /** Of format `otlp_proto`. */
+  /** Present with format `otlp_proto`. */
   readonly #gathered: Gathering | undefined
   readonly #fates = new Fates()
   readonly #topics: Topics
@@ -111,7 +111,7 @@ export class KafkaExporter implements Exporter {
     this.#client = this.#deps.makeClient?.(this.#connection, deps) ?? new KafkaClient(this.#connection, deps)
   }
 
-  /** Logs in to a broker and asks for the topics. Those of a template with {policy} or {namespace} are not known before there are events. */
+  /** Logs in to a broker and requests the topics. Topics of a template with {policy} or {namespace} are unknown before the first event. */
   async probe(): Promise<string> {
     await this.start()
     const { brokers, topic, tls, sasl } = this.#config
@@ -267,7 +267,7 @@ export class KafkaExporter implements Exporter {
     to: number,
     tried: Tried,
   ): Promise<KafkaFault | undefined> {
-    // After an abort, what is sent may be delivered though it has counted as lost.
+    // After an abort, sent events may be delivered though they have counted as lost.
     if (tried.signal.aborted) return new KafkaFault('unwritten', STOPPED, 'stopped before all of a batch was written')
     this.#counters.requests++
     const whole = from === 0 && to === partitionBatch.records.length

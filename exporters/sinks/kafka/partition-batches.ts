@@ -118,7 +118,7 @@ export function layOut(
       const natural = partitionBatchOf(partitionBatches, all, topic, partition, numbers)
       put(natural)
       if (about.run === undefined) continue
-      // Also to the other partitions, for readers of only one: with the last number there it tells silence from a lost end.
+      // Also to the other partitions, for readers of only one: the last number there distinguishes silence from a lost end.
       for (const other of numbers.values()) {
         const copy = partitionBatchOf(partitionBatches, all, other.topic, other.partition, numbers)
         if (copy !== natural) put(copy)

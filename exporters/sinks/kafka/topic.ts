@@ -16,8 +16,8 @@ const MOST_MADE = 4096
 export const namesNamespace = (template: string): boolean => template.includes('{namespace}')
 
 /**
- * Parses a template. `{policy}` is `none` for events without a policy, `{namespace}` outside of pods; invalid characters become `_`; the end of a long name is
- * replaced by a hash of the whole.
+ * Parses a template. `{policy}` is `none` for events without a policy, and so is `{namespace}` outside of pods. Invalid characters become
+ * `_`. The end of a long name is replaced by a hash of the whole.
  */
 export function parseTopic(template: string): TopicOf {
   if (!template.includes('{')) return () => template

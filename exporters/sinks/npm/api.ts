@@ -13,7 +13,7 @@ export type { Batch, Encoded, Encoding, Exporter, Outcome, Refusal } from '../..
 export type PackageExporter = Omit<Exporter, 'releases' | 'refusalReasons' | typeof Symbol.asyncDispose> &
   Partial<AsyncDisposable>
 
-/** What the agent passes to an exporter besides its options. */
+/** Data that the agent passes to an exporter besides its options. */
 export interface ExporterContext {
   /** The exporter's name in the config; unique, so suitable for file names. */
   readonly name: string

@@ -1,4 +1,4 @@
-/** Checks what a package exports and returns. All of it is `unknown` until here. */
+/** Checks the exports and results of a package. All of it is `unknown` until here. */
 import type { Encoding } from '../../contract/exporter.ts'
 import type { CreateExporter, PackageExporter } from './api.ts'
 

@@ -1,4 +1,4 @@
-/** A connection to a sink that is made and looked at, and not used. */
+/** A connection to a sink that is made and checked, and not used. */
 import type { Agent } from 'node:http'
 import https from 'node:https'
 import type { Socket } from 'node:net'
@@ -13,7 +13,7 @@ import { errnoOf } from '../../contract/errors.ts'
  */
 const REFUSAL_MS = 250
 
-/** Connects as a request with this agent would; resolves to what was found. Rejects with the error of the connection. */
+/** Connects as a request with this agent would; resolves to its findings. Rejects with the error of the connection. */
 export function connection(url: URL, agent: Agent | undefined, signal: AbortSignal): Promise<string> {
   const { request } = url.protocol === 'https:' ? https : http
   return new Promise((resolve, reject) => {

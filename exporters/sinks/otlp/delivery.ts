@@ -50,7 +50,7 @@ export async function deliver(task: Task, doubt: RefusalCounts): Promise<Outcome
   let narrowed = 0
   for (let range = ranges.pop(); range !== undefined; range = ranges.pop()) {
     const events = tally.sendable(range)
-    // Oversight is impossible: what is left out here is counted by `settle`.
+    // Oversight is impossible: `settle` counts events that are left out here.
     const verdict: Verdict = events === 0 ? NOTHING_SENT : await task.post(range)
     switch (verdict.is) {
       case 'taken': {

@@ -54,10 +54,10 @@ const MAX_FOREIGN_TEXT = 200
 /** Loki's status while ingestion is blocked for a tenant. Loki discards the request; we still have the events. */
 const BLOCKED = 260
 
-/** Wrong address or permissions: every record would be refused, so none is. */
+/** Wrong address or permissions: the sink would refuse every record, so no record counts as refused. */
 export const NEEDS_ACTION: ReadonlySet<number> = new Set([401, 403, 404, 405, 407, 408, 415])
 
-/** Of these, wrong credentials, which may have been replaced meanwhile. */
+/** The ones for wrong credentials, which may have been replaced meanwhile. */
 export const ABOUT_CREDENTIALS: ReadonlySet<number> = new Set([401, 403, 407])
 
 /** Texts of Loki's 400 about single entries (docs/reference/loki.md), and the reason used in the accounting. */
@@ -148,7 +148,7 @@ function malformed(text: string, sent: number, error: ExportError): Verdict {
   return { is: 'faulty', reason, isAboutRecord: true, ...(oldestMs === undefined ? {} : { oldestMs }), error }
 }
 
-/** The latest time before which Loki refuses records, of those that a text names. Unchecked. */
+/** The latest of the times in a text before which Loki refuses records. Unchecked. */
 export function oldestIn(text: string): number | undefined {
   const times = [...text.matchAll(OLDEST)].map(([, time = '']) => Date.parse(time)).filter((ms) => !Number.isNaN(ms))
   return times.length === 0 ? undefined : times.reduce((a, b) => Math.max(a, b))

@@ -3,7 +3,7 @@ import type { Batch } from '../../contract/exporter.ts'
 import type { Random } from '../../../config/base/time/clock.ts'
 
 /**
- * A request has what the sink takes in this time. Limits are token buckets of a second and more (Loki: 1.5 s of the rate for a
+ * A request has the bytes that the sink takes in this time. Limits are token buckets of a second and more (Loki: 1.5 s of the rate for a
  * tenant, 5 s for a stream), so a wait of this time does not let the bucket overflow.
  */
 const STEP_MS = 250
@@ -26,8 +26,8 @@ export interface PaceOptions {
 
 /**
  * The size of requests and the waits between them while the sink limits the rate, from the bytes that it takes. Refusals in a row
- * double the wait, because other agents may use the same allowance, and halve the request, because it may exceed the sink's burst
- * (docs/reference/loki.md).
+ * double the wait, because other agents may use the same allowance. They also halve the request, because it may exceed the sink's
+ * burst (docs/reference/loki.md).
  */
 export class Pace {
   readonly #options: PaceOptions

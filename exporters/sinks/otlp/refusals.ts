@@ -9,7 +9,7 @@ interface Sum {
   readonly which: number[] | undefined
 }
 
-/** Collects the refusals of a batch: per reason one with indexes, and one for events of which only the number is known. */
+/** Collects the refusals of a batch: per reason one with indexes, and one for events that are known only by their number. */
 export class Refusals {
   readonly #sums = new Map<string, Sum>()
   #events = 0

@@ -271,7 +271,7 @@ async function readAtMost(response: IncomingMessage, limit: number): Promise<Uin
 function plainOf(body: Uint8Array, encoding: string | undefined): Uint8Array {
   if (encoding !== 'gzip') return body
   try {
-    // A sync flush also returns what a truncated body has.
+    // A sync flush also returns the bytes of a truncated body.
     return gunzipSync(body, { maxOutputLength: MAX_REPLY_BYTES, finishFlush: constants.Z_SYNC_FLUSH })
   } catch {
     return body

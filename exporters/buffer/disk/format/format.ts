@@ -28,13 +28,13 @@
  * | 36 | | payload, opaque |
  *
  * A *position* counts the events that ever entered this spool, without gaps and across restarts, so missing events are a
- * subtraction. A segment has the positions from its `base` up to the smallest base after it; other bytes in its file (of a failed
+ * subtraction. A segment has the positions from its `base` up to the smallest base after it. Other bytes in its file (of a failed
  * write, a torn end) are ignored.
  *
  * The salt invalidates bytes of another segment (reused disk blocks) and frames that an attacker put into an event.
  *
- * Cursor `cursor`: `SPC1`, CRC-32 of the bytes from 8 on, u64 position, u32 segment, u64 offset (both only hints), u64 position
- * up to which everything was durable or dropped, to distinguish a damaged end from a torn one.
+ * Cursor `cursor`: `SPC1`, CRC-32 of the bytes from 8 on, u64 position, u32 segment, u64 offset (both only hints), u64 position.
+ * Up to this last position everything was durable or dropped: it distinguishes a damaged end from a torn one.
  */
 import { crc32 } from 'node:zlib'
 

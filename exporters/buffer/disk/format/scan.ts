@@ -163,7 +163,7 @@ export async function findFrame(window: Window, from: number, bounds: Bounds): P
 
 function nextPlausible(bytes: Buffer, offset: number, bounds: Bounds): number {
   for (let i = 0; i + FRAME_HEAD <= bytes.length; i++) {
-    // Skip most offsets cheaply: the highest byte of a position is 0 (53 bits), and the count is not 0, unlike in blocks of zeros
+    // Skip most offsets cheaply: the highest byte of a position is 0 (53 bits). The count is not 0, unlike in blocks of zeros
     // left by a power cut.
     if (bytes[i + 15] !== 0 || bytes.readUInt32LE(i + 16) === 0) continue
     const head = decodeFrameHead(bytes, i)

@@ -51,13 +51,13 @@ export interface Listing {
   readonly quarantined: number
 }
 
-/** What `repair` did and what it could not repair. */
+/** Result of `repair`, with the damage that it could not repair. */
 export interface RepairReport extends RecoveryReport {
   /** Damaged segments: readable events stay, missing ones are counted when the reader reaches them. */
   readonly damaged: readonly Verdict[]
 }
 
-/** What `verify` found in one segment. */
+/** Result of `verify` for one segment. */
 export interface Verdict extends SegmentFacts {
   readonly frames: number
   readonly goodEvents: number

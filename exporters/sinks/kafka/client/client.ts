@@ -1,7 +1,7 @@
 /**
  * A client of Kafka by kafkajs 2.2.4: its connections (TLS, SASL), metadata and errors, but our record batches, because its encoder
- * is slow. Workarounds for its known faults (docs/reference/kafka.md): one topic and partition per send, so that its retry cannot
- * skip a broker; responses are checked; the idle timer is fixed; errors of topics are separate; connections are repaired
+ * is slow. Workarounds for its known faults (docs/reference/kafka.md): a send has one topic and partition, so that its retry cannot
+ * skip a broker. Responses are checked. The idle timer is fixed. Errors of topics are separate. Connections are repaired
  * (`repairs.ts`).
  */
 import kafkajs from 'kafkajs'
@@ -108,7 +108,7 @@ export class KafkaClient {
       const fault = await this.#produce(producer, topic, batch, what)
       if (fault === undefined) break
       const wait = MOVED_MS[attempt]
-      // Not written; kafkajs has already asked for the new leader.
+      // Not written; kafkajs has already requested the new leader.
       if (fault.kind !== 'moved' || wait === undefined) throw tried ? fault : unwritten(fault)
       await pause(wait)
       this.#checkOpen()

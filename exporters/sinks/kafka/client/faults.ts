@@ -26,7 +26,7 @@ export const UNKNOWN_TOPIC = 'UNKNOWN_TOPIC_OR_PARTITION'
 
 /** Protocol errors of a producer; every other code is `retry`. */
 const CODES: ReadonlyMap<number, readonly [FaultKind, string]> = new Map([
-  // The broker has just lost the partition or does not know it yet. Only the metadata show whether a topic exists.
+  // The broker has just lost the partition or does not have it yet. Only the metadata show whether a topic exists.
   [3, ['moved', UNKNOWN_TOPIC]],
   [5, ['moved', 'LEADER_NOT_AVAILABLE']],
   [6, ['moved', 'NOT_LEADER_OR_FOLLOWER']],

@@ -1,6 +1,6 @@
 /**
  * A login for kafkajs that keeps the cause of a failure. kafkajs reports any failure, even a lost connection, as "authentication
- * failed": a restarting broker would look like a wrong password.
+ * failed": a restarting broker would seem to be a wrong password.
  */
 import { createRequire } from 'node:module'
 import type { AuthenticationProviderArgs, Authenticator, Mechanism } from 'kafkajs'

@@ -1,7 +1,7 @@
 /**
  * Repairs faults of kafkajs 2.2.4's connections in their prototype; changes for us alone only affect connections of our `Sockets`.
  *
- * - It keeps half a response of a dead socket and appends the next socket's responses; the resulting exception in a socket
+ * - It keeps half a response of a dead socket and appends the next socket's responses. The resulting exception in a socket
  *   handler ends the process, as with any invalid response.
  * - A request on a closed socket, or during a login that the broker aborts, waits forever.
  * - It stays connected to a broker that accepts connections but never answers, and retries it instead of the next one.

@@ -17,7 +17,7 @@ export const NO_LIMITS: LokiLimits = {
   max_ahead: Infinity,
 }
 
-/** What Loki copies into the metadata of each entry, from resource and scope. */
+/** Attributes of resource and scope that Loki copies into the metadata of each entry. */
 export interface Copied {
   readonly entries: number
   readonly bytes: number

@@ -11,7 +11,7 @@ export interface Measured {
   /** Milliseconds since 1970. */
   timeMs: number
   lineBytes: number
-  /** Without what is copied from resource and scope. */
+  /** Without the copies from resource and scope. */
   metadataBytes: number
   metadataEntries: number
 }

@@ -1,4 +1,4 @@
-# ktrail: what a person types. Each target installs what it needs and is quick when nothing changed.
+# ktrail: targets for people. Each target installs its requirements and is quick when nothing changed.
 KERNEL ?= 6.12
 export KERNEL
 KERNELS ?= 6.1 6.12 7.3

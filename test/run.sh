@@ -15,7 +15,7 @@ set -euo pipefail
 cd "$ROOT"
 use_node
 deploy/setup/packages.sh test
-# A third of the time of a short test, and more in a guest (test/support/guest/init.sh), is compiling what was compiled before.
+# A third of the time of a short test, and more in a guest (test/support/guest/init.sh), is compiling the same code again.
 [ ! -O node_modules ] || export NODE_COMPILE_CACHE=$ROOT/node_modules/.ktrail/compile-cache
 
 kernel=${KERNEL:-6.12}
@@ -156,7 +156,7 @@ start() {
   jobs+=($!)
 }
 
-# What the tests on this machine fetch and build once for all later runs. They report what fails.
+# Fetches and builds the programs that tests on this machine need, once for all later runs. The tests report failures.
 fetch_ahead() {
   local step
   for step in 'guest/root.sh bookworm' 'guest/root.sh trixie' otlp/collector/build.sh 'compose.sh version' containers/engine.sh; do
@@ -187,7 +187,7 @@ all() {
   start packages_then_guests
 }
 
-# What depends on the processor: registers, system calls, the ways to attach, and the seed's policy as a whole.
+# Tests that depend on the processor: registers, system calls, the ways to attach, and the seed's policy as a whole.
 on_arm64() {
   tests arm64-e2e --arch arm64 --cpus 2 --timeout 3300 -- \
     test/e2e/{kernel,one-agent/numbers,one-agent/operators,policies,seed}.test.ts

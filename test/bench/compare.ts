@@ -1,6 +1,6 @@
 /**
- * make compare BASE=REV: what a hook costs in this tree and in another commit, in turn in one boot of a guest, because only figures of one boot
- * can be compared. Builds the commit once, in the cache. Exit code 1: something here is slower than SLOWER allows.
+ * make compare BASE=REV: the cost of a hook in this tree and in another commit. They run in turn in one boot of a guest, because only figures
+ * of one boot can be compared. Builds the commit once, in the cache. Exit code 1: something here is slower than SLOWER allows.
  *
  *   BASE=main    the other commit
  *   ROUNDS=3     runs of each; the fastest counts
@@ -77,7 +77,7 @@ const least = (results: readonly Result[], { name, unit }: Measure): number =>
   )
 const [before, here] = [0, 1].map((tree) => results.filter((_, i) => i % 2 === tree))
 const measures = (here?.[0]?.measures ?? []).filter(({ unit }) => unit.startsWith('ns') || unit === 'instructions')
-/** Shown: what a unit is of. */
+/** Names of the units in the output. */
 const OF: Readonly<Record<string, string>> = {
   'ns per call, kernel statistics': 'call',
   'ns added to a pread': 'pread',
@@ -92,7 +92,7 @@ for (const measure of measures) {
   const of = OF[measure.unit]
   const label = `${measure.name.replace(' (default here)', '')}${of === undefined ? '' : `, ${of}`}`
   row(label, was.toFixed(0), is.toFixed(0), (is / was).toFixed(2))
-  // What a pread takes has the noise of everything else in it; empty programs show how much there is.
+  // The time of a pread has the noise of everything else in it; the empty programs show how much.
   if (of === 'call' && is / was > SLOWER && !label.startsWith('empty')) slower.push(label)
 }
 const limit = `${Math.round((SLOWER - 1) * 100)} % above ${commit.slice(0, 7)}`

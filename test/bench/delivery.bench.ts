@@ -1,8 +1,8 @@
 /**
- * What does an event cost from the ring to the sink's answer, for each way of delivery and for all together, and with one dead
- * sink? A kernel that plays kernel-shaped records runs the real agent, each way in
- * a process of its own with the launcher's flags; the sinks are other processes on the same machine. In the same rounds,
- * for comparison: the SDK's pipeline and plain kafkajs, which skip everything before the encoding.
+ * Cost of an event from the ring to the sink's answer, for each way of delivery, for all together, and with one dead sink.
+ * The real agent runs on a kernel that plays kernel-shaped records; each way has a process of its own with the launcher's flags.
+ * The sinks are other processes on the same machine. For comparison, the same rounds run the SDK's pipeline and plain
+ * kafkajs, which skip everything before the encoding.
  */
 import { loadRecording } from '../support/recording/recording.ts'
 import { KafkaCluster } from '../support/kafka/cluster.ts'

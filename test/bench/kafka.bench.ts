@@ -1,6 +1,6 @@
 /**
- * What does a Kafka event cost the sending process, by codec, with acks all, compared with plain kafkajs in the
- * same run? Real broker (Apache Kafka by jar) on the same machine; batches of 800 events, keyed by node.
+ * Cost of a Kafka event to the sending process, by codec, with acks all, compared with plain kafkajs in the
+ * same run. Real broker (Apache Kafka by jar) on the same machine; batches of 800 events, keyed by node.
  * Plain kafkajs gets ready-made messages, so that only its own cost is measured.
  */
 import { guardKafkajs } from '../../exporters/sinks/kafka/client/guard.ts'

@@ -1,7 +1,7 @@
 /**
- * What does one event cost on the way to an OTLP sink? Recorded events go through fan-out, encoder, queue, batcher and the OTLP
- * exporter to a server in a process of its own that discards everything. In the same run, for comparison, the SDK's pipeline:
- * Logger, BatchLogRecordProcessor and the OTLP exporter, with the same bodies and attributes, at a rate at which it drops none.
+ * Cost of one event on the way to an OTLP sink. Recorded events go through fan-out, encoder, queue, batcher and the OTLP exporter
+ * to a server in a process of its own that discards everything. For comparison, the same run measures the SDK's pipeline: Logger,
+ * BatchLogRecordProcessor and the OTLP exporter, with the same bodies and attributes, at a rate at which it drops none.
  */
 import type { Event } from '../../exporters/contract/event.ts'
 import { createJsonEncoder } from '../../exporters/encoding/json-line.ts'

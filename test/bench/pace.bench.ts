@@ -1,6 +1,6 @@
 /**
- * How long does an event take at 5,000 events/s, and what does that cost, alone and while policies change? A recording is read from the ring at that rate, as the agent
- * reads it, and sent with the defaults of a config to an OTLP sink in a process of its own. The time of each event runs from its
+ * Delay and cost of an event at 5,000 events/s, alone and while policies change. A recording is read from the ring at that rate, as the agent
+ * reads it. It is sent with the defaults of a config to an OTLP sink in a process of its own. The time of each event runs from its
  * arrival in the ring to the sink's answer.
  */
 import { setTimeout } from 'node:timers/promises'
@@ -145,12 +145,12 @@ function policyLoader(): { readonly change: (count: number) => Promise<void> } {
 
 interface Pace {
   readonly quantile: (part: number) => number
-  /** Of a core. */
+  /** Processor time, in percent of a core. */
   readonly percent: number
   readonly eventsARequest: number
 }
 
-/** `meanwhile`: what else the event loop has to do, from the end of the warm-up on. */
+/** `meanwhile`: other work of the event loop, from the end of the warm-up on. */
 async function run(meanwhile: (stopping: AbortSignal) => Promise<void>): Promise<Pace> {
   using sink = await discardingSink()
   const recording = endingAt(loadRecording() ?? synthesize(SYNTHETIC_RECORDS), Date.now())

@@ -1,5 +1,5 @@
 /**
- * What do 100,000 live processes cost? Exec records go into the process table, then each process has one event in JSON and in
+ * Cost of 100,000 live processes. Exec records go into the process table, then each process has one event in JSON and in
  * OTLP. Forks of one process are the cheap half: they share their parent's texts.
  */
 import { execFileSync } from 'node:child_process'

@@ -1,6 +1,6 @@
 /**
- * What does a live reader cost the exporters, and what does none? A recording is played as fast as a file and an OTLP sink take it, in one
- * agent with its API; `ktrail events` comes and goes. Then the same at 5,000 events/s. Windows without and with readers alternate.
+ * Cost of a live reader to the exporters, and the cost without readers. One agent with its API plays a recording as fast as a file and an
+ * OTLP sink take it; `ktrail events` comes and goes. Then the same at 5,000 events/s. Windows without and with readers alternate.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -85,7 +85,7 @@ async function contest(perSecond: number): Promise<ReadonlyMap<Name, readonly Wi
   return windows
 }
 
-/** Of the values of the same round: what else the machine does changes slowly. */
+/** Median of the ratios within each round: other load on the machine changes slowly. */
 function ratio(windows: ReadonlyMap<Name, readonly Window[]>, name: Name, value: keyof Window): number {
   const base = windows.get('no reader') ?? []
   return median((windows.get(name) ?? []).map((window, i) => window[value] / (base[i]?.[value] ?? Number.NaN)))

@@ -27,7 +27,7 @@ commit=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
 [ -z "$(git status --porcelain 2>/dev/null)" ] || commit+=+
 machine="$(nproc) × $(sed -n 's/^model name\s*: //p' /proc/cpuinfo | head -n 1)"
 flags=(--disable-warning=ExperimentalWarning --expose-gc)
-# What is measured in the bench's own process runs as ./ktrail runs the agent: with its flags, and with its allocator.
+# A bench that measures its own process runs as ./ktrail runs the agent: with its flags and its allocator.
 read -ra launch < <(sed -n 's/^exec "$node" \(--.*\) "$main" .*/\1/p' ktrail) || die 'the line that starts node is not found in ./ktrail'
 allocator=$(sed -n '/^jemalloc=/,/^fi$/p' ktrail)
 [ -n "$allocator" ] || die 'the lines that choose the allocator are not found in ./ktrail'
@@ -56,7 +56,7 @@ counted() {
   in_guest --plugin "$counts/count.so,out=$counts" "$@"
 }
 
-# bench FILE COMMAND...: what is JSON of its output is the result, the rest is for the screen. Exit code 77: left out.
+# bench FILE COMMAND...: lines of the output that are JSON are the result, the rest is for the screen. Exit code 77: left out.
 bench() {
   local file=$1 name
   name=$(basename "$file" .bench.ts)

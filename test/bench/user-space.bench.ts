@@ -1,5 +1,5 @@
 /**
- * What does one event cost user space? Ring bytes of a recording (test/support/recording; a synthetic one if none was
+ * Cost of one event in user space. Ring bytes of a recording (test/support/recording; a synthetic one if none was
  * recorded) go through the agent's own pipeline into /dev/null and into a file that is synced each second; then single
  * stages, and JSON.stringify of the same records for comparison.
  */
@@ -44,7 +44,7 @@ const nullFiles = (path: string): FileSystem => ({
     datasync: async () => {},
     chmod: async () => {},
   }),
-  // Only this path: a rotation looks for a free name.
+  // Only this path: a rotation searches for a free name.
   lstat: async (name) => (name === path ? fake : systemFiles.lstat(name)),
   rename: async () => {},
 })

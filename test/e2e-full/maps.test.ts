@@ -1,6 +1,6 @@
 /**
- * Full preemption: while a system call reads or changes a map, the kernel runs no kprobe on that CPU, also for tasks that preempt the caller. So a process that
- * is as busy with maps as ktrail would be in a bad moment shares a CPU with one that reads a file. Each read is an event.
+ * Full preemption: while a system call reads or changes a map, the kernel runs no kprobe on that CPU, also for tasks that preempt the caller. A process
+ * as busy with maps as ktrail in a bad moment shares a CPU with one that reads a file. Each read is an event.
  */
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'

@@ -1,6 +1,6 @@
 /**
  * Full preemption: a program may be preempted in the middle of a hook, and on one CPU four readers do that to each other
- * all the time. What a mode cannot deliver it must count: hits = events + counted losses.
+ * all the time. A mode must count the hits that it cannot deliver: hits = events + counted losses.
  *
  * KTRAIL_FULL_HITS sets the number of hits, 50,000 by default; `make full` takes 600,000.
  */
@@ -20,12 +20,12 @@ const DONE_MS = 300_000
 const skip = cannotPreempt()
 if (skip !== false) console.log(`preempt: skipped: ${skip}`)
 
-/** Of an event without its return value. */
+/** Mark of an event without its return value. */
 const NOT_SEEN = '"return":{"error_arg":{"Message":"return not seen"}}'
 
 interface Outcome {
   readonly events: number
-  /** Of these, without a return value, because the return was not seen. */
+  /** Events without a return value, because the return was not seen. */
   readonly marked: number
   /** Losses by reason, hooks only. */
   readonly lost: Readonly<Record<'ring' | 'missedRun' | 'dropped', number>>
@@ -41,7 +41,7 @@ function lossesOf(metrics: MetricsPage): Outcome['lost'] {
   }
 }
 
-/** Runs some readers on one CPU, `hits` in all; counts what became of each hit once the agent is idle. */
+/** Runs some readers on one CPU, `hits` in all; counts the outcome of each hit once the agent is idle. */
 async function readersOnOneCpu(mode: string, wantsReturn: boolean, readers = READERS, hits = HITS): Promise<Outcome> {
   const { folder, file } = target()
   const hook = fileHook([path('Prefix', folder)])

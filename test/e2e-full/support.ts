@@ -21,7 +21,7 @@ export const RING_BYTES = 64 << 20
 /** The call that opens a file to read it. */
 export const opening = (file: string): ReturnType<typeof sys> => sys('openat', AT_FDCWD, { text: file }, 0)
 
-/** Accesses to files with such a path, with what they return. */
+/** Accesses to files with such a path, with their return values. */
 export const fileAccess = (operator: string, ...values: string[]): HookDocument => ({
   call: 'security_file_permission',
   syscall: false,

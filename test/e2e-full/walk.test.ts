@@ -1,6 +1,6 @@
 /**
- * Full preemption: a program is preempted in the middle of its walk up a deep path. Another thread on the same CPU then moves a folder of that path to another
- * place, and renames the one at the top, which the walk has yet to come to. Each name that the file ever has is watched, so each read is an event.
+ * Full preemption: a program is preempted in the middle of its walk up a deep path. Another thread on the same CPU then moves a folder of that path
+ * to another place, and renames the top folder, which the walk has not reached yet. All names of the file are watched: each read is an event.
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
@@ -55,7 +55,7 @@ describe('walk', { skip }, () => {
       moves = moved
       kernel.read([calls.pid], (event, selector) => {
         const [file = ''] = reported(event, selector).args
-        // What the process writes to its standard output has no path.
+        // A write to the standard output of the process has no path.
         if (file === 'file_arg ') return
         events++
         if (file.endsWith(' [unstable]')) marked++

@@ -49,7 +49,7 @@ before(async () => {
 })
 after(() => agent?.[Symbol.asyncDispose]())
 
-/** What the log shows of a policy, at least so often. */
+/** Waits until the log has this text about the policy, at least `times` times. */
 const logged = (text: string, of: string, times = 1): Promise<true> =>
   agent.until(
     `${text}: ${of}`,

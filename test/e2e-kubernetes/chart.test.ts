@@ -1,7 +1,7 @@
 /**
- * A life of the Helm chart in a cluster: helm installs, changes, upgrades and uninstalls it with a real API server, and a kubelet of the test
- * (test/support/kubernetes/kubelet.ts) runs the pods of its DaemonSet from the root file system of the container image, on a Debian 12. Only by
- * `make kubernetes`, which makes both.
+ * A life of the Helm chart in a cluster: helm installs, changes, upgrades and uninstalls it with a real API server. A kubelet of the test
+ * (test/support/kubernetes/kubelet.ts) runs the pods of its DaemonSet on a Debian 12, from the root file system of the container image. Only
+ * `make kubernetes` runs it, which makes both.
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
@@ -51,7 +51,7 @@ const STATE = join(folder, 'state')
 const HOOK_LOG = join(folder, 'hook.log')
 const watched = join(folder, 'watched')
 
-/** It waits for pods that a test reports late, and logs what runtimes announce. */
+/** It waits for pods that a test reports late, and logs the announcements of runtimes. */
 const CONFIG = { kubernetes: { pod_wait: '60s' }, log: { level: 'debug' } }
 
 /** The agent in a pod of the chart. */
@@ -86,7 +86,7 @@ class ChartPod implements WatchedAgent {
     return this.until(`${text}: ${about}`, () => this.#container.stderr.read().some(isIt))
   }
 
-  /** Of its exporter `stdout`. */
+  /** Records of its exporter `stdout`. */
   lines(): readonly Line[] {
     const texts = this.#container.stdout.read()
     for (let i = this.#lines.length; i < texts.length; i++) this.#lines.push(JSON.parse(texts[i] ?? ''))
@@ -120,7 +120,7 @@ describe('chart', { skip }, () => {
   let sink: FakeSink
   /** The sink refuses everything. */
   let down = true
-  /** What it has taken. */
+  /** Records that the sink has taken. */
   const taken: Array<LogsRequest['records']> = []
   let agent: ChartPod
 

@@ -25,7 +25,7 @@ export interface WatchedAgent {
   /** `ktrail events` with these words. */
   events(words: readonly string[]): ChildProcessByStdio<null, Readable, Readable>
   until<T>(what: string, look: () => T | undefined | false | Promise<T | undefined | false>): Promise<T>
-  /** What its log shows of a policy. */
+  /** Waits until its log has this text about the policy. */
   logged(text: string, policy: string): Promise<unknown>
   lines(): readonly Line[]
   metrics(): Promise<MetricsPage>
@@ -33,7 +33,7 @@ export interface WatchedAgent {
 
 const IMAGE = { id: 'docker.io/library/busybox@sha256:c3839dd8', name: 'docker.io/library/busybox:latest' }
 
-/** The keys of a record, as `process.pod.name`; of lists those of each item. */
+/** The keys of a record, as `process.pod.name`; for a list, the keys of each item. */
 function keysOf(value: unknown, prefix = ''): string[] {
   if (typeof value !== 'object' || value === null) return []
   return Object.entries(value).flatMap(([key, inner]) => [`${prefix}${key}`, ...keysOf(inner, `${prefix}${key}.`)])
@@ -71,7 +71,7 @@ const OF_PROCESS = [
   'tid',
 ]
 const within = (name: string, keys: readonly string[]): string[] => keys.map((key) => `${name}.${key}`)
-/** All keys of the page's record, and those that newer versions of Tetragon have too. */
+/** All keys of the page's record, and the keys that newer versions of Tetragon have too. */
 const PAGE_KEYS = [
   'process_kprobe',
   'node_name',
@@ -112,11 +112,11 @@ export async function makePod(kubectl: Kubectl): Promise<string> {
   return kubectl('get', 'pod', 'file-access', '-o', 'jsonpath={.metadata.uid}')
 }
 
-/** What `ktrail events` shows of the pod from now on. */
+/** Output of `ktrail events` about the pod, from now on. */
 export interface Reader {
-  /** As the page shows them: without the blank of a program without arguments. */
+  /** Lines as the page shows them: without the blank of a program without arguments. */
   lines(): string[]
-  /** All that it printed. */
+  /** The whole output. */
   text(): string
 }
 
@@ -161,7 +161,7 @@ export async function filenameAccess(t: TestContext, cluster: Cluster, agent: Wa
       throw new Error(`${String(error)}\nthe reader: ${reader.text()}\nthe terminal: ${shell.shown()}`)
     })
   }
-  // Behind the prompt it asks the terminal where the cursor is.
+  // After the prompt it queries the terminal for the position of the cursor.
   await until('the shell', () => shell.shown().includes('# '))
   const status = { name: 'file-access', image: IMAGE.name, imageID: IMAGE.id, startedAt: '2024-04-14T02:17:46Z' }
   await reportRunning(cluster, 'file-access', [{ ...status, id }])

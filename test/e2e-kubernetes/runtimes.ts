@@ -36,7 +36,7 @@ const POLICY = policy('runtimes', [fileHook([path('Equal', SECRET)])])
 
 interface PodRuntime {
   readonly name: string
-  /** With which the container's id begins in the status of a pod. */
+  /** Beginning of the container's id in the status of a pod. */
   readonly scheme: string
   /** It is one of the engines that are fetched. */
   readonly fetched: boolean

@@ -44,7 +44,7 @@ function readIfThere(name: string): string | undefined {
   }
 }
 
-/** Probes of GetInfo that are not as a look at this kernel by another way has them. */
+/** Probes of GetInfo that differ from a check of this kernel by another way. */
 async function probesThatDiffer(client: ApiClient): Promise<string[]> {
   const { probes } = await client.call(FineGuidanceSensors.method.getInfo, {})
   const symbols = readFileSync('/proc/kallsyms', 'utf8')
@@ -215,7 +215,7 @@ describe('api', { skip }, () => {
   })
 })
 
-/** How many descriptors of BPF a process has, by what they are. */
+/** Number of BPF descriptors of a process, by kind. */
 function descriptorsOf(pid: number): Readonly<Record<string, number>> {
   const counts: Record<string, number> = {}
   for (const fd of readdirSync(`/proc/${pid}/fd`)) {

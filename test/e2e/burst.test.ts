@@ -34,7 +34,7 @@ interface Reported {
   readonly file: string
 }
 
-/** With the defaults of the file exporter, not those of the test agent. */
+/** With the defaults of the file exporter instead of those of the test agent. */
 async function start(keys: Pick<AgentOptions, 'archive' | 'config'> = {}): Promise<Reported> {
   const { folder, file } = target()
   const agent = await TestAgent.start({

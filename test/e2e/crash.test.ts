@@ -139,7 +139,7 @@ describe('crash', { skip }, () => {
     await until('events under load', () => countLines(at.events, accessOf(at.file)) > before + 500)
     at.rewrite()
     await setTimeout(random.int(1500))
-    // Code 0: all that was read is delivered.
+    // Code 0: everything read is delivered.
     assert.deepEqual(await agent.end('SIGTERM'), { code: 0, signal: null }, agent.stderr)
     await reading
     await nothingLeft()

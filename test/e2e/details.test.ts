@@ -1,4 +1,4 @@
-/** Credentials, namespaces and user names of processes on a real kernel: records say what the process itself finds in /proc. */
+/** Credentials, namespaces and user names of processes on a real kernel: records have the values that the process itself finds in /proc. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { chmodSync, chownSync, copyFileSync, readFileSync, statSync } from 'node:fs'
@@ -13,7 +13,7 @@ import type { Line, MembersRecord, ProcessRecord } from './support/record.ts'
 
 const run = promisify(execFile)
 
-/** Commands in front of the program, each of which changes what the program has. */
+/** Commands in front of the program; each changes the credentials or namespaces of the program. */
 const ROWS: ReadonlyArray<readonly [name: string, ...words: string[]]> = [
   ['as root'],
   ['as another user', 'setpriv', '--reuid', '33', '--regid', '34', '--clear-groups'],
@@ -31,7 +31,7 @@ const ROWS: ReadonlyArray<readonly [name: string, ...words: string[]]> = [
 const SECURE_BITS = ['SecBitNoRoot', 'SecBitNoSetUidFixup', 'SecBitKeepCapsLocked']
 const NAMESPACES = 'uts ipc mnt pid pid_for_children net time time_for_children cgroup user'.split(' ')
 
-/** The program: its files say what it is, and its output is for the test. */
+/** The program prints these files, which describe the process itself, for the test. */
 const FILES = ['/proc/self/status', '/proc/self/uid_map']
 const SHOW = ['cat', ...FILES]
 const SHOW_NAMESPACES = ['stat', '-L', '-c', '%n %i', ...NAMESPACES.map((name) => `/proc/self/ns/${name}`)]
@@ -175,7 +175,7 @@ describe('details of processes', { skip: cannotRun() }, () => {
     }
   })
 
-  /** A file as a user starts it: its mode, owner and capabilities; what the record of its exec tells. */
+  /** A file as a user starts it: its mode, owner and capabilities; and the details in the record of its exec. */
   const FILES_THAT_RAISE: ReadonlyArray<{
     name: string
     mode: number

@@ -1,4 +1,4 @@
-/** `ktrail check --kernel` on a real kernel, as root and as another user, and the agent's log of what it does without. */
+/** `ktrail check --kernel` on a real kernel, as root and as another user, and the agent's log of the features that it does without. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { rmSync, writeFileSync } from 'node:fs'
@@ -13,7 +13,7 @@ const KTRAIL = fileURLToPath(new URL('../../ktrail', import.meta.url))
 const skip = cannotRun()
 const folder = skip === false ? freshFolder('kernel') : ''
 
-/** What Debian's kernels lack, and how hooks without and with a return value are attached. */
+/** Features that Debian's kernels lack, and how the agent attaches hooks without and with a return value. */
 const EXPECTED: ReadonlyArray<readonly [release: RegExp, without: string[], entry: string, returns: string]> = [
   [
     /^5\.10\./,

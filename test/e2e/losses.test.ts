@@ -29,7 +29,7 @@ interface Numbers {
 
 const uncounted = ({ taken, records, hook, process: lost }: Numbers): number => taken - records - hook - lost
 
-/** Twice with the same result: threads of the kernel come and go between a look at the metrics and one at the map. */
+/** Reads until two results are the same: threads of the kernel come and go between the metrics and the map. */
 async function numbersOf(agent: TestAgent): Promise<Numbers> {
   let numbers = await numbersNow(agent)
   for (let i = 0; i < 10; i++) {

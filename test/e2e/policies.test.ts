@@ -36,7 +36,7 @@ function seen(lines: readonly Line[]): string[] {
 
 const reading = (...files: string[]): Promise<unknown> => runAct(files.map((file) => line('read', below(file))))
 
-/** Kinds of the BPF links that a process holds, with how many of each; tracing links by what they are attached to. */
+/** Numbers of the BPF links that a process holds, by kind; tracing links by their attach type. */
 function linkKinds(pid: number): Record<string, number> {
   const kinds: Record<string, number> = {}
   for (const fd of readdirSync(`/proc/${pid}/fdinfo`)) {
@@ -161,7 +161,7 @@ describe('policies', { skip }, () => {
     assert.equal(await agent.apply('one', watching('one', 'a', 'b')), 'added')
     assert.equal(await agent.apply('two', watching('two', 'b', 'c')), 'added')
     const lines = await agent.during(() => reading('a', 'b', 'c', 'd'))
-    // Which of two programs on one function runs first is the kernel's choice.
+    // The kernel chooses which of two programs on one function runs first.
     assert.deepEqual(seen(lines).toSorted(), ['one a', 'one b', 'two b', 'two c'])
     await agent.withdraw('one')
     assert.deepEqual(seen(await agent.during(() => reading('a', 'b', 'c', 'd'))), ['two b', 'two c'])
@@ -307,7 +307,7 @@ describe('policies', { skip }, () => {
         const { raw_tracepoint: processes, ...others } = linkKinds(other.pid)
         assert.equal(processes, PROCESS_LINKS)
         t.diagnostic(`links: ${JSON.stringify(others)}`)
-        // Beside those of the policy one that keeps the path of a script, in the way that the kernel has for it.
+        // Beside the links of the policy, one link keeps the path of a script, in the way that the kernel has for it.
         const wanted = ['kprobe_multi', 'perf'].map((own) => ({ ...links, [own]: (links[own] ?? 0) + 1 }))
         assert.ok(
           wanted.some((each) => isDeepStrictEqual(each, others)),

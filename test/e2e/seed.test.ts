@@ -1,6 +1,6 @@
 /**
- * The first policy of the project, config/policies/file-monitoring.yaml, on a real kernel: a scenario on an /etc of its
- * own (a tmpfs folder, bound over /etc in a private mount namespace), and the events expected of each access.
+ * The first policy of the project, config/policies/file-monitoring.yaml, on a real kernel: a scenario, and the expected events.
+ * Its /etc is a tmpfs folder, bound over /etc in a private mount namespace.
  */
 import assert from 'node:assert/strict'
 import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -37,7 +37,7 @@ const EDITOR = `open my $f, "+<", "/etc/passwd" or die; my @l = <$f>; s/Alice/Bo
 
 interface Step {
   readonly name: string
-  /** What the program does once it sees its own /etc. */
+  /** Actions of the program once it sees its own /etc. */
   readonly does: readonly string[]
   /** The events expected between the exec of act and its exit, without the binary if it is act. */
   readonly want: readonly string[]

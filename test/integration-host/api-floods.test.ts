@@ -132,7 +132,7 @@ before(async () => {
   if (skip !== false) return
   served = new Served()
   await served.ready()
-  // What is loaded, compiled and allocated once is no part of the memory that comes back.
+  // Warm-up: memory for things that are loaded, compiled and allocated once does not come back.
   for (const [name, attack] of ATTACKS)
     if (/reset|not read|half-way/.test(name)) await attack(AbortSignal.timeout(ATTACK_MS / 2))
   await served.closeAll()
@@ -141,7 +141,7 @@ before(async () => {
 })
 after(() => served?.[Symbol.dispose]())
 
-/** Writes what `make` returns to connections, and makes a new one for each that is closed. `first`: what they send at their start. */
+/** Writes the result of `make` to connections, and replaces each that is closed. `first`: the bytes that they send at their start. */
 async function flood(
   signal: AbortSignal,
   make: (next: () => number) => Buffer,

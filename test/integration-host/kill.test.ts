@@ -44,7 +44,7 @@ const REFUSALS: readonly Answer[] = [
   { status: 200, fault: 'reset' },
 ]
 
-/** An OTLP sink: in each run it is healthy with some refusals, slow, or down. What it refuses it does not store. */
+/** An OTLP sink: in each run it is healthy with some refusals, slow, or down. It does not store requests that it refuses. */
 class Sink {
   readonly #ledger: Ledger
   readonly #random: Seeded
@@ -165,7 +165,7 @@ test(`kill: ${KILLS} kills under load lose nothing that was on disk, and every s
   assert.equal(ledgerOf('plain').duplicates, 0, 'without a spool nothing is sent again')
 })
 
-/** What an audit must find of a run, by what arrived. What it never sees is the end of a run: numbers above the highest that arrived. */
+/** The audit that a run must have, by the numbers that arrived. No audit sees the end of a run: numbers above the highest that arrived. */
 function auditOf(ledger: Ledger, run: number, { from, to }: Span): object[] {
   const lost = ledger.missing(from, to)
   const records = to - from - lost.length

@@ -1,6 +1,6 @@
 /**
- * A sink goes down in each possible way, under load, and returns: with a spool nothing is lost and the order is kept, only
- * events that the sink rejects are dropped, the state is reported, and the other exporters are not affected. An audit agrees.
+ * A sink goes down in each possible way, under load, and returns. With a spool nothing is lost and the order is kept; only
+ * events that the sink rejects are dropped. The state is reported, other exporters are not affected, and an audit agrees.
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -212,7 +212,7 @@ test('outage: a real collector paused, killed and restarted under load loses not
   await agent.until('nothing is held', () => now().accounting.heldEvents === 0, DEADLINE_MS)
   const total = agent.publishing
   complete((await agent.stop(5000))['pulled'], total)
-  // A paused collector may deliver what it had accepted after the exporter has given it up.
+  // A paused collector may deliver the events that it had accepted after the exporter has given it up.
   await waitUntil('all has arrived', () => seen.size === total, DEADLINE_MS)
   t.diagnostic(`${total} events, ${again} twice`)
   assert.deepEqual(sumOf(audit.report()), { records: total, untold: [], twice: again, outOfOrder: 0 })

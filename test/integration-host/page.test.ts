@@ -1,6 +1,6 @@
 /**
- * The status page in a real browser: what a person sees and does, narrow and wide, light and dark, with hostile names; and once of a real agent,
- * which has no policies or hooks with hostile names and no losses on request.
+ * The status page in a real browser, as a person sees and uses it: narrow and wide, light and dark, with hostile names; and once the page
+ * of a real agent, which has no policies or hooks with hostile names and no losses on request.
  */
 import assert from 'node:assert/strict'
 import { mkdirSync } from 'node:fs'

@@ -1,4 +1,4 @@
-/** A real Prometheus scrapes an agent without a kernel: it takes the whole page, and the alert rules fire for what happens there. */
+/** A real Prometheus scrapes an agent without a kernel: it takes the whole page, and the alert rules fire for the failures there. */
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'

@@ -22,9 +22,9 @@ const PER_SECOND = 5000
 const READING = 25
 const SILENT = 25
 const SECONDS = 3
-/** Of the exporters' own needs: what the queue and the streams of a reader may hold, and what V8 has not collected. */
+/** Growth under load: the exporters' own needs, the queues and streams of the readers, and garbage that V8 has not collected. */
 const MOST_BYTES = 150e6
-/** What may differ after a collection. */
+/** Difference that is allowed after a collection. */
 const SLACK_BYTES = 20e6
 /** Longer messages have a process. */
 const LOSS_BYTES = 200
@@ -102,7 +102,7 @@ test('readers: 50 clients of which 25 never read, and hostile ones, cost the exp
     )
     assert.ok(perSecond > 0.8 * PER_SECOND, `expected some ${PER_SECOND} events per second, got ${perSecond}`)
     for (const reader of readers.slice(READING)) reader.read()
-    // What they got, and the losses that they got reported, is what the agent counted.
+    // The agent counts exactly the records and the losses that the readers got.
     const got = (): number => sum(readers.map((reader) => reader.events + reader.lossMessages)) + before.readers.sent
     const told = (): number => sum(readers.map((reader) => reader.toldLost)) + before.readers.lost
     const balanced = ({ readers: { sent, lost } }: Sample): boolean => sent === got() && lost === told()

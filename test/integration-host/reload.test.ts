@@ -20,12 +20,12 @@ const RELOADS = Number(process.env['KTRAIL_RELOADS'] ?? 100)
 const EVENTS_EACH = 300
 const MOST_HELD = 5 * EVENTS_EACH
 const SETTLE_MS = 60_000
-/** Of an exporter that no reload changes: p99 of the time from an event to its delivery, with sinks and reloads in one process. */
+/** Limit of an exporter that no reload changes: p99 of the time from an event to its delivery, with sinks and reloads in one process. */
 const DELAY_MS = 2000
 /** Buffers of the requests, also those of the sinks in this process, are collected late: 50 to 130 MB of them, however long it runs. */
 const SLACK_BYTES = 128 << 20
 
-/** Descriptors, and bytes of objects and buffers. The resident set also has what the allocator keeps. */
+/** Descriptors, and bytes of objects and buffers. The resident set also has memory that the allocator keeps. */
 async function used(): Promise<{ readonly files: number; readonly bytes: number }> {
   await collectGarbage()
   // Freed handles are finalized in the next turn.

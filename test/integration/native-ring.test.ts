@@ -25,7 +25,7 @@ function drain(ring: RingReader, into: Buffer = Buffer.alloc(1 << 20)): bigint[]
   return numbers
 }
 
-/** An object whose program writes one record for each hit of this process, and its ring. Closes what `use` leaves open. */
+/** An object whose program writes one record for each hit of this process, and its ring. Closes everything that `use` leaves open. */
 async function withRing(
   options: { constants?: Record<string, Uint8Array>; ringBytes?: number; tgid?: number },
   use: (ring: RingReader, object: BpfObject) => void | Promise<void>,

@@ -34,7 +34,7 @@ const KINDS: ReadonlyArray<{ kind: Kind; runsPerCall: number; skip: string | fal
 
 const nameOf = (kind: Kind, part: string): string => `${kind === 'fexit' ? 'fexit' : 'probe'}_${part}`
 
-/** The stub or what it calls into; counts runs of process `tgid` only. */
+/** The stub or the program that it calls; counts runs of process `tgid` only. */
 function open(
   kind: Kind,
   parts: readonly string[],

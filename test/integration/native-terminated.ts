@@ -27,7 +27,7 @@ async function terminateWorkers(path: string, count: number): Promise<void> {
   process.stdout.write('terminated\n')
 }
 
-/** Never ends by itself. What is asked for wrongly makes errors, which are values too. */
+/** Never ends by itself. Wrong requests make errors, which are values too. */
 async function callAll(path: string): Promise<never> {
   using object = await openObject(path, { programs: [] })
   using table = object.map('table')

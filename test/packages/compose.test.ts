@@ -1,4 +1,4 @@
-/** docker compose 2 reads deploy/compose/compose.yaml, and fills in its variables. No daemon is asked. */
+/** docker compose 2 reads deploy/compose/compose.yaml, and fills in its variables. No daemon is needed. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import path from 'node:path'

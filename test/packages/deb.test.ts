@@ -1,4 +1,4 @@
-/** The Debian package: its life in a fresh Debian, and what stays of it. */
+/** The Debian package: its life in a fresh Debian, and its leftovers. */
 import assert from 'node:assert/strict'
 import {
   appendFileSync,
@@ -16,13 +16,13 @@ import { debianPackage } from '../support/guest/built-packages.ts'
 import { FreshRoot, SCRATCH, run } from '../support/guest/fresh-root.ts'
 import { blocks, read } from '../unit/support/pages.ts'
 
-/** Of ten; docs/security.md gives the reason for each exposure that is left. */
+/** Highest exposure that is allowed, of ten; docs/security.md gives the reason for each exposure that is left. */
 const MOST_EXPOSED = 3
 
 const LATER = '99.0.0'
 /** Without a sync for each of the thousands of files. */
 const INSTALL = ['--force-unsafe-io', '--install']
-/** Under /usr/lib/ktrail: all but what is ours. It is most of the package's 4,000 files, and a guest takes two minutes to unpack them. */
+/** The npm packages of others: most of the package's 4,000 files. A guest takes two minutes to unpack them. */
 const NPM_PACKAGES = /^\/usr\/lib\/ktrail\/node_modules\/(?!@ktrail|\.ktrail)/
 
 /** The package with a later version, whole and without the npm packages. */
@@ -108,7 +108,7 @@ describe('Debian package', () => {
     assert.ok(exposure <= MOST_EXPOSED, `systemd-analyze security: ${exposure}`)
     console.log(`systemd-analyze security: ${exposure}`)
     root.boot('5.10', 'test/systemd/start.test.ts')
-    // Those of the next boot are its own.
+    // The next boot writes its own events.
     rmSync(path.join(root.folder, 'var/log/ktrail'), { recursive: true })
     root.boot('6.1', 'test/systemd/unit.test.ts')
   })

@@ -11,7 +11,7 @@ import { ROOT, SCRATCH, eventsIn, run } from '../support/guest/fresh-root.ts'
 
 const IMAGE = 'ktrail:test'
 const PAGE = readFileSync(path.join(ROOT, 'docs/install/container.md'), 'utf8')
-/** The command of the page; that for Docker 20.10, which the page describes by what it replaces. */
+/** The command of the page, and the one for Docker 20.10, which the page describes by a replacement. */
 const [COMMAND = ''] = /^docker run [^`]*/m.exec(PAGE) ?? []
 const [, inPlace = '', replaced = ''] = /use `([^`]+)` in place of `([^`]+)`/.exec(PAGE) ?? []
 const OLD_COMMAND = COMMAND.replace(replaced, inPlace)
@@ -39,7 +39,7 @@ const base = {
 const docker = (...args: string[]): string => run('docker', args)
 const inImage = (...command: string[]): string => docker('run', '--rm', '--network=host', IMAGE, ...command)
 
-/** Runs a command of the page, which shows its capabilities instead; its folders of the host are in `folder`. Returns what it printed. */
+/** Runs a command of the page, which shows its capabilities instead; its folders of the host are in `folder`. Returns the output. */
 function runAs(command: string, folder: string): string {
   const line = command
     .replace('--detach --name ktrail --restart unless-stopped', '--rm --entrypoint cat')

@@ -1,4 +1,4 @@
-/** Which numbers arrived, how often and in which order; one bit a number, for there are millions. */
+/** Account of the numbers that arrived: repetitions and order. Keeps one bit a number, because there are millions. */
 export class Account {
   #seen: Uint8Array = new Uint8Array(1 << 16)
   #last = -1

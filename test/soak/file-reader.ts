@@ -2,7 +2,7 @@
 import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs'
 import type { Account } from './account.ts'
 
-/** Of the envelope, the last key of a line. */
+/** The number in `ktrail`, the last key of a line. */
 const NUMBER = /"ktrail":\{"seq":"[^"-]+-(\d+)",.*\}\}$/
 const BUFFER_BYTES = 1 << 20
 

@@ -1,5 +1,5 @@
 /**
- * Does the agent's memory stay flat, and does its accounting balance, under a steady load with one sink down half of the time?
+ * Checks that the agent's memory stays flat and its accounting balances, under a steady load with one sink down half of the time.
  *
  *   node test/soak/soak.ts [--minutes 30] [--rate 5000] [--samples FILE]      each sample as a line of JSON
  *
@@ -7,8 +7,8 @@
  *                                 ├▶ OTLP, gzip                       (always up)
  *                                 └▶ OTLP, zstd, with a spool         (a minute up, a minute down)
  *
- * Every event that a sink received is counted by its number. Exit code 1 if private memory grew or was too large, if an event was lost or
- * arrived twice without a reason, or if the accounting did not balance.
+ * Every event that a sink received is counted by its number. Exit code 1: private memory grew or was too large, an event was lost or
+ * arrived twice without a reason, or the accounting did not balance.
  */
 import { appendFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'

@@ -1,4 +1,4 @@
-/** What a process costs while nothing happens: how often its threads run, and for how long. */
+/** Cost of a process while nothing happens: how often its threads run, and for how long. */
 import { readFileSync, readdirSync } from 'node:fs'
 
 export interface ThreadUse {
@@ -8,7 +8,7 @@ export interface ThreadUse {
   readonly cpuMs: number
 }
 
-/** Of each thread so far, by thread id. */
+/** Use of each thread so far, by thread id. */
 export function threadUse(pid: number): ReadonlyMap<string, ThreadUse> {
   const uses = new Map<string, ThreadUse>()
   for (const tid of readdirSync(`/proc/${pid}/task`)) {
@@ -25,7 +25,7 @@ export function threadUse(pid: number): ReadonlyMap<string, ThreadUse> {
   return uses
 }
 
-/** What each thread used between the two, the busiest first. */
+/** Use of each thread between the two, the busiest first. */
 export function usedBetween(
   before: ReadonlyMap<string, ThreadUse>,
   after: ReadonlyMap<string, ThreadUse>,

@@ -35,7 +35,7 @@ function compiled(name: string): string {
   if (existsSync(program)) return program
   mkdirSync(dirname(program), { recursive: true })
   const part = `${program}.${process.pid}`
-  // Libraries come after what needs them.
+  // Libraries come after their users.
   execFileSync('gcc', ['-o', part, source, ...flags])
   renameSync(part, program)
   return program

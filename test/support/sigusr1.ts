@@ -36,7 +36,7 @@ export class Sigusr1 implements Disposable {
         process.kill(pid, 'SIGUSR1')
         this.sent++
       } catch {
-        // It has ended: the test looks at how.
+        // It has ended: the test checks how.
       }
     }, EVERY_MS)
   }

@@ -17,7 +17,7 @@ export type TallyLine =
       readonly ms: number
     }
 
-/** Turns one event of the runner into a line, or into nothing. `stderr`: what each file wrote last. */
+/** Turns one event of the runner into a line, or into nothing. `stderr`: the last output of each file. */
 function tallyLine(event: TestEvent, stderr: ReadonlyMap<string, string>): TallyLine | undefined {
   switch (event.type) {
     case 'test:pass': {

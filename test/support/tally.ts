@@ -31,7 +31,7 @@ function at(file: string): string {
   return file === '' ? '' : ` (${path.relative(process.cwd(), file)})`
 }
 
-/** What one run adds to the sum. */
+/** Tally of one run. */
 export function tallyRun({ name, code, lines }: Run): Tally {
   if (lines === undefined) {
     if (code === 0) return { passed: 1, failed: 0, skipped: 0, notes: [] }
@@ -130,7 +130,7 @@ if (import.meta.main) {
   const runs = readRuns(process.argv[2] ?? '')
   const total = sum(runs.map(tallyRun))
   const isFailure = (note: string): boolean => note.startsWith('failed')
-  // What matters most stands last, where a log that was cut still has it.
+  // The most important lines come last, where a log that was cut still has them.
   const skips = total.notes.filter((note) => !isFailure(note))
   for (const line of [...skips, ...durations(runs), ...total.notes.filter(isFailure), sumLine(total)]) console.log(line)
   process.exitCode = total.failed === 0 ? 0 : 1

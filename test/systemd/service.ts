@@ -16,7 +16,7 @@ export const journal = (): string => run('journalctl', '-u', 'ktrail', '-o', 'ca
 const BY_PERF_EVENTS = ['5.10', '6.1']
 export const kernel = process.env['KTRAIL_GUEST'] ?? ''
 export const byPerfEvents: boolean = BY_PERF_EVENTS.includes(kernel)
-/** Of the agent with the unit's rights: BPF, PERFMON, SYSLOG, SYS_PTRACE; SYS_ADMIN only where the kernel requires it. */
+/** Capabilities of the agent with the unit's rights: BPF, PERFMON, SYSLOG, SYS_PTRACE; SYS_ADMIN only where the kernel requires it. */
 export const CAPABILITIES: RegExp = byPerfEvents ? /^CapEff:\t000000c400280000$/m : /^CapEff:\t000000c400080000$/m
 
 export function check(): { readonly status: number | null; readonly text: string } {

@@ -31,11 +31,11 @@ const DROP_INS = '/run/systemd/system/ktrail.service.d'
 const FOUR = 'CAP_BPF CAP_PERFMON CAP_SYS_PTRACE CAP_SYSLOG'
 /** The same package with a later version. */
 const LATER = '/ktrail_99.0.0.deb'
-/** A page, and what it says of command lines that run here. */
+/** A page, and its text about command lines that run here. */
 const PAGE = 'docs/install/host.md'
 const OURS = 'test/systemd/unit.test.ts runs these lines'
 const PORT = 4318
-/** Ends with 0 if what it runs as may have real-time priority 1, and no higher one. 144: sched_setscheduler of x86_64; 1: SCHED_FIFO. */
+/** Ends with 0 if its caller may have real-time priority 1, and no higher one. 144: sched_setscheduler of x86_64; 1: SCHED_FIFO. */
 const PRIORITY = `/usr/bin/perl -e "sub set { syscall(144, 0, 1, pack('i', shift)) } exit(set(1) != 0 || set(2) == 0)"`
 /** Reads of one program while the agent is reloaded. */
 const READS = 1_500

@@ -1,4 +1,4 @@
-/** The sources in bpf/: each header includes what it uses, and README.md has each object. */
+/** The sources in bpf/: each header includes all that it uses, and README.md has each object. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { globSync, readFileSync } from 'node:fs'
@@ -13,7 +13,7 @@ const CLANG = ['clang-16', 'clang-17', 'clang-18', 'clang-19', 'clang'].find(
 )
 const FLAGS = ['-target', 'bpf', '-mcpu=v3', '-O2', '-D__TARGET_ARCH_x86', '-x', 'c', '-fsyntax-only']
 
-/** Those whose own text depends on a variant; the others are checked without one. */
+/** Headers whose own text depends on a variant; the others are checked without one. */
 const VARIABLE = HEADERS.filter((header) =>
   /^#\s*(?:el)?if.*KTRAIL_(?:TYPED|SESSION|FILES|BOUNDED)/m.test(readFileSync(`${BPF}${header}`, 'utf8')),
 )

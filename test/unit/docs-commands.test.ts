@@ -1,4 +1,4 @@
-/** Commands in the pages work: those that need no kernel run here, those that need an agent in test/integration-host/agent/commands.test.ts; what else is named exists. */
+/** Commands in the pages work, and other names in them exist. Commands for an agent: test/integration-host/agent/commands.test.ts. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -25,7 +25,7 @@ const ALL = PAGES.flatMap((page) => [
 const TARGETS = new Set([...read('Makefile').matchAll(/^([a-z-]+):/gm)].map(([, name]) => name))
 const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { scripts: Record<string, string> }
 
-/** A folder with the first config and the policies of a page, and what samples name. */
+/** A folder with the first config and the policies of a page, and the files that samples name. */
 function folderOf(page: string): string {
   const folder = mkdtempSync(join(tmpdir(), 'ktrail-docs-'))
   const put = (name: string, text: string): void => writeFileSync(join(folder, name), text)

@@ -1,4 +1,4 @@
-/** What the 83 policies that Tetragon ships need: which load, and which are refused by name. docs/policies.md has the numbers. */
+/** The 83 policies that Tetragon ships: which of them load, and which are refused by name. docs/policies.md has the numbers. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const MOST_FILES = 14
 
-/** Files that git knows, and new ones that it does not ignore, relative to the root. */
+/** Files that git tracks, and new ones that it does not ignore, relative to the root. */
 function files(): string[] {
   const list = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], { cwd: ROOT })
   return [...new Set(list.toString().split('\0'))].filter((file) => file !== '' && existsSync(join(ROOT, file)))

@@ -1,4 +1,4 @@
-/** The chart refuses in exporters and config what the agent's schema refuses: test/integration-host/kubernetes/chart.test.ts, by helm. */
+/** The chart has the agent's schema for exporters and config. By helm: test/integration-host/kubernetes/chart.test.ts. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'

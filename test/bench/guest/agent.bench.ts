@@ -1,6 +1,6 @@
 /**
- * What does the whole agent cost on a real kernel: time from start to ready, with the kernel's part by object, and memory,
- * processor time and wakeups when idle? In a guest, whose emulated time is some ten times slower than a machine's: only ratios are meaningful.
+ * Cost of the whole agent on a real kernel: time from start to ready, with the kernel's part by object; and memory, processor time and
+ * wakeups when idle. It runs in a guest, whose emulated time is some ten times slower than a machine's: only ratios are meaningful.
  */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
@@ -24,9 +24,9 @@ import { QUICK, median, printResult, show } from '../support/result.ts'
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 const POLICY = 'config/policies/file-monitoring.yaml'
 const IDLE_MS = QUICK ? 5_000 : 20_000
-/** After the start: ended processes leave the table, garbage is collected, and V8 has compiled what idle agents do. */
+/** Wait after the start: ended processes leave the table, garbage is collected, and V8 compiles the code that an idle agent runs. */
 const QUIET_MS = 60_000
-/** What idle use is given for. */
+/** Length of a period for which idle use is reported. */
 const IDLE_SECONDS = 20
 /** One of three has a heartbeat. The least CPU counts: an emulated processor also counts time that the machine gave to others. */
 const PERIODS = 3
@@ -65,7 +65,7 @@ interface IdleUse {
   readonly wakeups: number
 }
 
-/** What the agent uses in IDLE_SECONDS in which nothing happens: the least CPU of the periods, and their average number of wakeups. */
+/** Use of an idle agent in IDLE_SECONDS: the least CPU of the periods, and their average number of wakeups. */
 async function idleUse(pid: number): Promise<IdleUse> {
   await setTimeout(QUIET_MS)
   let least = Infinity
@@ -83,7 +83,7 @@ async function idleUse(pid: number): Promise<IdleUse> {
   return { cpuMs: least, wakeups }
 }
 
-/** One run of an agent; its memory `idleMs` after it was ready. With `idle` also what it uses then. */
+/** One run of an agent; its memory `idleMs` after it was ready. With `idle` also its use from then on. */
 async function live(
   { environment }: Variant,
   idleMs: number,

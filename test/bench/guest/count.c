@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A plugin of QEMU 7.2 (docs/devel/tcg-plugins) that counts how often the guest, an x86_64 with one processor, executes each instruction of its kernel
- * between the two marks of pread.c. At the second one it writes OUT/N, N from 0: lines `ADDRESS COUNT [TEXT]`, the text of what is not the kernel's own
- * image (modules, BPF programs).
+ * A plugin of QEMU 7.2 (docs/devel/tcg-plugins) for a guest of x86_64 with one processor. It counts how often the guest executes each instruction of
+ * its kernel between the two marks of pread.c. At the second mark it writes OUT/N, N from 0: lines `ADDRESS COUNT [TEXT]`, with the text of
+ * instructions outside of the kernel's own image (modules, BPF programs).
  *
  *   -plugin count.so,out=OUT
  */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-/* Programs that do nothing: what a hook costs before ours does anything. */
+/* Programs that do nothing: the cost of a hook before ours does anything. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 

@@ -21,7 +21,7 @@ const ROUNDS = QUICK ? 1 : 3
 const BATCHES = 10
 const CALLS = 200
 
-/** Instructions per pread: all of the kernel's, and those of BPF programs. */
+/** Instructions per pread: all instructions of the kernel, and the part in BPF programs. */
 interface Count {
   readonly all: number
   readonly programs: number
@@ -31,7 +31,7 @@ const facts = await readKernelFacts(kernelSymbols, kernelFunctions, realTime)
 using reader = await Reader.start(PATHS)
 let written = 0
 
-/** The least of some rounds, after one that warms up: what interrupts a round only adds to it. */
+/** The least of some rounds, after one that warms up: interruptions only add to a round. */
 async function count(path: (typeof PATHS)[number]): Promise<Count> {
   let least: Count = { all: Infinity, programs: Infinity }
   for (let i = 0; i <= ROUNDS; i++) {
@@ -66,7 +66,7 @@ function programs(): (address: string) => boolean {
     address >= MODULES && (symbols.findLast((line) => line <= `${address}~`) ?? '').includes(' bpf_prog_')
 }
 
-/** What a hook adds; undefined if this kernel cannot attach it so. */
+/** Instructions that a hook adds; undefined if this kernel cannot attach it in this mode. */
 async function added(
   mode: AttachMode | 'auto',
   returns: boolean,

@@ -1,9 +1,9 @@
 /**
- * What does a hook cost the watched program? One hook on security_file_permission, prefix /etc/, attached in each mode
- * of this kernel, with a file that matches and three that do not, compared with programs that do nothing.
- * Two measures: ns per run by the kernel's own statistics (which add some 85 ns), and, with these off, ns added to a
- * pread. Rounds alternate between no hook and hook. A batch's time is the median of its calls' groups; the fastest
- * round counts, because other load on the host only adds time. Runs in a guest with one CPU.
+ * Cost of a hook to the watched program: one hook on security_file_permission, prefix /etc/, attached in each mode of this kernel.
+ * One file matches and three do not; programs that do nothing are the comparison. Two measures: ns per run by the kernel's own
+ * statistics (which add some 85 ns), and, with these off, ns added to a pread. Rounds alternate between no hook and hook. A batch's
+ * time is the median of its calls' groups; the fastest round counts, because other load on the host only adds time. Runs in a guest
+ * with one CPU.
  */
 import { preempts, readKernelFacts } from '../../../collector/kernel/facts.ts'
 import type { AttachMode } from '../../../collector/kernel/plan.ts'

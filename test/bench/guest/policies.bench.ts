@@ -1,8 +1,8 @@
 /**
- * What do many policies, or many values of one policy, cost the watched program? Policies with a prefix each on
- * security_file_permission, and a file outside of all of them, beside a program that does nothing. ns per run by the kernel's own statistics (which
- * add some 85 ns): the fastest of some rounds, alternating. Memory as the kernel accounts it to maps and programs. Runs in a guest
- * with one CPU.
+ * Cost of many policies, or of many values of one policy, to the watched program. Each policy has a prefix on security_file_permission;
+ * the file is outside of all prefixes. A program that does nothing runs beside them. ns per run by the kernel's own statistics (which add
+ * some 85 ns): the fastest of some alternating rounds. Memory as the kernel accounts it to maps and programs. Runs in a guest with
+ * one CPU.
  */
 import { parsePolicy } from '../../../config/policy/parse.ts'
 import type { Policy } from '../../../config/policy/policy.ts'

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What does a one-byte pread cost? Opens the given files, then answers on standard output to lines of standard
- * input: `FILE BATCHES CALLS` (FILE counts from 0) makes BATCHES x CALLS preads, and is answered by the median batch's
- * nanoseconds per call. The file `udp` is a socket on a port of 127.0.0.1, of which getsockname is called instead.
- * With /etc a file system of its own, in a mount namespace of its own. Two instructions that do nothing tell count.c where the calls begin and end.
+ * Measures the cost of a one-byte pread. Opens the given files, then answers lines of standard input on standard output. `FILE BATCHES
+ * CALLS` (FILE counts from 0) makes BATCHES x CALLS preads; the answer is the median batch's nanoseconds per call. The file `udp` is a
+ * socket on a port of 127.0.0.1: getsockname calls replace the preads. /etc is a file system of its own, in a mount namespace of its own.
+ * Two instructions that do nothing mark for count.c where the calls begin and end.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

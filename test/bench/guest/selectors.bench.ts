@@ -1,8 +1,8 @@
 /**
- * What does each kind of selector cost the watched program? One selector on security_file_permission, with values for which it rejects the program's
- * calls, then with values for which it lets them through, and between them no selector and a program that does nothing. ns per run by the kernel's
- * own statistics (which add some 85 ns): the least of some windows in alternating rounds. And what the selectors on programs cost a fork and an exec.
- * Runs in a guest with one CPU.
+ * Cost of each kind of selector to the watched program. One selector on security_file_permission has values that reject the program's calls, then
+ * values that let them through; between them run no selector and a program that does nothing. ns per run by the kernel's own statistics
+ * (which add some 85 ns): the least of some windows in alternating rounds. Also the cost of the selectors on programs to a fork and an
+ * exec. Runs in a guest with one CPU.
  */
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
@@ -68,7 +68,7 @@ async function costOf(kind: Kind, verdict: 'rejects' | 'passes'): Promise<Cost |
   const file = FILES.indexOf(kind.call === SOCKET ? 'udp' : WATCHED)
   const calls = BATCHES * CALLS
   const work = (): Promise<unknown> => reader.measure(file, BATCHES, CALLS)
-  // What is worked out once, and what changes report once.
+  // Warm-up, for results that are computed once and changes that are reported once.
   await reader.measure(file, 1, 10)
   let ns = Infinity
   for (let i = 0; i < WINDOWS; i++) {

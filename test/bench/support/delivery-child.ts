@@ -16,14 +16,14 @@ import { Line, NODE_NAME, chunksOf } from './replay.ts'
 import { sdkPipeline } from './sdk-pipeline.ts'
 import { DEFAULT_RECORDS } from '../../../config/agent/exporters/otlp-records.ts'
 
-/** What the process has to measure, with at least `events` events a round. */
+/** The way that the process measures, with at least `events` events a round. */
 export type Way =
   /** The real agent with these exporters; ${env:FOLDER} is a folder of the round. One named `dead` cannot deliver. */
   | { readonly is: 'line'; readonly exporters: string; readonly events: number }
   | { readonly is: 'sdk'; readonly endpoint: string; readonly events: number }
   | { readonly is: 'kafkajs'; readonly brokers: readonly string[]; readonly topic: string; readonly events: number }
 
-/** What one round cost. */
+/** Cost of one round. */
 export interface Cost {
   /** User + system of the whole process. */
   readonly cpuUs: number
@@ -92,7 +92,7 @@ function lineOf({ exporters, events }: Extract<Way, { is: 'line' }>): Round {
   }
 }
 
-/** Throws unless each exporter has accepted all, and dropped and rejected none. What one does not deliver then is dropped at the stop, or in a spool. */
+/** Throws unless each exporter has accepted all, and dropped and rejected none. The stop drops the undelivered events, or a spool has them. */
 function audit(page: MetricsPage, published: number): void {
   for (const exporter of page.labels(ACCEPTED, 'exporter')) {
     const [accepted, dropped] = [ACCEPTED, 'ktrail_exporter_dropped_events_total'].map((name) =>

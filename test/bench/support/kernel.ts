@@ -1,4 +1,4 @@
-/** The kernel side of the agent, and what the kernel says of programs and maps that this process holds. */
+/** The kernel side of the agent, and the kernel's data about programs and maps that this process holds. */
 import { readFileSync, readdirSync } from 'node:fs'
 import type { KernelFacts } from '../../../collector/kernel/facts.ts'
 import { Workloads } from '../../../collector/identity/workloads.ts'
@@ -7,7 +7,7 @@ import type { AttachMode } from '../../../collector/kernel/plan.ts'
 import { keepStatistics } from '../../support/measure/statistics.ts'
 import type { Link } from '../../../native/types.ts'
 
-/** A kernel side with room for 64 MiB of records. It knows the process `pid`, as the agent knows all that ran before it. */
+/** A kernel side with room for 64 MiB of records. It has the process `pid`, as the agent has all that ran before it. */
 export async function openKernel(facts: KernelFacts, mode: AttachMode | 'auto', pid: number): Promise<KernelSide> {
   const kernel = await KernelSide.open({
     facts,
@@ -59,7 +59,7 @@ export function kernelBytes(): number {
   return [...seen.values()].reduce((sum, bytes) => sum + bytes, 0)
 }
 
-/** What the programs behind `links` take for each of the `calls` that `work` makes, by the kernel's statistics. These add some 85 ns to each run. */
+/** Run time of the programs behind `links` per call, by the kernel's statistics, which add some 85 ns to each run. `work` makes `calls` calls. */
 export async function nsPerCall(links: readonly Link[], calls: number, work: () => Promise<unknown>): Promise<number> {
   using _stats = keepStatistics()
   const runNs = (): bigint => links.reduce((sum, link) => sum + link.stats().runNs, 0n)

@@ -15,8 +15,8 @@ export interface PlainKafkajsOptions {
 }
 
 /**
- * Connects and returns a function that sends all batches once, with acks all, the headers of our exporter and the same codec, and
- * one that disconnects. The messages are ready-made, so that only the cost of kafkajs is measured.
+ * Connects and returns two functions. One sends all batches once, with acks all, the headers of our exporter and the same codec; the
+ * other disconnects. The messages are ready-made, so that only the cost of kafkajs is measured.
  */
 export async function plainKafkajs(
   options: PlainKafkajsOptions,

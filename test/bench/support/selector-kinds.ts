@@ -1,4 +1,4 @@
-/** A selector of each kind, with values for which it rejects the calls of a reader (pread.ts), and with values for which it lets them through. */
+/** A selector of each kind: with values that reject the calls of a reader (pread.ts), and with values that let them through. */
 import { statSync } from 'node:fs'
 import { parsePolicy } from '../../../config/policy/parse.ts'
 import type { Policy } from '../../../config/policy/policy.ts'
@@ -9,7 +9,7 @@ export const FILE = 'security_file_permission'
 export const SOCKET = 'security_socket_getsockname'
 export const WATCHED = '/tmp/selectors/watched'
 const OTHER = '/run/elsewhere/other'
-/** Of the reader. */
+/** Files of the reader. */
 export const FILES = [WATCHED, OTHER, 'udp'] as const
 
 /** A kind of selector. */
@@ -19,7 +19,7 @@ export interface Kind {
   readonly call?: string
   readonly data?: readonly object[]
   readonly rejects?: object
-  /** None: it lets one call through, then rejects. */
+  /** Absent: it lets one call through, then rejects. */
   readonly passes?: object
   /** The agent decides, by the return value: to the kernel all calls are the same. */
   readonly later?: true

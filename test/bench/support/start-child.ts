@@ -20,7 +20,7 @@ import { SYMBOLS, policyOf } from '../../support/kernel/functions.ts'
 import { ReplayKernel } from '../../support/kernel/replay.ts'
 import { memoryOf } from '../../support/memory.ts'
 
-/** The allocator gives back what was freed. */
+/** The allocator gives back freed memory. */
 const SETTLE_MS = 1000
 
 const steps: Record<string, number> = {}
@@ -70,7 +70,7 @@ done('policies, HTTP and API')
 
 const MB = 1e6
 const rssMB = process.memoryUsage.rss() / MB
-/** What the agent has at rest: it collects once when it is quiet. */
+/** Memory of the agent at rest: it collects garbage once when it is quiet. */
 async function atRest(): Promise<{ readonly rssMB: number; readonly privateMB: number }> {
   await collectGarbage(true)
   await setTimeout(SETTLE_MS)

@@ -1,6 +1,6 @@
 /**
- * Tetragon 1.x, measured once by this project with the same policy (security_file_permission, prefix /etc/, return value
- * asked for) in the same kind of guest: 6.12, emulated, one CPU. Not measured again here, because emulated time differs
+ * Tetragon 1.x, measured once by this project with the same policy (security_file_permission, prefix /etc/, with the return
+ * value) in the same kind of guest: 6.12, emulated, one CPU. Not measured again here, because emulated time differs
  * from machine to machine: only ratios are used, each against the bare pread of its own run.
  */
 export const TETRAGON = {

@@ -1,6 +1,6 @@
 /**
- * matchActions: what has an event, what does not, which call fails, and who gets a signal. Each row has its hook and its folder; a process does the
- * row's lines, and then its end and its events must be the row's.
+ * matchActions: calls with and without an event, calls that fail, and signals. Each row has its hook and its folder; a process does the row's
+ * lines, and then its end and its events must be the row's.
  */
 import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -22,7 +22,7 @@ const [, , , LONG_1, LONG_2] = FILES
 
 interface Row {
   readonly actions: readonly object[]
-  /** Of a selector before, for the file `quiet`. */
+  /** Actions of an earlier selector, for the file `quiet`. */
   readonly quiet?: readonly object[]
   readonly hook?: object
   /** Lines of a script; `@name` is a file of the row. */
@@ -79,7 +79,7 @@ const EVERY_ROW: Readonly<Record<string, Row>> = {
     events: ['POST a', 'POST b', `POST ${LONG_1}`, `POST ${LONG_2}`],
     suppressed: 2,
   },
-  // Other rows ask for the second argument, which differs.
+  // Other rows have the second argument, which differs.
   'rateLimit, an argument of other policies': {
     actions: limited('1h'),
     does: 'read @a, write @a',

@@ -1,5 +1,5 @@
 /**
- * `aggregate`: what is reported of many equal calls adds up to what was called, whatever ends them: the window, the process, a signal, the policy,
+ * `aggregate`: the reports of many equal calls add up to the calls, whatever ends them: the window, the process, a signal, the policy,
  * the agent; and also where the kernel's table is full.
  */
 import assert from 'node:assert/strict'
@@ -70,7 +70,7 @@ const fileOf = (each: Line): string => each.process_kprobe?.args?.[0]?.file_arg?
 const MASKS: Readonly<Record<number, string>> = { 2: 'write', 4: 'read' }
 const fileAndMask = (each: Line): string => `${fileOf(each)} ${MASKS[each.process_kprobe?.args?.[1]?.int_arg ?? 0]}`
 
-/** Of four processes. A million take a minute in an emulated guest. */
+/** Reads of the busiest of four processes. A million reads take a minute in an emulated guest. */
 const MOST = process.env['KTRAIL_LONG'] === '1' ? 400_000 : 12_000
 const READS = [MOST, 0.75 * MOST, 0.5 * MOST, 0.25 * MOST]
 

@@ -19,7 +19,7 @@ const POLICIES = 200
 const THREADS = 1
 const PAUSE_MS = 50
 /**
- * The aim is 250 ms on a machine. An emulated processor is some ten times slower, and with three more guests on two cores it took 3.6 s, so
+ * The aim is 250 ms on a machine. An emulated processor is some ten times slower: with three more guests on two cores it took 3.6 s. So
  * this only finds a change that holds up the event loop as a whole, or policies that are loaded one by one.
  */
 const P99_MS = 10_000

@@ -1,6 +1,6 @@
 /**
  * matchBinaries, matchParentBinaries and matchPIDs, compared with plain logic. Processes that ran before the agent or before the policy, that fork
- * and that exec, read one file each; each hook must report exactly the files of the processes that its filters want.
+ * and that exec, read one file each; each hook must report exactly the files of the processes that its filters select.
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
@@ -36,7 +36,7 @@ const DATA = at('data/')
 const ONE = at('bin', 'one')
 const TWO = at('bin', 'two')
 const THREE = at('other', 'three')
-/** Longer than what is kept of a path. */
+/** Longer than the part of a path that is kept. */
 const LONG = at('l'.repeat(200), 'm'.repeat(200), 'n'.repeat(100))
 const NODE = realpathSync(process.execPath)
 
@@ -90,7 +90,7 @@ const keyOf = (pid: number): string[] => {
   return ['key', 'hex', ...hexOf(key)]
 }
 
-/** What the kernel knows of a process now; the function puts it back: as if it had not run the program for an exec meanwhile. */
+/** Saves the kernel's entries of a process. The function restores them, as if the kernel had not run the program for an exec meanwhile. */
 function keep(pid: number): () => void {
   const kept = ['images', 'verdicts'].map((name) => {
     const map = ['id', String(mapOf(name).id)]
@@ -104,11 +104,11 @@ function keep(pid: number): () => void {
   }
 }
 
-/** Takes from the kernel what it knows of a process: as if it had not run the program for its fork. */
+/** Deletes the kernel's entries of a process, as if the kernel had not run the program for its fork. */
 function lose(pid: number): void {
   for (const name of ['images', 'verdicts']) {
     const failed = bpftool('map', 'delete', 'id', String(mapOf(name).id), ...keyOf(pid))
-    // It has no verdict before a call asked.
+    // There is no verdict before the first call that needs one.
     if (name === 'images') assert.equal(failed, '')
   }
 }
@@ -275,7 +275,7 @@ describe('filters on processes', { skip }, () => {
       for (const n of [1, 2, 3]) {
         await until(`step ${n}`, () => existsSync(at(`lost-${n}`)))
         lose(childOf(lost.pid))
-        // Of a parent that is not known either, what it runs is found too.
+        // If the parent is unknown as well, its program is found too.
         if (n === 3) lose(lost.pid)
         lost.go()
       }
@@ -369,7 +369,7 @@ describe('filters on processes', { skip }, () => {
       message,
       selectors: [{ matchArgs: [path('Equal', ...names.map((name) => DATA + name))], ...filters }],
     })
-    // Before any policy asks for changes.
+    // Starts before any policy filters by changes.
     const acting = startAct(
       script(
         'private, wait, read @older, private, read @first 2, private, read @first, read @again, read @again, fork 1, read @first, user 1000, read @mount 2',
@@ -419,7 +419,7 @@ describe('filters on processes', { skip }, () => {
     const metrics = await agent.metrics()
     assert.deepEqual(metrics.losses(), [])
     const found = (kind: string): number => metrics.sum('ktrail_kernel_fallbacks_total', { kind })
-    // On a kernel that preempts itself also those whose fork was not seen.
+    // On a kernel that preempts itself, processes whose fork was not seen count, too.
     assert.ok(found('image_missed') >= 3, 'those that were taken out')
     assert.equal(found('program_unknown'), 0)
     assert.deepEqual(await agent.stop(), { code: 0, signal: null })

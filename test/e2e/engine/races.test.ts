@@ -16,7 +16,7 @@ import { cannotRun, freshFolder } from '../support/agent.ts'
 
 const skip = cannotRun()
 const CALLS = Number(process.env['KTRAIL_CALLS'] || 4_000)
-/** Between two looks at the ring, which holds their events. */
+/** Calls between two reads of the ring, which holds their events. */
 const CALLS_A_ROUND = 1_000
 const RING_BYTES = 128 << 20
 /** A test in which no walk met a rename goes on up to this many times longer. */
@@ -78,7 +78,7 @@ function always(top: string, paths: readonly string[]): Record<string, FilterDoc
   }
 }
 
-/** None of them ever matches. */
+/** Filters that never match. */
 function never(top: string): Record<string, FilterDocument[][]> {
   return {
     equal: [[on('Equal', `${top}/${A}/${C}/g`, `${top}/${A}/f`, `${top}/beside/f`)]],
@@ -138,7 +138,7 @@ describe('races', { skip, timeout: 7_200_000 }, () => {
           const count = counts.get(policy)
           const report = reported(event, selector)
           const [file = '', mask = ''] = report.args
-          // What a process writes to its standard output, or reads, has no path.
+          // The standard input and output of a process have no path.
           if (count === undefined || file === 'file_arg ') return
           count.events++
           if (file.endsWith(MARK)) {

@@ -1,9 +1,9 @@
 /**
- * Random sets of policies on a few functions. A plain evaluator predicts every event of every hook: which calls, in which
- * order, by which selector, with which arguments and return value.
+ * Random sets of policies on a few functions. A plain evaluator predicts every event of every hook: its call, its place in the
+ * order, its selector, its arguments and its return value.
  *
- * KTRAIL_SETS sets, from number KTRAIL_FROM on, of seed KTRAIL_SEED; `make random-policies` runs many. Those that failed
- * again: `make random-policies SETS=10 FROM=<the first number> SEED=<the seed>`.
+ * KTRAIL_SETS sets, from number KTRAIL_FROM on, of seed KTRAIL_SEED; `make random-policies` runs many. To repeat sets that
+ * failed: `make random-policies SETS=10 FROM=<the first number> SEED=<the seed>`.
  */
 import assert from 'node:assert/strict'
 import test, { describe } from 'node:test'
@@ -15,18 +15,18 @@ import { cannotRun } from '../support/agent.ts'
 const skip = cannotRun()
 const SETS = Number(process.env['KTRAIL_SETS'] || 12)
 const FROM = Number(process.env['KTRAIL_FROM'] || 0)
-/** `make test` has the same sets each time: what fails there is what a change has broken. */
+/** `make test` has the same sets each time: a change has broken the sets that fail there. */
 const SEED = Number(process.env['KTRAIL_SEED'] || 1)
-/** Sets of hundreds of policies take long: only for those who want many sets. */
+/** Sets of hundreds of policies take long: only if KTRAIL_SETS is set. */
 const MOST = process.env['KTRAIL_SETS'] ? Infinity : 4
-/** How hooks are attached, by number of the set. What a kernel does not have is replaced by what it has. */
+/** Ways to attach hooks, by number of the set. A way that a kernel lacks is replaced by one that it has. */
 const MODES: ReadonlyArray<AttachMode | 'auto'> = ['auto', 'join', 'auto', 'kprobe.session', 'kprobe', 'fexit']
 /** Sets that are loaded together, in one way: loading takes most of the time. */
 const SETS_AT_ONCE = process.env['KTRAIL_SETS'] ? 10 : 2
 const RING_BYTES = 64 << 20
 const SHOWN = 3
 
-/** Numbers of the sets, those that are loaded together. */
+/** Numbers of the sets, grouped as they are loaded together. */
 function parts(): number[][] {
   const found: number[][] = []
   for (let set = FROM; set < FROM + SETS; set++) {

@@ -1,6 +1,6 @@
 /**
- * Joined returns: a record shows the call as it was made, whatever changes until it returns, and a call whose return is not seen is an event
- * all the same.
+ * Joined returns: a record shows the call as it was made, whatever changes until it returns. A call whose return is not seen is still an
+ * event.
  */
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
@@ -62,11 +62,11 @@ const EXECS = {
 const twoPolicies = { 'p.yaml': policy('one', [OPENS, READS, EXECS]), 'q.yaml': policy('two', [READS, NEVER]) }
 /** Calls that never return. */
 const CALLS = 400
-/** Within which a change of the map of waiting calls is reported. */
+/** Time within which a change of the map of waiting calls is reported. */
 const SEEN_S = 10
 const PREFIX = process.arch === 'arm64' ? '__arm64_' : '__x64_'
 
-/** Events of what the waiting program does. */
+/** Events of the waiting program. */
 async function told(agent: TestAgent, ...args: string[]): Promise<string[]> {
   const lines = await agent.during(() => execFileSync(binary, args))
   return lines.flatMap((line) => (line.process_kprobe === undefined ? [] : [summary(line)]))
@@ -86,7 +86,7 @@ async function asEntered(agent: TestAgent): Promise<void> {
   execFileSync('mv', [inFolder('fifo-other'), fifo])
 }
 
-/** Of the table and of the map of waiting calls, as root can. */
+/** Removes the calls from the table and from the map of waiting calls, as root can. */
 function takeAwayCalls(): void {
   const [pending, joined] = [mapOf('.data.pending'), mapOf('join')]
   const of = ({ id }: { readonly id: number }, key: readonly string[]): string[] => ['id', String(id), 'key', ...key]
@@ -136,7 +136,7 @@ describe('joined returns', { skip }, () => {
           )
         }
 
-        // What never returns is an event when its thread is gone.
+        // A call that never returns is an event when its thread is gone.
         const exits = (): string[] =>
           agent
             .lines()
@@ -173,7 +173,7 @@ describe('joined returns', { skip }, () => {
         const reader = async (): Promise<ChildProcess> => {
           await agent.settled()
           const child = spawn(binary, ['forever', fifo], { stdio: ['ignore', 'pipe', 'inherit'] })
-          // Where the test failed, it would take what others write.
+          // If the test fails, the child would take the bytes of other writers.
           t.after(() => child.kill('SIGKILL'))
           await once(child.stdout, 'data')
           await agent.until('a call to wait', async () => (await agent.metrics()).sum('ktrail_returns_waiting') === 1)
@@ -214,7 +214,7 @@ describe('joined returns', { skip }, () => {
           await agent.until('the events', () => cuts(agent.lines().slice(from)) === 2)
         }
 
-        // Root takes away the waiting call. Those of sessions are in no map.
+        // Root takes away the waiting call. Calls of sessions are in no map.
         if (mode === 'join') {
           const from = agent.lines().length
           const tampered = await reader()

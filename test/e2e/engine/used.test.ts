@@ -1,6 +1,6 @@
 /**
- * A policy pays for what it uses: what the kernel holds of a function's program, after the verifier has removed what constants rule out, has no code
- * for selectors that no policy on the function has.
+ * A policy pays only for the features that it uses. The verifier removes the code that constants rule out: a function's program in the kernel has
+ * no code for selectors that no policy on the function has.
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
@@ -22,10 +22,10 @@ const skip = cannotRun()
 const FUNCTION = 'security_file_permission'
 const ELSEWHERE = 'security_file_open'
 const OUTPUT_BYTES = 64 << 20
-/** The verifier takes more than a third of the time of a change of policies. It looks at about 30,000 instructions on Linux 6.12, at 36,000 on 7.3. */
+/** The verifier takes more than a third of the time of a change of policies. It checks some 30,000 instructions on Linux 6.12, 36,000 on 7.3. */
 const MOST_VERIFIED = 40_000
 
-/** What can be reached from the start of a program. */
+/** Instructions, functions and maps that can be reached from the start of a program. */
 interface Program {
   readonly instructions: number
   readonly functions: ReadonlySet<string>
@@ -97,14 +97,14 @@ function parsed(filters: object, call = FUNCTION): Policy {
   return result.policy
 }
 
-/** Not `images`: actions look into it too. */
+/** Without `images`: actions read it too. */
 const PROCESSES = {
   functions: ['ask_process', 'evaluate_process', 'evaluate_program', 'evaluate_pids'],
   maps: ['verdicts', 'evaluations', 'conditions', 'generation', 'program_starts', 'program_ends', 'condition_pids'],
 }
 const BINARIES = { matchBinaries: [{ operator: 'In', values: ['/usr/bin/none'], followChildren: true }] }
 
-/** What only programs have whose policies ask for it. */
+/** Functions and maps that a program has only if its policy needs them. */
 const ROWS: ReadonlyArray<{ readonly filters: object; readonly functions: string[]; readonly maps: string[] }> = [
   { filters: BINARIES, ...PROCESSES },
   { filters: { matchParentBinaries: [{ operator: 'Prefix', values: ['/usr/bin/none'] }] }, ...PROCESSES },

@@ -1,4 +1,4 @@
-/** Kinds of access to a file below the watched folder: those of test/fixtures/e2e/access.c, by name, with the functions of which one must report it. */
+/** Kinds of access to a file below the watched folder: the names of test/fixtures/e2e/access.c, with the functions of which one must report it. */
 
 export interface Access {
   readonly name: string

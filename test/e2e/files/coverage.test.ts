@@ -62,7 +62,7 @@ interface Place {
   readonly outside: string
 }
 
-/** The folders of one file system, with what the ways expect from before the policy. */
+/** The folders of one file system, with the files that the ways expect from before the policy. */
 function prepared(on: FileSystem): Place {
   const top = mountFileSystem(on)
   const [watched, outside] = ['watched', 'outside'].map((name) => mkdtempSync(join(top, name)))
@@ -81,11 +81,11 @@ function prepared(on: FileSystem): Place {
 
 describe('coverage', { skip }, () => {
   let agent: TestAgent
-  /** By file system and way, the process that did it; 0: this kernel or file system does not have it. */
+  /** The process of each file system and way; 0: this kernel or file system does not have the way. */
   const done = new Map<string, number>()
-  /** Of paths that appear, are mounted over and are replaced. */
+  /** Folder of paths that appear, are mounted over and are replaced. */
   const changing = skip === false ? freshFolder('changing') : ''
-  /** By process. */
+  /** Records by process. */
   const records = new Map<number, KprobeRecord[]>()
 
   before(async () => {

@@ -1,4 +1,4 @@
-/** What `fileDetails` adds to events, compared with what `stat` and the process's own view say of the same files. */
+/** The details that `fileDetails` adds to events, compared with the results of `stat` and with the process's own view of the same files. */
 import assert from 'node:assert/strict'
 import { execFile, execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -219,7 +219,7 @@ describe('details of files', { skip }, () => {
   )
 
   const sha256 = (path: string): string => createHash('sha256').update(readFileSync(path)).digest('hex')
-  /** Of so many calls. The events of one process wait for their hashes while those of others pass. */
+  /** Hashes of this many calls. The events of one process wait for their hashes while those of others pass. */
   async function hashesOf(calls: number, ...command: readonly string[]): Promise<Array<NonNullable<Details['hash']>>> {
     const from = await agent.settled()
     const [program = '', ...words] = command

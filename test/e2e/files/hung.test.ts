@@ -49,7 +49,7 @@ test('two silent mounts and a locked memory map keep no other path from being wa
     }
     await using agent = await TestAgent.start({
       policies: {
-        // The first names sort before the others: they are asked first.
+        // The first names sort before the others: their file systems come first.
         'a-hung.yaml': watching('hung', one, join(one, 'a'), join(one, 'b/c'), join(two, 'a'), two),
         'good.yaml': watching('good', good, join(folder, 'much/later')),
       },

@@ -1,4 +1,4 @@
-/** `sticky`: what a rename moves out of a watched folder stays watched; without it, it does not. */
+/** `sticky`: a file or folder that a rename moves out of a watched folder stays watched; without it, it does not. */
 import assert from 'node:assert/strict'
 import { linkSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,4 +1,4 @@
-/** Random steps in a tree (test/fixtures/e2e/tree.c): what its model expects of each access, against what was reported. */
+/** Random steps in a tree (test/fixtures/e2e/tree.c): the accesses that its model expects, compared with the reported ones. */
 import { execFileSync } from 'node:child_process'
 import type { KprobeRecord } from '../support/record.ts'
 
@@ -25,7 +25,7 @@ export function runTree(program: string, watched: string, outside: string, steps
 }
 
 export interface TreeResult {
-  /** Steps whose access should have been reported, and those that nobody asked for. */
+  /** Steps whose access should have been reported, and reported steps that should not. */
   readonly missed: readonly number[]
   readonly unwanted: readonly number[]
   /** Accesses of which the model is sure. */

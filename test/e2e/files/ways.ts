@@ -1,6 +1,6 @@
-/** Ways to reach a file: those of test/fixtures/e2e/reach.c, by name, with what a reader calls them. */
+/** Ways to reach a file: the names of test/fixtures/e2e/reach.c, with a description for readers. */
 
-/** What a policy should report of a way. */
+/** A way, and whether a policy must report it. */
 export interface Way {
   readonly name: string
   readonly words: string
@@ -108,7 +108,7 @@ export const WAYS: readonly Way[] = [
   ...rowsOf(NOT_SAME, 'SameFile', false),
 ]
 
-/** What was reported on a kernel, by way; null: the kernel or the file system does not have the way. */
+/** Reports on one kernel, by way; null: the kernel or the file system does not have the way. */
 export interface Coverage {
   readonly kernel: string
   /** The file system. */

@@ -1,4 +1,4 @@
-/** `node test/e2e/files/write-coverage.ts FOLDER` writes docs/reference/coverage.md from what the test of coverage left in a folder, one file a kernel and file system. */
+/** `node test/e2e/files/write-coverage.ts FOLDER` writes docs/reference/coverage.md from the results of the coverage test, one file a kernel and file system. */
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -19,7 +19,7 @@ that nobody asked for, n/a one that the kernel or the file system does not have.
 What identity means, and why something is missed: [policy language](policy-language.md#files-by-identity).
 `
 
-/** What no hook of the policy sees by the kernel's design; test/e2e/one-agent/kinds.test.ts shows it. */
+/** Writes that no hook of the policy sees, by the kernel's design; test/e2e/one-agent/kinds.test.ts shows them. */
 export const UNSEEN = `## Writes of the kernel itself: only the open is reported
 
 A core dump (\`core_pattern\` with a path) and process accounting (\`acct(2)\`) are written by the kernel with \`__kernel_write\`, which passes no
@@ -83,7 +83,7 @@ export function coveragePage(all: readonly Coverage[]): string {
     table('Refused later: the attempt is reported, without the error', REFUSED_LATER, true),
     table('No file of that folder', ways('UnderDir', false), false),
     table('No access that the policy asks for', NONE, false),
-    // Of one file, the policy by name watches the whole folder.
+    // For one file, the policy by name watches the whole folder.
     table('A watched file', ways('SameFile', true), true, false),
     table('Another file', ways('SameFile', false), false, false),
     UNSEEN,

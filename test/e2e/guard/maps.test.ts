@@ -1,6 +1,6 @@
 /**
- * Root changes what policies ask of files, programs and places, in maps that change with policies and so cannot be frozen: it is seen within ten
- * seconds, reported, and put right.
+ * Root changes the files, programs and places of policies, in maps that change with policies and so cannot be frozen: the change is found within
+ * ten seconds, reported, and put right.
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'

@@ -21,7 +21,7 @@ const unload = (): unknown => execFileSync(MODPROBE, ['-r', 'loop'])
 
 const COMMAND = 0x4c99
 
-/** A command that the driver does not know: nothing happens but the call. */
+/** A command that the driver does not have: nothing happens but the call. */
 const call = (): unknown =>
   execFileSync('perl', ['-e', `open F, "+<", "/dev/loop-control" or die; ioctl F, ${COMMAND}, 0`])
 

@@ -1,6 +1,6 @@
 /**
- * A block device that fails each read and each write under everything that the agent writes (a file, a spool, dead letters, its state), and then
- * works again. The file is complete, each event of the spool is delivered or counted, and the log names each failure.
+ * A block device under everything that the agent writes (a file, a spool, dead letters, its state) fails each read and each write, and
+ * then works again. The file is complete, each event of the spool is delivered or counted, and the log names each failure.
  */
 import assert from 'node:assert/strict'
 import { globSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
@@ -22,7 +22,7 @@ const READS = 200
 const WAITING = 500
 /** A sink that refuses eight in a row is held. */
 const REFUSED = 5
-/** V8 collects what is worth it; see support/flood.ts. */
+/** V8 collects only worthwhile amounts; see support/flood.ts. */
 const REST_SLACK_BYTES = 12 << 20
 
 test(

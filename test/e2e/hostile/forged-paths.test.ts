@@ -1,5 +1,5 @@
 /**
- * Which file a process runs, when the unprivileged user who started it wants it to look like another file or like none.
+ * The file that a process runs, if the unprivileged user who started it disguises it as another file or as none.
  * The record must name the file that was executed, and mark a file that no longer has a name.
  */
 import assert from 'node:assert/strict'

@@ -1,4 +1,4 @@
-/** More policies on one function than the kernel allows programs of one kind, ours and those of other tracers. */
+/** More policies on one function than the kernel allows programs of one kind, counting our programs and those of other tracers. */
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -30,7 +30,7 @@ interface Row {
   readonly name: string
   readonly filter: ReturnType<typeof path>
   readonly read: readonly string[]
-  /** Those of `read` that must be reported. */
+  /** Paths of `read` that must be reported. */
   readonly want: readonly string[]
 }
 

@@ -1,6 +1,6 @@
 /**
  * Containers on a real kernel: real runtimes (runc, crun) run them in cgroups as docker, podman and kubelets name them (on cgroup v1:
- * hierarchies.test.ts); and a program that moves, hides and storms through cgroups. What the records say of them: `docker` and `in_init_tree`.
+ * hierarchies.test.ts); and a program that moves, hides and storms through cgroups. Checks `docker` and `in_init_tree` in the records.
  */
 import assert from 'node:assert/strict'
 import { mkdirSync, rmdirSync, writeFileSync } from 'node:fs'
@@ -28,7 +28,7 @@ const LAYOUTS: ReadonlyArray<readonly [what: string, (id: string) => string]> = 
   ['a pod with cgroupfs', (id) => `/kubepods/besteffort/pod${UID.replaceAll('_', '-')}/${id}`],
 ]
 
-/** What the processes of busybox did, with their container, and whether they are in the tree of its first process. */
+/** Events of the processes of busybox, with their container, and whether they are in the tree of its first process. */
 const seen = (lines: readonly Line[]): string[] =>
   lines
     .filter((found) => processOf(found).binary === BUSYBOX)
@@ -37,7 +37,7 @@ const seen = (lines: readonly Line[]): string[] =>
       const kind = Object.keys(found)[0]?.replace('process_', '')
       return `${kind} ${args?.split(' ')[0]} ${docker} ${inTree}`
     })
-    // Kernels call the hook once or twice for what cat does.
+    // The kernel calls the hook once or twice for one cat.
     .filter((text, i, all) => text !== all[i - 1])
 
 function expected(id: string): string[] {

@@ -1,6 +1,6 @@
 /**
- * Hosts with cgroup v1, and with both: systemd.unified_cgroup_hierarchy=0 keeps the controllers on v1, and a unified hierarchy without any beside them.
- * Real runtimes run containers there, of pods and outside of them; what the records say of these, and which policies for pods see them.
+ * Hosts with cgroup v1, and with both: systemd.unified_cgroup_hierarchy=0 keeps the controllers on v1, and a unified hierarchy without any beside
+ * them. Real runtimes run containers there, in pods and outside of them: checks their records, and the policies for pods that see them.
  */
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
@@ -23,9 +23,9 @@ const skip =
 const CGROUPS = '/sys/fs/cgroup'
 const CONTROLLERS =
   'memory pids cpuset cpu,cpuacct devices freezer blkio net_cls,net_prio perf_event hugetlb rdma misc dmem'.split(' ')
-/** By which a process is placed (bpf/process/cgroup.h). */
+/** Controllers by which a process is placed (bpf/process/cgroup.h). */
 const PLACING = ['memory', 'pids', 'cpuset']
-/** What ended tests have used of the unified hierarchy is free some time later. */
+/** Time until the unified hierarchy frees the controllers of ended tests. */
 const FREE_MS = 10_000
 
 const folders = (top: string, ...words: string[]): string[] =>
@@ -37,11 +37,11 @@ const folders = (top: string, ...words: string[]): string[] =>
 class Hierarchies implements Disposable {
   /** Where a process has its place. */
   readonly tops: string[] = []
-  /** Of PLACING, controllers that this kernel has not on v1. */
+  /** Controllers of PLACING that this kernel does not have on v1. */
   readonly lacking: string[] = []
 
   static async mount(unified: boolean): Promise<Hierarchies> {
-    // A controller that a cgroup of v2 uses cannot be had on v1.
+    // A controller that a cgroup of v2 uses is not available on v1.
     for (const folder of folders(CGROUPS)) {
       const file = join(folder, 'cgroup.subtree_control')
       const used = readFileSync(file, 'utf8').trim().split(' ').filter(Boolean)

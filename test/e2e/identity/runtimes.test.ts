@@ -1,6 +1,6 @@
 /**
- * What runtimes tell of containers: their hook announces one before its first program runs (real runc and crun, with and without an agent), and
- * the API of a runtime, here one that answers as Docker's does, names it. A real Docker daemon: test/integration-host/runtimes.
+ * Containers as runtimes report them. The hook of a runtime announces a container before its first program runs (real runc and crun, with and
+ * without an agent). The API of a runtime names it; here it answers as Docker's. A real Docker daemon: test/integration-host/runtimes.
  */
 import assert from 'node:assert/strict'
 import { execFile, execFileSync } from 'node:child_process'
@@ -20,7 +20,7 @@ const BUSYBOX = '/bin/busybox'
 const UID = '1c9a7f0e-5f6d-4a6e-9a55-0d1c4f0b8a11'
 const KTRAIL = fileURLToPath(new URL('../../../ktrail', import.meta.url))
 const HOOK = JSON.parse(readFileSync(new URL('../../../deploy/oci-hook/ktrail.json', import.meta.url), 'utf8')).hook
-/** Its command, of which tests replace what does not fit a slow guest without /usr/bin/ktrail. */
+/** Its command; tests replace the parts that do not fit a slow guest without /usr/bin/ktrail. */
 const SHELL: string = HOOK.args[2]
 const COMMAND = 'timeout --kill-after=1 4 /usr/bin/ktrail oci-hook'
 const HOOK_LOG = join(folder, 'hook.log')
@@ -120,9 +120,9 @@ describe('runtimes', { skip }, () => {
     await agent.until('the compact line', () =>
       agent.stdout().some((line) => line === `🚀 process web ${BUSYBOX} true`),
     )
-    // The hook had it asked for.
+    // The hook caused the only request for it.
     assert.equal(asked.filter((path) => path.includes(id.slice(0, 31))).length, 1)
-    // One that the runtime does not know goes without a name, and is not waited for again.
+    // A container that the runtime does not have goes without a name, and is not waited for again.
     const other = freshId()
     const more = await agent.during(() => run('runc', other, `/docker/${other}`))
     assert.equal('container' in ((execOf(more, other) as { ktrail?: object }).ktrail ?? {}), false)

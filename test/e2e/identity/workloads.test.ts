@@ -28,7 +28,7 @@ const CHURN = {
 /** collector/identity/workloads.ts */
 const [ALL, OF_HOST] = [16_384, 4_096]
 const READS = 200
-/** V8 collects what is worth it (test/e2e/hostile/support/flood.ts). */
+/** V8 collects only worthwhile amounts (test/e2e/hostile/support/flood.ts). */
 const REST_SLACK_BYTES = 12 << 20
 const folder = skip === false ? freshFolder('workloads') : '/none'
 const watched = join(folder, 'watched')
@@ -127,7 +127,7 @@ const POLICIES: Readonly<Record<string, string>> = {
   }),
 }
 
-/** Makes cgroups like a kubelet; removes what it made. */
+/** Makes cgroups like a kubelet; removes them again. */
 class Cgroups implements Disposable {
   readonly #made: string[] = []
 
@@ -166,10 +166,10 @@ describe('workloads', { skip }, () => {
   let agent: TestAgent
   let api: Scripted
   let watching: ServerResponse | undefined
-  /** What the API server has, and changes that no watch got. */
+  /** The pods of the API server, and changes that no watch got. */
   const cluster = new Map([WEB, OTHER].map((pod) => [pod.uid, pod]))
   const unsent: string[] = []
-  /** It no longer knows where a watch ended. */
+  /** The API server no longer has the point where a watch ended. */
   let forgotten = false
   let away = false
   let early: ReturnType<typeof startAct> | undefined
@@ -221,7 +221,7 @@ describe('workloads', { skip }, () => {
     cgroups[Symbol.dispose]()
   })
 
-  /** Changes what the API server has, and tells the agent's watch, or the next one. */
+  /** Changes the pods of the API server, and sends the change to the agent's watch, or to the next one. */
   function change(type: 'ADDED' | 'MODIFIED' | 'DELETED', pod: TestPod): void {
     if (type === 'DELETED') cluster.delete(pod.uid)
     else cluster.set(pod.uid, pod)
@@ -428,7 +428,7 @@ describe('workloads', { skip }, () => {
       const run = async (): Promise<void> => {
         for (let next = left.shift(); next !== undefined; next = left.shift()) {
           const { pod, n, id, name } = next
-          // For a quarter of the time the API server is away; then it has forgotten what it told.
+          // The API server is away for a quarter of the time; then it has forgotten the changes that it sent.
           if (left.length === Math.floor(all.length / 2)) goAway()
           if (left.length === Math.floor(all.length / 4)) away = false
           const cgroup = join(TOP, `pod${pod.uid}`, id)
@@ -457,7 +457,7 @@ describe('workloads', { skip }, () => {
       return [{ of, policy: hit?.policy_name ?? '', pod: processOf(found).pod, docker: processOf(found).docker }]
     })
 
-    // What events say: the container by its cgroup always, the pod unless it was not known yet.
+    // Events name the container by its cgroup always, and the pod unless it was not known yet.
     const named = ({ of, pod, docker }: (typeof hits)[number]): string => {
       if (docker !== of.id.slice(0, 31)) return 'wrong'
       if (pod === undefined) return 'unknown'
@@ -488,7 +488,7 @@ describe('workloads', { skip }, () => {
       [],
     )
 
-    // What policies see.
+    // Each policy saw calls of its own pods only, and none of these is missing.
     assert.deepEqual(
       texts(({ policy, of }) => policy !== kinds[of.n % 2], chosen),
       [],

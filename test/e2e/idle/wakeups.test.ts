@@ -60,7 +60,7 @@ async function read(kernel: KernelSide, want: number, tgids: ReadonlySet<number>
     seen.reads++
     decodeChunk(chunk, (raw) => {
       const atNs = BigInt(raw.sec) * 1_000_000_000n + BigInt(raw.nsec)
-      // Those before came while nobody read.
+      // Earlier records came while nobody read.
       if (atNs >= startNs) seen.longestMs = Math.max(seen.longestMs, Number(now - atNs) / 1e6)
       if (raw.op === 'hook' && tgids.has(raw.tgid)) seen.records++
     })

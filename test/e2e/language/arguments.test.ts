@@ -15,7 +15,7 @@ const folder = skip === false ? freshFolder('arguments') : '/none'
 const program = join(folder, 'program')
 const TRUE = '/usr/bin/true'
 
-/** A dentry knows no mount: its path begins at the root of the file system. */
+/** A dentry has no mount: its path begins at the root of the file system. */
 const mountPoint = skip === false ? execFileSync('stat', ['-c', '%m', folder], { encoding: 'utf8' }).trim() : '/'
 const inside = (file: string): string => join('/', relative(mountPoint, join(folder, file)))
 
@@ -121,7 +121,7 @@ const ROWS: readonly Row[] = [
     filter: { index: 0, operator, values },
     want: matches ? [opened] : [],
   })),
-  // What has no path matches by its kind all the same.
+  // A file without a path still matches by its kind.
   ...(
     [
       ['FileType', 'pipe', true],
@@ -136,7 +136,7 @@ const ROWS: readonly Row[] = [
     filter: { index: 0, operator, values: [value] },
     want: matches ? [[{ file_arg: { permission: 'prw-------' } }]] : [],
   })),
-  // Memory is no file of any kind; PROT_NONE tells its call from others.
+  // Memory is no file of any kind; PROT_NONE distinguishes its call from others.
   {
     call: 'security_mmap_file',
     args: [{ index: 1, type: 'int' }],
@@ -418,7 +418,7 @@ const ofTask: readonly ArgumentRecord[] = [
   root,
 ]
 
-/** What the calling task leads to. */
+/** Data of the calling task. */
 const DATA: readonly Row[] = [
   { call: 'sys_fchmod', syscall: true, args: [], data: TASK, want: [ofTask, ofTask] },
   {
@@ -450,7 +450,7 @@ const DATA: readonly Row[] = [
   })),
 ]
 
-/** The registers of the first three parameters: of a function that are its own, of a system call those that the program had. */
+/** The registers of the first three parameters: of a function its own ones, of a system call those of the program. */
 const IN = { x64: ['rdi', 'rsi', 'rdx', 'esi', 'edx'], arm64: ['x0', 'x1', 'x2', 'w1', 'w2'] }
 const [FIRST = '', SECOND = '', THIRD = '', SECOND_HALF = '', THIRD_HALF = ''] =
   process.arch === 'arm64' ? IN.arm64 : IN.x64
@@ -465,7 +465,7 @@ const failed: readonly ArgumentRecord[] = [{ error_arg: { Message: 'Bad address 
 const shownAs = (type: string, [descriptor = {}, mode = {}]: readonly ArgumentRecord[]): ArgumentRecord =>
   type === 'fd' ? descriptor : type === 'uint8' ? { uint_arg: 0o600 & 0xff } : mode
 
-/** Each beside what the function was given by the same register. */
+/** Each register beside the argument that the function got in it. */
 const REGISTERS: readonly Row[] = [
   {
     call: 'security_inode_mkdir',

@@ -1,4 +1,4 @@
-/** Arguments that are buffers: a small program reads and writes, and what the records have of its bytes is compared whole. */
+/** Arguments that are buffers: a small program reads and writes, and the bytes in the records are compared whole. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
@@ -36,7 +36,7 @@ const BUFFER = { index: 1, type: 'char_buf', sizeArgIndex: 3 }
 /** Register of the third parameter of a system call. */
 const LENGTH_REGISTER = process.arch === 'arm64' ? 'x2' : 'rdx'
 const WRITE = { call: 'sys_write', args: [BUFFER, { index: 2, type: 'size_t' }] }
-/** Of what is only there in part: bytes, or EFAULT. */
+/** Result of a write if only a part of its bytes can be read: their number, or EFAULT. */
 const WRITTEN = kernelAtLeast(5, 16) ? 10 : -14
 const FILLED = 'x'.repeat(4095)
 /** Bytes that the program writes at once, and how many are read of them with maxData. */
@@ -46,7 +46,7 @@ const DATA = 'x'.repeat(16_384)
 const text = [whole('text'), size(4)]
 const nul = [whole('a\0b'), size(3)]
 const large = [part(FILLED, LARGE), size(LARGE)]
-/** The rest is behind a page that is not there: nobody knows what would have been there, so it passes every filter. */
+/** The rest is behind a page that is not there: its content is unknown, so it passes every filter. */
 const cut = [part('e'.repeat(10), 100), size(100)]
 const nothing = [whole(''), size(0)]
 

@@ -8,7 +8,7 @@ import { CORRECTED, LOADING, policyOf, textOf } from '../../support/policies/shi
 import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
 import { makeProgram } from '../../support/programs.ts'
 
-/** What this kernel lacks, or a cluster: the policies are refused for it. */
+/** Policies that are refused, because this kernel lacks something or because there is no cluster. */
 const REFUSED: Readonly<Record<string, RegExp>> = {
   // Since 6.9 the function has another first argument.
   'tracingpolicy/cves/cve-2023-2640-overlayfs-ubuntu':
@@ -22,7 +22,7 @@ const REFUSED: Readonly<Record<string, RegExp>> = {
 }
 /** Hundreds of functions, and each system call of each process: kinds.test.ts has such hooks. */
 const TOO_MUCH = ['tracingpolicy/list-syscalls-generated', 'tracingpolicy/raw_syscalls']
-/** No program of this test is asked about by them, or this kernel does not call the function. */
+/** They match no program of this test, or this kernel does not call the function. */
 const QUIET = new Set(
   [
     'cves/cve-2024-3094-xz-ssh', // /usr/sbin/sshd

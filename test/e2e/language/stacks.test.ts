@@ -1,4 +1,4 @@
-/** Stack traces: a small program opens a file below two functions of its own, and records say who called what. */
+/** Stack traces: a small program opens a file below two functions of its own, and records name the callers. */
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'

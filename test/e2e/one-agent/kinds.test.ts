@@ -1,4 +1,4 @@
-/** Kinds of hooks and lists that only a kernel can fill: what they report of calls that are known. */
+/** Kinds of hooks and lists that only a kernel can fill: their reports of known calls. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, rmdirSync, writeFileSync } from 'node:fs'

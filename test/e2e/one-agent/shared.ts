@@ -13,7 +13,7 @@ import { TestAgent } from '../support/agent.ts'
 
 let shared: TestAgent | undefined
 
-/** Withdraws what a suite has added. */
+/** Withdraws the policies that a suite has added. */
 async function leave(agent: TestAgent): Promise<void> {
   for (const file of readdirSync(agent.policies)) rmSync(join(agent.policies, file))
   const page = async (): Promise<string> => (await agent.get('/metrics')).text()

@@ -10,7 +10,7 @@ import { sharedAgent } from './shared.ts'
 
 const skip = cannotRun()
 
-/** What the program does, by name. The source ports are its own choice. */
+/** Actions of the program, by name. It binds the source ports itself. */
 const DOES: Readonly<Record<string, string>> = {
   web: line('tcp', '127.0.0.1', 8080, 40001),
   tls: line('tcp', '127.0.0.2', 443, 777),
@@ -152,7 +152,7 @@ function hook(key: string, row: Row): object {
 
 describe('sockets', { skip }, () => {
   const agent = sharedAgent()
-  /** Names of what the program did, by message of the hook, each once. */
+  /** Names of the program's actions, by message of the hook, each once. */
   const got = new Map<string, Set<string>>()
   const records = new Map<string, ArgumentRecord>()
 
@@ -302,7 +302,7 @@ describe('sockets', { skip }, () => {
     const caller = { ...unix('Family', 'AF_UNIX'), call: 'sys_connect', syscall: true, message: 'caller' }
     const added = await agent().apply(name, policy(name, [...hooks, caller]))
     assert.equal(added, 'added', JSON.stringify(agent().log().at(-1)))
-    // The longest one first: what it leaves on the kernel's stack is no part of the names after it.
+    // The longest one first: its rest on the kernel's stack is no part of the names after it.
     const does = [line('unix', longest), line('unix', '@short'), line('unix', '/run/a'), line('unix', '@padded', 110)]
     const lines = await agent().during(() => runAct([...does, line('unix', '', 2), DOES['web'] ?? '']))
     await agent().withdraw(name)

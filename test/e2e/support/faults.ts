@@ -106,7 +106,7 @@ export function leftovers(): string[] {
   ]
 }
 
-/** Waits until nothing is left: the kernel frees programs after a grace period. Fails with what stays. */
+/** Waits until nothing is left: the kernel frees programs after a grace period. Fails with the leftovers. */
 export async function nothingLeft(): Promise<void> {
   let left: string[] = []
   const more = (): string => `\nstill there: ${left.join(', ')}`

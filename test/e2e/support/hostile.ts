@@ -73,7 +73,7 @@ export class Sleepers implements AsyncDisposable {
   }
 }
 
-/** Starts a process of another user whose memory map is locked, as the leader of its group, and waits until a read of its arguments hangs. */
+/** Starts a process of another user with a locked memory map, as the leader of its group. Waits until a read of its arguments hangs. */
 export async function lockedMap(): Promise<ChildProcess & { readonly pid: number }> {
   const mount = join(opened(freshFolder('locked')), 'mount')
   mkdirSync(mount)

@@ -1,6 +1,6 @@
-/** What a path should look like in a record, computed independently of the agent. */
+/** The expected form of a path in a record, computed independently of the agent. */
 
-/** The part that is kept of a path that does not fit: the agent's buffer holds this many bytes. */
+/** Bytes that are kept of a path that does not fit: the size of the agent's buffer. */
 const PATH_BYTES = 4095
 
 /** Length of the well-formed UTF-8 character at `at`, 0 if there is none. */

@@ -18,8 +18,8 @@ export class RawAgent implements AsyncDisposable {
   #stderr = ''
 
   /**
-   * Spawns it and does not wait. `stdout`: whether its standard output is a pipe; otherwise it is discarded. `env`: variables beside those of this
-   * process. `command`: what to run with the config as its last word, with a channel for messages; default `ktrail run`.
+   * Spawns the command and does not wait. `stdout`: whether its standard output is a pipe; otherwise it is discarded. `env`: variables beside
+   * those of this process. `command`: its last word is the config, and it has a channel for messages; default `ktrail run`.
    */
   constructor(
     config: string,

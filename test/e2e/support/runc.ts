@@ -14,7 +14,7 @@ let made = 0
 /** Records have the first 31 characters. */
 export const freshId = (): string => `${made++}a`.padEnd(64, '0123456789abcdef')
 
-/** What containers here run: a shell, whose child reads SECRET, and which ends with ENDED. It waits for its child, so that each is a process of its own. */
+/** Command of the containers: a shell whose child reads SECRET. It waits for its child, so that each is a process of its own, and ends with ENDED. */
 export const READS_SECRET: readonly string[] = [BUSYBOX, 'sh', '-c', `${BUSYBOX} cat ${SECRET}; exit 3`]
 export const ENDED = 3
 
@@ -29,7 +29,7 @@ export function containerRoot(at: string = freshFolder('root')): string {
   return root
 }
 
-/** What a runtime is given: a folder with config.json and a root. */
+/** Makes the bundle for a runtime: a folder with config.json and a root. */
 function bundle(cgroupsPath: string, args: readonly string[], terminal: boolean): string {
   const at = freshFolder('bundle')
   const root = containerRoot(at)
@@ -52,7 +52,7 @@ export async function runContainer(runtime: string, id: string, cgroupsPath: str
   await endsAsContainer([runtime, 'run', id], bundle(cgroupsPath, READS_SECRET, false))
 }
 
-/** Runs a program that ends as the container does which it runs, and this one is of READS_SECRET. */
+/** Runs a program that runs a container of READS_SECRET, and checks that the program ends as the container does. */
 export async function endsAsContainer([program = '', ...words]: readonly string[], cwd: string): Promise<void> {
   const child = spawn(program, words, { cwd, stdio: ['ignore', 'ignore', 'pipe'] })
   let stderr = ''
@@ -62,7 +62,7 @@ export async function endsAsContainer([program = '', ...words]: readonly string[
 }
 
 export interface Shell {
-  /** What the terminal has shown. */
+  /** The text on the terminal so far. */
   readonly shown: () => string
   /** As typed at the terminal. */
   type(keys: string): void

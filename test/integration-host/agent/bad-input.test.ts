@@ -68,7 +68,7 @@ interface BadStart {
   readonly message: RegExp
   /** Sets up the failure; returns the config's keys. */
   readonly keys?: (folder: string) => Readonly<Record<string, unknown>>
-  /** Of `ktrail run` on this host, which ends before it needs a kernel; else a played one is there. */
+  /** Wrapper of `ktrail run` on this host, which ends before it needs a kernel. Absent: the agent runs on a played kernel. */
   readonly wrapper?: readonly string[]
 }
 

@@ -131,7 +131,7 @@ test('commands', { skip }, async (t) => {
   })
 
   await t.test('policy: what is wrong changes nothing', async () => {
-    // What it has counted goes on.
+    // Counters go on counting.
     const withoutCounts = (_: string, value: unknown): unknown => (typeof value === 'number' ? 0 : value)
     const known = async (): Promise<unknown> => JSON.parse(JSON.stringify(await list(), withoutCounts))
     const before = await known()
@@ -164,7 +164,7 @@ test('commands', { skip }, async (t) => {
       typed(['policy', 'delete', 'of-file', ...server]),
       /comes from the file .*of-file\.yaml: remove the file/,
     )
-    // Loads what the command imports.
+    // Loads the modules that the command imports.
     await assert.rejects(typed(['events', '--server', `unix://${folder}/none`]), { code: 'UNAVAILABLE' })
     await asNobody(async () => {
       const message = `cannot connect to ${address}: permission denied; only root can`
@@ -196,7 +196,7 @@ test('commands', { skip }, async (t) => {
     await agent.runs(['/bin/true', 'one'])
     await read()
     const to = await agent.settled()
-    // What is between the exits of the mark before and the mark after.
+    // The lines between the exit of the mark before and the exit of the mark after.
     const [first, last] = [markAt(from - 1), markAt(to - 1)]
     const between = (lines: readonly string[]): string[] | false => {
       const at = (mark: string): number =>
@@ -206,7 +206,7 @@ test('commands', { skip }, async (t) => {
     const until = (of: string, lines: () => readonly string[]): Promise<string[]> =>
       agent.until(`the exit of the last mark: ${of}`, () => between(lines()))
     const ended = (live: Live): Promise<string[]> => until(live.command, () => live.lines)
-    // Standard output is another exporter than the archive, which knows the marks.
+    // Standard output is another exporter than the archive, which has the marks.
     const screen = await until('standard output', printed)
     const isRead = (line: string): boolean => line.startsWith('📚 read ') && line.endsWith(`/cat ${file}`)
     assert.ok(screen.filter(isRead).length >= 2, screen.join('\n'))
@@ -282,7 +282,7 @@ test('commands', { skip }, async (t) => {
     assert.match(audited.stdout, /^\S+ archive: nothing is missing untold; 1 run, [\d,]+ records/)
     assert.deepEqual([audited.code, audited.stderr], [0, ''])
     assert.ok(audited.stdout.includes(` ${agent.texts().length.toLocaleString('en-US')} records`), audited.stdout)
-    // What the file of `small` lacks is what its loss records count.
+    // The loss records of `small` count exactly the records that its file lacks.
     const { stdout, code } = await typed(['audit', join(folder, 'small.jsonl'), '-o', 'json'])
     const [stream] = (JSON.parse(stdout) as { streams: Audited[] }).streams
     const { told = [], untold, records = 0 } = stream?.runs[0] ?? {}

@@ -1,4 +1,4 @@
-/** From the ring to a sink that is down, across a kill of the agent: the sink gets what the file has, in order. */
+/** From the ring to a sink that is down, across a kill of the agent: the sink gets the same events as the file, in order. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ktrail } from '../../e2e/support/agent.ts'

@@ -1,6 +1,6 @@
 /**
- * What a local user can do to the agent through its HTTP address: being there first, pipelined requests that are never read, and connections that stay
- * idle. Meanwhile events are recorded, /livez answers and policies are reloaded; afterwards memory returns. The kernel plays records.
+ * Attacks of a local user through the agent's HTTP address: another program has it first, pipelined requests are never read, and connections
+ * stay idle. Meanwhile events are recorded, /livez answers and policies are reloaded; afterwards memory returns. The kernel plays records.
  */
 import assert from 'node:assert/strict'
 import { execFile, execFileSync, spawn } from 'node:child_process'

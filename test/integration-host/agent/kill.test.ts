@@ -91,7 +91,7 @@ test(`agent kills: at ${KILLS_AT_START} moments of a start and ${KILLS_A_PHASE} 
   rewrite()
   agent.signal('SIGHUP')
   await setTimeout(random.int(500))
-  // Code 0: all that was read is delivered, also during a reload.
+  // Code 0: everything read is delivered, also during a reload.
   assert.deepEqual(await agent.end('SIGTERM'), { code: 0, signal: null }, agent.stderr)
   assert.equal(reads(events), before + 500 + LOAD)
   const torn = badLines(events)

@@ -1,6 +1,6 @@
 /**
- * Output files and spools behind symbolic links, links put in place of a file while it is written, and a file system that becomes read-only
- * under the agent. Counted by the events that files and sinks have; no file outside of the agent's own paths may change.
+ * Output files and spools behind symbolic links, links that replace a file while it is written, and a file system that becomes read-only.
+ * Counted by the events that files and sinks have; no file outside of the agent's own paths may change.
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'

@@ -1,4 +1,4 @@
-/** The consumers of docs/consumers with a real broker: each finds what is missing, and nothing where nothing is. */
+/** The consumers of docs/consumers with a real broker: each finds the missing records, and none where none are missing. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -58,7 +58,7 @@ test('consumers: each says the same of an honest topic and of one with faults', 
     const honest = [0, 1].map((i) => runs.flatMap((each) => each[i] ?? []))
     await topics.create('honest', 2)
     await writeRecords(brokers, 'honest', honest)
-    // The first partition lacks its fifth record, and its seventh, of which the eighth tells; two are there twice; no run 2 stops.
+    // The first partition lacks its fifth record, and its seventh, which the eighth reports; two are there twice; no run 2 stops.
     const told = { loss_stage: 'exporter', loss_exporter: 'bus', loss_reason: 'queue_full', loss_count: '1' }
     const faulty = honest.map((records: KafkaRecord[], i) => {
       const tells = records.slice(7, 8).map((record) => ({ ...record, own: { ...record.own, ...told } }))

@@ -1,4 +1,4 @@
-/** The Kafka exporter while brokers are killed and leaders move. `ktrail audit` agrees with what is in the topic. */
+/** The Kafka exporter while brokers are killed and leaders move. `ktrail audit` agrees with the content of the topic. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'

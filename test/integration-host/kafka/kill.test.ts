@@ -65,7 +65,7 @@ exporters:
     assert.equal(seen.size + lost.length, total, 'events arrived that were never published')
     const audited = await typed(['audit', `kafka://${cluster.brokers.join(',')}/events`, '-o', 'json'])
     const { streams } = JSON.parse(audited.stdout) as { streams: StreamReport[] }
-    // The numbers of a run follow each other in the topic: of what was lost, an audit sees only that killed runs have no end.
+    // The numbers of a run follow each other in the topic. For lost events, an audit sees only that killed runs have no end.
     const { untold, twice, ...found } = sumOf(streams)
     assert.deepEqual([audited.code, untold, found.records, twice], [1, [], seen.size, records.length - seen.size])
     assert.ok(most <= MOST_REPEATED, `${most} of one run arrived again`)

@@ -1,4 +1,4 @@
-/** Format otlp_proto with a real broker and the real collector's Kafka receiver: it must read what we write. */
+/** Format otlp_proto with a real broker and the real collector's Kafka receiver, which must read our records. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createJsonEncoder } from '../../../exporters/encoding/json-line.ts'

@@ -26,7 +26,7 @@ function ofPolicies(parts: readonly Encoded[], policies: readonly string[]): Des
   })
 }
 
-/** What `ktrail check --probe` shows of them. */
+/** Probes both topics, as `ktrail check --probe` does. */
 async function probes(brokers: readonly string[]): Promise<void> {
   const found = async (topic: string): Promise<string> => {
     const { exporter } = senderOf(brokers, `policy.${topic}`, {})

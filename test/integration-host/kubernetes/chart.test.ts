@@ -1,4 +1,4 @@
-/** The Helm chart: its objects for several values, and what a real API server says of them. */
+/** The Helm chart: its objects for several values, and the answers of a real API server. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'

@@ -1,6 +1,6 @@
 /**
- * Pods from a real API server, with the rights that the chart gives: what is known of a container, and for how long. A test writes what kubelet would:
- * the status of pods.
+ * Pods from a real API server, with the rights that the chart gives: the known data of a container, and how long it is kept. A test writes the
+ * status of pods, as kubelet would.
  */
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -56,7 +56,7 @@ const podOn = (node: string, name: string, change: object = {}, spec: object = {
   spec: { nodeName: node, containers: [{ name: 'main', image: 'busybox' }], ...spec },
 })
 
-/** What kubelet reports of a container that runs. */
+/** Reports a running container, as kubelet does. */
 async function runs(pod: string, id: string): Promise<void> {
   const main = {
     name: 'main',
@@ -165,7 +165,7 @@ test('pods of the node: what changed while the API server was away is known when
   const { metadata } = JSON.parse(await kubectl('get', '--raw', '/api/v1/pods?limit=1')) as {
     metadata: { resourceVersion: string }
   }
-  // Of other kinds, so that the informer is not told: a server that starts knows only what comes after them.
+  // Changes of other kinds, which the informer does not see: an API server that starts has only later changes.
   for (const name of ['one', 'other']) await kubectl('create', 'configmap', name)
   await server?.pause()
   await at.until('a warning', () => at.lines.some((line) => line.includes('does not answer')))

@@ -1,4 +1,4 @@
-/** The definitions in deploy/crds on a real API server: what it accepts, explains and refuses. */
+/** The definitions in deploy/crds on a real API server: the objects that it accepts, explains and refuses. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'

@@ -143,7 +143,7 @@ test(
     await using made = await rig('ktrail')
     await running().apply(policy('told'))
     await made.until('added', () => made.kernel.names.includes('told'))
-    // The API server cannot know which operators fit a file.
+    // The API server has no rule for the operators that fit a file.
     await running().apply(policy('told', 'GreaterThan'))
     const refusal = /spec\.kprobes\[0\]\.selectors\[0\]\.matchArgs\[0\]\.operator: GreaterThan does not apply/
     await made.until('refused', () => made.lines.some((line) => refusal.test(line)))
@@ -169,7 +169,7 @@ test(
 )
 
 const WATCHED = '/etc/secrets'
-/** With what only ktrail's own kinds have. */
+/** With fields that only ktrail's own kinds have. */
 const ownPolicy = (name: string): object => ({
   apiVersion: 'ktrail.dev/v1alpha1',
   kind: 'TracingPolicy',

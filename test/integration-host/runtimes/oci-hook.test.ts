@@ -1,5 +1,5 @@
 /**
- * Real runc and crun run the hook of deploy/oci-hook: the agent knows container, cgroup and pod while the container's program has not begun, and
+ * Real runc and crun run the hook of deploy/oci-hook: the agent has the container, cgroup and pod before the container's program begins, and
  * a container starts whatever the agent does.
  */
 import assert from 'node:assert/strict'

@@ -218,7 +218,7 @@ class Life {
     }
   }
 
-  /** Records what is written at which position. */
+  /** Records the written frames with their positions. */
   #watch(spool: Spool): void {
     const append = spool.append.bind(spool)
     const next = spool.next.bind(spool)

@@ -1,4 +1,4 @@
-/** A sink that is healthy, slow, down, rejecting or breaks its contract, by a seed; it records what it saw of which event. */
+/** A sink that is healthy, slow, down, rejecting or breaks its contract, by a seed; it records the ids that it saw. */
 import type { Batch, Exporter, Outcome, Refusal } from '../../../exporters/contract/exporter.ts'
 import type { Clock } from '../../../config/base/time/clock.ts'
 import { idsOf } from '../../unit/exporters/support/lines.ts'

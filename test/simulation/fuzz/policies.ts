@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { parsePolicy } from '../../../config/policy/parse.ts'
 import { Seeded } from '../spool/random.ts'
 
-/** Far more than any takes: the parser bounds what it reads. */
+/** Far more than any takes: the parser bounds its input. */
 const PARSE_MS = 5_000
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 const FOLDERS = [
@@ -44,7 +44,7 @@ const TOKENS = [
   '{a: {a: {a: {a: ',
 ]
 
-/** One text. Returns what came of it. */
+/** One text. Returns the outcome. */
 export async function fuzzPolicies(seed: number): Promise<{ loaded: number; problems: number }> {
   const random = new Seeded(seed)
   let text = random.pick(CORPUS) ?? ''

@@ -28,13 +28,13 @@ import { Seeded } from '../spool/random.ts'
 /** Longer than any record without texts; texts are cut by it. */
 const CHUNK_BYTES = 1536
 const HOOK_ID = 3
-/** A hook with data of the task, details of files, and a filter on what calls return. */
+/** A hook with data of the task, details of files, and a filter on return values. */
 const FULL_ID = 4
 const COUNTING_ID = 5
 const IDS: readonly number[] = [HOOK_ID, HOOK_ID, FULL_ID, FULL_ID, COUNTING_ID]
 /** A table of processes that only grows would be a test of itself. */
 const RUNS_PER_TABLE = 10_000
-/** Of events, how many are encoded: it takes most of the time. */
+/** Share of the events that are encoded: encoding takes most of the time. */
 const ENCODED = 1 / 8
 const WINDOW_MS = 1000
 /** A hook that is retired. */
@@ -60,7 +60,7 @@ const ENCODERS: readonly Encoder[] = [
 const random4 = (random: Seeded): number =>
   random.pick([0, 1, 2, 0xff, 0xffff, 0x7fff_ffff, 0xffff_ffff, random.int(64)]) ?? 0
 
-/** What the kernel side gives for a type, or else an error. */
+/** Kind of value that the kernel side sends for a type, unless it sends an error. */
 function kindOf({ kind, read }: ArgumentType): number {
   if (kind === 'file') return wire.VALUE_FILE
   if (kind === 'string') return wire.VALUE_STRING
@@ -69,7 +69,7 @@ function kindOf({ kind, read }: ArgumentType): number {
   return read.startsWith('s') ? wire.VALUE_INT : wire.VALUE_UINT
 }
 
-/** The test turns it, and asks for what is due. */
+/** The test sets its time, and does the due work itself: timers never fire. */
 class TurnedClock implements Clock {
   ms = 0
 
@@ -148,7 +148,7 @@ function freshState(): State {
 
 let state: State = freshState()
 
-/** One chunk. Returns what came of it. */
+/** One chunk. Returns the outcome. */
 export async function fuzzRecords(seed: number): Promise<{ events: number; malformed: number; passed: number }> {
   if (seed % RUNS_PER_TABLE === 0) state = freshState()
   const random = new Seeded(seed)

@@ -11,7 +11,7 @@ type Change = { readonly at: number; readonly bytes: Buffer } | { readonly size:
 let made = 0
 
 class Inode {
-  /** What a reader sees. */
+  /** The content that a reader sees. */
   data: Buffer = Buffer.alloc(0)
   /** The synced content, and writes that are not synced yet. */
   safe: Buffer = Buffer.alloc(0)
@@ -52,11 +52,11 @@ export class Disk {
   down = false
   steps = 0
   nowMs = 0
-  /** Number of injected faults, so that the caller knows whether an error was expected. */
+  /** Number of injected faults, from which the caller sees whether an error was expected. */
   injected = 0
   /** A file's sync has failed since the last restart. */
   syncFailed = false
-  /** Those of them that a reader sees. */
+  /** Number of injected faults that a reader sees. */
   injectedReads = 0
   #names = new Map<string, Inode>()
   #safeNames = new Map<string, Inode>()
@@ -174,7 +174,7 @@ export class Disk {
 
   /**
    * The power returns: only some unsynced data is kept. `tame`: only the process ended, and all data is kept.
-   * If a sync has failed and its file is still used, no later process could know that: then power is lost too.
+   * If a sync has failed and its file is still used, no later process could find out: then power is lost too.
    * Returns whether it was tame.
    */
   restart(wantTame: boolean): boolean {

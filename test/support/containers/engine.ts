@@ -89,7 +89,7 @@ async function startDaemon(folder: string, data: string): Promise<Engine> {
       throw new Error(`the docker daemon did not start: ${complaint.trim()}; start one yourself`)
     }
     process.env['DOCKER_HOST'] = `unix://${socketPath}`
-    // Within a container it would look for the gateway of a bridge.
+    // Within a container it would search for the gateway of a bridge.
     process.env['TESTCONTAINERS_HOST_OVERRIDE'] = HERE
     // Its helper container is for daemons that run longer than the test.
     process.env['TESTCONTAINERS_RYUK_DISABLED'] = 'true'

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
 const FETCH_MS = 600_000
-/** What the machine beside a guest has found; the guest cannot fetch anything (../kubernetes/beside-guest.ts). */
+/** Engines that the machine beside a guest has found; the guest cannot fetch anything (../kubernetes/beside-guest.ts). */
 export const ENGINES = 'KTRAIL_ENGINES'
 
 export type Engines = { readonly folder: string } | { readonly missing: string }

@@ -1,5 +1,5 @@
 /**
- * Images for tests: the official one if it exists or can be pulled, else one built here of packages, kept by the daemon
+ * Images for tests: the official one if it exists or can be pulled, else one built here of packages. The daemon keeps that
  * under a tag that is the hash of its inputs.
  */
 import { spawn } from 'node:child_process'

@@ -4,7 +4,7 @@ import type { StartedTestContainer, WaitStrategy } from 'testcontainers'
 import type { Engine } from './engine.ts'
 
 const START_MS = 120_000
-/** Of a frame of docker's log stream: stream, three zeros, length. */
+/** Header of a frame of docker's log stream: stream, three zeros, length. */
 const HEADER_BYTES = 8
 
 export interface Launch {
@@ -13,7 +13,7 @@ export interface Launch {
   readonly port: number
   readonly command?: readonly string[]
   readonly environment?: Readonly<Record<string, string>>
-  /** What it logs when it is ready. */
+  /** The line that it logs when it is ready. */
   readonly ready: RegExp
 }
 

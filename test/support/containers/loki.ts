@@ -28,7 +28,7 @@ export async function startLoki(engine: Engine, image: string): Promise<Launched
   return Launched.start(engine, { image, port, command, ready: /Loki started/ })
 }
 
-/** Sum of what the metric query counts now in the Loki at host:port. */
+/** Sum of the metric query's present result in the Loki at host:port. */
 export async function countOf(address: string, query: string): Promise<number> {
   const text = await answer(address, 'query', new URLSearchParams({ query }))
   return COUNTS.parse(JSON.parse(text)).data.result.reduce((sum, { value: [, count] }) => sum + Number(count), 0)

@@ -1,4 +1,4 @@
-/** Kills an agent repeatedly on the same folders, and records what it published and what must arrive. */
+/** Kills an agent repeatedly on the same folders, and records the events that it published and the ones that must arrive. */
 import assert from 'node:assert/strict'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Seeded } from '../../simulation/spool/random.ts'
@@ -28,7 +28,7 @@ export interface Toll {
   /** Numbers of each run. */
   readonly published: readonly Span[]
   readonly total: number
-  /** By exporter: what must arrive. */
+  /** Events that must arrive, by exporter. */
   readonly promises: ReadonlyMap<string, readonly Span[]>
   /** By exporter: events published that, by the last report before the kill, a power cut could still lose. */
   readonly notDurable: ReadonlyMap<string, number>

@@ -1,4 +1,4 @@
-/** What a sink received from the runs of a repeatedly killed agent: numbers, order, repetitions. */
+/** The numbers that a sink received from the runs of a repeatedly killed agent, with their order and repetitions. */
 
 export interface LedgerOptions {
   /** It receives one request at a time: within a run numbers only grow, and no number first arrives after a higher one. */
@@ -42,7 +42,7 @@ export class Ledger {
     this.#deathsMs.set(run, performance.now())
   }
 
-  /** Throws an error for what must not happen, even with kills. */
+  /** Throws an error for arrivals that must not happen, even with kills. */
   take(run: number, numbers: readonly number[]): void {
     if (run < this.#run) throw new Error(`${this.name}: run ${run} sends after run ${this.#run} has`)
     if (run > this.#run) this.#lastInRun = -1

@@ -1,4 +1,4 @@
-/** What an agent's report promises: the published events that arrive even if it is killed right after the report. */
+/** The promise in an agent's report: the published events that arrive even if the agent is killed right after the report. */
 import type { ExporterReport } from './protocol.ts'
 
 /** Numbers from `from` up to `to` (exclusive). */

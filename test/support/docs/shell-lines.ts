@@ -2,7 +2,7 @@
  * Command lines of the pages, and where a test runs each.
  *
  * A block of commands begins with ```sh run=host (a folder with the page's config and policies; no kernel, no root), ```sh run=agent (beside an
- * agent), or ```sh shown="REASON" for what no test can run as it stands.
+ * agent), or ```sh shown="REASON" for commands that no test can run as they stand.
  * Commands in the text are those of ktrail with arguments. Their placeholders have the values of `SAMPLES`.
  */
 import { findSpec, isGroup } from '../../../collector/cli/table/spec.ts'
@@ -18,7 +18,7 @@ export interface ShellLine {
   readonly reason: string
 }
 
-/** What a word means that stands for any. The tests have these. */
+/** Values of the placeholders. The tests have files and exporters with these names. */
 const SAMPLES: ReadonlyArray<readonly [RegExp, string]> = [
   [/\b(policy (?:enable|disable|delete)) NAME/, '$1 sample'],
   [/\bNAME\b/, 'archive'],
@@ -89,7 +89,7 @@ function expanded(code: string): string[] {
   return [SAMPLES.reduce((text, [name, sample]) => text.replace(name, sample), line)]
 }
 
-/** Commands that ask an agent have an option for its address; --kernel needs a real kernel. */
+/** Commands of an agent have an option for its address; --kernel needs a real kernel. */
 function placeOf(spec: CommandSpec, words: readonly string[]): Pick<ShellLine, 'run' | 'reason'> {
   if (spec === KTRAIL.commands['run']) return { run: 'shown', reason: 'every test in test/e2e starts it' }
   const { options = {} } = spec

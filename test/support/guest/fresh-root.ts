@@ -18,7 +18,7 @@ const ENVIRONMENT = [
   'NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt',
 ]
 
-/** Returns what it printed; its errors go to ours. Throws for another exit code than 0. */
+/** Returns the output; errors go to ours. Throws for another exit code than 0. */
 export function run(command: string, args: readonly string[], cwd: string = ROOT): string {
   const { status, stdout, error } = spawnSync(command, args, {
     cwd,
@@ -66,7 +66,7 @@ export class FreshRoot implements Disposable {
     return eventsIn('6.12', this.folder, ...agent)
   }
 
-  /** Boots it on a real kernel, with its systemd as init, and runs a test file of the checkout there; prints what the test prints. */
+  /** Boots it on a real kernel, with its systemd as init, and runs a test file of the checkout there; prints the output of the test. */
   boot(kernel: GuestKernel, testFile: string): void {
     const command = ['node', '--disable-warning=ExperimentalWarning', '--test', '--test-reporter=spec', testFile]
     const guest = [kernel, '--cpus', '2', '--timeout', '900', '--system', this.folder]

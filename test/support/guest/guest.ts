@@ -21,7 +21,7 @@ export interface GuestOptions {
 export interface GuestResult {
   /** The command's exit code; 124: out of time; 125: the guest did not start or crashed; 143: stopped by `signal`. */
   readonly code: number
-  /** What the command wrote, stdout and stderr in order. */
+  /** Output of the command, stdout and stderr in order. */
   readonly output: string
   /** The output of run.sh itself: progress, and the kernel's last console lines after a crash. */
   readonly messages: string

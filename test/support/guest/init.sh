@@ -42,8 +42,8 @@ done
 
 export PATH=$NODE:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export HOME=/tmp TMPDIR=/tmp KTRAIL_TMP=/tmp KTRAIL_GUEST=$KERNEL TERM=dumb LANG=C.UTF-8
-# As the launcher does: what a run before has compiled. Node needs ten seconds to load a test file here, and three with it. Not in a checkout of
-# another user, who could not remove root's files.
+# Code that an earlier run has compiled, as the launcher keeps it. Node needs ten seconds to load a test file here, and three with it. Not in a
+# checkout of another user, who could not remove root's files.
 [ ! -O "$ROOT/node_modules" ] || export NODE_COMPILE_CACHE=$ROOT/node_modules/.ktrail/compile-cache
 echo ktrail-guest >/proc/sys/kernel/hostname
 ip link set lo up
@@ -52,7 +52,7 @@ ip link set lo up
 printf '#!/bin/bash\nexec /sbin/modprobe -d %q "$@"\n' "$MODULES" >/run/modprobe
 chmod 755 /run/modprobe
 echo /run/modprobe >/proc/sys/kernel/modprobe
-# Without a route to anywhere else: tests must not depend on what lies beyond this machine.
+# Without a route to anywhere else: tests must not depend on other machines.
 if [ "$NETWORK" = yes ]; then
   /run/modprobe virtio_net
   ip address add 10.0.2.15/24 dev eth0

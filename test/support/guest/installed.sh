@@ -22,7 +22,7 @@ signals() {
 }
 signals &
 signals=$!
-# Its own shell asks: another program would be one more event.
+# Its own shell sends the request: another program would be one more event.
 ready() {
   { exec 3<>/dev/tcp/127.0.0.1/2112; } 2>/dev/null || return 1
   printf 'GET /readyz HTTP/1.0\r\nHost: localhost\r\n\r\n' >&3

@@ -1,6 +1,6 @@
 #!/bin/bash
 # root.sh bookworm|trixie: makes a fresh Debian root with Node 24 and nothing to compile with, in the cache, and prints its folder. The second
-# time nothing is done. What tests install there goes into a copy.
+# time nothing is done. Tests install into a copy.
 set -euo pipefail
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../../deploy/setup/lib.sh"
 

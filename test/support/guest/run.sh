@@ -85,7 +85,7 @@ fi
 mkdir -p "$CACHE/guests"
 take_place() {
   local place waiting=no
-  # One waits for a slot, the others for their turn to wait: the kernel grants a lock in the order in which it was asked for.
+  # One waits for a slot, the others for their turn to wait: the kernel grants a lock in the order of the requests.
   exec 7>"$CACHE/guests/lock.turn"
   if ! flock -n 7; then
     log 'other guests are waiting for a slot, waiting after them'
@@ -152,8 +152,8 @@ for _ in {1..100}; do
 done
 [ -S "$guest/socket" ] || guest_fails "virtiofsd did not start: $(tail -n 1 "$guest/virtiofsd.log")"
 
-# Emulation, not /dev/kvm: it may exist and not work. In one thread: with more, kernels for x86_64 crash now and then while they patch themselves at
-# boot, and on arm64 Node ended in two of four runs, by SIGSEGV or in V8's ThreadIsolation::WriteProtectMemory.
+# Emulation, not /dev/kvm: it may exist and not work. One thread: with more, kernels for x86_64 crash now and then while they patch themselves
+# at boot. On arm64, Node ended in two of four runs, by SIGSEGV or in V8's ThreadIsolation::WriteProtectMemory.
 case $arch in
   amd64) emulator=(qemu-system-x86_64 -cpu max) console=ttyS0 ;;
   # The processor's own pointer authentication costs an emulator most of its time.

@@ -22,7 +22,7 @@ export async function numberedRun(
   const client = new FakeClient({ events: partitions })
   const written: KafkaRecord[][] = Array.from({ length: partitions }, () => [])
   client.plan = ({ partition, records }) => {
-    // Copied: the sender frees the bytes of what is delivered.
+    // Copied: the sender frees the bytes of delivered parts.
     for (const record of records) {
       const key = record.key && Buffer.from(record.key)
       written[partition]?.push({ ...record, key, value: Buffer.from(record.value) })

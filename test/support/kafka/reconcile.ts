@@ -1,4 +1,4 @@
-/** Compares the records of a topic with what was sent. */
+/** Compares the records of a topic with the sent ones. */
 import assert from 'node:assert/strict'
 import type { ReadRecord } from './read-topic.ts'
 

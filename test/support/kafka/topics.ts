@@ -65,7 +65,7 @@ export class Topics {
   }
 }
 
-/** A broker that has not heard of a new topic yet answers by an error that says to ask again. */
+/** A broker that does not have a new topic yet answers with a retriable error. */
 async function hasLeaders(admin: Admin, topic: string): Promise<boolean> {
   try {
     const { topics } = await admin.fetchTopicMetadata({ topics: [topic] })

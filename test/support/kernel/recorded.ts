@@ -48,7 +48,7 @@ class RecordedKernel extends ReplayKernel {
     return { ...super.counts(), taken: this.ring.records }
   }
 
-  /** Has the agent look into the ring. */
+  /** Makes the agent read the ring. */
   wake(): void {
     this.play(Buffer.alloc(0))
   }

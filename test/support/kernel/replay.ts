@@ -46,7 +46,7 @@ export class ReplayKernel implements Kernel, KernelPrograms {
   readonly counters: Record<(typeof COUNTERS)[number], number>
   /** Why the next change of policies is refused. */
   refusal: Error | undefined
-  /** Ends of calls that the ring does not report: what the kernel's map says next. */
+  /** Ends of calls that the ring does not report: the next ends in the kernel's map. */
   ends: MapEnds = NO_ENDS
   readonly #options: ReplayOptions
   readonly #processes = new Map<number, bigint>()

@@ -2,8 +2,8 @@
  * beside-guest.ts KERNEL [OPTION]... -- COMMAND...: runs the command in a guest (../guest/run.sh) beside a real API server on this machine, which
  * it reaches over QEMU's network. In the guest the API server would take minutes to start, and a tenth of a minute for each kubectl.
  *
- * What only this machine can do (kubectl, helm, ending the API server) the guest asks for over HTTP: a POST of `Asked`, answered with the result as JSON.
- * `guest-cluster.ts` is the other end.
+ * The guest requests over HTTP the actions that only this machine can do (kubectl, helm, ending the API server): a POST of `Asked`, answered
+ * with the result as JSON. `guest-cluster.ts` is the other end.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -20,7 +20,7 @@ export type Asked =
   | { readonly kind: 'kubectl' | 'helm'; readonly args: readonly string[]; readonly input: string }
   | { readonly kind: 'pause' | 'resume' }
 
-/** What the guest knows, as JSON in the variable KTRAIL_CLUSTER. `url`: of the API server; `control`: of this program. */
+/** Data for the guest, as JSON in the variable KTRAIL_CLUSTER. `url`: the API server; `control`: this program. */
 export interface Beside {
   readonly url: string
   readonly token: string

@@ -5,7 +5,7 @@ import { promisify } from 'node:util'
 
 const CHART = path.join(import.meta.dirname, '../../../deploy/helm/ktrail')
 
-/** The chart's objects as YAML. Throws with what helm printed. `folder`: of kubernetesPrograms. */
+/** The chart's objects as YAML. Throws with helm's output. `folder`: of kubernetesPrograms. */
 export async function helmTemplate(
   folder: string,
   args: readonly string[] = [],

@@ -1,8 +1,8 @@
 /**
- * What a kubelet and its runtime do with the pod of a DaemonSet, for tests on a real kernel: they make the pod, its volumes, and its containers (runc)
- * in kubelet's cgroups, with arguments, variables, mounts, rights, memory limit and probes as the API server has them, and report what runs.
- * In place of a scheduler and the DaemonSet's controller, tests say when a pod starts and ends. Pods share the network of the node here, and neither
- * seccomp nor AppArmor has a profile.
+ * The work of a kubelet and its runtime with the pod of a DaemonSet, for tests on a real kernel. They make the pod, its volumes and its
+ * containers (runc) in kubelet's cgroups, and report their state. Arguments, variables, mounts, rights, memory limit and probes are those of
+ * the API server. Tests start and end pods in place of a scheduler and the DaemonSet's controller. Pods share the network of the node here,
+ * and neither seccomp nor AppArmor has a profile.
  */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
@@ -22,7 +22,7 @@ export interface KubeletOptions {
   readonly folder: string
   /** The runtime reads hooks from there, as CRI-O does. */
   readonly hooks?: string
-  /** What a slow guest changes of a hook's command. */
+  /** Changes the command of a hook for a slow guest. */
   readonly slowHook?: (text: string) => string
 }
 
@@ -42,7 +42,7 @@ interface DaemonSet {
   readonly spec: { readonly template: { readonly metadata: Partial<Meta>; readonly spec: PodSpec } }
 }
 
-/** What kubelet reports of a container that runs; the rest of its status is the same for all. */
+/** Report of kubelet about a running container; the rest of its status is the same for all. */
 export interface Reported {
   readonly name: string
   readonly id: string
@@ -215,13 +215,13 @@ export class RunningPod {
     return codes
   }
 
-  /** Ends what still runs; for the end of a test. */
+  /** Ends the containers that still run; for the end of a test. */
   async kill(): Promise<void> {
     for (const container of this.#containers.values()) await container.stop(0)
   }
 }
 
-/** What hooks.d says, by stage: the files of `oci-hooks(5)` that count for every container. */
+/** Hooks in hooks.d, by stage: the files of `oci-hooks(5)` that count for every container. */
 function hooksIn(folder: string, change: (text: string) => string = (text) => text): object {
   const stages: Record<string, object[]> = {}
   for (const name of readdirSync(folder).filter((each) => each.endsWith('.json'))) {

@@ -1,4 +1,4 @@
-/** A container of a pod: what a CRI runtime makes of it for runc. */
+/** A container of a pod, as a CRI runtime configures it for runc. */
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import type { ChildProcess, ChildProcessByStdio } from 'node:child_process'

@@ -1,4 +1,4 @@
-/** The parts of a pod, as the API server has it, that kubelet.ts knows. */
+/** The parts of a pod, as the API server has it, that kubelet.ts uses. */
 import assert from 'node:assert/strict'
 
 export interface Image {
@@ -11,7 +11,7 @@ export interface Mount {
   readonly mountPath: string
   readonly readOnly?: boolean
 }
-/** As runc wants it. */
+/** In the form that runc requires. */
 export interface MountOptions {
   readonly type: string
   readonly source: string

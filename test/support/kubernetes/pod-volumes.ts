@@ -33,13 +33,13 @@ export class PodVolumes {
   async make(): Promise<void> {
     for (const { name, hostPath } of this.#pod.spec.volumes ?? []) {
       mkdirSync(this.#at(name), { recursive: true })
-      // As type DirectoryOrCreate has it; what else the chart names must be there.
+      // As type DirectoryOrCreate requires; other paths of the chart must exist.
       if (hostPath?.type === 'DirectoryOrCreate') mkdirSync(hostPath.path, { recursive: true, mode: 0o755 })
     }
     await this.refresh()
   }
 
-  /** Writes what comes from the API server. */
+  /** Writes the volumes that come from the API server. */
   async refresh(): Promise<void> {
     const { metadata, spec } = this.#pod
     for (const { name, projected } of spec.volumes ?? []) {

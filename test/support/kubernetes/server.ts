@@ -1,6 +1,6 @@
 /**
  * A real API server with its etcd, as processes of a test, and kubectl on it. Built once into the cache by `make kubernetes`; tests without them
- * are skipped. There are no controllers and no nodes: what they would write, a test writes.
+ * are skipped. There are no controllers and no nodes: a test writes their objects.
  */
 import { execFile, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
@@ -34,7 +34,7 @@ export async function kubernetesPrograms(): Promise<{ readonly folder: string } 
   }
 }
 
-/** What a command printed, and its exit code. */
+/** Output and exit code of a command. */
 export interface Done {
   readonly code: number
   readonly stdout: string
@@ -50,7 +50,7 @@ export const kubeconfigOf = (user: object, server: string, ca: string): object =
   users: [{ name: 'test', user }],
 })
 
-/** What tests do with an API server; in a guest it is beside it, on the machine: beside-guest.ts. */
+/** The API server for tests; in a guest it is beside it, on the machine: beside-guest.ts. */
 export type Cluster = Pick<
   ApiServer,
   | 'kubeconfig'
@@ -115,12 +115,12 @@ export class ApiServer implements AsyncDisposable {
     }
   }
 
-  /** Of the user who may do everything. */
+  /** Kubeconfig of the user who may do everything. */
   get kubeconfig(): string {
     return this.#at('kubeconfig')
   }
 
-  /** Of that user. */
+  /** Token of that user. */
   get token(): string {
     return this.#token
   }
@@ -157,7 +157,7 @@ export class ApiServer implements AsyncDisposable {
     return child
   }
 
-  /** Starts the API server, also again after `pause`; what etcd has is still there. */
+  /** Starts the API server, also again after `pause`; the content of etcd is still there. */
   async resume(): Promise<void> {
     const [port, etcd] = this.#ports
     const child = this.#spawn('kube-apiserver', {
@@ -231,7 +231,7 @@ export class ApiServer implements AsyncDisposable {
     return { code: child.exitCode ?? -1, ...output }
   }
 
-  /** Applies a document; throws with what kubectl printed if it is refused. */
+  /** Applies a document; throws with kubectl's output if it is refused. */
   async apply(document: object | string): Promise<void> {
     const input = typeof document === 'string' ? document : JSON.stringify(document)
     const { code, stderr } = await this.kubectl(['apply', '-f', '-'], input)

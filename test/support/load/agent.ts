@@ -17,10 +17,10 @@ export type Order =
   | { readonly do: 'collect' }
   /** Records per second from now on; null is as fast as the exporters accept them. */
   | { readonly do: 'rate'; readonly perSecond: number | null }
-  /** Delivers what is held; the last one. The sample is of just before. */
+  /** Delivers the held events; the last order. The sample is taken just before. */
   | { readonly do: 'stop' }
 
-/** Of an exporter. */
+/** Counts of an exporter. */
 export type Counts = Readonly<Record<'accepted' | 'delivered' | 'dropped' | 'rejected' | 'held' | 'imbalance', number>>
 
 /** The agent at one moment. */

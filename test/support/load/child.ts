@@ -42,7 +42,7 @@ export class LoadedAgent implements AsyncDisposable {
     return this.#sampled({ do: collect ? 'collect' : 'sample' })
   }
 
-  /** Delivers what is held, and ends. The sample is of just before. */
+  /** Delivers the held events, and ends. The sample is taken just before. */
   stop(): Promise<Sample> {
     return this.#sampled({ do: 'stop' })
   }

@@ -1,4 +1,4 @@
-/** What `ktrail audit` finds in the records of an OTLP sink. */
+/** Findings of `ktrail audit` in the records of an OTLP sink. */
 import assert from 'node:assert/strict'
 import { Audit } from '../../../exporters/audit/audit.ts'
 import type { StreamReport } from '../../../exporters/audit/audit.ts'
@@ -30,7 +30,7 @@ export class AuditedRecords {
   }
 }
 
-/** Numbers that no record has and no loss record tells of, and what came more than once or late, over all runs of all streams. */
+/** Numbers that neither a record nor a loss record has, and records that came more than once or late, over all runs of all streams. */
 export function sumOf(streams: readonly StreamReport[]): {
   readonly records: number
   readonly untold: readonly number[]

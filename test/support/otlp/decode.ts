@@ -27,7 +27,7 @@ export interface LogRecord {
 }
 
 export interface LogsRequest {
-  /** Of the resource and of the scope. */
+  /** Schema URLs of the resource and of the scope. */
   readonly schemaUrls: readonly string[]
   readonly resource: readonly KeyValue[]
   readonly scope: { readonly name: string; readonly version: string }

@@ -31,7 +31,7 @@ function matches(value: string, operator: string, wanted: string): boolean {
   return operator.startsWith('!') ? !equal : equal
 }
 
-/** What Loki knows of each record of a request: resource and attributes, with its names. */
+/** Labels of each record of a request, as Loki names them: resource and attributes. */
 export function labelsOf({ resource, records }: LogsRequest): Labels[] {
   return records.map(({ attributes }) =>
     Object.fromEntries(

@@ -1,7 +1,7 @@
 /**
- * Loki's OTLP endpoint: limits per tenant and entry, 400 although the good entries are stored, with equal errors
- * grouped as util.GroupedErrors does it, the window of one hour per stream, 429 for bursts, 260, and the removal of duplicates. The texts are
- * those of pkg/validation/validate.go and pkg/ingester/stream.go of Loki 3. A script for FakeSink.
+ * Loki's OTLP endpoint, as a script for FakeSink: limits per tenant and entry, the window of one hour per stream, 429 for bursts, 260, and
+ * the removal of duplicates. It answers 400 although the good entries are stored, with equal errors grouped as util.GroupedErrors does it.
+ * The texts are those of pkg/validation/validate.go and pkg/ingester/stream.go of Loki 3.
  */
 import type { KeyValue, LogRecord, LogsRequest } from './decode.ts'
 import { rpcStatus } from './server.ts'

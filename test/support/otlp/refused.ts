@@ -7,7 +7,7 @@ import { blocks, read } from '../../unit/support/pages.ts'
 const EACCES = -13
 const hook = makeHook({ policy: 'open-secrets', functionName: 'do_sys_openat2', indexes: [1] })
 
-/** `returned`: what the open came to, a descriptor or an error. */
+/** `returned`: the result of the open, a descriptor or an error. */
 export const openOf = (path: string, returned = EACCES, change: Partial<HookEvent> = {}): HookEvent =>
   makeKprobe({ hook, args: [text(path)], returned: int(returned), ...change })
 

@@ -1,4 +1,4 @@
-/** What the status page shows, without a kernel: the agent's own pages, server and exporters, and made events. */
+/** The status page without a kernel: the agent's own pages, server and exporters, and made events. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -17,7 +17,7 @@ import { findBrowser, openPage, startBrowser } from './browser.ts'
 const PICTURES = join(import.meta.dirname, '../../../docs/pictures')
 const WIDTH = 1000
 
-/** What a host does: read and write files of /etc, and be refused one. */
+/** Events of a host: programs write and read files of /etc, and one of them is refused. */
 function events(): Event[] {
   const hook = makeHook({ policy: 'file-monitoring' })
   let seq = 0

@@ -1,4 +1,4 @@
-/** Random sets of policies on a real kernel: what they report, compared with what the evaluator predicts. */
+/** Random sets of policies on a real kernel: their reports, compared with the predictions of the evaluator. */
 import { mkdirSync, readFileSync, realpathSync, rmSync } from 'node:fs'
 import { hostname, tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
@@ -22,10 +22,10 @@ export interface Outcome {
   readonly differences: readonly string[]
 }
 
-/** Most of a set; some sets have 40 policies, few 200. */
+/** Limit of most sets; some sets have 40 policies, few 200. */
 const FEW = 10
 const HOOK_CHARACTERS = 40_000
-/** Of all sets that are loaded together; the agent has room for 448 and 64. */
+/** Limits of all sets that are loaded together; the agent has room for 448 and 64. */
 const CONDITIONS_MAX = 400
 const IDENTITY_LISTS_MAX = 60
 
@@ -40,7 +40,7 @@ interface Life {
   readonly world: World
   readonly process: Calls
   readonly policies: readonly PolicyDocument[]
-  /** Of its own policies, by hook. */
+  /** Reports of its own policies, by hook. */
   readonly got: Map<string, Report[]>
   events: number
   results: readonly bigint[]
@@ -125,7 +125,7 @@ function lineage(pid: number): number[] {
   return [pid, ...lineage(Number(parent))]
 }
 
-/** Of the thread that forks. */
+/** Name of the thread that forks. */
 const ownName = (): string => readFileSync(`/proc/self/task/${process.pid}/comm`, 'latin1').trimEnd()
 
 /** A path as seen from the root of its file system. */
@@ -134,13 +134,13 @@ function onFileSystem(path: string): string {
   for (const line of readFileSync('/proc/self/mountinfo', 'utf8').trimEnd().split('\n')) {
     const [, , , root = '/', at = '/'] = line.split(' ')
     const isAbove = at === '/' || `${path}/`.startsWith(`${at}/`)
-    // The last one of a folder is what is seen.
+    // The last mount on a folder hides the ones before.
     if (isAbove && at.length >= found.at.length) found = { root, at }
   }
   return (found.root === '/' ? '' : found.root) + path.slice(found.at === '/' ? 0 : found.at.length)
 }
 
-/** Whether calls of other sets change what a hook does about a call, or what it does is seen by their processes. */
+/** Whether a hook acts on processes of other sets, or calls of other sets change its actions. */
 const actsOnOthers = ({ selectors = [] }: HookDocument): boolean =>
   selectors.some(({ matchActions = [] }) =>
     matchActions.some(({ action, rateLimitScope }) => action === 'Signal' || rateLimitScope === 'global'),

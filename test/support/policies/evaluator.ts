@@ -1,5 +1,5 @@
 /**
- * What a policy must report, computed plainly from docs/policies.md and docs/reference/policy-language.md: no index, no
+ * The events that a policy must report, computed plainly from docs/policies.md and docs/reference/policy-language.md: no index, no
  * first pass, nothing of the agent's. Texts are bytes as latin1, one character each, so that comparing texts compares bytes.
  */
 import type { ArgumentDocument, DataDocument, FilterDocument, HookDocument, SelectorDocument } from './documents.ts'
@@ -17,15 +17,15 @@ export interface Call {
   /** By position in the prototype. */
   readonly args: readonly Value[]
   readonly returned: bigint
-  /** Who made it, for selectors and data that ask. */
+  /** The caller, for selectors and data that need it. */
   readonly caller?: ProcessFacts
-  /** No call that a hook is for, but a rename of this file or folder, as it was before. */
+  /** Set for a rename, which no hook is for: the renamed file or folder as it was before. */
   readonly moved?: Identity
-  /** The process has taken its signals before: those of this call are not counted. */
+  /** The process took its signals before: those of this call are not counted. */
   readonly late?: boolean
 }
 
-/** What is compared of an event. */
+/** The parts of an event that are compared. */
 export interface Report {
   readonly selector: number
   readonly args: readonly string[]
@@ -44,7 +44,7 @@ export interface Prediction extends Report {
   readonly selectors: readonly number[]
   /** No selector matches the whole path, but one might match its end. */
   readonly optional: boolean
-  /** Of such a call nobody knows whether an action is carried out: it may have an event without. */
+  /** Unknown whether the action of such a call is carried out: the event may lack it. */
   readonly uncertain: boolean
 }
 
@@ -81,7 +81,7 @@ const shownNumber = ({ signed, bits }: NumberType, value: bigint): string =>
 
 type ShownSocket = Pick<SocketFacts, 'family' | 'source' | 'sourcePort' | 'destination' | 'destinationPort'>
 
-/** What is compared of a socket. */
+/** The parts of a socket that are compared. */
 export function shownSocket(socket: ShownSocket): string {
   const { family, source, sourcePort, destination, destinationPort } = socket
   return `${family} ${source} ${sourcePort} ${destination} ${destinationPort}`
@@ -125,7 +125,7 @@ function dataOf({ resolve }: DataDocument, { caller }: Call): Value {
 
 type Knows = 'whole' | 'end'
 
-/** One hook of a policy, and what it remembers of calls. */
+/** One hook of a policy, and its memory of calls. */
 export class HookModel {
   readonly #hook: HookDocument
   readonly #monitor: boolean
@@ -137,7 +137,7 @@ export class HookModel {
   readonly signals = new Map<number, number>()
   readonly doubtful = new Map<number, number>()
 
-  /** `files`: what paths of filters lead to when the policy is loaded. */
+  /** `files`: the files at the paths of filters when the policy is loaded. */
   constructor(hook: HookDocument, { monitor = false, files = () => undefined }: HookModelOptions = {}) {
     this.#hook = hook
     this.#monitor = monitor
@@ -232,7 +232,7 @@ export class HookModel {
     }
   }
 
-  /** Carries out the actions of a call that matched; whether it has an event. `uncertain`: perhaps not. */
+  /** Carries out the actions of a matching call; returns whether the call has an event. `uncertain`: perhaps not. */
   #acts(
     selector: number,
     { matchActions = [] }: SelectorDocument,
@@ -274,7 +274,7 @@ export interface HookModelOptions {
   readonly files?: FileLookup
 }
 
-/** Of which only the end is known. */
+/** Whether only the end of the path is known. */
 function isCut(argument: ArgumentDocument, call: Call): boolean {
   const value = valueOf(argument, call)
   return value.kind === 'path' && value.whole !== undefined

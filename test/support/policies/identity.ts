@@ -1,4 +1,4 @@
-/** Which files SameFile and UnderDir mean, computed plainly from docs/reference/policy-language.md. */
+/** The files that SameFile and UnderDir match, computed plainly from docs/reference/policy-language.md. */
 import { asBytes } from './operators.ts'
 
 /** A name of a file or folder in its folder. */
@@ -23,7 +23,7 @@ export interface IdentityFilter {
   readonly sticky?: boolean
 }
 
-/** What the host's path leads to; undefined where not even its folder is there. `node`: undefined if nothing has that name. */
+/** The file at the host's path; undefined if not even its folder exists. `node`: undefined if nothing has that name. */
 export type FileLookup = (
   path: string,
 ) => { readonly node?: number; readonly parent: number; readonly name: string } | undefined
@@ -36,7 +36,7 @@ const keyOf = ({ parent, name }: Pick<Link, 'parent' | 'name'>): string => `${pa
 export class WantedFiles {
   readonly #nodes = new Set<number>()
   readonly #names = new Set<string>()
-  /** What left the folders of a sticky filter. */
+  /** Files and folders that left the folders of a sticky filter. */
   readonly #left = new Set<number>()
   readonly #isUnder: boolean
   readonly #isSticky: boolean

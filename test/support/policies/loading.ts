@@ -1,5 +1,5 @@
 /**
- * Policies in the kernel without an agent around them, and what they report. The only file of these tests that knows how
+ * Policies in the kernel without an agent around them, and their reports. Of these tests, only this file depends on how
  * policies are loaded and events are read.
  */
 import { parsePolicy } from '../../../config/policy/parse.ts'
@@ -84,7 +84,7 @@ export class LoadedKernel implements Disposable {
     })
   }
 
-  /** Whether policies may tell files by identity. */
+  /** Whether policies can distinguish files by identity. */
   get tellsFiles(): boolean {
     return this.#tellsFiles
   }
@@ -154,7 +154,7 @@ function shown(argument: Argument): string {
   }
 }
 
-/** Of a socket or an address. What is 0 or empty is left out of records. */
+/** Text of a socket or an address. Records leave out members that are 0 or empty. */
 function shownMembers(members: Readonly<Record<string, unknown>>): string {
   const text = (...keys: readonly string[]): string =>
     String(keys.map((key) => members[key]).find((value) => value !== undefined) ?? '')

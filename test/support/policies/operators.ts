@@ -1,4 +1,4 @@
-/** What operators on numbers, texts, sockets and kinds of files match, computed plainly from docs/reference/policy-language.md. */
+/** Operators on numbers, texts, sockets and kinds of files, computed plainly from docs/reference/policy-language.md. */
 import { isIPv4 } from 'node:net'
 
 export const asBytes = (text: string): string => Buffer.from(text).toString('latin1')
@@ -94,7 +94,7 @@ export function textMatches(
     case 'NotPostfix':
       return values.every((value) => !text.endsWith(value))
     case 'SubString':
-      // What is missing may contain one.
+      // The missing part may contain one.
       return cut || values.some((value) => text.includes(value))
     case 'SubStringIgnCase':
       return cut || values.some((value) => lowerAscii(text).includes(lowerAscii(value)))
@@ -103,7 +103,7 @@ export function textMatches(
   }
 }
 
-/** What a socket or an address says. */
+/** Facts about a socket or an address. */
 export interface SocketFacts {
   readonly family: string
   /** The number of the family. */

@@ -1,4 +1,4 @@
-/** What filters on processes match, computed plainly from docs/reference/policy-language.md. */
+/** Filters on processes, computed plainly from docs/reference/policy-language.md. */
 import type { Value } from './value.ts'
 
 export interface BinariesDocument {
@@ -42,7 +42,7 @@ export interface ProcessFilters {
   readonly matchCapabilityChanges?: readonly CapabilitiesDocument[]
 }
 
-/** What changes of processes are of: by kind of namespace a number, by set the capabilities. */
+/** The parts of a process whose changes are filtered: a number by kind of namespace, capabilities by set. */
 export interface Privileges {
   readonly namespaces: Readonly<Record<string, number>>
   readonly capabilities: Readonly<Record<string, readonly string[]>>
@@ -52,7 +52,7 @@ export interface Privileges {
 export interface ProcessFacts {
   /** Path of its program. */
   readonly program: string
-  /** Of its parent. */
+  /** Path of its parent's program. */
   readonly parent: string
   readonly pid: number
   /** In its own pid namespace; 0 when that is the host's. */
@@ -64,21 +64,21 @@ export interface ProcessFacts {
   readonly outside?: readonly string[]
   /** Capabilities by set; default: all of them in Effective and Permitted. */
   readonly capabilities?: Readonly<Record<string, readonly string[]>>
-  /** Kinds of namespaces of which it has another one than with what it is compared: at its last fork or exec, or at the last match. */
+  /** Kinds of namespaces that differ from those at its last fork or exec, or at the last match. */
   readonly otherNamespaces?: readonly string[]
-  /** Capabilities that it had then and has no more, or the other way round, by set. */
+  /** Capabilities that it has gained or lost since then, by set. */
   readonly otherCapabilities?: Readonly<Record<string, readonly string[]>>
-  /** Now, and at its last fork or exec, or when the policy was loaded: `Changes` makes the two before from these. */
+  /** Now, and at its last fork or exec, or when the policy was loaded: `Changes` computes the two above from these. */
   readonly privileges?: { readonly now: Privileges; readonly first: Privileges }
-  /** What `resolve` leads to from the task. */
+  /** Values of `resolve` from the task. */
   readonly data?: Readonly<Record<string, Value>>
 }
 
-/** What the selectors of one hook have seen of processes when they last matched. */
+/** Privileges of processes when each selector of one hook last matched. */
 export class Changes {
   readonly #last = new Map<string, Privileges>()
 
-  /** With what has changed since this selector last matched, if it asks. */
+  /** Adds the changes since this selector last matched, if it filters by changes. */
   since(selector: number, filters: ProcessFilters, facts: ProcessFacts): ProcessFacts {
     const asks = filters.matchNamespaceChanges ?? filters.matchCapabilityChanges
     if (facts.privileges === undefined || asks === undefined) return facts
@@ -99,7 +99,7 @@ export class Changes {
   }
 }
 
-/** What only one of them has. */
+/** Items that only one of them has. */
 const exclusive = (one: readonly string[], other: readonly string[]): string[] => [
   ...one.filter((each) => !other.includes(each)),
   ...other.filter((each) => !one.includes(each)),

@@ -1,6 +1,6 @@
 /**
- * What the policies that Tetragon ships (its folder `examples/`) need of the language: for each of the 83 documents one policy of our own with the
- * same hooks, types, operators and actions. A row is a path, hooks in a short form (short-hooks.ts), and what else `spec` has.
+ * Features of the language that the policies shipped by Tetragon (its folder `examples/`) need: each of the 83 documents has one policy of our own
+ * with the same hooks, types, operators and actions. A row is a path, hooks in a short form (short-hooks.ts), and the other keys of `spec`.
  */
 import { shortHooks } from './short-hooks.ts'
 
@@ -241,7 +241,7 @@ export const CORRECTED: ReadonlyArray<{
   },
 ]
 
-/** These do not load yet; each problem names what is not supported. */
+/** These do not load yet; each problem names the missing feature. */
 export const WAITING: readonly Row[] = [
   ['policylibrary/library', { loader: true, options: [{ name: 'disable-kprobe-multi', value: '1' }] }],
   [

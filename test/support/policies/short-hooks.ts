@@ -3,8 +3,8 @@
  *
  *   function(type,…):type? | filter & filter > action > action | …
  *
- * `sys_…`, `__x64_sys_…` and `list:…` are system calls; `lsm:…`, `tracepoint:…` and `rawTracepoint:…` are hooks of these sections. `_` is an argument that
- * is not asked for, `:type` the return value (`=type`: without `return: true`), `?` a function that may be missing. A filter is `INDEX OPERATOR VALUES`, or one of those in FILTERS.
+ * `sys_…`, `__x64_sys_…` and `list:…` are system calls; `lsm:…`, `tracepoint:…` and `rawTracepoint:…` are hooks of these sections. `_` is an unused
+ * argument, `:type` the return value (`=type`: without `return: true`), `?` a function that may be missing. A filter is `INDEX OPERATOR VALUES`, or one of FILTERS.
  */
 type Part = Readonly<Record<string, unknown>>
 

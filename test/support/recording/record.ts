@@ -1,6 +1,6 @@
 /**
- * Records real ring bytes: runs in a guest (or as root on a kernel with kprobes), loads the process programs and one
- * policy, runs a workload and keeps every record. By itself it runs workload.sh, for the benches:
+ * Records real ring bytes in a guest (or as root on a kernel with kprobes). Loads the process programs and one policy,
+ * runs a workload and keeps every record. By itself it runs workload.sh, for the benches:
  *
  *   test/support/guest/run.sh 6.12 -- node test/support/recording/record.ts
  */

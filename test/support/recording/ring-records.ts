@@ -110,7 +110,7 @@ export class RingRecords {
     this.#add(EVENT_EXIT, stamp, [body])
   }
 
-  /** `values` with what records call them (`valueIndex`). */
+  /** `values` with their indexes in records (`valueIndex`). */
   hook(stamp: Stamp, hookId: number, values: ReadonlyArray<readonly [number, HookValue]>, returned?: HookValue): void {
     const all = values.map(([index, value]) => valueBytes(value, index))
     if (returned !== undefined) all.push(valueBytes(returned, RETURN_INDEX))

@@ -42,7 +42,7 @@ function hookOf(id: number, functionName: string, types: readonly string[]): Rec
   return { hook, args: types.map((type, index) => ({ index, type })), returned: 'int' }
 }
 
-/** What records call a parameter of this type. */
+/** Index of a parameter of this type in records. */
 const called = (index: number, type: string): number => valueIndex({ index, type: typeNamed(type) ?? NOP })
 
 const HOOKS = [

@@ -1,4 +1,4 @@
-/** The line from part to part: numbers, what waits for enrichment, records of losses, and its end. */
+/** The line from part to part: numbers, events that wait for enrichment, records of losses, and its end. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { pino } from 'pino'
@@ -63,7 +63,7 @@ interface Rig {
   readonly losses: Loss[]
   readonly parts: LineParts
   readonly changes: ChangeRecords
-  /** `type seq` of what was published. */
+  /** `type seq` of the published events. */
   readonly published: string[]
   /** Set: an exporter blocks. */
   blocked: Promise<void> | undefined
@@ -141,7 +141,7 @@ test('line: what waits for enrichment gets its number when it goes on, also whil
   known.resolve()
   await s.ingest.read()
   assert.deepEqual(s.published, ['process_kprobe 0', 'process_kprobe 1'])
-  // Only what comes from the ring is work.
+  // Only chunks from the ring are work.
   assert.deepEqual([s.ingest.polls(), s.worked], [false, 1])
   assert.deepEqual(s.parts.enrichment.held.events, 0)
   await s.line.stop(0)

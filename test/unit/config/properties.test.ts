@@ -18,7 +18,7 @@ const SEEDS = [
   'test/fixtures/configs/good/filters.yaml',
 ].map((path) => readFileSync(join(ROOT, path), 'utf8'))
 
-/** Of each property; the seed is another one each time. */
+/** Runs of each property; the seed is another one each time. */
 const RUNS = 300
 
 function sound(problems: readonly Problem[], text: string): void {

@@ -41,7 +41,7 @@ const lost: LossEvent = {
   numbers: { first: 3, last: 4 },
 }
 
-/** What an exporter got. */
+/** The parts that an exporter got. */
 class Rig {
   readonly sent: Encoded[] = []
   readonly exporter = new FakeExporter((batch) => {

@@ -1,4 +1,4 @@
-/** Probes of sinks: what is found, what is advised, and that nothing is sent. */
+/** Probes of sinks: findings and advice; nothing is sent. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { mkdirSync, readFileSync, symlinkSync } from 'node:fs'

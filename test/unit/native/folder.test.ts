@@ -1,4 +1,4 @@
-/** What the addon reads of a folder. The look for hard links that uses it: test/unit/collector/kernel/files/linked.test.ts. */
+/** The addon's reading of a folder. The search for hard links that uses it: test/unit/collector/kernel/files/linked.test.ts. */
 import assert from 'node:assert/strict'
 import { linkSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,4 @@
-/** Which capability a perf event requires here, found by opening one. */
+/** The capability that a perf event requires here, found by opening one. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -15,7 +15,7 @@ console.log(perfEvents(), rights() === before)`
 const skip = process.geteuid?.() === 0 ? false : 'only root has capabilities to leave out'
 if (skip !== false) console.log(`perf events: skipped: ${skip}`)
 
-/** What `perfEvents` returns with these capabilities, and whether they are still there afterwards. */
+/** The result of `perfEvents` with these capabilities, and whether they are still there afterwards. */
 function withRights(rights: string): string {
   const node = [process.execPath, '--disable-warning=ExperimentalWarning', '--input-type=module', '-e', PROGRAM]
   return execFileSync('setpriv', [`--bounding-set=${rights}`, ...node], { encoding: 'utf8' }).trim()

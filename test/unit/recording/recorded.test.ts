@@ -1,6 +1,6 @@
 /**
- * What each kernel wrote for a short workload (`make record`), played to the real agent: its lines are those of test/golden/recorded/KERNEL.jsonl.
- * UPDATE_GOLDEN=1 rewrites these; review as code. Times are of the host that plays them, so they are left out.
+ * The records of each kernel for a short workload (`make record`), played to the real agent: its lines are those of
+ * test/golden/recorded/KERNEL.jsonl. UPDATE_GOLDEN=1 rewrites these; review as code. Times of the host that plays are left out.
  */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'

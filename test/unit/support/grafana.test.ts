@@ -67,7 +67,7 @@ const promql: readonly Query[] = [
   ...alerts.map(({ alert, expr }) => ({ where: alert, expr })),
 ]
 
-/** What Loki has of our records: fields of a record, and the attributes of the golden records. */
+/** Names that Loki has for our records: fields of a record, and the attributes of the golden records. */
 function lokiNames(): Set<string> {
   const golden = read('test/golden/otlp/events.json')
   const attributes = [...golden.matchAll(/"key": "([\w.]+)"/g)].map(([, key = '']) => key.replaceAll('.', '_'))

@@ -38,7 +38,7 @@ function image(text: string): string {
   return path.join(home, 'install-oci-hook')
 }
 
-/** What the hook prints when a runtime runs it. */
+/** Output of the hook when a runtime runs it. */
 function ranBy(hooks: string): string {
   const { hook } = JSON.parse(readFileSync(path.join(hooks, 'ktrail.json'), 'utf8'))
   assert.equal(hook.path, '/bin/sh')

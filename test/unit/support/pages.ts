@@ -1,4 +1,4 @@
-/** The pages of the repository, and what stands in them. */
+/** The pages of the repository, and their content. */
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'

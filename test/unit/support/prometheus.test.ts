@@ -1,4 +1,4 @@
-/** The strict reader that checks the metrics rejects what a scraper would reject. */
+/** The strict reader that checks the metrics rejects the same as a scraper. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parsePrometheus } from '../../support/prometheus.ts'

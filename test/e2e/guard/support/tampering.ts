@@ -1,4 +1,4 @@
-/** Maps and links of the agent as root sees them, and what the agent says of tampering. */
+/** Maps and links of the agent as root sees them, and the agent's reports of tampering. */
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import type { TestAgent } from '../../support/agent.ts'
@@ -28,7 +28,7 @@ export function mapOf(name: string): Listed {
 /** Bytes of zeros, as bpftool takes them. */
 export const zeros = (count = 0): string[] => ['hex', ...Array.from({ length: count }, () => '00')]
 
-/** What bpftool printed against it; '' when it did it. */
+/** Runs bpftool. Returns its output if it failed, else ''. */
 export const bpftool = (...args: string[]): string => {
   const { status, stderr, stdout } = spawnSync('bpftool', args, { encoding: 'utf8' })
   return status === 0 ? '' : `${stdout}${stderr}`

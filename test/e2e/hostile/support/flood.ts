@@ -1,5 +1,5 @@
 /**
- * The flood suite: an unprivileged user attacks one running agent, in one way after another. After each attack the next
+ * The flood suite: an unprivileged user attacks one running agent, in one way after another. After each attack four things hold: the next
  * watched reads are in the file, /livez has never failed, the accounting is exact, and memory returns to its former level.
  */
 import assert from 'node:assert/strict'
@@ -75,7 +75,7 @@ const ATTACKS: readonly Attack[] = [
   },
 ]
 
-/** Opens below `folder` and of what was moved out of it, folded into an event for each file. */
+/** Opens below `folder` and of files that were moved out of it, folded into an event for each file. */
 function byIdentity(folder: string): string {
   const hook = {
     call: 'security_file_open',

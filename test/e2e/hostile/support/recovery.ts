@@ -7,7 +7,7 @@ import { livez } from './livez.ts'
 
 /** How long memory may take to return. */
 const REST_MS = 60_000
-/** Memory at rest differs by 10 MiB from one look to the next: V8 collects only what is worth it, and code comes and goes. */
+/** Memory at rest differs by 10 MiB from one sample to the next: V8 collects only worthwhile amounts, and code comes and goes. */
 const REST_SLACK_BYTES = 12 << 20
 const restBound = (restBytes: number): number => 1.2 * restBytes + REST_SLACK_BYTES
 

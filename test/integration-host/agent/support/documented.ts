@@ -11,7 +11,7 @@ import { fileHook, path, policy } from '../../../e2e/support/policy.ts'
 
 const ROOT = fileURLToPath(new URL('../../../../', import.meta.url))
 
-/** A folder with what the lines name. The files of the agent are in its own folder, not in /var/log/ktrail. */
+/** A folder with the files that the lines name. The files of the agent are in its own folder, not in /var/log/ktrail. */
 export class Documented {
   readonly lines: readonly ShellLine[] = [...inlineLines(), ...blockLines()].filter(({ run }) => run === 'agent')
   readonly #folder: string

@@ -4,9 +4,9 @@ import { ktrail } from '../../../../collector/cli/ktrail.ts'
 export class Live {
   /** Its words, for messages. */
   readonly command: string
-  /** What it has printed. */
+  /** Its output so far. */
   out = ''
-  /** What it has reported, and why it failed. */
+  /** Its messages so far, and why it failed. */
   err = ''
   /** The exit code; undefined while it runs. */
   code: number | undefined

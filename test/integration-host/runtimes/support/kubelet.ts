@@ -1,4 +1,4 @@
-/** What kubelet asks a runtime for over the CRI API, as far as it takes to run one container in a pod with the network of the host. */
+/** Requests of kubelet to a runtime over the CRI API: enough for one container in a pod with the network of the host. */
 import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import { ChannelCredentials, Client } from '@grpc/grpc-js'
 

@@ -1,4 +1,4 @@
-/** What random worlds and random policies are made of. */
+/** Parts of random worlds and random policies. */
 import { asBytes } from '../operators.ts'
 
 /** Names that are alike: equal first 8 bytes, one the beginning of another, the longest, ones that look like a mark. */

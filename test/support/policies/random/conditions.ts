@@ -6,11 +6,11 @@ import { DROPPED } from './alphabet.ts'
 const KINDS: readonly string[] = ['Mnt', 'Net', 'User', 'Uts', 'Ipc', 'Cgroup', 'Pid', 'PidForChildren']
 const SETS: readonly string[] = ['Effective', 'Permitted', 'Inheritable']
 
-/** What processes of a world are known by before they run. */
+/** Facts about the processes of a world that are known before they run. */
 export interface Known {
   /** Programs of the process that makes the calls, and of its parent. */
   readonly programs: readonly string[]
-  /** Of that process, its parent, and the parent's parent. */
+  /** Pids of that process, its parent, and the parent's parent. */
   readonly pids: readonly number[]
 }
 
@@ -19,7 +19,7 @@ export class Conditions {
   readonly #known: Known
   #left: number
 
-  /** `room`: for how many conditions there is room. */
+  /** `room`: number of conditions that fit. */
   constructor(random: Seeded, known: Known, room: number) {
     this.#random = random
     this.#known = known

@@ -76,7 +76,7 @@ export class Files {
     if (random.chance(0.1)) this.#holdLong()
   }
 
-  /** What the host's paths lead to now. */
+  /** The files at the host's paths now. */
   lookup(): FileLookup {
     return this.#tree.lookup()
   }
@@ -139,7 +139,7 @@ export class Files {
     this.files.push(to)
   }
 
-  /** A file, or a folder with what is in it, gets a second path. */
+  /** A file, or a folder with its content, gets a second path. */
   #bind(): void {
     const random = this.#random
     const isFile = random.chance(0.5)

@@ -11,7 +11,7 @@ type Filter = Pick<FilterDocument, 'operator' | 'values' | 'sticky'>
 
 const TEXT_OPERATORS: readonly string[] = ['Equal', 'In', 'NotEqual', 'NotIn', 'NotPrefix', 'NotPostfix']
 const SUBSTRINGS: readonly string[] = ['SubString', 'SubStringIgnCase']
-/** With those that select few more often than others. */
+/** Operators that select few calls come more often than others. */
 const NUMBER_OPERATORS: readonly string[] =
   'Equal Equal In In NotEqual NotIn GreaterThan GT GT LessThan LT LT Mask Mask Mask InMap InMap InRange InRange NotInMap NotInRange'.split(
     ' ',
@@ -44,10 +44,10 @@ const BUFFER_BYTES = 4094
 const POSTFIX_BYTES = 127
 const SUBSTRING_BYTES = 99
 const SUBSTRINGS_MAX = 100
-/** Of all values of one policy. Filters beyond have one value, of few bytes. */
+/** Bytes of all values of one policy. Filters beyond have one value, of few bytes. */
 const POLICY_BYTES = 60_000
 const VALUE_BYTES_BEYOND = 64
-/** Of all ranges of a filter. */
+/** Ranges of a filter, in all its values. */
 const RANGES_MAX = 1024
 
 /** Well-formed texts of at most `bytes` bytes: the beginning of some bytes, or their end. */
@@ -84,7 +84,7 @@ export class Filters {
   readonly #canTellFiles: boolean
   #bytes = 0
 
-  /** `tellsFiles`: whether the kernel can tell files by identity. */
+  /** `tellsFiles`: whether the kernel can distinguish files by identity. */
   constructor(random: Seeded, world: World, tellsFiles: boolean) {
     this.#random = random
     this.#world = world

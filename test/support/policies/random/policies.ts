@@ -36,7 +36,7 @@ const TARGETS: readonly Target[] = [
   { call: 'sys_unlinkat', syscall: true, params: ['number', 'string', 'number'] },
   { call: 'sys_pwrite64', syscall: true, params: ['fd', 'char_buf', 'size', 'number'] },
 ]
-/** Of a world that has sockets. */
+/** Targets in a world that has sockets. */
 const SOCKET_TARGETS: readonly Target[] = [
   { call: 'security_socket_getsockname', syscall: false, params: ['socket'] },
   { call: 'security_socket_bind', syscall: false, params: ['socket', 'sockaddr', 'number'] },
@@ -48,10 +48,10 @@ const MEMBERS: Readonly<Record<string, Readonly<Record<string, readonly string[]
 
 const NUMBER_TYPES: readonly string[] =
   'int sint8 int8 uint8 sint16 int16 uint16 sint32 int32 uint32 sint64 int64 uint64 long ulong size_t'.split(' ')
-/** As which a buffer's size is read. */
+/** Types in which a buffer's size is read. */
 const SIZE_TYPES: readonly string[] = ['size_t', 'uint32', 'int', 'long', 'uint64']
 const SIZE_INDEX = 3
-/** What calls return: descriptors, and errors. */
+/** Return values of calls: descriptors, and errors. */
 const RETURNED: readonly bigint[] = [0n, 3n, 4n, 5n, -2n, -14n, -22n, -36n]
 const MODES: readonly bigint[] = [0o100644n, 0o040755n, 0o140777n, 0o100000n]
 /** Arguments and data of a hook. */
@@ -59,10 +59,10 @@ const ARGUMENTS_MAX = 5
 const SELECTORS_MAX = 5
 /** Arguments of a hook with SameFile or UnderDir. */
 const IDENTITY_ARGUMENTS_MAX = 2
-/** Those that calls.c waits for. */
+/** Signals that calls.c waits for. */
 const SIGNALS = { first: 36, count: 20 }
 
-/** How much of what all policies share a set may use: conditions on processes, and different lists of SameFile and UnderDir. */
+/** A set's share of the limits for all policies: conditions on processes, and different lists of SameFile and UnderDir. */
 export interface Room {
   readonly conditions: number
   readonly identityLists: number
@@ -75,7 +75,7 @@ export class Policies {
   readonly #hooks: HookDocument[] = []
   readonly #filters: Filters
   readonly #conditions: Conditions
-  /** What waits for signals. */
+  /** The program that waits for signals. */
   readonly #program: string
   #identityLists: number
 
@@ -132,13 +132,13 @@ export class Policies {
     return hook
   }
 
-  /** Which bits above an `int` a function leaves in the register is not defined. */
+  /** A function leaves the register's bits above an `int` undefined: its types have at most 32 bits. */
   #returned(syscall: boolean): ArgumentDocument {
     const types = NUMBER_TYPES.filter((name) => syscall || (numberType(name)?.bits ?? 0) <= 32)
     return { index: 0, type: this.#random.pick(types) ?? 'int' }
   }
 
-  /** Some of the parameters, in some order; of some, what they lead to. */
+  /** Some of the parameters, in some order; of some, a member. */
   #args(params: readonly Kind[]): ArgumentDocument[] {
     const random = this.#random
     const all = params.map((kind, index) => ({ kind, index, at: random.next() }))

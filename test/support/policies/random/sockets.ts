@@ -34,7 +34,7 @@ export const ADDRESSES: readonly string[] = [
 ]
 export { PORTS }
 
-/** A sockaddr as bytes in latin1, and what a policy sees of it. */
+/** A sockaddr as bytes in latin1, and its form in a policy. */
 export function someAddress(random: Seeded): { readonly bytes: string; readonly facts: SocketFacts } {
   const family = random.pick(['AF_INET', 'AF_INET6', 'AF_UNIX'] as const) ?? 'AF_INET'
   const port = random.pick(PORTS) ?? 1
@@ -96,7 +96,7 @@ export function someSockets(random: Seeded, setup: string[]): HeldSocket[] {
       sys('socket', FAMILIES[family], type, 0),
       sys('dup3', '@', fd, 0),
       sys('close', '@'),
-      // Those of other worlds may have the same address.
+      // Sockets of other worlds may have the same address.
       sys('setsockopt', fd, SOL_SOCKET, SO_REUSEPORT, '*', 4),
       sys('bind', fd, { text: bytes }, bytes.length),
     )

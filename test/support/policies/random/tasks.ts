@@ -18,13 +18,13 @@ export interface TaskState {
   readonly first: Privileges
 }
 
-/** What is known of the processes of a world once they have run. */
+/** Facts about the processes of a world that are known once they have run. */
 export interface Made {
   readonly program: string
   readonly comm: string
-  /** Of the process that started the first. */
+  /** Facts about the process that started the first. */
   readonly parent: { readonly program: string; readonly comm: string; readonly pids: readonly number[] }
-  /** On the host, by number. */
+  /** Pids on the host, by number. */
   readonly pids: readonly number[]
   readonly hostName: string
   readonly umask: number
@@ -149,7 +149,7 @@ export const DATA: Readonly<Record<string, readonly string[]>> = {
   'nsproxy.uts_ns.name.nodename': ['string'],
 }
 
-/** What filters may ask of a process. */
+/** Facts about a process that filters may use. */
 export function factsOf(state: TaskState, made: Made): ProcessFacts {
   const { number: own, parent, innerPid, outside, now, first } = state
   const before = parent === undefined ? undefined : factsOf(parent, made)

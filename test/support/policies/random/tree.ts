@@ -8,7 +8,7 @@ interface Node {
   readonly kind: Kind
 }
 
-/** The folder of the tree's top, which policies may name too; and what is in its place where the host sees another file system. */
+/** The folder of the tree's top, which policies may name too; and its replacements where the host sees another file system. */
 const ABOVE = -1
 const ABOVE_HIDDEN = -2
 const COVERED = -3
@@ -45,7 +45,7 @@ export class Tree {
     if (node !== undefined) this.#nodes.set(to, node)
   }
 
-  /** Replaces what is at `to`; with all that is below. */
+  /** Replaces the file or folder at `to`; with everything below. */
   rename(from: string, to: string): void {
     this.#nodes.delete(to)
     for (const [path, node] of this.#nodes) {
@@ -67,7 +67,7 @@ export class Tree {
     return { node: node.id, chains: paths.map((each) => this.#chain(each)) }
   }
 
-  /** Of a file that is in none of the folders any more, or never was: folders that are missing count as others. */
+  /** Identity of a file that is in none of the folders any more, or never was: missing folders count as others. */
   lost(path: string): Identity {
     const fresh: Link[] = []
     let at = path
@@ -91,7 +91,7 @@ export class Tree {
     return [{ node, parent, name: nameOf(path) }, ...this.#chain(parentOf(path))]
   }
 
-  /** What paths of the host lead to now. */
+  /** The files at the paths of the host now. */
   lookup(): FileLookup {
     const nodes = new Map(this.#nodes)
     return (path) => {

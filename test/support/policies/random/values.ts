@@ -1,4 +1,4 @@
-/** What policies see of files: the paths, and what `resolve` leads to from a `struct file` or a `struct path`. */
+/** Files as policies see them: the paths, and the values of `resolve` from a `struct file` or a `struct path`. */
 import { release } from 'node:os'
 import { atLeast, parseRelease } from '../../../../collector/kernel/facts.ts'
 import { kept } from '../../../e2e/support/paths.ts'
@@ -14,7 +14,7 @@ export interface Place {
   readonly name: string
   readonly identity: Identity
   readonly umask: number
-  /** Of a folder that was not made by mkdir. */
+  /** Mode of a folder that was not made by mkdir. */
   readonly mode?: number
 }
 

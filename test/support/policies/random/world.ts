@@ -48,7 +48,7 @@ export class World {
   /** Files and folders by their paths for the host, as they are when policies are loaded; some are not there. */
   readonly hostPaths: { readonly files: readonly string[]; readonly folders: readonly string[] }
   readonly sockets: readonly HeldSocket[]
-  /** What the host's paths lead to when policies are loaded. */
+  /** The files at the host's paths when policies are loaded. */
   readonly lookup: FileLookup
   readonly #follows: Array<{ readonly state: TaskState; readonly calls: (result: bigint) => readonly Call[] }> = []
   /** Lines whose results are pids, and lines whose results are numbers of signals, with their processes. */
@@ -130,7 +130,7 @@ export class World {
     this.#follows.push({ state: this.#tasks.now, calls })
   }
 
-  /** A call that must work, and what it calls in the kernel. */
+  /** A call that must work, and the functions that it calls in the kernel. */
   #works(does: string, ...calls: readonly Call[]): void {
     this.#does(does, (result) => {
       if (result < 0n && result > -4096n) throw new Error(`"${does}" failed with ${result}: the workload is wrong`)
@@ -138,7 +138,7 @@ export class World {
     })
   }
 
-  /** What a process does that this one forks and waits for. */
+  /** Adds a fork, the lines of the new process, and the wait for it. */
   #fork(lives: () => void): void {
     const at = this.lines.length
     this.#does('')
@@ -336,7 +336,7 @@ export class World {
 
   #unlinkNothing(): void {
     const folder = this.#random.pick(NUMBERS) ?? 0n
-    // A bit that means nothing: the call fails before it looks at the path.
+    // A bit that means nothing: the call fails before it reads the path.
     const flags = BigInt.asUintN(64, (this.#random.pick(NUMBERS) ?? 0n) | 1n)
     const exists = this.#random.pick(this.tree.files) ?? ''
     const { word, value } = this.#random.chance(0.5)

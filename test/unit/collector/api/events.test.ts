@@ -89,7 +89,7 @@ const SHOWN: readonly JsonValue[] = EVENTS.map((event) =>
   JSON.parse(String(Buffer.from(createJsonEncoder({ nodeName: NODE }).encode([event]).bytes))),
 )
 
-/** Which of the events a filter lets through; the fifth is a loss. */
+/** The events that each filter lets through; the fifth is a loss. */
 const FILTERS: ReadonlyArray<readonly [name: string, request: JsonValue, want: readonly number[]]> = [
   ['none', {}, [1, 2, 3, 4, 5]],
   ['an empty filter', { allow_list: [{}] }, [1, 2, 3, 4, 5]],
@@ -280,7 +280,7 @@ test('api events: a client that does not read delays nothing, and learns how muc
   const numbers = (line: string): number => Number(/dropped_process_events":"(\d+)"/.exec(line)?.[1] ?? -1)
   const sum = (lines: readonly string[]): number =>
     lines.reduce((all, line) => all + (numbers(line) < 0 ? 1 : numbers(line)), 0)
-  // Now it reads: what it gets and what is reported to it is everything.
+  // Now it reads: its events and the losses reported to it make up everything.
   const late = collected(slow)
   await until('both have everything', () => sum(late) === published && sum(fast) === published)
   assert.equal(

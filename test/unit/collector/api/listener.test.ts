@@ -1,4 +1,4 @@
-/** What serves the API is loaded with the first client, and not before. */
+/** The code that serves the API is loaded with the first client, and not before. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'

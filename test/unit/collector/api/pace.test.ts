@@ -16,7 +16,7 @@ function shareOf(others: number): number {
     used += 0.1
   }
   for (let turn = 0; turn < 10_000; turn++) {
-    // What others use of a turn.
+    // The part of a turn that others use.
     now += others
     const exhausted = pace.exhausted
     if (!exhausted) for (let i = 0; i < 10; i++) pace.count(message)

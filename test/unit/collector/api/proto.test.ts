@@ -27,7 +27,7 @@ const shown = (field: DescField): string => {
   const optional = field.proto.proto3Optional ? ' optional' : ''
   return `${name} = ${number}: ${fieldKind}${list} ${type}${optional} ${optional === '' ? (oneof?.name ?? '') : ''}`
 }
-/** What ktrail has beside Tetragon's fields is of a package of its own. */
+/** Fields of Tetragon: the types of ktrail's own fields are in a package of its own. */
 const messageText = ({ fields }: DescMessage): string[] =>
   fields.filter(({ message }) => message?.typeName.startsWith('ktrail.') !== true).map(shown)
 const enumText = ({ values }: DescEnum): string[] => values.map(({ name, number }) => `${name} = ${number}`)

@@ -1,4 +1,4 @@
-/** The API over its socket, asked by a client that is made from the tables. */
+/** The API over its socket, with a client that is made from the tables. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { readFileSync, statSync } from 'node:fs'
@@ -89,7 +89,7 @@ const PROBES: ReadonlyArray<readonly [what: string, change: Partial<KernelFacts>
   ['no security modules', { lsms: '', security: false }, ['fmodret', 'lsm']],
 ]
 
-/** Probes of what ktrail does not use on any kernel. */
+/** Probes of features that ktrail does not use on any kernel. */
 const NEVER = [
   'buildid',
   'uprobe_multi',
@@ -226,7 +226,7 @@ test('api: what the selectors of a policy have had done, in all and by selector'
   await client.ask('AddTracingPolicy', { yaml: POLICY })
   const answer: unknown = await client.ask('ListTracingPolicies')
   const { policies } = answer as { readonly policies: ReadonlyArray<{ readonly stats: object }> }
-  // Tetragon's clients skip what it does not have.
+  // Tetragon's clients skip fields that it does not have.
   assert.deepEqual(policies[0]?.stats, {
     action_counters: { post: '7', signal: '3', monitor_signal: '9', override: '3', nopost: '4' },
     selector_action_counters: [

@@ -172,7 +172,7 @@ test(
   { skip: process.geteuid?.() !== 0 && 'needs root' },
   async () => {
     await using rig = await Rig.start()
-    // Loads what the command imports.
+    // Loads the modules that the command imports.
     await assert.rejects(ktrail(['events', '--server', `unix://${rig.path}.none`], new FakeTerminal()))
     await asNobody(async () => {
       await assert.rejects(ktrail(['events', '--server', `unix://${rig.path}`], new FakeTerminal()), {

@@ -50,7 +50,7 @@ for (const [args, exporters] of GOOD) {
     const config = configIn(out)
     assert.partialDeepStrictEqual(config.exporters, exporters)
     assert.deepEqual(Object.keys(config.exporters), Object.keys(exporters))
-    // What the comments offer is valid, too.
+    // The settings in the comments are valid, too.
     configIn(out.replaceAll(/^ {4}# /gm, '    '))
   })
 }
@@ -89,7 +89,7 @@ test('init: the file is new, private and checked; another one is replaced only b
   await assert.rejects(init('--topic', 'x'), /--topic goes with --kafka$/)
 })
 
-/** Types each answer when its question is there; prints what the terminal showed and the exit code. */
+/** Types each answer when its question is there; prints the text of the terminal and the exit code. */
 const TYPIST = `
 import os, pty, re, sys
 answers, command = sys.argv[1].split('|'), sys.argv[2:]

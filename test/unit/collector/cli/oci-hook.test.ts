@@ -1,4 +1,4 @@
-/** The hook of a container runtime: what it tells the agent, and that it ends in time whatever is wrong, with a sentence in its log. */
+/** The hook of a container runtime: its report to the agent; it ends in time whatever is wrong, with a sentence in its log. */
 import assert from 'node:assert/strict'
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
@@ -14,7 +14,7 @@ const UID = '1c9a7f0e-5f6d-4a6e-9a55-0d1c4f0b8a11'
 interface Bundle {
   readonly folder: Folder
   readonly state: string
-  /** Runs the hook; returns what it wrote to its log. */
+  /** Runs the hook; returns its log. */
   run(server: string, input?: AsyncIterable<Uint8Array> | string, timeoutMs?: number): Promise<string>
 }
 

@@ -1,4 +1,4 @@
-/** What ends an agent from outside, each in a process of its own: signals and exceptions, also during the start. */
+/** Ends of an agent from outside, each in a process of its own: signals and exceptions, also during the start. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'

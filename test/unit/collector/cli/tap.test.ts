@@ -1,4 +1,4 @@
-/** `ktrail tap`: what real exporters are offered, byte by byte. */
+/** `ktrail tap`: the input of real exporters, byte by byte. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'

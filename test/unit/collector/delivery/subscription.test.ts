@@ -19,7 +19,7 @@ const execs = (from: number, count: number): Event[] =>
 
 const seqs = ({ events }: Taken): number[] => events.map(({ seq }) => seq)
 
-/** What a reader took, as `1,2 -3` for events 1 and 2 and then three lost ones. */
+/** The taken events as text: `1,2 -3` for events 1 and 2 and then three lost ones. */
 const shown = (taken: Taken): string => `${seqs(taken).join()}${taken.lost > 0 ? ` -${taken.lost}` : ''}`
 
 const quiet = (): void => {}

@@ -190,7 +190,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ do: fc.constant('pass' as const), pids: fc.array(pid, { maxLength: 6 }) }),
   // The longest arguments exceed the whole limit.
   fc.record({ do: fc.constant('exec' as const), pid, length: fc.oneof(fc.nat(500), fc.nat(12_000)) }),
-  // Of the image so many execs ago.
+  // `back`: the image so many execs ago.
   fc.record({ do: fc.constantFrom('learned' as const, 'failed' as const), pid, back: fc.nat(1) }),
   fc.record({ do: fc.constant('time' as const), ms: fc.nat(700) }),
 )

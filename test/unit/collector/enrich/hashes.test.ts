@@ -1,4 +1,4 @@
-/** Hashes of what files have: which file is read, what is refused, and what events wait for. The files are real, the kernel's answer is that of stat. */
+/** Hashes of the content of files: the file that is read, refusals, and the waits of events. The files are real, the kernel's answer is that of stat. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'

@@ -1,4 +1,4 @@
-/** The enricher: what it attaches to processes, for whom it waits, and that its waits are bounded. */
+/** The enricher: the data that it attaches to processes, the events that wait for it, and the bounds of its waits. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Enrichment } from '../../../../collector/enrich/enrichment.ts'
@@ -144,7 +144,7 @@ test('identity: outside of pods a container gets its name from its runtime, and 
   assert.deepEqual(stage.pass([]), [event])
   assert.equal(process.container, names.get(docker))
   assert.equal(parent.container, names.get(docker))
-  // One in a pod waits for Kubernetes, and what has no container for nothing.
+  // A process in a pod waits for Kubernetes; a process without a container waits for nothing.
   assert.deepEqual(stage.pass([makeExec({ process: inPod({ pid: 7 }), parent: undefined })]), [])
   const host = makeExec({ process: makeProcess({ docker: '', pid: 8 }), parent: undefined })
   assert.deepEqual(stage.pass([host]), [host])

@@ -1,4 +1,4 @@
-/** When the agent tests its hooks, and what it finds. */
+/** When the agent tests its hooks, and its findings. */
 import assert from 'node:assert/strict'
 import { readFileSync, readdirSync, statSync } from 'node:fs'
 import { release } from 'node:os'
@@ -17,7 +17,7 @@ const HOUR_MS = 3_600_000
 class Hook {
   runs = 0n
   silent = false
-  /** The cgroup's calls are ended by what the program remembers. */
+  /** The program remembers the cgroup, whose calls end early and are not counted. */
   remembers = true
   readonly symbol: string
   readonly link: { readonly kind: AttachKind }
@@ -36,11 +36,11 @@ class Hook {
 interface Rig {
   readonly hooks: Hook[]
   readonly canary: Canary
-  /** How often accesses were made; several at a time are one. */
+  /** Number of accesses; several at a time are one. */
   acts: number
-  /** What each access was for, first functions only. */
+  /** The first function of each access. */
   readonly made: string[]
-  /** Functions whose accesses are refused before they come to them. */
+  /** Functions whose accesses are refused before they reach them. */
   readonly refused: Set<string>
   /** Silent hooks, as text. */
   check(ms: number): string[]

@@ -1,4 +1,4 @@
-/** The kernel's table of processes against the agent's: what was changed is found, reported and put right; records under way are not. */
+/** The kernel's table of processes against the agent's: a change is found, reported and put right; records under way are not. */
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -79,7 +79,7 @@ test('process map: each entry is looked at in turn', () => {
 
 test('process map: an exec or exit whose record is under way is nothing', () => {
   const { procfs, kernel, table, look } = rig(20, 30, 40)
-  // Its exec is later than what the agent knows.
+  // Its exec is later than the one that the agent has.
   kernel.set(20, BigInt(START + 500))
   // Its process has ended.
   kernel.delete(30)

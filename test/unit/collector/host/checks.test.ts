@@ -1,4 +1,4 @@
-/** What keeps the agent from running on a kernel. Whether there are kprobes depends on the machine of this test. */
+/** Problems that keep the agent from running on a kernel. Whether there are kprobes depends on the machine of this test. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { kernelProblems } from '../../../../collector/host/checks.ts'

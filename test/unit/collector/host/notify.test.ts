@@ -1,4 +1,4 @@
-/** What a service manager gets on its socket: a real one, of another program. */
+/** Messages to a service manager on its socket: a real one, of another program. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

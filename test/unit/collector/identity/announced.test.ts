@@ -1,4 +1,4 @@
-/** What is kept of a container that a hook announces, by containerd's and CRI-O's annotations and by Tetragon's fields. */
+/** The kept data of a container that a hook announces, by containerd's and CRI-O's annotations and by Tetragon's fields. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Announcements } from '../../../../collector/identity/announced.ts'

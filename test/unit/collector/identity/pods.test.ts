@@ -1,4 +1,4 @@
-/** Pods as the API server sends them → what events say of them, by container and by cgroup. */
+/** Pods as the API server sends them → their data in events, by container and by cgroup. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { podOf } from '../../../../collector/identity/pod-object.ts'

@@ -1,4 +1,4 @@
-/** Cgroups by their names, pods by what the API server says of them → what the kernel's map is to say of a cgroup. */
+/** Cgroups by their names, pods as the API server has them → entries of the kernel's map for cgroups. */
 import assert from 'node:assert/strict'
 import { chownSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -246,7 +246,7 @@ test('workloads: the tree of cgroups, with names that may be a container’s', a
     [ino('unified'), ''],
     [ino('unified', 'a'), 'a'],
   ])
-  // v1 alone: who is in no cgroup is in the root of the unified hierarchy all the same.
+  // v1 alone: a process in no cgroup is in the root of the unified hierarchy all the same.
   writeFileSync(join(procfs, '1/mounts'), mounts.join(''))
   assert.deepEqual(await scan(), [
     [1n, ''],

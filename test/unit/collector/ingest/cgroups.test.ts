@@ -1,4 +1,4 @@
-/** Records of cgroups → what the agent knows of them. */
+/** Records of cgroups → the agent's cgroups. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { takeCgroup } from '../../../../collector/ingest/cgroups.ts'

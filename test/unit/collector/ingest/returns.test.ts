@@ -70,7 +70,7 @@ const shown = (events: readonly ProcessEvent[]): string[] =>
     return `${arg?.kind === 'string' ? arg.value : ''} ${returned === undefined || returned.kind === 'file' || returned.kind === 'struct' ? '' : returned.kind === 'error' ? returned.message : returned.value}`
   })
 
-/** Plays additions (`+`, with a name) and ends; returns what went on. */
+/** Plays additions (`+`, with a name) and ends; returns the events that went on. */
 function play(
   steps: ReadonlyArray<readonly [name: string, call: Call] | readonly [returned: number | undefined, call: Call]>,
   pending = new PendingReturns(),
@@ -314,7 +314,7 @@ test('returns: calls that only the agent has end when their thread is gone, at t
   assert.deepEqual(told(), ['gone return not seen'])
   assert.deepEqual(told([4 | (3 << 16)]), ['other function return not seen'])
   assert.equal(pending.unkept, 1)
-  // What returned while it was suspected goes on with its value.
+  // A call that returned while it was suspected goes on with its value.
   pending.sweep(new GoneThreads((_, tid) => (tid === 8 ? 'gone' : 1n), agentPid), 9_000_000_000n)
   assert.deepEqual(play([[5, { call: 1, nsec: 6 }]], pending), ['again 5'])
   assert.deepEqual(told(), [])

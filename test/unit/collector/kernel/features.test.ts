@@ -1,4 +1,4 @@
-/** What a kernel offers → what `ktrail check --kernel` prints and the log names; docs/kernels.md says the same. */
+/** Features of a kernel → output of `ktrail check --kernel` and names in the log; docs/kernels.md has the same. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { FEATURES, kernelFindings, lackingFeatures } from '../../../../collector/kernel/features.ts'

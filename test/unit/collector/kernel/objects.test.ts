@@ -1,4 +1,4 @@
-/** What a kernel offers → the object that is loaded. */
+/** Features of a kernel → the object that is loaded. */
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { test } from 'node:test'

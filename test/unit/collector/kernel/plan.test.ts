@@ -717,7 +717,7 @@ const PLAIN: ReadonlyArray<readonly [base: string, sizeBytes: number, plain: boo
   ['enum kernel_read_file_id', 4, true],
   ['struct file *', 8, true],
   ['struct pt_regs *', 8, true],
-  // The verifier knows no members of a struct that is only declared.
+  // The verifier has no members of a struct that is only declared.
   ['struct other *', 8, false],
   ['char *', 8, false],
   ['char **', 8, false],

@@ -1,4 +1,4 @@
-/** Changes of policies → objects, gates and links. The kernel is in memory; what runs there is for test/integration. */
+/** Changes of policies → objects, gates and links. The kernel is in memory; test/integration runs the programs. */
 import assert from 'node:assert/strict'
 import { constants as os } from 'node:os'
 import { test } from 'node:test'
@@ -50,7 +50,7 @@ const policyOf = (name: string, ...hooks: HookSpec[]): Policy => ({ name, file: 
 /** A hook at entry. */
 const on = (call: string, line = 3): HookSpec => spec({ call, args: [], at: { line, col: 5 } })
 
-/** One that wants the return value. */
+/** A hook with the return value. */
 const returning = (call: string): HookSpec => spec({ call, args: [], return: true, returnArg: arg(0, 'int') })
 
 test('programs: the kernel memory of a function is shared by the policies on it', async () => {
@@ -325,7 +325,7 @@ for (const [target, line] of [
   ['hook_entry_1', 8],
   // A program that could not be bound to it.
   ['g_0', 8],
-  // Of no function.
+  // A map, which has no function.
   ['sets', 7],
 ] as const) {
   test(`programs: a refusal of ${target} has the position of the hook`, async () => {

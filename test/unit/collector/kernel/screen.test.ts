@@ -66,7 +66,7 @@ function matches(each: ArgumentFilter, { args }: HookSpec, params: readonly Para
     return numberMatches(each, narrowed(type.read, typeof param === 'bigint' ? param : assert.fail('no number')))
   }
   if (each.class === 'socket') return assert.fail('no socket')
-  // Which file it is has no text; a real kernel decides that (test/e2e/files).
+  // The kind and the identity of a file have no text; a real kernel decides these filters (test/e2e/files).
   if (each.class === 'fileType') return assert.fail('no kinds of files here')
   if (each.class === 'identity') return assert.fail('no identity here')
   const text = param === undefined || typeof param === 'bigint' ? '' : textOf(param)
@@ -125,7 +125,7 @@ function piece(text: string, operator: Operator, from: number): string {
   return operator === 'Postfix' || operator === 'NotPostfix' ? characters.slice(at).join('') : text
 }
 
-/** What filters are made of. */
+/** Parts of random filters. */
 interface Pool {
   /** The arguments that hooks may have: a type of each. */
   readonly args: ReadonlyArray<readonly [index: number, types: readonly string[]]>
@@ -147,7 +147,7 @@ const ANY: Pool = {
   odd: ['/', '//', '/etc//', 'etc', '/a//b', ' (deleted)', 'd)', '/etc/', '/ (deleted)'],
 }
 
-/** Filters that tell calls apart. */
+/** Filters that distinguish calls. */
 const NARROW: Pool = {
   args: [
     [0, ['file']],

@@ -21,7 +21,7 @@ const status = (code: number, message: string): string => JSON.stringify({ kind:
 
 type Answer = (url: URL, answer: ServerResponse, request: { readonly headers: Record<string, unknown> }) => void
 
-/** Lists and watches are answered one after another; what the informer does arrives in `log`. */
+/** Lists and watches are answered one after another; the results of the informer arrive in `log`. */
 async function rig(script: { lists: Answer[]; watches: Answer[] }, options: Partial<Clients> = {}) {
   const arrived = new EventEmitter()
   const log: string[] = []

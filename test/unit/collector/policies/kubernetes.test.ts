@@ -13,13 +13,13 @@ function object(name: string, call = 'f', rest: object = {}): KubernetesObject {
   return { metadata, spec: { kprobes: [{ call, syscall: false }] } }
 }
 
-/** Lists what it is given, then passes on what `send` gets. */
+/** Lists the given objects, then passes on the changes that `send` gets. */
 class FakeServer {
   readonly login = { server: 'https://k', serverName: undefined, verify: true, from: 'x', read: () => Promise.reject() }
   readonly queries: Array<Reading['query']> = []
   readonly listed: string[] = []
   refusal: CollectorError | undefined
-  /** Of the node. */
+  /** Labels of the node. */
   labels: Readonly<Record<string, string>> | undefined = {}
   readonly #objects: KubernetesObject[]
   readonly #changes: WatchChange[] = []

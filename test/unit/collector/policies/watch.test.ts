@@ -72,7 +72,7 @@ function kubernetesVolume(folder: Folder): { readonly swap: () => void } {
 
 interface Change {
   readonly name: string
-  /** Makes what is there before; returns the watched paths and what changes, one step a look. */
+  /** Makes the given files; returns the watched paths and the changes, one step a look. */
   readonly make: (folder: Folder) => { readonly paths: readonly string[]; readonly steps: ReadonlyArray<() => void> }
 }
 

@@ -1,4 +1,4 @@
-/** Containers by the names of cgroups, as runtimes lay them out, and what merely looks like one. */
+/** Containers by the names of cgroups, as runtimes lay them out, and names that merely look like one. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { cgroupPath, placeOf } from '../../../../collector/process/cgroup-names.ts'

@@ -1,4 +1,4 @@
-/** What only the event of an exec tells: how it is put together from records, and its bounds. */
+/** Details that only the event of an exec has: how they are put together from records, and their bounds. */
 import assert from 'node:assert/strict'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

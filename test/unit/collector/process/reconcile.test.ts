@@ -18,7 +18,7 @@ const DEADLINE_MS = 60_000
 const NOW_NS = 100_000_000_000n
 const TICK_NS = 10_000_000
 
-/** A kernel, a /proc and a table that agree at first: init (pid 1) and what `run` adds. */
+/** A kernel, a /proc and a table that agree at first: init (pid 1) and the processes that `run` adds. */
 class World implements Disposable {
   readonly folder = new Folder()
   readonly table: ProcessTable = newTable()

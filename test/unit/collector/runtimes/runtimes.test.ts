@@ -1,4 +1,4 @@
-/** Names of containers from the sockets of runtimes: what is kept, who is asked when, and that hostile or hanging ones cost little. */
+/** Names of containers from the sockets of runtimes: the kept data, the order of requests; hostile or hanging ones cost little. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
@@ -9,10 +9,10 @@ import { ID, SHORT, fakeCri, fakeDocker, fakeSocket, json, listed, socketPath } 
 
 interface Rig {
   readonly runtimes: Runtimes
-  /** Of the log. */
+  /** Lines of the log. */
   readonly lines: string[]
   nowMs: number
-  /** Asks until there is an answer. */
+  /** Repeats the lookup once the answer has come. */
   find(shortId?: string): Promise<NamedContainer | undefined>
 }
 

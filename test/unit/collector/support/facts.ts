@@ -1,6 +1,6 @@
 import type { KernelFacts } from '../../../../collector/kernel/facts.ts'
 
-/** The facts of an upstream kernel of this version, built with everything; `change` says what differs. */
+/** The facts of an upstream kernel of this version, built with everything; `change` has the differences. */
 export function kernel(major: number, minor: number, change: Partial<KernelFacts> = {}): KernelFacts {
   const since = (a: number, b: number): boolean => major > a || (major === a && minor >= b)
   const session = since(7, 0) ? 'context' : 'plain'

@@ -1,4 +1,4 @@
-/** Objects, maps and links in memory: what PolicyPrograms does to the kernel, and what stays open. */
+/** Objects, maps and links in memory: the effects of PolicyPrograms on the kernel, and the resources that stay open. */
 import { basename } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { u32 } from '../../../../collector/wire/bytes.ts'
@@ -14,7 +14,7 @@ import type {
   ObjectOptions,
 } from '../../../../native/types.ts'
 
-/** What a call is about, for tests that let it fail: `open hook.typed.bpf.o hook_entry_0 …`, `attach gate_entry_0 f`, `put hook_entry_0`, `update sets`. */
+/** Text of a call, for tests that let it fail: `open hook.typed.bpf.o hook_entry_0 …`, `attach gate_entry_0 f`, `put hook_entry_0`, `update sets`. */
 type Call = string
 
 /** A map of an object, behind all handles of it. */
@@ -22,7 +22,7 @@ interface MapState {
   readonly name: string
   readonly entries: Map<string, Buffer>
   frozen: boolean
-  /** Of a program array. */
+  /** Programs in a program array. */
   readonly programs: Map<number, { readonly object: FakeObject; readonly program: string; readonly id: number }>
 }
 
@@ -133,7 +133,7 @@ export class FakeNative {
     return handle
   }
 
-  /** What a call of each function runs, in the order of attaching: `f kprobe.multi: function 1, hooks 1 2`. */
+  /** Programs that a call of each function runs, in the order of attaching: `f kprobe.multi: function 1, hooks 1 2`. */
   state(): string[] {
     return [...this.#links].map(({ kind, symbol, gate, index }) => {
       const behind = gate.programs.get(index)
@@ -217,12 +217,12 @@ export class FakeObject implements BpfObject {
     programs.set(index, { object: this, program, id: this.#native.number() })
   }
 
-  /** A page a program. */
+  /** One page per program. */
   memory(): number {
     return 4096 * this.options.programs.length
   }
 
-  /** What an open file of the agent's is: files.bpf.c. Or the count of an aggregate: aggregate.bpf.c. */
+  /** Answers for files.bpf.c (identity of an open file of the agent) and for aggregate.bpf.c (count of an aggregate). */
   run(program: string, fd: number): number {
     this.#native.call(`run ${program}`)
     this.#program(program)

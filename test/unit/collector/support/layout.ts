@@ -56,7 +56,7 @@ export interface FilterRead {
 export interface SelectorRead {
   readonly policyHook: number
   readonly index: number | undefined
-  /** The first filters, about which the screen does not know all. */
+  /** Number of the first filters, which the screen does not decide in full. */
   readonly undecided: number | undefined
   readonly returnType: string
   readonly filters: readonly FilterRead[]

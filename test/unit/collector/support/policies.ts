@@ -16,7 +16,7 @@ export const policyOf = (name: string): Policy => ({ name, file: `${name}.yaml`,
 
 interface Row {
   readonly name: string
-  /** Of its hooks. */
+  /** Modes of its hooks. */
   readonly modes?: readonly string[]
   /** Optional calls that are missing. */
   readonly skipped?: readonly string[]
@@ -54,11 +54,11 @@ export class FakeKernel implements PolicyKernel<FakeAttached> {
   readonly log: string[]
   /** Each change that was tried. */
   readonly tries: string[] = []
-  /** What a change throws that adds this policy. */
+  /** Error of a change that adds this policy. */
   refuse: (policy: Policy) => Error | undefined = () => undefined
-  /** What the selectors of every policy that is added now have had done. */
+  /** Actions that the selectors of every policy added now have had done. */
   done: SelectorDone[] = []
-  /** Which load of a module has the function of every policy that is added now. */
+  /** The load of a module that has the function of every policy added now. */
   load = ''
   /** Changes that ran at the same time, at most. */
   together = 0

@@ -20,7 +20,7 @@ const pad = (bytes: Buffer): Buffer => Buffer.concat([bytes], (bytes.length + 7)
 /** A value to be written; a text is in `text` instead of at its position in a chunk. */
 export interface ValueSpec extends Omit<RawValue, 'from' | 'to' | 'details'> {
   readonly text: Buffer
-  /** Of a file whose flags have VALUE_DETAILS; empty for others. */
+  /** Details of a file whose flags have VALUE_DETAILS; empty for others. */
   readonly details: Buffer
 }
 

@@ -17,7 +17,7 @@ export function dump(bytes: Buffer): string[] {
 export function showWord({ word, len }: Edge): string {
   const bytes = Buffer.alloc(8)
   bytes.writeBigUInt64LE(word)
-  // Of an end the upper bytes.
+  // The bytes of an end are the upper ones.
   const text = bytes.toString('utf8').replaceAll('\0', '')
   const length = len >= EDGE_OPEN ? len - EDGE_OPEN : len
   return text + (len >= EDGE_OPEN ? '…' : length > 8 ? ` of ${length}` : '')

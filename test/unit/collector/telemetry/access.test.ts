@@ -89,7 +89,7 @@ test('access: with server.token, that token opens everything and no other does',
     for (const check of [events, numbers]) {
       assert.equal(ask(check), 401)
       assert.equal(ask(check, { authorization: 'Bearer of this run' }), 401)
-      // By any name: who has the token is no page of another site.
+      // By any name: a client with the token is no page of another site.
       assert.equal(ask(check, { authorization: 'Bearer open sesame', host: 'node-7.example:2112' }), 200)
     }
   }

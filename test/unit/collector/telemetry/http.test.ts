@@ -49,7 +49,7 @@ after(() => server[Symbol.asyncDispose]())
 
 const portOf = ({ address }: PageServer): number => Number(address.split(':').at(-1))
 
-/** Sends the bytes unchanged, which fetch would not, and returns all that arrives until the connection is closed. */
+/** Sends the bytes unchanged, unlike fetch, and returns everything that arrives until the connection is closed. */
 function raw(text: string, port: number = portOf(server)): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, '127.0.0.1', () => socket.write(text, 'latin1'))

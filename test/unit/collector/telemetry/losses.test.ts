@@ -83,7 +83,7 @@ test('losses: records out of order, or on their way at a tick, are not counted',
   for (let i = 0; i < 5; i++) {
     s.deliver()
     s.tick((n) => (n % 10 === 0 ? 'late' : 'comes'))
-    // Those of this tick come before the next one.
+    // Late records of this tick come before the next one.
     s.deliver()
     assert.equal(s.accounting.imbalance, 0)
   }

@@ -39,7 +39,7 @@ function sources(senders: readonly Sender[]): PageSources {
   return { ...metrics, ...agent, senders: () => senders }
 }
 
-/** `authorization`: what the client sends in the header of that name. */
+/** `authorization`: the client's header of that name. */
 async function get(pages: ReturnType<typeof createPages>, target: string, authorization?: string): Promise<Answer> {
   const request = requestOf(target, { fields: authorization === undefined ? {} : { authorization } })
   const answer = await pages[request.path]?.(request)

@@ -1,4 +1,4 @@
-/** What user space knows of the kernel side, against the BTF of the built objects. */
+/** The kernel side as user space has it, against the BTF of the built objects. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { readBtf } from '../../../support/wire/btf.ts'

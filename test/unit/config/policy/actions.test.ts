@@ -1,4 +1,4 @@
-/** matchActions and returnArgAction: text → checked actions, and what is refused. */
+/** matchActions and returnArgAction: text → checked actions, or refusals. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parsePolicy } from '../../../../config/policy/parse.ts'
@@ -171,7 +171,7 @@ const overriding = { ...killing, last: 'override', signals: [], error: -1 }
 const noError = (given: number): RegExp =>
   new RegExp(`argError: ${given} is no error \\(-4095 to -1\\): the call fails with -1 \\(EPERM\\), as in Tetragon$`)
 
-/** What Tetragon accepts without effect, or with another one than it seems. */
+/** Settings that Tetragon accepts without effect, or with another one than it seems. */
 const WARNED: ReadonlyArray<readonly [action: string, want: object | undefined, message: RegExp]> = [
   ['action: Post, rateLimitScope: thread', undefined, /rateLimitScope: does nothing without rateLimit$/],
   [

@@ -1,4 +1,4 @@
-/** `aggregate` of a hook: text → checked, and what is refused. */
+/** `aggregate` of a hook: text → checked, or refused. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parsePolicy } from '../../../../config/policy/parse.ts'

@@ -1,4 +1,4 @@
-/** SameFile and UnderDir: text → checked filters, and what is refused. */
+/** SameFile and UnderDir: text → checked filters, or refusals. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { OPERATORS_OF } from '../../../../config/policy/operators.ts'

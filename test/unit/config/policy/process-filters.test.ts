@@ -1,4 +1,4 @@
-/** matchBinaries, matchParentBinaries and matchPIDs: text → checked filters, and what is refused. */
+/** matchBinaries, matchParentBinaries and matchPIDs: text → checked filters, or refusals. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parsePolicy } from '../../../../config/policy/parse.ts'

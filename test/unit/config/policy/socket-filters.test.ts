@@ -1,4 +1,4 @@
-/** Filters on sockets: values as the beginnings of bytes, and what is no value. */
+/** Filters on sockets: values as the beginnings of bytes, and refused values. */
 import assert from 'node:assert/strict'
 import { isIPv6 } from 'node:net'
 import { test } from 'node:test'

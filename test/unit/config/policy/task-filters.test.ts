@@ -1,4 +1,4 @@
-/** matchNamespaces, matchCapabilities, and changes of both: text → checked filters, and what is refused. */
+/** matchNamespaces, matchCapabilities, and changes of both: text → checked filters, or refusals. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CAPABILITIES } from '../../../../config/policy/selectors/capabilities.ts'

@@ -1,4 +1,4 @@
-/** podSelector, containerSelector, hostSelector, nodeSelector, matchWorkloads and namespaced policies: text → checked filters, and what is refused. */
+/** podSelector, containerSelector, hostSelector, nodeSelector, matchWorkloads and namespaced policies: text → checked filters, or refusals. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parsePolicy } from '../../../../config/policy/parse.ts'

@@ -142,7 +142,7 @@ describe('parseYaml: a megabyte', () => {
     const { problems } = parse('#'.repeat(1024 * 1024 + 1))
     const want = ['f.yaml:1:1: config is too large: expected at most 1048576 bytes, got 1048577']
     assert.deepEqual(problems, want)
-    // Of two bytes each, but for the first.
+    // Characters of two bytes each, but for the first.
     assert.deepEqual(parse(`#${'ä'.repeat(512 * 1024)}`).problems, want)
   })
 })

@@ -31,7 +31,7 @@ function randomOf(seed: number): (below: number) => number {
   }
 }
 
-/** Lines of an honest agent: three runs with heartbeats, and what a full queue dropped, with its loss record. */
+/** Lines of an honest agent: three runs with heartbeats, and drops of a full queue, with their loss records. */
 interface Written {
   readonly lines: string[]
   /** Index of the first line of each run, and of the end. */
@@ -147,7 +147,7 @@ function changed({ lines, starts }: Written, change: (all: Numbered[]) => Number
 const numberIn = (text: string): number => Number(text.slice(text.lastIndexOf('-') + 1))
 const plus = (text: string, more: number): string => `${text.slice(0, text.lastIndexOf('-'))}-${numberIn(text) + more}`
 
-/** What someone does who can write to the sink and does not know all numbers. */
+/** Forgeries by someone who can write to the sink but does not have all numbers. */
 const FORGERIES: ReadonlyArray<
   readonly [
     name: string,

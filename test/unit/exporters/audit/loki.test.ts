@@ -1,4 +1,4 @@
-/** Loki by its HTTP API. The server here answers in pages as Loki does; test/integration-host/loki-container.test.ts asks a real one. */
+/** Loki by its HTTP API. The server here answers in pages as Loki does; test/integration-host/loki-container.test.ts has a real one. */
 import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'

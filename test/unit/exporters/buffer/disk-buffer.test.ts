@@ -31,7 +31,7 @@ class Rig {
   readonly disk = new Disk(new Seeded(1))
   exporter = new FakeExporter()
   encoding: Encoding = 'json'
-  /** Of the sender that was started last. */
+  /** Failures of the sender that was started last. */
   failures: string[] = []
   sender: Sender = new Sender('none', this.exporter, BASE)
   spoolBytes = 1 << 20

@@ -8,7 +8,7 @@ import { boundedText, boundedWords } from '../../../../exporters/encoding/comman
 import { Measure } from '../../../../exporters/sinks/otlp/loki/measure.ts'
 import { file, makeKprobe, makeProcess } from '../support/events.ts'
 
-/** What the kernel side takes of arguments. */
+/** Bytes of arguments that the kernel side takes. */
 const ARGV_BYTES = 16_384
 const LIMIT_BYTES = 64 << 10
 const goJson = (words: readonly string[]): number =>

@@ -1,4 +1,4 @@
-/** Format `extended`: what it says beside Tetragon's record, with and without an envelope, and what of it filters and redaction take away. */
+/** Format `extended`: its fields beside Tetragon's record, with and without an envelope, after filters and redaction. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { attributes } from '../../../../exporters/encoding/otlp/mapping.ts'

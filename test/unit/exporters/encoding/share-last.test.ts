@@ -1,4 +1,4 @@
-/** One encoding for several exporters: those that keep the bytes, and those that only read them. */
+/** One encoding for several exporters: some keep the bytes, others only read them. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Event } from '../../../../exporters/contract/event.ts'

@@ -41,7 +41,7 @@ class Numbering implements Encoder {
   }
 }
 
-/** Keeps what is offered to it, in addition to sending it. */
+/** Keeps the offered events, in addition to sending them. */
 class Watched extends Sender {
   readonly offered: Encoded[] = []
   override offer(whole: Encoded): Promise<void> | undefined {

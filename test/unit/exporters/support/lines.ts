@@ -9,7 +9,7 @@ export { idsOf, lines, numbers } from '../../../../exporters/testing/lines.ts'
 
 export const batch = (...parts: Encoded[]): Batch => batchOf(parts)
 
-/** Answers by script; keeps the ids of what it took. `answer` gets the batch and the number of calls. */
+/** Answers by script; keeps the ids of the events that it took. `answer` gets the batch and the number of calls. */
 export class FakeExporter implements Exporter {
   readonly type = 'fake'
   encoding: Encoding = 'json'

@@ -1,5 +1,5 @@
 /**
- * What a JSON line must parse to, built as plain objects straight from the tables of docs/reference/records.md: an
+ * The expected content of a JSON line, built as plain objects straight from the tables of docs/reference/records.md: an
  * encoder, slow and obvious. Keys have the order of the tables.
  */
 import type {

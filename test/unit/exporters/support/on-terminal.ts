@@ -1,6 +1,6 @@
 /**
- * Run on a terminal: writes more than it takes unread, writes the outcome to the file of its first argument, then ends (`end`),
- * or offers the same again and writes that outcome too (`wait`).
+ * Run on a terminal: writes more than the terminal takes unread, writes the outcome to the file of its first argument, then ends
+ * (`end`). Or it offers the same again and writes that outcome too (`wait`).
  */
 import { appendFileSync } from 'node:fs'
 import { createLog } from '../../../../collector/host/log.ts'

@@ -1,4 +1,4 @@
-/** What random worlds and policies are made of; `make random-policies` compares them with a kernel. */
+/** Random worlds and policies; `make random-policies` compares them with a kernel. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { KEYS } from '../../../../config/policy/tables.ts'
@@ -10,7 +10,7 @@ import { Filters } from '../../../support/policies/random/filters.ts'
 import { Policies } from '../../../support/policies/random/policies.ts'
 import { World } from '../../../support/policies/random/world.ts'
 
-/** Most of them. */
+/** Upper limit. */
 const WORLDS = 400
 const POLICIES = 3
 /** As many as a policy of 20 hooks has. */
@@ -20,7 +20,7 @@ const ROOM = { conditions: 100, identityLists: 10 }
 const top = '/tmp/ktrail-random-1'
 const programs = ['/tmp/ktrail-calls', '/usr/bin/node']
 
-/** What has tests of its own: it needs pods; and what takes the place of other fields. */
+/** Fields with tests of their own: one needs pods, one takes the place of other fields. */
 const ELSEWHERE = new Set(['matchWorkloads', 'macros'])
 
 const OTHERS =

@@ -56,7 +56,7 @@ export function header(name: string, value: string): Buffer {
   return Buffer.concat([Buffer.from([0]), literal(name), literal(value)])
 }
 
-/** Of a call by gRPC: `:method: POST`, `:scheme: https`, and the others by name. */
+/** Headers of a gRPC call: `:method: POST`, `:scheme: https`, and the others by name. */
 export function callHeaders(path: string): Buffer {
   return Buffer.concat([
     Buffer.from([0x83, 0x87]),

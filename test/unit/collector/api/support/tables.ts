@@ -1,5 +1,5 @@
 /**
- * A client of the API that knows nothing of our .proto files: its descriptors are built at run time from the tables in
+ * A client of the API that is independent of our .proto files: its descriptors are built at run time from the tables in
  * test/fixtures/api/tables.md.
  */
 import { readFileSync } from 'node:fs'

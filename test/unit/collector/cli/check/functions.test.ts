@@ -1,4 +1,4 @@
-/** `ktrail check` asks the kernel of this machine for the functions of a policy, and only warns. */
+/** `ktrail check` searches the kernel of this machine for the functions of a policy, and only warns. */
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { release, tmpdir } from 'node:os'

@@ -1,4 +1,4 @@
-/** What shells offer: the same in each, from the table. */
+/** Completions for shells: the same in each, from the table. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -46,7 +46,7 @@ test('completion: the offers for a command line', async () => {
   for (const [line, want] of ROWS) assert.equal(await offered(line), want, line)
 })
 
-/** The arguments with which a shell prints what it offers at the end of the line; `last` ends the list. */
+/** Arguments with which a shell prints its offers for the end of the line; `last` ends the list. */
 const SHELLS: Readonly<Record<string, (line: string, last: string) => string[]>> = {
   bash: (line) => [
     '-c',

@@ -1,4 +1,4 @@
-/** Runs a command line and returns what it wrote. */
+/** Runs a command line and returns its output. */
 import { ktrail } from '../../../../../collector/cli/ktrail.ts'
 
 export interface Written {

@@ -1,4 +1,4 @@
-/** `ktrail top`: what it counts, what keys do, and what fits the terminal. */
+/** `ktrail top`: its counters, its keys, and its fit to the terminal. */
 import assert from 'node:assert/strict'
 import { describe, it, test } from 'node:test'
 import { ktrail } from '../../../../../collector/cli/ktrail.ts'

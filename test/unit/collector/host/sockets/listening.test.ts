@@ -11,7 +11,7 @@ import { Folder } from '../../../exporters/support/folder.ts'
 
 const closed = (server: Server): Promise<void> => new Promise((resolve) => server.close(() => resolve()))
 
-/** A server that tries `address`, and what it logs. */
+/** A server that tries `address`, and its log. */
 async function startAt(address: Address): Promise<{ listening: Listening; logged: string[]; tries: () => number }> {
   const logged: string[] = []
   let tries = 0

@@ -13,7 +13,7 @@ export interface PodChange {
   readonly status?: object
 }
 
-/** A pod named `web` in `default`, with more than what is used. */
+/** A pod named `web` in `default`, with unused fields. */
 export function podObject({ metadata, spec, status }: PodChange = {}): object {
   return {
     kind: 'Pod',

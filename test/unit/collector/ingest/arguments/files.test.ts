@@ -1,4 +1,4 @@
-/** `struct file_details` → what events have of it; numbers and dates as a file system may make them up. */
+/** `struct file_details` → its data in events; numbers and dates as a file system may make them up. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { exact, fileDetails } from '../../../../../collector/ingest/arguments/files.ts'
@@ -25,7 +25,7 @@ test('file details: all that the kernel knows', () => {
     to.writeBigUInt64LE(2n ** 63n + 5n, FILE_DETAILS.realIno)
     to.writeUInt32LE(0x800001, FILE_DETAILS.realDev)
     to.writeUInt32LE(DETAIL_DETACHED | DETAIL_OVERLAY | DETAIL_UPPER, FILE_DETAILS.flags)
-    // Those of other policies, then one that is the hook's.
+    // Numbers of other policies, then one that is the hook's.
     for (const [i, number] of [9, 8, 2, 3].entries()) to.writeUInt32LE(number, FILE_DETAILS.named + 4 * i)
   })
   const want: FileDetails = {

@@ -1,4 +1,4 @@
-/** What records say of kernel structs and of numbers with names: in JSON, and the same through the API. */
+/** Kernel structs and numbers with names in records: in JSON, and the same through the API. */
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { fromBinary } from '@bufbuild/protobuf'

@@ -1,4 +1,4 @@
-/** What a socket says, in records. */
+/** Sockets in records. */
 import assert from 'node:assert/strict'
 import { isIPv6 } from 'node:net'
 import { test } from 'node:test'

@@ -64,7 +64,7 @@ class World {
     this.pending.add(raw(hookId, tgid, hash), event, { windowMs, bytes: hookId === 2 }, this.out)
   }
 
-  /** What went on since the last time. */
+  /** The events that went on since the last time. */
   shown(): string[] {
     return this.out.splice(0).map((event) => {
       assert.ok(event.type === 'process_kprobe')

@@ -1,4 +1,4 @@
-/** The namespaces and capabilities of processes that ran before: read while policies ask for changes, and removed after. */
+/** The namespaces and capabilities of processes that ran before: read while policies filter by changes, and removed after. */
 import assert from 'node:assert/strict'
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -84,7 +84,7 @@ test('privileges: are read with the first policy that asks, and removed after th
   using folder = new Folder()
   for (const pid of [7, 8, 9]) write(folder.path, pid)
   mkdirSync(join(folder.path, 'sys'))
-  // 5 is what a program added after the end; 9 has exited meanwhile.
+  // A program added 5 after the end; 9 has exited meanwhile.
   const maps = { privileges: mapOf(5), privileges_wanted: mapOf(), processes: mapOf(7, 8) }
   const wanted = (): number | undefined => maps.privileges_wanted.entries.get(0)?.readUInt32LE()
   const known = (): number[] => [...maps.privileges.entries.keys()]
@@ -93,7 +93,7 @@ test('privileges: are read with the first policy that asks, and removed after th
   assert.deepEqual([wanted(), known()], [undefined, [5]])
   await privileges.add([policyOf('a', CHANGE), policyOf('b', CHANGE)])
   assert.deepEqual([wanted(), known()], [1, [7, 8]])
-  // What the kernel side has entered wins.
+  // An entry of the kernel side wins.
   maps.privileges.entries.get(7)?.fill(1)
   await privileges.add([policyOf('c', CHANGE)])
   assert.equal(maps.privileges.entries.get(7)?.[0], 1)

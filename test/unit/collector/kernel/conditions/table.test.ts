@@ -70,7 +70,7 @@ for (const [name, follow, most] of [
     const more = [asking(pids('Equal', [1])), asking(programs('Equal', ['/new'], follow))]
     assert.throws(() => table.take(POLICY, follow ? more : more.slice(1), 2), { code: 'POLICY_REFUSED' })
     assert.deepEqual(table.all(), before)
-    // What is known takes no further bit.
+    // A known condition takes no further bit.
     assert.equal(table.take(POLICY, distinct(most, follow), 2).process, false)
   })
 }

@@ -1,4 +1,4 @@
-/** What the kernel side knows of the paths of identity filters: bits, keys, and the sets of hashes that reject. */
+/** Entries of the kernel side for the paths of identity filters: bits, keys, and the sets of hashes that reject. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { IdentityFilter } from '../../../../../config/policy/policy.ts'

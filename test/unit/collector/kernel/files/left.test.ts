@@ -1,4 +1,4 @@
-/** Files that left sticky folders: what is forgotten of them before a bit is another filter's. */
+/** Files that left sticky folders: the entries that are removed before a bit goes to another filter. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { FilterBits } from '../../../../../collector/kernel/files/bits.ts'

@@ -1,4 +1,4 @@
-/** Hard links of watched folders: what a look finds, and what it forgets. The kernel is a map in memory; the files are real. */
+/** Hard links of watched folders: the links that a search finds or forgets. The kernel is a map in memory; the files are real. */
 import assert from 'node:assert/strict'
 import { linkSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

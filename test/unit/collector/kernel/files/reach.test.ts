@@ -1,4 +1,4 @@
-/** Questions to file systems that may never answer: what a silent one costs, and what it does not. The threads are promises. */
+/** Questions to file systems that may never answer: the cost of a silent one, and its limits. The threads are promises. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
@@ -146,7 +146,7 @@ test('reach: is closed when the last thread has returned, and asks nothing after
 test('reach: at most so many threads wait for the kernel', async () => {
   const { reach, counts } = rig()
   const never = Promise.withResolvers<string>().promise
-  // Of a process that has none, no mount is known: each question is one of another file system.
+  // A process that does not exist has no known mount: each question is about another file system.
   const unknown = (i: number): string => `/proc/0/root/${i}`
   for (let i = 0; i < HUNG_MAX; i++)
     await assert.rejects(

@@ -1,4 +1,4 @@
-/** Where overlayfs keeps the files of its layers, by what the kernel's types have. */
+/** The place where overlayfs keeps the files of its layers, by the members of the kernel's types. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { overlayPlaces } from '../../../../../collector/kernel/functions/overlay.ts'

@@ -219,7 +219,7 @@ test('layout: filters refer to the value, and selectors to their policy', () => 
   assert.deepEqual(rows, [
     [1, 0, 'nop', ['0 file']],
     [1, 1, 'nop', ['1 s32']],
-    // No selector in the policy: one without filters. The type of a return value that is not asked for is not used.
+    // No selector in the policy: one without filters. The type of a return value that is not reported is not used.
     [2, 0, 'nop', []],
     [3, 0, 's32', ['1 u32', '0 file']],
   ])
@@ -444,7 +444,7 @@ test('layout: the path that most selectors ask for is screened, and is the first
   assert.deepEqual([found.param, found.type], [2, 'file'])
   assert.deepEqual(valuesIn(laid).slice(0, 2), ['2 file', '0 path'])
   assert.deepEqual([found.all, found.others, found.suffixes].map(members), ['0 1', '2 3', '1'])
-  // Of other policies' selectors, too.
+  // Selectors of other policies count, too.
   const first = spec({ args, selectors: [{ matchArgs: [filter(0, 'Equal', ['/c'])] }] })
   assert.equal(pathIn(laidOut(both, first, first)).param, 0)
 })
@@ -615,7 +615,7 @@ test('layout: what selectors ask of processes and of cgroups is screened apart, 
     selectors: [0n],
     words: 0,
   })
-  // The lowest bit of each: who has not that has not all.
+  // The lowest bit of each: a process without it does not have all.
   assert.deepEqual(asking([0n, 6n], [8n, 16n]), {
     conditional: 1,
     conditions: 0n,

@@ -10,7 +10,7 @@ import { onPath } from '../../support/specs.ts'
 
 const unused = (): never => assert.fail('maps are only filled')
 
-/** Maps that keep their entries as hex; `open`: those not closed; `frozen`: those that nobody can change. */
+/** Maps that keep their entries as hex; `open`: maps that are not closed; `frozen`: maps that are read-only. */
 function fakeMaps(): {
   entries: Map<string, string[]>
   open: Set<string>

@@ -1,4 +1,4 @@
-/** The programs of a function and what they are attached as. */
+/** The programs of a function and the kinds of their attachment. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { endsOf, gatePrograms, hookPrograms } from '../../../../../collector/kernel/programs/gate.ts'

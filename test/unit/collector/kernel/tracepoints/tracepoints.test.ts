@@ -1,4 +1,4 @@
-/** Formats of tracepoints, and what is read of them for a policy. */
+/** Formats of tracepoints, and the parts that are read for a policy. */
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { RAW_TYPES, TRACEPOINT_TYPES } from '../../../../../config/policy/arguments.ts'

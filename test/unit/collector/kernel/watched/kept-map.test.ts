@@ -1,4 +1,4 @@
-/** A map that only the agent writes against what it wrote: what others change is found, reported and put right. */
+/** A map that only the agent writes, against the agent's copy: a change by others is found, reported and put right. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { u32 } from '../../../../../collector/wire/bytes.ts'

@@ -1,4 +1,4 @@
-/** Which switches of the kernel silence what is attached. */
+/** Switches of the kernel that silence attached programs. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { checkSwitches } from '../../../../../collector/kernel/watched/switches.ts'

@@ -1,4 +1,4 @@
-/** Runtimes that answer on a Unix socket as a test wants: Docker's API over HTTP, the CRI API over gRPC. */
+/** Runtimes that answer on a Unix socket as a test configures them: Docker's API over HTTP, the CRI API over gRPC. */
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
@@ -39,7 +39,7 @@ export function listed(change: object = {}): object {
 
 export interface Fake {
   readonly path: string
-  /** Paths of the requests that came, or ids that were asked for. */
+  /** Paths of the requests that came, or ids of the requested containers. */
   readonly asked: string[]
 }
 
@@ -88,7 +88,7 @@ export async function fakeSocket(t: Pick<TestContext, 'after'>, does: (socket: S
   return path
 }
 
-/** `labels`: of the one container that it knows. */
+/** `labels`: of its only container. */
 export async function fakeCri(
   t: Pick<TestContext, 'after'>,
   labels: Record<string, string>,

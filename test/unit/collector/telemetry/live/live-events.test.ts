@@ -46,7 +46,7 @@ async function refusal({ page }: Rig, query = ''): Promise<string> {
   return `${answer.status} ${answer.body}`
 }
 
-/** What a reader got until now. */
+/** Messages that a reader got until now. */
 function reading(stream: Readable): { readonly messages: () => string[] } {
   let all = ''
   stream.on('data', (bytes) => (all += String(bytes)))

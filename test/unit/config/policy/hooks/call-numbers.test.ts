@@ -4,7 +4,7 @@ import test from 'node:test'
 import { callNumber } from '../../../../../config/policy/system-calls.ts'
 
 const HIGH = 0x8000_0000n
-// Of the processor's own table; strace and the kernel's tables have them.
+// Numbers of the processor's own table; strace and the kernel's tables have them.
 const X64 = {
   sys_read: 0n,
   sys_dup: 32n,

@@ -1,4 +1,4 @@
-/** `enforcers`: which hooks a policy has because of them, and what is refused. */
+/** `enforcers`: the hooks that a policy has because of them, and refusals. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parsePolicy } from '../../../../../config/policy/parse.ts'
@@ -15,7 +15,7 @@ const note = (keys: string): string => `{matchActions: [{action: NotifyEnforcer,
 const at = (keys: string, calls: string): string =>
   `${LISTS}  tracepoints: [{${ENTER}, selectors: [{matchArgs: [${DUPS}], matchActions: [{action: NotifyEnforcer, ${keys}}]}]}]\n  enforcers: [{calls: [${calls}]}]\n`
 
-/** The call, and what its selectors do. */
+/** The call, and the actions of its selectors. */
 function shown({ call, syscall, selectors }: HookSpec): string {
   const actions = selectors.map(({ actions: each }) => {
     const { notify, enforces, monitored, signals = [], error } = each ?? {}

@@ -1,4 +1,4 @@
-/** `fileDetails` of a hook: what it is accepted with, and what is refused, with the place. */
+/** `fileDetails` of a hook: accepted values, and refused ones with the place. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parsePolicy } from '../../../../../config/policy/parse.ts'
@@ -12,7 +12,7 @@ interface Document {
   readonly args?: string
 }
 
-/** Whether the hook has it, the bytes of which it wants a hash, or the problems as `line:column: message`. */
+/** Whether the hook has it, the most bytes of a file with a hash, or the problems as `line:column: message`. */
 function result(value: string, document: Document = {}): unknown {
   const { version = OWN, section = 'kprobes', call = 'call: sys_f', args = '[{index: 0, type: file}]' } = document
   const hook = `- ${call}\n      args: ${args}\n      fileDetails: ${value}\n`

@@ -1,4 +1,4 @@
-/** Mistakes in the fields of a hook: each has its line and column, what was expected, and a near name where there is one. */
+/** Mistakes in the fields of a hook: each has its line and column, the expected value, and a near name where there is one. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parsePolicy } from '../../../../../config/policy/parse.ts'
@@ -21,7 +21,7 @@ const TYPES = 'expected one of sock, socket, lnk, link, reg, regular, blk, block
 const NAMESPACES = 'expected one of Uts, Ipc, Mnt, Pid, PidForChildren, Net, Time, TimeForChildren, Cgroup, User, got'
 const PATHS = 'expected the absolute path of a file or folder, without "." and ".." as names, got'
 
-/** Policies with ¦ in front of what is wrong, and the end of the message. */
+/** Policies with ¦ in front of the mistake, and the end of the message. */
 const ROWS: ReadonlyArray<readonly [marked: string, message: string]> = [
   [filter('operator: FileType, values: [¦regulr]'), `values[0]: ${TYPES} "regulr" (did you mean "regular"?)`],
   [filter('operator: FileType, values: [¦DIR]'), `values[0]: ${TYPES} "DIR" (did you mean "dir"?)`],

@@ -57,7 +57,7 @@ async function rig(dir: string = path.join(root, `s${made++}`, 'spool')): Promis
 const segmentsIn = (dir: string): string[] => readdirSync(dir).filter((name) => name.endsWith('.seg'))
 const lostIn = (losses: readonly Loss[]): number => losses.reduce((sum, { events }) => sum + events, 0)
 
-/** Damage to a spool whose last segment is open; `there` is what may be in the folder before the repair. */
+/** Damage to a spool whose last segment is open. */
 const ways: Readonly<Record<string, (dir: string) => void>> = {
   'the folder is removed': (dir) => rmSync(dir, { recursive: true }),
   'the folder and the one above it are removed': (dir) => rmSync(path.dirname(dir), { recursive: true }),

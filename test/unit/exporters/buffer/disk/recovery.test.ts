@@ -197,7 +197,7 @@ test('spool recovery: a forged frame inside an event is not found if the frame a
   const spool = await bench.open({ segment_size: 4000 })
   await fill(spool, [0, 1])
   await spool.close()
-  // Frame 1 as written, but with the checksum of an attacker who does not know the salt.
+  // Frame 1 as written, but with the checksum of an attacker who does not have the salt.
   const other = new Bench()
   const forged = await other.open({ segment_size: 4000 })
   await fill(forged, [0, 1])

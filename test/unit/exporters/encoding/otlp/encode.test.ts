@@ -380,7 +380,7 @@ test('otlp: one JSON encoding is used for the file exporter and the body, and on
   const counted: Encoder = { encoding: 'json', encode: (events) => (calls++, json.encode(events)) }
   const shared = shareLast(counted)
   const encoder = createOtlpEncoder({ ...base, json: shared })
-  // The body has other arguments of those that are long.
+  // Long arguments differ in the body: their events are left out.
   const events = goldenEvents().filter(
     (event) => event.type !== 'process_exec' || event.executed?.arguments === undefined,
   )

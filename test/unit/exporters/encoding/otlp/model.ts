@@ -13,7 +13,7 @@ const object = (value: unknown): Json | undefined =>
     : undefined
 const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [])
 
-/** The attributes of one JSON line, except what it does not tell: `uid`, the words of argv, and the access (files/access.test.ts). */
+/** The attributes of one JSON line, except those that it lacks: `uid`, the words of argv, and the access (files/access.test.ts). */
 export function attributesOf(line: string, uid: string): Attributes {
   const record = object(JSON.parse(line)) ?? {}
   const [type = '', inner] = Object.entries(record)[0] ?? []

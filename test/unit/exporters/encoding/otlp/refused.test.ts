@@ -15,7 +15,7 @@ import { file, int, makeHook, makeKprobe, text } from '../../support/events.ts'
 
 const PATH = '/etc/shadow'
 const EACCES = -13
-/** Of a mask it is MAY_READ, of a protection PROT_EXEC. */
+/** MAY_READ in a mask, PROT_EXEC in a protection. */
 const NUMBER = 4
 
 const encoder = createOtlpEncoder({ ...encoderOptions, event_name_attribute: true })

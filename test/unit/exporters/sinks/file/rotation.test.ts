@@ -1,4 +1,4 @@
-/** When a new file is started, and what happens if that fails. */
+/** Starts of new files, and failures of a start. */
 import assert from 'node:assert/strict'
 import { mkdirSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'

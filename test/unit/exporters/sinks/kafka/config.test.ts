@@ -12,7 +12,7 @@ import { CONTEXT, exporterConfig } from '../../../../support/exporter-config.ts'
 
 const NEEDED = { brokers: ['a:9092'], topic: 't' }
 
-/** What was logged, one JSON line a message, and a context with that log. */
+/** The log, one JSON line a message, and a context with that log. */
 function logged(): { lines: string[]; context: ExporterContext } {
   const lines: string[] = []
   const log = pino({ level: 'info' }, { write: (line) => void lines.push(line) })

@@ -1,4 +1,4 @@
-/** OpenTelemetry's own exporters as ktrail exporters: what they do with a batch, and its outcome. */
+/** OpenTelemetry's own exporters as ktrail exporters: their work on a batch, and its outcome. */
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { OTLPLogExporter } from '@opentelemetry/exporter-logs-otlp-http'

@@ -10,7 +10,7 @@ import { kafkaConfig } from '../support/config.ts'
 const MAX_GROWTH_BYTES = 64 << 20
 const LOGIN = { mechanism: 'plain', username: 'me', password: 'p' } as const
 
-/** Fails with what the client's request for a topic failed with, and how much memory it took. */
+/** Returns the error of the client's request for a topic, and the memory that it took. */
 async function attempt(address: string, change: Partial<KafkaConnection>) {
   const connection = { ...kafkaConfig(), tls: undefined, sasl: undefined, brokers: [address], request_timeout: 3000 }
   const codec = { id: 0, compress: undefined }

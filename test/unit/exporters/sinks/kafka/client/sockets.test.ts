@@ -49,7 +49,7 @@ test('kafkajs connections: a broker that accepts and never answers does not bloc
   await using hung = await FakeBroker.start()
   await using well = await FakeBroker.start()
   hung.deed = () => 'silence'
-  // Long enough for a busy machine to answer in, or the silent broker is asked again.
+  // Long enough for an answer of a busy machine, or the client sends to the silent broker again.
   const client = clientOf([hung, well], { request_timeout: 1500 })
   assert.deepEqual([...(await client.partitions(['events']))], [['events', 1]])
   await client.send('events', 0, RECORDS)
@@ -83,7 +83,7 @@ test('kafkajs connections: a topic that is forbidden later does not prevent writ
   await client.send('a', 0, RECORDS)
   await client.send('b', 0, RECORDS)
   broker.topics['b'] = 29
-  // A new topic makes the client request all topics that it knows.
+  // A new topic makes the client request all of its topics.
   await client.send('c', 0, RECORDS)
   await client.send('a', 0, RECORDS)
   await client.close()

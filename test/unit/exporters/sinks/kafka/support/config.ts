@@ -4,13 +4,13 @@ import type { KafkaDeps } from '../../../../../../exporters/sinks/kafka/exporter
 import type { KafkaConfig } from '../../../../../../exporters/sinks/kafka/client/connection.ts'
 import { exporterConfig } from '../../../../../support/exporter-config.ts'
 
-/** Of topic `events`. */
+/** Config of topic `events`. */
 export function kafkaConfig(change: Partial<KafkaConfig> = {}): KafkaConfig {
   const { format = 'json' } = change
   return { ...exporterConfig('kafka', { brokers: ['b:9092'], topic: 'events', format }), ...change }
 }
 
-/** On node `n`, in epoch `e1`. */
+/** Exporter on node `n`, in epoch `e1`. */
 export function kafkaExporter(change: Partial<KafkaConfig>, deps: KafkaDeps, numbering?: Numbering): KafkaExporter {
   return new KafkaExporter(kafkaConfig(change), { nodeName: 'n', epoch: 'e1', env: {}, numbering }, deps)
 }

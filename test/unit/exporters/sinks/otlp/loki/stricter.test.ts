@@ -147,7 +147,7 @@ for (const [name, limits, good, bad, reason] of CASES) {
       aside,
     )
     assert.deepEqual(all.sender.accounting().rejected, { [reason]: aside.length })
-    // Of 20 events in 600, in two batches or in one.
+    // Limit for 20 events in 600, in two batches or in one.
     const most = 2 + 2 * aside.length * Math.ceil(Math.log2(600))
     assert.ok(all.sink.requests.length <= most, `${all.sink.requests.length} requests`)
     assert.deepEqual(all.exporter.learnedLimits, {})

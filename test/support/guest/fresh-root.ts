@@ -8,9 +8,6 @@ export const ROOT: string = path.join(import.meta.dirname, '../../..')
 /** Where a guest sees it too; guests have a /tmp of their own. */
 export const SCRATCH: string = path.join(ROOT, 'build/packages-test')
 
-/** Exit code of run.sh if the guest did not come to the command. On a busy machine systemd in an emulated guest gives up now and then. */
-const NO_COMMAND = 125
-
 const ENVIRONMENT = [
   'PATH=/opt/node/bin:/usr/sbin:/usr/bin:/sbin:/bin',
   'HOME=/root',
@@ -70,16 +67,10 @@ export class FreshRoot implements Disposable {
   boot(kernel: GuestKernel, testFile: string): void {
     const command = ['node', '--disable-warning=ExperimentalWarning', '--test', '--test-reporter=spec', testFile]
     const guest = [kernel, '--cpus', '2', '--timeout', '900', '--system', this.folder]
-    const boot = (): number | null =>
-      spawnSync('test/support/guest/run.sh', [...guest, '--', ...command], {
-        cwd: ROOT,
-        stdio: ['ignore', 'inherit', 'inherit'],
-      }).status
-    let status = boot()
-    if (status === NO_COMMAND) {
-      console.log(`${testFile}: the guest ended before the test began; it is booted once more`)
-      status = boot()
-    }
+    const { status } = spawnSync('test/support/guest/run.sh', [...guest, '--', ...command], {
+      cwd: ROOT,
+      stdio: ['ignore', 'inherit', 'inherit'],
+    })
     if (status !== 0) throw new Error(`${testFile} in a guest with the root ${this.folder}: exit code ${status}`)
   }
 

@@ -83,9 +83,9 @@ StandardOutput=file:$GUEST/output
 StandardError=inherit
 UNIT
   ln -s ../guest.service "$SYSTEM/run/systemd/system/multi-user.target.wants/guest.service"
-  # No login, no timers: they cost the boot seconds.
-  for unit in getty.target console-getty.service systemd-update-utmp.service apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
-    e2scrub_all.timer fstrim.timer systemd-networkd.service systemd-resolved.service; do
+  # No login, no timers: they cost the boot seconds. No tmpfs on /tmp, as Debian 13 mounts: it would hide a checkout below /tmp.
+  for unit in tmp.mount getty.target console-getty.service systemd-update-utmp.service apt-daily.timer apt-daily-upgrade.timer \
+    dpkg-db-backup.timer e2scrub_all.timer fstrim.timer systemd-networkd.service systemd-resolved.service; do
     ln -s /dev/null "$SYSTEM/run/systemd/system/$unit"
   done
   cd "$SYSTEM" && mount --move . / && exec chroot . /lib/systemd/systemd </dev/console >/dev/console 2>&1

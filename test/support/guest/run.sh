@@ -196,6 +196,6 @@ if [ "$ended" = 124 ] || [ "$ended" = 137 ]; then
 fi
 {
   tail -n 60 "$guest/console" "$guest/qemu.log" 2>/dev/null || true
-  printf 'guest: kernel %s ended before its command "%s" did (QEMU exit %s): the see the output of console above\n' "$kernel" "$*" "$ended"
+  printf 'guest: kernel %s ended before its command "%s" did (QEMU exit %s); see the console output above\n' "$kernel" "$*" "$ended"
 } >&2
 exit 125

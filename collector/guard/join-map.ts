@@ -14,7 +14,7 @@ export interface JoinMapOptions {
   /** Number of times that the ring was empty and all ends were known. */
   readonly emptied: () => number
   /** Numbers of returns from the map instead of the ring, and of returns that the ring refused. */
-  readonly told: () => number
+  readonly fromMap: () => number
   readonly refused: () => number
   /** Lets the events of a call go on without a return value. */
   readonly end: (call: PendingCall) => void
@@ -59,7 +59,7 @@ export class JoinMapCheck {
 
   /** At two looks in a row: refusals may be counted later than their returns are found. */
   #tooMany(): Finding[] {
-    const now = this.#options.told() - this.#options.refused()
+    const now = this.#options.fromMap() - this.#options.refused()
     const sure = Math.min(now, this.#forgedBefore)
     this.#forgedBefore = now
     if (sure <= this.#forged) return []

@@ -39,7 +39,7 @@ export function makeGuard(undo: AsyncDisposableStack, { kernel, ingest, facts, p
     pending: ingest.returns,
     inMaps: () => kernel.policies.joins?.calls() ?? new Set(),
     emptied: () => ingest.emptied,
-    told: () => kernel.policies.joins?.told ?? 0,
+    fromMap: () => kernel.policies.joins?.fromMap ?? 0,
     refused: () => kernel.counts().counters.ring_full_return,
     end: (call) => ingest.endWithoutReturn(call),
   })

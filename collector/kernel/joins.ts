@@ -35,8 +35,8 @@ export class JoinSweep {
   /** Removed calls that have no records: they were to be judged at the return. */
   lost = 0
   #removed = 0
-  /** Entries whose end the ring refused, so far. */
-  told = 0
+  /** Returns that came from the map, because the ring refused their records, so far. */
+  fromMap = 0
 
   constructor(map: (name: string) => BpfMap, gone: GoneThreads) {
     this.maps = Object.fromEntries(MAPS.map((name) => [name, map(name)])) as JoinMaps
@@ -47,7 +47,7 @@ export class JoinSweep {
   sweep(nowNs: bigint): void {
     const calls: Array<ThreadCall & { readonly entry: Entry }> = []
     for (const entry of this.#entries()) {
-      if (isEnded(entry)) this.told += this.#remove(entry) ? 1 : 0
+      if (isEnded(entry)) this.fromMap += this.#remove(entry) ? 1 : 0
       else calls.push({ tgid: tgidOf(entry), ...endOf(entry), entry })
     }
     for (const { entry } of this.#gone.among(calls, nowNs)) this.#remove(entry)

@@ -89,7 +89,7 @@ export interface KernelPrograms {
   doneBy(hookId: number): ReadonlyMap<number, Done>
 
   /** Calls that wait for their return in the kernel's map; undefined until a function is joined. */
-  readonly joins: { calls(): ReadonlySet<string>; readonly told: number } | undefined
+  readonly joins: { calls(): ReadonlySet<string>; readonly fromMap: number } | undefined
   /** Ends of calls since the last time that the ring does not report. Their records are in the ring by now. */
   takeEnds(): MapEnds
   /** Removes calls whose return will never come; call it every few seconds. */

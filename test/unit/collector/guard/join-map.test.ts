@@ -11,7 +11,7 @@ function rig(): {
   held: PendingCall[]
   inMap: PendingCall[]
   emptied: number
-  told: number
+  fromMap: number
   refused: number
   readonly ended: PendingCall[]
   look(): string[]
@@ -22,7 +22,7 @@ function rig(): {
     pending: { kept: () => state.held, has: (one) => state.held.some(same(one)) },
     inMaps: () => new Set(state.inMap.map(callKey)),
     emptied: () => state.emptied,
-    told: () => state.told,
+    fromMap: () => state.fromMap,
     refused: () => state.refused,
     end: (one) => {
       ended.push(one)
@@ -30,7 +30,7 @@ function rig(): {
     },
   })
   const look = (): string[] => check.check().map(({ on, got, repaired }) => `${on}: ${got} ${repaired}`)
-  const state = { held: [] as PendingCall[], inMap: [] as PendingCall[], emptied: 0, told: 0, refused: 0, ended, look }
+  const state = { held: [] as PendingCall[], inMap: [] as PendingCall[], emptied: 0, fromMap: 0, refused: 0, ended, look }
   return state
 }
 
@@ -38,7 +38,7 @@ test('join map: calls whose entries are there, or that end before the next look,
   const state = rig()
   Object.assign(state, { held: [call(1), call(2)], inMap: [call(1)] })
   assert.deepEqual(state.look(), [])
-  // The ring told how the second one ended.
+  // The ring reported how the second one ended.
   Object.assign(state, { held: [call(1)], emptied: 1 })
   assert.deepEqual(state.look(), [])
   state.emptied++
@@ -69,8 +69,8 @@ test('join map: returns that the ring did not refuse are reported at two looks i
     [4, 3],
     [6, 3],
     [6, 3],
-  ].map(([told, refused]) => {
-    Object.assign(state, { told, refused })
+  ].map(([fromMap, refused]) => {
+    Object.assign(state, { fromMap, refused })
     return state.look()[0]
   })
   const found = (count: number): string => `join: ${count} others true`

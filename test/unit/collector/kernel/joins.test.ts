@@ -161,7 +161,7 @@ describe('sweep of the joins', () => {
     )
     sweep.sweep(NOW)
     const entered = { sec: 99, nsec: 999_999_995 }
-    assert.equal(sweep.told, 2)
+    assert.equal(sweep.fromMap, 2)
     assert.deepEqual(
       sweep.calls(),
       new Set([

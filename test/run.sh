@@ -128,7 +128,7 @@ packages_then_guests() {
 
 # The tests in guests, in parts: each of two workers takes the next part that the other has not taken. Small parts, so that both end at nearly the
 # same time.
-PARTS=8
+PARTS=12
 mapfile -t apart < <(find test/e2e -mindepth 1 -maxdepth 1 -not -name one-agent | sort)
 guest_worker() {
   local part

@@ -47,7 +47,7 @@ interface Addon {
   unblockSigusr1(): void
 }
 
-/** All that is called here: an addon without one of these was built from other sources. */
+/** Functions that an addon of these sources has; `called` adds to them. */
 const needed: Array<keyof Addon> = ['onFailure']
 
 function isAddon(value: unknown): value is Addon {

@@ -16,7 +16,7 @@ export interface Loss {
 }
 
 /** Kernel counters of lost events; the other counters are of fallbacks that lost nothing. */
-const LOST = ['ring_full_hook', 'ring_full_process', 'return_missed', 'process_map_full'] as const
+export const LOST = ['ring_full_hook', 'ring_full_process', 'return_missed', 'process_map_full'] as const
 
 export interface LossOptions {
   readonly kernel: Pick<Kernel, 'counts'>

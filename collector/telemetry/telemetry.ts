@@ -26,6 +26,7 @@ import { serve } from './http.ts'
 import type { Page } from './http.ts'
 import type { Log } from '../host/log.ts'
 import type { LossRecords } from './loss-records.ts'
+import { LOST } from './losses.ts'
 import type { LoopLag } from './metrics/loop-lag.ts'
 import type { NamespaceCounts } from './metrics/namespaces.ts'
 import { createPageToken } from './live/page-token.ts'
@@ -57,19 +58,6 @@ export interface Parts {
   readonly lossRecords: LossRecords
   readonly api: Pick<Api, 'readers' | 'listening'>
 }
-
-/** Counters of the kernel's side that lost nothing. */
-const FALLBACKS = [
-  'path_raced',
-  'path_unstable',
-  'path_too_deep',
-  'join_full',
-  'ring_full_return',
-  'image_missed',
-  'program_unknown',
-  'workload_unknown',
-  'aggregates_full',
-] as const
 
 export class Telemetry implements AsyncDisposable {
   /** Everything is attached, and no stop was requested. */
@@ -144,9 +132,9 @@ export class Telemetry implements AsyncDisposable {
       records: () => ingest.accounting.tracker.received,
       losses: () => lossRecords.losses.list(),
       fallbacks: () => {
-        const { counters } = kernel.counts()
+        const counters = Object.entries(kernel.counts().counters)
         return {
-          ...Object.fromEntries(FALLBACKS.map((name) => [name, counters[name]])),
+          ...Object.fromEntries(counters.filter(([name]) => !LOST.some((lost) => lost === name))),
           return_not_seen: ingest.returns.missed,
           aggregate_unknown: ingest.aggregates.lost,
         }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { typeNamed } from '../../../../config/policy/arguments.ts'
 import type { ArgumentType } from '../../../../config/policy/arguments.ts'
+import { PLAIN_HOOK } from '../../../../config/policy/kprobe.ts'
 import type { Operator } from '../../../../config/policy/operators.ts'
 import type { KprobeSpec, ArgumentSpec, NumberFilter, TextFilter } from '../../../../config/policy/policy.ts'
 
@@ -29,17 +30,10 @@ export function numberFilter(position: number, operator: Operator, values: reado
 export function spec(change: Partial<KprobeSpec> = {}): KprobeSpec {
   return {
     type: 'kprobe',
+    ...PLAIN_HOOK,
     call: 'security_file_permission',
-    optional: false,
-    syscall: false,
-    return: false,
-    returnArg: undefined,
-    returnAction: 'post',
-    action: 'post',
     args: [arg(0, 'file'), arg(1, 'int')],
     selectors: [],
-    message: '',
-    tags: [],
     at,
     ...change,
   }

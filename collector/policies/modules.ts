@@ -27,13 +27,15 @@ export class ModuleWatch {
     const hooked = new Set(policies.flatMap(({ hooks }) => hooks.map(({ load }) => moduleOf(load))))
     hooked.delete('')
     if (hooked.size === 0 && policies.every(({ skipped }) => skipped.length === 0)) return
-    const now = [this.#modules.loaded(), ...[...hooked].map((module) => this.#modules.loadOf(module))].join(' ')
+    const state = (): string =>
+      [this.#modules.loaded(), ...[...hooked].map((module) => this.#modules.loadOf(module))].join(' ')
+    const now = state()
     if (now === this.#before) return
     this.#before = now
-    void this.#renew()
+    void this.#renew(state)
   }
 
-  async #renew(): Promise<void> {
+  async #renew(state: () => string): Promise<void> {
     const { policies, log } = this.#options
     this.#renewing = true
     try {
@@ -47,6 +49,8 @@ export class ModuleWatch {
             'policy not attached again: a module of the kernel went, and the policy says that its function must exist',
           )
       }
+      // If a module came or went meanwhile, the policies may be attached to either state: the next look renews them in any case.
+      if (state() !== this.#before) this.#before = ''
     } catch (error) {
       log.error({ error: String(error) }, 'looking for functions of modules failed')
     } finally {

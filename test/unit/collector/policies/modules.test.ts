@@ -69,6 +69,17 @@ test('modules: a policy that waits is looked at when the modules have changed, a
   )
 })
 
+test('modules: a module that comes while policies are renewed, and goes before the next look, is noticed', async () => {
+  assert.ok(waiting !== undefined)
+  const { state, look } = rig([waiting])
+  const looked = look()
+  state.loaded = 'vmlinux loop'
+  await looked
+  state.loaded = 'vmlinux'
+  await look()
+  assert.equal(state.renews, 2)
+})
+
 test('modules: a module that came again between two looks is another one', async () => {
   assert.ok(whole !== undefined)
   const { state, look } = rig([{ ...whole, hooks: [{ symbol: 'f', mode: 'kprobe', load: 'loop#7' }] }])

@@ -30,7 +30,15 @@ function rig(): {
     },
   })
   const look = (): string[] => check.check().map(({ on, got, repaired }) => `${on}: ${got} ${repaired}`)
-  const state = { held: [] as PendingCall[], inMap: [] as PendingCall[], emptied: 0, fromMap: 0, refused: 0, ended, look }
+  const state = {
+    held: [] as PendingCall[],
+    inMap: [] as PendingCall[],
+    emptied: 0,
+    fromMap: 0,
+    refused: 0,
+    ended,
+    look,
+  }
   return state
 }
 

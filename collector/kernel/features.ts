@@ -1,4 +1,4 @@
-/** Optional features of kernels, and the way that ktrail works without each. docs/kernels.md shows the same table. */
+/** Optional features of kernels, and the way that ktrail works without each. docs/reference/kernels.md shows the same table. */
 import { atLeast, preempts } from './facts.ts'
 import table from './features.json' with { type: 'json' }
 import type { KernelFacts } from './facts.ts'

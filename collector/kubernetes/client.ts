@@ -1,7 +1,7 @@
 /**
  * Requests to the Kubernetes API server: list pages, watches, and writes.
  *
- * Not `@kubernetes/client-node`: docs/decisions.md. An answer is bounded in bytes, and each request in time: 30 s to the end, a watch as long as
+ * Not `@kubernetes/client-node`: docs/explanation/decisions.md. An answer is bounded in bytes, and each request in time: 30 s to the end, a watch as long as
  * something comes every three minutes.
  */
 import { createHash } from 'node:crypto'

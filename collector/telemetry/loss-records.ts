@@ -1,7 +1,7 @@
 /**
  * Reports losses as events: reads the counters of the kernel side and the accounting of the exporters and makes loss records for every
  * exporter. At most one record per ten seconds, stage, exporter and reason, because a record per loss would make an overload worse.
- * Form of the records: docs/reference/otlp.md. Events that a killed agent held in memory are not reported.
+ * Form of the records: docs/reference/otlp-records.md. Events that a killed agent held in memory are not reported.
  */
 import type { LossEvent, LossKind } from '../../exporters/contract/event.ts'
 import type { LostRanges } from '../delivery/lost-ranges.ts'

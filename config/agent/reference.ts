@@ -1,4 +1,4 @@
-/** The tables of docs/configuration.md: every key of the config with its type, default and meaning, from the JSON Schema. */
+/** The tables of docs/reference/configuration.md: every key of the config with its type, default and meaning, from the JSON Schema. */
 import { isDeepStrictEqual } from 'node:util'
 import { DURATION, SIZE } from '../base/units.ts'
 import { RELATIVE } from '../base/paths.ts'

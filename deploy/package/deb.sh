@@ -51,7 +51,7 @@ ktrail ($version) unstable; urgency=medium
 
  -- The ktrail authors <ktrail@example.org>  $(LC_ALL=C date -uR -d "@$SOURCE_DATE_EPOCH")
 CHANGELOG
-for page in CHANGELOG.md docs/configuration.md; do gzip -9n <"$page" >"$root/usr/share/doc/ktrail/$(basename "$page").gz"; done
+for page in CHANGELOG.md docs/reference/configuration.md; do gzip -9n <"$page" >"$root/usr/share/doc/ktrail/$(basename "$page").gz"; done
 install -d "$root"/usr/share/{man/man1,bash-completion/completions,zsh/vendor-completions,fish/vendor_completions.d}
 install -D -m 644 deploy/oci-hook/ktrail.json "$root/usr/share/doc/ktrail/examples/oci-hook.json"
 cp config/policies/optional/*.yaml "$root/usr/share/doc/ktrail/examples"

@@ -1,8 +1,8 @@
 /**
- * Combines the results of build/bench/*.json: a table for the terminal, and the same in docs/performance.md between
+ * Combines the results of build/bench/*.json: a table for the terminal, and the same in docs/reference/performance.md between
  * `<!-- bench:begin -->` and `<!-- bench:end -->`.
  *
- *   node test/bench/report.ts [--print]      with --print docs/performance.md is not changed
+ *   node test/bench/report.ts [--print]      with --print docs/reference/performance.md is not changed
  */
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -10,7 +10,7 @@ import type { Measure, Result, Table } from './support/result.ts'
 
 const ROOT = new URL('../../', import.meta.url)
 const RESULTS = new URL('build/bench/', ROOT)
-const PAGE = new URL('docs/performance.md', ROOT)
+const PAGE = new URL('docs/reference/performance.md', ROOT)
 export const BEGIN = '<!-- bench:begin -->'
 export const END = '<!-- bench:end -->'
 /** The most important results first; others follow. */
@@ -119,7 +119,7 @@ function main(printOnly: boolean): void {
   console.log(`\n${tables.map(plain).join('\n\n')}`)
   if (printOnly) return
   writeFileSync(PAGE, between(readFileSync(PAGE, 'utf8'), tables.map(markdown).join('\n\n')))
-  console.log('\ndocs/performance.md has the new table')
+  console.log('\ndocs/reference/performance.md has the new table')
 }
 
 if (import.meta.main) {

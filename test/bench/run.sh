@@ -1,9 +1,9 @@
 #!/bin/bash
 # make bench: test/bench/*.bench.ts on this machine, test/bench/guest/*.bench.ts on a real kernel in a guest with one CPU.
-# Each result goes to build/bench/NAME.json; at the end a table of all, which also goes into docs/performance.md.
-#   KERNEL=6.12             kernel of the guest; another one than 6.12 leaves docs/performance.md alone
-#   ONLY=WORD               only those whose name contains WORD; leaves docs/performance.md alone
-#   KTRAIL_BENCH_QUICK=1    fewer and shorter rounds, rougher numbers; leaves docs/performance.md alone
+# Each result goes to build/bench/NAME.json; at the end a table of all, which also goes into docs/reference/performance.md.
+#   KERNEL=6.12             kernel of the guest; another one than 6.12 leaves docs/reference/performance.md alone
+#   ONLY=WORD               only those whose name contains WORD; leaves docs/reference/performance.md alone
+#   KTRAIL_BENCH_QUICK=1    fewer and shorter rounds, rougher numbers; leaves docs/reference/performance.md alone
 set -euo pipefail
 . "$(dirname "$0")/../../deploy/setup/lib.sh"
 cd "$ROOT"

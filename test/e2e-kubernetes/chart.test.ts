@@ -32,7 +32,7 @@ const LAYER = at('build/kubernetes/image')
 const [, ENTRYPOINT = '[]'] = /^ENTRYPOINT (.*)$/m.exec(readFileSync(at('deploy/docker/Dockerfile'), 'utf8')) ?? []
 /** The values of the page for users that give the fewest rights. */
 const [, LEAST = ''] =
-  /```yaml values\n(securityContext:[^`]*)```/.exec(readFileSync(at('docs/install/kubernetes.md'), 'utf8')) ?? []
+  /```yaml values\n(securityContext:[^`]*)```/.exec(readFileSync(at('docs/start/kubernetes.md'), 'utf8')) ?? []
 const IMAGE = `ktrail:${JSON.parse(readFileSync(at('package.json'), 'utf8')).version}`
 /** The agent reads its own files through an overlay here. */
 const START_MS = 300_000

@@ -16,7 +16,7 @@ import { debianPackage } from '../support/guest/built-packages.ts'
 import { FreshRoot, SCRATCH, run } from '../support/guest/fresh-root.ts'
 import { blocks, read } from '../unit/support/pages.ts'
 
-/** Highest exposure that is allowed, of ten; docs/security.md gives the reason for each exposure that is left. */
+/** Highest exposure that is allowed, of ten; docs/explanation/security.md gives the reason for each exposure that is left. */
 const MOST_EXPOSED = 3
 
 const LATER = '99.0.0'
@@ -120,7 +120,7 @@ describe('Debian package', () => {
     // With the drop-ins of the page.
     const dropIns = path.join(root.folder, 'etc/systemd/system/ktrail.service.d')
     mkdirSync(dropIns)
-    const found = blocks(read('docs/install/host.md'), 'ini')
+    const found = blocks(read('docs/start/host.md'), 'ini')
     assert.ok(found.length >= 2)
     for (const [i, text] of found.entries()) writeFileSync(path.join(dropIns, `${i}.conf`), text)
     const verify = 'systemd-analyze verify --man=no /usr/lib/systemd/system/ktrail.service 2>&1'

@@ -10,7 +10,7 @@ import { debianPackage } from '../support/guest/built-packages.ts'
 import { ROOT, SCRATCH, eventsIn, run } from '../support/guest/fresh-root.ts'
 
 const IMAGE = 'ktrail:test'
-const PAGE = readFileSync(path.join(ROOT, 'docs/install/container.md'), 'utf8')
+const PAGE = readFileSync(path.join(ROOT, 'docs/start/container.md'), 'utf8')
 /** The command of the page, and the one for Docker 20.10, which the page describes by a replacement. */
 const [COMMAND = ''] = /^docker run [^`]*/m.exec(PAGE) ?? []
 const [, inPlace = '', replaced = ''] = /use `([^`]+)` in place of `([^`]+)`/.exec(PAGE) ?? []

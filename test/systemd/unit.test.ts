@@ -32,7 +32,7 @@ const FOUR = 'CAP_BPF CAP_PERFMON CAP_SYS_PTRACE CAP_SYSLOG'
 /** The same package with a later version. */
 const LATER = '/ktrail_99.0.0.deb'
 /** A page, and its text about command lines that run here. */
-const PAGE = 'docs/install/host.md'
+const PAGE = 'docs/start/host.md'
 const OURS = 'test/systemd/unit.test.ts runs these lines'
 const PORT = 4318
 /** Ends with 0 if its caller may have real-time priority 1, and no higher one. 144: sched_setscheduler of x86_64; 1: SCHED_FIFO. */

@@ -29,6 +29,6 @@ describe('docs/reference/', () => {
 
   it('lists every attribute of an OTLP record', () => {
     const prefixed = [LABEL_PREFIX, CONTAINER_LABEL_PREFIX].map((prefix) => `${prefix}<label>`)
-    namesAll('docs/reference/otlp.md', [...Object.values(KEYS).map(({ name }) => name), ...prefixed])
+    namesAll('docs/reference/otlp-records.md', [...Object.values(KEYS).map(({ name }) => name), ...prefixed])
   })
 })

@@ -92,13 +92,13 @@ describe('README and docs/', () => {
     }
   })
 
-  it('every metric that a page names is in docs/metrics.md, or is an attribute as Loki spells it', () => {
-    const metrics = read('docs/metrics.md').match(/\bktrail_\w+/g) ?? []
+  it('every metric that a page names is in docs/reference/metrics.md, or is an attribute as Loki spells it', () => {
+    const metrics = read('docs/reference/metrics.md').match(/\bktrail_\w+/g) ?? []
     const attributes = Object.values(KEYS).map(({ name }) => name.replaceAll('.', '_'))
     const known = new Set([...metrics, ...attributes])
     for (const page of PAGES) {
       for (const name of read(page).match(/\bktrail_[a-z]\w+/g) ?? [])
-        assert.ok(known.has(name), `${page} names ${name}: it is neither in docs/metrics.md nor an attribute`)
+        assert.ok(known.has(name), `${page} names ${name}: it is neither in docs/reference/metrics.md nor an attribute`)
     }
   })
 
@@ -118,14 +118,14 @@ describe('README and docs/', () => {
   })
 })
 
-describe('docs/troubleshooting.md', () => {
+describe('docs/how-to/troubleshooting.md', () => {
   it('quotes texts of the code', () => {
     const source = files(['{collector,config,exporters,native}/**/*.{ts,cc,h}'])
       .map(read)
       .join('\n')
       // A text that continues in the next line of the source.
       .replaceAll(/['"`] \+\n\s*['"`]/g, '')
-    const rows = [...read('docs/troubleshooting.md').matchAll(/^\| ([^|]*`[^|]*) \|/gm)]
+    const rows = [...read('docs/how-to/troubleshooting.md').matchAll(/^\| ([^|]*`[^|]*) \|/gm)]
     assert.ok(rows.length > 10)
     for (const [, first = ''] of rows) {
       for (const quote of inlineCode(first)) {

@@ -1,4 +1,4 @@
-/** Metrics of every exporter: accounting, sending chain and spool. Listed in docs/metrics.md. */
+/** Metrics of every exporter: accounting, sending chain and spool. Listed in docs/reference/metrics.md. */
 import type { Accounting, RequestOutcome, Sender, SenderStats } from '../../../exporters/index.ts'
 import type { Fill, FillsOf } from './page.ts'
 

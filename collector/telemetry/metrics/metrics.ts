@@ -1,4 +1,4 @@
-/** The agent's metrics: the sources of their samples. Types, help texts and labels are in families.json; docs/metrics.md lists them. */
+/** The agent's metrics: the sources of their samples. Types, help texts and labels are in families.json; docs/reference/metrics.md lists them. */
 import type { HistogramCounts } from '../../../exporters/index.ts'
 import type { Listening } from '../../host/sockets/listening.ts'
 import type { WatchState } from '../../kubernetes/client.ts'

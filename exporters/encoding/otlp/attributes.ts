@@ -1,4 +1,4 @@
-/** Names of all attributes (docs/reference/otlp.md) and the interface they are written to. */
+/** Names of all attributes (docs/reference/otlp-records.md) and the interface they are written to. */
 
 /** An attribute's name with its protobuf form. */
 export interface Key {

@@ -1,5 +1,5 @@
 /**
- * The attributes, severity and text of an event in OTLP (docs/reference/otlp.md). The protobuf encoder, the JSON encoder and
+ * The attributes, severity and text of an event in OTLP (docs/reference/otlp-records.md). The protobuf encoder, the JSON encoder and
  * the SDK's serializer all use it through AttributeSink. Attributes of processes and hooks are separate, because encoders
  * cache their bytes.
  */
@@ -70,7 +70,7 @@ export function attributes(event: Event, options: AttributeOptions, out: Attribu
   eventAttributes(event, options, out)
 }
 
-/** Writes the numbers that prove to a reader of the sink that no record is missing (docs/audit.md). */
+/** Writes the numbers that prove to a reader of the sink that no record is missing (docs/how-to/audit.md). */
 export function numberAttributes(event: Event, numbering: Numbering, number: number, out: AttributeSink): void {
   out.text(KEYS.exporterSeq, `${numbering.exporter}-${number}`)
   if (event.type !== 'agent_run') return

@@ -1,5 +1,5 @@
 /**
- * The meaning of a response for the records of one request (docs/reference/otlp.md).
+ * The meaning of a response for the records of one request (docs/reference/otlp-records.md).
  */
 import { ExportError } from '../../contract/errors.ts'
 import { partialSuccessOf, statusTextOf } from './reply.ts'
@@ -60,7 +60,7 @@ export const NEEDS_ACTION: ReadonlySet<number> = new Set([401, 403, 404, 405, 40
 /** The ones for wrong credentials, which may have been replaced meanwhile. */
 export const ABOUT_CREDENTIALS: ReadonlySet<number> = new Set([401, 403, 407])
 
-/** Texts of Loki's 400 about single entries (docs/reference/loki.md), and the reason used in the accounting. */
+/** Texts of Loki's 400 about single entries (docs/reference/exporters/loki.md), and the reason used in the accounting. */
 const ENTRY_FAULTS: ReadonlyArray<readonly [pattern: RegExp, reason: RefusalReason]> = [
   [/max entry size|line_too_long/i, 'too_large'],
   [/structured metadata too large|too many structured metadata/i, 'metadata_too_large'],

@@ -27,7 +27,7 @@ export interface PaceOptions {
 /**
  * The size of requests and the waits between them while the sink limits the rate, from the bytes that it takes. Refusals in a row
  * double the wait, because other agents may use the same allowance. They also halve the request, because it may exceed the sink's
- * burst (docs/reference/loki.md).
+ * burst (docs/reference/exporters/loki.md).
  */
 export class Pace {
   readonly #options: PaceOptions

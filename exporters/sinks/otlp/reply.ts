@@ -49,7 +49,7 @@ function partialInJson(json: object): PartialSuccess | undefined {
 
 /**
  * `message` of a google.rpc.Status. Loki sends protobuf regardless of the requested and the returned content type
- * (docs/reference/loki.md), so the format is detected. A body in neither format is returned as text.
+ * (docs/reference/exporters/loki.md), so the format is detected. A body in neither format is returned as text.
  */
 export function statusTextOf({ body }: Reply): string {
   const json = jsonOf(body)

@@ -23,7 +23,7 @@ import { WAYS } from './ways.ts'
 import type { Coverage, Way } from './ways.ts'
 import { makeProgram } from '../../support/programs.ts'
 
-/** docs/kernels.md */
+/** docs/reference/kernels.md */
 const NEEDS = 'SameFile and UnderDir need 5.17'
 const skip = cannotRun() || (!kernelAtLeast(5, 17) && NEEDS)
 if (skip !== false) console.log(`coverage: skipped: ${skip}`)

@@ -15,7 +15,7 @@ import { compareTree, runTree } from './tree.ts'
 import type { TreeRun } from './tree.ts'
 import { makeProgram } from '../../support/programs.ts'
 
-/** docs/kernels.md */
+/** docs/reference/kernels.md */
 const NEEDS = 'UnderDir needs 5.17'
 const skip = cannotRun() || (!kernelAtLeast(5, 17) && NEEDS)
 if (skip !== false) console.log(`tree: skipped: ${skip}`)

@@ -21,7 +21,7 @@ const KPROBES = '/sys/kernel/debug/kprobes/enabled'
 const PARANOID = '/proc/sys/kernel/perf_event_paranoid'
 /** Older kernels load programs of agents with CAP_SYS_ADMIN only. */
 const LEAST = kernelAtLeast(5, 18)
-/** docs/kernels.md */
+/** docs/reference/kernels.md */
 const NEEDS = 'UnderDir needs 5.17'
 
 const skip = cannotRun()

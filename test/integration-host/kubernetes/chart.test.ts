@@ -76,7 +76,7 @@ test('chart: its version is that of ktrail', () => {
 
 test('chart: helm has nothing to criticise, whatever the values, also those of the page', { skip }, async () => {
   for (const name of NAMES) await helm(folder, ['lint', '--strict', '--quiet', CHART, ...withValues(name)])
-  const shown = blocks(read('docs/install/kubernetes.md'), 'yaml values')
+  const shown = blocks(read('docs/start/kubernetes.md'), 'yaml values')
   assert.ok(shown.length >= 2)
   for (const [i, text] of shown.entries()) {
     const file = path.join(scratch, `shown-${i}.yaml`)
@@ -223,7 +223,7 @@ test('chart: its package has the same bytes each time, and makes the same object
 
 test('chart: after an upgrade the command of the page replaces the definitions that helm made', { skip }, async () => {
   const cluster = running()
-  const page = read('docs/install/kubernetes.md')
+  const page = read('docs/start/kubernetes.md')
   const [, words = ''] = /`kubectl (apply --server-side [^`]*)`/.exec(page) ?? assert.fail('no command')
   await cluster.kubectl(['delete', '-f', path.join(ROOT, 'deploy/crds')])
   const installed = await cluster.helm(['install', 'ktrail', CHART, '--namespace', 'ktrail'])

@@ -21,7 +21,7 @@ export function manPage(root: GroupSpec): string {
     ...section('EXIT STATUS'),
     roff(sentence(root.exits ?? '')),
     ...section('SEE ALSO'),
-    roff('bpftool(8), docs/running.md'),
+    roff('bpftool(8), docs/reference/running.md'),
     '',
   ].join('\n')
 }

@@ -20,7 +20,7 @@ export function refusedQueries(service: string): string[] {
   )
   const panel = panels.find(({ title }) => title === 'Refused')
   const [expr = ''] = JSON.stringify(panel ?? {}).match(/(?<="expr":)"(?:[^"\\]|\\.)*"/) ?? []
-  const page = blocks(read('docs/grafana/queries.md'), 'logql').find((query) => query.includes('ktrail_file_denied'))
+  const page = blocks(read('docs/how-to/query-loki.md'), 'logql').find((query) => query.includes('ktrail_file_denied'))
   assert.ok(expr !== '' && page !== undefined, 'expected a panel and a query for refused accesses, found none')
   const ofPanel = String(JSON.parse(expr)).replaceAll(/\$(\w+)/g, (_, name) => VARIABLES[name] ?? service)
   return [ofPanel, page.replaceAll('"ktrail"', JSON.stringify(service))]

@@ -1,4 +1,4 @@
-/** Draws docs/pictures/status-page-light.webp and -dark.webp, the pictures of docs/status-page.md: `node test/support/page/picture.ts`. */
+/** Draws docs/pictures/status-page-light.webp and -dark.webp, the pictures of docs/how-to/status-page.md: `node test/support/page/picture.ts`. */
 import { join } from 'node:path'
 import type { Event, Process } from '../../../exporters/contract/event.ts'
 import { enabledPolicies } from '../../unit/collector/support/policies.ts'

@@ -58,7 +58,7 @@ const filled = (expr: string): string =>
 
 const logql: readonly Query[] = [
   ...ofDashboards('loki'),
-  ...['docs/grafana/queries.md', 'deploy/compose/README.md'].flatMap((file) =>
+  ...['docs/how-to/query-loki.md', 'deploy/compose/README.md'].flatMap((file) =>
     [...read(file).matchAll(/^```logql\n(.*?)^```/gms)].map(([, expr = '']) => ({ where: file, expr: expr.trim() })),
   ),
 ]
@@ -114,7 +114,7 @@ test('queries: every LogQL query parses, and every name in it is in a record', (
 })
 
 test('queries: every name in a PromQL query is a metric of the agent, or Prometheus’ own', () => {
-  const known = new Set(['up', ...(read('docs/metrics.md').match(/(?<=^\| `)ktrail_\w+/gm) ?? [])])
+  const known = new Set(['up', ...(read('docs/reference/metrics.md').match(/(?<=^\| `)ktrail_\w+/gm) ?? [])])
   assert.ok(promql.length >= 30, `${promql.length} queries`)
   for (const { where, expr } of promql) {
     const names = expr.match(/\b(?:ktrail_\w+|up)\b/g) ?? []
@@ -124,11 +124,11 @@ test('queries: every name in a PromQL query is a metric of the agent, or Prometh
 })
 
 test('alerts: each has an entry in the runbook, and a test in which it fires', () => {
-  const runbook = read('docs/grafana/alerts.md')
+  const runbook = read('docs/how-to/alerts.md')
   const tests = ruleTests.parse(parse(read(RULE_TESTS))).tests.flatMap((one) => one.alert_rule_test)
   const firing = new Set(tests.filter(({ exp_alerts: fired }) => fired.length > 0).map(({ alertname }) => alertname))
   for (const { alert, annotations } of alerts) {
-    assert.equal(annotations.runbook, `docs/grafana/alerts.md#${alert.toLowerCase()}`)
+    assert.equal(annotations.runbook, `docs/how-to/alerts.md#${alert.toLowerCase()}`)
     assert.match(runbook, new RegExp(`^### ${alert}$`, 'm'))
     assert.ok(firing.has(alert), `${RULE_TESTS}: no test in which ${alert} fires`)
   }

@@ -1,6 +1,6 @@
 /**
  * A client of Kafka by kafkajs 2.2.4: its connections (TLS, SASL), metadata and errors, but our record batches, because its encoder
- * is slow. Workarounds for its known faults (docs/reference/kafka.md): a send has one topic and partition, so that its retry cannot
+ * is slow. Workarounds for its known faults (docs/reference/exporters/kafka-clients.md): a send has one topic and partition, so that its retry cannot
  * skip a broker. Responses are checked. The idle timer is fixed. Errors of topics are separate. Connections are repaired
  * (`repairs.ts`).
  */

@@ -1,4 +1,4 @@
-/** The meaning of Kafka's errors, from kafkajs or @platformatic/kafka (`ktrail audit`). Source: Kafka's Errors.java; docs/reference/kafka.md. */
+/** The meaning of Kafka's errors, from kafkajs or @platformatic/kafka (`ktrail audit`). Source: Kafka's Errors.java; docs/reference/exporters/kafka-clients.md. */
 import { textOf } from '../../../contract/errors.ts'
 
 /**

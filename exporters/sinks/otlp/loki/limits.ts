@@ -1,6 +1,6 @@
 /**
  * Checks Loki's limits on single entries before sending: Loki answers 400 to a request with a bad entry although it stores the
- * others, and rarely names the bad one (docs/reference/loki.md).
+ * others, and rarely names the bad one (docs/reference/exporters/loki.md).
  */
 import type { LokiLimits } from '../../../../config/agent/exporters/otlp.ts'
 import type { Encoded } from '../../../contract/exporter.ts'

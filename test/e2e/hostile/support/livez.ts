@@ -7,7 +7,7 @@ const WITHIN_MS = 10_000
 
 /**
  * Requests /livez until it is answered and returns the milliseconds that it took. A flood of connections can displace a client before its
- * request is read (docs/security.md): it then sends another. Throws if the answer is not 200, or too late.
+ * request is read (docs/explanation/security.md): it then sends another. Throws if the answer is not 200, or too late.
  */
 export async function livez(agent: TestAgent): Promise<number> {
   const fromMs = performance.now()

@@ -241,7 +241,7 @@ test('accesses: hooks of file-integrity.yaml that have one, and that have none',
     'vfs_unlink',
     'vfs_utimes',
   ])
-  // docs/security.md says so.
+  // docs/explanation/security.md says so.
   assert.deepEqual(without, [
     'path_mount',
     'security_bprm_check',

@@ -1,4 +1,4 @@
-/** Features of a kernel → output of `ktrail check --kernel` and names in the log; docs/kernels.md has the same. */
+/** Features of a kernel → output of `ktrail check --kernel` and names in the log; docs/reference/kernels.md has the same. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { FEATURES, kernelFindings, lackingFeatures } from '../../../../collector/kernel/features.ts'
@@ -97,8 +97,8 @@ test('features: an unknown preemption is not taken for a known one', () => {
   ])
 })
 
-test('features: docs/kernels.md has a row for each, in this order', () => {
-  const rows = [...read('docs/kernels.md').matchAll(/^\| ([^|]+) \| ([^|]+) \| ([^|]+) \|$/gm)].slice(1)
+test('features: docs/reference/kernels.md has a row for each, in this order', () => {
+  const rows = [...read('docs/reference/kernels.md').matchAll(/^\| ([^|]+) \| ([^|]+) \| ([^|]+) \|$/gm)].slice(1)
   assert.deepEqual(
     rows.map(([, name, needs, without]) => [name, needs, without].map((cell) => cell?.replaceAll('`', ''))),
     FEATURES.map(({ name, needs, without }) => [name, needs, without]),

@@ -1,4 +1,4 @@
-/** docs/metrics.md lists every metric and every label value. UPDATE_GOLDEN=1 rewrites its table. */
+/** docs/reference/metrics.md lists every metric and every label value. UPDATE_GOLDEN=1 rewrites its table. */
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
@@ -13,7 +13,7 @@ import { makeSources } from '../support/sources.ts'
 import { FakeExporter } from '../../exporters/support/lines.ts'
 import { CHAIN } from '../../../support/exporter-config.ts'
 
-const PAGE = new URL('../../../../docs/metrics.md', import.meta.url)
+const PAGE = new URL('../../../../docs/reference/metrics.md', import.meta.url)
 const BEGIN = '<!-- metrics:begin -->'
 const END = '<!-- metrics:end -->'
 
@@ -45,11 +45,11 @@ function table(): string {
   return `\n| metric | what |\n|---|---|\n${rows.join('\n')}\n\n`
 }
 
-test('metrics page: the table in docs/metrics.md matches the metrics (else: UPDATE_GOLDEN=1)', () => {
+test('metrics page: the table in docs/reference/metrics.md matches the metrics (else: UPDATE_GOLDEN=1)', () => {
   const readme = readFileSync(PAGE, 'utf8')
   const from = readme.indexOf(BEGIN) + BEGIN.length + 1
   const to = readme.indexOf(END)
-  assert.ok(from > BEGIN.length && to >= from, `docs/metrics.md: expected the lines ${BEGIN} and ${END}`)
+  assert.ok(from > BEGIN.length && to >= from, `docs/reference/metrics.md: expected the lines ${BEGIN} and ${END}`)
   if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(PAGE, readme.slice(0, from) + table() + readme.slice(to))
   assert.equal(readFileSync(PAGE, 'utf8').slice(from).split(END)[0], table())
 })
@@ -61,5 +61,6 @@ test('metrics page: lists every state, outcome and reason', async () => {
     samples.flatMap(({ labels }) => ['state', 'outcome', 'reason'].flatMap((label) => labels[label] ?? [])),
   )
   assert.ok(new Set(words).size > 20, `${words.length} words`)
-  for (const word of words) assert.ok(section.includes(`\`${word}\``), `docs/metrics.md: expected \`${word}\``)
+  for (const word of words)
+    assert.ok(section.includes(`\`${word}\``), `docs/reference/metrics.md: expected \`${word}\``)
 })

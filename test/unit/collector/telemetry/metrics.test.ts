@@ -1,4 +1,4 @@
-/** The page of metrics: every number of docs/metrics.md is there, is the right one, and reads as Prometheus' text. */
+/** The page of metrics: every number of docs/reference/metrics.md is there, is the right one, and reads as Prometheus' text. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { NOTHING_DONE } from '../../../../collector/kernel/actions/acted.ts'

@@ -39,8 +39,8 @@ describe('the schema of the config', () => {
     assert.deepEqual(JSON.parse(readFileSync(file, 'utf8')), JSON.parse(JSON.stringify(configJsonSchema())))
   })
 
-  it('equals the tables of docs/configuration.md (else: node config/agent/write-schema.ts)', () => {
-    const page = readFileSync(join(import.meta.dirname, '../../../../docs/configuration.md'), 'utf8')
+  it('equals the tables of docs/reference/configuration.md (else: node config/agent/write-schema.ts)', () => {
+    const page = readFileSync(join(import.meta.dirname, '../../../../docs/reference/configuration.md'), 'utf8')
     const [, tables = ''] = page.split(/<!-- keys:(?:begin|end) -->\n/)
     assert.equal(tables.trim(), configReference())
   })

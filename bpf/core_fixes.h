@@ -102,8 +102,8 @@ static __always_inline __u64 next_number(__u64 *counter)
 }
 
 /*
- * A dentry of an inode. Before 6.8 (kernel commit def3ae83da02) the file that an overlay opens in a layer has the path of the overlay's, so its
- * inode is not the one of its dentry.
+ * A dentry of an inode. Before 6.8 (kernel commit def3ae83da02) a file that an overlay opens in a layer has the overlay's path. Its inode
+ * is not the one of its dentry.
  */
 static __always_inline __u64 dentry_of(__u64 inode)
 {

@@ -3,7 +3,7 @@
 #define KTRAIL_EVENT_H
 
 /*
- * The one contract between kernel and user space: what a ring record looks like. collector/wire/wire.ts is made of it,
+ * The one contract between kernel and user space: the layout of ring records. collector/wire/wire.ts is made of it,
  * through the BTF of layout.bpf.o. Little endian, naturally aligned, no implicit padding.
  *
  *   struct event_header | body by type
@@ -109,7 +109,7 @@ enum detail_flag {
 	DETAIL_UPPER = 4,     /* of these: in the upper layer */
 };
 
-/* More of a file, for hooks that ask. What is not known is 0. */
+/* More of a file, for hooks that ask. Unknown values are 0. */
 struct file_details {
 	__u64 size;
 	__s64 changed_sec;   /* of the inode (ctime) */
@@ -141,7 +141,7 @@ struct socket_info {
 	__u32 reserved;
 };
 
-/* Members of a struct of the kernel. What could not be read is 0. */
+/* Members of a struct of the kernel. Unreadable members are 0. */
 struct object_info {
 	__u64 failed;  /* bits of these members */
 };
@@ -213,7 +213,7 @@ enum data_of {
 	DATA_ENV = 2,
 };
 
-/* EVENT_DATA. Of an exec the records are in order; one that the ring refused, and all behind it, are missing. */
+/* EVENT_DATA. The records of an exec are in order; one that the ring refused, and all behind it, are missing. */
 struct data_body {
 	__u32 of;  /* enum data_of */
 	__u32 at;  /* offset of its first byte */
@@ -275,7 +275,7 @@ struct exit_body {
 	__u32 reserved;
 };
 
-/* EVENT_RETURN: how a call went on whose records say HOOK_RETURN_FOLLOWS. The header has their time and their thread. */
+/* EVENT_RETURN: the end of a call whose records have HOOK_RETURN_FOLLOWS. The header has their time and their thread. */
 struct return_body {
 	__u64 call;
 	__u64 returned;  /* as in the register; 0 with HOOK_RETURN_MISSED */

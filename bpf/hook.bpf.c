@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * The one template of every hooked function. A program says how its parameters arrive and which slot of `hooks` it
+ * The one template of every hooked function. A program declares how its parameters arrive and which slot of `hooks` it
  * serves; the verifier then specialises what call/screen.h does for that slot. It is never attached: gate.bpf.c calls it.
  */
 #include "vmlinux/kernel.h"
@@ -195,7 +195,7 @@ static __noinline struct scratch *on_event(void *ctx, __u32 slot)
 }
 
 /*
- * Where all selectors ask where the task runs, a call of one that runs elsewhere ends in the program itself: the functions above save and set up much
+ * If all selectors have conditions on the cgroup of the task, a call from elsewhere ends in the program itself: the functions above save and set up much
  * before they do anything.
  */
 #define SCREENED(screen, n) (hooks[n].workloads != EMPTY_SET && is_elsewhere(n) ? 0 : screen(ctx, n))

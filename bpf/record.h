@@ -26,7 +26,7 @@ static __always_inline __u32 padded(__u32 len)
 /* A time as a record's header has it: its seconds, and above them its nanoseconds. */
 static __always_inline __u64 header_time(__u64 now)
 {
-	/* 2^29 ns are 2305843009 / 2^32 s. What that leaves out is less than a second; a division takes as long as 50 instructions. */
+	/* 2^29 ns are 2305843009 / 2^32 s. The remainder is less than a second; a division takes as long as 50 instructions. */
 	__u64 sec = ((now >> 29) * 2305843009) >> 32;
 	__u64 nsec = now - sec * NSEC_PER_SEC;
 

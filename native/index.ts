@@ -142,7 +142,7 @@ export const bootTime: Addon['bootTime'] = called('bootTime')
  */
 export const realTime: Addon['realTime'] = called('realTime')
 
-/** Whether the kernel preempts tasks in kernel code; if not, accesses to maps need no real-time priority. Of this process; true before the first call. */
+/** Whether the kernel preempts tasks in kernel code; if not, accesses to maps need no real-time priority. True before the first call in this process. */
 export const kernelPreempts: Addon['kernelPreempts'] = called('kernelPreempts')
 
 /** Whether CAP_PERFMON is enough to open a perf event, as which hooks of some kinds are attached. Else CAP_SYS_ADMIN is required. */
@@ -169,7 +169,7 @@ export async function kernelFunctionNames(): Promise<string[]> {
 
 /**
  * Addresses of those names that /proc/kallsyms has, modules' too; one pass of some 10 MB. 0n where addresses are hidden
- * (no root, kptr_restrict). Of several symbols of one name: the first function. Rejects with NativeError OPEN_FAILED, BAD_ARGUMENT.
+ * (no root, kptr_restrict). If several symbols have one name: the first function. Rejects with NativeError OPEN_FAILED, BAD_ARGUMENT.
  */
 export async function kernelSymbols(names: readonly string[]): Promise<Map<string, bigint>> {
   return new Map(await asLists.kernelSymbols(names))

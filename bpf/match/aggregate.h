@@ -38,7 +38,7 @@ enum take_result {
 	TAKE_LATER,  /* a counted call is still at work; further ones are not counted */
 };
 
-/* By policy_hook, tgid, and hash of the image and what is asked of the call. Full: calls have records of their own. */
+/* By policy_hook, tgid, and hash of the image and the compared values of the call. Full: calls have records of their own. */
 MAP(HASH, aggregates, struct repeat_key, struct aggregate, 16384);
 
 #endif

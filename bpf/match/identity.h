@@ -6,10 +6,10 @@
  * Filters on which file it is, whatever its path: SameFile, UnderDir.
  *
  * A file is below a folder when one of its d_parent is that folder. These never leave the file system and know no mounts and
- * no root, so bind mounts, other mount namespaces, chroot and detached mounts change nothing. What they miss are further
- * hard links outside the folder: such files stand in `linked`, which is asked only of files with more than one link.
+ * no root, so bind mounts, other mount namespaces, chroot and detached mounts change nothing. They miss further
+ * hard links outside the folder: such files are in `linked`, which is looked up only for files with more than one link.
  *
- * A file or folder that a rename moves out of a folder of a sticky filter is in `left_files` from then on, with all below it.
+ * `left_files` has the files and folders that a rename moved out of a folder of a sticky filter, with all below them.
  *
  * The walk is in above.h, the look-ups are in identities.h. User space keeps `identities` and `identity_names` (collector/kernel/files/); files.bpf.c and
  * user space add to `linked`.

@@ -103,8 +103,8 @@ static __always_inline bool is_in_exec(void)
 }
 
 /*
- * Whether the image that was taken is that of before an exec of the present process. Then of the image only what is known of
- * its parent is left. One that user space has read counts from now on.
+ * Whether the image that was taken is that of before an exec of the present process. Then only
+ * the image of its parent is left. One that user space has read counts from now on.
  */
 static __always_inline bool is_outdated(struct evaluation *e, __u32 tgid)
 {

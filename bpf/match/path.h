@@ -4,7 +4,7 @@
 
 /*
  * The screen of a path: which selectors may match it, by pointers, lengths and the first or last bytes of names. It
- * passes more than the selectors want, never less; whether a path matches is decided by its text (call/text.h).
+ * passes more than the selectors match, never less; whether a path matches is decided by its text (call/text.h).
  *
  * The wanted values are one tree of components, kept as a hash of its edges. A call descends it from the root along the
  * path's own components: its cost depends on how far the path goes along with a value, not on the number of values.

@@ -4,8 +4,8 @@
 
 /*
  * Conditions on the process of a call: its program, its parent's program, its pid. Each distinct one of all policies has a
- * bit. The bits of a process are worked out once, when it is first asked for, and again after an exec or when there are other
- * conditions (the generation). A call looks them up.
+ * bit. The bits of a process are computed at its first call, and again after an exec or when there are other
+ * conditions (the generation). Later calls look them up.
  *
  * Like the sets of selectors: a text or a number is looked up once, and gives all conditions that it fulfils.
  */

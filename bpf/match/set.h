@@ -3,8 +3,8 @@
 #define KTRAIL_MATCH_SET_H
 
 /*
- * Sets of selectors, one bit each. Whatever screens a call looks up a set by what it sees (a number, a path component)
- * and leaves only the selectors that are in all of these sets. So a call costs the same for one policy as for many.
+ * Sets of selectors, one bit each. Each screen of a call looks up a set, by a number or a path component.
+ * The selectors that are in all of these sets are left. So a call costs the same for one policy as for many.
  * Equal sets are stored once. `words` is a constant of the function: the verifier removes the rest of each loop. The first word is outside of it:
  * nearly all functions have no other.
  */

@@ -34,8 +34,8 @@ MAP(HASH, workloads, __u64, struct workload, 16384);
 const volatile __u32 unified_cgroups = 0;
 
 /*
- * Random, and another after each change of the map: user space draws it. What a program remembers of a cgroup (call/workload.h) is its number,
- * exclusive or this one: it has no meaning any more after the next change.
+ * Random, and another after each change of the map: user space draws it. For a cgroup, a program keeps its number, exclusive or this one
+ * (call/workload.h). It has no meaning any more after the next change.
  */
 volatile __u64 workload_change SEC(".data.change") = 0;
 

@@ -3,8 +3,8 @@
 #define KTRAIL_PROCESS_CGROUP_H
 
 /*
- * Where a process stands in the tree of cgroups, and those names on the way to the root that may be a container's or
- * a pod's. Which of them is one, user space decides (collector/process/cgroup-names.ts).
+ * The place of a process in the tree of cgroups, and the names above it that may be a container's or a pod's.
+ * User space decides which of them is one (collector/process/cgroup-names.ts).
  */
 
 #include "../vmlinux/kernel.h"

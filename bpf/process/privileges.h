@@ -21,7 +21,7 @@ struct privileges {
 /* By tgid. User space lets it allocate what it holds where tracing programs may (6.1 on), else makes it smaller. */
 MAP(HASH, privileges, __u32, struct privileges, 131072);
 
-/* 1: policies ask for changes. */
+/* 1: policies have filters on changes. */
 MAP(ARRAY, privileges_wanted, __u32, __u32, 1);
 
 static __always_inline void read_privileges(__u64 task, struct privileges *to)

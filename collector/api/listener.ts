@@ -1,5 +1,5 @@
 /**
- * Listens for clients of the API. What serves them (gRPC, protobuf, all messages: 20 MB, a tenth of a second) is loaded when the first one
+ * Listens for clients of the API. The modules that serve them (gRPC, protobuf, all messages: 20 MB, a tenth of a second) are loaded when the first one
  * connects, since most agents never have one, or by `load`.
  */
 import { createServer } from 'node:net'

@@ -1,6 +1,6 @@
 /**
  * The source of policies from the API server: objects of the kinds TracingPolicy and TracingPolicyNamespaced, Tetragon's and ktrail's own. Changes that come together are one
- * change of the kernel. What becomes of a policy is an Event on its object and a line of the log; a refused version changes nothing. While the API
+ * change of the kernel. The state of a policy is an Event on its object and a line of the log; a refused version changes nothing. While the API
  * server is away, the policies stay.
  */
 import { setImmediate } from 'node:timers/promises'

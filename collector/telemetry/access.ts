@@ -33,7 +33,7 @@ export interface AccessOptions {
 
 /**
  * With `server.token`, that token opens everything. Without it, numbers are open to every client of the address. Live events are open to
- * clients of a Unix socket (only the agent's user), and on loopback to users who can read the file with the token of this run.
+ * clients of a Unix socket (only the agent's user). On loopback, users who can read the file with the token of this run see them.
  */
 export function accessOf({ address, token, own }: AccessOptions): Access {
   if (token !== undefined) {

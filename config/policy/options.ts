@@ -1,4 +1,4 @@
-/** `spec.options`: what a policy says about how it is run; nothing of it changes which calls match. */
+/** `spec.options`: how a policy is run; no option changes which calls match. */
 import { didYouMean } from '../yaml/suggest.ts'
 import { show } from '../yaml/problems.ts'
 import { Fields, asText, notSupported } from './fields.ts'

@@ -144,7 +144,7 @@ export class PendingWrites {
     await this.#writing
   }
 
-  /** Discards all pending events. Those being written may still get into the spool. */
+  /** Discards all pending events. Events being written may still get into the spool. */
   abandon(): void {
     this.#abandoned = true
     this.#remove(0, this.#waiting.length)

@@ -1,5 +1,5 @@
 /**
- * Compression of whole bodies at level 1: higher levels take more than twice the time for a tenth fewer bytes.
+ * Compression of whole bodies at level 1: higher levels take more than twice the time for 10 % fewer bytes.
  * The agent provides faster compressors (native/index.ts); node:zlib is the default.
  */
 import { promisify } from 'node:util'

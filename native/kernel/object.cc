@@ -137,7 +137,7 @@ Napi::Value BpfObject::Run(const Napi::CallbackInfo& info) {
     return BadArgument(env, "run", "program " + Quoted(*wanted), "kind run", std::string(plan->kind->name));
   auto number = Uint32Of(info[1], "run", "argument of program " + Quoted(*wanted), 0, UINT32_MAX);
   if (!number) return {};
-  // The kernel wants the context of any raw tracepoint: up to twelve arguments (MAX_BPF_FUNC_ARGS).
+  // The kernel requires the context of any raw tracepoint: up to twelve arguments (MAX_BPF_FUNC_ARGS).
   uint64_t arguments[12] = {*number};
   bpf_test_run_opts options{};
   options.sz = sizeof(options);

@@ -33,7 +33,7 @@ Result<FolderRead> ReadFolder(const std::string& path) {
   while (dirent* entry = readdir(folder.get())) {
     std::string name = entry->d_name;
     struct statx is;
-    // It may be gone by now. What is mounted here is of another file system.
+    // It may be gone by now. A mount here is another file system.
     if (name == "." || name == ".." ||
         statx(fd, name.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_NLINK,
               &is) != 0 ||

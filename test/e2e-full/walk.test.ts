@@ -1,6 +1,6 @@
 /**
  * Full preemption: a program is preempted in the middle of its walk up a deep path. Another thread on the same CPU then moves a folder of that path
- * to another place, and renames the top folder, which the walk has not reached yet. All names of the file are watched: each read is an event.
+ * and renames the top folder, which the walk has not reached yet. All names of the file are watched: each read is an event.
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'

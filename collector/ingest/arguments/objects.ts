@@ -13,7 +13,7 @@ import type { ObjectMember, Show } from '../../../config/policy/types/objects.ts
 import type { Argument, MemberValue, StructArgument } from '../../../exporters/contract/event.ts'
 import { OBJECT_INFO } from '../../wire/wire.ts'
 
-/** `at`: of the struct object_info. What could not be read, and what JSON leaves out when it is 0, is not there. */
+/** `at`: of the struct object_info. It lacks values that could not be read, and values of 0 that JSON leaves out. */
 export function objectArgument(
   { field, object }: ArgumentType,
   bytes: Buffer,

@@ -76,7 +76,7 @@ export class WorkloadMap implements WorkloadEntries {
     return findings
   }
 
-  /** Has programs look each cgroup up in the map again. */
+  /** Makes programs read each cgroup from the map again. */
   forget(): void {
     attempt(() => this.#change.update(ONLY, randomBytes(8)))
   }

@@ -2,7 +2,7 @@
  * The files that SameFile and UnderDir name, as the kernel side knows them (bpf/match/identity.h). Made with the first policy that has such a filter,
  * and gone with the last.
  *
- * A path matches in two ways: as the file that it is now, and by its name in its folder, so that a file that replaces it matches from its
+ * A path matches in two ways: as the file that it is now, and by its name in its folder. So a file that replaces it matches from its
  * first moment. Both are resolved anew every few seconds. The agent searches for files below a folder that have several links. Programs in
  * the kernel follow later links and renames.
  */

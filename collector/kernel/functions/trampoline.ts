@@ -12,8 +12,8 @@ const NEVER_RETURNS = /^(?:(?:__\w+_)?sys_exit(?:_group)?|do_(?:group_)?exit)$/
 export const returns = ({ call = '' }: Partial<Pick<HookSpec, 'call'>>): boolean => !NEVER_RETURNS.test(call)
 
 /**
- * Whether a program that runs only at the return sees what one at the entry would see. During the call another thread may change a text or bytes in its
- * memory, or rename the file of a path, or the function itself does. If calls are judged at their return, only bytes are read before.
+ * Whether a program that runs only at the return sees what one at the entry would see. During the call another thread, or the function itself, may
+ * change a text or bytes in memory, or rename the file of a path. If calls are judged at their return, only bytes are read before.
  */
 export function fitsFexit(spec: Partial<Pick<HookSpec, 'call' | 'args'>>): boolean {
   const { call = '', args = [] } = spec

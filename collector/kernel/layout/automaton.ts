@@ -1,6 +1,6 @@
 /**
- * Finds texts that contain one of some values, by a table that the kernel walks with one look-up a byte, for any number of values (Aho
- * and Corasick, "Efficient string matching", 1975). A row has the next state for each byte.
+ * Finds texts that contain one of some values. The kernel walks a table with one look-up a byte, for any number of values
+ * (Aho and Corasick, "Efficient string matching", 1975). A row has the next state for each byte.
  */
 import { AUTOMATON_FOUND } from '../../wire/wire.ts'
 

@@ -1,4 +1,4 @@
-/** A key that the schema does not have: what is meant, where it belongs, or how it is spelled. */
+/** A key that the schema does not have: the key that was meant, its place, or its spelling. */
 import { asHint, suggest } from '../../yaml/suggest.ts'
 import { show } from '../../yaml/problems.ts'
 import type { Problems } from '../../yaml/problems.ts'

@@ -16,7 +16,7 @@ export class Macros {
   readonly #macros = new Map<string, MapNode>()
   readonly #unused = new Map<string, Position>()
 
-  /** Reads the names. What a macro holds is checked where a selector names it: only there its arguments are known. */
+  /** Reads the names. The contents of a macro are checked where a selector names it: only there its arguments are known. */
   static of(spec: Fields): Macros {
     const macros = new Macros()
     const place = spec.get('selectorsMacros')

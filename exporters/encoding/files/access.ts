@@ -82,7 +82,7 @@ const PROT_EXEC = 4
 const MAP_TYPE = 0xf
 const MAP_PRIVATE = 2
 
-/** The strongest of several. What is written to a private mapping does not reach the file. */
+/** The strongest of several. Writes to a private mapping do not reach the file. */
 function ofMapping(prot: number, flags: number | undefined): string | undefined {
   const isPrivate = flags !== undefined && (flags & MAP_TYPE) === MAP_PRIVATE
   if ((prot & PROT_WRITE) !== 0 && !isPrivate) return 'map_write'

@@ -118,7 +118,7 @@ const kernel = await KernelSide.open({
   workloads,
 })
 
-podsOf() // What is compiled and cached once is none of the pods' memory.
+podsOf() // Code that is compiled and cached once is not memory of the pods.
 const before = heap()
 const scan = await timed(() => workloads.scan('/proc'))
 const ofCgroups = heap() - before

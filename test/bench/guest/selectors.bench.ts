@@ -191,7 +191,7 @@ printResult('selectors', measures, [
     ],
   },
   {
-    title: 'Programs of processes: ns per run, by what policies ask of processes',
+    title: 'Programs of processes: ns per run, by the process conditions of policies',
     columns: ['', ...PROCESS_PROGRAMS.map((name) => name.replace('process_', ''))],
     rows: [...ofProcesses].map(([name, lowest]) => [name, ...lowest.map((ns) => show(ns))]),
     notes: [`A shell forks ${FORKS} processes that run /bin/true: the least of the windows.`],

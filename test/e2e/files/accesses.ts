@@ -58,7 +58,7 @@ export const CONTENT: readonly Access[] = [
   ...seenBy(TRUNCATE_OPEN, [
     ['t_ftruncate', '`ftruncate`'],
     ['t_open', '`open` with `O_TRUNC`'],
-    ['t_creat', '`creat` of what is there'],
+    ['t_creat', '`creat` of an existing file'],
   ]),
   ...seenBy(/^vfs_truncate$/, [
     ['t_truncate', '`truncate`'],

@@ -261,7 +261,7 @@ describe('details of files', { skip }, () => {
     assert.equal(larger?.missing, 'too_large')
   })
 
-  test('a thousand files: each event says what it has', async () => {
+  test('a thousand files: each event has its own details', async () => {
     const script = 'for i in $(seq 1000); do printf $i >"$0/many-$i"; done'
     const beganMs = performance.now()
     const all = await hashesOf(1000, 'sh', '-c', script, watched)

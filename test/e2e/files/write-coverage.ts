@@ -82,7 +82,7 @@ export function coveragePage(all: readonly Coverage[]): string {
     table('Refused, with the error in the record', REFUSED, true),
     table('Refused later: the attempt is reported, without the error', REFUSED_LATER, true),
     table('No file of that folder', ways('UnderDir', false), false),
-    table('No access that the policy asks for', NONE, false),
+    table('No access that the policy watches', NONE, false),
     // For one file, the policy by name watches the whole folder.
     table('A watched file', ways('SameFile', true), true, false),
     table('Another file', ways('SameFile', false), false, false),

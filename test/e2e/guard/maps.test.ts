@@ -30,7 +30,7 @@ const keysOf = (id: number): string[][] => {
   return entries.map(({ key }) => key)
 }
 
-describe('maps of what policies ask for', { skip }, () => {
+describe('maps of policies', { skip }, () => {
   let agent: TestAgent
   let expected: string[] = []
 

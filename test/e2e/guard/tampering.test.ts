@@ -76,7 +76,7 @@ describe('tampering by root', { skip }, () => {
     await agent?.[Symbol.asyncDispose]()
   })
 
-  it('maps that say what a policy wants cannot be changed', async () => {
+  it('maps that hold a policy cannot be changed', async () => {
     for (const name of FIXED) {
       const { id, frozen, bytes_key, bytes_value } = mapOf(name)
       assert.equal(frozen, 1, name)

@@ -1,6 +1,6 @@
 /**
- * A block device under everything that the agent writes (a file, a spool, dead letters, its state) fails each read and each write, and
- * then works again. The file is complete, each event of the spool is delivered or counted, and the log names each failure.
+ * The block device under the agent's files (a file, a spool, dead letters, its state) fails each read and write, then works
+ * again. The file is complete, each event of the spool is delivered or counted, and the log names each failure.
  */
 import assert from 'node:assert/strict'
 import { globSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'

@@ -107,7 +107,7 @@ describe('wakeups', { skip: cannotRun() }, () => {
       assert.equal(kernel.counts().counters.ring_full_hook, 0)
       // A burst may be longer than the reader is fast.
       if (pause !== '') assert.ok(longestMs <= MAX_DELAY_MS + LATE_MS, `a record waited ${longestMs} ms`)
-      // One at the first record after each sleep; a few more while the reader catches up with those who write.
+      // One at the first record after each sleep; a few more while the reader catches up with the writers.
       const most = Math.ceil((seconds * 1000) / MAX_DELAY_MS) * 4 + records / 20
       assert.ok(wakeups <= most, `${wakeups} wakeups, expected at most ${most}`)
     })

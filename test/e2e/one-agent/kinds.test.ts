@@ -95,7 +95,7 @@ describe('kinds of hooks', { skip }, () => {
     ])
   })
 
-  test('matchReturnArgs: only calls that return what is asked for', async () => {
+  test('matchReturnArgs: only calls with a listed return value', async () => {
     const opens = (operator: string): object => ({
       call: 'sys_openat',
       return: true,

@@ -5,9 +5,9 @@
  *   await agent.apply('mine', policy('mine', [fileHook([path('Prefix', '/tmp/x/')])]))
  *   const lines = await agent.during(() => execFileSync('cat', ['/tmp/x/y']))
  *
- * Lines have the order of the ring, except that an event may be held for a look-up (its pod, container, hash or stack) while those of other
- * processes pass (docs/explanation/guarantees.md, Order). `during` and `settled` rely on that. They run a program with a mark of its own and wait for its
- * exit record, and where events can be held, also until none is. Then the file has everything that happened before: a missing line means
+ * Lines have the order of the ring, but others pass an event that waits for its pod, container, hash or stack
+ * (docs/explanation/guarantees.md, Order). `during` and `settled` rely on that. They run a program with a mark of its own and wait for its
+ * exit record. Where events can be held, they wait until none is. Then the file has everything that happened before: a missing line means
  * that there was no event. This does not hold for policies with hashes or stacks, aggregated events, and calls that have not returned.
  */
 import { execFile, spawn, spawnSync } from 'node:child_process'

@@ -1,6 +1,6 @@
 #!/bin/bash
-# foreign-root.sh ARCH ROOT CACHE COMMAND...: becomes COMMAND with a view of the file system of its own: in ROOT, a Debian for ARCH, it has this
-# checkout, with the build for ARCH (deploy/setup/cross.sh) in the places of its own build, and the cache.
+# foreign-root.sh ARCH ROOT CACHE COMMAND...: becomes COMMAND with a view of the file system of its own. ROOT is a Debian for ARCH, with this
+# checkout, the build for ARCH (deploy/setup/cross.sh) in the places of its own build, and the cache.
 set -euo pipefail
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../../deploy/setup/lib.sh"
 

@@ -1,5 +1,5 @@
 /**
- * Policies in the kernel without an agent around them, and their reports. Of these tests, only this file depends on how
+ * Policies in the kernel without an agent around them, and their reports. Only this file of the tests depends on how
  * policies are loaded and events are read.
  */
 import { parsePolicy } from '../../../config/policy/parse.ts'

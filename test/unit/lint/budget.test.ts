@@ -17,7 +17,7 @@ test('budget: no room has more lines than budget.json gives it', () => {
   )
 })
 
-test('budget: a room with a tenth less than its budget gets a lower one', () => {
+test('budget: a room 10 % below its budget gets a lower one', () => {
   const lines = linesByRoom()
   const loose = Object.entries(BUDGET).filter(([room, most]) => (lines.get(room) ?? 0) < most * 0.9 - 50)
   assert.deepEqual(loose, [])

@@ -480,7 +480,7 @@ test('normalize: an event names the action of the selector that matched, unless 
   )
 })
 
-test('normalize: an event has the stacks that its selector asks for, of those that the record has', () => {
+test('normalize: an event has the record’s stacks that its selector requests', () => {
   const asked: unknown[] = []
   const frame = { address: 0n, offset: 1, symbol: 'f', module: '' }
   const known: KnownHook = {

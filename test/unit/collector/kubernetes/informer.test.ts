@@ -152,7 +152,7 @@ test(
 )
 
 test(
-  'informer: an API server that does not have its version yet, for it was restored, is listed again',
+  'informer: an API server that was restored and does not have its version yet is listed again',
   { skip },
   async () => {
     const lists: Answer[] = [

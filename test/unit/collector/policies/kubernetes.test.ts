@@ -130,7 +130,7 @@ test('kubernetes policies: their changes are reported as those of the cluster', 
   ])
 })
 
-test('kubernetes policies: a refused version changes nothing, and its event says why', async () => {
+test('kubernetes policies: a refused version changes nothing, and its event has the reason', async () => {
   await using made = await rig([object('one')])
   made.client.send({ type: 'MODIFIED', object: object('one', 'f(int)') })
   await made.until(() => made.told.length === 1)

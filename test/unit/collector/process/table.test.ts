@@ -233,7 +233,7 @@ test('table: a process that is moved to another container is there, in its next 
   assert.equal(image.process.refcnt, 2)
 })
 
-test('table: a child is in its parent’s container unless its record says another', () => {
+test('table: a child is in its parent’s container unless its record has another', () => {
   const { table, shellStart } = withShell()
   table.exec(exec(200, 6000, 100, shellStart, { cgroup: CONTAINER }), 0)
   const into = (cgroup: readonly string[] | undefined, cut = false): string | undefined =>

@@ -48,7 +48,7 @@ for (const [name, make, message] of OTHERS) {
   })
 }
 
-test('named file: what is refused is not opened, for a device may act on that', { timeout: 20_000 }, async () => {
+test('named file: a refused file is not opened, because a device may act on that', { timeout: 20_000 }, async () => {
   using folder = new Folder()
   const file = folder.at('x')
   execFileSync('mkfifo', [file])

@@ -77,7 +77,7 @@ for (const [spec, selectors, want, head] of GOOD) {
     assert.deepEqual(filters(spec, selectors, head), want))
 }
 
-test('workloads: what a policy says of its namespace and of nodes', () => {
+test('workloads: conditions of a policy on its namespace and on nodes', () => {
   const result = parse('nodeSelector: {matchLabels: {disk: ssd}}', '', NAMESPACED)
   assert.ok('policy' in result)
   const { namespace, nodes } = result.policy

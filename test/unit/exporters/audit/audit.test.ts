@@ -282,7 +282,7 @@ test('audit: finds every one of 300 seeded faults, and none where there is none'
   }
 })
 
-test('audit: says which numbers are missing, and which loss record tells of them', () => {
+test('audit: reports which numbers are missing, and which loss record names them', () => {
   const honest = written(randomOf(3))
   const [stream] = audited(honest.lines)
   assert.equal(stream?.whole, true)

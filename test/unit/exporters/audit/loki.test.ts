@@ -68,7 +68,7 @@ test('loki audit: reads page by page, also across records of one time, and finds
   assert.deepEqual((await audited(lacking))[0]?.runs[0]?.untold, [{ first: 700, last: 701 }])
 })
 
-test('loki audit: a loss record tells of a gap', async () => {
+test('loki audit: a loss record explains a gap', async () => {
   const loss = {
     ktrail_loss_stage: 'exporter',
     ktrail_loss_exporter: 'loki',

@@ -71,7 +71,7 @@ for (const [name, event, want] of ROWS) {
   test(`extended: ${name}`, () => assert.deepEqual(told(event), want))
 }
 
-test('extended: OTLP has the same of the first file as attributes, where the exporter asks for it', () => {
+test('extended: OTLP has the first file’s details as attributes, if the exporter requests them', () => {
   const details = (change: object, file_details: boolean): Record<string, unknown> => {
     const out: Record<string, unknown> = {}
     const put = ({ name }: { readonly name: string }, value: unknown): void => void (out[name] = value)
@@ -126,7 +126,7 @@ const DETAILS: FileDetails = {
   hash: { maxBytes: 1, result: { sha256: 'ab', sizeBytes: 2, changed: { sec: 1_700_000_000, nsec: 0 } } },
 }
 
-test('extended: what a hook asks for beside the path', () => {
+test('extended: details that a hook requests beside the path', () => {
   const event = (details: FileDetails): Event =>
     makeKprobe({ hook: makeHook({ functionName: 'f' }), args: [file('/tmp/a', { details })] })
   const at = { arg: 0, inode: '7', device: '0:1' }

@@ -144,7 +144,7 @@ describe('evaluator', () => {
   const low: FilterDocument = { args: [2], index: 1, operator: 'Equal', values: ['156'] }
   const none: FilterDocument = { index: 1, operator: 'Equal', values: ['/'] }
 
-  test('evaluator: of a path that is too long, a prefix may be judged by the end or by the whole, and a part may be in what is missing', () => {
+  test('evaluator: if a path is too long, a prefix is judged by the end or the whole, and a part may be missing', () => {
     const long: Call = { call: 'f', args: [{ kind: 'path', text: '/end', whole: '/begin/end' }], returned: 0n }
     const first = [{ index: 0, type: 'file' }]
     const of = (...filters: Array<[operator: string, value: string]>): unknown => {

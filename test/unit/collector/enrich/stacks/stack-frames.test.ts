@@ -145,7 +145,7 @@ test('stacks: more than may wait get no names and are counted', async () => {
   assert.equal(enrichment.gaveUp.failed, 1)
 })
 
-test('stacks: the symbols of the kernel are read when a policy asks', async () => {
+test('stacks: the symbols of the kernel are read when a policy requests stacks', async () => {
   const { stacks, loaded } = setup()
   const policy = (asks: object): Parameters<StackFrames['loadFor']>[0][number] =>
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- only the selectors are looked at

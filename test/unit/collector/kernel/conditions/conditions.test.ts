@@ -67,7 +67,7 @@ test('conditions: the tables of a generation are whole before it counts', async 
   assert.deepEqual(made.writes, ['program_starts', 'condition_pids', 'conditions', 'generation'])
 })
 
-test('conditions: what is known makes no generation', async () => {
+test('conditions: known conditions make no generation', async () => {
   const made = rig()
   const known = policy(asking(programs('Equal', ['/a'])))
   await made.conditions.add([known])
@@ -88,7 +88,7 @@ test('conditions: the tables before stay for one generation, then their room is 
   assert.equal(generation(made), 6)
 })
 
-test('conditions: what no policy asks for any more is not handed down, in the present generation', async () => {
+test('conditions: a condition of no policy is not handed down, in the present generation', async () => {
   const made = rig()
   const following = (): bigint | undefined =>
     made.entries['conditions']?.get('01000000')?.readBigUInt64LE(CONDITIONS.following)
@@ -107,7 +107,7 @@ test('conditions: what no policy asks for any more is not handed down, in the pr
   assert.deepEqual(made.writes, [])
 })
 
-test('conditions: too many are refused where the policy asks for them, and change nothing', async () => {
+test('conditions: too many are refused at their place in the policy, and change nothing', async () => {
   const made = rig()
   const most = Array.from({ length: CONDITIONS_MAX - FOLLOWING_MAX }, (_, i) => asking(pids('Equal', [i])))
   await made.conditions.add([policy(...most)])
@@ -167,7 +167,7 @@ test('conditions: those on where a task runs are bits of cgroups, and make no ge
   assert.equal(made.writes.length, count)
 })
 
-test('conditions: pods that are not known are refused where the policy asks for them, and change nothing', async () => {
+test('conditions: unknown pods are refused at their place in the policy, and change nothing', async () => {
   const made = rig()
   await assert.rejects(made.conditions.add([policy(workload({})), policy(workload({ host: false, pods: [] }))]), {
     code: 'POLICY_REFUSED',

@@ -20,7 +20,7 @@ test('conditions: equal ones share a bit, in whatever order their values are', (
   assert.equal(table.bitsOf(b), bit(FOLLOWING_MAX))
 })
 
-test('conditions: a selector asks for all of its own', () => {
+test('conditions: a selector requires all of its own', () => {
   const table = new ConditionTable()
   const one = asking(programs('Equal', ['/a']), programs('NotEqual', ['/a'], true), pids('Equal', [1]))
   table.take(POLICY, [one, asking()], 1)

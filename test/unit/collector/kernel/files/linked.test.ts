@@ -206,7 +206,7 @@ test('linked: looks are paced by what they see, not by how long they take', asyn
   await linked.look()
 })
 
-test('linked: a look during which folders were moved forgets nothing, for it may have missed what was in them', async () => {
+test('linked: a look during which folders were moved forgets nothing, because it may have missed their files', async () => {
   const folder = join(top, 'moving')
   mkdirSync(folder)
   const gone = put(join(folder, 'gone'))

@@ -429,7 +429,7 @@ test('layout: four numbers are screened, more of them are left to the exact filt
   )
 })
 
-test('layout: the path that most selectors ask for is screened, and is the first value', () => {
+test('layout: the path of most selectors is screened, and is the first value', () => {
   const args = [arg(0, 'path'), arg(2, 'file')]
   const both = spec({
     args,
@@ -584,7 +584,7 @@ test('layout: what makes calls equal for aggregate, and where they are judged', 
   assert.deepEqual(action(denies, aggregated(false, false, returns('int'))), ['00000000000000000000000001000000', 0])
 })
 
-test('layout: what selectors ask of processes and of cgroups is screened apart, and is one set for the selector', () => {
+test('layout: conditions on processes and cgroups are screened apart, and are one set for the selector', () => {
   /** `bits`: of each selector, of the process and of the cgroup. */
   const asking = (...bits: ReadonlyArray<readonly [process: bigint, workloads: bigint]>): object => {
     const tables = emptyTables()
@@ -645,7 +645,7 @@ test('layout: what selectors ask of processes and of cgroups is screened apart, 
   })
 })
 
-test('layout: values of a record are read last where selectors ask of the task what the screen does not know', () => {
+test('layout: values of a record are read last where selectors have conditions on the task that the screen cannot decide', () => {
   const early = (...asked: readonly bigint[]): number => {
     const selectors = asked.map(() => ({ matchArgs: [] }))
     const conditionsOf = (selector: Selector): bigint => asked[selectors.findIndex((each) => each === selector)] ?? 0n
@@ -668,7 +668,7 @@ test('layout: values of a record are read last where selectors ask of the task w
   assert.equal(bytes.readUInt16LE(HOOK.early), 1)
 })
 
-test('layout: a function takes the stacks that any of its policies asks for', () => {
+test('layout: a function takes the stacks that any of its policies requests', () => {
   const stacksOf = (...asked: Array<Selector['stacks']>): number | undefined => {
     const selectors = asked.map((stacks): Selector => ({ matchArgs: [], ...(stacks && { stacks }) }))
     const hooks = selectors.map((selector, id) => ({ id, spec: spec({ selectors: [selector] }) }))

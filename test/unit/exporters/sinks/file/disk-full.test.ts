@@ -77,7 +77,7 @@ async function run(folder: Folder, sender: Sender): Promise<void> {
   )
   assert.equal(sender.imbalance(), 0)
   assert.ok(full.delivered > 0 && full.heldEvents === 200 - full.delivered)
-  await until('what is counted is what is there', () => {
+  await until('the counter equals the lines of the file', () => {
     const ids = idsOf(folder.read('events.jsonl'))
     assert.deepEqual(ids, numbers(0, ids.length))
     return ids.length === sender.accounting().delivered

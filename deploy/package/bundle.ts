@@ -1,5 +1,5 @@
 /**
- * Writes the JavaScript that runs, in few files: Node loads them faster than hundreds of sources, and in less memory (docs/explanation/decisions.md).
+ * Writes the JavaScript that runs, in few files: Node loads them faster than hundreds of sources, and in less memory.
  *
  *   node deploy/package/bundle.ts FOLDER
  *

@@ -1,4 +1,4 @@
-"""The algorithm of docs/how-to/audit.md for a topic: pip install confluent-kafka; python audit.py BROKERS TOPIC"""
+"""The algorithm of docs/explanation/audit-algorithm.md for a topic: pip install confluent-kafka; python audit.py BROKERS TOPIC"""
 
 import sys
 import time

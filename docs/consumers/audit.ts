@@ -1,4 +1,4 @@
-// The algorithm of docs/how-to/audit.md for a topic: npm install kafkajs; node audit.ts BROKERS TOPIC
+// The algorithm of docs/explanation/audit-algorithm.md for a topic: npm install kafkajs; node audit.ts BROKERS TOPIC
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import kafkajs from 'kafkajs'
 

@@ -1,5 +1,5 @@
 /**
- * Finds missing records of a sink by their numbers (docs/how-to/audit.md describes the algorithm). Records may come in any order, and from
+ * Finds missing records of a sink by their numbers (docs/explanation/audit-algorithm.md describes the algorithm). Records may come in any order, and from
  * several places: files, or partitions of topics. Only the order within a place is judged.
  */
 import type { LossAbout } from '../contract/described.ts'

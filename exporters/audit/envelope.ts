@@ -3,7 +3,7 @@ import type { LossAbout } from '../contract/described.ts'
 import type { NumberRange } from '../contract/event.ts'
 import type { Mark, NumberedRecord, ReportedChange } from './audit.ts'
 
-/** The fields as texts, by the names of the envelope in docs/how-to/audit.md, such as `loss.count`. */
+/** The fields as texts, by the names of the envelope in docs/explanation/audit-algorithm.md, such as `loss.count`. */
 export interface Fields {
   (name: string): string | undefined
 }

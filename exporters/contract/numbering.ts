@@ -1,6 +1,6 @@
 /**
  * Numbers of the records of one exporter: 0, 1, 2 … in each run of the agent, after the exporter's filter and before its queue. A reader of
- * the sink finds a lost record as a gap and one that was sent again as the same number (docs/how-to/audit.md).
+ * the sink finds a lost record as a gap and one that was sent again as the same number (docs/explanation/audit-algorithm.md).
  */
 export class Numbering {
   readonly exporter: string

@@ -1,6 +1,6 @@
 /**
  * JSON lines with a last key `ktrail`: in format `extended`, and with an envelope, from which a reader of the sink proves that nothing is missing
- * (docs/how-to/audit.md):
+ * (docs/explanation/audit-algorithm.md):
  *
  *     {"process_exec":{…},"node_name":"n","time":"…","ktrail":{"seq":"<run>-<n>","exporter_seq":"<exporter>-<n>"}}
  *

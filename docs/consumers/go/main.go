@@ -1,4 +1,4 @@
-// The algorithm of docs/how-to/audit.md for a topic: go run . BROKERS TOPIC
+// The algorithm of docs/explanation/audit-algorithm.md for a topic: go run . BROKERS TOPIC
 package main
 
 import (

@@ -70,7 +70,7 @@ export function attributes(event: Event, options: AttributeOptions, out: Attribu
   eventAttributes(event, options, out)
 }
 
-/** Writes the numbers that prove to a reader of the sink that no record is missing (docs/how-to/audit.md). */
+/** Writes the numbers that prove to a reader of the sink that no record is missing (docs/explanation/audit-algorithm.md). */
 export function numberAttributes(event: Event, numbering: Numbering, number: number, out: AttributeSink): void {
   out.text(KEYS.exporterSeq, `${numbering.exporter}-${number}`)
   if (event.type !== 'agent_run') return

@@ -14,7 +14,7 @@ const SCHEMA = 1
  * Plain: content-type, event-type, node, schema, seq. CloudEvents 1.0, binary mode, adds ce_specversion, ce_source,
  * ce_type, ce_id, ce_time (Kafka protocol binding §3.2); ce_id is the same text as seq, unique with ce_source. A loss record
  * also has loss_stage, loss_reason, loss_count and, in the stage `exporter`, loss_exporter. The headers exporter_seq and partition_seq,
- * and those of records about the run, are for readers that check for missing records (docs/how-to/audit.md).
+ * and those of records about the run, are for readers that check for missing records (docs/explanation/audit-algorithm.md).
  */
 export class RecordHeaders {
   readonly #config: Pick<KafkaConfig, 'format' | 'cluster_name'>

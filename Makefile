@@ -55,7 +55,7 @@ check: build ## format, lint, types, unit tests
 soak: build ## half an hour at 5,000 events/s with one sink down half of the time: MINUTES=30
 	@$(SETUP)/with-node.sh node test/soak/soak.ts --minutes $(MINUTES)
 
-bench: build ## measure; write build/bench/*.json and docs/reference/performance.md
+bench: build ## measure; write test/bench/results.json and the figures of the pages
 	@test/bench/run.sh
 
 compare: build ## the kernel's part of make bench, of this tree and of another commit in turn in one boot: BASE=main ROUNDS=3

@@ -135,8 +135,8 @@ printResult(
   [
     { name: 'to OTLP, gzip-1', value: of('OTLP, gzip-1').cpuUs, unit: 'µs CPU per event', atMost: 6 },
     { name: 'to OTLP, zstd-1', value: of('OTLP, zstd-1').cpuUs, unit: 'µs CPU per event', atMost: 4 },
-    { name: 'SDK pipeline uncompressed : gzip-1', value: reference / of('OTLP, gzip-1').cpuUs, unit: '×', atLeast: 3 },
-    { name: 'SDK pipeline uncompressed : zstd-1', value: reference / of('OTLP, zstd-1').cpuUs, unit: '×', atLeast: 4 },
+    { name: 'SDK pipeline uncompressed ÷ gzip-1', value: reference / of('OTLP, gzip-1').cpuUs, unit: '×', atLeast: 3 },
+    { name: 'SDK pipeline uncompressed ÷ zstd-1', value: reference / of('OTLP, zstd-1').cpuUs, unit: '×', atLeast: 4 },
     ...rows.map(([name, { cpuUs }]) => ({ name, value: cpuUs, unit: 'µs CPU per event' })),
   ],
   [

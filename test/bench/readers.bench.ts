@@ -102,24 +102,24 @@ printResult(
   'readers',
   [
     {
-      name: 'CPU per event, as fast as possible: with a live reader : without',
+      name: 'CPU per event at full rate, a live reader ÷ without',
       value: ratio(most, 'one reader', 'cpuUs'),
       unit: '×',
       atMost: 1.05,
     },
     {
-      name: 'the same, a reader that does not read',
+      name: 'CPU per event at full rate, a reader that does not read ÷ without',
       value: ratio(most, 'one reader that does not read', 'cpuUs'),
       unit: '×',
       atMost: 1.05,
     },
     {
-      name: 'CPU at 5,000 events/s: with a live reader : without',
+      name: 'CPU per event at 5,000 events/s, a live reader ÷ without',
       value: ratio(steady, 'one reader', 'cpuUs'),
       unit: '×',
     },
     {
-      name: 'the same, a reader that does not read',
+      name: 'CPU per event at 5,000 events/s, a reader that does not read ÷ without',
       value: ratio(steady, 'one reader that does not read', 'cpuUs'),
       unit: '×',
       atMost: 1.05,

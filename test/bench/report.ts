@@ -1,42 +1,48 @@
 /**
- * Combines the results of build/bench/*.json: a table for the terminal, and the same in docs/reference/performance.md between
- * `<!-- bench:begin -->` and `<!-- bench:end -->`.
+ * Combines the results of build/bench/*.json: tables for the terminal, test/bench/results.json, and from this file
+ * docs/reference/performance.md, docs/reference/measurements.md and the marked figures of other pages (figures.ts).
  *
- *   node test/bench/report.ts [--print]      with --print docs/reference/performance.md is not changed
+ *   node test/bench/report.ts            after make bench
+ *   node test/bench/report.ts --print    changes no file
+ *   node test/bench/report.ts --pages    writes the pages from results.json, without new results
  */
-import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, globSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { filled } from './figures.ts'
 import type { Measure, Result, Table } from './support/result.ts'
 
 const ROOT = new URL('../../', import.meta.url)
-const RESULTS = new URL('build/bench/', ROOT)
-const PAGE = new URL('docs/reference/performance.md', ROOT)
+const NEW = new URL('build/bench/', ROOT)
+const RESULTS = new URL('test/bench/results.json', ROOT)
+export const TARGETS_PAGE = 'docs/reference/performance.md'
+export const TABLES_PAGE = 'docs/reference/measurements.md'
 export const BEGIN = '<!-- bench:begin -->'
 export const END = '<!-- bench:end -->'
-/** The most important results first; others follow. */
-const ORDER = [
-  'kernel-cost',
-  'instructions',
-  'policies',
-  'selectors',
-  'pods',
-  'user-space',
-  'delivery',
-  'otlp',
-  'kafka',
-  'agent',
-  'readers',
-  'start',
-]
+/** The subject of each bench. The most important ones first; others follow. */
+const AREAS: Readonly<Record<string, string>> = {
+  'kernel-cost': 'a hooked call, in the kernel',
+  instructions: 'instructions of a hooked call',
+  policies: 'many policies, many values',
+  selectors: 'kinds of selectors',
+  pods: 'policies for some pods',
+  'user-space': 'user space, without a sink',
+  delivery: 'from the ring to the answer of a sink',
+  otlp: 'OTLP, from events on',
+  kafka: 'Kafka, from events on',
+  agent: 'an agent at rest',
+  readers: 'live readers',
+  start: 'start',
+  pace: '5,000 events/s',
+  processes: 'the process table',
+}
+const ORDER = Object.keys(AREAS)
 
 /** Replaces the text between the markers. Throws unless each is there once, in this order. */
 export function between(text: string, content: string): string {
   const begin = text.indexOf(BEGIN)
   const end = text.indexOf(END)
   if (begin < 0 || end < begin || text.indexOf(BEGIN, begin + 1) >= 0 || text.indexOf(END, end + 1) >= 0) {
-    throw new Error(
-      `performance.md: expected one line "${BEGIN}" and after it one line "${END}", to put the table between`,
-    )
+    throw new Error(`expected one line "${BEGIN}" and after it one line "${END}", to put the tables between`)
   }
   return `${text.slice(0, begin + BEGIN.length)}\n\n${content.trim()}\n\n${text.slice(end)}`
 }
@@ -44,21 +50,38 @@ export function between(text: string, content: string): string {
 const shown = (value: number): string =>
   value.toLocaleString('en-US', { maximumFractionDigits: value < 10 ? 2 : value < 100 ? 1 : 0 })
 
+const isMet = ({ value, atMost, atLeast }: Measure): boolean =>
+  (atMost === undefined || value <= atMost) && (atLeast === undefined || value >= atLeast)
+
+const target = ({ atMost, atLeast }: Measure): string =>
+  atMost === undefined ? `≥ ${shown(atLeast ?? 0)}` : `≤ ${shown(atMost)}`
+const withTarget = ({ measures }: Result): Measure[] =>
+  measures.filter(({ atMost, atLeast }) => atMost !== undefined || atLeast !== undefined)
+
 /** Measures that have a target, as a table. */
 export function targets(results: readonly Result[]): Table {
-  const isMet = ({ value, atMost, atLeast }: Measure): boolean =>
-    (atMost === undefined || value <= atMost) && (atLeast === undefined || value >= atLeast)
-  const row = (measure: Measure): string[] => {
-    const { name, value, unit, atMost, atLeast } = measure
-    const target = atMost === undefined ? `≥ ${shown(atLeast ?? 0)}` : `≤ ${shown(atMost)}`
-    return [name, `${shown(value)} ${unit}`, target, isMet(measure) ? 'yes' : '**no**']
-  }
-  const measures = results
-    .flatMap((result) => result.measures)
-    .filter(({ atMost, atLeast }) => atMost !== undefined || atLeast !== undefined)
+  const measures = results.flatMap(withTarget)
+  const rows = measures.map((measure) => [
+    measure.name,
+    `${shown(measure.value)} ${measure.unit}`,
+    target(measure),
+    isMet(measure) ? 'yes' : 'no',
+  ])
   const met = measures.filter(isMet).length
   const notes = [`${met} of ${measures.length} targets are met, ${measures.length - met} are missed.`]
-  return { title: 'Targets', columns: ['', 'measured', 'target', 'met'], rows: measures.map(row), notes }
+  return { title: 'Targets', columns: ['', 'measured', 'target', 'met'], rows, notes }
+}
+
+/** The same with a row for each bench: met targets beside missed ones. */
+export function targetsByArea(results: readonly Result[]): string {
+  const line = (measure: Measure): string =>
+    `${measure.name}: ${shown(measure.value)} ${measure.unit} (${target(measure)})`
+  const rows = results.flatMap((result) => {
+    const { true: met = [], false: missed = [] } = Object.groupBy(withTarget(result), (each) => `${isMet(each)}`)
+    const lists = [met, missed].map((measures) => measures.map(line).join('<br>'))
+    return met.length + missed.length === 0 ? [] : [[AREAS[result.bench] ?? result.bench, ...lists]]
+  })
+  return [...targets(results).notes, '', ...grid(['', 'met', 'missed'], rows, '---')].join('\n')
 }
 
 /** Where and when each bench ran, as a table. */
@@ -83,17 +106,17 @@ function runs(results: readonly Result[]): Table {
 
 const cell = (text: string): string => text.replaceAll('|', '\\|')
 
+function grid(columns: readonly string[], rows: Table['rows'], align: string): string[] {
+  const line = (cells: readonly string[]): string => `| ${cells.map(cell).join(' | ')} |`
+  return [line(columns), `|${columns.map((_, i) => (i === 0 ? '---' : align)).join('|')}|`, ...rows.map(line)]
+}
+
 /** One table as Markdown; numbers are right-aligned. */
 export function markdown({ title, columns, rows, notes }: Table): string {
-  const line = (cells: readonly string[]): string => `| ${cells.map(cell).join(' | ')} |`
-  return [
-    `**${title}**`,
-    '',
-    line(columns),
-    `|${columns.map((_, i) => (i === 0 ? '---' : '--:')).join('|')}|`,
-    ...rows.map(line),
-    ...(notes.length === 0 ? [] : ['', notes.join(' ')]),
-  ].join('\n')
+  // Lines of 120 columns.
+  const lines = notes.join(' ').match(/.{1,120}(?:(?= )|$)/g) ?? []
+  const after = notes.length === 0 ? [] : ['', ...lines.map((text) => text.trim())]
+  return [`**${title}**`, '', ...grid(columns, rows, '--:'), ...after].join('\n')
 }
 
 /** One table in columns for a terminal. */
@@ -105,26 +128,47 @@ export function plain({ title, columns, rows, notes }: Table): string {
   return [title, ...all.map((cells) => `  ${line(cells).trimEnd()}`), ...notes.map((note) => `  ${note}`)].join('\n')
 }
 
-function load(): Result[] {
-  const files = existsSync(RESULTS) ? readdirSync(RESULTS).filter((name) => name.endsWith('.json')) : []
-  const results = files.map((name) => JSON.parse(readFileSync(new URL(name, RESULTS), 'utf8')) as Result)
+/** The pages that results make, with their text. */
+export function pagesOf(results: readonly Result[], textOf: (page: string) => string): Map<string, string> {
+  const tables = [...results.flatMap((result) => result.tables), runs(results)].map(markdown).join('\n\n')
+  const pages = globSync(['*.md', 'docs/**/*.md'], { cwd: fileURLToPath(ROOT) })
+  return new Map(
+    pages.map((page) => {
+      const text = page === TARGETS_PAGE ? between(textOf(page), targetsByArea(results)) : textOf(page)
+      return [page, filled(page === TABLES_PAGE ? between(text, tables) : text, results)]
+    }),
+  )
+}
+
+export const resultsFile = (): Result[] => JSON.parse(readFileSync(RESULTS, 'utf8')) as Result[]
+
+function newResults(): Result[] {
+  const files = existsSync(NEW) ? readdirSync(NEW).filter((name) => name.endsWith('.json')) : []
+  if (files.length === 0) throw new Error(`no results in ${fileURLToPath(NEW)}: run make bench`)
+  const results = files.map((name) => JSON.parse(readFileSync(new URL(name, NEW), 'utf8')) as Result)
   const rank = ({ bench }: Result): number => (ORDER.includes(bench) ? ORDER.indexOf(bench) : ORDER.length)
   return results.toSorted((a, b) => rank(a) - rank(b) || a.bench.localeCompare(b.bench))
 }
 
-function main(printOnly: boolean): void {
-  const results = load()
-  if (results.length === 0) throw new Error(`no results in ${fileURLToPath(RESULTS)}: run make bench`)
-  const tables = [targets(results), ...results.flatMap((result) => result.tables), runs(results)]
-  console.log(`\n${tables.map(plain).join('\n\n')}`)
-  if (printOnly) return
-  writeFileSync(PAGE, between(readFileSync(PAGE, 'utf8'), tables.map(markdown).join('\n\n')))
-  console.log('\ndocs/reference/performance.md has the new table')
+function main(option: string | undefined): void {
+  const results = option === '--pages' ? resultsFile() : newResults()
+  if (option !== '--pages') {
+    const tables = [targets(results), ...results.flatMap((result) => result.tables), runs(results)]
+    console.log(`\n${tables.map(plain).join('\n\n')}`)
+    if (option === '--print') return
+    writeFileSync(RESULTS, `${JSON.stringify(results, null, 2)}\n`)
+  }
+  const textOf = (page: string): string => readFileSync(new URL(page, ROOT), 'utf8')
+  for (const [page, text] of pagesOf(results, textOf)) {
+    if (text === textOf(page)) continue
+    writeFileSync(new URL(page, ROOT), text)
+    console.log(`${page} has new figures`)
+  }
 }
 
 if (import.meta.main) {
   try {
-    main(process.argv.includes('--print'))
+    main(process.argv[2])
   } catch (error) {
     console.error(`report.ts: ${error instanceof Error ? error.message : String(error)}`)
     process.exitCode = 1

@@ -1,9 +1,9 @@
 #!/bin/bash
 # make bench: test/bench/*.bench.ts on this machine, test/bench/guest/*.bench.ts on a real kernel in a guest with one CPU.
-# Each result goes to build/bench/NAME.json; at the end a table of all, which also goes into docs/reference/performance.md.
-#   KERNEL=6.12             kernel of the guest; another one than 6.12 leaves docs/reference/performance.md alone
-#   ONLY=WORD               only those whose name contains WORD; leaves docs/reference/performance.md alone
-#   KTRAIL_BENCH_QUICK=1    fewer and shorter rounds, rougher numbers; leaves docs/reference/performance.md alone
+# Each result goes to build/bench/NAME.json. At the end report.ts prints all, and writes test/bench/results.json and the pages.
+#   KERNEL=6.12             kernel of the guest; another one than 6.12 leaves results.json and the pages alone
+#   ONLY=WORD               only those whose name contains WORD; leaves results.json and the pages alone
+#   KTRAIL_BENCH_QUICK=1    fewer and shorter rounds, rougher numbers; leaves results.json and the pages alone
 set -euo pipefail
 . "$(dirname "$0")/../../deploy/setup/lib.sh"
 cd "$ROOT"
@@ -96,6 +96,6 @@ for file in test/bench/guest/*.bench.ts; do
 done
 
 [ $failed = 0 ] || die 'a bench failed: see above'
-options=()
-if [ -n "$quick" ] || [ -n "${ONLY:-}" ] || [ "$kernel" != 6.12 ]; then options=(--print); fi
-exec node "${flags[@]}" test/bench/report.ts "${options[@]}"
+if [ -n "$quick" ] || [ -n "${ONLY:-}" ] || [ "$kernel" != 6.12 ]; then exec node "${flags[@]}" test/bench/report.ts --print; fi
+node "${flags[@]}" test/bench/report.ts
+exec node_modules/.bin/oxfmt test/bench/results.json

@@ -150,9 +150,9 @@ const of = (part: string): Speed => speeds.find(([name]) => name.includes(part))
 printResult(
   'user-space',
   [
-    { name: 'to /dev/null', value: Math.round(of('/dev/null').perS), unit: 'events/s', atLeast: 400_000 },
+    { name: 'rate to /dev/null', value: Math.round(of('/dev/null').perS), unit: 'events/s', atLeast: 400_000 },
     { name: 'to /dev/null', value: of('/dev/null').cpuUs, unit: 'µs CPU per event', atMost: 2 },
-    { name: 'to a file', value: Math.round(of('fdatasync').perS), unit: 'events/s', atLeast: 400_000 },
+    { name: 'rate to a file', value: Math.round(of('fdatasync').perS), unit: 'events/s', atLeast: 400_000 },
     { name: 'to a file', value: of('fdatasync').cpuUs, unit: 'µs CPU per event', atMost: 2 },
     ...speeds.slice(2).map(([name, { cpuUs }]) => ({ name, value: cpuUs, unit: 'µs CPU per event' })),
   ],

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { BEGIN, END, between, markdown, plain, targets } from '../../bench/report.ts'
+import { BEGIN, END, between, markdown, plain, targets, targetsByArea } from '../../bench/report.ts'
 import type { Measure, Result } from '../../bench/support/result.ts'
 
 const MARKED = `# A\n\n${BEGIN}\nold\n${END}\n\nrest\n`
@@ -32,7 +32,7 @@ describe('bench table', () => {
     { name: 'the last twice', text: `${BEGIN}\n${END}\n${END}\n` },
   ]) {
     it(`report: fails with a message on ${name}`, () => {
-      assert.throws(() => between(text, 'x'), /^Error: performance.md: expected one line "<!-- bench:begin -->"/)
+      assert.throws(() => between(text, 'x'), /^Error: expected one line "<!-- bench:begin -->"/)
     })
   }
 
@@ -48,11 +48,19 @@ describe('bench table', () => {
     ])
     assert.deepEqual(rows, [
       ['a', '1.23 µs', '≤ 2', 'yes'],
-      ['b', '2.5 µs', '≤ 2', '**no**'],
+      ['b', '2.5 µs', '≤ 2', 'no'],
       ['c', '400,000 events/s', '≥ 400,000', 'yes'],
-      ['d', 'NaN MB', '≤ 120', '**no**'],
+      ['d', 'NaN MB', '≤ 120', 'no'],
     ])
     assert.deepEqual(notes, ['2 of 4 targets are met, 2 are missed.'])
+  })
+
+  it('report: shows met targets beside missed ones', () => {
+    const [, , ...lines] = targetsByArea([
+      resultOf({ name: 'a', value: 1.2, unit: 'µs', atMost: 2 }, { name: 'b', value: 2.5, unit: 'µs', atMost: 2 }),
+      resultOf({ name: 'no target', value: 1, unit: 'µs' }),
+    ]).split('\n')
+    assert.deepEqual(lines, ['|  | met | missed |', '|---|---|---|', '| x | a: 1.2 µs (≤ 2) | b: 2.5 µs (≤ 2) |'])
   })
 
   it('report: prints a table as Markdown and in columns', () => {

@@ -19,7 +19,7 @@ export interface Enricher {
   /**
    * Returns undefined when nothing more can be looked up for the event's process. Else a promise that settles when the lookup has ended,
    * the same promise for the same lookup. Called for each event: must be cheap and never throw. An enricher that changes a process after
-   * it was encoded must invalidate its renderings (`Rendered.cache`).
+   * it was encoded must invalidate its renderings.
    */
   pending(event: ProcessEvent): Promise<unknown> | undefined
   /** Nothing is to be looked up for any event for now. */

@@ -6,7 +6,7 @@ import type { Process } from '../../exporters/contract/event.ts'
 import { PROCESS_FLAGS } from '../wire/flags.ts'
 import type { Image, Texts } from './image.ts'
 import { textBytes } from './image.ts'
-import { Renderings } from './renderings.ts'
+import { Renderings } from '../../exporters/index.ts'
 import { flagWords, own } from '../wire/text.ts'
 
 /** An image's objects, table entry and start time (measured: test/bench/processes.bench.ts). */
@@ -102,7 +102,7 @@ export class Budget {
     this.#images--
     if (--image.texts.users === 0) this.#texts -= image.texts.bytes
     if (image.details !== undefined && --image.details.users === 0) this.#texts -= image.details.bytes
-    this.renderings.drop(image.process.rendered)
+    image.process.rendered.drop()
   }
 
   /** Cuts the arguments to `characters` and sets the flag for cut arguments. */
@@ -114,7 +114,7 @@ export class Budget {
     process.argv = image.texts.argv
     image.flags |= PROCESS_FLAGS.truncArgs
     process.flags = flagWords(image.flags)
-    this.renderings.drop(process.rendered)
+    process.rendered.drop()
   }
 
   #cutTexts(texts: Texts, characters: number): void {

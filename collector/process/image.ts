@@ -3,7 +3,7 @@ import type { Process, Timestamp } from '../../exporters/contract/event.ts'
 import { PROCESS_FLAGS } from '../wire/flags.ts'
 import type { WallClock } from './clock.ts'
 import type { SharedDetails } from './detail/details.ts'
-import type { Renderings } from './renderings.ts'
+import type { Renderings } from '../../exporters/index.ts'
 import { execId, flagWords } from '../wire/text.ts'
 
 /** Texts that an image shares with its forks: stored once, freed with the last of them. */

@@ -18,7 +18,7 @@ import type { Facts, Image, Making } from './image.ts'
 import { placeAfter, placeIn } from './place.ts'
 import type { Placed } from './place.ts'
 import type { ScannedProcess } from './procfs.ts'
-import { Renderings } from './renderings.ts'
+import { Renderings } from '../../exporters/index.ts'
 import { binaryPath, decodeText, own, parseExecId, readArguments } from '../wire/text.ts'
 
 const GRACE_MS = 5_000
@@ -214,16 +214,15 @@ export class ProcessTable {
     const image = this.find(raw.tgid, raw.startLo, raw.startHi)
     const place = image && placeAfter(raw, image.process)
     if (image === undefined || place === undefined || place.docker === image.process.docker) return
-    const { renderings } = this.#budget
-    renderings.drop(image.process.rendered)
-    image.process = { ...image.process, ...place, execProbe: false, rendered: renderings.make() }
+    image.process.rendered.drop()
+    image.process = { ...image.process, ...place, execProbe: false, rendered: this.#budget.renderings.make() }
   }
 
   /** Adds facts about the place of a process. */
   identify(process: Process, known: Partial<Placed>): void {
     const changed: Mutable<Process> = process
     Object.assign(changed, known)
-    this.#budget.renderings.drop(process.rendered)
+    process.rendered.drop()
   }
 
   /** undefined when the process is unknown. */

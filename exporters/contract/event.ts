@@ -8,6 +8,7 @@ import type { AgentEvent, EventBase, Timestamp } from './agent-event.ts'
 import type { FileDetails } from './file-details.ts'
 import type { Executed, MemberValue, ProcessDetails } from './members.ts'
 import type { NamedContainer } from './named-container.ts'
+import type { Rendered } from './renderings.ts'
 import type { StackFrame } from './stack.ts'
 
 export type {
@@ -28,7 +29,7 @@ export type { StackFrame } from './stack.ts'
 /**
  * One image of a process, created by a fork or an exec. Only these members change: `refcnt`; arguments, if the process table lacks
  * memory; the place (`docker`, `pod`, `container` and members with them), which may become known later (`collector/process/table.ts`).
- * Encoders cache their output in `rendered`.
+ * `rendered` belongs to the encoders.
  */
 export interface Process {
   readonly execId: string
@@ -95,43 +96,6 @@ export interface Container {
   /** Absent when it does not run. */
   readonly startTime?: Timestamp
   readonly privileged: boolean
-}
-
-/**
- * Bytes that encoders cache with a process. A slot may become empty at any time. Only the encoder that owns a slot reads it,
- * after `touch` (`exporters/contract/kept.ts`); only `cache.keep` fills it.
- */
-export interface Rendered {
-  /** `exporters/encoding/json-process.ts`: the JSON object from `{` up to refcnt and tid, and the whole `,"parent":{…}`. */
-  json: Uint8Array | undefined
-  jsonParent: Uint8Array | undefined
-  /** `exporters/encoding/otlp/encode.ts`: attributes as an event's own process, and as a parent. */
-  otlp: Uint8Array | undefined
-  otlpParent: Uint8Array | undefined
-  /** WeakMap key for the results of filters and redactors. Replaced to discard them. */
-  key: object
-  /** Cache generation of the last use. */
-  used: number
-  /** Bytes counted for it in the cache. */
-  bytes: number
-  /** The slots of redacted copies of the process; removed together with this one. */
-  copies: Rendered[] | undefined
-  readonly cache: RenderingCache
-}
-
-export type RenderingSlot = 'json' | 'jsonParent' | 'otlp' | 'otlpParent'
-
-/** Limits the memory of all of them together: `collector/process/renderings.ts`. */
-export interface RenderingCache {
-  readonly generation: number
-  /** Records a use, once per generation. */
-  use(rendered: Rendered): void
-  /** Stores the bytes in their slot if there is memory for them; returns them. */
-  keep(rendered: Rendered, slot: RenderingSlot, bytes: Uint8Array): Uint8Array
-  /** Counts memory that a filter or redactor keeps under `key`. */
-  charge(rendered: Rendered, bytes: number): void
-  /** The Rendered of a redacted copy of the process of `rendered`. */
-  forCopy(rendered: Rendered): Rendered
 }
 
 /** An argument. Its key in Tetragon's records depends on the type in the policy. */

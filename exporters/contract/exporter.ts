@@ -34,7 +34,7 @@ export interface Encoded {
   readonly memory?: SharedMemory
 }
 
-/** Encodes events. Only the cache in `Process.rendered` changes. */
+/** Encodes events. Only `Process.rendered` changes. */
 export interface Encoder {
   readonly encoding: Encoding
   encode(events: readonly Event[]): Encoded

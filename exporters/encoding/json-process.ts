@@ -7,7 +7,6 @@ import type { Executed, Members, MemberValue, Process, ProcessDetails } from '..
 import { ByteWriter } from '../runtime/byte-writer.ts'
 import { writeMembers } from './arguments.ts'
 import { podJson } from './json-pod.ts'
-import { touch } from '../contract/kept.ts'
 
 const ascii = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'latin1'))
 const PARENT = ascii(',"parent":')
@@ -45,8 +44,7 @@ export function writeOwn(out: ByteWriter, process: Process, refcnt: number, tid:
  * so the whole object is cached.
  */
 export function writeParent(out: ByteWriter, process: Process): void {
-  const rendered = touch(process.rendered)
-  out.bytes(rendered.jsonParent ?? rendered.cache.keep(rendered, 'jsonParent', renderParent(process)))
+  out.bytes(parentOf(process))
 }
 
 /** Writes `,"ancestors":[…]`: each as a parent. */
@@ -54,10 +52,8 @@ export function writeAncestors(out: ByteWriter, ancestors: readonly Process[]): 
   if (ancestors.length === 0) return
   let separator = ANCESTORS
   for (const each of ancestors) {
-    const rendered = touch(each.rendered)
-    const bytes = rendered.jsonParent ?? rendered.cache.keep(rendered, 'jsonParent', renderParent(each))
     out.bytes(separator)
-    out.bytes(bytes.subarray(PARENT.length))
+    out.bytes(parentOf(each).subarray(PARENT.length))
     separator = COMMA
   }
   out.bytes(CLOSE_LIST)
@@ -127,8 +123,13 @@ function detailsJson(details: ProcessDetails): readonly Uint8Array[] {
 }
 
 function headOf(process: Process): Uint8Array {
-  const rendered = touch(process.rendered)
-  return rendered.json ?? rendered.cache.keep(rendered, 'json', render(process))
+  const rendered = process.rendered.touch()
+  return rendered.json ?? rendered.keep('json', render(process))
+}
+
+function parentOf(process: Process): Uint8Array {
+  const rendered = process.rendered.touch()
+  return rendered.jsonParent ?? rendered.keep('jsonParent', renderParent(process))
 }
 
 function renderParent(process: Process): Uint8Array {

@@ -6,7 +6,6 @@ import { isAboutAgent, isHookEvent } from '../contract/event.ts'
 import type { Event, Hook, Process, ProcessEvent } from '../contract/event.ts'
 import { conditionsOf } from './conditions.ts'
 import type { Condition, Kind, ProcessLookup, ReaderFilter } from './conditions.ts'
-import { touch } from '../contract/kept.ts'
 
 export interface EventFilter {
   accepts(event: Event): boolean
@@ -107,11 +106,11 @@ class Filter implements EventFilter {
   #known(process: Process, parent: Process | undefined): KnownProcess {
     const last = this.#lastKnown
     if (process === this.#lastProcess && last !== undefined && last.parent === parent) return last
-    const rendered = touch(process.rendered)
+    const rendered = process.rendered.touch()
     let known = this.#processes.get(rendered.key)
     // The parent may have changed by an exec.
     if (known === undefined || known.parent !== parent) {
-      rendered.cache.charge(rendered, KNOWN_BYTES)
+      rendered.charge(KNOWN_BYTES)
       this.#processes.set(rendered.key, (known = { parent, verdicts: [] }))
     }
     this.#lastProcess = process

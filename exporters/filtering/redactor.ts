@@ -7,7 +7,6 @@ import type { Event, Executed, Process, StackFrame } from '../contract/event.ts'
 import type { RedactConfig } from '../../config/agent/schema.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'
 import { redactArgument } from './redact-argument.ts'
-import { touch } from '../contract/kept.ts'
 import { Redaction } from './redaction.ts'
 import { placeMatcher } from './place.ts'
 import { regexMatcher } from './regexes.ts'
@@ -112,13 +111,13 @@ export class Redactor {
   }
 
   #process(process: Process): Redacted {
-    const rendered = touch(process.rendered)
+    const rendered = process.rendered.touch()
     let known = this.#processes.get(rendered.key)
     if (known === undefined) {
       known = this.#redact(process)
       const { arguments: text, argv, cwd, binary } = known.process
       const texts = known.process === process ? 0 : 2 * (text.length + argv.length + cwd.length + binary.length)
-      rendered.cache.charge(rendered, REDACTED_BYTES + texts)
+      rendered.charge(REDACTED_BYTES + texts)
       this.#processes.set(rendered.key, known)
     }
     return known
@@ -142,7 +141,7 @@ export class Redactor {
     const same = text === process.arguments && name === first
     const rules = applying.flatMap((i) => this.#rules[i] ?? [])
     if (same && cwd === process.cwd && binary === process.binary) return { process, rules, paths }
-    const rendered = process.rendered.cache.forCopy(process.rendered)
+    const rendered = process.rendered.copy()
     // Only the joined text is searched, and a match may span words: the words are taken from the result.
     const argv = same ? process.argv : name
     return { process: { ...process, arguments: text, argv, cwd, binary, rendered }, rules, paths }

@@ -19,7 +19,7 @@ import type {
   Process,
   Timestamp,
 } from '../../../exporters/contract/event.ts'
-import { fileFlags, isHookEvent, permission, touch, tracepointOf } from '../../../exporters/index.ts'
+import { fileFlags, isHookEvent, permission, tracepointOf } from '../../../exporters/index.ts'
 import { AggregateSchema, EnvelopeSchema } from '../../proto/ktrail/events_pb.js'
 import {
   GetEventsResponseSchema,
@@ -189,12 +189,12 @@ export class ResponseEncoder {
   }
 
   #head(process: Process): Uint8Array {
-    const rendered = touch(process.rendered)
+    const rendered = process.rendered.touch()
     let bytes = this.#heads.get(rendered.key)
     if (bytes !== undefined) return bytes
     bytes = headOf(process)
     this.#heads.set(rendered.key, bytes)
-    rendered.cache.charge(rendered, bytes.length)
+    rendered.charge(bytes.length)
     return bytes
   }
 }

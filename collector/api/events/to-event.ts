@@ -20,7 +20,7 @@ import type {
 } from '../../../exporters/contract/event.ts'
 import { callText } from '../../ingest/normalize.ts'
 import { endText, flowText } from '../../ingest/arguments/sockets.ts'
-import { Renderings } from '../../process/renderings.ts'
+import { Renderings } from '../../../exporters/index.ts'
 
 /** Nothing is cached: a process is read from one message. */
 const NO_CACHE = new Renderings(0)

@@ -12,7 +12,6 @@ import type { Event, Hook, Process, Timestamp } from '../../contract/event.ts'
 import type { Encoded, Encoder } from '../../contract/exporter.ts'
 import { Memory } from '../../runtime/memory.ts'
 import { withEnvelope } from '../enveloped.ts'
-import { touch } from '../../contract/kept.ts'
 import { borrowFrom } from '../share-last.ts'
 import { KEYS } from './attributes.ts'
 import {
@@ -121,11 +120,11 @@ class OtlpEncoder implements Encoder {
     const out = this.#out
     if (!isAboutAgent(event)) {
       const { process, parent } = event
-      const own = touch(process.rendered)
-      out.raw(own.otlp ?? own.cache.keep(own, 'otlp', rendered(process, ownAttributes)))
+      const own = process.rendered.touch()
+      out.raw(own.otlp ?? own.keep('otlp', rendered(process, ownAttributes)))
       if (parent !== undefined) {
-        const kept = touch(parent.rendered)
-        out.raw(kept.otlpParent ?? kept.cache.keep(kept, 'otlpParent', rendered(parent, parentAttributes)))
+        const kept = parent.rendered.touch()
+        out.raw(kept.otlpParent ?? kept.keep('otlpParent', rendered(parent, parentAttributes)))
       }
     }
     if (hook !== undefined) out.raw(hook.attributes)

@@ -5,7 +5,6 @@ import fc from 'fast-check'
 import type { Image } from '../../../../collector/process/image.ts'
 import { textBytes } from '../../../../collector/process/image.ts'
 import type { ProcessTable } from '../../../../collector/process/table.ts'
-import { touch } from '../../../../exporters/contract/kept.ts'
 import { exec, fork, newTable, scanned } from '../support/processes.ts'
 
 const KIB = 1024
@@ -114,7 +113,7 @@ test('budget: an eighth is reserved for renderings', () => {
   const table = newTable(1024 * KIB)
   filled(table, 5000, '')
   const { rendered } = table.find(5999, 0, 0)?.process ?? assert.fail()
-  touch(rendered).cache.keep(rendered, 'json', new Uint8Array(1000))
+  rendered.touch().keep('json', new Uint8Array(1000))
   assert.notEqual(rendered.json, undefined)
 })
 
@@ -162,8 +161,7 @@ test('budget: the accounting equals a recount, and never exceeds the limit', () 
         else if (what === 'exit') table.exit(a, 0, 0, now)
         else if (what === 'sweep') table.sweep((now += a))
         else if (known !== undefined) {
-          const rendered = touch(known.process.rendered)
-          rendered.cache.keep(rendered, 'json', new Uint8Array(b))
+          known.process.rendered.touch().keep('json', new Uint8Array(b))
         }
         table.trim()
         assert.ok(sum(table.bytes) <= bytes, `${sum(table.bytes)} of ${bytes}`)

@@ -220,7 +220,7 @@ test('table: a process that is moved to another container is there, in its next 
   for (const [record, docker] of steps) {
     const { process: before } = image
     const was = before.docker
-    before.rendered.cache.keep(before.rendered, 'json', new Uint8Array(8))
+    before.rendered.keep('json', new Uint8Array(8))
     table.move(record)
     assert.equal(image.process.docker, docker)
     // Events from before the move have the process as it was.

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import type { Container, Event, Process, ProcessEvent } from '../../../../exporters/contract/event.ts'
-import { Renderings } from '../../../../collector/process/renderings.ts'
+import { Renderings } from '../../../../exporters/contract/renderings.ts'
 import type { RedactConfig } from '../../../../config/agent/schema.ts'
 import { EncoderPool } from '../../../../exporters/encoding/pool.ts'
 import type { Encoder } from '../../../../exporters/contract/exporter.ts'
@@ -235,8 +235,8 @@ describe('redaction', () => {
     const second = copy()
     assert.notEqual(second, first)
     assert.equal(second.arguments, first.arguments)
-    cache.keep(second.rendered, 'json', new Uint8Array(100))
-    cache.drop(process.rendered)
+    second.rendered.keep('json', new Uint8Array(100))
+    process.rendered.drop()
     assert.equal(cache.bytes, 0)
   })
 

@@ -12,9 +12,9 @@ import type {
   NamedContainer,
   Pod,
   Process,
-  Rendered,
 } from '../../../../exporters/contract/event.ts'
-import { Renderings } from '../../../../collector/process/renderings.ts'
+import { Renderings } from '../../../../exporters/contract/renderings.ts'
+import type { Rendered } from '../../../../exporters/contract/renderings.ts'
 
 const renderings = new Renderings(64 << 20)
 

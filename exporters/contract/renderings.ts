@@ -1,16 +1,79 @@
 /**
- * The cache of what encoders, filters and redactors keep with processes. Bounded in bytes; the least recently used entries are evicted first.
+ * Encoders, filters and redactors render a process once and keep the result here. The process table makes one `Rendered` for each process and
+ * drops it when the process changes; it never reads it. Bounded in bytes; the least recently used entries are evicted first.
  *
  * Constraint: a hit costs one comparison of numbers and touches no list. Hence two generations: used entries are young. When the young ones
  * take more than half of the limit, the old ones are evicted and the young ones become old. An old entry that is used becomes young again,
  * at most once per generation.
  */
-import type { Rendered, RenderingCache, RenderingSlot } from '../../exporters/contract/event.ts'
 
 /** Overhead of a typed array: object, buffer and malloc (measured: test/bench/processes.bench.ts). */
 export const ARRAY_BYTES = 260
 /** An entry larger than this part of the limit is not cached, so the four slots of a process take at most a quarter. */
 const LARGEST = 16
+
+/** Renderings of one process. A slot may become empty at any time; only the encoder that owns it uses it. */
+export class Rendered {
+  /** `exporters/encoding/json-process.ts`: the JSON object from `{` up to refcnt and tid, and the whole `,"parent":{…}`. */
+  json: Uint8Array | undefined
+  jsonParent: Uint8Array | undefined
+  /** `exporters/encoding/otlp/encode.ts`: attributes as an event's own process, and as a parent. */
+  otlp: Uint8Array | undefined
+  otlpParent: Uint8Array | undefined
+  /** WeakMap key for the results of filters and redactors. Replaced to discard them. */
+  key: object = {}
+  /** Cache generation of the last use. */
+  used: number
+  /** Bytes counted for it in the cache. */
+  bytes = 0
+  /** Renderings of redacted copies of the process; removed together with this one. */
+  copies: Rendered[] | undefined
+  readonly #cache: Renderings
+
+  constructor(cache: Renderings) {
+    this.#cache = cache
+    this.used = cache.generation
+  }
+
+  /** Records a use, once per generation. Call it before reading a slot or the key. */
+  touch(): this {
+    if (this.used !== this.#cache.generation) this.#cache.use(this)
+    return this
+  }
+
+  /** Stores the bytes in their slot if there is memory for them; returns them. */
+  keep(slot: 'json' | 'jsonParent' | 'otlp' | 'otlpParent', bytes: Uint8Array): Uint8Array {
+    if (this.charge(bytes.length + ARRAY_BYTES)) this[slot] = bytes
+    return bytes
+  }
+
+  /** Counts memory that a filter or redactor keeps under `key`; false if there is none. */
+  charge(bytes: number): boolean {
+    return this.#cache.charge(this, bytes)
+  }
+
+  /** For a redacted copy of the process. */
+  copy(): Rendered {
+    const made = this.#cache.make()
+    this.copies = [...(this.copies ?? []), made]
+    return made
+  }
+
+  /** The process has changed or is gone. */
+  drop(): void {
+    this.#cache.drop(this)
+  }
+
+  /** Only for the cache, which no longer counts it. */
+  clear(): void {
+    const { copies } = this
+    this.json = this.jsonParent = this.otlp = this.otlpParent = this.copies = undefined
+    this.key = {}
+    this.bytes = 0
+    // They belong to the old key and cannot be found any more.
+    if (copies !== undefined) for (const copy of copies) copy.drop()
+  }
+}
 
 interface Generation {
   readonly members: Set<Rendered>
@@ -19,7 +82,7 @@ interface Generation {
 
 const empty = (): Generation => ({ members: new Set(), bytes: 0 })
 
-export class Renderings implements RenderingCache {
+export class Renderings {
   generation = 1
   #limit: number
   #young = empty()
@@ -48,23 +111,7 @@ export class Renderings implements RenderingCache {
 
   /** Renderings of a new process. */
   make(): Rendered {
-    return {
-      json: undefined,
-      jsonParent: undefined,
-      otlp: undefined,
-      otlpParent: undefined,
-      key: {},
-      used: this.generation,
-      bytes: 0,
-      copies: undefined,
-      cache: this,
-    }
-  }
-
-  forCopy(rendered: Rendered): Rendered {
-    const made = this.make()
-    rendered.copies = [...(rendered.copies ?? []), made]
-    return made
+    return new Rendered(this)
   }
 
   use(rendered: Rendered): void {
@@ -74,18 +121,9 @@ export class Renderings implements RenderingCache {
     this.#add(rendered, rendered.bytes)
   }
 
-  keep(rendered: Rendered, slot: RenderingSlot, bytes: Uint8Array): Uint8Array {
-    if (this.#charged(rendered, bytes.length + ARRAY_BYTES)) rendered[slot] = bytes
-    return bytes
-  }
-
-  charge(rendered: Rendered, bytes: number): void {
-    this.#charged(rendered, bytes)
-  }
-
-  #charged(rendered: Rendered, bytes: number): boolean {
+  charge(rendered: Rendered, bytes: number): boolean {
     if (bytes > this.#limit / LARGEST) return false
-    if (rendered.used !== this.generation) this.use(rendered)
+    rendered.touch()
     rendered.bytes += bytes
     this.#add(rendered, bytes)
     // If the limit has become small, `#add` may have evicted the entry itself.
@@ -103,19 +141,16 @@ export class Renderings implements RenderingCache {
       this.#old.members.delete(rendered)
       this.#old.bytes -= rendered.bytes
       rendered.used = this.generation
-      if (rendered.bytes > this.#limit / 2) return clear(rendered)
+      if (rendered.bytes > this.#limit / 2) return rendered.clear()
       this.#young.members.add(rendered)
       this.#young.bytes += rendered.bytes
     }
   }
 
-  /** Drops the entries of a process that is gone, and of its copies. */
   drop(rendered: Rendered): void {
     if (this.#young.members.delete(rendered)) this.#young.bytes -= rendered.bytes
     else if (this.#old.members.delete(rendered)) this.#old.bytes -= rendered.bytes
-    const { copies } = rendered
-    clear(rendered)
-    if (copies !== undefined) for (const copy of copies) this.drop(copy)
+    rendered.clear()
   }
 
   /** All charged entries, for tests. */
@@ -130,17 +165,7 @@ export class Renderings implements RenderingCache {
     this.generation++
     for (const rendered of members) {
       this.evicted++
-      const { copies } = rendered
-      clear(rendered)
-      // The copies belong to the old key and cannot be found any more.
-      if (copies !== undefined) for (const copy of copies) this.drop(copy)
+      rendered.clear()
     }
   }
-}
-
-function clear(rendered: Rendered): void {
-  rendered.json = rendered.jsonParent = rendered.otlp = rendered.otlpParent = undefined
-  rendered.key = {}
-  rendered.copies = undefined
-  rendered.bytes = 0
 }

@@ -2,9 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { Rendered } from '../../../../exporters/contract/event.ts'
-import { ARRAY_BYTES, Renderings } from '../../../../collector/process/renderings.ts'
-import { touch } from '../../../../exporters/contract/kept.ts'
+import { ARRAY_BYTES, Renderings } from '../../../../exporters/contract/renderings.ts'
+import type { Rendered } from '../../../../exporters/contract/renderings.ts'
 
 const SLOTS = ['json', 'jsonParent', 'otlp', 'otlpParent'] as const
 const LIMIT = 64_000
@@ -14,8 +13,7 @@ const kept = (rendered: Rendered): number =>
 
 /** As an encoder does it. */
 function read(rendered: Rendered, slot: (typeof SLOTS)[number], size: number): Uint8Array {
-  touch(rendered)
-  return rendered[slot] ?? rendered.cache.keep(rendered, slot, new Uint8Array(size))
+  return rendered.touch()[slot] ?? rendered.keep(slot, new Uint8Array(size))
 }
 
 test('renderings: used ones stay, unused ones are evicted', () => {
@@ -39,18 +37,17 @@ test('renderings: one that would need a large part of the budget is not cached',
   assert.equal(read(rendered, 'json', LIMIT / 16).length, LIMIT / 16)
   assert.equal(rendered.json, undefined)
   assert.equal(cache.bytes, 0)
-  assert.equal(new Renderings(0).keep(rendered, 'otlp', new Uint8Array(1)).length, 1)
-  assert.equal(rendered.otlp, undefined)
+  assert.equal(new Renderings(0).make().keep('otlp', new Uint8Array(1)).length, 1)
 })
 
 test('renderings: a removed process removes its renderings and those of its copies', () => {
   const cache = new Renderings(LIMIT)
   const rendered = cache.make()
-  const copies = [cache.forCopy(rendered), cache.forCopy(rendered)]
+  const copies = [rendered.copy(), rendered.copy()]
   const { key } = rendered
   for (const each of [rendered, ...copies]) read(each, 'otlp', 100)
   assert.ok(cache.bytes > 300)
-  cache.drop(rendered)
+  rendered.drop()
   assert.equal(cache.bytes, 0)
   assert.equal(copies[0]?.otlp, undefined)
   assert.notEqual(rendered.key, key, 'the old key must find nothing')
@@ -60,8 +57,8 @@ test('renderings: an evicted process gets a new key', () => {
   const cache = new Renderings(LIMIT)
   const rendered = cache.make()
   const { key } = rendered
-  cache.charge(rendered, 1000)
-  const copy = cache.forCopy(rendered)
+  rendered.charge(1000)
+  const copy = rendered.copy()
   read(copy, 'json', 100)
   cache.limit = 0
   assert.notEqual(rendered.key, key)
@@ -85,12 +82,12 @@ test('renderings: never above the limit, and the charged size equals a recount',
         const rendered = all[who]
         assert.ok(rendered)
         if (what === 'read') read(rendered, SLOTS[slot] ?? 'json', size)
-        else if (what === 'drop') cache.drop(rendered)
+        else if (what === 'drop') rendered.drop()
         else if (what === 'limit') cache.limit = size
         else {
           const before = rendered.bytes
-          const { key } = touch(rendered)
-          cache.charge(rendered, size)
+          const { key } = rendered.touch()
+          rendered.charge(size)
           if (rendered.key === key && rendered.bytes > before) charged.set(key, (charged.get(key) ?? 0) + size)
         }
         assert.ok(cache.bytes <= cache.limit, `${cache.bytes} of ${cache.limit}`)

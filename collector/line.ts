@@ -1,16 +1,15 @@
 /**
  * The event pipeline: pulls events from ingest through enrichment into delivery, and publishes records about the agent in between.
  *
- *   ring ─▶ ingest ─▶ enrichment ─▶ numbers ─▶ delivery
+ *   ring ─▶ ingest ─▶ enrichment ─▶ delivery
  *
  * Publishing waits for an exporter that blocks, and so the ring fills.
  */
-import type { ChangeEvent, Event, LossEvent, RunEvent } from '../exporters/contract/event.ts'
+import type { ChangeEvent, LossEvent, RunEvent } from '../exporters/contract/event.ts'
 import { systemClock } from '../config/base/time/clock.ts'
 import { waitAtMost } from '../config/base/time/deadline.ts'
 import type { Clock } from '../config/base/time/clock.ts'
 import type { Delivery } from './delivery/delivery.ts'
-import { Sequence } from './delivery/sequence.ts'
 import type { Enrichment } from './enrich/enrichment.ts'
 import type { Ingest } from './ingest/ingest.ts'
 import type { ChangeRecords } from './delivery/change-records.ts'
@@ -41,7 +40,6 @@ export class Line {
   readonly #fail: (error: unknown) => void
   readonly #stopping = new AbortController()
   readonly #clock: Clock
-  readonly #sequence = new Sequence()
   /** Never rejects. */
   #ended: Promise<void> = Promise.resolve()
 
@@ -93,7 +91,7 @@ export class Line {
       bytesRead = ingest.bytesRead
       const passed = enrichment.pass(events)
       namespaces?.add(passed)
-      await this.#publish(passed)
+      await delivery.publish(passed)
       if (changes.due) await this.#publishChanges(changes.take())
       await this.#publishLosses()
       if (runRecords.due) await this.#publishRun('heartbeat')
@@ -106,25 +104,22 @@ export class Line {
     await this.#publishRun('stop')
   }
 
-  #publish(events: readonly Event[]): Promise<void> | undefined {
-    return this.#parts.delivery.publish(this.#sequence.number(events))
-  }
-
   #publishRun(phase: RunEvent['phase']): Promise<void> | undefined {
-    const { ingest, lossRecords, runRecords } = this.#parts
+    const { ingest, delivery, lossRecords, runRecords } = this.#parts
     const record = runRecords.make(phase, ingest.now(), this.#clock.nowMs())
-    return record && lossRecords.offer(() => this.#publish([record]))
+    return record && lossRecords.offer(() => delivery.publish([record]))
   }
 
   #publishChanges(records: readonly ChangeEvent[]): Promise<void> | undefined {
-    return this.#parts.lossRecords.offer(() => this.#publish(records))
+    const { delivery, lossRecords } = this.#parts
+    return lossRecords.offer(() => delivery.publish(records))
   }
 
   #publishLosses(): Promise<void> | undefined {
-    const { ingest, lossRecords } = this.#parts
+    const { ingest, delivery, lossRecords } = this.#parts
     return lossRecords.publish((drafts) => {
       const time = ingest.now()
-      return this.#publish(drafts.map((draft): LossEvent => ({ type: 'events_lost', seq: 0, time, ...draft })))
+      return delivery.publish(drafts.map((draft): LossEvent => ({ type: 'events_lost', seq: 0, time, ...draft })))
     })
   }
 }

@@ -4,6 +4,7 @@ export type { RunReport as AuditedRun, StreamReport as AuditedStream } from './a
 export { auditSource } from './audit/sources.ts'
 export { changeText } from './contract/described.ts'
 export { isAboutAgent, isHookEvent, tracepointOf } from './contract/event.ts'
+export { EventSizes, stackBytes } from './contract/event-size.ts'
 export { Numberings } from './contract/numbering.ts'
 export type { Encoded, Outcome } from './contract/exporter.ts'
 export type { Accounting, Lost, RequestOutcome, SenderStats } from './contract/accounting.ts'

@@ -17,6 +17,8 @@ export class Delivery implements AsyncDisposable {
   /** Number ranges of the events that exporters lost. */
   readonly lostRanges: LostRanges
   readonly #context: ExportersContext
+  /** The number of the next event: `<epoch>-<n>`, without gaps. */
+  #seq = 0
   /** Events dropped by removed exporters before the stop. */
   #droppedBefore: number | undefined
   readonly #taps = new Set<Tap>()
@@ -34,10 +36,12 @@ export class Delivery implements AsyncDisposable {
   }
 
   /**
-   * Publishes numbered events, in sequence. Returns undefined when all exporters accepted them at once; a promise, to be awaited before the
+   * Numbers the events and publishes them. Returns undefined when all exporters accepted them at once; a promise, to be awaited before the
    * next call, when a blocking exporter is full.
    */
   publish(events: readonly Event[]): Promise<void> | undefined {
+    // No later stage reorders them, so a batch only needs its first number.
+    for (const event of events) event.seq = this.#seq++
     // Live readers have no numbers to check, and Tetragon's have no message for a change.
     if (this.#subscriptions.size > 0 && events[0]?.type !== 'agent_run' && events[0]?.type !== 'agent_change')
       for (const subscription of this.#subscriptions) subscription.put(events)

@@ -7,8 +7,8 @@
  * and it learns how many and after which event. Events that the reader has taken no longer count.
  */
 import type { Event } from '../../exporters/contract/event.ts'
+import { EventSizes } from '../../exporters/index.ts'
 import type { EventFilter } from '../../exporters/index.ts'
-import { EventSizes } from '../ingest/event-size.ts'
 
 export type LiveFilter = Pick<EventFilter, 'accepts'>
 

@@ -12,8 +12,7 @@
  * There is no timer: while `waits`, the caller checks `due` every `ring.max_delay`, so an event waits at most that much longer than its bound.
  */
 import type { Event, ProcessEvent } from '../../exporters/contract/event.ts'
-import { isAboutAgent } from '../../exporters/index.ts'
-import { EventSizes } from '../ingest/event-size.ts'
+import { EventSizes, isAboutAgent } from '../../exporters/index.ts'
 
 export interface Enricher {
   /**

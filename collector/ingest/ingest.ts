@@ -1,5 +1,5 @@
 /**
- * The agent's part from the ring to events: reads and decodes the ring, keeps the process table and the clocks, numbers events. Events are
+ * The agent's part from the ring to events: reads and decodes the ring, keeps the process table and the clocks. Events are
  * pulled; without a pull nothing is read.
  */
 import { ringWatermarkBytes } from '../../config/agent/effective.ts'

@@ -97,7 +97,7 @@ export class Normalizer {
   }
 
   /**
-   * The event of a raw event, not yet numbered (sequence.ts), or undefined when it yields none. `bytes`: the chunk that contains the texts.
+   * The event of a raw event, not yet numbered, or undefined when it yields none. `bytes`: the chunk that contains the texts.
    */
   event(raw: Exclude<RawEvent, RawReturn>, bytes: Buffer): ProcessEvent | undefined {
     const { table, executed, clock, nowMs } = this.#options

@@ -7,7 +7,7 @@ import type { Argument, HookEvent, ProcessEvent } from '../../exporters/contract
 import type { CallEnd, PendingCall, RawHook, MapEnds } from '../wire/decode.ts'
 import type { GoneThreads } from '../host/gone-threads.ts'
 import type { Returned } from './return-filter.ts'
-import { stackBytes } from './event-size.ts'
+import { stackBytes } from '../../exporters/index.ts'
 import { HOOK_RETURN_FOLLOWS, HOOK_RETURN_KEPT, HOOK_RETURN_MISSED, HOOK_RETURN_PENDING } from '../wire/wire.ts'
 
 /** The return value of an event whose return was not seen. */

@@ -7,9 +7,7 @@
 import type { AgentEvent, EventBase, Timestamp } from './agent-event.ts'
 import type { FileDetails } from './file-details.ts'
 import type { Executed, MemberValue, ProcessDetails } from './members.ts'
-import type { NamedContainer } from './named-container.ts'
 import type { Rendered } from './renderings.ts'
-import type { StackFrame } from './stack.ts'
 
 export type {
   AgentEvent,
@@ -23,8 +21,6 @@ export type {
   Timestamp,
 } from './agent-event.ts'
 export type { Executed, Members, MemberValue, ProcessDetails } from './members.ts'
-export type { NamedContainer } from './named-container.ts'
-export type { StackFrame } from './stack.ts'
 
 /**
  * One image of a process, created by a fork or an exec. Only these members change: `refcnt`; arguments, if the process table lacks
@@ -96,6 +92,19 @@ export interface Container {
   /** Absent when it does not run. */
   readonly startTime?: Timestamp
   readonly privileged: boolean
+}
+
+/** A container by its runtime, such as Docker, instead of Kubernetes. Shared by all processes in it. */
+export interface NamedContainer {
+  /** 64 characters. */
+  readonly id: string
+  readonly name: string
+  /** As it was requested: `nginx:1.27`. */
+  readonly image: string
+  /** `sha256:…`, or the image's name with its digest. */
+  readonly imageId: string
+  /** The labels that the config requests. */
+  readonly labels: Readonly<Record<string, string>>
 }
 
 /** An argument. Its key in Tetragon's records depends on the type in the policy. */
@@ -195,6 +204,18 @@ export interface Hook {
   readonly indexes: readonly number[]
   /** Labels by position in an event's `data`; absent without any. */
   readonly dataLabels?: readonly string[]
+}
+
+/** Unknown members are empty or 0. Resolved after the event is made, and before it is delivered: `collector/enrich/stacks`. */
+export interface StackFrame {
+  /** 0 unless the config requests addresses. */
+  readonly address: bigint
+  /** In the kernel from the start of the function; else from the start of the file `module`. */
+  readonly offset: number
+  /** The function. */
+  readonly symbol: string
+  /** The mapped file; '' in the kernel. */
+  readonly module: string
 }
 
 interface ProcessEventBase extends EventBase {

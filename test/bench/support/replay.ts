@@ -4,7 +4,6 @@ import { Normalizer } from '../../../collector/ingest/normalize.ts'
 import { decodeChunk } from '../../../collector/wire/decode.ts'
 import type { Chunk } from '../../../collector/wire/decode.ts'
 import type { ProcessEvent } from '../../../exporters/contract/event.ts'
-import { Sequence } from '../../../collector/delivery/sequence.ts'
 import { SequenceTracker } from '../../../collector/ingest/sequence-tracker.ts'
 import { WallClock } from '../../../collector/process/clock.ts'
 import { ProcessTable } from '../../../collector/process/table.ts'
@@ -20,8 +19,8 @@ export class Line {
   readonly clock: WallClock
   readonly normalizer: Normalizer
   readonly tracker: SequenceTracker = new SequenceTracker()
-  readonly sequence: Sequence = new Sequence()
   #nowMs = 0
+  #seq = 0
 
   constructor(recording: Recording) {
     this.clock = new WallClock(() => recording.clockOffsetNs)
@@ -46,7 +45,8 @@ export class Line {
       const event = this.normalizer.event(raw, bytes)
       if (event !== undefined) events.push(event)
     })
-    return this.sequence.number(events)
+    for (const event of events) event.seq = this.#seq++
+    return events
   }
 
   /** Advances the recording's time: ended processes leave the table at the rate at which they ended. */

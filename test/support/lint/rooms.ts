@@ -68,7 +68,7 @@ export const ROWS: readonly Row[] = [
   collector('ingest', 'wire host kernel process identity'),
   collector('enrich', 'host kubernetes runtimes kernel process identity ingest'),
   collector('policies', 'errors.ts wire host kubernetes kernel ingest'),
-  collector('delivery', 'ingest'),
+  collector('delivery', ''),
   collector('guard', 'wire host kernel process ingest'),
   collector('reload', 'host policies delivery'),
   collector('api', 'errors.ts proto host kernel process identity ingest policies delivery'),

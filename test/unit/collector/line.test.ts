@@ -68,6 +68,8 @@ interface Rig {
   /** Set: an exporter blocks. */
   blocked: Promise<void> | undefined
   worked: number
+  /** The number of the next published event. */
+  number: number
 }
 
 function rig(
@@ -83,7 +85,7 @@ function rig(
   const delivery = {
     fanout: new FanOut([]),
     publish(events: readonly Event[]): Promise<void> | undefined {
-      published.push(...events.map((event) => `${event.type}${phaseOf(event)} ${event.seq}`))
+      published.push(...events.map((event) => `${event.type}${phaseOf(event)} ${made.number++}`))
       return made.blocked
     },
   }
@@ -106,6 +108,7 @@ function rig(
     published,
     blocked: undefined,
     worked: 0,
+    number: 0,
   }
   return made
 }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { Delivery } from '../../../../collector/delivery/delivery.ts'
-import { EventSizes } from '../../../../collector/ingest/event-size.ts'
+import { EventSizes } from '../../../../exporters/contract/event-size.ts'
 import { LostRanges } from '../../../../collector/delivery/lost-ranges.ts'
 import { Subscription } from '../../../../collector/delivery/subscription.ts'
 import type { SubscriptionBound, Taken } from '../../../../collector/delivery/subscription.ts'
@@ -14,8 +14,8 @@ import { settle } from '../../exporters/support/fake-clock.ts'
 
 const WIDE: SubscriptionBound = { bytes: 1 << 20, events: 1000 }
 
-const execs = (from: number, count: number): Event[] =>
-  Array.from({ length: count }, (_, i) => makeExec({ seq: from + i }))
+/** `from`: their first number, which `publish` replaces. */
+const execs = (count: number, from = 0): Event[] => Array.from({ length: count }, (_, i) => makeExec({ seq: from + i }))
 
 const seqs = ({ events }: Taken): number[] => events.map(({ seq }) => seq)
 
@@ -34,17 +34,17 @@ async function readAll(subscription: Subscription): Promise<string[]> {
   return all
 }
 
-test('subscription: a reader gets events in order, as they come', async () => {
+test('subscription: a reader gets events in order, as they come, numbered without gaps', async () => {
   const agent = delivery()
   await using subscription = agent.subscribe(undefined, WIDE)
   const reader = subscription[Symbol.asyncIterator]()
   const first = reader.next()
   await settle()
-  agent.publish(execs(1, 2))
-  assert.deepEqual(shown((await first).value), '1,2')
-  agent.publish(execs(3, 2))
-  agent.publish([makeLoss({ seq: 5 })])
-  assert.deepEqual(shown((await reader.next()).value), '3,4,5')
+  agent.publish(execs(2))
+  assert.deepEqual(shown((await first).value), '0,1')
+  agent.publish(execs(2))
+  agent.publish([makeLoss({ seq: 0 })])
+  assert.deepEqual(shown((await reader.next()).value), '2,3,4')
   assert.deepEqual(subscription.waiting, { bytes: 0, events: 0 })
 })
 
@@ -52,12 +52,12 @@ test('subscription: a slow reader delays nothing, and gets the number and the po
   const agent = delivery()
   await using subscription = agent.subscribe(undefined, { ...WIDE, events: 3 })
   const reader = subscription[Symbol.asyncIterator]()
-  assert.equal(agent.publish(execs(1, 5)), undefined)
-  assert.equal(agent.publish(execs(6, 2)), undefined)
+  assert.equal(agent.publish(execs(5)), undefined)
+  assert.equal(agent.publish(execs(2)), undefined)
   assert.deepEqual([subscription.waiting.events, subscription.lost], [3, 4])
-  assert.equal(shown((await reader.next()).value), '1,2,3 -4')
-  agent.publish(execs(8, 4))
-  assert.equal(shown((await reader.next()).value), '8,9,10 -1')
+  assert.equal(shown((await reader.next()).value), '0,1,2 -4')
+  agent.publish(execs(4))
+  assert.equal(shown((await reader.next()).value), '7,8,9 -1')
   assert.equal(subscription.lost, 5)
 })
 
@@ -122,14 +122,14 @@ test('subscription: a reader that leaves its loop gets no more events, and other
   const agent = delivery()
   const leaving = agent.subscribe(undefined, WIDE)
   const staying = agent.subscribe(undefined, WIDE)
-  agent.publish(execs(0, 3))
+  agent.publish(execs(3))
   for await (const taken of leaving) {
     assert.equal(shown(taken), '0,1,2')
-    agent.publish(execs(3, 3))
+    agent.publish(execs(3))
     break
   }
   assert.deepEqual(leaving.waiting, { bytes: 0, events: 0 })
-  agent.publish(execs(6, 1))
+  agent.publish(execs(1))
   assert.deepEqual(leaving.waiting, { bytes: 0, events: 0 })
   await agent.stop(0)
   assert.deepEqual(await readAll(staying), ['0,1,2,3,4,5,6'])
@@ -147,7 +147,7 @@ test('subscription: a subscription that ends within a batch gets none of it, and
   const agent = delivery()
   const [first, second, third] = [1, 2, 3].map(() => agent.subscribe(undefined, WIDE))
   assert.ok(first !== undefined && second !== undefined && third !== undefined)
-  const events = execs(0, 2)
+  const events = execs(2)
   // Evaluated while the first reader gets the batch.
   Object.defineProperty(events[1], 'type', {
     get: () => {
@@ -176,7 +176,7 @@ test('subscription: events + losses are exactly what was offered, in order, with
         }
         for (const step of steps) {
           if (step !== 'read') {
-            subscription.put(execs(offered, step))
+            subscription.put(execs(step, offered))
             offered += step
           } else if (subscription.waiting.events > 0) take((await reader.next()).value)
           assert.ok(subscription.waiting.events <= events)

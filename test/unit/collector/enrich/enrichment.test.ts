@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { EventSizes } from '../../../../collector/ingest/event-size.ts'
+import { EventSizes } from '../../../../exporters/contract/event-size.ts'
 import { Enrichment } from '../../../../collector/enrich/enrichment.ts'
 import { isAboutAgent } from '../../../../exporters/index.ts'
 import type { EnrichmentBounds } from '../../../../collector/enrich/enrichment.ts'

@@ -1,6 +1,6 @@
 /** Estimates the memory of held events: a cheap upper bound. */
-import { isAboutAgent, isHookEvent } from '../../exporters/index.ts'
-import type { Argument, Event, Executed, HookEvent, MemberValue, Process } from '../../exporters/contract/event.ts'
+import { isAboutAgent, isHookEvent } from './event.ts'
+import type { Argument, Event, Executed, HookEvent, MemberValue, Process } from './event.ts'
 
 /** Objects without their texts. */
 const EVENT_BYTES = 250

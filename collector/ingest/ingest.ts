@@ -28,10 +28,9 @@ import type { Chunk, PendingCall } from '../wire/decode.ts'
 import { HookRegistry } from './hooks.ts'
 import { Normalizer } from './normalize.ts'
 import type { FrameSource } from './normalize.ts'
-import { Reading } from './reading.ts'
 import { PendingReturns } from './returns.ts'
 import { RingAccounting } from './ring-accounting.ts'
-import { chunks } from './source.ts'
+import { Reading, chunks } from './source.ts'
 import type { SourceOptions } from './source.ts'
 
 export interface IngestOptions {
@@ -127,13 +126,13 @@ export class Ingest implements Disposable {
   async *events(signal: AbortSignal, wantsTurn: () => boolean, polls: () => boolean): AsyncGenerator<readonly Event[]> {
     const { kernel, config } = this.#options
     const onEmpty = (): void => {
-      this.reading.looked()
       this.accounting.emptied()
       this.#reconciler.read(0)
     }
     this.reading.handOver()
     yield this.#found
-    this.#takeBack()
+    this.reading.takeBack()
+    this.processes.trim()
     this.#found = []
     const source: SourceOptions = {
       ring: kernel.ring,
@@ -144,12 +143,12 @@ export class Ingest implements Disposable {
       // Before that all records were read, so the records of the swept calls are here.
       wantsTurn: () => this.#endHeld() || wantsTurn(),
       polls,
+      reading: this.reading,
     }
     for await (const chunk of chunks(source, signal)) {
-      const events = this.#take(chunk)
-      this.reading.handOver()
-      yield events
-      this.#takeBack()
+      yield this.#take(chunk)
+      // The events are encoded.
+      this.processes.trim()
     }
     this.returns.endAll(this.#ended)
     this.aggregates.endAll(this.#ended)
@@ -178,13 +177,13 @@ export class Ingest implements Disposable {
         events.push(event)
       } else if (raw.op === 'hook') {
         const aggregation = (raw.flags & HOOK_AGGREGATES) === 0 ? undefined : this.hooks.aggregationOf(raw.hookId)
-        if (aggregation === undefined) returns.add(raw, event, this.hooks.returnOf(raw.hookId, raw.selector), events)
-        else aggregates.add(raw, event, aggregation, events)
+        if (aggregation !== undefined) aggregates.add(raw, event, aggregation, events)
+        else if (event.returned === undefined) events.push(event)
+        else returns.add(raw, event, this.hooks.returnOf(raw.hookId, raw.selector), events)
       }
     })
     // Also while the ring is never empty.
     aggregates.due(events)
-    this.reading.looked()
     this.#reconciler.read(chunk.length)
     this.bytesRead += chunk.length
     return events
@@ -205,12 +204,6 @@ export class Ingest implements Disposable {
   /** Lets the events of a call go on if its return will never be reported. */
   endWithoutReturn(call: PendingCall): void {
     this.returns.end({ ...call, returned: undefined }, this.#ended)
-  }
-
-  /** The events are encoded: now the process table may be trimmed. */
-  #takeBack(): void {
-    this.reading.takeBack()
-    this.processes.trim()
   }
 
   /** Records of unknown hooks. */

@@ -3,6 +3,7 @@
  * Forks and moves to another cgroup only update the process table and yield no event.
  */
 import type { ArgumentType } from '../../config/policy/arguments.ts'
+import { exact } from '../wire/values.ts'
 import type { RawValue } from '../wire/values.ts'
 import type { RawEvent, RawHook, RawReturn } from '../wire/decode.ts'
 import type { Argument, Executed, Hook, HookEvent, ProcessEvent } from '../../exporters/contract/event.ts'
@@ -15,7 +16,7 @@ import type { Image } from '../process/image.ts'
 import type { ProcessTable } from '../process/table.ts'
 import { decodeText } from '../wire/text.ts'
 import { NOT_SEEN } from './returns.ts'
-import { exact, fileDetails } from './arguments/files.ts'
+import { fileDetails } from './arguments/files.ts'
 import type { AskedDetails } from './arguments/files.ts'
 import { namedArgument, objectArgument } from './arguments/objects.ts'
 import { socketArgument, unixArgument } from './arguments/sockets.ts'

@@ -32,7 +32,46 @@ export interface SourceOptions {
   readonly wantsTurn?: () => boolean
   /** While true, the ring is looked at every maxDelayMs, also when it is empty: `wantsTurn` may become true without a wakeup. */
   readonly polls?: () => boolean
+  readonly reading?: Reading
   readonly chunkBytes?: number
+}
+
+/** The state of the ring's reader: time of the last read, and whether exporters still hold the events. */
+export class Reading {
+  readonly #nowMs: () => number
+  #lookedMs: number
+  held = false
+  ended = false
+
+  /** `nowMs`: monotonic. */
+  constructor(nowMs: () => number = () => performance.now()) {
+    this.#nowMs = nowMs
+    this.#lookedMs = nowMs()
+  }
+
+  /** Call it after each read of the ring, also when it was empty. */
+  looked(): void {
+    this.#lookedMs = this.#nowMs()
+  }
+
+  /** The events go to the exporters; a blocking exporter holds them. */
+  handOver(): void {
+    this.held = true
+  }
+
+  takeBack(): void {
+    this.held = false
+    this.looked()
+  }
+
+  /** Reading has ended. */
+  end(): void {
+    this.ended = true
+  }
+
+  get silentMs(): number {
+    return this.#nowMs() - this.#lookedMs
+  }
 }
 
 /**
@@ -46,6 +85,7 @@ const CHUNK_BYTES = 128 << 10
  * The event loop gets a turn between two chunks.
  */
 export async function* chunks(options: SourceOptions, signal: AbortSignal): AsyncGenerator<Chunk> {
+  const { reading = new Reading() } = options
   const bytes = Buffer.alloc(options.chunkBytes ?? CHUNK_BYTES)
   const wakeup = new Signal(systemClock)
   const wake = (): void => wakeup.notify()
@@ -54,14 +94,13 @@ export async function* chunks(options: SourceOptions, signal: AbortSignal): Asyn
   try {
     for (;;) {
       const length = options.ring.read(bytes)
-      if (length > 0) {
+      reading.looked()
+      if (length === 0) options.onEmpty?.()
+      if (length > 0 || options.wantsTurn?.() === true) {
+        reading.handOver()
         yield { bytes, length }
-        await setImmediate()
-        continue
-      }
-      options.onEmpty?.()
-      if (options.wantsTurn?.() === true) {
-        yield { bytes, length: 0 }
+        reading.takeBack()
+        if (length > 0) await setImmediate()
         // Do not wait now: during the yield the ring may have filled, or the end may have come.
         continue
       }

@@ -1,6 +1,6 @@
 /** The answers of /livez and /readyz. */
 import type { Sender } from '../../exporters/index.ts'
-import type { Reading } from '../ingest/reading.ts'
+import type { Reading } from '../ingest/source.ts'
 import { sentence } from '../kernel/watched/finding.ts'
 import type { Finding } from '../kernel/watched/finding.ts'
 import type { PolicyStatus } from '../policies/registry.ts'

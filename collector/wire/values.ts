@@ -31,6 +31,11 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
 const NO_VALUE: RawValue = { kind: 0, index: 0, flags: 0, lo: 0, hi: 0, mode: 0, dev: 0, from: 0, to: 0, details: 0 }
 
+const HIGH_MAX = 0x1f_ffff
+/** A number of 64 bits; a bigint only above 2^53, as inode numbers of an overlay may be. */
+export const exact = (lo: number, hi: number): bigint | number =>
+  hi > HIGH_MAX ? (BigInt(hi) << 32n) | BigInt(lo) : lo + hi * 0x1_0000_0000
+
 export const padded = (length: number): number => (length + 7) & ~7
 
 /** Reads `count` values at `body` of a record into `values`, whose objects it uses again; returns how many there were. */

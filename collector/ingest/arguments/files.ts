@@ -1,6 +1,7 @@
 /** `struct file_details` of bpf/event.h. */
 import type { Timestamp } from '../../../exporters/contract/event.ts'
 import type { FileDetails } from '../../../exporters/contract/file-details.ts'
+import { exact } from '../../wire/values.ts'
 import { DETAIL_DETACHED, DETAIL_OVERLAY, DETAIL_UPPER, FILE_DETAILS, NAMED_MAX } from '../../wire/wire.ts'
 
 /** Details of files that a hook requests besides their paths. */
@@ -12,11 +13,6 @@ export interface AskedDetails {
 
 /** The path with a number, if the hook's policy names it. */
 export type NamedPath = (number: number) => string | undefined
-
-const HIGH_MAX = 0x1f_ffff
-/** A number of 64 bits; a bigint only above 2^53, as inode numbers of an overlay may be. */
-export const exact = (lo: number, hi: number): bigint | number =>
-  hi > HIGH_MAX ? (BigInt(hi) << 32n) | BigInt(lo) : lo + hi * 0x1_0000_0000
 
 /** The years 1 to 9999 in seconds since 1970. A file system may have any number. */
 const FIRST_SEC = -62_135_596_800n

@@ -1,7 +1,7 @@
 /** The ring as chunks: pulled, never pushed; read a little after a wakeup; drained at the end. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { chunks } from '../../../../collector/ingest/source.ts'
+import { Reading, chunks } from '../../../../collector/ingest/source.ts'
 import type { RingReader } from '../../../../native/types.ts'
 
 class FakeRing implements RingReader {
@@ -27,6 +27,7 @@ interface Setup {
   readonly ring: FakeRing
   readonly source: AsyncGenerator<{ readonly bytes: Buffer; readonly length: number }>
   readonly stop: AbortController
+  readonly reading: Reading
   wake(): void
   watches: number
   empty: number
@@ -41,10 +42,12 @@ const WATERMARK_BYTES = 8
 function setup(maxDelayMs = NEVER_MS): Setup {
   const ring = new FakeRing()
   const stop = new AbortController()
+  const reading = new Reading()
   let woken: (() => void) | undefined
   const made: Setup = {
     ring,
     stop,
+    reading,
     watches: 0,
     empty: 0,
     wantsTurn: false,
@@ -64,6 +67,7 @@ function setup(maxDelayMs = NEVER_MS): Setup {
         wantsTurn: () => made.wantsTurn,
         polls: () => made.polls,
         chunkBytes: 64,
+        reading,
       },
       stop.signal,
     ),
@@ -72,6 +76,20 @@ function setup(maxDelayMs = NEVER_MS): Setup {
 }
 
 const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
+
+test('source: exporters hold a chunk until the next pull', async () => {
+  const s = setup()
+  s.ring.waiting.push(Buffer.from([1]))
+  await s.source.next()
+  assert.equal(s.reading.held, true)
+  const next = s.source.next()
+  await turn()
+  assert.equal(s.reading.held, false)
+  s.wantsTurn = true
+  s.wake()
+  await next
+  assert.equal(s.reading.held, true)
+})
 
 async function text(source: Setup['source']): Promise<string | undefined> {
   const { value, done } = await source.next()

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Reading } from '../../../../collector/ingest/reading.ts'
+import { Reading } from '../../../../collector/ingest/source.ts'
 import { livez, readyz } from '../../../../collector/telemetry/health.ts'
 import type { Watched } from '../../../../collector/telemetry/health.ts'
 import { Sender } from '../../../../exporters/index.ts'

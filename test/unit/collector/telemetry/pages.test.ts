@@ -1,7 +1,7 @@
 /** The agent's pages, requested as a program does. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Reading } from '../../../../collector/ingest/reading.ts'
+import { Reading } from '../../../../collector/ingest/source.ts'
 import { accessOf } from '../../../../collector/telemetry/access.ts'
 import type { Answer } from '../../../../collector/telemetry/http.ts'
 import { createPages } from '../../../../collector/telemetry/pages.ts'

@@ -1,7 +1,8 @@
 /** `struct file_details` → its data in events; numbers and dates as a file system may make them up. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { exact, fileDetails } from '../../../../../collector/ingest/arguments/files.ts'
+import { fileDetails } from '../../../../../collector/ingest/arguments/files.ts'
+import { exact } from '../../../../../collector/wire/values.ts'
 import { DETAIL_DETACHED, DETAIL_OVERLAY, DETAIL_UPPER, FILE_DETAILS } from '../../../../../collector/wire/wire.ts'
 import type { FileDetails } from '../../../../../exporters/contract/file-details.ts'
 

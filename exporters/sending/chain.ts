@@ -3,11 +3,12 @@
  *
  *     buffer ─▶ batcher ─▶ delivery ─▶ exporter
  *
+ * Delivers as many batches at once as the limit allows. Starts no more while one of them fails, because the next would fail too.
  * The next chain of the buffer sends, in order, the events that a halted chain leaves, waiting or in flight.
  */
 import type { Buffer } from '../buffer/buffer.ts'
 import type { Counters } from '../buffer/counters.ts'
-import type { Failure } from '../buffer/in-flight-batch.ts'
+import type { Failure, InFlightBatch } from '../buffer/in-flight-batch.ts'
 import type { Exporter } from '../contract/exporter.ts'
 import { ExportError } from '../contract/errors.ts'
 import { Signal } from '../../config/base/time/clock.ts'
@@ -19,8 +20,10 @@ import { ConcurrencyLimit } from './concurrency.ts'
 import type { ChainConfig } from './config.ts'
 import { BatchDelivery } from './batch-delivery.ts'
 import type { DeadLetterRecords } from './batch-delivery.ts'
-import { Dispatcher } from './dispatcher.ts'
 import type { Meters } from './meters.ts'
+
+/** In order of severity. */
+const WORSE: readonly Failure[] = ['none', 'retrying', 'hold', 'failed']
 
 /** A sink and how to send to it: the part that a reload of the config may replace. */
 export interface Sink {
@@ -53,55 +56,37 @@ export interface ChainDeps {
 
 export class Chain {
   readonly sink: Sink
-  readonly #clock: Clock
-  readonly #buffer: Buffer
+  readonly #deps: ChainDeps
   readonly #batcher: Batcher
   readonly #limit: ConcurrencyLimit
-  readonly #dispatcher: Dispatcher
+  readonly #delivery: BatchDelivery
   /** Ends waits for a retry. */
   readonly #nudge: Signal
+  /** The limit, a failure or the deadline has changed, or a delivery has ended. */
+  readonly #slot: Signal
   readonly #deadline = new AbortController()
+  #delivering = 0
   #halted = false
   /** Settles when nothing more is sent. */
   ended: Promise<void> = Promise.resolve()
 
   constructor(sink: Sink, deps: ChainDeps) {
     const { exporter, config, deadLetters } = sink
-    const { buffer, accounting, meters, clock, random, stopping, onSettled, onFailure } = deps
     this.sink = sink
-    this.#clock = clock
-    this.#buffer = buffer
-    this.#nudge = new Signal(clock)
-    this.#batcher = new Batcher(buffer, config.batch, clock)
+    this.#deps = deps
+    this.#nudge = new Signal(deps.clock)
+    this.#slot = new Signal(deps.clock)
+    this.#batcher = new Batcher(deps.buffer, config.batch, deps.clock)
     this.#limit = new ConcurrencyLimit(exporter.maxConcurrency ?? 1)
-    const deadline = this.#deadline.signal
-    const halted = (): boolean => this.#halted
-    const delivery = new BatchDelivery({
+    this.#delivery = new BatchDelivery({
+      ...deps,
       exporter,
       config,
-      clock,
-      random,
-      accounting,
-      meters,
-      limit: this.#limit,
       deadLetters,
-      nudge: this.#nudge,
-      deadline,
-      halted,
-      stopping,
-      buffer,
-      onSettled,
-      onFailure,
-    })
-    this.#dispatcher = new Dispatcher({
-      batcher: this.#batcher,
-      delivery,
       limit: this.#limit,
-      clock,
-      inFlight: buffer.inFlight,
-      deadline,
-      halted,
-      onEnd: onFailure,
+      nudge: this.#nudge,
+      deadline: this.#deadline.signal,
+      halted: () => this.#halted,
     })
   }
 
@@ -112,12 +97,50 @@ export class Chain {
 
   /** Begins to send. */
   run(): void {
-    for (const batch of this.#buffer.inFlight) batch.failure = 'none'
-    this.ended = this.#dispatcher.run()
+    for (const batch of this.#deps.buffer.inFlight) batch.failure = 'none'
+    this.ended = this.#run()
   }
 
+  /** Batches that an earlier chain left in flight come first. Waits for all deliveries. */
+  async #run(): Promise<void> {
+    for (const batch of this.#deps.buffer.inFlight) {
+      await this.#free()
+      if (this.#halted) break
+      void this.#deliver(batch)
+    }
+    for (;;) {
+      await this.#free()
+      const batch = await this.#batcher.next()
+      if (batch === undefined) break
+      if (!this.#halted) void this.#deliver(batch)
+    }
+    while (this.#delivering > 0) await this.#slot.wait()
+  }
+
+  async #free(): Promise<void> {
+    while (this.#delivering > 0 && !this.#deadline.signal.aborted && !this.#halted) {
+      if (this.#delivering < this.limit && this.failure === 'none') return
+      await this.#slot.wait()
+    }
+  }
+
+  async #deliver(batch: InFlightBatch): Promise<void> {
+    const { buffer, onFailure } = this.#deps
+    this.#delivering++
+    await this.#delivery.run(batch)
+    this.#delivering--
+    if (batch.count === 0) {
+      if (buffer.inFlight.size === 0) this.#batcher.notify()
+      onFailure()
+    }
+    this.#slot.notify()
+  }
+
+  /** The most severe failure of the batches in flight. */
   get failure(): Failure {
-    return this.#dispatcher.failure
+    let worst = 0
+    for (const { failure } of this.#deps.buffer.inFlight) worst = Math.max(worst, WORSE.indexOf(failure))
+    return WORSE[worst] ?? 'none'
   }
 
   /** Current limit of requests in flight. */
@@ -146,7 +169,7 @@ export class Chain {
 
   /** Another batch may be sent. */
   look(): void {
-    this.#dispatcher.look()
+    this.#slot.notify()
   }
 
   /**
@@ -157,14 +180,14 @@ export class Chain {
     this.#halted = true
     this.#batcher.halt()
     this.#nudge.notify()
-    this.#dispatcher.look()
+    this.look()
     let ended = false
-    const cancel = this.#clock.after(ms, () => this.#deadline.abort())
+    const cancel = this.#deps.clock.after(ms, () => this.#deadline.abort())
     const longestMs = ms + 2 * ABANDON_MS
     await waitAtMost(
       this.ended.then(() => void (ended = true)),
       longestMs,
-      this.#clock,
+      this.#deps.clock,
     )
     cancel()
     if (!ended) throw new ExportError('TIMEOUT', `its sink or disk has not answered for ${longestMs} ms`)
@@ -181,14 +204,14 @@ export class Chain {
     this.#deadline.abort()
     this.#batcher.cut()
     this.#nudge.notify()
-    this.#dispatcher.look()
+    this.look()
   }
 
   /** Closes the sink, in about a second, and the dead-letter file until `endMs`. */
   async close(endMs: number): Promise<void> {
     const { exporter, deadLetters } = this.sink
-    await waitAtMost(exporter.stop(), ABANDON_MS, this.#clock)
+    await waitAtMost(exporter.stop(), ABANDON_MS, this.#deps.clock)
     if (deadLetters === undefined) return
-    await waitAtMost(deadLetters.close(), Math.max(0, endMs - this.#clock.nowMs()), this.#clock)
+    await waitAtMost(deadLetters.close(), Math.max(0, endMs - this.#deps.clock.nowMs()), this.#deps.clock)
   }
 }

@@ -1,4 +1,4 @@
-import { isDescribed } from '../contract/described.ts'
+import { isDescribed } from '../contract/encoded.ts'
 import type { Described } from '../contract/described.ts'
 import type { Encoded } from '../contract/exporter.ts'
 import type { DropReason } from '../contract/accounting.ts'

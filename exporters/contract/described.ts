@@ -117,7 +117,3 @@ export function describe(encoded: Encoded, events: readonly Event[]): Described 
   })
   return { ...encoded, abouts: list, times, seqs }
 }
-
-export function isDescribed(encoded: Encoded): encoded is Described {
-  return 'abouts' in encoded
-}

@@ -9,7 +9,7 @@ import type { Event } from './event.ts'
 /** Encodings that exporters share: events are encoded once for all exporters of the same encoding. */
 export type Encoding = 'json' | 'compact' | 'otlp' | 'otlp_json'
 
-/** Reference-counted bytes (runtime/memory.ts). */
+/** Reference-counted bytes (`Memory` of encoded.ts). */
 export interface SharedMemory {
   /** Adds users. */
   hold(more?: number): void

@@ -6,9 +6,8 @@
  *
  * The second kind is for events of which the sink only reported a number: here two of the batch's 500.
  */
-import { isDescribed } from '../contract/described.ts'
 import type { Batch, Encoded, Encoding, Refusal } from '../contract/exporter.ts'
-import { endOf } from '../contract/encoded.ts'
+import { endOf, isDescribed } from '../contract/encoded.ts'
 
 /** A dead-letter record: one line with its line feed. */
 export interface DeadLetterRecord {

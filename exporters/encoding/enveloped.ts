@@ -14,7 +14,7 @@ import type { Numbering } from '../contract/numbering.ts'
 import { extendedMembers } from './extended.ts'
 import type { KeepsNames } from './extended.ts'
 import { ByteWriter } from '../runtime/byte-writer.ts'
-import { Memory } from '../runtime/memory.ts'
+import { Memory } from '../contract/encoded.ts'
 import { borrowFrom } from './share-last.ts'
 
 const QUOTE = 0x22

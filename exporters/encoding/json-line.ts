@@ -14,7 +14,7 @@ import type {
   Argument,
 } from '../contract/event.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'
-import { Memory } from '../runtime/memory.ts'
+import { Memory } from '../contract/encoded.ts'
 import { ByteWriter } from '../runtime/byte-writer.ts'
 import { writeArgument } from './arguments.ts'
 import { writeAncestors, writeOwn, writeParent } from './json-process.ts'

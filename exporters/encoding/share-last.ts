@@ -4,7 +4,7 @@
  */
 import type { Event } from '../contract/event.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'
-import { Memory } from '../runtime/memory.ts'
+import { Memory } from '../contract/encoded.ts'
 
 /**
  * Wraps an encoder so that a second call with the same events returns the Encoded of the first. Remembers one slice. Until

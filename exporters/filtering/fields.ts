@@ -5,7 +5,7 @@ import { parseFieldPaths } from '../../config/agent/filtering/record-fields.ts'
 import type { FieldFilterConfig } from '../../config/agent/schema.ts'
 import { ExportError } from '../contract/errors.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'
-import { Memory } from '../runtime/memory.ts'
+import { Memory } from '../contract/encoded.ts'
 
 type Json = { [key: string]: unknown }
 

@@ -1,9 +1,8 @@
 /** Selects events of a slice for a route, and their lines from an Encoded that several routes share. */
 import type { Event } from '../contract/event.ts'
-import { isDescribed } from '../contract/described.ts'
 import type { Described } from '../contract/described.ts'
 import type { Encoded } from '../contract/exporter.ts'
-import { Memory } from '../runtime/memory.ts'
+import { isDescribed, Memory } from '../contract/encoded.ts'
 import type { EventFilter } from './filter.ts'
 
 /** By index: 1 for a selected event. */

@@ -1,6 +1,6 @@
 import type { Outcome } from '../contract/exporter.ts'
 import type { RequestOutcome, SendStats } from '../contract/accounting.ts'
-import { isDescribed } from '../contract/described.ts'
+import { isDescribed } from '../contract/encoded.ts'
 import { ExportError } from '../contract/errors.ts'
 import type { Clock } from '../../config/base/time/clock.ts'
 import { Histogram, LATENCY_SECONDS, REQUEST_SECONDS } from '../runtime/histogram.ts'

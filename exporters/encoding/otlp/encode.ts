@@ -10,7 +10,7 @@
 import { isAboutAgent, isHookEvent } from '../../contract/event.ts'
 import type { Event, Hook, Process, Timestamp } from '../../contract/event.ts'
 import type { Encoded, Encoder } from '../../contract/exporter.ts'
-import { Memory } from '../../runtime/memory.ts'
+import { Memory } from '../../contract/encoded.ts'
 import { withEnvelope } from '../enveloped.ts'
 import { borrowFrom } from '../share-last.ts'
 import { KEYS } from './attributes.ts'

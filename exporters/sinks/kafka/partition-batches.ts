@@ -1,5 +1,5 @@
 /** Groups a batch by topic and partition. Events keep their order, and all events of a key go to one partition. */
-import { isDescribed } from '../../contract/described.ts'
+import { isDescribed } from '../../contract/encoded.ts'
 import type { About } from '../../contract/described.ts'
 import type { Batch, Encoded } from '../../contract/exporter.ts'
 import type { PartitionNumbers } from '../../contract/numbering.ts'

@@ -40,7 +40,7 @@ export const ROWS: readonly Row[] = [
 
   { room: 'exporters/contract', imports: [] },
   exporters('runtime', 'contract'),
-  exporters('filtering', 'contract runtime'),
+  exporters('filtering', 'contract'),
   exporters('encoding', 'contract runtime filtering'),
   exporters('buffer', 'contract runtime filtering encoding'),
   exporters('sending', 'contract runtime buffer'),

@@ -15,7 +15,7 @@
 import type { Change, LossKind, RunEvent } from '../../../contract/event.ts'
 import type { About, Described, LossAbout, RunAbout } from '../../../contract/described.ts'
 import type { Encoding } from '../../../contract/exporter.ts'
-import { Memory } from '../../../runtime/memory.ts'
+import { Memory } from '../../../contract/encoded.ts'
 import type { ReadFrame } from '../place.ts'
 import type { SpoolFrame } from './segment.ts'
 

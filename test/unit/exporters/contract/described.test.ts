@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { describe, isDescribed } from '../../../../exporters/contract/described.ts'
+import { describe } from '../../../../exporters/contract/described.ts'
 import { createJsonEncoder } from '../../../../exporters/index.ts'
-import { slice, split } from '../../../../exporters/contract/encoded.ts'
+import { isDescribed, slice, split } from '../../../../exporters/contract/encoded.ts'
 import { makeExec, makeExit, makeHook, makeKprobe, makeLoss } from '../support/events.ts'
 
 const hook = makeHook({ policy: 'files' })

@@ -243,6 +243,28 @@ describe('page', { skip }, () => {
     await page.browserContext().close()
   })
 
+  it('large records leave fewer rows, also while they wait: at most 16 MiB each', async () => {
+    const { page, errors } = await openPage(browser, agent.url, 1280, 'light')
+    await unlock(page, agent.token)
+    await has(page, '#connection', 'Live')
+    // Two bytes a character in the page's memory.
+    const cwd = `/${'\u8a9e'.repeat(500_000)}`
+    const publish = (name: string): Promise<void> =>
+      agent.publish([makeExec({ seq: 0, time: now(), process: makeProcess({ binary: `/bin/${name}`, cwd }) })])
+    for (let i = 0; i < 18; i++) {
+      await publish(`shown-${i}`)
+      await until('it is shown', async () => (await rowsOf(page))[0]?.includes(`/bin/shown-${i} `) === true)
+    }
+    assert.equal((await rowsOf(page)).length, 16)
+    await page.click('#pause')
+    for (let i = 0; i < 18; i++) {
+      await publish(`waits-${i}`)
+      await has(page, '#counts', `${Math.min(i + 1, 16)} newer wait`)
+    }
+    assert.deepEqual(errors, [])
+    await page.browserContext().close()
+  })
+
   it('of a real agent: ready, its policy and exporter, live events', async () => {
     using folder = new Folder()
     const { config } = place(folder)

@@ -2,8 +2,8 @@
 import { clock, count, make, visible, visibleJson } from './show.js'
 
 const MOST_ROWS = 500
-/** Limit of the records in the list; long ones are few. */
-const MOST_BYTES = 16 << 20
+/** Limit of the records in the list, and of those that wait: a character takes up to two bytes. Long records are few. */
+const MOST_CHARACTERS = 8 << 20
 const AGAIN_MS = 3000
 const TYPING_MS = 300
 
@@ -15,6 +15,7 @@ const records = new WeakMap()
 let stored = 0
 /** Newest last; shown with the next frame. */
 let waiting = []
+let waitingCharacters = 0
 let drawing = false
 let paused = false
 let lost = 0
@@ -96,8 +97,10 @@ async function follow(body) {
 function take(message) {
   if (message.startsWith('event: lost\ndata: ')) lost += Number(message.slice('event: lost\ndata: '.length))
   if (!message.startsWith('data: ')) return
-  waiting.push(message.slice('data: '.length))
-  if (waiting.length > MOST_ROWS) waiting.shift()
+  const record = message.slice('data: '.length)
+  waiting.push(record)
+  waitingCharacters += record.length
+  while (waiting.length > MOST_ROWS || waitingCharacters > MOST_CHARACTERS) waitingCharacters -= waiting.shift().length
 }
 
 function show() {
@@ -122,8 +125,9 @@ function show() {
 function draw() {
   const rows = waiting.map(row)
   waiting = []
+  waitingCharacters = 0
   list.prepend(...rows.toReversed())
-  while (list.children.length > MOST_ROWS || stored > MOST_BYTES) {
+  while (list.children.length > MOST_ROWS || stored > MOST_CHARACTERS) {
     const { lastElementChild: oldest } = list
     if (oldest === null) break
     stored -= records.get(oldest).length
@@ -137,7 +141,7 @@ function draw() {
 function clear() {
   list.replaceChildren()
   waiting = []
-  stored = lost = 0
+  stored = lost = waitingCharacters = 0
   show()
 }
 

@@ -147,7 +147,7 @@ class PathWatch implements Disposable {
   }
 }
 
-/** Not by path: with many files it would be many reasons. */
+/** A limit of the user or the process is one reason, whichever path meets it first. */
 function refusal(path: string, error: unknown): string {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
   if (code === 'ENOSPC') return 'this user has no inotify watches left (sysctl fs.inotify.max_user_watches)'

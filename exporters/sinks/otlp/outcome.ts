@@ -144,12 +144,12 @@ function malformed(text: string, sent: number, error: ExportError): Verdict {
   const { ignored, counted } = ignoredIn(text)
   if (ignored > 0 && counted >= sent) return { is: 'taken', rejected: ignored, reason, warning: error.message }
   // The sink gave no numbers. Sending stored entries again is safe, because equal entries are removed.
-  const oldestMs = oldestIn(text)
+  const oldestMs = latestBound(text)
   return { is: 'faulty', reason, isAboutRecord: true, ...(oldestMs === undefined ? {} : { oldestMs }), error }
 }
 
-/** The latest of the times in a text before which Loki refuses records. Unchecked. */
-export function oldestIn(text: string): number | undefined {
+/** The time before which Loki refuses records: the latest in its text, because the bound moves with its clock. Unchecked. */
+export function latestBound(text: string): number | undefined {
   const times = [...text.matchAll(OLDEST)].map(([, time = '']) => Date.parse(time)).filter((ms) => !Number.isNaN(ms))
   return times.length === 0 ? undefined : times.reduce((a, b) => Math.max(a, b))
 }

@@ -7,7 +7,7 @@ import { Numbering } from '../../../../../../exporters/contract/numbering.ts'
 import { resourceAttributes } from '../../../../../../exporters/encoding/otlp/resource.ts'
 import { copiedAtMost } from '../../../../../../exporters/sinks/otlp/loki/limits.ts'
 import { Measure } from '../../../../../../exporters/sinks/otlp/loki/measure.ts'
-import { oldestIn } from '../../../../../../exporters/sinks/otlp/outcome.ts'
+import { latestBound } from '../../../../../../exporters/sinks/otlp/outcome.ts'
 import { requestFrom } from '../../../../../support/otlp/decode.ts'
 import { lineOf, metadataOf, sizeOf } from '../../../../../support/otlp/loki.ts'
 import {
@@ -108,5 +108,5 @@ const TEXTS: ReadonlyArray<readonly [text: string, oldestMs: number | undefined]
   ['timestamp too old: x, oldest acceptable timestamp is: 9999-99-99T99:99:99Z', undefined],
 ]
 for (const [answer, found] of TEXTS) {
-  test(`oldest acceptable time: ${answer.slice(0, 100)}`, () => assert.equal(oldestIn(answer), found))
+  test(`oldest acceptable time: ${answer.slice(0, 100)}`, () => assert.equal(latestBound(answer), found))
 }

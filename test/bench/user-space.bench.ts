@@ -37,13 +37,13 @@ const fake = { ino: 0, dev: 0, size: 0, mode: 0o600, mtimeMs: 0, isFile: (): boo
 /** /dev/null instead of a regular file: the exporter does everything except the disk's part. */
 const nullFiles = (path: string): FileSystem => ({
   ...systemFiles,
-  open: async (_path, flags, mode) => ({
-    ...(await systemFiles.open('/dev/null', flags, mode)),
-    stat: async () => fake,
-    truncate: async () => {},
-    datasync: async () => {},
-    chmod: async () => {},
-  }),
+  open: async (_path, flags, mode) =>
+    Object.assign(await systemFiles.open('/dev/null', flags, mode), {
+      stat: async () => fake,
+      truncate: async () => {},
+      datasync: async () => {},
+      chmod: async () => {},
+    }),
   // Only this path: a rotation searches for a free name.
   lstat: async (name) => (name === path ? fake : systemFiles.lstat(name)),
   rename: async () => {},

@@ -108,9 +108,9 @@ async function readAt(file: OpenFile, position: number, length: number): Promise
   const into = Buffer.allocUnsafe(length)
   let filled = 0
   while (filled < length) {
-    const count = await file.read(into.subarray(filled), position + filled)
-    if (count === 0) break
-    filled += count
+    const { bytesRead } = await file.read(into, filled, length - filled, position + filled)
+    if (bytesRead === 0) break
+    filled += bytesRead
   }
   return into.subarray(0, filled)
 }
@@ -118,9 +118,9 @@ async function readAt(file: OpenFile, position: number, length: number): Promise
 async function writeAll(out: OpenFile, gzipped: AsyncIterable<Buffer>): Promise<void> {
   for await (const chunk of gzipped) {
     for (let rest = chunk; rest.length > 0;) {
-      const count = await out.writev([rest])
-      if (count <= 0) throw new Error('the write took no bytes')
-      rest = rest.subarray(count)
+      const { bytesWritten } = await out.writev([rest])
+      if (bytesWritten <= 0) throw new Error('the write took no bytes')
+      rest = rest.subarray(bytesWritten)
     }
   }
 }

@@ -6,11 +6,12 @@ import { errnoOf } from '../../contract/errors.ts'
 
 export type FileStat = Pick<Stats, 'ino' | 'dev' | 'size' | 'mode' | 'mtimeMs' | 'isFile'>
 
+/** The part of Node's FileHandle that the exporter uses. */
 export interface OpenFile {
-  /** Appends; may write only a part. Returns bytes written. */
-  writev(buffers: readonly Uint8Array[]): Promise<number>
-  /** Fills `into` from `position`; may read less, 0 at the end. */
-  read(into: Uint8Array, position: number): Promise<number>
+  /** Appends; may write only a part. */
+  writev(buffers: readonly Uint8Array[]): Promise<{ readonly bytesWritten: number }>
+  /** May read less than `length`, 0 at the end. */
+  read(into: Uint8Array, at: number, length: number, position: number): Promise<{ readonly bytesRead: number }>
   stat(): Promise<FileStat>
   truncate(size: number): Promise<void>
   datasync(): Promise<void>
@@ -38,7 +39,7 @@ const NO_FOLDER_SYNC: ReadonlySet<string> = new Set(['EINVAL', 'ENOTSUP', 'EISDI
 
 /** The real file system. Every method rejects with Node's error, whose `code` names the errno. */
 export const systemFiles: FileSystem = {
-  open: openFile,
+  open,
   lstat: (path) => lstat(path),
   stat: (path) => stat(path),
   mkdir: (path, mode) => mkdir(path, { mode }).then(() => undefined),
@@ -59,17 +60,4 @@ export const systemFiles: FileSystem = {
     const { bfree, bsize } = await statfs(path)
     return { bytes: bfree * bsize, blockBytes: bsize }
   },
-}
-
-async function openFile(path: string, flags: number, mode: number): Promise<OpenFile> {
-  const handle = await open(path, flags, mode)
-  return {
-    writev: async (buffers) => (await handle.writev([...buffers])).bytesWritten,
-    read: async (into, position) => (await handle.read(into, 0, into.length, position)).bytesRead,
-    stat: () => handle.stat(),
-    truncate: (size) => handle.truncate(size),
-    datasync: () => handle.datasync(),
-    chmod: (bits) => handle.chmod(bits),
-    close: () => handle.close(),
-  }
 }

@@ -96,10 +96,10 @@ export class LogFile {
       await this.cutTorn()
       if (this.#full !== undefined && !(await this.#hasRoomFor(parts))) throw this.#full
       while (written < total) {
-        const count = await this.#file.writev(skip(parts, written))
+        const { bytesWritten } = await this.#file.writev(skip(parts, written))
         // Otherwise a file that accepts no bytes and reports no error would loop here forever.
-        if (count <= 0) throw new Error('the write took no bytes')
-        written += count
+        if (bytesWritten <= 0) throw new Error('the write took no bytes')
+        written += bytesWritten
       }
       const { count: events } = batchOf(parts)
       this.end += total
@@ -173,7 +173,7 @@ export class LogFile {
   async #repairCrash(): Promise<void> {
     if (this.size === 0) return
     const last = new Uint8Array(1)
-    await this.#file.read(last, this.size - 1)
+    await this.#file.read(last, 0, 1, this.size - 1)
     if (last[0] === LINE_FEED) return
     await this.#file.writev([Uint8Array.of(LINE_FEED)])
     this.end++

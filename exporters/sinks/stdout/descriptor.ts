@@ -25,9 +25,9 @@ export function descriptorFile(fd: number): OpenFile {
         const filling = ours ? Buffer.concat(buffers).subarray(0, bytes) : Buffer.from('\n'.padStart(bytes))
         const { bytesWritten } = await writeAt(fd, filling, 0, filling.length, gap.from)
         gap = gap.from + bytesWritten < gap.to ? { from: gap.from + bytesWritten, to: gap.to } : undefined
-        if (ours) return bytesWritten
+        if (ours) return { bytesWritten }
       }
-      return (await writeAll(fd, [...buffers])).bytesWritten
+      return writeAll(fd, [...buffers])
     },
     async truncate(size) {
       const now = await stat(fd)
@@ -37,7 +37,7 @@ export function descriptorFile(fd: number): OpenFile {
       if (!appends) gap = { from: size, to: gap?.to ?? now.size }
     },
     stat: () => stat(fd),
-    read: () => Promise.resolve(0),
+    read: () => Promise.resolve({ bytesRead: 0 }),
     datasync: none,
     chmod: none,
     close: none,

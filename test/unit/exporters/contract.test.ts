@@ -64,7 +64,7 @@ for (const how of ['w', 'a']) {
     const file = {
       ...real,
       // A short write first, so that the failure after it happens within a line.
-      writev: (buffers: readonly Uint8Array[]): Promise<number> => {
+      writev: (buffers: readonly Uint8Array[]): ReturnType<typeof real.writev> => {
         if (failures <= 0) return real.writev(buffers)
         const all = Buffer.concat(buffers)
         return --failures > 0

@@ -42,7 +42,7 @@ export class FaultyFiles implements FileSystem {
         if (typeof fault === 'string') throw errno(fault)
         return file.writev([fault === undefined ? all : all.subarray(0, fault)])
       },
-      read: (into, position) => this.#real('read', path, () => file.read(into, position)),
+      read: (...wanted) => this.#real('read', path, () => file.read(...wanted)),
       stat: () => this.#real('stat', path, () => file.stat()),
       truncate: (size) => this.#real('truncate', path, () => file.truncate(size)),
       datasync: () => this.#real('datasync', path, async () => void (this.sync && (await file.datasync()))),

@@ -2,7 +2,7 @@
  * Encoding `json`: one line per event, as protobuf JSON of Tetragon's GetEventsResponse.
  * Key order, omitted keys, integers and times are as in Tetragon. Only an event of a policy with `aggregate` and a record about a change have a key of our own.
  */
-import { isHookEvent, tracepointOf } from '../contract/event.ts'
+import { tracepointOf } from '../contract/event.ts'
 import type {
   Aggregate,
   ChangeEvent,
@@ -110,11 +110,13 @@ class JsonEncoder implements Encoder {
   }
 
   #line(event: Event): void {
+    let aggregate: Aggregate | undefined
     switch (event.type) {
       case 'process_kprobe':
       case 'process_lsm':
       case 'process_tracepoint':
         this.#kprobe(event)
+        aggregate = event.aggregate
         break
       case 'process_exec':
         this.#processes(EXEC, event, event.process.pid)
@@ -138,8 +140,8 @@ class JsonEncoder implements Encoder {
     const out = this.#out
     if (event.type !== 'agent_run') out.bytes(this.#trailer)
     out.timestamp(event.time)
-    if (isHookEvent(event) && event.aggregate !== undefined) this.#aggregate(event.aggregate)
-    else out.bytes(LINE_END)
+    if (aggregate === undefined) out.bytes(LINE_END)
+    else this.#aggregate(aggregate)
   }
 
   /** An addition to Tetragon's record, which has no key for it; numbers of 64 bits are texts, as there. Beside the event, so that field filters leave it. */

@@ -68,7 +68,7 @@ export function fieldsOf(message: Buffer): Field[] {
   return found
 }
 
-const utf8 = new TextDecoder('utf-8', { fatal: true })
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 function one(fields: readonly Field[], number: number, wire: number): Field | undefined {
   const all = fields.filter((field) => field.number === number)

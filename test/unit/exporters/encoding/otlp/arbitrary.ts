@@ -7,6 +7,7 @@ import { makeExec, makeExit, makeKprobe, makeLoss, makeProcess } from '../../sup
 const word = fc.oneof(
   fc.string({ maxLength: 12 }),
   fc.string({ unit: 'binary', maxLength: 60 }),
+  fc.constant('\ufeff'),
   // Lone surrogates.
   fc.array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 6 }).map((codes) => String.fromCharCode(...codes)),
   // Near the lengths at which a varint grows.

@@ -226,7 +226,7 @@ enum cgroup_state {
 	CGROUP_CUT = 2,    /* there are more, further from the process */
 };
 
-/* Same bits as Tetragon prints (docs/reference/records.md); the words: collector/wire/flags.ts. */
+/* Same bits as Tetragon prints (docs/reference/records/process.md); the words: collector/wire/flags.ts. */
 enum process_flag {
 	PROCESS_EXECVE = 0x1,
 	PROCESS_PROCFS = 0x4,

@@ -15,7 +15,7 @@ const QUEUE_MAX = 1024
 /** Bytes of each second, and of a burst. A small file counts as LEAST_BYTES, because opening it is work too. */
 const BYTES_A_SECOND = 16 << 20
 const LEAST_BYTES = 16 << 10
-/** Longest wait of an event (docs/reference/policy-language.md). */
+/** Longest wait of an event (docs/reference/policy/file-details.md). */
 const WAIT_MS = 1_000
 
 interface Job {

@@ -108,7 +108,7 @@ export function symbolOf(spec: HookSpec, arch: KernelFacts['arch']): string {
 }
 
 /**
- * The cheapest mode that loses nothing on this kernel (docs/how-to/policies.md). If tasks are preempted in kernel code, a preempted fentry or
+ * The cheapest mode that loses nothing on this kernel (docs/reference/policy/attaching.md). If tasks are preempted in kernel code, a preempted fentry or
  * fexit program hides calls of other tasks. Signals are sent at the entry, and values that may change during the call are read there, so
  * such a hook is never fexit: entry and return are joined. With fentry, no call is missed for lack of room; return probes run out of
  * instances while many calls wait, but for those of 6.14, which are kept on a shadow stack.

@@ -1,5 +1,5 @@
 /**
- * The start-up scan of /proc (docs/reference/records.md): every running process, parents before children.
+ * The start-up scan of /proc (docs/reference/records/process.md): every running process, parents before children.
  * It runs after the process hooks are attached, so no process is missed; a process that the hooks have reported keeps that entry.
  */
 import { readdirSync, readlinkSync } from 'node:fs'

@@ -113,7 +113,7 @@ export class ProcessTable {
     return process?.execId === execId ? process : undefined
   }
 
-  /** As `find`, else a placeholder like Tetragon's: pid, start time and the flag `unknown` (docs/reference/records.md). */
+  /** As `find`, else a placeholder like Tetragon's: pid, start time and the flag `unknown` (docs/reference/records/process.md). */
   findOrUnknown(tgid: number, startLo: number, startHi: number): Image {
     const known = this.find(tgid, startLo, startHi)
     if (known !== undefined) return known

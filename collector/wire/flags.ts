@@ -1,4 +1,4 @@
-/** Flags of a process: bits of bpf/event.h by the words that Tetragon prints, in its order (docs/reference/records.md). */
+/** Flags of a process: bits of bpf/event.h by the words that Tetragon prints, in its order (docs/reference/records/process.md). */
 import * as wire from './wire.ts'
 
 export const PROCESS_FLAGS = {

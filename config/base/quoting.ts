@@ -25,7 +25,7 @@ export function oneLine(text: string): string {
 
 /**
  * The text as compact lines print it: raw, or as Go's strconv.Quote when it has a space or a rune that does not
- * print. Where: docs/reference/records.md.
+ * print. Where: docs/reference/records/compact.md.
  */
 export function printable(text: string): string {
   return QUOTED.test(text) ? goQuote(text) : text

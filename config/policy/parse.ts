@@ -1,5 +1,5 @@
 /**
- * The policy language: parses a Tetragon TracingPolicy (docs/reference/policy-language.md) to a validated Policy, without a kernel. Unsupported
+ * The policy language: parses a Tetragon TracingPolicy (docs/reference/policy/README.md) to a validated Policy, without a kernel. Unsupported
  * fields are refused, never ignored, so a loaded policy does everything that it declares.
  */
 import { Fields, Place, asList, asText } from './fields.ts'

@@ -1,6 +1,6 @@
 /**
  * A validated policy, the input of `collector/kernel/plan.ts`. Made only by `parsePolicy`.
- * Names follow Tetragon's TracingPolicy (docs/reference/policy-language.md); defaults are filled in.
+ * Names follow Tetragon's TracingPolicy (docs/reference/policy/README.md); defaults are filled in.
  */
 
 import type { Position } from '../yaml/problems.ts'
@@ -303,7 +303,7 @@ export interface KprobeSpec extends HookBase {
    * among the fields of a `tracepoint`'s format, or among the arguments that the kernel passes to a `rawTracepoint`.
    */
   readonly type: 'kprobe' | 'lsm' | 'tracepoint' | 'rawTracepoint'
-  /** `call` only names a list: a hook for each of its functions, which `collector/kernel/generated.ts` makes. */
+  /** `call` only names a list: a hook for each of its functions, which `collector/kernel/functions/generated.ts` makes. */
   readonly generated?: GeneratedCalls
   /** As written. */
   readonly call: string

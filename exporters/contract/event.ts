@@ -41,7 +41,7 @@ export interface Process {
   readonly arguments: string
   /** argv[0]; if `arguments` does not separate the words, all words with NUL between. '' if unknown or absent. */
   readonly argv: string
-  /** Space-separated words in Tetragon's order (docs/reference/records.md). */
+  /** Space-separated words in Tetragon's order (docs/reference/records/process.md). */
   readonly flags: string
   readonly startTime: Timestamp
   /** First 31 characters of the container id; '' on the host. */

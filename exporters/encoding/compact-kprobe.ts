@@ -1,6 +1,6 @@
 /**
  * Emoji, label and details of a kprobe's compact line, by hooked function. Tetragon's choices follow no rule, so they are a
- * table (docs/reference/records.md).
+ * table (docs/reference/records/compact.md).
  */
 import type { Argument, HookEvent } from '../contract/event.ts'
 import { printable } from '../../config/base/quoting.ts'

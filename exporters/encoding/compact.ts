@@ -1,5 +1,5 @@
 /**
- * Encoding `compact`: one readable line per event, as Tetragon's client prints it (docs/reference/records.md).
+ * Encoding `compact`: one readable line per event, as Tetragon's client prints it (docs/reference/records/compact.md).
  * `<emoji> <label, 7 wide> <source> <binary>[ <details>]`; an empty detail keeps its space.
  */
 import { changeText } from '../contract/described.ts'

@@ -1,6 +1,6 @@
 /**
  * Format `extended`: data of an event that Tetragon's records have no key for, as members of a last key `ktrail`
- * (docs/reference/records.md). Some of it needs no more data from the kernel; `details` are present only if an exporter requests them.
+ * (docs/reference/records/extended.md). Some of it needs no more data from the kernel; `details` are present only if an exporter requests them.
  */
 import { isHookEvent } from '../contract/event.ts'
 import type { Event, FileArgument, StringArgument } from '../contract/event.ts'

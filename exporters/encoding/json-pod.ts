@@ -1,4 +1,4 @@
-/** `pod` of a process in a JSON line. It is rendered once for a process. Key order and omitted keys: docs/reference/records.md. */
+/** `pod` of a process in a JSON line. It is rendered once for a process. Key order and omitted keys: docs/reference/records/process.md. */
 import type { Process, Timestamp } from '../contract/event.ts'
 
 /** The object as JSON; '' outside of pods. */

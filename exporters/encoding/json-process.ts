@@ -1,7 +1,7 @@
 /**
  * `process` and `parent` of a JSON line. They are most of the line and nearly every event repeats them, so their bytes are
  * cached with the process. Only refcnt and tid differ between events; they follow the cached bytes.
- * Key order and omitted keys: docs/reference/records.md.
+ * Key order and omitted keys: docs/reference/records/process.md.
  */
 import type { Executed, Members, MemberValue, Process, ProcessDetails } from '../contract/event.ts'
 import { ByteWriter } from '../runtime/byte-writer.ts'

@@ -1,4 +1,4 @@
-/** The 83 policies that Tetragon ships: which of them load, and which are refused by name. docs/how-to/policies.md has the numbers. */
+/** The 83 policies that Tetragon ships: which of them load, and which are refused by name. docs/how-to/policies/tetragon.md has the numbers. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
@@ -29,7 +29,7 @@ for (const row of WAITING) {
     assert.notDeepEqual(
       problems,
       [],
-      'it loads: move its row in test/support/policies/shipped.ts to LOADING, and correct the number in docs/how-to/policies.md',
+      'it loads: move its row in test/support/policies/shipped.ts to LOADING, and correct the number in docs/how-to/policies/tetragon.md',
     )
     assert.deepEqual(
       problems.filter((problem) => !/ is not supported /.test(problem)),
@@ -48,7 +48,7 @@ for (const [path, text, refusal] of INCOMPLETE) {
   })
 }
 
-/** The statements of docs/how-to/policies.md about policies that wait for `names`. */
+/** The statements of docs/how-to/policies/tetragon.md about policies that wait for `names`. */
 const REASONS: ReadonlyArray<readonly [names: readonly string[], sentence: (count: number) => string]> = [
   [['uprobes'], (count) => `\`uprobes\` (${count} policies)`],
   [['usdts'], (count) => `\`usdts\` (${count})`],
@@ -66,7 +66,10 @@ test('shipped policies: each of the 83 documents once, and the page has the numb
     const problems = problemsOf(textOf(policyOf(row))).join('\n')
     return REASONS.findIndex(([names]) => names.some((name) => problems.includes(`"${name}" is not supported`)))
   })
-  const page = readFileSync(new URL('../../docs/how-to/policies.md', import.meta.url), 'utf8').replaceAll(/\s+/g, ' ')
+  const page = readFileSync(new URL('../../docs/how-to/policies/tetragon.md', import.meta.url), 'utf8').replaceAll(
+    /\s+/g,
+    ' ',
+  )
   const sentences = [
     `Tetragon ships 83 policies; ${LOADING.length} of them load as they are.`,
     `${CORRECTED.length} more load once a value is corrected`,

@@ -54,7 +54,7 @@ const PAUSE_MS_A_PATH = 10
 /** Longest wait of a policy for the look at its folders. */
 const LOOK_MS = 10_000
 
-/** Files and folders that left folders of sticky filters (docs/reference/policy-language.md has the number). The map takes all its memory, a megabyte, at once. */
+/** Files and folders that left folders of sticky filters (docs/reference/policy/files-by-identity.md has the number). The map takes all its memory, a megabyte, at once. */
 const LEFT_MAX = 8192
 
 /** Entries of maps that grow; others take all their memory at once. */
@@ -180,7 +180,7 @@ export class Files {
   }
 
   /**
-   * Follows what changed; call it every two to six seconds. With hundreds of paths not each call does (docs/reference/policy-language.md has the
+   * Follows what changed; call it every two to six seconds. With hundreds of paths not each call does (docs/reference/policy/files-by-identity.md has the
    * bound). Never rejects.
    */
   async refresh(): Promise<void> {

@@ -1,7 +1,7 @@
 /**
  * Writes events to Kafka: one record per event (or many, `gathering.ts`), several partitions in parallel, one request in flight
  * per partition. No event is lost, and events of a key stay in order. Acknowledged events are not sent again, even if the rest of
- * the batch fails or the sender timed out. See docs/reference/exporters/kafka-clients.md.
+ * the batch fails or the sender timed out. Headers, keys and duplicates, as users see them: docs/reference/exporters/kafka.md.
  *
  *   Batch ─▶ partition batches ─▶ chunks ≤ maxRequestBytes ─▶ client ─▶ fates ─▶ Outcome
  */

@@ -478,7 +478,7 @@ describe('actions', { skip }, () => {
 
   test('actions: nothing was lost', async () => {
     const skipped = /^missed_run\(security_file_permission\)=/
-    // A preempted fmod_ret program hides other tasks' calls there (docs/how-to/policies.md).
+    // A preempted fmod_ret program hides other tasks' calls there (docs/reference/policy/actions.md).
     const losses = (await agent.metrics()).losses().filter((loss) => !(preempts() && skipped.test(loss)))
     assert.deepEqual(losses, [])
   })

@@ -41,7 +41,7 @@ const CALLS: readonly string[] = parse(readFileSync(POLICY, 'utf8')).spec.kprobe
 )
 const isAsked = ({ calls }: Access): boolean => CALLS.some((call) => isHooked(call) && calls?.test(call) === true)
 
-/** Since Linux 6.8 a mapping of an overlay's file is of the layer's file (docs/reference/policy-language.md). */
+/** Since Linux 6.8 a mapping of an overlay's file is of the layer's file (docs/reference/policy/files-by-identity.md). */
 const isOfMapping = ({ calls }: Access): boolean => calls?.test('security_file_mprotect') === true
 
 /** The shipped policy with other values. */
@@ -218,7 +218,7 @@ describe('coverage', { skip }, () => {
     })
   }
 
-  /** docs/reference/policy-language.md: six seconds, on a guest that waits for a CPU. */
+  /** docs/reference/policy/files-by-identity.md: six seconds, on a guest that waits for a CPU. */
   const ANEW_MS = 30_000
   /** Whether a policy reports who reads a file. */
   const isSeen = async (policy: string, path: string): Promise<boolean> => {

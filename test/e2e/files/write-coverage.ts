@@ -7,24 +7,27 @@ import { CONTENT, METADATA, NONE, REFUSED, REFUSED_LATER } from './accesses.ts'
 import { WAYS } from './ways.ts'
 import type { Coverage, Way } from './ways.ts'
 
-/** From this page to those beside its folder. */
-const PAGES = '../'
+const IDENTITY = 'docs/reference/policy/files-by-identity.md'
 
-const INTRODUCTION = `# Coverage
+const INTRODUCTION = `# Coverage of ways to reach a file
 
-Ways to get at a file, each a small program of its own (\`test/fixtures/e2e/reach.c\`, \`access.c\`), on each kernel and file system. Made by \`make coverage\`.
-The policy is [file-integrity.yaml](${PAGES}../config/policies/optional/file-integrity.yaml), which matches by identity (\`UnderDir\`, \`SameFile\`:
-[policies](${PAGES}policies.md#files-whatever-their-names)); *by name* it has \`Prefix\` instead. **no** is an access that is missed, *reported* one
-that nobody asked for, n/a one that the kernel or the file system does not have. On overlay the policy names the overlay's folder.
-What identity means, and why something is missed: [policy language](policy-language.md#files-by-identity).
+Which ways to reach a watched file a policy reports, by identity (\`UnderDir\`, \`SameFile\`) and by name (\`Prefix\`).
+
+\`make coverage\` measures it with [file-integrity.yaml](../../config/policies/optional/file-integrity.yaml); by name,
+that policy has \`Prefix\` instead. Each way is a small program (\`test/fixtures/e2e/reach.c\`, \`access.c\`). Meaning and
+limits: [files by identity](${IDENTITY.replace('docs/reference/', '')}).
+
+**no**: missed. –: not reported, as it should be; *reported*: although it should not. n/a: the kernel or the file system
+does not have it.
 `
 
 /** Writes that no hook of the policy sees, by the kernel's design; test/e2e/one-agent/kinds.test.ts shows them. */
 export const UNSEEN = `## Writes of the kernel itself: only the open is reported
 
-A core dump (\`core_pattern\` with a path) and process accounting (\`acct(2)\`) are written by the kernel with \`__kernel_write\`, which passes no
-permission hook. That the file was opened or created is reported; the writes are not. A policy that needs them hooks the function itself. It matches
-by identity: process accounting writes through a mount of its own, where \`Prefix\` does not match.
+The kernel writes a core dump (\`core_pattern\` with a path) and process accounting (\`acct(2)\`) with
+\`__kernel_write\`, which passes no permission hook. The policy reports that the file was opened or created, but not the
+writes. To see them, hook the function itself, by identity: process accounting writes through a mount of its own, where
+\`Prefix\` does not match.
 
 \`\`\`yaml policy
 apiVersion: ktrail.dev/v1alpha1
@@ -52,37 +55,68 @@ interface Row {
   readonly words: string
 }
 
-/** The page. \`all\`: in the order of its columns. */
+const versionOf = ({ kernel }: Coverage): string => kernel.split('.').slice(0, 2).join('.')
+const fileSystemOf = ({ on }: Coverage): string => on
+
+/** Kernels and file systems in few words: `overlay` for all kernels, `6.1` for all file systems. */
+function columnsText(some: readonly Coverage[], all: readonly Coverage[]): string {
+  for (const nameOf of [fileSystemOf, versionOf]) {
+    const whole = Map.groupBy(all, nameOf)
+    const names = [...new Set(some.map(nameOf))]
+    if (names.every((name) => whole.get(name)?.every((each) => some.includes(each)))) return names.join(', ')
+  }
+  return some.map((each) => `${versionOf(each)} ${each.on}`).join(', ')
+}
+
+/** Distinct names of the columns. */
+const columnsOf = (all: readonly Coverage[], of: (each: Coverage) => string): string =>
+  [...new Set(all.map(of))].join(', ')
+
+/** The most frequent verdict, then the others with their kernels and file systems; n/a is the last. */
+function identityText(all: readonly Coverage[], name: string, wanted: boolean): string {
+  const columns = Map.groupBy(all, ({ reported }) => verdict(reported[name]?.identity, wanted))
+  const rank = ([each, some]: readonly [string, readonly Coverage[]]): number => (each === 'n/a' ? 0 : some.length)
+  const [[first = ''] = [], ...others] = [...columns].toSorted((one, two) => rank(two) - rank(one))
+  return [first, ...others.map(([each, some]) => `${each}: ${columnsText(some, all)}`)].join('; ')
+}
+
+/** The page. `all`: in the order of kernels and file systems. */
 export function coveragePage(all: readonly Coverage[]): string {
-  const columns = all.map(({ kernel, on }) => `${kernel.split('.').slice(0, 2).join('.')} ${on}`)
   // Names are the same for every kernel and file system.
   const named = all.findLast(({ on }) => on === 'tmpfs')
   const table = (title: string, rows: readonly Row[], wanted: boolean, byName = true): string => {
     const withName = byName && named !== undefined
-    const lines = rows.map(({ name, words }) => {
-      const cells = all.map(({ reported }) => verdict(reported[name]?.identity, wanted))
-      return `| ${[words, ...cells, ...(withName ? [verdict(named.reported[name]?.name, wanted)] : [])].join(' | ')} |`
-    })
-    const sum = (of: Coverage, how: 'identity' | 'name'): string => {
-      const there = rows.filter(({ name }) => typeof of.reported[name]?.[how] === 'boolean')
-      return `${there.filter(({ name }) => of.reported[name]?.[how] === true).length} of ${there.length}`
-    }
-    const sums = [...all.map((of) => sum(of, 'identity')), ...(withName ? [sum(named, 'name')] : [])]
-    const titles = [...columns, ...(withName ? ['by name'] : [])]
-    const head = [`| | ${titles.join(' | ')} |`, `|---|${titles.map(() => '---|').join('')}`]
-    return `## ${title}\n\n${[...head, ...lines, `| **reported** | ${sums.join(' | ')} |`].join('\n')}\n`
+    const cells = ({ name }: Row): string[] => [
+      identityText(all, name, wanted),
+      ...(withName ? [verdict(named.reported[name]?.name, wanted)] : []),
+    ]
+    const grouped = Map.groupBy(rows, (row) => cells(row).join(' | '))
+    const lines = [...grouped].map(
+      ([verdicts, some]) => `| ${verdicts} | ${some.map(({ words }) => words).join('; ')} |`,
+    )
+    const sum = (found: ReadonlyArray<boolean | null | undefined>): string =>
+      `${found.filter((each) => each === true).length} of ${found.filter((each) => typeof each === 'boolean').length}`
+    const sums = [
+      sum(all.flatMap(({ reported }) => rows.map(({ name }) => reported[name]?.identity))),
+      ...(withName ? [sum(rows.map(({ name }) => named.reported[name]?.name))] : []),
+    ]
+    const head = withName ? ['| by identity | by name | |', '|---|---|---|'] : ['| by identity | |', '|---|---|']
+    return `## ${title}\n\n${[...head, ...lines, `| ${sums.join(' | ')} | **reported** |`].join('\n')}\n`
   }
   const ways = (by: Way['by'], wanted: boolean): readonly Way[] =>
     WAYS.filter((way) => way.by === by && way.wanted === wanted)
+  const kernels = columnsOf(all, versionOf)
+  const tried = `Tried on Linux ${kernels}, each with ${columnsOf(all, fileSystemOf)}.\nOn overlay the policy names the overlay's folder.\n`
   return [
     INTRODUCTION,
+    tried,
     table('Ways to a file below a watched folder', ways('UnderDir', true), true),
     table('Kinds of access to its content', CONTENT, true),
     table('Kinds of access to its names, owner, mode, attributes and mounts', METADATA, true),
     table('Refused, with the error in the record', REFUSED, true),
     table('Refused later: the attempt is reported, without the error', REFUSED_LATER, true),
-    table('No file of that folder', ways('UnderDir', false), false),
-    table('No access that the policy watches', NONE, false),
+    table('Files outside of that folder', ways('UnderDir', false), false),
+    table('Accesses that the policy does not select', NONE, false),
     // For one file, the policy by name watches the whole folder.
     table('A watched file', ways('SameFile', true), true, false),
     table('Another file', ways('SameFile', false), false, false),

@@ -1,6 +1,6 @@
 /**
  * The Kafka exporter with a real broker; events are read back by Kafka's own
- * console consumer. Runs on the host: it needs a JVM, not a kernel. Failing brokers: kafka-faults.test.ts.
+ * console consumer. Runs on the host: it needs a JVM, not a kernel. Failing brokers: faults.test.ts.
  */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'

@@ -1,5 +1,5 @@
 /**
- * The events that a policy must report, computed plainly from docs/how-to/policies.md and docs/reference/policy-language.md: no index, no
+ * The events that a policy must report, computed plainly from docs/reference/policy/README.md: no index, no
  * first pass, nothing of the agent's. Texts are bytes as latin1, one character each, so that comparing texts compares bytes.
  */
 import type { ArgumentDocument, DataDocument, FilterDocument, HookDocument, SelectorDocument } from './documents.ts'

@@ -1,4 +1,4 @@
-/** The files that SameFile and UnderDir match, computed plainly from docs/reference/policy-language.md. */
+/** The files that SameFile and UnderDir match, computed plainly from docs/reference/policy/files-by-identity.md. */
 import { asBytes } from './operators.ts'
 
 /** A name of a file or folder in its folder. */

@@ -1,4 +1,4 @@
-/** Operators on numbers, texts, sockets and kinds of files, computed plainly from docs/reference/policy-language.md. */
+/** Operators on numbers, texts, sockets and kinds of files, computed plainly from docs/reference/policy/selectors.md. */
 import { isIPv4 } from 'node:net'
 
 export const asBytes = (text: string): string => Buffer.from(text).toString('latin1')

@@ -1,4 +1,4 @@
-/** Filters on processes, computed plainly from docs/reference/policy-language.md. */
+/** Filters on processes, computed plainly from docs/reference/policy/processes.md. */
 import type { Value } from './value.ts'
 
 export interface BinariesDocument {

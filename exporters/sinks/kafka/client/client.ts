@@ -1,8 +1,11 @@
 /**
  * A client of Kafka by kafkajs 2.2.4: its connections (TLS, SASL), metadata and errors, but our record batches, because its encoder
- * is slow. Workarounds for its known faults (docs/reference/exporters/kafka-clients.md): a send has one topic and partition, so that its retry cannot
- * skip a broker. Responses are checked. The idle timer is fixed. Errors of topics are separate. Connections are repaired
- * (`repairs.ts`).
+ * is slow. Workarounds for its known faults:
+ *
+ * - A send has one topic and partition. With two brokers, of which one fails, a retry of kafkajs can skip a partition that has moved to the
+ *   broker that has already answered, and report success (tulios/kafkajs#1303).
+ * - Its own retries are off unless idempotent: they partition records without a key anew.
+ * - Responses are checked. Errors of topics are separate. The idle timer is fixed (`guard.ts`), connections are repaired (`repairs.ts`).
  */
 import kafkajs from 'kafkajs'
 import type { KafkaConfig, logCreator, Producer } from 'kafkajs'

@@ -1,4 +1,4 @@
-/** The meaning of Kafka's errors, from kafkajs or @platformatic/kafka (`ktrail audit`). Source: Kafka's Errors.java; docs/reference/exporters/kafka-clients.md. */
+/** The meaning of Kafka's errors, from kafkajs or @platformatic/kafka (`ktrail audit`). Source: Kafka's Errors.java. For users: docs/reference/exporters/kafka.md. */
 import { textOf } from '../../../contract/errors.ts'
 
 /**

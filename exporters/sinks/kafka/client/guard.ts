@@ -1,7 +1,7 @@
 /**
  * kafkajs 2.2.4 keeps a timer running on every idle connection and arms it with a negative time, which Node turns into
  * 1 ms: about 900 wake-ups a second and a TimeoutNegativeWarning (tulios/kafkajs#1751, fixes #1755 and #1768 unmerged).
- * The guard arms it only when something is pending or a throttle runs. See docs/reference/exporters/kafka-clients.md.
+ * The guard arms it only when something is pending or a throttle runs.
  */
 import { insideOf, installedVersion, KNOWN_VERSION } from './internals.ts'
 import { repairConnections } from './repairs.ts'

@@ -7,11 +7,12 @@ import { fileURLToPath } from 'node:url'
 import { blockLines, inlineLines } from '../../../support/docs/shell-lines.ts'
 import type { ShellLine } from '../../../support/docs/shell-lines.ts'
 import type { TestAgent } from '../../../e2e/support/agent.ts'
+import { blocks, read } from '../../../unit/support/pages.ts'
 import { fileHook, path, policy } from '../../../e2e/support/policy.ts'
 
 const ROOT = fileURLToPath(new URL('../../../../', import.meta.url))
 
-/** A folder with the files that the lines name. The files of the agent are in its own folder, not in /var/log/ktrail. */
+/** A folder with the files that the lines name, and the policies of their pages. The files of the agent are in its own folder, not in /var/log/ktrail. */
 export class Documented {
   readonly lines: readonly ShellLine[] = [...inlineLines(), ...blockLines()].filter(({ run }) => run === 'agent')
   readonly #folder: string
@@ -22,6 +23,10 @@ export class Documented {
     this.#folder = folder
     this.#agent = agent
     writeFileSync(join(folder, 'sample.yaml'), policy('sample', [fileHook([path('Equal', '/nowhere')])]))
+    for (const page of new Set(this.lines.map((line) => line.page))) {
+      for (const text of blocks(read(page), 'yaml policy'))
+        writeFileSync(join(folder, `${/name: ([\w-]+)/.exec(text)?.[1]}.yaml`), text)
+    }
     const programs = join(folder, 'bin')
     mkdirSync(programs)
     // This is root already.

@@ -1,4 +1,4 @@
-/** bpf/screen.h in TypeScript, over the bytes of a struct hook and the tables that go with it. */
+/** bpf/call/screen.h in TypeScript, over the bytes of a struct hook and the tables that go with it. */
 import {
   EDGE_OPEN,
   EDGE_OPEN_MAX,

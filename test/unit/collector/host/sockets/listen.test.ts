@@ -1,4 +1,4 @@
-/** Listening on a Unix socket; on a host and port: observe/http.test.ts. */
+/** Listening on a Unix socket; on a host and port: telemetry/http.test.ts. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

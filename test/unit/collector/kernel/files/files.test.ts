@@ -79,7 +79,7 @@ interface Rig {
   readonly refresh: () => Promise<void>
 }
 
-/** Housekeeping calls so often while nothing happens, and no look may wait longer (docs/reference/policy-language.md). */
+/** Housekeeping calls so often while nothing happens, and no look may wait longer (docs/reference/policy/files-by-identity.md). */
 const ANEW_MS = 6_000
 
 function rig(): Rig {

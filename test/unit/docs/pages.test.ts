@@ -3,10 +3,10 @@ import assert from 'node:assert/strict'
 import { existsSync, globSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, it } from 'node:test'
-import { loadConfig } from '../../config/agent/load.ts'
-import { parsePolicy } from '../../config/policy/parse.ts'
-import { KEYS } from '../../exporters/encoding/otlp/attributes.ts'
-import { PAGES, ROOT, blocks, files, inlineCode, read, withoutBlocks } from './support/pages.ts'
+import { loadConfig } from '../../../config/agent/load.ts'
+import { parsePolicy } from '../../../config/policy/parse.ts'
+import { KEYS } from '../../../exporters/encoding/otlp/attributes.ts'
+import { PAGES, ROOT, blocks, files, inlineCode, read, withoutBlocks } from '../support/pages.ts'
 
 /** GitHub's anchor of a heading. */
 const anchors = (text: string): string[] =>

@@ -238,7 +238,7 @@ export class FanOut {
     const all = this.#senders.map((sender) => ({ name: sender.name, accounting: sender.accounting() }))
     if (all.length === 0 || all.some(({ accounting }) => accounting.state !== 'failed')) return undefined
     const why = all.map(({ name, accounting }) => `exporter ${name}: ${accounting.lastError}`).join('; ')
-    return new ExportError('CLOSED', `no exporter can deliver any more: ${why}`)
+    return new ExportError('CLOSED', `no exporter can deliver events: ${why}`)
   }
 
   /** Resolves when every sender has sent its events or cannot now, at the latest after `ms`. */

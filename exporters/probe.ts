@@ -49,7 +49,7 @@ export async function probeExporters(
 
 async function probed({ config, sink: { exporter } }: Made, timeoutMs: number): Promise<Omit<Probed, 'name'>> {
   if (exporter.probe === undefined) {
-    return { state: 'unknown', text: `cannot be probed: ${exporter.type} has no method for it` }
+    return { state: 'unknown', text: `the type ${exporter.type} does not support probes` }
   }
   const over = new AbortController()
   const cancel = systemClock.after(timeoutMs, () => over.abort())
@@ -57,8 +57,8 @@ async function probed({ config, sink: { exporter } }: Made, timeoutMs: number): 
     const found = await within(exporter.probe(over.signal), over.signal)
     if (found !== undefined) return { state: 'ok', text: found }
     const text =
-      `no answer${addressOf(config)} within ${timeoutMs / 1000} s: look whether address and protocol (TLS or not) are right, ` +
-      'and whether a firewall drops the connection'
+      `no answer${addressOf(config)} within ${timeoutMs / 1000} s: check the address, the protocol (TLS or not), ` +
+      'and firewalls'
     return { state: 'failed', text }
   } catch (error) {
     return { state: 'failed', text: [textOf(error), ...nextStep(error)].join('; ') }
@@ -78,17 +78,17 @@ function addressOf(config: EffectiveExporter): string {
 
 const NEXT_STEPS: ReadonlyArray<readonly [codes: RegExp, next: string]> = [
   [/^ECONNREFUSED$/, 'nothing listens there: start the sink, or correct the address'],
-  [/^(?:ENOTFOUND|EAI_AGAIN)$/, 'the name has no address in DNS: correct it, or look at /etc/resolv.conf'],
-  [/^(?:EHOSTUNREACH|ENETUNREACH|ETIMEDOUT)$/, 'there is no way to it: look at routes and firewalls'],
-  [/^ECONNRESET$/, 'the sink ended the connection: look whether it expects TLS, and at its log'],
-  [/^ERR_TLS_CERT_ALTNAME_INVALID$/, 'use a name that its certificate has, or set tls.server_name to one'],
+  [/^(?:ENOTFOUND|EAI_AGAIN)$/, 'the name has no address in DNS: correct it, or check /etc/resolv.conf'],
+  [/^(?:EHOSTUNREACH|ENETUNREACH|ETIMEDOUT)$/, 'no route to the address: check routes and firewalls'],
+  [/^ECONNRESET$/, 'the sink closed the connection: check whether it expects TLS, and check its log'],
+  [/^ERR_TLS_CERT_ALTNAME_INVALID$/, 'use a name in its certificate, or set tls.server_name to one'],
   [/^CERT_(?:HAS_EXPIRED|NOT_YET_VALID)$/, 'renew its certificate, or set the clock right'],
   [
     /^(?:UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|CERT_|INVALID_CA)/,
     'set tls.ca_file to the authority that signed its certificate',
   ],
-  [/^ERR_SSL_\w*ALERT/, 'the sink refuses our certificate or TLS version: set tls.cert_file and tls.key_file'],
-  [/^(?:EPROTO|ERR_SSL_)/, 'it does not speak TLS there: correct the port, or leave TLS out'],
+  [/^ERR_SSL_\w*ALERT/, 'the sink refuses the client certificate or TLS version: set tls.cert_file and tls.key_file'],
+  [/^(?:EPROTO|ERR_SSL_)/, 'no TLS on this port: correct the port, or remove tls'],
 ]
 
 /** By the first known code of the error and its causes. */

@@ -137,8 +137,8 @@ function fixed(spool: EffectiveExporter['spool']): object | undefined {
 function refuseOtherSpool(name: string, before: EffectiveExporter | undefined, { spool }: EffectiveExporter): void {
   if (before === undefined) return
   if (isDeepStrictEqual(fixed(before.spool), fixed(spool))) return
-  const keys = 'only max_size, max_age, min_free and use of a spool change while the agent runs'
-  throw new ExportError('EXPORTER_REFUSED', `exporters.${name}.spool: needs a restart; ${keys}: ${INSTEAD}`)
+  const keys = 'only max_size, max_age, min_free and use of a spool can change while the agent runs'
+  throw new ExportError('EXPORTER_REFUSED', `exporters.${name}.spool: requires a restart; ${keys}: ${INSTEAD}`)
 }
 
 /** The held events must fit the new sink. */
@@ -146,11 +146,11 @@ function refuseOtherEvents(name: string, before: Route, made: Made): void {
   const { exporter } = before.sender
   const now = made.sink.exporter
   if (before.config?.type !== made.config.type) {
-    throw new ExportError('EXPORTER_REFUSED', `exporters.${name}.type: needs a restart: ${INSTEAD}`)
+    throw new ExportError('EXPORTER_REFUSED', `exporters.${name}.type: requires a restart: ${INSTEAD}`)
   }
   if (exporter.encoding === now.encoding) return
-  const why = `the events that it holds are encoded as ${exporter.encoding}, and this would need ${now.encoding}`
-  throw new ExportError('EXPORTER_REFUSED', `exporters.${name}: needs a restart, because ${why}: ${INSTEAD}`)
+  const why = `its held events are encoded as ${exporter.encoding}, and the new config uses ${now.encoding}`
+  throw new ExportError('EXPORTER_REFUSED', `exporters.${name}: requires a restart, because ${why}: ${INSTEAD}`)
 }
 
 async function closeSink({ exporter, deadLetters }: Sink): Promise<void> {

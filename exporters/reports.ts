@@ -13,10 +13,10 @@ const QUIET_MS = 60_000
 const NAMED = 3
 
 const FAILS: Readonly<Record<Work, string>> = {
-  read: 'cannot read the spool, will retry; its events wait',
-  write: 'cannot write the spool, will retry; events wait in memory while there is room',
-  sync: 'cannot sync the spool, will retry; a power cut now would lose events',
-  cursor: 'cannot store the position in the spool, will retry; after a restart now events would be sent again',
+  read: 'cannot read the spool, retrying; its events wait',
+  write: 'cannot write the spool, retrying; events wait in memory while there is space',
+  sync: 'cannot sync the spool, retrying; a power cut now would lose events',
+  cursor: 'cannot store the position in the spool, retrying; after a restart now, events would be sent again',
 }
 const WORKS: Readonly<Record<Work, string>> = {
   read: 'the spool can be read again',
@@ -72,10 +72,10 @@ export function sinkReport(
     }
     sinceMs ??= nowMs
     if (!problem.begins(failure !== 'retrying')) return
-    if (failure === 'failed') log.error({ exporter }, `the exporter has failed for good: ${error}`)
+    if (failure === 'failed') log.error({ exporter }, `the exporter has failed permanently: ${error}`)
     else if (failure === 'hold')
-      log.error({ exporter }, `events are held until this is repaired, then tried again (SIGHUP: at once): ${error}`)
-    else log.warn({ exporter }, `events could not be sent, will retry: ${error}`)
+      log.error({ exporter }, `events are held until this is repaired; SIGHUP retries at once: ${error}`)
+    else log.warn({ exporter }, `cannot send events, retrying: ${error}`)
   }
 }
 
@@ -120,7 +120,7 @@ export function reportRecovery(exporter: string, report: RecoveryReport, log: Lo
   }
   if (removed.length > 0) found.push(`deleted from quarantine/ to make room: ${removed.length} older files`)
   if (tornBytes > 0) found.push(`cut off: ${tornBytes} bytes of an interrupted write`)
-  if (cursor === 'corrupt') found.push('cursor: unreadable, so all events here are sent, even if sent before')
+  if (cursor === 'corrupt') found.push('cursor: unreadable, so all events here are sent, maybe again')
   if (cursor === 'absent' && segments > 0) found.push('cursor: missing, so events that are not here count as corrupt')
   if (found.length > 0) log.warn({ exporter }, `the spool was damaged and is repaired: ${found.join('; ')}`)
 }

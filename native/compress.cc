@@ -60,7 +60,7 @@ struct ZstdFree {
 thread_local std::unique_ptr<Gzip> gzip_of_thread;
 thread_local std::unique_ptr<ZSTD_CCtx, ZstdFree> zstd_of_thread;
 
-constexpr const char* kNoMemory = "no memory to compress with";
+constexpr const char* kNoMemory = "no memory for compression";
 
 // Each returns what went wrong, or nothing.
 using Compress = const char* (*)(const std::vector<Bytes>& chunks, size_t length, Output& out);

@@ -45,7 +45,7 @@ Napi::Value PeerOf(const Napi::CallbackInfo& info) {
   ucred peer{};
   socklen_t size = sizeof(peer);
   if (getsockopt(static_cast<int>(*fd), SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
-    return Throw(env, Refused(errno, "OPEN_FAILED", kOp, std::to_string(*fd), "cannot read who connected the socket"));
+    return Throw(env, Refused(errno, "OPEN_FAILED", kOp, std::to_string(*fd), "cannot read the peer of the socket"));
   Napi::Object found = Napi::Object::New(env);
   found.Set("pid", Napi::Number::New(env, peer.pid));
   found.Set("uid", Napi::Number::New(env, peer.uid));

@@ -116,8 +116,8 @@ function sentenceOf(code: string, details: string, address: string): string {
   if (code === 'DEADLINE_EXCEEDED') return `the agent at ${address} did not answer in time`
   if (code !== 'UNAVAILABLE') return details
   if (/ENOENT|ECONNREFUSED/.test(details)) {
-    return `no agent listens on ${address}: start one with ktrail run, or name its server.grpc with --server`
+    return `no agent listens on ${address}: start it with ktrail run, or give its server.grpc with --server`
   }
-  if (/EACCES|EPERM/.test(details)) return `cannot connect to ${address}: permission denied; only root can`
+  if (/EACCES|EPERM/.test(details)) return `cannot connect to ${address}: permission denied; run this as root`
   return `the agent at ${address} is not available: ${details}`
 }

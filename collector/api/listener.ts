@@ -88,7 +88,7 @@ export class ApiListener implements AsyncDisposable {
     } catch (error) {
       this.#loading = undefined
       socket.destroy()
-      const next = 'are the files of ktrail complete, and those of the version that runs? If not, restart it'
+      const next = "check that ktrail's files are complete and of the running version, then restart it"
       this.#options.log.error({ error: String(error) }, `a client of the API was not served: ${next}`)
     }
   }

@@ -71,7 +71,7 @@ export class Methods {
     run: (call: StreamCall<I>) => Promise<void>,
   ): void {
     const handle = (call: StreamCall<I>): void => {
-      call.on('error', () => {}) // the client has gone
+      call.on('error', () => {}) // the client has disconnected
       run(call).then(
         () => call.end(),
         // grpc-js sends what an error event has as the status of the stream.

@@ -34,9 +34,9 @@ export class Share {
     await this.#turn(peer)
     const unread = this.#unread.get(peer) ?? 0
     if (unread > MAX_UNREAD_BYTES)
-      throw new ApiError('RESOURCE_EXHAUSTED', `${unread} bytes of answers to this client are unread: read them first`)
+      throw new ApiError('RESOURCE_EXHAUSTED', `this client has ${unread} unread bytes of answers: read them first`)
     const bytes = call.cancelled ? undefined : await make()
-    if (bytes === undefined || call.cancelled) throw new ApiError('CANCELLED', 'the client has gone')
+    if (bytes === undefined || call.cancelled) throw new ApiError('CANCELLED', 'the client has disconnected')
     this.#count(peer, bytes.length)
     const { promise, resolve } = Promise.withResolvers<void>()
     call.once('cancelled', resolve)

@@ -12,7 +12,7 @@ const SHOWN = 20
 export const auditCommand: Command = async (given, { env, nowMs, print, printError }) => {
   const { positionals } = given
   const since = given.text('since')
-  if (positionals.length === 0) throw new UsageError('audit needs at least one FILE, kafka:// or loki:// address')
+  if (positionals.length === 0) throw new UsageError('audit requires at least one FILE, kafka:// or loki:// address')
   const sinceMs = since === undefined ? undefined : Date.parse(since)
   if (Number.isNaN(sinceMs))
     throw new UsageError(`--since: expected a time such as 2026-11-24T14:00:00Z, got "${since}"`)
@@ -56,13 +56,13 @@ function streamText(stream: AuditedStream): string {
   const records = runs.reduce((sum, run) => sum + run.records, 0)
   const notes = [
     ...runs.flatMap((run) => runNotes(run)),
-    ...missingRuns.map((run) => `run ${run}: no record of it, though the next run names it`),
-    ...runsElsewhere.map((run) => `run ${run}: its records are where the exporter wrote to before it was moved`),
-    ...unlinked.map((run) => `run ${run} names no run before it: runs between may be missing`),
-    ...(lostBefore > 0 ? [`${plural(lostBefore, 'event')} lost before they got a number, told`] : []),
+    ...missingRuns.map((run) => `run ${run}: all records missing, although the next run refers to it`),
+    ...runsElsewhere.map((run) => `run ${run}: its records are at the earlier destination of the exporter`),
+    ...unlinked.map((run) => `run ${run} refers to no earlier run: runs between may be missing`),
+    ...(lostBefore > 0 ? [`${plural(lostBefore, 'event')} lost before they got a number, reported`] : []),
     ...changeNotes(stream),
   ]
-  const complete = consistent ? 'nothing is missing untold' : 'CONTRADICTORY'
+  const complete = consistent ? 'no unreported loss' : 'CONTRADICTORY'
   const verdict = whole ? complete : 'INCOMPLETE'
   const head = `${node} ${exporter}: ${verdict}; ${plural(runs.length, 'run')}, ${plural(records, 'record')}`
   const last = runs.at(-1)
@@ -74,15 +74,15 @@ function runNotes(audited: AuditedRun): string[] {
   const { run, told, untold, elsewhere, twice, outOfOrder, end, lastMs } = audited
   const lines = [
     ...contradictionNotes(audited),
-    ...untold.map(({ first, last }) => `missing, not told: ${rangeText(first, last)}`),
-    ...elsewhere.map(({ first, last }) => `where the exporter wrote to before it was moved: ${rangeText(first, last)}`),
-    ...told.map(({ first, last, reason }) => `missing, told: ${rangeText(first, last)} (${reason})`),
+    ...untold.map(({ first, last }) => `missing, not reported: ${rangeText(first, last)}`),
+    ...elsewhere.map(({ first, last }) => `at the earlier destination of the exporter: ${rangeText(first, last)}`),
+    ...told.map(({ first, last, reason }) => `missing, reported: ${rangeText(first, last)} (${reason})`),
   ]
   const shown = lines.slice(0, SHOWN)
   if (lines.length > SHOWN) shown.push(`${counted(lines.length - SHOWN)} more findings: see -o json`)
   if (twice > 0) shown.push(`twice: ${plural(twice, 'record')}`)
   if (outOfOrder > 0) shown.push(`out of order: ${plural(outOfOrder, 'record')}`)
-  if (end === 'open') shown.push(`no record since ${timeText(lastMs)} and none of a stop: what followed is unknown`)
+  if (end === 'open') shown.push(`no record since ${timeText(lastMs)}, and no stop: later events are unknown`)
   if (end === 'running') shown.push('still running')
   return shown.map((line) => `run ${run}: ${line}`)
 }
@@ -90,13 +90,13 @@ function runNotes(audited: AuditedRun): string[] {
 function contradictionNotes({ contradictions }: AuditedRun): string[] {
   const { disagreeing, holes, afterStop, overcounted } = contradictions
   const notes = holes.map(({ before, events }) => {
-    const gap = 'though exporter_seq has no gap there and the exporter has no filter'
+    const gap = 'although exporter_seq has no gap there and the exporter has no filter'
     return `${plural(events, 'number')} of seq without a record before number ${before}, ${gap}`
   })
   if (disagreeing > 0) notes.push(`seq and exporter_seq disagree: ${plural(disagreeing, 'record')}`)
   if (afterStop > 0) notes.push(`numbered after the stop of the run: ${plural(afterStop, 'record')}`)
   if (overcounted > 0) {
-    const why = 'the sink took them and its answer was lost, or the count was changed'
+    const why = 'the sink accepted them and its answer was lost, or the count was changed'
     notes.push(`counted as lost but not missing: ${plural(overcounted, 'event')}: ${why}`)
   }
   return notes

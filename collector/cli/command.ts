@@ -116,7 +116,7 @@ export function readArguments(args: readonly string[], options: OptionSpecs): Ar
     const { name, rawName, value, inlineValue = false } = token
     const spec = Object.hasOwn(options, name) ? options[name] : undefined
     if (spec === undefined) {
-      const takes = names.length === 0 ? 'it takes none' : `expected ${names.join(', ')}`
+      const takes = names.length === 0 ? 'it takes no options' : `expected ${names.join(', ')}`
       throw new UsageError(`no such option: ${rawName}${didYouMean(rawName, names) || `; ${takes}`}`)
     }
     if (!takesValue(spec)) {

@@ -15,9 +15,9 @@ import { clientOf } from './server.ts'
 
 /** Standard input that sends nothing for this long is noticed: it may be a pipe without a writer. */
 const SILENCE_MS = 3_000
-const INSTEAD = 'To see the events of the agent instead: ktrail events < /dev/null, or --server'
+const INSTEAD = 'To read events from the agent, use ktrail events < /dev/null, or --server'
 const NOTICES = {
-  silent: `ktrail: standard input is a pipe that has sent nothing yet; it is read on. ${INSTEAD}`,
+  silent: `ktrail: standard input is a pipe without data so far; still reading. ${INSTEAD}`,
   empty: `ktrail: standard input was empty. ${INSTEAD}`,
 }
 
@@ -33,7 +33,7 @@ export const eventsCommand: Command = async (given, terminal) => {
     const skipped = { lines: 0 }
     const input = noticingSilence(process.stdin, SILENCE_MS, (what) => terminal.printError(NOTICES[what]))
     await printing.all(eventsOf(input, request, skipped))
-    if (skipped.lines > 0) terminal.printError(`ktrail: ${plural(skipped.lines, 'line')} of the input held no event`)
+    if (skipped.lines > 0) terminal.printError(`ktrail: ${plural(skipped.lines, 'line')} of the input without an event`)
     return 0
   }
   return read(given, request, printing, terminal)
@@ -65,7 +65,7 @@ async function read(
       printError(`ktrail: ${why}`)
       return 0
     }
-    printError(`ktrail: ${why}; trying again every ${RECONNECT_MS / 1000} s`)
+    printError(`ktrail: ${why}; retrying every ${RECONNECT_MS / 1000} s`)
     await setTimeout(RECONNECT_MS)
   }
 }

@@ -57,13 +57,13 @@ export async function ociHook({
 }: OciHookOptions): Promise<void> {
   const hook = { step: 'reading the state of the container', id: '' }
   const late = Promise.withResolvers<never>()
-  const timer = setTimeout(() => late.reject(new Error(`not done within ${timeoutMs / 1000} s`)), timeoutMs)
+  const timer = setTimeout(() => late.reject(new Error(`not finished within ${timeoutMs / 1000} s`)), timeoutMs)
   try {
     await Promise.race([announce(hook, input, { server, procfs }), late.promise])
   } catch (error) {
     const what = error instanceof Error ? error.message : String(error)
     const container = hook.id === '' ? 'a container' : `container ${hook.id}`
-    await note(log, `${container} starts without being announced to the agent: ${hook.step}: ${what}`)
+    await note(log, `${container} starts without an announcement to the agent: ${hook.step}: ${what}`)
   } finally {
     clearTimeout(timer)
   }

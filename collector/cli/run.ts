@@ -43,7 +43,7 @@ export async function live(start: (stop: AbortSignal) => Promise<RunningAgent>, 
     if (error === stop.signal.reason) return undefined
     const waitMs = exitCodeOf(error) === 1 ? failedStarts.add() : 0
     if (waitMs > 0) {
-      const text = `the start failed again; the next is in ${waitMs / 1000} s: ${error instanceof Error ? error.message : String(error)}`
+      const text = `the start failed again; retrying in ${waitMs / 1000} s: ${error instanceof Error ? error.message : String(error)}`
       log.error(text)
       notify.waiting(waitMs, text)
     }
@@ -83,7 +83,7 @@ async function reload(agent: RunningAgent, notify: SystemdNotify, reopened: Prom
   })
   await reopened
   notify.reloaded(
-    refused === undefined ? '' : `the changed config is refused; the config before it stays in effect: ${refused}`,
+    refused === undefined ? '' : `the changed config is refused, and the previous config stays in effect: ${refused}`,
   )
 }
 
@@ -108,7 +108,7 @@ class Exceptions implements Disposable {
       const [what] = stack.split('\n', 1)
       log.fatal(
         { stack },
-        `uncaught exception, so the agent drains and stops; the stack shows where it comes from: ${what}`,
+        `the agent drains and stops after an uncaught exception; the stack shows its origin: ${what}`,
       )
     }
     process.on('uncaughtException', this.#handle)

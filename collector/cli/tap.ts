@@ -16,7 +16,7 @@ export const tapCommand: Command = async (given, { print, printError }) => {
   for await (const message of client.stream(Exporters.method.tap, { exporter })) {
     if (message.lost > 0n) {
       const lost = plural(Number(message.lost), 'record')
-      printError(`ktrail: ${lost} not shown here, because this reader is too slow; ${exporter} got them`)
+      printError(`ktrail: ${lost} not shown, because this reader is too slow; ${exporter} got them`)
     }
     if (!(await print(linesOf(encodedOf(message))))) return 0
   }

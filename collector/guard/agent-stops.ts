@@ -85,11 +85,11 @@ export class AgentStops implements Disposable {
     this.#reported = stoppedMs !== undefined
     const findings: Finding[] = []
     if (stoppedMs !== undefined) {
-      const got = `it did not run for up to ${seconds(stoppedMs)} s`
+      const got = `it was stopped for up to ${seconds(stoppedMs)} s`
       findings.push({ kind: 'agent_stopped', on: ON, expected: 'to run', got, repaired: true })
     }
     if (tracer > 0) {
-      const got = `process ${tracer} traces it`
+      const got = `traced by process ${tracer}`
       findings.push({ kind: 'agent_traced', on: ON, expected: 'no tracer', got, repaired: false })
     }
     return findings
@@ -110,7 +110,7 @@ export class AgentStops implements Disposable {
     const sleptMs = this.#sleptMs()
     const moreMs = sleptMs - this.#lastSleptMs
     this.#lastSleptMs = sleptMs
-    if (moreMs > LATE_MS) this.#log.info(`the host was suspended for ${seconds(moreMs)} s: no program ran meanwhile`)
+    if (moreMs > LATE_MS) this.#log.info(`the host was suspended for ${seconds(moreMs)} s, and no program ran`)
   }
 
   /** Watches the cgroup that the agent is in, of version 2: freezing it, or one above, changes its cgroup.events. Returns whether it is another one. */
@@ -133,8 +133,8 @@ export class AgentStops implements Disposable {
 const seconds = (ms: number): string => (ms / 1000).toFixed(1)
 
 function unexplained(gapMs: number, ownMs: number): string {
-  const got = `it ran or waited for a CPU for ${seconds(ownMs)} s of them, and nothing shows that others stopped it`
-  const next = 'the host lacks memory, disk or CPU (/proc/pressure), or its virtual machine was paused'
+  const got = `it ran or waited for a CPU for ${seconds(ownMs)} s of it; there is no sign that others stopped it`
+  const next = 'check the host for lack of memory, disk or CPU (/proc/pressure), and for a paused virtual machine'
   return `the agent was held up for ${seconds(gapMs)} s: ${got}: ${next}`
 }
 

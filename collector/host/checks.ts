@@ -19,7 +19,7 @@ export function kernelProblems(hasBtf: () => boolean, lockdown: string | undefin
   if (!hasKprobes())
     report(
       'NO_KPROBES',
-      'this kernel cannot attach kprobes: expected CONFIG_KPROBES=y and tracefs at /sys/kernel/tracing; `make run` tries a guest kernel instead',
+      'this kernel cannot attach kprobes: expected CONFIG_KPROBES=y and tracefs at /sys/kernel/tracing; `make run` uses a guest kernel instead',
     )
   if (lockdown === 'confidentiality')
     report(

@@ -64,7 +64,7 @@ export function createLog(
       lines++
       return
     }
-    const msg = 'lines of the log were left out: standard error did not take them'
+    const msg = 'lines of the log were dropped, because standard error did not accept them'
     if (lines > 0) put(`${JSON.stringify({ level: 40, time: Date.now(), lines, msg })}\n`)
     lines = 0
     put(json)

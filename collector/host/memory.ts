@@ -58,7 +58,7 @@ export class MemoryGuard {
 const MESSAGES: Readonly<Record<MemoryPressure, string>> = {
   none: 'memory is below its limits again',
   soft: 'memory is above memory.soft_limit: exporters with a spool write new events to disk first',
-  hard: 'memory is above memory.hard_limit: new events are dropped and counted until it is below the limit',
+  hard: 'memory is above memory.hard_limit: new events are dropped and counted',
 }
 
 export function logPressure(log: Log, pressure: MemoryPressure, rssBytes: number): void {

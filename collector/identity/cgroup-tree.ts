@@ -52,7 +52,7 @@ export async function scanCgroups(
     return undefined
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error)
-    return `the cgroups of this host cannot be read, so no pod can be told from another: ${why}`
+    return `cannot read the cgroups of this host, so pods cannot be distinguished: ${why}`
   }
 }
 
@@ -112,6 +112,6 @@ function hierarchies(procfs: string): Hierarchy[] {
     )
     if (mount !== undefined) found.push({ number: BigInt(number), folder: join(procfs, '1/root', mount.folder) })
   }
-  if (found.length === 0) throw new Error('no file system of cgroups is mounted')
+  if (found.length === 0) throw new Error('no cgroup file system is mounted')
   return found
 }

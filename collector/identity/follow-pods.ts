@@ -29,13 +29,13 @@ export function followPods({ client, nodeName, pods, log }: FollowPodsOptions): 
       // The agent's own is one, and every node has others.
       if (size === 0) {
         log.warn(
-          `no pod runs on a node named ${JSON.stringify(nodeName)}: set node_name, or NODE_NAME in the environment, to the node's name in Kubernetes (spec.nodeName of pods)`,
+          `no pod runs on a node named ${JSON.stringify(nodeName)}: set node_name, or the variable NODE_NAME, to the node's name in Kubernetes (spec.nodeName of pods)`,
         )
       }
     },
     onProblem: (problem) => {
-      if (problem === undefined) log.info('the pods of this node are followed again')
-      else log.warn(`${problem}; pods that are known stay known`)
+      if (problem === undefined) log.info('the pods of this node are watched again')
+      else log.warn(`${problem}; the agent keeps the pods that it already knows`)
     },
   })
   informer.start()

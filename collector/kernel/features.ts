@@ -74,7 +74,7 @@ function preemption(facts: KernelFacts): Finding {
     case 'lazy':
       return {
         state: 'ok',
-        text: `preemption: ${facts.preemption}, tasks in kernel code are preempted; a preempted fexit program would hide calls of other tasks, so none is used`,
+        text: `preemption: ${facts.preemption}, tasks in kernel code are preempted; fexit programs are not used, because a preempted one would hide calls of other tasks`,
       }
     case 'unknown':
       return {

@@ -146,16 +146,16 @@ export function chooseDenial(
   const modifies = !spec.return || kernel.loops
   if (!spec.syscall) {
     if (!/^(?:int|long)$/.test(type.returnsBase))
-      return { refused: `${spec.call} returns no error: it cannot be made to fail` }
+      return { refused: `${spec.call} does not return errors, so it cannot be made to fail` }
     return modifies
       ? { mode: 'fmod_ret' }
-      : { refused: 'the return value beside Override needs Linux 5.17: drop return, or ask for it in a second hook' }
+      : { refused: 'return with Override requires Linux 5.17: remove return, or read it in a second hook' }
   }
   if (kernel.errorInjection && modifies && (!preempts(kernel) || !kernel.override)) return { mode: 'fmod_ret' }
   if (kernel.override) return { mode: 'override' }
   return {
     refused:
-      'this kernel cannot make system calls fail, which needs CONFIG_BPF_KPROBE_OVERRIDE or CONFIG_FUNCTION_ERROR_INJECTION: hook a function security_* of the same operation, with syscall: false',
+      'Override on system calls requires a kernel with CONFIG_BPF_KPROBE_OVERRIDE or CONFIG_FUNCTION_ERROR_INJECTION: hook a function security_* of the same operation, with syscall: false',
   }
 }
 
@@ -229,7 +229,7 @@ function present(
     }
   }
   const lost = lacking.map(
-    ({ name, calls }) => `this kernel has none of ${calls.join(', ')}, which the policy needs to see ${name}`,
+    ({ name, calls }) => `this kernel has none of ${calls.join(', ')}, so the policy does not see ${name}`,
   )
   return { found, skipped, lacking: lost }
 }
@@ -269,8 +269,8 @@ export function planPolicy(
     const module = each.type?.module
     if (spec.type === 'rawTracepoint' && !atLeast(kernel, 6, 1)) {
       // Kernel commit 05b24ff9b2cf.
-      const before = 'before, an interrupt could run its program within itself'
-      const message = `raw: true needs Linux 6.1 (${before}): leave it out, and take the fields of the event`
+      const before = 'on older kernels, an interrupt can nest its program'
+      const message = `raw: true requires Linux 6.1 (${before}): remove it, and use the fields of the event`
       throw refusedAt(policy, spec.at, message)
     }
     const way = {

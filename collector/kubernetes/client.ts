@@ -203,7 +203,7 @@ export class KubernetesClient implements Disposable {
       return schema.parse(JSON.parse(text))
     } catch (error) {
       throw connectionError(
-        new Error(`it sent what is no Kubernetes object (${String(error).slice(0, 200)})`),
+        new Error(`it did not send a Kubernetes object (${String(error).slice(0, 200)})`),
         asked,
         this.login,
       )

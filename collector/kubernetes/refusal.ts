@@ -88,7 +88,7 @@ export function connectionError(error: unknown, { verb, resource }: ApiRequest, 
   const why = error instanceof Error ? error.message || errnoOf(error) : String(error)
   const what = `kubernetes: cannot ${verb} ${nameOf(resource)}:`
   const code = errnoOf(error)
-  let sentence = `the API server ${login.server} does not answer: ${why}; check the address, and network policies between`
+  let sentence = `the API server ${login.server} does not answer: ${why}; check the address and network policies`
   if (UNTRUSTED.has(code)) {
     sentence = `the certificate of the API server ${login.server} is not signed by the CA of ${login.from} (${code}): expected the CA of this cluster`
   } else if (UNTIMELY.has(code)) {

@@ -127,7 +127,7 @@ export class KernelPolicies implements PolicyKernel<AttachedPolicy> {
     for (const { symbol, message } of loaded.skipped) {
       this.#log.warn(
         { policy: loaded.policy.name, call: symbol },
-        `optional call skipped, until a module brings it: ${message}`,
+        `optional call skipped until a module provides it: ${message}`,
       )
     }
     for (const message of loaded.lacking) {
@@ -148,6 +148,6 @@ export class KernelPolicies implements PolicyKernel<AttachedPolicy> {
 export const policyLog =
   (log: Log) =>
   (change: PolicyChange, file: string, detail: string): void => {
-    if (change === 'refused') log.error({ file }, `policy refused, the effective policies stay unchanged: ${detail}`)
+    if (change === 'refused') log.error({ file }, `policy refused; effective policies stay unchanged: ${detail}`)
     else log.info({ file, policy: detail }, `policy ${change}`)
   }

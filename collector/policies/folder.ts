@@ -56,14 +56,14 @@ const isLoaded = ({ state }: PolicyStatus): boolean => state !== 'error'
 
 /** A problem of a file or folder as a whole. */
 function problemOf(file: string, message: string): string {
-  return formatProblem({ file, line: 1, col: 1, message })
+  return formatProblem({ file, line: 0, col: 0, message })
 }
 
 /** Mistakes quote the file. If others may write its path, it may be a link to a file that only root may read: then only the place is shown. */
 async function withoutText(file: string, problems: readonly Problem[]): Promise<readonly Problem[]> {
   const [first] = problems
   if (first === undefined || !(await othersMayWrite(file))) return problems
-  const message = `not a valid policy; its text is not shown, because others may write its path: run \`ktrail check\` on it as its owner`
+  const message = `not a valid policy; its text is not shown, because other users may write its path: run \`ktrail check\` on it as its owner`
   return [{ ...first, message }]
 }
 
@@ -288,7 +288,7 @@ export class PolicyFolder implements Disposable {
         look: () => this.look().catch(failed),
         // The policy of another source that has the name of a refused one may have gone.
         looksAgain: () => this.problems().length > 0,
-        onPolls: (reason) => log.warn({ reason }, 'changed policy files are found by polling, within some ten seconds'),
+        onPolls: (reason) => log.warn({ reason }, 'changed policy files are found by polling, within ten seconds'),
       })
     }
     this.#rewatch = watchAll

@@ -175,9 +175,9 @@ export class KubernetesPolicies implements AsyncDisposable {
     const { log } = this.#options
     log.info(
       { source: found.id.source, policy: nameOf(found.id) },
-      'policy skipped: its nodeSelector is for other nodes',
+      'policy skipped: its nodeSelector does not match this node',
     )
-    await this.#remove(found, 'policy removed: its nodeSelector is for other nodes')
+    await this.#remove(found, 'policy removed: its nodeSelector does not match this node')
     return false
   }
 
@@ -237,7 +237,7 @@ export class KubernetesPolicies implements AsyncDisposable {
   #refused({ found: { about, id } }: Change, why: string): void {
     const { events, log, policies } = this.#options
     const attached = policies.list().some((status) => isSame(status.id, id) && status.state === 'enabled')
-    const rest = attached ? '; the version before stays attached' : ''
+    const rest = attached ? '; the previous version stays attached' : ''
     log.error({ source: id.source, policy: nameOf(id) }, `policy refused: ${why}${rest}`)
     events.record(about, 'Warning', 'Refused', why + rest)
   }
@@ -261,7 +261,7 @@ export async function followPolicies(
   },
 ): Promise<AsyncDisposable> {
   const { client, nodeName, log } = options
-  const onProblem = (problem: string): void => log.warn(`events on policies are not written: ${problem}`)
+  const onProblem = (problem: string): void => log.warn(`cannot write Kubernetes events on policies: ${problem}`)
   const events = new ObjectEvents({ client, nodeName, onProblem })
   const source = new KubernetesPolicies({ ...options, events })
   await source.start(START_MS)

@@ -42,17 +42,17 @@ export class ModuleWatch {
       for (const { id, error } of await policies.renew()) {
         const policy = id.name
         if (error === undefined)
-          log.info({ policy }, 'policy attached again, because modules of the kernel came or went')
+          log.info({ policy }, 'policy attached again, because kernel modules were loaded or unloaded')
         else
           log.error(
             { policy, error: String(error) },
-            'policy not attached again: a module of the kernel went, and the policy says that its function must exist',
+            'policy not attached again, because a kernel module with a required function was unloaded',
           )
       }
       // If a module came or went meanwhile, the policies may be attached to either state: the next look renews them in any case.
       if (state() !== this.#before) this.#before = ''
     } catch (error) {
-      log.error({ error: String(error) }, 'looking for functions of modules failed')
+      log.error({ error: String(error) }, 'the search for functions of modules failed')
     } finally {
       this.#renewing = false
     }

@@ -43,7 +43,7 @@ export class NodeLabels implements AsyncDisposable {
         if (informer.listed && JSON.stringify(labels) !== JSON.stringify(before)) onChange()
       },
       onListed: () => {
-        if (informer.size === 0) log.warn(unknown(`there is no node named ${JSON.stringify(nodeName)}`))
+        if (informer.size === 0) log.warn(unknown(`no node is named ${JSON.stringify(nodeName)}`))
         // After a refusal: policies were attached in spite of it.
         if (this.#answered) onChange()
         this.#answer()
@@ -70,7 +70,7 @@ export class NodeLabels implements AsyncDisposable {
 }
 
 const unknown = (why: string): string =>
-  `the labels of this node are not known or may have changed, and a policy with a nodeSelector is attached where they are not known: ${why}`
+  `the labels of this node are unknown or outdated; while they are unknown, policies with a nodeSelector are attached: ${why}`
 
 function labelsOf(value: unknown): Labels {
   const entries = typeof value === 'object' && value !== null ? Object.entries(value) : []

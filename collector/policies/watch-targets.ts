@@ -103,7 +103,7 @@ class Found implements WatchTargets {
       local = LOCAL.has((await statfs(path)).type)
       this.#local.set(device, local)
     }
-    if (!local) this.unseen ??= `${path} lies on a file system that may not report changes`
+    if (!local) this.unseen ??= `${path} is on a file system that may not report changes`
   }
 }
 

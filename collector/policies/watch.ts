@@ -150,7 +150,7 @@ class PathWatch implements Disposable {
 /** A limit of the user or the process is one reason, whichever path meets it first. */
 function refusal(path: string, error: unknown): string {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
-  if (code === 'ENOSPC') return 'this user has no inotify watches left (sysctl fs.inotify.max_user_watches)'
-  if (code === 'EMFILE') return 'no inotify instance or descriptor is left (sysctl fs.inotify.max_user_instances)'
+  if (code === 'ENOSPC') return 'the limit of inotify watches is reached; raise sysctl fs.inotify.max_user_watches'
+  if (code === 'EMFILE') return 'the limit is reached; raise sysctl fs.inotify.max_user_instances, or ulimit -n'
   return `${path} cannot be watched: ${error instanceof Error ? error.message : String(error)}`
 }

@@ -96,7 +96,7 @@ export class Reloader implements Disposable {
     const paths = [file, dropInFolder(file), ...this.#loaded.secretFiles.keys()]
     this.#watch?.[Symbol.dispose]()
     const onPolls = (reason: string): void =>
-      log.warn({ reason }, 'a changed config is found by polling, within some ten seconds')
+      log.warn({ reason }, 'a changed config is found by polling, within ten seconds')
     this.#watch = watchPaths(paths, { look: () => this.#look(false), onPolls })
   }
 
@@ -172,7 +172,7 @@ export class Reloader implements Disposable {
   #refuse(reason: string): void {
     this.#counts.refused++
     this.#refused = { timeMs: Date.now(), reason }
-    this.#options.log.error({ reason }, 'the changed config is refused; the config before it stays in effect')
+    this.#options.log.error({ reason }, 'the changed config is refused, and the previous config stays in effect')
   }
 }
 

@@ -75,7 +75,7 @@ export class Runtimes implements Disposable {
           onProblem: (problem, isAbsent) => {
             if (isAbsent && !named) return
             log.warn(
-              `containers: ${path}: ${problem}; until it answers, containers that it runs have no names; expected the socket of Docker, podman, containerd or CRI-O`,
+              `containers: ${path}: ${problem}; its containers have no names until it answers; expected the socket of Docker, podman, containerd or CRI-O`,
             )
           },
         }),
@@ -87,7 +87,7 @@ export class Runtimes implements Disposable {
     await Promise.all(this.#sockets.map((socket) => socket.open()))
     if (this.#sockets.some(({ isAway }) => !isAway)) return
     const paths = this.#sockets.map(({ path }) => path).join(', ')
-    this.#log.warn(`containers: no runtime answers at ${paths}; name its socket in containers.sockets`)
+    this.#log.warn(`containers: no runtime answers at ${paths}; set containers.sockets to its socket`)
   }
 
   /** By short id. A promise settles when the answer is there: then call it again. undefined: no runtime knows it, or none answers. */

@@ -37,7 +37,7 @@ export interface AccessOptions {
  */
 export function accessOf({ address, token, own }: AccessOptions): Access {
   if (token !== undefined) {
-    const check = byToken(token, 'this page needs the token of server.token')
+    const check = byToken(token, 'this page requires the token of server.token')
     const hint = 'server.token in the config of the agent'
     return { numbers: check, numbersNeed: 'token', events: check, eventsNeed: 'token', hint }
   }
@@ -45,11 +45,11 @@ export function accessOf({ address, token, own }: AccessOptions): Access {
   const open = { numbers, numbersNeed: 'nothing' } as const
   if ('path' in address) return { ...open, events: numbers, eventsNeed: 'nothing', hint: '' }
   if (own === undefined || !isLocal(address)) {
-    const hint = 'live events can hold secrets of all users: set server.token, or listen on a Unix socket'
+    const hint = 'live events can contain secrets of all users: set server.token, or listen on a Unix socket'
     return { ...open, events: () => ({ status: 403, body: `${hint}\n` }), eventsNeed: 'config', hint }
   }
   const hint = `sudo cat ${own.file}`
-  const events = byToken(own.token, `live events need the token of this run (${hint})`)
+  const events = byToken(own.token, `live events require the token of this run (${hint})`)
   return { ...open, events, eventsNeed: 'token', hint }
 }
 
@@ -87,7 +87,7 @@ function fromThisHost({ fields }: Head): Answer | undefined {
   const site = fields.get('sec-fetch-site') ?? 'none'
   const origin = fields.get('origin') ?? `http://${host}`
   if (['none', 'same-origin'].includes(site) && origin === `http://${host}`) return undefined
-  return { status: 403, body: 'expected a request of this page or of no page, got one of another web page\n' }
+  return { status: 403, body: 'expected a request from this page, got one from another web page\n' }
 }
 
 /** The page for clients that pass the check. */

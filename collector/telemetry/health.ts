@@ -21,7 +21,7 @@ export type Watched = Pick<Sender, 'name' | 'accounting' | 'blocks'>
 export function livez({ ended, held, silentMs }: ReadState, senders: readonly Watched[]): Answer {
   if (ended || silentMs < STUCK_MS) return { status: 200, body: 'ok\n' }
   const since = `the ring has not been read for ${Math.floor(silentMs / 1000)} s`
-  if (!held) return { status: 503, body: `${since}, expected every few seconds: restart the agent\n` }
+  if (!held) return { status: 503, body: `${since}; it should be read every few seconds: restart the agent\n` }
   const names = senders.filter(({ blocks }) => blocks).map(({ name }) => name)
   return { status: 200, body: `ok, but ${since}: exporter ${names.join(', ')} blocks it (when_full: block)\n` }
 }
@@ -56,7 +56,7 @@ export function readyz({ ready, policies, senders, tampering, retried = [] }: Re
   const hooks = policies.reduce((sum, policy) => sum + policy.hooks.length, 0)
   const skipped = policies.flatMap((policy) =>
     policy.skipped.map(
-      ({ symbol }) => `policy ${policy.id.name}: this kernel has no ${symbol}, skipped until a module brings it\n`,
+      ({ symbol }) => `policy ${policy.id.name}: this kernel has no ${symbol}, skipped until a module provides it\n`,
     ),
   )
   return { status: 200, body: `ready: ${policies.length} policies, ${hooks} hooks\n${skipped.join('')}${retrying}` }

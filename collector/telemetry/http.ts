@@ -157,7 +157,7 @@ async function answerTo(request: Head, pages: Pages): Promise<Answer | StreamedA
     return { status: 405, headers: { Allow: 'GET, HEAD' }, body: `expected GET, got ${method}\n` }
   }
   const page = Object.hasOwn(pages, path) ? pages[path] : undefined
-  if (page === undefined) return { status: 404, body: `no such page; there are ${Object.keys(pages).join(', ')}\n` }
+  if (page === undefined) return { status: 404, body: `no such page: expected ${Object.keys(pages).join(', ')}\n` }
   try {
     return await page(request)
   } catch (error) {

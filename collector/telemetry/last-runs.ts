@@ -93,6 +93,6 @@ function warn(log: Warn, file: string, action: string, error: unknown): void {
   const reason = error instanceof Error ? error.message : String(error)
   log.warn(
     { file, reason },
-    `cannot ${action} the last runs: ktrail audit will not notice a missing run (see state_dir)`,
+    `cannot ${action} the last runs, so ktrail audit cannot detect a missing run (see state_dir)`,
   )
 }

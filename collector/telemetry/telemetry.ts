@@ -104,7 +104,7 @@ export class Telemetry implements AsyncDisposable {
     if (token === undefined && !('path' in address) && isLocal(address)) {
       this.#token = await createPageToken().catch((error: unknown) => {
         const why = error instanceof Error ? error.message : String(error)
-        this.#options.log.warn(`the status page shows no live events without server.token: ${why}`)
+        this.#options.log.warn(`without server.token, the status page shows no live events: ${why}`)
         return undefined
       })
     }

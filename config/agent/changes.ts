@@ -54,7 +54,7 @@ export function restartProblems(changes: readonly Change[], after: LoadedConfig,
     .filter(({ path }) => !AT_RUN_TIME.some((key) => `${path.join('.')}.`.startsWith(`${key}.`)))
     .map(({ path, from, to }) => {
       const values = `now ${from ?? 'nothing'}, here ${to ?? 'nothing'}`
-      return problemAt(after, file, path, `needs a restart of the agent (${values}): restart it, or set it back`)
+      return problemAt(after, file, path, `requires a restart of the agent (${values}): restart it, or set it back`)
     })
 }
 

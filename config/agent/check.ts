@@ -84,11 +84,11 @@ export async function checkConfigText(text: string, file: string, env: Environme
 function optionalCalls({ file, hooks, groups }: Policy): Problem[] {
   const required = hooks.some(({ optional }) => !optional)
   const otherwise = required
-    ? 'skipped, and the others attached'
+    ? 'skipped, and the others are attached'
     : 'skipped; the policy has no hook if none of its calls exists'
   return hooks.flatMap(({ call, optional, at }) =>
     optional && !groups.some(({ calls }) => calls.includes(call))
-      ? [{ file, ...at, message: `call ${show(call)} is optional: where a kernel lacks it, it is ${otherwise}` }]
+      ? [{ file, ...at, message: `call ${show(call)} is optional: if a kernel lacks it, it is ${otherwise}` }]
       : [],
   )
 }

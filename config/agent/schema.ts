@@ -14,11 +14,13 @@ import { DAY_MS, KIB, MIB, duration, size } from '../base/units.ts'
 
 const grpcTls = z
   .strictObject({
-    cert_file: pathSchema('PEM file of the certificate of the server. Read at the start.'),
-    key_file: pathSchema('PEM file of the private key of the server.', 'secret'),
-    ca_file: pathSchema('PEM file of the authorities of client certificates. A client without one is refused.'),
+    cert_file: pathSchema("PEM file of the server's certificate. Read at the start."),
+    key_file: pathSchema("PEM file of the server's private key.", 'secret'),
+    ca_file: pathSchema(
+      'PEM file of the authorities of client certificates. Clients without such a certificate are refused.',
+    ),
   })
-  .describe('Certificates of the gRPC API on a host and port. Server and clients both need one.')
+  .describe('Certificates of the gRPC API on a host and port. Server and clients both need a certificate.')
 
 const server = z
   .strictObject({
@@ -26,15 +28,15 @@ const server = z
       .prefault('127.0.0.1:2112')
       .describe(
         "Address of the status page, /livez, /readyz, /metrics, /status and /events: host:port, or unix:///path for a Unix socket that only the agent's " +
-          'user can connect to. On a host and port every local user can read the numbers; token prevents that. Live events need a token in any case.',
+          'user can connect to. On a host and port, every local user can read the numbers unless token is set. Live events always require a token.',
       ),
     token: z
       .string()
       .regex(/^[!-~]+$/, { error: 'expected printable characters without spaces' })
       .optional()
       .describe(
-        'Clients must send "Authorization: Bearer <token>" to read /metrics, /status, /events and the text of /readyz; the status page asks for it. /livez and the ' +
-          'status code of /readyz need no token. Never printed. Use ${file:/path} rather than the token itself; the file is read ' +
+        'Token for /metrics, /status, /events and the text of /readyz, sent as "Authorization: Bearer <token>"; the status page prompts for it. /livez and the ' +
+          'status code of /readyz need no token. Never printed. Prefer ${file:/path} to the token itself; the file is read ' +
           'at the start.',
       ),
     grpc: optionalAddress
@@ -55,7 +57,7 @@ const server = z
     if (!onNetwork && tls !== undefined) add('tls', 'expected server.grpc to be host:port with it')
   })
   .prefault({})
-  .describe('The servers of the agent: pages over HTTP, and the API over gRPC.')
+  .describe('Servers of the agent: pages over HTTP, and the API over gRPC.')
 
 const ring = z
   .strictObject({
@@ -64,10 +66,10 @@ const ring = z
       .describe('Size of the ring; a power of two.'),
     watermark: size(1)
       .optional()
-      .describe('The kernel wakes the agent when this much waits in the ring. Default: an eighth of ring.size.'),
+      .describe('Number of waiting bytes at which the kernel wakes the agent. Default: 1/8 of ring.size.'),
     max_delay: duration(1, 1000)
       .prefault('50ms')
-      .describe('A record waits at most this long in a ring below its watermark. An empty ring is not polled.'),
+      .describe('Maximum time that a record waits in a ring below its watermark. An empty ring is not polled.'),
   })
   .refine(({ size: bytes }) => Number.isInteger(Math.log2(bytes)), {
     path: ['size'],
@@ -78,7 +80,7 @@ const ring = z
     error: 'expected at most half of ring.size',
   })
   .prefault({})
-  .describe('The ring buffer between kernel and agent. All hooks write to it.')
+  .describe('Ring buffer between kernel and agent. All hooks write to it.')
 
 const attach = z
   .strictObject({
@@ -86,19 +88,19 @@ const attach = z
       .enum(['auto', 'kprobe.multi', 'fexit', 'fentry', 'kprobe.session', 'join', 'kprobe'])
       .default('auto')
       .describe(
-        'How programs are attached. auto chooses by kernel and by what the hook needs. The others are for tests and for kernels ' +
-          'with a known fault. fentry is fentry and fexit joined, join a kprobe and a return probe.',
+        'Mechanism of attaching. auto chooses by the kernel and the needs of the hook. The others are for tests and for kernels ' +
+          'with a known fault. fentry joins fentry and fexit; join joins a kprobe and a return probe.',
       ),
   })
   .prefault({})
-  .describe('How hooks are attached to kernel functions.')
+  .describe('Attaching of hooks to kernel functions.')
 
 const log = z
   .strictObject({
     level: z
       .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal'])
       .default('info')
-      .describe("Lowest level that is written. The agent's own log goes to standard error."),
+      .describe("Lowest level to write. The agent's own log goes to standard error."),
     format: z.enum(['json', 'text']).default('json').describe('json: JSON lines. text: lines for people.'),
   })
   .prefault({})
@@ -108,15 +110,15 @@ const memory = z
   .strictObject({
     soft_limit: size(64 * MIB)
       .prefault('384MiB')
-      .describe('Above this resident set size, exporters with a spool send through their spool.'),
+      .describe('Resident set size above which exporters with a spool write new events to the spool first.'),
     hard_limit: size(64 * MIB)
       .prefault('512MiB')
-      .describe('Above this resident set size, all exporters drop new events and count them with the reason memory.'),
+      .describe('Resident set size above which all exporters drop new events and count them with the reason memory.'),
     process_table: size(16 * MIB, 4096 * MIB)
       .prefault('128MiB')
       .describe(
-        'Most memory of the process table; the default holds 100,000 ordinary processes. When it is full, cached renderings go ' +
-          'first, then long arguments are cut, then the oldest processes are forgotten. Each is counted, and no event is dropped.',
+        'Maximum memory of the process table; the default holds 100,000 ordinary processes. If it is full, cached renderings are removed ' +
+          'first, then long arguments are cut, then the oldest processes are removed. Each case is counted, and no event is dropped.',
       ),
   })
   .refine(({ soft_limit: soft, hard_limit: hard }) => soft <= hard, {
@@ -124,19 +126,16 @@ const memory = z
     error: 'expected at most memory.hard_limit',
   })
   .prefault({})
-  .describe(
-    'What the agent does when it uses too much memory. Its queues are bounded by themselves; these limits are for ' +
-      'unexpected growth.',
-  )
+  .describe('Limits on the memory of the agent. Its queues have their own limits; these are for unexpected growth.')
 
 const shutdown = z
   .strictObject({
     grace: duration(0, 3_600_000)
       .prefault('10s')
-      .describe('How long exporters may go on sending what they hold after the agent was asked to stop.'),
+      .describe('Maximum time for exporters to send held events after a request to stop.'),
   })
   .prefault({})
-  .describe('What happens on SIGTERM and SIGINT.')
+  .describe('Behavior on SIGTERM and SIGINT.')
 
 /** The message for a config without exporters: an agent that sends nothing is a mistake. */
 export const NO_EXPORTER = 'expected at least one exporter, such as screen: {type: stdout, format: compact}'
@@ -165,20 +164,20 @@ export const configSchema = z
           context.issues.push({ code: 'custom', input: context.value, path: [...path], message })
         }
       })
-      .describe('Where events go. The key is a name of your choice; at least one is needed.')
+      .describe('Exporters by name, which you choose; at least one is required.')
       .meta({ minProperties: 1 }),
     heartbeat: duration(1000, DAY_MS)
       .prefault('60s')
       .describe(
-        'How often exporters with numbered records (otlp, kafka, and any with envelope) get a record about the run, beside those at ' +
-          'its start and its end. It tells silence from lost records; see ktrail audit.',
+        'Interval of records about the run, for exporters with numbered records (otlp, kafka, and any with envelope), in addition to those at ' +
+          'its start and end. They distinguish silence from lost records; see ktrail audit.',
       ),
     state_dir: pathSchema(
-      'Folder in which the agent remembers the last run of each exporter, so that ktrail audit notices a missing run.',
+      'Folder in which the agent stores the last run of each exporter, so that ktrail audit can detect a missing run.',
     ).default('/var/lib/ktrail'),
     ring,
     attach,
-    procfs: pathSchema('Where the proc file system of the host is mounted.').default('/proc'),
+    procfs: pathSchema("Mount point of the host's proc file system.").default('/proc'),
     log,
     memory,
     shutdown,
@@ -186,43 +185,43 @@ export const configSchema = z
       .boolean()
       .default(false)
       .describe(
-        'Records tell the credentials of processes: cap and process_credentials, as at the exec; and those of execs, in binary_properties, what their file ' +
-          'changed: setuid, setgid and privileges_changed.',
+        'Adds the credentials of processes to records: cap and process_credentials, as at the exec. Exec records also have changes by the file, in binary_properties: ' +
+          'setuid, setgid and privileges_changed.',
       ),
     enable_process_ns: z
       .boolean()
       .default(false)
-      .describe('Records tell the namespaces of processes: ns, as at the exec.'),
+      .describe('Adds the namespaces of processes to records: ns, as at the exec.'),
     enable_process_environment_variables: z
       .boolean()
       .default(false)
       .describe(
-        'Records of execs tell the environment: environment_variables, up to 32 KiB. It often holds passwords: see redact of exporters.',
+        'Adds the environment to exec records: environment_variables, up to 32 KiB. It often contains passwords: see redact of exporters.',
       ),
     filter_environment_variables: z
       .array(z.string().min(1).max(4096))
       .max(1000)
       .default([])
-      .describe('With enable_process_environment_variables: only variables with these names. Default: all.'),
+      .describe('With enable_process_environment_variables: names of the variables to record. Default: all.'),
     username_metadata: z
       .enum(['disabled', 'unix'])
       .default('disabled')
       .describe(
-        'unix: records tell user.name of processes in the user and mount namespace of the host, from its /etc/passwd.',
+        "unix: adds user.name to records, from /etc/passwd of the host, for processes in the host's user and mount namespace.",
       ),
     expose_stack_addresses: z
       .boolean()
       .default(false)
       .describe(
-        'Stack traces tell the addresses of their frames. Those of the kernel help an attacker: they undo the randomization of its layout.',
+        'Adds the addresses of frames to stack traces. Kernel addresses help an attacker, because they reveal the randomized layout of the kernel.',
       ),
     enable_ancestors: z
       .array(z.enum(['base', 'kprobe', 'tracepoint', 'lsm']))
-      .refine((kinds) => kinds.length === 0 || kinds.includes('base'), { error: 'expected base among them' })
+      .refine((kinds) => kinds.length === 0 || kinds.includes('base'), { error: 'expected base in the list' })
       .default([])
       .describe(
-        'Events whose records tell ancestors, the processes above the parent: base (exec and exit; needed for the others), kprobe, tracepoint, lsm. ' +
-          'At most 32 each.',
+        'Types of events whose records have ancestors, the processes above the parent: base (exec and exit; required by the others), kprobe, tracepoint, lsm. ' +
+          'At most 32 ancestors each.',
       ),
   })
   .describe('Configuration of the ktrail agent.')

@@ -32,7 +32,7 @@ function openServer(loaded: LoadedConfig, file: string): Problem[] {
 
 /** Port 4317 is registered for OTLP, and by custom that over gRPC. */
 function grpcPorts(loaded: LoadedConfig, file: string): Problem[] {
-  const message = 'on port 4317 sinks usually expect gRPC; ktrail sends OTLP over HTTP, whose usual port is 4318'
+  const message = 'sinks usually expect gRPC on port 4317; ktrail sends OTLP over HTTP, usually to port 4318'
   return Object.entries(loaded.config.exporters).flatMap(([name, exporter]) => {
     if (exporter.type !== 'otlp') return []
     return (['endpoint', 'logs_endpoint'] as const)
@@ -53,8 +53,8 @@ function podFilters(loaded: LoadedConfig, file: string): Problem[] {
     if (at === undefined) return []
     const message =
       pod === undefined
-        ? 'names, images and labels of containers are not known without kubernetes.pods or containers: nothing matches; set kubernetes: {pods: true}, or containers: {} without Kubernetes'
-        : 'pods are not known without kubernetes.pods: every process counts as outside a pod, with namespace ""; set kubernetes: {pods: true}'
+        ? 'no event matches, because names, images and labels of containers require kubernetes.pods or containers; set kubernetes: {pods: true}, or containers: {} without Kubernetes'
+        : 'without kubernetes.pods, every process counts as outside of pods, with namespace ""; set kubernetes: {pods: true}'
     return [problemAt(loaded, file, ['exporters', name, 'filter', ...at], message)]
   })
 }

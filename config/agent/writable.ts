@@ -98,7 +98,7 @@ async function whyWritable(place: string, itself: boolean): Promise<string | und
   const name = JSON.stringify(place)
   const octal = (info.mode & 0o7777).toString(8).padStart(4, '0')
   const next = who.owner ? `chown root ${name}` : `chmod go-w ${name}`
-  return `${name} may be written by ${who.name} (mode ${octal}, owner ${info.uid}, group ${info.gid}), who could change what ktrail does: ${next}`
+  return `${who.name} may write ${name} (mode ${octal}, owner ${info.uid}, group ${info.gid}) and could change the behavior of ktrail: ${next}`
 }
 
 function writers({ mode, uid, gid }: Stats, itself: boolean): { name: string; owner: boolean } | undefined {

@@ -34,7 +34,7 @@ export function answered<T>(path: string, work: () => Promise<T>, deadlineMs: nu
 
 async function inTime<T>(path: string, work: () => Promise<T>, deadlineMs: number): Promise<T> {
   const seconds = deadlineMs / 1000
-  const silent = new Error(`its file system does not answer within ${seconds} s; look whether its server is there`)
+  const silent = new Error(`its file system does not answer within ${seconds} s; check its server`)
   if (hung.has(path)) throw silent
   if (hung.size >= MOST_HUNG) {
     throw new Error(

@@ -35,11 +35,11 @@ export function parseRegex(pattern: string): Regex | string {
 export function parseRedaction(pattern: string): Regex | string {
   const regex = parseRegex(pattern)
   if (typeof regex === 'string') return regex
-  if (regex.groupCount() === 0) return 'expected a group around what is to be replaced, as in "password=(\\S+)"'
+  if (regex.groupCount() === 0) return 'expected a group around the text to replace, as in "password=(\\S+)"'
   if (!repeatsGroup(pattern)) return regex
   return (
-    'expected no group inside of a repetition, of which only the last round would be replaced ' +
-    '(leave the repetition out: all matches are looked for)'
+    'expected no group inside of a repetition, because only its last round would be replaced ' +
+    '(remove the repetition: all matches are replaced)'
   )
 }
 

@@ -35,9 +35,9 @@ export class Place {
   }
 }
 
-/** `known Tetragon field "x" is not supported by this version of ktrail` */
+/** `Tetragon field "x" is not supported by this version of ktrail` */
 export function notSupported(what: string, name: string, owner = 'Tetragon'): string {
-  return `known ${owner} ${what} ${show(name)} is not supported by this version of ktrail`
+  return `${owner} ${what} ${show(name)} is not supported by this version of ktrail`
 }
 
 /** One mapping at `path`; adds a problem for each key that is not in the table. */

@@ -21,8 +21,8 @@ async function namesIn(folder: string): Promise<string[]> {
   for await (const { name } of await opendir(folder)) {
     if (/^[^.].*\.ya?ml$/.test(name)) names.push(name)
     if (names.length > MOST_FILES)
-      throw new Error(`it holds more than ${MOST_FILES} policies: keep them in several folders`)
-    if (++entries > MOST_ENTRIES) throw new Error(`it holds more than ${MOST_ENTRIES} files: keep only policies in it`)
+      throw new Error(`it has more than ${MOST_FILES} policies: split them into several folders`)
+    if (++entries > MOST_ENTRIES) throw new Error(`it has more than ${MOST_ENTRIES} files: keep only policies in it`)
   }
   return names
 }

@@ -43,10 +43,10 @@ function readCalls(place: Place, text: string, hooks: readonly HookSpec[]): read
         call,
         hooks.map((hook) => hook.call),
       )
-      place.refuse(`expected calls of this policy with commas between, got ${show(call)}${hint}`)
+      place.refuse(`expected calls of this policy, separated by commas, got ${show(call)}${hint}`)
     } else if (!named.every(({ optional }) => optional)) {
-      const why = 'else a kernel without it refuses the policy'
-      place.refuse(`call ${show(call)} needs "ignore: { callNotFound: true }", ${why}`)
+      const why = 'otherwise a kernel without it refuses the policy'
+      place.refuse(`call ${show(call)} requires "ignore: { callNotFound: true }", ${why}`)
     }
   }
   return calls

@@ -53,7 +53,7 @@ export function readKprobe(place: Place, lists: Lists, macros: Macros): KprobeSp
   checkReturnCopy(args, selectors, fields)
   if (denies({ selectors }) && data.some((item) => item?.source === 'pt_regs')) {
     const sentence =
-      'pt_regs: where the kernel makes a call fail it mostly has no registers; use two hooks, one with Override and one with data'
+      'pt_regs: registers are mostly not available with Override; use two hooks, one with Override and one with data'
     fields.refuse('data', sentence)
   }
   const others = { ...readOwn(fields, args, selectors), ...readReported(fields) }
@@ -93,11 +93,11 @@ function checkReturnCopy(
   if (!readsAtReturn(args)) return
   if (denies({ selectors }) || sendsSignals({ selectors }) || notifies({ selectors })) {
     const sentence =
-      'returnCopy reads at the return of a call, and Override, Signal, Sigkill and NotifyEnforcer act at its entry; use two hooks'
+      'returnCopy reads at the return of a call, but Override, Signal, Sigkill and NotifyEnforcer act at its entry; use two hooks'
     fields.refuse('args', sentence)
   }
   if (args.some((arg) => arg?.type.name === 'iov_iter')) {
-    const sentence = 'with returnCopy the arguments are read at the return, where an iov_iter is used up; use two hooks'
+    const sentence = 'with returnCopy, arguments are read at the return, when an iov_iter is consumed; use two hooks'
     fields.refuse('args', sentence)
   }
 }
@@ -119,7 +119,7 @@ export function readLsmHook(place: Place, macros: Macros): KprobeSpec[] {
     fields.refuse('selectors', 'action NotifyEnforcer: expected Override, Signal or Sigkill in a security hook')
   }
   if (readsAtReturn(args)) {
-    fields.refuse('args', `returnCopy: a security hook has no return that ktrail sees; use kprobes`)
+    fields.refuse('args', `returnCopy: ktrail does not see the return of a security hook; use kprobes`)
   }
   if (hookAt === undefined || hook === undefined) return []
   if (!/^[a-z][a-z0-9_]*$/.test(hook) || hook.length > MAX_HOOK) {
@@ -155,7 +155,7 @@ function checkReturnAction(fields: Fields): void {
   if (action === undefined || action === 'Post') return
   const known = ['TrackSock', 'UntrackSock'].includes(action)
   const got = known ? `${notSupported('action', action)}; expected Post` : `expected Post, got ${show(action)}`
-  place?.refuse(`${got}; leave it out`)
+  place?.refuse(`${got}; remove it`)
 }
 
 /** `syscall`: undefined when it is not known, because of a mistake. */
@@ -179,12 +179,12 @@ function readReturnArg(fields: Fields, returns: boolean): ArgumentSpec | undefin
   if (place === undefined) {
     if (returns) {
       const example = 'returnArg: {index: 0, type: int}'
-      fields.refuse('return', `true needs the type of what is returned, such as ${example}`)
+      fields.refuse('return', `true requires the type of the return value, such as ${example}`)
     }
     return undefined
   }
   if (!returns) {
-    fields.warn('returnArg', 'has no effect without return: true; add that, or drop this')
+    fields.warn('returnArg', 'has no effect without return: true; add it, or remove this')
   }
   const spec = readArgument(place, { ...OF_FUNCTION, types: RETURN_TYPES, of: 'a return value', fallback: 0 })
   return returns ? spec : undefined

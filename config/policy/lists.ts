@@ -53,7 +53,7 @@ export class Lists {
     if (list !== undefined) return list.calls
     const names = [...this.#lists.keys()]
     const known = names.length === 0 ? 'the policy has no lists' : `the policy has ${names.join(', ')}`
-    place.refuse(`no list is named ${show(name)}, ${known}${didYouMean(name, names)}`)
+    place.refuse(`no list is named ${show(name)}; ${known}${didYouMean(name, names)}`)
     return []
   }
 
@@ -75,14 +75,14 @@ export class Lists {
 function readGenerated(fields: Fields, type: string, name: string): ListedCall[] {
   const values = fields.get('values')
   if (values !== undefined && !(values.node.kind === 'list' && values.node.items.length === 0)) {
-    values.refuse(`a list of type ${type} is filled by the kernel; leave values out`)
+    values.refuse(`a list of type ${type} gets its values from the kernel; remove values`)
   }
   if (type === 'generated_syscalls') {
     refusePattern(fields, type)
     return [{ name: LIST + name, syscall: true, generated: { of: 'syscalls' } }]
   }
   if (type !== 'generated_ftrace') return unknownType(fields, type)
-  const place = fields.need('pattern', 'a regular expression of names of functions, such as "^ksys_"')
+  const place = fields.need('pattern', 'a regular expression for names of functions, such as "^ksys_"')
   const pattern = place && asText(place)
   if (place === undefined || pattern === undefined) return []
   const regex = parseRegex(pattern)
@@ -94,7 +94,7 @@ function readGenerated(fields: Fields, type: string, name: string): ListedCall[]
 function refusePattern(fields: Fields, type: string): void {
   if (fields.get('pattern') === undefined) return
   const got = type === '' ? 'a list without type' : `a list of type ${type}`
-  fields.refuse('pattern', `goes with type generated_ftrace, not with ${got}; drop it`)
+  fields.refuse('pattern', `applies to type generated_ftrace, not to ${got}; remove it`)
 }
 
 function unknownType(fields: Fields, type: string): ListedCall[] {

@@ -104,7 +104,7 @@ function readMetadata(document: Fields): {
   const namespaced = document.get('kind')?.scalar === NAMESPACED
   const namespace = namespaced ? readNamespace(metadata) : undefined
   if (metadata.get('namespace') !== undefined && !namespaced) {
-    const sentence = `a TracingPolicy is for all namespaces and has none; drop it, or write kind: ${NAMESPACED}`
+    const sentence = `a TracingPolicy applies to all namespaces; remove the key, or write kind: ${NAMESPACED}`
     metadata.refuse('namespace', sentence)
   }
   readTextMap(metadata.get('labels'))
@@ -121,7 +121,7 @@ function readMetadata(document: Fields): {
 }
 
 function readNamespace(metadata: Fields): string | undefined {
-  const place = metadata.need('namespace', 'the namespace whose pods the policy is for, which kubectl would add')
+  const place = metadata.need('namespace', 'the namespace of the pods, which kubectl would add')
   const namespace = place && asText(place)
   if (place === undefined || namespace === undefined) return undefined
   if (namespace.length > MAX_DNS_LABEL || !DNS_LABEL.test(namespace)) {

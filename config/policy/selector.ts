@@ -101,7 +101,7 @@ function readLabel(fields: Fields): string {
 function readReturnFilters(fields: Fields, returned: Arguments): NumberFilter[] {
   const places = fields.list('matchReturnArgs', MAX_FILTERS)
   if (places.length > 0 && returned.length === 0) {
-    const sentence = 'the hook asks for no return value; add return: true and returnArg: {index: 0, type: int}'
+    const sentence = 'the hook does not read the return value; add return: true and returnArg: {index: 0, type: int}'
     fields.refuse('matchReturnArgs', sentence)
     return []
   }
@@ -190,14 +190,14 @@ function readTarget(fields: Fields, args: Arguments): number | undefined {
     const [item] = asList(byPosition, 1)
     if (item !== undefined) {
       if (args.length > 0) return asInteger(item, 0, args.length - 1)
-      item.refuse('the hook lists no argument; add one to its args')
+      item.refuse('the hook has no args; add the argument to it')
     } else if (byPosition.node.kind === 'list') {
       byPosition.refuse(`expected one position in the hook's args, got an empty list`)
     }
     return undefined
   }
   if (byIndex === undefined) {
-    fields.need('index', "the index of one of the hook's args")
+    fields.need('index', "an index of the hook's args")
     return undefined
   }
   if (index === undefined) return undefined
@@ -215,7 +215,7 @@ function readTarget(fields: Fields, args: Arguments): number | undefined {
       ? `expected 0, the return value, got ${index}`
       : indexes === ''
         ? `the hook has no ${list}: add one with index ${index} and its type`
-        : `expected the index of one of the hook's ${list} (${indexes}), got ${index}; add it to ${list}, or correct it`
+        : `expected an index of the hook's ${list} (${indexes}), got ${index}; add it to ${list}, or correct it`
     byIndex.refuse(message)
   }
   return undefined

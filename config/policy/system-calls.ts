@@ -62,7 +62,7 @@ export function callMistake(call: string, isSyscall: boolean): CallMistake | und
   const name = FUNCTION.exec(call)?.[1]
   if (!isSyscall) {
     if (!call.startsWith('sys_') || name === undefined || !NAMES.has(name)) return undefined
-    return { sure: true, message: `"${call}" is a system call: leave out syscall: false` }
+    return { sure: true, message: `"${call}" is a system call: remove syscall: false` }
   }
   if (name === undefined) {
     const expected = `expected a system call such as sys_openat, got "${call}"`
@@ -73,16 +73,16 @@ export function callMistake(call: string, isSyscall: boolean): CallMistake | und
   const near = suggest(name, NAMES)
   return near === undefined
     ? undefined
-    : { sure: false, message: `"${call}" is no known system call (did you mean "sys_${near}"?)` }
+    : { sure: false, message: `"${call}" is not a known system call (did you mean "sys_${near}"?)` }
 }
 
 /** The number that a tracepoint has for a system call such as sys_dup or __ia32_sys_dup on this machine, or why there is none. */
 export function callNumber(call: string): bigint | string {
   const [, prefix, name = ''] = /^(?:__(x64|ia32|arm64)_)?(?:compat_)?sys_(\w+)$/.exec(call) ?? []
   const abi = prefix === undefined ? MACHINE : (PREFIXES[prefix] ?? MACHINE)
-  if (abi !== MACHINE && (abi !== 'i386' || MACHINE !== 'x64')) return `${call} is no system call of this machine`
+  if (abi !== MACHINE && (abi !== 'i386' || MACHINE !== 'x64')) return `this machine has no system call ${call}`
   const table = tableOf(abi)
   const number = table.get(name) ?? table.get(CALLED[name] ?? '')
-  if (number === undefined) return `the number of ${call} is not known; write it`
+  if (number === undefined) return `the number of ${call} is not known; write the number`
   return abi === 'i386' ? BigInt(number) | COMPAT_BIT : BigInt(number)
 }

@@ -70,8 +70,8 @@ function readList(
   }
   if (lists === undefined || !member || name !== SYSCALL64.name) {
     const expected =
-      'with InMap or NotInMap on the number of a system call, an argument of a tracepoint of type syscall64'
-    return refuse(`a list is a value only ${expected}; got it on type ${name}`)
+      'with InMap or NotInMap on the number of a system call: an argument of type syscall64 of a tracepoint'
+    return refuse(`a list is a value only ${expected}; got type ${name}`)
   }
   return lists.callsOf(text.slice(LIST.length), place).flatMap(({ name: call, syscall, generated }) => {
     if (syscall !== true || generated !== undefined) {
@@ -140,14 +140,13 @@ function readText(place: Place, operator: Operator, maxBytes: number): string | 
   if (text === undefined) return undefined
   // Tetragon trims NULs, because policies contain C-style texts such as "/etc/passwd\0".
   const value = text.replace(/\0+$/, '')
-  if (value.includes('\0')) return place.refuse(`a NUL inside never matches a kernel string, got ${show(text)}`)
+  if (value.includes('\0')) return place.refuse(`a text with NUL never matches a kernel string, got ${show(text)}`)
   return checkedText(place, value, operator, maxBytes)
 }
 
 function checkedText(place: Place, value: string, operator: Operator, maxBytes: number): string | undefined {
   if (value === '') return place.refuse(`expected a text of at least 1 byte, got ${describe(place.node)}`)
-  if (!value.isWellFormed())
-    return place.refuse(`expected text that UTF-8 can hold, got half a surrogate pair in ${show(value)}`)
+  if (!value.isWellFormed()) return place.refuse(`expected valid Unicode, got half a surrogate pair in ${show(value)}`)
   const bytes = Buffer.byteLength(value)
   const max = operator.endsWith('Postfix')
     ? MAX_POSTFIX_BYTES
@@ -164,13 +163,13 @@ export function warnOfText(place: Place, operator: Operator, filter: 'text' | 'p
   const text = node.kind === 'scalar' && typeof node.value === 'string' ? node.value : ''
   const not = operator.startsWith('Not') ? 'Not' : ''
   if (text.includes('*')) {
-    let use = 'use Prefix or Postfix with what is before or after it'
+    let use = 'use Prefix or Postfix with the text before or after it'
     if (/^[^*]+\*+$/.test(text)) use = `write operator ${not}Prefix with ${show(text.replace(/\*+$/, ''))}`
     if (/^\*+[^*]+$/.test(text)) use = `write operator ${not}Postfix with ${show(text.replace(/^\*+/, ''))}`
-    place.warn(`* is no wildcard in ${show(text)}; ${use}`)
+    place.warn(`* is not a wildcard in ${show(text)}; ${use}`)
   } else if (filter === 'path' && !/Postfix$|^SubString/.test(operator) && /^(?!\/|\w+:)./.test(text)) {
     // `pipe:[7]` and `socket:[7]` are the paths of files without a name.
-    const hint = text.startsWith('~') ? 'write the home folder itself' : `did you mean ${show(`/${text}`)}?`
-    place.warn(`no path begins with ${show(text)}, all begin with "/"; ${hint}`)
+    const hint = text.startsWith('~') ? 'write the path of the home folder' : `did you mean ${show(`/${text}`)}?`
+    place.warn(`no path begins with ${show(text)}, because all paths begin with "/"; ${hint}`)
   }
 }

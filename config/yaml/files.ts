@@ -11,7 +11,7 @@ export type TextResult = { readonly text: string } | { readonly problems: readon
  * not UTF-8) as one problem. Never throws.
  */
 export async function readTextFile(file: string): Promise<TextResult> {
-  const refuse = (message: string, line = 1, col = 1): TextResult => ({ problems: [{ file, line, col, message }] })
+  const refuse = (message: string, line = 0, col = 0): TextResult => ({ problems: [{ file, line, col, message }] })
   let bytes: Buffer
   try {
     bytes = await readNamedFile(file, MAX_FILE_BYTES)

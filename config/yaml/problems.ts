@@ -11,6 +11,7 @@ export interface Position {
 /** One mistake in a user's file. */
 export interface Problem {
   readonly file: string
+  /** 0 for the file as a whole. */
   readonly line: number
   readonly col: number
   /** The failure, then expected, got, hint; no trailing period. */
@@ -66,16 +67,17 @@ export class Problems {
       const more = this.count - MAX_PROBLEMS
       shown.push({
         ...next,
-        message: `and ${more} more problem${more === 1 ? '' : 's'} from here on: correct those above first`,
+        message: `and ${more} more problem${more === 1 ? '' : 's'} from here on: correct the ones above first`,
       })
     }
     return shown
   }
 }
 
-/** `file:line:col: message` on one line; file names may contain any characters. */
+/** `file:line:col: message` on one line, without a position if line is 0; file names may contain any characters. */
 export function formatProblem(problem: Problem): string {
-  return oneLine(`${problem.file}:${problem.line}:${problem.col}: ${problem.message}`)
+  const at = problem.line === 0 ? '' : `:${problem.line}:${problem.col}`
+  return oneLine(`${problem.file}${at}: ${problem.message}`)
 }
 
 /** A value for a message: quoted, on one line, cut after 60 characters. */

@@ -25,7 +25,7 @@ const MOST_FAULTS = 100
  */
 export function syntaxFault(faults: readonly Fault[], tokens: readonly Token[], text: string): SyntaxFault {
   const [first] = faults.toSorted((a, b) => a.pos[0] - b.pos[0])
-  if (first === undefined) return { offset: 0, message: 'YAML syntax: not understood' }
+  if (first === undefined) return { offset: 0, message: 'YAML syntax error' }
   const section = SECTION.exec(text.slice(0, NEAR_BEGINNING))
   if (section !== null) {
     return {
@@ -40,7 +40,7 @@ export function syntaxFault(faults: readonly Fault[], tokens: readonly Token[], 
   const tabs = faults.slice(0, MOST_FAULTS).map(({ pos }) => tabAt(text, pos[0]))
   const more = new Set(tabs.filter((at) => at !== undefined && at !== tab)).size
   const also = more === 0 ? '' : ` (also on ${more} more line${more === 1 ? '' : 's'})`
-  return { offset: tab, message: `tab used for indentation: YAML takes spaces only${also}` }
+  return { offset: tab, message: `tab used for indentation: YAML allows only spaces${also}` }
 }
 
 /** The white space at the beginning of the line of `offset`. */
@@ -103,7 +103,7 @@ function indentation({ code, message, pos }: Fault, text: string): SyntaxFault |
       const { offset: start, text: spaces } = indentOf(text, offset)
       return {
         offset: start + spaces.length,
-        message: `wrong indentation: the ${what} must all begin at the same column`,
+        message: `wrong indentation: all ${what} must begin at the same column`,
       }
     }
     return undefined
@@ -117,7 +117,7 @@ function indentation({ code, message, pos }: Fault, text: string): SyntaxFault |
   const column = value.length - lastLine - value.slice(lastLine).trimStart().length
   return {
     offset: offset + lastLine + column,
-    message: 'wrong indentation: the key on the line above has a value already, so nothing can be below it',
+    message: 'wrong indentation: the key on the line above already has a value, so no keys can follow below it',
   }
 }
 
@@ -144,6 +144,6 @@ function inPlainWords({ code, message, pos }: Fault, text: string): string {
     return `${escape} has no meaning in double quotes: write \\${escape}, or use single quotes`
   }
   if (words === 'Unexpected scalar at node end') return 'text after the end of a value: put the whole value in quotes'
-  if (words.startsWith('Unexpected flow-')) return 'a bracket too many here: remove it'
+  if (words.startsWith('Unexpected flow-')) return 'one bracket too many here: remove it'
   return `YAML syntax: ${words}`
 }

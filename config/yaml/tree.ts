@@ -72,7 +72,7 @@ export function toTree(
       const target = stopped ? undefined : anchors.get(node.source)
       if (target === undefined) {
         const quoted = show(`*${node.source}`)
-        stop(here, `YAML alias ${quoted} names no anchor before it; put a text that begins with * in quotes`)
+        stop(here, `YAML alias ${quoted} has no anchor before it; if it is a text, put it in quotes`)
         return empty(here)
       }
       expanding++
@@ -116,8 +116,8 @@ export function toTree(
 }
 
 function keySentence(key: ParsedNode): string {
-  if (isScalar(key)) return `expected a text as key, got ${key.source}: put it in quotes if it is meant so`
-  if (isMap(key)) return 'expected a text as key, got a mapping: a template such as {{ name }} is not replaced here'
+  if (isScalar(key)) return `expected a text as key, got ${key.source}: put it in quotes if it is a text`
+  if (isMap(key)) return 'expected a text as key, got a mapping: templates such as {{ name }} are not replaced'
   return 'expected a text as key, got a list'
 }
 

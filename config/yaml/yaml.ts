@@ -84,10 +84,7 @@ function compose(
       return undefined
     }
     if (++lexemes > maxTokens) {
-      problems.add(
-        position(parser.offset),
-        `YAML has more than ${maxTokens} tokens: expected a smaller file, or several`,
-      )
+      problems.add(position(parser.offset), `YAML has more than ${maxTokens} tokens: split the file`)
       return undefined
     }
   }
@@ -105,7 +102,7 @@ function compose(
       problems.add(position(offset), message)
       return undefined
     }
-    const sentence = 'second YAML document: expected one document a file, so move it to a file of its own'
+    const sentence = 'expected one YAML document a file, got a second one: move it to another file'
     if (second !== undefined) problems.add(position(second.range[0]), sentence)
     return first
   } finally {

@@ -122,7 +122,7 @@ function refuseOthers(keys: string, names: readonly string[], others: readonly s
   const wrong = names.filter((name) => !others.includes(name))
   if (wrong.length === 0) return
   const expected = `expected the keys of ${keys} (config/policy/data/keys.json)`
-  throw new Error(`config/policy/data/language.yaml: ${expected}, got other ones: ${wrong.join(', ')}`)
+  throw new Error(`config/policy/data/language.yaml: ${expected}, got ${wrong.join(', ')}`)
 }
 
 /** A mapping with the keys of its table, in that order, and with Tetragon's keys that ktrail refuses. */

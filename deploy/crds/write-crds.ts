@@ -17,13 +17,13 @@ const KINDS: readonly Kind[] = [
     plural: 'tracingpolicies',
     kind: 'TracingPolicy',
     scope: 'Cluster',
-    description: 'What ktrail reports on every node.',
+    description: 'A policy of ktrail for all nodes.',
   },
   {
     plural: 'tracingpoliciesnamespaced',
     kind: 'TracingPolicyNamespaced',
     scope: 'Namespaced',
-    description: 'What ktrail reports of the pods of one namespace.',
+    description: 'A policy of ktrail for the pods of one namespace.',
   },
 ]
 

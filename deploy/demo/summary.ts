@@ -56,7 +56,7 @@ export function summary(jsonLines: string, metrics: string, lastedMs: number): s
     '',
     'Next:',
     '  less build/demo/events.jsonl       the same events as JSON lines',
-    '  ./ktrail check --kernel            what your own kernel offers',
+    '  ./ktrail check --kernel            features of this kernel',
     '  sudo ./ktrail run                  watch /etc on this machine',
   ].join('\n')
 }

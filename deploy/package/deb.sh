@@ -82,7 +82,7 @@ Section: admin
 Priority: optional
 Description: records kernel activity by tracing policies
  ktrail loads Tetragon-compatible tracing policies, filters in the kernel, and
- ships what matched to files, Grafana Loki, OpenTelemetry and Kafka: every event
+ ships matching events to files, Grafana Loki, OpenTelemetry and Kafka. Every event
  is delivered or counted.
 CONTROL
 

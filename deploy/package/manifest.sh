@@ -9,7 +9,7 @@ rm -rf "$folder"
 if programs=$(test/support/kubernetes/build.sh --if-built 2>/dev/null); then
   helm=$programs/helm
 elif ! helm=$(command -v helm); then
-  log "no $folder/ktrail.yaml is made, for lack of helm: install helm, or run \`make kubernetes\`"
+  log "cannot make $folder/ktrail.yaml without helm: install helm, or run \`make kubernetes\`"
   exit 0
 fi
 mkdir -p "$folder"

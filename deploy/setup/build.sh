@@ -9,7 +9,7 @@ unset MAKEFLAGS MAKELEVEL MFLAGS
 # Two builds of one checkout would tear each other's files: the second waits. The Makefile is the lock.
 exec 8<Makefile
 if ! flock -n 8; then
-  log 'another build of this checkout is running, waiting for it'
+  log 'another build of this checkout is running; waiting for it'
   flock 8
 fi
 

@@ -52,7 +52,7 @@ printf '{ "lockfileVersion": 3, "packages": { "": { "dependencies": { "%s": "%s"
   "$package" "$VERSION" "$package" "$VERSION" "$integrity" >"$fresh/package-lock.json"
 # --cpu: npm refuses a package for another processor than it runs on.
 if ! npm ci --prefix "$fresh" --cpu="${package##*-}" --no-audit --no-fund --ignore-scripts --loglevel=error >&2; then
-  die "cannot fetch the npm package $package@$VERSION: see the output of npm above; EINTEGRITY means that the registry has other bytes than the checksum here; else check the network and the npm registry in ~/.npmrc"
+  die "cannot fetch the npm package $package@$VERSION: see the output of npm above; EINTEGRITY means that the package differs from its checksum; otherwise check the network and the npm registry in ~/.npmrc"
 fi
 if [ "$arch" = "$own" ]; then
   version=$("$fresh/node_modules/$package/bin/node" --version) ||

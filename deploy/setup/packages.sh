@@ -69,7 +69,7 @@ quietly() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@" >"$log" 2>&1
 }
 # Lists may be absent or stale, so they are read first; a foreign source that fails must not stop us.
-quietly update || log "apt-get update reported errors, going on: $(grep -m1 -E '^(E|Err|W):' "$log" || tail -n1 "$log")"
+quietly update || log "apt-get update reported errors, continuing: $(grep -m1 -E '^(E|Err|W):' "$log" || tail -n1 "$log")"
 # A release newer than Debian 12 has dropped clang-16.
 if [ "$1" = build ] && ! compiler && [ -z "$(apt-cache show clang-16 2>/dev/null)" ]; then
   missing=("${missing[@]/clang-16/clang-19}")
@@ -80,5 +80,5 @@ if [ ${#missing[@]} -gt 0 ] && ! quietly install --no-install-recommends "${miss
   die "cannot install ${missing[*]}: see the output of apt-get above; check the network and the machine's apt sources"
 fi
 if [ ${#extra[@]} -gt 0 ] && ! quietly install --no-install-recommends "${extra[@]}"; then
-  log "cannot install ${extra[*]}, so that some tests are skipped: $(grep -m1 '^E:' "$log" || tail -n1 "$log")"
+  log "cannot install ${extra[*]}, so some tests are skipped: $(grep -m1 '^E:' "$log" || tail -n1 "$log")"
 fi

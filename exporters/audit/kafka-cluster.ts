@@ -60,7 +60,7 @@ export class Cluster {
     const topic = await this.topic()
     const leaderId = topic?.partitions.find(({ partitionIndex }) => partitionIndex === partition)?.leaderId
     const broker = this.#known?.brokers.find(({ nodeId }) => nodeId === leaderId)
-    if (broker === undefined) throw new Error(`no broker leads partition ${partition} now; try again later`)
+    if (broker === undefined) throw new Error(`partition ${partition} has no leader; try again later`)
     return this.#connect(broker)
   }
 
@@ -102,7 +102,7 @@ export class Cluster {
         errors.push(error)
       }
     }
-    throw new AggregateError(errors, 'no broker can be reached')
+    throw new AggregateError(errors, 'no broker is reachable')
   }
 
   #connect({ host, port }: Broker): Promise<Connection> {

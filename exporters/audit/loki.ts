@@ -42,7 +42,7 @@ export function lokiSource(address: string, { env, sinceMs, nowMs, signal, heard
       const last = entries.at(-1)
       if (last === undefined || entries.length < limit) return
       if (fresh.length === 0)
-        throw new ExportError('IO', `cannot read ${shown(url)}: over ${limit} records of one time`)
+        throw new ExportError('IO', `cannot read ${shown(url)}: more than ${limit} records with the same time`)
       if (last.ns !== from) seen = new Set()
       for (const entry of entries) if (entry.ns === last.ns) seen.add(keyOf(entry))
       from = last.ns

@@ -30,7 +30,7 @@ function bounded(address: string, options: AuditedSource, load: (options: Source
       const message = `cannot read ${shown}: no answer within ${silenceMs / 1000} s`
       throw new ExportError(
         'IO',
-        `${message}; check address and protocol (TLS or not), or whether it is too busy`,
+        `${message}; check the address, the protocol (TLS or not), and the load of the server`,
         error,
       )
     } finally {

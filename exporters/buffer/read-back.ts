@@ -7,7 +7,7 @@ import type { ReadFrame } from './disk/place.ts'
 import type { QueuedPart } from './queue.ts'
 
 const NEXT_STEP =
-  '; go back to that one, or stop the agent and move them away with ktrail spool replay --to EXPORTER --remove'
+  '; use that one again, or stop the agent and move the events with ktrail spool replay --to EXPORTER --remove'
 
 /**
  * A frame of the spool as a part to send; none, and counted as `unreadable`, if it is damaged. Events before `from` are already

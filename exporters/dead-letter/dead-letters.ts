@@ -182,7 +182,7 @@ export class DeadLetterFile implements AsyncDisposable {
     if (events <= 0) return
     this.counters.unwritten += events
     const message =
-      `cannot write events refused by the sink of exporter "${this.#of.exporter}" to the dead-letter file "${this.#path}"; ` +
+      `cannot write rejected events of exporter "${this.#of.exporter}" to the dead-letter file "${this.#path}"; ` +
       `events dropped so far with reason dead_letter_failed: ${this.counters.unwritten}`
     this.#warn(new ExportError('IO', message))
   }

@@ -74,7 +74,7 @@ export class Redaction {
       const now =
         this.#slow === 1
           ? 'the whole text is redacted'
-          : `from now on texts of ${this.#shortestSlow} or more characters are redacted without a search`
+          : `from now on, texts of ${this.#shortestSlow} or more characters are redacted without a search`
       this.#warn(
         `the regular expression "${this.#pattern}" did not finish searching a text of ${length} characters in ${MOST_US / 1000} ms ` +
           `(timeouts so far: ${this.#slow}); ${now}: simplify the expression`,

@@ -41,7 +41,7 @@ export function sendWithin(exporter: Exporter, batch: Batch, limits: SendLimits)
     const onStop = (): void => {
       cancel()
       controller.abort()
-      const message = `exporter "${exporter.type}" did not answer within ${ABANDON_MS} ms of being stopped`
+      const message = `exporter "${exporter.type}" did not stop within ${ABANDON_MS} ms`
       const abandon = (): void => settle({ status: 'retryable', error: new ExportError('ABORTED', message) })
       cancel = clock.after(ABANDON_MS, abandon)
     }
@@ -65,7 +65,7 @@ function late(exporter: Exporter, timeoutMs: number, outcome: { readonly error: 
 
 function unresponsive(exporter: Exporter, timeoutMs: number): ExportError {
   const message =
-    `exporter "${exporter.type}" has not ended a send ${ABANDON_MS} ms after its timeout of ${timeoutMs} ms: it gets no more ` +
-    'events until it has; restart the agent if it never does'
+    `exporter "${exporter.type}" has not ended a send ${ABANDON_MS} ms after its timeout of ${timeoutMs} ms: it gets no ` +
+    'more events until it does; if it never does, restart the agent'
   return new ExportError('TIMEOUT', message)
 }

@@ -167,7 +167,7 @@ export class Sender {
     const reopened = this.#reopenAll().finally(() => (late = false))
     await waitAtMost(reopened, REOPEN_MS, this.#clock)
     if (!late) return
-    const error = new ExportError('TIMEOUT', `exporter "${this.exporter.type}" has not reopened within ${REOPEN_MS} ms`)
+    const error = new ExportError('TIMEOUT', `exporter "${this.exporter.type}" did not reopen within ${REOPEN_MS} ms`)
     this.#accounting.note(error.message)
     this.#tryAtOnce()
     throw error

@@ -90,7 +90,7 @@ Member MemberOf(const btf* types, const std::string& asked) {
       size_t end = path.find(']', at);
       uint64_t index = strtoull(path.c_str() + at + 1, nullptr, 10);
       bool array = type && !followed && btf_is_array(type);
-      if (!array && !followed) member.problem = text() + " is no array";
+      if (!array && !followed) member.problem = text() + " is not an array";
       else if (array && btf_array(type)->nelems && index >= btf_array(type)->nelems) member.problem = text() + " has no element " + std::to_string(index);
       if (!member.problem.empty()) return member;
       if (array) id = btf_array(type)->type;

@@ -106,7 +106,7 @@ Failure AttachFailure(const ProgramPlan& plan, const std::vector<std::string>& s
         "CapabilityBoundingSet=CAP_SYS_ADMIN, or run `sysctl kernel.perf_event_paranoid=2`");
   }
   if (err == EPERM || err == EACCES) {
-    return failure("NOT_PERMITTED", why + "; run as root, and look at kernel lockdown");
+    return failure("NOT_PERMITTED", why + "; run as root, and check kernel lockdown");
   }
   // Built without CONFIG_FPROBE (Debian's 6.1): reported before it looks at any name.
   if (kind.multi && err == EOPNOTSUPP) return unsupported;
@@ -127,12 +127,12 @@ Failure AttachFailure(const ProgramPlan& plan, const std::vector<std::string>& s
   // EINVAL of a plain kprobe: the symbol is there, but is data or on the kprobe blacklist.
   if (err == ESRCH || err == ENOENT || (err == EINVAL && found && !kind.multi)) {
     return failure("NO_SYMBOL",
-        "the kernel does not let this function be traced (not a function, notrace, or blacklisted)");
+        "the kernel does not allow tracing of this function (not a function, notrace, or blacklisted)");
   }
   // BPF_MAX_TRAMP_LINKS, or code that does not fit into the trampoline's page.
   if (kind.by_target && err == E2BIG) {
     return failure("ATTACH_FAILED", "the function has as many fentry, fexit and fmod_ret programs as the kernel has "
-        "room for (at most 38): detach another tracer of the host, or attach otherwise");
+        "room for (at most 38): detach another tracer of the host, or use another attach mode");
   }
   // Names are right and the attach type is ours: the remaining cause is a kernel without this kind.
   if (kind.multi && err == EINVAL) return unsupported;

@@ -115,7 +115,7 @@ const rows: readonly Row[] = [
     args: ['spool', 'ls', '--config', missing],
     code: 78,
     stdout: NOTHING,
-    stderr: /none\.yaml:1:1: cannot read the file/,
+    stderr: /none\.yaml: cannot read the file/,
   },
 
   { args: [], code: 2, stdout: NOTHING, stderr: /^ktrail: runs .*\n\n {2}ktrail run .*\n[^]*\nExit codes: / },
@@ -126,9 +126,9 @@ const rows: readonly Row[] = [
     args: ['events', '--server', `unix://${folder}/none.sock`],
     code: 1,
     stdout: NOTHING,
-    stderr: /^ktrail: no agent listens on unix:\/\/.*none\.sock: start one with ktrail run/,
+    stderr: /^ktrail: no agent listens on unix:\/\/.*none\.sock: start it with ktrail run/,
   },
-  { args: ['check'], code: 2, stderr: /check needs at least one file/ },
+  { args: ['check'], code: 2, stderr: /check requires at least one file/ },
   { args: ['check', '--quiet', good], code: 2, stderr: /no such option: --quiet/ },
   { args: ['config'], code: 2, stdout: NOTHING, stderr: /ktrail config print/ },
   { args: ['config', 'show'], code: 2, stderr: /no such command: "config show"\nSee: ktrail config help\n/ },
@@ -139,7 +139,7 @@ const rows: readonly Row[] = [
   {
     args: ['check', missing],
     code: 78,
-    stdout: /none\.yaml:1:1: cannot read the file: no such file\n$/,
+    stdout: /none\.yaml: cannot read the file: no such file\n$/,
     stderr: /1 of 1 files with mistakes/,
   },
   {
@@ -148,7 +148,7 @@ const rows: readonly Row[] = [
     stdout: /\/documents\.yaml:2:1: [^]*\/empty\.yaml:1:1: /,
     stderr: /^\d+ of \d+ files with mistakes\n$/,
   },
-  { args: ['check', emptyFolder], code: 78, stdout: /:1:1: the folder has no \*\.yaml or \*\.yml file/ },
+  { args: ['check', emptyFolder], code: 78, stdout: /: the folder has no \*\.yaml or \*\.yml file/ },
   {
     args: ['check', good, empty, config],
     code: 78,
@@ -172,7 +172,7 @@ const rows: readonly Row[] = [
     args: ['run', '--config', missing],
     code: 78,
     stdout: NOTHING,
-    stderr: /none\.yaml:1:1: cannot read the file: no such file/,
+    stderr: /none\.yaml: cannot read the file: no such file/,
   },
   { args: ['run', '--config', empty], code: 78, stdout: NOTHING, stderr: /empty\.yaml:1:1: config file is empty/ },
   { args: ['run', '--config', tabs], code: 78, stdout: NOTHING, stderr: /tabs\.yaml:\d+:\d+: / },

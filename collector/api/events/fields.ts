@@ -45,7 +45,7 @@ function ruleOf({ eventSet, fields, action, invertEventSet }: FieldFilter, at: s
   const kinds = eventSet.map((type) => {
     const kind = kindOf(type)
     if (kind === undefined) {
-      throw new ApiError('INVALID_ARGUMENT', `${at}.event_set: ${type} is no type of event that ktrail knows`)
+      throw new ApiError('INVALID_ARGUMENT', `${at}.event_set: unknown type of event ${type}`)
     }
     return kind
   })
@@ -72,7 +72,7 @@ function insert(mask: Mask, path: string, at: string): void {
     if (first === undefined) {
       const hint = didYouMean(part, [...new Set(all.map(({ name }) => name))])
       const expected = 'expected fields of an event such as "process.binary"'
-      throw new ApiError('INVALID_ARGUMENT', `${at}.fields: ${expected}; ${show(part)} in ${show(path)} is none${hint}`)
+      throw new ApiError('INVALID_ARGUMENT', `${at}.fields: ${expected}; ${show(path)} has no ${show(part)}${hint}`)
     }
     const known = into.get(first.name)
     // A shorter path includes everything below it.

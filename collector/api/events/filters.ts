@@ -36,13 +36,13 @@ function tetragonFilter(filter: Filter, at: string): TetragonFilter {
     throw new ApiError('INVALID_ARGUMENT', `${at}.${key}: ${why}`)
   }
   if (filter.celExpression.length > 0) {
-    refuse('cel_expression', 'ktrail does not evaluate CEL: use the other keys, or filter what you receive')
+    refuse('cel_expression', 'ktrail does not evaluate CEL: use the other keys, or filter the received events')
   }
   if (filter.capabilities !== undefined) {
-    refuse('capabilities', 'ktrail does not record the capabilities of processes: leave it out')
+    refuse('capabilities', 'ktrail does not filter by capabilities of processes: remove the key')
   }
   const eventSet = filter.eventSet.map(
-    (type) => EVENT_TYPES.get(type) ?? refuse('event_set', `${type} is no type of event that ktrail knows`),
+    (type) => EVENT_TYPES.get(type) ?? refuse('event_set', `unknown type of event ${type}`),
   )
   return {
     ...texts('event_set', eventSet),

@@ -96,7 +96,7 @@ export class Readers {
 
   #subscribe(request: GetEventsRequest): Subscription {
     if (this.#counts.count >= MAX_READERS) {
-      throw new ApiError('RESOURCE_EXHAUSTED', `${MAX_READERS} clients read events already: end one of them`)
+      throw new ApiError('RESOURCE_EXHAUSTED', `${MAX_READERS} clients already read events: end one of them`)
     }
     try {
       const { delivery, lookup } = this.#options
@@ -117,7 +117,7 @@ export class Readers {
 
 function checked(request: GetEventsRequest): ReturnType<typeof fieldCutter> {
   if (request.aggregationOptions !== undefined) {
-    throw new ApiError('INVALID_ARGUMENT', 'aggregation_options: ktrail does not aggregate events: leave them out')
+    throw new ApiError('INVALID_ARGUMENT', 'aggregation_options: ktrail does not aggregate events: remove the key')
   }
   const { length } = toBinary(GetEventsRequestSchema, request)
   if (length > MAX_FILTER_BYTES) {

@@ -21,7 +21,7 @@ export function addExporters(methods: Methods, delivery: ApiOptions['delivery'])
       throw new ApiError('NOT_FOUND', `the agent has no exporter ${show(exporter)}${hint}`)
     }
     if (delivery.tapCount >= MAX_TAPS) {
-      throw new ApiError('RESOURCE_EXHAUSTED', `${MAX_TAPS} clients tap exporters already: end one of them`)
+      throw new ApiError('RESOURCE_EXHAUSTED', `${MAX_TAPS} clients already tap exporters: end one of them`)
     }
     const { tap, close } = delivery.tap(exporter)
     call.once('cancelled', close)

@@ -47,12 +47,12 @@ export function addInfo(methods: Methods, { config, facts, ready }: InfoSources)
   }
   methods.unary(EventLogService.method.getEventLogParams, () => logParams(config))
   methods.unary(EventLogService.method.setEventLogParams, () => {
-    throw new ApiError('UNIMPLEMENTED', 'the rotation of files is changed in the config: exporters.NAME.rotate')
+    throw new ApiError('UNIMPLEMENTED', 'expected a change of the config instead: exporters.NAME.rotate')
   })
 }
 
 function refuseSensors(): never {
-  throw new ApiError('UNIMPLEMENTED', 'sensors are deprecated in this API: use the calls for tracing policies')
+  throw new ApiError('UNIMPLEMENTED', 'sensors are deprecated: use the calls for tracing policies')
 }
 
 /**

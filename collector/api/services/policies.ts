@@ -53,13 +53,13 @@ export function addPolicies(methods: Methods, policies: Registry, changed: (what
     if (isOfKubernetes(source)) {
       throw new ApiError(
         'INVALID_ARGUMENT',
-        `domain: ${show(source)} has the policies of the Kubernetes API server: use kubectl`,
+        `domain: ${show(source)} is reserved for policies of the Kubernetes API server: use kubectl`,
       )
     }
     const parsed = parsePolicy(yaml, source)
     if ('problems' in parsed) throw new ApiError('INVALID_ARGUMENT', parsed.problems.map(formatProblem).join('\n'))
     if (policies.list().filter(isOfApi).length >= MAX_POLICIES) {
-      throw new ApiError('RESOURCE_EXHAUSTED', `${MAX_POLICIES} policies were added over the API: delete one first`)
+      throw new ApiError('RESOURCE_EXHAUSTED', `${MAX_POLICIES} policies are added over the API: delete one first`)
     }
     const { policy } = parsed
     const id = { source, namespace: policy.namespace ?? '', name: policy.name }
@@ -91,8 +91,8 @@ export function addPolicies(methods: Methods, policies: Registry, changed: (what
     if (request.mode !== undefined && request.mode !== Mode.TP_MODE_UNKNOWN && request.mode !== mode) {
       const sentence =
         mode === Mode.TP_MODE_ENFORCE
-          ? 'a policy that sends signals or has calls fail enforces: expected enforce; load it with the option policy-mode: monitor instead'
-          : 'a policy without such actions, or with the option policy-mode: monitor, enforces nothing: expected monitor'
+          ? 'expected enforce, because the policy sends signals or makes calls fail; to monitor, load it with the option policy-mode: monitor'
+          : 'expected monitor, because the policy has no such actions, or has the option policy-mode: monitor'
       throw new ApiError('FAILED_PRECONDITION', `mode: ${sentence}`)
     }
     if (request.enable === undefined) return {}

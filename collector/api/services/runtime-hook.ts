@@ -14,7 +14,7 @@ export interface RuntimeHookOptions {
 export function addRuntimeHook(methods: Methods, { announced, log }: RuntimeHookOptions): void {
   methods.unary(FineGuidanceSensors.method.runtimeHook, async ({ event }) => {
     if (event.case !== 'createContainer') {
-      throw new ApiError('INVALID_ARGUMENT', 'expected createContainer, the only event that a runtime announces')
+      throw new ApiError('INVALID_ARGUMENT', 'expected createContainer, the only supported event')
     }
     const { containerID, cgroupsPath } = event.value
     const isKnown = await announced.add(event.value)

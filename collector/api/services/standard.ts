@@ -96,7 +96,7 @@ function reflected({ messageRequest }: ServerReflectionRequest): Reflected {
       return filesFrom(file, `no symbol "${value}"`)
     }
     default:
-      return refusal(status.UNIMPLEMENTED, 'expected a list of services, or a file by its name or by a symbol')
+      return refusal(status.UNIMPLEMENTED, 'expected a list of services, or a file by name or symbol')
   }
 }
 

@@ -17,8 +17,8 @@ export const checkCommand: Command = async (given, terminal) => {
   if (given.flag('kernel')) return (await import('./kernel.ts')).checkKernel(given, terminal)
   if (given.flag('probe')) return (await import('./probe.ts')).checkProbe(given, terminal)
   if (given.text('config') !== undefined)
-    throw new UsageError('check --config goes with --kernel or --probe; a config is checked by: check FILE')
-  if (positionals.length === 0) throw new UsageError('check needs at least one file or folder, --kernel or --probe')
+    throw new UsageError('check --config requires --kernel or --probe; to check a config, run: check FILE')
+  if (positionals.length === 0) throw new UsageError('check requires at least one file or folder, --kernel or --probe')
   let files = 0
   let wrong = 0
   const show = async (checked: Checked): Promise<void> => {
@@ -55,8 +55,8 @@ async function withKernel(checked: Checked): Promise<Checked> {
   return { ...checked, warnings: [...warnings, ...more] }
 }
 
-const EMPTY = 'the folder has no *.yaml or *.yml file; folders in it are not looked at'
+const EMPTY = 'the folder has no *.yaml or *.yml file; subfolders are not checked'
 
 function wrongFolder(file: string, message: string): Checked {
-  return { problems: [{ file, line: 1, col: 1, message }], warnings: [], notes: [] }
+  return { problems: [{ file, line: 0, col: 0, message }], warnings: [], notes: [] }
 }

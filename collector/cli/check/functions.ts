@@ -15,7 +15,7 @@ export async function functionWarnings(policy: Policy): Promise<Problem[]> {
     if (!hasBtf()) return []
     return lackingOf(policy, kernel, await symbolsOf([policy], kernel)).map((problem) => ({
       ...problem,
-      message: `${problem.message} (asked the kernel of this machine, ${release()})`,
+      message: `${problem.message} (kernel of this machine: ${release()})`,
     }))
   } catch (error) {
     if (error instanceof NativeError) return []

@@ -47,7 +47,7 @@ export async function checkKernel(args: Arguments, terminal: Terminal): Promise<
   terminal.printError(
     problems.length > 0 || (needed && rights.state === 'refused')
       ? `this kernel cannot run ktrail${problems.length > 0 ? '' : ` with the rights of ${rights.holder}`}`
-      : `this kernel can run ktrail: ${count('without')} missing features have a replacement, ${count('unknown')} could not be found out, ${wrong} policies refused or without a function that they need`,
+      : `this kernel can run ktrail: ${count('without')} missing features have a replacement, ${count('unknown')} are unknown, ${wrong} policies are refused or lack a required function`,
   )
   return wrong === 0 ? 0 : EXIT_CONFIG
 }
@@ -73,7 +73,7 @@ export async function policyFindings(
   for (const path of config.policies) {
     const files = await policyFilesAt(path).catch((error: unknown) => {
       const message = `cannot read: ${error instanceof Error ? error.message : String(error)}`
-      findings.push(...refused([formatProblem({ file: path, line: 1, col: 1, message })]))
+      findings.push(...refused([formatProblem({ file: path, line: 0, col: 0, message })]))
       return []
     })
     for (const file of files) findings.push(...(await fileFindings(file, planned, rights)))

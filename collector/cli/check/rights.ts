@@ -42,9 +42,9 @@ function isOwnAdmin(): boolean {
 /** `needed`: the agent's own hooks are perf events. */
 export function perfEventsFinding({ state, holder }: PerfEvents, needed: boolean): Finding {
   if (state === 'permitted') return { state: 'ok', text: `perf events: permitted to ${holder}` }
-  if (state === 'unknown') return { state, text: `perf events: only root can find out whether ${holder} may open them` }
+  if (state === 'unknown') return { state, text: `perf events: only root can check whether ${holder} may open them` }
   return needed
-    ? { state: 'missing', text: `perf events, as which the agent's own hooks are attached here: ${refusedTo(holder)}` }
+    ? { state: 'missing', text: `perf events, which attach the agent's own hooks here: ${refusedTo(holder)}` }
     : {
         state: 'without',
         text: `perf events: policies with tracepoints, or with hooks in modules on some kernels, are refused: ${refusedTo(holder)}`,

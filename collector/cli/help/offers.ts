@@ -25,14 +25,14 @@ export async function offersFor(
   if (isGroup(spec)) {
     if (used < typed.length) return []
     const commands = Object.entries(spec.commands).map(([word, { summary }]) => ({ word, about: summary }))
-    const help = { word: 'help', about: 'this help, or help for a command' }
+    const help = { word: 'help', about: 'Show this help, or the help of a command' }
     return begun(before[0] === 'help' ? commands : [...commands, help], last)
   }
   const option = optionBefore(spec, typed.slice(used), last)
   if (option !== undefined)
     return offered(option.spec.choices ?? option.spec.offered, option.prefix, last, words, named)
   if (last.startsWith('-'))
-    return begun([...optionOffers(spec), { word: '--help', about: 'explains the command' }], last)
+    return begun([...optionOffers(spec), { word: '--help', about: 'Show the help of the command' }], last)
   return offered(spec.offered, '', last, words, named)
 }
 

@@ -37,7 +37,7 @@ function commandParagraphs(
 
 function groupParagraphs(path: string, { summary, commands, notes = [], exits }: GroupSpec): string[] {
   const rows = Object.entries(commands).map(([name, spec]): [string, string] => [`${path} ${name}`, listed(spec)])
-  rows.push([`${path} help [COMMAND]`, 'this help, or help for a command'])
+  rows.push([`${path} help [COMMAND]`, 'Show this help, or the help of a command'])
   return [
     wrapped(`${path}: ${summary}`),
     columns(rows),
@@ -48,7 +48,7 @@ function groupParagraphs(path: string, { summary, commands, notes = [], exits }:
 
 /** A group is listed with its commands. */
 function listed(spec: CommandSpec | GroupSpec): string {
-  return isGroup(spec) ? `${Object.keys(spec.commands).join(', ')}: ${spec.summary}` : spec.summary
+  return isGroup(spec) ? `${spec.summary}: ${Object.keys(spec.commands).join(', ')}` : spec.summary
 }
 
 function exitParagraph(exits: string | undefined): string[] {

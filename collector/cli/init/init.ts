@@ -29,13 +29,13 @@ export const initCommand: Command = async (given, { env, print, printError }) =>
   }
   const wanted = hasAnswers(given) ? wantedOf(given) : await asked(problemsOf)
   if (wanted === undefined) {
-    printError('ktrail: the input ended, nothing is written')
+    printError('ktrail: the input ended; no config was written')
     return 1
   }
   const problems = await problemsOf(wanted)
   if (problems !== '') {
     await print(problems)
-    printError('ktrail: nothing is written: the config would have these mistakes')
+    printError('ktrail: no config was written, because it would have these mistakes')
     return EXIT_CONFIG
   }
   const text = configText(wanted, name)
@@ -44,7 +44,7 @@ export const initCommand: Command = async (given, { env, print, printError }) =>
     return 0
   }
   await write(output, text, force)
-  printError(`${output} is written; next: ktrail check --probe ${output}, then sudo ktrail run --config ${output}`)
+  printError(`${output} is written; next, run ktrail check --probe ${output}, then sudo ktrail run --config ${output}`)
   return 0
 }
 
@@ -54,15 +54,13 @@ function hasAnswers(given: Arguments): boolean {
 
 function asked(problemsOf: (wanted: FirstConfig) => Promise<string>): Promise<FirstConfig | undefined> {
   if (isatty(0) && isatty(2)) return askFor(SHIPPED_POLICIES, problemsOf)
-  throw new UsageError(
-    'init asks only on a terminal: expected one or more of --file, --otlp, --loki, --kafka, --policies',
-  )
+  throw new UsageError('without a terminal, init requires one or more of --file, --otlp, --loki, --kafka, --policies')
 }
 
 function wantedOf(given: Arguments): FirstConfig {
   const [file, policies] = [given.text('file'), given.text('policies')]
   const [kafka, topic] = [given.text('kafka'), given.text('topic')]
-  if (topic !== undefined && kafka === undefined) throw new UsageError('--topic goes with --kafka')
+  if (topic !== undefined && kafka === undefined) throw new UsageError('--topic requires --kafka')
   return {
     policies: policies === undefined ? SHIPPED_POLICIES : resolve(policies),
     file: file === undefined ? undefined : resolve(file),
@@ -93,7 +91,7 @@ async function write(output: string, text: string, force: boolean): Promise<void
 }
 
 function existing(output: string): Error {
-  const message = `${JSON.stringify(output)} exists: expected a new file; give --output another name, or --force to replace it`
+  const message = `${JSON.stringify(output)} already exists: give --output another name, or --force to replace it`
   return Object.assign(new Error(message), { code: 'EEXIST' })
 }
 

@@ -10,7 +10,7 @@ const SINKS = [
   ['file', 'File for events', '/var/log/ktrail/events.jsonl'],
   ['loki', 'URL of Grafana Loki, such as http://loki:3100', ''],
   ['otlp', 'URL of an OTLP sink, such as http://collector:4318', ''],
-  ['kafka', 'Brokers of Kafka, such as kafka-1:9092,kafka-2:9092', ''],
+  ['kafka', 'Kafka brokers, such as kafka-1:9092,kafka-2:9092', ''],
 ] as const
 
 /**
@@ -44,7 +44,7 @@ export async function askFor(
         process.stderr.write(`${problems.trimEnd().split('\n').map(oneLine).join('\n')}\n`)
       }
     }
-    if (!(await put('Policies, a file or a folder', policies, (answer) => ({ policies: resolve(answer) }))))
+    if (!(await put('Policies (file or folder)', policies, (answer) => ({ policies: resolve(answer) }))))
       return undefined
     for (const [key, question, standard] of SINKS) {
       const change = (answer: string): Partial<FirstConfig> => ({ [key]: key === 'file' ? resolve(answer) : answer })

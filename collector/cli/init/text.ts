@@ -23,7 +23,7 @@ export function configText(wanted: FirstConfig, name: string): string {
   }
   if (file !== undefined) {
     const rotate = { max_size: '64MiB', max_files: 5 }
-    add('JSON lines in a file that is rotated.', 'archive', { type: 'file', path: file, rotate })
+    add('JSON lines in a rotated file.', 'archive', { type: 'file', path: file, rotate })
   }
   if (otlp !== undefined) {
     add(
@@ -52,7 +52,7 @@ export function configText(wanted: FirstConfig, name: string): string {
 
 # Policy files, and folders of *.yaml files. They are watched while the agent runs.
 ${stringify({ policies: [policies] })}
-# Where events go, under names of your choice. Each has a queue of its own.
+# Exporters, under names of your choice. Each has a queue of its own.
 exporters:
 ${parts.join('\n')}`
 }

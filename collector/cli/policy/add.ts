@@ -13,7 +13,7 @@ import { clientOf } from '../server.ts'
 
 /** Fails with 78 when a file has mistakes or the kernel refuses it; the other files are added. */
 export const addCommand: Command = async (given, terminal) => {
-  if (given.positionals.length === 0) throw new UsageError('policy add needs at least one file or folder')
+  if (given.positionals.length === 0) throw new UsageError('policy add requires at least one file or folder')
   using client = await clientOf(given)
   const domain = given.text('domain') ?? ''
   let wrong = 0
@@ -22,7 +22,7 @@ export const addCommand: Command = async (given, terminal) => {
     const files = await policyFilesAt(place).catch(() => [place])
     if (files.length === 0) {
       await terminal.print(
-        `${formatProblem({ file: place, line: 1, col: 1, message: 'the folder has no *.yaml or *.yml file' })}\n`,
+        `${formatProblem({ file: place, line: 0, col: 0, message: 'the folder has no *.yaml or *.yml file' })}\n`,
       )
       wrong++
     }
@@ -49,7 +49,7 @@ async function add(file: string, domain: string, client: ApiClient, { print, pri
       return refuse(error.message.split('\n').map((line) => line.replace(/^[a-z0-9.-]+(?=:\d+:\d+: )/, file)))
     }
     if (error.code !== 'FAILED_PRECONDITION' && error.code !== 'ALREADY_EXISTS') throw error
-    return refuse([formatProblem({ file, line: 1, col: 1, message: error.message })])
+    return refuse([formatProblem({ file, line: 0, col: 0, message: error.message })])
   }
   printError(`policy ${parsed.policy.name} added`)
   return true

@@ -46,5 +46,5 @@ function theOne(name: string, policies: readonly TracingPolicyStatus[], given: A
   const places = found.map(
     (each) => `--domain ${each.domain}${each.namespace === '' ? '' : ` --namespace ${each.namespace}`}`,
   )
-  throw new UsageError(`there are ${found.length} policies "${name}": expected one of ${places.join('; ')}`)
+  throw new UsageError(`${found.length} policies are named "${name}": expected one of ${places.join('; ')}`)
 }

@@ -76,18 +76,17 @@ export function isUnused({ cursor, segments, unreadable, quarantined }: SpoolLis
 export function damageOf(listing: SpoolListing, inUse: boolean): readonly string[] {
   const { segments, unreadable, cursor, settled, durable, end, tailBytes } = listing
   const [first, last] = [segments[0], segments.at(-1)]
-  const found = unreadable.filter((text) => !inUse || !text.includes('torn at birth'))
+  const found = unreadable.filter((text) => !inUse || !text.includes('incomplete header'))
   if (inUse) return found
-  if (cursor === 'corrupt') found.push('cursor: unreadable; sending will begin at the oldest event')
-  if (cursor === 'absent' && !isUnused(listing))
-    found.push('cursor: missing; events that are not here will be counted as corrupt')
+  if (cursor === 'corrupt') found.push('cursor: unreadable; sending will start at the oldest event')
+  if (cursor === 'absent' && !isUnused(listing)) found.push('cursor: missing; absent events will be counted as corrupt')
   const begin = first?.from ?? end
   if (cursor !== 'corrupt' && begin > settled)
-    found.push(`events ${counted(settled)} to ${counted(begin - 1)}: missing, no segment has them`)
+    found.push(`events ${counted(settled)} to ${counted(begin - 1)}: missing in all segments`)
   const known = last?.to ?? settled
   if (durable > known && durable > settled)
     found.push(
-      `events ${counted(Math.max(known, settled))} to ${counted(durable - 1)}: missing at the end, they were on disk`,
+      `events ${counted(Math.max(known, settled))} to ${counted(durable - 1)}: missing at the end, although they were on disk`,
     )
   if (tailBytes > 0) found.push(`${last?.name}: torn end of ${dataSize(tailBytes)}; the next start cuts it off`)
   return found

@@ -30,8 +30,8 @@ function rowOf({ place, listing, events, usedBy, damage }: Look): Row {
   const { segments, settled, durable, end, quarantined } = listing
   const oldest = segments[0]
   const notes = [place.dir]
-  if (end > 0) notes.push(`taken up to ${counted(settled)} of ${counted(end)}${safe(durable, usedBy)}`)
-  if (place.kind === 'orphan') notes.push('no exporter of the config has this name: these events are not sent')
+  if (end > 0) notes.push(`accepted up to ${counted(settled)} of ${counted(end)}${safe(durable, usedBy)}`)
+  if (place.kind === 'orphan') notes.push('no exporter of the config has this name, so these events are not sent')
   if (quarantined > 0) notes.push(`quarantine/: ${counted(quarantined)} unreadable files from earlier`)
   notes.push(...damage.map((text) => `damage: ${text}`))
   return {
@@ -49,7 +49,7 @@ function rowOf({ place, listing, events, usedBy, damage }: Look): Row {
 
 /** Only while no agent uses it: the cursor file is rewritten when events are taken, not at each sync. */
 function safe(durable: number, usedBy: number | undefined): string {
-  return usedBy === undefined ? `, on disk for sure up to ${counted(durable)}` : ''
+  return usedBy === undefined ? `, synced to disk up to ${counted(durable)}` : ''
 }
 
 function jsonOf({ place, listing, events, usedBy, damage }: Look): object {

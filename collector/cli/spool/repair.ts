@@ -36,14 +36,13 @@ function linesOf(report: SpoolRepair): readonly string[] {
   const done: string[] = []
   if (tornBytes > 0) done.push(`cut off ${dataSize(tornBytes)} of an incomplete frame`)
   for (const text of quarantined) done.push(`moved to quarantine/: ${text}`)
-  if (removed.length > 0)
-    done.push(`deleted there, to make room: ${plural(removed.length, 'damaged file')} from earlier`)
-  if (spent > 0) done.push(`removed ${plural(spent, 'file')} of which everything was taken already`)
+  if (removed.length > 0) done.push(`deleted from quarantine/ to make room: ${plural(removed.length, 'older file')}`)
+  if (spent > 0) done.push(`removed ${plural(spent, 'file')} whose events were all accepted`)
   if (done.length === 0) done.push('nothing to repair')
   for (const { name, missingEvents } of damaged)
     done.push(`${name}: ${plural(missingEvents, 'event')} are lost to damage; the agent will count them as corrupt`)
   if (cursor === 'corrupt')
-    done.push('cursor: unreadable; the next start begins at the oldest event and writes a new one')
+    done.push('cursor: unreadable; the next start sends from the oldest event and writes a new cursor')
   if (cursor === 'absent') done.push('cursor: missing; the next start writes a new one')
   return [...done, `${plural(segments, 'file')}, ${dataSize(bytes)} left`]
 }

@@ -43,7 +43,7 @@ export const replayCommand: Command = async (given, terminal) => {
   const partly = since !== undefined || until !== undefined || all
   if (remove && (to === undefined || partly))
     throw new UsageError(
-      '--remove needs --to EXPORTER and excludes --since, --until and --all: a spool is emptied from its oldest event on',
+      '--remove requires --to EXPORTER, and excludes --since, --until and --all, because it removes the oldest events first',
     )
   const range = {
     sinceMs: timeOf('--since', since, terminal.nowMs()) ?? -Infinity,
@@ -67,7 +67,7 @@ export const replayCommand: Command = async (given, terminal) => {
     if (!Object.hasOwn(exporters, to))
       throw new UsageError(`--to: no exporter "${to}" in ${file}${didYouMean(to, Object.keys(exporters))}`)
     if (to === place.name && place.kind === 'exporter')
-      throw new UsageError(`--to: "${to}" is the exporter that this spool belongs to; the agent sends it by itself`)
+      throw new UsageError(`--to: this spool belongs to the exporter "${to}", so the agent sends its events`)
     if (remove && look.usedBy !== undefined)
       return fail(
         `cannot remove events from "${place.dir}": ${processName(look.usedBy)} is using it; stop that one first`,
@@ -184,7 +184,5 @@ function timeOf(option: string, text: string | undefined, nowMs: number): number
   if (ago !== undefined) return nowMs - ago
   const time = TIME.test(text) ? Date.parse(text.replace(' ', 'T')) : Number.NaN
   if (!Number.isNaN(time)) return time
-  throw new UsageError(
-    `${option}: expected a time such as 2026-03-09T05:30:00Z or how long ago, such as 90m, got "${text}"`,
-  )
+  throw new UsageError(`${option}: expected a time such as 2026-03-09T05:30:00Z or an age such as 90m, got "${text}"`)
 }

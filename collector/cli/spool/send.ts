@@ -104,12 +104,12 @@ export class Target implements AsyncDisposable {
   #look(): void {
     const { state, lastError } = this.#sender.accounting()
     if (state === 'hold' || state === 'failed') {
-      const message = `exporter "${this.#name}" cannot go on: ${lastError}; what it did not take stays in the spool`
+      const message = `exporter "${this.#name}" failed: ${lastError}; events that it did not accept stay in the spool`
       throw new ExportError('UNUSABLE', message)
     }
     if (state !== 'retrying' || lastError === this.#reported) return
     this.#reported = lastError
-    this.#printError(`ktrail: ${this.#name}: ${lastError}; trying again, Ctrl-C ends`)
+    this.#printError(`ktrail: ${this.#name}: ${lastError}; retrying, Ctrl-C ends`)
   }
 }
 

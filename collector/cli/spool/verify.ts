@@ -57,7 +57,7 @@ async function linesAbout(look: Look): Promise<{ readonly text: string; readonly
 function damageIn({ badBytes, missingEvents, tailOnly, goodEvents }: SpoolVerdict): string {
   if (missingEvents === 0 && (badBytes === 0 || tailOnly)) return ''
   const all = plural(missingEvents + goodEvents, 'event')
-  return `${counted(missingEvents)} of ${all} missing, ${dataSize(badBytes)} are not whole frames`
+  return `${counted(missingEvents)} of ${all} missing, ${dataSize(badBytes)} of incomplete frames`
 }
 
 /** Whole frames with unreadable content. */

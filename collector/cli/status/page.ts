@@ -114,7 +114,7 @@ export async function readStatus(source: PageSource): Promise<{ readonly text: s
   })
   if (status === 401) {
     throw new PageError(
-      `the agent at ${where} wants the token of its server.token: name the file that has it with --token-file`,
+      `the agent at ${where} requires the token of its server.token: give the file that contains it with --token-file`,
     )
   }
   const parsed = status === 200 ? statusSchema.safeParse(jsonOrUndefined(text)) : undefined
@@ -140,9 +140,9 @@ async function get({ address, token }: PageSource): Promise<{ status: number; te
 function sentenceOf(error: unknown, where: string): string {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
   if (code === 'ENOENT' || code === 'ECONNREFUSED') {
-    return `no agent listens on ${where}: start one with ktrail run, or name its server.http with --http`
+    return `no agent listens on ${where}: start it with ktrail run, or give its server.http with --http`
   }
-  if (code === 'EACCES') return `cannot connect to ${where}: permission denied; only the user of the agent can`
+  if (code === 'EACCES') return `cannot connect to ${where}: permission denied; run this as the user of the agent`
   if (code === 'ABORT_ERR' || (error instanceof Error && error.name === 'TimeoutError')) {
     return `the agent at ${where} did not answer in ${ANSWER_MS / 1000} s`
   }

@@ -104,7 +104,7 @@ export class KernelSymbols {
     return (this.#table ??= readTable(this.#options.file).then(
       (table) => {
         if (table.addresses.length === 0)
-          this.#warn('it tells no addresses; give the agent CAP_SYSLOG, and set kernel.kptr_restrict to 1 or 0')
+          this.#warn('it hides addresses; give the agent CAP_SYSLOG, and set kernel.kptr_restrict to 1 or 0')
         return table
       },
       (error: unknown) => {
@@ -117,7 +117,7 @@ export class KernelSymbols {
   #warn(why: string): void {
     if (this.#warned) return
     this.#warned = true
-    this.#options.warn(`stack traces do not name functions of the kernel: ${this.#options.file}: ${why}`)
+    this.#options.warn(`stack traces lack the names of kernel functions: ${this.#options.file}: ${why}`)
   }
 }
 

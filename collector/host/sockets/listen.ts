@@ -21,13 +21,13 @@ export async function listenAt(server: Server, address: Address, key: string): P
       .catch((cause: unknown) => {
         throw refused(cause instanceof Error ? cause.message : String(cause), cause)
       })
-    if (holder !== undefined) throw refused(`the path is taken by ${holder}; set ${key} to another path`)
+    if (holder !== undefined) throw refused(`the path is used by ${holder}; set ${key} to another path`)
     return formatAddress(address)
   }
   const { host, port } = address
   await once(server.listen({ host, port }), 'listening').catch((cause: NodeJS.ErrnoException) => {
     throw cause.code === 'EADDRINUSE'
-      ? refused(`another program listens there; set ${key} to a free port`, cause)
+      ? refused(`another program listens on it; set ${key} to a free port`, cause)
       : refused(cause.message, cause)
   })
   const bound = server.address()

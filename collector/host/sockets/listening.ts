@@ -58,12 +58,12 @@ export class Listening implements AsyncDisposable {
     const { address, open, log } = this.#options
     try {
       this.#listener = await open()
-      if (this.#failures > 0) log.info(`listens on ${formatAddress(address)} now`)
+      if (this.#failures > 0) log.info(`now listening on ${formatAddress(address)}`)
       this.problem = undefined
     } catch (error) {
       if (!(error instanceof CollectorError)) throw error
       this.problem = error.message
-      if (this.#failures === 0) log.error(`${error.message}; events are recorded all the same, and it tries again`)
+      if (this.#failures === 0) log.error(`${error.message}; events are still recorded, and the agent retries`)
       const delayMs = backOffMs(FIRST_DELAY_MS, MAX_DELAY_MS, this.#failures)
       this.#failures++
       if (!this.#ended) this.#timer = setTimeout(() => (this.#trying = this.#try()), delayMs)

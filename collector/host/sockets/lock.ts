@@ -25,7 +25,7 @@ export async function takeLock(path: string = PATH): Promise<Disposable> {
     )
   }
   if (holder !== undefined) {
-    throw refused(`cannot take the lock ${path} (one agent per host): the path is taken by ${holder}; remove it`)
+    throw refused(`cannot take the lock ${path} (one agent per host): the path is used by ${holder}; remove it`)
   }
   server.unref()
   return { [Symbol.dispose]: () => void server.close() }

@@ -64,7 +64,7 @@ export class Acted {
       const selectors = selectorsOf(acting)
       if (this.#selectors + selectors.length > maxEntries) {
         const sentence = `expected at most ${maxEntries} selectors with matchActions in all policies together`
-        throw new CollectorError('POLICY_REFUSED', `${sentence}, got more in policy ${hook.policy}: drop some`)
+        throw new CollectorError('POLICY_REFUSED', `${sentence}, got more with policy ${hook.policy}: remove some`)
       }
       for (const [index] of selectors) this.maps.acted.update(keyOf(hook.id, index), Buffer.alloc(ACTED.bytes))
       this.#selectors += selectors.length

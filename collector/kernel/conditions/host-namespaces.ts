@@ -23,7 +23,7 @@ export function hostNamespaces(procfs: string): (kind: NamespaceKind) => number 
     try {
       return statSync(file).ino
     } catch (cause) {
-      const message = `cannot tell the host's ${NAMESPACE_FILES[kind]} namespace: expected ${file}, which cannot be read`
+      const message = `cannot determine the host's ${NAMESPACE_FILES[kind]} namespace: ${file} is not readable`
       throw new CollectorError('POLICY_REFUSED', message, { cause })
     }
   }

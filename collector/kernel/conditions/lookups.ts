@@ -63,7 +63,7 @@ export class Lookups {
         const refused = (reason: string, cause?: unknown): CollectorError =>
           refusedAt({ file }, aggregate.at, `aggregate ${reason}`, cause)
         if (!this.#options.facts.loops) {
-          throw refused('needs atomic operations and bpf_loop, which Linux has since 5.17: drop it on this kernel')
+          throw refused('requires Linux 5.17, for atomic operations and bpf_loop: remove it on this kernel')
         }
         this.#aggregates ??= await Aggregates.open(this.#options.openObject).catch((error: unknown) => {
           throw error instanceof NativeError ? refused(`does not fit into this kernel: ${error.message}`, error) : error
@@ -112,7 +112,7 @@ export class Lookups {
     } catch (error) {
       // Out of memory, for instance. The kernel counts on.
       if (!(error instanceof NativeError)) throw error
-      this.#options.warn?.({ error: error.message }, 'the count of equal calls could not be read; it is tried again')
+      this.#options.warn?.({ error: error.message }, 'the count of equal calls could not be read; retrying')
       return 'later'
     }
   }

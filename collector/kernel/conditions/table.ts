@@ -155,7 +155,7 @@ function sentenceOf(filter: Filter): string {
   const following = isProcess(filter) && filter.descendants
   const what = following ? 'conditions with followChildren or followForks' : 'conditions on processes'
   const most = following ? FOLLOWING_MAX : CONDITIONS_MAX - FOLLOWING_MAX
-  return `all policies together may have ${most} different ${what}, and this is one more; remove a policy that has others`
+  return `expected at most ${most} different ${what} in all policies together, got one more; remove a policy with others`
 }
 
 const filtersOf = (selectors: readonly Selector[]): Filter[] =>

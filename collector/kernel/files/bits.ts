@@ -5,7 +5,7 @@ import { refusedAt } from '../refusal.ts'
 
 const TOO_MANY =
   `expected at most ${IDENTITY_FILTERS_MAX} different lists of SameFile and UnderDir in all policies together, ` +
-  'got one more: use the same list in several places, or drop one'
+  'got one more: use the same list in several places, or remove one'
 
 interface Used {
   readonly bit: bigint

@@ -150,7 +150,7 @@ export class Files {
       for (const { file, hooks } of policies) {
         for (const filter of filtersOf(hooks)) {
           if (!this.#options.facts.loops) {
-            const message = `${filter.operator} needs bpf_loop, which Linux has since 5.17: match the path on this kernel`
+            const message = `${filter.operator} requires Linux 5.17, for bpf_loop: match the path on this kernel`
             throw refusedAt({ file }, filter.at, message)
           }
           if (this.#bits.take({ file }, filter)) made.push(filter)
@@ -194,7 +194,7 @@ export class Files {
       await this.#inTurn(() => this.#write())
       if (this.#loaded === loaded) loaded.linked.lookIfMoved()
     } catch (error) {
-      this.#warn({ error: String(error) }, 'the files of SameFile and UnderDir could not be followed for now')
+      this.#warn({ error: String(error) }, 'the files of SameFile and UnderDir cannot be followed for now')
     }
     this.#busy = false
   }
@@ -213,7 +213,7 @@ export class Files {
     const kind = facts.fprobe ? 'kprobe.multi' : 'kprobe'
     const followers = facts.security ? (['file_link', 'file_rename'] as const) : []
     if (!facts.security) {
-      this.#warn({}, 'this kernel has no security hooks: hard links made from now on are found only at the next look')
+      this.#warn({}, 'this kernel has no security hooks: new hard links are found only at the next scan')
     }
     const object = await openObject(builtFile('files.bpf.o'), {
       programs: [{ name: 'file_identify', kind: 'run' }, ...followers.map((name) => ({ name, kind }) as const)],
@@ -314,10 +314,7 @@ export class Files {
     }
     if (this.#missing.has(path)) return
     this.#missing.add(path)
-    this.#warn(
-      { path },
-      `a file or folder that a policy names is not there, and is watched when it appears: ${missing}`,
-    )
+    this.#warn({ path }, `a file or folder of a policy does not exist, and will be watched when it appears: ${missing}`)
   }
 
   close(): void {

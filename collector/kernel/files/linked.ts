@@ -136,7 +136,7 @@ export class LinkedFiles {
       if (this.#renames() === moved) this.#forget()
       this.#known = bits & ~lacking
       if (!hasRoom) {
-        const sentence = 'more files with several links than the table holds: all such files match UnderDir, marked'
+        const sentence = 'the table of files with several links is full: all such files match UnderDir, with a mark'
         warn({ entries: this.#options.maps.linked.info.maxEntries }, sentence)
       }
       if (this.unknown !== lacking) {
@@ -144,7 +144,7 @@ export class LinkedFiles {
         await rewrite()
       }
     } catch (error) {
-      if (!this.#closed) warn({ error: String(error) }, 'looking for hard links of watched folders failed')
+      if (!this.#closed) warn({ error: String(error) }, 'the search for hard links of watched folders failed')
     }
     this.#nextMs = this.#options.nowMs() + pauseMs(looked)
   }

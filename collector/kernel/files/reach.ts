@@ -78,7 +78,7 @@ export class Reach {
     patience?: Patience,
     late: (answer: T) => void = () => {},
   ): Promise<T> {
-    if (this.#closing) throw new Unanswered('not asked: nobody waits for it any more')
+    if (this.#closing) throw new Unanswered('request cancelled: the caller no longer waits for it')
     const answer = this.#turn.then(() => this.#ask(bytesOf(path), question, patience, late))
     this.#turn = answer.catch(() => {})
     return answer
@@ -117,9 +117,7 @@ export class Reach {
     const silent = this.#silent.size === 0 ? undefined : this.#silentAt(path)
     if (silent !== undefined) throw unanswered(silent.point)
     if (this.#hung >= HUNG_MAX) {
-      throw new Unanswered(
-        `not asked: ${HUNG_MAX} other file systems do not answer; look whether their servers are there`,
-      )
+      throw new Unanswered(`not checked, because ${HUNG_MAX} other file systems do not answer; check their servers`)
     }
     return this.#inTime(path, question(this.#worker, path), patience, late)
   }
@@ -155,7 +153,7 @@ export class Reach {
     if (mount === undefined) return undefined
     const silent = { point: mount.point, stuck: true, untilMs: this.#nowMs() + REST_MS }
     this.#silent.set(mount.device, silent)
-    this.#warn({ mount: mount.point }, 'a file system does not answer: what policies name there is watched as before')
+    this.#warn({ mount: mount.point }, 'a file system does not answer: its files in policies stay watched as before')
     return silent
   }
 
@@ -192,5 +190,5 @@ export class Reach {
 
 const unanswered = (point: string | undefined): Unanswered =>
   new Unanswered(
-    `the file system${point === undefined ? '' : ` mounted at ${JSON.stringify(point)}`} does not answer; look whether its server is there`,
+    `the file system${point === undefined ? '' : ` mounted at ${JSON.stringify(point)}`} does not answer; check its server`,
   )

@@ -92,7 +92,7 @@ function bounded(names: readonly string[]): Generated {
   if (names.length === 0) return 'expected at least one function of this kernel in the list, got none'
   return names.length <= MAX_KPROBES
     ? names
-    : `expected at most ${MAX_KPROBES} functions of this kernel in the list, got ${names.length}; narrow the pattern`
+    : `expected at most ${MAX_KPROBES} functions of this kernel in the list, got ${names.length}; use a narrower pattern`
 }
 
 /** The hooks of a policy, with one for each function of a generated list. `report` gets why a list has none. */

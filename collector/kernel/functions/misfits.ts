@@ -14,20 +14,19 @@ export const SYSCALL_PREFIX = { x64: '__x64_', arm64: '__arm64_' } as const
 export function notFound(spec: HookSpec, symbol: string, known: readonly string[]): string {
   if (spec.type === 'lsm') {
     if (symbol !== spec.call)
-      return `no kernel function "${symbol}", by which calls of this security hook could be made to fail`
+      return `no kernel function "${symbol}", which is required to make calls of this security hook fail`
     const hooks = known.filter((name) => name.startsWith(LSM_PREFIX))
     const near = suggest(symbol, hooks)?.slice(LSM_PREFIX.length)
     const meant =
-      near === undefined ? 'include/linux/lsm_hook_defs.h of the kernel has the names' : `did you mean ${near}?`
+      near === undefined ? 'see include/linux/lsm_hook_defs.h of the kernel for the names' : `did you mean ${near}?`
     return `no security hook "${symbol.slice(LSM_PREFIX.length)}" in this kernel: ${meant}`
   }
   const other = suggest(symbol, known)
   const hint =
     other === undefined
-      ? 'see /proc/kallsyms for the names this kernel has'
+      ? 'see /proc/kallsyms for the names in this kernel'
       : `did you mean ${spec.syscall && other.startsWith(SYSCALL_PREFIX.x64) ? other.slice(SYSCALL_PREFIX.x64.length) : other}?`
-  const meant =
-    symbol === spec.call ? '' : ` (looked for ${symbol}; a function that is not a system call needs syscall: false)`
+  const meant = symbol === spec.call ? '' : ` (searched for ${symbol}; for a kernel function, add syscall: false)`
   return `no kernel function "${spec.call}"${meant}: ${hint}`
 }
 
@@ -35,7 +34,7 @@ export function notFound(spec: HookSpec, symbol: string, known: readonly string[
 export function lsmRefusal({ lsms = '' }: Pick<KernelFacts, 'lsms'>): string | undefined {
   if (lsms.split(',').includes('bpf')) return undefined
   const got = lsms === '' ? 'nothing there (is securityfs mounted?)' : lsms
-  return `lsmhooks need the BPF LSM: expected bpf in /sys/kernel/security/lsm, got ${got}; add it to the kernel parameter lsm=, or hook security_NAME with kprobes`
+  return `lsmhooks require the BPF LSM: expected bpf in /sys/kernel/security/lsm, got ${got}; add it to the kernel parameter lsm=, or hook security_NAME with kprobes`
 }
 
 export function checkTypes(spec: HookSpec, symbol: string, type: KernelFunction, report: Report): void {
@@ -47,7 +46,7 @@ export function checkTypes(spec: HookSpec, symbol: string, type: KernelFunction,
     if (parameter === undefined) {
       report(
         arg.at,
-        `argument index ${arg.index} of ${symbol}: expected 0 to ${type.params.length - 1}, the function takes ${type.params.length} arguments`,
+        `argument index ${arg.index} of ${symbol}: expected 0 to ${type.params.length - 1}, because the function has ${type.params.length} arguments`,
       )
     } else if (arg.resolve === undefined && !arg.type.parameter.test(parameter.base)) {
       report(

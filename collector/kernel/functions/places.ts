@@ -22,7 +22,7 @@ export function numbering(): Numbering {
   return (key) => {
     const number = known.get(key) ?? known.size + 1
     if (number > NUMBERS_MAX)
-      throw new Error(`more than ${NUMBERS_MAX} different members were asked for: restart ktrail`)
+      throw new Error(`policies have used more than ${NUMBERS_MAX} different members so far: restart ktrail`)
     known.set(key, number)
     return number
   }

@@ -32,7 +32,7 @@ export function withRegisters(
     if (found === undefined) {
       report(at, `data of ${spec.call}: this machine, ${PROCESSORS[arch]}, has no register "${register}"`)
     } else if (index === undefined) {
-      const others = 'those that sizeArgIndex names count too'
+      const others = 'the parameters of sizeArgIndex are included'
       report(at, `data of ${spec.call}: expected at most ${PARAMS_MAX} registers and parameters; ${others}`)
     } else {
       places.set(register, index)

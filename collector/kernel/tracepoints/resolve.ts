@@ -65,9 +65,9 @@ function missing(spec: HookSpec, kernel: Tracepoints): string {
   const names = kernel.names()
   const near = suggest(spec.call, names)
   if (names.length === 0) {
-    return `no tracepoint "${spec.call}": cannot read ${TRACEFS[0]}/available_events (tracefs must be mounted there, and ktrail run as root)`
+    return `no tracepoint "${spec.call}": cannot read ${TRACEFS[0]}/available_events; mount tracefs there, and run ktrail as root`
   }
-  const hint = near === undefined ? `${TRACEFS[0]}/available_events has the names` : `did you mean ${near}?`
+  const hint = near === undefined ? `see ${TRACEFS[0]}/available_events for the names` : `did you mean ${near}?`
   return `no tracepoint "${spec.call}" in this kernel: ${hint}`
 }
 

@@ -31,11 +31,11 @@ export interface Finding {
 
 /** Texts for findings that are repaired or over. */
 const OVER: Partial<Record<FindingKind, string>> = {
-  join_map_changed: 'their return values are not known',
-  records_missing: 'look for a program that reads the ring too',
+  join_map_changed: 'their return values are unknown',
+  records_missing: 'search for another program that reads the ring',
   agent_stopped: 'it runs again',
 }
 
 /** One line for people. */
 export const sentence = ({ kind, on, expected, got, repaired }: Finding): string =>
-  `${on}: ${got}, expected ${expected}: ${repaired ? (OVER[kind] ?? 'put right') : ADVICE[kind]}`
+  `${on}: ${got}, expected ${expected}: ${repaired ? (OVER[kind] ?? 'repaired') : ADVICE[kind]}`

@@ -45,11 +45,11 @@ export class KeptMap {
     if (!this.#suspicious) return []
     const repaired = this.#repair(wrong, added)
     const got = [
-      ...(wrong.length > 0 ? [`no or another value of ${wrong.length} entries`] : []),
-      ...(added.length > 0 ? [`${added.length} entries of others`] : []),
+      ...(wrong.length > 0 ? [`${wrong.length} missing or changed entries`] : []),
+      ...(added.length > 0 ? [`${added.length} foreign entries`] : []),
     ].join(', ')
     const on = this.#map.info.name
-    return [{ kind: 'policy_map_changed', on, expected: 'what the agent wrote', got, repaired }]
+    return [{ kind: 'policy_map_changed', on, expected: 'only entries of the agent', got, repaired }]
   }
 
   #wrong(entries: number): Array<[string, Buffer]> {

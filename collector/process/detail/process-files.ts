@@ -55,7 +55,7 @@ export class ProcessFiles {
     return inTime(reading, this.#deadlineMs, (over: PromiseWithResolvers<undefined>) => {
       this.#abandon(reading, whose)
       this.unread[file]++
-      this.#warn({ pid, uid }, `the kernel does not answer a read of ${file}: the process is shown without it`)
+      this.#warn({ pid, uid }, `the kernel does not answer a read of ${file}, so the process is shown without it`)
       over.resolve(undefined)
     })
   }

@@ -45,7 +45,7 @@ export function createLiveEvents({ delivery, nodeName }: LiveSources, bounds: Pa
     const filter = parseLiveFilter(query)
     if (typeof filter === 'string') return { status: 400, body: `${filter}\n` }
     if (readers >= most) {
-      return { status: 503, body: `expected at most ${most} live readers: close a status page that you do not need\n` }
+      return { status: 503, body: `expected at most ${most} live readers: close another status page\n` }
     }
     readers++
     const stream = new LiveStream(delivery.subscribe(filter, BOUND), (taken) => render(encoder, taken), {

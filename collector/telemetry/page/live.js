@@ -51,14 +51,15 @@ export function startLive(headers, refused) {
   at('copy').addEventListener('click', copy)
   // A secure page only: https, or localhost.
   at('copy').hidden = navigator.clipboard === undefined
-  at('zone').textContent = `Times are those of this browser (${Intl.DateTimeFormat().resolvedOptions().timeZone}).`
+  at('zone').textContent =
+    `Times are in the zone of this browser (${Intl.DateTimeFormat().resolvedOptions().timeZone}).`
   again()
 }
 
 async function read(headers, refused) {
   reading.abort()
   const own = (reading = new AbortController())
-  if (document.hidden) return connection('Not reading while the page is hidden.')
+  if (document.hidden) return connection('Paused while the page is hidden.')
   connection('Connecting…')
   try {
     const query = new URLSearchParams([...new FormData(filter)].filter(([, value]) => value !== ''))
@@ -74,8 +75,8 @@ async function read(headers, refused) {
     if (own.signal.aborted) return
     since = undefined
     // A wrong filter stays wrong.
-    if (error.cause === 400) return connection(`The filter is wrong: ${error.message}`, 'bad')
-    connection(`No live events: ${error.message}. Trying again.`, 'bad')
+    if (error.cause === 400) return connection(`Wrong filter: ${error.message}`, 'bad')
+    connection(`No live events: ${error.message}. Retrying.`, 'bad')
     setTimeout(() => own === reading && read(headers, refused), AGAIN_MS)
   }
 }
@@ -109,16 +110,16 @@ function show() {
   requestAnimationFrame(() => {
     drawing = false
     if (!paused) draw()
-    const more = paused && waiting.length > 0 ? ` ${count(waiting.length)} newer wait.` : ''
-    const missed = lost === 0 ? '' : ` ${count(lost)} were too many to show; exporters have them.`
+    const more = paused && waiting.length > 0 ? ` ${count(waiting.length)} newer events are waiting.` : ''
+    const missed = lost === 0 ? '' : ` ${count(lost)} events were too many to show; exporters have them.`
     at('counts').textContent =
       since === undefined
         ? ''
-        : `Read without a break since ${clock(since)}. The newest ${count(list.children.length)}.${more}${missed}`
+        : `Complete since ${clock(since)}. Showing the newest ${count(list.children.length)}.${more}${missed}`
     at('empty').textContent =
       since === undefined || list.children.length > 0 || paused
         ? ''
-        : 'No event yet. Run a command on this host, or reset the filter.'
+        : 'No events yet. Run a command on this host, or reset the filter.'
   })
 }
 

@@ -119,7 +119,7 @@ function showTypes(status, perSecond) {
   update(
     at('types'),
     made(status) === 0
-      ? make('p', {}, 'No events yet. Each new process makes one: run a command on this host.')
+      ? make('p', {}, 'No events yet. Run a command on this host: each new process is an event.')
       : table(['Type', '#Now', '#Since the start'], rows),
   )
 }
@@ -193,8 +193,8 @@ function cards(status, perSecond) {
         spool === undefined
           ? undefined
           : fill(`Spool of ${label}`, 'Spool', spool.bytes, spool.limit_bytes, spool.events),
-        exporter.oldest_age_ms > 5000 ? fact('Oldest waits', duration(exporter.oldest_age_ms / 1000)) : undefined,
-        exporter.retry_wait_ms > 0 ? fact('Next try within', duration(exporter.retry_wait_ms / 1000)) : undefined,
+        exporter.oldest_age_ms > 5000 ? fact('Oldest event waits', duration(exporter.oldest_age_ms / 1000)) : undefined,
+        exporter.retry_wait_ms > 0 ? fact('Next retry within', duration(exporter.retry_wait_ms / 1000)) : undefined,
         [error, spool?.last_error]
           .filter((text) => text !== undefined && text !== '')
           .map((text) => [
@@ -226,7 +226,7 @@ function policies(status, perSecond) {
     return make(
       'p',
       {},
-      'No policy: only processes are reported. Put a TracingPolicy into a folder of policies: in the config.',
+      'No policies: only processes are reported. Put a TracingPolicy into a folder listed under policies in the config.',
     )
   }
   const rows = status.policies.map(({ name, state, hooks, events, error, lacking, call_not_found: missing }) => {

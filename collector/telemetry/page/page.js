@@ -42,8 +42,8 @@ function show(problem = '') {
 
 function explain(problem, numbers) {
   const why = numbers
-    ? 'Live events show command lines of all users, which can hold secrets. To see them, enter the token that this prints on the host: '
-    : 'The agent wants a token: '
+    ? 'Live events show command lines of all users, which can contain secrets. To see them, run this on the host and enter the printed token: '
+    : 'The agent requires a token: '
   at('token').setAttribute('aria-invalid', String(problem !== ''))
   update(
     at('token-hint'),
@@ -75,8 +75,8 @@ async function poll() {
   } catch (error) {
     at('state').className = 'badge bad'
     at('state').textContent = 'No answer'
-    const since = answeredAt === undefined ? '' : ` since ${clock(answeredAt)}; the numbers are those of then`
-    const text = `The agent does not answer${since}. Trying again. (${visible(error.message)})`
+    const since = answeredAt === undefined ? '' : ` since ${clock(answeredAt)}; the numbers are from that time`
+    const text = `The agent does not answer${since}. Retrying. (${visible(error.message)})`
     update(at('notice'), make('div', { class: 'notice bad' }, text))
   }
   clearTimeout(polling)

@@ -10,58 +10,58 @@ export const envelope = z
   .boolean()
   .default(false)
   .describe(
-    'Adds a last key, ktrail, to each record: its number in this run and among the records of this exporter, so that a reader can ' +
-      "prove that none is missing (ktrail audit). Without it records are exactly Tetragon's, but those about a change.",
+    'Adds a last key, ktrail, to each record: its number in this run and among the records of this exporter. With it, ktrail audit ' +
+      "proves that no record is missing. Without it, records are exactly Tetragon's, except records about changes.",
   )
 
 const queue = z
   .strictObject({
     max_bytes: size(64 * KIB, 64 * 1024 * MIB)
       .prefault('64MiB')
-      .describe('Most bytes of encoded events in memory.'),
-    max_events: z.int().min(1).max(10_000_000).default(100_000).describe('Most events in memory.'),
+      .describe('Maximum bytes of encoded events in memory.'),
+    max_events: z.int().min(1).max(10_000_000).default(100_000).describe('Maximum number of events in memory.'),
     when_full: z
       .enum(['spool', 'drop_newest', 'drop_oldest', 'block'])
       .optional()
       .describe(
-        'What to do when the queue is full. spool writes to disk. drop_newest and drop_oldest drop events of this exporter ' +
-          'only, and count them. block makes the reader of the ring wait, and with it every exporter; the kernel then drops and ' +
-          'counts. Default: spool with a spool, else drop_newest.',
+        'Behavior of a full queue. spool writes to disk. drop_newest and drop_oldest drop events of this exporter ' +
+          'only, and count them. block stops the reader of the ring, and with it every exporter; the kernel then drops and ' +
+          'counts events. Default: spool with a spool, else drop_newest.',
       ),
   })
   .prefault({})
-  .describe('The bounded queue in memory.')
+  .describe('Bounded queue in memory.')
 
 const batch = z
   .strictObject({
-    max_events: z.int().min(1).max(1_000_000).default(1000).describe('Most events in a batch.'),
+    max_events: z.int().min(1).max(1_000_000).default(1000).describe('Maximum number of events in a batch.'),
     max_bytes: size(4 * KIB, 1024 * MIB)
       .prefault('1MiB')
-      .describe('Most bytes of encoded events in a batch.'),
+      .describe('Maximum bytes of encoded events in a batch.'),
     max_wait: duration(0, 60_000)
       .prefault('200ms')
       .describe(
-        'How long the first event of a batch waits for others; 0ms sends at once. While no batch is in flight, an eighth of a ' +
-          'batch is sent without waiting.',
+        'Maximum time that the first event of a batch waits for others; 0ms sends at once. If no batch is in flight, 12.5 % of a ' +
+          'full batch is sent without waiting.',
       ),
   })
   .prefault({})
-  .describe('How events are grouped before they are sent.')
+  .describe('Grouping of events before they are sent.')
 
 const retry = z
   .strictObject({
     initial: duration(1)
       .prefault('1s')
       .describe(
-        'Wait before the first retry. It doubles with each further one, with jitter, until a part of the batch is taken.',
+        'Wait before the first retry. It doubles with each further retry, with jitter, until the sink accepts a part of the batch.',
       ),
-    max: duration(1).prefault('30s').describe('Longest wait between two retries.'),
+    max: duration(1).prefault('30s').describe('Maximum wait between two retries.'),
     max_age: duration(1, 3650 * DAY_MS)
       .optional()
-      .describe('Older events are dropped and counted as expired. Default: retry without end.'),
+      .describe('Age from which events are dropped and counted as expired. Default: no limit.'),
   })
   .prefault({})
-  .describe('When a batch that failed is sent again.')
+  .describe('Retries of failed batches.')
 
 /** Keys of every exporter. */
 export const chain = {
@@ -71,7 +71,7 @@ export const chain = {
   batch,
   retry,
   dead_letter: deadLetter.optional(),
-  timeout: duration(1).prefault('10s').describe('Longest time of one call to the sink.'),
+  timeout: duration(1).prefault('10s').describe('Timeout of one call to the sink.'),
 }
 
 /** The same for exporters that may take several requests for a batch. */
@@ -79,5 +79,5 @@ export const chainOfRequests = {
   ...chain,
   timeout: duration(1)
     .prefault('60s')
-    .describe('Longest time for one batch, which may need several requests; request_timeout limits each of them.'),
+    .describe('Timeout of one batch, which may need several requests; request_timeout limits each of them.'),
 }

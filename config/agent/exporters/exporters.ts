@@ -11,8 +11,7 @@ import { stdout } from './stdout.ts'
 /** Exporter names are metric labels and parts of file names. */
 export const EXPORTER_NAME: RegExp = /^[a-z0-9][a-z0-9_-]{0,62}$/
 
-const NO_SPOOL =
-  'expected drop_newest, drop_oldest or block where there is no spool such as spool: {dir: /var/lib/ktrail/spool}'
+const NO_SPOOL = 'expected drop_newest, drop_oldest or block, or a spool such as spool: {dir: /var/lib/ktrail/spool}'
 
 const KINDS = z.discriminatedUnion('type', [file, stdout, otlp, kafka])
 
@@ -32,4 +31,4 @@ export const exporterSchema = z
     const fields = fieldsProblem(context.value)
     if (fields !== undefined) problem(['fields'], fields)
   })
-  .describe('One exporter.')
+  .describe('An exporter.')

@@ -7,11 +7,11 @@ const rotate = z
   .strictObject({
     max_size: size(4 * KIB, 1024 * 1024 * MIB)
       .prefault('64MiB')
-      .describe('The file is rotated before a write would make it larger. Lines are never split.'),
+      .describe('Size at which the file is rotated, before the next write would exceed it. Lines are never split.'),
     interval: duration(1000, 3650 * DAY_MS)
       .optional()
       .describe(
-        'The file is also rotated at each multiple of this time in UTC: 1h on the hour, 1d at midnight. An empty file is not ' +
+        'Interval of rotations, at multiples of it in UTC: 1h on the hour, 1d at midnight. An empty file is not ' +
           'rotated. Default: rotate by size only.',
       ),
     max_files: z
@@ -19,20 +19,20 @@ const rotate = z
       .min(1)
       .max(10_000)
       .default(5)
-      .describe('Rotated files that are kept, compressed or not; the oldest is deleted first.'),
+      .describe('Number of rotated files to keep, compressed or not; the oldest is deleted first.'),
     max_total_size: size(4 * KIB)
       .optional()
       .describe(
-        'Most bytes of all rotated files together, as stored on disk; the oldest is deleted first. The current file is not ' +
+        'Maximum bytes of all rotated files together, as stored on disk; the oldest is deleted first. The current file is not ' +
           'counted. Default: no limit.',
       ),
     max_age: duration(1000, 3650 * DAY_MS)
       .optional()
-      .describe('Rotated files are deleted this long after their rotation. Default: not by age.'),
+      .describe('Time after which rotated files are deleted. Default: no limit.'),
     compress: z
       .boolean()
       .default(false)
-      .describe('Compresses rotated files to .gz in the background. A stop or a crash in between loses nothing.'),
+      .describe('Compresses rotated files to .gz in the background. A stop or crash during compression loses nothing.'),
   })
   .prefault({})
   .check((context) => {
@@ -47,18 +47,18 @@ const rotate = z
 export const file = z
   .strictObject({
     type: z.literal('file').describe('Appends JSON lines to a file.'),
-    path: pathSchema('The file to append to.'),
+    path: pathSchema('File to append to.'),
     format: z
       .enum(['tetragon', 'extended'])
       .default('tetragon')
       .describe(
-        "tetragon: Tetragon's JSON. extended: the same with a last key, ktrail, for what that has no key for, such as inodes.",
+        "tetragon: Tetragon's JSON. extended: the same with a last key, ktrail, for data that Tetragon's JSON has no key for, such as inodes.",
       ),
     mode: z
       .string({ error: 'expected an octal file mode in quotes, such as "0600"' })
       .regex(/^0[0-7]{3}$/, { error: 'expected an octal file mode in quotes, such as "0600"' })
       .default('0600')
-      .describe('Access rights of the files, in quotes: YAML reads 0600 as the decimal 600.'),
+      .describe('Access mode of the files, in quotes, because YAML reads 0600 as the decimal number 600.'),
     envelope,
     fsync: z
       .union([z.enum(['never', 'batch']), duration(1, 3_600_000)], {
@@ -66,9 +66,9 @@ export const file = z
       })
       .prefault('1s')
       .describe(
-        'When written bytes are synced to disk: never, after each batch, or at this interval. With batch an event counts as ' +
-          'delivered once it is on disk, and is written again if the sync fails. Otherwise it counts as delivered once it is ' +
-          'written: a power cut can then lose what is not yet synced, and a failed sync counts those events as possibly_lost.',
+        'Sync of written bytes to disk: never, after each batch, or at this interval. With batch, an event counts as ' +
+          'delivered when it is on disk, and is written again if the sync fails. Otherwise it counts as delivered when it is ' +
+          'written: a power cut can lose unsynced events, and a failed sync counts them as possibly_lost.',
       ),
     rotate,
     ...chain,

@@ -34,8 +34,8 @@ const TOPIC = /^(?!\.{1,2}$)(?:[a-zA-Z0-9._-]|\{(?:event_type|policy|namespace)\
 const tls = z
   .strictObject(tlsKeys())
   .describe(
-    "TLS to the brokers; {} trusts the system's authorities. The files are read at the start, on SIGHUP, and when a broker " +
-      'refuses what was read. Default: no TLS.',
+    "TLS to the brokers; {} trusts the system's authorities. The files are read at the start, on SIGHUP, and after a broker " +
+      'refuses their content. Default: no TLS.',
   )
 
 const sasl = z
@@ -49,11 +49,11 @@ const sasl = z
       .min(1)
       .optional()
       .describe(
-        'Password. Never printed. Use ${file:/path} (read at the start) or password_file rather than the password itself.',
+        'Password. Never printed. Prefer ${file:/path} (read at the start) or password_file to the password itself.',
       ),
     password_file: pathSchema(
-      'File with the password; a line feed at its end is ignored. Read at the start, on SIGHUP, when it changes, and when a ' +
-        'broker refuses the login, so that you can replace the password while the agent runs.',
+      'File with the password; a line feed at its end is ignored. Read at the start, on SIGHUP, when it changes, and after a ' +
+        'broker refuses the login. You can replace the password while the agent runs.',
       'secret',
     ).optional(),
   })
@@ -70,30 +70,30 @@ export const kafka = z
     brokers: z
       .array(broker.describe('Address of a broker, host:port.'), { error: BROKERS_EXPECTED })
       .min(1, { error: BROKERS_EXPECTED })
-      .describe('Brokers to ask for the others. One is enough, several are safer.'),
+      .describe('Bootstrap brokers: the agent gets the other brokers from them. One is enough; several are safer.'),
     topic: z
       .string()
       .regex(TOPIC, {
         error:
-          'expected a topic of letters, digits, ".", "_" and "-", in it {event_type}, {policy} and {namespace} if you like',
+          'expected a topic of letters, digits, ".", "_" and "-", optionally with {event_type}, {policy} and {namespace}',
       })
       .describe(
-        'Topic, or a template of one: {event_type} becomes process_exec, process_exit, process_kprobe, process_lsm, process_tracepoint or events_lost, and ' +
-          '{policy} the name of the policy (none for events without one), {namespace} the Kubernetes namespace (none outside of pods). Topics must exist; the agent creates none.',
+        'Topic, or a template of topics. {event_type} becomes process_exec, process_exit, process_kprobe, process_lsm, process_tracepoint or events_lost; ' +
+          '{policy} the name of the policy, or none; {namespace} the Kubernetes namespace of the pod, or none. Topics must exist; the agent creates none.',
       ),
     client_id: z.string().min(1).max(249).default('ktrail').describe('Name of this client in the logs of the brokers.'),
     key: z
       .enum(['node_name', 'exec_id', 'policy', 'pod', 'container', 'none'])
       .default('node_name')
       .describe(
-        'Key of a record. Events of one key go to one partition, in order. node_name: all events of this host. exec_id: those ' +
-          'of one process. policy: those of one policy. pod: those of one pod, as namespace/name; others have node_name. container: those of one container, as the first 31 characters of its id; others have node_name. none: no key and no order; each batch goes to another partition.',
+        'Key of a record. Events with the same key go to one partition, in order. node_name: name of this host. exec_id: id of the ' +
+          'process. policy: name of the policy. pod: namespace/name of the pod; outside of pods the node name. container: first 31 characters of the id of the container; outside of containers the node name. none: no key and no order; each batch goes to another partition.',
       ),
     format: z
       .enum(['json', 'extended', 'cloudevents', 'otlp_proto'])
       .default('json')
       .describe(
-        'json: one record is the JSON of one event. extended: the same with a last key, ktrail, for what that has no key for, such as inodes. cloudevents: the same with the headers of CloudEvents 1.0. otlp_proto: one ' +
+        "json: one record is the JSON of one event. extended: the same with a last key, ktrail, for data that Tetragon's JSON has no key for, such as inodes. cloudevents: the same with the headers of CloudEvents 1.0. otlp_proto: one " +
           'record holds the events of a request as OTLP in protobuf, for the Kafka receiver of the OpenTelemetry Collector.',
       ),
     envelope,
@@ -109,33 +109,33 @@ export const kafka = z
       .enum(['none', 'gzip', 'zstd', 'snappy', 'lz4'])
       .default('zstd')
       .describe(
-        'Compression of record batches. Every consumer reads gzip; kafkajs needs a codec for zstd. snappy and lz4 need codec.',
+        'Compression of record batches. Every consumer reads gzip; kafkajs requires a codec for zstd. snappy and lz4 require the key codec.',
       ),
     codec: packageName
       .optional()
       .describe(
         'npm package that compresses snappy or lz4. It exports compress(records: Buffer), which returns a Buffer or a promise ' +
-          'of one; lz4 in its frame format. Found and run like type: npm:<package>.',
+          'of one; for lz4 in the frame format. It is found and run like type: npm:<package>.',
       ),
     acks: z
       .enum(['all', 'leader'])
       .default('all')
       .describe(
-        'Who must have a record before it counts as delivered: all in-sync replicas, or only the leader, which may fail with ' +
-          'it.',
+        'Replicas that must have a record before it counts as delivered: all in-sync replicas, or only the leader, which may lose ' +
+          'it on a failure.',
       ),
     idempotent: z
       .boolean()
       .default(false)
       .describe(
-        'Lets the brokers drop duplicates: a request without an answer is sent again with the same sequence number. Protection ' +
-          'ends with this run of the agent and with a new login. Needs acks: all.',
+        'Lets the brokers drop duplicates: a request without an answer is sent again with the same sequence number. The protection ' +
+          'ends with this run of the agent and with a new login. Requires acks: all.',
       ),
-    request_timeout: duration(100, 3_600_000).prefault('30s').describe('Longest time of one request.'),
+    request_timeout: duration(100, 3_600_000).prefault('30s').describe('Timeout of one request.'),
     max_request_size: size(16 * KIB, 100 * MIB)
       .prefault('900KiB')
       .describe(
-        'Most bytes of one record batch before compression. A larger event is rejected. Keep it below message.max.bytes of the ' +
+        'Maximum bytes of one record batch before compression. A larger event is rejected. Keep it below message.max.bytes of the ' +
           'brokers.',
       ),
     tls: tls.optional(),
@@ -150,23 +150,23 @@ export const kafka = z
       void context.issues.push({ code: 'custom', input: context.value, path: where, message })
     const read = KEY_FIELDS[key]
     if (read !== undefined && fields?.some((rule) => takes(rule, read)) === true) {
-      refuse(['key'], `expected node_name, policy or none, for fields leave process.${read} out of the records`)
+      refuse(['key'], `expected node_name, policy or none, because fields removes process.${read} from the records`)
     }
     if (read !== undefined && format === 'otlp_proto') {
-      refuse(['key'], 'expected node_name, policy or none, for a record of format otlp_proto holds many processes')
+      refuse(['key'], 'expected node_name, policy or none, because a record of format otlp_proto holds many processes')
     }
     if (topic.includes('{namespace}')) {
       if (fields?.some((rule) => takes(rule, 'pod')) === true) {
-        refuse(['topic'], 'expected one without {namespace}, for fields leave process.pod out of the records')
+        refuse(['topic'], 'expected no {namespace}, because fields removes process.pod from the records')
       }
       if (format === 'otlp_proto') {
-        refuse(['topic'], 'expected one without {namespace}, for a record of format otlp_proto holds many processes')
+        refuse(['topic'], 'expected no {namespace}, because a record of format otlp_proto holds many processes')
       }
     }
     if (context.value.envelope && format === 'otlp_proto') {
       refuse(
         ['envelope'],
-        'expected format json, extended or cloudevents with it, for records of otlp_proto have the same as attributes',
+        'expected format json, extended or cloudevents with it, because otlp_proto has the same data as attributes',
       )
     }
     if (records !== undefined && format !== 'otlp_proto') refuse(['otlp'], 'expected format otlp_proto with it')

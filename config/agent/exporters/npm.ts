@@ -15,19 +15,19 @@ export const packageName = z.templateLiteral(['npm:', z.string().regex(PACKAGE)]
 export const npm = z
   .strictObject({
     type: packageName.describe(
-      'An exporter from an npm package. The agent looks for it in the node_modules folders at and above the config file, ' +
-        "then in ktrail's own. Its code runs inside the agent, with the agent's rights.",
+      'An exporter from an npm package. The agent searches the node_modules folders at and above the config file, ' +
+        "then ktrail's own. The code runs inside the agent, with the agent's rights.",
     ),
     options: z
       .record(z.string(), z.unknown())
       .default({})
       .describe(
-        'Passed to the package as it is; the package defines the keys. References such as ${env:X} are replaced. Values of ' +
+        'Options for the package, which defines the keys. References such as ${env:X} are replaced. Values of ' +
           'keys that look like secrets, such as token, are never printed.',
       ),
     ...chain,
   })
-  .describe('Exporter from a package of npm.')
+  .describe('Exporter from an npm package.')
 
 export function isPackageType(type: string): type is `npm:${string}` {
   return type.startsWith('npm:')

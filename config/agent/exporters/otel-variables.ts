@@ -76,7 +76,7 @@ export class Variables {
   }
 
   leaveOut(name: string, expected: string, got: string): void {
-    this.warnings.push(`${name} is left out: expected ${expected}, got ${got}`)
+    this.warnings.push(`${name} is ignored: expected ${expected}, got ${got}`)
   }
 
   /** The first variable whose value `parse` accepts. `shown` describes an ignored value in its warning. */
@@ -114,7 +114,7 @@ export class Variables {
       const value = at <= 0 ? undefined : decoded(pair.slice(at + 1))
       const expected = key === '' || value === undefined ? 'key=value, percent-encoded' : problem(key, value)
       // Without the pair: it may contain a secret.
-      if (expected !== undefined) this.warnings.push(`${name}: a pair is left out: expected ${expected}`)
+      if (expected !== undefined) this.warnings.push(`${name}: a pair is ignored: expected ${expected}`)
       else if (value !== undefined) found[key] = { value, variable: name }
     }
     return found

@@ -10,14 +10,14 @@ const severityName = z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal']
 const severity = z
   .strictObject({
     lifecycle: severityName.default('info').describe('Severity of exec and exit events.'),
-    policies: z.record(z.string(), severityName).default({}).describe('Severity by policy name. Wins over tags.'),
+    policies: z.record(z.string(), severityName).default({}).describe('Severity by policy name, before tags.'),
     tags: z
       .record(z.string(), severityName)
       .default({})
-      .describe("Severity by tag. The first of a hook's tags that is listed here decides."),
+      .describe("Severity by tag. The first of a hook's tags that is listed here applies."),
   })
   .prefault({})
-  .describe('Severity of the records. Events that no key names are info.')
+  .describe('Severity of the records. Events without a match are info.')
 
 export const resourceKeys = {
   service_name: z
@@ -38,7 +38,7 @@ const BODIES = "Body of a record. json: Tetragon's JSON. text: one line for peop
 /** Where the default depends on the sink: effective.ts. */
 export const bodyBySink = body
   .optional()
-  .describe(`${BODIES} Default: json; text for Loki, whose queries answer only up to some megabytes.`)
+  .describe(`${BODIES} Default: json; text for Loki, which limits query answers to a few megabytes.`)
 
 export const recordKeys = {
   body: body.default('json').describe(BODIES),
@@ -56,13 +56,13 @@ export const recordKeys = {
     .boolean()
     .default(false)
     .describe(
-      'Also sets process.command_line, binary and arguments as one text, for queries that want that. The words are in process.command_args.',
+      'Also sets process.command_line, the binary and arguments as one text. The single words are in process.command_args.',
     ),
   file_details: z
     .boolean()
     .default(false)
     .describe(
-      'Adds what is known of the first file beside its path: file.inode, ktrail.file.device, and where it is so ktrail.file.deleted, partial and path_bytes.',
+      'Adds details of the first file: file.inode, ktrail.file.device, and, if they apply, ktrail.file.deleted, partial and path_bytes.',
     ),
   event_name_attribute: z
     .boolean()

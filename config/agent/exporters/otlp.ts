@@ -60,22 +60,24 @@ const tls = z
 const lokiKeys = z.strictObject({
   max_line_size: size(1, 1024 * MIB)
     .prefault('256KiB')
-    .describe("Loki's max_line_size: longest body of a record."),
+    .describe("Loki's max_line_size: maximum size of a record's body."),
   max_metadata_size: size(1, 1024 * MIB)
     .prefault('64KiB')
-    .describe("Loki's max_structured_metadata_size: names and values of all attributes of a record."),
+    .describe("Loki's max_structured_metadata_size: maximum size of the names and values of a record's attributes."),
   max_metadata_entries: z
     .int()
     .min(1)
     .max(100_000)
     .default(128)
-    .describe("Loki's max_structured_metadata_entries_count: attributes of a record and of its resource."),
+    .describe(
+      "Loki's max_structured_metadata_entries_count: maximum number of attributes of a record and its resource.",
+    ),
   max_age: duration(1000, 3650 * DAY_MS)
     .prefault('7d')
-    .describe("Loki's reject_old_samples_max_age: oldest record that it takes."),
+    .describe("Loki's reject_old_samples_max_age: maximum age of a record."),
   max_ahead: duration(0, 3650 * DAY_MS)
     .prefault('10m')
-    .describe("Loki's creation_grace_period: how far a record may be ahead of the clock."),
+    .describe("Loki's creation_grace_period: maximum time that a record may be ahead of the clock."),
 })
 
 /** The limits for Loki; undefined for other sinks. */
@@ -92,7 +94,7 @@ const loki = z
   })
   .prefault(false)
   .describe(
-    "The sink is Grafana Loki: true for Loki's default limits, or a mapping with yours. Records beyond a limit are " +
+    "Support for Grafana Loki: true for Loki's default limits, or a mapping with your limits. Records beyond a limit are " +
       'rejected before sending, because Loki does not report which one it refused. One request is sent at a time, because Loki ' +
       'refuses records too far behind the newest. batch.max_bytes is then at most 4MiB.',
   )
@@ -105,11 +107,11 @@ const concurrency = z
       .max(256)
       .optional()
       .describe(
-        'Most requests in flight, each on its own connection and with a batch in memory. Default: 4; always 1 for Loki.',
+        'Maximum number of requests in flight, each with its own connection and a batch in memory. Default: 4; always 1 for Loki.',
       ),
   })
   .prefault({})
-  .describe('Requests in flight at the same time. With more than one, records may arrive in another order.')
+  .describe('Requests in flight at the same time. With more than one, records may arrive out of order.')
 
 /** `type: otlp`. */
 export const otlp = z
@@ -123,14 +125,12 @@ export const otlp = z
     endpoint: base
       .optional()
       .describe(
-        `Base address; v1/logs is appended. For Loki http://HOST:3100/otlp. ${FROM_ENVIRONMENT} OTEL_EXPORTER_OTLP_ENDPOINT. ` +
+        `Base address, to which v1/logs is appended; for Loki http://HOST:3100/otlp. ${FROM_ENVIRONMENT} OTEL_EXPORTER_OTLP_ENDPOINT. ` +
           'Default: http://localhost:4318.',
       ),
     logs_endpoint: whole
       .optional()
-      .describe(
-        `Complete address, used as it is, instead of endpoint. ${FROM_ENVIRONMENT} OTEL_EXPORTER_OTLP_LOGS_ENDPOINT.`,
-      ),
+      .describe(`Complete address, instead of endpoint. ${FROM_ENVIRONMENT} OTEL_EXPORTER_OTLP_LOGS_ENDPOINT.`),
     protocol: z
       .enum(['http/protobuf', 'http/json'])
       .optional()
@@ -148,30 +148,30 @@ export const otlp = z
       .enum(['none', 'gzip', 'zstd'])
       .optional()
       .describe(
-        `Compression of requests. zstd costs less and is smaller, but not every sink takes it. ${FROM_ENVIRONMENT} ` +
+        `Compression of requests. zstd needs less CPU and is smaller, but not every sink accepts it. ${FROM_ENVIRONMENT} ` +
           'OTEL_EXPORTER_OTLP_COMPRESSION. Default: gzip.',
       ),
     headers: z
       .record(headerName, headerValue)
       .default({})
       .describe(
-        'HTTP headers of every request, by name. Never printed. For secrets use ${file:/path} (read at the start) or ' +
+        'HTTP headers of every request, by name. Never printed. For secrets, use ${file:/path} (read at the start) or ' +
           `header_files. ${FROM_ENVIRONMENT} OTEL_EXPORTER_OTLP_HEADERS.`,
       ),
     header_files: z
       .record(headerName, pathSchema('File with the value.', 'secret'))
       .default({})
       .describe(
-        'HTTP headers whose values are read from files, by name. Read at the start, on SIGHUP, when they change, and after ' +
-          'the sink refused them, so that you can replace a token while the agent runs.',
+        'HTTP headers with values from files, by name. The files are read at the start, on SIGHUP, when they change, and after ' +
+          'the sink refuses a value. You can replace a token while the agent runs.',
       ),
     tenant: headerValue.min(1).optional().describe('Tenant of a multi-tenant Loki, sent as X-Scope-OrgID.'),
     request_timeout: duration(1)
       .optional()
-      .describe(`Longest time of one request. ${FROM_ENVIRONMENT} OTEL_EXPORTER_OTLP_TIMEOUT. Default: 10s.`),
+      .describe(`Timeout of one request. ${FROM_ENVIRONMENT} OTEL_EXPORTER_OTLP_TIMEOUT. Default: 10s.`),
     tls,
     ...resourceKeys,
-    cluster_name: z.string().max(253).default('').describe('Resource attribute k8s.cluster.name; left out when empty.'),
+    cluster_name: z.string().max(253).default('').describe('Resource attribute k8s.cluster.name; absent if empty.'),
     ...recordKeys,
     body: bodyBySink,
     loki,
@@ -192,11 +192,11 @@ export const otlp = z
       refuse(['batch', 'max_bytes'], `expected at most ${formatSize(most)}${isLoki ? ' for Loki' : ''}`)
     }
     if (isLoki && (requests.max ?? 1) > 1) {
-      refuse(['concurrency', 'max'], 'expected 1 for Loki, which refuses what is too far behind the newest')
+      refuse(['concurrency', 'max'], 'expected 1 for Loki, because it refuses records too far behind the newest')
     }
     const address = logs_endpoint ?? endpoint ?? 'https:'
     if (!/^https:/i.test(address) && (ca_file ?? cert_file ?? key_file) !== undefined) {
-      refuse(['tls'], 'expected an https endpoint where there are certificates')
+      refuse(['tls'], 'expected an https endpoint with certificates')
     }
   })
   .describe('Exporter of OTLP log records over HTTP.')

@@ -6,30 +6,28 @@ import { DAY_MS, KIB, MIB, duration, size } from '../../base/units.ts'
 
 export const spool = z
   .strictObject({
-    dir: pathSchema(
-      'Folder of the spools. Each exporter has a subfolder of its own, so several may name the same folder.',
-    ),
+    dir: pathSchema('Folder of the spools. Each exporter has its own subfolder, so several may use the same folder.'),
     use: z
       .enum(['overflow', 'always'])
       .default('overflow')
       .describe(
-        'overflow: events go to disk when the queue is full, when the sink fails, and at the stop. always: every event goes to ' +
-          'disk first, so that a crash loses only what is not yet synced.',
+        'overflow: events go to disk if the queue is full, if the sink fails, and at the stop. always: every event goes to ' +
+          'disk first, so that a crash loses only unsynced events.',
       ),
     max_size: size(MIB, 1024 * 1024 * MIB)
       .prefault('1GiB')
-      .describe('Most bytes on disk. Beyond that the oldest events are dropped and counted as spool_full.'),
+      .describe('Maximum bytes on disk. Above it, the oldest events are dropped and counted as spool_full.'),
     max_age: duration(1000, 3650 * DAY_MS)
       .optional()
       .describe(
-        'Older events are dropped and counted as expired. Default: none; for Loki, which refuses old entries, 13/14 of ' +
+        'Age from which events are dropped and counted as expired. Default: none; for Loki, which refuses old entries, 13/14 of ' +
           'loki.max_age (156h of 7d).',
       ),
     min_free: size(0)
       .prefault('1GiB')
       .describe(
-        'Space that must stay free on the file system. When less is free, nothing more is spooled; what the queue in memory ' +
-          'cannot hold is dropped and counted.',
+        'Space that must stay free on the file system. If less is free, no more events are spooled; events that the queue in memory ' +
+          'cannot hold are dropped and counted.',
       ),
     fsync: z
       .union([z.enum(['never', 'batch']), duration(1, 3_600_000)], {
@@ -37,21 +35,21 @@ export const spool = z
       })
       .prefault('200ms')
       .describe(
-        'When written events are synced to disk: at this interval, after each batch, or never. Before the sync a power cut or ' +
+        'Sync of written events to disk: at this interval, after each batch, or never. Before the sync, a power cut or ' +
           'a kernel crash can lose them; a crash of the agent cannot.',
       ),
     compression: z
       .enum(['none', 'zstd'])
       .default('zstd')
-      .describe('Compression on disk. zstd needs a tenth of the space, and less CPU than writing everything.'),
+      .describe('Compression on disk. zstd needs 10 % of the space, and less CPU than uncompressed writes.'),
     segment_size: size(64 * KIB, 1024 * MIB)
       .prefault('16MiB')
       .describe(
-        'Size of one spool file, and of what is dropped at once at a limit. Limited to between a 4096th and a quarter of ' +
+        'Size of one spool file, the unit that is dropped at a limit. It is limited to between 1/4096 and 1/4 of ' +
           'max_size.',
       ),
   })
-  .describe('A queue on disk, for what the queue in memory cannot hold. Default: none.')
+  .describe('Queue on disk, for events that the queue in memory cannot hold. Default: none.')
 
 export function spoolFolder(name: string, { dir }: { readonly dir: string }): string {
   return join(dir, name)

@@ -9,12 +9,12 @@ export const stdout = z
       .enum(['json', 'extended', 'compact'])
       .default('json')
       .describe(
-        'json: JSON lines. extended: the same with a last key, ktrail, for what that has no key for, such as inodes. compact: one short line per event, for people.',
+        "json: JSON lines. extended: the same with a last key, ktrail, for data that Tetragon's JSON has no key for, such as inodes. compact: one short line per event, for people.",
       ),
     color: z
       .enum(['auto', 'always', 'never'])
       .default('auto')
-      .describe('Colours of compact lines. auto: when the output is a terminal and NO_COLOR is not set.'),
+      .describe('Colors of compact lines. auto: if the output is a terminal and NO_COLOR is not set.'),
     timestamps: z.boolean().default(false).describe('Starts each compact line with its time.'),
     envelope,
     ...chain,

@@ -6,18 +6,18 @@ export function tlsKeys(environment = { ca: '', cert: '', key: '' }) {
   return {
     ca_file: pathSchema(`PEM file of the authorities to trust instead of the system's.${environment.ca}`).optional(),
     cert_file: pathSchema(
-      `PEM file of the client certificate, for servers that ask for one.${environment.cert}`,
+      `PEM file of the client certificate, for servers that require one.${environment.cert}`,
     ).optional(),
     key_file: pathSchema(`PEM file of the private key of the client.${environment.key}`, 'secret').optional(),
     server_name: z
       .string()
       .min(1)
       .optional()
-      .describe("Name to expect in the server's certificate, if it differs from the address."),
+      .describe("Expected name in the server's certificate, if it differs from the address."),
     insecure_skip_verify: z
       .boolean()
       .default(false)
-      .describe('Accepts any certificate. Only for tests: anyone can then read the traffic and pose as the sink.'),
+      .describe('Accepts any certificate. Only for tests: anyone can read the traffic and impersonate the sink.'),
   }
 }
 

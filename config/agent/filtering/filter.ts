@@ -31,7 +31,7 @@ const EVENT_TYPES = [
 ] as const
 
 const UNANCHORED = 'RE2, unanchored.'
-const GLOB = '* matches any characters, also /.'
+const GLOB = '* matches any characters, including /.'
 
 const FRACTION = 'expected a fraction above 0 and at most 1, such as 0.1'
 
@@ -55,21 +55,19 @@ export const selector: Text = z.string().refine((text) => parseLabelSelector(tex
 
 /** A list that must not be empty: an empty one could mean all or nothing. */
 export function list<T extends z.ZodType>(item: T, description: string): z.ZodOptional<z.ZodArray<T>> {
-  const error = 'expected at least one entry; leave the key out when it is to change nothing'
+  const error = 'expected at least one entry; remove the key if it should have no effect'
   return z.array(item).min(1, { error }).optional().describe(description)
 }
 
-const eventSet = list(z.enum(EVENT_TYPES), "Kinds of events, by Tetragon's names.")
+const eventSet = list(z.enum(EVENT_TYPES), "Types of events, by Tetragon's names.")
 
 /** For allow and deny lists, which loss records always pass. */
 const filteredSet = list(
   z.enum(EVENT_TYPES).exclude(['RATE_LIMIT_INFO'], {
     error: ({ input }) =>
-      input === 'RATE_LIMIT_INFO'
-        ? 'expected a kind that allow and deny lists decide about; records of losses pass every filter'
-        : undefined,
+      input === 'RATE_LIMIT_INFO' ? 'expected another type, because loss records pass every filter' : undefined,
   }),
-  "Kinds of events, by Tetragon's names. Loss records (RATE_LIMIT_INFO) pass every filter.",
+  "Types of events, by Tetragon's names. Loss records (RATE_LIMIT_INFO) pass every filter.",
 )
 
 const tetragonFilter = z
@@ -86,35 +84,35 @@ const tetragonFilter = z
       .optional()
       .describe('Whether the process descends from the first process of its container. Unknown counts as false.'),
     container_id: list(regex, `First 31 characters of the container id. ${UNANCHORED}`),
-    container_name_regex: list(regex, `Name of the container: in its pod, or that of its runtime. ${UNANCHORED}`),
-    namespace: list(z.string(), 'Exact Kubernetes namespaces; "" means outside any pod.'),
-    namespace_regex: list(regex, `Kubernetes namespace; never matches outside a pod. ${UNANCHORED}`),
-    pod_regex: list(regex, `Name of the pod; never matches outside a pod. ${UNANCHORED}`),
+    container_name_regex: list(regex, `Name of the container in its pod, or else in its runtime. ${UNANCHORED}`),
+    namespace: list(z.string(), 'Exact Kubernetes namespaces; "" means outside of pods.'),
+    namespace_regex: list(regex, `Kubernetes namespace; never matches outside of pods. ${UNANCHORED}`),
+    pod_regex: list(regex, `Name of the pod; never matches outside of pods. ${UNANCHORED}`),
     labels: list(
       selector,
-      'Kubernetes label selectors for the labels of the pod, or for those in containers.labels; never match outside of both.',
+      'Kubernetes label selectors for the labels of the pod, or for the labels in containers.labels; never match outside of both.',
     ),
     health_check: z.boolean().optional().describe('Whether the process or its parent may be an exec probe of a pod.'),
   })
-  .describe("One of Tetragon's filters. All keys must match, each with at least one of its values.")
+  .describe('A filter of Tetragon. All keys must match, each with at least one of its values.')
 
 const filter = z
   .strictObject({
     policies: list(
       z.string().min(1),
-      `Policy names. ${GLOB} Exec and exit events belong to no policy: this key leaves them out.`,
+      `Policy names. ${GLOB} Exec and exit events belong to no policy, so this key removes them.`,
     ),
     event_types: list(
       z.enum(RECORDS),
-      'Kinds of records. Loss records and records about changes always pass; with events_lost alone nothing else does.',
+      'Types of records. Loss records and records about changes always pass; with events_lost alone, only these pass.',
     ),
-    namespaces: list(z.string(), `Kubernetes namespaces; "" means outside any pod. ${GLOB}`),
+    namespaces: list(z.string(), `Kubernetes namespaces; "" means outside of pods. ${GLOB}`),
     pods: list(z.string().min(1), `Pod names. ${GLOB}`),
     workloads: list(
       z.string().min(1),
-      `Names of the Deployments, DaemonSets, Jobs and so on that pods belong to; of a pod by itself its own. ${GLOB}`,
+      `Names of the workloads (Deployment, DaemonSet, Job, …) of pods; for a pod without workload, its own name. ${GLOB}`,
     ),
-    containers: list(z.string().min(1), `Names of containers: in their pods, or those of their runtime. ${GLOB}`),
+    containers: list(z.string().min(1), `Names of containers in their pods, or else in their runtime. ${GLOB}`),
     images: list(z.string().min(1), `Images of containers, such as docker.io/library/nginx:1.27. ${GLOB}`),
     binaries: list(z.string().min(1), `Binaries of the process, as paths. ${GLOB}`),
     binary_regex: list(regex, `Binary of the process. ${UNANCHORED}`),
@@ -122,20 +120,20 @@ const filter = z
     health_checks: z
       .enum(['keep', 'drop'])
       .optional()
-      .describe('drop leaves out events of processes that may be an exec probe of a pod. Default: keep.'),
+      .describe('Events of processes that may be an exec probe of a pod: keep or drop. Default: keep.'),
     sample: z
       .number()
       .gt(0, { error: FRACTION })
       .max(1, { error: FRACTION })
       .optional()
       .describe(
-        'Fraction of processes whose events pass, applied after all other keys. It is decided by exec id: all events of a ' +
+        'Fraction of processes whose events pass, applied after all other keys. The exec id decides: either all events of a ' +
           'process pass, or none.',
       ),
     allow: list(tetragonFilter, "Tetragon's allow list: only events that match one of these filters pass."),
-    deny: list(tetragonFilter, "Tetragon's deny list: events that match one of these filters are left out."),
+    deny: list(tetragonFilter, "Tetragon's deny list: events that match one of these filters are removed."),
   })
-  .describe('Which events this exporter gets: those that pass every key. Default: all.')
+  .describe('Conditions on the events that this exporter gets; an event must pass every key. Default: all events.')
 
 const fieldFilter = z
   .strictObject({
@@ -143,14 +141,14 @@ const fieldFilter = z
     invert_event_set: z
       .boolean()
       .default(false)
-      .describe('true: applies to all kinds of events except those in event_set.'),
+      .describe('true: applies to all types of events except those in event_set.'),
     fields: fieldPaths.describe('Paths below the record, separated by commas, such as "process.binary,parent.pod".'),
     action: z
       .enum(['INCLUDE', 'EXCLUDE'])
       .default('INCLUDE')
       .describe('INCLUDE keeps only these fields. EXCLUDE removes them.'),
   })
-  .describe("One of Tetragon's field filters. Loss records stay whole unless event_set names them.")
+  .describe('A field filter of Tetragon. Loss records keep all fields unless event_set names them.')
 
 const redact = z
   .strictObject({
@@ -160,40 +158,43 @@ const redact = z
     ),
     paths: list(
       redaction,
-      'The same for all paths: file and text arguments of a hook, binary, working directory, and arguments of processes.',
+      'Same as redact, but for all paths: file and text arguments of a hook, binary, working directory, and arguments of processes.',
     ),
     binary_regex: list(regex, `Only for processes whose binary matches. ${UNANCHORED} Default: all processes.`),
     namespaces: list(
       z.string().min(1),
-      `Only for processes in pods of these Kubernetes namespaces. ${GLOB} This key and the next ones also take processes of containers of which that is not known yet, so that no secret leaves early.`,
+      `Only for processes in pods of these Kubernetes namespaces. ${GLOB} If the pod of a container is not known yet, this key and the next ones also match, so that no secret is sent.`,
     ),
     pods: list(z.string().min(1), `Only in these pods, by name. ${GLOB}`),
     workloads: list(z.string().min(1), `Only in pods of these workloads. ${GLOB}`),
-    containers: list(z.string().min(1), `Only in these containers: in their pods, or those of their runtime. ${GLOB}`),
+    containers: list(
+      z.string().min(1),
+      `Only in these containers, by their name in the pod, or else in the runtime. ${GLOB}`,
+    ),
     images: list(z.string().min(1), `Only in containers of these images. ${GLOB}`),
     labels: list(
       selector,
-      'Only where one of these Kubernetes label selectors fits the labels of the pod, or those in containers.labels.',
+      'Only if one of these Kubernetes label selectors matches the labels of the pod, or the labels in containers.labels.',
     ),
   })
   .refine((value) => value.redact !== undefined || value.paths !== undefined, {
-    error: 'expected the key redact or paths, with what is to be replaced',
+    error: 'expected the key redact or paths, with the texts to replace',
   })
-  .describe("One of Tetragon's redaction filters. It is applied to the process and to its parent separately.")
+  .describe('A redaction filter of Tetragon. It is applied to the process and to its parent separately.')
 
 const rateLimit = z
   .strictObject({
-    events: z.int().min(1).max(1_000_000_000).describe('Events that pass in each period.'),
+    events: z.int().min(1).max(1_000_000_000).describe('Maximum number of events in each period.'),
     per: duration(1, 86_400_000).prefault('1s').describe('Length of the period.'),
     burst: z
       .int()
       .min(1)
       .max(1_000_000_000)
       .optional()
-      .describe('Most events that pass at once after a quiet time. Default: as many as events.'),
+      .describe('Maximum number of events that pass at once after a quiet time. Default: same as events.'),
   })
   .describe(
-    'Limits how many events this exporter sends. Events above the limit are dropped and counted as rate_limit. Loss ' +
+    'Limit on the events that this exporter sends. Events above the limit are dropped and counted as rate_limit. Loss ' +
       'records always pass.',
   )
 
@@ -202,11 +203,11 @@ export const filtering = {
   filter: filter.optional(),
   fields: list(
     fieldFilter,
-    "Tetragon's field filters, in order: which fields a record has. They apply to JSON lines and to the JSON body and the attributes of OTLP records; an attribute goes with any of the fields it is made of. Compact lines and text bodies have no fields.",
+    "Tetragon's field filters, in order; they select the fields of a record. They apply to JSON lines, and to the JSON body and attributes of OTLP records. An attribute is removed with any of its source fields. Compact lines and text bodies have no fields.",
   ),
   redact: list(
     redact,
-    "Tetragon's redaction filters, in order. They replace text by ***** before anything is encoded.",
+    "Tetragon's redaction filters, in order. They replace text by ***** before the event is encoded.",
   ),
   rate_limit: rateLimit.optional(),
 }
@@ -214,7 +215,7 @@ export const filtering = {
 /** A mistake that depends on the exporter's other keys: a format without fields, which would send everything. */
 export function fieldsProblem({ fields, format, body }: Readonly<Record<string, unknown>>): string | undefined {
   if (fields === undefined) return undefined
-  if (format === 'compact') return 'expected format: json to go with it, compact lines have no fields'
-  if (body === 'text') return 'expected body: json or body: none to go with it, a line of text has no fields'
+  if (format === 'compact') return 'expected format: json with it, because compact lines have no fields'
+  if (body === 'text') return 'expected body: json or body: none with it, because a line of text has no fields'
   return undefined
 }

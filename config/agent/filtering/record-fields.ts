@@ -73,7 +73,7 @@ function nameIn(shape: Shape, part: string): string | undefined {
 
 function unknown(path: string, part: string, shape: Shape | true): string {
   const hint = shape === true ? '' : didYouMean(part, Object.keys(shape))
-  return `expected fields of a record such as "process.binary,parent.pod"; ${show(part)} in ${show(path)} is none${hint}`
+  return `expected fields of a record such as "process.binary,parent.pod"; unknown field ${show(part)} in ${show(path)}${hint}`
 }
 
 function camelCase(name: string): string {

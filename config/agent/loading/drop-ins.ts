@@ -28,7 +28,7 @@ export async function readDropIns(
 ): Promise<readonly DropIn[] | { readonly problems: readonly Problem[] }> {
   const folder = dropInFolder(configFile)
   const refuse = (message: string): { problems: Problem[] } => ({
-    problems: [{ file: folder, line: 1, col: 1, message }],
+    problems: [{ file: folder, line: 0, col: 0, message }],
   })
   let files: string[]
   try {

@@ -16,21 +16,21 @@ const MOST_LABELS = 16
 export const containers = z
   .strictObject({
     sockets: z
-      .array(pathSchema('The Unix socket of a container runtime.'))
+      .array(pathSchema('Unix socket of a container runtime.'))
       .min(1)
       .max(MOST_SOCKETS)
       .optional()
       .describe(
-        `Sockets of container runtimes, in the order in which they are asked: Docker or podman (their HTTP API), containerd or CRI-O (the CRI API); which it is shows itself. Default: those of ${RUNTIME_SOCKETS.join(', ')} that are there. Who owns a socket can give any container a name.`,
+        `Sockets of container runtimes, in the order of requests: Docker or podman (HTTP API), containerd or CRI-O (CRI API). The agent detects the API. The owner of a socket can give any container a name. Default: the existing ones of ${RUNTIME_SOCKETS.join(', ')}.`,
       ),
     labels: z
       .array(z.string().min(1).max(256))
       .max(MOST_LABELS)
       .default([])
-      .describe('Labels of containers that events have, by name, such as com.docker.compose.service.'),
+      .describe('Names of container labels to add to events, such as com.docker.compose.service.'),
   })
   .optional()
   .describe(
-    'Without Kubernetes: events have the name and image of the container in which they happened, and the labels that are asked for, from the runtime’s socket. ' +
-      'Write containers: {} for the usual sockets. Without it, no runtime is asked.',
+    'Container data without Kubernetes: events have the name, the image and the selected labels of their container, from the runtime’s socket. ' +
+      'Write containers: {} for the usual sockets. Without this key, the agent connects to no runtime.',
   )

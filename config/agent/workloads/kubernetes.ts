@@ -7,41 +7,41 @@ import { duration } from '../../base/units.ts'
 export const kubernetes = z
   .strictObject({
     kubeconfig: pathSchema(
-      "A kubeconfig file with a token or a client certificate. Default: the service account of the agent's pod.",
+      "Kubeconfig file with a token or a client certificate. Default: the service account of the agent's pod.",
       'secret',
     ).optional(),
     policies: z
       .boolean()
       .default(false)
       .describe(
-        'Policies are also the objects of the kinds TracingPolicy and TracingPolicyNamespaced. A change takes effect within a second; ' +
-          'kubectl describe shows what each agent thinks of it.',
+        'Whether objects of the kinds TracingPolicy and TracingPolicyNamespaced are also policies. A change takes effect within a second; ' +
+          'kubectl describe shows the result on each agent.',
       ),
     policy_selector: selector
       .optional()
       .describe(
-        'Only policies whose labels match, as in kubectl get -l. Where Tetragon runs beside, choose the policies for ktrail with it.',
+        'Label selector of policies, as in kubectl get -l. If Tetragon also runs in the cluster, use it to choose the policies for ktrail.',
       ),
     pods: z
       .boolean()
       .default(false)
       .describe(
-        'Events say in which pod of this node they happened: namespace, name, labels, workload, container. node_name must be the name of the node ' +
-          'in Kubernetes. Filters by pods need it, and policies that select pods or containers.',
+        'Whether events have the pod in which they happened: namespace, name, labels, workload, container. node_name must be the name of the node ' +
+          'in Kubernetes. Filters by pods, and policies that select pods or containers, require this key.',
       ),
     pod_wait: duration(0, 60_000)
       .prefault('5s')
       .describe(
-        'An event from a container that the API server does not know yet waits at most this long; those of other processes pass. Then it goes with ' +
-          'what its cgroup tells: the pod, without the container. With 0s no event waits for a look-up, and all events keep the order of the kernel.',
+        'Maximum time that an event waits for a container that the API server does not know yet; events of other processes pass. After it, the event is sent with ' +
+          'the pod from its cgroup, without the container. With 0s, no event waits for a look-up, and all events keep the order of the kernel.',
       ),
     metrics_by_namespace: z
       .boolean()
       .default(false)
       .describe(
-        'The metric ktrail_namespace_events_total counts events by policy and namespace of the pod: a sample for each pair, 1,000 at most. Needs pods: true.',
+        'Adds the metric ktrail_namespace_events_total, which counts events by policy and namespace of the pod, with at most 1,000 samples. Requires pods: true.',
       ),
-    policy_names: list(regex, 'Only policies with a name that one of these matches; RE2, unanchored.'),
+    policy_names: list(regex, 'Only policies whose name matches one of these; RE2, unanchored.'),
   })
   .check((context) => {
     const { metrics_by_namespace, pods } = context.value
@@ -50,4 +50,4 @@ export const kubernetes = z
       context.issues.push({ code: 'custom', input: context.value, path: ['metrics_by_namespace'], message })
   })
   .optional()
-  .describe('What the agent asks the API server of its Kubernetes cluster for. Without it, the agent connects to none.')
+  .describe('Data from the API server of the Kubernetes cluster. Without it, the agent connects to none.')

@@ -56,7 +56,7 @@ export function withEnforcer(hooks: readonly HookSpec[], enforcer: Enforcer | un
   if (enforcer === undefined) {
     if (first !== undefined) {
       const sentence =
-        'the policy has no enforcers: add enforcers: [{calls: [...]}] to spec, with the calls that are to fail'
+        'the policy has no enforcers: add enforcers: [{calls: [...]}] to spec, with the calls that should fail'
       spec.problems.add(first.at, `action NotifyEnforcer: ${sentence}`)
     }
     return [...hooks]

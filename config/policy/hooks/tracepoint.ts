@@ -25,8 +25,7 @@ const FIELDS: Listable = {
   of: 'a tracepoint',
   maxIndex: MAX_FIELD,
   untyped: AUTO,
-  position:
-    "the position among the fields of the tracepoint's format, its four common ones first, so 4 is its first own",
+  position: "the position among the fields of the tracepoint's format, where 4 is the first after the four common ones",
 }
 const RAW: Listable = {
   types: RAW_TYPES,
@@ -47,7 +46,7 @@ export function readTracepoint(place: Place, lists: Lists, macros: Macros): Kpro
   const selectors = readSelectors(fields, args, [], macros, lists)
   refuseStacks(selectors, fields)
   if (denies({ selectors })) {
-    const sentence = 'action Override: a tracepoint has nothing that could fail; hook the function with kprobes'
+    const sentence = 'action Override: a tracepoint cannot fail; hook the function with kprobes'
     fields.refuse('selectors', sentence)
   }
   const reported = readReported(fields)

@@ -36,9 +36,9 @@ const LATER_ACTIONS = 'GetUrl DnsLookup TrackSock UntrackSock Set'.split(' ')
 
 /** Actions of older versions of Tetragon, and their replacements. */
 const FORMER_ACTIONS: ReadonlyMap<string, string> = new Map([
-  ['NotifyKiller', 'its name is NotifyEnforcer now'],
+  ['NotifyKiller', 'use NotifyEnforcer'],
   ...['FollowFD', 'UnfollowFD', 'CopyFD'].map(
-    (name) => [name, 'filter on an argument of type file or fd instead'] as const,
+    (name) => [name, 'use a filter on an argument of type file or fd'] as const,
   ),
 ])
 
@@ -70,14 +70,14 @@ export function readActions(selector: Fields): Pick<Selector, 'actions' | 'stack
     const one = readAction(place)
     if (one === undefined) continue
     if (one.action === 'post' && all.some(({ action }) => action === 'post')) {
-      place.refuse('expected at most one action Post in a selector; drop one')
+      place.refuse('expected at most one action Post in a selector; remove one')
     }
     if (one.action === 'override' && all.some(({ action }) => action === 'override')) {
-      place.refuse('expected at most one action Override in a selector; drop one')
+      place.refuse('expected at most one action Override in a selector; remove one')
     }
     if (one.note !== undefined && all.some(({ note }) => note !== undefined)) {
       const sentence = 'expected at most one action NotifyEnforcer or CleanupEnforcerNotification in a selector'
-      place.refuse(`${sentence}; drop one`)
+      place.refuse(`${sentence}; remove one`)
     }
     limited ||= one.limit !== undefined
     all.push(one)
@@ -177,7 +177,7 @@ function readError(fields: Fields): number {
   const place = fields.need('argError', `an error from ${MIN_ERROR} to -1, such as -1 (EPERM)`)
   const value = place?.scalar
   if (place !== undefined && isNoError(value)) {
-    place.warn(`${value} is no error (${MIN_ERROR} to -1): the call fails with -1 (EPERM), as in Tetragon`)
+    place.warn(`${value} is not an error (${MIN_ERROR} to -1): the call fails with -1 (EPERM), as in Tetragon`)
     return EPERM
   }
   return (place && asInteger(place, MIN_ERROR, -1)) ?? EPERM
@@ -201,7 +201,7 @@ function readActionName(fields: Fields): Action | undefined {
   if (action !== undefined) return action
   const former = FORMER_ACTIONS.get(text)
   let sentence = `${expected}, got ${show(text)}${didYouMean(text, [...names, ...LATER_ACTIONS])}`
-  if (former !== undefined) sentence = `Tetragon no longer has an action ${show(text)}: ${former}`
+  if (former !== undefined) sentence = `Tetragon removed the action ${show(text)}: ${former}`
   else if (LATER_ACTIONS.includes(text)) sentence = `${notSupported('action', text)}; ${expected}`
   return place.refuse(sentence)
 }
@@ -210,12 +210,12 @@ function readActionName(fields: Fields): Action | undefined {
 function warnOfKey(fields: Fields, key: string, owner: string, action: Action): void {
   if (fields.get(key) === undefined) return
   const name = [...ACTIONS].find(([, value]) => value === action)?.[0] ?? action
-  fields.warn(key, `has no effect with action ${name}, only with ${owner}; drop it`)
+  fields.warn(key, `has no effect with action ${name}, only with ${owner}; remove it`)
 }
 
 function refuseKey(fields: Fields, key: string, owner: string): void {
   if (fields.get(key) === undefined) return
-  fields.refuse(key, `applies to action ${owner} only; drop it`)
+  fields.refuse(key, `applies only to action ${owner}; remove it`)
 }
 
 function readLimit(fields: Fields): RateLimit | undefined {
@@ -224,7 +224,7 @@ function readLimit(fields: Fields): RateLimit | undefined {
   const place = fields.get('rateLimit')
   if (place === undefined) {
     if (scopeAt !== undefined) {
-      fields.warn('rateLimitScope', 'does nothing without rateLimit')
+      fields.warn('rateLimitScope', 'has no effect without rateLimit')
     }
     return undefined
   }

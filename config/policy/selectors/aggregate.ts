@@ -19,12 +19,12 @@ export function readAggregate(fields: Fields, selectors: readonly Selector[]): A
   const by = readBy(own)
   if (selectors.some(({ actions }) => actions !== undefined && doesMore(actions))) {
     const sentence =
-      'cannot be combined with rateLimit or an action other than Post and NoPost; write another hook of the same call'
+      'cannot be combined with rateLimit or actions other than Post and NoPost; use a second hook on the same call'
     fields.refuse('aggregate', sentence)
   }
   if (selectors.some(({ matchReturnArgs }) => matchReturnArgs !== undefined)) {
     const sentence =
-      'cannot be combined with matchReturnArgs, which decides on each call by itself; write another hook of the same call'
+      'cannot be combined with matchReturnArgs, which applies to single calls; use a second hook on the same call'
     fields.refuse('aggregate', sentence)
   }
   return { windowMs, byFile: by.has('file'), byKind: by.has('kind'), at: place.node.at }
@@ -58,7 +58,7 @@ function readBy(fields: Fields): ReadonlySet<string> {
     }
   }
   if (list.node.kind === 'list' && !by.has('process')) {
-    list.refuse('expected process among them: an event is of one process')
+    list.refuse('expected process in the list, because an event is of one process')
   }
   return by
 }

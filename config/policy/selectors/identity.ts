@@ -26,17 +26,17 @@ export function readPaths(places: readonly Place[]): readonly string[] {
 function readPath(place: Place, text: string): string[] {
   const names = text.split('/').slice(1)
   if (!text.startsWith('/') || names.includes('.') || names.includes('..')) {
-    place.refuse(`expected the absolute path of a file or folder, without "." and ".." as names, got ${show(text)}`)
+    place.refuse(`expected the absolute path of a file or folder, without "." and "..", got ${show(text)}`)
     return []
   }
-  if (text.includes('*')) place.warn(`* is no wildcard in ${show(text)}; name the folder with UnderDir`)
+  if (text.includes('*')) place.warn(`* is not a wildcard in ${show(text)}; use UnderDir with the folder`)
   return [`/${names.filter((name) => name !== '').join('/')}`]
 }
 
 export function readSticky(fields: Fields, operator: string): Pick<IdentityFilter, 'sticky'> {
   if (!fields.flag('sticky', false)) return {}
   if (operator === 'UnderDir') return { sticky: true }
-  fields.refuse('sticky', `is only for UnderDir, got ${operator}`)
+  fields.refuse('sticky', `applies only to UnderDir, got ${operator}`)
   return {}
 }
 
@@ -57,6 +57,6 @@ export function checkIdentityFilters(hooks: readonly HookSpec[], isTetragons: bo
     const more = filters.find(({ arg }) => arg === args[MAX_FILES])
     if (more === undefined) continue
     const sentence = `expected at most ${MAX_FILES} arguments of a hook with SameFile or UnderDir, got ${args.length}`
-    problems.add(more.at, `operator: ${sentence}; write another hook of the same call`)
+    problems.add(more.at, `operator: ${sentence}; use a second hook on the same call`)
   }
 }

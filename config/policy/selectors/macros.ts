@@ -59,7 +59,7 @@ export class Macros {
           continue
         }
         const where = other === undefined ? 'the selector' : `macro ${show(other)}`
-        place.refuse(`macro ${show(name)} has ${field}, which ${where} has too; drop one`)
+        place.refuse(`macro ${show(name)} has ${field}, and ${where} has it too; remove one`)
       }
     }
     return new Place({ ...node, entries }, path, selector.problems)
@@ -68,7 +68,7 @@ export class Macros {
   /** Most likely a selector should name it. */
   warnOfUnused(problems: Problems): void {
     for (const [name, at] of this.#unused) {
-      problems.warn(at, `spec.selectorsMacros.${name}: no selector names it in its macros`)
+      problems.warn(at, `spec.selectorsMacros.${name}: no selector uses it in macros`)
     }
   }
 
@@ -78,7 +78,7 @@ export class Macros {
     if (macro !== undefined) return macro.entries
     const names = [...this.#macros.keys()]
     const known = names.length === 0 ? 'the policy has no selectorsMacros' : `the policy has ${names.join(', ')}`
-    place.refuse(`no macro is named ${show(name)}, ${known}${didYouMean(name, names)}`)
+    place.refuse(`no macro is named ${show(name)}; ${known}${didYouMean(name, names)}`)
     return []
   }
 }

@@ -17,7 +17,7 @@ export function readOwn(
   const aggregate = readAggregate(fields, selectors)
   const details = readFileDetails(fields)
   if (details !== undefined && args.every((arg) => arg !== undefined && arg.type.kind !== 'file')) {
-    fields.refuse('fileDetails', 'needs an argument that is a file, such as {index: 0, type: file}')
+    fields.refuse('fileDetails', 'requires an argument that is a file, such as {index: 0, type: file}')
   }
   return { ...(aggregate && { aggregate }), ...(details && { fileDetails: details }) }
 }

@@ -37,7 +37,7 @@ function readPrograms(selector: Fields, key: string, of: ProgramFilter['class'])
     const descendants = fields.flag('followChildren', false)
     if (operator === undefined) return []
     if (descendants && operator !== 'Equal' && operator !== 'NotEqual') {
-      fields.refuse('followChildren', `applies to In and NotIn only; drop it`)
+      fields.refuse('followChildren', `applies only to In and NotIn; remove it`)
     }
     for (const value of places) warnOfText(value, operator, 'path')
     const values = readTexts(places, operator, MAX_PROGRAM_BYTES)

@@ -42,7 +42,7 @@ export function readSocketValues(
 ): Meaning & Pick<SocketFilter, 'values'> {
   const meaning = MEANINGS[operator]
   if (operator.endsWith('Priv')) {
-    places[0]?.refuse(`${operator} takes no values: it is about ports up to ${LAST_PRIVILEGED}`)
+    places[0]?.refuse(`${operator} takes no values: it means ports up to ${LAST_PRIVILEGED}`)
     return { ...meaning, values: rangePrefixes(0, LAST_PRIVILEGED) }
   }
   const values = places.flatMap((place) => {
@@ -50,7 +50,7 @@ export function readSocketValues(
     if (text === undefined) return []
     const read = readValue(meaning.member, text)
     if (!('expected' in read)) return read
-    const hint = read.hint ?? (text.includes('${') ? '; fill in the variable first, for example with envsubst' : '')
+    const hint = read.hint ?? (text.includes('${') ? '; replace the variable first, for example with envsubst' : '')
     place.refuse(`expected ${read.expected}, got ${show(text)}${hint}`)
     return []
   })

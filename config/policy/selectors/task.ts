@@ -110,7 +110,7 @@ function readCapabilityChanges(place: Place): CapabilityChangeFilter | undefined
 }
 
 function noneLeft(fields: Fields, what: string): void {
-  fields.refuse('values', `NotIn with all ${what} matches no change; leave some out, or use In`)
+  fields.refuse('values', `NotIn with all ${what} matches no change; remove some, or use In`)
 }
 
 function readCapabilitySet(fields: Fields, place: Place): CapabilityFilter | undefined {

@@ -28,7 +28,7 @@ export function readWorkloads(spec: Fields, namespace: string | undefined): Work
   const containers = readLabels(spec.get('containerSelector'))
   const host = readHost(spec)
   if (namespace !== undefined && host) {
-    spec.refuse('hostSelector', 'a policy of a namespace is for its pods, never for host processes; drop it')
+    spec.refuse('hostSelector', 'a namespaced policy applies only to pods, never to host processes; remove it')
   }
   if (namespace === undefined && pods === undefined && containers === undefined && !host) return undefined
   const asked = ['podSelector', 'containerSelector', 'hostSelector'].find((key) => spec.get(key) !== undefined)
@@ -69,7 +69,7 @@ function readHost(fields: Fields): boolean {
   if (place === undefined || isNull(place)) return false
   const { node } = place
   if (node.kind === 'map' && node.entries.size === 0) return true
-  const expected = 'expected {}, for all host processes; without the key none are asked'
+  const expected = 'expected {}, which matches all host processes'
   place.refuse(`${expected}, got ${node.kind === 'map' ? 'a mapping with keys' : describe(node)}`)
   return false
 }
@@ -112,7 +112,7 @@ function readExpression(place: Place): LabelRequirement | undefined {
     fields.refuse('values', `expected at least one value for ${operator}`)
   }
   if (operator !== undefined && !wants && values.length > 0) {
-    fields.refuse('values', `${operator} takes no values; drop them`)
+    fields.refuse('values', `${operator} takes no values; remove them`)
   }
   return key === undefined || operator === undefined ? undefined : { key, operator, values: texts }
 }

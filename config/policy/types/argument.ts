@@ -87,7 +87,7 @@ export function readArgument(
   const size = readSize(fields, type)
   const maxData = fields.flag('maxData', false)
   if (maxData && type !== undefined && type.kind !== 'bytes') {
-    fields.warn('maxData', `has no effect on type ${type.name}; drop it`)
+    fields.warn('maxData', `has no effect on type ${type.name}; remove it`)
   }
   if (sources !== undefined && source !== 'pt_regs') {
     fields.need('resolve', 'the path to a member of the task, such as mm.owner.comm')
@@ -121,7 +121,7 @@ function readSource(fields: Fields, known: Listable['sources']): ArgumentSpec['s
   if (expected !== undefined) {
     place.refuse(`expected ${expected}, got ${show(written)}${didYouMean(written, known ?? [])}`)
   } else if (written !== '') {
-    place.refuse(`an item of args is a parameter; write it into data of the hook`)
+    place.refuse(`an item of args is a parameter; move it to data of the hook`)
   }
   return undefined
 }
@@ -134,7 +134,7 @@ function readType(place: Place, types: readonly ArgumentType[], of: string | und
   if (typeof text !== 'string') {
     place.refuse(`${expected}, got ${describe(place.node)}`)
   } else if (NEVER_KPROBE_TYPES.includes(text)) {
-    place.refuse(`type ${show(text)} is only for fields of tracepoints; ${expected}`)
+    place.refuse(`type ${show(text)} applies only to fields of tracepoints; ${expected}`)
   } else if (LATER_TYPES.includes(text)) {
     place.refuse(`${notSupported('argument type', text)}; ${expected}`)
   } else if (of !== undefined && names(TYPES).includes(text)) {

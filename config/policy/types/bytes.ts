@@ -22,13 +22,13 @@ export function readSize(fields: Fields, type: ArgumentType | undefined): BytesS
       ...(position === 0 ? [] : ['sizeArgIndex']),
       ...(copies && type.kind !== 'bytes' ? ['returnCopy'] : []),
     ]
-    for (const key of useless) fields.warn(key, `has no effect on type ${type.name}; drop it`)
+    for (const key of useless) fields.warn(key, `has no effect on type ${type.name}; remove it`)
     return undefined
   }
   if (position === 0 && !(copies && type.name === 'char_buf')) {
-    const what = type.name === 'char_buf' ? 'bytes the buffer has' : 'parts the array has'
-    const or = type.name === 'char_buf' ? ', or returnCopy: true if the return value says it' : ''
-    const expected = `the position, from 1 on, of the parameter that says how many ${what}${or}`
+    const what = type.name === 'char_buf' ? 'bytes in the buffer' : 'parts in the array'
+    const or = type.name === 'char_buf' ? ', or returnCopy: true if the return value is that number' : ''
+    const expected = `the position, from 1 on, of the parameter with the number of ${what}${or}`
     fields.problems.add(fields.at, `${fields.pathOf('sizeArgIndex')}: missing; expected ${expected}`)
     return undefined
   }

@@ -55,7 +55,7 @@ export function readRegister(fields: Fields): string | undefined {
   const place = fields.need('resolve', 'the name of a register, such as rdi or x0')
   const name = place && asText(place)
   if (fields.get('btfType') !== undefined) {
-    fields.warn('btfType', 'has no effect on a register; drop it')
+    fields.warn('btfType', 'has no effect on a register; remove it')
   }
   if (place === undefined || name === undefined) return undefined
   const known = Object.values(REGISTERS)

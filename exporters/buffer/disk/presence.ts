@@ -93,7 +93,7 @@ export class Presence {
     if (!isOther(await lookAt(files.stat(dir)), this.#folder)) return false
     await files.mkdir(dir)
     const lock = await files.lock(dir)
-    if ('heldBy' in lock) throw new Error(`process ${lock.heldBy} is using "${dir}", which took the spool's place`)
+    if ('heldBy' in lock) throw new Error(`process ${lock.heldBy} uses "${dir}", which replaced the spool`)
     await ignoring(this.#lock.release())
     this.#lock = lock
     this.#folder = (await files.stat(dir)).id

@@ -128,7 +128,7 @@ async function syncAll(segments: readonly Segment[], files: SpoolFiles): Promise
 function otherVersion(dir: string, number: number, why: string): ExportError {
   return new ExportError(
     'UNUSABLE',
-    `cannot use the spool "${dir}": ${segmentName(number)} was ${why}; nothing in it was changed: start that version ` +
+    `cannot use the spool "${dir}": ${segmentName(number)} was ${why}; the spool is unchanged: start that version ` +
       'again, or give this exporter another folder',
   )
 }

@@ -62,7 +62,7 @@ export interface SpoolDeps {
 
 const MAX_SEGMENT_MS = 3_600_000
 
-const RIGHTS = 'let the user that the agent runs as read and write the folder and its files'
+const RIGHTS = 'let the user of the agent read and write the folder and its files'
 const DESCRIPTORS = 'raise the limit of open files (ulimit -n, or LimitNOFILE= of the service)'
 const NEXT_STEPS: Readonly<Record<string, string>> = {
   EACCES: RIGHTS,
@@ -86,7 +86,7 @@ export async function openSpool(options: SpoolOptions, deps: SpoolDeps): Promise
     .catch((error: unknown) => {
       throw new ExportError(
         'UNUSABLE',
-        `cannot use "${dir}" as a spool: ${textOf(error)}; make it a folder that the agent may write`,
+        `cannot use "${dir}" as a spool: ${textOf(error)}; make it a folder that the agent can write`,
         error,
       )
     })

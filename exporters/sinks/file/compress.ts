@@ -119,7 +119,7 @@ async function writeAll(out: OpenFile, gzipped: AsyncIterable<Buffer>): Promise<
   for await (const chunk of gzipped) {
     for (let rest = chunk; rest.length > 0;) {
       const { bytesWritten } = await out.writev([rest])
-      if (bytesWritten <= 0) throw new Error('the write took no bytes')
+      if (bytesWritten <= 0) throw new Error('the write wrote no bytes')
       rest = rest.subarray(bytesWritten)
     }
   }

@@ -98,7 +98,7 @@ export class LogFile {
       while (written < total) {
         const { bytesWritten } = await this.#file.writev(skip(parts, written))
         // Otherwise a file that accepts no bytes and reports no error would loop here forever.
-        if (bytesWritten <= 0) throw new Error('the write took no bytes')
+        if (bytesWritten <= 0) throw new Error('the write wrote no bytes')
         written += bytesWritten
       }
       const { count: events } = batchOf(parts)

@@ -121,7 +121,7 @@ export class KafkaExporter implements Exporter {
     if (fault !== undefined) throw fault
     const partitions = topics.map((name) => `partitions of topic "${name}": ${String(found?.get(name))}`)
     const login = sasl === undefined ? '' : `, logged in as "${sasl.username}"`
-    const named = topics.length === 0 ? [`topics "${topic}" depend on the events and were not looked for`] : partitions
+    const named = topics.length === 0 ? [`topics "${topic}" depend on the events and were not checked`] : partitions
     return [`${brokers.join(', ')}: ${tls === undefined ? 'plain' : 'TLS'}${login}`, ...named].join('; ')
   }
 

@@ -9,7 +9,7 @@ export const make: MakeExporter<KafkaConfig> = async (config, context) => {
   const exporter = new KafkaExporter(config, context, { warn, compressors })
   const { brokers, topic, tls, sasl, otlp, envelope, format } = config
   if (sasl?.mechanism === 'plain' && tls === undefined) {
-    warn('sasl.mechanism plain without tls sends the password readable; add tls, or take scram-sha-512')
+    warn('sasl.mechanism plain without tls sends the password unencrypted; add tls, or use scram-sha-512')
   }
   log.info({ exporter: name, brokers, topic }, 'writes to Kafka')
   const lines = (): Encoder => encoders.linesFor({ numbering, envelope, extended: format === 'extended' })

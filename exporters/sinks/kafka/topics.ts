@@ -62,7 +62,7 @@ export class Topics {
   async #ask(client: Client, topics: readonly string[]): Promise<KafkaFault[]> {
     let failed: KafkaFault | undefined
     const answers = await client.partitions(topics).catch((error: unknown) => {
-      failed = faultOf(error, 'ask for topics')
+      failed = faultOf(error, 'request topics')
       return undefined
     })
     const faults = new Set<KafkaFault>()

@@ -20,7 +20,7 @@ export function attempt<T>(
   return new Promise((resolve, reject) => {
     const cancel = clock.after(LIMIT_MS, () => {
       const message =
-        `${type}: did not ${step} within ${LIMIT_MS / 1000} s: expected it not to wait for its sink; ` +
+        `${type}: did not ${step} within ${LIMIT_MS / 1000} s: it must not wait for its sink; ` +
         'report it to the authors of the package'
       reject(new ExportError('TIMEOUT', message))
     })

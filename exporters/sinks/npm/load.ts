@@ -22,7 +22,7 @@ export const make: MakeExporter<NpmConfig> = async (config, context) => {
   if (exporter.encoding === 'compact' && config.fields !== undefined) {
     const message =
       `exporters.${context.name}.fields: expected a package that takes json, otlp or otlp_json, ` +
-      `${packageOf(config.type)} takes compact lines, which have no fields: leave fields out`
+      `${packageOf(config.type)} takes compact lines, which have no fields: remove fields`
     throw new ExportError('UNUSABLE', message)
   }
   return { exporter, encoder: await encoderOf(exporter.encoding, context) }

@@ -24,11 +24,11 @@ export function checkModule(module: object): Checked<CreateExporter> {
   const paths = [module, inner].filter(isObject)
   const api = paths.map((place) => get(place, 'ktrail')).find((value) => value !== undefined)
   if (api === undefined) {
-    return { problem: `it is no exporter for ktrail: expected "export const ktrail = ${API}", got none` }
+    return { problem: `it is not an exporter for ktrail: expected "export const ktrail = ${API}", got none` }
   }
   if (api !== API) {
     const want = typeof api === 'number' && api > API ? 'a newer ktrail' : 'another version of the package'
-    return { problem: `it is for interface ${String(api)}, expected ${API}: it needs ${want}` }
+    return { problem: `it uses interface ${String(api)}, expected ${API}: install ${want}` }
   }
   const create = [...paths.map((place) => get(place, 'createExporter')), inner].find(isCreate)
   if (create !== undefined) return { value: create }

@@ -110,7 +110,7 @@ async function takesAnother(task: Task, { to }: Range): Promise<boolean> {
 }
 
 function doubtful({ error, isAboutRecord }: Faulty, { singles }: RefusalCounts): ExportError {
-  const why = `it has refused ${singles} single records in a row and accepted none`
+  const why = `it has refused ${singles} single records in a row`
   const advice = isAboutRecord ? 'raise that limit at the sink' : 'check the endpoint'
   return new ExportError('IO', `${error.message}; ${why}: ${advice}, then reopen (SIGHUP)`, error)
 }

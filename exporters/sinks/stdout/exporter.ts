@@ -78,7 +78,7 @@ export class StdoutExporter implements Exporter {
     await within(this.#passedOn, signal)
     if (this.#broken !== undefined) return { status: 'hold', forGood: true, error: this.#broken }
     if (!signal.aborted) return { status: 'delivered' }
-    return again('ABORTED', 'the reader of standard output does not read; the events wait until it does')
+    return again('ABORTED', 'the reader of standard output is not reading; events wait for it')
   }
 
   /** Does not close or flush the stream, which belongs to the process. */
@@ -111,7 +111,7 @@ export class StdoutExporter implements Exporter {
     const what = gone ? 'its reader is gone (EPIPE)' : textOf(cause)
     this.#broken ??= new ExportError(
       'CLOSED',
-      `cannot write to standard output: ${what}; restart to use it again`,
+      `cannot write to standard output: ${what}; restart the agent to use it again`,
       cause,
     )
   }

@@ -427,7 +427,7 @@ describe('actions', { skip }, () => {
       assert.equal(verdict, 'refused')
       assert.match(
         JSON.stringify(agent.log().at(-1)),
-        /action Override: this kernel cannot make system calls fail, which needs CONFIG_BPF_KPROBE_OVERRIDE or .*: hook a function security_/,
+        /action Override: Override on system calls requires a kernel with CONFIG_BPF_KPROBE_OVERRIDE or .*: hook a function security_/,
       )
       return
     }

@@ -60,7 +60,7 @@ describe('tampering with the agent', { skip }, () => {
     process.kill(agent.pid, 'SIGCONT')
     const seconds = await unready(
       agent,
-      /^tampering: the agent: it did not run for up to [\d.]+ s, .*: it runs again$/m,
+      /^tampering: the agent: it was stopped for up to [\d.]+ s, .*: it runs again$/m,
     )
     console.log(`a stopped agent was reported ${seconds.toFixed(1)} s after it ran again`)
     const [now, counted] = await found(agent, 'agent_stopped')
@@ -95,7 +95,7 @@ describe('tampering with the agent', { skip }, () => {
     const tracer = spawn('perl', ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'], timeout: 60_000 })
     try {
       await once(tracer.stdout, 'data')
-      await unready(agent, new RegExp(`^tampering: the agent: process ${tracer.pid} traces it, `, 'm'))
+      await unready(agent, new RegExp(`^tampering: the agent: traced by process ${tracer.pid}, `, 'm'))
       const [now, counted] = await found(agent, 'agent_traced')
       assert.deepEqual([now, counted], [1, 1])
     } finally {
@@ -112,7 +112,7 @@ describe('tampering with the agent', { skip }, () => {
     const batch = join(folder, 'batch')
     writeFileSync(batch, entries.map(({ key }) => `map delete id ${id} key ${key.join(' ')}\n`).join(''))
     bpftool('batch', 'file', batch)
-    const seconds = await unready(agent, /^tampering: processes: no entry of the agent itself, .*: put right$/m)
+    const seconds = await unready(agent, /^tampering: processes: no entry of the agent itself, .*: repaired$/m)
     console.log(`a table without ${entries.length} entries was found after ${seconds.toFixed(1)} s`)
     await agent.until('the processes to be back', () => dump().length >= entries.length)
     // A child of a process that was away has its parent again.

@@ -13,7 +13,7 @@ const folder = skip === false ? freshFolder('groups') : '/none'
 const file = join(folder, 'f')
 const filters = [path('Prefix', folder)]
 const LACKING =
-  'policy lacking: this kernel has none of security_of_tomorrow, security_of_yesterday, which the policy needs to see day'
+  'policy lacking: this kernel has none of security_of_tomorrow, security_of_yesterday, so the policy does not see day'
 
 const optional = (call: string, args: readonly object[]): object => ({
   ...fileHook(filters),

@@ -1,6 +1,6 @@
 /**
  * Root changes the files, programs and places of policies, in maps that change with policies and so cannot be frozen: the change is found within
- * ten seconds, reported, and put right.
+ * ten seconds, reported, and repaired.
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
@@ -73,7 +73,7 @@ describe('maps of policies', { skip }, () => {
     ['identity_screen', true, 'zeroed'],
   ] as const) {
     it(
-      `${name}, ${change}: is put right, and an unready agent`,
+      `${name}, ${change}: is repaired, and an unready agent`,
       {
         skip: ofFiles && !byFile && 'UnderDir needs Linux 5.17',
       },
@@ -84,7 +84,7 @@ describe('maps of policies', { skip }, () => {
         else zeroed(id, bytes_key, bytes_value)
         const seconds = await unready(
           agent,
-          new RegExp(`^tampering: ${name}: no or another value of \\d+ entries, .*: put right$`, 'm'),
+          new RegExp(`^tampering: ${name}: \\d+ missing or changed entries, .*: repaired$`, 'm'),
         )
         console.log(`${name}: seen after ${seconds.toFixed(1)} s`)
         assert.deepEqual(await reads(), expected)
@@ -108,7 +108,7 @@ describe('maps of policies', { skip }, () => {
       const update = ['map', 'update', 'id', String(id), 'key', ...shorter, 'value', ...zeros(bytes_value)]
       assert.equal(bpftool(...update), '')
       const entries = keysOf(id).length
-      await unready(agent, /^tampering: program_starts: 1 entries of others, .*: put right$/m)
+      await unready(agent, /^tampering: program_starts: 1 foreign entries, .*: repaired$/m)
       assert.equal(keysOf(id).length, entries - 1)
       assert.deepEqual(await reads(), expected)
     },

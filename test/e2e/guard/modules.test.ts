@@ -14,7 +14,7 @@ if (skip !== false) console.log(`modules: skipped: ${skip}`)
 /** The guest's modules lie in a folder of their own. */
 const MODPROBE = existsSync('/run/modprobe') ? '/run/modprobe' : '/sbin/modprobe'
 const SEEN_MS = 10_000
-const AGAIN = 'policy attached again, because modules of the kernel came or went'
+const AGAIN = 'policy attached again, because kernel modules were loaded or unloaded'
 
 const load = (): unknown => execFileSync(MODPROBE, ['loop'])
 const unload = (): unknown => execFileSync(MODPROBE, ['-r', 'loop'])
@@ -69,9 +69,9 @@ const events = async (): Promise<number> =>
 test('modules: a policy on functions of a module is hooked while the module is loaded', { skip }, async () => {
   assert.match(
     await (await agent.get('/readyz')).text(),
-    /^ready: 1 policies, 0 hooks\npolicy loops: this kernel has no loop_control_ioctl, skipped until a module brings it\n/,
+    /^ready: 1 policies, 0 hooks\npolicy loops: this kernel has no loop_control_ioctl, skipped until a module provides it\n/,
   )
-  assert.ok(agent.log().some(({ msg }) => msg?.startsWith('optional call skipped, until a module brings it: ')))
+  assert.ok(agent.log().some(({ msg }) => msg?.startsWith('optional call skipped until a module provides it: ')))
   assert.equal(await stateOf(), 'waiting')
   const seconds = [await attachedAgain(load)]
   assert.deepEqual([await events(), await stateOf()], [2, 'enabled'])

@@ -101,7 +101,7 @@ describe('tampering by root', { skip }, () => {
       bpftool('map', 'delete', 'id', String(id), 'key', 'hex', `0${index}`, '00', '00', '00')
     const seconds = await unready(
       agent,
-      /^tampering: security_file_permission: no program, expected program \d+: put right$/m,
+      /^tampering: security_file_permission: no program, expected program \d+: repaired$/m,
     )
     console.log(`an emptied gate was seen after ${seconds.toFixed(1)} s`)
     assert.equal(await reads(agent), expected)
@@ -109,7 +109,7 @@ describe('tampering by root', { skip }, () => {
     const others = list('prog').toReversed()
     const foreign = others.find((other) => other.id !== programIn(id) && bpftool(...first, String(other.id)) === '')
     assert.ok(foreign !== undefined, 'no program of the same kind')
-    const sentence = `^tampering: security_file_permission: program ${foreign.id}, expected program \\d+: put right$`
+    const sentence = `^tampering: security_file_permission: program ${foreign.id}, expected program \\d+: repaired$`
     await unready(agent, new RegExp(sentence, 'm'))
     assert.equal(await reads(agent), expected)
     const [now, counted] = await found(agent, 'gate_changed')

@@ -140,7 +140,7 @@ describe('runtimes', { skip }, () => {
     // Nor does it take a ktrail.
     await run('runc', freshId(), `/docker/${freshId()}`, {}, COMMAND)
     const lines = notes().trimEnd().split('\n')
-    assert.match(lines[0] ?? '', new RegExp(`ktrail oci-hook: container ${hanging} starts without being announced`))
+    assert.match(lines[0] ?? '', new RegExp(`ktrail oci-hook: container ${hanging} starts without an announcement`))
     assert.match(lines[1] ?? '', new RegExp(`container ${away} starts without .*asking unix:.*E(NOENT|CONNREFUSED)`))
     assert.equal(lines.length, 2)
   })

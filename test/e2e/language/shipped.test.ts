@@ -15,9 +15,9 @@ const REFUSED: Readonly<Record<string, RegExp>> = {
     /argument 0 of security_inode_copy_up_xattr: type "string" does not fit/,
   'tracingpolicy/host-changes/monitor-signed-kernel-modules': /no kernel function "find_module_sections"/,
   'tracingpolicy/dev_queue_xmit': /no kernel function "dev_queue_xmit"/,
-  'tracingpolicy/hardlink-override': /this kernel cannot make system calls fail/,
-  'tracingpolicy/symlink-override': /this kernel cannot make system calls fail/,
-  'tracingpolicy/killer': /this kernel cannot make system calls fail/,
+  'tracingpolicy/hardlink-override': /Override on system calls requires a kernel with/,
+  'tracingpolicy/symlink-override': /Override on system calls requires a kernel with/,
+  'tracingpolicy/killer': /Override on system calls requires a kernel with/,
   'tracingpolicy/modules-nohost': /kubernetes/,
 }
 /** Hundreds of functions, and each system call of each process: kinds.test.ts has such hooks. */

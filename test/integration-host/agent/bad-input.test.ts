@@ -106,7 +106,7 @@ const badStarts: readonly BadStart[] = [
   {
     name: 'a policies folder that does not exist',
     code: 78,
-    message: /\/none:1:1: cannot read: .*ENOENT/,
+    message: /\/none: cannot read: .*ENOENT/,
     keys: (folder) => ({ policies: [join(folder, 'none')] }),
   },
 ]

@@ -57,7 +57,7 @@ describe('http', { skip }, () => {
 
   it('a user who has the port first keeps the agent neither from recording nor from its own socket, and gets no more than that', async () => {
     await readsArrive(agent, watched)
-    const reason = `cannot listen on ${held}: another program listens there; set server.http to a free port`
+    const reason = `cannot listen on ${held}: another program listens on it; set server.http to a free port`
     const run = `/proc/${agent.pid}/root/run/ktrail`
     const own = (page: string): string =>
       execFileSync('curl', ['-sS', '--unix-socket', `${run}/http.sock`, `http://localhost${page}`], {

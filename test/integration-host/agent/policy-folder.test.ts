@@ -39,7 +39,7 @@ test('policy folder: a FIFO is refused and does not block the other policies', {
   const fifo = join(agent.policies, 'a.yaml')
   execFileSync('mkfifo', [fifo])
   const refusal = await agent.until('the FIFO to be refused', () => refused(agent, fifo))
-  assert.match(refusal, /a\.yaml:1:1: cannot read the file: it is a FIFO; expected a regular file$/)
+  assert.match(refusal, /a\.yaml: cannot read the file: it is a FIFO; expected a regular file$/)
   await goesOn(agent)
 })
 

@@ -47,7 +47,7 @@ test('reload: an exporter is added and removed, a mistake changes nothing, and /
   await agent.until('it writes', () => readFileSync(more, 'utf8').includes(watched))
   change({}, { ring: { size: '32MiB' } })
   await agent.until('the ring is refused', async () => (await reloads('refused')) === 1)
-  assert.match((await status()).config.last_refused?.reason ?? '', /config\.yaml:1:\d+: ring\.size: needs a restart/)
+  assert.match((await status()).config.last_refused?.reason ?? '', /config\.yaml:1:\d+: ring\.size: requires a restart/)
   change({})
   process.kill(agent.pid, 'SIGHUP')
   await agent.until('it is removed', async () => (await reloads('applied')) === 2)

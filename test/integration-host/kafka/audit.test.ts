@@ -36,7 +36,7 @@ function renumbered(topic: Topic): Topic {
 
 const FAULTS: Readonly<Record<string, readonly [make: (topic: Topic, runs: readonly Topic[]) => Topic, want: RegExp]>> =
   {
-    removed: [(topic) => first(topic, (records) => records.toSpliced(5, 1)), /missing, not told: number \d+\n/],
+    removed: [(topic) => first(topic, (records) => records.toSpliced(5, 1)), /missing, not reported: number \d+\n/],
     doubled: [
       (topic) => first(topic, (records) => records.toSpliced(9, 0, ...records.slice(3, 5))),
       /twice: 2 records/,
@@ -47,7 +47,10 @@ const FAULTS: Readonly<Record<string, readonly [make: (topic: Topic, runs: reado
       /CONTRADICTORY(.|\n)* 1 number of seq without a record before number \d+, though exporter_seq has no gap/,
     ],
     'cut-tail': [(topic) => topic.map((records) => records.slice(0, -2)), /none of a stop/],
-    'missing-run': [(_, [, second = []]) => second, /run run1: no record of it, though the next run names it/],
+    'missing-run': [
+      (_, [, second = []]) => second,
+      /run run1: all records missing, although the next run refers to it/,
+    ],
   }
 
 async function audit(address: string): Promise<{ code: number; out: string }> {
@@ -71,7 +74,7 @@ test('kafka audit: an honest topic is whole, and each fault in a topic is found'
     await writeRecords(brokers, 'honest', honest)
     const address = `kafka://${brokers.join(',')}`
     const whole = await audit(`${address}/honest`)
-    assert.match(whole.out, /bus: nothing is missing untold; 2 runs, 604 records/)
+    assert.match(whole.out, /bus: no unreported loss; 2 runs, 604 records/)
     assert.doesNotMatch(whole.out, /twice|order/)
     assert.equal(whole.code, 0)
     for (const [name, [make, want]] of Object.entries(FAULTS)) {
@@ -87,7 +90,7 @@ test('kafka audit: an honest topic is whole, and each fault in a topic is found'
       for (const name of ['left', 'right']) await topics.create(name, 1)
       await writeRecords(brokers, 'left', [honest[0] ?? []])
       await writeRecords(brokers, 'right', [honest.slice(1).flat()])
-      assert.match((await audit(`${address}/left,right`)).out, /nothing is missing untold/)
+      assert.match((await audit(`${address}/left,right`)).out, /no unreported loss/)
     })
   })
 })

@@ -203,7 +203,7 @@ test('pods of the node: a missing right, and a wrong name of the node, are sente
   await stranger.until('a warning', () => stranger.lines.some((line) => line.includes('403')))
   assert.match(
     stranger.lines.join('\n'),
-    /may not list pods \(403\): give it a ClusterRole with the rule \{apiGroups: \[""\], resources: \[pods\], verbs: \[list\]\}; pods that are known stay known/,
+    /may not list pods \(403\): give it a ClusterRole with the rule \{apiGroups: \[""\], resources: \[pods\], verbs: \[list\]\}; the agent keeps the pods that it already knows/,
   )
   await using wrong = await rig('ktrail', 'no-such-node')
   await wrong.until('a warning', () =>

@@ -107,13 +107,13 @@ test('definitions: a mistake is refused with a sentence that names the key', { s
     {
       name: "Tetragon's",
       document: policy({ ...hook({}), loader: true }),
-      want: /known Tetragon field "loader" is not supported by this version of ktrail/,
+      want: /Tetragon field "loader" is not supported by this version of ktrail/,
     },
     {
       name: "Tetragon's, without strict validation",
       document: policy(hook({}, { args: [{ index: 0, type: 'file', btfTypeModule: 'x' }] })),
       args: ['--validate=ignore'],
-      want: /known Tetragon field "btfTypeModule" is not supported by this version of ktrail/,
+      want: /Tetragon field "btfTypeModule" is not supported by this version of ktrail/,
     },
   ]
   for (const { name, document, want, args = [] } of rows) {

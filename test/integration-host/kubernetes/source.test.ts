@@ -156,7 +156,7 @@ test(
     assert.match(described, /Normal +Attached +\S+ +ktrail +node-1: attached, 1 hook; this kernel has no g, skipped/)
     assert.match(
       described,
-      /Warning +Refused +\S+ +ktrail +node-1: spec\.kprobes\[0\].*; the version before stays attached/,
+      /Warning +Refused +\S+ +ktrail +node-1: spec\.kprobes\[0\].*; the previous version stays attached/,
     )
     // The same refusal again, after another version, is counted in the first.
     await running().apply(policy('told', 'GreaterThan'))

@@ -144,7 +144,7 @@ test(
     using hangs = new Container('da')
     await hangs.run('runc', `unix://${await fakeSocket(t, () => {})}`, 'timeout 60 HOOK')
     assert.equal(hangs.hasRun, true)
-    assert.match(readFileSync(hangs.hookLog, 'utf8'), /not done within 2 s/)
+    assert.match(readFileSync(hangs.hookLog, 'utf8'), /not finished within 2 s/)
     using removed = new Container('ea')
     await removed.run('runc', 'unix:///none', COMMAND.replace('/usr/bin/ktrail', '/none/ktrail'))
     assert.equal(removed.hasRun, true)

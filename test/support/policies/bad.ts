@@ -64,7 +64,7 @@ export const BAD_POLICIES: readonly BadPolicy[] = [
   {
     name: 'an argument beyond the prototype',
     text: plain('security_file_permission', [{ index: 2, type: 'int' }]),
-    message: /argument index 2 of security_file_permission: expected 0 to 1, the function takes 2 arguments/,
+    message: /argument index 2 of security_file_permission: expected 0 to 1, because the function has 2 arguments/,
   },
   {
     name: 'an argument of a function without arguments',

@@ -11,8 +11,7 @@ export interface ShippedPolicy {
   readonly spec: Readonly<Record<string, unknown>>
 }
 
-const NO_NAMESPACE =
-  'metadata.namespace: missing; expected the namespace whose pods the policy is for, which kubectl would add'
+const NO_NAMESPACE = 'metadata.namespace: missing; expected the namespace of the pods, which kubectl would add'
 
 /** The text of a policy file. Its name is made of the path. */
 export function textOf({ path, spec }: ShippedPolicy, kind = 'TracingPolicy'): string {
@@ -237,7 +236,7 @@ export const CORRECTED: ReadonlyArray<{
     ],
     corrected: '"syscall64"',
     written: '"uint64"',
-    refusal: 'of type syscall64; got it on type uint64',
+    refusal: 'of type syscall64; got type uint64',
   },
 ]
 
@@ -305,7 +304,7 @@ export const INCOMPLETE: ReadonlyArray<readonly [path: string, text: string, ref
   [
     'quickstart/network_egress_cluster',
     textOf({ path: 'egress', spec: shortHooks([networks('tcp_connect', '127.0.0.1,${PODCIDR}')]) }),
-    'got "${PODCIDR}"; fill in the variable first, for example with envsubst',
+    'got "${PODCIDR}"; replace the variable first, for example with envsubst',
   ],
   ['quickstart/network_egress_cluster_enforce', namespaced([networks('tcp_connect', '127.0.0.1', KILL)]), NO_NAMESPACE],
 ]

@@ -44,7 +44,7 @@ for (const table of TABLES) {
       const print = (output: string | Uint8Array): Promise<boolean> => {
         for (const line of String(output).trimEnd().split('\n')) {
           // Depends on the machine.
-          if (line.includes('(asked the kernel of this machine, ')) continue
+          if (line.includes('(kernel of this machine: ')) continue
           const i = files.findIndex((file) => line.startsWith(`${file}:`))
           got[i]?.push(line.slice((files[i] ?? '').length + 1).replaceAll(`${folder}/`, ''))
         }

@@ -141,7 +141,7 @@ test('fan-out: it has failed once no sender can deliver any more, with the reaso
   await settle()
   assert.equal(
     fanOut.failure()?.message,
-    'no exporter can deliver any more: exporter test: its reader has gone; exporter test: its terminal has gone',
+    'no exporter can deliver events: exporter test: its reader has gone; exporter test: its terminal has gone',
   )
 })
 

@@ -58,10 +58,11 @@ test(
       secure: /^ok https:.*, TLSv1\.3, certificate valid until \d{4}-\d\d-\d\d$/,
       unchecked: /^ok https:.*, TLSv1\.3, certificate valid until \S+, not verified$/,
       distrusted: /^failed cannot connect to https:.*: unable to verify the first certificate; set tls\.ca_file /,
-      named: /^failed .*elsewhere\.example.*; use a name that its certificate has, or set tls\.server_name to one$/,
+      named: /^failed .*elsewhere\.example.*; use a name in its certificate, or set tls\.server_name to one$/,
       known: /^ok https:.*, TLSv1\.3, /,
       // Sometimes the reset of the connection arrives before the sink's alert.
-      unknown: /^failed .*(?:alert certificate required; the sink refuses our certificate|ECONNRESET; the sink ended)/,
+      unknown:
+        /^failed .*(?:alert certificate required; the sink refuses the client certificate|ECONNRESET; the sink closed)/,
     })
     for (const sink of [plain, secure, strict]) assert.equal(sink.requests.length, 0)
   },
@@ -117,12 +118,12 @@ test('probe: sinks that are not there, do not answer or do not speak TLS; each w
   rude.close()
   matches(found, {
     gone: /^failed cannot connect to http:\/\/127\S+: connect ECONNREFUSED 127\S+; nothing listens there: /,
-    rude: /^failed .*wrong version number; it does not speak TLS there: correct the port, or leave TLS out$/,
+    rude: /^failed .*wrong version number; no TLS on this port: correct the port, or remove tls$/,
     nowhere: /^failed .*nowhere\.invalid; the name has no address in DNS: /,
   })
   matches(unanswered, {
-    silent: /^failed no answer from https:\/\/127\S+\/v1\/logs within 3 s: look whether /,
-    mute: /^failed no answer from https:\/\/127\S+\/v1\/logs within 3 s: look whether /,
+    silent: /^failed no answer from https:\/\/127\S+\/v1\/logs within 3 s: check the address, /,
+    mute: /^failed no answer from https:\/\/127\S+\/v1\/logs within 3 s: check the address, /,
     broker: /^failed no answer from 127\S+ within 3 s: /,
     other: /^failed no answer from 127\S+ within 3 s: /,
   })
@@ -139,7 +140,7 @@ test('probe: a broker is asked for the topics, with kafkajs', async () => {
       one: /^ok 127\S+: plain; partitions of topic "events": 1$/,
       none: /^failed .* topic "missing": UNKNOWN_TOPIC_OR_PARTITION; create it /,
       secret: /^failed .* topic "secret": TOPIC_AUTHORIZATION_FAILED.*; allow this user /,
-      all: /^ok 127\S+: plain; topics "\{policy\}" depend on the events and were not looked for$/,
+      all: /^ok 127\S+: plain; topics "\{policy\}" depend on the events and were not checked$/,
     },
   )
   assert.ok(!broker.requests.includes(0), 'nothing is produced')
@@ -185,7 +186,7 @@ test('probe: an exporter of a package is probed if it offers it; its text is bou
   const exporters = Object.fromEntries(['none', 'good', 'bad', 'hangs'].map((name) => [name, { type: `npm:${name}` }]))
   const found = await probed(exporters, 300, folder.configFile)
   matches(found, {
-    none: /^unknown cannot be probed: npm:none has no method for it$/,
+    none: /^unknown the type npm:none does not support probes$/,
     good: /^ok x{500}…$/,
     bad: /^failed no way$/,
     hangs: /^failed no answer within 0\.3 s: /,

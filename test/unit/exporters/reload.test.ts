@@ -58,7 +58,7 @@ describe('reload of exporters', () => {
 
   const refusals: ReadonlyArray<readonly [what: string, keys: string, want: RegExp]> = [
     ['a sink that cannot open', 'path: "/proc/nowhere/x.jsonl"', /^exporters\.a: cannot open "\/proc\/nowhere/],
-    ['another spool folder', 'path: "PATH", spool: { dir: /tmp/other }', /^exporters\.a\.spool: needs a restart/],
+    ['another spool folder', 'path: "PATH", spool: { dir: /tmp/other }', /^exporters\.a\.spool: requires a restart/],
   ]
   for (const [what, keys, want] of refusals) {
     it(`refuses ${what}, and all exporters go on as before`, async () => {
@@ -86,9 +86,9 @@ describe('reload of exporters', () => {
     await using rig = await Rig.start(`a: { type: stdout, format: json }, ${fileAt(folder, 'b')}`)
     await assert.rejects(rig.reload(`a: { type: stdout, format: compact }, ${fileAt(folder, 'b')}`), {
       message:
-        /^exporters\.a: needs a restart, because the events that it holds are encoded as json, .* compact: restart the agent, or give/,
+        /^exporters\.a: requires a restart, because its held events are encoded as json, .* compact: restart the agent, or give/,
     })
-    await assert.rejects(rig.reload('b: { type: stdout }'), { message: /^exporters\.b\.type: needs a restart/ })
+    await assert.rejects(rig.reload('b: { type: stdout }'), { message: /^exporters\.b\.type: requires a restart/ })
     assert.equal(rig.fanout.routes.length, 2)
   })
 

@@ -22,7 +22,7 @@ test('sink report: a sink that fails and recovers is reported twice', () => {
   at(0, 'retrying', 'connect ECONNREFUSED')
   at(90_000, 'none', '')
   assert.equal(lines.length, 2)
-  assert.match(lines[0] ?? '', /"level":40.*could not be sent, will retry: connect ECONNREFUSED/)
+  assert.match(lines[0] ?? '', /"level":40.*cannot send events, retrying: connect ECONNREFUSED/)
   assert.match(lines[1] ?? '', /"level":30.*"seconds":90.*again/)
 })
 
@@ -32,7 +32,7 @@ test('sink report: a sink that fails and works in turn is reported once a minute
     at(i * 1000, 'retrying', 'slow')
     at(i * 1000 + 500, 'none', '')
   }
-  assert.equal(lines.filter((line) => line.includes('could not be sent')).length, 2)
+  assert.equal(lines.filter((line) => line.includes('cannot send events')).length, 2)
   assert.equal(lines.length, 4)
 })
 
@@ -47,7 +47,7 @@ test('sink report: a permanent failure is reported as such', () => {
   const { lines, at } = rig()
   at(0, 'retrying', 'slow')
   at(1, 'failed', 'its reader has gone')
-  assert.match(lines[1] ?? '', /"level":50.*the exporter has failed for good: its reader has gone/)
+  assert.match(lines[1] ?? '', /"level":50.*the exporter has failed permanently: its reader has gone/)
 })
 
 test('sink report: a sink without failures is not reported', () => {

@@ -46,7 +46,7 @@ for (const { name, found, want } of [
   {
     name: 'a damaged cursor',
     found: { cursor: 'corrupt' },
-    want: 'cursor: unreadable, so all events here are sent, even if sent before',
+    want: 'cursor: unreadable, so all events here are sent, maybe again',
   },
   {
     name: 'no cursor',
@@ -72,8 +72,8 @@ test('spool report: a failure is reported when it begins and when it ends, each 
   assert.deepEqual(
     lines.map(({ level, msg }) => [level, msg]),
     [
-      [40, 'cannot store the position in the spool, will retry; after a restart now events would be sent again: EIO'],
-      [40, 'cannot sync the spool, will retry; a power cut now would lose events: EIO'],
+      [40, 'cannot store the position in the spool, retrying; after a restart now, events would be sent again: EIO'],
+      [40, 'cannot sync the spool, retrying; a power cut now would lose events: EIO'],
       [30, 'the position in the spool can be stored again'],
       [30, 'the spool can be synced again'],
     ],

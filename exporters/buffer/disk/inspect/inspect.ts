@@ -247,7 +247,7 @@ async function segmentsOf(dir: string, files: SpoolFiles): Promise<{ segments: S
     const name = segmentName(found.number)
     if (found.is === 'segment') all.push(found.segment)
     else if (!(await gone(`${dir}/${name}`, files)))
-      unreadable.push(`${name}: ${found.is === 'torn' ? `torn at birth, ${found.bytes} bytes` : found.why}`)
+      unreadable.push(`${name}: ${found.is === 'torn' ? `incomplete header, ${found.bytes} bytes` : found.why}`)
   }
   return { segments: effective(all), unreadable }
 }

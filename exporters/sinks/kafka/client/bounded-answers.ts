@@ -6,7 +6,7 @@ import type { Socket } from 'node:net'
 import { AnswerTooLarge, MAX_ANSWER_BYTES } from '../../../../config/base/answers.ts'
 
 const LENGTH_BYTES = 4
-const NEXT_STEP = 'check that a Kafka broker listens there, and whether with TLS'
+const NEXT_STEP = 'check that a Kafka broker listens there, with or without TLS'
 
 /** Destroys the socket when it announces a longer answer. Call it where data is read, before any has come. */
 export function boundAnswers(socket: Socket): void {

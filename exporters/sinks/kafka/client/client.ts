@@ -86,7 +86,7 @@ export class KafkaClient {
         }),
       )
     } catch (error) {
-      throw unwritten(faultOf(error, `ask ${brokers.join(', ')} for topics`))
+      throw unwritten(faultOf(error, `request topics from ${brokers.join(', ')}`))
     } finally {
       await admin.disconnect().catch(() => undefined)
     }
@@ -218,7 +218,7 @@ export type Client = Pick<KafkaClient, keyof KafkaClient>
 
 /** A topic in a metadata response: its error code, 0 for none, and its partitions. */
 function partitionsOf(topic: string, brokers: readonly string[], code: number, count: number): number | KafkaFault {
-  const what = `ask ${brokers.join(', ')} for topic "${topic}"`
+  const what = `request topic "${topic}" from ${brokers.join(', ')}`
   const fault = faultOfCode(code, what)
   if (fault === undefined && count > 0) return count
   return fault === undefined || fault.code === UNKNOWN_TOPIC ? missingTopic(what) : fault

@@ -66,7 +66,7 @@ export function isLoginFault({ code }: KafkaFault): boolean {
 }
 
 const NEXT_STEP: Readonly<Record<string, string>> = {
-  [UNKNOWN_TOPIC]: 'create it (topics are not created by this program)',
+  [UNKNOWN_TOPIC]: 'create it (ktrail does not create topics)',
   TOPIC_AUTHORIZATION_FAILED: 'allow this user to write to it (operations Write and Describe)',
   CLUSTER_AUTHORIZATION_FAILED: 'allow this user IdempotentWrite on the cluster, or set idempotent to false',
   SASL_AUTHENTICATION_FAILED: 'check sasl.mechanism, sasl.username and sasl.password',

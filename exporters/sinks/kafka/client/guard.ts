@@ -35,7 +35,7 @@ export function guardKafkajs(version: string = installedVersion()): boolean {
   boundCounts()
   // It only logs others. A repaired connection ends when this throws, and gets no late answers.
   queue.fulfillRequest = function fulfillExpected(this: RequestQueue, answer): void {
-    if (!this.inflight.has(answer.correlationId)) throw new Error('an answer to no request')
+    if (!this.inflight.has(answer.correlationId)) throw new Error('an answer without a request')
     fulfill.call(this, answer)
   }
   repairConnections()

@@ -38,7 +38,7 @@ function honest(provider: ReturnType<Provider>, args: AuthenticationProviderArgs
 function providerOf({ mechanism }: KafkaSasl): Provider {
   const loaded: unknown = createRequire(import.meta.url)(`kafkajs/src/broker/saslAuthenticator/${FILES[mechanism]}`)
   if (isProvider(loaded)) return loaded
-  throw new Error(`kafkajs: its login by ${mechanism} is not where it was; reinstall the package`)
+  throw new Error(`kafkajs: expected its login by ${mechanism}, got none; reinstall the package`)
 }
 
 function isProvider(value: unknown): value is Provider {

@@ -62,7 +62,7 @@ export class SinkLimits {
     const limits = this.#check?.limits ?? NO_LIMITS
     const max_age = atMs - oldestMs - SECOND_MS
     if (max_age < LEAST_MS) {
-      return clocksDiffer(`takes only events of the last ${Math.round(max_age / 1000)} s by our clock`)
+      return clocksDiffer(`accepts only events of the last ${Math.round(max_age / 1000)} s by our clock`)
     }
     if (max_age >= limits.max_age) return undefined
     this.#check = new LimitCheck({ ...limits, max_age }, this.#copied)
@@ -77,7 +77,7 @@ export class SinkLimits {
     const ahead = refusedBy(this.#ahead, batch, atMs).keys()
     return ahead.some((index) => index >= from && index < to)
       ? undefined
-      : clocksDiffer(`refuses events as too new that are less than ${LEAST_MS / 1000} s ahead of our clock`)
+      : clocksDiffer(`refuses events less than ${LEAST_MS / 1000} s ahead of our clock as too new`)
   }
 
   /** Forgets the learned age. */

@@ -93,7 +93,7 @@ test('listener: when the code cannot be loaded the client is closed, the reason 
   await until('it is known', () => rig.loads.length === 1)
   rig.loads[0]?.reject(new Error('no such file'))
   await closed
-  assert.match(rig.logged.join(), /a client of the API was not served: are the files of ktrail complete/)
+  assert.match(rig.logged.join(), /a client of the API was not served: check that ktrail's files are complete/)
   const second = await rig.connect()
   await until('it is known', () => rig.loads.length === 2)
   rig.loads[1]?.resolve(rig.connections)

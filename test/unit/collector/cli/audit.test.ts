@@ -36,7 +36,7 @@ test('audit: whole files, also compressed ones, are one stream', async () => {
   writeFileSync(folder.at('b'), WHOLE.slice(2).join(''))
   assert.deepEqual(await audit(folder.at('b'), folder.at('a.gz')), {
     code: 0,
-    out: 'n1 archive: nothing is missing untold; 1 run, 4 records, 2026-11-24T14:00:00Z to 2026-11-24T14:00:03Z\n',
+    out: 'n1 archive: no unreported loss; 1 run, 4 records, 2026-11-24T14:00:00Z to 2026-11-24T14:00:03Z\n',
     errors: [],
   })
 })
@@ -60,12 +60,12 @@ test('audit: says what is missing, told or not, twice, out of order and open', a
     out,
     `\
 n1 archive: INCOMPLETE; 1 run, 5 records, 2026-11-24T14:00:00Z to 2026-11-24T14:00:07Z
-  run run1: missing, not told: numbers 5 to 6
-  run run1: missing, told: numbers 1 to 2 (queue_full)
+  run run1: missing, not reported: numbers 5 to 6
+  run run1: missing, reported: numbers 1 to 2 (queue_full)
   run run1: twice: 1 record
   run run1: out of order: 1 record
-  run run1: no record since 2026-11-24T14:00:07Z and none of a stop: what followed is unknown
-  run run0: no record of it, though the next run names it
+  run run1: no record since 2026-11-24T14:00:07Z, and no stop: later events are unknown
+  run run0: all records missing, although the next run refers to it
 `.replace('5 records', '4 records'),
   )
   assert.deepEqual(errors, ['ktrail: 1 record without numbers', 'ktrail: 1 line cannot be read'])
@@ -103,13 +103,13 @@ test('audit: numbers that contradict each other are found although nothing is mi
   const rows: ReadonlyArray<readonly [lines: readonly string[], want: string]> = [
     [
       [line(0, start), line(1, numbered(4)), line(2, numbered(5, stop))],
-      '3 numbers of seq without a record before number 1, though exporter_seq has no gap there and the exporter has no filter',
+      '3 numbers of seq without a record before number 1, although exporter_seq has no gap there and the exporter has no filter',
     ],
     [[line(0, start), line(1, numbered(3)), line(2), line(3, stop)], 'seq and exporter_seq disagree: 1 record'],
     [[line(0, start), line(1, stop), line(2)], 'numbered after the stop of the run: 1 record'],
     [
       [line(0, start), line(1, { loss }), line(2, stop)],
-      'counted as lost but not missing: 2 events: the sink took them and its answer was lost, or the count was changed',
+      'counted as lost but not missing: 2 events: the sink accepted them and its answer was lost, or the count was changed',
     ],
   ]
   for (const [lines, want] of rows) {
@@ -127,9 +127,9 @@ test('audit: an exporter that was moved is a statement', async () => {
   writeFileSync(folder.at('a'), [line(2, moved), line(3, mark('stop', 'run0'))].join(''))
   const { code, out } = await audit(folder.at('a'))
   assert.equal(code, 0)
-  assert.match(out, /^n1 archive: nothing is missing untold; /)
-  assert.match(out, /\n {2}run run1: where the exporter wrote to before it was moved: numbers 0 to 1\n/)
-  assert.match(out, /\n {2}run run0: its records are where the exporter wrote to before it was moved\n/)
+  assert.match(out, /^n1 archive: no unreported loss; /)
+  assert.match(out, /\n {2}run run1: at the earlier destination of the exporter: numbers 0 to 1\n/)
+  assert.match(out, /\n {2}run run0: its records are at the earlier destination of the exporter\n/)
 })
 
 test('audit: lists who changed policies and config, on one line each', async () => {
@@ -189,7 +189,7 @@ test('audit: what has no numbers, or cannot be read, fails with the next step', 
 })
 
 for (const [args, want] of [
-  [[], /^audit needs at least one FILE/],
+  [[], /^audit requires at least one FILE/],
   [['-o', 'yaml', 'f'], /^-o: expected text or json, got "yaml"$/],
   [['--since', 'yesterday', 'f'], /^--since: expected a time/],
 ] as const) {

@@ -158,7 +158,7 @@ test('events: a reader that has gone ends the command quietly', async () => {
 test('events: an address without an agent, and a wrong filter, are explained', async () => {
   using folder = new Folder()
   const nobody = `unix://${folder.at('none.sock')}`
-  const message = `no agent listens on ${nobody}: start one with ktrail run, or name its server.grpc with --server`
+  const message = `no agent listens on ${nobody}: start it with ktrail run, or give its server.grpc with --server`
   await assert.rejects(ktrail(['events', '--server', nobody], new FakeTerminal()), { code: 'UNAVAILABLE', message })
   await using rig = await Rig.start()
   await assert.rejects(
@@ -176,7 +176,7 @@ test(
     await assert.rejects(ktrail(['events', '--server', `unix://${rig.path}.none`], new FakeTerminal()))
     await asNobody(async () => {
       await assert.rejects(ktrail(['events', '--server', `unix://${rig.path}`], new FakeTerminal()), {
-        message: `cannot connect to unix://${rig.path}: permission denied; only root can`,
+        message: `cannot connect to unix://${rig.path}: permission denied; run this as root`,
       })
     })
   },
@@ -227,7 +227,7 @@ test('events: filtered golden lines of standard input are the golden compact lin
 test('events: a pipe that sends nothing is read on, and noticed in one sentence', async () => {
   const child = spawn(KTRAIL, ['events'], { stdio: ['pipe', 'pipe', 'pipe'] })
   const [line] = await once(child.stderr.setEncoding('utf8'), 'data')
-  assert.match(line, /^ktrail: standard input is a pipe that has sent nothing yet.*< \/dev\/null, or --server\n$/)
+  assert.match(line, /^ktrail: standard input is a pipe without data so far.*< \/dev\/null, or --server\n$/)
   let stdout = ''
   child.stdout.on('data', (text: Buffer) => (stdout += text.toString()))
   child.stdin.end(golden('events.jsonl'))
@@ -243,7 +243,7 @@ test('events: an empty input is noticed in one sentence', async () => {
   child.stderr.on('data', (text: Buffer) => (stderr += text.toString()))
   const [code] = await once(child, 'close')
   assert.deepEqual([code, stdout], [0, ''])
-  assert.match(stderr, /^ktrail: standard input was empty\. To see .*< \/dev\/null, or --server\n$/)
+  assert.match(stderr, /^ktrail: standard input was empty\. To read .*< \/dev\/null, or --server\n$/)
 })
 
 test('events: a pipe that has sent something is not called silent', async (t) => {

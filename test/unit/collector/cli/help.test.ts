@@ -105,12 +105,12 @@ const WRONG: ReadonlyArray<readonly [line: string, message: RegExp, see: string]
     'ktrail config print --help',
   ],
   ['config print --effective=yes', /^--effective: takes no value, got "yes"$/, 'ktrail config print --help'],
-  ['check', /^check needs at least one file or folder, --kernel or --probe$/, 'ktrail check --help'],
+  ['check', /^check requires at least one file or folder, --kernel or --probe$/, 'ktrail check --help'],
   ['check --quiet x', /^no such option: --quiet; expected --kernel, --probe, --config$/, 'ktrail check --help'],
   ['check --kernel x.yaml', /^check --kernel takes no file, got "x.yaml": use --config FILE$/, 'ktrail check --help'],
-  ['check --config x.yaml', /^check --config goes with --kernel or --probe/, 'ktrail check --help'],
+  ['check --config x.yaml', /^check --config requires --kernel or --probe/, 'ktrail check --help'],
   ['check --kernel --probe', /^expected either --kernel or --probe, got both$/, 'ktrail check --help'],
-  ['check --probe a b', /^check --probe takes one config, got also "b"$/, 'ktrail check --help'],
+  ['check --probe a b', /^check --probe takes one config, also got "b"$/, 'ktrail check --help'],
   ['init x.yaml', /^init takes no file, got "x.yaml": use --output FILE$/, 'ktrail init --help'],
   ['run x.yaml', /^run takes no file, got "x.yaml": use --config FILE$/, 'ktrail run --help'],
   ['run --config', /^--config: expected a value after it$/, 'ktrail run --help'],
@@ -120,7 +120,7 @@ const WRONG: ReadonlyArray<readonly [line: string, message: RegExp, see: string]
   ['audit -o yaml x', /^-o: expected text or json, got "yaml"$/, 'ktrail audit --help'],
   ['completion csh', /^completion: expected one of bash, zsh, fish, got "csh"$/, 'ktrail completion --help'],
   ['version junk', /^version takes no arguments, got "junk"$/, 'ktrail version --help'],
-  ['--version --foo', /^no such option: --foo; it takes none$/, 'ktrail version --help'],
+  ['--version --foo', /^no such option: --foo; it takes no options$/, 'ktrail version --help'],
 ]
 
 describe('wrong usage', () => {

@@ -81,12 +81,15 @@ test('init: the file is new, private and checked; another one is replaced only b
   assert.equal(statSync(file).mode & 0o777, 0o600)
   assert.deepEqual((await checkFile(file, {})).problems, [])
   writeFileSync(file, 'mine')
-  await assert.rejects(init('--file', '/e.jsonl', '--output', file), /k\.yaml" exists: .* --force to replace it$/)
+  await assert.rejects(
+    init('--file', '/e.jsonl', '--output', file),
+    /k\.yaml" already exists: .* --force to replace it$/,
+  )
   assert.equal(readFileSync(file, 'utf8'), 'mine')
   assert.equal((await init('--file', '/e.jsonl', '--output', file, '--force')).code, 0)
   assert.deepEqual(folder.names(), ['k.yaml'])
   await assert.rejects(init('--file', '/e.jsonl', '--output', folder.at('no/k.yaml')), /cannot write ".*no\/k\.yaml": /)
-  await assert.rejects(init('--topic', 'x'), /--topic goes with --kafka$/)
+  await assert.rejects(init('--topic', 'x'), /--topic requires --kafka$/)
 })
 
 /** Types each answer when its question is there; prints the text of the terminal and the exit code. */
@@ -122,13 +125,13 @@ test('init: asks on a terminal, a wrong answer again', { skip: withoutPython }, 
   const shown = typed(['/nowhere', '', '/e.jsonl', 'http://l:3100', '-', 'k', 'k:9092', ''], '--output', file)
   assert.match(shown, /policies\[0\]: expected a policy file/)
   assert.match(shown, /brokers\[0\]: expected host:port/)
-  assert.match(shown, /is written; next: [^]* 0\n$/)
+  assert.match(shown, /is written; next, run [^]* 0\n$/)
   const { exporters } = configIn(readFileSync(file, 'utf8'))
   assert.partialDeepStrictEqual(exporters, {
     archive: { path: '/e.jsonl' },
     loki: { endpoint: 'http://l:3100/otlp' },
     bus: { brokers: ['k:9092'], topic: 'ktrail.events' },
   })
-  assert.match(typed(['', 'EOF'], '--output', folder.at('other.yaml')), /the input ended, nothing is written\s+1\n$/)
+  assert.match(typed(['', 'EOF'], '--output', folder.at('other.yaml')), /the input ended; no config was written\s+1\n$/)
   assert.deepEqual(folder.names(), ['k.yaml'])
 })

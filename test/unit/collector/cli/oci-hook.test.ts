@@ -79,7 +79,7 @@ const WRONG: ReadonlyArray<readonly [what: string, input: string, sentence: RegE
   [
     'nothing on standard input',
     '',
-    /a container starts without being announced to the agent: reading the state of the container: /,
+    /a container starts without an announcement to the agent: reading the state of the container: /,
   ],
   ['a state without a pid', JSON.stringify({ id: ID, bundle: '/' }), /reading the state of the container: /],
   [
@@ -109,11 +109,11 @@ test('oci-hook: without an agent, and with one that hangs, it ends in time', asy
   const path = await fakeSocket(t, () => {})
   assert.match(
     (await run(`unix://${path}`, undefined, 1000)).split('\n')[1] ?? '',
-    /asking unix:.* not done within 1 s/,
+    /asking unix:.* not finished within 1 s/,
   )
   assert.match(
     (await run(`unix://${path}`, endless(), 100)).split('\n')[2] ?? '',
-    /reading the state .* not done within 0.1 s/,
+    /reading the state .* not finished within 0.1 s/,
   )
 })
 

@@ -79,13 +79,13 @@ async function spooled(folder: UserFolder): Promise<number> {
 }
 
 const uncaught: ReadonlyArray<readonly [what: string, code: string, want: RegExp]> = [
-  ['an exception in a timer', `throw new Error('boom')`, /comes from: Error: boom$/],
-  ['an unhandled rejection', `void Promise.reject()`, /comes from: .*UnhandledPromiseRejection/],
-  ['a value that cannot be printed', `throw Object.create(null)`, /comes from: \[Object: null prototype\]/],
+  ['an exception in a timer', `throw new Error('boom')`, /shows its origin: Error: boom$/],
+  ['an unhandled rejection', `void Promise.reject()`, /shows its origin: .*UnhandledPromiseRejection/],
+  ['a value that cannot be printed', `throw Object.create(null)`, /shows its origin: \[Object: null prototype\]/],
   [
     'an exception at each turn, and one at the exit,',
     `setInterval(() => { throw new Error('boom') }, 1); process.on('exit', () => { throw new Error('last') })`,
-    /comes from: Error: boom$/,
+    /shows its origin: Error: boom$/,
   ],
 ]
 for (const [what, code, want] of uncaught) {
@@ -130,7 +130,7 @@ test('run: a send that ignores its time-out is reported, and a stop keeps its ba
   const ended = await livesWith(folder, `send: () => new Promise(() => {})`, {
     more: `, timeout: 100ms ${spoolOf(folder)}`,
     signal: 'SIGTERM',
-    when: 'events could not be sent, will retry: exporter \\"npm:pkg\\" has not ended a send',
+    when: 'cannot send events, retrying: exporter \\"npm:pkg\\" has not ended a send',
   })
   assert.equal(ended.code, 0, messages(ended).join('\n'))
   assert.equal(await spooled(folder), 10)
@@ -143,7 +143,7 @@ test('run: an exception while the agent drains is reported, and the exit code is
   const ended = await livesWith(folder, members, { signal: 'SIGINT', when: 'ready' })
   assert.equal(ended.code, 1)
   assert.deepEqual(messages(ended).slice(0, 3), ['starting', 'ready', 'stopping'])
-  assert.match(messages(ended)[3] ?? '', /comes from: Error: late$/)
+  assert.match(messages(ended)[3] ?? '', /shows its origin: Error: late$/)
 })
 
 test('run: SIGHUP during the start does not end it, and reopens files once it is ready', async () => {
@@ -197,7 +197,7 @@ test('run: a later one waits, says why, and a signal ends the wait and forgets t
   using folder = new UserFolder()
   let waits = 0
   const ended = await failsToStart(folder, 9, (line, child) => {
-    if (!line.includes(`"msg":"the start failed again; the next is in 60 s: no such right"`)) return
+    if (!line.includes(`"msg":"the start failed again; retrying in 60 s: no such right"`)) return
     waits++
     child.kill('SIGTERM')
   })

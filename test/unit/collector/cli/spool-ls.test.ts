@@ -20,7 +20,7 @@ test('spool ls: shows each spool of the config: its waiting events, size, age, f
 SPOOL  EVENTS      SIZE  FILES  OLDEST FILE           USED BY
 bus        80  10.9 KiB      4  2026-11-24T14:03:09Z  -
   F/spool/bus
-  taken up to 20 of 100, on disk for sure up to 100
+  accepted up to 20 of 100, synced to disk up to 100
 loki        0       0 B      0  -                     -
   F/spool/loki
 `,
@@ -90,7 +90,7 @@ test('spool ls: the spool of an exporter that is no longer configured is shown u
   const { stdout } = await host.run('ls')
   assert.match(
     stdout,
-    /^old {8}20 .*\n {2}F\/spool\/old\n.*\n {2}no exporter of the config has this name: these events are not sent/m,
+    /^old {8}20 .*\n {2}F\/spool\/old\n.*\n {2}no exporter of the config has this name, so these events are not sent/m,
   )
   assert.doesNotMatch(stdout, /older|other/)
 })
@@ -115,22 +115,22 @@ const damages: readonly Damage[] = [
   {
     name: 'the first file missing',
     spoil: (dir) => unlinkSync(`${dir}/00000001.seg`),
-    want: /^ {2}damage: events 0 to 19: missing, no segment has them$/m,
+    want: /^ {2}damage: events 0 to 19: missing in all segments$/m,
   },
   {
     name: 'the last file missing',
     spoil: (dir) => unlinkSync(`${dir}/00000005.seg`),
-    want: /^ {2}damage: events 80 to 99: missing at the end, they were on disk$/m,
+    want: /^ {2}damage: events 80 to 99: missing at the end, although they were on disk$/m,
   },
   {
     name: 'a cursor of zeros',
     spoil: (dir) => writeFileSync(`${dir}/cursor`, Buffer.alloc(36)),
-    want: /^ {2}damage: cursor: unreadable; sending will begin at the oldest event$/m,
+    want: /^ {2}damage: cursor: unreadable; sending will start at the oldest event$/m,
   },
   {
     name: 'no cursor',
     spoil: (dir) => unlinkSync(`${dir}/cursor`),
-    want: /^ {2}damage: cursor: missing; events that are not here will be counted as corrupt$/m,
+    want: /^ {2}damage: cursor: missing; absent events will be counted as corrupt$/m,
   },
   {
     name: 'garbage for all files',

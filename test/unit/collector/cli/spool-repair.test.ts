@@ -44,7 +44,7 @@ const rows: readonly Row[] = [
     name: 'a flipped bit in the middle',
     spoil: (dir, host) => host.edit(`${dir}/00000002.seg`, flip(IN_SECOND_FRAME)),
     verify: `\
-bus: 00000002.seg: 10 of 20 events missing, 1.3 KiB are not whole frames
+bus: 00000002.seg: 10 of 20 events missing, 1.3 KiB of incomplete frames
 bus: damaged; readable: 9 frames, 90 events in 5 files of 13.6 KiB
 `,
     repair: `\
@@ -53,7 +53,7 @@ bus: 00000002.seg: 10 events are lost to damage; the agent will count them as co
 bus: 5 files, 13.6 KiB left
 `,
     after: `\
-bus: 00000002.seg: 10 of 20 events missing, 1.3 KiB are not whole frames
+bus: 00000002.seg: 10 of 20 events missing, 1.3 KiB of incomplete frames
 bus: damaged; readable: 9 frames, 90 events in 5 files of 13.6 KiB
 `,
   },
@@ -61,13 +61,13 @@ bus: damaged; readable: 9 frames, 90 events in 5 files of 13.6 KiB
     name: 'a torn end',
     spoil: (dir, host) => host.edit(`${dir}/00000005.seg`, (bytes) => bytes.subarray(0, -100)),
     verify: `\
-bus: events 90 to 99: missing at the end, they were on disk
+bus: events 90 to 99: missing at the end, although they were on disk
 bus: 00000005.seg: torn end of 1.2 KiB; the next start cuts it off
 bus: damaged; readable: 9 frames, 90 events in 5 files of 13.5 KiB
 `,
     repair: 'bus: cut off 1.2 KiB of an incomplete frame\nbus: 5 files, 12.3 KiB left\n',
     after: `\
-bus: events 90 to 99: missing at the end, they were on disk
+bus: events 90 to 99: missing at the end, although they were on disk
 bus: damaged; readable: 9 frames, 90 events in 5 files of 12.3 KiB
 `,
   },
@@ -76,7 +76,7 @@ bus: damaged; readable: 9 frames, 90 events in 5 files of 12.3 KiB
     spoil: (dir, host) => host.edit(`${dir}/00000003.seg`, (bytes) => bytes.fill(0, 0, 176)),
     verify: `\
 bus: 00000003.seg: both copies of the header are damaged
-bus: 00000002.seg: 20 of 40 events missing, 0 B are not whole frames
+bus: 00000002.seg: 20 of 40 events missing, 0 B of incomplete frames
 bus: damaged; readable: 8 frames, 80 events in 4 files of 10.9 KiB
 `,
     repair: `\
@@ -85,7 +85,7 @@ bus: 00000002.seg: 20 events are lost to damage; the agent will count them as co
 bus: 4 files, 10.9 KiB left
 `,
     after: `\
-bus: 00000002.seg: 20 of 40 events missing, 0 B are not whole frames
+bus: 00000002.seg: 20 of 40 events missing, 0 B of incomplete frames
 bus: damaged; readable: 8 frames, 80 events in 4 files of 10.9 KiB
 `,
   },
@@ -96,17 +96,17 @@ bus: damaged; readable: 8 frames, 80 events in 4 files of 10.9 KiB
       writeFileSync(`${dir}/cursor`, 'x')
     },
     verify: `\
-bus: cursor: unreadable; sending will begin at the oldest event
-bus: 00000001.seg: 20 of 20 events missing, 2.5 KiB are not whole frames
+bus: cursor: unreadable; sending will start at the oldest event
+bus: 00000001.seg: 20 of 20 events missing, 2.5 KiB of incomplete frames
 bus: damaged; readable: 8 frames, 80 events in 5 files of 13.6 KiB
 `,
     repair: `\
 bus: moved to quarantine/: 00000001.seg: no valid frame in it
-bus: cursor: unreadable; the next start begins at the oldest event and writes a new one
+bus: cursor: unreadable; the next start sends from the oldest event and writes a new cursor
 bus: 4 files, 10.9 KiB left
 `,
     after: `\
-bus: cursor: unreadable; sending will begin at the oldest event
+bus: cursor: unreadable; sending will start at the oldest event
 bus: damaged; readable: 8 frames, 80 events in 4 files of 10.9 KiB
 `,
   },
@@ -154,7 +154,7 @@ test('spool repair: reports files that it deletes from a full quarantine, and fi
   const { stdout } = await host.run('repair bus')
   assert.match(
     stdout,
-    /^bus: moved to quarantine\/: 00000003\.seg: .*\nbus: deleted there, to make room: 2 damaged files from earlier$/m,
+    /^bus: moved to quarantine\/: 00000003\.seg: .*\nbus: deleted from quarantine\/ to make room: 2 older files$/m,
   )
   assert.equal(readdirSync(`${dir}/quarantine`).length, 32)
   host.edit(`${dir}/00000002.seg`, (bytes) => bytes.fill(2, 4, 5).fill(2, 92, 93))
@@ -162,8 +162,8 @@ test('spool repair: reports files that it deletes from a full quarantine, and fi
     code: 1,
     stdout: '',
     stderr:
-      'ktrail: cannot use the spool "F/spool/bus": 00000002.seg was written by another version of ktrail, in format 2; nothing in ' +
-      'it was changed: start that version again, or give this exporter another folder\n',
+      'ktrail: cannot use the spool "F/spool/bus": 00000002.seg was written by another version of ktrail, in format 2; the spool ' +
+      'is unchanged: start that version again, or give this exporter another folder\n',
   })
 })
 

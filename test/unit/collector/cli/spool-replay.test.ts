@@ -131,7 +131,7 @@ test('spool replay: --remove with --to moves the events', async () => {
     stderr: '290 events delivered to archive\n',
   })
   assert.deepEqual(idsOf(readFileSync(host.folder.at('archive.jsonl'), 'utf8')), numbers(10, 300))
-  assert.match((await host.run('ls bus')).stdout, /^bus {9}0 .*\n.*\n {2}taken up to 300 of 300/m)
+  assert.match((await host.run('ls bus')).stdout, /^bus {9}0 .*\n.*\n {2}accepted up to 300 of 300/m)
 })
 
 test('spool replay: --remove skips a block that the device cannot read, and reports its events', async (t) => {
@@ -203,7 +203,7 @@ test('spool replay: a sink that needs manual action ends it with the reason, and
   await spool(host, encoder.encode(goldenEvents()), 'loki')
   const { code, stderr } = await host.run('replay loki --to other --remove')
   assert.equal(code, 1)
-  assert.match(stderr, /^ktrail: exporter "other" cannot go on: .*401.*; what it did not take stays in the spool$/m)
+  assert.match(stderr, /^ktrail: exporter "other" failed: .*401.*; events that it did not accept stay in the spool$/m)
   assert.match((await host.run('ls loki -o json')).stdout, new RegExp(`"events": ${goldenEvents().length},`))
 })
 

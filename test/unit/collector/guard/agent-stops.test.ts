@@ -63,10 +63,10 @@ function rig(): Rig {
   return of
 }
 
-const stopped = (seconds: string): string[] => [`agent_stopped: it did not run for up to ${seconds} s`]
+const stopped = (seconds: string): string[] => [`agent_stopped: it was stopped for up to ${seconds} s`]
 const heldUp = (seconds: string, busy: string): string =>
-  `warn: the agent was held up for ${seconds} s: it ran or waited for a CPU for ${busy} s of them, and nothing shows that others stopped it: ` +
-  'the host lacks memory, disk or CPU (/proc/pressure), or its virtual machine was paused'
+  `warn: the agent was held up for ${seconds} s: it ran or waited for a CPU for ${busy} s of it; there is no sign that others stopped it: ` +
+  'check the host for lack of memory, disk or CPU (/proc/pressure), and for a paused virtual machine'
 
 test('agent stops: a gap that the pace of an idle agent explains is none', () => {
   using of = rig()
@@ -123,7 +123,7 @@ test('agent stops: a suspended host is neither tampering nor a held up agent', (
   using of = rig()
   of.sleptMs = 600_000
   assert.deepEqual([of.after(2_000), of.after(2_000)], [[], []])
-  assert.deepEqual(of.logged, ['info: the host was suspended for 600.0 s: no program ran meanwhile'])
+  assert.deepEqual(of.logged, ['info: the host was suspended for 600.0 s, and no program ran'])
 })
 
 test('agent stops: a tracer is named as long as there is one', () => {
@@ -131,9 +131,9 @@ test('agent stops: a tracer is named as long as there is one', () => {
   of.tracer = 77
   assert.deepEqual(
     [of.after(1), of.after(1)],
-    [['agent_traced: process 77 traces it'], ['agent_traced: process 77 traces it']],
+    [['agent_traced: traced by process 77'], ['agent_traced: traced by process 77']],
   )
-  assert.deepEqual(of.after(9_000), [...stopped('9.0'), 'agent_traced: process 77 traces it'])
+  assert.deepEqual(of.after(9_000), [...stopped('9.0'), 'agent_traced: traced by process 77'])
   of.tracer = undefined
   assert.deepEqual(of.after(1), [])
 })

@@ -72,7 +72,7 @@ test('guard: what was put right and changed again is a new finding each time', (
   assert.deepEqual(counted(), ['gate_changed=4'])
   assert.deepEqual(kinds(), ['gate_changed', 'gate_changed'])
   assert.deepEqual(log.slice(0, 2), [
-    '50 tampering: f: program 9, expected program 7: put right',
-    '50 tampering: g: program 9, expected program 7: put right',
+    '50 tampering: f: program 9, expected program 7: repaired',
+    '50 tampering: g: program 9, expected program 7: repaired',
   ])
 })

@@ -61,7 +61,7 @@ test('process map: an emptied one is found at once, and is compared as a whole',
   assert.deepEqual([kernel.get(AGENT), state.compared], [BigInt(START + AGENT), 1])
 })
 
-test('process map: entries of others that are missing or older are found by two looks, and are put back', () => {
+test('process map: foreign entries that are missing or older are found by two looks, and are put back', () => {
   const { kernel, look } = rig(20, 30, 40)
   kernel.delete(20)
   kernel.set(30, 7n)

@@ -206,16 +206,13 @@ test('workloads: the tree of cgroups, with names that may be a container’s', a
     const found: Array<readonly [bigint, string]> = []
     return (await scanCgroups(procfs, (id, names) => found.push([id, names.join(' ')]))) ?? found
   }
-  assert.match(
-    String(await scan()),
-    /^the cgroups of this host cannot be read, so no pod can be told from another: ENOENT/,
-  )
+  assert.match(String(await scan()), /^cannot read the cgroups of this host, so pods cannot be distinguished: ENOENT/)
   const top = join(procfs, '1/root/sys/fs/cgroup')
   const ino = (...path: string[]): bigint => statSync(join(top, ...path), { bigint: true }).ino
   mkdirSync(join(top, 'kubepods', `pod${UID}`, ID, 'x'), { recursive: true })
   writeFileSync(join(procfs, '1/cgroup'), '0::/init.scope\n')
   writeFileSync(join(procfs, '1/mounts'), 'tmpfs / tmpfs rw 0 0\n')
-  assert.match(String(await scan()), /: no file system of cgroups is mounted$/)
+  assert.match(String(await scan()), /: no cgroup file system is mounted$/)
   writeFileSync(join(procfs, '1/mounts'), 'tmpfs / tmpfs rw 0 0\ncgroup2 /sys/fs/cgroup cgroup2 rw,nosuid 0 0\n')
   assert.deepEqual(await scan(), [
     [ino(), ''],

@@ -98,8 +98,14 @@ const DENIALS: ReadonlyArray<
   ['a security function without error injection', {}, { ...v612, ...noOverride }, 'int', 'fmod_ret'],
   ['a security function under preemption', {}, lazy73, 'int', 'fmod_ret'],
   ['a security function, with return', { return: true }, v612, 'int', 'fmod_ret'],
-  ['a security function, with return on 5.10', { return: true }, kernel(5, 10), 'int', /needs Linux 5.17: drop return/],
-  ['one that returns nothing', {}, v612, 'void', /security_f returns no error/],
+  [
+    'a security function, with return on 5.10',
+    { return: true },
+    kernel(5, 10),
+    'int',
+    /requires Linux 5.17: remove return/,
+  ],
+  ['one that returns nothing', {}, v612, 'void', /security_f does not return errors/],
   ['a system call', { syscall: true }, v612, 'long', 'fmod_ret'],
   ['a system call under preemption', { syscall: true }, full612, 'long', 'override'],
   [
@@ -112,7 +118,13 @@ const DENIALS: ReadonlyArray<
   ['a system call, only fmod_ret', { syscall: true }, { ...full612, override: false }, 'long', 'fmod_ret'],
   ['a system call, only override', { syscall: true }, { ...v612, errorInjection: false }, 'long', 'override'],
   ['a system call, with return on 5.10', { syscall: true, return: true }, kernel(5, 10), 'long', 'override'],
-  ['a system call, neither', { syscall: true }, { ...v612, ...noOverride }, 'long', /cannot make system calls fail/],
+  [
+    'a system call, neither',
+    { syscall: true },
+    { ...v612, ...noOverride },
+    'long',
+    /Override on system calls requires a kernel with/,
+  ],
 ]
 
 for (const [what, hook, facts, returned, want] of DENIALS) {
@@ -274,7 +286,8 @@ test('plan: the hooks of a policy with an enforcer have its number, each policy 
 test('plan: an enforcer of a call that this kernel cannot make fail is refused with the name of the call', () => {
   const call = spec({ call: 'sys_openat', syscall: true, args: [], selectors: [{ matchArgs: [], actions: enforces }] })
   assert.throws(() => planPolicy(policy(call), { ...v612, ...noOverride }, symbols, 'auto', counter()), {
-    message: /^p\.yaml:3:5: enforcers: sys_openat: this kernel cannot make system calls fail/,
+    message:
+      /^p\.yaml:3:5: enforcers: sys_openat: Override on system calls requires a kernel with CONFIG_BPF_KPROBE_OVERRIDE/,
   })
   const signals = spec({
     ...call,
@@ -291,7 +304,7 @@ test('plan: a hook with Override is attached by what its action needs, whatever 
   assert.deepEqual(hook?.way, { mode: 'fmod_ret', multi: false, plain: 3, returns: true })
   assert.throws(() => planned(policy(denying), kernel(5, 10), symbols, 'auto', counter()), {
     code: 'POLICY_REFUSED',
-    message: /^p\.yaml:3:5: action Override: the return value beside Override needs Linux 5\.17/,
+    message: /^p\.yaml:3:5: action Override: return with Override requires Linux 5\.17/,
   })
 })
 
@@ -314,7 +327,7 @@ const BAD: ReadonlyArray<readonly [what: string, KprobeSpec, message: RegExp]> =
   [
     'a function configured as a system call',
     spec({ call: 'fd_install', syscall: true }),
-    /looked for __x64_fd_install; a function that is not a system call needs syscall: false/,
+    /searched for __x64_fd_install; for a kernel function, add syscall: false/,
   ],
   [
     'a required function in addition to an optional one',
@@ -335,7 +348,7 @@ const BAD: ReadonlyArray<readonly [what: string, KprobeSpec, message: RegExp]> =
   [
     'an index beyond the prototype',
     spec({ args: [arg(2, 'int')] }),
-    /^p\.yaml:12:9: argument index 2 of security_file_permission: expected 0 to 1, the function takes 2 arguments$/,
+    /^p\.yaml:12:9: argument index 2 of security_file_permission: expected 0 to 1, because the function has 2 arguments$/,
   ],
   ['an index beyond the prototype, even unread', spec({ args: [arg(4, 'nop')] }), /argument index 4/],
   [
@@ -391,7 +404,7 @@ test('plan: a raw tracepoint has its arguments as fields, on kernels that keep i
   })
   assert.throws(() => planned(traced('rawTracepoint', 1), kernel(5, 15), tracing, 'auto', counter()), {
     code: 'POLICY_REFUSED',
-    message: /^p\.yaml:3:5: raw: true needs Linux 6\.1 /,
+    message: /^p\.yaml:3:5: raw: true requires Linux 6\.1 /,
   })
   assert.throws(() => planned(traced('rawTracepoint', 4), v612, tracing, 'auto', counter()), {
     code: 'POLICY_REFUSED',
@@ -485,7 +498,7 @@ test('plan: registers are those of the processor, and no more than there is room
   assert.equal(refused(v612, 'rdi', 'rsi'), 'planned')
   assert.equal(
     refused(v612, 'rdi', 'rsi', 'rdx'),
-    'p.yaml:15:9: data of security_file_permission: expected at most 5 registers and parameters; those that sizeArgIndex names count too',
+    'p.yaml:15:9: data of security_file_permission: expected at most 5 registers and parameters; the parameters of sizeArgIndex are included',
   )
 })
 
@@ -532,7 +545,7 @@ for (const [hook, symbol] of [
   })
 }
 
-const LSM_NEEDS = 'p.yaml:3:5: lsmhooks need the BPF LSM: expected bpf in /sys/kernel/security/lsm, got '
+const LSM_NEEDS = 'p.yaml:3:5: lsmhooks require the BPF LSM: expected bpf in /sys/kernel/security/lsm, got '
 const LSM_ELSE = '; add it to the kernel parameter lsm=, or hook security_NAME with kprobes'
 
 for (const [what, hook, lsms, message] of [
@@ -553,19 +566,19 @@ for (const [what, hook, lsms, message] of [
     'no security hook',
     lsmHook('nothing_like_it_at_all'),
     'bpf',
-    'p.yaml:3:5: no security hook "nothing_like_it_at_all" in this kernel: include/linux/lsm_hook_defs.h of the kernel has the names',
+    'p.yaml:3:5: no security hook "nothing_like_it_at_all" in this kernel: see include/linux/lsm_hook_defs.h of the kernel for the names',
   ],
   [
     'a security hook that only the BPF LSM has a function for, with Override',
     lsmHook('file_open', { selectors: overriding }),
     '',
-    'p.yaml:3:5: no kernel function "security_file_open", by which calls of this security hook could be made to fail',
+    'p.yaml:3:5: no kernel function "security_file_open", which is required to make calls of this security hook fail',
   ],
   [
     'an argument of a security hook beyond its prototype',
     lsmHook('file_open', { args: [arg(1, 'int')] }),
     'bpf',
-    'p.yaml:11:9: argument index 1 of bpf_lsm_file_open: expected 0 to 0, the function takes 1 arguments',
+    'p.yaml:11:9: argument index 1 of bpf_lsm_file_open: expected 0 to 0, because the function has 1 arguments',
   ],
   [
     'an argument of a security hook of another type',
@@ -630,7 +643,7 @@ for (const [there, groups, hooked, skipped, lacking] of GROUPS) {
     assert.deepEqual([names(plan.hooks.slice(1)), names(plan.skipped)], [hooked, skipped])
     assert.deepEqual(
       plan.lacking,
-      lacking === '' ? [] : [`this kernel has none of ${lacking}, which the policy needs to see it`],
+      lacking === '' ? [] : [`this kernel has none of ${lacking}, so the policy does not see it`],
     )
   })
 }

@@ -200,7 +200,7 @@ test('informer: every failure is one sentence with verb and resource', { skip },
     {
       name: 'not an API server',
       list: (_, answer) => void answer.end('<html>'),
-      want: /cannot list pods: the API server \S+ does not answer: it sent what is no Kubernetes object/,
+      want: /cannot list pods: the API server \S+ does not answer: it did not send a Kubernetes object/,
     },
     {
       name: 'silent',
@@ -295,7 +295,7 @@ test('informer: a list of a million numbers is refused at the first one', { skip
     lists: [(_, answer) => void answer.end(NUMBERS), (_, answer) => void answer.end(listOf('1', []))],
     watches: [() => {}],
   })
-  await made.until(/it sent what is no Kubernetes object/)
+  await made.until(/it did not send a Kubernetes object/)
   const took = process.cpuUsage().user - read
   assert.ok(took < 10 * (read - before) + 200_000, `${took} us, ${read - before} of them for JSON`)
 })

@@ -89,7 +89,7 @@ test('login: reads a kubeconfig, with data in it or in files beside it', async (
 test('login: says what is wrong with a kubeconfig', async () => {
   const server = 'https://k.example'
   const rows = [
-    { make: () => path.join(folder, 'none'), want: /none:1:1: cannot read the file: no such file/ },
+    { make: () => path.join(folder, 'none'), want: /none: cannot read the file: no such file/ },
     {
       make: () => kubeconfig({ server: 'http://k' }, {}),
       want: /expected a server that begins with https:.*, got "http:/,

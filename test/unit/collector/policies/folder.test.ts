@@ -109,7 +109,7 @@ test('policies: a path that is missing at the start is an error', async () => {
     const { source } = setup(place)
     await assert.rejects(source.start(), (error) => {
       assert.ok(error instanceof CollectorError)
-      assert.ok(error.message.startsWith(`${place}:1:1: cannot read: `), error.message)
+      assert.ok(error.message.startsWith(`${place}: cannot read: `), error.message)
       return true
     })
   }
@@ -505,14 +505,14 @@ test('policies: a FIFO among the files is reported, the others are read', { time
   writeFileSync(folder.at('good.yaml'), yaml('good', 'security_mmap_file'))
   await source.look()
   assert.deepEqual(attached(), ['good security_mmap_file'])
-  const refused = `refused a.yaml: ${folder.at('a.yaml')}:1:1: cannot read the file: it is a FIFO; expected a regular file`
+  const refused = `refused a.yaml: ${folder.at('a.yaml')}: cannot read the file: it is a FIFO; expected a regular file`
   assert.deepEqual(log.slice(2), [refused, '-good +good', 'replaced good.yaml'])
 })
 
 test('policies: a folder with too many files is reported and changes nothing', async () => {
   for (const [name, count, want] of [
-    ['yaml', 1_001, /cannot read: it holds more than 1000 policies: keep them in several folders$/],
-    ['txt', 10_001, /cannot read: it holds more than 10000 files: keep only policies in it$/],
+    ['yaml', 1_001, /cannot read: it has more than 1000 policies: split them into several folders$/],
+    ['txt', 10_001, /cannot read: it has more than 10000 files: keep only policies in it$/],
   ] as const) {
     using folder = new Folder()
     writeFileSync(folder.at('good.yaml'), yaml('good'))
@@ -546,7 +546,7 @@ test(
       change()
       symlinkSync('../secret', folder.at(`p/b${i}.yaml`))
       await source.look()
-      const want = `refused b${i}.yaml: ${folder.at(`p/b${i}.yaml`)}:1:7: not a valid policy; its text is not shown, because others may write its path: run \`ktrail check\` on it as its owner`
+      const want = `refused b${i}.yaml: ${folder.at(`p/b${i}.yaml`)}:1:7: not a valid policy; its text is not shown, because other users may write its path: run \`ktrail check\` on it as its owner`
       assert.equal(log.at(-1), want)
     }
   },
@@ -562,7 +562,7 @@ test('policies: one that was disabled stays so until its file changes, keeps its
   writeFileSync(folder.at('b.yaml'), yaml('one'))
   await source.look()
   assert.deepEqual(attached(), [])
-  assert.match(source.problems().join(), /b\.yaml:1:1: policy "one" is already loaded from .*a\.yaml/)
+  assert.match(source.problems().join(), /b\.yaml: policy "one" is already loaded from .*a\.yaml/)
   rmSync(folder.at('b.yaml'))
   writeFileSync(folder.at('a.yaml'), yaml('one', 'security_file_open'))
   await source.look()

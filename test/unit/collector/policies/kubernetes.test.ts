@@ -135,7 +135,7 @@ test('kubernetes policies: a refused version changes nothing, and its event has 
   made.client.send({ type: 'MODIFIED', object: object('one', 'f(int)') })
   await made.until(() => made.told.length === 1)
   assert.deepEqual(made.told, [
-    'Warning Refused one spec.kprobes[0].call: expected the name of a kernel function, got "f(int)"; the version before stays attached',
+    'Warning Refused one spec.kprobes[0].call: expected the name of a kernel function, got "f(int)"; the previous version stays attached',
   ])
   assert.deepEqual(made.kernel.names, ['one'])
   // A policy that was never good is refused without that.
@@ -196,13 +196,13 @@ const onSsd = (name: string): KubernetesObject => ({
 test('kubernetes policies: with a nodeSelector they are attached on nodes with such labels, as these change', async () => {
   await using made = await rig([onSsd('one'), object('two')])
   assert.deepEqual(made.kernel.names, ['two'])
-  assert.ok(made.lines.includes('policy skipped: its nodeSelector is for other nodes'))
+  assert.ok(made.lines.includes('policy skipped: its nodeSelector does not match this node'))
   made.client.labels = { disk: 'ssd' }
   made.client.send()
   await made.until(() => made.kernel.names.includes('one'))
   made.client.labels = {}
   made.client.send()
-  await made.until(() => made.lines.includes('policy removed: its nodeSelector is for other nodes'))
+  await made.until(() => made.lines.includes('policy removed: its nodeSelector does not match this node'))
   assert.deepEqual(made.kernel.names, ['two'])
 })
 
@@ -211,7 +211,7 @@ test('kubernetes policies: with a nodeSelector they are attached where the label
   client.labels = undefined
   await using made = await rig([], {}, client)
   assert.deepEqual(made.kernel.names, ['one'])
-  assert.match(made.lines.join(), /the labels of this node are not known .*: may not list nodes/)
+  assert.match(made.lines.join(), /the labels of this node are unknown .*: may not list nodes/)
 })
 
 test('kubernetes policies: without a nodeSelector no node is asked for', async () => {

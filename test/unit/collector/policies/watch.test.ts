@@ -309,10 +309,12 @@ test(
     await looks.until(1)
     await nextAfter(context, looks, 10_000)
     await nextAfter(context, looks, 10_000)
-    assert.deepEqual(looks.reasons, ['this user has no inotify watches left (sysctl fs.inotify.max_user_watches)'])
+    assert.deepEqual(looks.reasons, [
+      'the limit of inotify watches is reached; raise sysctl fs.inotify.max_user_watches',
+    ])
     fake.refuses = 'EMFILE'
     await nextAfter(context, looks, 10_000)
-    assert.match(looks.reasons.slice(1).join(), /^no inotify instance .*max_user_instances\)$/)
+    assert.match(looks.reasons.slice(1).join(), /^the limit is reached; .*max_user_instances, or ulimit -n$/)
     fake.refuses = undefined
     await nextAfter(context, looks, 10_000)
     await nextAfter(context, looks, 600_000)
@@ -372,5 +374,5 @@ test('watch targets: a link to itself ends', async () => {
 test('watch targets: a file system that may not report changes is named', async () => {
   assert.ok(lstatSync('/proc/self').isSymbolicLink())
   const { unseen } = await watchTargets(['/proc/sys/kernel'])
-  assert.equal(unseen, '/proc/sys/kernel lies on a file system that may not report changes')
+  assert.equal(unseen, '/proc/sys/kernel is on a file system that may not report changes')
 })

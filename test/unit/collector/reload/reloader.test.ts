@@ -154,8 +154,8 @@ describe('reloads of the config', () => {
     writeFileSync(rig.file, `${BASE.replace('one', 'two')}ring: { size: 32MiB }\nserver:\n  http: 127.0.0.1:9999\n`)
     await reloader.reload()
     const [reason = ''] = rig.errors()
-    assert.match(reason, /ktrail\.yaml:2:15: ring\.size: needs a restart of the agent \(now "16MiB", here "32MiB"\)/)
-    assert.match(reason, /ktrail\.yaml:4:9: server\.http: needs a restart/)
+    assert.match(reason, /ktrail\.yaml:2:15: ring\.size: requires a restart of the agent \(now "16MiB", here "32MiB"\)/)
+    assert.match(reason, /ktrail\.yaml:4:9: server\.http: requires a restart/)
     assert.deepEqual(rig.applied, [])
   })
 

@@ -107,7 +107,7 @@ test('runtimes: while a socket is away nobody waits; it is asked again later, an
     assert.equal(made.runtimes.lookup(SHORT), undefined)
   }
   assert.deepEqual(made.lines, [
-    `containers: ${path}: no such socket; until it answers, containers that it runs have no names; expected the socket of Docker, podman, containerd or CRI-O`,
+    `containers: ${path}: no such socket; its containers have no names until it answers; expected the socket of Docker, podman, containerd or CRI-O`,
   ])
 })
 
@@ -138,7 +138,7 @@ for (const [what, does] of HANGS) {
   test(`runtimes: one that ${what} is waited for only so long`, async (t) => {
     const made = rig(t, [await fakeSocket(t, does)], [], 100)
     assert.equal(await made.find(), undefined)
-    assert.match(made.lines.join(), /: no answer within 0.1 s; until it answers/)
+    assert.match(made.lines.join(), /: no answer within 0.1 s; its containers have no names until it answers/)
     assert.equal(made.runtimes.lookup('f'.repeat(31)), undefined)
   })
 }
@@ -283,5 +283,5 @@ test('runtimes: the usual sockets that are not there are no problem, but that th
   const runtimes = new Runtimes({ config: { labels: [] }, log: log as never, usual: [path] })
   t.after(() => runtimes[Symbol.dispose]())
   await runtimes.start()
-  assert.deepEqual(lines, [`containers: no runtime answers at ${path}; name its socket in containers.sockets`])
+  assert.deepEqual(lines, [`containers: no runtime answers at ${path}; set containers.sockets to its socket`])
 })

@@ -43,7 +43,10 @@ function rig(): Rig {
 test('livez: ok if the ring was read in the last ten seconds, else 503 until it is read again', () => {
   const { reading, at } = rig()
   assert.equal(at(9_999), '200 ok\n')
-  assert.equal(at(34_567), '503 the ring has not been read for 34 s, expected every few seconds: restart the agent\n')
+  assert.equal(
+    at(34_567),
+    '503 the ring has not been read for 34 s; it should be read every few seconds: restart the agent\n',
+  )
   reading.looked()
   assert.equal(at(44_566), '200 ok\n')
   assert.match(at(44_567), /^503 /)
@@ -149,6 +152,6 @@ test('readyz: 503 while others have silenced hooks, with what, where and what to
     status: 503,
     body:
       `tampering: ${on}: 0, expected 1: write 1 to it\n` +
-      'tampering: do_exit: no program, expected program 7: put right\n',
+      'tampering: do_exit: no program, expected program 7: repaired\n',
   })
 })

@@ -39,7 +39,7 @@ const PAGES: Pages = {
     return { status: 200, body: PAGE }
   },
 }
-const THERE = `no such page; there are ${Object.keys(PAGES).join(', ')}\n`
+const THERE = `no such page: expected ${Object.keys(PAGES).join(', ')}\n`
 const NO_WARNING = (message: string): void => assert.fail(message)
 
 let server: PageServer
@@ -291,7 +291,7 @@ test('http: an address in use is an error with the address and the next step', a
   const port = portOf(server)
   await assert.rejects(serve({ host: '127.0.0.1', port }, {}, NO_WARNING), (error) => {
     assert.ok(error instanceof CollectorError && error.code === 'LISTEN_FAILED')
-    const expected = `cannot listen on 127\\.0\\.0\\.1:${port}: another program listens there; .*server\\.http`
+    const expected = `cannot listen on 127\\.0\\.0\\.1:${port}: another program listens on it; .*server\\.http`
     assert.match(error.message, new RegExp(expected))
     return true
   })

@@ -54,7 +54,7 @@ async function json(pages: ReturnType<typeof createPages>): Promise<Record<strin
 }
 
 const READY =
-  'ready: 1 policies, 2 hooks\npolicy files: this kernel has no security_new, skipped until a module brings it\n'
+  'ready: 1 policies, 2 hooks\npolicy files: this kernel has no security_new, skipped until a module provides it\n'
 
 test('pages: for programs there are five', async () => {
   const pages = createPages(sources([]))
@@ -74,12 +74,15 @@ test('pages: with a token configured, clients without it see only liveness, read
     assert.match(String((await get(pages, '/', sent)).body), /data-numbers="token" data-events="token"/)
     const ready = await get(pages, '/readyz', sent)
     assert.equal(ready.status, 200)
-    assert.match(String(ready.body), /^ready; no details: this page needs the token of server\.token: /)
+    assert.match(String(ready.body), /^ready; no details: this page requires the token of server\.token: /)
     for (const path of ['/metrics', '/status', '/events']) {
       const answer = await get(pages, path, sent)
       assert.equal(answer.status, 401)
       assert.equal(answer.headers?.['WWW-Authenticate'], 'Bearer')
-      assert.match(String(answer.body), /^this page needs the token of server\.token: .*Authorization: Bearer TOKEN\n$/)
+      assert.match(
+        String(answer.body),
+        /^this page requires the token of server\.token: .*Authorization: Bearer TOKEN\n$/,
+      )
     }
   }
   for (const sent of ['Bearer open sesame', 'bearer  open sesame']) {

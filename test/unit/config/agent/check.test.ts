@@ -65,13 +65,13 @@ describe('checkFile', () => {
     {
       name: 'reports that a call is optional, because the kernel is unknown',
       hooks: '[{call: sys_f}, {call: sys_g, ignore: {callNotFound: true}}]',
-      want: ['4:33: call "sys_g" is optional: where a kernel lacks it, it is skipped, and the others attached'],
+      want: ['4:33: call "sys_g" is optional: if a kernel lacks it, it is skipped, and the others are attached'],
     },
     {
       name: 'reports that a policy may be left without a hook',
       hooks: '[{call: sys_g, ignore: {callNotFound: true}}]',
       want: [
-        '4:18: call "sys_g" is optional: where a kernel lacks it, it is skipped; the policy has no hook if none of its calls exists',
+        '4:18: call "sys_g" is optional: if a kernel lacks it, it is skipped; the policy has no hook if none of its calls exists',
       ],
     },
     { name: 'reports nothing about required calls', hooks: '[{call: sys_f}]', want: [] },
@@ -100,28 +100,28 @@ describe('checkFile', () => {
   })
 
   it('reports that a file does not exist', async () => {
-    assert.deepEqual(await messages(join(folder, 'nowhere.yaml')), ['1:1: cannot read the file: no such file'])
+    assert.deepEqual(await messages(join(folder, 'nowhere.yaml')), ['0:0: cannot read the file: no such file'])
   })
 
   it('reports that a file is a folder', async () => {
     const path = join(folder, 'folder')
     await mkdir(path)
-    assert.deepEqual(await messages(path), ['1:1: cannot read the file: it is a folder; expected a regular file'])
+    assert.deepEqual(await messages(path), ['0:0: cannot read the file: it is a folder; expected a regular file'])
   })
 
   it('reports that a file may not be read', async () => {
     const path = await put('closed.yaml', 'a: b')
     await chmod(path, 0)
     assert.deepEqual(await asNobody(() => messages(path)), [
-      '1:1: cannot read the file: permission denied; let the user that runs ktrail read it',
+      '0:0: cannot read the file: permission denied; let the user that runs ktrail read it',
     ])
   })
 
   it('refuses more than a megabyte, and an endless file', async () => {
     const large = await put('big.yaml', 'a'.repeat(1024 * 1024 + 1))
-    assert.deepEqual(await messages(large), ['1:1: cannot read the file: it is larger than 1048576 bytes'])
+    assert.deepEqual(await messages(large), ['0:0: cannot read the file: it is larger than 1048576 bytes'])
     assert.deepEqual(await messages('/dev/zero'), [
-      '1:1: cannot read the file: it is a device; expected a regular file',
+      '0:0: cannot read the file: it is a device; expected a regular file',
     ])
   })
 

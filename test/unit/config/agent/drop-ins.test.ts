@@ -87,19 +87,19 @@ describe('drop-in files', () => {
     const names = Array.from({ length: 101 }, (_, i) => [`${i}.yaml`, 'log: {}'] as const)
     const file = write(many, Object.fromEntries(names))
     assert.deepEqual(await problems(many, parseConfigFile(file, {})), [
-      'config.d:1:1: expected at most 100 files, got 101',
+      'config.d:0:0: expected at most 100 files, got 101',
     ])
     using large = new Folder()
     const big = `# ${'x'.repeat(600_000)}\nlog: {}`
     assert.match(
       (await problems(large, parseConfigFile(write(large, { 'a.yaml': big, 'b.yaml': big }), {}))).join('\n'),
-      /^config.d:1:1: expected at most 1048576 bytes in all files, got 12000\d\d$/,
+      /^config.d:0:0: expected at most 1048576 bytes in all files, got 12000\d\d$/,
     )
     using plain = new Folder()
     writeFileSync(plain.at('ktrail.yaml'), BASE)
     writeFileSync(plain.at('config.d'), 'log: {}')
     assert.deepEqual(await problems(plain, parseConfigFile(plain.at('ktrail.yaml'), {})), [
-      'config.d:1:1: expected a folder of drop-in files, got a file',
+      'config.d:0:0: expected a folder of drop-in files, got a file',
     ])
   })
 

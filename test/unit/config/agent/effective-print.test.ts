@@ -144,8 +144,8 @@ test('config print --effective: ignored variables are reported besides the confi
   const lines = await shown('type: otlp', env, ['--effective'], errors)
   assert.ok(lines.includes('logs_endpoint: http://localhost:4318/v1/logs # default'), lines.join('\n'))
   assert.deepEqual(errors, [
-    `exporters.o: ${PREFIX}ENDPOINT is left out: expected an http or https URL without user and password, got a value that is not shown`,
-    `exporters.o: ${PREFIX}TIMEOUT is left out: expected whole milliseconds, at least 1 and at most 24 days, got "10s"`,
+    `exporters.o: ${PREFIX}ENDPOINT is ignored: expected an http or https URL without user and password, got a value that is not shown`,
+    `exporters.o: ${PREFIX}TIMEOUT is ignored: expected whole milliseconds, at least 1 and at most 24 days, got "10s"`,
   ])
 })
 

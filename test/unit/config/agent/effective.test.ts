@@ -120,7 +120,7 @@ describe('effective', () => {
       [['otlp', 'service_name'], 'OTEL_SERVICE_NAME'],
     ])
     // Variables for OTLP over HTTP do not apply to this exporter.
-    assert.deepEqual(warnings, ['OTEL_RESOURCE_ATTRIBUTES: a pair is left out: expected key=value, percent-encoded'])
+    assert.deepEqual(warnings, ['OTEL_RESOURCE_ATTRIBUTES: a pair is ignored: expected key=value, percent-encoded'])
   })
 
   it('the effective config reads back as the same', () => {

@@ -118,9 +118,9 @@ describe('type: kafka', () => {
   const BROKER = 'expected host:port such as kafka-1.example.org:9092'
   const BROKERS = 'expected a list of one or more brokers such as [kafka-1.example.org:9092]'
   const TOPIC =
-    'expected a topic of letters, digits, ".", "_" and "-", in it {event_type}, {policy} and {namespace} if you like'
+    'expected a topic of letters, digits, ".", "_" and "-", optionally with {event_type}, {policy} and {namespace}'
   const NO_KEY =
-    'key: expected node_name, policy or none, for fields leave process.exec_id out of the records, got "exec_id"'
+    'key: expected node_name, policy or none, because fields removes process.exec_id from the records, got "exec_id"'
   const BAD: ReadonlyArray<readonly [name: string, keys: string, want: string]> = [
     ['no brokers', 'topic: t', `brokers: missing; ${BROKERS}`],
     [
@@ -141,7 +141,7 @@ describe('type: kafka', () => {
     [
       'a key that records of OTLP cannot have',
       `${NEEDED}, format: otlp_proto, key: exec_id`,
-      'key: expected node_name, policy or none, for a record of format otlp_proto holds many processes, got "exec_id"',
+      'key: expected node_name, policy or none, because a record of format otlp_proto holds many processes, got "exec_id"',
     ],
     [
       'OTLP contents for another format',
@@ -151,7 +151,7 @@ describe('type: kafka', () => {
     [
       'fields of records whose body is a line of text',
       `${NEEDED}, format: otlp_proto, otlp: { body: text }, fields: [{ fields: process }]`,
-      'fields: expected body: json or body: none to go with it, a line of text has no fields',
+      'fields: expected body: json or body: none with it, because a line of text has no fields',
     ],
     ['no topic', 'brokers: [a:1]', 'topic: missing; expected a text'],
     ['a topic with a space', 'brokers: [a:1], topic: "a b"', `topic: ${TOPIC}, got "a b"`],
@@ -194,18 +194,18 @@ describe('type: kafka', () => {
       (rule): [string, string, string] => [
         `a pod as the key with ${rule}`,
         `${NEEDED}, key: pod, fields: [{ fields: ${rule.replace(',', ', action:')} }]`,
-        'key: expected node_name, policy or none, for fields leave process.pod out of the records, got "pod"',
+        'key: expected node_name, policy or none, because fields removes process.pod from the records, got "pod"',
       ],
     ),
     [
       'a namespace that fields leave out',
       'brokers: [a:1], topic: "x.{namespace}", fields: [{ fields: process.pod, action: EXCLUDE }]',
-      'topic: expected one without {namespace}, for fields leave process.pod out of the records, got "x.{namespace}"',
+      'topic: expected no {namespace}, because fields removes process.pod from the records, got "x.{namespace}"',
     ],
     [
       'a namespace of many processes',
       'brokers: [a:1], topic: "x.{namespace}", format: otlp_proto',
-      'topic: expected one without {namespace}, for a record of format otlp_proto holds many processes, got "x.{namespace}"',
+      'topic: expected no {namespace}, because a record of format otlp_proto holds many processes, got "x.{namespace}"',
     ],
     ['a key that a field is', `${NEEDED}, key: exec_id, fields: [{ fields: process.execId, action: EXCLUDE }]`, NO_KEY],
     [

@@ -324,12 +324,12 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
   [
     'a format of another exporter',
     withExporter('type: file, path: x, format: json'),
-    '1:48: exporters.a.format: expected one of tetragon, extended, got "json"; JSON lines are the default: leave it out',
+    '1:48: exporters.a.format: expected one of tetragon, extended, got "json"; JSON lines are the default: remove it',
   ],
   [
     'when_full spool without a spool',
     withExporter('type: stdout, queue: { when_full: spool }'),
-    '1:53: exporters.a.queue.when_full: expected drop_newest, drop_oldest or block where there is no spool such as spool: {dir: /var/lib/ktrail/spool}, got "spool"',
+    '1:53: exporters.a.queue.when_full: expected drop_newest, drop_oldest or block, or a spool such as spool: {dir: /var/lib/ktrail/spool}, got "spool"',
   ],
   [
     'a spool without folder',
@@ -499,7 +499,7 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
   [
     'ancestors of kprobes only',
     withExporter('type: stdout', 'enable_ancestors: [kprobe]'),
-    '2:19: enable_ancestors: expected base among them',
+    '2:19: enable_ancestors: expected base in the list',
   ],
   [
     'ancestors of something else',

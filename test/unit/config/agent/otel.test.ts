@@ -179,27 +179,27 @@ test('otel: ignored values are reported, without repeating possible secrets', ()
   }
   const { warnings, config } = resolved({}, env)
   assert.deepEqual(config.headers, { ok: '1' })
-  const pair = `${P}HEADERS: a pair is left out: expected key=value, percent-encoded`
-  const header = `${P}HEADERS: a pair is left out: expected name and value as HTTP allows them in a header`
+  const pair = `${P}HEADERS: a pair is ignored: expected key=value, percent-encoded`
+  const header = `${P}HEADERS: a pair is ignored: expected name and value as HTTP allows them in a header`
   assert.deepEqual(warnings.toSorted(), [
-    `${P}CERTIFICATE is left out: expected an https endpoint beside it, got http`,
-    `${P}COMPRESSION is left out: expected one of none, gzip, got "br"`,
-    `${P}ENDPOINT is left out: expected an http or https URL without user and password, got a value that is not shown`,
+    `${P}CERTIFICATE is ignored: expected an https endpoint beside it, got http`,
+    `${P}COMPRESSION is ignored: expected one of none, gzip, got "br"`,
+    `${P}ENDPOINT is ignored: expected an http or https URL without user and password, got a value that is not shown`,
     pair,
     pair,
     pair,
     header,
     header,
     header,
-    `${P}TIMEOUT is left out: expected whole milliseconds, at least 1 and at most 24 days, got "soon"`,
-    'OTEL_RESOURCE_ATTRIBUTES: a pair is left out: expected a name of 1 to 255 characters',
-    'OTEL_SERVICE_NAME is left out: expected a name of 1 to 255 characters, got 300',
+    `${P}TIMEOUT is ignored: expected whole milliseconds, at least 1 and at most 24 days, got "soon"`,
+    'OTEL_RESOURCE_ATTRIBUTES: a pair is ignored: expected a name of 1 to 255 characters',
+    'OTEL_SERVICE_NAME is ignored: expected a name of 1 to 255 characters, got 300',
   ])
 })
 
 test("otel: a client's certificate without its key is ignored", () => {
   assert.deepEqual(resolved(HTTPS, { [`${P}CLIENT_CERTIFICATE`]: '/c' }).warnings, [
-    `${P}CLIENT_CERTIFICATE is left out: expected a certificate with a key, got one of both`,
+    `${P}CLIENT_CERTIFICATE is ignored: expected a certificate with a key, got one of both`,
   ])
 })
 
@@ -209,7 +209,7 @@ for (const text of ['soon', '0', '-1', '1e13', 'Infinity']) {
     assert.equal(config.request_timeout, 10_000)
     assert.match(
       warnings.join(),
-      /TIMEOUT is left out: expected whole milliseconds, at least 1 and at most 24 days, got/,
+      /TIMEOUT is ignored: expected whole milliseconds, at least 1 and at most 24 days, got/,
     )
   })
 }

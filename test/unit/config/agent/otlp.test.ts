@@ -130,7 +130,7 @@ describe('type: otlp', () => {
     [
       'gRPC',
       'protocol: grpc',
-      'protocol: expected one of http/protobuf, http/json, got "grpc"; ktrail sends OTLP over HTTP: leave protocol out, and use port 4318 instead of 4317',
+      'protocol: expected one of http/protobuf, http/json, got "grpc"; ktrail sends OTLP over HTTP: remove protocol, and use port 4318 instead of 4317',
     ],
     ['snappy', 'compression: snappy', 'compression: expected one of none, gzip, zstd, got "snappy"'],
     [
@@ -153,7 +153,7 @@ describe('type: otlp', () => {
     [
       'certificates without TLS',
       'endpoint: "http://x", tls: { ca_file: /a }',
-      'tls: expected an https endpoint where there are certificates',
+      'tls: expected an https endpoint with certificates',
     ],
     [
       'an unknown severity',
@@ -178,7 +178,7 @@ describe('type: otlp', () => {
     [
       'several requests at a time to Loki',
       'loki: { max_age: 1d }, concurrency: { max: 2 }',
-      'concurrency.max: expected 1 for Loki, which refuses what is too far behind the newest, got the number 2',
+      'concurrency.max: expected 1 for Loki, because it refuses records too far behind the newest, got the number 2',
     ],
     [
       "a batch above Loki's burst",

@@ -110,8 +110,8 @@ for (const { name, change, want, needsRoot = false } of ROWS) {
     const { problems, warnings } = await checkFile(at(CONFIG), {})
     assert.deepEqual(problems, [])
     assert.deepEqual(
-      warnings.map(({ message }) => message.replace(/\(mode .*?\), who could change what ktrail does/, '(…)')),
-      want.map(([key, path, who, next]) => `${key}"${at(path)}" may be written by ${who} (…): ${next} "${at(path)}"`),
+      warnings.map(({ message }) => message.replace(/\(mode .*?\) and could change the behavior of ktrail/, '(…)')),
+      want.map(([key, path, who, next]) => `${key}${who} may write "${at(path)}" (…): ${next} "${at(path)}"`),
     )
     const ofPolicy = await checkFile(at(FILE), {})
     assert.equal(ofPolicy.warnings.length, want.filter(([, path]) => path === FILE || path === 'lib').length)

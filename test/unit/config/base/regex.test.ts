@@ -42,7 +42,7 @@ describe('regular expressions for redaction', () => {
     for (const pattern of ['(a)', '(?P<n>a)', '(?<n>a)', '()'])
       assert.notEqual(typeof parseRedaction(pattern), 'string')
     for (const pattern of ['a', '(?:a)', '\\(a\\)', '[(a)]', '(?i)a', '(?i:a)', '\\Q(a)\\E']) {
-      assert.match(String(parseRedaction(pattern)), /^expected a group around what is to be replaced/)
+      assert.match(String(parseRedaction(pattern)), /^expected a group around the text to replace/)
     }
   })
 
@@ -70,7 +70,7 @@ describe('regular expressions for redaction', () => {
     it(`${pattern} is refused for its repeated group`, () =>
       assert.match(
         String(parseRedaction(pattern)),
-        /^expected no group inside of a repetition, of which only the last round would be replaced \(leave/,
+        /^expected no group inside of a repetition, because only its last round would be replaced \(remove/,
       ))
   }
 

@@ -114,9 +114,9 @@ const BAD: ReadonlyArray<readonly [selector: string, message: RegExp]> = [
     'matchActions: [{action: Override, argError: -1}, {action: Override, argError: -2}]',
     /expected at most one action Override in a selector/,
   ],
-  ['matchActions: [{action: GetUrl}]', /known Tetragon action "GetUrl" is not supported/],
-  ['matchActions: [{action: CopyFD}]', /action: Tetragon no longer has an action "CopyFD": filter on an argument/],
-  ['matchActions: [{action: NotifyKiller}]', /action "NotifyKiller": its name is NotifyEnforcer now$/],
+  ['matchActions: [{action: GetUrl}]', /Tetragon action "GetUrl" is not supported/],
+  ['matchActions: [{action: CopyFD}]', /action: Tetragon removed the action "CopyFD": use a filter on an argument/],
+  ['matchActions: [{action: NotifyKiller}]', /action "NotifyKiller": use NotifyEnforcer$/],
   [
     'matchActions: [{action: Alert}]',
     /action: expected one of Post, NoPost, Sigkill, Signal, Override, NotifyEnforcer, CleanupEnforcerNotification, got "Alert"$/,
@@ -134,7 +134,7 @@ const BAD: ReadonlyArray<readonly [selector: string, message: RegExp]> = [
   ['matchActions: [{action: Signal}]', /argSig: missing; expected a signal from 1 to 64$/],
   ['matchActions: [{action: Signal, argSig: 65}]', /argSig: expected a whole number from 1 to 64, got/],
   ['matchActions: [{action: Signal, argSig: 0}]', /argSig: expected a whole number from 1 to 64, got/],
-  ['matchActions: [{action: NoPost, rateLimit: 5s}]', /rateLimit: applies to action Post only; drop it$/],
+  ['matchActions: [{action: NoPost, rateLimit: 5s}]', /rateLimit: applies only to action Post; remove it$/],
   ['matchActions: [{action: Post, rateLimit: 5}]', /rateLimit: expected a text, got .*put it in quotes: "5"$/],
   ['matchActions: [{action: Post, rateLimit: 5d}]', /rateLimit: expected a time from 1s to 1193h, such as .*"5d"$/],
   ['matchActions: [{action: Post, rateLimit: 0s}]', /rateLimit: expected a time from 1s/],
@@ -150,9 +150,12 @@ const BAD: ReadonlyArray<readonly [selector: string, message: RegExp]> = [
   ],
   [
     'matchActions: [{action: NoPost, kernelStackTrace: true}]',
-    /kernelStackTrace: applies to action Post only; drop it$/,
+    /kernelStackTrace: applies only to action Post; remove it$/,
   ],
-  ['matchActions: [{action: Sigkill, userStackTrace: true}]', /userStackTrace: applies to action Post only; drop it$/],
+  [
+    'matchActions: [{action: Sigkill, userStackTrace: true}]',
+    /userStackTrace: applies only to action Post; remove it$/,
+  ],
   ['matchActions: [{action: Post, userStackTrace: yes}]', /userStackTrace: expected true or false, got/],
   ['matchActions: [{action: Post, stackTrace: true}]', /did you mean "userStackTrace"|expected one of/],
   ['matchActions: [{action: Post, imaHash: true}]', /field "imaHash" is not supported/],
@@ -169,25 +172,27 @@ for (const [selector, message] of BAD) {
 
 const overriding = { ...killing, last: 'override', signals: [], error: -1 }
 const noError = (given: number): RegExp =>
-  new RegExp(`argError: ${given} is no error \\(-4095 to -1\\): the call fails with -1 \\(EPERM\\), as in Tetragon$`)
+  new RegExp(
+    `argError: ${given} is not an error \\(-4095 to -1\\): the call fails with -1 \\(EPERM\\), as in Tetragon$`,
+  )
 
 /** Settings that Tetragon accepts without effect, or with another one than it seems. */
 const WARNED: ReadonlyArray<readonly [action: string, want: object | undefined, message: RegExp]> = [
-  ['action: Post, rateLimitScope: thread', undefined, /rateLimitScope: does nothing without rateLimit$/],
+  ['action: Post, rateLimitScope: thread', undefined, /rateLimitScope: has no effect without rateLimit$/],
   [
     'action: Sigkill, argError: -1',
     killing,
-    /argError: has no effect with action Sigkill, only with Override and NotifyEnforcer; drop it$/,
+    /argError: has no effect with action Sigkill, only with Override and NotifyEnforcer; remove it$/,
   ],
   [
     'action: Post, argError: 0',
     undefined,
-    /argError: has no effect with action Post, only with Override and NotifyEnforcer; drop it$/,
+    /argError: has no effect with action Post, only with Override and NotifyEnforcer; remove it$/,
   ],
   [
     'action: Sigkill, argSig: 9',
     killing,
-    /argSig: has no effect with action Sigkill, only with Signal and NotifyEnforcer; drop it$/,
+    /argSig: has no effect with action Sigkill, only with Signal and NotifyEnforcer; remove it$/,
   ],
   ['action: Override, argError: 1', overriding, noError(1)],
   ['action: Override, argError: -4096', overriding, noError(-4096)],
@@ -208,8 +213,8 @@ const RETURNS = 'return: true, returnArg: {index: 0, type: int}'
 test('actions: returnArgAction Post is what happens anyway; others are refused by name', () => {
   assert.ok('policy' in parsed(`${RETURNS}, returnArgAction: Post`))
   for (const [action, message] of [
-    ['TrackSock', /returnArgAction: known Tetragon action "TrackSock" is not supported/],
-    ['Nothing', /returnArgAction: expected Post, got "Nothing"; leave it out$/],
+    ['TrackSock', /returnArgAction: Tetragon action "TrackSock" is not supported/],
+    ['Nothing', /returnArgAction: expected Post, got "Nothing"; remove it$/],
   ] as const) {
     const result = parsed(`${RETURNS}, returnArgAction: ${action}`)
     assert.match('problems' in result ? (result.problems[0]?.message ?? '') : 'none', message)

@@ -21,7 +21,7 @@ function result(
 
 const WHERE = 'spec.kprobes[0].aggregate'
 const WINDOW = 'expected a time from 1s to 30m, such as 10s'
-const COMBINED = `${WHERE}: cannot be combined with rateLimit or an action other than Post and NoPost; write another hook of the same call`
+const COMBINED = `${WHERE}: cannot be combined with rateLimit or actions other than Post and NoPost; use a second hook on the same call`
 
 const ROWS: ReadonlyArray<
   readonly [name: string, want: unknown, aggregate: string, document?: Parameters<typeof result>[1]]
@@ -36,7 +36,11 @@ const ROWS: ReadonlyArray<
   ['a window without unit', [`${WHERE}.window: ${WINDOW}, got "10"`], '{window: "10"}'],
   ['a window that is too short', [`${WHERE}.window: ${WINDOW}, got "0s"`], '{window: 0s}'],
   ['a window that is too long', [`${WHERE}.window: ${WINDOW}, got "31m"`], '{window: 31m}'],
-  ['no process', [`${WHERE}.by: expected process among them: an event is of one process`], '{window: 1s, by: [file]}'],
+  [
+    'no process',
+    [`${WHERE}.by: expected process in the list, because an event is of one process`],
+    '{window: 1s, by: [file]}',
+  ],
   [
     'an unknown word',
     [`${WHERE}.by[1]: expected one of process, file, kind, got "files" (did you mean "file"?)`],
@@ -67,6 +71,6 @@ test('aggregate: with matchReturnArgs', () => {
     'p.yaml',
   )
   assert.deepEqual('problems' in parsed && parsed.problems.map(({ message }) => message), [
-    `${WHERE}: cannot be combined with matchReturnArgs, which decides on each call by itself; write another hook of the same call`,
+    `${WHERE}: cannot be combined with matchReturnArgs, which applies to single calls; use a second hook on the same call`,
   ])
 })

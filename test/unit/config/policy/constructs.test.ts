@@ -5,7 +5,7 @@ import { parsePolicy } from '../../../../config/policy/parse.ts'
 
 const LOADS = 'loads'
 const later = (what: string, name: string): string =>
-  `known Tetragon ${what} "${name}" is not supported by this version of ktrail`
+  `Tetragon ${what} "${name}" is not supported by this version of ktrail`
 
 const section = (text: string): string => `spec: {${text}}`
 const hook = (text: string): string => section(`kprobes: [{call: f, syscall: false, ${text}}]`)
@@ -100,7 +100,7 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
     section(
       'tracepoints: [{subsystem: a, event: b, args: [{index: 4, type: int}], selectors: [{matchArgs: [{index: 1, operator: Equal, values: ["1"]}]}]}]',
     ),
-    "expected the index of one of the hook's args (4), got 1",
+    "expected an index of the hook's args (4), got 1",
   ],
   [
     'a list of system calls as a value',
@@ -149,14 +149,14 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
     section(
       'lists: [{name: a, type: syscalls, values: [sys_dup]}], tracepoints: [{subsystem: a, event: b, args: [{index: 4, type: uint64}], selectors: [{matchArgs: [{index: 4, operator: InMap, values: ["list:a"]}]}]}]',
     ),
-    'an argument of a tracepoint of type syscall64; got it on type uint64',
+    'an argument of type syscall64 of a tracepoint; got type uint64',
   ],
   [
     'a list with an unknown system call as a value',
     section(
       'lists: [{name: a, type: syscalls, values: [sys_frobnicate]}], tracepoints: [{subsystem: a, event: b, args: [{index: 4, type: syscall64}], selectors: [{matchArgs: [{index: 4, operator: InMap, values: ["list:a"]}]}]}]',
     ),
-    'list:a: the number of sys_frobnicate is not known; write it',
+    'list:a: the number of sys_frobnicate is not known; write the number',
   ],
   [
     'a list as a value in a kprobe',
@@ -182,12 +182,12 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
   [
     'tracepoints with Override',
     section('tracepoints: [{subsystem: a, event: b, selectors: [{matchActions: [{action: Override, argError: -1}]}]}]'),
-    'a tracepoint has nothing that could fail',
+    'a tracepoint cannot fail',
   ],
   [
     'tracepoints with a return',
     section('tracepoints: [{subsystem: a, event: b, return: true}]'),
-    'unknown key "return"; leave it out',
+    'unknown key "return"; remove it',
   ],
   [
     'a filter on type auto',
@@ -204,7 +204,7 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
   [
     'raw tracepoints with type auto',
     section('tracepoints: [{subsystem: a, event: b, raw: true, args: [{index: 0, type: auto}]}]'),
-    'type "auto" is only for fields of tracepoints',
+    'type "auto" applies only to fields of tracepoints',
   ],
   ['lsmhooks', section('lsmhooks: [{hook: file_open}]'), LOADS],
   [
@@ -214,11 +214,7 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
     ),
     LOADS,
   ],
-  [
-    'lsmhooks with return',
-    section('lsmhooks: [{hook: file_open, return: true}]'),
-    'unknown key "return"; leave it out',
-  ],
+  ['lsmhooks with return', section('lsmhooks: [{hook: file_open, return: true}]'), 'unknown key "return"; remove it'],
   [
     'lsmhooks with kprobes',
     section('lsmhooks: [{hook: f}], kprobes: [{call: sys_dup}]'),
@@ -285,7 +281,7 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
   [
     'matchReturnArgs without return',
     hook('selectors: [{matchReturnArgs: [{index: 0, operator: LT, values: ["0"]}]}]'),
-    'matchReturnArgs: the hook asks for no return value; add return: true and returnArg: {index: 0, type: int}',
+    'matchReturnArgs: the hook does not read the return value; add return: true and returnArg: {index: 0, type: int}',
   ],
   [
     'matchReturnArgs on a text',
@@ -297,7 +293,7 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
   [
     'lsmhooks with matchReturnArgs',
     section('lsmhooks: [{hook: file_open, selectors: [{matchReturnArgs: [{index: 0, operator: LT, values: ["0"]}]}]}]'),
-    'the hook asks for no return value',
+    'the hook does not read the return value',
   ],
   ['returnArg without return', hook('returnArg: {index: 0, type: int}'), LOADS],
   ['returnArgAction Post', hook('returnArgAction: Post'), LOADS],
@@ -348,7 +344,7 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
     data('type: int, source: task, resolve: a'),
     'expected current_task or pt_regs, got "task"',
   ],
-  ['a source of an argument', argument('source: current_task'), 'write it into data of the hook'],
+  ['a source of an argument', argument('source: current_task'), 'move it to data of the hook'],
   ['a source of nothing', argument('source: ""'), LOADS],
   [
     'too much data',
@@ -360,7 +356,7 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
   [
     'matchData of what is not there',
     hook(`data: [${ITEM}], selectors: [{matchData: [${byIndex(1)}]}]`),
-    "expected the index of one of the hook's data (0), got 1",
+    "expected an index of the hook's data (0), got 1",
   ],
   ['matchData without data', selector(`matchData: [${byIndex(0)}]`), 'the hook has no data: add one'],
   ['matchArgs of data', hook(`data: [${ITEM}], selectors: [{matchArgs: [${byIndex(0)}]}]`), 'the hook has no args'],
@@ -382,14 +378,14 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
   ['char_buf with a size of none', bytes('type: char_buf, sizeArgIndex: 0'), 'sizeArgIndex: missing'],
   ['char_iovec', bytes('type: char_iovec, sizeArgIndex: 3'), LOADS],
   ['char_iovec of a function that fills it in', bytes('type: char_iovec, sizeArgIndex: 3, returnCopy: true'), LOADS],
-  ['char_iovec without a count', bytes('type: char_iovec, returnCopy: true'), 'how many parts the array has'],
+  ['char_iovec without a count', bytes('type: char_iovec, returnCopy: true'), 'the number of parts in the array'],
   ['iov_iter', bytes('type: iov_iter'), LOADS],
   ['iov_iter with returnCopy', bytes('type: iov_iter, returnCopy: true'), 'are read at the entry of the call'],
   ['resolve of bytes', bytes('type: iov_iter, resolve: a.b'), 'resolve is not supported for type iov_iter'],
   [
     'returnCopy beside an iov_iter',
     hook('args: [{index: 0, type: iov_iter}, {index: 1, type: char_buf, returnCopy: true}]'),
-    'where an iov_iter is used up',
+    'when an iov_iter is consumed',
   ],
   ...['Sigkill', 'Override, argError: -1'].map(
     (acts) =>
@@ -404,7 +400,7 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
   [
     'returnCopy of a security hook',
     section('lsmhooks: [{hook: file_open, args: [{index: 0, type: char_buf, returnCopy: true}]}]'),
-    'a security hook has no return that ktrail sees',
+    'ktrail does not see the return of a security hook',
   ],
   ['bytes of a tracepoint', traced('type: char_buf, sizeArgIndex: 3'), 'type "char_buf" is not supported for'],
   ['a filter on bytes with a NUL', byBytes('"a\\0b"'), LOADS],
@@ -435,8 +431,8 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
     argument('resolve: pid, btfType: "task_struct *"'),
     'expected the name of a struct, such as cred',
   ],
-  ['type auto', selector('', 'auto'), 'type "auto" is only for fields of tracepoints'],
-  ['type syscall64', selector('', 'syscall64'), 'type "syscall64" is only for fields of tracepoints'],
+  ['type auto', selector('', 'auto'), 'type "auto" applies only to fields of tracepoints'],
+  ['type syscall64', selector('', 'syscall64'), 'type "syscall64" applies only to fields of tracepoints'],
   ...['Equal', 'NotEqual', 'In', 'NotIn', 'GreaterThan', 'GT', 'LessThan', 'LT', 'Mask'].map(
     (operator) => [`${operator} on a number`, filter('int', operator, '1'), LOADS] as const,
   ),

@@ -112,12 +112,12 @@ for (const [name, spec, want] of [
   [
     'a macro that no selector names',
     '  selectorsMacros: {a: {matchPIDs: []}}\n  kprobes: [{call: sys_read}]',
-    'spec.selectorsMacros.a: no selector names it in its macros',
+    'spec.selectorsMacros.a: no selector uses it in macros',
   ],
   [
     'returnArg without return',
     '  kprobes: [{call: sys_read, returnArg: {index: 0, type: int}}]',
-    'spec.kprobes[0].returnArg: has no effect without return: true; add that, or drop this',
+    'spec.kprobes[0].returnArg: has no effect without return: true; add it, or remove this',
   ],
 ] as const) {
   test(`documents: ${name} is a warning`, () => {
@@ -151,27 +151,27 @@ const BAD: ReadonlyArray<readonly [name: string, spec: string, message: string]>
   [
     'a generated list with values',
     list('{name: a, type: generated_syscalls, values: [sys_read]}'),
-    'spec.lists[0].values: a list of type generated_syscalls is filled by the kernel; leave values out',
+    'spec.lists[0].values: a list of type generated_syscalls gets its values from the kernel; remove values',
   ],
   [
     'a list of system calls with a pattern',
     list('{name: a, type: syscalls, values: [sys_read], pattern: x}'),
-    'spec.lists[0].pattern: goes with type generated_ftrace, not with a list of type syscalls; drop it',
+    'spec.lists[0].pattern: applies to type generated_ftrace, not to a list of type syscalls; remove it',
   ],
   [
     'a list of all system calls with a pattern',
     list('{name: a, type: generated_syscalls, pattern: x}'),
-    'spec.lists[0].pattern: goes with type generated_ftrace, not with a list of type generated_syscalls; drop it',
+    'spec.lists[0].pattern: applies to type generated_ftrace, not to a list of type generated_syscalls; remove it',
   ],
   [
     'a list of functions with a pattern',
     list('{name: a, values: [f], pattern: x}'),
-    'spec.lists[0].pattern: goes with type generated_ftrace, not with a list without type; drop it',
+    'spec.lists[0].pattern: applies to type generated_ftrace, not to a list without type; remove it',
   ],
   [
     'a list by a pattern without one',
     list('{name: a, type: generated_ftrace}'),
-    'spec.lists[0].pattern: missing; expected a regular expression of names of functions, such as "^ksys_"',
+    'spec.lists[0].pattern: missing; expected a regular expression for names of functions, such as "^ksys_"',
   ],
   [
     'a list by an empty pattern',
@@ -201,22 +201,22 @@ const BAD: ReadonlyArray<readonly [name: string, spec: string, message: string]>
   [
     'a macro that is not there',
     '  selectorsMacros: {reads: {matchPIDs: [{operator: In, values: [1]}]}}\n  kprobes: [{call: sys_read, selectors: [{macros: [read, reads]}]}]',
-    'spec.kprobes[0].selectors[0].macros[0]: no macro is named "read", the policy has reads (did you mean "reads"?)',
+    'spec.kprobes[0].selectors[0].macros[0]: no macro is named "read"; the policy has reads (did you mean "reads"?)',
   ],
   [
     'a macro of a policy without any',
     '  kprobes: [{call: sys_read, selectors: [{macros: [a]}]}]',
-    'spec.kprobes[0].selectors[0].macros[0]: no macro is named "a", the policy has no selectorsMacros',
+    'spec.kprobes[0].selectors[0].macros[0]: no macro is named "a"; the policy has no selectorsMacros',
   ],
   [
     'a field of the selector and of its macro',
     '  selectorsMacros: {a: {matchPIDs: []}}\n  kprobes: [{call: sys_read, selectors: [{macros: [a], matchPIDs: []}]}]',
-    'spec.kprobes[0].selectors[0].macros[0]: macro "a" has matchPIDs, which the selector has too; drop one',
+    'spec.kprobes[0].selectors[0].macros[0]: macro "a" has matchPIDs, and the selector has it too; remove one',
   ],
   [
     'a field of two macros',
     '  selectorsMacros: {a: {matchPIDs: []}, b: {matchPIDs: []}}\n  kprobes: [{call: sys_read, selectors: [{macros: [a, b]}]}]',
-    'spec.kprobes[0].selectors[0].macros[1]: macro "b" has matchPIDs, which macro "a" has too; drop one',
+    'spec.kprobes[0].selectors[0].macros[1]: macro "b" has matchPIDs, and macro "a" has it too; remove one',
   ],
   [
     'a macro in a macro',
@@ -236,7 +236,7 @@ const BAD: ReadonlyArray<readonly [name: string, spec: string, message: string]>
   [
     'a filter of a macro on an argument that the hook lacks',
     '  selectorsMacros: {a: {matchArgs: [{index: 1, operator: Equal, values: ["1"]}]}}\n  kprobes: [{call: sys_read, args: [{index: 0, type: int}], selectors: [{macros: [a]}]}]',
-    "spec.kprobes[0].selectors[0].matchArgs[0].index: expected the index of one of the hook's args (0), got 1; add it to args, or correct it",
+    "spec.kprobes[0].selectors[0].matchArgs[0].index: expected an index of the hook's args (0), got 1; add it to args, or correct it",
   ],
   [
     'an unknown ABI',
@@ -251,7 +251,7 @@ const BAD: ReadonlyArray<readonly [name: string, spec: string, message: string]>
   [
     'a list that is not there',
     '  lists: [{name: reads, values: [f]}]\n  kprobes: [{call: "list:read"}]',
-    'spec.kprobes[0].call: no list is named "read", the policy has reads (did you mean "reads"?)',
+    'spec.kprobes[0].call: no list is named "read"; the policy has reads (did you mean "reads"?)',
   ],
   [
     'more functions than a policy may have',
@@ -266,7 +266,7 @@ const BAD: ReadonlyArray<readonly [name: string, spec: string, message: string]>
   [
     'an option of enforcers',
     '  options: [{name: override-method, value: fmod-ret}]\n  kprobes: [{call: sys_read}]',
-    'spec.options[0].name: known Tetragon option "override-method" is not supported by this version of ktrail',
+    'spec.options[0].name: Tetragon option "override-method" is not supported by this version of ktrail',
   ],
 ]
 

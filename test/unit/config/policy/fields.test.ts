@@ -48,7 +48,7 @@ for (const { where, path, fields, yaml } of PLACES) {
   describe(`in ${where}, parsePolicy refuses the known field`, () => {
     for (const field of fields.split(' ')) {
       it(field, () => {
-        const want = `${path}: known Tetragon field "${field}" is not supported by this version of ktrail`
+        const want = `${path}: Tetragon field "${field}" is not supported by this version of ktrail`
         // Some have a hint after it.
         assert.deepEqual(
           messages(yaml(field)).map((message) => message.split('; ', 1)[0]),
@@ -63,7 +63,7 @@ describe('parsePolicy refuses the known type', () => {
   for (const type of TYPES.split(' ')) {
     it(type, () => {
       const [message, ...more] = messages(`spec: { kprobes: [{ call: sys_f, args: [{ index: 0, type: ${type} }] }] }`)
-      assert.ok(message?.includes(`: known Tetragon argument type "${type}" is not supported by this version`), message)
+      assert.ok(message?.includes(`: Tetragon argument type "${type}" is not supported by this version`), message)
       assert.deepEqual(more, [])
     })
   }
@@ -77,7 +77,7 @@ describe('parsePolicy refuses the known operator', () => {
       const [message, ...more] = messages(
         `spec: { kprobes: [{ call: sys_f, ${args}, selectors: [{ matchArgs: [${filter}] }] }] }`,
       )
-      assert.ok(message?.includes(`: known Tetragon operator "${operator}" is not supported by this version`), message)
+      assert.ok(message?.includes(`: Tetragon operator "${operator}" is not supported by this version`), message)
       assert.deepEqual(more, [])
     })
   }
@@ -103,14 +103,14 @@ describe('parsePolicy refuses a document', () => {
       name: 'with a second section',
       yaml: 'spec: { kprobes: [{ call: sys_f }], usdts: [{ path: x }] }',
       want: [
-        'spec: known Tetragon field "usdts" is not supported by this version of ktrail',
+        'spec: Tetragon field "usdts" is not supported by this version of ktrail',
         'spec: expected one hook section per policy, got kprobes and usdts: split the policy',
       ],
     },
     {
       name: 'with another section alone',
       yaml: 'spec: { uprobes: [{ path: x }] }',
-      want: ['spec: known Tetragon field "uprobes" is not supported by this version of ktrail'],
+      want: ['spec: Tetragon field "uprobes" is not supported by this version of ktrail'],
     },
     {
       name: 'with an unknown key',

@@ -45,11 +45,15 @@ for (const [key, value, message] of [
   [
     'ktrail.one-of/x',
     'security_nev',
-    /^expected calls of this policy .*"security_nev" \(did you mean "security_new"\?\)$/,
+    /^expected calls of this policy, .*"security_nev" \(did you mean "security_new"\?\)$/,
   ],
-  ['ktrail.one-of/x', 'security_new security_old', /^expected calls of this policy with commas between, got/],
-  ['ktrail.one-of/x', '', /^expected calls of this policy with commas between, got ""$/],
-  ['ktrail.one-of/x', 'always', /^call "always" needs "ignore: \{ callNotFound: true \}", else a kernel without it/],
+  ['ktrail.one-of/x', 'security_new security_old', /^expected calls of this policy, separated by commas, got/],
+  ['ktrail.one-of/x', '', /^expected calls of this policy, separated by commas, got ""$/],
+  [
+    'ktrail.one-of/x',
+    'always',
+    /^call "always" requires "ignore: \{ callNotFound: true \}", otherwise a kernel without it/,
+  ],
   ['ktrail.one-of/x', ['security_new'], /^expected a text/],
 ] as const) {
   test(`groups: refuses ${key.slice(0, 30)}: ${JSON.stringify(value)}`, () => {

@@ -42,12 +42,12 @@ const ROWS: ReadonlyArray<readonly [name: string, filter: string, want: readonly
   [
     'sticky with SameFile',
     'operator: SameFile, values: [/etc/shadow], sticky: true',
-    [`${WHERE}.sticky: is only for UnderDir, got SameFile`],
+    [`${WHERE}.sticky: applies only to UnderDir, got SameFile`],
   ],
   [
     'sticky with Prefix',
     'operator: Prefix, values: [/etc/], sticky: true',
-    [`${WHERE}.sticky: is only for UnderDir, got Prefix`],
+    [`${WHERE}.sticky: applies only to UnderDir, got Prefix`],
   ],
   [
     'sticky with a text',
@@ -63,16 +63,12 @@ const ROWS: ReadonlyArray<readonly [name: string, filter: string, want: readonly
   [
     'a relative path',
     'operator: SameFile, values: [etc/shadow]',
-    [
-      `${WHERE}.values[0]: expected the absolute path of a file or folder, without "." and ".." as names, got "etc/shadow"`,
-    ],
+    [`${WHERE}.values[0]: expected the absolute path of a file or folder, without "." and "..", got "etc/shadow"`],
   ],
   [
     'a path that leads back',
     'operator: UnderDir, values: [/a/../b]',
-    [
-      `${WHERE}.values[0]: expected the absolute path of a file or folder, without "." and ".." as names, got "/a/../b"`,
-    ],
+    [`${WHERE}.values[0]: expected the absolute path of a file or folder, without "." and "..", got "/a/../b"`],
   ],
   [
     'a number',
@@ -115,6 +111,6 @@ test('identity filters: of two arguments of a hook, and not of three', () => {
   }
   assert.deepEqual(problems(asked.slice(0, 2)), [])
   assert.deepEqual(problems(asked), [
-    'operator: expected at most 2 arguments of a hook with SameFile or UnderDir, got 3; write another hook of the same call',
+    'operator: expected at most 2 arguments of a hook with SameFile or UnderDir, got 3; use a second hook on the same call',
   ])
 })

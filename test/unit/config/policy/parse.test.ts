@@ -204,11 +204,11 @@ const BAD_HOOKS: Array<[name: string, hook: string, ...want: string[]]> = [
   ['a call that is empty', 'call: ""', '.call: expected the name of a kernel function, got ""'],
   ['a call that is nothing', 'call: ', '.call: expected a text, got nothing'],
   ['a call with a path', 'call: ../etc', '.call: expected the name of a kernel function, got "../etc"'],
-  ['a list that is not there', 'call: "list:x"', '.call: no list is named "x", the policy has no lists'],
+  ['a list that is not there', 'call: "list:x"', '.call: no list is named "x"; the policy has no lists'],
   [
     'return without returnArg',
     'call: sys_f, return: true',
-    '.return: true needs the type of what is returned, such as returnArg: {index: 0, type: int}',
+    '.return: true requires the type of the return value, such as returnArg: {index: 0, type: int}',
   ],
   [
     'a returnArg that is a path',
@@ -258,7 +258,7 @@ const BAD_HOOKS: Array<[name: string, hook: string, ...want: string[]]> = [
   [
     'type auto',
     'call: sys_f, args: [{index: 1, type: auto}]',
-    '.args[0].type: type "auto" is only for fields of tracepoints; expected one of file, path, fd, dentry, kiocb, linux_binprm, int, sint8, int8, uint8, sint16, int16, uint16, sint32, int32, uint32, sint64, int64, uint64, long, ulong, size_t, string, filename, net_device, char_buf, char_iovec, iov_iter, sock, socket, skb, sockaddr, sockaddr_un, cred, user_namespace, module, load_info, bpf_attr, bpf_prog, bpf_map, perf_event, capability, bpf_cmd, kernel_cap_t, cap_inheritable, cap_permitted, cap_effective, nop',
+    '.args[0].type: type "auto" applies only to fields of tracepoints; expected one of file, path, fd, dentry, kiocb, linux_binprm, int, sint8, int8, uint8, sint16, int16, uint16, sint32, int32, uint32, sint64, int64, uint64, long, ulong, size_t, string, filename, net_device, char_buf, char_iovec, iov_iter, sock, socket, skb, sockaddr, sockaddr_un, cred, user_namespace, module, load_info, bpf_attr, bpf_prog, bpf_map, perf_event, capability, bpf_cmd, kernel_cap_t, cap_inheritable, cap_permitted, cap_effective, nop',
   ],
   [
     'a type that is a list',
@@ -290,11 +290,11 @@ const BAD_HOOKS: Array<[name: string, hook: string, ...want: string[]]> = [
 
 /** Flow text of one matchArgs entry on a hook with int at 0, file at 1, nop at 2, uint32 at 3. */
 const BAD_FILTERS: Array<[name: string, filter: string, ...want: string[]]> = [
-  ['no index', 'operator: Equal, values: ["1"]', ".index: missing; expected the index of one of the hook's args"],
+  ['no index', 'operator: Equal, values: ["1"]', ".index: missing; expected an index of the hook's args"],
   [
     'an index that the hook does not list',
     'index: 4, operator: Equal, values: ["1"]',
-    ".index: expected the index of one of the hook's args (0, 1, 2, 3), got 4; add it to args, or correct it",
+    ".index: expected an index of the hook's args (0, 1, 2, 3), got 4; add it to args, or correct it",
   ],
   [
     'args beyond the list',
@@ -396,7 +396,7 @@ const BAD_FILTERS: Array<[name: string, filter: string, ...want: string[]]> = [
   [
     'a NUL inside',
     'index: 1, operator: Equal, values: ["a\\0b"]',
-    '.values[0]: a NUL inside never matches a kernel string, got "a\\u0000b"',
+    '.values[0]: a text with NUL never matches a kernel string, got "a\\u0000b"',
   ],
   [
     '4,096 bytes',
@@ -421,7 +421,7 @@ const BAD_FILTERS: Array<[name: string, filter: string, ...want: string[]]> = [
   [
     'half a surrogate pair',
     'index: 1, operator: Equal, values: ["\\ud800"]',
-    '.values[0]: expected text that UTF-8 can hold, got half a surrogate pair in "\\ud800"',
+    '.values[0]: expected valid Unicode, got half a surrogate pair in "\\ud800"',
   ],
 ]
 
@@ -492,7 +492,7 @@ describe('parsePolicy refuses a hook with', () => {
 
   it('a filter when it lists no argument', () => {
     assert.deepEqual(by('index: 0'), ['.index: the hook has no args: add one with index 0 and its type'])
-    assert.deepEqual(by('args: [0]'), ['.args[0]: the hook lists no argument; add one to its args'])
+    assert.deepEqual(by('args: [0]'), ['.args[0]: the hook has no args; add the argument to it'])
   })
 
   it('a wrong argument and a filter on it: one message, not two', () => {

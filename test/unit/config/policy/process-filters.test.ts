@@ -81,7 +81,7 @@ const BAD: ReadonlyArray<readonly [selector: string, ...messages: string[]]> = [
   ],
   [
     'matchBinaries: [{operator: Prefix, values: [/a], followChildren: true}]',
-    `${S}.matchBinaries[0].followChildren: applies to In and NotIn only; drop it`,
+    `${S}.matchBinaries[0].followChildren: applies only to In and NotIn; remove it`,
   ],
   [
     `matchBinaries: [{operator: In, values: [${LONGEST}x]}]`,

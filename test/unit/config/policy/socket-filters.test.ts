@@ -77,8 +77,8 @@ for (const [type, operator, values, where, message] of [
   ['sock', 'DPort', '"-1"', AT, `${PORT}, got "-1"`],
   ['sock', 'DPort', 'http', AT, `${PORT}, got "http"`],
   ['sock', 'DPort', '80', AT, 'expected a text, got the number 80; put it in quotes: "80"'],
-  ['sock', 'SPortPriv', '"80"', AT, 'SPortPriv takes no values: it is about ports up to 1023'],
-  ['sock', 'NotDPortPriv', '"80"', AT, 'NotDPortPriv takes no values: it is about ports up to 1023'],
+  ['sock', 'SPortPriv', '"80"', AT, 'SPortPriv takes no values: it means ports up to 1023'],
+  ['sock', 'NotDPortPriv', '"80"', AT, 'NotDPortPriv takes no values: it means ports up to 1023'],
   [
     'sock',
     'Protocol',

@@ -96,7 +96,7 @@ const BAD: ReadonlyArray<readonly [selector: string, message: RegExp]> = [
   ],
   [
     `matchNamespaceChanges: [{operator: NotIn, values: [${[...NAMESPACES.keys()].join(', ')}]}]`,
-    /values: NotIn with all namespaces matches no change; leave some out, or use In$/,
+    /values: NotIn with all namespaces matches no change; remove some, or use In$/,
   ],
   [
     'matchNamespaceChanges: [{operator: In, values: [Mnt]}, {operator: In, values: [Net]}]',
@@ -113,7 +113,7 @@ const BAD: ReadonlyArray<readonly [selector: string, message: RegExp]> = [
   ],
   [
     `matchCapabilityChanges: [{operator: NotIn, values: [${CAPABILITIES.join(', ')}]}]`,
-    /values: NotIn with all capabilities matches no change; leave some out, or use In$/,
+    /values: NotIn with all capabilities matches no change; remove some, or use In$/,
   ],
   [
     'matchCapabilities: [{type: Ambient, operator: In, values: [CAP_BPF]}]',

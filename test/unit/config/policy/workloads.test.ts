@@ -91,13 +91,13 @@ const BAD: ReadonlyArray<readonly [spec: string, selectors: string, message: Reg
   [
     'hostSelector: {matchLabels: {a: b}}',
     '',
-    /^spec.hostSelector: expected \{\}, for all host processes; .*got a mapping with keys$/,
+    /^spec.hostSelector: expected \{\}, which matches all host processes, got a mapping with keys$/,
   ],
   ['hostSelector: true', '', /^spec.hostSelector: expected \{\}.* got the word true$/],
   [
     H,
     '',
-    /^spec.hostSelector: a policy of a namespace is for its pods, never for host processes; drop it$/,
+    /^spec.hostSelector: a namespaced policy applies only to pods, never to host processes; remove it$/,
     NAMESPACED,
   ],
   [
@@ -121,7 +121,7 @@ const BAD: ReadonlyArray<readonly [spec: string, selectors: string, message: Reg
   [
     'podSelector: {matchExpressions: [{key: app, operator: Exists, values: [a]}]}',
     '',
-    /values: Exists takes no values; drop them$/,
+    /values: Exists takes no values; remove them$/,
   ],
   ['podSelector: {matchExpressions: [{operator: Exists}]}', '', /key: missing; expected the name of a label$/],
   [
@@ -144,7 +144,7 @@ const BAD: ReadonlyArray<readonly [spec: string, selectors: string, message: Reg
   [
     'options: []',
     '',
-    /^metadata.namespace: a TracingPolicy is for all namespaces and has none; drop it, or write kind: TracingPolicyNamespaced$/,
+    /^metadata.namespace: a TracingPolicy applies to all namespaces; remove the key, or write kind: TracingPolicyNamespaced$/,
     'kind: TracingPolicy\nmetadata: {name: p, namespace: shop}\n',
   ],
 ]

@@ -19,6 +19,10 @@ describe('problems', () => {
     assert.deepEqual(problems.list().map(formatProblem), ['f:1:1: a', 'f:2:9: b', 'f:2:10: c', 'f:10:1: d'])
   })
 
+  it('have no position if they are about the file as a whole', () => {
+    assert.equal(formatProblem({ file: 'f', line: 0, col: 0, message: 'm' }), 'f: m')
+  })
+
   it('are one line each, for any file name', () => {
     const problem = { file: 'p\nq\x1b[2J\u202e.yaml', line: 1, col: 2, message: 'got \x9b' }
     assert.equal(formatProblem(problem), 'p\\nq\\x1b[2J\\u202e.yaml:1:2: got \\u009b')
@@ -29,8 +33,8 @@ describe('problems', () => {
       count(20),
       Array.from({ length: 20 }, () => 'x'),
     )
-    assert.equal(count(21).at(-1), 'and 1 more problem from here on: correct those above first')
-    assert.equal(count(100_000).at(-1), 'and 99980 more problems from here on: correct those above first')
+    assert.equal(count(21).at(-1), 'and 1 more problem from here on: correct the ones above first')
+    assert.equal(count(100_000).at(-1), 'and 99980 more problems from here on: correct the ones above first')
     assert.equal(count(100_000).length, 21)
   })
 

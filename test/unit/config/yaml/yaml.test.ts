@@ -59,13 +59,13 @@ describe('parseYaml', () => {
     {
       name: 'a dangling alias',
       input: 'a: *nobody\n',
-      want: ['f.yaml:1:4: YAML alias "*nobody" names no anchor before it; put a text that begins with * in quotes'],
+      want: ['f.yaml:1:4: YAML alias "*nobody" has no anchor before it; if it is a text, put it in quotes'],
     },
     { name: 'an alias of itself', input: 'a: &a [*a]\n', want: ['f.yaml:1:7: YAML is nested deeper than 64 levels'] },
     {
       name: 'a key that is a number',
       input: '5: a\n',
-      want: ['f.yaml:1:1: expected a text as key, got 5: put it in quotes if it is meant so'],
+      want: ['f.yaml:1:1: expected a text as key, got 5: put it in quotes if it is a text'],
     },
     {
       name: 'a key that is a list',

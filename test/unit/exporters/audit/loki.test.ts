@@ -55,7 +55,7 @@ async function audited(server: Server): Promise<ReturnType<Audit['report']>> {
   return audit.report({ nowMs: NOW_MS, partial: false })
 }
 
-test('loki audit: reads page by page, also across records of one time, and finds what is missing', async () => {
+test('loki audit: reads page by page, also across records with the same time, and finds what is missing', async () => {
   const all = Array.from({ length: 1300 }, (_, i): [bigint, object] => {
     return [at(Math.floor(i / 3)), labels(i, i === 1299 ? STOP : {})]
   })
@@ -102,7 +102,7 @@ test('loki audit: refused with a message: an address without a query, more than 
   assert.throws(() => lokiSource('loki://h:3100', OPTIONS), /expected an address such as loki:/)
   assert.throws(() => lokiSource('loki://h:x?{a="b"}', OPTIONS), /expected an address such as loki:/)
   await using server = await serve(Array.from({ length: 600 }, (_, i): [bigint, object] => [at(0), labels(i)]))
-  await assert.rejects(audited(server), /over 500 records of one time/)
+  await assert.rejects(audited(server), /more than 500 records with the same time/)
 })
 
 test('loki audit: pages that are too large are requested again in smaller ones, and one record has a bound', async () => {

@@ -47,7 +47,7 @@ for (const [name, addressOf] of Object.entries(SINKS)) {
   test(`audit: a silent ${name} is given up after the deadline`, async () => {
     await using server = await serve(() => {})
     const message = await refusal(addressOf(server.host))
-    assert.match(message, /^cannot read \w+:\/\/127\S+: no answer within 0\.5 s; check address and protocol/)
+    assert.match(message, /^cannot read \w+:\/\/127\S+: no answer within 0\.5 s; check the address, the protocol/)
     assert.doesNotMatch(message, /hush/)
   })
 }

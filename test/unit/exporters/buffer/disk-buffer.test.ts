@@ -369,7 +369,7 @@ test('overflow: events in an encoding that the exporter no longer has are held, 
   )
   assert.match(
     lastError,
-    /go back to that one, or stop the agent and move them away with ktrail spool replay --to EXPORTER --remove$/,
+    /use that one again, or stop the agent and move the events with ktrail spool replay --to EXPORTER --remove$/,
   )
   assert.deepEqual([rig.failures, next.imbalance()], [[`hold ${lastError}`], 0])
   await rig.stop()
@@ -392,7 +392,7 @@ test('overflow: events of another release are held, damaged ones are rejected', 
   assert.deepEqual([rejected, rig.exporter.ids, state, heldEvents], [{ unreadable: 4 }, numbers(4, 8), 'hold', 4])
   assert.match(
     lastError,
-    /expected events of version 2, got version 255: written by another release; go back to that one/,
+    /expected events of version 2, got version 255: written by another release; use that one again/,
   )
   assert.equal(sender.imbalance(), 0)
 })

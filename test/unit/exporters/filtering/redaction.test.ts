@@ -65,7 +65,7 @@ describe('one regular expression for redaction', () => {
     )
     assert.match(
       problems[1] ?? '',
-      /far: 10\); from now on texts of 50000 or more characters are redacted without a search: simplify the expression$/,
+      /far: 10\); from now on, texts of 50000 or more characters are redacted without a search: simplify the expression$/,
     )
   })
 })

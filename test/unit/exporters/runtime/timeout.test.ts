@@ -69,7 +69,7 @@ test('timeout: an exporter that ignores the abort is reported, and awaited, beca
   assert.deepEqual(
     result.deaf.map(({ code, message }) => `${code}: ${message}`),
     [
-      'TIMEOUT: exporter "fake" has not ended a send 1000 ms after its timeout of 500 ms: it gets no more events until it has; ' +
+      'TIMEOUT: exporter "fake" has not ended a send 1000 ms after its timeout of 500 ms: it gets no events until it has; ' +
         'restart the agent if it never does',
     ],
   )

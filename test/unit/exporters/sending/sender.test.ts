@@ -527,7 +527,7 @@ test('sender: a reopen that never ends is reported, and does not prevent retries
   Object.assign(exporter, { reopen: () => new Promise(() => {}) })
   sender.offer(lines(0, 4))
   await settle()
-  const reopening = assert.rejects(sender.reopen(), /^ExportError: exporter "fake" has not reopened within 5000 ms/)
+  const reopening = assert.rejects(sender.reopen(), /^ExportError: exporter "fake" did not reopen within 5000 ms/)
   await clock.turn(5000)
   await reopening
   assert.deepEqual(exporter.ids, numbers(0, 4))

@@ -17,9 +17,9 @@ test('check: folders that are missing, empty, or hold too many policies are mist
     nowMs: () => 0,
   })
   const want = [
-    'none:1:1: cannot read the file: no such file',
-    'empty:1:1: the folder has no *.yaml or *.yml file; folders in it are not looked at',
-    'full:1:1: cannot read: it holds more than 1000 policies: keep them in several folders',
+    'none: cannot read the file: no such file',
+    'empty: the folder has no *.yaml or *.yml file; subfolders are not checked',
+    'full: cannot read: it has more than 1000 policies: split them into several folders',
   ]
   assert.deepEqual([code, out], [78, want.map((line) => `${folder.at(line)}\n`).join('')])
 })

@@ -48,9 +48,9 @@ test('check: all functions and arguments that a kernel lacks are named at their 
     [
       '6 no kernel function "fd_instal": did you mean fd_install?',
       `7 argument 0 of fd_install: type "file" does not fit, the kernel's is "unsigned int"`,
-      '7 argument index 4 of fd_install: expected 0 to 0, the function takes 1 arguments',
-      '8 no kernel function "vfs_reed": see /proc/kallsyms for the names this kernel has',
-      '1 this kernel has none of a_b, c_d, which the policy needs to see x',
+      '7 argument index 4 of fd_install: expected 0 to 0, because the function has 1 arguments',
+      '8 no kernel function "vfs_reed": see /proc/kallsyms for the names in this kernel',
+      '1 this kernel has none of a_b, c_d, so the policy does not see x',
     ],
   )
 })
@@ -67,7 +67,7 @@ test('check: what this kernel lacks is a warning, the exit code stays 0', async 
     nowMs: () => 0,
   })
   assert.equal(code, 0, out)
-  const asked = `(asked the kernel of this machine, ${release()})`
+  const asked = `(kernel of this machine: ${release()})`
   assert.ok(
     out.includes(`p.yaml:6:5: warning: no kernel function "fd_instal": did you mean fd_install? ${asked}\n`),
     out,

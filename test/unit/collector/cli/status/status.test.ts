@@ -61,7 +61,7 @@ test('status: --json is the page; a token is sent', async () => {
   using folder = new Folder()
   await using agent = await start('open-sesame')
   const http = hostOf(agent.url)
-  await assert.rejects(typed(['status', '--json', '--http', http]), /wants the token of its server.token/)
+  await assert.rejects(typed(['status', '--json', '--http', http]), /requires the token of its server.token/)
   const file = folder.at('token')
   writeFileSync(file, 'open-sesame\n')
   const { code, stdout } = await typed(['status', '--json', '--http', http, '--token-file', file])
@@ -77,7 +77,7 @@ test('status: no agent, another server and a huge answer are explained', async (
   using folder = new Folder()
   const gone = `unix://${folder.at('no.sock')}`
   await assert.rejects(typed(['status', '--http', gone]), {
-    message: `no agent listens on ${gone}: start one with ktrail run, or name its server.http with --http`,
+    message: `no agent listens on ${gone}: start it with ktrail run, or give its server.http with --http`,
   })
   await assert.rejects(typed(['status', '--http', 'here']), /^UsageError|--http: expected an address/)
   const answers = ['{"ready":true}', 'x'.repeat(17 << 20)]

@@ -99,7 +99,7 @@ test('kernel symbols: addresses that the kernel hides, or no file: no names, and
   hidden.modules = 'b'
   await hidden.symbols.load()
   assert.equal(hidden.warnings.length, 1)
-  assert.match(hidden.warnings[0] ?? '', /kallsyms: it tells no addresses; give the agent CAP_SYSLOG/)
+  assert.match(hidden.warnings[0] ?? '', /kallsyms: it hides addresses; give the agent CAP_SYSLOG/)
   using missing = setup([])
   rmSync(missing.file)
   assert.deepEqual(await missing.symbols.find([1n]), [{ symbol: '', offset: 0 }])

@@ -50,7 +50,7 @@ test('listen: the socket of a killed program is replaced', async () => {
   const server = createServer()
   await assert.rejects(listenAt(server, { path }, 'server.http'), (error) => {
     assert.ok(error instanceof CollectorError && error.code === 'LISTEN_FAILED')
-    const expected = `cannot listen on unix://${path}: the path is taken by a program that listens; set server.http to another path`
+    const expected = `cannot listen on unix://${path}: the path is used by a program that listens; set server.http to another path`
     assert.equal(error.message, expected)
     return true
   })
@@ -70,7 +70,7 @@ test('listen: a file that is not a socket is never replaced', async () => {
   for (const path of [file, folder.at('link')]) {
     await assert.rejects(
       listenAt(createServer(), { path }, 'server.http'),
-      /taken by a file that is not a socket; set server\.http/,
+      /used by a file that is not a socket; set server\.http/,
     )
   }
   assert.equal(readFileSync(file, 'utf8'), 'mine')

@@ -32,7 +32,7 @@ test('listening: an address that is held is reported once, tried again ever more
   const held = await listenAt(holder, { host: '127.0.0.1', port: 0 }, 'server.http')
   const port = Number(held.split(':')[1])
   const { listening, logged, tries } = await startAt({ host: '127.0.0.1', port })
-  const problem = `cannot listen on ${held}: another program listens there; set server.http to a free port`
+  const problem = `cannot listen on ${held}: another program listens on it; set server.http to a free port`
   for (const delayMs of [1_000, 2_000, 4_000, 8_000, 10_000, 10_000]) {
     assert.deepEqual([listening.address, listening.problem], [undefined, problem])
     const before = tries()
@@ -41,12 +41,12 @@ test('listening: an address that is held is reported once, tried again ever more
     mock.timers.tick(1)
     await until('a failed try', () => tries() === before + 1)
   }
-  assert.deepEqual(logged, [`${problem}; events are recorded all the same, and it tries again`])
+  assert.deepEqual(logged, [`${problem}; events are still recorded, and the agent retries`])
   await closed(holder)
   mock.timers.tick(10_000)
   await until('its address', () => listening.address !== undefined)
   assert.deepEqual([listening.address, listening.problem], [held, undefined])
-  assert.equal(logged[1], `listens on ${held} now`)
+  assert.equal(logged[1], `now listening on ${held}`)
   await listening[Symbol.asyncDispose]()
   assert.equal(await listenAt(holder, { host: '127.0.0.1', port }, 'server.http'), held)
   await closed(holder)

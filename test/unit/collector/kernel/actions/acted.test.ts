@@ -154,7 +154,7 @@ test('acted: more selectors than the map has room for are refused in a sentence'
   acted.add([planned(1, 'a', LIMITED)])
   assert.throws(() => acted.add([planned(2, 'b', HIDDEN, LIMITED)]), {
     code: 'POLICY_REFUSED',
-    message: /^expected at most 2 selectors with matchActions in all policies together, got more in policy b: drop/,
+    message: /^expected at most 2 selectors with matchActions in all policies together, got more with policy b: remove/,
   })
   assert.equal(map.entries.size, 1)
 })

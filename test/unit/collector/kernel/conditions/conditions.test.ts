@@ -116,7 +116,7 @@ test('conditions: too many are refused at their place in the policy, and change 
     {
       code: 'POLICY_REFUSED',
       message:
-        'p.yaml:4:7: all policies together may have 448 different conditions on processes, and this is one more; remove a policy that has others',
+        'p.yaml:4:7: expected at most 448 different conditions on processes in all policies together, got one more; remove a policy with others',
     },
   )
   assert.equal(generation(made), 1)

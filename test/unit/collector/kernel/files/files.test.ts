@@ -176,7 +176,7 @@ test('files: a kernel without bpf_loop refuses such policies, with their place',
   const { native, maps } = shared()
   const files = new Files({ facts: kernel(5, 10), constants: {}, openObject: native.openObject }, maps)
   await assert.rejects(files.add([policy('old', same('/etc/shadow'))]), {
-    message: 'old.yaml:7:3: SameFile needs bpf_loop, which Linux has since 5.17: match the path on this kernel',
+    message: 'old.yaml:7:3: SameFile requires Linux 5.17, for bpf_loop: match the path on this kernel',
   })
 })
 
@@ -188,7 +188,10 @@ test('files: what is not there is warned of once, and wanted when it appears; wh
   await files.add([policy('a', same(path))])
   await refresh()
   assert.equal(warnings.length, 1)
-  assert.match(warnings[0] ?? '', /"path":".*\/later\/f".*is not there, and is watched when it appears: .*ENOENT/)
+  assert.match(
+    warnings[0] ?? '',
+    /"path":".*\/later\/f".*does not exist, and will be watched when it appears: .*ENOENT/,
+  )
   writeFileSync(path, 'x')
   await refresh()
   assert.deepEqual(wanted(files, path), [1n, 0n])

@@ -155,7 +155,7 @@ test('linked: until the first look has ended, and where there is no room, every 
   assert.equal(linked.unknown, 2n)
   await look
   assert.equal(linked.unknown, 2n)
-  assert.match(warnings.join(), /more files with several links than the table holds/)
+  assert.match(warnings.join(), /the table of files with several links is full/)
   const wide = made()
   wide.linked.follow(new Map([[folder, { filters: 2n, named: 7 }]]))
   await wide.linked.known(10_000)

@@ -155,7 +155,7 @@ test('reach: at most so many threads wait for the kernel', async () => {
     )
   await assert.rejects(
     reach.ask('/', async () => 'x'),
-    /not asked: 32 other file systems do not answer/,
+    /not checked, because 32 other file systems do not answer/,
   )
   assert.equal(counts.abandoned, HUNG_MAX)
 })

@@ -45,7 +45,7 @@ async function filled(
 }
 
 const many = Array.from({ length: 1025 }, (_, i) => `f${i}`)
-const TOO_MANY = 'expected at most 1024 functions of this kernel in the list, got 1025; narrow the pattern'
+const TOO_MANY = 'expected at most 1024 functions of this kernel in the list, got 1025; use a narrower pattern'
 const NONE = 'expected at least one function of this kernel in the list, got none'
 
 for (const { name, got, want } of [

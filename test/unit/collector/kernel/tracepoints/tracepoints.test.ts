@@ -173,12 +173,12 @@ test('tracepoints: one that the kernel does not have', () => {
     '3: no tracepoint "a:made_op" in this kernel: did you mean a:made_up?',
   ])
   assert.deepEqual(asked(4, 'int', { call: 'nothing:like_it', type: 'rawTracepoint' }), [
-    '3: no tracepoint "nothing:like_it" in this kernel: /sys/kernel/tracing/available_events has the names',
+    '3: no tracepoint "nothing:like_it" in this kernel: see /sys/kernel/tracing/available_events for the names',
   ])
   const problems: string[] = []
   const hook = spec({ type: 'tracepoint', call: 'a:other', args: [] })
   resolve(hook, { ...kernel, names: () => [] }, numbering(), (_, message) => void problems.push(message))
-  assert.match(problems.join(), /cannot read \/sys\/kernel\/tracing\/available_events \(tracefs must be mounted there/)
+  assert.match(problems.join(), /cannot read \/sys\/kernel\/tracing\/available_events; mount tracefs there/)
 })
 
 test('tracepoints: arguments of a raw one', () => {

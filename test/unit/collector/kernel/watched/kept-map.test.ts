@@ -75,9 +75,9 @@ test('kept map: an emptied one is found by the first check, however many entries
   const { kernel, look } = rig(1_000)
   const before = new Map(kernel)
   kernel.clear()
-  assert.deepEqual(look(), ['policy_map_changed asked: no or another value of 64 entries'])
+  assert.deepEqual(look(), ['policy_map_changed asked: 64 missing or changed entries'])
   assert.equal(kernel.size, 64)
-  assert.deepEqual(look(), ['policy_map_changed asked: no or another value of 936 entries'])
+  assert.deepEqual(look(), ['policy_map_changed asked: 936 missing or changed entries'])
   assert.deepEqual(new Map([...kernel].toSorted(([a], [b]) => a - b)), before)
   assert.deepEqual([look(), look()], [[], []])
 })
@@ -88,8 +88,8 @@ test('kept map: one changed entry among many is found in turn, an added one too'
   kernel.set(5_000, 1)
   const found = [look(), look(), look(), look()].flat()
   assert.deepEqual(found, [
-    'policy_map_changed asked: no or another value of 1 entries',
-    'policy_map_changed asked: 1 entries of others',
+    'policy_map_changed asked: 1 missing or changed entries',
+    'policy_map_changed asked: 1 foreign entries',
   ])
   assert.deepEqual([kernel.get(150), kernel.get(5_000)], [250, undefined])
 })
@@ -98,11 +98,11 @@ test('kept map: what cannot be put right is reported so, each time', () => {
   const { kernel, state, look } = rig(2)
   kernel.set(1, 7)
   state.frozen = true
-  const sentence = 'policy_map_changed asked: no or another value of 1 entries, and cannot be put right'
+  const sentence = 'policy_map_changed asked: 1 missing or changed entries, and cannot be put right'
   assert.deepEqual([look(), look()], [[sentence], [sentence]])
 })
 
-test('kept map: entries of others are no matter in an array, nor where the kernel does not show them', () => {
+test('kept map: foreign entries are no matter in an array, nor where the kernel does not show them', () => {
   for (const [additions, parts] of [
     [false, true],
     [true, false],
@@ -112,6 +112,6 @@ test('kept map: entries of others are no matter in an array, nor where the kerne
     kernel.set(7, 7)
     assert.deepEqual([look(), look()], [[], []])
     kernel.delete(0)
-    assert.deepEqual(look(), ['policy_map_changed asked: no or another value of 1 entries'])
+    assert.deepEqual(look(), ['policy_map_changed asked: 1 missing or changed entries'])
   }
 })

@@ -26,7 +26,7 @@ const GOOD: readonly string[] = [
 ]
 
 const BAD: ReadonlyArray<readonly [keys: string, at: string, message: RegExp]> = [
-  ['filter: { policies: [] }', '2:42', /filter\.policies: expected at least one entry; leave the key out/],
+  ['filter: { policies: [] }', '2:42', /filter\.policies: expected at least one entry; remove the key/],
   ['filter: { policy: [a] }', '2:32', /filter\.policy: unknown key "policy"/],
   ['filter: { policies: a }', '2:42', /filter\.policies: expected a list, got "a"/],
   [
@@ -60,7 +60,7 @@ const BAD: ReadonlyArray<readonly [keys: string, at: string, message: RegExp]> =
   [
     'filter: { deny: [{ event_set: [PROCESS_EXEC, RATE_LIMIT_INFO] }] }',
     '2:67',
-    /event_set\[1\]: expected a kind that allow and deny lists decide about; records of losses pass every filter/,
+    /event_set\[1\]: expected another type, because loss records pass every filter/,
   ],
   ['filter: { allow: [{ event_set: [RATE_LIMIT_INF] }] }', '2:54', /expected one of PROCESS_EXEC/],
   ['filter: { allow: [{ pid: [-1] }] }', '2:48', /pid\[0\]: expected at least 0/],
@@ -71,7 +71,11 @@ const BAD: ReadonlyArray<readonly [keys: string, at: string, message: RegExp]> =
   ],
   ['filter: { allow: [{ container_id: ["["] }] }', '2:57', /missing closing \]: `\[`/],
   ['fields: [{}]', '2:31', /fields\[0\]\.fields: missing/],
-  ['fields: [{ fields: process.binry }]', '2:41', /"binry" in "process\.binry" is none \(did you mean "binary"\?\)/],
+  [
+    'fields: [{ fields: process.binry }]',
+    '2:41',
+    /unknown field "binry" in "process\.binry" \(did you mean "binary"\?\)/,
+  ],
   [
     'fields: [{ fields: process, action: exclude }]',
     '2:58',
@@ -80,17 +84,21 @@ const BAD: ReadonlyArray<readonly [keys: string, at: string, message: RegExp]> =
   [
     'format: compact, fields: [{ fields: process }]',
     '2:47',
-    /a\.fields: expected format: json to go with it, compact lines have no fields/,
+    /a\.fields: expected format: json with it, because compact lines have no fields/,
   ],
   ['redact: [{}]', '2:31', /redact\[0\]: expected the key redact or paths/],
   ['redact: [{ binary_regex: [a] }]', '2:31', /expected the key redact or paths/],
   [
     'redact: [{ redact: ["password=\\\\S+"] }]',
     '2:42',
-    /expected a group around what is to be replaced, as in "password=\(\\S\+\)"/,
+    /expected a group around the text to replace, as in "password=\(\\S\+\)"/,
   ],
   ['redact: [{ paths: ["(?:a)"] }]', '2:41', /expected a group/],
-  ['redact: [{ paths: ["(a)+"] }]', '2:41', /expected no group inside of a repetition, .* looked for\), got "\(a\)\+"/],
+  [
+    'redact: [{ paths: ["(a)+"] }]',
+    '2:41',
+    /expected no group inside of a repetition, .* are replaced\), got "\(a\)\+"/,
+  ],
   ['rate_limit: {}', '2:34', /rate_limit\.events: missing/],
   ['rate_limit: { events: 0 }', '2:44', /events: expected at least 1/],
   ['rate_limit: { events: 1, per: 0s }', '2:52', /per: expected a duration from 1ms/],
@@ -143,7 +151,7 @@ describe('the filters of an exporter', () => {
     assert.deepEqual(problems('body: text', otlp), [])
     assert.match(
       problems(`${fields}, body: text`, otlp).join(),
-      /a\.fields: expected body: json or body: none to go with it, a line of text has no fields/,
+      /a\.fields: expected body: json or body: none with it, because a line of text has no fields/,
     )
   })
 

@@ -113,7 +113,7 @@ const BAD: ReadonlyArray<readonly [name: string, spec: string, message: RegExp]>
     at('argError: -1', '"list:reads"'),
     /calls\[0\]: expected a system call .* got "vfs_read"/,
   ],
-  ['a list that is not there', at('argError: -1', '"list:dup"'), /no list is named "dup", the policy has dups, reads/],
+  ['a list that is not there', at('argError: -1', '"list:dup"'), /no list is named "dup"; the policy has dups, reads/],
   [
     'neither error nor signal',
     `${LISTS}  tracepoints: [{${ENTER}, selectors: [{matchActions: [{action: NotifyEnforcer}]}]}]\n  enforcers: [{calls: [sys_dup]}]`,

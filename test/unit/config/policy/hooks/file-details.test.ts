@@ -24,7 +24,7 @@ function result(value: string, document: Document = {}): unknown {
 
 const WHERE = '8:7: spec.kprobes[0].fileDetails'
 const SIZE = 'expected a size up to 16MiB, such as 64KiB'
-const NO_FILE = `${WHERE}: needs an argument that is a file, such as {index: 0, type: file}`
+const NO_FILE = `${WHERE}: requires an argument that is a file, such as {index: 0, type: file}`
 
 const ROWS: ReadonlyArray<readonly [name: string, want: unknown, value: string, document?: Document]> = [
   ['true', [true], 'true'],

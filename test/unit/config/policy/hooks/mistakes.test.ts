@@ -19,7 +19,7 @@ const returned = (text: string): string =>
 
 const TYPES = 'expected one of sock, socket, lnk, link, reg, regular, blk, block, dir, chr, char, fifo, pipe, got'
 const NAMESPACES = 'expected one of Uts, Ipc, Mnt, Pid, PidForChildren, Net, Time, TimeForChildren, Cgroup, User, got'
-const PATHS = 'expected the absolute path of a file or folder, without "." and ".." as names, got'
+const PATHS = 'expected the absolute path of a file or folder, without "." and "..", got'
 
 /** Policies with ¦ in front of the mistake, and the end of the message. */
 const ROWS: ReadonlyArray<readonly [marked: string, message: string]> = [
@@ -43,7 +43,7 @@ const ROWS: ReadonlyArray<readonly [marked: string, message: string]> = [
   ],
   [filter('operator: UnderDir, values: [/a], ¦stiky: true'), 'unknown key "stiky" (did you mean "sticky"?)'],
   [filter('operator: UnderDir, values: [/a], sticky: ¦yes'), 'sticky: expected true or false, got "yes"; write true'],
-  [filter('operator: SameFile, values: [/a], ¦sticky: true'), 'sticky: is only for UnderDir, got SameFile'],
+  [filter('operator: SameFile, values: [/a], ¦sticky: true'), 'sticky: applies only to UnderDir, got SameFile'],
   [filter('operator: ¦UnderDirectory, values: [/a]'), 'got "UnderDirectory" (did you mean "UnderDir"?)'],
   [filter('operator: ¦UnderDri, values: [/a]'), 'got "UnderDri" (did you mean "UnderDir"?)'],
   [filter('operator: ¦SameFiles, values: [/a]'), 'got "SameFiles" (did you mean "SameFile"?)'],
@@ -82,7 +82,7 @@ const ROWS: ReadonlyArray<readonly [marked: string, message: string]> = [
   [data('{type: ¦strng, source: current_task, resolve: comm}'), 'unknown type "strng" (did you mean "string"?)'],
   [
     argument('{index: 0, type: int, source: ¦current_task}'),
-    'source: an item of args is a parameter; write it into data of the hook',
+    'source: an item of args is a parameter; move it to data of the hook',
   ],
   [
     onData('¦matchDat: [{index: 0, operator: Equal, values: [a]}]'),
@@ -90,7 +90,7 @@ const ROWS: ReadonlyArray<readonly [marked: string, message: string]> = [
   ],
   [
     onData('matchData: [{index: ¦1, operator: Equal, values: [a]}]'),
-    "expected the index of one of the hook's data (0), got 1; add it to data, or correct it",
+    "expected an index of the hook's data (0), got 1; add it to data, or correct it",
   ],
   [onData('matchData: [{index: 0, operator: ¦Prefx, values: [a]}]'), 'got "Prefx" (did you mean "Prefix"?)'],
   [

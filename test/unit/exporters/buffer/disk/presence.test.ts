@@ -194,7 +194,7 @@ describe('spool: removed while it runs', () => {
     renameSync(dir, `${dir}.moved`)
     const other = await rig(dir)
     assert.ok((await spool.sync()) instanceof Error)
-    assert.match(failures[0] ?? '', /process \d+ is using ".*", which took the spool's place/)
+    assert.match(failures[0] ?? '', /process \d+ uses ".*", which replaced the spool/)
     await other.spool.close()
     await fill(spool, [5])
     assert.deepEqual(await drain(spool), numbers(0, 6))

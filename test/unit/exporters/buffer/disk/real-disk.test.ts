@@ -70,6 +70,6 @@ test('spool on a real disk: a path that is not a folder is refused with a messag
   const file = path.join(root, 'file')
   writeFileSync(file, '')
   await assert.rejects(open(file), {
-    message: /^cannot use ".*file" as a spool: .*; make it a folder that the agent may write$/,
+    message: /^cannot use ".*file" as a spool: .*; make it a folder that the agent can write$/,
   })
 })

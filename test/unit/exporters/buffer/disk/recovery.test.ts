@@ -291,19 +291,19 @@ for (const { name, code, which, repairable } of [
     name: 'no file of it may be read',
     code: 'EACCES',
     which: (path: string) => isSegment(path) || isCursor(path),
-    repairable: /let the user that the agent runs as/,
+    repairable: /let the user of the agent/,
   },
   {
     name: 'its segments may not be read',
     code: 'EPERM',
     which: isSegment,
-    repairable: /let the user that the agent runs as/,
+    repairable: /let the user of the agent/,
   },
   {
     name: 'its cursor may not be read',
     code: 'EACCES',
     which: isCursor,
-    repairable: /let the user that the agent runs as/,
+    repairable: /let the user of the agent/,
   },
   {
     name: 'one segment may not be read',

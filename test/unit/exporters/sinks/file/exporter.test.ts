@@ -66,7 +66,7 @@ test('file: a last line torn by a crash gets its line feed, is counted, and the 
 })
 
 const UNUSABLE: ReadonlyArray<readonly [string, (folder: Folder) => string, RegExp]> = [
-  ['a folder', (folder) => folder.path, /expected a file, got a folder \(EISDIR\); give a file name/],
+  ['a folder', (folder) => folder.path, /expected a file, got a folder \(EISDIR\); use a file name/],
   [
     'a symbolic link',
     (folder) => {
@@ -219,7 +219,7 @@ test('file: a write of 0 bytes without an error is an error, not an endless loop
   const { exporter, files } = make(folder)
   await exporter.start()
   script(files, { writev: [0] })
-  assert.match(sentence(await exporter.send(batch(lines(0, 1)), NEVER)), /took no bytes/)
+  assert.match(sentence(await exporter.send(batch(lines(0, 1)), NEVER)), /wrote no bytes/)
   await exporter.stop()
 })
 

@@ -55,7 +55,7 @@ test('kafka config: warns of a password sent without encryption, and shows none'
   ] as const) {
     const { lines, context } = logged()
     await make(exporterConfig('kafka', { ...NEEDED, ...keys }), context)
-    assert.equal(lines.filter((line) => line.includes('sends the password readable')).length, warns ? 1 : 0)
+    assert.equal(lines.filter((line) => line.includes('sends the password unencrypted')).length, warns ? 1 : 0)
     assert.ok(!lines.join('').includes('hush'))
   }
 })

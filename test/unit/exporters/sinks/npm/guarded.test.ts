@@ -68,8 +68,7 @@ test('guard: a hanging start is given up after 10 s, and opens nothing if it end
   const exporter = guarded({ start: () => started.promise }, [], clock)
   const refused = assert.rejects(exporter.start(), {
     code: 'TIMEOUT',
-    message:
-      'npm:x: did not start within 10 s: expected it not to wait for its sink; report it to the authors of the package',
+    message: 'npm:x: did not start within 10 s: it must not wait for its sink; report it to the authors of the package',
   })
   await clock.turn(9_999)
   assert.deepEqual(clock.pending, [1])

@@ -70,17 +70,17 @@ const bad: ReadonlyArray<readonly [name: string, source: string, want: RegExp]> 
   [
     'without the mark "ktrail"',
     `export default () => ({ ${GOOD} })`,
-    /no exporter for ktrail: expected "export const ktrail = 1", got none$/,
+    /not an exporter for ktrail: expected "export const ktrail = 1", got none$/,
   ],
   [
     'for a later interface',
     `export const ktrail = 2; export default () => ({ ${GOOD} })`,
-    /for interface 2, expected 1: it needs a newer ktrail$/,
+    /uses interface 2, expected 1: install a newer ktrail$/,
   ],
   [
     'for an unknown interface',
     `export const ktrail = '1'; export default () => ({ ${GOOD} })`,
-    /for interface 1, expected 1: it needs another version of the package$/,
+    /uses interface 1, expected 1: install another version of the package$/,
   ],
   [
     'without createExporter',
@@ -186,7 +186,7 @@ for (const [step, source] of endless) {
     const clock = new FakeClock()
     const refused = assert.rejects(load(folder, 'pkg', {}, [], clock), {
       code: 'TIMEOUT',
-      message: `npm:pkg: did not ${step} within 10 s: expected it not to wait for its sink; report it to the authors of the package`,
+      message: `npm:pkg: did not ${step} within 10 s: it must not wait for its sink; report it to the authors of the package`,
     })
     await until('the package is called', () => Reflect.get(globalThis, 'pkgCalled') === true)
     await clock.turn(10_000)
@@ -233,7 +233,7 @@ test('third-party: a package with a scope, for import only, is found above the f
 test('third-party: the package next to the config is preferred to the one next to ktrail', async () => {
   using folder = new UserFolder()
   // zod is one of ktrail's own.
-  assert.match(await refusal(load(folder, 'zod')), /no exporter for ktrail/)
+  assert.match(await refusal(load(folder, 'zod')), /not an exporter for ktrail/)
   folder.install('zod', `export const ktrail = 1; export default () => ({ ${GOOD} })`)
   assert.equal((await load(folder, 'zod')).type, 'npm:zod')
 })

@@ -126,7 +126,7 @@ test('otlp output: variables fill in missing keys of the config, and are logged'
     [
       [
         40,
-        'OTEL_EXPORTER_OTLP_TIMEOUT is left out: expected whole milliseconds, at least 1 and at most 24 days, got "soon"',
+        'OTEL_EXPORTER_OTLP_TIMEOUT is ignored: expected whole milliseconds, at least 1 and at most 24 days, got "soon"',
       ],
       [30, 'sends OTLP'],
     ],

@@ -46,7 +46,7 @@ for (const answer of [
 ]) {
   const reason = answer.status === 413 ? 'too_large' : 'invalid'
   const refused = { reason, message: reply(`${answer.status}: no`) }
-  const why = 'it has refused 8 single records in a row and accepted none: check the endpoint, then reopen (SIGHUP)'
+  const why = 'it has refused 8 single records in a row: check the endpoint, then reopen (SIGHUP)'
   const held = { status: 'hold', message: reply(`${answer.status}: no; ${why}`) }
 
   test(`otlp delivery: a sink that answers ${answer.status} to everything rejects eight records in all, then the rest is held`, async () => {

@@ -71,7 +71,7 @@ test('stdout: after an abort the same events are not written twice', async () =>
   const first = watch(exporter.send(batch(part), controller.signal))
   controller.abort()
   await settle()
-  assert.match(sentence(first.outcome), /^retryable: the reader of standard output does not read/)
+  assert.match(sentence(first.outcome), /^retryable: the reader of standard output is not reading/)
   assert.ok(
     first.outcome?.status === 'retryable' && first.outcome.unacknowledged === 0,
     'it is not written a second time',
@@ -86,7 +86,7 @@ test('stdout: a closed pipe is a hold with a message, now and on every later sen
   const { stream, exporter } = await make()
   const result = watch(exporter.send(batch(lines(0, 2)), NEVER))
   await stream.take(errno('EPIPE'))
-  const want = 'hold: cannot write to standard output: its reader is gone (EPIPE); restart to use it again'
+  const want = 'hold: cannot write to standard output: its reader is gone (EPIPE); restart the agent to use it again'
   assert.equal(sentence(result.outcome), want)
   assert.equal(sentence(await exporter.send(batch(lines(2, 2)), NEVER)), want)
   await exporter.stop()
@@ -125,7 +125,7 @@ async function sendTo(stdout: 'pipe' | number, onStart?: (child: ChildProcess) =
 
 test('stdout: a real pipe whose reader ends changes neither the process nor its exit code', async () => {
   const result = await sendTo('pipe', ({ stdout }) => stdout?.once('data', () => stdout.destroy()))
-  const why = 'cannot write to standard output: its reader is gone (EPIPE); restart to use it again'
+  const why = 'cannot write to standard output: its reader is gone (EPIPE); restart the agent to use it again'
   assert.deepEqual(result, [JSON.stringify(['hold', true, why]), 0])
 })
 

@@ -25,6 +25,20 @@ interface Schema {
 
 type Keys = Readonly<Record<string, Schema>>
 
+interface Row {
+  readonly path: string
+  readonly cells: string
+}
+
+/** Cells of rows that stand in the section of an exporter. */
+interface Printed {
+  readonly exporter: string
+  readonly cells: string
+}
+
+/** Keys with fewer characters in their cells are printed again, except within a row of others. */
+const SHORT = 70
+
 /** Markdown, from the heading of the agent's own keys to the table of the last exporter. */
 export function configReference(): string {
   const schema: Schema = configJsonSchema()
@@ -35,36 +49,84 @@ export function configReference(): string {
     kinds.every((kind) => isDeepStrictEqual(kind.properties?.[key], node)),
   )
   const names = new Set(shared.map(([key]) => key))
+  const printed = new Map<string, Printed>()
   const sections = kinds.map((kind) => {
     const { type, ...rest } = kind.properties ?? {}
     const keys = Object.fromEntries(Object.entries(rest).filter(([key]) => !names.has(key)))
-    return `## Exporter \`type: ${type?.const ?? 'npm:PACKAGE'}\`\n\n${sentences(type).text}\n\n${table(keys, kind.required)}`
+    const exporter = `type: ${type?.const ?? 'npm:PACKAGE'}`
+    const found = rows(keys, kind.required ?? [], '', new Map())
+    const lines = withoutPrinted(found, printed)
+    for (const row of found) if (!printed.has(named(row))) printed.set(named(row), { exporter, cells: row.cells })
+    return `## Exporter \`${exporter}\`\n\n${lined(sentences(type).text)}\n\n${table(lines)}`
   })
   return [
-    `## The agent\n\n${table(own, schema.required)}`,
-    `## Every exporter\n\nThese keys stand below \`exporters.NAME\`, beside \`type\`.\n\n${table(Object.fromEntries(shared), [])}`,
+    `## The agent\n\n${table(rows(own, schema.required ?? [], '', new Map()).map(line))}`,
+    `## Every exporter\n\nThese keys stand below \`exporters.NAME\`, beside \`type\`.\n\n${table(rows(Object.fromEntries(shared), [], '', new Map()).map(line))}`,
     ...sections,
   ].join('\n\n')
 }
 
-function table(keys: Keys, required: readonly string[] = []): string {
-  const head = '| key | type | default | meaning |\n|---|---|---|---|'
-  return [head, ...rows(keys, required, '', new Map())].join('\n')
+const table = (lines: readonly string[]): string =>
+  ['| key | type | default | meaning |\n|---|---|---|---|', ...lines].join('\n')
+
+const line = ({ path, cells }: Row): string => `| \`${path}\` | ${cells} |`
+
+/** Lines of at most 120 columns. */
+const lined = (text: string): string => text.replaceAll(/(.{1,120})(?: |$)/g, '$1\n').trim()
+
+const VARIABLE = / Variable: `\w+`\./
+const named = ({ path, cells }: Row): string => `${path} | ${cells.replace(VARIABLE, '')}`
+
+/** Lines of a section. Keys that an earlier section has in the same way, perhaps outside of a mapping, share a line. */
+function withoutPrinted(found: readonly Row[], printed: ReadonlyMap<string, Printed>): string[] {
+  const lines: string[] = []
+  let open: Printed | undefined
+  let paths: string[] = []
+  let note = ''
+  const close = (): void => {
+    if (open !== undefined) lines.push(`| ${paths.join(', ')} | | | As for \`${open.exporter}\`${note}. |`)
+    paths = []
+    note = ''
+  }
+  for (const row of found) {
+    const outside = { ...row, path: row.path.replace(/^\w+\./, '') }
+    const same = printed.get(named(row)) ?? printed.get(named(outside))
+    const before = row.cells.length < SHORT && same?.exporter !== open?.exporter ? undefined : same
+    if (before?.exporter !== open?.exporter) close()
+    open = before
+    if (before === undefined) lines.push(line(row))
+    else paths.push(`\`${row.path}\``)
+    if (before !== undefined && before.cells !== row.cells) note = ', without the variables'
+  }
+  close()
+  return lines
 }
 
 /** `printed`: mappings of this table by their path, so that the same keys appear once. */
-function rows(keys: Keys, required: readonly string[], above: string, printed: Map<string, Keys>): string[] {
+function rows(keys: Keys, required: readonly string[], above: string, printed: Map<string, Keys>): Row[] {
   return Object.entries(keys).flatMap(([key, node]) => {
     const path = `${above}${key}`
     const { text, standard } = sentences(node)
     const below = inside(node)
     const same = [...printed].find(([, other]) => below !== undefined && isDeepStrictEqual(other, below.keys))
     const value = required.includes(key) && node.default === undefined ? '**required**' : standard
-    const row = `| \`${path}\` | ${typeOf(node)} | ${value} | ${text}${same === undefined ? '' : ` Keys: as \`${same[0]}\`.`} |`
+    const [type, meaning] = withPattern(typeOf(node), text)
+    const row = {
+      path,
+      cells: `${type} | ${value} | ${meaning}${same === undefined ? '' : ` Keys: as \`${same[0]}\`.`}`,
+    }
     if (below === undefined || same !== undefined) return [row]
     printed.set(path, below.keys)
     return [row, ...rows(below.keys, below.required, `${path}${below.step}`, printed)]
   })
+}
+
+const PATTERN = /[;.]? (?:(RE2), unanchored|\\\* matches any characters, \w+ \/)\./
+
+/** Texts that are patterns have a type of their own, which the page explains once. */
+function withPattern(type: string, text: string): readonly [string, string] {
+  const found = PATTERN.exec(text)
+  return found === null ? [type, text] : [type.replace('text', found[1] ?? 'glob'), text.replace(PATTERN, '.')]
 }
 
 /** The keys below a mapping, a list of mappings, or "a word or a mapping". */
@@ -84,7 +146,10 @@ function sentences(node: Schema | undefined): { readonly text: string; readonly 
     value === undefined || value === '' || (typeof value === 'object' && Object.keys(value ?? {}).length === 0)
   const word = empty ? described : String(value)
   const isValue = !empty || node?.enum?.includes(word ?? '') === true
-  return { text: marked(text), standard: isValue ? `\`${word}\`` : marked(word ?? '') }
+  return {
+    text: marked(text).replace('Environment variable:', 'Variable:'),
+    standard: isValue ? `\`${word}\`` : marked(word ?? ''),
+  }
 }
 
 /** Text in a cell of a table, with the names of variables as code. */
@@ -102,7 +167,7 @@ function typeOf(node: Schema): string {
       if (node.pattern === DURATION.source) return 'duration'
       return node.pattern === SIZE.source ? 'size' : 'text'
     case 'boolean':
-      return '`true`, `false`'
+      return 'boolean'
     case 'integer':
     case 'number':
       return numbers(node)
@@ -120,7 +185,7 @@ function typeOf(node: Schema): string {
 
 function numbers({ type, minimum, exclusiveMinimum, maximum }: Schema): string {
   const low = minimum === undefined ? `above ${exclusiveMinimum ?? ''}` : `${minimum}`
-  return `${type === 'integer' ? 'whole number' : 'number'}, ${low} to ${maximum?.toLocaleString('en') ?? ''}`
+  return `${type === 'integer' ? 'integer' : 'number'}, ${low} to ${maximum?.toLocaleString('en') ?? ''}`
 }
 
 function alternatives(node: Schema | boolean | undefined): Schema[] {

@@ -169,8 +169,8 @@ export const configSchema = z
     heartbeat: duration(1000, DAY_MS)
       .prefault('60s')
       .describe(
-        'Interval of records about the run, for exporters with numbered records (otlp, kafka, and any with envelope), in addition to those at ' +
-          'its start and end. They distinguish silence from lost records; see ktrail audit.',
+        'Interval of records about the run, besides those at its start and end. Exporters with numbered records send them: otlp, kafka, and any ' +
+          'with envelope. They distinguish silence from lost records; see ktrail audit.',
       ),
     state_dir: pathSchema(
       'Folder in which the agent stores the last run of each exporter, so that ktrail audit can detect a missing run.',

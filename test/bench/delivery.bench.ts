@@ -123,8 +123,8 @@ printResult('delivery', measures, [
     rows: [...costs].map(([name, cost]) => row(name, cost)),
     notes: [
       `Ring bytes: ${source}. Medians of ${ROUNDS} alternating rounds. Each row runs in a process of its own, configured by YAML, with the V8 flags and the allocator of ./ktrail.`,
-      'CPU is user + system time with the thread pool, so compression and disk are included. Sinks and broker are other processes on the same machine.',
-      `The dead sink refuses connections; all of its events are in the spool at the end. The other exporters alone cost the row "${rest}".`,
+      'CPU includes compression and disk. Sinks and broker are other processes.',
+      `The dead sink refuses connections, so all of its events are in the spool. The other exporters alone cost the row "${rest}".`,
       'The SDK and kafkajs get decoded input; kafkajs gets ready-made message objects.',
       ...('missing' in jars ? [`Kafka is left out: ${jars.missing}.`] : []),
     ],

@@ -139,7 +139,7 @@ printResult(
       ]),
       notes: [
         'CPU of the agent only, with its exporters and readers. Medians of alternating windows; ratios are of the windows of one round.',
-        'As fast as possible means that no CPU time is left over: the reader gets its small share and loses the rest.',
+        'At full speed no CPU time is left over: the reader gets its small share and loses the rest.',
       ],
     },
   ],

@@ -84,21 +84,25 @@ export function targetsByArea(results: readonly Result[]): string {
   return [...targets(results).notes, '', ...grid(['', 'met', 'missed'], rows, '---')].join('\n')
 }
 
-/** Where and when each bench ran, as a table. */
+/** Where and when each bench ran, as a table. Benches of one machine, kernel, Node, commit and date share a row. */
 function runs(results: readonly Result[]): Table {
-  const rows = results.map(({ bench, machine, kernel, node, commit, at, load: busy }) => [
-    bench,
+  const where = ({ machine, kernel, node, commit, at }: Result): string[] => [
     machine,
     kernel,
     node,
     commit,
-    busy === undefined ? '' : shown(busy),
     at.slice(0, 10),
+  ]
+  const rows = [...Map.groupBy(results, (result) => where(result).join('\n'))].map(([place, some]) => [
+    some.map(({ bench, load: busy }) => (busy === undefined ? bench : `${bench} (${shown(busy)})`)).join(', '),
+    ...place.split('\n'),
   ])
-  const notes = ['Load: load average of the last minute of the bench; other work on the machine disturbs the figures.']
+  const notes = [
+    'In brackets: load average of the last minute of the bench; other work on the machine disturbs the figures.',
+  ]
   return {
     title: 'Where this was measured',
-    columns: ['bench', 'machine', 'kernel', 'Node', 'commit', 'load', 'date'],
+    columns: ['benches', 'machine', 'kernel', 'Node', 'commit', 'date'],
     rows,
     notes,
   }

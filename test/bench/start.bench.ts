@@ -84,9 +84,7 @@ printResult(
         show(rss(of)),
         show(version(of)),
       ]),
-      notes: [
-        'Everything that `ktrail run` does except loading and attaching BPF programs. Medians of alternating runs.',
-      ],
+      notes: ['All of `ktrail run` but loading and attaching BPF programs. Medians of alternating runs.'],
     },
   ],
 )

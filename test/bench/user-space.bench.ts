@@ -169,7 +169,7 @@ printResult(
       ]),
       notes: [
         `A stage measured alone discards its results, so the compiler can omit some of its work. Ring bytes: ${recording.source}; ${show(eventsInRound)} events a round, of ${recording.hooks.length} hooks.`,
-        'CPU is user + system time of the whole process with its thread pool; one core handles 1e6 / CPU µs events/s. The first two rows are the agent’s own chain: source, decode, normalize, fan-out, queue, batch, file exporter with rotation.',
+        'The first two rows are the agent’s own chain, from the source to the file exporter with rotation.',
       ],
     },
   ],

@@ -74,7 +74,7 @@ const rows: readonly Row[] = [
   {
     args: ['help'],
     code: 0,
-    stdout: /^ktrail: runs [^]* ktrail run .*\n[^]*Exit codes: 0 done, 1 failed, 2 wrong usage, 78/,
+    stdout: /^ktrail: run [^]* ktrail run .*\n[^]*Exit codes: 0 done, 1 failed, 2 wrong usage, 78/,
   },
   { args: ['-h'], code: 0, stdout: /ktrail check / },
   { args: ['run', '--help'], code: 0, stdout: /^ktrail run \[--config FILE\]\n/, stderr: NOTHING },
@@ -118,7 +118,7 @@ const rows: readonly Row[] = [
     stderr: /none\.yaml: cannot read the file/,
   },
 
-  { args: [], code: 2, stdout: NOTHING, stderr: /^ktrail: runs .*\n\n {2}ktrail run .*\n[^]*\nExit codes: / },
+  { args: [], code: 2, stdout: NOTHING, stderr: /^ktrail: run .*\n\n {2}ktrail run .*\n[^]*\nExit codes: / },
   { args: [''], code: 2, stderr: /no such command: ""/ },
   { args: ['chek', good], code: 2, stderr: /no such command: "chek" \(did you mean "check"\?\)\nSee: ktrail help/ },
   { args: ['constructor'], code: 2, stderr: /no such command: "constructor"\n/ },

@@ -74,7 +74,7 @@ test('shipped policies: each of the 83 documents once, and the page has the numb
     `Tetragon ships 83 policies; ${LOADING.length} of them load as they are.`,
     `${CORRECTED.length} more load once a value is corrected`,
     ...REASONS.map(([, sentence], i) => sentence(reasons.filter((each) => each === i).length)),
-    `for Tetragon neither (${INCOMPLETE.length})`,
+    `incomplete, for Tetragon too (${INCOMPLETE.length})`,
     ...corrected.map(([path]) => `\`${path.slice(path.lastIndexOf('/') + 1)}\``),
   ]
   assert.deepEqual(

@@ -190,7 +190,7 @@ printResult(
       ]),
       notes: [
         `Parts of a start, in emulated ms: ${kernelParts.map(([name, ms]) => `${name} ${show(ms)}`).join('; ')}.`,
-        'Files are Node itself and the addon, shared with other Node processes, and the ring. The kernel takes back pages of files when it needs them.',
+        'Files are Node and the addon, whose pages the kernel can take back, and the ring.',
       ],
     },
   ],

@@ -113,7 +113,7 @@ printResult('instructions', measures, [
       ...counts.flatMap(({ all, programs: ours }) => [show(all), show(ours)]),
     ]),
     notes: [
-      `${SYMBOL} has the hook; the files are 2 deep. Counted by the emulator, so the figures of different machines can be compared; what an instruction takes differs.`,
+      `${SYMBOL} has the hook; the files are 2 deep. Counted by the emulator, so figures of different machines can be compared.`,
     ],
   },
 ])

@@ -191,7 +191,7 @@ printResult(
         ['a pod changes', show(change.ms / 100, 1), ''],
         ['one more policy', show(further.ms), ''],
       ],
-      notes: ['An object of the API server has 5 kB here, of which the agent keeps what events and policies need.'],
+      notes: ['An object of the API server has 5 kB here, of which the agent keeps a part.'],
     },
     {
       title: `A policy for other pods: ns per call of ${SYMBOL} in a pod`,

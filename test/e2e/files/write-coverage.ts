@@ -11,11 +11,10 @@ const IDENTITY = 'docs/reference/policy/files-by-identity.md'
 
 const INTRODUCTION = `# Coverage of ways to reach a file
 
-Which ways to reach a watched file a policy reports, by identity (\`UnderDir\`, \`SameFile\`) and by name (\`Prefix\`).
+The ways to a watched file that a policy reports, by identity (\`UnderDir\`, \`SameFile\`) and by name (\`Prefix\`).
 
-\`make coverage\` measures it with [file-integrity.yaml](../../config/policies/optional/file-integrity.yaml); by name,
-that policy has \`Prefix\` instead. Each way is a small program (\`test/fixtures/e2e/reach.c\`, \`access.c\`). Meaning and
-limits: [files by identity](${IDENTITY.replace('docs/reference/', '')}).
+\`make coverage\` tries each way with [file-integrity.yaml](../../config/policies/optional/file-integrity.yaml); by name,
+that policy has \`Prefix\` instead. Limits: [files by identity](${IDENTITY.replace('docs/reference/', '')}).
 
 **no**: missed. –: not reported, as it should be; *reported*: although it should not. n/a: the kernel or the file system
 does not have it.

@@ -233,7 +233,7 @@ const REFUSED: ReadonlyArray<readonly [name: string, request: JsonValue, details
   ['a regular expression', { allow_list: [{ pod_regex: ['('] }] }, /^filters: expected a regular expression of RE2/],
   ['a look-ahead', { allow_list: [{ binary_regex: ['(?=a)'] }] }, /RE2 has neither look-around/],
   ['labels', { allow_list: [{ labels: ['a in'] }] }, /expected a label selector/],
-  ['an unknown type', { allow_list: [{ event_set: [77] }] }, /^allow_list\[0\]\.event_set: 77 is no type/],
+  ['an unknown type', { allow_list: [{ event_set: [77] }] }, /^allow_list\[0\]\.event_set: unknown type of event 77/],
   [
     'an unknown field',
     { field_filters: [{ fields: 'process.pdi' }] },

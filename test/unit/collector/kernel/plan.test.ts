@@ -322,7 +322,7 @@ const BAD: ReadonlyArray<readonly [what: string, KprobeSpec, message: RegExp]> =
   [
     'an unknown system call',
     spec({ call: 'sys_opnat', syscall: true }),
-    /^p\.yaml:3:5: no kernel function "sys_opnat" \(looked for __x64_sys_opnat; .*syscall: false\): did you mean sys_openat\?$/,
+    /^p\.yaml:3:5: no kernel function "sys_opnat" \(searched for __x64_sys_opnat; .*syscall: false\): did you mean sys_openat\?$/,
   ],
   [
     'a function configured as a system call',

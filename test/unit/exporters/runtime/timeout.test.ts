@@ -69,8 +69,8 @@ test('timeout: an exporter that ignores the abort is reported, and awaited, beca
   assert.deepEqual(
     result.deaf.map(({ code, message }) => `${code}: ${message}`),
     [
-      'TIMEOUT: exporter "fake" has not ended a send 1000 ms after its timeout of 500 ms: it gets no events until it has; ' +
-        'restart the agent if it never does',
+      'TIMEOUT: exporter "fake" has not ended a send 1000 ms after its timeout of 500 ms: it gets no more events until ' +
+        'it does; if it never does, restart the agent',
     ],
   )
   await clock.turn(100_000)

@@ -365,8 +365,8 @@ test('spool recovery: files of another version are reported and not touched, in 
       name: 'ExportError',
       code: 'UNUSABLE',
       message:
-        'cannot use the spool "/spool": 00000003.seg was written by another version of ktrail, in format 2; nothing in it was ' +
-        'changed: start that version again, or give this exporter another folder',
+        'cannot use the spool "/spool": 00000003.seg was written by another version of ktrail, in format 2; the spool is ' +
+        'unchanged: start that version again, or give this exporter another folder',
     })
     assert.deepEqual(bench.content(), before)
   }

@@ -4,9 +4,6 @@
  * serves; the verifier then specialises what call/screen.h does for that slot. It is never attached: gate.bpf.c calls it.
  */
 #include "vmlinux/kernel.h"
-#ifdef KTRAIL_FILES
-#include "match/above.h"
-#endif
 #include "match/missing.h"
 #include "match/task.h"
 #include "args/place.h"

@@ -106,7 +106,7 @@ export interface ObjectOptions {
   readonly constants?: Readonly<Record<string, Uint8Array>>
   /** Maps taken from an object that is already loaded, by name. */
   readonly sharedMaps?: Readonly<Record<string, BpfMap>>
-  /** max_entries by map name. */
+  /** max_entries by map name. A map that has none, here and in the file, is not made. */
   readonly mapSizes?: Readonly<Record<string, number>>
   /** Flags of BPF_MAP_CREATE by map name, in place of those in the file. */
   readonly mapFlags?: Readonly<Record<string, number>>

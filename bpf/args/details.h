@@ -125,7 +125,6 @@ __noinline int put_details(__u32 slot, __u32 at)
 	return sizeof(*to);
 }
 
-#ifdef KTRAIL_FILES
 /* Adds to the details at an offset by which paths value `i` of the function was found. Global, as add_open. */
 __noinline int put_names(__u32 slot, __u32 i, __u32 at)
 {
@@ -147,8 +146,4 @@ __noinline int put_names(__u32 slot, __u32 i, __u32 at)
 	}
 	return 0;
 }
-#else
-static __always_inline void put_names(__u32 slot, __u32 i, __u32 at) {}
-#endif
-
 #endif

@@ -2,10 +2,7 @@
 #ifndef KTRAIL_CALL_IDENTITY_H
 #define KTRAIL_CALL_IDENTITY_H
 
-/*
- * The files that a call is about, whatever their paths (match/identity.h). Before 6.8 the verifier checks each function of an object, even if no
- * program calls it. So only the objects for policies with such filters have these.
- */
+/* The files that a call is about, whatever their paths (match/identity.h). */
 
 #include "../vmlinux/kernel.h"
 #include "../core_fixes.h"
@@ -19,11 +16,13 @@
 #include "../args/place.h"
 #include "../args/details.h"
 #include "../args/file.h"
-#ifdef KTRAIL_FILES
-#include "../match/above.h"
-#endif
 
-#ifdef KTRAIL_FILES
+#ifdef KTRAIL_BOUNDED
+/* User space refuses such policies before 5.17. */
+static __always_inline bool screen_files(__u32 slot, struct scratch *s) { return true; }
+static __always_inline enum sureness identity_matches(struct scratch *s, const struct filter *f) { return NOT_SO; }
+#else
+#include "../match/above.h"
 
 /* Puts the filters that match file `i` of a call into the scratch. Global, as add_open. */
 __noinline int judge_argument(__u32 slot, __u32 i)
@@ -84,7 +83,7 @@ static __always_inline enum sureness identity_matches(struct scratch *s, const s
 	__u32 i = f->numbers[1] & (FILES_MAX - 1);
 	struct value *v;
 
-	if (!(s->files[i] & f->numbers[0]))
+	if (!asks_files || !(s->files[i] & f->numbers[0]))
 		return NOT_SO;
 	if (!s->file_flags[i])
 		return SURELY;
@@ -93,10 +92,6 @@ static __always_inline enum sureness identity_matches(struct scratch *s, const s
 		v->flags |= s->file_flags[i];
 	return PERHAPS;
 }
-
-#else
-static __always_inline bool screen_files(__u32 slot, struct scratch *s) { return true; }
-static __always_inline enum sureness identity_matches(struct scratch *s, const struct filter *f) { return NOT_SO; }
 #endif
 
 #endif

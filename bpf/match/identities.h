@@ -9,41 +9,45 @@
 #include "../event.h"
 #include "identity.h"
 
+/*
+ * Maps without entries: none is made for programs without such filters. Without a walk these do not look them up, which the verifier sees by `asks_files`.
+ */
+
 /* By identity. Also with number 0 for each file system that has one of them: `below` is then all filters with files or folders there. */
-MAP(HASH, identities, struct identity, struct identity_filters, 1);
+MAP(HASH, identities, struct identity, struct identity_filters, 0);
 
 /* By name in a folder. */
-MAP(HASH, identity_names, struct identity_name, struct identity_filters, 1);
+MAP(HASH, identity_names, struct identity_name, struct identity_filters, 0);
 
-MAP(HASH, linked, struct identity, struct linked_filters, 1);
+MAP(HASH, linked, struct identity, struct linked_filters, 0);
 
 /* The entries that were not used for longest give way: their files may be deleted by now. */
-MAP(LRU_HASH, left_files, struct identity, struct identity_filters, 1);
+MAP(LRU_HASH, left_files, struct identity, struct identity_filters, 0);
 
-MAP(ARRAY, identity_screen, __u32, struct identity_screen, 1);
+MAP(ARRAY, identity_screen, __u32, struct identity_screen, 0);
 
-MAP(ARRAY, linked_news, __u32, struct linked_news, 1);
+MAP(ARRAY, linked_news, __u32, struct linked_news, 0);
 
 /* By slot; user space sets how many. */
-MAP(PERCPU_ARRAY, file_walks, __u32, struct file_walk, 1);
+MAP(PERCPU_ARRAY, file_walks, __u32, struct file_walk, 0);
 
 static __always_inline struct file_walk *file_walk_of(__u32 slot)
 {
-	return bpf_map_lookup_elem(&file_walks, &slot);
+	return asks_files ? bpf_map_lookup_elem(&file_walks, &slot) : 0;
 }
 
 static __always_inline struct identity_screen *screen_of_files(void)
 {
 	__u32 zero = 0;
 
-	return bpf_map_lookup_elem(&identity_screen, &zero);
+	return asks_files ? bpf_map_lookup_elem(&identity_screen, &zero) : 0;
 }
 
 static __always_inline struct linked_news *news_of_links(void)
 {
 	__u32 zero = 0;
 
-	return bpf_map_lookup_elem(&linked_news, &zero);
+	return asks_files ? bpf_map_lookup_elem(&linked_news, &zero) : 0;
 }
 
 static __always_inline __u64 identity_hash(__u64 number)
@@ -195,7 +199,7 @@ __noinline int add_unknown(__u32 slot, __u32 dev)
 {
 	struct file_walk *w = file_walk_of(slot);
 	struct identity key = { .dev = dev };
-	struct identity_filters *found = bpf_map_lookup_elem(&identities, &key);
+	struct identity_filters *found = w ? bpf_map_lookup_elem(&identities, &key) : 0;
 
 	if (w && found && found->below & ~w->hits) {
 		w->hits |= found->below;

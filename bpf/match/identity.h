@@ -26,6 +26,9 @@ enum identity_limit {
 	FILES_MAX = 2,          /* arguments of a function with such filters */
 };
 
+/* 1: policies of this object have such filters. */
+const volatile __u32 asks_files = 0;
+
 /* 1: a policy of this object keeps files that leave its folders (`sticky`). Else the verifier removes what is for it. */
 const volatile __u32 asks_sticky = 0;
 

@@ -121,7 +121,7 @@ static __always_inline bool is_outdated(struct evaluation *e, __u32 tgid)
 	if (e->image.exec_id == now || is_in_exec())
 		return false;
 	process = bpf_map_lookup_elem(&processes, &tgid);
-	/* If the process was forked since, or has run another program only once, the parent's is as old. */
+	/* The program before the exec is the parent's from now on. After a fork alone it may be that of before an exec of the parent. */
 	if (process && !process->forked)
 		bpf_probe_read_kernel(&e->image.parent, sizeof(e->image.parent), &e->image.program);
 	else

@@ -2,11 +2,10 @@
 import type { BpfMap } from '../../native/types.ts'
 import type { KernelFacts } from './facts.ts'
 
-/** The object of hooks for a kernel; bpf/core_fixes.h explains how they differ. `files`: with filters on which file it is. */
-export function hookObject({ loops, typedLoads, session }: KernelFacts, files = false): string {
+/** The object of hooks for a kernel; bpf/README.md explains how they differ. */
+export function hookObject({ loops, typedLoads, session }: KernelFacts): string {
   if (!loops) return 'hook.bounded.bpf.o'
-  const variant = typedLoads ? { none: 'typed_old', plain: 'typed', context: 'typed_ctx' }[session] : 'probe'
-  return `hook.${files ? 'files_' : ''}${variant}.bpf.o`
+  return `hook.${typedLoads ? { none: 'typed_old', plain: 'typed', context: 'typed_ctx' }[session] : 'probe'}.bpf.o`
 }
 
 /** The object of the process table for a kernel. */

@@ -143,6 +143,9 @@ std::optional<Failure> Prepare(bpf_object* object, const ObjectPlan& plan, const
       return -bpf_map__reuse_fd(map, shared.fd.get());
     });
   }
+  // Only code that the verifier removes has a map without entries.
+  bpf_map* map = nullptr;
+  bpf_object__for_each_map(map, object) bpf_map__set_autocreate(map, bpf_map__max_entries(map) > 0);
   return failure;
 }
 

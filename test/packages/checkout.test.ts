@@ -9,8 +9,8 @@ import { Folder } from '../unit/exporters/support/folder.ts'
 const ROOT = join(import.meta.dirname, '../..')
 const ADDON = 'native/build/Release/ktrail.node'
 const LONG = process.env['KTRAIL_LONG'] === '1'
-/** The nine objects of hook.bpf.c differ in macros only: this one has most of them. */
-const HOOK = 'hook.files_typed_ctx.bpf.o'
+/** The five objects of hook.bpf.c differ in macros only: this one has most of them. */
+const HOOK = 'hook.typed_ctx.bpf.o'
 /** Two of the addon's files, with its own classes and with a library. */
 const UNITS = ['kernel/ring', 'compress'].map((unit) => `native/build/Release/obj.target/ktrail/${unit}.o`)
 

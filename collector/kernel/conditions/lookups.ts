@@ -80,12 +80,11 @@ export class Lookups {
     this.#privileges.remove(policies)
   }
 
-  /** Maps for the programs of these functions; `files`: whether they filter by file identity. */
-  mapsOf(functions: Functions): Required<Pick<ObjectOptions, 'sharedMaps' | 'mapSizes'>> & { readonly files: boolean } {
+  /** Maps for the programs of these functions. */
+  mapsOf(functions: Functions): Required<Pick<ObjectOptions, 'sharedMaps' | 'mapSizes'>> {
     const files = functions.some(({ hooks }) => hooks.some(asksOfFiles)) ? this.files.maps : undefined
     const changes = this.#privileges.maps.changed !== undefined || askOfChanges(functions)
     return {
-      files: files !== undefined,
       sharedMaps: { ...files, ...this.#aggregates?.maps, ...this.#privileges.maps },
       mapSizes: {
         ...(changes ? {} : NO_CHANGES),

@@ -67,6 +67,8 @@ function sizesOf(facts: KernelFacts): { mapSizes: Record<string, number>; mapFla
       identity_names: grow ? 65_536 : 4096,
       linked: grow ? 262_144 : 16_384,
       left_files: LEFT_MAX,
+      identity_screen: 1,
+      linked_news: 1,
       file_walks: 2,
     },
     mapFlags: grow ? { identities: flags, identity_names: flags, linked: flags } : {},
@@ -217,7 +219,7 @@ export class Files {
     }
     const object = await openObject(builtFile('files.bpf.o'), {
       programs: [{ name: 'file_identify', kind: 'run' }, ...followers.map((name) => ({ name, kind }) as const)],
-      constants: { rename_lock_address, mount_lock_address, asks_sticky: u32(1) },
+      constants: { rename_lock_address, mount_lock_address, asks_files: u32(1), asks_sticky: u32(1) },
       sharedMaps: { ring, cpu_state, processes },
       ...sizesOf(facts),
     })

@@ -94,7 +94,7 @@ export class ProgramLoader implements Disposable {
       },
     }
     const object = await this.#options.native
-      .openObject(builtFile(hookObject(facts, lookups.files)), options)
+      .openObject(builtFile(hookObject(facts)), options)
       .catch((cause: unknown) => {
         throw FunctionRefused.of(part, cause)
       })

@@ -22,18 +22,6 @@ for (const [facts, file] of [
 }
 
 for (const [facts, file] of [
-  [kernel(6, 1), 'hook.files_probe.bpf.o'],
-  [kernel(6, 2), 'hook.files_typed_old.bpf.o'],
-  [kernel(6, 12), 'hook.files_typed.bpf.o'],
-  [kernel(7, 0), 'hook.files_typed_ctx.bpf.o'],
-] as const) {
-  test(`objects: ${facts.release}, with filters on which file it is, loads ${file}`, () => {
-    assert.equal(hookObject(facts, true), file)
-    assert.ok(existsSync(builtFile(file)), `${file} is built`)
-  })
-}
-
-for (const [facts, file] of [
   [kernel(5, 10), 'process.bounded.bpf.o'],
   [kernel(5, 17), 'process.bpf.o'],
   [kernel(5, 10, { loops: true }), 'process.bpf.o'],

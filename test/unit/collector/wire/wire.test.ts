@@ -10,7 +10,6 @@ import { PROCESS_FLAGS } from '../../../../collector/wire/flags.ts'
 
 const object = (name: string): Btf => readBtf(builtFile(name))
 const PROCESS_OBJECTS = ['process.bpf.o', 'process.bounded.bpf.o']
-const FILES_OBJECTS = ['typed_old', 'typed', 'typed_ctx', 'probe'].map((name) => `hook.files_${name}.bpf.o`)
 const HOOK_OBJECTS = ['typed_old', 'typed', 'typed_ctx', 'probe', 'bounded'].map((name) => `hook.${name}.bpf.o`)
 
 test('wire: wire.ts matches bpf/ (else: make -C bpf, node test/support/wire/write-wire.ts, npm run format)', () => {
@@ -19,7 +18,7 @@ test('wire: wire.ts matches bpf/ (else: make -C bpf, node test/support/wire/writ
 
 test('wire: every object has the structs of the contract that it uses as layout.bpf.o has them', () => {
   const { structs } = object('layout.bpf.o')
-  for (const file of [...PROCESS_OBJECTS, ...HOOK_OBJECTS, ...FILES_OBJECTS, 'files.bpf.o', 'aggregate.bpf.o']) {
+  for (const file of [...PROCESS_OBJECTS, ...HOOK_OBJECTS, 'files.bpf.o', 'aggregate.bpf.o']) {
     const own = [...object(file).structs].filter(([name]) => structs.has(name))
     assert.ok(own.length > 0, file)
     for (const [name, struct] of own) assert.deepEqual(struct, structs.get(name), `${name} in ${file}`)

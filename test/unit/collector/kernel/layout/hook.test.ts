@@ -105,6 +105,9 @@ test('layout: a file that resolve leads to is looked for at the same place befor
     [file[FILE_SCREEN.param], file.readUInt16LE(FILE_SCREEN.places), file.readUInt32LE(FILE_SCREEN.place)],
     [0, 4, 1],
   )
+  const asked = (...matchArgs: readonly ArgumentFilter[]): number =>
+    knobsOf([{ hooks: [{ spec: spec({ selectors: [{ matchArgs }] }) }] }]).asks_files.readUInt32LE()
+  assert.deepEqual([asked(filterOn), asked()], [1, 0])
 })
 
 /** How each parameter is read: 0 not, L loaded, H by a helper. */

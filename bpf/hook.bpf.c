@@ -14,8 +14,7 @@
 #include "call/screen.h"
 #include "call/action.h"
 #include "call/match.h"
-#include "call/joined.h"
-#include "call/session.h"
+#include "call/returns.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -201,44 +200,34 @@ static __noinline struct scratch *on_event(void *ctx, __u32 slot)
 static __always_inline int judge(void *ctx, __u32 slot, struct scratch *s)
 {
 	if (hooks[slot].awaits)
-		await_return(slot, s);
+		call_begins(slot, s, false);
 	hook_record(ctx, slot, s);
 	if (hooks[slot].awaits)
-		entered(slot, s);
+		call_entered(slot, s);
 	return s->error;
 }
 
 #ifdef SESSION_COOKIE
-/* One program for both ends. An entry that answers 1 has no return. */
+/* One program for both ends, of which the kernel carries 8 bytes from one to the other. An entry that answers 1 has no return. */
 #define SESSION(n)                                                                                             \
 	SEC("kprobe") int hook_session_##n(struct pt_regs *ctx)                                                \
 	{                                                                                                      \
 		bool returns = SESSION_IS_RETURN(ctx);                                                         \
 		struct scratch *s;                                                                             \
-		__u64 cookie;                                                                                  \
                                                                                                                \
-		if (returns) {                                                                                 \
-			cookie = *SESSION_COOKIE(ctx);                                                         \
-			if (cookie != SESSION_UNREAD) {                                                        \
-				tell_return(n, JOINED_SP(ctx), cookie, HOOK_HAS_RETURN, PT_REGS_RC(ctx));      \
-				return 0;                                                                      \
-			}                                                                                      \
-			s = leave(n, JOINED_SP(ctx), PT_REGS_RC(ctx));                                         \
-		} else {                                                                                       \
+		if (returns)                                                                                   \
+			s = call_returns(n, JOINED_SP(ctx), *SESSION_COOKIE(ctx), PT_REGS_RC(ctx));            \
+		else                                                                                           \
 			s = SCREENED(enter, n);                                                                \
-		}                                                                                              \
 		if (!s)                                                                                        \
 			return !returns;                                                                       \
 		if (!returns)                                                                                  \
-			expect_return(n, s);                                                                   \
+			call_begins(n, s, true);                                                               \
 		hook_record(ctx, n, s);                                                                        \
 		if (returns)                                                                                   \
 			return 0;                                                                              \
-		cookie = session_entered(n, s);                                                                \
-		if (!cookie)                                                                                   \
-			return 1;                                                                              \
-		*SESSION_COOKIE(ctx) = cookie;                                                                 \
-		return 0;                                                                                      \
+		*SESSION_COOKIE(ctx) = s->call.awaited ? s->call.time : 0;                                     \
+		return !call_entered(n, s);                                                                    \
 	}
 #else
 #define SESSION(n)
@@ -252,18 +241,16 @@ static __always_inline int judge(void *ctx, __u32 slot, struct scratch *s)
 		return s ? hook_record(ctx, n, s) : 0;      \
 	}
 
-#define NOT_AWAITED(n, sp) (is_awaited(n, sp) ? not_awaited(n, sp) : 0)
-
 /* The entry of a call whose return is joined; `sp`: its place on the stack. */
 #define ENTER(screen, n, sp)                                \
 	{                                                   \
 		struct scratch *s = SCREENED(screen, n);    \
                                                             \
 		if (!s)                                     \
-			return NOT_AWAITED(n, sp);          \
-		await_return(n, s);                         \
+			return call_passes(n, sp);          \
+		call_begins(n, s, false);                   \
 		hook_record(ctx, n, s);                     \
-		entered(n, s);                              \
+		call_entered(n, s);                         \
 		return 0;                                   \
 	}
 
@@ -277,13 +264,11 @@ static __always_inline __u64 returned_by(void *ctx)
 }
 
 /* The return of a call whose entry another program has seen; `sp`: its place on the stack. */
-#define LEAVE(n, sp, returned)                                          \
-	{                                                               \
-		__u64 at = sp, time = pending_remove(number_at(n, at)); \
-                                                                        \
-		if (time)                                               \
-			return returned_after(n, at, time, returned);   \
-		RECORD(join_is_empty() ? 0 : leave(n, at, returned), n) \
+#define LEAVE(n, sp, returned)                                                         \
+	{                                                                              \
+		__u64 at = sp;                                                         \
+                                                                                       \
+		RECORD(is_awaited(n, at) ? call_returns(n, at, 0, returned) : 0, n)    \
 	}
 
 #define SLOT(n)                                                                                                        \
@@ -302,7 +287,7 @@ static __always_inline __u64 returned_by(void *ctx)
 		int error;                                                                                             \
                                                                                                                        \
 		if (!s)                                                                                                \
-			return hooks[n].awaits ? NOT_AWAITED(n, PT_REGS_SP(ctx)) : 0;                                  \
+			return hooks[n].awaits ? call_passes(n, PT_REGS_SP(ctx)) : 0;                                  \
 		error = judge(ctx, n, s);                                                                              \
 		if (error)                                                                                             \
 			leave_denial(ctx, error);                                                                      \
@@ -313,7 +298,7 @@ static __always_inline __u64 returned_by(void *ctx)
 		struct scratch *s = SCREENED(on_fentry, n);                                                            \
                                                                                                                        \
 		if (!s)                                                                                                \
-			return hooks[n].awaits ? NOT_AWAITED(n, frame_of(ctx)) : 0;                                    \
+			return hooks[n].awaits ? call_passes(n, frame_of(ctx)) : 0;                                    \
 		/* Where tasks are preempted, the program after the function finds the scratch in use. */              \
 		s->call.at_once = true;                                                                                \
 		return judge(ctx, n, s);                                                                               \

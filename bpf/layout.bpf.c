@@ -18,7 +18,7 @@
 #include "process/cgroup.h"
 #include "match/workload.h"
 #include "call/hook.h"
-#include "call/join.h"
+#include "call/waiting.h"
 #include "args/socket.h"
 #include "match/socket.h"
 

@@ -193,9 +193,10 @@ export class Ingest implements Disposable {
   #endHeld(): boolean {
     this.aggregates.due(this.#ended)
     const { policies, ring } = this.#options.kernel
+    this.returns.report(policies.takeEnds())
     // Not while a record that is still being written hides the records behind it.
     if (ring.available() === 0) {
-      this.returns.endByMap(policies.takeEnds(), this.#ended)
+      this.returns.endReported(this.#ended)
       this.emptied++
     }
     return this.#ended.length > 0

@@ -7,6 +7,7 @@ import type { Argument, HookEvent, ProcessEvent } from '../../exporters/contract
 import type { CallEnd, PendingCall, RawHook, MapEnds } from '../wire/decode.ts'
 import type { GoneThreads } from '../host/gone-threads.ts'
 import type { Returned } from './return-filter.ts'
+import { callKey } from '../kernel/joins.ts'
 import { stackBytes } from '../../exporters/index.ts'
 import { HOOK_RETURN_FOLLOWS, HOOK_RETURN_KEPT, HOOK_RETURN_MISSED, HOOK_RETURN_PENDING } from '../wire/wire.ts'
 
@@ -15,10 +16,8 @@ export const NOT_SEEN: Argument = { kind: 'error', field: 'error_arg', message: 
 
 interface Waiting extends PendingCall {
   readonly tgid: number
-  /** The kernel's map has the call too, which knows how it ends. */
+  /** A map of the kernel has the call too, where the guard looks for it. */
   readonly kept: boolean
-  /** The kernel's table has the call too. Its end comes from the ring alone, as for a session. */
-  readonly pending: boolean
   readonly event: Mutable<HookEvent>
   readonly kind: Returned
   readonly bytes: number
@@ -39,7 +38,9 @@ export class PendingReturns {
   /** Events that went on without a return value. */
   missed = 0
 
-  /** Calls of threads that are gone, until all their records are read. */
+  /** Ends that the ring does not have, until all records of their calls are read; and calls of threads that are gone. */
+  readonly #reported = new Map<string, CallEnd>()
+  readonly #detached = new Set<number>()
   #suspects: PendingCall[] = []
 
   constructor(capacityBytes: number = CAPACITY_BYTES) {
@@ -56,12 +57,11 @@ export class PendingReturns {
     const { tgid, tid, sec, nsec } = raw
     const call = raw.values[raw.count - 1]
     const bytes = sizeOf(event)
-    const kept = (raw.flags & HOOK_RETURN_KEPT) !== 0
+    const kept = (raw.flags & (HOOK_RETURN_KEPT | HOOK_RETURN_PENDING)) !== 0
     const of: PendingCall = { tid, sec, nsec, callLo: call?.lo ?? 0, callHi: call?.hi ?? 0 }
-    if (!kept) this.#passEarlier(of, out)
+    this.#passEarlier(of, out)
     const others = this.#stacks.get(of.callHi)
-    const pending = (raw.flags & HOOK_RETURN_PENDING) !== 0
-    const waiting: Waiting = { ...of, tgid, kept, pending, event, kind, bytes }
+    const waiting: Waiting = { ...of, tgid, kept, event, kind, bytes }
     if (others === undefined) this.#stacks.set(of.callHi, [waiting])
     else others.push(waiting)
     this.#bytes += bytes
@@ -80,43 +80,44 @@ export class PendingReturns {
     for (const each of waiting) if (isSameCall(each, call)) this.#pass(each, returnedOf(each, call), out)
   }
 
-  /** Calls with events that wait and that the kernel's map or table has too; one with several events comes as often. */
+  /** Calls with events that wait and that a map of the kernel has too; one with several events comes as often. */
   *kept(): Generator<PendingCall> {
-    for (const waiting of this.#stacks.values()) for (const each of waiting) if (each.kept || each.pending) yield each
+    for (const waiting of this.#stacks.values()) for (const each of waiting) if (each.kept) yield each
   }
 
-  /** Number of calls that wait and that are not in the kernel's map. */
-  get unkept(): number {
-    let count = 0
-    for (const waiting of this.#stacks.values()) {
-      waiting.forEach((each, i) => {
-        if (!each.kept && waiting.findIndex((other) => isSameCall(each, other)) === i) count++
-      })
-    }
-    return count
+  /** Number of calls that wait. */
+  get waiting(): number {
+    return new Set([...this.#stacks.values()].flat().map(callKey)).size
   }
 
-  /** Looks for calls of threads that are gone; `endByMap` ends them. Call it every few seconds. */
+  /** Looks for calls of threads that are gone; `endReported` ends them. Call it every few seconds. */
   sweep(gone: GoneThreads, nowNs: bigint): void {
-    const calls = [...this.#stacks.values()].flatMap((waiting) => waiting.filter((each) => !each.kept))
-    this.#suspects = gone.among(calls, nowNs)
+    this.#suspects = gone.among([...this.#stacks.values()].flat(), nowNs)
   }
 
-  /** Ends calls that the kernel's side has reported, and calls of threads that are gone. Only while the ring is empty: it may have more. */
-  endByMap({ calls, functions }: MapEnds, out: ProcessEvent[]): void {
-    for (const call of calls) this.end(call, out)
+  /** Takes ends that the ring does not have. */
+  report({ calls, functions }: MapEnds): void {
+    for (const call of calls) this.#reported.set(callKey(call), call)
+    for (const id of functions) this.#detached.add(id & 0xffff)
+  }
+
+  /** Ends calls that were reported, and calls of threads that are gone. Only while the ring is empty: it may have more. */
+  endReported(out: ProcessEvent[]): void {
+    for (const call of this.#reported.values()) this.end(call, out)
+    this.#reported.clear()
     for (const call of this.#suspects.splice(0)) this.end({ ...call, returned: undefined }, out)
-    if (functions.length === 0) return
-    const detached = new Set(functions.map((id) => id & 0xffff))
-    const ended = [...this.#stacks.values()].flat().filter((each) => detached.has(each.callLo & 0xffff))
+    if (this.#detached.size === 0) return
+    const ended = [...this.#stacks.values()].flat().filter((each) => this.#detached.has(each.callLo & 0xffff))
     for (const call of ended) this.end({ ...call, returned: undefined }, out)
+    this.#detached.clear()
   }
 
   /** A call at the same place of the same stack: the one before has returned, unseen, or its thread has ended and left the stack to another. */
   #passEarlier(call: PendingCall, out: ProcessEvent[]): void {
     const waiting = this.#stacks.get(call.callHi)
     const earlier = waiting?.find((each) => each.callLo === call.callLo && !isSameCall(each, call))
-    if (earlier !== undefined) this.end({ ...earlier, returned: undefined }, out)
+    if (earlier !== undefined)
+      this.end(this.#reported.get(callKey(earlier)) ?? { ...earlier, returned: undefined }, out)
   }
 
   has(call: PendingCall): boolean {

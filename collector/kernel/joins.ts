@@ -1,10 +1,10 @@
 /**
  * Sweeps the join map. It contains matched calls that wait for their return and for which the table of pending calls is not enough
- * (bpf/call/join.h). Some returns never come: the return probe had no instance left (kretprobe.multi under load), or the function never
+ * (bpf/call/waiting.h). Some returns never come: the return probe had no instance left (kretprobe.multi under load), or the function never
  * returns (exit). The next call at the same depth of the same stack replaces such an entry and reports that in the ring. A thread that has
  * ended makes no next call: the sweep removes its entries.
  *
- * An entry is removed exactly once: by the return (bpf/call/joined.h `leave`), the next entry, the sweep or the detaching. Each reports the
+ * An entry is removed exactly once: by the return (`call_returns` of bpf/call/returns.h), the next entry, the sweep or the detaching. Each reports the
  * end of the call, so every hit is an event exactly once. Only programs remove calls from the table. User space finds calls of the table
  * that never return by their events (collector/ingest/returns.ts).
  */
@@ -20,7 +20,7 @@ const ONLY = u32(0)
 const ENTRIES_AT_ONCE = 4096
 type Entry = readonly [key: Buffer, value: Buffer]
 
-/** By name in bpf/call/join.h: `.data.kept` and `.data.swept` show programs when no call is in `join`, `.data.pending` is the table. */
+/** By name in bpf/call/waiting.h: `.data.kept` and `.data.swept` show programs when no call is in `join`, `.data.pending` is the table. */
 const MAPS = ['join', '.data.kept', '.data.swept', '.data.pending'] as const
 export type JoinMaps = Readonly<Record<(typeof MAPS)[number], BpfMap>>
 
@@ -88,11 +88,6 @@ export class JoinSweep {
     return this.#ends.splice(0)
   }
 
-  /** Number of entries in the map. */
-  waiting(): number {
-    return this.#entries().length
-  }
-
   close(): void {
     for (const map of Object.values(this.maps)) map.close()
   }
@@ -113,7 +108,7 @@ function isEnded([, value]: Entry): boolean {
   return state === JOIN_RETURNED || state === JOIN_MISSED
 }
 
-/** `number`: `call_number` of bpf/call/join.h; at `at`: `header_time` of bpf/record.h. */
+/** `number`: `call_number` of bpf/call/waiting.h; at `at`: `header_time` of bpf/record.h. */
 const callOf = (number: bigint, from: Buffer, at: number): JoinedCall => ({
   sec: from.readUInt32LE(at),
   nsec: from.readUInt32LE(at + 4),

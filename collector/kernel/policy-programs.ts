@@ -266,10 +266,6 @@ export class PolicyPrograms implements KernelPrograms, Disposable {
     this.#loader.joins?.sweep(native.bootTime())
   }
 
-  waitingReturns(): number {
-    return this.#loader.joins?.waiting() ?? 0
-  }
-
   /** Ends when no program runs any more. */
   async detachAll(): Promise<void> {
     this.#closed = true

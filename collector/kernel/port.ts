@@ -94,8 +94,6 @@ export interface KernelPrograms {
   takeEnds(): MapEnds
   /** Removes calls whose return will never come; call it every few seconds. */
   sweepJoins(): void
-  /** Matched calls in the kernel's map: most that have not returned (yet). */
-  waitingReturns(): number
 }
 
 /** Tables of the kernel's side beside the calls. */

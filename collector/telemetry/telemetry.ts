@@ -153,7 +153,7 @@ export class Telemetry implements AsyncDisposable {
       hookEvents: () => ingest.hooks.eventsByHook(),
       done: () => kernel.policies.doneByHook(),
       aggregated: () => ingest.aggregates.counted,
-      returnsWaiting: () => kernel.policies.waitingReturns() + ingest.returns.unkept,
+      returnsWaiting: () => ingest.returns.waiting,
       processes: ingest.processes,
       unreadProcessFiles: () => ingest.processFiles.unread,
       enrichment,

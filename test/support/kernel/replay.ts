@@ -174,7 +174,6 @@ export class ReplayKernel implements Kernel, KernelPrograms {
   linksOf = (): [] => []
   functions = (): [] => []
   memoryOf = (): number => 0
-  waitingReturns = (): number => 0
   doneByHook = (): ReturnType<KernelPrograms['doneByHook']> => new Map()
   doneBy = (): ReturnType<KernelPrograms['doneBy']> => new Map()
   detachAll = (): Promise<void> => Promise.resolve();

@@ -94,7 +94,8 @@ export class LoadedKernel implements Disposable {
     for (;;) {
       const length = this.#kernel.ring.read(this.#chunk)
       const ready: ProcessEvent[] = []
-      if (length === 0) this.#returns.endByMap(this.#kernel.policies.takeEnds(), ready)
+      this.#returns.report(this.#kernel.policies.takeEnds())
+      if (length === 0) this.#returns.endReported(ready)
       const malformed = decodeChunk({ bytes: this.#chunk, length }, (raw, bytes) => {
         if (raw.op === 'return') {
           this.#returns.end(raw, ready)

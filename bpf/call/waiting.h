@@ -1,23 +1,19 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-#ifndef KTRAIL_JOIN_H
-#define KTRAIL_JOIN_H
+#ifndef KTRAIL_WAITING_H
+#define KTRAIL_WAITING_H
 
 /*
- * Calls that wait for their return, where entry and return are seen by different programs. The records of a call are made at
- * its entry, when paths and the caller's memory are those that the call was made with. The return sends its value behind
- * them, and user space puts the two together. All that it needs of the entry is its time: in the table `pending`, or what a session
- * (hook.bpf.c) carries. What takes more is in the map `join`: a call that its return has to judge, one that the ring refused, and one whose
- * place in the table is taken.
+ * Calls that wait for their return. Only call/returns.h uses this. All that a return needs of its entry is the time: in the table `pending`, or
+ * carried by the kernel (a session, core_fixes.h). Calls that take more are in the map `join`: one without records, one whose end the ring refused,
+ * and one whose place in the table is taken.
  *
  * Each entry of the map leaves it once: by its return, by the next call at the same place, or by user space, which sweeps
- * the map for calls whose thread has ended and for what the ring refused. Each of these tells user space how the call ended.
+ * the map for calls whose thread has ended and for what the ring refused. Each of these reports the end of the call to user space.
  */
 
 #include "../vmlinux/kernel.h"
 #include "../core_fixes.h"
 #include "../event.h"
-#include "../maps.h"
-#include "../record.h"
 #include "../filter.h"
 
 /* The stack pointer distinguishes nested calls. */
@@ -55,17 +51,12 @@ static __always_inline bool join_is_empty(void)
 	return join_kept == join_swept;
 }
 
-static __always_inline void join_changed(__s64 by)
-{
-	__sync_fetch_and_add(&join_kept, by);
-}
-
 /* False when there is an entry or no room. */
 static __always_inline bool join_add(const struct join_key *key, const struct join_value *value)
 {
 	if (bpf_map_update_elem(&join, key, value, BPF_NOEXIST))
 		return false;
-	join_changed(1);
+	__sync_fetch_and_add(&join_kept, 1);
 	return true;
 }
 
@@ -73,7 +64,7 @@ static __always_inline bool join_delete(const struct join_key *key)
 {
 	if (bpf_map_delete_elem(&join, key))
 		return false;
-	join_changed(-1);
+	__sync_fetch_and_add(&join_kept, -1);
 	return true;
 }
 
@@ -136,32 +127,5 @@ static __always_inline __u64 pending_remove(__u64 call)
 	return entered;
 }
 #endif
-
-/* False when the ring refuses it. */
-static __always_inline bool send_return(__u64 thread, __u64 call, __u64 entered, enum hook_flag how, __u64 returned)
-{
-	struct {
-		struct event_header header;
-		struct return_body body;
-	} *record;
-	__u32 zero = 0;
-	struct cpu_state *state = bpf_map_lookup_elem(&cpu_state, &zero);
-	__u64 seq, flags;
-
-	if (!state)
-		return false;
-	seq = next_number(&state->seq);
-	if (!ring_takes(state, sizeof(*record), COUNTER_RING_FULL_RETURN, &flags))
-		return false;
-	/* Always of this size: made in the ring. */
-	record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
-	if (!record)
-		return refuse(state, COUNTER_RING_FULL_RETURN);
-	record->header = (struct event_header){ .size = sizeof(*record), .cpu = bpf_get_smp_processor_id(), .seq = seq, .flags = how };
-	stamp_at(&record->header, EVENT_RETURN, entered, thread);
-	record->body = (struct return_body){ .call = call, .returned = returned };
-	bpf_ringbuf_submit(record, flags);
-	return true;
-}
 
 #endif

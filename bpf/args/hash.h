@@ -78,8 +78,8 @@ static __always_inline void hash_values(__u32 slot, __u8 values)
 	}
 }
 
-/* Adds which files those are, whatever their paths, and what is not sure about them. */
-static __always_inline void hash_files(__u32 slot, __u8 values)
+/* Adds which files those are, whatever their paths, and what is not sure about them. Global, as add_open. */
+__noinline int hash_files(__u32 slot, __u8 values)
 {
 	struct scratch *s = scratch_of(slot);
 	struct file_info *info;
@@ -87,7 +87,7 @@ static __always_inline void hash_files(__u32 slot, __u8 values)
 	__u32 i, at;
 
 	if (!s)
-		return;
+		return 0;
 	for (i = 0; i < VALUES_MAX; i++) {
 		at = s->offset[i];
 		v = value_at(s, at);
@@ -96,6 +96,7 @@ static __always_inline void hash_files(__u32 slot, __u8 values)
 		info = (struct file_info *)(v + 1);
 		s->repeat.key.arguments = hashed(hashed(s->repeat.key.arguments, info->ino), (__u64)info->dev << 32 | v->flags);
 	}
+	return 0;
 }
 
 #endif

@@ -50,9 +50,9 @@ __noinline int add_open(__u32 slot, __u32 node, __u32 open, __u64 word, __u32 le
 	struct node *found;
 	__u32 n, bit;
 
+	if (len < EDGE_OPEN_MAX)
+		open &= OPEN_ENDS | ((1u << len) - 1);
 	for (n = 1; n <= EDGE_OPEN_MAX; n++) {
-		if (n > len)
-			break;
 		bit = open >> (n - 1);
 		/* By itself: the verifier would follow each combination of bits that are known of `open`. */
 		barrier_var(bit);

@@ -1,7 +1,7 @@
 /**
  * The stack of BPF programs. A program's functions have 512 bytes together, on each way from one to the next; before 6.9 the verifier counts each
  * in steps of 32 bytes, newer ones in steps of 16. At most eight functions may be in each other (kernel/bpf/verifier.c, check_max_stack_depth).
- * Only few tests run on old kernels, so the objects are looked at here.
+ * Only few tests run on old kernels, so the objects are looked at here. Room for one more step is kept: compilers differ.
  */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { test } from 'node:test'
 
 const BUILT = fileURLToPath(new URL('../../bpf/build/', import.meta.url))
-const STACK_BYTES = 512
+const STACK_BYTES = 512 - 32
 /** Objects with session kfuncs are for kernels from 6.10 on. */
 const stepOf = (object: string): number => (/typed(_ctx)?\.bpf\.o$/.test(object) ? 16 : 32)
 const FRAMES = 8

@@ -1,5 +1,5 @@
 /** The kept part of a pod: an object of the API server → a fraction of it, so that a thousand pods take a few megabytes. */
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Container, Pod, Timestamp } from '../../exporters/contract/event.ts'
 import type { KubernetesObject } from '../kubernetes/client.ts'
 import { probeCommand } from './exec-probe.ts'

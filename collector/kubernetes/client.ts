@@ -6,8 +6,8 @@
  */
 import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import { Agent, request } from 'node:https'
-import { z } from 'zod'
+import type { Agent } from 'node:https'
+import * as z from 'zod'
 import { AnswerTooLarge, MAX_ANSWER_BYTES, answerTo, bodyOf } from '../../config/base/answers.ts'
 import { version } from '../../config/base/own.ts'
 import type { KubernetesConfig } from '../../config/agent/schema.ts'
@@ -16,6 +16,9 @@ import { loginOf } from './login.ts'
 import type { Credentials, Login, LoginOptions } from './login.ts'
 import { answerError, connectionError } from './refusal.ts'
 import type { ApiRequest, Resource } from './refusal.ts'
+
+/** Loaded at its first use: with TLS it would be a sixth of what every start loads. */
+const https = (): typeof import('node:https') => process.getBuiltinModule('node:https')
 
 export interface Clients {
   readonly login: Login
@@ -169,7 +172,7 @@ export class KubernetesClient implements Disposable {
       ...(credentials.token === undefined ? {} : { authorization: `Bearer ${credentials.token}` }),
       ...(body === undefined ? {} : { 'content-type': type, 'content-length': Buffer.byteLength(body) }),
     }
-    const sent = request(url, { method, headers, agent: this.#connectionsFor(credentials), signal })
+    const sent = https().request(url, { method, headers, agent: this.#connectionsFor(credentials), signal })
     sent.end(body)
     const answer = await answerTo(sent)
     const { statusCode = 0 } = answer
@@ -184,7 +187,7 @@ export class KubernetesClient implements Disposable {
     if (this.#connections?.digest === digest) return this.#connections.agent
     // Watches that run go on with the old ones until the server ends them.
     const { verify, serverName } = this.login
-    const agent = new Agent({
+    const agent = new (https().Agent)({
       keepAlive: true,
       // Finds a peer that is gone, below HTTP.
       keepAliveMsecs: 30_000,

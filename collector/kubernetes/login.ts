@@ -4,7 +4,7 @@
  */
 import { dirname, resolve } from 'node:path'
 import { parse } from 'yaml'
-import { z } from 'zod'
+import * as z from 'zod'
 import { readTextFile } from '../../config/yaml/files.ts'
 import { MAX_PEM_BYTES, readNamedFile } from '../../config/base/named-file.ts'
 import { formatProblem, show } from '../../config/yaml/problems.ts'

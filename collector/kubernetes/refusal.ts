@@ -1,5 +1,5 @@
 /** Errors of requests to the API server, in one sentence that names the verb and the resource. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { errnoOf } from '../../config/base/unreadable.ts'
 import { show } from '../../config/yaml/problems.ts'
 import { CollectorError } from '../errors.ts'

@@ -1,7 +1,7 @@
 import { basename } from 'node:path'
 import { Document, isMap, isScalar, isSeq } from 'yaml'
 import type { Scalar } from 'yaml'
-import { z } from 'zod'
+import * as z from 'zod'
 import { printable } from '../base/quoting.ts'
 import { pathText } from './loading/explain.ts'
 import type { Origin } from './loading/plain.ts'

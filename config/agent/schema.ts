@@ -2,7 +2,7 @@
  * The agent's configuration: one zod schema from which the types, the defaults, the messages, the JSON Schema for
  * editors and the effective print come. Durations are ms and sizes bytes once parsed.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { address, optionalAddress } from '../base/addresses.ts'
 import { EXPORTER_NAME, exporterSchema } from './exporters/exporters.ts'
 import { sharedFiles } from './exporters/own-files.ts'

@@ -1,5 +1,5 @@
 /** Addresses to listen on, as a config writes them: `host:port`, an IPv6 host in brackets, or `unix:///path`. */
-import { z } from 'zod'
+import * as z from 'zod'
 
 /** Port 0 lets the kernel choose. */
 export type Address = { readonly host: string; readonly port: number } | { readonly path: string }

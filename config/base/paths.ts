@@ -1,6 +1,6 @@
 /** Files and folders that a config names: which keys do, and where a relative path starts. */
 import { isAbsolute, resolve } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 import { HOME, ownFile } from './own.ts'
 
 /** The purpose of a file. A file with a secret should be readable by the agent only. */

@@ -1,5 +1,5 @@
 /** Durations and sizes with units. A bare number is refused, because its unit would be unclear. */
-import { z } from 'zod'
+import * as z from 'zod'
 
 export const KIB = 1024
 export const MIB: number = 1024 * KIB

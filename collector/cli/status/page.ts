@@ -1,6 +1,6 @@
 /** Requests `/status` from a running agent, and declares the parts that commands read. */
 import { access, constants } from 'node:fs/promises'
-import { z } from 'zod'
+import * as z from 'zod'
 import { answerTo, bodyOf } from '../../../config/base/answers.ts'
 import { http } from '../../../config/base/http.ts'
 import { formatAddress, parseAddress } from '../../../config/base/addresses.ts'

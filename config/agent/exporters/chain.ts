@@ -1,5 +1,5 @@
 /** Keys of every exporter: filters and the sending chain, which is queue, spool, batch, retry, timeout. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { DAY_MS, KIB, MIB, duration, size } from '../../base/units.ts'
 import { deadLetter } from './dead-letter.ts'
 import { filtering } from '../filtering/filter.ts'

@@ -1,5 +1,5 @@
 /** The optional file of each exporter for events that its sink rejects for good. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { pathSchema } from '../../base/paths.ts'
 import { KIB, MIB, size } from '../../base/units.ts'
 

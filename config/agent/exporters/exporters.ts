@@ -1,5 +1,5 @@
 /** The schemas below `exporters:`, one per type, each in its own file. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { formatDuration } from '../../base/units.ts'
 import { file } from './file.ts'
 import { fieldsProblem } from '../filtering/filter.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { pathSchema } from '../../base/paths.ts'
 import type { DeepReadonly } from '../../base/readonly.ts'
 import { KIB, MIB, duration, formatDuration, size } from '../../base/units.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { chain } from './chain.ts'
 
 /** The placeholder for these types in a list of types. */

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { pathSchema } from '../../base/paths.ts'
 import { DAY_MS, MIB, duration, formatSize, size } from '../../base/units.ts'
 import { chainOfRequests } from './chain.ts'

@@ -1,6 +1,6 @@
 /** The optional disk queue of each exporter. */
 import { join } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 import { pathSchema } from '../../base/paths.ts'
 import { DAY_MS, KIB, MIB, duration, size } from '../../base/units.ts'
 

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { chain, envelope } from './chain.ts'
 
 /** `type: stdout`. */

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { pathSchema } from '../../base/paths.ts'
 
 /** Certificates of a connection: the same keys for every exporter. `environment`: the variables for missing keys. */

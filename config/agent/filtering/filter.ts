@@ -1,5 +1,5 @@
 /** Filtering and redaction: keys of every exporter. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { duration } from '../../base/units.ts'
 import { parseLabelSelector } from './label-selector.ts'
 import { parseFieldPaths } from './record-fields.ts'

@@ -1,5 +1,5 @@
 /** Queries of a zod schema at a path: its keys, and whether it takes a number or a boolean. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { pathHolds } from '../../base/paths.ts'
 
 type Schema = z.core.$ZodType

@@ -1,5 +1,5 @@
 /** The `containers` section: data that the agent requests from container runtimes. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { pathSchema } from '../../base/paths.ts'
 
 /** Where Docker, podman, containerd (its own, then that of k3s and RKE2) and CRI-O listen. */

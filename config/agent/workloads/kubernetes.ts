@@ -1,5 +1,5 @@
 /** The `kubernetes` section: data that the agent requests from the API server. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { list, regex, selector } from '../filtering/filter.ts'
 import { pathSchema } from '../../base/paths.ts'
 import { duration } from '../../base/units.ts'

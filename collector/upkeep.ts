@@ -3,7 +3,7 @@ import type { Config } from '../config/agent/schema.ts'
 import type { ChangeRecords } from './delivery/change-records.ts'
 import type { Delivery } from './delivery/delivery.ts'
 import { Housekeeping } from './host/housekeeping.ts'
-import { IdleMemory, collectGarbage } from './host/idle-memory.ts'
+import { IdleMemory, collectGarbage, started } from './host/heap.ts'
 import type { Log } from './host/log.ts'
 import { MemoryGuard, logPressure } from './host/memory.ts'
 import type { Pods } from './identity/pods.ts'
@@ -37,9 +37,10 @@ export function makeMemoryGuard(config: Pick<Config, 'memory'>, delivery: Delive
   })
 }
 
-/** Starts the work. `working` of `keeping` makes the next tick come soon. */
+/** Starts the work, when everything else has started. `working` of `keeping` makes the next tick come soon. */
 export function startUpkeep(keeping: Housekeeping, parts: UpkeepParts): void {
   const { kernel, ingest, policies, pods, telemetry, line, runRecords, changes, memory, log } = parts
+  started()
   const modules = new ModuleWatch({ policies, log })
   const idleMemory = new IdleMemory(collectGarbage)
   keeping.start({

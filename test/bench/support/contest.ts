@@ -3,6 +3,7 @@ import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { HEAP_FLAGS } from '../../../collector/host/heap.ts'
 import { launchOf } from '../../support/launcher.ts'
 import type { Cost, Message, Way } from './delivery-child.ts'
 import { median } from './result.ts'
@@ -48,7 +49,10 @@ class Player {
 
   static async start(way: Way): Promise<Player> {
     const { flags, env } = launchOf()
-    const child = fork(CHILD, [JSON.stringify(way)], { execArgv: [...flags], env: { ...env, ...process.env } })
+    const child = fork(CHILD, [JSON.stringify(way)], {
+      execArgv: [...flags, ...HEAP_FLAGS],
+      env: { ...env, ...process.env },
+    })
     const player = new Player(child)
     await player.#hear()
     return player

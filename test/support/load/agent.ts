@@ -3,7 +3,7 @@
  * keys of its config.
  */
 import { flushCompileCache } from 'node:module'
-import { collectGarbage } from '../../../collector/host/idle-memory.ts'
+import { collectGarbage } from '../../../collector/host/heap.ts'
 import type { MetricsPage } from '../../e2e/support/metrics.ts'
 import { RecordedAgent } from '../kernel/recorded.ts'
 import { memoryOf } from '../memory.ts'

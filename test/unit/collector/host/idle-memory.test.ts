@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
-import { IdleMemory } from '../../../../collector/host/idle-memory.ts'
+import { IdleMemory } from '../../../../collector/host/heap.ts'
 
 const MIB = 1 << 20
 

@@ -20,6 +20,6 @@ function report(error: unknown): number {
   return exitCodeOf(error)
 }
 
-const code = await ktrail(process.argv.slice(2), systemTerminal).catch(report)
-if (hungThreads() > 0) endProcess(code)
-process.exit(code)
+const end = (code: number): never => (hungThreads() > 0 ? endProcess(code) : process.exit(code))
+// No await: the bundle is CommonJS.
+void ktrail(process.argv.slice(2), systemTerminal).catch(report).then(end)

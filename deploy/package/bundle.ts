@@ -3,11 +3,11 @@
  *
  *   node deploy/package/bundle.ts FOLDER
  *
- * FOLDER gets the program (`collector/main.js`), the test tools for authors of exporters (`exporters/testing/index.js`), and the parts of
- * both. Some parts are loaded only when they are needed.
+ * FOLDER gets the program (`collector/ktrail.cjs`, which `collector/main.js` runs), and the test tools for authors of exporters
+ * (`exporters/testing/index.js`) with their parts.
  */
 import { build } from 'esbuild'
-import type { Plugin } from 'esbuild'
+import type { BuildOptions, Plugin } from 'esbuild'
 
 const [outdir = ''] = process.argv.slice(2)
 
@@ -25,21 +25,38 @@ const outside: Plugin = {
     ),
 }
 
-await build({
-  entryPoints: ['collector/main.ts', 'exporters/testing/index.ts'],
+const OPTIONS: BuildOptions = {
   outdir,
   outbase: '.',
   bundle: true,
-  splitting: true,
-  chunkNames: 'parts/[name]-[hash]',
-  format: 'esm',
   platform: 'node',
   target: 'node24',
   legalComments: 'eof',
+  plugins: [outside],
+  logLevel: 'warning',
+}
+
+await build({
+  ...OPTIONS,
+  entryPoints: ['exporters/testing/index.ts'],
+  splitting: true,
+  chunkNames: 'parts/[name]-[hash]',
+  format: 'esm',
   // For packages inside that are CommonJS.
   banner: {
     js: "import { createRequire as requireOf } from 'node:module'\nconst require = requireOf(import.meta.url)",
   },
-  plugins: [outside],
-  logLevel: 'warning',
 })
+
+// CommonJS: a module that is imported by `import()` runs at its first use, and what it imports from node_modules is loaded then.
+await build({
+  ...OPTIONS,
+  entryPoints: { 'collector/ktrail': 'collector/main.ts' },
+  outExtension: { '.js': '.cjs' },
+  format: 'cjs',
+  define: { 'import.meta.url': 'importMetaUrl', 'import.meta.dirname': '__dirname' },
+  banner: { js: "const importMetaUrl = require('node:url').pathToFileURL(__filename).href" },
+})
+
+// Last: its date shows the launcher whether a source is newer.
+await build({ ...OPTIONS, entryPoints: { 'collector/main': 'deploy/package/main.ts' }, format: 'esm' })

@@ -52,7 +52,7 @@ fi
 
 # ./ktrail starts the sources when one of them is newer. The parts of before stay: an agent that runs may still load one of them.
 bundle=build/dist/collector/main.js
-if [ ! -e $bundle ] || [ -n "$(find collector config exporters native deploy/package/bundle.ts package-lock.json \( -name '*.[jt]s*' -o -name package-lock.json \) -newer $bundle -print -quit)" ]; then
+if [ ! -e $bundle ] || [ -n "$(find collector config exporters native deploy/package package-lock.json \( -name '*.[jt]s*' -o -name package-lock.json \) -newer $bundle -print -quit)" ]; then
   log 'bundling the sources'
   node deploy/package/bundle.ts build/dist || die 'cannot bundle the sources: see the output of esbuild above'
 fi

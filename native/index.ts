@@ -168,8 +168,8 @@ export async function kernelFunctionNames(): Promise<string[]> {
 }
 
 /**
- * Addresses of those names that /proc/kallsyms has, modules' too; one pass of some 10 MB. 0n where addresses are hidden
- * (no root, kptr_restrict). If several symbols have one name: the first function. Rejects with NativeError OPEN_FAILED, BAD_ARGUMENT.
+ * Addresses of those names that the kernel has, modules' too. 0n where they are hidden (no root, kptr_restrict). If several symbols have one
+ * name: one of them. Before Linux 5.16 it is a pass over /proc/kallsyms. Rejects with NativeError OPEN_FAILED, BAD_ARGUMENT.
  */
 export async function kernelSymbols(names: readonly string[]): Promise<Map<string, bigint>> {
   return new Map(await asLists.kernelSymbols(names))

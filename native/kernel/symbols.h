@@ -11,8 +11,8 @@ namespace ktrail {
 
 using Symbols = std::unordered_map<std::string, uint64_t>;
 
-// Addresses of the `names` that /proc/kallsyms has: a function before data of the same name, the first of several.
-// 0 where the kernel hides addresses. One pass; nothing when the file cannot be read (errno).
+// Addresses of the `names` that the kernel has; 0 where it hides them. Of several symbols of a name, one. Nothing if /proc/kallsyms is needed and
+// cannot be read (errno).
 std::optional<Symbols> FindSymbols(const std::vector<std::string>& names);
 
 }  // namespace ktrail

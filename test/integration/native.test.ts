@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { release } from 'node:os'
 import { describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -279,5 +280,22 @@ describe('native: kernel', { skip }, () => {
     const found = await kernelSymbols(['vfs_read', 'rename_lock', 'no_such_fn'])
     assert.deepEqual([...found.keys()].toSorted(), ['rename_lock', 'vfs_read'])
     assert.ok((found.get('vfs_read') ?? 0n) > 0xffff_0000_0000_0000n)
+  })
+
+  const noLookUp = atLeast(5, 16) ? false : 'a program cannot look names up before 5.16'
+  it('finds addresses without a pass over /proc/kallsyms, which takes a second here', { skip: noLookUp }, async () => {
+    const names = ['security_file_permission', 'rename_lock', 'no_such_fn']
+    const program = `import { kernelSymbols } from '${new URL('../../native/index.ts', import.meta.url).href}'
+      const found = await kernelSymbols(${JSON.stringify(names)})
+      console.log([...found].map(([name, address]) => \`\${address.toString(16)} \${name}\`).join('\\n'))`
+    const hide = 'mount --bind /dev/null /proc/kallsyms && exec "$0" --input-type=module --eval "$1"'
+    const found = execFileSync('unshare', ['-m', 'sh', '-c', hide, process.execPath, program], { encoding: 'utf8' })
+    const listed = readFileSync('/proc/kallsyms', 'utf8').matchAll(
+      /^(\w+) \w (security_file_permission|rename_lock)$/gm,
+    )
+    assert.deepEqual(
+      found.trim().split('\n').toSorted(),
+      [...listed].map(([, address, name]) => `${address} ${name}`).toSorted(),
+    )
   })
 })

@@ -68,5 +68,5 @@ fi
 # Last: its presence shows the launcher that the build is complete.
 echo "$node" >"$FACTS/node"
 
-# Fills the launcher's compile cache: an agent writes it only when it ends.
+# Keeps the code that V8 compiles for a command, until an agent has started (deploy/package/main.ts).
 ./ktrail version >/dev/null || die "./ktrail does not start: see its output above"

@@ -47,9 +47,9 @@ test('bundle: a start reads one file, with other characters than ASCII in commen
   )
 })
 
-/** A place with `main.js`, a program that prints `text` and reports its start, and an empty folder for its code. */
+/** A place with `main.js`, a program that prints `text` and reports its start if this is its argument, and an empty folder for its code. */
 function place(text: string): {
-  readonly run: () => string
+  readonly run: (command?: string) => string
   readonly code: string
   readonly put: (text: string) => void
 } {
@@ -60,12 +60,15 @@ function place(text: string): {
   const put = (printed: string): void =>
     writeFileSync(
       path.join(home, 'ktrail.cjs'),
-      `console.log('${printed}')\nrequire('node:diagnostics_channel').channel('ktrail:started').publish()\n`,
+      `console.log('${printed}')\nif (process.argv[2] === 'start') require('node:diagnostics_channel').channel('ktrail:started').publish()\n`,
     )
   put(text)
-  const run = (): string => {
+  const run = (command = 'start'): string => {
     const env = { ...process.env, NODE_COMPILE_CACHE: cache }
-    const { stdout, stderr } = spawnSync(process.execPath, [...launchOf().flags, own], { encoding: 'utf8', env })
+    const { stdout, stderr } = spawnSync(process.execPath, [...launchOf().flags, own, command], {
+      encoding: 'utf8',
+      env,
+    })
     assert.equal(stderr, '')
     assert.deepEqual(
       readdirSync(cache).filter((name) => name.startsWith('ktrail')),
@@ -98,6 +101,20 @@ test('bundle: runs the code that V8 compiled for an earlier start, and writes it
   assert.equal(run(), 'one')
 })
 
+test('bundle: keeps the code of a command until an agent has started, and then that of the agent', () => {
+  const { run, code } = place('one')
+  const started = (): number => readFileSync(code).readUInt32LE(8)
+  run('command')
+  assert.equal(started(), 0)
+  const before = statSync(code)
+  run('command')
+  assert.equal(statSync(code).ino, before.ino)
+  run()
+  assert.equal(started(), 1)
+  run('command')
+  assert.equal(started(), 1)
+})
+
 test('bundle: does not run code of another program of the same length, and replaces it', () => {
   const { run, code, put } = place('one')
   assert.equal(run(), 'one')
@@ -115,8 +132,8 @@ for (const [name, damage] of [
     'flags of another V8',
     (bytes: Buffer) => {
       // The hash of its flags is the fourth word of V8's header.
-      bytes.fill(0xaa, 8 + 12, 8 + 16)
-      bytes.writeUInt32LE(crc32(bytes.subarray(8)), 4)
+      bytes.fill(0xaa, 12 + 12, 12 + 16)
+      bytes.writeUInt32LE(crc32(bytes.subarray(12)), 4)
       return bytes
     },
   ],
@@ -128,6 +145,6 @@ for (const [name, damage] of [
     writeFileSync(code, damage(Buffer.from(whole)))
     assert.equal(run(), 'one')
     assert.equal(readFileSync(code).length, whole.length)
-    assert.equal(readFileSync(code).readUInt32LE(4), crc32(readFileSync(code).subarray(8)))
+    assert.equal(readFileSync(code).readUInt32LE(4), crc32(readFileSync(code).subarray(12)))
   })
 }

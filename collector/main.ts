@@ -21,5 +21,6 @@ function report(error: unknown): number {
 }
 
 const end = (code: number): never => (hungThreads() > 0 ? endProcess(code) : process.exit(code))
-// No await: the bundle is CommonJS.
+// The bundle is CommonJS, without `await` here, for which Node would fail if nothing were left that could settle it.
+process.exitCode = 1
 void ktrail(process.argv.slice(2), systemTerminal).catch(report).then(end)

@@ -47,6 +47,13 @@ test('bundle: a start reads one file, with other characters than ASCII in commen
   )
 })
 
+test('bundle: a process that does not come to its own end fails', () => {
+  const never = path.join(folder, 'never.cjs')
+  writeFileSync(never, 'process.exit = () => undefined\n')
+  const { status } = spawnSync(process.execPath, [...launchOf().flags, '--require', never, main, 'version'])
+  assert.equal(status, 1)
+})
+
 /** A place with `main.js`, a program that prints `text` and reports its start if this is its argument, and an empty folder for its code. */
 function place(text: string): {
   readonly run: (command?: string) => string

@@ -61,7 +61,12 @@ run() {
   wanted "$name" || return 0
   log "$name"
   : >"$results/$name.started"
-  "$@" || code=$?
+  # In a shell of its own, which has no other children to count. A guest's programs are the time of its QEMU.
+  (
+    "$@" || code=$?
+    times >"$results/$name.times"
+    exit "$code"
+  ) || code=$?
   echo "$code" >"$results/$name.code"
 }
 
@@ -101,7 +106,7 @@ tests() {
   [ "${program[0]}" != node ] || test/support/kubernetes/build.sh --if-built >/dev/null 2>&1 || guest=()
   # Made here, so that a guest that crashes before node starts is a run without a summary.
   : >"$results/$name.tally"
-  local command=(node --disable-warning=ExperimentalWarning --import ./test/support/compile-cache.js --test
+  local command=(node --disable-warning=ExperimentalWarning --import ./test/support/preload.js --test
     --test-reporter=spec --test-reporter-destination=stdout
     --test-reporter=./test/support/tally-reporter.ts "--test-reporter-destination=build/test/$name.tally" "${process[@]}")
   if [ ${#guest[@]} -gt 0 ]; then
@@ -115,7 +120,7 @@ tests() {
     # A file that does not end is named when the time is over. Guests have a time limit of their own.
     local limit=40m
     [ "${KTRAIL_LONG:-}" != 1 ] || limit=4h
-    run "$name" "${nice[@]}" timeout "$limit" "${command[@]}" "${serial[@]}" "${found[@]}"
+    run "$name" env "KTRAIL_TEST_CPU=$results/$name.cpu" "${nice[@]}" timeout "$limit" "${command[@]}" "${serial[@]}" "${found[@]}"
   fi
 }
 

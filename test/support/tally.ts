@@ -1,10 +1,12 @@
 /**
- * Adds up the runs of one `make test`: prints how long its runs and slowest files took, and `N passed, N failed[, N skipped]` as the last line.
+ * Adds up the runs of one `make test`: prints the time and CPU time of its runs and most expensive files, and `N passed, N failed[, N skipped]` as the
+ * last line.
  *
  *   node test/support/tally.ts FOLDER
  *
- * FOLDER holds for each run NAME: `NAME.started` (empty), and when it ended `NAME.code` (exit code); a run of
- * `node --test` also leaves `NAME.tally` (lines of tally-reporter.ts), while a plain check has none.
+ * FOLDER holds for each run NAME: `NAME.started` (empty), and when it ended `NAME.code` (exit code) and `NAME.times` (CPU time, by `times` of bash); a
+ * run of `node --test` also leaves `NAME.tally` (lines of tally-reporter.ts), while a plain check has none. `NAME.cpu` (lines of preload.js) has the CPU
+ * time of each file; runs in guests have none.
  * A run that did not finish is one failure: missing output never counts as success. Exits with 1 if anything failed.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
@@ -25,6 +27,10 @@ export interface Run {
   readonly code: number | undefined
   /** undefined: a plain check, passed or failed as a whole. */
   readonly lines: readonly TallyLine[] | undefined
+  /** CPU time of the run and the programs that it started, guests included. undefined: not known. */
+  readonly cpuMs?: number | undefined
+  /** The same of each file. */
+  readonly cpuMsOfFiles?: ReadonlyMap<string, number>
 }
 
 function at(file: string): string {
@@ -73,22 +79,33 @@ export function tallyRun({ name, code, lines }: Run): Tally {
   return { passed, failed, skipped, notes }
 }
 
-/** Reads the results of the runs in `folder`. A torn last line (a guest that crashed) is ignored. */
+/** Lines of JSON in a file; none if it does not exist. A torn last line (a guest that crashed) is ignored. */
+function jsonLines<T>(file: string): T[] {
+  if (!existsSync(file)) return []
+  const text = readFileSync(file, 'utf8')
+  const whole = text.slice(0, text.lastIndexOf('\n') + 1).split('\n')
+  return whole.filter((line) => line !== '').map((line) => JSON.parse(line) as T)
+}
+
+/** User and system time of the shell and of its children: `times` of bash prints four values such as `1m2.345s`. */
+export function cpuMsOf(times: string): number {
+  const values = [...times.matchAll(/(\d+)m([\d.]+)s/g)]
+  return values.reduce((ms, [, minutes, seconds]) => ms + Number(minutes) * 60_000 + Number(seconds) * 1000, 0)
+}
+
+/** Reads the results of the runs in `folder`. */
 export function readRuns(folder: string): Run[] {
   const names = readdirSync(folder).filter((file) => file.endsWith('.started'))
-  return names.toSorted().map((file) => {
-    const name = file.slice(0, -'.started'.length)
+  return names.toSorted().map((started) => {
+    const name = started.slice(0, -'.started'.length)
     const codeFile = path.join(folder, `${name}.code`)
     const code = existsSync(codeFile) ? Number(readFileSync(codeFile, 'utf8')) : undefined
+    const timesFile = path.join(folder, `${name}.times`)
+    const cpuMs = existsSync(timesFile) ? cpuMsOf(readFileSync(timesFile, 'utf8')) : undefined
     const tallyFile = path.join(folder, `${name}.tally`)
-    if (!existsSync(tallyFile)) return { name, code, lines: undefined }
-    const text = readFileSync(tallyFile, 'utf8')
-    const whole = text.slice(0, text.lastIndexOf('\n') + 1)
-    const lines = whole
-      .split('\n')
-      .filter((line) => line !== '')
-      .map((line) => JSON.parse(line) as TallyLine)
-    return { name, code, lines }
+    const lines = existsSync(tallyFile) ? jsonLines<TallyLine>(tallyFile) : undefined
+    const files = jsonLines<{ file: string; ms: number }>(path.join(folder, `${name}.cpu`))
+    return { name, code, lines, cpuMs, cpuMsOfFiles: new Map(files.map(({ file, ms }) => [file, ms])) }
   })
 }
 
@@ -104,21 +121,48 @@ export function sum(tallies: readonly Tally[]): Tally {
 }
 
 /** How many files the table of durations names. */
-const SLOWEST = 12
+const MOST_EXPENSIVE = 20
 
-/** The runs, and below them the slowest files, each with its seconds, the longest first. */
+interface Row {
+  readonly ms?: number | undefined
+  readonly cpuMs?: number | undefined
+  readonly text: string
+}
+
+/** Rows by CPU time, the largest first. A file in a guest has a duration only: its guest is busy as long as it runs. */
+function table(rows: readonly Row[]): string[] {
+  const column = (ms: number | undefined): string => (ms === undefined ? '-' : (ms / 1000).toFixed(0)).padStart(6)
+  const cost = ({ ms = 0, cpuMs = ms }: Row): number => cpuMs
+  return rows
+    .toSorted((a, b) => cost(b) - cost(a))
+    .map(({ ms, cpuMs, text }) => `${column(ms)} s ${column(cpuMs)} s CPU  ${text}`)
+}
+
+/** The runs, and below them the most expensive files, each with its seconds and CPU seconds. */
 export function durations(runs: readonly Run[]): string[] {
-  const row = (ms: number, text: string): string => `${(ms / 1000).toFixed(0).padStart(6)} s  ${text}`
-  const byTime = runs
-    .flatMap(({ name, lines = [] }) => lines.map((line) => ({ name, line })))
-    .flatMap(({ name, line }) => (line.kind === 'file' || line.kind === 'summary' ? [{ name, line }] : []))
-    .toSorted((a, b) => b.line.ms - a.line.ms)
-  const whole = byTime.filter(({ line }) => line.kind === 'summary').map(({ name, line }) => row(line.ms, name))
-  const files = byTime.flatMap(({ name, line }) =>
-    line.kind === 'file' ? [row(line.ms, `${path.relative(process.cwd(), line.file)} (${name})`)] : [],
+  const whole = runs.map(({ name, lines = [], cpuMs }): Row => {
+    const ms = lines.find((line) => line.kind === 'summary')?.ms
+    return { ms, cpuMs, text: name }
+  })
+  const files = runs.flatMap(({ name, lines = [], cpuMsOfFiles }) =>
+    lines.flatMap((line): Row[] => {
+      if (line.kind !== 'file') return []
+      return [
+        {
+          ms: line.ms,
+          cpuMs: cpuMsOfFiles?.get(line.file),
+          text: `${path.relative(process.cwd(), line.file)} (${name})`,
+        },
+      ]
+    }),
   )
-  if (files.length === 0) return []
-  return ['duration of the runs:', ...whole, 'slowest files:', ...files.slice(0, SLOWEST)]
+  const cpuMs = runs.reduce((ms, run) => ms + (run.cpuMs ?? 0), 0)
+  return [
+    'duration of the runs:',
+    ...table(whole),
+    ...table([{ cpuMs, text: 'all of them' }]),
+    ...(files.length === 0 ? [] : ['most expensive files:', ...table(files).slice(0, MOST_EXPENSIVE)]),
+  ]
 }
 
 /** The line that ends `make test`. */

@@ -34,6 +34,9 @@ picture: build ## draw the pictures in README and docs: a run of the demo, the s
 test: build ## checks, unit tests, and the rest on a real kernel (KERNEL=5.10|6.1|6.12|7.3)
 	@test/run.sh
 
+long: build ## make test with all real sinks, and the counts that found each defect (two hours)
+	@KTRAIL_LONG=1 test/run.sh
+
 full: build ## 600,000 hits under full preemption; make test takes 50,000
 	@ONLY=full KTRAIL_FULL_HITS=600000 test/run.sh
 
@@ -44,7 +47,7 @@ arm64: build ## build for arm64, and test on its kernel in an emulated guest (te
 faults: build ## real sinks, the long way: 200 kills, brokers moved under load (30 min)
 	@ONLY=host KTRAIL_LONG=1 test/run.sh
 
-NIGHTLY := test full faults simulate fuzz random-policies policy-changes start-stop coverage random-tree churn soak arm64
+NIGHTLY := long full simulate fuzz random-policies policy-changes start-stop coverage random-tree churn soak arm64
 nightly: build ## all tests that take long, one after the other, also behind one that fails (half a day)
 	@failed=; for target in $(NIGHTLY); do $(MAKE) --no-print-directory $$target || failed="$$failed $$target"; done; \
 		[ -z "$$failed" ] || { echo "nightly: failed:$$failed; run each alone" >&2; exit 1; }
@@ -133,4 +136,4 @@ image: package ## container image ktrail:VERSION, by docker: BASE=debian:bookwor
 clean: ## remove what was built; fetched kernels and Node stay in the cache
 	rm -rf bpf/build native/build build node_modules
 
-.PHONY: help build run picture test full arm64 faults nightly check soak bench compare simulate fuzz record random-policies start-stop policy-changes coverage random-tree kubernetes churn package image clean
+.PHONY: help build run picture test long full arm64 faults nightly check soak bench compare simulate fuzz record random-policies start-stop policy-changes coverage random-tree kubernetes churn package image clean

@@ -5,7 +5,7 @@
 #   FILES=GLOB    only the test files that match, for instance FILES='*burst*'
 #   ARCH=arm64    only tests on a kernel for arm64, with what deploy/setup/cross.sh built: make arm64
 #   KTRAIL_SEED, KTRAIL_FULL_HITS: for test/e2e/crash.test.ts and test/e2e-full
-#   KTRAIL_LONG=1: also slow tests with real sinks, which take minutes (test/integration-host), and more rounds in guests
+#   KTRAIL_LONG=1: also slow tests, which take minutes (test/support/long.ts), and more rounds in guests
 # One guest runs from the first minute on, beside everything else, two once the tests of packages have ended. Real sinks run beside the unit tests.
 # Lines of both begin with the name of the run.
 # Everything runs even if something fails; the last line is `N passed, N failed`, with `, N skipped` if some were.
@@ -25,6 +25,10 @@ case $kernel in
   5.10 | 6.1 | 6.12 | 7.3) ;;
   *) die "KERNEL=$kernel: expected 5.10, 6.1, 6.12 or 7.3" ;;
 esac
+
+# Seconds for one guest.
+guest_s=1800
+[ "${KTRAIL_LONG:-}" != 1 ] || guest_s=7200
 
 arch=${ARCH:-}
 [[ $arch =~ ^(arm64)?$ ]] || die "ARCH=$arch: expected arm64, or nothing for this machine's"
@@ -140,16 +144,16 @@ guest_worker() {
   for part in kubernetes one-agent $(seq "$PARTS"); do
     mkdir "$results/$part.taken" 2>/dev/null || continue
     case $part in
-      kubernetes) tests 7-e2e-kubernetes --kubernetes --cpus 2 --timeout 900 -- test/e2e-kubernetes/api-server.test.ts ;;
-      one-agent) tests 7-e2e-one-agent --one-process --cpus 2 --timeout 1800 -- test/e2e/one-agent ;;
-      *) tests "7-integration-e2e-$part" --part "$part/$PARTS" --cpus 2 --timeout 1800 -- test/integration "${apart[@]}" ;;
+      kubernetes) tests 7-e2e-kubernetes --kubernetes --cpus 2 --timeout "$guest_s" -- test/e2e-kubernetes/api-server.test.ts ;;
+      one-agent) tests 7-e2e-one-agent --one-process --cpus 2 --timeout "$guest_s" -- test/e2e/one-agent ;;
+      *) tests "7-integration-e2e-$part" --part "$part/$PARTS" --cpus 2 --timeout "$guest_s" -- test/integration "${apart[@]}" ;;
     esac
   done
 }
 
 # Full preemption is a boot option on kernels with PREEMPT_DYNAMIC; one kernel is enough to test it.
 guests() {
-  [ "$kernel" != 6.12 ] || tests 8-e2e-full --cpus 2 --timeout 1500 --append preempt=full -- test/e2e-full
+  [ "$kernel" != 6.12 ] || tests 8-e2e-full --cpus 2 --timeout "$guest_s" --append preempt=full -- test/e2e-full
   guest_worker
 }
 

@@ -15,10 +15,6 @@ import { CHAIN, exporterConfig } from '../exporter-config.ts'
 export const EPOCH = 'e1'
 export const DEADLINE_MS = 120_000
 
-/** Why a long test does not run now; false if it does. */
-export const SKIP_LONG: string | false =
-  process.env['KTRAIL_LONG'] === '1' ? false : 'takes minutes; KTRAIL_LONG=1 runs it'
-
 /** The exporter behind the chain that the agent puts before it, with short waits. */
 export function senderOf(
   brokers: readonly string[],

@@ -209,6 +209,7 @@ test('make: every target of the help exists and is described', () => {
     'run',
     'picture',
     'test',
+    'long',
     'full',
     'arm64',
     'faults',

@@ -124,7 +124,9 @@ tests() {
     # A file that does not end is named when the time is over. Guests have a time limit of their own.
     local limit=40m
     [ "${KTRAIL_LONG:-}" != 1 ] || limit=4h
-    run "$name" env "KTRAIL_TEST_CPU=$results/$name.cpu" "${nice[@]}" timeout "$limit" "${command[@]}" "${serial[@]}" "${found[@]}"
+    # timeout leaves the group that end_guests ends.
+    run "$name" env "KTRAIL_TEST_CPU=$results/$name.cpu" "${nice[@]}" setpriv --pdeathsig TERM timeout "$limit" "${command[@]}" "${serial[@]}" \
+      "${found[@]}"
   fi
 }
 
@@ -183,6 +185,11 @@ host_tests() {
   tests 5-integration-host --serial -- test/integration-host > >(sed -u 's/^/5-integration-host: /') 2>&1
 }
 
+# Unit tests that only compute. In one process they take half of the processor time: there, Node starts and loads the sources once.
+ONLY_COMPUTE='^test/unit/(config|exporters/(contract|encoding|filtering)|collector/(guard|identity|ingest|kernel|telemetry|wire))/'
+mapfile -t computing < <(find test/unit -name '*.test.ts' | grep -E "$ONLY_COMPUTE" | LC_ALL=C sort)
+mapfile -t others < <(find test/unit -name '*.test.ts' | grep -vE "$ONLY_COMPUTE" | LC_ALL=C sort)
+
 all() {
   node test/support/programs.ts || die 'cannot compile the C programs of test/fixtures: see the output of the compiler above'
   start guests
@@ -191,7 +198,8 @@ all() {
   run 1-format npm run --silent format:check
   run 2-lint npm run --silent lint
   run 3-types npm run --silent types
-  tests 4-unit --nice -- test/unit
+  tests 4-unit --nice -- "${others[@]}"
+  tests 4-unit-one-process --nice --one-process -- "${computing[@]}"
   wait "$host_tests" || true
   start packages_then_guests
 }

@@ -6,9 +6,14 @@ import { TestAgent, cannotRun } from './support/agent.ts'
 import type { AgentOptions } from './support/agent.ts'
 import { accessOf, audited, balanced, burst, countLines, cpuMs, report, target } from './support/faults.ts'
 import { fileHook, path, policy } from './support/policy.ts'
+import { LONG } from '../support/long.ts'
 
 const skip = cannotRun()
 if (skip !== false) console.log(`burst: skipped: ${skip}`)
+
+const HITS = LONG ? 20_000 : 10_000
+const IN_RING = LONG ? 60_000 : 30_000
+const many = (hits: number): string => hits.toLocaleString('en')
 
 const CPU1 = '/sys/devices/system/cpu/cpu1/online'
 
@@ -89,31 +94,34 @@ describe('burst', { skip }, () => {
   })
   after(() => reported.agent[Symbol.asyncDispose]())
 
-  it('20,000 hits of one process, default config: 20,000 events', () =>
-    checkBurst('one reader, two CPUs', { hits: 20_000, processes: 1 }, reported))
+  it(`${many(HITS)} hits of one process, default config: as many events`, () =>
+    checkBurst('one reader, two CPUs', { hits: HITS, processes: 1 }, reported))
 
-  it('20,000 hits of four processes at once: 20,000 events', () =>
-    checkBurst('four readers, two CPUs', { hits: 20_000, processes: 4 }, reported))
+  it(`${many(HITS)} hits of four processes at once: as many events`, () =>
+    checkBurst('four readers, two CPUs', { hits: HITS, processes: 4 }, reported))
 
-  it('20,000 hits on one CPU, the agent on the same: 20,000 events', async (t) => {
+  it(`${many(HITS)} hits on one CPU, the agent on the same: as many events`, async (t) => {
     using cpu = oneCpu()
     if (cpu === undefined) return t.skip('this guest has no second CPU that can be taken away')
-    await checkBurst('one reader, one CPU', { hits: 20_000, processes: 1 }, reported)
+    await checkBurst('one reader, one CPU', { hits: HITS, processes: 1 }, reported)
   })
 
-  it('20,000 hits of four processes on one CPU: 20,000 events', async (t) => {
+  it(`${many(HITS)} hits of four processes on one CPU: as many events`, async (t) => {
     using cpu = oneCpu()
     if (cpu === undefined) return t.skip('this guest has no second CPU that can be taken away')
-    await checkBurst('four readers, one CPU', { hits: 20_000, processes: 4 }, reported)
+    await checkBurst('four readers, one CPU', { hits: HITS, processes: 4 }, reported)
   })
 
   it('then it stops with exit code 0 and a whole last line', () => stopped(reported.agent))
 
   // Hits come five times as fast as an emulated agent writes them, so the ring must hold nearly all of their records of 170 bytes.
-  it('60,000 hits with an exporter that blocks, in a ring that is large enough: 60,000 events', async () => {
-    const blocking = await start({ archive: { queue: { when_full: 'block' } }, config: { ring: { size: '16MiB' } } })
+  it(`${many(IN_RING)} hits with an exporter that blocks, in a ring that is large enough: as many events`, async () => {
+    const blocking = await start({
+      archive: { queue: { when_full: 'block' } },
+      config: { ring: { size: LONG ? '16MiB' : '8MiB' } },
+    })
     await using agent = blocking.agent
-    await checkBurst('one reader, when_full: block', { hits: 60_000, processes: 1 }, blocking)
+    await checkBurst('one reader, when_full: block', { hits: IN_RING, processes: 1 }, blocking)
     await stopped(agent)
   })
 })

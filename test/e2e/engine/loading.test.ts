@@ -1,6 +1,6 @@
 /**
- * 200 policies of 5 hooks come while a program calls one of the functions all the time: events go on arriving, each call is reported once, and
- * the policies report what they are for.
+ * 80 policies of 5 hooks, or 200 with KTRAIL_LONG=1, come while a program calls one of the functions all the time: events go on arriving, each call is
+ * reported once, and the policies report what they are for.
  */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
@@ -12,18 +12,20 @@ import { setTimeout } from 'node:timers/promises'
 import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
 import { fileHook, path, policy } from '../support/policy.ts'
 import { makeProgram } from '../../support/programs.ts'
+import { LONG } from '../../support/long.ts'
 
 const skip = cannotRun()
-const POLICIES = 200
+const POLICIES = LONG ? 200 : 80
 /** Some 600 calls a second: an emulated processor that others use too can report few more while it loads policies. */
 const THREADS = 1
 const PAUSE_MS = 50
 /**
- * The aim is 250 ms on a machine. An emulated processor is some ten times slower: with three more guests on two cores it took 3.6 s. So
- * this only finds a change that holds up the event loop as a whole, or policies that are loaded one by one.
+ * The aim is 250 ms on a machine. An emulated processor is some ten times slower and shared: 99 % of the calls took 1.4 s while 200 policies were loaded
+ * in 35 s, and 7 s while 80 were loaded in 87 s, on a machine with a load of 15. If the change held up the event loop as a whole, they would take nearly as long as it.
  */
-const P99_MS = 10_000
+const MOST_OF_LOADING = 1 / 3
 const LOOK_MS = 10
+/** One policy after the other would take many minutes. */
 const LOADED_MS = 300_000
 /** Events before and after the change. */
 const AROUND_MS = 3_000
@@ -141,6 +143,6 @@ describe('loading', { skip }, () => {
     assert.equal(metrics.sum('ktrail_accounting_imbalance_events'), 0)
     assert.equal(metrics.sum('ktrail_events_read_total', { type: 'process_kprobe', policy: 'watched' }), calls)
     assert.equal(delays.length, calls, 'each call is a line')
-    assert.ok(part(delays, 0.99) <= P99_MS, `p99 ${part(delays, 0.99)} ms`)
+    assert.ok(part(delays, 0.99) <= MOST_OF_LOADING * loadedMs, `p99 ${part(delays, 0.99)} ms of ${loadedMs} ms`)
   })
 })

@@ -61,7 +61,7 @@ const EXECS = {
 }
 const twoPolicies = { 'p.yaml': policy('one', [OPENS, READS, EXECS]), 'q.yaml': policy('two', [READS, NEVER]) }
 /** Calls that never return. */
-const CALLS = 400
+const CALLS = 100
 /** Time within which a change of the map of waiting calls is reported. */
 const SEEN_S = 10
 const PREFIX = process.arch === 'arm64' ? '__arm64_' : '__x64_'
@@ -150,7 +150,7 @@ describe('joined returns', { skip }, () => {
         // On one CPU a new process soon gets the stack of one before, some at the same depth. For so long that the guard looks more than once.
         if (mode === 'join') {
           const earlier = exits().length
-          const loop = `for i in $(seq ${CALLS / 20}); do for j in $(seq 20); do (exit 21); done; sleep 0.1; done; exit 0`
+          const loop = `for i in $(seq ${CALLS / 20}); do for j in $(seq 20); do (exit 21); done; sleep 1; done; exit 0`
           execFileSync('taskset', ['-c', '0', 'sh', '-c', loop])
           await agent.until(`${CALLS} returns to be given up`, async () => {
             const kind = { kind: 'return_not_seen' }

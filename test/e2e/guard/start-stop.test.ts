@@ -19,7 +19,7 @@ import { makeProgram } from '../../support/programs.ts'
 
 const skip = cannotRun()
 if (skip !== false) console.log(`start-stop: skipped: ${skip}`)
-const STARTS = Number(process.env['KTRAIL_STARTS'] || 20)
+const STARTS = Number(process.env['KTRAIL_STARTS'] || 12)
 /** The longest that one start and stop may take, on a busy machine in an emulated guest. */
 const HUNG_MS = 60_000
 const RING_BYTES = 1 << 20

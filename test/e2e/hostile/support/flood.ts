@@ -16,7 +16,10 @@ import { kernelAtLeast } from '../../support/kernel.ts'
 import { UID, hostileBinary, opened } from '../../support/hostile.ts'
 import { fileHook, path, policy } from '../../support/policy.ts'
 import { alive, recovered } from './recovery.ts'
+import { LONG } from '../../../support/long.ts'
 
+/** All attacks at once have this part of the calls of each alone. */
+const AT_ONCE = 0.1
 const READS = 200
 /** How long an attacker that does not end by itself runs. */
 const LASTS_MS = 4_000
@@ -33,45 +36,56 @@ interface Target {
 }
 
 interface Attack {
+  /** Its object is `times` of this. */
   readonly name: string
+  readonly times: number
   readonly program: () => string
-  readonly words: (target: Target) => readonly string[]
+  readonly words: (target: Target, times: string) => readonly string[]
   /** Prints a line once it attacks, and continues until its standard input ends. */
   readonly lasts?: boolean
 }
 
 const ATTACKS: readonly Attack[] = [
   {
-    name: '200,000 reads of a watched file by four processes',
+    name: 'reads of a watched file by each of four processes',
+    times: LONG ? 50_000 : 12_500,
     program: burstBinary,
-    words: ({ file }) => ['pread', file, '50000', '4'],
+    words: ({ file }, times) => ['pread', file, times, '4'],
   },
   {
-    name: '300 programs with 16,000 bytes of arguments, each another text',
+    name: 'programs with 16,000 bytes of arguments, each another text',
+    times: LONG ? 300 : 100,
     program: () => hostileBinary('arguments'),
-    words: () => ['300'],
+    words: (_, times) => [times],
   },
   {
-    name: '1,500 children that have read a watched file and sleep',
+    name: 'children that have read a watched file and sleep',
+    times: LONG ? 1_500 : 500,
     program: () => hostileBinary('sleepers'),
-    words: ({ file }) => ['1500', file],
+    words: ({ file }, times) => [times, file],
     lasts: true,
   },
   {
-    name: 'a storm of renames, and one of mounts in a user namespace',
+    name: 'reads in a storm of renames, and one of mounts in a user namespace',
+    times: LONG ? 200_000 : 50_000,
     program: () => hostileBinary('storm'),
-    words: ({ own }) => ['/etc/hostname', '200000', own],
+    words: ({ own }, times) => ['/etc/hostname', times, own],
   },
   {
     // The kernel side remembers 8,192 files that were moved out, and counts 16,384 kinds of calls.
-    name: '20,000 files that are made in a sticky folder, linked, read and moved out',
+    name: 'files that are made in a sticky folder, linked, read and moved out',
+    times: 17_000,
     program: () => hostileBinary('moves'),
-    words: ({ moved }) => [moved, '20000'],
+    words: ({ moved }, times) => [moved, times],
   },
   {
-    name: '500 files with names of 1,000 bytes on FUSE',
+    name: 'files with names of 1,000 bytes on FUSE',
+    times: LONG ? 500 : 200,
     program: () => hostileBinary('names'),
-    words: ({ mounted }) => [mounted, ...Array.from({ length: 500 }, (_, i) => String(i).padStart(1_000, 'n'))],
+    words: ({ mounted }, times) => [
+      mounted,
+      ...Array.from({ length: Number(times) }, (_, i) => String(i).padStart(1_000, 'n')),
+    ],
   },
 ]
 
@@ -87,8 +101,11 @@ function byIdentity(folder: string): string {
   return policy('identity', [hook]).replace('cilium.io/', 'ktrail.dev/')
 }
 
-/** Defines the suite; `skip` is the reason why it cannot run here. */
-export function floodSuite(name: string, skip: string | false): void {
+/** Defines the suite; `skip` is the reason why it cannot run here. `atOnce`: one flood, of all attacks at the same time. */
+export function floodSuite(name: string, skip: string | false, atOnce = false): void {
+  const floods = atOnce
+    ? [{ what: 'all attacks at once', attacks: ATTACKS }]
+    : ATTACKS.map((attack) => ({ what: `${attack.times.toLocaleString('en')} ${attack.name}`, attacks: [attack] }))
   describe(name, { skip }, () => {
     let agent: TestAgent
     const { folder, file } = target()
@@ -128,11 +145,13 @@ export function floodSuite(name: string, skip: string | false): void {
           'p.yaml': policy('flood', [fileHook([path('Prefix', folder)])]),
           ...(kernelAtLeast(5, 17) && { 'identity.yaml': byIdentity(moved) }),
         },
+        // So that the reads fill it.
+        config: { ring: { size: LONG ? '16MiB' : '4MiB' } },
         // The default of a config.
         archive: { fsync: '1s', batch: {} },
       })
       // Taken once everything that a burst needs is allocated.
-      await burst(['pread', file, 20_000, 2])
+      await burst(['pread', file, 5_000, 2])
       await readAndCount()
       await audited(agent)
       restBytes = memoryOf(agent.pid).privateBytes
@@ -140,28 +159,34 @@ export function floodSuite(name: string, skip: string | false): void {
 
     after(() => agent?.[Symbol.asyncDispose]())
 
-    for (const { name: what, program, words, lasts = false } of ATTACKS) {
+    for (const { what, attacks } of floods) {
       it(`${what}: the next ${READS} reads are recorded, and memory goes back`, async () => {
-        const child = spawn(program(), words({ file, mounted, own, moved }), {
-          stdio: ['pipe', 'pipe', 'inherit'],
-          uid: UID,
-          gid: UID,
-        })
         using undo = new DisposableStack()
-        // A failing test must not leave an attacker: the run would wait for it.
-        undo.defer(() => child.kill('SIGKILL'))
-        const ended = once(child, 'close')
-        const atWork = async (): Promise<void> => {
-          await once(child.stdout, 'data')
-          await setTimeout(LASTS_MS)
-        }
-        const longestMs = await alive(agent, lasts ? atWork() : ended)
+        const started = attacks.map(({ program, words, times, lasts = false }) => {
+          const count = String(atOnce ? times * AT_ONCE : times)
+          const child = spawn(program(), words({ file, mounted, own, moved }, count), {
+            stdio: ['pipe', 'pipe', 'inherit'],
+            uid: UID,
+            gid: UID,
+          })
+          // A failing test must not leave an attacker: the run would wait for it.
+          undo.defer(() => child.kill('SIGKILL'))
+          const ended = once(child, 'close')
+          const atWork = async (): Promise<void> => {
+            await once(child.stdout, 'data')
+            await setTimeout(LASTS_MS)
+          }
+          return { child, ended, lasts, works: lasts ? atWork() : ended }
+        })
+        const longestMs = await alive(agent, Promise.all(started.map(({ works }) => works)))
         const peakBytes = memoryOf(agent.pid).privateBytes
         await readAndCount()
-        child.stdin.end()
-        child.stdout.resume()
-        assert.deepEqual(await ended, [0, null])
-        if (lasts) await readAndCount()
+        for (const { child, ended } of started) {
+          child.stdin.end()
+          child.stdout.resume()
+          assert.deepEqual(await ended, [0, null])
+        }
+        if (started.some(({ lasts }) => lasts)) await readAndCount()
         const nowBytes = await recovered(agent, restBytes)
         // The agent runs as root.
         const written = readdirSync(own).filter((each) => join(own, each) !== moved)
@@ -170,6 +195,8 @@ export function floodSuite(name: string, skip: string | false): void {
           [],
         )
         const metrics = await agent.metrics()
+        if (attacks[0]?.program === burstBinary && !atOnce)
+          assert.ok(metrics.sum('ktrail_kernel_lost_events_total', { reason: 'ring_full_hook' }) > 0, 'a full ring')
         report(`${name}: ${what}`, {
           'longest answer of /livez, ms': longestMs,
           'private memory before, after the attack, at rest, MiB': [restBytes, peakBytes, nowBytes]

@@ -12,11 +12,12 @@ import { TestAgent, cannotRun, freshFolder } from './support/agent.ts'
 import { accessOf, audited, balanced, burst, countLines, numbersTaken, report, target } from './support/faults.ts'
 import { fileHook, path, policy } from './support/policy.ts'
 import { lostIn, processOf } from './support/record.ts'
+import { LONG } from '../support/long.ts'
 
 const skip = cannotRun()
 if (skip !== false) console.log(`losses: skipped: ${skip}`)
 
-const HITS = 20_000
+const HITS = LONG ? 20_000 : 4_000
 const SPAWNS = 600
 const LOST = 'ktrail_kernel_lost_events_total'
 

@@ -8,11 +8,12 @@ import { fileURLToPath } from 'node:url'
 import { openObject } from '../../native/index.ts'
 import type { AttachKind, BpfMap, BpfObject, ObjectOptions } from '../../native/types.ts'
 import { SYMBOL, bytesOf, cannotAttach, compileFixture, fails, hit, noMulti, sumOf } from './native-fixture.ts'
+import { LONG } from '../support/long.ts'
 
 const FIRST = 0
 const SECOND = 1
 const EMPTY = 2
-const SWITCHES = 1000
+const SWITCHES = LONG ? 1000 : 300
 
 const holder = fileURLToPath(new URL('native-holder.ts', import.meta.url))
 const skip = cannotAttach()

@@ -102,7 +102,7 @@ const volatile struct hook hooks[HOOK_SLOTS];
 
 /*
  * Keeps the compiler from working out the address of a hook anew at each use. Not where loads are calls: there the walk needs the register for its
- * counter, which the verifier of 5.10 does not know any more once it was put aside ("infinite loop").
+ * counter. The verifier of 5.10 loses a counter that was put aside ("infinite loop").
  */
 #ifdef KTRAIL_TYPED
 #define KEEP(hook) barrier_var(hook)

@@ -3,12 +3,12 @@
 #define KTRAIL_WAITING_H
 
 /*
- * Calls that wait for their return. Only call/returns.h uses this. All that a return needs of its entry is the time: in the table `pending`, or
+ * Calls that wait for their return. Only call/returns.h uses this. A return needs only the time of its entry: in the table `pending`, or
  * carried by the kernel (a session, core_fixes.h). Calls that take more are in the map `join`: one without records, one whose end the ring refused,
  * and one whose place in the table is taken.
  *
- * Each entry of the map leaves it once: by its return, by the next call at the same place, or by user space, which sweeps
- * the map for calls whose thread has ended and for what the ring refused. Each of these reports the end of the call to user space.
+ * Each entry of the map leaves it once: by its return, by the next call at the same place, or by user space. User space sweeps
+ * the map for calls whose thread has ended and for ends that the ring refused. Each of these reports the end of the call to user space.
  */
 
 #include "../vmlinux/kernel.h"

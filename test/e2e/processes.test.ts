@@ -72,7 +72,12 @@ const ARGUMENTS: ReadonlyArray<{
     want: Array.from({ length: 100 }, (_, i) => `a${i}`).join(' '),
   },
   { name: '900 bytes', argv: ['true', LONG_TEXT.slice(0, 900)], want: LONG_TEXT.slice(0, 900) },
-  { name: '5,000 bytes', argv: ['true', LONG_TEXT.slice(0, 5_000)], want: LONG_TEXT.slice(0, 5_000), flags: 'execve dataArgs' },
+  {
+    name: '5,000 bytes',
+    argv: ['true', LONG_TEXT.slice(0, 5_000)],
+    want: LONG_TEXT.slice(0, 5_000),
+    flags: 'execve dataArgs',
+  },
   {
     name: '16,000 bytes',
     argv: ['true', LONG_TEXT.slice(0, 16_000)],

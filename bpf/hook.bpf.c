@@ -216,7 +216,7 @@ static __always_inline int judge(void *ctx, __u32 slot, struct scratch *s)
 		struct scratch *s;                                                                             \
                                                                                                                \
 		if (returns)                                                                                   \
-			s = call_returns(n, JOINED_SP(ctx), *SESSION_COOKIE(ctx), PT_REGS_RC(ctx));            \
+			s = carried_returns(n, JOINED_SP(ctx), *SESSION_COOKIE(ctx), PT_REGS_RC(ctx));         \
 		else                                                                                           \
 			s = SCREENED(enter, n);                                                                \
 		if (!s)                                                                                        \
@@ -263,14 +263,6 @@ static __always_inline __u64 returned_by(void *ctx)
 	return returned;
 }
 
-/* The return of a call whose entry another program has seen; `sp`: its place on the stack. */
-#define LEAVE(n, sp, returned)                                                         \
-	{                                                                              \
-		__u64 at = sp;                                                         \
-                                                                                       \
-		RECORD(is_awaited(n, at) ? call_returns(n, at, 0, returned) : 0, n)    \
-	}
-
 #define SLOT(n)                                                                                                        \
 	SEC("kprobe") int hook_entry_##n(struct pt_regs *ctx) RECORD(SCREENED(on_entry, n), n)                         \
 	SEC("fexit") int hook_fexit_##n(__u64 *ctx) RECORD(SCREENED(on_exit, n), n)                                    \
@@ -278,9 +270,9 @@ static __always_inline __u64 returned_by(void *ctx)
 	SEC("raw_tracepoint") int hook_raw_##n(void *ctx) RECORD(SCREENED(on_event, n), n)                             \
 	SESSION(n)                                                                                                     \
 	SEC("kprobe") int hook_enter_##n(struct pt_regs *ctx) ENTER(on_enter, n, PT_REGS_SP(ctx))                      \
-	SEC("kretprobe") int hook_leave_##n(struct pt_regs *ctx) LEAVE(n, JOINED_SP(ctx), PT_REGS_RC(ctx))             \
+	SEC("kretprobe") int hook_leave_##n(struct pt_regs *ctx) RECORD(call_returns(n, JOINED_SP(ctx), PT_REGS_RC(ctx)), n) \
 	SEC("fentry") int hook_fentry_##n(__u64 *ctx) ENTER(on_fentry, n, frame_of(ctx))                               \
-	SEC("fexit") int hook_left_##n(void *ctx) LEAVE(n, frame_of(ctx), returned_by(ctx))                            \
+	SEC("fexit") int hook_left_##n(void *ctx) RECORD(call_returns(n, frame_of(ctx), returned_by(ctx)), n)          \
 	SEC("kprobe") int hook_deny_##n(struct pt_regs *ctx)                                                           \
 	{                                                                                                              \
 		struct scratch *s = SCREENED(on_enter, n);                                                             \

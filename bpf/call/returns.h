@@ -164,25 +164,26 @@ static __noinline int keep_entry(__u32 slot, struct scratch *s, enum join_state 
 }
 
 /*
- * Between the two halves of an entry. `carried`: the kernel carries the call's time to its return (a session). Else it waits in the table, but not
- * while the map has the end of the call before: it has one entry for both, and this one's end may need it.
+ * Where calls may wait that never came back, or the place in the table is taken. The table has none while the map has the end of the call before: it has
+ * one entry for both, and this one's end may need it. Without room in the map the call has its records, but no return.
  */
+static __noinline int waits_after(__u32 slot, struct scratch *s)
+{
+	if (HAS_PENDING && is_awaited(slot, s->call.sp) && end_before(slot, s->call.sp) && pending_add(s->call.returned, s->call.time))
+		return 0;
+	s->call.returns = keep_entry(slot, s, JOIN_WAITS) ? HOOK_RETURN_FOLLOWS | HOOK_RETURN_KEPT : HOOK_RETURN_MISSED;
+	return 0;
+}
+
+/* Between the two halves of an entry. `carried`: the kernel carries the call's time to its return (a session). */
 static __always_inline void call_begins(__u32 slot, struct scratch *s, bool carried)
 {
 	s->call.returned = number_at(slot, s->call.sp);
-	s->call.returns = HOOK_RETURN_FOLLOWS;
-	if (carried) {
-		if (!join_is_empty())
-			end_before(slot, s->call.sp);
-		return;
-	}
-	s->call.returns |= HOOK_RETURN_PENDING;
-	if (HAS_PENDING && (!is_awaited(slot, s->call.sp) || end_before(slot, s->call.sp)) && pending_add(s->call.returned, s->call.time))
-		return;
-	s->call.returns = HOOK_RETURN_FOLLOWS | HOOK_RETURN_KEPT;
-	/* Without room the call has its records, but no return. */
-	if (!keep_entry(slot, s, JOIN_WAITS))
-		s->call.returns = HOOK_RETURN_MISSED;
+	s->call.returns = carried ? HOOK_RETURN_FOLLOWS : HOOK_RETURN_FOLLOWS | HOOK_RETURN_PENDING;
+	if (carried && !join_is_empty())
+		end_before(slot, s->call.sp);
+	if (!carried && !(join_is_empty() && pending_add(s->call.returned, s->call.time)))
+		waits_after(slot, s);
 }
 
 /* True: the return decides, which has no record yet. */
@@ -234,40 +235,47 @@ static __noinline __u64 taken_back(__u32 slot, __u64 sp, __u64 returned)
 }
 
 /* The policies may be others than at the entry. */
-static __noinline struct scratch *may_match_now(__u32 slot)
+static __noinline struct scratch *may_match_now(__u32 slot, __u64 entered)
 {
 	struct scratch *s = scratch_of(slot);
 
 	if (!s || !hook_screen(s, slot))
 		return 0;
 	s->call.returns = HOOK_HAS_RETURN;
+	s->call.time = entered;
 	return s;
 }
 
 /*
- * The return of a call that is_awaited, or of a session: `carried` is the time of its entry there, or 0. The scratch of a call that has no records
- * yet, if something may match it; else NULL. Two functions: paths are read on top of the second one's stack. Before 6.9 the verifier counts the
- * stacks of all callers in steps of 32 bytes.
+ * The scratch of a call that returns and has no records yet, if something may match it; else NULL. Two functions: paths are read on top of the second
+ * one's stack. Before 6.9 the verifier counts the stacks of all callers in steps of 32 bytes.
  */
-static __always_inline struct scratch *call_returns(__u32 slot, __u64 sp, __u64 carried, __u64 returned)
+static __always_inline struct scratch *returns_unread(__u32 slot, __u64 sp, __u64 returned)
 {
-	struct scratch *s;
-	__u64 entered;
+	__u64 entered = taken_back(slot, sp, returned);
 
-	if (carried) {
-		send_end(slot, sp, carried, HOOK_HAS_RETURN, returned);
-		return 0;
-	}
-	entered = pending_remove(number_at(slot, sp));
-	if (entered) {
-		end_call(slot, sp, entered, HOOK_HAS_RETURN, returned);
-		return 0;
-	}
-	entered = taken_back(slot, sp, returned);
-	s = entered ? may_match_now(slot) : 0;
-	if (s)
-		s->call.time = entered;
-	return s;
+	return entered ? may_match_now(slot, entered) : 0;
+}
+
+/* A return, whose value is read only if it is needed. The scratch of a call that is still to be judged; else NULL. */
+#define call_returns(slot, place, returned)                                              \
+	({                                                                               \
+		__u64 at = place, entered = pending_remove(number_at(slot, at));         \
+                                                                                         \
+		if (entered) {                                                           \
+			end_call(slot, at, entered, HOOK_HAS_RETURN, returned);          \
+			return 0;                                                        \
+		}                                                                        \
+		join_is_empty() ? 0 : returns_unread(slot, at, returned);                \
+	})
+
+/* The same, with the time of the entry that the kernel has carried; 0: the call is still to be judged. */
+static __always_inline struct scratch *carried_returns(__u32 slot, __u64 sp, __u64 carried, __u64 returned)
+{
+	if (!carried)
+		return returns_unread(slot, sp, returned);
+	send_end(slot, sp, carried, HOOK_HAS_RETURN, returned);
+	return 0;
 }
 
 #endif

@@ -1,27 +1,11 @@
-/** One word for one thing, and it is the field's: old names of this project do not come back. Statements begin with their subject. */
+/** Plain words: one word for one thing, statements that begin with their subject, short sentences (test/support/lint/prose.ts). */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { files, read } from './support/pages.ts'
+import { MOST_WORDS, OLD, problemsOf, sentences, wordsOf } from '../support/lint/prose.ts'
+import { files, read, withoutBlocks } from './support/pages.ts'
 
-/** Old words, and the words to write instead. Words in names (`toldMs`, `books()`) count as well. */
-const OLD: readonly (readonly [RegExp, string])[] = [
-  [/\bbooks?\b|[a-z]Books\b/, 'accounting, counters'],
-  [/\btroubles?\b(?! ?shoot)|[a-z]Trouble/i, 'failure'],
-  [/\bmend(s|ed|ing)?\b/i, 'repair, correct'],
-  [/\blanes?\b/i, 'partition batch'],
-  [/(?<!\bin[ -])\bflights?\b/i, 'in-flight batch'],
-  [/\b(bell|alarm)s?\b/i, 'signal, timer'],
-  [/\bin force\b/i, 'effective, in effect'],
-  [/\bunsure\b/i, 'unacknowledged'],
-  [/\b(is|are|was|were) told\b/i, 'reported, logged'],
-  [/\ba person must\b/i, 'needs manual action'],
-  [/\b(somebody|whoever)\b/i, 'the user, the caller, another process'],
-  [/\bstands? still\b|\bfor want of\b|\bgoes by way\b/i, 'plain words'],
-  [/\bsaid\b/i, 'reported, logged, printed'],
-]
-
-/** This list, and the kernel's names. */
-const OWN_WORDS = ['test/unit/words.test.ts', 'config/policy/system-calls.ts']
+/** The list of old words, and the kernel's names. */
+const OWN_WORDS = ['test/support/lint/prose.ts', 'config/policy/system-calls.ts']
 
 const TEXTS = files([
   '*.md',
@@ -30,51 +14,95 @@ const TEXTS = files([
   '{bpf,collector,config,deploy,docs,exporters,native,test}/**/*.{ts,js,c,h,cc,sh,md,yaml,awk}',
 ]).filter((file) => !file.startsWith('bpf/vmlinux/') && !OWN_WORDS.includes(file))
 
+const PAGES = TEXTS.filter((file) => file.endsWith('.md') && !file.startsWith('test/'))
+
+const COLUMNS = 120
+
 test('words: no old word in names, comments, messages and pages', () => {
   assert.ok(TEXTS.length > 500)
   const found = TEXTS.flatMap((file) =>
     read(file)
       .split('\n')
       .flatMap((line, i) =>
-        OLD.filter(([old]) => old.test(line)).map(
-          ([old, instead]) => `${file}:${i + 1}: ${old.exec(line)?.[0]}: write ${instead}`,
+        OLD.filter(({ found: old }) => old.test(line)).map(
+          ({ found: old, write }) => `${file}:${i + 1}: ${old.exec(line)?.[0]}: write ${write}`,
         ),
       ),
   )
   assert.deepEqual(found, [])
 })
 
-/** A statement with such a first word has a clause for its subject, or its object before the verb. Questions may begin so. */
-const CLAUSE = /^(?:What|Of|Who|Whose|Whoever|Which|None|Those)\b(?![^.]*\?)/
+/** The lint rule `prose` reads comments and strings of TypeScript and JavaScript. */
+test('words: comments of C, C++, shell and YAML begin with their subject, in short sentences', () => {
+  const code = TEXTS.filter((file) => /\.(?:c|h|cc|sh|awk|yaml)$|^ktrail$|^Makefile$/.test(file))
+  assert.ok(code.length > 100)
+  const found = code.flatMap((file) => comments(read(file)).flatMap((text) => problems(file, text)))
+  assert.deepEqual(found, [])
+})
 
-test('words: no comment begins with a clause', () => {
-  const code = TEXTS.filter((file) => /\.(?:ts|js|c|h|cc|sh)$|^ktrail$|^Makefile$/.test(file))
-  const found = code.flatMap((file) =>
-    read(file)
-      .split('\n')
-      .flatMap((line, i) => {
-        const text = /^\s*(?:\/\*\*?|\*|\/\/|#)\s+(\S.*)/.exec(line)?.[1] ?? ''
-        return CLAUSE.test(text) ? [`${file}:${i + 1}: ${text}`] : []
-      }),
+test('words: help, metrics and schema begin with their subject, in short sentences', () => {
+  const data = [
+    'collector/cli/table/commands.json',
+    'collector/cli/table/options.json',
+    'collector/telemetry/metrics/families.json',
+    'config/schema.json',
+    ...files(['config/policy/data/*.json']),
+  ]
+  const found = data.flatMap((file) => texts(JSON.parse(read(file))).flatMap((text) => problems(file, text)))
+  assert.deepEqual(found, [])
+})
+
+test('words: at most one sentence of the pages in twenty is longer than 25 words, and none begins with a clause', () => {
+  const all = PAGES.flatMap((file) => sentences(prose(read(file))).map((sentence) => ({ file, sentence })))
+  assert.ok(all.length > 2_000)
+  const long = all.filter(({ sentence }) => wordsOf(sentence) > MOST_WORDS)
+  assert.ok(long.length <= all.length / 20, `${long.length} of ${all.length}:\n${JSON.stringify(long, null, 1)}`)
+  const found = all.flatMap(({ file, sentence }) =>
+    problemsOf(sentence).map((problem) => `${file}: ${problem}: ${sentence}`),
   )
   assert.deepEqual(found, [])
 })
 
-/** Sentences of a page outside of code, tables and headings. */
-function sentences(page: string): string[] {
-  const prose = page.replaceAll(/```.*?```|<!--.*?-->|<picture>.*?<\/picture>/gs, '').replaceAll(/^[|#].*$/gm, '')
-  const paragraphs = prose.split(/\n\s*\n|\n\s*(?:[-*]|\d+\.) /).map((each) => each.replaceAll(/\s+/g, ' ').trim())
-  return paragraphs
-    .flatMap((each) => each.split(/(?<=[.!?:])\s+(?=[A-Z`*])/))
-    .filter((each) => each.split(' ').length > 2)
+test(`words: no line of a page has more than ${COLUMNS} columns outside of tables and code`, () => {
+  const found = PAGES.flatMap((file) =>
+    withoutBlocks(read(file))
+      .split('\n')
+      .filter((line) => !/^\||^\s*<|^\[.*\]: /.test(line))
+      // A link's target and code cannot be broken.
+      .filter((line) => line.replaceAll(/\]\(\S+\)|`[^`]*`/g, ']').length > COLUMNS)
+      .map((line) => `${file}: ${line}`),
+  )
+  assert.deepEqual(found, [])
+})
+
+const problems = (file: string, text: string): string[] =>
+  sentences(text).flatMap((sentence) => {
+    const words = wordsOf(sentence)
+    const long = words > MOST_WORDS ? [`${words} words in one sentence`] : []
+    return [...problemsOf(sentence), ...long].map((problem) => `${file}: ${problem}: ${sentence}`)
+  })
+
+/** Comments as running text: lines that follow each other are one. */
+function comments(code: string): string[] {
+  const found: string[] = []
+  let open = false
+  for (const line of code.split('\n')) {
+    const [, text] = /^\s*(?:\/\*+|\*\/?|\/\/|#(?!!))(?: (.*?)(?:\s*\*\/)?)?$/.exec(line) ?? []
+    const isComment = /^\s*(?:\/\*|\*|\/\/|#(?!!))/.test(line)
+    if (isComment && open) found.push(`${found.pop()}\n${text ?? ''}`)
+    else if (isComment) found.push(text ?? '')
+    open = isComment && !/\*\/\s*$/.test(line)
+  }
+  return found
 }
 
-test('words: at most one sentence of the pages in twenty is longer than 25 words, and few begin with a clause', () => {
-  const pages = TEXTS.filter((file) => file.endsWith('.md') && !file.startsWith('test/'))
-  const all = pages.flatMap((file) => sentences(read(file)).map((sentence) => ({ file, sentence })))
-  assert.ok(all.length > 2_000)
-  const long = all.filter(({ sentence }) => sentence.split(' ').length > 25)
-  assert.ok(long.length <= all.length / 20, `${long.length} of ${all.length}:\n${JSON.stringify(long, null, 1)}`)
-  const clauses = all.filter(({ sentence }) => CLAUSE.test(sentence))
-  assert.ok(clauses.length <= 10, JSON.stringify(clauses, null, 1))
-})
+/** All strings of a JSON value. */
+const texts = (value: unknown): string[] =>
+  typeof value === 'string' ? [value] : Object.values(value ?? {}).flatMap(texts)
+
+/** A page without its blocks, tables, headings and pictures. */
+const prose = (page: string): string =>
+  withoutBlocks(page)
+    .replaceAll(/<!--.*?-->|<picture>.*?<\/picture>/gs, '')
+    .replaceAll(/^[|#].*$/gm, '')
+    .replaceAll(/\]\([^)]*\)/g, ']')

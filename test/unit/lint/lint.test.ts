@@ -103,7 +103,7 @@ test('lint: only the agent imports config, native and exporters together', () =>
 })
 
 test('lint: refuses circles, also of types, and long files', () => {
-  const long = (lines: number): string => '// a line that counts\n'.repeat(lines - 1) + 'export const a = 1\n'
+  const long = (lines: number): string => '// A line counts.\n'.repeat(lines - 1) + 'export const a = 1\n'
   const found = offences({
     'config/a.ts': typed('./b.ts'),
     'config/b.ts': `import type { B } from './a.ts'\nexport type A = B\n`,
@@ -116,4 +116,28 @@ test('lint: refuses circles, also of types, and long files', () => {
     'config/b.ts: import(no-cycle): Dependency cycle detected',
     'native/b.ts: eslint(max-lines): File has too many lines (351).',
   ])
+})
+
+test('lint: comments and strings begin with their subject, in short sentences', () => {
+  const long = `The pages ${'and pages '.repeat(12)}are there.`
+  const found = offences({
+    'test/a.ts': [
+      '/** What is read.\n *\n *   what a drawing has\n */',
+      '// None of these',
+      '// is read.',
+      `export const a = '${long}'`,
+      "export const b = 'What'",
+      'export const c = `The agent asks for ${a}.`',
+      '',
+    ].join('\n'),
+  })
+  assert.deepEqual(
+    found.map((each) => each.split(': ').slice(0, 3).join(': ')),
+    [
+      'test/a.ts:1: ktrail(prose): "What"',
+      'test/a.ts:5: ktrail(prose): "None"',
+      'test/a.ts:7: ktrail(prose): 28 words in one sentence, at most 25',
+      'test/a.ts:9: ktrail(prose): "agent asks"',
+    ],
+  )
 })

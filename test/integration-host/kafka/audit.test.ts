@@ -44,9 +44,9 @@ const FAULTS: Readonly<Record<string, readonly [make: (topic: Topic, runs: reado
     swapped: [(topic) => first(topic, (records) => swapped(records, 3, 5)), /out of order: 2 records/],
     renumbered: [
       renumbered,
-      /CONTRADICTORY(.|\n)* 1 number of seq without a record before number \d+, though exporter_seq has no gap/,
+      /CONTRADICTORY(.|\n)* 1 number of seq without a record before number \d+, although exporter_seq has no gap/,
     ],
-    'cut-tail': [(topic) => topic.map((records) => records.slice(0, -2)), /none of a stop/],
+    'cut-tail': [(topic) => topic.map((records) => records.slice(0, -2)), /and no stop:/],
     'missing-run': [
       (_, [, second = []]) => second,
       /run run1: all records missing, although the next run refers to it/,

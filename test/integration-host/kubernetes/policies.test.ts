@@ -146,7 +146,7 @@ test('definitions: what ktrail adds to the language arrives as it was written', 
 
 test('definitions: kubectl explains the language, and fills in a default', { skip }, async () => {
   const explained = await running().kubectl(['explain', 'tracingpolicy.spec.kprobes.selectors.matchArgs.operator'])
-  assert.match(explained.stdout, /How the argument is compared/)
+  assert.match(explained.stdout, /Operator of the comparison/)
   assert.match(explained.stdout, /Equal, NotEqual/)
   const { stdout } = await running().kubectl(['create', '--dry-run=server', '-o', 'json', '-f', '-'], policy(hook({})))
   const { spec } = JSON.parse(stdout) as { spec: { kprobes: Array<{ return: boolean }> } }

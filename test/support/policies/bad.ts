@@ -48,7 +48,7 @@ export const BAD_POLICIES: readonly BadPolicy[] = [
   {
     name: 'an unknown system call',
     text: policy('bad', [{ call: 'sys_opeenat', syscall: true, args: [{ index: 1, type: 'string' }] }]),
-    message: /no kernel function "sys_opeenat" \(looked for __\w+_sys_opeenat; .*\): did you mean sys_openat\?/,
+    message: /no kernel function "sys_opeenat" \(searched for __\w+_sys_opeenat; .*\): did you mean sys_openat\?/,
   },
   {
     name: 'an argument of another type than the kernel has',

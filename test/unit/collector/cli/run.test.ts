@@ -189,7 +189,7 @@ process.exit(await live(() => Promise.reject(new Error('no such right')), log).c
 
 test('run: the first failed start under systemd ends at once', async () => {
   using folder = new UserFolder()
-  const ended = await failsToStart(folder, 0, (line) => assert.doesNotMatch(line, /the next is in/))
+  const ended = await failsToStart(folder, 0, (line) => assert.doesNotMatch(line, /retrying in/))
   assert.deepEqual(ended, { code: 1, count: '1' })
 })
 

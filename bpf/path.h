@@ -43,7 +43,7 @@ static __always_inline __u64 locks_now(void)
 	return LOAD(seqcount, rename_lock_address, sequence) | (__u64)LOAD(seqcount, mount_lock_address, sequence) << 32;
 }
 
-/* Before a walk. A count that is odd is a writer at work: as if the walk had begun before it (as raw_seqcount_begin of the kernel). */
+/* The counts before a walk, as of raw_seqcount_begin. An odd count is a writer at work; it is made even, so it counts as moved. */
 static __always_inline __u64 locks_before(void)
 {
 	return locks_now() & ~(1ull << 32 | 1);
@@ -73,7 +73,7 @@ static __always_inline struct task_struct *current_task(void)
 #endif
 }
 
-/* As bpf_get_current_pid_tgid says it. */
+/* Equal to bpf_get_current_pid_tgid(). */
 static __always_inline __u64 thread_of(struct task_struct *current)
 {
 #ifdef KTRAIL_TYPED

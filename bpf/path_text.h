@@ -91,7 +91,7 @@ static __always_inline int text_step(__u32 slot)
 		name = LOAD(dentry, dentry, d_name.name);
 		bpf_probe_read_kernel(w->text + from + 1, len & (PATH_BYTES - 1), name);
 	}
-	/* Last: it then vouches for the earlier reads. */
+	/* Read last, d_seq covers the reads above. */
 	barrier();
 	seq = LOAD(dentry, dentry, d_seq.seqcount.sequence);
 	w->moving |= seq & 1;
@@ -228,8 +228,8 @@ static __always_inline void put_name(char *to, __u64 name, __u32 len)
 }
 
 /*
- * The same from the dentries that the first pass remembers, where that is all of them and nothing moved since: no second
- * walk. Returns 0 where it is not. `first`: the first component, if there is one. The length starts unknown; else the verifier follows each range of
+ * The text from the dentries that the first pass remembers, without a second walk. Returns 0 if these are not all, or if
+ * something moved since. `first`: the first component, if there is one. The length starts unknown; else the verifier follows each range of
  * lengths from round to round, another 14,000 instructions.
  */
 static __always_inline __u32 top_text(const struct top *top, const __u64 *ring, const struct component *first, const __u64 *leaf,

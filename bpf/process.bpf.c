@@ -112,7 +112,7 @@ int BPF_PROG(process_move, struct cgroup *to, const char *path, struct task_stru
 	record->header.start_ns = known->start_ns;
 	record->body.cgroup_id = id;
 	put_cgroup(cgroup, false, record->text, &record->body.cgroup_len, &record->body.cgroup_state);
-	/* The record first: a fork in between then says its cgroup itself. */
+	/* Record first: a fork in between then reports its own cgroup. */
 	submit_fork(record);
 	known->cgroup_id = id;
 	return 0;
@@ -138,7 +138,7 @@ static __always_inline int report_cgroup(__u64 cgroup, bool gone)
 SEC("tp_btf/cgroup_mkdir")
 int BPF_PROG(cgroup_made, struct cgroup *cgroup, const char *path)
 {
-	/* Names that a user chose say nothing, and users may make many. */
+	/* User-chosen names prove nothing, and users may make many. */
 	return named_by_root((__u64)cgroup) ? report_cgroup((__u64)cgroup, false) : 0;
 }
 
@@ -273,7 +273,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	}
 	b->argv_len = argv_len;
 	b->argv_total = argv_total;
-	/* Last: the verifier follows both ways from here on. */
+	/* Last: each test here doubles the verifier's paths. */
 	if (b->filename_len >= TETRAGON_FILENAME)
 		flags |= PROCESS_DATA_FILENAME;
 	if (b->filename_len + argv_total >= TETRAGON_TEXTS)

@@ -65,7 +65,7 @@ static __always_inline bool refuse(struct cpu_state *state, enum counter refused
 }
 
 /*
- * Whether the ring is to take a record of `size` bytes; else that is counted. `flags`: with which it goes in.
+ * Whether the ring may take a record of `size` bytes; counts a refusal. `flags`: for its submission.
  *
  * Two records wake user space: the one that passes the watermark, and the first after the reader took all the others.
  * The kernel itself finds the latter, after the commit (kernel/bpf/ringbuf.c bpf_ringbuf_commit: flags 0 wake if the
@@ -83,7 +83,7 @@ static __always_inline bool ring_takes(struct cpu_state *state, __u32 size, enum
 	return true;
 }
 
-/* `size` bytes from `h` on go into the ring; false when it refuses them. `room` is what `h` points to, a constant. */
+/* Sends `size` bytes from `h` to the ring; false if it refuses them. `room`: constant size of what `h` points to. */
 static __always_inline bool submit(struct event_header *h, __u32 size, __u32 room, enum counter refused)
 {
 	__u32 zero = 0;
@@ -97,7 +97,7 @@ static __always_inline bool submit(struct event_header *h, __u32 size, __u32 roo
 	h->seq = next_number(&state->seq);
 	if (!ring_takes(state, size, refused, &flags))
 		return false;
-	/* Here, because the verifier of 6.1 forgets the bound of a number that was put aside meanwhile. */
+	/* Here, because the verifier of 6.1 forgets the bound of a spilled number. */
 	barrier_var(size);
 	if (size > room)
 		return false;

@@ -45,7 +45,7 @@ static __always_inline long read_within(struct scratch *s, __u32 at, __u32 bytes
 	return read_at(s->record + at, bytes, from);
 }
 
-/* Reads into the record. The verifier does not know that far behind only a few bytes are left to read, so few have bounds of their own. */
+/* Reads into the record, with a bound for each size: the verifier does not know that near its end only a few bytes are left to read. */
 static __always_inline long read_into(struct scratch *s, __u32 at, __u32 bytes, __u64 from)
 {
 	if (asks_bytes < 2 || bytes <= BYTES_MAX)
@@ -196,7 +196,7 @@ static __always_inline __u32 put_bytes(__u32 slot, struct scratch *s, const vola
 		take_bytes(slot, s->bytes.total);
 	len = s->bytes.len;
 	if (s->bytes.unread) {
-		/* As of a text: its pages are in memory at the return. But a struct iov_iter then has nothing left. */
+		/* As for texts, the pages are in memory at the return. But a struct iov_iter is then used up. */
 		if (type != ARG_IOV_ITER && s->call.returns & HOOK_RETURN_FOLLOWS && !s->call.at_once)
 			s->call.unread = true;
 		if (!len)

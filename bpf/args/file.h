@@ -78,8 +78,8 @@ static __always_inline void put_inode(struct file_info *info, struct inode *inod
 }
 
 /*
- * Writes the path that the screen has walked, and its file's identity, at an offset of the record; returns the bytes used. 0: put_text is to do it,
- * because the path is deep or something moved. Nearly every hit has one, and what put_text asks first takes as long as this.
+ * Writes the path that the screen has walked, and its file's identity, at an offset of the record; returns the bytes used. 0: put_text must do it,
+ * because the path is deep or something moved. A shortcut: nearly every hit has one, and put_text's first tests take as long.
  */
 static __always_inline __u32 put_screened(struct scratch *s, const volatile struct wanted_value *wanted, __u32 at)
 {

@@ -59,7 +59,7 @@ __noinline int is_repeat(__u32 slot, __u32 selector_key)
 	s->repeat.key.arguments = 0;
 	hash_values(slot, selector->action.values);
 	reported = bpf_map_lookup_elem(&repeats, &s->repeat.key);
-	/* Signed: of two calls at once, the later one may have been reported already. */
+	/* Signed: a concurrent call with a later time may have been reported already. */
 	if (!reported || (__s64)(ns_of(s->call.time) - *reported) >= (__s64)(selector->action.interval_ms * NSEC_PER_MSEC))
 		return false;
 	return true;

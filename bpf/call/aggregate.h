@@ -45,7 +45,7 @@ static __always_inline bool count_call(struct aggregate *a, struct scratch *s, _
 	/* If two calls are counted at once, the later one may have been here already. */
 	if ((__s64)(now - a->last_ns) > 0)
 		a->last_ns = now;
-	/* With its result: else it would not be ordered behind the others. */
+	/* Its result is used: BPF_FETCH orders it after the others. */
 	return __sync_fetch_and_add(&a->done, 1) < AGGREGATE_TAKEN;
 }
 

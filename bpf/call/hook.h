@@ -56,7 +56,7 @@ struct event_field {
 	__u8 kind;   /* enum field_kind */
 };
 
-/* Where parameters are that do not arrive as those of the function: bits. */
+/* Sources of parameters that are not those of the function: bits. */
 enum param_source {
 	FROM_SYSCALL = 1,   /* in the pt_regs that the first one points to */
 	FROM_REGISTERS = 2, /* some are registers: hook.fields, at the entry of a kprobe */
@@ -84,10 +84,10 @@ struct hook {
 	__u32 nselectors;
 	__u32 actions;     /* 1: some do other than report a call */
 	__u32 conditional; /* 1: selectors ask for conditions of the process */
-	__u32 conditions;  /* set of which a process must fulfil one, else no selector matches; EMPTY_SET: some ask for none */
+	__u32 conditions;  /* set: no selector matches unless the process fulfils one; EMPTY_SET: a selector has none */
 	__u16 placed;      /* 1: selectors ask where the task runs (match/workload.h) */
 	__u16 early;       /* 1: a call may be rejected by what selectors ask of its task, before the record's values are read */
-	__u32 workloads;   /* set of which its cgroup must fulfil one, else no selector matches; EMPTY_SET: some ask for none */
+	__u32 workloads;   /* set: no selector matches unless its cgroup fulfils one; EMPTY_SET: a selector has none */
 	__u16 condition_words; /* bit n: selectors ask for conditions of word n; other words of scratch.conditions are not set */
 	__u8 denies;       /* 1: some have calls fail */
 	__u8 awaits;       /* 1: of such a function, the return is joined */
@@ -102,7 +102,7 @@ const volatile struct hook hooks[HOOK_SLOTS];
 
 /*
  * Keeps the compiler from working out the address of a hook anew at each use. Not where loads are calls: there the walk needs the register for its
- * counter. The verifier of 5.10 loses a counter that was put aside ("infinite loop").
+ * counter. The verifier of 5.10 loses a counter that was spilled ("infinite loop").
  */
 #ifdef KTRAIL_TYPED
 #define KEEP(hook) barrier_var(hook)

@@ -65,7 +65,7 @@ static __always_inline bool send_return(__u64 thread, __u64 call, __u64 entered,
 	return true;
 }
 
-/* The end of a call that is in the map. False without room in the ring: the map has it then. */
+/* Ends a call that is in the map. False if the ring is full: then the map keeps the end. */
 static __noinline int end_kept(const struct join_key *key, struct join_value *value, enum hook_flag how, __u64 returned)
 {
 	if (send_return(key->thread, call_number(key->sp, key->hook), value->entered, how, returned))
@@ -75,7 +75,7 @@ static __noinline int end_kept(const struct join_key *key, struct join_value *va
 	return false;
 }
 
-/* The same thread at the same depth of its stack: the call before never came back to us. False when the ring has no room for its end. */
+/* Removes an earlier call of the thread at this stack depth, which never came back. False if the ring has no room for its end. */
 static __always_inline bool take_out(const struct join_key *key)
 {
 	struct join_value *before = bpf_map_lookup_elem(&join, key);
@@ -96,7 +96,7 @@ static __always_inline bool keep(const struct join_key *key, const struct join_v
 	return join_add(key, value) || (take_out(key) && join_add(key, value));
 }
 
-/* An end that the ring has no room for: the map has it until user space takes it. */
+/* Keeps an end that the ring refused in the map, until user space takes it. */
 static __noinline int keep_end(__u32 slot, __u64 sp, __u64 entered, enum hook_flag how, __u64 returned)
 {
 	struct join_key key = join_key(slot, sp);
@@ -110,7 +110,7 @@ static __noinline int keep_end(__u32 slot, __u64 sp, __u64 entered, enum hook_fl
 	return 0;
 }
 
-/* The end of a call that is not in the map. False without room in the ring: the map has it then. */
+/* Ends a call that is not in the map. False if the ring is full: then the map keeps the end. */
 static __always_inline bool send_end(__u32 slot, __u64 sp, __u64 entered, enum hook_flag how, __u64 returned)
 {
 	if (send_return(thread_of(current_task()), number_at(slot, sp), entered, how, returned))
@@ -119,7 +119,7 @@ static __always_inline bool send_end(__u32 slot, __u64 sp, __u64 entered, enum h
 	return false;
 }
 
-/* The same. A function: else paths, which other returns read, would have less of the stack. */
+/* send_end out of line: inlined, it takes stack that the reading of paths needs. */
 static __noinline int end_call(__u32 slot, __u64 sp, __u64 entered, enum hook_flag how, __u64 returned)
 {
 	return send_end(slot, sp, entered, how, returned);
@@ -131,7 +131,7 @@ static __always_inline bool is_awaited(__u32 slot, __u64 sp)
 	return is_pending(number_at(slot, sp)) || !join_is_empty();
 }
 
-/* While calls wait: the return that follows is not that of a call before. False when the ring has no room for its end: the map has it then. */
+/* Ends an earlier call that waits at this place: the next return is not its own. False if the ring is full: then the map keeps the end. */
 static __noinline int end_before(__u32 slot, __u64 sp)
 {
 	__u64 entered = pending_remove(number_at(slot, sp));
@@ -164,8 +164,8 @@ static __noinline int keep_entry(__u32 slot, struct scratch *s, enum join_state 
 }
 
 /*
- * Where calls may wait that never came back, or the place in the table is taken. The table has none while the map has the end of the call before: it has
- * one entry for both, and this one's end may need it. Without room in the map the call has its records, but no return.
+ * Lets a call wait where an earlier one never came back, or its place in the table is taken. While the map has an earlier end, the table gets none:
+ * the map has one entry a place, which this call's end may need. Without room in the map, it has records but no return.
  */
 static __noinline int waits_after(__u32 slot, struct scratch *s)
 {
@@ -186,7 +186,7 @@ static __always_inline void call_begins(__u32 slot, struct scratch *s, bool carr
 		waits_after(slot, s);
 }
 
-/* True: the return decides, which has no record yet. */
+/* True: the call has no record, its return decides. */
 static __noinline int end_without(__u32 slot, struct scratch *s)
 {
 	struct join_key key = join_key(slot, s->call.sp);
@@ -204,15 +204,15 @@ static __noinline int end_without(__u32 slot, struct scratch *s)
 }
 
 /*
- * After the records of an entry: whether its return is waited for. It is not when there are none, or when the call is not made, whose return not every
- * kernel shows.
+ * After the records of an entry: whether its return is awaited. It is not if there are no records, or if the call is not made: not every kernel
+ * shows that return.
  */
 static __always_inline bool call_entered(__u32 slot, struct scratch *s)
 {
 	return (s->call.awaited && !(hooks[slot].denies && s->error)) || end_without(slot, s);
 }
 
-/* While the map has calls: one that returns waits no more. The time of its entry when it has no records yet, so that its return decides; else 0. */
+/* Ends a returning call that the map has. Returns the time of its entry if it has no records yet, so that its return decides; else 0. */
 static __noinline __u64 taken_back(__u32 slot, __u64 sp, __u64 returned)
 {
 	struct join_key key = join_key(slot, sp);
@@ -269,7 +269,7 @@ static __always_inline struct scratch *returns_unread(__u32 slot, __u64 sp, __u6
 		join_is_empty() ? 0 : returns_unread(slot, at, returned);                \
 	})
 
-/* The same, with the time of the entry that the kernel has carried; 0: the call is still to be judged. */
+/* As call_returns, with the entry time that the kernel carried; 0: the call is still to be judged. */
 static __always_inline struct scratch *carried_returns(__u32 slot, __u64 sp, __u64 carried, __u64 returned)
 {
 	if (!carried)

@@ -53,11 +53,11 @@ struct scratch {
 	struct component first;  /* of the path, where top.whole and it has one */
 	__u64 alive[SET_WORDS];  /* selectors that the numbers leave */
 	__u64 left[SET_WORDS];   /* of these, those that the path leaves too */
-	__u64 unasked[SET_WORDS]; /* that were not asked yet whether they want the record's values */
+	__u64 unasked[SET_WORDS]; /* selectors that is_wanted has yet to test */
 	__u64 files[FILES_MAX];  /* identity filters that want the files of hook.files */
-	__u64 walked;  /* from where a place is looked for, then what is there */
+	__u64 walked;  /* address to start from, then the value found there */
 	struct taking bytes;
-	__u64 conditions[SET_WORDS]; /* that the process fulfils, where a selector asks */
+	__u64 conditions[SET_WORDS]; /* fulfilled by process or cgroup, if tested */
 	union {
 		struct suffix_entry reversed;
 		struct text_entry part;
@@ -85,7 +85,7 @@ struct scratch {
 		__u64 mount;
 	} file;  /* of the file that was written last, for its details */
 	__u32 named[FILES_MAX][NAMED_MAX];
-	__u32 wanted;   /* 1: some do */
+	__u32 wanted;   /* is_wanted */
 	__u32 decided;  /* the screen saw the path of the record: filters that it knows all about need no second look */
 	char record[RECORD_BYTES + 2 * PATH_BYTES + 512] __attribute__((aligned(8)));
 };
@@ -101,7 +101,7 @@ static __always_inline struct scratch *scratch_of(__u32 slot)
 /* The value at an offset of the record, if the largest one has room there. */
 static __always_inline struct value *value_at(struct scratch *s, __u32 at)
 {
-	/* The verifier of 6.1 forgets the bound of a number that was put aside: it requires the test right here. */
+	/* The verifier of 6.1 forgets the bound of a spilled number: it requires the test right here. */
 	barrier_var(at);
 	if (at > RECORD_BYTES)
 		return 0;

@@ -43,7 +43,7 @@ __noinline int add_left(__u32 slot, __u32 set)
 	return 0;
 }
 
-/* Adds the selectors for names that begin with the first bytes of `word`, or end with its last ones (OPEN_ENDS). */
+/* Adds the selectors of names by the first or last (OPEN_ENDS) bytes of `word`. Global: see the file's header. */
 __noinline int add_open(__u32 slot, __u32 node, __u32 open, __u64 word, __u32 len)
 {
 	struct edge key = { .node = node };
@@ -54,7 +54,7 @@ __noinline int add_open(__u32 slot, __u32 node, __u32 open, __u64 word, __u32 le
 		open &= OPEN_ENDS | ((1u << len) - 1);
 	for (n = 1; n <= EDGE_OPEN_MAX; n++) {
 		bit = open >> (n - 1);
-		/* By itself: the verifier would follow each combination of bits that are known of `open`. */
+		/* barrier_var: else the verifier follows each combination of known bits of `open`. */
 		barrier_var(bit);
 		if (!(bit & 1))
 			continue;
@@ -106,7 +106,7 @@ __noinline int add_prefixes(__u32 slot, __u64 word, __u32 len)
 	return 0;
 }
 
-/* The same, where all values are one folder at the root: the rest of its path decides nothing. */
+/* As add_prefixes; if all values are one folder at the root, the rest of the path is not read. */
 static __always_inline void add_first(__u32 slot, const volatile struct hook *hook, struct scratch *s, __u64 word, __u32 len)
 {
 	const volatile struct path_screen *wanted = &hook->path;
@@ -183,8 +183,8 @@ static __always_inline bool judge_path(__u32 slot, const volatile struct hook *h
 }
 
 /*
- * The same once more, because something was renamed or mounted since an earlier call on this CPU: maybe during the walk, and then the names that were read
- * are not those that it met. Where that is so of this walk too, all are left. Static: with the slot known, the verifier skips what its hook does not have.
+ * Repeats judge_path, because something was renamed or mounted since an earlier call on this CPU: perhaps during the walk, which then may have read names
+ * of other dentries. If this walk meets a rename too, all selectors are left. Static: with the slot known, the verifier skips what its hook does not have.
  */
 static __noinline int screen_again(__u32 slot)
 {
@@ -204,8 +204,8 @@ static __noinline int screen_again(__u32 slot)
 }
 
 /*
- * Puts into `left` the selectors that this path may match; false when that is none. `top` is left for the second half. The locks are read once: they have
- * not moved since the walk began if they have not since the call before.
+ * Puts into `left` the selectors that this path may match; false when that is none. `top` is left for the second half. The locks are read once: if they
+ * have not moved since the call before, they did not during the walk.
  */
 static __always_inline bool screen_path(__u32 slot, const volatile struct hook *hook, struct scratch *s, struct place at,
 					struct task_struct *task)

@@ -69,7 +69,7 @@ __noinline int may_name_pod(__u64 name)
 	return false;
 }
 
-/* The entry that counts for a cgroup; 0: nothing is known. Counts a call of which something is not known. `earlier`: see number_after. */
+/* The entry that applies to a cgroup; 0: it is unknown. Counts the call if anything is unknown. `earlier`: see number_after. */
 static __always_inline struct workload *workload_above(__u64 cgroup, __u64 earlier)
 {
 	struct workload *found = 0;
@@ -98,15 +98,15 @@ static __always_inline struct workload *workload_above(__u64 cgroup, __u64 earli
 }
 
 /*
- * Where all selectors of a function ask where the task runs, most calls are those of tasks that run elsewhere. A function
- * remembers their cgroups, so that the next call from there ends before anything else is done. A place has the last cgroup that needed it; the
- * others are judged by the map.
+ * If all selectors of a function have workload conditions, most calls come from other cgroups. The function remembers these,
+ * so that the next call from there ends before anything else is done. An entry has the last cgroup with its hash; the map
+ * decides about the others.
  */
 #define ELSEWHERE_BITS 9
 
 static __u64 elsewhere[HOOK_SLOTS][1 << ELSEWHERE_BITS];
 
-/* The numbers of cgroups lie at equal distances: each of their files or controllers has one too. */
+/* Hashed: cgroup numbers lie at equal distances, as their files and controllers have some too. */
 static __always_inline __u64 *elsewhere_at(__u32 slot, __u64 number)
 {
 	return &elsewhere[slot][((__u32)number * 0x9e3779b1u) >> (32 - ELSEWHERE_BITS)];
@@ -124,8 +124,8 @@ static __always_inline bool is_elsewhere(__u32 slot)
 }
 
 /*
- * Puts into the scratch what the task's cgroup, which has this id, fulfils, where the map does not say it all. True when it stays so until the next
- * change of the map. The id carries what was read before (number_after). Global, as add_open.
+ * Puts into the scratch the conditions that the task's cgroup `id` fulfils, if its entry is missing or partial. True if they stay until the next
+ * change of the map. `id` depends on what was read before (number_after). Global, as add_open.
  */
 __noinline int find_workload(__u32 slot, __u64 id)
 {
@@ -141,7 +141,7 @@ __noinline int find_workload(__u32 slot, __u64 id)
 		s->conditions[w] = found ? found->holds.bits[w] : 0;
 	if (!found)
 		return false;
-	/* The host's conditions may change with an owner above, and the task may have moved. */
+	/* The host's may change with the owner of a cgroup above; the task may have moved. */
 	return !found->partial && found->kind != WORKLOAD_HOST && cgroup_id(cgroup) == id;
 }
 

@@ -40,7 +40,7 @@ static __always_inline int file_step(__u32 slot)
 	if (inode && may_be(screen->folders, LOAD(inode, inode, i_ino)))
 		add_named(slot);
 	w->trace = (w->trace + dentry) * 0x9e3779b97f4a7c15ull;
-	/* Last: it then vouches for the earlier reads. */
+	/* Read last, d_seq covers the reads above. */
 	barrier();
 	seq = LOAD(dentry, dentry, d_seq.seqcount.sequence);
 	w->moving |= seq & 1;

@@ -132,7 +132,7 @@ __noinline int add_identity(__u32 slot)
 	return 0;
 }
 
-/* Adds below which folders `w->inode`, the file or a folder above it, was before it was moved away. Global, as add_open. */
+/* Adds the filters of folders from which `w->inode`, the file or one above it, was moved away. Global, as add_open. */
 __noinline int add_kept(__u32 slot)
 {
 	struct file_walk *w = file_walk_of(slot);
@@ -147,7 +147,7 @@ __noinline int add_kept(__u32 slot)
 	return 0;
 }
 
-/* The same by the name of `w->at` in the folder `w->inode`. Global, as add_open. */
+/* Adds those for the name of `w->at` in folder `w->inode`. Global, as add_open. */
 __noinline int add_named(__u32 slot)
 {
 	struct file_walk *w = file_walk_of(slot);
@@ -169,7 +169,7 @@ __noinline int add_named(__u32 slot)
 #define S_IFDIR 0040000
 
 /*
- * Adds what the file `w->inode` is wanted by through another of its links. One that lost its name, or got one since (O_TMPFILE), may have one link, and not
+ * Adds the filters that match the file `w->inode` by another of its links. If it lost its name, or got one since (O_TMPFILE), its one link may not be
  * the one by which it was opened. Global, as add_open.
  */
 __noinline int add_linked(__u32 slot)
@@ -194,7 +194,7 @@ __noinline int add_linked(__u32 slot)
 	return 0;
 }
 
-/* A dentry that hangs in no tree, as that of a handle opened while its folder was not in memory: what is above it is not known. Global, as add_open. */
+/* A disconnected dentry, as of a handle opened while its folder was not in memory: the folders above it are unknown. Global, as add_open. */
 __noinline int add_unknown(__u32 slot, __u32 dev)
 {
 	struct file_walk *w = file_walk_of(slot);

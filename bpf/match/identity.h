@@ -52,7 +52,7 @@ struct identity_filters {
 	__u32 reserved;
 };
 
-/* The same by name in a folder: a file that is replaced, or made later, is wanted from its first moment. */
+/* Filters by a name in a folder: a file that is replaced, or made later, matches from its start. */
 struct identity_name {
 	struct identity folder;
 	char name[IDENTITY_NAME_BYTES];  /* the rest zero */

@@ -67,7 +67,7 @@ static __always_inline __u64 executed_file(__u64 task)
 	return mm ? (__u64)LOAD(mm_struct, mm, exe_file) : 0;
 }
 
-/* The image of the present process as that ancestor's fork makes it, and what it hands down. Global, as add_open. */
+/* Takes the image that a fork of known_ancestor makes, and the conditions handed down. Global, as add_open. */
 __noinline int inherit_image(__u32 slot)
 {
 	struct evaluation *e = bpf_map_lookup_elem(&evaluations, &slot);
@@ -103,8 +103,8 @@ static __always_inline bool is_in_exec(void)
 }
 
 /*
- * Whether the image that was taken is that of before an exec of the present process. Then only
- * the image of its parent is left. One that user space has read counts from now on.
+ * Whether the taken image is older than the last exec of the present process: then only its
+ * parent's part is known. One that user space has read counts from now on.
  */
 static __always_inline bool is_outdated(struct evaluation *e, __u32 tgid)
 {
@@ -121,7 +121,7 @@ static __always_inline bool is_outdated(struct evaluation *e, __u32 tgid)
 	if (e->image.exec_id == now || is_in_exec())
 		return false;
 	process = bpf_map_lookup_elem(&processes, &tgid);
-	/* The program before the exec is the parent's from now on. After a fork alone it may be that of before an exec of the parent. */
+	/* After an exec, the program before it becomes the parent's. After a fork alone, it may be older than an exec of the parent. */
 	if (process && !process->forked)
 		bpf_probe_read_kernel(&e->image.parent, sizeof(e->image.parent), &e->image.program);
 	else

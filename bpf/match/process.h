@@ -15,8 +15,8 @@
 enum condition_limit {
 	CONDITION_WORDS = 8,
 	FOLLOWING_MAX = 64,     /* the first word: conditions that a process hands down to its descendants */
-	PROGRAM_START = 255,    /* bytes kept of a program's path: so many from its start, */
-	PROGRAM_END = 128,      /* and so many from its end */
+	PROGRAM_START = 255,    /* bytes kept of the start of a program's path */
+	PROGRAM_END = 128,      /* and of its end */
 	ANCESTORS_MAX = 10,     /* the parent, and nine beyond it, as Tetragon */
 	GENERATIONS_AT_ONCE = 2,
 };

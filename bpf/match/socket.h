@@ -41,7 +41,7 @@ static __always_inline bool socket_matches(const struct filter *f, const struct 
 	switch (f->count) {
 	case MEMBER_SADDR:
 	case MEMBER_DADDR:
-		/* Other families have no such address: neither in a network nor outside of it. */
+		/* Other families have no such address: NotSAddr and NotDAddr fail as well. */
 		if (info->family == AF_INET6) {
 			key.filter++;
 			bits = 128;

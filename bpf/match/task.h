@@ -67,7 +67,7 @@ static __always_inline struct privileges *privileges_before(const struct selecto
 	return had;
 }
 
-/* Whether one of those that the filter names differs. Unknown ones may have changed. Global, as add_open. */
+/* Whether a privilege that the filter names has changed; PERHAPS if unknown. Global, as add_open. */
 __noinline int change_matches(__u32 selector_key, __u32 i)
 {
 	struct selector *selector = bpf_map_lookup_elem(&selectors, &selector_key);

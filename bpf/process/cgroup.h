@@ -33,7 +33,7 @@
 		own;                                                                                                    \
 	})
 
-/* On hosts with v1 or both, by the controllers that Tetragon takes; else on the unified hierarchy. As in procfs.ts. */
+/* The task's: on v1 and hybrid hosts by the controllers that Tetragon takes, else the unified one. As in procfs.ts. */
 static __always_inline __u64 cgroup_of(__u64 task)
 {
 	__u64 set = (__u64)LOAD(task_struct, task, cgroups);
@@ -51,7 +51,7 @@ static __always_inline __u64 cgroup_id(__u64 cgroup)
 {
 	__u64 node = (__u64)LOAD(cgroup, cgroup, kn), root = (__u64)LOAD(cgroup, cgroup, root);
 
-	/* On v1 each hierarchy counts from 1; the unified one is number 0. */
+	/* Each v1 hierarchy numbers cgroups from 1; the unified one is 0. */
 	return LOAD(kernfs_node, node, id) ^ (__u64)LOAD(cgroup_root, root, hierarchy_id) << CGROUP_HIERARCHY_SHIFT;
 }
 
@@ -64,7 +64,7 @@ static __always_inline __u64 cgroup_above(__u64 cgroup)
 }
 
 /*
- * Whether only root can have made and named the cgroup: the one above it belongs to root. Whom a cgroup is delegated to (systemd does that for each
+ * Whether only root can have made and named the cgroup: the one above it belongs to root. A user with a delegated cgroup (systemd gives one to each
  * user) makes cgroups below it with any names, a pod's and a container's too.
  */
 static __always_inline bool named_by_root(__u64 cgroup)
@@ -74,7 +74,7 @@ static __always_inline bool named_by_root(__u64 cgroup)
 	if (!above)
 		return true;
 	node = (__u64)LOAD(cgroup, above, kn);
-	attributes = (__u64)LOAD(kernfs_node, node, iattr);  /* none as long as it is like new */
+	attributes = (__u64)LOAD(kernfs_node, node, iattr);  /* NULL until an attribute is set */
 	return !attributes || !LOAD(kernfs_iattrs, attributes, ia_uid.val);
 }
 

@@ -52,7 +52,7 @@ static __always_inline struct verdict handed_down(__u32 slot, __u32 tgid)
 	return down;
 }
 
-/* The conditions of a new image are to be worked out. */
+/* A new image is evaluated at its first call. */
 static __always_inline void hand_down(__u32 tgid, const struct verdict *down)
 {
 	if (down->followed)
@@ -79,7 +79,7 @@ __noinline int image_forked(__u32 parent_tgid, __u32 child_tgid, __u32 inner_pid
 	bpf_probe_read_kernel(&image->program, sizeof(image->program), &parent->program);
 	bpf_probe_read_kernel(&image->parent, sizeof(image->parent), &parent->program);
 	image->inner_pid = inner_pid;
-	/* The parent's, so that it shows in the child too when the parent's image is that of before an exec. */
+	/* The parent's number: a missed exec of the parent then shows in the child too. */
 	if (!parent->exec_id)
 		parent->exec_id = exec_id_of(bpf_get_current_task());
 	image->exec_id = parent->exec_id;

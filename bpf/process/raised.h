@@ -9,10 +9,10 @@
 #include "../event.h"
 #include "task.h"
 
-/* Execs under way that do, by linux_binprm; the values are bits of enum raised. */
+/* Bits of enum raised of the execs under way, by linux_binprm. */
 MAP(LRU_HASH, raising, __u64, __u32, 512);
 
-/* The last moment with the credentials of before and of after. Attached only if credentials are requested. */
+/* The last hook that sees the old and the new credentials. Attached only if credentials are requested. */
 SEC("kprobe/security_bprm_committing_creds")
 int BPF_KPROBE(process_raise, struct linux_binprm *bprm)
 {

@@ -1,7 +1,7 @@
 /**
  * Checks whether hooks still see calls: the agent makes harmless accesses and checks whether the program of each function that they
  * call ran. Calls of others at that moment prove the same. The agent's own accesses make no events: the program leaves them out, after it has
- * counted the call. It needs no right beyond those of loading programs, which the kernel's own counts do (BPF_ENABLE_STATS: CAP_SYS_ADMIN).
+ * counted the call. It needs only the rights to load programs; the kernel's own counts need CAP_SYS_ADMIN (BPF_ENABLE_STATS).
  */
 import type { KernelFacts } from '../kernel/facts.ts'
 import type { ScreenedFunction } from '../kernel/programs/gate.ts'

@@ -22,7 +22,7 @@ export interface AggregateOptions {
   readonly take: (key: AggregateKey) => Taken
   /** Wall time of a boot time. */
   readonly at: (bootNs: bigint) => Timestamp
-  /** Called when some are due; then `due` is to be called. */
+  /** Called when aggregates are due: `due` must follow. */
   readonly wake: () => void
   readonly clock?: Clock
   readonly capacityBytes?: number

@@ -590,7 +590,7 @@ test('programs: a gate that others have emptied or changed gets its program back
   assert.notEqual(program, 0)
   assert.deepEqual(native.state(), before)
   assert.deepEqual(programs.check(), [])
-  // Our own changes are none.
+  // Own changes: no finding.
   await programs.change([a], [policyOf('a', returning('f'))])
   assert.deepEqual(programs.check(), [])
 })

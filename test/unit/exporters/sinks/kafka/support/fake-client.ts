@@ -59,7 +59,7 @@ export class FakeClient implements Client {
     this.#inFlight.set(name, inFlight)
     this.mostAtOnce = Math.max(this.mostAtOnce, inFlight)
     try {
-      // As a client does, after the call has returned.
+      // Real clients send after the call has returned.
       await Promise.resolve()
       this.calls.push({ topic, partition, records })
       const refused = await this.plan({ topic, partition, records })

@@ -29,7 +29,7 @@ function encodedOf({ encoding, records: bytes, ends }: TapResponse): Encoded {
   if (known === undefined) {
     throw new ClientError(
       'UNKNOWN',
-      `the agent sends the encoding "${encoding}": use its own version of ktrail`,
+      `the agent sends the encoding "${encoding}", which this ktrail does not know: use the agent's version of ktrail`,
       encoding,
     )
   }

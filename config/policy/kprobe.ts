@@ -184,7 +184,7 @@ function readReturnArg(fields: Fields, returns: boolean): ArgumentSpec | undefin
     return undefined
   }
   if (!returns) {
-    fields.warn('returnArg', 'has no effect without return: true; add it, or remove this')
+    fields.warn('returnArg', 'has no effect without return: true; add return: true, or remove returnArg')
   }
   const spec = readArgument(place, { ...OF_FUNCTION, types: RETURN_TYPES, of: 'a return value', fallback: 0 })
   return returns ? spec : undefined

@@ -49,7 +49,7 @@ export function readResolve(fields: Fields): Resolve | undefined {
     return typeAt.refuse(`expected the name of a struct, such as cred, got ${show(struct)}`)
   if (place === undefined) {
     if (typeAt !== undefined) {
-      fields.warn('btfType', `has no effect without resolve; add it, or remove this`)
+      fields.warn('btfType', 'has no effect without resolve; add resolve, or remove btfType')
     }
     return undefined
   }

@@ -117,7 +117,7 @@ for (const [name, spec, want] of [
   [
     'returnArg without return',
     '  kprobes: [{call: sys_read, returnArg: {index: 0, type: int}}]',
-    'spec.kprobes[0].returnArg: has no effect without return: true; add it, or remove this',
+    'spec.kprobes[0].returnArg: has no effect without return: true; add return: true, or remove returnArg',
   ],
 ] as const) {
   test(`documents: ${name} is a warning`, () => {

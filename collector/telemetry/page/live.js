@@ -110,7 +110,7 @@ function show() {
   requestAnimationFrame(() => {
     drawing = false
     if (!paused) draw()
-    const more = paused && waiting.length > 0 ? ` ${count(waiting.length)} newer events are waiting.` : ''
+    const more = paused && waiting.length > 0 ? ` Newer events waiting: ${count(waiting.length)}.` : ''
     const missed = lost === 0 ? '' : ` ${count(lost)} events were too many to show; exporters have them.`
     at('counts').textContent =
       since === undefined

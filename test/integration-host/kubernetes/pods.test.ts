@@ -176,7 +176,7 @@ test('pods of the node: what changed while the API server was away is known when
   await runs('stays', next)
   const ms = await at.until('the next container', () => at.pods.container(short(next)) !== undefined)
   t.diagnostic(`away for ${AWAY_MS / 1000} s; ${Math.round(ms)} ms after kubectl had patched the status`)
-  await at.until('a line', () => at.lines.some((line) => line.includes('followed again')))
+  await at.until('a line', () => at.lines.some((line) => line.includes('watched again')))
   // The informer had to list anew: 410 Gone.
   const watch = `/api/v1/pods?watch=1&resourceVersion=${metadata.resourceVersion}&timeoutSeconds=1`
   const { stdout, stderr } = (await server?.kubectl(['get', '--raw', watch])) ?? assert.fail()

@@ -236,7 +236,7 @@ export const CORRECTED: ReadonlyArray<{
     ],
     corrected: '"syscall64"',
     written: '"uint64"',
-    refusal: 'of type syscall64; got type uint64',
+    refusal: 'of type syscall64 of a tracepoint; got type uint64',
   },
 ]
 

@@ -41,7 +41,7 @@ static __always_inline __u64 as_number(const void *pointer)
 	return number;
 }
 
-/* The same number, which a processor can use only when it has read the earlier one. Else arm64 may look up, or write, before it has read. */
+/* Returns `number`, which a processor can use only when it has read `earlier`. Else arm64 may look up, or write, before it has read. */
 static __always_inline __u64 number_after(__u64 number, __u64 earlier)
 {
 	asm volatile("%0 ^= %1\n%0 ^= %1" : "+r"(number) : "r"(earlier));

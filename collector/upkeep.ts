@@ -47,7 +47,7 @@ export function startUpkeep(keeping: Housekeeping, parts: UpkeepParts): void {
     after: [
       () => memory.look(),
       () => idleMemory.look(ingest.bytesRead),
-      // First: the others then count the calls that it has removed.
+      // First: later tasks count the calls that it removes.
       () => kernel.policies.sweepJoins(),
       () => ingest.tick(),
       () => pods?.tick(),

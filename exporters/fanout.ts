@@ -65,7 +65,7 @@ export class FanOut {
   #pressure: MemoryPressure = 'none'
   /** Events that replaced filters left out, by exporter. */
   readonly #filteredBefore = new Map<string, Readonly<Record<string, number>>>()
-  /** The last selection of a slice without events that no route takes. The same array lets encoders share their result. */
+  /** The last slice without the events that no route takes: encoders share their result for one array. */
   #chosen:
     | { readonly slice: readonly Event[]; readonly union: Selection; readonly events: readonly Event[] }
     | undefined

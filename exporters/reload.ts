@@ -33,7 +33,7 @@ interface Changed {
   readonly sink: Sink
 }
 
-/** A reload that can no longer be refused by an exporter. Call exactly one of both. */
+/** A reload that no exporter can refuse any more. Call one of both methods once. */
 export interface PreparedExporters {
   /** Uses the new exporters for the next events; removed ones have `graceMs` to send their events. Resolves when all are at work. */
   commit(graceMs: number): Promise<void>

@@ -72,7 +72,7 @@ async function routeOf(
   return withSender(name, await makeRoute(name, written, context, numbering), context)
 }
 
-/** With a new sender. */
+/** Adds a new sender. */
 export function withSender(name: string, { sink, ...route }: Made, context: ExportersContext): Route {
   const { exporter, config, rateLimit, deadLetters } = sink
   const { log, onLost } = context

@@ -108,7 +108,7 @@ const char* CompressZstd(const std::vector<Bytes>& chunks, size_t length, Output
       left = ZSTD_compressStream2(context, &to, &in, end);
       if (ZSTD_isError(left)) return ZSTD_getErrorName(left);
       out.used = to.pos;
-      // Only the last chunk is to be flushed whole.
+      // Only the last chunk is flushed whole.
       if (end == ZSTD_e_continue) left = 0;
     }
   }

@@ -89,7 +89,7 @@ function called<Name extends keyof Addon>(name: Name): Addon[Name] {
   return call as Addon[Name]
 }
 
-/** The same of a function that returns a promise: an addon that cannot be loaded is its rejection. */
+/** A function that returns a promise, which rejects if the addon cannot be loaded. */
 function promised<Name extends keyof Addon>(name: Name): Addon[Name] {
   const call = called(name) as (...given: never[]) => unknown
   return (async (...given: never[]) => call(...given)) as unknown as Addon[Name]
@@ -184,7 +184,7 @@ export const hasBtf: Addon['hasBtf'] = called('hasBtf')
  */
 export const gzip: Addon['gzip'] = called('gzip')
 
-/** The same as one zstd frame (level 1 of libzstd), which has the length of its content in its header. */
+/** `gzip`, but one zstd frame (level 1 of libzstd); its header has the content's length. */
 export const zstd: Addon['zstd'] = called('zstd')
 
 /** A thread for work on paths whose file system may never answer. It is there while it has something to do. */

@@ -20,7 +20,7 @@ const LIMITS: Readonly<Record<number, string>> = {
 
 /** Makes the error of an addon's failure; of a failed load it names the program or map, and why. Never throws. */
 export function toNativeError(failure: Failure): NativeError {
-  // Before all else: libbpf logs it for whatever came first, a map, a program's load or its attachment.
+  // First: the limit can stop any step, such as a map's creation, a program's load or its attachment.
   const limit = LIMITS[failure.errno]
   if (limit !== undefined) return new NativeError('NO_DESCRIPTORS', `${failure.message}: ${limit}`, failure)
   if (failure.code === 'LOAD_REFUSED') {

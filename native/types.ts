@@ -46,7 +46,7 @@ export interface BpfMap extends Closable {
   /** The values of several keys, for which the priority of the thread changes once. */
   lookupAll(keys: readonly Uint8Array[]): Array<Buffer | undefined>
   /** `exclusive` fails with EEXIST (returns false) instead of replacing. */
-  update(key: Uint8Array, value: Uint8Array, mutex?: boolean): boolean
+  update(key: Uint8Array, value: Uint8Array, exclusive?: boolean): boolean
   /** false when there was no such key. */
   delete(key: Uint8Array): boolean
   /**
@@ -155,7 +155,7 @@ export interface FolderRead {
   /** Entries of any type. */
   readonly files: number
   readonly folders: Buffer
-  /** Others that have several links. */
+  /** Files with several links. */
   readonly linked: Buffer
 }
 

@@ -180,6 +180,6 @@ async function note(path: string, sentence: string): Promise<void> {
     const line = oneLine(`${new Date().toISOString()} ktrail oci-hook: ${sentence}`).slice(0, 2000)
     await appendFile(path, `${line}\n`, { mode: 0o640 })
   } catch {
-    // Nothing is left to tell it to.
+    // No other log is left.
   }
 }

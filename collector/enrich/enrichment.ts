@@ -21,7 +21,7 @@ export interface Enricher {
    * it was encoded must invalidate its renderings.
    */
   pending(event: ProcessEvent): Promise<unknown> | undefined
-  /** Nothing is to be looked up for any event for now. */
+  /** No event needs a lookup now. */
   readonly idle?: boolean
 }
 

@@ -138,7 +138,7 @@ function unexplained(gapMs: number, ownMs: number): string {
   return `the agent was held up for ${seconds(gapMs)} s: ${got}: ${next}`
 }
 
-/** The root has no such file, and cannot be frozen. */
+/** The root has no cgroup.events, and is never frozen. */
 function watching(path: string, frozen: () => void): () => void {
   try {
     // The file also changes when the last process leaves.

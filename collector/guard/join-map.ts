@@ -42,7 +42,7 @@ export class JoinMapCheck {
     if (this.#suspects.length > 0 && now === this.#emptied) return []
     let gone = 0
     for (const call of this.#suspects) {
-      // With events of several policies it comes as often.
+      // A call is listed once for each policy.
       if (!pending.has(call)) continue
       end(call)
       gone++

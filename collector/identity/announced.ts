@@ -52,7 +52,7 @@ export class Announcements {
     return this.#known.get(shortId)
   }
 
-  /** False: its id is none that cgroups are named after, so its processes will not be recognized. */
+  /** False: no cgroup is named after such an id, so its processes will not be recognized. */
   async add(announcement: Announcement): Promise<boolean> {
     if (!ID.test(announcement.containerID)) return false
     const announced = read(announcement)

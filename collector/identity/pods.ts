@@ -23,12 +23,12 @@ interface Gone {
 export class Pods {
   readonly #containers = new Map<string, PodContainer>()
   readonly #byUid = new Map<string, Pod>()
-  /** The first to be removed comes first. */
+  /** In the order of their removal. */
   #gone: Gone[] = []
   readonly #nowMs: () => number
   /** Called with the short id of a container that became known, or changed. */
   onContainer: (id: string) => void = () => {}
-  /** Called with a pod of which more or something else is known now, or nothing more. */
+  /** Called with a pod whose data have changed or are forgotten. */
   onChange: (pod: KnownPod) => void = () => {}
 
   constructor(nowMs: () => number = () => performance.now()) {

@@ -8,6 +8,6 @@ export function takeCgroup(
   { id, gone, cgroup, cgroupState }: RawCgroup,
 ): void {
   if (gone) workloads.gone(id)
-  // Below more long names than a record holds: the kernel finds the cgroups above.
+  // If the record lacks names, the kernel finds the cgroups above.
   else if (cgroupState === CGROUP_WHOLE) workloads.made(id, cgroup.toString('latin1').split('\0').slice(0, -1))
 }

@@ -15,7 +15,7 @@ const RETIRE_MS = 30_000
 
 interface Registered extends KnownHook {
   aggregation: Aggregation | undefined
-  /** By the selector that matched; one without selectors. */
+  /** By the selector that matched; one number without selectors. */
   readonly events: number[]
   /** The return of calls that no selector filters. */
   readonly anyReturn: Returned
@@ -151,7 +151,7 @@ export class HookRegistry {
     }))
   }
 
-  /** The same by policy and function. */
+  /** Events by policy and function. */
   eventsByHook(): Map<string, Map<string, number>> {
     const sums = new Map([...this.#past].map(([policy, counts]) => [policy, new Map(counts)]))
     for (const known of this.#hooks.values()) addTo(sums, known)

@@ -140,7 +140,7 @@ export class Ingest implements Disposable {
       maxDelayMs: config.ring.max_delay,
       watermarkBytes: ringWatermarkBytes(config),
       onEmpty,
-      // Before that all records were read, so the records of the swept calls are here.
+      // All records were read before, so those of the swept calls are here.
       wantsTurn: () => this.#endHeld() || wantsTurn(),
       polls,
       reading: this.reading,
@@ -182,7 +182,7 @@ export class Ingest implements Disposable {
         else returns.add(raw, event, this.hooks.returnOf(raw.hookId, raw.selector), events)
       }
     })
-    // Also while the ring is never empty.
+    // Here too: the ring may never be empty.
     aggregates.due(events)
     this.#reconciler.read(chunk.length)
     this.bytesRead += chunk.length

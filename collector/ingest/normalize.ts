@@ -53,7 +53,7 @@ export interface KnownHook {
   readonly bySelector: readonly Hook[]
   /** The policy's `args` without nop; `index`: the number of the value in records (`valueIndex` of kernel/layout/hook.ts). */
   readonly args: ReadonlyArray<{ readonly index: number; readonly type: ArgumentType; readonly maxData?: true }>
-  /** Likewise its `data`; absent without any. */
+  /** The policy's `data`; absent without any. */
   readonly data?: KnownHook['args']
   readonly returned: ArgumentType
   /** Set for a hook that requests more of files than their paths. */
@@ -177,7 +177,7 @@ export class Normalizer {
       args[length++] =
         value.kind === VALUE_BYTES ? bytesArgument(value, bytes, maxData) : argument(value, type, bytes, known.details)
     }
-    // A record without room for all of them.
+    // The record lacks some arguments.
     if (length < args.length) args.length = length
     const last = valueOf(raw, RETURN_INDEX, raw.count - 1)
     const later = (raw.flags & (HOOK_RETURN_FOLLOWS | HOOK_RETURN_MISSED)) !== 0

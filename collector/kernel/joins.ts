@@ -32,7 +32,7 @@ export class JoinSweep {
   readonly maps: JoinMaps
   readonly #gone: GoneThreads
   #ends: CallEnd[] = []
-  /** Removed calls that have no records: they were to be judged at the return. */
+  /** Removed calls without records: the return should have judged them. */
   lost = 0
   #removed = 0
   /** Returns that came from the map, because the ring refused their records, so far. */
@@ -58,7 +58,7 @@ export class JoinSweep {
     for (const entry of this.#entries()) if (entry[0].readUInt32LE(JOIN_KEY.hook) === hook) this.#remove(entry)
   }
 
-  /** False when another was first. */
+  /** False if it was gone. */
   #remove(entry: Entry): boolean {
     const [key, value] = entry
     if (!this.maps.join.delete(key)) return false

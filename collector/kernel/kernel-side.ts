@@ -29,7 +29,7 @@ export interface KernelOptions extends PolicyProgramOptions {
   readonly watermarkBytes: number
   /** Exec records have credentials and namespaces. */
   readonly processDetails?: boolean
-  /** They have the environment. */
+  /** Also the environment. */
   readonly processEnvironment?: boolean
 }
 
@@ -128,7 +128,7 @@ export class KernelSide implements Kernel {
       for (const { pid, parentTgid } of part) {
         if (this.#maps.images.lookup(u32(pid)) !== undefined) continue
         this.#maps.images.update(u32(pid), readImage(this.#procfs, pid, parentTgid), true)
-        // If it exited meanwhile, nothing else would remove it.
+        // Nothing else would remove an exited process's entry.
         if (this.processStart(pid) === undefined) this.#maps.images.delete(u32(pid))
       }
     }

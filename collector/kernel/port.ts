@@ -85,7 +85,7 @@ export interface KernelPrograms {
   functions(): ScreenedFunction[]
   /** Actions on matched calls, also of detached hooks. */
   doneByHook(): DoneByHook
-  /** The same of an attached hook, by selector. */
+  /** Actions of an attached hook, by selector. */
   doneBy(hookId: number): ReadonlyMap<number, Done>
 
   /** Calls that wait for their return in the kernel's map; undefined until a function is joined. */

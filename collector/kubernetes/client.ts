@@ -72,7 +72,7 @@ export interface Watching extends Reading {
 }
 
 const ANSWER_MS = 30_000
-/** The API server sends a bookmark about every minute, but none of a resource of which it has seen no change since its start. */
+/** The API server sends a bookmark about every minute, except for resources without a change since its start. */
 const QUIET_MS = 180_000
 const MAX_REFUSAL_BYTES = 64 << 10
 
@@ -185,7 +185,7 @@ export class KubernetesClient implements Disposable {
       .update(JSON.stringify([ca, cert, key]))
       .digest('hex')
     if (this.#connections?.digest === digest) return this.#connections.agent
-    // Watches that run go on with the old ones until the server ends them.
+    // Running watches keep the old connections until the server ends them.
     const { verify, serverName } = this.login
     const agent = new (https().Agent)({
       keepAlive: true,

@@ -109,5 +109,5 @@ const UNTRUSTED = new Set([
   'CERT_UNTRUSTED',
 ])
 
-/** By a clock that is wrong, for instance. */
+/** A clock may be wrong, for instance. */
 const UNTIMELY = new Set(['CERT_NOT_YET_VALID', 'CERT_HAS_EXPIRED'])

@@ -120,7 +120,7 @@ export class PolicyFolder implements Disposable {
     return this.#next
   }
 
-  /** The same, and tries refused policies again: the kernel may have other rights, functions or modules by now. */
+  /** Looks, and tries refused policies again: the kernel may have other rights, functions or modules by now. */
   lookAnew(): Promise<void> {
     for (const [file, { problem }] of this.#files) {
       if (problem !== undefined) this.#files.set(file, { digest: '', problem })
@@ -202,7 +202,7 @@ export class PolicyFolder implements Disposable {
       const other = taken.get(name)
       if (other !== undefined) {
         const problem = problemOf(file, `policy "${name}" is already loaded from ${other}: give it another name`)
-        // No digest: the file is tried again at each look, because the other may go.
+        // No digest: each look tries the file again, because the other one may go.
         this.#refuse(file, '', problem)
         doubles.push({ name, other })
         continue

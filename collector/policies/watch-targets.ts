@@ -32,7 +32,7 @@ export async function watchTargets(paths: readonly string[]): Promise<WatchTarge
       const real = await answered(path, () => found.follow('/', partsOf(path)))
       if (real === undefined) continue
       const files = (await policyFilesAt(real)).filter((file) => file !== real)
-      // Each by itself: a symlink to a file system that does not answer must not make its folder unreadable.
+      // One by one: a symlink to a file system that does not answer must not make its folder unreadable.
       for (const file of files) {
         const name = basename(file)
         await answered(join(path, name), () => found.follow(real, [name])).catch(found.cannotRead(file))

@@ -21,7 +21,7 @@ const SETTLE_MS = 100
 const POLL_MS = 10_000
 const MOUNTS_MS = 60_000
 const SAFETY_READS = 10
-/** They name files, which another user may choose. */
+/** Reasons name files, which others may choose. */
 const MOST_REASONS = 5
 
 export interface WatchOptions {

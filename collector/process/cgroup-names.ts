@@ -35,7 +35,7 @@ export function placeOf(names: Iterable<string>): Place {
 }
 
 /**
- * The same as policies see it: the outermost pod, and in it the outermost container, so that no program leaves either by a cgroup of its own.
+ * The place as policies see it: the outermost pod, and in it the outermost container, so that no program leaves either by a cgroup of its own.
  * `nested`: the cgroup lies below the container's. Outside of pods the innermost container counts, as above.
  */
 export function workloadPlace(names: readonly string[]): Place & { readonly nested: boolean } {

@@ -29,7 +29,7 @@ const MAX_ABOVE = 32
 /** Default of `memory.process_table`. */
 const DEFAULT_BYTES = 128 << 20
 
-/** Facts of a process of which nothing is known. */
+/** Facts of an unknown process. */
 const UNKNOWN: Facts = {
   flags: 0,
   binary: '',
@@ -113,7 +113,7 @@ export class ProcessTable {
     return process?.execId === execId ? process : undefined
   }
 
-  /** As `find`, else a placeholder like Tetragon's: pid, start time and the flag `unknown` (docs/reference/records/process.md). */
+  /** `find`, else a placeholder like Tetragon's: pid, start time and the flag `unknown` (docs/reference/records/process.md). */
   findOrUnknown(tgid: number, startLo: number, startHi: number): Image {
     const known = this.find(tgid, startLo, startHi)
     if (known !== undefined) return known

@@ -122,7 +122,7 @@ export class Reloader implements Disposable {
     }
     const result = await read(file, env)
     const content = contentOf(result)
-    // The same as before: only a user who asks gets an answer.
+    // Unchanged: only a user who asks gets an answer.
     if (content === this.#seen && !asked) return
     this.#seen = content
     try {

@@ -25,7 +25,7 @@ export async function cri(socketPath: string, signal: AbortSignal): Promise<Runt
       container: async (containerId, within) => {
         const answer = await call(client, RuntimeService.method.containerStatus, { containerId }, within).catch(
           (error: unknown) => {
-            // Also of the pause container, which is none for this API.
+            // Nor does the API know pause containers.
             if (error instanceof CallError && error.code === status.NOT_FOUND) return undefined
             throw error
           },

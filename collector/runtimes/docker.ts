@@ -35,7 +35,7 @@ async function container(
   if (status !== 200) throw new Error(`expected status 200 for a list of containers, got ${status}`)
   const list: unknown = JSON.parse(body)
   if (!Array.isArray(list)) throw new Error('expected a list of containers, got other JSON')
-  // By hand: a schema would list each of half a million wrong entries.
+  // No schema: it would list each of half a million wrong entries.
   const found = list.find((each) => textOf(each?.Id).startsWith(shortId))
   if (found === undefined) return undefined
   const { Id, Names, Image, ImageID, Labels } = found as Record<string, unknown>

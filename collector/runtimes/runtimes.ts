@@ -20,7 +20,7 @@ const MOST_WAITING = 2048
 const AT_A_TIME = 8
 /** Time until the next request for a container that no runtime knows: containers of a build, for instance, are in no list. */
 const UNKNOWN_MS = 30_000
-/** The same while a runtime did not answer. */
+/** That time if a runtime did not answer. */
 const UNSURE_MS = 1_000
 
 export interface RuntimesOptions {

@@ -5,7 +5,7 @@ import { PROCESS_FLAGS } from './flags.ts'
 /** U+FFFD as its UTF-8 bytes, one character each. */
 const REPLACEMENT = '\xef\xbf\xbd'
 
-/** As Go's ToValidUTF8: each run of invalid bytes becomes one U+FFFD. `raw` is set if there was one. */
+/** Go's ToValidUTF8: each run of invalid bytes becomes one U+FFFD. `raw` is set if there was one. */
 export function decodeText(bytes: Buffer, from = 0, to = bytes.length): { text: string; raw: Buffer | undefined } {
   const text = bytes.toString('utf8', from, to)
   if (!text.includes('\uFFFD')) return { text, raw: undefined }

@@ -72,7 +72,7 @@ export async function checkFile(file: string, env: Environment): Promise<Checked
   }
 }
 
-/** The same of a config with this text, which `file` need not have yet. Never throws. */
+/** Checks the text of a config, which `file` need not have yet. Never throws. */
 export async function checkConfigText(text: string, file: string, env: Environment): Promise<Checked> {
   const result = await loadWhole(text, file, env)
   if ('problems' in result) return { problems: result.problems, warnings: [], notes: [] }

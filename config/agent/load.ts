@@ -70,7 +70,7 @@ export function loadConfig(
   return { config: result.data, written, origins, hash, files, secretFiles }
 }
 
-/** A problem with the value at `path` of a config that is valid by itself. */
+/** A problem with the value at `path` of an otherwise valid config. */
 export function problemAt(
   { origins }: LoadedConfig,
   file: string,

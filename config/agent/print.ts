@@ -40,13 +40,13 @@ export function printConfig(loaded: LoadedConfig, options: PrintOptions = {}): s
     .replace(LEFT_RAW, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
-/** Without checks across keys: config and variables together may contain what a config alone must not. */
+/** No checks across keys: config and variables together may contain what a config alone must not. */
 const WRITTEN = z.strictObject({
   ...configSchema.shape,
   exporters: z.record(z.string(), z.union(exporterSchemas.map(({ shape }) => z.strictObject(shape)))),
 })
 
-/** As a user would write it: units as texts, with every default. */
+/** A config as users write it: units as texts, every default. */
 export function writtenForm(config: Config | EffectiveConfig): unknown {
   // zod's type has no readonly; encode does not write into what it is given.
   return z.encode(WRITTEN, config as z.output<typeof WRITTEN>)

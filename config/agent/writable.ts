@@ -18,7 +18,7 @@ const BY_OTHERS = 0o002
 /** In a sticky folder only the owner of a file can rename or remove it. */
 const STICKY = 0o1000
 
-/** As the kernel (include/linux/namei.h MAXSYMLINKS). */
+/** MAXSYMLINKS of include/linux/namei.h. */
 const MOST_LINKS = 40
 /** More warnings would add nothing. */
 const MOST_WARNINGS = 20
@@ -45,7 +45,7 @@ export async function writablePaths({ config, files, origins }: LoadedConfig, fi
   ]
 }
 
-/** The same of one policy file. */
+/** Warnings of one policy file. */
 export function writablePolicy(file: string): Promise<Problem[]> {
   return new Looked().warningsOf([file], { file, line: 1, col: 1 }, '')
 }

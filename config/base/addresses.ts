@@ -39,7 +39,7 @@ export function isLocal(address: Address): boolean {
 
 const parsed = z.union([z.object({ host: z.string(), port: z.int() }), z.object({ path: z.string() })])
 
-/** The schema of a key that holds such an address. */
+/** The schema of a key that holds an address. */
 export const address: z.ZodCodec<z.ZodString, typeof parsed> = z.codec(z.string({ error: ADDRESS }), parsed, {
   decode: (text, context) => {
     const found = parseAddress(text)
@@ -52,7 +52,7 @@ export const address: z.ZodCodec<z.ZodString, typeof parsed> = z.codec(z.string(
 
 const addressOrDisabled = z.union([parsed, z.literal('disabled')])
 
-/** The same for a server that can be switched off: by `disabled`, or by an empty text. */
+/** `address` of a server that `disabled` or an empty text switches off. */
 export const optionalAddress: z.ZodCodec<z.ZodString, typeof addressOrDisabled> = z.codec(
   z.string({ error: OPTIONAL }),
   addressOrDisabled,

@@ -49,7 +49,7 @@ export async function openRegular(path: string, flags = 0): Promise<FileHandle> 
   return await open(opened(found.fd), FLAGS)
 }
 
-/** The same as readNamedFile without a deadline: for the start, before signals are handled and when nothing else runs. */
+/** `readNamedFile` without a deadline: for the start, before signals are handled and when nothing else runs. */
 export function readNamedFileSync(path: string, maxBytes: number): Buffer {
   const found = openSync(path, O_PATH)
   let descriptor: number

@@ -31,7 +31,7 @@ export function parseRegex(pattern: string): Regex | string {
   }
 }
 
-/** The same for a pattern whose groups are replaced. Refuses a pattern that could leave part of a match visible. */
+/** Compiles a pattern whose groups are replaced. Refuses one that could leave part of a match visible. */
 export function parseRedaction(pattern: string): Regex | string {
   const regex = parseRegex(pattern)
   if (typeof regex === 'string') return regex
@@ -47,7 +47,7 @@ export function parseRedaction(pattern: string): Regex | string {
 function repeatsGroup(pattern: string): boolean {
   /** For each open group, the innermost last: whether it captures or contains a capturing group. */
   const open: boolean[] = []
-  /** Whether a repetition here would repeat such a group. */
+  /** Whether a group with a capture ends here. */
   let captured = false
   for (const [token] of pattern.matchAll(TOKEN)) {
     if (PASSED_OVER.test(token)) continue

@@ -60,7 +60,7 @@ export function unitHint(text: string, kind: string): string {
           [unitName, unitName.slice(0, -1)].some((each) => each.toLowerCase() === word),
         )
   const meant = `${number}${near ?? ''}`
-  // The same text is out of bounds, not misspelt.
+  // An equal text is out of bounds, not misspelt.
   return near === undefined || meant === text ? '' : ` (did you mean "${meant}"?)`
 }
 

@@ -138,7 +138,7 @@ const bytes = (name: string, read: 'charBuf' | 'charIovec' | 'iovIter', paramete
 const capabilitySet = (name: string): NumberType => ({
   ...integer(name, 'u', 64),
   field: `${name}_arg`,
-  // Without a name since 6.3.
+  // Anonymous since Linux 6.3.
   parameter: pointer('(?:kernel_cap_struct|\\(anonymous\\))'),
   named: 'capabilitySet',
   pointed: true,

@@ -11,7 +11,7 @@ import type { HookGroup, HookSpec } from './policy.ts'
 /** Annotations that begin so are ours. */
 const OWN = /^ktrail[./]/
 const PREFIX = 'ktrail.one-of/'
-/** As Kubernetes requires the part after the slash. */
+/** Kubernetes' rule for the part after the slash. */
 const NAME = /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/
 
 /** The groups that the annotations declare for these hooks. */

@@ -15,7 +15,7 @@ import { LIST, checkCall } from './lists.ts'
 import type { ListedCall, Lists } from './lists.ts'
 
 export const MAX_TAGS = 16
-/** Longer than any. */
+/** No name is longer. */
 const MAX_HOOK = 128
 const TEXT_MIN_BYTES = 2
 const MESSAGE_MAX_BYTES = 256
@@ -76,7 +76,7 @@ export function readKprobe(place: Place, lists: Lists, macros: Macros): KprobeSp
   }))
 }
 
-/** As in Tetragon: what the kernel lets programs have fail. */
+/** Checks that programs may make the calls fail. */
 function checkDeniable(calls: readonly ListedCall[], syscall: boolean, fields: Fields): void {
   const other = calls.find((call) => !(call.syscall ?? syscall) && !call.name.startsWith('security_'))
   if (other === undefined) return
@@ -148,7 +148,7 @@ export function readLsmHook(place: Place, macros: Macros): KprobeSpec[] {
   ]
 }
 
-/** Post is what happens anyway. The others are for sockets. */
+/** Post happens anyway; the other actions are for sockets. */
 function checkReturnAction(fields: Fields): void {
   const place = fields.get('returnArgAction')
   const action = place && asText(place)

@@ -55,7 +55,7 @@ export const takesRanges = (name: unknown): boolean =>
 
 const SOURCE: Spellings = new Map([
   ...same<AnyOperator>(...ON_SOURCES),
-  // As Tetragon's schema has it.
+  // Spelling of Tetragon's schema.
   ['NotSportPriv', 'NotSPortPriv'],
   ...same('NotSPortPriv'),
 ])

@@ -5,7 +5,7 @@ import { Fields, asText, notSupported } from './fields.ts'
 import { KEYS } from './tables.ts'
 
 export const MAX_OPTIONS = 16
-/** As Go's strconv.ParseBool. */
+/** Go's strconv.ParseBool. */
 const BOOLEAN = /^(?:1|t|T|true|TRUE|True|0|f|F|false|FALSE|False)$/
 
 /** Values by option; undefined: any. */

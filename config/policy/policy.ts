@@ -69,7 +69,7 @@ export interface SocketFilter {
   readonly arg: number
   readonly operator: 'Equal' | 'NotEqual'
   readonly member: 'saddr' | 'daddr' | 'sport' | 'dport' | 'protocol' | 'family' | 'state'
-  /** Any of them, or none. */
+  /** Equal: one of these; NotEqual: none. */
   readonly values: readonly BitPrefix[]
   readonly at: Position
 }
@@ -143,7 +143,7 @@ export interface NamespaceFilter {
 export interface CapabilityFilter {
   readonly class: 'capability'
   readonly set: 'effective' | 'inheritable' | 'permitted'
-  /** Any of them, or none. */
+  /** Mask: a bit of `mask`; NotMask: none. */
   readonly operator: 'Mask' | 'NotMask'
   readonly mask: bigint
   /** Only tasks outside the host's user namespace match. */
@@ -158,7 +158,7 @@ export interface NamespaceChangeFilter {
   readonly at: Position
 }
 
-/** Likewise of capabilities: one of these was gained or lost. */
+/** Likewise, one of these capabilities was gained or lost. */
 export interface CapabilityChangeFilter extends Omit<CapabilityFilter, 'class' | 'operator'> {
   readonly class: 'capabilityChange'
 }
@@ -193,7 +193,7 @@ export interface Selector {
   /** Identifies the selector in counts by selector. */
   readonly label?: string
   readonly matchArgs: readonly ArgumentFilter[]
-  /** On the return value of the calls that it matches: others have no event. `arg` is 0. */
+  /** Filters on the return value: other matched calls have no event. `arg` is 0. */
   readonly matchReturnArgs?: readonly NumberFilter[]
   readonly process?: readonly ProcessFilter[]
   readonly task?: readonly TaskFilter[]
@@ -240,7 +240,7 @@ export interface Actions {
   readonly monitored?: Pick<Actions, 'signals' | 'error' | 'notify'>
 }
 
-/** A note with neither takes back an earlier one. */
+/** A note with two zeros withdraws an earlier one. */
 export interface EnforcerNote {
   /** Negative: the call is not made, and gives this; 0: it is made. */
   readonly error: number
@@ -282,7 +282,7 @@ interface HookBase {
   readonly aggregate?: Aggregate
   /** More than the path of files is read. */
   readonly fileDetails?: FileDetailsSpec
-  /** Then the items of `data`. */
+  /** `args`, then `data`. */
   readonly args: readonly ArgumentSpec[]
   /** Tested in order; the first whose filters all match decides. Without selectors every call matches. */
   readonly selectors: readonly Selector[]

@@ -203,7 +203,7 @@ function readTarget(fields: Fields, args: Arguments): number | undefined {
   if (index === undefined) return undefined
   const found = args.findIndex((spec) => spec?.index === index)
   if (found >= 0) return found
-  // As Tetragon: of tracepoints a position in args does too.
+  // For tracepoints, Tetragon takes a position in args too.
   const byEither =
     fields.path.startsWith('spec.tracepoints[') && args.every((spec) => (spec?.index ?? OWN_FIELD) >= OWN_FIELD)
   if (byEither && index < args.length) return index

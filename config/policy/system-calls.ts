@@ -22,7 +22,7 @@ const CALLED: Readonly<Record<string, string>> = {
 }
 
 const PREFIXES: Readonly<Record<string, Abi>> = { x64: 'x64', ia32: 'i386', arm64: 'arm64' }
-/** As bpf/args/event.h marks system calls of 32-bit programs. */
+/** Mark of 32-bit programs' system calls (bpf/args/event.h). */
 const COMPAT_BIT = 1n << 31n
 const MACHINE: Abi = process.arch === 'arm64' ? 'arm64' : 'x64'
 

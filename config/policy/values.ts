@@ -124,7 +124,7 @@ function readNumber(place: Place, text: string, type: NumberType, operator: Oper
 }
 
 /**
- * As Go's ParseInt with base 0, without underscores: sign, then 0x, 0o, 0b, a leading 0 for octal, else decimal. undefined for anything else,
+ * Go's ParseInt with base 0, without underscores: sign, then 0x, 0o, 0b, a leading 0 for octal, else decimal. undefined for anything else,
  * and for texts longer than any 64-bit number.
  */
 function parseInteger(text: string): bigint | undefined {

@@ -4,7 +4,7 @@ import { oneLine } from '../base/quoting.ts'
 export interface Position {
   readonly line: number
   readonly col: number
-  /** Absent: the file that is read; else another one that was merged into it. */
+  /** A file that was merged into the file that is read; absent: that file. */
   readonly file?: string
 }
 

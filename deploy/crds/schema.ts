@@ -91,7 +91,7 @@ function valueOf(value: unknown, values: typeof VALUES, ours: boolean): unknown 
   return Array.isArray(value) ? value.map((each) => valueOf(each, values, ours)) : resolved({ ...value }, values, ours)
 }
 
-/** A bound; or names: those of a list of types, and the keys of a map. */
+/** A bound, or the names in a list of types or the keys of a map. */
 function named(name: string, values: typeof VALUES): unknown {
   const value = values[name]
   if (value === undefined) throw new Error(`config/policy/data/language.yaml: config/policy has no $${name}`)
@@ -117,7 +117,7 @@ function together(base: Part, { properties = {}, ...own }: Part): Part {
 
 const keysIn = ({ own, ours = [] }: KeyTable): string[] => [...own, ...ours]
 
-/** Throws for names that are not among the others. */
+/** Throws for names outside of `others`. */
 function refuseOthers(keys: string, names: readonly string[], others: readonly string[]): void {
   const wrong = names.filter((name) => !others.includes(name))
   if (wrong.length === 0) return

@@ -105,5 +105,5 @@ child.on('close', (code) => {
   for (const line of kept) console.error(line)
   process.exitCode = code ?? 1
 })
-// The terminal sends it to the whole group: the demo ends by itself, and then this does.
+// The terminal sends SIGINT to the whole group: the demo ends, then this process.
 process.on('SIGINT', () => {})

@@ -31,7 +31,7 @@ export function cut(line: readonly Run[], columns: number): Run[] {
   return kept
 }
 
-/** As ANSI text again. */
+/** Runs as ANSI text. */
 export function ansi(line: readonly Run[]): string {
   return line.map(({ text, color }) => (color === '' ? text : `\x1b[${color.slice(1)}m${text}\x1b[0m`)).join('')
 }

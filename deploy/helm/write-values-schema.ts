@@ -17,7 +17,7 @@ const EXPORTERS: Schema = { $ref: '#/$defs/exporters' }
 const isSchema = (value: Json | undefined): value is Schema =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-/** Go's regular expressions support none of these. */
+/** Go's regular expressions lack look-around. */
 const LOOK_AROUND = /\(\?[=!<]/
 
 /** Schemas as helm gets them: a value that is no plain text may be a reference. Schemas of objects are shared, by the name of their key. */
@@ -60,7 +60,7 @@ class HelmSchemas {
 
 const namesOf = (schema: Json | undefined): Json => propertyOf(schema, 'type')
 
-/** By their type, so that helm names the wrong key of one type instead of all types that do not fit. */
+/** Chosen by type, so that helm names the wrong key of one type instead of all types that do not fit. */
 function exportersOf(exporters: Schema, schemas: HelmSchemas): Schema {
   const [builtIn, ofPackages] = unionOf(exporters['additionalProperties'])
   const types = unionOf(builtIn)
@@ -76,7 +76,7 @@ function exportersOf(exporters: Schema, schemas: HelmSchemas): Schema {
     type: 'object',
     minProperties: 1,
     propertyNames: exporters['propertyNames'] ?? {},
-    // Null removes one.
+    // null removes an exporter.
     additionalProperties: { type: ['object', 'null'], required: ['type'], properties: { type: names }, allOf: decided },
   }
 }

@@ -9,7 +9,7 @@ version=$(sed -n 's/^version: //p' deploy/helm/ktrail/Chart.yaml)
 chart=build/packages/helm/ktrail-$version.tgz
 rm -rf build/packages/helm
 mkdir -p build/packages/helm
-# As `helm package`, which is not needed for it: files in a folder with the name of the chart, links as the files they point to.
+# `helm package` without helm: files in a folder with the name of the chart, links as the files they point to.
 find deploy/helm/ktrail -follow -type f ! -name '*.ts' -printf 'ktrail/%P\n' | LC_ALL=C sort |
   tar -C deploy/helm --create --dereference --no-recursion --format=ustar --owner=0 --group=0 --numeric-owner --mode=u=rw,go=r \
     --mtime="@$date" --files-from=- | gzip -9n >"$chart"

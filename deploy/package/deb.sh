@@ -67,7 +67,7 @@ find "$root" -type f -exec chmod 644 {} +
 find "$root" -type d -exec chmod 755 {} +
 chmod 755 "$root"/DEBIAN/p* "$home/ktrail" "$home/node/bin/node" "$generator"
 chmod 600 "$root/etc/ktrail/ktrail.yaml"
-# As dpkg-gencontrol counts it: the result of du depends on the file system, and on data that is not written yet.
+# Counts as dpkg-gencontrol: the result of du depends on the file system, and on data that is not written yet.
 size=$(find "$root" -mindepth 1 -path "$root/DEBIAN" -prune -o -printf '%y %s\n' |
   awk '{ kib += $1 == "f" ? int(($2 + 1023) / 1024) : 1 } END { print kib }')
 cat >"$root/DEBIAN/control" <<CONTROL

@@ -33,7 +33,7 @@ bundle() {
     if [[ $name =~ ^(libc|libm|libgcc_s|libstdc\+\+|libpthread|libdl|ld-linux.*)\.so ]] || [ -e "$platform/$name" ]; then continue; fi
     library=$root/usr/lib/$triplet/$name
     cp -L "$library" "$platform"
-    # By its name: dpkg lists some in their folder before Debian merged /lib into /usr/lib. Packages have one name for all processors.
+    # By file name: dpkg lists some in /lib, which Debian merged into /usr/lib. Packages have one name for all processors.
     owner=$(dpkg-query -S "*/$(basename "$(readlink -f "$library")")" | head -n 1 | cut -d: -f1)
     cp "$root/usr/share/doc/$owner/copyright" "$platform/licenses/$owner"
     bundle "$library"

@@ -50,7 +50,7 @@ if [ "$(cat $sources 2>/dev/null)" != "$want" ] || [ ! -e native/build/Release/k
   echo "$want" >$sources
 fi
 
-# ./ktrail starts the sources when one of them is newer. The parts of before stay: an agent that runs may still load one of them.
+# ./ktrail starts the sources if one is newer. Old parts of the bundle stay: a running agent may still load them.
 bundle=build/dist/collector/main.js
 if [ ! -e $bundle ] || [ -n "$(find collector config exporters native deploy/package package-lock.json \( -name '*.[jt]s*' -o -name package-lock.json \) -newer $bundle -print -quit)" ]; then
   log 'bundling the sources'

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$ROOT"
 
 [ -e native/build/Release/ktrail.node ] || exit 0
-# Without its own packages npm has left out packages that tests and tools need.
+# npm_config_omit: npm has left out packages that tests and tools need.
 [ -z "${npm_config_omit:-}" ] || exit 0
 node=$(deploy/setup/node.sh)
 mkdir -p "$FACTS"

@@ -4,7 +4,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 cd "$ROOT"
 
-# Why not here, as a phrase; '' when this kernel will do.
+# Why this kernel will not do, as a phrase; '' if it will.
 reason() {
   if [ "$(id -u)" != 0 ]; then
     echo 'not root'

@@ -74,7 +74,7 @@ function debianComponents(): Component[] {
     })
     found = output.toString()
   } catch (error) {
-    // It fails when one of them is not there, and prints the others.
+    // dpkg-query fails if a package is missing, but prints the others.
     found = error instanceof Error && 'stdout' in error ? String(error.stdout) : ''
   }
   return found.split('\n').flatMap((line): Component[] => {

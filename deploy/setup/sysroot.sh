@@ -8,7 +8,7 @@ set -euo pipefail
 
 arch=${1:-}
 [ "$arch" = arm64 ] || die "sysroot.sh: expected arm64, got \"$arch\""
-# As for `build` in packages.sh; the agent's allocator; then what a guest boots with, and what tests call in it.
+# Packages of `build` in packages.sh; the agent's allocator; programs that a guest boots with or tests call.
 packages=(libbpf-dev libelf-dev zlib1g-dev libisal-dev libzstd-dev libjemalloc2
   base-files base-passwd bash dash coreutils mount util-linux util-linux-extra procps iproute2 kmod
   findutils grep sed mawk perl gcc libc6-dev libstdc++6 clang-16 llvm-16 bpftool libc-bin)

@@ -20,7 +20,7 @@ const MAX_OFFSETS = 1000
 export class Agreement {
   /** By place, whose records are compared one with the next. */
   readonly #last = new Map<string, Numbers>()
-  /** By `seq` - `exporter_seq`: where it holds. */
+  /** First and last number by `seq` - `exporter_seq`. */
   readonly #offsets = new Map<number, { first: number; last: number }>()
   /** Records whose two numbers contradict each other, or those of the record before. */
   disagreeing = 0

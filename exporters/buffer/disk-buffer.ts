@@ -216,7 +216,7 @@ export class DiskBuffer extends MemoryBuffer {
     if (this.queue.bytes + this.#pending.bytes + bytes.length > max_bytes + reserve.bytes) return false
     if (this.queue.events + this.#pending.events + count > max_events + reserve.events) return false
     this.#enqueue([held])
-    // Nothing else checks before the disk is retried.
+    // No other check until the disk is retried.
     if (this.#pending.problem !== undefined) this.#backToQueue()
     return true
   }

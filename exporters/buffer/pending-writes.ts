@@ -18,7 +18,7 @@ export interface PendingWrite {
 
 export interface PendingWritesDeps {
   readonly clock: Clock
-  /** These were written at positions from `from` on; none after a failed try. */
+  /** `done` was written from position `from` on; it is empty after a failure. */
   readonly onWritten: (done: readonly PendingWrite[], from: number) => void
   /** The disk fails: pending events may move elsewhere until `onRetry`. */
   readonly onRefused: () => void

@@ -84,7 +84,7 @@ export interface Lost {
   /** All lost events are in this range; it may also contain events that were not lost. */
   readonly firstSeq: number
   readonly lastSeq: number
-  /** The same as numbers of the exporter; absent for events without. */
+  /** Their exporter numbers; absent for events without numbers. */
   readonly numbers?: NumberRange
   /** The agent run of these numbers. Set for events read back from a spool, which may be of an earlier run. */
   readonly epoch?: string

@@ -33,7 +33,7 @@ export interface LossEvent extends EventBase {
    */
   readonly firstSeq: number | undefined
   readonly lastSeq: number | undefined
-  /** The same as numbers of the exporter (numbering.ts); absent unless all are known. */
+  /** Their exporter numbers (numbering.ts); absent unless all are known. */
   readonly numbers?: NumberRange | undefined
 }
 
@@ -54,7 +54,7 @@ export interface RunEvent extends EventBase {
   /** Exporters that do not get all events, because they have a filter. */
   readonly filtered?: readonly string[]
   /**
-   * By exporter: it writes to another sink than before, and its records below this number may be in the sink before. 0: moved between two runs.
+   * Exporters that write to a new sink, and the number below which records may be in the old one. 0: moved between two runs.
    */
   readonly moved?: Readonly<Record<string, number>>
 }

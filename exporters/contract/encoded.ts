@@ -87,7 +87,7 @@ export function spanOf({ parts }: Pick<Batch, 'parts'>): Span | undefined {
   return first === undefined || last === undefined ? undefined : spanBetween(first, 0, last, last.count - 1)
 }
 
-/** The same for the events of a batch at the given indexes. */
+/** `spanOf` the events of a batch at the given indexes. */
 export function spanOfSome({ parts }: Pick<Batch, 'parts'>, which: readonly number[]): Span | undefined {
   const ascending = which.toSorted((a, b) => a - b)
   const [first, last] = [placeOf(parts, ascending[0]), placeOf(parts, ascending.at(-1))]

@@ -52,7 +52,7 @@ function executedBytes({ arguments: words = '', environment = [], raised }: Exec
   return EVENT_BYTES + 2 * words.length + texts + MEMBER_BYTES * membersOf(raised ?? [])
 }
 
-/** With those of members; the names in lists are shared by all events. */
+/** Counts nested members too; all events share the names in lists. */
 function membersOf(members: Iterable<readonly [string, MemberValue]>): number {
   let count = 0
   for (const [, value] of members) count += value instanceof Map ? 1 + membersOf(value) : 1

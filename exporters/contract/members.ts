@@ -16,9 +16,9 @@ export interface ProcessDetails {
 
 /** Data of a process that only the event of its exec has; other events of the process have less. */
 export interface Executed {
-  /** Instead of those of the process, which are cut. */
+  /** In full; those of the process are cut. */
   readonly arguments?: string
-  /** Likewise. */
+  /** Instead of the process's. */
   readonly flags?: string
   readonly environment?: ReadonlyArray<readonly [name: string, value: string]>
   /** Changes by the file of the exec: members of `binary_properties`. */

@@ -18,7 +18,7 @@ const PATH = '"path":'
 const FILE = `{${PATH}`
 /** By unresolved + 2 × unstable. */
 const FLAG_WORDS = ['', 'unresolvedPathComponents', 'unstablePath', 'unresolvedPathComponents unstablePath']
-/** The same. The comma is removed where nothing precedes it. */
+/** FLAG_WORDS as JSON; a leading comma is removed. */
 const FLAGS = FLAG_WORDS.map((words) => ascii(words === '' ? '' : `,"flags":"${words}"`))
 const NO_FLAGS = ascii('')
 const MESSAGE = ascii('"Message":')
@@ -120,7 +120,7 @@ function writeStruct(out: ByteWriter, { field, members }: StructArgument): void 
   out.byte(CLOSE)
 }
 
-/** As they stand between the braces of an object. */
+/** Writes an object without its braces. */
 export function writeMembers(out: ByteWriter, members: Iterable<readonly [string, MemberValue]>): void {
   let comma = false
   for (const [key, value] of members) {

@@ -7,7 +7,7 @@
 const LIST_BYTES = 24 << 10
 /** Bound of the command line as one text, which is not escaped: a path of full length and 16 KiB of arguments. */
 const TEXT_BYTES = 20 << 10
-/** Where something is left out. */
+/** Mark of omitted text. */
 const MARK = '…'
 const MARK_BYTES = 3
 /** Quotes and a comma. */
@@ -15,7 +15,7 @@ const WORD_BYTES = 3
 /** The most that a UTF-16 unit takes: `\u003c`. */
 const UNIT_BYTES = 6
 
-/** The words as they are, or the first of them and a mark: at the end of a word that is cut, else as a last word. */
+/** The words as they are, or the first of them and a mark: at the end of a cut word, else as the last word. */
 export function boundedWords(words: readonly string[]): readonly string[] {
   let units = 0
   for (const word of words) units += word.length
@@ -41,7 +41,7 @@ export function boundedText(text: string): string {
 
 const cut = (text: string, units: number): string => text.slice(0, units) + MARK
 
-/** With brackets, which take as much as the comma that the last word does not need, and one byte more. */
+/** Includes the brackets: they take the last word's needless comma and one byte more. */
 const listBytes = (words: readonly string[]): number =>
   words.reduce((sum, word) => sum + WORD_BYTES + bytesOf(word, jsonBytes), 1)
 

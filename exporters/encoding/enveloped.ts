@@ -101,8 +101,8 @@ class EnvelopedEncoder implements Encoder {
 }
 
 /**
- * The JSON of a record about the agent with its envelope. Also sinks that get the numbers beside the record get it so: else its body would say nothing
- * of what it is about. `json` has no line feed.
+ * The JSON of a record about the agent with its envelope. Sinks that get the numbers beside the record get it too: else the body would not have
+ * its subject. `json` has no line feed.
  */
 export function withEnvelope(
   json: Uint8Array,

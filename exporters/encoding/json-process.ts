@@ -133,7 +133,7 @@ function parentOf(process: Process): Uint8Array {
 }
 
 function renderParent(process: Process): Uint8Array {
-  // Before anything is written: it uses the same scratch writer.
+  // First, because headOf uses this scratch writer too.
   const head = headOf(process)
   scratch.bytes(PARENT)
   scratch.bytes(head)

@@ -66,7 +66,7 @@ export class Redactor {
     })
   }
 
-  /** The redacted events. The same slice gives the same array again, so that encoders can share their result. */
+  /** The redacted events. A repeated slice gives the array again, so that encoders can share their result. */
   events(events: readonly Event[]): readonly Event[] {
     // Compares events too, because a caller may reuse the array.
     const same = events === this.#events && events[0] === this.#first && events.at(-1) === this.#last
@@ -166,7 +166,7 @@ export function redacting(encoder: Encoder, redactor: Redactor): Encoder {
   }
 }
 
-/** Variables are searched as `name=value`, as in Tetragon. The same object if nothing is redacted. */
+/** Variables are searched as `name=value`, as in Tetragon. Returns `executed` if nothing is. */
 function redactExecuted(executed: Executed, rules: readonly Rule[]): Executed {
   const show = (text: string): string =>
     rules.reduce((shown, { redact, paths }) => redactText(redactText(shown, redact), paths), text)

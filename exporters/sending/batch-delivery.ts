@@ -202,7 +202,7 @@ export class BatchDelivery {
         this.#settle(inFlightBatch, batch, outcome.taken ?? 0, refused)
         inFlightBatch.unacknowledged = outcome.unacknowledged ?? inFlightBatch.count
         inFlightBatch.acknowledged = (outcome.acknowledged ?? []).map((index) => index - (outcome.taken ?? 0))
-        // Before a failure copies the batch to the disk.
+        // First: #failure copies the batch to the disk.
         this.#settleLast(inFlightBatch)
         this.#failure(inFlightBatch, 'retrying', outcome.error)
         return retryDelayMs(attempt, config.retry, random, pauseOf(outcome))
@@ -238,7 +238,7 @@ export class BatchDelivery {
     this.#ack(inFlightBatch, sum)
   }
 
-  /** When nothing more is sent. Copies on the disk can only be settled from the first on; the next run sends the others again. */
+  /** At the end, settles acknowledged events. Copies on the disk can only be settled in order; the next run sends the others again. */
   #settleLast(inFlightBatch: InFlightBatch): void {
     const { deadline, halted } = this.#deps
     if (deadline.aborted && !halted() && inFlightBatch.memoryOnly) this.#settleAcknowledged(inFlightBatch)

@@ -46,7 +46,7 @@ export type MemoryPressure = 'none' | 'soft' | 'hard'
 const REOPEN_MS = 5000
 /** Total time for the disk at the end: a hanging disk must not keep the agent from ending. */
 const DISK_END_MS = 10_000
-/** The same for the dead-letter file of a replaced sink. */
+/** Total time for a replaced sink's dead-letter file. */
 const RETIRE_MS = 5000
 
 export class Sender {

@@ -20,7 +20,7 @@ export interface ExportersContext {
   /** Identifies this run of the agent; sequence numbers of events have no gaps within it. */
   readonly epoch: string
   readonly encoders: EncoderPool
-  /** Default: new ones, in which no exporter has an earlier run. */
+  /** Default: new, without earlier runs of exporters. */
   readonly numberings?: Numberings
   /** Default: Node's. */
   readonly compressors?: Compressors

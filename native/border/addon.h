@@ -37,7 +37,7 @@ class Fd {
 // A second descriptor of the same thing, so that it outlives its first owner. Empty on failure, errno set.
 Fd Duplicate(int fd);
 
-// Whatever is to be closed when the environment ends.
+// An object to close when the environment ends.
 class Closable {
  public:
   virtual ~Closable() = default;

@@ -26,7 +26,7 @@ std::string Describe(Napi::Value value);
 // A property; undefined when reading it threw (that exception stays pending), or when the environment ends.
 Napi::Value Property(Napi::Object object, const char* key);
 
-// The same of an array's element.
+// An array's element, as Property.
 Napi::Value Element(Napi::Array array, uint32_t index);
 
 std::optional<std::string> StringOf(Napi::Value value, const char* op, const std::string& what);
@@ -34,7 +34,7 @@ std::optional<std::string> StringOf(Napi::Value value, const char* op, const std
 // A view into the caller's Uint8Array (Buffers are); valid for this call only.
 std::optional<Bytes> BytesOf(Napi::Value value, const char* op, const std::string& what);
 
-// The same, of exactly `size` bytes.
+// A view of exactly `size` bytes.
 std::optional<Bytes> BytesOf(Napi::Value value, const char* op, const std::string& what, size_t size);
 
 // A whole number in [low, high].

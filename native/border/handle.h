@@ -38,7 +38,7 @@ class Handle : public Napi::ObjectWrap<Handle<T>>, public Closable {
 
   // Makes the class known; once in an environment.
   static void Define(Napi::Env env) {
-    // Each of these fails in an environment that is being torn down; Napi's wrapper would then end the process.
+    // All calls fail while an environment is torn down; Napi's wrapper would then end the process.
     napi_value global = nullptr, symbol = nullptr, dispose = nullptr;
     if (napi_get_global(env, &global) != napi_ok ||
         napi_get_named_property(env, global, "Symbol", &symbol) != napi_ok ||

@@ -77,7 +77,7 @@ Napi::Value PromisedOn(On& on, Napi::Env env, Work work, Wrap wrap) {
   return {env, promise};
 }
 
-// The same on the thread for slow calls of the kernel.
+// PromisedOn the thread for slow calls of the kernel.
 template <typename Work, typename Wrap>
 Napi::Value Promised(Napi::Env env, Work work, Wrap wrap) {
   return PromisedOn(Addon::Of(env).worker, env, std::move(work), std::move(wrap));

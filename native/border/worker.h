@@ -21,7 +21,7 @@ class Worker {
   class Task {
    public:
     virtual ~Task() = default;
-    // On the thread: touches no value of JavaScript. Destroyed there, unless it is to settle.
+    // On the thread: touches no value of JavaScript. Destroyed there, unless it settles.
     virtual void Run() = 0;
     // In place of Run, on the event loop: there is no thread for it.
     virtual void Refuse(Failure) {}
@@ -56,7 +56,7 @@ class Worker {
   bool joinable_ = false, stopped_ = false;
   pthread_t thread_{};
 
-  std::mutex mutex_;  // of what follows
+  std::mutex mutex_;  // of members below
   std::condition_variable wake_;
   std::deque<std::unique_ptr<Task>> queue_;
   bool running_ = false;  // the thread will look at the queue again

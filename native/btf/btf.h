@@ -20,7 +20,7 @@ struct BtfFree {
 // The kernel's types, some 6 MB; kept until the thread of border/worker.h ends.
 Result<btf*> Vmlinux(const char* op);
 
-// Gives the types of each loaded module, and those of the kernel with them, to `each` while it returns true. One that goes away meanwhile has none.
+// Calls `each` with the types of each loaded module, which include the kernel's, until it returns false. Skips modules unloaded meanwhile.
 void EachModule(btf* vmlinux, const std::function<bool(const btf* types, const std::string& module)>& each);
 
 std::string NameOf(const btf* types, const btf_type* type);

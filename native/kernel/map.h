@@ -51,7 +51,7 @@ Napi::Value MapOfDescriptor(Napi::Env env, int fd, const std::string& name);
 // The map behind a JavaScript value, open; nullptr after throwing BAD_ARGUMENT or CLOSED.
 const BpfMap* MapOf(Napi::Value value, const char* op, const std::string& what);
 
-// The same, which must be a ring buffer.
+// MapOf for a ring buffer only.
 const BpfMap* RingMapOf(Napi::Value value, const char* op);
 
 }  // namespace ktrail

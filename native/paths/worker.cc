@@ -121,7 +121,7 @@ void PathWorker::Settle(Napi::Env env, Item& item) {
   item.task->Settle(env);
 }
 
-// With the mutex held.
+// Requires the mutex.
 bool PathWorker::Spawn(const std::shared_ptr<Shared>& shared) {
   struct Start {
     std::shared_ptr<Shared> shared;

@@ -19,7 +19,7 @@ class PathWorker {
   explicit PathWorker(Napi::Env env) : env_(env) {}
   PathWorker(const PathWorker&) = delete;
   PathWorker& operator=(const PathWorker&) = delete;
-  // Tasks that have not begun are dropped, and none settles any more.
+  // Drops tasks that have not begun; no task settles any more.
   ~PathWorker();
 
   // Event loop only, as Abandon. The task keeps the process alive until it is settled or abandoned. Without a thread (a limit

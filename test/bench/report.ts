@@ -72,7 +72,7 @@ export function targets(results: readonly Result[]): Table {
   return { title: 'Targets', columns: ['', 'measured', 'target', 'met'], rows, notes }
 }
 
-/** The same with a row for each bench: met targets beside missed ones. */
+/** Targets with a row for each bench: met ones beside missed ones. */
 export function targetsByArea(results: readonly Result[]): string {
   const line = (measure: Measure): string =>
     `${measure.name}: ${shown(measure.value)} ${measure.unit} (${target(measure)})`

@@ -48,7 +48,7 @@ in_guest() {
     "KTRAIL_BENCH_COMMIT=$commit" "KTRAIL_BENCH_MACHINE=emulated on $machine" "KTRAIL_BENCH_COUNTS=$counts" node "${flags[@]}" "$@"
 }
 
-# The same while QEMU counts the instructions of the guest's kernel.
+# in_guest while QEMU counts the instructions of the guest's kernel.
 counted() {
   rm -rf "$counts"
   mkdir -p "$counts"

@@ -115,7 +115,7 @@ export function fails(action: () => unknown, code: NativeError['code'], message:
   assert.fail(`expected ${code} ${message}`)
 }
 
-/** The same of a promise. */
+/** `fails`, of a promise. */
 export async function rejects(
   promise: Promise<unknown>,
   code: NativeError['code'],

@@ -29,7 +29,7 @@ export interface Run {
   readonly lines: readonly TallyLine[] | undefined
   /** CPU time of the run and the programs that it started, guests included. undefined: not known. */
   readonly cpuMs?: number | undefined
-  /** The same of each file. */
+  /** CPU time of each file. */
   readonly cpuMsOfFiles?: ReadonlyMap<string, number>
 }
 

@@ -29,7 +29,7 @@ const CONFIG = '/etc/ktrail/ktrail.yaml'
 /** A drop-in that comes after the generator's. */
 const DROP_INS = '/run/systemd/system/ktrail.service.d'
 const FOUR = 'CAP_BPF CAP_PERFMON CAP_SYS_PTRACE CAP_SYSLOG'
-/** The same package with a later version. */
+/** This package with a later version. */
 const LATER = '/ktrail_99.0.0.deb'
 /** A page, and its text about command lines that run here. */
 const PAGE = 'docs/start/host.md'

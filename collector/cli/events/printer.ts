@@ -25,7 +25,7 @@ export class Printer {
     const event = toEvent(message)
     if (event === undefined) return undefined
     const { nodeName } = message
-    // Nearly always the same.
+    // The name rarely changes.
     if (this.#encoder === undefined || nodeName !== this.#nodeName) {
       this.#encoder = createCompactEncoder({ nodeName, ...this.#look })
       this.#nodeName = nodeName

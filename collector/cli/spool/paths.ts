@@ -31,7 +31,7 @@ export async function pathsOf(given: Arguments, terminal: ReadsConfig): Promise<
   return paths
 }
 
-/** The same; all spools of the config if the command line names none. */
+/** `pathsOf`; all spools of the config if no name is given. */
 export async function pathsOrAll(given: Arguments, terminal: ReadsConfig): Promise<readonly Place[]> {
   if (given.positionals.length > 0) return pathsOf(given, terminal)
   return configuredPaths((await readConfig(given, terminal)).config)

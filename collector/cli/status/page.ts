@@ -63,7 +63,7 @@ const statusSchema = z.object({
 
 export type StatusPage = z.infer<typeof statusSchema>
 
-/** No agent answered, or something else did. */
+/** No agent answered, or another server did. */
 export class PageError extends Error {
   override readonly name = 'PageError'
   readonly code = 'NO_STATUS'

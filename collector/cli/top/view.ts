@@ -61,7 +61,7 @@ export function screenLines(seen: Seen, choice: Choice, { columns, rows }: Size)
     .map((line) => line.slice(0, columns))
 }
 
-/** The same without a bound on the lines, for a pipe. */
+/** The screen for a pipe, with any number of lines. */
 export function plainText(seen: Seen, columns = 80): string {
   const choice: Choice = { sort: 'rate', filter: '', paused: false, typing: false }
   const parts = [

@@ -6,8 +6,8 @@ import { CollectorError } from '../../errors.ts'
 import type { Log } from '../log.ts'
 
 /**
- * Where the agent's pages always are, for its own user. Commands look here first: no other user can be there before the agent. One on a host, as the
- * lock in the same folder.
+ * The socket of the agent's pages, always there, for its own user. Commands try it first, because no other user can take it. One per host, as the
+ * lock in this folder.
  */
 export const SOCKET = '/run/ktrail/http.sock'
 

@@ -39,9 +39,9 @@ interface Waiting extends AggregateKey {
 const CAPACITY_BYTES = 16 << 20
 /** Windows end together, so that a thousand of them need no thousand timers. */
 const STEP_MS = 250
-/** Taking one costs three system calls: so many of them a few milliseconds. */
+/** Each takes three system calls: so many take a few milliseconds. */
 const MOST_AT_ONCE = 512
-/** When there are too many. More than one, or bytes would not shrink; few, or each new one would cost too much where none can be taken. */
+/** Ended for a new one if there are too many. One alone would not shrink the bytes; many would cost too much where none can be taken. */
 const MOST_AT_A_CALL = 8
 /** Time until the next request if a call is being counted. */
 const LATER_MS = 10
@@ -57,7 +57,7 @@ export class PendingAggregates implements Disposable {
   #bytes = 0
   /** By the time when they are due. */
   readonly #due = new Map<number, Set<Waiting>>()
-  /** The first of these times. */
+  /** The first time in `#due`. */
   #nextMs = Infinity
   /** Events whose count was gone from the kernel's map. */
   lost = 0

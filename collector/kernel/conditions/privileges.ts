@@ -87,12 +87,12 @@ export class Privileges {
     }
   }
 
-  /** An entry of a fork or exec since wins. */
+  /** A later entry by a fork or exec wins. */
   #read(pid: number): void {
     const read = readPrivileges(this.#procfs, pid)
     if (read === undefined) return
     this.#maps.privileges.update(u32(pid), read, true)
-    // If it exited meanwhile, nothing else would remove it.
+    // Nothing else would remove an exited process's entry.
     if (this.#maps.processes.lookup(u32(pid)) === undefined) this.#maps.privileges.delete(u32(pid))
   }
 

@@ -114,7 +114,7 @@ export class FileContents {
   }
 
   #isIt(fd: number, { ino, dev, generation }: FileIdentity): boolean {
-    // Closed meanwhile: none.
+    // Closed: no resolver.
     const found = this.#loaded?.resolver.identify(fd)
     return found?.ino === ino && found.dev === dev && found.generation === generation
   }

@@ -101,7 +101,7 @@ export class LinkedFiles {
 
   /** Resolves when all folders were looked through, or after this time. */
   async known(ms: number): Promise<void> {
-    // One that runs may have begun without the newest folders.
+    // A running look may lack the newest folders.
     const all = async (): Promise<void> => {
       do await this.look()
       while (this.#again && !this.#closed)
@@ -166,7 +166,7 @@ export class LinkedFiles {
   /** False if there is no room. */
   async #keep(path: Buffer, { filters, named }: WatchedFolder): Promise<boolean> {
     const { maps, resolver } = this.#options
-    // It may be gone by now.
+    // The file may be gone.
     const file = await resolver.identifyPath(path).catch((error: unknown) => {
       if (error instanceof Unanswered) throw error
       return undefined

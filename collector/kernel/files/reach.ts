@@ -28,7 +28,7 @@ export class Unanswered extends Error {}
 
 interface Silent {
   readonly point: string
-  /** A thread waits for it. */
+  /** Blocks a thread. */
   stuck: boolean
   untilMs: number
 }
@@ -181,7 +181,7 @@ export class Reach {
     try {
       all = mountsOf(readFileSync(`${process}/mountinfo`, 'latin1'))
     } catch {
-      // It has ended.
+      // The process has ended.
     }
     this.#mounts = { of: process, atMs: nowMs, all }
     return all

@@ -86,7 +86,7 @@ export class Resolver {
     }
   }
 
-  /** The same by path. Rejects with NativeError if there is none, and with Unanswered. */
+  /** `identify` by path. Rejects with NativeError if there is none, and with Unanswered. */
   async identifyPath(path: string | Buffer, patience?: Patience): Promise<Identified | undefined> {
     const fd = await this.#reach.find(path, patience)
     try {

@@ -14,7 +14,7 @@ export type MemberOf = (path: string) => KernelMember | undefined
 /** Gives equal keys equal numbers, from 1 on. */
 export type Numbering = (key: string) => number
 
-/** As many as records can distinguish (`value.places` of bpf/event.h). */
+/** Most numbers that `value.places` of bpf/event.h can hold. */
 const NUMBERS_MAX = 0xffff
 
 export function numbering(): Numbering {
@@ -60,7 +60,7 @@ const joined = (struct: string, path: string, member: string): string =>
 
 /**
  * The argument with its places in this kernel, if it has any. With `resolve` the member's own type decides how an integer is read, as in Tetragon.
- * A text: why there are none.
+ * A text: why it has none.
  */
 export function placedArgument(
   arg: ArgumentSpec,
@@ -203,8 +203,8 @@ const rangeOf = (arg: ArgumentSpec | undefined): NumberRange | undefined =>
   arg !== undefined && 'range' in arg.type ? arg.type.range : undefined
 
 /**
- * The same filter without the values that no number of this range has. They are of the type that the policy names, which may be a wider one:
- * the kernel side would take the largest uint64 for -1 of an int.
+ * The filter without values outside the range. The policy may name a wider type: the kernel side would take the largest uint64 for -1
+ * of an int.
  */
 function inRange(filter: NumberFilter, { min, max }: NumberRange): NumberFilter {
   const { operator, values } = filter

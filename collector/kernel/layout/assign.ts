@@ -13,7 +13,7 @@ export interface Assignment {
 }
 
 /**
- * The functions whose hooks change. Functions without any left are to be detached. `full`: as for `wayOf`. Throws CollectorError
+ * The functions whose hooks change. The caller detaches functions without hooks. `full`: as for `wayOf`. Throws CollectorError
  * POLICY_REFUSED for a hook that does not even fit into a program of its own.
  */
 export function assign(

@@ -97,7 +97,7 @@ const FILE_TYPES: ReadonlySet<Value['read']> = new Set(
   TYPES.filter(({ kind }) => kind === 'file').map(({ read }) => read),
 )
 
-/** The values of which a hook reports more than their path. */
+/** Values whose file details the hook reports. */
 const detailsOf = ({ args, fileDetails }: HookSpec): number[] =>
   fileDetails === undefined ? [] : args.filter(({ type }) => FILE_TYPES.has(type.read)).map(valueIndex)
 
@@ -204,14 +204,14 @@ export function hookBytes(
   return bytes
 }
 
-/** Fields, if there are any; else parameters of the function, not of the system call that it is. */
+/** Fields that are read; without fields parameters, and for a system call only its pt_regs (0). */
 function paramsRead(syscall: boolean, fields: readonly EventField[], values: readonly Value[]): number[] {
   const asked = values.flatMap(({ param, size }) => [param, size?.param ?? PARAMS_MAX]).filter((i) => i < PARAMS_MAX)
   if (fields.length > 0) return asked.filter((i) => isField(fields[i] ?? NO_FIELD))
   return syscall ? [0] : asked
 }
 
-/** Whether calls wait for their return before anything of them is read. Where some are denied, all are judged at their entry, and have events of their own. */
+/** Whether calls wait for their return before anything is read. If hooks deny calls, all are judged at their entry, and have events of their own. */
 export const judgedAtReturn = ({ aggregate, args, return: returns }: HookSpec): boolean =>
   returns && (aggregate !== undefined || readsAtReturn(args))
 
@@ -220,12 +220,12 @@ const rejectsEarly = (rows: readonly Row[], asked: readonly bigint[]): boolean =
   rows.some(({ selector: { task = [] } }) => task.length > 0) ||
   asked.some((bits) => bits !== 0n && (rows.length > 1 || (bits & (bits - 1n)) !== 0n))
 
-/** Bits of which a process has one if it has all bits that a selector requires; 0 if a selector requires none. */
+/** Lowest bit that each selector requires: a process without any matches no selector. 0: one requires no bits. */
 function anyOf(asked: readonly bigint[]): bigint {
   return asked.every(Boolean) ? asked.reduce((any, bits) => any | (bits & -bits), 0n) : 0n
 }
 
-/** Bit n: one of these has bits in its word n. */
+/** Bit n: an element has bits in its word n. */
 function wordsOf(asked: readonly bigint[]): number {
   const all = asked.reduce((bits, each) => bits | each, 0n)
   const used = (w: number): number => (BigInt.asUintN(64, all >> BigInt(64 * w)) === 0n ? 0 : 1 << w)

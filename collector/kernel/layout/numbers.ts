@@ -41,7 +41,7 @@ function smallNumbers(filter: NumberFilter): boolean[] {
   }
 }
 
-/** The numbers by which calls are rejected: those by which some selector is. Returns the filters that this decides. */
+/** Writes the numbers that can rule out selectors. Returns the filters that this decides. */
 export function writeNumbers(
   bytes: Buffer,
   values: readonly Value[],

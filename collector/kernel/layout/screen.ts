@@ -23,11 +23,11 @@ export interface Suffix {
   readonly exact: boolean
 }
 
-/** A selector's demand on a path: one of these. */
+/** A selector requires one of these of a path. */
 export interface Demand {
   readonly prefixes: readonly Prefix[]
   readonly suffixes: readonly Suffix[]
-  /** The filter, if a path has one of these exactly when the filter matches it. */
+  /** The filter, if one of these is not only necessary but enough. */
   readonly decides: TextFilter | undefined
 }
 

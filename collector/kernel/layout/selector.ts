@@ -69,7 +69,7 @@ export interface Value {
   /** Places that are read instead of the parameter. */
   readonly places?: Places | undefined
   readonly size?: BytesSize | undefined
-  /** For bytes: one of the policies needs more of them. */
+  /** For bytes: one of the policies has `maxData`. */
   readonly more?: boolean
 }
 

@@ -109,7 +109,7 @@ type Entry = readonly [key: Buffer, value: Buffer]
 
 interface MapContent {
   readonly count: number
-  /** Made as they are taken. */
+  /** Made when iterated. */
   readonly entries: Iterable<Entry>
 }
 
@@ -155,7 +155,7 @@ export async function fillMaps(object: Pick<BpfObject, 'map'>, tables: Tables, t
     }
     map.freeze()
   }
-  // Its programs count their calls there.
+  // Has the programs' call counts.
   using scratch = object.map('scratch')
   scratch.freeze()
 }

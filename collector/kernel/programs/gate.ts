@@ -17,7 +17,7 @@ interface Behind {
   readonly program: `hook_${string}`
 }
 
-/** A program that is attached, and the one that it calls, if it does. */
+/** An attached program, and the one that it calls, if any. */
 interface End {
   readonly kind: AttachKind
   readonly gate: `gate_${string}`
@@ -73,7 +73,7 @@ export function endsOf({ mode, multi, returns = false }: AttachMethod): readonly
         ...(returns
           ? [{ kind: kretprobe, gate: 'gate_leave', behind: back('hook_leave'), second: true } as const]
           : []),
-        // Before the other one, so that it runs after it (bpf/call/deny.h).
+        // Before gate_entry, so that it runs after it (bpf/call/deny.h).
         { kind: 'kprobe', gate: 'gate_override', second: true },
         { kind: 'kprobe', gate: 'gate_entry', behind: first('hook_deny') },
       ]

@@ -38,7 +38,7 @@ const FIELD = /^\tfield:([^;]+);\toffset:(\d+);\tsize:(\d+);\tsigned:([01]);/gm
 
 export function parseFormat(text: string): readonly FormatField[] {
   return [...text.matchAll(FIELD)].flatMap(([, declaration = '', offset, bytes, signed]): FormatField[] => {
-    // As `char comm[16]`, or `__data_loc char[] comm`.
+    // `char comm[16]`, or `__data_loc char[] comm`.
     const parts = /^(.*?)(\w+)(\[[^\]]*\])?$/.exec(declaration.trim())
     if (parts === null) return []
     const [, type = '', name = '', array] = parts

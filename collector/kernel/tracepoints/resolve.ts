@@ -116,7 +116,7 @@ function howToRead(field: FormatField, wanted: ArgumentType): Omit<Read, 'arg'> 
   return as(signed ? 'signed' : 'unsigned')
 }
 
-/** The type that a field has by itself; undefined for a field that ktrail cannot read. */
+/** A field's type if the policy names none; undefined if ktrail cannot read it. */
 function automatic({ type, bytes, signed }: FormatField): ArgumentType | undefined {
   if (/\bchar (?:\*|\[)/.test(type)) return typeNamed('string')
   if (type === 'size_t') return typeNamed('size_t')

@@ -8,7 +8,7 @@ import type { Finding } from './finding.ts'
 
 /** Entries a check: some 2 µs each. */
 const ENTRIES = 64
-/** The same after a check that found something. */
+/** Entries after a check that found something. */
 const ENTRIES_AFTER = 2048
 
 export class KeptMap {

@@ -107,7 +107,7 @@ export class Details {
     }
   }
 
-  /** As in Tetragon, only for ids of the host's user database: containers have other ids and files. */
+  /** User name; as in Tetragon, only for the host's ids: containers have other ids and files. */
   #userOf(bytes: Buffer): string | undefined {
     const isHosts = (index: number): boolean => inumOf(bytes, index) === this.#host[index]
     if (!isHosts(NAMESPACES.user) || !isHosts(NAMESPACES.mnt)) return undefined

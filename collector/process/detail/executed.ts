@@ -33,7 +33,7 @@ export type ExecutedConfig = Pick<
 const MOST_WAITING = 16 << 20
 /** Limit of the arguments as JSON. With all else an exec event then has less than 1 MB, which Kafka takes. */
 const ARGUMENTS_BYTES = 448 << 10
-/** The same as in bpf/process/data.h. */
+/** The bound of bpf/process/data.h. */
 const ENVIRONMENT_BYTES = 32 << 10
 
 const PRIVILEGES = [

@@ -74,7 +74,7 @@ export const chain = {
   timeout: duration(1).prefault('10s').describe('Timeout of one call to the sink.'),
 }
 
-/** The same for exporters that may take several requests for a batch. */
+/** `chain` of exporters that may send a batch in several requests. */
 export const chainOfRequests = {
   ...chain,
   timeout: duration(1)

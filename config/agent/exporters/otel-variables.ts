@@ -113,7 +113,7 @@ export class Variables {
       const key = at <= 0 ? '' : (decoded(pair.slice(0, at)) ?? '')
       const value = at <= 0 ? undefined : decoded(pair.slice(at + 1))
       const expected = key === '' || value === undefined ? 'key=value, percent-encoded' : problem(key, value)
-      // Without the pair: it may contain a secret.
+      // Omits the pair: it may contain a secret.
       if (expected !== undefined) this.warnings.push(`${name}: a pair is ignored: expected ${expected}`)
       else if (value !== undefined) found[key] = { value, variable: name }
     }

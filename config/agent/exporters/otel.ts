@@ -42,7 +42,7 @@ export class OtelEnvironment {
     } as const)
   }
 
-  /** The same for the resource only, for records that are not sent over HTTP. `within`: the path of its keys. */
+  /** Fills in the resource only, for records that are not sent over HTTP. `within`: the path of its keys. */
   resource<T extends ResourceConfig>(config: T, ...within: string[]): T {
     const { [SERVICE_NAME]: named, ...others } = this.#variables.attributes()
     const attributes = this.#added(config.resource_attributes, others, ...within, 'resource_attributes')

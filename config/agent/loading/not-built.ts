@@ -2,7 +2,7 @@
 
 type Path = readonly PropertyKey[]
 
-/** As `formOf` a path. */
+/** Results of `formOf`. */
 const KEYS: ReadonlySet<string> = new Set(
   ['allow', 'deny'].flatMap((list) =>
     ['pid_set', 'ancestor_binary_regex', 'capabilities', 'cel_expression'].map(

@@ -13,7 +13,7 @@ import type { Macros } from '../selectors/macros.ts'
 import { KEYS } from '../tables.ts'
 import { show } from '../../yaml/problems.ts'
 
-/** Longer than any. */
+/** No name is longer. */
 export const MAX_NAME = 128
 /** More than any tracepoint has, the four common ones included. */
 export const MAX_FIELD = 127

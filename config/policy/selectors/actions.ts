@@ -127,7 +127,7 @@ export function denies({ selectors }: Pick<HookSpec, 'selectors'>): boolean {
   return selectors.some(({ actions }) => actions?.error !== undefined || actions?.enforces?.denies === true)
 }
 
-/** In mode monitor. */
+/** Hook in mode monitor. */
 export function withoutEffect(hook: HookSpec): HookSpec {
   const selectors = hook.selectors.map((selector) => {
     if (selector.actions === undefined) return selector

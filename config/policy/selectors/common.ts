@@ -33,7 +33,7 @@ export function readName<T>(
   return place === undefined ? undefined : readNamed(place, table, anyCase, hints)
 }
 
-/** Likewise for the text at a place. `hints`: where config/yaml/suggestions.json has the names that others give them. */
+/** Reads the name at a place. `hints`: where config/yaml/suggestions.json has the names that others give them. */
 export function readNamed<T>(
   place: Place,
   table: ReadonlyMap<string, T>,

@@ -51,7 +51,7 @@ export class Macros {
       if (name === undefined) continue
       for (const [field, entry] of this.#find(name, place)) {
         const other = from.get(field)
-        // As Tetragon: the selector's own, else that of the first macro.
+        // Tetragon: the selector's label wins, else the first macro's.
         if (field === LABEL && entries.has(field)) continue
         if (!entries.has(field)) {
           entries.set(field, entry)

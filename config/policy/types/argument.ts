@@ -23,9 +23,9 @@ export interface Listable {
   readonly of?: string
   /** Meaning of `index`, for the message when it is missing. */
   readonly position: string
-  /** The index when none is written; absent: one must be. */
+  /** Default index; absent: a policy must have it. */
   readonly fallback?: number
-  /** The type when none is written; absent: one must be. */
+  /** Default type; absent: a policy must have it. */
   readonly untyped?: ArgumentType
   /** Set where `resolve` may begin at a value that is no parameter of a function, such as a pointer in a raw tracepoint. */
   readonly resolves?: true

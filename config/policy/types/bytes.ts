@@ -4,7 +4,7 @@ import type { Fields } from '../fields.ts'
 import type { ArgumentType } from '../arguments.ts'
 import type { ArgumentSpec, BytesSize } from '../policy.ts'
 
-/** As many as Tetragon has; only the first five are parameters. */
+/** Tetragon's bound; only the first five are parameters. */
 export const MAX_SIZE_INDEX = 5
 
 /** `sizeArgIndex` and `returnCopy` of an argument; undefined if they have no effect, and after a problem. */

@@ -34,7 +34,7 @@ export const SECURE_BITS: readonly string[] = (
   'SecBitNoCapAmbientRaise SecBitNoCapAmbientRaiseLocked'
 ).split(' ')
 
-/** By bit; those that a module can bring. */
+/** By bit; taints by modules. */
 const MODULE_TAINTS: ReadonlyMap<number, string> = new Map([
   [0, 'TAINT_PROPRIETARY_MODULE'],
   [1, 'TAINT_FORCED_MODULE'],

@@ -34,7 +34,7 @@ export interface ObjectMember {
 }
 
 export interface ObjectShape {
-  /** Also a union. */
+  /** Struct or union. */
   readonly struct: string
   readonly members: readonly ObjectMember[]
   /** Keys whose values are the text for people, in this order. */

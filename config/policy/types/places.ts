@@ -23,7 +23,7 @@ export interface Place {
   readonly signed: boolean
   readonly bit: number
   readonly bits: number
-  /** The member is or points to a text: the bytes that are read at most; 0: it is none. */
+  /** Most bytes to read if the member is or points to a text; 0: it does not. */
   readonly textBytes: number
   readonly user: boolean
   /** Where an object shows it. */
@@ -32,7 +32,7 @@ export interface Place {
 
 /** Places that are read instead of the parameter; made for one kernel (collector/kernel/functions/places.ts). */
 export interface Places {
-  /** The same for equal places, from 1 on. */
+  /** From 1 on; equal for equal places. */
   readonly number: number
   /** One, or one for each member of an object; none for bytes. */
   readonly list: readonly Place[]
@@ -55,7 +55,7 @@ export function readResolve(fields: Fields): Resolve | undefined {
   }
   const path = asText(place)
   if (path === undefined) return undefined
-  // As Tetragon: the same as none.
+  // Tetragon takes '' as no path.
   if (path === '' && fields.get('source') === undefined) return undefined
   if (!PATH.test(path)) {
     const expected = 'expected names of members and numbers of elements, such as mm.owner.comm or numbers[0].nr'

@@ -7,7 +7,7 @@ import { show } from '../../yaml/problems.ts'
 export interface Register {
   /** In `struct pt_regs`. */
   readonly offset: number
-  /** Its lowest ones that the name means. */
+  /** Lowest bytes that the name means. */
   readonly bytes: number
 }
 

@@ -94,7 +94,7 @@ export class Reader {
         return result
       } catch (error) {
         const failed = error instanceof Error ? error : new Error(String(error))
-        // Without access events are not lost; only give up after errors of the device.
+        // Missing rights lose no events; only errors of the device count.
         if (!isAccess(failed)) this.#failures++
         this.#deps.tally.failed('read', failed)
         await this.#leave()

@@ -318,7 +318,7 @@ export class Spool implements AsyncDisposable {
     this.#reader.skip(to)
     this.#tally.lose({ reason, events, from, to, marks })
     await this.#segments.forget(segment)
-    // So that the next start does not count dropped events as missing. Space is needed even if it fails.
+    // Else the next start counts dropped events as missing. Goes on if it fails, because space is needed.
     await this.#cursor.store()
     await ignoring(this.#files.unlink(segment.path))
     return true

@@ -123,7 +123,7 @@ function placeAttributes({ docker, pod, container: named, nspid = 0 }: Process, 
   out.text(KEYS.namespace, pod.namespace)
   out.text(KEYS.pod, pod.name)
   const workload = Object.hasOwn(WORKLOADS, pod.workloadKind) ? WORKLOADS[pod.workloadKind] : undefined
-  // A pod by itself is no workload.
+  // A bare pod is no workload.
   if (pod.workload !== '' && pod.workloadKind !== 'Pod') out.text(workload ?? KEYS.workload, pod.workload)
   if (container !== undefined) containerAttributes(container, out)
 }

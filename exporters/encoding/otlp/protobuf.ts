@@ -203,7 +203,7 @@ export class ProtoWriter implements AttributeSink {
     this.varint(valueLength)
   }
 
-  /** The same for values of unknown length. */
+  /** #head for a value of unknown length. */
   #open(key: Key): { readonly pair: number; readonly value: number } {
     this.byte(this.#attributeTag)
     const pair = this.open(1)

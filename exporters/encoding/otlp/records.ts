@@ -70,7 +70,7 @@ function bodyOf(json: Uint8Array, event: Event, numbering: Numbering | undefined
   return Buffer.from(numbered ? withEnvelope(json, event, numbering, numbering.next + index) : json).toString()
 }
 
-/** Arguments as in other events of the process: Loki takes lines of 256 KiB. The same array where that changes nothing. */
+/** Cuts arguments as other events of the process do: Loki takes lines of 256 KiB. Returns `events` if none is long. */
 export function withoutLong(events: readonly Event[]): readonly Event[] {
   if (!events.some(isLong)) return events
   return events.map((event) => {

@@ -26,7 +26,7 @@ export function summary(event: Event): string {
   }
 }
 
-/** With the access in words instead of the function and the numbers that it was decoded from. */
+/** Shows the access in words instead of the function and the numbers behind it. */
 function callText({ hook, process, args, returned, aggregate }: HookEvent): string {
   const plan = accessPlan(hook)
   const access = fileAccess(plan, args)

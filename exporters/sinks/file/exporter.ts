@@ -115,7 +115,7 @@ export class FileExporter implements Exporter {
     let safe = 0
     const secure = async (): Promise<void> => {
       const now = written
-      // Nothing counts until the sync succeeds; after a failed sync it is written again.
+      // Events count when the sync succeeds; after a failed sync they are written again.
       written = safe
       if (this.#config.fsync === 'batch') await this.#sync()
       safe = written = now

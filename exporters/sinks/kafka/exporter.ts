@@ -336,7 +336,7 @@ export class KafkaExporter implements Exporter {
 
 /** The results of the parts of a request. */
 interface Tried {
-  /** For its size. */
+  /** A part was too large. */
   refused: boolean
   largestTaken: number
   /** No request starts after its abort. */

@@ -35,7 +35,7 @@ export class RecordHeaders {
     return { 'content-type': 'application/x-protobuf', node: this.#nodeName, schema: String(SCHEMA) }
   }
 
-  /** The same object for all events of a type. */
+  /** One object for all events of a type. */
   common(type: About['type']): Headers {
     const known = this.#byType.get(type)
     if (known !== undefined) return known

@@ -62,7 +62,7 @@ export function namespaceOf(line: Buffer): string {
 export function podOf(line: Buffer): Buffer | undefined {
   const at = line.indexOf(POD)
   const parent = at < 0 ? -1 : line.indexOf(PARENT)
-  // It may be the parent that is in a pod.
+  // The pod may be the parent's.
   if (at < 0 || (parent >= 0 && parent < at)) return undefined
   const from = at + POD.length
   const end = line.indexOf(0x22, from)

@@ -49,7 +49,7 @@ export type Verdict =
 
 /** Maximum length of the sink's message in errors. */
 const MAX_TEXT = 2000
-/** The same of an answer that is not OTLP, such as a page. */
+/** Maximum if the answer is not OTLP, such as a page. */
 const MAX_FOREIGN_TEXT = 200
 /** Loki's status while ingestion is blocked for a tenant. Loki discards the request; we still have the events. */
 const BLOCKED = 260

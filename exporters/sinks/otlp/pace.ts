@@ -82,7 +82,7 @@ export class Pace {
     // Looking for the sink's burst: the halves are less and less load.
     if (!isKnown && this.#maxBytes > LEAST_BYTES) this.#inRow = 1
     const stepMs = isKnown ? (this.#stepBytes * this.#spanMs) / this.#bytes : initial / 2
-    // Around it, so that many agents do not come at once.
+    // ±25 %, so that many agents do not retry at once.
     const ownMs = backOffMs(stepMs, max, this.#inRow - 1) * (0.75 + random() / 2)
     const waitMs = afterMs ?? ownMs
     this.#untilMs = nowMs() + waitMs + HORIZON_MS

@@ -18,8 +18,8 @@ const PARTIAL = /^\s*\{\s*"partialSuccess"\s*:\s*\{/
 const REJECTED = /"rejectedLogRecords"\s*:\s*"?(\d+)/
 
 /**
- * `partialSuccess` of an ExportLogsServiceResponse; undefined if the body is none, such as a login page. An empty body is one, as is
- * `{}`; a body in which every field is unknown belongs to something else: many short texts are protobuf with unknown fields. The number
+ * `partialSuccess` of an ExportLogsServiceResponse; undefined for another body, such as a login page. An empty body and
+ * `{}` are valid; a body in which every field is unknown belongs to something else: many short texts are protobuf with unknown fields. The number
  * is also read from a truncated response, because it precedes the long message.
  */
 export function partialSuccessOf({ body }: Reply): PartialSuccess | undefined {

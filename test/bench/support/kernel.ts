@@ -43,7 +43,7 @@ export function verified(): Map<number, number> {
   )
 }
 
-/** The same of the programs that were loaded since. */
+/** Sum for the programs that were loaded since. */
 export function verifiedSince(before: ReadonlyMap<number, number>): number {
   return [...verified()].reduce((sum, [id, count]) => sum + (before.has(id) ? 0 : count), 0)
 }

@@ -84,7 +84,7 @@ describe('details of files', { skip }, () => {
             },
           ]),
         ),
-        // The same function, and no details.
+        // A shared function, no details.
         'plain.yaml': policy('plain', [hook('security_file_permission', 'file', named('Prefix', `${watched}/plain`))]),
         ...(byIdentity && {
           'identity.yaml': own(

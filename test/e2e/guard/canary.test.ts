@@ -112,7 +112,7 @@ describe('test accesses', { skip }, () => {
     await assertWell(agent)
     await agent.apply('more', policy('more', [hook(first)]))
     await assertWell(agent)
-    // The same accesses by another process are events.
+    // Such accesses by another process are events.
     const lines = await agent.during(() => ACCESSES.map(({ make }) => assert.ok(make())))
     const seen = new Set(lines.flatMap(({ process_kprobe: record }) => record?.function_name ?? []))
     assert.deepEqual([...seen].toSorted(), expected)

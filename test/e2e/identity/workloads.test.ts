@@ -247,7 +247,7 @@ describe('workloads', { skip }, () => {
     return policiesOf(lines, act.pid)
   }
 
-  /** The same in a cgroup that is made while the agent cannot hear of it. */
+  /** `seenIn` a cgroup that is made while the agent is stopped. */
   async function seenUnheard(...names: string[]): Promise<string> {
     const act = startAct(READ)
     const lines = await agent.during(async () => {

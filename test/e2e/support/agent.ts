@@ -63,7 +63,7 @@ export function freshFolder(name: string): string {
   return mkdtempSync(join(process.env['KTRAIL_TMP'] ?? tmpdir(), `ktrail-${name}-`))
 }
 
-/** The same on this host, removed when the test's process ends. */
+/** A fresh folder on this host, removed at the test's end. */
 export function hostFolder(name: string): string {
   const folder = freshFolder(name)
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
@@ -285,7 +285,7 @@ export class TestAgent implements AsyncDisposable {
     return this.#parsed
   }
 
-  /** The same, as they stand in the file. */
+  /** Every line of the file so far. */
   texts(): readonly string[] {
     return this.#events.read()
   }

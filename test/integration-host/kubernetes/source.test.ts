@@ -158,7 +158,7 @@ test(
       described,
       /Warning +Refused +\S+ +ktrail +node-1: spec\.kprobes\[0\].*; the previous version stays attached/,
     )
-    // The same refusal again, after another version, is counted in the first.
+    // An equal refusal of another version is counted in the first one.
     await running().apply(policy('told', 'GreaterThan'))
     let events: string[] = []
     while (!events.some((line) => line.startsWith('Warning Refused 2 node-1: spec.kprobes')))

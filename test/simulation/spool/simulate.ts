@@ -401,7 +401,7 @@ function sum(frames: readonly Appended[]): number {
   return frames.reduce((all, { count }) => all + count, 0)
 }
 
-/** The same files with a trace of the operations. Adds no turn of the event loop: that would change the run. */
+/** `files` with a trace of the operations. Adds no turn of the event loop: that would change the run. */
 function traced(files: SpoolFiles, report: (line: string) => void): SpoolFiles {
   const reported = <T>(what: string, work: Promise<T>): Promise<T> => {
     void work.then(

@@ -9,7 +9,7 @@ const HEADER_BYTES = 8
 
 export interface Launch {
   readonly image: string
-  /** The same inside and outside, because brokers report their address to clients. */
+  /** Inside and outside, because brokers report their address to clients. */
   readonly port: number
   readonly command?: readonly string[]
   readonly environment?: Readonly<Record<string, string>>

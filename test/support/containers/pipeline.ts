@@ -51,7 +51,7 @@ export class Pipeline implements AsyncDisposable {
     for (let seq = from; seq < to; seq += AT_ONCE) {
       const count = Math.min(AT_ONCE, to - seq)
       await this.#fanOut.publish(Array.from({ length: count }, (_, i) => this.#eventOf(seq + i)))
-      // As between two reads of the ring: senders run in between.
+      // Senders run here, as between two reads of the ring.
       await nextTurn()
     }
   }

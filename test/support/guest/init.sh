@@ -52,7 +52,7 @@ ip link set lo up
 printf '#!/bin/bash\nexec /sbin/modprobe -d %q "$@"\n' "$MODULES" >/run/modprobe
 chmod 755 /run/modprobe
 echo /run/modprobe >/proc/sys/kernel/modprobe
-# Without a route to anywhere else: tests must not depend on other machines.
+# No route to other networks: tests must not depend on other machines.
 if [ "$NETWORK" = yes ]; then
   /run/modprobe virtio_net
   ip address add 10.0.2.15/24 dev eth0

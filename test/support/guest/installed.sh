@@ -37,7 +37,7 @@ kill $signals
 # 9229: Node's debugger.
 ! { exec 4<>/dev/tcp/127.0.0.1/9229; } 2>/dev/null || { echo 'SIGUSR1 has opened the debugger'; exit 1; }
 (in_root cat /etc/passwd) >/dev/null
-# That of a container image.
+# In a container image.
 healthcheck=/usr/lib/ktrail/healthcheck
 if [ -e "$root$healthcheck" ]; then (in_root "$healthcheck") || { echo 'the healthcheck failed'; exit 1; }; fi
 for _ in {1..100}; do

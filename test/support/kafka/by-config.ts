@@ -32,7 +32,7 @@ export async function publish(fanOut: FanOut, from: number, to: number): Promise
   for (let first = from; first < to; first += 400) {
     const count = Math.min(400, to - first)
     await fanOut.publish(Array.from({ length: count }, (_, i) => eventOf(first + i)))
-    // As between two reads of the ring: the sender runs in between.
+    // The sender runs here, as between two reads of the ring.
     await nextTurn()
   }
 }

@@ -46,7 +46,7 @@ export async function offer(
   for (let seq = from; seq < to; seq += 200) {
     const next = Math.min(to, seq + 200)
     for (const part of describedParts(seq, next)) await sender.offer(part)
-    // Else all would wait in the queue before the first request is sent.
+    // Else all events would be queued before the first request is sent.
     await nextTurn()
     await between?.(next)
   }

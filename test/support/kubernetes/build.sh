@@ -51,7 +51,7 @@ log "building helm $helm"
 [ -x "$folder/helm" ] || GOBIN=$folder nice -n 10 go install -trimpath -ldflags='-s -w' "helm.sh/helm/v3/cmd/helm@$helm" >&2 ||
   die "cannot build helm $helm: see the output of go above"
 version=$(cd "$here/apiserver" && go list -m -f '{{.Version}}' k8s.io/kubernetes)
-# Without these it would call itself v0.0.0, which charts and clients compare with.
+# Else the server reports v0.0.0, which charts and clients compare with.
 stamp="-s -w -X k8s.io/component-base/version.gitVersion=$version -X k8s.io/component-base/version.gitMajor=1"
 stamp+=" -X k8s.io/component-base/version.gitMinor=$(cut -d. -f2 <<<"$version") -X k8s.io/component-base/version.gitTreeState=clean"
 for program in kubectl kube-apiserver; do

@@ -69,7 +69,7 @@ class BesideGuest implements Cluster {
   async [Symbol.asyncDispose](): Promise<void> {}
 }
 
-/** Or why there is none. `cannot`: why the test cannot run here even with one. */
+/** `missing`: why there is none. `cannot`: why a test cannot run even with one. */
 export async function startCluster(cannot: string | false): Promise<Cluster | { readonly missing: string }> {
   const beside = process.env['KTRAIL_CLUSTER']
   const programs = beside === undefined ? await kubernetesPrograms() : { folder: '' }

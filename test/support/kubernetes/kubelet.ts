@@ -46,7 +46,7 @@ interface DaemonSet {
 export interface Reported {
   readonly name: string
   readonly id: string
-  /** As the id begins; default containerd. */
+  /** Prefix of the id; default containerd. */
   readonly runtime?: string
   readonly image: string
   readonly imageID: string
@@ -200,7 +200,7 @@ export class RunningPod {
     await this.#volumes.refresh()
   }
 
-  /** As after `kubectl delete pod`: SIGTERM, SIGKILL after the grace period. The pod is gone afterwards. Exit codes by container. */
+  /** Deletes the pod: SIGTERM, and SIGKILL after the grace period. Returns exit codes by container. */
   async stop(): Promise<Map<string, number>> {
     const { cluster } = this.#options
     const remove = async (...words: readonly string[]): Promise<void> => {

@@ -140,7 +140,7 @@ export class RunningContainer {
     return this.#code
   }
 
-  /** As `kubectl exec`: without an input. The program goes on when this child ends; it ends with the container. */
+  /** `kubectl exec` without input. The program outlives this child, and ends with the container. */
   exec(words: readonly string[]): ChildProcessByStdio<null, Readable, Readable> {
     // Attached, runc would give it a pipe as its input.
     return spawn('runc', ['exec', '--detach', this.id, ...words], { stdio: ['ignore', 'pipe', 'pipe'] })

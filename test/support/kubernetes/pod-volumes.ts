@@ -33,7 +33,7 @@ export class PodVolumes {
   async make(): Promise<void> {
     for (const { name, hostPath } of this.#pod.spec.volumes ?? []) {
       mkdirSync(this.#at(name), { recursive: true })
-      // As type DirectoryOrCreate requires; other paths of the chart must exist.
+      // DirectoryOrCreate requires it; other paths of the chart must exist.
       if (hostPath?.type === 'DirectoryOrCreate') mkdirSync(hostPath.path, { recursive: true, mode: 0o755 })
     }
     await this.refresh()

@@ -50,7 +50,7 @@ export const kubeconfigOf = (user: object, server: string, ca: string): object =
   users: [{ name: 'test', user }],
 })
 
-/** The API server for tests; in a guest it is beside it, on the machine: beside-guest.ts. */
+/** The API server for tests; for a guest, it runs on the host (beside-guest.ts). */
 export type Cluster = Pick<
   ApiServer,
   | 'kubeconfig'

@@ -7,14 +7,14 @@ import path from 'node:path'
 export interface Row {
   /** A folder with all below it, or a file, relative to the root. A file is in the room with the longest name that fits. */
   readonly room: string
-  /** Rooms, and the one file by which a house is seen from outside. */
+  /** Rooms, and the index.ts of another top folder. */
   readonly imports: readonly string[]
-  /** Also these, but only their types. */
+  /** Imports of types only. */
   readonly types?: readonly string[]
 }
 
 const CONFIG = ['config/base', 'config/yaml', 'config/policy', 'config/agent'] as const
-/** As every room of `collector` sees the other houses. */
+/** Imports of each room of `collector` from outside. */
 const OTHERS = [...CONFIG, 'native/index.ts', 'exporters/index.ts'] as const
 const THEIR_TYPES = ['native/types.ts', 'exporters/contract'] as const
 

@@ -41,7 +41,7 @@ export interface Sample {
   readonly failure?: string
 }
 
-/** As the agent's ring by default. */
+/** Default of `ring.max_delay`. */
 const MAX_DELAY_MS = 50
 const SYNTHETIC_RECORDS = 60_000
 const LOOK_MS = 10
@@ -80,7 +80,7 @@ function countsOf(page: MetricsPage, exporter: string): Counts {
     accepted: events('accepted_events_total'),
     delivered: events('delivered_events_total'),
     dropped: events('dropped_events_total'),
-    // Without a sample until an event is rejected.
+    // Has no sample until an event is rejected.
     rejected: page.labels(REJECTED, 'exporter').includes(exporter) ? sum(REJECTED) : 0,
     held: events('held_events'),
     imbalance: sum('ktrail_accounting_imbalance_events'),

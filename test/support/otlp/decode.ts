@@ -151,7 +151,7 @@ export function requestFromProtobuf(body: Buffer): LogsRequest {
 }
 
 /* oxlint-disable typescript/no-unsafe-type-assertion -- the one parser of this edge: a wrong value throws below */
-/** The same in JSON, with integers as strings. */
+/** A JSON request; integers are strings. */
 export function requestFromJson(body: Buffer): LogsRequest {
   const root = JSON.parse(utf8.decode(body)) as {
     resourceLogs: Array<{

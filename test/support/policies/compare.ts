@@ -49,8 +49,8 @@ interface Life {
 }
 
 /**
- * Loads the policies of some sets together, and makes the calls of each. The same seed and numbers are the same sets on every machine. `most`: no set has
- * more policies.
+ * Loads the policies of some sets together, and makes the calls of each. Equal seeds and numbers give equal sets on every machine. `most`: maximum of
+ * policies in a set.
  */
 export async function compareSets(
   kernel: LoadedKernel,

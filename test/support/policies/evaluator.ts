@@ -44,7 +44,7 @@ export interface Prediction extends Report {
   readonly selectors: readonly number[]
   /** No selector matches the whole path, but one might match its end. */
   readonly optional: boolean
-  /** Unknown whether the action of such a call is carried out: the event may lack it. */
+  /** The event may lack the action: whether it is carried out is unknown. */
   readonly uncertain: boolean
 }
 

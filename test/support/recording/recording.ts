@@ -77,7 +77,7 @@ export function loadRecording(): Recording | undefined {
 }
 
 /**
- * The same, with its clock set so that the last record is of `wallMs`: then a sink that rejects old events does not depend on
+ * Moves the clock so that the last record is of `wallMs`: then a sink that rejects old events does not depend on
  * the age of the recording.
  */
 export function endingAt(recording: Recording, wallMs: number): Recording {

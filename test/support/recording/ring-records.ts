@@ -132,7 +132,7 @@ export class RingRecords {
     header.writeUInt16LE(HOOK_RETURN_FOLLOWS | HOOK_RETURN_KEPT, EVENT_HEADER.flags)
   }
 
-  /** How such a call went on; `stamp` is that of the call. Without a value its return was missed. */
+  /** Adds the return of a call with this `stamp`; without a value, it was missed. */
   returned(stamp: Stamp, call: bigint, value?: bigint): void {
     const body = Buffer.alloc(RETURN_BODY.bytes)
     body.writeBigUInt64LE(call, RETURN_BODY.call)

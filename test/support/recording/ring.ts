@@ -2,7 +2,7 @@
 import { EVENT_HEADER } from '../../../collector/wire/wire.ts'
 import type { RingReader } from '../../../native/types.ts'
 
-/** As RingReader.read: it stops when less space than a largest record is left. */
+/** RingReader.read stops when less space than a largest record is left. */
 const LARGEST_RECORD = 64 << 10
 
 export interface RingOptions {

@@ -28,7 +28,7 @@ const wireHash = (): string =>
     .update(readFileSync(new URL('../../../collector/wire/wire.ts', import.meta.url)))
     .digest('hex')
 
-/** undefined if there is none, or one of other layouts. */
+/** undefined without a recording of these layouts. */
 export function loadScripted(kernel: string): Scripted | undefined {
   const file = new URL(`${kernel}.json`, FOLDER)
   if (!existsSync(file)) return undefined
@@ -72,7 +72,7 @@ if (import.meta.main) {
   if (ids !== '1,2,3') throw new Error(`the hooks have the numbers ${ids}: expected 1,2,3, as ReplayKernel gives them`)
   const own = processes.find((each) => each.pid === process.pid)
   if (own === undefined) throw new Error('this process is not in its own scan of /proc')
-  // How it was started is of this machine.
+  // Its start depends on this machine.
   const plain = { parentPid: 0, binary: '/usr/bin/recorder', argv: 'recorder', arguments: '', cwd: '/', cgroup: '/' }
   const parent = { ...own, ...plain, startNs: String(own.startNs) }
   const records = recordsOf(bytes, pid)

@@ -22,7 +22,7 @@ function withRights(rights: string): string {
 }
 
 test('perf events: none without a capability, and CAP_SYS_ADMIN is left out but not lost', { skip }, () => {
-  // The same kernel answers both alike, whatever its kernel.perf_event_paranoid is.
+  // One kernel answers both alike, whatever its kernel.perf_event_paranoid is.
   const [answer] = withRights('-all,+perfmon').split(' ')
   assert.equal(withRights('-all,+perfmon,+sys_admin'), `${answer} true`)
   const everybody = Number(readFileSync('/proc/sys/kernel/perf_event_paranoid', 'utf8')) < 2

@@ -110,7 +110,7 @@ test('launcher: becomes the program, from any folder and through a link, with ar
       encoding: 'utf8',
       env: { PATH: '/usr/bin:/bin' },
     })
-    // The same pid: no wrapper stays between a signal and the program.
+    // An equal pid: no wrapper stays between a signal and the program.
     assert.deepEqual(JSON.parse(run.stdout), [run.pid, '/', 'run', '--config', 'a b'])
     assert.deepEqual([run.status, run.stderr], [7, ''])
   }

@@ -33,7 +33,7 @@ export class Window {
   readonly whole: boolean
   /** Treats unreadable blocks as zeros instead of failing. */
   tolerant = false
-  /** The device's error for the last such block. */
+  /** The error of the last unreadable block. */
   refused: Error | undefined
   #buffer: Buffer = Buffer.alloc(0)
   #at = 0

@@ -129,7 +129,7 @@ export class KafkaClient {
         timeout: request_timeout,
       })
       const answer = answers.find((one) => one.topicName === topic && one.partition === batch.partition)
-      // Its promise may resolve for records that it never sent (tulios/kafkajs#1303).
+      // kafkajs may resolve for records that it never sent (tulios/kafkajs#1303).
       if (answer === undefined)
         return new KafkaFault('retry', 'NOT_ANSWERED', `cannot ${what}: no broker answered for it`)
       return faultOfCode(answer.errorCode, what)

@@ -33,7 +33,7 @@ export function guardKafkajs(version: string = installedVersion()): boolean {
     if (this.pending.length > 0 || this.throttledUntil > Date.now()) schedule.call(this)
   }
   boundCounts()
-  // It only logs others. A repaired connection ends when this throws, and gets no late answers.
+  // kafkajs logs unexpected answers. The throw ends a repaired connection, which gets no late ones.
   queue.fulfillRequest = function fulfillExpected(this: RequestQueue, answer): void {
     if (!this.inflight.has(answer.correlationId)) throw new Error('an answer without a request')
     fulfill.call(this, answer)
@@ -43,7 +43,7 @@ export function guardKafkajs(version: string = installedVersion()): boolean {
   return true
 }
 
-/** It makes room for as many elements as an answer announces: 256 MB for 32 million. Each takes at least a byte. */
+/** kafkajs allocates as many elements as an answer announces: 256 MB for 32 million. Each takes at least a byte. */
 function boundCounts(): void {
   const decoder = insideOf<Decoder>('protocol/decoder', 'readArrayAsync')
   for (const name of ['readArray', 'readArrayAsync'] as const) {

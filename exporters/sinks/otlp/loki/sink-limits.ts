@@ -9,7 +9,7 @@ import type { Copied, LimitReason } from './limits.ts'
 import type { LokiLimits } from '../../../../config/agent/exporters/otlp.ts'
 
 const FORGET_MS = 3_600_000
-/** Below it the clocks differ: the sink would refuse all events as too old, or refuses events of now as too new. */
+/** A lower limit means that clocks differ: the sink refuses all events as too old, or new ones as too new. */
 const LEAST_MS = 60_000
 /** Times in responses are whole seconds, rounded down. */
 const SECOND_MS = 1000

@@ -32,7 +32,7 @@ export interface Held {
 export interface Ground {
   /** An empty folder of a tmpfs. */
   readonly top: string
-  /** The same on its file system. */
+  /** `top` on its file system. */
   readonly fsTop: string
   readonly umask: number
 }

@@ -222,7 +222,7 @@ export class Filters {
     return value
   }
 
-  /** From anywhere within. */
+  /** Any part of `whole`. */
   #part(whole: Buffer, operator: string): string {
     const random = this.#random
     const part = end(whole.subarray(0, 1 + random.int(whole.length)), 1 + random.int(SUBSTRING_BYTES))

@@ -211,7 +211,7 @@ export class Policies {
     return { ...target, ...filter }
   }
 
-  /** With values that tasks often have. */
+  /** Filters on usual values of tasks. */
   #dataFilter({ type, resolve }: DataDocument): Omit<FilterDocument, 'index'> {
     const random = this.#random
     const number = numberType(type)
@@ -241,7 +241,7 @@ export class Policies {
   }
 }
 
-/** Without filters on more arguments than may have some on which file it is. */
+/** Drops identity filters on more arguments than may have them. */
 function withFewerFiles(args: readonly ArgumentDocument[], selectors: readonly SelectorDocument[]): SelectorDocument[] {
   const known = new Set<ArgumentDocument | undefined>()
   const fits = (filter: FilterDocument): boolean => {

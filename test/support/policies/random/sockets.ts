@@ -81,7 +81,7 @@ function sockaddr(family: keyof typeof FAMILIES, address: string, port: number):
   return bytes.toString('latin1')
 }
 
-/** Makes some, with the system calls that do so. */
+/** Makes sockets; `setup` gets system calls. */
 export function someSockets(random: Seeded, setup: string[]): HeldSocket[] {
   const ports = PORTS.toSorted(() => random.next() - 0.5)
   return Array.from({ length: 1 + random.int(3) }, (_, i) => {

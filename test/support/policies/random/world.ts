@@ -236,7 +236,7 @@ export class World {
     this.#does(sys('close', '@'))
   }
 
-  /** The same file, but perhaps another text; some are longer than 252 bytes only for that. */
+  /** A path of the file, perhaps another one; some are longer than 252 bytes only so. */
   #spelled(at: string): string {
     const random = this.#random
     if (random.chance(0.75)) return at

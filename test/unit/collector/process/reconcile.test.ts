@@ -79,7 +79,7 @@ class World implements Disposable {
     this.enter(pid, start, 1)
   }
 
-  /** The same, and its records arrive. */
+  /** `begin`, and its records arrive. */
   run(pid: number, start: number): void {
     this.begin(pid, start)
     this.table.exec(exec(pid, start, 1, TICK_NS), 0)

@@ -211,7 +211,7 @@ test('table: a process that is moved to another container is there, in its next 
   const steps: ReadonlyArray<readonly [RawMove, docker: string]> = [
     [move(200, 6000, [CONTAINER]), ID],
     [move(200, 6000, ['nginx.service', OTHER, CONTAINER]), OTHER_ID],
-    // Below so many cgroups of its own that no name of a container is left: it cannot hide there.
+    // Its own cgroups' names leave no container's name in the record: it cannot hide so.
     [move(200, 6000, [LONG, LONG, LONG], true), OTHER_ID],
     [move(200, 6000, [LONG]), ''],
     [move(200, 5999, [CONTAINER]), ''], // another image

@@ -24,7 +24,7 @@ export interface LaidOut {
 /** One hook of each of several policies on one function, with the ids 1, 2, … */
 export const laidOut = (...specs: readonly HookSpec[]): LaidOut => laidOutAs({}, ...specs)
 
-/** The same, attached in some way. */
+/** `laidOut`, attached by `way`. */
 export function laidOutAs(way: Parameters<typeof hookBytes>[4], ...specs: readonly HookSpec[]): LaidOut {
   const tables = emptyTables()
   const hooks = specs.map((spec, i) => ({ id: i + 1, spec }))

@@ -1,4 +1,4 @@
-/** The same on a real file system: the assumptions of the simulation. */
+/** The simulation's assumptions, on a real file system. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

@@ -388,7 +388,7 @@ test('otlp: one JSON encoding is used for the file exporter and the body, and on
   encoder.encode(events)
   assert.equal(calls, 1)
   assert.equal(shared.encode(events), lines)
-  // The same array with other events.
+  // This array with other events.
   events.splice(0, 1)
   assert.equal(shared.encode(events).count, events.length)
   assert.equal(calls, 2)

@@ -1,7 +1,7 @@
 /** Plain words: one word for one thing, statements that begin with their subject, short sentences (test/support/lint/prose.ts). */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { MOST_WORDS, OLD, problemsOf, sentences, wordsOf } from '../support/lint/prose.ts'
+import { MOST_WORDS, OLD, problemsAtStart, problemsOf, sentences, wordsOf } from '../support/lint/prose.ts'
 import { files, read, withoutBlocks } from './support/pages.ts'
 
 /** The list of old words, and the kernel's names. */
@@ -36,7 +36,12 @@ test('words: no old word in names, comments, messages and pages', () => {
 test('words: comments of C, C++, shell and YAML begin with their subject, in short sentences', () => {
   const code = TEXTS.filter((file) => /\.(?:c|h|cc|sh|awk|yaml)$|^ktrail$|^Makefile$/.test(file))
   assert.ok(code.length > 100)
-  const found = code.flatMap((file) => comments(read(file)).flatMap((text) => problems(file, text)))
+  const found = code.flatMap((file) =>
+    comments(read(file)).flatMap((text) => [
+      ...problemsAtStart(text).map((problem) => `${file}: ${problem}: ${text}`),
+      ...problems(file, text),
+    ]),
+  )
   assert.deepEqual(found, [])
 })
 

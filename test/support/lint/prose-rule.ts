@@ -1,5 +1,5 @@
 /** The lint rule `prose`: comments and strings of TypeScript and JavaScript keep to the rules of prose.ts. */
-import { MOST_WORDS, problemsOf, sentences, wordsOf } from './prose.ts'
+import { MOST_WORDS, problemsAtStart, problemsOf, sentences, wordsOf } from './prose.ts'
 
 interface Place {
   readonly range: readonly [number, number]
@@ -47,8 +47,10 @@ export const prose = {
     }
     return {
       Program() {
-        for (const { node, text } of blocks(context.sourceCode.getAllComments(), context.sourceCode.getText()))
+        for (const { node, text } of blocks(context.sourceCode.getAllComments(), context.sourceCode.getText())) {
+          for (const problem of problemsAtStart(text)) context.report({ node, message: problem })
           report(node, text)
+        }
       },
       Literal: string,
       TemplateLiteral: string,

@@ -59,6 +59,11 @@ const SENTENCE: readonly Rule[] = [
   },
 ]
 
+/** Rules about the start of a comment. In pages such a sentence has the one before it. */
+const START: readonly Rule[] = [
+  { found: /^The same\b/, write: 'the name of the other function or value, or what this one does' },
+]
+
 export const MOST_WORDS = 25
 
 /** Sentences of running text. A colon or a semicolon ends one too; drawings, tables and empty lines separate them. A list of names is one word. */
@@ -79,9 +84,14 @@ export const wordsOf = (sentence: string): number =>
   sentence.split(' ').filter((word) => /[\p{L}\p{N}]/u.test(word)).length
 
 /** Violations of the rules about a sentence, but its length. */
-export function problemsOf(sentence: string): string[] {
-  return SENTENCE.flatMap(({ found, write }) => {
-    const match = found.exec(sentence)
+export const problemsOf = (sentence: string): string[] => violations(sentence, SENTENCE)
+
+/** Violations of the rules about the start of a comment. */
+export const problemsAtStart = (comment: string): string[] => violations(comment.trim(), START)
+
+function violations(text: string, rules: readonly Rule[]): string[] {
+  return rules.flatMap(({ found, write }) => {
+    const match = found.exec(text)
     return match === null ? [] : [`"${match[0]}": write ${write}`]
   })
 }

@@ -1,7 +1,7 @@
 /** The rules of plain words, by pairs of before and after. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { MOST_WORDS, problemsOf, sentences, wordsOf } from '../../support/lint/prose.ts'
+import { MOST_WORDS, problemsAtStart, problemsOf, sentences, wordsOf } from '../../support/lint/prose.ts'
 
 const PAIRS: readonly (readonly [not: string, but: string])[] = [
   [
@@ -27,6 +27,12 @@ for (const [not, but] of PAIRS) {
     assert.deepEqual(problemsOf(but), [])
   })
 }
+
+test('prose: a comment names the other function instead of "The same"', () => {
+  assert.equal(problemsAtStart('The same of a promise.').length, 1)
+  assert.deepEqual(problemsAtStart('Rejects as `fails` throws. The same holds for a timeout.'), [])
+  assert.deepEqual(problemsOf('The same holds for a timeout.'), [])
+})
 
 test('prose: a question may begin with its question word', () => {
   assert.deepEqual(problemsOf('Which kernels does it run on?'), [])

@@ -64,7 +64,7 @@ export class Running implements RunningAgent {
     const { graceMs } = line
     const graceEnds = performance.now() + graceMs
     folder[Symbol.dispose]()
-    // A change of theirs that runs ends when the policies end.
+    // A running change by a source ends with the policies.
     const ended = sources[Symbol.asyncDispose]()
     await policies[Symbol.asyncDispose]()
     await ended

@@ -62,7 +62,7 @@ thread_local std::unique_ptr<ZSTD_CCtx, ZstdFree> zstd_of_thread;
 
 constexpr const char* kNoMemory = "no memory for compression";
 
-// Each returns what went wrong, or nothing.
+// Returns the failure, or nothing.
 using Compress = const char* (*)(const std::vector<Bytes>& chunks, size_t length, Output& out);
 
 const char* CompressGzip(const std::vector<Bytes>& chunks, size_t, Output& out) {
@@ -164,7 +164,7 @@ Napi::Value Start(const Napi::CallbackInfo& info, const char* op, Compress compr
     length += bytes->size();
     chunks.push_back(*bytes);
   }
-  // No chunk is an empty body, and that ends too.
+  // Without chunks, an empty body is compressed.
   if (chunks.empty()) chunks.push_back({});
   Job* job = new Job(env, compress, std::move(chunks), length, alive);
   job->Queue();

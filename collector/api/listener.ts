@@ -29,7 +29,7 @@ export interface ListenerOptions {
   readonly log: Pick<Log, 'error'>
 }
 
-/** A further one displaces the oldest without an open call; if all have one, it is closed itself. */
+/** One more displaces the oldest without an open call; if all have one, it is closed itself. */
 const MAX_CONNECTIONS = 128
 /** Time for clients to read their last answers when the agent stops. */
 const GOODBYE_MS = 500

@@ -102,13 +102,13 @@ export const accesses = (facts: Pick<KernelFacts, 'version'>): readonly Access[]
   {
     calls: ['security_path_chmod'],
     mayCall: ['chmod_common'],
-    // These files keep their mode. A filter of system calls refuses with EPERM too, but whatever the path.
+    // FILE keeps its mode: EPERM. A filter of system calls would return it for NONE as well.
     make: () => outcome(() => chmodSync(NONE, 0o644)) === 'ENOENT' && outcome(() => chmodSync(FILE, 0o644)) === 'EPERM',
   },
   {
     calls: ['security_path_chown', 'security_inode_setattr', 'notify_change'],
     mayCall: ['chown_common'],
-    // Both owners as they are. The unit's filter of system calls refuses it.
+    // Keeps both owners. The unit's filter of system calls refuses it.
     make: succeeds(() => chownSync(FILE, -1, -1)),
   },
   {

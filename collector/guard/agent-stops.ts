@@ -12,7 +12,7 @@ import type { Finding } from '../kernel/watched/finding.ts'
 
 /** The longest time between two checks of an agent that runs: the pace of the housekeeping of an idle one. */
 const PACE_MS = 6_000
-/** A gap longer than that by less may have other reasons. */
+/** A gap that exceeds it by less may have other reasons. */
 const LATE_MS = 2_000
 const NSEC_A_MSEC = 1e6
 const ON = 'the agent'
@@ -39,7 +39,7 @@ export class AgentStops implements Disposable {
   #cgroup: string | undefined
   #unwatch: (() => void) | undefined
   #reported = false
-  /** The longest time for which it can have been stopped when a trace of that came. */
+  /** Longest possible time of a stop of which a trace came. */
   #stoppedMs: number | undefined
   /** A gap whose trace may still come. */
   #unexplained: string | undefined

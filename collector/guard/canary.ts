@@ -10,7 +10,7 @@ import type { Access } from './accesses.ts'
 import type { Finding } from '../kernel/watched/finding.ts'
 
 const INTERVAL_MS = 3_600_000
-/** The kernel does not run a program for a call while its CPU is in that program already; not several times in a row. */
+/** The kernel skips a call while its CPU is in that program already; this does not happen several times in a row. */
 const TRIES = 3
 
 export interface CanaryOptions {

@@ -22,7 +22,7 @@ export interface JoinMapOptions {
 
 export class JoinMapCheck {
   readonly #options: JoinMapOptions
-  /** Held at the last look, and not in the map. The word about them may have been on its way. */
+  /** Held at the last look, and not in the map: their ends may have been on the way. */
   #suspects: PendingCall[] = []
   #emptied = 0
   #forgedBefore = 0
@@ -42,7 +42,7 @@ export class JoinMapCheck {
     if (this.#suspects.length > 0 && now === this.#emptied) return []
     let gone = 0
     for (const call of this.#suspects) {
-      // A call is listed once for each policy.
+      // A call is listed once for each event.
       if (!pending.has(call)) continue
       end(call)
       gone++

@@ -65,7 +65,7 @@ export class ProcessMapCheck {
     return images
   }
 
-  /** A later start is an exec whose record is under way or lost: not for here. */
+  /** A later start is an exec whose record is under way or lost: no finding. */
   #wrong(image: Image): boolean {
     const { pid } = image.process
     if (image.ended || pid === 0) return false

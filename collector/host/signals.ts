@@ -17,7 +17,7 @@ export function handleSignals({ reload, reopen, hurry }: Requests): Promise<Node
   const reloadInTurn = inTurn(() => reload(reopened))
   process.on('SIGUSR1', () => void reopenInTurn())
   process.on('SIGHUP', () => {
-    // Not in the turn of reloads: a moved file would be written until the reload before has ended.
+    // Does not wait for a reload: until its end, a moved file would be written.
     reopened = reopenInTurn()
     void reloadInTurn()
   })

@@ -9,7 +9,7 @@ const NAME_SHORTEST = 35
 /** More than a node has; a bound on a tree that others make. */
 const MOST = 65_536
 
-/** The root of the unified hierarchy, also if not mounted: it has processes without a place on v1. The first inode (fs/kernfs/dir.c). */
+/** The root of the unified hierarchy, even if not mounted, has processes without a place on v1. First inode of fs/kernfs/dir.c. */
 const UNIFIED_ROOT = 1n
 
 /** The controllers by which a process is placed, if they are on hierarchies of v1 (bpf/process/cgroup.h). */

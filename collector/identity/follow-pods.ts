@@ -26,7 +26,7 @@ export function followPods({ client, nodeName, pods, log }: FollowPodsOptions): 
     onListed: () => {
       const { size } = informer
       log.info({ pods: size, node: nodeName }, 'the pods of this node are known')
-      // The agent's own is one, and every node has others.
+      // The agent's own pod is one, and each node has others.
       if (size === 0) {
         log.warn(
           `no pod runs on a node named ${JSON.stringify(nodeName)}: set node_name, or the variable NODE_NAME, to the node's name in Kubernetes (spec.nodeName of pods)`,

@@ -28,7 +28,7 @@ const TEXT = z
   .string()
   .nullish()
   .transform((text) => text ?? '')
-/** The first wrong value ends it: a schema of a record would list each of millions. So it is with lists below. */
+/** Stops at the first wrong value: a schema of a record would list each of millions. So do the lists below. */
 const LABELS = z
   .custom<Record<string, unknown>>(
     (labels) => typeof labels === 'object' && !Array.isArray(labels),
@@ -38,7 +38,7 @@ const LABELS = z
   .transform((labels) =>
     Object.fromEntries(Object.entries(labels ?? {}).map(([key, value]) => [key, z.string().parse(value)])),
   )
-/** The first wrong item ends it. */
+/** Stops at the first wrong item. */
 const list = <T extends z.ZodType>(item: T): z.ZodType<Array<z.output<T>>> =>
   z
     .array(z.unknown())

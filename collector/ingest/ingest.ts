@@ -230,7 +230,7 @@ export class Ingest implements Disposable {
     this.#reconciler.demand()
   }
 
-  /** The reader checks the ring, and calls `wantsTurn`. Housekeeping, the last of it: `reading` then shows a reader that is stuck. */
+  /** Makes the reader check the ring and call `wantsTurn`. Last in housekeeping: `reading` then shows a stuck reader. */
   wake(): void {
     this.#wake()
   }

@@ -80,7 +80,7 @@ export class PendingReturns {
     for (const each of waiting) if (isSameCall(each, call)) this.#pass(each, returnedOf(each, call), out)
   }
 
-  /** Calls with events that wait and that a map of the kernel has too; one with several events comes as often. */
+  /** Calls with waiting events that a map of the kernel has too; a call comes once for each event. */
   *kept(): Generator<PendingCall> {
     for (const waiting of this.#stacks.values()) for (const each of waiting) if (each.kept) yield each
   }
@@ -153,8 +153,8 @@ const isSameCall = (one: PendingCall, call: PendingCall): boolean =>
   one.nsec === call.nsec && one.sec === call.sec && one.callLo === call.callLo && one.callHi === call.callHi
 
 /**
- * Not what another thread returns that has the stack of one that has ended. An exec takes all other threads away, and gives its own thread the number
- * of the first one.
+ * undefined if another thread returns, which got the stack of an ended one. An exec ends all other threads, and gives its own thread the first
+ * one's number.
  */
 const returnedOf = ({ tid, tgid }: Waiting, call: CallEnd): CallEnd['returned'] =>
   call.tid === tid || call.tid === tgid ? call.returned : undefined

@@ -50,7 +50,7 @@ export const ARCH: KernelFacts['arch'] = process.arch === 'arm64' ? 'arm64' : 'x
 /** Called for a script before the lookup of its interpreter; bpf/process.bpf.c hooks it. */
 export const SCRIPT_HOOK = 'security_bprm_check'
 
-/** Called when the credentials of an exec are about to change; so too. */
+/** Called when an exec is about to change credentials; also hooked. */
 export const CREDENTIALS_HOOK = 'security_bprm_committing_creds'
 
 export const atLeast = (kernel: Pick<KernelFacts, 'version'>, major: number, minor: number): boolean =>

@@ -40,7 +40,7 @@ export type KubernetesObject = z.output<typeof OBJECT>
 
 const LIST = z.object({
   metadata: z.object({ resourceVersion: z.string().default(''), continue: z.string().default('') }),
-  // The first wrong item ends it: a schema of an array would list each of millions.
+  // Stops at the first wrong item: a schema of an array would list each of millions.
   items: z
     .array(z.unknown())
     .nullish()

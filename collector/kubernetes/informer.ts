@@ -111,7 +111,7 @@ export class Informer<T> implements AsyncDisposable, WatchState {
   async #failed(error: unknown, version: string): Promise<string> {
     this.#failures++
     const code = error instanceof CollectorError ? error.code : undefined
-    // Forgotten: that is no problem, and the first list after it needs no pause.
+    // The server forgot the version: no problem, and the first list needs no pause.
     if (code === 'KUBERNETES_EXPIRED') {
       if (this.#failures === 1) this.#failures = 0
       return ''

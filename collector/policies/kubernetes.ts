@@ -181,7 +181,7 @@ export class KubernetesPolicies implements AsyncDisposable {
     return false
   }
 
-  /** The labels of the node are others. */
+  /** The node's labels have changed. */
   async #chooseAgain(): Promise<void> {
     const labels = await this.#node.read()
     for (const [key, { found, policy, here }] of this.#chosen) {

@@ -8,7 +8,7 @@ export interface NodeLabelsOptions {
   /** The node's name in Kubernetes. */
   readonly nodeName: string
   readonly log: Pick<Log, 'warn'>
-  /** Called when the labels are others, or are known at last. */
+  /** Called when the labels have changed, or become known. */
   readonly onChange: () => void
 }
 
@@ -44,7 +44,7 @@ export class NodeLabels implements AsyncDisposable {
       },
       onListed: () => {
         if (informer.size === 0) log.warn(unknown(`no node is named ${JSON.stringify(nodeName)}`))
-        // After a refusal: policies were attached in spite of it.
+        // After a refusal, policies were attached without labels.
         if (this.#answered) onChange()
         this.#answer()
       },

@@ -66,7 +66,7 @@ export interface PolicyPut {
 
 export interface PolicyStatus {
   readonly id: PolicyId
-  /** Counts the entries of the registry from 1; a replaced policy keeps it. */
+  /** Number of the registry's entry, from 1; a replacement keeps it. */
   readonly number: number
   /** `disabled`, `error`: nothing of it is attached. */
   readonly state: 'enabled' | 'disabled' | 'error'

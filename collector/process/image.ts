@@ -17,7 +17,7 @@ export interface Texts {
 
 /** An image: the record's fields, and fields for the table. */
 export interface Image {
-  /** Another object once the process was moved to another container. */
+  /** Replaced when the process is moved to another container. */
   process: Process
   /** Cleared when the image leaves the table: else a process that keeps calling exec would keep all its images. */
   parent: Image | undefined

@@ -44,7 +44,7 @@ async function container(
     id: textOf(Id),
     name: names.find((name) => name !== '' && !name.includes('/')) ?? names[0] ?? '',
     image: textOf(Image),
-    // podman's of a container that has a folder in place of an image.
+    // podman's value for a container with a folder as its image.
     imageId: ImageID === 'sha256:' ? '' : textOf(ImageID),
     labels: Object.fromEntries(
       Object.entries(typeof Labels === 'object' && Labels !== null ? Labels : {}).filter(

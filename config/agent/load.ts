@@ -104,7 +104,7 @@ function report(issue: z.core.$ZodIssue, plain: PlainValue, problems: Problems):
     ? `a value ${fromFile ? 'from a file ' : ''}that is not shown`
     : describeValue(shown, plain.typedNumber(issue.path))
   if (value === undefined && issue.code === 'custom') got = 'the default'
-  // About several keys of the mapping.
+  // It is about keys of the mapping.
   if (typeof value === 'object' && issue.code === 'custom') got = ''
   if (isKey) got = show(String(issue.path.at(-1)))
   const keys = plain.keysAt(issue.path)
@@ -116,7 +116,7 @@ function report(issue: z.core.$ZodIssue, plain: PlainValue, problems: Problems):
   )
 }
 
-/** A key in place of another explains why that one is missing. */
+/** Unknown keys first: one may explain a missing key. */
 function unknownKeysFirst(issues: readonly z.core.$ZodIssue[]): z.core.$ZodIssue[] {
   return [
     ...issues.filter(({ code }) => code === 'unrecognized_keys'),

@@ -151,7 +151,7 @@ export const NOP: ArgumentType = { name: 'nop', read: 'nop', filter: 'none', kin
 export const TYPES: readonly ArgumentType[] = [
   file('file', 'file', 'file_arg', pointer('file')),
   file('path', 'path', 'path_arg', pointer('path')),
-  // The file that a descriptor of the calling process is now.
+  // The file of a descriptor of the calling process, now.
   file('fd', 'fd', 'file_arg', INTEGER),
   // Knows no mount: its path begins at the root of the file system.
   file('dentry', 'dentry', 'path_arg', pointer('dentry')),

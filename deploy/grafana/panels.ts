@@ -36,7 +36,7 @@ export interface Page {
   readonly panels: readonly PanelSpec[]
 }
 
-/** A panel shows what its one key of the first six names; widths are of 24 columns. */
+/** One of the first six keys decides what a panel shows; widths are of 24 columns. */
 interface PanelSpec extends Look {
   readonly now?: string
   readonly over_time?: ReadonlyArray<readonly [expr: string, legend: string]>
@@ -185,7 +185,7 @@ const records = (look: Look, columns: readonly string[], expr: string): Builder<
       { id: 'links', value: [{ title: 'Open the record', url: recordLink(), targetBlank: true }] },
     ])
 
-/** Explore, with the one record of a cell. Grafana replaces its variables after it has decoded nothing: they stay as they are. */
+/** A link to Explore with a cell's record. Its variables are not encoded, because Grafana replaces them without decoding. */
 function recordLink(): string {
   const expr = '{service_name="${service}"} | log_record_uid="${__value.raw}"'
   const pane = {

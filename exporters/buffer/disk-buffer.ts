@@ -151,7 +151,7 @@ export class DiskBuffer extends MemoryBuffer {
 
   override async finish(endMs: number): Promise<void> {
     await this.#within(endMs, this.#writeAll())
-    // From an append that still runs: its disk hangs.
+    // An append may hang with its disk.
     this.#accountLosses()
     for (const batch of this.inFlight) {
       const unwritten = batch.memoryOnly ? batch.count : this.#pending.copiesOf(batch)

@@ -14,7 +14,7 @@ export interface FileDetails {
     | undefined
   /** As in /proc/PID/mountinfo; 0: not known. */
   readonly mountId: number
-  /** The mount is in no mount namespace that a task could be in. */
+  /** No task can be in the mount's namespace. */
   readonly detached: boolean
   /** For a file of overlayfs: the layer and inode that have its content. */
   readonly overlay: { readonly upper: boolean; readonly inode: bigint | number; readonly device: number } | undefined

@@ -13,7 +13,7 @@ export type KeepsNames = (type: Event['type']) => boolean
 
 const MINOR_BITS = 20
 
-/** `"access":"read","files":[…]`; '' for an event that there is nothing to say of. */
+/** `"access":"read","files":[…]`; '' for an event without both. */
 export function extendedMembers(event: Event, keepsNames: KeepsNames): string {
   if (!isHookEvent(event) || !keepsNames(event.type)) return ''
   const { hook, args, returned } = event
@@ -83,7 +83,7 @@ export const layerOf = ({ upper }: { readonly upper: boolean }): 'upper' | 'lowe
 /** The kernel's number of a device as `major:minor`. */
 export const deviceText = (device: number): string => `${device >>> MINOR_BITS}:${device & ((1 << MINOR_BITS) - 1)}`
 
-/** Why the path is not the whole one, or not surely; empty for one that is. */
+/** Why the path is or may be incomplete; empty if it is whole. */
 export function partialOf({ unresolved, unstable, details }: FileArgument): readonly string[] {
   return [
     ...(unresolved ? ['too_deep_or_long'] : []),

@@ -41,7 +41,7 @@ export interface Condition {
   readonly test: EventTest
 }
 
-/** The test of each key of `Keys`, of its value. */
+/** Makes the test of each key from its value. */
 type Tests<Keys, Test> = { readonly [K in keyof Keys]-?: (value: NonNullable<Keys[K]>, lookup: ProcessLookup) => Test }
 /** `byKind`: it only depends on the kind; absent: it does not. */
 type Made = Pick<Condition, 'test'> & Partial<Pick<Condition, 'byKind'>>

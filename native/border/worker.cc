@@ -48,7 +48,7 @@ bool Worker::Prepare() {
   return true;
 }
 
-// Begins a thread; the one before needs the mutex no more.
+// Begins a thread; the previous one no longer needs the mutex.
 bool Worker::Spawn() {
   Join();
   // Signals are for Node's threads; here they would only interrupt the verifier.

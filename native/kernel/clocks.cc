@@ -15,7 +15,7 @@ int64_t Now(clockid_t clock) {
   return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
 }
 
-// Boot clock read before and after the wall clock; of three tries the tightest, whose middle is off by half its width.
+// Boot clock read before and after the wall clock. The tightest of three tries counts; its error is half its width.
 Napi::Value ClockOffset(const Napi::CallbackInfo& info) {
   int64_t best = INT64_MAX, offset = 0;
   for (int i = 0; i < 3; i++) {

@@ -38,7 +38,7 @@ interface PodRuntime {
   readonly name: string
   /** Beginning of the container's id in the status of a pod. */
   readonly scheme: string
-  /** It is one of the engines that are fetched. */
+  /** Whether engine.sh fetches it. */
   readonly fetched: boolean
   /** Runs a container of READS_SECRET in the pod to its end; its id. `folder`: of the engines. */
   run(uid: string, folder: string, t: TestContext): Promise<string>

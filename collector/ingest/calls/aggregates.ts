@@ -72,7 +72,7 @@ export class PendingAggregates implements Disposable {
 
   /** Takes the event of a first call; adds to `out` the events that can go on. */
   add(raw: RawHook, event: HookEvent, aggregation: Aggregation, out: ProcessEvent[]): void {
-    // In front of the return value.
+    // Before the return value.
     const hash = raw.values.slice(0, raw.count).find(({ index }) => index === AGGREGATE_INDEX)
     const { hookId, tgid } = raw
     const { lo, hi } = hash ?? { lo: 0, hi: 0 }
@@ -111,7 +111,7 @@ export class PendingAggregates implements Disposable {
     this.#wakeAt(Math.min(...this.#due.keys()))
   }
 
-  /** No call of the process comes any more. One that has very many may not stop the event loop: the rest is due behind its exit. */
+  /** The process makes no more calls. If it has very many aggregates, the rest is due after its exit: the event loop must go on. */
   exited(tgid: number, out: ProcessEvent[]): void {
     let left = MOST_AT_ONCE
     for (const each of this.#processes.get(tgid) ?? []) {

@@ -18,7 +18,7 @@ import { Resolver, hostRoot } from './resolve.ts'
 export interface ReachedFile {
   readonly identity: FileIdentity
   readonly path: Buffer
-  /** Processes in whose root the path may lead there; then the host's is tried. */
+  /** Processes in whose root to try the path; then the host's is tried. */
   readonly pids: readonly number[]
 }
 

@@ -162,7 +162,7 @@ export class Files {
       if (taken.length === 0) return
       this.#loaded ??= await this.#load()
       await this.#inTurn(() => this.#write())
-      // Only now does the kernel side mean the new filters by their bits: until then a rename still noted a filter that is gone.
+      // Only now the bits mean the new filters in the kernel: until then, a rename noted them for a removed filter.
       const bits = made.reduce((all, filter) => all | this.#bits.bitOf(filter), 0n)
       forgetLeft(this.#loaded.maps.left_files, bits)
     } catch (error) {

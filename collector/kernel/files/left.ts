@@ -5,7 +5,7 @@ import { entriesOf } from '../map-entries.ts'
 
 const ENTRIES_AT_ONCE = 1024
 
-/** Takes these bits out of all entries: they were other filters' before. */
+/** Clears these bits in all entries: they were other filters' before. */
 export function forgetLeft(map: Pick<BpfMap, 'info' | 'part' | 'update' | 'delete'>, filters: bigint): void {
   for (const [key, entry] of entriesOf(map, ENTRIES_AT_ONCE)) {
     const before = entry.readBigUInt64LE(IDENTITY_FILTERS.below)

@@ -122,7 +122,7 @@ const integerOf = ({ signed, sizeBytes }: KernelMember): ArgumentType | undefine
 /** A member as kernelMembers gives it. */
 const FIRST: KernelMember = { offsets: [0], base: '', sizeBytes: 8, signed: false, bit: 0, bits: 0, problem: '' }
 const VALUE_BYTES = 8
-/** More than a value has: the kernel side does not read it. */
+/** More than a value has, so the kernel side reads nothing. */
 const NOWHERE_BYTES = 255
 
 function placeOf({ offsets, signed, bit, bits }: KernelMember, sizeBytes: number): Place {

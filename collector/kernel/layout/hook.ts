@@ -56,7 +56,7 @@ export function valueIndex({ index, type, places }: Pick<ArgumentSpec, 'index' |
 
 const numberOf = (value: Value): number => indexOf(value) | ((value.places?.number ?? 0) << PLACES_SHIFT)
 
-/** Position of the number of places in the index of decode.ts. */
+/** Bit at which a value's number has that of its places. */
 const PLACES_SHIFT = 8
 
 const indexOf = ({ param, read }: Value): number => param | (ARG_TYPES[read] << VALUE_TYPE_SHIFT)

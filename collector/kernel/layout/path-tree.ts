@@ -22,7 +22,7 @@ export interface PathTree {
   readonly suffixOpen: number
   /** Bits of the first components, see `first_bit` in bpf/match/path.h. */
   readonly first: bigint
-  /** The edge at the root, where no other is. */
+  /** The root's edge, if it is the only one. */
   readonly only: Edge | undefined
 }
 

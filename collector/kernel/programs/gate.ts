@@ -35,7 +35,7 @@ const FEXIT_END: End = { kind: 'fexit', gate: 'gate_exit', behind: back('hook_le
 /** A function with a program behind its gate. */
 export interface ScreenedFunction {
   readonly symbol: string
-  /** At its entry; the same as long as the function is attached. */
+  /** At its entry; one object while the function is attached. */
   readonly link: Pick<Link, 'kind'>
   /** Number of calls that the program began since it was loaded; without calls from cgroups that it remembers (bpf/call/workload.h). */
   readonly calls: () => bigint

@@ -21,7 +21,7 @@ export class LoopLag implements Disposable {
     this.#nowMs = nowMs
   }
 
-  /** Something begins that may take long: measures until nothing has begun for 100 ms. Cheap. */
+  /** Call it before long work: measures until nothing has begun for 100 ms. Cheap. */
   working(): void {
     this.#works = true
     if (this.#timer !== undefined || this.#ended) return

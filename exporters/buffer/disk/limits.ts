@@ -71,7 +71,7 @@ export class Limits {
     const oldest = this.#deps.clock.wallMs() - max_age
     for (;;) {
       const [first, second] = this.#deps.catalog.segments
-      // Also limited by the creation of the next segment, because copying a file changes its time.
+      // A copy has a newer time: the next segment's creation limits it.
       if (first === undefined || Math.min(first.writtenMs, second?.header.createdMs ?? Infinity) >= oldest) return
       if (!(await this.#deps.dropOldest('expired'))) return
     }

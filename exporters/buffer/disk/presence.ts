@@ -163,7 +163,7 @@ export class Presence {
   }
 }
 
-/** The facts, that nothing exists, or unknown if the device fails. */
+/** The facts; `missing` without a file, `unknown` if the device fails. */
 function lookAt(facts: Promise<FileFacts> | undefined): Promise<FileFacts | 'missing' | 'unknown'> {
   if (facts === undefined) return Promise.resolve('unknown')
   return facts.catch((error: unknown) => (errnoOf(error) === 'ENOENT' ? 'missing' : 'unknown'))

@@ -69,7 +69,7 @@ export class KafkaExporter implements Exporter {
   readonly #messages = new Map<Fate, string>()
   readonly #files: WatchedFiles
   #client: Client | undefined
-  /** The one that the client has. */
+  /** The client's connection. */
   #connection: KafkaConnection | undefined
   /** The running delivery, possibly of a send that has timed out. Never rejects. */
   #running: Promise<readonly KafkaFault[]> | undefined

@@ -12,7 +12,7 @@ const HORIZON_MS = 10_000
 /** Smaller requests cost more than they carry. */
 const LEAST_BYTES = 8 << 10
 
-/** A request below this part of a refused one shows nothing about it. Its half has a third at least: of three events, one. */
+/** Requests below this part of a refused one show nothing about it. A half has at least a third: one of three events. */
 const SMALL = 3
 
 export interface PaceOptions {
@@ -58,7 +58,7 @@ export class Pace {
     if (!this.#throttled) return
     this.#throttled = this.#options.nowMs() < this.#untilMs
     this.#measure(bytes)
-    // Small ones of another batch do not mean that the refused one can pass.
+    // Small requests do not prove that the refused one can pass.
     if (bytes < this.#refusedBytes / SMALL) return
     this.#inRow = 0
     this.#maxBytes = Number.POSITIVE_INFINITY
@@ -79,7 +79,7 @@ export class Pace {
     this.#inRow = stored > 0 ? 1 : this.#inRow + 1
     const isKnown = this.#bytes > 0
     if (!isKnown || this.#inRow > 1) this.#maxBytes = bytes / 2
-    // Looking for the sink's burst: the halves are less and less load.
+    // Searches for the sink's burst: each half is less load.
     if (!isKnown && this.#maxBytes > LEAST_BYTES) this.#inRow = 1
     const stepMs = isKnown ? (this.#stepBytes * this.#spanMs) / this.#bytes : initial / 2
     // ±25 %, so that many agents do not retry at once.

@@ -469,7 +469,7 @@ describe('actions', { skip }, () => {
       ],
     }
     assert.equal(await agent.apply('self', policy('self', [hook])), 'added')
-    // It reads the file of this one.
+    // The agent reads its file.
     assert.equal(await agent.apply('other', policy('other', [hook])), 'added')
     const killed = await startAct([line('read', join(agent.policies, 'other.yaml'))]).ended
     assert.equal(killed.signal, 'SIGKILL')

@@ -53,7 +53,7 @@ function nthPolicy(n: number): string {
   return policy(`n${n}`, [onNumber, ...others.map((call) => ({ ...hook, call }))])
 }
 
-/** When the file was how large. */
+/** Sizes of a file over time. */
 class Growth implements AsyncDisposable {
   readonly #path: string
   readonly #seen: Array<{ readonly bytes: number; readonly ms: number }> = []

@@ -233,7 +233,7 @@ describe('filters on processes', { skip }, () => {
     const two = scriptFile(script('read @early-two'))
     const steps = `wait, read @first, create ${at('ready')}, wait, read @early, fork 1, read @early-child, exec ${TWO} ${TWO} ${two}`
     const early = startAct(script(steps), { binary: ONE })
-    // A first policy: all processes are judged by its conditions, and later anew.
+    // The first policy's conditions judge all processes, and later ones anew.
     assert.equal(await agent.apply('first', policy('first', [hook('first', binaries('In', [ONE], true))])), 'added')
     const first = await observed(async () => {
       early.go()
@@ -390,7 +390,7 @@ describe('filters on processes', { skip }, () => {
       },
     ]
     await until('the first namespace', () => acting.pid > 0 && mountsOf(acting.pid) !== mountsOf(process.pid))
-    // Held: else the kernel gives its number to a later one.
+    // Held open: else the kernel reuses its number.
     const first = openSync(mountsFile(acting.pid), 'r')
     assert.equal(await agent.apply('changes', policy('changes', hooks)), 'added')
     const seen = await observed(async () => {
@@ -402,7 +402,7 @@ describe('filters on processes', { skip }, () => {
       assert.equal((await execs.ended).code, 0)
     })
     closeSync(first)
-    // Another policy has its own.
+    // Messages of this policy.
     const own = ['one', 'other', 'capabilities', 'hidden'].map((message) => [message, seen.get(message)])
     assert.deepEqual(Object.fromEntries(own), {
       one: ['first', 'first'],

@@ -4,7 +4,7 @@ import type { KprobeRecord } from '../support/record.ts'
 
 export interface TreeRun {
   readonly pid: number
-  /** By step of an access: whether it is to be reported; undefined: it may. */
+  /** Whether an access is reported, by its step; undefined: perhaps. */
   readonly wanted: ReadonlyMap<number, boolean | undefined>
 }
 

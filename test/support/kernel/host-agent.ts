@@ -61,7 +61,7 @@ function passes({ call, selectors }: HookSpec, path: string): boolean {
   return call === READS && (selectors.length === 0 || selectors.some((selector) => selects(selector, path)))
 }
 
-/** Its records, as policies that are attached now have them. */
+/** Records of a program under the attached policies. */
 function run({ words, reads: paths }: Program): Buffer {
   const ring = new RingRecords(played)
   const startNs = now()

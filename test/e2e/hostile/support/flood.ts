@@ -145,7 +145,7 @@ export function floodSuite(name: string, skip: string | false, atOnce = false): 
           'p.yaml': policy('flood', [fileHook([path('Prefix', folder)])]),
           ...(kernelAtLeast(5, 17) && { 'identity.yaml': byIdentity(moved) }),
         },
-        // So that the reads fill it.
+        // Small: the reads fill it.
         config: { ring: { size: LONG ? '16MiB' : '4MiB' } },
         // The default of a config.
         archive: { fsync: '1s', batch: {} },

@@ -10,7 +10,7 @@ const PROGRAM = join(import.meta.dirname, '../../../support/kernel/host-agent.ts
 /** For `RawAgent`. */
 export const NODE: readonly string[] = [process.execPath, '--disable-warning=ExperimentalWarning', PROGRAM]
 
-/** Number of lines about the file that the agent sees read. */
+/** Number of lines in `file` about reads of FILE. */
 export const reads = (file: string): number => countLines(file, accessOf(FILE))
 
 export interface Place {

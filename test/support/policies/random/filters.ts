@@ -92,7 +92,7 @@ export class Filters {
     this.#canTellFiles = tellsFiles
   }
 
-  /** The next policy has its own bound. */
+  /** Resets the bound for the next policy. */
   newPolicy(): void {
     this.#bytes = 0
   }

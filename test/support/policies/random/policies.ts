@@ -68,7 +68,7 @@ export interface Room {
   readonly identityLists: number
 }
 
-/** From one seed, for one world. */
+/** Made from one seed, for one world. */
 export class Policies {
   readonly #random: Seeded
   readonly #targets: readonly Target[]

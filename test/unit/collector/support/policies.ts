@@ -56,7 +56,7 @@ export class FakeKernel implements PolicyKernel<FakeAttached> {
   readonly tries: string[] = []
   /** Error of a change that adds this policy. */
   refuse: (policy: Policy) => Error | undefined = () => undefined
-  /** Actions that the selectors of every policy added now have had done. */
+  /** Action counts for the selectors of policies added from now on. */
   done: SelectorDone[] = []
   /** The load of a module that has the function of every policy added now. */
   load = ''

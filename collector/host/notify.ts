@@ -6,7 +6,7 @@ export interface NotifyOptions {
   /** Default: this process's. */
   readonly env?: Readonly<Record<string, string | undefined>>
   readonly pid?: number
-  /** A report that failed. */
+  /** For failed reports. */
   readonly warn: (message: string) => void
 }
 

@@ -51,7 +51,7 @@ interface Double {
 
 const isGone = (error: unknown): boolean => ['ENOENT', 'ENOTDIR'].includes(errnoOf(error))
 
-/** Someone may have disabled it. */
+/** A loaded policy may be disabled. */
 const isLoaded = ({ state }: PolicyStatus): boolean => state !== 'error'
 
 /** A problem of a file or folder as a whole. */

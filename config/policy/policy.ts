@@ -116,7 +116,7 @@ export interface PidFilter {
   readonly at: Position
 }
 
-/** On the process of a call, whatever the call. */
+/** A filter on the process of a call. */
 export type ProcessFilter = ProgramFilter | PidFilter
 
 export type NamespaceKind =

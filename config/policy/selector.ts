@@ -31,7 +31,7 @@ import { MAX_PARTS, MAX_VALUES, readBytes, readNumbers, readTexts, warnOfText } 
 // Tetragon's bounds; the tables of the kernel side have the same.
 export const MAX_SELECTORS = 5
 export const MAX_FILTERS = 5
-/** It is a label of metrics. */
+/** A metric has it as label. */
 export const MAX_LABEL = 128
 const MAX_INDEX = 4
 

@@ -44,7 +44,7 @@ class Step {
     process.stdout.write('\n')
   }
 
-  /** Makes room for a failure. */
+  /** Marks the step as failed. */
   [Symbol.dispose](): void {
     clearTimeout(this.#timer)
     if (onTerminal) process.stdout.write('\r\x1b[K')

@@ -40,7 +40,7 @@ function testsOf({ namespaces, pods, workloads, containers, images, labels }: Pl
   return tests
 }
 
-/** In a pod, or as its runtime describes it. */
+/** The pod's container, or the runtime's. */
 function containerOf({ pod, container }: Process): { readonly name: string; readonly image: string } | undefined {
   return pod === undefined ? container : pod.container
 }

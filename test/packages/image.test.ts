@@ -16,7 +16,7 @@ const [COMMAND = ''] = /^docker run [^`]*/m.exec(PAGE) ?? []
 const [, inPlace = '', replaced = ''] = /use `([^`]+)` in place of `([^`]+)`/.exec(PAGE) ?? []
 const OLD_COMMAND = COMMAND.replace(replaced, inPlace)
 
-/** As setpriv has them. */
+/** Rights as setpriv takes them. */
 const rightsOf = (command: string): string =>
   ['-all', ...[...command.matchAll(/--cap-add (\w+)/g)].map(([, name = '']) => `+${name.toLowerCase()}`)].join()
 

@@ -1,7 +1,7 @@
 /** Names of users from a passwd file. It is read again when it has changed. Names that only a directory service knows are not found. */
 import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs'
 
-/** More of it is not read: 10,000 users and more. */
+/** Bytes read of the file: 10,000 users and more. */
 const MOST_BYTES = 1 << 20
 /** Longest name that useradd accepts, and some more. */
 const MOST_NAME = 64

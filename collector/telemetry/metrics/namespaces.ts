@@ -6,7 +6,7 @@ import type { Fill } from './page.ts'
 
 /** Pairs of policy and namespace. Users who make namespaces could grow the page without end: later pairs are one sample of each policy. */
 export const PAIRS_MAX = 1000
-/** No name of a namespace. */
+/** Not a valid namespace. */
 export const OTHERS = '(others)'
 
 export class NamespaceCounts {

@@ -39,7 +39,7 @@ export function startLive(headers, refused) {
     clearTimeout(typing)
     again()
   })
-  // The fields are empty only after the event.
+  // The event comes before the fields are reset.
   filter.addEventListener('reset', () => setTimeout(again))
   document.addEventListener('visibilitychange', resume)
   pause.addEventListener('click', togglePause)

@@ -26,7 +26,7 @@ export interface Place {
   /** Most bytes to read if the member is or points to a text; 0: it does not. */
   readonly textBytes: number
   readonly user: boolean
-  /** Where an object shows it. */
+  /** Bytes behind struct object_info. */
   readonly at: number
 }
 

@@ -309,7 +309,7 @@ export class Spool implements AsyncDisposable {
     // its frames uncounted.
     if (this.#catalog.segments[0] !== segment) return true
     const to = this.#catalog.limit(0)
-    // Missing events before it were not dropped by a limit.
+    // Missing events before it count as corrupt, not as dropped.
     this.#reader.pass(base)
     const from = Math.max(base, this.#reader.seq)
     const marks = marksOf(segment, this.#catalog.segments[1])

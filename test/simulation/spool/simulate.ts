@@ -283,7 +283,7 @@ class Life {
       if (result.status === 'failed' && this.#disk.injected === 0) throw result.error
       if (result.status === 'full' && this.#disk.injected === 0 && !this.#limited)
         throw new Error(`full (${result.why}) without a cause`)
-      // The positions of the first ones are not reported; they are found by their content.
+      // The positions of written frames are not reported; their content identifies them.
       for (const frame of made.slice(0, written)) frame.seq = undefined
       return
     }

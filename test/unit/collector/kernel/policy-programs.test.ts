@@ -323,7 +323,7 @@ test('programs: a policy that this kernel cannot have opens nothing', async () =
 for (const [target, line] of [
   ['hook_entry_0', 7],
   ['hook_entry_1', 8],
-  // A program that could not be bound to it.
+  // A program that could not be bound to `g_0`.
   ['g_0', 8],
   // A map, which has no function.
   ['sets', 7],

@@ -263,7 +263,7 @@ describe('coverage', { skip }, () => {
   })
 
   test('nothing else is warned of', () => {
-    const warnings = agent.log().filter(({ level = 0, msg = '' }) => level >= 40 && !msg.includes('is not there'))
+    const warnings = agent.log().filter(({ level = 0, msg = '' }) => level >= 40 && !msg.includes('does not exist'))
     assert.deepEqual(warnings, [])
   })
 })

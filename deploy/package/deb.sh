@@ -82,8 +82,8 @@ Section: admin
 Priority: optional
 Description: records kernel activity by tracing policies
  ktrail loads Tetragon-compatible tracing policies, filters in the kernel, and
- ships matching events to files, Grafana Loki, OpenTelemetry and Kafka. Every event
- is delivered or counted.
+ ships matching events to files, Grafana Loki, OpenTelemetry and Kafka. Every
+ event is delivered or counted.
 CONTROL
 
 find "$root" -newermt "@$SOURCE_DATE_EPOCH" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +

@@ -1,7 +1,7 @@
 /** Plain words: one word for one thing, statements that begin with their subject, short sentences (test/support/lint/prose.ts). */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { MOST_WORDS, OLD, problemsAtStart, problemsOf, sentences, wordsOf } from '../support/lint/prose.ts'
+import { MOST_WORDS, OLD, problemsAtStart, problemsIn, problemsOf, sentences, wordsOf } from '../support/lint/prose.ts'
 import { files, read, withoutBlocks } from './support/pages.ts'
 
 /** The list of old words, and the kernel's names. */
@@ -38,7 +38,7 @@ test('words: comments of C, C++, shell and YAML begin with their subject, in sho
   assert.ok(code.length > 100)
   const found = code.flatMap((file) =>
     comments(read(file)).flatMap((text) => [
-      ...problemsAtStart(text).map((problem) => `${file}: ${problem}: ${text}`),
+      ...problemsAtStart(text).map((problem) => `${file}: ${problem}`),
       ...problems(file, text),
     ]),
   )
@@ -80,12 +80,7 @@ test(`words: no line of a page has more than ${COLUMNS} columns outside of table
   assert.deepEqual(found, [])
 })
 
-const problems = (file: string, text: string): string[] =>
-  sentences(text).flatMap((sentence) => {
-    const words = wordsOf(sentence)
-    const long = words > MOST_WORDS ? [`${words} words in one sentence`] : []
-    return [...problemsOf(sentence), ...long].map((problem) => `${file}: ${problem}: ${sentence}`)
-  })
+const problems = (file: string, text: string): string[] => problemsIn(text).map((problem) => `${file}: ${problem}`)
 
 /** Comments as running text: lines that follow each other are one. */
 function comments(code: string): string[] {

@@ -3,7 +3,7 @@
  * else the last one.
  */
 import { execFileSync } from 'node:child_process'
-import { MOST_WORDS, problemsOf, sentences, wordsOf } from './prose.ts'
+import { problemsIn } from './prose.ts'
 
 export interface Commit {
   readonly subject: string
@@ -25,12 +25,7 @@ export function problemsOfCommit({ subject, body, lines }: Commit): string[] {
   if (body === '' && lines > LINES_WITHOUT_BODY)
     problems.push(`${lines} lines change without a body: write why, and what was measured`)
   const prose = body.replaceAll(/^[A-Z][\w-]+-by: .*$/gm, '')
-  for (const sentence of [description ?? '', ...sentences(prose)]) {
-    problems.push(...problemsOf(sentence))
-    const words = wordsOf(sentence)
-    if (words > MOST_WORDS) problems.push(`${words} words in one sentence, at most ${MOST_WORDS}: ${sentence}`)
-  }
-  return problems
+  return [...problems, ...problemsIn(description ?? ''), ...problemsIn(prose)]
 }
 
 const git = (...args: string[]): string =>

@@ -1,5 +1,5 @@
 /** The lint rule `prose`: comments and strings of TypeScript and JavaScript keep to the rules of prose.ts. */
-import { MOST_WORDS, problemsAtStart, problemsOf, sentences, wordsOf } from './prose.ts'
+import { problemsAtStart, problemsIn, wordsOf } from './prose.ts'
 
 interface Place {
   readonly range: readonly [number, number]
@@ -24,21 +24,10 @@ interface StringNode {
 /** A string with fewer words is a name or a part of a sentence; one of many lines is a program or what one prints. */
 const LEAST_WORDS = 4
 
-/** Characters of a sentence that a message quotes. */
-const SHOWN = 60
-
 export const prose = {
   create(context: Context): Record<string, (node: StringNode & Place) => void> {
     const report = (node: object, text: string): void => {
-      for (const sentence of sentences(text)) {
-        for (const problem of problemsOf(sentence)) context.report({ node, message: problem })
-        const words = wordsOf(sentence)
-        if (words > MOST_WORDS)
-          context.report({
-            node,
-            message: `${words} words in one sentence, at most ${MOST_WORDS}: ${sentence.slice(0, SHOWN)}`,
-          })
-      }
+      for (const problem of problemsIn(text)) context.report({ node, message: problem })
     }
     const string = (node: StringNode & Place): void => {
       const text =

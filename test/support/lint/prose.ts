@@ -83,6 +83,17 @@ export function sentences(text: string): string[] {
 export const wordsOf = (sentence: string): number =>
   sentence.split(' ').filter((word) => /[\p{L}\p{N}]/u.test(word)).length
 
+/** Characters of a sentence that a message quotes. */
+const SHOWN = 60
+
+/** Violations of all rules about sentences in running text, each with the start of its sentence. */
+export const problemsIn = (text: string): string[] =>
+  sentences(text).flatMap((sentence) => {
+    const words = wordsOf(sentence)
+    const long = words > MOST_WORDS ? [`${words} words in one sentence, at most ${MOST_WORDS}`] : []
+    return [...problemsOf(sentence), ...long].map((problem) => `${problem}: ${sentence.slice(0, SHOWN)}`)
+  })
+
 /** Violations of the rules about a sentence, but its length. */
 export const problemsOf = (sentence: string): string[] => violations(sentence, SENTENCE)
 

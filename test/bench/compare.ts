@@ -49,7 +49,18 @@ async function runs(base: string): Promise<Result[]> {
   )
   const script = Array.from({ length: ROUNDS }, () => round.join(' && ')).join(' && ')
   const seconds = String(ROUNDS * 2 * ROUND_S)
-  const guest = ['--timeout', seconds, '--verbose', '--', 'env', 'KTRAIL_BENCH_QUICK=1', 'sh', '-c', script]
+  const guest = [
+    '--timeout',
+    seconds,
+    '--measured',
+    '--verbose',
+    '--',
+    'env',
+    'KTRAIL_BENCH_QUICK=1',
+    'sh',
+    '-c',
+    script,
+  ]
   const child = spawn('test/support/guest/run.sh', [KERNEL, ...guest], {
     cwd: ROOT,
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -44,7 +44,7 @@ in_guest() {
     plugin=(--plugin "$2")
     shift 2
   fi
-  test/support/guest/run.sh "$kernel" --timeout 1200 --verbose "${plugin[@]}" -- env "KTRAIL_BENCH_QUICK=$quick" \
+  test/support/guest/run.sh "$kernel" --timeout 1200 --measured --verbose "${plugin[@]}" -- env "KTRAIL_BENCH_QUICK=$quick" \
     "KTRAIL_BENCH_COMMIT=$commit" "KTRAIL_BENCH_MACHINE=emulated on $machine" "KTRAIL_BENCH_COUNTS=$counts" node "${flags[@]}" "$@"
 }
 

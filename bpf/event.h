@@ -25,9 +25,9 @@ enum event_type {
 	EVENT_EXIT = 3,
 	EVENT_HOOK = 4,
 	EVENT_RETURN = 5,
-	EVENT_MOVE = 6, /* to another cgroup */
-	EVENT_CGROUP = 7, /* one was made or removed */
-	EVENT_DATA = 8, /* of an exec: what has no room in its record */
+	EVENT_MOVE = 6, /* a process moved to another cgroup */
+	EVENT_CGROUP = 7, /* a cgroup was made or removed */
+	EVENT_DATA = 8, /* the part of an exec that has no room in its record */
 };
 
 struct event_header {
@@ -35,7 +35,7 @@ struct event_header {
 	__u8 type;        /* enum event_type */
 	__u8 nargs;       /* EVENT_HOOK: values that follow */
 	__u16 cpu;
-	__u64 seq;        /* per CPU, from 0, taken also for a record the ring refuses */
+	__u64 seq;        /* per CPU, from 0; a record that the ring refuses has a number too */
 	__u32 time_sec;   /* CLOCK_BOOTTIME, seconds and nanoseconds apart so that user */
 	__u32 time_nsec;  /* space never needs 64-bit arithmetic per event */
 	__u32 tgid;
@@ -49,10 +49,10 @@ struct event_header {
 enum hook_flag {
 	HOOK_HAS_RETURN = 1,      /* the last value is the return value */
 	HOOK_RETURN_FOLLOWS = 2,  /* the last value is the number of the call, and an EVENT_RETURN will have it too */
-	HOOK_RETURN_MISSED = 4,   /* the return will not be seen */
-	HOOK_NOT_ACTED = 8,       /* what the selector wants done was not done */
+	HOOK_RETURN_MISSED = 4,   /* no return will be seen */
+	HOOK_NOT_ACTED = 8,       /* an action of the selector was not carried out */
 	HOOK_RETURN_KEPT = 16,    /* with HOOK_RETURN_FOLLOWS: until then the call is in the map `join` */
-	HOOK_AGGREGATES = 32,     /* of further calls only a count will come; a value with AGGREGATE_INDEX has their hash */
+	HOOK_AGGREGATES = 32,     /* further calls are only counted; a value with AGGREGATE_INDEX has their hash */
 	HOOK_RETURN_PENDING = 64, /* with HOOK_RETURN_FOLLOWS: until then the call is in the table `pending` */
 };
 
@@ -71,10 +71,10 @@ enum value_kind {
 
 struct value {
 	__u16 len;    /* bytes of text (STRING, FILE, BYTES) or of what follows; 0 for ERROR */
-	__u16 places; /* number of what it was found by (args/place.h); 0: it is the parameter itself */
+	__u16 places; /* number of the places by which it was found (args/place.h); 0: it is the parameter itself */
 	__u8 kind;    /* enum value_kind */
 	__u8 index;   /* parameter | enum arg_type << VALUE_TYPE_SHIFT, or a name of enum value_index */
-	__u16 flags;  /* enum value_flag; of ERROR which pointer on the way led nowhere, from 1 on */
+	__u16 flags;  /* enum value_flag; of ERROR the position, from 1, of the pointer that led nowhere */
 };
 
 enum value_index {
@@ -100,24 +100,24 @@ struct file_info {
 };
 
 enum file_limit {
-	NAMED_MAX = 4,  /* paths of policies that one file is wanted by */
+	NAMED_MAX = 4,  /* paths of policies that match one file */
 };
 
 enum detail_flag {
-	DETAIL_DETACHED = 1,  /* its mount is in no mount namespace, or in one of its own that no task is in */
+	DETAIL_DETACHED = 1,  /* its mount is in no mount namespace, or in an anonymous one */
 	DETAIL_OVERLAY = 2,   /* it is on an overlay, and `real_ino` and `real_dev` are known */
-	DETAIL_UPPER = 4,     /* of these: in the upper layer */
+	DETAIL_UPPER = 4,     /* it is on an overlay, in the upper layer */
 };
 
 /* More of a file, for hooks that ask. Unknown values are 0. */
 struct file_details {
 	__u64 size;
-	__s64 changed_sec;   /* of the inode (ctime) */
+	__s64 changed_sec;   /* ctime of the inode */
 	__u32 changed_nsec;
 	__u32 generation;
 	__u32 links;
 	__u32 mount_id;      /* as in /proc/PID/mountinfo */
-	__u64 real_ino;      /* what has the content of an overlay's file */
+	__u64 real_ino;      /* inode with the content of an overlay's file */
 	__u32 real_dev;
 	__u32 flags;         /* enum detail_flag */
 	__u32 named[NAMED_MAX];  /* numbers of the policies' paths that it was found by (match/identity.h) */
@@ -126,7 +126,7 @@ struct file_details {
 /* Data of a sock, socket, sk_buff or sockaddr; members that it does not have are 0. A sockaddr has only saddr and sport. */
 struct socket_info {
 	__u64 object;    /* address of the sock: the same for all calls on it */
-	__u32 saddr[4];  /* as on the wire; of IPv4 the first */
+	__u32 saddr[4];  /* as on the wire; IPv4 uses only the first */
 	__u32 daddr[4];
 	__u16 family;
 	__u16 type;
@@ -136,14 +136,14 @@ struct socket_info {
 	__u16 dport;
 	__u32 mark;
 	__u32 priority;
-	__u32 hash;      /* of a sk_buff */
+	__u32 hash;      /* hash of a sk_buff */
 	__u32 len;
 	__u32 reserved;
 };
 
 /* Members of a struct of the kernel. Unreadable members are 0. */
 struct object_info {
-	__u64 failed;  /* bits of these members */
+	__u64 failed;  /* bit n: member n could not be read */
 };
 
 /* The start of a key of the prefix tries, laid before each text so that the record is the key. */
@@ -188,14 +188,14 @@ struct exec_body {
 	__u16 filename_len;
 	__u16 cwd_len;
 	__u16 cgroup_len;
-	__u16 path_len;    /* the file that `filename` led to, as the kernel resolved it; 0 when not known whole */
+	__u16 path_len;    /* bytes of the path to which the kernel resolved `filename`; 0: the whole path is not known */
 	__u32 argv_len;    /* bytes of argv[0..], each with its NUL, possibly cut */
-	__u32 argv_total;  /* bytes that there are; what goes on is in EVENT_DATA, as far as they were sent */
-	__u64 file_ino;    /* that file; 0 when not known */
+	__u32 argv_total;  /* bytes of the whole argv; the rest is in EVENT_DATA, as far as it was sent */
+	__u64 file_ino;    /* inode of that file; 0: not known */
 	__u32 file_links;  /* 0: deleted, or never had a name (memfd) */
 	__u16 cgroup_state; /* enum cgroup_state */
 	__u16 raised;      /* enum raised */
-	__u32 env_total;   /* bytes of the environment, where that is asked for: all of them in EVENT_DATA */
+	__u32 env_total;   /* bytes of the environment, if it is recorded: all of them are in EVENT_DATA */
 	__u32 reserved;
 };
 
@@ -221,16 +221,16 @@ struct data_body {
 
 /* Completeness of the names of cgroups in a record: process/cgroup.h. */
 enum cgroup_state {
-	CGROUP_KEPT = 0,   /* none is sent: it is still the parent's */
-	CGROUP_WHOLE = 1,  /* all that can be a container's */
-	CGROUP_CUT = 2,    /* there are more, further from the process */
+	CGROUP_KEPT = 0,   /* no names are sent: the cgroup is still the parent's */
+	CGROUP_WHOLE = 1,  /* all names that can be of a container */
+	CGROUP_CUT = 2,    /* there are more names, further from the process */
 };
 
 /* Same bits as Tetragon prints (docs/reference/records/process.md); the words: collector/wire/flags.ts. */
 enum process_flag {
 	PROCESS_EXECVE = 0x1,
 	PROCESS_PROCFS = 0x4,
-	PROCESS_ERROR_ENVS = 0x8, /* of user space, which knows how much came */
+	PROCESS_ERROR_ENVS = 0x8, /* set by user space, which counts the bytes that arrived */
 	PROCESS_TRUNC_ARGS = 0x10,
 	PROCESS_MISS = 0x40,
 	PROCESS_ERROR_FILENAME = 0x100,
@@ -267,7 +267,7 @@ struct cgroup_body {
 	__u64 id;
 	__u16 names_len;
 	__u16 names_state;  /* enum cgroup_state */
-	__u32 gone;         /* 1: it was removed, and names are not sent */
+	__u32 gone;         /* 1: the cgroup was removed, and names are not sent */
 };
 
 struct exit_body {
@@ -283,19 +283,19 @@ struct return_body {
 
 /* Every way for the kernel side to lose something or fall back; one per-CPU array, one enum. */
 enum counter {
-	COUNTER_RING_FULL_HOOK,     /* a hook's record the ring refused */
-	COUNTER_RING_FULL_PROCESS,  /* an exec, fork or exit record the ring refused */
+	COUNTER_RING_FULL_HOOK,     /* a hook's record that the ring refused */
+	COUNTER_RING_FULL_PROCESS,  /* an exec, fork or exit record that the ring refused */
 	COUNTER_RETURN_MISSED,      /* a text could not be read at the entry, and the return was never seen, or there was no room to wait for it */
-	COUNTER_PROCESS_MAP_FULL,   /* a process the table could not take */
+	COUNTER_PROCESS_MAP_FULL,   /* a process for which the table had no room */
 	COUNTER_PATH_RACED,         /* a path walked more than once because of a rename or mount */
 	COUNTER_PATH_UNSTABLE,      /* a path still racing after the last try: every filter lets it through, marked */
 	COUNTER_PATH_TOO_DEEP,      /* a path with more components than the walk may take: its leading ones are missing */
-	COUNTER_JOIN_FULL,          /* more calls in progress than the join map holds: reported without a return value */
-	COUNTER_RING_FULL_RETURN,   /* an EVENT_RETURN the ring refused: user space finds the return value in the join map */
-	COUNTER_IMAGE_MISSED,       /* a process without an image, or with that of before an exec: what it runs was found at its call */
-	COUNTER_PROGRAM_UNKNOWN,    /* and could not be told: every filter on it lets the call through */
-	COUNTER_WORKLOAD_UNKNOWN,   /* a call of a task whose pod or container was not known yet: policies that ask for it let it pass */
-	COUNTER_AGGREGATES_FULL,    /* a call that was to begin an aggregate, with more of them than the map holds: reported by itself */
+	COUNTER_JOIN_FULL,          /* a call for which the join map had no room: it is reported without a return value */
+	COUNTER_RING_FULL_RETURN,   /* an EVENT_RETURN that the ring refused: user space finds the return value in the join map */
+	COUNTER_IMAGE_MISSED,       /* a process without an image or with an old one: its program was found at its call */
+	COUNTER_PROGRAM_UNKNOWN,    /* a process whose program could not be found: every filter on programs lets the call through */
+	COUNTER_WORKLOAD_UNKNOWN,   /* a call of a task whose pod or container was not known yet: policies with such conditions let it pass */
+	COUNTER_AGGREGATES_FULL,    /* a call that found no room in the map for its aggregate: it is reported by itself */
 	COUNTER_MAX,
 };
 

@@ -13,22 +13,22 @@ enum limit {
 	HOOK_SLOTS = 16,      /* functions in one object: programs are stubs that name their slot */
 	PARAMS_MAX = 5,       /* parameters of a function that a policy can name */
 	PARAM_TASK = PARAMS_MAX, /* in place of a parameter: the calling task */
-	VALUES_MAX = 8,       /* values of a record: pairs of parameter and type that the policies of a function ask for */
-	VALUE_TEXTS_MAX = 5,  /* of them texts and paths, each up to 4,096 bytes */
-	SELECTORS_MAX = 512,  /* of all policies on a function */
+	VALUES_MAX = 8,       /* values of a record: pairs of parameter and type in the policies of a function */
+	VALUE_TEXTS_MAX = 5,  /* texts and paths among these values, each up to 4,096 bytes */
+	SELECTORS_MAX = 512,  /* selectors of all policies on a function */
 	SET_WORDS = 8,
-	FILTERS_MAX = 22,     /* of one selector: five on arguments, the others on the task */
-	ACTIONS_MAX = 3,      /* of one selector */
-	FILTER_NUMBERS = 4,   /* more values than that go into the map `numbers` */
+	FILTERS_MAX = 22,     /* filters of one selector: five on arguments, the others on the task */
+	ACTIONS_MAX = 3,      /* actions of one selector */
+	FILTER_NUMBERS = 4,   /* numbers of a filter; if it has more, they are in the map `numbers` */
 	SCREENED_NUMBERS = 4, /* numbers of a function by which calls are rejected */
 	PLACE_STEPS = 10,     /* pointers that are followed to a member of a struct */
-	MEMBERS_MAX = 24,     /* of an argument that is shown as several members */
-	OBJECT_BYTES = 512,   /* of all of them */
-	BYTES_MAX = 4095,     /* of a buffer, that are read */
-	DATA_MAX = 16384,     /* of one of which a policy wants more */
-	STACK_FRAMES_MAX = 127, /* of each stack; include/uapi/linux/perf_event.h PERF_MAX_STACK_DEPTH */
+	MEMBERS_MAX = 24,     /* members of an argument that is shown as several ones */
+	OBJECT_BYTES = 512,   /* bytes of all these members */
+	BYTES_MAX = 4095,     /* bytes that are read of a buffer */
+	DATA_MAX = 16384,     /* the same, if a policy sets maxData */
+	STACK_FRAMES_MAX = 127, /* frames of each stack; include/uapi/linux/perf_event.h PERF_MAX_STACK_DEPTH */
 	OVERLAY_STEPS = 3,    /* pointers that are followed to an overlay's lower file */
-	SMALL_NUMBERS = 64,   /* 0 to 63 are screened by value, all others alike */
+	SMALL_NUMBERS = 64,   /* 0 to 63 are screened by value, all other numbers as one value */
 };
 
 _Static_assert(SELECTORS_MAX == 64 * SET_WORDS, "one bit each");
@@ -53,7 +53,7 @@ enum arg_type {
 	ARG_SOCKADDR,
 	ARG_NET_DEVICE,  /* its name, as a text */
 	ARG_FILENAME,    /* struct filename: a path that the kernel has copied */
-	ARG_FD,          /* the file that a descriptor of the task leads to now */
+	ARG_FD,          /* the file of which the number is a descriptor now */
 	ARG_KIOCB,
 	ARG_BINPRM,
 	ARG_DENTRY,
@@ -66,16 +66,16 @@ enum arg_type {
 
 /* Where a member is, from the address of a struct on. */
 struct place_entry {
-	__u32 offsets[PLACE_STEPS];  /* at each stands the pointer to the next struct */
+	__u32 offsets[PLACE_STEPS];  /* offsets of the pointers to the next struct */
 	__u32 last;     /* offset of the member */
-	__u16 at;       /* where an object shows it, in bytes behind struct object_info */
+	__u16 at;       /* offset of the member behind struct object_info */
 	__u8 steps;
-	__u8 size;      /* of the member in bytes; 0: its address is meant */
+	__u8 size;      /* size of the member in bytes; 0: the value is its address */
 	__u8 is_signed;
-	__u8 bit;       /* of a bit field: its first bit */
-	__u8 bits;      /* and its width; 0: it is none */
+	__u8 bit;       /* first bit of a bit field */
+	__u8 bits;      /* width of a bit field; 0: the member is none */
 	__u8 text;      /* the member is or points to a text, of which this many bytes are shown */
-	__u8 user;      /* which is in the memory of the caller */
+	__u8 user;      /* 1: this text is in the memory of the caller */
 	__u8 reserved[3];
 };
 
@@ -95,8 +95,8 @@ enum filter_class {
 	CLASS_NAMESPACE_CHANGE,   /* `numbers`: bits of its namespaces */
 	CLASS_CAPABILITY_CHANGE,
 	CLASS_SOCKET,      /* match/socket.h */
-	CLASS_FILE_TYPE,   /* `numbers`: bits of i_mode that say what kind of file it is */
-	CLASS_IDENTITY,    /* match/identity.h: `numbers`: the bit of the filter's paths, and which of hook.files it is about */
+	CLASS_FILE_TYPE,   /* `numbers`: bits of i_mode with the type of the file */
+	CLASS_IDENTITY,    /* match/identity.h: `numbers`: the bit of the filter's paths, and the index in hook.files */
 };
 
 enum filter_op {
@@ -112,14 +112,14 @@ enum filter_op {
 	OP_NOT_MASK,   /* no bit of */
 	OP_SAME_FILE,
 	OP_UNDER_DIR,
-	OP_SUB_STRING,  /* contains one of: the filter's number is where a search begins in `automata` */
+	OP_SUB_STRING,  /* contains one of; the filter's number is the start of its search in `automata` */
 };
 
 struct filter {
-	__u8 value;  /* position in hook.values; of the task, which of its namespaces or sets */
+	__u8 value;  /* position in hook.values; of a task, the namespace or the set of capabilities */
 	__u8 class;  /* enum filter_class */
 	__u8 op;     /* enum filter_op */
-	__u8 count;  /* numbers in use; 0: look into the map `numbers`. Of a socket, which member (enum socket_member) */
+	__u8 count;  /* numbers in use; 0: they are in the map `numbers`; for a socket: enum socket_member */
 	__u32 id;    /* key part in the maps `numbers`, `texts`, `suffixes` and `socket_values` */
 	__u64 numbers[FILTER_NUMBERS];
 };
@@ -135,28 +135,28 @@ enum repeat_scope {
 struct repeat_key {
 	__u32 policy_hook;
 	__u32 caller;     /* by scope: tid, tgid or 0 */
-	__u64 arguments;  /* their hash */
+	__u64 arguments;  /* hash of the arguments */
 };
 
 enum aggregate_flag {
 	AGGREGATE_CALLS = 1,   /* equal calls of a process have one record */
-	AGGREGATE_ERRORS = 2,  /* they also have the same error */
+	AGGREGATE_ERRORS = 2,  /* equal calls also have the same error */
 	AGGREGATE_BYTES = 4,   /* return values are bytes */
 };
 
 /* Actions on a call that a selector matches (call/action.h); all 0: a record. */
 struct action {
-	__u32 interval_ms;           /* without a record of a repeat; 0: all have one */
+	__u32 interval_ms;           /* interval in which repeats have no record; 0: all calls have one */
 	__u8 signals[ACTIONS_MAX];   /* sent to the process, in order; 0: no more */
 	__u8 hide;                   /* no record */
 	__u8 scope;                  /* enum repeat_scope */
-	__u8 values;                 /* bits of hook.values, in which repeats and aggregated calls are alike */
-	__s16 error;                 /* the call is not made and gives this; 0: it is made */
+	__u8 values;                 /* bits of the hook.values that are equal in repeats and aggregated calls */
+	__s16 error;                 /* error that the call returns without being made; 0: it is made */
 	__u32 aggregate;             /* enum aggregate_flag; 0: each call has a record */
-	__u32 enforcer;              /* leaves a note for the calls of this enforcer, or enforces; 0: neither */
-	__s16 note_error;            /* what the note has the call give; 0: it is made */
-	__u8 note_signal;            /* what the note sends to the process. Neither: an earlier note is taken back */
-	__u8 enforces;               /* 1: this is a call of the enforcer, which does what a note says */
+	__u32 enforcer;              /* enforcer for whose calls the selector leaves a note, or whose call it is; 0: none */
+	__s16 note_error;            /* error that the noted call returns; 0: it is made */
+	__u8 note_signal;            /* signal of the note to the process; without error and signal, an earlier note is deleted */
+	__u8 enforces;               /* 1: this is a call of the enforcer, which carries out a note */
 };
 
 /* A selector's note for the thread's next call to a function of the policy's enforcer. */
@@ -167,7 +167,7 @@ struct note_key {
 };
 
 struct note {
-	__u64 started_ns;  /* of the thread: another one may have its number by now */
+	__u64 started_ns;  /* start of the thread, because another one may have its number by now */
 	__s16 error;
 	__u8 signal;
 	__u8 reserved[5];
@@ -176,30 +176,30 @@ struct note {
 /* A selector among those of all policies. */
 struct selector_id {
 	__u32 policy_hook;
-	__u32 index;  /* within the policy's hook */
+	__u32 index;  /* of the selector within the policy's hook */
 };
 
 /* Counters of actions on the calls that a selector with actions has matched. */
 struct acted {
 	__u64 calls;
-	__u64 refused;  /* reported only, because what the selector wants done was not done, or not all of it */
-	__u64 hidden;   /* without a record */
-	__u64 repeats;  /* likewise, within the time after another */
+	__u64 refused;  /* calls that were only reported, because an action of the selector was not carried out */
+	__u64 hidden;   /* calls without a record */
+	__u64 repeats;  /* calls without a record, within the interval after an equal one */
 	__u64 denied;
-	__u64 signals[ACTIONS_MAX];  /* sent, by their place in `action`; of an enforcer SIGKILL, and others */
+	__u64 signals[ACTIONS_MAX];  /* signals sent, by their place in `action`; of an enforcer: SIGKILL, then others */
 	__u64 notified; /* notes left */
 };
 
 /* A selector of a policy; those of one policy on the function stand together, in its order. */
 struct selector {
-	__u32 policy_hook;  /* what records carry as hook_id */
-	__u8 index;         /* within the policy's hook */
+	__u32 policy_hook;  /* hook_id of its records */
+	__u8 index;         /* of the selector within the policy's hook */
 	__u8 count;
-	__u8 undecided;     /* the first filters, about which the screen does not know all */
-	__u8 return_type;   /* enum arg_type; ARG_NOP: the policy asks for none */
+	__u8 undecided;     /* number of filters, the first ones, that the screen does not decide */
+	__u8 return_type;   /* enum arg_type; ARG_NOP: the policy has no return value */
 	__u32 conditions;   /* set of the conditions that the process must fulfil (match/process.h); EMPTY_SET: none */
 	struct action action;
-	__u32 changes;      /* 1: it asks what has changed since it last matched (match/task.h) */
+	__u32 changes;      /* 1: it has a filter on changes since its last match (match/task.h) */
 	struct filter filters[FILTERS_MAX];
 };
 

@@ -12,7 +12,7 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 enum gate_index {
-	GATE_ENTRY = 0,  /* or the only program of the function */
+	GATE_ENTRY = 0,  /* the entry, or the only program of the function */
 	GATE_RETURN = 1,
 	GATE_MAX = 2,
 };

@@ -26,7 +26,7 @@ struct process {
 	__u64 parent_start_ns;
 	__u32 parent_tgid;
 	__u32 forked;           /* 1 between a fork and the exec that may follow */
-	__u64 cgroup_id;        /* of its cgroup (process/cgroup.h); 0 = unknown */
+	__u64 cgroup_id;        /* id of its cgroup (process/cgroup.h); 0 = unknown */
 };
 
 /* User space lets it allocate what it holds where tracing programs may (6.1 on), else all of it beforehand: 10 MiB. */

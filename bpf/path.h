@@ -17,7 +17,7 @@
 #include "core_fixes.h"
 
 #define PATH_BYTES 4096            /* longest text, without the mark of a deleted file */
-#define TOP_MAX 8                  /* dentries remembered: 7 components of a prefix and the one behind */
+#define TOP_MAX 8                  /* dentries that are kept: 7 components of a prefix and the next one */
 #define TOP_HOPS 64                /* budget of the first pass */
 
 /* Addresses of the kernel's sequence locks, 0 where kallsyms does not show them: then a race goes unnoticed. */
@@ -115,7 +115,7 @@ struct component {
 struct top {
 	__u32 depth;  /* components between the root and the file */
 	bool whole;   /* the root was reached inside the budget */
-	__u64 locks;  /* at some time before the walk: who reads the names asks whether they moved */
+	__u64 locks;  /* value of the locks before the walk: readers of the names compare it with the present one */
 };
 
 /*

@@ -24,19 +24,19 @@
 #include "path.h"
 
 #define DELETED_BYTES 10 /* " (deleted)" */
-#define NAME_BYTES 255   /* of a name, in nearly all file systems */
+#define NAME_BYTES 255   /* maximum bytes of a name in nearly all file systems */
 #define TEXT_TRIES 4
 #define TEXT_HOPS 4096   /* budget of each try; a path of 4,096 bytes has at most 2,048 components */
 
 struct text_walk {
 	struct place start, at, root;
 	__u64 mnt_root;
-	__u64 trace;   /* of the dentries and mounts met, and their d_seq */
-	__u32 need;    /* bytes of the names met so far */
-	__u32 fit;     /* of them, those that had room */
-	__u32 moving;  /* a d_seq was odd: a rename at work */
+	__u64 trace;   /* hash of the dentries and mounts on the way, and of their d_seq */
+	__u32 need;    /* bytes of the names so far */
+	__u32 fit;     /* bytes of the names that had room */
+	__u32 moving;  /* 1: a d_seq was odd, because a rename was in progress */
 	__u32 done;
-	char text[2 * PATH_BYTES];  /* ends at PATH_BYTES; the rest is for the verifier, which adds bounds */
+	char text[2 * PATH_BYTES];  /* the text ends at PATH_BYTES; the verifier needs the rest, because it adds bounds */
 };
 
 /* One for each function in an object; user space sets how many. The scratch of a call has no room left (32 KiB a CPU). */

@@ -176,7 +176,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 		fresh.parent_start_ns = known->parent_start_ns;
 		parent_tgid = task->real_parent->tgid;
 		known = parent_tgid == fresh.parent_tgid ? NULL : bpf_map_lookup_elem(&processes, &parent_tgid);
-		if (known) { /* the one that forked it has ended since */
+		if (known) { /* the process that forked it has ended */
 			fresh.parent_tgid = parent_tgid;
 			fresh.parent_start_ns = known->start_ns;
 		}
@@ -263,7 +263,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 			argv_len = argv_total;
 		else
 			flags |= PROCESS_TRUNC_ARGS;
-		barrier_var(argv_len); /* else clang drops or merges the bound that the verifier wants to see */
+		barrier_var(argv_len); /* else clang drops or merges the bound that the verifier needs */
 		if (argv_len > ARGV_BYTES)
 			return 0;
 		if (bpf_probe_read_user(s->text + at, argv_len, (void *)start)) {

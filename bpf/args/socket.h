@@ -25,7 +25,7 @@ const volatile __u32 asks_network = 0;
 #define IPPROTO_SCTP 132
 #define IPPROTO_UDPLITE 136
 
-#define IP6_HEADERS_MAX 8 /* extensions that are passed; a packet with more has no ports */
+#define IP6_HEADERS_MAX 8 /* maximum extension headers; the ports of a packet with more are not read */
 
 static __always_inline void read_sock(struct socket_info *info, __u64 sk)
 {

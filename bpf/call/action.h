@@ -39,10 +39,10 @@ MAP(LRU_HASH, notes, struct note_key, struct note, 4096);
 	} while (0)
 
 enum act_result {
-	ACT_REFUSED = 1, /* something was not carried out, so the call is reported as one without action */
+	ACT_REFUSED = 1, /* an action was not carried out, so the call is reported as one without action */
 	ACT_HIDE = 2,    /* no record */
-	ACT_LIMIT = 4,   /* the record begins a time without repeats */
-	ACT_AGGREGATE = 8, /* the record is that of all equal calls until user space takes their count */
+	ACT_LIMIT = 4,   /* the record starts the interval in which repeats have no record */
+	ACT_AGGREGATE = 8, /* one record for all equal calls until user space takes their count */
 };
 
 /* Puts the key of a call into the scratch; true when such a call was reported within the time. Global, as add_open. */

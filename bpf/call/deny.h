@@ -11,7 +11,7 @@
  * them run.
  */
 struct denial {
-	__u64 sp;  /* together with the function: no other call has both at this moment */
+	__u64 sp;  /* stack pointer: with the function, it identifies a call in progress */
 	__u64 ip;
 	__s64 error;  /* 0: none */
 };

@@ -17,15 +17,15 @@
 struct wanted_value {
 	__u8 param;
 	__u8 type;   /* enum arg_type */
-	__u8 index;  /* what the record calls it (value.index) */
-	__u8 members; /* of an object */
-	__u16 places; /* the same (value.places); 0: the value is the parameter itself */
+	__u8 index;  /* its value.index in the record */
+	__u8 members; /* number of members of an object */
+	__u16 places; /* its value.places in the record; 0: the value is the parameter itself */
 	__u16 shown;  /* bytes of an object's members, or of a file's details */
 	__u32 place;  /* first entry in the map `places` */
-	__u8 size;      /* of bytes: the parameter that says how many there are, or how many parts; PARAMS_MAX: none does */
-	__u8 size_type; /* and how it is read, enum arg_type */
-	__u8 returned;  /* how the return value is read that says how many there are; ARG_NOP: they are read at the entry */
-	__u8 more;      /* 1: DATA_MAX of them are read, where the record has room */
+	__u8 size;      /* of bytes: the parameter with their number, or the number of parts; PARAMS_MAX: no such parameter */
+	__u8 size_type; /* enum arg_type of that parameter */
+	__u8 returned;  /* enum arg_type of the return value, which is their number; ARG_NOP: they are read at the entry */
+	__u8 more;      /* 1: up to DATA_MAX of them are read if the record has room */
 };
 
 struct screened_number {
@@ -38,9 +38,9 @@ struct screened_number {
 enum field_kind {
 	FIELD_UNSIGNED,
 	FIELD_SIGNED,
-	FIELD_PLACE,       /* an array: where it is */
-	FIELD_LOCATED,     /* a text that stands behind the fields; here is where, from the start of the event */
-	FIELD_LOCATED_ON,  /* likewise, from the end of this field */
+	FIELD_PLACE,       /* an array: its address */
+	FIELD_LOCATED,     /* a text behind the fields; the field has its offset from the start of the event */
+	FIELD_LOCATED_ON,  /* a text behind the fields; the field has its offset from the end of this field */
 	FIELD_SYSCALL,     /* number of a system call; bit 31: of 32-bit programs */
 };
 
@@ -58,7 +58,7 @@ struct event_field {
 
 /* Sources of parameters that are not those of the function: bits. */
 enum param_source {
-	FROM_SYSCALL = 1,   /* in the pt_regs that the first one points to */
+	FROM_SYSCALL = 1,   /* in the pt_regs at which the first parameter points */
 	FROM_REGISTERS = 2, /* some are registers: hook.fields, at the entry of a kprobe */
 };
 
@@ -70,29 +70,29 @@ enum param_read {
 };
 
 struct hook {
-	__u32 id;         /* of the function and its way of attaching; stays when its policies change */
+	__u32 id;         /* identifies the function and its way of attaching; stays when its policies change */
 	__u8 from;        /* enum param_source */
 	__u8 nvalues;
 	__u8 nnumbers;
 	__u8 stacks;      /* enum stack_kind: records have these stacks */
-	struct wanted_value values[VALUES_MAX];  /* first the path that the screen looks at, if it does */
+	struct wanted_value values[VALUES_MAX];  /* the path that the screen checks, if any, is the first */
 	struct screened_number numbers[SCREENED_NUMBERS];
-	__u32 words;      /* in use of a set of selectors */
+	__u32 words;      /* number of words in use of a set of selectors */
 	__u32 all;        /* set of all selectors */
-	__u64 first_all;  /* its first word */
+	__u64 first_all;  /* first word of `all` */
 	__u32 selectors;  /* first of them in the map `selectors` */
 	__u32 nselectors;
-	__u32 actions;     /* 1: some do other than report a call */
-	__u32 conditional; /* 1: selectors ask for conditions of the process */
-	__u32 conditions;  /* set: no selector matches unless the process fulfils one; EMPTY_SET: a selector has none */
-	__u16 placed;      /* 1: selectors ask where the task runs (match/workload.h) */
-	__u16 early;       /* 1: a call may be rejected by what selectors ask of its task, before the record's values are read */
-	__u32 workloads;   /* set: no selector matches unless its cgroup fulfils one; EMPTY_SET: a selector has none */
-	__u16 condition_words; /* bit n: selectors ask for conditions of word n; other words of scratch.conditions are not set */
-	__u8 denies;       /* 1: some have calls fail */
-	__u8 awaits;       /* 1: of such a function, the return is joined */
-	__u8 at_return;    /* 1: calls are judged at their return, because some are aggregated with what they return, or show bytes that it fills in */
-	__u8 params[PARAMS_MAX]; /* enum param_read: as programs in a trampoline read them, and which of `fields` are read */
+	__u32 actions;     /* 1: some selectors have actions other than to report a call */
+	__u32 conditional; /* 1: selectors have conditions of the process */
+	__u32 conditions;  /* set of conditions of which the process must fulfil one for any selector to match; EMPTY_SET: a selector has no condition */
+	__u16 placed;      /* 1: selectors have conditions of the pod or container (match/workload.h) */
+	__u16 early;       /* 1: conditions of the task may reject a call before the record's values are read */
+	__u32 workloads;   /* as `conditions`, of the cgroup of the task */
+	__u16 condition_words; /* bit n: selectors have conditions of word n; other words of scratch.conditions are not set */
+	__u8 denies;       /* 1: some selectors make calls fail */
+	__u8 awaits;       /* 1: some selectors make calls fail, and the return is joined */
+	__u8 at_return;    /* 1: calls are judged at their return, because some are aggregated by the returned value or show bytes that the function fills in */
+	__u8 params[PARAMS_MAX]; /* enum param_read: how programs in a trampoline read them, and which of `fields` are read */
 	struct event_field fields[PARAMS_MAX]; /* of a tracepoint; or of pt_regs */
 	struct path_screen path;
 	struct file_screen files[FILES_MAX];

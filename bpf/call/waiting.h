@@ -26,9 +26,9 @@ struct join_key {
 
 enum join_state {
 	JOIN_WAITS,     /* user space has records of the call */
-	JOIN_UNREAD,    /* it has none: a text could not be read at the entry, so the return decides */
-	JOIN_RETURNED,  /* the ring refused the return; user space takes it from here */
-	JOIN_MISSED,    /* likewise, of a return that was never seen */
+	JOIN_UNREAD,    /* user space has no record: a text could not be read at the entry, so the return decides */
+	JOIN_RETURNED,  /* the ring refused the return, so user space reads it here */
+	JOIN_MISSED,    /* as JOIN_RETURNED, but the return was never seen */
 };
 
 struct join_value {
@@ -77,7 +77,7 @@ static __always_inline __u64 call_number(__u64 sp, __u32 hook)
 #define PENDING_BITS 12
 
 struct pending {
-	__u64 call;  /* its number; 0: the place is free */
+	__u64 call;  /* number of the call; 0: the place is free */
 	__u64 entered;  /* header_time */
 };
 

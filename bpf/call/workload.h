@@ -17,7 +17,7 @@
 
 /* A cgroup. */
 struct numbered {
-	__u64 number;  /* which no other has or gets */
+	__u64 number;  /* unique, and never used again */
 	__u64 id;
 };
 
@@ -36,7 +36,7 @@ static __always_inline struct numbered current_cgroup(void)
 #endif
 }
 
-#define NAME_PART 7  /* bytes of a name that are read at a time, behind them a NUL */
+#define NAME_PART 7  /* bytes of a name that are read at a time; a NUL follows them */
 #define POD_LETTERS 0x646f70  /* "pod" */
 
 /*

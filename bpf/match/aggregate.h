@@ -10,18 +10,18 @@
 #define AGGREGATE_TAKEN (1ull << 63)
 
 enum aggregated {
-	CALL_ALONE,    /* it has a record of its own */
-	CALL_BEGINS,   /* its record is that of the following ones */
+	CALL_ALONE,    /* the call has a record of its own */
+	CALL_BEGINS,   /* its record is also the record of the following calls */
 	CALL_COUNTED,
 };
 
 struct aggregate {
 	__u64 count;    /* calls; AGGREGATE_TAKEN: further ones are not counted */
-	__u64 done;     /* of them those that have added what follows */
+	__u64 done;     /* calls that have added their bytes and time */
 	__u64 total_bytes; /* sum of positive return values */
-	__u64 last_ns;  /* time of the last */
-	__u64 sent;     /* 1: the record of the first is in the ring */
-	__u64 taken;    /* `count` when it was taken */
+	__u64 last_ns;  /* time of the last call */
+	__u64 sent;     /* 1: the record of the first call is in the ring */
+	__u64 taken;    /* `count` at the moment it was taken */
 };
 
 /* Request of user space to aggregate.bpf.c, and its answer. */
@@ -35,7 +35,7 @@ struct taken_aggregate {
 enum take_result {
 	TAKE_NONE,   /* there is no such aggregate */
 	TAKE_DONE,
-	TAKE_LATER,  /* a counted call is still at work; further ones are not counted */
+	TAKE_LATER,  /* a counted call still adds its bytes; further calls are not counted */
 };
 
 /* By policy_hook, tgid, and hash of the image and the compared values of the call. Full: calls have records of their own. */

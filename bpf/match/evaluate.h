@@ -13,10 +13,10 @@ struct evaluation {
 	struct program_key start;
 	struct program_end_key end;
 	struct condition_set hits;
-	struct condition_set known;   /* conditions of kinds of which the process is known */
-	struct condition_set unread;  /* hold because nobody can tell */
-	struct verdict verdict;       /* before evaluate_process: what is followed in any case */
-	struct image image;           /* of the process, where there is one */
+	struct condition_set known;   /* conditions whose property of the process is known */
+	struct condition_set unread;  /* conditions that hold because their property is not known */
+	struct verdict verdict;       /* before evaluate_process: conditions that are inherited in any case */
+	struct image image;           /* image of the process, if there is one */
 	__u32 present;
 	__u32 reserved;
 };

@@ -35,7 +35,7 @@ const volatile __u32 asks_sticky = 0;
 struct identity {
 	__u64 ino;
 	__u32 dev;         /* super block's s_dev: stat shows another one on btrfs and overlayfs */
-	__u32 generation;  /* tells a file from an earlier one with the same number */
+	__u32 generation;  /* differs from that of an earlier file with the same number */
 };
 
 /* Data of a file that the agent requests (files.bpf.c). */
@@ -48,7 +48,7 @@ struct identified {
 struct identity_filters {
 	__u64 own;    /* SameFile: the file itself */
 	__u64 below;  /* UnderDir: the folder, and all below it */
-	__u32 named;  /* number of the path that a policy names; 0: of none */
+	__u32 named;  /* number of the path in a policy; 0: in none */
 	__u32 reserved;
 };
 
@@ -61,7 +61,7 @@ struct identity_name {
 /* Filters for a file with several links of which one is below a folder. */
 struct linked_filters {
 	__u64 filters;
-	__u64 round;  /* in which it was seen: user space removes what its next look does not find */
+	__u64 round;  /* the last round that found it; user space removes entries of earlier rounds */
 	__u32 named[NAMED_MAX];  /* numbers of the paths of such folders; 0: no more */
 };
 
@@ -71,39 +71,39 @@ struct identity_screen {
 	__u64 files[IDENTITY_WORDS];    /* numbers in `identities` */
 	__u64 folders[IDENTITY_WORDS];  /* numbers in `identity_names` */
 	__u64 unknown;  /* filters for which `linked` had no room: files with several links match them, marked */
-	__u64 round;    /* of looking for links */
-	__u64 sticky;   /* filters that keep what leaves their folders */
+	__u64 round;    /* number of the last search for links */
+	__u64 sticky;   /* filters that still match files moved out of their folders */
 };
 
 /* News from the programs of files.bpf.c for user space. */
 struct linked_news {
 	__u64 unknown;  /* as above */
-	__u64 moved;    /* renames after which user space must look for links anew */
+	__u64 moved;    /* renames after which user space must search for links again */
 	__u64 left[IDENTITY_WORDS];  /* numbers that are or were in `left_files`, as in struct identity_screen */
 };
 
 /* One walk, from a file upwards. */
 struct file_walk {
-	__u64 dentry;  /* the file's */
+	__u64 dentry;  /* dentry of the file */
 	__u64 at;      /* a dentry on the way */
-	__u64 inode;   /* that is looked up: pointers cannot be arguments of global functions */
-	__u64 hits;    /* filters */
+	__u64 inode;   /* inode to look up: pointers cannot be arguments of global functions */
+	__u64 hits;    /* filters that match */
 	__u64 trace;   /* as in struct text_walk */
 	__u32 moving;
 	__u32 done;
-	__u32 flags;   /* enum value_flag: what is not sure about `hits` */
-	__u32 own;     /* `at` is the file's */
-	__u32 named[NAMED_MAX];  /* by which `hits` came, the nearest to the file first; 0: no more. Further ones are left out */
+	__u32 flags;   /* enum value_flag: doubts about `hits` */
+	__u32 own;     /* 1: `at` is the dentry of the file */
+	__u32 named[NAMED_MAX];  /* numbers of the paths of `hits`, the nearest to the file first; 0: no more. Further ones are left out */
 	struct identity_name key;
 };
 
 /* A file of a function's calls that is looked at before other filters are. */
 struct file_screen {
 	__u64 wanted;  /* filters of all selectors */
-	__u8 param;    /* NO_ARG: none asks */
+	__u8 param;    /* parameter of the file; NO_ARG: no filter */
 	__u8 type;
 	__u16 places;  /* as in struct wanted_value, and so is `place` */
-	__u32 others;  /* set of the selectors that ask for no identity of this argument */
+	__u32 others;  /* set of the selectors without a filter on this file */
 	__u32 place;
 	__u32 reserved;
 };

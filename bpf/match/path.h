@@ -35,24 +35,24 @@ struct edge {
 struct node {
 	__u32 id;      /* 0: no edge begins here */
 	__u32 here;   /* set of selectors that may match a path that ends here */
-	__u32 below;  /* and one that goes on */
+	__u32 below;  /* set of selectors that may match a path that goes on */
 	__u32 open;   /* bit n - 1: edges for the first n bytes of the next component */
 };
 
 MAP(HASH, edges, struct edge, struct node, 1);
 
 struct path_screen {
-	__u64 first;      /* bit first_bit(word): a value begins with such a component. All bits: the tree must be asked */
+	__u64 first;      /* bit first_bit(word): a value begins with such a component. All bits: only the tree decides */
 	__u8 param;       /* the parameter that is screened; NO_ARG: none */
 	__u8 type;        /* enum arg_type that is_file */
 	__u16 suffix_open; /* as node.open, for ends of the last component */
 	__u32 suffix;     /* node id of the ends */
 	__u32 suffixes;   /* set of the selectors with a Postfix */
-	__u32 all;        /* set of those that ask something of this path */
-	__u32 others;     /* and of the rest, which every path leaves alive */
+	__u32 all;        /* set of the selectors with a filter on this path */
+	__u32 others;     /* set of the other selectors, which no path rejects */
 	struct node root;
 	__u32 reserved;
-	struct edge only; /* at the root, where no other edge is: a look-up less; len 0: there are others, or none */
+	struct edge only; /* the only edge at the root, which saves a look-up; len 0: the root has several edges, or none */
 	struct node only_to;
 };
 

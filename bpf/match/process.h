@@ -16,8 +16,8 @@ enum condition_limit {
 	CONDITION_WORDS = 8,
 	FOLLOWING_MAX = 64,     /* the first word: conditions that a process hands down to its descendants */
 	PROGRAM_START = 255,    /* bytes kept of the start of a program's path */
-	PROGRAM_END = 128,      /* and of its end */
-	ANCESTORS_MAX = 10,     /* the parent, and nine beyond it, as Tetragon */
+	PROGRAM_END = 128,      /* bytes kept of the end of the path */
+	ANCESTORS_MAX = 10,     /* the parent and nine above it, as in Tetragon */
 	GENERATIONS_AT_ONCE = 2,
 };
 
@@ -26,15 +26,15 @@ enum condition_kind {
 	CONDITION_PROGRAM,
 	CONDITION_PARENT,
 	CONDITION_PID,
-	CONDITION_INNER_PID,  /* in the process's own pid namespace */
+	CONDITION_INNER_PID,  /* pid in the process's own pid namespace */
 	CONDITION_KINDS,
 };
 
 /* A file that is executed. */
 struct program {
-	__u32 len;     /* of its path as the process saw it at its exec; 0: a kernel thread, or not known */
-	__u8 known;    /* 0: nothing is known of it */
-	__u8 unread;   /* its path was not read whole */
+	__u32 len;     /* bytes of the path, as the process saw it at its exec; 0: a kernel thread, or not known */
+	__u8 known;    /* 0: the program is not known */
+	__u8 unread;   /* 1: a part of its path was not read */
 	__u16 reserved;
 	char start[PROGRAM_START + 1];
 	char end[PROGRAM_END];  /* last byte first */
@@ -44,8 +44,8 @@ struct program {
 struct image {
 	struct program program;
 	struct program parent;
-	__u32 inner_pid;  /* 0 when it is the host's */
-	__u32 exec_id;    /* after which of its execs that was so; 0: not known yet */
+	__u32 inner_pid;  /* 0: the pid is the host's */
+	__u32 exec_id;    /* exec since which inner_pid is valid; 0: not known yet */
 };
 
 /* User space lets `images` and `verdicts` allocate what they hold where tracing programs may (6.1 on), else makes them smaller. */
@@ -54,10 +54,10 @@ MAP(HASH, images, __u32, struct image, 131072);
 /* The conditions that a process fulfils. Replaced as a whole, so that no reader sees half of it. */
 struct verdict {
 	__u64 bits[CONDITION_WORDS];
-	__u64 followed;    /* of the first word, what it has or had itself, or an ancestor: before any negation */
-	__u32 generation;  /* of `followed`, and of `bits` where they are `current` */
-	__u32 current;     /* 0: `bits` are to be worked out */
-	__u32 exec_id;     /* of the image from which they were */
+	__u64 followed;    /* conditions of the first word that the process or an ancestor has or had, before any negation */
+	__u32 generation;  /* generation of `followed`, and of `bits` if they are `current` */
+	__u32 current;     /* 0: `bits` must be computed */
+	__u32 exec_id;     /* exec_id of the image from which `bits` were computed */
 	__u32 reserved;
 };
 
@@ -69,15 +69,15 @@ struct condition_set {
 
 /* All conditions of a generation. */
 struct conditions {
-	struct condition_set negated;                /* those that hold where their values do not */
+	struct condition_set negated;                /* conditions that hold if their values do not */
 	struct condition_set kinds[CONDITION_KINDS];
-	__u64 following;                             /* in use of the first word */
-	__u32 since[FOLLOWING_MAX];                  /* generation from which on a bit of the first word has its meaning */
+	__u64 following;                             /* bits in use of the first word */
+	__u32 since[FOLLOWING_MAX];                  /* generation since which a bit of the first word has its meaning */
 	__u32 inner;                                 /* 1: descendants are found by inner pids too */
 	__u32 reserved;
 };
 
-/* By generation % GENERATIONS_AT_ONCE: programs may still work with the one before. */
+/* The key is generation % GENERATIONS_AT_ONCE, because programs may still read the generation before. */
 MAP(ARRAY, conditions, __u32, struct conditions, GENERATIONS_AT_ONCE);
 
 /* The present generation; 0: there are no conditions yet. */
@@ -93,8 +93,8 @@ struct program_key {
 struct program_value {
 	__u32 len;
 	__u32 reserved;
-	struct condition_set begins;  /* a path that begins like this */
-	struct condition_set is;      /* a path that is this */
+	struct condition_set begins;  /* conditions of a path that begins with this text */
+	struct condition_set is;      /* conditions of a path that is this text */
 };
 
 TRIE(program_starts, struct program_key, struct program_value, 65536);

@@ -25,7 +25,7 @@ enum socket_member {
 
 struct socket_entry {
 	__u32 bits;
-	__u32 filter;  /* of addresses of IPv6 the filter's number and one */
+	__u32 filter;  /* the filter's number; plus one for addresses of IPv6 */
 	__u32 value[4];
 };
 

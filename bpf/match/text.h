@@ -8,10 +8,10 @@
 
 enum text_limit {
 	TEXT_MAX = 4095,       /* longest value of a text filter */
-	TEXT_KEY_BYTES = 252,  /* what one key holds of it; 4 bytes name the filter */
+	TEXT_KEY_BYTES = 252,  /* bytes of a value in one key; 4 more bytes name the filter */
 	SUFFIX_KEY_BYTES = 128,
 	AUTOMATON_FOUND = 0xffff, /* the state of a text that contains a value */
-	AUTOMATON_ROUND = 64,     /* bytes that are looked at in one round of the search */
+	AUTOMATON_ROUND = 64,     /* bytes that one round of the search reads */
 };
 
 /* kernel/bpf/lpm_trie.c LPM_DATA_SIZE_MAX */
@@ -24,8 +24,8 @@ struct text_entry {
 };
 
 struct text_value {
-	__u32 len;   /* of the longest value that begins the text, as far as known here; 0: none */
-	__u32 next;  /* longer values begin like this one: what the tree calls the filter in the keys of their next part; 0: none */
+	__u32 len;   /* length of the longest value so far that begins the text; 0: none */
+	__u32 next;  /* if longer values begin with this one: number of the filter in the keys of their next part; 0: none */
 };
 
 /*

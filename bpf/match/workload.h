@@ -16,15 +16,15 @@
 #include "process.h"
 
 enum workload_kind {
-	WORKLOAD_HOST,       /* not in a pod */
+	WORKLOAD_HOST,       /* outside of pods */
 	WORKLOAD_POD,
-	WORKLOAD_CONTAINER,  /* of a pod: all below is the same */
+	WORKLOAD_CONTAINER,  /* a container of a pod, with the cgroups below it */
 };
 
 struct workload {
 	struct condition_set holds;
 	__u32 kind;    /* enum workload_kind */
-	__u32 partial;  /* 1: some conditions are not judged yet: the pod or the container is not known */
+	__u32 partial;  /* 1: some conditions are not decided yet, because the pod or the container is not known */
 };
 
 /* By id of the cgroup (process/cgroup.h). Filled from user space only. */

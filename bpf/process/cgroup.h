@@ -12,10 +12,10 @@
 #include "../event.h"
 
 #define CGROUP_HIERARCHY_SHIFT 56
-#define CGROUP_LEVELS 16         /* a container's programs nest few: systemd in it five */
+#define CGROUP_LEVELS 16         /* programs in a container add few levels; systemd adds five */
 #define CGROUP_NAMES 4
 #define CGROUP_NAME_BYTES 256    /* NAME_MAX and the NUL */
-#define CGROUP_NAME_SHORTEST 35  /* a container's id has 64 characters, a static pod's cgroup `pod` and 32 */
+#define CGROUP_NAME_SHORTEST 35  /* bytes of `pod` and 32 digits, the cgroup of a static pod; a container's id has 64 */
 #define CGROUP_BYTES (CGROUP_NAMES * CGROUP_NAME_BYTES)
 
 /* The cgroup in which controller `id` keeps the process, when that is on a hierarchy of its own (v1), and not its root. */

@@ -11,7 +11,7 @@
 #include "scratch.h"
 
 #define DATA_BYTES 16384
-#define ARGV_RECORDS 20   /* with what the exec record has 344,064 bytes; Tetragon takes 327,360 */
+#define ARGV_RECORDS 20   /* with the exec record, up to 344,064 bytes; Tetragon reads 327,360 */
 #define ENV_RECORDS 2
 
 /* 1: also the environment. */
@@ -38,11 +38,11 @@ __noinline int send_data(__u64 start_ns, __u64 from, __u64 len, __u32 of, __u32 
 		return 0;
 	_Pragma("nounroll")
 	for (i = 0; i < ARGV_RECORDS; i++) {
-		at = i * DATA_BYTES; /* a constant to the verifier: rounds do not differ in what was sent before */
+		at = i * DATA_BYTES; /* a constant for the verifier: it need not track the bytes sent in earlier rounds */
 		if (i >= records || at >= len || bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > ring_data_limit)
 			break;
 		size = len - at < DATA_BYTES ? len - at : DATA_BYTES;
-		barrier_var(size); /* else clang drops the bound that the verifier wants to see */
+		barrier_var(size); /* else clang drops the bound that the verifier needs */
 		if (size > DATA_BYTES || bpf_probe_read_user(r->bytes, size, (void *)(from + at)))
 			break;
 		r->header = (struct event_header){};

@@ -13,7 +13,7 @@
 #include "task.h"
 
 struct privileges {
-	__u64 since_ns;  /* when the process had these; 1: user space has read them */
+	__u64 since_ns;  /* time at which the process had these; 1: user space has read them */
 	__u64 capabilities[CAPABILITY_KINDS];
 	__u32 namespaces[NAMESPACE_KINDS];
 };

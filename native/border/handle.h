@@ -18,7 +18,7 @@ template <typename T>
 struct Method {
   const char* name;
   Napi::Value (T::*run)(const Napi::CallbackInfo& info);
-  bool promises = false;  // its exceptions, also CLOSED, reject a promise
+  bool promises = false;  // true: exceptions, including CLOSED, reject a promise
 };
 
 // The JavaScript object that owns a T: until `close`, until it is collected, or until the environment ends (also a

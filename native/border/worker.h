@@ -56,10 +56,10 @@ class Worker {
   bool joinable_ = false, stopped_ = false;
   pthread_t thread_{};
 
-  std::mutex mutex_;  // of members below
+  std::mutex mutex_;  // guards the members below
   std::condition_variable wake_;
   std::deque<std::unique_ptr<Task>> queue_;
-  bool running_ = false;  // the thread will look at the queue again
+  bool running_ = false;  // true: the thread will check the queue again
   bool stop_ = false;
 };
 

@@ -25,7 +25,7 @@ struct Member {
   bool is_signed = false;
   uint32_t bit = 0, bits = 0;
   std::string problem;
-  bool found = true;  // the struct
+  bool found = true;  // false: BTF has no such struct
 };
 
 // Where a name is in a struct, also within its members without a name. Adds to `bit`, which counts from the struct's start.

@@ -34,7 +34,7 @@ class BpfMap {
   Napi::Value Fail(Napi::Env env, const char* op, int err) const;
   std::optional<Bytes> Part(Napi::Value value, const char* op, const char* part, size_t size) const;
 
-  const size_t value_bytes_;  // as the system call moves them: all CPUs' values, each padded to 8
+  const size_t value_bytes_;  // bytes that the system call copies: the values of all CPUs, each padded to 8
 
  public:
   static constexpr char kClass[] = "BpfMap", kWhat[] = "map";

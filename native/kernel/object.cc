@@ -35,8 +35,8 @@ struct BpfObject {
       {"map", &BpfObject::Map}, {"attach", &BpfObject::Attach, true}, {"put", &BpfObject::Put},
       {"run", &BpfObject::Run}, {"memory", &BpfObject::Memory}};
   static constexpr bool kSlow = true;
-  std::string name;  // its path
-  std::shared_ptr<bpf_object> object;  // also of attachments that have not been made yet
+  std::string name;  // path of the object
+  std::shared_ptr<bpf_object> object;  // shared with attachments that are not made yet
   std::vector<ProgramPlan> programs;
 };
 

@@ -33,7 +33,7 @@ struct ProgramPlan {
 };
 
 struct SharedMap {
-  Fd fd;  // its own: the caller may close the map meanwhile
+  Fd fd;  // a duplicate, because the caller may close the map meanwhile
   bpf_map_info info;
 };
 

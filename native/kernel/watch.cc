@@ -16,12 +16,12 @@ namespace {
 // The event loop's part of a watch. It outlives the watch, because libuv closes handles later. Closed frees it.
 struct Poll {
   uv_poll_t handle;
-  Fd map;  // its own: the map may be closed first
+  Fd map;  // a duplicate, because the map may be closed first
   Fd epoll;
   napi_async_cleanup_hook_handle hook = nullptr;
   std::unique_ptr<Napi::AsyncContext> context;
   Napi::FunctionReference callback;
-  Napi::ObjectReference object;  // open, the watch is held by the event loop and not by references to the object
+  Napi::ObjectReference object;  // held while the watch is open, even if no other reference to the object exists
   Closable* watch = nullptr;     // nullptr once it is closed
 };
 

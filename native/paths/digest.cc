@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fcntl.h>
-#include <openssl/evp.h>  // of Node, which has it
+#include <openssl/evp.h>  // Node contains OpenSSL and its headers
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>

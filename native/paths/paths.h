@@ -20,7 +20,7 @@ Result<FolderRead> ReadFolder(const std::string& path);
 
 // Digest of the content of a regular file, as it was at one moment.
 struct Digest {
-  const char* missing = nullptr;  // why it failed
+  const char* missing = nullptr;  // reason of the failure
   std::string sha256 = {};        // in hexadecimal digits
   uint64_t size = 0;
   int64_t changed_sec = 0;  // ctime

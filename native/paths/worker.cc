@@ -21,7 +21,7 @@ constexpr size_t kStackBytes = 256 << 10;
 
 struct PathWorker::Item {
   std::unique_ptr<Worker::Task> task;
-  bool counted = true;  // in unsettled_; event loop only
+  bool counted = true;  // true: counted in unsettled_; only the event loop reads it
 };
 
 // The state that threads may use: it outlives the worker and its environment.
@@ -29,9 +29,9 @@ struct PathWorker::Shared {
   std::mutex mutex;
   std::condition_variable wake;
   std::deque<std::unique_ptr<Item>> queue;
-  Item* running = nullptr;  // of the thread that takes tasks
-  unsigned current = 0;     // number of that thread; those before were abandoned
-  bool alive = false;       // it is there
+  Item* running = nullptr;  // task of the thread that takes tasks
+  unsigned current = 0;     // number of that thread; earlier threads were abandoned
+  bool alive = false;       // true: that thread exists
   bool closed = false;
   napi_threadsafe_function settle = nullptr;  // until closed
 };

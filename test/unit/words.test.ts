@@ -37,7 +37,7 @@ test('words: comments of C, C++, shell and YAML begin with their subject, in sho
   const code = TEXTS.filter((file) => /\.(?:c|h|cc|sh|awk|yaml)$|^ktrail$|^Makefile$/.test(file))
   assert.ok(code.length > 100)
   const found = code.flatMap((file) =>
-    comments(read(file)).flatMap((text) => [
+    comments(/\.(?:c|h|cc)$/.test(file) ? onOwnLines(read(file)) : read(file)).flatMap((text) => [
       ...problemsAtStart(text).map((problem) => `${file}: ${problem}`),
       ...problems(file, text),
     ]),
@@ -81,6 +81,9 @@ test(`words: no line of a page has more than ${COLUMNS} columns outside of table
 })
 
 const problems = (file: string, text: string): string[] => problemsIn(text).map((problem) => `${file}: ${problem}`)
+
+/** Code of C or C++ whose trailing comments begin a line. */
+const onOwnLines = (code: string): string => code.replaceAll(/(?<=\S[ \t]+)(?:\/\*|\/\/ )/g, '\n$&')
 
 /** Comments as running text: lines that follow each other are one. */
 function comments(code: string): string[] {

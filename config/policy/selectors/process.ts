@@ -8,7 +8,7 @@ import { MEMBERSHIP, readName, readValues } from './common.ts'
 
 /** Tetragon's bound for the path of a program; bpf/match/process.h keeps as much of each. */
 const MAX_PROGRAM_BYTES = 255
-/** Tetragon only evaluates the first. */
+/** Maximum entries of matchPIDs. Tetragon accepts more than one, but evaluates only the first. */
 export const MAX_PIDS = 16
 export const MAX_PID = 2 ** 32 - 1
 

@@ -16,9 +16,9 @@ import { KEYS } from '../tables.ts'
 import { CAPABILITIES } from './capabilities.ts'
 import { MEMBERSHIP, readName, readNamed, readValues } from './common.ts'
 
-/** Tetragon's bound. */
+/** Maximum entries of matchNamespaces, as in Tetragon. */
 export const MAX_NAMESPACES = 10
-/** Tetragon only evaluates the first. */
+/** Maximum entries of matchCapabilities. Tetragon accepts more than one, but evaluates only the first. */
 export const MAX_CAPABILITIES = 5
 /** For each kind. The values of one entry already list the changes. */
 export const MAX_CHANGES = 1

@@ -69,7 +69,7 @@ export function configReference(): string {
 const table = (lines: readonly string[]): string =>
   ['| key | type | default | meaning |\n|---|---|---|---|', ...lines].join('\n')
 
-const line = ({ path, cells }: Row): string => `| \`${path}\` | ${cells} |`
+const line = ({ path, cells }: Row): string => `| \`${path}\` | ${cells.replace('|  |', '| |')} |`
 
 /** Lines of at most 120 columns. */
 const lined = (text: string): string => text.replaceAll(/(.{1,120})(?: |$)/g, '$1\n').trim()

@@ -117,8 +117,8 @@ const memory = z
     process_table: size(16 * MIB, 4096 * MIB)
       .prefault('128MiB')
       .describe(
-        'Maximum memory of the process table; the default holds 100,000 ordinary processes. If it is full, cached renderings are removed ' +
-          'first, then long arguments are cut, then the oldest processes are removed. Each case is counted, and no event is dropped.',
+        'Maximum memory of the process table; the default holds 100,000 ordinary processes. If it is full, no event is dropped, but ' +
+          'long arguments are cut and the oldest processes are forgotten, counted.',
       ),
   })
   .refine(({ soft_limit: soft, hard_limit: hard }) => soft <= hard, {

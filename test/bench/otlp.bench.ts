@@ -153,7 +153,7 @@ printResult(
       notes: [
         `Events: ${recording.source}; ${show(events.length)} of them, repeated. The sink is another process.`,
         'CPU includes compression, but not the decoding of ring bytes.',
-        'The SDK gets the same JSON bodies and attributes. The bench waits for it after each 1,000 events, so that its queue drops none.',
+        'The SDK gets the same bodies and attributes, and waits after each 1,000 events, so that it drops none.',
       ],
     },
   ],

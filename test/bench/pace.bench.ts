@@ -246,9 +246,7 @@ printResult(
         row(`${changes} changes of ${POLICIES} policies of ${FUNCTIONS.length} hooks`, beside),
       ],
       notes: [
-        'From the ring, which is read every 50 ms, to the answer of the sink, with default batches. User space only: of the policies, what the event ' +
-          'loop does (parse, plan, fill maps), with a kernel in memory. The verifier and the attachments run on other threads; `test/e2e/engine/loading.test.ts` ' +
-          'has them, on a real kernel.',
+        'From the ring, read every 50 ms, to the sink’s answer. Without the kernel’s part of changes: verifier and attachments run on other threads.',
       ],
     },
   ],

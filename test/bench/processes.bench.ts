@@ -119,7 +119,7 @@ function report(forks: Cost, execs: Cost): void {
         title: '100,000 live processes, memory.process_table of 128 MiB',
         columns: ['', 'RSS of the table, MB', 'and one event of each, MB', 'accounted, MB', 'renderings evicted'],
         rows: [row('forks of one process', forks), row('each with an exec of its own', execs)],
-        notes: ['RSS above that of the bench itself, after garbage collection.'],
+        notes: ['RSS above that of the bench, after garbage collection.'],
       },
     ],
   )

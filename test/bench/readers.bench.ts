@@ -138,8 +138,8 @@ printResult(
         show(Math.round(of(steady, name, 'sent'))),
       ]),
       notes: [
-        'CPU of the agent only, with its exporters and readers. Medians of alternating windows; ratios are of the windows of one round.',
-        'At full speed no CPU time is left over: the reader gets its small share and loses the rest.',
+        'CPU of the agent only. Medians of alternating windows.',
+        'At full speed the reader gets a small share and loses the rest.',
       ],
     },
   ],

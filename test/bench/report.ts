@@ -97,9 +97,7 @@ function runs(results: readonly Result[]): Table {
     some.map(({ bench, load: busy }) => (busy === undefined ? bench : `${bench} (${shown(busy)})`)).join(', '),
     ...place.split('\n'),
   ])
-  const notes = [
-    'In brackets: load average of the last minute of the bench; other work on the machine disturbs the figures.',
-  ]
+  const notes = ['In brackets: load average of the last minute; other work disturbs the figures.']
   return {
     title: 'Where this was measured',
     columns: ['benches', 'machine', 'kernel', 'Node', 'commit', 'date'],

@@ -84,7 +84,7 @@ printResult(
         show(rss(of)),
         show(version(of)),
       ]),
-      notes: ['All of `ktrail run` but loading and attaching BPF programs. Medians of alternating runs.'],
+      notes: ['`ktrail run` without loading and attaching BPF programs. Medians of alternating runs.'],
     },
   ],
 )

@@ -168,8 +168,8 @@ printResult(
         bytes === 0 || name === 'encode compact' ? '' : show(1e6 / cpuUs / TETRAGON_EVENTS_PER_S, 1),
       ]),
       notes: [
-        `A stage measured alone discards its results, so the compiler can omit some of its work. Ring bytes: ${recording.source}; ${show(eventsInRound)} events a round, of ${recording.hooks.length} hooks.`,
-        'The first two rows are the agent’s own chain, from the source to the file exporter with rotation.',
+        `A stage alone discards its results, so the compiler can omit work. Ring bytes: ${recording.source}; ${show(eventsInRound)} events a round, of ${recording.hooks.length} hooks.`,
+        'The first two rows are the agent’s chain to the file exporter.',
       ],
     },
   ],

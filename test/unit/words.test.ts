@@ -59,7 +59,7 @@ test('words: help, metrics and schema begin with their subject, in short sentenc
 
 test('words: at most one sentence of the pages in twenty is longer than 25 words, and none begins with a clause', () => {
   const all = PAGES.flatMap((file) => sentences(prose(read(file))).map((sentence) => ({ file, sentence })))
-  assert.ok(all.length > 2_000)
+  assert.ok(all.length > 1_500)
   const long = all.filter(({ sentence }) => wordsOf(sentence) > MOST_WORDS)
   assert.ok(long.length <= all.length / 20, `${long.length} of ${all.length}:\n${JSON.stringify(long, null, 1)}`)
   const found = all.flatMap(({ file, sentence }) =>

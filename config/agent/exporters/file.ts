@@ -52,7 +52,7 @@ export const file = z
       .enum(['tetragon', 'extended'])
       .default('tetragon')
       .describe(
-        "tetragon: Tetragon's JSON. extended: the same with a last key, ktrail, for data that Tetragon's JSON has no key for, such as inodes.",
+        "tetragon: Tetragon's JSON. extended: the same with ktrail's own data, such as inodes, in a last key ktrail.",
       ),
     mode: z
       .string({ error: 'expected an octal file mode in quotes, such as "0600"' })

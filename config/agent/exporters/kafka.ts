@@ -33,10 +33,7 @@ const TOPIC = /^(?!\.{1,2}$)(?:[a-zA-Z0-9._-]|\{(?:event_type|policy|namespace)\
 
 const tls = z
   .strictObject(tlsKeys())
-  .describe(
-    "TLS to the brokers; {} trusts the system's authorities. The files are read at the start, on SIGHUP, and after a broker " +
-      'refuses their content. Default: no TLS.',
-  )
+  .describe("TLS to the brokers; {} trusts the system's authorities. Default: no TLS.")
 
 const sasl = z
   .strictObject({
@@ -44,16 +41,9 @@ const sasl = z
       .enum(['plain', 'scram-sha-256', 'scram-sha-512'])
       .describe('Login method. plain sends the password itself, so use it with tls.'),
     username: z.string().min(1).describe('User to log in as.'),
-    password: z
-      .string()
-      .min(1)
-      .optional()
-      .describe(
-        'Password. Never printed. Prefer ${file:/path} (read at the start) or password_file to the password itself.',
-      ),
+    password: z.string().min(1).optional().describe('Password. Never printed. Prefer password_file or ${file:/path}.'),
     password_file: pathSchema(
-      'File with the password; a line feed at its end is ignored. Read at the start, on SIGHUP, when it changes, and after a ' +
-        'broker refuses the login. You can replace the password while the agent runs.',
+      'File with the password; a line feed at its end is ignored. You can replace the password while the agent runs.',
       'secret',
     ).optional(),
   })
@@ -93,7 +83,7 @@ export const kafka = z
       .enum(['json', 'extended', 'cloudevents', 'otlp_proto'])
       .default('json')
       .describe(
-        "json: one record is the JSON of one event. extended: the same with a last key, ktrail, for data that Tetragon's JSON has no key for, such as inodes. cloudevents: the same with the headers of CloudEvents 1.0. otlp_proto: one " +
+        "json: one record is the JSON of one event. extended: the same with ktrail's own data, such as inodes, in a last key ktrail. cloudevents: the same with the headers of CloudEvents 1.0. otlp_proto: one " +
           'record holds the events of a request as OTLP in protobuf, for the Kafka receiver of the OpenTelemetry Collector.',
       ),
     envelope,

@@ -55,7 +55,7 @@ const tls = z
     }),
   )
   .prefault({})
-  .describe('Certificates for https endpoints. The files are read at the start and on SIGHUP.')
+  .describe('Certificates for https endpoints.')
 
 const lokiKeys = z.strictObject({
   max_line_size: size(1, 1024 * MIB)
@@ -155,16 +155,13 @@ export const otlp = z
       .record(headerName, headerValue)
       .default({})
       .describe(
-        'HTTP headers of every request, by name. Never printed. For secrets, use ${file:/path} (read at the start) or ' +
-          `header_files. ${FROM_ENVIRONMENT} OTEL_EXPORTER_OTLP_HEADERS.`,
+        'HTTP headers of every request, by name. Never printed. For secrets, use header_files or ${file:/path}. ' +
+          `${FROM_ENVIRONMENT} OTEL_EXPORTER_OTLP_HEADERS.`,
       ),
     header_files: z
       .record(headerName, pathSchema('File with the value.', 'secret'))
       .default({})
-      .describe(
-        'HTTP headers with values from files, by name. The files are read at the start, on SIGHUP, when they change, and after ' +
-          'the sink refuses a value. You can replace a token while the agent runs.',
-      ),
+      .describe('HTTP headers with values from files, by name. You can replace a token while the agent runs.'),
     tenant: headerValue.min(1).optional().describe('Tenant of a multi-tenant Loki, sent as X-Scope-OrgID.'),
     request_timeout: duration(1)
       .optional()

@@ -9,7 +9,7 @@ export const stdout = z
       .enum(['json', 'extended', 'compact'])
       .default('json')
       .describe(
-        "json: JSON lines. extended: the same with a last key, ktrail, for data that Tetragon's JSON has no key for, such as inodes. compact: one short line per event, for people.",
+        "json: JSON lines. extended: the same with ktrail's own data, such as inodes, in a last key ktrail. compact: one short line per event, for people.",
       ),
     color: z
       .enum(['auto', 'always', 'never'])

@@ -190,7 +190,7 @@ printResult(
       ]),
       notes: [
         `Parts of a start, in emulated ms: ${kernelParts.map(([name, ms]) => `${name} ${show(ms)}`).join('; ')}.`,
-        'Files are Node and the addon, whose pages the kernel can take back, and the ring.',
+        'The kernel can take back the pages of files (Node, addon).',
       ],
     },
   ],

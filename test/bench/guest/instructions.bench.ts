@@ -109,11 +109,9 @@ printResult('instructions', measures, [
     title: `Kernel, instructions added to a one-byte pread (${bare.map(({ all }) => show(all)).join(' and ')} without a hook)`,
     columns: ['', 'match', 'of these in BPF programs', 'no match', 'of these in BPF programs'],
     rows: found.map(([name, counts]) => [
-      name,
+      name.replace(', with return value', ''),
       ...counts.flatMap(({ all, programs: ours }) => [show(all), show(ours)]),
     ]),
-    notes: [
-      `${SYMBOL} has the hook; the files are 2 deep. Counted by the emulator, so figures of different machines can be compared.`,
-    ],
+    notes: [`${SYMBOL} has the hook; the files are 2 deep. Counted by the emulator, so machines can be compared.`],
   },
 ])

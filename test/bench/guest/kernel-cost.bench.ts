@@ -231,17 +231,17 @@ printResult('kernel-cost', measures, [
     columns: ['', 'match', 'no match, 2 deep', '6 deep', '16 deep', 'instructions verified', 'load and attach, ms'],
     rows: [
       ...costs.map((cost) => [
-        cost.name,
+        cost.name.replace(', with return value', ''),
         ...CASES.map(
           (name) => show(ran(cost, name)) + (isEmpty(cost) ? '' : ` (${part(TETRAGON.runNs[name] / ran(cost, name))})`),
         ),
         show(mid(cost, (round) => round.instructions)),
         show(mid(cost, (round) => round.loadMs)),
       ]),
-      ['Tetragon, with return value (its own run)', ...CASES.map((name) => show(TETRAGON.runNs[name])), '', ''],
+      ['Tetragon (its own run)', ...CASES.map((name) => show(TETRAGON.runNs[name])), '', ''],
     ],
     notes: [
-      'In brackets: the fraction of Tetragon’s time, measured in another run of the same kind of guest. Statistics add about 85 ns to each run of a program.',
+      'With return value unless noted. In brackets: fraction of Tetragon’s time. Statistics add about 85 ns to each run.',
       ...(skipped.length === 0 ? [] : [`Not on this kernel: ${skipped.join(', ')}.`]),
     ],
   },
@@ -250,7 +250,7 @@ printResult('kernel-cost', measures, [
     columns: ['', 'match', 'no match, 2 deep', '6 deep', '16 deep'],
     rows: [
       ...costs.map((cost) => [
-        cost.name,
+        cost.name.replace(', with return value', ''),
         ...CASES.map(
           (name) =>
             show(added(cost, name)) +
@@ -258,12 +258,12 @@ printResult('kernel-cost', measures, [
         ),
       ]),
       [
-        `Tetragon, with return value (its own run, ${show(TETRAGON.bareNs)} ns without)`,
+        `Tetragon (its own run, ${show(TETRAGON.bareNs)} ns without)`,
         ...CASES.map((name) => show(TETRAGON.addedNs[name === 'hit' ? 'hit' : 'miss'])),
       ],
     ],
     notes: [
-      'In brackets: the fraction of what Tetragon adds, each relative to the bare pread of its own run. Kernel statistics are off. Rounds alternate between no hook and hook; the fastest count.',
+      'In brackets: fraction of what Tetragon adds, each relative to its own bare pread. Fastest of the rounds, without statistics.',
     ],
   },
 ])

@@ -185,9 +185,9 @@ printResult('selectors', measures, [
       ]),
     ],
     notes: [
-      'By the kernel’s statistics, which add about 85 ns: the least of the windows. A call that is let through has a record, written into the ring.',
-      `The path is 3 deep. Selectors on sockets are on ${SOCKET}. Changes are let through once. The agent, not the kernel, decides on return values.`,
-      'SubString, FileType, data, sockets and return values are judged after the values of a record were read, all others before.',
+      'By the kernel’s statistics, the least of the windows. A call that is let through has a record in the ring.',
+      `The path is 3 deep. Selectors on sockets are on ${SOCKET}. Changes are let through once. The agent decides on return values.`,
+      'SubString, FileType, data, sockets and return values are judged after the values of a record were read.',
     ],
   },
   {

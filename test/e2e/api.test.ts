@@ -1,7 +1,7 @@
 /**
- * API, commands and reload on a real kernel: a policy comes and goes while `ktrail events` reads, and others change again and again under load.
+ * API, commands and reload on a real kernel: a policy comes and goes while `ktrail events` reads, and other policies change under load.
  * test/integration-host/agent/ has their details.
- * KTRAIL_POLICY_CHANGES: how many times.
+ * KTRAIL_POLICY_CHANGES: number of changes.
  */
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
@@ -25,7 +25,7 @@ const skip = cannotRun()
 if (skip !== false) console.log(`api: skipped: ${skip}`)
 
 const CHANGES = Number(process.env['KTRAIL_POLICY_CHANGES'] || 8)
-/** Heap that V8 has not collected. */
+/** Bytes of the heap that V8 has not collected. */
 const SLACK_BYTES = 32 << 20
 const LATENCY = 'ktrail_exporter_event_latency_seconds'
 const KTRAIL = fileURLToPath(new URL('../../ktrail', import.meta.url))

@@ -1,5 +1,5 @@
 /**
- * Bad input and a real kernel: nothing is left in it by a start that fails, and nothing changes in it by a policy that is refused.
+ * Bad input on a real kernel: a start that fails leaves nothing in it, and a refused policy changes nothing.
  * test/integration-host/agent/bad-input.test.ts has all starts that must fail.
  */
 import assert from 'node:assert/strict'
@@ -44,7 +44,7 @@ describe('bad input', { skip }, () => {
     assert.ok(JSON.stringify(lines).includes('good'))
   })
 
-  it('a second agent: exit code 1, and the first continues', async () => {
+  it('a second agent ends with exit code 1, and the first continues', async () => {
     assert.deepEqual(leftovers().includes('the lock'), true)
     const { code, stderr } = await run([KTRAIL, 'run', '--config', withPolicy(GOOD)])
     assert.equal(code, 1, stderr)
@@ -53,7 +53,7 @@ describe('bad input', { skip }, () => {
     assert.ok(JSON.stringify(lines).includes('still-there'))
   })
 
-  it('a bad policy file while the agent runs: reported with its message, and the effective policies stay', async () => {
+  it('a bad policy file while the agent runs is reported, and the effective policies stay', async () => {
     const programs = leftovers().toSorted()
     assert.ok(programs.some((what) => what.startsWith('program hook_')))
     for (const { name, text, message } of BAD_POLICIES) {

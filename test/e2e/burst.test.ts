@@ -1,4 +1,4 @@
-/** As many hits as the guest can make, as fast as it can: every hit is in the file, and the accounting balances. */
+/** The guest makes hits as fast as it can: every hit is in the file, and the accounting balances. */
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { after, before, describe, it } from 'node:test'
@@ -39,7 +39,7 @@ interface Reported {
   readonly file: string
 }
 
-/** With the defaults of the file exporter instead of those of the test agent. */
+/** The file exporter has its own defaults instead of those of the test agent. */
 async function start(keys: Pick<AgentOptions, 'archive' | 'config'> = {}): Promise<Reported> {
   const { folder, file } = target()
   const agent = await TestAgent.start({

@@ -68,7 +68,7 @@ function place(): Place {
 interface Moment {
   readonly name: string
   readonly signal: NodeJS.Signals
-  /** It may have ended by itself just before, with code 0. */
+  /** The agent may have ended by itself just before, with code 0. */
   readonly mayEnd?: true
   /** The signal comes within this time after `begin`. */
   readonly spanMs: () => number
@@ -127,7 +127,7 @@ describe('crash', { skip }, () => {
     })
   }
 
-  it('afterwards a start works, also with a preloaded library, records events, and has repaired the file; SIGTERM during a reload loses none', async () => {
+  it('the next start works, even with a preloaded library, and repairs the file; SIGTERM during a reload loses no event', async () => {
     await using agent = new RawAgent(at.config, { env: { LD_PRELOAD: PRELOADED } })
     await agent.ready()
     const maps = readFileSync(`/proc/${agent.pid}/maps`, 'utf8')
@@ -139,7 +139,7 @@ describe('crash', { skip }, () => {
     await until('events under load', () => countLines(at.events, accessOf(at.file)) > before + 500)
     at.rewrite()
     await setTimeout(random.int(1500))
-    // Code 0: everything read is delivered.
+    // Code 0 means that all events are delivered.
     assert.deepEqual(await agent.end('SIGTERM'), { code: 0, signal: null }, agent.stderr)
     await reading
     await nothingLeft()

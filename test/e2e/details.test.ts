@@ -141,7 +141,7 @@ describe('details of processes', { skip: cannotRun() }, () => {
     })
   }
 
-  test('details: a fork has those of its parent', async () => {
+  test('details: a fork has the details of its parent', async () => {
     const lines = await agent.during(() =>
       assert.rejects(run('setpriv', ['--reuid', '33', '--clear-groups', 'sh', '-c', '(exit 3); exit 4']), { code: 4 }),
     )
@@ -175,7 +175,7 @@ describe('details of processes', { skip: cannotRun() }, () => {
     }
   })
 
-  /** A file as a user starts it: its mode, owner and capabilities; and the details in the record of its exec. */
+  /** A file that a user runs: its mode, owner and capabilities, and the details in the record of its exec. */
   const FILES_THAT_RAISE: ReadonlyArray<{
     name: string
     mode: number
@@ -224,7 +224,7 @@ describe('details of processes', { skip: cannotRun() }, () => {
     { name: 'set-user-id, started by root', mode: 0o4755, owner: 0, user: 0, want: undefined },
   ]
   for (const { name, mode, owner, caps, user, want } of FILES_THAT_RAISE) {
-    test(`details: what a file changes at its exec: ${name}`, async () => {
+    test(`details: a file changes at its exec ${name}`, async () => {
       const folder = freshFolder('raise')
       chmodSync(folder, 0o755)
       const file = join(folder, 'true')

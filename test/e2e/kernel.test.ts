@@ -1,4 +1,4 @@
-/** `ktrail check --kernel` on a real kernel, as root and as another user, and the agent's log of the features that it does without. */
+/** `ktrail check --kernel` on a real kernel, as root and as another user, and the agent's log of missing features. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { rmSync, writeFileSync } from 'node:fs'
@@ -97,7 +97,7 @@ describe('the kernel', { skip }, () => {
     assert.match(stderr, /^this kernel can run ktrail: /)
   })
 
-  test('check --kernel: another user than root gets the same, and what only root can see as unknown', async () => {
+  test('check --kernel: another user than root gets the same output, with features that only root can see as unknown', async () => {
     const root = await ktrail(['check', '--kernel'])
     const other = await asNobody()
     assert.equal(other.code, 0, other.stdout + other.stderr)
@@ -124,7 +124,7 @@ describe('the kernel', { skip }, () => {
   })
 
   test(
-    'run: the log tells once what the kernel lacks, and what the agent does without it',
+    'run: the log names once each missing feature, and what the agent does without it',
     { skip: unknown },
     async () => {
       const [, names] = expected ?? assert.fail()

@@ -1,5 +1,5 @@
 /**
- * Losses are counted, to the last record, by the kernel's own numbers: with a ring that is far too small and an agent that does not read it.
+ * Every lost record is counted, compared with the kernel's own numbers: the ring is far too small, and the agent does not read it.
  * test/integration-host/agent/losses.test.ts has the loss records.
  */
 import assert from 'node:assert/strict'
@@ -52,7 +52,7 @@ async function numbersNow(agent: TestAgent): Promise<Numbers> {
   }
 }
 
-/** All events that the agent has lost so far. */
+/** Number of events that the agent has lost so far. */
 async function lostOf(agent: TestAgent): Promise<number> {
   return (await agent.metrics()).sum(LOST)
 }
@@ -68,7 +68,7 @@ async function whileStopped(agent: TestAgent, action: () => Promise<unknown>): P
   } finally {
     process.kill(agent.pid, 'SIGCONT')
   }
-  // Else the record of the mark would be refused.
+  // Waits for free room, else the ring would refuse the record of the mark.
   await agent.until('an empty ring', async () => (await agent.metrics()).sum('ktrail_ring_waiting_bytes') === 0)
   await agent.settled()
   await audited(agent)
@@ -99,7 +99,7 @@ describe('losses', { skip }, () => {
     report('64 KiB ring, agent stopped', { hits: HITS, events, ...numbers })
     assert.ok(events > 0 && numbers.hook > 0, 'the test must lose some and not all')
     assert.equal(events + numbers.hook, HITS)
-    // The kernel's own numbers, not by the agent: each number belongs to a record that arrived or one that was refused.
+    // The test reads the kernel's numbers without the agent: each belongs to a record that arrived or was refused.
     assert.equal(uncounted(numbers), 0)
     await balanced(agent)
     const logged = agent.log().filter(({ msg }) => msg === 'events were lost')
@@ -117,7 +117,7 @@ describe('losses', { skip }, () => {
   it('lost exec and exit records are counted, and processes that still run are read from /proc', async () => {
     const from = agent.lines().length
     const logged = agent.log().length
-    // Starts while everything is lost, and reads (sh reads one byte a call, so twice) once the agent runs again.
+    // The shell starts while all records are lost, and reads (one byte a call, so twice) once the agent runs again.
     const gate = `${freshFolder('gate')}/fifo`
     execFileSync('mkfifo', [gate])
     let late: ChildProcess | undefined

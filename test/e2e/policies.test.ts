@@ -1,6 +1,6 @@
 /**
  * Policy files that are added, changed and removed while the agent runs; several policies and hooks at once; system
- * calls; and every attach mode, which must all report the same. test/integration-host/agent/policies.test.ts has their files.
+ * calls; and every attach mode, with the same events. test/integration-host/agent/policies.test.ts has their files.
  */
 import assert from 'node:assert/strict'
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
@@ -20,7 +20,7 @@ const ACT = skip === false ? actBinary() : ''
 const below = (...names: string[]): string => join(folder, ...names)
 const SEED = readFileSync(new URL('../../config/policies/file-monitoring.yaml', import.meta.url), 'utf8')
 
-/** Documented is about a second. The verifier takes ten times as long in an emulated guest, and twice that beside another one. */
+/** The documented time is about a second. The verifier takes ten times as long in an emulated guest, and twice that beside another one. */
 const EFFECTIVE_MS = 4000
 
 const watching = (name: string, ...files: string[]): string =>
@@ -73,7 +73,7 @@ const MODES: ReadonlyArray<{ mode: string; links: Record<string, number> }> = [
   { mode: 'kprobe', links: { perf: 3 } },
 ]
 
-/** Exec, fork, exit, move to another cgroup, and cgroups that are made and removed. */
+/** Links for exec, fork, exit, moves to another cgroup, and cgroups that are made and removed. */
 const PROCESS_LINKS = 6
 
 /** A hook with its return value, and one at the entry only. */
@@ -307,7 +307,7 @@ describe('policies', { skip }, () => {
         const { raw_tracepoint: processes, ...others } = linkKinds(other.pid)
         assert.equal(processes, PROCESS_LINKS)
         t.diagnostic(`links: ${JSON.stringify(others)}`)
-        // Beside the links of the policy, one link keeps the path of a script, in the way that the kernel has for it.
+        // Besides the policy's links, one link records the path of a script, in a way that depends on the kernel.
         const wanted = ['kprobe_multi', 'perf'].map((own) => ({ ...links, [own]: (links[own] ?? 0) + 1 }))
         assert.ok(
           wanted.some((each) => isDeepStrictEqual(each, others)),

@@ -1,5 +1,5 @@
 /**
- * Processes on a real kernel: which ran, their parents, how they ended. One agent watches a folder; scripts of act.c fork,
+ * Processes on a real kernel: their programs, parents and ends. One agent watches a folder; scripts of act.c fork,
  * exec and end in every way; exactly these records must be written.
  */
 import assert from 'node:assert/strict'
@@ -282,7 +282,7 @@ describe('processes', { skip }, () => {
     assert.deepEqual(lines.map(summary), [`exec ${ACT} ${end.script}`, `exit ${ACT} 0`])
   })
 
-  test('processes: each exec without a fork is a new image whose parent is the one before', async () => {
+  test('processes: each exec without a fork is a new image whose parent is the previous image', async () => {
     const reads = line('read', below('f'))
     const third = scriptFile([reads, line('exit', 9)])
     const second = scriptFile([reads, line('exec', ACT, 'act', third)])
@@ -480,7 +480,7 @@ describe('processes', { skip }, () => {
     assert.ok((ran?.pid ?? 0) > end.pid, `pid ${ran?.pid}`)
     assert.match(execIdText(ran?.exec_id), new RegExp(`:${ran?.pid}$`))
     assert.equal(ran?.parent_exec_id, execs(lines)[0]?.exec_id)
-    // The first of its namespace, as in a container.
+    // The first process of its namespace, as in a container.
     assert.equal(ran?.in_init_tree, true)
     assert.equal(ran?.docker, undefined)
   })

@@ -37,11 +37,11 @@ const EDITOR = `open my $f, "+<", "/etc/passwd" or die; my @l = <$f>; s/Alice/Bo
 
 interface Step {
   readonly name: string
-  /** Actions of the program once it sees its own /etc. */
+  /** Actions of the program inside its own /etc. */
   readonly does: readonly string[]
   /** The events expected between the exec of act and its exit, without the binary if it is act. */
   readonly want: readonly string[]
-  /** How the exit line ends; act 0 if absent. */
+  /** The end of the exit line; `act 0` if absent. */
   readonly end?: string
   readonly fails?: true
   readonly skip?: string | false
@@ -219,7 +219,7 @@ describe('seed: config/policies/file-monitoring.yaml', { skip }, () => {
   test('seed: sendfile and copy_file_range are reported for each file they touch', async () => {
     const { lines } = await scenario([line('sendfile', '/etc/passwd'), line('copy', '/etc/passwd', '/etc/shadow')])
     const seen = new Set(lines.slice(1, -1).map(summary))
-    // The kernel decides how many checks a call makes; the test fixes only which files and directions are reported.
+    // The number of checks in a call depends on the kernel, so the test compares only files and directions.
     assert.deepEqual(
       seen,
       new Set([`${ACT} ${READ}`, `${ACT} security_file_permission(/etc/shadow -rw-------, 2) = 0`]),

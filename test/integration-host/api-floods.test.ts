@@ -1,6 +1,6 @@
 /**
- * Clients that follow no rules, over TCP with TLS. During and after each attack another client and /livez are answered, no turn of the event
- * loop is long, and the memory comes back.
+ * Clients that follow no rules, over TCP with TLS. During and after each attack another client and /livez are answered. No turn of the event loop
+ * is long, and memory returns to its former level.
  */
 import assert from 'node:assert/strict'
 import { fork } from 'node:child_process'
@@ -132,7 +132,7 @@ before(async () => {
   if (skip !== false) return
   served = new Served()
   await served.ready()
-  // Warm-up: memory for things that are loaded, compiled and allocated once does not come back.
+  // Warm-up: memory that is loaded, compiled and allocated once is not freed.
   for (const [name, attack] of ATTACKS)
     if (/reset|not read|half-way/.test(name)) await attack(AbortSignal.timeout(ATTACK_MS / 2))
   await served.closeAll()
@@ -187,7 +187,7 @@ const DUMP = Buffer.from([0x08, 1, 0x12, 0])
 /** A request of reflection for a file that imports all others. */
 const REFLECT = h2.message(Buffer.concat([Buffer.from([0x22, 28]), Buffer.from('tetragon.FineGuidanceSensors')]))
 
-/** Many connections at once that do the same, then wait. */
+/** Opens many connections that send the same bytes, and waits. */
 async function hold(signal: AbortSignal, count: number, make: () => Socket): Promise<void> {
   for (let i = 0; i < count; i++) make()
   if (!signal.aborted) await once(signal, 'abort')

@@ -90,7 +90,7 @@ test('backlog: with max_age 24h the first 48 hours expire, counted, and the rest
   assert.deepEqual(accounting.rejected, {})
 })
 
-test('backlog: this Loki refuses old entries after new ones', async () => {
+test('backlog: the test’s Loki refuses old entries after new ones', async () => {
   const loki = new FakeLoki()
   const answers: number[] = []
   await using sink = await FakeSink.start((request) => {

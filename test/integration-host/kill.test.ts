@@ -79,7 +79,7 @@ function runOf({ resource }: LogsRequest): number {
 
 async function listening({ script }: Sink): Promise<FakeSink> {
   const server: FakeSink = await FakeSink.start((request, call) => {
-    // No longer needed, and large.
+    // The data is large and no longer needed.
     server.requests.length = 0
     return script(request, call)
   })

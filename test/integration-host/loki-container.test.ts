@@ -67,7 +67,7 @@ test('loki container: the panel and the query for refused accesses count an open
   const yaml = `exporters:
   loki: { type: otlp, endpoint: "http://${loki.address}/otlp", loki: true, service_name: ktrail-test }
 `
-  // One was refused, one was not.
+  // One open was refused, the other was not.
   await using pipeline = await Pipeline.start(yaml, (seq) => openOf('/etc/shadow', seq === 0 ? -13 : 3, { seq, time }))
   await pipeline.publish(0, 2)
   await pipeline.delivered(2)

@@ -87,7 +87,7 @@ async function run(collector: Collector, change: Partial<OtlpConfig>, kills: num
   const encoder = exporter.encoding === 'otlp' ? createOtlpEncoder(mapping) : createOtlpJsonEncoder(mapping)
   const sender = new Sender('otlp', exporter, senderOptions)
   await sender.start()
-  // Without this a failed test would keep it sending.
+  // Without this the exporter of a failed test would continue to send.
   using stack = new DisposableStack()
   stack.defer(() => void sender.stop(0))
   const every = Math.ceil(EVENTS / (kills + 1))

@@ -22,10 +22,10 @@ const EVENTS_PER_SECOND = 2000
 /** Published while the sink is down. */
 const AWAY_EVENTS = 3000
 const DEADLINE_MS = 30_000
-/** A second of load: an exporter that has no more than this has caught up. */
+/** Events of a second: an exporter that holds no more has caught up. */
 const IN_HAND = EVENTS_PER_SECOND
 
-/** How a sink is down, and the state that the exporter then reports. */
+/** The ways in which a sink is down, and the state that the exporter then reports. */
 interface Way extends Absence {
   readonly name: string
   readonly state: ExporterReport['accounting']['state']
@@ -51,7 +51,7 @@ const WAYS: readonly Way[] = [
   { name: 'answers 401', state: 'hold', error: /answered 401.*check the credentials/, answer: { status: 401 } },
 ]
 
-test('outage: in each way in which a sink can be down, it gets everything in order afterwards and no other exporter waits', async (t) => {
+test('outage: after each kind of outage a sink gets everything in order, and no other exporter waits', async (t) => {
   using folder = new Folder()
   await using pulled = await Pulled.start()
   const other = new Ledger('other', { ordered: true })
@@ -151,7 +151,7 @@ test('outage: each event that a sink rejects is counted, and the others arrive i
   assert.equal(Object.keys(accounting.rejected).length, 2, JSON.stringify(accounting.rejected))
   const missing = [...refused].toSorted((a, b) => a - b)
   assert.deepEqual(ledger.missing(0, total), missing)
-  // An audit sees no numbers above the highest that arrived.
+  // An audit cannot see numbers above the highest one that arrived.
   const seen = missing.filter((seq) => seq < total - 1)
   assert.deepEqual(sumOf(audit.report()), { records: total - refused.size, untold: seen, twice: 0, outOfOrder: 0 })
   assert.deepEqual([ledger.duplicates, sink.failures], [0, []])

@@ -1,5 +1,5 @@
 /**
- * The status page in a real browser, as a person sees and uses it: narrow and wide, light and dark, with hostile names; and once the page
+ * The status page in a real browser, as a user sees and uses it: narrow and wide, light and dark, with hostile names; and once the page
  * of a real agent, which has no policies or hooks with hostile names and no losses on request.
  */
 import assert from 'node:assert/strict'
@@ -88,7 +88,7 @@ const focusOf = (page: Page): Promise<string> =>
 const has = (page: Page, selector: string, text: string): Promise<boolean> =>
   until(`${selector} to contain "${text}"`, async () => (await textOf(page, selector)).includes(text))
 
-/** As when another tab of the browser is in front. */
+/** Hides the page, as when another tab of the browser is in front. */
 async function hide(page: Page, hidden: boolean): Promise<void> {
   const property = `Object.defineProperty(document, 'hidden', { value: ${hidden}, configurable: true })`
   await page.evaluate(`${property}; document.dispatchEvent(new Event('visibilitychange'))`)
@@ -211,7 +211,7 @@ describe('page', { skip }, () => {
     await page.browserContext().close()
   })
 
-  it('a wrong token is refused and asked for again; a reload keeps the right one', async () => {
+  it('a wrong token is refused with a new prompt; a reload keeps the right one', async () => {
     const { page, errors } = await openPage(browser, agent.url, 1280, 'light')
     await unlock(page, 'wrong')
     await has(page, '#token-hint', 'The agent refused this token.')
@@ -243,7 +243,7 @@ describe('page', { skip }, () => {
     await page.browserContext().close()
   })
 
-  it('large records leave fewer rows, also while they wait: at most 16 MiB each', async () => {
+  it('large records leave fewer rows, even while they wait: at most 16 MiB each', async () => {
     const { page, errors } = await openPage(browser, agent.url, 1280, 'light')
     await unlock(page, agent.token)
     await has(page, '#connection', 'Live')
@@ -265,7 +265,7 @@ describe('page', { skip }, () => {
     await page.browserContext().close()
   })
 
-  it('of a real agent: ready, its policy and exporter, live events', async () => {
+  it('the page of a real agent: ready, its policy and exporter, live events', async () => {
     using folder = new Folder()
     const { config } = place(folder)
     const server = { http: '127.0.0.1:0', grpc: 'disabled', token: 'open-sesame' }
@@ -302,7 +302,7 @@ describe('page', { skip }, () => {
     await page.browserContext().close()
   })
 
-  it('an agent with nothing to show says what to do, and one that is gone is noticed', async () => {
+  it('the page of an empty agent shows the next step, and a stopped agent is noticed', async () => {
     await using empty = await startPageAgent({
       exporters: '{ archive: { type: file, path: FOLDER/events.jsonl } }',
       policies: enabledPolicies(),

@@ -77,7 +77,7 @@ async function startPrometheus(target: string): Promise<AsyncDisposable & { read
 }
 
 test(
-  'prometheus: takes the page of an agent, and alerts of losses, a held exporter and an agent that is gone',
+  'prometheus: reads the page of an agent, and alerts on losses, a held exporter and a stopped agent',
   { skip },
   async () => {
     await using sink = await FakeSink.start(() => ({ status: 401 }))

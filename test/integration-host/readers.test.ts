@@ -26,7 +26,7 @@ const SECONDS = 3
 const MOST_BYTES = 150e6
 /** Difference that is allowed after a collection. */
 const SLACK_BYTES = 20e6
-/** Longer messages have a process. */
+/** Messages above this length have a process. */
 const LOSS_BYTES = 200
 
 /** A reader of all events, over a connection of its own. Reads nothing until `read` is called. */
@@ -135,7 +135,7 @@ test('readers: 50 clients of which 25 never read, and hostile ones, cost the exp
   assert.equal(readFileSync(file).filter((byte) => byte === 10).length, published)
 })
 
-/** More connections than are taken, with nothing, garbage, or half of a frame; streams that are never read; streams that are reset at once. */
+/** More connections than allowed, with nothing, garbage, or half of a frame; streams that are never read; streams that are reset at once. */
 async function beHostile(path: string): Promise<void> {
   const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
   const sent = ['', 'GET / HTTP/1.1\r\n\r\n'.repeat(1000), `${preface}\0\0`, '\xff'.repeat(1 << 20), preface]
@@ -149,7 +149,7 @@ async function beHostile(path: string): Promise<void> {
   await Promise.all([streams(path, 1000, false), streams(path, 5000, true)])
 }
 
-/** Asks for the events in `count` streams of one connection, and reads none of them. */
+/** Requests the events in `count` streams of one connection, and reads none of them. */
 async function streams(path: string, count: number, resets: boolean): Promise<void> {
   const session = connectHttp2('http://localhost', { createConnection: () => connect(path) }).on('error', () => {})
   const headers = {

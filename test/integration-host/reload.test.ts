@@ -1,6 +1,6 @@
 /**
  * Reloads under load, with real files and OTLP sinks that fail now and then, and with a real broker: nothing is lost or out of order, an unchanged
- * exporter keeps its connection, descriptors and memory stay flat. KTRAIL_RELOADS: how many, 100 by default.
+ * exporter keeps its connection, descriptors and memory stay flat. KTRAIL_RELOADS: number of reloads, 100 by default.
  */
 import assert from 'node:assert/strict'
 import diagnostics from 'node:diagnostics_channel'
@@ -35,11 +35,11 @@ async function used(): Promise<{ readonly files: number; readonly bytes: number 
   return { files: readdirSync('/proc/self/fd').length, bytes: heapUsed + external }
 }
 
-/** How long events take through an exporter, seen once per turn of the event loop. */
+/** Delays of events in an exporter, measured once per turn of the event loop. */
 class Delays {
   readonly ms: number[] = []
   readonly #sender: Sender
-  /** The oldest first: number of the event after it, and when it was published. */
+  /** Slices, the oldest first: number of the event after it, and the time of publication. */
   readonly #waiting: Array<readonly [end: number, publishedMs: number]> = []
 
   constructor(sender: Sender) {

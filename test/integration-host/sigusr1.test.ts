@@ -19,7 +19,7 @@ for (const words of [['events'], ['events', '--reconnect'], ['tap', 'archive'], 
     using folder = new Folder()
     const address = `unix://${folder.at('agent.sock')}`
     const connections: Socket[] = []
-    // Never answers, so that the command goes on.
+    // The server never answers, so that the command continues.
     const agent = createServer((socket) => connections.push(socket.on('error', () => {}))).listen(
       folder.at('agent.sock'),
     )

@@ -43,7 +43,7 @@ export class CountingSink implements AsyncDisposable {
   }
 
   #answer({ body }: Received): Answer {
-    // No longer needed, and large.
+    // The data is large and no longer needed.
     if (this.#sink !== undefined) this.#sink.requests.length = 0
     if (this.refusal !== undefined) return this.refusal
     for (let at = body.indexOf(UID); at >= 0; at = body.indexOf(UID, at + 1)) {

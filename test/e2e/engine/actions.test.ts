@@ -31,7 +31,7 @@ interface Row {
   /** `ACTION file`, in order, and the return value if it is an error. */
   readonly events: readonly string[]
   readonly suppressed?: number
-  /** How often other actions were carried out, as `ktrail_hook_actions_total` names them. */
+  /** Number of other actions that were carried out, by their names in `ktrail_hook_actions_total`. */
   readonly done?: Readonly<Record<string, number>>
   /** The first kernel that can do this. */
   readonly since?: readonly [number, number]
@@ -79,7 +79,7 @@ const EVERY_ROW: Readonly<Record<string, Row>> = {
     events: ['POST a', 'POST b', `POST ${LONG_1}`, `POST ${LONG_2}`],
     suppressed: 2,
   },
-  // Other rows have the second argument, which differs.
+  // The policies of other rows list the second argument, which differs.
   'rateLimit, an argument of other policies': {
     actions: limited('1h'),
     does: 'read @a, write @a',
@@ -368,7 +368,7 @@ describe('actions', { skip }, () => {
     await agent.withdraw('ends')
   })
 
-  test('actions: a path that is not known whole is reported, neither hidden nor punished', async () => {
+  test('actions: a call with an incomplete path is reported, neither hidden nor punished', async () => {
     const folder = join(top, 'deep')
     mkdirSync(folder)
     const selector = (action: string): object => ({
@@ -406,7 +406,7 @@ describe('actions', { skip }, () => {
     await agent.withdraw('deep')
   })
 
-  test('actions: Override of a system call, where the kernel lets it', async () => {
+  test('actions: Override of a system call, if the kernel supports it', async () => {
     const folder = join(top, 'calls')
     mkdirSync(folder)
     const hook = (message: string, rest: object): object => ({

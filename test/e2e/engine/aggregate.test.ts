@@ -1,6 +1,6 @@
 /**
- * `aggregate`: the reports of many equal calls add up to the calls, whatever ends them: the window, the process, a signal, the policy,
- * the agent; and also where the kernel's table is full.
+ * `aggregate`: reports of equal calls add up to the calls. The window, the process, a signal, the policy or the agent ends them, or the kernel's
+ * table is full.
  */
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
@@ -118,7 +118,7 @@ for (const mode of ['auto', 'join'] as const) {
         }
       })
 
-      test('aggregate: where the table is full, calls have events of their own', async () => {
+      test('aggregate: if the table is full, calls have events of their own', async () => {
         const numbers = Array.from({ length: 17_000 }, (_, i) => 1_000_000 + i)
         const fcntl = {
           call: 'sys_fcntl',
@@ -134,7 +134,7 @@ for (const mode of ['auto', 'join'] as const) {
             .lines()
             .slice(from)
             .filter((each) => each.process_kprobe?.policy_name === 'full')
-        // A process with so many has most of them behind its exit record.
+        // A process with so many aggregates has most of their events behind its exit record.
         await agent.until('an event of each call', () => ofPolicy().length >= numbers.length)
         const lines = ofPolicy()
         const seen = sums(lines, lines[0]?.process_kprobe?.function_name ?? '', (each) =>
@@ -188,7 +188,7 @@ for (const mode of ['auto', 'join'] as const) {
       assert.ok((read?.calls ?? 0) > 10)
     })
 
-    test('aggregate: the end of the window ends them, while the process goes on', async () => {
+    test('aggregate: events are sent at the end of the window, while the process continues', async () => {
       const from = await agent.settled()
       const acting = startAct([line('read', at('g'), 7), 'wait', line('read', at('g'), 2)])
       await agent.until('the events of the first window', () => {
@@ -205,7 +205,7 @@ for (const mode of ['auto', 'join'] as const) {
 
     if (mode === 'join') return
 
-    test('aggregate: those of a policy that is removed come at once', async () => {
+    test('aggregate: the events of a removed policy are sent at once', async () => {
       assert.equal(
         await agent.apply('short', policyOf('short', [hook('vfs_read', LONG, BYTES, 'Equal', at('g'))])),
         'added',

@@ -1,6 +1,6 @@
 /**
  * Policies change while a program calls the function that they hook: each call is reported once by the policy that stays,
- * and once by one of those that replace one another. KTRAIL_CHANGES changes for each way of attaching.
+ * and once by one of the policies that replace one another. KTRAIL_CHANGES changes for each way of attaching.
  */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
@@ -23,7 +23,7 @@ const folder = skip === false ? freshFolder('changes') : '/none'
 const file = join(folder, 'f')
 const binary = join(folder, 'preads')
 
-/** `number`: other values each time, so that each version has other contents of its maps. */
+/** `number`: its values differ, so that each version has other contents of its maps. */
 function policy(name: string, returns: boolean, number: number): PolicyDocument {
   const values = [`/none-${number}/`, ...(number % 2 === 0 ? ['/'] : [folder])]
   return {
@@ -52,7 +52,7 @@ function policy(name: string, returns: boolean, number: number): PolicyDocument 
   }
 }
 
-/** `auto` of a hook without return value is kprobe.multi, or a plain kprobe where there is none. */
+/** `auto` is kprobe.multi for a hook without return value, or a plain kprobe if the kernel lacks it. */
 const WAYS: ReadonlyArray<readonly [mode: AttachMode | 'auto', returns: boolean]> = [
   ['auto', false],
   ['fexit', true],

@@ -75,7 +75,7 @@ describe('enforcers', { skip }, () => {
   }
   const NOTIFIED = 'KPROBE_ACTION_NOTIFYENFORCER'
 
-  test('enforcers: the next call fails, once, and only of the thread', async () => {
+  test('enforcers: the next call of the thread fails, once', async () => {
     await prepared('fail', noting('fail', [fails(-1)]))
     const [made, other, later, own] = ['made', 'other', 'later', 'own'].map((name) => at('fail', name))
     const { end, actions } = await ran([
@@ -101,7 +101,7 @@ describe('enforcers', { skip }, () => {
     await agent.withdraw('fail')
   })
 
-  test('enforcers: a note is taken back', async () => {
+  test('enforcers: a note can be removed', async () => {
     await prepared('clean', noting('clean', [fails(-1)]))
     const { end, actions } = await ran([
       line('read', at('clean', 'f')),
@@ -113,7 +113,7 @@ describe('enforcers', { skip }, () => {
     await agent.withdraw('clean')
   })
 
-  test('enforcers: a signal comes at the call, of a system call too', async () => {
+  test('enforcers: the process gets the signal at the call, even at a system call', async () => {
     await prepared('kill', noting('kill', [signals(9)], { calls: ['sys_mkdir', 'sys_mkdirat'] }))
     const { end } = await ran([
       line('read', at('kill', 'f')),
@@ -164,7 +164,7 @@ describe('enforcers', { skip }, () => {
     await agent.withdraw('enter')
   })
 
-  test('enforcers: in mode monitor it is only counted', async () => {
+  test('enforcers: mode monitor only counts', async () => {
     const spec = { options: [{ name: 'policy-mode', value: 'monitor' }] }
     await prepared('monitor', noting('monitor', [fails(-1)], { spec }))
     const { end, actions } = await ran([line('read', at('monitor', 'f')), line('mkdir', at('monitor', 'made'))])
@@ -182,7 +182,7 @@ describe('enforcers', { skip }, () => {
     await agent.withdraw('direct')
   })
 
-  test('enforcers: one whose calls this kernel cannot make fail is refused with the name of the call', async (t) => {
+  test('enforcers: an enforcer is refused if the kernel cannot make its call fail, and the message names the call', async (t) => {
     const applied = await agent.apply('refused', noting('refused', [fails(-1)], { calls: ['sys_mkdir'] }))
     if (applied === 'added') {
       t.diagnostic('this kernel makes system calls fail')
@@ -193,7 +193,7 @@ describe('enforcers', { skip }, () => {
     assert.match(JSON.stringify(log), /enforcers: sys_mkdir: Override on system calls requires a kernel with/)
   })
 
-  test('enforcers: nothing fails any more once the policy is gone, or the agent was killed', async () => {
+  test('enforcers: no call fails after the policy is removed or the agent is killed', async () => {
     await prepared('gone', noting('gone', [fails(-1)]))
     const read = line('read', at('gone', 'f'))
     const waits = startAct([read, line('wait'), line('mkdir', at('gone', 'first'))])

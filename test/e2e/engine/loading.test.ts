@@ -1,6 +1,6 @@
 /**
- * 80 policies of 5 hooks, or 200 with KTRAIL_LONG=1, come while a program calls one of the functions all the time: events go on arriving, each call is
- * reported once, and the policies report what they are for.
+ * 80 policies of 5 hooks, or 200 with KTRAIL_LONG=1, are loaded while a program calls one of the functions: events continue to arrive, each call is
+ * reported once, and the policies work.
  */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
@@ -16,7 +16,7 @@ import { LONG } from '../../support/long.ts'
 
 const skip = cannotRun()
 const POLICIES = LONG ? 200 : 80
-/** Some 600 calls a second: an emulated processor that others use too can report few more while it loads policies. */
+/** Some 600 calls a second: an emulated, shared processor can report few more while it loads policies. */
 const THREADS = 1
 const PAUSE_MS = 50
 /**
@@ -26,7 +26,7 @@ const PAUSE_MS = 50
  */
 const MOST_OF_LOADING = 1 / 3
 const LOOK_MS = 10
-/** One policy after the other would take many minutes. */
+/** Loading one policy after the other would take many minutes. */
 const LOADED_MS = 300_000
 /** Events before and after the change. */
 const AROUND_MS = 3_000
@@ -73,7 +73,7 @@ class Growth implements AsyncDisposable {
     }
   }
 
-  /** How long after its time each line of a hook stood in the file, at most; ms. In order. */
+  /** Maximum delay in ms from the time of each line of a hook to its presence in the file, in order. */
   delays(): number[] {
     const delays: number[] = []
     let at = 0

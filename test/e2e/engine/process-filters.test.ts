@@ -1,6 +1,6 @@
 /**
- * matchBinaries, matchParentBinaries and matchPIDs, compared with plain logic. Processes that ran before the agent or before the policy, that fork
- * and that exec, read one file each; each hook must report exactly the files of the processes that its filters select.
+ * matchBinaries, matchParentBinaries and matchPIDs, compared with plain logic. Processes that ran before the agent or before the policy, fork, or
+ * exec each read one file; each hook must report exactly the files of the processes that its filters select.
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
@@ -36,7 +36,7 @@ const DATA = at('data/')
 const ONE = at('bin', 'one')
 const TWO = at('bin', 'two')
 const THREE = at('other', 'three')
-/** Longer than the part of a path that is kept. */
+/** A path longer than the part that is kept. */
 const LONG = at('l'.repeat(200), 'm'.repeat(200), 'n'.repeat(100))
 const NODE = realpathSync(process.execPath)
 
@@ -52,7 +52,7 @@ const script = (text: string): string[] =>
     return line(verb, ...words.map((word) => word.replace(/^@/, DATA)))
   })
 
-/** One row of files: which process read it. */
+/** The processes that read the files of one row. */
 type Readers = Readonly<Record<string, ProcessFacts>>
 
 function facts(
@@ -90,7 +90,7 @@ const keyOf = (pid: number): string[] => {
   return ['key', 'hex', ...hexOf(key)]
 }
 
-/** Saves the kernel's entries of a process. The function restores them, as if the kernel had not run the program for an exec meanwhile. */
+/** Saves the kernel's entries of a process. The returned function restores them, as if the kernel had not run the program for an exec meanwhile. */
 function keep(pid: number): () => void {
   const kept = ['images', 'verdicts'].map((name) => {
     const map = ['id', String(mapOf(name).id)]
@@ -108,7 +108,7 @@ function keep(pid: number): () => void {
 function lose(pid: number): void {
   for (const name of ['images', 'verdicts']) {
     const failed = bpftool('map', 'delete', 'id', String(mapOf(name).id), ...keyOf(pid))
-    // There is no verdict before the first call that needs one.
+    // No process has a verdict before the first call that needs one.
     if (name === 'images') assert.equal(failed, '')
   }
 }
@@ -233,7 +233,7 @@ describe('filters on processes', { skip }, () => {
     const two = scriptFile(script('read @early-two'))
     const steps = `wait, read @first, create ${at('ready')}, wait, read @early, fork 1, read @early-child, exec ${TWO} ${TWO} ${two}`
     const early = startAct(script(steps), { binary: ONE })
-    // The first policy's conditions judge all processes, and later ones anew.
+    // The first policy's conditions are evaluated for all processes, and again for later policies.
     assert.equal(await agent.apply('first', policy('first', [hook('first', binaries('In', [ONE], true))])), 'added')
     const first = await observed(async () => {
       early.go()
@@ -331,7 +331,7 @@ describe('filters on processes', { skip }, () => {
   })
   after(() => agent?.[Symbol.asyncDispose]())
 
-  test('filters on processes: a hook without any reports all of them', () => {
+  test('filters on processes: a hook without filters reports all processes', () => {
     assert.deepEqual(got.get(NOTHING_ASKED)?.toSorted(), Object.keys(readers).toSorted())
   })
 
@@ -344,7 +344,7 @@ describe('filters on processes', { skip }, () => {
     })
   }
 
-  test('filters on processes: what a policy before has handed down is not taken for another', async () => {
+  test('filters on processes: bits that descendants inherited from an earlier policy do not count for a later one', async () => {
     const parent = startAct(script('wait, fork 1, read @again'), { binary: TWO })
     assert.equal(await agent.apply('rows', policy('rows', [hook('is two', binaries('In', [TWO], true))])), 'replaced')
     const seen = await observed(async () => {
@@ -361,7 +361,7 @@ describe('filters on processes', { skip }, () => {
     assert.deepEqual(Object.fromEntries(other), {})
   })
 
-  test('filters on processes: changes are compared with what was last matched, by each selector for itself', async () => {
+  test('filters on processes: each selector compares changes with its own last match', async () => {
     const changes = { matchNamespaceChanges: [{ operator: 'In', values: ['Mnt'] }] }
     const capability = { matchCapabilityChanges: [{ operator: 'In', values: ['CAP_CHOWN'] }] }
     const on = (message: string, names: readonly string[], filters: ProcessFilters): object => ({
@@ -390,13 +390,13 @@ describe('filters on processes', { skip }, () => {
       },
     ]
     await until('the first namespace', () => acting.pid > 0 && mountsOf(acting.pid) !== mountsOf(process.pid))
-    // Held open: else the kernel reuses its number.
+    // The namespace is held open: else the kernel reuses its number.
     const first = openSync(mountsFile(acting.pid), 'r')
     assert.equal(await agent.apply('changes', policy('changes', hooks)), 'added')
     const seen = await observed(async () => {
       acting.go()
       assert.equal((await acting.ended).code, 0)
-      // An exec begins anew.
+      // After an exec, changes count from the exec.
       const two = scriptFile(script('read @first, private, read @again'))
       const execs = startAct(script(`private, exec ${TWO} ${TWO} ${two}`), { binary: ONE })
       assert.equal((await execs.ended).code, 0)
@@ -419,7 +419,7 @@ describe('filters on processes', { skip }, () => {
     const metrics = await agent.metrics()
     assert.deepEqual(metrics.losses(), [])
     const found = (kind: string): number => metrics.sum('ktrail_kernel_fallbacks_total', { kind })
-    // On a kernel that preempts itself, processes whose fork was not seen count, too.
+    // On a preemptible kernel, processes whose fork was not seen count, too.
     assert.ok(found('image_missed') >= 3, 'those that were taken out')
     assert.equal(found('program_unknown'), 0)
     assert.deepEqual(await agent.stop(), { code: 0, signal: null })

@@ -19,7 +19,7 @@ const CALLS = Number(process.env['KTRAIL_CALLS'] || 4_000)
 /** Calls between two reads of the ring, which holds their events. */
 const CALLS_A_ROUND = 1_000
 const RING_BYTES = 128 << 20
-/** A test in which no walk met a rename goes on up to this many times longer. */
+/** Maximum factor by which a test is prolonged if no walk has met a rename. */
 const PATIENCE = 24
 
 const AT_FDCWD = -100
@@ -30,7 +30,7 @@ const MS_PRIVATE_ALL = (1 << 18) | (1 << 14)
 const FOLDER_FD = 21
 const MARK = ' [unstable]'
 
-/** Names equal in their first 8 bytes, one shorter than a word, one longer. */
+/** Names that are equal in their first 8 bytes, one name shorter than a word, and one longer. */
 const [A, B, C, D] = ['folder-a', 'folder-also', 'inner-one', 'i']
 
 interface Movement {
@@ -65,7 +65,7 @@ const MOVEMENTS: readonly Movement[] = [
 
 const on = (operator: string, ...values: string[]): FilterDocument => ({ index: 0, operator, values })
 
-/** Each matches every path. */
+/** Filters that match every path. */
 function always(top: string, paths: readonly string[]): Record<string, FilterDocument[][]> {
   const full = paths.map((path) => `${top}/${path}`)
   return {
@@ -123,7 +123,7 @@ describe('races', { skip, timeout: 7_200_000 }, () => {
       const rounds = Array.from({ length: least * PATIENCE }, () => [line('preads', CALLS_A_ROUND), line('rounds')])
       const hits = Object.entries(always(top, paths)).map(([key, filters]) => ({ name: `all-${key}`, filters }))
       const misses = Object.entries(never(top)).map(([key, filters]) => ({ name: `none-${key}`, filters }))
-      // One name matches and the others do not: each event shows one that does.
+      // Only one of the names matches, and each event shows it.
       const some = { name: 'some', filters: [[on('Equal', `${top}/${paths[0]}`)]] }
       const policies = [...hits, ...misses, some].map((each) => ({ name: each.name, hooks: [hook(each.filters)] }))
 
@@ -175,7 +175,7 @@ describe('races', { skip, timeout: 7_200_000 }, () => {
       }
       t.diagnostic(`${reads} reads, ${moves} moves: ${JSON.stringify(Object.fromEntries(counts))}`)
       t.diagnostic(JSON.stringify(kernel.counters()))
-      // First: a call that was lost is no wrong verdict.
+      // Checked first, because a lost call is not a wrong verdict.
       assert.deepEqual(kernel.losses(), {})
       assert.deepEqual(wrong.slice(0, 5), [])
       for (const each of hits) assert.equal(counts.get(each.name)?.events, reads, each.name)

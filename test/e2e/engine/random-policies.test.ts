@@ -15,13 +15,13 @@ import { cannotRun } from '../support/agent.ts'
 const skip = cannotRun()
 const SETS = Number(process.env['KTRAIL_SETS'] || 12)
 const FROM = Number(process.env['KTRAIL_FROM'] || 0)
-/** `make test` has the same sets each time: a change has broken the sets that fail there. */
+/** `make test` uses the same sets each time, so a change has broken a set that fails there. */
 const SEED = Number(process.env['KTRAIL_SEED'] || 1)
 /** Sets of hundreds of policies take long: only if KTRAIL_SETS is set. */
 const MOST = process.env['KTRAIL_SETS'] ? Infinity : 4
-/** Ways to attach hooks, by number of the set. A way that a kernel lacks is replaced by one that it has. */
+/** Ways to attach hooks, by number of the set. If the kernel lacks a way, another one is used. */
 const MODES: ReadonlyArray<AttachMode | 'auto'> = ['auto', 'join', 'auto', 'kprobe.session', 'kprobe', 'fexit']
-/** Sets that are loaded together, in one way: loading takes most of the time. */
+/** Number of sets that are loaded together and attached in one way, because loading takes most of the time. */
 const SETS_AT_ONCE = process.env['KTRAIL_SETS'] ? 10 : 2
 const RING_BYTES = 64 << 20
 const SHOWN = 3

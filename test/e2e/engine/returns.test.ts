@@ -72,7 +72,7 @@ async function told(agent: TestAgent, ...args: string[]): Promise<string[]> {
   return lines.flatMap((line) => (line.process_kprobe === undefined ? [] : [summary(line)]))
 }
 
-/** A text that is changed and a file that is renamed while a call waits: both are shown as they were at its entry. */
+/** A text changes and a file is renamed while a call waits: the event shows both as they were at the entry. */
 async function asEntered(agent: TestAgent): Promise<void> {
   const fifo = inFolder('fifo')
   const opened = `${binary} ${PREFIX}sys_openat("${fifo}")`
@@ -104,7 +104,7 @@ describe('joined returns', { skip }, () => {
     makeProgram('e2e/waiting', binary)
     execFileSync('mkfifo', [inFolder('fifo')])
     symlinkSync('/bin/true', inFolder('executed'))
-    // A file whose name stands in it.
+    // A file whose content is its name.
     writeFileSync(inFolder('fifo-text'), `${inFolder('fifo-text')}\0`)
   })
 
@@ -112,7 +112,7 @@ describe('joined returns', { skip }, () => {
     const lacking =
       mode === 'fentry' && !HAS_FENTRY && 'fentry needs Linux 5.17, and a kernel that does not preempt itself'
     test(
-      `returns: ${mode}: texts and paths are those of the entry, calls in progress are events at the stop`,
+      `returns: ${mode}: texts and paths are from the entry, and calls in progress become events at the stop`,
       { skip: lacking },
       async (t) => {
         const fifo = inFolder('fifo')
@@ -126,7 +126,7 @@ describe('joined returns', { skip }, () => {
         assert.deepEqual(metrics.losses(), [])
         assert.equal(metrics.sum('ktrail_kernel_fallbacks_total', { kind: 'return_not_seen' }), 0)
 
-        // The thread that returns has another number than the one that called. The map, which alone Linux before 5.17 has, has calls by it.
+        // The thread that returns has another number than the one that called. Linux before 5.17 has only the map, whose keys contain that number.
         if (kernelAtLeast(5, 17)) {
           const execs = await told(agent, 'exec', inFolder('executed'))
           const wanted = `${binary} ${PREFIX}sys_execve("${inFolder('executed')}") = 0`
@@ -147,7 +147,8 @@ describe('joined returns', { skip }, () => {
         await agent.until('the event of an exit', () => exits().length > 0)
         assert.match(exits().join('\n'), /sys_exit_group\(21\) = error: return not seen$/)
 
-        // On one CPU a new process soon gets the stack of one before, some at the same depth. For so long that the guard looks more than once.
+        // On one CPU a new process soon gets the stack of one before, some at the same depth. The processes run so long that the guard checks more
+        // than once.
         if (mode === 'join') {
           const earlier = exits().length
           const loop = `for i in $(seq ${CALLS / 20}); do for j in $(seq 20); do (exit 21); done; sleep 1; done; exit 0`
@@ -197,7 +198,7 @@ describe('joined returns', { skip }, () => {
           await agent.until('an event of each reader', () => events().length >= 256)
           const whole = events().filter((each) => each === readOf(fifo)).length
           console.log(`${mode}: of 128 waiting readers ${whole / 2} returns were seen`)
-          // From 6.14 on, each caller has one (kernel/trace/fprobe.c, over fgraph).
+          // From 6.14 on, each caller has a return instance (kernel/trace/fprobe.c, over fgraph).
           assert.equal(whole === 256, mode === 'fentry' || kernelAtLeast(6, 14))
           assert.deepEqual(events().toSorted(), [...Array(whole).fill(readOf(fifo)), ...Array(256 - whole).fill(cut)])
         }
@@ -214,7 +215,7 @@ describe('joined returns', { skip }, () => {
           await agent.until('the events', () => cuts(agent.lines().slice(from)) === 2)
         }
 
-        // Root takes away the waiting call. Calls of sessions are in no map.
+        // Root removes the waiting call from the map. Calls of sessions are in no map.
         if (mode === 'join') {
           const from = agent.lines().length
           const tampered = await reader()
@@ -232,7 +233,7 @@ describe('joined returns', { skip }, () => {
           await end(tampered)
         }
 
-        // Calls in progress are events when the agent stops, each once.
+        // When the agent stops, each call in progress becomes one event.
         const before = agent.lines().length
         const waiting = await reader()
         await balanced(agent)

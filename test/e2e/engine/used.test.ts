@@ -40,7 +40,7 @@ const mapName = (id: string): string => JSON.parse(bpftool('-j', 'map', 'show', 
 interface FunctionCode {
   readonly name: string
   readonly instructions: string[]
-  /** Where the functions begin that it calls, or has called back. */
+  /** Starts of the functions that it calls or passes as callbacks. */
   readonly calls: number[]
 }
 
@@ -97,7 +97,7 @@ function parsed(filters: object, call = FUNCTION): Policy {
   return result.policy
 }
 
-/** Without `images`: actions read it too. */
+/** `images` is not listed, because actions read it too. */
 const PROCESSES = {
   functions: ['ask_process', 'evaluate_process', 'evaluate_program', 'evaluate_pids'],
   maps: ['verdicts', 'evaluations', 'conditions', 'generation', 'program_starts', 'program_ends', 'condition_pids'],
@@ -122,7 +122,7 @@ const ROWS: ReadonlyArray<{ readonly filters: object; readonly functions: string
   { filters: { matchWorkloads: { hostSelector: {} } }, functions: ['find_workload'], maps: ['workloads'] },
 ]
 
-describe('what a program has', { skip }, () => {
+describe('parts of a program', { skip }, () => {
   let kernel: KernelSide
 
   before(async () => {
@@ -154,7 +154,7 @@ describe('what a program has', { skip }, () => {
   }
 
   for (const { filters, functions, maps } of ROWS) {
-    test(`what ${Object.keys(filters).join()} needs only programs have whose policies have it`, async (t) => {
+    test(`only programs whose policies have ${Object.keys(filters).join()} contain its code and maps`, async (t) => {
       const without = await only(parsed({}))
       const asking = await only(parsed(filters))
       t.diagnostic(`instructions: ${without.instructions} without, ${asking.instructions} with`)
@@ -176,7 +176,7 @@ describe('what a program has', { skip }, () => {
   }
 
   const more = !kernelAtLeast(6, 8) && 'before Linux 6.8 the verifier also looks at functions that are not called'
-  test(`the verifier looks at ${MOST_VERIFIED} instructions or fewer`, { skip: more }, async (t) => {
+  test(`the verifier checks at most ${MOST_VERIFIED} instructions`, { skip: more }, async (t) => {
     const known = verified()
     const loaded = await kernel.policies.change([], [parsed({})])
     const counts = [...verified()].filter(([id]) => !known.has(id)).map(([, count]) => count)
@@ -186,7 +186,7 @@ describe('what a program has', { skip }, () => {
     assert.ok(most > 1000 && most <= MOST_VERIFIED)
   })
 
-  test('a policy on another function, loaded at once, adds not one instruction', async () => {
+  test('a policy on another function, loaded in the same change, adds no instruction', async () => {
     const alone = await only(parsed({}))
     const both = await programs(parsed({}), parsed(BINARIES, ELSEWHERE))
     const asking = both.filter(({ functions }) => functions.has('ask_process'))

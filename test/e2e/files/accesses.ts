@@ -1,9 +1,12 @@
-/** Kinds of access to a file below the watched folder: the names of test/fixtures/e2e/access.c, with the functions of which one must report it. */
+/**
+ * Kinds of access to a file below the watched folder: their names in test/fixtures/e2e/access.c, with the functions, one of which must report the
+ * access.
+ */
 
 export interface Access {
   readonly name: string
   readonly words: string
-  /** Absent: nothing may be reported of it. */
+  /** Absent: no event is allowed. */
   readonly calls?: RegExp
 }
 
@@ -175,7 +178,7 @@ export const REFUSED: readonly Access[] = [
   ...seenBy(/^path_mount$/, [['d_mount', 'a file system mounted over its folder']]),
 ]
 
-/** The attempt is reported; that owner and mode refuse it is decided behind the function. */
+/** The attempt is reported. The kernel checks owner and mode after the function. */
 export const REFUSED_LATER: readonly Access[] = [
   ...seenBy(CREATE, [['d_create', 'created']]),
   ...seenBy(MKDIR, [['d_mkdir', 'a folder made']]),

@@ -1,6 +1,6 @@
 /**
- * Every way to reach a file and every kind of access, by config/policies/optional/file-integrity.yaml: by identity as it is, and by name with `Prefix`
- * instead. By identity each must be reported that leads to a watched file, and none else. KTRAIL_COVERAGE_ON: file systems, default
+ * Every way to reach a file and every kind of access, by config/policies/optional/file-integrity.yaml: unchanged by identity, and with `Prefix` by
+ * name. By identity, each way to a watched file must be reported, and no other. KTRAIL_COVERAGE_ON: file systems, default
  * tmpfs. With KTRAIL_COVERAGE=FOLDER the results go there as JSON, for docs/reference/coverage.md (`make coverage`).
  */
 import assert from 'node:assert/strict'
@@ -41,7 +41,7 @@ const CALLS: readonly string[] = parse(readFileSync(POLICY, 'utf8')).spec.kprobe
 )
 const isAsked = ({ calls }: Access): boolean => CALLS.some((call) => isHooked(call) && calls?.test(call) === true)
 
-/** Since Linux 6.8 a mapping of an overlay's file is of the layer's file (docs/reference/policy/files-by-identity.md). */
+/** Since Linux 6.8 a mapping of an overlay's file maps the layer's file (docs/reference/policy/files-by-identity.md). */
 const isOfMapping = ({ calls }: Access): boolean => calls?.test('security_file_mprotect') === true
 
 /** The shipped policy with other values. */
@@ -202,12 +202,12 @@ describe('coverage', { skip }, () => {
       test(`${on}: does not report ${access.name}: ${access.words}`, (t) =>
         got(t, accessBy('under-dir', on, access), false, access.name))
     }
-    test(`${on}: a policy by name sees a file by its own path, and not the aliases`, () => {
+    test(`${on}: a policy by name sees a file under its own path, and not under other paths`, () => {
       const named = (name: string): boolean | undefined => reportedBy('name', on, name, () => true)
       assert.equal(named('w_open'), true)
       for (const name of ['w_link_after', 'w_detached', 'w_chroot_nobody']) assert.notEqual(named(name), true, name)
     })
-    test(`${on}: names that a call removes or changes are those from before it`, () => {
+    test(`${on}: events show names as they were before the call removed or changed them`, () => {
       const argument = (name: string, call: RegExp, i: number): string => {
         const of = recordsOf(on, name).find(({ function_name: at = '' }) => call.test(at))
         return of?.args?.[i]?.path_arg?.path ?? ''
@@ -218,9 +218,9 @@ describe('coverage', { skip }, () => {
     })
   }
 
-  /** docs/reference/policy/files-by-identity.md: six seconds, on a guest that waits for a CPU. */
+  /** docs/reference/policy/files-by-identity.md has six seconds; a guest may wait longer for a CPU. */
   const ANEW_MS = 30_000
-  /** Whether a policy reports who reads a file. */
+  /** Whether a policy reports a read of a file. */
   const isSeen = async (policy: string, path: string): Promise<boolean> => {
     const lines = await agent.during(() => execFileSync('cat', [path]))
     return lines.some(
@@ -243,7 +243,7 @@ describe('coverage', { skip }, () => {
     assert.equal(await isSeen('under-dir', join(changing, 'later', 'file')), true)
   })
 
-  test('what is mounted over a watched folder is watched within seconds, and what was there again when it is gone', async () => {
+  test('a file system mounted over a watched folder is watched within seconds, and after the unmount the folder again', async () => {
     const [at, file] = [join(changing, 'mounted'), join(changing, 'mounted', 'file')]
     assert.equal(await isSeen('under-dir', file), true)
     execFileSync('mount', ['-t', 'tmpfs', 'none', at])
@@ -253,7 +253,7 @@ describe('coverage', { skip }, () => {
     await until('the folder below', 'under-dir', file, true)
   })
 
-  test('a watched file that moves away is forgotten within seconds, and what takes its place is watched at once', async () => {
+  test('a watched file that moves away is forgotten within seconds, and its replacement is watched at once', async () => {
     const [file, moved] = [join(changing, 'replaced'), join(changing, 'moved')]
     renameSync(file, moved)
     writeFileSync(file, 'y')
@@ -262,7 +262,7 @@ describe('coverage', { skip }, () => {
     assert.equal(await isSeen('same-file', file), true)
   })
 
-  test('nothing else is warned of', () => {
+  test('the log has no other warnings', () => {
     const warnings = agent.log().filter(({ level = 0, msg = '' }) => level >= 40 && !msg.includes('does not exist'))
     assert.deepEqual(warnings, [])
   })

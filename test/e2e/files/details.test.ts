@@ -57,7 +57,7 @@ describe('details of files', { skip }, () => {
 
   before(async () => {
     mkdirSync(disk)
-    // Its module must be there when the programs are loaded.
+    // The module must be loaded before the programs.
     mountFileSystem('overlay')
     writeFileSync(join(disk, 'file'), 'on a disk')
     writeFileSync(join(watched, 'plain'), 'twelve bytes')
@@ -84,7 +84,7 @@ describe('details of files', { skip }, () => {
             },
           ]),
         ),
-        // A shared function, no details.
+        // A policy on the same function, without details.
         'plain.yaml': policy('plain', [hook('security_file_permission', 'file', named('Prefix', `${watched}/plain`))]),
         ...(byIdentity && {
           'identity.yaml': own(
@@ -128,7 +128,7 @@ describe('details of files', { skip }, () => {
     changed: changed.slice(0, 19),
   })
 
-  test('link count, size and change time are what stat says; nanoseconds too', async () => {
+  test('link count, size and change time equal those of stat, to the nanosecond', async () => {
     for (const path of [join(watched, 'plain'), join(disk, 'file')]) {
       const [file = assert.fail('no event')] = await told([line('read', path)], 'path')
       assert.deepEqual(compared(file), expected(path))
@@ -138,7 +138,7 @@ describe('details of files', { skip }, () => {
     }
   })
 
-  test('the generation is what the file system says, and tells a file from its successor', async () => {
+  test('the generation equals that of the file system, and differs between a file and its successor', async () => {
     const [file = assert.fail('no event')] = await told([line('read', join(disk, 'file'))], 'path')
     const version = execFileSync('lsattr', ['-v', join(disk, 'file')], { encoding: 'utf8' })
       .trim()
@@ -154,18 +154,18 @@ describe('details of files', { skip }, () => {
     assert.equal(file.detached, undefined)
   })
 
-  test('a policy on the same function that does not ask has none', async () => {
+  test('a policy on the same function without fileDetails has no details', async () => {
     const [file = assert.fail('no event')] = await told([line('read', join(watched, 'plain'))], 'plain')
     assert.deepEqual(Object.keys(file).toSorted(), ['arg', 'device', 'inode', 'path'])
   })
 
-  test('a path argument has them as a file has', async () => {
+  test('a path argument has details, as a file argument', async () => {
     chmodSync(join(watched, 'plain'), 0o640)
     const [file = assert.fail('no event')] = await told([line('chmod', join(watched, 'plain'), 0o600)], 'path')
     assert.deepEqual([file.links, file.size], [1, '12'])
   })
 
-  test('a file of a detached mount: its path is not the whole one', async () => {
+  test('a file of a detached mount has an incomplete path', async () => {
     const at = join(watched, 'lazy')
     // In the mount there is a folder of the same path as the watched one.
     const inner = watched.split('/').slice(1)
@@ -192,7 +192,7 @@ describe('details of files', { skip }, () => {
   })
 
   test(
-    'overlay: the layer, and what has the content there',
+    'overlay: the layer, and the inode with the content there',
     { skip: !kernelAtLeast(5, 11) && 'no types of modules before 5.11' },
     async () => {
       const [lower, upper, work, merged] = ['lower', 'upper', 'work', 'merged'].map((name) => join(disk, name))
@@ -232,7 +232,7 @@ describe('details of files', { skip }, () => {
     })
   }
 
-  test('the hash of what a file has after the call, also of a program that has ended', async () => {
+  test('the hash of a file’s content after the call, even if the program has ended', async () => {
     for (const path of [join(watched, 'hashed'), join(disk, 'hashed')]) {
       const [hash = assert.fail('no event')] = await hashesOf(1, 'sh', '-c', `printf 'some content' >"$0"`, path)
       const { sha256: got, size, changed = '' } = hash
@@ -251,10 +251,10 @@ describe('details of files', { skip }, () => {
     assert.equal(hash.sha256, sha256(join(upper, 'f')), JSON.stringify(hash))
   })
 
-  test('no hash: a file that is too large, and one without a name', async () => {
+  test('a file that is too large or has no name has no hash', async () => {
     const script = `exec 3>"$1"; rm "$1"; printf x >&3; head -c 65537 /dev/zero >"$0"`
     const files = [join(watched, 'large'), join(watched, 'gone')]
-    // head writes parts: the last one makes the file too large.
+    // head writes in parts, and the last part makes the file too large.
     const [gone] = await hashesOf(1, 'sh', '-c', script, ...files)
     assert.equal(gone?.missing, 'no_path')
     const [larger] = await hashesOf(1, 'sh', '-c', 'printf x >>"$0"', join(watched, 'large'))
@@ -272,7 +272,7 @@ describe('details of files', { skip }, () => {
     }
     const summary = [...counts].map(([what, count]) => `${count} ${what}`).join(', ')
     console.log(`1000 files within ${Math.round(performance.now() - beganMs)} ms: ${summary}`)
-    // An emulated guest does not get far; no event is lost, and each has a reason.
+    // An emulated guest hashes few files; no event is lost, and each one without a hash has a reason.
     for (const what of counts.keys()) assert.match(what, /^(?:hash|busy|late)$/)
     const [last] = await hashesOf(1, 'sh', '-c', 'printf x >"$0"', join(watched, 'after'))
     assert.equal(last?.sha256, sha256(join(watched, 'after')), JSON.stringify(last))

@@ -12,10 +12,10 @@ const MAKE: Readonly<Record<string, readonly string[]>> = {
   xfs: ['mkfs.xfs', '-q', '-m', 'reflink=1'],
   btrfs: ['mkfs.btrfs', '-q'],
 }
-/** mkfs.xfs makes none that is smaller. */
+/** mkfs.xfs makes no smaller file system. */
 const IMAGE_BYTES = 320 << 20
 
-/** Makes one, mounts it for the life of this process, and returns where. */
+/** Makes a file system, mounts it for the life of this process, and returns the mount point. */
 export function mountFileSystem(kind: FileSystem): string {
   const folder = freshFolder(kind)
   chmodSync(folder, 0o755)
@@ -34,10 +34,10 @@ export function mountFileSystem(kind: FileSystem): string {
   truncateSync(image, IMAGE_BYTES)
   const [make = '', ...options] = MAKE[kind] ?? []
   execFileSync(make, [...options, image])
-  // Without udev nothing loads it when its device is opened.
+  // Without udev, nothing loads the module when its device is opened.
   execFileSync(readFileSync('/proc/sys/kernel/modprobe', 'utf8').trim(), ['loop'])
   execFileSync('mount', ['-t', kind, '-o', 'loop', image, at])
-  // The module of its device is not to stay in use: test/e2e/guard/modules.test.ts takes it out.
+  // Frees the module of the device, because test/e2e/guard/modules.test.ts removes that module.
   process.once('exit', () => spawnSync('umount', ['--lazy', at]))
   chmodSync(at, 0o755)
   return at

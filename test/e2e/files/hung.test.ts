@@ -1,5 +1,5 @@
 /**
- * Policies on mounts that do not answer: two FUSE file systems whose servers never say anything. And a process whose arguments cannot be read. The
+ * Policies on mounts that do not answer: two FUSE file systems whose servers never answer, and a process whose arguments cannot be read. The
  * agent starts, all other paths are watched, and it stops in time.
  */
 import assert from 'node:assert/strict'
@@ -16,7 +16,7 @@ import { policy } from '../support/policy.ts'
 import { makeProgram } from '../../support/programs.ts'
 
 const skip = cannotRun() || (!kernelAtLeast(5, 17) && 'SameFile and UnderDir need 5.17')
-/** A stop without events to drain, and six seconds until a path is resolved anew; the guest is emulated. */
+/** Time for a stop without events to drain, and six seconds until a path is resolved again, in an emulated guest. */
 const STOP_MS = 20_000
 const ANEW_MS = 60_000
 
@@ -49,7 +49,7 @@ test('two silent mounts and a locked memory map keep no other path from being wa
     }
     await using agent = await TestAgent.start({
       policies: {
-        // The first names sort before the others: their file systems come first.
+        // The first names sort before the others, so their file systems are resolved first.
         'a-hung.yaml': watching('hung', one, join(one, 'a'), join(one, 'b/c'), join(two, 'a'), two),
         'good.yaml': watching('good', good, join(folder, 'much/later')),
       },

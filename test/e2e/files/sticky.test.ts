@@ -53,7 +53,7 @@ describe('files that left a sticky folder', { skip }, () => {
     return by
   }
 
-  test('a file that replaces one elsewhere: the other links of that one stay unwatched', async () => {
+  test('a file moves out and replaces another one: the other links of the replaced file stay unwatched', async () => {
     for (const file of [inside('over'), out('replaced')]) writeFileSync(file, 'x')
     linkSync(out('replaced'), out('link'))
     const lines = [
@@ -71,7 +71,7 @@ describe('files that left a sticky folder', { skip }, () => {
     assert.deepEqual(await reported(more), { sticky: [out('twice')], plain: [] })
   })
 
-  test('a folder that is moved out: what is in it, what is made in it, and what is moved out of it', async () => {
+  test('a folder is moved out: files in it, files made in it, and files moved out of it', async () => {
     const lines = [
       line('rename', inside('folder'), out('folder')),
       line('read', out('folder', 'deep', 'file')),
@@ -105,7 +105,7 @@ describe('files that left a sticky folder', { skip }, () => {
     renameSync(inside('other'), out('other'))
     assert.deepEqual(await reported([line('read', out('other'))]), { sticky: [out('other')], plain: [] })
     renameSync(watched, out('was-watched'))
-    // Until the agent has learnt that the path is another folder's now: six seconds.
+    // Within six seconds the agent learns that the path belongs to another folder.
     let seen = await reported([line('read', out('was-watched', 'exchanged'))])
     for (let i = 0; i < 60 && seen['plain']?.length !== 0; i++) {
       seen = await reported([line('read', out('was-watched', 'exchanged'))])
@@ -114,7 +114,7 @@ describe('files that left a sticky folder', { skip }, () => {
     renameSync(out('was-watched'), watched)
   })
 
-  test('another policy with another list has nothing of it, also after the first is gone', async () => {
+  test('another policy with its own list does not match these files, even after the first policy is removed', async () => {
     await agent.withdraw('sticky')
     const fresh = document('fresh', { values: [inside('folder')], sticky: true })
     assert.equal(await agent.apply('fresh', fresh), 'added')

@@ -1,6 +1,6 @@
 /** Ways to reach a file: the names of test/fixtures/e2e/reach.c, with a description for readers. */
 
-/** A way, and whether a policy must report it. */
+/** A way to reach a file, and whether a policy must report it. */
 export interface Way {
   readonly name: string
   readonly words: string

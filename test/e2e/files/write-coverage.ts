@@ -57,7 +57,7 @@ interface Row {
 const versionOf = ({ kernel }: Coverage): string => kernel.split('.').slice(0, 2).join('.')
 const fileSystemOf = ({ on }: Coverage): string => on
 
-/** Kernels and file systems in few words: `overlay` for all kernels, `6.1` for all file systems. */
+/** Short text for kernels and file systems: `overlay` for all kernels, `6.1` for all file systems. */
 function columnsText(some: readonly Coverage[], all: readonly Coverage[]): string {
   for (const nameOf of [fileSystemOf, versionOf]) {
     const whole = Map.groupBy(all, nameOf)

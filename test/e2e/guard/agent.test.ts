@@ -1,4 +1,4 @@
-/** Root holds up the agent itself, empties its table of processes, or takes its records: each is an event and an unready agent. */
+/** Root stops the agent, empties its table of processes, or takes its records: each makes a loss record, and the agent is not ready. */
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -28,7 +28,7 @@ describe('tampering with the agent', { skip }, () => {
   })
   after(() => agent?.[Symbol.asyncDispose]())
 
-  it('one that accesses maps changes its priority only where the kernel preempts tasks in kernel code', async (t) => {
+  it('the agent changes its priority for map accesses only if the kernel preempts tasks in kernel code', async (t) => {
     const { preemption } = agent.log().find(({ msg }) => msg === 'ready') ?? {}
     if (preemption !== 'voluntary' && preemption !== 'none') return t.skip(`preemption is ${preemption}`)
     const tracing = '/sys/kernel/tracing/instances/priorities'
@@ -52,7 +52,7 @@ describe('tampering with the agent', { skip }, () => {
     }
   })
 
-  it('a stopped one answers nothing, and reports it when it runs again', async () => {
+  it('a stopped agent answers nothing, and reports the stop when it runs again', async () => {
     process.kill(agent.pid, 'SIGSTOP')
     await agent.until('state T', () => /\) T /.test(readFileSync(`/proc/${agent.pid}/stat`, 'utf8')))
     await assert.rejects(agent.get('/livez', AbortSignal.timeout(1_000)), { name: 'TimeoutError' })
@@ -68,7 +68,7 @@ describe('tampering with the agent', { skip }, () => {
     await agent.until('the loss record', () => lostIn(agent.lines().slice(from)) >= counted)
   })
 
-  it('a frozen one reports it when it runs again', async () => {
+  it('a frozen agent reports the freeze when it runs again', async () => {
     const [, counted] = await found(agent, 'agent_stopped')
     const cgroup = '/sys/fs/cgroup/freezing'
     const events = join(cgroup, 'cgroup.events')
@@ -90,7 +90,7 @@ describe('tampering with the agent', { skip }, () => {
     }
   })
 
-  it('a traced one names the tracer', async () => {
+  it('a traced agent names the tracer', async () => {
     const script = `syscall(${PTRACE}, ${SEIZE}, ${agent.pid}, 0, 0) == 0 or die $!; print "traced\\n"; close STDOUT; sleep 600`
     const tracer = spawn('perl', ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'], timeout: 60_000 })
     try {
@@ -115,7 +115,7 @@ describe('tampering with the agent', { skip }, () => {
     const seconds = await unready(agent, /^tampering: processes: no entry of the agent itself, .*: repaired$/m)
     console.log(`a table without ${entries.length} entries was found after ${seconds.toFixed(1)} s`)
     await agent.until('the processes to be back', () => dump().length >= entries.length)
-    // A child of a process that was away has its parent again.
+    // The child of a process whose entry was removed has its parent again.
     const lines = await agent.during(() => runAct([line('read', file)]))
     const read = lines.find((each) => each.process_kprobe !== undefined)
     assert.ok(read !== undefined)

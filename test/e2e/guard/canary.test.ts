@@ -1,6 +1,6 @@
 /**
- * The test access of hooks: a healthy agent has no finding, whatever rights it has and whatever the kernel has inlined, and no event of its own; hooks that the
- * kernel has stopped to call are found, each of them.
+ * The test access of hooks: a healthy agent has no finding and no event of its own, whatever its rights and whatever functions the kernel has
+ * inlined. Each hook that the kernel no longer calls is found.
  */
 import assert from 'node:assert/strict'
 import { readFileSync, realpathSync, writeFileSync } from 'node:fs'
@@ -30,7 +30,7 @@ for (const reason of new Set([skip, integrity])) if (reason !== false) console.l
 
 const ACCESSES = accesses({ version: parseRelease(release()) })
 const TRUNCATE = kernelAtLeast(6, 2) ? 'security_file_truncate' : 'security_path_truncate'
-/** Functions that have an access, in the order of the alphabet. */
+/** Functions with a test access, in alphabetical order. */
 const HOOKED = [
   'chmod_common',
   'chown_common',
@@ -60,7 +60,7 @@ const HOOKED = [
 /** Debian's 5.10 does not call it for rmdir(2), which removes the folder all the same: it has inlined it. */
 const INLINED = kernelAtLeast(5, 11) ? [] : ['vfs_rmdir']
 
-/** Every call of Node is an event; the agent is Node too. */
+/** Every call of this Node process is an event, and the agent is a Node process, too. */
 const hook = (call: string): object => ({
   call,
   syscall: false,
@@ -86,19 +86,23 @@ describe('test accesses', { skip }, () => {
     writeFileSync(PARANOID, paranoid)
   })
 
-  it('file-integrity.yaml: no finding at the start, nor when all is tested again', { skip: integrity }, async () => {
-    await using agent = await TestAgent.start({
-      policies: { 'file-integrity.yaml': readFileSync(FILE, 'utf8').replace('"/etc"', '"/proc"') },
-      readyMs: 300_000,
-    })
-    await assertWell(agent)
-    // Something new is attached: all hooks are tested.
-    await agent.apply('more', policy('more', [hook('security_inode_readlink')]))
-    await assertWell(agent)
-    assert.deepEqual(eventsOf(agent, agent.pid), [])
-  })
+  it(
+    'file-integrity.yaml: no finding at the start, and none when all hooks are tested again',
+    { skip: integrity },
+    async () => {
+      await using agent = await TestAgent.start({
+        policies: { 'file-integrity.yaml': readFileSync(FILE, 'utf8').replace('"/etc"', '"/proc"') },
+        readyMs: 300_000,
+      })
+      await assertWell(agent)
+      // Something new is attached: all hooks are tested.
+      await agent.apply('more', policy('more', [hook('security_inode_readlink')]))
+      await assertWell(agent)
+      assert.deepEqual(eventsOf(agent, agent.pid), [])
+    },
+  )
 
-  it(`with ${LEAST ? 'the rights of the unit' : 'all rights'}: each hook that the kernel has stopped to call is found`, async () => {
+  it(`with ${LEAST ? 'the rights of the unit' : 'all rights'}: each hook that the kernel no longer calls is found`, async () => {
     // Perf events without CAP_SYS_ADMIN.
     writeFileSync(PARANOID, '2')
     const [first = '', second = '', ...others] = HOOKED
@@ -123,7 +127,7 @@ describe('test accesses', { skip }, () => {
     await unready(agent, /^tampering: security_mmap_file \(kprobe\): it did not run, /m)
     const text = await (await agent.get('/readyz')).text()
     const silent = [...text.matchAll(/^tampering: (\w+) \(kprobe\): it did not run, /gm)].map(([, name]) => name)
-    // The last one was never seen to run: as if the kernel had inlined it.
+    // The last function has never been seen to run, as if the kernel had inlined it.
     assert.deepEqual(silent.toSorted(), expected)
   })
 })

@@ -95,14 +95,14 @@ describe('maps of policies', { skip }, () => {
   }
 
   it(
-    'an entry of another is removed',
+    'an entry added by another program is removed',
     {
       skip: !kernelAtLeast(5, 13) && 'before, a map of prefixes is not read in parts',
     },
     async () => {
       const { id, bytes_value } = mapOf('program_starts')
       const [key = []] = keysOf(id)
-      // The bits of the text are the first word: one letter less.
+      // The first word is the number of bits of the text: one letter less.
       const bits = Buffer.from(key.map(Number)).readUInt32LE() - 8
       const shorter = [...u32Bytes(bits), ...key.slice(4, 4 + bits / 8), ...key.slice(4 + bits / 8).map(() => '0x00')]
       const update = ['map', 'update', 'id', String(id), 'key', ...shorter, 'value', ...zeros(bytes_value)]
@@ -114,7 +114,7 @@ describe('maps of policies', { skip }, () => {
     },
   )
 
-  it('each is in a loss record', async () => {
+  it('each change is in a loss record', async () => {
     const [, counted] = await found(agent, 'policy_map_changed')
     await agent.until('the loss records', () => lostIn(agent.lines()) === counted)
   })

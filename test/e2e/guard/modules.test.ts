@@ -50,7 +50,7 @@ async function stateOf(): Promise<string> {
   return status.policies[0].state
 }
 
-/** Waits until the policies were attached again after `change`; returns the seconds. */
+/** Waits until the policies are attached again after `change`; returns the seconds. */
 async function attachedAgain(change: () => unknown): Promise<number> {
   const lines = (): number => agent.log().filter(({ msg }) => msg === AGAIN).length
   const [had, from] = [lines(), performance.now()]
@@ -82,7 +82,7 @@ test('modules: a policy on functions of a module is hooked while the module is l
       load()
     }),
   )
-  // On a slow machine a look may fall between the two: then it is attached by the next one.
+  // On a slow machine a check may run between the two changes: then the next check attaches the hook.
   await agent.until('it is attached', async () => (await stateOf()) === 'enabled', SEEN_MS)
   assert.equal(await events(), 2)
   seconds.push(await attachedAgain(unload))

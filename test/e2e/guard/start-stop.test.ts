@@ -1,5 +1,5 @@
 /**
- * Programs are attached and detached again and again while a program calls the functions: other agents have hung in that. KTRAIL_STARTS times,
+ * Programs are attached and detached again and again while a program calls the functions: a fault there can hang an agent. KTRAIL_STARTS times,
  * all ways of attaching that the kernel has in turn; every tenth time also the programs of processes.
  */
 import assert from 'node:assert/strict'
@@ -66,7 +66,7 @@ async function possible(): Promise<typeof WAYS> {
   return ways
 }
 
-/** Runs it; throws when it takes too long. Returns the milliseconds. */
+/** Runs the start and stop; throws if they take too long. Returns the milliseconds. */
 async function bounded(what: string, run: () => Promise<void>): Promise<number> {
   const from = performance.now()
   const { promise, reject } = Promise.withResolvers<never>()
@@ -76,7 +76,7 @@ async function bounded(what: string, run: () => Promise<void>): Promise<number> 
 }
 
 describe('start and stop', { skip }, () => {
-  it(`${STARTS} times under load: none hangs, nothing stays`, async (t) => {
+  it(`${STARTS} starts and stops under load: none hangs, and nothing stays in the kernel`, async (t) => {
     makeProgram('e2e/preads', binary)
     writeFileSync(file, 'x')
     const ways = await possible()

@@ -1,4 +1,4 @@
-/** Root takes the hooks of a running agent away: it is seen within ten seconds, reported, and put right where the agent can. */
+/** Root removes the hooks of a running agent: the agent finds that within ten seconds, reports it, and repairs what it can. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
@@ -30,7 +30,7 @@ const folder = skip === false ? freshFolder('tampering') : '/none'
 const file = join(folder, 'f')
 if (skip === false) writeFileSync(file, 'x')
 
-/** Writes a switch of the kernel; false where the kernel refuses to. */
+/** Writes a switch of the kernel; false if the kernel refuses. */
 function turn(name: string, value: '0' | '1'): boolean {
   try {
     writeFileSync(name, value)
@@ -40,7 +40,7 @@ function turn(name: string, value: '0' | '1'): boolean {
   }
 }
 
-/** The program at the first place of a gate. */
+/** The program in the first slot of a gate. */
 function programIn(map: number): number {
   const text = execFileSync('bpftool', ['-j', 'map', 'lookup', 'id', String(map), 'key', ...zeros(4)], {
     encoding: 'utf8',
@@ -86,14 +86,14 @@ describe('tampering by root', { skip }, () => {
     assert.equal(await reads(agent), expected)
   })
 
-  it('the kernel detaches no link of another', async () => {
+  it('the kernel does not detach another program’s link', async () => {
     const links = list('link')
     assert.ok(links.length >= 4)
     for (const { id } of links) assert.match(bpftool('link', 'detach', 'id', String(id)), /not supported/i)
     assert.equal(await reads(agent), expected)
   })
 
-  it('an emptied gate, and one with another program, is put right, and is an event and an unready agent within ten seconds', async () => {
+  it('an emptied gate and a gate with another program are reported and repaired within ten seconds, and the agent is not ready', async () => {
     const from = agent.lines().length
     const { id } = mapOf('gate_0')
     const first = ['map', 'update', 'id', String(id), 'key', ...zeros(4), 'value', 'id']
@@ -105,7 +105,7 @@ describe('tampering by root', { skip }, () => {
     )
     console.log(`an emptied gate was seen after ${seconds.toFixed(1)} s`)
     assert.equal(await reads(agent), expected)
-    // The kernel takes only a program of the same kind. The last ones are of the object that the gate calls.
+    // The kernel takes only a program of the same kind. The last programs are of the object that the gate calls.
     const others = list('prog').toReversed()
     const foreign = others.find((other) => other.id !== programIn(id) && bpftool(...first, String(other.id)) === '')
     assert.ok(foreign !== undefined, 'no program of the same kind')
@@ -122,7 +122,7 @@ describe('tampering by root', { skip }, () => {
     assert.ok(agent.log().some(({ level, msg }) => level === 30 && msg === 'the tampering is gone'))
   })
 
-  it('switched off ftrace is reported, and is not touched', async () => {
+  it('switched-off ftrace is reported, and the agent does not change the switch', async () => {
     const refused = !turn(FTRACE, '0')
     assert.ok(!refused || MAJOR >= 7, 'kernels before 7.0 take it')
     if (!refused) await unready(agent, /^tampering: \/proc\/sys\/kernel\/ftrace_enabled: 0, expected 1/m)
@@ -143,7 +143,7 @@ describe('hooks that the kernel does not call', { skip }, () => {
     writeFileSync(PARANOID, paranoid)
   })
 
-  it(`with ${LEAST ? 'the rights of the unit' : 'all rights'}, are found by the next test access, which is no event; switched off kprobes are reported, and are not touched`, async () => {
+  it(`with ${LEAST ? 'the rights of the unit' : 'all rights'}, are found by the next test access, which makes no event; switched-off kprobes are reported, and the agent does not change the switch`, async () => {
     assert.ok(existsSync(KPROBES), `${KPROBES} is missing: mount debugfs`)
     const hook = (call: string): object => ({
       ...fileHook([path('Prefix', '/proc/', folder)]),

@@ -1,6 +1,6 @@
 /**
- * An agent in a small memory cgroup: a burst of reads is recorded, and no process of it is killed. The cgroup is charged for its kernel memory
- * and the files that it reads too; the kernel can take back the latter.
+ * An agent in a small memory cgroup: a burst of reads is recorded, and no process of it is killed. The cgroup also counts the agent's kernel memory
+ * and the cached files that it reads; the kernel can take back the cache.
  */
 import assert from 'node:assert/strict'
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'

@@ -18,9 +18,9 @@ import { livez } from './support/livez.ts'
 
 const skip = cannotRun()
 const READS = 200
-/** Only on the device: an exporter that uses its spool always reads each back. */
+/** With `use: always`, the exporter reads each event back from the device. */
 const WAITING = 500
-/** A sink that refuses eight in a row is held. */
+/** An exporter goes into `hold` after eight refusals in a row. */
 const REFUSED = 5
 /** V8 collects only worthwhile amounts; see support/flood.ts. */
 const REST_SLACK_BYTES = 12 << 20

@@ -1,5 +1,5 @@
 /**
- * The file that a process runs, if the unprivileged user who started it disguises it as another file or as none.
+ * The executable of a process whose unprivileged user disguises it as another file or as none.
  * The record must name the file that was executed, and mark a file that no longer has a name.
  */
 import assert from 'node:assert/strict'
@@ -18,7 +18,7 @@ import type { Line, ProcessRecord } from '../support/record.ts'
 const skip = cannotRun()
 const folder = skip === false ? opened(freshFolder('forged')) : '/none'
 const below = (...names: string[]): string => join(folder, ...names)
-/** Not far below the root, for `..` to reach it. */
+/** The folder is near the root, so that `..` can reach the root. */
 const link = `/tmp/ktrail-deep-${process.pid}`
 const user = { uid: UID, gid: UID }
 
@@ -52,8 +52,8 @@ describe('hostile forged paths', { skip }, () => {
     ['a binary', 'sshd'],
     ['a script', 'backup'],
   ] as const) {
-    test(`forged: ${what} behind a symlink and \`..\` is named as the kernel resolved it, not as the text reads`, async () => {
-      // From `deep`, six levels up are still the root; the kernel starts from the link's target.
+    test(`forged: ${what} behind a symlink and \`..\` has the path that the kernel resolved`, async () => {
+      // Six levels above `deep` is the root; the kernel starts from the link's target.
       const [record] = await running(`${link}/${'../'.repeat(6)}usr/sbin/${program}`, [])
       assert.equal(record?.binary, below('usr', 'sbin', program))
     })
@@ -92,7 +92,7 @@ describe('hostile forged paths', { skip }, () => {
     assert.ok(unlinked(records.at(-1)), JSON.stringify(records.at(-1)))
   })
 
-  test('forged: what is executed by its absolute name keeps that name, also behind a symlink', async () => {
+  test('forged: a program that is executed by its absolute name keeps that name, even if it is a symlink', async () => {
     symlinkSync(below('usr', 'sbin', 'sshd'), below('link'))
     for (const name of ['link', 'usr/sbin/sshd', 'usr/sbin/backup']) {
       const [record] = await running(below(name), [])

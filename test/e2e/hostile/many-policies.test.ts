@@ -1,4 +1,4 @@
-/** More policies on one function than the kernel allows programs of one kind, counting our programs and those of other tracers. */
+/** More policies on one function than programs of one kind that the kernel allows, ours and other tracers' together. */
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -12,7 +12,7 @@ import { fileHook, path, policy } from '../support/policy.ts'
 const POLICIES = 60
 /** BPF_MAX_TRAMP_LINKS: fentry, fexit and fmod_ret programs of one function. */
 const TRAMPOLINE = 38
-/** Emulated, sixty policies take half a minute to load; on a busy machine several times that. */
+/** In an emulated guest, sixty policies take half a minute to load, and longer on a busy machine. */
 const LOADED_MS = 600_000
 
 const skip = cannotRun()
@@ -80,7 +80,7 @@ describe('many policies on one function', { skip }, () => {
       'ATTACH_FAILED',
       /fexit to "security_file_open": the function has as many .* \(at most 38\)/,
     )
-    // 36 on 7.3, where the code of more does not fit into a page.
+    // 36 on 7.3, where the code for more programs does not fit into a page.
     assert.ok(attachedOthers > 29 && attachedOthers <= TRAMPOLINE, `${attachedOthers} programs of others`)
     const hook = { ...fileHook([path('Equal', file)]), call, args: [{ index: 0, type: 'file' }] }
     const { fexit: fexits = 0 } = await attached(agent)

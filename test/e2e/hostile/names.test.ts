@@ -16,13 +16,13 @@ import { fileHook, path, policy } from '../support/policy.ts'
 
 const skip = cannotRun()
 const folder = skip === false ? opened(freshFolder('names')) : '/none'
-/** Root's, and empty: a mount on it is visible in its namespace alone. */
+/** An empty folder of root; a mount on it is visible only in its own namespace. */
 const mounted = join(folder, 'm')
 
 /** A name of this many bytes that ends in `.secret`. */
 const secret = (bytes: number): string => `${'n'.repeat(bytes - '.secret'.length)}.secret`
 const PLAIN = 'p'.repeat(300)
-/** The name as a one-byte length would cut it. */
+/** The name after a cut by a one-byte length. */
 const CUT = PLAIN.slice(0, 300 & 0xff)
 const deep = (levels: number): string => `d${'e'.repeat(999)}/`.repeat(levels)
 
@@ -61,7 +61,7 @@ const ROWS: Row[] = [
   },
 ]
 
-/** Where the kernel allows them. */
+/** Names that only newer kernels allow. */
 const LONGEST: readonly string[] = [secret(4_000), `${deep(1)}${secret(4_000)}`, secret(4_095)]
 if (kernelAtLeast(6, 15)) {
   ROWS.push({
@@ -83,7 +83,7 @@ describe('hostile names', { skip }, () => {
 
   before(async () => {
     mkdirSync(mounted)
-    // As udev leaves it.
+    // The mode that udev gives the device.
     chmodSync('/dev/fuse', 0o666)
     hostileBinary('names')
     agent = await TestAgent.start()

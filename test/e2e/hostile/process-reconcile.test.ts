@@ -12,15 +12,15 @@ import { LONG } from '../../support/long.ts'
 const skip = cannotRun()
 const SLEEPERS = 1_000
 const HITS = 10_000
-/** Enough to fill the ring of the first test. In the second, the reserve would take nearly all records of so few processes: it lost 2. */
+/** Number of processes that fills the ring of the first test. In the second test, the reserve would take the records of so few. */
 const [FEW_SLEEPERS, FEW_HITS, RING] = LONG ? ([SLEEPERS, HITS, '1MiB'] as const) : ([300, 3_000, '256KiB'] as const)
-/** Each loses an exec and two exits: more than the reserve. */
+/** Processes whose exec and exit records need more than the reserve. */
 const SPAWNS = 600
 /** The guest is emulated. */
 const STOP_MS = 20_000
 const LOST = 'ktrail_kernel_lost_events_total'
 
-/** Existing processes: those of /proc, and the kernel itself. */
+/** Processes in /proc, and the kernel itself. */
 const real = (): number => readdirSync('/proc').filter((name) => /^\d+$/.test(name)).length + 1
 const known = async (agent: TestAgent): Promise<number> => (await agent.metrics()).sum('ktrail_processes')
 const lost = async (agent: TestAgent, reason: string): Promise<number> => (await agent.metrics()).sum(LOST, { reason })
@@ -101,7 +101,7 @@ describe('processes that start and end while the ring is full', { skip }, () => 
         'seconds until they agree': ms / 1000,
       })
       assert.ok((await lost(agent, 'ring_full_process')) - records > SLEEPERS / 2, 'the test must lose most of them')
-      // Named as in /proc, with the start time that the kernel records.
+      // The processes have the name in /proc, and the start time that the kernel records.
       const lines = await agent.during(() => late?.killHalf())
       const ends = lines.filter((line) => line.process_exit?.signal === 'SIGKILL').map(processOf)
       assert.equal(ends.length, SLEEPERS / 4)

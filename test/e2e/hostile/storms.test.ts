@@ -50,7 +50,7 @@ describe('hostile storms', { skip }, () => {
   })
   after(() => agent?.[Symbol.asyncDispose]())
 
-  test('storms: reads of an unwatched file are no events', { timeout: 1_200_000 }, async (t) => {
+  test('storms: reads of an unwatched file make no events', { timeout: 1_200_000 }, async (t) => {
     const found = hits(await during(join(folder, 'other', 'd', 'f'), UNWATCHED_READS))
     const [raced, unstable] = [await fallbacks('path_raced'), await fallbacks('path_unstable')]
     t.diagnostic(`${UNWATCHED_READS} reads: ${found.length} events, ${raced} raced, ${unstable} undecided`)

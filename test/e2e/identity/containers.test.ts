@@ -28,7 +28,7 @@ const LAYOUTS: ReadonlyArray<readonly [what: string, (id: string) => string]> = 
   ['a pod with cgroupfs', (id) => `/kubepods/besteffort/pod${UID.replaceAll('_', '-')}/${id}`],
 ]
 
-/** Events of the processes of busybox, with their container, and whether they are in the tree of its first process. */
+/** Events of busybox processes, with their container, and whether they descend from its first process. */
 const seen = (lines: readonly Line[]): string[] =>
   lines
     .filter((found) => processOf(found).binary === BUSYBOX)
@@ -71,7 +71,7 @@ describe('containers', { skip }, () => {
   })
   after(() => agent?.[Symbol.asyncDispose]())
 
-  test('containers: a process that ran before the agent is in its container, and what it becomes', async () => {
+  test('containers: a process that ran before the agent is in its container, and stays in it after an exec', async () => {
     const act = early ?? assert.fail()
     const lines = await agent.during(async () => {
       act.go()
@@ -82,7 +82,7 @@ describe('containers', { skip }, () => {
     assert.deepEqual(dockers(lines, act.pid), [docker, docker])
   })
 
-  test('containers: a process that is moved is there from then on, without an exec', async () => {
+  test('containers: a moved process is in its new container at once, without an exec', async () => {
     const ids = [freshId(), freshId()]
     const cgroups = ids.map((id) => join(CGROUPS, `libpod-${id}.scope`))
     for (const cgroup of cgroups) mkdirSync(cgroup)
@@ -93,7 +93,7 @@ describe('containers', { skip }, () => {
       const act = startAct([...does, ...does, ...does, ...does, line('fork', 1), line('exit', 0)])
       pid = act.pid
       for (const [i, to] of [first, second, CGROUPS, first].entries()) {
-        // Its exec, and a read before each move.
+        // Events of the exec, and of a read before each move.
         await agent.until('the read before the move', () => dockers(agent.lines(), pid).length === i + 2)
         writeFileSync(join(to, 'cgroup.procs'), String(pid))
         act.go()
@@ -107,7 +107,7 @@ describe('containers', { skip }, () => {
     assert.equal(processOf(lines.find((found) => found.process_exit !== undefined) ?? {}).docker, a)
   })
 
-  test('containers: below nineteen cgroups with long names it is still in its container', async () => {
+  test('containers: a process below nineteen cgroups with long names is still in its container', async () => {
     const id = freshId()
     const top = join(CGROUPS, `docker-${id}.scope`)
     const names = Array.from({ length: 19 }, (_, i) => `${i}-`.padEnd(200, 'x'))

@@ -35,7 +35,7 @@ const folders = (top: string, ...words: string[]): string[] =>
 
 /** The hierarchies of a host, mounted where systemd does; with `unified` also one of v2. Before that they are all of v2. */
 class Hierarchies implements Disposable {
-  /** Where a process has its place. */
+  /** The cgroup paths of a process. */
   readonly tops: string[] = []
   /** Controllers of PLACING that this kernel does not have on v1. */
   readonly lacking: string[] = []
@@ -53,7 +53,7 @@ class Hierarchies implements Disposable {
     for (const name of CONTROLLERS) await found.#mount(name, ['-t', 'cgroup', '-o', name])
     await found.#mount('systemd', ['-t', 'cgroup', '-o', 'none,name=systemd'])
     if (unified) await found.#mount('unified', ['-t', 'cgroup2'])
-    // Else nobody can be in a new cgroup.
+    // Without these settings no process can join a new cgroup.
     if (found.tops.some((top) => top.endsWith('/cpuset')))
       writeFileSync(join(CGROUPS, 'cpuset/cgroup.clone_children'), '1')
     return found
@@ -182,7 +182,7 @@ for (const [what, unified] of HOSTS) {
       await agent.until('the pods', () => agent.log().some(({ msg }) => msg === 'the pods of this node are known'))
     })
     after(async () => {
-      // Where a test failed it still waits.
+      // If a test failed, the process still waits.
       if (early !== undefined && waits) process.kill(early.pid, 'SIGKILL')
       await early?.ended
       await agent?.[Symbol.asyncDispose]()
@@ -203,7 +203,7 @@ for (const [what, unified] of HOSTS) {
     const expected = (policies: string, id = '', pod = ''): string[] =>
       policies.split(' ').map((name) => `${name} ${id.slice(0, 31)} ${pod} ${pod === '' ? '' : `containerd://${id}`}`)
 
-    test(`hierarchies: ${what}: by a controller of v1 processes are placed`, (t: TestContext) => {
+    test(`hierarchies: ${what}: a controller of v1 determines the place of processes`, (t: TestContext) => {
       // Kernels may be built without some of them on v1.
       for (const each of hierarchies.lacking) t.diagnostic(each)
       assert.ok(PLACING.some((name) => hierarchies.tops.includes(join(CGROUPS, name))))
@@ -255,7 +255,7 @@ for (const [what, unified] of HOSTS) {
       })
     }
 
-    test(`hierarchies: ${what}: no record is unaccounted for`, async () => {
+    test(`hierarchies: ${what}: every record is accounted for`, async () => {
       assert.equal((await agent.metrics()).sum('ktrail_accounting_imbalance_events'), 0)
     })
   })

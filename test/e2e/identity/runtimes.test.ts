@@ -20,7 +20,7 @@ const BUSYBOX = '/bin/busybox'
 const UID = '1c9a7f0e-5f6d-4a6e-9a55-0d1c4f0b8a11'
 const KTRAIL = fileURLToPath(new URL('../../../ktrail', import.meta.url))
 const HOOK = JSON.parse(readFileSync(new URL('../../../deploy/oci-hook/ktrail.json', import.meta.url), 'utf8')).hook
-/** Its command; tests replace the parts that do not fit a slow guest without /usr/bin/ktrail. */
+/** The hook's command; tests replace the parts that do not fit a slow guest without /usr/bin/ktrail. */
 const SHELL: string = HOOK.args[2]
 const COMMAND = 'timeout --kill-after=1 4 /usr/bin/ktrail oci-hook'
 const HOOK_LOG = join(folder, 'hook.log')
@@ -62,7 +62,7 @@ const execOf = (lines: readonly Line[], id: string): Line => {
 }
 
 describe('runtimes', { skip }, () => {
-  test('runtimes: the hook in deploy/ is the one that is tested', () => assert.ok(SHELL.includes(COMMAND)))
+  test('runtimes: deploy/ has the tested hook', () => assert.ok(SHELL.includes(COMMAND)))
 
   let agent: TestAgent
   const asked: string[] = []
@@ -122,14 +122,14 @@ describe('runtimes', { skip }, () => {
     )
     // The hook caused the only request for it.
     assert.equal(asked.filter((path) => path.includes(id.slice(0, 31))).length, 1)
-    // A container that the runtime does not have goes without a name, and is not waited for again.
+    // Events of a container that the runtime does not know are sent without a name, and later ones do not wait.
     const other = freshId()
     const more = await agent.during(() => run('runc', other, `/docker/${other}`))
     assert.equal('container' in ((execOf(more, other) as { ktrail?: object }).ktrail ?? {}), false)
     assert.equal(processOf(execOf(more, other)).docker, other.slice(0, 31))
   })
 
-  test('runtimes: a container starts when the agent hangs, and when it is away; the hook logs a line', async (t) => {
+  test('runtimes: a container starts even if the agent hangs or is absent; the hook logs a line', async (t) => {
     process.kill(agent.pid, 'SIGSTOP')
     const hanging = freshId()
     t.diagnostic(`while it hangs: ${Math.round(await run('runc', hanging, `/docker/${hanging}`))} ms`)

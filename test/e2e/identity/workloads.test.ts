@@ -20,7 +20,7 @@ import { scripted, writeKubeconfig } from '../../support/kubernetes/scripted.ts'
 import type { Scripted } from '../../support/kubernetes/scripted.ts'
 
 const skip = cannotRun()
-/** How many come and go; `make churn` sets these. */
+/** Number of pods and containers that come and go; `make churn` sets these. */
 const CHURN = {
   pods: Number(process.env['KTRAIL_CHURN_PODS'] || 20),
   containers: Number(process.env['KTRAIL_CHURN_CONTAINERS'] || 2),
@@ -111,7 +111,7 @@ const POLICIES: Readonly<Record<string, string>> = {
   hp: policyFor('hp', { ...H, ...P }),
   hpc: policyFor('hpc', { ...H, ...P, ...C }),
   ns: namespaced,
-  // Alone on its function, which remembers cgroups that it is not for.
+  // The only policy on its function, which remembers cgroups that the policy does not match.
   alone: JSON.stringify({
     apiVersion: 'cilium.io/v1alpha1',
     kind: 'TracingPolicy',
@@ -140,7 +140,7 @@ class Cgroups implements Disposable {
     return at
   }
 
-  /** Below a cgroup that belongs to a user, who named them. */
+  /** Cgroups below one that belongs to a user, who chose their names. */
   ofUser(name: string, ...names: string[]): string {
     let at = this.make(name)
     for (const [i] of names.entries()) {
@@ -166,10 +166,10 @@ describe('workloads', { skip }, () => {
   let agent: TestAgent
   let api: Scripted
   let watching: ServerResponse | undefined
-  /** The pods of the API server, and changes that no watch got. */
+  /** The pods of the API server, and changes that no watch has received. */
   const cluster = new Map([WEB, OTHER].map((pod) => [pod.uid, pod]))
   const unsent: string[] = []
-  /** The API server no longer has the point where a watch ended. */
+  /** The API server no longer has the version at which a watch ended. */
   let forgotten = false
   let away = false
   let early: ReturnType<typeof startAct> | undefined
@@ -230,7 +230,7 @@ describe('workloads', { skip }, () => {
     else watching.write(text)
   }
 
-  /** All connections end, and new ones too until `back`. */
+  /** The API server closes all connections, and new ones until `back`. */
   function goAway(): void {
     away = forgotten = true
     watching = undefined
@@ -291,7 +291,7 @@ describe('workloads', { skip }, () => {
     assert.equal(await seenIn(cgroups.make('a-service-of-systemd-with-a-very-long-name.service')), 'all h hc hp hpc')
   })
 
-  test('workloads: a container outside of pods is on the host before the agent has heard of it', async () => {
+  test('workloads: a container outside of pods counts as host before the agent knows it', async () => {
     const counted = await unknown()
     for (const names of [
       [freshId()],
@@ -304,7 +304,7 @@ describe('workloads', { skip }, () => {
     assert.equal(await unknown(), counted)
   })
 
-  test('workloads: what may be a pod is not on the host before the agent has heard of it, counted', async () => {
+  test('workloads: a cgroup that may be a pod does not count as host before the agent knows it, counted', async () => {
     const uid = '2c9a7f0e-5f6d-4a6e-9a55-00000000000'
     const counted = await unknown()
     for (const pod of [
@@ -319,7 +319,7 @@ describe('workloads', { skip }, () => {
     assert.ok((await unknown()) >= counted + 4)
   })
 
-  test('workloads: a user to whom a cgroup was delegated stays on the host, by whatever names', async () => {
+  test('workloads: processes in a cgroup that was delegated to a user stay on the host, whatever its names', async () => {
     const counted = await unknown()
     for (const name of ['user@1.service', 'user@2.service']) {
       assert.equal(await seenIn(cgroups.ofUser(name, `pod${WEB.uid}`, side)), 'all h hc hp hpc')
@@ -333,7 +333,7 @@ describe('workloads', { skip }, () => {
     assert.equal(await seenIn(cgroups.of(OTHER, ofOther)), 'all by c hc')
   })
 
-  test('workloads: below a container it is still in it, whatever the names', async () => {
+  test('workloads: a process below a container is still in it, whatever the names', async () => {
     const counted = await unknown()
     assert.equal(await seenIn(cgroups.make(`pod${WEB.uid}`, side, 'system.slice', 'nginx.service')), OF_SIDE)
     assert.equal(await seenIn(cgroups.make(`pod${WEB.uid}`, side, `pod${OTHER.uid}`, ofOther)), OF_SIDE)
@@ -368,14 +368,14 @@ describe('workloads', { skip }, () => {
     )
   })
 
-  test('workloads: of a pod that is not known yet only what asks for nothing, counted; and all as soon as it is known', async () => {
+  test('workloads: only policies without conditions see an unknown pod, counted; all do as soon as it is known', async () => {
     const late: TestPod = { ...WEB, name: 'late', uid: uidOf(2), containers: {} }
     const id = freshId()
     const cgroup = cgroups.of(late, id)
     assert.equal(await seenIn(cgroup), 'all')
     const counted = await unknown()
     assert.ok(counted > 0)
-    // The pod first: its container is reported after it has begun.
+    // The pod comes first: its container is reported after the container has started.
     change('ADDED', late)
     await agent.until('the pod to count', async () => (await seenIn(cgroup)) === OF_SIDE)
     assert.ok((await unknown()) > counted)
@@ -388,7 +388,7 @@ describe('workloads', { skip }, () => {
     await agent.until('the label to count again', async () => (await seenIn(cgroup)) === OF_MAIN)
   })
 
-  test('workloads: containers come and go under load, and none is taken for another', async (t) => {
+  test('workloads: containers come and go under load, and no policy confuses them', async (t) => {
     const churned = join(folder, 'churn-')
     const kinds = ['even', 'odd']
     for (const churn of kinds) {
@@ -418,7 +418,8 @@ describe('workloads', { skip }, () => {
     // Mixed, and in the same order each time.
     const step = [37, 41].find((prime) => all.length % prime !== 0) ?? 1
     const left = all.map((_, i) => all[(step * i) % all.length] ?? assert.fail())
-    // kubelet makes a pod's cgroup long before its first process. Here that comes at once, and may be a call before the agent has heard of it.
+    // kubelet makes a pod's cgroup long before its first process. Here the process starts at once, and may make a call before the agent knows the
+    // cgroup.
     const firsts = new Set<string>()
     const gaveUp = async (): Promise<number> => (await agent.metrics()).sum('ktrail_enrichment_gave_up_events_total')
     const start = { unknown: await unknown(), gaveUp: await gaveUp() }
@@ -510,7 +511,7 @@ describe('workloads', { skip }, () => {
     )
   })
 
-  test('workloads: the agent finds its hooks at work, though one of them remembers its cgroup', () => {
+  test('workloads: test accesses find the hooks working, although one hook remembers the agent’s cgroup', () => {
     // Tests above stop the agent.
     assert.deepEqual(
       agent.log().filter(({ msg }) => msg?.startsWith('tampering: ') && !msg.startsWith('tampering: the agent: ')),
@@ -543,7 +544,7 @@ describe('workloads', { skip }, () => {
   const long =
     process.env['KTRAIL_LONG'] === '1' ? false : 'KTRAIL_LONG=1 makes 16,384 cgroups of pods, which takes half a minute'
   test(
-    'workloads: with a full table a new pod is unknown, counted; one that is made once there is room is known',
+    'workloads: with a full table a new pod is unknown, counted; a pod that is made when the table has room is known',
     { skip: long },
     async () => {
       const names = Array.from({ length: ALL }, (_, i) => join(TOP, `pod${uidOf(1_000 + i)}`))
@@ -582,7 +583,7 @@ describe('workloads', { skip }, () => {
     assert.equal(await seenIn(cgroup), OF_SIDE)
     const page = await agent.metrics()
     assert.equal(page.sum('ktrail_accounting_imbalance_events'), 0)
-    // In the pod, by the policy for pods in this namespace.
+    // Calls in the pod match the policy for pods in this namespace.
     assert.ok(page.sum('ktrail_namespace_events_total', { policy: 'p', namespace: WEB.namespace }) > 0)
     assert.equal(page.sum('ktrail_namespace_events_total', { namespace: '' }), 0)
   })

@@ -27,10 +27,10 @@ const PERIODS = 4
 /** Ended processes leave the table and garbage is collected after a burst; the start is one. */
 const QUIET_MS = 20_000
 const HITS = 2000
-/** While it is 1, the kernel counts runs of BPF programs and their time. */
+/** If this sysctl is 1, the kernel counts runs of BPF programs and their time. */
 const STATISTICS = '/proc/sys/kernel/bpf_stats_enabled'
 
-/** A sink gets records about the agent with their numbers. */
+/** Records about the agent are numbered for a sink. */
 const isEvent = (line: string): boolean => !line.startsWith('{"agent_change"')
 
 /** Texts and lists of texts among the attributes of a record. */
@@ -91,7 +91,7 @@ describe('idle', { skip: cannotRun() }, () => {
     assert.ok(leastMs <= CPU_MS, `${leastMs} ms of CPU, expected at most ${CPU_MS}`)
   })
 
-  test('idle: then the sink gets each event of the file once, and runs of programs are counted', async () => {
+  test('idle: afterwards the sink gets each event of the file once, and runs of programs are counted', async () => {
     const { folder, file } = target()
     assert.equal(await agent.apply('watched', policy('watched', [fileHook([path('Prefix', folder)])])), 'added')
     writeFileSync(STATISTICS, '1')

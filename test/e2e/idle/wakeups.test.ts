@@ -1,6 +1,6 @@
 /**
- * The reader of the ring sleeps without a timer: every record must find it awake or wake it, and a record each must not wake it each time.
- * Without the agent's housekeeping, which would find a record that woke nobody.
+ * The reader of the ring sleeps without a timer: every record must find it awake or wake it, but not every record may cost a wakeup. The agent's
+ * housekeeping is off, because it would find a record that woke no reader.
  */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
@@ -60,7 +60,7 @@ async function read(kernel: KernelSide, want: number, tgids: ReadonlySet<number>
     seen.reads++
     decodeChunk(chunk, (raw) => {
       const atNs = BigInt(raw.sec) * 1_000_000_000n + BigInt(raw.nsec)
-      // Earlier records came while nobody read.
+      // Earlier records came while no reader ran.
       if (atNs >= startNs) seen.longestMs = Math.max(seen.longestMs, Number(now - atNs) / 1e6)
       if (raw.op === 'hook' && tgids.has(raw.tgid)) seen.records++
     })
@@ -92,24 +92,30 @@ describe('wakeups', { skip: cannotRun() }, () => {
   after(() => kernel?.[Symbol.dispose]())
 
   for (const { name, reads, pause } of LOADS) {
-    test(`wakeups: no record waits unseen, and few wake the reader: ${name}`, { timeout: 120_000 }, async (context) => {
-      const script = `open my $f, "<", $ARGV[0] or die; for (1..${reads}) { sysread $f, my $b, 1; ${pause} }`
-      const children = Array.from({ length: READERS }, () => spawn('perl', ['-e', script, file], { stdio: 'inherit' }))
-      const tgids = new Set(children.map(({ pid }) => pid ?? 0))
-      const startMs = performance.now()
-      const ends = children.map((child) => once(child, 'exit'))
-      const { records, longestMs, wakeups, reads: taken } = await read(kernel, READERS * reads, tgids)
-      const seconds = (performance.now() - startMs) / 1000
-      for (const [code] of await Promise.all(ends)) assert.equal(code, 0)
-      context.diagnostic(
-        `${records} records in ${seconds.toFixed(1)} s: ${wakeups} wakeups, ${taken} reads, longest wait ${longestMs.toFixed(1)} ms`,
-      )
-      assert.equal(kernel.counts().counters.ring_full_hook, 0)
-      // A burst may be longer than the reader is fast.
-      if (pause !== '') assert.ok(longestMs <= MAX_DELAY_MS + LATE_MS, `a record waited ${longestMs} ms`)
-      // One at the first record after each sleep; a few more while the reader catches up with the writers.
-      const most = Math.ceil((seconds * 1000) / MAX_DELAY_MS) * 4 + records / 20
-      assert.ok(wakeups <= most, `${wakeups} wakeups, expected at most ${most}`)
-    })
+    test(
+      `wakeups: every record is read in time, and few wake the reader: ${name}`,
+      { timeout: 120_000 },
+      async (context) => {
+        const script = `open my $f, "<", $ARGV[0] or die; for (1..${reads}) { sysread $f, my $b, 1; ${pause} }`
+        const children = Array.from({ length: READERS }, () =>
+          spawn('perl', ['-e', script, file], { stdio: 'inherit' }),
+        )
+        const tgids = new Set(children.map(({ pid }) => pid ?? 0))
+        const startMs = performance.now()
+        const ends = children.map((child) => once(child, 'exit'))
+        const { records, longestMs, wakeups, reads: taken } = await read(kernel, READERS * reads, tgids)
+        const seconds = (performance.now() - startMs) / 1000
+        for (const [code] of await Promise.all(ends)) assert.equal(code, 0)
+        context.diagnostic(
+          `${records} records in ${seconds.toFixed(1)} s: ${wakeups} wakeups, ${taken} reads, longest wait ${longestMs.toFixed(1)} ms`,
+        )
+        assert.equal(kernel.counts().counters.ring_full_hook, 0)
+        // The reader may need longer than the burst.
+        if (pause !== '') assert.ok(longestMs <= MAX_DELAY_MS + LATE_MS, `a record waited ${longestMs} ms`)
+        // One wakeup at the first record after each sleep, and a few more while the reader catches up with the writers.
+        const most = Math.ceil((seconds * 1000) / MAX_DELAY_MS) * 4 + records / 20
+        assert.ok(wakeups <= most, `${wakeups} wakeups, expected at most ${most}`)
+      },
+    )
   }
 })

@@ -1,4 +1,4 @@
-/** A row for each type of argument: a small program makes the call, and the record of it is compared whole. */
+/** One row for each type of argument: a small program makes the call, and the whole record is compared. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { release } from 'node:os'
@@ -58,7 +58,7 @@ const DENTRY: Row['args'] = [
 ]
 /** Kernels differ in whether a char has a sign. */
 const [CHAR] = skip === false ? await kernelMembers(['linux_binprm buf[1]']) : []
-/** As security_inode_mkdir is given it: 7.3 adds the type, 6.12 does not. */
+/** The mode as security_inode_mkdir gets it: 7.3 adds the type, 6.12 does not. */
 const MODE = Number.parseInt(release()) < 7 ? 0o700 : 0o40700
 const mkdir = (argument: ArgumentRecord): readonly ArgumentRecord[] => [
   { ...argument, label: 'what' },
@@ -461,7 +461,7 @@ const register = (resolve: string, type: string): NonNullable<Row['data']>[numbe
 })
 
 const failed: readonly ArgumentRecord[] = [{ error_arg: { Message: 'Bad address for basic type' } }, { int_arg: 0o600 }]
-/** Values that a call has of its mode, or of its descriptor. */
+/** Values of a call that depend on its mode or its descriptor. */
 const shownAs = (type: string, [descriptor = {}, mode = {}]: readonly ArgumentRecord[]): ArgumentRecord =>
   type === 'fd' ? descriptor : type === 'uint8' ? { uint_arg: 0o600 & 0xff } : mode
 
@@ -502,7 +502,7 @@ const REGISTERS: readonly Row[] = [
   })),
 ]
 
-/** How many capabilities root has depends on the kernel. */
+/** The number of root's capabilities depends on the kernel. */
 const known = (args: readonly ArgumentRecord[]): ArgumentRecord[] =>
   args.map((each): ArgumentRecord => {
     const text = JSON.stringify(each)
@@ -532,7 +532,7 @@ before(() => {
   if (skip === false) makeProgram('e2e/arguments', program)
 })
 
-// An agent for each: one with all of them is not ready in time in an emulated guest.
+// Each group has its own agent: with all policies, an agent is not ready in time in an emulated guest.
 for (const [of, rows] of Object.entries({
   'of all types': ROWS,
   'in structs of the kernel': OBJECTS,

@@ -39,7 +39,7 @@ const WRITE = { call: 'sys_write', args: [BUFFER, { index: 2, type: 'size_t' }] 
 /** Result of a write if only a part of its bytes can be read: their number, or EFAULT. */
 const WRITTEN = kernelAtLeast(5, 16) ? 10 : -14
 const FILLED = 'x'.repeat(4095)
-/** Bytes that the program writes at once, and how many are read of them with maxData. */
+/** Number of bytes that the program writes at once, and the number that maxData reads. */
 const LARGE = 20_000
 const DATA = 'x'.repeat(16_384)
 

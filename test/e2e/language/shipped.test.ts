@@ -1,4 +1,4 @@
-/** The policies that Tetragon ships, as far as they load: all of them on a kernel at once, and a call for each that a program can make. */
+/** The policies shipped by Tetragon that load: all at once on a kernel, with a call for each one that a program can trigger. */
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
@@ -20,7 +20,7 @@ const REFUSED: Readonly<Record<string, RegExp>> = {
   'tracingpolicy/killer': /Override on system calls requires a kernel with/,
   'tracingpolicy/modules-nohost': /kubernetes/,
 }
-/** Hundreds of functions, and each system call of each process: kinds.test.ts has such hooks. */
+/** Policies on hundreds of functions or all system calls: kinds.test.ts has such hooks. */
 const TOO_MUCH = ['tracingpolicy/list-syscalls-generated', 'tracingpolicy/raw_syscalls']
 /** They match no program of this test, or this kernel does not call the function. */
 const QUIET = new Set(
@@ -30,7 +30,7 @@ const QUIET = new Set(
     'datagram-with-selectors',
     'security-socket-connect-block-others', // /usr/bin/curl
     'tcp-connect-only-local-addrs',
-    'fd_install_ns', // numbers of namespaces that there are not
+    'fd_install_ns', // numbers of namespaces that do not exist
   ].map((name) => `tracingpolicy/${name}`),
 )
 

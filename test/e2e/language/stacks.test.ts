@@ -39,7 +39,7 @@ const HOOKS: Readonly<Record<string, object>> = {
 
 const symbols = (frames: readonly FrameRecord[] = []): string[] => frames.flatMap(({ symbol }) => symbol ?? [])
 
-/** Runs the program until there is an event of each policy. */
+/** Runs the program until each policy has an event. */
 async function run(agent: TestAgent, records: Map<string, KprobeRecord>): Promise<void> {
   const from = agent.lines().length
   const child = spawn(program, [file], { stdio: ['pipe', 'ignore', 'inherit'] })
@@ -106,7 +106,7 @@ describe('stacks', { skip }, () => {
     })
   }
 
-  test('stacks: a policy has those that it asks for, and without expose_stack_addresses no addresses', () => {
+  test('stacks: a policy has only its own stacks, without addresses unless expose_stack_addresses is set', () => {
     assert.equal(records.get('kernel')?.user_stack_trace, undefined)
     assert.equal(records.get('neither')?.kernel_stack_trace, undefined)
     assert.equal(records.get('neither')?.user_stack_trace, undefined)

@@ -1,4 +1,4 @@
-/** Kinds of hooks and lists that only a kernel can fill: their reports of known calls. */
+/** Kinds of hooks, and lists that only a kernel can fill: the events of known calls. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, rmdirSync, writeFileSync } from 'node:fs'
@@ -119,7 +119,7 @@ describe('kinds of hooks', { skip }, () => {
 
   const identity = kernelAtLeast(5, 17) ? false : 'UnderDir needs Linux 5.17'
   if (identity !== false) console.log(`writes of the kernel itself: skipped: ${identity}`)
-  test('writes of the kernel itself pass no permission hook, but __kernel_write', { skip: identity }, async () => {
+  test('writes of the kernel itself pass __kernel_write instead of a permission hook', { skip: identity }, async () => {
     const [folder, pattern] = ['/tmp/ktrail-kinds-kernel', '/proc/sys/kernel/core_pattern']
     const [accounted, core] = [`${folder}/acct`, `${folder}/core`]
     const previous = readFileSync(pattern, 'utf8')
@@ -139,7 +139,7 @@ describe('kinds of hooks', { skip }, () => {
     ]
     assert.deepEqual(files('security_file_open').toSorted(), [accounted, core])
     assert.deepEqual(files('security_file_permission'), [])
-    // acct(2) takes the file into a mount of its own, so that its path is not the one it was opened by.
+    // acct(2) opens the file through a mount of its own, so its path is not the one that opened it.
     const written = files('__kernel_write')
     assert.ok(written.includes(core) && written.length === 2, JSON.stringify(written))
   })
@@ -269,7 +269,7 @@ describe('kinds of hooks', { skip }, () => {
     assert.deepEqual(sorted(traced), sorted(wanted))
   })
 
-  test('tracepoints: one that the kernel does not have, or that has no such field, refuses the policy', async () => {
+  test('tracepoints: a policy on a missing tracepoint or a missing field is refused', async () => {
     for (const [tracepoint, message] of [
       [
         { subsystem: 'sched', event: 'sched_process_exek' },
@@ -293,7 +293,7 @@ describe('kinds of hooks', { skip }, () => {
     }
   })
 
-  test('tracepoints: a call is killed at its begin', async () => {
+  test('tracepoints: the process is killed at the entry of the call', async () => {
     const spec = {
       tracepoints: [
         {

@@ -35,13 +35,13 @@ const TYPES: readonly Type[] = [
 ]
 const typeOf = (name: string): Type => TYPES.find(([own]) => own === name) ?? assert.fail(name)
 
-/** Around the ends of every width, and values beyond a double. */
+/** Values around the limits of every width, and values that a double cannot hold. */
 const PASSED: readonly bigint[] = [7n, 8n, 16n, 31n, 32n, 53n, 63n]
   .flatMap((bits) => [2n ** bits - 1n, 2n ** bits, 2n ** bits + 1n, -(2n ** bits), -(2n ** bits) - 1n])
   .concat(0n, 1n, -1n, 200n, -2n)
   .map((value) => BigInt.asIntN(64, value))
 
-/** The argument as a type reads it. */
+/** The argument as this type shows it. */
 const readAs = ([, signed, bits]: Type, value: bigint): bigint =>
   signed ? BigInt.asIntN(bits, value) : BigInt.asUintN(bits, value)
 

@@ -59,7 +59,7 @@ const on = (operator: string, ...values: string[]): Filter => ({ index: 0, opera
 const mask = (operator: string, ...values: number[]): Filter => ({ index: 1, operator, values: values.map(String) })
 const below = (...names: string[]): string => join(top, ...names)
 
-/** A script that touches files, and the calls that it makes. */
+/** A script that accesses files, and its calls. */
 interface Work {
   readonly does: string[]
   readonly accesses: Access[]
@@ -67,7 +67,7 @@ interface Work {
 
 const HOOKS_AT_ONCE = 16
 
-/** Every file is read once and written once. */
+/** Each file is read once and written once. */
 function touching(files: readonly string[]): Work {
   const does: string[] = []
   const accesses: Access[] = []
@@ -208,7 +208,7 @@ function randomFiles(root: string, pick: (bound: number) => number): string[] {
   const files = new Set<string>()
   while (files.size < 40) {
     const names = Array.from({ length: 1 + pick(10) }, () => `${ALPHABET[pick(ALPHABET.length)]}${pick(2) ? '' : '.d'}`)
-    // Each file name ends in another letter, so that none is another's folder.
+    // Each file name ends in another letter, so that no name is the folder of another file.
     names.push(`${ALPHABET[pick(ALPHABET.length)]}f`)
     files.add(below(root, ...names))
   }
@@ -266,13 +266,13 @@ describe('operators', { skip }, () => {
 
   describe('operators: one by one', () => {
     const got = new Map<string, Access[]>()
-    /** One script for each part; they differ in the name of the script. */
+    /** Each part has a script with its own name. */
     const all = new Map<Readonly<Record<string, Selectors>>, Access[]>()
     before(async () => {
       const work = touching(FILES)
       const both = { does: [...work.does, ...EXTRA.does], accesses: [...work.accesses, ...EXTRA.accesses] }
       const hooks = Object.entries(HOOKS)
-      // In parts: the number of hooks on one function is tested elsewhere.
+      // Rows are applied in parts, because another test covers the number of hooks on one function.
       for (let from = 0; from < hooks.length; from += HOOKS_AT_ONCE) {
         const part = Object.fromEntries(hooks.slice(from, from + HOOKS_AT_ONCE))
         const seen = await observed(`operators-${from}`, part, both)
@@ -305,7 +305,7 @@ describe('operators', { skip }, () => {
           ]),
         ]),
       )
-      // Half of the hooks have no broad first filter: only their own values select.
+      // Half of the hooks have no broad first filter, so only their own values select.
       for (const [i, message] of Object.keys(hooks).entries()) {
         if (i % 2 === 0) hooks[message] = (hooks[message] ?? []).map((filters) => filters.slice(1))
       }

@@ -49,7 +49,7 @@ function ofLength(top: string, bytes: number): { does: string[]; want: Buffer[] 
   const names: string[] = []
   let rest = bytes - Buffer.byteLength(top) - '/f'.length
   while (rest > 0) {
-    // No byte is left for a further name: its slash takes that.
+    // No byte is left for a further name, because the slash takes the last one.
     const take = Math.min(rest === 257 ? 250 : 256, rest)
     names.push('n'.repeat(take - 1))
     rest -= take
@@ -84,7 +84,7 @@ const NAMES: readonly Buffer[] = [
 
 const inWatched = (name: Buffer): Buffer => Buffer.concat([Buffer.from(`${watched}/names/`), name])
 
-/** A filter has the end of its path that records show. */
+/** A filter with the end of the path that records show. */
 const elsewhere = ofLength(join(outside, 'longer'), 4097)
 const endOf = ([first = Buffer.alloc(0)]: readonly Buffer[]): string => kept(first).text
 
@@ -229,7 +229,7 @@ const CASES: readonly Case[] = [
       ),
       line('read', below('ovl', 'f')),
     ],
-    // The overlay reads the layer below in its turn. Since 6.8 that file has a path of its own, in a hidden mount;
+    // The overlay itself reads the layer below. Since 6.8 that file has a path of its own, in a hidden mount;
     // before, it had the overlay's, so that one read passes the hook twice.
     want: kernelAtLeast(6, 8) ? [below('ovl', 'f')] : [below('ovl', 'f'), below('ovl', 'f')],
   },
@@ -302,9 +302,9 @@ const CASES: readonly Case[] = [
   },
 ]
 
-/** How often the storm is repeated at most. */
+/** Maximum number of storms. */
 const STORMS = 5
-/** Folders above the renamed one: the longer a walk, the more of the time a rename meets it. The fast walk takes 64 steps. */
+/** Number of folders above the renamed one: the longer a walk, the more often a rename meets it. The fast walk takes 64 steps. */
 const STORM_DEPTH = 40
 
 function read(found: Line): { text: string; flags?: string } {
@@ -349,7 +349,8 @@ describe('paths', { skip }, () => {
     writeFileSync(join(a, 'c', 'f'), '')
     const counts: Record<string, number> = {}
     let raced = 0
-    // QEMU goes on with the other emulated processor ten times a second: most often in the middle of such a walk. One storm is nearly always enough.
+    // QEMU switches to the other emulated processor ten times a second, most often in the middle of such a walk. So one storm is nearly always
+    // enough.
     for (let round = 0; round < STORMS && raced === 0; round++) {
       const lines = await agent().during(() =>
         runAct([line('spin', join(a, 'c', 'f'), a, b, below('beside-a'), below('beside-b'), reads)]),

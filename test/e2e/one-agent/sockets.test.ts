@@ -124,7 +124,7 @@ const BY_TYPE: Readonly<Record<string, readonly Row[]>> = {
     ['State', ['TCP_CLOSE'], ['web', 'tls', 'web6', 'ssh6', 'dns', 'mdns6']],
   ],
 }
-/** Function, and where its argument is. */
+/** A function, and the position of its argument. */
 const CALLS: Readonly<Record<string, readonly [call: string, type: string, index: number]>> = {
   sock: ['tcp_connect', 'sock', 0],
   skb: ['ip_output', 'skb', 2],
@@ -139,7 +139,7 @@ function hook(key: string, row: Row): object {
   const [call, type, index] = CALLS[key] ?? assert.fail(key)
   const [operator, values] = row
   const filter = { index, operator, ...(values.length === 0 ? {} : { values }) }
-  // A sockaddr does not say whose it is: the socket beside it does.
+  // A sockaddr does not name its owner; the socket argument beside it does.
   const args = key === 'sockaddr' ? [{ index: 0, type: 'socket' }] : []
   return {
     call,
@@ -152,7 +152,7 @@ function hook(key: string, row: Row): object {
 
 describe('sockets', { skip }, () => {
   const agent = sharedAgent()
-  /** Names of the program's actions, by message of the hook, each once. */
+  /** Names of the program's actions, each once, by message of the hook. */
   const got = new Map<string, Set<string>>()
   const records = new Map<string, ArgumentRecord>()
 
@@ -166,7 +166,7 @@ describe('sockets', { skip }, () => {
       if (kprobe?.process?.binary !== actBinary()) continue
       const [first, second] = kprobe.args ?? []
       const ends = (second ?? first)?.sock_arg ?? first?.skb_arg ?? {}
-      // Packets back from the other end have the ports the other way round; they are not of interest.
+      // Packets from the other end have swapped ports and are ignored.
       const name = PORTS[Number(ends['sport'])]
       if (name === undefined) continue
       const message = kprobe.message ?? ''
@@ -302,7 +302,7 @@ describe('sockets', { skip }, () => {
     const caller = { ...unix('Family', 'AF_UNIX'), call: 'sys_connect', syscall: true, message: 'caller' }
     const added = await agent().apply(name, policy(name, [...hooks, caller]))
     assert.equal(added, 'added', JSON.stringify(agent().log().at(-1)))
-    // The longest one first: its rest on the kernel's stack is no part of the names after it.
+    // The longest name comes first: its remains on the kernel's stack must not be part of later names.
     const does = [line('unix', longest), line('unix', '@short'), line('unix', '/run/a'), line('unix', '@padded', 110)]
     const lines = await agent().during(() => runAct([...does, line('unix', '', 2), DOES['web'] ?? '']))
     await agent().withdraw(name)

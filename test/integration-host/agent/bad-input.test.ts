@@ -1,6 +1,6 @@
 /**
  * Starts that must fail: a clear message, and exit code 78 (the user's configuration) or 1 (the machine). The kernel plays records where a start comes
- * that far; test/e2e/bad-input.test.ts has what a real one must not keep.
+ * that far; test/e2e/bad-input.test.ts has the parts that a real kernel must not keep.
  */
 import assert from 'node:assert/strict'
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
@@ -13,7 +13,7 @@ import { BAD_POLICIES, GOOD } from '../../support/policies/bad.ts'
 const skip = cannotReplay()
 
 describe('bad policies', { skip }, () => {
-  it('all at once: exit code 78, and each is reported with its position and message', async () => {
+  it('bad policies together: exit code 78, and each is reported with its position and message', async () => {
     const folder = hostFolder('bad')
     const config = withKeys(folder, { policies: BAD_POLICIES.map((_, i) => join(folder, `${i}`, 'p.yaml')) })
     for (const [i, { text }] of BAD_POLICIES.entries()) {
@@ -59,7 +59,7 @@ const archive = (file: string): Readonly<Record<string, unknown>> => ({
   exporters: { a: { type: 'file', path: file } },
 })
 
-/** In a mount name space of its own: `mounts`, then the command. */
+/** Runs `mounts` and then the command in its own mount namespace. */
 const unshared = (mounts: string): readonly string[] => ['unshare', '-m', 'sh', '-ec', `${mounts}; exec "$0" "$@"`]
 
 interface BadStart {
@@ -68,7 +68,7 @@ interface BadStart {
   readonly message: RegExp
   /** Sets up the failure; returns the config's keys. */
   readonly keys?: (folder: string) => Readonly<Record<string, unknown>>
-  /** Wrapper of `ktrail run` on this host, which ends before it needs a kernel. Absent: the agent runs on a played kernel. */
+  /** Wrapper of `ktrail run` on this host, for starts that end before they need a kernel. Without it, the agent runs on a replayed kernel. */
   readonly wrapper?: readonly string[]
 }
 

@@ -11,7 +11,7 @@ import { typed } from '../../unit/collector/cli/support/terminal.ts'
 
 const skip = cannotReplay()
 
-test('changes: each is a record with who made it, and ktrail audit lists them', { skip }, async () => {
+test('changes: each makes a record with its author, and ktrail audit lists them', { skip }, async () => {
   const address = `unix://${hostFolder('changes')}/ktrail.sock`
   await using agent = await TestAgent.start({
     replayed: true,

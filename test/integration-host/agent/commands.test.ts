@@ -1,5 +1,5 @@
 /**
- * The commands against the real agent on a kernel that plays records: their output, and what the agent then reports or not. test/e2e/api.test.ts has
+ * The commands against the real agent on a kernel that plays records: their output, and the events of the agent afterwards. test/e2e/api.test.ts has
  * some of them on a real kernel.
  */
 import assert from 'node:assert/strict'
@@ -41,7 +41,7 @@ test('commands', { skip }, async (t) => {
   const folder = hostFolder('commands')
   const watched = '/watched/w/'
   const file = `${watched}f`
-  // Every user may come to the socket; the right to connect is the socket's.
+  // Every user may enter the folder; the mode of the socket decides who may connect.
   const sockets = hostFolder('sockets')
   chmodSync(sockets, 0o755)
   const address = `unix://${sockets}/ktrail.sock`
@@ -72,7 +72,7 @@ test('commands', { skip }, async (t) => {
     archive: { envelope: true },
     exporters: {
       screen: { type: 'stdout', format: 'compact', batch: { max_wait: '20ms' } },
-      // Drops some of each burst.
+      // An exporter that drops some events of each burst.
       small: {
         type: 'file',
         path: join(folder, 'small.jsonl'),
@@ -99,7 +99,7 @@ test('commands', { skip }, async (t) => {
     JSON.parse((await typed(['policy', 'list', '--json', ...server])).stdout)
   const secret = async (): Promise<Listed | undefined> => (await list()).find(({ name }) => name === 'secret')
 
-  await t.test('policy: what is added, disabled, enabled and deleted is what the kernel reports', async () => {
+  await t.test('policy: add, disable, enable and delete change the events from the kernel', async () => {
     const yaml = written('secret.yaml', policy('secret', [fileHook([path('Prefix', watched)])]))
     assert.equal(await reported(), 0)
     assert.deepEqual(await typed(['policy', 'add', yaml, ...server]), {
@@ -130,8 +130,8 @@ test('commands', { skip }, async (t) => {
     assert.equal(await secret(), undefined)
   })
 
-  await t.test('policy: what is wrong changes nothing', async () => {
-    // Counters go on counting.
+  await t.test('policy: wrong commands change nothing', async () => {
+    // Counters continue to count.
     const withoutCounts = (_: string, value: unknown): unknown => (typeof value === 'number' ? 0 : value)
     const known = async (): Promise<unknown> => JSON.parse(JSON.stringify(await list(), withoutCounts))
     const before = await known()
@@ -174,7 +174,7 @@ test('commands', { skip }, async (t) => {
     assert.deepEqual(await known(), before)
   })
 
-  await t.test('live commands print what the exporters got', async () => {
+  await t.test('live commands print the events that the exporters got', async () => {
     await typed(['policy', 'add', join(folder, 'secret.yaml'), ...server])
     const events = (...args: string[]): Live => new Live(['events', ...server, ...args])
     const compact = events('-o', 'compact')
@@ -206,7 +206,7 @@ test('commands', { skip }, async (t) => {
     const until = (of: string, lines: () => readonly string[]): Promise<string[]> =>
       agent.until(`the exit of the last mark: ${of}`, () => between(lines()))
     const ended = (live: Live): Promise<string[]> => until(live.command, () => live.lines)
-    // Standard output is another exporter than the archive, which has the marks.
+    // Standard output is a separate exporter; the archive has the marks.
     const screen = await until('standard output', printed)
     const isRead = (line: string): boolean => line.startsWith('📚 read ') && line.endsWith(`/cat ${file}`)
     assert.ok(screen.filter(isRead).length >= 2, screen.join('\n'))
@@ -267,7 +267,7 @@ test('commands', { skip }, async (t) => {
         const at = isInput ? (await agent.settled()) - 1 : 0
         const output = await documented.run(line, act)
         if (!isInput) return
-        // As the agent wrote them itself.
+        // Lines as the agent itself wrote them.
         assert.ok(printed().join('\n').startsWith(output.trimEnd()))
         assert.ok(output.includes(markAt(at)), 'its end is missing')
       })

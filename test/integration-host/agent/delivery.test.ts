@@ -15,7 +15,7 @@ import { NODE, place, reads } from './support/place.ts'
 const HITS = 2000
 const AFTER = 100
 
-/** Events that a sink has taken, one list for each run of the agent. A file has no run records. */
+/** Events that a sink has accepted, one list for each run of the agent. A file has no run records. */
 const runsOf = (records: readonly LogRecord[]): LogRecord[][] => [
   ...Map.groupBy(
     records.filter(({ eventName }) => eventName !== 'ktrail.run'),
@@ -28,7 +28,7 @@ const attributeOf = ({ attributes }: LogRecord, name: string): string | undefine
   return value !== undefined && 'stringValue' in value ? value.stringValue : undefined
 }
 
-test('agent delivery: a sink that was down gets every event once, in order, also those of an agent that was killed', async (t) => {
+test('agent delivery: a sink that was down gets every event once, in order, even those of a killed agent', async (t) => {
   using folder = new Folder()
   const { events, archive, config } = place(folder)
   const taken: LogRecord[] = []

@@ -59,7 +59,7 @@ test('agent files: standard output is closed (| head -1): the file exporter cont
   const metrics = await agent.metrics()
   assert.equal(metrics.sum('ktrail_accounting_imbalance_events'), 0)
   assert.equal(metrics.sum('ktrail_exporter_dropped_events_total', { exporter: 'archive' }), 0)
-  // Events that standard output did not take are reported.
+  // Events that standard output did not accept are reported.
   assert.deepEqual(await agent.end('SIGTERM'), { code: 1, signal: null })
   assert.match(agent.stderr, /stopped before all events were delivered/)
   assert.deepEqual(badLines(events), [])
@@ -143,7 +143,7 @@ test('agent files: a second SIGTERM does not wait for a sink that accepts nothin
   assert.match(agent.stderr, /stopped before all events were delivered/)
 })
 
-test('agent files: no file descriptors are left: policies stay and no event is lost', async () => {
+test('agent files: without free file descriptors policies stay and no event is lost', async () => {
   using folder = new Folder()
   const { events, config } = place(folder)
   await using agent = new RawAgent(config(), { command: NODE })
@@ -151,7 +151,7 @@ test('agent files: no file descriptors are left: policies stay and no event is l
   await agent.request(10)
   await until('the first events', () => reads(events) === 10)
   const limit = (soft: number): unknown => execFileSync('prlimit', ['--pid', String(agent.pid), `--nofile=${soft}:`])
-  limit(3) // below the number of open files: no file can be opened, open ones stay
+  limit(3) // a limit below the number of open files: no file can be opened, open ones stay
   agent.signal('SIGHUP')
   await until('a reload without descriptors', () => agent.stderr.includes('EMFILE'), { more: () => agent.stderr })
   await agent.request(2000)

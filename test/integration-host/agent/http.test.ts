@@ -55,7 +55,7 @@ describe('http', { skip }, () => {
     await readsArrive(agent, watched)
   }
 
-  it('a user who has the port first keeps the agent neither from recording nor from its own socket, and gets no more than that', async () => {
+  it('a user who takes the port first prevents neither recording nor the agent’s own socket, and gets nothing else', async () => {
     await readsArrive(agent, watched)
     const reason = `cannot listen on ${held}: another program listens on it; set server.http to a free port`
     const run = `/proc/${agent.pid}/root/run/ktrail`
@@ -89,7 +89,7 @@ describe('http', { skip }, () => {
     })
   })
 
-  it('with the least limit of open files, 512, 509 idle connections leave /livez, a reload and events as they are', async (t) => {
+  it('with the minimum of 512 open files, 509 idle connections affect neither /livez, a reload nor events', async (t) => {
     const open = (): number => readdirSync(`/proc/${agent.pid}/fd`).length
     const atRest = open()
     await flooded(t, ['509', '0'], async () => {

@@ -1,6 +1,6 @@
 /**
  * The real agent is killed at random moments and stopped at awkward ones, under load and while policies and exporters change: each start works,
- * its files are repaired. test/e2e/crash.test.ts has what a kernel keeps of it, test/integration-host/kill.test.ts what sinks get.
+ * its files are repaired. test/e2e/crash.test.ts covers remains in the kernel, test/integration-host/kill.test.ts the sinks.
  * KTRAIL_SEED repeats the moments.
  */
 import assert from 'node:assert/strict'
@@ -35,7 +35,7 @@ test(`agent kills: at ${KILLS_AT_START} moments of a start and ${KILLS_A_PHASE} 
   }
   const file = rewrite()
 
-  /** `mayEnd`: it may have ended by itself just before. */
+  /** `mayEnd`: the agent may have ended by itself just before. */
   async function killed(moment: (agent: RawAgent) => Promise<unknown>, mayEnd = false): Promise<number> {
     await using agent = new RawAgent(file, { command: NODE })
     await moment(agent)
@@ -91,7 +91,7 @@ test(`agent kills: at ${KILLS_AT_START} moments of a start and ${KILLS_A_PHASE} 
   rewrite()
   agent.signal('SIGHUP')
   await setTimeout(random.int(500))
-  // Code 0: everything read is delivered, also during a reload.
+  // Code 0 means that all events are delivered, even during a reload.
   assert.deepEqual(await agent.end('SIGTERM'), { code: 0, signal: null }, agent.stderr)
   assert.equal(reads(events), before + 500 + LOAD)
   const torn = badLines(events)

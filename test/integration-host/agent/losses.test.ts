@@ -1,4 +1,6 @@
-/** Losses are counted, to the last record, and recorded: by a ring that is full, and by a rate limit. test/e2e/losses.test.ts has the kernel's own numbers. */
+/**
+ * Every lost record is counted and has a loss record: for a full ring, and for a rate limit. test/e2e/losses.test.ts has the kernel's own numbers.
+ */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { LineFile } from '../../e2e/support/line-file.ts'
@@ -39,7 +41,7 @@ test('agent losses: a full ring loses records, and each is counted and in a loss
   assert.deepEqual(await agent.end('SIGTERM'), { code: 0, signal: null })
 })
 
-test('agent losses: after a stop the loss records of both files contain every event that a rate limit or the ring dropped', async (t) => {
+test('agent losses: after a stop the loss records of both files cover every event that a rate limit or the ring dropped', async (t) => {
   using folder = new Folder()
   const { events, archive, config } = place(folder)
   const narrow = {

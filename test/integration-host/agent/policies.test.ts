@@ -37,7 +37,7 @@ describe('policies', { skip }, () => {
 
   const reading = (...files: string[]): Promise<void> => agent.runs(['/bin/act'], ...files.map(below))
 
-  /** Waits for a line of the log about a file, from this position on. */
+  /** Waits for a log line about a file, from this position on. */
   const logLine = (from: number, file: string, word: string): Promise<string> =>
     agent.until(`"policy ${word}" about ${file} in the log`, () => {
       const found = agent
@@ -124,7 +124,7 @@ describe('policies', { skip }, () => {
       lacking: [],
     })
     assert.match(await (await agent.get('/readyz')).text(), /^policy part: this kernel has no security_of_tomorrow/m)
-    // A required call that is missing refuses the policy: the version before stays.
+    // A missing required call refuses the policy; the previous version stays.
     const tried = agent.log().length
     assert.equal(await agent.apply('part', policy('part', [{ ...missing, ignore: {} }])), 'refused')
     assert.match(await logLine(tried, file, 'refused'), /no kernel function "security_of_tomorrow"/)
@@ -162,7 +162,7 @@ describe('policies', { skip }, () => {
       for (const name of ['.hidden.yaml', 'text.txt', 'x.yaml~', 'x.yaml.bak']) {
         writeFileSync(join(agent.policies, name), watching(`p${name.length}`, 'a'))
       }
-      // Applied after them, so that they have been read by then.
+      // This policy is applied last, so that the other files have been read by then.
       assert.equal(await agent.apply('real', watching('real', 'a')), 'added')
       await reading('a')
     })

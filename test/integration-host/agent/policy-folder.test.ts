@@ -50,7 +50,7 @@ test('policy folder: a file system that does not answer does not block the other
   const program = join(folder, 'silent-mount')
   makeProgram('hostile/silent-mount', program)
   mkdirSync(join(folder, 'mount'))
-  // In the agent's namespace of mounts, with which it goes.
+  // A mount in the agent's own namespace, which ends with the agent.
   const inside = ['-t', String(agent.pid), '-m', program, join(folder, 'mount')]
   const server = spawn('nsenter', inside, { stdio: ['ignore', 'pipe', 'inherit'] })
   const ended = once(server, 'exit')

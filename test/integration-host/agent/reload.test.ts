@@ -18,39 +18,46 @@ interface Status {
 
 const skip = cannotReplay()
 
-test('reload: an exporter is added and removed, a mistake changes nothing, and /status tells', { skip }, async () => {
-  const watched = '/watched/f'
-  const quiet = join(hostFolder('quiet'), 'quiet.jsonl')
-  await using agent = await TestAgent.start({
-    replayed: true,
-    policies: { 'p.yaml': policy('reload', [fileHook([path('Prefix', '/watched/')])]) },
-    // Nothing is written to it: only a reopening makes the file again.
-    exporters: { quiet: { type: 'file', path: quiet, filter: { event_types: ['events_lost'] } } },
-    sigusr1: true,
-  })
-  assert.deepEqual(agent.ports(), [Number(agent.port)])
-  renameSync(quiet, `${quiet}.1`)
-  process.kill(agent.pid, 'SIGUSR1')
-  await agent.until('a new file after SIGUSR1', () => existsSync(quiet))
-  const file = join(agent.folder, 'config.yaml')
-  const config = JSON.parse(readFileSync(file, 'utf8'))
-  const change = (exporters: object, rest: object = {}): void =>
-    writeFileSync(file, JSON.stringify({ ...config, ...rest, exporters: { ...config.exporters, ...exporters } }))
-  const status = async (): Promise<Status> =>
-    (await (await fetch(`http://127.0.0.1:${agent.port}/status`)).json()) as Status
-  const reloads = async (result: string): Promise<number> => (await status()).config.reloads[result] ?? 0
+test(
+  'reload: an exporter is added and removed, a mistake changes nothing, and /status shows it',
+  { skip },
+  async () => {
+    const watched = '/watched/f'
+    const quiet = join(hostFolder('quiet'), 'quiet.jsonl')
+    await using agent = await TestAgent.start({
+      replayed: true,
+      policies: { 'p.yaml': policy('reload', [fileHook([path('Prefix', '/watched/')])]) },
+      // No event is written to this file, so only a reopen makes it again.
+      exporters: { quiet: { type: 'file', path: quiet, filter: { event_types: ['events_lost'] } } },
+      sigusr1: true,
+    })
+    assert.deepEqual(agent.ports(), [Number(agent.port)])
+    renameSync(quiet, `${quiet}.1`)
+    process.kill(agent.pid, 'SIGUSR1')
+    await agent.until('a new file after SIGUSR1', () => existsSync(quiet))
+    const file = join(agent.folder, 'config.yaml')
+    const config = JSON.parse(readFileSync(file, 'utf8'))
+    const change = (exporters: object, rest: object = {}): void =>
+      writeFileSync(file, JSON.stringify({ ...config, ...rest, exporters: { ...config.exporters, ...exporters } }))
+    const status = async (): Promise<Status> =>
+      (await (await fetch(`http://127.0.0.1:${agent.port}/status`)).json()) as Status
+    const reloads = async (result: string): Promise<number> => (await status()).config.reloads[result] ?? 0
 
-  const more = join(agent.folder, 'more.jsonl')
-  change({ more: { type: 'file', path: more, batch: { max_wait: '20ms' } } })
-  await agent.until('the watch has found the exporter', async () => (await reloads('applied')) === 1)
-  await agent.runs(['/bin/cat'], watched)
-  await agent.until('it writes', () => readFileSync(more, 'utf8').includes(watched))
-  change({}, { ring: { size: '32MiB' } })
-  await agent.until('the ring is refused', async () => (await reloads('refused')) === 1)
-  assert.match((await status()).config.last_refused?.reason ?? '', /config\.yaml:1:\d+: ring\.size: requires a restart/)
-  change({})
-  process.kill(agent.pid, 'SIGHUP')
-  await agent.until('it is removed', async () => (await reloads('applied')) === 2)
-  assert.ok((await fetch(`http://127.0.0.1:${agent.port}/readyz`)).ok)
-  assert.equal((await agent.stop()).code, 0, JSON.stringify(agent.log().slice(-5)))
-})
+    const more = join(agent.folder, 'more.jsonl')
+    change({ more: { type: 'file', path: more, batch: { max_wait: '20ms' } } })
+    await agent.until('the watch has found the exporter', async () => (await reloads('applied')) === 1)
+    await agent.runs(['/bin/cat'], watched)
+    await agent.until('it writes', () => readFileSync(more, 'utf8').includes(watched))
+    change({}, { ring: { size: '32MiB' } })
+    await agent.until('the ring is refused', async () => (await reloads('refused')) === 1)
+    assert.match(
+      (await status()).config.last_refused?.reason ?? '',
+      /config\.yaml:1:\d+: ring\.size: requires a restart/,
+    )
+    change({})
+    process.kill(agent.pid, 'SIGHUP')
+    await agent.until('it is removed', async () => (await reloads('applied')) === 2)
+    assert.ok((await fetch(`http://127.0.0.1:${agent.port}/readyz`)).ok)
+    assert.equal((await agent.stop()).code, 0, JSON.stringify(agent.log().slice(-5)))
+  },
+)

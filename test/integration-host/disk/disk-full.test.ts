@@ -39,7 +39,7 @@ for (const { name, use, minFree } of CASES) {
     const ledger = new Ledger('sink', { ordered: true })
     let away = false
     await using sink: FakeSink = await FakeSink.start((request) => {
-      // No longer needed, and large.
+      // The data is large and no longer needed.
       sink.requests.length = 0
       if (away) return { status: 503 }
       ledger.take(0, request.logs().records.map(seqOf))
@@ -55,7 +55,7 @@ for (const { name, use, minFree } of CASES) {
     assert.equal(nothing, 0)
     const small = new SmallDisk(agent.pid, folder.path)
     const now = (): ExporterReport => agent.latest?.exporters['sink'] ?? assert.fail('no report yet')
-    // A disk that is slower than the events fills memory too: a machine that stops for some tenths of a second.
+    // A slow disk fills the memory too, such as on a machine that stops for some tenths of a second.
     const lostOf = ({ dropped: { spool_full, queue_full } }: ExporterReport['accounting']): number =>
       spool_full + queue_full
     const dropped = (): number => lostOf(now().accounting)

@@ -15,7 +15,7 @@ import { FakeSink, OK } from '../../support/otlp/server.ts'
 import { Folder } from '../../unit/exporters/support/folder.ts'
 
 const EVENTS_PER_SECOND = 500
-/** Published while something is wrong, and after it. */
+/** Numbers of events published during the fault, and after it. */
 const EVENTS = 200
 const DEADLINE_MS = 30_000
 
@@ -100,7 +100,7 @@ class Rig implements AsyncDisposable {
   }
 }
 
-test('paths: outputs and spools behind links are used, and a link in place of a file is never written through', async (t) => {
+test('paths: outputs and spools behind links are used, but a link in place of a file is never followed', async (t) => {
   using folder = new Folder()
   for (const name of ['real', 'others']) mkdirSync(folder.at(name))
   symlinkSync('real', folder.at('link'))

@@ -10,7 +10,7 @@ const PROGRAM = fileURLToPath(new URL('../../support/delivery/open-spool.ts', im
 const MOST_MS = 2000
 const MOST_KIB = 32 << 10
 
-/** The default, and the smallest that the config allows. */
+/** Sizes of a spool file: the default, and the smallest that the config allows. */
 for (const segments of [640, 4096]) {
   test(`spool: a start with 10 GiB in ${segments} files takes less than 2 s and 32 MiB`, (t) => {
     using folder = new Folder()

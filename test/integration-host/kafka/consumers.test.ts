@@ -11,7 +11,7 @@ import { SKIP_LONG } from '../../support/long.ts'
 
 const ROOT = path.resolve(import.meta.dirname, '../../..')
 const CONSUMERS = path.join(ROOT, 'docs/consumers')
-/** Kept between runs. */
+/** Build results that are kept between runs. */
 const CACHE = path.join(ROOT, 'node_modules/.ktrail')
 const FETCH_MS = 120_000
 const READ_MS = 60_000
@@ -53,7 +53,7 @@ const KINDS: Readonly<Record<string, () => Promise<readonly string[] | string>>>
 const lineOf = (id: string, counts: string, end: string): string => `node-a.example bus ${id}: ${counts}, ${end}\n`
 const NONE = 'missing 0, untold 0, twice 0, out of order 0'
 
-test('consumers: each says the same of an honest topic and of one with faults', async (t) => {
+test('consumers: each has the same findings for an honest topic and for one with faults', async (t) => {
   await withCluster(t, { nodes: 1 }, async ({ brokers }, _jars, topics) => {
     const runs = [await numberedRun('run1', '', 100, 2), await numberedRun('run2', 'run1', 100, 2)]
     const honest = [0, 1].map((i) => runs.flatMap((each) => each[i] ?? []))

@@ -16,7 +16,7 @@ import { Topics } from '../../support/kafka/topics.ts'
 
 const EVENTS = 5000
 
-// Always needed: it reads the topic back.
+// The image is always needed, because its consumer reads the topic back.
 const jars = SKIP_LONG === false ? await kafkaJars() : { missing: SKIP_LONG }
 const found = 'missing' in jars ? jars : await findEngine()
 after(async () => {

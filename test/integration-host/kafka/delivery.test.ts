@@ -21,7 +21,7 @@ const EVENTS = SKIP_LONG === false ? 50_000 : 10_000
 const warnings: string[] = []
 process.on('warning', ({ name, message }) => warnings.push(`${name}: ${message}`))
 
-/** One event that no codec compresses to less than half. */
+/** An event that no codec compresses below 50 %. */
 function incompressibleLine(seq: number, byteCount: number): Encoded {
   const bytes = Buffer.from(`${randomBytes(byteCount).toString('hex')}\n`)
   return { encoding: 'json', bytes, ends: Uint32Array.of(bytes.length), count: 1, firstSeq: seq }
@@ -94,7 +94,7 @@ test('kafka: events arrive once, in order of key, with headers and times, with e
       assert.equal(reconcile(await readTopic(jars, cluster.brokers, 'snappy'), { [EPOCH]: 1000 }), 0)
     })
     await t.test(
-      'a missing topic holds events and is reported; an event that is too large is refused alone',
+      'a missing topic holds events and is reported; only the event that is too large is rejected',
       async () => {
         const topic = 'late'
         const sender = senderOf(cluster.brokers, topic, {})

@@ -17,7 +17,7 @@ import { Folder } from '../../unit/exporters/support/folder.ts'
 const KILLS = Number(process.env['KTRAIL_KILLS'] || 100)
 const SEED = Number(process.env['KTRAIL_SEED'] || 1)
 const EVENTS_PER_SECOND = 1000
-/** Bound by the cursor, which is stored every 200 ms, and the in-flight batch; a backlog is sent faster than it was published. */
+/** Duplicates are bounded by the cursor, which is stored every 200 ms, and the in-flight batch; a backlog is sent faster than it was published. */
 const MOST_REPEATED = 2 * EVENTS_PER_SECOND
 
 test('kill: kills while sending to a real broker lose nothing that was on disk', { skip: SKIP_LONG }, async (t) => {

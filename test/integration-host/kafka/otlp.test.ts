@@ -25,7 +25,7 @@ const attribute = (list: LogRecord['attributes'], name: string): string | undefi
   return value !== undefined && 'stringValue' in value ? String(value.stringValue) : undefined
 }
 
-/** Every event arrives once, with its JSON as body, under the resource of the config. */
+/** Checks that every event arrives once, with its JSON as body, under the configured resource. */
 function check(requests: readonly LogsRequest[]): void {
   const records = requests.flatMap((request) => request.records)
   assert.deepEqual(

@@ -51,7 +51,7 @@ before(async () => {
   if (server === undefined) return
   await server.kubectl(['apply', '--server-side', '-f', path.join(ROOT, 'deploy/crds')])
   await server.kubectl(['create', 'namespace', 'ktrail'])
-  // The Prometheus operator's, of which only the name matters here.
+  // A definition of the Prometheus operator; only its name matters here.
   const names = { plural: 'servicemonitors', singular: 'servicemonitor', kind: 'ServiceMonitor' }
   const schema = { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } }
   await server.apply({
@@ -74,7 +74,7 @@ test('chart: its version is that of ktrail', () => {
   assert.match(chart, new RegExp(`^version: ${version}\nappVersion: ${version}$`, 'm'))
 })
 
-test('chart: helm has nothing to criticise, whatever the values, also those of the page', { skip }, async () => {
+test('chart: helm lint reports nothing for any values, including those of the page', { skip }, async () => {
   for (const name of NAMES) await helm(folder, ['lint', '--strict', '--quiet', CHART, ...withValues(name)])
   const shown = blocks(read('docs/start/kubernetes.md'), 'yaml values')
   assert.ok(shown.length >= 2)
@@ -85,7 +85,7 @@ test('chart: helm has nothing to criticise, whatever the values, also those of t
   }
 })
 
-test('chart: its objects are those of the golden files (else: UPDATE_GOLDEN=1)', { skip }, async () => {
+test('chart: its objects equal the golden files (else: UPDATE_GOLDEN=1)', { skip }, async () => {
   for (const name of NAMES) {
     const made = await helmTemplate(folder, withValues(name))
     if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(path.join(GOLDEN, name), made)
@@ -93,7 +93,7 @@ test('chart: its objects are those of the golden files (else: UPDATE_GOLDEN=1)',
   }
 })
 
-test('chart: a real API server takes all objects', { skip }, async () => {
+test('chart: a real API server accepts all objects', { skip }, async () => {
   for (const name of NAMES) {
     const made = await helmTemplate(folder, withValues(name))
     const { code, stderr } = await running().kubectl(
@@ -105,7 +105,7 @@ test('chart: a real API server takes all objects', { skip }, async () => {
   }
 })
 
-test('chart: ktrail takes the config and the policies of each', { skip }, async () => {
+test('chart: ktrail accepts the config and the policies of each', { skip }, async () => {
   const secrets = path.join(scratch, 'secrets')
   mkdirSync(secrets)
   for (const key of ['http-token', 'password']) writeFileSync(path.join(secrets, key), 'a-long-enough-secret')
@@ -228,7 +228,7 @@ test('chart: after an upgrade the command of the page replaces the definitions t
   await cluster.kubectl(['delete', '-f', path.join(ROOT, 'deploy/crds')])
   const installed = await cluster.helm(['install', 'ktrail', CHART, '--namespace', 'ktrail'])
   assert.equal(installed.code, 0, installed.stderr)
-  // A later version of them.
+  // A later version of the definitions.
   const changed = words.split(' ').map((word) => {
     if (!word.startsWith('deploy/crds/')) return word
     const text = readFileSync(path.join(ROOT, word), 'utf8')

@@ -19,7 +19,7 @@ import { ApiServer, kubernetesPrograms } from '../../support/kubernetes/server.t
 const NODE = 'node-1'
 /** How long the API server is away; KTRAIL_LONG=1: until attempts are as far apart as they get. */
 const AWAY_MS = process.env['KTRAIL_LONG'] === '1' ? 120_000 : 0
-// Without an option of the command.
+// The default without an option of the command.
 setFlagsFromString('--expose-gc')
 const collectGarbage: () => void = runInNewContext('gc')
 const programs = await kubernetesPrograms()
@@ -156,7 +156,7 @@ test('pods of the node: scheduled, running, restarted, deleted', { skip }, async
   assert.equal(at.pods.container(short(elsewhere)), undefined, 'of another node')
 })
 
-test('pods of the node: what changed while the API server was away is known when it is back', { skip }, async (t) => {
+test('pods of the node: changes while the API server was away are known when it is back', { skip }, async (t) => {
   const id = freshId()
   await server?.apply(podOn(NODE, 'stays'))
   await runs('stays', id)
@@ -165,7 +165,7 @@ test('pods of the node: what changed while the API server was away is known when
   const { metadata } = JSON.parse(await kubectl('get', '--raw', '/api/v1/pods?limit=1')) as {
     metadata: { resourceVersion: string }
   }
-  // Changes of other kinds, which the informer does not see: an API server that starts has only later changes.
+  // Changes of other kinds, invisible to the informer, because a starting API server has only later changes.
   for (const name of ['one', 'other']) await kubectl('create', 'configmap', name)
   await server?.pause()
   await at.until('a warning', () => at.lines.some((line) => line.includes('does not answer')))
@@ -177,14 +177,14 @@ test('pods of the node: what changed while the API server was away is known when
   const ms = await at.until('the next container', () => at.pods.container(short(next)) !== undefined)
   t.diagnostic(`away for ${AWAY_MS / 1000} s; ${Math.round(ms)} ms after kubectl had patched the status`)
   await at.until('a line', () => at.lines.some((line) => line.includes('watched again')))
-  // The informer had to list anew: 410 Gone.
+  // The informer had to list again: 410 Gone.
   const watch = `/api/v1/pods?watch=1&resourceVersion=${metadata.resourceVersion}&timeoutSeconds=1`
   const { stdout, stderr } = (await server?.kubectl(['get', '--raw', watch])) ?? assert.fail()
   assert.match(stdout + stderr, /"code":410|too old resource version/, 'the API server no longer knows this version')
 })
 
 test(
-  'pods of the node: a token that is no longer taken is a sentence, and the next one in its file counts',
+  'pods of the node: a refused token is reported in a sentence, and the next one in its file is used',
   { skip },
   async () => {
     const id = freshId()
@@ -198,18 +198,22 @@ test(
   },
 )
 
-test('pods of the node: a missing right, and a wrong name of the node, are sentences', { skip }, async () => {
-  await using stranger = await rig('stranger')
-  await stranger.until('a warning', () => stranger.lines.some((line) => line.includes('403')))
-  assert.match(
-    stranger.lines.join('\n'),
-    /may not list pods \(403\): give it a ClusterRole with the rule \{apiGroups: \[""\], resources: \[pods\], verbs: \[list\]\}; the agent keeps the pods that it already knows/,
-  )
-  await using wrong = await rig('ktrail', 'no-such-node')
-  await wrong.until('a warning', () =>
-    wrong.lines.some((line) => line.includes('no pod runs on a node named "no-such-node"')),
-  )
-})
+test(
+  'pods of the node: a missing right, and a wrong name of the node, are reported in sentences',
+  { skip },
+  async () => {
+    await using stranger = await rig('stranger')
+    await stranger.until('a warning', () => stranger.lines.some((line) => line.includes('403')))
+    assert.match(
+      stranger.lines.join('\n'),
+      /may not list pods \(403\): give it a ClusterRole with the rule \{apiGroups: \[""\], resources: \[pods\], verbs: \[list\]\}; the agent keeps the pods that it already knows/,
+    )
+    await using wrong = await rig('ktrail', 'no-such-node')
+    await wrong.until('a warning', () =>
+      wrong.lines.some((line) => line.includes('no pod runs on a node named "no-such-node"')),
+    )
+  },
+)
 
 test('pods of the node: 1,000 pods take a few megabytes', { skip }, async (t) => {
   const list = Array.from({ length: 1000 }, (_, i) =>

@@ -36,7 +36,7 @@ test('definitions: the API server accepts them', { skip }, async () => {
   const { code, stderr } = await running().kubectl(['apply', '--server-side', '-f', path.join(ROOT, 'deploy/crds')])
   assert.equal(code, 0, stderr)
   await established(running())
-  // A schema that the API server had to leave out is a condition.
+  // The API server reports a schema that it left out as a condition.
   const { stdout } = await running().kubectl(['get', 'crd', '-o', 'jsonpath={.items[*].status.conditions[*].type}'])
   assert.deepEqual(stdout.split(' ').toSorted(), [
     ...Array<string>(4).fill('Established'),
@@ -44,7 +44,7 @@ test('definitions: the API server accepts them', { skip }, async () => {
   ])
 })
 
-test('definitions: the shipped policies are taken as they are', { skip }, async () => {
+test('definitions: the shipped policies are accepted unchanged', { skip }, async () => {
   for (const file of files(['config/policies/**/*.yaml', 'deploy/demo/policies/*.yaml'])) {
     const text = readFileSync(path.join(ROOT, file), 'utf8')
     const { code, stderr } = await running().kubectl(['apply', '--dry-run=server', '-f', '-'], text)
@@ -123,7 +123,7 @@ test('definitions: a mistake is refused with a sentence that names the key', { s
   }
 })
 
-test('definitions: what ktrail adds to the language arrives as it was written', { skip }, async () => {
+test('definitions: ktrail’s additions to the language arrive unchanged', { skip }, async () => {
   const filter = { operator: 'UnderDir', sticky: true }
   const additions = {
     aggregate: { window: '10s', by: ['process', 'file'] },

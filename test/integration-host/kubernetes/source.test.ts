@@ -112,7 +112,7 @@ const policy = (name: string, operator = 'Prefix', labels: object = {}): object 
   },
 })
 
-/** The Events on an object, as `type reason count message`. */
+/** Events on an object, as `type reason count message`. */
 async function eventsOn(name: string): Promise<string[]> {
   const format = '{range .items[*]}{.type} {.reason} {.count} {.message}{"\\n"}{end}'
   const field = `--field-selector=involvedObject.name=${name}`
@@ -132,41 +132,37 @@ test('policies of the cluster: kubectl adds, changes and deletes them within a s
   await kubectl('delete', 'tracingpolicy', 'live', 'there-before')
   const gone = await made.until('deleted', () => made.kernel.names.length === 0)
   assert.deepEqual(made.kernel.log.slice(0, 3), ['+there-before', '+live', '-live +live'])
-  // The time from kubectl's end on.
+  // Time since the end of kubectl.
   for (const ms of [added, changed, gone]) assert.ok(ms < 1000, `${added} ${changed} ${gone} ms`)
 })
 
-test(
-  'policies of the cluster: what an agent thinks of one is an Event that kubectl describe shows',
-  { skip },
-  async () => {
-    await using made = await rig('ktrail')
-    await running().apply(policy('told'))
-    await made.until('added', () => made.kernel.names.includes('told'))
-    // The API server has no rule for the operators that fit a file.
-    await running().apply(policy('told', 'GreaterThan'))
-    const refusal = /spec\.kprobes\[0\]\.selectors\[0\]\.matchArgs\[0\]\.operator: GreaterThan does not apply/
-    await made.until('refused', () => made.lines.some((line) => refusal.test(line)))
-    assert.deepEqual(made.kernel.names, ['told'], 'the version before stays')
-    made.kernel.refuse = () => new Error('no such kernel symbol')
-    await running().apply(policy('told', 'Equal'))
-    await made.until('refused by the kernel', () => made.lines.some((line) => line.includes('no such kernel symbol')))
-    let described = ''
-    while (!described.includes('no such kernel symbol')) described = await kubectl('describe', 'tracingpolicy', 'told')
-    assert.match(described, /Normal +Attached +\S+ +ktrail +node-1: attached, 1 hook; this kernel has no g, skipped/)
-    assert.match(
-      described,
-      /Warning +Refused +\S+ +ktrail +node-1: spec\.kprobes\[0\].*; the previous version stays attached/,
-    )
-    // An equal refusal of another version is counted in the first one.
-    await running().apply(policy('told', 'GreaterThan'))
-    let events: string[] = []
-    while (!events.some((line) => line.startsWith('Warning Refused 2 node-1: spec.kprobes')))
-      events = await eventsOn('told')
-    assert.equal(events.filter((line) => line.includes('spec.kprobes')).length, 1)
-    await kubectl('delete', 'tracingpolicy', 'told')
-  },
-)
+test('policies of the cluster: the result of an agent is an Event that kubectl describe shows', { skip }, async () => {
+  await using made = await rig('ktrail')
+  await running().apply(policy('told'))
+  await made.until('added', () => made.kernel.names.includes('told'))
+  // The API server has no rule for the operators that fit a file.
+  await running().apply(policy('told', 'GreaterThan'))
+  const refusal = /spec\.kprobes\[0\]\.selectors\[0\]\.matchArgs\[0\]\.operator: GreaterThan does not apply/
+  await made.until('refused', () => made.lines.some((line) => refusal.test(line)))
+  assert.deepEqual(made.kernel.names, ['told'], 'the version before stays')
+  made.kernel.refuse = () => new Error('no such kernel symbol')
+  await running().apply(policy('told', 'Equal'))
+  await made.until('refused by the kernel', () => made.lines.some((line) => line.includes('no such kernel symbol')))
+  let described = ''
+  while (!described.includes('no such kernel symbol')) described = await kubectl('describe', 'tracingpolicy', 'told')
+  assert.match(described, /Normal +Attached +\S+ +ktrail +node-1: attached, 1 hook; this kernel has no g, skipped/)
+  assert.match(
+    described,
+    /Warning +Refused +\S+ +ktrail +node-1: spec\.kprobes\[0\].*; the previous version stays attached/,
+  )
+  // An equal refusal of another version is counted in the first one.
+  await running().apply(policy('told', 'GreaterThan'))
+  let events: string[] = []
+  while (!events.some((line) => line.startsWith('Warning Refused 2 node-1: spec.kprobes')))
+    events = await eventsOn('told')
+  assert.equal(events.filter((line) => line.includes('spec.kprobes')).length, 1)
+  await kubectl('delete', 'tracingpolicy', 'told')
+})
 
 const WATCHED = '/etc/secrets'
 /** With fields that only ktrail's own kinds have. */
@@ -188,7 +184,7 @@ const ownPolicy = (name: string): object => ({
 })
 
 test(
-  'policies of the cluster: those of ktrail.dev are attached whole, beside one of the same name',
+  'policies of the cluster: policies of ktrail.dev are attached with all keys, beside one of the same name',
   { skip },
   async () => {
     await running().apply(policy('both'))
@@ -215,7 +211,7 @@ test('policies of the cluster: a label and a name choose those for ktrail', { sk
   await running().apply(policy('ktrail-other'))
   await using made = await rig('ktrail', { policy_selector: 'for=ktrail', policy_names: ['^ktrail-'] })
   assert.deepEqual(made.kernel.names, ['ktrail-one'])
-  // A label that goes is like a delete, one that comes like a new policy.
+  // Removing the label is like a delete, adding it like a new policy.
   await kubectl('label', 'tracingpolicy', 'ktrail-one', 'for-')
   await made.until('removed', () => made.kernel.names.length === 0)
   await kubectl('label', 'tracingpolicy', 'ktrail-other', 'for=ktrail')
@@ -224,7 +220,7 @@ test('policies of the cluster: a label and a name choose those for ktrail', { sk
 })
 
 test(
-  'policies of the cluster: they stay while the API server is away, and follow when it is back',
+  'policies of the cluster: policies stay while the API server is away, and are updated when it is back',
   { skip },
   async () => {
     await running().apply(policy('stays'))
@@ -255,23 +251,27 @@ test(
   },
 )
 
-test('policies of the cluster: a missing right is a sentence that names verb and resource', { skip }, async () => {
-  await using made = await rig('stranger')
-  await made.until('reported', () => made.lines.length >= 4)
-  assert.deepEqual(
-    made.lines.map((line) => line.replace(/^.*?: /, '')).toSorted(),
-    ['tracingpolicies', 'tracingpoliciesnamespaced'].flatMap((name) =>
-      ['cilium.io', 'ktrail.dev'].map(
-        (group) =>
-          `kubernetes: system:serviceaccount:ktrail:stranger may not list ${name}.${group} (403): ` +
-          `give it a ClusterRole with the rule {apiGroups: ["${group}"], resources: [${name}], verbs: [list]}`,
+test(
+  'policies of the cluster: a missing right is reported in a sentence with verb and resource',
+  { skip },
+  async () => {
+    await using made = await rig('stranger')
+    await made.until('reported', () => made.lines.length >= 4)
+    assert.deepEqual(
+      made.lines.map((line) => line.replace(/^.*?: /, '')).toSorted(),
+      ['tracingpolicies', 'tracingpoliciesnamespaced'].flatMap((name) =>
+        ['cilium.io', 'ktrail.dev'].map(
+          (group) =>
+            `kubernetes: system:serviceaccount:ktrail:stranger may not list ${name}.${group} (403): ` +
+            `give it a ClusterRole with the rule {apiGroups: ["${group}"], resources: [${name}], verbs: [list]}`,
+        ),
       ),
-    ),
-  )
-})
+    )
+  },
+)
 
 test(
-  'policies of the cluster: definitions of ktrail.dev that are missing are no problem, and may come',
+  'policies of the cluster: missing definitions of ktrail.dev are no problem, and may come later',
   { skip },
   async () => {
     const crds = ['tracingpolicies.ktrail.dev', 'tracingpoliciesnamespaced.ktrail.dev']

@@ -71,7 +71,7 @@ test('containerd: names, images and labels of its containers', { timeout: 700_00
   const { imageId, ...rest } = named
   assert.match(imageId, /^(?:.*@)?sha256:[0-9a-f]{64}$/)
   assert.deepEqual(rest, { id, name: 'main', image: IMAGE, labels: { 'io.kubernetes.pod.name': 'web' } })
-  // The pause container is none for this API.
+  // This API does not list the pause container.
   await runtimes.lookup(pod.slice(0, 31))
   assert.equal(runtimes.lookup(pod.slice(0, 31)), undefined)
   assert.equal(lines.length, 1)

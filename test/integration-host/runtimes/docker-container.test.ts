@@ -18,7 +18,7 @@ test('docker: names, images and labels of its containers', { timeout: 120_000 },
   const socket = (process.env['DOCKER_HOST'] ?? 'unix:///run/docker.sock').replace(/^unix:\/\//, '')
   if (!socket.startsWith('/')) return t.skip(`the docker daemon listens on ${socket}, which is no Unix socket`)
   const { dockerode } = found.engine.client.container
-  // An image that holds nothing: its containers are created, not run.
+  // An empty image: its containers are created, not run.
   const tar = execFileSync('tar', ['--create', '--file=-', '--files-from=/dev/null'])
   const imported = await dockerode.importImage(Readable.from([tar]) as never, { repo: 'ktrail-names', tag: '1' })
   for await (const _ of imported as AsyncIterable<Buffer>);
@@ -65,7 +65,7 @@ test('docker: names, images and labels of its containers', { timeout: 120_000 },
   }
   const unknown = 'f'.repeat(31)
   assert.equal(await find(unknown), undefined)
-  // One that is gone keeps the name that it had.
+  // A removed container keeps its name.
   await dockerode.getContainer(web).remove()
   nowMs = 3_600_000
   assert.equal((await find(web.slice(0, 31)))?.name, 'ktrail-names-web')

@@ -20,7 +20,7 @@ const UID = '1c9a7f0e-5f6d-4a6e-9a55-0d1c4f0b8a11'
 const TOP = '/ktrail-test-hook'
 const KTRAIL = fileURLToPath(new URL('../../../ktrail', import.meta.url))
 const HOOK = JSON.parse(readFileSync(new URL('../../../deploy/oci-hook/ktrail.json', import.meta.url), 'utf8')).hook
-/** Tests replace what a machine without /usr/bin/ktrail does not have, and a loaded one does not keep. */
+/** Parts of the command that tests replace, because a machine may have no /usr/bin/ktrail, or be too slow for its limits. */
 const GATE = '/run/ktrail/ktrail.sock'
 const COMMAND = 'timeout --kill-after=1 4 /usr/bin/ktrail oci-hook'
 
@@ -97,7 +97,7 @@ for (const [i, runtime] of ['runc', 'crun'].entries()) {
       'io.kubernetes.cri.container-name': 'main',
       'io.kubernetes.cri.sandbox-uid': UID,
     })
-    // Where the root of pid 1 may not be looked into, ours is the same.
+    // If the root of pid 1 is not accessible, the test's own root is the same.
     const procfs = container.folder.at('procfs')
     mkdirSync(join(procfs, '1'), { recursive: true })
     for (const name of ['cgroup', 'mounts']) writeFileSync(join(procfs, '1', name), readFileSync(`/proc/1/${name}`))

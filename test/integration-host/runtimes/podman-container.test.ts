@@ -50,7 +50,7 @@ test('podman: names and labels of its containers', { timeout: 700_000 }, async (
   await runtimes.lookup(id.slice(0, 31))
   t.diagnostic(`asked in ${Math.round(performance.now() - startMs)} ms`)
   const named = runtimes.lookup(id.slice(0, 31))
-  // A container of a folder has no image.
+  // A container made from a folder has no image.
   assert.deepEqual(named, { id, name: 'ktrail-names', image: '', imageId: '', labels: { 'a.b': 'web' } })
   await runtimes.lookup('f'.repeat(31))
   assert.equal(runtimes.lookup('f'.repeat(31)), undefined)

@@ -5,7 +5,7 @@ import type { DeadLetterRecords } from '../../../exporters/sending/batch-deliver
 import { idsOf } from '../../unit/exporters/support/lines.ts'
 import type { Seeded } from '../spool/random.ts'
 
-/** As long as the real file waits for its disk. */
+/** The time that the real file waits for its disk. */
 const PATIENCE_MS = 5000
 
 export class Records implements DeadLetterRecords {

@@ -1,7 +1,7 @@
 /**
  * One random life of a sending chain with its spool: several runs of the agent on one disk, with one sink that is healthy,
  * slow, down, rejecting or silent; each run ends in a stop, a kill or a crash of the host. Then a last run without faults. With reloads, the
- * sink of the chain is paused and replaced, or goes on, while events come.
+ * sink of the chain is paused and replaced, or continues, while events come.
  *
  * Invariants: the accounting balances at every check; a start never fails and a stop always ends; a sink that takes one
  * call at a time never sees an event for the first time after a later one; durable events are seen by the sink in the
@@ -228,7 +228,7 @@ class Life {
       return result
     }
     spool.append = async (frames: readonly SpoolFrame[]): Promise<AppendResult> => {
-      // Before the write: a kill meanwhile leaves a part of it, unreported. One append at a time.
+      // Recorded before the write, because a kill meanwhile leaves a part of it, unreported. One append at a time.
       let at = spool.stats().end
       for (const { count, first } of frames) {
         this.#everWritten.push({ first, count, from: at, safe: false })
@@ -278,7 +278,7 @@ class Life {
     }
   }
 
-  /** Pauses the sender while events come; then it goes on, or has another sink and other limits. */
+  /** Pauses the sender while events come; then it continues, or has another sink and other limits. */
   async #reload(run: Run): Promise<void> {
     const random = this.#random
     const { sender, clock } = run

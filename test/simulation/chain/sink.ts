@@ -4,7 +4,7 @@ import type { Clock } from '../../../config/base/time/clock.ts'
 import { idsOf } from '../../unit/exporters/support/lines.ts'
 import type { Seeded } from '../spool/random.ts'
 
-/** Why it rejects. */
+/** Reason of a rejection. */
 export const REFUSALS: ReadonlySet<string> = new Set(['odd', 'bad'])
 
 export type Mood = 'healthy' | 'slow' | 'down' | 'mixed' | 'hold' | 'silent'

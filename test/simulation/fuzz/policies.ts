@@ -1,6 +1,6 @@
 /**
- * Policies with anything wrong in them, through the parser: it answers with a policy or with problems that have a place and a sentence, never with an
- * exception, and in time. The same seed gives the same text.
+ * Policies with any mistakes, through the parser: it returns a policy or problems with a place and a sentence, never throws, and ends in time. The
+ * same seed gives the same text.
  */
 import { readFileSync, readdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { parsePolicy } from '../../../config/policy/parse.ts'
 import { Seeded } from '../spool/random.ts'
 
-/** Far more than any takes: the parser bounds its input. */
+/** A limit far above the time of any policy: the parser bounds its input. */
 const PARSE_MS = 5_000
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 const FOLDERS = [

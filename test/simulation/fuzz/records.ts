@@ -1,6 +1,6 @@
 /**
- * Bytes that look like ring records, with anything in them, through decoding, normalizing, waiting for returns and counts, and encoding. Nothing may
- * throw, no event may have bytes from outside of its chunk, and what comes out is JSON. The same seed gives the same bytes.
+ * Bytes that look like ring records, with any content, through decoding, normalizing, waiting for returns and counts, and encoding. Nothing may
+ * throw, no event may have bytes from outside of its chunk, and the output is JSON. The same seed gives the same bytes.
  */
 import { PendingAggregates } from '../../../collector/ingest/calls/aggregates.ts'
 import { decodeChunk } from '../../../collector/wire/decode.ts'
@@ -32,14 +32,14 @@ const HOOK_ID = 3
 const FULL_ID = 4
 const COUNTING_ID = 5
 const IDS: readonly number[] = [HOOK_ID, HOOK_ID, FULL_ID, FULL_ID, COUNTING_ID]
-/** A table of processes that only grows would be a test of itself. */
+/** The table of processes is bounded, because a growing one would only test itself. */
 const RUNS_PER_TABLE = 10_000
 /** Share of the events that are encoded: encoding takes most of the time. */
 const ENCODED = 1 / 8
 const WINDOW_MS = 1000
 /** A hook that is retired. */
 const RETIRED_ID = 7
-/** Few, so that waiting events get into their ways. */
+/** Few calls and stacks, so that waiting events collide. */
 const WAITING_BYTES = 64 << 10
 
 const DETAILS = {

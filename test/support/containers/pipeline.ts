@@ -89,7 +89,7 @@ export class Pipeline implements AsyncDisposable {
     }
   }
 
-  /** Without this a failed test would keep it sending. */
+  /** Without this the exporter of a failed test would continue to send. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#fanOut.stop(0)
   }

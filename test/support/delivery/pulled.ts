@@ -48,7 +48,7 @@ export class Pulled implements AsyncDisposable {
     if (this.#server !== undefined) return
     const server: FakeSink = await FakeSink.start(
       (request) => {
-        // No longer needed, and large.
+        // The data is large and no longer needed.
         server.requests.length = 0
         if (this.answer !== undefined) return this.answer
         const { records } = request.logs()

@@ -25,7 +25,7 @@ class FakeIngest {
   #wake: (() => void) | undefined
   failure: Error | undefined
 
-  /** The ring has these, or is looked at in vain. */
+  /** The chunks of the ring; without one, a read finds it empty. */
   async read(...events: Event[]): Promise<void> {
     if (events.length > 0) this.#waiting.push(events)
     this.#wake?.()
@@ -65,7 +65,7 @@ interface Rig {
   readonly changes: ChangeRecords
   /** `type seq` of the published events. */
   readonly published: string[]
-  /** Set: an exporter blocks. */
+  /** If set, an exporter blocks. */
   blocked: Promise<void> | undefined
   worked: number
   /** The number of the next published event. */
@@ -132,7 +132,7 @@ test('line: events and records of losses get their numbers in the order in which
   await s.line.stop(0)
 })
 
-test('line: what waits for enrichment gets its number when it goes on, also while the ring is empty', async () => {
+test('line: a waiting event gets its number when it is passed on, even while the ring is empty', async () => {
   const known = Promise.withResolvers<void>()
   let pending: Promise<void> | undefined = known.promise
   const s = rig(new Enrichment({ pending: ({ process }) => (process === a ? pending : undefined) }))
@@ -150,7 +150,7 @@ test('line: what waits for enrichment gets its number when it goes on, also whil
   await s.line.stop(0)
 })
 
-test('line: a stop reads the ring to its end, lets go what waits, and reports the last losses', async () => {
+test('line: a stop reads the ring to its end, passes on waiting events, and reports the last losses', async () => {
   const s = rig(new Enrichment({ pending: () => new Promise(() => {}) }))
   s.line.start()
   await s.ingest.read(by(a), by(b))
@@ -164,7 +164,7 @@ test('line: a stop reads the ring to its end, lets go what waits, and reports th
   assert.deepEqual([s.ingest.reading.ended, s.clock.pending], [true, []])
 })
 
-test('line: a stop waits no longer than it may for an exporter that blocks, and a second one for the rest', async () => {
+test('line: a stop waits for a blocking exporter only until its deadline, and a second stop for the rest', async () => {
   const s = rig()
   const open = Promise.withResolvers<void>()
   s.blocked = open.promise
@@ -229,7 +229,7 @@ test('line: events are counted by namespace once their pod is known', async () =
 
 const CHANGED = { what: 'policy_removed', by: 'file /p.yaml', names: ['a'] } as const
 
-test('line: a change has its record at once, also while nothing comes from the ring, and before that of the stop', async () => {
+test('line: a change has its record at once, even while the ring is empty, and before the record of the stop', async () => {
   const s = rig(undefined, ['archive'])
   s.line.start()
   await s.ingest.read(by(a))

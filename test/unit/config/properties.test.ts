@@ -18,7 +18,7 @@ const SEEDS = [
   'test/fixtures/configs/good/filters.yaml',
 ].map((path) => readFileSync(join(ROOT, path), 'utf8'))
 
-/** Runs of each property; the seed is another one each time. */
+/** Runs of each property, each time with another seed. */
 const RUNS = 300
 
 function sound(problems: readonly Problem[], text: string): void {
@@ -156,7 +156,7 @@ describe('both parsers', () => {
     )
   })
 
-  it('end no message with a period, also with quoted YAML, and numbers', () => {
+  it('end no message with a period, even with quoted YAML and numbers', () => {
     bothAreSound('%...\n')
     bothAreSound('a: !x... b\n')
     bothAreSound('exporters: {a: {type: stdout, filter: {sample: 0.}}}\n')

@@ -1,4 +1,4 @@
-/** The rows of config/yaml/suggestions.json fit the keys that there are; test/fixtures/wrong/ has the messages. */
+/** The rows of config/yaml/suggestions.json fit existing keys; test/fixtures/wrong/ has the messages. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { configJsonSchema } from '../../../config/agent/json-schema.ts'

@@ -1,4 +1,4 @@
-/** Statements of comments and of pages about the code agree with it: files, names, folders. */
+/** Files, names and folders in comments and in pages about the code exist. */
 import assert from 'node:assert/strict'
 import { existsSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -33,7 +33,7 @@ test('docs code: files that comments cite exist', () => {
   assert.ok(cited > 100)
 })
 
-test('docs code: names of functions, types and constants in pages about the code are in it', () => {
+test('docs code: functions, types and constants that pages name exist in the code', () => {
   const known = new Set(SOURCES.flatMap((file) => read(file).match(/\w+/g) ?? []))
   let named = 0
   for (const page of PAGES) {
@@ -48,7 +48,7 @@ test('docs code: names of functions, types and constants in pages about the code
   assert.ok(named > 100)
 })
 
-test('docs code: pages about the code state no number of files, objects or rooms, which changes unnoticed', () => {
+test('docs code: pages about the code have no number of files, objects or rooms, because it changes unnoticed', () => {
   const number = 'two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|sixteen|twenty|\\d+'
   const counted = 'files|objects|rooms|folders|edits|headers|variants|programs|slots|parts of the agent|times'
   const count = new RegExp(`\\b(?:${number}) (?:${counted})\\b`, 'gi')

@@ -51,7 +51,7 @@ function folderOf(page: string): string {
   return folder
 }
 
-/** Blocks by a shell; those of the text here, with the config of the folder. Each must have exit code 0. */
+/** Runs the lines of a page in a shell, with the config of the folder. Each must have exit code 0. */
 async function onHost(page: string, lines: readonly ShellLine[]): Promise<void> {
   const [folder, before] = [folderOf(page), process.cwd()]
   const env = { ...process.env, PATH: `${folder}:${process.env['PATH']}` }
@@ -84,7 +84,7 @@ describe('command lines of the pages', () => {
     it(`${page}: ${lines.length} lines that need no kernel run`, () => onHost(page, lines))
   }
 
-  it('there are some of each kind, and every page about the agent has some', () => {
+  it('each kind has some lines, and every page about the agent has lines', () => {
     for (const kind of ['host', 'agent', 'shown'] as const) {
       assert.ok(BLOCK_LINES.filter(({ run }) => run === kind).length >= 3, kind)
     }
@@ -92,7 +92,7 @@ describe('command lines of the pages', () => {
     assert.ok(INLINE_LINES.filter(({ run }) => run === 'agent').length >= 8)
   })
 
-  it('a line that no test runs names the tests that come closest, or why there are none', () => {
+  it('a line that no test runs names the closest tests, or the reason for none', () => {
     for (const { page, text, reason } of BLOCK_LINES.filter(({ run }) => run === 'shown')) {
       assert.ok(reason.length > 10, `${page}: "${text}" has no reason`)
       for (const [file] of reason.matchAll(/\btest\/[\w./-]+/g))

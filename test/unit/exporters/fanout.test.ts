@@ -43,7 +43,7 @@ test('fan-out: encodes once for all senders of one encoder, and in slices', asyn
   for (const { ids } of exporters) assert.deepEqual(ids, numbers(0, 450))
 })
 
-test('fan-out: no events are no work', () => {
+test('fan-out: an empty slice makes no work', () => {
   const encoder = new Counting()
   const fanOut = new FanOut([{ encoder, sender: makeSender(new FakeExporter(), 10, 'block') }])
   assert.equal(fanOut.publish([]), undefined)

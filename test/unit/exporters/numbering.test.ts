@@ -73,7 +73,7 @@ async function published(routes: readonly Route[], ...calls: Array<readonly Even
   await settle()
 }
 
-test('numbers: each exporter numbers what its filter passes; bytes and description agree', async () => {
+test('numbers: each exporter numbers the events that pass its filter; bytes and description agree', async () => {
   const pool = new EncoderPool('n')
   const numberings = new Numberings('e1')
   const [archive, exits, plain] = [new Rig(), new Rig(), new Rig()]
@@ -178,7 +178,7 @@ test('numbers: a piece has the number of its first event, and a loss those of it
   })
 })
 
-test('numbers: events keep them in the spool, and records about the agent what they say', () => {
+test('numbers: events keep their numbers in the spool, and records about the agent their content', () => {
   const events = [lost, run(3, 'heartbeat')]
   const piece = { ...describe(new EncoderPool('n').json().encode(events), events), number: 12 }
   const { parts } = frameOf(piece)

@@ -68,7 +68,7 @@ test(
   },
 )
 
-test('probe: sinks that are not there, do not answer or do not speak TLS; each with the next step', async () => {
+test('probe: sinks that are absent, do not answer or do not use TLS; each with the next step', async () => {
   const sockets = new Set<Socket>()
   let most = 0
   const silent = createServer((socket) => {
@@ -93,7 +93,7 @@ test('probe: sinks that are not there, do not answer or do not speak TLS; each w
   await using broker = await FakeBroker.start()
   broker.deed = () => 'silence'
   const [found, unanswered] = await Promise.all([
-    // These answer, on a busy machine late.
+    // These sinks answer, though late on a busy machine.
     probed(
       {
         gone: { type: 'otlp', endpoint: `http://127.0.0.1:${closed}?key=hush` },
@@ -130,7 +130,7 @@ test('probe: sinks that are not there, do not answer or do not speak TLS; each w
   assert.doesNotMatch(JSON.stringify([found, unanswered]), /hush/)
 })
 
-test('probe: a broker is asked for the topics, with kafkajs', async () => {
+test('probe: kafkajs requests the topics from a broker', async () => {
   await using broker = await FakeBroker.start()
   Object.assign(broker.topics, { secret: 29 })
   const kafka = (topic: string): object => ({ type: 'kafka', brokers: [broker.address], topic, idempotent: false })
@@ -146,7 +146,7 @@ test('probe: a broker is asked for the topics, with kafkajs', async () => {
   assert.ok(!broker.requests.includes(0), 'nothing is produced')
 })
 
-test('probe: a file and its folder are looked at, and not made', async () => {
+test('probe: a file and its folder are checked, but not created', async () => {
   using folder = new Folder()
   mkdirSync(folder.at('folder'))
   symlinkSync('elsewhere', folder.at('link'))

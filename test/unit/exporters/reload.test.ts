@@ -61,7 +61,7 @@ describe('reload of exporters', () => {
     ['another spool folder', 'path: "PATH", spool: { dir: /tmp/other }', /^exporters\.a\.spool: requires a restart/],
   ]
   for (const [what, keys, want] of refusals) {
-    it(`refuses ${what}, and all exporters go on as before`, async () => {
+    it(`refuses ${what}, and all exporters continue as before`, async () => {
       using folder = new Folder()
       await using rig = await Rig.start([fileAt(folder, 'a'), fileAt(folder, 'b')].join())
       const before = rig.fanout.senders.map(({ exporter }) => exporter)
@@ -114,7 +114,7 @@ describe('reload of exporters', () => {
     assert.equal(rig.encoders.size, 1)
   })
 
-  it('keeps the open spool of a changed exporter, with other limits, and delivers what is in it in order', async () => {
+  it('keeps the open spool of a changed exporter, with other limits, and delivers its events in order', async () => {
     using folder = new Folder()
     await using sink = await FakeSink.start()
     const exporter = (url: string, size: string): string =>
@@ -152,7 +152,7 @@ describe('reload of exporters', () => {
     assert.deepEqual(Object.values(count() ?? {}), [20])
   })
 
-  it('ends at once when the agent stops meanwhile, and goes on with the old exporters', async () => {
+  it('ends at once if the agent stops meanwhile, and keeps the old exporters', async () => {
     using folder = new Folder()
     await using rig = await Rig.start(fileAt(folder, 'a'))
     const stop = new AbortController()

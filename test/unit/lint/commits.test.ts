@@ -13,7 +13,7 @@ test('commits: a subject has an area and at most 72 columns', () => {
   assert.deepEqual(commit(`test: ${'x'.repeat(67)}`), ['73 columns, at most 72'])
 })
 
-test('commits: a long change has a body', () => {
+test('commits: a long change must have a body', () => {
   assert.deepEqual(commit('docs: the index has all pages', '', 61), [
     '61 lines change without a body: write why, and what was measured',
   ])

@@ -19,7 +19,7 @@ import { launchOf } from '../../support/launcher.ts'
 const ROOT = path.join(import.meta.dirname, '../../..')
 /** The JavaScript that the program may have: all of it is read at each start. */
 const MOST_BYTES = 3_100_000
-// In the checkout: the program finds its files by the next package.json.
+// The folder is in the checkout, because the program finds its files by the next package.json.
 mkdirSync(path.join(ROOT, 'build'), { recursive: true })
 const folder = mkdtempSync(path.join(ROOT, 'build/bundle-'))
 after(() => rmSync(folder, { recursive: true }))
@@ -47,7 +47,7 @@ test('bundle: a start reads one file, with other characters than ASCII in commen
   )
 })
 
-test('bundle: a process that does not come to its own end fails', () => {
+test('bundle: a process that does not end by itself fails', () => {
   const never = path.join(folder, 'never.cjs')
   writeFileSync(never, 'process.exit = () => undefined\n')
   const { status } = spawnSync(process.execPath, [...launchOf().flags, '--require', never, main, 'version'])

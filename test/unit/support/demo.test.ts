@@ -16,13 +16,13 @@ const open = (result: number): string =>
     },
   })
 
-test('demo: a refused access names function, argument, result and user; an allowed one is none', () => {
+test('demo: a refused access names function, argument, result and user; an allowed one does not count', () => {
   assert.deepEqual(denied(`${open(3)}\n${open(-13)}\n`), [
     '   denied: do_sys_openat2("/etc/shadow") = -13 EACCES, uid 65534',
   ])
 })
 
-test('demo: the summary fits a terminal of 80 × 24 and tells losses', () => {
+test('demo: the summary fits a terminal of 80 × 24 and shows losses', () => {
   const functions = ['file_permission', 'file_truncate', 'mmap_file', 'path_truncate'].map((name) =>
     JSON.stringify({ process_kprobe: { policy_name: 'file-monitoring', function_name: `security_${name}` } }),
   )
@@ -40,7 +40,7 @@ test('demo: a long line is cut with its colours, and an emoji counts two columns
   assert.equal(ansi(cut(runs('🚀 abcde'), 8)), '🚀 abcde')
 })
 
-test('demo: a failure shows the step, what was printed before, and the exit code', () => {
+test('demo: a failure shows the step, the output before it, and the exit code', () => {
   const script = 'echo "@ agent"; echo the reason; exit 3'
   const { status, stdout, stderr } = spawnSync(
     process.execPath,

@@ -74,7 +74,7 @@ function lokiNames(): Set<string> {
   return new Set(['event_name', 'severity_text', ...attributes])
 }
 
-test('dashboards: the committed files are what the program writes (else: node deploy/grafana/write-dashboards.ts)', () => {
+test('dashboards: the committed files equal the program’s output (else: node deploy/grafana/write-dashboards.ts)', () => {
   assert.deepEqual(readdirSync(join(ROOT, FOLDER)).toSorted(), pages.map(({ file }) => file).toSorted())
   for (const { file, text } of pages) assert.equal(read(`${FOLDER}/${file}`), text, file)
 })

@@ -30,7 +30,7 @@ function image(text: string): string {
   )
   writeFileSync(path.join(home, 'package.json'), '{}')
   symlinkSync(process.execPath, path.join(home, 'node/bin/node'))
-  // There is none at this path of the test's machine.
+  // The test's machine has no file at this path.
   writeFileSync(path.join(home, 'node_modules/.ktrail/node'), '/none\n')
   copyFileSync(path.join(ROOT, 'ktrail'), path.join(home, 'ktrail'))
   copyFileSync(path.join(ROOT, 'deploy/oci-hook/install'), path.join(home, 'install-oci-hook'))
@@ -43,7 +43,7 @@ function ranBy(hooks: string): string {
   const { hook } = JSON.parse(readFileSync(path.join(hooks, 'ktrail.json'), 'utf8'))
   assert.equal(hook.path, '/bin/sh')
   const [, flag, text] = hook.args
-  // There is no agent.
+  // No agent runs.
   return execFileSync(hook.path, [flag, text.replace('/run/ktrail/ktrail.sock', '/')], {
     env: { PATH: '/usr/bin:/bin' },
     encoding: 'utf8',
@@ -63,7 +63,7 @@ test('install-oci-hook: a copy and a hook that runs it, replaced by the next ima
   }
 })
 
-test('install-oci-hook: says what is wrong, and leaves nothing behind', () => {
+test('install-oci-hook: reports the failure, and leaves nothing behind', () => {
   const install = image('x')
   const [folder, hooks] = [mkdtempSync(path.join(scratch, 'f-')), mkdtempSync(path.join(scratch, 'h-'))]
   const rows = [

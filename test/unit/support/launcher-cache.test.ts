@@ -49,7 +49,7 @@ function cacheOf(root: string, environment: Record<string, string> = {}): string
 }
 
 for (const source of ['config/deep/other.ts', 'config/data.json']) {
-  test(`launcher: starts what the build made of the sources, and the sources when one is newer: ${source}`, () => {
+  test(`launcher: starts the build, or the sources if one of them is newer: ${source}`, () => {
     const { root } = checkout(`bundle-${path.extname(source)}`)
     const [bundle, other] = [path.join(root, 'build/dist/collector/main.js'), path.join(root, source)]
     for (const folder of [path.dirname(bundle), path.dirname(other), path.join(root, 'exporters')])

@@ -153,7 +153,7 @@ test('launcher: reports in one message what is missing', () => {
   }
 })
 
-test('setup: after npm ci in a built checkout its facts are noted again, and only there', () => {
+test('setup: npm ci in a built checkout records its facts again, elsewhere it does not', () => {
   const rows: ReadonlyArray<
     readonly [name: string, parts: Parameters<typeof checkout>[1], env: NodeJS.ProcessEnv, noted: boolean]
   > = [
@@ -236,7 +236,7 @@ test('make: every target of the help exists and is described', () => {
   assert.deepEqual(phony?.[1]?.split(' '), named)
 })
 
-test('make bench: finds how ./ktrail starts node, and comes to its report', () => {
+test('make bench: finds the command by which ./ktrail starts node, and reaches its report', () => {
   const env = { ...process.env, ONLY: 'no such bench' }
   const { stdout, stderr } = spawnSync('test/bench/run.sh', { cwd: ROOT, encoding: 'utf8', env })
   assert.match(stdout + stderr, /no results in|targets are met/)

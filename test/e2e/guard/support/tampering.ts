@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import type { TestAgent } from '../../support/agent.ts'
 
-/** Within this time tampering is an event and an unready agent. */
+/** Time within which tampering makes a loss record, and the agent is not ready. */
 export const SEEN_MS = 10_000
 
 interface Listed {
@@ -18,7 +18,7 @@ interface Listed {
 export const list = (what: 'map' | 'link' | 'prog'): Listed[] =>
   JSON.parse(execFileSync('bpftool', ['-j', what, 'list'], { encoding: 'utf8' }))
 
-/** `name`: that of a section of data is behind a part of the object's. */
+/** `name`: a section of data has its name behind a part of the object's name. */
 export function mapOf(name: string): Listed {
   const found = list('map').find((map) => (name.startsWith('.') ? map.name?.endsWith(name) : map.name === name))
   assert.ok(found !== undefined, `no map ${name}`)

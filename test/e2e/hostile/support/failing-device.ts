@@ -29,7 +29,7 @@ export class FailingDevice implements Disposable {
     for (const module of ['loop', 'dm-mod']) run(modprobe, module)
     this.#loop = run('losetup', '--find', '--show', image)
     run('dmsetup', 'create', NAME, '--table', this.#works)
-    // With a journal the first error would make it read-only for ever.
+    // With a journal, the first error would make the file system read-only.
     run('mkfs.ext4', '-q', '-O', '^has_journal', '-e', 'continue', `/dev/mapper/${NAME}`)
     run('mount', '-t', 'ext4', `/dev/mapper/${NAME}`, this.path)
   }
@@ -42,7 +42,7 @@ export class FailingDevice implements Disposable {
   fail(files: readonly string[]): void {
     run('sync', '--file-system', this.path)
     this.#becomes(`0 ${SECTORS} error`)
-    // Not drop_caches: ext4 takes a bitmap that cannot be read for a damaged one, for ever.
+    // No drop_caches: ext4 would treat an unreadable bitmap as damaged until the next mount.
     for (const file of files) run('dd', `if=${file}`, 'iflag=nocache', 'count=0', 'status=none')
   }
 
@@ -57,7 +57,7 @@ export class FailingDevice implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    // Modules of devices are not to stay in use: test/e2e/guard/modules.test.ts takes them out.
+    // Frees the modules of devices, because test/e2e/guard/modules.test.ts removes them.
     run('umount', this.path)
     run('dmsetup', 'remove', NAME)
     run('losetup', '--detach', this.#loop)

@@ -18,10 +18,10 @@ import { fileHook, path, policy } from '../../support/policy.ts'
 import { alive, recovered } from './recovery.ts'
 import { LONG } from '../../../support/long.ts'
 
-/** All attacks at once have this part of the calls of each alone. */
+/** Divisor of the calls of each attack if all attacks run at once. */
 const AT_ONCE = 0.1
 const READS = 200
-/** How long an attacker that does not end by itself runs. */
+/** Run time of an attacker that does not end by itself. */
 const LASTS_MS = 4_000
 
 interface Target {
@@ -31,17 +31,17 @@ interface Target {
   readonly mounted: string
   /** The attacker's own folder. */
   readonly own: string
-  /** Below it, and watched by identity. */
+  /** A folder below the attacker's own one, watched by identity. */
   readonly moved: string
 }
 
 interface Attack {
-  /** Its object is `times` of this. */
+  /** The attacker's object has `times` this size. */
   readonly name: string
   readonly times: number
   readonly program: () => string
   readonly words: (target: Target, times: string) => readonly string[]
-  /** Prints a line once it attacks, and continues until its standard input ends. */
+  /** The program prints a line once it attacks, and continues until its standard input ends. */
   readonly lasts?: boolean
 }
 
@@ -137,7 +137,7 @@ export function floodSuite(name: string, skip: string | false, atOnce = false): 
       mkdirSync(mounted)
       mkdirSync(moved)
       for (const each of [own, moved]) chmodSync(each, 0o777)
-      // As udev leaves it.
+      // The mode that udev gives the device.
       chmodSync('/dev/fuse', 0o666)
       for (const { program } of ATTACKS) program()
       agent = await TestAgent.start({
@@ -145,7 +145,7 @@ export function floodSuite(name: string, skip: string | false, atOnce = false): 
           'p.yaml': policy('flood', [fileHook([path('Prefix', folder)])]),
           ...(kernelAtLeast(5, 17) && { 'identity.yaml': byIdentity(moved) }),
         },
-        // Small: the reads fill it.
+        // A small ring, which the reads fill.
         config: { ring: { size: LONG ? '16MiB' : '4MiB' } },
         // The default of a config.
         archive: { fsync: '1s', batch: {} },

@@ -6,8 +6,8 @@ import type { TestAgent } from '../../support/agent.ts'
 const WITHIN_MS = 10_000
 
 /**
- * Requests /livez until it is answered and returns the milliseconds that it took. A flood of connections can displace a client before its
- * request is read (docs/explanation/security.md): it then sends another. Throws if the answer is not 200, or too late.
+ * Requests /livez until it is answered and returns the milliseconds that it took. If a flood of connections displaces the client before its request
+ * is read (docs/explanation/security.md), it sends another request. Throws if the answer is not 200, or too late.
  */
 export async function livez(agent: TestAgent): Promise<number> {
   const fromMs = performance.now()

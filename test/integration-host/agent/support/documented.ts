@@ -29,14 +29,14 @@ export class Documented {
     }
     const programs = join(folder, 'bin')
     mkdirSync(programs)
-    // This is root already.
+    // The test already runs as root.
     writeFileSync(join(programs, 'sudo'), '#!/bin/sh\nexec "$@"\n')
     chmodSync(join(programs, 'sudo'), 0o755)
     this.#env = { ...process.env, PATH: `${programs}:${ROOT}:${process.env['PATH']}` }
   }
 
   /**
-   * To its end, which must be exit code 0, or until it has printed something and goes on. Resolves to what it printed. `act`: makes an event.
+   * Runs a line to its end with exit code 0, or until it has printed a text and continues. Resolves to its output. `act`: makes an event.
    */
   async run(line: ShellLine, act: () => Promise<void>): Promise<string> {
     const text = line.text
@@ -57,7 +57,7 @@ export class Documented {
   }
 
   #shell(text: string): Running {
-    // A group of its own, so that the end reaches what bash starts.
+    // Its own process group, so that the kill reaches the programs that bash starts.
     // Where the agent has its /run/ktrail. Entering it leaves the current folder.
     const inside = ['-t', String(this.#agent.pid), '-m', `--wd=${this.#folder}`, 'bash', '-c', text]
     const child = spawn('nsenter', inside, {

@@ -39,7 +39,7 @@ export class Live {
     return this.out.split('\n').slice(0, -1)
   }
 
-  /** As a reader that goes: the command ends with its next line. */
+  /** Closes the output, as a reader that leaves: the command ends with its next line. */
   end(): void {
     this.#wanted = false
   }

@@ -1,10 +1,10 @@
 #!/bin/bash
 # containerd.sh ENGINE FOLDER: runs containerd of engine.sh with its CRI API on FOLDER/s, and FOLDER/image.tar as its only image, until standard input
-# ends. It prints a line when it is ready. To be run in process and mount namespaces of its own: with them everything ends.
+# ends. It prints a line when it is ready. Run it in its own process and mount namespaces, because everything ends with them.
 set -euo pipefail
 engine=$1 folder=$2
 
-# It writes there whatever its config says.
+# containerd writes to this folder, whatever its config.
 for at in /run/containerd /opt/containerd; do mkdir -p "$at" && mount -t tmpfs tmpfs "$at"; done
 cat >"$folder/config.toml" <<CONFIG
 version = 2

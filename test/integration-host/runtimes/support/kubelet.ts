@@ -83,7 +83,7 @@ function sandbox(cgroup: string): (out: BinaryWriter) => void {
   }
 }
 
-/** The first field of the answers to requests that make something. */
+/** The first field of answers to create requests. */
 function idIn(answer: Uint8Array): string {
   const reader = new BinaryReader(answer)
   reader.tag()

@@ -191,7 +191,7 @@ const FIELDS: ReadonlyArray<readonly [name: string, filters: JsonValue, want: Js
   ['these events', [{ fields: 'status', event_set: ['PROCESS_EXIT'] }], { process_exit: { status: 1 } }],
 ]
 
-test('api events: field filters cut the event and leave what is around it', async () => {
+test('api events: field filters cut the event and keep the fields around it', async () => {
   await using rig = await Rig.start()
   const client = rig.client()
   for (const [name, filters, want] of FIELDS) {
@@ -248,7 +248,7 @@ const REFUSED: ReadonlyArray<readonly [name: string, request: JsonValue, details
   ],
 ]
 
-test('api events: what cannot be done is refused before the stream begins', async () => {
+test('api events: unsupported requests are refused before the stream begins', async () => {
   await using rig = await Rig.start()
   const client = rig.client()
   for (const [name, request, details] of REFUSED) {
@@ -264,7 +264,7 @@ test('api events: what cannot be done is refused before the stream begins', asyn
 const batch = (from: number, count: number): Event[] =>
   Array.from({ length: count }, (_, i) => makeKprobe({ seq: from + i, args: [file('/x'.repeat(100))], process: shell }))
 
-test('api events: a client that does not read delays nothing, and learns how much it lost', async () => {
+test('api events: a client that does not read delays nothing, and gets the number of lost events', async () => {
   await using rig = await Rig.start()
   const slow = await opened(rig.client())
   const fast = collected(await opened(rig.client()))
@@ -280,7 +280,7 @@ test('api events: a client that does not read delays nothing, and learns how muc
   const numbers = (line: string): number => Number(/dropped_process_events":"(\d+)"/.exec(line)?.[1] ?? -1)
   const sum = (lines: readonly string[]): number =>
     lines.reduce((all, line) => all + (numbers(line) < 0 ? 1 : numbers(line)), 0)
-  // Now it reads: its events and the losses reported to it make up everything.
+  // Once it reads, its events and reported losses are all events.
   const late = collected(slow)
   await until('both have everything', () => sum(late) === published && sum(fast) === published)
   assert.equal(
@@ -310,7 +310,7 @@ test('api events: fifty clients, half of which do not read, and one too many', a
   assert.equal(rig.api.readers.events.lost, 0)
 })
 
-test('api events: a stream ends when the agent stops, after what was queued', async () => {
+test('api events: a stream ends when the agent stops, after its queued events', async () => {
   await using rig = await Rig.start()
   const stream = await opened(rig.client())
   const lines = collected(stream)

@@ -54,7 +54,7 @@ class Rig implements AsyncDisposable {
   }
 }
 
-test('listener: the first client loads what serves them all, and keeps what it sent meanwhile', async () => {
+test('listener: the first client loads the code that serves all, and its early bytes are kept', async () => {
   await using rig = await Rig.start()
   assert.equal(rig.loads.length, 0)
   const first = await rig.connect()
@@ -86,7 +86,7 @@ test('listener: loaded ahead, the first client is served at once; a failure is r
   client.destroy()
 })
 
-test('listener: when the code cannot be loaded the client is closed, the reason logged, and the next one tries again', async () => {
+test('listener: if the code cannot be loaded the client is closed, the reason is logged, and the next client tries again', async () => {
   await using rig = await Rig.start()
   const first = await rig.connect()
   const closed = once(first.resume(), 'close')
@@ -101,7 +101,7 @@ test('listener: when the code cannot be loaded the client is closed, the reason 
   second.destroy()
 })
 
-test('listener: a stop ends what is served, and waits for code that is being loaded', async () => {
+test('listener: a stop ends open calls, and waits for code that is being loaded', async () => {
   const rig = await Rig.start()
   const client = await rig.connect()
   const closed = once(client.resume(), 'close')
@@ -112,7 +112,7 @@ test('listener: a stop ends what is served, and waits for code that is being loa
   assert.deepEqual(rig.calls, ['drain', 'end'])
 })
 
-test('the agent starts without what serves clients of the API and of its metrics', () => {
+test('the agent starts without the code for clients of the API and of its metrics', () => {
   const program = `
     import { registerHooks } from 'node:module'
     const loaded = []

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { PAUSE_MS, Pace } from '../../../../collector/api/events/pace.ts'
 
-/** An event loop of which others use `others`; a reader always has a message of 0.1 ms. Returns the share of the reader. */
+/** An event loop of which other work uses `others`; a reader always has a message of 0.1 ms. Returns the share of the reader. */
 function shareOf(others: number): number {
   let now = 0
   let idle = 0
@@ -27,7 +27,7 @@ function shareOf(others: number): number {
   return used / now
 }
 
-test('pace: a reader takes what the event loop has left, and a small share of one that has nothing left', () => {
+test('pace: a reader takes the spare time of the event loop, and a small share of a busy one', () => {
   assert.ok(shareOf(0.5) > 0.4)
   assert.ok(shareOf(0.9) > 0.3)
   const busy = shareOf(1)

@@ -44,7 +44,7 @@ test('api proto: every message and enum has the fields, numbers, types and order
   }
 })
 
-test('api proto: we have no message, enum or call that the tables do not have', () => {
+test('api proto: the .proto files have no message, enum or call beyond the tables', () => {
   const own = [...ours]
     .filter(({ kind }) => kind === 'message' || kind === 'enum')
     .map((each) => ('typeName' in each ? each.typeName : ''))

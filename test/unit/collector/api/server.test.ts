@@ -37,7 +37,7 @@ spec:
       args: [{ index: 0, type: file }]
 `
 
-test('api: the socket is for its owner only, and one of a killed agent is replaced', async () => {
+test('api: the socket is for its owner only, and the socket of a killed agent is replaced', async () => {
   for (let i = 0; i < 2; i++) {
     await using rig = await Rig.start()
     assert.equal(statSync(rig.path).mode & 0o777, 0o600)
@@ -52,7 +52,7 @@ test('api: disabled, it does not listen', async () => {
   }
 })
 
-test('api: where another program listens the agent goes on without, and names it', async () => {
+test('api: if another program has the address, the agent continues without it, and names it', async () => {
   await using rig = await Rig.start()
   await using second = new Rig(`grpc: "unix://${rig.path}"`)
   assert.equal(await second.api.serve(), undefined)
@@ -108,7 +108,7 @@ for (const [what, change, without] of PROBES) {
   })
 }
 
-test('api: what ktrail does not have is refused in a sentence', async () => {
+test('api: unsupported calls are refused in a sentence', async () => {
   await using rig = await Rig.start('grpc: disabled', 'screen: { type: stdout }')
   await using other = await Rig.start()
   assert.equal(await rig.api.serve(), undefined)
@@ -153,7 +153,7 @@ test('api: the dump of processes has the newest thousand', async () => {
   assert.match(JSON.stringify(answer), /"binary":"\/bin\/p1500".*"color":"inUse","refcnt":1/)
 })
 
-test('api: a process is found by its exec_id, and only itself', async () => {
+test('api: an exec_id finds one process only', async () => {
   await using rig = new Rig('grpc: disabled')
   const { processes } = rig
   const shell = processes.addScanned(scanned(100, 1))
@@ -210,7 +210,7 @@ test('api: policies are added, listed, disabled, enabled and deleted', async () 
   )
 })
 
-test('api: what the selectors of a policy have had done, in all and by selector', async () => {
+test('api: actions of a policy’s selectors, in total and by selector', async () => {
   await using rig = await Rig.start()
   const client = rig.client()
   rig.kernel.done = [
@@ -257,7 +257,7 @@ test('api: mistakes in a policy come with line and column, and change nothing', 
   assert.deepEqual([rig.kernel.tries, await client.ask('ListTracingPolicies')], [[], {}])
 })
 
-test('api: a policy twice, unknown, of a file, or to be enforced is refused with a reason', async () => {
+test('api: a repeated or unknown policy, one of a file, and a change of mode are refused with a reason', async () => {
   await using rig = await Rig.start()
   const client = rig.client()
   const file = { source: '/etc/ktrail/policies/a.yaml', namespace: '', name: 'of-file' }
@@ -301,7 +301,7 @@ test('api: a policy twice, unknown, of a file, or to be enforced is refused with
   assert.deepEqual(rig.kernel.names, ['of-cluster', 'etc', 'kill'])
 })
 
-test('api: what the kernel refuses is listed with its error, and can be deleted', async () => {
+test('api: a policy that the kernel refuses is listed with its error, and can be deleted', async () => {
   await using rig = await Rig.start()
   const client = rig.client()
   rig.kernel.refuse = () => new Error('no such symbol')
@@ -335,7 +335,7 @@ test('api: a request is at most as large as a policy file may be', async () => {
   await assert.rejects(client.ask('AddTracingPolicy', { yaml: large.repeat(3) }), { code: status.RESOURCE_EXHAUSTED })
 })
 
-test('api: connections are bounded, and clients that send garbage or nothing are no harm', async () => {
+test('api: connections are bounded, and clients that send garbage or nothing do no harm', async () => {
   await using rig = await Rig.start()
   const sockets = Array.from({ length: 200 }, () => connect(rig.path))
   for (const socket of sockets) socket.resume().on('error', () => {})
@@ -351,7 +351,7 @@ function callOf(rig: Rig): Client {
   return new Client(`unix://${rig.path}`, credentials.createInsecure())
 }
 
-test('api: the standard health service answers, and tells watchers of the end', async () => {
+test('api: the standard health service answers, and reports the end to watchers', async () => {
   await using rig = await Rig.start()
   using client = Object.assign(callOf(rig), { [Symbol.dispose]: () => client.close() })
   const send = (service: string): Buffer =>
@@ -420,7 +420,7 @@ test('api: reflection names the services and gives their files', async () => {
   assert.ok(names.has('tetragon/sensors.proto') && names.has('google/protobuf/timestamp.proto'))
 })
 
-test('api: on a port, server and client prove who they are', { skip: withoutOpenssl() }, async () => {
+test('api: on a port, server and client both need certificates', { skip: withoutOpenssl() }, async () => {
   using folder = new Folder()
   const own = createAuthority(folder.path, 'own')
   const other = createAuthority(folder.path, 'other')

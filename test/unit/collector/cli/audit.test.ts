@@ -41,7 +41,7 @@ test('audit: whole files, also compressed ones, are one stream', async () => {
   })
 })
 
-test('audit: says what is missing, told or not, twice, out of order and open', async () => {
+test('audit: reports missing records with and without a loss record, repeated, out of order, and an open end', async () => {
   using folder = new Folder()
   const loss = { loss: { stage: 'exporter', exporter: 'archive', reason: 'queue_full', count: 2, first: 1, last: 2 } }
   const lines = [
@@ -121,7 +121,7 @@ test('audit: numbers that contradict each other are found although nothing is mi
   }
 })
 
-test('audit: an exporter that was moved is a statement', async () => {
+test('audit: a moved exporter is mentioned', async () => {
   using folder = new Folder()
   const moved = { run: { phase: 'heartbeat', heartbeat_ms: 60_000, previous: 'run0', moved: 2 } }
   writeFileSync(folder.at('a'), [line(2, moved), line(3, mark('stop', 'run0'))].join(''))
@@ -152,7 +152,7 @@ test('audit: lists who changed policies and config, on one line each', async () 
   assert.deepEqual(streams[0].changes, [{ ...change, names: 'a, shop/b', run: 'run1', timeMs }])
 })
 
-test('audit: of many changes the last are printed, and the others counted', async () => {
+test('audit: the last of many changes are printed, the others counted', async () => {
   using folder = new Folder()
   const lines = Array.from({ length: 150 }, (_, i) => {
     const change = { what: 'policy_added', by: 'cluster', names: [`p${i}`], count: 1 }
@@ -163,7 +163,7 @@ test('audit: of many changes the last are printed, and the others counted', asyn
   assert.deepEqual([notes.length, notes[0]], [21, '  130 other records of changes: see -o json'])
 })
 
-test('audit: -o json says the same to programs', async () => {
+test('audit: -o json has the same results for programs', async () => {
   using folder = new Folder()
   writeFileSync(folder.at('a'), WHOLE.toSpliced(1, 1).join(''))
   const { code, out } = await audit('-o', 'json', folder.at('a'))
@@ -171,7 +171,7 @@ test('audit: -o json says the same to programs', async () => {
   assert.deepEqual([code, whole, numbered, streams[0].runs[0].untold], [1, false, 3, [{ first: 1, last: 1 }]])
 })
 
-test('audit: what has no numbers, or cannot be read, fails with the next step', async () => {
+test('audit: a source without numbers, or an unreadable one, fails with the next step', async () => {
   using folder = new Folder()
   writeFileSync(folder.at('plain'), '{"process_exec":{}}\n')
   const plain = await audit(folder.at('plain'))

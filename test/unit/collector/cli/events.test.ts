@@ -224,7 +224,7 @@ test('events: filtered golden lines of standard input are the golden compact lin
   }
 })
 
-test('events: a pipe that sends nothing is read on, and noticed in one sentence', async () => {
+test('events: a silent pipe is still read, and one sentence reports it', async () => {
   const child = spawn(KTRAIL, ['events'], { stdio: ['pipe', 'pipe', 'pipe'] })
   const [line] = await once(child.stderr.setEncoding('utf8'), 'data')
   assert.match(line, /^ktrail: standard input is a pipe without data so far.*< \/dev\/null, or --server\n$/)
@@ -235,7 +235,7 @@ test('events: a pipe that sends nothing is read on, and noticed in one sentence'
   assert.deepEqual([code, stdout], [0, golden('events.jsonl')])
 })
 
-test('events: an empty input is noticed in one sentence', async () => {
+test('events: one sentence reports an empty input', async () => {
   const child = spawn(KTRAIL, ['events'], { stdio: ['pipe', 'pipe', 'pipe'] })
   child.stdin.end()
   let [stdout, stderr] = ['', '']

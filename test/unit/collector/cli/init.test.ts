@@ -44,7 +44,7 @@ const GOOD: ReadonlyArray<readonly [args: readonly string[], exporters: Readonly
 ]
 
 for (const [args, exporters] of GOOD) {
-  test(`init ${args.join(' ')}: a config that means it`, async () => {
+  test(`init ${args.join(' ')}: writes the matching config`, async () => {
     const { code, out } = await init(...args, '--output', '-')
     assert.equal(code, 0, out)
     const config = configIn(out)
@@ -119,7 +119,7 @@ function typed(answers: readonly string[], ...args: string[]): string {
 
 const withoutPython = spawnSync('python3', ['--version']).status === 0 ? false : 'needs python3, for its terminals'
 
-test('init: asks on a terminal, a wrong answer again', { skip: withoutPython }, () => {
+test('init: asks on a terminal, and again after a wrong answer', { skip: withoutPython }, () => {
   using folder = new Folder()
   const file = folder.at('k.yaml')
   const shown = typed(['/nowhere', '', '/e.jsonl', 'http://l:3100', '-', 'k', 'k:9092', ''], '--output', file)

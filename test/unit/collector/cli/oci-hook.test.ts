@@ -99,7 +99,7 @@ for (const [what, input, sentence] of WRONG) {
   })
 }
 
-test('oci-hook: without an agent, and with one that hangs, it ends in time', async (t) => {
+test('oci-hook: without an agent, and with a hanging one, it ends in time', async (t) => {
   const { folder, run } = bundle()
   using _ = folder
   assert.match(
@@ -117,7 +117,7 @@ test('oci-hook: without an agent, and with one that hangs, it ends in time', asy
   )
 })
 
-test('oci-hook: its log begins anew at a megabyte', async () => {
+test('oci-hook: its log starts again at a megabyte', async () => {
   const { folder, run } = bundle()
   using _ = folder
   mkdirSync(folder.at('log'))
@@ -126,6 +126,6 @@ test('oci-hook: its log begins anew at a megabyte', async () => {
   assert.ok(statSync(folder.at('log/hook.log.1')).size > 1 << 20)
 })
 
-test('oci-hook: a log that cannot be written keeps nothing from starting', async () => {
+test('oci-hook: an unwritable log does not prevent a start', async () => {
   await ociHook({ input: chunks(''), server: 'unix:///none', log: '/proc/none/x/y' })
 })

@@ -193,7 +193,7 @@ test('run: the first failed start under systemd ends at once', async () => {
   assert.deepEqual(ended, { code: 1, count: '1' })
 })
 
-test('run: a later one waits, says why, and a signal ends the wait and forgets the failures', async () => {
+test('run: a later failed start waits with a reason, and a signal ends the wait and resets the count', async () => {
   using folder = new UserFolder()
   let waits = 0
   const ended = await failsToStart(folder, 9, (line, child) => {

@@ -61,7 +61,7 @@ test('tap: the lines that the exporter writes, after its filter', async () => {
   assert.equal(err, 'ktrail: the agent has stopped\n')
 })
 
-test('tap: of OTLP the bodies', async () => {
+test('tap: the bodies of OTLP records', async () => {
   const { out } = await tapped('bus')
   const lines = out.trimEnd().split('\n')
   assert.deepEqual(
@@ -81,7 +81,7 @@ test('tap: an unknown exporter and wrong usage are explained', async () => {
   }
 })
 
-test('tap: a reader that does not read costs a bounded queue, and learns its losses', async () => {
+test('tap: a reader that does not read costs a bounded queue, and gets the number of its losses', async () => {
   const tap = new Tap()
   const bytes = Buffer.alloc(100 << 10, 'x')
   const part: Encoded = { encoding: 'json', bytes, ends: Uint32Array.of(bytes.length), count: 1, firstSeq: 0 }

@@ -25,7 +25,7 @@ function rig(): Rig {
 
 const removed = (name: string, by = 'cluster'): Omit<Change, 'count'> => ({ what: 'policy_removed', by, names: [name] })
 
-test('changes: what the agent starts with is none', () => {
+test('changes: policies and config of the start make no record', () => {
   const records = new ChangeRecords({ now: () => ({ sec: 0, nsec: 0 }), wake: () => assert.fail('woken') })
   records.note(removed('a'))
   assert.deepEqual([records.due, records.take(true)], [false, []])
@@ -51,7 +51,7 @@ test('changes: each wakes the line; those that follow each other share a record,
   assert.deepEqual(taken(), ['policy_removed file /d.yaml: d 1'])
 })
 
-test('changes: the order of different ones is kept', () => {
+test('changes: different changes keep their order', () => {
   const { records, taken } = rig()
   for (const what of ['policy_added', 'policy_removed', 'policy_added'] as const)
     records.note({ ...removed('a'), what })

@@ -127,7 +127,7 @@ test('enrichment: with a bound of 0 ms no event waits, and the order of processe
   assert.deepEqual([s.stage.waits, s.stage.gaveUp], [false, { ...NOTHING, time: 2 }])
 })
 
-test('enrichment: several unknown images of a process do not extend the wait', async () => {
+test('enrichment: several unknown images of a process do not prolong the wait', async () => {
   const s = rig()
   const images = Array.from({ length: 5 }, (_, i) => makeProcess({ pid: 7, binary: `/${i}` }))
   for (const image of images) s.enricher.mustLearn(image)

@@ -1,4 +1,6 @@
-/** Hashes of the content of files: the file that is read, refusals, and the waits of events. The files are real, the kernel's answer is that of stat. */
+/**
+ * Hashes of the content of files: the file that is read, refusals, and the waits of events. The files are real; stat takes the place of the kernel.
+ */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -96,7 +98,7 @@ test('hashes: of the content, with its size and when it had changed', async () =
   assert.deepEqual(result, { sha256: sha256('content'), sizeBytes: 7, changed })
 })
 
-test('hashes: an empty file and one of just the size have one, a larger one says that it is', async () => {
+test('hashes: an empty file and one of the maximum size have a hash, a larger one has the reason', async () => {
   const one = await rig()
   for (const text of ['', 'x'.repeat(100)]) {
     const result = await hashed(reached(put('sized', text)), one)
@@ -109,13 +111,13 @@ test('hashes: an empty file and one of just the size have one, a larger one says
   assert.deepEqual(await hashed(grown, one), { missing: 'too_large' })
 })
 
-test('hashes: a file that took the place of the one of the call is not hashed', async () => {
+test('hashes: a file that replaced the file of the call is not hashed', async () => {
   const of = reached(put('replaced', 'old'))
   renameSync(put('new', 'new'), join(top, 'replaced'))
   assert.deepEqual(await hashed(of, await rig()), { missing: 'not_found' })
 })
 
-test('hashes: of a process that has ended, the file is found in the root of the host', async () => {
+test('hashes: the file of an ended process is found in the root of the host', async () => {
   const of = reached(put('ended', 'content'))
   const { hashes } = await rig()
   const gone = { ...event(of), process: makeProcess({ pid: 2 ** 30 }), parent: makeProcess({ pid: 0 }) }
@@ -123,7 +125,7 @@ test('hashes: of a process that has ended, the file is found in the root of the 
   assert.ok(of.hash.result !== undefined && 'sha256' in of.hash.result)
 })
 
-test('hashes: nothing is opened to be read but regular files', async () => {
+test('hashes: only regular files are opened for reading', async () => {
   const fifo = join(top, 'fifo')
   execFileSync('mkfifo', [fifo])
   assert.deepEqual(await hashed(reached(fifo), await rig()), { missing: 'no_regular_file' })
@@ -157,7 +159,7 @@ test('hashes: calls on a file that waits share its hash, and both files of a cal
   assert.deepEqual(texts, [sha256('a'), sha256('b'), sha256('b'), sha256('b')])
 })
 
-test('hashes: more than the agent reads in a second are not begun, and have that reason', async () => {
+test('hashes: files beyond the bytes that the agent reads in a second are not started, and have that reason', async () => {
   const { hashes, clock } = await rig()
   const path = put('many', 'x')
   const all = Array.from({ length: 1025 }, () => reached(path, { inode: 2 ** 40 }))
@@ -174,7 +176,7 @@ test('hashes: more than the agent reads in a second are not begun, and have that
   assert.ok(result !== undefined && 'sha256' in result)
 })
 
-test('hashes: an event waits for a second, and then has none', async (t) => {
+test('hashes: an event waits for a second, and then has no hash', async (t) => {
   const { hashes } = await rig()
   t.mock.timers.enable({ apis: ['setTimeout'] })
   const of = reached(put('late', 'x'))
@@ -186,7 +188,7 @@ test('hashes: an event waits for a second, and then has none', async (t) => {
   assert.deepEqual(of.hash.result, { missing: 'late' })
 })
 
-test('hashes: a kernel that cannot tell what a file is refuses such a policy, with its place', async () => {
+test('hashes: a kernel that cannot identify files refuses such a policy, with its place', async () => {
   const { contents, native } = await rig()
   contents.close()
   native.fail = (call) => (call.startsWith('open ') ? new NativeError('UNSUPPORTED', 'no') : undefined)
@@ -198,7 +200,7 @@ test('hashes: a kernel that cannot tell what a file is refuses such a policy, wi
   await contents.add([asking])
 })
 
-test('hashes: without a hook that asks, events are passed as they are', async () => {
+test('hashes: without a hook with hashes, events are passed on unchanged', async () => {
   const { contents, hashes } = await rig()
   const both = together([hashes])
   assert.equal(both.idle, false)

@@ -53,7 +53,7 @@ test('identity: a process gets the pod and the container that are known, once', 
   assert.deepEqual(changed, [process])
 })
 
-test('identity: its parent gets them too, and is not waited for', () => {
+test('identity: its parent gets them too, but no event waits for the parent', () => {
   const { pods, wait } = rig()
   const parent = makeParent({ docker: OTHER_ID.slice(0, 31), podUid: UID })
   assert.equal(wait(makeProcess({ docker: '' }), parent), false)
@@ -62,7 +62,7 @@ test('identity: its parent gets them too, and is not waited for', () => {
   assert.equal(parent.pod?.container?.name, 'main')
 })
 
-test('identity: outside of pods nothing is waited for', () => {
+test('identity: outside of pods no event waits', () => {
   const { changed, wait } = rig()
   assert.equal(wait(makeProcess({ docker: '', podUid: '' })), false)
   // A container that Kubernetes does not run.
@@ -80,7 +80,7 @@ test('identity: an exec probe is marked', () => {
   assert.deepEqual([probe.execProbe, other.execProbe], [true, false])
 })
 
-test('identity: a pod that has not reported its container is known by its cgroup; the container is waited for', async () => {
+test('identity: a pod without a reported container is known by its cgroup; events wait for the container', async () => {
   const { pods, identity } = rig()
   const scheduled = known({})
   pods.set(scheduled, undefined)
@@ -96,7 +96,7 @@ test('identity: a pod that has not reported its container is known by its cgroup
   assert.deepEqual(stage.gaveUp, { time: 0, bytes: 0, failed: 0, stopping: 0 })
 })
 
-test('identity: a container that never comes is waited for once; its events go with the pod, counted', async () => {
+test('identity: events wait once for a container that never comes, then go with the pod, counted', async () => {
   const { pods, identity } = rig()
   pods.set(known({}), undefined)
   let nowMs = 0
@@ -112,7 +112,7 @@ test('identity: a container that never comes is waited for once; its events go w
   await settle()
 })
 
-test('identity: at most 4,096 containers are waited for; the oldest is given up', async () => {
+test('identity: events wait for at most 4,096 containers; the oldest is given up', async () => {
   const { identity } = rig()
   const waitFor = (i: number): Promise<void> | undefined =>
     identity.pending(makeExec({ process: inPod({ docker: `${i}`.padStart(31, '0') }), parent: undefined }))
@@ -134,7 +134,7 @@ test('identity: outside of pods a container gets its name from its runtime, and 
   const identity = new Identity({ pods, runtimes: { lookup } }, identify)
   const stage = new Enrichment(identity, { bytes: 1 << 20, ms: 1000 })
   const process = makeProcess({ docker, podUid: '' })
-  // Its parent is not waited for, but named.
+  // No event waits for its parent, which still gets its name.
   const parent = makeParent({ docker, podUid: '' })
   const event = makeExec({ process, parent })
   assert.deepEqual(stage.pass([event]), [])
@@ -150,7 +150,7 @@ test('identity: outside of pods a container gets its name from its runtime, and 
   assert.deepEqual(stage.pass([host]), [host])
 })
 
-test('identity: where Kubernetes is not asked, a pod’s container gets its name from its runtime too', () => {
+test('identity: without Kubernetes, a pod’s container gets its name from its runtime too', () => {
   const container = makeNamedContainer()
   const identity = new Identity(
     { runtimes: { lookup: () => container } },
@@ -161,7 +161,7 @@ test('identity: where Kubernetes is not asked, a pod’s container gets its name
   assert.equal(process.container, container)
 })
 
-test('identity: a container that no runtime knows passes without a name', () => {
+test('identity: events of a container that no runtime knows are sent without a name', () => {
   const identity = new Identity({ runtimes: { lookup: () => undefined } }, () => assert.fail())
   assert.equal(identity.pending(makeExec({ process: inPod(), parent: undefined })), undefined)
 })
@@ -175,7 +175,7 @@ test('identity: a container that its runtime announced is known with its pod at 
   pods.set(scheduled, undefined)
   const process = inPod()
   const event = makeExec({ process, parent: undefined })
-  // One that waits already goes on.
+  // An event that already waits is sent.
   const wait = identity.pending(event) ?? assert.fail()
   assert.equal(await announced.add(announcement({ 'io.kubernetes.cri.container-name': 'main' })), true)
   await wait
@@ -211,7 +211,7 @@ test('identity: events of an announced pause container do not wait', async () =>
   assert.deepEqual([process.pod?.name, process.pod?.container], ['web', undefined])
 })
 
-test('identity: the runtime of an announced container is asked for its name at once', async () => {
+test('identity: the runtime of an announced container gets the request for its name at once', async () => {
   const asked: string[] = []
   const announced = new Announcements()
   const lookup = (id: string): undefined => void asked.push(id)

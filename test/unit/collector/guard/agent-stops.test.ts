@@ -83,7 +83,7 @@ test('agent stops: a starved agent is no tampering: its longer gap is a warning,
   assert.equal(of.logged.length, 1)
 })
 
-test('agent stops: SIGCONT tells also of a short one', () => {
+test('agent stops: SIGCONT also reveals a short stop', () => {
   using of = rig()
   of.continued(3_000)
   assert.deepEqual(of.after(1_000), stopped('3.0'))
@@ -101,7 +101,7 @@ test('agent stops: SIGCONT tells also of a short one', () => {
   assert.deepEqual(of.logged, [])
 })
 
-test('agent stops: a thawed cgroup tells of the time in the freezer, and so does another cgroup after a gap', () => {
+test('agent stops: a thawed cgroup reveals the time in the freezer, and so does another cgroup after a gap', () => {
   using of = rig()
   of.thawed(30_000)
   assert.deepEqual(of.after(10), stopped('30.0'))
@@ -119,7 +119,7 @@ test('agent stops: a thawed cgroup tells of the time in the freezer, and so does
   assert.deepEqual(of.logged, [])
 })
 
-test('agent stops: a suspended host is neither tampering nor a held up agent', () => {
+test('agent stops: a suspended host is neither tampering nor a stopped agent', () => {
   using of = rig()
   of.sleptMs = 600_000
   assert.deepEqual([of.after(2_000), of.after(2_000)], [[], []])
@@ -138,7 +138,7 @@ test('agent stops: a tracer is named as long as there is one', () => {
   assert.deepEqual(of.after(1), [])
 })
 
-test('agent stops: the handler of SIGCONT is gone with it', () => {
+test('agent stops: dispose removes the handler of SIGCONT', () => {
   const before = process.listenerCount('SIGCONT')
   rig()[Symbol.dispose]()
   assert.equal(process.listenerCount('SIGCONT'), before)

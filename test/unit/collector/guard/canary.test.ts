@@ -75,7 +75,7 @@ function rig(minor = 12): Rig {
   return made
 }
 
-test('canary: without a free descriptor the test waits for the next look', () => {
+test('canary: without a free descriptor the test waits for the next check', () => {
   const r = rig()
   const hook = new Hook('security_file_permission')
   r.hooks.push(hook)
@@ -91,7 +91,7 @@ test('canary: without a free descriptor the test waits for the next look', () =>
   assert.deepEqual([r.check(6_000), r.acts, r.check(8_000), r.acts], [[], 2, [], 2])
 })
 
-test('canary: at the start, when something new is attached, and each hour', () => {
+test('canary: tests run at the start, after each new attachment, and each hour', () => {
   const r = rig()
   r.hooks.push(new Hook('security_file_permission'))
   const acts = (ms: number): number => {
@@ -104,7 +104,7 @@ test('canary: at the start, when something new is attached, and each hour', () =
   assert.deepEqual([HOUR_MS + 2, HOUR_MS + 3].map(acts), [3, 3])
 })
 
-test('canary: a silent hook is found, and tested at each look until it runs again', () => {
+test('canary: a silent hook is found, and tested at each check until it runs again', () => {
   const r = rig()
   const [well, silent] = [new Hook('fd_install', 'kprobe.multi'), new Hook('security_file_open', 'kprobe')]
   silent.silent = true
@@ -118,7 +118,7 @@ test('canary: a silent hook is found, and tested at each look until it runs agai
   assert.equal(r.acts, 3 + 3 + 1)
 })
 
-test('canary: a call that the kernel leaves out once is no finding', () => {
+test('canary: a single missed call is no finding', () => {
   const r = rig()
   const hook = new Hook('security_path_rename')
   r.hooks.push(hook)
@@ -134,7 +134,7 @@ test('canary: an access is made for functions that are hooked, and no other', ()
   assert.deepEqual(r.made, ['security_path_unlink', 'security_path_rmdir'])
 })
 
-test('canary: an access that was refused before it came to a function judges nothing', () => {
+test('canary: an access refused before it reached the function proves nothing', () => {
   const r = rig()
   const [chown, rename] = [new Hook('security_path_chown'), new Hook('security_path_rename')]
   for (const hook of [chown, rename]) hook.silent = true
@@ -177,7 +177,7 @@ test('canary: only functions are judged that the access calls on this kernel', (
   }
 })
 
-test('canary: nothing attached, nothing done', () => {
+test('canary: without attached hooks nothing is tested', () => {
   const r = rig()
   r.hooks.push(new Hook('do_exit'))
   assert.deepEqual(r.check(0), [])
@@ -197,7 +197,7 @@ test('canary: calls of a function are the first words of its scratch on all CPUs
   assert.deepEqual([found?.symbol, found?.link, found?.calls(), closed], ['f', entry, 2n ** 40n + 7n, 1])
 })
 
-test('accesses: each comes to its functions, leaves nothing behind, and takes less than a millisecond of processor time', () => {
+test('accesses: each reaches its functions, leaves nothing behind, and takes less than a millisecond of processor time', () => {
   const [major, minor] = parseRelease(release())
   const before = [readFileSync('/proc/self/comm', 'utf8'), statSync('/proc/self/comm').mode]
   const names = readdirSync('/proc/self/net').toSorted()
@@ -214,7 +214,7 @@ test('accesses: each comes to its functions, leaves nothing behind, and takes le
   assert.deepEqual(readdirSync('/proc/self/net').toSorted(), names)
 })
 
-test('accesses: hooks of file-integrity.yaml that have one, and that have none', () => {
+test('accesses: hooks of file-integrity.yaml with and without a test access', () => {
   const file = new URL('../../../../config/policies/optional/file-integrity.yaml', import.meta.url)
   const hooks: ReadonlyArray<{ readonly call: string }> = parse(readFileSync(file, 'utf8')).spec.kprobes
   const tested = new Set(

@@ -32,7 +32,7 @@ function setup(): { guard: Guard; now: Finding[]; log: string[]; counted(): stri
   }
 }
 
-test('guard: every kind is counted, also while there is none', () => {
+test('guard: every kind has a count, even while it is 0', () => {
   const { guard, log } = setup()
   assert.equal(guard.look(0), false)
   assert.deepEqual(guard.findings(), [])
@@ -65,7 +65,7 @@ test('guard: a finding that stays is logged and counted once, and leaves half a 
   assert.deepEqual(counted(), ['ftrace_disabled=2'])
 })
 
-test('guard: what was put right and changed again is a new finding each time', () => {
+test('guard: each change after a repair is a new finding', () => {
   const { guard, now, log, counted, kinds } = setup()
   now.push(GATE, { ...GATE, on: 'g' })
   assert.deepEqual([guard.look(0), guard.look(2_000)], [true, true])

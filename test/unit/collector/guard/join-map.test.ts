@@ -42,7 +42,7 @@ function rig(): {
   return state
 }
 
-test('join map: calls whose entries are there, or that end before the next look, are no finding', () => {
+test('join map: calls whose entries exist, or that end before the next check, are no finding', () => {
   const state = rig()
   Object.assign(state, { held: [call(1), call(2)], inMap: [call(1)] })
   assert.deepEqual(state.look(), [])
@@ -54,7 +54,7 @@ test('join map: calls whose entries are there, or that end before the next look,
   assert.deepEqual(state.ended, [])
 })
 
-test('join map: a call without an entry goes on once the ring was empty', () => {
+test('join map: an event without an entry is sent once the ring was empty', () => {
   const state = rig()
   // Two policies, and an entry of another call of the thread.
   Object.assign(state, { held: [call(1), call(1), call(2)], inMap: [call(1, 6), call(2)] })
@@ -66,7 +66,7 @@ test('join map: a call without an entry goes on once the ring was empty', () => 
   assert.deepEqual(state.look(), [])
 })
 
-test('join map: returns that the ring did not refuse are reported at two looks in a row, each once', () => {
+test('join map: returns that the ring did not refuse are reported after two checks in a row, once each', () => {
   const state = rig()
   const looks = [
     [1, 1],

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { MissingRecords } from '../../../../collector/guard/missing-records.ts'
 
-test('missing records: reported when they are missing at two looks in a row, and again only for more', () => {
+test('missing records: reported after two checks in a row, and again only for more', () => {
   let imbalance = 0
   const missing = new MissingRecords(() => imbalance)
   const look = (now: number): string | undefined => {

@@ -1,4 +1,4 @@
-/** The kernel's table of processes against the agent's: a change is found, reported and put right; records under way are not. */
+/** The kernel's table of processes against the agent's: a change is found, reported and repaired; records on their way are no change. */
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -54,14 +54,14 @@ test('process map: nothing is found while the tables agree', () => {
   assert.deepEqual([look(), look()], [[], []])
 })
 
-test('process map: an emptied one is found at once, and is compared as a whole', () => {
+test('process map: an emptied map is found at once, and is compared as a whole', () => {
   const { kernel, state, look } = rig(20, 30)
   kernel.clear()
   assert.deepEqual(look(), ['no entry of the agent itself true'])
   assert.deepEqual([kernel.get(AGENT), state.compared], [BigInt(START + AGENT), 1])
 })
 
-test('process map: foreign entries that are missing or older are found by two looks, and are put back', () => {
+test('process map: missing or older entries of other processes are found by two checks, and are restored', () => {
   const { kernel, look } = rig(20, 30, 40)
   kernel.delete(20)
   kernel.set(30, 7n)
@@ -69,7 +69,7 @@ test('process map: foreign entries that are missing or older are found by two lo
   assert.deepEqual([kernel.get(20), kernel.get(30)], [BigInt(START + 20), BigInt(START + 30)])
 })
 
-test('process map: each entry is looked at in turn', () => {
+test('process map: each entry is checked in turn', () => {
   const pids = Array.from({ length: 200 }, (_, i) => 1000 + i)
   const { kernel, look } = rig(...pids)
   kernel.delete(1199)
@@ -77,7 +77,7 @@ test('process map: each entry is looked at in turn', () => {
   assert.equal(looks.filter((found) => found > 0).length, 1)
 })
 
-test('process map: an exec or exit whose record is under way is nothing', () => {
+test('process map: an exec or exit whose record is on its way is no change', () => {
   const { procfs, kernel, table, look } = rig(20, 30, 40)
   // Its exec is later than the one that the agent has.
   kernel.set(20, BigInt(START + 500))

@@ -19,7 +19,7 @@ test('failed starts: no wait at the first, then twice as long each time up to a 
   assert.deepEqual(add(2), [0, 4_000])
 })
 
-test('failed starts: a damaged count is none, a huge one waits no longer', () => {
+test('failed starts: a damaged count is 0, a huge one waits no longer', () => {
   const file = join(folder, 'failed-starts')
   for (const [text, want] of [
     ['-7', 0],
@@ -33,12 +33,12 @@ test('failed starts: a damaged count is none, a huge one waits no longer', () =>
   }
 })
 
-test('failed starts: a count that cannot be kept waits the longest', () => {
+test('failed starts: if the count cannot be stored, the wait is the longest', () => {
   const gone = new FailedStarts({ ...env, RUNTIME_DIRECTORY: join(folder, 'none') })
   assert.equal(gone.add(), 60_000)
 })
 
-test('failed starts: nothing is kept or waited for where systemd does not run the agent', () => {
+test('failed starts: without systemd, the agent stores no count and does not wait', () => {
   new FailedStarts(env).clear()
   for (const missing of ['NOTIFY_SOCKET', 'RUNTIME_DIRECTORY']) {
     const other = new FailedStarts({ ...env, [missing]: undefined })

@@ -38,7 +38,7 @@ test('housekeeping: ticks every two seconds, and after ten quiet seconds every s
   assert.deepEqual(pass(36), [2, 4, 6, 8, 10, 12, 18, 24, 30, 36])
 })
 
-test('housekeeping: what follows after work runs at each tick, and of an idle agent at every third', (context) => {
+test('housekeeping: tasks of `after` run at each tick, and in an idle agent at every third', (context) => {
   const { keeping, pass, after } = rig(context)
   pass(54)
   assert.deepEqual(after, [2, 4, 6, 8, 10, 12, 30, 48])
@@ -47,7 +47,7 @@ test('housekeeping: what follows after work runs at each tick, and of an idle ag
   assert.deepEqual(after.slice(8), [56, 58, 60, 62, 64, 66])
 })
 
-test('housekeeping: work brings the pace back at once, and keeps it', (context) => {
+test('housekeeping: work restores the fast pace at once, and keeps it', (context) => {
   const { keeping, pass } = rig(context)
   pass(19)
   keeping.working()

@@ -57,7 +57,7 @@ test('idle memory: adds up the bytes read between two polls', async () => {
   assert.deepEqual(await collected(times(10, 100_000)), [])
 })
 
-test('idle memory: a burst that left little garbage is not worth a collection, several are', async () => {
+test('idle memory: one burst with little garbage starts no collection, several do', async () => {
   const burst = [1_000_000, ...times(9, 0)]
   assert.deepEqual(await collected([...times(10, 0), ...burst, ...burst, ...burst, ...burst, ...burst], 1), [3, 54])
 })

@@ -75,7 +75,7 @@ test('notify: nothing is sent without a socket, and no watchdog of another proce
   assert.equal(asked, 0)
 })
 
-test('notify: a socket that is not there is a warning', () => {
+test('notify: a missing socket is a warning', () => {
   const warnings: string[] = []
   using notify = new SystemdNotify({
     env: { NOTIFY_SOCKET: join(folder, 'none') },

@@ -33,7 +33,7 @@ test('signals: SIGHUP reopens and reloads, SIGUSR1 only reopens, the first SIGTE
   assert.equal(process.listenerCount('SIGTERM'), 0)
 })
 
-test('signals: of many SIGUSR1 one reopens and one waits', async () => {
+test('signals: of many SIGUSR1, one reopens and one waits', async () => {
   const work: Array<() => void> = []
   void handleSignals({
     reload: () => {},

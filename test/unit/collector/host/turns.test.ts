@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { Turns } from '../../../../collector/host/turns.ts'
 
-test('turns: one is over after some milliseconds, and the next begins after the event loop had its turn', async () => {
+test('turns: a turn ends after some milliseconds, and the next begins after the event loop has run', async () => {
   let nowMs = 100
   const turns = new Turns(() => nowMs)
   assert.equal(turns.over, false)

@@ -11,7 +11,7 @@ import { ID, OTHER_ID, UID, containerStatus, known, podObject } from './support/
 
 const short = (id: string): string => id.slice(0, 31)
 
-test('pods: what is kept of a pod with containers of all kinds', () => {
+test('pods: the data that is kept of a pod with containers of all kinds', () => {
   const pod = podOf(
     OBJECT.parse(
       podObject({
@@ -162,7 +162,7 @@ test('pods: a command without words is no probe', () => {
   assert.equal(probeCommand(['']), undefined)
 })
 
-test('pods: what is gone stays known for a minute', () => {
+test('pods: a deleted pod or container stays known for a minute', () => {
   let nowMs = 0
   const pods = new Pods(() => nowMs)
   const came: string[] = []

@@ -69,7 +69,7 @@ const FILTERS: readonly WorkloadFilter[] = [
 ]
 const CONDITIONS = FILTERS.map((filter, bit) => ({ bit, filter }))
 
-test('workloads: what holds for the host, for a pod, and for a container, as more becomes known', async () => {
+test('workloads: conditions of the host, a pod and a container, as more becomes known', async () => {
   const made = rig()
   const { workloads, pods } = made
   await workloads.use(CONDITIONS)
@@ -105,7 +105,7 @@ test('workloads: a pod that is deleted counts for a minute', async () => {
   assert.equal(shown(made, 4n), 'container 0?')
 })
 
-test('workloads: with other conditions every cgroup is judged anew, and written only where that differs', async () => {
+test('workloads: with other conditions every cgroup is evaluated again, and written only if the result differs', async () => {
   const made = rig()
   for (let id = 1n; id <= 100n; id++) made.workloads.made(id, [`s${id}.service`])
   made.workloads.made(101n, [ID, `pod${UID}`])
@@ -118,7 +118,7 @@ test('workloads: with other conditions every cgroup is judged anew, and written 
   assert.equal(made.entries.get(1n)?.holds, 1n << 70n)
 })
 
-test('workloads: what is gone is forgotten, by a record or because a scan does not find it', async () => {
+test('workloads: removed cgroups are forgotten, by a record or because a scan does not find them', async () => {
   const made = rig()
   const { workloads, entries } = made
   for (const id of [1n, 2n, 3n]) workloads.made(id, [`s${id}`])
@@ -137,7 +137,7 @@ test('workloads: what is gone is forgotten, by a record or because a scan does n
   assert.equal(workloads.refusal({ ...all, host: true }), 'unreadable')
 })
 
-test('workloads: users of the host, and a container, cannot make it grow', () => {
+test('workloads: users of the host, and a container, cannot make the table grow', () => {
   const made = rig()
   const { workloads } = made
   for (let id = 1n; id <= 10_000n; id++) workloads.made(id, [`u${id}`])
@@ -160,7 +160,7 @@ test('workloads: an entry without room is tried again', async () => {
   assert.equal(await made.workloads.use([]), true)
 })
 
-test('workloads: without pods, policies that ask for them are refused', () => {
+test('workloads: without pods, policies with pod conditions are refused', () => {
   const workloads = new Workloads(undefined)
   const want = 'no pod is known to this agent: set kubernetes.pods: true in its config'
   assert.equal(workloads.refusal({ ...all, host: true }), undefined)
@@ -252,7 +252,7 @@ test('workloads: the tree of cgroups, with names that may be a container’s', a
   ])
 })
 
-test('workloads: what is written into the kernel’s map', () => {
+test('workloads: the entries of the kernel’s map', () => {
   const bytes = workloadBytes({ kind: 'pod', holds: (1n << 64n) | (1n << 511n), partial: true })
   assert.equal(bytes.length, WORKLOAD.bytes)
   assert.deepEqual([bytes[WORKLOAD.holds + 8], bytes[WORKLOAD.holds + 63]], [1, 0x80])
@@ -260,7 +260,7 @@ test('workloads: what is written into the kernel’s map', () => {
   assert.equal(bytes.readUInt32LE(WORKLOAD.partial), 1)
 })
 
-test('workloads: programs forget what they remember after each change of the kernel’s map, also of one that fails', () => {
+test('workloads: programs forget remembered cgroups after each change of the kernel’s map, even a failed one', () => {
   const written: string[] = []
   const numbers = new Set<bigint>()
   let full = false
@@ -293,7 +293,7 @@ test('workloads: programs forget what they remember after each change of the ker
   assert.equal(numbers.size, 5)
 })
 
-test('workloads: an announced container is judged by what was announced, in the cgroup that it was made in', async () => {
+test('workloads: an announced container is evaluated by the announced data, in its original cgroup', async () => {
   const entries = new Map<bigint, WorkloadEntry>()
   const pods = new Pods()
   const announced = new Announcements()

@@ -17,12 +17,12 @@ function taken(change: Partial<RawCgroup>): string[] {
   return calls
 }
 
-test('cgroups: one that was made has its names, its own first', () => {
+test('cgroups: a new cgroup has its names, its own first', () => {
   assert.deepEqual(taken({ cgroup: Buffer.from('a\0b-\xff\0', 'latin1') }), ['made 7 ["a","b-ÿ"]'])
 })
 
-test('cgroups: one that was removed is gone', () => assert.deepEqual(taken({ gone: true }), ['gone 7']))
+test('cgroups: a removed cgroup is forgotten', () => assert.deepEqual(taken({ gone: true }), ['gone 7']))
 
-test('cgroups: one of which not all names are sent is left to the kernel', () => {
+test('cgroups: a cgroup whose names are not all sent is left to the kernel', () => {
   assert.deepEqual(taken({ cgroup: Buffer.from('a\0'), cgroupState: CGROUP_CUT }), [])
 })

@@ -19,7 +19,7 @@ test(`damaged records: ${RUNS} chunks make events or are counted as malformed`, 
     total.events += events
     total.malformed += malformed
   }
-  // Else the bytes do not look like records any more.
+  // Without these events the bytes would no longer resemble records.
   assert.ok(total.events > RUNS, JSON.stringify(total))
   assert.ok(total.malformed > RUNS / 10, JSON.stringify(total))
 })

@@ -460,7 +460,7 @@ for (const [what, args, record, want, returned] of VALUES) {
   })
 }
 
-test('normalize: what is behind the values of a record is of an earlier one', () => {
+test('normalize: bytes behind the values of a record are left from an earlier one', () => {
   const s = setupOf([FLAGS, SIZE])
   const event = s.event({ ...hook(100, s.shellStart, [values.flags, values.size, values.returned]), count: 1 })
   assert.ok(event.type === 'process_kprobe')

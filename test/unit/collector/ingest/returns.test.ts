@@ -1,4 +1,4 @@
-/** Records and ends of calls → the events that go on. */
+/** Records and ends of calls → the events that are sent. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { CallEnd, RawHook } from '../../../../collector/wire/decode.ts'
@@ -87,7 +87,7 @@ function play(
   return shown(out)
 }
 
-test('returns: an event goes on with the value of its own call, those of all policies together', () => {
+test('returns: an event is sent with the value of its own call, and those of all policies together', () => {
   const outer = { nsec: 1, call: 1 }
   const inner = { nsec: 2, call: 2 }
   const other = { tid: 9, nsec: 1, call: 3 }
@@ -103,7 +103,7 @@ test('returns: an event goes on with the value of its own call, those of all pol
   assert.deepEqual(play(steps), ['inner -2', 'other 7', 'outer 3', 'outer too 3'])
 })
 
-test('returns: a call is neither one at the same place of the stack nor one at the same time', () => {
+test('returns: two calls differ even at the same place of the stack or at the same time', () => {
   const pending = new PendingReturns()
   const steps = [
     ['before', { nsec: 1, call: 1 }],
@@ -117,7 +117,7 @@ test('returns: a call is neither one at the same place of the stack nor one at t
   assert.equal(pending.missed, 1)
 })
 
-test('returns: an event that needs no return goes on at once', () => {
+test('returns: an event that needs no return is sent at once', () => {
   const pending = new PendingReturns()
   const out: ProcessEvent[] = []
   for (const flags of [0, HOOK_HAS_RETURN, HOOK_RETURN_MISSED])
@@ -126,7 +126,7 @@ test('returns: an event that needs no return goes on at once', () => {
   assert.equal(pending.missed, 1)
 })
 
-test('returns: with too many bytes waiting, those of the stack that waits longest go on without a value, once', () => {
+test('returns: with too many bytes waiting, events of the longest waiting stack are sent without a value, once', () => {
   const pending = new PendingReturns(10_000)
   const long = 'x'.repeat(2000)
   const steps = [
@@ -213,7 +213,7 @@ test('returns: a call whose return was not seen has an event whatever the filter
   )
 })
 
-test('returns: the calls that wait can be listed, and each asked for', () => {
+test('returns: waiting calls can be listed, and looked up', () => {
   const pending = new PendingReturns()
   const calls = [{ call: 1 }, { call: 1 }, { call: 2 }, { tid: 9, nsec: 6, call: 3 }]
   play(
@@ -231,7 +231,7 @@ test('returns: the calls that wait can be listed, and each asked for', () => {
   assert.ok(!pending.has(end({ call: 3 })) && !pending.has(end({ call: 2, nsec: 6 })))
 })
 
-test('returns: calls in the table can be looked up there, and end as those that only the agent has', () => {
+test('returns: calls in the table can be looked up there, and end like calls that only the agent has', () => {
   const flags = HOOK_RETURN_FOLLOWS | HOOK_RETURN_PENDING
   const pending = new PendingReturns()
   assert.deepEqual(
@@ -269,7 +269,7 @@ test('returns: an end that the ring had no room for has its value, also when the
   }
 })
 
-test('returns: the stack of a thread that has ended is used by others: their calls end its own, their returns are not its own', () => {
+test('returns: other threads reuse the stack of an ended thread: their calls end its calls, but their returns do not', () => {
   for (const flags of WAITS) {
     const pending = new PendingReturns()
     const steps = [
@@ -331,7 +331,7 @@ test('returns: calls end when their thread is gone, at the next one at their pla
   assert.deepEqual(told(), ['gone return not seen'])
   assert.deepEqual(told([4 | (3 << 16)]), ['other function return not seen'])
   assert.equal(pending.waiting, 2)
-  // A call that returned while it was suspected goes on with its value.
+  // A call that returned while it was suspected has its value.
   pending.sweep(new GoneThreads((_, tid) => (tid === 8 ? 'gone' : 1n), agentPid), 9_000_000_000n)
   assert.deepEqual(play([[5, { call: 1, nsec: 6 }]], pending), ['again 5'])
   assert.deepEqual(told(), ['kept return not seen'])

@@ -7,7 +7,7 @@ import { read } from '../../support/pages.ts'
 import { kernel } from '../support/facts.ts'
 
 const locks = { renameLock: 1n, mountLock: 1n }
-/** Debian's kernels cannot have system calls fail. */
+/** Debian's kernels cannot make system calls fail. */
 const debian = { ...locks, override: false, errorInjection: false }
 const debian510 = kernel(5, 10, debian)
 const debian61 = kernel(6, 1, { ...debian, fprobe: false })
@@ -67,7 +67,7 @@ for (const [facts, entry, returns] of MODES) {
   })
 }
 
-test('features: each one is a finding, with its replacement where the kernel lacks it', () => {
+test('features: each one has a line, with its replacement if the kernel lacks it', () => {
   for (const facts of [debian510, debian73]) {
     const findings = kernelFindings(facts, true).slice(3)
     for (const [i, { name, isIn, without }] of FEATURES.entries()) {
@@ -78,7 +78,7 @@ test('features: each one is a finding, with its replacement where the kernel lac
   }
 })
 
-test('features: what only root can see is unknown to others', () => {
+test('features: properties that only root can read are unknown to other users', () => {
   const hidden = { ...debian73, renameLock: 0n, mountLock: 0n }
   const locksOf = (isRoot: boolean): unknown =>
     kernelFindings(hidden, isRoot).find(({ text }) => text.startsWith('sequence locks'))?.state

@@ -10,7 +10,7 @@ import { kernel } from '../support/facts.ts'
 
 const FILE = fileURLToPath(new URL('../../../../config/policies/optional/file-integrity.yaml', import.meta.url))
 
-/** `ID`: the type that became struct mnt_idmap in 6.3. All return int where nothing else stands before the colon. */
+/** `ID`: the type that became struct mnt_idmap in 6.3. A function returns int unless a type stands before the colon. */
 const ALL = `security_file_permission: file *, int
 security_mmap_file: file *, ulong, ulong
 security_file_mprotect: vm_area_struct *, ulong, ulong

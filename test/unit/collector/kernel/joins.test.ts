@@ -54,7 +54,7 @@ function joinMap(
   let swept = 0n
   const map: BpfMap = {
     info: { name: 'join', keySize: JOIN_KEY.bytes, valueSize: JOIN_VALUE.bytes, maxEntries: 8192, perCpu: 1 },
-    // All but the last, then that.
+    // The map gives all entries but the last one, then the last one.
     part: (_room, from) => {
       const found = [...held].slice(...(from === undefined ? [0, -1] : [-1]))
       const keys = Buffer.concat(found.map(([key]) => Buffer.from(key, 'hex')))
@@ -125,7 +125,7 @@ describe('sweep of the joins', () => {
     assert.equal(map.held.size, 1)
   })
 
-  it('an entry that its return takes at the same moment has no second end', () => {
+  it('an entry that its return removes at the same moment ends only once', () => {
     const map = joinMap([{ key: keyOf(7, 8), enteredNs: 0n }])
     const sweep = new JoinSweep(
       map.map,
@@ -138,7 +138,7 @@ describe('sweep of the joins', () => {
     assert.deepEqual(sweep.takeEnds(), [])
   })
 
-  it('says how a call ended, at once where only the ring had no room for it', () => {
+  it('reports how a call ended, at once if only the ring had no room', () => {
     const young = { enteredNs: NOW - 5n }
     const sp = 0xffff_c900_1234_5678n
     const other = 0xffff_c900_0000_4321_0007n & 0xffff_ffff_ffff_ffffn
@@ -149,7 +149,7 @@ describe('sweep of the joins', () => {
       { key: keyOf(7, 11, sp + 24n), ...young },
       { key: keyOf(9, 9, sp), enteredNs: SECOND, state: JOIN_UNREAD },
     ]
-    // A free place has the time of the call that was there.
+    // A free place keeps the time of its last call.
     const map = joinMap(entries, [
       [0n, NOW],
       [other, NOW],
@@ -199,7 +199,7 @@ describe('sweep of the joins', () => {
     assert.equal(map.held.size, 2800)
   })
 
-  it('nobody is gone where not even the agent is there', () => {
+  it('no thread counts as ended if even the agent is missing', () => {
     const map = joinMap([{ key: keyOf(7, 8), enteredNs: 0n }])
     new JoinSweep(map.map, new GoneThreads(() => 'gone', AGENT)).sweep(NOW)
     assert.equal(map.held.size, 1)

@@ -1,4 +1,4 @@
-/** A policy and the facts of a kernel → how its functions are attached there. */
+/** A policy and the facts of a kernel → the attachment of its functions. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CollectorError } from '../../../../collector/errors.ts'
@@ -192,7 +192,7 @@ const TYPES: ReadonlyArray<readonly [type: string, fits: string[], not: string[]
 ]
 
 for (const [type, fits, not] of TYPES) {
-  test(`plan: a value of the policy's type ${type} is read from what it fits, and from nothing else`, () => {
+  test(`plan: a value of type ${type} is read only from parameters that it fits`, () => {
     for (const base of fits) assert.match(base, typeOf(type).parameter)
     for (const base of not) assert.doesNotMatch(base, typeOf(type).parameter)
   })
@@ -233,7 +233,7 @@ function planned(...args: Parameters<typeof planPolicy>): readonly PlannedHook[]
   return planPolicy(...args).hooks
 }
 
-test('plan: the length of the address of a Unix socket is the parameter behind it, where the kernel calls it one', () => {
+test('plan: the length of a Unix socket’s address is the next parameter, if the kernel names it so', () => {
   const address = param('struct sockaddr *')
   const lengths = [
     ['security_socket_connect', 'addrlen', false],
@@ -283,7 +283,7 @@ test('plan: the hooks of a policy with an enforcer have its number, each policy 
   )
 })
 
-test('plan: an enforcer of a call that this kernel cannot make fail is refused with the name of the call', () => {
+test('plan: an enforcer is refused if this kernel cannot make its call fail, with the name of the call', () => {
   const call = spec({ call: 'sys_openat', syscall: true, args: [], selectors: [{ matchArgs: [], actions: enforces }] })
   assert.throws(() => planPolicy(policy(call), { ...v612, ...noOverride }, symbols, 'auto', counter()), {
     message:
@@ -297,7 +297,7 @@ test('plan: an enforcer of a call that this kernel cannot make fail is refused w
   assert.equal(hook?.way.mode, 'kprobe.multi')
 })
 
-test('plan: a hook with Override is attached by what its action needs, whatever mode is wanted', () => {
+test('plan: a hook with Override is attached as its action requires, whatever the configured mode', () => {
   const error = { last: 'override', signals: [], error: -1, reports: true, limit: undefined } as const
   const denying = spec({ ...returns, selectors: [{ matchArgs: [], actions: error }] })
   const [hook] = planned(policy(denying), full612, symbols, 'kprobe', counter())
@@ -381,7 +381,7 @@ const tracing: Symbols = {
   },
 }
 
-test('plan: a tracepoint has its fields as parameters, whatever mode is wanted, and its events have both names', () => {
+test('plan: a tracepoint has its fields as parameters, whatever the configured mode, and its events have both names', () => {
   const [hook] = planned(traced('tracepoint', 2), v612, tracing, 'fexit', counter())
   assert.deepEqual(hook?.way, {
     mode: 'tracepoint',
@@ -395,7 +395,7 @@ test('plan: a tracepoint has its fields as parameters, whatever mode is wanted, 
   assert.equal(hook.spec.args[0]?.index, 0)
 })
 
-test('plan: a raw tracepoint has its arguments as fields, on kernels that keep it from interrupting itself', () => {
+test('plan: a raw tracepoint has its arguments as fields, on kernels whose raw tracepoints cannot interrupt themselves', () => {
   const [hook] = planned(traced('rawTracepoint', 1), kernel(6, 1), tracing, 'auto', counter())
   assert.deepEqual(hook?.way, {
     mode: 'raw_tracepoint',
@@ -431,7 +431,7 @@ const fromRegister = (register: string, type = 'uint64'): ArgumentSpec => ({
 const withData = (data: readonly ArgumentSpec[], change: Partial<KprobeSpec> = {}): Policy =>
   policy(spec({ args: [arg(0, 'file'), ...data], ...change }))
 
-test('plan: a hook that reads registers is a kprobe of its own, and they take the place of parameters that it does not read', () => {
+test('plan: a hook that reads registers is a kprobe of its own, and its registers replace unread parameters', () => {
   const data = [fromRegister('edi', 'int'), fromRegister('r15'), fromRegister('edi', 'uint8')]
   const [hook] = planned(withData(data), v612, symbols, 'fexit', counter())
   const none = { offset: 0, bytes: 0, kind: 'unsigned' }
@@ -470,7 +470,7 @@ test('plan: the address of a Unix socket in a register has no length, since no p
   assert.deepEqual([hook?.spec.args[0]?.index, hook?.spec.args[0]?.size], [4, undefined])
 })
 
-test('plan: registers are those of the processor, and no more than there is room for', () => {
+test('plan: registers must exist on the processor, and their number is bounded', () => {
   const arm64 = { ...v612, arch: 'arm64' } as const
   const [hook] = planned(withData([fromRegister('w3'), fromRegister('sp')]), arm64, symbols, 'auto', counter())
   assert.deepEqual(
@@ -648,7 +648,7 @@ for (const [there, groups, hooked, skipped, lacking] of GROUPS) {
   })
 }
 
-test('plan: a policy of which this kernel has no function at all has no hook', () => {
+test('plan: a policy without any function of this kernel has no hook', () => {
   const calls = ['sys_new', 'sys_old'].map((call) => spec({ call, syscall: true, optional: true }))
   const { hooks, skipped } = planPolicy(policy(...calls), v612, symbols, 'auto', counter())
   assert.deepEqual([hooks, skipped.map(({ symbol }) => symbol)], [[], ['__x64_sys_new', '__x64_sys_old']])
@@ -739,7 +739,7 @@ const PLAIN: ReadonlyArray<readonly [base: string, sizeBytes: number, plain: boo
   ['void', 0, false],
 ]
 
-test('plan: which parameters a program in a trampoline loads by itself', () => {
+test('plan: the parameters that a program in a trampoline loads by itself', () => {
   const params = (...bases: ReadonlyArray<readonly [string, number]>): { params: KernelParam[] } => ({
     params: bases.map(([base, sizeBytes]) => ({ name: 'p', type: base, base, sizeBytes })),
   })

@@ -153,7 +153,7 @@ test('programs: more selectors than a program has are served by a second one', a
   ])
 })
 
-test('programs: a hook that no program holds is refused, and nothing is loaded', async () => {
+test('programs: a hook that fits into no program is refused, and nothing is loaded', async () => {
   const { native, programs } = rig()
   const selectors = Array.from({ length: SELECTORS_MAX + 1 }, () => ({ matchArgs: [] }))
   await assert.rejects(programs.change([], [policyOf('a', on('g'), { ...on('f'), args: [], selectors })]), {
@@ -254,7 +254,7 @@ test('programs: an object is closed when the last of its functions has left it',
   )
 })
 
-test('programs: of an object for gates nothing stays open but the arrays', async () => {
+test('programs: only the arrays of an object for gates stay open', async () => {
   const { native, programs } = rig()
   const before = native.resources
   await programs.change([], [policyOf('a', on('f'), on('g'))])
@@ -311,7 +311,7 @@ test('programs: an internal error is thrown unchanged, and leaves everything as 
   assert.deepEqual([native.state(), native.resources], [state, resources])
 })
 
-test('programs: a policy that this kernel cannot have opens nothing', async () => {
+test('programs: a policy that this kernel cannot support opens nothing', async () => {
   const { native, programs } = rig()
   await assert.rejects(programs.change([], [policyOf('a', on('f')), policyOf('b', on('no_such'))]), {
     code: 'POLICY_REFUSED',
@@ -366,7 +366,7 @@ test('programs: a program that is too large for the verifier is refused at once'
   assert.equal(native.calls.length, 1)
 })
 
-/** `errno`: E2BIG is no room, ENOTSUPP a function with parameters on the stack. */
+/** `errno`: E2BIG means no room, ENOTSUPP a function with parameters on the stack. */
 const full = (symbol: string, errno: number = os.errno.E2BIG): NativeError =>
   new NativeError('ATTACH_FAILED', `cannot attach fexit to "${symbol}": full`, { errno, target: symbol })
 const ENOTSUPP = 524
@@ -419,7 +419,7 @@ test('programs: hooks that fentry would join are joined by probes, where there i
   )
 })
 
-test('programs: a function that has no room for anything is refused, after one try to join', async () => {
+test('programs: a function without room for any program is refused, after one try to join', async () => {
   const { native, programs } = rig()
   const before = native.resources
   native.fail = (call) => (call.startsWith('attach') ? full('f') : undefined)
@@ -441,13 +441,13 @@ test('programs: functions that join share one map, which stays until the end', a
   assert.ok(shared[1] !== undefined && native.isOpen(shared[1]))
   await programs.change([...loaded, b], [])
   await programs.detachAll()
-  // With its counts, and the table beside it.
+  // The map of counts stays, and the table beside it.
   assert.equal(native.resources, before + 4)
   await disposed(programs)
   assert.equal(native.resources, before)
 })
 
-test('programs: at the end everything is detached and closed; a second time does nothing', async () => {
+test('programs: dispose detaches and closes everything; a second call does nothing', async () => {
   const { native, programs } = rig()
   const before = native.resources
   await programs.change([], [policyOf('a', on('f'), returning('g')), policyOf('b', ...many(20))])
@@ -511,7 +511,7 @@ test('programs: the links of a policy are those of its functions', async () => {
   )
 })
 
-test('programs: missed runs stay counted by function; of a joined function those of the entry', async () => {
+test('programs: missed runs stay counted by function, for a joined function only at the entry', async () => {
   const { native, programs } = rig({ mode: 'join' })
   native.missed = { 'kprobe.multi': 3n, 'kretprobe.multi': 50n }
   const [a] = await programs.change([], [policyOf('a', returning('f')), policyOf('b', on('f'), on('g'))])
@@ -558,7 +558,7 @@ test('programs: a policy is stale when a function that it hooks came or went', a
   assert.equal(await stale(required), true, 'also one that would be refused')
 })
 
-test('programs: a gate that others have emptied or changed gets its program back, and is reported', async () => {
+test('programs: a gate that another program emptied or changed gets its program back, and is reported', async () => {
   const { native, programs } = rig({ mode: 'join' })
   const [a] = await programs.change([], [policyOf('a', returning('f'), returning('g'))])
   assert.ok(a !== undefined)
@@ -590,12 +590,12 @@ test('programs: a gate that others have emptied or changed gets its program back
   assert.notEqual(program, 0)
   assert.deepEqual(native.state(), before)
   assert.deepEqual(programs.check(), [])
-  // Own changes: no finding.
+  // The agent's own changes make no finding.
   await programs.change([a], [policyOf('a', returning('f'))])
   assert.deepEqual(programs.check(), [])
 })
 
-test('programs: a gate that cannot be put right stays a finding', async () => {
+test('programs: a gate that cannot be repaired stays a finding', async () => {
   const { native, programs } = rig()
   await programs.change([], [policyOf('a', on('f'))])
   const opened = native.objects.find(({ file }) => file === 'gate.bpf.o')
@@ -610,7 +610,7 @@ test('programs: a gate that cannot be put right stays a finding', async () => {
   }
 })
 
-test('programs: a link whose descriptor others have closed is reported', async () => {
+test('programs: a link whose descriptor another program closed is reported', async () => {
   const { native, programs } = rig()
   await programs.change([], [policyOf('a', on('f'), on('g'))])
   native.closedBehind = (symbol) => symbol === 'g'
@@ -620,7 +620,7 @@ test('programs: a link whose descriptor others have closed is reported', async (
   )
 })
 
-test('programs: calls that a policy may have fail are swept too, where their return is reported', async () => {
+test('programs: calls that a policy may make fail are swept too, if their return is reported', async () => {
   const error = { last: 'override', signals: [], error: -1, reports: true, limit: undefined } as const
   const selectors = [{ matchArgs: [], actions: error }]
   const { programs } = rig()

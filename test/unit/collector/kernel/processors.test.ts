@@ -46,7 +46,7 @@ for (const [arch, own, other, table, registers] of [
   })
 }
 
-test('processors: another one is refused with those that exist', () => {
+test('processors: an unknown one is refused with the list of known ones', () => {
   const out = join(scratch, 'riscv')
   const build = (): Buffer =>
     execFileSync('make', ['-s', '-C', join(ROOT, 'bpf'), 'ARCH=riscv', `OUT=${out}`, join(out, 'layout.bpf.o')], {

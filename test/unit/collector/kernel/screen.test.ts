@@ -81,7 +81,7 @@ function expected(specs: readonly HookSpec[], params: readonly Param[]): boolean
   })
 }
 
-/** Names that are alike, so that random values and paths meet: around 8 bytes, around the mark of unlinked files. */
+/** Similar names, so that random values and paths meet: around 8 bytes, and around the mark of unlinked files. */
 const name = fc.oneof(
   fc.constantFrom('a', 'ab', 'etc', 'passwd', 'abcdefg', 'abcdefgh', 'abcdefghi', 'abcdefgX', 'abcdefghX', 'ü', 'üüüü'),
   fc.constantFrom(
@@ -113,7 +113,7 @@ const number = fc.oneof(
   fc.constantFrom(-128n, 127n, 255n, 256n, 2n ** 31n - 1n, 2n ** 31n, 2n ** 32n + 3n, 2n ** 63n, 2n ** 64n - 1n),
 )
 
-/** Anywhere, or near the end: inside the mark of unlinked files. */
+/** A cut anywhere, or near the end: inside the mark of unlinked files. */
 const cut = fc.oneof(fc.nat(400), fc.integer({ min: -14, max: -1 }))
 
 /** A piece of a text, between whole characters; from the end for a negative cut. */
@@ -127,7 +127,7 @@ function piece(text: string, operator: Operator, from: number): string {
 
 /** Parts of random filters. */
 interface Pool {
-  /** The arguments that hooks may have: a type of each. */
+  /** The arguments that hooks may have, one of each type. */
   readonly args: ReadonlyArray<readonly [index: number, types: readonly string[]]>
   readonly texts: readonly Operator[]
   readonly numbers: readonly Operator[]
@@ -246,7 +246,7 @@ test('screen: no selector that matches is rejected, for any policies on a functi
   let hits = 0
   let many = 0
   const few = cases(ANY, { hooks: 1, selectors: 0, filters: 0 })
-  // More of them than one word of a set has bits.
+  // More selectors than a word of a set has bits.
   const crowd = cases(ANY, { hooks: 14, selectors: 5, filters: 1 })
   fc.assert(
     fc.property(fc.oneof({ weight: 4, arbitrary: few }, { weight: 1, arbitrary: crowd }), ({ specs, calls }) => {
@@ -268,7 +268,7 @@ test('screen: no selector that matches is rejected, for any policies on a functi
     }),
     { numRuns: 400 },
   )
-  // Else the property would hold without a match, or within one word.
+  // Without these checks the property would hold with no match, or within one word.
   assert.ok(hits > 10_000 && many > 200, `${hits} matches tried, ${many} calls with more than 64 selectors`)
 })
 
@@ -276,7 +276,7 @@ function shown(_: string, value: unknown): unknown {
   return typeof value === 'bigint' ? String(value) : value
 }
 
-/** Few and short names, of which paths and folders are. */
+/** Few and short names, from which paths and folders are made. */
 const short = fc.constantFrom('a', 'etc', 'abcdefgh', 'abcdefghi', ' ', ' x', ' (deleted)', 'ü')
 const folder = fc.array(short, { maxLength: 9, size: 'max' }).map((names) => names.map((each) => `/${each}`).join(''))
 const prefix = fc
@@ -284,7 +284,7 @@ const prefix = fc
   .map(([above, last]) => above + last)
   .filter((value) => value !== '')
 
-test('screen: what a Prefix that it decides alone leaves, matches', () => {
+test('screen: selectors left by a Prefix that it decides alone match', () => {
   let decided = 0
   let matched = 0
   const path = fc.record({ names: fc.array(short, { maxLength: 10, size: 'max' }), deleted: fc.boolean() })
@@ -311,7 +311,7 @@ test('screen: what a Prefix that it decides alone leaves, matches', () => {
   assert.ok(matched > 100 && decided > 4 * matched, `${decided} decided, of them ${matched} match`)
 })
 
-test('screen: rejects most of what does not match', () => {
+test('screen: rejects most calls that do not match', () => {
   let rejected = 0
   let misses = 0
   fc.assert(

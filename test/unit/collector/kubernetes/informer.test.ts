@@ -101,7 +101,7 @@ test('informer: lists page by page, then watches from there, and goes on where i
 })
 
 test(
-  'informer: when its place is forgotten it lists again, and hands on what changed meanwhile',
+  'informer: if the API server forgot its version it lists again, and passes on the changes since',
   { skip },
   async () => {
     for (const gone of [
@@ -217,7 +217,7 @@ test('informer: every failure is one sentence with verb and resource', { skip },
   }
 })
 
-test('informer: a watch on which nothing comes any more is made anew, which is no problem', { skip }, async () => {
+test('informer: a silent watch is replaced, without a warning', { skip }, async () => {
   const lists: Answer[] = [(_, answer) => void answer.end(listOf('1', []))]
   const watches: Answer[] = [holds, (_, answer) => void answer.write(line('ADDED', pod('one', '2')))]
   await using made = await rig({ lists, watches }, { quietMs: 50 })

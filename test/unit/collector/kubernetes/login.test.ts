@@ -22,7 +22,7 @@ test('login: a pod has its service account, and a new token counts at once', asy
   assert.equal(six.server, 'https://[fd00::1]:443')
 })
 
-test('login: says what a pod lacks', async () => {
+test('login: names what a pod lacks', async () => {
   const empty = mkdtempSync(path.join(folder, 'empty-'))
   const rows = [
     { env: {}, want: /does not run in a pod .*: set kubernetes\.kubeconfig/ },
@@ -86,7 +86,7 @@ test('login: reads a kubeconfig, with data in it or in files beside it', async (
   }
 })
 
-test('login: says what is wrong with a kubeconfig', async () => {
+test('login: names the mistake in a kubeconfig', async () => {
   const server = 'https://k.example'
   const rows = [
     { make: () => path.join(folder, 'none'), want: /none: cannot read the file: no such file/ },

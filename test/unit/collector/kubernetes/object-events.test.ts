@@ -58,7 +58,7 @@ function rig(fail?: () => CollectorError | undefined) {
   }
 }
 
-test('events: the same one again is counted in the first, another one is its own', async () => {
+test('events: an equal event is counted in the first one, a different one is separate', async () => {
   const { events, written, until } = rig()
   for (const message of ['a', 'b', 'a', 'a']) events.record(ABOUT, 'Warning', 'Refused', message)
   await until(() => [...written.values()].some(({ count }) => count === 3))

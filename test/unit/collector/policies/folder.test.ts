@@ -172,7 +172,7 @@ test('policies: a change that the kernel refuses leaves the old one effective', 
   assert.deepEqual(attached(), ['one security_file_permission'])
 })
 
-test('policies: one that the kernel refused is tried again on request only, and refused again or loaded', async () => {
+test('policies: a policy that the kernel refused is tried again only on request, and then refused again or loaded', async () => {
   using folder = new Folder()
   const { attached, kernel, log, source } = setup(folder.path)
   await source.start()
@@ -221,7 +221,7 @@ test('policies: an internal error while attaching is thrown once, does not affec
   await assert.rejects(source.look(), TypeError)
   await source.look()
   await source.look()
-  // Once with the other, once alone.
+  // Attached once together with the other policy, and once alone.
   assert.equal(tries, 2)
   assert.deepEqual(attached(), ['one security_file_permission', 'good security_file_permission'])
 })
@@ -253,7 +253,7 @@ test('policies: a renamed file stays effective throughout', async () => {
   )
 })
 
-test('policies: all files that changed since the last look are one change', async () => {
+test('policies: all files that changed since the last check are one change', async () => {
   using folder = new Folder()
   const { kernel, attached, log, source } = await started(folder)
   writeFileSync(folder.at('a.yaml'), yaml('one', 'security_mmap_file'))
@@ -271,7 +271,7 @@ test('policies: all files that changed since the last look are one change', asyn
   ])
 })
 
-test('policies: one that the kernel refuses does not keep the others of a look out', async () => {
+test('policies: a refused policy does not prevent the others of the same check', async () => {
   using folder = new Folder()
   const { kernel, log, source } = await started(folder)
   kernel.refuse = ({ name, file }) =>
@@ -322,7 +322,7 @@ test('policies: when the kernel refuses the first of two files with one name, th
   )
 })
 
-test('policies: a name that one file gives up is free for a later file of the same look', async () => {
+test('policies: a name that one file gives up is free for a later file of the same check', async () => {
   using folder = new Folder()
   const { attached, log, source } = await started(folder)
   writeFileSync(folder.at('a.yaml'), yaml('two'))
@@ -333,7 +333,7 @@ test('policies: a name that one file gives up is free for a later file of the sa
   assert.deepEqual(source.problems(), [])
 })
 
-test('policies: a name that one file gives up is free for an earlier file of the same look', async () => {
+test('policies: a name that one file gives up is free for an earlier file of the same check', async () => {
   using folder = new Folder()
   writeFileSync(folder.at('b.yaml'), yaml('one'))
   const { attached, source } = setup(folder.path)
@@ -345,7 +345,7 @@ test('policies: a name that one file gives up is free for an earlier file of the
   assert.deepEqual(source.problems(), [])
 })
 
-test('policies: two files swap their names in one look', async () => {
+test('policies: two files swap their names in one check', async () => {
   using folder = new Folder()
   writeFileSync(folder.at('a.yaml'), yaml('one'))
   writeFileSync(folder.at('b.yaml'), yaml('two'))
@@ -358,7 +358,7 @@ test('policies: two files swap their names in one look', async () => {
   assert.deepEqual(source.problems(), [])
 })
 
-test('policies: two new files with the name of one that is gone: the first takes its place', async () => {
+test('policies: of two new files with the name of a removed one, the first replaces it', async () => {
   using folder = new Folder()
   const { attached, log, source } = await started(folder)
   renameSync(folder.at('a.yaml'), folder.at('y.yaml'))
@@ -479,7 +479,7 @@ test('policies: once disposed nothing is attached any more, neither by a later c
   source[Symbol.dispose]()
 })
 
-test('policies: disposed between the files of a look, none of them is attached', async () => {
+test('policies: disposed between the files of a check, none of them is attached', async () => {
   using folder = new Folder()
   writeFileSync(folder.at('a.yaml'), yaml('one'))
   writeFileSync(folder.at('b.yaml'), yaml('two'))
@@ -526,7 +526,7 @@ test('policies: a folder with too many files is reported and changes nothing', a
 })
 
 test(
-  'policies: of a folder of another user, mistakes are reported without the text, which may be that of any file',
+  'policies: mistakes in a folder of another user are reported without the text, which may be of any file',
   { skip: process.getuid?.() === 0 ? false : 'needs root to give files away' },
   async () => {
     using folder = new Folder()
@@ -552,7 +552,7 @@ test(
   },
 )
 
-test('policies: one that was disabled stays so until its file changes, keeps its name, and goes with its file', async () => {
+test('policies: a disabled policy stays disabled until its file changes, keeps its name, and is removed with its file', async () => {
   using folder = new Folder()
   writeFileSync(folder.at('a.yaml'), yaml('one'))
   const { attached, log, policies, source } = setup(folder.path)
@@ -572,7 +572,7 @@ test('policies: one that was disabled stays so until its file changes, keeps its
   await source.look()
   assert.deepEqual([policies.list(), log.at(-1)], [[], 'removed a.yaml'])
 })
-test('policies: other paths are taken as a whole; what only the old ones have is removed at the end', async () => {
+test('policies: new paths take effect as a whole; policies of the old paths only are removed at the end', async () => {
   using folder = new Folder()
   for (const name of ['a', 'b']) mkdirSync(folder.at(name))
   writeFileSync(folder.at('a/moves.yaml'), yaml('moves'))
@@ -596,7 +596,7 @@ test('policies: other paths are taken as a whole; what only the old ones have is
 })
 
 for (const how of ['a mistake', 'a refusal of the kernel', 'a rollback'] as const) {
-  test(`policies: ${how} in other paths leaves all as it was`, async () => {
+  test(`policies: ${how} in new paths changes nothing`, async () => {
     using folder = new Folder()
     for (const name of ['a', 'b']) mkdirSync(folder.at(name))
     writeFileSync(folder.at('a/one.yaml'), yaml('one'))

@@ -110,7 +110,7 @@ async function rig(
   }
 }
 
-test('kubernetes policies: those that are there at the start are one change, and make no events', async () => {
+test('kubernetes policies: the policies at the start are one change, and make no events', async () => {
   const many = Array.from({ length: 200 }, (_, i) => object(`p${i}`))
   await using made = await rig(many)
   assert.equal(made.kernel.names.length, 200)
@@ -138,7 +138,7 @@ test('kubernetes policies: a refused version changes nothing, and its event has 
     'Warning Refused one spec.kprobes[0].call: expected the name of a kernel function, got "f(int)"; the previous version stays attached',
   ])
   assert.deepEqual(made.kernel.names, ['one'])
-  // A policy that was never good is refused without that.
+  // A policy without an earlier good version is refused without that part of the message.
   made.client.send({ type: 'ADDED', object: object('two', 'g', { annotations: { 'ktrail.one-of/x': 'h' } }) })
   await made.until(() => made.told.length === 2)
   assert.match(
@@ -147,7 +147,7 @@ test('kubernetes policies: a refused version changes nothing, and its event has 
   )
 })
 
-test('kubernetes policies: what does not change a policy does not touch it', async () => {
+test('kubernetes policies: an update without a change of the spec does nothing', async () => {
   const labels = { a: 'b' }
   await using made = await rig([object('one', 'f', { labels })])
   const applied = { annotations: { 'kubectl.kubernetes.io/last-applied-configuration': '{}' } }

@@ -1,4 +1,4 @@
-/** When policies are looked at again, because modules of the kernel came or went. */
+/** When policies are checked again, because kernel modules came or went. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
@@ -52,7 +52,7 @@ test('modules: nothing is read for policies on functions of vmlinux', async () =
   assert.deepEqual([state.looks, state.renews], [0, 0])
 })
 
-test('modules: a policy that waits is looked at when the modules have changed, and not in between', async () => {
+test('modules: a waiting policy is checked when the modules have changed, and not in between', async () => {
   assert.ok(waiting !== undefined)
   const { state, logged, look } = rig([waiting])
   await look()
@@ -69,7 +69,7 @@ test('modules: a policy that waits is looked at when the modules have changed, a
   )
 })
 
-test('modules: a module that comes while policies are renewed, and goes before the next look, is noticed', async () => {
+test('modules: a module that comes while policies are renewed, and goes before the next check, is noticed', async () => {
   assert.ok(waiting !== undefined)
   const { state, look } = rig([waiting])
   const looked = look()
@@ -80,7 +80,7 @@ test('modules: a module that comes while policies are renewed, and goes before t
   assert.equal(state.renews, 2)
 })
 
-test('modules: a module that came again between two looks is another one', async () => {
+test('modules: a module that was reloaded between two checks counts as another one', async () => {
   assert.ok(whole !== undefined)
   const { state, look } = rig([{ ...whole, hooks: [{ symbol: 'f', mode: 'kprobe', load: 'loop#7' }] }])
   await look()

@@ -110,7 +110,7 @@ test('registry: a refused policy may be added again', async () => {
   assert.deepEqual([kernel.log, shown()], [['+a'], ['test/a enabled']])
 })
 
-test('registry: what the kernel throws is passed on as it is', async () => {
+test('registry: an error thrown by the kernel is passed on unchanged', async () => {
   const { policies, kernel, shown } = rig()
   const fault = new TypeError('x is not a function')
   kernel.refuse = () => fault
@@ -131,7 +131,7 @@ test('registry: several policies are one change, in their order', async () => {
   )
 })
 
-test('registry: nothing is no change', async () => {
+test('registry: an empty change is none', async () => {
   const { policies, kernel } = rig()
   assert.deepEqual([await policies.put([]), kernel.tries], [[], []])
 })

@@ -1,4 +1,4 @@
-/** Paths are looked at soon after a change, and else rarely. */
+/** Paths are checked soon after a change, and otherwise rarely. */
 import assert from 'node:assert/strict'
 import { lstatSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import type { FSWatcher } from 'node:fs'
@@ -17,7 +17,7 @@ class Looks {
   seen = 0
   readonly reasons: string[] = []
   readonly #waiting = new Set<() => void>()
-  /** Set: a look takes as long as this. */
+  /** If set, a check takes this long. */
   busy: Promise<void> | undefined
 
   readonly options: WatchOptions = {
@@ -29,7 +29,7 @@ class Looks {
     onPolls: (reason) => void this.reasons.push(reason),
   }
 
-  /** Resolves at the `count`th look; the deadline is the test runner's. */
+  /** Resolves at the `count`th check; the deadline is the test runner's. */
   until(count: number): Promise<void> {
     return new Promise((resolve) => {
       const check = (): void => {
@@ -42,7 +42,7 @@ class Looks {
     })
   }
 
-  /** Does `change` and waits for a look after it. */
+  /** Does `change` and waits for a check after it. */
   async after(change: () => void): Promise<void> {
     const next = this.seen + 1
     change()
@@ -72,7 +72,7 @@ function kubernetesVolume(folder: Folder): { readonly swap: () => void } {
 
 interface Change {
   readonly name: string
-  /** Makes the given files; returns the watched paths and the changes, one step a look. */
+  /** Makes the given files; returns the watched paths and the changes, one step a check. */
   readonly make: (folder: Folder) => { readonly paths: readonly string[]; readonly steps: ReadonlyArray<() => void> }
 }
 
@@ -181,7 +181,7 @@ const CHANGES: readonly Change[] = [
 ]
 
 for (const { name, make } of CHANGES) {
-  test(`watch: looks after each change of ${name}`, DEADLINE, async () => {
+  test(`watch: checks after each change of ${name}`, DEADLINE, async () => {
     using folder = new Folder()
     const { paths, steps } = make(folder)
     const looks = new Looks()
@@ -192,7 +192,7 @@ for (const { name, make } of CHANGES) {
   })
 }
 
-test('watch: many changes within a moment are one look', DEADLINE, async () => {
+test('watch: many changes within a moment are one check', DEADLINE, async () => {
   using folder = new Folder()
   const looks = new Looks()
   using watching = watchPaths([folder.path], looks.options)
@@ -204,7 +204,7 @@ test('watch: many changes within a moment are one look', DEADLINE, async () => {
   assert.equal(looks.seen, 2)
 })
 
-test('watch: a change during a look is followed by another look', DEADLINE, async () => {
+test('watch: a change during a check is followed by another check', DEADLINE, async () => {
   using folder = new Folder()
   const looks = new Looks()
   using watching = watchPaths([folder.path], looks.options)
@@ -214,14 +214,14 @@ test('watch: a change during a look is followed by another look', DEADLINE, asyn
   looks.busy = slow.promise
   await looks.after(() => writeFileSync(folder.at('a.yaml'), '1'))
   writeFileSync(folder.at('a.yaml'), '2')
-  await new Promise((resolve) => setTimeout(resolve, 300)) // the event is there by then
+  await new Promise((resolve) => setTimeout(resolve, 300)) // the event has arrived by then
   assert.equal(looks.seen, 2)
   looks.busy = undefined
   slow.resolve()
   await looks.until(3)
 })
 
-/** Watches of which no event comes, or which the kernel refuses. */
+/** Watches that get no event, or that the kernel refuses. */
 class FakeWatch {
   open = 0
   refuses: string | undefined
@@ -242,11 +242,11 @@ class FakeWatch {
 
 const STEP_MS = 10_000
 
-/** The next look comes after `ms`, some steps, and not before. */
+/** The next check comes after `ms`, in steps, and not earlier. */
 async function nextAfter(context: TestContext, looks: Looks, ms: number): Promise<void> {
   const { seen } = looks
-  await turn() // the timer is set after the look
-  // In steps: a timer that one of them sets would count from the end of a tick.
+  await turn() // The timer is set after the check.
+  // In steps, because a timer set within a tick counts from the end of the tick.
   for (let at = 0; at < ms - STEP_MS; at += STEP_MS) context.mock.timers.tick(STEP_MS)
   context.mock.timers.tick(STEP_MS - 1)
   await turn()
@@ -257,7 +257,7 @@ async function nextAfter(context: TestContext, looks: Looks, ms: number): Promis
 const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
 
 test(
-  'watch: without events it looks after a mount or a refusal, else every ten minutes, and not once disposed',
+  'watch: without events it checks after a mount or a refusal, else every ten minutes, and never once disposed',
   DEADLINE,
   async (context) => {
     using folder = new Folder()
@@ -296,7 +296,7 @@ test(
 )
 
 test(
-  'watch: where the kernel has no watch left it looks every ten seconds, and gives the reason once',
+  'watch: if the kernel has no watch left it checks every ten seconds, and gives the reason once',
   DEADLINE,
   async (context) => {
     using folder = new Folder()
@@ -322,7 +322,7 @@ test(
   },
 )
 
-test('watch: a watch that fails is made anew', DEADLINE, async () => {
+test('watch: a failed watch is replaced', DEADLINE, async () => {
   using folder = new Folder()
   const looks = new Looks()
   const fake = new FakeWatch()
@@ -333,7 +333,7 @@ test('watch: a watch that fails is made anew', DEADLINE, async () => {
   assert.equal(fake.open, 1)
 })
 
-test('watch: of reasons for polling that differ each time, the first five are reported', DEADLINE, async () => {
+test('watch: if the reason for polling differs each time, the first five are reported', DEADLINE, async () => {
   using folder = new Folder()
   writeFileSync(folder.at('a.yaml'), '')
   const looks = new Looks()

@@ -54,7 +54,7 @@ test('budget: a text shared by a fork and its parent counts once', () => {
   for (let i = 0; i < 1000; i++) table.fork(fork(10 + i, 6 + i, 2, 5), 0)
   const { texts } = table.bytes
   assert.ok(texts - before.texts > 16_000 && texts - before.texts < 17_000, `${texts}`)
-  // They stay as long as one of them uses them.
+  // The texts stay as long as one image uses them.
   table.exit(2, 5, 0, 0)
   table.sweep(GRACE_MS)
   assert.equal(table.bytes.texts, texts)

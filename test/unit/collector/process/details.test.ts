@@ -68,7 +68,7 @@ function details(folder: Folder, change: Partial<DetailConfig> = {}): Details {
   return Details.of({ ...ALL, procfs: folder.path, ...change }) ?? assert.fail('asked for nothing')
 }
 
-test('details: none without an option, and each by itself', () => {
+test('details: without an option there are none, and each option adds only its own', () => {
   using folder = new Folder()
   const namespaces = hostAt(folder)
   const none = { enable_process_cred: false, enable_process_ns: false, username_metadata: 'disabled' } as const
@@ -118,7 +118,7 @@ test('details: no user name in other user or mount namespaces, nor for an id wit
   assert.equal(of.executed(raw({ euid: 12, namespaces: host })).shown.user, undefined)
 })
 
-test('details: of a running process what /proc tells, and nothing of one that is gone', () => {
+test('details: a running process has those in /proc, an ended one has none', () => {
   using folder = new Folder()
   hostAt(folder)
   mkdirSync(join(folder.path, '7/ns'), { recursive: true })

@@ -45,7 +45,7 @@ const long = (argvTotal: number, change: Partial<RawExec> = {}): RawExec =>
 
 const CUT = PROCESS_FLAGS.execve | PROCESS_FLAGS.truncArgs | PROCESS_FLAGS.dataArgs
 
-test('executed: long arguments are those of the exec record and of the records before it', () => {
+test('executed: long arguments are joined from the exec record and the records before it', () => {
   const facts = new ExecutedFacts(NONE)
   facts.keep(data(DATA_ARGV, 0, 'ning\0a'))
   facts.keep(data(DATA_ARGV, 6, 'b\0'))
@@ -65,7 +65,7 @@ const INCOMPLETE: ReadonlyArray<readonly [name: string, sent: readonly RawData[]
   ['of an unknown kind', [data(9, 0, 'ning\0ab\0')], undefined],
 ]
 for (const [name, sent, want] of INCOMPLETE) {
-  test(`executed: arguments stay marked as cut where ${name}`, () => {
+  test(`executed: arguments stay marked as cut if ${name}`, () => {
     const facts = new ExecutedFacts(NONE)
     for (const each of sent) facts.keep(each)
     const found = facts.of(long(16, { argv: Buffer.from('x\0begin') }), CUT)
@@ -73,7 +73,7 @@ for (const [name, sent, want] of INCOMPLETE) {
   })
 }
 
-test('executed: what waits for execs that never come is bounded', () => {
+test('executed: data that waits for execs that never come is bounded', () => {
   const facts = new ExecutedFacts(NONE)
   const part = Buffer.alloc(16_384, 0x61)
   for (let tgid = 1; tgid <= 2_000; tgid++) facts.keep(data(DATA_ARGV, 0, part, { tgid }))
@@ -154,7 +154,7 @@ for (const [name, bytes, variables] of ENVIRONMENTS) {
   })
 }
 
-test('executed: of a cut environment the last variable is left out, and the record is marked', () => {
+test('executed: a cut environment lacks its last variable, and the record is marked', () => {
   const facts = new ExecutedFacts(ALL)
   facts.keep(data(DATA_ENV, 0, 'A=1\0SECRET=be'))
   const found = facts.of(long(8, { envTotal: 30 }), PROCESS_FLAGS.execve)
@@ -166,7 +166,7 @@ test('executed: an environment that could not be read is marked', () => {
   assert.deepEqual(found, { flags: 'execve errorEnvs' })
 })
 
-test('executed: only the variables with these names, and those are found behind others that are too long', () => {
+test('executed: only variables with these names are recorded, even behind others that are too long', () => {
   const many = `JUNK=${'\u0001'.repeat(9_000)}\0`.repeat(3)
   const facts = new ExecutedFacts({ ...ALL, filter_environment_variables: ['LD_PRELOAD', 'NONE'] })
   facts.keep(data(DATA_ENV, 0, `${many}LD_PRELOAD=x\0`))
@@ -176,7 +176,7 @@ test('executed: only the variables with these names, and those are found behind 
   assert.deepEqual([variables.length, cut], [0, true])
 })
 
-test('executed: the environment is only told where the config asks for it', () => {
+test('executed: the environment is recorded only if the config enables it', () => {
   const facts = new ExecutedFacts(NONE)
   facts.keep(data(DATA_ENV, 0, 'A=1\0'))
   assert.equal(facts.of(long(8, { envTotal: 4 }), PROCESS_FLAGS.execve), undefined)
@@ -192,7 +192,7 @@ const RAISED: ReadonlyArray<readonly [bits: number, want: object]> = [
   ],
 ]
 for (const [raised, want] of RAISED) {
-  test(`executed: what a file changed, bits ${raised}`, () => {
+  test(`executed: changes by a file, bits ${raised}`, () => {
     const detail = Buffer.alloc(PROCESS_DETAIL.bytes)
     detail.writeUInt32LE(1234, PROCESS_DETAIL.euid)
     detail.writeUInt32LE(55, PROCESS_DETAIL.egid)
@@ -206,7 +206,7 @@ for (const [raised, want] of RAISED) {
 const procfs = mkdtempSync(join(tmpdir(), 'executed-'))
 after(() => rmSync(procfs, { recursive: true }))
 
-test('executed: the environment of a process that runs already, in /proc', async () => {
+test('executed: the environment of a running process, from /proc', async () => {
   mkdirSync(join(procfs, '5'))
   const files = new ProcessFiles(procfs)
   const facts = new ExecutedFacts(ALL)

@@ -85,7 +85,7 @@ class World implements Disposable {
     this.table.exec(exec(pid, start, 1, TICK_NS), 0)
   }
 
-  /** It ends without a record. */
+  /** The process ends without a record. */
   vanish(pid: number): void {
     this.kernel.delete(pid)
     rmSync(`${this.folder.path}/${pid}`, { recursive: true })

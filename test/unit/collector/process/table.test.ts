@@ -17,7 +17,7 @@ function withShell(): { table: ProcessTable; shell: Image; shellStart: number } 
   return { table, shell, shellStart: shell.startLo }
 }
 
-test('table: has the kernel as the parent of processes without another', () => {
+test('table: the kernel is the parent of processes without another parent', () => {
   const table = newTable()
   const { process } = table.addScanned(scanned(1, 0))
   assert.equal(process.parentExecId, id(1, 0))
@@ -25,7 +25,7 @@ test('table: has the kernel as the parent of processes without another', () => {
   assert.deepEqual([kernel?.binary, kernel?.flags, kernel?.refcnt], ['<kernel>', 'procFS', 2])
 })
 
-test('table: the images above the parent, where they are asked for, also of those that have ended', () => {
+test('table: ancestors above the parent, on request, even if they have ended', () => {
   const table = newTable(undefined, { ancestors: true })
   const before = table.bytes
   table.addScanned(scanned(1, 0))
@@ -205,13 +205,13 @@ const OTHER = `libpod-${'cd'.repeat(32)}.scope`
 const [ID, OTHER_ID] = ['ab'.repeat(16).slice(0, 31), 'cd'.repeat(16).slice(0, 31)]
 const LONG = 'x'.repeat(200)
 
-test('table: a process that is moved to another container is there, in its next events', () => {
+test('table: a moved process is in its new container in its next events', () => {
   const { table, shellStart } = withShell()
   const image = table.exec(exec(200, 6000, 100, shellStart), 0)
   const steps: ReadonlyArray<readonly [RawMove, docker: string]> = [
     [move(200, 6000, [CONTAINER]), ID],
     [move(200, 6000, ['nginx.service', OTHER, CONTAINER]), OTHER_ID],
-    // Its own cgroups' names leave no container's name in the record: it cannot hide so.
+    // Long names of its own cgroups push the container's name out of the record, but it cannot hide this way.
     [move(200, 6000, [LONG, LONG, LONG], true), OTHER_ID],
     [move(200, 6000, [LONG]), ''],
     [move(200, 5999, [CONTAINER]), ''], // another image

@@ -26,9 +26,9 @@ class Rig implements Disposable {
   readonly applied: Config[] = []
   readonly lines: Line[] = []
   readonly changed: Array<readonly string[]> = []
-  /** Thrown by the next apply. */
+  /** Error that the next apply throws. */
   refusal: Error | undefined
-  /** Held by a running apply. */
+  /** Promise for which a running apply waits. */
   gate: Promise<void> = Promise.resolve()
   running = 0
 
@@ -94,7 +94,7 @@ describe('reloads of the config', () => {
     writeFileSync(rig.file, `${BASE}log: { level: loud }\n`)
     await until('the file is refused', () => rig.errors().length === 1)
     assert.match(rig.errors()[0] ?? '', /ktrail\.yaml:2:15: log\.level: expected one of/)
-    // The watch looks again, and sees the same mistake.
+    // The watch checks again, and finds the same mistake.
     writeFileSync(rig.folder.at('ktrail.yaml.tmp'), `${BASE}log: { level: loud }\n`)
     renameSync(rig.folder.at('ktrail.yaml.tmp'), rig.file)
     writeFileSync(rig.file, `${BASE}a: [\n`)
@@ -148,7 +148,7 @@ describe('reloads of the config', () => {
     assert.deepEqual([change?.key, change?.to], ['exporters.bus.sasl.password', '"[redacted]"'])
   })
 
-  it('of keys that need a restart are refused as a whole, and each key is named at its line', async () => {
+  it('of keys that require a restart are refused as a whole, and each key is named at its line', async () => {
     using rig = new Rig()
     using reloader = await rig.start()
     writeFileSync(rig.file, `${BASE.replace('one', 'two')}ring: { size: 32MiB }\nserver:\n  http: 127.0.0.1:9999\n`)
@@ -173,7 +173,7 @@ describe('reloads of the config', () => {
     assert.deepEqual(reloader.state.counts, { applied: 1, unchanged: 1, refused: 0 })
   })
 
-  it('that an exporter refuses keep the config, and are tried again when asked for', async () => {
+  it('that an exporter refuses keep the config, and are tried again on request', async () => {
     using rig = new Rig()
     using reloader = await rig.start()
     const { hash } = reloader.state

@@ -39,7 +39,7 @@ function rig(t: TestContext, sockets: readonly string[], labels: readonly string
   return made
 }
 
-test('runtimes: Docker is asked once for a container, and only the wanted labels are kept', async (t) => {
+test('runtimes: Docker gets one request for a container, and only the configured labels are kept', async (t) => {
   const docker = await fakeDocker(t, json([listed()]))
   const { runtimes, find, lines } = rig(t, [docker.path], ['app', 'constructor'])
   const web = await find()
@@ -55,7 +55,7 @@ test('runtimes: Docker is asked once for a container, and only the wanted labels
   assert.deepEqual(lines, [JSON.stringify({ runtime: 'docker', socket: docker.path })])
 })
 
-test('runtimes: podman, by what it says of itself', async (t) => {
+test('runtimes: podman is recognized by its own answer', async (t) => {
   const headers = { 'api-version': '1.41', 'libpod-api-version': '4.3.1' }
   const podman = await fakeDocker(t, json([listed({ Names: ['db'] })]), headers)
   const { find, lines } = rig(t, [podman.path])
@@ -76,7 +76,7 @@ test('runtimes: the CRI API of containerd and CRI-O', async (t) => {
   assert.match(lines.join(), /"runtime":"containerd"/)
 })
 
-test('runtimes: each socket is asked in turn; what none knows is asked for again after half a minute', async (t) => {
+test('runtimes: each socket gets the request in turn; an unknown container is requested again after half a minute', async (t) => {
   const docker = await fakeDocker(t, json([]))
   const cri = await fakeCri(t, {})
   const made = rig(t, [docker.path, cri.path])
@@ -91,7 +91,7 @@ test('runtimes: each socket is asked in turn; what none knows is asked for again
   assert.deepEqual(cri.asked, [SHORT, other, other])
 })
 
-test('runtimes: while a socket is away nobody waits; it is asked again later, and what it says twice is logged once', async (t) => {
+test('runtimes: while a socket is away no event waits; it is tried again later, and a repeated error is logged once', async (t) => {
   const path = socketPath(t)
   const made = rig(t, [path])
   for (const [nowMs, awayMs] of [
@@ -111,7 +111,7 @@ test('runtimes: while a socket is away nobody waits; it is asked again later, an
   ])
 })
 
-test('runtimes: a runtime that comes back is asked, and what it is may have changed', async (t) => {
+test('runtimes: a runtime that comes back gets requests again, and may be another runtime', async (t) => {
   let broken = true
   const docker = await fakeDocker(t, (request, response) =>
     broken ? void response.writeHead(500).end() : json([listed()])(request, response),
@@ -208,7 +208,7 @@ for (const [what, body] of LISTS) {
   })
 }
 
-test('runtimes: what else is in the list does not hide the container', async (t) => {
+test('runtimes: other entries of the list do not hide the container', async (t) => {
   const docker = await fakeDocker(t, json([1, null, {}, { Id: 7 }, listed({ Labels: { app: 'shop', wrong: 1 } })]))
   const found = await rig(t, [docker.path], ['app', 'wrong']).find()
   assert.deepEqual([found?.name, found?.labels], ['web', { app: 'shop' }])
@@ -220,14 +220,14 @@ test('runtimes: an answer of the CRI API above a megabyte is refused', async (t)
   assert.match(made.lines.join(), /RESOURCE_EXHAUSTED/)
 })
 
-test('runtimes: what is no runtime is reported as none', async (t) => {
+test('runtimes: another server on the socket is reported as no runtime', async (t) => {
   const web = await fakeSocket(t, (socket) => void socket.end('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi'))
   const made = rig(t, [web])
   assert.equal(await made.find(), undefined)
   assert.match(made.lines.join(), /expected the socket of Docker, podman, containerd or CRI-O/)
 })
 
-test('runtimes: a container that was not asked for, or has no name, is none', async (t) => {
+test('runtimes: a container that was not requested, or has no name, is ignored', async (t) => {
   for (const change of [{ Id: 'f'.repeat(64) }, { Id: `${SHORT}x` }, { Names: [] }, { Names: null }]) {
     const docker = await fakeDocker(t, json([listed(change)]))
     assert.equal(await rig(t, [docker.path]).find(), undefined)
@@ -249,7 +249,7 @@ test('runtimes: long texts are cut', async (t) => {
   )
 })
 
-test('runtimes: eight containers are asked for at a time', async (t) => {
+test('runtimes: eight containers are requested at a time', async (t) => {
   let open = 0
   let most = 0
   const answers: Array<() => void> = []
@@ -276,7 +276,7 @@ test('runtimes: 2,048 containers wait, and no more', async (t) => {
   await Promise.all(waits)
 })
 
-test('runtimes: the usual sockets that are not there are no problem, but that there is none is', async (t) => {
+test('runtimes: missing default sockets are no problem, unless all are missing', async (t) => {
   const lines: string[] = []
   const path = socketPath(t)
   const log = { info: () => {}, warn: (text: string) => void lines.push(text) }

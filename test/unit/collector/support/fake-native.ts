@@ -82,7 +82,7 @@ export class FakeNative {
     return []
   }
 
-  /** Functions whose links others have closed. */
+  /** Functions whose links another program closed. */
   closedBehind: (symbol: string) => boolean = () => false
 
   /** `struct identified` of an open file. */

@@ -151,7 +151,7 @@ export function pathIn({ bytes, tables }: LaidOut): PathRead {
   }
 }
 
-/** The members of a set, as `0 2`. */
+/** Members of a set, as `0 2`. */
 export function members(set: bigint): string {
   return [...set.toString(2)]
     .toReversed()

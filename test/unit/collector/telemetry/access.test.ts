@@ -89,7 +89,7 @@ test('access: with server.token, that token opens everything and no other does',
     for (const check of [events, numbers]) {
       assert.equal(ask(check), 401)
       assert.equal(ask(check, { authorization: 'Bearer of this run' }), 401)
-      // By any name: a client with the token is no page of another site.
+      // Any host name is accepted, because a client with the token is not a page of another site.
       assert.equal(ask(check, { authorization: 'Bearer open sesame', host: 'node-7.example:2112' }), 200)
     }
   }
@@ -133,7 +133,7 @@ for (const [fields, status] of FROM) {
   })
 }
 
-test('access: where other hosts may connect, numbers without a token are for every name', () => {
+test('access: if other hosts may connect, pages without a token accept every host name', () => {
   assert.equal(ask(access({ address: EVERYWHERE }).numbers, { host: 'node-7.example' }), 200)
 })
 

@@ -1,4 +1,4 @@
-/** The accounting can fail: a withheld record, or one from an unknown source, shows as imbalance. */
+/** The check of the accounting works: a withheld record, or one from an unknown source, is an imbalance. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { pino } from 'pino'

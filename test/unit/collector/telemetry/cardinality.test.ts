@@ -55,6 +55,6 @@ async function samplesAfter(count: number): Promise<string[]> {
   )
 }
 
-test('metrics: no label tells of a pid, a path or a pod: a thousand of each add no sample', async () => {
+test('metrics: no label has a pid, a path or a pod: a thousand of each add no sample', async () => {
   assert.deepEqual(await samplesAfter(1000), await samplesAfter(1))
 })

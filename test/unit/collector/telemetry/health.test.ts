@@ -142,7 +142,7 @@ test('readyz: 503 while a policy lacks a group of functions, with the policy', (
   })
 })
 
-test('readyz: 503 while others have silenced hooks, with what, where and what to do', () => {
+test('readyz: 503 while other programs silence hooks, with the finding, its place and the next step', () => {
   const on = '/proc/sys/kernel/ftrace_enabled'
   const tampering = [
     { kind: 'ftrace_disabled', on, expected: '1', got: '0', repaired: false },

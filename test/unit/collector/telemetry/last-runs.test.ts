@@ -47,7 +47,7 @@ test('last runs: a file that cannot be used is reported, and replaced', async ()
   assert.deepEqual(JSON.parse(await readFile(file, 'utf8')), { archive: 'e2', '/destinations': { archive: 'd' } })
 })
 
-test('last runs: a FIFO in its place does not stop the start, and nothing is written through a link', async () => {
+test('last runs: a FIFO in place of the file does not block the start, and nothing is written through a link', async () => {
   using temporary = new Folder()
   execFileSync('mkfifo', [temporary.at('runs.json')])
   const log = logged()
@@ -60,7 +60,7 @@ test('last runs: a FIFO in its place does not stop the start, and nothing is wri
   assert.deepEqual((await LastRuns.open(temporary.path, 'e2', log)).previous, { archive: 'e1' })
 })
 
-test('last runs: a folder that cannot be written is reported once, and written once it can be', async () => {
+test('last runs: an unwritable folder is reported once, and the file is written when that is possible', async () => {
   using temporary = new Folder()
   const file = path.join(temporary.path, 'file')
   await writeFile(file, '')
@@ -87,7 +87,7 @@ const exporter = (destination: string, next: number, filtered = false): Numbered
   return { name: 'archive', destination, filtered, next }
 }
 
-test('run records: say which exporters have a filter, and which write elsewhere since the last run or a reload', () => {
+test('run records: name exporters with a filter, and exporters that write elsewhere since the last run or a reload', () => {
   let now: readonly NumberedExporter[] = [exporter('b', 0), { ...exporter('x', 5, true), name: 'bus' }]
   const lastRuns = {
     previous: {},

@@ -128,7 +128,7 @@ test('loss records: kernel losses of all hooks are one record for each reason, w
   assert.deepEqual(look(30_000), ['kernel missed_run=5'])
 })
 
-test('loss records: one that hurries does not wait for the interval, the next one does', () => {
+test('loss records: an urgent one does not wait for the interval, the next one does', () => {
   const s = setup('x')
   s.kernel['gate_changed'] = 1
   s.records.hurry()

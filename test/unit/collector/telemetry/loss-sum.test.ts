@@ -53,7 +53,7 @@ class SmallAgent {
     }
   }
 
-  /** Ten seconds have passed. */
+  /** Lets ten seconds pass. */
   async interval(): Promise<void> {
     this.#losses.look((this.#nowMs += 10_000))
     await this.#report()

@@ -1,4 +1,4 @@
-/** The page of metrics: every number of docs/reference/metrics.md is there, is the right one, and reads as Prometheus' text. */
+/** The page of metrics: it has every number of docs/reference/metrics.md, with the right value, in Prometheus' text format. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { NOTHING_DONE } from '../../../../collector/kernel/actions/acted.ts'
@@ -317,7 +317,7 @@ test('metrics: invalid counters of a package do not break the page', async () =>
   }
 })
 
-test('metrics: an exporter that is down shows its held events, their age, and that it waits', async () => {
+test('metrics: an exporter whose sink is down shows its held events, their age, and its wait', async () => {
   const { sender, clock } = await rig('x', new FakeExporter(() => retryable()))
   sender.offer(lines(0, 5, 10))
   await settle()
@@ -389,7 +389,7 @@ test('metrics: memory, processor time and start of the agent are plausible', asy
   assert.ok(start > Date.now() / 1000 - 3600 && start <= Date.now() / 1000)
 })
 
-test('metrics: policy files that change are counted from the start on, and when', () => {
+test('metrics: changes of policy files are counted from the start on, with the time of the last', () => {
   const counted = new Reloads()
   counted.count('added')
   counted.begin()
@@ -418,7 +418,7 @@ test('metrics: the event loop’s lag is the delay of a timer, one value each ti
   assert.ok(Math.abs(sum - 1.003) < 1e-9)
 })
 
-test('metrics: the timer of the event loop’s lag ends with the work, and begins anew with it', (t) => {
+test('metrics: the timer of the event loop’s lag stops with the work, and starts again with it', (t) => {
   t.mock.timers.enable({ apis: ['setInterval'] })
   let nowMs = 0
   const late = new LoopLag(() => nowMs)
@@ -447,7 +447,7 @@ test('metrics: the timer of the event loop’s lag ends with the work, and begin
   assert.equal(values(), 5)
 })
 
-test('metrics: hooks are counted by policy, with those that the kernel does not have', async () => {
+test('metrics: hooks are counted by policy, including hooks that the kernel lacks', async () => {
   assert.deepEqual(await shown('ktrail_policy_hooks'), [
     'whole loaded=2',
     'whole call_not_found=0',

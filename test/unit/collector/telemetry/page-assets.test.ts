@@ -27,7 +27,7 @@ test('page: all files together stay small, and each is served', async () => {
   assert.ok(bytes < 40 << 10, `${bytes} bytes`)
 })
 
-test('page: nothing is inline, nothing comes from elsewhere, and the browser is asked to hold that', async () => {
+test('page: nothing is inline or from elsewhere, and headers make the browser enforce that', async () => {
   for (const path of Object.keys(assets)) {
     const { status, headers, body } = await get(path)
     assert.equal(status, 200)
@@ -48,13 +48,13 @@ test('page: nothing is inline, nothing comes from elsewhere, and the browser is 
   for (const path of [...used, ...imported]) assert.ok(path !== undefined && path in assets, path)
 })
 
-test('page: what it may read is in its attributes, escaped', async () => {
+test('page: the rights of a page are in its attributes, escaped', async () => {
   const html = String((await get('/')).body)
   assert.match(html, /data-numbers="nothing" data-events="token" data-hint="sudo cat &#34;&#60;a&#38;b&#62;&#34;"/)
   assert.doesNotMatch(html, /\{\{/)
 })
 
-test('page: a browser that has a file is answered 304 without it', async () => {
+test('page: a browser that already has a file gets 304 without content', async () => {
   for (const path of Object.keys(assets)) {
     const tag = (await get(path)).headers?.ETag ?? ''
     assert.match(tag, /^"[\w-]{22}"$/)
@@ -76,7 +76,7 @@ test('page: the token of a run is new each time, and only the agent can read its
   assert.equal(readFileSync(file, 'utf8'), `${second.token}\n`)
   assert.match(second.token, /^[\w-]{24}$/)
   assert.equal((await stat(file)).mode & 0o777, 0o600)
-  // One who has the file of the earlier run open does not see the new one.
+  // A reader that holds the file of an earlier run open does not see the new token.
   assert.equal(await old.readFile('utf8'), `${first.token}\n`)
   await second[Symbol.asyncDispose]()
   await assert.rejects(stat(file))

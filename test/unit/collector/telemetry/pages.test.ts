@@ -56,7 +56,7 @@ async function json(pages: ReturnType<typeof createPages>): Promise<Record<strin
 const READY =
   'ready: 1 policies, 2 hooks\npolicy files: this kernel has no security_new, skipped until a module provides it\n'
 
-test('pages: for programs there are five', async () => {
+test('pages: five pages are for programs', async () => {
   const pages = createPages(sources([]))
   const names = Object.keys(pages).filter((path) => path !== '/' && !path.includes('.'))
   assert.deepEqual(names, ['/livez', '/readyz', '/metrics', '/status', '/events'])
@@ -147,7 +147,7 @@ test('status: each exporter with its accounting, its chain and its spool', async
     openSpool: (onLoss) =>
       openSpool(spool, { files: systemSpoolFiles, clock: systemClock, random: Math.random, onLoss }),
   })
-  // Also if an assertion fails: else it would keep retrying.
+  // Runs even if an assertion fails, because the exporter would retry without end.
   await using ending = new AsyncDisposableStack()
   ending.defer(() => sender.stop(0))
   await sender.start()

@@ -57,7 +57,7 @@ for (const [filename, path, binary] of [
   ['/dev//fd/3/x', '/tmp/x', '/tmp/x'],
   ['/dev/fdx', '/tmp/x', '/dev/fdx'],
   ['', '/tmp/x', '/tmp/x'],
-  // Unknown: as it was written.
+  // An unknown path stays as it was written.
   ['/tmp/l/../../usr/sbin/sshd', '', '/tmp/l/../../usr/sbin/sshd'],
   ['./x', '', './x'],
   ['/dev/fd/3', '', '/dev/fd/3'],

@@ -1,4 +1,4 @@
-/** The kernel side as user space has it, against the BTF of the built objects. */
+/** The layouts that user space has, compared with the BTF of the built objects. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { readBtf } from '../../../support/wire/btf.ts'
@@ -16,7 +16,7 @@ test('wire: wire.ts matches bpf/ (else: make -C bpf, node test/support/wire/writ
   assert.deepEqual({ ...wire }, Object.fromEntries(wireConstants(object('layout.bpf.o'))))
 })
 
-test('wire: every object has the structs of the contract that it uses as layout.bpf.o has them', () => {
+test('wire: in every object, the structs of the contract equal those of layout.bpf.o', () => {
   const { structs } = object('layout.bpf.o')
   for (const file of [...PROCESS_OBJECTS, ...HOOK_OBJECTS, 'files.bpf.o', 'aggregate.bpf.o']) {
     const own = [...object(file).structs].filter(([name]) => structs.has(name))
@@ -88,7 +88,7 @@ test('wire: integers have the widths that decode and layout read and write', () 
   }
 })
 
-test('wire: the key head of a text stands right before its bytes, in records as in the keys of the maps', () => {
+test('wire: the key head of a text stands right before its bytes, in records and in keys of maps', () => {
   for (const entry of [wire.TEXT_ENTRY, wire.SUFFIX_ENTRY]) {
     assert.deepEqual(
       [entry.bits, entry.filter, entry.text],
@@ -97,7 +97,7 @@ test('wire: the key head of a text stands right before its bytes, in records as 
   }
 })
 
-test('wire: the constants that the agent sets before load are there, in their sizes', () => {
+test('wire: the constants that the agent sets before the load exist, with their sizes', () => {
   const common = { ring_watermark: 8, rename_lock_address: 8, mount_lock_address: 8 }
   const hooks = { ...common, agent_tgid: 4, hooks: wire.HOOK_SLOTS * wire.HOOK.bytes }
   for (const [file, want] of [
@@ -111,7 +111,7 @@ test('wire: the constants that the agent sets before load are there, in their si
   }
 })
 
-test('wire: counters are numbered from 0, each has its place', () => {
+test('wire: counters are numbered from 0 without gaps', () => {
   const numbers = [...(object('layout.bpf.o').enums.get('counter')?.values() ?? [])]
   assert.deepEqual(
     numbers,

@@ -32,7 +32,7 @@ test('config: only ages may exceed the limit of a timer', () => {
     '.exporters.*.loki.max_age',
     '.exporters.*.loki.max_ahead',
     '.exporters.*.retry.max_age',
-    // Waited for in several steps.
+    // Durations that are waited for in several steps.
     '.exporters.*.rotate.interval',
     '.exporters.*.rotate.max_age',
     '.exporters.*.spool.max_age',
@@ -40,7 +40,7 @@ test('config: only ages may exceed the limit of a timer', () => {
   assert.deepEqual(taking('3651d', '999999999999d'), [])
 })
 
-test('config: durations for which 0 would mean for ever or never cannot be 0', () => {
+test('config: durations for which 0 would mean forever or never cannot be 0', () => {
   assert.deepEqual(taking('0ms', '0B'), [
     '.exporters.*.batch.max_wait',
     '.exporters.*.loki.max_ahead',

@@ -70,7 +70,7 @@ describe('drop-in files', () => {
     assert.equal(checked.length, want.length)
   })
 
-  it('are refused with their position when one is no YAML, and all mistakes of all files are shown', async () => {
+  it('are refused with a position if one is not YAML, and the mistakes of all files are shown', async () => {
     using folder = new Folder()
     const file = write(folder, { '1.yaml': 'a: [', '2.yaml': 'log: x: y' }, 'exporters: {')
     const got = await problems(folder, parseConfigFile(file, {}))

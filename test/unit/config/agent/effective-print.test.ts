@@ -156,7 +156,7 @@ test('config print --effective: keys have the order of the schema, for any sourc
   assert.deepEqual(found.slice(0, keys.length), keys)
 })
 
-test('config print: without --effective shows what was written', async () => {
+test('config print: without --effective shows the written keys only', async () => {
   const lines = await shown('type: otlp', { [`${PREFIX}ENDPOINT`]: 'http://c:1' }, [])
   assert.deepEqual(lines, ['exporters:', 'o:', 'type: otlp', 'f:', 'type: file', 'path: /x', ''])
 })

@@ -32,7 +32,7 @@ function reader(files: Env): (path: string) => string {
 }
 
 /** A config whose only exporter is `exporter` (flow text without braces), with the keys `more`. */
-/** As messages show them. */
+/** Names of units as messages show them. */
 const TYPES = 'file, stdout, otlp, kafka, npm:<package>'
 
 function withExporter(exporter: string, more = ''): string {

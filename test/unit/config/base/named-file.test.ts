@@ -1,4 +1,4 @@
-/** Any kind of file to which a config refers: read whole, or refused at once with a message. */
+/** Files of any kind to which a config refers: read whole, or refused at once with a message. */
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -52,7 +52,7 @@ test('named file: a refused file is not opened, because a device may act on that
   using folder = new Folder()
   const file = folder.at('x')
   execFileSync('mkfifo', [file])
-  // Its opening ends when another opens the FIFO.
+  // The open call ends when another process opens the FIFO.
   const writer = spawn('sh', ['-c', 'echo unread >"$0"', file], { stdio: 'ignore' })
   await until('a writer that waits', () => readFileSync(`/proc/${writer.pid}/wchan`, 'utf8') === 'wait_for_partner')
   await read(file)

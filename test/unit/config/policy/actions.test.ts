@@ -54,7 +54,7 @@ const GOOD: ReadonlyArray<readonly [selector: string, want: object | undefined]>
 for (const [selector, want] of GOOD)
   test(`actions: ${selector.slice(0, 90)}`, () => assert.deepEqual(actions(selector), want))
 
-test('actions: in mode monitor no signal is sent and no call fails, and records name it all the same', () => {
+test('actions: in mode monitor no signal is sent and no call fails, but records name the action', () => {
   const monitor = '  options: [{name: policy-mode, value: monitor}]\n'
   assert.deepEqual(actions('matchActions: [{action: Sigkill}]', monitor), {
     ...killing,
@@ -67,7 +67,7 @@ test('actions: in mode monitor no signal is sent and no call fails, and records 
   assert.deepEqual(actions('matchActions: [{action: Sigkill}]', enforce), killing)
 })
 
-test('actions: stacks are asked for beside actions, and are none', () => {
+test('actions: stacks are keys of an action, and are no action themselves', () => {
   const stacks = (selector: string): unknown => {
     const result = parsed(`selectors: [{matchActions: [${selector}]}]`)
     if ('problems' in result) return result.problems
@@ -176,7 +176,7 @@ const noError = (given: number): RegExp =>
     `argError: ${given} is not an error \\(-4095 to -1\\): the call fails with -1 \\(EPERM\\), as in Tetragon$`,
   )
 
-/** Settings that Tetragon accepts without effect, or with another one than it seems. */
+/** Settings that Tetragon accepts without effect, or with an unexpected one. */
 const WARNED: ReadonlyArray<readonly [action: string, want: object | undefined, message: RegExp]> = [
   ['action: Post, rateLimitScope: thread', undefined, /rateLimitScope: has no effect without rateLimit$/],
   [
@@ -210,7 +210,7 @@ for (const [action, want, message] of WARNED) {
 
 const RETURNS = 'return: true, returnArg: {index: 0, type: int}'
 
-test('actions: returnArgAction Post is what happens anyway; others are refused by name', () => {
+test('actions: returnArgAction Post is the default behavior; others are refused by name', () => {
   assert.ok('policy' in parsed(`${RETURNS}, returnArgAction: Post`))
   for (const [action, message] of [
     ['TrackSock', /returnArgAction: Tetragon action "TrackSock" is not supported/],

@@ -1,4 +1,4 @@
-/** The constructs of Tetragon's language, in one table: which of them load, and the sentence that refuses each of the others. */
+/** The constructs of Tetragon's language in one table: each loads, or is refused with its sentence. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parsePolicy } from '../../../../config/policy/parse.ts'

@@ -45,7 +45,7 @@ test('lists: a call that refers to one is a hook for each of its functions', () 
   )
 })
 
-test('lists: what only a kernel can fill is one call', () => {
+test('lists: a list that only a kernel can fill is one call', () => {
   const { hooks } =
     policyOf(`  lists: [{name: all, type: generated_syscalls}, {name: some, type: generated_ftrace, pattern: "^ksys_(read|write)"}]
   kprobes: [{call: "list:all", syscall: false}, {call: "list:some"}]`)
@@ -71,7 +71,7 @@ test('macros: a label of the selector, else of the first macro', () => {
   )
 })
 
-test('macros: a selector has the fields of those that it names', () => {
+test('macros: a selector has the fields of the macros that it names', () => {
   const spec = (selectors: string): string =>
     `  selectorsMacros: {pid: {matchPIDs: [{operator: In, values: [1]}]}, args: {matchArgs: [{index: 0, operator: Equal, values: ["1"]}], matchActions: [{action: NoPost}]}}
   kprobes: [{call: sys_read, args: [{index: 0, type: int}], selectors: [${selectors}]}]`
@@ -89,7 +89,7 @@ test('macros: a selector has the fields of those that it names', () => {
   assert.deepEqual(macros, written)
 })
 
-test('options: a kprobe for each function, where that is asked for', () => {
+test('options: a kprobe for each function, if the policy requires it', () => {
   const option = (value: string): boolean | undefined =>
     policyOf(`  options: [{name: disable-kprobe-multi, value: "${value}"}]\n  kprobes: [{call: sys_f}]`).singleProbes
   assert.deepEqual(['1', 't', 'TRUE', 'true', '0', 'false', 'F'].map(option), [

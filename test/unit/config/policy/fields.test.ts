@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { parsePolicy } from '../../../../config/policy/parse.ts'
 
-// Written out from Tetragon's schema, not imported: a field that drops out of the tables must fail here.
+// Copied from Tetragon's schema instead of imported, so that a field missing in the tables fails here.
 const PLACES: Array<{ where: string; path: string; fields: string; yaml: (field: string) => string }> = [
   {
     where: 'spec',

@@ -100,7 +100,7 @@ test("identity filters: Tetragon's operators are in our language too", () => {
   ])
 })
 
-test('identity filters: of two arguments of a hook, and not of three', () => {
+test('identity filters: two arguments of a hook may have them, three may not', () => {
   const args = '{index: 0, type: file}, {index: 1, type: path}, {index: 2, type: path}'
   const asked = [0, 1, 2].map((i) => `{index: ${i}, operator: UnderDir, values: [/a]}`)
   const problems = (matchArgs: readonly string[]): unknown => {

@@ -514,7 +514,7 @@ describe('parsePolicy refuses a filter with', () => {
   }
 })
 
-/** Smallest and largest value of each integer type. */
+/** The smallest and the largest value of each integer type. */
 const RANGES: ReadonlyArray<readonly [types: string, min: bigint, max: bigint, words: string]> = [
   ['sint8 int8', -128n, 127n, 'a signed 8-bit'],
   ['uint8', 0n, 255n, 'an unsigned 8-bit'],

@@ -116,7 +116,7 @@ const BAD: ReadonlyArray<readonly [selector: string, ...messages: string[]]> = [
 for (const [selector, ...messages] of BAD)
   test(`process filters: refused: ${selector.slice(0, 80)}`, () => assert.deepEqual(filters(selector), messages))
 
-test('process filters: a program that begins with no slash is warned of', () => {
+test('process filters: a program without a leading slash is a warning', () => {
   const result = parse('matchBinaries: [{operator: In, values: [cat]}]')
   assert.ok('warnings' in result)
   assert.match(result.warnings[0]?.message ?? '', /no path begins with "cat"/)

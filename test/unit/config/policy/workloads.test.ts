@@ -180,4 +180,4 @@ for (const [requirement, holds] of MATCHES) {
   })
 }
 
-test('workloads: no requirement: any labels', () => assert.ok(labelsMatch([], {})))
+test('workloads: without requirements, any labels match', () => assert.ok(labelsMatch([], {})))

@@ -6,7 +6,7 @@ import { Problems } from '../../../../config/yaml/problems.ts'
 import { parseYaml } from '../../../../config/yaml/yaml.ts'
 
 const BYTES = 256 * 1024 - 16
-/** Processor time; measured 36 at most, the rest is for slow machines and code that is not compiled yet. */
+/** Milliseconds of processor time: at most 36 measured, the rest is for slow machines and code that is not compiled yet. */
 const MOST_MS = 250
 
 const repeated = (unit: string, times: number): string => unit.repeat(Math.min(times, Math.floor(BYTES / unit.length)))
@@ -52,7 +52,7 @@ for (const [name, text] of DOCUMENTS) {
   })
 }
 
-test('yaml: a policy may have 3,000 values, and more is reported', () => {
+test('yaml: a policy may have 3,000 values, and more are refused', () => {
   const list = (values: number): string => {
     const text = counted(values, (i) => `            - "/usr/lib/x/${i}"\n`)
     return `apiVersion: cilium.io/v1alpha1

@@ -23,7 +23,7 @@ describe('suggest', () => {
     it(`finds ${want ?? 'nothing'} for ${name}`, () => assert.equal(suggest(word, SYMBOLS), want))
   }
 
-  it('prefers the candidate with fewer slips to one that comes first', () => {
+  it('prefers the candidate with fewer typos to an earlier one', () => {
     assert.equal(suggest('matchArg', ['matchArk_', 'matchArgs']), 'matchArgs')
     assert.equal(suggest('abcdef', ['abcxyf', 'abcdeg']), 'abcdeg')
   })
@@ -54,7 +54,7 @@ describe('suggest', () => {
       return `${a}_${b}_${c}_${i}`
     })
     names.push('security_file_permission')
-    // The best of several: the first is compiled meanwhile.
+    // The best of several runs counts, because the first ones are compiled meanwhile.
     let best = Infinity
     for (let run = 0; run < 5; run++) {
       const fromMs = cpuMs()

@@ -147,7 +147,7 @@ function changed({ lines, starts }: Written, change: (all: Numbered[]) => Number
 const numberIn = (text: string): number => Number(text.slice(text.lastIndexOf('-') + 1))
 const plus = (text: string, more: number): string => `${text.slice(0, text.lastIndexOf('-'))}-${numberIn(text) + more}`
 
-/** Forgeries by someone who can write to the sink but does not have all numbers. */
+/** Forgeries by a user who can write to the sink but does not know all numbers. */
 const FORGERIES: ReadonlyArray<
   readonly [
     name: string,
@@ -210,7 +210,7 @@ const FORGERIES: ReadonlyArray<
 const NO_CONTRADICTION = { disagreeing: 0, holes: [], afterStop: 0, overcounted: 0 }
 
 for (const [name, forge, want] of FORGERIES) {
-  test(`audit: finds without a key: ${name}`, () => {
+  test(`audit: finds, without a key: ${name}`, () => {
     for (let seed = 0; seed < 20; seed++) {
       const honest = written(randomOf(seed))
       assert.deepEqual(audited(honest.lines)[0]?.runs[1]?.contradictions, NO_CONTRADICTION)
@@ -250,11 +250,11 @@ test('audit: records of several places and in any order do not contradict each o
   assert.deepEqual([stream?.whole, stream?.consistent], [true, true])
 })
 
-test('audit: what an exporter wrote before it was moved is a statement, in a run and between two', () => {
+test('audit: a moved exporter’s earlier records are mentioned, for a move within a run and between two runs', () => {
   const { lines, starts } = written(randomOf(2))
   const [, second = 0, third = 0] = starts
   const first = numberIn(JSON.parse(lines[second + 10] ?? '').ktrail.exporter_seq)
-  // Moved in the second run, after ten records.
+  // The exporter moved in the second run, after ten records.
   const moved = lines.slice(second + 10).map((text, i) => {
     const { ktrail, ...line } = JSON.parse(text)
     const run = i < third - second - 10 && ktrail.run !== undefined ? { ...ktrail.run, moved: first } : ktrail.run
@@ -270,7 +270,7 @@ test('audit: what an exporter wrote before it was moved is a statement, in a run
   assert.equal(audited(lines.slice(third))[0]?.whole, false)
 })
 
-test('audit: finds every one of 300 seeded faults, and none where there is none', () => {
+test('audit: finds each of 300 seeded faults, and none in an honest sink', () => {
   const kinds = Object.entries(FAULTS)
   for (let seed = 0; seed < 300; seed++) {
     const random = randomOf(seed)
@@ -282,7 +282,7 @@ test('audit: finds every one of 300 seeded faults, and none where there is none'
   }
 })
 
-test('audit: reports which numbers are missing, and which loss record names them', () => {
+test('audit: reports the missing numbers, and the loss record that names them', () => {
   const honest = written(randomOf(3))
   const [stream] = audited(honest.lines)
   assert.equal(stream?.whole, true)
@@ -304,7 +304,7 @@ test('audit: a run without a stop is running until a heartbeat is overdue; then 
   )
 })
 
-test('audit: with partial, what a sink has forgotten at the beginning is not missing', () => {
+test('audit: with partial, records that a sink has deleted at the beginning are not missing', () => {
   const { lines, starts } = written(randomOf(2))
   const from = (starts[1] ?? 0) + 5
   assert.equal(audited(lines.slice(from))[0]?.whole, false)
@@ -312,7 +312,7 @@ test('audit: with partial, what a sink has forgotten at the beginning is not mis
   assert.equal(audited(lines.slice(from).toSpliced(10, 1), LATER_MS, true)[0]?.whole, false)
 })
 
-test('audit: a run that names no run before it is found when there is one', () => {
+test('audit: a run without the name of the previous run is found if there is a previous run', () => {
   const { lines, starts } = written(randomOf(2))
   const forgotten = lines.map((line, i) =>
     i < (starts[1] ?? 0) ? line : line.replace(/"previous":"\w+"/, '"previous":""'),
@@ -333,7 +333,7 @@ test('audit: a record about the run may be in each partition, other records only
   assert.equal(audit.report({ nowMs: LATER_MS, partial: false })[0]?.runs[0]?.twice, 2)
 })
 
-test('audit: a change is read of OTLP attributes and of Kafka headers as of a line', () => {
+test('audit: a change is read from OTLP attributes and Kafka headers as from a line', () => {
   const change = makeChange({ seq: 7, names: ['shop/a', 'b'], count: 2, modeBefore: 'monitor' })
   const numbering = new Numberings('run1').of(EXPORTER)
   const want = {

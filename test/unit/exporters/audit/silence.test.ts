@@ -1,4 +1,4 @@
-/** `audit` of sinks that never answer, or never to the end: it ends within its deadline, with a sentence. */
+/** `audit` of sinks that never answer, or never finish: it ends within its deadline, with a sentence. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer } from 'node:net'

@@ -23,7 +23,7 @@ const BASE: ChainConfig = {
   timeout: 60_000,
 }
 
-/** Four of them get memory of their own when they are read. */
+/** Size of an event; four of them get memory of their own when they are read. */
 const LONG_LINE = 50_000
 
 class Rig {
@@ -351,7 +351,7 @@ async function inject(rig: Rig, ...frames: readonly SpoolFrame[]): Promise<void>
   await spool.close()
 }
 
-test('overflow: events in an encoding that the exporter no longer has are held, in order, and sent once it has it again', async () => {
+test('overflow: events in an encoding that the exporter no longer has are held in order, and sent when it has that encoding again', async () => {
   const rig = new Rig()
   const first = await rig.start(() => retryable())
   offer(first, 0, 8)

@@ -72,7 +72,7 @@ function assertBalanced({ sender }: Rig): void {
   assert.equal(sender.imbalance(), 0)
 }
 
-/** In thousands. */
+/** Thousands of events. */
 function offer({ sender }: Rig, events: number): void {
   for (let seq = 0; seq < events; seq += 1000) void sender.offer(lines(seq, 1000, LINE_BYTES))
 }

@@ -1,4 +1,4 @@
-/** Words of a command that a program chose so that they take as much room as they can. */
+/** Words of a command that take as much room as a program can make them. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { DEFAULT_RECORDS } from '../../../../config/agent/exporters/otlp-records.ts'
@@ -24,7 +24,7 @@ const HOSTILE = ['"', '<', '\u0001', '\n', '\ufffd', '😀', '\u2028', '\0', 'x\
   text.repeat(Math.floor(ARGV_BYTES / text.length)),
 )
 
-test('command args: usual ones are whole, also 16 KiB of them', () => {
+test('command args: ordinary ones are whole, up to 16 KiB', () => {
   for (const words of [[], ['cat', '/etc/shadow'], [''], ['java', '-cp', 'a.jar:'.repeat(2_700)]]) {
     assert.deepEqual(boundedWords(words), words)
     assert.equal(boundedText(words.join(' ')), words.join(' '))

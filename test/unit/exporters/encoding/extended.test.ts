@@ -126,7 +126,7 @@ const DETAILS: FileDetails = {
   hash: { maxBytes: 1, result: { sha256: 'ab', sizeBytes: 2, changed: { sec: 1_700_000_000, nsec: 0 } } },
 }
 
-test('extended: details that a hook requests beside the path', () => {
+test('extended: details that a hook adds to the path', () => {
   const event = (details: FileDetails): Event =>
     makeKprobe({ hook: makeHook({ functionName: 'f' }), args: [file('/tmp/a', { details })] })
   const at = { arg: 0, inode: '7', device: '0:1' }
@@ -164,7 +164,7 @@ test('extended: details that a hook requests beside the path', () => {
   })
 })
 
-test('extended: a redacted path of a policy is not told', () => {
+test('extended: a redacted path of a policy is not shown', () => {
   const pool = new EncoderPool('n', { redact: [{ paths: ['/etc/(.*)'] }] })
   const [line = ''] = linesOf([makeKprobe({ args: [file('/tmp/a', { details: DETAILS }), int(4)] })], pool)
   assert.match(line, /"named":"\/etc\/\*+"/)
@@ -180,7 +180,7 @@ test('extended: all else of each line is Tetragon’s record, byte by byte', () 
   })
 })
 
-test('extended: with an envelope the key has both', () => {
+test('extended: with an envelope the key has details and numbers', () => {
   const [line = ''] = linesOf([makeKprobe({ args: [file('/etc/passwd'), int(4)] })], new EncoderPool('n'), {
     ...extended,
     envelope: true,
@@ -198,7 +198,7 @@ test('extended: exporters with the same settings share an encoder', () => {
   assert.notEqual(pool.linesFor({ ...extended, envelope: true }), pool.envelope(numbering))
 })
 
-test('extended: where field filters leave names out, nothing of files is in the record', () => {
+test('extended: if field filters remove file names, the record has no file details', () => {
   const event = makeKprobe({ args: [file('/tmp/a\ufffd', { raw: NAME }), int(4)] })
   for (const fields of ['args.file_arg.path', 'args', 'args.string_arg']) {
     assert.equal(
@@ -213,7 +213,7 @@ test('extended: where field filters leave names out, nothing of files is in the 
   )
 })
 
-test('extended: exact bytes of a redacted path are not told', () => {
+test('extended: exact bytes of a redacted path are not shown', () => {
   const pool = new EncoderPool('n', { redact: [{ paths: ['/tmp/(.*)'] }] })
   const event = makeKprobe({ args: [file('/tmp/a\ufffd', { raw: NAME }), int(4)] })
   const [line = ''] = linesOf([event], pool)

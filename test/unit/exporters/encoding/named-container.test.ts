@@ -1,4 +1,4 @@
-/** A container as its runtime describes it, in every encoding: where the format may say more than Tetragon's records, and nowhere else. */
+/** A container as its runtime describes it, in every encoding: only if the format has room beyond Tetragon's records. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { fromBinary, fromJsonString } from '@bufbuild/protobuf'
@@ -39,7 +39,7 @@ function attributesOf(of: Event, exclude?: string): Record<string, unknown> {
   return out
 }
 
-test('named container: compact lines have its name where they have a pod, else the node', () => {
+test('named container: compact lines have its name in place of a pod or node', () => {
   assert.match(compact(event), /^🚀 process web \/bin\/vi /)
   const hostile = makeExec({ process: makeProcess({ docker, container: makeNamedContainer({ name: 'a\nb' }) }) })
   assert.match(compact(hostile), /^🚀 process "a\\nb" \/bin\/vi /)

@@ -12,7 +12,7 @@ const plain = createJsonEncoder({ nodeName: 'n' })
 const textOf = ({ bytes }: Encoded): string => Buffer.from(bytes).toString()
 const eventsFrom = (seq: number): Event[] => numbers(seq, seq + 3).map((each) => makeExec({ seq: each }))
 
-/** A shared encoder, and how often it encoded. */
+/** A shared encoder, and the number of its encodings. */
 function counted(): { readonly shared: Encoder; readonly calls: () => number } {
   const inner = createJsonEncoder({ nodeName: 'n' })
   let calls = 0

@@ -71,7 +71,7 @@ describe('redaction of arguments', () => {
     [{ namespaces: ['shop'], containers: ['web'] }, [inContainer({ name: 'web' })], [inContainer({ name: 'side' })]],
   ]
   for (const [place, yes, no] of places) {
-    it(`with ${Object.keys(place).join(' and ')}: only there, in a container of which it is not known, and not on the host`, () => {
+    it(`with ${Object.keys(place).join(' and ')}: only there and in unknown containers, not on the host`, () => {
       const of = (change: Partial<Process>): string =>
         shownArguments([{ ...password, ...place }], { ...change, arguments: args })
       for (const change of yes) assert.equal(of(change), hidden)
@@ -110,7 +110,7 @@ describe('redaction of ancestors', () => {
   })
 })
 
-describe('redaction of what only an exec tells', () => {
+describe('redaction of data that only an exec has', () => {
   it('searches all arguments, and variables as name=value', () => {
     const rules: RedactConfig[] = [
       { ...password, binary_regex: ['mysql$'] },

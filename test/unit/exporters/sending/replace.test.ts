@@ -67,7 +67,7 @@ test('replace: a call that does not end is aborted, and its events are sent agai
   assert.equal(sender.accounting().delivered, 8)
 })
 
-test('replace: paused and resumed with the same sink, it goes on as before', async () => {
+test('replace: paused and resumed with the same sink, the sender continues as before', async () => {
   const exporter = new FakeExporter((_, call) => (call === 0 ? retryable() : { status: 'delivered' }))
   const { sender } = await rig(exporter)
   void sender.offer(lines(0, 4))
@@ -104,7 +104,7 @@ test('replace: own counters of the sink never fall', async () => {
   assert.deepEqual(sender.ownCounters, { rotations: 5 })
 })
 
-test('replace: a stop while the sink is paused delivers what is held', async () => {
+test('replace: a stop while the sink is paused delivers held events', async () => {
   const exporter = new FakeExporter()
   const { sender } = await rig(exporter)
   await sender.pause(1000)

@@ -339,7 +339,7 @@ test('sender: acknowledged events of a batch that expires or is stopped are deli
 })
 
 test('sender: events older than the limit are dropped as expired, newer ones of the same batch are kept', async () => {
-  // Two are not enough to go before their time.
+  // Two events are too few to be sent early.
   const batch = { ...BASE.batch, max_events: 40 }
   const options = { ...BASE, batch, retry: { initial: 100, max: 100, max_age: 250 } }
   const { sender, clock, exporter } = await rig(

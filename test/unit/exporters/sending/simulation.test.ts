@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { simulateChain } from '../../../simulation/chain/simulate.ts'
 import type { ChainFacts } from '../../../simulation/chain/simulate.ts'
 
-/** Each run has the same ones; `make simulate` lives a million others. */
+/** Each run uses the same seeds; `make simulate` runs a million others. */
 const LIVES = 500
 const PACKED_LIVES = 200
 const RELOADED_LIVES = 200

@@ -134,7 +134,7 @@ export const text = (value: string): Argument => ({
   raw: undefined,
   truncated: false,
 })
-/** `more`: how many more there were. */
+/** `more`: number of further bytes. */
 export const bytes = (value: Uint8Array, more = 0): Argument => ({
   kind: 'bytes',
   field: more === 0 ? 'bytes_arg' : 'truncated_bytes_arg',

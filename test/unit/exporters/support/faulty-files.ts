@@ -16,7 +16,7 @@ export class FaultyFiles implements FileSystem {
 
   readonly #gates = new Map<Call, Hang>()
 
-  /** From now on such calls wait, until all are released. */
+  /** Makes such calls wait until all are released. */
   hang(call: Call): Hang {
     const hang = new Hang(() => this.#gates.delete(call))
     this.#gates.set(call, hang)

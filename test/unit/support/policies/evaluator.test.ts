@@ -238,7 +238,7 @@ describe('evaluator', () => {
     assert.equal(of({ matchData: [{ index: 0, operator: 'Equal', values: ['you'] }] }), undefined)
   })
 
-  test('evaluator: actions: repeats by thread, process or of all, what is hidden, signals by process', () => {
+  test('evaluator: actions: repeats by thread, process or of all, hidden calls, signals by process', () => {
     const events = (matchActions: ActionDocument[], monitor = false): unknown[] => {
       const model = new HookModel({ call: 'sys_f', args, selectors: [{ matchActions }] }, { monitor })
       const calls = [1, 1, 2].map((pid) => ({ ...call, caller: facts(pid) }))

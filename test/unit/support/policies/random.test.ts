@@ -26,7 +26,7 @@ const ELSEWHERE = new Set(['matchWorkloads', 'macros'])
 const OTHERS =
   'sticky resolve data sizeArgIndex followChildren followForks isNamespacePID rateLimitScope argSig options'.split(' ')
 
-test('random policies: they are policies, and have every operator and every field of a selector', () => {
+test('random policies: all parse, and have every operator and every field of a selector', () => {
   const keys = new Set<string>()
   const values = new Set<string>()
   const lacking = (): string[] => [
@@ -47,7 +47,7 @@ test('random policies: they are policies, and have every operator and every fiel
   assert.deepEqual(lacking(), [])
 })
 
-test('random policies: the filters of one fit into its file, however long the paths are', () => {
+test('random policies: the filters of a policy fit into its file, however long the paths are', () => {
   for (let seed = 1; seed <= 20; seed++) {
     const random = new Seeded(seed)
     const filters = new Filters(random, new World(random, { top, fsTop: top, umask: 0o022 }), true)

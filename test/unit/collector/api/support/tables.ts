@@ -175,7 +175,7 @@ export class TableClient implements Disposable {
   readonly #client: Client
 
   constructor(address: string, secure: ReturnType<typeof credentials.createInsecure> = credentials.createInsecure()) {
-    // Else all clients of a process share one connection.
+    // Without this option all clients of a process share one connection.
     this.#client = new Client(address, secure, { 'grpc.use_local_subchannel_pool': 1 })
   }
 

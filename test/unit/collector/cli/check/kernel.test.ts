@@ -46,7 +46,7 @@ const foundWith = async (rights: PerfEvents, facts: KernelFacts, ...policies: st
   )
 const found = (...policies: string[]): Promise<string[]> => foundWith(permitted, kernel(5, 10), ...policies)
 
-test('check --kernel: a policy whose functions are there is fine, with the way it is attached', async () => {
+test('check --kernel: a policy with existing functions is fine, with its way of attaching', async () => {
   assert.deepEqual(await found(written('fine', call('fd_install'))), ['ok policy fine: hooks 1 functions (kprobe)'])
 })
 

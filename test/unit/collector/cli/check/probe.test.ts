@@ -18,7 +18,7 @@ async function check(...args: string[]): Promise<{ code: number; out: string; er
   return { code, out, err }
 }
 
-test('check --probe: 0 when all sinks answer, 1 when one does not, 78 for a wrong config, of which nothing is probed', async () => {
+test('check --probe: 0 if all sinks answer, 1 if one does not, 78 for a wrong config, without probes', async () => {
   using folder = new Folder()
   const file = folder.at('k.yaml')
   await using sink = await FakeSink.start()

@@ -47,7 +47,7 @@ secret  partially_enabled  monitor  1 fexit     7
   assert.deepEqual(await policy(rig, 'list'), none)
 })
 
-test('policy list: what was done beside events, in all and by selector', async () => {
+test('policy list: actions other than events, in total and by selector', async () => {
   await using rig = await Rig.start()
   rig.kernel.done = [
     {
@@ -84,7 +84,7 @@ test('policy add: mistakes as check prints them; other files are added', async (
   assert.match(missing.stdout, /none\.yaml: /)
 })
 
-test('policy: the domain is found by itself, and asked for when two have the policy', async () => {
+test('policy: the domain is found automatically, and required if two have the policy', async () => {
   await using rig = await Rig.start()
   const file = written(rig, 'p.yaml', yaml('secret'))
   await policy(rig, 'add', file, '--domain', 'one')
@@ -99,7 +99,7 @@ test('policy: the domain is found by itself, and asked for when two have the pol
   assert.equal((await policy(rig, 'list', '--domain', 'one')).stdout, '')
 })
 
-test('policy: a wrong name gets the near one; wrong usage and no agent are explained', async () => {
+test('policy: a wrong name gets the nearest one as a hint; wrong usage and a missing agent are explained', async () => {
   await using rig = await Rig.start()
   await policy(rig, 'add', written(rig, 'p.yaml', yaml('secret')))
   const rows: ReadonlyArray<readonly [args: string[], message: RegExp]> = [

@@ -73,7 +73,7 @@ test('status: --json is the page; a token is sent', async () => {
   assert.equal((await typed(['status', '--json', '--config', config])).code, 0)
 })
 
-test('status: no agent, another server and a huge answer are explained', async () => {
+test('status: a missing agent, another server and a huge answer are explained', async () => {
   using folder = new Folder()
   const gone = `unix://${folder.at('no.sock')}`
   await assert.rejects(typed(['status', '--http', gone]), {

@@ -61,7 +61,7 @@ const ROWS: ReadonlyArray<readonly [address: bigint, symbol: string, offset: num
   [0xffffffffffffffffn, '', 0],
 ]
 
-test('kernel symbols: the function that an address is in', async () => {
+test('kernel symbols: the function of an address', async () => {
   using at = setup(LINES)
   const addresses = ROWS.map(([address]) => address)
   const want = ROWS.map(([, symbol, offset]) => ({ symbol, offset }))
@@ -106,7 +106,7 @@ test('kernel symbols: addresses that the kernel hides, or no file: no names, and
   assert.match(missing.warnings[0] ?? '', /ENOENT/)
 })
 
-test('kernel symbols: as many as a kernel has, in any order', async () => {
+test('kernel symbols: as many symbols as a kernel has, in any order', async () => {
   const count = 60_000
   const line = (i: number): string => `ffffffff8${(i * 0x100).toString(16).padStart(7, '0')} t f${i}`
   const lines = Array.from({ length: count }, (_, i) => line((i * 7919) % count))

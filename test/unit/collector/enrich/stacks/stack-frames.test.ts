@@ -46,7 +46,7 @@ function setup({ addresses = false, remembered = true } = {}): {
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
-test('stacks: of the kernel known functions are named at once, from the hooked one on', () => {
+test('stacks: known kernel functions are named at once, from the hooked one on', () => {
   const { stacks } = setup()
   const { kernelStack, userStack } = stacks.framesOf(1, 'hooked', [1n, 2n, 3n], [])
   assert.deepEqual(
@@ -63,7 +63,7 @@ test('stacks: of the kernel known functions are named at once, from the hooked o
   assert.deepEqual(stacks.framesOf(1, 'hooked', [], []), {})
 })
 
-test('stacks: addresses are there only when the config asks', () => {
+test('stacks: frames have addresses only if the config enables them', () => {
   const { stacks } = setup({ addresses: true })
   const { kernelStack, userStack } = stacks.framesOf(1, '', [3n], [5n])
   assert.equal(kernelStack?.[0]?.address, 3n)
@@ -94,7 +94,7 @@ test('stacks: an event waits for the names of both stacks', async () => {
   assert.equal(enrichment.pass(others), others, 'then the stage looks at no event')
 })
 
-test('stacks: one process is looked up at a time, with the stacks that came meanwhile', async () => {
+test('stacks: processes are looked up one at a time, with the stacks that came meanwhile', async () => {
   const { stacks, asked } = setup()
   for (const [pid, address] of [
     [1, 11],
@@ -125,7 +125,7 @@ test('stacks: one process is looked up at a time, with the stacks that came mean
   assert.ok(stacks.idle)
 })
 
-test('stacks: more than may wait get no names and are counted', async () => {
+test('stacks: events beyond the bound get no names and are counted', async () => {
   const { stacks, asked } = setup()
   const events = Array.from({ length: 5000 }, () => makeKprobe(stacks.framesOf(1, '', [], [5n])))
   const refused = events.filter((event) => stacks.pending(event) !== undefined)

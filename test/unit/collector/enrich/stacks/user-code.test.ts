@@ -84,7 +84,7 @@ test('user code: file, offset in it, and the function that begins last', async (
   )
 })
 
-test('user code: what is no file has its name, and what is no code nothing', async () => {
+test('user code: a mapping without a file has its name, and an address outside of code has nothing', async () => {
   using at = setup()
   const lines = [
     '1000-2000 r--p 00000000 08:01 9   /data',
@@ -103,7 +103,7 @@ test('user code: what is no file has its name, and what is no code nothing', asy
   ])
 })
 
-test('user code: of a process that has ended nothing is found', async () => {
+test('user code: an ended process has no mappings', async () => {
   using at = setup()
   assert.deepEqual(await at.find(0x1000), [undefined])
 })
@@ -122,7 +122,7 @@ test('user code: mappings are kept for a second, and read again for an address t
   assert.deepEqual(await at.find(0x10000), [undefined])
 })
 
-test('user code: only the file that is mapped is read, not what has its name by now', async () => {
+test('user code: only the mapped file is read, not a later file of the same name', async () => {
   using at = setup()
   at.map(0x10000, '/replaced', elfFile(SYMBOLS))
   at.map(0x20000, '/link', elfFile(SYMBOLS))
@@ -158,7 +158,7 @@ test('user code: a file of nonsense gives no symbols, and takes little processor
   assert.ok(cpuMs() - fromMs < 5000)
 })
 
-test('user code: a list of mappings without end is read as far as a process may have it', async () => {
+test('user code: an endless list of mappings is read up to a bound', async () => {
   using at = setup()
   const lines = Array.from({ length: 40_000 }, (_, i) => {
     const start = 0x10000 * (i + 1)
@@ -170,7 +170,7 @@ test('user code: a list of mappings without end is read as far as a process may 
   assert.equal(found[1], undefined)
 })
 
-test('user code: a list that is never read to its end is left behind, and the process still ends', async () => {
+test('user code: a hanging read of the list is abandoned, and the process still ends', async () => {
   using at = setup()
   const maps = at.procfs.at(`${PID}/maps`)
   rmSync(maps, { force: true })

@@ -15,7 +15,7 @@ function made(change: (bytes: Buffer) => void): Buffer {
   return bytes
 }
 
-test('file details: all that the kernel knows', () => {
+test('file details: all details from the kernel', () => {
   const bytes = made((to) => {
     to.writeBigUInt64LE(4096n, FILE_DETAILS.size)
     to.writeBigInt64LE(1_700_000_000n, FILE_DETAILS.changedSec)
@@ -50,7 +50,7 @@ test('file details: all that the kernel knows', () => {
   assert.deepEqual(fileDetails(bytes, AT, true, { named, hashMaxBytes: 7 }), want)
 })
 
-test('file details: of a name without a file only where it is', () => {
+test('file details: a name without a file has only its place', () => {
   const bytes = made((to) => to.writeUInt32LE(5, FILE_DETAILS.mountId))
   assert.deepEqual(fileDetails(bytes, AT, false, { ...nobody, hashMaxBytes: 7 }), {
     content: undefined,

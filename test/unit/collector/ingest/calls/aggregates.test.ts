@@ -1,4 +1,4 @@
-/** First calls and the counts of those like them → the events that go on. */
+/** First calls and the counts of equal calls → the events that are sent. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { PendingAggregates } from '../../../../../collector/ingest/calls/aggregates.ts'
@@ -64,7 +64,7 @@ class World {
     this.pending.add(raw(hookId, tgid, hash), event, { windowMs, bytes: hookId === 2 }, this.out)
   }
 
-  /** The events that went on since the last time. */
+  /** The events sent since the last call. */
   shown(): string[] {
     return this.out.splice(0).map((event) => {
       assert.ok(event.type === 'process_kprobe')
@@ -79,7 +79,7 @@ class World {
 
 const taken = (count: number, bytes = 0, lastNs = 5_000_000_000n): Taken => ({ count, bytes, lastNs })
 
-test('aggregates: an event waits for its window, and has then the count, the bytes and the time of the last call', async () => {
+test('aggregates: an event waits for its window, and then has the count, the bytes and the time of the last call', async () => {
   const world = new World()
   world.begin('a', [2, 7, 1], taken(1_000_000, 4096))
   world.begin('b', [1, 7, 2], taken(3, 99), 60_000)
@@ -109,7 +109,7 @@ test('aggregates: one call has its own time as the last', async () => {
   assert.deepEqual(world.shown(), [`a 1 - ${makeKprobe().time.sec}`])
 })
 
-test('aggregates: those of a process go on when it exits, others wait', async () => {
+test('aggregates: events of a process are sent when it exits, others wait', async () => {
   const world = new World()
   world.begin('a', [1, 7, 1], taken(2))
   world.begin('b', [2, 7, 1], taken(3))
@@ -120,7 +120,7 @@ test('aggregates: those of a process go on when it exits, others wait', async ()
   assert.equal(world.pending.size, 1)
 })
 
-test('aggregates: of a process with thousands, some go on at its exit, and the others in parts behind it', async () => {
+test('aggregates: a process with thousands has some sent at its exit, and the others in parts behind it', async () => {
   const world = new World()
   for (let i = 0; i < 2000; i++) world.begin(String(i), [1, 7, i], taken(2))
   world.pending.exited(7, world.out)
@@ -131,7 +131,7 @@ test('aggregates: of a process with thousands, some go on at its exit, and the o
   assert.ok(world.wakes >= 3, String(world.wakes))
 })
 
-test('aggregates: those of a detached hook go on at once', async () => {
+test('aggregates: events of a detached hook are sent at once', async () => {
   const world = new World()
   world.begin('a', [1, 7, 1], taken(2))
   world.begin('b', [2, 7, 1], taken(3))
@@ -149,7 +149,7 @@ test('aggregates: an equal call after the end begins another', async () => {
   assert.deepEqual(world.shown(), ['a 2 - 5', 'again 4 - 5'])
 })
 
-test('aggregates: while a call is being counted, the count is asked for again', async () => {
+test('aggregates: while a call is being counted, the count is requested again', async () => {
   const world = new World()
   world.begin('a', [1, 7, 1], 'later')
   await world.clock.turn(10_250)
@@ -159,7 +159,7 @@ test('aggregates: while a call is being counted, the count is asked for again', 
   assert.deepEqual(world.shown(), ['a 8 - 5'])
 })
 
-test('aggregates: a count that is gone is not made up', async () => {
+test('aggregates: a lost count is not invented', async () => {
   const world = new World()
   world.begin('a', [1, 7, 1], 'unknown')
   await world.clock.turn(10_250)
@@ -173,7 +173,7 @@ test('aggregates: a count that is gone is not made up', async () => {
   assert.deepEqual(world.shown(), ['c 3 - 5'])
 })
 
-test('aggregates: with too many bytes the oldest go on before their time', async () => {
+test('aggregates: with too many bytes, the oldest events are sent before their time', async () => {
   const world = new World(3000)
   for (let i = 0; i < 10; i++) world.begin(`e${i}`, [1, 7, i], taken(i + 2))
   const gone = world.shown()
@@ -187,7 +187,7 @@ test('aggregates: with too many bytes the oldest go on before their time', async
   assert.equal(world.pending.size, 0)
 })
 
-test('aggregates: thousands that are due at once go on in parts, between which the event loop gets a turn', async () => {
+test('aggregates: thousands that are due at once are sent in parts, with turns of the event loop between them', async () => {
   const world = new World()
   for (let i = 0; i < 2000; i++) world.begin(String(i), [1, i, 1], taken(2))
   await world.clock.turn(10_250)
@@ -199,7 +199,7 @@ test('aggregates: thousands that are due at once go on in parts, between which t
   assert.deepEqual(world.shown(), ['left 6 - 5'])
 })
 
-test('aggregates: where no count can be taken, memory is bounded all the same', () => {
+test('aggregates: if no count can be taken, memory is still bounded', () => {
   const world = new World(3000)
   for (let i = 0; i < 100; i++) world.begin(`e${i}`, [1, 7, i], 'later')
   assert.ok(world.pending.size < 15, String(world.pending.size))

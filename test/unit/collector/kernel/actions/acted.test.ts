@@ -72,7 +72,7 @@ const rig = (size: number): { readonly map: FakeMap; readonly acted: Acted } => 
   return { map, acted: new Acted({ map: (name) => (name === 'acted' ? map : mapOf(1)) }) }
 }
 
-test('acted: notes, what an enforcer did by them, and what it would have done', () => {
+test('acted: notes, the actions of an enforcer, and its actions in mode monitor', () => {
   const { map, acted } = rig(3)
   acted.add([planned(1, 'a', NOTING), planned(2, 'b', ENFORCING), planned(3, 'c', NOTED)])
   count(map, 1, 0, [
@@ -93,7 +93,7 @@ test('acted: notes, what an enforcer did by them, and what it would have done', 
   })
 })
 
-test('acted: counts are those of the kernel, by policy, and stay when hooks go', (context) => {
+test('acted: counts are those of the kernel, by policy, and stay when hooks are removed', (context) => {
   context.mock.timers.enable({ apis: ['setTimeout'] })
   const { map, acted } = rig(3)
   acted.add([planned(1, 'a', LIMITED), planned(2, 'a', LIMITED), planned(3, 'b', HIDDEN), planned(4, 'c', undefined)])
@@ -107,12 +107,12 @@ test('acted: counts are those of the kernel, by policy, and stay when hooks go',
   context.mock.timers.tick(RETIRE_MS)
   assert.deepEqual(shownByHook(acted), { 'a f': '31 rate_limited', 'b g': '30 nopost' })
   assert.equal(map.entries.size, 2)
-  // There is room again.
+  // The map has room again.
   acted.add([planned(5, 'd', HIDDEN)])
   acted.close()
 })
 
-test('acted: nothing is asked of its maps once they are closed', (context) => {
+test('acted: closed maps are not read', (context) => {
   context.mock.timers.enable({ apis: ['setTimeout'] })
   const { map, acted } = rig(1)
   acted.add([planned(1, 'a', LIMITED)])

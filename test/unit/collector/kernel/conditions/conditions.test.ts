@@ -75,7 +75,7 @@ test('conditions: known conditions make no generation', async () => {
   assert.equal(generation(made), 1)
 })
 
-test('conditions: the tables before stay for one generation, then their room is taken', async () => {
+test('conditions: the previous tables stay for one generation, then their room is reused', async () => {
   const made = rig()
   const sizes: number[] = []
   for (let i = 0; i < 6; i++) {
@@ -88,7 +88,7 @@ test('conditions: the tables before stay for one generation, then their room is 
   assert.equal(generation(made), 6)
 })
 
-test('conditions: a condition of no policy is not handed down, in the present generation', async () => {
+test('conditions: descendants do not inherit a condition of no policy, in the present generation', async () => {
   const made = rig()
   const following = (): bigint | undefined =>
     made.entries['conditions']?.get('01000000')?.readBigUInt64LE(CONDITIONS.following)
@@ -144,7 +144,7 @@ const workload = (change: Partial<WorkloadFilter>): Selector => ({
   ],
 })
 
-test('conditions: those on where a task runs are bits of cgroups, and make no generation', async () => {
+test('conditions: conditions on pods and containers are bits of cgroups, and make no generation', async () => {
   const made = rig()
   const [host, pods] = [workload({}), workload({ pods: [] })]
   await made.conditions.add([policy(host, pods, host), policy(asking(programs('Equal', ['/a'])), host)])
@@ -161,7 +161,7 @@ test('conditions: those on where a task runs are bits of cgroups, and make no ge
       [0n, 1n << 66n],
     ],
   )
-  // Nothing new: no cgroup is judged anew.
+  // Without a new condition, no cgroup is evaluated again.
   const count = made.writes.length
   await made.conditions.add([policy(pods)])
   assert.equal(made.writes.length, count)
@@ -174,7 +174,7 @@ test('conditions: unknown pods are refused at their place in the policy, and cha
     message: 'p.yaml:2:3: no pod is known',
   })
   assert.deepEqual(made.writes, [])
-  // The first took its bit, and gave it back.
+  // The first change took a bit, and released it.
   await made.conditions.add([policy(workload({ pods: [] }))])
   assert.deepEqual(made.writes, ['cgroups 64'])
 })

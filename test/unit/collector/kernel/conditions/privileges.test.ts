@@ -71,7 +71,7 @@ test('privileges: all sets and namespaces of a process; unknown when one cannot 
   assert.equal(readPrivileges(folder.path, 10), undefined)
 })
 
-test('privileges: of a process that has not forked since it left its pid namespace, all others are known', () => {
+test('privileges: for a process that has not forked since it left its pid namespace, all other namespaces are known', () => {
   using folder = new Folder()
   write(folder.path, 7)
   rmSync(join(folder.path, '7/ns/pid_for_children'))
@@ -80,7 +80,7 @@ test('privileges: of a process that has not forked since it left its pid namespa
   assert.deepEqual([inode(NAMESPACES.pidForChildren), inode(NAMESPACES.pid)], [0, 4026531003])
 })
 
-test('privileges: are read with the first policy that asks, and removed after the last', async () => {
+test('privileges: are read with the first such policy, and removed after the last', async () => {
   using folder = new Folder()
   for (const pid of [7, 8, 9]) write(folder.path, pid)
   mkdirSync(join(folder.path, 'sys'))
@@ -106,14 +106,14 @@ test('privileges: are read with the first policy that asks, and removed after th
   assert.deepEqual([wanted(), known()], [1, [7, 8]])
 })
 
-test('privileges: programs share what was matched last, of the first that asks', () => {
+test('privileges: programs share the map of last matches of the first such program', () => {
   const privileges = new Privileges({ privileges: mapOf(), privileges_wanted: mapOf(), processes: mapOf() }, '/none')
   const maps = [mapOf(1), mapOf(2)]
   for (const map of maps) privileges.loaded({ map: () => map })
   assert.equal(privileges.maps.changed, maps[0])
 })
 
-test('privileges: removing what was kept ends when the maps are closed meanwhile', async () => {
+test('privileges: removing stored entries ends if the maps are closed meanwhile', async () => {
   using folder = new Folder()
   const kept = mapOf(...Array.from({ length: 3000 }, (_, i) => i + 1))
   const part = kept.part.bind(kept)
@@ -121,7 +121,7 @@ test('privileges: removing what was kept ends when the maps are closed meanwhile
   let parts = 0
   kept.part = (most) => {
     if (closed) throw new Error('part: map "privileges" is closed')
-    // Longer than a turn of the event loop may take.
+    // A number of entries whose removal takes longer than one turn of the event loop may.
     const end = performance.now() + 6
     while (performance.now() < end);
     if (wanted.entries.get(0)?.readUInt32LE() === 0) parts++
@@ -134,7 +134,7 @@ test('privileges: removing what was kept ends when the maps are closed meanwhile
   privileges.remove([policyOf('a', CHANGE)])
   privileges.stop()
   closed = true
-  // A rejection that nobody handles would fail the test.
+  // An unhandled rejection would fail the test.
   for (let i = 0; i < 5; i++) await setImmediate()
   assert.equal(parts, 1)
 })

@@ -11,7 +11,7 @@ const bit = (n: number): bigint => 1n << BigInt(n)
 const distinct = (count: number, follow = false): ReturnType<typeof asking>[] =>
   Array.from({ length: count }, (_, i) => asking(programs('Equal', [`/bin/${i}`], follow)))
 
-test('conditions: equal ones share a bit, in whatever order their values are', () => {
+test('conditions: equal ones share a bit, whatever the order of their values', () => {
   const table = new ConditionTable()
   const [a, b] = [asking(programs('Equal', ['/a', '/b'])), asking(programs('Equal', ['/b', '/a', '/b']))]
   assert.equal(table.take(POLICY, [a, b], 1).process, true)
@@ -20,7 +20,7 @@ test('conditions: equal ones share a bit, in whatever order their values are', (
   assert.equal(table.bitsOf(b), bit(FOLLOWING_MAX))
 })
 
-test('conditions: a selector requires all of its own', () => {
+test('conditions: a selector requires all of its conditions', () => {
   const table = new ConditionTable()
   const one = asking(programs('Equal', ['/a']), programs('NotEqual', ['/a'], true), pids('Equal', [1]))
   table.take(POLICY, [one, asking()], 1)
@@ -28,7 +28,7 @@ test('conditions: a selector requires all of its own', () => {
   assert.equal(table.bitsOf(asking()), 0n)
 })
 
-test('conditions: those that differ in anything have a bit each', () => {
+test('conditions: different ones have a bit each', () => {
   const table = new ConditionTable()
   const filters = [
     programs('Equal', ['/a']),
@@ -43,7 +43,7 @@ test('conditions: those that differ in anything have a bit each', () => {
   assert.equal(new Set(table.all().map((each) => each.bit)).size, filters.length)
 })
 
-test('conditions: a bit is free again when no policy uses it, and then has its meaning from a later generation on', () => {
+test('conditions: an unused bit is free again, and gets a new meaning in a later generation', () => {
   const table = new ConditionTable()
   const [a, b] = [asking(programs('Equal', ['/a'], true)), asking(programs('Equal', ['/b'], true))]
   table.take(POLICY, [a], 1)
@@ -63,7 +63,7 @@ for (const [name, follow, most] of [
   ['conditions', false, CONDITIONS_MAX - FOLLOWING_MAX],
   ['conditions that descendants keep', true, FOLLOWING_MAX],
 ] as const) {
-  test(`conditions: more ${name} than bits are refused, and nothing of them stays`, () => {
+  test(`conditions: more ${name} than bits are refused, and no bit stays taken`, () => {
     const table = new ConditionTable()
     table.take(POLICY, distinct(most, follow), 1)
     const before = table.all()

@@ -35,7 +35,7 @@ test('bits: filters with the same operator and paths share one, whatever the ord
   assert.equal(bits.bitOf(filter('UnderDir', '/a', '/b')), 0n)
 })
 
-test('bits: there are 64, and one that was given back is given out last', () => {
+test('bits: there are 64, and a released bit is the last to be used again', () => {
   const bits = new FilterBits()
   for (let i = 0; i < IDENTITY_FILTERS_MAX; i++) bits.take(POLICY, filter('UnderDir', `/${i}`))
   assert.throws(() => bits.take(POLICY, filter('UnderDir', '/more')), { code: 'POLICY_REFUSED' })
@@ -72,7 +72,7 @@ test('entries: a file has the number of the first path that leads to it, and its
   assert.deepEqual([named(identityKey(file)), named(identityKey({ ino: 0n, dev: file.dev, generation: 0 }))], [5, 0])
 })
 
-test('entries: paths have numbers from 1 on, each always its own', () => {
+test('entries: paths have numbers from 1 on, and a path keeps its number', () => {
   const numbers = new PathNumbers()
   assert.deepEqual([numbers.of('/a'), numbers.of('/b'), numbers.of('/a')], [1, 2, 1])
   assert.deepEqual(
@@ -81,7 +81,7 @@ test('entries: paths have numbers from 1 on, each always its own', () => {
   )
 })
 
-test('entries: a name in a folder, as bytes; one that no entry can hold is left out', () => {
+test('entries: a name in a folder, as bytes; a name that is too long for an entry is left out', () => {
   const wanted = new WantedFiles()
   wanted.name(file, 'ü', { own: 2n, below: 0n }, 3)
   wanted.name(file, 'x'.repeat(256), { own: 2n, below: 0n }, 3)

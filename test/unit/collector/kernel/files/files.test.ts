@@ -75,11 +75,11 @@ interface Rig {
   readonly warnings: string[]
   readonly own: number
   readonly clock: { ms: number }
-  /** As long after the last look as paths are resolved anew at the latest. */
+  /** The latest time, after the last check, at which paths are resolved again. */
   readonly refresh: () => Promise<void>
 }
 
-/** Housekeeping calls so often while nothing happens, and no look may wait longer (docs/reference/policy/files-by-identity.md). */
+/** Interval of housekeeping while nothing happens. No check may wait longer (docs/reference/policy/files-by-identity.md). */
 const ANEW_MS = 6_000
 
 function rig(): Rig {
@@ -96,14 +96,14 @@ function rig(): Rig {
   return { native, files, warnings, own: native.resources, clock, refresh }
 }
 
-/** Filters of a file in the map `identities`: its own, and those of all below it. */
+/** Filters of a file in the map `identities`: its own, and those of everything below it. */
 function wanted(files: Files, path: string): bigint[] | undefined {
   const { ino, dev } = statSync(path)
   const found = files.maps?.identities.lookup(identityKey({ ino: BigInt(ino), dev, generation: 0 }))
   return found && [found.readBigUInt64LE(IDENTITY_FILTERS.own), found.readBigUInt64LE(IDENTITY_FILTERS.below)]
 }
 
-test('files: what others change in the maps, and links that they close, is found; maps are put right', async () => {
+test('files: changes of the maps and closed links by other programs are found; maps are repaired', async () => {
   const { native, files } = rig()
   assert.deepEqual(files.check(), [])
   await files.add([policy('a', under(top))])
@@ -127,7 +127,7 @@ test('files: what others change in the maps, and links that they close, is found
   assert.deepEqual([found(), files.links.length], [[], 0])
 })
 
-test('files: the object comes with the first policy that asks, and goes with the last', async () => {
+test('files: the object is loaded with the first such policy, and closed with the last', async () => {
   const { native, files, own } = rig()
   const [a, b, plain] = [policy('a', under(top)), policy('b', same(top)), policy('c')]
   await files.add([plain])
@@ -180,7 +180,7 @@ test('files: a kernel without bpf_loop refuses such policies, with their place',
   })
 })
 
-test('files: what is not there is warned of once, and wanted when it appears; what is replaced is forgotten', async () => {
+test('files: a missing path is logged once, and watched when it appears; a replaced file is forgotten', async () => {
   const { files, warnings, refresh } = rig()
   const folder = join(top, 'later')
   mkdirSync(folder)
@@ -202,7 +202,7 @@ test('files: what is not there is warned of once, and wanted when it appears; wh
   files.close()
 })
 
-test('files: a file whose file system gives no answer in time is watched as before', async () => {
+test('files: a file whose file system does not answer in time is watched as before', async () => {
   const path = join(top, 'slow')
   writeFileSync(path, 'x')
   const { files, warnings, refresh } = rig()
@@ -216,7 +216,7 @@ test('files: a file whose file system gives no answer in time is watched as befo
   assert.deepEqual(warnings, [])
 })
 
-test('files: on a host where each look takes seconds a path that appears is watched after six seconds and a look', async () => {
+test('files: if each check takes seconds, a new path is watched within six seconds and one check', async () => {
   const { files, clock } = rig()
   const path = join(top, 'much', 'later')
   const others = Array.from({ length: 19 }, (_, i) => join(top, `other-${i}`))
@@ -243,7 +243,7 @@ test('files: on a host where each look takes seconds a path that appears is watc
   files.close()
 })
 
-test('files: up to 400 paths are resolved anew within six seconds, more take a hundredth of the time', async () => {
+test('files: up to 400 paths are resolved again within six seconds; with more, resolving takes 1 % of the time', async () => {
   const none = { path: '/none', file: undefined, folder: undefined, name: 'none' }
   const resolving = mock.method(Resolver.prototype, 'resolve', () => Promise.resolve(none))
   const rows = [
@@ -269,14 +269,14 @@ test('files: up to 400 paths are resolved anew within six seconds, more take a h
   resolving.mock.restore()
 })
 
-test('files: paths on file systems that do not answer keep no others from being watched', async () => {
+test('files: paths on file systems that do not answer do not delay others', async () => {
   const path = join(top, 'behind')
   writeFileSync(path, 'x')
   const { native, maps } = shared()
   const { promise: never } = Promise.withResolvers<never>()
   const real = openPathWorker()
   const abandoned: string[] = []
-  // Time passes only while nobody answers: on a loaded host an answer of the others may take long.
+  // Time passes only while no file system answers, because answers may take long on a loaded host.
   let waits = false
   const isHung = (bytes: Uint8Array): boolean => Buffer.from(bytes).toString().startsWith('/proc/') && (waits = true)
   const pathWorker: PathWorker = {
@@ -320,7 +320,7 @@ test('files: symbolic links are followed', async () => {
   files.close()
 })
 
-test('files: symbolic links lead to what they do in the root of the host', async () => {
+test('files: symbolic links are resolved in the root of the host', async () => {
   const root = join(top, 'root')
   mkdirSync(join(root, 'etc', 'deep'), { recursive: true })
   writeFileSync(join(root, 'etc', 'f'), 'x')
@@ -349,7 +349,7 @@ test('files: symbolic links lead to what they do in the root of the host', async
   }
 })
 
-test('files: the agent sees the host through pid 1 only where it has other mounts', () => {
+test('files: the agent uses the root of pid 1 only if its own mounts differ', () => {
   const procfs = join(top, 'proc')
   mkdirSync(join(procfs, '1', 'ns'), { recursive: true })
   assert.equal(hostRoot(procfs), '')

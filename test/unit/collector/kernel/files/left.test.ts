@@ -18,13 +18,13 @@ function valueOf(below: bigint, named: number): Buffer {
   return value
 }
 
-test('left: a filter that is gone is taken out of all entries; an entry without filters goes', () => {
+test('left: a removed filter is removed from all entries, and an entry without filters is deleted', () => {
   const entries = new Map([
     [keyOf(1n).toString('hex'), valueOf(4n, 7)],
     [keyOf(2n).toString('hex'), valueOf(4n | (2n ** 63n), 8)],
     [keyOf(3n).toString('hex'), valueOf(2n, 9)],
   ])
-  // In parts of two, as the kernel gives them.
+  // Entries come in parts of two, as from the kernel.
   const part = (
     _: number,
     from?: Buffer,
@@ -59,7 +59,7 @@ test('left: a filter that is gone is taken out of all entries; an entry without 
   )
 })
 
-test('left: a sticky list has another bit than the same list that is not', () => {
+test('left: a sticky list and the same list without sticky have different bits', () => {
   const at = { line: 1, col: 1 }
   const plain: IdentityFilter = { class: 'identity', arg: 0, operator: 'UnderDir', values: ['/a'], at }
   const sticky: IdentityFilter = { ...plain, sticky: true }

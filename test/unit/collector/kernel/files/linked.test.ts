@@ -117,13 +117,13 @@ test('linked: files with several links at any depth, whatever their names; no fo
   assert.deepEqual(looked, { files: 6, folders: 3, links: 2, unread: 0 })
 })
 
-test('linked: a folder that is not there has none', async () => {
+test('linked: a missing folder has no links', async () => {
   const looked = { files: 0, folders: 0, links: 0, unread: 0 }
   for await (const path of linksBelow(join(top, 'none'), looked, readFolder)) assert.fail(path.toString())
   assert.deepEqual(looked, { files: 0, folders: 1, links: 0, unread: 1 })
 })
 
-test('linked: a look adds what it finds, and forgets what only earlier ones found', async () => {
+test('linked: a search adds the links that it finds, and forgets those that only earlier searches found', async () => {
   const [one, two] = [join(top, 'one'), join(top, 'two')]
   mkdirSync(one)
   mkdirSync(two)
@@ -145,7 +145,7 @@ test('linked: a look adds what it finds, and forgets what only earlier ones foun
   assert.deepEqual([filtersOf(map, both), filtersOf(map, join(top, 'kept'))], [5n, undefined])
 })
 
-test('linked: until the first look has ended, and where there is no room, every file with several links may match', async () => {
+test('linked: until the first search has ended, and if the map is full, every file with several links may match', async () => {
   const folder = join(top, 'full')
   mkdirSync(folder)
   for (const name of ['a', 'b']) linkSync(put(join(folder, name)), join(top, `full-${name}`))
@@ -163,7 +163,7 @@ test('linked: until the first look has ended, and where there is no room, every 
   assert.equal(wide.warnings.length, 0)
 })
 
-test('linked: a rename that the kernel saw brings a look, and nothing brings none', async () => {
+test('linked: a rename in the kernel starts a search; without one, there is no search', async () => {
   const folder = join(top, 'moved')
   mkdirSync(folder)
   for (const name of ['a', 'b']) linkSync(put(join(folder, name)), join(top, `moved-${name}`))
@@ -182,7 +182,7 @@ test('linked: a rename that the kernel saw brings a look, and nothing brings non
   await linked.look()
 })
 
-test('linked: looks are paced by what they see, not by how long they take', async () => {
+test('linked: the number of entries, not the duration, sets the pace of searches', async () => {
   const folder = join(top, 'paced')
   mkdirSync(folder)
   for (const name of ['a', 'b']) linkSync(put(join(folder, name)), join(top, `paced-${name}`))
@@ -206,7 +206,7 @@ test('linked: looks are paced by what they see, not by how long they take', asyn
   await linked.look()
 })
 
-test('linked: a look during which folders were moved forgets nothing, because it may have missed their files', async () => {
+test('linked: a search during which folders moved forgets nothing, because it may have missed their files', async () => {
   const folder = join(top, 'moving')
   mkdirSync(folder)
   const gone = put(join(folder, 'gone'))
@@ -230,7 +230,7 @@ test('linked: a look during which folders were moved forgets nothing, because it
   assert.equal(filtersOf(map, join(top, 'moving-kept')), undefined)
 })
 
-test('linked: a folder that does not answer: its filters match every file with several links, the others are looked through, and again after a minute', async () => {
+test('linked: filters of a folder that does not answer match every file with several links; other folders are searched, and it again after a minute', async () => {
   const [hung, good] = [join(top, 'hung'), join(top, 'good')]
   mkdirSync(hung)
   mkdirSync(good)

@@ -1,4 +1,4 @@
-/** Questions to file systems that may never answer: the cost of a silent one, and its limits. The threads are promises. */
+/** Requests to file systems that may never answer: the cost of a silent one, and its limits. The threads are promises. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
@@ -7,7 +7,7 @@ import { mountOf, mountsOf } from '../../../../../collector/kernel/files/mounts.
 import { HUNG_MAX, Reach, Unanswered } from '../../../../../collector/kernel/files/reach.ts'
 import type { PathWorker } from '../../../../../native/types.ts'
 
-/** A thread that counts, and answers nothing by itself. */
+/** A thread that counts requests, and never answers by itself. */
 function counting(): { readonly worker: PathWorker; abandoned: number; closed: number; readonly released: number[] } {
   const counts = { abandoned: 0, closed: 0, released: [] as number[] }
   const never = (): Promise<never> => Promise.withResolvers<never>().promise
@@ -42,7 +42,7 @@ function rig(): {
   return { reach, counts, warnings, pass: (ms) => void (nowMs += ms) }
 }
 
-test('reach: answers and errors are those of the question, one at a time', async () => {
+test('reach: a request gets its own answer or error, one at a time', async () => {
   const { reach } = rig()
   const log: string[] = []
   const question = (name: string) => async (): Promise<string> => {
@@ -60,7 +60,7 @@ test('reach: answers and errors are those of the question, one at a time', async
   )
 })
 
-test('reach: a silent file system costs one thread, and no other is kept from being asked', async () => {
+test('reach: a silent file system costs one thread, and does not block requests to others', async () => {
   const { reach, counts, warnings, pass } = rig()
   const { promise, resolve } = Promise.withResolvers<string>()
   let asked = 0
@@ -70,7 +70,7 @@ test('reach: a silent file system costs one thread, and no other is kept from be
   assert.deepEqual([asked, counts.abandoned, warnings.length], [1, 1, 1])
   assert.match(warnings[0] ?? '', /"mount":"\/proc".* does not answer/)
   assert.equal(await reach.ask('/', async () => 'here'), 'here')
-  // Its thread has returned; it is still left alone for the rest of the minute.
+  // The thread has returned, but the file system gets no request for the rest of the minute.
   resolve('late')
   await setImmediate()
   pass(59_999)
@@ -94,7 +94,7 @@ test('reach: a thread that waits longer than a minute is still the only one', as
   assert.equal(counts.abandoned, 1)
 })
 
-test('reach: many answers that are each in time, and together are not, are too late', async (t) => {
+test('reach: answers that are each in time are too late if their sum is not', async (t) => {
   const { reach } = rig()
   t.mock.timers.enable({ apis: ['setInterval'] })
   const patience = fullPatience()
@@ -109,7 +109,7 @@ test('reach: many answers that are each in time, and together are not, are too l
   assert.equal(await reach.ask('/', slow), 'slow')
 })
 
-test('reach: a descriptor that comes late is given back, once', async () => {
+test('reach: a late descriptor is closed, once', async () => {
   const { reach, counts } = rig()
   const { promise, resolve } = Promise.withResolvers<number>()
   counts.worker.find = () => promise
@@ -124,7 +124,7 @@ test('reach: a descriptor that comes late is given back, once', async () => {
   assert.deepEqual(counts.released, [7, 8])
 })
 
-test('reach: is closed when the last thread has returned, and asks nothing after', async () => {
+test('reach: is closed when the last thread has returned, and makes no request afterwards', async () => {
   const { reach, counts } = rig()
   const { promise, resolve } = Promise.withResolvers<number>()
   await assert.rejects(
@@ -143,10 +143,10 @@ test('reach: is closed when the last thread has returned, and asks nothing after
   assert.equal(counts.closed, 1)
 })
 
-test('reach: at most so many threads wait for the kernel', async () => {
+test('reach: the number of threads that wait for the kernel is bounded', async () => {
   const { reach, counts } = rig()
   const never = Promise.withResolvers<string>().promise
-  // A process that does not exist has no known mount: each question is about another file system.
+  // A process that does not exist has no known mount: each request is about another file system.
   const unknown = (i: number): string => `/proc/0/root/${i}`
   for (let i = 0; i < HUNG_MAX; i++)
     await assert.rejects(
@@ -180,4 +180,4 @@ for (const [path, want] of [
   test(`mounts: ${path} is on ${want}`, () => assert.equal(mountOf(mountsOf(MOUNTINFO), path)?.device, want))
 }
 
-test('mounts: without any there is none', () => assert.equal(mountOf(mountsOf(''), '/'), undefined))
+test('mounts: an empty list has no mount', () => assert.equal(mountOf(mountsOf(''), '/'), undefined))

@@ -51,7 +51,7 @@ const NONE = 'expected at least one function of this kernel in the list, got non
 for (const { name, got, want } of [
   { name: 'all system calls of x64', got: () => filled(ALL), want: ['__x64_sys_dup', '__x64_sys_write'] },
   { name: 'all system calls of arm64', got: () => filled(ALL, 'arm64'), want: ['__arm64_sys_write'] },
-  // A clone has no type information, neither has a function that BTF leaves out; the second ksys_read is another one of that name.
+  // Clones, and functions that BTF leaves out, have no type information; the second ksys_read is another function of that name.
   { name: 'functions by a pattern', got: () => filled(by('^ksys_')), want: ['ksys_read', 'ksys_write'] },
   { name: 'functions by a pattern anywhere', got: () => filled(by('wr')), want: ['ksys_write', '__x64_sys_write'] },
   { name: 'a pattern that matches none', got: () => filled(by('^sys_$')), want: NONE },
@@ -78,7 +78,7 @@ for (const { name, got, want } of [
   test(`generated lists: ${name}`, async () => assert.deepEqual(await got(), want))
 }
 
-test('generated lists: a policy without one asks the kernel for nothing', async () => {
+test('generated lists: a policy without one reads nothing from the kernel', async () => {
   const unasked = (): never => assert.fail('asked')
   const result = parsePolicy(
     'apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata: {name: p}\nspec: {kprobes: [{call: sys_dup}]}',
@@ -116,7 +116,7 @@ const FACTS: KernelFacts = {
   mountLock: 2n,
 }
 
-test('generated lists: a hook for each function, with one message and numbers of their own', () => {
+test('generated lists: each function has a hook with its own number and the same message', () => {
   let id = 0
   const plan = planPolicy(
     policyOf(ALL, by('^ksys_')),

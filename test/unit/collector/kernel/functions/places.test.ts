@@ -78,7 +78,7 @@ const shown = (spec: ArgumentSpec): string[] =>
   (spec.places?.list ?? []).map(({ steps, last, sizeBytes }) => `${steps.join('>')}>${last}:${sizeBytes}`)
 
 const GOOD: ReadonlyArray<readonly [type: string, path: string, reads: string, place: string]> = [
-  // The member says how an integer is read, whatever the policy calls it.
+  // The member determines how an integer is read, whatever type the policy names.
   ['uint64', 'argc', 'int32', '>96:4'],
   ['int', 'file.f_inode.i_ino', 'uint64', '64>32>64:8'],
   ['int', 'secureexec', 'uint32', '>40:4'],
@@ -136,7 +136,7 @@ describe('places', () => {
     })
   }
 
-  test('places: btfType says which struct it is, also of a system call', () => {
+  test('places: btfType names the struct, also for a system call', () => {
     const found = placed(arg('int', 'pid', 'task_struct', 1), true)
     assert.ok(typeof found !== 'string', String(found))
     assert.deepEqual(shown(found), ['>1000:4'])
@@ -161,7 +161,7 @@ describe('places', () => {
     assert.deepEqual(shown(found), ['>24:0', '>920:8'])
   })
 
-  test('places: a member that this kernel does not have is not read', () => {
+  test('places: a member that this kernel lacks is not read', () => {
     const found = placed(arg('load_info'))
     assert.ok(typeof found !== 'string', String(found))
     assert.deepEqual(shown(found), ['>0:255', '>0:255', '>0:255'])
@@ -181,7 +181,7 @@ describe('places', () => {
     assert.deepEqual(shown(found), ['>0:8'])
   })
 
-  test('places: equal places have one number, others another', () => {
+  test('places: equal places share a number, different ones do not', () => {
     const number = numbering()
     const numbers = [arg('int', 'argc'), arg('file', 'file'), arg('uint64', 'argc'), arg('cred')].map((spec) => {
       const found = placed(spec, false, number)

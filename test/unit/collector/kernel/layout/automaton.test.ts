@@ -17,7 +17,7 @@ function contains(rows: readonly Uint16Array[], first: number, text: Buffer): bo
 // Few letters, so that values begin and end like one another.
 const text = fc.string({ unit: fc.constantFrom('a', 'b', 'A', '/', 'é'), minLength: 1, maxLength: 6 })
 
-test('automaton: finds what a search for each value finds', () => {
+test('automaton: finds the same values as a plain search', () => {
   const values = fc.array(text, { minLength: 1, maxLength: 6 })
   fc.assert(
     fc.property(values, fc.array(text, { maxLength: 6 }), fc.nat(1000), (parts, words, first) => {

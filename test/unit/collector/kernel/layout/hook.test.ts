@@ -61,11 +61,11 @@ test('layout: the bytes and map entries of the sample policy', () => {
   matchesGolden('hooks-file-monitoring.txt', golden('config/policies/file-monitoring.yaml'))
 })
 
-test('layout: the bytes and map entries of a policy that has everything', () => {
+test('layout: the bytes and map entries of a policy with all keys', () => {
   matchesGolden('hooks-everything.txt', golden('test/fixtures/policies/good/everything.yaml'))
 })
 
-test('layout: the details of files are read where a policy on the function asks, and only of its files', () => {
+test('layout: file details are read if a policy on the function has fileDetails, and only of its files', () => {
   const asks = {
     ...spec({ args: [arg(0, 'file'), arg(1, 'path'), arg(2, 'int')] }),
     fileDetails: { at: { line: 1, col: 1 } },
@@ -84,7 +84,7 @@ test('layout: the details of files are read where a policy on the function asks,
   assert.deepEqual([asked(asks), asked(spec())], [1, 0])
 })
 
-test('layout: a file that resolve leads to is looked for at the same place before filters as in the record', () => {
+test('layout: filters read a file behind resolve at the same place as the record', () => {
   const [named, other] = [arg(0, 'file'), arg(0, 'file')].map((of, i): ArgumentSpec => {
     const list = [
       { steps: [], last: 8 * i, sizeBytes: 8, signed: false, bit: 0, bits: 0, textBytes: 0, user: false, at: 0 },
@@ -110,7 +110,7 @@ test('layout: a file that resolve leads to is looked for at the same place befor
   assert.deepEqual([asked(filterOn), asked()], [1, 0])
 })
 
-/** How each parameter is read: 0 not, L loaded, H by a helper. */
+/** How each parameter is read: 0 not read, L loaded, H by a helper. */
 const paramsOf = (bytes: Buffer): string =>
   [...bytes.subarray(HOOK.params, HOOK.params + PARAMS_MAX)].map((read) => '0LH'[read]).join('')
 
@@ -124,7 +124,7 @@ test('layout: the function has its id, and what it must read', () => {
   assert.equal(paramsOf(loaded), 'HL000')
 })
 
-test('layout: a parameter that says how many bytes another one has is read, listed or not', () => {
+test('layout: a parameter with the number of bytes of another one is read, listed or not', () => {
   const buffer = { ...arg(1, 'char_buf'), size: { param: 4, read: 'u64', returned: undefined } } as const
   assert.equal(paramsOf(laidOut(spec({ args: [buffer] })).bytes), '0H00H')
   const returned = { ...buffer, size: { ...buffer.size, param: undefined } }
@@ -196,7 +196,7 @@ for (const [what, args, want] of VALUES) {
   })
 }
 
-test('layout: records call a value the same, whatever else is asked for', () => {
+test('layout: a value has the same index in records, whatever other values are read', () => {
   const args = [arg(4, 'string'), arg(0, 'uint64'), arg(2, 'path'), arg(0, 'int8')]
   const { bytes } = laidOut(spec({ args }))
   const indices = args.map((_, i) => bytes[HOOK.values + i * WANTED_VALUE.bytes + WANTED_VALUE.index])
@@ -322,7 +322,7 @@ for (const [type, op, values, want] of NUMBERS) {
   })
 }
 
-test('layout: more numbers than a filter has room for all go to the map, with a count that shows it', () => {
+test('layout: if a filter has too many numbers, all of them go to the map, and its count is 0', () => {
   const laid = laidOut(onNumber('int', ['Equal', [-1n, 0n, 1n, 2n, 3n]]))
   assert.equal(selectorsIn(laid)[0]?.filters[0]?.count, 0)
   assert.deepEqual(
@@ -414,7 +414,7 @@ const SCREENS: ReadonlyArray<readonly [what: string, specs: HookSpec[], want: st
 ]
 
 for (const [what, specs, want] of SCREENS) {
-  test(`layout: numbers that are screened: ${what}`, () => assert.deepEqual(screens(...specs), want))
+  test(`layout: screened numbers: ${what}`, () => assert.deepEqual(screens(...specs), want))
 }
 
 test('layout: four numbers are screened, more of them are left to the exact filters', () => {
@@ -452,7 +452,7 @@ test('layout: the path of most selectors is screened, and is the first value', (
   assert.equal(pathIn(laidOut(both, first, first)).param, 0)
 })
 
-test('layout: the same parameter as file and as path are two values, of which one is screened', () => {
+test('layout: one parameter as file and as path makes two values, one of which is screened', () => {
   const file = onPath(['Prefix', ['/a/']])
   const path = spec({ ...file, args: [arg(0, 'path')] })
   const found = pathIn(laidOut(file, path, path))
@@ -524,7 +524,7 @@ test('layout: any hook of a policy fits into a program of its own', () => {
   assert.equal(selectorsIn(laidOut(hook)).length, 5)
 })
 
-test('layout: actions of selectors, and the values in which repeats are alike', () => {
+test('layout: actions of selectors, and the values that are equal in repeats', () => {
   const file = arg(0, 'file')
   const acting = { last: 'signal', signals: [10, 9], reports: false, limit: undefined } as const
   const limited = { ...acting, signals: [], reports: true, limit: { ms: 60_000, scope: 'global' } } as const
@@ -557,7 +557,7 @@ test('layout: notes for an enforcer, and its own hooks', () => {
   assert.equal(of({ ...notes, signals: [9] }), '0000000000000000')
 })
 
-test('layout: what makes calls equal for aggregate, and where they are judged', () => {
+test('layout: the values that make calls equal for aggregate, and whether calls are judged at their return', () => {
   const at = { line: 1, col: 1 }
   const [file, mask, size] = [arg(0, 'file'), arg(1, 'int'), arg(2, 'size_t')]
   const args = [file, mask, size]
@@ -618,7 +618,7 @@ test('layout: conditions on processes and cgroups are screened apart, and are on
     selectors: [0n],
     words: 0,
   })
-  // The lowest bit of each: a process without it does not have all.
+  // Each set has its lowest bit: a process without it does not fulfil all conditions.
   assert.deepEqual(asking([0n, 6n], [8n, 16n]), {
     conditional: 1,
     conditions: 0n,
@@ -683,7 +683,7 @@ test('layout: a function takes the stacks that any of its policies requests', ()
   assert.equal(stacksOf({ kernel: true, user: false }, { kernel: false, user: true }), STACK_KERNEL | STACK_USER)
 })
 
-test('layout: more bytes of a buffer are read where any policy on the function asks', () => {
+test('layout: more bytes of a buffer are read if any policy on the function has maxData', () => {
   const buffer = arg(1, 'char_buf')
   const asks = { ...buffer, maxData: true as const }
   const moreOf = (...args: ArgumentSpec[]): Array<number | undefined> => {

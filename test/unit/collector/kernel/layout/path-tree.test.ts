@@ -23,7 +23,7 @@ function treeOf(filters: Filters): { tree: PathTree; tables: Tables } {
   return { tree: writePathTree(new Map(entries), tables), tables }
 }
 
-/** A line for each node: its way from the root (`/`) or from the ends (`$`), `=` and `>` for those here and below, the lengths of open names. */
+/** One line for each node: its way from the root (`/`) or from the ends (`$`), its selectors (`=` here, `>` below), and the lengths of open names. */
 function show({ tree, tables }: ReturnType<typeof treeOf>): string[] {
   const lines: string[] = []
   const visit = (way: string, { id, here, below, open }: EdgeTarget): void => {
@@ -211,7 +211,7 @@ test('path tree: trees of several functions share the tables, not the nodes', ()
   assert.deepEqual([ids.length, inner.length, new Set(inner).size], [8, 6, 6])
 })
 
-test('path tree: of several filters on the path the one with the fewest values is taken', () => {
+test('path tree: of several filters on the path, the tree has the one with the fewest values', () => {
   const matchArgs = [filter(0, 'Prefix', ['/a/', '/b/']), filter(0, 'Postfix', ['.c']), filter(1, 'Prefix', ['/d/'])]
   const suffixes = [{ bytes: Buffer.from('.c'), exact: false }]
   assert.deepEqual(demandOf({ matchArgs }, 0), { prefixes: [], suffixes, decides: undefined })

@@ -55,7 +55,7 @@ test('tables: equal sets are stored once, the empty one is the first', () => {
   assert.deepEqual(sets.sets, [0n, 5n, 1n << 511n])
 })
 
-test('tables: policies that want the same share their sets', () => {
+test('tables: equal policies share their sets', () => {
   const { tables } = laidOut(...Array.from({ length: 50 }, () => onPath(['Prefix', ['/etc/', '/usr/', '/var/lib/']])))
   assert.deepEqual(tables.sets.sets, [0n, 2n ** 50n - 1n])
 })

@@ -99,7 +99,7 @@ test('tracepoints: a format as fields, the common ones first', () => {
   assert.deepEqual(parseFormat('no format'), [])
 })
 
-test('tracepoints: what tracefs has of an event, and of all', () => {
+test('tracepoints: the format of one event in tracefs, and the list of all', () => {
   const files: Record<string, string> = { 'events/a/made_up/format': FORMAT, available_events: 'a:made_up\nb:c\n' }
   assert.equal(formatOf('a:made_up', (file) => files[file])?.length, 15)
   assert.equal(
@@ -163,12 +163,12 @@ test('tracepoints: a field that the event does not have', () => {
   )
 })
 
-test('tracepoints: texts that the kernel copies at system calls are not in what programs get', () => {
+test('tracepoints: programs do not get texts that the kernel copies at system calls', () => {
   assert.match(asked(4, 'string', { call: 'syscalls:made_up' }).join(), /does not fit/)
   assert.deepEqual(asked(7, 'string', { call: 'syscalls:made_up' }), ['0 string: unsigned 8 at 32'])
 })
 
-test('tracepoints: one that the kernel does not have', () => {
+test('tracepoints: a tracepoint that the kernel does not have', () => {
   assert.deepEqual(asked(4, 'int', { call: 'a:made_op' }), [
     '3: no tracepoint "a:made_op" in this kernel: did you mean a:made_up?',
   ])
@@ -181,7 +181,7 @@ test('tracepoints: one that the kernel does not have', () => {
   assert.match(problems.join(), /cannot read \/sys\/kernel\/tracing\/available_events; mount tracefs there/)
 })
 
-test('tracepoints: arguments of a raw one', () => {
+test('tracepoints: arguments of a raw tracepoint', () => {
   const raw = { type: 'rawTracepoint' }
   assert.deepEqual(asked(0, 'file', raw), ['0 file: unsigned 8 at 0'])
   assert.deepEqual(asked(1, 'syscall64', raw), ['0 syscall64: syscall 8 at 8'])
@@ -193,7 +193,7 @@ test('tracepoints: arguments of a raw one', () => {
   ])
 })
 
-test('tracepoints: members of what arguments of a raw one point to', () => {
+test('tracepoints: members of structs at which arguments of a raw tracepoint point', () => {
   const at = (index: number, path: string, struct?: string): ArgumentSpec => ({
     ...arg(index, 'int'),
     resolve: { path, struct },
@@ -207,7 +207,7 @@ test('tracepoints: members of what arguments of a raw one point to', () => {
   const filter = { arg: 0, class: 'number', operator: 'Equal', values: [-1n, 5n], at: { line: 9, col: 3 } } as const
   const traced = resolved([at(0, 'f_flags'), at(0, 'uid.val', 'cred'), arg(0, 'file')], [{ matchArgs: [filter] }])
   assert.ok(typeof traced === 'object', String(traced))
-  // Each is a field of its own; the kernel side walks from there.
+  // Each member is a field of its own; the kernel side walks from there.
   const field = { offset: 0, bytes: 8, kind: 'unsigned' }
   assert.deepEqual(traced.fields, [field, field, field])
   assert.deepEqual(

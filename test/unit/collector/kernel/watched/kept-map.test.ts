@@ -1,4 +1,4 @@
-/** A map that only the agent writes, against the agent's copy: a change by others is found, reported and put right. */
+/** A map that only the agent writes, against the agent's copy: a change by another program is found, reported and repaired. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { u32 } from '../../../../../collector/wire/bytes.ts'
@@ -59,7 +59,7 @@ function rig(entries: number, additions = true): Rig {
   return { kernel, kept, state, look }
 }
 
-test('kept map: the own changes are none, and nothing is asked of an empty one', () => {
+test('kept map: the agent’s own changes are no finding, and an empty map is not read', () => {
   const { kernel, kept, state, look } = rig(0)
   kernel.set(9, 9)
   assert.deepEqual([look(), state.looked, kernel.size], [[], 0, 1])
@@ -71,7 +71,7 @@ test('kept map: the own changes are none, and nothing is asked of an empty one',
   assert.deepEqual([look(), kernel.size], [[], 0])
 })
 
-test('kept map: an emptied one is found by the first check, however many entries it had, and is filled by the next ones', () => {
+test('kept map: the first check finds an emptied map, however many entries it had, and the next ones fill it', () => {
   const { kernel, look } = rig(1_000)
   const before = new Map(kernel)
   kernel.clear()
@@ -82,7 +82,7 @@ test('kept map: an emptied one is found by the first check, however many entries
   assert.deepEqual([look(), look()], [[], []])
 })
 
-test('kept map: one changed entry among many is found in turn, an added one too', () => {
+test('kept map: a changed or an added entry among many is found in turn', () => {
   const { kernel, look } = rig(200)
   kernel.set(150, 1)
   kernel.set(5_000, 1)
@@ -94,7 +94,7 @@ test('kept map: one changed entry among many is found in turn, an added one too'
   assert.deepEqual([kernel.get(150), kernel.get(5_000)], [250, undefined])
 })
 
-test('kept map: what cannot be put right is reported so, each time', () => {
+test('kept map: a change that cannot be repaired is reported as such, each time', () => {
   const { kernel, state, look } = rig(2)
   kernel.set(1, 7)
   state.frozen = true
@@ -102,7 +102,7 @@ test('kept map: what cannot be put right is reported so, each time', () => {
   assert.deepEqual([look(), look()], [[sentence], [sentence]])
 })
 
-test('kept map: foreign entries are no matter in an array, nor where the kernel does not show them', () => {
+test('kept map: foreign entries do not count in an array, or if the kernel does not show them', () => {
   for (const [additions, parts] of [
     [false, true],
     [true, false],

@@ -143,7 +143,7 @@ test('live events: a reader that does not read costs its bound, and gets the num
   const { messages: fastMessages } = reading(fast)
   const before = process.memoryUsage().heapUsed
   let published = 0
-  // Never a promise: no exporter and no reader holds the publisher.
+  // The result is never a promise, because no exporter and no reader blocks the publisher.
   for (; published < 20_000; published += 100) {
     const events = Array.from({ length: 100 }, (_, i) => makeExec({ seq: published + i }))
     assert.equal(agent.delivery.publish(events), undefined)

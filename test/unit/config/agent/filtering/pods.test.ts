@@ -1,4 +1,4 @@
-/** Warnings about filters by pods and containers: only where these are not known. */
+/** Warnings about filters by pods and containers, only if the agent does not know these. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { configOrThrow } from '../../../../../config/agent/check.ts'

@@ -26,7 +26,7 @@ test('call numbers: those of 32-bit programs have bit 31', { skip: process.arch 
   assert.equal(callNumber('__ia32_compat_sys_openat'), HIGH | 295n)
 })
 
-test('call numbers: what has none says so', () => {
+test('call numbers: an unknown system call is reported as such', () => {
   assert.equal(callNumber('sys_frobnicate'), 'the number of sys_frobnicate is not known; write the number')
   const foreign = process.arch === 'arm64' ? '__x64_sys_dup' : '__arm64_sys_dup'
   assert.equal(callNumber(foreign), `this machine has no system call ${foreign}`)

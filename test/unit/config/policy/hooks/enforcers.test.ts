@@ -144,7 +144,7 @@ for (const [name, spec, message] of BAD) {
   })
 }
 
-test('enforcers: one that nothing notifies is a warning', () => {
+test('enforcers: an enforcer without NotifyEnforcer is a warning', () => {
   const result = parse('  kprobes: [{call: sys_dup}]\n  enforcers: [{calls: [sys_dup]}]\n')
   assert.ok('policy' in result)
   assert.deepEqual(result.policy.hooks.length, 1)

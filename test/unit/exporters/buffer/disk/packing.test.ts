@@ -1,4 +1,4 @@
-/** Payloads compressed on disk: nothing above the spool notices, except for the space. */
+/** Payloads compressed on disk: callers of the spool see no difference but the space. */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
@@ -83,7 +83,7 @@ for (const [name, length, freed] of [
   })
 }
 
-test('packing: bytes that are not packed unpack to nothing', async () => {
+test('packing: unpacking bytes that are not packed gives nothing', async () => {
   const packed = Buffer.concat((await pack({ parts: [Buffer.alloc(5000)], count: 1, first: 0, last: 0 }, zstd)).parts)
   const longer = Buffer.from(packed)
   longer.writeUInt32LE(5001)

@@ -75,7 +75,7 @@ test('payload: a payload reads back unchanged, with the run of its numbers', () 
   )
 })
 
-test('payload: bytes are copied neither way, and events that share an about still do', () => {
+test('payload: bytes are not copied in either direction, and events that share an about still share it', () => {
   const one = { about: { type: 'process_exec', policy: 'p' } as const, time: 1, seq: 5, bytes: Buffer.from('ab') }
   const piece = pieceFrom([one, { ...one }])
   const frame = frameOf(piece)

@@ -127,7 +127,7 @@ describe('spool: removed while it runs', () => {
     await fill(spool, [60])
     await spool.sync()
     const [{ rescued, lost } = { rescued: 0, lost: 0 }] = vanished
-    // One is out, and the last one came after the repair that its new file caused.
+    // One is in flight, and the last one came after the repair that its new file caused.
     assert.equal(rescued + lost, 59)
     spool.ack(first.token)
     assert.equal(spool.stats().events, rescued + 1)

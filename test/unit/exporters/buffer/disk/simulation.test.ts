@@ -19,7 +19,7 @@ const FOUND: readonly { readonly seed: number; readonly was: string }[] = [
   { seed: 4_262_018, was: 'the same, once more' },
 ]
 
-/** Each run has the same ones; `make simulate` lives a million others. */
+/** Each run uses the same seeds; `make simulate` runs a million others. */
 const LIVES = 500
 
 for (const { seed, was } of FOUND)

@@ -23,7 +23,7 @@ test('spool: a reader at the end sees whole frames only, and the rest once it is
   assert.deepEqual(await drain(spool), [3])
 })
 
-test('spool: next observes maxBytes, but returns a larger frame alone', async () => {
+test('spool: next respects maxBytes, but returns a larger frame alone', async () => {
   const spool = await new Bench().open()
   await spool.append([frame(1), frame(2), frame(3), frame(4, 1, 5000), frame(5)])
   const sizes: number[] = []
@@ -33,7 +33,7 @@ test('spool: next observes maxBytes, but returns a larger frame alone', async ()
   assert.deepEqual(sizes, [2, 1, 1, 1])
 })
 
-test('spool: next observes maxEvents, but returns a frame of more events alone', async () => {
+test('spool: next respects maxEvents, but returns a frame of more events alone', async () => {
   const spool = await new Bench().open()
   await spool.append([frame(1, 2), frame(3, 2), frame(5, 3), frame(8, 9), frame(17, 1)])
   const counts: number[] = []

@@ -207,7 +207,7 @@ describe('field filters and encoders', () => {
       fc.property(fc.nat(all.length - 1), fc.boolean(), (i, openFirst) => {
         const [field, event] = all[i] ?? ['', exec]
         const shows = (encoder: Encoder): boolean => Buffer.from(encoder.encode([event]).bytes).includes(secret)
-        // Data cached with a process must not pass from one to the other.
+        // Data cached with a process must not pass from one exporter to the other.
         if (openFirst) for (const [, encoder] of open) encoder.encode([event])
         for (const [name, encoder] of made[i] ?? []) assert.equal(shows(encoder), false, `${field} in ${name}`)
         for (const [name, encoder] of open) assert.ok(shows(encoder), `${field} in ${name}`)

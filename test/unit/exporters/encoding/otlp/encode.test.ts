@@ -340,7 +340,7 @@ test('otlp: of two arguments with one label the first is used, files and unlabel
   assert.deepEqual(labelled, [{ key: 'ktrail.arg.how', value: { intValue: '-1' } }])
 })
 
-test('otlp: the command line is one text only where it is asked for', () => {
+test('otlp: the command line is one text only if the config enables it', () => {
   const [record] = records(createOtlpEncoder({ ...base, command_line: true }), [makeKprobe()])
   assert.deepEqual(asObject(record?.attributes ?? [])['process.command_line'], { stringValue: '/bin/vi /etc/passwd' })
 })
@@ -388,7 +388,7 @@ test('otlp: one JSON encoding is used for the file exporter and the body, and on
   encoder.encode(events)
   assert.equal(calls, 1)
   assert.equal(shared.encode(events), lines)
-  // This array with other events.
+  // Another slice in the same array.
   events.splice(0, 1)
   assert.equal(shared.encode(events).count, events.length)
   assert.equal(calls, 2)
@@ -415,7 +415,7 @@ test('otlp: a record about a change has its attributes and event name, in every 
   }
 })
 
-test('otlp: the body of a record about the agent has what its attributes have, in every encoder', () => {
+test('otlp: a record about the agent has the same data in body and attributes, in every encoder', () => {
   const time = { sec: 1, nsec: 0 }
   const events: readonly Event[] = [
     makeExec({ seq: 4 }),
@@ -455,7 +455,7 @@ test('otlp: the body of a record about the agent has what its attributes have, i
   for (const create of [createOtlpJsonEncoder, createSdkJsonEncoder]) {
     assert.deepEqual(bodies(requestFromJson(requestOf(create(numbered()).encode(events), resource)).records), want)
   }
-  // Without numbers there is nothing to add.
+  // Without numbers the encoder has nothing to add.
   assert.deepEqual(
     bodies(records(createOtlpEncoder(base), events)),
     events.map((_, i) => line(i)),

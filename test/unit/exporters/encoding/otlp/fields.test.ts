@@ -37,6 +37,6 @@ for (const [name, message] of BAD) {
   })
 }
 
-test('protobuf fields: a message that is cut keeps the bytes that its last text has', () => {
+test('protobuf fields: a cut message keeps the bytes of its last text', () => {
   assert.equal(fieldsOf(Uint8Array.of(0x12, 99, 0x68, 0x69), true)[0]?.bytes?.toString(), 'hi')
 })

@@ -55,7 +55,7 @@ for (const page of POLICIES) {
   })
 }
 
-test('refused: an open that was allowed is in no such query', () => {
+test('refused: a query for refused accesses does not find an allowed open', () => {
   const labels = lokiLabels(openOf(PATH, 3))
   assert.equal(labels['file_path'], PATH)
   for (const query of QUERIES) assert.ok(!accepts(query, labels), query)

@@ -14,7 +14,7 @@ import { createSdkEncoder, createSdkJsonEncoder, readable } from '../../../../..
 import { anyEvents } from './arbitrary.ts'
 import { RESOURCE, encoderOptions, requestOf } from '../../sinks/otlp/support.ts'
 
-/** Runs of each property; the seed is another one each time. */
+/** Runs of each property, each time with another seed. */
 const RUNS = 60
 const observed = { sec: 1_795_528_989, nsec: 123_999_000 }
 const base: OtlpEncoderOptions = { ...encoderOptions, observed: () => observed }

@@ -19,7 +19,7 @@ const LINE_BYTES = 20
 
 interface Life {
   readonly folder: Folder
-  /** Calls until the end; undefined: it runs on and is stopped. */
+  /** Calls until the crash; undefined: the agent is stopped without a crash. */
   readonly calls?: number
   /** Bytes of the last write that still arrive. */
   readonly lastBytes?: number

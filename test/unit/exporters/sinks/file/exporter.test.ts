@@ -203,7 +203,7 @@ for (const how of ['rotation', 'reopen'] as const) {
     script(files, { writev: [5, 'EIO'], truncate: ['EIO', 'EIO', 'EIO'] })
     const failed = await exporter.send(batch(lines(1, 1, 20)), NEVER)
     assert.ok(failed.status === 'retryable' && failed.unacknowledged === 0, 'the begun line is truncated')
-    // The begun event is given back; the next one does not fit and needs a rotation.
+    // The started event is cut off; the next one does not fit and needs a rotation.
     const next = batch(lines(2, 1, how === 'rotation' ? 30 : 20))
     if (how === 'reopen') await assert.rejects(exporter.reopen(), /EIO/)
     assert.equal((await exporter.send(next, NEVER)).status, 'retryable')

@@ -109,7 +109,7 @@ test('rotator: copytruncate under load tears no line and leaves no hole', async 
   const ids = [...copies.map((copy) => `events.jsonl.${copy}`), 'events.jsonl'].flatMap((name) =>
     idsOf(folder.read(name)),
   )
-  // No other thread writes between copy and truncate here: then not even a line is lost.
+  // No other thread writes between copy and truncate here, so no line is lost.
   assert.deepEqual(ids, numbers(0, seq))
   await exporter.stop()
 })

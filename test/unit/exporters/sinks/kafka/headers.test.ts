@@ -70,7 +70,7 @@ test('kafka headers: a loss record has place and reason, and the exporter if it 
   assert.deepEqual(cloud, { seq: 'e-3', ce_id: 'e-3', ce_time: '1970-01-01T00:00:00.000Z', ...want })
 })
 
-test('kafka headers: numbers of the exporter and of the partition, and what a record about the run says', () => {
+test('kafka headers: numbers of the exporter and of the partition, and the content of a record about the run', () => {
   const numbering = new Numbering('bus', 'e2')
   const headers = new RecordHeaders({ format: 'json', cluster_name: '' }, { ...CONTEXT, numbering })
   assert.deepEqual(headers.own(EVENT), { seq: 'e-3', exporter_seq: 'bus-7', partition_seq: 'e2-2' })
@@ -88,7 +88,7 @@ test('kafka headers: numbers of the exporter and of the partition, and what a re
   })
 })
 
-test('kafka headers: what changed and who changed it', () => {
+test('kafka headers: the change and its author', () => {
   const change = { what: 'policy_replaced', by: 'cluster', names: ['shop/a', 'b'], count: 9 } as const
   const headers = new RecordHeaders({ format: 'json', cluster_name: '' }, CONTEXT)
   const about = {

@@ -38,7 +38,7 @@ async function stopped(
   const events: Described = { ...describedLines(0, 64), abouts }
   void sender.offer(events)
   await stopping.promise
-  // Whatever still runs has its chance to do harm.
+  // Work that still runs gets a chance to do harm.
   for (let i = 0; i < 50; i++) await settle()
   assert.equal(sender.imbalance(), 0)
   const { delivered, dropped } = sender.accounting()
@@ -47,7 +47,7 @@ async function stopped(
   return { stored, delivered, shutdown: dropped.shutdown }
 }
 
-test('kafka: a batch that is being split at the stop: what is acknowledged is delivered, the rest lost, exactly', async () => {
+test('kafka: a batch that is being split at the stop: acknowledged events count as delivered, the rest as lost', async () => {
   const client = new FakeClient()
   let taken = 0
   const { stored, delivered, shutdown } = await stopped(client, {}, async ({ records }, stop) => {

@@ -40,7 +40,7 @@ async function run(folder: UserFolder, command: string, args: string[]): Promise
   return { status: child.exitCode, out }
 }
 
-test('example: is 50 lines at most', () => {
+test('example: has at most 50 lines', () => {
   assert.ok(readFileSync(join(EXAMPLE, 'index.js'), 'utf8').trimEnd().split('\n').length <= 50)
 })
 

@@ -65,7 +65,7 @@ for (const answer of [
       assert.deepEqual(plain(await exporter.send(batch, NEVER)), held)
     }
     assert.ok(sink.requests.length < 60, `${sink.requests.length} requests`)
-    // Corrected: nothing more is lost, also if the first record is a bad one.
+    // After the repair no further event is lost, even if the first record is a bad one.
     sink.script = (request) => (seqsOf(request).includes(8) ? answer : OK)
     assert.deepEqual(plain(await exporter.send(batchFrom(8, 10), NEVER)), {
       status: 'partial',

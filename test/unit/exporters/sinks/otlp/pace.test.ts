@@ -28,7 +28,7 @@ class Bucket {
     this.#tokens = burst
   }
 
-  /** Milliseconds until there is room; 0 if they are taken now. */
+  /** Milliseconds until the bucket has room; 0 if the bytes are taken now. */
   take(bytes: number, nowMs: number): number {
     this.#tokens = Math.min(this.#burst, this.#tokens + ((nowMs - this.#atMs) * this.#rate) / 1000)
     this.#atMs = nowMs
@@ -107,7 +107,7 @@ for (const { name, rate, burst, retryAfter = false, answer = 'ingestion rate lim
   })
 }
 
-test('otlp pace: a hundred agents that share an allowance use it, in requests that are worth it', () => {
+test('otlp pace: a hundred agents that share an allowance use it, in large requests', () => {
   const random = new Seeded(1)
   const [rate, count, sizeBytes] = [1_000_000, 1000, 700_000]
   const bucket = new Bucket(rate, rate * 1.5)

@@ -19,7 +19,7 @@ const html = { 'content-type': 'text/html' }
 const protobuf = { 'content-type': 'application/x-protobuf' }
 const gzip = { 'content-encoding': 'gzip' }
 const LOGIN = '<!DOCTYPE html><title>Log in</title>'
-/** A success that is no success of OTLP. */
+/** A success status without an OTLP answer. */
 const no = (status: number, got: string): object => ({
   status: 'hold',
   message: reply(`${status}: expected an OTLP response, got "${got}"; check that the endpoint is an OTLP receiver`),

@@ -56,7 +56,7 @@ const BAD = [
   ['cannot be loaded', 'throw new Error("no")', /^codec: npm:bad: cannot load the package: no/],
 ] as const
 for (const [name, source, message] of BAD) {
-  test(`kafka codec package: one that ${name} is refused`, async () => {
+  test(`kafka codec package: a package that ${name} is refused`, async () => {
     using folder = new Folder()
     const unusable = (error: unknown): boolean => error instanceof ExportError && message.test(error.message)
     await assert.rejects(codecOf({ ...PLUGGED, codec: 'npm:bad' }, install(folder, 'bad', source)), unusable)

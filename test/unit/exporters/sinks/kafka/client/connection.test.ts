@@ -162,7 +162,7 @@ test('kafka connection: a reopen that cannot read the files is reported, and the
 })
 
 for (const code of ['SASL_AUTHENTICATION_FAILED', 'CERT_HAS_EXPIRED', 'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED']) {
-  test(`kafka connection: after ${code} it holds, and the next try reads the files again`, async () => {
+  test(`kafka connection: after ${code} the exporter is in hold, and the next try reads the files again`, async () => {
     using folder = new Folder()
     writeFileSync(folder.at('password'), 'old')
     const { exporter, client } = await started(folder)

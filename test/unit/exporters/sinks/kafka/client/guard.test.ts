@@ -41,7 +41,7 @@ function timersOf(queue: Queue, turns: number): number {
   }
 }
 
-test('kafkajs guard: an internal part that is not where it was is named', () => {
+test('kafkajs guard: names a missing internal part', () => {
   assert.throws(
     () => insideOf<{ moved: unknown }>('network/requestQueue', 'moved'),
     /kafkajs 2\.2\.4: expected "moved" in its network\/requestQueue, got none; reinstall the package/,

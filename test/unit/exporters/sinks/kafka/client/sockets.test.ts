@@ -129,7 +129,7 @@ test(
   },
 )
 
-test('kafkajs connections: of a name with both kinds of addresses IPv6 comes first, the other when that fails', async (t) => {
+test('kafkajs connections: for a name with both kinds of addresses IPv6 comes first, IPv4 if that fails', async (t) => {
   const found = ['::1', '127.0.0.1'].map((address, i) => ({ address, family: i === 0 ? 6 : 4 }))
   const lookup = dns.lookup
   t.mock.method(dns, 'lookup', (name: string, options: dns.LookupAllOptions, done: LookedUp) =>

@@ -59,7 +59,7 @@ for (const json of [false, true]) {
       assert.equal(requests, 1)
     })
 
-    test(`loki: unchecked, one that is ${reason} is found by halving and stored ones are not duplicated${json ? ', in JSON too' : ''}`, async () => {
+    test(`loki: unchecked, an entry that is ${reason} is found by halving and stored ones are not duplicated${json ? ', in JSON too' : ''}`, async () => {
       const { outcome, fake } = await sent([at(0), event, at(2)], {}, undefined, json)
       assert.deepEqual(refused(outcome), [{ reason, events: 1, which: [1] }])
       assert.equal(fake.entries.length, 2)

@@ -30,8 +30,8 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym;
 	})
 
 /*
- * A pointer, also to the verifier: it takes one that was added to memory for a number. Functions that it looks at by themselves want such. To have a helper
- * copy the pointer takes 80 instructions.
+ * A pointer that the verifier also treats as one. It treats a sum with a pointer from memory as a number, but functions that it checks separately
+ * require pointers. Copying the pointer by a helper takes 80 instructions.
  */
 static __always_inline __u64 as_number(const void *pointer)
 {
@@ -41,7 +41,7 @@ static __always_inline __u64 as_number(const void *pointer)
 	return number;
 }
 
-/* Returns `number`, which a processor can use only when it has read `earlier`. Else arm64 may look up, or write, before it has read. */
+/* Returns `number`, which a processor can use only after it has read `earlier`. Otherwise arm64 may look up or write before that read. */
 static __always_inline __u64 number_after(__u64 number, __u64 earlier)
 {
 	asm volatile("%0 ^= %1\n%0 ^= %1" : "+r"(number) : "r"(earlier));
@@ -53,9 +53,9 @@ static __always_inline __u64 number_after(__u64 number, __u64 earlier)
 #define CONTAINER(type, address, field) ((__u64)(address) - bpf_core_field_offset(struct type, field))
 
 /*
- * LOOP calls step(slot) until it answers other than 0, at most `rounds` times; LOOP_STEP makes a function such a step. STEP is one round.
- * Without bpf_loop (5.17) the verifier follows every round, of which it bears 8,192 (kernel/bpf/verifier.c
- * BPF_COMPLEXITY_LIMIT_JMP_SEQ). There a step is a global function, so that a round is no more to it than a call.
+ * LOOP calls step(slot) until it returns a value other than 0, at most `rounds` times; LOOP_STEP makes a function such a step. STEP is one round.
+ * Without bpf_loop (5.17) the verifier follows every round, up to 8,192 (kernel/bpf/verifier.c
+ * BPF_COMPLEXITY_LIMIT_JMP_SEQ). There a step is a global function, so that the verifier only follows a call in each round.
  */
 #ifdef KTRAIL_BOUNDED
 #define LOOP_STEP(step) \
@@ -86,8 +86,8 @@ static __always_inline __u64 number_after(__u64 number, __u64 earlier)
 #endif
 
 /*
- * The next number of a per-CPU counter. Before 5.12 an atomic addition does not return what was there: a program that
- * interrupts this one may then get the same number. Both are counted, so the total stays right.
+ * The next number of a per-CPU counter. Before 5.12 an atomic addition does not return the earlier value, so a program that interrupts this one may
+ * get the same number. Both are counted, so the total stays right.
  */
 static __always_inline __u64 next_number(__u64 *counter)
 {
@@ -152,8 +152,8 @@ static __always_inline __u64 iter_buffer(__u64 iter)
 }
 
 /*
- * Since 6.10. Without an argument in 6.12, with the context in 7.3. Objects for older kernels do not name them, not even weakly: libbpf would
- * look for them in modules, which needs CAP_SYS_ADMIN.
+ * Since 6.10. Without an argument in 6.12, with the context in 7.3. Objects for older kernels do not name them, not even weakly, because libbpf
+ * would search them in modules, which needs CAP_SYS_ADMIN.
  */
 #ifdef KTRAIL_SESSION_CTX
 extern bool bpf_session_is_return(void *ctx) __ksym __weak;

@@ -109,7 +109,7 @@ enum detail_flag {
 	DETAIL_UPPER = 4,     /* it is on an overlay, in the upper layer */
 };
 
-/* More of a file, for hooks that ask. Unknown values are 0. */
+/* Details of a file, for hooks with fileDetails. Unknown values are 0. */
 struct file_details {
 	__u64 size;
 	__s64 changed_sec;   /* ctime of the inode */
@@ -199,7 +199,7 @@ struct exec_body {
 	__u32 reserved;
 };
 
-/* How the file of an exec changed what its process may do. */
+/* Changes of a process's privileges by the file of its exec. */
 enum raised {
 	RAISED_SETUID = 1,
 	RAISED_SETGID = 2,

@@ -14,7 +14,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define RENAME_EXCHANGE 2 /* include/uapi/linux/fs.h */
 
-/* One program may interrupt another. */
+/* A slot for each program, because one may interrupt the other. */
 enum files_slot {
 	LINK_SLOT,
 	RENAME_SLOT,
@@ -134,8 +134,8 @@ static __always_inline void leaves(__u64 what, __u64 to)
 }
 
 /*
- * After a move below a folder, a file's other links are those of a file there, and a moved folder may hold such files. After a move out of a
- * folder, a file may be no link of a file there any more.
+ * After a move below a folder, other links of the file lead to a file there, and a moved folder may hold such files. After a move out of a folder,
+ * a file may no longer be a link of a file there.
  */
 static __always_inline void moves(__u64 what, __u64 to)
 {

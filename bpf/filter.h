@@ -3,7 +3,7 @@
 #define KTRAIL_FILTER_H
 
 /*
- * Parts of filters, whatever their class. The classes have a header each, with their constants and their maps:
+ * Common parts of all filters. The classes have a header each, with their constants and their maps:
  * match/number.h, match/text.h, match/path.h.
  */
 
@@ -64,7 +64,7 @@ enum arg_type {
 	ARG_SOCKADDR_UN, /* args/unix.h */
 };
 
-/* Where a member is, from the address of a struct on. */
+/* The place of a member, relative to the address of a struct. */
 struct place_entry {
 	__u32 offsets[PLACE_STEPS];  /* offsets of the pointers to the next struct */
 	__u32 last;     /* offset of the member */
@@ -79,7 +79,7 @@ struct place_entry {
 	__u8 reserved[3];
 };
 
-/* From the inode of an overlay's file, in bytes; `upper` 0: not known. */
+/* Offsets in bytes from the inode of an overlay's file; `upper` 0: not known. */
 struct overlay_places {
 	__u32 upper;  /* pointer to the dentry in the upper layer */
 	__u32 steps;  /* pointers to follow to the inode in the lower layer */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * The program that is attached to a hooked function only calls the one in its gate. That one (hook.bpf.c) has all policies
- * on the function. When they change, the next one takes its place by one store into the gate. A call reads the gate once:
+ * The program that is attached to a hooked function only calls the program in its gate. The called program (hook.bpf.c) has all policies on the
+ * function. When they change, one store into the gate replaces it. A call reads the gate once:
  * it runs the old program or the new one, never both and never neither. Nothing is attached or detached, so other
  * functions, and other tracers of this one, notice nothing.
  */
@@ -17,7 +17,7 @@ enum gate_index {
 	GATE_MAX = 2,
 };
 
-/* After the program that knows the policies: has a call fail that is not to be made. */
+/* Runs after the program with the policies: makes a denied call fail. */
 static __noinline int override(struct pt_regs *ctx)
 {
 	__s64 error = take_denial(ctx);

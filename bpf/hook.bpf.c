@@ -84,7 +84,7 @@ static __always_inline struct scratch *begin(__u32 slot)
  * bytes of stack.
  */
 
-/* kprobe, kprobe.multi: no return value asked for. Answers, like those below, the scratch of a call that something may match; else NULL. */
+/* kprobe, kprobe.multi: no return value is needed. Returns, like the functions below, the scratch of a call that a selector may match; else NULL. */
 static __noinline struct scratch *on_entry(struct pt_regs *ctx, __u32 slot)
 {
 	struct scratch *s = begin(slot);
@@ -208,7 +208,7 @@ static __always_inline int judge(void *ctx, __u32 slot, struct scratch *s)
 }
 
 #ifdef SESSION_COOKIE
-/* One program for both ends, of which the kernel carries 8 bytes from one to the other. An entry that answers 1 has no return. */
+/* One program for both ends; the kernel passes 8 bytes from the entry to the return. An entry that returns 1 has no return. */
 #define SESSION(n)                                                                                             \
 	SEC("kprobe") int hook_session_##n(struct pt_regs *ctx)                                                \
 	{                                                                                                      \
@@ -291,7 +291,7 @@ static __always_inline __u64 returned_by(void *ctx)
                                                                                                                        \
 		if (!s)                                                                                                \
 			return hooks[n].awaits ? call_passes(n, frame_of(ctx)) : 0;                                    \
-		/* Where tasks are preempted, the program after the function finds the scratch in use. */              \
+		/* If tasks are preempted, the program after the function finds the scratch in use. */              \
 		s->call.at_once = true;                                                                                \
 		return judge(ctx, n, s);                                                                               \
 	}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * Never loaded. One variable of each type that user space needs, because clang leaves out of BTF whatever a program
- * uses only inside inlined functions. test/support/wire/write-wire.ts turns the BTF of build/layout.bpf.o into wire.ts.
+ * Never loaded. One variable of each type that user space needs, because clang leaves out of BTF the types that a program uses only inside inlined
+ * functions. test/support/wire/write-wire.ts turns the BTF of build/layout.bpf.o into wire.ts.
  */
 #include "vmlinux/kernel.h"
 #include "event.h"

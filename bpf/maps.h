@@ -29,7 +29,7 @@ struct process {
 	__u64 cgroup_id;        /* id of its cgroup (process/cgroup.h); 0 = unknown */
 };
 
-/* User space lets it allocate what it holds where tracing programs may (6.1 on), else all of it beforehand: 10 MiB. */
+/* If tracing programs may allocate (6.1 on), user space makes the map grow; otherwise it takes 10 MiB at once. */
 MAP(HASH, processes, __u32, struct process, 131072);
 
 /* Raised by each fork, exec and exit, after it changed `processes`. User space cannot write it. */

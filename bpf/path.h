@@ -20,13 +20,13 @@
 #define TOP_MAX 8                  /* dentries that are kept: 7 components of a prefix and the next one */
 #define TOP_HOPS 64                /* budget of the first pass */
 
-/* Addresses of the kernel's sequence locks, 0 where kallsyms does not show them: then a race goes unnoticed. */
+/* Addresses of the kernel's sequence locks; 0 if kallsyms hides them, and then races are not noticed. */
 const volatile __u64 rename_lock_address = 0;
 const volatile __u64 mount_lock_address = 0;
 
 /*
- * Zero, but not to the verifier: counters that start from it are "some number" in every round of a loop, so rounds look
- * alike to it. From a known zero it would follow each combination of values (minutes, then "too large"). Volatile: each
+ * Zero, but unknown to the verifier: a counter that starts from it is an unknown number in every round of a loop, so all rounds look alike. From a
+ * known zero it would follow each combination of values (minutes, then "too large"). Volatile: each
  * counter needs a load of its own, else a bound on one is a bound on all.
  */
 volatile __u32 unknown_zero = 0;

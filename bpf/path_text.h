@@ -39,7 +39,7 @@ struct text_walk {
 	char text[2 * PATH_BYTES];  /* the text ends at PATH_BYTES; the verifier needs the rest, because it adds bounds */
 };
 
-/* One for each function in an object; user space sets how many. The scratch of a call has no room left (32 KiB a CPU). */
+/* One entry for each function in an object; user space sets the number. It is separate because the scratch of a call is full (32 KiB a CPU). */
 MAP(PERCPU_ARRAY, walks, __u32, struct text_walk, 1);
 
 static __always_inline struct text_walk *walk_of(__u32 slot)
@@ -228,8 +228,8 @@ static __always_inline void put_name(char *to, __u64 name, __u32 len)
 }
 
 /*
- * The text from the dentries that the first pass remembers, without a second walk. Returns 0 if these are not all, or if
- * something moved since. `first`: the first component, if there is one. The length starts unknown; else the verifier follows each range of
+ * Makes the text from the dentries of the first pass, without a second walk. Returns 0 if some are missing, or if a file moved since. `first`: the
+ * first component, if there is one. The length starts unknown; else the verifier follows each range of
  * lengths from round to round, another 14,000 instructions.
  */
 static __always_inline __u32 top_text(const struct top *top, const __u64 *ring, const struct component *first, const __u64 *leaf,

@@ -89,7 +89,7 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 	return 0;
 }
 
-/* A process was moved to another cgroup: of all hierarchies, the one that counts (cgroup_of). */
+/* A process moved to another cgroup, in the hierarchy that counts (cgroup_of). */
 SEC("tp_btf/cgroup_attach_task")
 int BPF_PROG(process_move, struct cgroup *to, const char *path, struct task_struct *task)
 {

@@ -43,7 +43,7 @@ static __always_inline __u64 ns_of(__u64 time)
 	return (__u32)time * NSEC_PER_SEC + (time >> 32);
 }
 
-/* `time`: as header_time says it; `id`: as bpf_get_current_pid_tgid. */
+/* `time`: as from header_time; `id`: as bpf_get_current_pid_tgid. */
 static __always_inline void stamp_at(struct event_header *h, enum event_type type, __u64 time, __u64 id)
 {
 	h->type = type;
@@ -67,7 +67,7 @@ static __always_inline bool refuse(struct cpu_state *state, enum counter refused
 /*
  * Whether the ring may take a record of `size` bytes; counts a refusal. `flags`: for its submission.
  *
- * Two records wake user space: the one that passes the watermark, and the first after the reader took all the others.
+ * Two records wake user space: the one that passes the watermark, and the first one after the reader emptied the ring.
  * The kernel itself finds the latter, after the commit (kernel/bpf/ringbuf.c bpf_ringbuf_commit: flags 0 wake if the
  * consumer stands at the record); a look at the fill beforehand would miss a reader that falls asleep in between.
  * The woken reader lets records gather before it reads: one wakeup for each would halve the throughput (measured).

@@ -51,7 +51,7 @@ interface Group {
  * in memory, and the encoder's buffer fits into the CPU cache.
  */
 const SLICE = 200
-/** How long a removed exporter is shown after its stop: the counters are read every few seconds. */
+/** Time for which a removed exporter is shown after its stop, because the counters are read every few seconds. */
 const SEEN_MS = 30_000
 
 export class FanOut {
@@ -176,8 +176,8 @@ export class FanOut {
   }
 
   /**
-   * Calls `take` with all that this exporter is offered, until the returned function is called. The bytes are the exporter's: `take` copies
-   * what it keeps.
+   * Calls `take` with all events offered to this exporter, until the returned function is called. The bytes belong to the exporter: `take` copies
+   * those that it keeps.
    */
   tap(exporter: string, take: (encoded: Encoded) => void): () => void {
     const taps = this.#taps.get(exporter) ?? new Set()

@@ -1,4 +1,4 @@
-/** Looks whether the sinks of a config can be reached; sends nothing. */
+/** Checks whether the sinks of a config can be reached; sends nothing. */
 import type { EffectiveExporter } from '../config/agent/effective.ts'
 import { logsAddress } from '../config/agent/exporters/otel.ts'
 import type { Config } from '../config/agent/schema.ts'

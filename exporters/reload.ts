@@ -37,7 +37,7 @@ interface Changed {
 export interface PreparedExporters {
   /** Uses the new exporters for the next events; removed ones have `graceMs` to send their events. Resolves when all are at work. */
   commit(graceMs: number): Promise<void>
-  /** Goes on as before. */
+  /** Continues unchanged. */
   rollback(): Promise<void>
 }
 
@@ -169,7 +169,7 @@ async function named<T>(name: string, work: Promise<T>): Promise<T> {
   }
 }
 
-/** Rejects after OPEN_MS, or with the reason of `stop`. The work goes on. */
+/** Rejects after OPEN_MS, or with the reason of `stop`. The work continues. */
 async function inTime<T>(work: Promise<T>, stop: AbortSignal): Promise<T> {
   work.catch(() => undefined)
   stop.throwIfAborted()

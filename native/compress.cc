@@ -11,8 +11,8 @@
 #include "border/addon.h"
 #include "border/arguments.h"
 
-// Whole bodies of requests and parts of a spool, compressed on libuv's threads: the chunks are read where they are, so
-// nobody has to put them together first, and what a compressor works with stays with its thread.
+// Whole bodies of requests and parts of a spool, compressed on libuv's threads: the chunks are read in place, without a copy, and the state of a
+// compressor stays with its thread.
 
 namespace ktrail {
 

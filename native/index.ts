@@ -179,15 +179,15 @@ export async function kernelSymbols(names: readonly string[]): Promise<Map<strin
 export const hasBtf: Addon['hasBtf'] = called('hasBtf')
 
 /**
- * Compresses the chunks as one gzip file (level 1 of ISA-L) on libuv's threads. They must stay as they are until it settles.
- * Rejects with Error when there is no memory. Throws NativeError BAD_ARGUMENT.
+ * Compresses the chunks as one gzip file (level 1 of ISA-L) on libuv's threads. They must not change until it settles. Rejects with Error if there
+ * is no memory. Throws NativeError BAD_ARGUMENT.
  */
 export const gzip: Addon['gzip'] = called('gzip')
 
 /** `gzip`, but one zstd frame (level 1 of libzstd); its header has the content's length. */
 export const zstd: Addon['zstd'] = called('zstd')
 
-/** A thread for work on paths whose file system may never answer. It is there while it has something to do. */
+/** A thread for work on paths whose file system may never answer. It exists only while it has work. */
 export const openPathWorker: Addon['openPathWorker'] = called('openPathWorker')
 
 /** Inode and links of a file from the kernel's cache: it waits for no FUSE server. Follows symbolic links. undefined: it cannot be seen. */

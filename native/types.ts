@@ -51,8 +51,7 @@ export interface BpfMap extends Closable {
   delete(key: Uint8Array): boolean
   /**
    * Some entries of a hash map, up to about `room`, back to back: a small part of a large map, for callers with little time. Begins at
-   * the start without `from`, else at `next` of the call before; undefined as `next` is the end. An entry that is there all
-   * the while is seen once.
+   * the start without `from`, else at `next` of the call before; undefined as `next` is the end. A permanent entry is seen once.
    */
   part(room: number, from?: Uint8Array): MapPart
   /**
@@ -63,7 +62,7 @@ export interface BpfMap extends Closable {
 }
 
 export interface LinkStats {
-  /** Times the kernel skipped this program (recursion or exhausted return instances), as far as this kernel shows it. */
+  /** Number of runs that the kernel skipped (recursion or exhausted return instances), as far as this kernel shows it. */
   readonly missed: bigint
   /** run_cnt and run_time_ns; 0 while kernel.bpf_stats_enabled is 0. */
   readonly runs: bigint
@@ -106,7 +105,7 @@ export interface ObjectOptions {
   readonly constants?: Readonly<Record<string, Uint8Array>>
   /** Maps taken from an object that is already loaded, by name. */
   readonly sharedMaps?: Readonly<Record<string, BpfMap>>
-  /** max_entries by map name. A map that has none, here and in the file, is not made. */
+  /** max_entries by map name. A map without one, here and in the file, is not made. */
   readonly mapSizes?: Readonly<Record<string, number>>
   /** Flags of BPF_MAP_CREATE by map name, in place of those in the file. */
   readonly mapFlags?: Readonly<Record<string, number>>
@@ -120,9 +119,9 @@ export interface BpfObject extends Disposable {
    */
   attach(program: string, symbols?: readonly string[]): Promise<Link>
   /**
-   * Puts a loaded program into a program array, in place of what was there: `bpf_tail_call` at this index goes there from the next call on,
-   * also while calls run. Empty a slot with `map.delete`. The kernel empties the whole array when the last BpfMap and object that have it
-   * are closed. Throws NativeError MAP_FAILED, for instance where type, attach kind or target of the programs differ; NO_PROGRAM, BAD_ARGUMENT.
+   * Stores a loaded program in a program array and replaces an earlier one: from the next call on, `bpf_tail_call` at this index runs it. Empty a
+   * slot with `map.delete`. The kernel empties the whole array when its last BpfMap and object are closed. Throws NativeError MAP_FAILED, for
+   * instance where type, attach kind or target of the programs differ; NO_PROGRAM, BAD_ARGUMENT.
    */
   put(map: BpfMap, index: number, program: string): void
   /**
@@ -195,12 +194,12 @@ export interface PathWorker extends Closable {
 export interface KernelFunction {
   readonly returns: string
   readonly returnsBase: string
-  /** The module that has it; absent for a function of vmlinux. */
+  /** The module of the function; absent for a function of vmlinux. */
   readonly module?: string
   readonly params: readonly KernelParam[]
 }
 
-/** Where a member of a struct is, from the struct's address on. */
+/** Place of a member, relative to the struct's address. */
 export interface KernelMember {
   /** Each offset but the last leads to a pointer to follow; the last leads to the member. Empty with a problem. */
   readonly offsets: readonly number[]
@@ -211,7 +210,7 @@ export interface KernelMember {
   /** First bit of a bit field, from the last offset on, and its width; 0 for other members. */
   readonly bit: number
   readonly bits: number
-  /** Why there is none, such as `struct file has no member x`; else ''. */
+  /** Reason why the place is missing, such as `struct file has no member x`; else ''. */
   readonly problem: string
 }
 

@@ -72,7 +72,7 @@ static __always_inline __u32 read_pages(struct scratch *s, __u32 at, __u32 bytes
 }
 
 /*
- * Adds bytes from the address `walked` on to those in the record. A page that is not in memory, or not there, hides none of the bytes before it.
+ * Adds bytes from the address `walked` on to those in the record. A missing page, or one that is not in memory, hides none of the bytes before it.
  * Global, as add_open.
  */
 __noinline int take_bytes(__u32 slot, __u64 bytes)
@@ -196,7 +196,7 @@ static __always_inline __u32 put_bytes(__u32 slot, struct scratch *s, const vola
 		take_bytes(slot, s->bytes.total);
 	len = s->bytes.len;
 	if (s->bytes.unread) {
-		/* As for texts, the pages are in memory at the return. But a struct iov_iter is then used up. */
+		/* As for texts, the pages are in memory at the return. But a struct iov_iter is then consumed. */
 		if (type != ARG_IOV_ITER && s->call.returns & HOOK_RETURN_FOLLOWS && !s->call.at_once)
 			s->call.unread = true;
 		if (!len)

@@ -90,7 +90,7 @@ static __always_inline void put_mount(struct file_details *to, __u64 mount)
 		to->flags |= DETAIL_DETACHED;
 }
 
-/* Where the details at an offset of the record are, if there is room. */
+/* Address of the details at an offset of the record, if it has room. */
 static __always_inline struct file_details *details_at(struct scratch *s, __u32 at)
 {
 	barrier_var(at);

@@ -12,7 +12,7 @@
 #include "../match/path.h"
 #include "../call/scratch.h"
 
-/* Secret of the hash of arguments: random, so that nobody finds arguments that are taken for a repeat of others. */
+/* Secret of the hash of arguments: random, so that no program can find other arguments with the same hash. */
 const volatile __u64 repeat_secret = 0x9e3779b97f4a7c15ull;
 
 static __always_inline __u64 hashed(__u64 hash, __u64 word)
@@ -21,7 +21,7 @@ static __always_inline __u64 hashed(__u64 hash, __u64 word)
 	return hash ^ hash >> 29;
 }
 
-/* One word of the text that is hashed. */
+/* Hashes one word of the text. */
 static __always_inline int hash_word(__u32 slot)
 {
 	struct scratch *s = scratch_of(slot);
@@ -78,7 +78,7 @@ static __always_inline void hash_values(__u32 slot, __u8 values)
 	}
 }
 
-/* Adds which files those are, whatever their paths, and what is not sure about them. Global, as add_open. */
+/* Adds the identities of the files, whatever their paths, and doubts about them. Global, as add_open. */
 __noinline int hash_files(__u32 slot, __u8 values)
 {
 	struct scratch *s = scratch_of(slot);

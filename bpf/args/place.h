@@ -3,8 +3,8 @@
 #define KTRAIL_ARGS_PLACE_H
 
 /*
- * Members of the kernel's structs, by offsets that user space takes from the running kernel's BTF: where `resolve` leads, and what objects
- * (struct cred, struct module) show. A new type of object needs nothing here.
+ * Members of the kernel's structs, by offsets that user space takes from the running kernel's BTF: targets of `resolve`, and the members that
+ * objects (struct cred, struct module) show. A new type of object needs no code here.
  */
 
 #include "../vmlinux/kernel.h"
@@ -19,7 +19,7 @@ const volatile __u32 asks_members = 0;
 MAP(ARRAY, places, __u32, struct place_entry, 1);
 
 /*
- * Puts into `walked` what is at a place, from the address there on. Returns 0, or the number of the pointer that led nowhere, from 1 on.
+ * Replaces the address in `walked` by the value at a place relative to it. Returns 0, or the number of the pointer that led nowhere, from 1 on.
  * Global, as add_open.
  */
 __noinline int follow(__u32 slot, __u32 place)
@@ -56,7 +56,7 @@ __noinline int follow(__u32 slot, __u32 place)
 		value >>= entry->bit & 63;
 		width = entry->bits;
 	}
-	/* To the top and back: what is above the member goes, or becomes its sign. */
+	/* Shifts to the top and back: bits above the member are dropped, or become its sign. */
 	width = (64 - width) & 63;
 	value <<= width;
 	s->walked = entry->is_signed ? (__u64)((__s64)value >> width) : value >> width;

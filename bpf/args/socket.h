@@ -9,7 +9,7 @@
 #include "../event.h"
 #include "../filter.h"
 
-/* 1: a function of this object has such an argument, 2: also a sockaddr_un (args/unix.h). Else the verifier removes what is for them. */
+/* 1: a function of this object has such an argument, 2: also a sockaddr_un (args/unix.h). Otherwise the verifier removes the code for them. */
 const volatile __u32 asks_network = 0;
 
 #define AF_INET 2
@@ -74,7 +74,7 @@ static __always_inline int ip6_protocol(__u64 *at, __u8 next)
 	return -1;
 }
 
-/* Reads the headers of a packet, and the fields of its struct beside them. Without a network header there are no addresses. */
+/* Reads the headers of a packet, and the fields of its struct beside them. A packet without a network header has no addresses. */
 static __always_inline void read_skb(struct socket_info *info, __u64 skb)
 {
 	__u64 at = (__u64)LOAD(sk_buff, skb, head) + LOAD(sk_buff, skb, network_header);
@@ -136,7 +136,7 @@ static __always_inline bool read_sockaddr(struct socket_info *info, __u64 addres
 	return true;
 }
 
-/* Writes what an argument leads to at `v`; returns the bytes used. */
+/* Writes the socket, packet or address of an argument at `v`; returns the bytes used. */
 static __always_inline __u32 put_socket(struct value *v, __u8 type, __u64 argument)
 {
 	struct socket_info *info = (struct socket_info *)(v + 1);
@@ -145,7 +145,7 @@ static __always_inline __u32 put_socket(struct value *v, __u8 type, __u64 argume
 	__builtin_memset(info, 0, sizeof(*info));
 	if (read && type == ARG_SOCKET)
 		argument = (__u64)LOAD(socket, argument, sk);
-	/* A socket that is being made, or that was closed, has none. */
+	/* A new or closed socket has none. */
 	if (!argument)
 		read = false;
 	else if (type == ARG_SKB)

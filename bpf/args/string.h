@@ -26,7 +26,7 @@ static __always_inline __u32 put_string(char *at, __u64 argument)
 		return sizeof(*v);
 	}
 	v->kind = VALUE_STRING;
-	/* With its NUL, except of an empty text of the caller: 0 (mm/maccess.c strncpy_from_user_nofault). */
+	/* The length includes the NUL, except for an empty text of the caller: 0 (mm/maccess.c strncpy_from_user_nofault). */
 	v->len = len ? len - 1 : 0;
 	v->flags = len == STRING_BYTES ? VALUE_TRUNCATED : 0;
 	return sizeof(*v) + sizeof(*key) + padded(v->len);

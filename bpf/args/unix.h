@@ -55,7 +55,7 @@ static __always_inline __u32 put_unix_address(char *at, __u64 address, __u32 len
 			v->len = 0;
 			return sizeof(*v);
 		}
-		/* Without a name the kernel chooses one: there is no @ alone. */
+		/* For an empty name the kernel chooses one, so `@` never stands alone. */
 		v->len = got > 1 ? v->len + got - 1 : 0;
 	}
 	v->kind = VALUE_FILE;

@@ -190,7 +190,7 @@ __noinline int act(__u32 slot, __u32 selector_key)
 	for (i = 0; i < ACTIONS_MAX; i++) {
 		if (!action->signals[i])
 			break;
-		/* Not every kernel refuses this by itself (6.3: kernel/trace/bpf_trace.c bpf_send_signal_common), and it ends the system. */
+		/* A signal to pid 1 ends the system, and only newer kernels refuse it (6.3: kernel/trace/bpf_trace.c bpf_send_signal_common). */
 		if (tgid == 1 || bpf_send_signal(action->signals[i]))
 			result = ACT_REFUSED;
 		else

@@ -13,7 +13,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 MAP(ARRAY, aggregate_taken, __u32, struct taken_aggregate, 1);
 
-/* Looks at a call in progress, which has a few instructions left. */
+/* Reads the count while a call is in progress, which has a few instructions left. */
 #define WAIT_ROUNDS 4096
 
 /* Run by the agent. Answers enum take_result. */

@@ -27,7 +27,7 @@
 /* Before 5.12 an atomic addition does not return the earlier value. User space refuses such policies. */
 static __always_inline int aggregate_call(__u32 slot, __u32 selector_key) { return CALL_ALONE; }
 static __always_inline void aggregate_sent(struct scratch *s, bool sent) { }
-/* Its verifier sees no constants of a function in a loop. */
+/* In a loop, its verifier does not know a function's constants. */
 #define BEGINS_AGGREGATE(acted) false
 #else
 #define BEGINS_AGGREGATE(acted) ((acted) & ACT_AGGREGATE)
@@ -45,7 +45,7 @@ static __always_inline bool count_call(struct aggregate *a, struct scratch *s, _
 	/* If two calls are counted at once, the later one may have been here already. */
 	if ((__s64)(now - a->last_ns) > 0)
 		a->last_ns = now;
-	/* Its result is used: BPF_FETCH orders it after the others. */
+	/* The result is used, because BPF_FETCH orders this addition after the others. */
 	return __sync_fetch_and_add(&a->done, 1) < AGGREGATE_TAKEN;
 }
 

@@ -5,8 +5,8 @@
 #include "../vmlinux/kernel.h"
 
 /*
- * A call that is not to be made, at a kprobe: the kernel lets no program with bpf_override_return call another one, so the one
- * that knows the policies leaves a note for it. Both are kprobes of one function, which the kernel runs one after the other on one
+ * Makes a call fail at a kprobe. A program with bpf_override_return may not call another program, so the program with the policies leaves a note
+ * for it. Both are kprobes of one function, which the kernel runs one after the other on one
  * CPU, the one attached last first (kernel/kprobes.c add_new_kprobe). The note says for which call it is, should only one of
  * them run.
  */

@@ -101,8 +101,8 @@ struct hook {
 const volatile struct hook hooks[HOOK_SLOTS];
 
 /*
- * Keeps the compiler from working out the address of a hook anew at each use. Not where loads are calls: there the walk needs the register for its
- * counter. The verifier of 5.10 loses a counter that was spilled ("infinite loop").
+ * Prevents that the compiler computes the address of a hook again at each use. It is not used if loads are calls, because the walk then needs the
+ * register for its counter. The verifier of 5.10 loses a counter that was spilled ("infinite loop").
  */
 #ifdef KTRAIL_TYPED
 #define KEEP(hook) barrier_var(hook)

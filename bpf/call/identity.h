@@ -2,7 +2,7 @@
 #ifndef KTRAIL_CALL_IDENTITY_H
 #define KTRAIL_CALL_IDENTITY_H
 
-/* The files that a call is about, whatever their paths (match/identity.h). */
+/* The files of a call by identity, whatever their paths (match/identity.h). */
 
 #include "../vmlinux/kernel.h"
 #include "../core_fixes.h"

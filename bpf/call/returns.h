@@ -3,8 +3,8 @@
 #define KTRAIL_RETURNS_H
 
 /*
- * Joins the two ends of a call. The records of a call are made at its entry, when paths and the caller's memory are those that it was made with. Its end
- * has the return value, and user space puts the two together. Where a call waits (call/waiting.h) is known only here.
+ * Joins the two ends of a call. The records of a call are made at its entry, before paths and the caller's memory can change. Its end has the
+ * return value, and user space joins the two. Only this file knows where a call waits (call/waiting.h).
  *
  *   call_begins ─▶ WAITS ── call_entered, no record ──────────────────────────────────▶ gone
  *                    │ └─── call_entered, a text was unread ─▶ UNREAD ── call_returns ─▶ gone; it is judged now
@@ -96,7 +96,7 @@ static __always_inline bool keep(const struct join_key *key, const struct join_v
 	return join_add(key, value) || (take_out(key) && join_add(key, value));
 }
 
-/* Keeps an end that the ring refused in the map, until user space takes it. */
+/* If the ring refused an end, keeps it in the map until user space takes it. */
 static __noinline int keep_end(__u32 slot, __u64 sp, __u64 entered, enum hook_flag how, __u64 returned)
 {
 	struct join_key key = join_key(slot, sp);
@@ -164,8 +164,8 @@ static __noinline int keep_entry(__u32 slot, struct scratch *s, enum join_state 
 }
 
 /*
- * Lets a call wait where an earlier one never came back, or its place in the table is taken. While the map has an earlier end, the table gets none:
- * the map has one entry a place, which this call's end may need. Without room in the map, it has records but no return.
+ * Makes a call wait in the map if an earlier call never returned, or if its place in the table is taken. While the map has an earlier end, the
+ * table gets no call, because this call's end may need the map's only entry for the place. If the map is full, the call has records but no return.
  */
 static __noinline int waits_after(__u32 slot, struct scratch *s)
 {
@@ -204,8 +204,8 @@ static __noinline int end_without(__u32 slot, struct scratch *s)
 }
 
 /*
- * After the records of an entry: whether its return is awaited. It is not if there are no records, or if the call is not made: not every kernel
- * shows that return.
+ * Returns, after the records of an entry, whether the return is awaited. It is not if the call has no records, or is not made: only some kernels
+ * show such a return.
  */
 static __always_inline bool call_entered(__u32 slot, struct scratch *s)
 {
@@ -269,7 +269,7 @@ static __always_inline struct scratch *returns_unread(__u32 slot, __u64 sp, __u6
 		join_is_empty() ? 0 : returns_unread(slot, at, returned);                \
 	})
 
-/* As call_returns, with the entry time that the kernel carried; 0: the call is still to be judged. */
+/* As call_returns, with the entry time that the kernel kept; 0: the call is not judged yet. */
 static __always_inline struct scratch *carried_returns(__u32 slot, __u64 sp, __u64 carried, __u64 returned)
 {
 	if (!carried)

@@ -2,7 +2,7 @@
 #ifndef KTRAIL_SCRATCH_H
 #define KTRAIL_SCRATCH_H
 
-/* Where one call of a hooked function is worked on. */
+/* Working memory for one call of a hooked function. */
 
 #include "../vmlinux/kernel.h"
 #include "../event.h"

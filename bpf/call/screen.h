@@ -58,7 +58,7 @@ __noinline int add_open(__u32 slot, __u32 node, __u32 open, __u64 word, __u32 le
 		barrier_var(bit);
 		if (!(bit & 1))
 			continue;
-		/* In the key of an end, the last byte is the most significant. */
+		/* In keys of path ends, the last byte is the most significant. */
 		key.word = open & OPEN_ENDS ? word >> (8 * (EDGE_OPEN_MAX - n)) : first_of(word, n);
 		key.len = EDGE_OPEN | n;
 		found = bpf_map_lookup_elem(&edges, &key);
@@ -135,7 +135,7 @@ __noinline int add_suffixes(__u32 slot)
 	len = LOAD(dentry, dentry, d_name.len);
 	name = (__u64)LOAD(dentry, dentry, d_name.name);
 	key.len = len;
-	/* Where the file is the root of a mount (a single file bound over another), its name is the mount point's. */
+	/* If the file is the root of a mount (a single file bound over another), its name is the mount point's. */
 	if (dentry == (__u64)LOAD(mount, s->at.mount, mnt.mnt_root)) {
 		set_add(s->left, SET_WORDS, wanted->suffixes);
 		return 0;
@@ -150,7 +150,7 @@ __noinline int add_suffixes(__u32 slot)
 	return 0;
 }
 
-/* Walks the path of `at`, and puts the selectors that it may match into `left`; false if there are none. A walk that did not finish leaves all. */
+/* Walks the path of `at`, and puts the selectors that it may match into `left`; false if there are none. If the walk did not finish, all are left. */
 static __always_inline bool judge_path(__u32 slot, const volatile struct hook *hook, struct scratch *s, struct place at,
 				       struct task_struct *task)
 {
@@ -204,8 +204,8 @@ static __noinline int screen_again(__u32 slot)
 }
 
 /*
- * Puts into `left` the selectors that this path may match; false when that is none. `top` is left for the second half. The locks are read once: if they
- * have not moved since the call before, they did not during the walk.
+ * Puts into `left` the selectors that this path may match; false if there are none. The second half uses `top`. The locks are read once: if they
+ * are as in the previous call, they did not move during the walk.
  */
 static __always_inline bool screen_path(__u32 slot, const volatile struct hook *hook, struct scratch *s, struct place at,
 					struct task_struct *task)

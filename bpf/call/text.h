@@ -40,7 +40,7 @@ __noinline int longest_value(__u32 slot, __u32 text, __u32 len, __u32 next)
 			break;
 		s->part.bits = 8 * (sizeof(s->part.filter) + rest);
 		s->part.filter = next;
-		/* All of it: bytes behind the text do not count. */
+		/* The whole text, without the bytes behind it. */
 		bpf_probe_read_kernel(s->part.text, TEXT_KEY_BYTES, s->record + from);
 		stored = bpf_map_lookup_elem(&texts, &s->part);
 		if (!stored)
@@ -54,7 +54,7 @@ __noinline int longest_value(__u32 slot, __u32 text, __u32 len, __u32 next)
 	return longest;
 }
 
-/* Some bytes of a search; answers 1 at its end. */
+/* Searches some bytes; returns 1 at the end. */
 static __always_inline int search_round(__u32 slot)
 {
 	struct scratch *s = scratch_of(slot);

@@ -45,13 +45,13 @@ MAP(HASH, join, struct join_key, struct join_value, 8192);
 volatile __u64 join_kept SEC(".data.kept") = 0;
 volatile __u64 join_swept SEC(".data.swept") = 0;
 
-/* Nearly always, and much cheaper to ask than for one call. */
+/* True nearly always, and much cheaper than a look-up of one call. */
 static __always_inline bool join_is_empty(void)
 {
 	return join_kept == join_swept;
 }
 
-/* False when there is an entry or no room. */
+/* False if the call has an entry already, or if the map is full. */
 static __always_inline bool join_add(const struct join_key *key, const struct join_value *value)
 {
 	if (bpf_map_update_elem(&join, key, value, BPF_NOEXIST))
@@ -81,7 +81,7 @@ struct pending {
 	__u64 entered;  /* header_time */
 };
 
-/* By number. Only programs write it. A call that never came back keeps its place until the next one with its number, which says so in the ring. */
+/* By number. Only programs write it. A call that never returned keeps its place until the next call with its number, which reports that in the ring. */
 volatile struct pending pending[1 << PENDING_BITS] SEC(".data.pending") = {};
 
 #ifdef KTRAIL_BOUNDED
@@ -122,7 +122,7 @@ static __always_inline __u64 pending_remove(__u64 call)
 	if (at->call != call)
 		return 0;
 	entered = at->entered;
-	/* Not before the time was read: the next call may write its own. */
+	/* The place is freed only after the time was read, because the next call may write its own. */
 	at->call = number_after(0, entered);
 	return entered;
 }

@@ -25,7 +25,7 @@ struct numbered {
 static __always_inline struct numbered current_cgroup(void)
 {
 #ifdef KTRAIL_TYPED
-	/* Without a helper, and the number without a load that may fault. */
+	/* Reads the cgroup without a helper, and its number without a load that may fault. */
 	struct cgroup *cgroup = bpf_get_current_task_btf()->cgroups->dfl_cgrp;
 
 	return (struct numbered){ cgroup->self.serial_nr, cgroup->kn->id };
@@ -40,8 +40,8 @@ static __always_inline struct numbered current_cgroup(void)
 #define POD_LETTERS 0x646f70  /* "pod" */
 
 /*
- * Whether the name of a cgroup may be a pod's: kubelet's have `pod` and a uid or a hash in them (collector/process/cgroup-names.ts). A container's
- * have not, so what runs in one outside of pods is known for the host's before user space has heard of it. Global, as add_open.
+ * Whether the name of a cgroup may be a pod's: kubelet's names contain `pod` and a uid or a hash (collector/process/cgroup-names.ts). Names of
+ * other containers do not, so their processes count as host before user space knows them. Global, as add_open.
  */
 __noinline int may_name_pod(__u64 name)
 {
@@ -124,7 +124,7 @@ static __always_inline bool is_elsewhere(__u32 slot)
 }
 
 /*
- * Puts into the scratch the conditions that the task's cgroup `id` fulfils, if its entry is missing or partial. True if they stay until the next
+ * Stores the conditions that the task's cgroup `id` fulfils in the scratch, if its entry is missing or partial. True if they stay until the next
  * change of the map. `id` depends on what was read before (number_after). Global, as add_open.
  */
 __noinline int find_workload(__u32 slot, __u64 id)

@@ -50,7 +50,7 @@ static __always_inline int file_step(__u32 slot)
 }
 LOOP_STEP(file_step)
 
-/* One exact walk. `w->at` is then the root that it reached. */
+/* One exact walk. Afterwards `w->at` is the root. */
 __noinline int walk_above(__u32 slot)
 {
 	struct file_walk *w = file_walk_of(slot);
@@ -66,7 +66,7 @@ __noinline int walk_above(__u32 slot)
 	return 0;
 }
 
-/* Where the first walk met a rename, or its budget ended: as path_text. Filters that stay unknown match. */
+/* Walks exactly, as path_text, if the first walk met a rename or its budget ended. Filters that stay unknown match. */
 __noinline int settle_above(__u32 slot)
 {
 	struct file_walk *w = file_walk_of(slot);

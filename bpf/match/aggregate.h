@@ -38,7 +38,7 @@ enum take_result {
 	TAKE_LATER,  /* a counted call still adds its bytes; further calls are not counted */
 };
 
-/* By policy_hook, tgid, and hash of the image and the compared values of the call. Full: calls have records of their own. */
+/* By policy_hook, tgid, and hash of the image and the compared values of the call. If it is full, calls have records of their own. */
 MAP(HASH, aggregates, struct repeat_key, struct aggregate, 16384);
 
 #endif

@@ -8,7 +8,7 @@
 #include "../core_fixes.h"
 #include "process.h"
 
-/* Work space, by slot like `scratch`; user space sets how many. */
+/* Working memory, by slot like `scratch`; user space sets the number of slots. */
 struct evaluation {
 	struct program_key start;
 	struct program_end_key end;
@@ -50,7 +50,7 @@ static __always_inline __u32 condition_table(__u32 of, enum condition_kind kind)
 	return of % GENERATIONS_AT_ONCE * CONDITION_KINDS + kind;
 }
 
-/* A path of `len` bytes, 0 when it is not known whole. PROGRAM_END bytes before it can be read, and PROGRAM_START of it. */
+/* A path of `len` bytes, 0 if the whole path is not known. PROGRAM_END bytes before it can be read, and PROGRAM_START of it. */
 static __always_inline void set_program(struct program *program, const char *text, __u32 len)
 {
 	__u32 i;
@@ -69,7 +69,7 @@ static __always_inline void set_program(struct program *program, const char *tex
 	}
 }
 
-/* Each exec that replaces the program of a process counts one more; a fork takes the number along, and threads share it. */
+/* Number of execs that replaced the program of the process; a fork inherits it, and threads share it. */
 static __always_inline __u32 exec_id_of(__u64 task)
 {
 	return (__u32)LOAD(task_struct, task, self_exec_id);

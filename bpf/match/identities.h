@@ -10,10 +10,10 @@
 #include "identity.h"
 
 /*
- * Maps without entries: none is made for programs without such filters. Without a walk these do not look them up, which the verifier sees by `asks_files`.
+ * These maps are empty, and not made for programs without such filters. Such programs never look them up, which `asks_files` shows to the verifier.
  */
 
-/* By identity. Also with number 0 for each file system that has one of them: `below` is then all filters with files or folders there. */
+/* By identity. Number 0 stands for a file system with such files: its `below` has all filters with files or folders there. */
 MAP(HASH, identities, struct identity, struct identity_filters, 0);
 
 /* By name in a folder. */
@@ -28,7 +28,7 @@ MAP(ARRAY, identity_screen, __u32, struct identity_screen, 0);
 
 MAP(ARRAY, linked_news, __u32, struct linked_news, 0);
 
-/* By slot; user space sets how many. */
+/* By slot; user space sets the number of slots. */
 MAP(PERCPU_ARRAY, file_walks, __u32, struct file_walk, 0);
 
 static __always_inline struct file_walk *file_walk_of(__u32 slot)
@@ -169,8 +169,8 @@ __noinline int add_named(__u32 slot)
 #define S_IFDIR 0040000
 
 /*
- * Adds the filters that match the file `w->inode` by another of its links. If it lost its name, or got one since (O_TMPFILE), its one link may not be
- * the one by which it was opened. Global, as add_open.
+ * Adds the filters that match the file `w->inode` by another of its links. If the file lost its name, or got one later (O_TMPFILE), its only link
+ * may not be the one that opened it. Global, as add_open.
  */
 __noinline int add_linked(__u32 slot)
 {

@@ -3,7 +3,7 @@
 #define KTRAIL_MATCH_IDENTITY_H
 
 /*
- * Filters on which file it is, whatever its path: SameFile, UnderDir.
+ * Filters on the identity of a file, whatever its path: SameFile, UnderDir.
  *
  * A file is below a folder when one of its d_parent is that folder. These never leave the file system and know no mounts and
  * no root, so bind mounts, other mount namespaces, chroot and detached mounts change nothing. They miss further
@@ -29,7 +29,7 @@ enum identity_limit {
 /* 1: policies of this object have such filters. */
 const volatile __u32 asks_files = 0;
 
-/* 1: a policy of this object keeps files that leave its folders (`sticky`). Else the verifier removes what is for it. */
+/* 1: a policy of this object keeps files that leave its folders (`sticky`). Otherwise the verifier removes its code. */
 const volatile __u32 asks_sticky = 0;
 
 struct identity {
@@ -97,7 +97,7 @@ struct file_walk {
 	struct identity_name key;
 };
 
-/* A file of a function's calls that is looked at before other filters are. */
+/* A file argument of a function that is checked before other filters. */
 struct file_screen {
 	__u64 wanted;  /* filters of all selectors */
 	__u8 param;    /* parameter of the file; NO_ARG: no filter */

@@ -45,7 +45,7 @@ static __always_inline bool number_is(const struct filter *f, bool sign, __u64 n
 	return number == value;
 }
 
-/* Whether it holds for one of the filter's numbers; only equality is asked of more of them than the filter has room for. */
+/* Whether the operator holds for one of the filter's numbers; if they are in the map, the operator is always equality. */
 static __always_inline bool number_among(const struct filter *f, bool sign, __u64 number)
 {
 	struct number_key key = { .filter = f->id, .number = number };
@@ -70,7 +70,7 @@ static __always_inline bool number_matches(const struct filter *f, const struct 
 
 #define S_IFMT 0170000 /* include/uapi/linux/stat.h */
 
-/* The kind of a file of the record. Where there is no file, it is of none that a filter asks for or about. */
+/* The type of a file in the record. Without a file, no filter on types matches, not even a negative one. */
 static __always_inline bool file_type_matches(const struct filter *f, const struct value *v)
 {
 	const struct file_info *info = (const struct file_info *)(v + 1);

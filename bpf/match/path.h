@@ -21,7 +21,7 @@ enum path_limit {
 	NO_ARG = 0xff,
 };
 
-/* The walk must still know a value's components when it has the one behind them. */
+/* The walk must still have a value's components when it reads the next one. */
 _Static_assert(TOP_MAX > PREFIX_PARTS, "path.h remembers fewer dentries than the tree has levels");
 
 /* One component below a node of the tree, by its first 8 bytes and its length. */

@@ -40,7 +40,7 @@ struct program {
 	char end[PROGRAM_END];  /* last byte first */
 };
 
-/* The program of a process, by host tgid. The parent's program is the one that it ran when it forked, or the one before the exec. */
+/* The program of a process, by host tgid. The parent's program is the one at the fork, or the one before the exec. */
 struct image {
 	struct program program;
 	struct program parent;
@@ -48,7 +48,7 @@ struct image {
 	__u32 exec_id;    /* exec since which inner_pid is valid; 0: not known yet */
 };
 
-/* User space lets `images` and `verdicts` allocate what they hold where tracing programs may (6.1 on), else makes them smaller. */
+/* If tracing programs may allocate (6.1 on), user space makes `images` and `verdicts` grow; otherwise they are smaller. */
 MAP(HASH, images, __u32, struct image, 131072);
 
 /* The conditions that a process fulfils. Replaced as a whole, so that no reader sees half of it. */
@@ -80,7 +80,7 @@ struct conditions {
 /* The key is generation % GENERATIONS_AT_ONCE, because programs may still read the generation before. */
 MAP(ARRAY, conditions, __u32, struct conditions, GENERATIONS_AT_ONCE);
 
-/* The present generation; 0: there are no conditions yet. */
+/* The present generation; 0: no conditions exist yet. */
 MAP(ARRAY, generation, __u32, __u32, 1);
 
 /* `table`: generation % GENERATIONS_AT_ONCE, times CONDITION_KINDS, plus enum condition_kind. */

@@ -80,7 +80,7 @@ static __always_inline void set_copy(__u64 *to, __u32 words, __u32 id)
 	}
 }
 
-/* Keeps in `set` what is in `other` too; false when nothing is left. */
+/* Intersects `set` with `other`; false if nothing is left. */
 static __always_inline bool set_keep(__u64 *set, __u32 words, const __u64 *other)
 {
 	__u64 left;

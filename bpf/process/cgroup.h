@@ -64,7 +64,8 @@ static __always_inline __u64 cgroup_above(__u64 cgroup)
 }
 
 /*
- * Whether only root can have made and named the cgroup: the one above it belongs to root. A user with a delegated cgroup (systemd gives one to each
+ * Whether only root can have made and named the cgroup, because the cgroup above it belongs to root. A user with a delegated cgroup (systemd gives
+ * one to each
  * user) makes cgroups below it with any names, a pod's and a container's too.
  */
 static __always_inline bool named_by_root(__u64 cgroup)

@@ -16,7 +16,7 @@
 
 /* 1: also the environment. */
 const volatile __u32 process_environment = 0;
-/* With more than this in the ring the rest is left out: a program chooses its arguments, and other records need the room. */
+/* Bytes in the ring above which the rest is left out, because a program chooses its arguments, and other records need the room. */
 const volatile __u64 ring_data_limit = ~0ull;
 
 struct data_record {
@@ -24,7 +24,7 @@ struct data_record {
 	struct data_body body;
 	char bytes[DATA_BYTES];
 };
-/* It lies in the scratch of the exec record, which is written later. */
+/* The path uses the scratch of the exec record, which is written later. */
 _Static_assert(sizeof(struct data_record) <= sizeof(struct exec_scratch), "the scratch has room");
 _Static_assert(DATA_BYTES == ARGV_BYTES, "the exec record has as much of the arguments");
 

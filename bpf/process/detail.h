@@ -19,7 +19,7 @@ static __always_inline void put_detail(struct process_detail *d)
 	*d = (struct process_detail){};
 	if (!process_details)
 		return;
-	/* Before 6.3 each is two words of 32 bits: the same bytes. */
+	/* Before 6.3 each set is two words of 32 bits with the same bytes. */
 	bpf_probe_read_kernel(&d->permitted, sizeof(__u64), (void *)MEMBER(cred, at, cap_permitted));
 	bpf_probe_read_kernel(&d->effective, sizeof(__u64), (void *)MEMBER(cred, at, cap_effective));
 	bpf_probe_read_kernel(&d->inheritable, sizeof(__u64), (void *)MEMBER(cred, at, cap_inheritable));

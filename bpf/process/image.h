@@ -89,7 +89,7 @@ __noinline int image_forked(__u32 parent_tgid, __u32 child_tgid, __u32 inner_pid
 }
 
 /*
- * Puts the program of an exec into the scratch, from where image_executed takes it: a path of `len` bytes, 0 if it is not known whole.
+ * Stores the program of an exec in the scratch for image_executed: a path of `len` bytes, 0 if it is not known whole.
  * PROGRAM_END bytes before it can be read.
  */
 static __always_inline void put_program(const char *text, __u32 len)
@@ -116,7 +116,7 @@ __noinline int image_executed(__u32 tgid, __u32 forked)
 	image->exec_id = exec_id_of(bpf_get_current_task());
 	if (before) {
 		bpf_probe_read_kernel(&image->parent, sizeof(image->parent), forked ? &before->parent : &before->program);
-		/* It has run yet another program, which process_exec did not see. */
+		/* The process has run another program, which process_exec did not see. */
 		if (!forked && before->exec_id && before->exec_id + 1 != image->exec_id)
 			image->parent.unread = 1;
 	} else {

@@ -18,7 +18,7 @@ struct privileges {
 	__u32 namespaces[NAMESPACE_KINDS];
 };
 
-/* By tgid. User space lets it allocate what it holds where tracing programs may (6.1 on), else makes it smaller. */
+/* By tgid. If tracing programs may allocate (6.1 on), user space makes the map grow; otherwise it is smaller. */
 MAP(HASH, privileges, __u32, struct privileges, 131072);
 
 /* 1: policies have filters on changes. */
@@ -41,7 +41,7 @@ static __always_inline bool wants_privileges(void)
 	return wanted && *(volatile __u32 *)wanted;
 }
 
-/* At a fork or exec. By itself: all functions of a program share 512 bytes of stack. */
+/* Called at a fork or exec. A separate function, because all functions of a program share 512 bytes of stack. */
 static __attribute__((unused)) __noinline int keep_privileges(__u64 task, __u32 tgid, __u64 now)
 {
 	struct privileges had = { .since_ns = now };

@@ -49,7 +49,7 @@ static __always_inline __u32 put_executed(__u64 file, char *text, __u64 *ino, __
 	return len ?: put_memory_name(at.dentry, text);
 }
 
-/* Before the interpreter takes the script's place in the linux_binprm. */
+/* Runs before the interpreter replaces the script in the linux_binprm. */
 SEC("kprobe/security_bprm_check")
 int BPF_KPROBE(process_script, struct linux_binprm *bprm)
 {
@@ -59,7 +59,7 @@ int BPF_KPROBE(process_script, struct linux_binprm *bprm)
 	__u64 key = (__u64)bprm;
 	__u16 magic = 0;
 
-	/* An interpreter may be a script in its turn: the first is the one that was named. */
+	/* An interpreter may itself be a script; the first script is the named one. */
 	if (!s || LOAD(linux_binprm, bprm, interp) != LOAD(linux_binprm, bprm, filename))
 		return 0;
 	bpf_map_delete_elem(&scripts, &key);

@@ -26,7 +26,7 @@ static __always_inline void processes_changed(void)
 		__sync_fetch_and_add(changes, 1);
 }
 
-/* In boot time; 0 if the process has no entry. Its calls come after its fork and its exec, on any CPU, so no call has the start of before. */
+/* In boot time; 0 if the process has no entry. A process's calls come after its fork and exec, on any CPU, so no call has an older start. */
 static __always_inline __u64 start_of(struct known_start *known, __u32 tgid)
 {
 	__u32 zero = 0;

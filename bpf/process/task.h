@@ -59,7 +59,7 @@ static __always_inline __u32 active_pid_ns(__u64 task)
 	return INUM(pid_namespace, ns);
 }
 
-/* 0 when the task has none any more: it is exiting. */
+/* 0 if the task has none, because it is exiting. */
 static __always_inline __u32 namespace_of(__u64 task, __u8 which)
 {
 	__u64 proxy, ns;

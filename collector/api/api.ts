@@ -18,7 +18,7 @@ export class Api implements AsyncDisposable {
   }
 
   /**
-   * Listens, or goes on trying. Returns the address; undefined while it is not available, and when the API is disabled. Throws ExportError
+   * Listens, or continues to try. Returns the address; undefined while the address is taken, and if the API is disabled. Throws ExportError
    * UNUSABLE for wrong certificates.
    */
   async serve(): Promise<string | undefined> {

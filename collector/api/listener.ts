@@ -14,7 +14,7 @@ import type { CountCalls } from './options.ts'
 
 /** Serves connections that it is given. */
 export interface Connections {
-  /** Also reads bytes of the socket that came before. */
+  /** Also reads bytes of the socket that arrived earlier. */
   accept(socket: Socket): void
   /** Takes no new requests; running ones get `graceMs`. */
   drain(graceMs: number): void
@@ -56,7 +56,7 @@ export class ApiListener implements AsyncDisposable {
     return listener
   }
 
-  /** Loads what serves clients, so that the first one does not wait for it. Never rejects: a failure is reported with the first client. */
+  /** Loads the code that serves clients, so that the first one does not wait. Never rejects: a failure is reported with the first client. */
   async load(): Promise<void> {
     this.#loading ??= this.#load()
     await this.#loading.catch(() => (this.#loading = undefined))
@@ -105,8 +105,8 @@ export class ApiListener implements AsyncDisposable {
 }
 
 /**
- * Gives the connection of a Unix socket the address `uid=… pid=…`, which gRPC then reports as the peer of each call: of itself it has none. The
- * kernel noted both when the client connected.
+ * Gives the connection of a Unix socket the address `uid=… pid=…`, which gRPC then reports as the peer of each call. Such a connection itself has
+ * no address. The kernel recorded both at the connect.
  */
 function namePeer(socket: Socket): void {
   if (socket.remoteAddress !== undefined) return

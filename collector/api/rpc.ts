@@ -74,7 +74,7 @@ export class Methods {
       call.on('error', () => {}) // the client has disconnected
       run(call).then(
         () => call.end(),
-        // grpc-js sends what an error event has as the status of the stream.
+        // grpc-js sends the fields of an error event as the status of the stream.
         (error: unknown) => void call.emit('error', this.#statusOf(method, error)),
       )
     }
@@ -93,7 +93,7 @@ export class Methods {
         const requests: AsyncIterable<MessageShape<I>> = call.iterator({ destroyOnReturn: false })
         for await (const request of requests) {
           const make = (): Uint8Array => toBinary(method.output, create(method.output, answer(request)))
-          // A client that does not read gets no more answers until it does.
+          // A client that does not read gets no further answers until it reads.
           await this.#share.answer(call, make, (bytes, taken) => void call.write(bytes, taken))
         }
       }
@@ -113,7 +113,7 @@ export class Methods {
     const counted = (call: C, reply: sendUnaryData<Uint8Array>): void => {
       const peer = call.getPeer()
       this.#count(peer, 1)
-      // At the end of each call, also of one that was answered.
+      // Emitted at the end of each call, even of an answered one.
       call.once('cancelled', () => this.#count(peer, -1))
       handle(call, reply)
     }

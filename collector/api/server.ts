@@ -1,7 +1,7 @@
 /**
  * The gRPC server of the agent: Tetragon's services, and gRPC's health and reflection. Loaded with the first client (`listener.ts`).
  *
- * Clients may be hostile. Requests, the streams of a connection and what waits for each client are bounded; none of them slows the agent.
+ * Clients may be hostile. Requests, the streams of a connection and the queue of each client are bounded; none of them slows the agent.
  */
 import { Server, ServerCredentials } from '@grpc/grpc-js'
 import { Readers } from './events/readers.ts'

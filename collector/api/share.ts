@@ -16,14 +16,14 @@ type Call =
 const MAX_UNREAD_BYTES = 1 << 20
 
 export class Share {
-  /** By peer, the calls whose turn is next first. */
+  /** Calls by peer; those whose turn is next come first. */
   readonly #waiting = new Map<string, Array<() => void>>()
   readonly #unread = new Map<string, number>()
   #running = false
 
   /**
-   * Makes an answer when it is the call's turn, and resolves when `send` calls `taken` or the call ends. Throws ApiError if the client has
-   * gone, or reads too little.
+   * Makes an answer when it is the call's turn, and resolves when `send` calls `taken` or the call ends. Throws ApiError if the client left, or
+   * reads too little.
    */
   async answer(
     call: Call,

@@ -14,7 +14,7 @@ export type Command = (given: Arguments, terminal: Terminal) => Promise<number>
 /** The environment of a command; tests replace it. */
 export interface Terminal {
   readonly env: Readonly<Record<string, string | undefined>>
-  /** Writes the answer to standard output. Resolves to false when the reader has gone; rejects for other write errors. */
+  /** Writes the answer to standard output. Resolves to false if the reader left; rejects for other write errors. */
   readonly print: (text: string | Uint8Array) => Promise<boolean>
   /** Writes one line to standard error. */
   readonly printError: (line: string) => void

@@ -80,7 +80,7 @@ class Printing {
     this.#terminal = terminal
   }
 
-  /** False when the reader of the output has gone. */
+  /** False if the reader of the output left. */
   async all(messages: AsyncIterable<GetEventsResponse>): Promise<boolean> {
     for await (const message of messages) {
       const lost = lostIn(message)

@@ -41,7 +41,7 @@ export const ociHookCommand: Command = async (given) => {
 export interface OciHookOptions {
   readonly input: AsyncIterable<Uint8Array>
   readonly server: string
-  /** The file for what went wrong. */
+  /** The log file of failures. */
   readonly log: string
   readonly timeoutMs?: number
   readonly procfs?: string
@@ -167,7 +167,7 @@ async function textAt(path: string): Promise<string> {
   return file.readFile('utf8')
 }
 
-/** One line, in a file that begins anew at a megabyte; the one before it is kept. Never rejects. */
+/** Writes one line. At a megabyte the file starts again, and the previous one is kept. Never rejects. */
 async function note(path: string, sentence: string): Promise<void> {
   try {
     // Not `recursive`, which never ends below /proc.

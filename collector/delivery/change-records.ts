@@ -50,7 +50,7 @@ export class ChangeRecords {
     if (this.due) this.#options.wake()
   }
 
-  /** Records wait, and there may be more of them now. */
+  /** Records wait, and new ones may have been added. */
   get due(): boolean {
     return this.#waiting.length > 0 && this.#left > 0
   }

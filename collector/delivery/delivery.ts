@@ -81,7 +81,7 @@ export class Delivery implements AsyncDisposable {
     return { tap, close }
   }
 
-  /** Prepares other exporters; publish goes on meanwhile. Rejects like `prepareExporters`; then nothing has changed. */
+  /** Prepares other exporters; publish continues meanwhile. Rejects like `prepareExporters`, without any change. */
   prepare(exporters: Config['exporters'], stop: AbortSignal): Promise<PreparedExporters> {
     return prepareExporters(this.fanout, exporters, this.#context, stop)
   }

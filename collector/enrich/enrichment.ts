@@ -25,7 +25,7 @@ export interface Enricher {
   readonly idle?: boolean
 }
 
-/** Several as one: all begin to look up at once. */
+/** Several enrichers as one: all start their look-ups at once. */
 export function together(enrichers: readonly Enricher[]): Enricher {
   return {
     pending: (event) => {
@@ -170,7 +170,7 @@ export class Enrichment {
     const bytes = waiting.sizes.of(event)
     const maxBytes = this.#bounds.bytes
     if (bytes > maxBytes) this.#giveUp(waiting, 'bytes', passed)
-    // Give up the longest wait first; it may be that of the event's own process.
+    // Gives up the longest wait first, which may belong to the event's own process.
     for (const oldest of this.#waiting.values()) {
       if (this.#bytes + bytes <= maxBytes || !this.#holds(waiting)) break
       this.#giveUp(oldest, 'bytes', passed)

@@ -66,7 +66,7 @@ export class Identity implements Enricher {
     return found === 'later' ? this.#wait(process.docker) : found
   }
 
-  /** Looks the process up. Returns `later` if Kubernetes may bring more, a promise if a runtime may, else undefined. */
+  /** Looks the process up. Returns `later` if Kubernetes may add data, a promise if a runtime may, else undefined. */
   #find(process: Process): Promise<void> | 'later' | undefined {
     if (isWhole(process)) return undefined
     const { docker, podUid = '', pod } = process

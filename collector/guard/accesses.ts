@@ -1,6 +1,6 @@
 /**
  * Accesses that the agent makes itself to see whether its hooks run: to its own entries in /proc, which nobody can create, rename or remove, and to
- * its own memory. Each ends in a known way or in another one; only the known way proves that the functions were called. Elsewhere a filter of
+ * its own memory. Only an access that ends in its known way proves that the functions were called. Elsewhere a filter of
  * system calls, a read-only mount or a security module may have refused it before.
  */
 import {
@@ -27,11 +27,11 @@ const [FILE, NONE] = ['/proc/self/comm', '/proc/self/ktrail']
 const [NET_FILE, NET_FOLDER] = ['/proc/self/net/dev', '/proc/self/net/stat']
 
 export interface Access {
-  /** Functions that it calls on every kernel that has them. They are in another source file than their callers, so that these cannot have inlined them. */
+  /** Functions that the access calls on every kernel with them. They are in another source file than their callers, so they cannot be inlined. */
   readonly calls: readonly string[]
   /** Functions beside their callers, in the same source file: some kernels have inlined them. Judged when they were seen to run before. */
   readonly mayCall: readonly string[]
-  /** Returns whether it came to the functions. Throws only without a free descriptor. */
+  /** Returns whether the access reached the functions. Throws only without a free descriptor. */
   readonly make: () => boolean
 }
 

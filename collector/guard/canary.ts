@@ -19,7 +19,7 @@ export interface CanaryOptions {
   readonly functions: () => readonly ScreenedFunction[]
   /** Has the next call in each cgroup run the whole program, which counts it. */
   readonly forget: () => void
-  /** Makes an access; returns whether it came to its functions. Default: it is made. */
+  /** Makes an access; returns whether it reached its functions. Default: the real access. */
   readonly make?: (access: Access) => boolean
 }
 
@@ -39,7 +39,7 @@ export class Canary {
     this.#provoked = new Set(this.#accesses.flatMap(functionsOf))
   }
 
-  /** Makes accesses when something new is attached, each hour, and at each call while there are findings. Returns the findings. */
+  /** Makes accesses after a new attachment, each hour, and at each call while it has findings. Returns the findings. */
   check(nowMs: number): readonly Finding[] {
     const hooked = this.#options.functions().filter(({ symbol }) => this.#provoked.has(symbol))
     const due = nowMs >= this.#nextMs || this.#findings.length > 0 || hooked.some(({ link }) => !this.#known.has(link))
@@ -49,7 +49,7 @@ export class Canary {
       for (let tries = 1; tries < TRIES && silent.length > 0; tries++) silent = this.#silent(silent)
       this.#findings = silent.map(finding)
     } catch (error) {
-      // Neither an access nor a count without a free descriptor: it is still due at the next call.
+      // Without a free descriptor, no access is made or counted: the test is still due at the next call.
       if (lacksDescriptors(error)) return this.#findings
       throw error
     }

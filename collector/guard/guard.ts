@@ -30,7 +30,7 @@ export class Guard {
     this.#options = options
   }
 
-  /** Checks; call it every few seconds. Returns whether there are findings that were not there before. */
+  /** Checks; call it every few seconds. Returns whether it has new findings. */
   look(nowMs: number): boolean {
     const { check, log } = this.#options
     let appeared = false

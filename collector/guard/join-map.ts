@@ -22,7 +22,7 @@ export interface JoinMapOptions {
 
 export class JoinMapCheck {
   readonly #options: JoinMapOptions
-  /** Held at the last look, and not in the map: their ends may have been on the way. */
+  /** Calls that were held at the last check, but not in the map: their ends may have been on the way. */
   #suspects: PendingCall[] = []
   #emptied = 0
   #forgedBefore = 0
@@ -57,7 +57,7 @@ export class JoinMapCheck {
     return gone === 0 ? [] : [finding('the calls that wait for their return', `no or another entry of ${gone}`)]
   }
 
-  /** At two looks in a row: refusals may be counted later than their returns are found. */
+  /** Only after two checks in a row, because refusals may be counted later than their returns are found. */
   #tooMany(): Finding[] {
     const now = this.#options.fromMap() - this.#options.refused()
     const sure = Math.min(now, this.#forgedBefore)

@@ -9,12 +9,12 @@ export class MissingRecords {
   #known = 0
   #before = 0
 
-  /** `imbalance`: such records since the start, as of the last look. */
+  /** `imbalance`: such records since the start, at the last check. */
   constructor(imbalance: () => number) {
     this.#imbalance = imbalance
   }
 
-  /** A finding each time that more are missing, at two looks in a row. */
+  /** Makes a finding each time that more records are missing at two checks in a row. */
   check(): Finding[] {
     const now = this.#imbalance()
     const sure = Math.min(now, this.#before)

@@ -1,6 +1,6 @@
 /**
- * Whether the kernel's table of processes still has the processes that the agent knows. The agent's own entry is looked at each time, so an emptied
- * table is found at once; of the others a few in turn.
+ * Whether the kernel's table of processes still has the processes that the agent knows. Each check includes the agent's own entry, so that an
+ * emptied table is found at once, and a few others in turn.
  */
 import { startOf } from '../process/image.ts'
 import type { Image } from '../process/image.ts'
@@ -8,7 +8,7 @@ import { startedAt } from '../host/proc-stat.ts'
 import type { Kernel } from '../kernel/port.ts'
 import type { Finding } from '../kernel/watched/finding.ts'
 
-/** Entries a look: some 2 µs each. */
+/** Entries per check, some 2 µs each. */
 const ENTRIES = 64
 /** The table in the kernel; findings name it as bpftool does. */
 const ON = 'processes'
@@ -28,7 +28,7 @@ export interface ProcessMapOptions {
 export class ProcessMapCheck {
   readonly #options: ProcessMapOptions
   #turn: Iterator<Image> | undefined
-  /** Wrong at the last look; a record under way may explain it. */
+  /** Entries that were wrong at the last check; a record on its way may explain them. */
   #suspects: readonly Image[] = []
 
   constructor(options: ProcessMapOptions) {

@@ -37,7 +37,7 @@ export function checkDescriptors({ limit }: Pick<Descriptors, 'limit'> = OWN): v
   )
 }
 
-/** Throws CollectorError NO_DESCRIPTORS when `what`, which needs `more` descriptors, would leave less than the reserve. */
+/** Throws CollectorError NO_DESCRIPTORS if `what` needs `more` descriptors, and less than the reserve would be left. */
 export function requireDescriptors(what: string, more: number, { limit, used }: Descriptors = OWN): void {
   const [most, open] = [limit(), used()]
   if (open + more + RESERVE <= most) return

@@ -21,14 +21,14 @@ export class FailedStarts {
     this.#file = socket === undefined || folder === '' ? undefined : join(folder, 'failed-starts')
   }
 
-  /** Counts one more. Returns how long to wait before the agent ends: 0 for the first, which `systemctl start` reports. */
+  /** Counts one more failed start. Returns the wait before the agent ends: 0 for the first, which `systemctl start` reports. */
   add(): number {
     if (this.#file === undefined) return 0
     const before = Math.max(0, Math.trunc(Number(readOr(this.#file))) || 0)
     try {
       writeFileSync(this.#file, `${before + 1}\n`)
     } catch {
-      // Without a count the wait would stay 0: a full /run must not make the agent spin.
+      // Without a stored count the wait would stay 0, and a full /run would make the agent spin.
       return MOST_MS
     }
     return before === 0 ? 0 : backOffMs(LEAST_MS, MOST_MS, before - 1)

@@ -51,7 +51,7 @@ export class GoneThreads {
       if (call === undefined) continue
       const start = known.get(call.tid) ?? this.#look(call, known)
       if (start === undefined) break
-      // The tid belongs to a later thread: the one that entered is gone.
+      // The tid belongs to a later thread, because the calling thread has ended.
       const another = typeof start === 'bigint' && start > enteredNs(call) + TICK_NS
       if (start === 'gone' || another) gone.push(call)
     }

@@ -1,6 +1,6 @@
 /**
- * V8's heap after the start. These flags are not on Node's command line: Node's compiled code of its own modules is for V8's default flags,
- * and with others Node compiles all of them at each start.
+ * V8's heap after the start. These flags are not on Node's command line: Node brings compiled code of its modules for V8's default flags; with
+ * other flags it compiles all of them at each start.
  */
 import { channel } from 'node:diagnostics_channel'
 import { getHeapStatistics, setFlagsFromString } from 'node:v8'
@@ -18,9 +18,9 @@ export function started(): void {
   for (const flag of HEAP_FLAGS) setFlagsFromString(flag)
 }
 
-/** More bytes of the ring between two looks are a burst. */
+/** Bytes of the ring between two checks that make a burst. */
 const BURST_BYTES = 64 << 10
-/** Quiet looks in a row before a collection: ended processes stay in the table for some seconds. */
+/** Quiet checks in a row before a collection, because ended processes stay in the table for some seconds. */
 const QUIET_LOOKS = 4
 /** A smaller growth is not worth a collection, which reads the whole heap. */
 const WORTH_BYTES = 4 << 20

@@ -4,7 +4,7 @@
  */
 
 const WORKING_MS = 2_000
-/** /livez expects a look at the ring at least every ten seconds. */
+/** /livez requires a read of the ring at least every ten seconds. */
 const IDLE_MS = 6_000
 /** Ticks at the higher pace after the last work: by then ended processes have left the table and garbage is collected. */
 const QUIET_TICKS = 5

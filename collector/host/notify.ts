@@ -29,7 +29,7 @@ export class SystemdNotify implements Disposable {
     this.#watchdogMs = of === undefined || Number(of) === pid ? Number(usec ?? 0) / USEC_A_MSEC : 0
   }
 
-  /** Also begins to answer the watchdog, twice as often as it requires, while `alive` returns true. */
+  /** Also starts to answer the watchdog at twice the required rate, while `alive` returns true. */
   ready(alive: () => boolean): void {
     this.#send('READY=1')
     if (!(this.#watchdogMs > 0)) return
@@ -38,7 +38,7 @@ export class SystemdNotify implements Disposable {
     }, this.#watchdogMs / 2).unref()
   }
 
-  /** The start failed, and the agent ends only after so long: its time to start is extended. `status`: what `systemctl status` shows. */
+  /** The start failed, and the agent ends only after this time, by which its time to start is extended. `status`: what `systemctl status` shows. */
   waiting(ms: number, status: string): void {
     this.#send(`EXTEND_TIMEOUT_USEC=${(ms + MORE_MS) * USEC_A_MSEC}\nSTATUS=${oneLine(status)}`)
   }

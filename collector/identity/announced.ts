@@ -15,7 +15,7 @@ const MAX_NAME = 256
 const MAX_PATH = 4096
 const ID = /^[0-9a-f]{64}$/
 
-/** Fields of Tetragon's CreateContainer. Its newer hooks fill in what older ones leave to the annotations. */
+/** Fields of Tetragon's CreateContainer. Newer hooks of Tetragon fill in fields that older ones leave to the annotations. */
 export interface Announcement {
   readonly containerID: string
   readonly cgroupsPath: string

@@ -1,4 +1,4 @@
-/** The cgroups that are there, from their file systems: ids as in records (bpf/process/cgroup.h) and names. */
+/** The existing cgroups, from their file systems: ids as in records (bpf/process/cgroup.h) and names. */
 import { readFileSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { Turns } from '../host/turns.ts'

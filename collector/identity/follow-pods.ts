@@ -14,7 +14,7 @@ export interface FollowPodsOptions {
   readonly log: Pick<Log, 'info' | 'warn'>
 }
 
-/** Starts at once, and goes on until it is disposed of; known pods stay known. Problems are logged. */
+/** Starts at once, and continues until it is disposed of; known pods stay known. Problems are logged. */
 export function followPods({ client, nodeName, pods, log }: FollowPodsOptions): Informer<KnownPod> {
   const informer: Informer<KnownPod> = new Informer<KnownPod>({
     client,

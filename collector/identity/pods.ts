@@ -45,7 +45,7 @@ export class Pods {
     return this.#containers.get(id)
   }
 
-  /** The pod, without a container, whose cgroup is named after this. */
+  /** The pod whose cgroup contains this uid, without a container. */
   pod(cgroupUid: string): Pod | undefined {
     return this.#byUid.get(cgroupUid)
   }
@@ -82,7 +82,7 @@ export class Pods {
     })
   }
 
-  /** Its containers except the ones with the short ids `stay`. */
+  /** Removes the pod's containers, except those with the short ids `stay`. */
   #forgetLater(pod: KnownPod, stay: ReadonlySet<string> = new Set()): void {
     for (const container of pod.containers) {
       const id = container.id.slice(0, SHORT_ID)

@@ -34,7 +34,7 @@ const NAMESPACE_LABEL = 'k8s:io.kubernetes.pod.namespace'
 interface Cgroup extends Place {
   /** Number of the last pass over all cgroups that saw it. */
   seen: number
-  /** Its entry in the kernel's map; undefined: not there. */
+  /** The entry in the kernel's map; undefined: it has none. */
   entry: WorkloadEntry | undefined
 }
 
@@ -65,7 +65,7 @@ export class Workloads implements WorkloadSource {
     this.#entries = entries
   }
 
-  /** Its runtime announced a container and waits: afterwards the kernel knows its cgroups, before their records have come. */
+  /** A runtime announced a container and waits: afterwards the kernel knows its cgroups, before their records arrive. */
   announce({ id, podUid }: Announced, cgroups: readonly FoundCgroup[]): void {
     for (const cgroup of cgroups) this.made(cgroup.id, cgroup.names)
     this.#changed([podUid, id.slice(0, SHORT_ID)])

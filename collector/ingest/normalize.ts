@@ -64,7 +64,7 @@ export interface KnownHook {
 
 /** Makes frames of the addresses of a stack (collector/enrich/stacks/stack-frames.ts). */
 export interface FrameSource {
-  /** `hooked`: the function whose callers they are. Without addresses there is no stack. */
+  /** `hooked`: the function that the frames called. A list without addresses makes no stack. */
   framesOf(
     pid: number,
     hooked: string,
@@ -98,7 +98,7 @@ export class Normalizer {
   }
 
   /**
-   * The event of a raw event, not yet numbered, or undefined when it yields none. `bytes`: the chunk that contains the texts.
+   * The event of a raw event, not yet numbered, or undefined if it makes none. `bytes`: the chunk that contains the texts.
    */
   event(raw: Exclude<RawEvent, RawReturn>, bytes: Buffer): ProcessEvent | undefined {
     const { table, executed, clock, nowMs } = this.#options
@@ -234,7 +234,7 @@ function dataOf(data: KnownHook['args'], raw: RawHook, bytes: Buffer): Argument[
   })
 }
 
-/** The value of a record; other policies on the function may have more values, and another order. `near`: where to look first. */
+/** The value of a record; other policies on the function may have more values, and another order. `near`: the index to check first. */
 function valueOf({ values, count }: RawHook, index: number, near: number): RawValue | undefined {
   const expected = values[near]
   if (near < count && expected?.index === index) return expected

@@ -1,6 +1,6 @@
 /**
- * Events that wait for their return value. The kernel sends a joined call twice: its records at the entry, then how it returned
- * (`EVENT_RETURN` in bpf/event.h). Each event goes on once: with its return value, or marked when the kernel did not see the return.
+ * Events that wait for their return value. The kernel sends a joined call twice: its records at the entry, then its return
+ * (`EVENT_RETURN` in bpf/event.h). Each event is sent once: with its return value, or marked when the kernel did not see the return.
  */
 import type { ArgumentType } from '../../config/policy/arguments.ts'
 import type { Argument, HookEvent, ProcessEvent } from '../../exporters/contract/event.ts'
@@ -16,7 +16,7 @@ export const NOT_SEEN: Argument = { kind: 'error', field: 'error_arg', message: 
 
 interface Waiting extends PendingCall {
   readonly tgid: number
-  /** A map of the kernel has the call too, where the guard looks for it. */
+  /** A map of the kernel has the call too, and the guard checks that. */
   readonly kept: boolean
   readonly event: Mutable<HookEvent>
   readonly kind: Returned
@@ -31,7 +31,7 @@ const CAPACITY_BYTES = 16 << 20
 const EVENT_BYTES = 600
 
 export class PendingReturns {
-  /** By the upper half of their numbers, which is that of an address: a list has the calls of one stack, or of a few that are side by side. */
+  /** By the upper half of their numbers, which is part of an address: a list has the calls of one stack, or of a few neighbouring ones. */
   readonly #stacks = new Map<number, Waiting[]>()
   readonly #capacityBytes: number
   #bytes = 0
@@ -71,7 +71,7 @@ export class PendingReturns {
   /** Adds the events of a call to `out`, one for each policy. */
   end(call: CallEnd, out: ProcessEvent[]): void {
     const waiting = this.#stacks.get(call.callHi)
-    // Its events went on before, for lack of memory.
+    // Its events were already sent, for lack of memory.
     if (waiting === undefined) return
     const others = waiting.filter((each) => !isSameCall(each, call))
     if (others.length === waiting.length) return
@@ -90,7 +90,7 @@ export class PendingReturns {
     return new Set([...this.#stacks.values()].flat().map(callKey)).size
   }
 
-  /** Looks for calls of threads that are gone; `endReported` ends them. Call it every few seconds. */
+  /** Finds calls of ended threads; `endReported` ends them. Call it every few seconds. */
   sweep(gone: GoneThreads, nowNs: bigint): void {
     this.#suspects = gone.among([...this.#stacks.values()].flat(), nowNs)
   }
@@ -101,7 +101,7 @@ export class PendingReturns {
     for (const id of functions) this.#detached.add(id & 0xffff)
   }
 
-  /** Ends calls that were reported, and calls of threads that are gone. Only while the ring is empty: it may have more. */
+  /** Ends reported calls, and calls of ended threads. Only while the ring is empty, because it may have further records of them. */
   endReported(out: ProcessEvent[]): void {
     for (const call of this.#reported.values()) this.end(call, out)
     this.#reported.clear()
@@ -112,7 +112,7 @@ export class PendingReturns {
     this.#detached.clear()
   }
 
-  /** A call at the same place of the same stack: the one before has returned, unseen, or its thread has ended and left the stack to another. */
+  /** A call at the same place of the same stack: the earlier call has returned unseen, or its thread has ended and another one uses the stack. */
   #passEarlier(call: PendingCall, out: ProcessEvent[]): void {
     const waiting = this.#stacks.get(call.callHi)
     const earlier = waiting?.find((each) => each.callLo === call.callLo && !isSameCall(each, call))

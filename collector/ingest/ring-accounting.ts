@@ -28,8 +28,8 @@ export class RingAccounting {
   }
 
   /**
-   * Looks for missing records in two places: after the last received one (numbered before the previous look, and the ring was empty since);
-   * in gaps of the previous look that are neither refusals nor filled since. Call it every few seconds.
+   * Finds missing records in two places: after the last received one (numbered before the previous check, and the ring was empty since); in gaps of
+   * the previous check that are neither refusals nor filled since. Call it every few seconds.
    */
   look(): void {
     const { tracker } = this

@@ -30,7 +30,7 @@ export interface SourceOptions {
    * Called whenever the ring is empty: true yields an empty chunk, so that the caller can publish other events. It must then return false.
    */
   readonly wantsTurn?: () => boolean
-  /** While true, the ring is looked at every maxDelayMs, also when it is empty: `wantsTurn` may become true without a wakeup. */
+  /** While true, the ring is read every maxDelayMs, even if it is empty: `wantsTurn` may become true without a wakeup. */
   readonly polls?: () => boolean
   readonly reading?: Reading
   readonly chunkBytes?: number

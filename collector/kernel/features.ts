@@ -11,7 +11,7 @@ export interface Feature {
   /** The first Linux version, the build option, or both. */
   readonly needs: string
   readonly isIn: (facts: KernelFacts) => boolean
-  /** Only root can see it. */
+  /** Only root can read it. */
   readonly onlyRoot?: boolean
   /** The way that ktrail works on a kernel without it. */
   readonly without: string

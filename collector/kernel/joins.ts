@@ -43,7 +43,7 @@ export class JoinSweep {
     this.#gone = gone
   }
 
-  /** Removes entries of threads that are gone, and entries whose end the ring refused. */
+  /** Removes entries of ended threads, and entries whose end the ring refused. */
   sweep(nowNs: bigint): void {
     const calls: Array<ThreadCall & { readonly entry: Entry }> = []
     for (const entry of this.#entries()) {
@@ -58,7 +58,7 @@ export class JoinSweep {
     for (const entry of this.#entries()) if (entry[0].readUInt32LE(JOIN_KEY.hook) === hook) this.#remove(entry)
   }
 
-  /** False if it was gone. */
+  /** False if the entry was missing. */
   #remove(entry: Entry): boolean {
     const [key, value] = entry
     if (!this.maps.join.delete(key)) return false
@@ -69,7 +69,7 @@ export class JoinSweep {
     return true
   }
 
-  /** Calls in the table and in the map, as `callKey` has them. In this order: a call may go from the one to the other meanwhile. */
+  /** Calls in the table and in the map, as `callKey` has them. In this order, because a call may move from the table to the map meanwhile. */
   calls(): Set<string> {
     const calls = new Set<string>()
     const table = this.maps['.data.pending'].lookup(ONLY) ?? Buffer.alloc(0)

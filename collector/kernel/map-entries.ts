@@ -1,6 +1,6 @@
 import type { BpfMap } from '../../native/types.ts'
 
-/** Entries of a hash map, read in parts of about `atOnce`. An entry that is there all the while is seen once; entries may be deleted meanwhile. */
+/** Entries of a hash map, read in parts of about `atOnce`. A permanent entry is seen once; entries may be deleted meanwhile. */
 export function* entriesOf(
   map: Pick<BpfMap, 'info' | 'part'>,
   atOnce: number,

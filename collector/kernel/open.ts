@@ -16,7 +16,7 @@ export interface KernelSource {
   /** Checks whether an agent can run here, and makes it the only one until the result is disposed of. Rejects with CollectorError. */
   claim(): Promise<Disposable>
   facts(log: Pick<Log, 'info'>): Promise<KernelFacts>
-  /** Loads and attaches what every agent has. Rejects with NativeError. */
+  /** Loads and attaches the programs that every agent has. Rejects with NativeError. */
   open(config: Config, facts: KernelFacts, workloads: WorkloadSource, log: Log): Promise<Kernel>
 }
 

@@ -135,7 +135,7 @@ export function chooseMode(
 
 /**
  * The way of making a function's calls fail, or the reason why there is none. Under preemption a preempted fmod_ret program hides other
- * tasks' calls, which then succeed; a kprobe's does not. But earlier kprobes of others do not see a call that a kprobe has fail.
+ * tasks' calls, which then succeed; a kprobe's does not. But earlier kprobes of other programs do not see a call that a kprobe makes fail.
  */
 export function chooseDenial(
   spec: Pick<HookSpec, 'call' | 'syscall' | 'return'>,

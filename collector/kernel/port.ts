@@ -44,7 +44,7 @@ export interface Kernel extends Disposable {
 
   /** Enters a process that was already running; an entry of the hooks wins. False when there is an entry, or the table is full. */
   seedProcess(pid: number, startNs: bigint, parentPid: number): boolean
-  /** Enters what processes run that were forked before their parents were entered. Call it when all that ran before are entered. */
+  /** Enters the programs of processes that were forked before their parents were entered. Call it when all earlier processes are entered. */
   seedImages(): void
   forgetProcess(pid: number): void
   /** Start time of this pid's image in the kernel's table. */
@@ -52,7 +52,7 @@ export interface Kernel extends Disposable {
   /** The kernel's process table, in parts. Entries that exist during the whole iteration are certain to be included. */
   processes(): Iterable<readonly KernelProcess[]>
 
-  /** From now on the first call in each cgroup runs the program of its function anew, instead of using its memory. */
+  /** Clears the memory of functions: the next call in each cgroup runs the whole program. */
   forgetCgroups(): void
   /** The kernel's counters, read together, so that they are consistent. */
   counts(): KernelCounts
@@ -66,7 +66,7 @@ export interface Kernel extends Disposable {
 export interface KernelPrograms {
   /**
    * Detaches policies and attaches others, as a whole or not at all. One change at a time. Throws CollectorError POLICY_REFUSED with the position
-   * in the file for anything that this kernel does not have or refuses. `planned` gets the hooks before any record of them can come.
+   * in the file for anything that this kernel lacks or refuses. `planned` gets the hooks before any of their records can arrive.
    */
   change(
     remove: readonly LoadedPolicy[],
@@ -101,7 +101,7 @@ export interface KernelLookups {
   readonly files: {
     /** The path that a record names by number. */
     pathOf(number: number): string | undefined
-    /** Looks again for files that policies name by identity; call it every few seconds. */
+    /** Searches files that policies name by identity again; call it every few seconds. */
     refresh(): Promise<void>
   }
   readonly contents: Pick<FileContents, 'read' | 'idle'>

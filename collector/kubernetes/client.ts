@@ -17,7 +17,7 @@ import type { Credentials, Login, LoginOptions } from './login.ts'
 import { answerError, connectionError } from './refusal.ts'
 import type { ApiRequest, Resource } from './refusal.ts'
 
-/** Loaded at its first use: with TLS it would be a sixth of what every start loads. */
+/** Loaded at its first use, because TLS would be 17 % of the code that every start loads. */
 const https = (): typeof import('node:https') => process.getBuiltinModule('node:https')
 
 export interface Clients {
@@ -189,7 +189,7 @@ export class KubernetesClient implements Disposable {
     const { verify, serverName } = this.login
     const agent = new (https().Agent)({
       keepAlive: true,
-      // Finds a peer that is gone, below HTTP.
+      // Finds a vanished peer, below HTTP.
       keepAliveMsecs: 30_000,
       rejectUnauthorized: verify,
       ...(ca === undefined ? {} : { ca }),

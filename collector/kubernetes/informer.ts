@@ -20,7 +20,7 @@ import type { Resource } from './refusal.ts'
 export interface InformerOptions<T> {
   readonly client: Pick<KubernetesClient, 'list' | 'watch' | 'login'> & Partial<Pick<KubernetesClient, 'watches'>>
   readonly resource: Resource
-  /** A cluster without this kind has none of its objects, and that is no problem. */
+  /** A cluster without this kind has no objects of it, which is no problem. */
   readonly optional?: boolean
   /** Default: all namespaces. */
   readonly namespace?: string

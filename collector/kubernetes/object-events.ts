@@ -139,7 +139,7 @@ export class ObjectEvents implements AsyncDisposable {
       const again = { count: Math.max(2, count), lastTimestamp: at }
       await client.patch(EVENTS, { namespace: inside, name }, again, signal)
     }
-    // Forgotten counts begin anew; events live for an hour.
+    // Dropped counts start again at 1. Events live for an hour.
     if (this.#counts.size >= MOST_WAITING) this.#counts.clear()
     this.#counts.set(name, count)
   }

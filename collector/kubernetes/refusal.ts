@@ -78,7 +78,7 @@ function messageIn(text: string): string {
     const { message } = STATUS.parse(JSON.parse(text))
     return message.slice(0, 500)
   } catch {
-    // Not from an API server, but for instance from a proxy.
+    // The answer is not from an API server, but for instance from a proxy.
     return show(text)
   }
 }

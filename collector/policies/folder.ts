@@ -1,5 +1,5 @@
 /**
- * The source of policies from files. An added, changed or removed file takes effect at the next look; a bad file is reported once and changes
+ * The source of policies from files. An added, changed or removed file takes effect at the next check; a bad file is reported once and changes
  * nothing.
  */
 import { createHash } from 'node:crypto'
@@ -75,10 +75,10 @@ export class PolicyFolder implements Disposable {
   /** False while other paths are prepared: policies that they lack stay. */
   #removes = true
   readonly #files = new Map<string, Seen>()
-  /** The look that begins when `last` has ended. */
+  /** The check that starts when `last` has ended. */
   #next: Promise<void> | undefined
   #last: Promise<unknown> = Promise.resolve()
-  /** Disposed: a running look attaches nothing more. */
+  /** Disposed: a running check attaches nothing more. */
   #closed = false
   #watch: Disposable | undefined
   #rewatch: () => void = () => {}
@@ -93,7 +93,7 @@ export class PolicyFolder implements Disposable {
     return [...this.#files].flatMap(([file, { problem }]) => (problem === undefined ? [] : [[file, problem] as const]))
   }
 
-  /** The first look: all policies must be valid. Throws CollectorError POLICY_REFUSED with every mistake; then nothing stays attached. */
+  /** The first check: all policies must be valid. Throws CollectorError POLICY_REFUSED with every mistake; then nothing stays attached. */
   async start(): Promise<void> {
     try {
       await this.look()
@@ -108,8 +108,8 @@ export class PolicyFolder implements Disposable {
   }
 
   /**
-   * Compares the files with the attached policies and applies the differences. Calls during a look share the next one: their change may
-   * be in a file that the running look has passed.
+   * Compares the files with the attached policies and applies the differences. Calls during a check share the next one, because their change may be
+   * in a file that the running check has passed.
    */
   look(): Promise<void> {
     this.#next ??= this.#last.then(() => {
@@ -120,7 +120,7 @@ export class PolicyFolder implements Disposable {
     return this.#next
   }
 
-  /** Looks, and tries refused policies again: the kernel may have other rights, functions or modules by now. */
+  /** Checks, and tries refused policies again, because the kernel may have other rights, functions or modules by now. */
   lookAnew(): Promise<void> {
     for (const [file, { problem }] of this.#files) {
       if (problem !== undefined) this.#files.set(file, { digest: '', problem })
@@ -149,7 +149,7 @@ export class PolicyFolder implements Disposable {
   }
 
   /**
-   * The path's files; also adds them to `present`. When a path is gone, its policies are removed. A path that cannot be read (no descriptors
+   * The path's files; also adds them to `present`. If a path no longer exists, its policies are removed. A path that cannot be read (no descriptors
    * left, an unreachable file server) is reported and changes nothing.
    */
   async #filesOf(path: string, present: Set<string>): Promise<string[]> {
@@ -189,7 +189,7 @@ export class PolicyFolder implements Disposable {
     return undefined
   }
 
-  /** Refuses names that another file has, or gets in this look. Files may swap names, and a renamed file replaces its old self. */
+  /** Refuses names that another file has, or gets in this check. Files may swap names, and a renamed file keeps its policy. */
   #putsOf(changed: readonly Changed[], present: ReadonlySet<string>): { puts: Put[]; doubles: Double[] } {
     const changing = new Set(changed.map(({ file }) => file))
     const loaded = this.#own().filter(isLoaded)
@@ -202,7 +202,7 @@ export class PolicyFolder implements Disposable {
       const other = taken.get(name)
       if (other !== undefined) {
         const problem = problemOf(file, `policy "${name}" is already loaded from ${other}: give it another name`)
-        // No digest: each look tries the file again, because the other one may go.
+        // No digest: each check tries the file again, because the other file may be removed.
         this.#refuse(file, '', problem)
         doubles.push({ name, other })
         continue
@@ -277,8 +277,8 @@ export class PolicyFolder implements Disposable {
   }
 
   /**
-   * Starts watching: changes take effect within about a second if the file system reports them. `onFailed` gets faults of ours that a look
-   * throws; `onPolls` why changes are found by polling.
+   * Starts watching: changes take effect within about a second if the file system reports them. `onFailed` gets internal errors of a check;
+   * `onPolls` the reason why changes are found by polling.
    */
   watch(log: Pick<Log, 'warn' | 'error'>): void {
     const failed = (error: unknown): void => log.error({ error: String(error) }, 'reading the policy files failed')
@@ -286,7 +286,7 @@ export class PolicyFolder implements Disposable {
       this.#watch?.[Symbol.dispose]()
       this.#watch = watchPaths(this.#paths, {
         look: () => this.look().catch(failed),
-        // The policy of another source that has the name of a refused one may have gone.
+        // The policy of another source with the name of a refused one may have been removed.
         looksAgain: () => this.problems().length > 0,
         onPolls: (reason) => log.warn({ reason }, 'changed policy files are found by polling, within ten seconds'),
       })

@@ -229,7 +229,7 @@ export class KubernetesPolicies implements AsyncDisposable {
     const { hooks, skipped, lacking } = status
     const incomplete = [...skipped.map(({ symbol }) => `this kernel has no ${symbol}, skipped`), ...lacking]
     const message = [`attached, ${hooks.length} hook${hooks.length === 1 ? '' : 's'}`, ...incomplete].join('; ')
-    // With each start of all agents the API server would get a useless event for each node and policy.
+    // No event at the start: the API server would get a useless event for each node and policy.
     if (lacking.length > 0) events.record(about, 'Warning', 'Incomplete', message)
     else if (!atStart) events.record(about, 'Normal', 'Attached', message)
   }

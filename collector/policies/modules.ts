@@ -1,4 +1,4 @@
-/** Policies on functions of kernel modules: hooked when the module is loaded, detached when it goes, hooked again when it comes again. */
+/** Policies on functions of kernel modules: hooked when the module is loaded, detached when it is unloaded. */
 import { loadOf, loadedModules, moduleOf } from '../kernel/symbols.ts'
 import type { Policies } from './registry.ts'
 
@@ -49,7 +49,7 @@ export class ModuleWatch {
             'policy not attached again, because a kernel module with a required function was unloaded',
           )
       }
-      // If a module came or went meanwhile, the policies may be attached to either state: the next look renews them in any case.
+      // If a module came or went meanwhile, the policies may be attached to either state: the next check renews them in any case.
       if (state() !== this.#before) this.#before = ''
     } catch (error) {
       log.error({ error: String(error) }, 'the search for functions of modules failed')

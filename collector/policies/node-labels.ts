@@ -24,7 +24,7 @@ export class NodeLabels implements AsyncDisposable {
     this.#options = options
   }
 
-  /** Resolves when the API server has answered, whatever it was; undefined when the labels are not known. */
+  /** Resolves after any answer of the API server; undefined if the labels are not known. */
   async read(): Promise<Labels | undefined> {
     const { nodeName } = this.#options
     this.#informer ??= this.#follow()

@@ -90,7 +90,7 @@ interface Entry<T> {
   readonly error: string | undefined
 }
 
-/** Only an enforcing policy sends signals or has calls fail. */
+/** Only an enforcing policy sends signals or makes calls fail. */
 export function modeOf({ hooks }: Pick<Policy, 'hooks'>): PolicyMode {
   return hooks.some((hook) => sendsSignals(hook) || denies(hook) || notifies(hook)) ? 'enforce' : 'monitor'
 }
@@ -146,7 +146,7 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
   }
 
   /**
-   * Attaches a policy in the place of the ones that it replaces; they may have another name or source. Throws the kernel's error; then the
+   * Attaches a policy instead of the replaced ones, which may have another name or source. Throws the kernel's error; then the
    * others stay attached.
    */
   async replace(replaces: readonly PolicyId[], id: PolicyId, policy: Policy): Promise<void> {

@@ -59,7 +59,7 @@ class Found implements WatchTargets {
       this.unseen ??= `${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`
     }
 
-  /** Looks a path up as the kernel does, from a directory without symlinks on. Returns the real path; undefined if there is none. */
+  /** Looks a path up as the kernel does, from a directory without symlinks on. Returns the real path; undefined if it does not exist. */
   async follow(from: string, parts: readonly string[]): Promise<string | undefined> {
     const rest = [...parts]
     let at = from

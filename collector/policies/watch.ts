@@ -27,7 +27,7 @@ const MOST_REASONS = 5
 export interface WatchOptions {
   /** Must not reject. */
   readonly look: () => Promise<void>
-  /** Whether a later look may end otherwise though nothing at the paths has changed: then one follows within MOUNTS_MS. */
+  /** Whether a later check may differ although nothing at the paths has changed: then one follows within MOUNTS_MS. */
   readonly looksAgain?: () => boolean
   /** Called when changes are found by polling, once per reason, of the first few. */
   readonly onPolls: (reason: string) => void
@@ -39,7 +39,7 @@ export interface WatchOptions {
 
 const ownMounts = (): string => readFileSync('/proc/self/mountinfo', 'latin1')
 
-/** The first look is at once. Disposing ends the watches; a running look goes on. */
+/** The first check is immediate. Disposing ends the watches; a running check continues. */
 export function watchPaths(paths: readonly string[], options: WatchOptions): Disposable {
   return new PathWatch(paths, options)
 }
@@ -50,13 +50,13 @@ class PathWatch implements Disposable {
   readonly #reasons = new Set<string>()
   #watchers: FSWatcher[] = []
   #timer: NodeJS.Timeout | undefined
-  /** Hash of the mounts at the last look; undefined: unknown. */
+  /** Hash of the mounts at the last check; undefined: unknown. */
   #mounts: string | undefined
   #reads = 0
-  /** A look is due within SETTLE_MS. */
+  /** A check is due within SETTLE_MS. */
   #settling = false
   #looking = false
-  /** Something changed during the look. */
+  /** A path changed during the check. */
   #again = false
   #closed = false
 
@@ -134,7 +134,7 @@ class PathWatch implements Disposable {
         reason ??= refusal(path, error)
       }
     }
-    // Only now: the kernel keeps what both watch.
+    // Old watches are closed only now, so that the kernel keeps the shared ones.
     for (const watcher of before) watcher.close()
     return reason
   }

@@ -14,7 +14,7 @@ const IMAGE_BYTES = 680
 /** `:<ktime>:<pid>` in an exec id. */
 const ID_BYTES = 28
 const SHARE_OF_IMAGES = 7 / 8
-/** An eviction goes on to this part of the share, so that it does not run for each new process. */
+/** An eviction continues down to this part of the share, so that it does not run for each new process. */
 const LOW_WATER = 15 / 16
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }

@@ -24,7 +24,7 @@ export interface ReconcileOptions {
   readonly files: ProcessFiles
   /** Lost process records. */
   readonly lost: () => number
-  /** Exits that the kernel's table has missed: it then contains processes that are gone. */
+  /** Exits that the kernel's table has missed: it then contains ended processes. */
   readonly missedExits: () => number
   /** Bytes that wait in the ring. */
   readonly waiting: () => number
@@ -182,7 +182,7 @@ export class Reconciler {
     const { kernel } = this.#options
     const { pid } = image.process
     const startNs = startOf(image.startLo, image.startHi)
-    // By now the kernel's table has this image, or another one of the pid.
+    // The kernel's table now has this image, or another one of the pid.
     const now = kernel.processStart(pid)
     if (!seen && now !== undefined) return now === startNs
     const exists = this.#exists(pid, startNs)

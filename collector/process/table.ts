@@ -252,7 +252,7 @@ export class ProcessTable {
     this.#budget.settle()
   }
 
-  /** Whether there is room for adopted processes. */
+  /** Whether the table has room for adopted processes. */
   get hasRoom(): boolean {
     return this.#budget.hasRoom
   }

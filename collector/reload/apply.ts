@@ -41,7 +41,7 @@ export interface ReloaderParts extends ReloadedParts {
   readonly loaded: LoadedConfig
   readonly configFile: string
   readonly changes: Pick<ChangeRecords, 'note'>
-  /** After a change of the config the exporters may be others. */
+  /** A change of the config may have replaced the exporters. */
   readonly runRecords: { hurry(): void }
   readonly log: Log
 }

@@ -53,7 +53,7 @@ export class Reloader implements Disposable {
   #refused: ConfigState['refused']
   /** The content that was last read: the watch reads again and again. */
   #seen: string
-  /** The reload that begins when `last` has ended, and whether a user asked for it. */
+  /** The reload that starts when `last` has ended, and whether a user requested it. */
   #next: { readonly done: Promise<void>; asked: boolean } | undefined
   #last: Promise<unknown> = Promise.resolve()
   #watch: Disposable | undefined
@@ -122,7 +122,7 @@ export class Reloader implements Disposable {
     }
     const result = await read(file, env)
     const content = contentOf(result)
-    // Unchanged: only a user who asks gets an answer.
+    // Without a change, only a user's request is answered.
     if (content === this.#seen && !asked) return
     this.#seen = content
     try {
@@ -141,7 +141,7 @@ export class Reloader implements Disposable {
     if (problems.length > 0) throw new ConfigError(problems)
     for (const { message } of await configWarnings(next, file)) log.warn(message)
     await apply(next.config, this.#loaded.config, this.#stopping.signal)
-    // The defaults of an exporter that comes or goes are no changes.
+    // Defaults of an added or removed exporter are no changes.
     const made = changes.filter(
       ({ key, from, to }) =>
         (from !== undefined && to !== undefined) || (to === undefined ? this.#loaded : next).origins.has(key),
@@ -149,7 +149,7 @@ export class Reloader implements Disposable {
     for (const { key, from, to } of made.slice(0, MOST_LOGGED)) log.info({ key, from, to }, 'config changed')
     if (made.length > 0) changed?.(made.map(({ key }) => key))
     log.info({ changes: made.length, hash: next.hash, files: next.files }, 'config reloaded')
-    // Else a level that was set over the API would be lost.
+    // Without this check, a level that was set over the API would be lost.
     if (next.config.log.level !== this.#loaded.config.log.level) log.level = next.config.log.level
     this.#use(next)
     this.#counts.applied++

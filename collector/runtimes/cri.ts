@@ -15,7 +15,7 @@ const OPTIONS = {
   'grpc.use_local_subchannel_pool': 1,
 }
 
-/** Rejects when what listens there does not answer as a runtime does. */
+/** Rejects if the server does not answer as a runtime does. */
 export async function cri(socketPath: string, signal: AbortSignal): Promise<RuntimeApi> {
   const client = new Client(`unix://${socketPath}`, ChannelCredentials.createInsecure(), OPTIONS)
   try {

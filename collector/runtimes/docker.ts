@@ -11,7 +11,7 @@ import type { RuntimeApi } from './runtime.ts'
 
 const MAX_HEADER_BYTES = 16 << 10
 
-/** undefined: what listens there is not Docker or podman. Rejects when nothing listens, or nothing is answered in time. */
+/** undefined: the server is not Docker or podman. Rejects if no server listens, or none answers in time. */
 export async function docker(socketPath: string, signal: AbortSignal): Promise<RuntimeApi | undefined> {
   const ping = await get(socketPath, '/_ping', signal).catch((error: unknown) => {
     if (isNoHttp(error)) return undefined

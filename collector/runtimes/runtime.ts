@@ -4,7 +4,10 @@ import type { NamedContainer } from '../../exporters/contract/event.ts'
 export interface RuntimeApi extends Disposable {
   /** `docker`, `podman`, or the runtime's own name. */
   readonly name: string
-  /** The container whose id begins so, with all its labels; undefined: it knows none. Rejects when it does not answer as expected. */
+  /**
+   * The container whose id begins with this text, with all its labels; undefined: the runtime knows none. Rejects if the runtime does not answer as
+   * expected.
+   */
   container(shortId: string, signal: AbortSignal): Promise<NamedContainer | undefined>
 }
 

@@ -20,7 +20,7 @@ const MOST_WAITING = 2048
 const AT_A_TIME = 8
 /** Time until the next request for a container that no runtime knows: containers of a build, for instance, are in no list. */
 const UNKNOWN_MS = 30_000
-/** That time if a runtime did not answer. */
+/** Time until the next request if a runtime did not answer. */
 const UNSURE_MS = 1_000
 
 export interface RuntimesOptions {
@@ -82,7 +82,7 @@ export class Runtimes implements Disposable {
     )
   }
 
-  /** Finds the runtimes that are there, and logs them. Never rejects. */
+  /** Finds the running runtimes, and logs them. Never rejects. */
   async start(): Promise<void> {
     await Promise.all(this.#sockets.map((socket) => socket.open()))
     if (this.#sockets.some(({ isAway }) => !isAway)) return
@@ -90,7 +90,10 @@ export class Runtimes implements Disposable {
     this.#log.warn(`containers: no runtime answers at ${paths}; set containers.sockets to its socket`)
   }
 
-  /** By short id. A promise settles when the answer is there: then call it again. undefined: no runtime knows it, or none answers. */
+  /**
+   * Looks up a container by short id. A promise settles when the answer has arrived: then call it again. undefined: no runtime knows it, or none
+   * answers.
+   */
   lookup(shortId: string): NamedContainer | Promise<void> | undefined {
     const known = this.#known.get(shortId)
     if (known?.container !== undefined) {

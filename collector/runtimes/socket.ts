@@ -43,7 +43,7 @@ export class RuntimeSocket implements Disposable {
     return this.#options.nowMs() < this.#awayUntilMs
   }
 
-  /** Whether a socket that is there did not answer the last request. */
+  /** Whether an existing socket did not answer the last request. */
   get hasFailed(): boolean {
     return this.#failures > 0 && !this.#isAbsent
   }

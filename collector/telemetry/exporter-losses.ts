@@ -17,7 +17,7 @@ export interface Unreported {
 }
 
 export class ExporterLosses {
-  /** Lost events by reason, at the last look. */
+  /** Lost events by reason, at the last check. */
   #seen: ReadonlyMap<string, number> = new Map()
   /** Lost events by reason, since the last record with that reason. */
   readonly #unreported = new Map<string, number>()
@@ -29,7 +29,7 @@ export class ExporterLosses {
   #recordsSettledAt = 0
   /** Accepted loss records. */
   #records = 0
-  /** Accepted events other than loss records, at the last look. */
+  /** Accepted events other than loss records, at the last check. */
   #others = 0
 
   /** The exporter has just accepted `records` loss records; `accepted` is the total of events that it has accepted. */
@@ -51,7 +51,7 @@ export class ExporterLosses {
       const grown = count - (this.#seen.get(reason) ?? 0)
       if (grown <= 0) continue
       this.#unreported.set(reason, (this.#unreported.get(reason) ?? 0) + grown)
-      // Only loss records came: they were dropped themselves, or displaced other events.
+      // Only loss records were accepted: they were dropped, or displaced other events.
       if (onlyRecords && reason === 'queue_full') continue
       const own = Math.min(grown, this.#openRecords)
       this.#openRecords -= own

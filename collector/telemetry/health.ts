@@ -6,7 +6,7 @@ import type { Finding } from '../kernel/watched/finding.ts'
 import type { PolicyStatus } from '../policies/registry.ts'
 import type { Answer } from './http.ts'
 
-/** The reader looks at the ring after each wakeup and every few seconds (host/housekeeping.ts). After this time it counts as stuck. */
+/** The reader reads the ring after each wakeup and every few seconds (host/housekeeping.ts). After this time it counts as stuck. */
 const STUCK_MS = 10_000
 
 export type ReadState = Pick<Reading, 'ended' | 'held' | 'silentMs'>

@@ -25,7 +25,7 @@ const FIELD = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*$/
 
 /** Returns undefined while the head is incomplete. `text`: everything received so far, one character per byte. */
 export function parseHead(text: string): Head | Refusal | undefined {
-  // For instance TLS, whose client sends nothing more before it gets an answer.
+  // For instance TLS, whose client waits for an answer.
   if (!/^[A-Z]/.test(text)) return refusal('a request such as GET /livez HTTP/1.1')
   const end = END.exec(text)
   if (end === null || end.index > HEAD_BYTES) {

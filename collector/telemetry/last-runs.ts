@@ -1,6 +1,6 @@
 /**
- * Remembers the last run of each exporter with numbered records. The records about the next run name it, so a reader of the sink notices a
- * missing run. One small file, written anew at the start; without it the agent works as well.
+ * Stores the last run of each exporter with numbered records. The records about the next run name it, so a reader of the sink notices a
+ * missing run. One small file, rewritten at the start; the agent also works without it.
  */
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'

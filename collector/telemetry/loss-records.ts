@@ -84,7 +84,7 @@ export class LossRecords {
     this.#close(false)
   }
 
-  /** The next look makes records, though the interval is not over. */
+  /** The next check makes records, although the interval is not over. */
   hurry(): void {
     this.#closedMs = -Infinity
   }

@@ -73,7 +73,7 @@ export class Telemetry implements AsyncDisposable {
   }
 
   /**
-   * Serves the pages at the configured address and at SOCKET, or goes on trying. Returns the configured address; undefined while it is not
+   * Serves the pages at the configured address and at SOCKET, or continues to try. Returns the configured address; undefined while it is not
    * available.
    */
   async serve(): Promise<string | undefined> {

@@ -1,5 +1,5 @@
 /**
- * Ring bytes → raw events: numbers as the kernel gave them, texts as bytes. Knows nothing of policies or processes.
+ * Ring bytes → raw events: numbers as from the kernel, texts as bytes, without policies or processes.
  * 64-bit values that are only compared stay two 32-bit halves: a bigint for each would cost more than the rest.
  * Hook records, nearly all of the records, share one object that is read immediately; one object each would be half of an event's allocations.
  */
@@ -77,7 +77,7 @@ export interface RawExec extends RawBase, CgroupNames {
   readonly fileLinks: number
   /** argv, each element with a final NUL; the last may be cut. */
   readonly argv: Buffer
-  /** Bytes of all of argv, and of the environment if it is enabled: the rest came before in RawData, as far as it came. */
+  /** Bytes of the whole argv, and of the environment if it is enabled. The rest, as far as it was sent, came before in RawData. */
   readonly argvTotal: number
   readonly envTotal: number
   /** Bits of `enum raised` of bpf/event.h. */
@@ -146,7 +146,7 @@ export type PendingCall = Pick<CallEnd, 'tid' | 'sec' | 'nsec' | 'callLo' | 'cal
 /** Ends of calls that come from the kernel's map instead of the ring. The records of these calls were in the ring before. */
 export interface MapEnds {
   readonly calls: readonly CallEnd[]
-  /** Functions that were detached: no more ends of their calls will come. */
+  /** Detached functions: no further ends of their calls will arrive. */
   readonly functions: readonly number[]
 }
 

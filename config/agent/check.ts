@@ -80,7 +80,7 @@ export async function checkConfigText(text: string, file: string, env: Environme
   return { problems: await missingPolicies(result, file), warnings, notes: [] }
 }
 
-/** Calls of a group are left out: the policy declares which of them it needs. */
+/** Calls of a group are left out, because the policy declares its needs. */
 function optionalCalls({ file, hooks, groups }: Policy): Problem[] {
   const required = hooks.some(({ optional }) => !optional)
   const otherwise = required

@@ -104,7 +104,7 @@ function report(issue: z.core.$ZodIssue, plain: PlainValue, problems: Problems):
     ? `a value ${fromFile ? 'from a file ' : ''}that is not shown`
     : describeValue(shown, plain.typedNumber(issue.path))
   if (value === undefined && issue.code === 'custom') got = 'the default'
-  // It is about keys of the mapping.
+  // The problem is about keys of the mapping.
   if (typeof value === 'object' && issue.code === 'custom') got = ''
   if (isKey) got = show(String(issue.path.at(-1)))
   const keys = plain.keysAt(issue.path)

@@ -32,7 +32,7 @@ function sees(place: string, name: string): boolean {
   }
 }
 
-/** The message for a missing package: where it was looked for, and what to do. */
+/** The message for a missing package: the searched folders, and the next step. */
 export function missingPackage(name: string, configFile?: string): string {
   const folders = [...new Set(paths(configFile).map((place) => dirname(place)))]
   const where = `expected it in node_modules of ${folders.map(show).join(' or ')}, or of a folder above`

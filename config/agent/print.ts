@@ -80,7 +80,7 @@ function mark(node: Scalar, path: Path, loaded: LoadedConfig, others?: ReadonlyM
   if (others !== undefined) node.comment = ` ${others.get(key) ?? (origin === undefined ? 'default' : from(origin))}`
   const shown = shownValue(node.value, path, loaded)
   if (typeof shown !== 'string') return
-  // Doubled, so that reading it back does not take it for a reference.
+  // Doubled, so that it is not read back as a reference.
   const text = shown === REDACTED ? shown : shown.replaceAll('$', '$$$$')
   node.value = text
   if (UNPRINTABLE.test(text)) node.type = 'QUOTE_DOUBLE'

@@ -1,4 +1,4 @@
-/** Warnings about a config that is valid, but lets other users read or write too much, or does not do what it seems to. */
+/** Warnings about a valid config that lets other users read or write too much, or has another effect than it seems to have. */
 import { stat } from 'node:fs/promises'
 import { formatAddress, isLocal } from '../base/addresses.ts'
 import type { Problem } from '../yaml/problems.ts'

@@ -56,7 +56,7 @@ export async function othersMayWrite(file: string): Promise<boolean> {
   return (await new Looked().warningsOf([dirname(resolve(file)), file], at, '')).length > 0
 }
 
-/** Each file and folder is looked at once. */
+/** Each file and folder is checked once. */
 class Looked {
   readonly #paths = new Set<string>()
 

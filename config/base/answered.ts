@@ -9,7 +9,7 @@ const MOST_HUNG = 2
 
 /** Paths whose work was given up but still blocks a thread. */
 const hung = new Set<string>()
-/** Other work that was given up. It keeps no file from being read. */
+/** Other abandoned work. It does not block reads of files. */
 let givenUp = 0
 let turn: Promise<unknown> = Promise.resolve()
 
@@ -43,7 +43,7 @@ async function inTime<T>(path: string, work: () => Promise<T>, deadlineMs: numbe
   }
   const { promise: late, reject } = Promise.withResolvers<never>()
   const working = work()
-  // In parts: an event loop that was held up for seconds has the answer, perhaps, and must first get its turn.
+  // The wait is in parts: after a delay of seconds the answer may be ready, and the event loop must handle it first.
   let left = DEADLINE_PARTS
   const timer = setInterval(() => {
     if (--left > 0) return

@@ -18,7 +18,7 @@ const REPETITION = /^(?:[*+]|\{\d+(?:,\d*)?\})$/
 
 /** Compiles a pattern, or returns a message why it does not compile. */
 export function parseRegex(pattern: string): Regex | string {
-  // Loaded only when there is a pattern, to save memory. Not by `import()`: schemas are checked synchronously.
+  // Loaded only with the first pattern, to save memory. Not by `import()`, because schemas are checked synchronously.
   const re2: typeof import('re2js') = require('re2js')
   try {
     return re2.RE2JS.compile(pattern)

@@ -46,7 +46,7 @@ const DURATION_UNITS: ReadonlyArray<readonly [RegExp, string]> = [
   [/^(?:d|days?)$/, 'd'],
 ]
 
-/** For a text that is no duration or size: the same number with a unit as written here; '' when that is not clear. */
+/** For a text that is no duration or size: the same number with a unit in this notation; '' if that is not clear. */
 export function unitHint(text: string, kind: string): string {
   const found = /^(\d{1,12}(?:\.\d{1,6})?)\s*([a-z]*)$/i.exec(text.trim())
   if (found === null) return ''

@@ -13,7 +13,7 @@ export type FilterClass = 'none' | 'number' | 'text' | 'path' | 'sock' | 'skb' |
 /** The form in records: a `kind` of `Argument` in exporters/contract/event.ts. `wide`: an integer of 64 bits. */
 export type ArgumentKind = 'none' | 'file' | 'string' | 'number' | 'wide' | 'struct' | 'bytes'
 
-/** A number whose name is shown: `capability` beside it, the others instead of it. */
+/** A number with a name: `capability` shows both, the others only the name. */
 export type Named = 'capability' | 'capabilitySet' | 'bpfCommand'
 
 type Sign = 's' | 'u'
@@ -153,7 +153,7 @@ export const TYPES: readonly ArgumentType[] = [
   file('path', 'path', 'path_arg', pointer('path')),
   // The file of a descriptor of the calling process, now.
   file('fd', 'fd', 'file_arg', INTEGER),
-  // Knows no mount: its path begins at the root of the file system.
+  // A dentry has no mount, so its path begins at the root of the file system.
   file('dentry', 'dentry', 'path_arg', pointer('dentry')),
   file('kiocb', 'kiocb', 'file_arg', pointer('kiocb')),
   file('linux_binprm', 'binprm', 'linux_binprm_arg', pointer('linux_binprm')),

@@ -29,7 +29,7 @@ export class Place {
     this.problems.add(at, `${this.path}: ${sentence}`)
   }
 
-  /** Something valid that most likely does not do what it seems to. */
+  /** A valid part that most likely has another effect than it seems to have. */
   warn(sentence: string): void {
     this.problems.warn(this.node.at, `${this.path}: ${sentence}`)
   }

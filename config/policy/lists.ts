@@ -71,7 +71,7 @@ export class Lists {
   }
 }
 
-/** One call, which the kernel's functions replace. */
+/** One call, which the functions of the kernel replace. */
 function readGenerated(fields: Fields, type: string, name: string): ListedCall[] {
   const values = fields.get('values')
   if (values !== undefined && !(values.node.kind === 'list' && values.node.items.length === 0)) {

@@ -8,7 +8,7 @@ const ON_SOURCES = ['SAddr', 'NotSAddr', 'SPort', 'NotSPort', 'SPortPriv'] as co
 const ON_DESTINATIONS = ['DAddr', 'NotDAddr', 'DPort', 'NotDPort', 'DPortPriv', 'NotDPortPriv'] as const
 const ON_FILES = ['FileType', 'NotFileType'] as const
 
-/** On what a socket says; `selectors/socket.ts` has their meanings. */
+/** Operators on members of a socket; `selectors/socket.ts` has their meanings. */
 export type SocketOperator =
   | (typeof ON_SOURCES)[number]
   | 'NotSPortPriv'
@@ -100,7 +100,7 @@ const TETRAGON_OPERATORS = (
 /** Tetragon's operators that this version does not support. */
 export const LATER_OPERATORS: readonly string[] = TETRAGON_OPERATORS.filter((name) => !OPERATORS.has(name))
 
-/** Our operator for another language's, or a sentence what to do without. */
+/** Our operator for one of another language, or a sentence with the alternative. */
 export function meantOperator(text: string): string | undefined {
   return meant('operator', text.replaceAll(/[\s_-]/g, ''))
 }

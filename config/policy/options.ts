@@ -18,7 +18,7 @@ const OPTIONS: ReadonlyMap<string, RegExp> = new Map([
 const LATER: readonly string[] = ['override-method', 'sleepable-preload-size']
 
 export interface PolicyModes {
-  /** Each function is to have a kprobe of its own. */
+  /** Each function gets a kprobe of its own. */
   readonly singleProbes: boolean
   /** No signals are sent; records name them all the same. */
   readonly monitors: boolean

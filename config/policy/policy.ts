@@ -13,7 +13,7 @@ export interface BytesSize {
   /** The parameter that has the number of bytes, or of parts; undefined: no parameter has it. */
   readonly param: number | undefined
   readonly read: ArgumentType['read']
-  /** How the return value is read, which says how many bytes the function filled in; undefined: they are those of the entry. */
+  /** Type of the return value, which is the number of bytes that the function filled in; undefined: the bytes are read at the entry. */
   readonly returned: ArgumentType['read'] | undefined
 }
 
@@ -22,9 +22,9 @@ export interface ArgumentSpec {
   readonly index: number
   readonly type: ArgumentType
   readonly label: string
-  /** The value is a member of what the argument points to. */
+  /** The value is a member of the struct at which the argument points. */
   readonly resolve?: Resolve | undefined
-  /** Where it is in this kernel; absent: it is the parameter itself. */
+  /** Its place in this kernel; absent: the value is the parameter itself. */
   readonly places?: Places | undefined
   /** For bytes: the source of their number; absent: the argument itself. */
   readonly size?: BytesSize | undefined
@@ -63,7 +63,7 @@ export interface BitPrefix {
   readonly bytes: readonly number[]
 }
 
-/** On a member of what a sock, socket, skb or sockaddr says. */
+/** On a member of a sock, socket, skb or sockaddr. */
 export interface SocketFilter {
   readonly class: 'socket'
   readonly arg: number
@@ -102,7 +102,7 @@ export interface ProgramFilter {
   readonly class: 'program' | 'parent'
   readonly operator: 'Equal' | 'NotEqual' | 'Prefix' | 'NotPrefix' | 'Postfix' | 'NotPostfix'
   readonly values: readonly string[]
-  /** Descendants of what the values name count too. */
+  /** Descendants of processes that the values name count too. */
   readonly descendants: boolean
   readonly at: Position
 }
@@ -173,7 +173,7 @@ export interface LabelRequirement {
 /** All must be met; none: everything matches. */
 export type LabelSelector = readonly LabelRequirement[]
 
-/** On where the calling task runs. With neither pods nor containers: host processes only. */
+/** On the pod, container or host of the calling task. With neither pods nor containers: host processes only. */
 export interface WorkloadFilter {
   /** Only pods of this namespace; '' for any. */
   readonly namespace: string

@@ -37,7 +37,7 @@ const MAX_INDEX = 4
 
 type Arguments = ReadonlyArray<ArgumentSpec | undefined>
 
-/** The first field of a tracepoint's event that is its own; those before are common ones, which nobody filters by. */
+/** The first own field of a tracepoint's event; the fields before it are common ones, without use for filters. */
 const OWN_FIELD = 4
 
 /**
@@ -115,7 +115,7 @@ function readFilter(place: Place, args: Arguments, lists?: Lists): ArgumentFilte
   const fields = Fields.of(place, KEYS.filter)
   if (fields === undefined) return undefined
   const arg = readTarget(fields, args)
-  // Undefined for a wrong argument: then only what does not depend on its type is checked.
+  // Undefined for a wrong argument: then only parts that do not depend on its type are checked.
   const type = arg === undefined ? undefined : args[arg]?.type
   const possible = type === undefined || type.filter === 'none' ? OPERATORS : OPERATORS_OF[type.filter]
   const operatorAt = fields.need('operator', `one of ${[...possible.keys()].join(', ')}`)

@@ -5,11 +5,11 @@ import { asHint, didYouMean, meant } from '../yaml/suggest.ts'
 import keys from './data/keys.json' with { type: 'json' }
 
 export interface KeyTable {
-  /** Where its keys are, for hints about a key in another place. */
+  /** The place of its keys, for hints about a key in another place. */
   readonly name: string
   /** Names that this version supports. */
   readonly own: readonly string[]
-  /** Additions of ktrail's, for files that say so. */
+  /** Additions of ktrail, for files with ktrail's apiVersion. */
   readonly ours?: readonly string[]
   /** Names that Tetragon (or Kubernetes) supports and this version does not. */
   readonly later?: readonly string[]

@@ -41,7 +41,7 @@ export class Problems {
     if (this.#kept.length < MAX_KEPT) this.#kept.push({ file: this.file, ...at, message })
   }
 
-  /** Something valid that most likely does not do what it seems to. Only the first are kept. */
+  /** A valid part that most likely has another effect than it seems to have. Only the first are kept. */
   warn(at: Position, message: string): void {
     if (this.#warnings.length < MAX_PROBLEMS) this.#warnings.push({ file: this.file, ...at, message })
   }
@@ -50,7 +50,7 @@ export class Problems {
     return this.#warnings
   }
 
-  /** True when there are so many that more would not help the user. */
+  /** True if more problems would not help the user. */
   get full(): boolean {
     return this.count >= MAX_KEPT
   }

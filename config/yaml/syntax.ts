@@ -16,7 +16,7 @@ const MAX_QUOTED = 160
 /** `[section]` alone on a line, near the beginning: TOML, as for Vector, or the classic format of Fluent Bit. */
 const SECTION = /^\[{1,2}[A-Za-z][\w.-]*\]{1,2}[ \t]*\r?$/m
 const NEAR_BEGINNING = 4096
-/** More faults are not looked at for tabs, as each may be in a line of a megabyte. */
+/** Further faults are not checked for tabs, because each may be in a line of a megabyte. */
 const MOST_FAULTS = 100
 
 /**

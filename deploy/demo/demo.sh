@@ -33,7 +33,7 @@ get() {
   exec 3<&- 3>&-
 }
 
-# How fast is this machine? The start of the agent gets thirty times what its smallest command takes: 5 s, on an emulated machine minutes.
+# Speed of this machine: the start of the agent may take thirty times as long as its smallest command, 5 s, or minutes if emulated.
 printf '@ agent\n'
 before=${EPOCHREALTIME/./}
 ./ktrail version >/dev/null
@@ -52,7 +52,7 @@ deadline=$((SECONDS + limit))
 exec {quiet}<> <(:)
 until get /readyz && [[ $answer == HTTP/1.?" 200"* ]]; do
   kill -0 "$agent" 2>/dev/null || fail 'the agent ended before it was ready: see its output above'
-  [ $SECONDS -lt $deadline ] || fail "the agent was not ready after $limit s, thirty times what ./ktrail version takes here: expected 200 from http://127.0.0.1:$port/readyz, got \"${answer%%$'\n'*}\""
+  [ $SECONDS -lt $deadline ] || fail "the agent was not ready after $limit s, thirty times the duration of ./ktrail version on this machine: expected 200 from http://127.0.0.1:$port/readyz, got \"${answer%%$'\n'*}\""
   read -rt 0.1 -u "$quiet" || true
 done
 

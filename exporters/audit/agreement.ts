@@ -18,7 +18,7 @@ interface Numbers {
 const MAX_OFFSETS = 1000
 
 export class Agreement {
-  /** By place, whose records are compared one with the next. */
+  /** By place; records of a place are compared in order. */
   readonly #last = new Map<string, Numbers>()
   /** First and last number by `seq` - `exporter_seq`. */
   readonly #offsets = new Map<number, { first: number; last: number }>()

@@ -15,7 +15,7 @@ export const NO_ORDER = ''
 
 /** The parts of a record that are read. */
 export interface NumberedRecord {
-  /** Where order is kept, or NO_ORDER. */
+  /** The place within which order is kept, or NO_ORDER. */
   readonly place: string
   readonly node: string
   readonly exporter: string
@@ -92,7 +92,7 @@ export interface StreamReport {
   readonly missingRuns: readonly string[]
   /** Runs that others name and whose records may be in the sink that the exporter wrote to before. */
   readonly runsElsewhere: readonly string[]
-  /** Runs that name no run before them, although there is one: others may be missing between. */
+  /** Runs that name no previous run, although there is one: others may be missing between. */
   readonly unlinked: readonly string[]
   /** Events that were lost before they got a number, by the loss records. */
   readonly lostBefore: number

@@ -38,7 +38,7 @@ function parse(line: Buffer, path: string): ReturnType<typeof readLine> | 'unrea
 
 function unzipped(input: Readable): Readable {
   const gunzip = createGunzip()
-  // Its failure ends the loop over `gunzip`, which reports it.
+  // A failure of the source ends the loop over `gunzip`, which reports it.
   pipeline(input, gunzip).catch(() => undefined)
   return gunzip
 }

@@ -1,5 +1,5 @@
 /**
- * Records of Kafka topics, from the oldest to what is newest now, without a consumer group: `kafka://BROKER[,BROKER]/TOPIC[,TOPIC]`. Keys of the
+ * Records of Kafka topics, from the oldest to the present newest, without a consumer group: `kafka://BROKER[,BROKER]/TOPIC[,TOPIC]`. Keys of the
  * exporter's config may follow: `?tls.ca_file=/ca.pem&sasl.mechanism=plain&sasl.username=u&sasl.password_file=/p`.
  */
 import { fetchV12, listOffsetsV6 } from '@platformatic/kafka'

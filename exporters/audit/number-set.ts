@@ -60,7 +60,7 @@ export class NumberSet {
     return found
   }
 
-  /** How many of the set are greater than `number`. */
+  /** Number of members of the set greater than `number`. */
   countAbove(number: number): number {
     return this.#first.reduce((sum, first, i) => {
       const last = this.#last[i] ?? 0

@@ -11,13 +11,13 @@ export interface AuditedSource {
   /** Older records are not read where the sink can select by time. */
   readonly sinceMs: number | undefined
   readonly nowMs: number
-  /** A sink that gives nothing for so long is given up. Default: 30 s. */
+  /** Time after which a silent sink is given up. Default: 30 s. */
   readonly silenceMs?: number
 }
 
 export interface SourceOptions extends AuditedSource {
-  /** Aborts when the sink is given up. */
+  /** Aborts if the sink is given up. */
   readonly signal: AbortSignal
-  /** Called when the sink has given something. */
+  /** Called after each data from the sink. */
   readonly heard: () => void
 }

@@ -14,7 +14,7 @@ export function auditSource(address: string, options: AuditedSource): Source {
   return fileSource(address, process.stdin)
 }
 
-/** Loads the client of a sink when it is read, and gives up a sink that is silent. */
+/** Loads the client of a sink when it is read, and gives up a silent sink. */
 function bounded(address: string, options: AuditedSource, load: (options: SourceOptions) => Promise<Source>): Source {
   return async function* records() {
     const { silenceMs = SILENCE_MS } = options

@@ -283,7 +283,7 @@ export class DiskBuffer extends MemoryBuffer {
     const token = this.#spool?.claim(from, to)
     if (token === undefined) {
       const lost = this.#losses.find(({ loss }) => loss.from <= from && to <= loss.to)
-      // Otherwise an abandoned read has it.
+      // Otherwise an abandoned read still uses the buffer.
       if (lost === undefined) return
       lost.events -= to - from
       batch.memoryOnly = true
@@ -293,7 +293,7 @@ export class DiskBuffer extends MemoryBuffer {
 
   #lost(loss: Loss): void {
     this.#losses.push({ loss, events: loss.events })
-    // The loss may be of events being written; only after the append it is known which of them are copies.
+    // The loss may be of events being written; only the end of the append shows which of them are copies.
     if (!this.#pending.isWriting) this.#accountLosses()
   }
 

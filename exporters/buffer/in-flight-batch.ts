@@ -25,11 +25,11 @@ export class InFlightBatch {
   unacknowledged = 0
   /** Indexes of events that the sink has acknowledged, ascending. They are not sent again, but only first events can be settled at once. */
   acknowledged: readonly number[] = []
-  /** It was sent before: a call that timed out may still read its bytes. */
+  /** The part was sent before: a call that timed out may still read its bytes. */
   sent = false
-  /** It uses space of the queue. */
+  /** The part uses space of the queue. */
   readonly fromQueue: boolean
-  /** Its events are not on the disk. */
+  /** The part's events are not on the disk. */
   memoryOnly: boolean
   /** Tokens of the spool to acknowledge when the batch is settled. */
   readonly tokens: Token[]

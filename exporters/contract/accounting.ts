@@ -29,7 +29,7 @@ export interface Accounting {
   readonly rejected: Readonly<Record<string, number>>
   readonly dropped: Readonly<Record<DropReason, number>>
   readonly heldEvents: number
-  /** The part of them in memory. */
+  /** Held events in memory. */
   readonly queueEvents: number
   readonly queueBytes: number
   /** Batches and single requests that were sent again. */

@@ -43,7 +43,7 @@ export interface NumberRange {
   readonly last: number
 }
 
-/** Tells the readers of a sink that a run starts, goes on or ends (docs/explanation/audit-algorithm.md). Has no process. */
+/** Record for readers of a sink that a run starts, continues or ends (docs/explanation/audit-algorithm.md). Has no process. */
 export interface RunEvent extends EventBase {
   readonly type: 'agent_run'
   readonly phase: 'start' | 'heartbeat' | 'stop'

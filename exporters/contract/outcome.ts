@@ -74,7 +74,7 @@ function checkRefusal(refusal: unknown, count: number): string | undefined {
 function checkWhich(which: unknown, events: number, count: number, from = 0): string | undefined {
   if (!Array.isArray(which) || which.length !== events) {
     const got = Array.isArray(which) ? String(which.length) : typeName(which)
-    return `expected a list of ${events} indexes, one an event, got ${got}`
+    return `expected a list of ${events} indexes, one per event, got ${got}`
   }
   let last = -1
   for (const index of which) {

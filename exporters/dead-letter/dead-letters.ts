@@ -26,7 +26,7 @@ export interface DeadLetterSource {
 const GROUP_RECORDS = 1000
 const GROUP_BYTES = 1 << 20
 /**
- * How long writing a group is retried. While the file fails, the next groups are tried only once: a full disk delays a healthy
+ * Time for which the write of a group is retried. While the file fails, the next groups are tried only once: a full disk delays a healthy
  * sink once, not with every batch.
  */
 const PATIENCE_MS = 5000
@@ -117,7 +117,7 @@ export class DeadLetterFile implements AsyncDisposable {
     return left
   }
 
-  /** Returns how many records of the group, from its start, were written. */
+  /** Returns the number of written records of the group, from its start. */
   async #writeGroup(group: readonly DeadLetterRecord[], signal: AbortSignal): Promise<number> {
     const endMs = this.#clock.nowMs() + (this.#failing ? 0 : PATIENCE_MS)
     let written = 0

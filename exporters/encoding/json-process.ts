@@ -78,7 +78,7 @@ function writeTail(out: ByteWriter, process: Process, tid: number, executed?: Ex
   out.bytes(END)
 }
 
-/** Changes by the file of the exec, and Tetragon's mark of a binary without a name. undefined for neither. */
+/** Changes by the file of the exec, and Tetragon's mark of a binary without a name. undefined without both. */
 export function binaryProperties({ unlinkedInode }: Process, executed?: Executed): Members | undefined {
   if (unlinkedInode === undefined) return executed?.raised
   const inode = new Map<string, MemberValue>([

@@ -93,7 +93,7 @@ export class EncoderPool {
     }
   }
 
-  /** How many encoders it keeps for exporters. */
+  /** Number of encoders that it keeps for exporters. */
   get size(): number {
     const own = [...this.#made.keys()].filter((key) => key !== LINES).length
     return [...this.#shaped.values()].reduce((sum, pool) => sum + pool.size, own)

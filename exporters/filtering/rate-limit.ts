@@ -19,7 +19,7 @@ export class TokenBucket {
     this.#filledMs = clock.nowMs()
   }
 
-  /** How many of `count` events may pass now. */
+  /** Returns the number of `count` events that may pass now. */
   take(count: number): number {
     const nowMs = this.#clock.nowMs()
     this.#tokens = Math.min(this.#burst, this.#tokens + (nowMs - this.#filledMs) * this.#perMs)

@@ -10,7 +10,7 @@ import { ExportError } from '../contract/errors.ts'
 const MOST_US = 50_000
 /** Matches between two checks of the time; fewer are never too slow. */
 const UNTIMED = 16
-/** After so many timeouts, long texts are redacted without a search, so that nobody can block the agent with them. */
+/** Number of timeouts after which long texts are redacted without a search, so that no program can block the agent. */
 const MAX_SLOW = 10
 
 /** Replaces redacted text, as in Tetragon. */

@@ -17,7 +17,7 @@ export async function readTlsFiles(config: TlsConfig): Promise<TlsContents> {
   const ca = await content('ca_file', config)
   const cert = await content('cert_file', config)
   const key = await content('key_file', config)
-  // Checked here because libraries only report failed connections, or trust nobody.
+  // Checked here, because libraries only report failed connections, or trust no certificate.
   certificatesIn('ca_file', ca, config)
   const [certificate] = certificatesIn('cert_file', cert, config)
   const secret = key && parse('key_file', 'a private key without passphrase', config, () => createPrivateKey(key))

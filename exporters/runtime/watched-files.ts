@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises'
 import { answered } from '../../config/base/answered.ts'
 import { textOf } from '../contract/errors.ts'
 
-/** How often files are looked at. A new password is in use within five seconds. */
+/** Interval of checks. A new password is in use within five seconds. */
 const LOOK_MS = 2000
 
 /** Notices changes of the files that a connection was made from: certificates, passwords, values of headers. */
@@ -32,7 +32,7 @@ export class WatchedFiles {
     this.#known = await this.#state()
   }
 
-  /** Looks whether a file has changed, at most every two seconds. The caller does not wait: a file system may not answer. */
+  /** Checks whether a file has changed, at most every two seconds. The caller does not wait, because a file system may not answer. */
   look(): void {
     if (this.#looking || this.#paths.length === 0 || performance.now() - this.#lookedMs < LOOK_MS) return
     this.#looking = true
@@ -43,7 +43,7 @@ export class WatchedFiles {
   changed(): Promise<void> | undefined {
     if (this.#paths.length === 0) return undefined
     this.stop()
-    // Looks twice as often as it may, because timers are not exact.
+    // Checks at half of the interval, because timers are not exact.
     this.#timer = setInterval(() => this.look(), LOOK_MS / 2).unref()
     return new Promise((resolve) => (this.#onChange = resolve))
   }

@@ -73,7 +73,7 @@ export class Batcher {
     this.#signal.notify()
   }
 
-  /** No more events will come: returns waiting events at once, then nothing. */
+  /** Ends the input: returns waiting events at once, then nothing. */
   end(): void {
     this.#ended = true
     this.#signal.notify()

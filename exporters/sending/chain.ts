@@ -29,7 +29,7 @@ const WORSE: readonly Failure[] = ['none', 'retrying', 'hold', 'failed']
 export interface Sink {
   readonly exporter: Exporter
   readonly config: ChainConfig
-  /** Returns how many of `events` may pass. */
+  /** Returns the number of `events` that may pass. */
   readonly rateLimit?: { take(events: number): number }
   readonly deadLetters?: DeadLetterRecords
 }
@@ -193,7 +193,7 @@ export class Chain {
     if (!ended) throw new ExportError('TIMEOUT', `its sink or disk has not answered for ${longestMs} ms`)
   }
 
-  /** No more events will come: sends the waiting ones, then ends. */
+  /** Ends the input: sends waiting events, then ends. */
   end(): void {
     this.#batcher.end()
     this.#nudge.notify()

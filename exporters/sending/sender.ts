@@ -42,7 +42,7 @@ export interface SenderDeps extends Pick<Sink, 'rateLimit' | 'deadLetters'> {
 /** The process's memory use: above the soft or hard limit. */
 export type MemoryPressure = 'none' | 'soft' | 'hard'
 
-/** How long to wait for a reopen before retrying anyway: longer than a large sync to a slow disk. */
+/** Maximum wait for a reopen before a retry: longer than a large sync to a slow disk. */
 const REOPEN_MS = 5000
 /** Total time for the disk at the end: a hanging disk must not keep the agent from ending. */
 const DISK_END_MS = 10_000
@@ -287,7 +287,7 @@ export class Sender {
     this.#buffer.retry()
   }
 
-  /** It has events, and sending works. */
+  /** The buffer has events, and sending works. */
   get #busy(): boolean {
     if (this.#state !== 'running' || this.#stopping !== undefined) return false
     if (this.#chain.halted || this.#chain.failure !== 'none') return false

@@ -17,7 +17,7 @@ import { WatchedExporter } from './watched.ts'
 
 const NEVER = new AbortController().signal
 const ENCODINGS = ['json', 'compact', 'otlp', 'otlp_json']
-/** "Settles soon": how long the agent waits for an aborted exporter. */
+/** "Settles soon": time that the agent waits for an aborted exporter. */
 const SOON_MS = 1000
 const DEADLINE_MS = 10_000
 const SCENARIOS = 40

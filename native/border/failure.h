@@ -31,7 +31,7 @@ std::string ErrnoText(int err);
 // `text` in double quotes.
 std::string Quoted(const std::string& text);
 
-// Collects what libbpf prints on this thread while it lives, so that it goes into the error and not to stderr.
+// Collects libbpf's messages on this thread while it exists, so that they are part of the error and not on stderr.
 class LogCapture {
  public:
   LogCapture();

@@ -30,7 +30,7 @@ inline Napi::Value Rejected(Napi::Env env) {
   return {env, promise};
 }
 
-// A function that returns a promise: what it throws is that promise's rejection.
+// A function that returns a promise; its exceptions reject the promise.
 template <Napi::Value (*function)(const Napi::CallbackInfo&)>
 Napi::Value Promising(const Napi::CallbackInfo& info) {
   Napi::Value promise = function(info);

@@ -35,7 +35,7 @@ bool Worker::Prepare() {
   Napi::HandleScope scope(env_);
   auto settle = [](napi_env env, napi_value, void* worker, void* data) {
     std::unique_ptr<Task> task(static_cast<Task*>(data));
-    // No env: it ends, and nobody waits for the answer.
+    // Without an env the environment ends, and no caller waits for the answer.
     if (env) static_cast<Worker*>(worker)->Settle(env, std::move(task));
   };
   napi_value name = Napi::String::New(env_, "ktrail:worker");
@@ -43,7 +43,7 @@ bool Worker::Prepare() {
       napi_ok)
     return false;
   napi_unref_threadsafe_function(env_, settle_);
-  // The last hook is the first to run: the thread must be gone before Node frees the function.
+  // The last hook runs first, because the thread must have ended before Node frees the function.
   napi_add_env_cleanup_hook(env_, [](void* worker) { static_cast<Worker*>(worker)->Stop(); }, this);
   return true;
 }

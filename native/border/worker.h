@@ -23,9 +23,9 @@ class Worker {
     virtual ~Task() = default;
     // On the thread: touches no value of JavaScript. Destroyed there, unless it settles.
     virtual void Run() = 0;
-    // In place of Run, on the event loop: there is no thread for it.
+    // In place of Run, on the event loop, if no thread can run it.
     virtual void Refuse(Failure) {}
-    // On the event loop, after Run or Refuse. Not called when the environment ends before.
+    // On the event loop, after Run or Refuse. Not called if the environment ends earlier.
     virtual void Settle(Napi::Env) {}
     virtual bool settles() const { return false; }
   };

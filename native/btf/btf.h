@@ -25,7 +25,7 @@ void EachModule(btf* vmlinux, const std::function<bool(const btf* types, const s
 
 std::string NameOf(const btf* types, const btf_type* type);
 
-// C text of a type; with `resolve`, typedefs are replaced by what they stand for.
+// C text of a type; with `resolve`, typedefs are replaced by their types.
 std::string TypeText(const btf* types, uint32_t id, bool resolve);
 
 // 0 for void.

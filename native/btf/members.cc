@@ -28,7 +28,7 @@ struct Member {
   bool found = true;  // false: BTF has no such struct
 };
 
-// Where a name is in a struct, also within its members without a name. Adds to `bit`, which counts from the struct's start.
+// Place of a name in a struct, also within its unnamed members. Adds to `bit`, which counts from the struct's start.
 bool FindField(const btf* types, const btf_type* in, const std::string& name, uint32_t& id, uint32_t& bit, uint32_t& bits,
     int depth = 0) {
   const btf_member* field = btf_members(in);

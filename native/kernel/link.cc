@@ -124,7 +124,7 @@ Failure AttachFailure(const ProgramPlan& plan, const std::vector<std::string>& s
     return {"NO_SYMBOL", "attach", symbol, "cannot attach " + name + " to " + Quoted(symbol) +
         ": no such kernel symbol", err, log};
   }
-  // EINVAL of a plain kprobe: the symbol is there, but is data or on the kprobe blacklist.
+  // EINVAL of a plain kprobe: the symbol exists, but is data or on the kprobe blacklist.
   if (err == ESRCH || err == ENOENT || (err == EINVAL && found && !kind.multi)) {
     return failure("NO_SYMBOL",
         "the kernel does not allow tracing of this function (not a function, notrace, or blacklisted)");

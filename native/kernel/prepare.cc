@@ -47,7 +47,7 @@ std::optional<Failure> SelectPrograms(bpf_object* object, const ObjectPlan& plan
 }
 
 // Finds the initial value of a `const volatile` variable. The object's BTF lists every global of a section with its offset
-// and size (BTF_KIND_DATASEC). The section's bytes are the initial value of the map that libbpf makes of it.
+// and size (BTF_KIND_DATASEC). The section's bytes are the initial value of the map that libbpf makes for it.
 std::optional<Failure> FindConstant(bpf_object* object, const std::string& constant, const std::string& where,
                                     uint8_t*& bytes, size_t& size) {
   const btf* types = bpf_object__btf(object);
@@ -143,7 +143,7 @@ std::optional<Failure> Prepare(bpf_object* object, const ObjectPlan& plan, const
       return -bpf_map__reuse_fd(map, shared.fd.get());
     });
   }
-  // Only code that the verifier removes has a map without entries.
+  // Only code that the verifier removes uses a map without entries.
   bpf_map* map = nullptr;
   bpf_object__for_each_map(map, object) bpf_map__set_autocreate(map, bpf_map__max_entries(map) > 0);
   return failure;

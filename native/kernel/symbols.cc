@@ -19,15 +19,15 @@ namespace {
 
 constexpr char kFile[] = "/proc/kallsyms";
 
-// The context of a program that looks a name up, padded with zeros.
+// The context of a program that looks a name up; the name is padded with zeros.
 struct Question {
   char name[128];  // KSYM_NAME_LEN before Linux 6.1
   uint64_t address;
   int64_t error;
 };
 
-// Looks each name up by a program, in a table of the kernel; for the file it formats 200,000 lines. Linux 5.16 (commit d6aef08a872b). Nothing where
-// it cannot: an older kernel, addresses that are hidden, a longer name.
+// Looks each name up by a program, in a table of the kernel; for the file it formats 200,000 lines. Linux 5.16 (commit d6aef08a872b). Returns
+// nothing on an older kernel, for hidden addresses, and for a longer name.
 std::optional<Symbols> LookUp(const std::vector<std::string>& names) {
   constexpr int kRoom = sizeof(Question::name);
   std::vector<bpf_insn> program{{BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_6, BPF_REG_1, 0, 0}};

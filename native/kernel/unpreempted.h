@@ -5,7 +5,7 @@
 
 namespace ktrail {
 
-// While it lives, no ordinary task preempts this thread. It has the lowest real-time priority, if that is `wanted` and permitted.
+// While this object exists, no ordinary task preempts this thread. It has the lowest real-time priority, if that is `wanted` and permitted.
 //
 // While a system call accesses an element of a map, the kernel runs no kprobe programs on that CPU
 // (bpf_disable_instrumentation, kernel/bpf/syscall.c). A kernel that preempts tasks in kernel code may preempt such a call. Then

@@ -46,7 +46,7 @@ void Woken(uv_poll_t* handle, int, int) {
   Napi::Env env = poll->callback.Env();
   Napi::HandleScope scope(env);
   napi_value error = nullptr;
-  // Not through Napi's MakeCallback: it ends the process when the environment, being torn down, runs no JavaScript.
+  // Napi's MakeCallback is not used, because it ends the process if the environment is being torn down.
   napi_status status = napi_make_callback(env, *poll->context, env.Global(), poll->callback.Value(), 0, nullptr,
       nullptr);
   if (status == napi_pending_exception && napi_get_and_clear_last_exception(env, &error) == napi_ok)

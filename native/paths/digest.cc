@@ -42,7 +42,7 @@ Fd Readable(int fd) {
   std::string path = "/proc/self/fd/" + std::to_string(fd);
   constexpr int kFlags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
   Fd file(open(path.c_str(), kFlags | O_NOATIME));
-  // Only its owner may leave the time of access as it is.
+  // Only the owner of a file may keep its time of access.
   return file || errno != EPERM ? std::move(file) : Fd(open(path.c_str(), kFlags));
 }
 
@@ -72,7 +72,7 @@ Digest DigestOf(const Fd& fd, size_t max_bytes) {
     size += more;
   }
   if (!Look(file.get(), after)) return {"unreadable"};
-  // Also a file whose size is not that of its content, such as a file of /proc.
+  // Also if the size differs from the content, as in files of /proc.
   if (!Same(before, after) || size != before.stx_size) return {"changing"};
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned int length = 0;

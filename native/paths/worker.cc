@@ -68,7 +68,7 @@ bool PathWorker::Prepare() {
   Napi::HandleScope scope(env_);
   auto settle = [](napi_env env, napi_value, void* worker, void* data) {
     std::unique_ptr<Item> item(static_cast<Item*>(data));
-    // No env: nobody waits for the answer.
+    // Without an env, no caller waits for the answer.
     if (env) static_cast<PathWorker*>(worker)->Settle(env, *item);
   };
   auto shared = std::make_shared<Shared>();

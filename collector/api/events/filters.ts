@@ -4,7 +4,7 @@ import { EventTypeSchema } from '../../proto/tetragon/events_pb.js'
 import type { EventType, Filter, GetEventsRequest } from '../../proto/tetragon/events_pb.js'
 import { ApiError } from '../errors.ts'
 
-/** For both lists together: each filter runs for each process. */
+/** Limit for both lists together, because each filter runs for each process. */
 const MAX_FILTERS = 64
 
 const EVENT_TYPES: ReadonlyMap<number, string> = new Map(

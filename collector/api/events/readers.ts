@@ -64,7 +64,7 @@ export class Readers {
     await using subscription = this.#subscribe(call.request)
     const sending = new Sending(call)
     call.once('cancelled', () => void subscription[Symbol.asyncDispose]())
-    // At once, so that the client knows that it is connected.
+    // Sent at once, so that the client knows that it is connected.
     call.sendMetadata(new Metadata())
     this.#counts.opened(subscription)
     try {

@@ -27,7 +27,7 @@ export function addExporters(methods: Methods, delivery: ApiOptions['delivery'])
     call.once('cancelled', close)
     try {
       const sending = new Sending(call)
-      // At once, so that the client knows that it is connected.
+      // Sent at once, so that the client knows that it is connected.
       call.sendMetadata(new Metadata())
       for await (const { encoded, lost } of tap) {
         const { encoding, bytes, ends } = encoded

@@ -27,7 +27,7 @@ import type { Methods } from '../rpc.ts'
 
 type Registry = Pick<Policies, 'list' | 'add' | 'remove' | 'enable' | 'disable'>
 
-/** The domain of a request that names none. The registry calls a domain a source. */
+/** Domain of a request without one. The registry calls a domain a source. */
 const DEFAULT_DOMAIN = 'grpc'
 /** Other sources are paths of files, which have a slash. */
 const DOMAIN = /^[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?$/
@@ -225,7 +225,7 @@ function stateOf({ state, error, skipped, lacking }: PolicyStatus): State {
     case 'disabled':
       return State.TP_STATE_DISABLED
     case 'enabled':
-      // The kernel refused a newer version; the one before is attached.
+      // The kernel refused a newer version; the previous one is attached.
       if (error !== undefined) return State.TP_STATE_ERROR
       return skipped.length + lacking.length > 0 ? State.TP_STATE_PARTIALLY_ENABLED : State.TP_STATE_ENABLED
   }

@@ -65,7 +65,7 @@ function collect(file: DescFile): void {
 }
 
 const SERVICES = [FineGuidanceSensors, EventLogService, Exporters, HealthService, ServerReflection]
-/** Clients of before 2023 ask for it by this name; the messages are the same. */
+/** Clients from before 2023 use this name; the messages are the same. */
 const ALPHA = 'grpc.reflection.v1alpha.ServerReflection'
 
 /** Adds the reflection service: clients such as grpcurl then need no .proto files. */

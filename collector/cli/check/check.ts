@@ -49,7 +49,7 @@ async function withKernel(checked: Checked): Promise<Checked> {
   const { policy, warnings } = checked
   if (policy === undefined) return checked
   const { functionWarnings } = await import('./functions.ts')
-  // One sentence for one mistake: a name that was warned of needs no second look.
+  // One sentence for one mistake: a name with a warning is not checked again.
   const warned = new Set(warnings.map(({ line }) => line))
   const more = (await functionWarnings(policy)).filter(({ line }) => !warned.has(line))
   return { ...checked, warnings: [...warnings, ...more] }

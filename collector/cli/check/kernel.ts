@@ -60,7 +60,7 @@ function lockdownFindings(lockdown: string | undefined): Finding[] {
     : [{ state: 'ok', text: `lockdown: ${lockdown}` }]
 }
 
-/** One finding for each policy file, one more for each call that is skipped and each group that is lacking. Never throws for a bad file. */
+/** One finding for each policy file, and one for each skipped call and each missing group. Never throws for a bad file. */
 export async function policyFindings(
   config: Pick<Config, 'policies' | 'attach'>,
   facts: KernelFacts,

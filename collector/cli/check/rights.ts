@@ -15,7 +15,9 @@ const SYSTEMCTL_MS = 5_000
 /** include/uapi/linux/capability.h */
 const CAP_SYS_ADMIN = 21n
 
-/** `withoutAdmin`: whether the kernel opens them without CAP_SYS_ADMIN (native `perfEvents`). `unit`: what systemd shows of the unit. */
+/**
+ * `withoutAdmin`: whether the kernel opens them without CAP_SYS_ADMIN (native `perfEvents`). `unit`: the properties that systemd shows of the unit.
+ */
 export async function readPerfEvents(
   isRoot: boolean,
   withoutAdmin: () => boolean,

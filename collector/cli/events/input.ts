@@ -22,7 +22,7 @@ export function hasInput(): boolean {
   }
 }
 
-/** The input; `notice` is called once when nothing of it has come after `ms`, or when it ends before. */
+/** The input; `notice` is called once if no byte has arrived after `ms`, or at an earlier end. */
 export async function* noticingSilence(
   input: AsyncIterable<Buffer>,
   ms: number,

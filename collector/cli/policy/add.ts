@@ -44,7 +44,7 @@ async function add(file: string, domain: string, client: ApiClient, { print, pri
     await client.call(FineGuidanceSensors.method.addTracingPolicy, { yaml: read.text, domain })
   } catch (error) {
     if (!(error instanceof ClientError)) throw error
-    // An agent of another version may find mistakes that are none here; it names the domain in place of the file.
+    // An agent of another version may report mistakes that this version accepts; it names the domain instead of the file.
     if (error.code === 'INVALID_ARGUMENT') {
       return refuse(error.message.split('\n').map((line) => line.replace(/^[a-z0-9.-]+(?=:\d+:\d+: )/, file)))
     }

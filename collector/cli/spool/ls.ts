@@ -47,7 +47,7 @@ function rowOf({ place, listing, events, usedBy, damage }: Look): Row {
   }
 }
 
-/** Only while no agent uses it: the cursor file is rewritten when events are taken, not at each sync. */
+/** Only while no agent uses the spool, because the cursor file is rewritten when events are taken, not at each sync. */
 function safe(durable: number, usedBy: number | undefined): string {
   return usedBy === undefined ? `, synced to disk up to ${counted(durable)}` : ''
 }

@@ -15,7 +15,7 @@ export const repairCommand: Command = async (given, terminal) => {
     terminal.printError(`ktrail: ${text}`)
     return 1
   }
-  // Look first: never create a lock or a quarantine in a folder that is not a spool.
+  // Checked first, so that no lock or quarantine is created in a folder that is not a spool.
   const look = await lookAt({ ...place, kind: 'folder' })
   if (typeof look === 'string') return problem(look)
   if (look.usedBy !== undefined)

@@ -126,7 +126,7 @@ async function each(
     const part = ofTimes(piece, range)
     if (part !== undefined) await give(part)
   })
-  // While an agent uses the spool, missing events have been sent.
+  // If an agent uses the spool, missing events have been sent.
   const begin = Math.max(from, listing.segments[0]?.from ?? from)
   const missing = usedBy === undefined ? listing.end - Math.min(begin, first) - read : 0
   return unreadable + Math.max(0, missing)
@@ -177,7 +177,7 @@ function reportMissing(missing: number, { place }: Look, { printError }: Termina
 
 const TIME = /^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?)?$/
 
-/** A time, or how long ago. */
+/** A time, or a duration before now. */
 function timeOf(option: string, text: string | undefined, nowMs: number): number | undefined {
   if (text === undefined) return undefined
   const ago = parseDuration(text)

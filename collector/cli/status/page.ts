@@ -76,8 +76,8 @@ export interface PageSource {
 }
 
 /**
- * From `--http` and `--token-file`, or else from the config: its `server.http` and `server.token`. Without `--config` a user who may connect to
- * the agent's own socket gets that: it is there whatever the config says, and nobody else can answer there. Throws UsageError and ConfigError.
+ * From `--http` and `--token-file`, or else from the config: its `server.http` and `server.token`. Without `--config`, it is the agent's own socket
+ * if the user may connect to it: this socket always exists, and no other user can take it. Throws UsageError and ConfigError.
  */
 export async function pageSourceOf(given: Arguments, terminal: Pick<Terminal, 'env'>): Promise<PageSource> {
   const [typed, tokenFile] = [given.text('http'), given.text('token-file')]

@@ -6,7 +6,7 @@ import type { StatusPage } from './page.ts'
 
 type Exporter = StatusPage['exporters'][number]
 
-/** Per second, from two pages of one agent; undefined when it was started anew between them. */
+/** Rates per second from two pages of one agent; undefined if it restarted between them. */
 export function rate(
   now: StatusPage,
   before: StatusPage | undefined,

@@ -13,7 +13,7 @@ export interface CommandSpec {
   readonly options?: OptionSpecs
   /** Words that a shell offers for arguments that are no options. */
   readonly offered?: Offered
-  /** The kind of argument that it does not take, `file` or `name`, and what to give instead. */
+  /** The kind of argument that the command refuses, `file` or `name`, and the replacement. */
   readonly takesNo?: string
   readonly instead?: string
   /** `0 done, 1 failed`. */
@@ -36,7 +36,7 @@ export function isGroup(spec: CommandSpec | GroupSpec): spec is GroupSpec {
   return 'commands' in spec
 }
 
-/** The command or group that the words name from the start, and how many of them do. */
+/** The command or group named by the first words, and the number of these words. */
 export function findSpec(root: GroupSpec, words: readonly string[]): { spec: CommandSpec | GroupSpec; used: number } {
   let [spec, used]: [CommandSpec | GroupSpec, number] = [root, 0]
   for (const word of words) {

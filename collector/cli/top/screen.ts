@@ -25,11 +25,14 @@ export class Screen implements Disposable {
 
   get size(): { readonly columns: number; readonly rows: number } {
     const { columns = 80, rows = 24 } = process.stdout
-    // Without the last column, which terminals treat differently when they do not wrap.
+    // The width without the last column, which terminals treat differently if they do not wrap.
     return { columns: Math.max(40, columns) - 1, rows: Math.max(10, rows) }
   }
 
-  /** Clears each line first: after a full line that would take its last character. Lines hold no control characters. A terminal that does not read gets no more. */
+  /**
+   * Clears each line first: after a full line that would take its last character. Lines hold no control characters. A terminal that does not read
+   * gets no further text.
+   */
   show(lines: readonly string[], color: boolean): void {
     if (process.stdout.writableLength > 0) return
     const text = lines.map((line) => `\x1b[K${color ? colored(line) : line}`).join('\r\n')
@@ -44,7 +47,7 @@ export class Screen implements Disposable {
   }
 }
 
-/** Titles of tables bold, what needs a look red. */
+/** Titles of tables are bold, values that need attention red. */
 function colored(line: string): string {
   if (/^(?:EXPORTER|POLICY|BINARIES) /.test(line)) return `\x1b[1m${line}\x1b[0m`
   return /^(?:NOT READY|lost )/.test(line) && !line.endsWith(': none') ? `\x1b[31m${line}\x1b[0m` : line

@@ -54,7 +54,7 @@ export class Sketch {
 
   /** All keys, unsorted. */
   list(): Hot[] {
-    // In the first seconds the weights have not seen their share yet.
+    // In the first seconds the weights cover less than their full time.
     const share = (1 - KEPT) / (1 - KEPT ** Math.max(1, this.#seconds))
     return [...this.#entries].map(([key, { weight, total }]) => ({ key, rate: weight * share, total }))
   }

@@ -68,7 +68,7 @@ class Watch {
   }
 }
 
-/** One text a second until the reader goes; with --once one. */
+/** One text a second until the reader leaves; a single one with --once. */
 async function plain(watch: Watch, given: Arguments, { print }: Terminal): Promise<number> {
   for (;;) {
     await new Promise((resolve) => setTimeout(resolve, TICK_MS))

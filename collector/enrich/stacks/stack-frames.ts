@@ -45,12 +45,12 @@ export class StackFrames implements Enricher, FrameSource {
     this.#options = options
   }
 
-  /** Reads the symbols of the kernel if one of these policies needs stacks, so that they are there when the first stack comes. */
+  /** Reads the symbols of the kernel if one of these policies has stacks, so that they are ready for the first stack. */
   async loadFor(policies: readonly Policy[]): Promise<void> {
     if (policies.some(({ hooks }) => hooks.some(hasStacks))) await this.#options.kernel.load()
   }
 
-  /** `hooked`: the function whose callers they are. Without addresses there is no stack. */
+  /** `hooked`: the function that the frames called. A list without addresses makes no stack. */
   framesOf(
     pid: number,
     hooked: string,

@@ -21,7 +21,7 @@ export interface Code {
 
 /** Time limit per stack; code that is not found by then is left out. An event waits two seconds at most. */
 const MAX_MS = 1500
-/** A process whose mappings were just read has them still. */
+/** Mappings that were just read are still valid. */
 const KEEP_MS = 1000
 const MAX_PROCESSES = 64
 const MAX_FILES = 256
@@ -95,7 +95,7 @@ export class UserCode {
     const missing = offsets.filter((offset) => !known.has(offset))
     if (missing.length === 0) return
     const path = `${this.#procfs}/${pid}/root${mapping.path}`
-    // The names are stored even if nobody waits any more: the next stack has them.
+    // The names are stored even if no event waits any more, for the next stack.
     await this.#files.run(async () => {
       const found = await readSymbols(path, mapping, missing)
       for (const offset of missing) known.set(offset, found.get(offset) ?? '')

@@ -14,7 +14,7 @@ export const SOCKET = '/run/ktrail/http.sock'
 const FIRST_DELAY_MS = 1_000
 const MAX_DELAY_MS = 10_000
 
-/** `address`: the one that it got, in the config's notation. */
+/** `address`: the listening address, in the config's notation. */
 export type Listener = AsyncDisposable & { readonly address: string }
 
 export interface ListeningOptions {

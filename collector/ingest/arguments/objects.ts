@@ -54,7 +54,7 @@ function put(members: Members, [key = '', ...rest]: readonly string[], value: Me
   else members[place] = [key, nested]
 }
 
-/** An empty set has no key, but the message of the sets is there, as in Tetragon: `caps: {}` differs from capabilities that could not be read. */
+/** An empty set has no key, but the message of the sets is present, as in Tetragon: `caps: {}` differs from capabilities that could not be read. */
 function putEmpty(members: Members, [key = '']: readonly string[]): void {
   if (!members.some(([name]) => name === key)) members.push([key, new Map()])
 }

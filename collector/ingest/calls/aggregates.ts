@@ -1,6 +1,6 @@
 /**
- * Events that wait for the count of the calls that are like theirs. The kernel reports the first of equal calls and counts the others
- * (bpf/call/aggregate.h). The event goes on, once, with the count: when the window is over, when the process has exited, when the policy is
+ * Events that wait for the count of equal calls. The kernel reports the first of equal calls and counts the others
+ * (bpf/call/aggregate.h). The event is sent once, with the count: when the window is over, when the process has exited, when the policy is
  * gone, when the agent stops, and when there are too many.
  */
 import type { Clock } from '../../../config/base/time/clock.ts'
@@ -39,9 +39,12 @@ interface Waiting extends AggregateKey {
 const CAPACITY_BYTES = 16 << 20
 /** Windows end together, so that a thousand of them need no thousand timers. */
 const STEP_MS = 250
-/** Each takes three system calls: so many take a few milliseconds. */
+/** Aggregates per turn: each takes three system calls, so that a turn takes a few milliseconds. */
 const MOST_AT_ONCE = 512
-/** Ended for a new one if there are too many. One alone would not shrink the bytes; many would cost too much where none can be taken. */
+/**
+ * Number that is ended for a new one if there are too many. One alone would not reduce the bytes; many would cost too much if no count can be
+ * taken.
+ */
 const MOST_AT_A_CALL = 8
 /** Time until the next request if a call is being counted. */
 const LATER_MS = 10
@@ -111,7 +114,7 @@ export class PendingAggregates implements Disposable {
     this.#wakeAt(Math.min(...this.#due.keys()))
   }
 
-  /** The process makes no more calls. If it has very many aggregates, the rest is due after its exit: the event loop must go on. */
+  /** The process makes no further calls. If it has very many aggregates, the rest is due after its exit, so that the event loop continues. */
   exited(tgid: number, out: ProcessEvent[]): void {
     let left = MOST_AT_ONCE
     for (const each of this.#processes.get(tgid) ?? []) {

@@ -55,7 +55,7 @@ export class Acted {
     this.maps = { repeats: object.map('repeats'), acted: object.map('acted'), notes: object.map('notes') }
   }
 
-  /** Begins to count for these hooks, if it does not yet. Throws CollectorError POLICY_REFUSED if there are too many selectors. */
+  /** Starts to count for these hooks, if it does not yet. Throws CollectorError POLICY_REFUSED if there are too many selectors. */
   add(hooks: readonly PlannedHook[]): void {
     const { maxEntries } = this.maps.acted.info
     for (const acting of hooks.filter(acts)) {

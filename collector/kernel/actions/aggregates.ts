@@ -27,7 +27,7 @@ export interface TakenAggregate {
   readonly lastNs: bigint
 }
 
-/** `later`: a call is being counted. `unknown`: there is no such aggregate, although its first call was reported. */
+/** `later`: a call is being counted. `unknown`: the aggregate is missing, although its first call was reported. */
 export type Taken = TakenAggregate | 'later' | 'unknown'
 
 const PROGRAM = 'aggregate_take'

@@ -1,7 +1,7 @@
 /**
  * Conditions on processes in the kernel. A change of policies that brings new ones writes the tables of the next generation beside the present ones,
- * then switches by one store. Processes are judged anew at the first lookup (bpf/match/process.h), so no process is judged by half a
- * table. Tables of a generation are removed by the change after the next: no program works with them any more.
+ * then switches by one store. Processes are evaluated again at the first look-up (bpf/match/process.h), so no process is evaluated by half a table.
+ * Tables of a generation are removed by the change after the next: no program works with them any more.
  */
 import type { HookSpec, Policy, Selector } from '../../../config/policy/policy.ts'
 import { NativeError } from '../../../native/index.ts'
@@ -49,8 +49,8 @@ export class Conditions {
   }
 
   /**
-   * Has processes and cgroups judged by the conditions of these policies too. Rejects with POLICY_REFUSED if there are too many, or if a
-   * condition needs pods and they are not known; then nothing changes.
+   * Adds the conditions of these policies for processes and cgroups. Rejects with POLICY_REFUSED, without a change, if there are too many, or if a
+   * condition needs pods and they are not known.
    */
   async add(policies: readonly Policy[]): Promise<void> {
     const next = this.#generation + 1

@@ -62,7 +62,7 @@ function beginning(text: string, values: ReadonlyMap<string, bigint>): bigint {
   return bits
 }
 
-/** A look-up finds only the longest value, so each has the conditions of the values that begin it. */
+/** A look-up finds only the longest value, so each value also has the conditions of its prefixes. */
 function startEntries(table: number, is: Map<string, bigint>, begins: Map<string, bigint>): Entry[] {
   return [...new Set([...is.keys(), ...begins.keys()])].map((text): Entry => {
     const bytes = Buffer.from(text, 'latin1')

@@ -16,7 +16,7 @@ export const NAMESPACE_FILES: Readonly<Record<NamespaceKind, string>> = {
   user: 'user',
 }
 
-/** Looks up inode numbers of the namespaces of pid 1; throws CollectorError POLICY_REFUSED when there is none. */
+/** Looks up inode numbers of the namespaces of pid 1; throws CollectorError POLICY_REFUSED for a missing one. */
 export function hostNamespaces(procfs: string): (kind: NamespaceKind) => number {
   return (kind) => {
     const file = `${procfs}/1/ns/${NAMESPACE_FILES[kind]}`

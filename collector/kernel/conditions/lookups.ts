@@ -99,7 +99,7 @@ export class Lookups {
     if (askOfChanges(functions)) this.#privileges.loaded(object)
   }
 
-  /** Finds and repairs changes of the maps by other processes, and finds links that are gone. */
+  /** Finds and repairs changes of the maps by other processes, and finds missing links. */
   check(): Finding[] {
     return [...this.#conditions.check(), ...this.#privileges.check(), ...this.files.check()]
   }

@@ -106,7 +106,7 @@ export class Privileges {
     }
   }
 
-  /** From now on the maps may be closed: running work ends at its next turn. */
+  /** Call it before the maps are closed: running work ends at its next turn. */
   stop(): void {
     this.#stopped = true
   }

@@ -70,8 +70,8 @@ export class ConditionTable {
   readonly #used = new Set<number>()
 
   /**
-   * Takes the conditions of these selectors, new ones as of generation `since`. Returns the kinds with new ones. Throws POLICY_REFUSED if
-   * there are not enough bits; then nothing is taken.
+   * Adds the conditions of these selectors, new ones from generation `since`. Returns the kinds with new ones. Throws POLICY_REFUSED, without a
+   * change, if there are not enough bits.
    */
   take(
     policy: Pick<Policy, 'file'>,

@@ -30,11 +30,11 @@ export interface WorkloadEntries {
 
 /** Decides which cgroups fulfil which conditions on pods and containers (collector/identity/workloads.ts). */
 export interface WorkloadSource {
-  /** From now on writes what it knows into the kernel's map. */
+  /** Starts to write the known cgroups into the kernel's map. */
   connect(entries: WorkloadEntries): void
   /** The reason if a policy cannot have this condition here. */
   refusal(filter: WorkloadFilter): string | undefined
-  /** These are all conditions from now on. Resolves when the kernel's map has them; false if it has no room. */
+  /** Sets all conditions. Resolves when the kernel's map has them; to false if it has no room. */
   use(conditions: readonly WorkloadCondition[]): Promise<boolean>
 }
 

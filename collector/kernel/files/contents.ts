@@ -1,6 +1,6 @@
 /**
  * The content of files, for hooks with `fileDetails: {hash: sha256}`. A file is opened by its path, and read only if it is the one of the
- * call: the same file system, inode and generation. Reading happens on a thread that nothing waits for.
+ * call: the same file system, inode and generation. Reading happens on a separate thread.
  */
 import type { Policy } from '../../../config/policy/policy.ts'
 import { NativeError, builtFile } from '../../../native/index.ts'
@@ -106,7 +106,7 @@ export class FileContents {
         await reach.release(path, fd)
       } catch (error) {
         if (error instanceof Unanswered) return { missing: 'unanswered' }
-        // Not there in this root.
+        // The path does not exist in this root.
         if (!(error instanceof NativeError)) return { missing: 'unreadable' }
       }
     }

@@ -73,7 +73,7 @@ export class WantedFiles {
     this.#seen('files', file, wanted)
   }
 
-  /** Adds a name in a folder, for the file that has it now or later. Names that no entry can hold are left out: no file has one. */
+  /** Adds a name in a folder, for its present and later files. Names that are too long for an entry are left out, because no file has one. */
   name(folder: FileIdentity, name: string, wanted: FilterBits, named: number): void {
     const bytes = Buffer.from(name)
     if (bytes.length >= IDENTITY_NAME_BYTES) return

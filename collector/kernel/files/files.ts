@@ -1,8 +1,8 @@
 /**
- * The files that SameFile and UnderDir name, as the kernel side knows them (bpf/match/identity.h). Made with the first policy that has such a filter,
- * and gone with the last.
+ * The files that SameFile and UnderDir name, as the kernel side knows them (bpf/match/identity.h). Made with the first policy that has such a
+ * filter, and removed with the last.
  *
- * A path matches in two ways: as the file that it is now, and by its name in its folder. So a file that replaces it matches from its
+ * A path matches in two ways: as its present file, and by its name in its folder. So a file that replaces it matches from its
  * first moment. Both are resolved anew every few seconds. The agent searches for files below a folder that have several links. Programs in
  * the kernel follow later links and renames.
  */
@@ -47,11 +47,11 @@ export interface FilesOptions {
 
 const BPF_F_NO_PREALLOC = 1
 /**
- * Pause between the starts of two looks, for each path. A path takes 0.1 ms of CPU, which is 1 % of this pause. It depends on the number of
- * paths, not on measured time, which includes waits for the CPU: a loaded host would look after minutes.
+ * Pause between the starts of two checks, for each path. A path takes 0.1 ms of CPU, which is 1 % of this pause. It depends on the number of paths,
+ * not on measured time, which includes waits for the CPU: a loaded host would check after minutes.
  */
 const PAUSE_MS_A_PATH = 10
-/** Longest wait of a policy for the look at its folders. */
+/** Longest wait of a policy for the search of its folders. */
 const LOOK_MS = 10_000
 
 /** Files and folders that left folders of sticky filters (docs/reference/policy/files-by-identity.md has the number). The map takes all its memory, a megabyte, at once. */
@@ -137,7 +137,7 @@ export class Files {
     return this.#loaded?.links ?? []
   }
 
-  /** Finds and repairs changes of the maps by other processes, and finds links that are gone. */
+  /** Finds and repairs changes of the maps by other processes, and finds missing links. */
   check(): Finding[] {
     if (this.#loaded === undefined) return []
     const { links, kept } = this.#loaded
@@ -162,7 +162,7 @@ export class Files {
       if (taken.length === 0) return
       this.#loaded ??= await this.#load()
       await this.#inTurn(() => this.#write())
-      // Only now the bits mean the new filters in the kernel: until then, a rename noted them for a removed filter.
+      // From here on the bits mean the new filters in the kernel; earlier, a rename used them for a removed filter.
       const bits = made.reduce((all, filter) => all | this.#bits.bitOf(filter), 0n)
       forgetLeft(this.#loaded.maps.left_files, bits)
     } catch (error) {
@@ -182,7 +182,7 @@ export class Files {
   }
 
   /**
-   * Follows what changed; call it every two to six seconds. With hundreds of paths not each call does (docs/reference/policy/files-by-identity.md has the
+   * Follows changes; call it every two to six seconds. With hundreds of paths only some calls do (docs/reference/policy/files-by-identity.md has the
    * bound). Never rejects.
    */
   async refresh(): Promise<void> {

@@ -11,15 +11,15 @@ import { Unanswered } from './reach.ts'
 import type { Resolver } from './resolve.ts'
 
 /**
- * Pause between two looks, for each file, folder, and file with several links: twenty times the CPU that it takes. It depends on their
- * number, not on measured time, which includes waits for the CPU: a loaded host would look after minutes.
+ * Pause between two searches, for each file, folder, and file with several links: twenty times the CPU that it takes. It depends on their number,
+ * not on measured time, which includes waits for the CPU: a loaded host would search after minutes.
  */
 const PAUSE_MS_A_FILE = 0.05
 const PAUSE_MS_A_FOLDER = 1
 const PAUSE_MS_A_LINK = 2
 /** Pause without any sign of a change. */
 const PAUSE_MS = 600_000
-/** Pause after a look at a folder that did not answer. */
+/** Pause after a search in a folder that did not answer. */
 const UNANSWERED_PAUSE_MS = 60_000
 /** Entries read at once. */
 const ENTRIES_AT_ONCE = 1024
@@ -51,14 +51,14 @@ const namesIn = (entry: Buffer | undefined): number[] =>
 export class LinkedFiles {
   readonly #options: LinkedOptions
   #folders: ReadonlyMap<string, WatchedFolder> = new Map()
-  /** Number of the present look; entries of earlier looks are forgotten at its end. */
+  /** Number of the present search; entries of earlier searches are forgotten at its end. */
   round = 0n
   /**
-   * Filters for which there was no room, whose folders did not answer, or whose first look has not ended: every file with several links
+   * Filters without room, whose folders did not answer, or whose first search has not ended: every file with several links
    * matches them, marked.
    */
   unknown = 0n
-  /** Filters with a look that has ended. */
+  /** Filters with a completed search. */
   #known = 0n
   #looking: Promise<void> | undefined
   #again = false
@@ -71,14 +71,14 @@ export class LinkedFiles {
     this.#options = options
   }
 
-  /** The folders from now on. A folder that is new brings a look. */
+  /** Sets the folders. A new folder starts a search. */
   follow(folders: ReadonlyMap<string, WatchedFolder>): void {
     const isNew = [...folders].some(([path, { filters }]) => this.#folders.get(path)?.filters !== filters)
     this.#folders = folders
     if (isNew) this.#again = true
   }
 
-  /** Looks if links may have moved into a folder or out of it, or if the last look was long ago. */
+  /** Searches if links may have moved into a folder or out of it, or if the last search was long ago. */
   lookIfMoved(): void {
     const now = this.#options.nowMs()
     if (now < this.#nextMs && !this.#again) return
@@ -93,15 +93,15 @@ export class LinkedFiles {
     return this.#options.maps.linked_news.lookup(u32(0))?.readBigUInt64LE(LINKED_NEWS.moved) ?? 0n
   }
 
-  /** Begins a look. Never rejects. */
+  /** Starts a search. Never rejects. */
   look(): Promise<void> {
     this.#looking ??= this.#look().finally(() => (this.#looking = undefined))
     return this.#looking
   }
 
-  /** Resolves when all folders were looked through, or after this time. */
+  /** Resolves when all folders are searched, or after this time. */
   async known(ms: number): Promise<void> {
-    // A running look may lack the newest folders.
+    // A running search may lack the newest folders.
     const all = async (): Promise<void> => {
       do await this.look()
       while (this.#again && !this.#closed)
@@ -132,7 +132,7 @@ export class LinkedFiles {
         if (found === 'unanswered') this.#pauseMs = UNANSWERED_PAUSE_MS
         if (this.#closed) return
       }
-      // If a folder was moved meanwhile, its files may have been missed: then the next look forgets.
+      // If a folder moved meanwhile, the search may have missed its files; then only the next search forgets.
       if (this.#renames() === moved) this.#forget()
       this.#known = bits & ~lacking
       if (!hasRoom) {
@@ -191,7 +191,7 @@ export class LinkedFiles {
     }
   }
 
-  /** Removes entries that neither this look nor the kernel has seen since the look began. */
+  /** Removes entries that neither this search nor the kernel has seen since the search began. */
   #forget(): void {
     const { linked } = this.#options.maps
     for (const [key, value] of entriesOf(linked, ENTRIES_AT_ONCE)) {

@@ -1,10 +1,10 @@
-/** Looks for files with several links below a folder, a folder at a time: such a file may be reached by a name outside. */
+/** Searches files with several links below a folder, a folder at a time: a name outside may lead to such a file. */
 import type { FolderRead } from '../../../native/types.ts'
 import { Unanswered } from './reach.ts'
 
 const SLASH = Buffer.from('/')
 
-/** Counters of one look. */
+/** Counters of one search. */
 export interface Looked {
   files: number
   folders: number

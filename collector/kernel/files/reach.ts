@@ -23,7 +23,7 @@ const MOUNTS_MS = 1_000
 /** Matches a path in the root of a process, below the folder of processes. */
 const OTHER_ROOT = /^\/(\d+)\/root(?=\/|$)/
 
-/** There was no answer in time, or the file system gets no requests for now. */
+/** The file system did not answer in time, or gets no requests for now. */
 export class Unanswered extends Error {}
 
 interface Silent {
@@ -69,8 +69,8 @@ export class Reach {
   }
 
   /**
-   * The answer to `question`, when its turn has come. Rejects as it does, and with Unanswered. `path` has no symbolic links but the last
-   * name. `late`: gets an answer that nobody waits for any more.
+   * The answer to `question`, when it is its turn. Rejects as `question` does, and with Unanswered. `path` has no symbolic links but the last
+   * name. `late`: gets an answer that comes too late.
    */
   async ask<T>(
     path: string | Buffer,

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 /** MAXSYMLINKS, include/linux/namei.h. */
 const LINKS_MAX = 40
 
-/** Targets of symbolic links, by path; undefined for other files. Kept for one look, in which paths share most of their folders. */
+/** Targets of symbolic links, by path; undefined for other files. Kept for one check, in which paths share most of their folders. */
 export type Targets = Map<string, Promise<string | undefined>>
 
 /** Reads the target of a symbolic link; undefined for other files. */

@@ -29,7 +29,7 @@ export interface Resolved {
   /** The path by which the agent finds it, with symbolic links followed. */
   readonly path: string
   readonly file: Identified | undefined
-  /** The folder that has it, or would; absent for the root and if there is none. */
+  /** The folder of the path, even if the path does not exist; absent for the root and if the folder does not exist. */
   readonly folder: Identified | undefined
   readonly name: string
   /** The reason why something is not known: `ENOENT: …`. */
@@ -38,7 +38,7 @@ export interface Resolved {
   readonly late?: boolean
 }
 
-/** Results of one look at many paths, which share most of their folders. */
+/** Results of one check of many paths, which share most of their folders. */
 export class Seen {
   readonly targets: Targets = new Map()
   readonly folders = new Map<string, Promise<Identified | undefined>>()
@@ -53,7 +53,7 @@ export function hostRoot(procfs: string): string {
     const [own, host] = ['/proc/self', join(procfs, '1')].map((of) => readlinkSync(join(of, 'ns', 'mnt')))
     return own === host ? '' : join(procfs, '1', 'root')
   } catch {
-    // Not readable: then the agent has only its own mounts.
+    // If it is not readable, the agent has only its own mounts.
     return ''
   }
 }

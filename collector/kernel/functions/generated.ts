@@ -1,4 +1,4 @@
-/** Functions of lists that only a kernel can fill: its system calls, and what its ftrace can trace. */
+/** Functions of lists that only a kernel can fill: its system calls, and the functions that ftrace can trace. */
 import { readFile } from 'node:fs/promises'
 import { parseRegex } from '../../../config/base/regex.ts'
 import type { GeneratedCalls, KprobeSpec, Policy } from '../../../config/policy/policy.ts'

@@ -110,7 +110,7 @@ function addressOf(found: KernelMember): string | undefined {
   return isInside(found) ? `${found.base.replace(/ \[\d+\]$/, '')} *` : undefined
 }
 
-/** The value that a pointer leads to, or that is in place of it. */
+/** The value at a pointer, or in place of the pointer. */
 function pointedBy(found: KernelMember): Place {
   const place = placeOf(found, VALUE_BYTES)
   return found.base.includes('*') ? { ...place, steps: [...place.steps, place.last], last: 0 } : place
@@ -188,7 +188,7 @@ export function withPlaces(
   return { ...spec, args, selectors: inRanges(spec, args) }
 }
 
-/** The selectors without the values that no number of an argument has. */
+/** The selectors without values that are out of the range of their argument's type. */
 export function inRanges({ selectors }: HookSpec, args: readonly ArgumentSpec[]): HookSpec['selectors'] {
   return selectors.map((selector) => ({
     ...selector,

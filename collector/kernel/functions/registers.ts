@@ -20,7 +20,7 @@ export function withRegisters(
 ): { readonly spec: HookSpec; readonly fields?: readonly EventField[] } {
   if (!readsRegisters(spec)) return { spec }
   const taken = new Set(spec.args.flatMap(({ index, size }) => [index, size?.param ?? index]))
-  // From the last one on: so that hooks with the same registers, but other arguments, mostly share a program.
+  // Registers take the last parameters first, so that hooks with the same registers but other arguments mostly share a program.
   const free = Array.from({ length: PARAMS_MAX }, (_, i) => PARAMS_MAX - 1 - i).filter((i) => !taken.has(i))
   const fields = Array.from({ length: PARAMS_MAX }, () => NO_FIELD)
   const places = new Map<string, number>()

@@ -12,7 +12,8 @@ const NEVER_RETURNS = /^(?:(?:__\w+_)?sys_exit(?:_group)?|do_(?:group_)?exit)$/
 export const returns = ({ call = '' }: Partial<Pick<HookSpec, 'call'>>): boolean => !NEVER_RETURNS.test(call)
 
 /**
- * Whether a program that runs only at the return sees what one at the entry would see. During the call another thread, or the function itself, may
+ * Whether a program that runs only at the return sees the same values as one at the entry. During the call another thread, or the function itself,
+ * may
  * change a text or bytes in memory, or rename the file of a path. If calls are judged at their return, only bytes are read before.
  */
 export function fitsFexit(spec: Partial<Pick<HookSpec, 'call' | 'args'>>): boolean {
@@ -22,7 +23,7 @@ export function fitsFexit(spec: Partial<Pick<HookSpec, 'call' | 'args'>>): boole
   return !args.some(({ type, size }) => type.kind === 'bytes' && size?.returned === undefined)
 }
 
-/** A number that the function was given, or a fact about the task. */
+/** A number argument of the function, or a property of the task. */
 const staysSame = ({ type: { kind, pointed }, resolve, source }: ArgumentSpec): boolean =>
   source !== undefined ||
   (resolve === undefined && pointed !== true && (kind === 'number' || kind === 'wide' || kind === 'none'))
@@ -31,8 +32,8 @@ const staysSame = ({ type: { kind, pointed }, resolve, source }: ArgumentSpec): 
 const PLAIN = /^(?:[^*([]+|struct (?:file|path|dentry|inode|pt_regs) \*)$/
 
 /**
- * Parameters that a program in the function's trampoline may load without a helper, a bit each (kernel/bpf/btf.c btf_ctx_access). Fewer than the kernel
- * lets it: a pointer to what BTF only declares has the same look.
+ * Parameters that a program in the function's trampoline may load without a helper, a bit each (kernel/bpf/btf.c btf_ctx_access). Fewer than the
+ * kernel permits, because a pointer to a type that BTF only declares looks the same.
  */
 export function plainParams({ params }: Pick<KernelFunction, 'params'>): number {
   let plain = 0

@@ -215,7 +215,7 @@ function paramsRead(syscall: boolean, fields: readonly EventField[], values: rea
 export const judgedAtReturn = ({ aggregate, args, return: returns }: HookSpec): boolean =>
   returns && (aggregate !== undefined || readsAtReturn(args))
 
-/** Whether selectors have conditions on the task that the screen does not know: it knows one bit of each, not which ones a call has. */
+/** Whether selectors have conditions on the task that the screen cannot decide: it knows one bit for each selector, not the conditions of a call. */
 const rejectsEarly = (rows: readonly Row[], asked: readonly bigint[]): boolean =>
   rows.some(({ selector: { task = [] } }) => task.length > 0) ||
   asked.some((bits) => bits !== 0n && (rows.length > 1 || (bits & (bits - 1n)) !== 0n))

@@ -41,7 +41,7 @@ export interface ScreenedFunction {
   readonly calls: () => bigint
 }
 
-/** In the order in which they are attached. Return side first: an entry must never be seen when its return cannot be. */
+/** In the order of attaching, the return side first: an entry must never be seen if its return cannot be. */
 export function endsOf({ mode, multi, returns = false }: AttachMethod): readonly End[] {
   const kretprobe = multi ? 'kretprobe.multi' : 'kretprobe'
   switch (mode) {
@@ -164,7 +164,7 @@ export class Gate implements Disposable {
     }
   }
 
-  /** From now on calls run the programs of `object`. */
+  /** Makes calls run the programs of `object`. */
   put(object: BpfObject, slot: number): void {
     for (const { behind } of this.#ends) {
       if (behind === undefined) continue
@@ -180,7 +180,7 @@ export class Gate implements Disposable {
     return this.#arrays.get(array)?.lookup(u32(index))?.readUInt32LE() ?? 0
   }
 
-  /** Finds changes by other processes. Replaces a program that is not the one of `object` by it. */
+  /** Finds changes by other processes. Restores the program of `object`. */
   check(symbol: string, { object, slot }: Programs): Finding[] {
     const links = this.#links.flatMap((link) => link.check())
     const ends = [...this.#programs].flatMap(([behind, program]) => {
@@ -206,7 +206,7 @@ export class Gate implements Disposable {
 
   /**
    * For a joined function only missed runs of the entry side count: an event whose return was missed is there, and marked.
-   * A session has one program for both sides, so returns missed by it count too: too many, never too few.
+   * A session has one program for both sides, so its missed returns count too: the number may be too high, never too low.
    */
   runs(): Runs {
     const sum = { missed: 0, runs: 0, runNs: 0 }

@@ -1,4 +1,4 @@
-/** Resolves the arguments of a tracepoint that a policy names, as the kernel has them, to parameters of the hook. */
+/** Resolves the arguments of a policy's tracepoint, by the kernel's format, to parameters of the hook. */
 import { NOP, SYSCALL64, TYPES } from '../../../config/policy/arguments.ts'
 import type { ArgumentType } from '../../../config/policy/arguments.ts'
 import type { ArgumentSpec, HookSpec } from '../../../config/policy/policy.ts'

@@ -1,4 +1,4 @@
-/** A link and its first identity. The kernel lets nobody detach such a link, but a debugger can close the agent's descriptors. */
+/** A link and its first identity. No program can detach such a link, but a debugger can close the agent's descriptors. */
 import type { Link, LinkIdentity } from '../../../native/types.ts'
 import type { Finding } from './finding.ts'
 

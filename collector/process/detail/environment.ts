@@ -10,7 +10,7 @@ const VARIABLE_BYTES = 23
 
 export interface Environment {
   readonly variables: ReadonlyArray<readonly [name: string, value: string]>
-  /** Some are missing, because `bytes` are cut, or because they are too long together. */
+  /** Some variables are missing, because `bytes` are cut, or because all together are too long. */
   readonly cut: boolean
 }
 

@@ -23,7 +23,7 @@ export class UserNames {
     this.#nowMs = nowMs
   }
 
-  /** Looks at the file, at most every few seconds. Cheap in between. */
+  /** Checks the file, at most every few seconds. Cheap in between. */
   refresh(): void {
     const now = this.#nowMs()
     if (now - this.#lookedMs < LOOK_MS) return

@@ -78,7 +78,7 @@ export function exporterMetrics({ senders, filtered }: ExporterSources): Exporte
   }
 }
 
-/** Known reasons are there from 0 on: of a counter that begins at 8, increase() sees none of the 8. */
+/** Known reasons have a sample from 0 on, because increase() ignores the first value of a counter. */
 function rejectedOf(sender: Reported): Readonly<Record<string, number>> {
   const { exporter } = sender
   const known = [...(exporter.refusalReasons ?? []), ...(sender.stats().spool === undefined ? [] : ['unreadable'])]

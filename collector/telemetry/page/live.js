@@ -233,7 +233,7 @@ function togglePause() {
   show()
 }
 
-/** Only one row is in the order of the Tab key; arrows move among rows. */
+/** Only one row is reachable by the Tab key; arrows move among rows. */
 function current(button) {
   if (!(button instanceof HTMLButtonElement)) return
   for (const other of list.querySelectorAll('[tabindex="0"]')) other.tabIndex = -1

@@ -188,7 +188,7 @@ export function kafkaRecords({ format, otlp: records }: KafkaConfig): KafkaConfi
 
 const OF_POD: ReadonlySet<string> = new Set(['namespace', 'name'])
 
-/** True when the rule leaves any records without this key of `process`, or without a part of it. */
+/** True if the rule removes this key of `process`, or a part of it, from any records. */
 function takes({ fields, action }: { readonly fields: string; readonly action: string }, key: string): boolean {
   const paths = parseFieldPaths(fields)
   if (typeof paths === 'string') return false

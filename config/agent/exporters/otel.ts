@@ -13,7 +13,7 @@ const DEFAULT_SERVICE_NAME = 'ktrail'
 /** The header that `tenant` becomes. */
 export const TENANT_HEADER = 'x-scope-orgid'
 
-/** One exporter's view of the environment: reads variables and records which of them were used, and for what. */
+/** One exporter's view of the environment: reads variables and records their use. */
 export class OtelEnvironment {
   readonly #variables: Variables
   /** Paths of values within the exporter, and their variables; `default` for an endpoint that is set nowhere. */

@@ -35,7 +35,7 @@ export const resourceKeys = {
 const body = z.enum(['json', 'text', 'none'])
 const BODIES = "Body of a record. json: Tetragon's JSON. text: one line for people. none: attributes only."
 
-/** Where the default depends on the sink: effective.ts. */
+/** Defaults that depend on the sink: effective.ts. */
 export const bodyBySink = body
   .optional()
   .describe(`${BODIES} Default: json; text for Loki, which limits query answers to a few megabytes.`)

@@ -15,7 +15,7 @@ export function meantValue(path: readonly PropertyKey[], shape: string): string 
 }
 
 export interface MeantType {
-  /** The type to check the other keys by; undefined when there is none. */
+  /** The type for the check of the other keys; undefined if there is none. */
   readonly type: string | undefined
   readonly write: string
 }

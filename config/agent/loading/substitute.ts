@@ -24,7 +24,7 @@ export interface Substituted {
 export const readSecret: ReadText = (path) => readNamedFileSync(path, MAX_SECRET_BYTES).toString('utf8')
 
 /**
- * The text with every reference replaced, or a message about the one that could not be. `configFile`: the file with the text.
+ * The text with every reference replaced, or a message about a failed one. `configFile`: the file with the text.
  */
 export function substitute(
   text: string,

@@ -49,7 +49,7 @@ function readCall(place: Place, lists: Lists): readonly ListedCall[] {
   })
 }
 
-/** The hooks with what the enforcer makes of them, then those of the enforcer. */
+/** The hooks as changed by the enforcer, then the hooks of the enforcer. */
 export function withEnforcer(hooks: readonly HookSpec[], enforcer: Enforcer | undefined, spec: Fields): HookSpec[] {
   const notifying = hooks.filter(notifies)
   const [first] = notifying

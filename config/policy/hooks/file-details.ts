@@ -1,4 +1,4 @@
-/** `fileDetails` of a hook: true, or a mapping that also has what files contain hashed. An addition of ours to Tetragon's language. */
+/** `fileDetails` of a hook: true, or a mapping that also enables hashes of contents. An addition of ours to Tetragon's language. */
 import { KIB, MIB, formatSize, parseSize, unitHint } from '../../base/units.ts'
 import { describe } from '../../yaml/tree.ts'
 import { show } from '../../yaml/problems.ts'

@@ -14,7 +14,7 @@ export const MAX_ACTIONS = 3
 export const MAX_SIGNAL = 64
 /** On every architecture that Linux has. */
 export const SIGKILL = 9
-/** include/linux/err.h: what the kernel takes for an error is not below -4095. */
+/** include/linux/err.h: an error is not below -4095. */
 export const MIN_ERROR = -4095
 /** include/uapi/asm-generic/errno-base.h */
 const EPERM = -1
@@ -117,7 +117,7 @@ export function notifies({ selectors }: Pick<HookSpec, 'selectors'>): boolean {
   return selectors.some(({ actions }) => actions?.notify !== undefined)
 }
 
-/** Whether it does what selectors of other hooks have noted. */
+/** Whether it carries out notes that selectors of other hooks left. */
 export function enforces({ selectors }: Pick<HookSpec, 'selectors'>): boolean {
   return selectors.some(({ actions }) => actions?.enforces !== undefined)
 }

@@ -1,10 +1,10 @@
-/** The operators `FileType` and `NotFileType`: what kind of file an argument leads to, also one without a path. */
+/** The operators `FileType` and `NotFileType`: the type of an argument's file, even of one without a path. */
 import { asText } from '../fields.ts'
 import type { Place } from '../fields.ts'
 import { asHint, didYouMean, meant } from '../../yaml/suggest.ts'
 import { show } from '../../yaml/problems.ts'
 
-/** Tetragon's names, with the bits of a mode that say so (include/uapi/linux/stat.h S_IFMT). */
+/** Tetragon's names, with the bits of a mode for this type (include/uapi/linux/stat.h S_IFMT). */
 const FILE_TYPES: ReadonlyMap<string, bigint> = new Map([
   ['sock', 0o140000n],
   ['socket', 0o140000n],

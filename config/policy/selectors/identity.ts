@@ -1,4 +1,4 @@
-/** SameFile and UnderDir: which file an argument leads to, whatever its path. Additions of ours to Tetragon's language. */
+/** SameFile and UnderDir: the identity of an argument's file, whatever its path. Additions of ours to Tetragon's language. */
 import { show } from '../../yaml/problems.ts'
 import type { Problems } from '../../yaml/problems.ts'
 import type { ArgumentType } from '../arguments.ts'

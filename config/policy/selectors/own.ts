@@ -22,7 +22,7 @@ export function readOwn(
   return { ...(aggregate && { aggregate }), ...(details && { fileDetails: details }) }
 }
 
-/** A file that says it is Tetragon's must mean the same there. */
+/** A file with Tetragon's apiVersion must mean the same in Tetragon. */
 export function checkOwn(hooks: readonly HookSpec[], isTetragons: boolean, problems: Problems): void {
   if (!isTetragons) return
   const places = {

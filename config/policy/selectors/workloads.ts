@@ -117,7 +117,7 @@ function readExpression(place: Place): LabelRequirement | undefined {
   return key === undefined || operator === undefined ? undefined : { key, operator, values: texts }
 }
 
-/** Whether these labels meet all requirements: `NotIn` also where there is no such label. */
+/** Whether these labels meet all requirements; `NotIn` is also met without such a label. */
 export function labelsMatch(selector: LabelSelector, labels: Readonly<Record<string, string>>): boolean {
   return selector.every(({ key, operator, values }) => {
     const has = Object.hasOwn(labels, key)

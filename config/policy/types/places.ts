@@ -1,4 +1,4 @@
-/** Where arguments are in the kernel's structs: `resolve` of a policy, and what the running kernel's types make of it. */
+/** Where arguments are in the kernel's structs: `resolve` of a policy, and its place by the running kernel's types. */
 import { Fields, asText } from '../fields.ts'
 import { show } from '../../yaml/problems.ts'
 
@@ -9,13 +9,13 @@ const PATH = /^(?:[A-Za-z_]\w*|\[\d{1,9}\])(?:\.[A-Za-z_]\w*|\[\d{1,9}\])*$/
 export interface Resolve {
   /** From the argument on, such as `file.f_path` or `numbers[0].nr`. */
   readonly path: string
-  /** The struct that the argument is to be taken for; undefined: that of the function's prototype. */
+  /** The struct of the argument; undefined: that of the function's prototype. */
   readonly struct: string | undefined
 }
 
 /** One member of a struct. */
 export interface Place {
-  /** At each stands a pointer to follow. */
+  /** Offsets of the pointers to follow. */
   readonly steps: readonly number[]
   readonly last: number
   /** 0: the address of the member is meant. */

@@ -1,6 +1,6 @@
 /**
- * `encoder: sdk`: the same records, serialised by @opentelemetry/otlp-transformer. About ten times slower; for users who want the
- * reference implementation, and for tests that compare our encoders with it.
+ * `encoder: sdk`: the same records, serialised by @opentelemetry/otlp-transformer. Much slower; for users who prefer the reference implementation,
+ * and for tests that compare our encoders with it.
  */
 import { JsonLogsSerializer, ProtobufLogsSerializer } from '@opentelemetry/otlp-transformer'
 import type { Resource } from '@opentelemetry/resources'

@@ -85,7 +85,7 @@ async function holds(files: FileSystem, target: string, plain: string, signal: A
     await pipeline(chunks(left), createGunzip(), compare, { signal })
     return same && at === (await right.stat()).size
   } catch (error) {
-    // Not gzip, or incomplete: it is written again.
+    // The file is not gzip, or incomplete, and is written again.
     if (errnoOf(error).startsWith('Z_')) return false
     throw error
   } finally {

@@ -15,7 +15,7 @@ const FLAGS = O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK
 const LINE_FEED = 0x0a
 const NO_ROOM: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT'])
 
-/** How many whole lines of an append are in the file; `error` if not all. */
+/** Number of whole lines of an append in the file; `error` if some are missing. */
 export interface Appended {
   readonly events: number
   readonly error: unknown
@@ -35,7 +35,7 @@ export class LogFile {
   #unsyncedBytes = 0
   /** The error of a full disk, until a write succeeds. */
   #full: unknown
-  /** Where the file ends, with the bytes to cut off. Set it when another process has truncated the file. */
+  /** End of the file, including the bytes to cut off. Set it if another process has truncated the file. */
   end: number
   /** Events written since the last sync. */
   unsynced = 0

@@ -70,7 +70,7 @@ export class RotatingFile {
     const { clock } = this.#parts
     const waitMs = Math.max(0, this.#noRotationUntilMs - clock.nowMs())
     const wallMs = clock.wallMs()
-    // Also if the clock was set back; else a file from a wrong future would never be rotated.
+    // Even if the clock was set back; else a file from a wrong future would never be rotated.
     if (this.#intervalAt(wallMs) !== this.#interval) return waitMs
     return Math.max(waitMs, (this.#interval + 1) * interval - wallMs)
   }

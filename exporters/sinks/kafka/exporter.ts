@@ -46,7 +46,7 @@ export interface KafkaDeps {
 
 /** The code of a batch if not all of its requests were sent. */
 const STOPPED = 'ABORTED'
-/** How long an abort waits for requests in flight: at a stop, an acknowledged event must not count as lost. The sender waits for a second. */
+/** Maximum wait of an abort for requests in flight: at a stop, an acknowledged event must not count as lost. The sender waits for a second. */
 const LAST_ANSWER_MS = 500
 
 export class KafkaExporter implements Exporter {
@@ -282,7 +282,7 @@ export class KafkaExporter implements Exporter {
         if (this.#config.idempotent) this.#unacknowledged.add(partitionBatch, from, to)
       }
       if (fault.kind !== 'too_large' && fault.kind !== 'permanent') return fault
-      // Not written by this request.
+      // Records that this request did not write.
       this.#unacknowledged.settle(partitionBatch)
       if (to - from === 1) {
         const fate = fault.kind === 'too_large' ? TOO_LARGE : INVALID

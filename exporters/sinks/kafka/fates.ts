@@ -8,7 +8,7 @@ export const TOO_LARGE = 2
 export const INVALID = 3
 export type Fate = typeof PENDING | typeof ACKED | typeof TOO_LARGE | typeof INVALID
 
-/** Where each record of a partition batch comes from. */
+/** Origin of each record of a partition batch. */
 interface Settled {
   readonly parts: readonly Encoded[]
   readonly indices: readonly number[]

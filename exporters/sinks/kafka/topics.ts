@@ -3,9 +3,9 @@ import type { Client } from './client/client.ts'
 import { faultOf } from './client/faults.ts'
 import type { KafkaFault } from './client/faults.ts'
 
-/** How long a number of partitions is valid, as in Kafka's own clients. */
+/** Time for which a number of partitions is valid, as in Kafka's own clients. */
 const BELIEVED_MS = 300_000
-/** How long an old number is used while no broker answers. */
+/** Time for which an old number is used while no broker answers. */
 const KEPT_MS = 30_000
 
 interface CachedTopic {

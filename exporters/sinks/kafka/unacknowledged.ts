@@ -28,7 +28,7 @@ export class Unacknowledged {
     })
   }
 
-  /** How many first records are one unacknowledged request; undefined for none. */
+  /** Number of first records that are one unacknowledged request; undefined for none. */
   headOf(partitionBatch: PartitionBatch): number | undefined {
     return this.#requests.get(nameOf(partitionBatch))?.indices.length
   }

@@ -32,7 +32,7 @@ export interface PaceOptions {
 export class Pace {
   readonly #options: PaceOptions
   #throttled = false
-  /** When the limit counts as gone, unless there is another 429. */
+  /** Time after which the limit no longer counts, unless another 429 arrives. */
   #untilMs = 0
   #inRow = 0
   #refusedBytes = 0
@@ -64,7 +64,7 @@ export class Pace {
     this.#maxBytes = Number.POSITIVE_INFINITY
   }
 
-  /** A request got a 429, though the sink has stored `stored` bytes of it. Returns how long to wait: `afterMs` if the sink named a time. */
+  /** A request got a 429, though the sink has stored `stored` bytes of it. Returns the wait: `afterMs` if the sink named a time. */
   refused(bytes: number, stored: number, afterMs: number | undefined): number {
     const { initial, max, nowMs, random } = this.#options
     if (!this.#throttled) {

@@ -46,7 +46,7 @@ export interface Reply {
 
 /** Responses are short; an endless one must not fill the memory. */
 export const MAX_REPLY_BYTES: number = 64 << 10
-/** Without it any encoding may come (RFC 9110, 12.5.3). */
+/** Without this header the answer may have any encoding (RFC 9110, 12.5.3). */
 const UNCOMPRESSED = { 'accept-encoding': 'identity' }
 /** Closes idle connections before load balancers do (usually 60 s), so that few requests use a closed one. */
 const IDLE_MS = 50_000

@@ -251,7 +251,7 @@ export class TestAgent implements AsyncDisposable {
     if (http !== undefined) await this.pagesAt(http)
   }
 
-  /** Its pages are here from now on: for an agent that was started while others had the address. */
+  /** Sets the address of its pages, for an agent that was started while another program had the address. */
   async pagesAt(http: string): Promise<void> {
     this.#url = `http://${http}`
     const ok = (): Promise<boolean> =>

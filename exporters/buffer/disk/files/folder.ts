@@ -52,7 +52,7 @@ export function effective(all: readonly Segment[]): Segment[] {
   return kept.toReversed()
 }
 
-/** The cursor file's content, or why there is none. Rejects like `readSegments`. */
+/** The cursor file's content, or the reason why it is missing. Rejects like `readSegments`. */
 export async function loadCursor(dir: string, files: SpoolFiles): Promise<StoredCursor | string> {
   try {
     const bytes = Buffer.alloc(CURSOR_BYTES + 1)

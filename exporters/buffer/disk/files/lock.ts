@@ -13,7 +13,7 @@ export interface Lock {
   release(): Promise<void>
 }
 
-/** Takes the lock or returns which process has it. Rejects if the folder is unusable. */
+/** Takes the lock, or returns the process that has it. Rejects if the folder is unusable. */
 export async function lockFolder(folder: string): Promise<Lock | { readonly heldBy: number }> {
   // Socket addresses have at most 108 bytes, so use the path of the folder's descriptor.
   const handle = await open(folder, 'r')
@@ -37,7 +37,7 @@ export async function lockFolder(folder: string): Promise<Lock | { readonly held
   }
 }
 
-/** The process that has the lock (0: unknown); undefined if none has. Does not change it. */
+/** The process that has the lock (0: unknown); undefined if none has. Does not change the lock. */
 export async function lockHolder(folder: string): Promise<number | undefined> {
   const handle = await open(folder, 'r')
   try {

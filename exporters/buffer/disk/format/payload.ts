@@ -248,7 +248,7 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null
 }
 
-/** Whether records of the type are about the agent, and their abouts say more. */
+/** Whether records of the type are about the agent; their abouts then have more data. */
 function isAgents(type: About['type']): boolean {
   return type === 'events_lost' || type === 'agent_run' || type === 'agent_change'
 }

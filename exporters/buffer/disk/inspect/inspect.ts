@@ -24,7 +24,7 @@ const HEADS_WINDOW = 64 << 10
 export interface SegmentFacts {
   readonly name: string
   readonly bytes: number
-  /** From the positions, so unreadable events are included. undefined if the file was removed meanwhile. */
+  /** Number by positions, so unreadable events are included. undefined if the file was removed meanwhile. */
   readonly events: number | undefined
   /** Positions; `to` is exclusive. */
   readonly from: number
@@ -81,7 +81,7 @@ export async function list(dir: string, files: SpoolFiles): Promise<Listing> {
   const last = segments.at(-1)
   const pending = last === undefined ? undefined : await tailOf(last, files)
   const first = segments[0]?.header.base ?? 0
-  // After the segments, so that the cursor of a running agent is not older than they are.
+  // Read after the segments, so that the cursor of a running agent is not older.
   const cursor = await loadCursor(dir, files)
   const quarantined = await files.readdir(`${dir}/quarantine`).catch(() => [])
   const found = (await files.readdir(dir)).includes('cursor')
@@ -183,7 +183,7 @@ export async function repair(dir: string, files: SpoolFiles, wallMs: number): Pr
     for await (const verdict of verify(dir, files)) {
       const { name, frames, badBytes, missingEvents } = verdict
       if (frames === 0) {
-        // It is not known whether the file or the device is at fault.
+        // Either the file or the device is at fault.
         const unfit = { name, why: 'no valid frame in it', damaged: false }
         quarantined.push(await setAside(dir, unfit, files, wallMs))
         segments--

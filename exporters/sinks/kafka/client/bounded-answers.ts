@@ -1,6 +1,6 @@
 /**
- * The bound of Kafka's answers. An answer begins with its length in four bytes, and kafkajs and @platformatic/kafka keep what comes until that
- * much is there: 2 GiB, or 1.2 GB if an HTTP server answers.
+ * The bound of Kafka's answers. An answer begins with its length in four bytes, and kafkajs and @platformatic/kafka buffer bytes up to that length:
+ * 2 GiB, or 1.2 GB if an HTTP server answers.
  */
 import type { Socket } from 'node:net'
 import { AnswerTooLarge, MAX_ANSWER_BYTES } from '../../../../config/base/answers.ts'

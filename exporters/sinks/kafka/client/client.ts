@@ -111,7 +111,7 @@ export class KafkaClient {
       const fault = await this.#produce(producer, topic, batch, what)
       if (fault === undefined) break
       const wait = MOVED_MS[attempt]
-      // Not written; kafkajs has already requested the new leader.
+      // The records are not written; kafkajs has already requested the new leader.
       if (fault.kind !== 'moved' || wait === undefined) throw tried ? fault : unwritten(fault)
       await pause(wait)
       this.#checkOpen()

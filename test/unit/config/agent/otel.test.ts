@@ -118,7 +118,7 @@ const values: ReadonlyArray<
   ['key_file', { ...tls({ key_file: '/own' }), endpoint: 'http://x' }, { [`${P}CLIENT_KEY`]: '/k' }, '/own'],
   ['service_name', {}, { OTEL_SERVICE_NAME: 'x'.repeat(256) }, 'ktrail'],
   ['service_name', {}, { OTEL_RESOURCE_ATTRIBUTES: 'service.name=' }, 'ktrail'],
-  // It stays where the config has it.
+  // The service name stays in resource_attributes, as in the config.
   ['service_name', { resource_attributes: { 'service.name': 'own' } }, { OTEL_SERVICE_NAME: 'b' }, undefined],
   ['service_name', { service_name: 'first', resource_attributes: { 'service.name': 'own' } }, {}, 'first'],
   ['service_name', {}, {}, 'ktrail'],

@@ -97,7 +97,7 @@ const bad: ReadonlyArray<readonly [name: string, outcome: unknown, want: RegExp]
   [
     'fewer indexes than events',
     partial(refusal({ events: 2, which: [1] })),
-    /^refusals\[0\]: which: expected a list of 2 indexes, one an event, got 1$/,
+    /^refusals\[0\]: which: expected a list of 2 indexes, one per event, got 1$/,
   ],
   ['invalid indexes', partial(refusal({ which: 'a' })), /^refusals\[0\]: which: .*got a string$/],
   [

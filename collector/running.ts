@@ -7,7 +7,7 @@ import type { Reloader } from './reload/reloader.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
 
 export interface RunningAgent {
-  /** Rejects when the agent cannot go on; call `stop` then. */
+  /** Rejects if the agent cannot continue; call `stop` then. */
   readonly failed: Promise<never>
   /** Whether the ring is read, as /livez answers. */
   alive(): boolean

@@ -41,7 +41,7 @@ export interface PreparedExporters {
   rollback(): Promise<void>
 }
 
-/** Rejects with ExportError when one exporter cannot be made, changed or opened, or with the reason of `stop`; then all go on as before. */
+/** Rejects with ExportError when one exporter cannot be made, changed or opened, or with the reason of `stop`; then all continue unchanged. */
 export async function prepareExporters(
   fanout: FanOut,
   exporters: Config['exporters'],

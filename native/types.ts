@@ -55,7 +55,7 @@ export interface BpfMap extends Closable {
    */
   part(room: number, from?: Uint8Array): MapPart
   /**
-   * Ends writes of every process for good (BPF_MAP_FREEZE); programs write on, and reads go on. A later `update`, `delete`
+   * Ends writes of every process for good (BPF_MAP_FREEZE); programs still write, and reads still work. A later `update`, `delete`
    * or `freeze` throws NOT_PERMITTED. Throws MAP_FAILED while the map is mapped for writing.
    */
   freeze(): void

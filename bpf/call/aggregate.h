@@ -4,9 +4,9 @@
 
 /*
  * Equal calls of a process that have one record: that of the first. The others are counted here, until user space takes the
- * count (aggregate.bpf.c) and lets the event go on with it.
+ * count (aggregate.bpf.c) and sends the event with it.
  *
- * The count is exact although calls go on. A call that finds the count taken has a record of its own. The taker of the count
+ * The count is exact although calls continue. A call that finds the count taken has a record of its own. The taker of the count
  * waits until the calls that were counted before have added their bytes (`done`). Nothing is counted before the record of the
  * first is in the ring, so a refused record loses one call.
  */

@@ -16,7 +16,7 @@ export interface JoinMapOptions {
   /** Numbers of returns from the map instead of the ring, and of returns that the ring refused. */
   readonly fromMap: () => number
   readonly refused: () => number
-  /** Lets the events of a call go on without a return value. */
+  /** Sends the events of a call without a return value. */
   readonly end: (call: PendingCall) => void
 }
 

@@ -67,7 +67,7 @@ export class Ingest implements Disposable {
   readonly #goneThreads: GoneThreads
   /** process_exec events of processes found by the start-up scan. */
   #found: Event[] = []
-  /** Events to go on with the next chunk. */
+  /** Events to send with the next chunk. */
   readonly #ended: ProcessEvent[] = []
   #wake: () => void = () => {}
 
@@ -189,7 +189,7 @@ export class Ingest implements Disposable {
     return events
   }
 
-  /** Ends calls whose return came from the kernel's map instead of the ring, and due aggregates. True if events of them can go on. */
+  /** Ends calls whose return came from the kernel's map instead of the ring, and due aggregates. True if events of them can be sent. */
   #endHeld(): boolean {
     this.aggregates.due(this.#ended)
     const { policies, ring } = this.#options.kernel
@@ -202,7 +202,7 @@ export class Ingest implements Disposable {
     return this.#ended.length > 0
   }
 
-  /** Lets the events of a call go on if its return will never be reported. */
+  /** Sends the events of a call whose return will never be reported. */
   endWithoutReturn(call: PendingCall): void {
     this.returns.end({ ...call, returned: undefined }, this.#ended)
   }

@@ -47,7 +47,7 @@ export class PendingReturns {
     this.#capacityBytes = capacityBytes
   }
 
-  /** Takes the event of a record; adds to `out` the events that can go on. */
+  /** Takes the event of a record; adds events that can be sent to `out`. */
   add(raw: RawHook, event: HookEvent, kind: Returned, out: ProcessEvent[]): void {
     if ((raw.flags & HOOK_RETURN_FOLLOWS) === 0) {
       if ((raw.flags & HOOK_RETURN_MISSED) !== 0) this.missed++

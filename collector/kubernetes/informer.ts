@@ -107,7 +107,7 @@ export class Informer<T> implements AsyncDisposable, WatchState {
     }
   }
 
-  /** Returns the version to go on from. */
+  /** Returns the version from which to continue. */
   async #failed(error: unknown, version: string): Promise<string> {
     this.#failures++
     const code = error instanceof CollectorError ? error.code : undefined

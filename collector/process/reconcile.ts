@@ -49,7 +49,7 @@ const TICK_NS = 10_000_000n
 const SLICE_MS = 4
 /** Most unknown processes per round; the next round takes the rest. */
 const MOST_UNKNOWN = 8192
-/** Share of the time that reconciliation may take while losses go on. */
+/** Share of the time that reconciliation may take while losses continue. */
 const SHARE = 1 / 10
 
 export class Reconciler {

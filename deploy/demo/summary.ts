@@ -3,7 +3,7 @@ import { constants } from 'node:os'
 
 const LOST = 'ktrail_kernel_lost_events_total'
 
-/** The keys of an event that a summary needs; absent where its kind has them not. */
+/** The keys of an event that a summary needs; absent if its kind lacks them. */
 interface Call {
   readonly policy_name?: string
   readonly function_name?: string
@@ -32,7 +32,7 @@ export function denied(jsonLines: string): string[] {
   })
 }
 
-/** Sum of a counter over its labels; undefined when the metrics have it not. */
+/** Sum of a counter over its labels; undefined if the metrics lack it. */
 function counter(metrics: string, name: string): number | undefined {
   const lines = metrics.split('\n').filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
   if (lines.length === 0) return metrics.includes(`# TYPE ${name} `) ? 0 : undefined

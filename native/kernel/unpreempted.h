@@ -9,7 +9,7 @@ namespace ktrail {
 //
 // While a system call accesses an element of a map, the kernel runs no kprobe programs on that CPU
 // (bpf_disable_instrumentation, kernel/bpf/syscall.c). A kernel that preempts tasks in kernel code may preempt such a call. Then
-// the programs miss the calls of other tasks until it goes on, a time slice later.
+// the programs miss the calls of other tasks until it runs again, a time slice later.
 class Unpreempted {
  public:
   explicit Unpreempted(bool wanted) : before_(wanted ? sched_getscheduler(0) : -1) {

@@ -37,7 +37,7 @@ const AREAS: Readonly<Record<string, string>> = {
 }
 const ORDER = Object.keys(AREAS)
 
-/** Replaces the text between the markers. Throws unless each is there once, in this order. */
+/** Replaces the text between the markers. Throws unless each exists once, in this order. */
 export function between(text: string, content: string): string {
   const begin = text.indexOf(BEGIN)
   const end = text.indexOf(END)

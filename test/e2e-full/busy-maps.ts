@@ -1,4 +1,7 @@
-/** Changes, reads and removes entries of a map until its standard input ends. Prints a line when it has begun, at the end how many of these accesses it made. */
+/**
+ * Changes, reads and removes entries of a map until its standard input ends. Prints a line at its start, and the number of these accesses at its
+ * end.
+ */
 import { setImmediate } from 'node:timers/promises'
 import { builtFile, openObject } from '../../native/index.ts'
 

@@ -325,7 +325,7 @@ describe('chart', { skip }, () => {
     assert.equal(left, '')
     assert.deepEqual(readdirSync(HOOKS), ['ktrail.json'])
     await otherPod('without-agent')
-    // As the page says: the file, then the folder.
+    // As on the page: the file, then the folder.
     rmSync(join(HOOKS, 'ktrail.json'))
     await otherPod('without-hook')
     rmSync(PROGRAM, { recursive: true })

@@ -177,7 +177,8 @@ export async function filenameAccess(t: TestContext, cluster: Cluster, agent: Wa
   const end = '💥 exit    default/file-access /bin/vi /etc/passwd 0'
   await until('the end of vi', () => lines().includes(end))
   passed('vi /etc/passwd')
-  // Kernels and versions of vi differ in how often they read. And runc executes itself while its parent moves it into the pod's cgroup: the second
+  // The number of reads depends on the kernel and the version of vi. And runc executes itself while its parent moves it into the pod's cgroup: the
+  // second
   // time it may be in the pod already.
   const isRunc = (text: string): boolean => /^🚀 process \S+ \/dev\/fd\/\d+ init$/.test(text)
   const once = lines()
@@ -237,7 +238,7 @@ export async function filenameAccess(t: TestContext, cluster: Cluster, agent: Wa
     cwd: '/',
     binary: '/bin/vi',
     arguments: '/etc/passwd',
-    // Newer versions of Tetragon say the last one too.
+    // Newer versions of Tetragon have the last key, too.
     flags: 'execve rootcwd clone inInitTree',
     auid: 4_294_967_295,
     docker: id.slice(0, 31),

@@ -38,7 +38,7 @@ export function bytesOf(value: number, size: 4 | 8 = 4): Buffer {
   return bytes
 }
 
-/** The kernel lets no program modify what SYMBOL returns: test/e2e/engine/actions.test.ts has fmod_ret. Tracepoints: test/e2e/language. */
+/** No program may modify the return value of SYMBOL: test/e2e/engine/actions.test.ts has fmod_ret. Tracepoints: test/e2e/language. */
 export type Kind = Exclude<AttachKind, 'fmod_ret' | 'tracepoint' | 'raw_tracepoint'>
 
 /** The program of the fixture for a kind, with its load options. */
@@ -115,7 +115,7 @@ export function fails(action: () => unknown, code: NativeError['code'], message:
   assert.fail(`expected ${code} ${message}`)
 }
 
-/** `fails`, of a promise. */
+/** As `fails`, for a promise. */
 export async function rejects(
   promise: Promise<unknown>,
   code: NativeError['code'],

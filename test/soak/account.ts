@@ -27,7 +27,7 @@ export class Account {
     this.#last = Math.max(this.#last, number)
   }
 
-  /** How many of the numbers below `count` never arrived. Throws if an unknown number arrived. */
+  /** Number of the numbers below `count` that never arrived. Throws if an unknown number arrived. */
   missing(count: number): number {
     if (this.#last >= count) throw new Error(`expected numbers below ${count}, got ${this.#last}`)
     return count - this.distinct

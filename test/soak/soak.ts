@@ -23,7 +23,7 @@ import { verdictOf } from './verdict.ts'
 import type { Accounts } from './verdict.ts'
 
 const MINUTE_MS = 60_000
-/** How long the second sink is up, and how long it is down. */
+/** Durations for which the second sink is up, and down. */
 const PHASE_MS = MINUTE_MS
 const READ_MS = 500
 const DRAIN_MS = 120_000

@@ -9,7 +9,7 @@ const WHOLE_MINUTES = 30
 const MOST_MB = 120
 const MOST_SLOPE = 1
 /**
- * MiB/h for runs of less than half an hour: memory moves by some MiB with the phases, which over ten minutes looks like a slope of tens.
+ * MiB/h for runs of less than half an hour: memory moves by some MiB with the phases, which is a slope of tens over ten minutes.
  * A leak of one byte an event at 5,000/s would be 17 MiB/h.
  */
 const MOST_SLOPE_SHORT = 60

@@ -26,7 +26,7 @@ export function withoutOpenssl(): string | false {
 export interface AuthorityOptions {
   /** Default: 127.0.0.1. */
   readonly addresses?: readonly string[]
-  /** How long the certificate is valid from now on; -1: it is not. */
+  /** Days of validity from now on; -1: expired. */
   readonly days?: number
 }
 

@@ -1,4 +1,4 @@
-/** Cost of a process while nothing happens: how often its threads run, and for how long. */
+/** Cost of a process while nothing happens: the number of runs of its threads, and their duration. */
 import { readFileSync, readdirSync } from 'node:fs'
 
 export interface ThreadUse {

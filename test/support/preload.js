@@ -1,7 +1,7 @@
 /**
  * Loaded by the test files that run.sh starts (`node --import`).
  *
- * It keeps what V8 and the type stripper make of the sources: hundreds of processes load the same modules. Not by NODE_COMPILE_CACHE, which the agents
+ * It caches the output of V8 and the type stripper: hundreds of processes load the same modules. Not by NODE_COMPILE_CACHE, which the agents
  * that tests start would inherit: ./ktrail chooses a folder of its own.
  */
 import { appendFileSync, readFileSync } from 'node:fs'

@@ -1,5 +1,5 @@
 /**
- * A strict reader of Prometheus' text format 0.0.4: throws for what a scraper would reject or misread.
+ * A strict reader of Prometheus' text format 0.0.4: throws for a text that a scraper would reject or misread.
  * Source: prometheus.io/docs/instrumenting/exposition_formats.
  */
 

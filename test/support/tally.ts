@@ -120,7 +120,7 @@ export function sum(tallies: readonly Tally[]): Tally {
   }
 }
 
-/** How many files the table of durations names. */
+/** Number of files in the table of durations. */
 const MOST_EXPENSIVE = 20
 
 interface Row {
@@ -174,7 +174,7 @@ if (import.meta.main) {
   const runs = readRuns(process.argv[2] ?? '')
   const total = sum(runs.map(tallyRun))
   const isFailure = (note: string): boolean => note.startsWith('failed')
-  // The most important lines come last, where a log that was cut still has them.
+  // The most important lines come last, because a cut log still has them.
   const skips = total.notes.filter((note) => !isFailure(note))
   for (const line of [...skips, ...durations(runs), ...total.notes.filter(isFailure), sumLine(total)]) console.log(line)
   process.exitCode = total.failed === 0 ? 0 : 1

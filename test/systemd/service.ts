@@ -45,7 +45,7 @@ export function accesses(): Access[] {
 /** Time for two starts of the agent on a busy machine. */
 const STARTS_MS = 300_000
 
-/** Looks twice a second: each look may be a program, which the agent records. */
+/** Checks twice a second, because each check may be a program, which the agent records. */
 export const eventually = (what: string, look: () => boolean): Promise<unknown> => {
   const looks = async (): Promise<boolean> => {
     await setTimeout(500)

@@ -100,7 +100,7 @@ export class Target implements AsyncDisposable {
     return this.#stop()
   }
 
-  /** Throws ExportError when the exporter cannot go on; prints a new error of one that retries. */
+  /** Throws ExportError if the exporter cannot continue; prints a new error of one that retries. */
   #look(): void {
     const { state, lastError } = this.#sender.accounting()
     if (state === 'hold' || state === 'failed') {

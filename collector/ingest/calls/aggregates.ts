@@ -73,7 +73,7 @@ export class PendingAggregates implements Disposable {
     this.#capacityBytes = options.capacityBytes ?? CAPACITY_BYTES
   }
 
-  /** Takes the event of a first call; adds to `out` the events that can go on. */
+  /** Takes the event of a first call; adds events that can be sent to `out`. */
   add(raw: RawHook, event: HookEvent, aggregation: Aggregation, out: ProcessEvent[]): void {
     // Before the return value.
     const hash = raw.values.slice(0, raw.count).find(({ index }) => index === AGGREGATE_INDEX)

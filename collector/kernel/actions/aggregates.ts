@@ -1,6 +1,6 @@
 /**
  * Equal calls that the kernel side counts instead of reporting each (bpf/call/aggregate.h). The count of an aggregate is taken once, by a program that
- * the agent runs, because calls may go on meanwhile.
+ * the agent runs, because calls may continue meanwhile.
  */
 import { builtFile } from '../../../native/index.ts'
 import type { BpfMap, BpfObject, ObjectOptions } from '../../../native/types.ts'

@@ -4,7 +4,7 @@ import { PARAMS_MAX } from '../../wire/wire.ts'
 import type { ArgumentSpec, HookSpec } from '../../../config/policy/policy.ts'
 import { readsAtReturn } from '../../../config/policy/types/bytes.ts'
 
-/** Functions that only decide whether a call may go on: no argument changes until they return, and texts are the kernel's copies. */
+/** Functions that only decide whether a call is permitted: no argument changes until they return, and texts are the kernel's copies. */
 const ONLY_ASKS = /^(?:security_\w+|may_open)$/
 const NEVER_RETURNS = /^(?:(?:__\w+_)?sys_exit(?:_group)?|do_(?:group_)?exit)$/
 

@@ -1,6 +1,6 @@
 /**
  * The wanted paths of all selectors of a function as one tree of components (bpf/match/path.h): an edge is a component, a node has the
- * selectors that a path may match if it ends there or goes on. A second, flat tree has the ends of paths.
+ * selectors that a path may match if it ends there or continues. A second, flat tree has the ends of paths.
  */
 import { EDGE_OPEN, EDGE_OPEN_MAX, PREFIX_PARTS } from '../../wire/wire.ts'
 import type { Demand, Part, Prefix } from './screen.ts'
@@ -8,7 +8,7 @@ import type { Edge, EdgeTarget, SetTable, Tables } from './tables.ts'
 
 interface Node {
   readonly id: number
-  /** Selectors, one bit each, whose value ends here, or goes on below. */
+  /** Selectors, one bit each, whose value ends here, or continues below. */
   here: bigint
   below: bigint
   open: number
@@ -95,7 +95,7 @@ function wordOf(bytes: Buffer, end: boolean): bigint {
   return word.readBigUInt64LE()
 }
 
-/** `above`: selectors that the way to the node already allows to go on. */
+/** `above`: selectors that the way to the node already lets continue. */
 function target(node: Node, above: bigint, sets: SetTable): EdgeTarget {
   const id = node.edges.size === 0 ? 0 : node.id
   return { id, here: sets.id(node.here | above), below: sets.id(node.below | above), open: node.open }

@@ -205,7 +205,7 @@ export class Gate implements Disposable {
   }
 
   /**
-   * For a joined function only missed runs of the entry side count: an event whose return was missed is there, and marked.
+   * For a joined function only missed runs of the entry side count: an event whose return was missed is sent, marked.
    * A session has one program for both sides, so its missed returns count too: the number may be too high, never too low.
    */
   runs(): Runs {

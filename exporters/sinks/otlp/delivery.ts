@@ -31,7 +31,7 @@ export interface Task {
  * rejected.
  */
 const SINGLES_IN_A_ROW = 8
-/** Limit if the sink reports a fault of the events; higher, because a program can cause a run of events that are too large. */
+/** Limit if the sink reports a fault of the events. It is higher, because a program can cause a run of oversized events. */
 const RECORDS_IN_A_ROW = 1000
 /** Narrowed requests for a batch. Then halves bound the requests also if the sink moves its limit with each response. */
 const MAX_NARROWED = 4

@@ -41,7 +41,7 @@ interface Variant {
 
 const folder = mkdtempSync(join(tmpdir(), 'ktrail-bench-'))
 process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
-// Copies: a guest is not told of changes in folders of the machine, so the agent would poll them.
+// Copies, because a guest gets no events about changes in folders of the machine, so the agent would poll them.
 const policies = join(folder, 'policies')
 mkdirSync(policies)
 copyFileSync(join(ROOT, POLICY), join(policies, 'policy.yaml'))

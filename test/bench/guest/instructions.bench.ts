@@ -1,6 +1,6 @@
 /**
  * How many instructions does the kernel execute for a pread, and how many more with a hook? The emulator counts them (count.c), so a busy machine
- * changes nothing: two runs differ by less than a hundredth. build/bench/counts has each round, instruction by instruction.
+ * changes nothing: two runs differ by less than 1 %. build/bench/counts has each round, instruction by instruction.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -56,7 +56,7 @@ function perCall(counts: string): Count {
   return { all: all / (BATCHES * CALLS), programs: ours / (BATCHES * CALLS) }
 }
 
-/** Whether an address, as 16 digits, is in a BPF program. These stand among the kernel's modules; a symbol goes on to the next one. */
+/** Whether an address, as 16 digits, is in a BPF program. These stand among the kernel's modules; a symbol extends to the next one. */
 function programs(): (address: string) => boolean {
   const symbols = readFileSync('/proc/kallsyms', 'utf8')
     .split('\n')

@@ -32,7 +32,7 @@ const MB = 1e6
 const uidOf = (n: number): string => `1c9a7f0e-5f6d-4a6e-9a55-${String(n).padStart(12, '0')}`
 const idOf = (n: number, container: number): string => `${n}a${container}b`.padEnd(64, '0123456789abcdef')
 
-/** As the API server has it, of which the agent keeps a part. */
+/** A pod as the API server has it; the agent keeps a part of it. */
 const objectOf = (n: number, app = `app-${n % POLICIES}`): string =>
   JSON.stringify({
     apiVersion: 'v1',

@@ -1,4 +1,4 @@
-/** The C programs of the kernel bench, compiled when it runs, the protocol with the one that reads, and a policy for it. */
+/** The C programs of the kernel bench, compiled when it runs, the protocol with the reading program, and a policy for it. */
 import { execFileSync, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'

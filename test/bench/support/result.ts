@@ -15,7 +15,7 @@ export interface Table {
   readonly title: string
   readonly columns: readonly string[]
   readonly rows: ReadonlyArray<readonly string[]>
-  /** How to read it: source of external figures, what was left out and why. */
+  /** Notes for readers: source of external figures, left-out parts and the reason. */
   readonly notes: readonly string[]
 }
 

@@ -14,7 +14,7 @@ export interface SdkPipelineOptions extends MappingOptions {
 }
 
 /**
- * Sends whole cycles, repeatedly, until `count` events are sent; returns how many. Set up as in the documentation of the SDK,
+ * Sends whole cycles, repeatedly, until `count` events are sent; returns the number. Set up as in the documentation of the SDK,
  * with a queue that holds a cycle: dropped events would cost less.
  */
 export async function sdkPipeline(

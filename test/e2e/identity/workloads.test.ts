@@ -502,7 +502,7 @@ describe('workloads', { skip }, () => {
     assert.ok(count('unknown') <= counted.gaveUp)
     assert.ok(unseen.length <= counted.unknown)
     for (const name of [...kinds, 'any']) await agent.withdraw(name)
-    // The watch goes on.
+    // The watch continues.
     const next: TestPod = { ...WEB, name: 'next', uid: uidOf(4), containers: { main: freshId() } }
     change('ADDED', next)
     await agent.until(

@@ -36,7 +36,7 @@ import { processOf } from './record.ts'
 import type { Line } from './record.ts'
 import { until } from './wait.ts'
 
-/** How long the agent serves the same page. */
+/** Time for which the agent serves the same page. */
 const PAGE_MS = 1_000
 const KTRAIL = fileURLToPath(new URL('../../../ktrail', import.meta.url))
 const MAIN = fileURLToPath(new URL('../../../collector/main.ts', import.meta.url))
@@ -172,7 +172,7 @@ export class TestAgent implements AsyncDisposable {
   #marks = 0
   /** Whether an event may be held while those of other processes pass. */
   readonly #holds: boolean
-  /** From this time on the agent makes /metrics anew. */
+  /** Time from which on the agent makes /metrics again. */
   #freshMs = 0
 
   /** Starts an agent and waits until /readyz answers 200. Throws with its log if it ends before. */

@@ -63,7 +63,7 @@ RUN
 chmod 755 "$fresh/run"
 find "$fresh" -type d -empty -delete
 
-# Last, by an atomic rename: a broken fetch never looks like an engine.
+# Last, by an atomic rename, so that a broken fetch never resembles an engine.
 chmod 755 "$fresh"
 rm -rf "$folder"
 mv -T "$fresh" "$folder"

@@ -20,7 +20,7 @@ const HERE = '127.0.0.1'
 /** Another test file may be using the daemon. */
 const START_MS = 600_000
 const SEARCH_MS = 60_000
-// testcontainers caches its first result, also a failure: another process has to look.
+// testcontainers caches its first result, even a failure, so another process checks.
 const SEARCH = "import('testcontainers').then(({ getContainerRuntimeClient: search }) => search())"
 
 export interface Engine extends AsyncDisposable {

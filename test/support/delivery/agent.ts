@@ -1,6 +1,6 @@
 /**
  * The user space of the agent without a kernel: exporters created from a YAML text by the agent's own code, and numbered
- * events published at a rate. A test starts it (child.ts), receives its reports of what was published and kills it.
+ * events published at a rate. A test starts it (child.ts), receives its reports of published events and kills it.
  */
 import { pino } from 'pino'
 import { createFanOut } from '../../../exporters/start.ts'

@@ -25,8 +25,8 @@ export function promised(keeping: Keeping, first: number, started: ExporterRepor
     case 'memory':
       return [{ from: first, to: numberOf(delivered) }]
     case 'overflow':
-      // In memory are the oldest (in-flight batch) and the youngest (in the queue or pending writes); the accounting does not
-      // show how many of each.
+      // The oldest (in-flight batch) and the youngest (in the queue or pending writes) are in memory; the accounting does not show the number of
+      // each.
       return [
         { from: first, to: numberOf(delivered) },
         { from: numberOf(delivered + queueEvents), to: numberOf(accepted - queueEvents) },

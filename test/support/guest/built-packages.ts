@@ -1,4 +1,4 @@
-/** The packages of this checkout. Made anew when something of it is newer, so that several test files build them once. */
+/** The packages of this checkout. Rebuilt if a part of the checkout is newer, so that several test files build them once. */
 import { existsSync, globSync, statSync } from 'node:fs'
 import path from 'node:path'
 import { ROOT, run } from './fresh-root.ts'

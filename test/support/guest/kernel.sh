@@ -42,7 +42,7 @@ log "fetching the Debian kernel $kernel into $folder"
 fresh=$(mktemp -d "$CACHE/kernels/.fresh.XXXXXX")
 trap 'rm -rf "$fresh"' EXIT
 
-# Looks for every pattern in one suite; the names land in `found`.
+# Searches every pattern in one suite; the names are stored in `found`.
 find_in() {
   local pattern name
   found=()
@@ -67,7 +67,7 @@ unpack_packages "$fresh/root" "${found[@]}" || {
   die "cannot fetch ${found[*]}: see the output of apt-get above"
 }
 
-# Since 7.3 everything lies under /usr; modprobe looks below lib.
+# Since 7.3 everything lies under /usr; modprobe searches below lib.
 [ -e "$fresh/root/lib" ] || ln -s usr/lib "$fresh/root/lib"
 release=$(basename "$(find "$fresh/root/lib/modules/" -mindepth 1 -maxdepth 1 -type d)")
 image=$(find "$fresh/root" -name 'vmlinuz*' -type f | head -n 1)
@@ -80,7 +80,7 @@ PATH=$PATH:/usr/sbin:/sbin depmod -b "$fresh/root" "$release" 2>"$fresh/log" || 
 }
 rm -f "$fresh/log"
 
-# A first root that loads virtiofs, and the way to its device, and goes on from there. The order of the modules
+# A first root that loads virtiofs, and the way to its device, and continues from there. The order of the modules
 # differs between kernels, even between updates of one, so modprobe lists it.
 build_initrd() {
   local image=$fresh/image modules='' verb file
@@ -109,7 +109,7 @@ INIT
 }
 [ $initrd = no ] || build_initrd
 
-# Last, and into a folder whose name appears at once: a broken fetch never looks like a kernel.
+# Last, and into a folder whose name appears at once, so that a broken fetch never resembles a kernel.
 mv "$image" "$fresh/vmlinuz"
 chmod 755 "$fresh"
 rm -rf "$folder"

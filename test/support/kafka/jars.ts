@@ -1,6 +1,6 @@
 /**
  * Apache Kafka as jars of Maven Central, fetched once into the cache: a broker without a container engine. The fetched jars must
- * have the checksums of jars.sha512 (`sha512sum *.jar`, written anew when a version changes).
+ * have the checksums of jars.sha512 (`sha512sum *.jar`, rewritten when a version changes).
  * If something is missing, the reason is returned, so that a test can skip with it.
  */
 import { execFile } from 'node:child_process'

@@ -68,7 +68,7 @@ export async function writeRecords(
   const client = new KafkaClient(connection, { warn: () => undefined, codec: { id: 0, compress: undefined } })
   try {
     for (const [partition, records] of partitions.entries()) {
-      // In two batches, as the reader must go on after the first.
+      // In two batches, because the reader must continue after the first.
       const middle = records.length >>> 1
       for (const part of [records.slice(0, middle), records.slice(middle)]) {
         if (part.length > 0) await client.send(topic, partition, part)

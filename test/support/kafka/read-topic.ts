@@ -24,7 +24,7 @@ const PARTS = ['timestamp', 'partition', 'offset', 'headers', 'key', 'value']
 /** Without a record for so long the consumer gives up: a start takes seconds on a busy machine. */
 const IDLE_MS = 60_000
 
-/** Every record that the topic has now, in the order of each partition. How many these are comes from the broker, so that nothing waits for more. */
+/** Every record that the topic has now, in the order of each partition. The broker gives their number, so that the reader does not wait for more. */
 export async function readTopic(jars: string, brokers: readonly string[], topic: string): Promise<ReadRecord[]> {
   const count = await new Topics(brokers).records(topic)
   if (count === 0) return []

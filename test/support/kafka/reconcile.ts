@@ -9,7 +9,7 @@ export function numberOf({ headers }: ReadRecord): { readonly epoch: string; rea
 }
 
 /**
- * Nothing is missing, nothing is there that was not sent, and each key is in order. `sent` is the number of events of each
+ * Checks that no event is missing, none arrived that was not sent, and each key is in order. `sent` is the number of events of each
  * run, whose numbers begin at 0. Returns the number of duplicates.
  */
 export function reconcile(records: readonly ReadRecord[], sent: Readonly<Record<string, number>>): number {

@@ -30,7 +30,7 @@ export class Topics {
     })
   }
 
-  /** How many records it holds, of a topic without transactions and compaction. */
+  /** Number of records in a topic without transactions and compaction. */
   async records(topic: string): Promise<number> {
     let sum = 0
     await this.#ask(async (admin) => {

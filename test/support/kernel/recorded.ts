@@ -21,7 +21,7 @@ import type { RingOptions } from '../recording/ring.ts'
 import { SYMBOLS, policyOf } from './functions.ts'
 import { ReplayKernel } from './replay.ts'
 
-/** How long the agent serves the same page. */
+/** Time for which the agent serves the same page. */
 const PAGE_MS = 1_000
 /** Clock ticks of /proc, in nanoseconds. */
 const TICK_NS = 10_000_000n
@@ -73,7 +73,7 @@ export class RecordedAgent {
   readonly agent: RunningAgent
   readonly kernel: RecordedKernel
   readonly #socket: string
-  /** From this time on the agent makes /metrics anew. */
+  /** Time from which on the agent makes /metrics again. */
   #freshMs = 0
 
   private constructor(agent: RunningAgent, kernel: RecordedKernel, socket: string) {

@@ -195,7 +195,7 @@ export class RunningPod {
     })
   }
 
-  /** Writes the volumes anew, as kubelet does about a minute after a change. */
+  /** Writes the volumes again, as kubelet does about a minute after a change. */
   async refresh(): Promise<void> {
     await this.#volumes.refresh()
   }

@@ -162,7 +162,7 @@ export class ApiServer implements AsyncDisposable {
     const [port, etcd] = this.#ports
     const child = this.#spawn('kube-apiserver', {
       'bind-address': '127.0.0.1',
-      // A guest has no other; the endpoints of the service kubernetes, which nobody uses here, must not be on loopback.
+      // A guest has no other; the endpoints of the service kubernetes, which is not used here, must not be on loopback.
       'advertise-address': '127.0.0.1',
       'endpoint-reconciler-type': 'none',
       'secure-port': `${port}`,

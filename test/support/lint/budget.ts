@@ -1,6 +1,6 @@
 /**
- * Lines of the product that people write and read, by room, and how many each may have (budget.json). `node test/support/lint/budget.ts` prints them.
- * A commit that raises a number says why in its body.
+ * Lines of the product that people write and read, by room, and the maximum of each (budget.json). `node test/support/lint/budget.ts` prints them.
+ * A commit that raises a number has the reason in its body.
  */
 import { globSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'

@@ -1,5 +1,5 @@
 /**
- * The picture of the rooms in ARCHITECTURE.md, from the rows of rooms.ts: `node test/support/lint/picture.ts` writes it anew. A room stands one
+ * The picture of the rooms in ARCHITECTURE.md, from the rows of rooms.ts: `node test/support/lint/picture.ts` rewrites it. A room stands one
  * floor above the highest room of its house that it imports.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -39,7 +39,7 @@ function floorsOf(house: string): string {
   return lines
 }
 
-/** The room of the files beside the folders has the name of what others know of it. */
+/** The room of the files beside the folders is named after the files that other rooms import. */
 function nameOf(room: string, house: string): string {
   if (room !== house) return room.slice(house.length + 1)
   return { collector: 'agent.ts line.ts running.ts', exporters: 'index.ts' }[house] ?? '*.ts'

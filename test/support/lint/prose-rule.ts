@@ -21,7 +21,7 @@ interface StringNode {
   readonly quasis?: ReadonlyArray<{ readonly value: { readonly cooked: string | null } }>
 }
 
-/** A string with fewer words is a name or a part of a sentence; one of many lines is a program or what one prints. */
+/** A string with fewer words is a name or a part of a sentence; one of many lines is a program or its output. */
 const LEAST_WORDS = 4
 
 export const prose = {

@@ -19,7 +19,7 @@ export interface BadPolicy {
   readonly message: RegExp
 }
 
-/** Each is refused, with its position, whatever the kernel is. */
+/** Each is refused with its position, on every kernel. */
 export const BAD_POLICIES: readonly BadPolicy[] = [
   { name: 'an empty file', text: '', message: /p\.yaml:1:1: .*empty/ },
   {

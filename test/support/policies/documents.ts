@@ -6,7 +6,7 @@ export interface ArgumentDocument {
   readonly index: number
   readonly type: string
   readonly resolve?: string
-  /** The position, from 1 on, of the parameter that says how many bytes there are. */
+  /** The position, from 1 on, of the parameter with the number of bytes. */
   readonly sizeArgIndex?: number
 }
 

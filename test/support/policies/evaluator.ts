@@ -133,7 +133,7 @@ export class HookModel {
   readonly #changes = new Changes()
   /** Calls that began a time without repeats. */
   readonly #limited = new Set<string>()
-  /** How many signals processes got, by pid; and how many more they may have got. */
+  /** Number of signals of processes, by pid, and the number of uncertain further ones. */
   readonly signals = new Map<number, number>()
   readonly doubtful = new Map<number, number>()
 

@@ -120,7 +120,7 @@ export class RingRecords {
     if (returned !== undefined) header.writeUInt16LE(HOOK_HAS_RETURN, EVENT_HEADER.flags)
   }
 
-  /** A call that has not returned; the kernel's map has it by this number. */
+  /** A call that has not returned; this number is its key in the kernel's map. */
   waiting(stamp: Stamp, hookId: number, values: ReadonlyArray<readonly [number, HookValue]>, call: bigint): void {
     const all = [
       ...values.map(([index, value]) => valueBytes(value, index)),

@@ -6,11 +6,11 @@ import type { RingReader } from '../../../native/types.ts'
 const LARGEST_RECORD = 64 << 10
 
 export interface RingOptions {
-  /** How often it contains the recording; for ever if absent. */
+  /** Number of repetitions of the recording; endless if absent. */
   readonly rounds?: number
   /** Called at the end of each round. */
   readonly onRound?: () => void
-  /** Called before each read with the number of records read so far: how many more there are by then; all if absent. */
+  /** Called before each read with the number of records read so far. Returns the number of further records; all if absent. */
   readonly due?: (records: number) => number
 }
 

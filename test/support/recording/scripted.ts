@@ -1,5 +1,5 @@
 /**
- * Records what each kernel's side writes for scripted.sh into test/golden/recorded/KERNEL.json, a small file that is committed: `make record
+ * Records the output of each kernel for scripted.sh in test/golden/recorded/KERNEL.json, a small file that is committed: `make record
  * KERNEL=6.12`. test/unit/recording/recorded.test.ts plays it to the real agent.
  */
 import { createHash } from 'node:crypto'

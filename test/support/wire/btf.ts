@@ -1,5 +1,5 @@
 /**
- * Reads the BTF section of a BPF object file: structs with their members, enums, variables; only what comparing layouts needs.
+ * Reads the BTF section of a BPF object file: structs with their members, enums, variables; only the parts that a comparison of layouts needs.
  * Format: the kernel's Documentation/bpf/btf.rst; little endian only.
  */
 import { readFileSync } from 'node:fs'

@@ -15,7 +15,7 @@ const HEADER = `/**
  */
 `
 
-/** Enums that are looked up by name: their names here, and the conversion of their constants' names. */
+/** Enums with look-ups by name: their names here, and the conversion of their constants' names. */
 const TABLES: ReadonlyMap<string, readonly [name: string, prefix: string, spell: (words: string) => string]> = new Map([
   ['arg_type', ['ARG_TYPES', 'ARG_', camel]],
   ['filter_class', ['CLASSES', 'CLASS_', camel]],

@@ -1,5 +1,6 @@
 /**
- * A random tree of files: how a process makes it before policies see its calls, and what paths lead to. Paths are bytes as latin1, as the process sees
+ * A random tree of files: its creation by a process before policies see the calls, and the targets of paths. Paths are bytes as latin1, as the
+ * process sees
  * them.
  */
 import type { Seeded } from '../../../simulation/spool/random.ts'
@@ -185,7 +186,7 @@ export class Files {
     }
   }
 
-  /** A file or folder that is there now. The task's root has no path. */
+  /** A present file or folder. The task's root has no path. */
   value(seen: string, kind: Kind): Value {
     const identity = this.#tree.identity(this.#canonical(seen))
     return fileValue(seen === '/' ? '' : seen, this.#place(seen, kind, identity))
@@ -222,7 +223,7 @@ export class Files {
     this.#hold(fileValue(`${at}/f`, this.#place(`${at}/f`, 'file', this.#tree.lost(`${at}/f`))), at)
   }
 
-  /** A file or folder gets another path, perhaps that of a file, which is gone then: the system call, and what was moved. Undefined if it cannot. */
+  /** Moves a file or folder to another path, perhaps replacing a file: the system call, and the moved part. Undefined if it is not possible. */
   rename(): { readonly call: string; readonly moved: Identity } | undefined {
     const random = this.#random
     const from = random.pick([...this.files, ...this.folders.slice(1)]) ?? ''

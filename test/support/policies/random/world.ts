@@ -45,7 +45,7 @@ export class World {
   readonly texts: string[] = []
   /** Bytes that are written to files. */
   readonly contents: string[] = []
-  /** Files and folders by their paths for the host, as they are when policies are loaded; some are not there. */
+  /** Files and folders by their paths for the host, as they are when policies are loaded; some do not exist. */
   readonly hostPaths: { readonly files: readonly string[]; readonly folders: readonly string[] }
   readonly sockets: readonly HeldSocket[]
   /** The files at the host's paths when policies are loaded. */
@@ -120,7 +120,7 @@ export class World {
     return pids
   }
 
-  /** How many signals the processes have got, by pid. */
+  /** Number of signals that the processes have received, by pid. */
   signals(results: readonly bigint[], pids: readonly number[]): ReadonlyMap<number, number> {
     return new Map(this.#takes.map(({ line: at, task }) => [pids[task] ?? -1, Number(results[at] ?? -1)]))
   }

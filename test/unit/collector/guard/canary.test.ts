@@ -36,7 +36,7 @@ class Hook {
 interface Rig {
   readonly hooks: Hook[]
   readonly canary: Canary
-  /** Number of accesses; several at a time are one. */
+  /** Number of tests; several accesses at a time count as one. */
   acts: number
   /** The first function of each access. */
   readonly made: string[]

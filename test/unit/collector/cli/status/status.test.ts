@@ -67,7 +67,7 @@ test('status: --json is the page; a token is sent', async () => {
   const { code, stdout } = await typed(['status', '--json', '--http', http, '--token-file', file])
   assert.equal(code, 0)
   assert.equal((JSON.parse(stdout) as { node_name: string }).node_name, 'web-1')
-  // Keys of the config do too.
+  // Keys of the config also provide the address and the token.
   const config = folder.at('c.yaml')
   writeFileSync(config, `server: { http: "${http}", token: open-sesame }\nexporters: { a: { type: stdout } }\n`)
   assert.equal((await typed(['status', '--json', '--config', config])).code, 0)

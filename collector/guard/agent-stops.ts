@@ -133,7 +133,7 @@ export class AgentStops implements Disposable {
 const seconds = (ms: number): string => (ms / 1000).toFixed(1)
 
 function unexplained(gapMs: number, ownMs: number): string {
-  const got = `it ran or waited for a CPU for ${seconds(ownMs)} s of it; there is no sign that others stopped it`
+  const got = `it ran or waited for a CPU for ${seconds(ownMs)} s of it, and no other process seems to have stopped it`
   const next = 'check the host for lack of memory, disk or CPU (/proc/pressure), and for a paused virtual machine'
   return `the agent was held up for ${seconds(gapMs)} s: ${got}: ${next}`
 }

@@ -54,7 +54,7 @@ export class JoinMapCheck {
       const inMaps = this.#options.inMaps()
       this.#suspects = held.filter((call) => !inMaps.has(callKey(call)))
     }
-    return gone === 0 ? [] : [finding('the calls that wait for their return', `no or another entry of ${gone}`)]
+    return gone === 0 ? [] : [finding('the calls that wait for their return', `missing or changed entries of ${gone}`)]
   }
 
   /** Only after two checks in a row, because refusals may be counted later than their returns are found. */

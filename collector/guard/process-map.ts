@@ -48,7 +48,7 @@ export class ProcessMapCheck {
     this.#suspects = this.#next().filter((image) => this.#wrong(image))
     if (gone.length === 0) return []
     const repaired = gone.map((image) => this.#repair(image)).every(Boolean)
-    return [finding(`no or another entry of ${gone.length} running processes`, repaired)]
+    return [finding(`missing or changed entries of ${gone.length} running processes`, repaired)]
   }
 
   #next(): Image[] {

@@ -27,7 +27,7 @@ async function readFacts(log: Pick<Log, 'info'>): Promise<KernelFacts> {
   const facts = await readKernelFacts(kernelSymbols, kernelFunctions, realTime)
   const without = lackingFeatures(facts)
   if (Object.keys(without).length > 0) {
-    log.info({ kernel: facts.release, without }, 'this kernel lacks some features: what ktrail does without them')
+    log.info({ kernel: facts.release, without }, 'this kernel lacks some features; `without` has their replacements')
   }
   return facts
 }

@@ -5,7 +5,7 @@ const SENTENCES: Readonly<Record<string, string>> = {
   EISDIR: 'it is a folder; expected a regular file',
   ENOTDIR: 'a part of the path is not a folder',
   ELOOP: 'too many symbolic links',
-  ENXIO: 'it is a socket or a device that is not there; expected a regular file',
+  ENXIO: 'it is a socket or a missing device; expected a regular file',
   ENAMETOOLONG: 'the name is too long',
   EMFILE: 'the limit on open files is reached; raise it (ulimit -n, or LimitNOFILE= of the service)',
   ENFILE: "the system's limit on open files is reached; raise it (sysctl fs.file-max)",

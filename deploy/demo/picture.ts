@@ -37,7 +37,7 @@ function pick(output: readonly string[]): string[] {
     throw new Error(`${outputFile}: no summary; expected the whole output of a demo`)
   for (const [i, line] of picked.entries()) {
     const isEarly = line.startsWith('--- ') && i > 0 && !/💥|denied:/.test(picked[i - 1] ?? '')
-    if (isEarly) throw new Error(`${outputFile}: "${line}" came before the end of the step before it; run it once more`)
+    if (isEarly) throw new Error(`${outputFile}: "${line}" came before the end of the previous step; run it once more`)
   }
   return picked
 }

@@ -92,7 +92,7 @@ export function contract(kind: string, make: () => Harness | Promise<Harness>, s
     await rig.has(5)
   })
 
-  test(`contract, ${kind}: a send that is aborted on its way settles soon, and what it held can be sent again`, async (t) => {
+  test(`contract, ${kind}: a send that is aborted on its way settles soon, and its events can be sent again`, async (t) => {
     await using rig = await rigOf(make)
     // A harness in JavaScript may not have it.
     assert.equal(typeof rig.harness.stall, 'function', NO_STALL)

@@ -222,7 +222,7 @@ describe('joined returns', { skip }, () => {
           takeAwayCalls()
           const seconds = await unready(
             agent,
-            /^tampering: join: no or another entry of 1, expected the calls that wait for their return: their return values are unknown$/m,
+            /^tampering: join: missing or changed entries of 1, expected the calls that wait for their return: their return values are unknown$/m,
           )
           assert.ok(
             seconds <= SEEN_S,

@@ -65,7 +65,7 @@ function rig(): Rig {
 
 const stopped = (seconds: string): string[] => [`agent_stopped: it was stopped for up to ${seconds} s`]
 const heldUp = (seconds: string, busy: string): string =>
-  `warn: the agent was held up for ${seconds} s: it ran or waited for a CPU for ${busy} s of it; there is no sign that others stopped it: ` +
+  `warn: the agent was held up for ${seconds} s: it ran or waited for a CPU for ${busy} s of it, and no other process seems to have stopped it: ` +
   'check the host for lack of memory, disk or CPU (/proc/pressure), and for a paused virtual machine'
 
 test('agent stops: a gap that the pace of an idle agent explains is none', () => {

@@ -60,7 +60,7 @@ test('join map: an event without an entry is sent once the ring was empty', () =
   Object.assign(state, { held: [call(1), call(1), call(2)], inMap: [call(1, 6), call(2)] })
   assert.deepEqual([state.look(), state.look()], [[], []])
   state.emptied++
-  assert.deepEqual(state.look(), ['join: no or another entry of 1 true'])
+  assert.deepEqual(state.look(), ['join: missing or changed entries of 1 true'])
   assert.deepEqual(state.ended, [call(1)])
   state.emptied++
   assert.deepEqual(state.look(), [])

@@ -65,7 +65,7 @@ test('process map: missing or older entries of other processes are found by two 
   const { kernel, look } = rig(20, 30, 40)
   kernel.delete(20)
   kernel.set(30, 7n)
-  assert.deepEqual([look(), look(), look()], [[], ['no or another entry of 2 running processes true'], []])
+  assert.deepEqual([look(), look(), look()], [[], ['missing or changed entries of 2 running processes true'], []])
   assert.deepEqual([kernel.get(20), kernel.get(30)], [BigInt(START + 20), BigInt(START + 30)])
 })
 

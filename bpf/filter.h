@@ -53,7 +53,7 @@ enum arg_type {
 	ARG_SOCKADDR,
 	ARG_NET_DEVICE,  /* its name, as a text */
 	ARG_FILENAME,    /* struct filename: a path that the kernel has copied */
-	ARG_FD,          /* the file of which the number is a descriptor now */
+	ARG_FD,          /* the file to which this descriptor leads now */
 	ARG_KIOCB,
 	ARG_BINPRM,
 	ARG_DENTRY,

@@ -168,7 +168,8 @@ export async function kernelFunctionNames(): Promise<string[]> {
 }
 
 /**
- * Addresses of those names that the kernel has, modules' too. 0n where they are hidden (no root, kptr_restrict). If several symbols have one
+ * Addresses of the names that the kernel has, including those of modules. 0n where they are hidden (no root, kptr_restrict). If several symbols
+ * have one
  * name: one of them. Before Linux 5.16 it is a pass over /proc/kallsyms. Rejects with NativeError OPEN_FAILED, BAD_ARGUMENT.
  */
 export async function kernelSymbols(names: readonly string[]): Promise<Map<string, bigint>> {

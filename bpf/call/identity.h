@@ -77,7 +77,7 @@ static __always_inline bool screen_files(__u32 slot, struct scratch *s)
 	return true;
 }
 
-/* Whether a filter matches the file that it is about. PERHAPS is marked in the record. */
+/* Whether a filter matches its file argument. PERHAPS is marked in the record. */
 static __always_inline enum sureness identity_matches(struct scratch *s, const struct filter *f)
 {
 	__u32 i = f->numbers[1] & (FILES_MAX - 1);

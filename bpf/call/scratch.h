@@ -42,7 +42,7 @@ struct taking {
 	__u32 reserved;
 };
 
-/* Work space of one function on one CPU. One for each slot: a program is never entered twice on a CPU, another may be. */
+/* Work space of one function on one CPU. One for each slot: a program is never entered twice on a CPU, but another program may interrupt it. */
 struct scratch {
 	__u64 runs;  /* calls that the program has seen; counting needs no rights and no look-up of its own */
 	struct known_start caller;  /* process of the last record */

@@ -39,7 +39,7 @@ export class AgentStops implements Disposable {
   #cgroup: string | undefined
   #unwatch: (() => void) | undefined
   #reported = false
-  /** Longest possible time of a stop of which a trace came. */
+  /** Longest possible duration of a stop that left a trace. */
   #stoppedMs: number | undefined
   /** A gap whose trace may still come. */
   #unexplained: string | undefined

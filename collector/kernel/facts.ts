@@ -30,7 +30,7 @@ export interface KernelFacts {
   readonly security: boolean
   /** The active security modules, as `landlock,apparmor,bpf`; '' if securityfs does not show them. */
   readonly lsms?: string
-  /** CONFIG_BPF_KPROBE_OVERRIDE: a kprobe can have a system call fail. */
+  /** CONFIG_BPF_KPROBE_OVERRIDE: a kprobe can make a system call fail. */
   readonly override: boolean
   /** CONFIG_FUNCTION_ERROR_INJECTION: fmod_ret can do the same. */
   readonly errorInjection: boolean

@@ -16,7 +16,7 @@ import type { Attached, PolicyKernel, SelectorDone } from './registry.ts'
 const OBJECT_DESCRIPTORS = 40
 /** Descriptors of gate.bpf.o, which is closed when its programs are attached: one at a time. */
 const GATE_DESCRIPTORS = 2 * HOOK_SLOTS + 4
-/** Programs, gates, attached programs and links of a function, with two ends and a program that has calls fail. */
+/** Programs, gates, attached programs and links of a function, with two ends and a program that makes calls fail. */
 const FUNCTION_DESCRIPTORS = 10
 
 /** Upper bound of the descriptors of a change. */

@@ -1,4 +1,4 @@
-/** Wait status → what an exit record contains. */
+/** Wait status → signal and status of an exit record. */
 import { constants } from 'node:os'
 
 const NAMES = new Map<number, string>()

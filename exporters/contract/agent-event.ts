@@ -74,7 +74,7 @@ export interface Change {
   readonly names: readonly string[]
   /** Number of all changes: `names` is bounded and has each name once. */
   readonly count: number
-  /** The mode of the policies. Only an enforcing one sends signals or has calls fail. */
+  /** The mode of the policies. Only an enforcing one sends signals or makes calls fail. */
   readonly mode?: PolicyMode | undefined
   /** The mode before, of replaced policies whose mode has changed. */
   readonly modeBefore?: PolicyMode | undefined

@@ -14,6 +14,7 @@ import { after, before, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { connect as connectTls } from 'node:tls'
 import { credentials } from '@grpc/grpc-js'
+import { LONG } from '../support/long.ts'
 import { createAuthority, withoutOpenssl } from '../support/authority.ts'
 import { Folder } from '../unit/exporters/support/folder.ts'
 import * as h2 from '../unit/collector/api/support/frames.ts'
@@ -21,7 +22,7 @@ import type { Measures } from '../unit/collector/api/support/served.ts'
 import { TableClient } from '../unit/collector/api/support/tables.ts'
 
 const ANSWER_MS = 5000
-const ATTACK_MS = 500
+const ATTACK_MS = LONG ? 500 : 250
 const HELD_MS = 500
 /** `MAX_CONNECTIONS` of the listener, and those of the page. */
 const MAX_SOCKETS = 128 + 64

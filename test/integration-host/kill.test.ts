@@ -1,7 +1,7 @@
 /**
  * kill -9 under load, repeatedly, on the same folders. Events reported as on the disk or delivered arrive, in order;
  * duplicates had arrived shortly before a kill; the accounting balances in every report; every start succeeds.
- * 15 kills; KTRAIL_LONG=1: 200 (KTRAIL_KILLS), and the real collector before one of the sinks. KTRAIL_SEED chooses the moments.
+ * 10 kills; KTRAIL_LONG=1: 200 (KTRAIL_KILLS), twice as many events, and the real collector before one of the sinks. KTRAIL_SEED chooses the moments.
  * Audits of the sinks find what did not arrive and what arrived again, but for the lost ends of killed runs.
  */
 import assert from 'node:assert/strict'
@@ -18,13 +18,13 @@ import { Collector, collectorProgram } from '../support/otlp/collector.ts'
 import { seqOf } from '../support/otlp/decode.ts'
 import type { LogsRequest } from '../support/otlp/decode.ts'
 import { FakeSink, OK } from '../support/otlp/server.ts'
+import { LONG } from '../support/long.ts'
 import type { Answer, Script } from '../support/otlp/server.ts'
 import { Seeded } from '../simulation/spool/random.ts'
 import { typed } from '../unit/collector/cli/support/terminal.ts'
 import { Folder } from '../unit/exporters/support/folder.ts'
 
-const LONG = process.env['KTRAIL_LONG'] === '1'
-const KILLS = Number(process.env['KTRAIL_KILLS'] || (LONG ? 200 : 15))
+const KILLS = Number(process.env['KTRAIL_KILLS'] || (LONG ? 200 : 10))
 const SEED = Number(process.env['KTRAIL_SEED'] || 1)
 /** The cursor is stored every 200 ms, if the disk does its syncs at once. */
 const MOST_REPEATED_MS = 2000
@@ -108,7 +108,7 @@ test(`kill: ${KILLS} kills under load lose nothing that was on disk, and every s
   const { published, total, promises, notDurable, early } = await killAgain({
     kills: KILLS,
     seed: SEED,
-    eventsPerSecond: 2000,
+    eventsPerSecond: LONG ? 2000 : 1000,
     keeping: KEEPING,
     yaml: (run) => yamlOf(run, urls, folder.path),
     before: (run, last) => {

@@ -14,13 +14,14 @@ import type { ExporterReport } from '../support/delivery/protocol.ts'
 import { AuditedRecords, sumOf } from '../support/otlp/audited.ts'
 import { Collector, collectorProgram } from '../support/otlp/collector.ts'
 import { seqOf } from '../support/otlp/decode.ts'
+import { LONG } from '../support/long.ts'
 import { FakeSink, OK, partialSuccess, rpcStatus } from '../support/otlp/server.ts'
 import { typed } from '../unit/collector/cli/support/terminal.ts'
 import { Folder } from '../unit/exporters/support/folder.ts'
 
-const EVENTS_PER_SECOND = 2000
+const EVENTS_PER_SECOND = LONG ? 2000 : 1000
 /** Published while the sink is down. */
-const AWAY_EVENTS = 3000
+const AWAY_EVENTS = 1.5 * EVENTS_PER_SECOND
 const DEADLINE_MS = 30_000
 /** Events of a second: an exporter that holds no more has caught up. */
 const IN_HAND = EVENTS_PER_SECOND

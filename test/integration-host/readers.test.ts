@@ -15,13 +15,14 @@ import { ApiClient } from '../../collector/api/client.ts'
 import { GetEventsRequestSchema, GetEventsResponseSchema } from '../../collector/proto/tetragon/events_pb.js'
 import { FineGuidanceSensors } from '../../collector/proto/tetragon/sensors_pb.js'
 import type { Sample } from '../support/load/agent.ts'
+import { LONG } from '../support/long.ts'
 import { LoadedAgent } from '../support/load/child.ts'
 import { Folder } from '../unit/exporters/support/folder.ts'
 
 const PER_SECOND = 5000
 const READING = 25
 const SILENT = 25
-const SECONDS = 3
+const SECONDS = LONG ? 3 : 1.5
 /** Growth under load: the exporters' own needs, the queues and streams of the readers, and garbage that V8 has not collected. */
 const MOST_BYTES = 150e6
 /** Difference that is allowed after a collection. */

@@ -10,6 +10,7 @@ import { NODE_NAME } from '../../support/kafka/events.ts'
 import { readTopic } from '../../support/kafka/read-topic.ts'
 import { numberOf, reconcile } from '../../support/kafka/reconcile.ts'
 import { DEADLINE_MS, withCluster } from '../../support/kafka/rig.ts'
+import { LONG } from '../../support/long.ts'
 import { sumOf } from '../../support/otlp/audited.ts'
 import { typed } from '../../unit/collector/cli/support/terminal.ts'
 import type { Written } from '../../unit/collector/cli/support/terminal.ts'
@@ -18,8 +19,9 @@ import { Folder } from '../../unit/exporters/support/folder.ts'
 
 const RETRY = 'retry: { initial: 100ms, max: 1s }'
 const USER = { username: 'me', password: 'open-sesame' }
-const FIRST_RUN = 15_000
-const SECOND_RUN = 5_000
+const THIRD = LONG ? 5000 : 1000
+const FIRST_RUN = 3 * THIRD
+const SECOND_RUN = THIRD
 
 const UNTRUSTED = /self.signed|SELF_SIGNED|UNABLE_TO_|unable to verify/i
 const HAS_IPV6 = Object.values(networkInterfaces()).some((own) => own?.some(({ address }) => address === '::1'))
@@ -37,15 +39,15 @@ test('kafka by config: with a spool, restarts of the broker and of the agent nei
     const spool = `spool: { dir: ${folder.path}, min_free: 0B, fsync: batch }`
     const keys = `brokers: ["${cluster.brokers[0]}"], topic: events, key: exec_id, ${RETRY}, ${spool}`
     const first = await started(keys, 'e1')
-    await publish(first, 0, 5000)
-    await until('the first third is delivered', () => delivered(first) === 5000, DEADLINE_MS)
-    await publish(first, 5000, 7000)
+    await publish(first, 0, THIRD)
+    await until('the first third is delivered', () => delivered(first) === THIRD, DEADLINE_MS)
+    await publish(first, THIRD, 1.4 * THIRD)
     const restarted = cluster.kill(1).then(() => cluster.restart(1))
-    await publish(first, 7000, 10_000)
+    await publish(first, 1.4 * THIRD, 2 * THIRD)
     await restarted
-    await until('the second third is delivered', () => delivered(first) === 10_000, DEADLINE_MS)
+    await until('the second third is delivered', () => delivered(first) === 2 * THIRD, DEADLINE_MS)
     await cluster.kill(1)
-    await publish(first, 10_000, FIRST_RUN)
+    await publish(first, 2 * THIRD, FIRST_RUN)
     await first.stop(500)
     assert.equal(imbalance(first), 0)
     assert.ok(delivered(first) < FIRST_RUN, 'nothing was left for the second run')

@@ -16,7 +16,7 @@ import { until } from '../../unit/exporters/support/fake-clock.ts'
 import { Folder } from '../../unit/exporters/support/folder.ts'
 import type { KafkaConfig } from '../../../exporters/sinks/kafka/client/connection.ts'
 
-const EVENTS = SKIP_LONG === false ? 50_000 : 10_000
+const EVENTS = SKIP_LONG === false ? 50_000 : 4000
 
 const warnings: string[] = []
 process.on('warning', ({ name, message }) => warnings.push(`${name}: ${message}`))

@@ -9,6 +9,7 @@ import { DEADLINE_MS, withCluster } from '../../support/kafka/rig.ts'
 import { Collector, collectorProgram } from '../../support/otlp/collector.ts'
 import { requestFromProtobuf, seqOf } from '../../support/otlp/decode.ts'
 import type { LogRecord, LogsRequest } from '../../support/otlp/decode.ts'
+import { LONG } from '../../support/long.ts'
 import { FakeSink } from '../../support/otlp/server.ts'
 import { until } from '../../unit/exporters/support/fake-clock.ts'
 
@@ -16,7 +17,7 @@ const found = await collectorProgram()
 const skip = 'missing' in found ? found.missing : false
 const program = 'program' in found ? found.program : ''
 
-const EVENTS = 6000
+const EVENTS = LONG ? 6000 : 2000
 const json = createJsonEncoder({ nodeName: NODE_NAME })
 const all = Array.from({ length: EVENTS }, (_, seq) => seq)
 

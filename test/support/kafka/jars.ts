@@ -36,7 +36,15 @@ export const forJava = (
   jars: string,
   megabytes: number,
   classes = `-XX:SharedArchiveFile=${loadedClasses(jars)}`,
-): string[] => [`-Xmx${megabytes}m`, '-XX:TieredStopAtLevel=1', '-Xlog:disable', classes, '-cp', `${jars}/*`]
+): string[] => [
+  `-Xmx${megabytes}m`,
+  '-XX:TieredStopAtLevel=1',
+  '-XX:+UseSerialGC',
+  '-Xlog:disable',
+  classes,
+  '-cp',
+  `${jars}/*`,
+]
 
 let found: Promise<Jars> | undefined
 

@@ -22,10 +22,12 @@ const MOST_EXPOSED = 3
 const LATER = '99.0.0'
 /** Without a sync for each of the thousands of files. */
 const INSTALL = ['--force-unsafe-io', '--install']
-/** The npm packages of others: most of the package's 4,000 files. A guest takes two minutes to unpack them. */
-const NPM_PACKAGES = /^\/usr\/lib\/ktrail\/node_modules\/(?!@ktrail|\.ktrail)/
+/** Node and the npm packages of others: most of the package's bytes and of its 4,000 files. A guest takes minutes to unpack them. */
+const OTHERS = /^\/usr\/lib\/ktrail\/(node$|node\/|node_modules\/(?!@ktrail|\.ktrail))/
+/** Without CAP_SYS_ADMIN. */
+const FOUR = '[Service]\nCapabilityBoundingSet=\nCapabilityBoundingSet=CAP_BPF CAP_PERFMON CAP_SYS_PTRACE CAP_SYSLOG\n'
 
-/** The package with a later version, whole and without the npm packages. */
+/** The package with a later version, whole and without the programs of others. */
 function laterPackages(deb: string): readonly [whole: string, lean: string] {
   const folder = path.join(SCRATCH, `deb-${LATER}`)
   run('rm', ['-rf', folder])
@@ -41,15 +43,16 @@ function laterPackages(deb: string): readonly [whole: string, lean: string] {
   const whole = build('whole')
   const modules = path.join(folder, 'usr/lib/ktrail/node_modules')
   for (const name of readdirSync(modules))
-    if (NPM_PACKAGES.test(`/usr/lib/ktrail/node_modules/${name}`)) rmSync(path.join(modules, name), { recursive: true })
+    if (OTHERS.test(`/usr/lib/ktrail/node_modules/${name}`)) rmSync(path.join(modules, name), { recursive: true })
+  rmSync(path.join(folder, 'usr/lib/ktrail/node'), { recursive: true })
   return [whole, build('lean')]
 }
 
-/** The npm packages stay when dpkg replaces the installed package by one without them. */
-function keepNpmPackages(root: FreshRoot): void {
+/** Programs of others stay when dpkg replaces the installed package by one without them. */
+function keepOthers(root: FreshRoot): void {
   const list = path.join(root.folder, 'var/lib/dpkg/info/ktrail.list')
   const lines = readFileSync(list, 'utf8').split('\n')
-  const kept = lines.filter((line) => !NPM_PACKAGES.test(line))
+  const kept = lines.filter((line) => !OTHERS.test(line))
   assert.ok(kept.length < lines.length / 2)
   writeFileSync(list, kept.join('\n'))
 }
@@ -101,7 +104,7 @@ describe('Debian package', () => {
     using root = new FreshRoot('bookworm')
     const [mine = ''] = root.add([deb, lean])
     root.run('dpkg', ...INSTALL, mine)
-    keepNpmPackages(root)
+    keepOthers(root)
     const unit = '/usr/lib/systemd/system/ktrail.service'
     const security = root.run('systemd-analyze', 'security', '--offline=true', '--no-pager', unit)
     const exposure = Number(/Overall exposure level for ktrail\.service: (\d+\.\d+)/.exec(security)?.[1])
@@ -110,6 +113,9 @@ describe('Debian package', () => {
     root.boot('5.10', 'test/systemd/start.test.ts')
     // The next boot writes its own events.
     rmSync(path.join(root.folder, 'var/log/ktrail'), { recursive: true })
+    const dropIns = path.join(root.folder, 'etc/systemd/system/ktrail.service.d')
+    mkdirSync(dropIns)
+    writeFileSync(path.join(dropIns, '90-four.conf'), FOUR)
     root.boot('6.1', 'test/systemd/unit.test.ts')
   })
 

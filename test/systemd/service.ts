@@ -1,6 +1,8 @@
 /** The installed service, as systemd and its exporter's file show it. */
-import { execFileSync, spawnSync } from 'node:child_process'
+import assert from 'node:assert/strict'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { createInterface } from 'node:readline'
 import { setTimeout } from 'node:timers/promises'
 import { until } from '../e2e/support/wait.ts'
 
@@ -45,13 +47,25 @@ export function accesses(): Access[] {
 /** Time for two starts of the agent on a busy machine. */
 const STARTS_MS = 300_000
 
-/** Checks twice a second, because each check may be a program, which the agent records. */
+/** Checks once a second: each check may be a program, which costs the guest a tenth of a second, and which the agent records. */
 export const eventually = (what: string, look: () => boolean): Promise<unknown> => {
   const looks = async (): Promise<boolean> => {
-    await setTimeout(500)
+    await setTimeout(1000)
     return look()
   }
   return until(what, looks, { ms: STARTS_MS })
+}
+
+/** Waits for a line in the journal, among so many earlier ones and those that come. One program, where a look each second would be many. */
+export async function logged(what: RegExp, earlier: 'all' | 0 = 'all'): Promise<void> {
+  const follow = ['-u', 'ktrail', '-o', 'cat', '--follow', '--lines', String(earlier)]
+  const journalctl = spawn('journalctl', follow, { stdio: ['ignore', 'pipe', 'inherit'], timeout: STARTS_MS })
+  try {
+    for await (const line of createInterface({ input: journalctl.stdout })) if (what.test(line)) return
+  } finally {
+    journalctl.kill()
+  }
+  assert.fail(`no line ${what} in the journal within ${STARTS_MS} ms: ${journal()}`)
 }
 
 export const seen = (what: string): Promise<unknown> =>

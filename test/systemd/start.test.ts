@@ -8,7 +8,7 @@ import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { listeningPorts, Sigusr1 } from '../support/sigusr1.ts'
-import { CAPABILITIES, byPerfEvents, check, eventually, journal, kernel, run, seen, show } from './service.ts'
+import { CAPABILITIES, byPerfEvents, check, eventually, journal, kernel, logged, run, seen, show } from './service.ts'
 
 /** It is attached as a perf event. */
 const TRACEPOINT = `apiVersion: cilium.io/v1alpha1
@@ -52,7 +52,7 @@ describe(`unit on ${kernel}`, () => {
     async () => {
       const file = '/etc/ktrail/policies/tracepoint.yaml'
       writeFileSync(file, TRACEPOINT)
-      await eventually('its refusal', () => /policy refused.*cannot attach tracepoint/.test(journal()))
+      await logged(/policy refused.*cannot attach tracepoint/)
       const [, command = ''] = /cannot attach tracepoint.*or run `(sysctl [^`]*)`/.exec(journal()) ?? []
       assert.equal(command, 'sysctl kernel.perf_event_paranoid=2')
       const { status, text } = check()
@@ -67,7 +67,7 @@ describe(`unit on ${kernel}`, () => {
       )
       run('sh', '-c', command)
       run('systemctl', 'reload', 'ktrail')
-      await eventually('the policy', () => /policy added.*tracepoint/.test(journal()))
+      await logged(/policy added.*tracepoint/)
       assert.equal(check().status, 0)
     },
   )

@@ -68,7 +68,13 @@ __noinline int add_open(__u32 slot, __u32 node, __u32 open, __u64 word, __u32 le
 	return 0;
 }
 
-/* Adds the selectors that the tree has along the path's components; `word` and `len`: of the first one. */
+/* The dentry of a component of the path that was walked, counted from the root. */
+static __always_inline struct dentry *walked(struct scratch *s, __u32 level)
+{
+	return TYPED(dentry, s->ring[(s->top.depth - 1 - level) & (TOP_MAX - 1)]);
+}
+
+/* Adds the selectors that the tree has along the path's components behind the shared ones; `word` and `len`: of the first one there. */
 __noinline int add_prefixes(__u32 slot, __u64 word, __u32 len)
 {
 	struct scratch *s = scratch_of(slot);
@@ -81,17 +87,11 @@ __noinline int add_prefixes(__u32 slot, __u64 word, __u32 len)
 	if (!s)
 		return 0;
 	depth = s->top.depth;
-	for (level = 0; level < PREFIX_PARTS; level++) {
+	for (level = wanted->nshared; level < PREFIX_PARTS; level++) {
 		if (level >= depth || !node.id)
 			break;
-		if (level == 0 && wanted->only.len) {
-			if (word != wanted->only.word || len != wanted->only.len)
-				break;
-			node = (struct node){ wanted->only_to.id, wanted->only_to.here, wanted->only_to.below, wanted->only_to.open };
-			continue;
-		}
-		if (level > 0)
-			word = component_of(TYPED(dentry, s->ring[(depth - 1 - level) & (TOP_MAX - 1)]), &len);
+		if (level > wanted->nshared)
+			word = component_of(walked(s, level), &len);
 		key.node = node.id;
 		key.len = len;
 		key.word = word;
@@ -106,17 +106,46 @@ __noinline int add_prefixes(__u32 slot, __u64 word, __u32 len)
 	return 0;
 }
 
-/* As add_prefixes; if all values are one folder at the root, the rest of the path is not read. */
-static __always_inline void add_first(__u32 slot, const volatile struct hook *hook, struct scratch *s, __u64 word, __u32 len)
+/*
+ * Whether the path has the components that all values begin with, or may have one of several first ones. The last shared one comes first: a neighbour of a
+ * wanted folder, and most other paths, differ there. `first` is the path's first component.
+ */
+static __always_inline bool may_be_wanted(const volatile struct path_screen *wanted, struct scratch *s, struct dentry *first)
+{
+	__u32 n = wanted->nshared, i, len;
+
+	if (!n)
+		return wanted->first >> first_bit(component_of(first, &len)) & 1;
+	if ((n > 1 && s->top.depth < n) || !is_shared(n == 1 ? first : walked(s, n - 1), &wanted->shared[0]))
+		return false;
+	for (i = 1; i < SHARED_MAX; i++) {
+		if (i >= n)
+			break;
+		if (!is_shared(walked(s, n - 1 - i), &wanted->shared[i]))
+			return false;
+	}
+	return true;
+}
+
+/* Adds the selectors of whole values and prefixes to a path that may be wanted. */
+static __always_inline void add_wanted(__u32 slot, const volatile struct hook *hook, struct scratch *s)
 {
 	const volatile struct path_screen *wanted = &hook->path;
+	__u32 len, set = EMPTY_SET;
+	__u64 word;
 
-	if (!wanted->only.len || wanted->only_to.id)
-		add_prefixes(slot, word, len);
-	else if (word != wanted->only.word || len != wanted->only.len)
-		set_add(s->left, hook->words, wanted->root.below);
-	else
-		set_add(s->left, hook->words, s->top.depth > 1 ? wanted->only_to.below : wanted->only_to.here);
+	if (s->top.depth == wanted->nshared) {
+		set = wanted->root.here;
+	} else if (!wanted->root.id) {
+		/* Every path behind the shared components is wanted, or none. */
+		set = wanted->root.below;
+	} else {
+		word = component_of(walked(s, wanted->nshared), &len);
+		if (wanted->first >> first_bit(word) & 1)
+			add_prefixes(slot, word, len);
+		return;
+	}
+	set_add(s->left, hook->words, set);
 }
 
 /* Adds the selectors for paths that end as this one does. */
@@ -156,10 +185,11 @@ static __always_inline bool judge_path(__u32 slot, const volatile struct hook *h
 {
 	const volatile struct path_screen *wanted = &hook->path;
 	struct dentry *first = walk_top(at, root_of(task), &s->top, s->ring);
-	__u32 words = hook->words, len;
-	__u64 word;
-	bool known;
+	__u32 words = hook->words, n = wanted->nshared;
+	bool found = first && may_be_wanted(wanted, s, first);
 
+	if (first && !found && !wanted->suffixes && !wanted->others)
+		return false;
 	if (wanted->others)
 		set_copy(s->left, words, wanted->others);
 	else
@@ -170,13 +200,13 @@ static __always_inline bool judge_path(__u32 slot, const volatile struct hook *h
 		set_add(s->left, words, wanted->all);
 		return true;
 	}
-	word = component_of(first, &len);
-	known = wanted->first >> first_bit(word) & 1;
-	if (!known && !wanted->suffixes && !wanted->others)
-		return false;
-	s->first = (struct component){ word, len };
-	if (known)
-		add_first(slot, hook, s, word, len);
+	if (found)
+		add_wanted(slot, hook, s);
+	/* The record begins with it. */
+	if (found && n && n <= SHARED_MAX)
+		s->first = (struct component){ wanted->shared[n - 1].word, wanted->shared[n - 1].len };
+	else
+		s->first.word = component_of(first, &s->first.len);
 	if (wanted->suffixes)
 		add_suffixes(slot);
 	return true;

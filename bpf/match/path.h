@@ -6,8 +6,9 @@
  * The screen of a path: which selectors may match it, by pointers, lengths and the first or last bytes of names. It
  * passes more than the selectors match, never less; whether a path matches is decided by its text (call/text.h).
  *
- * The wanted values are one tree of components, kept as a hash of its edges. A call descends it from the root along the
- * path's own components: its cost depends on how far the path goes along with a value, not on the number of values.
+ * The wanted values are one tree of components. Components that all values begin with are constants: a path without them
+ * costs one comparison, with the deepest of them. Where the tree branches, it is a hash of edges, and a call descends it
+ * along the path's own components. So the cost depends on how far the path follows a value, not on the number of values.
  */
 
 #include "../vmlinux/kernel.h"
@@ -16,6 +17,7 @@
 
 enum path_limit {
 	PREFIX_PARTS = 7,   /* components that the tree knows of a value */
+	SHARED_MAX = 6,     /* components that all values begin with */
 	EDGE_OPEN_MAX = 8,  /* bytes compared of an unfinished component */
 	EDGE_OPEN = 1 << 31,
 	NO_ARG = 0xff,
@@ -41,8 +43,16 @@ struct node {
 
 MAP(HASH, edges, struct edge, struct node, 1);
 
+/* A component that every value begins with. */
+struct shared_component {
+	__u64 word;  /* as of an edge */
+	__u64 mask;  /* bytes of the word that are part of the name */
+	__u32 len;
+	__u32 reserved;
+};
+
 struct path_screen {
-	__u64 first;      /* bit first_bit(word): a value begins with such a component. All bits: only the tree decides */
+	__u64 first;      /* bit first_bit(word): an edge begins at `root` with such a component. All bits: only the tree decides */
 	__u8 param;       /* the parameter that is screened; NO_ARG: none */
 	__u8 type;        /* enum arg_type that is_file */
 	__u16 suffix_open; /* as node.open, for ends of the last component */
@@ -50,10 +60,9 @@ struct path_screen {
 	__u32 suffixes;   /* set of the selectors with a Postfix */
 	__u32 all;        /* set of the selectors with a filter on this path */
 	__u32 others;     /* set of the other selectors, which no path rejects */
-	struct node root;
-	__u32 reserved;
-	struct edge only; /* the only edge at the root, which saves a look-up; len 0: the root has several edges, or none */
-	struct node only_to;
+	struct node root; /* the node where the tree branches, or its only value ends */
+	__u32 nshared;    /* number of components that all values begin with: from / to `root` */
+	struct shared_component shared[SHARED_MAX]; /* those components, the deepest first */
 };
 
 /* The first n bytes of a word. */
@@ -72,6 +81,14 @@ static __always_inline __u64 component_of(struct dentry *dentry, __u32 *len)
 {
 	*len = FIELD(dentry, d_name.len);
 	return first_of(bytes_at((__u64)FIELD(dentry, d_name.name)), *len);
+}
+
+/* Whether a name is this one, as far as the tree knows names. Most others have another length. */
+static __always_inline bool is_shared(struct dentry *dentry, const volatile struct shared_component *shared)
+{
+	if (FIELD(dentry, d_name.len) != shared->len)
+		return false;
+	return (bytes_at((__u64)FIELD(dentry, d_name.name)) & shared->mask) == shared->word;
 }
 
 #endif

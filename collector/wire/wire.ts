@@ -3,8 +3,6 @@
  * A struct is the offsets of its members in bytes, and its size as `bytes`. Constants of an enum have their C names, except where they
  * are looked up by name.
  */
-export const CPU_STATE = { seq: 0, counters: 8, bytes: 112 } as const
-export const PROCESS = { startNs: 0, parentStartNs: 8, parentTgid: 16, forked: 20, cgroupId: 24, bytes: 32 } as const
 export const SELECTOR = {
   policyHook: 0,
   index: 4,
@@ -51,6 +49,8 @@ export const PROGRAM_KEY = { bits: 0, table: 4, text: 5, bytes: 260 } as const
 export const PROGRAM_VALUE = { len: 0, begins: 8, is: 72, bytes: 136 } as const
 export const PROGRAM_END_KEY = { bits: 0, table: 4, text: 8, bytes: 136 } as const
 export const PID_KEY = { table: 0, pid: 4, bytes: 8 } as const
+export const CPU_STATE = { seq: 0, counters: 8, bytes: 112 } as const
+export const PROCESS = { startNs: 0, parentStartNs: 8, parentTgid: 16, forked: 20, cgroupId: 24, bytes: 32 } as const
 export const PRIVILEGES = { sinceNs: 0, capabilities: 8, namespaces: 32, bytes: 72 } as const
 export const WORKLOAD = { holds: 0, kind: 64, partial: 68, bytes: 72 } as const
 export const JOIN_KEY = { thread: 0, sp: 8, hook: 16, bytes: 24 } as const
@@ -83,8 +83,8 @@ export const HOOK = {
   params: 217,
   fields: 222,
   path: 248,
-  files: 328,
-  bytes: 376,
+  files: 440,
+  bytes: 488,
 } as const
 export const WANTED_VALUE = {
   param: 0,
@@ -112,10 +112,11 @@ export const PATH_SCREEN = {
   all: 20,
   others: 24,
   root: 28,
-  only: 48,
-  onlyTo: 64,
-  bytes: 80,
+  nshared: 44,
+  shared: 48,
+  bytes: 192,
 } as const
+export const SHARED_COMPONENT = { word: 0, mask: 8, len: 16, bytes: 24 } as const
 export const FILE_SCREEN = { wanted: 0, param: 8, type: 9, places: 10, others: 12, place: 16, bytes: 24 } as const
 export const EVENT_HEADER = {
   size: 0,
@@ -417,6 +418,7 @@ export const SUFFIX_KEY_BYTES = 128
 export const AUTOMATON_FOUND = 65535
 export const AUTOMATON_ROUND = 64
 export const PREFIX_PARTS = 7
+export const SHARED_MAX = 6
 export const EDGE_OPEN_MAX = 8
 export const EDGE_OPEN = 2147483648
 export const NO_ARG = 255

@@ -6,6 +6,7 @@ import { TYPES } from '../../../config/policy/arguments.ts'
 import { readsAtReturn } from '../../../config/policy/types/bytes.ts'
 import {
   ARG_TYPES,
+  SHARED_COMPONENT,
   FILES_MAX,
   FILE_DETAILS,
   FILE_SCREEN,
@@ -38,7 +39,7 @@ import { demandOf } from './screen.ts'
 import type { Demand } from './screen.ts'
 import { NO_FACTS, bitsOf, filesAsked, identityFiltersOn, isText, sameValue, selectorBytes } from './selector.ts'
 import type { HostFacts, PolicyHook, Row, Value } from './selector.ts'
-import { edgeKey, nodeBytes } from './tables.ts'
+import { nodeBytes } from './tables.ts'
 import type { Tables } from './tables.ts'
 
 /** A hook without selectors takes every call. */
@@ -290,9 +291,12 @@ function writePath(
   bytes.writeUInt16LE(tree.suffixOpen, at + PATH_SCREEN.suffixOpen)
   bytes.writeBigUInt64LE(tree.first, at + PATH_SCREEN.first)
   nodeBytes(tree.root).copy(bytes, at + PATH_SCREEN.root)
-  if (tree.only !== undefined) {
-    edgeKey(tree.only).copy(bytes, at + PATH_SCREEN.only)
-    nodeBytes(tree.only.to).copy(bytes, at + PATH_SCREEN.onlyTo)
+  bytes.writeUInt32LE(tree.shared.length, at + PATH_SCREEN.nshared)
+  for (const [i, { word, len }] of tree.shared.toReversed().entries()) {
+    const component = at + PATH_SCREEN.shared + i * SHARED_COMPONENT.bytes
+    bytes.writeBigUInt64LE(word, component + SHARED_COMPONENT.word)
+    bytes.writeUInt32LE(len, component + SHARED_COMPONENT.len)
+    bytes.fill(0xff, component + SHARED_COMPONENT.mask, component + SHARED_COMPONENT.mask + Math.min(len, 8))
   }
   return [...demands.values()].flatMap(({ decides }) => (decides === undefined ? [] : [decides]))
 }

@@ -1,10 +1,11 @@
 /**
  * The wanted paths of all selectors of a function as one tree of components (bpf/match/path.h): an edge is a component, a node has the
- * selectors that a path may match if it ends there or continues. A second, flat tree has the ends of paths.
+ * selectors that a path may match if it ends there or continues. Components that all paths begin with stand above the tree. A second, flat tree has the
+ * ends of paths.
  */
-import { EDGE_OPEN, EDGE_OPEN_MAX, PREFIX_PARTS } from '../../wire/wire.ts'
+import { EDGE_OPEN, EDGE_OPEN_MAX, PREFIX_PARTS, SHARED_MAX } from '../../wire/wire.ts'
 import type { Demand, Part, Prefix } from './screen.ts'
-import type { Edge, EdgeTarget, SetTable, Tables } from './tables.ts'
+import type { EdgeTarget, SetTable, Tables } from './tables.ts'
 
 interface Node {
   readonly id: number
@@ -12,18 +13,24 @@ interface Node {
   here: bigint
   below: bigint
   open: number
-  readonly edges: Map<string, { readonly word: bigint; readonly len: number; readonly to: Node }>
+  readonly edges: Map<string, Component & { readonly to: Node }>
+}
+
+/** A component by its first 8 bytes and its length. */
+export interface Component {
+  readonly word: bigint
+  readonly len: number
 }
 
 /** The constants of the screen of a path. */
 export interface PathTree {
+  /** The components that all values begin with, from the root of paths to that of the tree. */
+  readonly shared: readonly Component[]
   readonly root: EdgeTarget
   readonly suffix: number
   readonly suffixOpen: number
-  /** Bits of the first components, see `first_bit` in bpf/match/path.h. */
+  /** Bits of the root's edges, see `first_bit` in bpf/match/path.h. */
   readonly first: bigint
-  /** The root's edge, if it is the only one. */
-  readonly only: Edge | undefined
 }
 
 const ALL_BITS = 0xffff_ffff_ffff_ffffn
@@ -32,7 +39,7 @@ const GOLDEN = 0x9e37_79b9_7f4a_7c15n
 /** Adds the edges to `tables`. `demands`: the demand of each selector, by its bit. */
 export function writePathTree(demands: ReadonlyMap<number, Demand>, tables: Tables): PathTree {
   const node = (): Node => ({ id: ++tables.lastNode, here: 0n, below: 0n, open: 0, edges: new Map() })
-  const root = node()
+  let root = node()
   const ends = node()
   for (const [selector, { prefixes, suffixes }] of demands) {
     const bit = 1n << BigInt(selector)
@@ -43,15 +50,19 @@ export function writePathTree(demands: ReadonlyMap<number, Demand>, tables: Tabl
       else addOpen(ends, bytes, true, node).here |= bit
     }
   }
-  const at = tables.edges.length
+  const shared: Component[] = []
+  for (let only = onlyEdge(root); only !== undefined && shared.length < SHARED_MAX; only = onlyEdge(root)) {
+    shared.push(only)
+    root = only.to
+  }
   writeEdges(root, 0n, tables)
   writeEdges(ends, 0n, tables)
   return {
+    shared,
     root: target(root, 0n, tables.sets),
     suffix: ends.id,
     suffixOpen: ends.open,
     first: firstBits(root),
-    only: root.edges.size === 1 && root.open === 0 ? tables.edges[at] : undefined,
   }
 }
 
@@ -107,6 +118,12 @@ function writeEdges(from: Node, above: bigint, tables: Tables): void {
     tables.edges.push({ word, node: from.id, len, to: target(to, below, tables.sets) })
     writeEdges(to, below, tables)
   }
+}
+
+/** The edge with which everything that begins at this node goes on. */
+function onlyEdge(node: Node): (Component & { readonly to: Node }) | undefined {
+  const ends = node.here !== 0n || node.below !== 0n || node.open !== 0
+  return ends || node.edges.size !== 1 ? undefined : node.edges.values().next().value
 }
 
 function firstBits(root: Node): bigint {

@@ -15,6 +15,15 @@ import type { Measure } from '../support/result.ts'
 /** Where count.c writes. */
 const COUNTS = process.env['KTRAIL_BENCH_COUNTS'] ?? leaveOut('run it by make bench ONLY=instructions, which counts')
 const PATHS = ['/etc/ktrail-bench', '/tmp/x'] as const
+/** Where a file is that policies on a folder do not match. */
+const NEIGHBOURS = [
+  { name: 'in the folder', path: '/run/watched/f', folder: '/run/watched/' },
+  { name: 'in the folder beside it', path: '/run/other/f', folder: '/run/watched/' },
+  { name: 'in the folder above it', path: '/run/f', folder: '/run/watched/' },
+  { name: 'elsewhere', path: '/tmp/x', folder: '/run/watched/' },
+  { name: 'in the folder beside a deep one', path: '/run/a/b/c/e/f', folder: '/run/a/b/c/d/' },
+  { name: 'in the folder beside two', path: '/run/other/f', folder: '/run/watched/", "/run/seen/' },
+] as const
 /** Where the kernel has its modules, as /proc/kallsyms writes it. */
 const MODULES = 'ffffffffc0000000'
 const ROUNDS = QUICK ? 1 : 3
@@ -28,14 +37,15 @@ interface Count {
 }
 
 const facts = await readKernelFacts(kernelSymbols, kernelFunctions, realTime)
-using reader = await Reader.start(PATHS)
+const files = [...PATHS, ...NEIGHBOURS.map(({ path }) => path)]
+using reader = await Reader.start(files)
 let written = 0
 
 /** The least of some rounds, after one that warms up: interruptions only add to a round. */
-async function count(path: (typeof PATHS)[number]): Promise<Count> {
+async function count(file: number): Promise<Count> {
   let least: Count = { all: Infinity, programs: Infinity }
   for (let i = 0; i <= ROUNDS; i++) {
-    await reader.measure(PATHS.indexOf(path), BATCHES, CALLS)
+    await reader.measure(file, BATCHES, CALLS)
     const counts = readFileSync(join(COUNTS, String(written++)), 'utf8')
     if (i === 0) continue
     const found = perCall(counts)
@@ -77,8 +87,8 @@ async function added(
   const bound = loaded.hooks[0]?.mode
   if (bound === undefined || (mode !== 'auto' && bound !== mode)) return undefined
   const counts: Count[] = []
-  for (const [i, path] of PATHS.entries()) {
-    const { all, programs: ours } = await count(path)
+  for (const i of PATHS.keys()) {
+    const { all, programs: ours } = await count(i)
     counts.push({ all: all - (bare[i]?.all ?? 0), programs: ours })
   }
   await kernel.policies.change([loaded], [])
@@ -88,8 +98,23 @@ async function added(
   ]
 }
 
+/** Instructions that a policy on a folder adds, with return values, in the usual way; and of a pread without it. */
+async function beside(): Promise<Array<readonly [name: string, added: number, bare: number]>> {
+  using kernel = await openKernel(facts, 'auto', reader.pid)
+  const rows: Array<readonly [string, number, number]> = []
+  for (const [i, { name, folder }] of NEIGHBOURS.entries()) {
+    const file = PATHS.length + i
+    const without = await count(file)
+    const loaded = await kernel.policies.change([], [policyOf(true, folder)])
+    const { all } = await count(file)
+    await kernel.policies.change(loaded, [])
+    rows.push([name, all - without.all, without.all])
+  }
+  return rows
+}
+
 const bare: Count[] = []
-for (const path of PATHS) bare.push(await count(path))
+for (const file of PATHS.keys()) bare.push(await count(file))
 const found = [
   await added('auto', true),
   await added('kprobe.session', true),
@@ -104,6 +129,8 @@ const measures = found.flatMap(([name, counts]) =>
     unit: 'instructions added to a pread',
   })),
 )
+const neighbours = await beside()
+measures.push(...neighbours.map(([name, value]): Measure => ({ name, value, unit: 'instructions added to a pread' })))
 printResult('instructions', measures, [
   {
     title: `Kernel, instructions added to a one-byte pread (${bare.map(({ all }) => show(all)).join(' and ')} without a hook)`,
@@ -113,5 +140,11 @@ printResult('instructions', measures, [
       ...counts.flatMap(({ all, programs: ours }) => [show(all), show(ours)]),
     ]),
     notes: [`${SYMBOL} has the hook; the files are 2 deep. Counted by the emulator, so machines can be compared.`],
+  },
+  {
+    title: 'Kernel, instructions added to a one-byte pread by a policy on /run/watched/, by where the file is',
+    columns: ['', 'added', 'of a pread without a hook'],
+    rows: neighbours.map(([name, added, without]) => [name, show(added), (added / without).toFixed(2)]),
+    notes: [`${SYMBOL} has the hook, with its return value; /run is a tmpfs. The deep folder is /run/a/b/c/d/.`],
   },
 ])

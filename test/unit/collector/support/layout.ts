@@ -1,11 +1,12 @@
 /** Laid out hooks, read back by wire.ts. */
 import type { HookSpec } from '../../../../config/policy/policy.ts'
 import { hookBytes } from '../../../../collector/kernel/layout/hook.ts'
+import type { Component } from '../../../../collector/kernel/layout/path-tree.ts'
 import { emptyTables } from '../../../../collector/kernel/layout/tables.ts'
 import type { EdgeTarget, Tables } from '../../../../collector/kernel/layout/tables.ts'
 import {
   ARG_TYPES,
-  EDGE,
+  SHARED_COMPONENT,
   FILTER,
   HOOK,
   NODE,
@@ -122,8 +123,7 @@ export interface PathRead {
   readonly suffix: number
   readonly suffixOpen: number
   readonly root: EdgeTarget
-  /** The edge at the root, where no other is. */
-  readonly only: { readonly word: bigint; readonly len: number; readonly to: EdgeTarget } | undefined
+  readonly shared: readonly Component[]
 }
 
 const nodeIn = (bytes: Buffer): EdgeTarget => ({
@@ -135,8 +135,10 @@ const nodeIn = (bytes: Buffer): EdgeTarget => ({
 
 export function pathIn({ bytes, tables }: LaidOut): PathRead {
   const path = bytes.subarray(HOOK.path, HOOK.path + PATH_SCREEN.bytes)
-  const len = path.readUInt32LE(PATH_SCREEN.only + EDGE.len)
-  const to = nodeIn(path.subarray(PATH_SCREEN.onlyTo))
+  const shared = Array.from({ length: path.readUInt32LE(PATH_SCREEN.nshared) }, (_, i) => {
+    const component = path.subarray(PATH_SCREEN.shared + i * SHARED_COMPONENT.bytes)
+    return { word: component.readBigUInt64LE(SHARED_COMPONENT.word), len: component.readUInt32LE(SHARED_COMPONENT.len) }
+  }).toReversed()
   return {
     param: path[PATH_SCREEN.param] ?? -1,
     type: typeName(path[PATH_SCREEN.type]),
@@ -147,7 +149,7 @@ export function pathIn({ bytes, tables }: LaidOut): PathRead {
     suffix: path.readUInt32LE(PATH_SCREEN.suffix),
     suffixOpen: path.readUInt16LE(PATH_SCREEN.suffixOpen),
     root: nodeIn(path.subarray(PATH_SCREEN.root)),
-    only: len === 0 ? undefined : { word: path.readBigUInt64LE(PATH_SCREEN.only + EDGE.word), len, to },
+    shared,
   }
 }
 

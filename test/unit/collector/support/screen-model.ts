@@ -88,31 +88,30 @@ export class ScreenModel {
   }
 
   #byPath(path: RealPath): bigint {
-    const { all, others, first, suffixes } = this.#path
+    const { all, others, suffixes } = this.#path
     if (path.unfinished === true) return all | others
     const names = path.names.map((name) => Buffer.from(name))
-    const [top] = names
-    if (top === undefined) return others
-    let found = others
-    if (((first >> firstBit(firstOf(bytesAt(top, 0), top.length))) & 1n) === 1n) found |= this.#prefixes(names)
-    if (suffixes !== 0n) found |= this.#suffixes(path, names)
-    return found
+    if (names.length === 0) return others
+    const found = others | this.#prefixes(names)
+    return suffixes === 0n ? found : found | this.#suffixes(path, names)
   }
 
   #prefixes(names: readonly Buffer[]): bigint {
-    const { root, only } = this.#path
+    const { shared, first, root } = this.#path
+    const words = names.map((name) => firstOf(bytesAt(name, 0), name.length))
+    if (!shared.every(({ word, len }, i) => word === words[i] && len === names[i]?.length)) return 0n
+    const next = words[shared.length]
+    if (next !== undefined && root.id !== 0 && ((first >> firstBit(next)) & 1n) === 0n) return 0n
     let node: EdgeTarget = root
     let found = 0n
-    let level = 0
+    let level = shared.length
     for (; level < PREFIX_PARTS && level < names.length; level++) {
-      const name = names[level] ?? Buffer.alloc(0)
-      const word = firstOf(bytesAt(name, 0), name.length)
-      if (node.open !== 0) found |= this.#open(node.id, node.open, name.length, (n) => firstOf(word, n))
-      const constant = level === 0 ? only : undefined
-      const isOnly = constant?.word === word && constant.len === name.length
-      const next = constant === undefined ? this.#edges.get(`${node.id} ${name.length} ${word}`) : constant.to
-      if (next === undefined || (constant !== undefined && !isOnly)) break
-      node = next
+      const len = names[level]?.length ?? 0
+      const word = words[level] ?? 0n
+      if (node.open !== 0) found |= this.#open(node.id, node.open, len, (n) => firstOf(word, n))
+      const to = this.#edges.get(`${node.id} ${len} ${word}`)
+      if (to === undefined) break
+      node = to
     }
     return found | this.#set(level < names.length ? node.below : node.here)
   }

@@ -1,6 +1,7 @@
 /** Tables as lines that a reviewer of a golden file can follow with wire.ts. */
 import { EDGE_OPEN } from '../../../../collector/wire/wire.ts'
-import type { Edge, EdgeTarget, Tables } from '../../../../collector/kernel/layout/tables.ts'
+import type { Component } from '../../../../collector/kernel/layout/path-tree.ts'
+import type { EdgeTarget, Tables } from '../../../../collector/kernel/layout/tables.ts'
 import { members, setIn } from './layout.ts'
 
 /** Eight bytes a line, without zeroes. */
@@ -14,7 +15,7 @@ export function dump(bytes: Buffer): string[] {
 }
 
 /** The bytes of an edge: of an open one with `…`, of a longer name with its length. */
-export function showWord({ word, len }: Edge): string {
+export function showWord({ word, len }: Component): string {
   const bytes = Buffer.alloc(8)
   bytes.writeBigUInt64LE(word)
   // The bytes of an end are the upper ones.

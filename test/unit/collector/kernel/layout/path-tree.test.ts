@@ -35,7 +35,7 @@ function show({ tree, tables }: ReturnType<typeof treeOf>): string[] {
         visit(way.endsWith('/') || way === '$' ? way + showWord(edge) : `${way}/${showWord(edge)}`, edge.to)
     }
   }
-  visit('/', tree.root)
+  visit(`/${tree.shared.map(showWord).join('/')}`, tree.root)
   visit('$', { id: tree.suffix, here: 0, below: 0, open: tree.suffixOpen })
   return lines.filter((line) => line !== '$ = {} > {}')
 }
@@ -43,8 +43,8 @@ function show({ tree, tables }: ReturnType<typeof treeOf>): string[] {
 const TREES: ReadonlyArray<readonly [what: string, Filters, want: string[]]> = [
   ['everything below the root', [['Prefix', '/']], ['/ = {} > {0}']],
   ['a prefix inside a name', [['Prefix', '/etc']], ['/ = {} > {} open 3', '/etc… = {0} > {}']],
-  ['a folder', [['Prefix', '/etc/']], ['/ = {} > {}', '/etc = {} > {0}']],
-  ['one file', [['Equal', '/etc/passwd']], ['/ = {} > {}', '/etc = {} > {}', '/etc/passwd = {0} > {}']],
+  ['a folder', [['Prefix', '/etc/']], ['/etc = {} > {0}']],
+  ['one file', [['Equal', '/etc/passwd']], ['/etc/passwd = {0} > {}']],
   [
     'what a node allows, all below it allow',
     [
@@ -53,7 +53,6 @@ const TREES: ReadonlyArray<readonly [what: string, Filters, want: string[]]> = [
       ['Prefix', '/etc/ssh/k'],
     ],
     [
-      '/ = {} > {}',
       '/etc = {} > {0}',
       '/etc/passwd = {0 1} > {0}',
       '/etc/ssh = {0} > {0} open 1',
@@ -98,17 +97,7 @@ const TREES: ReadonlyArray<readonly [what: string, Filters, want: string[]]> = [
       ['Prefix', '/1/2/3/4/5/6/7/8/9/'],
       ['Prefix', '/1/2/3/4/5/6/7'],
     ],
-    [
-      '/ = {} > {}',
-      '/1 = {} > {}',
-      '/1/2 = {} > {}',
-      '/1/2/3 = {} > {}',
-      '/1/2/3/4 = {} > {}',
-      '/1/2/3/4/5 = {} > {}',
-      '/1/2/3/4/5/6 = {} > {} open 1',
-      '/1/2/3/4/5/6/7 = {0} > {1 2 3 4}',
-      '/1/2/3/4/5/6/7… = {5} > {}',
-    ],
+    ['/1/2/3/4/5/6 = {} > {} open 1', '/1/2/3/4/5/6/7 = {0} > {1 2 3 4}', '/1/2/3/4/5/6/7… = {5} > {}'],
   ],
   [
     'ends of names, and whole last names',
@@ -164,11 +153,7 @@ const TREES: ReadonlyArray<readonly [what: string, Filters, want: string[]]> = [
     ],
     ['/ = {} > {}'],
   ],
-  [
-    'one selector with one way twice',
-    [['Prefix', '/a/', '/a/', '/a/b/']],
-    ['/ = {} > {}', '/a = {} > {0}', '/a/b = {0} > {0}'],
-  ],
+  ['one selector with one way twice', [['Prefix', '/a/', '/a/', '/a/b/']], ['/a = {} > {0}', '/a/b = {0} > {0}']],
 ]
 
 for (const [what, filters, want] of TREES) {
@@ -202,13 +187,13 @@ for (const [what, filters, first] of FIRST) {
 
 test('path tree: trees of several functions share the tables, not the nodes', () => {
   const tables = emptyTables()
-  const demand = demandOf({ matchArgs: [filter(0, 'Prefix', ['/etc/ssh/'])] }, 0)
+  const demand = demandOf({ matchArgs: [filter(0, 'Prefix', ['/etc/ssh/', '/var/'])] }, 0)
   assert.ok(demand !== undefined)
   const trees = [0, 1].map(() => writePathTree(new Map([[0, demand]]), tables))
   const ids = [...trees.flatMap(({ root, suffix }) => [root.id, suffix]), ...tables.edges.map(({ to }) => to.id)]
   // 0: nothing is below.
   const inner = ids.filter((id) => id !== 0)
-  assert.deepEqual([ids.length, inner.length, new Set(inner).size], [8, 6, 6])
+  assert.deepEqual([ids.length, inner.length, new Set(inner).size], [10, 6, 6])
 })
 
 test('path tree: of several filters on the path, the tree has the one with the fewest values', () => {
@@ -217,9 +202,12 @@ test('path tree: of several filters on the path, the tree has the one with the f
   assert.deepEqual(demandOf({ matchArgs }, 0), { prefixes: [], suffixes, decides: undefined })
 })
 
-test('path tree: an edge that is the only one at the root is a constant too', () => {
-  const rows: ReadonlyArray<readonly [filters: Filters, only: string | undefined]> = [
+test('path tree: components that all values begin with are constants', () => {
+  const rows: ReadonlyArray<readonly [filters: Filters, shared: string]> = [
     [[['Prefix', '/etc/']], 'etc'],
+    [[['Prefix', '/run/watched/']], 'run/watched'],
+    [[['Equal', '/run/watched']], 'run/watched'],
+    [[['Equal', '/etc/ssh/a', '/etc/ssh/b']], 'etc/ssh'],
     [
       [
         ['Prefix', '/etc/ssh/'],
@@ -228,13 +216,21 @@ test('path tree: an edge that is the only one at the root is a constant too', ()
       ],
       'etc',
     ],
-    [[['Prefix', '/etc/', '/var/']], undefined],
-    [[['Prefix', '/etc']], undefined],
-    [[['Prefix', '/']], undefined],
-    [[['Postfix', '.c']], undefined],
+    [
+      [
+        ['Prefix', '/etc/'],
+        ['Prefix', '/etc/ssh/'],
+      ],
+      'etc',
+    ],
+    [[['Prefix', '/etc/ss']], 'etc'],
+    [[['Prefix', '/1/2/3/4/5/6/7/8/']], '1/2/3/4/5/6'],
+    [[['Prefix', '/etc/', '/var/']], ''],
+    [[['Prefix', '/etc']], ''],
+    [[['Prefix', '/']], ''],
+    [[['Postfix', '.c']], ''],
   ]
-  for (const [filters, only] of rows) {
-    const { tree } = treeOf(filters)
-    assert.equal(tree.only === undefined ? undefined : showWord(tree.only), only, JSON.stringify(filters))
+  for (const [filters, shared] of rows) {
+    assert.equal(treeOf(filters).tree.shared.map(showWord).join('/'), shared, JSON.stringify(filters))
   }
 })

@@ -6,7 +6,7 @@ import type { Hook, HookEvent } from '../../exporters/contract/event.ts'
 import type { Aggregation } from './calls/aggregates.ts'
 import { valueIndex } from '../kernel/layout/hook.ts'
 import type { NamedPath } from './arguments/files.ts'
-import type { KnownHook } from './normalize.ts'
+import type { KnownHook } from './call.ts'
 import { returnPasses } from './return-filter.ts'
 import type { Returned } from './return-filter.ts'
 

@@ -178,7 +178,6 @@ export class Ingest implements Disposable {
       } else if (raw.op === 'hook') {
         const aggregation = (raw.flags & HOOK_AGGREGATES) === 0 ? undefined : this.hooks.aggregationOf(raw.hookId)
         if (aggregation !== undefined) aggregates.add(raw, event, aggregation, events)
-        else if (event.returned === undefined) events.push(event)
         else returns.add(raw, event, this.hooks.returnOf(raw.hookId, raw.selector), events)
       }
     })

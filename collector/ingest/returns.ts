@@ -4,7 +4,8 @@
  */
 import type { ArgumentType } from '../../config/policy/arguments.ts'
 import type { Argument, HookEvent, ProcessEvent } from '../../exporters/contract/event.ts'
-import type { CallEnd, PendingCall, RawHook, MapEnds } from '../wire/decode.ts'
+import type { CallEnd, PendingCall, MapEnds } from '../wire/decode.ts'
+import type { RawHook } from '../wire/hook-record.ts'
 import type { GoneThreads } from '../host/gone-threads.ts'
 import type { Returned } from './return-filter.ts'
 import { callKey } from '../kernel/joins.ts'
@@ -51,7 +52,7 @@ export class PendingReturns {
   add(raw: RawHook, event: HookEvent, kind: Returned, out: ProcessEvent[]): void {
     if ((raw.flags & HOOK_RETURN_FOLLOWS) === 0) {
       if ((raw.flags & HOOK_RETURN_MISSED) !== 0) this.missed++
-      if (event.returned === undefined || kind.passes?.(event.returned) !== false) out.push(event)
+      if (kind.passes === undefined || event.returned === undefined || kind.passes(event.returned)) out.push(event)
       return
     }
     const { tgid, tid, sec, nsec } = raw

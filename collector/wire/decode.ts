@@ -1,7 +1,7 @@
 /**
  * Ring bytes → raw events: numbers as from the kernel, texts as bytes, without policies or processes.
  * 64-bit values that are only compared stay two 32-bit halves: a bigint for each would cost more than the rest.
- * Hook records, nearly all of the records, share one object that is read immediately; one object each would be half of an event's allocations.
+ * Hook records, nearly all of the records, share one object that reads values on demand; one object each would be half of an event's allocations.
  */
 import {
   CGROUP_BODY,
@@ -22,8 +22,9 @@ import {
   HOOK_HAS_RETURN,
   RETURN_BODY,
 } from './wire.ts'
-import { padded, readValues } from './values.ts'
-import type { RawValue } from './values.ts'
+import { SharedHook, readBase, wordsOf } from './hook-record.ts'
+import type { HookRecord, RawBase } from './hook-record.ts'
+import { padded } from './values.ts'
 
 /** Many ring records in one buffer, back to back, each padded to 8 bytes. */
 export interface Chunk {
@@ -36,19 +37,6 @@ export interface Chunk {
 export interface StartKey {
   readonly lo: number
   readonly hi: number
-}
-
-interface RawBase {
-  readonly cpu: number
-  /** Per-CPU sequence. */
-  readonly seq: number
-  /** CLOCK_BOOTTIME. */
-  readonly sec: number
-  readonly nsec: number
-  readonly tgid: number
-  readonly tid: number
-  readonly startLo: number
-  readonly startHi: number
 }
 
 /** Names of cgroups that may be a container's, each with a final NUL, the process's own first (bpf/process/cgroup.h). */
@@ -118,17 +106,6 @@ export interface RawCgroup extends RawBase, CgroupNames {
   readonly gone: boolean
 }
 
-export interface RawHook extends RawBase {
-  readonly op: 'hook'
-  readonly hookId: number
-  readonly selector: number
-  /** `enum hook_flag` of bpf/event.h. */
-  readonly flags: number
-  /** Only the first `count` belong to this record. */
-  readonly values: readonly RawValue[]
-  readonly count: number
-}
-
 /** The end of a call. Thread, time of the entry and number together identify it. */
 export interface CallEnd {
   readonly tid: number
@@ -155,37 +132,18 @@ export interface RawReturn extends RawBase, CallEnd {
   readonly op: 'return'
 }
 
-export type RawEvent = RawExec | RawFork | RawMove | RawExit | RawCgroup | RawHook | RawReturn | RawData
+export type RawEvent = RawExec | RawFork | RawMove | RawExit | RawCgroup | HookRecord | RawReturn | RawData
 
-type Mutable<T> = { -readonly [K in keyof T]: T[K] }
-
-const hook: Mutable<RawHook> = {
-  op: 'hook',
-  cpu: 0,
-  seq: 0,
-  sec: 0,
-  nsec: 0,
-  tgid: 0,
-  tid: 0,
-  startLo: 0,
-  startHi: 0,
-  hookId: 0,
-  selector: 0,
-  flags: 0,
-  values: [],
-  count: 0,
-}
-const values: Array<Mutable<RawValue>> = []
-hook.values = values
+const hook = new SharedHook()
 
 /**
- * Calls `each` for every record of the chunk, in ring order. Texts are views into the chunk and valid as long as it is; a RawHook is valid
- * until `each` returns.
+ * Calls `each` for every record of the chunk, in ring order. Texts are views into the chunk and valid as long as it is; a HookRecord is valid
+ * until `each` returns, and after `seek`.
  * Returns the number of malformed records (impossible size, unknown type): 0 unless kernel and user space have different versions.
  */
 export function decodeChunk(chunk: Chunk, each: (event: RawEvent, bytes: Buffer) => void): number {
   const { bytes, length } = chunk
-  const words = new Uint32Array(bytes.buffer, bytes.byteOffset, length >>> 2)
+  const words = wordsOf(bytes)
   let malformed = 0
   let at = 0
   while (at + EVENT_HEADER.bytes <= length) {
@@ -209,12 +167,7 @@ function decodeRecord(bytes: Buffer, words: Uint32Array, at: number, size: numbe
   const end = at + size
   switch (meta & 0xff) {
     case EVENT_HOOK:
-      readBase(hook, words, word)
-      hook.hookId = words[word + 10] ?? 0
-      hook.selector = (words[word + 11] ?? 0) & 0xffff
-      hook.flags = (words[word + 11] ?? 0) >>> 16
-      hook.count = readValues(values, words, body, end, (meta >>> 8) & 0xff)
-      return hook
+      return hook.read(words, at)
     case EVENT_EXEC:
       return end - body < EXEC_BODY.bytes
         ? undefined
@@ -276,17 +229,6 @@ function decodeRecord(bytes: Buffer, words: Uint32Array, at: number, size: numbe
     default:
       return undefined
   }
-}
-
-function readBase(into: Mutable<RawBase>, words: Uint32Array, word: number): void {
-  into.cpu = (words[word + 1] ?? 0) >>> 16
-  into.seq = (words[word + 2] ?? 0) + (words[word + 3] ?? 0) * 0x1_0000_0000
-  into.sec = words[word + 4] ?? 0
-  into.nsec = words[word + 5] ?? 0
-  into.tgid = words[word + 6] ?? 0
-  into.tid = words[word + 7] ?? 0
-  into.startLo = words[word + 8] ?? 0
-  into.startHi = words[word + 9] ?? 0
 }
 
 function baseOf(words: Uint32Array, word: number): RawBase {

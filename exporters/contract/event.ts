@@ -113,9 +113,18 @@ interface ArgumentBase {
   readonly field: string
 }
 
+/** A text in a buffer, not decoded: it may have bytes that are not UTF-8. */
+export interface TextBytes {
+  readonly bytes: Uint8Array
+  readonly from: number
+  readonly to: number
+}
+
 /** `file_arg`, `path_arg` */
 export interface FileArgument extends ArgumentBase {
   readonly kind: 'file'
+  /** The bytes of `path` if it is decoded on demand. */
+  readonly utf8?: TextBytes
   /** '' for a pathless file (pipe, socket, the task's root): the JSON then has no `path` key. */
   readonly path: string
   /** Exact bytes, only when `path` could not hold them. */
@@ -249,6 +258,8 @@ export interface HookEvent extends ProcessEventBase {
   /** Values of the calling task; undefined if the policy requests none. */
   readonly data?: readonly Argument[] | undefined
   readonly returned: Argument | undefined
+  /** The values above for immediate reading: the next call, of any event, overwrites them. Absent: the event has only its own. */
+  view?(): Pick<HookEvent, 'args' | 'data' | 'returned'>
   /** The functions that led to the call, the innermost first; absent if the policy does not request them, or the kernel has none. */
   readonly kernelStack?: readonly StackFrame[]
   readonly userStack?: readonly StackFrame[]
@@ -272,6 +283,12 @@ export type Event = ProcessEvent | AgentEvent
 
 export function isHookEvent(event: Event): event is HookEvent {
   return event.type === 'process_kprobe' || event.type === 'process_lsm' || event.type === 'process_tracepoint'
+}
+
+/** A changed copy. A spread alone would lose values that the event reads on demand. */
+export function changed(event: HookEvent, change: Partial<HookEvent>): HookEvent {
+  const { args, data, returned } = event
+  return { ...event, args, data, returned, ...change }
 }
 
 /** Subsystem and event of a tracepoint. */

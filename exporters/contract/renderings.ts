@@ -12,11 +12,22 @@ export const ARRAY_BYTES = 260
 /** An entry larger than this part of the limit is not cached, so the four slots of a process take at most a quarter. */
 const LARGEST = 16
 
+/** The processes of a call in JSON: values that differ between calls of a process, and the bytes once two calls in a row had the same. */
+export interface Caller {
+  readonly start: Uint8Array
+  readonly parent: Uint8Array | undefined
+  readonly refcnt: number
+  readonly tid: number
+  readonly bytes?: Uint8Array
+}
+
 /** Renderings of one process. A slot may become empty at any time; only the encoder that owns it uses it. */
 export class Rendered {
   /** `exporters/encoding/json-process.ts`: the JSON object from `{` up to refcnt and tid, and the whole `,"parent":{…}`. */
   json: Uint8Array | undefined
   jsonParent: Uint8Array | undefined
+  /** `exporters/encoding/json-process.ts`: of the last call. */
+  caller: Caller | undefined
   /** `exporters/encoding/otlp/encode.ts`: attributes as an event's own process, and as a parent. */
   otlp: Uint8Array | undefined
   otlpParent: Uint8Array | undefined
@@ -47,6 +58,17 @@ export class Rendered {
     return bytes
   }
 
+  /** Stores the bytes of the last call if there is memory for them. */
+  keepCaller(bytes: Uint8Array): void {
+    if (this.charge(bytes.length + ARRAY_BYTES) && this.caller !== undefined) this.caller = { ...this.caller, bytes }
+  }
+
+  /** Forgets the bytes of the call before. */
+  nextCaller(next: Caller): void {
+    if (this.caller?.bytes !== undefined) this.charge(-this.caller.bytes.length - ARRAY_BYTES)
+    this.caller = next
+  }
+
   /** Counts memory that a filter or redactor keeps under `key`; false if there is none. */
   charge(bytes: number): boolean {
     return this.#cache.charge(this, bytes)
@@ -67,7 +89,7 @@ export class Rendered {
   /** Only for the cache, which no longer counts it. */
   clear(): void {
     const { copies } = this
-    this.json = this.jsonParent = this.otlp = this.otlpParent = this.copies = undefined
+    this.json = this.jsonParent = this.caller = this.otlp = this.otlpParent = this.copies = undefined
     this.key = {}
     this.bytes = 0
     // They belong to the old key and cannot be found any more.

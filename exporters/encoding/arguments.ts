@@ -1,21 +1,12 @@
 /**
  * Prints arguments. A new kind of `Argument` needs a case in each function, and in `redactArgument`; a new type of a known kind needs nothing.
  */
-import type {
-  Aggregate,
-  Argument,
-  BytesArgument,
-  FileArgument,
-  MemberValue,
-  StructArgument,
-} from '../contract/event.ts'
+import type { Aggregate, Argument, BytesArgument, FileArgument, MemberValue } from '../contract/event.ts'
 import { bytesText } from '../filtering/redact-argument.ts'
 import type { ByteWriter } from '../runtime/byte-writer.ts'
 import { permission } from './files/permission.ts'
 
 const ascii = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'latin1'))
-const PATH = '"path":'
-const FILE = `{${PATH}`
 /** By unresolved + 2 × unstable. */
 const FLAG_WORDS = ['', 'unresolvedPathComponents', 'unstablePath', 'unresolvedPathComponents unstablePath']
 /** FLAG_WORDS as JSON; a leading comma is removed. */
@@ -26,44 +17,52 @@ const BYTES = ascii('"bytes_arg":')
 const ORIGINAL_SIZE = ascii('"orig_size":')
 const TRUE = ascii('true')
 const FALSE = ascii('false')
-const QUOTE = 0x22
 const OPEN = 0x7b
 const CLOSE = 0x7d
 const COMMA = 0x2c
 const COLON = 0x3a
 
-/** By field: from `{` to where the value begins. */
-const OPENINGS = new Map<string, Uint8Array>()
 /** By mode: the `permission` of a file and the end of its object. */
 const PERMISSIONS = new Map<number, Uint8Array>()
 
-/** Writes an argument as JSON without its last `}`, so that a label can follow. */
-export function writeArgument(out: ByteWriter, argument: Argument): void {
+/** An argument as JSON up to its value. It only depends on the field, and on whether a file has a name. */
+export function openingOf(argument: Argument): string {
+  const { kind, field } = argument
+  if (kind === 'file') return `{"${field}":{${isNamed(argument) ? '"path":' : ''}`
+  const isObject = kind === 'struct' || kind === 'error' || field === 'truncated_bytes_arg'
+  return `{"${field}":${isObject ? '{' : ''}`
+}
+
+/** Whether a file has a path; false for other arguments. */
+export function isNamed(argument: Argument): boolean {
+  if (argument.kind !== 'file') return false
+  const { utf8 } = argument
+  return utf8 === undefined ? argument.path !== '' : utf8.to > utf8.from
+}
+
+/** Writes an argument as JSON after its opening, without its last `}`, so that a label can follow. */
+export function writeValue(out: ByteWriter, argument: Argument): void {
   switch (argument.kind) {
     case 'file':
       writeFile(out, argument)
       return
     case 'number':
-      out.bytes(opening(argument.field, ''))
       out.integer(argument.value)
       return
     case 'wide':
-      out.bytes(opening(argument.field, '"'))
-      out.utf8(argument.value.toString())
-      out.byte(QUOTE)
+      out.json(argument.value.toString())
       return
     case 'string':
-      out.bytes(opening(argument.field, ''))
       out.json(argument.value)
       return
     case 'bytes':
       writeBytes(out, argument)
       return
     case 'struct':
-      writeStruct(out, argument)
+      writeMembers(out, argument.members)
+      out.byte(CLOSE)
       return
     case 'error':
-      out.bytes(opening(argument.field, '{'))
       if (argument.message !== '') {
         out.bytes(MESSAGE)
         out.json(argument.message)
@@ -99,11 +98,9 @@ export function fileFlags({ unresolved, unstable }: Pick<FileArgument, 'unresolv
 function writeBytes(out: ByteWriter, { field, value, size }: BytesArgument): void {
   const base64 = Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64')
   if (field === 'bytes_arg') {
-    out.bytes(opening(field, ''))
     out.json(base64)
     return
   }
-  out.bytes(opening(field, '{'))
   if (base64 !== '') {
     out.bytes(BYTES)
     out.json(base64)
@@ -111,12 +108,6 @@ function writeBytes(out: ByteWriter, { field, value, size }: BytesArgument): voi
   }
   out.bytes(ORIGINAL_SIZE)
   out.json(size.toString())
-  out.byte(CLOSE)
-}
-
-function writeStruct(out: ByteWriter, { field, members }: StructArgument): void {
-  out.bytes(opening(field, '{'))
-  writeMembers(out, members)
   out.byte(CLOSE)
 }
 
@@ -145,27 +136,18 @@ function writeMember(out: ByteWriter, value: MemberValue): void {
   }
 }
 
-function writeFile(out: ByteWriter, { field, path, unresolved, unstable, mode }: FileArgument): void {
-  const start = opening(field, FILE)
+function writeFile(out: ByteWriter, file: FileArgument): void {
+  const { utf8, unresolved, unstable, mode } = file
   const permissions = permissionOf(mode & 0xffff)
   const flags = unresolved || unstable ? (FLAGS[(unresolved ? 1 : 0) + (unstable ? 2 : 0)] ?? NO_FLAGS) : NO_FLAGS
-  if (path !== '') {
-    out.bytes(start)
-    out.json(path)
+  if (isNamed(file)) {
+    if (utf8 === undefined || !out.plainJson(utf8.bytes, utf8.from, utf8.to)) out.json(file.path)
     if (flags !== NO_FLAGS) out.bytes(flags)
     out.bytes(permissions)
     return
   }
-  out.bytes(start.subarray(0, -PATH.length))
   if (flags !== NO_FLAGS) out.bytes(flags.subarray(1))
   out.bytes(flags !== NO_FLAGS ? permissions : permissions.subarray(1))
-}
-
-/** `after` only depends on the kind, and each field has one kind, so `field` is enough as key. */
-function opening(field: string, after: string): Uint8Array {
-  let bytes = OPENINGS.get(field)
-  if (bytes === undefined) OPENINGS.set(field, (bytes = ascii(`{"${field}":${after}`)))
-  return bytes
 }
 
 function permissionOf(mode: number): Uint8Array {

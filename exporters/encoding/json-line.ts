@@ -2,7 +2,7 @@
  * Encoding `json`: one line per event, as protobuf JSON of Tetragon's GetEventsResponse.
  * Key order, omitted keys, integers and times are as in Tetragon. Only an event of a policy with `aggregate` and a record about a change have a key of our own.
  */
-import { tracepointOf } from '../contract/event.ts'
+import { isHookEvent, tracepointOf } from '../contract/event.ts'
 import type {
   Aggregate,
   ChangeEvent,
@@ -16,8 +16,8 @@ import type {
 import type { Encoded, Encoder } from '../contract/exporter.ts'
 import { Memory } from '../contract/encoded.ts'
 import { ByteWriter } from '../runtime/byte-writer.ts'
-import { writeArgument } from './arguments.ts'
-import { writeAncestors, writeOwn, writeParent } from './json-process.ts'
+import { isNamed, openingOf, writeValue } from './arguments.ts'
+import { writeAncestors, writeCaller, writeOwn, writeParent } from './json-process.ts'
 import { writeStack } from './stacks.ts'
 
 export interface JsonEncoderOptions {
@@ -25,17 +25,29 @@ export interface JsonEncoderOptions {
   readonly nodeName: string
 }
 
-/** The constant bytes of a hook's lines. */
-interface HookBytes {
-  /** `,"function_name":…`, and the same with `,"args":[` */
-  readonly name: Uint8Array
-  readonly nameAndArgs: Uint8Array
+/** The constant texts of a hook's lines, and their bytes together with the opening of the value behind them. */
+interface HookLine {
+  /** `,"function_name":…` */
+  readonly name: string
   /** From `,"action":` on; a kernel stack is between the two. */
-  readonly action: Uint8Array
-  readonly rest: Uint8Array
+  readonly action: string
+  readonly rest: string
   /** By argument: `,"label":"…"}`, or only the argument's `}`. */
-  readonly labels: readonly Uint8Array[]
-  readonly dataLabels: readonly Uint8Array[]
+  readonly labels: readonly string[]
+  readonly dataLabels: readonly string[]
+  /** By position; of the return value by the number of arguments before it. */
+  readonly args: Piece[]
+  readonly returned: Piece[]
+  /** From the last value to the time, for events with nothing else; without a return value by the number of arguments. */
+  readonly end: Uint8Array
+  readonly ends: Uint8Array[]
+}
+
+/** Bytes up to a value. They depend on its opening. */
+interface Piece {
+  readonly field: string
+  readonly named: boolean
+  readonly bytes: Uint8Array
 }
 
 const utf8 = (text: string): Uint8Array => new Uint8Array(Buffer.from(text))
@@ -52,8 +64,6 @@ const LOST = ascii('{"rate_limit_info":{"number_of_dropped_process_events":"')
 const SIGNAL = ascii(',"signal":')
 const STATUS = ascii(',"status":')
 const TIME = ascii(',"time":"')
-const RETURN = ascii(',"return":')
-const DATA = ascii(',"data":[')
 const KERNEL_STACK = ascii(',"kernel_stack_trace":[')
 const USER_STACK = ascii(',"user_stack_trace":[')
 const LINE_END = ascii('"}\n')
@@ -61,10 +71,7 @@ const AGGREGATE = ascii('","aggregate":{"count":"')
 const BYTES = ascii('","bytes":"')
 const LAST_TIME = ascii('","last_time":"')
 const AGGREGATE_END = ascii('"}}\n')
-const END = ascii('}')
 const QUOTE = 0x22
-const COMMA = 0x2c
-const CLOSE_LIST = 0x5d
 
 /** Creates the encoder of Tetragon-compatible JSON lines, each ending in LF. */
 export function createJsonEncoder(options: JsonEncoderOptions): Encoder {
@@ -74,7 +81,7 @@ export function createJsonEncoder(options: JsonEncoderOptions): Encoder {
 class JsonEncoder implements Encoder {
   readonly encoding = 'json'
   readonly #out = new ByteWriter()
-  readonly #hooks = new WeakMap<Hook, HookBytes>()
+  readonly #hooks = new WeakMap<Hook, HookLine>()
   /** From the `}` of the event to the opening quote of the time. */
   readonly #trailer: Uint8Array
   /** For a record without an event: up to the opening quote of the time. Strict readers of Tetragon's records accept it. */
@@ -115,7 +122,7 @@ class JsonEncoder implements Encoder {
       case 'process_kprobe':
       case 'process_lsm':
       case 'process_tracepoint':
-        this.#kprobe(event)
+        this.#call(event)
         aggregate = event.aggregate
         break
       case 'process_exec':
@@ -138,7 +145,7 @@ class JsonEncoder implements Encoder {
         break
     }
     const out = this.#out
-    if (event.type !== 'agent_run') out.bytes(this.#trailer)
+    if (event.type !== 'agent_run' && !isHookEvent(event)) out.bytes(this.#trailer)
     out.timestamp(event.time)
     if (aggregate === undefined) out.bytes(LINE_END)
     else this.#aggregate(aggregate)
@@ -185,43 +192,72 @@ class JsonEncoder implements Encoder {
     if (ancestors !== undefined) writeAncestors(this.#out, ancestors)
   }
 
-  #kprobe(event: HookEvent): void {
+  /** Up to the opening quote of the time. */
+  #call(event: HookEvent): void {
     const out = this.#out
     let hook = this.#hooks.get(event.hook)
-    if (hook === undefined) this.#hooks.set(event.hook, (hook = hookBytes(event.hook)))
-    this.#processes(CALLS[event.type], event, event.tid)
-    const { args, returned } = event
-    if (args.length === 0) out.bytes(hook.name)
-    else {
-      out.bytes(hook.nameAndArgs)
-      this.#arguments(args, hook.labels)
+    if (hook === undefined) this.#hooks.set(event.hook, (hook = hookLine(event.hook, this.#trailer)))
+    writeCaller(out, CALLS[event.type], event)
+    const { args, data, returned } = event.view?.() ?? event
+    const count = args.length
+    for (let i = 0; i < count; i++) {
+      const value = args[i]
+      if (value === undefined) continue
+      const piece = pieceOf(hook.args[i], value)
+      out.bytes(
+        piece ?? keepPiece(hook.args, i, value, i === 0 ? `${hook.name},"args":[` : `${labelAt(hook.labels, i)},`),
+      )
+      writeValue(out, value)
     }
     if (returned !== undefined) {
-      out.bytes(RETURN)
-      writeArgument(out, returned)
-      out.bytes(END)
+      const piece = pieceOf(hook.returned[count], returned)
+      out.bytes(piece ?? keepPiece(hook.returned, count, returned, `${afterArguments(hook, count)},"return":`))
+      writeValue(out, returned)
     }
-    out.bytes(hook.action)
-    if (event.kernelStack !== undefined) writeStack(out, KERNEL_STACK, event.kernelStack)
-    out.bytes(hook.rest)
-    if (event.userStack !== undefined) writeStack(out, USER_STACK, event.userStack)
+    const { kernelStack, userStack, ancestors } = event
+    const hasData = data !== undefined && data.length > 0
+    if (kernelStack === undefined && userStack === undefined && ancestors === undefined && !hasData) {
+      if (returned !== undefined) out.bytes(hook.end)
+      else out.bytes((hook.ends[count] ??= endOf(hook, afterArguments(hook, count), this.#trailer)))
+      return
+    }
+    out.utf8((returned === undefined ? afterArguments(hook, count) : '}') + hook.action)
+    if (kernelStack !== undefined) writeStack(out, KERNEL_STACK, kernelStack)
+    out.utf8(hook.rest)
+    if (userStack !== undefined) writeStack(out, USER_STACK, userStack)
     this.#ancestors(event)
-    if (event.data === undefined || event.data.length === 0) return
-    out.bytes(DATA)
-    this.#arguments(event.data, hook.dataLabels)
+    if (hasData) this.#data(data, hook.dataLabels)
+    out.bytes(this.#trailer)
   }
 
-  #arguments(list: readonly Argument[], labels: readonly Uint8Array[]): void {
+  #data(list: readonly Argument[], labels: readonly string[]): void {
     const out = this.#out
-    for (let i = 0; i < list.length; i++) {
-      const argument = list[i]
-      if (argument === undefined) continue
-      if (i > 0) out.byte(COMMA)
-      writeArgument(out, argument)
-      out.bytes(labels[i] ?? END)
+    for (const [i, value] of list.entries()) {
+      out.utf8((i === 0 ? ',"data":[' : `${labelAt(labels, i)},`) + openingOf(value))
+      writeValue(out, value)
     }
-    out.byte(CLOSE_LIST)
+    out.utf8(`${labelAt(labels, list.length)}]`)
   }
+}
+
+/** The end of the argument before position `at`. */
+const labelAt = (labels: readonly string[], at: number): string => labels[at - 1] ?? '}'
+
+/** The members before the return value. */
+const afterArguments = ({ name, labels }: HookLine, count: number): string =>
+  count === 0 ? name : `${labelAt(labels, count)}]`
+
+const endOf = ({ action, rest }: Pick<HookLine, 'action' | 'rest'>, before: string, trailer: Uint8Array): Uint8Array =>
+  new Uint8Array(Buffer.concat([Buffer.from(before + action + rest), trailer]))
+
+function pieceOf(piece: Piece | undefined, value: Argument): Uint8Array | undefined {
+  return piece !== undefined && piece.field === value.field && piece.named === isNamed(value) ? piece.bytes : undefined
+}
+
+function keepPiece(pieces: Piece[], at: number, value: Argument, before: string): Uint8Array {
+  const bytes = utf8(before + openingOf(value))
+  pieces[at] = { field: value.field, named: isNamed(value), bytes }
+  return bytes
 }
 
 /** Up to the `}` of the event. */
@@ -231,20 +267,20 @@ function changeMember({ what, by, names, count, mode, modeBefore }: ChangeEvent)
   return `{"agent_change":${JSON.stringify({ ...members, ...modes }).slice(0, -1)}`
 }
 
-function hookBytes(hook: Hook): HookBytes {
-  const { name, action, rest } = aroundArguments(hook)
+function hookLine(hook: Hook, trailer: Uint8Array): HookLine {
+  const texts = aroundArguments(hook)
   return {
-    name: utf8(name),
-    nameAndArgs: utf8(`${name},"args":[`),
-    action: utf8(action),
-    rest: utf8(rest),
-    labels: labelBytes(hook.labels),
-    dataLabels: labelBytes(hook.dataLabels ?? []),
+    ...texts,
+    labels: hook.labels.map(labelEnd),
+    dataLabels: (hook.dataLabels ?? []).map(labelEnd),
+    args: [],
+    returned: [],
+    end: endOf(texts, '}', trailer),
+    ends: [],
   }
 }
 
-const labelBytes = (labels: readonly string[]): Uint8Array[] =>
-  labels.map((label) => utf8(`${member('label', label)}}`))
+const labelEnd = (label: string): string => `${member('label', label)}}`
 
 const member = (key: string, value: string): string => (value === '' ? '' : `,"${key}":${quoted(value)}`)
 

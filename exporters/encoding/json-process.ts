@@ -3,7 +3,7 @@
  * cached with the process. Only refcnt and tid differ between events; they follow the cached bytes.
  * Key order and omitted keys: docs/reference/records/process.md.
  */
-import type { Executed, Members, MemberValue, Process, ProcessDetails } from '../contract/event.ts'
+import type { Executed, HookEvent, Members, MemberValue, Process, ProcessDetails } from '../contract/event.ts'
 import { ByteWriter } from '../runtime/byte-writer.ts'
 import { writeMembers } from './arguments.ts'
 import { podJson } from './json-pod.ts'
@@ -26,6 +26,25 @@ const DETAILS: ReadonlyArray<ReadonlyArray<keyof ProcessDetails>> = [['cap', 'ns
 const shownDetails = new WeakMap<ProcessDetails, readonly Uint8Array[]>()
 /** Separate from the caller's writer, which has half a line when a process is rendered. */
 const scratch = new ByteWriter()
+
+/**
+ * Writes a call's processes from `start` to the end of `parent`. Most calls of a process have the thread and refcnt of the call before: from the
+ * second one on, all of it is one block.
+ */
+export function writeCaller(out: ByteWriter, start: Uint8Array, event: HookEvent): void {
+  const { process, parent, refcnt, tid } = event
+  const rendered = process.rendered.touch()
+  const above = parent && parentOf(parent)
+  const { caller } = rendered
+  const same = caller?.start === start && caller.parent === above && caller.refcnt === refcnt && caller.tid === tid
+  if (same && caller.bytes !== undefined) return out.bytes(caller.bytes)
+  const from = out.length
+  out.bytes(start)
+  writeOwn(out, process, refcnt, tid)
+  if (above !== undefined) out.bytes(above)
+  if (same) rendered.keepCaller(out.since(from))
+  else rendered.nextCaller({ start, parent: above, refcnt, tid })
+}
 
 /** Writes the object as an event's `process`; `executed` is in no other event, so it is not kept. */
 export function writeOwn(out: ByteWriter, process: Process, refcnt: number, tid: number, executed?: Executed): void {

@@ -2,7 +2,7 @@
  * Redacts events before encoding, so that no encoding contains redacted text. A process is rewritten once and the copy cached
  * with it. Events and processes without redacted text stay the same objects and keep their cached encodings.
  */
-import { isAboutAgent, isHookEvent } from '../contract/event.ts'
+import { changed, isAboutAgent, isHookEvent } from '../contract/event.ts'
 import type { Event, Executed, Process, StackFrame } from '../contract/event.ts'
 import type { RedactConfig } from '../../config/agent/schema.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'
@@ -89,9 +89,8 @@ export class Redactor {
       const executed = redactExecuted(event.executed, own.rules)
       return same && executed === event.executed ? event : { ...event, ...processes, executed }
     }
-    if (!isHookEvent(event) || own.paths.regexes.length === 0) {
-      return same ? event : { ...event, ...processes }
-    }
+    if (!isHookEvent(event)) return same ? event : { ...event, ...processes }
+    if (own.paths.regexes.length === 0) return same ? event : changed(event, processes)
     const args = event.args.map((argument) => redactArgument(argument, redactPath, own.paths))
     const data = event.data?.map((argument) => redactArgument(argument, redactPath, own.paths))
     const returned = event.returned === undefined ? undefined : redactArgument(event.returned, redactPath, own.paths)

@@ -33,6 +33,11 @@ export class ByteWriter {
     return out
   }
 
+  /** A copy of the bytes from an offset on. */
+  since(from: number): Uint8Array {
+    return new Uint8Array(this.#buffer.subarray(from, this.#length))
+  }
+
   /** Returns the bytes without a copy and empties the writer. The next write overwrites them. */
   borrow(): Buffer {
     const out = this.#buffer.subarray(0, this.#length)
@@ -84,6 +89,22 @@ export class ByteWriter {
     }
     buffer[at++] = QUOTE
     this.#length = at
+  }
+
+  /** A text in bytes as a JSON string; false, with nothing written, if it needs escapes or is not ASCII. */
+  plainJson(source: Uint8Array, from: number, to: number): boolean {
+    this.#reserve(to - from + 2)
+    const buffer = this.#buffer
+    let at = this.#length
+    buffer[at++] = QUOTE
+    for (let i = from; i < to; i++) {
+      const code = source[i] ?? 0
+      if (code < 0x20 || code > 0x7e || code === QUOTE || code === BACKSLASH) return false
+      buffer[at++] = code
+    }
+    buffer[at++] = QUOTE
+    this.#length = at
+    return true
   }
 
   #escaped(text: string): void {

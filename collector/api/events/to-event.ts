@@ -18,7 +18,7 @@ import type {
   StackFrame,
   Timestamp,
 } from '../../../exporters/contract/event.ts'
-import { callText } from '../../ingest/normalize.ts'
+import { callText } from '../../ingest/call.ts'
 import { endText, flowText } from '../../ingest/arguments/sockets.ts'
 import { Renderings } from '../../../exporters/index.ts'
 

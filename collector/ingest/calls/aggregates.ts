@@ -5,10 +5,11 @@
  */
 import type { Clock } from '../../../config/base/time/clock.ts'
 import { systemClock } from '../../../config/base/time/clock.ts'
+import { changed } from '../../../exporters/index.ts'
 import type { HookEvent, ProcessEvent, Timestamp } from '../../../exporters/contract/event.ts'
 import type { AggregateKey, Taken } from '../../kernel/actions/aggregates.ts'
 import { AGGREGATE_INDEX } from '../../wire/wire.ts'
-import type { RawHook } from '../../wire/decode.ts'
+import type { RawHook } from '../../wire/hook-record.ts'
 import { sizeOf } from '../returns.ts'
 
 /** A hook's aggregation of equal calls. */
@@ -156,7 +157,7 @@ export class PendingAggregates implements Disposable {
     const { count, bytes, lastNs } = taken
     this.#count(event, count - 1)
     const last = count === 1 ? event.time : this.#options.at(lastNs)
-    out.push({ ...event, aggregate: { count, ...(aggregation.bytes ? { bytes } : {}), last } })
+    out.push(changed(event, { aggregate: { count, ...(aggregation.bytes ? { bytes } : {}), last } }))
   }
 
   #count({ hook: { policy, functionName } }: HookEvent, calls: number): void {

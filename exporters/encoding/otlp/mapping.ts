@@ -185,10 +185,7 @@ export function eventAttributes(event: Event, options: AttributeOptions, out: At
     case 'process_lsm':
     case 'process_tracepoint':
       if (event.tid !== event.process.pid) out.integer(KEYS.tid, event.tid)
-      fileAttributes(event, options.file_details, out)
-      if (event.returned !== undefined) returnAttribute(event.returned, out)
-      if (event.aggregate !== undefined) aggregateAttributes(event.aggregate, out)
-      if (options.arg_labels) labelAttributes(event.hook, event.args, out)
+      callAttributes(event, options, out)
       return
     case 'agent_run':
       out.text(KEYS.runPhase, event.phase)
@@ -200,6 +197,14 @@ export function eventAttributes(event: Event, options: AttributeOptions, out: At
     case 'events_lost':
       lossAttributes(event, out)
   }
+}
+
+function callAttributes(event: HookEvent, options: AttributeOptions, out: AttributeSink): void {
+  const { args, returned } = event.view?.() ?? event
+  fileAttributes(event.hook, args, returned, options.file_details, out)
+  if (returned !== undefined) returnAttribute(returned, out)
+  if (event.aggregate !== undefined) aggregateAttributes(event.aggregate, out)
+  if (options.arg_labels) labelAttributes(event.hook, args, out)
 }
 
 function changeAttributes({ what, by, names, count, mode, modeBefore }: Change, out: AttributeSink): void {
@@ -225,7 +230,13 @@ function lossAttributes({ loss, count, firstSeq, lastSeq, numbers }: LossEvent, 
 }
 
 /** Writes the access, whether it was refused, the first file with a name, and the name of the second (rename, link). */
-function fileAttributes({ hook, args, returned }: HookEvent, details: boolean, out: AttributeSink): void {
+function fileAttributes(
+  hook: Hook,
+  args: readonly Argument[],
+  returned: Argument | undefined,
+  details: boolean,
+  out: AttributeSink,
+): void {
   const plan = accessPlan(hook)
   const access = fileAccess(plan, args)
   if (access !== undefined) out.text(KEYS.fileAccess, access)
@@ -234,13 +245,15 @@ function fileAttributes({ hook, args, returned }: HookEvent, details: boolean, o
   let seen = false
   for (let i = 0; i < args.length; i++) {
     const argument = args[i]
-    if (argument === undefined || argument.kind !== 'file' || argument.path === '') continue
+    if (argument?.kind !== 'file') continue
+    const { path } = argument
+    if (path === '') continue
     if (seen) {
-      out.text(KEYS.targetPath, argument.path)
+      out.text(KEYS.targetPath, path)
       return
     }
     seen = true
-    out.text(KEYS.filePath, argument.path)
+    out.text(KEYS.filePath, path)
     out.text(KEYS.fileMode, octal(argument.mode & 0o7777))
     if (details) detailAttributes(argument, out)
   }

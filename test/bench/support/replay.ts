@@ -1,5 +1,5 @@
 /** A recording played through the agent's user space, repeatedly. */
-import type { KnownHook } from '../../../collector/ingest/normalize.ts'
+import type { KnownHook } from '../../../collector/ingest/call.ts'
 import { Normalizer } from '../../../collector/ingest/normalize.ts'
 import { decodeChunk } from '../../../collector/wire/decode.ts'
 import type { Chunk } from '../../../collector/wire/decode.ts'

@@ -5,7 +5,7 @@
 import { PendingAggregates } from '../../../collector/ingest/calls/aggregates.ts'
 import { decodeChunk } from '../../../collector/wire/decode.ts'
 import { Normalizer } from '../../../collector/ingest/normalize.ts'
-import type { KnownHook } from '../../../collector/ingest/normalize.ts'
+import type { KnownHook } from '../../../collector/ingest/call.ts'
 import { PendingReturns } from '../../../collector/ingest/returns.ts'
 import type { Returned } from '../../../collector/ingest/return-filter.ts'
 import type { Taken } from '../../../collector/kernel/actions/aggregates.ts'

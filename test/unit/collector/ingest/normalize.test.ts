@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { RawValue } from '../../../../collector/wire/values.ts'
-import type { RawEvent, RawHook, RawReturn } from '../../../../collector/wire/decode.ts'
+import type { RawEvent, RawReturn } from '../../../../collector/wire/decode.ts'
+import type { HookRecord } from '../../../../collector/wire/hook-record.ts'
 import type { Argument, ProcessEvent } from '../../../../exporters/contract/event.ts'
 import { Normalizer } from '../../../../collector/ingest/normalize.ts'
-import type { KnownHook } from '../../../../collector/ingest/normalize.ts'
+import type { KnownHook } from '../../../../collector/ingest/call.ts'
 import { WallClock } from '../../../../collector/process/clock.ts'
 import type { ProcessTable } from '../../../../collector/process/table.ts'
 import { valueIndex } from '../../../../collector/kernel/layout/hook.ts'
@@ -65,7 +66,7 @@ function exit(tgid: number, start: number, code = 0): Recorded {
   return { op: 'exit', ...at, sec: 2, nsec: 5, tgid, tid: tgid, startLo: start, code }
 }
 
-function hook(tgid: number, start: number, values: readonly RawValue[] = [], hookId = 3): RawHook {
+function hook(tgid: number, start: number, values: readonly RawValue[] = [], hookId = 3): HookRecord {
   return {
     op: 'hook',
     ...at,
@@ -79,6 +80,8 @@ function hook(tgid: number, start: number, values: readonly RawValue[] = [], hoo
     flags: 0,
     values,
     count: values.length,
+    at: 0,
+    seek: () => true,
   }
 }
 
@@ -392,12 +395,12 @@ for (const [what, type, raw, bytes, want] of ARGUMENTS) {
   })
 }
 
-test('normalize: texts stay valid after their chunk is reused', () => {
+test('normalize: texts that were read stay valid after their chunk is reused', () => {
   const s = setup(['file'])
   const bytes = Buffer.from(BYTES)
   const event = s.event(hook(100, s.shellStart, [valueFor(arg(0, 'file'), wire.VALUE_FILE, { to: 4 })]), bytes)
-  bytes.fill(0)
   assert.ok(event.type === 'process_kprobe' && event.args[0]?.kind === 'file')
+  bytes.fill(0)
   assert.deepEqual(event.args[0].raw, BYTES)
 })
 

@@ -1,7 +1,8 @@
 /** Records and ends of calls → the events that are sent. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { CallEnd, RawHook } from '../../../../collector/wire/decode.ts'
+import type { CallEnd } from '../../../../collector/wire/decode.ts'
+import type { RawHook } from '../../../../collector/wire/hook-record.ts'
 import { GoneThreads } from '../../../../collector/host/gone-threads.ts'
 import type { NumberFilter } from '../../../../config/policy/policy.ts'
 import { returnPasses } from '../../../../collector/ingest/return-filter.ts'

@@ -1,6 +1,7 @@
 /** Raw events → ring bytes, by wire.ts: the inverse of decode. */
 import type { RawValue } from '../../../../collector/wire/values.ts'
 import type { RawEvent } from '../../../../collector/wire/decode.ts'
+import type { RawHook } from '../../../../collector/wire/hook-record.ts'
 import * as wire from '../../../../collector/wire/wire.ts'
 
 const { EVENT_HEADER, DATA_BODY, EXEC_BODY, FORK_BODY, CGROUP_BODY, EXIT_BODY, RETURN_BODY, VALUE, FILE_INFO } = wire
@@ -26,7 +27,7 @@ export interface ValueSpec extends Omit<RawValue, 'from' | 'to' | 'details'> {
 
 export type RecordSpec =
   | Exclude<RawEvent, { op: 'hook' }>
-  | (Omit<Extract<RawEvent, { op: 'hook' }>, 'values' | 'count'> & { values: readonly ValueSpec[] })
+  | (Omit<RawHook, 'values' | 'count'> & { values: readonly ValueSpec[] })
 
 /** Kinds of values that have a text. */
 export const hasText = (kind: number): boolean =>

@@ -137,7 +137,7 @@ function copied(event: RawEvent, whole: Buffer): RecordSpec {
   }
   if (event.op === 'fork' || event.op === 'move') return { ...event, cgroup: Buffer.from(event.cgroup) }
   if (event.op !== 'hook') return event
-  const { count, ...hook } = event
+  const { op, cpu, seq, sec, nsec, tgid, tid, startLo, startHi, hookId, selector, flags, count } = event
   const values = event.values.slice(0, count).map(({ from, to, details, ...rest }) => {
     return {
       ...rest,
@@ -145,7 +145,7 @@ function copied(event: RawEvent, whole: Buffer): RecordSpec {
       details: Buffer.from(whole.subarray(details, details === 0 ? 0 : details + wire.FILE_DETAILS.bytes)),
     }
   })
-  return { ...hook, values }
+  return { op, cpu, seq, sec, nsec, tgid, tid, startLo, startHi, hookId, selector, flags, values }
 }
 
 test('decode: returns the written records, in order, and nothing else', () => {

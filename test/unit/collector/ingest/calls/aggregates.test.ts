@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { PendingAggregates } from '../../../../../collector/ingest/calls/aggregates.ts'
-import type { RawHook } from '../../../../../collector/wire/decode.ts'
+import type { RawHook } from '../../../../../collector/wire/hook-record.ts'
 import type { AggregateKey, Taken } from '../../../../../collector/kernel/actions/aggregates.ts'
 import { AGGREGATE_INDEX, HOOK_AGGREGATES, VALUE_UINT } from '../../../../../collector/wire/wire.ts'
 import type { ProcessEvent } from '../../../../../exporters/contract/event.ts'

@@ -167,7 +167,7 @@ function decodeRecord(bytes: Buffer, words: Uint32Array, at: number, size: numbe
   const end = at + size
   switch (meta & 0xff) {
     case EVENT_HOOK:
-      return hook.read(words, at)
+      return hook.read(bytes, words, at)
     case EVENT_EXEC:
       return end - body < EXEC_BODY.bytes
         ? undefined

@@ -51,25 +51,27 @@ export class SharedHook implements HookRecord {
   selector = 0
   flags = 0
   at = 0
+  #bytes: Buffer | undefined
   #words: Uint32Array = new Uint32Array()
   #count: number | undefined
   readonly #values: Array<Mutable<RawValue>> = []
 
-  read(words: Uint32Array, at: number): this {
+  /** `words`: those of `bytes`. */
+  read(bytes: Buffer, words: Uint32Array, at: number): this {
     const word = at >>> 2
     readBase(this, words, word)
     this.hookId = words[word + 10] ?? 0
     this.selector = (words[word + 11] ?? 0) & 0xffff
     this.flags = (words[word + 11] ?? 0) >>> 16
     this.at = at
+    this.#bytes = bytes
     this.#words = words
     this.#count = undefined
     return this
   }
 
   seek(bytes: Buffer, at: number, seq: number, nsec: number): boolean {
-    const same = this.#words.buffer === bytes.buffer && this.#words.byteOffset === bytes.byteOffset
-    this.read(same ? this.#words : wordsOf(bytes), at)
+    this.read(bytes, bytes === this.#bytes ? this.#words : wordsOf(bytes), at)
     return this.seq === seq && this.nsec === nsec
   }
 

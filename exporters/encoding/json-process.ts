@@ -80,18 +80,18 @@ export function writeAncestors(out: ByteWriter, ancestors: readonly Process[]): 
 
 function writeTail(out: ByteWriter, process: Process, tid: number, executed?: Executed): void {
   const { details, inInitTree } = process
-  const [beforeTid, behindTid, last] = details === undefined ? [] : detailsJson(details)
-  if (beforeTid !== undefined) out.bytes(beforeTid)
+  const shown = details && detailsJson(details)
+  if (shown?.[0] !== undefined) out.bytes(shown[0])
   out.bytes(TID)
   out.integer(tid)
-  if (behindTid !== undefined) out.bytes(behindTid)
+  if (shown?.[1] !== undefined) out.bytes(shown[1])
   const properties = binaryProperties(process, executed)
   if (properties !== undefined) {
     out.bytes(BINARY_PROPERTIES)
     writeMembers(out, properties)
     out.bytes(END)
   }
-  if (last !== undefined) out.bytes(last)
+  if (shown?.[2] !== undefined) out.bytes(shown[2])
   if (inInitTree !== undefined) out.bytes(inInitTree ? IN_INIT_TREE : NOT_IN_INIT_TREE)
   if (executed?.environment !== undefined) writeEnvironment(out, executed.environment)
   out.bytes(END)

@@ -128,7 +128,7 @@ export class ByteWriter {
     let at = this.#length + count
     this.#length = at
     for (let i = 0; i < count; i++) {
-      const rest = Math.floor(value / 10)
+      const rest = (value / 10) >>> 0
       this.#buffer[--at] = ZERO + (value - rest * 10)
       value = rest
     }

@@ -9,7 +9,7 @@
 
 /** Overhead of a typed array: object, buffer and malloc (measured: test/bench/processes.bench.ts). */
 export const ARRAY_BYTES = 260
-/** An entry larger than this part of the limit is not cached, so the four slots of a process take at most a quarter. */
+/** An entry larger than this part of the limit is not cached, so the five slots of a process take at most a third. */
 const LARGEST = 16
 
 /** The processes of a call in JSON: values that differ between calls of a process, and the bytes once two calls in a row had the same. */

@@ -9,7 +9,10 @@ const SLOTS = ['json', 'jsonParent', 'otlp', 'otlpParent'] as const
 const LIMIT = 64_000
 
 const kept = (rendered: Rendered): number =>
-  SLOTS.reduce((sum, slot) => sum + (rendered[slot] === undefined ? 0 : rendered[slot].length + ARRAY_BYTES), 0)
+  [...SLOTS.map((slot) => rendered[slot]), rendered.caller?.bytes].reduce(
+    (sum, bytes) => sum + (bytes === undefined ? 0 : bytes.length + ARRAY_BYTES),
+    0,
+  )
 
 /** As an encoder does it. */
 function read(rendered: Rendered, slot: (typeof SLOTS)[number], size: number): Uint8Array {
@@ -69,6 +72,7 @@ test('renderings: an evicted process gets a new key', () => {
 test('renderings: never above the limit, and the charged size equals a recount', () => {
   const step = fc.oneof(
     { weight: 8, arbitrary: fc.tuple(fc.constant('read' as const), fc.nat(40), fc.nat(3), fc.nat(5300)) },
+    { weight: 4, arbitrary: fc.tuple(fc.constant('call' as const), fc.nat(40), fc.nat(0), fc.nat(5300)) },
     { weight: 2, arbitrary: fc.tuple(fc.constant('charge' as const), fc.nat(40), fc.nat(0), fc.nat(2000)) },
     { weight: 1, arbitrary: fc.tuple(fc.constant('drop' as const), fc.nat(40), fc.nat(0), fc.nat(0)) },
     { weight: 1, arbitrary: fc.tuple(fc.constant('limit' as const), fc.nat(0), fc.nat(0), fc.nat(LIMIT)) },
@@ -82,7 +86,10 @@ test('renderings: never above the limit, and the charged size equals a recount',
         const rendered = all[who]
         assert.ok(rendered)
         if (what === 'read') read(rendered, SLOTS[slot] ?? 'json', size)
-        else if (what === 'drop') rendered.drop()
+        else if (what === 'call') {
+          rendered.touch().nextCaller({ start: new Uint8Array(), parent: undefined, refcnt: 1, tid: 1 })
+          if (size % 3 > 0) rendered.keepCaller(new Uint8Array(size))
+        } else if (what === 'drop') rendered.drop()
         else if (what === 'limit') cache.limit = size
         else {
           const before = rendered.bytes

@@ -96,8 +96,8 @@ class JsonEncoder implements Encoder {
   encode(events: readonly Event[]): Encoded {
     const ends = this.#lines(events)
     const bytes = this.#out.take()
-    const memory = new Memory(bytes)
-    return { encoding: 'json', bytes, ends, count: events.length, firstSeq: events[0]?.seq ?? 0, memory }
+    const firstSeq = events[0]?.seq ?? 0
+    return { encoding: 'json', bytes, ends, count: events.length, firstSeq, memory: new Memory(bytes) }
   }
 
   borrow(events: readonly Event[]): Encoded {
@@ -271,16 +271,14 @@ function hookLine(hook: Hook, trailer: Uint8Array): HookLine {
   const texts = aroundArguments(hook)
   return {
     ...texts,
-    labels: hook.labels.map(labelEnd),
-    dataLabels: (hook.dataLabels ?? []).map(labelEnd),
+    labels: hook.labels.map((label) => `${member('label', label)}}`),
+    dataLabels: (hook.dataLabels ?? []).map((label) => `${member('label', label)}}`),
     args: [],
     returned: [],
     end: endOf(texts, '}', trailer),
     ends: [],
   }
 }
-
-const labelEnd = (label: string): string => `${member('label', label)}}`
 
 const member = (key: string, value: string): string => (value === '' ? '' : `,"${key}":${quoted(value)}`)
 

@@ -1,4 +1,5 @@
 /** Names of all attributes (docs/reference/otlp-records.md) and the interface they are written to. */
+import type { TextBytes } from '../../contract/event.ts'
 
 /** An attribute's name with its protobuf form. */
 export interface Key {
@@ -12,6 +13,8 @@ export interface Key {
 /** Receives attributes as protobuf bytes, JSON, or a plain object. Each key at most once. */
 export interface AttributeSink {
   text(key: Key, value: string): void
+  /** A text in bytes; false, with nothing written, if it is not ASCII. Absent: the sink needs strings. */
+  ascii?(key: Key, value: TextBytes): boolean
   /** Within ±2^53. */
   integer(key: Key, value: number): void
   flag(key: Key, value: boolean): void

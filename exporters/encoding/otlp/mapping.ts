@@ -19,7 +19,7 @@ import type {
   Process,
 } from '../../contract/event.ts'
 import type { Numbering } from '../../contract/numbering.ts'
-import { argumentText } from '../arguments.ts'
+import { argumentText, isNamed } from '../arguments.ts'
 import { KEYS, containerLabelKey, labelKey, podLabelKey } from './attributes.ts'
 import type { AttributeSink, Key } from './attributes.ts'
 import type { AttributeTest } from './attribute-filter.ts'
@@ -245,15 +245,12 @@ function fileAttributes(
   let seen = false
   for (let i = 0; i < args.length; i++) {
     const argument = args[i]
-    if (argument?.kind !== 'file') continue
-    const { path } = argument
-    if (path === '') continue
-    if (seen) {
-      out.text(KEYS.targetPath, path)
-      return
-    }
+    if (argument?.kind !== 'file' || !isNamed(argument)) continue
+    const { utf8 } = argument
+    const key = seen ? KEYS.targetPath : KEYS.filePath
+    if (utf8 === undefined || out.ascii?.(key, utf8) !== true) out.text(key, argument.path)
+    if (seen) return
     seen = true
-    out.text(KEYS.filePath, path)
     out.text(KEYS.fileMode, octal(argument.mode & 0o7777))
     if (details) detailAttributes(argument, out)
   }

@@ -2,7 +2,7 @@
  * A protobuf writer for the hot path: one reused buffer, no object per field, lengths computed first where that is cheap.
  * Field numbers are those of opentelemetry-proto, logs.proto; the bytes equal those of @opentelemetry/otlp-transformer.
  */
-import type { Timestamp } from '../../contract/event.ts'
+import type { TextBytes, Timestamp } from '../../contract/event.ts'
 import type { AttributeSink, Key } from './attributes.ts'
 
 /** For shorter texts a loop is faster than a native call; also fits a one-byte length. */
@@ -157,6 +157,17 @@ export class ProtoWriter implements AttributeSink {
     this.byte(0x0a)
     this.varint(length)
     this.#utf8(value, length)
+  }
+
+  ascii(key: Key, { bytes, from, to }: TextBytes): boolean {
+    for (let i = from; i < to; i++) if ((bytes[i] ?? 0x80) > 0x7f) return false
+    const length = to - from
+    this.#head(key, 1 + varintSize(length) + length)
+    this.byte(0x0a)
+    this.varint(length)
+    this.#reserve(length)
+    for (let i = from; i < to; i++) this.#buffer[this.#at++] = bytes[i] ?? 0
+    return true
   }
 
   integer(key: Key, value: number): void {

@@ -23,6 +23,7 @@ import { TableClient } from '../unit/collector/api/support/tables.ts'
 
 const ANSWER_MS = 5000
 const ATTACK_MS = LONG ? 500 : 250
+const WARM_UP_MS = 250
 const HELD_MS = 500
 /** `MAX_CONNECTIONS` of the listener, and those of the page. */
 const MAX_SOCKETS = 128 + 64
@@ -135,7 +136,7 @@ before(async () => {
   await served.ready()
   // Warm-up: memory that is loaded, compiled and allocated once is not freed.
   for (const [name, attack] of ATTACKS)
-    if (/reset|not read|half-way/.test(name)) await attack(AbortSignal.timeout(ATTACK_MS / 2))
+    if (/reset|not read|half-way/.test(name)) await attack(AbortSignal.timeout(WARM_UP_MS))
   await served.closeAll()
   await served.probe()
   restRss = (await served.measure('collected')).rss

@@ -229,13 +229,14 @@ test('chart: after an upgrade the command of the page replaces the definitions t
   const installed = await cluster.helm(['install', 'ktrail', CHART, '--namespace', 'ktrail'])
   assert.equal(installed.code, 0, installed.stderr)
   // A later version of the definitions.
-  const changed = words.split(' ').map((word) => {
-    if (!word.startsWith('deploy/crds/')) return word
-    const text = readFileSync(path.join(ROOT, word), 'utf8')
-    const file = path.join(scratch, path.basename(word))
-    writeFileSync(file, text.replace(/^( *description:) /m, '$1 Later. '))
-    return file
-  })
+  const later = path.join(scratch, 'crds')
+  mkdirSync(later)
+  for (const file of readdirSync(path.join(ROOT, 'deploy/crds')).filter((name) => name.endsWith('.yaml'))) {
+    const text = readFileSync(path.join(ROOT, 'deploy/crds', file), 'utf8')
+    writeFileSync(path.join(later, file), text.replace(/^( *description:) /m, '$1 Later. '))
+  }
+  const changed = words.split(' ').map((word) => (word === 'deploy/crds' ? later : word))
+  assert.ok(changed.includes(later), words)
   const { code, stdout, stderr } = await cluster.kubectl(changed)
   assert.equal(code, 0, stderr)
   assert.equal(stdout.match(/serverside-applied/g)?.length, 4)

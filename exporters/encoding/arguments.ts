@@ -50,10 +50,8 @@ export function writeValue(out: ByteWriter, argument: Argument): void {
       out.integer(argument.value)
       return
     case 'wide':
-      out.json(argument.value.toString())
-      return
     case 'string':
-      out.json(argument.value)
+      out.json(argument.value.toString())
       return
     case 'bytes':
       writeBytes(out, argument)
@@ -68,6 +66,9 @@ export function writeValue(out: ByteWriter, argument: Argument): void {
         out.json(argument.message)
       }
       out.byte(CLOSE)
+      return
+    default:
+      argument satisfies never
   }
 }
 

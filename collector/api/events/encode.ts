@@ -274,6 +274,9 @@ function writeValue(out: BinaryWriter, { field, inner }: ArgumentField, each: Ar
       out.tag(field.number, WireType.Varint)
       if (field.scalar === ScalarType.INT64) out.int64(each.value)
       else out.uint64(each.value)
+      return
+    default:
+      each satisfies never
   }
 }
 

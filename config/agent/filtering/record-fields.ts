@@ -1,4 +1,5 @@
 /** The fields of records, and lists of fields in the notation of Tetragon's field filters: `process.binary,parent.pod`. */
+import { TYPES } from '../../policy/arguments.ts'
 import { didYouMean } from '../../yaml/suggest.ts'
 import { show } from '../../yaml/problems.ts'
 
@@ -25,11 +26,10 @@ const PROCESS: Shape = {
   pod: POD,
 }
 const FILE = named('mount path flags permission')
+/** Keys of the types in policies, then others of Tetragon. */
 const ARGUMENT: Shape = {
-  ...named('string_arg int_arg skb_arg size_arg bytes_arg truncated_bytes_arg sock_arg cred_arg long_arg bpf_attr_arg'),
-  ...named('perf_event_arg bpf_map_arg uint_arg user_namespace_arg capability_arg process_credentials_arg user_ns_arg'),
-  ...named('module_arg kernel_cap_t_arg cap_inheritable_arg cap_permitted_arg cap_effective_arg linux_binprm_arg'),
-  ...named('net_dev_arg bpf_cmd_arg syscall_id sockaddr_arg bpf_prog_arg sockaddrun_arg label'),
+  ...named(TYPES.map(({ field }) => field).join(' ')),
+  ...named('truncated_bytes_arg cred_arg user_namespace_arg net_dev_arg syscall_id label'),
   file_arg: FILE,
   path_arg: FILE,
   error_arg: named('Message'),

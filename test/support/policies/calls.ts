@@ -10,7 +10,7 @@ const FOLDER = process.env['KTRAIL_TMP'] ?? tmpdir()
 const BUILT = join(FOLDER, 'ktrail-calls')
 
 /** A number, a text (bytes as latin1), or a word of the script: `@`, `=`, `*`, `-`. */
-export type Word = bigint | number | { readonly text: string } | '@' | '=' | '*' | '-'
+export type Word = bigint | number | { readonly text: string } | '@' | '=' | `*${number | ''}` | '-'
 
 function encoded(word: Word): string {
   if (typeof word === 'string') return word

@@ -5,7 +5,7 @@
  */
 import { EDGE_OPEN, EDGE_OPEN_MAX, PREFIX_PARTS, SHARED_MAX } from '../../wire/wire.ts'
 import type { Demand, Part, Prefix } from './screen.ts'
-import type { EdgeTarget, SetTable, Tables } from './tables.ts'
+import type { Component, EdgeTarget, SetTable, Tables } from './tables.ts'
 
 interface Node {
   readonly id: number
@@ -14,12 +14,6 @@ interface Node {
   below: bigint
   open: number
   readonly edges: Map<string, Component & { readonly to: Node }>
-}
-
-/** A component by its first 8 bytes and its length. */
-export interface Component {
-  readonly word: bigint
-  readonly len: number
 }
 
 /** The constants of the screen of a path. */

@@ -41,11 +41,15 @@ export interface SocketEntry {
   readonly bytes: readonly number[]
 }
 
-/** An edge of the tree of path components and the node that it leads to (bpf/match/path.h). */
-export interface Edge {
+/** A component of a path by its first 8 bytes and its length. */
+export interface Component {
   readonly word: bigint
-  readonly node: number
   readonly len: number
+}
+
+/** An edge of the tree of path components and the node that it leads to (bpf/match/path.h). */
+export interface Edge extends Component {
+  readonly node: number
   readonly to: EdgeTarget
 }
 
@@ -221,7 +225,7 @@ function textValue({ len, next }: TextEntry): Buffer {
 }
 
 /** struct edge */
-export function edgeKey({ word, node, len }: Edge): Buffer {
+function edgeKey({ word, node, len }: Edge): Buffer {
   const key = Buffer.alloc(EDGE.bytes)
   key.writeBigUInt64LE(word, EDGE.word)
   key.writeUInt32LE(node, EDGE.node)

@@ -17,12 +17,12 @@ const COUNTS = process.env['KTRAIL_BENCH_COUNTS'] ?? leaveOut('run it by make be
 const PATHS = ['/etc/ktrail-bench', '/tmp/x'] as const
 /** Where a file is that policies on a folder do not match. */
 const NEIGHBOURS = [
-  { name: 'in the folder', path: '/run/watched/f', folder: '/run/watched/' },
-  { name: 'in the folder beside it', path: '/run/other/f', folder: '/run/watched/' },
-  { name: 'in the folder above it', path: '/run/f', folder: '/run/watched/' },
-  { name: 'elsewhere', path: '/tmp/x', folder: '/run/watched/' },
-  { name: 'in the folder beside a deep one', path: '/run/a/b/c/e/f', folder: '/run/a/b/c/d/' },
-  { name: 'in the folder beside two', path: '/run/other/f', folder: '/run/watched/", "/run/seen/' },
+  { name: 'in the folder', path: '/run/watched/f', folders: ['/run/watched/'] },
+  { name: 'in the folder beside it', path: '/run/other/f', folders: ['/run/watched/'] },
+  { name: 'in the folder above it', path: '/run/f', folders: ['/run/watched/'] },
+  { name: 'elsewhere', path: '/tmp/x', folders: ['/run/watched/'] },
+  { name: 'in the folder beside a deep one', path: '/run/a/b/c/e/f', folders: ['/run/a/b/c/d/'] },
+  { name: 'in the folder beside two', path: '/run/other/f', folders: ['/run/watched/', '/run/seen/'] },
 ] as const
 /** Where the kernel has its modules, as /proc/kallsyms writes it. */
 const MODULES = 'ffffffffc0000000'
@@ -102,10 +102,10 @@ async function added(
 async function beside(): Promise<Array<readonly [name: string, added: number, bare: number]>> {
   using kernel = await openKernel(facts, 'auto', reader.pid)
   const rows: Array<readonly [string, number, number]> = []
-  for (const [i, { name, folder }] of NEIGHBOURS.entries()) {
+  for (const [i, { name, folders }] of NEIGHBOURS.entries()) {
     const file = PATHS.length + i
     const without = await count(file)
-    const loaded = await kernel.policies.change([], [policyOf(true, folder)])
+    const loaded = await kernel.policies.change([], [policyOf(true, folders)])
     const { all } = await count(file)
     await kernel.policies.change(loaded, [])
     rows.push([name, all - without.all, without.all])

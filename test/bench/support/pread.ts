@@ -17,8 +17,8 @@ const source = (name: string): string => fileURLToPath(new URL(name, GUEST))
 /** Called by each read. */
 export const SYMBOL = 'security_file_permission'
 
-/** One hook, on a folder. */
-export function policyOf(returns: boolean, folder = '/etc/'): Policy {
+/** One hook, on folders. */
+export function policyOf(returns: boolean, folders: readonly string[] = ['/etc/']): Policy {
   const parsed = parsePolicy(
     `apiVersion: cilium.io/v1alpha1
 kind: TracingPolicy
@@ -30,7 +30,7 @@ spec:
       return: ${returns}
       args: [{ index: 0, type: file }, { index: 1, type: int }]
       ${returns ? 'returnArg: { index: 0, type: int }' : ''}
-      selectors: [{ matchArgs: [{ index: 0, operator: Prefix, values: ["${folder}"] }] }]
+      selectors: [{ matchArgs: [{ index: 0, operator: Prefix, values: ${JSON.stringify(folders)} }] }]
 `,
     'bench.yaml',
   )

@@ -1,9 +1,8 @@
 /** Laid out hooks, read back by wire.ts. */
 import type { HookSpec } from '../../../../config/policy/policy.ts'
 import { hookBytes } from '../../../../collector/kernel/layout/hook.ts'
-import type { Component } from '../../../../collector/kernel/layout/path-tree.ts'
 import { emptyTables } from '../../../../collector/kernel/layout/tables.ts'
-import type { EdgeTarget, Tables } from '../../../../collector/kernel/layout/tables.ts'
+import type { Component, EdgeTarget, Tables } from '../../../../collector/kernel/layout/tables.ts'
 import {
   ARG_TYPES,
   SHARED_COMPONENT,

@@ -6,8 +6,8 @@
 #   ARCH=arm64    only tests on a kernel for arm64, with what deploy/setup/cross.sh built: make arm64
 #   KTRAIL_SEED, KTRAIL_FULL_HITS: for test/e2e/crash.test.ts and test/e2e-full
 #   KTRAIL_LONG=1: also slow tests, which take minutes (test/support/long.ts), and more rounds in guests
-# One guest runs from the first minute on, beside everything else, two once the tests of packages have ended. Real sinks run beside the unit tests.
-# Lines of both begin with the name of the run.
+# One guest runs from the first minute on, beside real sinks and then packages, two afterwards. The unit tests take the time that these leave.
+# Lines of all but unit tests begin with the name of the run.
 # Everything runs even if something fails; the last line is `N passed, N failed`, with `, N skipped` if some were.
 set -euo pipefail
 . "$(dirname "$0")/../deploy/setup/lib.sh"
@@ -43,7 +43,9 @@ fi
 # Also read and written inside the guest, which sees this folder.
 results=$ROOT/build/test
 rm -rf "$results"
-mkdir -p "$results"
+# A test file in guests that is taken has a folder here.
+taken=$results/taken
+mkdir -p "$taken"
 
 wanted() { [[ $1 == *"$only"* ]]; }
 
@@ -74,11 +76,12 @@ run() {
   echo "$code" >"$results/$name.code"
 }
 
-# tests NAME [--serial | --nice | --part I/N | --one-process | --kubernetes and guest options] -- FOLDER OR FILE...: one run of `node --test`, here
-# or in one guest boot, whose lines begin with NAME; --part: every N-th file, from the I-th; --one-process: all files share what the first has
-# started; --kubernetes: beside a real API server, if `make kubernetes` has built one, else here, where they are skipped.
+# tests NAME [--serial | --nice | --untaken | --one-process | --kubernetes and guest options] -- FOLDER OR FILE...: one run of `node --test`, here
+# or in one guest boot, whose lines begin with NAME; --untaken: for ten minutes, files that no other guest has taken, and exit code 1 if there is none;
+# --one-process: all files share what the first has started; --kubernetes: beside a real API server, if `make kubernetes` has built one, else here,
+# where they are skipped.
 tests() {
-  local name=$1 guest=() program=(test/support/guest/run.sh) serial=() nice=() process=() part=1 parts=1 folder found=() i
+  local name=$1 guest=() program=(test/support/guest/run.sh) serial=() nice=() process=() untaken=no folder found=()
   shift
   wanted "$name" || return 0
   while [ "$1" != -- ]; do
@@ -87,10 +90,7 @@ tests() {
       # Beside a guest, whose clock and deadlines take a whole core for granted.
       --nice) nice=(nice -n 10) ;;
       --one-process) process=(--test-isolation=none) ;;
-      --part)
-        part=${2%/*} parts=${2#*/}
-        shift
-        ;;
+      --untaken) untaken=yes ;;
       --kubernetes) program=(node --disable-warning=ExperimentalWarning test/support/kubernetes/beside-guest.ts) ;;
       *) guest+=("$1") ;;
     esac
@@ -103,19 +103,24 @@ tests() {
     fi
   done
   [ ${#found[@]} -gt 0 ] || log "$name: no test files in $*"
-  for i in "${!found[@]}"; do
-    [ $((i % parts)) -eq $((part - 1)) ] || unset "found[$i]"
-  done
+  if [ $untaken = yes ]; then
+    until [ ${#found[@]} -eq 0 ] || mkdir "$taken/${found[0]//\//:}" 2>/dev/null; do found=("${found[@]:1}"); done
+    [ ${#found[@]} -gt 0 ] || return 1
+  fi
   [ ${#found[@]} -gt 0 ] || return 0
   [ "${program[0]}" != node ] || test/support/kubernetes/build.sh --if-built >/dev/null 2>&1 || guest=()
   # Made here, so that a guest that crashes before node starts is a run without a summary.
   : >"$results/$name.tally"
-  local command=(node --disable-warning=ExperimentalWarning --import ./test/support/preload.js --test
-    --test-reporter=spec --test-reporter-destination=stdout
-    --test-reporter=./test/support/tally-reporter.ts "--test-reporter-destination=build/test/$name.tally" "${process[@]}")
-  if [ ${#guest[@]} -gt 0 ]; then
+  local command=(node --disable-warning=ExperimentalWarning --import ./test/support/preload.js)
+  if [ $untaken = yes ]; then
+    command+=(test/support/guest/files.ts "build/test/$name.tally" "$taken")
+  else
+    command+=(--test --test-reporter=spec --test-reporter-destination=stdout
+      --test-reporter=./test/support/tally-reporter.ts "--test-reporter-destination=build/test/$name.tally" "${process[@]}")
     # One kernel, one agent: these tests must not run side by side.
-    command+=(--test-concurrency=1)
+    [ ${#guest[@]} -eq 0 ] || command+=(--test-concurrency=1)
+  fi
+  if [ ${#guest[@]} -gt 0 ]; then
     # The guest gets no variable of this environment by itself.
     command=(env "KTRAIL_SEED=${KTRAIL_SEED:-}" "KTRAIL_LONG=${KTRAIL_LONG:-}" "KTRAIL_FULL_HITS=${KTRAIL_FULL_HITS:-}" "${command[@]}")
     run "$name" "${program[@]}" "$kernel" "${guest[@]}" --verbose -- "${command[@]}" "${found[@]}" \
@@ -130,26 +135,22 @@ tests() {
   fi
 }
 
-# Packages are built, installed and booted, mostly by one program at a time, and nothing there has a tight deadline. Its guests take a slot of
-# test/support/guest/run.sh.
-packages_then_guests() {
-  tests 6-packages --serial -- test/packages
-  guest_worker
-}
-
-# The tests in guests, in parts: each of two workers takes the next part that the other has not taken. Small parts, so that both end at nearly the
-# same time.
-PARTS=12
+# The tests in guests, which two workers take. The longest files first, so that both workers end at nearly the same time.
+LONGEST=(test/e2e/{engine/races,guard/tampering,policies,hostile/process-reconcile,guard/canary,hostile/flood,engine/returns,burst,idle/idle}.test.ts)
 mapfile -t apart < <(find test/e2e -mindepth 1 -maxdepth 1 -not -name one-agent | sort)
 guest_worker() {
-  local part
-  for part in kubernetes one-agent $(seq "$PARTS"); do
-    mkdir "$results/$part.taken" 2>/dev/null || continue
+  local part number=1
+  for part in kubernetes one-agent; do
+    mkdir "$taken/$part" 2>/dev/null || continue
     case $part in
       kubernetes) tests 7-e2e-kubernetes --kubernetes --cpus 2 --timeout "$guest_s" -- test/e2e-kubernetes/api-server.test.ts ;;
       one-agent) tests 7-e2e-one-agent --one-process --cpus 2 --timeout "$guest_s" -- test/e2e/one-agent ;;
-      *) tests "7-integration-e2e-$part" --part "$part/$PARTS" --cpus 2 --timeout "$guest_s" -- test/integration "${apart[@]}" ;;
     esac
+  done
+  wanted 7-integration-e2e || return 0
+  while :; do
+    until mkdir "$taken/$number" 2>/dev/null; do number=$((number + 1)); done
+    tests "7-integration-e2e-$number" --untaken --cpus 2 --timeout "$guest_s" -- "${LONGEST[@]}" test/integration "${apart[@]}" || break
   done
 }
 
@@ -179,10 +180,13 @@ fetch_ahead() {
 }
 
 # Real brokers and collectors, one after the other: they are large, and their tests have deadlines. They often wait; the unit tests use that time.
-# KTRAIL_LONG=1: all of them.
+# KTRAIL_LONG=1: all of them. Then packages, which are built, installed and booted, mostly by one program at a time, and nothing there has a tight
+# deadline. Their guests take a slot of test/support/guest/run.sh.
 host_tests() {
   if [ "$files" = '*' ] && { wanted 5-integration-host || wanted 6-packages; }; then fetch_ahead; fi
   tests 5-integration-host --serial -- test/integration-host > >(sed -u 's/^/5-integration-host: /') 2>&1
+  tests 6-packages --serial -- test/packages > >(sed -u 's/^/6-packages: /') 2>&1
+  guest_worker
 }
 
 # Unit tests that only compute. In one process they take half of the processor time: there, Node starts and loads the sources once.
@@ -194,14 +198,11 @@ all() {
   node test/support/programs.ts || die 'cannot compile the C programs of test/fixtures: see the output of the compiler above'
   start guests
   start host_tests
-  local host_tests=${jobs[-1]}
   run 1-format npm run --silent format:check
   run 2-lint npm run --silent lint
   run 3-types npm run --silent types
   tests 4-unit --nice -- "${others[@]}"
   tests 4-unit-one-process --nice --one-process -- "${computing[@]}"
-  wait "$host_tests" || true
-  start packages_then_guests
 }
 
 # Tests that depend on the processor: registers, system calls, the ways to attach, and the seed's policy as a whole.

@@ -166,7 +166,7 @@ esac
 # of the time, and other programs in half of it.
 fast=''
 if [ "$arch" = amd64 ] && [ $measured = no ]; then
-  emulator=(qemu-system-x86_64 -cpu 'max,erms=off,fsrm=off,smap=off,la57=off')
+  emulator=(qemu-system-x86_64 -cpu 'max,erms=off,fsrm=off,smap=off,la57=off,pku=off')
   fast=' norandmaps mitigations=off'
 fi
 kernel_line="root=rootfs rootfstype=virtiofs rw console=$console panic=-1 quiet$fast"

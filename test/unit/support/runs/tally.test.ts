@@ -4,10 +4,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
-import type { TallyLine } from '../../support/tally-reporter.ts'
-import { cpuMsOf, durations, sum, sumLine, tallyRun } from '../../support/tally.ts'
+import type { TallyLine } from '../../../support/tally-reporter.ts'
+import { cpuMsOf, durations, sum, sumLine, tallyRun } from '../../../support/tally.ts'
 
-const SUPPORT = path.join(import.meta.dirname, '../../support')
+const SUPPORT = path.join(import.meta.dirname, '../../../support')
 
 const summary = (passed: number, failed: number, skipped = 0): TallyLine => ({
   kind: 'summary',

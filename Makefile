@@ -37,7 +37,7 @@ test: build ## checks, unit tests, and the rest on a real kernel (KERNEL=5.10|6.
 long: build ## make test with all real sinks, and the counts that found each defect (two hours)
 	@KTRAIL_LONG=1 test/run.sh
 
-full: build ## under full preemption: 600,000 hits, where make test takes 10,000, and each flood alone
+full: build ## under full preemption: 600,000 hits, where make test takes 5,000, and each flood alone
 	@ONLY=full KTRAIL_LONG=1 KTRAIL_FULL_HITS=600000 test/run.sh
 
 arm64: build ## build for arm64, and test on its kernel in an emulated guest (ten minutes)

@@ -2,7 +2,7 @@
  * Full preemption: a program may be preempted in the middle of a hook, and on one CPU four readers do that to each other
  * all the time. A mode must count the hits that it cannot deliver: hits = events + counted losses.
  *
- * KTRAIL_FULL_HITS sets the number of hits, 10,000 by default; `make full` takes 600,000.
+ * KTRAIL_FULL_HITS sets the number of hits, 5,000 by default; `make full` takes 600,000.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
@@ -13,7 +13,7 @@ import { fileHook, path, policy } from '../e2e/support/policy.ts'
 import { cannotPreempt } from './support.ts'
 
 const READERS = 4
-const HITS = Number(process.env['KTRAIL_FULL_HITS'] || 10_000)
+const HITS = Number(process.env['KTRAIL_FULL_HITS'] || 5_000)
 const ONE_CPU = ['taskset', '-c', '0']
 const DONE_MS = 300_000
 

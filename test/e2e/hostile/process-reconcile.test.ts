@@ -10,12 +10,10 @@ import { processOf } from '../support/record.ts'
 import { LONG } from '../../support/long.ts'
 
 const skip = cannotRun()
-const SLEEPERS = 1_000
-const HITS = 10_000
-/** Number of processes that fills the ring of the first test. In the second test, the reserve would take the records of so few. */
-const [FEW_SLEEPERS, FEW_HITS, RING] = LONG ? ([SLEEPERS, HITS, '1MiB'] as const) : ([300, 3_000, '256KiB'] as const)
-/** Processes whose exec and exit records need more than the reserve. */
-const SPAWNS = 600
+/** Numbers of the second test, where the reserve takes 250 records of processes. Each spawn has two. */
+const [SLEEPERS, SPAWNS, HITS] = LONG ? ([1_000, 600, 10_000] as const) : ([600, 300, 3_000] as const)
+/** Numbers of the first test, which fill its ring. */
+const [FEW_SLEEPERS, RING] = LONG ? ([SLEEPERS, '1MiB'] as const) : ([300, '256KiB'] as const)
 /** The guest is emulated. */
 const STOP_MS = 20_000
 const LOST = 'ktrail_kernel_lost_events_total'
@@ -59,7 +57,7 @@ describe('processes that start and end while the ring is full', { skip }, () => 
     await using sleepers = await Sleepers.start(FEW_SLEEPERS)
     await agent.settled()
     await whileStarved(agent, async () => {
-      await burst(['pread', file, FEW_HITS, 1])
+      await burst(['pread', file, HITS, 1])
       await sleepers.killHalf()
     })
     await agent.settled()

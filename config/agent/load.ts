@@ -61,7 +61,8 @@ export function loadConfig(
   if (exporters?.kind === 'map' && exporters.entries.size === 0) {
     problems.add(exporters.at, `exporters: ${NO_EXPORTER}`)
   }
-  const result = configSchema.safeParse(plain.value)
+  // Code that zod generates for a schema pays off only for a second config.
+  const result = configSchema.safeParse(plain.value, { jitless: true })
   for (const issue of unknownKeysFirst(result.error?.issues ?? [])) report(issue, plain, problems)
   if (problems.count > 0 || !result.success) return { problems: problems.list() }
   const { value: written, origins, secretFiles } = plain

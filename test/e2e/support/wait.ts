@@ -2,7 +2,8 @@ import { setTimeout } from 'node:timers/promises'
 
 /** How long a condition may take: the guest is emulated and shares its cores; a start of the agent alone takes ten seconds. */
 export const DEADLINE_MS = 120_000
-const LOOK_MS = 20
+/** A pause between looks is a twentieth of the time that was waited, within these bounds: a look may be a request, and takes time from the agent. */
+const [PAUSE_MS, LONGEST_PAUSE_MS] = [20, 200]
 
 /**
  * Polls until `look` returns something other than undefined or false, and returns that. Throws after `ms` with `what` and
@@ -14,11 +15,12 @@ export async function until<T>(
   options: { readonly ms?: number; readonly more?: () => string } = {},
 ): Promise<T> {
   const { ms = DEADLINE_MS, more = () => '' } = options
-  const end = performance.now() + ms
+  const from = performance.now()
   for (;;) {
     const found = await look()
     if (found !== undefined && found !== false) return found
-    if (performance.now() > end) throw new Error(`waited ${ms} ms for: ${what}${more()}`)
-    await setTimeout(LOOK_MS)
+    const waitedMs = performance.now() - from
+    if (waitedMs > ms) throw new Error(`waited ${ms} ms for: ${what}${more()}`)
+    await setTimeout(Math.min(Math.max(waitedMs / 20, PAUSE_MS), LONGEST_PAUSE_MS))
   }
 }

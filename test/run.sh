@@ -190,7 +190,7 @@ host_tests() {
 }
 
 # Unit tests that only compute. In one process they take half of the processor time: there, Node starts and loads the sources once.
-ONLY_COMPUTE='^test/unit/(config|exporters/(contract|encoding|filtering)|collector/(guard|identity|ingest|kernel|telemetry|wire))/'
+ONLY_COMPUTE='^test/unit/(config|exporters/(audit|buffer|contract|dead-letter|encoding|filtering)|collector/(cli|enrich|guard|identity|ingest|kernel|policies|process|telemetry|wire))/'
 mapfile -t computing < <(find test/unit -name '*.test.ts' | grep -E "$ONLY_COMPUTE" | LC_ALL=C sort)
 mapfile -t others < <(find test/unit -name '*.test.ts' | grep -vE "$ONLY_COMPUTE" | LC_ALL=C sort)
 

@@ -31,7 +31,7 @@ test('status: one screen of 80 columns; the exit code says whether it is ready',
   assert.deepEqual([code, stderr], [0, ''])
   const shown = stdout
     .replaceAll(/\d{4}-\d\d-\d\dT[\d:]+Z/g, 'TIME')
-    .replace(/\(\d+s\)/, '(AGE)')
+    .replace(/\(\d[\dsmhd ]*\)/, '(AGE)')
     .replace(/[\d.]+ MiB of/, 'MEMORY of')
   assert.equal(
     shown,

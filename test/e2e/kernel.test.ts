@@ -73,12 +73,16 @@ function asNobody(): Promise<{ readonly code: number | null; readonly stdout: st
   })
 }
 
+let checked: ReturnType<typeof ktrail> | undefined
+/** The output for root, which all tests share: a check takes nine seconds here. */
+const asRoot = (): ReturnType<typeof ktrail> => (checked ??= ktrail(['check', '--kernel']))
+
 describe('the kernel', { skip }, () => {
   after(() => rmSync(folder, { recursive: true, force: true }))
 
   test('check --kernel: names what this kernel lacks and how hooks are attached', { skip: unknown }, async () => {
     const [, without, entry, returns] = expected ?? assert.fail()
-    const { code, stdout, stderr } = await ktrail(['check', '--kernel'])
+    const { code, stdout, stderr } = await asRoot()
     assert.deepEqual([code, lines(stdout, 'missing'), lines(stdout, 'refused')], [0, [], []], stdout + stderr)
     assert.ok(stdout.startsWith(`kernel ${release()}, `))
     assert.deepEqual(
@@ -98,7 +102,7 @@ describe('the kernel', { skip }, () => {
   })
 
   test('check --kernel: another user than root gets the same output, with features that only root can see as unknown', async () => {
-    const root = await ktrail(['check', '--kernel'])
+    const root = await asRoot()
     const other = await asNobody()
     assert.equal(other.code, 0, other.stdout + other.stderr)
     assert.deepEqual(lines(other.stdout, 'without'), lines(root.stdout, 'without'))
@@ -128,7 +132,7 @@ describe('the kernel', { skip }, () => {
     { skip: unknown },
     async () => {
       const [, names] = expected ?? assert.fail()
-      const { stdout } = await ktrail(['check', '--kernel'])
+      const { stdout } = await asRoot()
       const told = lines(stdout, 'without').flatMap((text) => {
         const [, name, without] = /^(.+?) \(needs [^)]*\): (.*)$/.exec(text) ?? []
         return name === undefined ? [] : [[name, without] as const]

@@ -21,7 +21,7 @@ export const END = '<!-- bench:end -->'
 /** The subject of each bench. The most important ones first; others follow. */
 const AREAS: Readonly<Record<string, string>> = {
   'kernel-cost': 'a hooked call, in the kernel',
-  instructions: 'instructions of a hooked call',
+  'kernel-instructions': 'instructions of a hooked call',
   policies: 'many policies, many values',
   selectors: 'kinds of selectors',
   pods: 'policies for some pods',

@@ -11,7 +11,6 @@ use_node
 kernel=${KERNEL:-6.12}
 quick=${KTRAIL_BENCH_QUICK:-}
 results=build/bench
-counts=$ROOT/$results/counts
 mkdir -p "$results"
 failed=0
 
@@ -37,23 +36,15 @@ as_agent() (
   exec node "${flags[@]}" "${launch[@]}" "$@"
 )
 
-# in_guest [--plugin TEXT] FILE
+# in_guest [--counted] FILE; --counted: the guest's clock counts instructions, and the bench measures its own process too.
 in_guest() {
-  local plugin=()
-  if [ "$1" = --plugin ]; then
-    plugin=(--plugin "$2")
-    shift 2
+  local clock=--measured command=(node "${flags[@]}")
+  if [ "$1" = --counted ]; then
+    clock=--counted command=(bash -c "$allocator; exec \"\$@\"" bash node "${flags[@]}" "${launch[@]}")
+    shift
   fi
-  test/support/guest/run.sh "$kernel" --timeout 1200 --measured --verbose "${plugin[@]}" -- env "KTRAIL_BENCH_QUICK=$quick" \
-    "KTRAIL_BENCH_COMMIT=$commit" "KTRAIL_BENCH_MACHINE=emulated on $machine" "KTRAIL_BENCH_COUNTS=$counts" node "${flags[@]}" "$@"
-}
-
-# in_guest while QEMU counts the instructions of the guest's kernel.
-counted() {
-  rm -rf "$counts"
-  mkdir -p "$counts"
-  gcc -O2 -Wall -Werror -shared -fPIC -o "$counts/count.so" test/bench/guest/count.c || return
-  in_guest --plugin "$counts/count.so,out=$counts" "$@"
+  test/support/guest/run.sh "$kernel" --timeout 1200 "$clock" --verbose -- env "KTRAIL_BENCH_QUICK=$quick" \
+    "KTRAIL_BENCH_COMMIT=$commit" "KTRAIL_BENCH_MACHINE=emulated on $machine" "KTRAIL_BENCH_CLOCK=$clock" "${command[@]}" "$@"
 }
 
 # bench FILE COMMAND...: lines of the output that are JSON are the result, the rest is for the screen. Exit code 77: left out.
@@ -88,8 +79,8 @@ fi
 export KTRAIL_BENCH_COMMIT=$commit KTRAIL_BENCH_MACHINE=$machine
 for file in test/bench/*.bench.ts; do bench "$file" as_agent; done
 for file in test/bench/guest/*.bench.ts; do
-  if [[ $file == */instructions.bench.ts ]]; then
-    bench "$file" counted
+  if [[ $file == *-instructions.bench.ts ]]; then
+    bench "$file" in_guest --counted
   else
     bench "$file" in_guest
   fi

@@ -90,7 +90,7 @@ async function cost(name: string, attach: () => Promise<Attached>): Promise<Cost
 
 /** A whole hook of ours as the agent loads it; undefined if this kernel cannot attach it so. */
 async function hookCost(mode: AttachMode | 'auto', returns: boolean): Promise<Cost | undefined> {
-  using kernel = await openKernel(facts, mode, reader.pid)
+  using kernel = await openKernel(facts, () => mode, reader.pid)
   const into = Buffer.alloc(1 << 20)
   const policy = policyOf(returns)
   let bound: AttachMode = 'kprobe'

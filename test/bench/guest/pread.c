@@ -2,8 +2,8 @@
 /*
  * Measures the cost of a one-byte pread. Opens the given files, then answers lines of standard input on standard output. `FILE BATCHES
  * CALLS` (FILE counts from 0) makes BATCHES x CALLS preads; the answer is the median batch's nanoseconds per call. The file `udp` is a
- * socket on a port of 127.0.0.1: getsockname calls replace the preads. /etc is a file system of its own, in a mount namespace of its own.
- * Two instructions that do nothing mark for count.c where the calls begin and end.
+ * socket on a port of 127.0.0.1: getsockname calls replace the preads. The file `exec` is this program: processes that run it without
+ * arguments, and end, replace them. /etc is a file system of its own, in a mount namespace of its own.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -14,16 +14,14 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#ifdef __x86_64__
-#define MARK(number) asm volatile("nopl " number "(%rax)")
-#else
-#define MARK(number)
-#endif
 #define FILES_MAX 16
 #define BATCHES_MAX 1000
+
+enum what { FILE_READ, UDP, EXEC };
 
 static void fail(const char *what)
 {
@@ -56,13 +54,28 @@ static int udp_socket(void)
 	return fd;
 }
 
-static void call(int fd, int is_socket)
+static void run(const char *program)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		execl(program, program, NULL);
+		_exit(1);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
+		fail(program);
+}
+
+static void call(int fd, enum what what, const char *program)
 {
 	struct sockaddr_in address;
 	socklen_t size = sizeof(address);
 	char byte;
 
-	if (is_socket) {
+	if (what == EXEC) {
+		run(program);
+	} else if (what == UDP) {
 		if (getsockname(fd, (struct sockaddr *)&address, &size))
 			fail("getsockname");
 	} else if (pread(fd, &byte, 1, 0) != 1) {
@@ -74,16 +87,20 @@ int main(int argc, char **argv)
 {
 	int fds[FILES_MAX], file, batches, calls, i, j;
 	double ns[BATCHES_MAX], start;
-	int is_socket[FILES_MAX];
+	enum what what[FILES_MAX];
 
+	if (argc == 1)
+		return 0;
 	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
 	    mount("tmpfs", "/etc", "tmpfs", 0, "mode=755"))
 		fail("/etc of its own");
 	if (argc - 1 > FILES_MAX)
 		return 2;
 	for (i = 1; i < argc; i++) {
-		is_socket[i - 1] = !strcmp(argv[i], "udp");
-		if (is_socket[i - 1]) {
+		what[i - 1] = !strcmp(argv[i], "udp") ? UDP : !strcmp(argv[i], "exec") ? EXEC : FILE_READ;
+		if (what[i - 1] == EXEC)
+			continue;
+		if (what[i - 1] == UDP) {
 			fds[i - 1] = udp_socket();
 			continue;
 		}
@@ -96,14 +113,12 @@ int main(int argc, char **argv)
 	while (scanf("%d %d %d", &file, &batches, &calls) == 3) {
 		if (file < 0 || file >= argc - 1 || batches < 1 || batches > BATCHES_MAX || calls < 1)
 			return 2;
-		MARK("0x11223344");
 		for (i = 0; i < batches; i++) {
 			start = now();
 			for (j = 0; j < calls; j++)
-				call(fds[file], is_socket[file]);
+				call(fds[file], what[file], argv[0]);
 			ns[i] = (now() - start) / calls;
 		}
-		MARK("0x55667788");
 		qsort(ns, batches, sizeof(*ns), by_size);
 		printf("%.1f\n", ns[batches / 2]);
 		fflush(stdout);

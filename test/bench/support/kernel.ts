@@ -7,12 +7,21 @@ import type { AttachMode } from '../../../collector/kernel/plan.ts'
 import { keepStatistics } from '../../support/measure/statistics.ts'
 import type { Link } from '../../../native/types.ts'
 
-/** A kernel side with room for 64 MiB of records. It has the process `pid`, as the agent has all that ran before it. */
-export async function openKernel(facts: KernelFacts, mode: AttachMode | 'auto', pid: number): Promise<KernelSide> {
+/**
+ * A kernel side with room for 64 MiB of records, whose next policies are attached in the mode that `mode` returns. It has the process `pid`, as
+ * the agent has all that ran before it.
+ */
+export async function openKernel(
+  facts: KernelFacts,
+  mode: () => AttachMode | 'auto',
+  pid: number,
+): Promise<KernelSide> {
   const kernel = await KernelSide.open({
     facts,
     workloads: new Workloads(undefined),
-    mode,
+    get mode() {
+      return mode()
+    },
     ringBytes: 64 << 20,
     watermarkBytes: 1 << 20,
     agentPid: process.pid,

@@ -75,10 +75,10 @@ export class Reader implements Disposable {
     this.#write = write
   }
 
-  /** Creates the folders, except /etc, which is the reader's own. The path `udp` stands for a socket (pread.c). Needs root. */
+  /** Creates the folders, except /etc, which is the reader's own. The paths `udp` and `exec` are no files (pread.c). Needs root. */
   static async start(paths: readonly string[]): Promise<Reader> {
     const program = join(mkdtempSync(join(tmpdir(), 'ktrail-bench-')), 'pread')
-    execFileSync('gcc', ['-O2', '-Wall', '-Werror', '-o', program, source('pread.c')])
+    execFileSync('gcc', ['-O2', '-Wall', '-Werror', '-static', '-o', program, source('pread.c')])
     for (const path of paths) mkdirSync(dirname(path), { recursive: true })
     const child = spawn(program, [...paths], { stdio: ['pipe', 'pipe', 'inherit'] })
     const reader = new Reader(

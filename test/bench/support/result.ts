@@ -35,6 +35,9 @@ export interface Result {
 /** KTRAIL_BENCH_QUICK=1: fewer and shorter rounds, for a quick check or for CI; the numbers are less exact. */
 export const QUICK: boolean = process.env['KTRAIL_BENCH_QUICK'] === '1'
 
+/** Whether the guest's clock counts instructions: a nanosecond is one (--counted of test/support/guest/run.sh). */
+export const COUNTED: boolean = process.env['KTRAIL_BENCH_CLOCK'] === '--counted'
+
 /** The exit code of a skipped test, as in automake. */
 const LEFT_OUT = 77
 

@@ -1,13 +1,13 @@
 #!/bin/bash
 # Runs a command on a real kernel in an emulated guest whose root is this machine's file system.
 #
-#   run.sh KERNEL [--arch arm64] [--cpus N] [--memory MB] [--timeout S] [--append 'preempt=full'] [--system ROOT] [--network] [--plugin 'FILE,NAME=VALUE'] [--measured] [--verbose] -- COMMAND ARGUMENT...
+#   run.sh KERNEL [--arch arm64] [--cpus N] [--memory MB] [--timeout S] [--append 'preempt=full'] [--system ROOT] [--network] [--measured | --counted] [--verbose] -- COMMAND ARGUMENT...
 #
 # --network: the guest reaches servers on this machine's 127.0.0.1 as 10.0.2.2, and nothing else (amd64).
 # --system ROOT: the guest boots the Debian in the folder ROOT, with its systemd as init; the command is a unit there, and sees the checkout
 # and the cache at their places.
-# --plugin: QEMU loads this plugin (its option -plugin).
 # --measured: processor and kernel as on hardware, for benches; else without features that only cost an emulator time (amd64).
+# --counted: --measured, and the clock of the one processor counts its instructions: each takes a nanosecond.
 # --arch arm64: with a Debian root for arm64 that shows the checkout with what deploy/setup/cross.sh built.
 # KERNEL is 5.10, 6.1, 6.12 or 7.3. The command runs as root in the checkout; its output (stdout and stderr) is
 # streamed to stdout, its exit code becomes ours. 124: out of time. 125: the guest did not start or crashed.
@@ -17,7 +17,7 @@ set -euo pipefail
 
 usage() {
   printf 'run.sh: %s\n' "$1" >&2
-  printf 'usage: run.sh 5.10|6.1|6.12|7.3 [--arch arm64] [--cpus N] [--memory MB] [--timeout S] [--append TEXT] [--system ROOT] [--network] [--plugin TEXT] [--measured] [--verbose] -- COMMAND...\n' >&2
+  printf 'usage: run.sh 5.10|6.1|6.12|7.3 [--arch arm64] [--cpus N] [--memory MB] [--timeout S] [--append TEXT] [--system ROOT] [--network] [--measured | --counted] [--verbose] -- COMMAND...\n' >&2
   exit 125
 }
 
@@ -28,7 +28,7 @@ guest_fails() {
 
 kernel=${1:-}
 shift || true
-arch=amd64 cpus=1 memory=4096 timeout=600 append='' system='' network=no plugin=() measured=no verbose=no
+arch=amd64 cpus=1 memory=4096 timeout=600 append='' system='' network=no counted=() measured=no verbose=no
 while [ $# -gt 0 ] && [ "$1" != -- ]; do
   case $1 in
     --cpus | --memory | --timeout)
@@ -52,12 +52,8 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
       shift
       ;;
     --network) network=yes ;;
-    --plugin)
-      [ $# -ge 2 ] || usage '--plugin: expected what QEMU wants with -plugin'
-      plugin=(-plugin "$2")
-      shift
-      ;;
     --measured) measured=yes ;;
+    --counted) measured=yes counted=(-icount shift=0,sleep=on) ;;
     --verbose) verbose=yes ;;
     *) usage "unknown option \"$1\"" ;;
   esac
@@ -180,7 +176,7 @@ machine=("${emulator[@]}" -accel tcg,thread=single -smp "$cpus" -m "$memory"
   -object "memory-backend-memfd,id=mem,size=${memory}M,share=on" -numa node,memdev=mem
   -chardev "socket,id=fs,path=$guest/socket" -device vhost-user-fs-pci,chardev=fs,tag=rootfs
   -display none -monitor none -serial "file:$guest/console" -nic "$nic" -no-reboot
-  -kernel "$files/vmlinuz" -append "$kernel_line" "${plugin[@]}")
+  -kernel "$files/vmlinuz" -append "$kernel_line" "${counted[@]}")
 [ ! -e "$files/initrd" ] || machine+=(-initrd "$files/initrd")
 [ $verbose = no ] || log "kernel $(<"$files/release"), $cpus CPUs, $memory MB"
 setpriv --pdeathsig TERM timeout -k 5 "$timeout" setpriv --pdeathsig KILL \

@@ -22,6 +22,7 @@ export const END = '<!-- bench:end -->'
 const AREAS: Readonly<Record<string, string>> = {
   'kernel-cost': 'a hooked call, in the kernel',
   'kernel-instructions': 'instructions of a hooked call',
+  'user-instructions': 'instructions of user space',
   policies: 'many policies, many values',
   selectors: 'kinds of selectors',
   pods: 'policies for some pods',

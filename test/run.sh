@@ -1,7 +1,7 @@
 #!/bin/bash
 # make test: the checks, the unit tests, real sinks here, and the others on a real kernel in a guest.
 #   KERNEL=6.12   kernel of the guest: 5.10, 6.1, 6.12 or 7.3
-#   ONLY=WORD     only the runs whose name contains WORD: format, lint, types, unit, integration (host: those with real sinks), e2e, full, packages
+#   ONLY=WORD     only the runs whose name contains WORD: format, lint, types, unit, integration (host: those with real sinks), e2e, full, packages, instructions
 #   FILES=GLOB    only the test files that match, for instance FILES='*burst*'
 #   ARCH=arm64    only tests on a kernel for arm64, with what deploy/setup/cross.sh built: make arm64
 #   KTRAIL_SEED, KTRAIL_FULL_HITS: for test/e2e/crash.test.ts and test/e2e-full
@@ -152,6 +152,9 @@ guest_worker() {
     until mkdir "$taken/$number" 2>/dev/null; do number=$((number + 1)); done
     tests "7-integration-e2e-$number" --untaken --cpus 2 --timeout "$guest_s" -- "${LONGEST[@]}" test/integration "${apart[@]}" || break
   done
+  # Rows of the kernel, in a guest of its own (test/bench/guard/guard.ts), by the worker that ends first.
+  [ "$files" = '*' ] && [ "$kernel" = 6.12 ] && mkdir "$taken/instructions" 2>/dev/null || return 0
+  run 9-instructions env ONLY=kernel-instructions test/bench/run.sh > >(sed -u 's/^/9-instructions: /') 2>&1
 }
 
 # Full preemption is a boot option on kernels with PREEMPT_DYNAMIC; one kernel is enough to test it.

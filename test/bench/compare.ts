@@ -6,16 +6,13 @@
  *   ROUNDS=3     runs of each; the fastest counts
  *   KERNEL=6.12  kernel of the guest
  */
-import { execFileSync, spawn } from 'node:child_process'
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
-import { homedir } from 'node:os'
-import { join } from 'node:path'
+import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { built, commitOf } from './guard/built.ts'
 import type { Measure, Result } from './support/result.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
-const CACHE = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'ktrail/compare')
 const { BASE = 'main', KERNEL = '6.12' } = process.env
 const ROUNDS = Number(process.env['ROUNDS'] || 3)
 const BENCH = 'test/bench/guest/kernel-cost.bench.ts'
@@ -26,21 +23,6 @@ const ROUND_S = 300
 
 if (!Number.isInteger(ROUNDS) || ROUNDS < 1)
   throw new Error(`ROUNDS: expected a whole number, got "${process.env['ROUNDS']}"`)
-
-/** The folder with the built commit. */
-function built(commit: string): string {
-  const folder = join(CACHE, commit)
-  if (existsSync(folder)) return folder
-  const fresh = `${folder}.new`
-  rmSync(fresh, { recursive: true, force: true })
-  mkdirSync(fresh, { recursive: true })
-  console.error(`building ${commit} in ${folder}, once`)
-  const tar = execFileSync('git', ['archive', commit], { cwd: ROOT, maxBuffer: 1 << 30 })
-  execFileSync('tar', ['-x', '-C', fresh], { input: tar })
-  execFileSync('make', ['-s', 'build'], { cwd: fresh, stdio: ['ignore', 'inherit', 'inherit'] })
-  renameSync(fresh, folder)
-  return folder
-}
 
 /** Results of the rounds: of the other commit, of this tree, and so on. */
 async function runs(base: string): Promise<Result[]> {
@@ -75,10 +57,7 @@ async function runs(base: string): Promise<Result[]> {
   return found
 }
 
-const commit = execFileSync('git', ['rev-parse', '--verify', `${BASE}^{commit}`], {
-  cwd: ROOT,
-  encoding: 'utf8',
-}).trim()
+const commit = commitOf(BASE)
 const results = await runs(built(commit))
 const least = (results: readonly Result[], { name, unit }: Measure): number =>
   Math.min(

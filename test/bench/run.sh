@@ -13,6 +13,8 @@ quick=${KTRAIL_BENCH_QUICK:-}
 results=build/bench
 mkdir -p "$results"
 failed=0
+# Benches whose rows guard.ts compares.
+guarded=()
 
 # Two benches of one checkout would slow each other and write the same files: the second waits. This file is the lock.
 exec 8<test/bench/run.sh
@@ -62,6 +64,7 @@ bench() {
   elif [ $status = 0 ] && grep '^{' "$output" | tail -n 1 >"$output.json"; then
     grep -v '^{' "$output" || true
     mv "$output.json" "$results/$name.json"
+    [[ $name != *-instructions ]] || guarded+=("$name")
   else
     failed=1
     cat "$output" >&2
@@ -87,6 +90,10 @@ for file in test/bench/guest/*.bench.ts; do
 done
 
 [ $failed = 0 ] || die 'a bench failed: see above'
-if [ -n "$quick" ] || [ -n "${ONLY:-}" ] || [ "$kernel" != 6.12 ]; then exec node "${flags[@]}" test/bench/report.ts --print; fi
-node "${flags[@]}" test/bench/report.ts
-exec node_modules/.bin/oxfmt test/bench/results.json
+if [ -n "$quick" ] || [ -n "${ONLY:-}" ] || [ "$kernel" != 6.12 ]; then
+  node "${flags[@]}" test/bench/report.ts --print
+else
+  node "${flags[@]}" test/bench/report.ts
+  node_modules/.bin/oxfmt test/bench/results.json
+fi
+if [ ${#guarded[@]} -gt 0 ] && [ -z "${KTRAIL_BENCH_BASE:-}" ]; then exec node "${flags[@]}" test/bench/guard/guard.ts "${guarded[@]}"; fi

@@ -61,6 +61,9 @@ soak: build ## half an hour at 5,000 events/s with one sink down half of the tim
 bench: build ## measure; write test/bench/results.json and the figures of the pages
 	@test/bench/run.sh
 
+bench-history: build ## draw the rows of instruction counts over the commits that changed them: docs/pictures/instructions.svg
+	@$(SETUP)/with-node.sh node --disable-warning=ExperimentalWarning test/bench/guard/history.ts
+
 compare: build ## the kernel's part of make bench, of this tree and of another commit in turn in one boot: BASE=main ROUNDS=3
 	@$(SETUP)/with-node.sh node --disable-warning=ExperimentalWarning test/bench/compare.ts
 
@@ -136,4 +139,4 @@ image: package ## container image ktrail:VERSION, by docker: BASE=debian:bookwor
 clean: ## remove what was built; fetched kernels and Node stay in the cache
 	rm -rf bpf/build native/build build node_modules
 
-.PHONY: help build run picture test long full arm64 faults nightly check soak bench compare simulate fuzz record random-policies start-stop policy-changes coverage random-tree kubernetes churn package image clean
+.PHONY: help build run picture test long full arm64 faults nightly check soak bench bench-history compare simulate fuzz record random-policies start-stop policy-changes coverage random-tree kubernetes churn package image clean

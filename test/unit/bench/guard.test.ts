@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { rowsFile } from '../../bench/guard/guard.ts'
+import { picture } from '../../bench/guard/history.ts'
 import { compare, differing } from '../../bench/guard/rows.ts'
 import type { Rows } from '../../bench/guard/rows.ts'
 
@@ -73,5 +74,17 @@ describe('guard of instruction counts', () => {
         name,
       )
     }
+  })
+
+  it('a picture has a chart for each row of the newest commit, with a point for each commit that has it', () => {
+    const points = [
+      { commit: 'aaaa', benches: { kernel: rowsOf({ miss: 1000, gone: 5 }) } },
+      { commit: 'bbbb', benches: { kernel: rowsOf({ miss: 500, 'a < b': 7 }) } },
+    ]
+    const svg = picture(points)
+    assert.deepEqual(svg.match(/<text y="20">[^<]*/g), ['<text y="20">miss: 500', '<text y="20">a &lt; b: 7'])
+    assert.deepEqual(svg.match(/<title>[^<]*/g), ['<title>aaaa: 1,000', '<title>bbbb: 500', '<title>bbbb: 7'])
+    // From the top of the chart to half of its height.
+    assert.match(svg, /points="0\.0,34\.0 320\.0,62\.0"/)
   })
 })

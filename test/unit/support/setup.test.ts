@@ -217,6 +217,7 @@ test('make: every target of the help exists and is described', () => {
     'check',
     'soak',
     'bench',
+    'bench-history',
     'compare',
     'simulate',
     'fuzz',

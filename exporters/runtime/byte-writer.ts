@@ -8,7 +8,7 @@ const QUOTE = 0x22
 const BACKSLASH = 0x5c
 const ZERO = 0x30
 /** For shorter texts a loop is faster than a native call (measured: break-even near 50 characters). */
-const SHORT = 48
+export const SHORT = 48
 /** A buffer that grew beyond this size is freed. Four times the size of a usual slice. */
 const KEEP_BYTES = 1 << 20
 const NEEDS_ESCAPE = /[^\x20\x21\x23-\x5b\x5d-\x7e]/
@@ -156,9 +156,19 @@ export class ByteWriter {
   }
 }
 
-function digitsOf(value: number): number {
+/** Number of digits, of at most 2^32 - 1. */
+export function digitsOf(value: number): number {
+  if (value < 100_000) return value < 10 ? 1 : value < 100 ? 2 : value < 1000 ? 3 : value < 10_000 ? 4 : 5
   if (value < 1_000_000) return 6
   if (value < 10_000_000) return 7
   if (value < 100_000_000) return 8
   return value < 1_000_000_000 ? 9 : 10
+}
+
+/** Length in UTF-8; lone surrogates are encoded as U+FFFD. */
+export function utf8Length(text: string): number {
+  const { length } = text
+  if (length >= SHORT) return Buffer.byteLength(text)
+  for (let i = 0; i < length; i++) if (text.charCodeAt(i) > 0x7f) return Buffer.byteLength(text)
+  return length
 }

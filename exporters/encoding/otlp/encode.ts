@@ -19,9 +19,9 @@ import {
   attributes,
   eventAttributes,
   hookAttributes,
-  numberAttributes,
   ownAttributes,
   parentAttributes,
+  runAttributes,
   severityOf,
 } from './mapping.ts'
 import { summary } from './text.ts'
@@ -61,11 +61,13 @@ class OtlpEncoder implements Encoder {
   readonly #hooks = new WeakMap<Hook, HookBytes>()
   readonly #lifecycle = new Map<Event['type'], Uint8Array>()
   readonly #uidPrefix: string
+  readonly #numberPrefix: string
 
   constructor(options: OtlpEncoderOptions) {
     this.#options = options
     this.#observed = options.observed ?? now
     this.#uidPrefix = `${options.epoch}-`
+    this.#numberPrefix = `${options.numbering?.exporter}-`
   }
 
   encode(events: readonly Event[]): Encoded {
@@ -106,8 +108,11 @@ class OtlpEncoder implements Encoder {
       const text = Buffer.from(summary(event))
       writeBody(out, text, 0, text.length)
     }
-    out.text(KEYS.uid, this.#uidPrefix + event.seq)
-    if (numbering !== undefined) numberAttributes(event, numbering, number, out)
+    out.numbered(KEYS.uid, this.#uidPrefix, event.seq)
+    if (numbering !== undefined) {
+      out.numbered(KEYS.exporterSeq, this.#numberPrefix, number)
+      if (event.type === 'agent_run') runAttributes(event, numbering, out)
+    }
     if (hasAttribute === undefined) this.#attributes(event, hook)
     else attributes(event, this.#options, filterAttributes(out, event.type, hasAttribute))
     if (this.#options.event_name_attribute) out.text(KEYS.eventName, EVENT_NAMES[event.type])

@@ -17,6 +17,7 @@ import type {
   LossEvent,
   NamedContainer,
   Process,
+  RunEvent,
 } from '../../contract/event.ts'
 import type { Numbering } from '../../contract/numbering.ts'
 import { argumentText, isNamed } from '../arguments.ts'
@@ -73,8 +74,11 @@ export function attributes(event: Event, options: AttributeOptions, out: Attribu
 /** Writes the numbers that prove to a reader of the sink that no record is missing (docs/explanation/audit-algorithm.md). */
 export function numberAttributes(event: Event, numbering: Numbering, number: number, out: AttributeSink): void {
   out.text(KEYS.exporterSeq, `${numbering.exporter}-${number}`)
-  if (event.type !== 'agent_run') return
-  const { previous, events, moved } = runOf(event, numbering.exporter)
+  if (event.type === 'agent_run') runAttributes(event, numbering, out)
+}
+
+export function runAttributes(event: RunEvent, { exporter }: Numbering, out: AttributeSink): void {
+  const { previous, events, moved } = runOf(event, exporter)
   out.text(KEYS.runPrevious, previous)
   if (events !== undefined) out.text(KEYS.runEvents, events)
   if (moved !== undefined) out.integer(KEYS.runMoved, moved)

@@ -3,10 +3,11 @@
  * Field numbers are those of opentelemetry-proto, logs.proto; the bytes equal those of @opentelemetry/otlp-transformer.
  */
 import type { TextBytes, Timestamp } from '../../contract/event.ts'
+import { digitsOf, utf8Length } from '../../runtime/byte-writer.ts'
 import type { AttributeSink, Key } from './attributes.ts'
 
-/** For shorter texts a loop is faster than a native call; also fits a one-byte length. */
-const SHORT = 48
+/** Key and value up to which all lengths of an attribute take one byte. */
+const SHORT_PAIR = 0x7f - 4
 /** A buffer that grew beyond this size for a huge batch is freed. */
 const KEEP_BYTES = 4 << 20
 const NANOS_PER_SECOND = 1_000_000_000n
@@ -99,16 +100,9 @@ export class ProtoWriter implements AttributeSink {
     }
     this.#reserve(8)
     const low = this.#secondLow + time.nsec
-    this.#uint32(low)
-    this.#uint32(low >= TWO_32 ? this.#secondHigh + 1 : this.#secondHigh)
-  }
-
-  #uint32(value: number): void {
-    const buffer = this.#buffer
-    buffer[this.#at++] = value
-    buffer[this.#at++] = value >>> 8
-    buffer[this.#at++] = value >>> 16
-    buffer[this.#at++] = value >>> 24
+    putUint32(this.#buffer, this.#at, low)
+    putUint32(this.#buffer, this.#at + 4, low >= TWO_32 ? this.#secondHigh + 1 : this.#secondHigh)
+    this.#at += 8
   }
 
   /** A length-delimited string: length and UTF-8 bytes, without tag. */
@@ -121,14 +115,7 @@ export class ProtoWriter implements AttributeSink {
   /** `length` is from utf8Length; it equals `text.length` only for ASCII. */
   #utf8(text: string, length: number): void {
     this.#reserve(length)
-    if (length < SHORT && length === text.length) {
-      const buffer = this.#buffer
-      for (let i = 0; i < length; i++) buffer[this.#at++] = text.charCodeAt(i)
-    } else if (length === text.length) {
-      this.#at += this.#buffer.write(text, this.#at, 'latin1')
-    } else {
-      this.#at += this.#buffer.write(text, this.#at, 'utf8')
-    }
+    this.#at += this.#buffer.write(text, this.#at, length === text.length ? 'latin1' : 'utf8')
   }
 
   /** Begins a message of unknown length; `close` writes the length and moves the content if `width` was wrong. */
@@ -151,6 +138,7 @@ export class ProtoWriter implements AttributeSink {
   }
 
   text(key: Key, value: string): void {
+    if (this.#short(key, value, -1)) return
     const length = utf8Length(value)
     const valueLength = 1 + varintSize(length) + length
     this.#head(key, valueLength)
@@ -159,14 +147,58 @@ export class ProtoWriter implements AttributeSink {
     this.#utf8(value, length)
   }
 
+  /** A text that ends in a number. */
+  numbered(key: Key, prefix: string, number: number): void {
+    if (number > 0xffff_ffff || !this.#short(key, prefix, number)) this.text(key, `${prefix}${number}`)
+  }
+
+  /** Short ASCII, and the digits of a number that is not negative, in one loop; false, with nothing written, for another text. */
+  #short({ bytes: name }: Key, text: string, number: number): boolean {
+    const digits = number < 0 ? 0 : digitsOf(number)
+    const length = text.length + digits
+    if (name.length + length > SHORT_PAIR) return false
+    this.#reserve(SHORT_PAIR + 6)
+    const buffer = this.#buffer
+    let at = this.#at
+    buffer[at++] = this.#attributeTag
+    buffer[at++] = name.length + length + 4
+    for (let i = 0; i < name.length; i++) buffer[at++] = name[i] ?? 0
+    buffer[at++] = 0x12
+    buffer[at++] = length + 2
+    buffer[at++] = 0x0a
+    buffer[at++] = length
+    for (let i = 0; i < text.length; i++) {
+      const code = text.charCodeAt(i)
+      if (code > 0x7f) return false
+      buffer[at++] = code
+    }
+    this.#at = at + digits
+    for (let i = this.#at - 1, rest = number; i >= at; i--) {
+      const tenth = (rest / 10) >>> 0
+      buffer[i] = 0x30 + (rest - tenth * 10)
+      rest = tenth
+    }
+    return true
+  }
+
   ascii(key: Key, { bytes, from, to }: TextBytes): boolean {
-    for (let i = from; i < to; i++) if ((bytes[i] ?? 0x80) > 0x7f) return false
+    const start = this.#at
     const length = to - from
     this.#head(key, 1 + varintSize(length) + length)
     this.byte(0x0a)
     this.varint(length)
     this.#reserve(length)
-    for (let i = from; i < to; i++) this.#buffer[this.#at++] = bytes[i] ?? 0
+    const buffer = this.#buffer
+    let at = this.#at
+    for (let i = from; i < to; i++) {
+      const code = bytes[i] ?? 0
+      if (code > 0x7f) {
+        this.#at = start
+        return false
+      }
+      buffer[at++] = code
+    }
+    this.#at = at
     return true
   }
 
@@ -229,10 +261,9 @@ export class ProtoWriter implements AttributeSink {
   }
 }
 
-/** Length in UTF-8; lone surrogates are encoded as U+FFFD. */
-function utf8Length(text: string): number {
-  const { length } = text
-  if (length >= SHORT) return Buffer.byteLength(text)
-  for (let i = 0; i < length; i++) if (text.charCodeAt(i) > 0x7f) return Buffer.byteLength(text)
-  return length
+function putUint32(buffer: Buffer, at: number, value: number): void {
+  buffer[at] = value
+  buffer[at + 1] = value >>> 8
+  buffer[at + 2] = value >>> 16
+  buffer[at + 3] = value >>> 24
 }

@@ -362,6 +362,14 @@ test('otlp: a process is rendered once, as itself and as a parent', () => {
   assert.equal(process.rendered.otlpParent, otlpParent)
 })
 
+test('otlp: numbers of any size follow their prefix, short or long', () => {
+  for (const epoch of ['1', 'e'.repeat(150), 'ü'])
+    for (const seq of [0, 9, 10, 99_999, 100_000, 2 ** 32 - 1, 2 ** 32, 2 ** 53 - 1]) {
+      const [record] = records(createOtlpEncoder({ ...base, epoch }), [makeKprobe({ seq })])
+      assert.deepEqual(asObject(record?.attributes ?? [])['log.record.uid'], { stringValue: `${epoch}-${seq}` })
+    }
+})
+
 test('otlp: equal events yield equal bytes, at any time', () => {
   const one = createOtlpEncoder(base).encode(goldenEvents())
   const two = createOtlpEncoder(base).encode(goldenEvents())

@@ -108,20 +108,19 @@ export function layOut(
       const seq = described?.seqs[i] ?? part.firstSeq + i
       const number = part.number === undefined ? undefined : part.number + i
       const common = headers.common(about.type)
-      const put = (partitionBatch: PartitionBatch): void => {
-        const partitionSeq = partitionBatch.first + partitionBatch.records.length
-        const own = headers.own({ seq, number, partitionSeq, timestampMs, about, epoch: described?.epoch })
-        partitionBatch.records.push({ key, value, common, own, timestampMs })
-        partitionBatch.parts.push(part)
-        partitionBatch.indices.push(i)
-      }
       const natural = partitionBatchOf(partitionBatches, all, topic, partition, numbers)
-      put(natural)
-      if (about.run === undefined) continue
+      const targets = [natural]
       // Also to the other partitions, for readers of only one: the last number there distinguishes silence from a lost end.
-      for (const other of numbers.values()) {
+      for (const other of about.run === undefined ? [] : numbers.values()) {
         const copy = partitionBatchOf(partitionBatches, all, other.topic, other.partition, numbers)
-        if (copy !== natural) put(copy)
+        if (copy !== natural) targets.push(copy)
+      }
+      for (const { first, records, parts, indices } of targets) {
+        const partitionSeq = first + records.length
+        const own = headers.own({ seq, number, partitionSeq, timestampMs, about, epoch: described?.epoch })
+        records.push({ key, value, common, own, timestampMs })
+        parts.push(part)
+        indices.push(i)
       }
     }
   }

@@ -8,6 +8,7 @@
  * Allocates nothing per record, unlike the writers of Kafka's libraries.
  */
 import { crc32c } from '@node-rs/crc32'
+import { SHORT, utf8Length } from '../../../runtime/byte-writer.ts'
 import type { Codec } from './codecs.ts'
 
 const HEAD = 61
@@ -108,7 +109,7 @@ export class RecordBatchWriter {
     let count = common.count
     let ownBytes = 0
     for (const name in own) {
-      const size = Buffer.byteLength(own[name] ?? '')
+      const size = utf8Length(own[name] ?? '')
       ownBytes += varintSize(name.length) + name.length + varintSize(size) + size
       count++
     }
@@ -158,8 +159,16 @@ export class RecordBatchWriter {
   }
 
   #text(text: string): void {
-    this.#varint(Buffer.byteLength(text))
-    this.#at += this.#bytes.write(text, this.#at)
+    const length = utf8Length(text)
+    this.#varint(length)
+    if (length !== text.length || length >= SHORT) {
+      this.#at += this.#bytes.write(text, this.#at)
+      return
+    }
+    const bytes = this.#bytes
+    const at = this.#at
+    for (let i = 0; i < length; i++) bytes[at + i] = text.charCodeAt(i)
+    this.#at = at + length
   }
 
   #append(bytes: Buffer): void {

@@ -1,13 +1,14 @@
-import { stat } from 'node:fs/promises'
 import { ConfigError } from '../yaml/errors.ts'
 import { readTextFile } from '../yaml/files.ts'
 import { loadConfig, problemAt } from './load.ts'
+import { duplicateNames, missingFiles, missingPolicies, unknownNames } from './named.ts'
 import { packageProblems } from './packages.ts'
 import type { ConfigResult, LoadedConfig } from './load.ts'
 import { readDropIns } from './loading/drop-ins.ts'
 import { readSecret } from './loading/substitute.ts'
 import type { Environment } from './loading/substitute.ts'
 import { errnoOf, whyUnreadable } from '../base/unreadable.ts'
+import { policyFilesAt } from '../policy/files.ts'
 import { parsePolicy } from '../policy/parse.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Problem } from '../yaml/problems.ts'
@@ -52,17 +53,22 @@ export interface Checked {
   readonly notes: readonly Problem[]
   /** Present if the file is a policy without problems. */
   readonly policy?: Policy
+  /** Present if the file is a config without problems. */
+  readonly loaded?: LoadedConfig
 }
 
 /**
- * Every problem of one file, policy or config, without kernel or root. Problems of a config include missing policy files, whose content is not
- * read. Its warnings include files that other users can read or write and should not. Never throws.
+ * Every problem of one file, policy or config, without kernel or root. Problems of a config include missing policies, but not their content
+ * (`checkPolicies`). Its warnings include files that other users can read or write and should not. Never throws.
  */
 export async function checkFile(file: string, env: Environment): Promise<Checked> {
   const read = await readTextFile(file)
   if ('problems' in read) return { problems: read.problems, warnings: [], notes: [] }
-  if (!looksLikePolicy(read.text)) return checkConfigText(read.text, file, env)
-  const result = parsePolicy(read.text, file)
+  return looksLikePolicy(read.text) ? checkPolicyText(read.text, file) : checkConfigText(read.text, file, env)
+}
+
+async function checkPolicyText(text: string, file: string): Promise<Checked> {
+  const result = parsePolicy(text, file)
   if ('problems' in result) return { problems: result.problems, warnings: [], notes: [] }
   return {
     problems: [],
@@ -76,8 +82,42 @@ export async function checkFile(file: string, env: Environment): Promise<Checked
 export async function checkConfigText(text: string, file: string, env: Environment): Promise<Checked> {
   const result = await loadWhole(text, file, env)
   if ('problems' in result) return { problems: result.problems, warnings: [], notes: [] }
-  const warnings = await configWarnings(result, file)
-  return { problems: await missingPolicies(result, file), warnings, notes: [] }
+  const problems = await missingPolicies(result, file)
+  const warnings = [...(await configWarnings(result, file)), ...(await missingFiles(result, file))]
+  return { problems, warnings, notes: [], ...(problems.length === 0 ? { loaded: result } : {}) }
+}
+
+/** The policies of a config without problems, and the names in both. A folder that cannot be read is a problem of the config. Never throws. */
+export async function checkPolicies(
+  { loaded }: Checked,
+  file: string,
+): Promise<{ policies: CheckedPolicy[]; names: Checked }> {
+  const found = new Map<string, CheckedPolicy>()
+  const problems: Problem[] = []
+  let whole = true
+  for (const [i, place] of loaded?.config.policies.entries() ?? []) {
+    const files = await policyFilesAt(place).catch((error: unknown) => {
+      whole = false
+      if (loaded !== undefined && errnoOf(error) !== 'EACCES')
+        problems.push(problemAt(loaded, file, ['policies', i], `cannot read ${show(place)}: ${whyUnreadable(error)}`))
+      return []
+    })
+    for (const each of files) if (!found.has(each)) found.set(each, await checkPolicyFile(each))
+  }
+  const policies = [...found.values()]
+  const parsed = policies.flatMap(({ policy }) => (policy === undefined ? [] : [policy]))
+  problems.push(...duplicateNames(parsed))
+  const warnings =
+    loaded === undefined || !whole || parsed.length < policies.length ? [] : unknownNames(loaded, file, parsed)
+  return { policies, names: { problems, warnings, notes: [] } }
+}
+
+type CheckedPolicy = Checked & { readonly file: string }
+
+async function checkPolicyFile(file: string): Promise<CheckedPolicy> {
+  const read = await readTextFile(file)
+  if ('problems' in read) return { file, problems: read.problems, warnings: [], notes: [] }
+  return { file, ...(await checkPolicyText(read.text, file)) }
 }
 
 /** Calls of a group are left out, because the policy declares its needs. */
@@ -91,19 +131,4 @@ function optionalCalls({ file, hooks, groups }: Policy): Problem[] {
       ? [{ file, ...at, message: `call ${show(call)} is optional: if a kernel lacks it, it is ${otherwise}` }]
       : [],
   )
-}
-
-/** Missing policy paths. A path that this user may not read is no problem: the agent may be able to. */
-async function missingPolicies(loaded: LoadedConfig, file: string): Promise<Problem[]> {
-  const problems: Problem[] = []
-  for (const [i, place] of loaded.config.policies.entries()) {
-    const error: unknown = await stat(place).then(
-      () => undefined,
-      (cause: unknown) => cause,
-    )
-    if (error === undefined || errnoOf(error) === 'EACCES') continue
-    const message = `expected a policy file or a folder of them, got ${show(place)}: ${whyUnreadable(error)}`
-    problems.push(problemAt(loaded, file, ['policies', i], message))
-  }
-  return problems
 }

@@ -28,6 +28,8 @@ export interface LoadedConfig {
   readonly files: readonly string[]
   /** By absolute path; not those that hold no secret, such as certificates. */
   readonly secretFiles: ReadonlyMap<string, SecretFile>
+  /** Values that most likely do not mean what they seem to. */
+  readonly warnings: readonly Problem[]
 }
 
 export type ConfigResult = LoadedConfig | { readonly problems: readonly Problem[] }
@@ -68,7 +70,7 @@ export function loadConfig(
   const { value: written, origins, secretFiles } = plain
   const hash = createHash('sha256').update(textOfAll(text, dropIns)).digest('hex')
   const files = [file, ...dropIns.map((dropIn) => dropIn.file)]
-  return { config: result.data, written, origins, hash, files, secretFiles }
+  return { config: result.data, written, origins, hash, files, secretFiles, warnings: problems.warnings() }
 }
 
 /** A problem with the value at `path` of an otherwise valid config. */

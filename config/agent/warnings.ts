@@ -12,8 +12,10 @@ const READ_BY_OTHERS = 0o004
 /** All warnings. Never throws. */
 export async function configWarnings(loaded: LoadedConfig, file: string): Promise<Problem[]> {
   return [
+    ...loaded.warnings,
     ...openServer(loaded, file),
     ...grpcPorts(loaded, file),
+    ...lokiPaths(loaded, file),
     ...podFilters(loaded, file),
     ...(await openSecrets(loaded, file)),
     ...(await writablePaths(loaded, file)),
@@ -38,6 +40,17 @@ function grpcPorts(loaded: LoadedConfig, file: string): Problem[] {
     return (['endpoint', 'logs_endpoint'] as const)
       .filter((key) => URL.canParse(exporter[key] ?? '') && new URL(exporter[key] ?? '').port === '4317')
       .map((key) => problemAt(loaded, file, ['exporters', name, key], message))
+  })
+}
+
+/** Loki takes OTLP below /otlp, and answers 404 elsewhere. */
+function lokiPaths(loaded: LoadedConfig, file: string): Problem[] {
+  return Object.entries(loaded.config.exporters).flatMap(([name, exporter]) => {
+    if (exporter.type !== 'otlp' || !URL.canParse(exporter.endpoint ?? '')) return []
+    const { origin, pathname, port } = new URL(exporter.endpoint ?? '')
+    if ((exporter.loki === false && port !== '3100') || /\/otlp\/?$/.test(pathname)) return []
+    const message = `Loki takes OTLP only below /otlp; write ${origin}/otlp`
+    return [problemAt(loaded, file, ['exporters', name, 'endpoint'], message)]
   })
 }
 

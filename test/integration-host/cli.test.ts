@@ -140,7 +140,7 @@ const rows: readonly Row[] = [
     args: ['check', missing],
     code: 78,
     stdout: /none\.yaml: cannot read the file: no such file\n$/,
-    stderr: /1 of 1 files with mistakes/,
+    stderr: /1 of 1 file with mistakes/,
   },
   {
     args: ['check', folder],

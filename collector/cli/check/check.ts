@@ -1,4 +1,5 @@
-import { checkFile } from '../../../config/agent/check.ts'
+import { resolve } from 'node:path'
+import { checkFile, checkPolicies } from '../../../config/agent/check.ts'
 import type { Checked } from '../../../config/agent/check.ts'
 import { policyFilesAt } from '../../../config/policy/files.ts'
 import { EXIT_CONFIG } from '../../../config/yaml/errors.ts'
@@ -19,13 +20,19 @@ export const checkCommand: Command = async (given, terminal) => {
   if (given.text('config') !== undefined)
     throw new UsageError('check --config requires --kernel or --probe; to check a config, run: check FILE')
   if (positionals.length === 0) throw new UsageError('check requires at least one file or folder, --kernel or --probe')
-  let files = 0
+  const shown = new Set<string>()
   let wrong = 0
-  const show = async (checked: Checked): Promise<void> => {
-    const lines = linesOf(checked)
+  const show = async (file: string, checked: Checked): Promise<void> => {
+    // A config may name a file that is also an argument.
+    if (shown.has(resolve(file))) return
+    shown.add(resolve(file))
+    if (await put(checked)) wrong++
+  }
+  /** Prints the lines of a file; true if it has mistakes. */
+  const put = async (checked: Checked): Promise<boolean> => {
+    const lines = linesOf(await withKernel(checked))
     if (lines !== '') await print(lines)
-    files++
-    if (checked.problems.length > 0) wrong++
+    return checked.problems.length > 0
   }
   for (const place of positionals) {
     const found = await policyFilesAt(place).catch((error: unknown) => {
@@ -34,13 +41,20 @@ export const checkCommand: Command = async (given, terminal) => {
       return error
     })
     if (found instanceof Error) {
-      await show(wrongFolder(place, `cannot read: ${found.message}`))
+      await show(place, wrongFolder(place, `cannot read: ${found.message}`))
       continue
     }
-    if (found.length === 0) await show(wrongFolder(place, EMPTY))
-    for (const file of found) await show(await withKernel(await checkFile(file, env)))
+    if (found.length === 0) await show(place, wrongFolder(place, EMPTY))
+    for (const file of found) {
+      const checked = await checkFile(file, env)
+      await show(file, checked)
+      const { policies, names } = await checkPolicies(checked, file)
+      for (const each of policies) await show(each.file, each)
+      if (await put(names)) wrong++
+    }
   }
-  printError(wrong === 0 ? `${plural(files, 'file')} checked, no mistakes` : `${wrong} of ${files} files with mistakes`)
+  const files = plural(shown.size, 'file')
+  printError(wrong === 0 ? `${files} checked, no mistakes` : `${wrong} of ${files} with mistakes`)
   return wrong === 0 ? 0 : EXIT_CONFIG
 }
 

@@ -5,6 +5,7 @@ import type { Position, Problems } from '../../yaml/problems.ts'
 import { pathText } from './explain.ts'
 import { meantType } from './meant.ts'
 import { keyNotBuilt } from './not-built.ts'
+import { mayBeSecret } from './secret-keys.ts'
 import { childSchema, knownKeys, placeHoldsAt, retyped, typesWithKey } from './schema-walk.ts'
 import { substitute } from './substitute.ts'
 import type { Environment, ReadText } from './substitute.ts'
@@ -167,6 +168,8 @@ export class PlainValue {
         return this.#drop(path)
       }
       const { files, variables, text } = found
+      const bare = /(?<!\$)(?:\$\$)*\$([A-Z_][A-Z0-9_]*)/.exec(value)?.[1]
+      if (bare !== undefined) this.#warnOfBare(path, bare, node.at)
       for (const file of files) this.#noteSecret(file, where, node.at)
       if (files.length > 0) origin = { ...origin, from: 'secret' }
       else if (variables.length > 0) origin = { ...origin, from: 'env', variables }
@@ -180,6 +183,15 @@ export class PlainValue {
     }
     this.origins.set(where, origin)
     return value
+  }
+
+  #warnOfBare(path: Path, name: string, at: Position): void {
+    const got = mayBeSecret(path) ? '"$" without braces' : show(`$${name}`)
+    const expected = `\${env:${mayBeSecret(path) ? 'NAME' : name}}`
+    this.#problems.warn(
+      at,
+      `${pathText(path)}: ${got} stays as it is; write ${expected} for the variable, $$ for a plain $`,
+    )
   }
 
   #noteSecret(file: string, key: string, at: Position): void {

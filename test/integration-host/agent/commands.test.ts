@@ -56,7 +56,7 @@ test('commands', { skip }, async (t) => {
   const made = await typed(['init', '--file', join(folder, 'none.jsonl'), '--policies', SHIPPED, '--output', base])
   assert.deepEqual([made.code, made.stdout], [0, ''], made.stderr)
   const checked = await typed(['check', base])
-  assert.deepEqual([checked.code, checked.stdout, checked.stderr], [0, '', '1 file checked, no mistakes\n'])
+  assert.deepEqual([checked.code, checked.stdout, checked.stderr], [0, '', '2 files checked, no mistakes\n'])
   const none = { code: 'UNAVAILABLE', message: /^no agent listens on unix:\/\/\S+: start it with ktrail run/ }
   await assert.rejects(typed(['policy', 'list', ...server]), none)
   await assert.rejects(

@@ -119,13 +119,28 @@ describe('files with secrets', () => {
       ],
     )
     for (const name of ['name', 'header', 'key', 'pw']) chmodSync(folder.at(name), 0o640)
-    assert.deepEqual(await checkFile(file, {}), { problems: [], warnings: [], notes: [] })
+    const again = await checkFile(file, {})
+    assert.deepEqual([again.problems, again.warnings], [[], []])
   })
 
-  it('that do not exist cause no warning: reading them reports it', async () => {
+  it('that do not exist cause a warning each, also certificates', async () => {
     using folder = new Folder()
     const file = folder.at('c.yaml')
-    writeFileSync(file, 'exporters: { o: { type: otlp, header_files: { x: none } } }')
-    assert.deepEqual(await checkFile(file, {}), { problems: [], warnings: [], notes: [] })
+    writeFileSync(folder.at('name'), 'hush', { mode: 0o600 })
+    writeFileSync(file, openIn(folder))
+    const { problems, warnings } = await checkFile(file, {})
+    const missing = (name: string): string =>
+      `expected a file, got ${JSON.stringify(folder.at(name))}: no such file; create it before the agent starts`
+    assert.deepEqual(
+      warnings.map(({ line, col, message }) => `${line}:${col}: ${message}`),
+      [
+        `7:36: exporters.o.header_files.authorization: ${missing('header')}`,
+        `8:22: exporters.o.tls.key_file: ${missing('key')}`,
+        `8:${37 + folder.path.length}: exporters.o.tls.ca_file: ${missing('ca')}`,
+        `8:${53 + 2 * folder.path.length}: exporters.o.tls.cert_file: ${missing('crt')}`,
+        `9:101: exporters.k.sasl.password_file: ${missing('pw')}`,
+      ],
+    )
+    assert.deepEqual(problems, [])
   })
 })

@@ -1,0 +1,87 @@
+/** The files that a config names, and the names of its policies. */
+import { stat } from 'node:fs/promises'
+import { answered } from '../base/answered.ts'
+import { errnoOf, whyUnreadable } from '../base/unreadable.ts'
+import type { Policy } from '../policy/policy.ts'
+import type { Problem } from '../yaml/problems.ts'
+import { show } from '../yaml/problems.ts'
+import { didYouMean } from '../yaml/suggest.ts'
+import { problemAt } from './load.ts'
+import type { LoadedConfig } from './load.ts'
+
+type Path = ReadonlyArray<string | number>
+
+/** Missing policy paths. */
+export const missingPolicies = async (loaded: LoadedConfig, file: string): Promise<Problem[]> =>
+  missing(
+    loaded.config.policies.map((place, i) => [['policies', i], place]),
+    (path, place, why) =>
+      problemAt(loaded, file, path, `expected a policy file or a folder of them, got ${show(place)}: ${why}`),
+  )
+
+/** Missing certificates, and files of headers and passwords. They may be for another host. */
+export const missingFiles = async (loaded: LoadedConfig, file: string): Promise<Problem[]> =>
+  missing([...filesIn(loaded.written, [])], (path, place, why) =>
+    problemAt(loaded, file, path, `expected a file, got ${show(place)}: ${why}; create it before the agent starts`),
+  )
+
+/** A path that this user may not read is no problem: the agent may be able to. */
+async function missing(
+  named: ReadonlyArray<[Path, string]>,
+  problem: (path: Path, place: string, why: string) => Problem,
+): Promise<Problem[]> {
+  const found = named.map(async ([path, place]) => {
+    const error: unknown = await answered(place, () => stat(place)).then(
+      () => undefined,
+      (cause: unknown) => cause,
+    )
+    return error === undefined || errnoOf(error) === 'EACCES' ? [] : [problem(path, place, whyUnreadable(error))]
+  })
+  return (await Promise.all(found)).flat()
+}
+
+/** The files that exporters and servers read at the start. */
+function* filesIn(value: unknown, path: Path): Generator<[Path, string]> {
+  // Keys below these are not ours.
+  if (path[0] === 'exporters' && (path[2] === 'options' || path[2] === 'resource_attributes')) return
+  const isFile = path.at(-2) === 'header_files' || /_file$|^kubeconfig$/.test(String(path.at(-1)))
+  if (typeof value === 'string' && isFile) yield [path, value]
+  if (typeof value !== 'object' || value === null) return
+  for (const [key, each] of Object.entries(value)) yield* filesIn(each, [...path, key])
+}
+
+/** Policies with the name of an earlier one: the agent refuses these. */
+export function duplicateNames(policies: readonly Policy[]): Problem[] {
+  const taken = new Map<string, string>()
+  return policies.flatMap(({ name, file }) => {
+    const other = taken.get(name)
+    if (other === undefined) taken.set(name, file)
+    if (other === undefined || other === file) return []
+    return [{ file, line: 0, col: 0, message: `policy ${show(name)} is already in ${other}: give it another name` }]
+  })
+}
+
+/** Names in filters that no policy has. Other sources may have these policies. */
+export function unknownNames(loaded: LoadedConfig, file: string, policies: readonly Policy[]): Problem[] {
+  const names = policies.map(({ name }) => name)
+  if (names.length === 0 || loaded.config.kubernetes?.policies === true) return []
+  return Object.entries(loaded.config.exporters).flatMap(([exporter, { filter = {} }]) => {
+    const { policies: globs = [], allow = [], deny = [] } = filter
+    const used: Array<[Path, string]> = globs
+      .map((glob, i): [Path, string] => [['policies', i], glob])
+      .filter(([, glob]) => !names.some((name) => isLike(name, glob)))
+    for (const [key, filters] of Object.entries({ allow, deny })) {
+      for (const [i, { policy_names: exact = [] }] of filters.entries())
+        for (const [j, name] of exact.entries())
+          if (!names.includes(name)) used.push([[key, i, 'policy_names', j], name])
+    }
+    return used.map(([path, name]) => {
+      const next = didYouMean(name, names) || '; correct it, or add the policy with ktrail policy add'
+      const message = `expected the name of a policy of this config, got ${show(name)}${next}`
+      return problemAt(loaded, file, ['exporters', exporter, 'filter', ...path], message)
+    })
+  })
+}
+
+const isLike = (name: string, glob: string): boolean =>
+  new RegExp(`^${glob.replaceAll(/[^\w*]/g, '\\$&').replaceAll(/\*+/g, '.*')}$`, 's').test(name)

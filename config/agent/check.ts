@@ -1,5 +1,6 @@
 import { ConfigError } from '../yaml/errors.ts'
-import { readTextFile } from '../yaml/files.ts'
+import { STDIN, readTextFile } from '../yaml/files.ts'
+import type { TextResult } from '../yaml/files.ts'
 import { loadConfig, problemAt } from './load.ts'
 import { duplicateNames, missingFiles, missingPolicies, unknownNames } from './named.ts'
 import { packageProblems } from './packages.ts'
@@ -23,7 +24,7 @@ export async function parseConfigFile(file: string, env: Environment): Promise<C
 }
 
 async function loadWhole(text: string, file: string, env: Environment): Promise<ConfigResult> {
-  const dropIns = await readDropIns(file)
+  const dropIns = file === STDIN ? [] : await readDropIns(file)
   if ('problems' in dropIns) return dropIns
   const result = loadConfig(text, file, env, readSecret, dropIns)
   if ('problems' in result) return result
@@ -62,7 +63,11 @@ export interface Checked {
  * (`checkPolicies`). Its warnings include files that other users can read or write and should not. Never throws.
  */
 export async function checkFile(file: string, env: Environment): Promise<Checked> {
-  const read = await readTextFile(file)
+  return checkRead(await readTextFile(file), file, env)
+}
+
+/** `checkFile` of a text that was read already. */
+export async function checkRead(read: TextResult, file: string, env: Environment): Promise<Checked> {
   if ('problems' in read) return { problems: read.problems, warnings: [], notes: [] }
   return looksLikePolicy(read.text) ? checkPolicyText(read.text, file) : checkConfigText(read.text, file, env)
 }
@@ -72,7 +77,7 @@ async function checkPolicyText(text: string, file: string): Promise<Checked> {
   if ('problems' in result) return { problems: result.problems, warnings: [], notes: [] }
   return {
     problems: [],
-    warnings: [...result.warnings, ...(await writablePolicy(file))],
+    warnings: [...result.warnings, ...(file === STDIN ? [] : await writablePolicy(file))],
     notes: optionalCalls(result.policy),
     policy: result.policy,
   }

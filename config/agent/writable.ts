@@ -11,6 +11,7 @@ import { dropInFolder } from './loading/drop-ins.ts'
 import { pathText } from './loading/explain.ts'
 import { policyFilesAt } from '../policy/files.ts'
 import { errnoOf } from '../base/unreadable.ts'
+import { STDIN } from '../yaml/files.ts'
 import type { Problem } from '../yaml/problems.ts'
 
 const BY_GROUP = 0o020
@@ -27,7 +28,7 @@ const MOST_WARNINGS = 20
 export async function writablePaths({ config, files, origins }: LoadedConfig, file: string): Promise<Problem[]> {
   const looked = new Looked()
   const warnings: Problem[] = []
-  for (const own of [...files, dropInFolder(file)]) {
+  for (const own of file === STDIN ? [] : [...files, dropInFolder(file)]) {
     warnings.push(...(await looked.warningsOf([own], { file: own, line: 1, col: 1 }, '')))
   }
   for (const [i, place] of config.policies.entries()) {

@@ -1,8 +1,9 @@
 import { resolve } from 'node:path'
-import { checkFile, checkPolicies } from '../../../config/agent/check.ts'
+import { checkFile, checkPolicies, checkRead } from '../../../config/agent/check.ts'
 import type { Checked } from '../../../config/agent/check.ts'
 import { policyFilesAt } from '../../../config/policy/files.ts'
 import { EXIT_CONFIG } from '../../../config/yaml/errors.ts'
+import { STDIN, readTextInput } from '../../../config/yaml/files.ts'
 import { errnoOf } from '../../../config/base/unreadable.ts'
 import { UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
@@ -14,6 +15,9 @@ export const checkCommand: Command = async (given, terminal) => {
   const { env, print, printError } = terminal
   const { positionals } = given
   if (given.flag('kernel') && given.flag('probe')) throw new UsageError('expected either --kernel or --probe, got both')
+  const format = given.text('output') ?? 'text'
+  if (format !== 'text' && (given.flag('kernel') || given.flag('probe')))
+    throw new UsageError(`-o ${format} applies only to files`)
   // Loaded when needed: only these need the addon and the exporters.
   if (given.flag('kernel')) return (await import('./kernel.ts')).checkKernel(given, terminal)
   if (given.flag('probe')) return (await import('./probe.ts')).checkProbe(given, terminal)
@@ -30,23 +34,20 @@ export const checkCommand: Command = async (given, terminal) => {
   }
   /** Prints the lines of a file; true if it has mistakes. */
   const put = async (checked: Checked): Promise<boolean> => {
-    const lines = linesOf(await withKernel(checked))
+    const lines = linesOf(await withKernel(checked), format)
     if (lines !== '') await print(lines)
     return checked.problems.length > 0
   }
   for (const place of positionals) {
-    const found = await policyFilesAt(place).catch((error: unknown) => {
-      // A place that cannot be read is reported as a file.
-      if (!(error instanceof Error) || errnoOf(error) !== '') return [place]
-      return error
-    })
+    const found = await filesAt(place)
     if (found instanceof Error) {
       await show(place, wrongFolder(place, `cannot read: ${found.message}`))
       continue
     }
     if (found.length === 0) await show(place, wrongFolder(place, EMPTY))
     for (const file of found) {
-      const checked = await checkFile(file, env)
+      const checked =
+        file === STDIN ? await checkRead(await readTextInput(process.stdin), file, env) : await checkFile(file, env)
       await show(file, checked)
       const { policies, names } = await checkPolicies(checked, file)
       for (const each of policies) await show(each.file, each)
@@ -56,6 +57,16 @@ export const checkCommand: Command = async (given, terminal) => {
   const files = plural(shown.size, 'file')
   printError(wrong === 0 ? `${files} checked, no mistakes` : `${wrong} of ${files} with mistakes`)
   return wrong === 0 ? 0 : EXIT_CONFIG
+}
+
+/** An Error for a folder with too many files. */
+async function filesAt(place: string): Promise<string[] | Error> {
+  if (place === STDIN) return [place]
+  return policyFilesAt(place).catch((error: unknown) => {
+    // A place that cannot be read is reported as a file.
+    if (!(error instanceof Error) || errnoOf(error) !== '') return [place]
+    return error
+  })
 }
 
 /** With warnings about the functions of a policy, if this machine has type information and an addon to read it. */

@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util'
 import type { LoadedConfig } from '../../config/agent/load.ts'
 import { ownFile } from '../../config/base/own.ts'
 import { EXIT_CONFIG } from '../../config/yaml/errors.ts'
-import { didYouMean } from '../../config/yaml/suggest.ts'
+import { didYouMean, meant } from '../../config/yaml/suggest.ts'
 import { oneLine } from '../../config/base/quoting.ts'
 import { takesValue } from './table/options.ts'
 import type { OptionSpecs } from './table/options.ts'
@@ -117,7 +117,10 @@ export function readArguments(args: readonly string[], options: OptionSpecs): Ar
     const spec = Object.hasOwn(options, name) ? options[name] : undefined
     if (spec === undefined) {
       const takes = names.length === 0 ? 'it takes no options' : `expected ${names.join(', ')}`
-      throw new UsageError(`no such option: ${rawName}${didYouMean(rawName, names) || `; ${takes}`}`)
+      // Tetragon's agent has its keys as options, too.
+      const key = 'config' in options && name.includes('-') ? meant('key', name) : undefined
+      const hint = key === undefined ? takes : `in the config, ${/^\w+$/.test(key) ? `write ${key}` : key}`
+      throw new UsageError(`no such option: ${rawName}${didYouMean(rawName, names) || `; ${hint}`}`)
     }
     if (!takesValue(spec)) {
       if (value !== undefined) throw new UsageError(`${rawName}: takes no value, got "${value}"`)

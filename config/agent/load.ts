@@ -14,6 +14,7 @@ import type { Position, Problem } from '../yaml/problems.ts'
 import { Problems, show } from '../yaml/problems.ts'
 import { NO_EXPORTER, configSchema } from './schema.ts'
 import type { Config } from './schema.ts'
+import { orForeign } from '../yaml/foreign.ts'
 import { parseYaml } from '../yaml/yaml.ts'
 
 export interface LoadedConfig {
@@ -45,6 +46,16 @@ export function loadConfig(
   env: Environment,
   read: ReadText = readSecret,
   dropIns: readonly DropIn[] = [],
+): ConfigResult {
+  return orForeign(loaded(text, file, env, read, dropIns), text, file)
+}
+
+function loaded(
+  text: string,
+  file: string,
+  env: Environment,
+  read: ReadText,
+  dropIns: readonly DropIn[],
 ): ConfigResult {
   const problems = new Problems(file)
   let root = parseYaml(text, 'config', problems)

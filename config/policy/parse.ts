@@ -17,6 +17,7 @@ import { readNodes, readWorkloads, withWorkloads } from './selectors/workloads.t
 import { HOOK_SECTIONS, KEYS } from './tables.ts'
 import { describe } from '../yaml/tree.ts'
 import { didYouMean } from '../yaml/suggest.ts'
+import { orForeign } from '../yaml/foreign.ts'
 import type { HookGroup, HookSpec, Policy } from './policy.ts'
 import type { Problem } from '../yaml/problems.ts'
 import { Problems, show } from '../yaml/problems.ts'
@@ -45,6 +46,10 @@ const MAX_DNS_LABEL = 63
  * Never throws, whatever the text.
  */
 export function parsePolicy(text: string, file: string): PolicyResult {
+  return orForeign(parsed(text, file), text, file)
+}
+
+function parsed(text: string, file: string): PolicyResult {
   const problems = new Problems(file)
   const root = parseYaml(text, 'policy', problems)
   if (root === undefined) return { problems: problems.list() }

@@ -294,7 +294,7 @@ export const INCOMPLETE: ReadonlyArray<readonly [path: string, text: string, ref
   [
     'other/file-block-kubectl-exec-access',
     'kind: Pod\n---\nkind: TracingPolicy',
-    'kind: expected TracingPolicy or TracingPolicyNamespaced, got "Pod"',
+    'got a Pod in front of a policy: move the policy to a file of its own',
   ],
   [
     'quickstart/file_monitoring_enforce',

@@ -1,6 +1,6 @@
 /**
- * Wrong configs and policies as people write them, and every line that `ktrail check` prints for them: test/fixtures/wrong/. A line `@hook` stands
- * for the beginning of a policy, `<TAB>` for a tab. UPDATE_GOLDEN=1 rewrites the lines; review as code, and read each aloud.
+ * Wrong configs and policies as people write them, files for other programs, and every line that `ktrail check` prints for them:
+ * test/fixtures/wrong/. A line `@hook` stands for the beginning of a policy, `<TAB>` for a tab. UPDATE_GOLDEN=1 rewrites the lines; review as code, and read each aloud.
  */
 import assert from 'node:assert/strict'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { ktrail } from '../../../collector/cli/ktrail.ts'
 
-const TABLES = ['configs', 'policies'] as const
+const TABLES = ['configs', 'policies', 'foreign'] as const
 const FIXTURES = join(import.meta.dirname, '../../fixtures/wrong')
 const HOOK = 'apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata: {name: p}\nspec:\n  kprobes:'
 

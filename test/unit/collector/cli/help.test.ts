@@ -118,6 +118,16 @@ const WRONG: ReadonlyArray<readonly [line: string, message: RegExp, see: string]
   ['check --kernel --probe', /^expected either --kernel or --probe, got both$/, 'ktrail check --help'],
   ['check --probe a b', /^check --probe takes one config, also got "b"$/, 'ktrail check --help'],
   ['init x.yaml', /^init takes no file, got "x.yaml": use --output FILE$/, 'ktrail init --help'],
+  [
+    'run --export-filename /x',
+    /^no such option: --export-filename; in the config, write exporters: \{archive: /,
+    'ktrail run --help',
+  ],
+  [
+    'run --tracing-policy-dir=/x',
+    /^no such option: --tracing-policy-dir; in the config, write policies$/,
+    'ktrail run --help',
+  ],
   ['run x.yaml', /^run takes no file, got "x.yaml": use --config FILE$/, 'ktrail run --help'],
   ['run --config', /^--config: expected a value after it$/, 'ktrail run --help'],
   ['run --config --verbose', /^--config: expected a value after it$/, 'ktrail run --help'],

@@ -103,19 +103,21 @@ describe('parsePolicy refuses a document', () => {
       name: 'with a second section',
       yaml: 'spec: { kprobes: [{ call: sys_f }], usdts: [{ path: x }] }',
       want: [
-        'spec: Tetragon field "usdts" is not supported by this version of ktrail',
+        'spec: Tetragon field "usdts" is not supported by this version of ktrail; see docs/how-to/policies/tetragon.md',
         'spec: expected one hook section per policy, got kprobes and usdts: split the policy',
       ],
     },
     {
       name: 'with another section alone',
       yaml: 'spec: { uprobes: [{ path: x }] }',
-      want: ['spec: Tetragon field "uprobes" is not supported by this version of ktrail'],
+      want: [
+        'spec: Tetragon field "uprobes" is not supported by this version of ktrail; see docs/how-to/policies/tetragon.md',
+      ],
     },
     {
       name: 'with an unknown key',
       yaml: 'spec: { kprobes: [{ call: sys_f }] }\nstatus: {}',
-      want: ['unknown key "status"; expected one of apiVersion, kind, metadata, spec'],
+      want: ['unknown key "status"; the API server sets it: remove it'],
     },
   ]) {
     it(name, () => assert.deepEqual(messages(yaml), want))

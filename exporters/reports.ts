@@ -1,4 +1,5 @@
 /** Logs failures and recoveries of an exporter's sink or spool, and the repairs of a start. */
+import { plural } from '../config/base/counts.ts'
 import type { Vanished } from './buffer/disk/presence.ts'
 import type { RecoveryReport } from './buffer/disk/recovery.ts'
 import type { ReportFailure, Work } from './buffer/disk/tally.ts'
@@ -118,7 +119,7 @@ export function reportRecovery(exporter: string, report: RecoveryReport, log: Lo
     const more = quarantined.length > NAMED ? ` and ${quarantined.length - NAMED} more` : ''
     found.push(`moved to quarantine/: ${quarantined.slice(0, NAMED).join(', ')}${more}`)
   }
-  if (removed.length > 0) found.push(`deleted from quarantine/ to make room: ${removed.length} older files`)
+  if (removed.length > 0) found.push(`deleted from quarantine/ to make room: ${plural(removed.length, 'older file')}`)
   if (tornBytes > 0) found.push(`cut off: ${tornBytes} bytes of an interrupted write`)
   if (cursor === 'corrupt') found.push('cursor: unreadable, so all events here are sent, maybe again')
   if (cursor === 'absent' && segments > 0) found.push('cursor: missing, so events that are not here count as corrupt')

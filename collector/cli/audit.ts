@@ -4,7 +4,8 @@ import type { AuditedRun, AuditedStream } from '../../exporters/index.ts'
 import { oneLine } from '../../config/base/quoting.ts'
 import { UsageError } from './command.ts'
 import type { Command } from './command.ts'
-import { counted, plural, timeText } from './format.ts'
+import { plural } from '../../config/base/counts.ts'
+import { timeText } from './format.ts'
 
 /** Ranges printed of one run; the rest is counted. */
 const SHOWN = 20
@@ -79,7 +80,7 @@ function runNotes(audited: AuditedRun): string[] {
     ...told.map(({ first, last, reason }) => `missing, reported: ${rangeText(first, last)} (${reason})`),
   ]
   const shown = lines.slice(0, SHOWN)
-  if (lines.length > SHOWN) shown.push(`${counted(lines.length - SHOWN)} more findings: see -o json`)
+  if (lines.length > SHOWN) shown.push(`${plural(lines.length - SHOWN, 'more finding')}: see -o json`)
   if (twice > 0) shown.push(`twice: ${plural(twice, 'record')}`)
   if (outOfOrder > 0) shown.push(`out of order: ${plural(outOfOrder, 'record')}`)
   if (end === 'open') shown.push(`no record since ${timeText(lastMs)}, and no stop: later events are unknown`)

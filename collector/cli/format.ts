@@ -1,15 +1,8 @@
 /** Numbers and tables for a terminal of 80 columns. */
 import { oneLine } from '../../config/base/quoting.ts'
 
-/** `1,234,567`. */
-export function counted(count: number): string {
-  return count.toLocaleString('en-US')
-}
-
-/** `1 event`, `2,000 events`. */
-export function plural(count: number, word: string): string {
-  return `${counted(count)} ${word}${count === 1 ? '' : 's'}`
-}
+/** For a file that imports exporters, too: only collector/agent.ts may see all rooms. */
+export { plural } from '../../config/base/counts.ts'
 
 const SIZES = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
 

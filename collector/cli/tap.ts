@@ -6,7 +6,7 @@ import { Exporters } from '../proto/ktrail/exporters_pb.js'
 import type { TapResponse } from '../proto/ktrail/exporters_pb.js'
 import { UsageError } from './command.ts'
 import type { Command } from './command.ts'
-import { plural } from './format.ts'
+import { plural } from '../../config/base/counts.ts'
 import { clientOf } from './server.ts'
 
 export const tapCommand: Command = async (given, { print, printError }) => {

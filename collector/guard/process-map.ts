@@ -2,6 +2,7 @@
  * Whether the kernel's table of processes still has the processes that the agent knows. Each check includes the agent's own entry, so that an
  * emptied table is found at once, and a few others in turn.
  */
+import { plural } from '../../config/base/counts.ts'
 import { startOf } from '../process/image.ts'
 import type { Image } from '../process/image.ts'
 import { startedAt } from '../host/proc-stat.ts'
@@ -48,7 +49,7 @@ export class ProcessMapCheck {
     this.#suspects = this.#next().filter((image) => this.#wrong(image))
     if (gone.length === 0) return []
     const repaired = gone.map((image) => this.#repair(image)).every(Boolean)
-    return [finding(`missing or changed entries of ${gone.length} running processes`, repaired)]
+    return [finding(`missing or changed entries of ${plural(gone.length, 'running process')}`, repaired)]
   }
 
   #next(): Image[] {

@@ -1,5 +1,6 @@
 /** Checks whether this host and user can run the agent. */
 import { existsSync, readlinkSync } from 'node:fs'
+import { ownFile } from '../../config/base/own.ts'
 import { CollectorError } from '../errors.ts'
 import type { CollectorErrorCode } from '../errors.ts'
 import { checkDescriptors } from './descriptors.ts'
@@ -8,6 +9,9 @@ import { readOr } from './read.ts'
 
 /** Inode of the first pid namespace: include/linux/proc_ns.h, PROC_PID_INIT_INO. */
 const HOST_PID_NAMESPACE = 0xefff_fffc
+
+/** An installed ktrail has no Makefile. */
+const IS_CHECKOUT = existsSync(ownFile('Makefile'))
 
 /** Reasons why the agent cannot run on this kernel, root or not: NO_BTF, NO_KPROBES, LOCKED_DOWN, each with the next step. */
 export function kernelProblems(hasBtf: () => boolean, lockdown: string | undefined = readLockdown()): CollectorError[] {
@@ -19,7 +23,7 @@ export function kernelProblems(hasBtf: () => boolean, lockdown: string | undefin
   if (!hasKprobes())
     report(
       'NO_KPROBES',
-      'this kernel cannot attach kprobes: expected CONFIG_KPROBES=y and tracefs at /sys/kernel/tracing; `make run` uses a guest kernel instead',
+      `this kernel cannot attach kprobes: expected CONFIG_KPROBES=y and tracefs at /sys/kernel/tracing${IS_CHECKOUT ? '; `make run` uses a guest kernel instead' : ''}`,
     )
   if (lockdown === 'confidentiality')
     report(

@@ -1,4 +1,5 @@
 /** Attaches policies to the kernel side and registers their hooks with ingest. */
+import { plural } from '../../config/base/counts.ts'
 import type { Policy } from '../../config/policy/policy.ts'
 import { requireDescriptors } from '../host/descriptors.ts'
 import type { HookRegistry } from '../ingest/hooks.ts'
@@ -98,7 +99,7 @@ export class KernelPolicies implements PolicyKernel<AttachedPolicy> {
     await this.#begin(add)
     const [first] = add
     if (first !== undefined) {
-      const more = add.length === 1 ? `policy "${first.name}"` : `${add.length} policies`
+      const more = add.length === 1 ? `policy "${first.name}"` : plural(add.length, 'policy')
       requireDescriptors(more, descriptorsOf(add))
     }
     let ids: number[] = []

@@ -1,4 +1,5 @@
 /** The answers of /livez and /readyz. */
+import { plural } from '../../config/base/counts.ts'
 import type { Sender } from '../../exporters/index.ts'
 import type { Reading } from '../ingest/source.ts'
 import { sentence } from '../kernel/watched/finding.ts'
@@ -59,5 +60,8 @@ export function readyz({ ready, policies, senders, tampering, retried = [] }: Re
       ({ symbol }) => `policy ${policy.id.name}: this kernel has no ${symbol}, skipped until a module provides it\n`,
     ),
   )
-  return { status: 200, body: `ready: ${policies.length} policies, ${hooks} hooks\n${skipped.join('')}${retrying}` }
+  return {
+    status: 200,
+    body: `ready: ${plural(policies.length, 'policy')}, ${plural(hooks, 'hook')}\n${skipped.join('')}${retrying}`,
+  }
 }

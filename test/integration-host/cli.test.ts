@@ -71,6 +71,9 @@ const NOTHING = /^$/
 const rows: readonly Row[] = [
   { args: ['version'], code: 0, stdout: /^ktrail \d+\.\d+\.\d+, node v\d+\.\d+\.\d+, kernel \S+\n$/, stderr: NOTHING },
   { args: ['--version'], code: 0, stdout: /^ktrail \d/ },
+  { args: ['-V'], code: 0, stdout: /^ktrail \d/ },
+  { args: ['status', '--json'], code: 2, stderr: /no such option: --json; expected --output,/ },
+  { args: ['policy', 'list', '--json'], code: 2, stderr: /no such option: --json; expected --output,/ },
   {
     args: ['help'],
     code: 0,

@@ -8,7 +8,7 @@ import { errnoOf } from '../../../config/base/unreadable.ts'
 import { UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
 import { linesOf } from './lines.ts'
-import { plural } from '../format.ts'
+import { plural } from '../../../config/base/counts.ts'
 
 /** `ktrail check`. */
 export const checkCommand: Command = async (given, terminal) => {

@@ -1,4 +1,5 @@
 /** `ktrail check --kernel`: features of this kernel, missing ones, and the configured policies that it cannot run. */
+import { plural } from '../../../config/base/counts.ts'
 import { policyFilesAt } from '../../../config/policy/files.ts'
 import { parsePolicy } from '../../../config/policy/parse.ts'
 import type { Policy } from '../../../config/policy/policy.ts'
@@ -47,7 +48,7 @@ export async function checkKernel(args: Arguments, terminal: Terminal): Promise<
   terminal.printError(
     problems.length > 0 || (needed && rights.state === 'refused')
       ? `this kernel cannot run ktrail${problems.length > 0 ? '' : ` with the rights of ${rights.holder}`}`
-      : `this kernel can run ktrail: ${count('without')} missing features have a replacement, ${count('unknown')} are unknown, ${wrong} policies are refused or lack a required function`,
+      : `this kernel can run ktrail: replaced: ${plural(count('without'), 'missing feature')}; unknown: ${plural(count('unknown'), 'feature')}; refused or without a required function: ${plural(wrong, 'policy')}`,
   )
   return wrong === 0 ? 0 : EXIT_CONFIG
 }
@@ -97,7 +98,10 @@ async function fileFindings(file: string, planned: Planned, rights: PerfEvents):
     if (rights.state === 'refused' && hooks.some(({ way }) => isPerfEvent(way)))
       return [policyRefused(policy.name, rights)]
     return [
-      { state: 'ok', text: `policy ${policy.name}: hooks ${hooks.length} functions (${[...modes].join(', ')})` },
+      {
+        state: 'ok',
+        text: `policy ${policy.name}: hooks ${plural(hooks.length, 'function')} (${[...modes].join(', ')})`,
+      },
       ...skipped.map(({ message }): Finding => ({ state: 'without', text: `${message}; the call is skipped` })),
       ...lacking.map((message): Finding => ({ state: 'missing', text: `policy ${policy.name}: ${message}` })),
     ]

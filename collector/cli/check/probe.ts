@@ -8,7 +8,7 @@ import { createLog } from '../../host/log.ts'
 import { createEpoch } from '../../delivery/epoch.ts'
 import { configFile, UsageError } from '../command.ts'
 import type { Arguments, Terminal } from '../command.ts'
-import { plural } from '../format.ts'
+import { plural } from '../../../config/base/counts.ts'
 import { linesOf } from './lines.ts'
 
 /** Time limit of each sink; sinks are probed side by side. */

@@ -2,7 +2,8 @@
 import { HookState, TracingPolicyMode, TracingPolicyState } from '../../proto/tetragon/sensors_pb.js'
 import type { TracingPolicyActionCounters, TracingPolicyStatus } from '../../proto/tetragon/sensors_pb.js'
 import type { Command } from '../command.ts'
-import { counted, shortened, table } from '../format.ts'
+import { counted } from '../../../config/base/counts.ts'
+import { shortened, table } from '../format.ts'
 import type { Row } from '../format.ts'
 import { clientOf } from '../server.ts'
 import { listed } from './named.ts'
@@ -10,7 +11,7 @@ import { listed } from './named.ts'
 export const listCommand: Command = async (given, { print, printError }) => {
   using client = await clientOf(given)
   const policies = await listed(client, given)
-  if (given.flag('json')) await print(`${JSON.stringify(policies.map(jsonOf), undefined, 2)}\n`)
+  if (given.text('output') === 'json') await print(`${JSON.stringify(policies.map(jsonOf), undefined, 2)}\n`)
   else if (policies.length === 0) printError('the agent has no policies: add one with ktrail policy add FILE')
   else await print(table(['POLICY', 'STATE', 'MODE', 'HOOKS', 'HITS'], policies.map(rowOf), [4]))
   return 0

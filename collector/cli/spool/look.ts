@@ -2,7 +2,8 @@
 import { errnoOf } from '../../../config/base/unreadable.ts'
 import { ExportError, listSpool, lockHolder, systemSpoolFiles } from '../../../exporters/index.ts'
 import type { SpoolListing } from '../../../exporters/index.ts'
-import { counted, dataSize } from '../format.ts'
+import { counted } from '../../../config/base/counts.ts'
+import { dataSize } from '../format.ts'
 import type { Place } from './paths.ts'
 
 export interface Look {

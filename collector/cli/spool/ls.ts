@@ -1,6 +1,7 @@
 import { configFile } from '../command.ts'
 import type { Command } from '../command.ts'
-import { counted, dataSize, shortened, table, timeText } from '../format.ts'
+import { counted, plural } from '../../../config/base/counts.ts'
+import { dataSize, shortened, table, timeText } from '../format.ts'
 import type { Row } from '../format.ts'
 import { lookAt } from './look.ts'
 import type { Look } from './look.ts'
@@ -32,7 +33,7 @@ function rowOf({ place, listing, events, usedBy, damage }: Look): Row {
   const notes = [place.dir]
   if (end > 0) notes.push(`accepted up to ${counted(settled)} of ${counted(end)}${safe(durable, usedBy)}`)
   if (place.kind === 'orphan') notes.push('no exporter of the config has this name, so these events are not sent')
-  if (quarantined > 0) notes.push(`quarantine/: ${counted(quarantined)} unreadable files from earlier`)
+  if (quarantined > 0) notes.push(`quarantine/: ${plural(quarantined, 'unreadable file')} from earlier`)
   notes.push(...damage.map((text) => `damage: ${text}`))
   return {
     cells: [

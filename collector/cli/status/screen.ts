@@ -1,6 +1,7 @@
 /** The state of an agent as lines for a terminal, for `ktrail status` and `ktrail top`. */
 import { oneLine } from '../../../config/base/quoting.ts'
-import { counted, dataSize, shortened, table, timeText } from '../format.ts'
+import { counted } from '../../../config/base/counts.ts'
+import { dataSize, shortened, table, timeText } from '../format.ts'
 import type { Row } from '../format.ts'
 import type { StatusPage } from './page.ts'
 

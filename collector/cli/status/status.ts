@@ -11,7 +11,7 @@ const BETWEEN_MS = 1_050
 export const statusCommand: Command = async (given, terminal) => {
   const source = await pageSourceOf(given, terminal)
   const first = await readStatus(source)
-  if (given.flag('json')) {
+  if (given.text('output') === 'json') {
     await terminal.print(first.text)
     return first.page.ready ? 0 : 1
   }

@@ -1,6 +1,6 @@
 /** The output of `ktrail top`, as lines that fit a terminal. */
 import { oneLine } from '../../../config/base/quoting.ts'
-import { counted } from '../format.ts'
+import { counted } from '../../../config/base/counts.ts'
 import { eventLines, exporterTable, headLines, perSecond, policyTable } from '../status/screen.ts'
 import type { StatusPage } from '../status/page.ts'
 import type { Hot } from './sketch.ts'

@@ -1,4 +1,5 @@
 /** Sentences about parts of a policy that do not fit a kernel. */
+import { plural } from '../../../config/base/counts.ts'
 import { LSM_PREFIX } from '../../../config/policy/kprobe.ts'
 import type { HookSpec } from '../../../config/policy/policy.ts'
 import type { Position } from '../../../config/yaml/problems.ts'
@@ -46,7 +47,7 @@ export function checkTypes(spec: HookSpec, symbol: string, type: KernelFunction,
     if (parameter === undefined) {
       report(
         arg.at,
-        `argument index ${arg.index} of ${symbol}: expected 0 to ${type.params.length - 1}, because the function has ${type.params.length} arguments`,
+        `argument index ${arg.index} of ${symbol}: expected 0 to ${type.params.length - 1}, because the function has ${plural(type.params.length, 'argument')}`,
       )
     } else if (arg.resolve === undefined && !arg.type.parameter.test(parameter.base)) {
       report(

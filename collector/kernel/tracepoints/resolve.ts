@@ -1,4 +1,5 @@
 /** Resolves the arguments of a policy's tracepoint, by the kernel's format, to parameters of the hook. */
+import { plural } from '../../../config/base/counts.ts'
 import { NOP, SYSCALL64, TYPES } from '../../../config/policy/arguments.ts'
 import type { ArgumentType } from '../../../config/policy/arguments.ts'
 import type { ArgumentSpec, HookSpec } from '../../../config/policy/policy.ts'
@@ -137,7 +138,7 @@ function argumentOf(spec: HookSpec, kernel: Tracepoints, number: Numbering, repo
     const param = params[arg.index]
     const what = `argument ${arg.index} of raw tracepoint ${spec.call}`
     if (param === undefined) {
-      const takes = `it has ${params.length} arguments${params.length === 0 ? '' : `: ${params.map((each) => each.type).join(', ')}`}`
+      const takes = `it has ${plural(params.length, 'argument')}${params.length === 0 ? '' : `: ${params.map((each) => each.type).join(', ')}`}`
       report(arg.at, `argument index ${arg.index} of raw tracepoint ${spec.call}: ${takes}`)
       return undefined
     }

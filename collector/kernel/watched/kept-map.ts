@@ -2,6 +2,7 @@
  * A map that the agent alone writes, again and again, so it cannot be frozen. Its entries are kept here too: each check compares a part of
  * both, in turn, and repairs entries that other processes have removed, changed or added. An emptied map is found by the first check.
  */
+import { plural } from '../../../config/base/counts.ts'
 import { NativeError } from '../../../native/index.ts'
 import type { BpfMap } from '../../../native/types.ts'
 import type { Finding } from './finding.ts'
@@ -45,8 +46,8 @@ export class KeptMap {
     if (!this.#suspicious) return []
     const repaired = this.#repair(wrong, added)
     const got = [
-      ...(wrong.length > 0 ? [`${wrong.length} missing or changed entries`] : []),
-      ...(added.length > 0 ? [`${added.length} foreign entries`] : []),
+      ...(wrong.length > 0 ? [plural(wrong.length, 'missing or changed entry')] : []),
+      ...(added.length > 0 ? [plural(added.length, 'foreign entry')] : []),
     ].join(', ')
     const on = this.#map.info.name
     return [{ kind: 'policy_map_changed', on, expected: 'only entries of the agent', got, repaired }]

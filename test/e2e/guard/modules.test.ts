@@ -69,7 +69,7 @@ const events = async (): Promise<number> =>
 test('modules: a policy on functions of a module is hooked while the module is loaded', { skip }, async () => {
   assert.match(
     await (await agent.get('/readyz')).text(),
-    /^ready: 1 policies, 0 hooks\npolicy loops: this kernel has no loop_control_ioctl, skipped until a module provides it\n/,
+    /^ready: 1 policy, 0 hooks\npolicy loops: this kernel has no loop_control_ioctl, skipped until a module provides it\n/,
   )
   assert.ok(agent.log().some(({ msg }) => msg?.startsWith('optional call skipped until a module provides it: ')))
   assert.equal(await stateOf(), 'waiting')

@@ -96,7 +96,7 @@ test('commands', { skip }, async (t) => {
   const markAt = (i: number): string =>
     /ktrail-mark-\d+-\d+/.exec(agent.texts()[i] ?? '')?.[0] ?? assert.fail('no mark')
   const list = async (): Promise<readonly Listed[]> =>
-    JSON.parse((await typed(['policy', 'list', '--json', ...server])).stdout)
+    JSON.parse((await typed(['policy', 'list', '-o', 'json', ...server])).stdout)
   const secret = async (): Promise<Listed | undefined> => (await list()).find(({ name }) => name === 'secret')
 
   await t.test('policy: add, disable, enable and delete change the events from the kernel', async () => {
@@ -236,7 +236,7 @@ test('commands', { skip }, async (t) => {
     assert.match(page.stdout, /config\.yaml and 1 drop-in files?;/)
     assert.match(page.stdout, /^archive +healthy /m)
     assert.match(page.stdout, /^secret +enabled +1 /m)
-    const json = await typed(['status', '--http', http, '--json'])
+    const json = await typed(['status', '--http', http, '-o', 'json'])
     const status = JSON.parse(json.stdout) as { policies: Listed[]; exporters: Array<{ name: string; state: string }> }
     assert.equal(json.code, 0)
     assert.ok(status.policies.some(({ name, state }) => name === 'secret' && state === 'enabled'))

@@ -63,7 +63,7 @@ describe('http', { skip }, () => {
       execFileSync('curl', ['-sS', '--unix-socket', `${run}/http.sock`, `http://localhost${page}`], {
         encoding: 'utf8',
       })
-    assert.equal(own('/readyz'), `ready: 1 policies, 1 hooks\n${reason}\n`)
+    assert.equal(own('/readyz'), `ready: 1 policy, 1 hook\n${reason}\n`)
     assert.match(own('/metrics'), /^ktrail_server_listening\{server="http"\} 0$/m)
     const status = await promisify(execFile)('nsenter', ['-t', String(agent.pid), '-m', KTRAIL, 'status'])
     assert.ok(status.stdout.includes(reason), status.stdout)

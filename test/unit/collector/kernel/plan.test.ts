@@ -578,7 +578,7 @@ for (const [what, hook, lsms, message] of [
     'an argument of a security hook beyond its prototype',
     lsmHook('file_open', { args: [arg(1, 'int')] }),
     'bpf',
-    'p.yaml:11:9: argument index 1 of bpf_lsm_file_open: expected 0 to 0, because the function has 1 arguments',
+    'p.yaml:11:9: argument index 1 of bpf_lsm_file_open: expected 0 to 0, because the function has 1 argument',
   ],
   [
     'an argument of a security hook of another type',

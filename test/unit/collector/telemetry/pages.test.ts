@@ -54,7 +54,7 @@ async function json(pages: ReturnType<typeof createPages>): Promise<Record<strin
 }
 
 const READY =
-  'ready: 1 policies, 2 hooks\npolicy files: this kernel has no security_new, skipped until a module provides it\n'
+  'ready: 1 policy, 2 hooks\npolicy files: this kernel has no security_new, skipped until a module provides it\n'
 
 test('pages: five pages are for programs', async () => {
   const pages = createPages(sources([]))

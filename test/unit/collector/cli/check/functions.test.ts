@@ -48,7 +48,7 @@ test('check: all functions and arguments that a kernel lacks are named at their 
     [
       '6 no kernel function "fd_instal": did you mean fd_install?',
       `7 argument 0 of fd_install: type "file" does not fit, the kernel's is "unsigned int"`,
-      '7 argument index 4 of fd_install: expected 0 to 0, because the function has 1 arguments',
+      '7 argument index 4 of fd_install: expected 0 to 0, because the function has 1 argument',
       '8 no kernel function "vfs_reed": see /proc/kallsyms for the names in this kernel',
       '1 this kernel has none of a_b, c_d, so the policy does not see x',
     ],

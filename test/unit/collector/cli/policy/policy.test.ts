@@ -36,7 +36,7 @@ secret  partially_enabled  monitor  1 fexit     7
   )
 
   assert.equal((await policy(rig, 'disable', 'secret')).stderr, 'policy secret disabled\n')
-  const [listed] = JSON.parse((await policy(rig, 'list', '--json')).stdout) as Array<Record<string, unknown>>
+  const [listed] = JSON.parse((await policy(rig, 'list', '-o', 'json')).stdout) as Array<Record<string, unknown>>
   assert.deepEqual(
     [listed?.['name'], listed?.['state'], listed?.['mode'], listed?.['source'], listed?.['hooks'], listed?.['error']],
     ['secret', 'disabled', 'monitor', 'grpc', [], ''],
@@ -60,7 +60,7 @@ test('policy list: actions other than events, in total and by selector', async (
   ]
   await policy(rig, 'add', written(rig, 'p.yaml', yaml('secret')))
   assert.match((await policy(rig, 'list')).stdout, /\n  from grpc\n  done: 1,500 rate_limited, 1 signal, 2 sigkill\n/)
-  const [listed] = JSON.parse((await policy(rig, 'list', '--json')).stdout) as Array<Record<string, unknown>>
+  const [listed] = JSON.parse((await policy(rig, 'list', '-o', 'json')).stdout) as Array<Record<string, unknown>>
   const actions = { rate_limited: 1500, signal: 1, sigkill: 2 }
   assert.deepEqual(listed?.['actions'], actions)
   assert.equal(listed?.['kernel_memory_bytes'], 8192)

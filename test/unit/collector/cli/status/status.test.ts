@@ -25,7 +25,7 @@ test('status: one screen of 80 columns; the exit code says whether it is ready',
   await agent.publish([makeExec()])
   const end = performance.now() + 10_000
   const delivered = async (): Promise<boolean> =>
-    (await typed(['status', '--json', '--http', hostOf(agent.url)])).stdout.includes('"delivered":1,')
+    (await typed(['status', '-o', 'json', '--http', hostOf(agent.url)])).stdout.includes('"delivered":1,')
   while (!(await delivered())) assert.ok(performance.now() < end, 'not delivered in 10 s')
   const { code, stdout, stderr } = await typed(['status', '--http', hostOf(agent.url)])
   assert.deepEqual([code, stderr], [0, ''])
@@ -57,20 +57,20 @@ files   enabled      0   0/s     0
   assert.match(not.stdout, /^NOT READY, up since .*\n {2}starting or stopping\n/)
 })
 
-test('status: --json is the page; a token is sent', async () => {
+test('status: -o json is the page; a token is sent', async () => {
   using folder = new Folder()
   await using agent = await start('open-sesame')
   const http = hostOf(agent.url)
-  await assert.rejects(typed(['status', '--json', '--http', http]), /requires the token of its server.token/)
+  await assert.rejects(typed(['status', '-o', 'json', '--http', http]), /requires the token of its server.token/)
   const file = folder.at('token')
   writeFileSync(file, 'open-sesame\n')
-  const { code, stdout } = await typed(['status', '--json', '--http', http, '--token-file', file])
+  const { code, stdout } = await typed(['status', '-o', 'json', '--http', http, '--token-file', file])
   assert.equal(code, 0)
   assert.equal((JSON.parse(stdout) as { node_name: string }).node_name, 'web-1')
   // Keys of the config also provide the address and the token.
   const config = folder.at('c.yaml')
   writeFileSync(config, `server: { http: "${http}", token: open-sesame }\nexporters: { a: { type: stdout } }\n`)
-  assert.equal((await typed(['status', '--json', '--config', config])).code, 0)
+  assert.equal((await typed(['status', '-o', 'json', '--config', config])).code, 0)
 })
 
 test('status: a missing agent, another server and a huge answer are explained', async () => {

@@ -88,8 +88,8 @@ test('kept map: a changed or an added entry among many is found in turn', () => 
   kernel.set(5_000, 1)
   const found = [look(), look(), look(), look()].flat()
   assert.deepEqual(found, [
-    'policy_map_changed asked: 1 missing or changed entries',
-    'policy_map_changed asked: 1 foreign entries',
+    'policy_map_changed asked: 1 missing or changed entry',
+    'policy_map_changed asked: 1 foreign entry',
   ])
   assert.deepEqual([kernel.get(150), kernel.get(5_000)], [250, undefined])
 })
@@ -98,7 +98,7 @@ test('kept map: a change that cannot be repaired is reported as such, each time'
   const { kernel, state, look } = rig(2)
   kernel.set(1, 7)
   state.frozen = true
-  const sentence = 'policy_map_changed asked: 1 missing or changed entries, and cannot be put right'
+  const sentence = 'policy_map_changed asked: 1 missing or changed entry, and cannot be put right'
   assert.deepEqual([look(), look()], [[sentence], [sentence]])
 })
 
@@ -112,6 +112,6 @@ test('kept map: foreign entries do not count in an array, or if the kernel does 
     kernel.set(7, 7)
     assert.deepEqual([look(), look()], [[], []])
     kernel.delete(0)
-    assert.deepEqual(look(), ['policy_map_changed asked: 1 missing or changed entries'])
+    assert.deepEqual(look(), ['policy_map_changed asked: 1 missing or changed entry'])
   }
 })

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto'
 import { link, lstat, rename, rm, writeFile } from 'node:fs/promises'
-import { resolve } from 'node:path'
 import { isatty } from 'node:tty'
 import { checkConfigText } from '../../../config/agent/check.ts'
 import { ownFile } from '../../../config/base/own.ts'
@@ -10,7 +9,7 @@ import { errnoOf } from '../../../config/base/unreadable.ts'
 import { linesOf } from '../check/lines.ts'
 import { UsageError } from '../command.ts'
 import type { Arguments, Command } from '../command.ts'
-import { askFor } from './questions.ts'
+import { askFor, pathOf } from './questions.ts'
 import { configText } from './text.ts'
 import type { FirstConfig } from './text.ts'
 
@@ -58,12 +57,11 @@ function asked(problemsOf: (wanted: FirstConfig) => Promise<string>): Promise<Fi
 }
 
 function wantedOf(given: Arguments): FirstConfig {
-  const [file, policies] = [given.text('file'), given.text('policies')]
   const [kafka, topic] = [given.text('kafka'), given.text('topic')]
   if (topic !== undefined && kafka === undefined) throw new UsageError('--topic requires --kafka')
   return {
-    policies: policies === undefined ? SHIPPED_POLICIES : resolve(policies),
-    file: file === undefined ? undefined : resolve(file),
+    policies: pathOf(given.text('policies') ?? SHIPPED_POLICIES),
+    file: pathOf(given.text('file')),
     otlp: given.text('otlp'),
     loki: given.text('loki'),
     kafka,

@@ -28,15 +28,18 @@ export async function askFor(
     const put = async (
       question: string,
       standard: string,
-      change: (answer: string) => Partial<FirstConfig>,
+      change: (answer: string | undefined) => Partial<FirstConfig>,
+      isPath = false,
     ): Promise<boolean> => {
       for (;;) {
         const asked = terminal.question(`${question} [${standard === '' ? '- for none' : `${standard}, - for none`}]: `)
         const given = await Promise.race([asked.catch(() => undefined), ended])
         if (given === undefined) return false
-        const answer = given.trim() === '' ? standard : given.trim()
-        const next = { ...wanted, ...(answer === '' || answer === '-' ? {} : change(answer)) }
-        const problems = await problemsOf(next)
+        const typed = given.trim() === '' ? standard : given.trim()
+        const answer = typed === '' || typed === '-' ? undefined : typed
+        const next = { ...wanted, ...change(answer) }
+        const problems =
+          isPath && answer !== undefined && !looksLikePath(answer) ? noPath(answer) : await problemsOf(next)
         if (problems === '') {
           wanted = next
           return true
@@ -44,11 +47,13 @@ export async function askFor(
         process.stderr.write(`${problems.trimEnd().split('\n').map(oneLine).join('\n')}\n`)
       }
     }
-    if (!(await put('Policies (file or folder)', policies, (answer) => ({ policies: resolve(answer) }))))
+    if (!(await put('Policies (file or folder)', policies, (answer) => ({ policies: pathOf(answer) }), true)))
       return undefined
     for (const [key, question, standard] of SINKS) {
-      const change = (answer: string): Partial<FirstConfig> => ({ [key]: key === 'file' ? resolve(answer) : answer })
-      if (!(await put(question, standard, change))) return undefined
+      const change = (answer: string | undefined): Partial<FirstConfig> => ({
+        [key]: key === 'file' ? pathOf(answer) : answer,
+      })
+      if (!(await put(question, standard, change, key === 'file'))) return undefined
     }
     if (wanted.kafka !== undefined && !(await put('Topic', DEFAULT_TOPIC, (topic) => ({ topic })))) return undefined
     return wanted
@@ -56,3 +61,13 @@ export async function askFor(
     terminal.close()
   }
 }
+
+/** The absolute path; undefined for `-`, which means none. */
+export const pathOf = (answer: string | undefined): string | undefined =>
+  answer === undefined || answer === '-' ? undefined : resolve(answer)
+
+/** A word such as yes, and an address, are most likely no names of files. */
+const looksLikePath = (answer: string): boolean => /[./]/.test(answer) && !answer.includes('://')
+
+const noPath = (answer: string): string =>
+  `expected a path such as /var/log/ktrail/events.jsonl, or - for none, got ${JSON.stringify(answer)}`

@@ -3,7 +3,8 @@ import { stringify } from 'yaml'
 
 /** Values of a first config. Paths are absolute, so that the config means the same wherever the agent is started. */
 export interface FirstConfig {
-  readonly policies: string
+  /** Absent: none. */
+  readonly policies?: string | undefined
   readonly file?: string | undefined
   readonly otlp?: string | undefined
   readonly loki?: string | undefined
@@ -51,7 +52,7 @@ export function configText(wanted: FirstConfig, name: string): string {
 #   ktrail config print --effective --config ${name}    every key and its value
 
 # Policy files, and folders of *.yaml files. They are watched while the agent runs.
-${stringify({ policies: [policies] })}
+${stringify({ policies: policies === undefined ? [] : [policies] })}
 # Exporters, under names of your choice. Each has a queue of its own.
 exporters:
 ${parts.join('\n')}`

@@ -122,8 +122,17 @@ const withoutPython = spawnSync('python3', ['--version']).status === 0 ? false :
 test('init: asks on a terminal, and again after a wrong answer', { skip: withoutPython }, () => {
   using folder = new Folder()
   const file = folder.at('k.yaml')
-  const shown = typed(['/nowhere', '', '/e.jsonl', 'http://l:3100', '-', 'k', 'k:9092', ''], '--output', file)
+  const shown = typed(
+    ['yes', '/nowhere', '', 'y', 'http://l:3100', '/e.jsonl', 'http://l:3100', '-', 'k', 'k:9092', ''],
+    '--output',
+    file,
+  )
   assert.match(shown, /policies\[0\]: expected a policy file/)
+  for (const answer of ['yes', 'y', 'http://l:3100'])
+    assert.ok(
+      shown.includes(`expected a path such as /var/log/ktrail/events.jsonl, or - for none, got "${answer}"`),
+      answer,
+    )
   assert.match(shown, /brokers\[0\]: expected host:port/)
   assert.match(shown, /is written; next, run [^]* 0\n$/)
   const { exporters } = configIn(readFileSync(file, 'utf8'))
@@ -134,4 +143,15 @@ test('init: asks on a terminal, and again after a wrong answer', { skip: without
   })
   assert.match(typed(['', 'EOF'], '--output', folder.at('other.yaml')), /the input ended; no config was written\s+1\n$/)
   assert.deepEqual(folder.names(), ['k.yaml'])
+})
+
+test('init: - means none, for policies, too', { skip: withoutPython }, async () => {
+  using folder = new Folder()
+  const file = folder.at('k.yaml')
+  assert.match(typed(['-', '-', '-', '-', '-'], '--output', file), / 0\n$/)
+  const { out } = await init('--policies', '-', '--file', '-', '--output', '-')
+  for (const text of [readFileSync(file, 'utf8'), out]) {
+    const { policies, exporters } = configIn(text)
+    assert.deepEqual([policies, Object.keys(exporters)], [[], ['screen']])
+  }
 })

@@ -1,16 +1,20 @@
 /** Requests `/status` from a running agent, and declares the parts that commands read. */
 import { access, constants } from 'node:fs/promises'
+import { setTimeout } from 'node:timers/promises'
 import * as z from 'zod'
 import { answerTo, bodyOf } from '../../../config/base/answers.ts'
 import { http } from '../../../config/base/http.ts'
 import { formatAddress, parseAddress } from '../../../config/base/addresses.ts'
 import type { Address } from '../../../config/base/addresses.ts'
+import { errnoOf } from '../../../config/base/unreadable.ts'
 import { readTextFile } from '../../../config/yaml/files.ts'
 import { SOCKET } from '../../host/sockets/listening.ts'
 import { readConfig, UsageError } from '../command.ts'
 import type { Arguments, Terminal } from '../command.ts'
 
 const ANSWER_MS = 5_000
+/** A busy agent may need longer than one answer may take. */
+const TRIES = 4
 
 const counts = z.record(z.string(), z.number())
 const statusSchema = z.object({
@@ -67,6 +71,11 @@ export type StatusPage = z.infer<typeof statusSchema>
 export class PageError extends Error {
   override readonly name = 'PageError'
   readonly code = 'NO_STATUS'
+
+  /** Whether an agent most likely runs there, and may answer later. */
+  get isSlow(): boolean {
+    return ['ABORT_ERR', 'ECONNRESET', 'ETIMEDOUT'].includes(errnoOf(this.cause))
+  }
 }
 
 /** The address of the page, and the token for it. */
@@ -106,11 +115,35 @@ async function tokenOf(file: string): Promise<string> {
   return read.text.trim()
 }
 
+interface Read {
+  readonly text: string
+  readonly page: StatusPage
+}
+
+/** `readStatus`, up to four times while a slow agent does not answer; the waits are reported. Throws PageError. */
+export async function awaitStatus(
+  source: PageSource,
+  { printError }: Pick<Terminal, 'printError'>,
+  answerMs = ANSWER_MS,
+): Promise<Read> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await readStatus(source, answerMs)
+    } catch (error) {
+      if (!(error instanceof PageError) || !error.isSlow) throw error
+      if (tries === TRIES)
+        throw new PageError(`${error.message}, ${TRIES} times: check its log`, { cause: error.cause })
+      printError(`ktrail: cannot read the status, retrying: ${error.message}`)
+      await setTimeout(answerMs / 5)
+    }
+  }
+}
+
 /** The page, as text and read. Throws PageError. */
-export async function readStatus(source: PageSource): Promise<{ readonly text: string; readonly page: StatusPage }> {
+export async function readStatus(source: PageSource, answerMs = ANSWER_MS): Promise<Read> {
   const where = formatAddress(source.address)
-  const { status, text } = await get(source).catch((error: unknown) => {
-    throw new PageError(sentenceOf(error, where), { cause: error })
+  const { status, text } = await get(source, answerMs).catch((error: unknown) => {
+    throw new PageError(sentenceOf(error, where, answerMs), { cause: error })
   })
   if (status === 401) {
     throw new PageError(
@@ -123,13 +156,13 @@ export async function readStatus(source: PageSource): Promise<{ readonly text: s
   throw new PageError(`expected the /status of this version of ktrail at ${where}, got ${what}`)
 }
 
-async function get({ address, token }: PageSource): Promise<{ status: number; text: string }> {
+async function get({ address, token }: PageSource, answerMs: number): Promise<{ status: number; text: string }> {
   const to = 'path' in address ? { socketPath: address.path } : { host: address.host, port: address.port }
   const asked = http.request({
     ...to,
     path: '/status',
     headers: token === undefined ? {} : { Authorization: `Bearer ${token}` },
-    signal: AbortSignal.timeout(ANSWER_MS),
+    signal: AbortSignal.timeout(answerMs),
     agent: false,
   })
   asked.end()
@@ -137,14 +170,14 @@ async function get({ address, token }: PageSource): Promise<{ status: number; te
   return { status: answer.statusCode ?? 0, text: String(await bodyOf(answer)) }
 }
 
-function sentenceOf(error: unknown, where: string): string {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined
+function sentenceOf(error: unknown, where: string, answerMs: number): string {
+  const code = errnoOf(error)
   if (code === 'ENOENT' || code === 'ECONNREFUSED') {
     return `no agent listens on ${where}: start it with ktrail run, or give its server.http with --http`
   }
   if (code === 'EACCES') return `cannot connect to ${where}: permission denied; run this as the user of the agent`
   if (code === 'ABORT_ERR' || (error instanceof Error && error.name === 'TimeoutError')) {
-    return `the agent at ${where} did not answer in ${ANSWER_MS / 1000} s`
+    return `the agent at ${where} did not answer in ${answerMs / 1000} s`
   }
   return `the agent at ${where} did not answer: ${error instanceof Error ? error.message : String(error)}`
 }

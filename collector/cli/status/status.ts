@@ -1,7 +1,7 @@
 /** `ktrail status`. */
 import { setTimeout } from 'node:timers/promises'
 import type { Command } from '../command.ts'
-import { pageSourceOf, readStatus } from './page.ts'
+import { awaitStatus, pageSourceOf } from './page.ts'
 import { eventLines, exporterTable, headLines, policyTable } from './screen.ts'
 
 /** Pause between the two pages for rates: the agent makes one page a second. */
@@ -10,13 +10,13 @@ const BETWEEN_MS = 1_050
 /** Exit code 1 if the agent is not ready. */
 export const statusCommand: Command = async (given, terminal) => {
   const source = await pageSourceOf(given, terminal)
-  const first = await readStatus(source)
+  const first = await awaitStatus(source, terminal)
   if (given.text('output') === 'json') {
     await terminal.print(first.text)
     return first.page.ready ? 0 : 1
   }
   await setTimeout(BETWEEN_MS)
-  const { page } = await readStatus(source)
+  const { page } = await awaitStatus(source, terminal)
   const { page: before } = first
   const parts = [headLines(page), eventLines(page, before), exporterTable(page, before)]
   if (page.policies.length > 0) parts.push(policyTable(page, before))

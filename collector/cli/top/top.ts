@@ -3,7 +3,7 @@ import { isatty } from 'node:tty'
 import { wantsColor } from '../../../exporters/index.ts'
 import type { Arguments, Command, Terminal } from '../command.ts'
 import { clientOf } from '../server.ts'
-import { PageError, pageSourceOf, readStatus } from '../status/page.ts'
+import { PageError, awaitStatus, pageSourceOf, readStatus } from '../status/page.ts'
 import type { PageSource, StatusPage } from '../status/page.ts'
 import { HotEvents } from './hot.ts'
 import { afterKey } from './keys.ts'
@@ -17,7 +17,7 @@ const TICK_MS = 1_050
 export const topCommand: Command = async (given, terminal) => {
   const source = await pageSourceOf(given, terminal)
   // Fails here if no agent is running.
-  const { page } = await readStatus(source)
+  const { page } = await awaitStatus(source, terminal)
   using client = await clientOf(given)
   const hot = new HotEvents()
   void hot.read(client)

@@ -1,9 +1,11 @@
 /** `ktrail status` with the pages of an agent without a kernel. */
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
+import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
+import { awaitStatus } from '../../../../../collector/cli/status/page.ts'
 import { startPageAgent } from '../../../../support/page/agent.ts'
 import { makeExec } from '../../../exporters/support/events.ts'
 import { Folder } from '../../../exporters/support/folder.ts'
@@ -91,6 +93,31 @@ test('status: a missing agent, another server and a huge answer are explained', 
     )
     await assert.rejects(typed(['status', '--http', http]), /an answer of at most 8388608 bytes, got more/)
   } finally {
+    server.close()
+  }
+})
+
+test('status: waits for a slow agent with a line for each try, and a bounded time', async () => {
+  await using agent = await start()
+  const { stdout: page } = await typed(['status', '-o', 'json', '--http', hostOf(agent.url)])
+  let [requests, answersFrom] = [0, 3]
+  const server = createServer((_, response) => {
+    if (++requests >= answersFrom) response.end(page)
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const source = { address: { host: '127.0.0.1', port }, token: undefined }
+  try {
+    const lines: string[] = []
+    const terminal = { printError: (line: string): void => void lines.push(line) }
+    assert.equal((await awaitStatus(source, terminal, 100)).text, page)
+    const line = `ktrail: cannot read the status, retrying: the agent at 127.0.0.1:${port} did not answer in 0.1 s`
+    assert.deepEqual([lines, requests], [[line, line], 3])
+    answersFrom = Infinity
+    await assert.rejects(awaitStatus(source, terminal, 100), /did not answer in 0\.1 s, 4 times: check its log$/)
+    assert.equal(requests, 7)
+  } finally {
+    server.closeAllConnections()
     server.close()
   }
 })

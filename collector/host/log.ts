@@ -11,8 +11,8 @@ export type Log = Logger
 
 export interface LogOptions {
   readonly level: string
-  /** `text`: one short line for a terminal. */
-  readonly format: 'json' | 'text'
+  /** `text`: one short line for a terminal. `auto`: text if standard error is one. */
+  readonly format: 'auto' | 'json' | 'text'
 }
 
 /** sd-daemon(3): the journal takes a line's priority from its beginning, and removes it. */
@@ -51,12 +51,14 @@ export function createLog(
   { level, format }: LogOptions,
   stream: Writable = standardError(),
   journal: boolean = isJournal(process.env['JOURNAL_STREAM']),
+  isTerminal: boolean = isatty(2),
 ): Log {
   // An unhandled error would end the process; the agent continues without a log reader.
   stream.on('error', () => {})
+  const isText = format === 'text' || (format === 'auto' && isTerminal)
   const put = (json: string): boolean => {
     const priority = journal ? (PRIORITIES[Number(LEVEL.exec(json)?.[1])] ?? '') : ''
-    return stream.write(priority + (format === 'json' ? json : textLine(json)))
+    return stream.write(priority + (isText ? textLine(json) : json))
   }
   let lines = 0
   const write = (json: string): void => {

@@ -101,7 +101,10 @@ const log = z
       .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal'])
       .default('info')
       .describe("Lowest level to write. The agent's own log goes to standard error."),
-    format: z.enum(['json', 'text']).default('json').describe('json: JSON lines. text: lines for people.'),
+    format: z
+      .enum(['auto', 'json', 'text'])
+      .default('auto')
+      .describe('json: JSON lines. text: lines for people. auto: text on a terminal, else json.'),
   })
   .prefault({})
   .describe("The agent's own log.")

@@ -55,6 +55,16 @@ test('log: on the journal a line begins with its priority', () => {
   assert.ok(!isJournal(undefined, stat))
 })
 
+test('log: format auto is text on a terminal, else JSON', () => {
+  const [shown, piped] = [new Slow(), new Slow()]
+  createLog({ level: 'info', format: 'auto' }, shown, false, true).error('x')
+  createLog({ level: 'info', format: 'auto' }, piped, false, false).error('x')
+  createLog({ level: 'info', format: 'json' }, piped, false, true).error('y')
+  for (const stream of [shown, piped]) stream.takeAll()
+  assert.equal(shown.text, 'ktrail: error: x\n')
+  assert.match(piped.text, /^\{"level":50.*"x"\}\n\{"level":50.*"y"\}\n$/)
+})
+
 test('log: foreign text stays on one line, and cannot imitate another line or field', () => {
   const stream = new Slow()
   const log = createLog({ level: 'info', format: 'text' }, stream)

@@ -76,7 +76,7 @@ describe('loadConfig', () => {
       enable_process_environment_variables: false,
       filter_environment_variables: [],
       username_metadata: 'disabled',
-      log: { level: 'info', format: 'json' },
+      log: { level: 'info', format: 'auto' },
       memory: { soft_limit: 384 * MIB, hard_limit: 512 * MIB, process_table: 128 * MIB },
       shutdown: { grace: 10_000 },
     })

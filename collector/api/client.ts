@@ -18,10 +18,13 @@ export class ClientError extends Error {
   override readonly name = 'ClientError'
   /** The status of gRPC, by name. */
   readonly code: string
+  /** Nothing listens on the address. */
+  readonly noAgent: boolean
 
-  constructor(code: string, message: string, cause: unknown) {
+  constructor(code: string, message: string, cause: unknown, noAgent = false) {
     super(message, { cause })
     this.code = code
+    this.noAgent = noAgent
   }
 }
 
@@ -93,7 +96,8 @@ export class ApiClient implements Disposable {
 
   #failure(error: unknown): ClientError {
     const { code, details } = codeAndDetails(error)
-    return new ClientError(code, sentenceOf(code, details, this.#address), error)
+    const noAgent = code === 'UNAVAILABLE' && /ENOENT|ECONNREFUSED/.test(details)
+    return new ClientError(code, sentenceOf(code, details, this.#address), error, noAgent)
   }
 
   [Symbol.dispose](): void {

@@ -8,7 +8,7 @@ import type { Policies } from '../policies/registry.ts'
 import type { Log } from '../host/log.ts'
 
 export interface ApiOptions {
-  readonly delivery: Pick<Delivery, 'subscribe' | 'tap' | 'tapCount' | 'fanout'>
+  readonly delivery: Pick<Delivery, 'subscribe' | 'watch' | 'tap' | 'tapCount' | 'fanout'>
   readonly ingest: Pick<Ingest, 'now' | 'processes'>
   readonly policies: Pick<Policies, 'list' | 'add' | 'remove' | 'enable' | 'disable'>
   readonly announced: Pick<Announcements, 'add'>

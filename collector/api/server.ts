@@ -16,6 +16,7 @@ import { addInfo } from './services/info.ts'
 import { addPolicies } from './services/policies.ts'
 import { addRuntimeHook } from './services/runtime-hook.ts'
 import { Health, addReflection } from './services/standard.ts'
+import { addWatches } from './services/watches.ts'
 
 /** A policy may have 256 KiB, and one that is somewhat larger is refused in a sentence of its own. */
 const MAX_REQUEST_BYTES = 512 << 10
@@ -49,6 +50,7 @@ export function serverOf(
   addPolicies(methods, policies, (what, { source, name }) =>
     log.info({ domain: source, policy: name }, `policy ${what} over the API`),
   )
+  addWatches(methods, policies, readers)
   addExporters(methods, delivery)
   addInfo(methods, options)
   addRuntimeHook(methods, options)

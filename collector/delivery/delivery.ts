@@ -4,7 +4,14 @@
  */
 import type { Config } from '../../config/agent/schema.ts'
 import type { Event } from '../../exporters/contract/event.ts'
-import { EncoderPool, Numberings, createFilter, prepareExporters, startFanOut } from '../../exporters/index.ts'
+import {
+  EncoderPool,
+  Numberings,
+  createFilter,
+  isHookEvent,
+  prepareExporters,
+  startFanOut,
+} from '../../exporters/index.ts'
 import type { ExportersContext, FanOut, PreparedExporters, ProcessLookup, ReaderFilter } from '../../exporters/index.ts'
 import { createEpoch } from './epoch.ts'
 import { LostRanges } from './lost-ranges.ts'
@@ -23,6 +30,8 @@ export class Delivery implements AsyncDisposable {
   #droppedBefore: number | undefined
   readonly #taps = new Set<Tap>()
   readonly #subscriptions = new Set<Subscription>()
+  /** The only readers of the events of private policies, by policy; undefined until there is one. */
+  #watching: Map<string, Subscription> | undefined
 
   constructor(fanout: FanOut, lostRanges: LostRanges, context: ExportersContext) {
     this.fanout = fanout
@@ -39,7 +48,8 @@ export class Delivery implements AsyncDisposable {
    * Numbers the events and publishes them. Returns undefined when all exporters accepted them at once; a promise, to be awaited before the
    * next call, when a blocking exporter is full.
    */
-  publish(events: readonly Event[]): Promise<void> | undefined {
+  publish(all: readonly Event[]): Promise<void> | undefined {
+    const events = this.#watching === undefined ? all : this.#withoutPrivate(all, this.#watching)
     // No later stage reorders them, so a batch only needs its first number.
     for (const event of events) event.seq = this.#seq++
     // Live readers have no numbers to check, and Tetragon's have no message for a change.
@@ -61,6 +71,22 @@ export class Delivery implements AsyncDisposable {
     const made = new Subscription(bound, accepts, (closed) => this.#subscriptions.delete(closed))
     this.#subscriptions.add(made)
     return made
+  }
+
+  /** The events of a private policy go to this reader, and nowhere after its end. */
+  watch(policy: string, bound: SubscriptionBound): Subscription {
+    const watching = (this.#watching ??= new Map())
+    const made = new Subscription(bound, undefined, () => watching.delete(policy))
+    watching.set(policy, made)
+    return made
+  }
+
+  #withoutPrivate(events: readonly Event[], watching: ReadonlyMap<string, Subscription>): readonly Event[] {
+    return events.filter((event) => {
+      if (!isHookEvent(event) || !event.hook.private) return true
+      watching.get(event.hook.policy)?.put([event])
+      return false
+    })
   }
 
   /** Present taps. */
@@ -97,6 +123,7 @@ export class Delivery implements AsyncDisposable {
   async stop(graceMs: number): Promise<void> {
     this.#droppedBefore ??= this.#dropped
     for (const subscription of this.#subscriptions) subscription.end()
+    for (const subscription of this.#watching?.values() ?? []) subscription.end()
     for (const tap of this.#taps) tap.end()
     await this.fanout.stop(graceMs)
   }

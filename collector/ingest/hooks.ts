@@ -125,7 +125,9 @@ export class HookRegistry {
       for (const id of ids) {
         const known = this.#hooks.get(id)
         if (known === undefined) continue
-        addTo(this.#past, known)
+        // Clients come without end, each with a policy of another name.
+        if (known.hook.private) this.#types.delete(known.hook.policy)
+        else addTo(this.#past, known)
         this.#hooks.delete(id)
       }
     }

@@ -284,6 +284,7 @@ export function planPolicy(
     const hook: Hook = {
       id: nextHookId(),
       policy: policy.name,
+      ...(policy.private && { private: true }),
       ...(type === undefined ? {} : { type }),
       functionName: spec.type === 'lsm' ? spec.call.slice(LSM_PREFIX.length) : symbol,
       action: spec.action,
@@ -296,7 +297,7 @@ export function planPolicy(
     }
     return { hook, spec, symbol, way, load: module === undefined ? '' : symbols.loadOf(module) }
   })
-  return { hooks, skipped, lacking }
+  return { hooks, skipped, lacking: policy.private === true ? [] : lacking }
 }
 
 const TYPES_OF_EVENTS = {

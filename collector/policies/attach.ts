@@ -125,7 +125,8 @@ export class KernelPolicies implements PolicyKernel<AttachedPolicy> {
   }
 
   #attached(loaded: LoadedPolicy): AttachedPolicy {
-    for (const { symbol, message } of loaded.skipped) {
+    // A client that watches by a policy takes what this kernel has.
+    for (const { symbol, message } of loaded.policy.private === true ? [] : loaded.skipped) {
       this.#log.warn(
         { policy: loaded.policy.name, call: symbol },
         `optional call skipped until a module provides it: ${message}`,

@@ -339,4 +339,6 @@ export interface Policy {
   readonly nodes?: LabelSelector
   /** Each function has a kprobe of its own. */
   readonly singleProbes?: boolean
+  /** Its events go to the client that added it, and to no exporter; the agent is ready without the functions that it lacks. */
+  readonly private?: boolean
 }

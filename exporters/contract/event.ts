@@ -200,6 +200,8 @@ export interface Hook {
   /** The type of its events; absent: process_kprobe. */
   readonly type?: HookEvent['type']
   readonly policy: string
+  /** The events go to one client only; an exporter never gets them. */
+  readonly private?: boolean
   /** Kernel symbol, with the architecture's prefix for system calls; of process_lsm the security hook; of process_tracepoint `subsystem:event`. */
   readonly functionName: string
   /** The policy's action on a call and on its return: Tetragon's `KprobeAction` in lower case, such as `post`. */

@@ -8,6 +8,7 @@
  */
 import { setImmediate, setTimeout } from 'node:timers/promises'
 import { toBinary } from '@bufbuild/protobuf'
+import type { DescMessage } from '@bufbuild/protobuf'
 import { Metadata } from '@grpc/grpc-js'
 import type { Event, Timestamp } from '../../../exporters/contract/event.ts'
 import { ExportError } from '../../../exporters/index.ts'
@@ -26,7 +27,7 @@ import { PAUSE_MS, Pace } from './pace.ts'
 import type { ReaderCounts } from './reader-counts.ts'
 
 export interface ReadersOptions {
-  readonly delivery: Pick<Delivery, 'subscribe'>
+  readonly delivery: Pick<Delivery, 'subscribe' | 'watch'>
   /** Finds the ancestors of processes. */
   readonly lookup: ProcessLookup
   readonly nodeName: string
@@ -42,7 +43,8 @@ const MAX_FILTER_BYTES = 64 << 10
 /** Messages of all readers per turn of the event loop. */
 const TURN_MESSAGES = 64
 
-type Call = StreamCall<typeof GetEventsRequestSchema>
+/** A stream of GetEventsResponse. */
+type Stream = StreamCall<DescMessage>
 
 export class Readers {
   readonly #options: ReadersOptions
@@ -59,11 +61,27 @@ export class Readers {
   }
 
   /** Streams events until the client or the agent ends. Throws ApiError for a wrong request, or one reader too many. */
-  async stream(call: Call): Promise<void> {
+  async stream(call: StreamCall<typeof GetEventsRequestSchema>): Promise<void> {
     const cut = checked(call.request)
-    await using subscription = this.#subscribe(call.request)
+    await this.#send(call, this.#subscribe(call.request), cut)
+  }
+
+  /** As `stream`, with the events of a private policy. `attach`: called first, for that policy; undone at the end. */
+  async watch(call: Stream, policy: string, attach: () => Promise<AsyncDisposable>): Promise<void> {
+    this.#requireRoom()
+    const subscription = this.#options.delivery.watch(policy, QUEUE)
+    await using undo = new AsyncDisposableStack()
+    undo.use(subscription)
+    undo.use(await attach())
+    await this.#send(call, subscription)
+  }
+
+  async #send(call: Stream, subscription: Subscription, cut?: ReturnType<typeof fieldCutter>): Promise<void> {
+    await using held = subscription
     const sending = new Sending(call)
-    call.once('cancelled', () => void subscription[Symbol.asyncDispose]())
+    const end = (): void => void held[Symbol.asyncDispose]()
+    call.once('cancelled', end)
+    if (call.cancelled) end()
     // Sent at once, so that the client knows that it is connected.
     call.sendMetadata(new Metadata())
     this.#counts.opened(subscription)
@@ -94,10 +112,14 @@ export class Readers {
     }
   }
 
-  #subscribe(request: GetEventsRequest): Subscription {
+  #requireRoom(): void {
     if (this.#counts.count >= MAX_READERS) {
       throw new ApiError('RESOURCE_EXHAUSTED', `${MAX_READERS} clients already read events: end one of them`)
     }
+  }
+
+  #subscribe(request: GetEventsRequest): Subscription {
+    this.#requireRoom()
     try {
       const { delivery, lookup } = this.#options
       return delivery.subscribe(filterOf(request), QUEUE, lookup)

@@ -4,6 +4,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { formatProblem, show } from '../../../config/yaml/problems.ts'
 import { parsePolicy } from '../../../config/policy/parse.ts'
+import type { Policy } from '../../../config/policy/policy.ts'
 import { LSM_PREFIX } from '../../../config/policy/kprobe.ts'
 import { CollectorError } from '../../errors.ts'
 import { together } from '../../kernel/actions/acted.ts'
@@ -29,6 +30,8 @@ type Registry = Pick<Policies, 'list' | 'add' | 'remove' | 'enable' | 'disable'>
 
 /** Domain of a request without one. The registry calls a domain a source. */
 const DEFAULT_DOMAIN = 'grpc'
+/** Domain of the policies by which clients watch. */
+export const WATCHES = 'watch'
 /** Other sources are paths of files, which have a slash. */
 const DOMAIN = /^[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?$/
 /** Most policies of all domains of the API together. */
@@ -56,22 +59,19 @@ export function addPolicies(methods: Methods, policies: Registry, changed: (what
         `domain: ${show(source)} is reserved for policies of the Kubernetes API server: use kubectl`,
       )
     }
-    const parsed = parsePolicy(yaml, source)
-    if ('problems' in parsed) throw new ApiError('INVALID_ARGUMENT', parsed.problems.map(formatProblem).join('\n'))
+    if (source === WATCHES)
+      throw new ApiError('INVALID_ARGUMENT', `domain: ${show(source)} is reserved for policies of ktrail watch`)
+    const policy = parsed(yaml, source)
     if (policies.list().filter(isOfApi).length >= MAX_POLICIES) {
       throw new ApiError('RESOURCE_EXHAUSTED', `${MAX_POLICIES} policies are added over the API: delete one first`)
     }
-    const { policy } = parsed
     const id = { source, namespace: policy.namespace ?? '', name: policy.name }
     return change('added', id, () => policies.add(id, policy, by(peer)))
   })
   methods.unary(method.deleteTracingPolicy, (request, peer) => {
     const status = find(policies, request)
     if (!isOfApi(status)) {
-      const from = isOfKubernetes(status.id.source)
-        ? 'the Kubernetes API server: delete it there with kubectl'
-        : `the file ${status.id.source}: remove the file`
-      const why = `policy "${request.name}" comes from ${from}, or disable the policy`
+      const why = `policy "${request.name}" comes from ${originOf(status.id.source)}, or disable the policy`
       throw new ApiError('FAILED_PRECONDITION', why)
     }
     return change('removed', status.id, () => policies.remove(status.id, by(peer)))
@@ -109,8 +109,15 @@ export function addPolicies(methods: Methods, policies: Registry, changed: (what
   methods.unary(method.listDomains, () => ({ domains: [...new Set(policies.list().map(({ id }) => id.source))] }))
 }
 
+/** Throws ApiError with all mistakes. */
+export function parsed(yaml: string, source: string): Policy {
+  const result = parsePolicy(yaml, source)
+  if ('problems' in result) throw new ApiError('INVALID_ARGUMENT', result.problems.map(formatProblem).join('\n'))
+  return result.policy
+}
+
 /** The author of a change, as records about changes name it. */
-const by = (peer: string): string => `api ${peer}`
+export const by = (peer: string): string => `api ${peer}`
 
 /** The name of a policy in requests. */
 export interface Named {
@@ -133,10 +140,17 @@ function find(policies: Registry, { name, namespace, domain }: Named): PolicySta
 const MODES = { enforce: Mode.TP_MODE_ENFORCE, monitor: Mode.TP_MODE_MONITOR } as const
 
 function isOfApi({ id }: PolicyStatus): boolean {
-  return DOMAIN.test(id.source) && !isOfKubernetes(id.source)
+  return DOMAIN.test(id.source) && !isOfKubernetes(id.source) && id.source !== WATCHES
 }
 
-function refused(error: unknown): unknown {
+/** The origin of a policy that this service does not delete, and the way to remove it. */
+function originOf(source: string): string {
+  if (isOfKubernetes(source)) return 'the Kubernetes API server: delete it there with kubectl'
+  if (source === WATCHES) return 'a client that watches by it: end that client'
+  return `the file ${source}: remove the file`
+}
+
+export function refused(error: unknown): unknown {
   if (!(error instanceof CollectorError)) return error
   if (error.code === 'POLICY_EXISTS') return new ApiError('ALREADY_EXISTS', error.message)
   if (error.code === 'NO_SUCH_POLICY') return new ApiError('NOT_FOUND', error.message)

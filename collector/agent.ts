@@ -32,6 +32,7 @@ import { makeMemoryGuard, startUpkeep } from './upkeep.ts'
 
 export interface AgentOptions {
   readonly loaded: LoadedConfig
+  /** Empty for a config that no file has: it is not reloaded. */
   readonly configFile: string
   readonly log: Log
   /** Ends only the start of the exporters, which may be third-party code and hang; the start then throws its reason. */
@@ -98,7 +99,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   folder.watch(log)
   startUpkeep(keeping, { kernel, ingest, delivery, policies, pods, telemetry, line, ...records, changes, memory, log })
   line.start()
-  reloader.watch()
+  if (configFile !== '') reloader.watch()
   telemetry.announce({ http, grpc })
   // Hooks of container runtimes hold up the start of a container.
   if (pods !== undefined || config.containers !== undefined) void api.load()

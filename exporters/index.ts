@@ -11,6 +11,7 @@ export type { Accounting, Lost, RequestOutcome, SenderStats } from './contract/a
 export { ExportError } from './contract/errors.ts'
 export { fileFlags } from './encoding/arguments.ts'
 export { createCompactEncoder } from './encoding/compact.ts'
+export { describeKprobe } from './encoding/compact-kprobe.ts'
 export { createJsonEncoder } from './encoding/json-line.ts'
 export { binaryProperties } from './encoding/json-process.ts'
 export { Rendered, Renderings } from './contract/renderings.ts'

@@ -4,12 +4,13 @@ import { create } from '@bufbuild/protobuf'
 import { wantsColor } from '../../exporters/index.ts'
 import { ClientError } from '../api/client.ts'
 import { GetEventsRequestSchema } from '../proto/tetragon/events_pb.js'
-import type { GetEventsRequest, GetEventsResponse } from '../proto/tetragon/events_pb.js'
+import type { GetEventsRequest } from '../proto/tetragon/events_pb.js'
 import { FineGuidanceSensors } from '../proto/tetragon/sensors_pb.js'
 import type { Arguments, Command, Terminal } from './command.ts'
 import { plural } from '../../config/base/counts.ts'
 import { eventsOf, hasInput, noticingSilence } from './events/input.ts'
-import { lostIn, Printer } from './events/printer.ts'
+import { Printer } from './events/printer.ts'
+import { Printing } from './events/printing.ts'
 import { wantedOf } from './events/wanted.ts'
 import { clientOf } from './server.ts'
 
@@ -67,27 +68,5 @@ async function read(
     }
     printError(`ktrail: ${why}; retrying every ${RECONNECT_MS / 1000} s`)
     await setTimeout(RECONNECT_MS)
-  }
-}
-
-/** Prints events; reports losses on standard error. */
-class Printing {
-  readonly #printer: Printer
-  readonly #terminal: Terminal
-
-  constructor(printer: Printer, terminal: Terminal) {
-    this.#printer = printer
-    this.#terminal = terminal
-  }
-
-  /** False if the reader of the output left. */
-  async all(messages: AsyncIterable<GetEventsResponse>): Promise<boolean> {
-    for await (const message of messages) {
-      const lost = lostIn(message)
-      if (lost > 0n) this.#terminal.printError(`ktrail: ${plural(Number(lost), 'event')} lost here`)
-      const line = this.#printer.lineOf(message)
-      if (line !== undefined && !(await this.#terminal.print(line))) return false
-    }
-    return true
   }
 }

@@ -8,6 +8,7 @@ import type { CommandSpec, GroupSpec } from './spec.ts'
 /** By the words after `ktrail`. */
 const LOADED: Readonly<Record<string, () => Promise<Command>>> = {
   run: async () => (await import('../run.ts')).runCommand,
+  watch: async () => (await import('../watch/watch.ts')).watchCommand,
   check: async () => (await import('../check/check.ts')).checkCommand,
   init: async () => (await import('../init/init.ts')).initCommand,
   'config print': async () => (await import('../config.ts')).configPrintCommand,

@@ -27,6 +27,7 @@ const SAMPLES: ReadonlyArray<readonly [RegExp, string]> = [
   [/\b(policy add|check) FILE…?/, '$1 sample.yaml'],
   [/\b(audit) FILE…?/, '$1 events.jsonl'],
   [/\bFILE\b/, 'ktrail.yaml'],
+  [/\bPATH…/, '/etc/hosts'],
   [/\bCOMMAND\b/, 'check'],
 ]
 

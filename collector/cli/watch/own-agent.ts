@@ -1,0 +1,30 @@
+/** An agent in the process of one command: without policies, exporters and a known page. Others may use it over its socket, as any agent. */
+import { configOrThrow } from '../../../config/agent/check.ts'
+import { loadConfig } from '../../../config/agent/load.ts'
+import { startAgent } from '../../agent.ts'
+import { createLog } from '../../host/log.ts'
+
+/** A config needs an exporter; this agent has none. */
+const CONFIG = JSON.stringify({
+  policies: [],
+  server: { http: '127.0.0.1:0' },
+  exporters: { none: { type: 'stdout' } },
+})
+
+/** Runs `use` while an agent runs; SIGINT and SIGTERM stop the agent. Rejects if it cannot start, or fails. */
+export async function withOwnAgent<T>(use: () => Promise<T>): Promise<T> {
+  const loaded = configOrThrow(loadConfig(CONFIG, 'config of ktrail watch', {}))
+  const agent = await startAgent({
+    loaded: { ...loaded, config: { ...loaded.config, exporters: {} } },
+    configFile: '',
+    log: createLog({ level: 'error', format: 'text' }),
+    stop: new AbortController().signal,
+  })
+  const stop = (): void => void agent.stop()
+  process.once('SIGINT', stop).once('SIGTERM', stop)
+  try {
+    return await Promise.race([use(), agent.failed])
+  } finally {
+    await agent.stop()
+  }
+}

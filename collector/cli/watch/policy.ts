@@ -1,0 +1,117 @@
+/** The policy of `ktrail watch`: the calls of config/policies/optional/file-integrity.yaml, with other files. */
+import { readFile } from 'node:fs/promises'
+import { parse } from 'yaml'
+import { ownFile } from '../../../config/base/own.ts'
+
+export const ACCESSES = ['read', 'write', 'exec'] as const
+export type Access = (typeof ACCESSES)[number]
+
+/** A file or folder to watch; it need not exist. */
+export interface Watched {
+  /** Absolute. */
+  readonly path: string
+  readonly isFolder: boolean
+}
+
+interface Filter {
+  readonly index: number
+  readonly operator: string
+  readonly values: readonly string[]
+}
+
+interface Selector {
+  readonly matchArgs: readonly Filter[]
+  readonly matchReturnArgs?: readonly Filter[]
+}
+
+interface Hook {
+  readonly call: string
+  readonly args: ReadonlyArray<{ readonly index: number; readonly type: string }>
+  readonly selectors: readonly Selector[]
+}
+
+interface Document {
+  readonly metadata: { readonly annotations: Readonly<Record<string, string>> }
+  readonly spec: { readonly kprobes: readonly Hook[] }
+}
+
+const hasBit = (index: number, bit: number): Filter => ({ index, operator: 'Mask', values: [String(bit)] })
+const [EXECUTE, WRITE, READ] = [1, 2, 4]
+const [PROT_READ, PROT_WRITE, PROT_EXEC, MAP_SHARED] = [1, 2, 4, 1]
+
+/** Calls that several kinds of access pass, or a kind other than writing, with the filters of each kind. All other calls change the file. */
+const ACCESSES_OF: Readonly<Record<string, Partial<Record<Access, readonly Filter[]>>>> = {
+  security_file_permission: { read: [hasBit(1, READ)], write: [hasBit(1, WRITE)] },
+  security_mmap_file: {
+    read: [hasBit(1, PROT_READ)],
+    // A private mapping does not change the file.
+    write: [hasBit(1, PROT_WRITE), hasBit(2, MAP_SHARED)],
+    exec: [hasBit(1, PROT_EXEC)],
+  },
+  security_file_mprotect: { write: [hasBit(1, PROT_WRITE)], exec: [hasBit(1, PROT_EXEC)] },
+  security_bprm_check: { exec: [] },
+  may_open: { read: [hasBit(2, READ)], write: [hasBit(2, WRITE)], exec: [hasBit(2, EXECUTE)] },
+  security_file_open: { read: [], write: [], exec: [] },
+}
+
+/** An open alone is no access: the reads and writes after it are. But a refused one has none after it. */
+const OPENS = new Set(['may_open', 'security_file_open'])
+const REFUSED: Filter = { index: 0, operator: 'LessThan', values: ['0'] }
+
+/** `byName`: by the path of each access, else by the identity of the file. `accesses`: at least one. */
+export async function policyText(
+  watched: readonly Watched[],
+  accesses: readonly Access[],
+  byName: boolean,
+): Promise<string> {
+  const file = ownFile('config/policies/optional/file-integrity.yaml')
+  const document = parse(await readFile(file, 'utf8')) as Document
+  const filters = byName ? namesOf(watched) : [{ operator: 'UnderDir', values: watched.map(({ path }) => path) }]
+  const kprobes = document.spec.kprobes.flatMap((hook) => {
+    const kinds = kindsOf(hook.call, accesses)
+    if (kinds.length === 0 || (byName && !hasName(hook))) return []
+    const selectors = hook.selectors.flatMap((selector) =>
+      filters.flatMap((filter) => kinds.map((kind) => changed(selector, filter, kind, OPENS.has(hook.call)))),
+    )
+    return [{ ...hook, selectors, ignore: { callNotFound: true } }]
+  })
+  const annotations = oneOf(document.metadata.annotations, new Set(kprobes.map(({ call }) => call)))
+  return JSON.stringify({ ...document, metadata: { name: 'watch', annotations }, spec: { kprobes } })
+}
+
+/** The functions of which a kernel needs only the first that it has: those of these calls. */
+function oneOf(all: Readonly<Record<string, string>>, calls: ReadonlySet<string>): Record<string, string> {
+  const left = Object.entries(all).map(
+    ([key, list]) => [key, list.split(', ').filter((call) => calls.has(call))] as const,
+  )
+  return Object.fromEntries(left.filter(([, list]) => list.length > 0).map(([key, list]) => [key, list.join(', ')]))
+}
+
+/** A dentry's path begins at its file system, not at `/`. Other calls have other arguments before Linux 5.12, where only names can be watched. */
+function hasName({ call, args: [first] }: Hook): boolean {
+  return first?.type !== 'dentry' && /^security_|_common$|^vfs_truncate$|^path_mount$/.test(call)
+}
+
+/** The alternatives that the call is filtered by; none: it is not needed. */
+function kindsOf(call: string, accesses: readonly Access[]): ReadonlyArray<readonly Filter[]> {
+  const kinds: Partial<Record<Access, readonly Filter[]>> = ACCESSES_OF[call] ?? { write: [] }
+  const chosen = accesses.flatMap((access) => (kinds[access] === undefined ? [] : [kinds[access]]))
+  const all = chosen.length === Object.keys(kinds).length || chosen.some((filters) => filters.length === 0)
+  return all ? [[]] : chosen
+}
+
+type Files = Omit<Filter, 'index'>
+
+function changed({ matchArgs, matchReturnArgs }: Selector, files: Files, kind: readonly Filter[], opens: boolean) {
+  const changedArgs = matchArgs.map((filter) => (filter.operator === 'UnderDir' ? { ...filter, ...files } : filter))
+  return {
+    matchArgs: [...changedArgs, ...kind],
+    ...(opens ? { matchReturnArgs: [REFUSED] } : matchReturnArgs && { matchReturnArgs }),
+  }
+}
+
+function namesOf(watched: readonly Watched[]): Files[] {
+  const folders = watched.filter(({ isFolder }) => isFolder).map(({ path }) => path.replace(/\/*$/, '/'))
+  const equal: Files = { operator: 'Equal', values: watched.map(({ path }) => path) }
+  return folders.length === 0 ? [equal] : [equal, { operator: 'Prefix', values: folders }]
+}

@@ -1,0 +1,76 @@
+/** `ktrail watch` through a running agent. */
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { linkSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import test, { after, before, describe } from 'node:test'
+import { cannotRun, ktrail } from '../support/agent.ts'
+import { kernelAtLeast } from '../support/kernel.ts'
+import { until } from '../support/wait.ts'
+import { Watching } from '../running/watching.ts'
+import { sharedAgent } from './shared.ts'
+
+const byIdentity = kernelAtLeast(5, 17)
+const FOLDER = '/tmp/ktrail-watch'
+const SECRET = `${FOLDER}/secret`
+
+describe('ktrail watch', { skip: cannotRun() }, () => {
+  const agent = sharedAgent()
+  before(() => {
+    mkdirSync(FOLDER, { recursive: true })
+    writeFileSync(SECRET, 'x', { mode: 0o600 })
+  })
+  after(() => rmSync(FOLDER, { recursive: true, force: true }))
+
+  test('reads, writes, executions, other names, and who was refused; no exporter gets them', async () => {
+    const began = performance.now()
+    using watching = await Watching.start(FOLDER)
+    const lines = await agent().during(() => {
+      execFileSync('cat', [SECRET])
+      execFileSync('sh', ['-c', `echo more >> ${SECRET}; mv ${SECRET} ${SECRET}.old; mv ${SECRET}.old ${SECRET}`])
+      execFileSync('setpriv', ['--reuid=65534', '--clear-groups', 'sh', '-c', `cat ${SECRET} 2>/dev/null || true`])
+      execFileSync('sh', ['-c', `cp /bin/true ${FOLDER}/run && ${FOLDER}/run`])
+    })
+    await watching.shows(
+      /^\d\d:\d\d:\d\d read {6}\/tmp\/ktrail-watch\/secret {2}pid \d+ uid 0 {2}\S*\/cat \/tmp\/ktrail-watch\/secret$/m,
+    )
+    console.log(`first line ${Math.round(performance.now() - began)} ms after the command`)
+    if (byIdentity) {
+      await watching.shows(/ write {5}\/tmp\/ktrail-watch\/secret {2}pid \d+ uid 0 {2}\S*sh -c "?echo more/)
+      await watching.shows(/ rename {4}\S*\/secret \S*\/secret\.old /)
+      await watching.shows(/ open {6}\/tmp\/ktrail-watch\/secret EACCES {2}pid \d+ uid 65534 /)
+    } else assert.match(watching.stderr, /not by identity, so hard links and other mounts stay unseen: .*5\.17/)
+    await watching.shows(/ execute {3}\/tmp\/ktrail-watch\/run /)
+    assert.deepEqual(
+      lines.filter((line) => line.process_kprobe !== undefined),
+      [],
+    )
+  })
+
+  test(
+    'by identity: a hard link made before is the same file',
+    { skip: !byIdentity && 'needs Linux 5.17' },
+    async () => {
+      linkSync(SECRET, '/tmp/ktrail-watch-link')
+      try {
+        using watching = await Watching.start(SECRET, '--read')
+        execFileSync('cat', ['/tmp/ktrail-watch-link'])
+        await watching.shows(/ read {6}\/tmp\/ktrail-watch-link /)
+        using byName = await Watching.start(SECRET, '--read', '--by-name')
+        execFileSync('cat', ['/tmp/ktrail-watch-link'])
+        execFileSync('cat', [SECRET])
+        await byName.shows(/ read {6}\/tmp\/ktrail-watch\/secret /)
+        assert.doesNotMatch(byName.stdout, /watch-link/)
+      } finally {
+        rmSync('/tmp/ktrail-watch-link')
+      }
+    },
+  )
+
+  test('a killed command leaves no policy', async () => {
+    const listed = async (): Promise<string> => (await ktrail(['policy', 'list'])).stdout
+    using watching = await Watching.start(SECRET, '--read')
+    assert.match(await listed(), /watch-\d+/)
+    watching.child.kill('SIGKILL')
+    await until('the policy is gone', async () => !/watch-\d+/.test(await listed()))
+  })
+})

@@ -1,0 +1,42 @@
+/** A running `ktrail watch`, with what it has printed. */
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { until } from '../support/wait.ts'
+
+const KTRAIL = fileURLToPath(new URL('../../../ktrail', import.meta.url))
+
+export class Watching implements Disposable {
+  stdout = ''
+  stderr = ''
+  readonly child: ChildProcess
+  readonly ended: Promise<number | NodeJS.Signals | null>
+
+  /** Resolves when the command watches. */
+  static async start(...args: readonly string[]): Promise<Watching> {
+    const made = new Watching(args)
+    await until('ktrail watch begins', async () => {
+      if (made.child.exitCode !== null) throw new Error(`ktrail watch has ended: ${made.stderr}`)
+      return made.stderr.includes('Ctrl-C ends')
+    })
+    return made
+  }
+
+  private constructor(args: readonly string[]) {
+    this.child = spawn(KTRAIL, ['watch', ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+    this.child.stdout?.on('data', (data: Buffer) => (this.stdout += data.toString()))
+    this.child.stderr?.on('data', (data: Buffer) => (this.stderr += data.toString()))
+    this.ended = new Promise((resolve) => this.child.once('close', (code, signal) => resolve(signal ?? code)))
+  }
+
+  /** Waits for a line. */
+  async shows(pattern: RegExp): Promise<void> {
+    await until(`a line that matches ${pattern.source}`, () => pattern.test(this.stdout)).catch((error: unknown) => {
+      throw new Error(`${String(error)}\nbut:\n${this.stdout}${this.stderr}`)
+    })
+  }
+
+  [Symbol.dispose](): void {
+    this.child.kill('SIGKILL')
+  }
+}

@@ -1,0 +1,145 @@
+/** `ktrail watch` with an agent without a kernel: who gets the events, and how long the policy lives. test/e2e has it on a real kernel. */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import path from 'node:path'
+import { test } from 'node:test'
+import { CollectorError } from '../../../../../collector/errors.ts'
+import { ApiClient } from '../../../../../collector/api/client.ts'
+import { Watches } from '../../../../../collector/proto/ktrail/watches_pb.js'
+import type { Event } from '../../../../../exporters/contract/event.ts'
+import { until } from '../../../../e2e/support/wait.ts'
+import { makeHook, makeKprobe, makeProcess } from '../../../exporters/support/events.ts'
+import { Rig } from '../../api/support/rig.ts'
+import { policyOf } from '../../support/policies.ts'
+import { typed } from '../support/terminal.ts'
+import type { Written } from '../support/terminal.ts'
+
+const KTRAIL = path.join(import.meta.dirname, '../../../../../ktrail')
+const FILE = '/etc/passwd'
+
+const access = (policy: string, own: boolean, file = FILE): Event =>
+  makeKprobe({
+    hook: makeHook({ policy, functionName: 'security_file_permission', ...(own && { private: true }) }),
+    process: makeProcess({ pid: 812, uid: 7, binary: '/usr/bin/head', arguments: '-n1 /etc/passwd' }),
+    args: [
+      { kind: 'file', field: 'file_arg', path: file, flags: '', permission: '-rw-r--r--' },
+      { kind: 'number', field: 'int_arg', value: 4 },
+    ] as never,
+  })
+
+/** Watches while `during` runs, then stops the agent. */
+async function watching(rig: Rig, args: readonly string[], during: () => Promise<void> | void): Promise<Written> {
+  const ended = typed(['watch', ...args, '--server', `unix://${rig.path}`])
+  await Promise.race([until('the command watches', () => rig.api.readers.count > 0), ended])
+  await during()
+  await rig.delivery.stop(0)
+  return ended
+}
+
+test('watch: the events go to the command alone, as lines; other readers and exporters get all others', async () => {
+  await using rig = await Rig.start()
+  const reader = rig.delivery.subscribe(undefined, { bytes: 1 << 20, events: 100 })
+  const { code, stdout, stderr } = await watching(rig, [FILE], () => {
+    assert.deepEqual(rig.kernel.names, ['watch-1'])
+    rig.delivery.publish([access('mine', false), access('watch-1', true), access('mine', false, '/etc/\nx')])
+  })
+  const line = /^\d\d:\d\d:\d\d read {6}\/etc\/passwd {2}pid 812 uid 7 .*\/usr\/bin\/head -n1 \/etc\/passwd\n$/
+  assert.match(stdout, line)
+  assert.match(stderr, /^ktrail: watching \/etc\/passwd; Ctrl-C ends$/m)
+  assert.equal(code, 0)
+  const others: Event[] = []
+  for await (const { events } of reader) others.push(...events)
+  assert.deepEqual(
+    others.map((event) => [event.seq, event.type === 'process_kprobe' && event.hook.policy]),
+    [
+      [0, 'mine'],
+      [1, 'mine'],
+    ],
+  )
+  await until('the policy is removed', () => rig.kernel.names.length === 0)
+  // The kernel may still report calls of before.
+  rig.delivery.publish([access('watch-1', true)])
+  assert.deepEqual(rig.policies.list(), [])
+  assert.deepEqual(
+    rig.changes.map(({ what, names }) => [what, ...names]),
+    [
+      ['policy_added', 'watch-1'],
+      ['policy_removed', 'watch-1'],
+    ],
+  )
+})
+
+test('watch: JSON lines, hostile file names in one line each', async () => {
+  await using rig = await Rig.start()
+  const { stdout } = await watching(rig, [FILE, '-o', 'json'], () => {
+    rig.delivery.publish([access('watch-1', true)])
+  })
+  assert.equal(JSON.parse(stdout).process_kprobe.policy_name, 'watch-1')
+  await using second = await Rig.start()
+  const shown = await watching(second, [FILE], () => {
+    second.delivery.publish([access('watch-1', true, '/etc/\n\x1b[2Jx')])
+  })
+  assert.equal(shown.stdout.split('\n').length, 2)
+  assert.ok(!shown.stdout.includes('\x1b'))
+})
+
+test('watch: a killed command takes its policy with it', async () => {
+  await using rig = await Rig.start()
+  const child = spawn(KTRAIL, ['watch', FILE, '--server', `unix://${rig.path}`], { stdio: 'ignore' })
+  await until('the command watches', () => rig.kernel.names.length === 1 && rig.api.readers.count === 1)
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  await until('the policy is removed', () => rig.kernel.names.length === 0)
+})
+
+test('watch: a kernel without identity is watched by name, and the command says what that misses', async () => {
+  await using rig = await Rig.start()
+  const isByName = ({ hooks }: ReturnType<typeof policyOf>): boolean =>
+    hooks.every(({ selectors }) => selectors.every(({ matchArgs }) => matchArgs.every((f) => f.class !== 'identity')))
+  rig.kernel.refuse = (policy) =>
+    isByName(policy) ? undefined : new CollectorError('POLICY_REFUSED', 'UnderDir needs Linux 5.17')
+  const { stderr } = await watching(rig, [FILE], () => {
+    assert.deepEqual(
+      rig.policies.list().map(({ id, state }) => [id.name, state]),
+      [['watch-2', 'enabled']],
+    )
+  })
+  assert.match(stderr, /not by identity, so hard links and other mounts stay unseen: UnderDir needs Linux 5\.17/)
+  assert.match(stderr, /watching \/etc\/passwd by name; Ctrl-C ends/)
+})
+
+test('watch: what is refused leaves nothing, and is a sentence', async () => {
+  await using rig = await Rig.start()
+  rig.kernel.refuse = () => new CollectorError('POLICY_REFUSED', 'no room')
+  const server = ['--server', `unix://${rig.path}`]
+  await assert.rejects(typed(['watch', FILE, '--by-name', ...server]), { message: 'no room' })
+  assert.deepEqual(rig.policies.list(), [])
+  await assert.rejects(typed(['watch', ...server]), { message: 'watch requires at least one file or folder' })
+  await assert.rejects(typed(['watch', FILE, '--server', `unix://${rig.path}.none`]), {
+    message: /no agent listens on/,
+  })
+})
+
+test('watch: policies that act are refused, and the number of clients is bounded', async () => {
+  await using rig = await Rig.start()
+  using client = new ApiClient(`unix://${rig.path}`)
+  const yaml = (spec: string): string =>
+    `apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata: { name: x }\nspec: { kprobes: [{ call: sys_read${spec} }] }\n`
+  const open = (text: string): AsyncGenerator<unknown> => client.stream(Watches.method.watch, { yaml: text })
+  const kill = yaml(', selectors: [{ matchActions: [{ action: Sigkill }] }]')
+  await assert.rejects(open(kill).next(), {
+    code: 'INVALID_ARGUMENT',
+    message: /neither sends signals nor makes calls/,
+  })
+  await assert.rejects(open('').next(), { code: 'INVALID_ARGUMENT', message: /^watch:1:1: / })
+  const calls = Array.from({ length: 8 }, () => open(yaml('')).next())
+  await until('8 watch', () => rig.kernel.names.length === 8)
+  await assert.rejects(open(yaml('')).next(), { code: 'RESOURCE_EXHAUSTED', message: /^8 clients already watch/ })
+  const remove = rig.client().ask('DeleteTracingPolicy', { name: 'watch-1', domain: 'watch' })
+  await assert.rejects(remove, { details: /comes from a client that watches by it: end that client/ })
+  const add = rig.client().ask('AddTracingPolicy', { yaml: yaml(''), domain: 'watch' })
+  await assert.rejects(add, { details: /reserved for policies of ktrail watch/ })
+  await rig.delivery.stop(0)
+  await Promise.all(calls)
+})

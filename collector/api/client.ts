@@ -72,11 +72,12 @@ export class ApiClient implements Disposable {
     })
   }
 
-  /** A stream of answers, pulled; leaving the loop ends it. Throws ClientError. `opened`: called when the agent has accepted. */
+  /** A stream of answers, pulled; leaving the loop ends it, and so does `end`. Throws ClientError. `opened`: called when the agent has accepted. */
   async *stream<I extends DescMessage, O extends DescMessage>(
     method: DescMethodServerStreaming<I, O>,
     request: MessageInitShape<I>,
     opened: () => void = () => {},
+    end?: AbortSignal,
   ): AsyncGenerator<MessageShape<O>> {
     const call = this.#client.makeServerStreamRequest(
       pathOf(method),
@@ -85,10 +86,11 @@ export class ApiClient implements Disposable {
       request,
     )
     call.once('metadata', opened)
+    end?.addEventListener('abort', () => call.cancel(), { once: true })
     try {
       for await (const message of call) yield message
     } catch (error) {
-      throw this.#failure(error)
+      if (end?.aborted !== true) throw this.#failure(error)
     } finally {
       call.cancel()
     }

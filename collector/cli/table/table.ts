@@ -9,6 +9,7 @@ import type { CommandSpec, GroupSpec } from './spec.ts'
 const LOADED: Readonly<Record<string, () => Promise<Command>>> = {
   run: async () => (await import('../run.ts')).runCommand,
   watch: async () => (await import('../watch/watch.ts')).watchCommand,
+  trace: async () => (await import('../trace/trace.ts')).traceCommand,
   check: async () => (await import('../check/check.ts')).checkCommand,
   init: async () => (await import('../init/init.ts')).initCommand,
   'config print': async () => (await import('../config.ts')).configPrintCommand,

@@ -11,8 +11,8 @@ const CONFIG = JSON.stringify({
   exporters: { none: { type: 'stdout' } },
 })
 
-/** Runs `use` while an agent runs; SIGINT and SIGTERM stop the agent. Rejects if it cannot start, or fails. */
-export async function withOwnAgent<T>(use: () => Promise<T>): Promise<T> {
+/** Runs `use` while an agent runs; the `signals` stop the agent. Rejects if it cannot start, or fails. */
+export async function withOwnAgent<T>(use: () => Promise<T>, signals: readonly NodeJS.Signals[]): Promise<T> {
   const loaded = configOrThrow(loadConfig(CONFIG, 'config of ktrail watch', {}))
   const agent = await startAgent({
     loaded: { ...loaded, config: { ...loaded.config, exporters: {} } },
@@ -21,7 +21,7 @@ export async function withOwnAgent<T>(use: () => Promise<T>): Promise<T> {
     stop: new AbortController().signal,
   })
   const stop = (): void => void agent.stop()
-  process.once('SIGINT', stop).once('SIGTERM', stop)
+  for (const signal of signals) process.once(signal, stop)
   try {
     return await Promise.race([use(), agent.failed])
   } finally {

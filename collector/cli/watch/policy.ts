@@ -1,4 +1,4 @@
-/** The policy of `ktrail watch`: the calls of config/policies/optional/file-integrity.yaml, with other files. */
+/** The policies of `ktrail watch` and `ktrail trace`: the calls of config/policies/optional/file-integrity.yaml, with other filters. */
 import { readFile } from 'node:fs/promises'
 import { parse } from 'yaml'
 import { ownFile } from '../../../config/base/own.ts'
@@ -20,6 +20,7 @@ interface Filter {
 }
 
 interface Selector {
+  readonly matchPIDs?: readonly object[]
   readonly matchArgs: readonly Filter[]
   readonly matchReturnArgs?: readonly Filter[]
 }
@@ -64,17 +65,76 @@ export async function policyText(
   accesses: readonly Access[],
   byName: boolean,
 ): Promise<string> {
+  const filters = byName ? namesOf(watched) : [{ operator: 'UnderDir', values: watched.map(({ path }) => path) }]
+  return textWith(await chosenHooks(accesses, byName), (hook, kinds) => ({
+    selectors: hook.selectors.flatMap((selector) =>
+      filters.flatMap((filter) => kinds.map((kind) => changed(selector, filter, kind, OPENS.has(hook.call)))),
+    ),
+  }))
+}
+
+/** A process and its descendants, on all regular files; equal calls are counted. `old`: for kernels before 5.17, without counting, and without the calls that have other arguments before 5.12. */
+export async function traceText(pid: number, accesses: readonly Access[], old: boolean): Promise<string> {
+  const matchPIDs = [{ operator: 'In', followForks: true, isNamespacePID: false, values: [pid] }]
+  const aggregate = { window: '1s', by: ['process', 'file', 'kind'] }
+  const chosen = await chosenHooks(accesses, old)
+  // Hooks with a filter on the return value see calls that other hooks see, too.
+  const once = chosen.hooks.filter(({ hook }) => hook.selectors.every((each) => each.matchReturnArgs === undefined))
+  const wanted = BYTES.filter(({ access }) => accesses.includes(access))
+  const counting = wanted.map(({ access: _access, ...hook }) => ({ ...COUNTED, ...hook }))
+  return textWith(
+    { ...chosen, hooks: [...once, ...counting.map((hook) => ({ hook, kinds: [[]] }))] },
+    (hook, kinds) => {
+      const opens = OPENS.has(hook.call)
+      const type = CONTENT.has(hook.call) ? [REGULAR] : []
+      const selectors = kinds.map((kind) => ({
+        matchPIDs,
+        matchArgs: [...type, ...kind],
+        ...(opens && { matchReturnArgs: [REFUSED] }),
+      }))
+      return { selectors, ...(!opens && !old && { aggregate }) }
+    },
+  )
+}
+
+/** Calls that return bytes. The copy is a read of its first file and a write of its second. */
+const BYTES = [
+  { access: 'read', call: 'vfs_read', args: [{ index: 0, type: 'file' }] },
+  { access: 'write', call: 'vfs_write', args: [{ index: 0, type: 'file' }] },
+  { access: 'write', call: 'vfs_copy_file_range', args: [0, 2].map((index) => ({ index, type: 'file' })) },
+] as const
+const COUNTED = { syscall: false, return: true, returnArg: { index: 0, type: 'long' }, selectors: [{ matchArgs: [] }] }
+const REGULAR: Filter = { index: 0, operator: 'FileType', values: ['reg'] }
+/** Calls on the content of any file, also of pipes and sockets. */
+const CONTENT = new Set([
+  'security_file_permission',
+  'security_mmap_file',
+  'security_file_mprotect',
+  'vfs_read',
+  'vfs_write',
+  'vfs_copy_file_range',
+])
+
+interface Chosen {
+  readonly document: Document
+  readonly hooks: ReadonlyArray<{ readonly hook: Hook; readonly kinds: ReadonlyArray<readonly Filter[]> }>
+}
+
+async function chosenHooks(accesses: readonly Access[], named: boolean): Promise<Chosen> {
   const file = ownFile('config/policies/optional/file-integrity.yaml')
   const document = parse(await readFile(file, 'utf8')) as Document
-  const filters = byName ? namesOf(watched) : [{ operator: 'UnderDir', values: watched.map(({ path }) => path) }]
-  const kprobes = document.spec.kprobes.flatMap((hook) => {
-    const kinds = kindsOf(hook.call, accesses)
-    if (kinds.length === 0 || (byName && !hasName(hook))) return []
-    const selectors = hook.selectors.flatMap((selector) =>
-      filters.flatMap((filter) => kinds.map((kind) => changed(selector, filter, kind, OPENS.has(hook.call)))),
-    )
-    return [{ ...hook, selectors, ignore: { callNotFound: true } }]
-  })
+  const hooks = document.spec.kprobes
+    .filter((hook) => !named || hasName(hook))
+    .map((hook) => ({ hook, kinds: kindsOf(hook.call, accesses) }))
+    .filter(({ kinds }) => kinds.length > 0)
+  return { document, hooks }
+}
+
+function textWith(
+  { document, hooks }: Chosen,
+  change: (...row: [Hook, Chosen['hooks'][number]['kinds']]) => object,
+): string {
+  const kprobes = hooks.map(({ hook, kinds }) => ({ ...hook, ignore: { callNotFound: true }, ...change(hook, kinds) }))
   const annotations = oneOf(document.metadata.annotations, new Set(kprobes.map(({ call }) => call)))
   return JSON.stringify({ ...document, metadata: { name: 'watch', annotations }, spec: { kprobes } })
 }

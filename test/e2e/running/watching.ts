@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { until } from '../support/wait.ts'
+import { DEADLINE_MS, until } from '../support/wait.ts'
 
 const KTRAIL = fileURLToPath(new URL('../../../ktrail', import.meta.url))
 
@@ -15,10 +15,12 @@ export class Watching implements Disposable {
   /** Resolves when the command watches. */
   static async start(...args: readonly string[]): Promise<Watching> {
     const made = new Watching(args)
-    await until('ktrail watch begins', async () => {
+    const begins = (): boolean => {
       if (made.child.exitCode !== null) throw new Error(`ktrail watch has ended: ${made.stderr}`)
       return made.stderr.includes('Ctrl-C ends')
-    })
+    }
+    // It attaches 25 functions, and starts an agent if none runs.
+    await until('ktrail watch begins', begins, { ms: 2 * DEADLINE_MS })
     return made
   }
 

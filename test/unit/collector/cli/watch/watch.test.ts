@@ -9,7 +9,7 @@ import { ApiClient } from '../../../../../collector/api/client.ts'
 import { Watches } from '../../../../../collector/proto/ktrail/watches_pb.js'
 import type { Event } from '../../../../../exporters/contract/event.ts'
 import { until } from '../../../../e2e/support/wait.ts'
-import { makeHook, makeKprobe, makeProcess } from '../../../exporters/support/events.ts'
+import { file as fileAt, int, makeHook, makeKprobe, makeProcess } from '../../../exporters/support/events.ts'
 import { Rig } from '../../api/support/rig.ts'
 import { policyOf } from '../../support/policies.ts'
 import { typed } from '../support/terminal.ts'
@@ -22,10 +22,7 @@ const access = (policy: string, own: boolean, file = FILE): Event =>
   makeKprobe({
     hook: makeHook({ policy, functionName: 'security_file_permission', ...(own && { private: true }) }),
     process: makeProcess({ pid: 812, uid: 7, binary: '/usr/bin/head', arguments: '-n1 /etc/passwd' }),
-    args: [
-      { kind: 'file', field: 'file_arg', path: file, flags: '', permission: '-rw-r--r--' },
-      { kind: 'number', field: 'int_arg', value: 4 },
-    ] as never,
+    args: [fileAt(file), int(4)],
   })
 
 /** Watches while `during` runs, then stops the agent. */

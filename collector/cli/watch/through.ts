@@ -1,0 +1,48 @@
+/** Events of a policy that lives as long as the call: through the agent of this host, or one of the command's own. */
+import { ClientError } from '../../api/client.ts'
+import { Watches } from '../../proto/ktrail/watches_pb.js'
+import type { GetEventsResponse } from '../../proto/tetragon/events_pb.js'
+import type { Arguments, Terminal } from '../command.ts'
+import { clientOf } from '../server.ts'
+
+export interface Watch {
+  /** `limited`: what every kernel can do. */
+  readonly policy: (limited: boolean) => Promise<string>
+  readonly limited: boolean
+  /** The sentence before the kernel's reason. */
+  readonly lacks: string
+  /** Called when the policy is attached. */
+  readonly opened: (limited: boolean) => void
+  readonly events: (messages: AsyncIterable<GetEventsResponse>) => Promise<unknown>
+  /** Ends the watch. */
+  readonly end?: AbortSignal
+  /** These stop an agent of the command's own. */
+  readonly signals: readonly NodeJS.Signals[]
+}
+
+export async function watchThrough(watch: Watch, given: Arguments, terminal: Terminal): Promise<void> {
+  const run = (): Promise<void> => attempts(watch, given, terminal)
+  try {
+    await run()
+  } catch (error) {
+    if (!(error instanceof ClientError && error.noAgent) || given.text('server') !== undefined) throw error
+    terminal.printError('ktrail: no agent runs here: starting one for this command')
+    const { withOwnAgent } = await import('./own-agent.ts')
+    await withOwnAgent(run, watch.signals)
+  }
+}
+
+async function attempts(watch: Watch, given: Arguments, { printError }: Terminal): Promise<void> {
+  using client = await clientOf(given)
+  const attempt = async (limited: boolean): Promise<void> => {
+    const yaml = await watch.policy(limited)
+    await watch.events(client.stream(Watches.method.watch, { yaml }, () => watch.opened(limited), watch.end))
+  }
+  try {
+    await attempt(watch.limited)
+  } catch (error) {
+    if (watch.limited || !(error instanceof ClientError) || error.code !== 'FAILED_PRECONDITION') throw error
+    printError(`ktrail: ${watch.lacks}: ${error.message}`)
+    await attempt(true)
+  }
+}

@@ -1,0 +1,60 @@
+/** `ktrail trace` without a running agent. */
+import assert from 'node:assert/strict'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { cannotRun, ktrail } from '../support/agent.ts'
+import { kernelAtLeast } from '../support/kernel.ts'
+
+interface Use {
+  readonly path: string
+  readonly read: { readonly calls: number; readonly bytes: number }
+  readonly write: { readonly calls: number; readonly bytes: number }
+  readonly executed: boolean
+  readonly deleted: boolean
+}
+
+interface Answer {
+  readonly exitCode: number
+  readonly processes: ReadonlyArray<{
+    readonly pid: number
+    readonly binary: string
+    readonly parent: number | null
+    readonly files: readonly Use[]
+  }>
+}
+
+const FOLDER = '/tmp/ktrail-trace'
+const COMMAND = `cat ${FOLDER}/in > ${FOLDER}/out; rm ${FOLDER}/in; (sleep 6; echo late > ${FOLDER}/late) >/dev/null 2>&1 & exit 3`
+
+test(
+  'trace: files of a command and of a child that outlives it, with bytes, and its exit code',
+  { skip: cannotRun() },
+  async () => {
+    mkdirSync(FOLDER)
+    writeFileSync(`${FOLDER}/in`, 'x'.repeat(5000))
+    const { code, stdout, stderr } = await ktrail(['trace', '-o', 'json', '--', 'sh', '-c', COMMAND], { ms: 240_000 })
+    console.log(stderr)
+    assert.equal(code, 3, stderr)
+    const { exitCode, processes } = JSON.parse(stdout) as Answer
+    assert.equal(exitCode, 3)
+    const use = (binary: RegExp, path: string): Use | undefined =>
+      processes
+        .find((each) => binary.test(each.binary) && each.files.some((file) => file.path === path))
+        ?.files.find((file) => file.path === path)
+    const cat = use(/\/cat$/, `${FOLDER}/in`)
+    assert.deepEqual([cat?.read.bytes, (cat?.read.calls ?? 0) >= 2], [5000, true], stdout)
+    assert.equal(use(/\/cat$/, `${FOLDER}/out`)?.write.bytes, 5000, stdout)
+    assert.ok(
+      processes.some(({ files }) => files.some(({ path, executed }) => executed && path.endsWith('/cat'))),
+      stdout,
+    )
+    assert.ok(
+      !kernelAtLeast(5, 17) ||
+        processes.some(({ files }) => files.some(({ path, deleted }) => deleted && path.endsWith('/in'))),
+      stdout,
+    )
+    assert.equal(use(/sh$/, `${FOLDER}/late`)?.write.bytes, 5, stdout)
+    assert.match(stderr, /the command has ended, still running: /)
+    rmSync(FOLDER, { recursive: true })
+  },
+)

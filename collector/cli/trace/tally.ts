@@ -1,8 +1,9 @@
 /** Sums of the accesses of each process to each file, from the events of a policy of `traceText`. */
 import { describeKprobe } from '../../../exporters/index.ts'
 import type { Argument, HookEvent, Process } from '../../../exporters/contract/event.ts'
+import { BITS } from '../watch/policy.ts'
 
-/** `bytes`: of read(2), write(2) and their kin with an offset. */
+/** `bytes`: of read(2), write(2), pread(2), pwrite(2) and copy_file_range(2). */
 export interface Amount {
   calls: number
   bytes: number
@@ -26,11 +27,10 @@ export interface ProcessUse {
   readonly files: Map<string, FileUse>
 }
 
-const [MAY_READ, PROT_READ, PROT_WRITE, PROT_EXEC, MAP_SHARED] = [4, 1, 2, 4, 1]
-
 export class Tally {
   /** By pid, in the order of their first event. */
   readonly processes = new Map<number, ProcessUse>()
+
   /** Only files that were changed, and their processes. */
   changes(): Tally {
     const changed = new Tally()
@@ -103,17 +103,17 @@ function count(use: FileUse, event: HookEvent, at: number, label: string, last: 
       ;(at === 0 ? use.read : use.write).bytes += aggregate?.bytes ?? number(returned)
       return
     case 'security_file_permission':
-      if (number(args[1]) & MAY_READ) use.read.calls += calls
+      if (number(args[1]) & BITS.MAY_READ) use.read.calls += calls
       else use.write.calls += calls
       return
     case 'security_mmap_file':
-      if (number(args[1]) & PROT_EXEC) use.executed = true
-      if (number(args[1]) & PROT_READ) use.read.calls += calls
-      if (number(args[1]) & PROT_WRITE && number(args[2]) & MAP_SHARED) use.write.calls += calls
+      if (number(args[1]) & BITS.PROT_EXEC) use.executed = true
+      if (number(args[1]) & BITS.PROT_READ) use.read.calls += calls
+      if (number(args[1]) & BITS.PROT_WRITE && number(args[2]) & BITS.MAP_SHARED) use.write.calls += calls
       return
     case 'security_file_mprotect':
       // A program's loader protects its own pages.
-      if (number(args[1]) & PROT_EXEC) use.executed = true
+      if (number(args[1]) & BITS.PROT_EXEC) use.executed = true
       return
     case 'security_bprm_check':
       use.executed = true

@@ -37,21 +37,29 @@ interface Document {
 }
 
 const hasBit = (index: number, bit: number): Filter => ({ index, operator: 'Mask', values: [String(bit)] })
-const [EXECUTE, WRITE, READ] = [1, 2, 4]
-const [PROT_READ, PROT_WRITE, PROT_EXEC, MAP_SHARED] = [1, 2, 4, 1]
+/** The kernel's bits of an access (MAY_*), of a mapping's protection, and of its flags. */
+export const BITS = {
+  MAY_EXEC: 1,
+  MAY_WRITE: 2,
+  MAY_READ: 4,
+  PROT_READ: 1,
+  PROT_WRITE: 2,
+  PROT_EXEC: 4,
+  MAP_SHARED: 1,
+} as const
 
 /** Calls that several kinds of access pass, or a kind other than writing, with the filters of each kind. All other calls change the file. */
 const ACCESSES_OF: Readonly<Record<string, Partial<Record<Access, readonly Filter[]>>>> = {
-  security_file_permission: { read: [hasBit(1, READ)], write: [hasBit(1, WRITE)] },
+  security_file_permission: { read: [hasBit(1, BITS.MAY_READ)], write: [hasBit(1, BITS.MAY_WRITE)] },
   security_mmap_file: {
-    read: [hasBit(1, PROT_READ)],
+    read: [hasBit(1, BITS.PROT_READ)],
     // A private mapping does not change the file.
-    write: [hasBit(1, PROT_WRITE), hasBit(2, MAP_SHARED)],
-    exec: [hasBit(1, PROT_EXEC)],
+    write: [hasBit(1, BITS.PROT_WRITE), hasBit(2, BITS.MAP_SHARED)],
+    exec: [hasBit(1, BITS.PROT_EXEC)],
   },
-  security_file_mprotect: { write: [hasBit(1, PROT_WRITE)], exec: [hasBit(1, PROT_EXEC)] },
+  security_file_mprotect: { write: [hasBit(1, BITS.PROT_WRITE)], exec: [hasBit(1, BITS.PROT_EXEC)] },
   security_bprm_check: { exec: [] },
-  may_open: { read: [hasBit(2, READ)], write: [hasBit(2, WRITE)], exec: [hasBit(2, EXECUTE)] },
+  may_open: { read: [hasBit(2, BITS.MAY_READ)], write: [hasBit(2, BITS.MAY_WRITE)], exec: [hasBit(2, BITS.MAY_EXEC)] },
   security_file_open: { read: [], write: [], exec: [] },
 }
 

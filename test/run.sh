@@ -6,7 +6,8 @@
 #   ARCH=arm64    only tests on a kernel for arm64, with what deploy/setup/cross.sh built: make arm64
 #   KTRAIL_SEED, KTRAIL_FULL_HITS: for test/e2e/crash.test.ts and test/e2e-full
 #   KTRAIL_LONG=1: also slow tests, which take minutes (test/support/long.ts), and more rounds in guests
-# One guest runs from the first minute on, beside real sinks and then packages, two afterwards. The unit tests take the time that these leave.
+# One guest runs from the first minute on, beside real sinks and then packages, two afterwards, and beside these a guest whose tests mostly wait.
+# The unit tests take the time that these leave.
 # Lines of all but unit tests begin with the name of the run.
 # Everything runs even if something fails; the last line is `N passed, N failed`, with `, N skipped` if some were.
 set -euo pipefail
@@ -136,7 +137,7 @@ tests() {
 }
 
 # The tests in guests, which two workers take. The longest files first, so that both workers end at nearly the same time.
-LONGEST=(test/e2e/{engine/races,guard/tampering,policies,hostile/process-reconcile,guard/canary,hostile/flood,engine/returns,burst,idle/idle}.test.ts)
+LONGEST=(test/e2e/{engine/races,policies,hostile/process-reconcile,hostile/flood,engine/returns,burst,idle/idle}.test.ts)
 mapfile -t apart < <(find test/e2e -mindepth 1 -maxdepth 1 -not -name one-agent | sort)
 guest_worker() {
   local part number=1
@@ -155,6 +156,12 @@ guest_worker() {
   # Rows of the kernel, in a guest of its own (test/bench/guard/guard.ts), by the worker that ends first.
   [ "$files" = '*' ] && [ "$kernel" = 6.12 ] && mkdir "$taken/instructions" 2>/dev/null || return 0
   run 9-instructions env ONLY=kernel-instructions test/bench/run.sh > >(sed -u 's/^/9-instructions: /') 2>&1
+}
+
+# Tests that wait for the intervals of the guard use little of a processor: their guest runs beside the others.
+export KTRAIL_GUESTS=3
+waiting_guest() {
+  tests 7-e2e-guard --untaken --cpus 2 --timeout "$guest_s" -- test/e2e/guard || true
 }
 
 # Full preemption is a boot option on kernels with PREEMPT_DYNAMIC; one kernel is enough to test it.
@@ -201,6 +208,7 @@ all() {
   node test/support/programs.ts || die 'cannot compile the C programs of test/fixtures: see the output of the compiler above'
   start guests
   start host_tests
+  start waiting_guest
   run 1-format npm run --silent format:check
   run 2-lint npm run --silent lint
   run 3-types npm run --silent types

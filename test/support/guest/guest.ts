@@ -30,7 +30,7 @@ export interface GuestResult {
 const RUN = fileURLToPath(new URL('run.sh', import.meta.url))
 
 /**
- * Boots a guest, runs the command in it and waits for its end. At most two guests run at a time, a third waits.
+ * Boots a guest, runs the command in it and waits for its end. It may wait for other guests to end (run.sh).
  * Resolves also if the command or the guest fails; rejects only if run.sh cannot be started.
  */
 export function runInGuest(options: GuestOptions): Promise<GuestResult> {

@@ -11,7 +11,7 @@
 # --arch arm64: with a Debian root for arm64 that shows the checkout with what deploy/setup/cross.sh built.
 # KERNEL is 5.10, 6.1, 6.12 or 7.3. The command runs as root in the checkout; its output (stdout and stderr) is
 # streamed to stdout, its exit code becomes ours. 124: out of time. 125: the guest did not start or crashed.
-# At most two guests of one user run at a time; a third one waits.
+# At most two guests of one user run at a time, or KTRAIL_GUESTS of them; another one waits.
 set -euo pipefail
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../../deploy/setup/lib.sh"
 
@@ -78,7 +78,7 @@ if [ "$arch" = arm64 ]; then
   [ -r "$facts/node" ] || guest_fails "$ROOT is not built for arm64: run \`make arm64\` there"
 fi
 
-# One of two slots. The lock is inherited by QEMU, so the slot stays taken until the guest has ended;
+# One of the slots. The lock is inherited by QEMU, so the slot stays taken until the guest has ended;
 # files that an earlier guest left in it are removed by the next one.
 mkdir -p "$CACHE/guests"
 take_place() {
@@ -90,7 +90,7 @@ take_place() {
     flock 7
   fi
   while :; do
-    for place in 0 1; do
+    for ((place = 0; place < ${KTRAIL_GUESTS:-2}; place++)); do
       exec 9>"$CACHE/guests/lock.$place"
       if flock -n 9; then
         guest=$CACHE/guests/$place
@@ -99,7 +99,7 @@ take_place() {
       fi
     done
     if [ $waiting = no ]; then
-      log 'two guests are running already, waiting for one to end'
+      log "${KTRAIL_GUESTS:-2} guests are running already, waiting for one to end"
       waiting=yes
     fi
     sleep 0.5

@@ -60,7 +60,7 @@ const loaded = configOrThrow(await parseConfigFile(configFile, process.env))
 const { config } = loaded
 done('config')
 const agent = await startAgent({
-  loaded: { ...loaded, config: { ...config, server: { ...config.server, grpc: { path: socket } } } },
+  loaded,
   configFile,
   log: createLog({ ...config.log, level: 'error' }),
   stop: new AbortController().signal,

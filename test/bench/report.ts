@@ -3,6 +3,7 @@
  * docs/reference/performance.md, docs/reference/measurements.md and the marked figures of other pages (figures.ts).
  *
  *   node test/bench/report.ts            after make bench
+ *   node test/bench/report.ts --add NAME puts one new result in the place of the old one
  *   node test/bench/report.ts --print    changes no file
  *   node test/bench/report.ts --pages    writes the pages from results.json, without new results
  */
@@ -35,6 +36,7 @@ const AREAS: Readonly<Record<string, string>> = {
   start: 'start',
   pace: '5,000 events/s',
   processes: 'the process table',
+  tetragon: 'ktrail beside Tetragon',
 }
 const ORDER = Object.keys(AREAS)
 
@@ -148,15 +150,26 @@ export const resultsFile = (): Result[] => JSON.parse(readFileSync(RESULTS, 'utf
 function newResults(): Result[] {
   const files = existsSync(NEW) ? readdirSync(NEW).filter((name) => name.endsWith('.json')) : []
   if (files.length === 0) throw new Error(`no results in ${fileURLToPath(NEW)}: run make bench`)
-  const results = files.map((name) => JSON.parse(readFileSync(new URL(name, NEW), 'utf8')) as Result)
-  const rank = ({ bench }: Result): number => (ORDER.includes(bench) ? ORDER.indexOf(bench) : ORDER.length)
-  return results.toSorted((a, b) => rank(a) - rank(b) || a.bench.localeCompare(b.bench))
+  return files.map((name) => JSON.parse(readFileSync(new URL(name, NEW), 'utf8')) as Result)
 }
 
-function main(option: string | undefined): void {
-  const results = option === '--pages' ? resultsFile() : newResults()
+const rank = ({ bench }: Result): number => (ORDER.includes(bench) ? ORDER.indexOf(bench) : ORDER.length)
+
+/** The file's results with new ones in their places. A `whole` run drops the others, except the one that needs a build of Tetragon. */
+export function merged(old: readonly Result[], added: readonly Result[], whole: boolean): Result[] {
+  const kept = old.filter(
+    ({ bench }) => (!whole || bench === 'tetragon') && !added.some((each) => each.bench === bench),
+  )
+  return [...kept, ...added].toSorted((a, b) => rank(a) - rank(b) || a.bench.localeCompare(b.bench))
+}
+
+function main(option: string | undefined, name: string | undefined): void {
+  const measured = option === '--pages' ? [] : merged([], newResults(), true)
+  const added = option === '--add' ? measured.filter(({ bench }) => bench === name) : measured
+  if (added.length === 0 && option !== '--pages') throw new Error(`expected a result of ${name ?? 'a bench'}, got none`)
+  const results = merged(resultsFile(), added, option === undefined)
   if (option !== '--pages') {
-    const tables = [targets(results), ...results.flatMap((result) => result.tables), runs(results)]
+    const tables = [targets(added), ...added.flatMap((result) => result.tables), runs(added)]
     console.log(`\n${tables.map(plain).join('\n\n')}`)
     if (option === '--print') return
     writeFileSync(RESULTS, `${JSON.stringify(results, null, 2)}\n`)
@@ -171,7 +184,7 @@ function main(option: string | undefined): void {
 
 if (import.meta.main) {
   try {
-    main(process.argv[2])
+    main(process.argv[2], process.argv[3])
   } catch (error) {
     console.error(`report.ts: ${error instanceof Error ? error.message : String(error)}`)
     process.exitCode = 1

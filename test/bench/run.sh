@@ -3,6 +3,7 @@
 # Each result goes to build/bench/NAME.json. At the end report.ts prints all, and writes test/bench/results.json and the pages.
 #   KERNEL=6.12             kernel of the guest; another one than 6.12 leaves results.json and the pages alone
 #   ONLY=WORD               only those whose name contains WORD; leaves results.json and the pages alone
+#   TETRAGON=DIR            a build of Tetragon (make compare-tetragon)
 #   KTRAIL_BENCH_QUICK=1    fewer and shorter rounds, rougher numbers; leaves results.json and the pages alone
 set -euo pipefail
 . "$(dirname "$0")/../../deploy/setup/lib.sh"
@@ -45,7 +46,7 @@ in_guest() {
     clock=--counted command=(bash -c "$allocator; exec \"\$@\"" bash node "${flags[@]}" "${launch[@]}")
     shift
   fi
-  test/support/guest/run.sh "$kernel" --timeout 1200 "$clock" --verbose -- env "KTRAIL_BENCH_QUICK=$quick" \
+  test/support/guest/run.sh "$kernel" --timeout 1200 "$clock" --verbose -- env "KTRAIL_BENCH_QUICK=$quick" "TETRAGON=${TETRAGON:-}" \
     "KTRAIL_BENCH_COMMIT=$commit" "KTRAIL_BENCH_MACHINE=emulated on $machine" "KTRAIL_BENCH_CLOCK=$clock" "${command[@]}" "$@"
 }
 
@@ -82,7 +83,7 @@ fi
 export KTRAIL_BENCH_COMMIT=$commit KTRAIL_BENCH_MACHINE=$machine
 for file in test/bench/*.bench.ts; do bench "$file" as_agent; done
 for file in test/bench/guest/*.bench.ts; do
-  if [[ $file == *-instructions.bench.ts ]]; then
+  if [[ $file == *-instructions.bench.ts || $file == */tetragon.bench.ts ]]; then
     bench "$file" in_guest --counted
   else
     bench "$file" in_guest
@@ -90,7 +91,10 @@ for file in test/bench/guest/*.bench.ts; do
 done
 
 [ $failed = 0 ] || die 'a bench failed: see above'
-if [ -n "$quick" ] || [ -n "${ONLY:-}" ] || [ "$kernel" != 6.12 ]; then
+if [ -n "${TETRAGON:-}" ]; then
+  node "${flags[@]}" test/bench/report.ts --add tetragon
+  node_modules/.bin/oxfmt test/bench/results.json
+elif [ -n "$quick" ] || [ -n "${ONLY:-}" ] || [ "$kernel" != 6.12 ]; then
   node "${flags[@]}" test/bench/report.ts --print
 else
   node "${flags[@]}" test/bench/report.ts

@@ -18,11 +18,10 @@ const source = (name: string): string => fileURLToPath(new URL(name, GUEST))
 export const SYMBOL = 'security_file_permission'
 
 /** One hook, on folders. */
-export function policyOf(returns: boolean, folders: readonly string[] = ['/etc/']): Policy {
-  const parsed = parsePolicy(
-    `apiVersion: cilium.io/v1alpha1
+export const policyText = (returns: boolean, folders: readonly string[], name: string): string =>
+  `apiVersion: cilium.io/v1alpha1
 kind: TracingPolicy
-metadata: { name: bench }
+metadata: { name: ${name} }
 spec:
   kprobes:
     - call: ${SYMBOL}
@@ -31,9 +30,10 @@ spec:
       args: [{ index: 0, type: file }, { index: 1, type: int }]
       ${returns ? 'returnArg: { index: 0, type: int }' : ''}
       selectors: [{ matchArgs: [{ index: 0, operator: Prefix, values: ${JSON.stringify(folders)} }] }]
-`,
-    'bench.yaml',
-  )
+`
+
+export function policyOf(returns: boolean, folders: readonly string[] = ['/etc/']): Policy {
+  const parsed = parsePolicy(policyText(returns, folders, 'bench'), 'bench.yaml')
   if ('problems' in parsed) throw new Error(parsed.problems.map(formatProblem).join('\n'))
   return parsed.policy
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { BEGIN, END, between, markdown, plain, targets, targetsByArea } from '../../bench/report.ts'
+import { BEGIN, END, between, markdown, merged, plain, targets, targetsByArea } from '../../bench/report.ts'
 import type { Measure, Result } from '../../bench/support/result.ts'
 
 const MARKED = `# A\n\n${BEGIN}\nold\n${END}\n\nrest\n`
@@ -35,6 +35,14 @@ describe('bench table', () => {
       assert.throws(() => between(text, 'x'), /^Error: expected one line "<!-- bench:begin -->"/)
     })
   }
+
+  it('report: one bench changes its own result; a whole run keeps only the one that needs a build of Tetragon', () => {
+    const of = (bench: string, commit: string): Result => ({ ...resultOf(), bench, commit })
+    const shown = (results: readonly Result[]): string[] => results.map(({ bench, commit }) => `${bench} ${commit}`)
+    const old = [of('agent', 'old'), of('start', 'old'), of('tetragon', 'old')]
+    assert.deepEqual(shown(merged(old, [of('start', 'new')], false)), ['agent old', 'start new', 'tetragon old'])
+    assert.deepEqual(shown(merged(old, [of('start', 'new')], true)), ['start new', 'tetragon old'])
+  })
 
   it('report: shows measures with a target, and whether it is met', () => {
     const { rows, notes } = targets([

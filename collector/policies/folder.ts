@@ -9,7 +9,7 @@ import { formatProblem } from '../../config/yaml/problems.ts'
 import type { Problem } from '../../config/yaml/problems.ts'
 import { readTextFile } from '../../config/yaml/files.ts'
 import { errnoOf } from '../../config/base/unreadable.ts'
-import { policyFilesAt } from '../../config/policy/files.ts'
+import { policyFilesAt } from '../../config/policy/sources/files.ts'
 import { parsePolicy } from '../../config/policy/parse.ts'
 import type { Policy } from '../../config/policy/policy.ts'
 import type { Log } from '../host/log.ts'
@@ -133,7 +133,8 @@ export class PolicyFolder implements Disposable {
     const files: string[] = []
     for (const path of this.#paths) files.push(...(await this.#filesOf(path, present)))
     const changed: Changed[] = []
-    for (const file of files) {
+    // A policy may be in several bundles.
+    for (const file of new Set(files)) {
       const one = await this.#read(file)
       if (one !== undefined) changed.push(one)
     }

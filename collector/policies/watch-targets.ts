@@ -2,8 +2,9 @@
 import type { Stats } from 'node:fs'
 import { lstat, readlink, statfs } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join } from 'node:path'
-import { policyFilesAt } from '../../config/policy/files.ts'
+import { policyFilesAt } from '../../config/policy/sources/files.ts'
 import { answered } from '../../config/base/answered.ts'
+import { inLibrary } from '../../config/base/paths.ts'
 import { errnoOf } from '../../config/base/unreadable.ts'
 
 export interface WatchTargets {
@@ -28,6 +29,8 @@ const MOST_LINKS = 40
 export async function watchTargets(paths: readonly string[]): Promise<WatchTargets> {
   const found = new Found()
   for (const path of paths) {
+    // The library changes only with ktrail itself.
+    if (inLibrary(path)) continue
     try {
       const real = await answered(path, () => found.follow('/', partsOf(path)))
       if (real === undefined) continue

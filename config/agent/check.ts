@@ -2,14 +2,14 @@ import { ConfigError } from '../yaml/errors.ts'
 import { STDIN, readTextFile } from '../yaml/files.ts'
 import type { TextResult } from '../yaml/files.ts'
 import { loadConfig, problemAt } from './load.ts'
-import { duplicateNames, missingFiles, missingPolicies, unknownNames } from './named.ts'
+import { duplicateNames, libraryProblems, missingFiles, missingPolicies, unknownNames } from './named.ts'
 import { packageProblems } from './packages.ts'
 import type { ConfigResult, LoadedConfig } from './load.ts'
 import { readDropIns } from './loading/drop-ins.ts'
 import { readSecret } from './loading/substitute.ts'
 import type { Environment } from './loading/substitute.ts'
 import { errnoOf, whyUnreadable } from '../base/unreadable.ts'
-import { policyFilesAt } from '../policy/files.ts'
+import { policyFilesAt } from '../policy/sources/files.ts'
 import { parsePolicy } from '../policy/parse.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Problem } from '../yaml/problems.ts'
@@ -17,7 +17,7 @@ import { show } from '../yaml/problems.ts'
 import { configWarnings } from './warnings.ts'
 import { writablePolicy } from './writable.ts'
 
-/** `loadConfig` on a file and its drop-in files; an unreadable file or a missing package is a problem, too. Never throws. */
+/** `loadConfig` on a file and its drop-in files; an unreadable file, a missing package or policy of the library is a problem, too. Never throws. */
 export async function parseConfigFile(file: string, env: Environment): Promise<ConfigResult> {
   const read = await readTextFile(file)
   return 'problems' in read ? read : loadWhole(read.text, file, env)
@@ -28,7 +28,7 @@ async function loadWhole(text: string, file: string, env: Environment): Promise<
   if ('problems' in dropIns) return dropIns
   const result = loadConfig(text, file, env, readSecret, dropIns)
   if ('problems' in result) return result
-  const problems = packageProblems(result, file)
+  const problems = [...packageProblems(result, file), ...(await libraryProblems(result, file))]
   return problems.length === 0 ? result : { problems }
 }
 

@@ -1,7 +1,9 @@
 /** The files that a config names, and the names of its policies. */
 import { stat } from 'node:fs/promises'
 import { answered } from '../base/answered.ts'
+import { inLibrary } from '../base/paths.ts'
 import { errnoOf, whyUnreadable } from '../base/unreadable.ts'
+import { libraryFiles } from '../policy/sources/library.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Problem } from '../yaml/problems.ts'
 import { show } from '../yaml/problems.ts'
@@ -11,10 +13,20 @@ import type { LoadedConfig } from './load.ts'
 
 type Path = ReadonlyArray<string | number>
 
+/** Names that the library of policies lacks. */
+export async function libraryProblems(loaded: LoadedConfig, file: string): Promise<Problem[]> {
+  const found = loaded.config.policies.map((place, i) => {
+    if (!inLibrary(place)) return []
+    const problem = (error: unknown): Problem[] => [problemAt(loaded, file, ['policies', i], whyUnreadable(error))]
+    return libraryFiles(place).then(() => [], problem)
+  })
+  return (await Promise.all(found)).flat()
+}
+
 /** Missing policy paths. */
 export const missingPolicies = async (loaded: LoadedConfig, file: string): Promise<Problem[]> =>
   missing(
-    loaded.config.policies.map((place, i) => [['policies', i], place]),
+    loaded.config.policies.flatMap((place, i) => (inLibrary(place) ? [] : [[['policies', i], place]])),
     (path, place, why) =>
       problemAt(loaded, file, path, `expected a policy file or a folder of them, got ${show(place)}: ${why}`),
   )

@@ -148,9 +148,11 @@ export const configSchema = z
   .strictObject({
     node_name: z.string().max(253).default('').describe('Name of this host in every record. Default: the host name.'),
     policies: z
-      .array(pathSchema('A policy file, or a folder of policy files.'))
+      .array(pathSchema('A policy file, a folder of policy files, or library:NAME.'))
       .default([])
-      .describe('Policy files, and folders of *.yaml files. They are watched while the agent runs.'),
+      .describe(
+        'Policy files, and folders of *.yaml files; they are watched while the agent runs. library:NAME is a policy or a bundle of the library (ktrail policy library).',
+      ),
     containers,
     kubernetes,
     server,

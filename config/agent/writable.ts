@@ -9,7 +9,8 @@ import type { LoadedConfig } from './load.ts'
 import { answered } from '../base/answered.ts'
 import { dropInFolder } from './loading/drop-ins.ts'
 import { pathText } from './loading/explain.ts'
-import { policyFilesAt } from '../policy/files.ts'
+import { inLibrary } from '../base/paths.ts'
+import { policyFilesAt } from '../policy/sources/files.ts'
 import { errnoOf } from '../base/unreadable.ts'
 import { STDIN } from '../yaml/files.ts'
 import type { Problem } from '../yaml/problems.ts'
@@ -35,7 +36,7 @@ export async function writablePaths({ config, files, origins }: LoadedConfig, fi
     const key = pathText(['policies', i])
     const policies = await policyFilesAt(place).catch(() => [])
     const at = { file, ...(origins.get(key)?.at ?? { line: 1, col: 1 }) }
-    warnings.push(...(await looked.warningsOf([place, ...policies], at, `${key}: `)))
+    warnings.push(...(await looked.warningsOf(inLibrary(place) ? policies : [place, ...policies], at, `${key}: `)))
   }
   const more = warnings.length - MOST_WARNINGS
   const last = warnings[MOST_WARNINGS]

@@ -23,13 +23,18 @@ export function pathHolds(schema: z.core.$ZodType): Holds | undefined {
   return PLACES.get(schema)
 }
 
+/** Begins a name of ktrail's library of policies, which may stand in place of a path. */
+export const LIBRARY = 'library:'
+
+export const inLibrary = (place: string): boolean => place.startsWith(LIBRARY)
+
 const SHIPPED = ownFile('config/ktrail.yaml')
 
 /**
  * A relative path starts at the agent's working directory; in ktrail's own default config, which names files that come with ktrail, at ktrail's
- * folder.
+ * folder. A name of the library is no path; a file with such a name is written as ./library:NAME.
  */
 export function absolute(path: string, configFile: string): string {
-  if (isAbsolute(path)) return path
+  if (isAbsolute(path) || inLibrary(path)) return path
   return resolve(resolve(configFile) === SHIPPED ? HOME : '', path)
 }

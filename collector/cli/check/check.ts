@@ -1,10 +1,9 @@
 import { resolve } from 'node:path'
 import { checkFile, checkPolicies, checkRead } from '../../../config/agent/check.ts'
 import type { Checked } from '../../../config/agent/check.ts'
-import { policyFilesAt } from '../../../config/policy/files.ts'
+import { namedFiles } from '../../../config/policy/sources/files.ts'
 import { EXIT_CONFIG } from '../../../config/yaml/errors.ts'
 import { STDIN, readTextInput } from '../../../config/yaml/files.ts'
-import { errnoOf } from '../../../config/base/unreadable.ts'
 import { UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
 import { linesOf } from './lines.ts'
@@ -39,9 +38,9 @@ export const checkCommand: Command = async (given, terminal) => {
     return checked.problems.length > 0
   }
   for (const place of positionals) {
-    const found = await filesAt(place)
+    const found = place === STDIN ? [STDIN] : await namedFiles(place)
     if (found instanceof Error) {
-      await show(place, wrongFolder(place, `cannot read: ${found.message}`))
+      await show(place, wrongFolder(place, found.message))
       continue
     }
     if (found.length === 0) await show(place, wrongFolder(place, EMPTY))
@@ -57,16 +56,6 @@ export const checkCommand: Command = async (given, terminal) => {
   const files = plural(shown.size, 'file')
   printError(wrong === 0 ? `${files} checked, no mistakes` : `${wrong} of ${files} with mistakes`)
   return wrong === 0 ? 0 : EXIT_CONFIG
-}
-
-/** An Error for a folder with too many files. */
-async function filesAt(place: string): Promise<string[] | Error> {
-  if (place === STDIN) return [place]
-  return policyFilesAt(place).catch((error: unknown) => {
-    // A place that cannot be read is reported as a file.
-    if (!(error instanceof Error) || errnoOf(error) !== '') return [place]
-    return error
-  })
 }
 
 /** With warnings about the functions of a policy, if this machine has type information and an addon to read it. */

@@ -1,6 +1,6 @@
 /** `ktrail check --kernel`: features of this kernel, missing ones, and the configured policies that it cannot run. */
 import { plural } from '../../../config/base/counts.ts'
-import { policyFilesAt } from '../../../config/policy/files.ts'
+import { policyFilesAt } from '../../../config/policy/sources/files.ts'
 import { parsePolicy } from '../../../config/policy/parse.ts'
 import type { Policy } from '../../../config/policy/policy.ts'
 import { EXIT_CONFIG } from '../../../config/yaml/errors.ts'
@@ -71,14 +71,16 @@ export async function policyFindings(
   const planned: Planned = async (policy) =>
     planPolicy(policy, facts, await symbols([policy], facts), config.attach.mode, () => 1)
   const findings: Finding[] = []
+  const files = new Set<string>()
   for (const path of config.policies) {
-    const files = await policyFilesAt(path).catch((error: unknown) => {
+    const found = await policyFilesAt(path).catch((error: unknown) => {
       const message = `cannot read: ${error instanceof Error ? error.message : String(error)}`
       findings.push(...refused([formatProblem({ file: path, line: 0, col: 0, message })]))
       return []
     })
-    for (const file of files) findings.push(...(await fileFindings(file, planned, rights)))
+    for (const file of found) files.add(file)
   }
+  for (const file of files) findings.push(...(await fileFindings(file, planned, rights)))
   return findings
 }
 

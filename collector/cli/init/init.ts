@@ -2,18 +2,19 @@ import { randomUUID } from 'node:crypto'
 import { link, lstat, rename, rm, writeFile } from 'node:fs/promises'
 import { isatty } from 'node:tty'
 import { checkConfigText } from '../../../config/agent/check.ts'
-import { ownFile } from '../../../config/base/own.ts'
+import { LIBRARY } from '../../../config/base/paths.ts'
+import { libraryPolicies } from '../../../config/policy/sources/library.ts'
 import { EXIT_CONFIG } from '../../../config/yaml/errors.ts'
 import { oneLine } from '../../../config/base/quoting.ts'
 import { errnoOf } from '../../../config/base/unreadable.ts'
 import { linesOf } from '../check/lines.ts'
 import { UsageError } from '../command.ts'
 import type { Arguments, Command } from '../command.ts'
-import { askFor, pathOf } from './questions.ts'
+import { askFor, pathOf, policiesOf } from './questions.ts'
 import { configText } from './text.ts'
 import type { FirstConfig } from './text.ts'
 
-const SHIPPED_POLICIES = ownFile('config/policies')
+const POLICIES = `${LIBRARY}default`
 const ANSWERS = ['file', 'otlp', 'loki', 'kafka', 'topic', 'policies'] as const
 
 /** `ktrail init`: writes a first config, from options or from answers on a terminal. */
@@ -51,8 +52,9 @@ function hasAnswers(given: Arguments): boolean {
   return ANSWERS.some((option) => given.text(option) !== undefined)
 }
 
-function asked(problemsOf: (wanted: FirstConfig) => Promise<string>): Promise<FirstConfig | undefined> {
-  if (isatty(0) && isatty(2)) return askFor(SHIPPED_POLICIES, problemsOf)
+async function asked(problemsOf: (wanted: FirstConfig) => Promise<string>): Promise<FirstConfig | undefined> {
+  const bundles = new Set((await libraryPolicies()).flatMap((policy) => policy.bundles))
+  if (isatty(0) && isatty(2)) return askFor(POLICIES, [...bundles].toSorted(), problemsOf)
   throw new UsageError('without a terminal, init requires one or more of --file, --otlp, --loki, --kafka, --policies')
 }
 
@@ -60,7 +62,7 @@ function wantedOf(given: Arguments): FirstConfig {
   const [kafka, topic] = [given.text('kafka'), given.text('topic')]
   if (topic !== undefined && kafka === undefined) throw new UsageError('--topic requires --kafka')
   return {
-    policies: pathOf(given.text('policies') ?? SHIPPED_POLICIES),
+    policies: policiesOf(given.text('policies') ?? POLICIES),
     file: pathOf(given.text('file')),
     otlp: given.text('otlp'),
     loki: given.text('loki'),

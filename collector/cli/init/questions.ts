@@ -1,6 +1,7 @@
 /** Asks the user on a terminal for the values of options of `ktrail init`. Questions go to standard error. */
 import { createInterface } from 'node:readline/promises'
 import { resolve } from 'node:path'
+import { inLibrary } from '../../../config/base/paths.ts'
 import { oneLine } from '../../../config/base/quoting.ts'
 import { DEFAULT_TOPIC } from './text.ts'
 import type { FirstConfig } from './text.ts'
@@ -14,11 +15,12 @@ const SINKS = [
 ] as const
 
 /**
- * `problemsOf` checks the answers so far; a question whose answer adds a problem is repeated. Resolves to undefined if the input ends
- * (Ctrl-D, Ctrl-C) before all are answered.
+ * `bundles`: those of the library, to offer. `problemsOf` checks the answers so far; a question whose answer adds a problem is repeated. Resolves
+ * to undefined if the input ends (Ctrl-D, Ctrl-C) before all are answered.
  */
 export async function askFor(
   policies: string,
+  bundles: readonly string[],
   problemsOf: (wanted: FirstConfig) => Promise<string>,
 ): Promise<FirstConfig | undefined> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr })
@@ -47,8 +49,9 @@ export async function askFor(
         process.stderr.write(`${problems.trimEnd().split('\n').map(oneLine).join('\n')}\n`)
       }
     }
-    if (!(await put('Policies (file or folder)', policies, (answer) => ({ policies: pathOf(answer) }), true)))
-      return undefined
+    process.stderr.write(`Bundles of ready-made policies: ${bundles.join(', ')}\n`)
+    const first = 'Policies (library:BUNDLE, file or folder)'
+    if (!(await put(first, policies, (answer) => ({ policies: policiesOf(answer) }), true))) return undefined
     for (const [key, question, standard] of SINKS) {
       const change = (answer: string | undefined): Partial<FirstConfig> => ({
         [key]: key === 'file' ? pathOf(answer) : answer,
@@ -66,8 +69,11 @@ export async function askFor(
 export const pathOf = (answer: string | undefined): string | undefined =>
   answer === undefined || answer === '-' ? undefined : resolve(answer)
 
+export const policiesOf = (answer: string | undefined): string | undefined =>
+  answer !== undefined && inLibrary(answer) ? answer : pathOf(answer)
+
 /** A word such as yes, and an address, are most likely no names of files. */
-const looksLikePath = (answer: string): boolean => /[./]/.test(answer) && !answer.includes('://')
+const looksLikePath = (answer: string): boolean => inLibrary(answer) || (/[./]/.test(answer) && !answer.includes('://'))
 
 const noPath = (answer: string): string =>
   `expected a path such as /var/log/ktrail/events.jsonl, or - for none, got ${JSON.stringify(answer)}`

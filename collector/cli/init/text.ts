@@ -1,7 +1,7 @@
 /** The text of a first config. */
 import { stringify } from 'yaml'
 
-/** Values of a first config. Paths are absolute, so that the config means the same wherever the agent is started. */
+/** Values of a first config. Paths, except names of the library, are absolute, so that the config means the same wherever the agent is started. */
 export interface FirstConfig {
   /** Absent: none. */
   readonly policies?: string | undefined
@@ -51,7 +51,8 @@ export function configText(wanted: FirstConfig, name: string): string {
 #   sudo ktrail run --config ${name}
 #   ktrail config print --effective --config ${name}    every key and its value
 
-# Policy files, and folders of *.yaml files. They are watched while the agent runs.
+# Policy files, and folders of *.yaml files; they are watched while the agent runs. library:NAME is a policy or a bundle
+# that comes with ktrail: ktrail policy library lists them.
 ${stringify({ policies: policies === undefined ? [] : [policies] })}
 # Exporters, under names of your choice. Each has a queue of its own.
 exporters:

@@ -1,5 +1,5 @@
 /** `ktrail policy add`: gives policy files to a running agent. */
-import { policyFilesAt } from '../../../config/policy/files.ts'
+import { namedFiles } from '../../../config/policy/sources/files.ts'
 import { parsePolicy } from '../../../config/policy/parse.ts'
 import { EXIT_CONFIG } from '../../../config/yaml/errors.ts'
 import { readTextFile } from '../../../config/yaml/files.ts'
@@ -13,18 +13,17 @@ import { clientOf } from '../server.ts'
 
 /** Fails with 78 when a file has mistakes or the kernel refuses it; the other files are added. */
 export const addCommand: Command = async (given, terminal) => {
-  if (given.positionals.length === 0) throw new UsageError('policy add requires at least one file or folder')
+  if (given.positionals.length === 0) throw new UsageError('policy add requires a file, a folder or library:NAME')
   using client = await clientOf(given)
   const domain = given.text('domain') ?? ''
   let wrong = 0
   for (const place of given.positionals) {
-    // A place that cannot be read is reported as a file.
-    const files = await policyFilesAt(place).catch(() => [place])
-    if (files.length === 0) {
-      await terminal.print(
-        `${formatProblem({ file: place, line: 0, col: 0, message: 'the folder has no *.yaml or *.yml file' })}\n`,
-      )
+    const files = await namedFiles(place)
+    if (files instanceof Error || files.length === 0) {
+      const message = files instanceof Error ? files.message : 'the folder has no *.yaml or *.yml file'
+      await terminal.print(`${formatProblem({ file: place, line: 0, col: 0, message })}\n`)
       wrong++
+      continue
     }
     for (const file of files) if (!(await add(file, domain, client, terminal))) wrong++
   }

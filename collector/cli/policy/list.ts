@@ -81,7 +81,7 @@ function hooksText({ hookStatuses }: TracingPolicyStatus): string {
   return shortened([...ways].map(([way, hooks]) => `${hooks.length} ${way}`).join('+'), 24)
 }
 
-function jsonOf(policy: TracingPolicyStatus): object {
+export function jsonOf(policy: TracingPolicyStatus): object {
   const { name, namespace, domain, error, info, stats, hookStatuses, kernelMemoryBytes } = policy
   return {
     name,

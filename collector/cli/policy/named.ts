@@ -15,8 +15,8 @@ export function changeCommand(change: (client: ApiClient, policy: Named) => Prom
     if (name === undefined || extra !== undefined) throw new UsageError('expected the name of one policy')
     using client = await clientOf(given)
     const policies = await listed(client, given)
-    const policy = theOne(name, policies, given)
-    await change(client, policy)
+    const { namespace, domain } = theOne(name, policies, given)
+    await change(client, { name, namespace, domain })
     printError(`policy ${name} ${done}`)
     return 0
   }
@@ -31,7 +31,7 @@ export async function listed(client: ApiClient, given: Arguments): Promise<reado
 }
 
 /** The domain need not be typed if only one has the policy. Throws UsageError. */
-function theOne(name: string, policies: readonly TracingPolicyStatus[], given: Arguments): Named {
+export function theOne(name: string, policies: readonly TracingPolicyStatus[], given: Arguments): TracingPolicyStatus {
   const found = policies.filter((policy) => policy.name === name)
   const [one, other] = found
   const domain = given.text('domain')
@@ -42,7 +42,7 @@ function theOne(name: string, policies: readonly TracingPolicyStatus[], given: A
       `the agent has no policy "${name}"${where}${didYouMean(name, names) || '; ktrail policy list shows them'}`,
     )
   }
-  if (other === undefined) return { name, namespace: one.namespace, domain: one.domain }
+  if (other === undefined) return one
   const places = found.map(
     (each) => `--domain ${each.domain}${each.namespace === '' ? '' : ` --namespace ${each.namespace}`}`,
   )

@@ -18,6 +18,8 @@ const LOADED: Readonly<Record<string, () => Promise<Command>>> = {
   events: async () => (await import('../events.ts')).eventsCommand,
   tap: async () => (await import('../tap.ts')).tapCommand,
   'policy add': async () => (await import('../policy/add.ts')).addCommand,
+  'policy library': async () => (await import('../policy/library.ts')).libraryCommand,
+  'policy show': async () => (await import('../policy/show.ts')).showCommand,
   'policy list': async () => (await import('../policy/list.ts')).listCommand,
   'policy delete': async () => (await import('../policy/change.ts')).deleteCommand,
   'policy enable': async () => (await import('../policy/change.ts')).enableCommand,

@@ -3,7 +3,7 @@
  * key, every other value replaces the one before. Each value keeps its file and position, for messages.
  */
 import { basename, dirname, join } from 'node:path'
-import { policyFilesAt } from '../../policy/files.ts'
+import { policyFilesAt } from '../../policy/sources/files.ts'
 import { readTextFile } from '../../yaml/files.ts'
 import type { Position, Problem } from '../../yaml/problems.ts'
 import type { MapEntry, MapNode, TreeNode } from '../../yaml/tree.ts'

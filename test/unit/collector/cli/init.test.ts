@@ -50,6 +50,8 @@ for (const [args, exporters] of GOOD) {
     const config = configIn(out)
     assert.partialDeepStrictEqual(config.exporters, exporters)
     assert.deepEqual(Object.keys(config.exporters), Object.keys(exporters))
+    const named = args[0] === '--policies' ? join(process.cwd(), 'config/policies') : 'library:default'
+    assert.deepEqual(configIn(out).policies, [named])
     // The settings in the comments are valid, too.
     configIn(out.replaceAll(/^ {4}# /gm, '    '))
   })
@@ -60,6 +62,7 @@ const BAD: ReadonlyArray<readonly [args: readonly string[], message: RegExp]> = 
   [['--otlp', 'nonsense'], /exporters\.collector\.endpoint: /],
   [['--kafka', 'host'], /exporters\.bus\.brokers\[0\]: expected host:port/],
   [['--kafka', 'k:1', '--topic', 'a b'], /exporters\.bus\.topic: /],
+  [['--policies', 'library:pic'], /policies\[0\]: the library has no policy or bundle "pic" \(did you mean "pci"\?\)/],
   [['--policies', '/nowhere'], /policies\[0\]: expected a policy file or a folder of them, got "\/nowhere"/],
 ]
 for (const [args, message] of BAD) {
@@ -123,11 +126,26 @@ test('init: asks on a terminal, and again after a wrong answer', { skip: without
   using folder = new Folder()
   const file = folder.at('k.yaml')
   const shown = typed(
-    ['yes', '/nowhere', '', 'y', 'http://l:3100', '/e.jsonl', 'http://l:3100', '-', 'k', 'k:9092', ''],
+    [
+      'yes',
+      '/nowhere',
+      'library:pic',
+      'library:pci',
+      'y',
+      'http://l:3100',
+      '/e.jsonl',
+      'http://l:3100',
+      '-',
+      'k',
+      'k:9092',
+      '',
+    ],
     '--output',
     file,
   )
+  assert.match(shown, /^Bundles of ready-made policies: .*default, .*pci/m)
   assert.match(shown, /policies\[0\]: expected a policy file/)
+  assert.match(shown, /policies\[0\]: the library has no policy or bundle "pic"/)
   for (const answer of ['yes', 'y', 'http://l:3100'])
     assert.ok(
       shown.includes(`expected a path such as /var/log/ktrail/events.jsonl, or - for none, got "${answer}"`),
@@ -135,7 +153,8 @@ test('init: asks on a terminal, and again after a wrong answer', { skip: without
     )
   assert.match(shown, /brokers\[0\]: expected host:port/)
   assert.match(shown, /is written; next, run [^]* 0\n$/)
-  const { exporters } = configIn(readFileSync(file, 'utf8'))
+  const { policies, exporters } = configIn(readFileSync(file, 'utf8'))
+  assert.deepEqual(policies, ['library:pci'])
   assert.partialDeepStrictEqual(exporters, {
     archive: { path: '/e.jsonl' },
     loki: { endpoint: 'http://l:3100/otlp' },

@@ -66,6 +66,34 @@ test('policies: a folder’s files by name; other files, hidden ones and folders
   assert.equal(log.length, 3)
 })
 
+test('policies: a policy that two places have is loaded once', async () => {
+  using folder = new Folder()
+  writeFileSync(folder.at('a.yaml'), yaml('one'))
+  const { kernel, log, source } = setup(
+    folder.path,
+    folder.at('a.yaml'),
+    'library:pci',
+    'library:cis',
+    'library:sudoers-pam',
+  )
+  await source.start()
+  const names = kernel.attached.map(({ policy }) => policy.name)
+  assert.deepEqual(names, [...new Set(names)])
+  assert.deepEqual(
+    log.filter((line) => line.startsWith('refused')),
+    [],
+  )
+  assert.ok(names.includes('one') && names.includes('sudoers-pam'), names.join())
+})
+
+test('policies: other places with the same policies of the library keep them attached', async () => {
+  const { log, source } = setup('library:sudoers-pam')
+  await source.start()
+  const { commit } = await source.prepare(['library:sudoers-pam', 'library:ssh-keys'])
+  await commit()
+  assert.deepEqual(log, ['+sudoers-pam', 'added sudoers-pam.yaml', '+ssh-keys', 'added ssh-keys.yaml'])
+})
+
 test('policies: a bad file at the start means that none is attached, and every error is reported', async () => {
   using folder = new Folder()
   writeFileSync(folder.at('a.yaml'), yaml('one'))

@@ -360,8 +360,9 @@ test('watch targets: the path, its files, and the directories of links with the 
   )
   assert.deepEqual(shown, { '': undefined, '/..v1/a.yaml': undefined })
   assert.equal(unseen, undefined)
-  const one = await watchTargets([folder.at('p/a.yaml'), folder.at('no/such')])
+  const one = await watchTargets([folder.at('p/a.yaml'), folder.at('no/such'), 'library:default'])
   assert.deepEqual([...(one.names.get(folder.path) ?? [])].toSorted(), ['..data', 'a.yaml', 'no', 'p'])
+  assert.ok(!one.names.has(process.cwd()), 'a name of the library is no path')
 })
 
 test('watch targets: a link to itself ends', async () => {

@@ -10,7 +10,7 @@ import { Folder } from '../../exporters/support/folder.ts'
 
 const ROOT = join(import.meta.dirname, '../../../..')
 
-const CONFIG = `policies: [p, ../p, /abs//p]
+const CONFIG = `policies: [p, ../p, /abs//p, library:pci, ./library:pci]
 procfs: proc
 node_name: \${file:name}
 exporters:
@@ -37,7 +37,7 @@ describe('paths in a config', () => {
     const { policies, procfs, exporters } = loaded.config
     const { f, o, k, n } = exporters
     assert.ok(f?.type === 'file' && o?.type === 'otlp' && k?.type === 'kafka' && n?.type === 'npm:x')
-    assert.deepEqual(policies, [resolve('p'), resolve('../p'), '/abs//p'])
+    assert.deepEqual(policies, [resolve('p'), resolve('../p'), '/abs//p', 'library:pci', resolve('library:pci')])
     assert.deepEqual(read, [resolve('name')])
     const started = (...paths: string[]): string[] => paths.map((path) => resolve(path))
     assert.deepEqual([procfs, f.path, f.spool?.dir, f.dead_letter?.path], started('proc', 'x/y.jsonl', 's', 'd'))

@@ -25,6 +25,7 @@ test('groups: an annotation names the calls of a group in order; other annotatio
     'ktrail.one-of/make': 'security_new, security_old',
     'ktrail.one-of/drop': 'security_old',
     'team.example/owner': 'nobody',
+    'ktrail.dev/title': 'Two functions',
     ktrailer: 'x',
   })
   assert.ok('policy' in result)
@@ -39,6 +40,7 @@ test('groups: an annotation names the calls of a group in order; other annotatio
 
 for (const [key, value, message] of [
   ['ktrail.one-off/make', 'security_new', /^expected ktrail\.one-of\/ and a name of .*, got "ktrail\.one-off\/make"$/],
+  ['ktrail.dev/titel', 'x', /, or one of ktrail\.dev\/title, .*, got "ktrail\.dev\/titel"$/],
   ['ktrail.one-of/', 'security_new', /^expected ktrail\.one-of\/ and a name/],
   ['ktrail/one-of', 'security_new', /^expected ktrail\.one-of\/ and a name/],
   [`ktrail.one-of/${'a'.repeat(64)}`, 'security_new', /^expected ktrail\.one-of\/ and a name/],

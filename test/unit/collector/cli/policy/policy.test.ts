@@ -1,8 +1,10 @@
 /** `ktrail policy` with the API of an agent without a kernel. */
 import assert from 'node:assert/strict'
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
+import { parse, parseAllDocuments } from 'yaml'
 import { UsageError } from '../../../../../collector/cli/command.ts'
+import { ownFile } from '../../../../../config/base/own.ts'
 import { NOTHING_DONE } from '../../../../../collector/kernel/actions/acted.ts'
 import { Rig } from '../../api/support/rig.ts'
 import { typed } from '../support/terminal.ts'
@@ -110,7 +112,11 @@ test('policy: a wrong name gets the nearest one as a hint; wrong usage and a mis
     ],
     [['disable'], /^expected the name of one policy$/],
     [['disable', 'a', 'b'], /^expected the name of one policy$/],
-    [['add'], /^policy add requires at least one file or folder$/],
+    [['add'], /^policy add requires a file, a folder or library:NAME$/],
+    [['show'], /^expected one name, of a policy or library:NAME$/],
+    [['show', 'a', 'b'], /^expected one name, of a policy or library:NAME$/],
+    [['show', 'secert'], /^the agent has no policy "secert" \(did you mean "secret"\?\)$/],
+    [['show', 'library:pic'], /^library:pic: the library has no policy or bundle "pic" \(did you mean "pci"\?\)$/],
     [['list', 'x'], /^policy list takes no name, got "x"$/],
   ]
   for (const [args, message] of rows) {
@@ -144,4 +150,63 @@ test('policy list: hostile names and errors stay on their lines', async () => {
   assert.ok(!stdout.includes('\u001b'))
   assert.match(stdout, /^ {2}from \/etc\/\\x1b\[2J\\n\.yaml$/m)
   for (const line of stdout.split('\n')) assert.ok(line.length <= 80, line)
+})
+
+test('policy add: a name of the library; a wrong one is a mistake, and the others are added', async () => {
+  await using rig = await Rig.start()
+  const { code, stdout, stderr } = await policy(rig, 'add', 'library:ssh-kyes', 'library:ssh-keys')
+  assert.deepEqual([code, stderr], [78, 'policy ssh-keys added\n'])
+  assert.equal(stdout, 'library:ssh-kyes: the library has no policy or bundle "ssh-kyes" (did you mean "ssh-keys"?)\n')
+  assert.deepEqual(
+    rig.policies.list().map(({ id }) => id),
+    [{ source: 'grpc', namespace: '', name: 'ssh-keys' }],
+  )
+})
+
+test('policy add: a folder with too many policies is a mistake with the reason', async () => {
+  await using rig = await Rig.start()
+  for (let i = 0; i <= 1_000; i++) written(rig, `${i}.yaml`, '')
+  const { code, stdout } = await policy(rig, 'add', rig.folder.path)
+  assert.equal(code, 78)
+  assert.match(stdout, /: cannot read: it has more than 1000 policies: split them into several folders\n$/)
+})
+
+test('policy show: a policy or a bundle of the library as files, or the state of a running policy', async () => {
+  await using rig = await Rig.start()
+  const text = (name: string): string => readFileSync(ownFile(`config/policies/library/${name}.yaml`), 'utf8')
+  assert.deepEqual(await policy(rig, 'show', 'library:ssh-keys'), { code: 0, stdout: text('ssh-keys'), stderr: '' })
+  const bundle = (await policy(rig, 'show', 'library:pci')).stdout
+  const [names, json] = [parseAllDocuments(bundle), (await policy(rig, 'show', 'library:pci', '-o', 'json')).stdout]
+  assert.ok(names.length >= 2 && bundle.includes(text('sudoers-pam')))
+  assert.deepEqual(
+    JSON.parse(json),
+    names.map((document): unknown => document.toJS()),
+  )
+
+  await policy(rig, 'add', written(rig, 'p.yaml', yaml('secret')))
+  const shown = JSON.parse((await policy(rig, 'show', 'secret', '-o', 'json')).stdout) as object
+  const [listed] = JSON.parse((await policy(rig, 'list', '-o', 'json')).stdout) as unknown[]
+  assert.deepEqual(shown, listed)
+  const { stdout } = await policy(rig, 'show', 'secret')
+  assert.match(stdout, /^name: secret$/m)
+  assert.deepEqual(parse(stdout), shown)
+})
+
+test('policy library: fits 80 columns; searched by name, title, bundle, severity and technique, without an agent', async () => {
+  const all = await typed(['policy', 'library'])
+  assert.deepEqual([all.code, all.stderr], [0, ''])
+  assert.match(all.stdout, /^NAME +SEVERITY +BUNDLES\n/)
+  assert.match(all.stdout, /^sudoers-pam +critical +default host pci cis\n {2}Changes to sudoers and PAM$/m)
+  for (const line of all.stdout.split('\n')) assert.ok(line.length <= 80, line)
+  const found = async (search: string): Promise<Array<Record<string, unknown>>> =>
+    JSON.parse((await typed(['policy', 'library', search, '-o', 'json'])).stdout) as Array<Record<string, unknown>>
+  for (const search of ['SUDOERS-P', 'sudoers and pam', 'pci', 'critical', 't1548.003']) {
+    const one = (await found(search)).find(({ name }) => name === 'sudoers-pam')
+    assert.ok(one !== undefined, search)
+    assert.deepEqual([one['severity'], one['mitre']], ['critical', ['T1548.003', 'T1556.003']])
+  }
+  assert.ok(!(await found('critical')).some(({ name }) => name === 'ssh-keys'))
+  const none = 'no policy of the library matches "zzz"; ktrail policy library lists all\n'
+  assert.deepEqual(await typed(['policy', 'library', 'zzz']), { code: 1, stdout: '', stderr: none })
+  await assert.rejects(typed(['policy', 'library', 'a', 'b']), /expected at most one word to search for, got "b", too/)
 })

@@ -1,0 +1,31 @@
+/** `ktrail policy library`. */
+import { libraryPolicies } from '../../../config/policy/sources/library.ts'
+import type { LibraryPolicy } from '../../../config/policy/sources/library.ts'
+import { UsageError } from '../command.ts'
+import type { Command } from '../command.ts'
+import { table } from '../format.ts'
+
+export const libraryCommand: Command = async (given, { print, printError }) => {
+  const [search = '', extra] = given.positionals
+  if (extra !== undefined) throw new UsageError(`expected at most one word to search for, got "${extra}", too`)
+  const found = (await libraryPolicies()).filter((policy) => matches(policy, search.toLowerCase()))
+  if (given.text('output') === 'json') await print(`${JSON.stringify(found, undefined, 2)}\n`)
+  else if (found.length > 0) {
+    await print(
+      table(
+        ['NAME', 'SEVERITY', 'BUNDLES'],
+        found.map(({ name, severity, bundles, title }) => ({
+          cells: [name, severity, bundles.join(' ')],
+          notes: [title],
+        })),
+      ),
+    )
+  }
+  if (found.length > 0) return 0
+  printError(`no policy of the library matches "${search}"; ktrail policy library lists all`)
+  return 1
+}
+
+function matches({ name, title, severity, bundles, mitre }: LibraryPolicy, search: string): boolean {
+  return [name, title, severity, ...bundles, ...mitre].some((text) => text.toLowerCase().includes(search))
+}

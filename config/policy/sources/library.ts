@@ -1,0 +1,68 @@
+/**
+ * The library: ktrail's own policies by purpose, a file each. `library:NAME` stands for one of them, or for all of a bundle: each file names its
+ * bundles in an annotation.
+ */
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { ownFile } from '../../base/own.ts'
+import { LIBRARY } from '../../base/paths.ts'
+import { Problems, show } from '../../yaml/problems.ts'
+import { didYouMean } from '../../yaml/suggest.ts'
+import type { TreeNode } from '../../yaml/tree.ts'
+import { parseYaml } from '../../yaml/yaml.ts'
+
+export interface LibraryPolicy {
+  readonly name: string
+  readonly file: string
+  readonly title: string
+  readonly severity: string
+  readonly bundles: readonly string[]
+  /** Identifiers of MITRE techniques. */
+  readonly mitre: readonly string[]
+  readonly references: readonly string[]
+}
+
+/** All policies of the library, by name. Rejects if the folder cannot be read. */
+export async function libraryPolicies(): Promise<LibraryPolicy[]> {
+  const folder = ownFile('config/policies/library')
+  const files = (await readdir(folder)).filter((file) => file.endsWith('.yaml')).toSorted()
+  return Promise.all(files.map((file) => readHead(join(folder, file))))
+}
+
+/** The files for `library:NAME`. Rejects for a name that the library lacks. */
+export async function libraryFiles(place: string): Promise<string[]> {
+  const wanted = place.slice(LIBRARY.length)
+  const policies = await libraryPolicies()
+  const found = policies.filter(({ name, bundles }) => name === wanted || bundles.includes(wanted))
+  if (found.length > 0) return found.map(({ file }) => file)
+  const names = policies.flatMap(({ name, bundles }) => [name, ...bundles])
+  const next = didYouMean(wanted, names) || '; ktrail policy library lists them'
+  throw new Error(`the library has no policy or bundle ${show(wanted)}${next}`)
+}
+
+/** Only the head is parsed: the annotations come before the spec. */
+async function readHead(file: string): Promise<LibraryPolicy> {
+  const text = await readFile(file, 'utf8')
+  const root = parseYaml(text.slice(0, text.indexOf('\nspec:')), 'policy', new Problems(file))
+  const metadata = root?.entries.get('metadata')?.value
+  const annotations = at(metadata, 'annotations')
+  const textOf = (key: string): string => valueOf(at(annotations, `ktrail.dev/${key}`))
+  const listOf = (key: string): string[] =>
+    textOf(key)
+      .split(/\s*,\s*/)
+      .filter((each) => each !== '')
+  return {
+    name: valueOf(at(metadata, 'name')),
+    file,
+    title: textOf('title'),
+    severity: textOf('severity'),
+    bundles: listOf('bundles'),
+    mitre: listOf('mitre'),
+    references: listOf('references'),
+  }
+}
+
+const at = (node: TreeNode | undefined, key: string): TreeNode | undefined =>
+  node?.kind === 'map' ? node.entries.get(key)?.value : undefined
+
+const valueOf = (node: TreeNode | undefined): string => (node?.kind === 'scalar' ? String(node.value) : '')

@@ -7,6 +7,14 @@ export const FROM_ENVIRONMENT = 'Environment variable:'
 
 const severityName = z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal'])
 
+/** Severities of tags that the config does not list; the library's policies have one of these tags. */
+export const SEVERITY_BY_TAG: Readonly<Record<string, z.output<typeof severityName>>> = {
+  'severity.low': 'info',
+  'severity.medium': 'warn',
+  'severity.high': 'error',
+  'severity.critical': 'fatal',
+}
+
 const severity = z
   .strictObject({
     lifecycle: severityName.default('info').describe('Severity of exec and exit events.'),
@@ -14,7 +22,9 @@ const severity = z
     tags: z
       .record(z.string(), severityName)
       .default({})
-      .describe("Severity by tag. The first of a hook's tags that is listed here applies."),
+      .describe(
+        "Severity by tag. The first of a hook's tags that is listed here applies. Others: info for severity.low, warn for severity.medium, error for severity.high, fatal for severity.critical.",
+      ),
   })
   .prefault({})
   .describe('Severity of the records. Events without a match are info.')

@@ -3,6 +3,7 @@
  * the SDK's serializer all use it through AttributeSink. Attributes of processes and hooks are separate, because encoders
  * cache their bytes.
  */
+import { SEVERITY_BY_TAG } from '../../../config/agent/exporters/otlp-records.ts'
 import type { RecordConfig } from '../../../config/agent/exporters/otlp-records.ts'
 import { runOf } from '../../contract/described.ts'
 import { isAboutAgent, isHookEvent } from '../../contract/event.ts'
@@ -314,10 +315,14 @@ export function severityOf(event: Event, options: MappingOptions): Severity {
   if (event.type === 'agent_change') return SEVERITIES.warn
   if (!isHookEvent(event)) return SEVERITIES[lifecycle]
   const { policy, tags: own, action, returnAction } = event.hook
-  const tag = own.find((name) => Object.hasOwn(tags, name))
-  const byTag = tag === undefined ? undefined : tags[tag]
+  const byTag = firstOf(own, tags) ?? firstOf(own, SEVERITY_BY_TAG)
   const byAction = ENFORCING.has(action) || ENFORCING.has(returnAction) ? 'warn' : 'info'
   return SEVERITIES[(Object.hasOwn(policies, policy) ? policies[policy] : byTag) ?? byAction]
+}
+
+function firstOf(names: readonly string[], severities: typeof SEVERITY_BY_TAG): keyof typeof SEVERITIES | undefined {
+  const name = names.find((each) => Object.hasOwn(severities, each))
+  return name === undefined ? undefined : severities[name]
 }
 
 /** Tetragon's key of the record under our prefix: event names are namespaced. */

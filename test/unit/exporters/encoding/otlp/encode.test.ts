@@ -289,6 +289,13 @@ const severities: ReadonlyArray<readonly [name: string, event: Event, want: stri
   ['a policy without a configured severity', makeKprobe(), '9 INFO'],
   ['a policy', makeKprobe({ hook: makeHook({ policy: 'p', tags: ['t'] }) }), '17 ERROR'],
   ['a tag', makeKprobe({ hook: makeHook({ tags: ['x', 'u', 't'] }) }), '21 FATAL'],
+  ['low by tag', makeKprobe({ hook: makeHook({ tags: ['severity.low'], action: 'sigkill' }) }), '9 INFO'],
+  ['medium by tag', makeKprobe({ hook: makeHook({ tags: ['x', 'severity.medium'] }) }), '13 WARN'],
+  ['high by tag', makeKprobe({ hook: makeHook({ tags: ['severity.high'] }) }), '17 ERROR'],
+  ['critical by tag', makeKprobe({ hook: makeHook({ tags: ['severity.critical'] }) }), '21 FATAL'],
+  ['a configured tag before', makeKprobe({ hook: makeHook({ tags: ['severity.critical', 't'] }) }), '13 WARN'],
+  ['a policy before a tag', makeKprobe({ hook: makeHook({ policy: 'p', tags: ['severity.low'] }) }), '17 ERROR'],
+  ['an unknown severity', makeKprobe({ hook: makeHook({ tags: ['severity.constructor'] }) }), '9 INFO'],
   ['a hook that kills', makeKprobe({ hook: makeHook({ action: 'sigkill' }) }), '13 WARN'],
   ['a return that is overridden', makeKprobe({ hook: makeHook({ returnAction: 'override' }) }), '13 WARN'],
   [

@@ -1,4 +1,6 @@
 /** The agent's metrics: the sources of their samples. Types, help texts and labels are in families.json; docs/reference/metrics.md lists them. */
+import { SEVERITY_BY_TAG } from '../../../config/agent/exporters/otlp-records.ts'
+import type { Policy } from '../../../config/policy/policy.ts'
 import type { HistogramCounts } from '../../../exporters/index.ts'
 import type { Listening } from '../../host/sockets/listening.ts'
 import type { WatchState } from '../../kubernetes/client.ts'
@@ -84,6 +86,11 @@ export function createMetrics(sources: MetricSources): MetricsPage {
         put({ policy: id.name, state: 'lacking' }, lacking.length)
       }
     },
+    ktrail_policy_info: (put) => {
+      // Policies of one name have one severity: a query joins it by the name.
+      const severities = new Map(enabledOf(sources.policies).map(({ policy }) => [policy.name, severityOf(policy)]))
+      for (const [name, severity] of severities) if (severity !== undefined) put({ policy: name, severity }, 1)
+    },
     ktrail_kubernetes_watch_up: (put) => {
       for (const [resource, { listed, problem }] of sources.kubernetes()) {
         put({ resource }, Number(listed && problem === undefined))
@@ -122,4 +129,10 @@ export function createMetrics(sources: MetricSources): MetricsPage {
     ktrail_process_start_time_seconds: single(() => performance.timeOrigin / 1000),
   }
   return new MetricsPage({ ...fills, ktrail_namespace_events_total: sources.namespaces?.fill })
+}
+
+/** Other values are no labels: their number has no bound. */
+function severityOf({ hooks }: Policy): string | undefined {
+  const tag = hooks.flatMap(({ tags }) => tags).find((each) => Object.hasOwn(SEVERITY_BY_TAG, each))
+  return tag?.replace('severity.', '')
 }

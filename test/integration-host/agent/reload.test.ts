@@ -19,7 +19,7 @@ interface Status {
 const skip = cannotReplay()
 
 test(
-  'reload: an exporter is added and removed, a mistake changes nothing, and /status shows it',
+  'reload: an exporter and bundles are added and removed, a mistake changes nothing, and /status shows it',
   { skip },
   async () => {
     const watched = '/watched/f'
@@ -27,6 +27,7 @@ test(
     await using agent = await TestAgent.start({
       replayed: true,
       policies: { 'p.yaml': policy('reload', [fileHook([path('Prefix', '/watched/')])]) },
+      paths: ['library:sudoers-pam'],
       // No event is written to this file, so only a reopen makes it again.
       exporters: { quiet: { type: 'file', path: quiet, filter: { event_types: ['events_lost'] } } },
       sigusr1: true,
@@ -54,9 +55,20 @@ test(
       (await status()).config.last_refused?.reason ?? '',
       /config\.yaml:1:\d+: ring\.size: requires a restart/,
     )
+    const library = async (): Promise<string[]> => (await agent.metrics()).labels('ktrail_policy_info', 'policy')
+    assert.deepEqual(await library(), ['sudoers-pam'])
+    change({}, { policies: [...config.policies, 'library:pcl'] })
+    await agent.until('an unknown bundle is refused', async () => (await reloads('refused')) === 2)
+    assert.match(
+      (await status()).config.last_refused?.reason ?? '',
+      /config\.yaml:1:\d+: policies\[2\]: the library has no policy or bundle "pcl" \(did you mean "pci"\?\)/,
+    )
+    change({}, { policies: [...config.policies, 'library:pci', 'library:cis'] })
+    await agent.until('the bundles are loaded', async () => (await library()).includes('shadow-passwd'))
     change({})
     process.kill(agent.pid, 'SIGHUP')
-    await agent.until('it is removed', async () => (await reloads('applied')) === 2)
+    await agent.until('it is removed', async () => (await reloads('applied')) === 3)
+    assert.deepEqual(await library(), ['sudoers-pam'])
     assert.ok((await fetch(`http://127.0.0.1:${agent.port}/readyz`)).ok)
     assert.equal((await agent.stop()).code, 0, JSON.stringify(agent.log().slice(-5)))
   },

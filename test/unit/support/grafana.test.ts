@@ -8,11 +8,13 @@ import { test } from 'node:test'
 import { parser } from '@grafana/lezer-logql'
 import { parse } from 'yaml'
 import { z } from 'zod'
+import { SEVERITY_BY_TAG } from '../../../config/agent/exporters/otlp-records.ts'
 import { dashboards } from '../../../deploy/grafana/write-dashboards.ts'
 import { ROOT, read } from './pages.ts'
 
 const FOLDER = 'deploy/grafana/dashboards'
 const RULES = 'deploy/prometheus/ktrail.rules.yaml'
+const LOKI_RULES = 'deploy/loki/ktrail.rules.yaml'
 const RULE_TESTS = 'deploy/prometheus/ktrail.rules.test.yaml'
 
 const page = z.object({
@@ -28,7 +30,13 @@ const page = z.object({
 const rules = z.object({
   groups: z.array(
     z.object({
-      rules: z.array(z.object({ alert: z.string(), expr: z.string(), annotations: z.object({ runbook: z.string() }) })),
+      rules: z.array(
+        z.object({
+          alert: z.string(),
+          expr: z.string(),
+          annotations: z.object({ runbook: z.string(), summary: z.string() }),
+        }),
+      ),
     }),
   ),
 })
@@ -39,7 +47,10 @@ const ruleTests = z.object({
 })
 
 const pages = Object.entries(dashboards()).map(([file, text]) => ({ file, text, page: page.parse(JSON.parse(text)) }))
-const alerts = rules.parse(parse(read(RULES))).groups.flatMap((group) => group.rules)
+const alertsIn = (file: string): z.output<typeof rules>['groups'][number]['rules'] =>
+  rules.parse(parse(read(file))).groups.flatMap((group) => group.rules)
+const alerts = alertsIn(RULES)
+const lokiAlerts = alertsIn(LOKI_RULES)
 
 interface Query {
   readonly where: string
@@ -58,6 +69,7 @@ const filled = (expr: string): string =>
 
 const logql: readonly Query[] = [
   ...ofDashboards('loki'),
+  ...lokiAlerts.map(({ alert, expr }) => ({ where: alert, expr })),
   ...['docs/how-to/query-loki.md', 'deploy/compose/README.md'].flatMap((file) =>
     [...read(file).matchAll(/^```logql\n(.*?)^```/gms)].map(([, expr = '']) => ({ where: file, expr: expr.trim() })),
   ),
@@ -113,6 +125,18 @@ test('queries: every LogQL query parses, and every name in it is in a record', (
   }
 })
 
+test('alerts: those of Loki are metric queries by the labels of their texts, and of severities that records have', () => {
+  const severities = new Set(Object.values(SEVERITY_BY_TAG).map((name) => name.toUpperCase()))
+  assert.ok(lokiAlerts.length >= 5)
+  for (const { alert, expr, annotations } of lokiAlerts) {
+    const by = /^sum by \(([\w, ]+)\) \((?:count|sum)_over_time\(.*\)\) > \d+$/.exec(expr)?.[1]?.split(', ') ?? []
+    assert.ok(by.length > 0, `${alert}: ${expr}`)
+    for (const [, label = ''] of annotations.summary.matchAll(/\$labels\.(\w+)/g))
+      assert.ok(by.includes(label), `${alert}: the query has no label ${label}`)
+    for (const [, severity = ''] of expr.matchAll(/severity_text="(\w+)"/g)) assert.ok(severities.has(severity), expr)
+  }
+})
+
 test('queries: every name in a PromQL query is a metric of the agent, or Prometheus’ own', () => {
   const known = new Set(['up', ...(read('docs/reference/metrics.md').match(/(?<=^\| `)ktrail_\w+/gm) ?? [])])
   assert.ok(promql.length >= 30, `${promql.length} queries`)
@@ -123,13 +147,17 @@ test('queries: every name in a PromQL query is a metric of the agent, or Prometh
   }
 })
 
-test('alerts: each has an entry in the runbook, and a test in which it fires', () => {
+test('alerts: each has an entry in the runbook, and a test in which it fires; there is no LogQL test tool', () => {
   const runbook = read('docs/how-to/alerts.md')
   const tests = ruleTests.parse(parse(read(RULE_TESTS))).tests.flatMap((one) => one.alert_rule_test)
   const firing = new Set(tests.filter(({ exp_alerts: fired }) => fired.length > 0).map(({ alertname }) => alertname))
-  for (const { alert, annotations } of alerts) {
+  const all = [...alerts, ...lokiAlerts]
+  assert.equal(new Set(all.map(({ alert }) => alert)).size, all.length)
+  for (const { alert, annotations } of all) {
     assert.equal(annotations.runbook, `docs/how-to/alerts.md#${alert.toLowerCase()}`)
     assert.match(runbook, new RegExp(`^### ${alert}$`, 'm'))
+  }
+  for (const { alert } of alerts) {
     assert.ok(firing.has(alert), `${RULE_TESTS}: no test in which ${alert} fires`)
   }
 })

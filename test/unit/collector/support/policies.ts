@@ -22,17 +22,18 @@ interface Row {
   readonly skipped?: readonly string[]
   readonly lacking?: readonly string[]
   readonly done?: readonly SelectorDone[]
+  readonly specs?: Policy['hooks']
 }
 
 export function enabledPolicies(...rows: readonly Row[]): Pick<Policies, 'list'> {
   return {
     list: () =>
-      rows.map(({ name, modes = [], skipped = [], lacking = [], done = [] }, i) => ({
+      rows.map(({ name, modes = [], skipped = [], lacking = [], done = [], specs = [] }, i) => ({
         id: idOf(name),
         number: i + 1,
         state: 'enabled',
         error: undefined,
-        policy: policyOf(name),
+        policy: { ...policyOf(name), hooks: specs },
         hooks: modes.map((mode, at) => ({ symbol: `f${at}`, mode, load: '' })),
         skipped: skipped.map((symbol) => ({ symbol })),
         lacking,

@@ -14,6 +14,7 @@ import type { Sample } from '../../../support/prometheus.ts'
 import { FakeClock, settle } from '../../exporters/support/fake-clock.ts'
 import { enabledPolicies } from '../support/policies.ts'
 import { makeSources } from '../support/sources.ts'
+import { spec } from '../support/specs.ts'
 import { FakeExporter, lines, rejected, retryable } from '../../exporters/support/lines.ts'
 
 type Reported = ReturnType<MetricSources['senders']>[number]
@@ -456,4 +457,14 @@ test('metrics: hooks are counted by policy, including hooks that the kernel lack
     'part call_not_found=1',
     'part lacking=0',
   ])
+})
+
+test('metrics: the severity of a policy is that of its tag; other tags make no sample', async () => {
+  const policies = enabledPolicies(
+    { name: 'low', specs: [spec(), spec({ tags: ['x', 'severity.low'] })] },
+    { name: 'none', specs: [spec({ tags: ['severity.other', 'severity.__proto__', 'constructor'] })] },
+    { name: 'twice', specs: [spec({ tags: ['severity.low'] })] },
+    { name: 'twice', specs: [spec({ tags: ['severity.critical', 'severity.high'] })] },
+  )
+  assert.deepEqual(await shown('ktrail_policy_info', { policies }), ['low low=1', 'twice critical=1'])
 })

@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises'
 import { answered } from '../base/answered.ts'
 import { inLibrary } from '../base/paths.ts'
 import { errnoOf, whyUnreadable } from '../base/unreadable.ts'
-import { libraryFiles } from '../policy/sources/library.ts'
+import { libraryFiles, libraryHint } from '../policy/sources/library.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Problem } from '../yaml/problems.ts'
 import { show } from '../yaml/problems.ts'
@@ -27,8 +27,10 @@ export async function libraryProblems(loaded: LoadedConfig, file: string): Promi
 export const missingPolicies = async (loaded: LoadedConfig, file: string): Promise<Problem[]> =>
   missing(
     loaded.config.policies.flatMap((place, i) => (inLibrary(place) ? [] : [[['policies', i], place]])),
-    (path, place, why) =>
-      problemAt(loaded, file, path, `expected a policy file or a folder of them, got ${show(place)}: ${why}`),
+    async (path, place, why) => {
+      const got = `${show(place)}: ${why}${await libraryHint(place)}`
+      return problemAt(loaded, file, path, `expected a policy file or a folder of them, got ${got}`)
+    },
   )
 
 /** Missing certificates, and files of headers and passwords. They may be for another host. */
@@ -40,14 +42,14 @@ export const missingFiles = async (loaded: LoadedConfig, file: string): Promise<
 /** A path that this user may not read is no problem: the agent may be able to. */
 async function missing(
   named: ReadonlyArray<[Path, string]>,
-  problem: (path: Path, place: string, why: string) => Problem,
+  problem: (path: Path, place: string, why: string) => Problem | Promise<Problem>,
 ): Promise<Problem[]> {
   const found = named.map(async ([path, place]) => {
     const error: unknown = await answered(place, () => stat(place)).then(
       () => undefined,
       (cause: unknown) => cause,
     )
-    return error === undefined || errnoOf(error) === 'EACCES' ? [] : [problem(path, place, whyUnreadable(error))]
+    return error === undefined || errnoOf(error) === 'EACCES' ? [] : [await problem(path, place, whyUnreadable(error))]
   })
   return (await Promise.all(found)).flat()
 }

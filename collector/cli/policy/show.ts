@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { parse, stringify } from 'yaml'
 import { inLibrary } from '../../../config/base/paths.ts'
-import { libraryFiles } from '../../../config/policy/sources/library.ts'
+import { libraryFiles, libraryHint } from '../../../config/policy/sources/library.ts'
 import { UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
 import { clientOf } from '../server.ts'
@@ -22,7 +22,10 @@ export const showCommand: Command = async (given, { print }) => {
     return 0
   }
   using client = await clientOf(given)
-  const policy = jsonOf(theOne(name, await listed(client, given), given))
+  const policies = await listed(client, given)
+  const hint = policies.some((each) => each.name === name) ? '' : await libraryHint(name)
+  if (hint !== '') throw new UsageError(`the agent has no policy "${name}"${hint}`)
+  const policy = jsonOf(theOne(name, policies, given))
   await print(asJson ? jsonText(policy) : stringify(policy, { lineWidth: 0 }))
   return 0
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { answered } from '../../base/answered.ts'
 import { inLibrary } from '../../base/paths.ts'
 import { errnoOf } from '../../base/unreadable.ts'
-import { libraryFiles } from './library.ts'
+import { libraryFiles, libraryHint } from './library.ts'
 
 /** A user who may write a folder must not fill the agent's memory, nor keep it reading. Ten times the largest known set of policies. */
 const MOST_FILES = 1_000
@@ -21,10 +21,12 @@ export async function policyFilesAt(place: string): Promise<string[]> {
 
 /**
  * `policyFilesAt` for a command. A place that cannot be read is given back, so that it is reported as a file. An Error for a folder with too many
- * files, and for a name that the library lacks.
+ * files, for a name that the library lacks, and for one without its prefix.
  */
 export async function namedFiles(place: string): Promise<string[] | Error> {
-  return policyFilesAt(place).catch((error: unknown) => {
+  return policyFilesAt(place).catch(async (error: unknown) => {
+    const hint = errnoOf(error) === 'ENOENT' ? await libraryHint(place) : ''
+    if (hint !== '') return new Error(`no such file${hint}`)
     if (!(error instanceof Error) || errnoOf(error) !== '') return [place]
     return inLibrary(place) ? error : new Error(`cannot read: ${error.message}`)
   })

@@ -3,7 +3,7 @@
  * bundles in an annotation.
  */
 import { readdir, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { ownFile } from '../../base/own.ts'
 import { LIBRARY } from '../../base/paths.ts'
 import { Problems, show } from '../../yaml/problems.ts'
@@ -22,8 +22,13 @@ export interface LibraryPolicy {
   readonly references: readonly string[]
 }
 
+/** Read once: each start and each look at the policies needs it several times, and a head takes 1 ms. It changes only with ktrail itself. */
+let known: Promise<LibraryPolicy[]> | undefined
+
 /** All policies of the library, by name. Rejects if the folder cannot be read. */
-export async function libraryPolicies(): Promise<LibraryPolicy[]> {
+export const libraryPolicies = (): Promise<readonly LibraryPolicy[]> => (known ??= readAll())
+
+async function readAll(): Promise<LibraryPolicy[]> {
   const folder = ownFile('config/policies/library')
   const files = (await readdir(folder)).filter((file) => file.endsWith('.yaml')).toSorted()
   return Promise.all(files.map((file) => readHead(join(folder, file))))
@@ -38,6 +43,15 @@ export async function libraryFiles(place: string): Promise<string[]> {
   const names = policies.flatMap(({ name, bundles }) => [name, ...bundles])
   const next = didYouMean(wanted, names) || '; ktrail policy library lists them'
   throw new Error(`the library has no policy or bundle ${show(wanted)}${next}`)
+}
+
+/**
+ * ` (did you mean "library:pci"?)` for a path without a file that ends in a name of the library; else ''. `place` may have become absolute.
+ */
+export async function libraryHint(place: string): Promise<string> {
+  const name = basename(place, '.yaml')
+  const has = (await libraryPolicies()).some((policy) => policy.name === name || policy.bundles.includes(name))
+  return has ? ` (did you mean ${show(LIBRARY + name)}?)` : ''
 }
 
 /** Only the head is parsed: the annotations come before the spec. */

@@ -116,6 +116,7 @@ test('policy: a wrong name gets the nearest one as a hint; wrong usage and a mis
     [['show'], /^expected one name, of a policy or library:NAME$/],
     [['show', 'a', 'b'], /^expected one name, of a policy or library:NAME$/],
     [['show', 'secert'], /^the agent has no policy "secert" \(did you mean "secret"\?\)$/],
+    [['show', 'ssh-keys'], /^the agent has no policy "ssh-keys" \(did you mean "library:ssh-keys"\?\)$/],
     [['show', 'library:pic'], /^library:pic: the library has no policy or bundle "pic" \(did you mean "pci"\?\)$/],
     [['list', 'x'], /^policy list takes no name, got "x"$/],
   ]
@@ -154,9 +155,13 @@ test('policy list: hostile names and errors stay on their lines', async () => {
 
 test('policy add: a name of the library; a wrong one is a mistake, and the others are added', async () => {
   await using rig = await Rig.start()
-  const { code, stdout, stderr } = await policy(rig, 'add', 'library:ssh-kyes', 'library:ssh-keys')
+  const { code, stdout, stderr } = await policy(rig, 'add', 'library:ssh-kyes', 'ssh-keys', 'library:ssh-keys')
   assert.deepEqual([code, stderr], [78, 'policy ssh-keys added\n'])
-  assert.equal(stdout, 'library:ssh-kyes: the library has no policy or bundle "ssh-kyes" (did you mean "ssh-keys"?)\n')
+  assert.equal(
+    stdout,
+    'library:ssh-kyes: the library has no policy or bundle "ssh-kyes" (did you mean "ssh-keys"?)\n' +
+      'ssh-keys: no such file (did you mean "library:ssh-keys"?)\n',
+  )
   assert.deepEqual(
     rig.policies.list().map(({ id }) => id),
     [{ source: 'grpc', namespace: '', name: 'ssh-keys' }],

@@ -65,6 +65,15 @@ test('library: an unknown name is a mistake of the config, for the check and for
   assert.deepEqual(await parseConfigFile(file, {}), { problems: want })
 })
 
+test('library: a name without its prefix gets it as a hint', async () => {
+  using folder = new Folder()
+  const file = folder.at('k.yaml')
+  writeFileSync(file, 'policies: [pci, ./sudoers-pam.yaml, ./other]\nexporters: { s: { type: stdout } }\n')
+  const messages = (await checkFile(file, {})).problems.map(({ message }) => message.replace(/^.*: no such/, 'no such'))
+  const hint = (name: string): string => `no such file (did you mean "library:${name}"?)`
+  assert.deepEqual(messages, [hint('pci'), hint('sudoers-pam'), 'no such file'])
+})
+
 test('library: a name is no path, so the working directory is not checked', async () => {
   using folder = new Folder()
   const before = process.cwd()

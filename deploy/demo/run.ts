@@ -71,7 +71,7 @@ function handle(line: string): void {
   tellDenied()
   if (word === 'agent') {
     step?.end()
-    step = new Step('[3/4] the agent attaches the policies of config/policies')
+    step = new Step('[3/4] the agent attaches its policies')
   } else if (word === 'ready') {
     step?.end()
     step = undefined

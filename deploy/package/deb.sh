@@ -42,7 +42,6 @@ cp deploy/systemd/ktrail.service "$root/usr/lib/systemd/system"
 generator=$root/usr/lib/systemd/system-generators/ktrail
 cp deploy/systemd/ktrail-generator "$generator"
 cp deploy/debian/ktrail.yaml "$root/etc/ktrail"
-cp config/policies/*.yaml "$root/etc/ktrail/policies"
 cp deploy/debian/copyright "$root/usr/share/doc/ktrail"
 gzip -9n >"$root/usr/share/doc/ktrail/changelog.gz" <<CHANGELOG
 ktrail ($version) unstable; urgency=medium

@@ -17,7 +17,7 @@ import { freshId, shellContainer } from '../e2e/support/runc.ts'
 import { reportRunning } from '../support/kubernetes/kubelet.ts'
 import type { Cluster } from '../support/kubernetes/server.ts'
 
-const POLICY = fileURLToPath(new URL('../../config/policies/file-monitoring.yaml', import.meta.url))
+const POLICY = fileURLToPath(new URL('../../config/policies/optional/file-monitoring.yaml', import.meta.url))
 export const NODE = 'node-1'
 
 /** An agent on NODE that follows pods and policies of the cluster, and waits a minute for a pod. */

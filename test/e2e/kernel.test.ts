@@ -95,7 +95,7 @@ describe('the kernel', { skip }, () => {
     assert.ok(fine.includes(`hooks without a return value: ${entry}`), stdout)
     assert.ok(fine.includes(`hooks with a return value: ${returns}`), stdout)
     assert.ok(
-      fine.some((text) => text.startsWith('policy file-monitoring: ')),
+      fine.some((text) => text.startsWith('policy sudoers-pam: ')),
       stdout,
     )
     assert.match(stderr, /^this kernel can run ktrail: /)
@@ -128,7 +128,7 @@ describe('the kernel', { skip }, () => {
   })
 
   test(
-    'run: the log names once each missing feature, and what the agent does without it',
+    'run: a policy of the library is attached; the log names once each missing feature, and what the agent does without it',
     { skip: unknown },
     async () => {
       const [, names] = expected ?? assert.fail()
@@ -141,7 +141,9 @@ describe('the kernel', { skip }, () => {
         told.map(([name]) => name),
         names,
       )
-      await using agent = await TestAgent.start()
+      await using agent = await TestAgent.start({ paths: ['library:sudoers-pam'] })
+      const attached = (await agent.metrics()).sum('ktrail_policy_hooks', { policy: 'sudoers-pam', state: 'loaded' })
+      assert.ok(attached > 0, 'the policy of the library is attached')
       const logged = agent.log().flatMap((line) => ('without' in line ? [line.without] : []))
       assert.deepEqual(logged, names.length === 0 ? [] : [Object.fromEntries(told)])
     },

@@ -18,7 +18,7 @@ const skip = cannotRun()
 const folder = skip === false ? freshFolder('policies') : '/none'
 const ACT = skip === false ? actBinary() : ''
 const below = (...names: string[]): string => join(folder, ...names)
-const SEED = readFileSync(new URL('../../config/policies/file-monitoring.yaml', import.meta.url), 'utf8')
+const SEED = readFileSync(new URL('../../config/policies/optional/file-monitoring.yaml', import.meta.url), 'utf8')
 
 /** The documented time is about a second. The verifier takes ten times as long in an emulated guest, and twice that beside another one. */
 const EFFECTIVE_MS = 4000

@@ -1,5 +1,5 @@
 /**
- * The first policy of the project, config/policies/file-monitoring.yaml, on a real kernel: a scenario, and the expected events.
+ * The first policy of the project, config/policies/optional/file-monitoring.yaml, on a real kernel: a scenario, and the expected events.
  * Its /etc is a tmpfs folder, bound over /etc in a private mount namespace.
  */
 import assert from 'node:assert/strict'
@@ -15,7 +15,7 @@ import { execIdText } from './support/record.ts'
 import type { Line } from './support/record.ts'
 import { summary } from './support/summary.ts'
 
-const SEED = readFileSync(new URL('../../config/policies/file-monitoring.yaml', import.meta.url), 'utf8')
+const SEED = readFileSync(new URL('../../config/policies/optional/file-monitoring.yaml', import.meta.url), 'utf8')
 const skip = cannotRun()
 const folder = skip === false ? freshFolder('seed') : ''
 const etc = join(folder, 'root', 'etc')
@@ -186,7 +186,7 @@ function freshEtc(): void {
   chmodSync(folder, 0o755)
 }
 
-describe('seed: config/policies/file-monitoring.yaml', { skip }, () => {
+describe('seed: config/policies/optional/file-monitoring.yaml', { skip }, () => {
   let agent: TestAgent
   before(async () => {
     agent = await TestAgent.start({

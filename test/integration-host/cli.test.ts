@@ -43,7 +43,7 @@ function file(name: string, text: string | Buffer): string {
   return path
 }
 
-const good = 'config/policies/file-monitoring.yaml'
+const good = 'config/policies/optional/file-monitoring.yaml'
 const config = file('good.yaml', 'exporters: {screen: {type: stdout}}\n')
 const empty = file('empty.yaml', '')
 const tabs = file('tabs.yaml', 'apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata:\n\tname: x\n')

@@ -46,6 +46,11 @@ function laterPackage(deb: string): string {
   return file
 }
 
+/** A policy of the administrator, which reports the accesses of the tests. */
+function addPolicy(root: FreshRoot): void {
+  root.run('cp', '/usr/lib/ktrail/dist/config/policies/optional/file-monitoring.yaml', '/etc/ktrail/policies')
+}
+
 /** Programs of others stay when dpkg replaces the installed package by one without them. */
 function keepOthers(root: FreshRoot): void {
   const list = path.join(root.folder, 'var/lib/dpkg/info/ktrail.list')
@@ -68,7 +73,7 @@ describe('Debian package', () => {
     using root = new FreshRoot('bookworm')
     const [mine = '', next = ''] = root.add([deb, later])
     root.run('dpkg', ...INSTALL, mine)
-    root.run('ktrail', 'check', '/etc/ktrail/ktrail.yaml', '/etc/ktrail/policies')
+    root.run('ktrail', 'check', '/etc/ktrail/ktrail.yaml')
 
     const config = `${root.folder}/etc/ktrail/ktrail.yaml`
     appendFileSync(config, '# of the administrator\n')
@@ -101,6 +106,7 @@ describe('Debian package', () => {
     using root = new FreshRoot('bookworm')
     const [mine = ''] = root.add([deb, later])
     root.run('dpkg', ...INSTALL, mine)
+    addPolicy(root)
     keepOthers(root)
     const unit = '/usr/lib/systemd/system/ktrail.service'
     const security = root.run('systemd-analyze', 'security', '--offline=true', '--no-pager', unit)
@@ -119,6 +125,7 @@ describe('Debian package', () => {
   it('Debian 13: installed, with man page, completion and a unit that its systemd takes and starts; it reports an access', () => {
     using root = new FreshRoot('trixie')
     root.run('dpkg', ...INSTALL, ...root.add([deb]))
+    addPolicy(root)
     root.run('ktrail', 'check', '/etc/ktrail/ktrail.yaml', '/etc/ktrail/policies')
     // With the drop-ins of the page.
     const dropIns = path.join(root.folder, 'etc/systemd/system/ktrail.service.d')

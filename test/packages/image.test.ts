@@ -81,7 +81,7 @@ test('image: the same layer each time; it runs, knows its health, and reports an
   assert.deepEqual(config.Healthcheck.Test, ['CMD', '/usr/lib/ktrail/healthcheck'])
   assert.match(config.Labels['org.opencontainers.image.revision'], /^[0-9a-f]{40}$|^unknown$/)
   assert.match(inImage('version'), /^ktrail \d+\.\d+\.\d+/)
-  inImage('check', '/etc/ktrail/ktrail.yaml', '/etc/ktrail/policies')
+  inImage('check', '/etc/ktrail/ktrail.yaml', 'library:default')
   const sbom = JSON.parse(
     docker('run', '--rm', '--network=host', '--entrypoint=cat', IMAGE, '/usr/share/ktrail/sbom.cdx.json'),
   )
@@ -93,6 +93,11 @@ test('image: the same layer each time; it runs, knows its health, and reports an
     const container = docker('create', '--network=host', IMAGE).trim()
     run('sh', ['-c', 'docker export "$0" | tar -C "$1" -x', container, folder])
     docker('rm', container)
+    run('sh', [
+      '-c',
+      'cp "$0"/usr/lib/ktrail/dist/config/policies/optional/file-monitoring.yaml "$0"/etc/ktrail/policies',
+      folder,
+    ])
     const host = mkdtempSync(path.join(folder, 'host-'))
     const shown = runAs(COMMAND, host)
     // Docker 20.10 as Debian has it.

@@ -1,7 +1,7 @@
 /** The npm packages: the same bytes each time, types for authors of exporters, and an installation where nothing can be compiled. */
 import assert from 'node:assert/strict'
 import { hash } from 'node:crypto'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { before, describe, it } from 'node:test'
 import { npmPackages } from '../support/guest/built-packages.ts'
@@ -47,6 +47,8 @@ describe('npm packages', () => {
     const modules = path.join(root.folder, root.run('npm', 'root', '--global').trim())
     for (const file of ['systemd/ktrail.service', 'systemd/ktrail-generator', 'man/ktrail.1'])
       assert.ok(existsSync(path.join(modules, 'ktrail', file)), file)
+    const policies = path.join(modules, 'ktrail/dist/config/policies')
+    copyFileSync(path.join(policies, 'optional/file-monitoring.yaml'), path.join(policies, 'mine.yaml'))
     assert.match(root.events('ktrail', 'run'), /read {4}\S+ \S*\/cat \/etc\/passwd/)
   })
 
@@ -54,6 +56,7 @@ describe('npm packages', () => {
     using root = new FreshRoot('trixie')
     root.run('npm', 'install', '--silent', '--global', '--no-audit', '--no-fund', ...root.add(packages))
     assert.match(root.run('ktrail', 'version'), /^ktrail \d+\.\d+\.\d+/)
+    assert.match(root.run('ktrail', 'policy', 'library'), /^sudoers-pam /m)
     const addon = path.join(root.run('npm', 'root', '--global').trim(), '@ktrail/linux-x64/ktrail.node')
     assert.match(root.run('node', '--print', `Object.keys(require("${addon}"))`), /openObject/)
   })

@@ -12,7 +12,7 @@ import { memoryOf } from '../../support/memory.ts'
 import type { ProcessMemory } from '../../support/memory.ts'
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
-export const POLICY = join(ROOT, 'config/policies/file-monitoring.yaml')
+export const POLICY = join(ROOT, 'config/policies/optional/file-monitoring.yaml')
 /** Wait after the start: ended processes leave the table, garbage is collected, and V8 compiles the code that an idle agent runs. */
 const QUIET_MS = 60_000
 /** Length of a period for which idle use is reported. */

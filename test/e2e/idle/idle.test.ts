@@ -14,7 +14,7 @@ import { TestAgent, cannotRun } from '../support/agent.ts'
 import { balanced, burst, burstBinary, target } from '../support/faults.ts'
 import { fileHook, path, policy } from '../support/policy.ts'
 
-const SEED = readFileSync(new URL('../../../config/policies/file-monitoring.yaml', import.meta.url), 'utf8')
+const SEED = readFileSync(new URL('../../../config/policies/optional/file-monitoring.yaml', import.meta.url), 'utf8')
 const SECONDS = 20
 const WAKEUPS_A_SECOND = 5
 /**

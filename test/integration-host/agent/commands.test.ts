@@ -18,7 +18,7 @@ import { Live } from './support/live.ts'
 const skip = cannotReplay()
 if (skip !== false) console.log(`commands: skipped: ${skip}`)
 
-const SHIPPED = fileURLToPath(new URL('../../../config/policies', import.meta.url))
+const SHIPPED = fileURLToPath(new URL('../../../config/policies/optional/file-monitoring.yaml', import.meta.url))
 
 interface Listed {
   readonly name: string
@@ -68,7 +68,11 @@ test('commands', { skip }, async (t) => {
     base,
     replayed: true,
     paths: [SHIPPED],
-    policies: { 'of-file.yaml': policy('of-file', [fileHook([path('Equal', '/nowhere')])]) },
+    policies: {
+      'of-file.yaml': policy('of-file', [fileHook([path('Equal', '/nowhere')])]),
+      // The name in the examples of the pages, with a file that this test reads.
+      'ssh-keys.yaml': policy('ssh-keys', [fileHook([path('Equal', '/etc/hosts')])]),
+    },
     archive: { envelope: true },
     exporters: {
       screen: { type: 'stdout', format: 'compact', batch: { max_wait: '20ms' } },

@@ -144,7 +144,7 @@ test('chart: wrong values are refused with their name', { skip }, async () => {
     { set: ['--set', 'config.ring.size=many'], want: /config\/ring\/size': 'many' does not match/ },
     { set: ['--set', 'config.exporters.x.type=oltp'], want: /config\/exporters\/x\/type/ },
     { set: ['--set', 'updateStrategy.rollingUpdate.maxSurge=1'], want: /maxSurge.*value must be one of 0/s },
-    { set: ['--set', 'shippedPolicies={no-such}'], want: /shippedPolicies: no policy "no-such" comes with ktrail/ },
+    { set: ['--set', 'library=pci'], want: /library.*got string, want array/s },
     {
       set: ['--set', 'runtimeHook.enabled=true,paths.run=/x'],
       want: /paths\.run: expected \/run\/ktrail, where the hook/,

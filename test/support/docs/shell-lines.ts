@@ -21,6 +21,7 @@ export interface ShellLine {
 /** Values of the placeholders. The tests have files and exporters with these names. */
 const SAMPLES: ReadonlyArray<readonly [RegExp, string]> = [
   [/\b(policy (?:enable|disable|delete)) NAME/, '$1 sample'],
+  [/\b(policy show) NAME/, '$1 of-file'],
   [/\bNAME\b/, 'archive'],
   [/--to EXPORTER/, '--to other'],
   [/\bEXPORTER\b/, 'archive'],

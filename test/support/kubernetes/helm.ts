@@ -18,7 +18,7 @@ export async function helmTemplate(
 
 export async function helm(folder: string, args: readonly string[]): Promise<{ stdout: string; stderr: string }> {
   const { stdout, stderr } = await promisify(execFile)(path.join(folder, 'helm'), args, { maxBuffer: 16 << 20 })
-  // The chart's links to deploy/crds and config/policies.
+  // The chart's link to deploy/crds.
   const lines = stderr.split('\n').filter((line) => !line.includes('found symbolic link in path'))
   return { stdout, stderr: lines.join('\n') }
 }

@@ -79,7 +79,7 @@ export async function record(command: readonly string[], prefixes: readonly stri
 
 if (import.meta.main) {
   const workload = fileURLToPath(new URL('workload.sh', import.meta.url))
-  // config/policies/file-monitoring.yaml with more folders: a wider mix of paths.
+  // config/policies/optional/file-monitoring.yaml with more folders: a wider mix of paths.
   const { ends: _ends, pid: _pid, ...recording } = await record([workload], ['/etc/', '/usr/lib/', '/usr/share/'])
   console.log(`${recording.bytes.length} bytes of records written to ${saveRecording(recording)}`)
 }

@@ -12,7 +12,7 @@ import type { Problem } from '../../../config/yaml/problems.ts'
 
 const ROOT = join(import.meta.dirname, '../../..')
 const SEEDS = [
-  'config/policies/file-monitoring.yaml',
+  'config/policies/optional/file-monitoring.yaml',
   'test/fixtures/policies/good/everything.yaml',
   'test/fixtures/configs/good/every-key.yaml',
   'test/fixtures/configs/good/filters.yaml',

@@ -47,7 +47,7 @@ test('demo: a failure shows the step, the output before it, and the exit code', 
     ['--disable-warning=ExperimentalWarning', 'deploy/demo/run.ts', 'this kernel', 'sh', '-c', script],
     { encoding: 'utf8' },
   )
-  assert.equal(stdout, '[2/4] this kernel\n[3/4] the agent attaches the policies of config/policies failed\n')
+  assert.equal(stdout, '[2/4] this kernel\n[3/4] the agent attaches its policies failed\n')
   assert.equal(stderr, 'the reason\n')
   assert.equal(status, 3)
 })

@@ -46,7 +46,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $server := dict "http" (printf "0.0.0.0:%d" (int .Values.http.port)) -}}
 {{- with .Values.http.tokenKey -}}{{- $_ := set $server "token" (printf "${file:/etc/ktrail/secrets/%s}" .) -}}{{- end -}}
 {{- $config := dict "node_name" "${env:NODE_NAME}" "procfs" "/host/proc" "server" $server "exporters" $exporters -}}
-{{- if or .Values.shippedPolicies .Values.policies -}}{{- $_ := set $config "policies" (list "/etc/ktrail/policies") -}}{{- end -}}
+{{- $policies := list -}}
+{{- range .Values.library -}}{{- $policies = append $policies (printf "library:%s" .) -}}{{- end -}}
+{{- if .Values.policies -}}{{- $policies = append $policies "/etc/ktrail/policies" -}}{{- end -}}
+{{- with $policies -}}{{- $_ := set $config "policies" . -}}{{- end -}}
 {{- if include "ktrail.asks" . -}}
 {{- $kubernetes := dict "policies" .Values.kubernetes.policies "pods" .Values.kubernetes.pods -}}
 {{- with .Values.kubernetes.policySelector -}}{{- $_ := set $kubernetes "policy_selector" . -}}{{- end -}}
@@ -68,13 +71,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
     defaultMode: 0400
     sources:
       - configMap: { name: {{ include "ktrail.name" . }} }
-      {{- if or .Values.shippedPolicies .Values.policies }}
+      {{- if .Values.policies }}
       - configMap:
           name: {{ include "ktrail.name" . }}-policies
           items:
-            {{- range .Values.shippedPolicies }}
-            - { key: {{ . }}.yaml, path: policies/{{ . }}.yaml }
-            {{- end }}
             {{- range $file, $_ := .Values.policies }}
             - { key: {{ $file }}, path: policies/{{ $file }} }
             {{- end }}

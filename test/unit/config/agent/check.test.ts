@@ -58,7 +58,7 @@ describe('looksLikePolicy', () => {
 describe('checkFile', () => {
   it('finds no problem in the shipped files', async () => {
     assert.deepEqual(await messages(join(ROOT, 'config/ktrail.yaml')), [])
-    assert.deepEqual(await messages(join(ROOT, 'config/policies/file-monitoring.yaml')), [])
+    assert.deepEqual(await messages(join(ROOT, 'config/policies/optional/file-monitoring.yaml')), [])
   })
 
   for (const { name, hooks, want } of [

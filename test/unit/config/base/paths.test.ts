@@ -59,7 +59,7 @@ describe('paths in a config', () => {
     process.chdir('/')
     try {
       const loaded = await parseConfigFile(join(ROOT, 'config/ktrail.yaml'), {})
-      assert.deepEqual('config' in loaded && loaded.config.policies, [join(ROOT, 'config/policies')])
+      assert.deepEqual('config' in loaded && loaded.config.policies, ['library:default', join(ROOT, 'config/policies')])
       assert.deepEqual((await checkFile(join(ROOT, 'config/ktrail.yaml'), {})).problems, [])
     } finally {
       process.chdir(before)

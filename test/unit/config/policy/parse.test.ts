@@ -39,7 +39,7 @@ function problemsOf(text: string): string[] {
 }
 
 describe('parsePolicy on the sample policy', () => {
-  const policy = parseFile('config/policies/file-monitoring.yaml')
+  const policy = parseFile('config/policies/optional/file-monitoring.yaml')
 
   it('is named file-monitoring and hooks four functions, none a system call, two of them in groups', () => {
     assert.equal(policy.name, 'file-monitoring')

@@ -58,7 +58,7 @@ function golden(file: string): string {
 }
 
 test('layout: the bytes and map entries of the sample policy', () => {
-  matchesGolden('hooks-file-monitoring.txt', golden('config/policies/file-monitoring.yaml'))
+  matchesGolden('hooks-file-monitoring.txt', golden('config/policies/optional/file-monitoring.yaml'))
 })
 
 test('layout: the bytes and map entries of a policy with all keys', () => {

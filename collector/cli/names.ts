@@ -1,4 +1,6 @@
-/** Names that a shell completes: policies of a running agent, and exporters of the config. */
+/** Names that a shell completes: policies of a running agent and of the library, and exporters of the config. */
+import { LIBRARY } from '../../config/base/paths.ts'
+import { libraryPolicies } from '../../config/policy/sources/library.ts'
 import { ApiClient, DEFAULT_SERVER } from '../api/client.ts'
 import { FineGuidanceSensors } from '../proto/tetragon/sensors_pb.js'
 import { readArguments, readConfig } from './command.ts'
@@ -9,13 +11,16 @@ import { SHARED_OPTIONS } from './table/options.ts'
 /** The user waits after the tab key. */
 const ANSWER_MS = 300
 /** Matches the names of policies and exporters. Other names could be more than one word to a shell. */
-const WORD = /^[\w.-]{1,253}$/
+const WORD = /^(?:library:)?[\w.-]{1,253}$/
 
 export function namesOf(terminal: Pick<Terminal, 'env'>): Named {
   return async (kind, words) => {
-    const find =
-      kind === 'policies' ? policies(valueOf('server', words)) : exporters(valueOf('config', words), terminal)
-    const names = await find.catch(() => [])
+    const find = {
+      policies: () => policies(valueOf('server', words)),
+      library,
+      exporters: () => exporters(valueOf('config', words), terminal),
+    }[kind]
+    const names = await find().catch(() => [])
     return [...new Set(names)].filter((name) => WORD.test(name)).toSorted()
   }
 }
@@ -24,6 +29,11 @@ async function policies(server = DEFAULT_SERVER): Promise<string[]> {
   using client = new ApiClient(server)
   const list = await client.call(FineGuidanceSensors.method.listTracingPolicies, {}, ANSWER_MS)
   return list.policies.map(({ name }) => name)
+}
+
+async function library(): Promise<string[]> {
+  const found = await libraryPolicies()
+  return found.flatMap(({ name, bundles }) => [name, ...bundles]).map((name) => LIBRARY + name)
 }
 
 async function exporters(file: string | undefined, terminal: Pick<Terminal, 'env'>): Promise<string[]> {

@@ -1,4 +1,5 @@
 /** Words that a shell can offer for the last word of a command line. */
+import { inLibrary } from '../../../config/base/paths.ts'
 import { takesValue } from '../table/options.ts'
 import type { Offered, OptionSpec } from '../table/options.ts'
 import { findSpec, isGroup } from '../table/spec.ts'
@@ -10,7 +11,7 @@ export interface Offer {
 }
 
 /** Finds names at run time. `words`: the command line so far, which may name the server or the config to read. Never rejects. */
-export type Named = (kind: 'exporters' | 'policies', words: readonly string[]) => Promise<readonly string[]>
+export type Named = (kind: 'exporters' | 'policies' | 'library', words: readonly string[]) => Promise<readonly string[]>
 
 /** `root`: the table of all commands. `words`: the words after `ktrail`; the last is the one to complete and may be empty. */
 export async function offersFor(
@@ -33,7 +34,9 @@ export async function offersFor(
     return offered(option.spec.choices ?? option.spec.offered, option.prefix, last, words, named)
   if (last.startsWith('-'))
     return begun([...optionOffers(spec), { word: '--help', about: 'Show the help of the command' }], last)
-  return offered(spec.offered, '', last, words, named)
+  // Files and names of the agent are typed more often, so the library has offers only after its prefix.
+  const place = inLibrary(last) && (spec.offered === 'files' || spec.offered === 'policies')
+  return offered(place ? 'library' : spec.offered, '', last, words, named)
 }
 
 function optionOffers({ options = {} }: CommandSpec): Offer[] {
@@ -57,7 +60,7 @@ function optionBefore(
 }
 
 async function offered(
-  what: Offered | undefined,
+  what: Offered | 'library' | undefined,
   prefix: string,
   last: string,
   words: readonly string[],

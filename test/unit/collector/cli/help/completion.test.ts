@@ -13,7 +13,12 @@ const scriptOf = (shell: string): string =>
   readFileSync(path.join(ROOT, `collector/cli/help/completion.${shell}`), 'utf8')
 
 async function offered(line: string): Promise<string> {
-  const named = (kind: string): Promise<string[]> => Promise.resolve(kind === 'policies' ? ['mine', 'other'] : ['bus'])
+  const names: Readonly<Record<string, string[]>> = {
+    policies: ['mine', 'other'],
+    library: ['library:pci', 'library:pods'],
+    exporters: ['bus'],
+  }
+  const named = (kind: string): Promise<string[]> => Promise.resolve(names[kind] ?? [])
   const offers = await offersFor(KTRAIL, line.split(' '), named)
   return offers === 'files' ? offers : offers.map(({ word }) => word).join(' ')
 }
@@ -37,6 +42,11 @@ const ROWS: ReadonlyArray<readonly [line: string, want: string]> = [
   ['events --policy=m', '--policy=mine'],
   ['events --host --tim', '--timestamps'],
   ['events --pod ', ''],
+  ['policy show ', 'mine other'],
+  ['policy show library:', 'library:pci library:pods'],
+  ['policy add library:pc', 'library:pci'],
+  ['policy add l', 'files'],
+  ['tap library:', ''],
   ['spool ls b', 'bus'],
   ['spool replay bus --to ', 'bus'],
   ['version ', ''],
@@ -89,6 +99,7 @@ describe('completion: real shells', () => {
       assert.match(ask('ktrail check config/ktr'), /^config\/ktrail\.yaml$/m)
       assert.match(ask('ktrail run --config=config/ktr'), /config\/ktrail\.yaml$/m)
       assert.match(ask('ktrail events --color=al'), /always$/m)
+      assert.match(ask('ktrail policy add library:sudo'), /^(?:library:)?sudoers-pam$/m)
     })
   }
 })

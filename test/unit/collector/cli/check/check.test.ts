@@ -23,13 +23,18 @@ test('check: folders that are missing, empty, or hold too many policies are mist
   using folder = new Folder()
   for (const name of ['empty', 'full']) mkdirSync(folder.at(name))
   for (let i = 0; i <= 1_000; i++) writeFileSync(folder.at(`full/${i}.yaml`), '')
-  const got = await check(...['none', 'empty', 'full'].map((name) => folder.at(name)))
+  const got = await check(...['none', 'empty', 'full'].map((name) => folder.at(name)), 'library:pic', 'default')
   const want = [
     'none: cannot read the file: no such file',
     'empty: the folder has no *.yaml or *.yml file; subfolders are not checked',
     'full: cannot read: it has more than 1000 policies: split them into several folders',
   ]
-  assert.deepEqual(got, [78, want.map((line) => `${folder.at(line)}\n`).join('')])
+  const library = [
+    'library:pic: the library has no policy or bundle "pic" (did you mean "pci"?)',
+    'default: no such file (did you mean "library:default"?)',
+  ]
+  assert.deepEqual(got, [78, [...want.map((line) => folder.at(line)), ...library].map((line) => `${line}\n`).join('')])
+  assert.equal((await check('library:pci'))[0], 0)
 })
 
 test('check -o json, -o github: place and severity of each problem, whatever the name of the file', async () => {

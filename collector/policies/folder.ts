@@ -10,6 +10,7 @@ import type { Problem } from '../../config/yaml/problems.ts'
 import { readTextFile } from '../../config/yaml/files.ts'
 import { errnoOf } from '../../config/base/unreadable.ts'
 import { policyFilesAt } from '../../config/policy/sources/files.ts'
+import { addFiles } from '../../config/policy/sources/library.ts'
 import { parsePolicy } from '../../config/policy/parse.ts'
 import type { Policy } from '../../config/policy/policy.ts'
 import type { Log } from '../host/log.ts'
@@ -75,6 +76,8 @@ export class PolicyFolder implements Disposable {
   /** False while other paths are prepared: policies that they lack stay. */
   #removes = true
   readonly #files = new Map<string, Seen>()
+  /** Files and unreadable paths of the current paths, without files that only bundles have. */
+  #required: ReadonlySet<string> = new Set()
   /** The check that starts when `last` has ended. */
   #next: Promise<void> | undefined
   #last: Promise<unknown> = Promise.resolve()
@@ -88,16 +91,21 @@ export class PolicyFolder implements Disposable {
     this.#paths = options.paths
   }
 
+  /** Mistakes because of which a start or a change fails. */
+  #fatal(): string[] {
+    return this.problems().flatMap(([file, problem]) => (this.#required.has(file) ? [problem] : []))
+  }
+
   /** All mistakes in the current files, by file. */
   problems(): Array<readonly [file: string, problem: string]> {
     return [...this.#files].flatMap(([file, { problem }]) => (problem === undefined ? [] : [[file, problem] as const]))
   }
 
-  /** The first check: all policies must be valid. Throws CollectorError POLICY_REFUSED with every mistake; then nothing stays attached. */
+  /** The first check: all policies must be valid, except those of bundles that this kernel refuses. Throws CollectorError POLICY_REFUSED with every mistake; then nothing stays attached. */
   async start(): Promise<void> {
     try {
       await this.look()
-      const problems = this.problems().map(([, problem]) => problem)
+      const problems = this.#fatal()
       this.reloads.begin()
       if (problems.length > 0) throw new CollectorError('POLICY_REFUSED', problems.join('\n'))
     } catch (error) {
@@ -130,11 +138,12 @@ export class PolicyFolder implements Disposable {
 
   async #look(): Promise<void> {
     const present = new Set<string>()
-    const files: string[] = []
-    for (const path of this.#paths) files.push(...(await this.#filesOf(path, present)))
+    // A policy may be in several bundles, and named itself.
+    const files = new Map<string, boolean>()
+    for (const path of this.#paths) addFiles(files, path, await this.#filesOf(path, present))
+    this.#required = new Set([...present].filter((file) => files.get(file) !== true))
     const changed: Changed[] = []
-    // A policy may be in several bundles.
-    for (const file of new Set(files)) {
+    for (const file of files.keys()) {
       const one = await this.#read(file)
       if (one !== undefined) changed.push(one)
     }
@@ -302,7 +311,7 @@ export class PolicyFolder implements Disposable {
    */
   async prepare(paths: readonly string[]): Promise<{ commit(): Promise<void>; rollback(): Promise<void> }> {
     const before = this.#paths
-    const known = new Set(this.problems().map(([, problem]) => problem))
+    const known = new Set(this.#fatal())
     const rollback = async (): Promise<void> => {
       this.#paths = before
       this.#removes = true
@@ -316,7 +325,7 @@ export class PolicyFolder implements Disposable {
     this.#removes = false
     try {
       await this.look()
-      const problems = this.problems().flatMap(([, problem]) => (known.has(problem) ? [] : [problem]))
+      const problems = this.#fatal().filter((problem) => !known.has(problem))
       if (problems.length > 0) throw new CollectorError('POLICY_REFUSED', problems.join('\n'))
     } catch (error) {
       await rollback()

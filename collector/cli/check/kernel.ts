@@ -1,6 +1,7 @@
 /** `ktrail check --kernel`: features of this kernel, missing ones, and the configured policies that it cannot run. */
 import { plural } from '../../../config/base/counts.ts'
 import { policyFilesAt } from '../../../config/policy/sources/files.ts'
+import { addFiles } from '../../../config/policy/sources/library.ts'
 import { parsePolicy } from '../../../config/policy/parse.ts'
 import type { Policy } from '../../../config/policy/policy.ts'
 import { EXIT_CONFIG } from '../../../config/yaml/errors.ts'
@@ -71,18 +72,26 @@ export async function policyFindings(
   const planned: Planned = async (policy) =>
     planPolicy(policy, facts, await symbols([policy], facts), config.attach.mode, () => 1)
   const findings: Finding[] = []
-  const files = new Set<string>()
+  const files = new Map<string, boolean>()
   for (const path of config.policies) {
     const found = await policyFilesAt(path).catch((error: unknown) => {
       const message = `cannot read: ${error instanceof Error ? error.message : String(error)}`
       findings.push(...refused([formatProblem({ file: path, line: 0, col: 0, message })]))
       return []
     })
-    for (const file of found) files.add(file)
+    addFiles(files, path, found)
   }
-  for (const file of files) findings.push(...(await fileFindings(file, planned, rights)))
+  for (const [file, optional] of files) {
+    const own = await fileFindings(file, planned, rights)
+    findings.push(...(optional ? own.map(leftOut) : own))
+  }
   return findings
 }
+
+const leftOut = (finding: Finding): Finding =>
+  finding.state === 'refused'
+    ? { state: 'without', text: `${finding.text}; the policy is left out of its bundle` }
+    : finding
 
 const refused = (texts: readonly string[]): Finding[] => texts.map((text) => ({ state: 'refused', text }))
 

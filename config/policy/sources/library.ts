@@ -5,7 +5,7 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { ownFile } from '../../base/own.ts'
-import { LIBRARY } from '../../base/paths.ts'
+import { LIBRARY, inLibrary } from '../../base/paths.ts'
 import { Problems, show } from '../../yaml/problems.ts'
 import { didYouMean } from '../../yaml/suggest.ts'
 import type { TreeNode } from '../../yaml/tree.ts'
@@ -43,6 +43,17 @@ export async function libraryFiles(place: string): Promise<string[]> {
   const names = policies.flatMap(({ name, bundles }) => [name, ...bundles])
   const next = didYouMean(wanted, names) || '; ktrail policy library lists them'
   throw new Error(`the library has no policy or bundle ${show(wanted)}${next}`)
+}
+
+/**
+ * Adds the files of a place to `files`, with whether only bundles have them. A bundle is for all kernels: policies that a kernel cannot run are left
+ * out of it.
+ */
+export function addFiles(files: Map<string, boolean>, place: string, found: readonly string[]): void {
+  for (const file of found) {
+    const ofBundle = inLibrary(place) && basename(file, '.yaml') !== place.slice(LIBRARY.length)
+    files.set(file, ofBundle && files.get(file) !== false)
+  }
 }
 
 /**

@@ -86,6 +86,49 @@ test('policies: a policy that two places have is loaded once', async () => {
   assert.ok(names.includes('one') && names.includes('sudoers-pam'), names.join())
 })
 
+test('policies: a policy that the kernel refuses is left out of its bundle, but not if it is named', async () => {
+  const refuse = ({ kernel }: Setup): void => {
+    kernel.refuse = ({ name }) =>
+      name === 'sudoers-pam' ? new CollectorError('POLICY_REFUSED', 'UnderDir requires Linux 5.17') : undefined
+  }
+  const bundle = setup('library:pci')
+  refuse(bundle)
+  await bundle.source.start()
+  assert.ok(bundle.kernel.names.includes('shadow-passwd') && !bundle.kernel.names.includes('sudoers-pam'))
+  assert.deepEqual(
+    bundle.log.filter((line) => line.startsWith('refused')),
+    ['refused sudoers-pam.yaml: UnderDir requires Linux 5.17'],
+  )
+  assert.deepEqual(
+    bundle.policies
+      .list()
+      .map(({ id, error }) => [id.name, error])
+      .toSorted(),
+    [
+      ...bundle.kernel.names.map((name) => [name, undefined]),
+      ['sudoers-pam', 'UnderDir requires Linux 5.17'],
+    ].toSorted(),
+  )
+  await assert.rejects(bundle.source.prepare(['library:pci', 'library:sudoers-pam']), /UnderDir requires Linux 5\.17/)
+  const { commit } = await bundle.source.prepare(['library:pci', 'library:ssh-keys'])
+  await commit()
+  assert.ok(bundle.kernel.names.includes('ssh-keys'))
+  await (await bundle.source.prepare(['library:ssh-keys'])).commit()
+  assert.deepEqual(
+    bundle.policies.list().map(({ id }) => id.name),
+    ['ssh-keys'],
+  )
+  for (const places of [
+    ['library:sudoers-pam'],
+    ['library:sudoers-pam', 'library:pci'],
+    ['library:pci', 'library:sudoers-pam'],
+  ]) {
+    const named = setup(...places)
+    refuse(named)
+    await assert.rejects(named.source.start(), /UnderDir requires Linux 5\.17/, places.join())
+  }
+})
+
 test('policies: other places with the same policies of the library keep them attached', async () => {
   const { log, source } = setup('library:sudoers-pam')
   await source.start()

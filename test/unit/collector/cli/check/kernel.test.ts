@@ -7,6 +7,7 @@ import { after, test } from 'node:test'
 import { policyFindings } from '../../../../../collector/cli/check/kernel.ts'
 import { perfEventsFinding, readPerfEvents } from '../../../../../collector/cli/check/rights.ts'
 import type { PerfEvents } from '../../../../../collector/cli/check/rights.ts'
+import { CollectorError } from '../../../../../collector/errors.ts'
 import type { KernelFacts } from '../../../../../collector/kernel/facts.ts'
 import type { Symbols } from '../../../../../collector/kernel/plan.ts'
 import type { KernelFunction } from '../../../../../native/types.ts'
@@ -50,6 +51,18 @@ test('check --kernel: a policy with existing functions is fine, with its way of 
   const fine = written('fine', call('fd_install'))
   // A policy that two places have is one.
   assert.deepEqual(await found(fine, fine), ['ok policy fine: hooks 1 function (kprobe)'])
+})
+
+test('check --kernel: a policy that this kernel cannot run is left out of its bundle, but refused if it is named', async () => {
+  const refuse = (): Promise<Symbols> => Promise.reject(new CollectorError('POLICY_REFUSED', 'requires Linux 5.17'))
+  const refused = async (...policies: string[]): Promise<Set<string>> => {
+    const findings = await policyFindings({ policies, attach: { mode: 'auto' } }, kernel(5, 10), refuse, permitted)
+    return new Set(findings.map(({ state, text }) => `${state} ${text}`))
+  }
+  const leftOut = 'without requires Linux 5.17; the policy is left out of its bundle'
+  assert.deepEqual(await refused('library:pci'), new Set([leftOut]))
+  assert.deepEqual(await refused('library:sudoers-pam'), new Set(['refused requires Linux 5.17']))
+  assert.ok((await refused('library:sudoers-pam', 'library:pci')).has('refused requires Linux 5.17'))
 })
 
 test('check --kernel: an optional call that is missing is skipped, another one refuses the policy', async () => {

@@ -243,6 +243,16 @@ export function lackingOf(policy: Policy, kernel: Pick<KernelFacts, 'arch'>, sym
   return problems
 }
 
+function refuseLoops({ hooks }: Policy, refuse: Report): void {
+  const requires = 'requires Linux 5.17, for'
+  for (const { aggregate, selectors } of hooks) {
+    if (aggregate)
+      refuse(aggregate.at, `aggregate ${requires} atomic operations and bpf_loop: remove it on this kernel`)
+    const filter = selectors.flatMap(({ matchArgs }) => matchArgs).find((each) => each.class === 'identity')
+    if (filter) refuse(filter.at, `${filter.operator} ${requires} bpf_loop: match the path on this kernel`)
+  }
+}
+
 /**
  * Plans the hooks of a policy. `nextHookId` returns unique ids, `number` those of places, which programs of other policies share. Skips optional calls that this kernel does not have. Throws CollectorError
  * POLICY_REFUSED with file:line:col for other missing functions, and for types that do not fit.
@@ -261,6 +271,7 @@ export function planPolicy(
   const report: Report = (at, message) => {
     throw refusedAt(policy, at, message)
   }
+  if (!kernel.loops) refuseLoops(policy, report)
   const { found, skipped, lacking } = present(policy, kernel, symbols, report, number)
   const enforcer = policy.hooks.some(notifies) ? nextHookId() : undefined
   const hooks = found.map((each): PlannedHook => {

@@ -62,9 +62,6 @@ export class Lookups {
         if (aggregate === undefined) continue
         const refused = (reason: string, cause?: unknown): CollectorError =>
           refusedAt({ file }, aggregate.at, `aggregate ${reason}`, cause)
-        if (!this.#options.facts.loops) {
-          throw refused('requires Linux 5.17, for atomic operations and bpf_loop: remove it on this kernel')
-        }
         this.#aggregates ??= await Aggregates.open(this.#options.openObject).catch((error: unknown) => {
           throw error instanceof NativeError ? refused(`does not fit into this kernel: ${error.message}`, error) : error
         })

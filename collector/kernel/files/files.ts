@@ -17,7 +17,6 @@ import type { Finding } from '../watched/finding.ts'
 import { KeptMap } from '../watched/kept-map.ts'
 import { WatchedLink } from '../watched/watched-link.ts'
 import type { Constants, SharedMaps } from '../objects.ts'
-import { refusedAt } from '../refusal.ts'
 import { FilterBits, PathNumbers } from './bits.ts'
 import { WantedFiles } from './entries.ts'
 import { forgetLeft } from './left.ts'
@@ -151,10 +150,6 @@ export class Files {
     try {
       for (const { file, hooks } of policies) {
         for (const filter of filtersOf(hooks)) {
-          if (!this.#options.facts.loops) {
-            const message = `${filter.operator} requires Linux 5.17, for bpf_loop: match the path on this kernel`
-            throw refusedAt({ file }, filter.at, message)
-          }
           if (this.#bits.take({ file }, filter)) made.push(filter)
           taken.push(filter)
         }

@@ -65,6 +65,25 @@ test('check --kernel: a policy that this kernel cannot run is left out of its bu
   assert.ok((await refused('library:sudoers-pam', 'library:pci')).has('refused requires Linux 5.17'))
 })
 
+test('check --kernel: a kernel without bpf_loop refuses SameFile, UnderDir and aggregate, with their place', async () => {
+  const refused = async (keys: object): Promise<string> => {
+    const file = written('old', { ...call('fd_install'), args: [{ index: 0, type: 'file' }], ...keys })
+    writeFileSync(file, readFileSync(file, 'utf8').replace('cilium.io', 'ktrail.dev'))
+    return (await found(file)).join('\n')
+  }
+  for (const operator of ['SameFile', 'UnderDir']) {
+    const text = await refused({ selectors: [{ matchArgs: [{ index: 0, operator, values: ['/etc'] }] }] })
+    assert.match(
+      text,
+      /^refused old\.yaml:1:\d+: \w+ requires Linux 5\.17, for bpf_loop: match the path on this kernel$/,
+    )
+  }
+  assert.match(
+    await refused({ aggregate: { window: '1s' } }),
+    /^refused old\.yaml:1:\d+: aggregate requires Linux 5\.17/,
+  )
+})
+
 test('check --kernel: an optional call that is missing is skipped, another one refuses the policy', async () => {
   const [fine, skipped] = await found(written('optional', call('fd_install'), call('fd_instal', true)))
   assert.equal(fine, 'ok policy optional: hooks 1 function (kprobe)')

@@ -172,14 +172,6 @@ test('files: one list more than there are bits is refused at its place', async (
   assert.equal(files.maps, undefined)
 })
 
-test('files: a kernel without bpf_loop refuses such policies, with their place', async () => {
-  const { native, maps } = shared()
-  const files = new Files({ facts: kernel(5, 10), constants: {}, openObject: native.openObject }, maps)
-  await assert.rejects(files.add([policy('old', same('/etc/shadow'))]), {
-    message: 'old.yaml:7:3: SameFile requires Linux 5.17, for bpf_loop: match the path on this kernel',
-  })
-})
-
 test('files: a missing path is logged once, and watched when it appears; a replaced file is forgotten', async () => {
   const { files, warnings, refresh } = rig()
   const folder = join(top, 'later')

@@ -1,4 +1,4 @@
-/** Checks whether the sinks of a config can be reached; sends nothing. */
+/** Checks whether the sinks and folders of a config can be used; sends no events. */
 import type { EffectiveExporter } from '../config/agent/effective.ts'
 import { logsAddress } from '../config/agent/exporters/otel.ts'
 import type { Config } from '../config/agent/schema.ts'
@@ -7,6 +7,8 @@ import { errnoOf, textOf } from './contract/errors.ts'
 import { Numberings } from './contract/numbering.ts'
 import { systemClock } from '../config/base/time/clock.ts'
 import { waitAtMost, within } from '../config/base/time/deadline.ts'
+import { probeFolders } from './probe-folders.ts'
+import type { Probed } from './probe-folders.ts'
 import { makeRoute, refusalOf } from './start.ts'
 import type { Made } from './start.ts'
 
@@ -14,15 +16,8 @@ import type { Made } from './start.ts'
 const MOST_CHARACTERS = 500
 const STOP_MS = 1000
 
-/** `unknown`: an exporter of a package that has no `probe`. */
-export interface Probed {
-  readonly name: string
-  readonly state: 'ok' | 'failed' | 'unknown'
-  readonly text: string
-}
-
 /**
- * Probes all sinks at once, each for at most `timeoutMs`. Rejects with ExportError EXPORTER_REFUSED, before any is probed, if an exporter
+ * Probes all sinks and folders at once, each sink for at most `timeoutMs`. Rejects with ExportError EXPORTER_REFUSED, before any is probed, if an exporter
  * cannot be made from its config.
  */
 export async function probeExporters(
@@ -39,12 +34,15 @@ export async function probeExporters(
       return [name, route] as const
     }),
   )
-  return Promise.all(
-    made.map(async ([name, route]) => {
-      const { state, text } = await probed(route, timeoutMs)
-      return { name, state, text: text.length <= MOST_CHARACTERS ? text : `${text.slice(0, MOST_CHARACTERS)}…` }
-    }),
-  )
+  const [sinks, folders] = await Promise.all([
+    Promise.all(made.map(async ([name, route]) => ({ name, ...(await probed(route, timeoutMs)) }))),
+    probeFolders(made.map(([name, { config }]) => [name, config])),
+  ])
+  return [...sinks, ...folders].map(({ name, state, text }) => ({
+    name,
+    state,
+    text: text.length <= MOST_CHARACTERS ? text : `${text.slice(0, MOST_CHARACTERS)}…`,
+  }))
 }
 
 async function probed({ config, sink: { exporter } }: Made, timeoutMs: number): Promise<Omit<Probed, 'name'>> {

@@ -121,7 +121,7 @@ export interface Exporter extends AsyncDisposable {
    */
   send(batch: Batch, signal: AbortSignal): Promise<Outcome>
   /**
-   * Connects to the sink as `send` would and sends nothing; resolves to its findings, for people. Called instead of `start`, and followed by
+   * Connects to the sink as `send` would and sends no event; resolves to its findings, for people. Called instead of `start`, and followed by
    * `stop`. Rejects with an Error that names the failure and the remedy. When `signal` aborts, the caller no longer waits for it.
    */
   probe?(signal: AbortSignal): Promise<string>

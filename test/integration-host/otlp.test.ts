@@ -165,6 +165,24 @@ test('collector: every record type passes a real collector unchanged, in protobu
   }
 })
 
+test(
+  'collector: a probe passes at its path, fails at another one, and nothing reaches the sink',
+  { skip },
+  async () => {
+    await using sink = await FakeSink.start()
+    await using collector = await Collector.start(program, sink.url)
+    for (const protocol of ['http/protobuf', 'http/json'] as const) {
+      for (const compression of ['none', 'gzip', 'zstd'] as const) {
+        await using exporter = exporterTo(collector.url, { protocol, compression })
+        assert.match(await exporter.probe(new AbortController().signal), /, plain; took a request without records$/)
+      }
+    }
+    await using lost = exporterTo(collector.url.replace('/logs', '/lgos'))
+    await assert.rejects(lost.probe(new AbortController().signal), /answered 404: .*; check the endpoint$/)
+    assert.equal(sink.requests.length, 0)
+  },
+)
+
 test('collector: killed four times under load, all events arrive', { skip }, async (t) => {
   const ledger = new Ledger()
   await using sink = await FakeSink.start((request) => {

@@ -15,8 +15,8 @@ import { linesOf } from './lines.ts'
 const TIMEOUT_MS = 5000
 
 /**
- * Checks the config, then connects to its sinks and sends nothing. Resolves to 0 if all answer, 1 if one does not, 78 for a config with
- * mistakes. Rejects with ExportError EXPORTER_REFUSED if an exporter cannot be made from it.
+ * Checks the config, its sinks without sending events, and its folders. Resolves to 0 if all can be used, 1 if one cannot, 78 for a config
+ * with mistakes. Rejects with ExportError EXPORTER_REFUSED if an exporter cannot be made from it.
  */
 export async function checkProbe(args: Arguments, terminal: Terminal): Promise<number> {
   const [file = configFile(args), extra] = args.positionals
@@ -38,11 +38,8 @@ export async function checkProbe(args: Arguments, terminal: Terminal): Promise<n
   const width = Math.max(...probed.map(({ name }) => name.length))
   const lines = probed.map(({ name, state, text }) => oneLine(`${state.padEnd(8)} ${name.padEnd(width)}  ${text}`))
   await terminal.print(`${lines.join('\n')}\n`)
-  const failed = probed.filter(({ state }) => state === 'failed').length
-  terminal.printError(
-    failed === 0
-      ? `${plural(probed.length, 'sink')} probed, none failed`
-      : `${failed} of ${plural(probed.length, 'sink')} cannot be used`,
-  )
+  const all = plural(Object.keys(config.exporters).length, 'exporter')
+  const failed = new Set(probed.filter(({ state }) => state === 'failed').map(({ name }) => name)).size
+  terminal.printError(failed === 0 ? `${all} probed, none failed` : `${failed} of ${all} cannot be used`)
   return failed === 0 ? 0 : 1
 }

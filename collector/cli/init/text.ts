@@ -47,7 +47,7 @@ export function configText(wanted: FirstConfig, name: string): string {
 #
 # Next:
 #   ktrail check ${name}
-#   ktrail check --probe ${name}    connects to each sink, sends nothing
+#   ktrail check --probe ${name}    tests each sink, sends no event
 #   sudo ktrail run --config ${name}
 #   ktrail config print --effective --config ${name}    every key and its value
 

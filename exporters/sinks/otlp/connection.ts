@@ -7,17 +7,10 @@ import { endFlood } from '../../../config/base/answers.ts'
 import { http } from '../../../config/base/http.ts'
 import { errnoOf } from '../../contract/errors.ts'
 
-/**
- * With TLS 1.3 a sink refuses our certificate, or the lack of one, only after our side of the handshake has ended: one round trip later. So a
- * refusal is waited for twice as long as the handshake took, and at least this long.
- */
-const REFUSAL_MS = 250
-
 /** Connects as a request with this agent would; resolves to its findings. Rejects with the error of the connection. */
 export function connection(url: URL, agent: Agent | undefined, signal: AbortSignal): Promise<string> {
   const { request } = url.protocol === 'https:' ? https : http
   return new Promise((resolve, reject) => {
-    const startedMs = performance.now()
     // Without a write or an end no byte of the request is sent.
     const asked = request(url, { method: 'POST', agent, signal })
     endFlood(asked)
@@ -29,16 +22,15 @@ export function connection(url: URL, agent: Agent | undefined, signal: AbortSign
     }
     asked.on('socket', (socket) => {
       if (!(socket instanceof TLSSocket)) return void socket.once('connect', () => end(`${peerOf(socket)}, plain`))
-      socket.once('secureConnect', () => {
-        const found = `${peerOf(socket)}, ${socket.getProtocol() ?? 'TLS'}, ${certificateOf(socket)}`
-        setTimeout(() => end(found), Math.max(REFUSAL_MS, 2 * (performance.now() - startedMs)))
-      })
+      socket.once('secureConnect', () =>
+        end(`${peerOf(socket)}, ${socket.getProtocol() ?? 'TLS'}, ${certificateOf(socket)}`),
+      )
     })
   })
 }
 
 /** OpenSSL's own messages name lines of its source, and Node's speak of its options. */
-function readable(error: Error): Error {
+export function readable(error: Error): Error {
   const { reason } = { reason: undefined, ...error }
   const message = typeof reason === 'string' ? reason : error.message.replace(/; if the root CA .*/, '')
   return Object.assign(new Error(message, { cause: error }), { code: errnoOf(error) })

@@ -121,7 +121,13 @@ export class OtlpExporter implements Exporter {
 
   async probe(signal: AbortSignal): Promise<string> {
     await this.start()
-    return this.#transport.probe(signal)
+    const found = await this.#transport.probe(signal)
+    const verdict = await this.#post({ parts: [], count: 0, sizeBytes: 0 }, { from: 0, to: 0 }, new Map(), signal)
+    if (!('error' in verdict)) return `${found}; took a request without records`
+    const { is, error } = verdict
+    // Loki has no stream to store, and says so after it has checked login and tenant.
+    if (/valid stream is required/.test(error.message)) return `${found}; took a request without records`
+    throw is === 'hold' ? error : new ExportError('IO', `${error.message}; check the log of the sink`, error)
   }
 
   /**

@@ -15,7 +15,7 @@ import { ExportError, errnoOf, textOf } from '../../contract/errors.ts'
 import { contentOf } from '../../runtime/named-file.ts'
 import { readTlsFiles } from '../../runtime/tls-files.ts'
 import type { TlsContents } from '../../runtime/tls-files.ts'
-import { connection } from './connection.ts'
+import { connection, readable } from './connection.ts'
 
 export interface TransportOptions {
   /** The full URL. */
@@ -179,7 +179,7 @@ export class HttpTransport {
         finish()
         if (error instanceof ExportError) reject(error)
         else if (sent.reusedSocket && STALE.has(errnoOf(error))) resolve('stale')
-        else reject(this.#error('IO', textOf(error), error))
+        else reject(this.#error('IO', readable(error).message, error))
       })
       sent.on('close', () => {
         // Node drops the connection after a 101 and only emits this. A response being read reports its own end.

@@ -257,7 +257,7 @@ test('commands', { skip }, async (t) => {
     top.end()
     await top.ended
     const probed = await typed(['check', '--probe', join(agent.folder, 'config.yaml')])
-    assert.deepEqual([probed.code, probed.stderr], [0, '3 sinks probed, none failed\n'])
+    assert.deepEqual([probed.code, probed.stderr], [0, '3 exporters probed, none failed\n'])
     assert.match(probed.stdout, /^ok +archive +.*events\.jsonl/m)
   })
 

@@ -1,7 +1,7 @@
-/** Probes of sinks: findings and advice; nothing is sent. */
+/** Probes of sinks and folders: findings and advice; no event is sent. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { mkdirSync, readFileSync, symlinkSync } from 'node:fs'
+import { mkdirSync, readFileSync, statfsSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { Socket } from 'node:net'
 import { test } from 'node:test'
@@ -9,12 +9,13 @@ import { pino } from 'pino'
 import { loadConfig } from '../../../config/agent/load.ts'
 import { EncoderPool, probeExporters } from '../../../exporters/index.ts'
 import { createAuthority, withoutOpenssl } from '../../support/authority.ts'
-import { FakeSink } from '../../support/otlp/server.ts'
+import { FakeSink, rpcStatus } from '../../support/otlp/server.ts'
+import type { Answer } from '../../support/otlp/server.ts'
 import { FakeBroker } from './sinks/kafka/support/fake-broker.ts'
 import { UserFolder } from './sinks/npm/support.ts'
 import { Folder } from './support/folder.ts'
 
-/** `state text` by exporter. */
+/** `state text` by exporter: that of its last row, so of a folder if it has one. */
 async function probed(exporters: object, timeoutMs = 20_000, configFile = 'c.yaml'): Promise<Record<string, string>> {
   const loaded = loadConfig(JSON.stringify({ exporters }), configFile, {}, () => '')
   assert.ok('config' in loaded, JSON.stringify(loaded))
@@ -29,7 +30,7 @@ function matches(found: Readonly<Record<string, string>>, wanted: Readonly<Recor
 }
 
 test(
-  'probe: an HTTP sink is connected to, plain or with TLS, and gets no request',
+  'probe: an HTTP sink is connected to, plain or with TLS, and gets a request without records',
   { skip: withoutOpenssl() },
   async () => {
     using folder = new Folder()
@@ -53,10 +54,10 @@ test(
     })
     matches(found, {
       plain: new RegExp(
-        `^ok http://127\\.0\\.0\\.1:${plain.port}/v1/logs: connected to 127\\.0\\.0\\.1:${plain.port}, plain$`,
+        `^ok http://127\\.0\\.0\\.1:${plain.port}/v1/logs: connected to 127\\.0\\.0\\.1:${plain.port}, plain; took a request without records$`,
       ),
-      secure: /^ok https:.*, TLSv1\.3, certificate valid until \d{4}-\d\d-\d\d$/,
-      unchecked: /^ok https:.*, TLSv1\.3, certificate valid until \S+, not verified$/,
+      secure: /^ok https:.*, TLSv1\.3, certificate valid until \d{4}-\d\d-\d\d; took a request without records$/,
+      unchecked: /^ok https:.*, TLSv1\.3, certificate valid until \S+, not verified; took a request without records$/,
       distrusted: /^failed cannot connect to https:.*: unable to verify the first certificate; set tls\.ca_file /,
       named: /^failed .*elsewhere\.example.*; use a name in its certificate, or set tls\.server_name to one$/,
       known: /^ok https:.*, TLSv1\.3, /,
@@ -64,7 +65,10 @@ test(
       unknown:
         /^failed .*(?:alert certificate required; the sink refuses the client certificate|ECONNRESET; the sink closed)/,
     })
-    for (const sink of [plain, secure, strict]) assert.equal(sink.requests.length, 0)
+    assert.deepEqual(
+      [plain, secure, strict].map(({ requests }) => requests.map((request) => request.logs().records)),
+      [[[]], [[], []], [[]]],
+    )
   },
 )
 
@@ -130,6 +134,39 @@ test('probe: sinks that are absent, do not answer or do not use TLS; each with t
   assert.doesNotMatch(JSON.stringify([found, unanswered]), /hush/)
 })
 
+test('probe: an OTLP sink that would refuse every event fails, with the next step', async () => {
+  const answers: Readonly<Record<string, Answer>> = {
+    // As Loki 3.7 answers a request without streams, after it has checked login and tenant.
+    loki: { status: 422, body: rpcStatus('error at least one valid stream is required for ingestion') },
+    login: { status: 401, body: 'no credentials provided' },
+    tenant: { status: 403 },
+    path: { status: 404, body: '404 page not found' },
+    moved: { status: 301 },
+    page: { status: 200, body: '<html>Sign in</html>' },
+    full: { status: 503 },
+    odd: { status: 400, body: 'no' },
+  }
+  await using sink = await FakeSink.start(({ path: at }) => answers[at.slice(1)] ?? { status: 500 })
+  const exporters = Object.keys(answers).map((name) => [
+    name,
+    { type: 'otlp', logs_endpoint: `${new URL(sink.url).origin}/${name}`, protocol: 'http/json', compression: 'none' },
+  ])
+  matches(await probed(Object.fromEntries(exporters)), {
+    loki: /^ok .*, plain; took a request without records$/,
+    login: /^failed http:\S+\/login answered 401: no credentials provided; check the credentials$/,
+    tenant: /^failed .* answered 403; check the credentials$/,
+    path: /^failed .* answered 404: 404 page not found; check the endpoint$/,
+    moved: /^failed .* answered 301; check the endpoint$/,
+    page: /^failed .* expected an OTLP response, got "<html>Sign in<\/html>"; check that the endpoint is an OTLP receiver$/,
+    full: /^failed .* answered 503; check the log of the sink$/,
+    odd: /^failed .* answered 400: no; check the log of the sink$/,
+  })
+  assert.deepEqual(
+    sink.requests.map((request) => request.logs().records),
+    exporters.map(() => []),
+  )
+})
+
 test('probe: kafkajs requests the topics from a broker', async () => {
   await using broker = await FakeBroker.start()
   Object.assign(broker.topics, { secret: 29 })
@@ -173,6 +210,51 @@ test('probe: a file and its folder are checked, but not created', async () => {
   })
   assert.deepEqual(folder.names(), ['folder', 'link'])
 })
+
+test('probe: folders of spools and dead letters are writable and have room for their limits together', async () => {
+  using folder = new Folder()
+  const { bavail, bsize } = statfsSync(folder.path)
+  const free = Math.floor((bavail * bsize) / (1 << 20))
+  writeFileSync(folder.at('plain'), '')
+  const screen = (keys: object): object => ({ type: 'stdout', ...keys })
+  const spool = (dir: string, size: number): object => ({
+    dir: folder.at(dir),
+    max_size: `${size}MiB`,
+    min_free: '1MiB',
+    segment_size: '1MiB',
+  })
+  const small = await probed({
+    fresh: screen({ spool: spool('a/b', 8) }),
+    both: screen({ spool: spool('c', 8), dead_letter: { path: folder.at('letters.jsonl') } }),
+    inside: screen({ spool: spool('plain', 8) }),
+    missing: screen({ dead_letter: { path: folder.at('x/y/letters.jsonl') } }),
+  })
+  assert.match(small['fresh'] ?? '', /^ok spool: \S+\/a\/b\/fresh: writable, [\d,]+ MiB free, 81 MiB needed$/)
+  assert.match(small['both'] ?? '', /^ok dead_letter: \S+: writable, [\d,]+ MiB free, 81 MiB needed$/)
+  assert.match(small['inside'] ?? '', /^failed spool: cannot use \S+: a part of its path is not a folder \(ENOTDIR\)/)
+  assert.match(small['missing'] ?? '', /^failed dead_letter: .*its folder does not exist \(ENOENT\); make the folder/)
+  // Each fits alone; other programs may write a quarter of the space meanwhile.
+  const share = Math.floor(free * 0.7)
+  const one = await probed({ one: screen({ spool: spool('s', share) }) })
+  assert.match(one['one'] ?? '', /^ok spool/)
+  const two = await probed({ one: screen({ spool: spool('s', share) }), two: screen({ spool: spool('s', share) }) })
+  for (const name of ['one', 'two'])
+    assert.match(
+      two[name] ?? '',
+      /^failed spool: \S+: expected [\d,]+ MiB free for the 2 folders on this file system .*, got [\d,]+ MiB; free some space, or lower spool\.max_size$/,
+    )
+  // Files that are there already need no room.
+  mkdirSync(folder.at('s/one'), { recursive: true })
+  truncateSync(openedNew(folder.at('s/one/00000001.seg')), share * (1 << 20))
+  const half = await probed({ one: screen({ spool: spool('s', share) }), two: screen({ spool: spool('s', share) }) })
+  assert.match(half['one'] ?? '', /^ok spool/)
+  assert.deepEqual(folder.names(), ['plain', 's'])
+})
+
+function openedNew(path: string): string {
+  writeFileSync(path, '')
+  return path
+}
 
 const source = (probe: string): string =>
   `export const ktrail = 1\nexport const createExporter = () => ({ type: 'x', encoding: 'json', start() { throw 1 }, send() {}, stop() {}, ${probe} })`

@@ -18,7 +18,7 @@ async function check(...args: string[]): Promise<{ code: number; out: string; er
   return { code, out, err }
 }
 
-test('check --probe: 0 if all sinks answer, 1 if one does not, 78 for a wrong config, without probes', async () => {
+test('check --probe: 0 if all sinks can be used, 1 if one cannot, 78 for a wrong config, without probes', async () => {
   using folder = new Folder()
   const file = folder.at('k.yaml')
   await using sink = await FakeSink.start()
@@ -32,9 +32,9 @@ test('check --probe: 0 if all sinks answer, 1 if one does not, 78 for a wrong co
   assert.equal(good.code, 0)
   assert.match(
     good.out,
-    /^ok       loki     http:\/\/127.*, plain\nok       archive  \/.*e\.jsonl: can be created, .* free\n$/,
+    /^ok       loki     http:\/\/127.*, plain; took a request without records\nok       archive  \/.*e\.jsonl: can be created, .* free\n$/,
   )
-  assert.equal(good.err, '2 sinks probed, none failed\n')
+  assert.equal(good.err, '2 exporters probed, none failed\n')
   // Other programs write meanwhile.
   const withoutFree = ({ out, ...rest }: typeof good): object => ({
     ...rest,
@@ -50,13 +50,17 @@ test('check --probe: 0 if all sinks answer, 1 if one does not, 78 for a wrong co
     bad.out,
     /^ok .*\nok .*\nfailed   lost     cannot write to .*no\\n\/such.*its folder does not exist.*\n$/,
   )
-  assert.equal(bad.err, '1 of 3 sinks cannot be used\n')
+  assert.equal(bad.err, '1 of 3 exporters cannot be used\n')
 
   written([folder.at('none')])
   const wrong = await check(file)
   assert.equal(wrong.code, 78)
   assert.match(wrong.out, /^.*k\.yaml:1:\d+: policies\[0\]: expected a policy file .*\n$/)
-  assert.equal(sink.requests.length, 0)
+  // Two probes before, and one with a failed folder; none with a wrong config.
+  assert.deepEqual(
+    sink.requests.map((request) => request.logs().records),
+    [[], [], []],
+  )
   assert.deepEqual(folder.names(), ['k.yaml'])
 })
 

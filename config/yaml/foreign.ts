@@ -20,7 +20,7 @@ const FOREIGN: readonly Foreign[] = [
   {
     pattern: /^- (?:rule|macro|list|required_engine_version|required_plugin_versions):/m,
     got: "rules in Falco's language",
-    next: 'write policies for the same calls (docs/how-to/policies.md)',
+    next: 'write policies for the same calls (docs/how-to/coming-from/falco.md)',
   },
   {
     pattern: /^(?:rules_files?|falco|falcoctl|webserver|stdout_output|file_output):/m,
@@ -33,7 +33,17 @@ const FOREIGN: readonly Foreign[] = [
       /^(?:(?:export|enable|disable|k8s|health-server|event-queue|rb|process-cache|cri|pprof|cluster)-[a-z0-9-]+|tracing-policy(?:-dir)?|bpf-(?:lib|dir)|server-address|metrics-server|metrics-label-filter|field-filters|redaction-filters|data-cache-size|gops-address|username-metadata|tetragon|tetragonOperator):/m,
     unless: /^exporters:/m,
     got: 'a config of Tetragon',
-    next: `${NEW_CONFIG} (docs/how-to/policies/tetragon.md has the keys)`,
+    next: 'convert it with ktrail migrate tetragon (docs/how-to/coming-from/tetragon.md)',
+  },
+  {
+    pattern: /^-(?:w \/|[aA] \w+,\w+ )/m,
+    got: 'rules of auditd',
+    next: 'convert them with ktrail migrate auditd (docs/how-to/coming-from/auditd.md)',
+  },
+  {
+    pattern: /^ *<(?:ossec_config|agent_config|syscheck)>/m,
+    got: 'a config of Wazuh',
+    next: 'write a policy with the same folders (docs/how-to/coming-from/auditd.md)',
   },
   {
     pattern: /^kind: *["']?\w*List\b/m,

@@ -43,7 +43,7 @@ export const initCommand: Command = async (given, { env, print, printError }) =>
     await print(text)
     return 0
   }
-  await write(output, text, force)
+  await writeNew(output, text, force)
   printError(`${output} is written; next, run ktrail check --probe ${output}, then sudo ktrail run --config ${output}`)
   return 0
 }
@@ -71,8 +71,8 @@ function wantedOf(given: Arguments): FirstConfig {
   }
 }
 
-/** A reader finds the old file or the whole new one. Rejects with an Error that has a code. */
-async function write(output: string, text: string, force: boolean): Promise<void> {
+/** Writes a file for its owner. A reader finds the old file or the whole new one. Rejects with an Error that has a code. */
+export async function writeNew(output: string, text: string, force: boolean): Promise<void> {
   const made = `${output}.${randomUUID()}.new`
   try {
     // The config may hold addresses with secrets.

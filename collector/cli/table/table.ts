@@ -12,6 +12,8 @@ const LOADED: Readonly<Record<string, () => Promise<Command>>> = {
   trace: async () => (await import('../trace/trace.ts')).traceCommand,
   check: async () => (await import('../check/check.ts')).checkCommand,
   init: async () => (await import('../init/init.ts')).initCommand,
+  'migrate tetragon': async () => (await import('../migrate/tetragon.ts')).tetragonCommand,
+  'migrate auditd': async () => (await import('../migrate/auditd.ts')).auditdCommand,
   'config print': async () => (await import('../config.ts')).configPrintCommand,
   status: async () => (await import('../status/status.ts')).statusCommand,
   top: async () => (await import('../top/top.ts')).topCommand,

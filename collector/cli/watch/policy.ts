@@ -148,7 +148,7 @@ function textWith(
 }
 
 /** The functions of which a kernel needs only the first that it has: those of these calls. */
-function oneOf(all: Readonly<Record<string, string>>, calls: ReadonlySet<string>): Record<string, string> {
+export function oneOf(all: Readonly<Record<string, string>>, calls: ReadonlySet<string>): Record<string, string> {
   const left = Object.entries(all).map(
     ([key, list]) => [key, list.split(', ').filter((call) => calls.has(call))] as const,
   )

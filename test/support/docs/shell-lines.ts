@@ -27,6 +27,8 @@ const SAMPLES: ReadonlyArray<readonly [RegExp, string]> = [
   [/\bEXPORTER\b/, 'archive'],
   [/\b(policy add|check) FILE…?/, '$1 sample.yaml'],
   [/\b(audit) FILE…?/, '$1 events.jsonl'],
+  [/\b(migrate tetragon) FILE…?/, '$1 tetragon.yaml'],
+  [/\b(migrate auditd) FILE…?/, '$1 audit.rules'],
   [/\bFILE\b/, 'ktrail.yaml'],
   [/\bPATH…/, '/etc/hosts'],
   [/\bCOMMAND\b/, 'check'],

@@ -47,6 +47,8 @@ function folderOf(page: string): string {
     ...numbers(i, phase),
   }))
   put('events.jsonl', records.map((record) => `${JSON.stringify(record)}\n`).join(''))
+  put('tetragon.yaml', 'export-filename: /var/log/tetragon.log\n')
+  put('audit.rules', '-w /etc/passwd -p wa -k identity\n')
   for (const name of ['ktrail', 'config']) symlinkSync(join(ROOT, name), join(folder, name))
   return folder
 }

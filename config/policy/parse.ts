@@ -28,7 +28,7 @@ export type PolicyResult =
   | { readonly policy: Policy; readonly warnings: readonly Problem[] }
   | { readonly problems: readonly Problem[] }
 
-const API_VERSION = 'cilium.io/v1alpha1'
+export const API_VERSION = 'cilium.io/v1alpha1'
 const MAX_NAME = 253
 /** Enough for every known policy (the largest has 40), and bounds the kernel resources of one file. */
 export const MAX_KPROBES = 1024

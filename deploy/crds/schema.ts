@@ -142,8 +142,10 @@ function mappingOf({ keys, properties = {}, ...others }: Part & Required<Pick<Pa
   }
 }
 
+export const NOT_SUPPORTED = "A key of Tetragon's that this version of ktrail does not support and refuses."
+
 function unsupported(key: string): Schema {
-  const description = "A key of Tetragon's that this version of ktrail does not support and refuses."
+  const description = NOT_SUPPORTED
   const type = Object.keys(UNSUPPORTED).find((name) => UNSUPPORTED[name]?.includes(key))
   return type === undefined
     ? { type: 'array', description, items: ANYTHING, maxItems: MAX_VALUES }

@@ -1,7 +1,9 @@
-/** `node deploy/crds/write-crds.ts` writes the custom resource definitions beside it anew. */
+/** `node deploy/crds/write-crds.ts` writes the custom resource definitions beside it, and config/policy-schema.json for editors; run `npm run format` after it. */
 import { writeFileSync } from 'node:fs'
 import { stringify } from 'yaml'
 import { OWN_API_VERSION } from '../../config/policy/selectors/identity.ts'
+import { API_VERSION } from '../../config/policy/parse.ts'
+import { editorSchema } from './editor-schema.ts'
 import { specOf } from './schema.ts'
 import type { Schema } from './schema.ts'
 
@@ -82,6 +84,46 @@ export function definitions(): ReadonlyArray<{ readonly file: string; readonly t
   })
 }
 
+const oneOf = (description: string, values: readonly string[]): object => ({ description, enum: values })
+const texts = (description: string): object => ({
+  type: 'object',
+  description,
+  additionalProperties: { type: 'string' },
+})
+
+/** JSON Schema (2020-12) of the policy files, for editors. */
+export function policySchema(): Schema {
+  return {
+    $schema: 'https://json-schema.org/draft/2020-12/schema',
+    type: 'object',
+    description: 'A policy of ktrail.',
+    required: ['apiVersion', 'kind', 'metadata', 'spec'],
+    additionalProperties: false,
+    properties: {
+      apiVersion: oneOf("Tetragon's language, or that with ktrail's additions.", [API_VERSION, OWN_API_VERSION]),
+      kind: oneOf(
+        'For all nodes, or for the pods of one namespace.',
+        KINDS.map(({ kind }) => kind),
+      ),
+      metadata: {
+        type: 'object',
+        description: 'Name of the policy.',
+        required: ['name'],
+        additionalProperties: false,
+        properties: {
+          name: { type: 'string', description: 'Name of the policy, in records and commands.' },
+          namespace: { type: 'string', description: 'Namespace of the pods, of a TracingPolicyNamespaced.' },
+          labels: texts('Labels.'),
+          annotations: texts('Annotations.'),
+        },
+      },
+      spec: editorSchema(specOf(true)),
+    },
+  }
+}
+
 if (import.meta.main) {
+  const schema = new URL('../../config/policy-schema.json', import.meta.url)
+  writeFileSync(schema, `${JSON.stringify(policySchema(), undefined, 2)}\n`)
   for (const { file, text } of definitions()) writeFileSync(new URL(file, import.meta.url), text)
 }

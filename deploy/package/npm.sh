@@ -19,7 +19,7 @@ log 'bundling the sources, and writing their types'
 node deploy/package/bundle.ts "$main/dist"
 node_modules/.bin/tsc -p deploy/package/tsconfig.json
 # Files that the agent reads at run time, beside the sources that read them.
-cp --parents package.json config/ktrail.yaml config/schema.json config/policies/{optional,library}/*.yaml "$main/dist"
+cp --parents package.json config/ktrail.yaml config/{,policy-}schema.json config/policies/{optional,library}/*.yaml "$main/dist"
 find collector -type f ! -name '*.ts' ! -name README.md -exec cp --parents {} "$main/dist" \;
 cp --parents ktrail LICENSE README.md CHANGELOG.md "$main"
 install -D -m 644 docs/reference/ktrail.1 "$main/man/ktrail.1"

@@ -1,5 +1,6 @@
 /** The text of a first config. */
 import { stringify } from 'yaml'
+import { ownFile } from '../../../config/base/own.ts'
 
 /** Values of a first config. Paths, except names of the library, are absolute, so that the config means the same wherever the agent is started. */
 export interface FirstConfig {
@@ -43,7 +44,8 @@ export function configText(wanted: FirstConfig, name: string): string {
     add('Kafka. The topic must exist.', 'bus', { type: 'kafka', brokers, topic }, KAFKA)
   }
   if (parts.length === 0) add('Lines for people, on standard output.', 'screen', { type: 'stdout', format: 'compact' })
-  return `# A config of ktrail, written by ktrail init.
+  return `# yaml-language-server: $schema=${ownFile('config/schema.json')}
+# A config of ktrail, written by ktrail init.
 #
 # Next:
 #   ktrail check ${name}

@@ -4,9 +4,11 @@
  * with that reason.
  */
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { test } from 'node:test'
-import { inspect } from 'node:util'
+import { inspect, promisify } from 'node:util'
 import { pino } from 'pino'
+import { parse } from 'yaml'
 import { createFanOut } from '../../exporters/start.ts'
 import { loadConfig } from '../../config/agent/load.ts'
 import { createJsonEncoder } from '../../exporters/encoding/json-line.ts'
@@ -29,10 +31,26 @@ import { gzip, zstd } from '../../native/index.ts'
 import { CHAIN, CONTEXT, exporterConfig } from '../support/exporter-config.ts'
 import { DEFAULT_RECORDS } from '../../config/agent/exporters/otlp-records.ts'
 import { LONG } from '../support/long.ts'
+import { PAGES, blocks, read } from '../unit/support/pages.ts'
 
 const found = await collectorProgram()
 const skip = 'missing' in found ? found.missing : false
 const program = 'program' in found ? found.program : ''
+
+interface CollectorConfig {
+  readonly receivers: object
+  readonly exporters: object
+  readonly processors?: object
+  readonly service: {
+    readonly pipelines: {
+      readonly logs: {
+        readonly receivers: readonly string[]
+        readonly exporters: readonly string[]
+        readonly processors?: readonly string[]
+      }
+    }
+  }
+}
 
 /** With KTRAIL_LONG=1 five times as many in batches that are five times as large: the same number of requests, refusals and kills. */
 const SCALE = LONG ? 5 : 1
@@ -180,6 +198,32 @@ test(
     await using lost = exporterTo(collector.url.replace('/logs', '/lgos'))
     await assert.rejects(lost.probe(new AbortController().signal), /answered 404: .*; check the endpoint$/)
     assert.equal(sink.requests.length, 0)
+  },
+)
+
+test(
+  'collector: configs of the pages pass its own validation, with debug in place of parts that this one lacks',
+  {
+    skip,
+  },
+  async (t) => {
+    const configs = PAGES.flatMap((page) => blocks(read(page), 'yaml collector').map((text) => ({ page, text })))
+    assert.ok(configs.length >= 4)
+    const validated = (config: object): Promise<unknown> =>
+      promisify(execFile)(program, ['validate', '--config', `yaml:${JSON.stringify(config)}`])
+    const lacks = new Set<string>()
+    for (const { page, text } of configs) {
+      const { receivers, exporters, processors = {}, service } = parse(text) as CollectorConfig
+      for (const name of [...Object.keys(exporters), ...Object.keys(processors)]) lacks.add(name)
+      const { logs } = service.pipelines
+      // Each name of the pipeline is a part of the config.
+      assert.deepEqual(logs.exporters, Object.keys(exporters), page)
+      assert.deepEqual(logs.processors ?? [], Object.keys(processors), page)
+      const pipelines = { logs: { receivers: logs.receivers, exporters: ['debug'] } }
+      await validated({ receivers, exporters: { debug: {} }, service: { ...service, pipelines } })
+    }
+    t.diagnostic(`not validated, because they are not in the collector of the tests: ${[...lacks].join(', ')}`)
+    await assert.rejects(validated({ receivers: { otlp: { protocol: {} } }, exporters: { debug: {} } }), /protocol/)
   },
 )
 

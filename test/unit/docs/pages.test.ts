@@ -47,7 +47,7 @@ describe('README and docs/', () => {
   })
 
   it('every block is of a kind that some test reads', () => {
-    const kinds = /^(?:sh\b.*|yaml(?: policy| drop-in| values)?|logql|js|ini|text|)$/
+    const kinds = /^(?:sh\b.*|yaml(?: policy| drop-in| values| collector)?|logql|js|ini|text|)$/
     for (const page of PAGES) {
       for (const [, kind = ''] of read(page).matchAll(/^```(.*)\n[^]*?^```$/gm)) assert.match(kind, kinds, page)
     }

@@ -5,7 +5,7 @@ import { oneLine } from '../../config/base/quoting.ts'
 import { UsageError } from './command.ts'
 import type { Command } from './command.ts'
 import { plural } from '../../config/base/counts.ts'
-import { timeText } from './format.ts'
+import { dataText, timeText } from './format.ts'
 
 /** Ranges printed of one run; the rest is counted. */
 const SHOWN = 20
@@ -38,9 +38,8 @@ export const auditCommand: Command = async (given, { env, nowMs, print, printErr
   }
   const streams = audit.report({ nowMs: nowMs(), partial: given.flag('partial') || sinceMs !== undefined })
   const whole = numbered > 0 && problems.length === 0 && streams.every((stream) => stream.whole && stream.consistent)
-  if (given.text('output') === 'json')
-    await print(`${JSON.stringify({ whole, numbered, plain, unreadable, problems, streams })}\n`)
-  else await print(streams.map(streamText).join(''))
+  const data = await dataText(given.text('output'), { whole, numbered, plain, unreadable, problems, streams })
+  await print(data ?? streams.map(streamText).join(''))
   for (const problem of problems) printError(`ktrail: ${problem}`)
   if (plain > 0) printError(`ktrail: ${plural(plain, 'record')} without numbers`)
   if (unreadable > 0) printError(`ktrail: ${plural(unreadable, 'line')} cannot be read`)

@@ -14,6 +14,13 @@ export function dataSize(bytes: number): string {
   return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${SIZES[unit]}`
 }
 
+/** A value as JSON or YAML; undefined for the formats for people. */
+export async function dataText(format: string | undefined, value: unknown): Promise<string | undefined> {
+  if (format === 'json') return `${JSON.stringify(value, undefined, 2)}\n`
+  // Most commands need no YAML.
+  return format === 'yaml' ? (await import('yaml')).stringify(value, { lineWidth: 0 }) : undefined
+}
+
 /** `2026-03-09T05:30:00Z`. */
 export function timeText(ms: number): string {
   return new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z')

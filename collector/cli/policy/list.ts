@@ -3,7 +3,7 @@ import { HookState, TracingPolicyMode, TracingPolicyState } from '../../proto/te
 import type { TracingPolicyActionCounters, TracingPolicyStatus } from '../../proto/tetragon/sensors_pb.js'
 import type { Command } from '../command.ts'
 import { counted } from '../../../config/base/counts.ts'
-import { shortened, table } from '../format.ts'
+import { dataSize, dataText, shortened, table } from '../format.ts'
 import type { Row } from '../format.ts'
 import { clientOf } from '../server.ts'
 import { listed } from './named.ts'
@@ -11,11 +11,16 @@ import { listed } from './named.ts'
 export const listCommand: Command = async (given, { print, printError }) => {
   using client = await clientOf(given)
   const policies = await listed(client, given)
-  if (given.text('output') === 'json') await print(`${JSON.stringify(policies.map(jsonOf), undefined, 2)}\n`)
+  const format = given.text('output')
+  const data = await dataText(format, policies.map(dataOf))
+  if (data !== undefined) await print(data)
   else if (policies.length === 0) printError('the agent has no policies: add one with ktrail policy add FILE')
-  else await print(table(['POLICY', 'STATE', 'MODE', 'HOOKS', 'HITS'], policies.map(rowOf), [4]))
+  else if (format === 'wide') await print(table([...HEAD, 'MEMORY', 'SOURCE'], policies.map(wideOf), [4, 5]))
+  else await print(table(HEAD, policies.map(rowOf), [4]))
   return 0
 }
+
+const HEAD = ['POLICY', 'STATE', 'MODE', 'HOOKS', 'HITS']
 
 const stateOf = ({ state }: TracingPolicyStatus): string =>
   (TracingPolicyState[state] ?? 'unknown').replace('TP_STATE_', '').toLowerCase()
@@ -24,26 +29,38 @@ const modeOf = ({ mode }: TracingPolicyStatus): string =>
 const hitsOf = ({ stats }: TracingPolicyStatus): bigint => stats?.actionCounters?.post ?? 0n
 
 function rowOf(policy: TracingPolicyStatus): Row {
-  const { name, namespace, domain, error, info, hookStatuses } = policy
+  return { cells: cellsOf(policy, 26, 24), notes: [`from ${policy.domain}`, ...notesOf(policy)] }
+}
+
+/** Whole names, and the source and the memory of the kernel as columns. */
+function wideOf(policy: TracingPolicyStatus): Row {
+  const { domain, kernelMemoryBytes } = policy
+  const cells = [...cellsOf(policy, Infinity, Infinity), dataSize(Number(kernelMemoryBytes)), domain]
+  return { cells, notes: notesOf(policy) }
+}
+
+function cellsOf(policy: TracingPolicyStatus, nameWidth: number, hooksWidth: number): string[] {
+  const { name, namespace } = policy
+  return [
+    shortened(namespace === '' ? name : `${namespace}/${name}`, nameWidth),
+    stateOf(policy),
+    modeOf(policy),
+    shortened(hooksText(policy), hooksWidth),
+    counted(Number(hitsOf(policy))),
+  ]
+}
+
+function notesOf(policy: TracingPolicyStatus): string[] {
+  const { error, info, hookStatuses } = policy
   const lacking = hookStatuses.filter(({ state }) => state === HookState.STATUS_CALL_NOT_FOUND)
-  return {
-    cells: [
-      shortened(namespace === '' ? name : `${namespace}/${name}`, 26),
-      stateOf(policy),
-      modeOf(policy),
-      hooksText(policy),
-      counted(Number(hitsOf(policy))),
-    ],
-    notes: [
-      `from ${domain}`,
-      ...doneText(policy),
-      ...(error === '' ? [] : [`error: ${error}`]),
-      ...(info === '' ? [] : [info]),
-      ...(lacking.length === 0
-        ? []
-        : [`this kernel lacks ${lacking.map(({ hookDescription }) => hookDescription).join(', ')}`]),
-    ],
-  }
+  return [
+    ...doneText(policy),
+    ...(error === '' ? [] : [`error: ${error}`]),
+    ...(info === '' ? [] : [info]),
+    ...(lacking.length === 0
+      ? []
+      : [`this kernel lacks ${lacking.map(({ hookDescription }) => hookDescription).join(', ')}`]),
+  ]
 }
 
 /** Actions on matched calls other than events, as `ktrail_hook_actions_total` names them; without zeros. */
@@ -78,10 +95,10 @@ function hooksText({ hookStatuses }: TracingPolicyStatus): string {
   const loaded = hookStatuses.filter(({ state }) => state === HookState.STATUS_LOADED)
   const ways = Map.groupBy(loaded, ({ section }) => section)
   if (ways.size === 0) return '0'
-  return shortened([...ways].map(([way, hooks]) => `${hooks.length} ${way}`).join('+'), 24)
+  return [...ways].map(([way, hooks]) => `${hooks.length} ${way}`).join('+')
 }
 
-export function jsonOf(policy: TracingPolicyStatus): object {
+export function dataOf(policy: TracingPolicyStatus): object {
   const { name, namespace, domain, error, info, stats, hookStatuses, kernelMemoryBytes } = policy
   return {
     name,

@@ -1,13 +1,13 @@
 import { configFile } from '../command.ts'
 import type { Command } from '../command.ts'
 import { counted, plural } from '../../../config/base/counts.ts'
-import { dataSize, shortened, table, timeText } from '../format.ts'
+import { dataSize, dataText, shortened, table, timeText } from '../format.ts'
 import type { Row } from '../format.ts'
 import { lookAt } from './look.ts'
 import type { Look } from './look.ts'
 import { pathsOrAll } from './paths.ts'
 
-/** Longer names are cut; the folder's line shows them. */
+/** Longer names are cut, except with -o wide; the folder's line shows them. */
 const NAME_WIDTH = 18
 
 /** `ktrail spool ls`. Fails with 1 when a spool cannot be looked at, not for damage. */
@@ -17,8 +17,18 @@ export const lsCommand: Command = async (given, terminal) => {
   const found = looks
     .filter((look) => typeof look !== 'string')
     .filter(({ place, events, damage }) => place.kind !== 'orphan' || events > 0 || damage.length > 0)
-  if (given.text('output') === 'json') await terminal.print(`${JSON.stringify(found.map(jsonOf), undefined, 2)}\n`)
-  else if (found.length > 0) await terminal.print(table(HEAD, found.map(rowOf), [1, 2, 3]))
+  const format = given.text('output')
+  const data = await dataText(format, found.map(dataOf))
+  const width = format === 'wide' ? Infinity : NAME_WIDTH
+  if (data !== undefined) await terminal.print(data)
+  else if (found.length > 0)
+    await terminal.print(
+      table(
+        HEAD,
+        found.map((look) => rowOf(look, width)),
+        [1, 2, 3],
+      ),
+    )
   else if (looks.length === 0) terminal.printError(`no exporter of ${configFile(given)} has a spool`)
   const problems = looks.filter((look) => typeof look === 'string')
   for (const problem of problems) terminal.printError(`ktrail: ${problem}`)
@@ -27,7 +37,7 @@ export const lsCommand: Command = async (given, terminal) => {
 
 const HEAD = ['SPOOL', 'EVENTS', 'SIZE', 'FILES', 'OLDEST FILE', 'USED BY']
 
-function rowOf({ place, listing, events, usedBy, damage }: Look): Row {
+function rowOf({ place, listing, events, usedBy, damage }: Look, nameWidth: number): Row {
   const { segments, settled, durable, end, quarantined } = listing
   const oldest = segments[0]
   const notes = [place.dir]
@@ -37,7 +47,7 @@ function rowOf({ place, listing, events, usedBy, damage }: Look): Row {
   notes.push(...damage.map((text) => `damage: ${text}`))
   return {
     cells: [
-      shortened(place.name, NAME_WIDTH),
+      shortened(place.name, nameWidth),
       counted(events),
       dataSize(listing.bytes),
       counted(segments.length),
@@ -53,7 +63,7 @@ function safe(durable: number, usedBy: number | undefined): string {
   return usedBy === undefined ? `, synced to disk up to ${counted(durable)}` : ''
 }
 
-function jsonOf({ place, listing, events, usedBy, damage }: Look): object {
+function dataOf({ place, listing, events, usedBy, damage }: Look): object {
   const { segments, bytes, settled, durable, end, quarantined } = listing
   const oldest = segments[0]
   return {

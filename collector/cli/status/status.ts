@@ -1,6 +1,7 @@
 /** `ktrail status`. */
 import { setTimeout } from 'node:timers/promises'
 import type { Command } from '../command.ts'
+import { dataText } from '../format.ts'
 import { awaitStatus, pageSourceOf } from './page.ts'
 import { eventLines, exporterTable, headLines, policyTable } from './screen.ts'
 
@@ -11,15 +12,18 @@ const BETWEEN_MS = 1_050
 export const statusCommand: Command = async (given, terminal) => {
   const source = await pageSourceOf(given, terminal)
   const first = await awaitStatus(source, terminal)
-  if (given.text('output') === 'json') {
-    await terminal.print(first.text)
+  const format = given.text('output')
+  const data = format === 'json' ? first.text : await dataText(format, JSON.parse(first.text))
+  if (data !== undefined) {
+    await terminal.print(data)
     return first.page.ready ? 0 : 1
   }
   await setTimeout(BETWEEN_MS)
   const { page } = await awaitStatus(source, terminal)
   const { page: before } = first
-  const parts = [headLines(page), eventLines(page, before), exporterTable(page, before)]
-  if (page.policies.length > 0) parts.push(policyTable(page, before))
+  const width = format === 'wide' ? Infinity : undefined
+  const parts = [headLines(page), eventLines(page, before), exporterTable(page, before, width)]
+  if (page.policies.length > 0) parts.push(policyTable(page, before, Infinity, width))
   await terminal.print(`${parts.map((lines) => lines.join('\n')).join('\n\n')}\n`)
   return page.ready ? 0 : 1
 }

@@ -190,7 +190,7 @@ test('audit: a source without numbers, or an unreadable one, fails with the next
 
 for (const [args, want] of [
   [[], /^audit requires at least one FILE/],
-  [['-o', 'yaml', 'f'], /^-o: expected text or json, got "yaml"$/],
+  [['-o', 'table', 'f'], /^-o: expected text, json or yaml, got "table"$/],
   [['--since', 'yesterday', 'f'], /^--since: expected a time/],
 ] as const) {
   test(`audit: refused as wrong usage: ${args.join(' ')}`, async () => {

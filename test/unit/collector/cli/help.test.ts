@@ -46,6 +46,22 @@ describe('help', () => {
     })
   }
 
+  it('-o has one list of formats for each kind of output', () => {
+    const lists = new Map<string, string[]>()
+    for (const { command, spec } of SPECS) {
+      const choices = isGroup(spec) ? undefined : spec.options?.['output']?.choices?.join(' ')
+      if (choices !== undefined) lists.set(choices, [...(lists.get(choices) ?? []), command])
+    }
+    assert.deepEqual(Object.fromEntries(lists), {
+      'text wide json yaml': ['status', 'policy list', 'spool ls'],
+      'text json yaml': ['audit'],
+      'text json github': ['check'],
+      'list tree json': ['trace'],
+      'json compact': ['watch', 'events'],
+      json: ['spool replay'],
+    })
+  })
+
   it('lists every command in its group', async () => {
     for (const command of COMMANDS.slice(1)) {
       const above = command.split(' ').slice(0, -1).join(' ')
@@ -133,7 +149,7 @@ const WRONG: ReadonlyArray<readonly [line: string, message: RegExp, see: string]
   ['run --config --verbose', /^--config: expected a value after it$/, 'ktrail run --help'],
   ['run --verbose', /^no such option: --verbose; expected --config$/, 'ktrail run --help'],
   ['spool ls -x', /^no such option: -x; expected --config, --output$/, 'ktrail spool ls --help'],
-  ['audit -o yaml x', /^-o: expected text or json, got "yaml"$/, 'ktrail audit --help'],
+  ['audit -o table x', /^-o: expected text, json or yaml, got "table"$/, 'ktrail audit --help'],
   ['completion csh', /^completion: expected one of bash, zsh, fish, got "csh"$/, 'ktrail completion --help'],
   ['version junk', /^version takes no arguments, got "junk"$/, 'ktrail version --help'],
   ['--version --foo', /^no such option: --foo; it takes no options$/, 'ktrail version --help'],

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { chmodSync, mkdirSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { parse } from 'yaml'
 import { encodeHeader, segmentName } from '../../../../exporters/buffer/disk/format/format.ts'
 import { asNobody } from '../../../support/other-user.ts'
 import { Host } from './support/spools.ts'
@@ -49,6 +50,14 @@ test('spool ls: -o json prints the same for programs', async () => {
       damage: [],
     },
   ])
+  assert.deepEqual(parse((await host.run('ls -o yaml')).stdout), JSON.parse(stdout))
+})
+
+test('spool ls: -o wide cuts no name', async () => {
+  const name = 'a-spool-with-a-long-name'
+  using host = new Host(`  ${name}: { type: stdout, spool: { dir: F/spool } }`)
+  assert.match((await host.run('ls')).stdout, /^a-spool-with-a-lo… /m)
+  assert.match((await host.run('ls -o wide')).stdout, new RegExp(`^${name} `, 'm'))
 })
 
 test('spool ls: works while another process uses the spool, and names that process', async () => {

@@ -8,7 +8,7 @@ import { Host } from './support/spools.ts'
 for (const [line, want] of [
   ['lss', /^no such command: "spool lss" \(did you mean "ls"\?\)$/],
   ['constructor', /^no such command: "spool constructor"/],
-  ['ls -o yaml', /^-o: expected table or json, got "yaml"$/],
+  ['ls -o table', /^-o: expected text, wide, json or yaml, got "table"$/],
   ['ls --all', /^no such option: --all; expected --config, --output$/],
   ['ls bsu', /^no exporter "bsu" in .*c\.yaml \(did you mean "bus"\?\); a folder needs a slash, such as \.\/bsu$/],
   ['ls constructor', /^no exporter "constructor" in /],

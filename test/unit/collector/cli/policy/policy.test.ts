@@ -37,6 +37,21 @@ secret  partially_enabled  monitor  1 fexit     7
 `,
   )
 
+  assert.equal(
+    (await policy(rig, 'list', '-o', 'wide')).stdout,
+    `POLICY  STATE              MODE     HOOKS    HITS   MEMORY  SOURCE
+secret  partially_enabled  monitor  1 fexit     7  8.0 KiB  grpc
+  this kernel lacks g
+`,
+  )
+  const inJson = JSON.parse((await policy(rig, 'list', '-o', 'json')).stdout)
+  assert.deepEqual(parse((await policy(rig, 'list', '-o', 'yaml')).stdout), inJson)
+  const long = `long-${'x'.repeat(40)}`
+  await policy(rig, 'add', written(rig, 'long.yaml', yaml(long)))
+  assert.doesNotMatch((await policy(rig, 'list')).stdout, new RegExp(long))
+  assert.match((await policy(rig, 'list', '-o', 'wide')).stdout, new RegExp(`^${long} `, 'm'))
+  await policy(rig, 'delete', long)
+
   assert.equal((await policy(rig, 'disable', 'secret')).stderr, 'policy secret disabled\n')
   const [listed] = JSON.parse((await policy(rig, 'list', '-o', 'json')).stdout) as Array<Record<string, unknown>>
   assert.deepEqual(

@@ -53,6 +53,8 @@ POLICY  STATE    HOOKS  RATE  HITS
 files   enabled      0   0/s     0
 `,
   )
+  const wide = await typed(['status', '-o', 'wide', '--http', hostOf(agent.url)])
+  assert.deepEqual([wide.code, wide.stdout.split('\n').length], [0, stdout.split('\n').length])
   agent.ready = false
   const not = await typed(['status', '--http', hostOf(agent.url)])
   assert.equal(not.code, 1)

@@ -21,6 +21,10 @@ const TIMEOUT_MS = 5000
 export async function checkProbe(args: Arguments, terminal: Terminal): Promise<number> {
   const [file = configFile(args), extra] = args.positionals
   if (extra !== undefined) throw new UsageError(`check --probe takes one config, also got "${extra}"`)
+  return probeConfig(file, terminal)
+}
+
+export async function probeConfig(file: string, terminal: Terminal): Promise<number> {
   const checked = await checkFile(file, terminal.env)
   await terminal.print(linesOf(checked))
   if (checked.problems.length > 0) return EXIT_CONFIG

@@ -18,7 +18,8 @@ const POLICIES = `${LIBRARY}default`
 const ANSWERS = ['file', 'otlp', 'loki', 'kafka', 'topic', 'policies'] as const
 
 /** `ktrail init`: writes a first config, from options or from answers on a terminal. */
-export const initCommand: Command = async (given, { env, print, printError }) => {
+export const initCommand: Command = async (given, terminal) => {
+  const { env, print, printError } = terminal
   const output = given.text('output') ?? 'ktrail.yaml'
   const force = given.flag('force')
   if (output !== '-' && !force && (await isThere(output))) throw existing(output)
@@ -27,7 +28,8 @@ export const initCommand: Command = async (given, { env, print, printError }) =>
     const { problems } = await checkConfigText(configText(wanted, name), name, env)
     return linesOf({ problems, warnings: [], notes: [] })
   }
-  const wanted = hasAnswers(given) ? wantedOf(given) : await asked(problemsOf)
+  const isAsked = !hasAnswers(given)
+  const wanted = isAsked ? await asked(problemsOf) : wantedOf(given)
   if (wanted === undefined) {
     printError('ktrail: the input ended; no config was written')
     return 1
@@ -44,7 +46,16 @@ export const initCommand: Command = async (given, { env, print, printError }) =>
     return 0
   }
   await writeNew(output, text, force)
-  printError(`${output} is written; next, run ktrail check --probe ${output}, then sudo ktrail run --config ${output}`)
+  const next = `sudo ktrail run --config ${output}`
+  if (!isAsked) {
+    printError(`${output} is written; next, run ktrail check --probe ${output}, then ${next}`)
+    return 0
+  }
+  // Scripts may write a config before its sinks exist.
+  printError(`${output} is written; its sinks:`)
+  const { probeConfig } = await import('../check/probe.ts')
+  const code = await probeConfig(output, terminal)
+  printError(`next, run ${code === 0 ? next : `ktrail check --probe ${output} until all are ok, then ${next}`}`)
   return 0
 }
 

@@ -1,18 +1,59 @@
-/** Asks the user on a terminal for the values of options of `ktrail init`. Questions go to standard error. */
+/** Asks the user on a terminal for the values of a first config. Questions go to standard error. */
 import { createInterface } from 'node:readline/promises'
 import { resolve } from 'node:path'
 import { inLibrary } from '../../../config/base/paths.ts'
 import { oneLine } from '../../../config/base/quoting.ts'
-import { DEFAULT_TOPIC } from './text.ts'
+import { DEFAULT_TOPIC, PASSWORD } from './text.ts'
 import type { FirstConfig } from './text.ts'
 
-/** Each question, with the answer to an empty line; '' leaves the sink out. */
-const SINKS = [
-  ['file', 'File for events', '/var/log/ktrail/events.jsonl'],
-  ['loki', 'URL of Grafana Loki, such as http://loki:3100', ''],
-  ['otlp', 'URL of an OTLP sink, such as http://collector:4318', ''],
-  ['kafka', 'Kafka brokers, such as kafka-1:9092,kafka-2:9092', ''],
-] as const
+interface Question {
+  readonly key: keyof FirstConfig
+  readonly text: string
+  /** The answer to an empty line; absent: none. */
+  readonly standard?: string
+  readonly isPath?: boolean
+  /** Whether earlier answers lead to the question; absent: always. */
+  readonly if?: (wanted: FirstConfig) => boolean
+}
+
+const isTls = (url: string | undefined): boolean => url?.startsWith('https:') === true
+const HEADER = 'File with the Authorization header'
+const AUTHORITY = 'File with the authority of its certificate'
+
+const QUESTIONS: readonly Question[] = [
+  { key: 'policies', text: 'Policies (library:BUNDLE, file or folder)', isPath: true },
+  { key: 'file', text: 'File for events', standard: '/var/log/ktrail/events.jsonl', isPath: true },
+  { key: 'loki', text: 'URL of Grafana Loki, such as http://loki:3100' },
+  { key: 'lokiTenant', text: '  Tenant', if: ({ loki }) => loki !== undefined },
+  { key: 'lokiHeader', text: `  ${HEADER}`, isPath: true, if: ({ loki }) => loki !== undefined },
+  { key: 'lokiAuthority', text: `  ${AUTHORITY}`, isPath: true, if: ({ loki }) => isTls(loki) },
+  { key: 'otlp', text: 'URL of an OTLP sink, such as http://collector:4318' },
+  { key: 'otlpHeader', text: `  ${HEADER}`, isPath: true, if: ({ otlp }) => otlp !== undefined },
+  { key: 'otlpAuthority', text: `  ${AUTHORITY}`, isPath: true, if: ({ otlp }) => isTls(otlp) },
+  { key: 'kafka', text: 'Kafka brokers, such as kafka-1:9092,kafka-2:9092' },
+  { key: 'topic', text: '  Topic', standard: DEFAULT_TOPIC, if: ({ kafka }) => kafka !== undefined },
+  {
+    key: 'kafkaAuthority',
+    text: '  File with the authority of the certificates, for TLS',
+    isPath: true,
+    if: ({ kafka }) => kafka !== undefined,
+  },
+  { key: 'kafkaUser', text: '  User (SCRAM-SHA-512)', if: ({ kafka }) => kafka !== undefined },
+  {
+    key: 'kafkaPassword',
+    text: '  File with the password',
+    standard: PASSWORD,
+    isPath: true,
+    if: ({ kafkaUser }) => kafkaUser !== undefined,
+  },
+  {
+    key: 'spool',
+    text: 'Folder that keeps events while a sink is away',
+    standard: '/var/lib/ktrail/spool',
+    isPath: true,
+    if: ({ loki, otlp, kafka }) => [loki, otlp, kafka].some((sink) => sink !== undefined),
+  },
+]
 
 /**
  * `bundles`: those of the library, to offer. `problemsOf` checks the answers so far; a question whose answer adds a problem is repeated. Resolves
@@ -27,38 +68,22 @@ export async function askFor(
   const ended = new Promise<undefined>((done) => terminal.once('close', () => done(undefined)))
   let wanted: FirstConfig = { policies }
   try {
-    const put = async (
-      question: string,
-      standard: string,
-      change: (answer: string | undefined) => Partial<FirstConfig>,
-      isPath = false,
-    ): Promise<boolean> => {
-      for (;;) {
-        const asked = terminal.question(`${question} [${standard === '' ? '- for none' : `${standard}, - for none`}]: `)
+    process.stderr.write(`Bundles of ready-made policies: ${bundles.join(', ')}\n`)
+    for (const question of QUESTIONS) {
+      if (question.if?.(wanted) === false) continue
+      const { key, text, isPath = false, standard = key === 'policies' ? policies : '' } = question
+      for (let problems = ' '; problems !== '';) {
+        const asked = terminal.question(`${text} [${standard === '' ? '' : `${standard}, `}- for none]: `)
         const given = await Promise.race([asked.catch(() => undefined), ended])
-        if (given === undefined) return false
+        if (given === undefined) return undefined
         const typed = given.trim() === '' ? standard : given.trim()
         const answer = typed === '' || typed === '-' ? undefined : typed
-        const next = { ...wanted, ...change(answer) }
-        const problems =
-          isPath && answer !== undefined && !looksLikePath(answer) ? noPath(answer) : await problemsOf(next)
-        if (problems === '') {
-          wanted = next
-          return true
-        }
-        process.stderr.write(`${problems.trimEnd().split('\n').map(oneLine).join('\n')}\n`)
+        const next = { ...wanted, [key]: key === 'policies' ? policiesOf(answer) : isPath ? pathOf(answer) : answer }
+        problems = isPath && answer !== undefined && !looksLikePath(answer) ? noPath(answer) : await problemsOf(next)
+        if (problems === '') wanted = next
+        else process.stderr.write(`${problems.trimEnd().split('\n').map(oneLine).join('\n')}\n`)
       }
     }
-    process.stderr.write(`Bundles of ready-made policies: ${bundles.join(', ')}\n`)
-    const first = 'Policies (library:BUNDLE, file or folder)'
-    if (!(await put(first, policies, (answer) => ({ policies: policiesOf(answer) }), true))) return undefined
-    for (const [key, question, standard] of SINKS) {
-      const change = (answer: string | undefined): Partial<FirstConfig> => ({
-        [key]: key === 'file' ? pathOf(answer) : answer,
-      })
-      if (!(await put(question, standard, change, key === 'file'))) return undefined
-    }
-    if (wanted.kafka !== undefined && !(await put('Topic', DEFAULT_TOPIC, (topic) => ({ topic })))) return undefined
     return wanted
   } finally {
     terminal.close()

@@ -135,13 +135,21 @@ test('init: asks on a terminal, and again after a wrong answer', { skip: without
       'library:pic',
       'library:pci',
       'y',
-      'http://l:3100',
-      '/e.jsonl',
-      'http://l:3100',
+      'http://127.0.0.1:9',
+      folder.at('e.jsonl'),
+      'http://127.0.0.1:9',
+      'team-a',
+      'hush',
+      folder.at('token'),
       '-',
       'k',
-      'k:9092',
+      '127.0.0.1:9',
       '',
+      folder.at('ca.pem'),
+      'ktrail',
+      '-',
+      '/p',
+      folder.at('spool'),
     ],
     '--output',
     file,
@@ -149,23 +157,61 @@ test('init: asks on a terminal, and again after a wrong answer', { skip: without
   assert.match(shown, /^Bundles of ready-made policies: .*default, .*pci/m)
   assert.match(shown, /policies\[0\]: expected a policy file/)
   assert.match(shown, /policies\[0\]: the library has no policy or bundle "pic"/)
-  for (const answer of ['yes', 'y', 'http://l:3100'])
+  for (const answer of ['yes', 'y', 'http://127.0.0.1:9', 'hush'])
     assert.ok(
       shown.includes(`expected a path such as /var/log/ktrail/events.jsonl, or - for none, got "${answer}"`),
       answer,
     )
   assert.match(shown, /brokers\[0\]: expected host:port/)
-  assert.match(shown, /is written; next, run [^]* 0\n$/)
+  assert.match(shown, /exporters\.bus\.sasl: expected either password or password_file/)
+  // It ends with the probe; there are no sinks, and no file with a token.
+  assert.match(shown, /k\.yaml is written; its sinks:/)
+  assert.match(shown, /cannot read "\S+\/token": no such file/)
+  assert.match(shown, /next, run ktrail check --probe \S+k\.yaml until all are ok, then sudo ktrail run [^]* 0\n$/)
   const { policies, exporters } = configIn(readFileSync(file, 'utf8'))
   assert.deepEqual(policies, ['library:pci'])
+  const spool = { dir: folder.at('spool') }
   assert.partialDeepStrictEqual(exporters, {
-    archive: { path: '/e.jsonl' },
-    loki: { endpoint: 'http://l:3100/otlp' },
-    bus: { brokers: ['k:9092'], topic: 'ktrail.events' },
+    archive: { path: folder.at('e.jsonl') },
+    loki: {
+      endpoint: 'http://127.0.0.1:9/otlp',
+      tenant: 'team-a',
+      header_files: { authorization: folder.at('token') },
+      spool,
+    },
+    bus: {
+      brokers: ['127.0.0.1:9'],
+      topic: 'ktrail.events',
+      tls: { ca_file: folder.at('ca.pem') },
+      sasl: { mechanism: 'scram-sha-512', username: 'ktrail', password_file: '/p' },
+      spool,
+    },
   })
   assert.match(typed(['', 'EOF'], '--output', folder.at('other.yaml')), /the input ended; no config was written\s+1\n$/)
   assert.deepEqual(folder.names(), ['k.yaml'])
 })
+
+test(
+  'init: an address with https leads to its authority; the probe of a good config names the next step',
+  {
+    skip: withoutPython,
+  },
+  () => {
+    using folder = new Folder()
+    const file = folder.at('k.yaml')
+    const answers = ['-', folder.at('e.jsonl'), '-', '-', '-']
+    const shown = typed(answers, '--output', file)
+    assert.match(
+      shown,
+      /\nok +archive +\S+e\.jsonl: can be created, [^]*next, run sudo ktrail run --config \S+k\.yaml\s+0\n$/,
+    )
+    assert.doesNotMatch(shown, /Tenant|authority|Authorization|keeps events/)
+    const secure = ['-', '-', '-', 'https://localhost:9', '-', '/ca.pem', '-', '-']
+    typed(secure, '--output', folder.at('tls.yaml'))
+    const { collector } = configIn(readFileSync(folder.at('tls.yaml'), 'utf8')).exporters
+    assert.partialDeepStrictEqual(collector, { endpoint: 'https://localhost:9', tls: { ca_file: '/ca.pem' } })
+  },
+)
 
 test('init: - means none, for policies, too', { skip: withoutPython }, async () => {
   using folder = new Folder()

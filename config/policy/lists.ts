@@ -138,7 +138,7 @@ function withAbi(text: string, place: Place): string | undefined {
 export function checkCall(call: string, syscall: boolean | undefined, place: Place): void {
   if (!/^[A-Za-z_][A-Za-z0-9_.]*$/.test(call) || call.length > MAX_SYMBOL_BYTES) {
     // A dot is legal: compilers name clones foo.isra.0 and foo.constprop.0.
-    const hint = didYouMean(call, /[A-Za-z_][\w.]*/.exec(call) ?? [])
+    const hint = call.includes(',') ? '; write a hook for each' : didYouMean(call, /[A-Za-z_][\w.]*/.exec(call) ?? [])
     place.refuse(`expected the name of a kernel function, got ${show(call)}${hint}`)
     return
   }

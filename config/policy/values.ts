@@ -169,7 +169,11 @@ export function warnOfText(place: Place, operator: Operator, filter: 'text' | 'p
     place.warn(`* is not a wildcard in ${show(text)}; ${use}`)
   } else if (filter === 'path' && !/Postfix$|^SubString/.test(operator) && /^(?!\/|\w+:)./.test(text)) {
     // `pipe:[7]` and `socket:[7]` are the paths of files without a name.
-    const hint = text.startsWith('~') ? 'write the path of the home folder' : `did you mean ${show(`/${text}`)}?`
-    place.warn(`no path begins with ${show(text)}, because all paths begin with "/"; ${hint}`)
+    const named = show(`/${text}`)
+    const hint = text.includes('/')
+      ? `did you mean ${named}?`
+      : `write the whole path, or operator ${not}Postfix with ${named}`
+    const next = text.startsWith('~') ? 'write the path of the home folder' : hint
+    place.warn(`no path begins with ${show(text)}, because all paths begin with "/"; ${next}`)
   }
 }

@@ -80,7 +80,7 @@ export function booleanHint(text: string): string {
 export function listHint(text: string, quoted = false): string {
   if (text === '') return ''
   if (text.includes(' - ')) return '; begin a list on its own line, each item with "- "'
-  if (text.startsWith('-') && !quoted) return '; write a space after the dash'
+  if (/^-[^-]/.test(text) && !quoted) return '; write a space after the dash'
   const items = text.split(/\s*,\s*/).map((item) => (quoted ? JSON.stringify(item) : item))
   const list = items.join(', ')
   return list.length > 60 || oneLine(list) !== list

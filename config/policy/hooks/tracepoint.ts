@@ -69,5 +69,7 @@ function readName(fields: Fields, key: string, example: string): string | undefi
   const name = place && asText(place)
   if (place === undefined || name === undefined) return undefined
   if (/^\w[\w-]*$/.test(name) && name.length <= MAX_NAME) return name
-  return place.refuse(`expected a name such as ${example}, got ${show(name)}`)
+  const [, subsystem, event] = /^(\w+)[/:](\w+)$/.exec(name) ?? []
+  const hint = event === undefined ? '' : `; write subsystem: ${subsystem} and event: ${event}`
+  return place.refuse(`expected a name such as ${example}, got ${show(name)}${hint}`)
 }

@@ -32,7 +32,7 @@ function readPrograms(selector: Fields, key: string, of: ProgramFilter['class'])
   return selector.list(key, 1).flatMap((place) => {
     const fields = Fields.of(place, KEYS.binaries)
     if (fields === undefined) return []
-    const operator = readName(fields, 'operator', PROGRAM)
+    const operator = readName(fields, 'operator', PROGRAM, false, 'membership')
     const places = readValues(fields, 'a list of paths, such as ["/usr/bin/cat"]')
     const descendants = fields.flag('followChildren', false)
     if (operator === undefined) return []
@@ -48,7 +48,7 @@ function readPrograms(selector: Fields, key: string, of: ProgramFilter['class'])
 function readPids(place: Place): PidFilter | undefined {
   const fields = Fields.of(place, KEYS.pids)
   if (fields === undefined) return undefined
-  const operator = readName(fields, 'operator', MEMBERSHIP)
+  const operator = readName(fields, 'operator', MEMBERSHIP, false, 'membership')
   const values = readValues(fields, 'a list of numbers, such as [1]')
     .map((value) => asInteger(value, 0, MAX_PID))
     .filter((value) => value !== undefined)

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { ktrail } from '../../../collector/cli/ktrail.ts'
 
-const TABLES = ['configs', 'policies', 'foreign'] as const
+const TABLES = ['configs', 'policies', 'foreign', 'habits'] as const
 const FIXTURES = join(import.meta.dirname, '../../fixtures/wrong')
 const HOOK = 'apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata: {name: p}\nspec:\n  kprobes:'
 
@@ -69,4 +69,21 @@ it('there are at least 150 wrong files, of different names', () => {
   const names = TABLES.flatMap((table) => rowsOf(table).map(({ name }) => `${table}: ${name}`))
   assert.ok(names.length >= 150, String(names.length))
   assert.equal(new Set(names).size, names.length)
+})
+
+it('a hundred habits of other programs have a next step of their own', () => {
+  const rows = rowsOf('habits')
+  for (const origin of ['Tetragon', 'Falco', 'Vector', 'Collector']) {
+    const count = rows.filter(({ name }) => name.startsWith(`${origin}: `)).length
+    assert.ok(count >= 20, `${origin}: ${count}`)
+  }
+  assert.ok(rows.length >= 100, String(rows.length))
+  for (const { name, want } of rows) {
+    for (const line of want) {
+      assert.match(line, /^\d+:\d+: (?:warning: )?\S/, name)
+      // A list of keys alone is no step.
+      assert.doesNotMatch(line, /unknown key .*; expected one of/, name)
+      assert.match(line, /expected|did you mean|; \S|is not supported|is ignored/, name)
+    }
+  }
 })

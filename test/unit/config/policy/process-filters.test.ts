@@ -69,7 +69,7 @@ const BAD: ReadonlyArray<readonly [selector: string, ...messages: string[]]> = [
   ],
   [
     'matchBinaries: [{operator: Equal, values: [/a]}]',
-    `${S}.matchBinaries[0].operator: expected one of In, NotIn, Prefix, NotPrefix, Postfix, NotPostfix, got "Equal"`,
+    `${S}.matchBinaries[0].operator: expected one of In, NotIn, Prefix, NotPrefix, Postfix, NotPostfix, got "Equal" (did you mean "In"?)`,
   ],
   [
     'matchBinaries: [{operator: In, values: []}]',

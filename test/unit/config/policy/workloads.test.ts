@@ -100,11 +100,7 @@ const BAD: ReadonlyArray<readonly [spec: string, selectors: string, message: Reg
     /^spec.hostSelector: a namespaced policy applies only to pods, never to host processes; remove it$/,
     NAMESPACED,
   ],
-  [
-    'podSelector: {app: web}',
-    '',
-    /^spec.podSelector: unknown key "app"; expected one of matchLabels, matchExpressions$/,
-  ],
+  ['podSelector: {app: web}', '', /^spec.podSelector: unknown key "app"; write it below matchLabels$/],
   ['podSelector: web', '', /^spec.podSelector: expected a mapping with matchLabels, matchExpressions, got "web"$/],
   [
     'podSelector: {matchLabels: {app: 1}}',

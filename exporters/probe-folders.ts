@@ -51,9 +51,8 @@ function placesOf(exporter: string, { spool, dead_letter: letters }: EffectiveEx
   const places: Place[] = []
   if (spool !== undefined) {
     const folder = spoolFolder(exporter, spool)
-    const check = async (): Promise<void> => {
-      await access(`${await thereOf(folder)}/`, constants.R_OK | constants.W_OK | constants.X_OK)
-    }
+    const rights = constants.R_OK | constants.W_OK | constants.X_OK
+    const check = (): Promise<void> => answered(folder, async () => access(`${await thereOf(folder)}/`, rights))
     places.push({ exporter, key: 'spool', folder, stem: '', maxBytes: spool.max_size, minFree: spool.min_free, check })
   }
   if (letters !== undefined) {

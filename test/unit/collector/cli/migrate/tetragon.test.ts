@@ -1,6 +1,6 @@
 /** `ktrail migrate tetragon`: the config of Tetragon's settings, which ktrail's own parser reads, and the settings that it names. */
 import assert from 'node:assert/strict'
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { loadConfig } from '../../../../../config/agent/load.ts'
 import { Folder } from '../../../exporters/support/folder.ts'
@@ -201,6 +201,26 @@ data:
     },
     exporters: { archive: { type: 'file', path: '/var/run/cilium/tetragon/tetragon.log' } },
   })
+})
+
+test('migrate tetragon: folders of drop-in files, the last one wins', async () => {
+  using folder = new Folder()
+  for (const [name, settings] of Object.entries({
+    a: { 'export-filename': '/a.log\n', 'enable-process-cred': 'true' },
+    b: { 'export-filename': '/b.log', 'tracing-policy-dir': '/p' },
+  })) {
+    mkdirSync(folder.at(name))
+    for (const [flag, value] of Object.entries(settings)) writeFileSync(folder.at(`${name}/${flag}`), value)
+  }
+  const { code, stdout } = await typed(['migrate', 'tetragon', folder.at('a'), folder.at('b')])
+  const loaded = loadConfig(stdout, 'ktrail.yaml', {})
+  assert.deepEqual(
+    [code, 'written' in loaded && loaded.written],
+    [0, { enable_process_cred: true, policies: ['/p'], exporters: { archive: { type: 'file', path: '/b.log' } } }],
+  )
+  mkdirSync(folder.at('b/inner'))
+  const refused = await typed(['migrate', 'tetragon', folder.at('b')])
+  assert.deepEqual([refused.code, refused.stdout.startsWith(folder.at('b/inner'))], [78, true])
 })
 
 test('migrate tetragon: no YAML, no mapping, no file', async () => {

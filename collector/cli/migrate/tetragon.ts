@@ -4,6 +4,7 @@ import { loadConfig } from '../../../config/agent/load.ts'
 import { EXIT_CONFIG } from '../../../config/yaml/errors.ts'
 import { Problems } from '../../../config/yaml/problems.ts'
 import { parseYaml } from '../../../config/yaml/yaml.ts'
+import { ownFile } from '../../../config/base/own.ts'
 import { oneLine } from '../../../config/base/quoting.ts'
 import { linesOf } from '../check/lines.ts'
 import type { Command } from '../command.ts'
@@ -65,6 +66,7 @@ function configText({ flags, others, printed }: Settings, file: string): string 
     notes.push(`values of the chart: ${oneLine(others.join(', '))}\n    see docs/start/kubernetes.md`)
   const { exporters, ...rest } = config
   const head = [
+    `yaml-language-server: $schema=${ownFile('config/schema.json')}`,
     `Tetragon's ${oneLine(file)}, by ktrail migrate tetragon.`,
     ...(notes.length === 0 ? [] : ['', 'Not converted:']),
   ]

@@ -20,6 +20,7 @@ async function migrated(...texts: string[]): Promise<Migrated> {
   })
   const { code, stdout, stderr } = await typed(['migrate', 'tetragon', ...files])
   assert.deepEqual([code, stderr], [0, ''], stdout)
+  assert.match(stdout, /^# yaml-language-server: \$schema=\/\S+\/config\/schema\.json\n# Tetragon's /)
   const loaded = loadConfig(stdout, 'ktrail.yaml', {})
   assert.ok('config' in loaded, `${stdout}\n${JSON.stringify(loaded)}`)
   assert.deepEqual(loaded.warnings, [])

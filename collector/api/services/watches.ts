@@ -1,4 +1,6 @@
 /** Clients that watch by a policy of their own, which lives as long as the call. */
+import { estimating } from '../../../config/policy/selectors/aggregate.ts'
+import type { Policy } from '../../../config/policy/policy.ts'
 import { Watches } from '../../proto/ktrail/watches_pb.js'
 import { modeOf } from '../../policies/registry.ts'
 import type { Policies } from '../../policies/registry.ts'
@@ -18,11 +20,16 @@ export function addWatches(
   let made = 0
   let open = 0
   methods.serverStream(Watches.method.watch, async (call) => {
-    const given = parsed(call.request.yaml, WATCHES)
+    const { yaml, estimate } = call.request
+    const whole = parsed(yaml, WATCHES)
+    const given = estimate ? estimating(whole, true) : whole
     if (modeOf(given) === 'enforce')
       throw new ApiError('INVALID_ARGUMENT', 'expected a policy that neither sends signals nor makes calls fail')
     if (open >= MAX_WATCHES)
-      throw new ApiError('RESOURCE_EXHAUSTED', `${MAX_WATCHES} clients already watch: end one of them`)
+      throw new ApiError(
+        'RESOURCE_EXHAUSTED',
+        `${MAX_WATCHES} policies of clients already watch: end one of them, or estimate fewer at once`,
+      )
     const name = `watch-${++made}`
     const id = { source: WATCHES, namespace: given.namespace ?? '', name }
     const author = by(call.getPeer())
@@ -30,11 +37,13 @@ export function addWatches(
       await policies.remove(id, author)
     }
     const attach = async (): Promise<AsyncDisposable> => {
-      const policy = { ...given, name, private: true }
-      await policies.add(id, policy, author).catch(async (error: unknown) => {
-        await remove()
-        throw refused(error)
-      })
+      const add = (policy: Policy): Promise<void> =>
+        policies.add(id, { ...policy, name, private: true }, author).catch(async (error: unknown) => {
+          await remove()
+          throw refused(error)
+        })
+      // Before Linux 5.17, the kernel cannot count.
+      await (estimate ? add(given).catch(() => add(estimating(whole, false))) : add(given))
       return { [Symbol.asyncDispose]: remove }
     }
     open++

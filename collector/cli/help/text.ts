@@ -1,4 +1,5 @@
 /** Help texts for a terminal of 80 columns, from the table of commands. */
+import { shortened } from '../format.ts'
 import { takesValue } from '../table/options.ts'
 import type { OptionSpec, OptionSpecs } from '../table/options.ts'
 import { isGroup } from '../table/spec.ts'
@@ -6,6 +7,8 @@ import type { CommandSpec, GroupSpec } from '../table/spec.ts'
 
 const COLUMNS = 79
 const LINES = 24
+/** Columns beside the longest name of a command. */
+const LISTED = 53
 /** Longer names of options have their text on the next line. */
 const MOST_LABEL = 30
 
@@ -46,9 +49,9 @@ function groupParagraphs(path: string, { summary, commands, notes = [], exits }:
   ]
 }
 
-/** A group is listed with its commands. */
+/** A group is listed with its commands, as far as they fit on its line. */
 function listed(spec: CommandSpec | GroupSpec): string {
-  return isGroup(spec) ? `${spec.summary}: ${Object.keys(spec.commands).join(', ')}` : spec.summary
+  return isGroup(spec) ? shortened(`${spec.summary}: ${Object.keys(spec.commands).join(', ')}`, LISTED) : spec.summary
 }
 
 function exitParagraph(exits: string | undefined): string[] {

@@ -22,6 +22,7 @@ const LOADED: Readonly<Record<string, () => Promise<Command>>> = {
   'policy add': async () => (await import('../policy/add.ts')).addCommand,
   'policy library': async () => (await import('../policy/library.ts')).libraryCommand,
   'policy show': async () => (await import('../policy/show.ts')).showCommand,
+  'policy estimate': async () => (await import('../policy/estimate.ts')).estimateCommand,
   'policy list': async () => (await import('../policy/list.ts')).listCommand,
   'policy delete': async () => (await import('../policy/change.ts')).deleteCommand,
   'policy enable': async () => (await import('../policy/change.ts')).enableCommand,

@@ -27,12 +27,12 @@ export class Sketch {
     this.#capacity = capacity
   }
 
-  add(text: string): void {
+  add(text: string, count = 1): void {
     const key = text.length > MAX_KEY ? `${text.slice(0, MAX_KEY - 1)}…` : text
     const known = this.#entries.get(key)
     if (known !== undefined) {
-      known.weight++
-      known.total++
+      known.weight += count
+      known.total += count
       return
     }
     let weight = 0
@@ -42,7 +42,7 @@ export class Sketch {
       for (const [each, entry] of this.#entries) if (entry.weight < weight) [lightest, weight] = [each, entry.weight]
       this.#entries.delete(lightest)
     }
-    this.#entries.set(key, { weight: weight + 1, total: 1 })
+    this.#entries.set(key, { weight: weight + count, total: count })
   }
 
   /** Call it after `seconds`. */

@@ -18,25 +18,38 @@ export interface Watch {
   readonly end?: AbortSignal
   /** These stop an agent of the command's own. */
   readonly signals: readonly NodeJS.Signals[]
+  /** The policy is counted, and does nothing else. */
+  readonly estimate?: boolean
 }
 
-export async function watchThrough(watch: Watch, given: Arguments, terminal: Terminal): Promise<void> {
-  const run = (): Promise<void> => attempts(watch, given, terminal)
+export function watchThrough(watch: Watch, given: Arguments, terminal: Terminal): Promise<void> {
+  return throughAgent(() => watchWith(watch, given, terminal), watch.signals, given, terminal)
+}
+
+/** Runs `run`, and again with an agent of the command's own if none runs. */
+export async function throughAgent(
+  run: () => Promise<void>,
+  signals: Watch['signals'],
+  given: Arguments,
+  terminal: Terminal,
+): Promise<void> {
   try {
     await run()
   } catch (error) {
     if (!(error instanceof ClientError && error.noAgent) || given.text('server') !== undefined) throw error
     terminal.printError('ktrail: no agent runs here: starting one for this command')
     const { withOwnAgent } = await import('./own-agent.ts')
-    await withOwnAgent(run, watch.signals)
+    await withOwnAgent(run, signals)
   }
 }
 
-async function attempts(watch: Watch, given: Arguments, { printError }: Terminal): Promise<void> {
+/** Needs a running agent. */
+export async function watchWith(watch: Watch, given: Arguments, { printError }: Terminal): Promise<void> {
   using client = await clientOf(given)
   const attempt = async (limited: boolean): Promise<void> => {
     const yaml = await watch.policy(limited)
-    await watch.events(client.stream(Watches.method.watch, { yaml }, () => watch.opened(limited), watch.end))
+    const request = { yaml, estimate: watch.estimate === true }
+    await watch.events(client.stream(Watches.method.watch, request, () => watch.opened(limited), watch.end))
   }
   try {
     await attempt(watch.limited)

@@ -23,6 +23,14 @@ export declare type WatchRequest = Message<"ktrail.v1.WatchRequest"> & {
    * @generated from field: string yaml = 1;
    */
   yaml: string;
+
+  /**
+   * For an estimate of its events. Signals and failing calls of the policy are left out. If the kernel can, equal calls of a process on a file within a
+   * second have one event with their count, unless the policy aggregates itself.
+   *
+   * @generated from field: bool estimate = 2;
+   */
+  estimate: boolean;
 };
 
 /**

@@ -11,7 +11,7 @@ import { file_tetragon_events } from "../tetragon/events_pb.js";
  * Describes the file ktrail/watches.proto.
  */
 export const file_ktrail_watches = /*@__PURE__*/
-  fileDesc("ChRrdHJhaWwvd2F0Y2hlcy5wcm90bxIJa3RyYWlsLnYxIhwKDFdhdGNoUmVxdWVzdBIMCgR5YW1sGAEgASgJMkoKB1dhdGNoZXMSPwoFV2F0Y2gSFy5rdHJhaWwudjEuV2F0Y2hSZXF1ZXN0GhsudGV0cmFnb24uR2V0RXZlbnRzUmVzcG9uc2UwAWIGcHJvdG8z", [file_tetragon_events]);
+  fileDesc("ChRrdHJhaWwvd2F0Y2hlcy5wcm90bxIJa3RyYWlsLnYxIi4KDFdhdGNoUmVxdWVzdBIMCgR5YW1sGAEgASgJEhAKCGVzdGltYXRlGAIgASgIMkoKB1dhdGNoZXMSPwoFV2F0Y2gSFy5rdHJhaWwudjEuV2F0Y2hSZXF1ZXN0GhsudGV0cmFnb24uR2V0RXZlbnRzUmVzcG9uc2UwAWIGcHJvdG8z", [file_tetragon_events]);
 
 /**
  * Describes the message ktrail.v1.WatchRequest.

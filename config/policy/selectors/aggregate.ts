@@ -2,13 +2,41 @@
 import { show } from '../../yaml/problems.ts'
 import { didYouMean } from '../../yaml/suggest.ts'
 import { Fields, asList, asText } from '../fields.ts'
-import type { Actions, Aggregate, Selector } from '../policy.ts'
+import type { Actions, Aggregate, HookSpec, Policy, Selector } from '../policy.ts'
 import { KEYS } from '../tables.ts'
+import { enforces } from './actions.ts'
 
 const UNITS: Readonly<Record<string, number>> = { s: 1000, m: 60_000 }
 const MAX_MS = 30 * 60_000
 /** Properties that make calls equal. */
 export const AGGREGATE_BY = ['process', 'file', 'kind'] as const
+
+/**
+ * The policy for an estimate of its events: no call gets a signal or fails. `counts`: equal calls within a second have one event, except where single
+ * calls decide, and in policies that aggregate.
+ */
+export function estimating(policy: Policy, counts: boolean): Policy {
+  const counted = counts && policy.hooks.every(({ aggregate }) => aggregate === undefined)
+  const hooks = policy.hooks
+    .filter((hook) => !enforces(hook))
+    .map((hook): HookSpec => {
+      const selectors = hook.selectors.map(withoutSignals)
+      if (!counted || !isCountable({ ...hook, selectors })) return { ...hook, selectors }
+      return { ...hook, selectors, aggregate: { windowMs: 1000, byFile: true, byKind: false, at: hook.at } }
+    })
+  return { ...policy, hooks }
+}
+
+function withoutSignals({ actions, ...selector }: Selector): Selector {
+  if (actions === undefined || (actions.reports && actions.limit === undefined)) return selector
+  const { last, reports, limit } = actions
+  return { ...selector, actions: { last, signals: [], reports, limit } }
+}
+
+/** Whether `aggregate` would not change the number of calls that have an event. */
+const isCountable = ({ type, selectors }: HookSpec): boolean =>
+  (type === 'kprobe' || type === 'lsm') &&
+  selectors.every(({ actions, matchReturnArgs }) => actions?.limit === undefined && matchReturnArgs === undefined)
 
 /** Undefined: each call has an event. */
 export function readAggregate(fields: Fields, selectors: readonly Selector[]): Aggregate | undefined {

@@ -1,4 +1,4 @@
-/** A running `ktrail watch`, with what it has printed. */
+/** A running `ktrail watch`, or another command that attaches policies, with what it has printed. */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
@@ -13,19 +13,23 @@ export class Watching implements Disposable {
   readonly ended: Promise<number | NodeJS.Signals | null>
 
   /** Resolves when the command watches. */
-  static async start(...args: readonly string[]): Promise<Watching> {
+  static start(...args: readonly string[]): Promise<Watching> {
+    return Watching.run('watch', ...args)
+  }
+
+  static async run(...args: readonly string[]): Promise<Watching> {
     const made = new Watching(args)
     const begins = (): boolean => {
-      if (made.child.exitCode !== null) throw new Error(`ktrail watch has ended: ${made.stderr}`)
+      if (made.child.exitCode !== null) throw new Error(`ktrail ${args[0]} has ended: ${made.stderr}`)
       return made.stderr.includes('Ctrl-C ends')
     }
     // It attaches 25 functions, and starts an agent if none runs.
-    await until('ktrail watch begins', begins, { ms: 2 * DEADLINE_MS })
+    await until(`ktrail ${args[0]} begins`, begins, { ms: 2 * DEADLINE_MS })
     return made
   }
 
   private constructor(args: readonly string[]) {
-    this.child = spawn(KTRAIL, ['watch', ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+    this.child = spawn(KTRAIL, args, { stdio: ['ignore', 'pipe', 'pipe'] })
     this.child.stdout?.on('data', (data: Buffer) => (this.stdout += data.toString()))
     this.child.stderr?.on('data', (data: Buffer) => (this.stderr += data.toString()))
     this.ended = new Promise((resolve) => this.child.once('close', (code, signal) => resolve(signal ?? code)))

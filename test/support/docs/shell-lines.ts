@@ -25,7 +25,7 @@ const SAMPLES: ReadonlyArray<readonly [RegExp, string]> = [
   [/\bNAME\b/, 'archive'],
   [/--to EXPORTER/, '--to other'],
   [/\bEXPORTER\b/, 'archive'],
-  [/\b(policy add|check) FILE…?/, '$1 sample.yaml'],
+  [/\b(policy (?:add|estimate)|check) FILE…?/, '$1 sample.yaml'],
   [/\b(audit) FILE…?/, '$1 events.jsonl'],
   [/\b(migrate tetragon) FILE…?/, '$1 tetragon.yaml'],
   [/\b(migrate auditd) FILE…?/, '$1 audit.rules'],

@@ -45,7 +45,7 @@ export class Documented {
     const running = this.#shell(text)
     const goesOn = /^(?:ktrail (?:tap|events(?!.*<))|curl -N)/.test(text)
     // A played kernel has no files by identity, so nothing is printed but the first line, on standard error.
-    const watches = (): boolean => text.startsWith('ktrail watch') && running.err.includes('Ctrl-C ends')
+    const watches = (): boolean => /^ktrail (?:watch|policy estimate)/.test(text) && running.err.includes('Ctrl-C ends')
     try {
       await this.#agent.until(`${text} to end or to print`, async () => {
         if (goesOn) await act()

@@ -1,7 +1,9 @@
 /** `aggregate` of a hook: text → checked, or refused. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { inspect } from 'node:util'
 import { parsePolicy } from '../../../../config/policy/parse.ts'
+import { estimating } from '../../../../config/policy/selectors/aggregate.ts'
 
 const OWN = 'ktrail.dev/v1alpha1'
 const ALL = { windowMs: 10_000, byFile: true, byKind: true }
@@ -73,4 +75,44 @@ test('aggregate: with matchReturnArgs', () => {
   assert.deepEqual('problems' in parsed && parsed.problems.map(({ message }) => message), [
     `${WHERE}: cannot be combined with matchReturnArgs, which applies to single calls; use a second hook on the same call`,
   ])
+})
+
+test('aggregate: for an estimate, hooks count unless single calls decide, and do nothing', () => {
+  const hooks = (spec: string, counts = true): unknown => {
+    const parsed = parsePolicy(
+      `apiVersion: ${OWN}\nkind: TracingPolicy\nmetadata: {name: p}\nspec: {${spec}}\n`,
+      'p.yaml',
+    )
+    if ('problems' in parsed) assert.fail(inspect(parsed.problems))
+    const { policy } = parsed
+    return estimating(policy, counts).hooks.map(({ aggregate, selectors }) => [
+      aggregate?.windowMs,
+      ...selectors.map(({ actions }) => actions),
+    ])
+  }
+  const hook = (more: string): string =>
+    `{call: security_file_open, syscall: false, args: [{index: 0, type: file}], ${more}}`
+  const acts = (...actions: readonly string[]): string => `selectors: [{matchActions: [${actions.join()}]}]`
+  const kill = hook(acts('{action: Sigkill}', '{action: Override, argError: -1}'))
+  const hidden = { last: 'nopost', signals: [], reports: false, limit: undefined }
+  assert.deepEqual(hooks(`kprobes: [${kill}]`), [[1000, undefined]])
+  assert.deepEqual(hooks(`kprobes: [${kill}]`, false), [[undefined, undefined]])
+  assert.deepEqual(hooks(`kprobes: [${hook(acts('{action: Sigkill}', '{action: NoPost}'))}]`), [[1000, hidden]])
+  const limit = { ms: 60_000, scope: 'thread' }
+  assert.deepEqual(hooks(`kprobes: [${hook(acts('{action: Post, rateLimit: 1m}'))}]`), [
+    [undefined, { last: 'post', signals: [], reports: true, limit }],
+  ])
+  const returned =
+    'return: true, returnArg: {index: 0, type: int}, selectors: [{matchReturnArgs: [{index: 0, operator: Equal, values: ["0"]}]}]'
+  assert.deepEqual(hooks(`kprobes: [${hook(returned)}, ${hook('selectors: [{}]')}]`), [
+    [undefined, undefined],
+    [1000, undefined],
+  ])
+  assert.deepEqual(hooks(`kprobes: [${hook('aggregate: {window: 5s}')}, ${hook('selectors: [{}]')}]`), [
+    [5000],
+    [undefined, undefined],
+  ])
+  const notes = hook(acts('{action: NotifyEnforcer, argError: -1}'))
+  assert.deepEqual(hooks(`enforcers: [{calls: [security_file_permission]}], kprobes: [${notes}]`), [[1000, undefined]])
+  assert.deepEqual(hooks('tracepoints: [{subsystem: sched, event: sched_switch}]'), [[undefined]])
 })

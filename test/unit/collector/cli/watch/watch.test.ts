@@ -132,7 +132,10 @@ test('watch: policies that act are refused, and the number of clients is bounded
   await assert.rejects(open('').next(), { code: 'INVALID_ARGUMENT', message: /^watch:1:1: / })
   const calls = Array.from({ length: 8 }, () => open(yaml('')).next())
   await until('8 watch', () => rig.kernel.names.length === 8)
-  await assert.rejects(open(yaml('')).next(), { code: 'RESOURCE_EXHAUSTED', message: /^8 clients already watch/ })
+  await assert.rejects(open(yaml('')).next(), {
+    code: 'RESOURCE_EXHAUSTED',
+    message: /^8 policies of clients already watch/,
+  })
   const remove = rig.client().ask('DeleteTracingPolicy', { name: 'watch-1', domain: 'watch' })
   await assert.rejects(remove, { details: /comes from a client that watches by it: end that client/ })
   const add = rig.client().ask('AddTracingPolicy', { yaml: yaml(''), domain: 'watch' })

@@ -1,27 +1,39 @@
 /**
- * Draws docs/pictures/terminal.svg from what a demo printed: `make picture` runs one and calls this. Long lines are cut as a terminal of
- * 80 columns without wrapping shows them.
+ * Draws docs/pictures/terminal.svg from what a demo printed, and trace.svg from what deploy/demo/trace.sh printed: `make picture` runs them and
+ * calls this. Long lines are cut as a terminal of 80 columns without wrapping shows them.
  *
- *   node deploy/demo/picture.ts OUTPUT SVG
+ *   node deploy/demo/picture.ts demo|trace OUTPUT SVG
  */
 import { readFileSync, writeFileSync } from 'node:fs'
-import { cut, runs, width } from './terminal.ts'
+import { svg } from './svg.ts'
+import { cut, runs } from './terminal.ts'
 import type { Run } from './terminal.ts'
 
 const COLUMNS = 80
 /** Steps of the workload that the picture shows, by the beginning of their headings. */
 const STEPS = ['a user is added', 'it is cut', 'another user tries', 'a program is killed']
-const CELL = 8.4
-const LINE = 20
-const MARGIN = 16
+/** Lines of a trace that the picture shows. */
+const MOST_TRACED = 18
 
-const [outputFile = '', svgFile = ''] = process.argv.slice(2)
-const lines = pick(readFileSync(outputFile, 'utf8').split('\n'))
-writeFileSync(
-  svgFile,
-  svg([[{ text: '$ make run', color: 'bold' }], ...lines.map((line) => cut(runsOf(line), COLUMNS))]),
-)
+const [kind = '', outputFile = '', svgFile = ''] = process.argv.slice(2)
+const printed = readFileSync(outputFile, 'utf8').split('\n')
+const [command, lines] =
+  kind === 'trace'
+    ? ['sudo ktrail trace --write -o tree -- make -s hello', traced(printed)]
+    : ['make run', pick(printed)]
+const screen = lines.map((line) => cut(runsOf(line), COLUMNS))
+writeFileSync(svgFile, svg([[{ text: `$ ${command}`, color: 'bold' }], ...screen], COLUMNS, `Output of ${command}`))
 console.log(`${svgFile}: ${lines.length + 1} lines`)
+
+/** The tree, without the lines of ktrail itself. */
+function traced(output: readonly string[]): string[] {
+  const tree = output.filter((line) => line !== '' && !line.startsWith('ktrail: '))
+  if (tree.length < 5 || !tree.some((line) => line.includes('/cc ')))
+    throw new Error(
+      `${outputFile}: expected the tree of a make, got ${tree.length} lines; run deploy/demo/trace.sh once more`,
+    )
+  return tree.length <= MOST_TRACED ? tree : [...tree.slice(0, MOST_TRACED - 1), '…']
+}
 
 /** The lines of the steps that are shown, and the sum of events. */
 function pick(output: readonly string[]): string[] {
@@ -45,47 +57,4 @@ function pick(output: readonly string[]): string[] {
 /** Headings have a colour of their own in the picture. */
 function runsOf(line: string): Run[] {
   return line.startsWith('--- ') ? [{ text: line, color: 'heading' }] : runs(line)
-}
-
-function svg(screen: ReadonlyArray<readonly Run[]>): string {
-  const [w, h] = [COLUMNS * CELL + 2 * MARGIN, screen.length * LINE + 2 * MARGIN]
-  const text = screen.map((line, row) => {
-    let column = 0
-    const spans = line.map((run) => {
-      const span = `<tspan${run.color === '' ? '' : ` class="${run.color}"`} x="${x(column)}" textLength="${cells(width(run.text))}">${escaped(run.text)}</tspan>`
-      column += width(run.text)
-      return run.text.trim() === '' ? '' : span
-    })
-    return `<text y="${MARGIN + row * LINE + 14}">${spans.join('')}</text>`
-  })
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${w} ${h}" width="${w}" height="${h}" role="img" aria-label="Output of make run">
-<style>
-  text { font: 14px ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace; fill: #1f2328; white-space: pre }
-  rect { fill: #f6f8fa; stroke: #d1d9e0 }
-  .bold { font-weight: 600 }
-  .heading { fill: #59636e }
-  .c31 { fill: #cf222e } .c32 { fill: #116329 } .c34 { fill: #0550ae } .c35 { fill: #8250df } .c36 { fill: #1b7c83 }
-  @media (prefers-color-scheme: dark) {
-    text { fill: #e6edf3 }
-    rect { fill: #0d1117; stroke: #3d444d }
-    .heading { fill: #9198a1 }
-    .c31 { fill: #ff7b72 } .c32 { fill: #3fb950 } .c34 { fill: #58a6ff } .c35 { fill: #bc8cff } .c36 { fill: #39c5cf }
-  }
-</style>
-<rect x="0.5" y="0.5" width="${w - 1}" height="${h - 1}" rx="6"/>
-${text.join('\n')}
-</svg>
-`
-}
-
-function x(column: number): string {
-  return String(Number((MARGIN + column * CELL).toFixed(1)))
-}
-
-function cells(count: number): string {
-  return String(Number((count * CELL).toFixed(1)))
-}
-
-function escaped(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
 }

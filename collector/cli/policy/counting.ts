@@ -12,7 +12,7 @@ import type { PolicyFile } from './read.ts'
 /** Equal calls are counted for a second before their message comes. */
 const SETTLED_MS = 1_500
 /** Longest wait for messages of the time that is over. */
-const LATE_MS = 15_000
+const LATE_MS = 60_000
 
 /** All at once, through the running agent. Ctrl-C ends it earlier. */
 export async function estimateAll(
@@ -48,14 +48,15 @@ async function estimated(
     )
   const forecast = new Forecast(name, windowMs > 0)
   const end = new AbortController()
-  let latest = 0
+  let expectedMs = 0
   const settle = async (): Promise<void> => {
     const began = performance.now()
     await setTimeout(forMs, undefined, { signal: AbortSignal.any([stop, end.signal]) }).catch(() => {})
     const over = performance.now()
     forecast.end(Math.min(forMs, over - began))
-    while (!end.signal.aborted && performance.now() < Math.min(Math.max(over, latest) + SETTLED_MS, over + LATE_MS))
+    while (!end.signal.aborted && performance.now() < Math.min(Math.max(over + SETTLED_MS, expectedMs), over + LATE_MS))
       await setTimeout(100)
+    if (expectedMs > over + LATE_MS) note('expected its last messages within a minute: some are missing')
     end.abort()
   }
   let settled: Promise<void> | undefined
@@ -65,7 +66,11 @@ async function estimated(
     settled = settle()
   }
   const events = async (messages: AsyncIterable<GetEventsResponse>): Promise<void> => {
-    for await (const message of messages) if (forecast.add(message, terminal.nowMs())) latest = performance.now()
+    for await (const message of messages) {
+      const lateMs = forecast.add(message, terminal.nowMs())
+      // A busy agent sends few at a time, with pauses.
+      if (lateMs !== undefined) expectedMs = performance.now() + SETTLED_MS + 2 * lateMs
+    }
     if (!end.signal.aborted) note('the agent has stopped: the estimate ends here')
   }
   const watch = { policy: () => Promise.resolve(text), limited: true, lacks: '', signals: [], estimate: true } as const

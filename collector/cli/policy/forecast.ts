@@ -44,11 +44,11 @@ export class Forecast {
     this.#toMs = this.#fromMs + lastedMs
   }
 
-  /** True if a part of it was in the time. Throws if the agent has another clock than this host. */
-  add(message: GetEventsResponse, nowMs: number): boolean {
+  /** Delay of the message if it counts, in ms. Throws if the agent has another clock than this host. */
+  add(message: GetEventsResponse, nowMs: number): number | undefined {
     this.lost += Number(lostIn(message))
     const event = toEvent(message)
-    if (event === undefined || !isHookEvent(event)) return false
+    if (event === undefined || !isHookEvent(event)) return undefined
     const aheadMs = msOf(event.aggregate?.last ?? event.time) - nowMs
     if (Math.abs(aheadMs) > MOST_APART_MS)
       throw new Error(
@@ -56,13 +56,13 @@ export class Forecast {
       )
     this.#messages++
     const count = this.#countOf(event)
-    if (count === 0) return false
+    if (count === 0) return undefined
     this.events += count
     this.bytes += count * this.#bytesOf(message)
     this.programs.add(event.process.binary, count)
     const paths = event.args.flatMap((argument) => (argument.kind === 'file' ? [argument.path] : []))
     for (const path of new Set(paths)) if (path !== '') this.paths.add(path, count)
-    return true
+    return Math.max(0, -aheadMs)
   }
 
   #countOf({ time, aggregate }: HookEvent): number {

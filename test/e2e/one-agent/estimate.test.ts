@@ -72,6 +72,7 @@ describe('ktrail policy estimate', { skip: cannotRun() }, () => {
       [],
     )
     assert.equal(await estimating.ended, 0, estimating.stderr)
+    console.log(estimating.stderr.trimEnd())
     const { policies, paths, programs } = JSON.parse(estimating.stdout) as Answer
 
     for (const name of NAMES) assert.equal(await agent().apply(name, textOf(name)), 'added')

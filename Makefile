@@ -24,12 +24,13 @@ build: ## make ./ktrail work: packages, Node, BPF objects, addon, bundle
 run: ## see it work: on this kernel if it can, else in a guest
 	@$(SETUP)/run.sh
 
-picture: build ## draw the pictures in README and docs: a run of the demo, a trace, the status page
+picture: build ## draw the pictures in README and docs: a run of the demo, a trace, the first minutes, the status page
 	@mkdir -p build/demo
 	@KTRAIL_DEMO_COLOR=always KTRAIL_DEMO_PAUSE=5 NODE_NAME=web-1 $(SETUP)/run.sh >build/demo/output
 	@$(SETUP)/with-node.sh node deploy/demo/picture.ts demo build/demo/output docs/pictures/terminal.svg
 	@test/support/guest/run.sh $(KERNEL) --cpus 2 -- deploy/demo/trace.sh >build/demo/trace
 	@$(SETUP)/with-node.sh node deploy/demo/picture.ts trace build/demo/trace docs/pictures/trace.svg
+	@test/support/guest/run.sh $(KERNEL) --cpus 2 -- unshare -m node test/support/docs/minutes.ts docs/pictures/first-minutes.cast
 	@$(SETUP)/packages.sh test
 	@$(SETUP)/with-node.sh node --disable-warning=ExperimentalWarning test/support/page/picture.ts
 

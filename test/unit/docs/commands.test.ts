@@ -128,6 +128,30 @@ describe('command lines of the pages', () => {
   })
 })
 
+describe('docs/pictures/first-minutes.cast', () => {
+  const [header = '', ...events] = read('docs/pictures/first-minutes.cast').trimEnd().split('\n')
+  const shown = events.map((event) => JSON.parse(event) as [seconds: number, kind: string, text: string])
+
+  it('is in the format of asciinema, for a terminal of 80 by 24', () => {
+    const { version, width, height } = JSON.parse(header) as Record<string, number>
+    assert.deepEqual([version, width, height], [2, 80, 24])
+    assert.ok(shown.every(([seconds, kind], i) => kind === 'o' && seconds >= (shown[i - 1]?.[0] ?? 0)))
+  })
+
+  it('shows commands that exist, with their options', () => {
+    // eslint-disable-next-line no-control-regex
+    const lines = shown.flatMap(([, , text]) => /^\x1b\[1m\$ (?:sudo )?(ktrail .*?)(?: &)?\x1b/.exec(text)?.[1] ?? [])
+    const names = lines.map((line) => {
+      const words = line.split(' ').slice(1)
+      const { spec, used } = findSpec(KTRAIL, words)
+      if (isGroup(spec)) assert.fail(`no such command: ${line}`)
+      readArguments(words.slice(used), spec.options ?? {})
+      return words.slice(0, used).join(' ')
+    })
+    assert.deepEqual(names, ['watch', 'init', 'check', 'run', 'policy list', 'events'])
+  })
+})
+
 describe('commands that the pages name', () => {
   it('ktrail: every command and option exists', async () => {
     const found = ALL.filter(({ command }) => /^(?:\.\/)?ktrail [a-z]/.test(command))

@@ -41,6 +41,8 @@ export class Subscription implements AsyncIterable<Taken>, AsyncDisposable {
   #count = 0
   /** Events that passed the filter and did not fit. */
   lost = 0
+  /** An event did not fit, and the reader has taken nothing since. */
+  #full = false
   #ended = false
   #wake: (() => void) | undefined
 
@@ -63,7 +65,8 @@ export class Subscription implements AsyncIterable<Taken>, AsyncDisposable {
   }
 
   #put(event: Event): void {
-    const size = this.#sizes.of(event)
+    // Measuring an event reads its arguments, which takes longer than encoding it for an exporter.
+    const size = this.#full ? Infinity : this.#sizes.of(event)
     const fits = this.#bytes + size <= this.#bound.bytes && this.#count < this.#bound.events
     let part = this.#parts.at(-1)
     // A new part begins after a loss, so that the reader learns the place of the loss.
@@ -76,6 +79,7 @@ export class Subscription implements AsyncIterable<Taken>, AsyncDisposable {
     } else {
       part.lost++
       this.lost++
+      this.#full ||= size <= this.#bound.bytes
       this.#sizes.forget()
     }
   }
@@ -102,6 +106,7 @@ export class Subscription implements AsyncIterable<Taken>, AsyncDisposable {
   #take(): Part | undefined {
     const part = this.#parts.shift()
     if (part === undefined) return undefined
+    this.#full = false
     this.#bytes -= part.bytes
     this.#count -= part.events.length
     if (this.#parts.length === 0) this.#sizes.forget()

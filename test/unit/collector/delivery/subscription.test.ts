@@ -74,6 +74,31 @@ test('subscription: a loss between events is reported between them', async () =>
   assert.deepEqual(await readAll(subscription), ['0 -2', '3'])
 })
 
+test('subscription: the arguments of an event are not read while the queue is full', async () => {
+  let read = 0
+  const calls = (count: number): Event[] =>
+    Array.from({ length: count }, (_, seq) =>
+      Object.defineProperty(makeKprobe({ seq }), 'args', { get: () => (read++, []) }),
+    )
+  for (const bound of [
+    { ...WIDE, events: 3 },
+    { ...WIDE, bytes: 3000 },
+  ]) {
+    const subscription = new Subscription(bound, undefined)
+    const reader = subscription[Symbol.asyncIterator]()
+    for (const _ of [1, 2]) {
+      read = 0
+      subscription.put(calls(100))
+      subscription.put(calls(100))
+      const { events } = subscription.waiting
+      // One that does not fit.
+      assert.equal(read, events + 1)
+      const { value } = await reader.next()
+      assert.deepEqual([value?.events.length, value?.lost], [events, 200 - events])
+    }
+  }
+})
+
 test('subscription: the bound in bytes holds with huge events', () => {
   const hook = makeHook()
   const bound = { bytes: 100_000, events: 1_000_000 }

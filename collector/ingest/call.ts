@@ -18,7 +18,7 @@ import type {
 } from '../../exporters/contract/event.ts'
 import { ARCH } from '../kernel/facts.ts'
 import type { Image } from '../process/image.ts'
-import type { HookRecord, RawHook } from '../wire/hook-record.ts'
+import type { HookRecord, PathShape, RawHook } from '../wire/hook-record.ts'
 import { decodeText } from '../wire/text.ts'
 import { exact } from '../wire/values.ts'
 import type { RawValue } from '../wire/values.ts'
@@ -67,6 +67,8 @@ export interface KnownHook {
   readonly details?: AskedDetails
   /** Stacks of events, by the selector that matched; absent without any. */
   readonly stacks?: ReadonlyArray<Stacks | undefined>
+  /** Shapes of its calls, by a hash; made with the first one. */
+  shapes?: Map<number, PathShape>
 }
 
 export class Call implements HookEvent {
@@ -126,15 +128,25 @@ export class Call implements HookEvent {
     return this.#known.details === undefined ? this.#read(reused) : this.#own()
   }
 
+  onlyPath(): TextBytes | undefined {
+    const known = this.#known
+    const index = known.args[0]?.type.kind === 'file' ? known.args[0].index : undefined
+    if (index === undefined || (this.#values ?? known.data ?? known.details) !== undefined) return undefined
+    return this.#seek().pathShape(index, (known.shapes ??= new Map()))
+  }
+
+  #seek(): HookRecord {
+    if (this.#record.seek(this.#bytes, this.#at, this.#seq, this.#nsec)) return this.#record
+    throw new Error(`cannot read the arguments of event ${this.seq}: its chunk was read again; read them before`)
+  }
+
   #own(): Mutable<Values> {
     return (this.#values ??= this.#read(undefined))
   }
 
   #read(into: ReusedValues | undefined): Mutable<Values> {
-    const raw = this.#record
+    const raw = this.#seek()
     const bytes = this.#bytes
-    if (!raw.seek(bytes, this.#at, this.#seq, this.#nsec))
-      throw new Error(`cannot read the arguments of event ${this.seq}: its chunk was read again; read them before`)
     const { args: known, data, details } = this.#known
     const args = into?.lists[known.length] ?? Array.from<Argument>({ length: known.length })
     let length = 0

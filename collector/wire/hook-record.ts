@@ -1,6 +1,6 @@
 /** Hook records: one object for all of them, which reads the values of a record when they are used. */
-import { EVENT_HEADER } from './wire.ts'
-import { readValues } from './values.ts'
+import { EVENT_HEADER, FILE_INFO, TEXT_KEY, VALUE, VALUE_DETAILS, VALUE_FILE } from './wire.ts'
+import { padded, readValues } from './values.ts'
 import type { RawValue } from './values.ts'
 
 export interface RawBase {
@@ -33,7 +33,27 @@ export interface HookRecord extends RawHook {
   readonly at: number
   /** Reads the record at an offset again; false if the chunk has another one there by now. */
   seek(bytes: Buffer, at: number, seq: number, nsec: number): boolean
+  /** The shape of a record with a file as its first value, which has this index, and few others; undefined for other records. */
+  pathShape(index: number, known: Map<number, PathShape>): PathShape | undefined
 }
+
+/** Records that differ only in process, time, the path of the file, and its inode. The path is that of the record that was read last. */
+export interface PathShape {
+  bytes: Buffer
+  from: number
+  to: number
+  /** Their other words. */
+  readonly words: readonly number[]
+}
+
+/** Words of three numbers. Other values, such as texts, differ from call to call. */
+const SHAPE_WORDS = 12
+/** Words before those: of the header and of the file. */
+const SHARED_WORDS = 4
+/** Of FNV-1a. */
+const PRIME = 0x0100_0193
+/** Each takes about 1 kB in each encoder. A hook with more has numbers that differ from call to call: its further calls are read value by value. */
+const MOST_SHAPES = 32
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
@@ -82,6 +102,45 @@ export class SharedHook implements HookRecord {
 
   get count(): number {
     return (this.#count ??= this.#read())
+  }
+
+  pathShape(index: number, known: Map<number, PathShape>): PathShape | undefined {
+    const { at } = this
+    const bytes = this.#bytes
+    const words = this.#words
+    const word = at >>> 2
+    const value = (at + EVENT_HEADER.bytes) >>> 2
+    const size = words[word] ?? 0
+    const head = words[value] ?? 0
+    const meta = words[value + 1] ?? 0
+    const from = at + EVENT_HEADER.bytes + VALUE.bytes + FILE_INFO.bytes + TEXT_KEY.bytes
+    const length = head & 0xffff
+    const rest = (from + padded(length)) >>> 2
+    const more = ((at + padded(size)) >>> 2) - rest
+    if ((meta & 0xff) !== VALUE_FILE || (((meta >>> 8) & 0xff) | ((head >>> 16) << 8)) !== index) return undefined
+    if (bytes === undefined || ((meta >>> 16) & VALUE_DETAILS) !== 0) return undefined
+    if (length === 0 || from + length > at + size || more > SHAPE_WORDS) return undefined
+    const mode = words[value + 5] ?? 0
+    // The number of values, and of the bytes that fill the last word.
+    const count = (((words[word + 1] ?? 0) >>> 8) & 0xff) | ((size & 7) << 8)
+    const selected = words[word + 11] ?? 0
+    let hash = Math.imul(Math.imul(Math.imul(meta ^ count, PRIME) ^ mode, PRIME) ^ selected, PRIME)
+    for (let i = 0; i < more; i++) hash = Math.imul(hash ^ (words[rest + i] ?? 0), PRIME)
+    let shape = known.get(hash)
+    if (shape === undefined) {
+      if (known.size >= MOST_SHAPES) return undefined
+      const own = [meta, mode, count, selected, ...words.subarray(rest, rest + more)]
+      shape = { bytes, from, to: from, words: own }
+      known.set(hash, shape)
+    }
+    const own = shape.words
+    if (own.length !== SHARED_WORDS + more || own[0] !== meta || own[1] !== mode || own[2] !== count) return undefined
+    if (own[3] !== selected) return undefined
+    for (let i = 0; i < more; i++) if (own[SHARED_WORDS + i] !== words[rest + i]) return undefined
+    shape.bytes = bytes
+    shape.from = from
+    shape.to = from + length
+    return shape
   }
 
   #read(): number {

@@ -262,6 +262,11 @@ export interface HookEvent extends ProcessEventBase {
   readonly returned: Argument | undefined
   /** The values above for immediate reading: the next call, of any event, overwrites them. Absent: the event has only its own. */
   view?(): Pick<HookEvent, 'args' | 'data' | 'returned'>
+  /**
+   * The path of the first argument, if the other values are a few numbers; else undefined. Calls of a hook that differ only in this path and
+   * its inode share the object: encoders keep the bytes around the path by it. The next call with these values overwrites the path.
+   */
+  onlyPath?(): TextBytes | undefined
   /** The functions that led to the call, the innermost first; absent if the policy does not request them, or the kernel has none. */
   readonly kernelStack?: readonly StackFrame[]
   readonly userStack?: readonly StackFrame[]

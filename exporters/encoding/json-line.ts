@@ -12,11 +12,14 @@ import type {
   HookEvent,
   ProcessEvent,
   Argument,
+  TextBytes,
 } from '../contract/event.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'
 import { Memory } from '../contract/encoded.ts'
 import { ByteWriter } from '../runtime/byte-writer.ts'
 import { isNamed, openingOf, writeValue } from './arguments.ts'
+import { aroundOf, pathOf } from './around-path.ts'
+import type { Around } from './around-path.ts'
 import { writeAncestors, writeCaller, writeOwn, writeParent } from './json-process.ts'
 import { writeStack } from './stacks.ts'
 
@@ -71,6 +74,7 @@ const AGGREGATE = ascii('","aggregate":{"count":"')
 const BYTES = ascii('","bytes":"')
 const LAST_TIME = ascii('","last_time":"')
 const AGGREGATE_END = ascii('"}}\n')
+const PATH = ascii('"path":')
 const QUOTE = 0x22
 
 /** Creates the encoder of Tetragon-compatible JSON lines, each ending in LF. */
@@ -82,6 +86,8 @@ class JsonEncoder implements Encoder {
   readonly encoding = 'json'
   readonly #out = new ByteWriter()
   readonly #hooks = new WeakMap<Hook, HookLine>()
+  /** By the object that calls with equal values share. */
+  readonly #around = new WeakMap<TextBytes, Around | null>()
   /** From the `}` of the event to the opening quote of the time. */
   readonly #trailer: Uint8Array
   /** For a record without an event: up to the opening quote of the time. Strict readers of Tetragon's records accept it. */
@@ -195,9 +201,28 @@ class JsonEncoder implements Encoder {
   /** Up to the opening quote of the time. */
   #call(event: HookEvent): void {
     const out = this.#out
+    writeCaller(out, CALLS[event.type], event)
+    const { kernelStack, userStack, ancestors } = event
+    const isPlain = kernelStack === undefined && userStack === undefined && ancestors === undefined
+    const path = isPlain ? event.onlyPath?.() : undefined
+    const around = path && this.#around.get(path)
+    if (path !== undefined && around) {
+      out.bytes(around.before)
+      if (!out.plainJson(path.bytes, path.from, path.to)) out.json(pathOf(event))
+      out.bytes(around.after)
+      return
+    }
+    const from = out.length
+    this.#values(event)
+    if (path === undefined || around === null) return
+    const text = Buffer.from(JSON.stringify(pathOf(event).toWellFormed()))
+    this.#around.set(path, aroundOf(out.since(from), Buffer.concat([PATH, text]), text.length))
+  }
+
+  #values(event: HookEvent): void {
+    const out = this.#out
     let hook = this.#hooks.get(event.hook)
     if (hook === undefined) this.#hooks.set(event.hook, (hook = hookLine(event.hook, this.#trailer)))
-    writeCaller(out, CALLS[event.type], event)
     const { args, data, returned } = event.view?.() ?? event
     const count = args.length
     for (let i = 0; i < count; i++) {

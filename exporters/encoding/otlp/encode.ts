@@ -8,15 +8,18 @@
  * attributes); tests check this. The same event and clock give the same bytes, so that Loki can drop duplicates.
  */
 import { isAboutAgent, isHookEvent } from '../../contract/event.ts'
-import type { Event, Hook, Process, Timestamp } from '../../contract/event.ts'
+import type { Event, Hook, HookEvent, Process, TextBytes, Timestamp } from '../../contract/event.ts'
 import type { Encoded, Encoder } from '../../contract/exporter.ts'
 import { Memory } from '../../contract/encoded.ts'
+import { aroundOf, pathOf } from '../around-path.ts'
+import type { Around } from '../around-path.ts'
 import { withEnvelope } from '../enveloped.ts'
 import { borrowFrom } from '../share-last.ts'
 import { KEYS } from './attributes.ts'
 import {
   EVENT_NAMES,
   attributes,
+  callAttributes,
   eventAttributes,
   hookAttributes,
   ownAttributes,
@@ -25,7 +28,7 @@ import {
   severityOf,
 } from './mapping.ts'
 import { summary } from './text.ts'
-import type { MappingOptions } from './mapping.ts'
+import type { AttributeOptions, MappingOptions } from './mapping.ts'
 import { ProtoWriter, varintSize } from './protobuf.ts'
 import { filterAttributes } from './attribute-filter.ts'
 import { withoutLong } from './records.ts'
@@ -59,6 +62,8 @@ class OtlpEncoder implements Encoder {
   readonly #observed: () => Timestamp
   readonly #out = new ProtoWriter()
   readonly #hooks = new WeakMap<Hook, HookBytes>()
+  /** By the object that calls with equal values share. */
+  readonly #around = new WeakMap<TextBytes, Around | null>()
   readonly #lifecycle = new Map<Event['type'], Uint8Array>()
   readonly #uidPrefix: string
   readonly #numberPrefix: string
@@ -133,7 +138,26 @@ class OtlpEncoder implements Encoder {
       }
     }
     if (hook !== undefined) out.raw(hook.attributes)
-    eventAttributes(event, this.#options, out)
+    eventAttributes(event, this.#options, out, this.#ofCall)
+  }
+
+  readonly #ofCall = (event: HookEvent, options: AttributeOptions, out: ProtoWriter): void => {
+    // Details of the file differ as its path does.
+    const path = options.file_details || event.aggregate !== undefined ? undefined : event.onlyPath?.()
+    const around = path && this.#around.get(path)
+    if (path === undefined || around === null) callAttributes(event, options, out)
+    else if (around === undefined) {
+      callAttributes(event, options, scratch)
+      const written = exact(scratch.take())
+      out.raw(written)
+      scratch.text(KEYS.filePath, pathOf(event))
+      const attribute = scratch.take()
+      this.#around.set(path, aroundOf(written, attribute, attribute.length))
+    } else {
+      out.raw(around.before)
+      if (!out.ascii(KEYS.filePath, path)) out.text(KEYS.filePath, pathOf(event))
+      out.raw(around.after)
+    }
   }
 
   #hook(event: Event, hook: Hook): HookBytes {

@@ -171,8 +171,13 @@ export function hookAttributes(hook: Hook, out: AttributeSink): void {
   if (hook.tags.length > 0) out.list(KEYS.tags, hook.tags)
 }
 
-/** Attributes that differ between events or between exporters. */
-export function eventAttributes(event: Event, options: AttributeOptions, out: AttributeSink): void {
+/** Attributes that differ between events or between exporters. `ofCall` writes those of the values of a call. */
+export function eventAttributes<Sink extends AttributeSink>(
+  event: Event,
+  options: AttributeOptions,
+  out: Sink,
+  ofCall: (event: HookEvent, options: AttributeOptions, out: Sink) => void = callAttributes,
+): void {
   if (options.command_line && !isAboutAgent(event) && event.process.binary !== '') {
     out.text(KEYS.commandLine, boundedText(commandLine(event.process)))
   }
@@ -190,7 +195,7 @@ export function eventAttributes(event: Event, options: AttributeOptions, out: At
     case 'process_lsm':
     case 'process_tracepoint':
       if (event.tid !== event.process.pid) out.integer(KEYS.tid, event.tid)
-      callAttributes(event, options, out)
+      ofCall(event, options, out)
       return
     case 'agent_run':
       out.text(KEYS.runPhase, event.phase)
@@ -204,7 +209,7 @@ export function eventAttributes(event: Event, options: AttributeOptions, out: At
   }
 }
 
-function callAttributes(event: HookEvent, options: AttributeOptions, out: AttributeSink): void {
+export function callAttributes(event: HookEvent, options: AttributeOptions, out: AttributeSink): void {
   const { args, returned } = event.view?.() ?? event
   fileAttributes(event.hook, args, returned, options.file_details, out)
   if (returned !== undefined) returnAttribute(returned, out)

@@ -103,6 +103,89 @@ test(`call: ${RECORDS} random records are the same as objects`, () => {
   }
 })
 
+test('call: calls that differ only in their paths share bytes, and each flipped bit is seen', () => {
+  const random = new Seeded(33)
+  const types = ['file', 'int', 'uint32'].map(typeOf)
+  const [file = typeOf('file'), ...numbers] = types
+  const table = newTable()
+  table.addScanned(scanned(100, 1, { binary: '/bin/sh' }))
+  const clock = new WallClock(() => OFFSET_NS)
+  const returned = typeOf('int')
+  let shared = 0
+  for (let round = 0; round < 100; round++) {
+    const action = random.pick(['post', 'override']) ?? 'post'
+    const hook = makeHook({ functionName: 'security_file_permission', labels: ['', 'mask', 'other'] })
+    const args = types.map((type, i) => ({ index: valueIndex({ index: i, type }), type }))
+    const known = { hook, bySelector: [hook, { ...hook, action }], args, returned }
+    const normalizer = new Normalizer({ table, clock, hook: () => known, nowMs: () => 0 })
+    const number = (type: ArgumentType, i: number): ValueSpec => ({
+      ...valueOf(type, valueIndex({ index: i, type }), random),
+      kind: type.read.startsWith('s') ? wire.VALUE_INT : wire.VALUE_UINT,
+      flags: 0,
+    })
+    const first = { ...valueOf(file, valueIndex({ index: 0, type: file }), random), kind: wire.VALUE_FILE, flags: 0 }
+    const rest = [
+      ...numbers.map((type, i) => number(type, i + 1)),
+      { ...number(returned, 0), index: wire.RETURN_INDEX },
+    ]
+    const base = {
+      cpu: 0,
+      sec: 1,
+      nsec: 1,
+      tgid: 100,
+      tid: 100,
+      startLo: 0,
+      startHi: 0,
+      hookId: 1,
+      selector: 0,
+      flags: 0,
+    }
+    const seen = new Set<object>()
+    for (let seq = 0; seq < 60; seq++) {
+      const text = Buffer.from(random.pick(TEXTS) ?? '', 'latin1')
+      const values = [{ ...first, text, lo: random.int(1000) }, ...rest]
+      const bytes = recordBytes({ op: 'hook', ...base, seq, values })
+      // Not of its size, which is no value.
+      const at = 4 + random.int(bytes.length - 4)
+      if (random.chance(0.7)) bytes.writeUInt8(bytes.readUInt8(at) ^ (1 << random.int(8)), at)
+      decodeChunk({ bytes, length: bytes.length }, (raw, chunk) => {
+        const event = raw.op === 'hook' ? normalizer.event(raw, chunk) : undefined
+        if (event?.type !== 'process_kprobe') return
+        const path = event.onlyPath?.()
+        if (path !== undefined) shared += seen.has(path) ? 1 : seen.add(path) && 0
+        isEqual(event)
+      })
+    }
+  }
+  assert.ok(shared > 1000, `${shared} calls shared bytes`)
+})
+
+test('call: a hook keeps the bytes of 32 combinations of numbers, and reads further calls value by value', () => {
+  const type = typeOf('file')
+  const known = { hook: makeHook(), bySelector: [], args: [{ index: 0, type }], returned: typeOf('int') }
+  const clock = new WallClock(() => OFFSET_NS)
+  const normalizer = new Normalizer({ table: newTable(), clock, hook: () => known, nowMs: () => 0 })
+  const value = {
+    ...valueOf(type, 0, new Seeded(1)),
+    kind: wire.VALUE_FILE,
+    flags: 0,
+    text: Buffer.from('/etc/shadow'),
+  }
+  const base = { op: 'hook', cpu: 0, sec: 1, nsec: 2, tgid: 1, tid: 1, startLo: 0, startHi: 0, hookId: 3 } as const
+  const paths: unknown[] = []
+  for (let mode = 0; mode < 1000; mode++) {
+    const bytes = recordBytes({ ...base, seq: mode, selector: 0, flags: 0, values: [{ ...value, mode }] })
+    decodeChunk({ bytes, length: bytes.length }, (raw, chunk) => {
+      const event = raw.op === 'hook' ? normalizer.event(raw, chunk) : undefined
+      assert.ok(event?.type === 'process_kprobe')
+      paths.push(event.onlyPath?.())
+      isEqual(event)
+    })
+  }
+  assert.equal(new Set(paths.slice(0, 32)).size, 32)
+  assert.deepEqual(new Set(paths.slice(32)), new Set([undefined]))
+})
+
 test('call: the records of a busy host are the same as objects', () => {
   const recording = synthesize(2000)
   const line = new Line(recording)

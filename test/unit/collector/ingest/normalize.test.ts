@@ -82,6 +82,7 @@ function hook(tgid: number, start: number, values: readonly RawValue[] = [], hoo
     count: values.length,
     at: 0,
     seek: () => true,
+    pathShape: () => undefined,
   }
 }
 

@@ -76,7 +76,7 @@ export class RecordHeaders {
 }
 
 /** An event, its numbers, and its time in milliseconds. */
-interface Identified {
+export interface Identified {
   readonly seq: number
   readonly number: number | undefined
   readonly partitionSeq: number

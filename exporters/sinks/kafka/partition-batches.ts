@@ -6,7 +6,7 @@ import type { PartitionNumbers } from '../../contract/numbering.ts'
 import type { KafkaRecord } from './client/record-batch.ts'
 import { PENDING } from './fates.ts'
 import type { Fates } from './fates.ts'
-import type { RecordHeaders } from './headers.ts'
+import type { Identified, RecordHeaders } from './headers.ts'
 import { namespaceOf, partitionOf } from './partitions.ts'
 import type { Keys } from './partitions.ts'
 import type { TopicOf } from './topic.ts'
@@ -26,7 +26,41 @@ export interface PartitionBatch {
 const RECORD_EXTRA = 512
 /** Upper bound of the bytes of a record in a request. */
 export function sizeOf(record: KafkaRecord | undefined): number {
-  return record === undefined ? 0 : record.value.length + (record.key?.length ?? 0) + RECORD_EXTRA
+  return record === undefined
+    ? 0
+    : (record.valueLength ?? record.value.length) + (record.key?.length ?? 0) + RECORD_EXTRA
+}
+
+/** Value and headers are made when they are written: those of a whole batch would survive collections of garbage. */
+class PlacedRecord implements KafkaRecord {
+  readonly key: Buffer | null
+  readonly common: KafkaRecord['common']
+  readonly timestampMs: number
+  readonly valueLength: number
+  readonly #part: Buffer
+  readonly #from: number
+  readonly #headers: RecordHeaders
+  readonly #of: Identified
+
+  /** Its value is `length` bytes of `part` from `from` on. */
+  constructor(key: Buffer | null, part: Buffer, from: number, length: number, headers: RecordHeaders, of: Identified) {
+    this.key = key
+    this.common = headers.common(of.about.type)
+    this.timestampMs = of.timestampMs
+    this.valueLength = length
+    this.#part = part
+    this.#from = from
+    this.#headers = headers
+    this.#of = of
+  }
+
+  get value(): Buffer {
+    return this.#part.subarray(this.#from, this.#from + this.valueLength)
+  }
+
+  get own(): KafkaRecord['own'] {
+    return this.#headers.own(this.#of)
+  }
 }
 
 const UNKNOWN: About = { type: 'process_kprobe', policy: '' }
@@ -94,8 +128,8 @@ export function layOut(
       const topic = byNamespace ? topicOf(about, namespaceIn(part.bytes, start, end)) : topicOf(about)
       const count = partitions.get(topic)
       if (count === undefined) continue
-      const value = whole.subarray(start, Math.max(start, end - endBytes))
-      const key = keys.of(about, value)
+      const length = Math.max(0, end - endBytes - start)
+      const key = keys.of(about, whole, start, start + length)
       let partition = turn % count
       if (key !== null) {
         // Usually the same key as before.
@@ -107,7 +141,6 @@ export function layOut(
       const timestampMs = described === undefined ? nowMs : Math.floor(described.times[i] ?? nowMs)
       const seq = described?.seqs[i] ?? part.firstSeq + i
       const number = part.number === undefined ? undefined : part.number + i
-      const common = headers.common(about.type)
       const natural = partitionBatchOf(partitionBatches, all, topic, partition, numbers)
       const targets = [natural]
       // Also to the other partitions, for readers of only one: the last number there distinguishes silence from a lost end.
@@ -117,8 +150,8 @@ export function layOut(
       }
       for (const { first, records, parts, indices } of targets) {
         const partitionSeq = first + records.length
-        const own = headers.own({ seq, number, partitionSeq, timestampMs, about, epoch: described?.epoch })
-        records.push({ key, value, common, own, timestampMs })
+        const of: Identified = { seq, number, partitionSeq, timestampMs, about, epoch: described?.epoch }
+        records.push(new PlacedRecord(key, whole, start, length, headers, of))
         parts.push(part)
         indices.push(i)
       }

@@ -97,16 +97,18 @@ export class Keys {
     this.#node = Buffer.from(nodeName)
   }
 
-  of(about: About, line: Buffer): Buffer | null {
+  /** The line of the event: bytes `from` to `to`. */
+  of(about: About, bytes: Buffer, from: number = 0, to: number = bytes.length): Buffer | null {
+    const line = (): Buffer => bytes.subarray(from, to)
     switch (this.#choice) {
       case 'node_name':
         return this.#node
       case 'exec_id':
-        return execIdOf(line) ?? this.#node
+        return execIdOf(line()) ?? this.#node
       case 'pod':
-        return podOf(line) ?? this.#node
+        return podOf(line()) ?? this.#node
       case 'container':
-        return containerOf(line) ?? this.#node
+        return containerOf(line()) ?? this.#node
       case 'policy':
         return about.policy === '' ? this.#node : this.#policy(about.policy)
       case 'none':

@@ -23,9 +23,9 @@ export async function numberedRun(
   const written: KafkaRecord[][] = Array.from({ length: partitions }, () => [])
   client.plan = ({ partition, records }) => {
     // Copied: the sender frees the bytes of delivered parts.
-    for (const record of records) {
-      const key = record.key && Buffer.from(record.key)
-      written[partition]?.push({ ...record, key, value: Buffer.from(record.value) })
+    for (const { key, value, common, own, timestampMs } of records) {
+      const copied = { key: key && Buffer.from(key), value: Buffer.from(value) }
+      written[partition]?.push({ ...copied, common, own, timestampMs })
     }
     return undefined
   }

@@ -25,6 +25,8 @@ export interface KafkaRecord {
   readonly key: Buffer | null
   /** A view of shared bytes: read-only, valid until the send settles. */
   readonly value: Buffer
+  /** Absent: that of `value`, which a record may make when it is read. */
+  readonly valueLength?: number
   /** One object shared by many records, so that it is encoded once. */
   readonly common: Readonly<Record<string, string>>
   /** Headers of this record. */

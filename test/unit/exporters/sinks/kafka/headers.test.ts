@@ -2,7 +2,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { About } from '../../../../../exporters/contract/described.ts'
 import { Numbering } from '../../../../../exporters/contract/numbering.ts'
+import { Fates } from '../../../../../exporters/sinks/kafka/fates.ts'
 import { RecordHeaders } from '../../../../../exporters/sinks/kafka/headers.ts'
+import { layOut } from '../../../../../exporters/sinks/kafka/partition-batches.ts'
+import { Keys } from '../../../../../exporters/sinks/kafka/partitions.ts'
+import { batch, lines } from '../../support/lines.ts'
 
 const CONTEXT = { nodeName: 'node a', epoch: 'e' }
 const ABOUT: About = { type: 'process_exit', policy: '' }
@@ -35,6 +39,26 @@ test('kafka headers: events of one type share one object, other types do not', (
   assert.equal(headers.common('process_exec'), headers.common('process_exec'))
   assert.notEqual(headers.common('process_exec'), headers.common('process_exit'))
   assert.deepEqual(headers.own(EVENT), { seq: 'e-3' })
+})
+
+test('kafka headers: a record makes them when it is written, and the same ones again', () => {
+  let made = 0
+  const headers = new (class extends RecordHeaders {
+    override own(of: Parameters<RecordHeaders['own']>[0]): ReturnType<RecordHeaders['own']> {
+      made++
+      return super.own(of)
+    }
+  })({ format: 'json', cluster_name: '' }, CONTEXT)
+  const keys = new Keys('node_name', 'n')
+  const layout = { keys, topicOf: () => 't', byNamespace: false, headers, endBytes: 1, numbers: new Map() }
+  const part = lines(3, 100, 10)
+  const [laidOut] = layOut(batch(part), new Fates(), layout, new Map([['t', 1]]), 0, 0)
+  const records = laidOut?.records ?? []
+  assert.deepEqual([records.length, made], [100, 0])
+  for (const _ of [1, 2]) {
+    assert.deepEqual(records[1]?.own, { seq: 'e-4' })
+    assert.deepEqual(records[1]?.value, Buffer.from(part.bytes.subarray(part.ends[0], (part.ends[1] ?? 0) - 1)))
+  }
 })
 
 test('kafka headers: a loss record has place and reason, and the exporter if it was one', () => {

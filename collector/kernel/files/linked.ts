@@ -125,12 +125,18 @@ export class LinkedFiles {
     const looked: Looked = { files: 0, folders: 0, links: 0, unread: 0 }
     try {
       await rewrite()
-      for (const [folder, watched] of this.#folders) {
+      const folders = [...this.#folders]
+      for (const [i, [folder, watched]] of folders.entries()) {
         const found = await this.#lookBelow(folder, watched, looked)
         if (found !== 'all') lacking |= watched.filters
         if (found === 'no_room') hasRoom = false
         if (found === 'unanswered') this.#pauseMs = UNANSWERED_PAUSE_MS
         if (this.#closed) return
+        // A filter does not wait for the folders of others, which may be large.
+        const waiting = folders.slice(i + 1).reduce((all, [, { filters }]) => all | filters, lacking)
+        if ((this.unknown & ~waiting) === 0n) continue
+        this.unknown &= waiting
+        await rewrite()
       }
       // If a folder moved meanwhile, the search may have missed its files; then only the next search forgets.
       if (this.#renames() === moved) this.#forget()

@@ -123,6 +123,24 @@ test('linked: a missing folder has no links', async () => {
   assert.deepEqual(looked, { files: 0, folders: 1, links: 0, unread: 1 })
 })
 
+test('linked: a filter is known when its own folders are searched, before the search of others ends', async () => {
+  const [small, large] = [join(top, 'small'), join(top, 'large')]
+  mkdirSync(small)
+  mkdirSync(large)
+  linkSync(put(join(large, 'f')), join(top, 'large-link'))
+  const seen: bigint[] = []
+  const { linked } = made(undefined, () => void seen.push(linked.unknown))
+  linked.follow(
+    new Map([
+      [small, { filters: 1n, named: 1 }],
+      [large, { filters: 6n, named: 2 }],
+      [join(top, 'none'), { filters: 4n, named: 3 }],
+    ]),
+  )
+  await linked.look()
+  assert.deepEqual([seen, linked.unknown], [[6n], 0n])
+})
+
 test('linked: a search adds the links that it finds, and forgets those that only earlier searches found', async () => {
   const [one, two] = [join(top, 'one'), join(top, 'two')]
   mkdirSync(one)

@@ -1,0 +1,90 @@
+/** The policies of config/policies/library/: each is valid, and has what the commands, alerts and pages read of it. */
+import assert from 'node:assert/strict'
+import { readFileSync, readdirSync } from 'node:fs'
+import { test } from 'node:test'
+import { parse } from 'yaml'
+import { parsePolicy } from '../../config/policy/parse.ts'
+import type { HookSpec } from '../../config/policy/policy.ts'
+import { IDENTITY_FILTERS_MAX } from '../../collector/wire/wire.ts'
+
+const FOLDER = new URL('../../config/policies/library/', import.meta.url)
+const BUNDLES = ['default', 'host', 'container', 'kubernetes', 'pci', 'cis']
+const SEVERITIES = ['low', 'medium', 'high', 'critical']
+const TITLE_MAX = 60
+/** Most hooks of a policy: each kind of change has one. */
+const HOOKS_MAX = 6
+/** Within the six seconds that docs/reference/policy/files-by-identity.md promises. */
+const PATHS_MAX = 400
+
+interface Document {
+  readonly apiVersion: string
+  readonly kind: string
+  readonly metadata: { readonly name: string; readonly annotations: Readonly<Record<string, string>> }
+  readonly spec: { readonly kprobes: ReadonlyArray<{ readonly message?: string; readonly tags?: readonly string[] }> }
+}
+
+const files = readdirSync(FOLDER).toSorted()
+const names = files.map((file) => file.replace(/\.yaml$/, ''))
+const textOf = (name: string): string => readFileSync(new URL(`${name}.yaml`, FOLDER), 'utf8')
+
+function hooksOf(name: string): readonly HookSpec[] {
+  const result = parsePolicy(textOf(name), `${name}.yaml`)
+  assert.ok('policy' in result, 'problems' in result ? JSON.stringify(result.problems) : '')
+  assert.deepEqual(result.warnings, [])
+  return result.policy.hooks
+}
+
+const identityLists = (hooks: readonly HookSpec[]): ReadonlyArray<readonly string[]> =>
+  hooks.flatMap(({ selectors }) =>
+    selectors.flatMap(({ matchArgs }) =>
+      matchArgs.flatMap((filter) => (filter.class === 'identity' ? [filter.values] : [])),
+    ),
+  )
+
+for (const name of names) {
+  test(`library: ${name} is a policy with title, severity, bundles, techniques, messages and tags`, () => {
+    const text = textOf(name)
+    const { apiVersion, kind, metadata, spec }: Document = parse(text)
+    assert.deepEqual([apiVersion, kind, metadata.name], ['ktrail.dev/v1alpha1', 'TracingPolicy', name])
+    assert.match(text, /^# Reports? |^# Counts /)
+    const annotation = (key: string): string => metadata.annotations[`ktrail.dev/${key}`] ?? ''
+    const list = (key: string): string[] => annotation(key).split(', ')
+    assert.match(annotation('title'), /^[A-Z][^.]+$/)
+    assert.ok(annotation('title').length <= TITLE_MAX)
+    assert.ok(SEVERITIES.includes(annotation('severity')), annotation('severity'))
+    assert.deepEqual(
+      list('bundles').filter((bundle) => !BUNDLES.includes(bundle)),
+      [],
+    )
+    for (const technique of list('mitre')) assert.match(technique, /^T\d{4}(\.\d{3})?$/)
+    for (const page of list('references')) assert.ok(URL.parse(page)?.protocol === 'https:', page)
+    const tags = [`severity.${annotation('severity')}`, ...list('mitre').map((each) => `attack.${each.toLowerCase()}`)]
+    for (const hook of spec.kprobes) {
+      assert.match(hook.message ?? '', /^[a-z][^.]+$/)
+      assert.deepEqual(hook.tags, tags)
+    }
+    const hooks = hooksOf(name)
+    assert.ok(hooks.length <= HOOKS_MAX, `${hooks.length} hooks`)
+  })
+}
+
+test('library: no policy has the name of a bundle', () => {
+  assert.deepEqual(
+    names.filter((name) => BUNDLES.includes(name)),
+    [],
+  )
+  assert.deepEqual(
+    files,
+    names.map((name) => `${name}.yaml`),
+  )
+})
+
+test('library: all policies together are within the limits of lists and paths', () => {
+  const lists = new Set(
+    names.flatMap((name) => identityLists(hooksOf(name)).map((values) => values.toSorted().join('\n'))),
+  )
+  assert.ok(lists.size <= IDENTITY_FILTERS_MAX, `${lists.size} lists`)
+  const paths = new Set([...lists].flatMap((list) => list.split('\n')))
+  assert.ok(paths.size <= PATHS_MAX, `${paths.size} paths`)
+  console.log(`library: ${names.length} policies, ${lists.size} lists, ${paths.size} paths`)
+})

@@ -264,6 +264,7 @@ export class Files {
     }
     if (this.#loaded !== loaded) return
     this.#resolved = resolved
+    this.#reportMissing(resolved)
     const wanted = new WantedFiles()
     const folders = new Map<string, WatchedFolder>()
     let sticky = 0n
@@ -275,7 +276,6 @@ export class Files {
         const found = resolved.get(value)
         if (found === undefined) continue
         const { file, folder, name, path } = found
-        this.#reportMissing(value, found)
         const named = this.#numbers.of(value)
         if (file !== undefined) wanted.file(file, asked, named)
         if (folder !== undefined) wanted.name(folder, name, asked, named)
@@ -304,14 +304,16 @@ export class Files {
     linked.follow(folders)
   }
 
-  #reportMissing(path: string, { file, missing = '' }: Resolved): void {
-    if (file !== undefined) {
-      this.#missing.delete(path)
-      return
+  /** Names each missing path once, all new ones in one line: the library has many. */
+  #reportMissing(resolved: ReadonlyMap<string, Resolved>): void {
+    const paths: Record<string, string> = {}
+    for (const [path, { file, missing = '' }] of resolved) {
+      if (file !== undefined) this.#missing.delete(path)
+      else if (!this.#missing.has(path)) paths[path] = missing
+      if (file === undefined) this.#missing.add(path)
     }
-    if (this.#missing.has(path)) return
-    this.#missing.add(path)
-    this.#warn({ path }, `a file or folder of a policy does not exist, and will be watched when it appears: ${missing}`)
+    if (Object.keys(paths).length > 0)
+      this.#warn({ paths }, 'files or folders of policies do not exist, and will be watched when they appear')
   }
 
   close(): void {

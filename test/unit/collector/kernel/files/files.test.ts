@@ -172,6 +172,16 @@ test('files: one list more than there are bits is refused at its place', async (
   assert.equal(files.maps, undefined)
 })
 
+test('files: missing paths are one line of the log, once', async () => {
+  const { files, warnings, refresh } = rig()
+  const paths = ['none-1', 'none-2'].map((name) => join(top, name))
+  await files.add(paths.map((path) => policy(path.slice(-6), same(path))))
+  await refresh()
+  assert.equal(warnings.length, 1)
+  for (const path of paths) assert.ok(warnings[0]?.includes(`"${path}"`), warnings[0])
+  files.close()
+})
+
 test('files: a missing path is logged once, and watched when it appears; a replaced file is forgotten', async () => {
   const { files, warnings, refresh } = rig()
   const folder = join(top, 'later')
@@ -182,7 +192,7 @@ test('files: a missing path is logged once, and watched when it appears; a repla
   assert.equal(warnings.length, 1)
   assert.match(
     warnings[0] ?? '',
-    /"path":".*\/later\/f".*does not exist, and will be watched when it appears: .*ENOENT/,
+    /"paths":\{".*\/later\/f":".*ENOENT.*"\}.*do not exist, and will be watched when they appear/,
   )
   writeFileSync(path, 'x')
   await refresh()

@@ -50,7 +50,7 @@ arm64: build ## build for arm64, and test on its kernel in an emulated guest (te
 faults: build ## real sinks, the long way: 200 kills, brokers moved under load (30 min)
 	@ONLY=host KTRAIL_LONG=1 test/run.sh
 
-NIGHTLY := long full simulate fuzz random-policies policy-changes start-stop coverage random-tree churn soak arm64
+NIGHTLY := long full simulate fuzz random-policies policy-changes start-stop coverage library random-tree churn soak arm64
 nightly: build ## all tests that take long, one after the other, also behind one that fails (half a day)
 	@failed=; for target in $(NIGHTLY); do $(MAKE) --no-print-directory $$target || failed="$$failed $$target"; done; \
 		[ -z "$$failed" ] || { echo "nightly: failed:$$failed; run each alone" >&2; exit 1; }
@@ -113,6 +113,13 @@ coverage: build ## every way to reach a file, on each kernel and file system; wr
 		$(SETUP)/with-node.sh node test/e2e/files/write-coverage.ts build/coverage && exit $$failed
 	@cat docs/reference/coverage.md
 
+library: build ## each attack on the policies of the library, and an ordinary hour; writes docs/reference/library.md
+	@mkdir -p build/library
+	@test/support/guest/run.sh $(KERNEL) --cpus 2 --timeout 1800 --verbose -- env KTRAIL_LIBRARY=all \
+		node --disable-warning=ExperimentalWarning --test --test-concurrency=1 --test-reporter=spec test/library/attacks.test.ts
+	@$(SETUP)/with-node.sh node --disable-warning=ExperimentalWarning test/library/hour.ts $(KERNEL)
+	@$(SETUP)/with-node.sh node test/library/write-library.ts $(KERNEL)
+
 random-tree: build ## 100,000 random steps in a tree on each file system, beside renames; a model predicts each event: STEPS=n SEED=n ON=ext4
 	@failed=0; for on in $(or $(ON),tmpfs ext4 xfs btrfs overlay); do echo "$$on"; \
 		test/support/guest/run.sh $(KERNEL) --cpus 2 --memory 8192 --timeout 3600 --verbose -- \
@@ -145,4 +152,4 @@ image: package ## container image ktrail:VERSION, by docker: BASE=debian:bookwor
 clean: ## remove what was built; fetched kernels and Node stay in the cache
 	rm -rf bpf/build native/build build node_modules
 
-.PHONY: help build run picture test long full arm64 faults nightly check soak bench bench-history compare compare-tetragon simulate fuzz record random-policies start-stop policy-changes coverage random-tree kubernetes churn package image clean
+.PHONY: help build run picture test long full arm64 faults nightly check soak bench bench-history compare compare-tetragon simulate fuzz record random-policies start-stop policy-changes coverage library random-tree kubernetes churn package image clean

@@ -151,7 +151,7 @@ guest_worker() {
   wanted 7-integration-e2e || return 0
   while :; do
     until mkdir "$taken/$number" 2>/dev/null; do number=$((number + 1)); done
-    tests "7-integration-e2e-$number" --untaken --cpus 2 --timeout "$guest_s" -- "${LONGEST[@]}" test/integration "${apart[@]}" || break
+    tests "7-integration-e2e-$number" --untaken --cpus 2 --timeout "$guest_s" -- "${LONGEST[@]}" test/integration test/library/attacks.test.ts "${apart[@]}" || break
   done
   # Rows of the kernel, in a guest of its own (test/bench/guard/guard.ts), by the worker that ends first.
   [ "$files" = '*' ] && [ "$kernel" = 6.12 ] && mkdir "$taken/instructions" 2>/dev/null || return 0

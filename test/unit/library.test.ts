@@ -6,6 +6,8 @@ import { parse } from 'yaml'
 import { parsePolicy } from '../../config/policy/parse.ts'
 import type { HookSpec } from '../../config/policy/policy.ts'
 import { IDENTITY_FILTERS_MAX } from '../../collector/wire/wire.ts'
+import { PAGE, RESULTS, pageOf } from '../library/page.ts'
+import type { Results } from '../library/page.ts'
 
 const FOLDER = new URL('../../config/policies/library/', import.meta.url)
 const BUNDLES = ['default', 'host', 'container', 'kubernetes', 'pci', 'cis']
@@ -15,6 +17,8 @@ const TITLE_MAX = 60
 const HOOKS_MAX = 6
 /** Within the six seconds that docs/reference/policy/files-by-identity.md promises. */
 const PATHS_MAX = 400
+/** Most events of the default bundle in the ordinary hour. */
+const ORDINARY_MAX = 20
 
 interface Document {
   readonly apiVersion: string
@@ -87,4 +91,18 @@ test('library: all policies together are within the limits of lists and paths', 
   const paths = new Set([...lists].flatMap((list) => list.split('\n')))
   assert.ok(paths.size <= PATHS_MAX, `${paths.size} paths`)
   console.log(`library: ${names.length} policies, ${lists.size} lists, ${paths.size} paths`)
+})
+
+test('library: the page has the results of the tests, and each attack that a policy has was reported', () => {
+  const results: Results = JSON.parse(readFileSync(RESULTS, 'utf8'))
+  assert.equal(readFileSync(PAGE, 'utf8'), pageOf(results), 'run make library')
+  assert.deepEqual(Object.keys(results.attacks).toSorted(), names)
+  const ways = Object.entries(results.attacks).flatMap(([name, row]) =>
+    Object.entries(row).map(([way, result]) => `${name} ${way} ${result}`),
+  )
+  assert.deepEqual(
+    ways.filter((text) => text.endsWith(' no')),
+    [],
+  )
+  assert.ok((results.hour?.events ?? 0) <= ORDINARY_MAX)
 })

@@ -1,0 +1,175 @@
+/**
+ * Attacks on a real kernel, with one agent that has the policies of the library: each must be reported by its policy, with its file, under the file's
+ * name, under a hard link and from a container; the ordinary access must not be. `make library` runs all; `make test` three that the commit chooses.
+ */
+import assert from 'node:assert/strict'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { basename } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import { TestAgent, cannotRun } from '../e2e/support/agent.ts'
+import { kernelAtLeast } from '../e2e/support/kernel.ts'
+import type { Line } from '../e2e/support/record.ts'
+import { ATTACKS } from './attacks.ts'
+import type { Attack } from './attacks.ts'
+import { HOST, linkOf, mountsSince, prepare, runs, runsInside } from './guest.ts'
+
+const FOLDER = new URL('../../config/policies/library/', import.meta.url)
+const OUT = new URL('../../build/library/attacks.json', import.meta.url)
+const SAMPLE = 3
+/** The mark of files with several links, until the agent has searched the folders of all policies for links. */
+const UNCERTAIN = 'unresolvedPathComponents'
+const ALL = process.env['KTRAIL_LIBRARY'] === 'all'
+/** Each policy that is loaded takes a second in an emulated guest. */
+const READY_MS = 400_000
+/** Longest wait for events that are counted, whose windows are up to half a minute. */
+const SEEN_MS = 40_000
+
+const policies = readdirSync(FOLDER).map((file) => basename(file, '.yaml'))
+
+/** Three policies by the hash of the commit, so that each has its turn. */
+function sample(): string[] {
+  // Root in a guest is not the owner of the checkout.
+  const git = ['-c', 'safe.directory=*', 'rev-parse', 'HEAD']
+  const commit = spawnSync('git', git, { encoding: 'utf8' }).stdout.trim()
+  const rank = (name: string): string =>
+    createHash('sha256')
+      .update(commit + name)
+      .digest('hex')
+  const chosen = policies.toSorted((a, b) => rank(a).localeCompare(rank(b))).slice(0, SAMPLE)
+  console.log(`attacks on ${chosen.join(', ')}, by the commit ${commit}; make library runs all ${policies.length}`)
+  return chosen
+}
+
+/** Names of files and texts among the arguments, by policy. */
+function reported(lines: readonly Line[]): Map<string, string[]> {
+  const found = new Map<string, string[]>()
+  for (const { process_kprobe: event } of lines) {
+    const name = event?.policy_name ?? ''
+    if (event !== undefined)
+      found.set(name, [...(found.get(name) ?? []), `${event.process?.binary} ${JSON.stringify(event.args ?? [])}`])
+  }
+  return found
+}
+
+const chosen = ALL ? policies : sample()
+const attacks = ATTACKS.filter(({ policy }) => chosen.includes(policy))
+const results: Record<string, Record<string, string>> = {}
+
+const old = cannotRun() === false && !kernelAtLeast(5, 17) && 'files are matched by identity: Linux 5.17'
+
+describe('library', { skip: cannotRun() || old }, () => {
+  let agent: TestAgent
+  let missing: ReadonlySet<string> = new Set()
+  const leave = new DisposableStack()
+  before(async () => {
+    leave.use(mountsSince())
+    missing = prepare(attacks)
+    for (const { file } of attacks.filter(({ listens }) => listens)) {
+      const server = createServer().listen(file)
+      leave.defer(() => void server.close())
+    }
+    const texts = chosen.map((name) => [`${name}.yaml`, readFileSync(new URL(`${name}.yaml`, FOLDER), 'utf8')] as const)
+    const from = performance.now()
+    agent = await TestAgent.start({ policies: Object.fromEntries(texts), readyMs: READY_MS })
+    console.log(`${chosen.length} policies: ready after ${Math.round((performance.now() - from) / 1000)} s`)
+  })
+  after(async () => {
+    const ended = await agent?.stop()
+    leave.dispose()
+    assert.deepEqual(ended, { code: 0, signal: null })
+    if (ALL) writeFileSync(OUT, JSON.stringify(results, undefined, 2))
+  })
+
+  /** The attacks that no event of their policy names. Counted events come when their process has ended. */
+  async function unseen(
+    way: string,
+    each: readonly Attack[],
+    does: () => void,
+    fileOf: (attack: Attack) => string,
+  ): Promise<string[]> {
+    const from = await agent.settled()
+    does()
+    await agent.settled()
+    const found = (): ReadonlyMap<string, readonly string[]> => reported(agent.lines().slice(from))
+    const sees = (attack: Attack): boolean =>
+      found()
+        .get(attack.policy)
+        ?.some((args) => args.includes(attack.shows ?? `/${basename(fileOf(attack))}`)) === true
+    await agent.until('each attack', () => each.every(sees), SEEN_MS).catch(() => {})
+    return each.flatMap((attack) => {
+      const row = (results[attack.policy] ??= {})
+      row[way] = sees(attack) && row[way] !== 'no' ? 'yes' : 'no'
+      return sees(attack)
+        ? []
+        : [`${attack.policy}: ${fileOf(attack)}, got ${found().get(attack.policy)?.join(' ') ?? 'no event'}`]
+    })
+  }
+
+  /** Attacks that are no attack in this way are shown with the reason. */
+  function without(way: string, why: (attack: Attack) => string | undefined): readonly Attack[] {
+    for (const attack of attacks) {
+      const reason = why(attack)
+      if (reason === undefined) continue
+      console.log(`${attack.policy}: not by ${way}: ${reason}`)
+      ;(results[attack.policy] ??= {})[way] ??= reason
+    }
+    return attacks.filter((attack) => why(attack) === undefined)
+  }
+
+  it('every policy has an attack', () => {
+    assert.deepEqual(
+      policies.filter((name) => !ATTACKS.some(({ policy }) => policy === name)),
+      [],
+    )
+    assert.deepEqual(
+      ATTACKS.filter(({ policy }) => !existsSync(new URL(`${policy}.yaml`, FOLDER))),
+      [],
+    )
+  })
+
+  it('an ordinary access has no event of the policy', async () => {
+    const each = attacks.filter(({ ordinary }) => !missing.has(ordinary.as ?? ''))
+    for (const as of missing) console.log(`not run: this machine has no ${as}`)
+    const lines = await agent.during(() => each.forEach(({ file, ordinary }) => runs(ordinary.does, file, ordinary.as)))
+    const found = reported(lines.filter((line) => !JSON.stringify(line).includes(UNCERTAIN)))
+    assert.deepEqual(
+      each.filter(({ policy }) => found.has(policy)).map(({ policy }) => [policy, found.get(policy)]),
+      [],
+    )
+  })
+
+  it('each attack is reported under the name of the file', async () => {
+    const each = without('name', ({ outside }) => outside?.not)
+    const does = (): void => each.forEach((attack) => runs(attack.does, attack.file, attack.as))
+    assert.deepEqual(await unseen('name', each, does, ({ file }) => file), [])
+  })
+
+  it('each attack is reported under a hard link', async () => {
+    const each = without(
+      'link',
+      ({ outside, linked }) => outside?.not ?? (typeof linked === 'object' ? linked.not : undefined),
+    )
+    const does = (): void =>
+      each.forEach((attack) => {
+        const { from, to } = linkOf(attack)
+        execFileSync('ln', ['-f', from, to])
+        runs(attack.does, to, attack.as)
+      })
+    assert.deepEqual(await unseen('link', each, does, (attack) => linkOf(attack).to), [])
+  })
+
+  it('each attack is reported from a container', async () => {
+    const each = without('container', ({ inside }) => (typeof inside === 'object' ? inside.not : undefined))
+    const does = (): void =>
+      runsInside(
+        each.map(({ does: usual, inside, file }) => ({
+          commands: typeof inside === 'string' ? inside : usual,
+          file: HOST + file,
+        })),
+      )
+    assert.deepEqual(await unseen('container', each, does, ({ file }) => file), [])
+  })
+})

@@ -199,7 +199,8 @@ struct selector {
 	__u8 return_type;   /* enum arg_type; ARG_NOP: the policy has no return value */
 	__u32 conditions;   /* set of the conditions that the process must fulfil (match/process.h); EMPTY_SET: none */
 	struct action action;
-	__u32 changes;      /* 1: it has a filter on changes since its last match (match/task.h) */
+	__u16 changes;      /* 1: it has a filter on changes since its last match (match/task.h) */
+	__u16 early;        /* number of filters, the first ones, that are tested before the record's values are read */
 	struct filter filters[FILTERS_MAX];
 };
 

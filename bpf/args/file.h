@@ -10,10 +10,14 @@
 #include "../record.h"
 #include "../path.h"
 #include "../path_text.h"
+#include "../match/path.h"
 #include "../filter.h"
 #include "../call/hook.h"
 #include "../call/scratch.h"
 #include "details.h"
+
+/* 1: records of this object have files that the screen does not walk. Else the verifier removes their code. */
+const volatile __u32 asks_paths = 0;
 
 static __always_inline bool is_file(__u8 type)
 {
@@ -77,6 +81,31 @@ static __always_inline void put_inode(struct file_info *info, struct inode *inod
 	info->dev = LOAD(super_block, super, s_dev);
 }
 
+/* The inode of the file at a dentry. `file`: of file_of. The struct file of a descriptor may be another one by now. */
+static __always_inline struct inode *inode_of(__u8 type, __u64 file, __u64 dentry)
+{
+	return file && type != ARG_FD ? LOAD(file, file, f_inode) : LOAD(dentry, dentry, d_inode);
+}
+
+/* Writes the identity of a file without its path at an offset of the record, for filters on its type; returns the bytes used. */
+static __always_inline __u32 put_identity(struct scratch *s, const volatile struct wanted_value *wanted, __u32 at)
+{
+	struct value *v = value_at(s, at);
+	__u32 param = wanted->param;
+	__u8 type = wanted->type;
+	__u64 file, dentry;
+
+	if (!v || param >= PARAMS_MAX)
+		return 0;
+	file = file_of(type, s->call.params[param]);
+	dentry = place_of(type, s->call.params[param], file).dentry;
+	v->kind = VALUE_FILE;
+	v->len = 0;
+	v->flags = 0;
+	put_inode((struct file_info *)(v + 1), dentry ? inode_of(type, file, dentry) : 0);
+	return sizeof(*v) + sizeof(struct file_info);
+}
+
 /*
  * Writes the path that the screen has walked, and its file's identity, at an offset of the record; returns the bytes used. 0: put_text must do it,
  * because the path is deep or something moved. A shortcut: nearly every hit has one, and put_text's first tests take as long.
@@ -96,7 +125,7 @@ static __always_inline __u32 put_screened(struct scratch *s, const volatile stru
 		return 0;
 	/* A descriptor may lead to another file by now. */
 	file = type == ARG_FD ? 0 : file_of(type, s->call.params[param]);
-	inode = file ? LOAD(file, file, f_inode) : LOAD(dentry, dentry, d_inode);
+	inode = inode_of(type, file, dentry);
 	put_inode(info, inode);
 	if (asks_details) {
 		s->file.inode = (__u64)inode;
@@ -114,30 +143,61 @@ static __always_inline __u32 put_screened(struct scratch *s, const volatile stru
 	return sizeof(*v) + sizeof(*info) + sizeof(*key) + padded(len);
 }
 
-/* Writes a path and its file's identity at `at`; returns the bytes used. `screened`: the screen has found where it is. */
-static __always_inline __u32 put_file(__u32 slot, char *at, __u8 type, __u64 argument, bool screened, struct scratch *s)
+/*
+ * Writes the path of `unscreened` to an offset of the record as put_screened does. Returns its length, and above 16 bits enum value_flag; 0: path_text must
+ * do it, which takes four times as long. Global, as add_open.
+ */
+__noinline int put_short(__u32 slot, __u32 at)
 {
-	struct value *v = (struct value *)at;
+	struct scratch *s = scratch_of(slot);
+	struct component name;
+	struct dentry *first;
+	__u16 flags = 0;
+	__u32 len;
+
+	if (!asks_paths || !s)
+		return 0;
+	s->unscreened.top.locks = locks_before();
+	first = walk_top(s->unscreened.at, root_of(current_task()), &s->unscreened.top, s->unscreened.ring);
+	if (!first)
+		return 0;
+	name.word = component_of(first, &name.len);
+	barrier_var(at);
+	if (at > RECORD_BYTES + PATH_BYTES)
+		return 0;
+	len = top_text(&s->unscreened.top, s->unscreened.ring, &name, &s->unscreened.at.dentry, s->record + at, &flags);
+	return len | flags << 16;
+}
+
+/* Writes a path and its file's identity at an offset of the record, where `v` is; returns the bytes used. `screened`: the screen has walked it. */
+static __always_inline __u32 put_file(__u32 slot, struct value *v, __u32 at, __u8 type, __u64 argument, bool screened, struct scratch *s)
+{
 	struct file_info *info = (struct file_info *)(v + 1);
 	struct text_key *key = (struct text_key *)(info + 1);
 	__u64 file = file_of(type, argument);
 	struct place place = screened ? s->at : place_of(type, argument, file);
-	__u16 flags = 0;
 	struct inode *inode = 0;
+	__u16 flags = 0;
+	__u32 got = 0;
 
 	v->kind = type == ARG_FD && !file ? VALUE_ERROR : VALUE_FILE;
 	v->len = 0;
 	if (v->kind == VALUE_ERROR)
 		return sizeof(*v);
-	/* A descriptor may lead to another file than when it was screened. */
 	if (place.dentry)
-		inode = file && type != ARG_FD ? LOAD(file, file, f_inode) : LOAD(dentry, place.dentry, d_inode);
+		inode = inode_of(type, file, place.dentry);
 	put_inode(info, inode);
 	if (asks_details) {
 		s->file.inode = (__u64)inode;
 		s->file.mount = place.mount;
 	}
-	if (place.dentry)
+	if (place.dentry && !screened) {
+		s->unscreened.at = place;
+		got = put_short(slot, at + sizeof(*v) + sizeof(*info) + sizeof(*key));
+		v->len = got;
+		flags = got >> 16;
+	}
+	if (place.dentry && !got)
 		v->len = put_path(slot, place, (char *)(key + 1), &flags);
 	v->flags = flags;
 	return sizeof(*v) + sizeof(*info) + sizeof(*key) + padded(v->len);

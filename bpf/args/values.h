@@ -71,7 +71,7 @@ __noinline int put_text(__u32 slot, __u32 i, __u32 at)
 			return put_number((char *)v, type, narrowed(type, argument));
 	}
 	if (is_file(type))
-		return put_file(slot, (char *)v, type, argument, is_screened(hook, i), s);
+		return put_file(slot, v, at, type, argument, is_screened(hook, i), s);
 	if (asks_network && type >= ARG_SOCK && type <= ARG_SOCKADDR)
 		return put_socket(v, type, argument);
 	if (asks_network && type == ARG_NET_DEVICE && argument)
@@ -101,24 +101,58 @@ static __always_inline __u32 add_details(__u32 slot, struct scratch *s, __u32 i,
 	return used;
 }
 
+/* Writes a number that is a parameter at an offset of the record; returns the bytes used. */
+static __always_inline __u32 put_parameter(struct scratch *s, const volatile struct wanted_value *wanted, __u32 at)
+{
+	struct value *v = value_at(s, at);
+	__u32 param = wanted->param;
+	__u8 type = wanted->type;
+
+	if (!v || param >= PARAMS_MAX)
+		return 0;
+	v->index = wanted->index;
+	v->places = 0;
+	return put_number((char *)v, type, narrowed(type, s->call.params[param]));
+}
+
+/* The values that filters test first: members of structs, and files without their paths. The record overwrites them. False if one could not be read. */
+static __always_inline bool put_judged(struct scratch *s, __u32 slot)
+{
+	const volatile struct hook *hook = &hooks[slot];
+	__u32 at = sizeof(struct event_header), used, i;
+	bool unread;
+
+	KEEP(hook);
+#pragma unroll
+	for (i = 0; i < VALUES_MAX; i++) {
+		if (!(hook->judged >> i & 1))
+			continue;
+		used = hook->values[i].places ? put_text(slot, i, at) : put_identity(s, &hook->values[i], at);
+		if (!used)
+			return false;
+		s->offset[i] = at;
+		at += used;
+	}
+	unread = s->call.unread;
+	s->call.unread = false;
+	return !unread;
+}
+
 /* All values that the policies on the function request. */
 static __always_inline void put_values(struct scratch *s, __u32 slot)
 {
 	const volatile struct hook *hook = &hooks[slot];
 	__u32 at = sizeof(struct event_header), used, i;
-	struct value *v;
 
 	KEEP(hook);
 	/* The verifier then removes the code of each round that its value does not need. */
 #pragma unroll
 	for (i = 0; i < VALUES_MAX; i++) {
 		const volatile struct wanted_value *wanted = &hook->values[i];
-		__u32 param = wanted->param, places = wanted->places;
-		__u8 type = wanted->type;
 
 		if (i >= hook->nvalues)
 			break;
-		if (is_read(type) || places) {
+		if (is_read(wanted->type) || wanted->places) {
 			used = is_screened(hook, i) ? put_screened(s, wanted, at) : 0;
 			if (!used)
 				used = put_text(slot, i, at);
@@ -127,12 +161,9 @@ static __always_inline void put_values(struct scratch *s, __u32 slot)
 			if (asks_details && wanted->shown)
 				used += add_details(slot, s, i, at, used);
 		} else {
-			v = value_at(s, at);
-			if (!v || param >= PARAMS_MAX)
+			used = put_parameter(s, wanted, at);
+			if (!used)
 				break;
-			v->index = wanted->index;
-			v->places = 0;
-			used = put_number((char *)v, type, narrowed(type, s->call.params[param]));
 		}
 		s->offset[i] = at;
 		at += used;

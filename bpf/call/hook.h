@@ -86,7 +86,8 @@ struct hook {
 	__u32 conditional; /* 1: selectors have conditions of the process */
 	__u32 conditions;  /* set of conditions of which the process must fulfil one for any selector to match; EMPTY_SET: a selector has no condition */
 	__u16 placed;      /* 1: selectors have conditions of the pod or container (match/workload.h) */
-	__u16 early;       /* 1: conditions of the task may reject a call before the record's values are read */
+	__u8 early;        /* 1: the first filters of selectors, and conditions of the task, may reject a call before the record's values are read */
+	__u8 judged;       /* bits of the values that these filters test */
 	__u32 workloads;   /* as `conditions`, of the cgroup of the task */
 	__u16 condition_words; /* bit n: selectors have conditions of word n; other words of scratch.conditions are not set */
 	__u8 denies;       /* 1: some selectors make calls fail */

@@ -92,13 +92,7 @@ static __always_inline int take_left(__u64 *left, __u32 words)
 	return taken | LAST_LEFT;
 }
 
-static __always_inline bool is_about_task(const struct filter *f)
-{
-	return f->class == CLASS_NAMESPACE || f->class == CLASS_CAPABILITY || f->class == CLASS_NAMESPACE_CHANGE ||
-	       f->class == CLASS_CAPABILITY_CHANGE;
-}
-
-/* Tests whether the next of `unasked` may match this call, by all its conditions on the task. Its filters on the task stand first. */
+/* Tests whether the next of `unasked` may match this call, by its conditions on the task and its first filters. */
 static __always_inline int ask_selector(__u32 slot)
 {
 	struct scratch *s = scratch_of(slot);
@@ -121,7 +115,7 @@ static __always_inline int ask_selector(__u32 slot)
 	if (selector->conditions != EMPTY_SET && !set_within(selector->conditions, s->conditions))
 		return last;
 	for (i = 0; i < FILTERS_MAX; i++) {
-		if (i >= selector->count || !is_about_task(&selector->filters[i]))
+		if (i >= selector->early)
 			break;
 		if (!filter_matches(slot, key, i))
 			return last;
@@ -131,7 +125,7 @@ static __always_inline int ask_selector(__u32 slot)
 }
 LOOP_STEP(ask_selector)
 
-/* Whether the record's values are needed, which cost more than the selectors' conditions on the task. */
+/* Whether all values of the record are needed, which cost more than the selectors' conditions on the task and their first filters. */
 static __always_inline bool is_wanted(struct scratch *s, __u32 slot)
 {
 	const volatile struct hook *hook = &hooks[slot];
@@ -259,7 +253,7 @@ static __noinline int hook_record(void *ctx, __u32 slot, struct scratch *s)
 		s->call.unread = true;
 		return 0;
 	}
-	if (hook->early && !is_wanted(s, slot))
+	if (hook->early && put_judged(s, slot) && !is_wanted(s, slot))
 		return 0;
 	s->decided = false;
 	put_values(s, slot);

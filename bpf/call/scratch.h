@@ -51,6 +51,11 @@ struct scratch {
 	struct top top;
 	__u64 ring[TOP_MAX];
 	struct component first;  /* first component of the path, if top.whole and if it has one */
+	struct {
+		struct place at;
+		struct top top;
+		__u64 ring[TOP_MAX];
+	} unscreened;  /* the same of another file, while its path is written */
 	__u64 alive[SET_WORDS];  /* selectors that the screened numbers do not reject */
 	__u64 left[SET_WORDS];   /* selectors of `alive` that the path does not reject either */
 	__u64 unasked[SET_WORDS]; /* selectors that is_wanted has yet to test */

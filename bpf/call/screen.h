@@ -18,6 +18,7 @@
 #include "../match/set.h"
 #include "../match/number.h"
 #include "../match/path.h"
+#include "../match/text.h"
 #include "../match/process.h"
 #include "../match/evaluate.h"
 #include "../match/missing.h"
@@ -179,6 +180,81 @@ __noinline int add_suffixes(__u32 slot)
 	return 0;
 }
 
+/* 1: a function of this object has selectors with a SubString on the screened path. Else the verifier removes their code. */
+const volatile __u32 asks_parts = 0;
+
+#ifndef KTRAIL_TYPED
+/* Eight bytes of a name would take a call of a helper: the text decides. */
+static __always_inline int search_name(__u32 slot, __u32 level) { return true; }
+#else
+/* Continues the search in a component of the path that was walked, and the slash before it; true if it has found a value. Global, as add_open. */
+__noinline int search_name(__u32 slot, __u32 level)
+{
+	struct scratch *s = scratch_of(slot);
+	struct automaton_row *row;
+	__u32 state, next, len, i;
+	struct dentry *dentry;
+	__u64 name, word = 0;
+
+	if (!asks_parts || !s)
+		return false;
+	state = s->search.state;
+	row = bpf_map_lookup_elem(&automata, &state);
+	if (!row)
+		return true;
+	dentry = walked(s, level);
+	len = FIELD(dentry, d_name.len);
+	name = (__u64)FIELD(dentry, d_name.name);
+	next = row->next['/'];
+	_Pragma("nounroll")
+	for (i = 0; i <= NAME_BYTES; i++) {
+		/* Most bytes leave it in the first state. */
+		if (next != state) {
+			if (next == AUTOMATON_FOUND)
+				return true;
+			state = next;
+			row = bpf_map_lookup_elem(&automata, &state);
+			if (!row)
+				return true;
+		}
+		if (i >= len) {
+			s->search.state = state;
+			return false;
+		}
+		if (!(i & 7))
+			word = bytes_at(name + i);
+		next = row->next[(__u8)word];
+		word >>= 8;
+	}
+	return true; /* a longer name: its text decides */
+}
+#endif
+
+/* Adds the selectors for paths that contain a value. The text decides about a deep path, and about the mark of an unlinked file. Global, as add_open. */
+__noinline int add_parts(__u32 slot)
+{
+	struct scratch *s = scratch_of(slot);
+	const volatile struct path_screen *wanted = &hooks[slot & (HOOK_SLOTS - 1)].path;
+	__u32 level;
+
+	if (!asks_parts || !s)
+		return 0;
+	s->search.state = wanted->automaton;
+	if (s->top.depth <= TOP_MAX && !is_deleted(s->at.dentry)) {
+		_Pragma("nounroll")
+		for (level = 0; level < TOP_MAX; level++) {
+			if (level >= s->top.depth)
+				return 0;
+			if (search_name(slot, level))
+				break;
+		}
+		if (level == TOP_MAX)
+			return 0;
+	}
+	set_add(s->left, SET_WORDS, wanted->parts);
+	return 0;
+}
+
 /* Walks the path of `at`, and puts the selectors that it may match into `left`; false if there are none. If the walk did not finish, all are left. */
 static __always_inline bool judge_path(__u32 slot, const volatile struct hook *hook, struct scratch *s, struct place at,
 				       struct task_struct *task)
@@ -188,7 +264,7 @@ static __always_inline bool judge_path(__u32 slot, const volatile struct hook *h
 	__u32 words = hook->words, n = wanted->nshared;
 	bool found = first && may_be_wanted(wanted, s, first);
 
-	if (first && !found && !wanted->suffixes && !wanted->others)
+	if (first && !found && !wanted->suffixes && !wanted->others && !wanted->parts)
 		return false;
 	if (wanted->others)
 		set_copy(s->left, words, wanted->others);
@@ -209,6 +285,8 @@ static __always_inline bool judge_path(__u32 slot, const volatile struct hook *h
 		s->first.word = component_of(first, &s->first.len);
 	if (wanted->suffixes)
 		add_suffixes(slot);
+	if (wanted->parts)
+		add_parts(slot);
 	return true;
 }
 

@@ -3,8 +3,9 @@
 #define KTRAIL_MATCH_PATH_H
 
 /*
- * The screen of a path: which selectors may match it, by pointers, lengths and the first or last bytes of names. It
- * passes more than the selectors match, never less; whether a path matches is decided by its text (call/text.h).
+ * The screen of a path: which selectors may match it, by pointers, lengths and the first or last bytes of names; for a
+ * SubString by all bytes of the names. It passes more than the selectors match, never less; whether a path matches is
+ * decided by its text (call/text.h).
  *
  * The wanted values are one tree of components. Components that all values begin with are constants: a path without them
  * costs one comparison, with the deepest of them. Where the tree branches, it is a hash of edges, and a call descends it
@@ -60,6 +61,8 @@ struct path_screen {
 	__u32 suffixes;   /* set of the selectors with a Postfix */
 	__u32 all;        /* set of the selectors with a filter on this path */
 	__u32 others;     /* set of the other selectors, which no path rejects */
+	__u32 parts;      /* set of the selectors with a SubString */
+	__u32 automaton;  /* row of `automata` where the search for all their values begins */
 	struct node root; /* the node where the tree branches, or its only value ends */
 	__u32 nshared;    /* number of components that all values begin with: from / to `root` */
 	struct shared_component shared[SHARED_MAX]; /* those components, the deepest first */

@@ -12,6 +12,7 @@ export const SELECTOR = {
   conditions: 8,
   action: 12,
   changes: 36,
+  early: 38,
   filters: 40,
   bytes: 920,
 } as const
@@ -75,6 +76,7 @@ export const HOOK = {
   conditions: 200,
   placed: 204,
   early: 206,
+  judged: 207,
   workloads: 208,
   conditionWords: 212,
   denies: 214,
@@ -83,8 +85,8 @@ export const HOOK = {
   params: 217,
   fields: 222,
   path: 248,
-  files: 440,
-  bytes: 488,
+  files: 448,
+  bytes: 496,
 } as const
 export const WANTED_VALUE = {
   param: 0,
@@ -111,10 +113,12 @@ export const PATH_SCREEN = {
   suffixes: 16,
   all: 20,
   others: 24,
-  root: 28,
-  nshared: 44,
-  shared: 48,
-  bytes: 192,
+  parts: 28,
+  automaton: 32,
+  root: 36,
+  nshared: 52,
+  shared: 56,
+  bytes: 200,
 } as const
 export const SHARED_COMPONENT = { word: 0, mask: 8, len: 16, bytes: 24 } as const
 export const FILE_SCREEN = { wanted: 0, param: 8, type: 9, places: 10, others: 12, place: 16, bytes: 24 } as const

@@ -1,12 +1,11 @@
 /**
  * Writes one `struct hook` (bpf/call/hook.h): the constants that specialize the program of a function, and the map entries of all policies on it.
  */
-import type { ArgumentFilter, ArgumentSpec, HookSpec, Selector } from '../../../config/policy/policy.ts'
+import type { ArgumentSpec, HookSpec, Selector } from '../../../config/policy/policy.ts'
 import { TYPES } from '../../../config/policy/arguments.ts'
 import { readsAtReturn } from '../../../config/policy/types/bytes.ts'
 import {
   ARG_TYPES,
-  SHARED_COMPONENT,
   FILES_MAX,
   FILE_DETAILS,
   FILE_SCREEN,
@@ -17,7 +16,6 @@ import {
   PARAMS_MAX,
   PARAM_BY_HELPER,
   PARAM_LOADED,
-  PATH_SCREEN,
   SELECTOR,
   SELECTORS_MAX,
   SET_WORDS,
@@ -34,12 +32,18 @@ import { NO_FIELD, fieldBytes, isField } from '../tracepoints/fields.ts'
 import type { EventField } from '../tracepoints/fields.ts'
 import type { AttachMethod } from '../plan.ts'
 import { writeNumbers } from './numbers.ts'
-import { writePathTree } from './path-tree.ts'
-import { demandOf } from './screen.ts'
-import type { Demand } from './screen.ts'
-import { NO_FACTS, bitsOf, filesAsked, identityFiltersOn, isText, sameValue, selectorBytes } from './selector.ts'
+import { screenedPath, writePath } from './screened-path.ts'
+import {
+  NO_FACTS,
+  bitsOf,
+  earlyFilters,
+  filesAsked,
+  identityFiltersOn,
+  isText,
+  sameValue,
+  selectorBytes,
+} from './selector.ts'
 import type { HostFacts, PolicyHook, Row, Value } from './selector.ts'
-import { nodeBytes } from './tables.ts'
 import type { Tables } from './tables.ts'
 
 /** A hook without selectors takes every call. */
@@ -101,6 +105,19 @@ const FILE_TYPES: ReadonlySet<Value['read']> = new Set(
 /** Values whose file details the hook reports. */
 const detailsOf = ({ args, fileDetails }: HookSpec): number[] =>
   fileDetails === undefined ? [] : args.filter(({ type }) => FILE_TYPES.has(type.read)).map(valueIndex)
+
+/** Whether a hook may have a path on which the screen searches for values. */
+export const searchesPaths = ({ selectors }: HookSpec): boolean =>
+  selectors.some(({ matchArgs }) => matchArgs.some(({ operator }) => operator.startsWith('SubString')))
+
+/** Whether records of a function have a file that the screen does not walk. */
+export function writesOtherPaths(specs: readonly HookSpec[]): boolean {
+  const values = valuesOf(specs)
+  const files = values.filter(({ read }) => FILE_TYPES.has(read)).length
+  return (
+    files > 1 || (files === 1 && screenedPath(values, rowsOf(specs.map((spec) => ({ id: 0, spec })))) === undefined)
+  )
+}
 
 /** All values that the hooks read, each once. */
 function valuesOf(specs: readonly HookSpec[]): Value[] {
@@ -179,8 +196,11 @@ export function hookBytes(
   const files = filesAsked(values, rows)
   const asked = rows.map(({ selector }) => known.conditionsOf(selector))
   const placed = rows.map(({ selector }) => known.workloadsOf(selector))
+  const firstFilters = rows.map(earlyFilters)
+  // If a selector has none, nearly all calls have a record, and values would be read twice.
+  const early = firstFilters.every(({ length }) => length > 0) ? firstFilters : []
   rows.forEach((row, i) => {
-    const selector = selectorBytes(row, values, decided, tables, known, files)
+    const selector = selectorBytes(row, values, early[i] ?? [], decided, tables, known, files)
     selector.writeUInt32LE(tables.sets.id((asked[i] ?? 0n) | (placed[i] ?? 0n)), SELECTOR.conditions)
     tables.selectors.push(selector)
   })
@@ -200,7 +220,11 @@ export function hookBytes(
   bytes.writeUInt32LE(tables.sets.id(anyOf(asked)), HOOK.conditions)
   bytes.writeUInt16LE(wordsOf([...asked, ...placed]), HOOK.conditionWords)
   bytes.writeUInt16LE(placed.some(Boolean) ? 1 : 0, HOOK.placed)
-  bytes.writeUInt16LE(rejectsEarly(rows, [...asked, ...placed]) ? 1 : 0, HOOK.early)
+  bytes[HOOK.early] = early.length > 0 || rejectsEarly(rows, [...asked, ...placed]) ? 1 : 0
+  const judged = early.flatMap((filters, i) => filters.map(({ arg }) => rows[i]?.hook.spec.args[arg]))
+  values.forEach((value, i) => {
+    if (judged.some((arg) => sameValue(value, arg))) bytes[HOOK.judged] = (bytes[HOOK.judged] ?? 0) | (1 << i)
+  })
   bytes.writeUInt32LE(tables.sets.id(anyOf(placed)), HOOK.workloads)
   return bytes
 }
@@ -231,74 +255,6 @@ function wordsOf(asked: readonly bigint[]): number {
   const all = asked.reduce((bits, each) => bits | each, 0n)
   const used = (w: number): number => (BigInt.asUintN(64, all >> BigInt(64 * w)) === 0n ? 0 : 1 << w)
   return Array.from({ length: SET_WORDS }, (_, w) => used(w)).reduce((words, word) => words | word)
-}
-
-/** The demands of the selectors on a path, by bit. */
-function demandsOn(value: Value, rows: readonly Row[]): Map<number, Demand> {
-  const demands = new Map<number, Demand>()
-  rows.forEach(({ hook, selector }, i) => {
-    for (const [position, arg] of hook.spec.args.entries()) {
-      const demand = sameValue(value, arg) ? demandOf(selector, position) : undefined
-      if (demand !== undefined) demands.set(i, demand)
-    }
-  })
-  return demands
-}
-
-interface ScreenedPath {
-  readonly value: Value
-  readonly demands: ReadonlyMap<number, Demand>
-}
-
-/** The path that most selectors restrict. */
-const screenedPath = (values: readonly Value[], rows: readonly Row[]): ScreenedPath | undefined =>
-  values
-    .filter(({ places, read }) => places === undefined && read !== 'sockaddrUn')
-    .map((value) => ({ value, demands: demandsOn(value, rows) }))
-    .filter(({ demands }) => demands.size > 0)
-    .toSorted((a, b) => b.demands.size - a.demands.size)[0]
-
-/** Screens a path. Returns the filters that this decides. */
-function writePath(
-  bytes: Buffer,
-  screened: ScreenedPath | undefined,
-  rows: readonly Row[],
-  tables: Tables,
-): ArgumentFilter[] {
-  const at = HOOK.path
-  if (screened === undefined) {
-    bytes[at + PATH_SCREEN.param] = NO_ARG
-    return []
-  }
-  const { value, demands } = screened
-  const tree = writePathTree(demands, tables)
-  const setOf = (holds: (bit: number) => boolean): number => tables.sets.id(bitsOf(rows, (_, bit) => holds(bit)))
-  bytes[at + PATH_SCREEN.param] = value.param
-  bytes[at + PATH_SCREEN.type] = ARG_TYPES[value.read]
-  bytes.writeUInt32LE(
-    setOf((bit) => demands.has(bit)),
-    at + PATH_SCREEN.all,
-  )
-  bytes.writeUInt32LE(
-    setOf((bit) => !demands.has(bit)),
-    at + PATH_SCREEN.others,
-  )
-  bytes.writeUInt32LE(
-    setOf((bit) => (demands.get(bit)?.suffixes.length ?? 0) > 0),
-    at + PATH_SCREEN.suffixes,
-  )
-  bytes.writeUInt32LE(tree.suffix, at + PATH_SCREEN.suffix)
-  bytes.writeUInt16LE(tree.suffixOpen, at + PATH_SCREEN.suffixOpen)
-  bytes.writeBigUInt64LE(tree.first, at + PATH_SCREEN.first)
-  nodeBytes(tree.root).copy(bytes, at + PATH_SCREEN.root)
-  bytes.writeUInt32LE(tree.shared.length, at + PATH_SCREEN.nshared)
-  for (const [i, { word, len }] of tree.shared.toReversed().entries()) {
-    const component = at + PATH_SCREEN.shared + i * SHARED_COMPONENT.bytes
-    bytes.writeBigUInt64LE(word, component + SHARED_COMPONENT.word)
-    bytes.writeUInt32LE(len, component + SHARED_COMPONENT.len)
-    bytes.fill(0xff, component + SHARED_COMPONENT.mask, component + SHARED_COMPONENT.mask + Math.min(len, 8))
-  }
-  return [...demands.values()].flatMap(({ decides }) => (decides === undefined ? [] : [decides]))
 }
 
 /** The files of the call with filters by file identity, in the order of `filesAsked`. */

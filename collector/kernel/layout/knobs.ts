@@ -1,7 +1,7 @@
 /** Constants for the code that an object needs: the verifier removes the rest. */
 import type { HookSpec } from '../../../config/policy/policy.ts'
 import { u32 } from '../../wire/bytes.ts'
-import { asksOfFiles } from './hook.ts'
+import { asksOfFiles, searchesPaths, writesOtherPaths } from './hook.ts'
 import { asksOfChanges } from './selector.ts'
 
 const NETWORK = ['sock', 'socket', 'skb', 'sockaddr', 'netDevice'] as const
@@ -9,7 +9,12 @@ const NETWORK = ['sock', 'socket', 'skb', 'sockaddr', 'netDevice'] as const
 /** The constants for the functions of an object. */
 export function knobsOf(
   functions: ReadonlyArray<{ readonly hooks: ReadonlyArray<{ readonly spec: HookSpec }> }>,
-): Readonly<Record<`asks_${'network' | 'members' | 'bytes' | 'details' | 'changes' | 'files' | 'sticky'}`, Buffer>> {
+): Readonly<
+  Record<
+    `asks_${'network' | 'members' | 'bytes' | 'details' | 'changes' | 'files' | 'sticky' | 'paths' | 'parts'}`,
+    Buffer
+  >
+> {
   const specs = functions.flatMap(({ hooks }) => hooks.map(({ spec }) => spec))
   const args = specs.flatMap((spec) => spec.args)
   const reads = new Set(args.map(({ type }) => type.read))
@@ -21,6 +26,10 @@ export function knobsOf(
     // bpf/args/bytes.h
     asks_bytes: u32(args.some(({ maxData }) => maxData) ? 2 : args.some(({ type }) => type.kind === 'bytes') ? 1 : 0),
     asks_details: u32(specs.some(({ fileDetails }) => fileDetails !== undefined) ? 1 : 0),
+    // bpf/call/screen.h
+    asks_parts: u32(specs.some(searchesPaths) ? 1 : 0),
+    // bpf/args/file.h
+    asks_paths: u32(functions.some(({ hooks }) => writesOtherPaths(hooks.map(({ spec }) => spec))) ? 1 : 0),
     // bpf/match/identity.h
     asks_files: u32(functions.some(({ hooks }) => hooks.some(asksOfFiles)) ? 1 : 0),
     asks_sticky: u32(specs.some(isSticky) ? 1 : 0),

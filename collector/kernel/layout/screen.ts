@@ -27,9 +27,15 @@ export interface Suffix {
 export interface Demand {
   readonly prefixes: readonly Prefix[]
   readonly suffixes: readonly Suffix[]
+  /** It contains one of these; without regard to case if `ignoreCase`. */
+  readonly parts: readonly Buffer[]
+  readonly ignoreCase: boolean
   /** The filter, if one of these is not only necessary but enough. */
   readonly decides: TextFilter | undefined
 }
+
+/** Bytes of the values of a SubString that is screened: each takes a row of 512 bytes, beside that of the filter. */
+const PARTS_MAX = 64
 
 /** Bytes of a component that the kernel compares. */
 const WORD_BYTES = 8
@@ -64,11 +70,14 @@ function suffixOf(value: string): Suffix | undefined {
   return { bytes: Buffer.from(value.slice(slash + 1)), exact: slash >= 0 }
 }
 
+const isSubString = ({ operator }: ArgumentFilter): boolean =>
+  operator === 'SubString' || operator === 'SubStringIgnCase'
+
 /** Whether the filter restricts the path at a position. */
 const restricts = (filter: ArgumentFilter, position: number): filter is TextFilter =>
   filter.arg === position &&
   filter.class === 'path' &&
-  (filter.operator === 'Equal' || filter.operator === 'Prefix' || filter.operator === 'Postfix')
+  (filter.operator === 'Equal' || filter.operator === 'Prefix' || filter.operator === 'Postfix' || isSubString(filter))
 
 /** Whether comparing components compares all: folders with short names, and not too many. */
 function isExact({ parts, whole }: Prefix): boolean {
@@ -78,11 +87,17 @@ function isExact({ parts, whole }: Prefix): boolean {
 
 /** The selector's demand on the path at a position of the policy's args; undefined: nothing can be screened. */
 export function demandOf(selector: Selector, position: number): Demand | undefined {
-  // Any of several filters is sound; the one with the fewest values rejects most.
+  // Any of several filters is sound; the one with the fewest values rejects most. A search takes longest.
   const [filter] = selector.matchArgs
     .filter((each) => restricts(each, position))
-    .toSorted((a, b) => a.values.length - b.values.length)
+    .toSorted((a, b) => Number(isSubString(a)) - Number(isSubString(b)) || a.values.length - b.values.length)
   if (filter === undefined) return undefined
+  if (isSubString(filter)) {
+    const parts = filter.values.map((value) => Buffer.from(value))
+    const bytes = parts.reduce((sum, { length }) => sum + length, 0)
+    const ignoreCase = filter.operator === 'SubStringIgnCase'
+    return bytes > PARTS_MAX ? undefined : { prefixes: [], suffixes: [], parts, ignoreCase, decides: undefined }
+  }
   const prefixes: Prefix[] = []
   const suffixes: Suffix[] = []
   for (const value of filter.values) {
@@ -95,5 +110,6 @@ export function demandOf(selector: Selector, position: number): Demand | undefin
       if (prefix !== undefined) prefixes.push(prefix)
     }
   }
-  return { prefixes, suffixes, decides: filter.operator === 'Prefix' && prefixes.every(isExact) ? filter : undefined }
+  const decides = filter.operator === 'Prefix' && prefixes.every(isExact) ? filter : undefined
+  return { prefixes, suffixes, parts: [], ignoreCase: false, decides }
 }

@@ -118,10 +118,20 @@ export function filesAsked(values: readonly Value[], rows: readonly Row[]): Valu
 export const asksOfChanges = ({ task = [] }: Selector): boolean =>
   task.some((filter) => filter.class === 'namespaceChange' || filter.class === 'capabilityChange')
 
-/** `decided`: filters that the screen evaluates completely; they stand last. */
+/** The filters that the kernel side can test before it reads the values of a record: on members of structs, and on types of files. */
+export const earlyFilters = ({ hook: { spec }, selector }: Row): ArgumentFilter[] =>
+  selector.matchArgs.filter((filter) => {
+    const arg = spec.args[filter.arg]
+    if (arg?.places !== undefined) return filter.class === 'number' || filter.class === 'text'
+    // A descriptor may lead to another file by the time its path is read.
+    return filter.class === 'fileType' && arg?.type.read !== 'fd'
+  })
+
+/** `early`: filters that are tested first. `decided`: those that the screen evaluates completely; they stand last. */
 export function selectorBytes(
   { hook: { id, spec }, index, selector }: Row,
   values: readonly Value[],
+  early: readonly ArgumentFilter[],
   decided: ReadonlySet<ArgumentFilter>,
   tables: Tables,
   { hostNamespace, filesOf }: HostFacts,
@@ -129,13 +139,15 @@ export function selectorBytes(
 ): Buffer {
   const bytes = Buffer.alloc(SELECTOR.bytes)
   bytes.writeUInt32LE(id, SELECTOR.policyHook)
-  const undecided = selector.matchArgs.filter((filter) => !decided.has(filter))
-  const filters = [...undecided, ...selector.matchArgs.filter((filter) => decided.has(filter))]
+  const others = selector.matchArgs.filter((filter) => !early.includes(filter))
+  const undecided = [...early, ...others.filter((filter) => !decided.has(filter))]
+  const filters = [...undecided, ...others.filter((filter) => decided.has(filter))]
   bytes[SELECTOR.index] = index
-  bytes.writeUInt32LE(asksOfChanges(selector) ? 1 : 0, SELECTOR.changes)
+  bytes.writeUInt16LE(asksOfChanges(selector) ? 1 : 0, SELECTOR.changes)
   const task = selector.task ?? []
   bytes[SELECTOR.count] = task.length + filters.length
   bytes[SELECTOR.undecided] = task.length + undecided.length
+  bytes.writeUInt16LE(task.length + early.length, SELECTOR.early)
   bytes[SELECTOR.returnType] =
     spec.return && spec.returnArg !== undefined ? ARG_TYPES[spec.returnArg.type.read] : ARG_TYPES.nop
   task.forEach((filter, i) =>

@@ -10,6 +10,7 @@ import { Reader, SYMBOL, compileEmpty, policyOf } from '../support/pread.ts'
 import { keepStatistics } from '../../support/measure/statistics.ts'
 import { COUNTED, leaveOut, printResult, show } from '../support/result.ts'
 import type { Measure } from '../support/result.ts'
+import { kindsFor, policyOf as kindPolicyOf } from '../support/selector-kinds.ts'
 
 if (!COUNTED) leaveOut('run it by make bench ONLY=instructions, which counts')
 
@@ -29,6 +30,8 @@ const NEIGHBOURS = [
   { folders: ['/run/a/b/c/d/'], files: [['in the folder beside a deep one', '/run/a/b/c/e/f']] },
   { folders: ['/run/watched/', '/run/seen/'], files: [['in the folder beside two', '/run/other/f']] },
 ] as const
+/** Selectors that the screen does not decide. */
+const LATE: ReadonlySet<string> = new Set(['matchArgs, path: SubString', 'matchArgs: FileType', 'matchData'])
 const FILES = [...new Set([HIT, ...NEIGHBOURS.flatMap(({ files }) => files.map(([, path]) => path)), 'exec'])]
 /** An interruption disturbs one batch. */
 const BATCHES = 11
@@ -116,6 +119,13 @@ for (const { folders, files } of NEIGHBOURS) {
   if (processes.length === 1) processes.push(await ofProcess('the process table and a policy'))
   await kernel.policies.change(loaded, [])
 }
+const rejects: Array<readonly [name: string, added: number]> = []
+for (const kind of kindsFor(reader)) {
+  if (!LATE.has(kind.name) || kind.rejects === undefined) continue
+  const loaded = await kernel.policies.change([], [kindPolicyOf(kind, kind.rejects)])
+  rejects.push([`${kind.name}: no match`, await added(MISS)])
+  await kernel.policies.change(loaded, [])
+}
 const { ring_full_hook: refused } = kernel.counts().counters
 if (refused > 0)
   throw new Error(`the ring refused ${refused} records: expected none, they would make a match look cheap`)
@@ -129,7 +139,7 @@ const measures: Measure[] = [
     { name: `${name}: match`, value: match, unit: ADDED },
     { name: `${name}: no match`, value: miss, unit: ADDED },
   ]),
-  ...neighbours.map(([name, value]): Measure => ({ name, value, unit: ADDED })),
+  ...[...neighbours, ...rejects].map(([name, value]): Measure => ({ name, value, unit: ADDED })),
   { name: 'fork + exec + exit', value: bareOf('exec'), unit: 'instructions' },
   ...processes.map(([name, value]): Measure => ({
     name: `fork + exec + exit, ${name}`,

@@ -187,7 +187,7 @@ printResult('selectors', measures, [
     notes: [
       'By the kernel’s statistics, the least of the windows. A call that is let through has a record in the ring.',
       `The path is 3 deep. Selectors on sockets are on ${SOCKET}. Changes are let through once. The agent decides on return values.`,
-      'SubString, FileType, data, sockets and return values are judged after the values of a record were read.',
+      'Sockets and return values are judged after the values of a record were read.',
     ],
   },
   {

@@ -53,6 +53,10 @@ function textMatches({ operator, values }: TextFilter, text: string): boolean {
       return any(ends)
     case 'NotPostfix':
       return !any(ends)
+    case 'SubString':
+      return any((part) => whole.includes(part))
+    case 'SubStringIgnCase':
+      return values.some((value) => text.toLowerCase().includes(value.toLowerCase()))
     default:
       return assert.fail(`${operator} of a text`)
   }
@@ -122,6 +126,7 @@ function piece(text: string, operator: Operator, from: number): string {
   const length = Math.max(1, characters.length)
   const at = ((from % length) + length) % length
   if (operator === 'Prefix' || operator === 'NotPrefix') return characters.slice(0, at + 1).join('')
+  if (operator === 'SubString' || operator === 'SubStringIgnCase') return characters.slice(at, at + 9).join('')
   return operator === 'Postfix' || operator === 'NotPostfix' ? characters.slice(at).join('') : text
 }
 
@@ -142,7 +147,7 @@ const ANY: Pool = {
     [3, ['long', 'uint64']],
     [4, ['path']],
   ],
-  texts: ['Equal', 'Prefix', 'Postfix', 'NotEqual', 'NotPrefix', 'NotPostfix'],
+  texts: ['Equal', 'Prefix', 'Postfix', 'SubString', 'SubStringIgnCase', 'NotEqual', 'NotPrefix', 'NotPostfix'],
   numbers: ['Equal', 'NotEqual', 'Mask', 'GreaterThan', 'LessThan'],
   odd: ['/', '//', '/etc//', 'etc', '/a//b', ' (deleted)', 'd)', '/etc/', '/ (deleted)'],
 }
@@ -336,6 +341,12 @@ type Filters = ReadonlyArray<readonly [Operator, readonly string[]]>
 
 const ROWS: ReadonlyArray<readonly [filters: Filters, path: RealPath | undefined, alive: string]> = [
   [[['Prefix', ['/etc/']]], plain('/etc/passwd'), '0'],
+  [[['SubString', ['none', 'c/pa']]], plain('/etc/passwd'), '0'],
+  [[['SubString', ['none', 'Passwd']]], plain('/etc/passwd'), ''],
+  [[['SubStringIgnCase', ['none', 'PASSWD']]], plain('/etc/passwd'), '0'],
+  // The text decides: the name is not the whole of it, or the walk does not have all names.
+  [[['SubString', ['none']]], gone('/etc/passwd'), '0'],
+  [[['SubString', ['none']]], plain('/1/2/3/4/5/6/7/8/9'), '0'],
   [[['Prefix', ['/etc/']]], plain('/etc'), ''],
   [[['Prefix', ['/etc/']]], gone('/etc'), ''],
   [[['Prefix', ['/etc/']]], plain('/etcetera/passwd'), ''],

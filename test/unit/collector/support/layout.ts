@@ -58,6 +58,8 @@ export interface SelectorRead {
   readonly index: number | undefined
   /** Number of the first filters, which the screen does not decide in full. */
   readonly undecided: number | undefined
+  /** Number of the first filters, which are tested before the record's values are read. */
+  readonly early: number
   readonly returnType: string
   readonly filters: readonly FilterRead[]
 }
@@ -69,6 +71,7 @@ export function selectorsIn(laid: LaidOut): SelectorRead[] {
     policyHook: selector.readUInt32LE(SELECTOR.policyHook),
     index: selector[SELECTOR.index],
     undecided: selector[SELECTOR.undecided],
+    early: selector.readUInt16LE(SELECTOR.early),
     returnType: typeName(selector[SELECTOR.returnType]),
     filters: Array.from({ length: selector[SELECTOR.count] ?? 0 }, (_, i) => {
       const filter = selector.subarray(SELECTOR.filters + i * FILTER.bytes, SELECTOR.filters + (i + 1) * FILTER.bytes)
@@ -118,6 +121,9 @@ export interface PathRead {
   readonly all: bigint
   readonly others: bigint
   readonly suffixes: bigint
+  readonly parts: bigint
+  /** State. */
+  readonly automaton: number
   /** Node. */
   readonly suffix: number
   readonly suffixOpen: number
@@ -145,6 +151,8 @@ export function pathIn({ bytes, tables }: LaidOut): PathRead {
     all: setIn(tables, path.readUInt32LE(PATH_SCREEN.all)),
     others: setIn(tables, path.readUInt32LE(PATH_SCREEN.others)),
     suffixes: setIn(tables, path.readUInt32LE(PATH_SCREEN.suffixes)),
+    parts: setIn(tables, path.readUInt32LE(PATH_SCREEN.parts)),
+    automaton: path.readUInt32LE(PATH_SCREEN.automaton),
     suffix: path.readUInt32LE(PATH_SCREEN.suffix),
     suffixOpen: path.readUInt16LE(PATH_SCREEN.suffixOpen),
     root: nodeIn(path.subarray(PATH_SCREEN.root)),

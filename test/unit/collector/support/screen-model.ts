@@ -1,5 +1,6 @@
 /** bpf/call/screen.h in TypeScript, over the bytes of a struct hook and the tables that go with it. */
 import {
+  AUTOMATON_FOUND,
   EDGE_OPEN,
   EDGE_OPEN_MAX,
   HOOK,
@@ -10,6 +11,9 @@ import {
 import type { EdgeTarget } from '../../../../collector/kernel/layout/tables.ts'
 import { numbersIn, pathIn, setIn } from './layout.ts'
 import type { LaidOut, NumberRead, PathRead } from './layout.ts'
+
+/** bpf/path.h */
+const TOP_MAX = 8
 
 /** A file as seen by the walk. */
 export interface RealPath {
@@ -92,8 +96,19 @@ export class ScreenModel {
     if (path.unfinished === true) return all | others
     const names = path.names.map((name) => Buffer.from(name))
     if (names.length === 0) return others
-    const found = others | this.#prefixes(names)
+    const found = others | this.#prefixes(names) | this.#parts(path, names)
     return suffixes === 0n ? found : found | this.#suffixes(path, names)
+  }
+
+  #parts({ deleted }: RealPath, names: readonly Buffer[]): bigint {
+    const { parts, automaton } = this.#path
+    if (parts === 0n || names.length > TOP_MAX || deleted) return parts
+    let state = automaton
+    for (const byte of names.flatMap((name) => [...Buffer.from('/'), ...name])) {
+      state = this.#laid.tables.automaton[state]?.[byte] ?? AUTOMATON_FOUND
+      if (state === AUTOMATON_FOUND) return parts
+    }
+    return 0n
   }
 
   #prefixes(names: readonly Buffer[]): bigint {

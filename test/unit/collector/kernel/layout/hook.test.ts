@@ -603,7 +603,7 @@ test('layout: conditions on processes and cgroups are screened apart, and are on
       conditional: bytes.readUInt32LE(HOOK.conditional),
       conditions: set(bytes.readUInt32LE(HOOK.conditions)),
       placed: bytes.readUInt16LE(HOOK.placed),
-      early: bytes.readUInt16LE(HOOK.early),
+      early: bytes[HOOK.early],
       workloads: set(bytes.readUInt32LE(HOOK.workloads)),
       selectors: tables.selectors.map((each) => set(each.readUInt32LE(SELECTOR.conditions))),
       words: bytes.readUInt16LE(HOOK.conditionWords),
@@ -649,11 +649,11 @@ test('layout: conditions on processes and cgroups are screened apart, and are on
 })
 
 test('layout: values of a record are read last where selectors have conditions on the task that the screen cannot decide', () => {
-  const early = (...asked: readonly bigint[]): number => {
+  const early = (...asked: readonly bigint[]): number | undefined => {
     const selectors = asked.map(() => ({ matchArgs: [] }))
     const conditionsOf = (selector: Selector): bigint => asked[selectors.findIndex((each) => each === selector)] ?? 0n
     const known = { ...NO_FACTS, conditionsOf }
-    return hookBytes(1, [{ id: 1, spec: spec({ args: [], selectors }) }], emptyTables(), known).readUInt16LE(HOOK.early)
+    return hookBytes(1, [{ id: 1, spec: spec({ args: [], selectors }) }], emptyTables(), known)[HOOK.early]
   }
   assert.equal(early(0n), 0)
   assert.equal(early(4n), 0)
@@ -668,7 +668,50 @@ test('layout: values of a record are read last where selectors have conditions o
   } as const
   const task: Selector = { matchArgs: [], task: [namespace] }
   const bytes = hookBytes(1, [{ id: 1, spec: spec({ args: [], selectors: [task] }) }], emptyTables())
-  assert.equal(bytes.readUInt16LE(HOOK.early), 1)
+  assert.equal(bytes[HOOK.early], 1)
+})
+
+test('layout: filters on members of structs and on types of files are tested first, if each selector has one', () => {
+  const place = { steps: [], last: 8, sizeBytes: 4, signed: true, bit: 0, bits: 0, textBytes: 0, user: false, at: 0 }
+  const member: ArgumentSpec = { ...arg(2, 'int'), places: { number: 1, list: [place], bytes: 0 } }
+  const args = [arg(0, 'file'), arg(1, 'fd'), member]
+  const ofType = (position: number): ArgumentFilter => ({
+    class: 'fileType',
+    arg: position,
+    operator: 'Equal',
+    values: [0o040000n],
+    at: { line: 1, col: 1 },
+  })
+  const substring = filter(0, 'SubString', ['x'])
+  /** The values and filters that are tested first. */
+  const early = (...selectors: ArgumentFilter[][]): object => {
+    const laid = laidOut(spec({ args, selectors: selectors.map((matchArgs) => ({ matchArgs })) }))
+    const judged = valuesIn(laid).filter((_, i) => (laid.bytes[HOOK.judged] ?? 0) & (1 << i))
+    const first = selectorsIn(laid).map(({ filters, early: count }) =>
+      filters.slice(0, count).map(({ value }) => value),
+    )
+    return { early: laid.bytes[HOOK.early], judged, first }
+  }
+  assert.deepEqual(early([substring, ofType(0)]), { early: 1, judged: ['0 file'], first: [['0 file']] })
+  assert.deepEqual(early([numberFilter(2, 'Equal', [7n]), ofType(0)], [ofType(0), substring]), {
+    early: 1,
+    judged: ['0 file', '2 s32'],
+    first: [['2 s32', '0 file'], ['0 file']],
+  })
+  assert.deepEqual(early([ofType(0)], [substring]), { early: 0, judged: [], first: [[], []] })
+  assert.deepEqual(early([ofType(1)]), { early: 0, judged: [], first: [[]] })
+  assert.deepEqual(early([substring]), { early: 0, judged: [], first: [[]] })
+})
+
+test('layout: paths are walked for records only if the screen does not walk them', () => {
+  const asked = (...specs: readonly HookSpec[]): number =>
+    knobsOf([{ hooks: specs.map((each) => ({ spec: each })) }]).asks_paths.readUInt32LE()
+  const screened = spec({ selectors: [{ matchArgs: [filter(0, 'Prefix', ['/etc/'])] }] })
+  assert.equal(asked(screened), 0)
+  assert.equal(asked(spec({ args: [arg(1, 'int')] })), 0)
+  assert.equal(asked(spec({ selectors: [{ matchArgs: [filter(0, 'SubString', ['x'])] }] })), 0)
+  assert.equal(asked(spec({ selectors: [{ matchArgs: [filter(0, 'NotPrefix', ['/x'])] }] })), 1)
+  assert.equal(asked(screened, spec({ args: [arg(2, 'path')] })), 1)
 })
 
 test('layout: a function takes the stacks that any of its policies requests', () => {

@@ -199,7 +199,13 @@ test('path tree: trees of several functions share the tables, not the nodes', ()
 test('path tree: of several filters on the path, the tree has the one with the fewest values', () => {
   const matchArgs = [filter(0, 'Prefix', ['/a/', '/b/']), filter(0, 'Postfix', ['.c']), filter(1, 'Prefix', ['/d/'])]
   const suffixes = [{ bytes: Buffer.from('.c'), exact: false }]
-  assert.deepEqual(demandOf({ matchArgs }, 0), { prefixes: [], suffixes, decides: undefined })
+  assert.deepEqual(demandOf({ matchArgs }, 0), {
+    prefixes: [],
+    suffixes,
+    parts: [],
+    ignoreCase: false,
+    decides: undefined,
+  })
 })
 
 test('path tree: components that all values begin with are constants', () => {

@@ -20,6 +20,9 @@ const ONLY = u32(0)
 const ENTRIES_AT_ONCE = 4096
 type Entry = readonly [key: Buffer, value: Buffer]
 
+/** Size of its map if no call waits. */
+export const NO_JOINS = { join: 1 }
+
 /** By name in bpf/call/waiting.h: `.data.kept` and `.data.swept` show programs when no call is in `join`, `.data.pending` is the table. */
 const MAPS = ['join', '.data.kept', '.data.swept', '.data.pending'] as const
 export type JoinMaps = Readonly<Record<(typeof MAPS)[number], BpfMap>>

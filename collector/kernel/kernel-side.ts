@@ -239,19 +239,28 @@ function sumAt(states: Buffer, offset: number): number {
   return sum
 }
 
+/** Processes that the tables have room for. */
+const PROCESSES_MAX = 131_072
 /** Without maps that grow, tables of programs have less room: 31 MiB instead of 123. */
 const FIXED_IMAGES = 32_768
-const GROWING = ['processes', 'images', 'verdicts', 'condition_pids', 'workloads', 'privileges']
+/** Tables with an entry for a process, beside `processes`. */
+const OF_PROCESSES = ['images', 'verdicts', 'privileges']
+const GROWING = ['processes', ...OF_PROCESSES, 'condition_pids', 'workloads']
 
-function processMaps({ facts, ringBytes }: KernelOptions): Pick<ObjectOptions, 'mapSizes' | 'mapFlags'> {
-  if (atLeast(facts, 6, 1)) {
-    const mapFlags = Object.fromEntries(GROWING.map((name) => [name, BPF_F_NO_PREALLOC]))
-    return { mapSizes: { ring: ringBytes }, mapFlags }
-  }
+function processMaps({ facts, ringBytes, procfs }: KernelOptions): Pick<ObjectOptions, 'mapSizes' | 'mapFlags'> {
+  const grows = atLeast(facts, 6, 1)
+  const room = processRoom(procfs)
+  const images = grows ? room : Math.min(room, FIXED_IMAGES)
   return {
-    mapSizes: { ring: ringBytes, images: FIXED_IMAGES, verdicts: FIXED_IMAGES, privileges: FIXED_IMAGES },
-    mapFlags: {},
+    mapSizes: { ring: ringBytes, processes: room, ...Object.fromEntries(OF_PROCESSES.map((name) => [name, images])) },
+    mapFlags: Object.fromEntries(grows ? GROWING.map((name) => [name, BPF_F_NO_PREALLOC]) : []),
   }
+}
+
+/** Processes that this host can have, at most PROCESSES_MAX: even an empty table takes 16 bytes for each. */
+export function processRoom(procfs = '/proc'): number {
+  const limits = ['pid_max', 'threads-max'].map((name) => Number(readOr(join(procfs, 'sys/kernel', name))) || Infinity)
+  return Math.min(PROCESSES_MAX, ...limits)
 }
 
 function commonConstants({ facts, ringBytes, watermarkBytes }: KernelOptions): Record<string, Buffer> {

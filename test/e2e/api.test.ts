@@ -19,6 +19,7 @@ import { memoryOf } from '../support/memory.ts'
 import { typed } from '../unit/collector/cli/support/terminal.ts'
 import { TestAgent, cannotRun, freshFolder } from './support/agent.ts'
 import { fileHook, path, policy } from './support/policy.ts'
+import { kernelBytes } from '../support/measure/bpf-memory.ts'
 import { makeProgram } from '../support/programs.ts'
 
 const skip = cannotRun()
@@ -29,12 +30,6 @@ const CHANGES = Number(process.env['KTRAIL_POLICY_CHANGES'] || 8)
 const SLACK_BYTES = 32 << 20
 const LATENCY = 'ktrail_exporter_event_latency_seconds'
 const KTRAIL = fileURLToPath(new URL('../../ktrail', import.meta.url))
-
-/** Bytes that the kernel has reserved for the BPF maps and programs of a process. */
-function reservedBy(pid: number): number {
-  const infos = readdirSync(`/proc/${pid}/fdinfo`).flatMap((fd) => readIfThere(`/proc/${pid}/fdinfo/${fd}`) ?? [])
-  return infos.reduce((sum, info) => sum + Number(/^memlock:\s*(\d+)$/m.exec(info)?.[1] ?? 0), 0)
-}
 
 function readIfThere(name: string): string | undefined {
   try {
@@ -109,7 +104,7 @@ describe('api', { skip }, () => {
       assert.ok((only?.stats?.actionCounters?.post ?? 0n) >= 1n)
       // A page for its program and one for each map at least, and no more than all of the agent's.
       const bytes = Number(only?.kernelMemoryBytes ?? 0n)
-      const all = reservedBy(agent.pid)
+      const all = kernelBytes(agent.pid)
       assert.ok(bytes >= 16_384 && bytes < all, `${bytes} of ${all}`)
       assert.deepEqual(await probesThatDiffer(client), [])
 

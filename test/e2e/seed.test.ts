@@ -7,6 +7,7 @@ import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import test, { after, before, describe } from 'node:test'
+import { kernelBytes, perCpuBytes } from '../support/measure/bpf-memory.ts'
 import { actBinary, line, pinnedDenial, runAct, startAct } from './support/act.ts'
 import { TestAgent, cannotRun, freshFolder } from './support/agent.ts'
 import { kernelAtLeast } from './support/kernel.ts'
@@ -21,6 +22,10 @@ const folder = skip === false ? freshFolder('seed') : ''
 const etc = join(folder, 'root', 'etc')
 // The security module of one step matches this name.
 const ACT = skip === false ? actBinary(join(folder, 'denied')) : ''
+/** Maximum of maps and programs: the ring has 16 MiB, and a table of processes 16 bytes for each that the host can have. */
+const KERNEL_BYTES = 24 << 20
+/** Maximum of it on each CPU: a function has 41 KiB. */
+const CPU_BYTES = 216 << 10
 const PASSWD = 'root:x:0:0:root:/root:/bin/bash\nalice:x:1000:1000:Alice:/home/alice:/bin/bash\n'
 
 /** Before 6.2 every change of size passed security_path_truncate; since then only truncate(2) does. */
@@ -334,6 +339,15 @@ describe('seed: config/policies/optional/file-monitoring.yaml', { skip }, () => 
         end,
       ],
     )
+  })
+
+  test('seed: the agent has little of the memory of the kernel', (t) => {
+    const perCpu = perCpuBytes(agent.pid)
+    assert.ok(perCpu <= CPU_BYTES, `${perCpu} bytes on each CPU: expected at most ${CPU_BYTES}`)
+    // Before, the kernel reports other figures.
+    if (!kernelAtLeast(6, 4)) return t.skip('memlock of a map is the bytes that it has since Linux 6.4')
+    const bytes = kernelBytes(agent.pid)
+    assert.ok(bytes <= KERNEL_BYTES, `${bytes} bytes: expected at most ${KERNEL_BYTES}`)
   })
 
   test('seed: accesses by the agent itself are not events', async () => {

@@ -9,7 +9,7 @@ import { Acted, INACTIVE, acts } from '../actions/acted.ts'
 import { u32 } from '../../wire/bytes.ts'
 import type { Lookups } from '../conditions/lookups.ts'
 import type { KernelFacts } from '../facts.ts'
-import { JoinSweep } from '../joins.ts'
+import { JoinSweep, NO_JOINS } from '../joins.ts'
 import { overlayPlaces } from '../functions/overlay.ts'
 import type { Assignment } from '../layout/assign.ts'
 import { hookBytes } from '../layout/hook.ts'
@@ -71,6 +71,7 @@ export class ProgramLoader implements Disposable {
       )
       if (turns.over) await turns.rest()
     }
+    const joining = part.some(({ way }) => joins(way))
     const acting = part.some(({ hooks: served }) => served.some(acts))
     const detailed = part.some(({ hooks: served }) => served.some(({ spec }) => spec.fileDetails !== undefined))
     const constants = {
@@ -87,6 +88,7 @@ export class ProgramLoader implements Disposable {
       mapSizes: {
         ...mapSizes(tables),
         ...(acting || this.acted !== undefined ? {} : INACTIVE),
+        ...(joining || this.joins !== undefined ? {} : NO_JOINS),
         scratch: part.length,
         walks: part.length,
         evaluations: part.length,
@@ -100,9 +102,7 @@ export class ProgramLoader implements Disposable {
       })
     try {
       await fillMaps(object, tables, turns)
-      if (part.some(({ way }) => joins(way))) {
-        this.joins ??= new JoinSweep((name) => object.map(name), this.#goneThreads)
-      }
+      if (joining) this.joins ??= new JoinSweep((name) => object.map(name), this.#goneThreads)
       this.#options.lookups.loaded(object, part)
       if (acting) {
         this.acted ??= new Acted(object)

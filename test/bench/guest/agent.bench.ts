@@ -9,6 +9,7 @@ import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
 import { scanProcfs } from '../../../collector/process/procfs.ts'
 import { Workloads } from '../../../collector/identity/workloads.ts'
 import { kernelFunctions, kernelSymbols, realTime } from '../../../native/index.ts'
+import { kernelBytes, perCpuBytes } from '../../support/measure/bpf-memory.ts'
 import type { ProcessMemory } from '../../support/memory.ts'
 import { IDLE_SECONDS, POLICY, live } from './live-agent.ts'
 import type { IdleUse } from './live-agent.ts'
@@ -47,7 +48,9 @@ async function parts(): Promise<ReadonlyArray<readonly [string, number]>> {
   const parsed = parsePolicy(readFileSync(POLICY, 'utf8'), POLICY)
   if ('problems' in parsed) throw new Error(`${POLICY} has problems`)
   done('policy: parse')
-  await kernel.policies.change(await kernel.policies.change([], [parsed.policy]), [])
+  const loaded = await kernel.policies.change([], [parsed.policy])
+  inKernel = { bytes: kernelBytes(), perCpu: perCpuBytes() }
+  await kernel.policies.change(loaded, [])
   done(`policy: load, attach and detach ${parsed.policy.hooks.length} hooks`)
   return took
 }
@@ -58,6 +61,8 @@ const variants: Variant[] = [
   { name: 'no compile cache', environment: { NODE_DISABLE_COMPILE_CACHE: '1' } },
 ]
 
+/** Memory of the kernel's part with one policy. */
+let inKernel = { bytes: Number.NaN, perCpu: Number.NaN }
 const kernelParts = await parts()
 let use: IdleUse | undefined
 const rows: Array<{ name: string; readyMs: number; memory: ProcessMemory }> = []
@@ -85,6 +90,8 @@ printResult(
       unit: 'ms, emulated',
       atMost: 120,
     },
+    { name: 'kernel memory with one policy', value: inKernel.bytes / (1 << 20), unit: 'MiB', atMost: 24 },
+    { name: 'of it on each CPU', value: inKernel.perCpu / (1 << 10), unit: 'KiB', atMost: 64 },
     { name: 'idle wakeups', value: (use?.wakeups ?? Number.NaN) / IDLE_SECONDS, unit: '/s', atMost: 5 },
     ...rows.map(({ name, readyMs }) => ({ name: `start to ready, ${name}`, value: readyMs, unit: 'ms, emulated' })),
     ...rows.map(({ name, memory }) => ({ name: `RSS at rest, ${name}`, value: mb(memory.residentBytes), unit: 'MB' })),

@@ -1,9 +1,9 @@
 /** The kernel side of the agent, and the kernel's data about programs and maps that this process holds. */
-import { readFileSync, readdirSync } from 'node:fs'
 import type { KernelFacts } from '../../../collector/kernel/facts.ts'
 import { Workloads } from '../../../collector/identity/workloads.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
 import type { AttachMode } from '../../../collector/kernel/plan.ts'
+import { descriptors, field } from '../../support/measure/bpf-memory.ts'
 import { keepStatistics } from '../../support/measure/statistics.ts'
 import type { Link } from '../../../native/types.ts'
 
@@ -30,23 +30,10 @@ export async function openKernel(
   return kernel
 }
 
-/** The texts of /proc/self/fdinfo. */
-function descriptors(): string[] {
-  return readdirSync('/proc/self/fdinfo').flatMap((fd) => {
-    try {
-      return [readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8')]
-    } catch {
-      return [] // the descriptor of the listing itself
-    }
-  })
-}
-
-const field = (text: string, name: string): number => Number(new RegExp(`^${name}:\\s*(\\d+)`, 'm').exec(text)?.[1])
-
 /** Instructions that the verifier processed, by program id. */
 export function verified(): Map<number, number> {
   return new Map(
-    descriptors()
+    descriptors('self')
       .map((text) => [field(text, 'prog_id'), field(text, 'verified_insns')] as const)
       .filter(([, count]) => Number.isInteger(count)),
   )
@@ -55,17 +42,6 @@ export function verified(): Map<number, number> {
 /** Sum for the programs that were loaded since. */
 export function verifiedSince(before: ReadonlyMap<number, number>): number {
   return [...verified()].reduce((sum, [id, count]) => sum + (before.has(id) ? 0 : count), 0)
-}
-
-/** Kernel memory of the maps and programs, each once; bytes. */
-export function kernelBytes(): number {
-  const seen = new Map<string, number>()
-  for (const text of descriptors()) {
-    const id = /^(?:map_id|prog_id):\s*\d+/m.exec(text)?.[0]
-    const bytes = field(text, 'memlock')
-    if (id !== undefined && Number.isInteger(bytes)) seen.set(id, bytes)
-  }
-  return [...seen.values()].reduce((sum, bytes) => sum + bytes, 0)
 }
 
 /** Run time of the programs behind `links` per call, by the kernel's statistics, which add some 85 ns to each run. `work` makes `calls` calls. */

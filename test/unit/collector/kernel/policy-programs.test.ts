@@ -623,11 +623,22 @@ test('programs: a link whose descriptor another program closed is reported', asy
 test('programs: calls that a policy may make fail are swept too, if their return is reported', async () => {
   const error = { last: 'override', signals: [], error: -1, reports: true, limit: undefined } as const
   const selectors = [{ matchArgs: [], actions: error }]
-  const { programs } = rig()
+  const { programs, hookObjects } = rig()
   await programs.change([], [policyOf('a', { ...on('f'), selectors })])
   assert.equal(programs.joins, undefined)
   await programs.change([], [policyOf('b', { ...returning('g'), selectors })])
   assert.notEqual(programs.joins, undefined)
+  // Only objects before it have a map of their own, which is empty.
+  await programs.change([], [policyOf('c', on('h'))])
+  const joins = hookObjects().map(({ options }) => [
+    options.mapSizes?.['join'],
+    options.sharedMaps?.['join'] !== undefined,
+  ])
+  assert.deepEqual(joins, [
+    [1, false],
+    [undefined, false],
+    [undefined, true],
+  ])
 })
 
 test('programs: the first rate limit brings its maps, which later programs share; without one they are small', async () => {

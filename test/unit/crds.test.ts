@@ -32,7 +32,7 @@ test('policy schema: an editor marks no policy that loads, and every unsupported
   const refused = WAITING.map((row) => textOf(policyOf(row))).filter((text) => keys.some((key) => text.includes(key)))
   assert.ok(refused.length >= 8)
   for (const text of refused) assert.ok(!accepts(text), text)
-  const policy = read('config/policies/file-monitoring.yaml')
+  const policy = read('config/policies/optional/file-monitoring.yaml')
   for (const [from, to] of [
     ['call:', 'cal:'],
     ['operator: "Prefix"', 'operator: "Prefxi"'],

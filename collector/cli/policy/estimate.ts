@@ -3,11 +3,12 @@ import { formatDuration, parseDuration } from '../../../config/base/units.ts'
 import { EXIT_CONFIG } from '../../../config/yaml/errors.ts'
 import { UsageError } from '../command.ts'
 import type { Arguments, Command } from '../command.ts'
+import { dataText } from '../format.ts'
 import { throughAgent } from '../watch/through.ts'
 import { estimateAll } from './counting.ts'
 import type { Forecast } from './forecast.ts'
 import { policiesAt } from './read.ts'
-import { jsonText, predictedText } from './report.ts'
+import { predictedData, predictedText } from './report.ts'
 
 const [MIN_MS, MAX_MS] = [1000, 3_600_000]
 
@@ -22,7 +23,7 @@ export const estimateCommand: Command = async (given, terminal) => {
   let forecasts: Forecast[] = []
   const run = async (): Promise<void> => void (forecasts = await estimateAll(files, forMs, given, terminal))
   await throughAgent(run, [], given, terminal)
-  await terminal.print(given.text('output') === 'json' ? jsonText(forecasts) : predictedText(forecasts))
+  await terminal.print((await dataText(given.text('output'), predictedData(forecasts))) ?? predictedText(forecasts))
   return 0
 }
 

@@ -3,13 +3,14 @@ import { libraryPolicies } from '../../../config/policy/sources/library.ts'
 import type { LibraryPolicy } from '../../../config/policy/sources/library.ts'
 import { UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
-import { table } from '../format.ts'
+import { dataText, table } from '../format.ts'
 
 export const libraryCommand: Command = async (given, { print, printError }) => {
   const [search = '', extra] = given.positionals
   if (extra !== undefined) throw new UsageError(`expected at most one word to search for, got "${extra}", too`)
   const found = (await libraryPolicies()).filter((policy) => matches(policy, search.toLowerCase()))
-  if (given.text('output') === 'json') await print(`${JSON.stringify(found, undefined, 2)}\n`)
+  const data = await dataText(given.text('output'), found)
+  if (data !== undefined) await print(data)
   else if (found.length > 0) {
     await print(
       table(

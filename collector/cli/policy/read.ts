@@ -1,5 +1,5 @@
 /** Reads the policy files of a command line. */
-import { policyFilesAt } from '../../../config/policy/files.ts'
+import { namedFiles } from '../../../config/policy/sources/files.ts'
 import { parsePolicy } from '../../../config/policy/parse.ts'
 import type { Policy } from '../../../config/policy/policy.ts'
 import { readTextFile } from '../../../config/yaml/files.ts'
@@ -18,10 +18,12 @@ export async function policiesAt(
   const files: PolicyFile[] = []
   const problems: string[] = []
   for (const place of places) {
-    // A place that cannot be read is reported as a file.
-    const found = await policyFilesAt(place).catch(() => [place])
-    if (found.length === 0)
-      problems.push(formatProblem({ file: place, line: 0, col: 0, message: 'the folder has no *.yaml or *.yml file' }))
+    const found = await namedFiles(place)
+    if (found instanceof Error || found.length === 0) {
+      const message = found instanceof Error ? found.message : 'the folder has no *.yaml or *.yml file'
+      problems.push(formatProblem({ file: place, line: 0, col: 0, message }))
+      continue
+    }
     for (const file of found) {
       const read = await readTextFile(file)
       const result = 'problems' in read ? read : parsePolicy(read.text, file)

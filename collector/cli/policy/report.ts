@@ -58,13 +58,12 @@ export function predictedText(forecasts: readonly Forecast[]): string {
   return `${predicted}${shares('PATH', 'paths')}${shares('PROGRAM', 'programs')}`
 }
 
-export function jsonText(forecasts: readonly Forecast[]): string {
+export function predictedData(forecasts: readonly Forecast[]): object {
   const shares = (of: 'paths' | 'programs', key: string): object[] =>
     hottest(forecasts, of).map(({ name, rate }) => ({ [key]: name, events_per_second: rate }))
   const policies = forecasts.map((forecast) => {
     const { name, events, bytes, cpu } = predictionOf(forecast)
     return { name, seconds: forecast.seconds, events_per_second: events, bytes_per_second: bytes, cpu_percent: cpu }
   })
-  const answer = { policies, paths: shares('paths', 'path'), programs: shares('programs', 'program') }
-  return `${JSON.stringify(answer, undefined, 2)}\n`
+  return { policies, paths: shares('paths', 'path'), programs: shares('programs', 'program') }
 }

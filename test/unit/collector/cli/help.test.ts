@@ -54,7 +54,8 @@ describe('help', () => {
     }
     assert.deepEqual(Object.fromEntries(lists), {
       'text wide json yaml': ['status', 'policy list', 'spool ls'],
-      'text json yaml': ['audit'],
+      'text json yaml': ['policy estimate', 'policy library', 'audit'],
+      'json yaml': ['policy show'],
       'text json github': ['check'],
       'list tree json': ['trace'],
       'json compact': ['watch', 'events'],

@@ -149,6 +149,7 @@ export const ATTACKS: readonly Attack[] = [
     absent: true,
     prepare: 'cp /usr/local/bin/attack /tmp/run-me',
     does: '$F || :',
+    linked: { not: 'its other name is in no temporary folder' },
     ordinary: { does: '/bin/true' },
   },
   {

@@ -26,6 +26,8 @@ import { Reach } from './reach.ts'
 import { Resolver, Seen, hostRoot } from './resolve.ts'
 import type { Resolved } from './resolve.ts'
 
+/** Most missing paths that one line of the log names. */
+const MOST_NAMED = 10
 /** Maps that the programs of functions share. */
 const SHARED = ['identities', 'identity_names', 'linked', 'left_files', 'identity_screen', 'linked_news'] as const
 export type FileMaps = Readonly<Record<(typeof SHARED)[number], BpfMap>>
@@ -304,16 +306,21 @@ export class Files {
     linked.follow(folders)
   }
 
-  /** Names each missing path once, all new ones in one line: the library has many. */
+  /** Reports each missing path once, the new ones in one line, which names some: the library has many. */
   #reportMissing(resolved: ReadonlyMap<string, Resolved>): void {
-    const paths: Record<string, string> = {}
+    const fresh: Array<readonly [path: string, why: string]> = []
     for (const [path, { file, missing = '' }] of resolved) {
       if (file !== undefined) this.#missing.delete(path)
-      else if (!this.#missing.has(path)) paths[path] = missing
+      else if (!this.#missing.has(path)) fresh.push([path, missing])
       if (file === undefined) this.#missing.add(path)
     }
-    if (Object.keys(paths).length > 0)
-      this.#warn({ paths }, 'files or folders of policies do not exist, and will be watched when they appear')
+    if (fresh.length === 0) return
+    const named = { paths: Object.fromEntries(fresh.slice(0, MOST_NAMED)) }
+    const more = fresh.length - MOST_NAMED
+    this.#warn(
+      more > 0 ? { ...named, more } : named,
+      'files or folders of policies do not exist, and will be watched when they appear',
+    )
   }
 
   close(): void {

@@ -14,6 +14,7 @@ import path from 'node:path'
 import { before, describe, it } from 'node:test'
 import { debianPackage } from '../support/guest/built-packages.ts'
 import { FreshRoot, SCRATCH, run } from '../support/guest/fresh-root.ts'
+import { choosePolicyIn } from '../support/guest/own-policy.ts'
 import { LONG } from '../support/long.ts'
 import { blocks, read } from '../unit/support/pages.ts'
 
@@ -44,11 +45,6 @@ function laterPackage(deb: string): string {
   const file = path.join(SCRATCH, `ktrail_${LATER}.deb`)
   run('dpkg-deb', ['--root-owner-group', '-Znone', '--build', folder, file])
   return file
-}
-
-/** A policy of the administrator, which reports the accesses of the tests. */
-function addPolicy(root: FreshRoot): void {
-  root.run('cp', '/usr/lib/ktrail/dist/config/policies/optional/file-monitoring.yaml', '/etc/ktrail/policies')
 }
 
 /** Programs of others stay when dpkg replaces the installed package by one without them. */
@@ -106,7 +102,7 @@ describe('Debian package', () => {
     using root = new FreshRoot('bookworm')
     const [mine = ''] = root.add([deb, later])
     root.run('dpkg', ...INSTALL, mine)
-    addPolicy(root)
+    choosePolicyIn(root.folder)
     keepOthers(root)
     const unit = '/usr/lib/systemd/system/ktrail.service'
     const security = root.run('systemd-analyze', 'security', '--offline=true', '--no-pager', unit)
@@ -125,7 +121,7 @@ describe('Debian package', () => {
   it('Debian 13: installed, with man page, completion and a unit that its systemd takes and starts; it reports an access', () => {
     using root = new FreshRoot('trixie')
     root.run('dpkg', ...INSTALL, ...root.add([deb]))
-    addPolicy(root)
+    choosePolicyIn(root.folder)
     root.run('ktrail', 'check', '/etc/ktrail/ktrail.yaml', '/etc/ktrail/policies')
     // With the drop-ins of the page.
     const dropIns = path.join(root.folder, 'etc/systemd/system/ktrail.service.d')

@@ -8,6 +8,7 @@ import { findEngine } from '../support/containers/engine.ts'
 import { imageOf } from '../support/containers/images.ts'
 import { debianPackage } from '../support/guest/built-packages.ts'
 import { ROOT, SCRATCH, eventsIn, run } from '../support/guest/fresh-root.ts'
+import { choosePolicyIn } from '../support/guest/own-policy.ts'
 
 const IMAGE = 'ktrail:test'
 const PAGE = readFileSync(path.join(ROOT, 'docs/start/container.md'), 'utf8')
@@ -93,11 +94,7 @@ test('image: the same layer each time; it runs, knows its health, and reports an
     const container = docker('create', '--network=host', IMAGE).trim()
     run('sh', ['-c', 'docker export "$0" | tar -C "$1" -x', container, folder])
     docker('rm', container)
-    run('sh', [
-      '-c',
-      'cp "$0"/usr/lib/ktrail/dist/config/policies/optional/file-monitoring.yaml "$0"/etc/ktrail/policies',
-      folder,
-    ])
+    choosePolicyIn(folder)
     const host = mkdtempSync(path.join(folder, 'host-'))
     const shown = runAs(COMMAND, host)
     // Docker 20.10 as Debian has it.

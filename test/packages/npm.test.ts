@@ -1,10 +1,11 @@
 /** The npm packages: the same bytes each time, types for authors of exporters, and an installation where nothing can be compiled. */
 import assert from 'node:assert/strict'
 import { hash } from 'node:crypto'
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { before, describe, it } from 'node:test'
 import { npmPackages } from '../support/guest/built-packages.ts'
+import { choosePolicy } from '../support/guest/own-policy.ts'
 import { FreshRoot, ROOT, SCRATCH, run } from '../support/guest/fresh-root.ts'
 
 const sums = (packages: readonly string[]): string[] => packages.map((file) => hash('sha256', readFileSync(file)))
@@ -47,8 +48,9 @@ describe('npm packages', () => {
     const modules = path.join(root.folder, root.run('npm', 'root', '--global').trim())
     for (const file of ['systemd/ktrail.service', 'systemd/ktrail-generator', 'man/ktrail.1'])
       assert.ok(existsSync(path.join(modules, 'ktrail', file)), file)
-    const policies = path.join(modules, 'ktrail/dist/config/policies')
-    copyFileSync(path.join(policies, 'optional/file-monitoring.yaml'), path.join(policies, 'mine.yaml'))
+    const config = path.join(modules, 'ktrail/dist/config')
+    const policies = path.join(config, 'policies')
+    choosePolicy(path.join(config, 'ktrail.yaml'), policies, policies)
     assert.match(root.events('ktrail', 'run'), /read {4}\S+ \S*\/cat \/etc\/passwd/)
   })
 

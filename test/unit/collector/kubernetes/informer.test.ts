@@ -220,7 +220,7 @@ test('informer: every failure is one sentence with verb and resource', { skip },
 test('informer: a silent watch is replaced, without a warning', { skip }, async () => {
   const lists: Answer[] = [(_, answer) => void answer.end(listOf('1', []))]
   const watches: Answer[] = [holds, (_, answer) => void answer.write(line('ADDED', pod('one', '2')))]
-  await using made = await rig({ lists, watches }, { quietMs: 50 })
+  await using made = await rig({ lists, watches }, { quietMs: 300 })
   await made.until('new one')
   assert.deepEqual(made.log, ['listed', 'new one'])
 })

@@ -150,6 +150,7 @@ export const ATTACKS: readonly Attack[] = [
     prepare: 'cp /usr/local/bin/attack /tmp/run-me',
     does: '$F || :',
     linked: { not: 'its other name is in no temporary folder' },
+    inside: 'mkdir -p /tmp; cp $A /tmp/run-me; /tmp/run-me || :',
     ordinary: { does: '/bin/true' },
   },
   {

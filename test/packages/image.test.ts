@@ -8,7 +8,7 @@ import { findEngine } from '../support/containers/engine.ts'
 import { imageOf } from '../support/containers/images.ts'
 import { debianPackage } from '../support/guest/built-packages.ts'
 import { ROOT, SCRATCH, eventsIn, run } from '../support/guest/fresh-root.ts'
-import { choosePolicyIn } from '../support/guest/own-policy.ts'
+import { choosePolicy } from '../support/guest/own-policy.ts'
 
 const IMAGE = 'ktrail:test'
 const PAGE = readFileSync(path.join(ROOT, 'docs/start/container.md'), 'utf8')
@@ -94,7 +94,9 @@ test('image: the same layer each time; it runs, knows its health, and reports an
     const container = docker('create', '--network=host', IMAGE).trim()
     run('sh', ['-c', 'docker export "$0" | tar -C "$1" -x', container, folder])
     docker('rm', container)
-    choosePolicyIn(folder)
+    // Without an option it runs with ktrail's own config.
+    const own = path.join(folder, 'usr/lib/ktrail/dist/config')
+    choosePolicy(path.join(own, 'ktrail.yaml'), path.join(own, 'policies'), path.join(own, 'policies'))
     const host = mkdtempSync(path.join(folder, 'host-'))
     const shown = runAs(COMMAND, host)
     // Docker 20.10 as Debian has it.

@@ -6,7 +6,7 @@ import { LONG } from '../long.ts'
 
 /**
  * Adds a policy that reports the accesses of the tests to `policies`, from the shipped ones in `shipped`. It replaces the bundle of the `config`, whose
- * 38 policies load for a minute in a guest; KTRAIL_LONG=1 keeps them.
+ * policies load for a minute in a guest; KTRAIL_LONG=1 keeps them.
  */
 export function choosePolicy(config: string, shipped: string, policies: string): void {
   copyFileSync(join(shipped, 'optional/file-monitoring.yaml'), join(policies, 'file-monitoring.yaml'))

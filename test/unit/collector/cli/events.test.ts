@@ -269,7 +269,9 @@ test('events: a command whose reader has gone ends quietly', async () => {
   const text = golden('events.jsonl').repeat(2000)
   child.stdin.end(text)
   const [code] = await once(child, 'close')
-  assert.deepEqual([code, stderr], [0, ''])
+  assert.equal(code, 0)
+  // A slow reader may go after the record of a loss.
+  assert.match(stderr, /^(?:ktrail: 123 events lost here\n)*$/)
 })
 
 test('events: garbage, unknown keys, a pod, and lines of any length and cut', async () => {

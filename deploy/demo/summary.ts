@@ -57,6 +57,6 @@ export function summary(jsonLines: string, metrics: string, lastedMs: number): s
     'Next:',
     '  less build/demo/events.jsonl       the same events as JSON lines',
     '  ./ktrail check --kernel            features of this kernel',
-    '  sudo ./ktrail run                  watch /etc on this machine',
+    '  sudo ./ktrail run                  the agent, with policies of its library',
   ].join('\n')
 }

@@ -1,4 +1,4 @@
-/** bpf/call/screen.h in TypeScript, over the bytes of a struct hook and the tables that go with it. */
+/** bpf/call/screen.h and screened_path.h in TypeScript, over the bytes of a struct hook and the tables that go with it. */
 import {
   AUTOMATON_FOUND,
   EDGE_OPEN,

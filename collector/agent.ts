@@ -7,10 +7,8 @@
 import { nodeNameOf } from '../config/agent/effective.ts'
 import type { LoadedConfig } from '../config/agent/load.ts'
 import type { Policy } from '../config/policy/policy.ts'
-import { gzip, zstd } from '../native/index.ts'
 import { Api } from './api/api.ts'
 import { ChangeRecords } from './delivery/change-records.ts'
-import { startDelivery } from './delivery/delivery.ts'
 import { makeStacks, startEnrichment } from './enrich/make.ts'
 import { makeGuard } from './guard/make.ts'
 import { Housekeeping } from './host/housekeeping.ts'
@@ -21,6 +19,7 @@ import { HOST_KERNEL } from './kernel/open.ts'
 import type { KernelSource } from './kernel/open.ts'
 import { connect } from './kubernetes/client.ts'
 import { Line } from './line.ts'
+import { takePlace } from './place.ts'
 import { startPolicies } from './policies/start.ts'
 import { reloaderOf } from './reload/apply.ts'
 import { Running } from './running.ts'
@@ -37,6 +36,8 @@ export interface AgentOptions {
   readonly log: Log
   /** Ends only the start of the exporters, which may be third-party code and hang; the start then throws its reason. */
   readonly stop: AbortSignal
+  /** Takes the place of an agent that runs: watches first, then asks that one to stop. */
+  readonly takesOver?: boolean
   /** Default: the kernel of this host. */
   readonly source?: KernelSource
 }
@@ -47,13 +48,13 @@ export interface AgentOptions {
  */
 export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   await using undo = new AsyncDisposableStack()
-  const { loaded, configFile, log, stop, source = HOST_KERNEL } = options
+  const { loaded, configFile, log, source = HOST_KERNEL } = options
   const { config } = loaded
-  undo.use(await source.claim())
+  source.check()
   const nodeName = nodeNameOf(config, process.env).value
-  const context = { nodeName, compressors: { gzip, zstd }, log, configFile }
-  const delivery = undo.use(await startDelivery(config.exporters, context, stop))
-
+  const place = { ...options, source, nodeName }
+  // An agent that takes over watches first.
+  const early = options.takesOver ? undefined : await takePlace(undo, config.exporters, place)
   const facts = await source.facts(log)
   const places = makePlaces(config)
   const { announced, pods, workloads } = places
@@ -72,6 +73,8 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   }
   const attached = { config, programs: kernel.policies, hooks, facts, kubernetes, nodeName, begin, changes, log }
   const { policies, folder, sources } = await startPolicies(undo, attached)
+  const { lock, delivery } = early ?? (await takePlace(undo, config.exporters, place))
+  ingest.begin(lock.since)
   const { contents } = kernel.policies.lookups
   const sourced = { config, contents, stacks, places, kubernetes, nodeName, processes, log }
   const enrichment = startEnrichment(undo, sourced)
@@ -79,10 +82,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const guard = makeGuard(undo, { kernel, ingest, facts, procfs: config.procfs, log })
   const records = await makeRecords(config, delivery, { kernel, ingest, guard, log })
   const keeping = undo.use(new Housekeeping())
-  const working = (): void => {
-    loopLag.working()
-    keeping.working()
-  }
+  const working = (): void => [loopLag, keeping].forEach((each) => each.working())
   const line = new Line({ ingest, enrichment, delivery, ...records, changes, working, log }, config.shutdown.grace)
   const memory = makeMemoryGuard(config, delivery, log)
   const reloadable = { loaded, configFile, changes, ...records, delivery, folder, memory, line, log }
@@ -103,5 +103,6 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   telemetry.announce({ http, grpc })
   // Hooks of container runtimes hold up the start of a container.
   if (pods !== undefined || config.containers !== undefined) void api.load()
-  return new Running({ line, delivery, telemetry, policies, folder, sources, reloader }, undo.move())
+  const running = { lock, ingest, line, delivery, telemetry, policies, folder, sources, reloader, ...records }
+  return new Running(running, undo.move())
 }

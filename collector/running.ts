@@ -1,14 +1,20 @@
 /** A running agent: stop, hurry, reopen and reload. */
+import { bootTime } from '../native/index.ts'
 import type { Delivery } from './delivery/delivery.ts'
+import type { Lock } from './host/sockets/lock.ts'
+import type { Ingest } from './ingest/ingest.ts'
 import type { Line } from './line.ts'
 import type { PolicyFolder } from './policies/folder.ts'
 import type { Policies } from './policies/registry.ts'
 import type { Reloader } from './reload/reloader.ts'
+import type { RunRecords } from './telemetry/run-records.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
 
 export interface RunningAgent {
   /** Rejects if the agent cannot continue; call `stop` then. */
   readonly failed: Promise<never>
+  /** Resolves to the pid of an agent that wants the place of this one and gets it by `stop`. Before this call, such an agent is refused. */
+  asked(): Promise<number>
   /** Whether the ring is read, as /livez answers. */
   alive(): boolean
   /** Detaches, drains within the configured grace, closes. A second call returns the first's promise. */
@@ -22,6 +28,9 @@ export interface RunningAgent {
 }
 
 export interface RunningParts {
+  readonly lock: Pick<Lock, 'asked' | 'until'>
+  readonly ingest: Pick<Ingest, 'atNs'>
+  readonly runRecords: Pick<RunRecords, 'until'>
   readonly line: Line
   readonly delivery: Delivery
   readonly telemetry: Telemetry
@@ -48,6 +57,10 @@ export class Running implements RunningAgent {
     this.#rest = rest
   }
 
+  asked(): Promise<number> {
+    return this.#parts.lock.asked()
+  }
+
   alive(): boolean {
     return this.#parts.telemetry.alive
   }
@@ -58,12 +71,15 @@ export class Running implements RunningAgent {
   }
 
   async #drain(): Promise<{ readonly droppedAtStop: number }> {
-    const { line, delivery, telemetry, policies, folder, sources, reloader } = this.#parts
+    const { lock, ingest, runRecords, line, delivery, telemetry, policies, folder, sources, reloader } = this.#parts
     telemetry.ready = false
     await reloader.end()
     const { graceMs } = line
     const graceEnds = performance.now() + graceMs
     folder[Symbol.dispose]()
+    // Until here, all hooks are attached.
+    lock.until = bootTime()
+    runRecords.until = ingest.atNs(lock.until)
     // A running change by a source ends with the policies.
     const ended = sources[Symbol.asyncDispose]()
     await policies[Symbol.asyncDispose]()

@@ -5,6 +5,7 @@ import { oneLine } from '../../config/base/quoting.ts'
 import { UsageError } from './command.ts'
 import type { Command } from './command.ts'
 import { plural } from '../../config/base/counts.ts'
+import { formatDuration } from '../../config/base/units.ts'
 import { dataText, timeText } from './format.ts'
 
 /** Ranges printed of one run; the rest is counted. */
@@ -71,7 +72,7 @@ function streamText(stream: AuditedStream): string {
 }
 
 function runNotes(audited: AuditedRun): string[] {
-  const { run, told, untold, elsewhere, twice, outOfOrder, end, lastMs } = audited
+  const { run, told, untold, elsewhere, twice, outOfOrder, end, lastMs, unwatchedMs } = audited
   const lines = [
     ...contradictionNotes(audited),
     ...untold.map(({ first, last }) => `missing, not reported: ${rangeText(first, last)}`),
@@ -80,6 +81,8 @@ function runNotes(audited: AuditedRun): string[] {
   ]
   const shown = lines.slice(0, SHOWN)
   if (lines.length > SHOWN) shown.push(`${plural(lines.length - SHOWN, 'more finding')}: see -o json`)
+  if (unwatchedMs === 0) shown.push('took over from the run before: all the time was watched')
+  if (unwatchedMs) shown.push(`nothing was watched for ${formatDuration(unwatchedMs)} before it`)
   if (twice > 0) shown.push(`twice: ${plural(twice, 'record')}`)
   if (outOfOrder > 0) shown.push(`out of order: ${plural(outOfOrder, 'record')}`)
   if (end === 'open') shown.push(`no record since ${timeText(lastMs)}, and no stop: later events are unknown`)

@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { configWarnings } from '../../config/agent/warnings.ts'
@@ -5,11 +7,14 @@ import { startAgent } from '../agent.ts'
 import type { RunningAgent } from '../running.ts'
 import { FailedStarts } from '../host/failed-starts.ts'
 import { SystemdNotify } from '../host/notify.ts'
+import { untilReplaced } from '../host/handed-over.ts'
 import { handleSignals } from '../host/signals.ts'
 import { createLog } from '../host/log.ts'
 import type { Log } from '../host/log.ts'
 import { configFile, exitCodeOf, readConfig } from './command.ts'
 import type { Command } from './command.ts'
+
+const TAKEOVER = '--takeover'
 
 /** `ktrail run`: runs the agent until a signal ends it. */
 export const runCommand: Command = async (given, terminal) => {
@@ -17,14 +22,24 @@ export const runCommand: Command = async (given, terminal) => {
   const file = configFile(given)
   const log = createLog(loaded.config.log)
   for (const { message } of await configWarnings(loaded, file)) log.warn(message)
-  return live((stop) => startAgent({ loaded, configFile: file, log, stop }), log)
+  const takesOver = given.flag('takeover')
+  const inPod = terminal.env['KUBERNETES_SERVICE_HOST'] !== undefined
+  return live(
+    (stop) => startAgent({ loaded, configFile: file, log, stop, takesOver }),
+    log,
+    async (signalled) => inPod && untilReplaced(loaded.config.server.http, signalled),
+  )
 }
 
 /**
  * Runs an agent in this process until a signal or an uncaught exception ends it; drains it first. `start` must reject with the reason of its
- * AbortSignal when that ends it. Resolves to the exit code. Rejects with any other error of `start`, and with the error that made the agent fail.
+ * AbortSignal when that ends it. `handedOver`: called after another agent took over. Resolves to the exit code. Rejects with any other error of `start`, and with the error that made the agent fail.
  */
-export async function live(start: (stop: AbortSignal) => Promise<RunningAgent>, log: Log): Promise<number> {
+export async function live(
+  start: (stop: AbortSignal) => Promise<RunningAgent>,
+  log: Log,
+  handedOver: (signalled: Promise<unknown>) => Promise<unknown>,
+): Promise<number> {
   // Signals are handled from here on: else SIGHUP would end the start, and SIGTERM just after "ready" would end the agent without a drain.
   const { promise: running, resolve: runs } = Promise.withResolvers<RunningAgent>()
   const failing = (what: string) => (error: unknown) => log.error({ error: String(error) }, `${what} failed`)
@@ -34,6 +49,7 @@ export async function live(start: (stop: AbortSignal) => Promise<RunningAgent>, 
     reload: (reopened) => running.then((agent) => reload(agent, notify, reopened)).catch(failing('reload')),
     reopen: () => running.then((agent) => agent.reopen()).catch(failing('reopening')),
     hurry: () => void running.then((agent) => agent.hurry()),
+    replace: () => running.then(() => startSuccessor(log, notify)),
   })
   const reported = Promise.race([signalled, exceptions.first])
   const stop = new AbortController()
@@ -58,13 +74,18 @@ export async function live(start: (stop: AbortSignal) => Promise<RunningAgent>, 
   failedStarts.clear()
   notify.ready(() => agent.alive())
   runs(agent)
-  const signal = await Promise.race([agent.failed, reported]).catch(async (error: unknown) => {
+  const why = await Promise.race([agent.failed, reported, agent.asked()]).catch(async (error: unknown) => {
     // Held events may still be delivered.
     await agent.stop()
     throw error
   })
-  log.info({ signal }, 'stopping')
-  notify.stopping()
+  if (typeof why === 'number') {
+    log.info({ pid: why }, 'stopping: another agent takes over')
+    notify.handingOver(why)
+  } else {
+    log.info({ signal: why }, 'stopping')
+    notify.stopping()
+  }
   const { droppedAtStop } = await agent.stop()
   if (droppedAtStop > 0) {
     log.error(
@@ -72,7 +93,25 @@ export async function live(start: (stop: AbortSignal) => Promise<RunningAgent>, 
       'stopped before all events were delivered: raise shutdown.grace, or repair the sink',
     )
   }
+  if (typeof why === 'number') await handedOver(signalled)
   return droppedAtStop === 0 && exceptions.count === 0 ? 0 : 1
+}
+
+/** Starts the program again, in its new version, to take over from this process. Resolves when it has ended: this agent then goes on. */
+async function startSuccessor(log: Log, notify: SystemdNotify): Promise<void> {
+  const words = process.argv.slice(1).filter((word) => word !== TAKEOVER)
+  log.info('starting the next agent, which takes over')
+  notify.status('starting the next agent')
+  // It answers the watchdog with a pid of its own.
+  const { WATCHDOG_PID: _, ...env } = process.env
+  const child = spawn(process.execPath, [...process.execArgv, ...words, TAKEOVER], { env, stdio: 'inherit' })
+  const ended = await once(child, 'exit').then(
+    ([code, signal]) => `it ended with ${signal ?? `exit code ${code}`}`,
+    (error: unknown) => String(error),
+  )
+  const text = `the next agent did not take over, and this one goes on: ${ended}`
+  log.error(text)
+  notify.status(text)
 }
 
 async function reload(agent: RunningAgent, notify: SystemdNotify, reopened: Promise<unknown>): Promise<void> {

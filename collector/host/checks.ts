@@ -4,7 +4,6 @@ import { ownFile } from '../../config/base/own.ts'
 import { CollectorError } from '../errors.ts'
 import type { CollectorErrorCode } from '../errors.ts'
 import { checkDescriptors } from './descriptors.ts'
-import { takeLock } from './sockets/lock.ts'
 import { readOr } from './read.ts'
 
 /** Inode of the first pid namespace: include/linux/proc_ns.h, PROC_PID_INIT_INO. */
@@ -38,15 +37,9 @@ export function readLockdown(): string | undefined {
   return /\[(\w+)\]/.exec(readOr('/sys/kernel/security/lockdown') ?? '')?.[1]
 }
 
-/** Checks the host, and takes its lock until the result is disposed of. Throws CollectorError. */
-export function claimHost(hasBtf: () => boolean): Promise<Disposable> {
-  checkDescriptors()
-  checkHost(hasBtf)
-  return takeLock()
-}
-
-/** Throws CollectorError NO_ROOT, NO_BTF, NO_KPROBES, LOCKED_DOWN or NOT_HOST, each with the next step. */
+/** Throws CollectorError NO_DESCRIPTORS, NO_ROOT, NO_BTF, NO_KPROBES, LOCKED_DOWN or NOT_HOST, each with the next step. */
 export function checkHost(hasBtf: () => boolean): void {
+  checkDescriptors()
   if (process.geteuid?.() !== 0) {
     throw new CollectorError(
       'NO_ROOT',

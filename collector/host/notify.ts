@@ -31,7 +31,7 @@ export class SystemdNotify implements Disposable {
 
   /** Also starts to answer the watchdog at twice the required rate, while `alive` returns true. */
   ready(alive: () => boolean): void {
-    this.#send('READY=1')
+    this.reloaded('')
     if (!(this.#watchdogMs > 0)) return
     this.#timer = setInterval(() => {
       if (alive()) this.#send('WATCHDOG=1')
@@ -57,12 +57,24 @@ export class SystemdNotify implements Disposable {
     this.#send('STOPPING=1')
   }
 
+  /** The process is the service's main one from now on: it tells when it is ready, and answers the watchdog. */
+  handingOver(pid: number): void {
+    this.#send(`MAINPID=${pid}`)
+  }
+
+  /** `systemctl status` shows the text. */
+  status(text: string): void {
+    this.#send(`STATUS=${oneLine(text)}`)
+  }
+
   #send(state: string): void {
     if (this.#socket === undefined) return
     try {
       sendDatagram(this.#socket, state)
     } catch (error) {
-      this.#options.warn(`cannot notify systemd "${state}": ${error instanceof Error ? error.message : String(error)}`)
+      this.#options.warn(
+        `cannot notify systemd "${oneLine(state)}": ${error instanceof Error ? error.message : String(error)}`,
+      )
     }
   }
 

@@ -8,10 +8,12 @@ export interface Requests {
   readonly reopen: () => unknown
   /** A second SIGTERM or SIGINT: stop without waiting for the sinks. */
   readonly hurry: () => void
+  /** SIGUSR2: the program has a new version, which is to take over. */
+  readonly replace: () => unknown
 }
 
 /** Resolves to the first SIGTERM or SIGINT. A third one ends the process at once (Node's default). */
-export function handleSignals({ reload, reopen, hurry }: Requests): Promise<NodeJS.Signals> {
+export function handleSignals({ reload, reopen, hurry, replace }: Requests): Promise<NodeJS.Signals> {
   let reopened: Promise<unknown> = Promise.resolve()
   const reopenInTurn = inTurn(reopen)
   const reloadInTurn = inTurn(() => reload(reopened))
@@ -21,6 +23,8 @@ export function handleSignals({ reload, reopen, hurry }: Requests): Promise<Node
     reopened = reopenInTurn()
     void reloadInTurn()
   })
+  const replaceInTurn = inTurn(replace)
+  process.on('SIGUSR2', () => void replaceInTurn())
   unblockSigusr1()
   const first = end()
   void first.then(end).then(hurry)

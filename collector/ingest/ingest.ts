@@ -55,6 +55,10 @@ export class Ingest implements Disposable {
   readonly aggregates: PendingAggregates
   /** Process events made; `hooks` counts the others. */
   readonly made: Record<'process_exec' | 'process_exit', number> = { process_exec: 0, process_exit: 0 }
+  /** The time from which this agent reports what happens. */
+  from: Timestamp = { sec: 0, nsec: 0 }
+  /** Records of events before a takeover, which the earlier agent has reported. */
+  leftToOther = 0
   /** Bytes read from the ring. */
   bytesRead = 0
   /** Number of times that the ring was empty, and the ends of all calls that had left the kernel's map were known. */
@@ -67,6 +71,8 @@ export class Ingest implements Disposable {
   readonly #goneThreads: GoneThreads
   /** process_exec events of processes found by the start-up scan. */
   #found: Event[] = []
+  /** Boot time in nanoseconds: events before are left out. */
+  #since = 0n
   /** Events to send with the next chunk. */
   readonly #ended: ProcessEvent[] = []
   #wake: () => void = () => {}
@@ -156,7 +162,8 @@ export class Ingest implements Disposable {
   }
 
   #take(chunk: Chunk): Event[] {
-    const { accounting, made, returns, aggregates } = this
+    const { accounting, made, returns } = this
+    const [sinceSec, sinceNsec] = [Number(this.#since / NSEC), Number(this.#since % NSEC)]
     this.#clock.refresh()
     const events: ProcessEvent[] = this.#ended.splice(0)
     accounting.malformed += decodeChunk(chunk, (raw, bytes) => {
@@ -171,18 +178,24 @@ export class Ingest implements Disposable {
       }
       const event = this.#normalizer.event(raw, bytes)
       if (event === undefined) return
+      const aggregates = raw.op === 'hook' && (raw.flags & HOOK_AGGREGATES) !== 0
+      // The kernel goes on counting calls for an aggregate.
+      if (!aggregates && (raw.sec < sinceSec || (raw.sec === sinceSec && raw.nsec < sinceNsec))) {
+        this.leftToOther++
+        return
+      }
       if (event.type === 'process_exec' || event.type === 'process_exit') {
         made[event.type]++
-        if (event.type === 'process_exit') aggregates.exited(raw.tgid, events)
+        if (event.type === 'process_exit') this.aggregates.exited(raw.tgid, events)
         events.push(event)
       } else if (raw.op === 'hook') {
-        const aggregation = (raw.flags & HOOK_AGGREGATES) === 0 ? undefined : this.hooks.aggregationOf(raw.hookId)
-        if (aggregation !== undefined) aggregates.add(raw, event, aggregation, events)
+        const aggregation = aggregates ? this.hooks.aggregationOf(raw.hookId) : undefined
+        if (aggregation !== undefined) this.aggregates.add(raw, event, aggregation, events)
         else returns.add(raw, event, this.hooks.returnOf(raw.hookId, raw.selector), events)
       }
     })
     // Here too: the ring may never be empty.
-    aggregates.due(events)
+    this.aggregates.due(events)
     this.#reconciler.read(chunk.length)
     this.bytesRead += chunk.length
     return events
@@ -211,10 +224,20 @@ export class Ingest implements Disposable {
     return this.#normalizer.orphaned
   }
 
+  /** All hooks are attached. `since`: the boot time in nanoseconds until which another agent has reported everything. */
+  begin(since?: bigint): void {
+    this.#since = since ?? 0n
+    this.from = since === undefined ? this.now() : this.atNs(since)
+  }
+
   /** Current wall time, from the clock of the events. */
   now(): Timestamp {
-    const now = bootTime()
-    return this.#clock.at(Number(now / NSEC), Number(now % NSEC))
+    return this.atNs(bootTime())
+  }
+
+  /** Wall time of a boot time in nanoseconds. */
+  atNs(bootNs: bigint): Timestamp {
+    return this.#clock.atNs(bootNs)
   }
 
   /** Housekeeping, every few seconds; rarely while nothing comes from the ring. */

@@ -2,8 +2,10 @@
 import { asksForDetails, ringWatermarkBytes } from '../../config/agent/effective.ts'
 import type { Config } from '../../config/agent/schema.ts'
 import { hasBtf, kernelFunctions, kernelSymbols, realTime } from '../../native/index.ts'
-import { claimHost } from '../host/checks.ts'
+import { checkHost } from '../host/checks.ts'
 import type { Log } from '../host/log.ts'
+import { takeLock, takeOver } from '../host/sockets/lock.ts'
+import type { Lock } from '../host/sockets/lock.ts'
 import type { WorkloadSource } from './conditions/workload-entries.ts'
 import { readKernelFacts } from './facts.ts'
 import type { KernelFacts } from './facts.ts'
@@ -13,14 +15,21 @@ import type { Kernel } from './port.ts'
 
 /** The source of an agent's kernel. */
 export interface KernelSource {
-  /** Checks whether an agent can run here, and makes it the only one until the result is disposed of. Rejects with CollectorError. */
-  claim(): Promise<Disposable>
+  /** Throws CollectorError if no agent can run here. */
+  check(): void
+  /** Makes the agent the only one. If it `takesOver`, another one hands over; else it is refused. Rejects with CollectorError. */
+  lock(takesOver: boolean): Promise<Lock>
   facts(log: Pick<Log, 'info'>): Promise<KernelFacts>
   /** Loads and attaches the programs that every agent has. Rejects with NativeError. */
   open(config: Config, facts: KernelFacts, workloads: WorkloadSource, log: Log): Promise<Kernel>
 }
 
-export const HOST_KERNEL: KernelSource = { claim: () => claimHost(hasBtf), facts: readFacts, open: openKernel }
+export const HOST_KERNEL: KernelSource = {
+  check: () => checkHost(hasBtf),
+  lock: (takesOver) => (takesOver ? takeOver() : takeLock()),
+  facts: readFacts,
+  open: openKernel,
+}
 
 /** Facts about the running kernel. Logs its missing features. */
 async function readFacts(log: Pick<Log, 'info'>): Promise<KernelFacts> {

@@ -1,5 +1,6 @@
 import type { Config } from '../../config/agent/schema.ts'
 import type { Delivery } from '../delivery/delivery.ts'
+import type { Ingest } from '../ingest/ingest.ts'
 import { LossRecords } from './loss-records.ts'
 import type { LossOptions } from './losses.ts'
 import { NamespaceCounts } from './metrics/namespaces.ts'
@@ -15,11 +16,17 @@ export interface AgentRecords {
 export async function makeRecords(
   config: Pick<Config, 'heartbeat' | 'state_dir' | 'kubernetes'>,
   delivery: Delivery,
-  lossy: LossOptions,
+  lossy: LossOptions & { readonly ingest: Pick<Ingest, 'from'> },
 ): Promise<AgentRecords> {
   return {
     lossRecords: LossRecords.of({ ...lossy, delivery }),
-    runRecords: await RunRecords.open(config, delivery.epoch, () => delivery.fanout.numbered, lossy.log),
+    runRecords: await RunRecords.open(
+      config,
+      delivery.epoch,
+      () => delivery.fanout.numbered,
+      lossy.log,
+      lossy.ingest.from,
+    ),
     namespaces: config.kubernetes?.metrics_by_namespace === true ? new NamespaceCounts() : undefined,
   }
 }

@@ -1,5 +1,6 @@
 /** Makes the records about the run: at its start, at its stop, and between them a heartbeat. They go to exporters with numbered records. */
-import type { RunEvent } from '../../exporters/contract/event.ts'
+import type { RunEvent, Timestamp } from '../../exporters/contract/event.ts'
+import { isoTime } from '../../exporters/index.ts'
 import type { NumberedExporter } from '../../exporters/index.ts'
 import type { Config } from '../../config/agent/schema.ts'
 import type { Log } from '../host/log.ts'
@@ -10,6 +11,8 @@ export interface RunRecordsOptions {
   readonly lastRuns: Pick<LastRuns, 'previous' | 'destinations' | 'note'>
   /** The exporters with numbered records, now. */
   readonly exporters: () => readonly NumberedExporter[]
+  /** The time from which the agent reports what happens. */
+  readonly from: Timestamp
 }
 
 export class RunRecords {
@@ -20,6 +23,8 @@ export class RunRecords {
   /** By exporter, of this run. */
   readonly #destinations = new Map<string, string>()
   readonly #moved: Record<string, number> = {}
+  /** The time until which the agent reports everything; undefined while it does not stop. */
+  until: Timestamp | undefined
 
   /** Reads the state of the last run in `state_dir`. */
   static async open(
@@ -27,8 +32,10 @@ export class RunRecords {
     epoch: string,
     exporters: RunRecordsOptions['exporters'],
     log: Log,
+    from: Timestamp,
   ): Promise<RunRecords> {
-    return new RunRecords({ heartbeatMs: heartbeat, lastRuns: await LastRuns.open(state_dir, epoch, log), exporters })
+    const lastRuns = await LastRuns.open(state_dir, epoch, log)
+    return new RunRecords({ heartbeatMs: heartbeat, lastRuns, exporters, from })
   }
 
   constructor(options: RunRecordsOptions) {
@@ -49,13 +56,14 @@ export class RunRecords {
   make(phase: RunEvent['phase'], time: RunEvent['time'], nowMs: number): RunEvent | undefined {
     this.#madeMs = nowMs
     this.due = false
-    const { exporters, lastRuns, heartbeatMs } = this.#options
+    const { exporters, lastRuns, heartbeatMs, from } = this.#options
     const numbered = exporters()
     if (numbered.length === 0) return undefined
     for (const exporter of numbered) this.#follow(exporter)
     void lastRuns.note(numbered)
     const filtered = numbered.flatMap(({ name, filtered: some }) => (some ? [name] : []))
-    const about = { previous: lastRuns.previous, filtered, moved: { ...this.#moved } }
+    const watched = { from: isoTime(from), ...(phase === 'stop' && this.until && { until: isoTime(this.until) }) }
+    const about = { previous: lastRuns.previous, filtered, moved: { ...this.#moved }, ...watched }
     return { type: 'agent_run', seq: 0, time, phase, heartbeatMs, ...about }
   }
 

@@ -137,6 +137,7 @@ export class Telemetry implements AsyncDisposable {
           ...Object.fromEntries(counters.filter(([name]) => !LOST.some((lost) => lost === name))),
           return_not_seen: ingest.returns.missed,
           aggregate_unknown: ingest.aggregates.lost,
+          left_to_other_agent: ingest.leftToOther,
         }
       },
       tampering: () => guard.findings(),

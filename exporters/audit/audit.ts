@@ -39,6 +39,9 @@ export interface Mark {
   readonly events: 'all' | 'filtered' | undefined
   /** The exporter wrote to another sink before; records below this number may be there. */
   readonly moved: number | undefined
+  /** The run has everything from `fromMs` on, and to `untilMs`, milliseconds since 1970; undefined: not known. */
+  readonly fromMs: number | undefined
+  readonly untilMs: number | undefined
 }
 
 /** Contents of a record about a change, as any sink may have it. */
@@ -69,6 +72,8 @@ export interface RunReport {
   readonly outOfOrder: number
   /** `stopped`: cleanly. `running`: the next record about the run is not yet due. `open`: the end is unknown. */
   readonly end: 'stopped' | 'running' | 'open'
+  /** Time in which nothing was watched before this run, since the stop of the run before it; undefined: not known. */
+  readonly unwatchedMs: number | undefined
 }
 
 /** Records that no honest agent writes, except for `overcounted`. */
@@ -133,6 +138,8 @@ class Run {
   moved: number | undefined
   /** Number of the record of the stop. */
   stop: number | undefined
+  fromMs: number | undefined
+  untilMs: number | undefined
 
   constructor(run: string, timeMs: number) {
     this.run = run
@@ -161,6 +168,8 @@ export class Audit {
       run.mark = mark
       run.filtered ||= mark.events !== 'all'
       run.moved = mark.moved ?? run.moved
+      run.fromMs = mark.fromMs ?? run.fromMs
+      run.untilMs = mark.untilMs ?? run.untilMs
       if (mark.phase === 'stop') run.stop = Math.max(run.stop ?? 0, number)
     }
     if (!run.numbers.add(number)) {
@@ -220,7 +229,9 @@ function reportOf(
       overcounted: knowsAll ? overcounted : 0,
     }
     const missing = { told: explained, untold, elsewhere }
-    return { run: id, records: numbers.size, firstMs, lastMs, ...missing, contradictions, twice, outOfOrder, end }
+    const unwatchedMs = unwatchedBefore(run, runs)
+    const counts = { records: numbers.size, twice, outOfOrder, contradictions }
+    return { run: id, firstMs, lastMs, ...missing, ...counts, end, unwatchedMs }
   })
   const known = new Set(runs.map(({ run }) => run))
   const linked = runs.slice(partial ? 1 : 0).filter(({ mark }) => mark !== undefined)
@@ -248,6 +259,11 @@ function reportOf(
 
 function isNone({ disagreeing, holes, afterStop, overcounted }: Contradictions): boolean {
   return disagreeing + holes.length + afterStop + overcounted === 0
+}
+
+function unwatchedBefore({ mark, fromMs }: Run, runs: readonly Run[]): number | undefined {
+  const untilMs = runs.find(({ run }) => run === mark?.previous)?.untilMs
+  return fromMs === undefined || untilMs === undefined ? undefined : Math.max(0, fromMs - untilMs)
 }
 
 /** The numbers below `at`, and the others. */

@@ -68,6 +68,8 @@ function markOf(fields: Fields): Mark | undefined {
     previous: fields('run.previous') ?? '',
     events: events === 'all' || events === 'filtered' ? events : undefined,
     moved: countIn(fields, 'run.moved'),
+    fromMs: instantIn(fields, 'run.from'),
+    untilMs: instantIn(fields, 'run.until'),
   }
 }
 
@@ -89,6 +91,11 @@ function changeOf(fields: Fields): ReportedChange | undefined {
 function countIn(fields: Fields, name: string): number | undefined {
   const text = fields(name)
   return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined
+}
+
+function instantIn(fields: Fields, name: string): number | undefined {
+  const ms = Date.parse(fields(name) ?? '')
+  return Number.isNaN(ms) ? undefined : ms
 }
 
 function timeOf(value: unknown): number {

@@ -57,6 +57,13 @@ export interface RunEvent extends EventBase {
    * Exporters that write to a new sink, and the number below which records may be in the old one. 0: moved between two runs.
    */
   readonly moved?: Readonly<Record<string, number>>
+  /** RFC 3339: the run has everything from this time on. Absent in records of older releases. */
+  readonly from?: string
+  /**
+   * The stop has it: the run has everything until this time. If the next run is `from` the same time, it took over, and has later events of this run,
+   * too. Else nothing was watched between the two times.
+   */
+  readonly until?: string
 }
 
 /** A change of policies or config while the agent runs, and its author. Names and keys, never values. Has no process. */

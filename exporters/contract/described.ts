@@ -7,13 +7,16 @@ import type { Change, ChangeEvent, Event, HookEvent, LossEvent, LossKind, RunEve
 import type { Encoded } from './exporter.ts'
 
 /** Contents of a record about the run for the sink of one exporter, as members of its JSON, without undefined ones. */
-export function runOf({ phase, heartbeatMs, previous, filtered, moved = {} }: RunAbout, exporter: string): RunMembers {
+export function runOf(about: RunAbout, exporter: string): RunMembers {
+  const { phase, heartbeatMs, previous, filtered, moved = {}, from, until } = about
   return {
     phase,
     heartbeat_ms: heartbeatMs,
     previous: (Object.hasOwn(previous, exporter) ? previous[exporter] : undefined) ?? '',
     ...(filtered && { events: filtered.includes(exporter) ? 'filtered' : 'all' }),
     ...(Object.hasOwn(moved, exporter) && { moved: moved[exporter] ?? 0 }),
+    ...(from && { from }),
+    ...(until && { until }),
   }
 }
 
@@ -25,6 +28,8 @@ interface RunMembers {
   /** Whether its filter leaves events out; absent in records of older releases. */
   readonly events?: 'all' | 'filtered'
   readonly moved?: number
+  readonly from?: string
+  readonly until?: string
 }
 
 /** One object for all events of the same type and policy. */
@@ -43,7 +48,7 @@ export interface About {
 /** Content of a loss record, without the agent's numbers. */
 export type LossAbout = LossKind & Pick<LossEvent, 'count' | 'numbers'>
 
-export type RunAbout = Pick<RunEvent, 'phase' | 'heartbeatMs' | 'previous' | 'filtered' | 'moved'>
+export type RunAbout = Omit<RunEvent, 'type' | 'seq' | 'time'>
 
 /** The change, without the members of all events. */
 export function changeOf({ what, by, names, count, mode, modeBefore }: ChangeEvent): Change {
@@ -91,8 +96,7 @@ function aboutOf(event: Event): About {
     return { type, policy: '', loss: { ...loss, count, ...(numbers && { numbers }) } }
   }
   if (event.type === 'agent_run') {
-    const { type, phase, heartbeatMs, previous, filtered, moved } = event
-    const run = { phase, heartbeatMs, previous, ...(filtered && { filtered }), ...(moved && { moved }) }
+    const { type, seq: _, time: __, ...run } = event
     return { type, policy: '', run }
   }
   if (event.type === 'agent_change') return { type: event.type, policy: '', change: changeOf(event) }

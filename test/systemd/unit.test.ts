@@ -7,6 +7,7 @@ import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, readFileSync, readdirSync, unlinkSync, writeFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
+import { text as textOf } from 'node:stream/consumers'
 import { setTimeout } from 'node:timers/promises'
 import { blockLines } from '../support/docs/shell-lines.ts'
 import { FakeSink } from '../support/otlp/server.ts'
@@ -80,6 +81,8 @@ describe('unit', () => {
   it('the watchdog restarts an agent that hangs, with the rights that the unit has now', async () => {
     // From here on they are the unit's own.
     unlinkSync(FOUR)
+    mkdirSync(DROP_INS, { recursive: true })
+    writeFileSync(`${DROP_INS}/priority.conf`, `[Service]\nExecStartPre=${PRIORITY}\n`)
     run('sysctl', `kernel.perf_event_paranoid=${PARANOID}`)
     run('systemctl', 'daemon-reload')
     const [pid, restarts] = [Number(show('MainPID')), Number(show('NRestarts'))]
@@ -155,18 +158,29 @@ describe('unit', () => {
     assert.equal(readsOf(reader.pid), READS)
   })
 
-  it('an upgrade of the package restarts the agent, and keeps its config and its spool: a sink that comes afterwards gets each event', async () => {
-    const [pid, config] = [show('MainPID'), readFileSync(CONFIG, 'utf8')]
+  it('an upgrade of the package under load misses no read, and keeps config and spool: a sink that comes afterwards gets each event', async () => {
+    const [pid, config, restarts] = [show('MainPID'), readFileSync(CONFIG, 'utf8'), show('NRestarts')]
     const before = await held()
     assert.ok(before > READS / 2, `${before} events wait for a sink that is down`)
-    // With the unit's rights, as the agent.
-    mkdirSync(DROP_INS, { recursive: true })
-    writeFileSync(`${DROP_INS}/priority.conf`, `[Service]\nExecStartPre=${PRIORITY}\n`)
+    // Reads until its standard input ends, and prints how often.
+    const loop = `$r = ""; while (!vec $r, 0, 1) { open F, "<", "/etc/passwd" or die; sysread F, $b, 1; close F; $n++; vec($r, 0, 1) = 1; select $r, undef, undef, 0.05 } print $n`
+    const reader = spawn('perl', ['-e', loop], { stdio: ['pipe', 'pipe', 'inherit'] })
+    const read = textOf(reader.stdout)
     // Without a sync for each of the thousands of files, which takes minutes in a guest.
     run('dpkg', '--force-unsafe-io', '--install', LATER)
     assert.equal(run('dpkg-query', '--show', '--showformat=${Version}', 'ktrail'), '99.0.0')
     assert.ok(active())
     assert.notEqual(show('MainPID'), pid)
+    assert.equal(show('NRestarts'), restarts)
+    assert.equal(show('StatusText'), '')
+    reader.stdin.end()
+    const reads = Number(await read)
+    assert.ok(reads > 10)
+    await eventually(`${reads} reads`, () => readsOf(reader.pid) >= reads)
+    const twice = readsOf(reader.pid) - reads
+    console.log(`reads while the package was upgraded: ${reads}, of them twice: ${twice}`)
+    assert.ok(twice < 10)
+    assert.match(journal(), /^ktrail: info: stopping: another agent takes over/m)
     assert.equal(readFileSync(CONFIG, 'utf8'), config)
     assert.ok((await held()) >= before)
     await sinkGets(before)

@@ -46,7 +46,8 @@ function listens(server: Server, path: string): Promise<boolean> {
   return listening
 }
 
-function answers(path: string): Promise<boolean> {
+/** Whether a program listens on the path. */
+export function answers(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(path)
     socket.once('connect', () => {

@@ -125,6 +125,8 @@ export const KEYS = {
   runHeartbeat: key('ktrail.run.heartbeat_ms'),
   runEvents: key('ktrail.run.events'),
   runMoved: key('ktrail.run.moved'),
+  runFrom: key('ktrail.run.from'),
+  runUntil: key('ktrail.run.until'),
   changeWhat: key('ktrail.change.what'),
   changeBy: key('ktrail.change.by'),
   changeNames: key('ktrail.change.names'),

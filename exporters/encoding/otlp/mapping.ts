@@ -79,10 +79,12 @@ export function numberAttributes(event: Event, numbering: Numbering, number: num
 }
 
 export function runAttributes(event: RunEvent, { exporter }: Numbering, out: AttributeSink): void {
-  const { previous, events, moved } = runOf(event, exporter)
+  const { previous, events, moved, from, until } = runOf(event, exporter)
   out.text(KEYS.runPrevious, previous)
   if (events !== undefined) out.text(KEYS.runEvents, events)
   if (moved !== undefined) out.integer(KEYS.runMoved, moved)
+  if (from !== undefined) out.text(KEYS.runFrom, from)
+  if (until !== undefined) out.text(KEYS.runUntil, until)
 }
 
 /**

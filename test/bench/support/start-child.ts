@@ -16,6 +16,7 @@ import { HOST_KERNEL } from '../../../collector/kernel/open.ts'
 import type { KernelSource } from '../../../collector/kernel/open.ts'
 import { configOrThrow, parseConfigFile } from '../../../config/agent/check.ts'
 import { hasBtf } from '../../../native/index.ts'
+import { kernel as factsOf } from '../../unit/collector/support/facts.ts'
 import { SYMBOLS, policyOf } from '../../support/kernel/functions.ts'
 import { ReplayKernel } from '../../support/kernel/replay.ts'
 import { memoryOf } from '../../support/memory.ts'
@@ -32,9 +33,11 @@ writeFileSync(at('policy.yaml'), policyOf('file-monitoring'))
 const socket = at('api.sock')
 let processes = 0
 
+const idle = new ReplayKernel({ facts: factsOf(6, 12), symbols: SYMBOLS })
 /** Has the facts of this host, and a kernel that attaches nothing. */
 const source: KernelSource = {
-  claim: async () => ({ [Symbol.dispose]: () => {} }),
+  check: () => {},
+  lock: (takesOver) => idle.source.lock(takesOver),
   facts: async (log) => {
     done('exporters')
     hasBtf()

@@ -2,6 +2,7 @@
  * A kernel that plays records instead of running programs: policies are planned as on a real one, and the records that a test plays come out of
  * its ring. With it the real agent runs on any host.
  */
+import { takeLock, takeOver } from '../../../collector/host/sockets/lock.ts'
 import { numbering } from '../../../collector/kernel/functions/places.ts'
 import type { KernelFacts } from '../../../collector/kernel/facts.ts'
 import type { KernelSource } from '../../../collector/kernel/open.ts'
@@ -28,6 +29,8 @@ export interface ReplayOptions {
   readonly facts: KernelFacts
   /** Functions and tracepoints that this kernel has, for planning. */
   readonly symbols: Symbols
+  /** Agents with the same path are on the same host; default: on a host of its own. */
+  readonly lockPath?: string
 }
 
 export class ReplayKernel implements Kernel, KernelPrograms {
@@ -65,7 +68,12 @@ export class ReplayKernel implements Kernel, KernelPrograms {
   /** For `startAgent`. */
   get source(): KernelSource {
     return {
-      claim: async () => ({ [Symbol.dispose]: () => {} }),
+      check: () => {},
+      lock: async (takesOver) => {
+        const { lockPath } = this.#options
+        if (lockPath !== undefined) return takesOver ? takeOver(lockPath) : takeLock(lockPath)
+        return { since: undefined, until: 0n, asked: () => new Promise(() => {}), [Symbol.dispose]: () => {} }
+      },
       facts: async () => this.#options.facts,
       open: async ({ ring }) => {
         this.ringBytes = ring.size

@@ -1,79 +1,21 @@
 /** The real agent, whole, on a kernel that plays records: from the ring to the file, with reloads and refused policies, within a second. */
 import assert from 'node:assert/strict'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { pino } from 'pino'
 import { z } from 'zod'
-import { startAgent } from '../../../collector/agent.ts'
 import { CollectorError } from '../../../collector/errors.ts'
-import type { RunningAgent } from '../../../collector/running.ts'
 import { valueIndex } from '../../../collector/kernel/layout/hook.ts'
-import { parseConfigFile } from '../../../config/agent/check.ts'
 import { NOP, typeNamed } from '../../../config/policy/arguments.ts'
-import { SYMBOLS, policyOf } from '../../support/kernel/functions.ts'
-import { ReplayKernel } from '../../support/kernel/replay.ts'
+import { policyOf } from '../../support/kernel/functions.ts'
 import { RingRecords } from '../../support/recording/ring-records.ts'
 import type { Stamp } from '../../support/recording/ring-records.ts'
 import { synthesize } from '../../support/recording/synthetic.ts'
 import { until } from '../exporters/support/fake-clock.ts'
 import { Folder } from '../exporters/support/folder.ts'
-import { kernel as factsOf } from './support/facts.ts'
-import { write } from './support/procfs.ts'
-
-interface Rig extends AsyncDisposable {
-  readonly kernel: ReplayKernel
-  readonly agent: RunningAgent
-  readonly log: ReadonlyArray<Readonly<Record<string, unknown>>>
-  /** Lines of the file exporter. */
-  lines(): Array<Readonly<Record<string, unknown>>>
-  /** Writes a policy file. */
-  policy(file: string, text: string): void
-}
-
-async function start(folder: Folder): Promise<Rig> {
-  const at = (name: string): string => folder.at(name)
-  for (const name of ['policies', 'proc', 'proc/1']) mkdirSync(at(name), { recursive: true })
-  const policy = (file: string, text: string): void => writeFileSync(at(`policies/${file}`), text)
-  policy('p.yaml', policyOf('file-monitoring'))
-  write(at('proc'), { pid: 2, parent: 1 })
-  const configFile = at('ktrail.yaml')
-  writeFileSync(
-    configFile,
-    `policies: [${at('policies')}]
-procfs: ${at('proc')}
-state_dir: ${at('state')}
-server: { http: "unix://${at('http.sock')}", grpc: disabled }
-exporters: { archive: { type: file, path: ${at('events.jsonl')}, batch: { max_wait: 10ms } } }
-`,
-  )
-  const loaded = await parseConfigFile(configFile, {})
-  assert.ok('config' in loaded, JSON.stringify(loaded))
-  const log: Array<Readonly<Record<string, unknown>>> = []
-  const logger = pino({ level: 'info' }, { write: (line) => void log.push(JSON.parse(line)) })
-  const kernel = new ReplayKernel({
-    facts: factsOf(6, 12),
-    symbols: SYMBOLS,
-  })
-  const { source } = kernel
-  const stop = new AbortController().signal
-  const agent = await startAgent({ loaded, configFile, log: logger, stop, source })
-  return {
-    kernel,
-    agent,
-    log,
-    policy,
-    lines: () =>
-      readFileSync(at('events.jsonl'), 'utf8')
-        .split('\n')
-        .filter((line) => line !== '')
-        .map((line) => JSON.parse(line)),
-    [Symbol.asyncDispose]: async () => void (await agent.stop()),
-  }
-}
+import { startRig } from './support/rig.ts'
 
 test('agent: each record that the kernel wrote is a line of the file, and a stop delivers all', async () => {
   using folder = new Folder()
-  const rig = await start(folder)
+  const rig = await startRig(folder)
   const { bytes } = synthesize(5000)
   rig.kernel.play(bytes)
   await rig.agent.stop()
@@ -95,7 +37,7 @@ test('agent: each record that the kernel wrote is a line of the file, and a stop
 
 test('agent: numbers of records that never come are a loss in the file', async () => {
   using folder = new Folder()
-  await using rig = await start(folder)
+  await using rig = await startRig(folder)
   rig.kernel.counters.ring_full_hook = 7
   rig.kernel.lose(7)
   await rig.agent.stop()
@@ -105,7 +47,7 @@ test('agent: numbers of records that never come are a loss in the file', async (
 
 test('agent: returns that come late, by the ring or by the map, and returns that never come', async () => {
   using folder = new Folder()
-  await using rig = await start(folder)
+  await using rig = await startRig(folder)
   const ring = new RingRecords()
   const file = [
     valueIndex({ index: 0, type: typeNamed('path') ?? NOP }),
@@ -137,7 +79,7 @@ test('agent: returns that come late, by the ring or by the map, and returns that
 
 test('agent: a policy that the kernel refuses changes nothing, and the next one is attached', async () => {
   using folder = new Folder()
-  await using rig = await start(folder)
+  await using rig = await startRig(folder)
   const logged = (text: RegExp) => (): boolean => rig.log.some(({ msg }) => text.test(String(msg)))
   rig.kernel.refusal = new CollectorError('POLICY_REFUSED', 'q.yaml:6:13: the kernel refuses it')
   rig.policy('q.yaml', policyOf('other'))

@@ -93,7 +93,8 @@ function rig(
   const working = (): void => void made.worked++
   const lastRuns = { previous: { archive: 'e0' }, destinations: {}, note: async (): Promise<void> => undefined }
   const exporters = numbered.map((name) => ({ name, destination: 'd', filtered: false, next: 0 }))
-  const runRecords = new RunRecords({ heartbeatMs: 60_000, lastRuns, exporters: () => exporters })
+  const from = { sec: 0, nsec: 0 }
+  const runRecords = new RunRecords({ heartbeatMs: 60_000, lastRuns, exporters: () => exporters, from })
   const lossRecords = new LossRecords(options, 0)
   const changes = new ChangeRecords({ now: () => ingest.now(), wake: () => void ingest.read() })
   changes.begin()

@@ -220,8 +220,10 @@ function isLoss(value: unknown): value is LossAbout {
 
 function isRun(value: unknown): value is RunAbout {
   if (!isObject(value) || typeof value['phase'] !== 'string' || !Object.hasOwn(PHASES, value['phase'])) return false
-  const { heartbeatMs, previous, filtered = [], moved = {} } = value
+  const { heartbeatMs, previous, filtered = [], moved = {}, from = '', until = '' } = value
   return (
+    typeof from === 'string' &&
+    typeof until === 'string' &&
     Array.isArray(filtered) &&
     isObject(moved) &&
     Object.values(moved).every((number) => typeof number === 'number') &&

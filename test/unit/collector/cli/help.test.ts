@@ -148,7 +148,7 @@ const WRONG: ReadonlyArray<readonly [line: string, message: RegExp, see: string]
   ['run x.yaml', /^run takes no file, got "x.yaml": use --config FILE$/, 'ktrail run --help'],
   ['run --config', /^--config: expected a value after it$/, 'ktrail run --help'],
   ['run --config --verbose', /^--config: expected a value after it$/, 'ktrail run --help'],
-  ['run --verbose', /^no such option: --verbose; expected --config$/, 'ktrail run --help'],
+  ['run --verbose', /^no such option: --verbose; expected --config, --takeover$/, 'ktrail run --help'],
   ['spool ls -x', /^no such option: -x; expected --config, --output$/, 'ktrail spool ls --help'],
   ['audit -o table x', /^-o: expected text, json or yaml, got "table"$/, 'ktrail audit --help'],
   ['completion csh', /^completion: expected one of bash, zsh, fish, got "csh"$/, 'ktrail completion --help'],

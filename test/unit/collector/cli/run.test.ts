@@ -204,3 +204,27 @@ test('run: a later failed start waits with a reason, and a signal ends the wait 
   assert.deepEqual(ended, { code: 0, count: undefined })
   assert.equal(waits, 1)
 })
+
+test('run: SIGUSR2 starts the program again; if that one cannot start, this one goes on, and the log has the reason', async () => {
+  using folder = new UserFolder()
+  const config = `exporters: { archive: { type: file, path: ${folder.at('events.jsonl')} } }\n`
+  writeFileSync(folder.configFile, config)
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', LIVE, folder.configFile], {
+    stdio: ['ignore', 'inherit', 'pipe'],
+    timeout: DEADLINE_MS,
+    killSignal: 'SIGKILL',
+  })
+  const closed = once(child, 'close')
+  const seen: string[] = []
+  for await (const line of createInterface({ input: child.stderr })) {
+    seen.push(line)
+    if (line.includes('"msg":"ready"')) {
+      writeFileSync(folder.configFile, 'exporters: {}\n')
+      child.kill('SIGUSR2')
+    }
+    if (line.includes('did not take over')) child.kill('SIGTERM')
+  }
+  assert.deepEqual(await closed, [0, null], seen.join('\n'))
+  const said = seen.find((line) => line.includes('did not take over')) ?? ''
+  assert.match(said, /the next agent did not take over, and this one goes on: it ended with exit code 1/)
+})

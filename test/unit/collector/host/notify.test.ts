@@ -30,7 +30,7 @@ async function* received(socket: string): AsyncGenerator<string> {
 const unexpected = (message: string): void => assert.fail(message)
 
 for (const socket of [join(folder, 'socket'), `@ktrail-notify-${process.pid}`]) {
-  test(`notify: ready, a reload, a wait after a failed start, the watchdog while the agent is alive, stopping; on ${socket[0]}`, async () => {
+  test(`notify: ready, a reload, a wait after a failed start, the watchdog while the agent is alive, stopping, the next agent; on ${socket[0]}`, async () => {
     const env = { NOTIFY_SOCKET: socket, WATCHDOG_USEC: '20000', WATCHDOG_PID: String(process.pid) }
     using notify = new SystemdNotify({ env, warn: unexpected })
     const keep = setInterval(() => undefined, 1_000)
@@ -42,6 +42,8 @@ for (const socket of [join(folder, 'socket'), `@ktrail-notify-${process.pid}`]) 
         notify.reloading()
         notify.reloaded('refused:\nline 1')
         notify.waiting(4_000, 'the start failed again')
+        notify.status('starting the next agent')
+        notify.handingOver(7)
         notify.ready(() => alive)
       }
       if (line === 'WATCHDOG=1' && alive) {
@@ -55,7 +57,9 @@ for (const socket of [join(folder, 'socket'), `@ktrail-notify-${process.pid}`]) 
     assert.match(usec ?? '', /^MONOTONIC_USEC=\d+$/)
     const reload = ['RELOADING=1', 'READY=1', String.raw`STATUS=refused:\nline 1`]
     const waiting = ['EXTEND_TIMEOUT_USEC=14000000', 'STATUS=the start failed again']
-    assert.deepEqual(lines, ['listening', ...reload, ...waiting, 'READY=1', 'WATCHDOG=1', 'STOPPING=1'])
+    const next = ['STATUS=starting the next agent', 'MAINPID=7']
+    const ready = ['READY=1', 'STATUS=']
+    assert.deepEqual(lines, ['listening', ...reload, ...waiting, ...next, ...ready, 'WATCHDOG=1', 'STOPPING=1'])
   })
 }
 
@@ -83,5 +87,8 @@ test('notify: a missing socket is a warning', () => {
   })
   notify.ready(() => true)
   assert.equal(warnings.length, 1)
-  assert.match(warnings[0] ?? '', /^cannot notify systemd "READY=1": cannot write to the socket ".*\/none": .*ENOENT/)
+  assert.match(
+    warnings[0] ?? '',
+    /^cannot notify systemd "READY=1\\nSTATUS=": cannot write to the socket ".*\/none": .*ENOENT/,
+  )
 })

@@ -94,7 +94,8 @@ test('run records: name exporters with a filter, and exporters that write elsewh
     destinations: { archive: 'a', bus: 'x' },
     note: async (): Promise<void> => undefined,
   }
-  const records = new RunRecords({ heartbeatMs: 60_000, lastRuns, exporters: () => now })
+  const from = { sec: 0, nsec: 0 }
+  const records = new RunRecords({ heartbeatMs: 60_000, lastRuns, exporters: () => now, from })
   const made = (phase: RunEvent['phase']): unknown[] => {
     const { filtered, moved } = records.make(phase, { sec: 0, nsec: 0 }, 0) ?? {}
     return [filtered, moved]

@@ -31,7 +31,7 @@ const ROWS: ReadonlyArray<readonly [line: string, want: string]> = [
   ['help spool l', 'ls'],
   ['nothing ', ''],
   ['spool nothing ', ''],
-  ['run --', '--config --help'],
+  ['run --', '--config --takeover --help'],
   ['run --config ', 'files'],
   ['run --config=', 'files'],
   ['check ', 'files'],

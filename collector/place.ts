@@ -1,0 +1,28 @@
+/** The place that only one agent of a host has: its lock, and with it the spools, files and addresses of exporters. */
+import type { Config } from '../config/agent/schema.ts'
+import { gzip, zstd } from '../native/index.ts'
+import { startDelivery } from './delivery/delivery.ts'
+import type { Delivery, DeliveryOptions } from './delivery/delivery.ts'
+import type { Lock } from './host/sockets/lock.ts'
+import type { KernelSource } from './kernel/open.ts'
+
+export interface Place {
+  readonly lock: Lock
+  readonly delivery: Delivery
+}
+
+export interface PlaceOptions extends Pick<DeliveryOptions, 'nodeName' | 'log' | 'configFile'> {
+  readonly source: Pick<KernelSource, 'lock'>
+  readonly takesOver?: boolean
+  readonly stop: AbortSignal
+}
+
+/** Takes the lock, then starts the exporters; both go to `undo`. If the agent takes over, the earlier one has ended by then. */
+export async function takePlace(
+  undo: AsyncDisposableStack,
+  exporters: Config['exporters'],
+  { source, takesOver = false, stop, ...context }: PlaceOptions,
+): Promise<Place> {
+  const lock = undo.use(await source.lock(takesOver))
+  return { lock, delivery: undo.use(await startDelivery(exporters, { ...context, compressors: { gzip, zstd } }, stop)) }
+}

@@ -1,0 +1,73 @@
+/** The real agent, whole, on a kernel that plays records. */
+import assert from 'node:assert/strict'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { pino } from 'pino'
+import { startAgent } from '../../../../collector/agent.ts'
+import type { RunningAgent } from '../../../../collector/running.ts'
+import { parseConfigFile } from '../../../../config/agent/check.ts'
+import { SYMBOLS, policyOf } from '../../../support/kernel/functions.ts'
+import { ReplayKernel } from '../../../support/kernel/replay.ts'
+import type { Folder } from '../../exporters/support/folder.ts'
+import { kernel as factsOf } from './facts.ts'
+import { write } from './procfs.ts'
+
+export interface Rig extends AsyncDisposable {
+  readonly kernel: ReplayKernel
+  readonly agent: RunningAgent
+  readonly log: ReadonlyArray<Readonly<Record<string, unknown>>>
+  /** Lines of the file exporter. */
+  lines(): Array<Readonly<Record<string, unknown>>>
+  /** Writes a policy file. */
+  policy(file: string, text: string): void
+}
+
+export interface RigOptions {
+  readonly kernel?: ReplayKernel
+  readonly takesOver?: boolean
+}
+
+/** A kernel without records. Agents with the same `lockPath` are on the same host. */
+export function newKernel(lockPath?: string): ReplayKernel {
+  return new ReplayKernel({ facts: factsOf(6, 12), symbols: SYMBOLS, ...(lockPath !== undefined && { lockPath }) })
+}
+
+/** Starts an agent whose files are in `folder`. */
+export async function startRig(
+  folder: Folder,
+  { kernel = newKernel(), takesOver = false }: RigOptions = {},
+): Promise<Rig> {
+  const at = (name: string): string => folder.at(name)
+  for (const name of ['policies', 'proc', 'proc/1']) mkdirSync(at(name), { recursive: true })
+  const policy = (file: string, text: string): void => writeFileSync(at(`policies/${file}`), text)
+  policy('p.yaml', policyOf('file-monitoring'))
+  if (!existsSync(at('proc/2'))) write(at('proc'), { pid: 2, parent: 1 })
+  const configFile = at('ktrail.yaml')
+  writeFileSync(
+    configFile,
+    `policies: [${at('policies')}]
+procfs: ${at('proc')}
+state_dir: ${at('state')}
+server: { http: "unix://${at('http.sock')}", grpc: disabled }
+exporters: { archive: { type: file, path: ${at('events.jsonl')}, envelope: true, batch: { max_wait: 10ms } } }
+`,
+  )
+  const loaded = await parseConfigFile(configFile, {})
+  assert.ok('config' in loaded, JSON.stringify(loaded))
+  const log: Array<Readonly<Record<string, unknown>>> = []
+  const logger = pino({ level: 'info' }, { write: (line) => void log.push(JSON.parse(line)) })
+  const { source } = kernel
+  const stop = new AbortController().signal
+  const agent = await startAgent({ loaded, configFile, log: logger, stop, source, takesOver })
+  return {
+    kernel,
+    agent,
+    log,
+    policy,
+    lines: () =>
+      readFileSync(at('events.jsonl'), 'utf8')
+        .split('\n')
+        .filter((line) => line !== '')
+        .map((line) => JSON.parse(line)),
+    [Symbol.asyncDispose]: async () => void (await agent.stop()),
+  }
+}

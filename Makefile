@@ -73,6 +73,9 @@ compare: build ## the kernel's part of make bench, of this tree and of another c
 compare-tetragon: build ## ktrail and a build of Tetragon in one boot, by instructions: DIR=folder with tetragon and bpf/*.o
 	@ONLY=tetragon TETRAGON="$(abspath $(DIR))" test/bench/run.sh
 
+parts: build ## parts of the packages that have a vulnerability or a newer release: Node, npm packages, libraries of Debian
+	@$(SETUP)/with-node.sh node --disable-warning=ExperimentalWarning test/support/parts/outdated.ts
+
 simulate: build ## a million lives of spool, sending chain, chain that packs, chain that is reloaded: RUNS=1000000 SEED=1
 	@$(SETUP)/with-node.sh node test/simulation/run.ts spool --runs $(RUNS) --seed $(SEED)
 	@$(SETUP)/with-node.sh node test/simulation/run.ts chain --runs $(RUNS) --seed $(SEED)
@@ -152,4 +155,4 @@ image: package ## container image ktrail:VERSION, by docker: BASE=debian:bookwor
 clean: ## remove what was built; fetched kernels and Node stay in the cache
 	rm -rf bpf/build native/build build node_modules
 
-.PHONY: help build run picture test long full arm64 faults nightly check soak bench bench-history compare compare-tetragon simulate fuzz record random-policies start-stop policy-changes coverage library random-tree kubernetes churn package image clean
+.PHONY: help build run picture test long full arm64 faults nightly check soak bench bench-history compare compare-tetragon parts simulate fuzz record random-policies start-stop policy-changes coverage library random-tree kubernetes churn package image clean

@@ -50,7 +50,7 @@ arm64: build ## build for arm64, and test on its kernel in an emulated guest (te
 faults: build ## real sinks, the long way: 200 kills, brokers moved under load (30 min)
 	@ONLY=host KTRAIL_LONG=1 test/run.sh
 
-NIGHTLY := long full simulate fuzz random-policies policy-changes start-stop coverage library random-tree churn soak arm64
+NIGHTLY ?= long full parts simulate fuzz random-policies policy-changes start-stop coverage library random-tree churn soak arm64
 nightly: build ## all tests that take long, one after the other, also behind one that fails (half a day)
 	@failed=; for target in $(NIGHTLY); do $(MAKE) --no-print-directory $$target || failed="$$failed $$target"; done; \
 		[ -z "$$failed" ] || { echo "nightly: failed:$$failed; run each alone" >&2; exit 1; }
@@ -72,6 +72,9 @@ compare: build ## the kernel's part of make bench, of this tree and of another c
 
 compare-tetragon: build ## ktrail and a build of Tetragon in one boot, by instructions: DIR=folder with tetragon and bpf/*.o
 	@ONLY=tetragon TETRAGON="$(abspath $(DIR))" test/bench/run.sh
+
+workflows: ## actionlint about the workflows of the forge (needs Go)
+	@test/support/workflows/lint.sh
 
 parts: build ## parts of the packages that have a vulnerability or a newer release: Node, npm packages, libraries of Debian
 	@$(SETUP)/with-node.sh node --disable-warning=ExperimentalWarning test/support/parts/outdated.ts
@@ -155,4 +158,4 @@ image: package ## container image ktrail:VERSION, by docker: BASE=debian:bookwor
 clean: ## remove what was built; fetched kernels and Node stay in the cache
 	rm -rf bpf/build native/build build node_modules
 
-.PHONY: help build run picture test long full arm64 faults nightly check soak bench bench-history compare compare-tetragon parts simulate fuzz record random-policies start-stop policy-changes coverage library random-tree kubernetes churn package image clean
+.PHONY: help build run picture test long full arm64 faults nightly check soak bench bench-history compare compare-tetragon parts workflows parts simulate fuzz record random-policies start-stop policy-changes coverage library random-tree kubernetes churn package image clean

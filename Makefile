@@ -85,7 +85,8 @@ simulate: build ## a million lives of spool, sending chain, chain that packs, ch
 	@$(SETUP)/with-node.sh node test/simulation/run.ts packed --runs $(RUNS) --seed $(SEED)
 	@$(SETUP)/with-node.sh node test/simulation/run.ts reloaded --runs $(RUNS) --seed $(SEED)
 
-fuzz: build ## damaged ring records and policies through decoder and parser: INPUTS=10000000 SEED=1
+fuzz: build ## hostile bytes at nine entry points, guided by coverage, then generated records and policies: MINUTES=30 INPUTS=10000000 SEED=1
+	@$(SETUP)/with-node.sh node --disable-warning=ExperimentalWarning test/fuzz/run.ts --minutes $(MINUTES) --seed $(SEED)
 	@$(SETUP)/with-node.sh node test/simulation/run.ts records --runs $(INPUTS) --seed $(SEED)
 	@$(SETUP)/with-node.sh node test/simulation/run.ts policies --runs $$(( ($(INPUTS) + 99) / 100 )) --seed $(SEED)
 
@@ -158,4 +159,4 @@ image: package ## container image ktrail:VERSION, by docker: BASE=debian:bookwor
 clean: ## remove what was built; fetched kernels and Node stay in the cache
 	rm -rf bpf/build native/build build node_modules
 
-.PHONY: help build run picture test long full arm64 faults nightly check soak bench bench-history compare compare-tetragon parts workflows parts simulate fuzz record random-policies start-stop policy-changes coverage library random-tree kubernetes churn package image clean
+.PHONY: help build run picture test long full arm64 faults nightly check soak bench bench-history compare compare-tetragon workflows parts simulate fuzz record random-policies start-stop policy-changes coverage library random-tree kubernetes churn package image clean

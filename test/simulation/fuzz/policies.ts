@@ -17,12 +17,12 @@ const FOLDERS = [
   'test/fixtures/policies/features',
   'test/fixtures/policies/bad',
 ]
-const CORPUS: readonly string[] = FOLDERS.flatMap((folder) =>
+export const CORPUS: readonly string[] = FOLDERS.flatMap((folder) =>
   readdirSync(join(ROOT, folder))
     .filter((name) => name.endsWith('.yaml'))
     .map((name) => readFileSync(join(ROOT, folder, name), 'utf8')),
 )
-const TOKENS = [
+export const TOKENS: readonly string[] = [
   ...'{ } [ ] : - , " \' # & * ! | > ? % @ ` ~ \n \t \0 \ufeff \u2028 \ud800 << null true 0x 0b1 -1 1e9 1:2 99999999999999999999'.split(
     ' ',
   ),
@@ -49,6 +49,11 @@ export async function fuzzPolicies(seed: number): Promise<{ loaded: number; prob
   const random = new Seeded(seed)
   let text = random.pick(CORPUS) ?? ''
   for (let i = 1 + random.int(6); i > 0; i--) text = changed(text, random)
+  return checkPolicy(text)
+}
+
+/** Parses a text, and checks its result. */
+export function checkPolicy(text: string): { loaded: number; problems: number } {
   const started = performance.now()
   const result = parsePolicy(text, 'p.yaml')
   const took = performance.now() - started

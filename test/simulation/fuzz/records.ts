@@ -26,7 +26,7 @@ import { OFFSET_NS, newTable } from '../../unit/collector/support/processes.ts'
 import { Seeded } from '../spool/random.ts'
 
 /** Longer than any record without texts; texts are cut by it. */
-const CHUNK_BYTES = 1536
+export const CHUNK_BYTES = 1536
 const HOOK_ID = 3
 /** A hook with data of the task, details of files, and a filter on return values. */
 const FULL_ID = 4
@@ -152,8 +152,22 @@ let state: State = freshState()
 export async function fuzzRecords(seed: number): Promise<{ events: number; malformed: number; passed: number }> {
   if (seed % RUNS_PER_TABLE === 0) state = freshState()
   const random = new Seeded(seed)
+  const chunk = randomChunk(random)
+  return checkRecords(chunk.bytes, chunk.length, random)
+}
+
+/** Records with random contents, in a chunk of which `length` bytes are used. */
+export function randomChunk(random: Seeded): { readonly bytes: Buffer; readonly length: number } {
   const bytes = Buffer.alloc(CHUNK_BYTES)
-  const length = fill(bytes, random)
+  return { bytes, length: fill(bytes, random) }
+}
+
+/** Takes a chunk through all stages. `random` decides which events are encoded, and how. */
+export function checkRecords(
+  bytes: Buffer,
+  length: number,
+  random: Seeded,
+): { events: number; malformed: number; passed: number } {
   const { normalizer, returns, aggregates, clock } = state
   const out: ProcessEvent[] = []
   let events = 0

@@ -1,0 +1,138 @@
+/**
+ * `node test/fuzz/run.ts [--minutes N] [--only a,b] [--seed S] [--renew]`: fuzzes each entry point for an equal part of the time, by coverage. A
+ * crash, and an input that takes longer than twenty seconds, are printed and end the run with exit code 1. --renew writes what was found into corpus/.
+ */
+import { parseArgs } from 'node:util'
+import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads'
+import { bytesOf, corpusOf, textOf, writeCorpus } from './corpus.ts'
+import { fuzz, minimised } from './fuzz.ts'
+import { MOST_BYTES } from './mutate.ts'
+import { TARGETS } from './targets.ts'
+import type { Target } from './target.ts'
+
+const INPUT_MS = 20_000
+const CHECK_MS = 1_000
+/** The input that is running: its number, its length, its bytes. */
+const HEAD_WORDS = 2
+/** The length while no input runs. */
+const NOTHING = -1
+
+interface Job {
+  readonly name: string
+  readonly seed: number
+  readonly ms: number
+  readonly renew: boolean
+  readonly running: SharedArrayBuffer
+}
+
+interface Report {
+  readonly runs: number
+  readonly functions: number
+  readonly kept: number
+  readonly crash?: { readonly input: string; readonly was: string }
+}
+
+const targetOf = (wanted: string): Target => {
+  const target = TARGETS.find(({ name }) => name === wanted)
+  if (target !== undefined) return target
+  throw new Error(`expected one of ${TARGETS.map(({ name }) => name).join(', ')}, got "${wanted}"`)
+}
+
+/** In the worker. */
+async function work({ name, seed, ms, renew, running }: Job): Promise<Report> {
+  const target = targetOf(name)
+  const known = corpusOf(target)
+  const head = new Int32Array(running, 0, HEAD_WORDS)
+  const place = new Uint8Array(running, head.byteLength)
+  const started = performance.now()
+  const { runs, functions, kept, crash } = await fuzz(target, {
+    seed,
+    corpus: [...known.inputs, ...known.crashes.map(({ input }) => input)].map((input) => bytesOf(target, input)),
+    on: () => performance.now() - started < ms,
+    watch: (input) => {
+      if (input !== undefined) place.set(input.subarray(0, place.length))
+      Atomics.store(head, 1, input === undefined ? NOTHING : Math.min(input.length, place.length))
+      Atomics.add(head, 0, 1)
+    },
+  })
+  if (crash !== undefined)
+    return {
+      runs,
+      functions,
+      kept: kept.length,
+      crash: { input: textOf(target, crash.input), was: crash.error.stack ?? '' },
+    }
+  if (renew) {
+    // A text that is no UTF-8 would be another one in the corpus.
+    const own = kept.filter((input) => bytesOf(target, textOf(target, input)).equals(input))
+    const seeds = new Set((await target.seeds()).map((input) => input.toString('latin1')))
+    const inputs = (await minimised(target, own)).filter((input) => !seeds.has(input.toString('latin1')))
+    writeCorpus(target, { inputs: inputs.map((input) => textOf(target, input)), crashes: known.crashes })
+  }
+  return { runs, functions, kept: kept.length }
+}
+
+/** Runs a target in a thread of its own, which is ended if an input takes too long. Returns whether nothing was found. */
+function supervised(job: Omit<Job, 'running'>): Promise<boolean> {
+  const running = new SharedArrayBuffer(HEAD_WORDS * 4 + MOST_BYTES * 2)
+  const head = new Int32Array(running, 0, HEAD_WORDS)
+  const worker = new Worker(new URL(import.meta.url), { workerData: { ...job, running } satisfies Job })
+  return new Promise((resolve) => {
+    let [number, since] = [0, performance.now()]
+    const crashed = (input: string, was: string): void => {
+      console.error(`${job.name}: crash: ${was}\n${job.name}: input: ${JSON.stringify(input)}`)
+      console.error(
+        `${job.name}: repair it, and add a row {"input", "was"} to crashes in test/fuzz/corpus/${job.name}.json`,
+      )
+    }
+    const timer = setInterval(() => {
+      const now = Atomics.load(head, 0)
+      const length = Atomics.load(head, 1)
+      if (now !== number || length === NOTHING) [number, since] = [now, performance.now()]
+      else if (performance.now() - since > INPUT_MS && now > 0) {
+        const input = Buffer.from(new Uint8Array(running, head.byteLength, length))
+        crashed(textOf(targetOf(job.name), input), `an input takes longer than ${INPUT_MS} ms`)
+        void worker.terminate().then(() => resolve(false))
+      }
+    }, CHECK_MS)
+    worker.on('message', ({ runs, functions, kept, crash }: Report) => {
+      console.log(`${job.name}: ${runs} inputs reach ${functions} functions, ${kept} inputs kept`)
+      if (crash !== undefined) crashed(crash.input, crash.was)
+      resolve(crash === undefined)
+    })
+    worker.on('error', (error) => {
+      crashed('', `the thread ended: ${String(error)}`)
+      resolve(false)
+    })
+    worker.on('exit', () => {
+      clearInterval(timer)
+      resolve(false)
+    })
+  })
+}
+
+if (isMainThread) {
+  const { values } = parseArgs({
+    options: {
+      minutes: { type: 'string', default: '30' },
+      only: { type: 'string' },
+      seed: { type: 'string', default: '1' },
+      renew: { type: 'boolean', default: false },
+    },
+  })
+  const [minutes, seed] = [Number(values.minutes), Number(values.seed)]
+  if (!(minutes > 0) || !Number.isSafeInteger(seed))
+    throw new Error(`expected --minutes above 0 and --seed as a whole number, got ${values.minutes} and ${values.seed}`)
+  const names = values.only?.split(',') ?? TARGETS.map(({ name }) => name)
+  const ms = (minutes * 60_000) / names.length
+  for (const name of names) {
+    targetOf(name)
+    // All of them, so that one run reports each.
+    if (!(await supervised({ name, seed, ms, renew: values.renew }))) process.exitCode = 1
+  }
+} else {
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
+  parentPort?.postMessage(await work(workerData as Job))
+  // The inspector's session would keep the thread.
+  process.exit()
+}

@@ -50,7 +50,7 @@ arm64: build ## build for arm64, and test on its kernel in an emulated guest (te
 faults: build ## real sinks, the long way: 200 kills, brokers moved under load (30 min)
 	@ONLY=host KTRAIL_LONG=1 test/run.sh
 
-NIGHTLY ?= long full parts simulate fuzz random-policies policy-changes start-stop coverage library random-tree churn soak arm64
+NIGHTLY ?= long full parts simulate fuzz random-policies policy-changes start-stop coverage verifier library random-tree churn soak arm64
 nightly: build ## all tests that take long, one after the other, also behind one that fails (half a day)
 	@failed=; for target in $(NIGHTLY); do $(MAKE) --no-print-directory $$target || failed="$$failed $$target"; done; \
 		[ -z "$$failed" ] || { echo "nightly: failed:$$failed; run each alone" >&2; exit 1; }
@@ -120,6 +120,10 @@ coverage: build ## every way to reach a file, on each kernel and file system; wr
 		$(SETUP)/with-node.sh node test/e2e/files/write-coverage.ts build/coverage && exit $$failed
 	@cat docs/reference/coverage.md
 
+verifier: build ## the verifier's work on each BPF program; fails if it grew by 5 % (docs/reference/verifier.md): KERNELS="6.12"
+	@test/verifier/run.sh $(KERNELS)
+	@$(SETUP)/with-node.sh node --disable-warning=ExperimentalWarning test/verifier/guard.ts $(KERNELS)
+
 library: build ## each attack on the policies of the library, and an ordinary hour; writes docs/reference/library.md
 	@mkdir -p build/library
 	@test/support/guest/run.sh $(KERNEL) --cpus 2 --timeout 1800 --verbose -- env KTRAIL_LIBRARY=all \
@@ -159,4 +163,4 @@ image: package ## container image ktrail:VERSION, by docker: BASE=debian:bookwor
 clean: ## remove what was built; fetched kernels and Node stay in the cache
 	rm -rf bpf/build native/build build node_modules
 
-.PHONY: help build run picture test long full arm64 faults nightly check soak bench bench-history compare compare-tetragon workflows parts simulate fuzz record random-policies start-stop policy-changes coverage library random-tree kubernetes churn package image clean
+.PHONY: help build run picture test long full arm64 faults nightly check soak bench bench-history compare compare-tetragon workflows parts simulate fuzz record random-policies start-stop policy-changes coverage verifier library random-tree kubernetes churn package image clean

@@ -11,6 +11,7 @@
 #include "match/above.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
+char VERSION[] SEC("ktrail_version") = KTRAIL_VERSION;
 
 #define RENAME_EXCHANGE 2 /* include/uapi/linux/fs.h */
 

@@ -10,6 +10,7 @@
 #include "call/deny.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
+char VERSION[] SEC("ktrail_version") = KTRAIL_VERSION;
 
 enum gate_index {
 	GATE_ENTRY = 0,  /* the entry, or the only program of the function */

@@ -17,6 +17,7 @@
 #include "call/returns.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
+char VERSION[] SEC("ktrail_version") = KTRAIL_VERSION;
 
 /* The first parameter of a system call points to the registers that hold the others. */
 static __always_inline void take_syscall(struct call *call)

@@ -23,6 +23,7 @@
 #include "match/socket.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
+char VERSION[] SEC("ktrail_version") = KTRAIL_VERSION;
 
 enum event_type layout_event_type;
 enum hook_flag layout_hook_flag;

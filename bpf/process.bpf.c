@@ -25,6 +25,7 @@
 #include "process/script.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
+char VERSION[] SEC("ktrail_version") = KTRAIL_VERSION;
 
 #define SIGNAL_GROUP_EXIT 4      /* include/linux/sched/signal.h */
 

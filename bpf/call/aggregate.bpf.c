@@ -10,6 +10,7 @@
 #include "match/aggregate.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
+char VERSION[] SEC("ktrail_version") = KTRAIL_VERSION;
 
 MAP(ARRAY, aggregate_taken, __u32, struct taken_aggregate, 1);
 

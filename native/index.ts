@@ -30,6 +30,7 @@ interface Addon {
   clockOffset(): bigint
   bootTime(): bigint
   realTime(): boolean
+  libbpfVersion(): string
   kernelPreempts(yes: boolean): void
   kernelFunctions(names: readonly string[]): Promise<Array<[string, KernelFunction]>>
   kernelFunctionNames(): Promise<string>
@@ -141,6 +142,9 @@ export const bootTime: Addon['bootTime'] = called('bootTime')
  * kernel runs no kprobe's program on that CPU.
  */
 export const realTime: Addon['realTime'] = called('realTime')
+
+/** Version of the loaded libbpf, as `v1.1`. Throws NativeError NOT_BUILT if the addon cannot be loaded. */
+export const libbpfVersion: Addon['libbpfVersion'] = called('libbpfVersion')
 
 /** Whether the kernel preempts tasks in kernel code; if not, accesses to maps need no real-time priority. True before the first call in this process. */
 export const kernelPreempts: Addon['kernelPreempts'] = called('kernelPreempts')

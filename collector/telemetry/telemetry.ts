@@ -19,6 +19,7 @@ import type { Policies } from '../policies/registry.ts'
 import type { Reloads } from '../policies/reloads.ts'
 import type { Reloader } from '../reload/reloader.ts'
 import { version } from '../../config/base/own.ts'
+import { libbpfVersion } from '../../native/index.ts'
 import { accessOf } from './access.ts'
 import type { Access } from './access.ts'
 import { livez } from './health.ts'
@@ -123,7 +124,7 @@ export class Telemetry implements AsyncDisposable {
       delivery,
       ready: () => this.ready,
       reading: ingest.reading,
-      build: { version: version(), node: process.version, kernel: facts.release },
+      build: { version: version(), node: process.version, libbpf: libbpfVersion(), kernel: facts.release },
       config: () => reloader.state,
       events: () => [
         ...Object.entries(made()).map(([type, count]) => ({ type, policy: '', count })),

@@ -179,6 +179,9 @@ const ProgramPlan* BpfObject::Loaded(Napi::Env env, const char* op, const std::s
   return nullptr;
 }
 
+// The library that is loaded, which may be newer than the one of the build.
+Napi::Value LibbpfVersion(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), libbpf_version_string()); }
+
 }  // namespace
 
 void InitObject(Napi::Env env, Napi::Object exports) {
@@ -186,6 +189,7 @@ void InitObject(Napi::Env env, Napi::Object exports) {
   InitMap(env, exports);
   InitLink(env, exports);
   Export<Promising<Open>>(exports, "openObject");
+  Export<LibbpfVersion>(exports, "libbpfVersion");
 }
 
 }  // namespace ktrail

@@ -69,7 +69,12 @@ interface Row {
 const NOTHING = /^$/
 
 const rows: readonly Row[] = [
-  { args: ['version'], code: 0, stdout: /^ktrail \d+\.\d+\.\d+, node v\d+\.\d+\.\d+, kernel \S+\n$/, stderr: NOTHING },
+  {
+    args: ['version'],
+    code: 0,
+    stdout: /^ktrail \d+\.\d+\.\d+, node v\d+\.\d+\.\d+, libbpf v\d+\.\d+, kernel \S+\n$/,
+    stderr: NOTHING,
+  },
   { args: ['--version'], code: 0, stdout: /^ktrail \d/ },
   { args: ['-V'], code: 0, stdout: /^ktrail \d/ },
   { args: ['status', '--json'], code: 2, stderr: /no such option: --json; expected --output,/ },

@@ -26,7 +26,7 @@ import { spoolMetrics } from './spools.ts'
 
 /** The sources of the metrics, read when the page is requested. */
 export interface MetricSources extends ExporterSources, HookSources {
-  readonly build: Readonly<Record<'version' | 'node' | 'kernel', string>>
+  readonly build: Readonly<Record<'version' | 'node' | 'libbpf' | 'kernel', string>>
   /** The config in effect. */
   readonly config: () => ConfigState
   /** Events by record type; kprobe events also by policy. */

@@ -9,7 +9,7 @@ import { newTable } from './processes.ts'
 
 export function makeSources(change: Partial<MetricSources> = {}): MetricSources {
   return {
-    build: { version: '1.2.3', node: 'v24', kernel: '6.12' },
+    build: { version: '1.2.3', node: 'v24', libbpf: 'v1.1', kernel: '6.12' },
     config: () => ({
       hash: 'c0ffee',
       files: ['/etc/ktrail/ktrail.yaml'],

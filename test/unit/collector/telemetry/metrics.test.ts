@@ -167,7 +167,7 @@ test('metrics: names, help and labels keep the rules', async () => {
     'label',
     'server',
   ]
-  const labels = new Set([...allowed, 'le', 'result', 'version', 'node', 'kernel', 'hash'])
+  const labels = new Set([...allowed, 'le', 'result', 'version', 'node', 'libbpf', 'kernel', 'hash'])
   for (const { name, help, type, samples } of families) {
     assert.match(name, /^ktrail_[a-z_]+$/)
     assert.equal(name.endsWith('_total'), type === 'counter', `${name} is a ${type}`)
@@ -179,7 +179,7 @@ test('metrics: names, help and labels keep the rules', async () => {
 })
 
 const PLAIN: ReadonlyArray<readonly [name: string, want: readonly string[]]> = [
-  ['ktrail_build_info', ['1.2.3 v24 6.12=1']],
+  ['ktrail_build_info', ['1.2.3 v24 v1.1 6.12=1']],
   ['ktrail_events_read_total', ['process_exec =3', 'process_kprobe odd "name"\\\n=4', 'events_lost =1']],
   ['ktrail_ring_records_total', ['=7']],
   ['ktrail_ring_limit_bytes', ['=4096']],

@@ -10,8 +10,7 @@ use_node
 
 version=$(node -p "require('./package.json').version")
 tag=${1:-ktrail:$version}
-SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)
-export SOURCE_DATE_EPOCH
+use_commit_date
 
 context=$ROOT/build/image
 root=$context/root
@@ -19,8 +18,7 @@ rm -rf "$context"
 mkdir -p "$context"
 deploy/docker/layer.sh "$root"
 cp "$root/usr/share/ktrail/sbom.cdx.json" "build/packages/ktrail-$version.sbom.cdx.json"
-tar --create --file "$context/root.tar" --directory "$root" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner \
-  --format=gnu usr etc var
+fixed_tar "$context/root.tar" "$root" usr etc var
 rm -r "$root"
 cp deploy/docker/Dockerfile "$context"
 

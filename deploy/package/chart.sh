@@ -4,7 +4,7 @@ set -euo pipefail
 . "$(dirname "$0")/../setup/lib.sh"
 cd "$ROOT"
 
-date=$(git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)
+use_commit_date
 version=$(sed -n 's/^version: //p' deploy/helm/ktrail/Chart.yaml)
 chart=build/packages/helm/ktrail-$version.tgz
 rm -rf build/packages/helm
@@ -12,5 +12,5 @@ mkdir -p build/packages/helm
 # `helm package` without helm: files in a folder with the name of the chart, links as the files they point to.
 find deploy/helm/ktrail -follow -type f ! -name '*.ts' -printf 'ktrail/%P\n' | LC_ALL=C sort |
   tar -C deploy/helm --create --dereference --no-recursion --format=ustar --owner=0 --group=0 --numeric-owner --mode=u=rw,go=r \
-    --mtime="@$date" --files-from=- | gzip -9n >"$chart"
+    --mtime="@$SOURCE_DATE_EPOCH" --files-from=- | gzip -9n >"$chart"
 ls -l "$chart" >&2

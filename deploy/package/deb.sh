@@ -1,20 +1,21 @@
 #!/bin/bash
-# deb.sh: makes the Debian package in build/packages/, with its own Node. The same sources give the same bytes. Only after npm.sh, whose folders
+# deb.sh [arm64]: makes the Debian package in build/packages/, for this machine or another processor, with its own Node. The same sources give the same bytes. Only after npm.sh, whose folders
 # it installs. COMPRESSION=none: for a test.
 set -euo pipefail
 . "$(dirname "$0")/../setup/lib.sh"
 cd "$ROOT"
 use_node
 
-# Dates are those of the last change.
-SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)
-export SOURCE_DATE_EPOCH
+use_commit_date
 packages=$ROOT/build/packages
-arch=$(debian_arch)
+arch=${1:-$(debian_arch)}
+cpu=$(cpu_of "$arch")
+node=$(deploy/setup/node.sh "$arch")
+[ "$arch" = arm64 ] && triplet=aarch64-linux-gnu || triplet=x86_64-linux-gnu
 version=$(node -p "require('./package.json').version")
 root=$packages/deb
 home=$root/usr/lib/ktrail
-rm -rf "$root" "$packages"/*.deb
+rm -rf "$root" "$packages"/*_"$arch".deb
 mkdir -p "$home/node/bin" "$root"/usr/{bin,lib/systemd/system,lib/systemd/system-generators,share/doc/ktrail} "$root/etc/ktrail/policies" "$root/DEBIAN"
 
 cp -a "$packages"/npm/ktrail/{dist,ktrail,package.json} "$home"
@@ -22,20 +23,26 @@ cp -a "$packages"/npm/ktrail/{dist,ktrail,package.json} "$home"
 find "$home/dist" -name '*.d.ts' -delete
 log 'installing the npm packages that the agent runs with'
 cp package.json package-lock.json "$root"
-npm ci --prefix "$root" --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+npm ci --prefix "$root" --cpu="$cpu" --os=linux --libc=glibc --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+[ -e "$root/node_modules/@node-rs/crc32-linux-$cpu-gnu" ] || die "npm $(npm --version) installed no packages for $cpu: npm 10 or newer has the option --cpu"
 mv "$root/node_modules" "$home"
 rm "$root"/package{,-lock}.json
 # Only files that run: no TypeScript (Node takes none below node_modules), documents, tests, tools, and settings of their authors' tools.
 find "$home/node_modules" \( -name '*.ts' -o -name '*.cts' -o -name '*.mts' -o -name '*.map' -o -name '*.md' -o -name '*.html' -o -name '.*' -o -name test -o -name bin -o -name bin.js \
   -o -name bin.mjs -o -name '*.sh' -o -name node-addon-api \) -prune -exec rm -rf {} +
 mkdir -p "$home/node_modules/@ktrail" "$home/node_modules/.ktrail"
-cp -a "$packages/npm/linux-$(node -p process.arch)" "$home/node_modules/@ktrail"
+cp -a "$packages/npm/linux-$cpu" "$home/node_modules/@ktrail"
 chmod 644 "$home"/node_modules/@ktrail/*/*.{node,so.*}
 # Where the launcher looks first.
 echo /usr/lib/ktrail/node/bin >"$home/node_modules/.ktrail/node"
-cp "$(<"$FACTS/node")/node" "$home/node/bin/node"
-cp "$(<"$FACTS/node")/../LICENSE" "$home/node"
-strip --strip-unneeded "$home/node/bin/node"
+cp "$node/node" "$home/node/bin/node"
+cp "$node/../LICENSE" "$home/node"
+"$triplet-strip" --strip-unneeded "$home/node/bin/node"
+{
+  cat "$packages/parts/linux-$cpu"
+  echo "node $(awk '$2 ~ /^NODE_(MAJOR|MINOR|PATCH)_VERSION$/ { printf "%s%s", dot, $3; dot = "." }' "$node/../include/node/node_version.h") $arch -" \
+    "sha256:$(digest "$home/node/bin/node")"
+} >"$packages/parts/deb-$arch"
 
 ln -s ../lib/ktrail/ktrail "$root/usr/bin/ktrail"
 cp deploy/systemd/ktrail.service "$root/usr/lib/systemd/system"
@@ -85,7 +92,7 @@ Description: records kernel activity by tracing policies
  event is delivered or counted.
 CONTROL
 
-find "$root" -newermt "@$SOURCE_DATE_EPOCH" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
+find "$root" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 # Level 1: a sixth larger, and twenty times faster.
 dpkg-deb --root-owner-group "-Z${COMPRESSION:-xz}" -z1 --build "$root" "$packages/ktrail_${version}_$arch.deb" >/dev/null
-ls -l "$packages"/*.deb >&2
+ls -l "$packages"/*_"$arch".deb >&2

@@ -12,8 +12,8 @@ packages=$ROOT/build/packages
 main=$packages/npm/ktrail
 other=${1:-}
 [[ $other =~ ^(arm64)?$ ]] || die "npm.sh: expected arm64 or nothing, got \"$other\""
-rm -rf "$packages/npm" "$packages"/*.tgz
-mkdir -p "$main"
+rm -rf "$packages/npm" "$packages/parts" "$packages"/*.tgz
+mkdir -p "$main" "$packages/parts"
 
 log 'bundling the sources, and writing their types'
 node deploy/package/bundle.ts "$main/dist"
@@ -26,7 +26,7 @@ install -D -m 644 docs/reference/ktrail.1 "$main/man/ktrail.1"
 install -D -m 644 -t "$main/systemd" deploy/systemd/ktrail.service
 install -m 755 -t "$main/systemd" deploy/systemd/ktrail-generator
 
-# Each library of a file that libc does not bring, with its licence; they find each other in their own folder.
+# Each library of a file that libc does not bring, with its licence; they find each other in their own folder. `parts` lists them for the SBOMs.
 bundle() {
   local file=$1 name library owner
   while read -r name; do
@@ -35,6 +35,7 @@ bundle() {
     cp -L "$library" "$platform"
     # By file name: dpkg lists some in /lib, which Debian merged into /usr/lib. Packages have one name for all processors.
     owner=$(dpkg-query -S "*/$(basename "$(readlink -f "$library")")" | head -n 1 | cut -d: -f1)
+    debian_part "$root" "$owner" "$arch" "$platform/$name" >>"$parts"
     cp "$root/usr/share/doc/$owner/copyright" "$platform/licenses/$owner"
     bundle "$library"
   done < <(readelf -d "$file" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p')
@@ -43,7 +44,8 @@ bundle() {
 # make_platform NAME TRIPLET ROOT BPF ADDON: the package of a processor, with libraries from ROOT.
 platforms=()
 make_platform() {
-  local platform=$packages/npm/$1 triplet=$2 root=$3 file
+  local platform=$packages/npm/$1 parts=$packages/parts/$1 triplet=$2 root=$3 arch=amd64 file
+  [ "$1" = linux-x64 ] || arch=arm64
   mkdir -p "$platform/licenses"
   cp "$4"/*.bpf.o "$5/Release/ktrail.node" LICENSE "$platform"
   bundle "$platform/ktrail.node"
@@ -60,6 +62,7 @@ make_platform "linux-$(node -p process.arch)" "$(uname -m)-linux-gnu" '' bpf/bui
   make_platform linux-arm64 aarch64-linux-gnu "$(deploy/setup/sysroot.sh arm64)" build/arm64/bpf build/arm64/native/build
 
 node deploy/package/manifests.ts "$main" "${platforms[@]}"
+chmod -R u=rwX,go=rX "$packages/npm"
 for folder in "$main" "${platforms[@]}"; do
   # npm gives every file the same date and owner.
   npm pack --silent --pack-destination "$packages" "$folder" >/dev/null

@@ -60,7 +60,7 @@ newest_package() {
   private_apt apt-cache pkgnames 2>/dev/null | grep -E "^$1\$" | sort -V | tail -n 1
 }
 
-# Downloads packages and unpacks them into a folder. `--whole`: with all that they depend on, as for a machine that has nothing.
+# Downloads packages and unpacks them into a folder, whose dpkg then lists them. `--whole`: with all that they depend on, as for a machine that has nothing.
 unpack_packages() {
   local folder=$1 package command=(apt-get download)
   shift
@@ -68,11 +68,15 @@ unpack_packages() {
     command=(apt-get install --download-only --yes --no-install-recommends -o "Dir::Cache::archives=$APT/cache/deb")
     shift
   fi
-  mkdir -p "$APT/cache/deb/partial" "$folder"
+  mkdir -p "$APT/cache/deb/partial" "$folder/var/lib/dpkg"
   (cd "$APT/cache/deb" && rm -f ./*.deb && private_apt "${command[@]}" "$@" >"$APT/log" 2>&1) || return 1
   for package in "$APT"/cache/deb/*.deb; do
     # Where Debian merged /lib into /usr/lib, a folder of the package may be a link here.
-    dpkg-deb --fsys-tarfile "$package" | tar -x --keep-directory-symlink -C "$folder" || return 1
+    dpkg-deb --fsys-tarfile "$package" | tar -xp --keep-directory-symlink -C "$folder" || return 1
+    {
+      dpkg-deb --field "$package" | sed '/^Package:/a Status: install ok installed'
+      printf 'SHA256: %s\n\n' "$(digest "$package")"
+    } >>"$folder/var/lib/dpkg/status"
     rm -f "$package"
   done
 }

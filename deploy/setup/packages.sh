@@ -1,5 +1,5 @@
 #!/bin/bash
-# packages.sh build|cross|guest|guest-arm64|npm|package|root|lint-deb|test: installs the Debian packages that are missing for that purpose.
+# packages.sh build|cross|guest|guest-arm64|npm|package|root|reproducible|lint-deb|test: installs the Debian packages that are missing for that purpose.
 # Does nothing, fast, when all are there. Building never pulls QEMU in: that is `guest`.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -31,13 +31,18 @@ case ${1:-} in
   npm) packages=(npm) ;;
   package) packages=(patchelf binutils) ;;
   root) packages=(debootstrap) ;;
+  # A shifted clock, and the differences of two artefacts.
+  reproducible)
+    packages=(faketime)
+    optional=(diffoscope-minimal)
+    ;;
   lint-deb) packages=(lintian) ;;
   # Programs that ktrail is tested against here, outside of guests.
   test)
     packages=(logrotate)
     optional=(chromium-headless-shell fonts-dejavu-core prometheus)
     ;;
-  *) die "packages.sh: expected build, cross, guest, guest-arm64, npm, package, root, lint-deb or test, got \"${1:-}\"" ;;
+  *) die "packages.sh: expected build, cross, guest, guest-arm64, npm, package, root, reproducible, lint-deb or test, got \"${1:-}\"" ;;
 esac
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }

@@ -15,7 +15,7 @@ packages=(libbpf-dev libelf-dev zlib1g-dev libisal-dev libzstd-dev libjemalloc2
 folder=$CACHE/roots/$arch
 # Another list of packages is another root.
 want=$(printf '%s ' "${packages[@]}")
-complete() { [ "$(cat "$folder/.complete" 2>/dev/null)" = "$want" ]; }
+complete() { [ "$(cat "$folder/.complete" 2>/dev/null)" = "$want" ] && [ -e "$folder/var/lib/dpkg/status" ]; }
 if complete; then
   echo "$folder"
   exit 0

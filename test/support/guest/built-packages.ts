@@ -13,7 +13,8 @@ export function npmPackages(): string[] {
 /** Path of the Debian package, which is made of the npm packages. */
 export function debianPackage(): string {
   npmPackages()
-  return made('*.deb', 1, () => run('deploy/package/deb.sh', []))[0] ?? 'no package'
+  const arch = run('dpkg', ['--print-architecture']).trim()
+  return made(`*_${arch}.deb`, 1, () => run('deploy/package/deb.sh', []))[0] ?? 'no package'
 }
 
 function made(pattern: string, count: number, make: () => void): string[] {

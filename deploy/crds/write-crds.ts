@@ -1,6 +1,7 @@
 /** `node deploy/crds/write-crds.ts` writes the custom resource definitions beside it, and config/policy-schema.json for editors; run `npm run format` after it. */
 import { writeFileSync } from 'node:fs'
 import { stringify } from 'yaml'
+import { withSharedParts } from '../../config/agent/json-schema.ts'
 import { OWN_API_VERSION } from '../../config/policy/selectors/identity.ts'
 import { API_VERSION } from '../../config/policy/parse.ts'
 import { editorSchema } from './editor-schema.ts'
@@ -124,6 +125,6 @@ export function policySchema(): Schema {
 
 if (import.meta.main) {
   const schema = new URL('../../config/policy-schema.json', import.meta.url)
-  writeFileSync(schema, `${JSON.stringify(policySchema(), undefined, 2)}\n`)
+  writeFileSync(schema, `${JSON.stringify(withSharedParts(policySchema()), undefined, 2)}\n`)
   for (const { file, text } of definitions()) writeFileSync(new URL(file, import.meta.url), text)
 }

@@ -3,6 +3,8 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { after, test } from 'node:test'
+import { parseAllDocuments } from 'yaml'
+import { typed } from '../../unit/collector/cli/support/terminal.ts'
 import { files } from '../../unit/support/pages.ts'
 import { ApiServer, established, kubernetesPrograms } from '../../support/kubernetes/server.ts'
 
@@ -49,6 +51,24 @@ test('definitions: the shipped policies are accepted unchanged', { skip }, async
     const text = readFileSync(path.join(ROOT, file), 'utf8')
     const { code, stderr } = await running().kubectl(['apply', '--dry-run=server', '-f', '-'], text)
     assert.equal(code, 0, `${file}: ${stderr}`)
+  }
+})
+
+test('library: the bundle default is applied, listed and deleted as objects', { skip }, async () => {
+  const { stdout: bundle } = await typed(['policy', 'show', 'library:default', '-o', 'yaml'])
+  const wanted = parseAllDocuments(bundle).map((document) => String(document.getIn(['metadata', 'name'])))
+  assert.ok(wanted.length > 30)
+  const listed = async (): Promise<string[]> => {
+    const { stdout } = await running().kubectl(['get', 'tracingpolicies.ktrail.dev', '-o', 'name'])
+    return stdout.split('\n').flatMap((line) => (line === '' ? [] : [line.replace(/^.*\//, '')]))
+  }
+  for (const [verb, left] of [
+    ['apply', wanted],
+    ['delete', []],
+  ] as const) {
+    const { code, stderr } = await running().kubectl([verb, '-f', '-'], bundle)
+    assert.deepEqual([code, stderr], [0, ''])
+    assert.deepEqual(await listed(), left.toSorted())
   }
 })
 

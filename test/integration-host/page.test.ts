@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { mkdirSync } from 'node:fs'
 import { after, before, describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import type { Browser, Page } from 'puppeteer-core'
+import type { Browser, HTTPRequest, Page } from 'puppeteer-core'
 import type { Event } from '../../exporters/contract/event.ts'
 import { RawAgent } from '../e2e/support/raw.ts'
 import { until } from '../e2e/support/wait.ts'
@@ -120,7 +120,8 @@ describe('page', { skip }, () => {
       it(`${width} px, ${scheme}: numbers and hostile events, readable, without errors or foreign requests`, async () => {
         const { page, errors, foreign } = await openPage(browser, agent.url, width, scheme)
         await has(page, '#senders', 'retrying')
-        assert.match(await textOf(page, '#state'), /^Ready$/)
+        assert.match(await textOf(page, '#state'), /^Degraded$/)
+        assert.match(await textOf(page, '#notice'), /^The agent works, but:.*exporter loki is retrying: /)
         assert.match(await textOf(page, '#lost'), /ring_full_hook1,234/)
         assert.match(await textOf(page, '#list'), /this kernel has no tcp_connect_new/)
         await page.screenshot({ path: `${PICTURES}page-${width}-${scheme}-locked.png`, fullPage: true })
@@ -159,7 +160,7 @@ describe('page', { skip }, () => {
 
   it('everything is done with the keyboard', async () => {
     const { page, errors } = await openPage(browser, agent.url, 1280, 'light')
-    await has(page, '#state', 'Ready')
+    await has(page, '#state', 'Degraded')
     await page.keyboard.press('Tab')
     assert.equal(await ask(page, 'document.activeElement.textContent'), 'Skip to live events')
     await page.keyboard.press('Enter')
@@ -239,6 +240,25 @@ describe('page', { skip }, () => {
     await until('no reader', () => agent.readers === 0)
     await hide(page, false)
     await has(page, '#connection', 'Live')
+    assert.deepEqual(errors, [])
+    await page.browserContext().close()
+  })
+
+  it('a wait ends with a sentence: for an agent that does not answer, and once it does', async () => {
+    const { page, errors } = await openPage(browser, agent.url, 1280, 'light')
+    await page.setRequestInterception(true)
+    const held: HTTPRequest[] = []
+    page.on('request', (request) => void (request.url() === agent.url ? request.continue() : held.push(request)))
+    await unlock(page, agent.token)
+    await has(page, '#connection', 'No live events: the agent has not answered yet. Waiting.')
+    await has(page, '#notice', 'The agent does not answer')
+    await has(page, '#state', 'No answer')
+    page.removeAllListeners('request')
+    page.on('request', (request) => void request.continue())
+    await Promise.all(held.map((request) => request.continue().catch(() => undefined)))
+    await has(page, '#connection', 'Live: all events.')
+    await has(page, '#state', 'Degraded')
+    assert.equal(await textOf(page, '#notice').then((text) => text.includes('does not answer')), false)
     assert.deepEqual(errors, [])
     await page.browserContext().close()
   })

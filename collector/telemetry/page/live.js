@@ -5,6 +5,8 @@ const MOST_ROWS = 500
 /** Limit of the records in the list, and of those that wait: a character takes up to two bytes. Long records are few. */
 const MOST_CHARACTERS = 8 << 20
 const AGAIN_MS = 3000
+/** The agent answers at once; after this time the page says that it waits. */
+const LATE_MS = 5000
 const TYPING_MS = 300
 
 const at = (id) => document.getElementById(id)
@@ -61,9 +63,11 @@ async function read(headers, refused) {
   const own = (reading = new AbortController())
   if (document.hidden) return connection('Paused while the page is hidden.')
   connection('Connecting…')
+  const late = setTimeout(connection, LATE_MS, 'No live events: the agent has not answered yet. Waiting.', 'bad')
   try {
     const query = new URLSearchParams([...new FormData(filter)].filter(([, value]) => value !== ''))
-    const answer = await fetch(`/events?${query}`, { headers: headers(), signal: own.signal, cache: 'no-store' })
+    const request = fetch(`/events?${query}`, { headers: headers(), signal: own.signal, cache: 'no-store' })
+    const answer = await request.finally(() => clearTimeout(late))
     if (answer.status === 401) return refused()
     if (!answer.ok) throw new Error(visible((await answer.text()).trim()), { cause: answer.status })
     since = new Date()

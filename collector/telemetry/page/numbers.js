@@ -42,13 +42,14 @@ export function showStatus(status) {
   before = status
 }
 
-function showState({ ready, readiness, tampering }) {
-  at('state').className = `badge ${ready ? 'good' : 'bad'}`
-  update(at('state'), ready ? 'Ready' : 'Not ready')
+function showState({ ready, readiness, tampering, exporters }) {
+  const degraded = exporters.some(({ state }) => ['warn', 'bad'].includes(LOOKS[state]))
+  at('state').className = `badge ${!ready ? 'bad' : degraded ? 'warn' : 'good'}`
+  update(at('state'), !ready ? 'Not ready' : degraded ? 'Degraded' : 'Ready')
   const [summary, ...notes] = ready ? readiness : [undefined, ...readiness]
   at('state').title = summary ?? ''
   if (notes.length === 0) return update(at('notice'))
-  const heading = ready ? 'Ready, with notes:' : 'The agent is not ready:'
+  const heading = !ready ? 'The agent is not ready:' : degraded ? 'The agent works, but:' : 'Ready, with notes:'
   const lines = notes.map((line) => make('li', {}, visible(line, 1000)))
   update(
     at('notice'),

@@ -6,12 +6,12 @@ import { UsageError } from './command.ts'
 import type { Command } from './command.ts'
 import { plural } from '../../config/base/counts.ts'
 import { formatDuration } from '../../config/base/units.ts'
-import { dataText, timeText } from './format.ts'
+import { dataText, folded, timeText } from './format.ts'
 
 /** Ranges printed of one run; the rest is counted. */
 const SHOWN = 20
 
-export const auditCommand: Command = async (given, { env, nowMs, print, printError }) => {
+export const auditCommand: Command = async (given, { env, nowMs, print, printError, columns }) => {
   const { positionals } = given
   const since = given.text('since')
   if (positionals.length === 0) throw new UsageError('audit requires at least one FILE, kafka:// or loki:// address')
@@ -40,7 +40,7 @@ export const auditCommand: Command = async (given, { env, nowMs, print, printErr
   const streams = audit.report({ nowMs: nowMs(), partial: given.flag('partial') || sinceMs !== undefined })
   const whole = numbered > 0 && problems.length === 0 && streams.every((stream) => stream.whole && stream.consistent)
   const data = await dataText(given.text('output'), { whole, numbered, plain, unreadable, problems, streams })
-  await print(data ?? streams.map(streamText).join(''))
+  await print(data ?? folded(streams.map(streamText).join(''), columns))
   for (const problem of problems) printError(`ktrail: ${problem}`)
   if (plain > 0) printError(`ktrail: ${plural(plain, 'record')} without numbers`)
   if (unreadable > 0) printError(`ktrail: ${plural(unreadable, 'line')} cannot be read`)

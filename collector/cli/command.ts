@@ -11,6 +11,9 @@ import type { OptionSpecs } from './table/options.ts'
 /** Runs one command; resolves to the exit code. Rejects with UsageError for wrong arguments. */
 export type Command = (given: Arguments, terminal: Terminal) => Promise<number>
 
+/** Terminals with fewer columns get lines for this many. */
+const COLUMNS_MIN = 40
+
 /** The environment of a command; tests replace it. */
 export interface Terminal {
   readonly env: Readonly<Record<string, string | undefined>>
@@ -20,6 +23,8 @@ export interface Terminal {
   readonly printError: (line: string) => void
   /** Milliseconds since 1970. */
   readonly nowMs: () => number
+  /** Columns of the terminal; undefined if standard output is none. */
+  readonly columns?: number | undefined
 }
 
 /** Wrong arguments. */
@@ -48,6 +53,10 @@ export const systemTerminal: Terminal = {
   print: printed,
   printError: (line) => console.error(oneLine(line)),
   nowMs: () => Date.now(),
+  get columns() {
+    const { columns = 0 } = process.stdout
+    return columns > 0 ? Math.max(columns, COLUMNS_MIN) : undefined
+  },
 }
 
 async function printed(text: string | Uint8Array): Promise<boolean> {

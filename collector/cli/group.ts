@@ -19,11 +19,11 @@ export async function runGroup(
   terminal: Terminal,
 ): Promise<number> {
   const printHelp = async (of: string, spec: CommandSpec | GroupSpec): Promise<number> => {
-    await terminal.print(helpText(of, spec))
+    await terminal.print(helpText(of, spec, terminal.columns))
     return 0
   }
   if (word === undefined) {
-    for (const line of helpText(path, group).trimEnd().split('\n')) terminal.printError(line)
+    for (const line of helpText(path, group, terminal.columns).trimEnd().split('\n')) terminal.printError(line)
     return EXIT_USAGE
   }
   if (isHelp(word)) return printHelp(path, group)

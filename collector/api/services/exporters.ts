@@ -17,7 +17,8 @@ export function addExporters(methods: Methods, delivery: ApiOptions['delivery'])
     const { exporter } = call.request
     const names = delivery.fanout.routes.map(({ sender }) => sender.name)
     if (!names.includes(exporter)) {
-      const hint = didYouMean(exporter, names) || `: expected one of ${names.join(', ')}`
+      const others = names.length === 0 ? '; it has none' : `: expected one of ${names.join(', ')}`
+      const hint = didYouMean(exporter, names) || others
       throw new ApiError('NOT_FOUND', `the agent has no exporter ${show(exporter)}${hint}`)
     }
     if (delivery.tapCount >= MAX_TAPS) {

@@ -21,6 +21,7 @@ import { isPerfEvent } from '../../kernel/programs/gate.ts'
 import { symbolsOf } from '../../kernel/symbols.ts'
 import { readConfig, UsageError } from '../command.ts'
 import type { Arguments, Terminal } from '../command.ts'
+import { folded } from '../format.ts'
 import { perfEventsFinding, policyRefused, readPerfEvents } from './rights.ts'
 import type { PerfEvents } from './rights.ts'
 
@@ -43,7 +44,7 @@ export async function checkKernel(args: Arguments, terminal: Terminal): Promise<
     ...(btf ? await policyFindings(config, facts, symbolsOf, rights) : []),
   ]
   const lines = findings.map(({ state, text }) => `${state.padEnd(8)} ${text}\n`)
-  await terminal.print(`kernel ${facts.release}, ${facts.arch}\n${lines.join('')}`)
+  await terminal.print(folded(`kernel ${facts.release}, ${facts.arch}\n${lines.join('')}`, terminal.columns))
   const count = (...states: string[]): number => findings.filter(({ state }) => states.includes(state)).length
   const wrong = count('missing', 'refused')
   terminal.printError(

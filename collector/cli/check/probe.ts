@@ -9,6 +9,7 @@ import { createEpoch } from '../../delivery/epoch.ts'
 import { configFile, UsageError } from '../command.ts'
 import type { Arguments, Terminal } from '../command.ts'
 import { plural } from '../../../config/base/counts.ts'
+import { folded } from '../format.ts'
 import { linesOf } from './lines.ts'
 
 /** Time limit of each sink; sinks are probed side by side. */
@@ -41,7 +42,7 @@ export async function probeConfig(file: string, terminal: Terminal): Promise<num
   const probed = await probeExporters(config.exporters, context, TIMEOUT_MS)
   const width = Math.max(...probed.map(({ name }) => name.length))
   const lines = probed.map(({ name, state, text }) => oneLine(`${state.padEnd(8)} ${name.padEnd(width)}  ${text}`))
-  await terminal.print(`${lines.join('\n')}\n`)
+  await terminal.print(folded(`${lines.join('\n')}\n`, terminal.columns))
   const all = plural(Object.keys(config.exporters).length, 'exporter')
   const failed = new Set(probed.filter(({ state }) => state === 'failed').map(({ name }) => name)).size
   terminal.printError(failed === 0 ? `${all} probed, none failed` : `${failed} of ${all} cannot be used`)

@@ -23,7 +23,8 @@ export const estimateCommand: Command = async (given, terminal) => {
   let forecasts: Forecast[] = []
   const run = async (): Promise<void> => void (forecasts = await estimateAll(files, forMs, given, terminal))
   await throughAgent(run, [], given, terminal)
-  await terminal.print((await dataText(given.text('output'), predictedData(forecasts))) ?? predictedText(forecasts))
+  const data = await dataText(given.text('output'), predictedData(forecasts))
+  await terminal.print(data ?? predictedText(forecasts, terminal.columns))
   return 0
 }
 

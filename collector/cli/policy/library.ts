@@ -5,7 +5,7 @@ import { UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
 import { dataText, table } from '../format.ts'
 
-export const libraryCommand: Command = async (given, { print, printError }) => {
+export const libraryCommand: Command = async (given, { print, printError, columns }) => {
   const [search = '', extra] = given.positionals
   if (extra !== undefined) throw new UsageError(`expected at most one word to search for, got "${extra}", too`)
   const found = (await libraryPolicies()).filter((policy) => matches(policy, search.toLowerCase()))
@@ -19,6 +19,8 @@ export const libraryCommand: Command = async (given, { print, printError }) => {
           cells: [name, severity, bundles.join(' ')],
           notes: [title],
         })),
+        [],
+        columns,
       ),
     )
   }

@@ -8,7 +8,7 @@ import type { Row } from '../format.ts'
 import { clientOf } from '../server.ts'
 import { listed } from './named.ts'
 
-export const listCommand: Command = async (given, { print, printError }) => {
+export const listCommand: Command = async (given, { print, printError, columns }) => {
   using client = await clientOf(given)
   const policies = await listed(client, given)
   const format = given.text('output')
@@ -16,7 +16,7 @@ export const listCommand: Command = async (given, { print, printError }) => {
   if (data !== undefined) await print(data)
   else if (policies.length === 0) printError('the agent has no policies: add one with ktrail policy add FILE')
   else if (format === 'wide') await print(table([...HEAD, 'MEMORY', 'SOURCE'], policies.map(wideOf), [4, 5]))
-  else await print(table(HEAD, policies.map(rowOf), [4]))
+  else await print(table(HEAD, policies.map(rowOf), [4], columns))
   return 0
 }
 

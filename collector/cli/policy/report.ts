@@ -43,7 +43,7 @@ const predictionOf = (forecast: Forecast): Prediction => {
 
 const rateText = (rate: number): string => (rate < 10 ? rate.toFixed(1) : counted(Math.round(rate)))
 
-export function predictedText(forecasts: readonly Forecast[]): string {
+export function predictedText(forecasts: readonly Forecast[], columns?: number): string {
   const all = forecasts.map(predictionOf)
   const sum = (of: 'events' | 'bytes' | 'cpu'): number => all.reduce((total, each) => total + each[of], 0)
   if (all.length > 1) all.push({ name: 'together', events: sum('events'), bytes: sum('bytes'), cpu: sum('cpu') })
@@ -52,9 +52,9 @@ export function predictedText(forecasts: readonly Forecast[]): string {
   }))
   const shares = (title: string, of: 'paths' | 'programs'): string => {
     const hot = hottest(forecasts, of).map(({ name, rate }) => ({ cells: [rateText(rate), shortened(name, 68)] }))
-    return hot.length === 0 ? '' : `\n${table(['EVENTS/S', title], hot, [0])}`
+    return hot.length === 0 ? '' : `\n${table(['EVENTS/S', title], hot, [0], columns)}`
   }
-  const predicted = table(['POLICY', 'EVENTS/S', 'JSON LINES', 'AGENT CPU'], rows, [1, 2, 3])
+  const predicted = table(['POLICY', 'EVENTS/S', 'JSON LINES', 'AGENT CPU'], rows, [1, 2, 3], columns)
   return `${predicted}${shares('PATH', 'paths')}${shares('PROGRAM', 'programs')}`
 }
 

@@ -27,6 +27,7 @@ export const lsCommand: Command = async (given, terminal) => {
         HEAD,
         found.map((look) => rowOf(look, width)),
         [1, 2, 3],
+        format === 'wide' ? undefined : terminal.columns,
       ),
     )
   else if (looks.length === 0) terminal.printError(`no exporter of ${configFile(given)} has a spool`)

@@ -3,7 +3,7 @@ import type { SpoolRepair } from '../../../exporters/index.ts'
 import { UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
 import { plural } from '../../../config/base/counts.ts'
-import { dataSize } from '../format.ts'
+import { dataSize, folded } from '../format.ts'
 import { lookAt, problemOf, processName } from './look.ts'
 import { pathsOf } from './paths.ts'
 
@@ -25,7 +25,7 @@ export const repairCommand: Command = async (given, terminal) => {
     )
   try {
     const done = linesOf(await repairSpool(place.dir, systemSpoolFiles, terminal.nowMs()))
-    await terminal.print(done.map((line) => `${place.name}: ${line}\n`).join(''))
+    await terminal.print(folded(done.map((line) => `${place.name}: ${line}\n`).join(''), terminal.columns))
     return 0
   } catch (error) {
     return problem(problemOf(place.dir, error))

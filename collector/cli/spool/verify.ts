@@ -3,7 +3,7 @@ import type { SpoolVerdict } from '../../../exporters/index.ts'
 import { configFile } from '../command.ts'
 import type { Command } from '../command.ts'
 import { counted, plural } from '../../../config/base/counts.ts'
-import { dataSize } from '../format.ts'
+import { dataSize, folded } from '../format.ts'
 import { damageOf, isUnused, lookAt, problemOf } from './look.ts'
 import type { Look } from './look.ts'
 import { pathsOrAll } from './paths.ts'
@@ -24,7 +24,7 @@ export const verifyCommand: Command = async (given, terminal) => {
       bad++
       continue
     }
-    await terminal.print(lines.text)
+    await terminal.print(folded(lines.text, terminal.columns))
     if (lines.damaged) bad++
   }
   return bad === 0 ? 0 : 1

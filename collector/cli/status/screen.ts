@@ -75,7 +75,12 @@ export function eventLines(page: StatusPage, before: StatusPage | undefined): st
   ].map(oneLine)
 }
 
-export function exporterTable(page: StatusPage, before: StatusPage | undefined, nameWidth = 16): string[] {
+export function exporterTable(
+  page: StatusPage,
+  before: StatusPage | undefined,
+  columns?: number,
+  nameWidth = 16,
+): string[] {
   const rows = page.exporters.map((exporter): Row => {
     const { name, state, queue_bytes: queued, queue_limit_bytes: limit, spool, delivered, last_error: error } = exporter
     const of =
@@ -101,23 +106,25 @@ export function exporterTable(page: StatusPage, before: StatusPage | undefined, 
       ...(error === '' || state === 'healthy' ? {} : { notes: [error] }),
     }
   })
-  return linesOf(table(['EXPORTER', 'STATE', 'RATE', 'DELIVERED', 'LOST', 'QUEUE', 'SPOOL'], rows, [2, 3, 4, 5, 6]))
+  return linesOf(
+    table(['EXPORTER', 'STATE', 'RATE', 'DELIVERED', 'LOST', 'QUEUE', 'SPOOL'], rows, [2, 3, 4, 5, 6], columns),
+  )
 }
 
 export function policyTable(
   page: StatusPage,
   before: StatusPage | undefined,
-  most = Infinity,
+  columns?: number,
   nameWidth = 30,
 ): string[] {
   const ranked = page.policies
     .map((policy) => ({ policy, hot: rate(page, before, hitsOf(policy.name)) }))
     .toSorted((a, b) => (b.hot ?? 0) - (a.hot ?? 0) || b.policy.events - a.policy.events)
-  const rows = ranked.slice(0, most).map(({ policy: { name, state, hooks, events, error, lacking }, hot }): Row => ({
+  const rows = ranked.map(({ policy: { name, state, hooks, events, error, lacking }, hot }): Row => ({
     cells: [shortened(name, nameWidth), state, counted(hooks), perSecond(hot), counted(events)],
     notes: [...(error === undefined ? [] : [error]), ...lacking],
   }))
-  return linesOf(table(['POLICY', 'STATE', 'HOOKS', 'RATE', 'HITS'], rows, [2, 3, 4]))
+  return linesOf(table(['POLICY', 'STATE', 'HOOKS', 'RATE', 'HITS'], rows, [2, 3, 4], columns))
 }
 
 function linesOf(text: string): string[] {

@@ -1,7 +1,7 @@
 /** `ktrail status`. */
 import { setTimeout } from 'node:timers/promises'
 import type { Command } from '../command.ts'
-import { dataText } from '../format.ts'
+import { dataText, folded } from '../format.ts'
 import { awaitStatus, pageSourceOf } from './page.ts'
 import { eventLines, exporterTable, headLines, policyTable } from './screen.ts'
 
@@ -21,9 +21,9 @@ export const statusCommand: Command = async (given, terminal) => {
   await setTimeout(BETWEEN_MS)
   const { page } = await awaitStatus(source, terminal)
   const { page: before } = first
-  const width = format === 'wide' ? Infinity : undefined
-  const parts = [headLines(page), eventLines(page, before), exporterTable(page, before, width)]
-  if (page.policies.length > 0) parts.push(policyTable(page, before, Infinity, width))
-  await terminal.print(`${parts.map((lines) => lines.join('\n')).join('\n\n')}\n`)
+  const [columns, width] = format === 'wide' ? [undefined, Infinity] : [terminal.columns, undefined]
+  const parts = [headLines(page), eventLines(page, before), exporterTable(page, before, columns, width)]
+  if (page.policies.length > 0) parts.push(policyTable(page, before, columns, width))
+  await terminal.print(folded(`${parts.map((lines) => lines.join('\n')).join('\n\n')}\n`, columns))
   return page.ready ? 0 : 1
 }

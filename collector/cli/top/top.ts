@@ -69,11 +69,12 @@ class Watch {
 }
 
 /** One text a second until the reader leaves; a single one with --once. */
-async function plain(watch: Watch, given: Arguments, { print }: Terminal): Promise<number> {
+async function plain(watch: Watch, given: Arguments, { print, columns }: Terminal): Promise<number> {
   for (;;) {
     await new Promise((resolve) => setTimeout(resolve, TICK_MS))
     await watch.next()
-    if (!(await print(`${plainText(watch.seen)}${given.flag('once') ? '' : '\n'}`)) || given.flag('once')) return 0
+    if (!(await print(`${plainText(watch.seen, columns)}${given.flag('once') ? '' : '\n'}`)) || given.flag('once'))
+      return 0
   }
 }
 

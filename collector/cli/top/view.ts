@@ -1,6 +1,7 @@
 /** The output of `ktrail top`, as lines that fit a terminal. */
 import { oneLine } from '../../../config/base/quoting.ts'
 import { counted } from '../../../config/base/counts.ts'
+import { folded } from '../format.ts'
 import { eventLines, exporterTable, headLines, perSecond, policyTable } from '../status/screen.ts'
 import type { StatusPage } from '../status/page.ts'
 import type { Hot } from './sketch.ts'
@@ -62,18 +63,18 @@ export function screenLines(seen: Seen, choice: Choice, { columns, rows }: Size)
 }
 
 /** The screen for a pipe, with any number of lines. */
-export function plainText(seen: Seen, columns = 80): string {
+export function plainText(seen: Seen, columns?: number): string {
   const choice: Choice = { sort: 'rate', filter: '', paused: false, typing: false }
   const parts = [
     headLines(seen.page),
     eventLines(seen.page, seen.before),
-    exporterTable(seen.page, seen.before),
-    policyTable(seen.page, seen.before),
-    hotLines('BINARIES', seen.binaries, choice, columns, 11),
-    hotLines('PATHS', seen.paths, choice, columns, 11),
+    exporterTable(seen.page, seen.before, columns),
+    policyTable(seen.page, seen.before, columns),
+    hotLines('BINARIES', seen.binaries, choice, columns ?? 80, 11),
+    hotLines('PATHS', seen.paths, choice, columns ?? 80, 11),
     ...(seen.note === '' ? [] : [[oneLine(seen.note)]]),
   ]
-  return `${parts.map((lines) => lines.join('\n')).join('\n\n')}\n`
+  return folded(`${parts.map((lines) => lines.join('\n')).join('\n\n')}\n`, columns)
 }
 
 function statusLine({ note }: Seen, { sort, filter, paused, typing }: Choice): string {

@@ -1,6 +1,6 @@
 /** The answers of `ktrail trace`. */
 import { oneLine } from '../../../config/base/quoting.ts'
-import { dataSize, table } from '../format.ts'
+import { dataSize, folded, table } from '../format.ts'
 import type { Amount, FileUse, ProcessUse, Tally } from './tally.ts'
 
 const HEAD = ['', 'READS', 'BYTES', 'WRITES', 'BYTES', 'FILE']
@@ -27,7 +27,7 @@ function rowOf(use: FileUse): { cells: string[] } {
 }
 
 /** All files, the sums of all processes. */
-export function listText({ processes }: Tally): string {
+export function listText({ processes }: Tally, columns?: number): string {
   const files = new Map<string, FileUse>()
   for (const { files: own } of processes.values()) {
     for (const use of own.values()) {
@@ -39,7 +39,7 @@ export function listText({ processes }: Tally): string {
     }
   }
   const rows = [...files.values()].toSorted((a, b) => (a.path < b.path ? -1 : 1)).map(rowOf)
-  return table(HEAD, rows, RIGHT)
+  return table(HEAD, rows, RIGHT, columns)
 }
 
 function added(sum: FileUse, { read, write, executed, deleted, others }: FileUse): FileUse {
@@ -54,7 +54,7 @@ function added(sum: FileUse, { read, write, executed, deleted, others }: FileUse
 }
 
 /** The processes as a tree, each with its files below it. */
-export function treeText({ processes }: Tally): string {
+export function treeText({ processes }: Tally, columns?: number): string {
   const lines: string[] = []
   const show = ([id, { process, files }]: [number, ProcessUse], depth: number): void => {
     const indent = '  '.repeat(depth)
@@ -71,7 +71,7 @@ export function treeText({ processes }: Tally): string {
     for (const child of processes) if (child[1].parent === id) show(child, depth + 1)
   }
   for (const each of processes) if (!processes.has(each[1].parent)) show(each, 0)
-  return `${lines.join('\n')}\n`
+  return folded(`${lines.join('\n')}\n`, columns)
 }
 
 export function jsonText({ processes }: Tally, exitCode: number): string {

@@ -46,7 +46,7 @@ export const traceCommand: Command = async (given, terminal) => {
   const tally = given.flag('write') ? run.tally.changes() : run.tally
   if (output === 'json') await terminal.print(jsonText(tally, code))
   else
-    for (const line of (output === 'tree' ? treeText(tally) : listText(tally)).trimEnd().split('\n'))
+    for (const line of (output === 'tree' ? treeText : listText)(tally, terminal.columns).trimEnd().split('\n'))
       terminal.printError(line)
   return code
 }

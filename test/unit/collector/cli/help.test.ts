@@ -13,10 +13,11 @@ interface Answer {
   readonly stderr: string
 }
 
-async function typed(line: string): Promise<Answer> {
+async function typed(line: string, columns?: number): Promise<Answer> {
   let [stdout, stderr] = ['', '']
   const terminal: Terminal = {
     env: {},
+    columns,
     print: (text) => {
       stdout += text.toString()
       return Promise.resolve(true)
@@ -43,6 +44,22 @@ describe('help', () => {
       for (const other of [`help ${command}`, `${command} -h`, ...(isGroup(spec) ? [`${command} help`] : [])]) {
         assert.deepEqual(await typed(other.trim()), { code, stdout, stderr }, other)
       }
+    })
+  }
+
+  for (const { command } of SPECS) {
+    it(`ktrail ${command}: has only words that are longer than a terminal of 40 columns`, async () => {
+      const [{ stdout }, wide] = [await typed(`${command} --help`.trim(), 40), await typed(`${command} --help`.trim())]
+      // Examples are commands to copy.
+      const [text = ''] = stdout.split('\n\nExamples:')
+      for (const line of text.split('\n'))
+        assert.ok(line.length <= 40 || !line.trim().includes(' '), `${line.length} columns: ${line}`)
+      const words = (whole: string): string =>
+        whole
+          .replace(/\n\nExamples:[^]*/, '')
+          .replaceAll(/[\s…]+/g, ' ')
+          .trim()
+      assert.equal(words(stdout), words(wide.stdout))
     })
   }
 

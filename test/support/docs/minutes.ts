@@ -1,5 +1,5 @@
 /**
- * Records docs/pictures/first-minutes.cast: the first commands of a new user, for `asciinema play`. `make picture` runs it in a guest. Long lines
+ * Records docs/pictures/first-minutes.cast: the first commands of a new user, for `asciinema play`. `make minutes` runs it in a guest. Long lines
  * are cut at the terminal's width.
  *
  *   unshare -m node test/support/docs/minutes.ts CAST
@@ -21,14 +21,20 @@ interface Step {
   readonly typed: string
   /** The command continues until it has printed this. */
   readonly until?: RegExp
-  /** Typed in another terminal meanwhile, again each second. */
+  /** Typed in another terminal meanwhile: once, when the command has printed `after`, or again each second without one. */
   readonly meanwhile?: string
+  readonly after?: RegExp
   /** It stays in the background. */
   readonly stays?: true
 }
 
 const STEPS: readonly Step[] = [
-  { typed: 'sudo ktrail watch secrets', until: / read .*\/key/, meanwhile: 'cat secrets/key' },
+  {
+    typed: 'sudo ktrail watch secrets',
+    until: / read .*\/key/,
+    meanwhile: 'cat secrets/key',
+    after: /Ctrl-C ends\n/,
+  },
   { typed: 'ktrail init --policies policies --file events.jsonl' },
   { typed: 'ktrail check ktrail.yaml' },
   { typed: 'sudo ktrail run --config ktrail.yaml &', until: /\bready\b/, stays: true },
@@ -45,7 +51,7 @@ function show(text: string): void {
 }
 
 /** Runs a step to its end. */
-async function play({ typed, until, meanwhile, stays }: Step, folder: string): Promise<void> {
+async function play({ typed, until, meanwhile, after, stays }: Step, folder: string): Promise<void> {
   show(`\x1b[1m$ ${typed}\x1b[0m\r\n`)
   const [program = '', ...words] = typed
     .replace(/^sudo /, '')
@@ -65,6 +71,7 @@ async function play({ typed, until, meanwhile, stays }: Step, folder: string): P
       left = lines.pop() ?? ''
       if (!isOver()) for (const line of lines) show(`${ansi(cut(runs(line), COLUMNS))}\r\n`)
     })
+  let did = false
   let over = false
   const isOver = (): boolean => over
   const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
@@ -77,7 +84,9 @@ async function play({ typed, until, meanwhile, stays }: Step, folder: string): P
   for (const latest = performance.now() + LONGEST_MS; !until.test(output); await setTimeout(1000)) {
     if (performance.now() > latest || child.exitCode !== null)
       throw new Error(`${typed}: expected ${String(until)} in ${LONGEST_MS / 1000} s, got: ${output}`)
-    if (meanwhile !== undefined) execFileSync('sh', ['-c', meanwhile], { cwd: folder, stdio: 'ignore' })
+    if (meanwhile === undefined || (after !== undefined && (!after.test(output) || did))) continue
+    did = true
+    execFileSync('sh', ['-c', meanwhile], { cwd: folder, stdio: 'ignore' })
   }
   over = true
   if (stays === true) {

@@ -159,12 +159,16 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
    * kernel refuses does not keep the others out. Each id once.
    */
   put(puts: readonly PolicyPut[], by?: string): Promise<unknown[]> {
-    return this.#mutex.run(async () => {
-      if (puts.length > 1 && (await this.#put(puts, by)) === undefined) return puts.map(() => undefined)
-      const errors: unknown[] = []
-      for (const put of puts) errors.push(await this.#put([put], by))
-      return errors
-    })
+    return this.#mutex.run(() => this.#putAll(puts, by))
+  }
+
+  /** Halves, until a refused policy is alone: each change that takes effect loads the programs of its functions anew. */
+  async #putAll(puts: readonly PolicyPut[], by?: string): Promise<unknown[]> {
+    if (puts.length === 0) return []
+    const error = await this.#put(puts, by)
+    if (puts.length === 1 || error === undefined) return puts.map(() => error)
+    const half = Math.ceil(puts.length / 2)
+    return [...(await this.#putAll(puts.slice(0, half), by)), ...(await this.#putAll(puts.slice(half), by))]
   }
 
   /** One change of the kernel; returns its error. */

@@ -153,22 +153,36 @@ test('registry: only stale policies are attached again, each by itself; one that
   assert.deepEqual(shown(), ['test/b enabled b.yaml: no', 'test/c enabled', 'test/a enabled'])
 })
 
-test('registry: when the kernel refuses several at once, they are tried one by one, and the good ones stay', async () => {
+test('registry: when the kernel refuses several at once, they are halved until it is alone, and the good ones stay', async () => {
   const { policies, kernel, refuse, shown } = rig()
   await policies.add(idOf('b'), policyOf('b'))
   refuse('b', 'd')
-  const errors = await policies.put([putOf('a'), putOf('b'), putOf('c'), putOf('d')])
+  const errors = await policies.put(['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'].map((name) => putOf(name)))
   assert.deepEqual(
     errors.map((error) => (error instanceof CollectorError ? error.message : error)),
-    [undefined, 'b.yaml: no', undefined, 'd.yaml: no'],
+    [undefined, 'b.yaml: no', undefined, 'd.yaml: no', ...Array.from({ length: 4 }, () => undefined)],
   )
-  assert.deepEqual(kernel.tries.slice(1), ['-b +a +b +c +d', '+a', '-b +b', '+c', '+d'])
-  assert.deepEqual(kernel.names, ['b', 'a', 'c'])
+  assert.deepEqual(kernel.tries.slice(1), [
+    '-b +a +b +c +d +e +f +g +h',
+    '-b +a +b +c +d',
+    '-b +a +b',
+    '+a',
+    '-b +b',
+    '+c +d',
+    '+c',
+    '+d',
+    '+e +f +g +h',
+  ])
+  assert.deepEqual(kernel.names, ['b', 'a', 'c', 'e', 'f', 'g', 'h'])
   assert.deepEqual(shown(), [
     'test/b enabled b.yaml: no',
     'test/a enabled',
     'test/c enabled',
     'test/d error d.yaml: no',
+    'test/e enabled',
+    'test/f enabled',
+    'test/g enabled',
+    'test/h enabled',
   ])
 })
 

@@ -21,6 +21,7 @@ import { isTracepoint, resolve } from './tracepoints/resolve.ts'
 import type { EventField } from './tracepoints/fields.ts'
 import type { Tracepoints } from './tracepoints/resolve.ts'
 import type { KernelFacts } from './facts.ts'
+import { withoutLoops } from './loops.ts'
 import { numbering, withPlaces } from './functions/places.ts'
 import { readsRegisters, withRegisters } from './functions/registers.ts'
 import type { MemberOf, Numbering } from './functions/places.ts'
@@ -83,17 +84,20 @@ export interface SkippedCall {
 }
 
 export interface Plan {
+  /** As this kernel runs it. */
+  readonly policy: Policy
   /** Empty when all calls are optional and this kernel has none of them. */
   readonly hooks: readonly PlannedHook[]
   /** Optional calls in no group, or in a lacking one, that this kernel does not have. */
   readonly skipped: readonly SkippedCall[]
   /** `this kernel has none of …, which the policy needs to see …`, for each group without a function in this kernel. */
   readonly lacking: readonly string[]
+  /** A sentence for each thing that the policy does not do on this kernel, by its own permission. */
+  readonly limited: readonly string[]
 }
 
 /** A policy that is attached. */
 export interface LoadedPolicy extends Omit<Plan, 'hooks'> {
-  readonly policy: Policy
   readonly hooks: readonly LoadedHook[]
 }
 
@@ -193,7 +197,7 @@ function present(
   symbols: Symbols,
   report: Report,
   number: Numbering,
-): Omit<Plan, 'hooks'> & { readonly found: readonly Found[] } {
+): Pick<Plan, 'skipped' | 'lacking'> & { readonly found: readonly Found[] } {
   const hooks = withGenerated(
     written.hooks,
     (list) => symbols.generated(list),
@@ -243,35 +247,25 @@ export function lackingOf(policy: Policy, kernel: Pick<KernelFacts, 'arch'>, sym
   return problems
 }
 
-function refuseLoops({ hooks }: Policy, refuse: Report): void {
-  const requires = 'requires Linux 5.17, for'
-  for (const { aggregate, selectors } of hooks) {
-    if (aggregate)
-      refuse(aggregate.at, `aggregate ${requires} atomic operations and bpf_loop: remove it on this kernel`)
-    const filter = selectors.flatMap(({ matchArgs }) => matchArgs).find((each) => each.class === 'identity')
-    if (filter) refuse(filter.at, `${filter.operator} ${requires} bpf_loop: match the path on this kernel`)
-  }
-}
-
 /**
  * Plans the hooks of a policy. `nextHookId` returns unique ids, `number` those of places, which programs of other policies share. Skips optional calls that this kernel does not have. Throws CollectorError
  * POLICY_REFUSED with file:line:col for other missing functions, and for types that do not fit.
  */
 export function planPolicy(
-  policy: Policy,
+  written: Policy,
   kernel: KernelFacts,
   symbols: Symbols,
   wanted: AttachMode | 'auto',
   nextHookId: () => number,
   number: Numbering = numbering(),
 ): Plan {
-  const lsm = policy.hooks.find((spec) => spec.type === 'lsm' && !denies(spec))
+  const lsm = written.hooks.find((spec) => spec.type === 'lsm' && !denies(spec))
   const refused = lsm === undefined ? undefined : lsmRefusal(kernel)
-  if (lsm !== undefined && refused !== undefined) throw refusedAt(policy, lsm.at, refused)
+  if (lsm !== undefined && refused !== undefined) throw refusedAt(written, lsm.at, refused)
   const report: Report = (at, message) => {
-    throw refusedAt(policy, at, message)
+    throw refusedAt(written, at, message)
   }
-  if (!kernel.loops) refuseLoops(policy, report)
+  const { policy, limited } = kernel.loops ? { policy: written, limited: [] } : withoutLoops(written, report)
   const { found, skipped, lacking } = present(policy, kernel, symbols, report, number)
   const enforcer = policy.hooks.some(notifies) ? nextHookId() : undefined
   const hooks = found.map((each): PlannedHook => {
@@ -308,7 +302,7 @@ export function planPolicy(
     }
     return { hook, spec, symbol, way, load: module === undefined ? '' : symbols.loadOf(module) }
   })
-  return { hooks, skipped, lacking: policy.private === true ? [] : lacking }
+  return { policy, hooks, skipped, lacking: policy.private === true ? [] : lacking, limited }
 }
 
 const TYPES_OF_EVENTS = {

@@ -92,15 +92,19 @@ export class PolicyPrograms implements KernelPrograms, Disposable {
     const symbols = await symbolsOf(add, facts, this.#native)
     const hookId = (): number => this.#nextHookId++
     const plan = (policy: Policy): Plan => planPolicy(policy, facts, symbols, mode, hookId, this.#placeNumber)
-    const plans: Array<Plan & { readonly policy: Policy }> = []
+    const plans: Plan[] = []
     const turns = new Turns()
     for (const policy of add) {
-      plans.push({ policy, ...plan(policy) })
+      plans.push(plan(policy))
       if (turns.over) await turns.rest()
     }
     planned(plans.flatMap(({ hooks }) => hooks))
-    await this.lookups.add(add)
-    let [unused, unusedHooks]: [readonly Policy[], readonly PlannedHook[]] = [add, plans.flatMap(({ hooks }) => hooks)]
+    const fitted = plans.map(({ policy }) => policy)
+    await this.lookups.add(fitted)
+    let [unused, unusedHooks]: [readonly Policy[], readonly PlannedHook[]] = [
+      fitted,
+      plans.flatMap(({ hooks }) => hooks),
+    ]
     try {
       const loaded = await this.#exchange(remove, plans)
       unused = remove.map(({ policy }) => policy)
@@ -112,10 +116,7 @@ export class PolicyPrograms implements KernelPrograms, Disposable {
     }
   }
 
-  async #exchange(
-    remove: readonly LoadedPolicy[],
-    plans: ReadonlyArray<Plan & { readonly policy: Policy }>,
-  ): Promise<LoadedPolicy[]> {
+  async #exchange(remove: readonly LoadedPolicy[], plans: readonly Plan[]): Promise<LoadedPolicy[]> {
     const added = plans.flatMap(({ hooks }) => hooks)
     const gone = new Set(remove.flatMap(({ hooks }) => hooks.map(({ hook }) => hook.id)))
     /** Functions that take no more programs in their trampoline: other tracers have filled it, or this kernel cannot make one for them. */
@@ -133,11 +134,9 @@ export class PolicyPrograms implements KernelPrograms, Disposable {
         }
         throw refusal(cause, plans, symbol)
       }
-      return plans.map(({ policy, hooks, skipped, lacking }) => ({
-        policy,
+      return plans.map(({ hooks, ...plan }) => ({
+        ...plan,
         hooks: hooks.map((hook) => ({ ...hook, mode: wayOf(hook, full).mode })),
-        skipped,
-        lacking,
       }))
     }
   }

@@ -34,6 +34,7 @@ class AttachedPolicy implements Attached {
   readonly hooks: LoadedPolicy['hooks']
   readonly skipped: LoadedPolicy['skipped']
   readonly lacking: LoadedPolicy['lacking']
+  readonly limited: LoadedPolicy['limited']
   readonly #registry: HookRegistry
   readonly #programs: KernelPrograms
 
@@ -42,6 +43,7 @@ class AttachedPolicy implements Attached {
     this.hooks = loaded.hooks
     this.skipped = loaded.skipped
     this.lacking = loaded.lacking
+    this.limited = loaded.limited
     this.#registry = registry
     this.#programs = programs
   }
@@ -113,6 +115,7 @@ export class KernelPolicies implements PolicyKernel<AttachedPolicy> {
         },
       )
       this.#registry.retire(remove.flatMap((each) => each.ids))
+      this.#logLimits(loaded)
       return loaded.map((each) => this.#attached(each))
     } catch (error) {
       this.#registry.retire(ids)
@@ -139,6 +142,14 @@ export class KernelPolicies implements PolicyKernel<AttachedPolicy> {
       )
     }
     return new AttachedPolicy(loaded, this.#registry, this.#programs)
+  }
+
+  /** One line for all policies, because a bundle has dozens of such. */
+  #logLimits(loaded: readonly LoadedPolicy[]): void {
+    for (const limit of new Set(loaded.flatMap(({ limited }) => limited))) {
+      const policies = loaded.filter(({ limited }) => limited.includes(limit)).map(({ policy }) => policy.name)
+      this.#log.warn({ policies }, `${plural(policies.length, 'policy')} limited: ${limit}`)
+    }
   }
 
   detachAll(): Promise<void> {

@@ -226,8 +226,8 @@ export class KubernetesPolicies implements AsyncDisposable {
     log.info({ source: id.source, policy: nameOf(id) }, `policy ${replaced ? 'replaced' : 'added'}`)
     const status = policies.list().find((each) => isSame(each.id, id))
     if (status === undefined) return
-    const { hooks, skipped, lacking } = status
-    const incomplete = [...skipped.map(({ symbol }) => `this kernel has no ${symbol}, skipped`), ...lacking]
+    const { hooks, skipped, lacking, limited } = status
+    const incomplete = [...skipped.map(({ symbol }) => `this kernel has no ${symbol}, skipped`), ...lacking, ...limited]
     const message = [`attached, ${hooks.length} hook${hooks.length === 1 ? '' : 's'}`, ...incomplete].join('; ')
     // No event at the start: the API server would get a useless event for each node and policy.
     if (lacking.length > 0) events.record(about, 'Warning', 'Incomplete', message)

@@ -26,6 +26,8 @@ export interface Attached {
   readonly skipped: ReadonlyArray<{ readonly symbol: string }>
   /** Needs of the policy that this kernel lacks, a sentence each. */
   readonly lacking: readonly string[]
+  /** Things that it does not do on this kernel, by its own permission, a sentence each. */
+  readonly limited: readonly string[]
   /** Events of its hooks so far. */
   events(): number
   /** Bytes of the kernel's memory for it. */
@@ -77,6 +79,7 @@ export interface PolicyStatus {
   readonly hooks: Attached['hooks']
   readonly skipped: Attached['skipped']
   readonly lacking: Attached['lacking']
+  readonly limited: Attached['limited']
   readonly events: number
   readonly kernelMemory: number
   readonly done: readonly SelectorDone[]
@@ -124,6 +127,7 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
       hooks: attached?.hooks ?? [],
       skipped: attached?.skipped ?? [],
       lacking: attached?.lacking ?? [],
+      limited: attached?.limited ?? [],
       events: attached?.events() ?? 0,
       kernelMemory: attached?.kernelMemory() ?? 0,
       done: attached?.done() ?? [],

@@ -28,7 +28,7 @@ export function statusOf(sources: StatusSources, readiness: Answer): object {
     resident_bytes: process.memoryUsage.rss(),
     event_loop_lag_seconds: sources.loopLag(),
     config: configOf(sources.config()),
-    policies: sources.policies.list().map(({ id, state, error, hooks, skipped, lacking, events }) => ({
+    policies: sources.policies.list().map(({ id, state, error, hooks, skipped, lacking, limited, events }) => ({
       name: id.name,
       state: stateOf(state, hooks.length, skipped.length),
       error,
@@ -36,6 +36,7 @@ export function statusOf(sources: StatusSources, readiness: Answer): object {
       attached: countsOf(hooks.map(({ mode }) => mode)),
       call_not_found: skipped.map(({ symbol }) => symbol),
       lacking,
+      limited,
       events,
     })),
     events: sources.events(),

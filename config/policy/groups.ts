@@ -7,12 +7,16 @@ import { show } from '../yaml/problems.ts'
 import { didYouMean } from '../yaml/suggest.ts'
 import { Place, asText } from './fields.ts'
 import type { HookGroup, HookSpec } from './policy.ts'
+import { WITHOUT_LOOPS } from './without-loops.ts'
 
 /** Annotations that begin so are ours. */
 const OWN = /^ktrail[./]/
 const PREFIX = 'ktrail.one-of/'
-/** Annotations of the library's policies (library.ts). */
-const ABOUT = ['title', 'severity', 'bundles', 'mitre', 'references'].map((key) => `ktrail.dev/${key}`)
+/** Annotations that others read: those of the library's policies (library.ts), and without-loops.ts. */
+const OTHERS = [
+  ...['title', 'severity', 'bundles', 'mitre', 'references'].map((key) => `ktrail.dev/${key}`),
+  WITHOUT_LOOPS,
+]
 /** Kubernetes' rule for the part after the slash. */
 const NAME = /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/
 
@@ -21,12 +25,12 @@ export function readGroups(annotations: Place | undefined, hooks: readonly HookS
   if (annotations?.node.kind !== 'map') return []
   const groups: HookGroup[] = []
   for (const [key, { value, keyAt }] of annotations.node.entries) {
-    if (!OWN.test(key) || ABOUT.includes(key)) continue
+    if (!OWN.test(key) || OTHERS.includes(key)) continue
     const path = `${annotations.path}[${show(key)}]`
     const name = key.startsWith(PREFIX) ? key.slice(PREFIX.length) : ''
     if (!NAME.test(name)) {
       const group = `${PREFIX} and a name of letters, digits, "-", "_" and ".", at most 63 characters`
-      const expected = `expected ${group}, or one of ${ABOUT.join(', ')}`
+      const expected = `expected ${group}, or one of ${OTHERS.join(', ')}`
       annotations.problems.add(keyAt, `${path}: ${expected}, got ${show(key)}`)
       continue
     }

@@ -20,6 +20,7 @@ import { didYouMean } from '../yaml/suggest.ts'
 import { orForeign } from '../yaml/foreign.ts'
 import type { HookGroup, HookSpec, Policy } from './policy.ts'
 import type { Problem } from '../yaml/problems.ts'
+import { readWithoutLoops } from './without-loops.ts'
 import { Problems, show } from '../yaml/problems.ts'
 import { parseYaml } from '../yaml/yaml.ts'
 
@@ -58,6 +59,7 @@ function parsed(text: string, file: string): PolicyResult {
   let namespace: string | undefined
   let spec = NOTHING
   let groups: readonly HookGroup[] = []
+  let fallback: Pick<Policy, 'withoutLoops'> = {}
   if (document !== undefined && readKind(document)) {
     const metadata = readMetadata(document)
     name = metadata.name
@@ -67,11 +69,12 @@ function parsed(text: string, file: string): PolicyResult {
     checkIdentityFilters(spec.hooks, isTetragons, problems)
     checkOwn(spec.hooks, isTetragons, problems)
     groups = readGroups(metadata.annotations, spec.hooks)
+    fallback = readWithoutLoops(metadata.annotations)
   }
   return problems.count > 0
     ? { problems: problems.list() }
     : {
-        policy: { name, ...(namespace === undefined ? {} : { namespace }), file, ...spec, groups },
+        policy: { name, ...(namespace === undefined ? {} : { namespace }), file, ...spec, groups, ...fallback },
         warnings: problems.warnings(),
       }
 }

@@ -327,6 +327,9 @@ export interface HookGroup {
   readonly at: Position
 }
 
+/** On a kernel without bpf_loop: `by-name`: paths match instead of files. `no-aggregate`: each call has an event. */
+export type WithoutLoops = 'by-name' | 'no-aggregate'
+
 export interface Policy {
   readonly name: string
   /** The namespace of a TracingPolicyNamespaced, which applies only to its pods; absent: no namespace. */
@@ -341,4 +344,6 @@ export interface Policy {
   readonly singleProbes?: boolean
   /** Its events go to the client that added it, and to no exporter; the agent is ready without the functions that it lacks. */
   readonly private?: boolean
+  /** Permitted on a kernel without bpf_loop; absent: such a kernel refuses files by identity, and counted calls. */
+  readonly withoutLoops?: readonly WithoutLoops[]
 }

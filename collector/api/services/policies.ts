@@ -158,13 +158,13 @@ export function refused(error: unknown): unknown {
 }
 
 function statusOf(status: PolicyStatus): MessageInitShape<typeof TracingPolicyStatusSchema> {
-  const { id, number, error = '', hooks, skipped, lacking, events, kernelMemory, done, state } = status
+  const { id, number, error = '', hooks, skipped, lacking, limited, events, kernelMemory, done, state } = status
   return {
     id: BigInt(number),
     name: id.name,
     namespace: id.namespace,
     domain: id.source,
-    info: lacking.join('; '),
+    info: [...lacking, ...limited].join('; '),
     sensors: state === 'enabled' ? sensorsOf(hooks) : [],
     enabled: state === 'enabled',
     error,

@@ -105,7 +105,7 @@ async function fileFindings(file: string, planned: Planned, rights: PerfEvents):
   if ('problems' in parsed) return refused(parsed.problems.map(formatProblem))
   const { policy } = parsed
   try {
-    const { hooks, skipped, lacking } = await planned(policy)
+    const { hooks, skipped, lacking, limited } = await planned(policy)
     const modes = new Set(hooks.map(({ way }) => way.mode))
     if (rights.state === 'refused' && hooks.some(({ way }) => isPerfEvent(way)))
       return [policyRefused(policy.name, rights)]
@@ -115,6 +115,7 @@ async function fileFindings(file: string, planned: Planned, rights: PerfEvents):
         text: `policy ${policy.name}: hooks ${plural(hooks.length, 'function')} (${[...modes].join(', ')})`,
       },
       ...skipped.map(({ message }): Finding => ({ state: 'without', text: `${message}; the call is skipped` })),
+      ...limited.map((message): Finding => ({ state: 'without', text: `policy ${policy.name}: ${message}` })),
       ...lacking.map((message): Finding => ({ state: 'missing', text: `policy ${policy.name}: ${message}` })),
     ]
   } catch (error) {

@@ -41,6 +41,7 @@ const statusSchema = z.object({
       hooks: z.number(),
       attached: counts,
       lacking: z.array(z.string()),
+      limited: z.array(z.string()),
       events: z.number(),
     }),
   ),

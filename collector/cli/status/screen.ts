@@ -120,9 +120,9 @@ export function policyTable(
   const ranked = page.policies
     .map((policy) => ({ policy, hot: rate(page, before, hitsOf(policy.name)) }))
     .toSorted((a, b) => (b.hot ?? 0) - (a.hot ?? 0) || b.policy.events - a.policy.events)
-  const rows = ranked.map(({ policy: { name, state, hooks, events, error, lacking }, hot }): Row => ({
+  const rows = ranked.map(({ policy: { name, state, hooks, events, error, lacking, limited }, hot }): Row => ({
     cells: [shortened(name, nameWidth), state, counted(hooks), perSecond(hot), counted(events)],
-    notes: [...(error === undefined ? [] : [error]), ...lacking],
+    notes: [...(error === undefined ? [] : [error]), ...lacking, ...limited],
   }))
   return linesOf(table(['POLICY', 'STATE', 'HOOKS', 'RATE', 'HITS'], rows, [2, 3, 4], columns))
 }

@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { parse } from 'yaml'
 import { ownFile } from '../../../config/base/own.ts'
+import { namesOf } from '../../../config/policy/without-loops.ts'
 
 export const ACCESSES = ['read', 'write', 'exec'] as const
 export type Access = (typeof ACCESSES)[number]
@@ -73,7 +74,9 @@ export async function policyText(
   accesses: readonly Access[],
   byName: boolean,
 ): Promise<string> {
-  const filters = byName ? namesOf(watched) : [{ operator: 'UnderDir', values: watched.map(({ path }) => path) }]
+  const paths = watched.map(({ path }) => path)
+  const folders = watched.filter(({ isFolder }) => isFolder).map(({ path }) => path)
+  const filters: readonly Files[] = byName ? namesOf(paths, folders) : [{ operator: 'UnderDir', values: paths }]
   return textWith(await chosenHooks(accesses, byName), (hook, kinds) => ({
     selectors: hook.selectors.flatMap((selector) =>
       filters.flatMap((filter) => kinds.map((kind) => changed(selector, filter, kind, OPENS.has(hook.call)))),
@@ -176,10 +179,4 @@ function changed({ matchArgs, matchReturnArgs }: Selector, files: Files, kind: r
     matchArgs: [...changedArgs, ...kind],
     ...(opens ? { matchReturnArgs: [REFUSED] } : matchReturnArgs && { matchReturnArgs }),
   }
-}
-
-function namesOf(watched: readonly Watched[]): Files[] {
-  const folders = watched.filter(({ isFolder }) => isFolder).map(({ path }) => path.replace(/\/*$/, '/'))
-  const equal: Files = { operator: 'Equal', values: watched.map(({ path }) => path) }
-  return folders.length === 0 ? [equal] : [equal, { operator: 'Prefix', values: folders }]
 }

@@ -122,6 +122,7 @@ describe('policies', { skip }, () => {
       hooks: 1,
       call_not_found: ['security_of_tomorrow'],
       lacking: [],
+      limited: [],
     })
     assert.match(await (await agent.get('/readyz')).text(), /^policy part: this kernel has no security_of_tomorrow/m)
     // A missing required call refuses the policy; the previous version stays.

@@ -133,10 +133,7 @@ export class ReplayKernel implements Kernel, KernelPrograms {
     this.refusal = undefined
     if (refusal !== undefined) throw refusal
     const { facts, symbols } = this.#options
-    const plans = add.map((policy) => ({
-      policy,
-      ...planPolicy(policy, facts, symbols, 'auto', () => this.#nextHookId++, this.#place),
-    }))
+    const plans = add.map((policy) => planPolicy(policy, facts, symbols, 'auto', () => this.#nextHookId++, this.#place))
     planned(plans.flatMap(({ hooks }) => hooks))
     const loaded = plans.map((plan) => ({
       ...plan,

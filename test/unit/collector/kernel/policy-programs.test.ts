@@ -700,7 +700,7 @@ test('programs: a kernel that cannot aggregate refuses the policy, and nothing c
   const old = rig({ facts: { ...kernel(5, 10), loops: false } })
   await assert.rejects(old.programs.change([], [policyOf('counted', aggregating('f'))]), {
     message:
-      'counted.yaml:9:20: aggregate requires Linux 5.17, for atomic operations and bpf_loop: remove it on this kernel',
+      'counted.yaml:9:20: aggregate requires Linux 5.17, for atomic operations and bpf_loop: remove it on this kernel, or annotate the policy with ktrail.dev/without-bpf-loop: no-aggregate',
   })
   const { native, programs } = rig()
   native.fail = (call) => (call.startsWith('open aggregate') ? new NativeError('LOAD_FAILED', 'no memory') : undefined)

@@ -49,6 +49,7 @@ test('registry: an added policy is listed with its hooks and counters until it i
       hooks: [{ symbol: 'f', mode: 'fexit', load: '' }],
       skipped: [{ symbol: 'g' }],
       lacking: [],
+      limited: [],
       events: 7,
       kernelMemory: 8192,
       done: [],

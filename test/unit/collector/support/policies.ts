@@ -21,6 +21,7 @@ interface Row {
   /** Optional calls that are missing. */
   readonly skipped?: readonly string[]
   readonly lacking?: readonly string[]
+  readonly limited?: readonly string[]
   readonly done?: readonly SelectorDone[]
   readonly specs?: Policy['hooks']
 }
@@ -28,7 +29,7 @@ interface Row {
 export function enabledPolicies(...rows: readonly Row[]): Pick<Policies, 'list'> {
   return {
     list: () =>
-      rows.map(({ name, modes = [], skipped = [], lacking = [], done = [], specs = [] }, i) => ({
+      rows.map(({ name, modes = [], skipped = [], lacking = [], limited = [], done = [], specs = [] }, i) => ({
         id: idOf(name),
         number: i + 1,
         state: 'enabled',
@@ -37,6 +38,7 @@ export function enabledPolicies(...rows: readonly Row[]): Pick<Policies, 'list'>
         hooks: modes.map((mode, at) => ({ symbol: `f${at}`, mode, load: '' })),
         skipped: skipped.map((symbol) => ({ symbol })),
         lacking,
+        limited,
         events: 0,
         kernelMemory: 0,
         done,
@@ -97,6 +99,7 @@ export class FakeKernel implements PolicyKernel<FakeAttached> {
       hooks: [{ symbol: 'f', mode: 'fexit', load: this.load }],
       skipped: [{ symbol: 'g' }],
       lacking: [],
+      limited: [],
       events: () => 7,
       kernelMemory: () => 8192,
       done: () => this.done,

@@ -119,6 +119,7 @@ test('status: the agent, its ring and its losses', async () => {
         attached: { fexit: 1, join: 1 },
         call_not_found: ['security_new'],
         lacking: [],
+        limited: [],
         events: 0,
       },
     ],

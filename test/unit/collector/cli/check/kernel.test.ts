@@ -75,7 +75,7 @@ test('check --kernel: a kernel without bpf_loop refuses SameFile, UnderDir and a
     const text = await refused({ selectors: [{ matchArgs: [{ index: 0, operator, values: ['/etc'] }] }] })
     assert.match(
       text,
-      /^refused old\.yaml:1:\d+: \w+ requires Linux 5\.17, for bpf_loop: match the path on this kernel$/,
+      /^refused old\.yaml:1:\d+: \w+ requires Linux 5\.17, for bpf_loop: match the path on this kernel, or annotate the policy with ktrail\.dev\/without-bpf-loop: by-name$/,
     )
   }
   assert.match(

@@ -4,7 +4,8 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { test } from 'node:test'
 import { parse } from 'yaml'
 import { parsePolicy } from '../../config/policy/parse.ts'
-import type { HookSpec } from '../../config/policy/policy.ts'
+import type { HookSpec, Policy } from '../../config/policy/policy.ts'
+import { withoutLoops } from '../../collector/kernel/loops.ts'
 import { IDENTITY_FILTERS_MAX } from '../../collector/wire/wire.ts'
 import { PAGE, RESULTS, pageOf } from '../library/page.ts'
 import type { Results } from '../library/page.ts'
@@ -31,12 +32,14 @@ const files = readdirSync(FOLDER).toSorted()
 const names = files.map((file) => file.replace(/\.yaml$/, ''))
 const textOf = (name: string): string => readFileSync(new URL(`${name}.yaml`, FOLDER), 'utf8')
 
-function hooksOf(name: string): readonly HookSpec[] {
+function policyOf(name: string): Policy {
   const result = parsePolicy(textOf(name), `${name}.yaml`)
   assert.ok('policy' in result, 'problems' in result ? JSON.stringify(result.problems) : '')
   assert.deepEqual(result.warnings, [])
-  return result.policy.hooks
+  return result.policy
 }
+
+const hooksOf = (name: string): readonly HookSpec[] => policyOf(name).hooks
 
 const identityLists = (hooks: readonly HookSpec[]): ReadonlyArray<readonly string[]> =>
   hooks.flatMap(({ selectors }) =>
@@ -91,6 +94,16 @@ test('library: all policies together are within the limits of lists and paths', 
   const paths = new Set([...lists].flatMap((list) => list.split('\n')))
   assert.ok(paths.size <= PATHS_MAX, `${paths.size} paths`)
   console.log(`library: ${names.length} policies, ${lists.size} lists, ${paths.size} paths`)
+})
+
+test('library: a kernel without bpf_loop matches by name, and leaves out only a policy that counts', () => {
+  const leftOut = names.filter((name) => {
+    const problems: string[] = []
+    const { policy } = withoutLoops(policyOf(name), (_, message) => void problems.push(message))
+    assert.equal(identityLists(policy.hooks).length, 0, name)
+    return problems.length > 0
+  })
+  assert.deepEqual(leftOut, ['mass-renames'])
 })
 
 test('library: the page has the results of the tests, and each attack that a policy has was reported', () => {

@@ -53,6 +53,9 @@ export const SCRIPT_HOOK = 'security_bprm_check'
 /** Called when an exec is about to change credentials; also hooked. */
 export const CREDENTIALS_HOOK = 'security_bprm_committing_creds'
 
+/** include/uapi/linux/bpf.h: a map grows with its entries. Tracing programs may use such a map since 6.1 (kernel commit 34dd3bad1a6f). */
+export const BPF_F_NO_PREALLOC = 1
+
 export const atLeast = (kernel: Pick<KernelFacts, 'version'>, major: number, minor: number): boolean =>
   kernel.version[0] > major || (kernel.version[0] === major && kernel.version[1] >= minor)
 

@@ -8,7 +8,7 @@ import type { BpfObject, ObjectOptions, RingReader } from '../../native/types.ts
 import { readOr } from '../host/read.ts'
 import { startKey } from '../wire/decode.ts'
 import { u32, u64 } from '../wire/bytes.ts'
-import { CREDENTIALS_HOOK, SCRIPT_HOOK, atLeast, preempts } from './facts.ts'
+import { BPF_F_NO_PREALLOC, CREDENTIALS_HOOK, SCRIPT_HOOK, atLeast, preempts } from './facts.ts'
 import type { Finding } from './watched/finding.ts'
 import { checkSwitches } from './watched/switches.ts'
 import { WatchedLink } from './watched/watched-link.ts'
@@ -33,8 +33,6 @@ export interface KernelOptions extends PolicyProgramOptions {
   readonly processEnvironment?: boolean
 }
 
-/** include/uapi/linux/bpf.h. Tracing programs may use such a map since 6.1 (kernel commit 34dd3bad1a6f). */
-const BPF_F_NO_PREALLOC = 1
 /** Part of the ring reserved for process records; at least one exec record of the largest size. */
 const RESERVE_PART = 8
 const EXEC_RECORD_BYTES = 32 << 10

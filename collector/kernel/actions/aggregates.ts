@@ -4,6 +4,9 @@
  */
 import { builtFile } from '../../../native/index.ts'
 import type { BpfMap, BpfObject, ObjectOptions } from '../../../native/types.ts'
+import { BPF_F_NO_PREALLOC, atLeast } from '../facts.ts'
+import type { KernelFacts } from '../facts.ts'
+import type { SharedMaps } from '../objects.ts'
 import { u32 } from '../../wire/bytes.ts'
 import { REPEAT_KEY, TAKEN_AGGREGATE, TAKE_DONE, TAKE_LATER } from '../../wire/wire.ts'
 
@@ -41,10 +44,18 @@ export class Aggregates implements Disposable {
   readonly #taken: BpfMap
 
   /** Rejects with NativeError. */
-  static async open(openObject: (path: string, options: ObjectOptions) => Promise<BpfObject>): Promise<Aggregates> {
-    return new Aggregates(
-      await openObject(builtFile('aggregate.bpf.o'), { programs: [{ name: PROGRAM, kind: 'run' }], constants: {} }),
-    )
+  static async open(
+    openObject: (path: string, options: ObjectOptions) => Promise<BpfObject>,
+    facts: KernelFacts,
+    { ring, cpu_state, processes, process_changes }: SharedMaps,
+  ): Promise<Aggregates> {
+    const options: ObjectOptions = {
+      programs: [{ name: PROGRAM, kind: 'run' }],
+      // Else the object makes maps of its own: 29 MiB.
+      sharedMaps: { ring, cpu_state, processes, process_changes },
+      mapFlags: atLeast(facts, 6, 1) ? { aggregates: BPF_F_NO_PREALLOC } : {},
+    }
+    return new Aggregates(await openObject(builtFile('aggregate.bpf.o'), options))
   }
 
   private constructor(object: BpfObject) {

@@ -21,6 +21,7 @@ import type { Finding } from '../watched/finding.ts'
 export class Lookups {
   readonly #conditions: Conditions
   readonly #options: FilesOptions
+  readonly #maps: SharedMaps
   readonly files: Files
   readonly contents: FileContents
   readonly facts: HostFacts
@@ -31,6 +32,7 @@ export class Lookups {
   constructor(conditions: Conditions, options: FilesOptions, maps: SharedMaps, procfs: string) {
     this.#conditions = conditions
     this.#options = options
+    this.#maps = maps
     this.files = new Files(options, maps)
     this.contents = new FileContents(options, maps)
     this.#privileges = new Privileges(maps, procfs)
@@ -62,9 +64,13 @@ export class Lookups {
         if (aggregate === undefined) continue
         const refused = (reason: string, cause?: unknown): CollectorError =>
           refusedAt({ file }, aggregate.at, `aggregate ${reason}`, cause)
-        this.#aggregates ??= await Aggregates.open(this.#options.openObject).catch((error: unknown) => {
-          throw error instanceof NativeError ? refused(`does not fit into this kernel: ${error.message}`, error) : error
-        })
+        this.#aggregates ??= await Aggregates.open(this.#options.openObject, this.#options.facts, this.#maps).catch(
+          (error: unknown) => {
+            throw error instanceof NativeError
+              ? refused(`does not fit into this kernel: ${error.message}`, error)
+              : error
+          },
+        )
       }
     }
   }

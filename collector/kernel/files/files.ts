@@ -12,7 +12,7 @@ import type { BpfMap, BpfObject, ObjectOptions, PathWorker } from '../../../nati
 import { CollectorError } from '../../errors.ts'
 import { u32 } from '../../wire/bytes.ts'
 import type { KernelFacts } from '../facts.ts'
-import { atLeast } from '../facts.ts'
+import { BPF_F_NO_PREALLOC, atLeast } from '../facts.ts'
 import type { Finding } from '../watched/finding.ts'
 import { KeptMap } from '../watched/kept-map.ts'
 import { WatchedLink } from '../watched/watched-link.ts'
@@ -46,7 +46,6 @@ export interface FilesOptions {
   readonly nowMs?: () => number
 }
 
-const BPF_F_NO_PREALLOC = 1
 /**
  * Pause between the starts of two checks, for each path. A path takes 0.1 ms of CPU, which is 1 % of this pause. It depends on the number of paths,
  * not on measured time, which includes waits for the CPU: a loaded host would check after minutes.
@@ -64,8 +63,8 @@ function sizesOf(facts: KernelFacts): { mapSizes: Record<string, number>; mapFla
   const flags = BPF_F_NO_PREALLOC
   return {
     mapSizes: {
-      identities: grow ? 65_536 : 8192,
-      identity_names: grow ? 65_536 : 4096,
+      identities: grow ? 32_768 : 8192,
+      identity_names: grow ? 32_768 : 4096,
       linked: grow ? 262_144 : 16_384,
       left_files: LEFT_MAX,
       identity_screen: 1,

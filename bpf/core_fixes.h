@@ -86,6 +86,30 @@ static __always_inline __u64 number_after(__u64 number, __u64 earlier)
 #endif
 
 /*
+ * GOES_ON is part of a loop's condition: true for the first eight million rounds. With it the verifier follows the loop only until its states repeat,
+ * not in each round. The counter of the rounds starts at ROUNDS_FROM or `unknown_zero` (path.h), else no state repeats. It takes four instructions.
+ * Since 6.9 (kernel commit 011832b97b31). clang 16 has no name for it: BPF_JMP | BPF_JCOND, with the offset of `ends`.
+ */
+#if defined(KTRAIL_SESSION) || defined(KTRAIL_SESSION_CTX)
+#define GOES_ON                                                                                          \
+	({                                                                                               \
+		__label__ ends, checked;                                                                 \
+		bool goes_on = true;                                                                     \
+		asm volatile goto("1: .byte 0xe5, 0; .long ((%l[ends] - 1b - 8) / 8) & 0xffff; .short 0" \
+				  : : : : ends);                                                         \
+		goto checked;                                                                            \
+	ends:                                                                                            \
+		goes_on = false;                                                                         \
+	checked:                                                                                         \
+		goes_on;                                                                                 \
+	})
+#define ROUNDS_FROM(first) ((first) + unknown_zero)
+#else
+#define GOES_ON true
+#define ROUNDS_FROM(first) (first)
+#endif
+
+/*
  * The next number of a per-CPU counter. Before 5.12 an atomic addition does not return the earlier value, so a program that interrupts this one may
  * get the same number. Both are counted, so the total stays right.
  */

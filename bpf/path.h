@@ -120,9 +120,9 @@ struct top {
 
 /*
  * First pass; sets depth and whole. ring[(depth - 1 - i) % TOP_MAX] is then component i from the root. Returns the dentry of the first component; NULL:
- * there is none, or the path is not whole.
+ * there is none, or the path is not whole. `always`: every call has this walk, so it does without GOES_ON.
  */
-static __always_inline struct dentry *walk_top(struct place at, struct place root, struct top *top, __u64 *ring)
+static __always_inline struct dentry *walk_top(struct place at, struct place root, struct top *top, __u64 *ring, bool always)
 {
 	struct dentry *dentry = TYPED(dentry, at.dentry), *mnt_root, *parent, *first = 0;
 	struct mount *mount = TYPED(mount, at.mount), *up;
@@ -130,7 +130,7 @@ static __always_inline struct dentry *walk_top(struct place at, struct place roo
 
 	top->whole = true;
 	mnt_root = FIELD(mount, mnt.mnt_root);
-	for (; hops < TOP_HOPS; hops++) {
+	for (; hops < TOP_HOPS && (always || GOES_ON); hops++) {
 		if ((__u64)dentry == root.dentry && (__u64)mount == root.mount)
 			goto reached;
 		if (dentry == mnt_root) {

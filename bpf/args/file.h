@@ -158,7 +158,7 @@ __noinline int put_short(__u32 slot, __u32 at)
 	if (!asks_paths || !s)
 		return 0;
 	s->unscreened.top.locks = locks_before();
-	first = walk_top(s->unscreened.at, root_of(current_task()), &s->unscreened.top, s->unscreened.ring);
+	first = walk_top(s->unscreened.at, root_of(current_task()), &s->unscreened.top, s->unscreened.ring, false);
 	if (!first)
 		return 0;
 	name.word = component_of(first, &name.len);

@@ -245,10 +245,10 @@ __noinline int add_parts(__u32 slot)
 
 /* Walks the path of `at`, and puts the selectors that it may match into `left`; false if there are none. If the walk did not finish, all are left. */
 static __always_inline bool judge_path(__u32 slot, const volatile struct hook *hook, struct scratch *s, struct place at,
-				       struct task_struct *task)
+				       struct task_struct *task, bool always)
 {
 	const volatile struct path_screen *wanted = &hook->path;
-	struct dentry *first = walk_top(at, root_of(task), &s->top, s->ring);
+	struct dentry *first = walk_top(at, root_of(task), &s->top, s->ring, always);
 	__u32 words = hook->words, n = wanted->nshared;
 	bool found = first && may_be_wanted(wanted, s, first);
 
@@ -291,7 +291,7 @@ static __noinline int screen_again(__u32 slot)
 	if (!s)
 		return 0;
 	s->top.locks = locks_before();
-	left = judge_path(slot, hook, s, s->at, current_task());
+	left = judge_path(slot, hook, s, s->at, current_task(), false);
 	if (!locks_moved(s->top.locks))
 		return left;
 	s->top.whole = false;
@@ -309,7 +309,7 @@ static __always_inline bool screen_path(__u32 slot, const volatile struct hook *
 	bool left;
 
 	s->at = at;
-	left = judge_path(slot, hook, s, at, task);
+	left = judge_path(slot, hook, s, at, task, true);
 	return locks_moved(s->top.locks) ? screen_again(slot) : left;
 }
 

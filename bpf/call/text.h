@@ -23,11 +23,11 @@ __noinline int longest_value(__u32 slot, __u32 text, __u32 len, __u32 next)
 {
 	struct scratch *s = scratch_of(slot);
 	struct text_value *stored;
-	__u32 longest = 0, i, from, rest;
+	__u32 longest = 0, i = ROUNDS_FROM(1), from, rest;
 
 	if (!s)
 		return 0;
-	for (i = 1; i < TEXT_PARTS; i++) {
+	for (; i < TEXT_PARTS && GOES_ON; i++) {
 		from = TEXT_KEY_BYTES * i;
 		if (from >= len)
 			break;

@@ -117,7 +117,7 @@ static __always_inline bool walk_quickly(__u32 slot, struct file_walk *w, const 
 	}
 	inode = (__u64)LOAD(dentry, dentry, d_inode);
 	w->own = true;
-	for (; hops < IDENTITY_HOPS; hops++) {
+	for (; hops < IDENTITY_HOPS && GOES_ON; hops++) {
 		if (inode && may_be(screen->files, LOAD(inode, inode, i_ino))) {
 			w->inode = inode;
 			add_identity(slot);

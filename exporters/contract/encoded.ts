@@ -119,7 +119,8 @@ function placeOf(
   return undefined
 }
 
-function epochOf(part: Encoded): string | undefined {
+/** The agent run of its events; undefined for this one. */
+export function epochOf(part: Encoded): string | undefined {
   return isDescribed(part) ? part.epoch : undefined
 }
 

@@ -23,7 +23,7 @@ import { RecordHeaders } from './headers.ts'
 import type { HeaderContext } from './headers.ts'
 import { ACKED, Fates, INVALID, TOO_LARGE } from './fates.ts'
 import type { Fate } from './fates.ts'
-import { layOut, settleNumbers, sizeOf, topicsOf } from './partition-batches.ts'
+import { layOut, settleNumbers, topicsOf } from './partition-batches.ts'
 import type { PartitionBatch, Layout } from './partition-batches.ts'
 import { Gathering } from './gathering.ts'
 import { REFUSAL_REASONS, acknowledgedOf, outcomeOf, retryable } from './outcome.ts'
@@ -220,11 +220,9 @@ export class KafkaExporter implements Exporter {
     const { records, topic } = partitionBatch
     const most = this.#config.max_request_size
     for (let from = 0; from < records.length;) {
-      if (sizeOf(records[from]) > most) {
-        this.#messages.set(
-          TOO_LARGE,
-          `expected at most ${most} bytes with key and headers, got ${sizeOf(records[from])}`,
-        )
+      const size = records.sizeAt(from)
+      if (size > most) {
+        this.#messages.set(TOO_LARGE, `expected at most ${most} bytes with key and headers, got ${size}`)
         this.#settle(partitionBatch, from, ++from, TOO_LARGE)
         continue
       }
@@ -252,8 +250,8 @@ export class KafkaExporter implements Exporter {
   #chunk({ records, topic }: PartitionBatch, from: number): number {
     const limit = this.#topics.limitOf(topic)
     let to = from + 1
-    for (let bytes = sizeOf(records[from]); to < records.length; to++) {
-      bytes += sizeOf(records[to])
+    for (let bytes = records.sizeAt(from); to < records.length; to++) {
+      bytes += records.sizeAt(to)
       if (bytes > limit) break
     }
     return to - from
@@ -270,8 +268,7 @@ export class KafkaExporter implements Exporter {
     // After an abort, sent events may be delivered though they have counted as lost.
     if (tried.signal.aborted) return new KafkaFault('unwritten', STOPPED, 'stopped before all of a batch was written')
     this.#counters.requests++
-    const whole = from === 0 && to === partitionBatch.records.length
-    const records = whole ? partitionBatch.records : partitionBatch.records.slice(from, to)
+    const records = partitionBatch.records.slice(from, to)
     try {
       await client.send(partitionBatch.topic, partitionBatch.partition, this.#gathered?.of(records) ?? records)
     } catch (error) {
@@ -298,10 +295,9 @@ export class KafkaExporter implements Exporter {
     }
     this.#settle(partitionBatch, from, to, ACKED)
     this.#unacknowledged.settle(partitionBatch)
-    tried.largestTaken = Math.max(
-      tried.largestTaken,
-      records.reduce((sum, record) => sum + sizeOf(record), 0),
-    )
+    let bytes = 0
+    for (let i = 0; i < records.length; i++) bytes += records.sizeAt(i)
+    tried.largestTaken = Math.max(tried.largestTaken, bytes)
     return undefined
   }
 

@@ -10,6 +10,15 @@ type Headers = Readonly<Record<string, string>>
 /** Version of the events' JSON; to be incremented by changes that break consumers. */
 const SCHEMA = 1
 
+const LARGEST = {
+  seq: Number.MAX_SAFE_INTEGER,
+  number: Number.MAX_SAFE_INTEGER,
+  partitionSeq: Number.MAX_SAFE_INTEGER,
+  timestampMs: 0,
+}
+/** Upper bound of the two varints of a header: names and texts below 1 MiB. */
+const HEADER_LENGTHS = 6
+
 /**
  * Plain: content-type, event-type, node, schema, seq. CloudEvents 1.0, binary mode, adds ce_specversion, ce_source,
  * ce_type, ce_id, ce_time (Kafka protocol binding §3.2); ce_id is the same text as seq, unique with ce_source. A loss record
@@ -20,13 +29,17 @@ export class RecordHeaders {
   readonly #config: Pick<KafkaConfig, 'format' | 'cluster_name'>
   readonly #nodeName: string
   readonly #prefix: string
+  /** Before the number in `seq`, for events of this run. */
+  readonly seqPrefix: Uint8Array
   readonly #numbering: Numbering | undefined
   readonly #byType = new Map<About['type'], Headers>()
+  readonly #sizes = new WeakMap<About, number>()
 
   constructor(config: Pick<KafkaConfig, 'format' | 'cluster_name'>, { nodeName, epoch, numbering }: HeaderContext) {
     this.#config = config
     this.#nodeName = nodeName
     this.#prefix = `${epoch}-`
+    this.seqPrefix = Buffer.from(this.#prefix)
     this.#numbering = numbering
   }
 
@@ -50,6 +63,26 @@ export class RecordHeaders {
     const made = format === 'cloudevents' ? { ...plain, ...cloud } : plain
     this.#byType.set(type, made)
     return made
+  }
+
+  /** Whether `own` returns nothing but `seq`, which begins with `seqPrefix`. */
+  onlySeq({ loss, run, change }: About, epoch: string | undefined): boolean {
+    if (this.#numbering !== undefined || this.#config.format === 'cloudevents' || epoch !== undefined) return false
+    return loss === undefined && run === undefined && change === undefined
+  }
+
+  /** Upper bound of the bytes of an event's headers; `epoch` as in `own`. */
+  sizeOf(about: About, epoch: string | undefined): number {
+    let size = this.#sizes.get(about)
+    if (size === undefined) {
+      const own = this.own({ ...LARGEST, about, epoch: undefined })
+      size = 0
+      for (const [name, text] of Object.entries({ ...this.common(about.type), ...own }))
+        size += name.length + Buffer.byteLength(text) + HEADER_LENGTHS
+      this.#sizes.set(about, size)
+    }
+    // In `seq` and `ce_id`.
+    return size + 2 * (epoch?.length ?? 0)
   }
 
   /** For one event; `epoch` if its number belongs to another agent run. */

@@ -1,12 +1,12 @@
 /** Groups a batch by topic and partition. Events keep their order, and all events of a key go to one partition. */
-import { isDescribed } from '../../contract/encoded.ts'
+import { endOf, epochOf, isDescribed } from '../../contract/encoded.ts'
 import type { About } from '../../contract/described.ts'
 import type { Batch, Encoded } from '../../contract/exporter.ts'
 import type { PartitionNumbers } from '../../contract/numbering.ts'
-import type { KafkaRecord } from './client/record-batch.ts'
+import type { KafkaRecord, Records } from './client/record-batch.ts'
 import { PENDING } from './fates.ts'
 import type { Fates } from './fates.ts'
-import type { Identified, RecordHeaders } from './headers.ts'
+import type { RecordHeaders } from './headers.ts'
 import { namespaceOf, partitionOf } from './partitions.ts'
 import type { Keys } from './partitions.ts'
 import type { TopicOf } from './topic.ts'
@@ -17,53 +17,131 @@ export interface PartitionBatch {
   readonly partition: number
   /** Number of the first record in its partition. */
   readonly first: number
-  readonly records: KafkaRecord[]
-  readonly parts: Encoded[]
-  readonly indices: number[]
-}
-
-/** Upper bound of a record's size besides key and value: varints and headers. */
-const RECORD_EXTRA = 512
-/** Upper bound of the bytes of a record in a request. */
-export function sizeOf(record: KafkaRecord | undefined): number {
-  return record === undefined
-    ? 0
-    : (record.valueLength ?? record.value.length) + (record.key?.length ?? 0) + RECORD_EXTRA
-}
-
-/** Value and headers are made when they are written: those of a whole batch would survive collections of garbage. */
-class PlacedRecord implements KafkaRecord {
-  readonly key: Buffer | null
-  readonly common: KafkaRecord['common']
-  readonly timestampMs: number
-  readonly valueLength: number
-  readonly #part: Buffer
-  readonly #from: number
-  readonly #headers: RecordHeaders
-  readonly #of: Identified
-
-  /** Its value is `length` bytes of `part` from `from` on. */
-  constructor(key: Buffer | null, part: Buffer, from: number, length: number, headers: RecordHeaders, of: Identified) {
-    this.key = key
-    this.common = headers.common(of.about.type)
-    this.timestampMs = of.timestampMs
-    this.valueLength = length
-    this.#part = part
-    this.#from = from
-    this.#headers = headers
-    this.#of = of
-  }
-
-  get value(): Buffer {
-    return this.#part.subarray(this.#from, this.#from + this.valueLength)
-  }
-
-  get own(): KafkaRecord['own'] {
-    return this.#headers.own(this.#of)
-  }
+  readonly records: PlacedRecords
+  readonly parts: readonly Encoded[]
+  readonly indices: readonly number[]
 }
 
 const UNKNOWN: About = { type: 'process_kprobe', policy: '' }
+
+/** Upper bound of a record's varints and of the head of a batch, which a single record needs too. */
+const RECORD_EXTRA = 128
+
+/**
+ * The records of a partition batch, without an object for each: a batch in flight would keep all of them through collections of garbage.
+ * `at` returns the same object each time, with other contents.
+ */
+export class PlacedRecords implements Records {
+  readonly parts: Encoded[] = []
+  readonly indices: number[] = []
+  readonly #keys: Array<Buffer | null> = []
+  readonly #layout: Pick<Layout, 'headers' | 'endBytes'>
+  readonly #first: number
+  readonly #nowMs: number
+  #record: PlacedRecord | undefined
+
+  /** `first` is the number of the first one in its partition; `nowMs` is the time of events without a description. */
+  constructor(layout: Pick<Layout, 'headers' | 'endBytes'>, first: number, nowMs: number) {
+    this.#layout = layout
+    this.#first = first
+    this.#nowMs = nowMs
+  }
+
+  get length(): number {
+    return this.indices.length
+  }
+
+  /** Appends the event at an index of a part. */
+  add(part: Encoded, index: number, key: Buffer | null): void {
+    this.parts.push(part)
+    this.indices.push(index)
+    this.#keys.push(key)
+  }
+
+  /** Records `from` up to `to` (exclusive). */
+  slice(from: number, to: number): PlacedRecords {
+    if (from === 0 && to === this.length) return this
+    const piece = new PlacedRecords(this.#layout, this.#first + from, this.#nowMs)
+    for (let i = from; i < to; i++) {
+      const part = this.parts[i]
+      if (part !== undefined) piece.add(part, this.indices[i] ?? 0, this.#keys[i] ?? null)
+    }
+    return piece
+  }
+
+  /** Upper bound of the bytes of a record in a request. */
+  sizeAt(i: number): number {
+    const part = this.parts[i]
+    if (part === undefined) return 0
+    const index = this.indices[i] ?? 0
+    const headers = this.#layout.headers.sizeOf(aboutOf(part, index), epochOf(part))
+    return endOf(part, index + 1) - endOf(part, index) + (this.#keys[i]?.length ?? 0) + headers + RECORD_EXTRA
+  }
+
+  keyAt(i: number): Buffer | null {
+    return this.#keys[i] ?? null
+  }
+
+  at(i: number): PlacedRecord | undefined {
+    const part = this.parts[i]
+    const index = this.indices[i]
+    if (part === undefined || index === undefined) return undefined
+    const { headers, endBytes } = this.#layout
+    const start = endOf(part, index)
+    const length = Math.max(0, endOf(part, index + 1) - endBytes - start)
+    const record = (this.#record ??= new PlacedRecord(headers))
+    record.key = this.keyAt(i)
+    record.value = Buffer.from(part.bytes.buffer, part.bytes.byteOffset + start, length)
+    record.partitionSeq = this.#first + i
+    record.number = part.number === undefined ? undefined : part.number + index
+    record.about = aboutOf(part, index)
+    if (isDescribed(part)) {
+      record.timestampMs = Math.floor(part.times[index] ?? this.#nowMs)
+      record.seqNumber = part.seqs[index] ?? part.firstSeq + index
+      record.epoch = part.epoch
+    } else {
+      record.timestampMs = this.#nowMs
+      record.seqNumber = part.firstSeq + index
+      record.epoch = undefined
+    }
+    return record
+  }
+}
+
+/** Contents of the record that was read last. */
+class PlacedRecord implements KafkaRecord {
+  key: Buffer | null = null
+  value: Buffer = Buffer.alloc(0)
+  timestampMs = 0
+  partitionSeq = 0
+  number: number | undefined
+  about: About = UNKNOWN
+  epoch: string | undefined
+  readonly #seq: { readonly prefix: Uint8Array; number: number }
+  readonly #headers: RecordHeaders
+
+  constructor(headers: RecordHeaders) {
+    this.#headers = headers
+    this.#seq = { prefix: headers.seqPrefix, number: 0 }
+  }
+
+  set seqNumber(number: number) {
+    this.#seq.number = number
+  }
+
+  get seq(): KafkaRecord['seq'] {
+    return this.#headers.onlySeq(this.about, this.epoch) ? this.#seq : undefined
+  }
+
+  get common(): KafkaRecord['common'] {
+    return this.#headers.common(this.about.type)
+  }
+
+  get own(): KafkaRecord['own'] {
+    const { number, partitionSeq, timestampMs, about, epoch } = this
+    return this.#headers.own({ seq: this.#seq.number, number, partitionSeq, timestampMs, about, epoch })
+  }
+}
 
 export interface Layout {
   readonly keys: Keys
@@ -111,13 +189,24 @@ export function layOut(
 ): PartitionBatch[] {
   const partitionBatches = new Map<string, PartitionBatch[]>()
   const all: PartitionBatch[] = []
-  const { keys, topicOf, byNamespace, headers, endBytes, numbers } = layout
+  const { keys, topicOf, byNamespace, endBytes, numbers } = layout
+  const batchOf = (topic: string, partition: number): PartitionBatch => {
+    let own = partitionBatches.get(topic)
+    if (own === undefined) partitionBatches.set(topic, (own = []))
+    const laidOut = own[partition]
+    if (laidOut !== undefined) return laidOut
+    const first = numbers.get(nameOf({ topic, partition }))?.next ?? 0
+    const records = new PlacedRecords(layout, first, nowMs)
+    const made = { topic, partition, first, records, parts: records.parts, indices: records.indices }
+    own[partition] = made
+    all.push(made)
+    return made
+  }
   let lastKey: Buffer | null = null
   let lastCount = 0
   let lastPartition = 0
   for (const part of batch.parts) {
     const fates = known.of(part)
-    const described = isDescribed(part) ? part : undefined
     const whole = Buffer.from(part.bytes.buffer, part.bytes.byteOffset, part.bytes.byteLength)
     let end = 0
     for (let i = 0; i < part.count; i++) {
@@ -128,8 +217,7 @@ export function layOut(
       const topic = byNamespace ? topicOf(about, namespaceIn(part.bytes, start, end)) : topicOf(about)
       const count = partitions.get(topic)
       if (count === undefined) continue
-      const length = Math.max(0, end - endBytes - start)
-      const key = keys.of(about, whole, start, start + length)
+      const key = keys.of(about, whole, start, Math.max(start, end - endBytes))
       let partition = turn % count
       if (key !== null) {
         // Usually the same key as before.
@@ -138,22 +226,12 @@ export function layOut(
       }
       lastKey = key
       lastCount = count
-      const timestampMs = described === undefined ? nowMs : Math.floor(described.times[i] ?? nowMs)
-      const seq = described?.seqs[i] ?? part.firstSeq + i
-      const number = part.number === undefined ? undefined : part.number + i
-      const natural = partitionBatchOf(partitionBatches, all, topic, partition, numbers)
-      const targets = [natural]
+      const natural = batchOf(topic, partition)
+      natural.records.add(part, i, key)
       // Also to the other partitions, for readers of only one: the last number there distinguishes silence from a lost end.
       for (const other of about.run === undefined ? [] : numbers.values()) {
-        const copy = partitionBatchOf(partitionBatches, all, other.topic, other.partition, numbers)
-        if (copy !== natural) targets.push(copy)
-      }
-      for (const { first, records, parts, indices } of targets) {
-        const partitionSeq = first + records.length
-        const of: Identified = { seq, number, partitionSeq, timestampMs, about, epoch: described?.epoch }
-        records.push(new PlacedRecord(key, whole, start, length, headers, of))
-        parts.push(part)
-        indices.push(i)
+        const copy = batchOf(other.topic, other.partition)
+        if (copy !== natural) copy.records.add(part, i, key)
       }
     }
   }
@@ -178,22 +256,4 @@ export function settleNumbers(numbers: Layout['numbers'], batch: PartitionBatch,
 
 export function nameOf({ topic, partition }: Pick<PartitionBatch, 'topic' | 'partition'>): string {
   return `${topic}/${partition}`
-}
-
-function partitionBatchOf(
-  partitionBatches: Map<string, PartitionBatch[]>,
-  all: PartitionBatch[],
-  topic: string,
-  partition: number,
-  numbers: Layout['numbers'],
-): PartitionBatch {
-  let own = partitionBatches.get(topic)
-  if (own === undefined) partitionBatches.set(topic, (own = []))
-  const known = own[partition]
-  if (known !== undefined) return known
-  const first = numbers.get(nameOf({ topic, partition }))?.next ?? 0
-  const made = { topic, partition, first, records: [], parts: [], indices: [] }
-  own[partition] = made
-  all.push(made)
-  return made
 }

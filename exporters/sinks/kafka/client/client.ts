@@ -18,7 +18,7 @@ import { logTo } from './log.ts'
 import { loginOf } from './login.ts'
 import { acceptReadyBatches, ReadyBatch } from './produce-request.ts'
 import { NOBODY, RecordBatchWriter, sequenceAfter } from './record-batch.ts'
-import type { KafkaRecord } from './record-batch.ts'
+import type { Records } from './record-batch.ts'
 import { refusalOf } from './repairs.ts'
 import { seedOf, Sockets } from './sockets.ts'
 
@@ -96,7 +96,7 @@ export class KafkaClient {
    * Writes the records as one batch to a partition; resolves when the brokers have acknowledged all. At most one call per
    * partition at a time. Connects if needed.
    */
-  async send(topic: string, partition: number, records: readonly KafkaRecord[]): Promise<void> {
+  async send(topic: string, partition: number, records: Records): Promise<void> {
     const what = `write to topic "${topic}", partition ${partition}`
     const { producer, sequences } = await this.#connected(what)
     const name = `${topic}/${partition}`

@@ -18,6 +18,10 @@ const RECORD_ROOM = 64
 const HEADER_ROOM = 16
 const FIRST_BYTES = 256 << 10
 const MAX_SPARE = 4
+const ZERO = 0x30
+const NONE: KafkaRecord['own'] = {}
+/** The name of the header, after its length. */
+const SEQ = Buffer.from('\x06seq')
 /** A buffer that grew beyond this size is freed. */
 const KEEP_BYTES = 4 << 20
 
@@ -25,15 +29,18 @@ export interface KafkaRecord {
   readonly key: Buffer | null
   /** A view of shared bytes: read-only, valid until the send settles. */
   readonly value: Buffer
-  /** Absent: that of `value`, which a record may make when it is read. */
-  readonly valueLength?: number
   /** One object shared by many records, so that it is encoded once. */
   readonly common: Readonly<Record<string, string>>
   /** Headers of this record. */
   readonly own: Readonly<Record<string, string>>
+  /** The only header of `own`, seq: these bytes and a number. It is then written without a text. */
+  readonly seq?: { readonly prefix: Uint8Array; readonly number: number } | undefined
   /** Milliseconds since 1970, whole. */
   readonly timestampMs: number
 }
+
+/** Records by position; one that is not an array may return the same object each time, with other contents. */
+export type Records = Pick<readonly KafkaRecord[], 'length' | 'at'>
 
 /** The producer's identity, for idempotence; `producerId` is -1 without one. */
 export interface Producer {
@@ -62,12 +69,12 @@ export class RecordBatchWriter {
   readonly #common = new WeakMap<object, CommonHeaders>()
 
   /** Encodes a batch into new bytes. May be called again before it settles. */
-  async write(records: readonly KafkaRecord[], codec: Codec, producer: Producer): Promise<Buffer> {
-    const first = records[0]?.timestampMs ?? 0
+  async write(records: Records, codec: Codec, producer: Producer): Promise<Buffer> {
+    const first = records.at(0)?.timestampMs ?? 0
     let latest = first
     this.#at = 0
     for (let i = 0; i < records.length; i++) {
-      const record = records[i]
+      const record = records.at(i)
       if (record === undefined) continue
       if (record.timestampMs > latest) latest = record.timestampMs
       this.#record(record, i, record.timestampMs - first)
@@ -106,13 +113,20 @@ export class RecordBatchWriter {
   }
 
   #record(record: KafkaRecord, offsetDelta: number, timeDelta: number): void {
-    const { key, value, own } = record
+    const { key, value, seq } = record
+    const own = seq === undefined ? record.own : NONE
     const common = this.#commonOf(record.common)
     let count = common.count
     let ownBytes = 0
     for (const name in own) {
       const size = utf8Length(own[name] ?? '')
       ownBytes += varintSize(name.length) + name.length + varintSize(size) + size
+      count++
+    }
+    const digits = seq === undefined ? 0 : digitsOf(seq.number)
+    const seqLength = seq === undefined ? 0 : seq.prefix.length + digits
+    if (seq !== undefined) {
+      ownBytes = SEQ.length + varintSize(seqLength) + seqLength
       count++
     }
     const keyLength = key === null ? -1 : key.length
@@ -141,6 +155,16 @@ export class RecordBatchWriter {
     for (const name in own) {
       this.#text(name)
       this.#text(own[name] ?? '')
+    }
+    if (seq === undefined) return
+    this.#append(SEQ)
+    this.#varint(seqLength)
+    this.#append(seq.prefix)
+    this.#at += digits
+    for (let rest = seq.number, at = this.#at, left = digits; left > 0; left--) {
+      const more = Math.floor(rest / 10)
+      this.#bytes[--at] = ZERO + (rest - more * 10)
+      rest = more
     }
   }
 
@@ -173,7 +197,7 @@ export class RecordBatchWriter {
     this.#at = at + length
   }
 
-  #append(bytes: Buffer): void {
+  #append(bytes: Uint8Array): void {
     this.#bytes.set(bytes, this.#at)
     this.#at += bytes.length
   }
@@ -194,6 +218,12 @@ export class RecordBatchWriter {
     this.#bytes.copy(grown, 0, 0, this.#at)
     this.#bytes = grown
   }
+}
+
+function digitsOf(value: number): number {
+  let digits = 1
+  for (let rest = value; rest >= 10; digits++) rest = Math.floor(rest / 10)
+  return digits
 }
 
 function varintSize(value: number): number {

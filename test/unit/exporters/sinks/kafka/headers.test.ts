@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { About } from '../../../../../exporters/contract/described.ts'
+import type { About, Described } from '../../../../../exporters/contract/described.ts'
 import { Numbering } from '../../../../../exporters/contract/numbering.ts'
+import { NOBODY, RecordBatchWriter } from '../../../../../exporters/sinks/kafka/client/record-batch.ts'
 import { Fates } from '../../../../../exporters/sinks/kafka/fates.ts'
 import { RecordHeaders } from '../../../../../exporters/sinks/kafka/headers.ts'
-import { layOut } from '../../../../../exporters/sinks/kafka/partition-batches.ts'
+import { layOut, PlacedRecords } from '../../../../../exporters/sinks/kafka/partition-batches.ts'
 import { Keys } from '../../../../../exporters/sinks/kafka/partitions.ts'
 import { batch, lines } from '../../support/lines.ts'
 
@@ -53,11 +54,72 @@ test('kafka headers: a record makes them when it is written, and the same ones a
   const layout = { keys, topicOf: () => 't', byNamespace: false, headers, endBytes: 1, numbers: new Map() }
   const part = lines(3, 100, 10)
   const [laidOut] = layOut(batch(part), new Fates(), layout, new Map([['t', 1]]), 0, 0)
-  const records = laidOut?.records ?? []
+  const records = laidOut?.records
+  assert.ok(records !== undefined)
   assert.deepEqual([records.length, made], [100, 0])
   for (const _ of [1, 2]) {
-    assert.deepEqual(records[1]?.own, { seq: 'e-4' })
-    assert.deepEqual(records[1]?.value, Buffer.from(part.bytes.subarray(part.ends[0], (part.ends[1] ?? 0) - 1)))
+    assert.deepEqual(records.at(1)?.own, { seq: 'e-4' })
+    assert.deepEqual(records.at(1)?.value, Buffer.from(part.bytes.subarray(part.ends[0], (part.ends[1] ?? 0) - 1)))
+  }
+})
+
+test('kafka headers: a record with only the header seq has the bytes of one with texts', async () => {
+  const headers = new RecordHeaders({ format: 'json', cluster_name: '' }, CONTEXT)
+  const codec = { id: 0, compress: undefined }
+  for (const seq of [0, 9, 10, 4_294_967_296, 10 ** 15 - 1, 10 ** 15, Number.MAX_SAFE_INTEGER]) {
+    const part: Described = { ...lines(0, 1), times: new Float64Array(1), seqs: Float64Array.of(seq), abouts: [ABOUT] }
+    const records = new PlacedRecords({ headers, endBytes: 1 }, 0, 0)
+    records.add(part, 0, null)
+    const record = records.at(0)
+    assert.ok(record?.seq !== undefined)
+    const { key, value, common, own, timestampMs } = record
+    assert.deepEqual(own, { seq: `e-${seq}` })
+    const writer = new RecordBatchWriter()
+    const want = await writer.write([{ key, value, common, own, timestampMs }], codec, NOBODY)
+    assert.deepEqual(await writer.write(records, codec, NOBODY), want)
+  }
+})
+
+test('kafka headers: the size of a record is not smaller than its bytes in a batch, with all kinds of headers', async () => {
+  const numbering = new Numbering('bus', '1795520000-1')
+  const run = { phase: 'start', heartbeatMs: 60_000, previous: { bus: 'é'.repeat(40) }, filtered: [] } as const
+  const loss = {
+    stage: 'exporter',
+    exporter: 'bus',
+    reason: 'expired',
+    count: 1,
+    numbers: { first: 1, last: 2 },
+  } as const
+  const abouts: About[] = [
+    ABOUT,
+    { type: 'process_kprobe', policy: 'p' },
+    { type: 'agent_run', policy: '', run },
+    { type: 'events_lost', policy: '', loss },
+  ]
+  const codec = { id: 0, compress: undefined }
+  for (const format of ['json', 'cloudevents'] as const) {
+    const headers = new RecordHeaders({ format, cluster_name: 'prod' }, { ...CONTEXT, numbering })
+    for (const [about, epoch] of abouts.flatMap(
+      (each) =>
+        [
+          [each, undefined],
+          [each, 'x'.repeat(90)],
+        ] as const,
+    )) {
+      const times = new Float64Array(1).fill(1_795_520_000_000)
+      const part: Described = {
+        ...lines(Number.MAX_SAFE_INTEGER, 1),
+        number: 2 ** 52,
+        times,
+        seqs: times,
+        abouts: [about],
+      }
+      const records = new PlacedRecords({ headers, endBytes: 1 }, 2 ** 52, 0)
+      records.add(epoch === undefined ? part : { ...part, epoch }, 0, Buffer.from('key'))
+      const { length } = await new RecordBatchWriter().write(records, codec, NOBODY)
+      const size = records.sizeAt(0)
+      assert.ok(size >= length && size < length + 250, `${about.type}: ${size} for ${length} bytes`)
+    }
   }
 })
 

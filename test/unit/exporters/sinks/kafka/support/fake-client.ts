@@ -1,6 +1,6 @@
 /** Kafka in memory: partitions as lists, failures by plan. */
 import type { Client, Partitions } from '../../../../../../exporters/sinks/kafka/client/client.ts'
-import type { KafkaRecord } from '../../../../../../exporters/sinks/kafka/client/record-batch.ts'
+import type { KafkaRecord, Records } from '../../../../../../exporters/sinks/kafka/client/record-batch.ts'
 import { KafkaFault, UNKNOWN_TOPIC } from '../../../../../../exporters/sinks/kafka/client/faults.ts'
 import type { FaultKind } from '../../../../../../exporters/sinks/kafka/client/faults.ts'
 import type { KafkaConnection } from '../../../../../../exporters/sinks/kafka/client/connection.ts'
@@ -53,7 +53,8 @@ export class FakeClient implements Client {
     )
   }
 
-  async send(topic: string, partition: number, records: readonly KafkaRecord[]): Promise<void> {
+  async send(topic: string, partition: number, given: Records): Promise<void> {
+    const records = copiesOf(given)
     const name = `${topic}/${partition}`
     const inFlight = (this.#inFlight.get(name) ?? 0) + 1
     this.#inFlight.set(name, inFlight)
@@ -80,4 +81,15 @@ export class FakeClient implements Client {
     this.closed = true
     return Promise.resolve()
   }
+}
+
+function copiesOf(given: Records): KafkaRecord[] {
+  const records: KafkaRecord[] = []
+  for (let i = 0; i < given.length; i++) {
+    const record = given.at(i)
+    if (record === undefined) continue
+    const { key, value, common, own, timestampMs } = record
+    records.push({ key, value, common, own, timestampMs })
+  }
+  return records
 }

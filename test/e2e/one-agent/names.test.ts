@@ -6,13 +6,14 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { chmodSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import test, { after, before, describe } from 'node:test'
+import test, { before, describe } from 'node:test'
 import { promisify } from 'node:util'
-import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
+import { cannotRun, freshFolder } from '../support/agent.ts'
 import { UID, hostileBinary, opened } from '../support/hostile.ts'
 import { kernelAtLeast } from '../support/kernel.ts'
 import { kept } from '../support/paths.ts'
 import { fileHook, path, policy } from '../support/policy.ts'
+import { sharedAgent } from './shared.ts'
 
 const skip = cannotRun()
 const folder = skip === false ? opened(freshFolder('names')) : '/none'
@@ -79,23 +80,21 @@ function wanted(name: string): { path?: string; flags?: string } {
 }
 
 describe('hostile names', { skip }, () => {
-  let agent: TestAgent
+  const agent = sharedAgent()
 
   before(async () => {
     mkdirSync(mounted)
     // The mode that udev gives the device.
     chmodSync('/dev/fuse', 0o666)
     hostileBinary('names')
-    agent = await TestAgent.start()
   })
-  after(() => agent?.[Symbol.asyncDispose]())
 
   for (const { name, filter, read, want } of ROWS) {
     test(`names: ${name}`, async () => {
-      const applied = await agent.apply('names', policy('names', [fileHook([filter])]))
+      const applied = await agent().apply('names', policy('names', [fileHook([filter])]))
       assert.notEqual(applied, 'refused')
       const program = hostileBinary('names')
-      const lines = await agent.during(() => promisify(execFile)(program, [mounted, ...read], { uid: UID, gid: UID }))
+      const lines = await agent().during(() => promisify(execFile)(program, [mounted, ...read], { uid: UID, gid: UID }))
       const got = lines.flatMap(({ process_kprobe: event }) => {
         const { path: text, flags } = event?.args?.[0]?.file_arg ?? {}
         // Without the calls by which it serves the file system.

@@ -201,8 +201,14 @@ host_tests() {
 
 # Unit tests that only compute. In one process they take half of the processor time: there, Node starts and loads the sources once.
 ONLY_COMPUTE='^test/unit/(config|exporters/(audit|buffer|contract|dead-letter|encoding|filtering)|collector/(cli|enrich|guard|identity|ingest|kernel|policies|process|telemetry|wire))/'
-mapfile -t computing < <(find test/unit -name '*.test.ts' | grep -E "$ONLY_COMPUTE" | LC_ALL=C sort)
-mapfile -t others < <(find test/unit -name '*.test.ts' | grep -vE "$ONLY_COMPUTE" | LC_ALL=C sort)
+# Unit tests with sinks, files and timers also share a process. Tests that replace functions of Node or watch its timers run alone.
+SEND='^test/unit/(exporters/((runtime|sending|sinks)/|[^/]*$)|collector/(delivery|kubernetes|reload)/|(bench|native|recording|soak|support/policies)/)'
+ALONE='/(file/(crash|disk-full)|kafka/client/(bounded-answers|guard)|npm/example|otlp/pace)\.test\.ts$'
+unit_tests() { find test/unit -name '*.test.ts' | LC_ALL=C sort; }
+mapfile -t computing < <(unit_tests | grep -E "$ONLY_COMPUTE")
+mapfile -t sending < <(unit_tests | grep -E "$SEND" | grep -vE "$ALONE")
+mapfile -t others < <(unit_tests | grep -vE "$ONLY_COMPUTE" | grep -vE "$SEND")
+mapfile -t -O ${#others[@]} others < <(unit_tests | grep -E "$SEND" | grep -E "$ALONE")
 
 all() {
   node test/support/programs.ts || die 'cannot compile the C programs of test/fixtures: see the output of the compiler above'
@@ -214,6 +220,7 @@ all() {
   run 3-types npm run --silent types
   tests 4-unit --nice -- "${others[@]}"
   tests 4-unit-one-process --nice --one-process -- "${computing[@]}"
+  tests 4-unit-sending --nice --one-process -- "${sending[@]}"
 }
 
 # Tests that depend on the processor: registers, system calls, the ways to attach, and the seed's policy as a whole.

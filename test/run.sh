@@ -78,7 +78,7 @@ run() {
 }
 
 # tests NAME [--serial | --nice | --untaken | --one-process | --kubernetes and guest options] -- FOLDER OR FILE...: one run of `node --test`, here
-# or in one guest boot, whose lines begin with NAME; --untaken: for ten minutes, files that no other guest has taken, and exit code 1 if there is none;
+# or in one guest boot, whose lines begin with NAME; --untaken: for 15 minutes, files that no other guest has taken, and exit code 1 if there is none;
 # --one-process: all files share what the first has started; --kubernetes: beside a real API server, if `make kubernetes` has built one, else here,
 # where they are skipped.
 tests() {

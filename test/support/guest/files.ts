@@ -17,7 +17,7 @@ import { errnoOf } from '../../../exporters/contract/errors.ts'
 import tallyReporter from '../tally-reporter.ts'
 
 /** A guest takes no file after this time: the next one starts with an empty kernel, and a crash costs only the file that it runs. */
-const TAKES_MS = 600_000
+const TAKES_MS = 900_000
 
 const [tally = '', taken = '', ...files] = process.argv.slice(2)
 

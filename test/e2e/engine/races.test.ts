@@ -7,7 +7,7 @@
  */
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
-import test, { describe } from 'node:test'
+import test, { after, before, describe } from 'node:test'
 import { Calls, line, sys } from '../../support/policies/calls.ts'
 import { accepts, predicted } from '../../support/policies/evaluator.ts'
 import type { FilterDocument, HookDocument } from '../../support/policies/documents.ts'
@@ -99,6 +99,13 @@ const hook = (selectors: readonly FilterDocument[][]): HookDocument => ({
 })
 
 describe('races', { skip, timeout: 7_200_000 }, () => {
+  let kernel: LoadedKernel
+  const racedSoFar = (): number => kernel.counters()['path_raced'] ?? 0
+  before(async () => {
+    kernel = await LoadedKernel.open('auto', RING_BYTES)
+  })
+  after(() => kernel?.[Symbol.dispose]())
+
   for (const { name, paths, threads } of MOVEMENTS) {
     test(`races: no verdict is wrong while threads move ${name}`, async (t) => {
       const top = freshFolder('races')
@@ -127,7 +134,6 @@ describe('races', { skip, timeout: 7_200_000 }, () => {
       const some = { name: 'some', filters: [[on('Equal', `${top}/${paths[0]}`)]] }
       const policies = [...hits, ...misses, some].map((each) => ({ name: each.name, hooks: [hook(each.filters)] }))
 
-      using kernel = await LoadedKernel.open('auto', RING_BYTES)
       using calls = await Calls.start(first, [start, ...rounds])
       await using _ = await kernel.load(policies)
       const counts = new Map(policies.map((policy) => [policy.name, { events: 0, marked: 0 }]))
@@ -163,7 +169,8 @@ describe('races', { skip, timeout: 7_200_000 }, () => {
       let [reads, moves] = [0, 0n]
       await calls.go(start.length)
       const racing = threads(top).length > 0
-      const raced = (): number => kernel.counters()['path_raced'] ?? 0
+      const racedBefore = racedSoFar()
+      const raced = (): number => racedSoFar() - racedBefore
       for (let round = 0; round < rounds.length; round++) {
         if (round >= least && raced() > 0) break
         const [got, moved = -1n] = await calls.go(2)

@@ -15,8 +15,8 @@ import { cannotRun, freshFolder } from '../support/agent.ts'
 import { makeProgram } from '../../support/programs.ts'
 
 const skip = cannotRun()
-/** Six versions differ; `make policy-changes` makes 1,000 changes. */
-const CHANGES = Number(process.env['KTRAIL_CHANGES'] || 5)
+/** Each change has other values, the second and the third also another type; `make policy-changes` makes 1,000 changes. */
+const CHANGES = Number(process.env['KTRAIL_CHANGES'] || 3)
 const RING_BYTES = 256 << 20
 const THREADS = 2
 const folder = skip === false ? freshFolder('changes') : '/none'
@@ -80,7 +80,10 @@ describe('changes under load', { skip }, () => {
         })
       for (let i = 2; i < CHANGES + 2; i++) {
         other = await kernel.change(other, [policy('changes', returns, i)])
+        // On a busy machine the threads make events faster than this process counts them.
+        reader.kill('SIGSTOP')
         count()
+        reader.kill('SIGCONT')
       }
       reader.kill('SIGTERM')
       const calls = Number(await output)

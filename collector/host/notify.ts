@@ -14,6 +14,8 @@ const USEC_A_MSEC = 1000
 const NSEC_A_USEC = 1000n
 /** Additional time for the end of the process, after a wait. */
 const MORE_MS = 10_000
+/** For the stop of the earlier agent and the rest of the next one's start. */
+const HANDOVER_MS = 180_000
 
 export class SystemdNotify implements Disposable {
   readonly #options: NotifyOptions
@@ -33,6 +35,7 @@ export class SystemdNotify implements Disposable {
   ready(alive: () => boolean): void {
     this.reloaded('')
     if (!(this.#watchdogMs > 0)) return
+    this.#send(`WATCHDOG_USEC=${this.#watchdogMs * USEC_A_MSEC}`)
     this.#timer = setInterval(() => {
       if (alive()) this.#send('WATCHDOG=1')
     }, this.#watchdogMs / 2).unref()
@@ -57,9 +60,11 @@ export class SystemdNotify implements Disposable {
     this.#send('STOPPING=1')
   }
 
-  /** The process is the service's main one from now on: it tells when it is ready, and answers the watchdog. */
+  /** The process is the service's main one from now on: it tells when it is ready, and answers the watchdog from then on. */
   handingOver(pid: number): void {
-    this.#send(`MAINPID=${pid}`)
+    clearInterval(this.#timer)
+    const watchdog = this.#watchdogMs > 0 ? `\nWATCHDOG_USEC=${HANDOVER_MS * USEC_A_MSEC}` : ''
+    this.#send(`MAINPID=${pid}${watchdog}`)
   }
 
   /** `systemctl status` shows the text. */

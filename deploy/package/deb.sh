@@ -68,10 +68,11 @@ gzip -9n <docs/reference/ktrail.1 >"$root/usr/share/man/man1/ktrail.1.gz"
 install -D -m 644 deploy/debian/lintian-overrides "$root/usr/share/lintian/overrides/ktrail"
 
 cp deploy/debian/{postinst,prerm,postrm} "$root/DEBIAN"
+cp deploy/debian/take-over "$home"
 (cd "$root" && find etc -type f -printf '/%p\n' | LC_ALL=C sort) >"$root/DEBIAN/conffiles"
 find "$root" -type f -exec chmod 644 {} +
 find "$root" -type d -exec chmod 755 {} +
-chmod 755 "$root"/DEBIAN/p* "$home/ktrail" "$home/node/bin/node" "$generator"
+chmod 755 "$root"/DEBIAN/p* "$home/ktrail" "$home/take-over" "$home/node/bin/node" "$generator"
 chmod 600 "$root/etc/ktrail/ktrail.yaml"
 # Counts as dpkg-gencontrol: the result of du depends on the file system, and on data that is not written yet.
 size=$(find "$root" -mindepth 1 -path "$root/DEBIAN" -prune -o -printf '%y %s\n' |

@@ -27,7 +27,7 @@ const KINDS: ReadonlyArray<readonly [emoji: string, label: string, functions: st
   ['🔑', 'chmod', 'security_path_chmod chmod_common'],
   ['🔑', 'chown', 'security_path_chown chown_common'],
   ['🔑', 'setattr', 'security_inode_setattr security_inode_file_setattr notify_change vfs_utimes vfs_fileattr_set'],
-  ['🔑', 'setxattr', 'security_inode_setxattr vfs_setxattr'],
+  ['🔑', 'setxattr', 'security_inode_setxattr security_inode_post_setxattr vfs_setxattr'],
   ['🔑', 'removexattr', 'security_inode_removexattr vfs_removexattr'],
   ['🔑', 'setacl', 'security_inode_set_acl vfs_set_acl'],
   ['🔑', 'removeacl', 'security_inode_remove_acl vfs_remove_acl'],

@@ -38,7 +38,7 @@ const MEANING: Readonly<Record<string, Meaning>> = byFunction({
   getattr: 'security_inode_getattr vfs_getattr',
   setattr: 'security_inode_setattr security_inode_file_setattr notify_change vfs_utimes vfs_fileattr_set',
   setxattr:
-    'security_inode_setxattr security_inode_removexattr vfs_setxattr vfs_removexattr ' +
+    'security_inode_setxattr security_inode_post_setxattr security_inode_removexattr vfs_setxattr vfs_removexattr ' +
     'sys_setxattr:0 sys_lsetxattr:0 sys_fsetxattr sys_setxattrat:1 sys_removexattr:0 sys_lremovexattr:0 sys_fremovexattr sys_removexattrat:1',
   setacl: 'security_inode_set_acl security_inode_remove_acl vfs_set_acl vfs_remove_acl',
   mount: 'security_sb_mount security_move_mount path_mount do_move_mount do_mount:1 sys_mount:1 sys_move_mount:1,3',

@@ -53,7 +53,7 @@ arm64: build ## build for arm64, and test on its kernel in an emulated guest (te
 faults: build ## real sinks, the long way: 200 kills, brokers moved under load (30 min)
 	@ONLY=host KTRAIL_LONG=1 test/run.sh
 
-NIGHTLY ?= long full parts simulate fuzz random-policies policy-changes start-stop coverage verifier library random-tree churn soak arm64 reproducible minutes
+NIGHTLY ?= long full parts simulate fuzz random-policies policy-changes start-stop coverage verifier library random-tree churn soak minutes arm64 reproducible
 nightly: build ## all tests that take long, one after the other, also behind one that fails (half a day)
 	@failed=; for target in $(NIGHTLY); do $(MAKE) --no-print-directory $$target || failed="$$failed $$target"; done; \
 		[ -z "$$failed" ] || { echo "nightly: failed:$$failed; run each alone" >&2; exit 1; }
@@ -173,4 +173,4 @@ reproducible: build ## build the commit as for a release twice, as two users in 
 clean: ## remove what was built; fetched kernels and Node stay in the cache
 	rm -rf bpf/build native/build build node_modules
 
-.PHONY: help build run picture test long full arm64 faults nightly check soak bench bench-history compare compare-tetragon workflows parts simulate fuzz record random-policies start-stop policy-changes coverage verifier library random-tree kubernetes churn package image release reproducible minutes clean
+.PHONY: help build run picture minutes test long full arm64 faults nightly check soak bench bench-history compare compare-tetragon workflows parts simulate fuzz record random-policies start-stop policy-changes coverage verifier library random-tree kubernetes churn package image release reproducible clean

@@ -116,7 +116,7 @@ export const ATTACKS: readonly Attack[] = [
     file: '/etc/gshadow',
     does: 'ln $F $F-$$',
     old: { not: 'the guest mounts /etc, so the path of a dentry begins below it' },
-    ordinary: { does: 'ln /tmp/program /tmp/program-$$' },
+    ordinary: { does: ': >/tmp/other; ln /tmp/other /tmp/other-$$' },
   },
   {
     policy: 'links-to-secrets',

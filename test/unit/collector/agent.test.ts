@@ -11,7 +11,7 @@ import type { Stamp } from '../../support/recording/ring-records.ts'
 import { synthesize } from '../../support/recording/synthetic.ts'
 import { until } from '../exporters/support/fake-clock.ts'
 import { Folder } from '../exporters/support/folder.ts'
-import { startRig } from './support/rig.ts'
+import { startRig } from '../../support/kernel/rig.ts'
 
 test('agent: each record that the kernel wrote is a line of the file, and a stop delivers all', async () => {
   using folder = new Folder()

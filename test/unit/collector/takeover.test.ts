@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { CollectorError } from '../../../collector/errors.ts'
-import { untilReplaced } from '../../../collector/host/handed-over.ts'
+import { untilReplaced } from '../../../collector/host/sockets/handed-over.ts'
 import { takeLock, takeOver } from '../../../collector/host/sockets/lock.ts'
 import { valueIndex } from '../../../collector/kernel/layout/hook.ts'
 import { NOP, typeNamed } from '../../../config/policy/arguments.ts'
@@ -15,8 +15,8 @@ import type { ReplayKernel } from '../../support/kernel/replay.ts'
 import { RingRecords } from '../../support/recording/ring-records.ts'
 import { until } from '../exporters/support/fake-clock.ts'
 import { Folder } from '../exporters/support/folder.ts'
-import { newKernel, startRig } from './support/rig.ts'
-import type { Rig } from './support/rig.ts'
+import { newKernel, startRig } from '../../support/kernel/rig.ts'
+import type { Rig } from '../../support/kernel/rig.ts'
 
 const FILE = valueIndex({ index: 0, type: typeNamed('file') ?? NOP })
 let number = 0
@@ -119,7 +119,7 @@ test('takeover: without an agent it starts; one that does not hand over is an er
   using folder = new Folder()
   const lock = await takeOver(folder.at('lock'))
   assert.equal(lock.since, undefined)
-  // It has not said that it hands over.
+  // It does not wait for a successor.
   await assert.rejects(takeOver(folder.at('lock')), /does not hand over: stop it first \(systemctl stop ktrail/)
   void lock.asked()
   await assert.rejects(takeOver(folder.at('lock'), 50), isTaken)

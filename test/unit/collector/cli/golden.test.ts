@@ -203,7 +203,10 @@ function steady(text: string): string {
     .replaceAll(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d/g, 'YYYY-MM-DDThh:mm:ss')
     .replaceAll(/^\d\d:\d\d:\d\d/gm, 'hh:mm:ss')
     .replaceAll(/(?<=up since \S+)\s+\([\dsmhd\s]+\)/g, ' (AGE)')
-    .replaceAll(/(?<=ktrail )[\d.]+, node v[\d.]+,\s+kernel\s+\S+/g, 'V, node V, kernel V')
+    .replaceAll(
+      /(?<=ktrail )[\d.]+, node v[\d.]+,\s+libbpf\s+v[\d.]+,\s+kernel\s+\S+/g,
+      'V, node V, libbpf V, kernel V',
+    )
     .replaceAll(/, [\d.]+\s+MiB\s+of memory/g, ', N MiB of memory')
 }
 

@@ -225,6 +225,6 @@ test('run: SIGUSR2 starts the program again; if that one cannot start, this one 
     if (line.includes('did not take over')) child.kill('SIGTERM')
   }
   assert.deepEqual(await closed, [0, null], seen.join('\n'))
-  const said = seen.find((line) => line.includes('did not take over')) ?? ''
-  assert.match(said, /the next agent did not take over, and this one goes on: it ended with exit code 1/)
+  const reason = seen.find((line) => line.includes('did not take over')) ?? ''
+  assert.match(reason, /the next agent did not take over, and this one goes on: it ended with exit code 1/)
 })

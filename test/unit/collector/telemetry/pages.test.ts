@@ -98,6 +98,7 @@ test('status: the agent, its ring and its losses', async () => {
   assert.deepEqual(rest, {
     version: '1.2.3',
     node: 'v24',
+    libbpf: 'v1.1',
     kernel: '6.12',
     node_name: 'web-1',
     ready: true,

@@ -146,7 +146,9 @@ describe('attributes under field filters', () => {
         ...['count', 'bytes', 'last_time'].map((word) => `ktrail.aggregate.${word}`),
         ...['stage', 'exporter', 'reason', 'count', 'first_seq', 'last_seq'].map((word) => `ktrail.loss.${word}`),
         ...['first_exporter_seq', 'last_exporter_seq'].map((word) => `ktrail.loss.${word}`),
-        ...['phase', 'previous', 'heartbeat_ms', 'events', 'moved'].map((word) => `ktrail.run.${word}`),
+        ...['phase', 'previous', 'heartbeat_ms', 'events', 'moved', 'from', 'until'].map(
+          (word) => `ktrail.run.${word}`,
+        ),
         ...['what', 'by', 'names', 'count', 'mode', 'mode_before'].map((word) => `ktrail.change.${word}`),
       ],
     )

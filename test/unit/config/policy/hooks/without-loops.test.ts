@@ -1,9 +1,9 @@
 /** Policies on a kernel without bpf_loop: what their annotation permits, and the filters on names instead of files. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { parsePolicy } from '../../../../config/policy/parse.ts'
-import type { HookSpec, Policy } from '../../../../config/policy/policy.ts'
-import { fitWithoutLoops } from '../../../../config/policy/without-loops.ts'
+import { parsePolicy } from '../../../../../config/policy/parse.ts'
+import type { HookSpec, Policy } from '../../../../../config/policy/policy.ts'
+import { fitWithoutLoops } from '../../../../../config/policy/without-loops.ts'
 
 const ANNOTATION = 'ktrail.dev/without-bpf-loop'
 

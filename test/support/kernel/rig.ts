@@ -2,14 +2,14 @@
 import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { pino } from 'pino'
-import { startAgent } from '../../../../collector/agent.ts'
-import type { RunningAgent } from '../../../../collector/running.ts'
-import { parseConfigFile } from '../../../../config/agent/check.ts'
-import { SYMBOLS, policyOf } from '../../../support/kernel/functions.ts'
-import { ReplayKernel } from '../../../support/kernel/replay.ts'
-import type { Folder } from '../../exporters/support/folder.ts'
-import { kernel as factsOf } from './facts.ts'
-import { write } from './procfs.ts'
+import { startAgent } from '../../../collector/agent.ts'
+import type { RunningAgent } from '../../../collector/running.ts'
+import { parseConfigFile } from '../../../config/agent/check.ts'
+import { SYMBOLS, policyOf } from './functions.ts'
+import { ReplayKernel } from './replay.ts'
+import type { Folder } from '../../unit/exporters/support/folder.ts'
+import { kernel as factsOf } from '../../unit/collector/support/facts.ts'
+import { write } from '../../unit/collector/support/procfs.ts'
 
 export interface Rig extends AsyncDisposable {
   readonly kernel: ReplayKernel

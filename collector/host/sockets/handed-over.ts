@@ -1,9 +1,9 @@
 /** A pod whose agent has handed over to the agent of another pod, in an update with `maxSurge`. */
 import { createServer } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Config } from '../../config/agent/schema.ts'
-import { listenAt } from './sockets/listen.ts'
-import { isLocked } from './sockets/lock.ts'
+import type { Config } from '../../../config/agent/schema.ts'
+import { listenAt } from './listen.ts'
+import { isLocked } from './lock.ts'
 
 const LOOK_MS = 2_000
 const ALIVE = 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'

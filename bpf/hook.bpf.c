@@ -76,7 +76,7 @@ static __always_inline struct scratch *begin(__u32 slot)
 	struct scratch *s = scratch_of(slot);
 
 	if (s)
-		s->runs++;
+		s->walk.runs++;
 	return s;
 }
 

@@ -6,6 +6,7 @@
 #include "vmlinux/kernel.h"
 #include "event.h"
 #include "filter.h"
+#include "path.h"
 #include "match/set.h"
 #include "match/number.h"
 #include "match/text.h"
@@ -41,6 +42,7 @@ enum filter_op layout_filter_op;
 enum filter_class layout_filter_class;
 enum limit layout_limit;
 enum set_id layout_set_id;
+enum scratch_limit layout_scratch_limit;
 enum text_limit layout_text_limit;
 enum path_limit layout_path_limit;
 enum value_index layout_value_index;

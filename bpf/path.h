@@ -20,6 +20,17 @@
 #define TOP_MAX 8                  /* dentries that are kept: 7 components of a prefix and the next one */
 #define TOP_HOPS 64                /* budget of the first pass */
 
+/* Memory of a slot on each CPU: user space gives an object what its functions need. */
+enum scratch_limit {
+	SCRATCH_BYTES = 31072,  /* most, for an exec with texts of full length: the kernel has 32 KiB for a per-CPU value */
+	RECORD_AT = 1216,       /* offset of the record of a hook */
+	RECORD_BYTES = 22528,   /* the last of VALUE_TEXTS_MAX texts of full length begins within */
+	NAME_ROOM = 256,        /* bytes of a name that are copied at once */
+	TEXT_BEGIN = 32,        /* bytes of a value before its path */
+	TEXT_ROOM = TEXT_BEGIN + PATH_BYTES + NAME_ROOM,  /* of a value with a text, and with the details of a file */
+	VALUE_ROOM = 320,       /* of any other value, and of what a filter reads from the beginning of a text on */
+};
+
 /* Addresses of the kernel's sequence locks; 0 if kallsyms hides them, and then races are not noticed. */
 const volatile __u64 rename_lock_address = 0;
 const volatile __u64 mount_lock_address = 0;

@@ -28,7 +28,9 @@
 #define TEXT_TRIES 4
 #define TEXT_HOPS 4096   /* budget of each try; a path of 4,096 bytes has at most 2,048 components */
 
+/* The memory of a slot begins with it, and has the record with the path behind it. */
 struct text_walk {
+	__u64 runs;    /* calls that the program of a hook has seen. Counting needs no rights and no look-up of its own. User space reads the first word */
 	struct place start, at, root;
 	__u64 mnt_root;
 	__u64 trace;   /* hash of the dentries and mounts on the way, and of their d_seq */
@@ -36,15 +38,26 @@ struct text_walk {
 	__u32 fit;     /* bytes of the names that had room */
 	__u32 moving;  /* 1: a d_seq was odd, because a rename was in progress */
 	__u32 done;
-	char text[2 * PATH_BYTES];  /* the text ends at PATH_BYTES; the verifier needs the rest, because it adds bounds */
+	__u32 to;      /* offset in the memory: the text ends PATH_BYTES behind it */
+	__u32 reserved;
 };
 
-/* One entry for each function in an object; user space sets the number. It is separate because the scratch of a call is full (32 KiB a CPU). */
-MAP(PERCPU_ARRAY, walks, __u32, struct text_walk, 1);
+/*
+ * A slot for each function: a program is never entered twice on a CPU, but another program may interrupt it. User space sets the number,
+ * and the size. Without types, because they would fix the size.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 0);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, SCRATCH_BYTES);
+} scratch SEC(".maps");
+
+const volatile __u32 scratch_bytes = SCRATCH_BYTES;
 
 static __always_inline struct text_walk *walk_of(__u32 slot)
 {
-	return bpf_map_lookup_elem(&walks, &slot);
+	return bpf_map_lookup_elem(&scratch, &slot);
 }
 
 static __always_inline void trace(struct text_walk *w, __u64 met)
@@ -52,12 +65,41 @@ static __always_inline void trace(struct text_walk *w, __u64 met)
 	w->trace = (w->trace + met) * 0x9e3779b97f4a7c15ull;
 }
 
+/* Copies a part of a name, at most NAME_ROOM bytes. False without room. */
+static __always_inline bool put_part(struct text_walk *w, __u32 at, __u64 name, __u32 len)
+{
+	barrier_var(at);
+	barrier_var(len);
+	if (at > scratch_bytes - NAME_ROOM || len > NAME_ROOM)
+		return false;
+	barrier_var(at);
+	bpf_probe_read_kernel((char *)w + at, len, (void *)name);
+	return true;
+}
+
+/* Writes a name of more than NAME_BYTES: some file systems have up to PATH_MAX - 1. */
+__noinline int put_long_name(__u32 slot, __u32 at, __u64 dentry, __u32 len)
+{
+	struct text_walk *w = walk_of(slot);
+	__u64 name = (__u64)LOAD(dentry, dentry, d_name.name);
+	__u32 i, done;
+
+	if (!w)
+		return 0;
+	_Pragma("nounroll")
+	for (i = 0; i < PATH_BYTES / NAME_ROOM; i++) {
+		done = i * NAME_ROOM;
+		if (done >= len || !put_part(w, at + done, name + done, len - done < NAME_ROOM ? len - done : NAME_ROOM))
+			break;
+	}
+	return 0;
+}
+
 static __always_inline int text_step(__u32 slot)
 {
 	struct text_walk *w = walk_of(slot);
-	__u64 dentry, mount, parent, up;
-	__u32 len, need, from, seq;
-	const void *name;
+	__u64 dentry, mount, parent, up, name;
+	__u32 len, need, at, seq;
 
 	if (!w)
 		return 1;
@@ -81,15 +123,21 @@ static __always_inline int text_step(__u32 slot)
 	if (parent == dentry)
 		goto done;
 	len = LOAD(dentry, dentry, d_name.len);
-	/* Up to PATH_MAX - 1 bytes in some file systems. */
 	need = w->need + len + 1;
 	w->need = need;
 	if (need < PATH_BYTES) {
 		w->fit = need;
-		from = (PATH_BYTES - need) & (PATH_BYTES - 1);
-		w->text[from] = '/';
-		name = LOAD(dentry, dentry, d_name.name);
-		bpf_probe_read_kernel(w->text + from + 1, len & (PATH_BYTES - 1), name);
+		name = (__u64)LOAD(dentry, dentry, d_name.name);
+		at = w->to + PATH_BYTES - need;
+		barrier_var(at);
+		if (at > scratch_bytes - NAME_ROOM)
+			return 1;
+		barrier_var(at);
+		((char *)w)[at] = '/';
+		if (len <= NAME_BYTES)
+			bpf_probe_read_kernel((char *)w + at + 1, len & NAME_BYTES, (void *)name);
+		else
+			put_long_name(slot, at + 1, dentry, len);
 	}
 	/* Read last, d_seq covers the reads above. */
 	barrier();
@@ -123,7 +171,7 @@ __noinline int walk_text(__u32 slot)
 	return 0;
 }
 
-/* The text of the start as the task sees it. Returns its length, and above 16 bits enum value_flag. */
+/* Writes the text of the start as the task sees it. Returns its length, and above 16 bits enum value_flag. */
 __noinline int path_text(__u32 slot)
 {
 	struct text_walk *w = walk_of(slot);
@@ -196,21 +244,26 @@ static __always_inline __u32 with_mark(__u64 dentry, char *text, __u32 len, __u1
 	return len;
 }
 
-/* Writes the text of a place to `to`, which has room for 2 * PATH_BYTES. Returns its length; *flags as in value_flag. */
-static __always_inline __u32 put_path(__u32 slot, struct place at, char *to, __u16 *flags)
+/* Writes the text of a place at an offset of the slot's memory. Returns its length; *flags as in value_flag. */
+static __always_inline __u32 put_path(__u32 slot, struct text_walk *w, struct place place, __u32 at, __u16 *flags)
 {
-	struct text_walk *w = walk_of(slot);
 	__u32 got, len, from;
+	char *to;
 
-	if (!w)
-		return 0;
-	w->start = at;
+	w->start = place;
+	w->to = at;
 	got = path_text(slot);
 	*flags = got >> 16;
 	len = got & (PATH_BYTES - 1);
-	from = (PATH_BYTES - w->fit) & (PATH_BYTES - 1);
-	bpf_probe_read_kernel(to, len, w->text + from);
-	return len ? with_mark(at.dentry, to, len, flags) : 0;
+	from = (PATH_BYTES - len) & (PATH_BYTES - 1);
+	barrier_var(at);
+	if (at > scratch_bytes - PATH_BYTES - NAME_ROOM)
+		return 0;
+	barrier_var(at);
+	to = (char *)w + at;
+	/* Downwards, perhaps onto itself: the helper copies word by word, the first one first (mm/maccess.c copy_from_kernel_nofault). */
+	bpf_probe_read_kernel(to, len, to + from);
+	return len ? with_mark(place.dentry, to, len, flags) : 0;
 }
 
 /* Copies a name. Up to 16 bytes whole words, which `to` has room for: a helper call costs more. */

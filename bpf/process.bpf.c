@@ -35,6 +35,7 @@ struct fork_record {
 	char text[CGROUP_BYTES];
 };
 
+/* Also of a cgroup's record: a program of a tracepoint is not preempted. */
 MAP(PERCPU_ARRAY, fork_scratch, __u32, struct fork_record, 1);
 
 struct cgroup_record {
@@ -42,8 +43,7 @@ struct cgroup_record {
 	struct cgroup_body body;
 	char text[CGROUP_BYTES];
 };
-
-MAP(PERCPU_ARRAY, cgroup_scratch, __u32, struct cgroup_record, 1);
+_Static_assert(sizeof(struct cgroup_record) <= sizeof(struct fork_record), "the scratch has room");
 
 static __always_inline void submit_fork(struct fork_record *record)
 {
@@ -122,7 +122,7 @@ int BPF_PROG(process_move, struct cgroup *to, const char *path, struct task_stru
 static __always_inline int report_cgroup(__u64 cgroup, bool gone)
 {
 	__u32 zero = 0, size;
-	struct cgroup_record *record = bpf_map_lookup_elem(&cgroup_scratch, &zero);
+	struct cgroup_record *record = bpf_map_lookup_elem(&fork_scratch, &zero);
 
 	if (!record)
 		return 0;
@@ -152,8 +152,8 @@ int BPF_PROG(cgroup_gone, struct cgroup *cgroup, const char *path)
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
-	__u32 zero = 0, at = 0, tgid = task->tgid, parent_tgid, argv_len, argv_total = 0;
-	struct exec_scratch *s = bpf_map_lookup_elem(&exec_scratch, &zero);
+	__u32 at = 0, tgid = task->tgid, parent_tgid, argv_len, argv_total = 0;
+	struct exec_scratch *s = exec_scratch();
 	struct process *known, fresh = {};
 	struct exec_body *b;
 	struct mm_struct *mm;
@@ -223,13 +223,13 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	at += padded(b->filename_len & (FILENAME_BYTES - 1));
 
 	b->cwd_len = 0;
-	flags |= put_cwd(s->text + at, &b->cwd_len);
+	flags |= put_cwd(&s->walk, EXEC_TEXT + at, &b->cwd_len);
 	at += padded(b->cwd_len & (2 * PATH_BYTES - 1));
 	if (at > CGROUP_BYTES + FILENAME_BYTES + PATH_BYTES + 512)
 		return 0;
 
 	key = (__u64)bprm;
-	b->path_len = put_executed((__u64)bprm->file, s->text + at, &b->file_ino, &b->file_links);
+	b->path_len = put_executed((__u64)bprm->file, &s->walk, EXEC_TEXT + at, &b->file_ino, &b->file_links);
 	/* For a script, this is its interpreter. */
 	put_program(s->text + at, b->path_len & (2 * PATH_BYTES - 1));
 	image_executed(tgid, flags & PROCESS_CLONE);
@@ -288,7 +288,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	s->header.selector = 0;
 	s->header.flags = 0;
 	at += sizeof(s->header) + sizeof(*b) + argv_len;
-	submit(&s->header, at, sizeof(*s), COUNTER_RING_FULL_PROCESS);
+	submit(&s->header, at, sizeof(*s) - offsetof(struct exec_scratch, header), COUNTER_RING_FULL_PROCESS);
 	return 0;
 }
 

@@ -107,6 +107,8 @@ export interface ObjectOptions {
   readonly sharedMaps?: Readonly<Record<string, BpfMap>>
   /** max_entries by map name. A map without one, here and in the file, is not made. */
   readonly mapSizes?: Readonly<Record<string, number>>
+  /** Bytes of a value by map name, in place of those in the file, for maps whose definition has sizes and no types. */
+  readonly valueSizes?: Readonly<Record<string, number>>
   /** Flags of BPF_MAP_CREATE by map name, in place of those in the file. */
   readonly mapFlags?: Readonly<Record<string, number>>
 }

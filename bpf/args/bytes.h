@@ -40,8 +40,9 @@ static __always_inline long read_within(struct scratch *s, __u32 at, __u32 bytes
 {
 	barrier_var(at);
 	barrier_var(bytes);
-	if (bytes > most || at > sizeof(s->record) - most)
+	if (bytes > most || at > RECORD_ROOM - most)
 		return -1;
+	barrier_var(at);
 	return read_at(s->record + at, bytes, from);
 }
 
@@ -210,8 +211,9 @@ static __always_inline __u32 put_bytes(__u32 slot, struct scratch *s, const vola
 	len = sizeof(*v) + sizeof(struct text_key) + padded(len);
 	at += len;
 	barrier_var(at);
-	if (at > sizeof(s->record) - sizeof(__u64))
+	if (at > RECORD_ROOM - (__u32)sizeof(__u64))
 		return sizeof(*v);
+	barrier_var(at);
 	*(__u64 *)(s->record + at) = s->bytes.total;
 	return len + sizeof(__u64);
 }

@@ -94,8 +94,9 @@ static __always_inline void put_mount(struct file_details *to, __u64 mount)
 static __always_inline struct file_details *details_at(struct scratch *s, __u32 at)
 {
 	barrier_var(at);
-	if (at > sizeof(s->record) - sizeof(struct file_details))
+	if (at > RECORD_ROOM - (__u32)sizeof(struct file_details))
 		return 0;
+	barrier_var(at);
 	return (struct file_details *)(s->record + at);
 }
 

@@ -112,7 +112,7 @@ static __always_inline __u32 put_identity(struct scratch *s, const volatile stru
  */
 static __always_inline __u32 put_screened(struct scratch *s, const volatile struct wanted_value *wanted, __u32 at)
 {
-	struct value *v = value_at(s, at);
+	struct value *v = text_at(s, at);
 	struct file_info *info = (struct file_info *)(v + 1);
 	struct text_key *key = (struct text_key *)(info + 1);
 	__u64 dentry = s->at.dentry, file;
@@ -163,8 +163,9 @@ __noinline int put_short(__u32 slot, __u32 at)
 		return 0;
 	name.word = component_of(first, &name.len);
 	barrier_var(at);
-	if (at > RECORD_BYTES + PATH_BYTES)
+	if (at > record_texts + TEXT_BEGIN)
 		return 0;
+	barrier_var(at);
 	len = top_text(&s->unscreened.top, s->unscreened.ring, &name, &s->unscreened.at.dentry, s->record + at, &flags);
 	return len | flags << 16;
 }
@@ -198,7 +199,7 @@ static __always_inline __u32 put_file(__u32 slot, struct value *v, __u32 at, __u
 		flags = got >> 16;
 	}
 	if (place.dentry && !got)
-		v->len = put_path(slot, place, (char *)(key + 1), &flags);
+		v->len = put_path(slot, &s->walk, place, RECORD_AT + TEXT_BEGIN + at, &flags);
 	v->flags = flags;
 	return sizeof(*v) + sizeof(*info) + sizeof(*key) + padded(v->len);
 }

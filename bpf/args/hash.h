@@ -34,7 +34,7 @@ static __always_inline int hash_word(__u32 slot)
 	s->repeat.at = at + 8;
 	s->repeat.left = left < 8 ? 0 : left - 8;
 	barrier_var(at);
-	if (at > sizeof(s->record) - 8)
+	if (at > RECORD_ROOM - 8)
 		return 1;
 	s->repeat.key.arguments = hashed(s->repeat.key.arguments, first_of(*(__u64 *)(s->record + at), left));
 	return 0;

@@ -75,7 +75,7 @@ __noinline int put_member(__u32 slot, __u32 place, __u32 at, __u32 i)
 	if (!asks_members || !s || !entry)
 		return 0;
 	barrier_var(at);
-	if (at > RECORD_BYTES + sizeof(struct value))
+	if (at > record_texts + sizeof(struct value))
 		return 0;
 	info = (struct object_info *)(s->record + at);
 	to = entry->at;

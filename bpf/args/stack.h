@@ -21,7 +21,7 @@
 /* Adds a stack; leaves it out if the kernel gives none. */
 static __always_inline void put_stack(void *ctx, struct scratch *s, __u8 index, __u64 flags)
 {
-	struct value *v = value_at(s, s->end);
+	struct value *v = text_at(s, s->end);
 	long len;
 
 	if (!v)

@@ -46,7 +46,7 @@ __noinline int put_text(__u32 slot, __u32 i, __u32 at)
 
 	if (!s || param > (asks_members ? PARAM_TASK : PARAMS_MAX - 1))
 		return 0;
-	v = value_at(s, at);
+	v = text_at(s, at);
 	if (!v)
 		return 0;
 	argument = param < PARAMS_MAX ? s->call.params[param] : bpf_get_current_task();

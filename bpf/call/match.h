@@ -64,7 +64,7 @@ __noinline int filter_matches(__u32 slot, __u32 selector_key, __u32 i)
 	}
 	if (asks_network && f->class == CLASS_SOCKET)
 		return socket_matches(f, v);
-	return text_matches(f, v, key, &s->reversed, slot, at);
+	return text_matches(f, v, key, s, slot, at);
 }
 
 #define LAST_LEFT (2 * SELECTORS_MAX)
@@ -201,7 +201,7 @@ static __always_inline void try_selector(__u32 slot, struct scratch *s, __u32 ke
 		h->flags |= HOOK_AGGREGATES;
 	h->selector = selector->index;
 	h->hook_id = selector->policy_hook;
-	sent = submit(h, end, sizeof(s->record), COUNTER_RING_FULL_HOOK);
+	sent = submit(h, end, RECORD_ROOM, COUNTER_RING_FULL_HOOK);
 	if (sent) {
 		if (returns & HOOK_RETURN_FOLLOWS)
 			s->call.awaited = true;

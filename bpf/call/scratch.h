@@ -7,13 +7,12 @@
 #include "../vmlinux/kernel.h"
 #include "../event.h"
 #include "../path.h"
+#include "../path_text.h"
 #include "../filter.h"
 #include "../match/text.h"
 #include "../match/identity.h"
 #include "../match/aggregate.h"
 #include "../process/start.h"
-
-#define RECORD_BYTES (22 << 10) /* the last value begins within, even a return value behind VALUE_TEXTS_MAX paths of full length */
 
 /* The data of a call, however it arrived. */
 struct call {
@@ -42,9 +41,9 @@ struct taking {
 	__u32 reserved;
 };
 
-/* Work space of one function on one CPU. One for each slot: a program is never entered twice on a CPU, but another program may interrupt it. */
+/* The memory of a function. */
 struct scratch {
-	__u64 runs;  /* calls that the program has seen; counting needs no rights and no look-up of its own */
+	struct text_walk walk;
 	struct known_start caller;  /* process of the last record */
 	struct call call;  /* not on the stack, because all functions of a program share its 512 bytes */
 	struct place at;  /* file of the screened path argument */
@@ -92,25 +91,41 @@ struct scratch {
 	__u32 named[FILES_MAX][NAMED_MAX];
 	__u32 wanted;   /* result of is_wanted */
 	__u32 decided;  /* 1: the screen saw the path of the record; filters that it has decided are not tested again */
-	char record[RECORD_BYTES + 2 * PATH_BYTES + 512] __attribute__((aligned(8)));
+	char record[] __attribute__((aligned(8)));
 };
+_Static_assert(sizeof(struct scratch) == RECORD_AT, "user space adds the size of the record");
 
-MAP(PERCPU_ARRAY, scratch, __u32, struct scratch, HOOK_SLOTS);
+/* The last text of a record begins within; at least TEXT_ROOM is behind. */
+const volatile __u32 record_texts = RECORD_BYTES;
+/* Bytes of the record. */
+#define RECORD_ROOM (scratch_bytes - RECORD_AT)
 
 /* By value: a variable whose address is taken is no longer a constant to the verifier. */
 static __always_inline struct scratch *scratch_of(__u32 slot)
 {
-	return bpf_map_lookup_elem(&scratch, &slot);
+	return (struct scratch *)walk_of(slot);
+}
+
+static __always_inline struct value *value_within(struct scratch *s, __u32 at, __u32 most)
+{
+	/* The verifier of 6.1 forgets the bound of a spilled number: it requires the test right here, and the address behind it. */
+	barrier_var(at);
+	if (at > most)
+		return 0;
+	barrier_var(at);
+	return (struct value *)(s->record + at);
+}
+
+/* The value at an offset of the record, if VALUE_ROOM is there. */
+static __always_inline struct value *value_at(struct scratch *s, __u32 at)
+{
+	return value_within(s, at, RECORD_ROOM - VALUE_ROOM);
 }
 
 /* The value at an offset of the record, if the largest one has room there. */
-static __always_inline struct value *value_at(struct scratch *s, __u32 at)
+static __always_inline struct value *text_at(struct scratch *s, __u32 at)
 {
-	/* The verifier of 6.1 forgets the bound of a spilled number: it requires the test right here. */
-	barrier_var(at);
-	if (at > RECORD_BYTES)
-		return 0;
-	return (struct value *)(s->record + at);
+	return value_within(s, at, record_texts);
 }
 
 #endif

@@ -36,8 +36,9 @@ __noinline int longest_value(__u32 slot, __u32 text, __u32 len, __u32 next)
 			rest = TEXT_KEY_BYTES;
 		from += text;
 		barrier_var(from);
-		if (from > sizeof(s->record) - TEXT_KEY_BYTES)
+		if (from > RECORD_ROOM - TEXT_KEY_BYTES)
 			break;
+		barrier_var(from);
 		s->part.bits = 8 * (sizeof(s->part.filter) + rest);
 		s->part.filter = next;
 		/* The whole text, without the bytes behind it. */
@@ -71,8 +72,9 @@ static __always_inline int search_round(__u32 slot)
 		if (!left)
 			break;
 		barrier_var(at);
-		if (at >= sizeof(s->record))
+		if (at >= RECORD_ROOM)
 			return 1;
+		barrier_var(at);
 		row = bpf_map_lookup_elem(&automata, &state);
 		if (!row)
 			return 1;
@@ -104,10 +106,11 @@ __noinline int text_contains(__u32 slot, __u32 text, __u32 len, __u32 state)
 }
 
 /* A text of the record: its key words stand right before its bytes. `at`: the text's offset in the record. */
-static __always_inline bool text_matches(const struct filter *f, struct value *v, struct text_key *key,
-					 struct suffix_entry *reversed, __u32 slot, __u32 at)
+static __always_inline bool text_matches(const struct filter *f, struct value *v, struct text_key *key, struct scratch *s,
+					 __u32 slot, __u32 at)
 {
-	char *text = (char *)(key + 1), *end;
+	struct suffix_entry *reversed = &s->reversed;
+	char *end;
 	bool hit = false, cut = v->flags & VALUE_UNRESOLVED;
 	struct text_value *stored;
 	__u32 len = v->len, i, longest = 0;
@@ -146,7 +149,12 @@ static __always_inline bool text_matches(const struct filter *f, struct value *v
 	case OP_NOT_POSTFIX:
 		reversed->filter = f->id;
 		/* All words of the key; of a text that is shorter, the first ones go before its start, where the record still is. */
-		end = text + (len & (2 * PATH_BYTES - 1));
+		at += len;
+		barrier_var(at);
+		if (at > RECORD_ROOM)
+			return true;
+		barrier_var(at);
+		end = s->record + at;
 		for (i = 0; i < SUFFIX_KEY_BYTES / 8; i++)
 			((__u64 *)reversed->text)[i] = __builtin_bswap64(*(__u64 *)(end - 8 * (i + 1)));
 		reversed->bits = 8 * (sizeof(reversed->filter) + (len < SUFFIX_KEY_BYTES ? len : SUFFIX_KEY_BYTES));

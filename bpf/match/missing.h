@@ -137,8 +137,9 @@ __noinline int find_program(__u32 slot, __u32 kind)
 	struct evaluation *e = bpf_map_lookup_elem(&evaluations, &slot);
 	__u64 task = bpf_get_current_task(), ancestor = known_ancestor(), file;
 	struct text_walk *w = walk_of(slot);
-	__u32 got, len, from;
+	__u32 got, len, from, to = scratch_bytes - PATH_BYTES - NAME_ROOM;
 	struct program *program;
+	char *text;
 
 	if (!e || !w)
 		return 0;
@@ -158,13 +159,16 @@ __noinline int find_program(__u32 slot, __u32 kind)
 	program->unread = 1;
 	if (file) {
 		w->start = place_of_path(MEMBER(file, file, f_path));
+		/* The end of the memory is the record's, and the call has none yet. */
+		w->to = to;
 		got = path_text(slot);
 		len = got & (PATH_BYTES - 1);
 		from = (PATH_BYTES - len) & (PATH_BYTES - 1);
+		text = (char *)w + to;
 		if (len)
-			set_program(program, w->text + from, len);
+			set_program(program, text + from, len);
 		else
-			set_program(program, w->text + PATH_BYTES, put_memory_name(w->start.dentry, w->text + PATH_BYTES));
+			set_program(program, text, put_memory_name(w->start.dentry, text));
 		if (got >> 16 & (VALUE_UNRESOLVED | VALUE_UNSTABLE))
 			program->unread = 1;
 	}

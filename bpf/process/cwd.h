@@ -10,8 +10,8 @@
 #include "../path.h"
 #include "../path_text.h"
 
-/* Into `text`; *len is its length. */
-static __always_inline __u32 put_cwd(char *text, __u16 *len)
+/* Writes it at an offset of the scratch; *len is its length. */
+static __always_inline __u32 put_cwd(struct text_walk *w, __u32 at, __u16 *len)
 {
 	__u64 fs = (__u64)BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), fs);
 	struct place cwd;
@@ -22,7 +22,7 @@ static __always_inline __u32 put_cwd(char *text, __u16 *len)
 	cwd = place_of_path(MEMBER(fs_struct, fs, pwd));
 	if (!cwd.dentry)
 		return PROCESS_ERROR_CWD;
-	*len = put_path(0, cwd, text, &flags);
+	*len = put_path(0, w, cwd, at, &flags);
 	if (flags & (VALUE_UNRESOLVED | VALUE_UNSTABLE))
 		return PROCESS_ERROR_PATH_CWD;
 	return *len ? 0 : PROCESS_ROOT_CWD;

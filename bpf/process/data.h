@@ -25,17 +25,19 @@ struct data_record {
 	char bytes[DATA_BYTES];
 };
 /* The path uses the scratch of the exec record, which is written later. */
-_Static_assert(sizeof(struct data_record) <= sizeof(struct exec_scratch), "the scratch has room");
+_Static_assert(offsetof(struct exec_scratch, header) + sizeof(struct data_record) <= sizeof(struct exec_scratch), "the scratch has room");
 _Static_assert(DATA_BYTES == ARGV_BYTES, "the exec record has as much of the arguments");
 
 /* Sends `len` bytes of the program's memory from `from` on, in at most `records` records. Global, as the functions of path_text.h. */
 __noinline int send_data(__u64 start_ns, __u64 from, __u64 len, __u32 of, __u32 records)
 {
-	__u32 zero = 0, i, at, size;
-	struct data_record *r = bpf_map_lookup_elem(&exec_scratch, &zero);
+	struct exec_scratch *s = exec_scratch();
+	struct data_record *r;
+	__u32 i, at, size;
 
-	if (!r)
+	if (!s)
 		return 0;
+	r = (struct data_record *)&s->header;
 	_Pragma("nounroll")
 	for (i = 0; i < ARGV_RECORDS; i++) {
 		at = i * DATA_BYTES; /* a constant for the verifier: it need not track the bytes sent in earlier rounds */

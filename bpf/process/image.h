@@ -12,18 +12,20 @@
 #include "../match/evaluate.h"
 #include "../match/missing.h"
 
-/* Slots of `image_scratch` and `evaluations`: a fork may interrupt an exec on its CPU. */
+/* Slots of `evaluations`: a fork may interrupt an exec on its CPU. */
 enum image_slot {
 	SLOT_FORK,
 	SLOT_EXEC,
-	IMAGE_SLOTS,
 };
 
-MAP(PERCPU_ARRAY, image_scratch, __u32, struct image, IMAGE_SLOTS);
+/* The image of an exec: its evaluation has the image before it. */
+MAP(PERCPU_ARRAY, image_scratch, __u32, struct image, 1);
 
-static __always_inline struct image *scratch_image(__u32 slot)
+static __always_inline struct image *scratch_image(void)
 {
-	return bpf_map_lookup_elem(&image_scratch, &slot);
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&image_scratch, &zero);
 }
 
 /* The verdict that the present process hands down; 0 also if no policy needs it. */
@@ -64,12 +66,15 @@ static __always_inline void hand_down(__u32 tgid, const struct verdict *down)
 /* Global, as the functions of path_text.h. */
 __noinline int image_forked(__u32 parent_tgid, __u32 child_tgid, __u32 inner_pid)
 {
-	struct image *image = scratch_image(SLOT_FORK), *parent = bpf_map_lookup_elem(&images, &parent_tgid);
+	__u32 slot = SLOT_FORK;
+	struct evaluation *e = bpf_map_lookup_elem(&evaluations, &slot);
+	struct image *image, *parent = bpf_map_lookup_elem(&images, &parent_tgid);
 	struct verdict down;
 
-	if (!image)
+	if (!e)
 		return 0;
-	down = handed_down(SLOT_FORK, parent_tgid);
+	image = &e->image;
+	down = handed_down(slot, parent_tgid);
 	hand_down(child_tgid, &down);
 	/* User space has yet to enter the parent: then it enters the child too. Or a call of the child finds out (match/missing.h). */
 	if (!parent) {
@@ -94,7 +99,7 @@ __noinline int image_forked(__u32 parent_tgid, __u32 child_tgid, __u32 inner_pid
  */
 static __always_inline void put_program(const char *text, __u32 len)
 {
-	struct image *image = scratch_image(SLOT_EXEC);
+	struct image *image = scratch_image();
 
 	if (image)
 		set_program(&image->program, text, len);
@@ -103,7 +108,7 @@ static __always_inline void put_program(const char *text, __u32 len)
 /* After put_program. `forked`: the process has run its parent's program since its fork. Global, as above. */
 __noinline int image_executed(__u32 tgid, __u32 forked)
 {
-	struct image *image = scratch_image(SLOT_EXEC), *before = bpf_map_lookup_elem(&images, &tgid);
+	struct image *image = scratch_image(), *before = bpf_map_lookup_elem(&images, &tgid);
 	struct verdict down;
 	__u64 ancestor;
 	__u32 pid;

@@ -31,30 +31,35 @@ struct executed {
 MAP(LRU_HASH, scripts, __u64, struct executed, 512);
 
 /*
- * Writes the identity of `file` into *ino and *links, and its path as the task sees it into `text`. Returns its length; 0: not
+ * Writes the identity of `file` into *ino and *links, and its path as the task sees it at an offset of the scratch. Returns its length; 0: not
  * known whole.
  */
-static __always_inline __u32 put_executed(__u64 file, char *text, __u64 *ino, __u32 *links)
+static __always_inline __u32 put_executed(__u64 file, struct text_walk *w, __u32 at, __u64 *ino, __u32 *links)
 {
-	struct place at = place_of_path(MEMBER(file, file, f_path));
+	struct place place = place_of_path(MEMBER(file, file, f_path));
 	__u64 inode = (__u64)LOAD(file, file, f_inode);
 	__u16 flags = 0;
 	__u32 len;
 
 	*ino = LOAD(inode, inode, i_ino);
 	*links = LOAD(inode, inode, i_nlink);
-	len = put_path(0, at, text, &flags);
+	len = put_path(0, w, place, at, &flags);
 	if (flags & (VALUE_UNRESOLVED | VALUE_UNSTABLE))
 		return 0;
-	return len ?: put_memory_name(at.dentry, text);
+	if (len)
+		return len;
+	barrier_var(at);
+	if (at > scratch_bytes - PATH_BYTES)
+		return 0;
+	barrier_var(at);
+	return put_memory_name(place.dentry, (char *)w + at);
 }
 
 /* Runs before the interpreter replaces the script in the linux_binprm. */
 SEC("kprobe/security_bprm_check")
 int BPF_KPROBE(process_script, struct linux_binprm *bprm)
 {
-	__u32 zero = 0;
-	struct exec_scratch *s = bpf_map_lookup_elem(&exec_scratch, &zero);
+	struct exec_scratch *s = exec_scratch();
 	struct executed *script;
 	__u64 key = (__u64)bprm;
 	__u16 magic = 0;
@@ -68,7 +73,7 @@ int BPF_KPROBE(process_script, struct linux_binprm *bprm)
 		return 0;
 	script = (struct executed *)s->text;
 	script->tgid = bpf_get_current_pid_tgid() >> 32;
-	script->len = put_executed((__u64)LOAD(linux_binprm, bprm, file), script->path, &script->ino, &script->links);
+	script->len = put_executed((__u64)LOAD(linux_binprm, bprm, file), &s->walk, EXEC_TEXT + offsetof(struct executed, path), &script->ino, &script->links);
 	if (script->len && script->len <= SCRIPT_PATH_BYTES)
 		bpf_map_update_elem(&scripts, &key, script, BPF_ANY);
 	return 0;

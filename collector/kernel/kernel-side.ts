@@ -250,7 +250,12 @@ function processMaps({ facts, ringBytes, procfs }: KernelOptions): Pick<ObjectOp
   const room = processRoom(procfs)
   const images = grows ? room : Math.min(room, FIXED_IMAGES)
   return {
-    mapSizes: { ring: ringBytes, processes: room, ...Object.fromEntries(OF_PROCESSES.map((name) => [name, images])) },
+    mapSizes: {
+      ring: ringBytes,
+      scratch: 1,
+      processes: room,
+      ...Object.fromEntries(OF_PROCESSES.map((name) => [name, images])),
+    },
     mapFlags: Object.fromEntries(grows ? GROWING.map((name) => [name, BPF_F_NO_PREALLOC]) : []),
   }
 }

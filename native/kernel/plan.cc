@@ -138,6 +138,7 @@ bool ParseOptions(Napi::Value value, ObjectPlan& plan) {
   return ParseRecord(options, "constants", plan.constants, bytes) &&
          ParseRecord(options, "sharedMaps", plan.shared_maps, map) &&
          ParseRecord(options, "mapSizes", plan.map_sizes, number_from(1)) &&
+         ParseRecord(options, "valueSizes", plan.value_sizes, number_from(1)) &&
          ParseRecord(options, "mapFlags", plan.map_flags, number_from(0));
 }
 

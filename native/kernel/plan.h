@@ -46,6 +46,7 @@ struct ObjectPlan {
   ByName<std::vector<uint8_t>> constants;
   ByName<SharedMap> shared_maps;
   ByName<uint32_t> map_sizes;
+  ByName<uint32_t> value_sizes;
   ByName<uint32_t> map_flags;
 };
 

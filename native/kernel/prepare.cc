@@ -134,6 +134,11 @@ std::optional<Failure> Prepare(bpf_object* object, const ObjectPlan& plan, const
     });
   }
   if (!failure) {
+    failure = SetMaps(object, plan.value_sizes, path, "set the value size of", [](bpf_map* map, uint32_t bytes) {
+      return -bpf_map__set_value_size(map, bytes);
+    });
+  }
+  if (!failure) {
     failure = SetMaps(object, plan.map_flags, path, "set flags of", [](bpf_map* map, uint32_t flags) {
       return -bpf_map__set_map_flags(map, flags);
     });

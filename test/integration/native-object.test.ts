@@ -51,6 +51,12 @@ describe('native: objects', { skip }, () => {
       message: /no map "nope"/,
     },
     {
+      name: 'a size of values for an unknown map',
+      options: { programs: one, valueSizes: { nope: 8 } },
+      code: 'NO_MAP',
+      message: /no map "nope"/,
+    },
+    {
       name: 'a map that the kernel cannot create',
       options: { programs: one, mapSizes: { table: 4_000_000_000 } },
       code: 'MAP_FAILED',

@@ -6,6 +6,7 @@ import { TYPES } from '../../../config/policy/arguments.ts'
 import { readsAtReturn } from '../../../config/policy/types/bytes.ts'
 import {
   ARG_TYPES,
+  EVENT_HEADER,
   FILES_MAX,
   FILE_DETAILS,
   FILE_SCREEN,
@@ -16,12 +17,18 @@ import {
   PARAMS_MAX,
   PARAM_BY_HELPER,
   PARAM_LOADED,
+  RECORD_AT,
+  RECORD_BYTES,
+  SCRATCH_BYTES,
   SELECTOR,
   SELECTORS_MAX,
   SET_WORDS,
   STACK_KERNEL,
   STACK_USER,
+  TEXT_ROOM,
+  VALUE,
   VALUES_MAX,
+  VALUE_ROOM,
   VALUE_TEXTS_MAX,
   VALUE_TYPE_SHIFT,
   WANTED_VALUE,
@@ -117,6 +124,33 @@ export function writesOtherPaths(specs: readonly HookSpec[]): boolean {
   return (
     files > 1 || (files === 1 && screenedPath(values, rowsOf(specs.map((spec) => ({ id: 0, spec })))) === undefined)
   )
+}
+
+const NUMBERS: ReadonlySet<Value['read']> = new Set(
+  TYPES.filter(({ kind }) => kind === 'number' || kind === 'wide').map(({ read }) => read),
+)
+/** `struct value` and its number. */
+const NUMBER_BYTES = VALUE.bytes + 8
+
+/** Bytes of a record, within which its last text begins. */
+export interface RecordRoom {
+  readonly texts: number
+  readonly bytes: number
+}
+
+/** Room for the records of a function: a text is as long as it can be. */
+export function recordRoom(specs: readonly HookSpec[]): RecordRoom {
+  const values = valuesOf(specs)
+  const larger =
+    values.some(({ places, more }) => places !== undefined || more === true) ||
+    specs.some(({ selectors }) => selectors.some(({ stacks }) => stacks !== undefined))
+  if (larger) return { texts: RECORD_BYTES, bytes: SCRATCH_BYTES - RECORD_AT }
+  const numbers = NUMBER_BYTES * values.filter(({ read }) => NUMBERS.has(read)).length
+  const others = values.filter(({ read }) => !NUMBERS.has(read)).length
+  // At least one, because the code for a text is verified in any case.
+  const texts = EVENT_HEADER.bytes + numbers + TEXT_ROOM * Math.max(0, others - 1)
+  // Behind them, the return value and the hash of an aggregate.
+  return { texts, bytes: texts + TEXT_ROOM + numbers + 2 * NUMBER_BYTES + VALUE_ROOM }
 }
 
 /** All values that the hooks read, each once. */

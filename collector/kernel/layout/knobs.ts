@@ -1,23 +1,30 @@
 /** Constants for the code that an object needs: the verifier removes the rest. */
 import type { HookSpec } from '../../../config/policy/policy.ts'
 import { u32 } from '../../wire/bytes.ts'
-import { asksOfFiles, searchesPaths, writesOtherPaths } from './hook.ts'
+import { RECORD_AT } from '../../wire/wire.ts'
+import { asksOfFiles, recordRoom, searchesPaths, writesOtherPaths } from './hook.ts'
+import type { RecordRoom } from './hook.ts'
 import { asksOfChanges } from './selector.ts'
 
 const NETWORK = ['sock', 'socket', 'skb', 'sockaddr', 'netDevice'] as const
 
+type Functions = ReadonlyArray<{ readonly hooks: ReadonlyArray<{ readonly spec: HookSpec }> }>
+
 /** The constants for the functions of an object. */
 export function knobsOf(
-  functions: ReadonlyArray<{ readonly hooks: ReadonlyArray<{ readonly spec: HookSpec }> }>,
+  functions: Functions,
 ): Readonly<
   Record<
-    `asks_${'network' | 'members' | 'bytes' | 'details' | 'changes' | 'files' | 'sticky' | 'paths' | 'parts'}`,
+    | `asks_${'network' | 'members' | 'bytes' | 'details' | 'changes' | 'files' | 'sticky' | 'paths' | 'parts'}`
+    | 'record_texts'
+    | 'scratch_bytes',
     Buffer
   >
 > {
   const specs = functions.flatMap(({ hooks }) => hooks.map(({ spec }) => spec))
   const args = specs.flatMap((spec) => spec.args)
   const reads = new Set(args.map(({ type }) => type.read))
+  const room = roomOf(functions)
   return {
     // bpf/args/socket.h
     asks_network: u32(reads.has('sockaddrUn') ? 2 : NETWORK.some((read) => reads.has(read)) ? 1 : 0),
@@ -33,6 +40,18 @@ export function knobsOf(
     // bpf/match/identity.h
     asks_files: u32(functions.some(({ hooks }) => hooks.some(asksOfFiles)) ? 1 : 0),
     asks_sticky: u32(specs.some(isSticky) ? 1 : 0),
+    // bpf/call/scratch.h
+    record_texts: u32(room.texts),
+    scratch_bytes: u32(RECORD_AT + room.bytes),
+  }
+}
+
+/** The most that a function of an object needs. */
+function roomOf(functions: Functions): RecordRoom {
+  const rooms = functions.map(({ hooks }) => recordRoom(hooks.map(({ spec }) => spec)))
+  return {
+    texts: Math.max(...rooms.map(({ texts }) => texts)),
+    bytes: Math.max(...rooms.map(({ bytes }) => bytes)),
   }
 }
 

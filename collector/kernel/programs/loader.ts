@@ -73,6 +73,7 @@ export class ProgramLoader implements Disposable {
     }
     const joining = part.some(({ way }) => joins(way))
     const acting = part.some(({ hooks: served }) => served.some(acts))
+    const conditional = part.some((_, slot) => hooks.readUInt32LE(slot * HOOK.bytes + HOOK.conditional) > 0)
     const detailed = part.some(({ hooks: served }) => served.some(({ spec }) => spec.fileDetails !== undefined))
     const constants = {
       ...this.#options.constants,
@@ -90,10 +91,10 @@ export class ProgramLoader implements Disposable {
         ...(acting || this.acted !== undefined ? {} : INACTIVE),
         ...(joining || this.joins !== undefined ? {} : NO_JOINS),
         scratch: part.length,
-        walks: part.length,
-        evaluations: part.length,
+        evaluations: conditional ? part.length : 1,
         ...lookups.mapSizes,
       },
+      valueSizes: { scratch: constants.scratch_bytes.readUInt32LE() },
     }
     const object = await this.#options.native
       .openObject(builtFile(hookObject(facts)), options)

@@ -97,6 +97,11 @@ describe('native: argument checks', { skip }, () => {
     },
     {
       name: 'openObject',
+      args: ['x.o', { programs: [], valueSizes: { m: 0 } }],
+      want: /valueSizes\.m: expected a whole number from 1 to 4294967295, got 0/,
+    },
+    {
+      name: 'openObject',
       args: ['x.o', { programs: [], mapFlags: { m: -1 } }],
       want: /mapFlags\.m: expected a whole number from 0 to 4294967295, got -1/,
     },

@@ -124,12 +124,15 @@ test('programs: an object gets the constants, the shared maps and sizes for its 
   await programs.change([], [policyOf('a', on('f'), returning('g'))])
   const [object] = hookObjects()
   assert.equal(object?.file, 'hook.typed.bpf.o')
-  const { constants, sharedMaps, mapSizes, programs: loaded } = object.options
+  const { constants, sharedMaps, mapSizes, valueSizes, programs: loaded } = object.options
   assert.equal(constants?.['hooks']?.length, HOOK_SLOTS * HOOK.bytes)
   assert.equal(Buffer.from(constants['agent_tgid'] ?? []).readUInt32LE(), 4711)
   assert.ok('ring_watermark' in constants)
   assert.deepEqual(Object.keys(sharedMaps ?? {}), SHARED_MAPS)
   assert.deepEqual([mapSizes?.['selectors'], mapSizes?.['scratch']], [2, 2])
+  // No policy has conditions on processes.
+  assert.equal(mapSizes?.['evaluations'], 1)
+  assert.equal(valueSizes?.['scratch'], Buffer.from(constants['scratch_bytes'] ?? []).readUInt32LE())
   assert.deepEqual(loaded, [
     { name: 'hook_entry_0', kind: 'kprobe.multi' },
     { name: 'hook_fexit_1', kind: 'fexit', target: 'g' },

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { Together, hookBytes, valueIndex } from '../../../../../collector/kernel/layout/hook.ts'
+import { Together, hookBytes, recordRoom, valueIndex } from '../../../../../collector/kernel/layout/hook.ts'
 import { NO_FACTS } from '../../../../../collector/kernel/layout/selector.ts'
 import { knobsOf } from '../../../../../collector/kernel/layout/knobs.ts'
 import { emptyTables } from '../../../../../collector/kernel/layout/tables.ts'
@@ -22,10 +22,15 @@ import {
   OPS,
   PARAMS_MAX,
   PATH_SCREEN,
+  RECORD_AT,
+  RECORD_BYTES,
+  SCRATCH_BYTES,
   SELECTOR,
   SELECTORS_MAX,
   STACK_KERNEL,
   STACK_USER,
+  TEXT_ROOM,
+  VALUE_ROOM,
   WANTED_VALUE,
 } from '../../../../../collector/wire/wire.ts'
 import type { Operator } from '../../../../../config/policy/operators.ts'
@@ -712,6 +717,25 @@ test('layout: paths are walked for records only if the screen does not walk them
   assert.equal(asked(spec({ selectors: [{ matchArgs: [filter(0, 'SubString', ['x'])] }] })), 0)
   assert.equal(asked(spec({ selectors: [{ matchArgs: [filter(0, 'NotPrefix', ['/x'])] }] })), 1)
   assert.equal(asked(screened, spec({ args: [arg(2, 'path')] })), 1)
+})
+
+test('layout: a record has room for the values of its function', () => {
+  const taking = (...types: readonly string[]): HookSpec => spec({ args: types.map((type, i) => arg(i, type)) })
+  const most = { texts: RECORD_BYTES, bytes: SCRATCH_BYTES - RECORD_AT }
+  const one = { texts: 64, bytes: 64 + TEXT_ROOM + 3 * 16 + VALUE_ROOM }
+  assert.deepEqual(recordRoom([taking('file', 'int')]), one)
+  assert.equal(recordRoom([taking('int', 'uint64')]).texts, 80)
+  assert.equal(recordRoom([taking('file', 'path', 'sock', 'int')]).texts, 64 + 2 * TEXT_ROOM)
+  assert.deepEqual(recordRoom([taking('file'), taking('file', 'int')]), one)
+  assert.deepEqual(recordRoom([taking('char_buf', 'int')]), one)
+  assert.deepEqual(recordRoom([spec({ args: [{ ...arg(1, 'char_buf'), maxData: true }] })]), most)
+  assert.deepEqual(recordRoom([spec({ selectors: [{ matchArgs: [], stacks: { kernel: true, user: false } }] })]), most)
+  const numbers = ['int', 'uint32', 'uint64'].map((type) => arg(1, type))
+  const largest = recordRoom([taking('file', 'path', 'string', 'fd', 'sock'), spec({ args: numbers })])
+  assert.ok(largest.texts <= most.texts && largest.bytes <= most.bytes, JSON.stringify(largest))
+  const functions = [taking('file', 'int'), taking('int')].map((each) => ({ hooks: [{ spec: each }] }))
+  const { record_texts, scratch_bytes } = knobsOf(functions)
+  assert.deepEqual([record_texts.readUInt32LE(), scratch_bytes.readUInt32LE()], [one.texts, RECORD_AT + one.bytes])
 })
 
 test('layout: a function takes the stacks that any of its policies requests', () => {

@@ -53,7 +53,11 @@ arm64: build ## build for arm64, and test on its kernel in an emulated guest (te
 faults: build ## real sinks, the long way: 200 kills, brokers moved under load (30 min)
 	@ONLY=host KTRAIL_LONG=1 test/run.sh
 
-NIGHTLY ?= long full parts simulate fuzz random-policies policy-changes start-stop coverage verifier library random-tree churn soak minutes arm64 reproducible
+cpus: build ## a burst from all CPUs of guests with 8 and 64, whose CPUs take turns on one of this machine: CPUS="8 64"
+	@for cpus in $(or $(CPUS),8 64); do test/support/guest/run.sh $(KERNEL) --cpus $$cpus --timeout 3600 --verbose -- \
+		node --disable-warning=ExperimentalWarning --test --test-reporter=spec test/e2e-cpus/cpus.test.ts || exit 1; done
+
+NIGHTLY ?= long full cpus parts simulate fuzz random-policies policy-changes start-stop coverage verifier library random-tree churn soak minutes arm64 reproducible
 nightly: build ## all tests that take long, one after the other, also behind one that fails (half a day)
 	@failed=; for target in $(NIGHTLY); do $(MAKE) --no-print-directory $$target || failed="$$failed $$target"; done; \
 		[ -z "$$failed" ] || { echo "nightly: failed:$$failed; run each alone" >&2; exit 1; }
@@ -173,4 +177,4 @@ reproducible: build ## build the commit as for a release twice, as two users in 
 clean: ## remove what was built; fetched kernels and Node stay in the cache
 	rm -rf bpf/build native/build build node_modules
 
-.PHONY: help build run picture minutes test long full arm64 faults nightly check soak bench bench-history compare compare-tetragon workflows parts simulate fuzz record random-policies start-stop policy-changes coverage verifier library random-tree kubernetes churn package image release reproducible clean
+.PHONY: help build run picture minutes test long full arm64 faults cpus nightly check soak bench bench-history compare compare-tetragon workflows parts simulate fuzz record random-policies start-stop policy-changes coverage verifier library random-tree kubernetes churn package image release reproducible clean

@@ -59,7 +59,9 @@ for (const socket of [join(folder, 'socket'), `@ktrail-notify-${process.pid}`]) 
     const waiting = ['EXTEND_TIMEOUT_USEC=14000000', 'STATUS=the start failed again']
     const next = ['STATUS=starting the next agent', 'MAINPID=7', 'WATCHDOG_USEC=180000000']
     const ready = ['READY=1', 'STATUS=', 'WATCHDOG_USEC=20000']
-    assert.deepEqual(lines, ['listening', ...reload, ...waiting, ...next, ...ready, 'WATCHDOG=1', 'STOPPING=1'])
+    // On a busy machine, others are sent before the first is read.
+    const sent = lines.filter((line, i) => line !== 'WATCHDOG=1' || lines[i - 1] !== line)
+    assert.deepEqual(sent, ['listening', ...reload, ...waiting, ...next, ...ready, 'WATCHDOG=1', 'STOPPING=1'])
   })
 }
 

@@ -85,7 +85,7 @@ const rows: readonly Row[] = [
     stdout: /^ktrail: run [^]* ktrail run .*\n[^]*Exit codes: 0 done, 1 failed, 2 wrong usage, 78/,
   },
   { args: ['-h'], code: 0, stdout: /ktrail check / },
-  { args: ['run', '--help'], code: 0, stdout: /^ktrail run \[--config FILE\]\n/, stderr: NOTHING },
+  { args: ['run', '--help'], code: 0, stdout: /^ktrail run \[--config FILE\] \[--takeover\]\n/, stderr: NOTHING },
   {
     args: ['check', good, config],
     code: 0,

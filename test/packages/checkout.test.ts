@@ -30,6 +30,7 @@ function build(folder: string, files: readonly string[]): void {
       filter: (source) => basename(source) !== 'build' || dirname(source) !== join(ROOT, part),
     })
   }
+  cpSync(join(ROOT, 'package.json'), join(folder, 'package.json'))
   symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
   const bin = dirname(process.execPath)
   const env: NodeJS.ProcessEnv = {

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import type { Readable } from 'node:stream'
 import { setTimeout as pause } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { configWarnings } from '../../config/agent/warnings.ts'
@@ -104,9 +105,14 @@ async function startSuccessor(log: Log, notify: SystemdNotify): Promise<void> {
   notify.status('starting the next agent')
   // It answers the watchdog with a pid of its own.
   const { WATCHDOG_PID: _, ...env } = process.env
-  const child = spawn(process.execPath, [...process.execArgv, ...words, TAKEOVER], { env, stdio: 'inherit' })
-  const ended = await once(child, 'exit').then(
-    ([code, signal]) => `it ended with ${signal ?? `exit code ${code}`}`,
+  // As a child of the service manager, which does not wait for the end of any other main process. The pipe ends with it.
+  const child = spawn('/bin/sh', ['-c', '"$0" "$@" &', process.execPath, ...process.execArgv, ...words, TAKEOVER], {
+    env,
+    stdio: ['inherit', 'inherit', 'inherit', 'pipe'],
+  })
+  const pipe = child.stdio[3] as Readable
+  const ended = await Promise.race([once(pipe.resume(), 'close'), once(child, 'error')]).then(
+    ([error]) => (error instanceof Error ? error.message : 'it has ended, with its reason above'),
     (error: unknown) => String(error),
   )
   const text = `the next agent did not take over, and this one goes on: ${ended}`

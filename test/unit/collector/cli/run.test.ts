@@ -226,5 +226,5 @@ test('run: SIGUSR2 starts the program again; if that one cannot start, this one 
   }
   assert.deepEqual(await closed, [0, null], seen.join('\n'))
   const reason = seen.find((line) => line.includes('did not take over')) ?? ''
-  assert.match(reason, /the next agent did not take over, and this one goes on: it ended with exit code 1/)
+  assert.match(reason, /the next agent did not take over, and this one goes on: it has ended, with its reason above/)
 })

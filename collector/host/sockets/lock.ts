@@ -46,19 +46,17 @@ export function takeLock(path: string = PATH): Promise<Lock> {
  */
 export async function takeOver(path: string = PATH, holderMs: number = HOLDER_MS): Promise<Lock> {
   const holder = connect(path)
-  if (!(await once(holder, 'connect').then(isTrue, (error: unknown) => isHeld(path, error)))) return takeLock(path)
+  try {
+    await once(holder, 'connect')
+  } catch (error) {
+    const errno = errnoOf(error)
+    if (errno === 'ECONNREFUSED' || errno === 'ENOENT') return takeLock(path)
+    throw refused(`cannot take the lock ${path} (one agent per host): ${String(error)}`, error)
+  }
   holder.write(`take over ${process.pid}\n`)
   const answer = ANSWER.exec(await lineOf(holder, holderMs))?.[1]
   holder.destroy()
   return take(path, answer === undefined ? undefined : BigInt(answer), 'the running ktrail agent does not hand over')
-}
-
-const isTrue = (): boolean => true
-
-function isHeld(path: string, error: unknown): boolean {
-  const errno = errnoOf(error)
-  if (errno === 'ECONNREFUSED' || errno === 'ENOENT') return false
-  throw refused(`cannot take the lock ${path} (one agent per host): ${String(error)}`, error)
 }
 
 /** Whether an agent of this host holds the lock. */

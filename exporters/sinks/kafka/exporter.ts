@@ -242,7 +242,7 @@ export class KafkaExporter implements Exporter {
   }
 
   #settle(partitionBatch: PartitionBatch, from: number, to: number, fate: Fate): void {
-    this.#fates.settle(partitionBatch, from, to, fate)
+    this.#fates.settle(partitionBatch.records, from, to, fate)
     settleNumbers(this.#layout.numbers, partitionBatch, to)
   }
 

@@ -18,8 +18,6 @@ export interface PartitionBatch {
   /** Number of the first record in its partition. */
   readonly first: number
   readonly records: PlacedRecords
-  readonly parts: readonly Encoded[]
-  readonly indices: readonly number[]
 }
 
 const UNKNOWN: About = { type: 'process_kprobe', policy: '' }
@@ -197,7 +195,7 @@ export function layOut(
     if (laidOut !== undefined) return laidOut
     const first = numbers.get(nameOf({ topic, partition }))?.next ?? 0
     const records = new PlacedRecords(layout, first, nowMs)
-    const made = { topic, partition, first, records, parts: records.parts, indices: records.indices }
+    const made = { topic, partition, first, records }
     own[partition] = made
     all.push(made)
     return made

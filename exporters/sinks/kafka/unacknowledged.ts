@@ -3,34 +3,25 @@
  * sequence number, so it must have the same records: it is sent again unchanged and first. If its records are not to be sent any
  * more, a new producer is needed.
  */
-import type { Encoded } from '../../contract/exporter.ts'
 import { nameOf } from './partition-batches.ts'
-import type { PartitionBatch } from './partition-batches.ts'
-
-interface Request {
-  readonly parts: readonly Encoded[]
-  readonly indices: readonly number[]
-}
+import type { PartitionBatch, PlacedRecords } from './partition-batches.ts'
 
 export class Unacknowledged {
-  readonly #requests = new Map<string, Request>()
+  readonly #requests = new Map<string, PlacedRecords>()
 
   /** Number of unacknowledged records. */
   get records(): number {
-    return this.#requests.values().reduce((sum, { indices }) => sum + indices.length, 0)
+    return this.#requests.values().reduce((sum, { length }) => sum + length, 0)
   }
 
   /** The records `from`..`to` of the partition batch were not acknowledged. */
   add(partitionBatch: PartitionBatch, from: number, to: number): void {
-    this.#requests.set(nameOf(partitionBatch), {
-      parts: partitionBatch.parts.slice(from, to),
-      indices: partitionBatch.indices.slice(from, to),
-    })
+    this.#requests.set(nameOf(partitionBatch), partitionBatch.records.slice(from, to))
   }
 
   /** Number of first records that are one unacknowledged request; undefined for none. */
   headOf(partitionBatch: PartitionBatch): number | undefined {
-    return this.#requests.get(nameOf(partitionBatch))?.indices.length
+    return this.#requests.get(nameOf(partitionBatch))?.length
   }
 
   settle(partitionBatch: PartitionBatch): void {
@@ -45,11 +36,8 @@ export class Unacknowledged {
   fits(partitionBatches: readonly PartitionBatch[]): boolean {
     return partitionBatches.every((partitionBatch) => {
       const request = this.#requests.get(nameOf(partitionBatch))
-      return (
-        request?.indices.every(
-          (index, i) => partitionBatch.indices[i] === index && partitionBatch.parts[i] === request.parts[i],
-        ) ?? true
-      )
+      const { parts, indices } = partitionBatch.records
+      return request?.indices.every((index, i) => indices[i] === index && parts[i] === request.parts[i]) ?? true
     })
   }
 }

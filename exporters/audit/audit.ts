@@ -115,6 +115,8 @@ const MAX_RUNS = 100_000
 /** Most changes that are listed of one run. */
 const MAX_CHANGES = 100
 const DEFAULT_HEARTBEAT_MS = 60_000
+/** Two agents convert the same instant by clocks of their own, each of which may be off by a millisecond. A restart takes longer. */
+const CLOCKS_MS = 5
 /** Housekeeping and batches delay a heartbeat by some seconds. */
 const LATE_MS = 30_000
 
@@ -263,7 +265,8 @@ function isNone({ disagreeing, holes, afterStop, overcounted }: Contradictions):
 
 function unwatchedBefore({ mark, fromMs }: Run, runs: readonly Run[]): number | undefined {
   const untilMs = runs.find(({ run }) => run === mark?.previous)?.untilMs
-  return fromMs === undefined || untilMs === undefined ? undefined : Math.max(0, fromMs - untilMs)
+  if (fromMs === undefined || untilMs === undefined) return undefined
+  return fromMs - untilMs <= CLOCKS_MS ? 0 : fromMs - untilMs
 }
 
 /** The numbers below `at`, and the others. */

@@ -320,6 +320,26 @@ test('audit: a run without the name of the previous run is found if there is a p
   assert.deepEqual(audited(forgotten)[0]?.unlinked, ['run2', 'run3'])
 })
 
+test('audit: the time in which nothing was watched between two runs, which clocks do not make up', () => {
+  const { lines } = written(randomOf(2))
+  const until = Date.parse('2026-11-30T20:00:00Z')
+  const rows: ReadonlyArray<readonly [gapMs: number | undefined, want: number | undefined]> = [
+    [0, 0],
+    [2, 0],
+    [-2, 0],
+    [2_500, 2_500],
+    [undefined, undefined],
+  ]
+  for (const [gapMs, want] of rows) {
+    const marked = lines.map((line) => {
+      const from = gapMs !== undefined && line.includes('"previous":"run1"')
+      if (from) return line.replace('"previous":', `"from":"${new Date(until + gapMs).toISOString()}","previous":`)
+      return line.replace('"phase":"stop"', `"phase":"stop","until":"${new Date(until).toISOString()}"`)
+    })
+    assert.equal(audited(marked)[0]?.runs[1]?.unwatchedMs, want, `${gapMs}`)
+  }
+})
+
 test('audit: a record about the run may be in each partition, other records only in one', () => {
   const { lines } = written(randomOf(1))
   const records = lines.flatMap((line) => readLine(line, 'a') ?? [])

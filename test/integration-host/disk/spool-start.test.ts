@@ -16,8 +16,9 @@ for (const segments of [640, 4096]) {
     using folder = new Folder()
     const events = makeLargeSpool(folder.at('spool'), segments, (10 * 2 ** 30) / segments)
     const args = ['--disable-warning=ExperimentalWarning', PROGRAM, folder.at('spool')]
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- our own program
-    const found = JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' })) as Record<string, unknown>
+    const start = (): Record<string, unknown> => JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' }))
+    // A busy machine makes a start slower, never faster: the fastest of three counts.
+    const found = [start(), start(), start()].reduce((a, b) => (Number(b['readMs']) < Number(a['readMs']) ? b : a))
     const { openedMs, openPeakKiB, readMs, readPeakKiB, bytes, ...facts } = found
     t.diagnostic(
       `open: ${Number(openedMs).toFixed(0)} ms, ${(Number(openPeakKiB) / 1024).toFixed(1)} MiB more at the peak; ` +

@@ -7,6 +7,8 @@ import type { Compress } from '../../../runtime/compression.ts'
 import type { SpoolFrame } from './segment.ts'
 
 const LENGTH_BYTES = 4
+/** More is not compressed, and not unpacked: a file on the disk must not choose how much memory the agent takes. */
+const MOST_BYTES = 64 << 20
 /** Minimum chunk size of node:zlib. */
 const LEAST_CHUNK_BYTES = 64
 const NOTHING = Buffer.alloc(0)
@@ -16,7 +18,7 @@ export async function pack(frame: SpoolFrame, zstd: Compress): Promise<SpoolFram
   const length = frame.parts.reduce((sum, part) => sum + part.length, 0)
   let packed: Buffer | undefined
   try {
-    packed = await zstd(frame.parts)
+    if (length <= MOST_BYTES) packed = await zstd(frame.parts)
   } catch {
     // Treated as not smaller.
   }
@@ -40,6 +42,7 @@ export function unpackedBytes(payload: Buffer, packed: boolean): number {
 export function unpack(payload: Buffer, packed: boolean): Buffer {
   if (!packed) return payload
   const length = unpackedBytes(payload, packed)
+  if (length > MOST_BYTES) return NOTHING
   try {
     const whole = zstdDecompressSync(payload.subarray(LENGTH_BYTES), {
       maxOutputLength: length,

@@ -52,6 +52,7 @@ for (const [name, parts] of [
 for (const [name, payload, compress] of [
   ['little', Buffer.from('abc'), zstd],
   ['a payload that does not get smaller', randomBytes(5000), zstd],
+  ['more than 64 MiB', Buffer.alloc((64 << 20) + 1), zstd],
   [
     'a payload on which the compressor fails',
     Buffer.alloc(5000),
@@ -92,6 +93,16 @@ test('packing: unpacking bytes that are not packed gives nothing', async () => {
   for (const stored of [Buffer.alloc(0), Buffer.alloc(3), randomBytes(100), packed.subarray(0, 12), longer, shorter]) {
     assert.equal(unpack(stored, true).length, 0)
   }
+})
+
+test('packing: a payload that unpacks to 512 MiB is refused before it takes memory', async () => {
+  const mebibyte = Buffer.alloc(1 << 20)
+  const zeros = await zstd(Array.from({ length: 512 }, () => mebibyte))
+  const stored = Buffer.concat([Buffer.alloc(4), zeros])
+  stored.writeUInt32LE(512 << 20)
+  const before = process.resourceUsage().maxRSS
+  assert.equal(unpack(stored, true).length, 0)
+  assert.ok(process.resourceUsage().maxRSS - before < 10 << 10)
 })
 
 test('packing: a spool takes a tenth of the space, and keeps the order over concurrent appends and a restart', async () => {

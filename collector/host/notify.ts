@@ -31,14 +31,14 @@ export class SystemdNotify implements Disposable {
     this.#watchdogMs = of === undefined || Number(of) === pid ? Number(usec ?? 0) / USEC_A_MSEC : 0
   }
 
-  /** Also starts to answer the watchdog at twice the required rate, while `alive` returns true. */
+  /** Also starts to answer the watchdog, while `alive` returns true: four times as often as required, so that late answers matter little. */
   ready(alive: () => boolean): void {
     this.reloaded('')
     if (!(this.#watchdogMs > 0)) return
     this.#send(`WATCHDOG_USEC=${this.#watchdogMs * USEC_A_MSEC}`)
     this.#timer = setInterval(() => {
       if (alive()) this.#send('WATCHDOG=1')
-    }, this.#watchdogMs / 2).unref()
+    }, this.#watchdogMs / 4).unref()
   }
 
   /** The start failed, and the agent ends only after this time, by which its time to start is extended. `status`: what `systemctl status` shows. */

@@ -28,8 +28,9 @@ const UNCOMPRESSED = 'uses-no-compression-for-control-tarball,uses-no-compressio
 const INSTALL = ['--force-unsafe-io', '--install']
 /** Node and the npm packages of others: most of the package's bytes and of its 4,000 files. A guest takes minutes to unpack them. */
 const OTHERS = /^\/usr\/lib\/ktrail\/(node$|node\/|node_modules\/(?!@ktrail|\.ktrail))/
-/** Without CAP_SYS_ADMIN. */
-const FOUR = '[Service]\nCapabilityBoundingSet=\nCapabilityBoundingSet=CAP_BPF CAP_PERFMON CAP_SYS_PTRACE CAP_SYSLOG\n'
+/** Without CAP_SYS_ADMIN, and with a watchdog that finds the agent that hangs earlier. */
+const FOUR =
+  '[Service]\nCapabilityBoundingSet=\nCapabilityBoundingSet=CAP_BPF CAP_PERFMON CAP_SYS_PTRACE CAP_SYSLOG\nWatchdogSec=30\n'
 
 /** The package with a later version, without the programs of others. */
 function laterPackage(deb: string): string {

@@ -28,7 +28,7 @@ import {
 const CONFIG = '/etc/ktrail/ktrail.yaml'
 /** A drop-in that comes after the generator's. */
 const DROP_INS = '/run/systemd/system/ktrail.service.d'
-/** The drop-in with which the root boots: the unit without CAP_SYS_ADMIN. */
+/** The drop-in with which the root boots: the unit without CAP_SYS_ADMIN, and with a shorter watchdog. */
 const FOUR = '/etc/systemd/system/ktrail.service.d/90-four.conf'
 /** Debian's value. */
 const PARANOID = 3
@@ -133,10 +133,11 @@ describe('unit', () => {
     }
   })
 
-  it('systemctl reload: new exporters and the same ones miss no read meanwhile; a mistake changes nothing and is shown', async () => {
+  it('systemctl reload: new exporters and the same ones miss no read meanwhile; a mistake changes nothing and is shown', async (t) => {
     const before = readFileSync(CONFIG, 'utf8')
     const loop = `for (1..${READS}) { open F, "<", "/etc/passwd" or die; sysread F, $b, 1; close F; select undef, undef, undef, 0.012 }`
     const reader = spawn('perl', ['-e', loop], { stdio: 'inherit' })
+    t.after(() => reader.kill())
     const ended = once(reader, 'exit')
     for (let i = 1; i <= RELOADS; i++) {
       const loki = `  loki: { type: otlp, endpoint: 'http://127.0.0.1:${PORT}/otlp', loki: true, batch: { max_wait: ${i}00ms }, spool: { dir: /var/lib/ktrail/spool, use: always } }\n`
@@ -158,13 +159,14 @@ describe('unit', () => {
     assert.equal(readsOf(reader.pid), READS)
   })
 
-  it('an upgrade of the package under load misses no read, and keeps config and spool: a sink that comes afterwards gets each event', async () => {
+  it('an upgrade of the package under load misses no read, and keeps config and spool: a sink that comes afterwards gets each event', async (t) => {
     const [pid, config, restarts] = [show('MainPID'), readFileSync(CONFIG, 'utf8'), show('NRestarts')]
     const before = await held()
     assert.ok(before > READS / 2, `${before} events wait for a sink that is down`)
     // Reads until its standard input ends, and prints how often.
     const loop = `$r = ""; while (!vec $r, 0, 1) { open F, "<", "/etc/passwd" or die; sysread F, $b, 1; close F; $n++; vec($r, 0, 1) = 1; select $r, undef, undef, 0.05 } print $n`
     const reader = spawn('perl', ['-e', loop], { stdio: ['pipe', 'pipe', 'inherit'] })
+    t.after(() => reader.kill())
     const read = textOf(reader.stdout)
     // Without a sync for each of the thousands of files, which takes minutes in a guest.
     run('dpkg', '--force-unsafe-io', '--install', LATER)

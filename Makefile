@@ -168,8 +168,11 @@ package: build ## npm and Debian packages, Helm chart, Kubernetes manifest in bu
 image: package ## container image ktrail:VERSION, by docker: BASE=debian:bookworm-slim, DOCKER=podman
 	@deploy/docker/image.sh
 
-release: ## all files of a release from the tag vVERSION, signed, in build/release/VERSION: VERSION=0.1.0 KEY=file
-	@KEY="$(KEY)" deploy/release/release.sh "$(VERSION)"
+release: ## all files of a release from the tag vVERSION, signed, in build/release/VERSION: VERSION=0.1.0 KEY=file APT_KEY=file
+	@KEY="$(KEY)" APT_KEY="$(APT_KEY)" deploy/release/release.sh "$(VERSION)"
+
+apt-repo: ## add the Debian packages of a release to a signed apt repository: VERSION=0.1.0 DIR=folder APT_KEY=file
+	@APT_KEY="$(APT_KEY)" deploy/release/apt-repo.sh "build/release/$(VERSION)" "$(DIR)"
 
 reproducible: build ## build the commit as for a release twice, as two users in two environments, and compare the bytes (as root)
 	@deploy/release/reproducible.sh
@@ -177,4 +180,4 @@ reproducible: build ## build the commit as for a release twice, as two users in 
 clean: ## remove what was built; fetched kernels and Node stay in the cache
 	rm -rf bpf/build native/build build node_modules
 
-.PHONY: help build run picture minutes test long full arm64 faults cpus nightly check soak bench bench-history compare compare-tetragon workflows parts simulate fuzz record random-policies start-stop policy-changes coverage verifier library random-tree kubernetes churn package image release reproducible clean
+.PHONY: help build run picture minutes test long full arm64 faults cpus nightly check soak bench bench-history compare compare-tetragon workflows parts simulate fuzz record random-policies start-stop policy-changes coverage verifier library random-tree kubernetes churn package image release apt-repo reproducible clean

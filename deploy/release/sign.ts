@@ -3,11 +3,11 @@
  *
  *   node deploy/release/sign.ts FOLDER NAME KEY     KEY: a file with an Ed25519 private key in PEM
  *
- * `provenance.json` in FOLDER becomes NAME.intoto.jsonl, a signed DSSE envelope. SHA256SUMS gets all files, SHA256SUMS.sig its signature, and
+ * `provenance.json` in FOLDER becomes NAME.intoto.jsonl, a signed DSSE envelope. SHA256SUMS gets all files below it, SHA256SUMS.sig its signature, and
  * ktrail-release.pub the public key. Prints the fingerprint of the key. The same files and key give the same bytes.
  */
 import { createPrivateKey, createPublicKey, hash, sign } from 'node:crypto'
-import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 
 const [folder = '', name = '', keyFile = ''] = process.argv.slice(2)
@@ -35,7 +35,9 @@ rmSync(at('provenance.json'))
 
 // Not the list itself and what verifies it.
 const outside = new Set(['SHA256SUMS', 'SHA256SUMS.sig', 'ktrail-release.pub', 'VERIFY.md'])
-const files = readdirSync(folder).filter((file) => !outside.has(file))
+const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter(
+  (file) => !outside.has(file) && statSync(at(file)).isFile(),
+)
 const sums = files.toSorted().map((file) => `${hash('sha256', readFileSync(at(file)))}  ${file}\n`)
 writeFileSync(at('SHA256SUMS'), sums.join(''))
 writeFileSync(at('SHA256SUMS.sig'), sign(null, readFileSync(at('SHA256SUMS')), key))

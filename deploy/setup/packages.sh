@@ -1,5 +1,5 @@
 #!/bin/bash
-# packages.sh build|cross|guest|guest-arm64|npm|package|root|reproducible|lint-deb|test: installs the Debian packages that are missing for that purpose.
+# packages.sh build|cross|guest|guest-arm64|npm|package|rpm|apt-repo|root|reproducible|lint-deb|test: installs the Debian packages that are missing for that purpose.
 # Does nothing, fast, when all are there. Building never pulls QEMU in: that is `guest`.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -30,6 +30,8 @@ case ${1:-} in
     ;;
   npm) packages=(npm) ;;
   package) packages=(patchelf binutils) ;;
+  rpm) packages=(rpm) ;;
+  apt-repo) packages=(apt-utils gpg gpg-agent) ;;
   root) packages=(debootstrap) ;;
   # A shifted clock, and the differences of two artefacts.
   reproducible)
@@ -42,7 +44,7 @@ case ${1:-} in
     packages=(logrotate)
     optional=(chromium-headless-shell fonts-dejavu-core prometheus)
     ;;
-  *) die "packages.sh: expected build, cross, guest, guest-arm64, npm, package, root, reproducible, lint-deb or test, got \"${1:-}\"" ;;
+  *) die "packages.sh: expected build, cross, guest, guest-arm64, npm, package, rpm, apt-repo, root, reproducible, lint-deb or test, got \"${1:-}\"" ;;
 esac
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }

@@ -12,8 +12,9 @@ import {
 } from 'node:fs'
 import path from 'node:path'
 import { before, describe, it } from 'node:test'
-import { debianPackage } from '../support/guest/built-packages.ts'
+import { OTHERS, debianPackage, smallPackage } from '../support/guest/built-packages.ts'
 import { FreshRoot, SCRATCH, run } from '../support/guest/fresh-root.ts'
+import { blockLines } from '../support/docs/shell-lines.ts'
 import { choosePolicyIn } from '../support/guest/own-policy.ts'
 import { LONG } from '../support/long.ts'
 import { blocks, read } from '../unit/support/pages.ts'
@@ -26,26 +27,49 @@ const LATER = '99.0.0'
 const UNCOMPRESSED = 'uses-no-compression-for-control-tarball,uses-no-compression-for-data-tarball'
 /** Without a sync for each of the thousands of files. */
 const INSTALL = ['--force-unsafe-io', '--install']
-/** Node and the npm packages of others: most of the package's bytes and of its 4,000 files. A guest takes minutes to unpack them. */
-const OTHERS = /^\/usr\/lib\/ktrail\/(node$|node\/|node_modules\/(?!@ktrail|\.ktrail))/
+const APT = 'APT::Get::Assume-Yes "true";\nAPT::Install-Recommends "false";\nDpkg::Options { "--force-unsafe-io"; };\n'
+/** Where the page's lines on the apt repository find it. */
+const REPOSITORY = 'srv/build/release/0.1.0/apt'
+/** A changed byte in these files, and the command that must not accept it. */
+const UPDATE = 'rm -rf /var/lib/apt/lists && apt-get update'
+const LIST = 'dists/stable/main/binary-amd64/Packages'
+const CHANGED = (deb: string): ReadonlyArray<readonly [readonly string[], string]> => [
+  [['dists/stable/InRelease'], UPDATE],
+  [[LIST, `${LIST}.gz`], UPDATE],
+  [[`pool/main/k/ktrail/${deb}`], `${UPDATE} && apt-get install --reinstall ktrail`],
+]
 /** Without CAP_SYS_ADMIN, and with a watchdog that finds the agent that hangs earlier. */
 const FOUR =
   '[Service]\nCapabilityBoundingSet=\nCapabilityBoundingSet=CAP_BPF CAP_PERFMON CAP_SYS_PTRACE CAP_SYSLOG\nWatchdogSec=30\n'
 
-/** The package with a later version, without the programs of others. */
-function laterPackage(deb: string): string {
-  const folder = path.join(SCRATCH, `deb-${LATER}`)
-  run('rm', ['-rf', folder])
-  run('dpkg-deb', ['-R', deb, folder])
-  const control = path.join(folder, 'DEBIAN/control')
-  writeFileSync(control, readFileSync(control, 'utf8').replace(/^Version: .*$/m, `Version: ${LATER}`))
-  const home = path.join(folder, 'usr/lib/ktrail')
-  const modules = readdirSync(path.join(home, 'node_modules')).map((name) => `node_modules/${name}`)
-  for (const name of ['node', ...modules])
-    if (OTHERS.test(`/usr/lib/ktrail/${name}`)) rmSync(path.join(home, name), { recursive: true })
-  const file = path.join(SCRATCH, `ktrail_${LATER}.deb`)
-  run('dpkg-deb', ['--root-owner-group', '-Znone', '--build', folder, file])
-  return file
+/** Makes a signed apt repository of the packages in the root, at the place of the page, and the only one there. */
+function aptRepository(
+  root: FreshRoot,
+  packages: readonly string[],
+): { refuses(files: readonly string[], command: string): void } {
+  const [debs, repository] = [path.join(root.folder, 'debs'), path.join(root.folder, REPOSITORY)]
+  mkdirSync(debs)
+  run('cp', [...packages, debs])
+  run('deploy/release/apt-repo.sh', [debs, repository])
+  writeFileSync(path.join(root.folder, 'etc/apt/apt.conf.d/99test'), APT)
+  rmSync(path.join(root.folder, 'etc/apt/sources.list'))
+  return {
+    refuses(files, command) {
+      const changed = files.map((file) => path.join(repository, file))
+      for (const file of changed) flip(file)
+      const output = root.run('sh', '-c', `${command} 2>&1; echo "exit code $?"`)
+      assert.match(output, /exit code 100\n$/, `${files}: ${output}`)
+      for (const file of changed) flip(file)
+    },
+  }
+}
+
+/** Changes a byte in the middle of a file, and back the second time. */
+function flip(file: string): void {
+  const bytes = readFileSync(file)
+  const at = bytes.length >> 1
+  bytes[at] = (bytes[at] ?? 0) ^ 1
+  writeFileSync(file, bytes)
 }
 
 /** Programs of others stay when dpkg replaces the installed package by one without them. */
@@ -63,14 +87,17 @@ describe('Debian package', () => {
   before(() => {
     mkdirSync(SCRATCH, { recursive: true })
     deb = debianPackage()
-    later = laterPackage(deb)
+    later = smallPackage(deb, LATER)
   })
 
-  it('Debian 12: upgrade, downgrade and remove keep config and data, purge keeps events', () => {
+  it('Debian 12, from an apt repository: upgrade, downgrade and remove keep config and data, purge keeps events; a changed byte is refused', () => {
     using root = new FreshRoot('bookworm')
-    const [mine = '', next = ''] = root.add([deb, later])
-    root.run('dpkg', ...INSTALL, mine)
-    root.run('ktrail', 'check', '/etc/ktrail/ktrail.yaml')
+    const apt = aptRepository(root, [deb, later])
+    const lines = blockLines().filter(({ reason }) => reason.startsWith('test/packages/deb.test.ts runs these lines'))
+    assert.equal(lines.length, 4)
+    root.run('bash', '-euc', ['sudo() { "$@"; }', 'cd /srv', ...lines.map(({ text }) => text)].join('\n'))
+    const own = run('dpkg-deb', ['--field', deb, 'Version']).trim()
+    for (const [files, command] of CHANGED(path.basename(later))) apt.refuses(files, command)
 
     const config = `${root.folder}/etc/ktrail/ktrail.yaml`
     appendFileSync(config, '# of the administrator\n')
@@ -82,19 +109,19 @@ describe('Debian package', () => {
       for (const data of ['var/lib/ktrail', 'var/log/ktrail'])
         assert.deepEqual(readdirSync(`${root.folder}/${data}`), ['events'])
     }
-    const configStays = (): void => assert.match(readFileSync(config, 'utf8'), /# of the administrator\n$/)
-
-    for (const change of [
-      [...INSTALL, next],
-      [...INSTALL, mine],
-      ['--remove', 'ktrail'],
+    for (const [version, ...change] of [
+      [own, 'install', '--allow-downgrades', `ktrail=${own}`],
+      [LATER, 'upgrade'],
+      ['', 'remove', 'ktrail'],
     ]) {
-      root.run('dpkg', ...change)
-      configStays()
+      root.run('apt-get', ...change)
+      if (version === own) root.run('ktrail', 'check', '/etc/ktrail/ktrail.yaml')
+      if (version !== '') assert.equal(root.run('dpkg-query', '-W', '-f', '${Version}', 'ktrail'), version)
+      assert.match(readFileSync(config, 'utf8'), /# of the administrator\n$/)
       dataStays()
     }
     assert.ok(!existsSync(`${root.folder}/usr/lib/ktrail`), 'the program is removed')
-    root.run('dpkg', '--purge', 'ktrail')
+    root.run('apt-get', 'purge', 'ktrail')
     assert.ok(!existsSync(`${root.folder}/etc/ktrail`), 'the config is purged')
     dataStays()
   })

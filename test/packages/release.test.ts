@@ -1,11 +1,11 @@
 /**
- * A release of small files: the commands of VERIFY.md, provenance, SBOMs, the image's archive, and the errors before a build.
+ * A release of small files: the commands of VERIFY.md, provenance, SBOMs, the image's archive, the apt repository, and the errors before a build.
  * `make reproducible` builds the real files.
  */
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import { generateKeyPairSync, hash, verify } from 'node:crypto'
-import { cpSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { describe, it } from 'node:test'
 import { Version } from '@cyclonedx/cyclonedx-library/Spec'
@@ -19,6 +19,8 @@ const VERSION: string = JSON.parse(readFileSync(path.join(ROOT, 'package.json'),
 const DEB = `ktrail_${VERSION}_amd64.deb`
 const IMAGE = `ktrail-image-${VERSION}.oci.tar`
 const FILES = [DEB, `ktrail-npm-${VERSION}.tgz`, IMAGE]
+const TAGGED = 'ktrail_1.2.3_amd64.deb'
+const CONTROL = 'Package: ktrail\nVersion: 1.2.3\nArchitecture: amd64\nMaintainer: nobody <nobody@example.org>\n'
 const MARK = 'sh shown="test/packages/release.test.ts runs it"'
 const MATERIALS = `libbpf1 1:1.1.2-0+deb12u1 amd64 libbpf /nowhere
 bash 5.2.15-2+b13 arm64 bash sha256:${'ab'.repeat(32)}
@@ -301,18 +303,40 @@ describe('release: image', () => {
   })
 })
 
-/** A checkout that builds one small file, with a tag for `version`; its last file is not in the tag. */
-function checkout(folder: string, version: string, fingerprint: string): void {
-  for (const part of ['deploy/setup/lib.sh', 'deploy/release'])
+/** An OpenPGP key as CONTRIBUTING.md makes it, without a passphrase. Returns its fingerprint. */
+function newAptKey(file: string): string {
+  using home = new Folder()
+  const options = ['--quiet', '--batch', '--homedir', home.path, '--passphrase', '', '--pinentry-mode', 'loopback']
+  const gpg = (...args: string[]): string =>
+    execFileSync('gpg', [...options, ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
+  // Older than the tag.
+  gpg('--faked-system-time', '20200101T000000!', '--quick-generate-key', 'a test', 'ed25519', 'sign', 'never')
+  gpg('--armor', '--output', file, '--export-secret-keys')
+  execFileSync('gpgconf', ['--homedir', home.path, '--kill', 'all'])
+  return /^fpr:+([0-9A-F]{40}):/m.exec(gpg('--list-keys', '--with-colons'))?.[1] ?? ''
+}
+
+/** A checkout that builds one small package, with a tag for `version`; its last file is not in the tag. */
+function checkout(folder: string, version: string, fingerprints: readonly string[]): void {
+  for (const part of ['deploy/setup', 'deploy/release'])
     cpSync(path.join(ROOT, part), path.join(folder, part), { recursive: true })
   const at = (file: string): string => path.join(folder, file)
   writeFileSync(at('package.json'), `{\n  "name": "ktrail",\n  "version": "1.2.3",\n  "type": "module"\n}\n`)
   writeFileSync(at('package-lock.json'), '{}\n')
-  writeFileSync(at('SECURITY.md'), `- ${fingerprint}\n`)
-  writeFileSync(at('content'), 'of the tag')
+  writeFileSync(at('SECURITY.md'), fingerprints.join('\n'))
+  mkdirSync(at('package/DEBIAN'), { recursive: true })
+  writeFileSync(at('package/DEBIAN/control'), `${CONTROL}Description: of the tag\n`)
   writeFileSync(
     at('deploy/release/artefacts.sh'),
-    '#!/bin/bash\nset -eu\nmkdir -p "$1"\ncp "${0%/*}/../../content" "$1/ktrail.deb"\necho {} >"$1/provenance.json"\n',
+    `#!/bin/bash
+set -eu
+mkdir -p "$1"
+cd "\${0%/*}/../.."
+dpkg-deb --build package "$1/${TAGGED}" >/dev/null
+echo {} >"$1/provenance.json"
+mkdir -p node_modules/.ktrail
+echo "${path.dirname(process.execPath)}" >node_modules/.ktrail/node
+`,
   )
   const git = (...args: string[]): unknown =>
     execFileSync('git', ['-c', 'user.name=a', '-c', 'user.email=a@example.org', ...args], { cwd: folder })
@@ -320,9 +344,7 @@ function checkout(folder: string, version: string, fingerprint: string): void {
   git('add', '.')
   git('commit', '--quiet', '--message', 'all')
   git('tag', '-m', version, `v${version}`)
-  writeFileSync(at('content'), 'of nobody')
-  mkdirSync(at('node_modules/.ktrail'), { recursive: true })
-  writeFileSync(at('node_modules/.ktrail/node'), path.dirname(process.execPath))
+  writeFileSync(at('package/DEBIAN/control'), `${CONTROL}Description: of nobody\n`)
 }
 
 describe('release: make release', () => {
@@ -331,38 +353,140 @@ describe('release: make release', () => {
     using keys = new Folder()
     const fingerprint = newKey(keys.at('key'))
     newKey(keys.at('unlisted'))
-    checkout(folder.path, '1.2.3', fingerprint)
-    const make = (version: string, key: string): { readonly status: number | null; readonly stderr: string } =>
+    const aptFingerprint = newAptKey(keys.at('apt-key'))
+    newAptKey(keys.at('apt-unlisted'))
+    checkout(folder.path, '1.2.3', [fingerprint, aptFingerprint])
+    const make = (
+      version: string,
+      key = '',
+      aptKey = '',
+    ): { readonly status: number | null; readonly stderr: string } =>
       spawnSync(folder.at('deploy/release/release.sh'), [version], {
         encoding: 'utf8',
-        env: { ...process.env, KEY: key },
+        env: { ...process.env, KEY: key, APT_KEY: aptKey },
       })
-    for (const [version, key, message] of [
-      ['', '', /expected a version such as 0\.1\.0, got ""/],
-      ['../1.2.3', '', /expected a version such as 0\.1\.0/],
-      ['1.2.4', '', /no tag v1\.2\.4/],
-      ['1.2.3', '/nowhere', /KEY: no file \/nowhere/],
-      ['1.2.3', folder.at('content'), /KEY: cannot read a private key/],
-      ['1.2.3', keys.at('unlisted'), /KEY: SECURITY\.md of v1\.2\.3 does not list the fingerprint [0-9a-f]{64}/],
+    for (const [version, key, aptKey, message] of [
+      ['1.2', '', '', /expected a version such as 0\.1\.0, got "1\.2"/],
+      ['../1.2.3', '', '', /expected a version such as 0\.1\.0/],
+      ['1.2.4', '', '', /no tag v1\.2\.4/],
+      ['1.2.3', '/nowhere', '', /KEY: no file \/nowhere/],
+      ['1.2.3', folder.at('package.json'), '', /KEY: cannot read a private key/],
+      ['1.2.3', keys.at('unlisted'), '', /KEY: SECURITY\.md of v1\.2\.3 does not list the fingerprint [0-9a-f]{64}/],
+      ['1.2.3', '', '/nowhere', /APT_KEY: no file \/nowhere/],
+      ['1.2.3', '', keys.at('key'), /APT_KEY: cannot read an OpenPGP key/],
+      [
+        '1.2.3',
+        '',
+        keys.at('apt-unlisted'),
+        /APT_KEY: SECURITY\.md of v1\.2\.3 does not list the fingerprint [0-9A-F]{40}/,
+      ],
     ] as const) {
-      const { status, stderr } = make(version, key)
+      const { status, stderr } = make(version, key, aptKey)
       assert.match(stderr, message)
       assert.equal(status, 1)
     }
     execFileSync('git', ['tag', 'v9.9.9'], { cwd: folder.path })
-    assert.match(make('9.9.9', '').stderr, /v9\.9\.9: expected version 9\.9\.9 in package\.json, got 1\.2\.3/)
+    assert.match(make('9.9.9').stderr, /v9\.9\.9: expected version 9\.9\.9 in package\.json, got 1\.2\.3/)
 
     const out = folder.at('build/release/1.2.3')
-    const signed = make('1.2.3', keys.at('key'))
+    const signed = make('1.2.3', keys.at('key'), keys.at('apt-key'))
     assert.equal(signed.status, 0, signed.stderr)
     assert.doesNotMatch(signed.stderr, /WARNING/)
-    assert.equal(readFileSync(path.join(out, 'ktrail.deb'), 'utf8'), 'of the tag')
+    const field = execFileSync('dpkg-deb', ['--field', path.join(out, TAGGED), 'Description'], { encoding: 'utf8' })
+    assert.equal(field, 'of the tag\n')
     cpSync(path.join(ROOT, 'deploy/release/VERIFY.md'), path.join(out, 'VERIFY.md'))
-    assert.equal(verified(out, fingerprint, ['ktrail.deb']), 'nothing')
+    const files = [TAGGED, `apt/pool/main/k/ktrail/${TAGGED}`, 'apt/ktrail.asc', 'apt/dists/stable/InRelease']
+    assert.equal(verified(out, fingerprint, files), 'nothing')
 
-    const thrown = make('1.2.3', '')
+    // The version of package.json.
+    const thrown = make('')
     assert.equal(thrown.status, 0, thrown.stderr)
     assert.match(thrown.stderr, /WARNING: NOT FOR PUBLICATION: signed by a key that nobody has any more/)
+    assert.match(thrown.stderr, /WARNING: NOT FOR PUBLICATION: the repository is signed by a key that nobody has/)
     assert.deepEqual(readdirSync(folder.at('build/release')), ['1.2.3'])
+  })
+})
+
+/** A package of a few bytes, built at a date. */
+function newDeb(folder: Folder, version: string, arch: string, text: string, date: number): void {
+  mkdirSync(folder.at('tree/DEBIAN'), { recursive: true })
+  const control = CONTROL.replace(/^Version: .*$/m, `Version: ${version}`).replace(
+    /^Architecture: .*$/m,
+    `Architecture: ${arch}`,
+  )
+  writeFileSync(folder.at('tree/DEBIAN/control'), `${control}Description: ${text}\n`)
+  execFileSync(
+    'dpkg-deb',
+    ['--root-owner-group', '--build', folder.at('tree'), folder.at(`ktrail_${version}_${arch}.deb`)],
+    {
+      env: { ...process.env, SOURCE_DATE_EPOCH: String(date) },
+      stdio: ['ignore', 'ignore', 'inherit'],
+    },
+  )
+}
+
+describe('release: apt repository', () => {
+  const repository = (
+    packages: string,
+    folder: string,
+    key: string,
+  ): { readonly status: number | null; readonly stderr: string } =>
+    spawnSync(path.join(ROOT, 'deploy/release/apt-repo.sh'), [packages, folder], {
+      encoding: 'utf8',
+      env: { ...process.env, APT_KEY: key },
+    })
+
+  it('lists each version by its processor, with the date of the newest; the same packages and key give the same bytes', () => {
+    using keys = new Folder()
+    const fingerprint = newAptKey(keys.at('key'))
+    using packages = new Folder()
+    const [one, other] = [0, 1].map(() => {
+      using folder = new Folder()
+      for (const [version, date] of [
+        ['1.10.0', 1_700_000_100],
+        ['1.9.0', 1_700_000_000],
+      ] as const) {
+        newDeb(packages, version, 'amd64', 'first', date)
+        newDeb(packages, version, 'arm64', 'first', date)
+        const { status, stderr } = repository(packages.path, folder.at('apt'), keys.at('key'))
+        assert.equal(status, 0, stderr)
+        assert.ok(stderr.includes(fingerprint))
+        assert.doesNotMatch(stderr, /WARNING/)
+      }
+      const list = folder.read('apt/dists/stable/main/binary-arm64/Packages')
+      assert.deepEqual(
+        [...list.matchAll(/^(?:Version|Architecture|Filename): (.*)$/gm)].map(([, value]) => value).toSorted(),
+        [
+          '1.10.0',
+          '1.9.0',
+          'arm64',
+          'arm64',
+          ...['1.10.0', '1.9.0'].map((each) => `pool/main/k/ktrail/ktrail_${each}_arm64.deb`),
+        ],
+      )
+      assert.match(folder.read('apt/dists/stable/InRelease'), /^Date: Tue, 14 Nov 2023 22:15:00 \+0000$/m)
+      const files = readdirSync(folder.path, { recursive: true, encoding: 'utf8' }).filter((file) =>
+        statSync(folder.at(file)).isFile(),
+      )
+      return files.toSorted().map((file) => `${sum(folder.at(file))} ${file}`)
+    })
+    assert.equal(one?.length, 11)
+    assert.deepEqual(other, one)
+  })
+
+  it('refuses other bytes of a version that it has, and keeps its lists', () => {
+    using keys = new Folder()
+    newAptKey(keys.at('key'))
+    using packages = new Folder()
+    using folder = new Folder()
+    assert.match(repository(packages.path, folder.at('apt'), '').stderr, /no Debian package in /)
+    newDeb(packages, '1.0.0', 'amd64', 'first', 1_700_000_000)
+    assert.equal(repository(packages.path, folder.at('apt'), keys.at('key')).status, 0)
+    const before = folder.read('apt/dists/stable/InRelease')
+    newDeb(packages, '1.0.0', 'amd64', 'second', 1_700_000_000)
+    const { status, stderr } = repository(packages.path, folder.at('apt'), keys.at('key'))
+    assert.equal(status, 1)
+    assert.match(stderr, /ktrail_1\.0\.0_amd64\.deb: expected the bytes of .* give the package another version/)
+    assert.equal(folder.read('apt/dists/stable/InRelease'), before)
   })
 })

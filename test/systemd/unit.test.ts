@@ -33,7 +33,7 @@ const FOUR = '/etc/systemd/system/ktrail.service.d/90-four.conf'
 /** Debian's value. */
 const PARANOID = 3
 /** This package with a later version. */
-const LATER = '/ktrail_99.0.0.deb'
+const LATER = '/ktrail_99.0.0_amd64.deb'
 /** A page, and its text about command lines that run here. */
 const PAGE = 'docs/start/host.md'
 const OURS = 'test/systemd/unit.test.ts runs these lines'

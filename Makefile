@@ -157,11 +157,12 @@ churn: build ## 200 pods of 5 containers come and go under load in a guest (PODS
 		KTRAIL_CHURN_CONTAINERS=$(or $(CONTAINERS),5) node --disable-warning=ExperimentalWarning --test --test-reporter=spec \
 		--test-name-pattern='come and go under load' test/e2e/identity/workloads.test.ts
 
-package: build ## npm and Debian packages, Helm chart, Kubernetes manifest in build/packages/ (ARCH=arm64: npm and Debian packages for arm64 too)
+package: build ## npm, Debian and RPM packages, Helm chart, Kubernetes manifest in build/packages/ (ARCH=arm64: packages for arm64 too)
 	@[ -z "$(ARCH)" ] || $(SETUP)/cross.sh "$(ARCH)"
 	@deploy/package/npm.sh $(ARCH)
 	@deploy/package/deb.sh
 	@[ -z "$(ARCH)" ] || deploy/package/deb.sh "$(ARCH)"
+	@for deb in build/packages/*.deb; do deploy/package/rpm.sh "$$deb" build/packages || exit 1; done
 	@deploy/package/chart.sh
 	@deploy/package/manifest.sh
 

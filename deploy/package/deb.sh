@@ -51,7 +51,7 @@ cp deploy/systemd/ktrail-generator "$generator"
 cp deploy/debian/ktrail.yaml "$root/etc/ktrail"
 cp deploy/debian/copyright "$root/usr/share/doc/ktrail"
 gzip -9n >"$root/usr/share/doc/ktrail/changelog.gz" <<CHANGELOG
-ktrail ($version) unstable; urgency=medium
+ktrail (${version/-/\~}) unstable; urgency=medium
 
   * CHANGELOG.md.gz says what has changed.
 
@@ -79,7 +79,7 @@ size=$(find "$root" -mindepth 1 -path "$root/DEBIAN" -prune -o -printf '%y %s\n'
   awk '{ kib += $1 == "f" ? int(($2 + 1023) / 1024) : 1 } END { print kib }')
 cat >"$root/DEBIAN/control" <<CONTROL
 Package: ktrail
-Version: $version
+Version: ${version/-/\~}
 Architecture: $arch
 Maintainer: The ktrail authors <ktrail@example.org>
 Installed-Size: $size

@@ -32,6 +32,8 @@ for arch in amd64 arm64; do
   cpu=$(cpu_of "$arch")
   add "$packages/ktrail-linux-$cpu-$version.tgz" "ktrail-linux-$cpu-$version.tgz" "pkg:npm/%40ktrail/linux-$cpu@$version" --parts "$packages/parts/linux-$cpu"
   add "$packages/ktrail_${version}_$arch.deb" "ktrail_${version}_$arch.deb" "pkg:deb/ktrail@$version?arch=$arch" --npm "$cpu" --parts "$packages/parts/deb-$arch"
+  [ "$arch" = arm64 ] && rpm=ktrail-$version-1.aarch64.rpm || rpm=ktrail-$version-1.x86_64.rpm
+  add "$packages/$rpm" "$rpm" "pkg:rpm/ktrail@$version?arch=$arch" --npm "$cpu" --parts "$packages/parts/deb-$arch"
 
   log "making the image for $arch"
   base=$image/base-$arch layer=$image/layer-$arch
@@ -55,7 +57,7 @@ rm -rf "$image"
 {
   cat "${parts[@]}"
   # shellcheck disable=SC2016 # dpkg's variables
-  dpkg-query -W -f 'tool ${Package} ${Version}\n' 'clang-1?' 'llvm-1?' 'g++-1?' 'g++-1?-aarch64-linux-gnu' binutils patchelf dpkg tar gzip make bash |
+  dpkg-query -W -f 'tool ${Package} ${Version}\n' 'clang-1?' 'llvm-1?' 'g++-1?' 'g++-1?-aarch64-linux-gnu' binutils patchelf dpkg rpm tar gzip make bash |
     awk 'NF == 3'
   echo "tool node $(node -p process.versions.node)"
   echo "tool npm $(npm --version)"

@@ -8,7 +8,7 @@ cd "$ROOT"
 deploy/setup/packages.sh reproducible
 [ "$(id -u)" = 0 ] || die 'make reproducible builds as two users: run it as root'
 # Packages that a build would install, which only root may.
-for purpose in build cross package; do deploy/setup/packages.sh "$purpose"; done
+for purpose in build cross package rpm; do deploy/setup/packages.sh "$purpose"; done
 command -v npm >/dev/null || deploy/setup/packages.sh npm
 # Both start from the same cache; each has a copy that it may write to.
 deploy/setup/node.sh arm64 >/dev/null

@@ -17,6 +17,13 @@ interface Manifest {
 const [main = '', ...platforms] = process.argv.slice(2)
 const own = JSON.parse(readFileSync('package.json', 'utf8')) as Manifest
 const { version, license, engines, dependencies } = own
+/** Addresses that a registry shows, and compares with the source of a provenance. npm would publish a package with a scope as a private one. */
+const published = {
+  homepage: own['homepage'],
+  bugs: own['bugs'],
+  repository: own['repository'],
+  publishConfig: { access: 'public' },
+}
 /** node-addon-api is left out: only a build of the addon needs it. */
 const { 'node-addon-api': _headers, ...needed } = dependencies
 const nameOf = (platform: string): string => `@ktrail/${basename(platform)}`
@@ -28,6 +35,7 @@ write(main, {
   name: 'ktrail',
   version,
   description: own['description'],
+  ...published,
   license,
   os: ['linux'],
   engines,
@@ -50,6 +58,7 @@ for (const platform of platforms) {
     name: nameOf(platform),
     version,
     description: 'Addon and BPF objects of ktrail for this platform; installed by the package ktrail',
+    ...published,
     license: 'Apache-2.0 AND BSD-2-Clause AND LGPL-2.1-only AND LGPL-3.0-or-later AND BSD-3-Clause AND Zlib',
     os: [os],
     cpu: [cpu],

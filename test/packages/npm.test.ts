@@ -1,5 +1,6 @@
 /** The npm packages: the same bytes each time, types for authors of exporters, and an installation where nothing can be compiled. */
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { hash } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
@@ -12,7 +13,10 @@ const sums = (packages: readonly string[]): string[] => packages.map((file) => h
 
 describe('npm packages', () => {
   let packages: readonly string[] = []
-  before(() => void (packages = npmPackages()))
+  before(() => {
+    mkdirSync(SCRATCH, { recursive: true })
+    packages = npmPackages()
+  })
 
   it('the same sources give the same bytes', () => {
     const first = sums(packages)
@@ -21,8 +25,26 @@ describe('npm packages', () => {
     assert.equal(first.length, 2)
   })
 
+  it('npm publish would take them as they are, for everybody', () => {
+    for (const file of packages) {
+      // No registry: npm publishes nothing, and asks none for versions.
+      const options = ['--dry-run', '--json', '--registry=http://127.0.0.1:9', '--fetch-retries=0']
+      const { status, stdout, stderr } = spawnSync('npm', ['publish', ...options, file], {
+        encoding: 'utf8',
+        cwd: SCRATCH,
+      })
+      assert.equal(status, 0, stderr)
+      assert.match(stderr, /with tag latest and public access \(dry-run\)/)
+      // Such as a corrected package.json. Nobody is logged in.
+      assert.deepEqual(stderr.match(/^npm warn (?!.*logged in).*$/gm), null, stderr)
+      const integrity = `sha512-${hash('sha512', readFileSync(file), 'base64')}`
+      assert.ok(stdout.includes(`"integrity": "${integrity}"`), stdout)
+      const manifest = JSON.parse(run('tar', ['--extract', '--to-stdout', '--file', file, 'package/package.json']))
+      for (const name of ['homepage', 'bugs', 'repository', 'license', 'description']) assert.ok(manifest[name], name)
+    }
+  })
+
   it('an exporter compiles against the types with the default settings of tsc', () => {
-    mkdirSync(SCRATCH, { recursive: true })
     const folder = mkdtempSync(path.join(SCRATCH, 'author-'))
     writeFileSync(path.join(folder, 'package.json'), '{ "type": "module", "private": true }')
     writeFileSync(path.join(folder, 'tsconfig.json'), '{ "compilerOptions": { "module": "nodenext" } }')

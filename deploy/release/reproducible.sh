@@ -14,10 +14,10 @@ command -v npm >/dev/null || deploy/setup/packages.sh npm
 deploy/setup/node.sh arm64 >/dev/null
 deploy/setup/sysroot.sh arm64 >/dev/null
 
-mkdir -p "$CACHE/apt"
 commit=$(git rev-parse HEAD)
 work=${WORK:-$(mktemp -d /var/tmp/ktrail-reproducible.XXXXXX)}
 trap 'rm -rf "$work"' EXIT
+mkdir -p "$CACHE/apt" "$work"
 chmod 755 "$work"
 
 # build FOLDER USER ENV...: into FOLDER/out.

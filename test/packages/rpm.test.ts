@@ -1,7 +1,17 @@
 /** The RPM package: its requirements, and its life in the root of another system, by Debian's rpm. Without the programs of others. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { appendFileSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { hash } from 'node:crypto'
 import path from 'node:path'
 import { before, describe, it } from 'node:test'
@@ -12,6 +22,9 @@ import { Folder } from '../unit/exporters/support/folder.ts'
 const [FIRST, LATER] = ['1.0.0~rc.1', '1.0.0']
 /** Symbol versions that RHEL 9 and Amazon Linux 2023 have: docs/reference/kernels.md. */
 const OLDEST = { glibc: 34, libstdcxx: 29 }
+
+/** Records its arguments, and the versions of the page that are installed. No agent runs. */
+const SYSTEMCTL = '#!/bin/sh\necho "$*, $(ls /usr/share/doc/ktrail/version-* | wc -l) version" >>/calls\necho 0\n'
 
 describe('RPM package', () => {
   let debs: readonly string[] = []
@@ -72,8 +85,17 @@ describe('RPM package', () => {
     mkdirSync(at('var/lib/ktrail'))
     mkdirSync(at('var/log/ktrail'))
     writeFileSync(at('var/log/ktrail/events'), 'an event')
+    // As with systemd as init: each version takes over when its files are the only ones.
+    mkdirSync(at('run/systemd/system'), { recursive: true })
+    renameSync(at('usr/bin/systemctl'), at('usr/bin/systemctl.real'))
+    writeFileSync(at('usr/bin/systemctl'), SYSTEMCTL, { mode: 0o755 })
     change(LATER, '--upgrade', later)
     change(FIRST, '--upgrade', '--oldpackage', first)
+    const reload = 'daemon-reload, 1 version'
+    const upgrade = [reload, reload, 'show --value --property MainPID ktrail.service, 1 version']
+    assert.deepEqual(readFileSync(at('calls'), 'utf8').trim().split('\n'), [...upgrade, ...upgrade])
+    renameSync(at('usr/bin/systemctl.real'), at('usr/bin/systemctl'))
+    rmSync(at('run/systemd'), { recursive: true })
     assert.match(readFileSync(config, 'utf8'), /# of the administrator\n$/)
 
     const { status, stderr } = rpm('--erase', 'ktrail')

@@ -19,13 +19,14 @@ export function debianPackage(): string {
   return made(`*_${arch}.deb`, 1, () => run('deploy/package/deb.sh', []))[0] ?? 'no package'
 }
 
-/** The Debian package with another version, without the programs of others. */
+/** The Debian package with another version, a file named by it, and without the programs of others. */
 export function smallPackage(deb: string, version: string): string {
   const folder = path.join(SCRATCH, `deb-${version}`)
   run('rm', ['-rf', folder])
   run('dpkg-deb', ['-R', deb, folder])
   const control = path.join(folder, 'DEBIAN/control')
   writeFileSync(control, readFileSync(control, 'utf8').replace(/^Version: .*$/m, `Version: ${version}`))
+  writeFileSync(path.join(folder, `usr/share/doc/ktrail/version-${version}`), version)
   const home = path.join(folder, 'usr/lib/ktrail')
   const modules = readdirSync(path.join(home, 'node_modules')).map((name) => `node_modules/${name}`)
   for (const name of ['node', ...modules])

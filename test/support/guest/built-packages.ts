@@ -40,7 +40,9 @@ function made(pattern: string, count: number, make: () => void): string[] {
   const find = (): string[] => globSync(`build/packages/${pattern}`, { cwd: ROOT }).map((file) => path.join(ROOT, file))
   const found = find()
   const oldestMs = Math.min(...found.map((file) => statSync(file).mtimeMs))
-  if (found.length < count || sources().some((file) => changedMs(file) > oldestMs)) make()
+  // The date of the commit is in the packages.
+  const committedMs = Number(run('git', ['log', '-1', '--format=%ct'])) * 1000
+  if (found.length < count || committedMs > oldestMs || sources().some((file) => changedMs(file) > oldestMs)) make()
   return find()
 }
 

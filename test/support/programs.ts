@@ -30,7 +30,11 @@ export function makeProgram(name: string, to: string): void {
 function compiled(name: string): string {
   const source = join(FIXTURES, `${name}.c`)
   const flags = OWN[name] ?? USUAL
-  const key = createHash('sha256').update(readFileSync(source)).update(flags.join(' ')).digest('hex')
+  const hash = createHash('sha256').update(readFileSync(source)).update(flags.join(' '))
+  // Any header of its folder may be included.
+  for (const header of globSync('*.h', { cwd: dirname(source) }).toSorted())
+    hash.update(readFileSync(join(dirname(source), header)))
+  const key = hash.digest('hex')
   const program = join(BUILT, `${name}-${process.arch}-${key.slice(0, 16)}`)
   if (existsSync(program)) return program
   mkdirSync(dirname(program), { recursive: true })

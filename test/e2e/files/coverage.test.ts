@@ -5,16 +5,15 @@
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { chmodSync, linkSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, linkSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { release } from 'node:os'
 import { join } from 'node:path'
 import test, { after, before, describe } from 'node:test'
 import type { TestContext } from 'node:test'
-import { fileURLToPath } from 'node:url'
-import { parse } from 'yaml'
 import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
 import { FILE_SYSTEMS, mountFileSystem } from './file-system.ts'
 import type { FileSystem } from './file-system.ts'
+import { INTEGRITY_CALLS, integrityPolicy } from './integrity.ts'
 import { kernelAtLeast } from '../support/kernel.ts'
 import type { ArgumentRecord, KprobeRecord } from '../support/record.ts'
 import { CONTENT, METADATA, NONE, REFUSED, REFUSED_LATER } from './accesses.ts'
@@ -27,7 +26,6 @@ import { makeProgram } from '../../support/programs.ts'
 const NEEDS = 'SameFile and UnderDir need 5.17'
 const skip = cannotRun() || (!kernelAtLeast(5, 17) && NEEDS)
 if (skip !== false) console.log(`coverage: skipped: ${skip}`)
-const POLICY = fileURLToPath(new URL('../../../config/policies/optional/file-integrity.yaml', import.meta.url))
 const RESULTS = process.env['KTRAIL_COVERAGE']
 /** Without KTRAIL_COVERAGE only these functions are hooked: each costs seconds in an emulated guest. */
 const FEW =
@@ -35,26 +33,15 @@ const FEW =
 const isHooked = (call: string): boolean => RESULTS !== undefined || FEW.test(call)
 const ON = FILE_SYSTEMS.filter((name) => (process.env['KTRAIL_COVERAGE_ON'] ?? 'tmpfs').split(' ').includes(name))
 
-/** Each function of the shipped policy. */
-const CALLS: readonly string[] = parse(readFileSync(POLICY, 'utf8')).spec.kprobes.map(
-  ({ call }: { readonly call: string }) => call,
-)
-const isAsked = ({ calls }: Access): boolean => CALLS.some((call) => isHooked(call) && calls?.test(call) === true)
+const isAsked = ({ calls }: Access): boolean =>
+  INTEGRITY_CALLS.some((call) => isHooked(call) && calls?.test(call) === true)
 
 /** Since Linux 6.8 a mapping of an overlay's file maps the layer's file (docs/reference/policy/files-by-identity.md). */
 const isOfMapping = ({ calls }: Access): boolean => calls?.test('security_file_mprotect') === true
 
-/** The shipped policy with other values. */
-function integrity(name: string, operator: string, values: readonly string[]): string {
-  const document = parse(readFileSync(POLICY, 'utf8'))
-  // A group names functions that must be hooks of the policy.
-  document.metadata = RESULTS === undefined ? { name } : { ...document.metadata, name }
-  document.spec.kprobes = document.spec.kprobes.filter(({ call }: { readonly call: string }) => isHooked(call))
-  for (const { selectors } of document.spec.kprobes) {
-    for (const { matchArgs } of selectors) Object.assign(matchArgs[0], { operator, values })
-  }
-  return JSON.stringify(document)
-}
+/** A group names functions that must be hooks of the policy. */
+const integrity = (name: string, operator: string, values: readonly string[]): string =>
+  integrityPolicy(name, operator, values, RESULTS === undefined ? isHooked : undefined)
 
 interface Place {
   readonly on: FileSystem

@@ -57,7 +57,7 @@ cpus: build ## a burst from all CPUs of guests with 8 and 64, whose CPUs take tu
 	@for cpus in $(or $(CPUS),8 64); do test/support/guest/run.sh $(KERNEL) --cpus $$cpus --timeout 3600 --verbose -- \
 		node --disable-warning=ExperimentalWarning --test --test-reporter=spec test/e2e-cpus/cpus.test.ts || exit 1; done
 
-NIGHTLY ?= long full cpus parts simulate fuzz random-policies policy-changes start-stop coverage verifier library random-tree churn soak minutes arm64 reproducible
+NIGHTLY ?= long full cpus parts simulate fuzz random-policies policy-changes start-stop coverage bypass-matrix verifier library random-tree churn soak minutes arm64 reproducible
 nightly: build ## all tests that take long, one after the other, also behind one that fails (half a day)
 	@failed=; for target in $(NIGHTLY); do $(MAKE) --no-print-directory $$target || failed="$$failed $$target"; done; \
 		[ -z "$$failed" ] || { echo "nightly: failed:$$failed; run each alone" >&2; exit 1; }
@@ -127,6 +127,13 @@ coverage: build ## every way to reach a file, on each kernel and file system; wr
 		$(SETUP)/with-node.sh node test/e2e/files/write-coverage.ts build/coverage && exit $$failed
 	@cat docs/reference/coverage.md
 
+bypass-matrix: build ## who sees what: each way to reach a file against ktrail and six other tools; writes docs/explanation/who-sees-what.md
+	@$(SETUP)/with-node.sh node test/support/programs.ts
+	@mkdir -p build/bypass
+	@tools=$$(test/bypass/tools.sh) && test/support/guest/run.sh $(KERNEL) --cpus 2 --timeout 5400 --verbose -- \
+		node --disable-warning=ExperimentalWarning test/bypass/run.ts build/bypass/results.json $$tools
+	@$(SETUP)/with-node.sh node test/bypass/write-page.ts build/bypass/results.json
+
 verifier: build ## the verifier's work on each BPF program; fails if it grew by 5 % (docs/reference/verifier.md): KERNELS="6.12"
 	@test/verifier/run.sh $(KERNELS)
 	@$(SETUP)/with-node.sh node --disable-warning=ExperimentalWarning test/verifier/guard.ts $(KERNELS)
@@ -181,4 +188,4 @@ reproducible: build ## build the commit as for a release twice, as two users in 
 clean: ## remove what was built; fetched kernels and Node stay in the cache
 	rm -rf bpf/build native/build build node_modules
 
-.PHONY: help build run picture minutes test long full arm64 faults cpus nightly check soak bench bench-history compare compare-tetragon workflows parts simulate fuzz record random-policies start-stop policy-changes coverage verifier library random-tree kubernetes churn package image release apt-repo reproducible clean
+.PHONY: help build run picture minutes test long full arm64 faults cpus nightly check soak bench bench-history compare compare-tetragon workflows parts simulate fuzz record random-policies start-stop policy-changes coverage bypass-matrix verifier library random-tree kubernetes churn package image release apt-repo reproducible clean

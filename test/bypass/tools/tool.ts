@@ -1,0 +1,81 @@
+/** Tools of `make bypass-matrix`. To add one, write an object of this kind, and a row of all.ts and of ../reasons.ts. */
+import { execFileSync, spawn } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
+import { once } from 'node:events'
+import { freshFolder } from '../../e2e/support/agent.ts'
+import { LineFile } from '../../e2e/support/line-file.ts'
+import { until } from '../../e2e/support/wait.ts'
+import type { Done, Report } from '../judge.ts'
+
+/** Folders of a tool's own on a file system with a device. */
+export interface Place {
+  readonly watched: string
+  readonly outside: string
+}
+
+export interface Running extends AsyncDisposable {
+  /** Called when the accessing process of a way waits for its access. */
+  begins?(done: Done): Promise<void> | void
+  /** For a tool that compares states: called when the processes of all ways wait. They then go on together. */
+  baseline?(): void
+  /** All reports about what happened before the call. */
+  reports(): Promise<readonly Report[]>
+}
+
+export interface Tool {
+  readonly name: string
+  /** The Debian package; absent for ktrail. */
+  readonly package?: string
+  /** Its settings for a folder WATCHED, as the page shows them. */
+  readonly settings: string
+  start(place: Place): Promise<Running>
+}
+
+/** A program with its output in a file. */
+export class Program implements AsyncDisposable {
+  readonly #child: ReturnType<typeof spawn>
+  readonly #ended: Promise<unknown>
+  readonly out: LineFile
+  readonly err: LineFile
+
+  constructor([program, ...words]: readonly [string, ...string[]], env: Readonly<Record<string, string>> = {}) {
+    const folder = freshFolder('tool')
+    this.out = new LineFile(`${folder}/out`)
+    this.err = new LineFile(`${folder}/err`)
+    const files = [openSync(this.out.path, 'w'), openSync(this.err.path, 'w')] as const
+    this.#child = spawn(program, words, { stdio: ['ignore', ...files], env: { ...process.env, ...env } })
+    this.#ended = once(this.#child, 'exit')
+    for (const file of files) closeSync(file)
+  }
+
+  /** Waits for a condition; fails if the program ends before. */
+  until<T>(what: string, look: () => T | undefined | false): Promise<T> {
+    const more = (): string => `\n${[...this.err.read(), ...this.out.read()].slice(-10).join('\n')}`
+    return until(
+      what,
+      () => {
+        const found = look()
+        if ((found === undefined || found === false) && this.#child.exitCode !== null)
+          throw new Error(`${this.#child.spawnfile} ended with ${this.#child.exitCode} before: ${what}${more()}`)
+        return found
+      },
+      { more },
+    )
+  }
+
+  /** Repeats an action until a line of the output has a text. */
+  shows(text: string, action: () => void): Promise<unknown> {
+    return this.until(`a line with ${text}`, () => {
+      action()
+      return this.out.read().some((line) => line.includes(text))
+    })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#child.kill()
+    await this.#ended
+  }
+}
+
+export const output = (program: string, ...words: readonly string[]): string =>
+  execFileSync(program, words, { encoding: 'utf8', maxBuffer: 64 << 20 })

@@ -1,0 +1,119 @@
+/** `make bypass-matrix`: the judgement of reports, and the page of its results. */
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { describe, it } from 'node:test'
+import { ALL, OTHERS, SEEN, isFalse, verdictOf } from '../bypass/judge.ts'
+import type { Report, Verdict } from '../bypass/judge.ts'
+import { PAGE, RESULTS, factsOf, pageOf } from '../bypass/page.ts'
+import type { Results } from '../bypass/page.ts'
+import { NO_REASON, reasonOf } from '../bypass/reasons.ts'
+import { TOOLS } from '../bypass/tools/all.ts'
+import { reportsIn } from '../bypass/tools/auditd.ts'
+
+const PID = 40
+const done = (name: string): { name: string; pid: number; folder: string } => ({ name, pid: PID, folder: `/w/${name}` })
+const ours = { pid: PID, program: '/tmp/reach', uid: 0 }
+
+const ROWS: ReadonlyArray<{ name: string; way?: string; reports: readonly Report[]; want: Verdict }> = [
+  { name: 'no report', reports: [], want: 'no' },
+  { name: 'file, program and user', reports: [{ ...ours, paths: ['/w/w_open/file'] }], want: 'yes' },
+  { name: 'another process', reports: [{ ...ours, pid: 41, paths: ['/w/w_open/file'] }], want: 'no' },
+  { name: 'a folder whose name begins the same', reports: [{ ...ours, paths: ['/w/w_openat/file'] }], want: 'unnamed' },
+  { name: 'another path', reports: [{ ...ours, paths: ['/out/link'] }], want: 'unnamed' },
+  { name: 'another path, with a key', reports: [{ ...ours, paths: ['/out/link'], isWatched: true }], want: 'other' },
+  { name: 'a library', reports: [{ ...ours, paths: ['/lib/x86_64-linux-gnu/libc.so.6'] }], want: 'no' },
+  { name: 'no user', reports: [{ pid: PID, program: 'reach', paths: ['/w/w_open/file'] }], want: 'partly' },
+  { name: 'another user', reports: [{ ...ours, uid: 1, paths: ['/w/w_open/file'] }], want: 'partly' },
+  { name: 'another program', reports: [{ ...ours, program: '/bin/sh', paths: ['/w/w_open/file'] }], want: 'partly' },
+  { name: 'no process', reports: [{ paths: ['/w/w_open/file'] }], want: 'partly' },
+  { name: 'no process, another file', reports: [{ paths: ['/w/other/file'] }], want: 'no' },
+  {
+    name: 'the better one of two',
+    reports: [
+      { ...ours, paths: ['/out/link'] },
+      { ...ours, paths: ['/w/w_open/file'] },
+    ],
+    want: 'yes',
+  },
+  { name: 'nobody as root', way: 'd_read', reports: [{ ...ours, paths: ['/w/d_read/file'] }], want: 'partly' },
+  { name: 'nobody', way: 'd_read', reports: [{ ...ours, uid: 65_534, paths: ['/w/d_read/file'] }], want: 'yes' },
+  {
+    name: 'a new program',
+    way: 'x_execve',
+    reports: [{ ...ours, program: 'file', paths: ['/w/x_execve'] }],
+    want: 'yes',
+  },
+]
+
+describe('bypass', () => {
+  for (const { name, way = 'w_open', reports, want } of ROWS)
+    it(`${name}: ${want}`, () => assert.equal(verdictOf(done(way), reports), want))
+
+  it('a report of another file is false if it has the watched name or the key', () => {
+    const other = done('n_outside')
+    assert.equal(isFalse(other, [{ ...ours, paths: ['/out/n_outside/file'] }]), false)
+    assert.equal(isFalse(other, [{ ...ours, paths: ['/out/n_outside/file'], isWatched: true }]), true)
+    assert.equal(isFalse(other, [{ ...ours, paths: ['/w/n_outside/file'] }]), true)
+  })
+
+  it('audit records become reports, with names in hexadecimal, relative names, keys and inodes', () => {
+    const call = 'type=SYSCALL msg=audit(1.000:7): arch=c000003e pid=40 auid=0 uid=65534 comm="reach" exe="/tmp/reach"'
+    const lines = [
+      `${call} key=(null)`,
+      'type=CWD msg=audit(1.000:7): cwd="/w"',
+      'type=PATH msg=audit(1.000:7): item=0 name="a/file" inode=5 dev=07:00 nametype=NORMAL',
+      'type=PATH msg=audit(1.000:7): item=1 name=2F772F6120622F63 inode=6 dev=07:00 nametype=NORMAL',
+      'type=PATH msg=audit(1.000:7): item=2 name=(null) inode=7 dev=07:00 nametype=NORMAL',
+      `${call.replace(':7)', ':8)')} key="watched"`,
+      'type=CONFIG_CHANGE msg=audit(1.000:9): op=add_rule key="watched"',
+    ]
+    const report = { pid: 40, uid: 65_534, program: '/tmp/reach' }
+    assert.deepEqual(reportsIn(lines, new Set()), [
+      { ...report, paths: ['/w/a/file', '/w/a b/c'], isWatched: false },
+      { ...report, paths: [], isWatched: true },
+    ])
+    assert.equal(reportsIn(lines, new Set(['07:00:6']))[0]?.isWatched, true)
+    assert.equal(reportsIn(lines, new Set(['07:01:6']))[0]?.isWatched, false)
+  })
+
+  const results: Results = JSON.parse(readFileSync(RESULTS, 'utf8'))
+
+  it('the page has the results', () => {
+    assert.equal(readFileSync(PAGE, 'utf8'), pageOf(results), 'run make bypass-matrix')
+  })
+
+  it('README and the comparison have the facts of the results', () => {
+    for (const page of ['README.md', 'docs/explanation/comparison.md']) {
+      const text = readFileSync(new URL(`../../${page}`, import.meta.url), 'utf8')
+      for (const fact of factsOf(results)) assert.ok(text.includes(`- ${fact}\n`), `${page} lacks: ${fact}`)
+    }
+  })
+
+  it('ktrail and at least five other tools were tried with each way, and each miss has a reason', () => {
+    const names = Object.keys(results.tools)
+    assert.ok(names.filter((name) => !name.startsWith('ktrail')).length >= 5, names.join())
+    assert.ok(names.includes('ktrail by identity') && names.includes('ktrail by name'))
+    assert.deepEqual(
+      names.filter((name) => !TOOLS.some((tool) => tool.name === name)),
+      [],
+    )
+    const ways = SEEN.flatMap(({ rows }) => rows.map(({ name }) => name))
+    for (const [tool, { verdicts, wrong }] of Object.entries(results.tools)) {
+      // The others need a state of the caches that a tool may change.
+      assert.ok(ways.filter((way) => verdicts[way] !== undefined).length >= ways.length - 2, tool)
+      for (const [way, verdict] of Object.entries(verdicts))
+        if (verdict === 'no') assert.notEqual(reasonOf(tool, way), NO_REASON, `${tool}: ${way}`)
+      for (const way of wrong) assert.ok(OTHERS.some(({ name }) => name === way))
+    }
+    assert.equal(new Set(ALL.map(({ name }) => name)).size, ALL.length)
+  })
+
+  it('ktrail by identity misses no way and reports no other file', () => {
+    const { verdicts = {}, wrong } = results.tools['ktrail by identity'] ?? {}
+    assert.deepEqual(
+      Object.entries(verdicts).filter(([, verdict]) => verdict === 'no' || verdict === 'unnamed'),
+      [],
+    )
+    assert.deepEqual(wrong, [])
+  })
+})

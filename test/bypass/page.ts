@@ -51,9 +51,16 @@ const CLASSES: ReadonlyArray<readonly [words: string, ways: RegExp, verdicts: re
   ['accesses by a descriptor that was open before, with program and user', DESCRIPTOR, ['yes', 'other']],
 ]
 
+const OURS = 'ktrail by identity'
+
+/** Ways that ktrail by identity does not report as access to a watched file, and other files that it does. */
+export const missedBy = ({ tools }: Results): readonly string[] => {
+  const { verdicts = {}, wrong = ['all'] } = tools[OURS] ?? {}
+  return [...Object.keys(verdicts).filter((way) => ['no', 'unnamed'].includes(verdicts[way] ?? 'no')), ...wrong]
+}
+
 /** Facts for other pages: what ktrail reports of each class of ways, and the best other tool. */
 export function factsOf({ tools }: Results): readonly string[] {
-  const OURS = 'ktrail by identity'
   return CLASSES.map(([words, ways, wanted]) => {
     const count = (tool: string): number =>
       Object.entries(tools[tool]?.verdicts ?? {}).filter(([way, each]) => ways.test(way) && wanted.includes(each))
@@ -120,6 +127,7 @@ export function pageOf({ kernel, on, tools }: Results): string {
     '| in the report | |',
     '|---|---|',
     ...VERDICTS.map((verdict) => row([CELL[verdict], WORDS[verdict]])),
+    row(['n/a', 'not possible beside this tool, which keeps the folder in memory']),
     '',
     table(['tool', ...VERDICTS.map((verdict) => CELL[verdict]), 'false', 'burst'], true, sums),
     '',

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { ALL, OTHERS, SEEN, isFalse, verdictOf } from '../bypass/judge.ts'
 import type { Report, Verdict } from '../bypass/judge.ts'
-import { PAGE, RESULTS, factsOf, pageOf } from '../bypass/page.ts'
+import { PAGE, RESULTS, factsOf, missedBy, pageOf } from '../bypass/page.ts'
 import type { Results } from '../bypass/page.ts'
 import { NO_REASON, reasonOf } from '../bypass/reasons.ts'
 import { TOOLS } from '../bypass/tools/all.ts'
@@ -109,11 +109,10 @@ describe('bypass', () => {
   })
 
   it('ktrail by identity misses no way and reports no other file', () => {
-    const { verdicts = {}, wrong } = results.tools['ktrail by identity'] ?? {}
-    assert.deepEqual(
-      Object.entries(verdicts).filter(([, verdict]) => verdict === 'no' || verdict === 'unnamed'),
-      [],
-    )
-    assert.deepEqual(wrong, [])
+    assert.deepEqual(missedBy(results), [])
+    const tool = { verdicts: { w_open: 'yes', w_link_after: 'unnamed', r_read: 'no' }, wrong: ['n_outside'] } as const
+    const wrong = missedBy({ ...results, tools: { 'ktrail by identity': tool } })
+    assert.deepEqual(wrong, ['w_link_after', 'r_read', 'n_outside'])
+    assert.deepEqual(missedBy({ ...results, tools: {} }), ['all'])
   })
 })

@@ -75,8 +75,8 @@ describe('bypass', () => {
       { ...report, paths: ['/w/a/file', '/w/a b/c'], isWatched: false },
       { ...report, paths: [], isWatched: true },
     ])
-    assert.equal(reportsIn(lines, new Set(['07:00:6']))[0]?.isWatched, true)
-    assert.equal(reportsIn(lines, new Set(['07:01:6']))[0]?.isWatched, false)
+    assert.equal(reportsIn(lines, new Set(['40:07:00:6']))[0]?.isWatched, true)
+    assert.equal(reportsIn(lines, new Set(['40:07:01:6', '41:07:00:6']))[0]?.isWatched, false)
   })
 
   const results: Results = JSON.parse(readFileSync(RESULTS, 'utf8'))

@@ -26,7 +26,7 @@ function field(line: string, name: string): string | undefined {
     : plain
 }
 
-/** The reports in a log; `inodes`: those of watched files, as `dev:inode`. */
+/** The reports in a log; `inodes`: those of watched files before the access of a process, as `pid:dev:inode`. A number is used again. */
 export function reportsIn(lines: readonly string[], inodes: ReadonlySet<string>): Report[] {
   const events = Map.groupBy(lines, (line) => /msg=audit\([\d.]+:(\d+)\)/.exec(line)?.[1] ?? '')
   return [...events.values()].flatMap((records): Report[] => {
@@ -35,10 +35,11 @@ export function reportsIn(lines: readonly string[], inodes: ReadonlySet<string>)
     const cwd = field(records.find((line) => line.startsWith('type=CWD ')) ?? '', 'cwd') ?? '/'
     const items = records.filter((line) => line.startsWith('type=PATH '))
     const paths = items.flatMap((line) => field(line, 'name') ?? []).filter((name) => name !== '(null)')
-    const isInode = items.some((line) => inodes.has(`${/ dev=(\S+)/.exec(line)?.[1]}:${field(line, 'inode')}`))
+    const pid = Number(field(call, 'pid'))
+    const isInode = items.some((line) => inodes.has(`${pid}:${/ dev=(\S+)/.exec(line)?.[1]}:${field(line, 'inode')}`))
     return [
       {
-        pid: Number(field(call, 'pid')),
+        pid,
         uid: Number(field(call, 'uid')),
         program: field(call, 'exe') ?? '',
         paths: paths.map((path) => resolve(cwd, path)),
@@ -83,7 +84,7 @@ const auditd = (name: string, rules: readonly string[]): Tool => ({
         for (const each of readdirSync(done.folder, { recursive: true, encoding: 'utf8' })) {
           const path = join(done.folder, each)
           // A symbolic link may lead nowhere.
-          if (statSync(path, { throwIfNoEntry: false }) !== undefined) inodes.add(inodeOf(path))
+          if (statSync(path, { throwIfNoEntry: false }) !== undefined) inodes.add(`${done.pid}:${inodeOf(path)}`)
         }
       },
       async reports() {

@@ -12,8 +12,8 @@ import { contest } from './support/contest.ts'
 import { SYNTHETIC_RECORDS } from './support/delivery-child.ts'
 import type { Cost, Way } from './support/delivery-child.ts'
 import { discardingSink } from './support/discarding-sink.ts'
-import { QUICK, printResult, show } from './support/result.ts'
-import type { Measure } from './support/result.ts'
+import { QUICK, median, printResult, rounds, show, shownSpread } from './support/result.ts'
+import type { Measure, Rounds } from './support/result.ts'
 
 const ROUNDS = QUICK ? 2 : 5
 const WARM_UP = QUICK ? 1 : 2
@@ -34,8 +34,8 @@ const file = `archive: { type: file, path: "\${env:FOLDER}/events.jsonl", ${chai
 const otlp = (compression: string, more = ''): string =>
   `otlp: { type: otlp, logs_endpoint: "${endpoint}", compression: ${compression}, ${chain}${more} }`
 const dead = `dead: { type: otlp, logs_endpoint: "${NOWHERE}", compression: gzip, ${chain}, ${spool} }`
-const kafka = (brokers: readonly string[], more = ''): string =>
-  `bus: { type: kafka, brokers: ${JSON.stringify(brokers)}, topic: ${topic}, compression: zstd, ${chain}${more} }`
+const kafka = (brokers: readonly string[], { compression = 'zstd', more = '' } = {}): string =>
+  `bus: { type: kafka, brokers: ${JSON.stringify(brokers)}, topic: ${topic}, compression: ${compression}, ${chain}${more} }`
 
 const line = (events: number, ...exporters: readonly string[]): Way => ({
   is: 'line',
@@ -46,13 +46,15 @@ const ways = new Map<string, Way>([
   ['file', line(300_000, file)],
   ['gzip', line(200_000, otlp('gzip'))],
   ['zstd', line(200_000, otlp('zstd'))],
+  ['encoder', line(40_000, otlp('gzip', ', encoder: sdk'))],
   ['always', line(150_000, otlp('gzip', `, spool: { dir: "\${env:FOLDER}/spool", use: always, min_free: 0B }`))],
   ['sdk', { is: 'sdk', endpoint, events: 40_000 }],
 ])
 const others = cluster === undefined ? [file] : [file, kafka(cluster.brokers)]
 if (cluster !== undefined) {
   ways.set('kafka', line(200_000, kafka(cluster.brokers)))
-  ways.set('records', line(150_000, kafka(cluster.brokers, ', format: otlp_proto')))
+  ways.set('raw', line(40_000, kafka(cluster.brokers, { compression: 'none' })))
+  ways.set('records', line(150_000, kafka(cluster.brokers, { more: ', format: otlp_proto' })))
   ways.set('kafkajs', { is: 'kafkajs', brokers: cluster.brokers, topic, events: 20_000 })
 }
 ways.set('all', line(150_000, ...others, otlp('gzip')))
@@ -63,15 +65,23 @@ ways.set('dead', line(150_000, ...others, dead))
 ways.set('without', line(150_000, ...others))
 
 const costs = await contest(ways, { rounds: ROUNDS, warmUp: WARM_UP })
-const cpu = (name: string): number => costs.get(name)?.cpuUs ?? Number.NaN
+const of = (name: string, pick: (cost: Cost) => number): number[] => (costs.get(name) ?? []).map(pick)
+const cpu = (name: string): Rounds => rounds(of(name, ({ cpuUs }) => cpuUs))
+/** Ratios within each round, which has all ways in turn. */
+const ratio = (name: string, base: string): Rounds => {
+  const bases = of(base, ({ cpuUs }) => cpuUs)
+  return rounds(of(name, ({ cpuUs }) => cpuUs).map((cpuUs, i) => cpuUs / (bases[i] ?? Number.NaN)))
+}
 const together = cluster === undefined ? 'file + OTLP' : 'file + OTLP + Kafka'
 const rest = cluster === undefined ? 'file' : 'file + Kafka'
 const LABELS: Readonly<Record<string, string>> = {
   file: 'file, fdatasync each second',
   gzip: 'OTLP, gzip-1',
   zstd: 'OTLP, zstd-1',
+  encoder: 'OTLP, gzip-1, encoder: sdk',
   always: 'OTLP, gzip-1, over the spool (use: always)',
   kafka: 'Kafka, zstd, acks all',
+  raw: 'Kafka, uncompressed, acks all',
   records: 'Kafka, format: otlp_proto, zstd, acks all',
   all: together,
   four: `${together} + OTLP with Loki's limits`,
@@ -83,46 +93,48 @@ const LABELS: Readonly<Record<string, string>> = {
 
 const unit = 'µs CPU per event'
 const measures: Measure[] = [
-  { name: 'ring → file', value: cpu('file'), unit, atMost: 2 },
-  { name: 'ring → OTLP, gzip-1', value: cpu('gzip'), unit, atMost: 6 },
-  { name: 'ring → OTLP, zstd-1', value: cpu('zstd'), unit, atMost: 4 },
-  { name: 'ring → OTLP, gzip-1, spool: always', value: cpu('always'), unit },
-  { name: 'SDK pipeline uncompressed ÷ ring → OTLP, gzip-1', value: cpu('sdk') / cpu('gzip'), unit: '×', atLeast: 3 },
-  { name: 'SDK pipeline uncompressed ÷ ring → OTLP, zstd-1', value: cpu('sdk') / cpu('zstd'), unit: '×', atLeast: 4 },
+  { name: 'ring → file', ...cpu('file'), unit, atMost: 2 },
+  { name: 'ring → OTLP, gzip-1', ...cpu('gzip'), unit, atMost: 6 },
+  { name: 'ring → OTLP, zstd-1', ...cpu('zstd'), unit, atMost: 4 },
+  { name: 'ring → OTLP, gzip-1, spool: always', ...cpu('always'), unit },
+  { name: 'ring → OTLP, gzip-1, encoder: sdk', ...cpu('encoder'), unit },
+  { name: 'SDK pipeline uncompressed ÷ ring → OTLP, gzip-1', ...ratio('sdk', 'gzip'), unit: '×', atLeast: 3 },
+  { name: 'SDK pipeline uncompressed ÷ ring → OTLP, zstd-1', ...ratio('sdk', 'zstd'), unit: '×', atLeast: 4 },
 ]
 if (cluster !== undefined) {
-  const ratio = cpu('kafkajs') / cpu('kafka')
   measures.push(
-    { name: 'ring → Kafka, zstd, acks all', value: cpu('kafka'), unit, atMost: 5 },
-    { name: 'plain kafkajs uncompressed ÷ ring → Kafka, zstd', value: ratio, unit: '×', atLeast: 3 },
+    { name: 'ring → Kafka, zstd, acks all', ...cpu('kafka'), unit, atMost: 5 },
+    { name: 'plain kafkajs uncompressed ÷ ring → Kafka, zstd', ...ratio('kafkajs', 'kafka'), unit: '×', atLeast: 3 },
+    { name: 'ring → Kafka ÷ plain kafkajs, uncompressed', ...ratio('raw', 'kafkajs'), unit: '×', atMost: 1.1 },
   )
 }
 measures.push(
-  { name: `ring → ${together}`, value: cpu('all'), unit, atMost: 12 },
-  { name: `ring → ${together} + OTLP for Loki`, value: cpu('four'), unit },
+  { name: `ring → ${together}`, ...cpu('all'), unit, atMost: 12 },
+  { name: `ring → ${together} + OTLP for Loki`, ...cpu('four'), unit },
   {
     name: `ring → ${together}, OTLP dead and spooled ÷ all alive`,
-    value: cpu('dead') / cpu('all'),
+    ...ratio('dead', 'all'),
     unit: '×',
     atMost: 1.05,
   },
-  { name: `ring → ${rest}`, value: cpu('without'), unit },
+  { name: `ring → ${rest}`, ...cpu('without'), unit },
 )
 
-const row = (name: string, { cpuUs, perS, rssMB }: Cost): string[] => [
+const row = (name: string): string[] => [
   LABELS[name] ?? name,
-  show(cpuUs, 2),
-  show(Math.round(perS / 1000) * 1000),
-  show(rssMB),
+  show(cpu(name).value, 2),
+  shownSpread(cpu(name)),
+  show(Math.round(median(of(name, ({ perS }) => perS)) / 1000) * 1000),
+  show(Math.max(...of(name, ({ rssMB }) => rssMB))),
 ]
 const source = loadRecording()?.source ?? `synthetic, ${SYNTHETIC_RECORDS} records`
 printResult('delivery', measures, [
   {
     title: 'Delivery, one process: from ring bytes to the answer of the sink',
-    columns: ['', 'CPU µs per event', 'events/s (wall)', 'RSS at most, MB'],
-    rows: [...costs].map(([name, cost]) => row(name, cost)),
+    columns: ['', 'CPU µs per event', 'spread', 'events/s (wall)', 'RSS at most, MB'],
+    rows: [...costs.keys()].map(row),
     notes: [
-      `Ring bytes: ${source}. Medians of ${ROUNDS} alternating rounds. Each row has its own process, with V8 flags and allocator of ./ktrail.`,
+      `Ring bytes: ${source}. Medians of ${ROUNDS} alternating rounds; the spread is the distance between the least and the largest value, in percent of the median. Each row has its own process, with V8 flags and allocator of ./ktrail.`,
       'CPU includes compression and disk, but not sinks and broker.',
       `The dead sink refuses connections; without its exporter, the row is "${rest}".`,
       'SDK and kafkajs get decoded input, kafkajs ready-made messages.',

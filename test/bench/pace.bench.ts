@@ -32,7 +32,7 @@ import { CHAIN, exporterConfig } from '../support/exporter-config.ts'
 import { DEFAULT_RECORDS } from '../../config/agent/exporters/otlp-records.ts'
 
 const PER_SECOND = 5000
-const SECONDS = QUICK ? 5 : 20
+const SECONDS = QUICK ? 5 : 10
 /** By then code is compiled and connections are open. */
 const WARM_UP_SECONDS = QUICK ? 2 : 5
 /** The agent's defaults. */

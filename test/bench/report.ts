@@ -10,6 +10,7 @@
 import { existsSync, globSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { filled } from './figures.ts'
+import { shownSpread } from './support/result.ts'
 import type { Measure, Result, Table } from './support/result.ts'
 
 const ROOT = new URL('../../', import.meta.url)
@@ -29,8 +30,6 @@ const AREAS: Readonly<Record<string, string>> = {
   pods: 'policies for some pods',
   'user-space': 'user space, without a sink',
   delivery: 'from the ring to the answer of a sink',
-  otlp: 'OTLP, from events on',
-  kafka: 'Kafka, from events on',
   agent: 'an agent at rest',
   readers: 'live readers',
   start: 'start',
@@ -67,18 +66,21 @@ export function targets(results: readonly Result[]): Table {
   const rows = measures.map((measure) => [
     measure.name,
     `${shown(measure.value)} ${measure.unit}`,
+    shownSpread(measure),
     target(measure),
     isMet(measure) ? 'yes' : 'no',
   ])
   const met = measures.filter(isMet).length
   const notes = [`${met} of ${measures.length} targets are met, ${measures.length - met} are missed.`]
-  return { title: 'Targets', columns: ['', 'measured', 'target', 'met'], rows, notes }
+  return { title: 'Targets', columns: ['', 'measured', 'spread', 'target', 'met'], rows, notes }
 }
 
 /** Targets with a row for each bench: met ones beside missed ones. */
 export function targetsByArea(results: readonly Result[]): string {
-  const line = (measure: Measure): string =>
-    `${measure.name}: ${shown(measure.value)} ${measure.unit} (${target(measure)})`
+  const line = (measure: Measure): string => {
+    const about = [target(measure), ...(measure.spread === undefined ? [] : [`spread ${shownSpread(measure)}`])]
+    return `${measure.name}: ${shown(measure.value)} ${measure.unit} (${about.join('; ')})`
+  }
   const rows = results.flatMap((result) => {
     const { true: met = [], false: missed = [] } = Object.groupBy(withTarget(result), (each) => `${isMet(each)}`)
     const lists = [met, missed].map((measures) => measures.map(line).join('<br>'))
@@ -169,8 +171,9 @@ function main(option: string | undefined, name: string | undefined): void {
   if (added.length === 0 && option !== '--pages') throw new Error(`expected a result of ${name ?? 'a bench'}, got none`)
   const results = merged(resultsFile(), added, option === undefined)
   if (option !== '--pages') {
-    const tables = [targets(added), ...added.flatMap((result) => result.tables), runs(added)]
-    console.log(`\n${tables.map(plain).join('\n\n')}`)
+    // One screen for a whole run; its tables are in the pages.
+    const tables = option === undefined ? [] : added.flatMap((result) => result.tables)
+    console.log(`\n${[targets(added), ...tables, runs(added)].map(plain).join('\n\n')}`)
     if (option === '--print') return
     writeFileSync(RESULTS, `${JSON.stringify(results, null, 2)}\n`)
   }

@@ -7,9 +7,10 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { QUICK, median, printResult, show } from './support/result.ts'
+import { QUICK, printResult, rounds, show } from './support/result.ts'
+import type { Rounds } from './support/result.ts'
 
-const RUNS = QUICK ? 3 : 11
+const RUNS = QUICK ? 3 : 7
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const CHILD = fileURLToPath(new URL('support/start-child.ts', import.meta.url))
 const CONFIG = fileURLToPath(new URL('support/bench.yaml', import.meta.url))
@@ -59,20 +60,20 @@ for (let i = 0; i < RUNS; i++) {
 
 const names = Object.keys(runs.with[0]?.steps ?? {})
 const last = names.at(-1) ?? ''
-const at = (of: 'with' | 'without', step: string): number =>
-  median(runs[of].map(({ steps }) => steps[step] ?? Number.NaN))
-const rss = (of: 'with' | 'without'): number => median(runs[of].map(({ rssMB }) => rssMB))
-const version = (of: 'with' | 'without'): number => median(versions[of])
+const at = (of: 'with' | 'without', step: string): Rounds =>
+  rounds(runs[of].map(({ steps }) => steps[step] ?? Number.NaN))
+const rss = (of: 'with' | 'without'): Rounds => rounds(runs[of].map(({ rssMB }) => rssMB))
+const version = (of: 'with' | 'without'): Rounds => rounds(versions[of])
 
 printResult(
   'start',
   [
-    { name: 'user space from start to ready', value: at('with', last), unit: 'ms', atMost: 1500 },
-    { name: 'user space from start to ready, no compile cache', value: at('without', last), unit: 'ms', atMost: 1500 },
-    { name: 'RSS when ready', value: rss('with'), unit: 'MB' },
-    { name: 'RSS when ready, no compile cache', value: rss('without'), unit: 'MB' },
-    { name: './ktrail version', value: version('with'), unit: 'ms' },
-    { name: './ktrail version, no compile cache', value: version('without'), unit: 'ms' },
+    { name: 'user space from start to ready', ...at('with', last), unit: 'ms', atMost: 1500 },
+    { name: 'user space from start to ready, no compile cache', ...at('without', last), unit: 'ms', atMost: 1500 },
+    { name: 'RSS when ready', ...rss('with'), unit: 'MB' },
+    { name: 'RSS when ready, no compile cache', ...rss('without'), unit: 'MB' },
+    { name: './ktrail version', ...version('with'), unit: 'ms' },
+    { name: './ktrail version, no compile cache', ...version('without'), unit: 'ms' },
   ],
   [
     {
@@ -80,9 +81,9 @@ printResult(
       columns: ['', ...names, 'RSS then, MB', './ktrail version'],
       rows: (['with', 'without'] as const).map((of) => [
         `${of} compile cache`,
-        ...names.map((name) => show(at(of, name))),
-        show(rss(of)),
-        show(version(of)),
+        ...names.map((name) => show(at(of, name).value)),
+        show(rss(of).value),
+        show(version(of).value),
       ]),
       notes: ['`ktrail run` without loading and attaching BPF programs. Medians of alternating runs.'],
     },

@@ -6,15 +6,14 @@ import { fileURLToPath } from 'node:url'
 import { HEAP_FLAGS } from '../../../collector/host/heap.ts'
 import { launchOf } from '../../support/launcher.ts'
 import type { Cost, Message, Way } from './delivery-child.ts'
-import { median } from './result.ts'
 
 const CHILD = fileURLToPath(new URL('delivery-child.ts', import.meta.url))
 
-/** Medians over the rounds, by the names of `ways`. Rejects if one of them fails or delivers less than it was given. */
+/** Costs of the rounds, by the names of `ways`. Rejects if one of them fails or delivers less than it was given. */
 export async function contest<Name extends string>(
   ways: ReadonlyMap<Name, Way>,
   { rounds, warmUp }: { readonly rounds: number; readonly warmUp: number },
-): Promise<ReadonlyMap<Name, Cost>> {
+): Promise<ReadonlyMap<Name, readonly Cost[]>> {
   const players = await Promise.all([...ways].map(async ([name, way]) => ({ name, player: await Player.start(way) })))
   try {
     const costs = new Map<Name, Cost[]>(players.map(({ name }) => [name, []]))
@@ -24,18 +23,9 @@ export async function contest<Name extends string>(
         if (round >= 0) costs.get(name)?.push(cost)
       }
     }
-    return new Map([...costs].map(([name, list]) => [name, middle(list)]))
+    return costs
   } finally {
     for (const { player } of players) player.end()
-  }
-}
-
-function middle(costs: readonly Cost[]): Cost {
-  const of = (pick: (cost: Cost) => number): number => median(costs.map(pick))
-  return {
-    cpuUs: of(({ cpuUs }) => cpuUs),
-    perS: of(({ perS }) => perS),
-    rssMB: Math.max(...costs.map((c) => c.rssMB)),
   }
 }
 

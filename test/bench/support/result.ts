@@ -2,10 +2,16 @@
 import { execFileSync } from 'node:child_process'
 import { cpus, loadavg, release } from 'node:os'
 
-/** A number with its target, if it has one. A missed target is shown and is no failure: machines differ. */
-export interface Measure {
-  readonly name: string
+/** The median of rounds. */
+export interface Rounds {
   readonly value: number
+  /** Distance between the least and the largest value, in percent of the median. A single round has none. */
+  readonly spread?: number
+}
+
+/** A number with its target, if it has one. A missed target is shown and is no failure: machines differ. */
+export interface Measure extends Rounds {
+  readonly name: string
   readonly unit: string
   readonly atMost?: number
   readonly atLeast?: number
@@ -83,6 +89,15 @@ function commit(): string {
 export function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[(values.length - 1) >>> 1] ?? Number.NaN
 }
+
+export function rounds(values: readonly number[]): Rounds {
+  const value = median(values)
+  if (values.length < 2) return { value }
+  return { value, spread: (100 * (Math.max(...values) - Math.min(...values))) / value }
+}
+
+/** The spread, for a table. */
+export const shownSpread = ({ spread }: Rounds): string => (spread === undefined ? '' : `${show(spread)} %`)
 
 /** `1,234`, or with digits after the point. */
 export function show(value: number, digits = 0): string {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { BEGIN, END, between, markdown, merged, plain, targets, targetsByArea } from '../../bench/report.ts'
+import { rounds } from '../../bench/support/result.ts'
 import type { Measure, Result } from '../../bench/support/result.ts'
 
 const MARKED = `# A\n\n${BEGIN}\nold\n${END}\n\nrest\n`
@@ -17,6 +18,11 @@ const resultOf = (...measures: Measure[]): Result => ({
 })
 
 describe('bench table', () => {
+  it('rounds: gives their median, and the distance of the least and the largest in percent of it', () => {
+    assert.deepEqual(rounds([4, 5, 3]), { value: 4, spread: 50 })
+    assert.deepEqual(rounds([4]), { value: 4 })
+  })
+
   it('report: replaces only the text between the markers, also when it runs again', () => {
     const once = between(MARKED, 'new table')
     assert.equal(once, `# A\n\n${BEGIN}\n\nnew table\n\n${END}\n\nrest\n`)
@@ -47,7 +53,7 @@ describe('bench table', () => {
   it('report: shows measures with a target, and whether it is met', () => {
     const { rows, notes } = targets([
       resultOf(
-        { name: 'a', value: 1.234, unit: 'µs', atMost: 2 },
+        { name: 'a', value: 1.234, spread: 4.6, unit: 'µs', atMost: 2 },
         { name: 'b', value: 2.5, unit: 'µs', atMost: 2 },
         { name: 'c', value: 400_000, unit: 'events/s', atLeast: 400_000 },
         { name: 'd', value: Number.NaN, unit: 'MB', atMost: 120 },
@@ -55,20 +61,27 @@ describe('bench table', () => {
       ),
     ])
     assert.deepEqual(rows, [
-      ['a', '1.23 µs', '≤ 2', 'yes'],
-      ['b', '2.5 µs', '≤ 2', 'no'],
-      ['c', '400,000 events/s', '≥ 400,000', 'yes'],
-      ['d', 'NaN MB', '≤ 120', 'no'],
+      ['a', '1.23 µs', '5 %', '≤ 2', 'yes'],
+      ['b', '2.5 µs', '', '≤ 2', 'no'],
+      ['c', '400,000 events/s', '', '≥ 400,000', 'yes'],
+      ['d', 'NaN MB', '', '≤ 120', 'no'],
     ])
     assert.deepEqual(notes, ['2 of 4 targets are met, 2 are missed.'])
   })
 
   it('report: shows met targets beside missed ones', () => {
     const [, , ...lines] = targetsByArea([
-      resultOf({ name: 'a', value: 1.2, unit: 'µs', atMost: 2 }, { name: 'b', value: 2.5, unit: 'µs', atMost: 2 }),
+      resultOf(
+        { name: 'a', value: 1.2, spread: 4.6, unit: 'µs', atMost: 2 },
+        { name: 'b', value: 2.5, unit: 'µs', atMost: 2 },
+      ),
       resultOf({ name: 'no target', value: 1, unit: 'µs' }),
     ]).split('\n')
-    assert.deepEqual(lines, ['|  | met | missed |', '|---|---|---|', '| x | a: 1.2 µs (≤ 2) | b: 2.5 µs (≤ 2) |'])
+    assert.deepEqual(lines, [
+      '|  | met | missed |',
+      '|---|---|---|',
+      '| x | a: 1.2 µs (≤ 2; spread 5 %) | b: 2.5 µs (≤ 2) |',
+    ])
   })
 
   it('report: prints a table as Markdown and in columns', () => {

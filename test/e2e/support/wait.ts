@@ -6,8 +6,8 @@ export const DEADLINE_MS = 120_000
 const [PAUSE_MS, LONGEST_PAUSE_MS] = [20, 200]
 
 /**
- * Polls until `look` returns something other than undefined or false, and returns that. Throws after `ms` with `what` and
- * the result of `more`.
+ * Polls until `look` returns something other than undefined or false, and returns that. Throws with `what` and the
+ * result of `more` if a look that began after `ms` returned nothing: on a busy machine one look can take longer.
  */
 export async function until<T>(
   what: string,
@@ -17,9 +17,9 @@ export async function until<T>(
   const { ms = DEADLINE_MS, more = () => '' } = options
   const from = performance.now()
   for (;;) {
+    const waitedMs = performance.now() - from
     const found = await look()
     if (found !== undefined && found !== false) return found
-    const waitedMs = performance.now() - from
     if (waitedMs > ms) throw new Error(`waited ${ms} ms for: ${what}${more()}`)
     await setTimeout(Math.min(Math.max(waitedMs / 20, PAUSE_MS), LONGEST_PAUSE_MS))
   }

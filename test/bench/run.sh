@@ -1,8 +1,8 @@
 #!/bin/bash
 # make bench: test/bench/*.bench.ts on this machine, test/bench/guest/*.bench.ts on a real kernel in a guest with one CPU.
-# Each result goes to build/bench/NAME.json. At the end report.ts prints all, and writes test/bench/results.json and the pages.
+# Each result goes to build/bench/NAME.json. At the end report.ts prints the targets, and writes test/bench/results.json and the pages.
 #   KERNEL=6.12             kernel of the guest; another one than 6.12 leaves results.json and the pages alone
-#   ONLY=WORD               only those whose name contains WORD; leaves results.json and the pages alone
+#   ONLY=WORD               only those whose name contains WORD, with all their tables; leaves results.json and the pages alone
 #   TETRAGON=DIR            a build of Tetragon (make compare-tetragon)
 #   KTRAIL_BENCH_QUICK=1    fewer and shorter rounds, rougher numbers; leaves results.json and the pages alone
 set -euo pipefail
@@ -39,7 +39,7 @@ as_agent() (
   exec node "${flags[@]}" "${launch[@]}" "$@"
 )
 
-# in_guest [--counted] FILE; --counted: the guest's clock counts instructions, and the bench measures its own process too.
+# in_guest [--counted] FILE; --counted: the guest's clock counts instructions, so that load does not matter and a sleep takes no time.
 in_guest() {
   local clock=--measured command=(node "${flags[@]}")
   if [ "$1" = --counted ]; then
@@ -57,13 +57,14 @@ bench() {
   shift
   [[ $name == *"${ONLY:-}"* ]] || return 0
   log "bench $name"
-  local output=$results/$name.output status=0
+  local output=$results/$name.output status=0 began=$SECONDS
   "$@" "$file" >"$output" || status=$?
   if [ $status = 77 ]; then
     # It printed why. An older result would pass for one of this run.
     rm -f "$results/$name.json"
   elif [ $status = 0 ] && grep '^{' "$output" | tail -n 1 >"$output.json"; then
     grep -v '^{' "$output" || true
+    log "bench $name took $((SECONDS - began)) s"
     mv "$output.json" "$results/$name.json"
     [[ $name != *-instructions ]] || guarded+=("$name")
   else
@@ -83,11 +84,10 @@ fi
 export KTRAIL_BENCH_COMMIT=$commit KTRAIL_BENCH_MACHINE=$machine
 for file in test/bench/*.bench.ts; do bench "$file" as_agent; done
 for file in test/bench/guest/*.bench.ts; do
-  if [[ $file == *-instructions.bench.ts || $file == */tetragon.bench.ts ]]; then
-    bench "$file" in_guest --counted
-  else
-    bench "$file" in_guest
-  fi
+  case $file in
+    *-instructions.bench.ts | */agent.bench.ts | */tetragon.bench.ts) bench "$file" in_guest --counted ;;
+    *) bench "$file" in_guest ;;
+  esac
 done
 
 [ $failed = 0 ] || die 'a bench failed: see above'

@@ -11,12 +11,12 @@ import { closed, kernelFunctions, kernelSymbols, NativeError, openObject, realTi
 import type { Link } from '../../../native/types.ts'
 import { nsPerCall, openKernel, verified, verifiedSince } from '../support/kernel.ts'
 import { Reader, SYMBOL, compileEmpty, policyOf } from '../support/pread.ts'
-import { QUICK, median, printResult, show } from '../support/result.ts'
-import type { Measure } from '../support/result.ts'
+import { QUICK, median, printResult, rounds, show } from '../support/result.ts'
+import type { Measure, Rounds } from '../support/result.ts'
 import { TETRAGON } from '../support/tetragon.ts'
 
-/** The ways of attaching are measured one after the other. With 7 rounds, the least of a match differed by 8 % from run to run. */
-const ROUNDS = QUICK ? 2 : 15
+/** With 7 rounds, the least of a match differs by 8 % from run to run. The instruction benches are exact. */
+const ROUNDS = QUICK ? 2 : 6
 const BATCHES = 10
 /** All hits of a round fit into the ring, which is not read meanwhile: the one CPU runs only the program. */
 const CALLS = QUICK ? 500 : 2_000
@@ -160,6 +160,11 @@ keep(await hookCost('auto', false), 'no return value')
 
 const mid = (cost: Cost, of: (round: Round) => number): number => median(cost.rounds.map(of))
 const least = (cost: Cost, of: (round: Round) => number): number => Math.min(...cost.rounds.map(of))
+/** Spread of the rounds. */
+const spread = (cost: Cost, of: (round: Round) => number): Pick<Rounds, 'spread'> => {
+  const { spread: found } = rounds(cost.rounds.map(of))
+  return found === undefined ? {} : { spread: found }
+}
 const ran = (cost: Cost, name: Case): number => least(cost, (round) => round.ran[name])
 const bare = (name: Case): number => Math.min(...costs.map((cost) => least(cost, (round) => round.bare[name])))
 const added = (cost: Cost, name: Case): number => least(cost, (round) => round.hooked[name]) - bare(name)
@@ -174,11 +179,13 @@ const measures: Measure[] = costs.flatMap((cost) => [
   ...CASES.map((name): Measure => ({
     name: `${cost.name}: ${name}`,
     value: ran(cost, name),
+    ...spread(cost, (round) => round.ran[name]),
     unit: 'ns per call, kernel statistics',
   })),
   ...CASES.map((name): Measure => ({
     name: `${cost.name}: ${name}`,
     value: added(cost, name),
+    ...spread(cost, (round) => round.hooked[name] - round.bare[name]),
     unit: 'ns added to a pread',
   })),
   { name: `${cost.name}: verifier`, value: mid(cost, (round) => round.instructions), unit: 'instructions' },
@@ -189,29 +196,40 @@ if (byDefault !== undefined) {
   const worst = Math.min(
     ...(['shallow', 'deep6', 'deep16'] as const).map((name) => TETRAGON.runNs[name] / ran(byDefault, name)),
   )
+  const ofMiss = spread(byDefault, (round) => round.hooked.shallow - round.bare.shallow)
   measures.push(
     {
       name: 'no match, times cheaper than Tetragon (kernel statistics, worst depth)',
       value: worst,
+      ...spread(byDefault, (round) => round.ran.shallow),
       unit: '×',
       atLeast: old ? 9 : 20,
     },
     {
       name: 'match, times cheaper than Tetragon (kernel statistics)',
       value: TETRAGON.runNs.hit / ran(byDefault, 'hit'),
+      ...spread(byDefault, (round) => round.ran.hit),
       unit: '×',
       atLeast: 8,
     },
-    { name: 'added to a pread that does not match', value: added(byDefault, 'shallow'), unit: 'ns', atMost: 800 },
+    {
+      name: 'added to a pread that does not match',
+      value: added(byDefault, 'shallow'),
+      ...ofMiss,
+      unit: 'ns',
+      atMost: 800,
+    },
     {
       name: 'added to a pread that does not match ÷ a bare pread',
       value: relative(byDefault, 'shallow'),
+      ...ofMiss,
       unit: '×',
       atMost: 0.45,
     },
     {
       name: 'added to a pread that matches ÷ a bare pread',
       value: relative(byDefault, 'hit'),
+      ...spread(byDefault, (round) => round.hooked.hit - round.bare.hit),
       unit: '×',
       atMost: 1.3,
     },

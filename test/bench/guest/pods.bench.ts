@@ -22,7 +22,7 @@ import { QUICK, printResult, show } from '../support/result.ts'
 const PODS = 1_000
 const POLICIES = 200
 const CONTAINERS = ['main', 'side'] as const
-const ROUNDS = QUICK ? 2 : 7
+const ROUNDS = QUICK ? 2 : 4
 const BATCHES = 10
 const CALLS = QUICK ? 500 : 2_000
 const SYMBOL = 'security_file_permission'

@@ -19,7 +19,7 @@ import { Reader, compileEmpty } from '../support/pread.ts'
 import { QUICK, printResult, show } from '../support/result.ts'
 import type { Measure } from '../support/result.ts'
 
-const ROUNDS = QUICK ? 2 : 4
+const ROUNDS = QUICK ? 2 : 3
 const BATCHES = 10
 const CALLS = QUICK ? 500 : 2_000
 const FILES = ['/tmp/x', '/tmp/d/3/4/5/6/7/8/9/10/11/12/13/14/15/x', '/etc/near'] as const

@@ -1,7 +1,7 @@
 /**
  * Cost of each kind of selector to the watched program. One selector on security_file_permission has values that reject the program's calls, then
  * values that let them through; between them run no selector and a program that does nothing. ns per run by the kernel's own statistics
- * (which add some 85 ns): the least of some windows in alternating rounds. Also the cost of the selectors on programs to a fork and an
+ * (which add some 85 ns): the least of some windows. Also the cost of the selectors on programs to a fork and an
  * exec. Runs in a guest with one CPU.
  */
 import { execFile } from 'node:child_process'
@@ -20,9 +20,8 @@ import type { Measure } from '../support/result.ts'
 import { FILE, FILES, SOCKET, WATCHED, kindsFor, policyOf } from '../support/selector-kinds.ts'
 import type { Kind } from '../support/selector-kinds.ts'
 
-const ROUNDS = QUICK ? 1 : 2
 /** Short ones: other load on the machine then spares some. */
-const WINDOWS = QUICK ? 8 : 24
+const WINDOWS = QUICK ? 8 : 32
 const BATCHES = 2
 const CALLS = 500
 const FORK_WINDOWS = QUICK ? 2 : 6
@@ -137,16 +136,14 @@ async function measure(measured: Measured): Promise<void> {
 const [floor, ...others] = costs
 if (floor === undefined) throw new Error('no kinds')
 let nothing: Cost | undefined
-for (let round = 0; round < ROUNDS; round++) {
-  for (const [i, each] of others.entries()) {
-    if (i % KINDS_AT_ONCE === 0) {
-      nothing = least(nothing, await empty())
-      await measure(floor)
-    }
-    await measure(each)
+for (const [i, each] of others.entries()) {
+  if (i % KINDS_AT_ONCE === 0) {
+    nothing = least(nothing, await empty())
+    await measure(floor)
   }
-  for (const name of ASKED) await measureProcesses(name)
+  await measure(each)
 }
+for (const name of ASKED) await measureProcesses(name)
 await kernel.policies.change(present, [])
 const { ring_full_hook: refused } = kernel.counts().counters
 if (refused > 0)

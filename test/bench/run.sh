@@ -2,7 +2,7 @@
 # make bench: test/bench/*.bench.ts on this machine, test/bench/guest/*.bench.ts on a real kernel in a guest with one CPU.
 # Each result goes to build/bench/NAME.json. At the end report.ts prints the targets, and writes test/bench/results.json and the pages.
 #   KERNEL=6.12             kernel of the guest; another one than 6.12 leaves results.json and the pages alone
-#   ONLY=WORD               only those whose name contains WORD, with all their tables; leaves results.json and the pages alone
+#   ONLY=WORD               only those whose name contains WORD; prints all tables of build/bench, leaves results.json and the pages alone
 #   TETRAGON=DIR            a build of Tetragon (make compare-tetragon)
 #   KTRAIL_BENCH_QUICK=1    fewer and shorter rounds, rougher numbers; leaves results.json and the pages alone
 set -euo pipefail

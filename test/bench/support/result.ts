@@ -93,7 +93,7 @@ export function median(values: readonly number[]): number {
 export function rounds(values: readonly number[]): Rounds {
   const value = median(values)
   if (values.length < 2) return { value }
-  return { value, spread: (100 * (Math.max(...values) - Math.min(...values))) / value }
+  return { value, spread: (100 * (Math.max(...values) - Math.min(...values))) / Math.abs(value) }
 }
 
 /** The spread, for a table. */

@@ -20,6 +20,7 @@ const resultOf = (...measures: Measure[]): Result => ({
 describe('bench table', () => {
   it('rounds: gives their median, and the distance of the least and the largest in percent of it', () => {
     assert.deepEqual(rounds([4, 5, 3]), { value: 4, spread: 50 })
+    assert.deepEqual(rounds([-4, -5, -3]), { value: -4, spread: 50 })
     assert.deepEqual(rounds([4]), { value: 4 })
   })
 

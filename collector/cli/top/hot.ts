@@ -16,12 +16,13 @@ export class HotEvents {
   /** The reason why no events come; '' while they do. */
   problem = ''
 
-  /** Reads until the agent ends the stream or the client is closed. Never rejects for a failure of the agent. */
-  async read(client: ApiClient): Promise<void> {
+  /** Reads until the agent ends the stream or the client is closed. Never rejects for a failure of the agent. `opened`: called when it has accepted. */
+  async read(client: ApiClient, opened: () => void): Promise<void> {
     try {
       // Whole events: to cut fields off would cost the agent more than to send them.
       const request = create(GetEventsRequestSchema, {})
-      for await (const message of client.stream(FineGuidanceSensors.method.getEvents, request)) this.add(message)
+      for await (const message of client.stream(FineGuidanceSensors.method.getEvents, request, opened))
+        this.add(message)
       this.problem = 'the agent has stopped'
     } catch (error) {
       if (!(error instanceof ClientError)) throw error

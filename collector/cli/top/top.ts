@@ -1,4 +1,5 @@
 /** `ktrail top`. */
+import { setTimeout } from 'node:timers/promises'
 import { isatty } from 'node:tty'
 import { wantsColor } from '../../../exporters/index.ts'
 import type { Arguments, Command, Terminal } from '../command.ts'
@@ -13,6 +14,8 @@ import type { Choice, Seen } from './view.ts'
 
 /** The agent makes a page a second. */
 const TICK_MS = 1_050
+/** A text has no live events if the agent accepts no reader in this time. */
+const LONGEST_MS = 5_000
 
 export const topCommand: Command = async (given, terminal) => {
   const source = await pageSourceOf(given, terminal)
@@ -20,9 +23,11 @@ export const topCommand: Command = async (given, terminal) => {
   const { page } = await awaitStatus(source, terminal)
   using client = await clientOf(given)
   const hot = new HotEvents()
-  void hot.read(client)
+  const reads = new Promise<void>((resolve) => void hot.read(client, resolve).then(resolve))
   const watch = new Watch(source, hot, page)
   const shows = isatty(0) && isatty(1) && !given.flag('once')
+  // A text has the events of a whole second.
+  if (!shows) await Promise.race([reads, setTimeout(LONGEST_MS, undefined, { ref: false })])
   // The client is open until it ends.
   return await (shows ? live(watch, terminal) : plain(watch, given, terminal))
 }
@@ -71,7 +76,7 @@ class Watch {
 /** One text a second until the reader leaves; a single one with --once. */
 async function plain(watch: Watch, given: Arguments, { print, columns }: Terminal): Promise<number> {
   for (;;) {
-    await new Promise((resolve) => setTimeout(resolve, TICK_MS))
+    await setTimeout(TICK_MS)
     await watch.next()
     if (!(await print(`${plainText(watch.seen, columns)}${given.flag('once') ? '' : '\n'}`)) || given.flag('once'))
       return 0

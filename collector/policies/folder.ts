@@ -110,7 +110,7 @@ export class PolicyFolder implements Disposable {
       if (problems.length > 0) throw new CollectorError('POLICY_REFUSED', problems.join('\n'))
     } catch (error) {
       this[Symbol.dispose]()
-      for (const { id } of this.#own()) await this.#options.policies.remove(id)
+      await this.#options.policies.remove(this.#own().map(({ id }) => id))
       throw error
     }
   }
@@ -155,7 +155,7 @@ export class PolicyFolder implements Disposable {
       return this.#look()
     }
     if (this.#closed || !this.#removes) return
-    for (const file of [...this.#files.keys()].filter((known) => !present.has(known))) await this.#remove(file)
+    await this.#remove(new Set([...this.#files.keys()].filter((known) => !present.has(known))))
   }
 
   /**
@@ -255,14 +255,11 @@ export class PolicyFolder implements Disposable {
     this.#changed('refused', file, problem)
   }
 
-  async #remove(file: string): Promise<void> {
-    const { policies } = this.#options
-    await this.#forgetErrors(file)
-    const loaded = this.#loaded(file)
-    this.#files.delete(file)
-    if (loaded === undefined) return
-    await policies.remove(loaded.id)
-    this.#changed('removed', file, loaded.id.name)
+  async #remove(files: ReadonlySet<string>): Promise<void> {
+    const gone = this.#own().filter(({ id }) => files.has(id.source))
+    for (const file of files) this.#files.delete(file)
+    await this.#options.policies.remove(gone.map(({ id }) => id))
+    for (const { id } of gone.filter(isLoaded)) this.#changed('removed', id.source, id.name)
   }
 
   #changed(change: PolicyChange, file: string, detail: string): void {
@@ -281,9 +278,8 @@ export class PolicyFolder implements Disposable {
 
   /** Removes entries of refused policies; the file may contain another name by now. */
   async #forgetErrors(file: string): Promise<void> {
-    for (const { id, state } of this.#own()) {
-      if (id.source === file && state === 'error') await this.#options.policies.remove(id)
-    }
+    const refused = this.#own().filter(({ id, state }) => id.source === file && state === 'error')
+    if (refused.length > 0) await this.#options.policies.remove(refused.map(({ id }) => id))
   }
 
   /**

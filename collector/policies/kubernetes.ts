@@ -141,11 +141,9 @@ export class KubernetesPolicies implements AsyncDisposable {
       while (this.#changes.size > 0 && !this.#closed) {
         const changes = [...this.#changes.values()]
         this.#changes.clear()
-        for (const { found, gone } of changes) {
-          if (!gone) continue
-          this.#chosen.delete(keyOf(found))
-          await this.#remove(found, 'policy removed')
-        }
+        const deleted = changes.filter(({ gone }) => gone).map(({ found }) => found)
+        for (const found of deleted) this.#chosen.delete(keyOf(found))
+        await this.#remove(deleted, 'policy removed')
         await this.#put(changes.filter(({ gone }) => !gone))
       }
     } catch (error) {
@@ -155,11 +153,12 @@ export class KubernetesPolicies implements AsyncDisposable {
     }
   }
 
-  async #remove({ id }: Found, why: string): Promise<void> {
+  async #remove(found: readonly Found[], why: string): Promise<void> {
     const { log, policies } = this.#options
-    if (!policies.list().some((status) => isSame(status.id, id))) return
-    await policies.remove(id, BY)
-    log.info({ source: id.source, policy: nameOf(id) }, why)
+    const known = policies.list()
+    const ids = found.map(({ id }) => id).filter((id) => known.some((status) => isSame(status.id, id)))
+    await policies.remove(ids, BY)
+    for (const id of ids) log.info({ source: id.source, policy: nameOf(id) }, why)
   }
 
   /** Whether a policy is for this node; true if the node's labels are not known, as with Tetragon. */
@@ -177,7 +176,7 @@ export class KubernetesPolicies implements AsyncDisposable {
       { source: found.id.source, policy: nameOf(found.id) },
       'policy skipped: its nodeSelector does not match this node',
     )
-    await this.#remove(found, 'policy removed: its nodeSelector does not match this node')
+    await this.#remove([found], 'policy removed: its nodeSelector does not match this node')
     return false
   }
 

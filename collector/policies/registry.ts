@@ -281,14 +281,16 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
     return entry
   }
 
-  /** Detaches a policy and forgets it. */
-  remove(id: PolicyId, by?: string): Promise<void> {
+  /** Detaches policies in one change of the kernel, and forgets them. Each id once. */
+  remove(ids: readonly PolicyId[], by?: string): Promise<void> {
     return this.#mutex.run(async () => {
-      const entry = this.#entries.get(keyOf(id))
-      if (entry === undefined) return
-      if (entry.attached !== undefined) await this.#kernel.change([entry.attached], [])
-      this.#entries.delete(keyOf(id))
-      if (isKnown(entry)) this.#report('policy_removed', entry, by)
+      const entries = ids.flatMap((id) => this.#entries.get(keyOf(id)) ?? [])
+      const attached = entries.flatMap((entry) => entry.attached ?? [])
+      if (attached.length > 0) await this.#kernel.change(attached, [])
+      for (const entry of entries) {
+        this.#entries.delete(keyOf(entry.id))
+        if (isKnown(entry)) this.#report('policy_removed', entry, by)
+      }
     })
   }
 

@@ -74,7 +74,7 @@ export function addPolicies(methods: Methods, policies: Registry, changed: (what
       const why = `policy "${request.name}" comes from ${originOf(status.id.source)}, or disable the policy`
       throw new ApiError('FAILED_PRECONDITION', why)
     }
-    return change('removed', status.id, () => policies.remove(status.id, by(peer)))
+    return change('removed', status.id, () => policies.remove([status.id], by(peer)))
   })
   methods.unary(method.enableTracingPolicy, (request, peer) => {
     const { id } = find(policies, request)

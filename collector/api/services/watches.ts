@@ -34,7 +34,7 @@ export function addWatches(
     const id = { source: WATCHES, namespace: given.namespace ?? '', name }
     const author = by(call.getPeer())
     const remove = async (): Promise<void> => {
-      await policies.remove(id, author)
+      await policies.remove([id], author)
     }
     const attach = async (): Promise<AsyncDisposable> => {
       const add = (policy: Policy): Promise<void> =>

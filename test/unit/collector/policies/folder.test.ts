@@ -448,10 +448,11 @@ test('policies: the same file by two paths is one policy', async () => {
   assert.equal(attached().length, 1)
 })
 
-test('policies: removing a folder removes its policies, and is reported once', async () => {
+test('policies: removing a folder removes its policies in one change, and is reported once', async () => {
   using folder = new Folder()
   mkdirSync(folder.at('p'))
   writeFileSync(folder.at('p/a.yaml'), yaml('one'))
+  writeFileSync(folder.at('p/b.yaml'), yaml('two'))
   const { attached, log, source } = setup(folder.at('p'))
   await source.start()
   log.length = 0
@@ -461,7 +462,7 @@ test('policies: removing a folder removes its policies, and is reported once', a
   assert.deepEqual(attached(), [])
   assert.deepEqual(
     log.map((line) => line.split(':')[0]),
-    ['refused p', '-one', 'removed a.yaml'],
+    ['refused p', '-one -two', 'removed a.yaml', 'removed b.yaml'],
   )
   mkdirSync(folder.at('p'))
   writeFileSync(folder.at('p/a.yaml'), yaml('one'))

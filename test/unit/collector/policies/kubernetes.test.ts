@@ -119,6 +119,14 @@ test('kubernetes policies: the policies at the start are one change, and make no
   assert.deepEqual(made.policies.list()[0]?.id, { source: 'k8s', namespace: '', name: 'p0' })
 })
 
+test('kubernetes policies: those that are deleted together are one change', async () => {
+  const all = ['one', 'two', 'three'].map((name) => object(name))
+  await using made = await rig(all)
+  made.client.send(...all.map((each) => ({ type: 'DELETED' as const, object: each })))
+  await made.until(() => made.policies.list().length === 0)
+  assert.deepEqual(made.kernel.log, ['+one +two +three', '-one -two -three'])
+})
+
 test('kubernetes policies: their changes are reported as those of the cluster', async () => {
   await using made = await rig([object('one'), object('two')])
   made.client.send({ type: 'MODIFIED', object: object('one', 'g') }, { type: 'DELETED', object: object('two') })

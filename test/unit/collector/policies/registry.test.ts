@@ -55,8 +55,8 @@ test('registry: an added policy is listed with its hooks and counters until it i
       done: [],
     },
   ])
-  await policies.remove(idOf('a'))
-  await policies.remove(idOf('a'))
+  await policies.remove([idOf('a')])
+  await policies.remove([idOf('a')])
   assert.deepEqual([policies.list(), kernel.tries], [[], ['+a', '-a']])
 })
 
@@ -193,7 +193,7 @@ test('registry: changes run one after another, in order, also behind one that fa
   const changes = await Promise.allSettled([
     policies.replace([], idOf('a'), policyOf('a')),
     policies.replace([], idOf('bad'), policyOf('bad')),
-    policies.remove(idOf('a')),
+    policies.remove([idOf('a')]),
     policies.put([putOf('b'), putOf('c')]),
     policies.replace([idOf('b')], idOf('a'), policyOf('a')),
   ])
@@ -286,9 +286,9 @@ test('registry: each change that took effect is reported with who made it, and n
   await policies.put([putOf('c', 'b')])
   kernel.refuse = () => new CollectorError('POLICY_REFUSED', 'no')
   await policies.put([putOf('d'), putOf('c')])
-  await policies.remove(idOf('d'))
-  await policies.remove(idOf('c'))
-  await policies.remove(idOf('c'))
+  await policies.remove([idOf('d')])
+  await policies.remove([idOf('c')])
+  await policies.remove([idOf('c')])
   const { source } = idOf('c')
   assert.deepEqual(changes, [
     `policy_added a ${api} >monitor`,

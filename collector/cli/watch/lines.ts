@@ -11,7 +11,9 @@ export class WatchLines {
     if (event?.type !== 'process_kprobe') return undefined
     const { label, details } = describeKprobe(event)
     const time = new Date(event.time.sec * 1000).toTimeString().slice(0, 8)
-    return `${oneLine(`${time} ${label.padEnd(9)} ${details.join(' ')}  ${processText(event.process)}`)}\n`
+    const { count = 1 } = event.aggregate ?? {}
+    const shown = [...details, ...(count === 1 ? [] : [`(${count} times)`])].join(' ')
+    return `${oneLine(`${time} ${label.padEnd(9)} ${shown}  ${processText(event.process)}`)}\n`
   }
 }
 

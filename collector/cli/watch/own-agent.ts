@@ -1,4 +1,5 @@
 /** An agent in the process of one command: without policies, exporters and a known page. Others may use it over its socket, as any agent. */
+import { isatty } from 'node:tty'
 import { configOrThrow } from '../../../config/agent/check.ts'
 import { loadConfig } from '../../../config/agent/load.ts'
 import { startAgent } from '../../agent.ts'
@@ -20,7 +21,11 @@ export async function withOwnAgent<T>(use: () => Promise<T>, signals: readonly N
     log: createLog({ level: 'error', format: 'text' }),
     stop: new AbortController().signal,
   })
-  const stop = (): void => void agent.stop()
+  const stop = (signal: NodeJS.Signals): void => {
+    // The terminal shows ^C, and the shell its prompt behind it.
+    if (signal === 'SIGINT' && isatty(2)) process.stderr.write('\n')
+    void agent.stop()
+  }
   for (const signal of signals) process.once(signal, stop)
   try {
     return await Promise.race([use(), agent.failed])

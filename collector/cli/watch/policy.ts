@@ -68,11 +68,12 @@ const ACCESSES_OF: Readonly<Record<string, Partial<Record<Access, readonly Filte
 const OPENS = new Set(['may_open', 'security_file_open'])
 const REFUSED: Filter = { index: 0, operator: 'LessThan', values: ['0'] }
 
-/** `byName`: by the path of each access, else by the identity of the file. `accesses`: at least one. */
+/** `byName`: by the path of each access, else by the identity of the file. `accesses`: at least one. `counts`: equal ones, if not by name. */
 export async function policyText(
   watched: readonly Watched[],
   accesses: readonly Access[],
   byName: boolean,
+  counts = false,
 ): Promise<string> {
   const paths = watched.map(({ path }) => path)
   const folders = watched.filter(({ isFolder }) => isFolder).map(({ path }) => path)
@@ -81,13 +82,14 @@ export async function policyText(
     selectors: hook.selectors.flatMap((selector) =>
       filters.flatMap((filter) => kinds.map((kind) => changed(selector, filter, kind, OPENS.has(hook.call)))),
     ),
+    // A program that reads a file reads it at least twice: the second time it gets the end.
+    ...(counts && !byName && CONTENT.has(hook.call) && { aggregate: EQUAL }),
   }))
 }
 
 /** A process and its descendants, on all regular files; equal calls are counted. `old`: for kernels before 5.17, without counting, and without the calls that have other arguments before 5.12. */
 export async function traceText(pid: number, accesses: readonly Access[], old: boolean): Promise<string> {
   const matchPIDs = [{ operator: 'In', followForks: true, isNamespacePID: false, values: [pid] }]
-  const aggregate = { window: '1s', by: ['process', 'file', 'kind'] }
   const chosen = await chosenHooks(accesses, old)
   // Hooks with a filter on the return value see calls that other hooks see, too.
   const once = chosen.hooks.filter(({ hook }) => hook.selectors.every((each) => each.matchReturnArgs === undefined))
@@ -103,7 +105,7 @@ export async function traceText(pid: number, accesses: readonly Access[], old: b
         matchArgs: [...type, ...kind],
         ...(opens && { matchReturnArgs: [REFUSED] }),
       }))
-      return { selectors, ...(!opens && !old && { aggregate }) }
+      return { selectors, ...(!opens && !old && { aggregate: EQUAL }) }
     },
   )
 }
@@ -115,6 +117,7 @@ const BYTES = [
   { access: 'write', call: 'vfs_copy_file_range', args: [0, 2].map((index) => ({ index, type: 'file' })) },
 ] as const
 const COUNTED = { syscall: false, return: true, returnArg: { index: 0, type: 'long' }, selectors: [{ matchArgs: [] }] }
+const EQUAL = { window: '1s', by: ['process', 'file', 'kind'] }
 const REGULAR: Filter = { index: 0, operator: 'FileType', values: ['reg'] }
 /** Calls on the content of any file, also of pipes and sockets. */
 const CONTENT = new Set([

@@ -17,7 +17,7 @@ export const watchCommand: Command = async (given, terminal) => {
   const printing = new Printing(given.text('output') === 'json' ? new Printer(undefined) : new WatchLines(), terminal)
   const names = watched.map((each) => each.path).join(' ')
   const watch = {
-    policy: (byName: boolean) => policyText(watched, asked.length === 0 ? ACCESSES : asked, byName),
+    policy: (byName: boolean) => policyText(watched, asked.length === 0 ? ACCESSES : asked, byName, true),
     limited: given.flag('by-name'),
     lacks: 'not by identity, so hard links and other mounts stay unseen',
     opened: (byName: boolean): void =>

@@ -10,11 +10,12 @@ const FOLDER = { path: '/etc/ssh', isFolder: true }
 
 interface Hook {
   readonly call: string
+  readonly aggregate?: object
   readonly selectors: ReadonlyArray<{ readonly matchArgs: readonly object[]; readonly matchReturnArgs?: unknown }>
 }
 
 async function hooksOf(accesses: readonly Access[], byName: boolean, watched = [FILE, FOLDER]): Promise<Hook[]> {
-  const text = await policyText(watched, accesses, byName)
+  const text = await policyText(watched, accesses, byName, true)
   const parsed = parsePolicy(text, 'watch')
   assert.deepEqual('problems' in parsed ? parsed.problems : parsed.warnings, [], `${accesses.join()} ${byName}`)
   return (JSON.parse(text) as { spec: { kprobes: Hook[] } }).spec.kprobes
@@ -47,6 +48,13 @@ test('watch: the kernel distinguishes reads and writes; a private mapping is no 
   assert.deepEqual(await filtersOf(['read', 'write'], 'security_file_permission'), [[]])
   assert.deepEqual(await filtersOf(['write'], 'security_mmap_file'), [[mask(1, '2'), mask(2, '1')]])
   assert.equal(await filtersOf(['read'], 'vfs_unlink'), undefined)
+})
+
+test('watch: by identity, equal accesses to the content are counted', async () => {
+  const counted = async (byName: boolean): Promise<string[]> =>
+    (await hooksOf(ACCESSES, byName)).filter(({ aggregate }) => aggregate !== undefined).map(({ call }) => call)
+  const content = ['security_file_permission', 'security_mmap_file', 'security_file_mprotect']
+  assert.deepEqual([await counted(false), await counted(true)], [content, []])
 })
 
 test('watch: opens are shown only when they are refused', async () => {

@@ -18,8 +18,9 @@ import type { Written } from '../support/terminal.ts'
 const KTRAIL = path.join(import.meta.dirname, '../../../../../ktrail')
 const FILE = '/etc/passwd'
 
-const access = (policy: string, own: boolean, file = FILE): Event =>
+const access = (policy: string, own: boolean, file = FILE, count?: number): Event =>
   makeKprobe({
+    ...(count !== undefined && { aggregate: { count, last: { sec: 0, nsec: 0 } } }),
     hook: makeHook({ policy, functionName: 'security_file_permission', ...(own && { private: true }) }),
     process: makeProcess({ pid: 812, uid: 7, binary: '/usr/bin/head', arguments: '-n1 /etc/passwd' }),
     args: [fileAt(file), int(4)],
@@ -79,6 +80,14 @@ test('watch: JSON lines, hostile file names in one line each', async () => {
   })
   assert.equal(shown.stdout.split('\n').length, 2)
   assert.ok(!shown.stdout.includes('\x1b'))
+})
+
+test('watch: equal accesses have one line with their number', async () => {
+  await using rig = await Rig.start()
+  const { stdout } = await watching(rig, [FILE], () => {
+    rig.delivery.publish([1, 12].map((count) => access('watch-1', true, FILE, count)))
+  })
+  assert.match(stdout, / {2}pid 812.*\n.* read {6}\/etc\/passwd \(12 times\) {2}pid 812/)
 })
 
 test('watch: a killed command takes its policy with it', async () => {

@@ -1,6 +1,7 @@
 /** Attaches policies to the kernel side and registers their hooks with ingest. */
 import { plural } from '../../config/base/counts.ts'
 import type { Policy } from '../../config/policy/policy.ts'
+import { isShipped } from '../../config/policy/sources/library.ts'
 import { requireDescriptors } from '../host/descriptors.ts'
 import type { HookRegistry } from '../ingest/hooks.ts'
 import type { KernelFacts } from '../kernel/facts.ts'
@@ -157,10 +158,10 @@ export class KernelPolicies implements PolicyKernel<AttachedPolicy> {
   }
 }
 
-/** Logs changes of policy files. */
+/** Logs changes of policy files. A bundle of the library has dozens of policies, and `ready` has their number. */
 export const policyLog =
   (log: Log) =>
   (change: PolicyChange, file: string, detail: string): void => {
     if (change === 'refused') log.error({ file }, `policy refused; effective policies stay unchanged: ${detail}`)
-    else log.info({ file, policy: detail }, `policy ${change}`)
+    else log[isShipped(file) && change === 'added' ? 'debug' : 'info']({ file, policy: detail }, `policy ${change}`)
   }

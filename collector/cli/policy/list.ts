@@ -28,8 +28,10 @@ const modeOf = ({ mode }: TracingPolicyStatus): string =>
   (TracingPolicyMode[mode] ?? 'unknown').replace('TP_MODE_', '').toLowerCase()
 const hitsOf = ({ stats }: TracingPolicyStatus): bigint => stats?.actionCounters?.post ?? 0n
 
-function rowOf(policy: TracingPolicyStatus): Row {
-  return { cells: cellsOf(policy, 26, 24), notes: [`from ${policy.domain}`, ...notesOf(policy)] }
+function rowOf(policy: TracingPolicyStatus, _: number, all: readonly TracingPolicyStatus[]): Row {
+  const { name, namespace, domain } = policy
+  const others = all.filter((each) => each.name === name && each.namespace === namespace).length - 1
+  return { cells: cellsOf(policy, 26, 24), notes: [...(others === 0 ? [] : [`from ${domain}`]), ...notesOf(policy)] }
 }
 
 /** Whole names, and the source and the memory of the kernel as columns. */

@@ -1,7 +1,7 @@
 /** The state of an agent as lines for a terminal, for `ktrail status` and `ktrail top`. */
 import { oneLine } from '../../../config/base/quoting.ts'
 import { counted } from '../../../config/base/counts.ts'
-import { dataSize, shortened, table, timeText } from '../format.ts'
+import { dataSize, plural, shortened, table, timeText } from '../format.ts'
 import type { Row } from '../format.ts'
 import type { StatusPage } from './page.ts'
 
@@ -103,7 +103,8 @@ export function exporterTable(
         `${limit > 0 ? Math.round((100 * queued) / limit) : 0}%`,
         spool === undefined ? '-' : dataSize(spool.bytes),
       ],
-      ...(error === '' || state === 'healthy' ? {} : { notes: [error] }),
+      // Most errors are in the head.
+      notes: state === 'healthy' || page.readiness.some((line) => line.includes(error)) ? [] : [error],
     }
   })
   return linesOf(
@@ -111,21 +112,37 @@ export function exporterTable(
   )
 }
 
+/** `most`: the others are only counted. */
 export function policyTable(
   page: StatusPage,
   before: StatusPage | undefined,
   columns?: number,
   nameWidth = 30,
+  most = Infinity,
 ): string[] {
   const ranked = page.policies
     .map((policy) => ({ policy, hot: rate(page, before, hitsOf(policy.name)) }))
-    .toSorted((a, b) => (b.hot ?? 0) - (a.hot ?? 0) || b.policy.events - a.policy.events)
-  const rows = ranked.map(({ policy: { name, state, hooks, events, error, lacking, limited }, hot }): Row => ({
-    cells: [shortened(name, nameWidth), state, counted(hooks), perSecond(hot), counted(events)],
-    notes: [...(error === undefined ? [] : [error]), ...lacking, ...limited],
-  }))
-  return linesOf(table(['POLICY', 'STATE', 'HOOKS', 'RATE', 'HITS'], rows, [2, 3, 4], columns))
+    .toSorted(
+      (a, b) =>
+        Number(isWrong(b.policy)) - Number(isWrong(a.policy)) ||
+        (b.hot ?? 0) - (a.hot ?? 0) ||
+        b.policy.events - a.policy.events,
+    )
+  const rows = ranked
+    .slice(0, most)
+    .map(({ policy: { name, state, hooks, events, error, lacking, limited }, hot }): Row => ({
+      cells: [shortened(name, nameWidth), state, counted(hooks), perSecond(hot), counted(events)],
+      notes: [...(error === undefined ? [] : [error]), ...lacking, ...limited],
+    }))
+  const more = ranked.length - rows.length
+  return [
+    ...linesOf(table(['POLICY', 'STATE', 'HOOKS', 'RATE', 'HITS'], rows, [2, 3, 4], columns)),
+    ...(more === 0 ? [] : [`and ${plural(more, 'more policy')}: ktrail policy list`]),
+  ]
 }
+
+const isWrong = ({ error, lacking }: StatusPage['policies'][number]): boolean =>
+  error !== undefined || lacking.length > 0
 
 function linesOf(text: string): string[] {
   return text.trimEnd().split('\n')

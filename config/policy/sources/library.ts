@@ -3,7 +3,7 @@
  * bundles in an annotation.
  */
 import { readdir, readFile } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { ownFile } from '../../base/own.ts'
 import { LIBRARY, inLibrary } from '../../base/paths.ts'
 import { Problems, show } from '../../yaml/problems.ts'
@@ -28,11 +28,14 @@ let known: Promise<LibraryPolicy[]> | undefined
 /** All policies of the library, by name. Rejects if the folder cannot be read. */
 export const libraryPolicies = (): Promise<readonly LibraryPolicy[]> => (known ??= readAll())
 
+const FOLDER = ownFile('config/policies/library')
+
 async function readAll(): Promise<LibraryPolicy[]> {
-  const folder = ownFile('config/policies/library')
-  const files = (await readdir(folder)).filter((file) => file.endsWith('.yaml')).toSorted()
-  return Promise.all(files.map((file) => readHead(join(folder, file))))
+  const files = (await readdir(FOLDER)).filter((file) => file.endsWith('.yaml')).toSorted()
+  return Promise.all(files.map((file) => readHead(join(FOLDER, file))))
 }
+
+export const isShipped = (file: string): boolean => dirname(file) === FOLDER
 
 /** The files for `library:NAME`. Rejects for a name that the library lacks. */
 export async function libraryFiles(place: string): Promise<string[]> {

@@ -61,6 +61,21 @@ files   enabled      0   0/s     0
   assert.match(not.stdout, /^NOT READY, up since .*\n {2}starting or stopping\n/)
 })
 
+test('status: of many policies it shows ten, those with a problem first; -o wide shows all', async () => {
+  const many = Array.from({ length: 35 }, (_, i) => ({ name: `p${i}` }))
+  await using agent = await startPageAgent({
+    exporters: EXPORTERS,
+    policies: enabledPolicies(...many, { name: 'last', lacking: ['this kernel lacks f'] }),
+  })
+  const { stdout } = await typed(['status', '--http', hostOf(agent.url)])
+  assert.match(
+    stdout,
+    /\nPOLICY .*\nlast .*\n {2}this kernel lacks f\n(?:p\d .*\n){9}and 26 more policies: ktrail policy list\n$/,
+  )
+  const wide = await typed(['status', '-o', 'wide', '--http', hostOf(agent.url)])
+  assert.equal(wide.stdout.match(/^(?:p\d+|last) /gm)?.length, 36)
+})
+
 test('status: -o json is the page; a token is sent', async () => {
   using folder = new Folder()
   await using agent = await start('open-sesame')

@@ -46,16 +46,18 @@ export const initCommand: Command = async (given, terminal) => {
     return 0
   }
   await writeNew(output, text, force)
-  const next = `sudo ktrail run --config ${output}`
+  const check = `ktrail check --probe ${output}`
+  const run = `sudo ktrail run --config ${output}`
   if (!isAsked) {
-    printError(`${output} is written; next, run ktrail check --probe ${output}, then ${next}`)
+    for (const line of [`${output} is written; next:`, `  ${check}`, `  ${run}`]) printError(line)
     return 0
   }
   // Scripts may write a config before its sinks exist.
   printError(`${output} is written; its sinks:`)
   const { probeConfig } = await import('../check/probe.ts')
   const code = await probeConfig(output, terminal)
-  printError(`next, run ${code === 0 ? next : `ktrail check --probe ${output} until all are ok, then ${next}`}`)
+  const next = code === 0 ? [`next: ${run}`] : ['next, until all are ok:', `  ${check}`, 'then:', `  ${run}`]
+  for (const line of next) printError(line)
   return 0
 }
 

@@ -167,7 +167,7 @@ test('init: asks on a terminal, and again after a wrong answer', { skip: without
   // It ends with the probe; there are no sinks, and no file with a token.
   assert.match(shown, /k\.yaml is written; its sinks:/)
   assert.match(shown, /cannot read "\S+\/token": no such file/)
-  assert.match(shown, /next, run ktrail check --probe \S+k\.yaml until all are ok, then sudo ktrail run [^]* 0\n$/)
+  assert.match(shown, /next, until all are ok:\s+ktrail check --probe \S+k\.yaml\s+then:\s+sudo ktrail run [^]* 0\n$/)
   const { policies, exporters } = configIn(readFileSync(file, 'utf8'))
   assert.deepEqual(policies, ['library:pci'])
   const spool = { dir: folder.at('spool') }
@@ -203,7 +203,7 @@ test(
     const shown = typed(answers, '--output', file)
     assert.match(
       shown,
-      /\nok +archive +\S+e\.jsonl: can be created, [^]*next, run sudo ktrail run --config \S+k\.yaml\s+0\n$/,
+      /\nok +archive +\S+e\.jsonl: can be created, [^]*next: sudo ktrail run --config \S+k\.yaml\s+0\n$/,
     )
     assert.doesNotMatch(shown, /Tenant|authority|Authorization|keeps events/)
     const secure = ['-', '-', '-', 'https://localhost:9', '-', '/ca.pem', '-', '-']

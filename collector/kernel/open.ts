@@ -36,7 +36,7 @@ async function readFacts(log: Pick<Log, 'info'>): Promise<KernelFacts> {
   const facts = await readKernelFacts(kernelSymbols, kernelFunctions, realTime)
   const without = lackingFeatures(facts)
   if (Object.keys(without).length > 0) {
-    log.info({ kernel: facts.release, without }, 'this kernel lacks some features; `without` has their replacements')
+    log.info({ kernel: facts.release, without }, 'ktrail replaces features that this kernel lacks')
   }
   return facts
 }

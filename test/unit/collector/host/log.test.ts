@@ -35,6 +35,13 @@ test('log: format text is readable lines, format json is JSON', () => {
   }
 })
 
+test('log: of sentences by name, text has only the names', () => {
+  const stream = new Slow()
+  const without = { f: 'it is replaced', g: 'it is missing' }
+  createLog({ level: 'info', format: 'text' }, stream).info({ without, from: { a: 'b', c: 'd e' } }, 'x')
+  assert.equal(stream.text, 'ktrail: info: x without=["f","g"] from={"a":"b","c":"d e"}\n')
+})
+
 test('log: on the journal a line begins with its priority', () => {
   const stream = new Slow()
   const log = createLog({ level: 'trace', format: 'text' }, stream, true)

@@ -6,9 +6,23 @@ const CELL = 8.4
 const LINE = 20
 const MARGIN = 16
 
-/** `screen`: lines of at most `columns`. */
-export function svg(screen: ReadonlyArray<readonly Run[]>, columns: number, label: string): string {
-  const [w, h] = [columns * CELL + 2 * MARGIN, screen.length * LINE + 2 * MARGIN]
+/** A terminal that scrolls. */
+export interface Motion {
+  readonly rows: number
+  /** Lines that are there from a second on: `[second, lines]`, ascending. */
+  readonly steps: ReadonlyArray<readonly [number, number]>
+  /** Length of one repetition. */
+  readonly seconds: number
+}
+
+/** `screen`: lines of at most `columns`. With `motion`, a viewer without animations shows the end. */
+export function svg(
+  screen: ReadonlyArray<readonly Run[]>,
+  columns: number,
+  label: string,
+  motion: Motion = { rows: screen.length, steps: [], seconds: 0 },
+): string {
+  const [w, h] = [columns * CELL + 2 * MARGIN, motion.rows * LINE + 2 * MARGIN]
   const text = screen.map((line, row) => {
     let column = 0
     const spans = line.map((run) => {
@@ -31,11 +45,22 @@ export function svg(screen: ReadonlyArray<readonly Run[]>, columns: number, labe
     .heading { fill: #9198a1 }
     .c31 { fill: #ff7b72 } .c32 { fill: #3fb950 } .c34 { fill: #58a6ff } .c35 { fill: #bc8cff } .c36 { fill: #39c5cf }
   }
-</style>
+${moved(motion)}</style>
 <rect x="0.5" y="0.5" width="${w - 1}" height="${h - 1}" rx="6"/>
-${text.join('\n')}
+${motion.steps.length === 0 ? text.join('\n') : `<svg y="${MARGIN}" height="${motion.rows * LINE}"><g>\n${text.join('\n')}\n</g></svg>`}
 </svg>
 `
+}
+
+/** The newest line is the lowest one, and hides those that come later. */
+function moved({ rows, steps, seconds }: Motion): string {
+  if (steps.length === 0) return ''
+  const at = (lines: number): string => `transform: translateY(${(rows - lines) * LINE - MARGIN}px)`
+  const percent = (second: number, i: number): string => (i === 0 ? 0 : (100 * second) / seconds).toFixed(1)
+  const last = new Map(steps.map(([second, lines], i) => [percent(second, i), lines]))
+  const frames = [...last].map(([when, lines]) => `    ${when}% { ${at(lines)} }\n`)
+  const end = steps.at(-1)?.[1] ?? rows
+  return `  g { ${at(end)}; animation: scroll ${seconds}s step-end infinite }\n  @keyframes scroll {\n${frames.join('')}  }\n  @media (prefers-reduced-motion) { g { animation: none } }\n`
 }
 
 function x(column: number): string {

@@ -55,7 +55,7 @@ const REASONS: Readonly<Record<string, Reasons>> = {
   ],
   inotifywait: [
     [/^w_(?:tmpfile_linked|handle_cold)$/, 'the opened file has no name in a folder'],
-    [/^w_exchanged$/, 'inotifywait adds no watch for a folder that an exchange brings'],
+    [/^w_exchanged$/, 'the watch for a folder that an exchange brings may come too late'],
     [HARD_LINK, 'inotify watches a folder by its names: a hard link elsewhere is a name of another folder'],
     [MAPPED, 'inotify has no event for mappings'],
     [MOUNTS, 'inotify has no event for mounts'],

@@ -32,7 +32,7 @@ export function svg(
     })
     return `<text y="${MARGIN + row * LINE + 14}">${spans.join('')}</text>`
   })
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${w} ${h}" width="${w}" height="${h}" role="img" aria-label="${escaped(label)}">
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${w} ${h}" width="${w}" height="${h}" xml:space="preserve" role="img" aria-label="${escaped(label)}">
 <style>
   text { font: 14px ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace; fill: #1f2328; white-space: pre }
   rect { fill: #f6f8fa; stroke: #d1d9e0 }

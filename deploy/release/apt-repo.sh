@@ -1,6 +1,6 @@
 #!/bin/bash
-# apt-repo.sh PACKAGES FOLDER: adds the Debian packages of the folder PACKAGES to the apt repository FOLDER, whose earlier packages stay, and signs
-# it with the OpenPGP key in the file APT_KEY. Without APT_KEY the key is thrown away: for a test. The same packages and key give the same bytes.
+# apt-repo.sh PACKAGES FOLDER: adds the Debian packages of the folder PACKAGES to the apt repository FOLDER, whose earlier packages stay.
+# The OpenPGP key in the file APT_KEY signs it. Without APT_KEY the key is thrown away: for a test. The same packages and key give the same bytes.
 set -euo pipefail
 . "$(dirname "$0")/../setup/lib.sh"
 

@@ -1,7 +1,7 @@
 #!/bin/bash
-# release.sh [VERSION]: builds the tag vVERSION (default: of package.json) into build/release/VERSION. The Ed25519 key in the file KEY signs it, and the
-# OpenPGP key in the file APT_KEY its apt repository. The tag is built in a clone, so that nothing of this checkout gets into it. A key that is not
-# given is thrown away after the release: for a test.
+# release.sh [VERSION]: builds the tag vVERSION (default: of package.json) into build/release/VERSION. The Ed25519 key in the file KEY signs it, and
+# the OpenPGP key in the file APT_KEY its apt repository. The tag is built in a clone, so that nothing of this checkout gets into it. A key that is
+# not given is thrown away after the release: for a test.
 set -euo pipefail
 . "$(dirname "$0")/../setup/lib.sh"
 cd "$ROOT"

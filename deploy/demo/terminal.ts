@@ -31,25 +31,6 @@ export function cut(line: readonly Run[], columns: number): Run[] {
   return kept
 }
 
-/** The line as rows of a terminal. */
-export function wrapped(line: readonly Run[], columns: number): Run[][] {
-  const rows: Run[][] = [[]]
-  let room = columns
-  for (const { text, color } of line)
-    for (const char of text) {
-      if (room < width(char)) {
-        rows.push([])
-        room = columns
-      }
-      room -= width(char)
-      const row = rows.at(-1)
-      const last = row?.at(-1)
-      if (last?.color === color) row?.splice(-1, 1, { text: last.text + char, color })
-      else row?.push({ text: char, color })
-    }
-  return rows
-}
-
 /** Runs as ANSI text. */
 export function ansi(line: readonly Run[]): string {
   return line.map(({ text, color }) => (color === '' ? text : `\x1b[${color.slice(1)}m${text}\x1b[0m`)).join('')

@@ -55,25 +55,33 @@ export const INOTIFYWAIT: Tool = {
   },
 }
 
-export const FATRACE: Tool = {
-  name: 'fatrace',
-  package: 'fatrace',
-  settings: '`fatrace`',
-  async start({ watched }) {
-    const program = new Program(['stdbuf', '-oL', 'fatrace'])
+/** A program whose lines are complete reports. */
+const printing =
+  (make: () => Program, reportsOf: (line: string) => Report[]): Tool['start'] =>
+  async ({ watched }) => {
+    const program = make()
     const mark = marks(program, watched)
     await mark()
     return {
       async reports() {
         await mark()
-        return program.out.read().flatMap((line): Report[] => {
-          const [, name, pid, path] = /^(.*)\((\d+)\): \S+ +(.*)$/.exec(line) ?? []
-          return name === undefined || path === undefined ? [] : [{ pid: Number(pid), program: name, paths: [path] }]
-        })
+        return program.out.read().flatMap(reportsOf)
       },
       [Symbol.asyncDispose]: () => program[Symbol.asyncDispose](),
     }
-  },
+  }
+
+export const FATRACE: Tool = {
+  name: 'fatrace',
+  package: 'fatrace',
+  settings: '`fatrace`',
+  start: printing(
+    () => new Program(['stdbuf', '-oL', 'fatrace']),
+    (line) => {
+      const [, name, pid, path] = /^(.*)\((\d+)\): \S+ +(.*)$/.exec(line) ?? []
+      return name === undefined || path === undefined ? [] : [{ pid: Number(pid), program: name, paths: [path] }]
+    },
+  ),
 }
 
 const SCRIPT = join(import.meta.dirname, 'opensnoop.bt')
@@ -82,22 +90,14 @@ export const BPFTRACE: Tool = {
   name: 'bpftrace',
   package: 'bpftrace',
   settings: '[`opensnoop.bt`](../../test/bypass/tools/opensnoop.bt), with `BPFTRACE_STRLEN=200`',
-  async start({ watched }) {
-    const program = new Program(['bpftrace', '-B', 'line', SCRIPT], { BPFTRACE_STRLEN: '200' })
-    const mark = marks(program, watched)
-    await mark()
-    return {
-      async reports() {
-        await mark()
-        return program.out.read().flatMap((line): Report[] => {
-          const [, pid, uid, name, path] = /^(\d+) (\d+) (\S+) (.+)$/.exec(line) ?? []
-          if (name === undefined || path === undefined) return []
-          return [{ pid: Number(pid), uid: Number(uid), program: basename(name), paths: [path] }]
-        })
-      },
-      [Symbol.asyncDispose]: () => program[Symbol.asyncDispose](),
-    }
-  },
+  start: printing(
+    () => new Program(['bpftrace', '-B', 'line', SCRIPT], { BPFTRACE_STRLEN: '200' }),
+    (line) => {
+      const [, pid, uid, name, path] = /^(\d+) (\d+) (\S+) (.+)$/.exec(line) ?? []
+      if (name === undefined || path === undefined) return []
+      return [{ pid: Number(pid), uid: Number(uid), program: basename(name), paths: [path] }]
+    },
+  ),
 }
 
 /** The script without its comment. */

@@ -5,7 +5,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { svg } from '../../../deploy/demo/svg.ts'
-import { runs, wrapped } from '../../../deploy/demo/terminal.ts'
+import { runs, width as cells } from '../../../deploy/demo/terminal.ts'
 import type { Run } from '../../../deploy/demo/terminal.ts'
 
 /** The last screen stays. */
@@ -42,4 +42,23 @@ console.log(`${svgFile}: ${done.length} lines, ${motion.seconds} s`)
 function bold(row: Run[]): Run[] {
   const isTyped = /^(?:\$ )?(?:sudo |ktrail [a-z]|sed )/.test(row[0]?.text ?? '')
   return isTyped ? row.map(({ text }) => ({ text, color: 'bold' })) : row
+}
+
+/** The line as rows of a terminal. */
+function wrapped(typed: readonly Run[], columns: number): Run[][] {
+  const rows: Run[][] = [[]]
+  let room = columns
+  for (const { text, color } of typed)
+    for (const char of text) {
+      if (room < cells(char)) {
+        rows.push([])
+        room = columns
+      }
+      room -= cells(char)
+      const row = rows.at(-1)
+      const last = row?.at(-1)
+      if (last?.color === color) row?.splice(-1, 1, { text: last.text + char, color })
+      else row?.push({ text: char, color })
+    }
+  return rows
 }

@@ -44,6 +44,8 @@ struct event_header {
 	__u32 hook_id;    /* EVENT_HOOK: number given by user space, never reused */
 	__u16 selector;   /* EVENT_HOOK: index of the selector that matched */
 	__u16 flags;      /* EVENT_HOOK, EVENT_RETURN: enum hook_flag */
+	__u32 uid;        /* EVENT_HOOK: effective user of the thread, as the host sees it */
+	__u32 reserved;
 };
 
 enum hook_flag {

@@ -94,6 +94,17 @@ static __always_inline __u64 thread_of(struct task_struct *current)
 #endif
 }
 
+/*
+ * Its effective user, as the host sees it. `cred` may be of another user while the call lasts: an overlay sets the one that mounted it, access(2) the
+ * real one.
+ */
+static __always_inline __u32 user_of(struct task_struct *current)
+{
+	const struct cred *own = FIELD(current, real_cred);
+
+	return FIELD(own, euid.val);
+}
+
 static __always_inline struct place root_of(struct task_struct *task)
 {
 	/* An exiting task has no fs any more: its paths then end at the global root. */

@@ -55,6 +55,7 @@ __noinline int aggregate_call(__u32 slot, __u32 selector_key)
 	struct selector *selector = bpf_map_lookup_elem(&selectors, &selector_key);
 	struct scratch *s = scratch_of(slot);
 	struct aggregate *found, *first;
+	struct event_header *h;
 	__s64 returned = 0;
 	long error;
 
@@ -65,13 +66,14 @@ __noinline int aggregate_call(__u32 slot, __u32 selector_key)
 			return CALL_ALONE;
 		returned = narrowed(selector->return_type, s->call.returned);
 	}
+	h = (struct event_header *)s->record;
 	first = &s->repeat.first;
 	__builtin_memset(first, 0, sizeof(*first));
 	first->count = first->done = 1;
 	s->repeat.key.policy_hook = selector->policy_hook;
 	s->repeat.key.caller = bpf_get_current_pid_tgid() >> 32;
-	/* The image: an exec makes another process of the pid. */
-	s->repeat.key.arguments = hashed(0, ((struct event_header *)s->record)->start_ns);
+	/* The image and its user: an exec makes another process of the pid. */
+	s->repeat.key.arguments = hashed(hashed(0, h->start_ns), h->uid);
 	if (selector->action.aggregate & AGGREGATE_ERRORS)
 		s->repeat.key.arguments = hashed(s->repeat.key.arguments, returned < 0 ? returned : 0);
 	hash_values(slot, selector->action.values);

@@ -88,14 +88,14 @@ export class Call implements HookEvent {
   readonly #nsec: number
   #values: Mutable<Values> | undefined
 
-  /** `record`: in the chunk `bytes`. */
-  constructor(known: KnownHook, { process, parent }: Image, time: Timestamp, record: HookRecord, bytes: Buffer) {
+  /** `process`: that of the image, as the user of the call. `record`: in the chunk `bytes`. */
+  constructor(known: KnownHook, image: Image, process: Process, time: Timestamp, record: HookRecord, bytes: Buffer) {
     const { hook, bySelector } = known
     this.type = hook.type ?? 'process_kprobe'
     this.time = time
     this.process = process
-    this.parent = parent?.process
-    this.refcnt = process.refcnt
+    this.parent = image.parent?.process
+    this.refcnt = image.process.refcnt
     this.tid = record.tid
     this.hook = (record.flags & HOOK_NOT_ACTED) === 0 ? (bySelector[record.selector] ?? hook) : hook
     this.#known = known

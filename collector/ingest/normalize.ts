@@ -123,8 +123,9 @@ export class Normalizer {
       this.orphaned++
       return undefined
     }
-    const image = this.#options.table.findOrUnknown(raw.tgid, raw.startLo, raw.startHi)
-    const event = new Call(known, image, this.#options.clock.at(raw.sec, raw.nsec), raw, bytes)
+    const { table, clock } = this.#options
+    const image = table.findOrUnknown(raw.tgid, raw.startLo, raw.startHi)
+    const event = new Call(known, image, table.callers.of(image, raw.uid), clock.at(raw.sec, raw.nsec), raw, bytes)
     const stacks = known.stacks?.[raw.selector]
     if (stacks !== undefined) this.#addStacks(event, stacks, raw, bytes)
     return this.#withAncestors(image, event)

@@ -11,6 +11,7 @@ import type { RawExec, RawFork, RawMove, StartKey } from '../wire/decode.ts'
 import { PROCESS_FLAGS } from '../wire/flags.ts'
 import { Budget } from './budget.ts'
 import type { Evictions } from './budget.ts'
+import { Callers } from './callers.ts'
 import type { WallClock } from './clock.ts'
 import type { Details } from './detail/details.ts'
 import { makeImage, startOf } from './image.ts'
@@ -63,10 +64,12 @@ export class ProcessTable {
   /** The image of the kernel: the parent of processes without another. */
   readonly kernel: Image
   readonly #wanted: OptionalParts
+  readonly callers: Callers
 
   /** `bytes`: the budget of images and renderings together. */
   constructor(node: string, clock: WallClock, bytes: number = DEFAULT_BYTES, wanted: OptionalParts = {}) {
     this.#wanted = wanted
+    this.callers = new Callers(wanted.details)
     this.#budget = new Budget(bytes, node, wanted.ancestors === true ? 8 * MAX_ABOVE : 0)
     this.#making = { node, clock, renderings: this.#budget.renderings }
     this.#makingUnknown = { node, clock, renderings: new Renderings(0) }

@@ -22,6 +22,8 @@ export interface RawHook extends RawBase {
   readonly selector: number
   /** `enum hook_flag` of bpf/event.h. */
   readonly flags: number
+  /** Effective user of the thread at the call. */
+  readonly uid: number
   /** Only the first `count` belong to this record. */
   readonly values: readonly RawValue[]
   readonly count: number
@@ -70,6 +72,7 @@ export class SharedHook implements HookRecord {
   hookId = 0
   selector = 0
   flags = 0
+  uid = 0
   at = 0
   #bytes: Buffer | undefined
   #words: Uint32Array = new Uint32Array()
@@ -83,6 +86,7 @@ export class SharedHook implements HookRecord {
     this.hookId = words[word + 10] ?? 0
     this.selector = (words[word + 11] ?? 0) & 0xffff
     this.flags = (words[word + 11] ?? 0) >>> 16
+    this.uid = words[word + 12] ?? 0
     this.at = at
     this.#bytes = bytes
     this.#words = words

@@ -136,7 +136,8 @@ export const EVENT_HEADER = {
   hookId: 40,
   selector: 44,
   flags: 46,
-  bytes: 48,
+  uid: 48,
+  bytes: 56,
 } as const
 export const VALUE = { len: 0, places: 2, kind: 4, index: 5, flags: 6, bytes: 8 } as const
 export const FILE_INFO = { ino: 0, dev: 8, mode: 12, bytes: 16 } as const

@@ -31,7 +31,7 @@ export interface Process {
   readonly execId: string
   readonly parentExecId: string
   readonly pid: number
-  /** Effective uid; undefined for an unknown process. */
+  /** Effective uid: of a call, else of the exec; undefined for an unknown process. */
   readonly uid: number | undefined
   /** Login uid; 4294967295 when unset, undefined for an unknown process. */
   readonly auid: number | undefined

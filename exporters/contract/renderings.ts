@@ -37,7 +37,7 @@ export class Rendered {
   used: number
   /** Bytes counted for it in the cache. */
   bytes = 0
-  /** Renderings of redacted copies of the process; removed together with this one. */
+  /** Renderings of copies of the process: redacted, or by another user. Removed together with this one. */
   copies: Rendered[] | undefined
   readonly #cache: Renderings
 
@@ -74,10 +74,11 @@ export class Rendered {
     return this.#cache.charge(this, bytes)
   }
 
-  /** For a redacted copy of the process. */
-  copy(): Rendered {
+  /** For a copy of the process. `before`: of the copy that it replaces. */
+  copy(before?: Rendered): Rendered {
     const made = this.#cache.make()
-    this.copies = [...(this.copies ?? []), made]
+    before?.drop()
+    this.copies = [...(this.copies ?? []).filter((each) => each !== before), made]
     return made
   }
 

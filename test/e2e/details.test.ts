@@ -1,11 +1,13 @@
 /** Credentials, namespaces and user names of processes on a real kernel: records have the values that the process itself finds in /proc. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { chmodSync, chownSync, copyFileSync, readFileSync, statSync } from 'node:fs'
+import { chmodSync, chownSync, copyFileSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import test, { after, before, describe } from 'node:test'
 import { CAPABILITY_NAMES } from '../../config/policy/types/names.ts'
+import { mountFileSystem } from './files/file-system.ts'
+import { line as act, actBinary, runAct } from './support/act.ts'
 import { TestAgent, cannotRun, freshFolder } from './support/agent.ts'
 import { fileHook, path, policy } from './support/policy.ts'
 import { processOf } from './support/record.ts'
@@ -81,9 +83,14 @@ const execOf = (lines: readonly Line[], binary: string): ProcessRecord =>
 
 describe('details of processes', { skip: cannotRun() }, () => {
   let agent: TestAgent
+  let overlay = ''
   before(async () => {
+    actBinary()
+    overlay = mountFileSystem('overlay')
+    writeFileSync(join(overlay, 'file'), 'x')
+    const files = path('Equal', '/etc/hostname', join(overlay, 'file'))
     agent = await TestAgent.start({
-      policies: { 'watch.yaml': policy('watch', [fileHook([path('Equal', '/etc/hostname')])]) },
+      policies: { 'watch.yaml': policy('watch', [fileHook([files])]) },
       config: {
         enable_process_cred: true,
         enable_process_ns: true,
@@ -173,6 +180,30 @@ describe('details of processes', { skip: cannotRun() }, () => {
       )
       assert.equal(each?.ancestors?.at(-1)?.pid, 1)
     }
+  })
+
+  test('details: a call has the user of its thread at that time, its exec that of the exec', async () => {
+    const read = act('read', '/etc/hostname')
+    const changes = [read, 'euid 33', read, 'euid 0', read]
+    // The main thread waits, and is still root after it.
+    const thread = ['thread 2', 'euid 33', read, read]
+    // An overlay reads the file of its layer as the user that mounted it.
+    const layers = ['euid 33', act('read', join(overlay, 'file')), 'euid 0']
+    const script = [...changes, ...thread, ...layers, 'user 54321', read, 'fork 1', read]
+    const lines = await agent.during(() => runAct(script))
+    const usersOf = (those: readonly Line[]): unknown[] =>
+      those.map(processOf).map(({ uid, user }) => `${uid} ${user?.['name']}`)
+    const calls = (file: string): Line[] =>
+      lines.filter(({ process_kprobe: call }) => call?.args?.[0]?.file_arg?.path === file)
+    const [root, web, other] = ['0 root', '33 www-data', '54321 undefined']
+    assert.deepEqual(usersOf(calls('/etc/hostname')), [root, web, root, web, root, other, other])
+    assert.deepEqual(new Set(usersOf(calls(join(overlay, 'file')))), new Set([web]))
+    const runs = lines.filter((each) => each.process_kprobe === undefined)
+    assert.deepEqual(new Set(usersOf(runs)), new Set([root]))
+    const processes = lines.map(processOf)
+    const [exec] = processes
+    assert.equal(processes.filter((each) => each.exec_id !== exec?.exec_id).length, 2)
+    assert.ok(processes.every((each) => each.process_credentials?.['euid'] === 0))
   })
 
   /** A file that a user runs: its mode, owner and capabilities, and the details in the record of its exec. */

@@ -16,6 +16,8 @@ export type DetailConfig = Pick<Config, 'procfs' | 'enable_process_cred' | 'enab
 /** Details with numbers for the memory budget. */
 export interface SharedDetails {
   readonly shown: ProcessDetails
+  /** Whether user names of the host apply. */
+  readonly isNamed: boolean
   readonly bytes: number
   /** Number of images that use them. */
   users: number
@@ -85,9 +87,16 @@ export class Details {
     // Reinserted, so that the first is the least recently used.
     if (known !== undefined) this.#kept.delete(key)
     else if (this.#kept.size >= KEPT) this.#kept.delete(this.#kept.keys().next().value ?? '')
-    const details = known ?? { shown: this.#shown(bytes), bytes: BYTES, users: 0 }
+    const details = known ?? { ...this.#shown(bytes), bytes: BYTES, users: 0 }
     this.#kept.set(key, details)
     return details
+  }
+
+  /** The details with the name of another user. */
+  named(details: SharedDetails, uid: number): Pick<SharedDetails, 'shown' | 'bytes'> {
+    if (!details.isNamed) return { shown: details.shown, bytes: 0 }
+    const { user: _user, ...others } = details.shown
+    return { shown: { ...others, ...this.#userOf(uid) }, bytes: BYTES }
   }
 
   /** Details of a running process; undefined if it is gone. */
@@ -96,22 +105,25 @@ export class Details {
     return raw && this.executed(raw)
   }
 
-  #shown(bytes: Buffer): ProcessDetails {
+  #shown(bytes: Buffer): Pick<SharedDetails, 'shown' | 'isNamed'> {
     const { enable_process_cred: credentials, enable_process_ns: namespaces } = this.#config
-    const user = this.#userOf(bytes)
+    const isHosts = (index: number): boolean => inumOf(bytes, index) === this.#host[index]
+    // As in Tetragon, only for the host's ids: containers have other ids and files.
+    const isNamed = this.#users !== undefined && isHosts(NAMESPACES.user) && isHosts(NAMESPACES.mnt)
     return {
-      ...(credentials ? { cap: capabilities(bytes) } : {}),
-      ...(namespaces ? { ns: this.#namespaces(bytes) } : {}),
-      ...(credentials ? { process_credentials: this.#credentials(bytes) } : {}),
-      ...(user === undefined ? {} : { user: new Map([['name', user]]) }),
+      isNamed,
+      shown: {
+        ...(credentials ? { cap: capabilities(bytes) } : {}),
+        ...(namespaces ? { ns: this.#namespaces(bytes) } : {}),
+        ...(credentials ? { process_credentials: this.#credentials(bytes) } : {}),
+        ...(isNamed ? this.#userOf(bytes.readUInt32LE(PROCESS_DETAIL.euid)) : {}),
+      },
     }
   }
 
-  /** User name; as in Tetragon, only for the host's ids: containers have other ids and files. */
-  #userOf(bytes: Buffer): string | undefined {
-    const isHosts = (index: number): boolean => inumOf(bytes, index) === this.#host[index]
-    if (!isHosts(NAMESPACES.user) || !isHosts(NAMESPACES.mnt)) return undefined
-    return this.#users?.name(bytes.readUInt32LE(PROCESS_DETAIL.euid))
+  #userOf(uid: number): Pick<ProcessDetails, 'user'> {
+    const name = this.#users?.name(uid)
+    return name === undefined ? {} : { user: new Map([['name', name]]) }
   }
 
   #namespaces(bytes: Buffer): Members {

@@ -148,6 +148,16 @@ for (const mode of ['auto', 'join'] as const) {
       })
     }
 
+    test('aggregate: calls of a process as another user have another event', async () => {
+      const reads = (n: number): string => line('readfd', 0, n)
+      const script = [line('open', 0, at('f')), reads(3), line('euid', 33), reads(2), line('euid', 0), reads(4)]
+      const lines = await agent.during(() => runAct(script))
+      assert.deepEqual(
+        sums(lines, 'vfs_read', (each) => String(processOf(each).uid)),
+        { 0: { records: 1, calls: 7, bytes: 7 }, 33: { records: 1, calls: 2, bytes: 2 } },
+      )
+    })
+
     test('aggregate: other files, other kinds and other processes have other events', async () => {
       const script = [line('read', at('f'), 3), line('write', at('f'), 2), line('read', at('g'), 4)]
       const lines = await agent.during(() =>

@@ -57,6 +57,8 @@ const padded = (length: number): number => (length + 7) & ~7
 /** Records one after another, each padded to 8 bytes, as RingReader.read returns them. */
 export class RingRecords {
   readonly #records: Buffer[] = []
+  /** Users of processes; 0 for others. */
+  readonly #users = new Map<number, number>()
   #seq: bigint
 
   /** `first`: the number of the first record. */
@@ -93,6 +95,7 @@ export class RingRecords {
     body.writeUInt32LE(argv.length, EXEC_BODY.argvLen)
     body.writeBigUInt64LE(7n, EXEC_BODY.fileIno)
     body.writeUInt32LE(1, EXEC_BODY.fileLinks)
+    this.#users.set(stamp.tgid, exec.euid)
     this.#add(EVENT_EXEC, stamp, [body, ...texts.map(pad), argv])
   }
 
@@ -100,6 +103,7 @@ export class RingRecords {
     const body = Buffer.alloc(FORK_BODY.bytes)
     body.writeBigUInt64LE(parentStartNs, FORK_BODY.parentStartNs)
     body.writeUInt32LE(parentTgid, FORK_BODY.parentTgid)
+    this.#users.set(stamp.tgid, this.#users.get(parentTgid) ?? 0)
     this.#add(EVENT_FORK, stamp, [body])
   }
 
@@ -153,6 +157,7 @@ export class RingRecords {
     record.writeUInt32LE(stamp.tgid, EVENT_HEADER.tgid)
     record.writeUInt32LE(stamp.tid, EVENT_HEADER.tid)
     record.writeBigUInt64LE(stamp.startNs, EVENT_HEADER.startNs)
+    if (type === EVENT_HOOK) record.writeUInt32LE(this.#users.get(stamp.tgid) ?? 0, EVENT_HEADER.uid)
     this.#records.push(record)
     return record
   }

@@ -31,6 +31,7 @@ const RECORDS = Number(process.env['KTRAIL_RECORDS'] ?? 10_000)
 const SHOWN = TYPES.filter(({ kind }) => kind !== 'none')
 const RETURNS = ['int', 'uint32', 'long', 'size_t', 'string'].map(typeOf)
 const TEXTS = ['', '/etc/shadow', '/a "b"\\c', '/tab\there', '/ü', '\xff/\xfe', '/run/watched/' + 'x'.repeat(90)]
+const USERS = [0, 0, 0, 33, 1000]
 const NUMBERS = [0, 1, 9, 10, 99_999, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff]
 const json = createJsonEncoder({ nodeName: NODE_NAME })
 const time = { sec: 1_795_520_000, nsec: 7 }
@@ -74,7 +75,7 @@ function valueOf(type: ArgumentType, index: number, random: Seeded): ValueSpec {
 test(`call: ${RECORDS} random records are the same as objects`, () => {
   const random = new Seeded(32)
   const table = newTable()
-  for (const pid of [100, 101]) table.addScanned(scanned(pid, 1, { binary: '/bin/sh' }))
+  for (const pid of [100, 101]) table.addScanned(scanned(pid, 1, { binary: '/bin/sh', uid: 0 }))
   const hooks = Array.from({ length: 200 }, (_, id) => {
     const types = Array.from({ length: random.int(5) }, () => random.pick(SHOWN) ?? typeOf('int'))
     const args = types.map((type, i) => ({ index: valueIndex({ index: i, type }), type }))
@@ -92,12 +93,15 @@ test(`call: ${RECORDS} random records are the same as objects`, () => {
     if (random.chance(0.7)) values.push(valueOf(returned, wire.RETURN_INDEX, random))
     const tgid = 100 + random.int(3)
     const base = { cpu: 0, seq, sec: 1, nsec: seq, tgid, tid: tgid + random.int(2), startLo: 0, startHi: 0 }
+    const uid = random.pick(USERS) ?? 0
     const flags = random.chance(0.9) ? 0 : wire.HOOK_RETURN_MISSED
-    const bytes = recordBytes({ op: 'hook', ...base, hookId, selector: 0, flags, values })
+    const bytes = recordBytes({ op: 'hook', ...base, hookId, selector: 0, flags, uid, values })
     decodeChunk({ bytes, length: bytes.length }, (raw, chunk) => {
       assert.ok(raw.op === 'hook')
       const event = normalizer.event(raw, chunk)
       assert.ok(event?.type === (hooks[hookId]?.hook.type ?? ''))
+      const line = JSON.parse(Buffer.from(json.encode([event]).bytes).toString())
+      assert.equal(line[event.type].process.uid, uid)
       isEqual(event)
     })
   }
@@ -139,6 +143,7 @@ test('call: calls that differ only in their paths share bytes, and each flipped 
       hookId: 1,
       selector: 0,
       flags: 0,
+      uid: 0,
     }
     const seen = new Set<object>()
     for (let seq = 0; seq < 60; seq++) {
@@ -174,7 +179,7 @@ test('call: a hook keeps the bytes of 32 combinations of numbers, and reads furt
   const base = { op: 'hook', cpu: 0, sec: 1, nsec: 2, tgid: 1, tid: 1, startLo: 0, startHi: 0, hookId: 3 } as const
   const paths: unknown[] = []
   for (let mode = 0; mode < 1000; mode++) {
-    const bytes = recordBytes({ ...base, seq: mode, selector: 0, flags: 0, values: [{ ...value, mode }] })
+    const bytes = recordBytes({ ...base, seq: mode, selector: 0, flags: 0, uid: 0, values: [{ ...value, mode }] })
     decodeChunk({ bytes, length: bytes.length }, (raw, chunk) => {
       const event = raw.op === 'hook' ? normalizer.event(raw, chunk) : undefined
       assert.ok(event?.type === 'process_kprobe')
@@ -206,7 +211,7 @@ test('call: measuring an event reads its values, for use after its chunk is read
   const base = { op: 'hook', cpu: 0, sec: 1, nsec: 2, tgid: 1, tid: 1, startLo: 0, startHi: 0, hookId: 3 } as const
   const recordOf = (seq: number, text: string): Buffer => {
     const value = { ...valueOf(typeOf('string'), 0, new Seeded(1)), kind: wire.VALUE_STRING, text: Buffer.from(text) }
-    return recordBytes({ ...base, seq, selector: 0, flags: 0, values: [value] })
+    return recordBytes({ ...base, seq, selector: 0, flags: 0, uid: 0, values: [value] })
   }
   const bytes = recordOf(1, 'first')
   const made: HookEvent[] = []

@@ -78,6 +78,7 @@ function hook(tgid: number, start: number, values: readonly RawValue[] = [], hoo
     hookId,
     selector: 0,
     flags: 0,
+    uid: 0,
     values,
     count: values.length,
     at: 0,

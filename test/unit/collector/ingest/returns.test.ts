@@ -48,7 +48,7 @@ function raw({ tid = 8, nsec = 5, call = 1, stack = 0xc900, flags = KEPT }: Call
     details: 0,
   }
   const base = { cpu: 0, seq: 0, sec: 1, nsec, tgid: 7, tid, startLo: 0, startHi: 0 }
-  return { op: 'hook', ...base, hookId: 3, selector: 0, flags, values: [number], count: 1 }
+  return { op: 'hook', ...base, hookId: 3, selector: 0, flags, uid: 0, values: [number], count: 1 }
 }
 
 const end = ({ tid = 8, nsec = 5, call = 1, stack = 0xc900 }: Call, returned?: CallEnd['returned']): CallEnd => ({

@@ -171,6 +171,21 @@ test('details: forks have those of their parents, and the memory of the table co
   assert.equal(table.bytes.texts, before)
 })
 
+test('details: a call by another user has the name of that user, and else those of the exec', () => {
+  using folder = new Folder()
+  const namespaces = hostAt(folder)
+  const at = (inums: readonly number[], change: Partial<DetailConfig> = {}): [unknown, unknown, unknown] => {
+    const table = new ProcessTable('node', new WallClock(() => 0n), 16 << 20, { details: details(folder, change) })
+    const image = table.exec(exec(10, 10, 0, 1, {}, { detail: raw({ namespaces: inums }) }), 0)
+    const [web, none] = [33, 12].map((uid) => table.callers.of(image, uid).details)
+    assert.equal(web?.process_credentials, image.process.details?.process_credentials)
+    return [plain(image.process.details?.user), plain(web?.user), plain(none?.user)]
+  }
+  assert.deepEqual(at(namespaces), [{ name: 'root' }, { name: 'web' }, undefined])
+  assert.deepEqual(at(namespaces.with(NAMESPACES.user, 9)), [undefined, undefined, undefined])
+  assert.deepEqual(at(namespaces, { username_metadata: 'disabled' }), [undefined, undefined, undefined])
+})
+
 test('details: a changed passwd file counts within seconds; a bad one does no harm', () => {
   using folder = new Folder()
   const file = join(folder.path, 'passwd')

@@ -95,6 +95,39 @@ test('table: exec without fork: the parent is the previous image, and the pid ha
   assert.equal(image.process.flags, 'execve')
 })
 
+test('table: a call by another user has a copy of the process, one object for calls in a row', () => {
+  const { table, shell, shellStart } = withShell()
+  const own = shell.process
+  assert.equal(table.callers.of(shell, 7), own)
+  const other = table.callers.of(shell, 0)
+  assert.deepEqual({ ...other, rendered: undefined }, { ...own, uid: 0, rendered: undefined })
+  assert.equal(table.callers.of(shell, 0), other)
+  assert.equal(table.callers.of(shell, 7), own)
+  // A child has the user of the exec.
+  assert.equal(table.fork(fork(200, 5000, 100, shellStart), 0)?.process.uid, 7)
+  // Only the last user is kept, and its bytes replace those of the one before.
+  const kept = table.bytes.renderings
+  const copies = Array.from({ length: 1000 }, (_, uid) => table.callers.of(shell, 10 + uid))
+  assert.deepEqual(new Set(copies).size, 1000)
+  assert.deepEqual([table.bytes.renderings, own.rendered.copies?.length], [kept, 1])
+  for (const pid of [200, 100]) table.exit(pid, 0, 0, 0)
+  table.sweep(GRACE_MS)
+  assert.equal(table.bytes.renderings, 0)
+})
+
+test('table: a change of the process shows in its calls by another user', () => {
+  const { table, shell } = withShell()
+  const before = table.callers.of(shell, 0)
+  table.identify(shell.process, { podUid: 'p' })
+  assert.deepEqual([before.podUid, table.callers.of(shell, 0).podUid], ['', 'p'])
+})
+
+test('table: calls of an unknown process have their user', () => {
+  const table = newTable()
+  const image = table.findOrUnknown(9, 5, 0)
+  assert.deepEqual([image.process.uid, table.callers.of(image, 33).uid], [undefined, 33])
+})
+
 test('table: counts itself and each living child, and releases them', () => {
   const { table, shell, shellStart } = withShell()
   const counts: number[] = [shell.process.refcnt]

@@ -144,6 +144,7 @@ export function recordBytes(event: RecordSpec): Buffer {
     head.writeUInt32LE(event.hookId, EVENT_HEADER.hookId)
     head.writeUInt16LE(event.selector, EVENT_HEADER.selector)
     head.writeUInt16LE(event.flags, EVENT_HEADER.flags)
+    head.writeUInt32LE(event.uid, EVENT_HEADER.uid)
   }
   if (event.op === 'return') {
     head.writeUInt16LE(

@@ -115,6 +115,7 @@ const record: fc.Arbitrary<RecordSpec> = fc.oneof(
       hookId: u32,
       selector: fc.nat(0xffff),
       flags: fc.nat(0xffff),
+      uid: u32,
       values: fc.array(value, { maxLength: 6 }),
     },
     plain,
@@ -137,7 +138,7 @@ function copied(event: RawEvent, whole: Buffer): RecordSpec {
   }
   if (event.op === 'fork' || event.op === 'move') return { ...event, cgroup: Buffer.from(event.cgroup) }
   if (event.op !== 'hook') return event
-  const { op, cpu, seq, sec, nsec, tgid, tid, startLo, startHi, hookId, selector, flags, count } = event
+  const { op, cpu, seq, sec, nsec, tgid, tid, startLo, startHi, hookId, selector, flags, uid, count } = event
   const values = event.values.slice(0, count).map(({ from, to, details, ...rest }) => {
     return {
       ...rest,
@@ -145,7 +146,7 @@ function copied(event: RawEvent, whole: Buffer): RecordSpec {
       details: Buffer.from(whole.subarray(details, details === 0 ? 0 : details + wire.FILE_DETAILS.bytes)),
     }
   })
-  return { op, cpu, seq, sec, nsec, tgid, tid, startLo, startHi, hookId, selector, flags, values }
+  return { op, cpu, seq, sec, nsec, tgid, tid, startLo, startHi, hookId, selector, flags, uid, values }
 }
 
 test('decode: returns the written records, in order, and nothing else', () => {
@@ -217,12 +218,22 @@ function changed(change: (bytes: Buffer) => void, event: RecordSpec = exit): Buf
 
 const BAD: ReadonlyArray<readonly [what: string, first: Buffer, events: number, malformed: number]> = [
   ['a size of 0 ends the chunk', changed((b) => b.writeUInt32LE(0, wire.EVENT_HEADER.size)), 0, 1],
-  ['a size below the header ends the chunk', changed((b) => b.writeUInt32LE(47, wire.EVENT_HEADER.size)), 0, 1],
+  [
+    'a size below the header ends the chunk',
+    changed((b) => b.writeUInt32LE(wire.EVENT_HEADER.bytes - 1, wire.EVENT_HEADER.size)),
+    0,
+    1,
+  ],
   ['a size beyond the chunk ends it', changed((b) => b.writeUInt32LE(4096, wire.EVENT_HEADER.size)), 0, 1],
   ['the largest size ends it', changed((b) => b.writeUInt32LE(0xffff_ffff, wire.EVENT_HEADER.size)), 0, 1],
   ['an unknown type is one record', changed((b) => void (b[wire.EVENT_HEADER.type] = 99)), 1, 1],
   ['type 0 is one record', changed((b) => void (b[wire.EVENT_HEADER.type] = 0)), 1, 1],
-  ['an exit without its body', changed((b) => b.writeUInt32LE(52, wire.EVENT_HEADER.size)), 1, 1],
+  [
+    'an exit without its body',
+    changed((b) => b.writeUInt32LE(wire.EVENT_HEADER.bytes + 4, wire.EVENT_HEADER.size)),
+    1,
+    1,
+  ],
   ['an exec without its body', changed((b) => void (b[wire.EVENT_HEADER.type] = wire.EVENT_EXEC)), 1, 1],
   ['a fork without its body', changed((b) => void (b[wire.EVENT_HEADER.type] = wire.EVENT_FORK)), 1, 1],
   ['nothing wrong', recordBytes(exit), 2, 0],

@@ -26,7 +26,7 @@ function raw(hookId: number, tgid: number, hash: number): RawHook {
   const base = { cpu: 0, seq: 0, sec: 1, nsec: 0, tgid, tid: tgid, startLo: 0, startHi: 0 }
   // The hash stands in front of the return value.
   const values = [value(0, 1), value(AGGREGATE_INDEX, hash), value(255, 2)]
-  return { op: 'hook', ...base, hookId, selector: 0, flags: HOOK_AGGREGATES, values, count: 3 }
+  return { op: 'hook', ...base, hookId, selector: 0, flags: HOOK_AGGREGATES, uid: 0, values, count: 3 }
 }
 
 /** The kernel's counts by `hook tgid hash`, as the programs would have them. */

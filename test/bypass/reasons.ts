@@ -82,7 +82,6 @@ export const LIMITS: ReadonlyArray<readonly [tools: string, limit: string]> = [
     'ktrail',
     'calls that change names or extended attributes have the path from the root of their file system, here a mount',
   ],
-  ['ktrail', 'the user is that of the last exec: a later setuid(2) does not show'],
   ['auditd', 'the name is as the program gave it: relative to an open folder, by a symbolic link, by /proc/self/fd/N'],
   ['fatrace', 'the user is not reported; the name of the program is read when the event arrives'],
   ['inotifywait', 'neither program nor user is reported'],

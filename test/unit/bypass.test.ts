@@ -86,9 +86,6 @@ describe('bypass', () => {
   })
 
   it('README and the comparison have the facts of the results', () => {
-    const verdicts = Object.values(results.tools['ktrail by identity']?.verdicts ?? {})
-    const limit = `as in ${verdicts.filter((verdict) => verdict === 'partly').length} of these ways.`
-    assert.ok(readFileSync(COMPARISON, 'utf8').includes(limit), limit)
     for (const page of [README, COMPARISON]) {
       const text = readFileSync(page, 'utf8')
       for (const fact of factsOf(results)) assert.ok(text.includes(`- ${fact}\n`), `${page.pathname} lacks: ${fact}`)

@@ -171,30 +171,41 @@ __noinline int walk_text(__u32 slot)
 	return 0;
 }
 
+/*
+ * Repeats an exact walk until it has seen one moment, at most TEXT_TRIES times (the head of this file says how it knows). `settled`: whether it has;
+ * `w`: the memory of the walk, with its `trace` and `moving`.
+ */
+#define WALK_SETTLED(settled, walk, slot, w)                          \
+	{                                                             \
+		__u64 locks, before = 0;                              \
+		__u32 try;                                            \
+                                                                      \
+		settled = false;                                      \
+		_Pragma("nounroll")                                   \
+		for (try = 0; try < TEXT_TRIES; try++) {              \
+			locks = locks_before();                       \
+			walk(slot);                                   \
+			settled = !locks_moved(locks);                \
+			if (settled)                                  \
+				break;                                \
+			count(COUNTER_PATH_RACED);                    \
+			settled = w->trace == before && !w->moving;   \
+			if (settled)                                  \
+				break;                                \
+			before = w->trace;                            \
+		}                                                     \
+	}
+
 /* Writes the text of the start as the task sees it. Returns its length, and above 16 bits enum value_flag. */
 __noinline int path_text(__u32 slot)
 {
 	struct text_walk *w = walk_of(slot);
-	bool settled = false;
-	__u64 locks;
-	__u32 try, len, flags = 0;
-	__u64 before = 0;
+	__u32 len, flags = 0;
+	bool settled;
 
 	if (!w)
 		return 0;
-#pragma nounroll
-	for (try = 0; try < TEXT_TRIES; try++) {
-		locks = locks_before();
-		walk_text(slot);
-		settled = !locks_moved(locks);
-		if (settled)
-			break;
-		count(COUNTER_PATH_RACED);
-		settled = w->trace == before && !w->moving;
-		if (settled)
-			break;
-		before = w->trace;
-	}
+	WALK_SETTLED(settled, walk_text, slot, w);
 	if (!settled) {
 		count(COUNTER_PATH_UNSTABLE);
 		flags |= VALUE_UNSTABLE;

@@ -70,26 +70,11 @@ __noinline int walk_above(__u32 slot)
 __noinline int settle_above(__u32 slot)
 {
 	struct file_walk *w = file_walk_of(slot);
-	bool settled = false;
-	__u64 locks;
-	__u64 before = 0;
-	__u32 try;
+	bool settled;
 
 	if (!w)
 		return 0;
-#pragma nounroll
-	for (try = 0; try < TEXT_TRIES; try++) {
-		locks = locks_before();
-		walk_above(slot);
-		settled = !locks_moved(locks);
-		if (settled)
-			break;
-		count(COUNTER_PATH_RACED);
-		settled = w->trace == before && !w->moving;
-		if (settled)
-			break;
-		before = w->trace;
-	}
+	WALK_SETTLED(settled, walk_above, slot, w);
 	if (!settled) {
 		count(COUNTER_PATH_UNSTABLE);
 		w->flags |= VALUE_UNSTABLE;

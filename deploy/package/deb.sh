@@ -75,6 +75,17 @@ find "$root" -type d -exec chmod 755 {} +
 chmod 755 "$root"/DEBIAN/p* "$home/ktrail" "$home/take-over" "$home/node/bin/node" "$generator"
 chmod 600 "$root/etc/ktrail/ktrail.yaml"
 # Counts as dpkg-gencontrol: the result of du depends on the file system, and on data that is not written yet.
+# The newest symbols that its programs use, as rpm.sh requires them of other distributions.
+newest() {
+  find "$home" -type f \( -name '*.node' -o -name '*.so.*' -o -path '*/node/bin/node' \) -exec readelf --version-info --wide {} + |
+    grep -o "Name: $1_[0-9.]*" | cut -d_ -f2 | sort --version-sort | tail -n 1
+}
+glibc=$(newest GLIBC)
+# By the ABI policy of libstdc++: the release of GCC that brought a version of its symbols.
+declare -A releases=([3.4.29]=11 [3.4.30]=12 [3.4.31]=13 [3.4.32]=13 [3.4.33]=14)
+symbols=$(newest GLIBCXX)
+gcc=${releases[$symbols]:-}
+[ "$gcc" ] || die "deb.sh: expected symbols of libstdc++ of GCC 11 to 14, got GLIBCXX_$symbols: add its release to \`releases\`"
 size=$(find "$root" -mindepth 1 -path "$root/DEBIAN" -prune -o -printf '%y %s\n' |
   awk '{ kib += $1 == "f" ? int(($2 + 1023) / 1024) : 1 } END { print kib }')
 cat >"$root/DEBIAN/control" <<CONTROL
@@ -83,7 +94,7 @@ Version: ${version/-/\~}
 Architecture: $arch
 Maintainer: The ktrail authors <ktrail@example.org>
 Installed-Size: $size
-Depends: libc6 (>= 2.36), libstdc++6 (>= 12)
+Depends: libc6 (>= $glibc), libstdc++6 (>= $gcc)
 Recommends: libjemalloc2
 Section: admin
 Priority: optional

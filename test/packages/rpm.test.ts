@@ -22,6 +22,8 @@ import { Folder } from '../unit/exporters/support/folder.ts'
 const [FIRST, LATER] = ['1.0.0~rc.1', '1.0.0']
 /** Symbol versions that RHEL 9 and Amazon Linux 2023 have: docs/reference/kernels.md. */
 const OLDEST = { glibc: 34, libstdcxx: 29 }
+/** Debian packages with these symbols: GCC 11 brought 3.4.29. */
+const OLDEST_DEBIAN = `libc6 (>= 2.${OLDEST.glibc}), libstdc++6 (>= 11)`
 
 /** Records its arguments, and the versions of the page that are installed. No agent runs. */
 const SYSTEMCTL = '#!/bin/sh\necho "$*, $(ls /usr/share/doc/ktrail/version-* | wc -l) version" >>/calls\necho 0\n'
@@ -42,6 +44,7 @@ describe('RPM package', () => {
       Math.max(...[...needed.matchAll(symbol)].map(([, minor]) => Number(minor)))
     assert.equal(newest(/\(GLIBC_2\.(\d+)/g), OLDEST.glibc)
     assert.equal(newest(/\(GLIBCXX_3\.4\.(\d+)/g), OLDEST.libstdcxx)
+    assert.equal(run('dpkg-deb', ['--field', debs[0] ?? '', 'Depends']).trim(), OLDEST_DEBIAN)
     assert.doesNotMatch(needed, /libbpf|libelf|libz/)
   })
 

@@ -128,12 +128,8 @@ coverage: build ## every way to reach a file, on each kernel and file system; wr
 		$(SETUP)/with-node.sh node test/e2e/files/write-coverage.ts build/coverage && exit $$failed
 	@cat docs/reference/coverage.md
 
-bypass-matrix: build ## who sees what: each way to reach a file against ktrail and six other tools; writes docs/explanation/who-sees-what.md
-	@$(SETUP)/with-node.sh node test/support/programs.ts
-	@mkdir -p build/bypass
-	@tools=$$(test/bypass/tools.sh) && test/support/guest/run.sh $(KERNEL) --cpus 2 --timeout 5400 --verbose -- \
-		node --disable-warning=ExperimentalWarning test/bypass/run.ts build/bypass/results.json $$tools
-	@$(SETUP)/with-node.sh node test/bypass/write-page.ts build/bypass/results.json
+bypass-matrix: build ## who sees what: each way to reach a file against ktrail and other tools; writes docs/explanation/who-sees-what.md: DIR=builds
+	@BROUGHT="$(abspath $(DIR))" test/bypass/matrix.sh
 
 verifier: build ## the verifier's work on each BPF program; fails if it grew by 5 % (docs/reference/verifier.md): KERNELS="6.12"
 	@test/verifier/run.sh $(KERNELS)

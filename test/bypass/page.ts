@@ -1,9 +1,15 @@
 /** docs/explanation/who-sees-what.md: the results of `make bypass-matrix` (results.json). */
 import { TOOLS } from './tools/all.ts'
+import { ADAPTERS } from './tools/brought.ts'
 import { scriptText } from './tools/watchers.ts'
 import { BURST, OTHERS, SEEN, VERDICTS } from './judge.ts'
 import type { Row, Verdict } from './judge.ts'
+import { costLines } from './page-cost.ts'
+import type { Costs } from './page-cost.ts'
+import { killedLines } from './page-killed.ts'
+import type { KilledResult } from './page-killed.ts'
 import { DESCRIPTOR, LIMITS, URING, reasonOf } from './reasons.ts'
+import { row, table, wrapped } from './tables.ts'
 
 export const PAGE: URL = new URL('../../docs/explanation/who-sees-what.md', import.meta.url)
 export const RESULTS: URL = new URL('results.json', import.meta.url)
@@ -15,8 +21,8 @@ export interface ToolResult {
   readonly verdicts: Readonly<Record<string, Verdict>>
   /** Accesses to other files that it reports as accesses to watched ones. */
   readonly wrong: readonly string[]
-  /** How many of BURST files, made at full speed, it reports by name; absent for tools that compare states. */
-  readonly burst?: number
+  /** Number of the BURST files of each burst that it reports by name; empty for tools that compare states. */
+  readonly bursts: readonly number[]
 }
 
 export interface Results {
@@ -24,10 +30,10 @@ export interface Results {
   /** The file system. */
   readonly on: string
   readonly tools: Readonly<Record<string, ToolResult>>
+  /** By tool. */
+  readonly killed: Readonly<Record<string, KilledResult>>
+  readonly costs: Costs['costs']
 }
-
-/** Tools that are no package of Debian. */
-export const NOT_RUN = "Not run, because Debian has no package of them: Tetragon, Falco, osquery, Wazuh's agent, fact."
 
 const WORDS: Readonly<Record<Verdict, string>> = {
   yes: 'the watched name of the file, the program and the user',
@@ -73,12 +79,26 @@ export function factsOf({ tools }: Results): readonly string[] {
   })
 }
 
-const row = (cells: readonly (string | number)[]): string => `| ${cells.join(' | ')} |`
-const table = (head: readonly string[], right: boolean, rows: readonly (readonly (string | number)[])[]): string =>
-  [row(head), `|${head.map((_, i) => (right && i > 0 ? '--:' : '---')).join('|')}|`, ...rows.map(row)].join('\n')
+const spread = (counts: readonly number[]): string =>
+  counts.length === 0
+    ? '–'
+    : [...new Set([Math.min(...counts), Math.max(...counts)])].map((count) => count.toLocaleString('en')).join(' to ')
 
-export function pageOf({ kernel, on, tools }: Results): string {
-  const all = TOOLS.flatMap(({ name, settings }) => {
+/** Tools that the results lack: builds that a user brings, and others. */
+export function notRun({ tools }: Results): {
+  readonly builds: readonly string[]
+  readonly packages: readonly string[]
+} {
+  const [builds, packages] = [ADAPTERS, TOOLS].map((some) =>
+    some.map(({ name }) => name).filter((name) => tools[name] === undefined),
+  )
+  return { builds: builds ?? [], packages: packages ?? [] }
+}
+
+export function pageOf(results: Results): string {
+  const { kernel, on, tools, killed, costs } = results
+  const { builds, packages } = notRun(results)
+  const all = [...TOOLS, ...ADAPTERS].flatMap(({ name, settings }) => {
     const result = tools[name]
     return result === undefined ? [] : [[name, { ...result, settings }] as const]
   })
@@ -89,11 +109,11 @@ export function pageOf({ kernel, on, tools }: Results): string {
   const total = (rows: readonly Row[]): number =>
     rows.filter(({ name }) => all.some(([, { verdicts }]) => verdicts[name] !== undefined)).length
 
-  const sums = all.map(([name, { verdicts, wrong, burst }]) => [
+  const sums = all.map(([name, { verdicts, wrong, bursts }]) => [
     name,
     ...VERDICTS.map((verdict) => count(verdicts, ways, [verdict])),
     wrong.length,
-    burst?.toLocaleString('en') ?? '–',
+    spread(bursts),
   ])
   const groups = SEEN.map(({ title, rows }) => [
     `${title} (${total(rows)})`,
@@ -131,22 +151,37 @@ export function pageOf({ kernel, on, tools }: Results): string {
     '',
     table(['tool', ...VERDICTS.map((verdict) => CELL[verdict]), 'false', 'burst'], true, sums),
     '',
-    `**false**: accesses to other files, of ${OTHERS.length}, that the tool takes for access to a watched file. **burst**: of ${BURST.toLocaleString('en')}`,
-    'files that one program makes at full speed, the files that the tool names; –: a comparison of states cannot be too slow.',
+    wrapped(
+      `**false**: accesses to other files, of ${OTHERS.length}, that the tool takes for access to a watched file. **burst**: of ${BURST.toLocaleString('en')} ` +
+        `files that one program makes at full speed, the files that the tool names${all.some(([, { bursts }]) => bursts.length > 1) ? ', as the least and the most of some bursts' : ''}; ` +
+        '–: a comparison of states cannot be too slow.',
+    ),
     '',
     'Ways by kind. A way counts if the report names the watched file (yes, other, partly):',
     '',
     table(['', ...names], true, groups),
     '',
-    NOT_RUN,
-    '',
+    ...(builds.length === 0
+      ? []
+      : [
+          wrapped(
+            `Not run: ${builds.join(', ')}. Debian has no packages of them: bring a build. \`make bypass-matrix DIR=folder\` also runs the ` +
+              'tools of which the folder has a program. Their [adapters](../../test/bypass/tools/brought.ts) were never tried with one.',
+          ),
+          '',
+        ]),
+    ...(packages.length === 0 ? [] : [`Not run with these ways, only below: ${packages.join(', ')}.`, '']),
+    ...killedLines(killed),
+    ...costLines(names, costs),
     '## Rules',
     '',
     '- A report must be about the process that does the access. Its parent prepares the way, and may open the file.',
     '- Any kind of report counts: a tool that reports the open of a file need not report the read after it.',
     '- A tool that names no process must report the file of the way after the preparation.',
-    '- AIDE and Samhain compare states. They have their first state after all preparations and check after all accesses.',
-    '- Mistakes in this page or in the settings are defects of ktrail: please report them.',
+    wrapped(
+      '- AIDE, Samhain and Tripwire compare states. They have their first state after all preparations and check after all accesses.',
+    ),
+    '- Mistakes in this page or in the settings are defects of ktrail: errors that are reported to us are repaired.',
     '',
     '## Settings',
     '',

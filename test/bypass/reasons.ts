@@ -29,6 +29,10 @@ const AUDIT: Reasons = [
   [HANDLE, 'an open by a handle has no name'],
 ]
 
+const STATES: Reasons = [
+  [ANY, 'a comparison of states sees no reads, attempts, or what is undone or in another mount namespace'],
+]
+
 const REASONS: Readonly<Record<string, Reasons>> = {
   'ktrail by name': [
     [HARD_LINK, 'the path of the call does not begin with the watched name'],
@@ -68,8 +72,9 @@ const REASONS: Readonly<Record<string, Reasons>> = {
     [/^x_|^w_execute$|^d_execute$/, 'the script does not see executions'],
     [ANY, 'the script sees opens, no other calls'],
   ],
-  AIDE: [[ANY, 'a comparison of states sees no reads, attempts, or what is undone or in another mount namespace']],
-  Samhain: [[ANY, 'a comparison of states sees no reads, attempts, or what is undone or in another mount namespace']],
+  AIDE: STATES,
+  Samhain: STATES,
+  Tripwire: STATES,
 }
 
 export const reasonOf = (tool: string, way: string): string =>
@@ -86,5 +91,13 @@ export const LIMITS: ReadonlyArray<readonly [tools: string, limit: string]> = [
   ['fatrace', 'the user is not reported; the name of the program is read when the event arrives'],
   ['inotifywait', 'neither program nor user is reported'],
   ['bpftrace', 'the name is as the program gave it, before symbolic links, the working directory and the root'],
-  ['AIDE, Samhain', 'neither program nor user is reported; the change is known at the next check'],
+  ['AIDE, Samhain, Tripwire', 'neither program nor user is reported; the change is known at the next check'],
+]
+
+/** Explanations of the table about `kill -9`. */
+export const KILLED_LIMITS: readonly string[] = [
+  'ktrail, here with `envelope: true`: its programs in the kernel end with its process, so nothing is recorded until the next start. An audit reports the open end of the run, not its length.',
+  'auditd: its rules stay in the kernel. With the kernel parameter `audit=1` the kernel keeps records for the next daemon, here up to 8,192.',
+  'fatrace, inotifywait, bpftrace: their packages have no service that starts them again.',
+  'AIDE, Samhain, Tripwire: SIGKILL ends a running check. The next one finds changes that are still there, and no reads.',
 ]

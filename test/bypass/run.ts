@@ -1,11 +1,11 @@
 /**
  * Runs each way to reach a file against each tool, one tool after the other, in a guest: `node test/bypass/run.ts OUTPUT TOOLS [NAME...]`.
- * TOOLS is the folder of tools.sh. NAME: only these tools.
+ * TOOLS is the folder of tools.sh. NAME: only these tools. BROUGHT: a folder with builds of others.
  */
 import { execFileSync, spawn } from 'node:child_process'
 import { chmodSync, linkSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { release } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { mountFileSystem } from '../e2e/files/file-system.ts'
 import { WAYS } from '../e2e/files/ways.ts'
@@ -14,23 +14,14 @@ import { makeProgram } from '../support/programs.ts'
 import { ALL, BURST, OTHERS, isBelow, isFalse, verdictOf } from './judge.ts'
 import type { Done, Report, Verdict } from './judge.ts'
 import type { Results, ToolResult } from './page.ts'
-import { TOOLS } from './tools/all.ts'
+import { TOOLS, mountTools } from './tools/all.ts'
+import { broughtIn } from './tools/brought.ts'
 import type { Place, Running, Tool } from './tools/tool.ts'
 
 const ON = 'xfs'
+const BURSTS = ['burst-0', 'burst-1', 'burst-2']
 
 const [, , to = '', tools = '', ...wanted] = process.argv
-
-/** The machine's folders, with the files of the tools where the machine has none. */
-function mountTools(): void {
-  const changes = mkdtempSync('/run/tools-')
-  for (const name of ['usr', 'etc', 'var']) {
-    const [upper, work] = ['upper', 'work'].map((kind) => join(changes, name, kind))
-    for (const folder of [upper, work]) mkdirSync(folder ?? '', { recursive: true })
-    const options = `lowerdir=/${name}:${tools}/${name},upperdir=${upper},workdir=${work}`
-    execFileSync('mount', ['-t', 'overlay', 'overlay', '-o', options, `/${name}`])
-  }
-}
 
 /** Folders for one tool, with the files of all ways. */
 function prepared(top: string): Place {
@@ -44,7 +35,7 @@ function prepared(top: string): Place {
     writeFileSync(join(watched, name, 'file'), 'x')
     chmodSync(join(watched, name, 'file'), 0o666)
   }
-  mkdirSync(join(watched, 'burst'))
+  for (const name of BURSTS) mkdirSync(join(watched, name))
   linkSync(join(watched, 'w_link_before', 'file'), join(outside, 'w_link_before', 'before'))
   return { watched, outside }
 }
@@ -111,43 +102,50 @@ const versionOf = (name: string): string =>
   execFileSync('dpkg-query', [`--admindir=${tools}/var/lib/dpkg`, '-W', '-f=${Version}', name], { encoding: 'utf8' })
 
 /** Returns how many of the files that a program makes at full speed are reported by name. */
-async function burst({ watched }: Place, tool: Running): Promise<number> {
-  const folder = join(watched, 'burst')
-  await tool.begins?.({ name: 'burst', pid: 0, folder })
+async function burst(folder: string, tool: Running): Promise<number> {
+  await tool.begins?.({ name: basename(folder), pid: 0, folder })
   execFileSync(join(programs, 'many-files'), [folder, String(BURST)])
   const reports = await tool.reports()
   const paths = reports.flatMap((report) => report.paths.filter((path) => isBelow(path, folder) && path !== folder))
   return new Set(paths).size
 }
 
-function resultOf(tool: Tool, done: readonly Done[], reports: readonly Report[]): Omit<ToolResult, 'burst'> {
+function resultOf(tool: Tool, done: readonly Done[], reports: readonly Report[]): Omit<ToolResult, 'bursts'> {
   const verdicts: Record<string, Verdict> = {}
   const isOther = (name: string): boolean => OTHERS.some((row) => row.name === name)
   for (const each of done.filter(({ name }) => !isOther(name))) verdicts[each.name] = verdictOf(each, reports)
   const wrong = done.filter((each) => isOther(each.name) && isFalse(each, reports)).map(({ name }) => name)
-  const version = tool.package === undefined ? {} : { version: versionOf(tool.package) }
+  const found = tool.package === undefined ? tool.version?.() : versionOf(tool.package)
+  const version = found === undefined ? {} : { version: found }
   return { ...version, verdicts, wrong }
 }
 
-mountTools()
+mountTools(tools)
 const top = mountFileSystem(ON)
 const results: Record<string, ToolResult> = {}
-for (const tool of TOOLS.filter(({ name }) => wanted.length === 0 || wanted.includes(name))) {
+for (const tool of [...TOOLS, ...broughtIn(process.env['BROUGHT'] ?? '')].filter(
+  ({ name }) => wanted.length === 0 || wanted.includes(name),
+)) {
   const from = performance.now()
   const place = prepared(top)
   await using running = await tool.start(place)
   const done = await doAll(place, running)
   const reports = await running.reports()
   // A comparison of states cannot be too slow.
-  const counted = running.baseline === undefined ? { burst: await burst(place, running) } : {}
-  const result: ToolResult = { ...resultOf(tool, done, reports), ...counted }
+  const bursts: number[] = []
+  if (running.baseline === undefined)
+    for (const name of BURSTS) bursts.push(await burst(join(place.watched, name), running))
+  const result: ToolResult = {
+    ...resultOf(tool, done, reports),
+    bursts,
+  }
   results[tool.name] = result
-  const whole: Results = { kernel: release(), on: ON, tools: results }
+  const whole: Results = { kernel: release(), on: ON, tools: results, killed: {}, costs: {} }
   writeFileSync(to, `${JSON.stringify(whole, undefined, 2)}\n`)
   const counts = Object.entries(Object.groupBy(Object.values(result.verdicts), (verdict) => verdict))
   const text = counts.map(([verdict, all = []]) => `${verdict} ${all.length}`).join(', ')
   const seconds = Math.round((performance.now() - from) / 1000)
   console.log(
-    `${tool.name}: ${text}; false ${result.wrong.length}; burst ${result.burst ?? '–'}; ${reports.length} reports, ${seconds} s`,
+    `${tool.name}: ${text}; false ${result.wrong.length}; bursts ${bursts.join(', ')}; ${reports.length} reports, ${seconds} s`,
   )
 }

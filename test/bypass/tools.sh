@@ -5,12 +5,12 @@ set -euo pipefail
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../deploy/setup/lib.sh"
 . "$ROOT/deploy/setup/apt.sh"
 
-packages=(aide auditd bpftrace fatrace inotify-tools samhain)
+packages=(aide auditd bpftrace fatrace inotify-tools samhain tripwire)
 folder=$CACHE/bypass
 mkdir -p "$CACHE"
 exec 7>"$CACHE/bypass.lock"
 flock 7
-if [ ! -e "$folder/.complete" ]; then
+if [ "$(cat "$folder/.complete" 2>/dev/null)" != "${packages[*]}" ]; then
   log "fetching ${packages[*]} into $folder"
   rm -rf "$folder"
   mkdir -p "$folder"/usr/{bin,sbin,lib,lib64}
@@ -19,6 +19,6 @@ if [ ! -e "$folder/.complete" ]; then
     tail -n 5 "$APT/log" >&2
     die "cannot fetch ${packages[*]}: see the output of apt-get above; check the network and the apt sources"
   fi
-  touch "$folder/.complete"
+  echo "${packages[*]}" >"$folder/.complete"
 fi
 echo "$folder"

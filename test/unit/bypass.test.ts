@@ -1,14 +1,19 @@
 /** `make bypass-matrix`: the judgement of reports, and the page of its results. */
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { ALL, OTHERS, SEEN, isFalse, verdictOf } from '../bypass/judge.ts'
 import type { Report, Verdict } from '../bypass/judge.ts'
 import { PAGE, RESULTS, factsOf, missedBy, pageOf } from '../bypass/page.ts'
 import type { Results } from '../bypass/page.ts'
 import { NO_REASON, reasonOf } from '../bypass/reasons.ts'
+import { NONE, WORKLOADS, costLines } from '../bypass/page-cost.ts'
+import { killedLines } from '../bypass/page-killed.ts'
+import { wrapped } from '../bypass/tables.ts'
 import { TOOLS } from '../bypass/tools/all.ts'
 import { reportsIn } from '../bypass/tools/auditd.ts'
+import { ADAPTERS, broughtIn } from '../bypass/tools/brought.ts'
+import { Folder } from './exporters/support/folder.ts'
 
 const [README, COMPARISON] = ['README.md', 'docs/explanation/comparison.md'].map(
   (page) => new URL(`../../${page}`, import.meta.url),
@@ -48,6 +53,82 @@ const ROWS: ReadonlyArray<{ name: string; way?: string; reports: readonly Report
   },
 ]
 
+/** Lines in the formats of the documentation of tools that a user brings. */
+const BROUGHT: ReadonlyArray<{ tool: string; line: unknown; want: readonly Report[] }> = [
+  {
+    tool: 'Tetragon',
+    line: {
+      process_kprobe: {
+        process: { pid: 40, uid: 65_534, binary: '/tmp/reach' },
+        function_name: 'security_file_permission',
+        args: [{ file_arg: { path: '/w/file' } }, { int_arg: 4 }],
+      },
+    },
+    want: [{ pid: 40, uid: 65_534, program: '/tmp/reach', paths: ['/w/file'], isWatched: true }],
+  },
+  { tool: 'Tetragon', line: { process_exit: { process: { pid: 40 } } }, want: [] },
+  {
+    tool: 'Falco',
+    line: {
+      rule: 'watched',
+      output_fields: {
+        'proc.pid': 40,
+        'proc.exepath': '/tmp/reach',
+        'user.uid': 0,
+        'fd.name': null,
+        'fs.path.name': null,
+        'fs.path.source': '/w/file',
+        'fs.path.target': '/out/file',
+      },
+    },
+    want: [{ pid: 40, uid: 0, program: '/tmp/reach', paths: ['/w/file', '/out/file'], isWatched: true }],
+  },
+  { tool: 'Falco', line: { hostname: 'a', rule: 'none' }, want: [] },
+  {
+    tool: 'osquery',
+    line: {
+      name: 'watched',
+      action: 'added',
+      columns: { pid: '40', uid: '0', executable: '/tmp/reach', path: '/w/file', dest_path: '' },
+    },
+    want: [{ pid: 40, uid: 0, program: '/tmp/reach', paths: ['/w/file'], isWatched: true }],
+  },
+  { tool: 'osquery', line: { name: 'other', columns: { path: '/w/file' } }, want: [] },
+  {
+    tool: "Wazuh's agent",
+    line: {
+      syscheck: {
+        path: '/w/file',
+        event: 'modified',
+        audit: { process: { id: '40', name: '/tmp/reach' }, effective_user: { id: '0', name: 'root' } },
+      },
+    },
+    want: [{ pid: 40, uid: 0, program: '/tmp/reach', paths: ['/w/file'], isWatched: true }],
+  },
+  {
+    tool: "Wazuh's agent",
+    line: { syscheck: { path: '/w/file', mode: 'scheduled' } },
+    want: [{ paths: ['/w/file'], isWatched: true }],
+  },
+  { tool: "Wazuh's agent", line: { rule: { id: '502' } }, want: [] },
+  {
+    tool: 'fact',
+    line: {
+      process: { pid: 40, exe_path: '/tmp/reach', uid: 0 },
+      file: { Rename: { new: { filename: '/out/file' }, old: { filename: '/w/file' } } },
+    },
+    want: [{ pid: 40, uid: 0, program: '/tmp/reach', paths: ['/out/file', '/w/file'], isWatched: true }],
+  },
+  {
+    tool: 'fact',
+    line: {
+      process: { pid: 40, exe_path: '/tmp/reach', uid: 0 },
+      file: { Chmod: { inner: { filename: '/w/file' }, new_mode: 0 } },
+    },
+    want: [{ pid: 40, uid: 0, program: '/tmp/reach', paths: ['/w/file'], isWatched: true }],
+  },
+]
+
 describe('bypass', () => {
   for (const { name, way = 'w_open', reports, want } of ROWS)
     it(`${name}: ${want}`, () => assert.equal(verdictOf(done(way), reports), want))
@@ -79,6 +160,67 @@ describe('bypass', () => {
     assert.equal(reportsIn(lines, new Set(['40:07:01:6', '41:07:00:6']))[0]?.isWatched, false)
   })
 
+  for (const [i, { tool, line, want }] of BROUGHT.entries()) {
+    it(`line ${i + 1}, of ${tool}, becomes ${want.length === 0 ? 'no report' : 'a report'}`, () => {
+      assert.deepEqual(ADAPTERS.find(({ name }) => name === tool)?.read(line), want)
+    })
+  }
+
+  it('a folder with builds brings the tools whose programs it has, and each adapter makes its config', () => {
+    using folder = new Folder()
+    assert.deepEqual(broughtIn(folder.path), [])
+    assert.deepEqual(broughtIn(''), [])
+    mkdirSync(folder.at('usr/bin'), { recursive: true })
+    for (const name of ['falco', 'osqueryd'])
+      writeFileSync(folder.at(`usr/bin/${name}`), '#!/bin/sh\necho 1.2.3\n', { mode: 0o755 })
+    const found = broughtIn(folder.path)
+    assert.deepEqual(
+      found.map(({ name, version }) => `${name} ${version?.()}`),
+      ['Falco 1.2.3', 'osquery 1.2.3'],
+    )
+    for (const { name, command } of ADAPTERS) {
+      // Wazuh's mounts its folder.
+      if (name === "Wazuh's agent") continue
+      const build = { dir: folder.path, program: `/b/${name}`, folder: folder.path, watched: '/w' }
+      const { words } = command(build)
+      assert.equal(words[0], build.program)
+    }
+  })
+
+  it('the table of SIGKILL has what is reported later, and the causes of a start', () => {
+    const lines = killedLines({
+      A: { again: 'systemd', says: 'a gap', reads: 49, made: 50, goesOn: true },
+      B: { says: 'nothing', reads: 0, made: 0, goesOn: false },
+    })
+    const text = lines.join('\n')
+    assert.match(
+      text,
+      /\n\| A \| systemd \| 49 \| 50 \| yes \| a gap \|\n\| B \| nothing \| 0 \| 0 \| \*\*no\*\* \| nothing \|\n/,
+    )
+    assert.deepEqual(killedLines({}), [])
+  })
+
+  it('paragraphs of the page fit its width, and keep pieces of code whole', () => {
+    const code = '`make bypass-matrix DIR=folder`'
+    const lines = wrapped(`- ${'a word '.repeat(15)}${code} and more`).split('\n')
+    assert.deepEqual(
+      lines.map((line) => line.length <= 120),
+      [true, true],
+    )
+    assert.ok(lines[1]?.startsWith(`  ${code} and`), lines.join('\n'))
+  })
+
+  it('the table of costs has the differences to the calls without a tool, and checks of tools that compare states', () => {
+    const calls = (call: number, tool: number) => ({
+      calls: Object.fromEntries(WORKLOADS.map(({ name }) => [name, { call, tool }])),
+    })
+    const lines = costLines(['A', 'B', 'C'], { [NONE]: calls(1000, 10), A: calls(3500, 20), B: { scan: 4_560_000 } })
+    const text = lines.join('\n')
+    assert.match(text, /\n\| A \| (?:2,500 \+ 0 \| ){4}– \|\n\| B \| (?:– \| ){4}5 million \|\n\n/)
+    assert.match(text, /`pread` of a byte takes 1,000 /)
+    assert.deepEqual(costLines(['A'], {}), [])
+  })
+
   const results: Results = JSON.parse(readFileSync(RESULTS, 'utf8'))
 
   it('the page has the results', () => {
@@ -97,7 +239,7 @@ describe('bypass', () => {
     assert.ok(names.filter((name) => !name.startsWith('ktrail')).length >= 5, names.join())
     assert.ok(names.includes('ktrail by identity') && names.includes('ktrail by name'))
     assert.deepEqual(
-      names.filter((name) => !TOOLS.some((tool) => tool.name === name)),
+      names.filter((name) => ![...TOOLS, ...ADAPTERS].some((tool) => tool.name === name)),
       [],
     )
     const ways = SEEN.flatMap(({ rows }) => rows.map(({ name }) => name))
@@ -113,7 +255,11 @@ describe('bypass', () => {
 
   it('ktrail by identity misses no way and reports no other file', () => {
     assert.deepEqual(missedBy(results), [])
-    const tool = { verdicts: { w_open: 'yes', w_link_after: 'unnamed', r_read: 'no' }, wrong: ['n_outside'] } as const
+    const tool = {
+      bursts: [],
+      verdicts: { w_open: 'yes', w_link_after: 'unnamed', r_read: 'no' },
+      wrong: ['n_outside'],
+    } as const
     const wrong = missedBy({ ...results, tools: { 'ktrail by identity': tool } })
     assert.deepEqual(wrong, ['w_link_after', 'r_read', 'n_outside'])
     assert.deepEqual(missedBy({ ...results, tools: {} }), ['all'])

@@ -72,8 +72,12 @@ const auditd = (name: string, rules: readonly string[]): Tool => ({
         .replace(/^max_log_file = .*$/m, 'max_log_file = 512')
         .replace(/^log_format = .*$/m, 'log_format = RAW'),
     )
-    const program = new Program(['auditd', '-n', '-c', folder])
-    await program.until('its start', () => /^pid [1-9]/m.test(output('auditctl', '-s')))
+    const begin = async (): Promise<Program> => {
+      const begun = new Program(['auditd', '-n', '-c', folder])
+      await begun.until('its start', () => output('auditctl', '-s').includes(`pid ${begun.pid}\n`))
+      return begun
+    }
+    let program = await begin()
     output('auditctl', '-D')
     output('auditctl', '-b', '8192')
     for (const rule of rules) output('auditctl', ...rule.replaceAll('WATCHED', watched).split(' '))
@@ -92,6 +96,21 @@ const auditd = (name: string, rules: readonly string[]): Tool => ({
         output('auditctl', '-m', mark)
         await until('the mark in the log', () => log.read().some((line) => line.includes(mark)))
         return reportsIn(log.read(), inodes)
+      },
+      async killed(gap) {
+        await program.end('SIGKILL')
+        gap()
+        program = await begin()
+        return {
+          again: 'systemd (`Restart=on-failure`)',
+          says() {
+            const [starts, ends] = ['START', 'END'].map(
+              (what) => log.read().filter((line) => line.startsWith(`type=DAEMON_${what} `)).length,
+            )
+            const [, lost] = /^lost (\d+)$/m.exec(output('auditctl', '-s')) ?? []
+            return `${starts} records \`DAEMON_START\`, ${ends} \`DAEMON_END\`; the kernel counts ${lost} lost records`
+          },
+        }
       },
       async [Symbol.asyncDispose]() {
         output('auditctl', '-D')

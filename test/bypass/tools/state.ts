@@ -1,8 +1,10 @@
-/** Tools that compare files with a list of their state: AIDE, Samhain. They name neither program nor user. */
-import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+/** Tools that compare files with a list of their state: AIDE, Samhain, Tripwire. They name neither program nor user. */
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { freshFolder } from '../../e2e/support/agent.ts'
+import { until } from '../../e2e/support/wait.ts'
 import type { Report } from '../judge.ts'
 import type { Place, Running, Tool } from './tool.ts'
 
@@ -20,17 +22,30 @@ function printed(program: string, ...words: readonly string[]): string {
   return stdout + stderr
 }
 
-/** `check` returns the paths that a check finds changed, added or removed. */
-const state = (
-  about: Pick<Tool, 'name' | 'package' | 'settings'>,
-  make: (place: Place) => { readonly baseline: () => void; readonly check: () => readonly string[] },
-): Tool => ({
+interface State {
+  readonly baseline: () => void
+  /** The command of a check, and the paths that its output names as changed, added or removed. */
+  readonly check: readonly [program: string, ...words: string[]]
+  readonly paths: (output: string) => readonly string[]
+}
+
+const state = (about: Pick<Tool, 'name' | 'package' | 'settings'>, make: (place: Place) => State): Tool => ({
   ...about,
   start(place): Promise<Running> {
-    const { baseline, check } = make(place)
+    const { baseline, check, paths } = make(place)
+    const [program, ...words] = check
     return Promise.resolve({
       baseline,
-      reports: () => Promise.resolve(check().map((path): Report => ({ paths: [path] }))),
+      reports: () => Promise.resolve(paths(printed(...check)).map((path): Report => ({ paths: [path] }))),
+      async killed(gap) {
+        const child = spawn(program, words, { stdio: 'ignore' })
+        const ended = once(child, 'exit')
+        await until('the check', () => readFileSync(`/proc/${child.pid}/comm`, 'utf8').trim() === program)
+        child.kill('SIGKILL')
+        await ended
+        gap()
+        return { again: 'its next check', says: () => 'nothing' }
+      },
       [Symbol.asyncDispose]: () => Promise.resolve(),
     })
   },
@@ -57,8 +72,8 @@ export const AIDE: Tool = state(
         if (!existsSync(fresh)) throw new Error(`aide --init made no database; it printed:\n${text}`)
         renameSync(fresh, known)
       },
-      check() {
-        const text = printed('aide', `--config=${config}`, '--check')
+      check: ['aide', `--config=${config}`, '--check'],
+      paths(text) {
         const { added = {}, removed = {}, changed = {} } = JSON.parse(text)
         return Object.keys({ ...added, ...removed, ...changed })
       },
@@ -92,10 +107,47 @@ export const SAMHAIN: Tool = state(
         const text = printed('samhain', '-t', 'init')
         if (!existsSync(KNOWN)) throw new Error(`samhain -t init made no ${KNOWN}; it printed:\n${text}`)
       },
-      check() {
-        const text = printed('samhain', '-t', 'check')
-        return [...text.matchAll(/msg=<POLICY .*path=<([^>]*)>/g)].flatMap(([, path]) => path ?? [])
+      check: ['samhain', '-t', 'check'],
+      paths: (text) => [...text.matchAll(/msg=<POLICY .*path=<([^>]*)>/g)].flatMap(([, path]) => path ?? []),
+    }
+  },
+)
+
+/** As in the policy of Debian's package for critical files. */
+const TRIPWIRE_RULE = '$(IgnoreNone)-SHa'
+
+export const TRIPWIRE: Tool = state(
+  { name: 'Tripwire', package: 'tripwire', settings: `\`WATCHED -> ${TRIPWIRE_RULE};\`` },
+  ({ watched }) => {
+    const folder = freshFolder('tripwire')
+    const path = (name: string): string => join(folder, name)
+    const [config, database, siteKey] = ['tw.cfg', 'known.twd', 'site.key'].map(path) as [string, string, string]
+    const files = {
+      POLFILE: 'tw.pol',
+      DBFILE: 'known.twd',
+      SITEKEYFILE: 'site.key',
+      LOCALKEYFILE: 'local.key',
+      REPORTFILE: 'report.twr',
+    }
+    const lines = Object.entries(files).map(([key, name]) => `${key}=${path(name)}`)
+    writeFileSync(path('cfg.txt'), ['ROOT=/usr/sbin', 'EDITOR=/bin/false', ...lines, ''].join('\n'))
+    writeFileSync(path('pol.txt'), `(rulename = "watched")\n{\n  ${watched} -> ${TRIPWIRE_RULE};\n}\n`)
+    const keys = ['-L', path('local.key'), '-P', '', '-S', siteKey, '-Q', '']
+    const site = ['--site-keyfile', siteKey, '--site-passphrase', '']
+    for (const words of [
+      ['--generate-keys', ...keys],
+      ['--create-cfgfile', '--cfgfile', config, ...site, path('cfg.txt')],
+      ['--create-polfile', '--cfgfile', config, '--polfile', path('tw.pol'), ...site, path('pol.txt')],
+    ])
+      printed('twadmin', ...words)
+    return {
+      baseline() {
+        rmSync(database, { force: true })
+        const text = printed('tripwire', '--init', '--cfgfile', config, '--local-passphrase', '')
+        if (!existsSync(database)) throw new Error(`tripwire --init made no database; it printed:\n${text}`)
       },
+      check: ['tripwire', '--check', '--cfgfile', config],
+      paths: (text) => [...text.matchAll(/^"(\/.*)"$/gm)].flatMap(([, found]) => found ?? []),
     }
   },
 )

@@ -11,6 +11,16 @@ import type { Done, Report } from '../judge.ts'
 export interface Place {
   readonly watched: string
   readonly outside: string
+  /** Only opens and reads follow: a tool that loads a program for each function may leave out others. */
+  readonly fewHooks?: true
+}
+
+/** A tool after SIGKILL to its process. */
+export interface Killed {
+  /** The cause of its next start; absent if there is none. */
+  readonly again?: string
+  /** Its own statement about the time between, as the page has it. Called when it has reported what came later. */
+  says(): string
 }
 
 export interface Running extends AsyncDisposable {
@@ -20,16 +30,29 @@ export interface Running extends AsyncDisposable {
   baseline?(): void
   /** All reports about what happened before the call. */
   reports(): Promise<readonly Report[]>
+  /** Ends its process by SIGKILL, calls `gap`, and starts it again if its package does. Afterwards `reports` may lack the newest ones. */
+  killed?(gap: () => void): Promise<Killed>
 }
 
 export interface Tool {
   readonly name: string
-  /** The Debian package; absent for ktrail. */
+  /** The Debian package, if it is one. */
   readonly package?: string
+  /** The version of a build that the user brings. */
+  version?(): string
   /** Its settings for a folder WATCHED, as the page shows them. */
   readonly settings: string
   start(place: Place): Promise<Running>
 }
+
+interface Options {
+  readonly env?: Readonly<Record<string, string>>
+  /** The file of its reports, unless it prints them. */
+  readonly events?: string
+}
+
+/** A tool may compile its programs, or scan all files, before it reports anything. */
+const READY_MS = 600_000
 
 /** A program with its output in a file. */
 export class Program implements AsyncDisposable {
@@ -38,14 +61,22 @@ export class Program implements AsyncDisposable {
   readonly out: LineFile
   readonly err: LineFile
 
-  constructor([program, ...words]: readonly [string, ...string[]], env: Readonly<Record<string, string>> = {}) {
+  constructor([program, ...words]: readonly [string, ...string[]], { env = {}, events }: Options = {}) {
     const folder = freshFolder('tool')
-    this.out = new LineFile(`${folder}/out`)
+    this.out = new LineFile(events ?? `${folder}/out`)
     this.err = new LineFile(`${folder}/err`)
-    const files = [openSync(this.out.path, 'w'), openSync(this.err.path, 'w')] as const
+    const files = [openSync(`${folder}/out`, 'w'), openSync(this.err.path, 'w')] as const
     this.#child = spawn(program, words, { stdio: ['ignore', ...files], env: { ...process.env, ...env } })
     this.#ended = once(this.#child, 'exit')
     for (const file of files) closeSync(file)
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0
+  }
+
+  get isRunning(): boolean {
+    return this.#child.exitCode === null && this.#child.signalCode === null
   }
 
   /** Waits for a condition; fails if the program ends before. */
@@ -59,7 +90,7 @@ export class Program implements AsyncDisposable {
           throw new Error(`${this.#child.spawnfile} ended with ${this.#child.exitCode} before: ${what}${more()}`)
         return found
       },
-      { more },
+      { ms: READY_MS, more },
     )
   }
 
@@ -71,9 +102,13 @@ export class Program implements AsyncDisposable {
     })
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#child.kill()
+  async end(signal: NodeJS.Signals): Promise<void> {
+    if (this.isRunning) this.#child.kill(signal)
     await this.#ended
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.end('SIGTERM')
   }
 }
 

@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import type { Report } from '../judge.ts'
 import { Program } from './tool.ts'
-import type { Tool } from './tool.ts'
+import type { Place, Running, Tool } from './tool.ts'
 
 const MARKS = 'marks'
 
@@ -14,9 +14,17 @@ function marks(program: Program, watched: string): () => Promise<unknown> {
   let count = 0
   return () => {
     const name = `mark-${count++}.`
-    return program.shows(name, () => writeFileSync(join(folder, name), ''))
+    return program.isRunning ? program.shows(name, () => writeFileSync(join(folder, name), 'x')) : Promise.resolve()
   }
 }
+
+const killed =
+  (program: Program): NonNullable<Running['killed']> =>
+  async (gap) => {
+    await program.end('SIGKILL')
+    gap()
+    return { says: () => 'nothing' }
+  }
 
 export const INOTIFYWAIT: Tool = {
   name: 'inotifywait',
@@ -50,23 +58,29 @@ export const INOTIFYWAIT: Tool = {
           return i >= (from.get(way) ?? Infinity) ? [{ paths: [path.replace(/\/$/, '')] }] : []
         })
       },
+      killed: killed(program),
       [Symbol.asyncDispose]: () => program[Symbol.asyncDispose](),
     }
   },
 }
 
-/** A program whose lines are complete reports. */
-const printing =
-  (make: () => Program, reportsOf: (line: string) => Report[]): Tool['start'] =>
-  async ({ watched }) => {
-    const program = make()
-    const mark = marks(program, watched)
+/** A program whose lines are complete reports. The packages of these tools have no service. */
+export const printing =
+  (
+    make: (place: Place) => Program,
+    reportsOf: (line: string) => readonly Report[],
+    service: 'no service' | 'a service' = 'no service',
+  ): Tool['start'] =>
+  async (place) => {
+    const program = make(place)
+    const mark = marks(program, place.watched)
     await mark()
     return {
       async reports() {
         await mark()
         return program.out.read().flatMap(reportsOf)
       },
+      ...(service === 'no service' ? { killed: killed(program) } : {}),
       [Symbol.asyncDispose]: () => program[Symbol.asyncDispose](),
     }
   }
@@ -91,7 +105,7 @@ export const BPFTRACE: Tool = {
   package: 'bpftrace',
   settings: '[`opensnoop.bt`](../../test/bypass/tools/opensnoop.bt), with `BPFTRACE_STRLEN=200`',
   start: printing(
-    () => new Program(['bpftrace', '-B', 'line', SCRIPT], { BPFTRACE_STRLEN: '200' }),
+    () => new Program(['bpftrace', '-B', 'line', SCRIPT], { env: { BPFTRACE_STRLEN: '200' } }),
     (line) => {
       const [, pid, uid, name, path] = /^(\d+) (\d+) (\S+) (.+)$/.exec(line) ?? []
       if (name === undefined || path === undefined) return []

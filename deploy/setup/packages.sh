@@ -24,7 +24,7 @@ case ${1:-} in
   cross) packages=(g++-aarch64-linux-gnu) ;;
   guest-arm64) packages=(qemu-system-arm) ;;
   guest)
-    packages=(qemu-system-x86 qemu-system-common busybox-static cpio kmod iproute2 procps util-linux)
+    packages=(qemu-system-x86 qemu-system-common busybox-static cpio kmod iproute2 procps util-linux xz-utils zstd)
     # Tools that tests call inside the guest.
     packages+=(bpftool runc crun dmsetup e2fsprogs xfsprogs btrfs-progs)
     ;;

@@ -1,6 +1,7 @@
 #!/bin/bash
 # kernel.sh 5.10|6.1|6.12|7.3 [arm64]: makes a Debian kernel for guests available and prints its folder in the cache:
-#   vmlinuz, release (its version), root/lib/modules/<release>, and initrd where the kernel needs one to mount virtiofs.
+#   vmlinuz, release (its version), root/lib/modules/<release>, initrd where the kernel needs one to mount virtiofs, and on amd64 vmlinux, the
+#   kernel unpacked from vmlinuz.
 # The packages are fetched by apt-get, which checks its signatures, and unpacked, never installed. The second time nothing is done.
 set -euo pipefail
 . "$(dirname "$0")/../../../deploy/setup/lib.sh"
@@ -22,10 +23,35 @@ esac
 APT_ARCH=$arch
 folder=$CACHE/kernels/$kernel
 [ "$arch" = amd64 ] || folder+=-$arch
-if [ -e "$folder/vmlinuz" ]; then
+
+# Unpacks the kernel out of a folder's vmlinuz. The header's fields are setup_sects, payload_offset and payload_length (Linux,
+# Documentation/arch/x86/boot.rst); the last four bytes of the payload are its unpacked size. The name appears at once, with the whole file.
+unpack_kernel() {
+  local from=$1/vmlinuz sectors offset length tool fresh
+  sectors=$(od -An -t u1 -j $((0x1f1)) -N 1 "$from")
+  read -r offset length < <(od -An -t u4 -j $((0x248)) -N 8 "$from")
+  offset=$(((sectors + 1) * 512 + offset))
+  case $(od -An -t x4 -j $offset -N 4 "$from") in
+    *587a37fd) tool=xz ;;
+    *fd2fb528) tool=zstd ;;
+    *) die "cannot unpack the kernel in $from: expected xz or zstd data at byte $offset, got $(od -An -t x4 -j $offset -N 4 "$from")" ;;
+  esac
+  fresh=$(mktemp "$1/.vmlinux.XXXXXX")
+  dd "if=$from" bs=64K iflag=skip_bytes,count_bytes skip=$offset count=$((length - 4)) status=none | $tool -dc >"$fresh" ||
+    die "cannot unpack the kernel in $from: expected whole $tool data at byte $offset; remove the folder $1 to fetch it again"
+  chmod 644 "$fresh"
+  mv "$fresh" "$1/vmlinux"
+}
+
+# Prints the folder and ends, if it has a kernel. An earlier checkout may have left one without vmlinux.
+end_if_complete() {
+  [ -e "$folder/vmlinuz" ] || return 0
+  [ "$arch" != amd64 ] || [ -e "$folder/vmlinux" ] || unpack_kernel "$folder"
   echo "$folder"
   exit 0
-fi
+}
+
+end_if_complete
 [ "$(debian_arch)" = amd64 ] || die "guest kernels exist for x86_64 only: run on a machine whose own kernel has kprobes"
 command -v apt-get >/dev/null || die "cannot fetch a guest kernel: this machine has no apt-get"
 
@@ -33,10 +59,7 @@ mkdir -p "$CACHE/kernels"
 exec 7>"$CACHE/kernels/.lock"
 flock 7
 # Another one may have fetched it while we waited.
-if [ -e "$folder/vmlinuz" ]; then
-  echo "$folder"
-  exit 0
-fi
+end_if_complete
 
 log "fetching the Debian kernel $kernel into $folder"
 fresh=$(mktemp -d "$CACHE/kernels/.fresh.XXXXXX")
@@ -111,6 +134,7 @@ INIT
 
 # Last, and into a folder whose name appears at once, so that a broken fetch never resembles a kernel.
 mv "$image" "$fresh/vmlinuz"
+[ "$arch" != amd64 ] || unpack_kernel "$fresh"
 chmod 755 "$fresh"
 rm -rf "$folder"
 mv -T "$fresh" "$folder"

@@ -159,11 +159,11 @@ case $arch in
 esac
 # Each of these costs an emulator more than it costs hardware. Random addresses make it translate a program again at each start, and ERMS makes it
 # fill pages byte by byte. A retpoline is a look-up at each return, and stac and clac (SMAP) end a block of code. Without them, Node starts in a third
-# of the time, and other programs in half of it.
-fast=''
+# of the time, and other programs in half of it. The unpacked kernel starts by PVH, without its own decompressor.
+fast='' image=vmlinuz
 if [ "$arch" = amd64 ] && [ $measured = no ]; then
   emulator=(qemu-system-x86_64 -cpu 'max,erms=off,fsrm=off,smap=off,la57=off,pku=off')
-  fast=' norandmaps mitigations=off'
+  fast=' norandmaps mitigations=off' image=vmlinux
   # The clock of this machine's processor. The kernel mistakes it for unstable on a busy machine, and then reads the emulated HPET at each event. It
   # cannot measure the frequency here either: bogomips is twice the MHz. 5.10 does not have the second parameter.
   if [ "$kernel" != 5.10 ] && grep -qm 1 '^flags.* constant_tsc.* nonstop_tsc' /proc/cpuinfo; then
@@ -181,7 +181,7 @@ machine=("${emulator[@]}" -accel tcg,thread=single -smp "$cpus" -m "$memory"
   -object "memory-backend-memfd,id=mem,size=${memory}M,share=on" -numa node,memdev=mem
   -chardev "socket,id=fs,path=$guest/socket" -device vhost-user-fs-pci,chardev=fs,tag=rootfs
   -display none -monitor none -serial "file:$guest/console" -nic "$nic" -no-reboot
-  -kernel "$files/vmlinuz" -append "$kernel_line" "${counted[@]}")
+  -kernel "$files/$image" -append "$kernel_line" "${counted[@]}")
 [ ! -e "$files/initrd" ] || machine+=(-initrd "$files/initrd")
 [ $verbose = no ] || log "kernel $(<"$files/release"), $cpus CPUs, $memory MB"
 setpriv --pdeathsig TERM timeout -k 5 "$timeout" setpriv --pdeathsig KILL \

@@ -121,12 +121,13 @@ export class Fields {
     return place && asText(place)
   }
 
-  flag(key: string, fallback: boolean): boolean {
+  /** `otherwise` ends the message on a text that is no boolean. */
+  flag(key: string, fallback: boolean, otherwise = ''): boolean {
     const place = this.get(key)
     if (place === undefined) return fallback
     const { node } = place
     if (node.kind === 'scalar' && typeof node.value === 'boolean') return node.value
-    const hint = node.kind === 'scalar' ? booleanHint(node.source.replaceAll(/["']/g, '')) : ''
+    const hint = (node.kind === 'scalar' && booleanHint(node.source.replaceAll(/["']/g, ''))) || otherwise
     place.refuse(`expected true or false, got ${describe(node)}${hint}`)
     return fallback
   }

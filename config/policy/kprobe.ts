@@ -43,7 +43,7 @@ export function readKprobe(place: Place, lists: Lists, macros: Macros): KprobeSp
   const isSure = fields.problems.count === before && !fields.isMeant('syscall')
   const calls = readCalls(fields, isSure ? syscall : undefined, lists)
   const optional = readIgnore(fields)
-  const returns = fields.flag('return', false)
+  const returns = fields.flag('return', false, '; its type belongs in returnArg: {index: 0, type: int}')
   const returnArg = readReturnArg(fields, returns)
   checkReturnAction(fields)
   const args = readArguments(fields)

@@ -16,7 +16,7 @@ import { checkOwn } from './selectors/own.ts'
 import { readNodes, readWorkloads, withWorkloads } from './selectors/workloads.ts'
 import { HOOK_SECTIONS, KEYS } from './tables.ts'
 import { describe } from '../yaml/tree.ts'
-import { didYouMean } from '../yaml/suggest.ts'
+import { asHint, didYouMean } from '../yaml/suggest.ts'
 import { orForeign } from '../yaml/foreign.ts'
 import type { HookGroup, HookSpec, Policy } from './policy.ts'
 import type { Problem } from '../yaml/problems.ts'
@@ -123,7 +123,12 @@ function readMetadata(document: Fields): {
   if (namePlace === undefined || name === undefined) return { name: '', namespace, annotations }
   if (name.length > MAX_NAME || !name.split('.').every((part) => DNS_LABEL.test(part))) {
     const expected = `lower-case letters, digits, "-" and "." with a letter or digit at both ends, at most ${MAX_NAME}`
-    namePlace.refuse(`expected ${expected}, got ${show(name)}`)
+    const near = name
+      .slice(0, MAX_NAME)
+      .toLowerCase()
+      .replaceAll(/[^a-z0-9.-]+/g, '-')
+    const hint = asHint(near.replaceAll(/^[-.]+|[-.]+$/g, ''))
+    namePlace.refuse(`expected ${expected}, got ${show(name)}${near === '' || name.length > MAX_NAME ? '' : hint}`)
   }
   return { name, namespace, annotations }
 }
@@ -175,7 +180,7 @@ function readSpec(document: Fields, namespace: string | undefined): Spec {
   const hooks = spec.get('kprobes') ?? spec.get('fentries') ?? lsm ?? tracepoints
   if (hooks === undefined) {
     // A policy with another section, or of events without hooks, has a message already.
-    if (![...HOOK_SECTIONS, 'loader'].some((key) => spec.get(key) !== undefined))
+    if (![...HOOK_SECTIONS, 'loader'].some((key) => spec.get(key) !== undefined || spec.isMeant(key)))
       spec.need('kprobes', 'a list of hooks')
     return NOTHING
   }

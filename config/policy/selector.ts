@@ -1,5 +1,5 @@
 import { describe } from '../yaml/tree.ts'
-import { asHint, didYouMean } from '../yaml/suggest.ts'
+import { asHint, didYouMean, notOneOf } from '../yaml/suggest.ts'
 import type { ArgumentType } from './arguments.ts'
 import {
   IDENTITY_OPERATORS,
@@ -249,7 +249,7 @@ function readOperator(
             ...LATER_OPERATORS,
           ])
         : asHint(meant)
-    place.refuse(`${expected}, got ${show(text)}${hint}`)
+    place.refuse(notOneOf(allowed, show(text), hint, 'operator'))
   }
   return undefined
 }

@@ -173,7 +173,9 @@ export function warnOfText(place: Place, operator: Operator, filter: 'text' | 'p
     const hint = text.includes('/')
       ? `did you mean ${named}?`
       : `write the whole path, or operator ${not}Postfix with ${named}`
-    const next = text.startsWith('~') ? 'write the path of the home folder' : hint
+    let next = hint
+    if (text.startsWith('~')) next = 'write the path of the home folder'
+    if (text.startsWith('$')) next = 'write the path itself: a policy has no variables'
     place.warn(`no path begins with ${show(text)}, because all paths begin with "/"; ${next}`)
   }
 }

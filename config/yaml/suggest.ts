@@ -55,6 +55,17 @@ export function meant(place: string, word: string): string | undefined {
   return known.find(([, pattern]) => pattern.test(word))?.[0]
 }
 
+/** Longer lists are left out if there is a hint, so that the eye finds it. */
+const LONGEST_LIST = 60
+
+/** `expected one of a, b, got "c" (did you mean "b"?)`; instead of a long list `unknown what "c" (did you mean "b"?)`. */
+export function notOneOf(names: readonly string[], got: string, hint: string, what = 'value'): string {
+  const list = names.join(', ')
+  return hint === '' || list.length <= LONGEST_LIST
+    ? `expected one of ${list}, got ${got}${hint}`
+    : `unknown ${what} ${got}${hint}`
+}
+
 const YES: Readonly<Record<string, string>> = {
   yes: 'true',
   on: 'true',

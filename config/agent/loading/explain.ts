@@ -1,7 +1,7 @@
 /** Converts zod's issues to messages: path, expected, got, hint. */
 import type { z } from 'zod'
 import { NPM_FORM } from '../exporters/npm.ts'
-import { asHint, booleanHint, didYouMean, listHint } from '../../yaml/suggest.ts'
+import { asHint, booleanHint, didYouMean, listHint, notOneOf } from '../../yaml/suggest.ts'
 import { show, showNumber } from '../../yaml/problems.ts'
 import { unitHint } from '../../base/units.ts'
 import { meantType, meantValue } from './meant.ts'
@@ -34,6 +34,8 @@ export function explain(issue: Issue, value: unknown, got: string, keys: readonl
   const hint = value === undefined ? '' : hintFor(issue, value, keys)
   const expected = expectation(issue, hint === '' ? keys : [])
   if (value === undefined && issue.code !== 'custom') return `missing; ${expected}${missingHint(issue.path)}`
+  if (issue.code === 'invalid_value' && got !== '' && !issue.message.startsWith('expected') && issue.values.length > 1)
+    return notOneOf(issue.values.map(String), got, hint)
   return `${expected}${got === '' ? '' : `, got ${got}`}${hint}`
 }
 

@@ -1,5 +1,5 @@
 /** `matchActions`: the actions on a call that a selector matches. */
-import { didYouMean } from '../../yaml/suggest.ts'
+import { didYouMean, meant, notOneOf } from '../../yaml/suggest.ts'
 import { describe } from '../../yaml/tree.ts'
 import { show } from '../../yaml/problems.ts'
 import { Fields, asInteger, asText, notSupported } from '../fields.ts'
@@ -200,7 +200,12 @@ function readActionName(fields: Fields): Action | undefined {
   const action = ACTIONS.get(text)
   if (action !== undefined) return action
   const former = FORMER_ACTIONS.get(text)
-  let sentence = `${expected}, got ${show(text)}${didYouMean(text, [...names, ...LATER_ACTIONS])}`
+  let sentence = notOneOf(
+    names,
+    show(text),
+    didYouMean(meant('action', text) ?? text, [...names, ...LATER_ACTIONS]),
+    'action',
+  )
   if (former !== undefined) sentence = `Tetragon removed the action ${show(text)}: ${former}`
   else if (LATER_ACTIONS.includes(text)) sentence = `${notSupported('action', text)}; ${expected}`
   return place.refuse(sentence)

@@ -1,5 +1,5 @@
 /** Common code of the filters on processes and tasks. */
-import { didYouMean, meant } from '../../yaml/suggest.ts'
+import { didYouMean, meant, notOneOf } from '../../yaml/suggest.ts'
 import { describe } from '../../yaml/tree.ts'
 import { show } from '../../yaml/problems.ts'
 import { asList } from '../fields.ts'
@@ -44,9 +44,9 @@ export function readNamed<T>(
   const text = place.scalar
   const known = typeof text === 'string' ? names.find((name) => same(name, text, anyCase)) : undefined
   if (known !== undefined) return table.get(known)
-  const hint = (word: string): string => didYouMean((hints && meant(hints, word)) ?? word, names)
-  const got = typeof text === 'string' ? `${show(text)}${hint(text)}` : describe(place.node)
-  return place.refuse(`expected one of ${names.join(', ')}, got ${got}`)
+  if (typeof text !== 'string') return place.refuse(notOneOf(names, describe(place.node), ''))
+  const hint = didYouMean((hints && meant(hints, text)) ?? text, names)
+  return place.refuse(notOneOf(names, show(text), hint))
 }
 
 const same = (name: string, text: string, anyCase: boolean): boolean =>

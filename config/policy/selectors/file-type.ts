@@ -1,7 +1,7 @@
 /** The operators `FileType` and `NotFileType`: the type of an argument's file, even of one without a path. */
 import { asText } from '../fields.ts'
 import type { Place } from '../fields.ts'
-import { asHint, didYouMean, meant } from '../../yaml/suggest.ts'
+import { asHint, didYouMean, meant, notOneOf } from '../../yaml/suggest.ts'
 import { show } from '../../yaml/problems.ts'
 
 /** Tetragon's names, with the bits of a mode for this type (include/uapi/linux/stat.h S_IFMT). */
@@ -35,7 +35,7 @@ export function readFileTypes(places: readonly Place[]): bigint[] {
     if (type !== undefined) return [type]
     const names = [...FILE_TYPES.keys()]
     const hint = hintOf(text, names)
-    place.refuse(`expected one of ${names.join(', ')}, got ${show(text)}${hint}`)
+    place.refuse(notOneOf(names, show(text), hint, 'file type'))
     return []
   })
   return [...new Set(found)]

@@ -1,5 +1,5 @@
 /** The items of `args` and `data`, and `returnArg`: which values are read, and how. */
-import { asHint, didYouMean } from '../../yaml/suggest.ts'
+import { asHint, didYouMean, notOneOf } from '../../yaml/suggest.ts'
 import { show } from '../../yaml/problems.ts'
 import { describe } from '../../yaml/tree.ts'
 import { LATER_TYPES, NEVER_KPROBE_TYPES, TYPES, meantType } from '../arguments.ts'
@@ -142,8 +142,7 @@ function readType(place: Place, types: readonly ArgumentType[], of: string | und
   } else {
     const meant = meantType(text)
     const hint = meant === undefined ? didYouMean(text, [...names(TYPES), ...LATER_TYPES]) : asHint(meant)
-    const message = hint === '' ? `${expected}, got ${show(text)}` : `unknown type ${show(text)}${hint}`
-    place.refuse(message)
+    place.refuse(notOneOf(names(types), show(text), hint, 'type'))
   }
   return undefined
 }

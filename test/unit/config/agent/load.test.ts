@@ -494,7 +494,7 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
   [
     'an attach mode misspelt',
     withExporter('type: stdout', 'attach: { mode: kprobe.mutli }'),
-    '2:17: attach.mode: expected one of auto, kprobe.multi, fexit, fentry, kprobe.session, join, kprobe, got "kprobe.mutli" (did you mean "kprobe.multi"?)',
+    '2:17: attach.mode: unknown value "kprobe.mutli" (did you mean "kprobe.multi"?)',
   ],
   [
     'ancestors of kprobes only',

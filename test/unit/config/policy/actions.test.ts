@@ -117,11 +117,8 @@ const BAD: ReadonlyArray<readonly [selector: string, message: RegExp]> = [
   ['matchActions: [{action: GetUrl}]', /Tetragon action "GetUrl" is not supported/],
   ['matchActions: [{action: CopyFD}]', /action: Tetragon removed the action "CopyFD": use a filter on an argument/],
   ['matchActions: [{action: NotifyKiller}]', /action "NotifyKiller": use NotifyEnforcer$/],
-  [
-    'matchActions: [{action: Alert}]',
-    /action: expected one of Post, NoPost, Sigkill, Signal, Override, NotifyEnforcer, CleanupEnforcerNotification, got "Alert"$/,
-  ],
-  ['matchActions: [{action: SigKill}]', /got "SigKill" \(did you mean "Sigkill"\?\)$/],
+  ['matchActions: [{action: Alert}]', /action: unknown action "Alert" \(did you mean "Post"\?\)$/],
+  ['matchActions: [{action: SigKill}]', /unknown action "SigKill" \(did you mean "Sigkill"\?\)$/],
   [
     'matchActions: [{action: 9}]',
     /action: expected one of Post, NoPost, Sigkill, Signal, Override, NotifyEnforcer, CleanupEnforcerNotification, got/,

@@ -315,7 +315,7 @@ const BAD_FILTERS: Array<[name: string, filter: string, ...want: string[]]> = [
   [
     'an operator misspelt',
     'index: 1, operator: prefx, values: ["/"]',
-    '.operator: expected one of Equal, NotEqual, In, NotIn, Prefix, NotPrefix, Postfix, NotPostfix, SubString, SubStringIgnCase, FileType, NotFileType, got "prefx" (did you mean "Prefix"?)',
+    '.operator: unknown operator "prefx" (did you mean "Prefix"?)',
   ],
   [
     'Mask on a path',

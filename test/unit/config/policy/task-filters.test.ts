@@ -62,7 +62,7 @@ const S = 'spec.kprobes[0].selectors[0]'
 const BAD: ReadonlyArray<readonly [selector: string, message: RegExp]> = [
   [
     'matchNamespaces: [{namespace: Pids, operator: In, values: [host_ns]}]',
-    /namespace: expected one of Uts, .* got "Pids" \(did you mean "Pid"\?\)$/,
+    /namespace: unknown value "Pids" \(did you mean "Pid"\?\)$/,
   ],
   [
     'matchNamespaces: [{namespace: Pid, operator: Equal, values: [host_ns]}]',
@@ -86,7 +86,10 @@ const BAD: ReadonlyArray<readonly [selector: string, message: RegExp]> = [
     /values\[0\]: expected a capability such as CAP_SYS_ADMIN, got "CAP_SYS_ADMN" \(did you mean "CAP_SYS_ADMIN"\?\)$/,
   ],
   ['matchCapabilities: [{operator: In, values: []}]', /values: expected at least one value/],
-  ['matchNamespaceChanges: [{operator: In, values: [Mount]}]', /values\[0\]: expected one of Uts, .* got "Mount"/],
+  [
+    'matchNamespaceChanges: [{operator: In, values: [Mount]}]',
+    /values\[0\]: unknown value "Mount" \(did you mean "Mnt"\?\)$/,
+  ],
   ['matchNamespaceChanges: [{operator: In, values: []}]', /values: expected at least one value/],
   ['matchNamespaceChanges: [{values: [Mnt]}]', /operator: missing; expected one of In, NotIn/],
   ['matchNamespaceChanges: [{operator: Changed, values: [Mnt]}]', /operator: expected one of In, NotIn, got "Changed"/],

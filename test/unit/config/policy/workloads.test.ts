@@ -111,7 +111,7 @@ const BAD: ReadonlyArray<readonly [spec: string, selectors: string, message: Reg
   [
     'podSelector: {matchExpressions: [{key: app, operator: Equal, values: [a]}]}',
     '',
-    /operator: expected one of In, NotIn, Exists, DoesNotExist, got "Equal"$/,
+    /operator: expected one of In, NotIn, Exists, DoesNotExist, got "Equal" \(did you mean "In"\?\)$/,
   ],
   ['podSelector: {matchExpressions: [{key: app, operator: In}]}', '', /values: expected at least one value for In$/],
   [

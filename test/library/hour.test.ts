@@ -18,7 +18,7 @@ const FOLDER = new URL('../../config/policies/library/', import.meta.url)
 const OUT = new URL('../../build/library/hour.json', import.meta.url)
 
 const run = (command: string, ...args: string[]): string =>
-  execFileSync(command, args, { encoding: 'utf8', timeout: 400_000 })
+  execFileSync(command, args, { encoding: 'utf8', timeout: 800_000 })
 const sh = (script: string): string => run('sh', '-ec', script)
 
 const defaults = new Set(

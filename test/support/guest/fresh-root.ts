@@ -66,7 +66,7 @@ export class FreshRoot implements Disposable {
   /** Boots it on a real kernel, with its systemd as init, and runs a test file of the checkout there; prints the output of the test. */
   boot(kernel: GuestKernel, testFile: string): void {
     const command = ['node', '--disable-warning=ExperimentalWarning', '--test', '--test-reporter=spec', testFile]
-    const guest = [kernel, '--cpus', '2', '--timeout', '900', '--system', this.folder]
+    const guest = [kernel, '--cpus', '2', '--timeout', '1800', '--system', this.folder]
     const { status } = spawnSync('test/support/guest/run.sh', [...guest, '--', ...command], {
       cwd: ROOT,
       stdio: ['ignore', 'inherit', 'inherit'],

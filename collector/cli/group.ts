@@ -1,5 +1,5 @@
 /** Runs the command of the table that the words name, or shows its help. */
-import { didYouMean } from '../../config/yaml/suggest.ts'
+import { asHint, didYouMean, meant } from '../../config/yaml/suggest.ts'
 import { EXIT_USAGE, readArguments, UsageError } from './command.ts'
 import type { Terminal } from './command.ts'
 import { helpText } from './help/text.ts'
@@ -33,7 +33,8 @@ export async function runGroup(
   const inner = `${path} ${word}`
   const spec = Object.hasOwn(group.commands, word) ? group.commands[word] : undefined
   if (spec === undefined) {
-    const hint = didYouMean(word, [...Object.keys(group.commands), 'help'])
+    const known = meant(`command ${path.replace(/^ktrail ?/, '')}`.trimEnd(), word)
+    const hint = known === undefined ? didYouMean(word, [...Object.keys(group.commands), 'help']) : asHint(known)
     throw new UsageError(`no such command: "${inner.replace('ktrail ', '')}"${hint}`, `${path} help`)
   }
   if (isGroup(spec)) return runGroup(inner, spec, args, terminal)

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { parse } from 'yaml'
 import { inLibrary } from '../../../config/base/paths.ts'
 import { libraryFiles, libraryHint } from '../../../config/policy/sources/library.ts'
+import { ClientError } from '../../api/client.ts'
 import { UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
 import { dataText } from '../format.ts'
@@ -26,7 +27,10 @@ export const showCommand: Command = async (given, { print }) => {
     return 0
   }
   using client = await clientOf(given)
-  const policies = await listed(client, given)
+  const policies = await listed(client, given).catch(async (error: unknown) => {
+    const meant = error instanceof ClientError && error.noAgent ? await libraryHint(name) : ''
+    throw meant === '' ? error : new UsageError(`${String(Object(error).message)}${meant}`)
+  })
   const hint = policies.some((each) => each.name === name) ? '' : await libraryHint(name)
   if (hint !== '') throw new UsageError(`the agent has no policy "${name}"${hint}`)
   await print((await dataText(format, dataOf(theOne(name, policies, given)))) ?? '')

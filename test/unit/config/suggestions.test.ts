@@ -5,6 +5,8 @@ import { configJsonSchema } from '../../../config/agent/json-schema.ts'
 import { KEYS } from '../../../config/policy/tables.ts'
 import suggestions from '../../../config/yaml/suggestions.json' with { type: 'json' }
 import { meant } from '../../../config/yaml/suggest.ts'
+import { findSpec } from '../../../collector/cli/table/spec.ts'
+import { KTRAIL } from '../../../collector/cli/table/table.ts'
 
 const tables = new Map(Object.values(KEYS).map((table) => [table.name, table]))
 const keysOfConfig = new Set(JSON.stringify(configJsonSchema()).match(/"\w+"(?=:)/g))
@@ -21,6 +23,9 @@ for (const [place, rows] of Object.entries(suggestions)) {
       const table = tables.get(place.slice('policy '.length))
       assert.ok(table !== undefined, 'no table of keys has this name')
       for (const word of words) assert.ok([...table.own, ...(table.ours ?? [])].includes(word), word)
+    } else if (place.startsWith('command')) {
+      const inner = place.split(' ').slice(1)
+      for (const word of words) assert.equal(findSpec(KTRAIL, [...inner, word]).used, inner.length + 1, word)
     } else if (place.startsWith('key')) {
       for (const word of words) assert.ok(keysOfConfig.has(`"${word}"`), word)
     }

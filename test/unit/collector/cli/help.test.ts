@@ -117,6 +117,9 @@ describe('help', () => {
 
 const WRONG: ReadonlyArray<readonly [line: string, message: RegExp, see: string]> = [
   ['chek', /^no such command: "chek" \(did you mean "check"\?\)$/, 'ktrail help'],
+  ['tracingpolicy', /^no such command: "tracingpolicy" \(did you mean "policy"\?\)$/, 'ktrail help'],
+  ['get policies', /^no such command: "get"; write ktrail policy list$/, 'ktrail help'],
+  ['policy ls', /^no such command: "policy ls" \(did you mean "list"\?\)$/, 'ktrail policy help'],
   ['constructor', /^no such command: "constructor"$/, 'ktrail help'],
   ['--hlep', /^no such command: "--hlep"/, 'ktrail help'],
   ['events x', /^events takes no file, got "x": use ktrail events < FILE$/, 'ktrail events --help'],

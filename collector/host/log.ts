@@ -32,16 +32,9 @@ const PRIORITIES: Readonly<Record<number, string>> = {
 function textLine(json: string): string {
   const { level, msg, time: _time, pid: _pid, hostname: _host, ...rest } = JSON.parse(json) as Record<string, unknown>
   const fields = Object.entries(rest).map(
-    ([key, value]) => ` ${key}=${typeof value === 'string' ? printable(value) : oneLine(shortText(value))}`,
+    ([key, value]) => ` ${key}=${typeof value === 'string' ? printable(value) : oneLine(JSON.stringify(value))}`,
   )
   return `ktrail: ${pino.levels.labels[Number(level)] ?? level}: ${oneLine(String(msg))}${fields.join('')}\n`
-}
-
-/** JSON; of an object of sentences, which would fill a screen, only its keys. */
-function shortText(value: unknown): string {
-  const texts = typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.values(value) : []
-  const named = texts.length > 0 && texts.every((text) => typeof text === 'string' && text.includes(' '))
-  return JSON.stringify(named ? Object.keys(value as object) : value)
 }
 
 /** pino writes the level first. */

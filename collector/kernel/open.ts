@@ -19,7 +19,7 @@ export interface KernelSource {
   check(): void
   /** Makes the agent the only one. If it `takesOver`, another one hands over; else it is refused. Rejects with CollectorError. */
   lock(takesOver: boolean): Promise<Lock>
-  facts(log: Pick<Log, 'info'>): Promise<KernelFacts>
+  facts(log: Pick<Log, 'debug' | 'info'>): Promise<KernelFacts>
   /** Loads and attaches the programs that every agent has. Rejects with NativeError. */
   open(config: Config, facts: KernelFacts, workloads: WorkloadSource, log: Log): Promise<Kernel>
 }
@@ -32,11 +32,16 @@ export const HOST_KERNEL: KernelSource = {
 }
 
 /** Facts about the running kernel. Logs its missing features. */
-async function readFacts(log: Pick<Log, 'info'>): Promise<KernelFacts> {
+async function readFacts(log: Pick<Log, 'debug' | 'info'>): Promise<KernelFacts> {
   const facts = await readKernelFacts(kernelSymbols, kernelFunctions, realTime)
   const without = lackingFeatures(facts)
   if (Object.keys(without).length > 0) {
-    log.info({ kernel: facts.release, without }, 'ktrail replaces features that this kernel lacks')
+    const names = Object.keys(without)
+    log.info(
+      { kernel: facts.release, without: names },
+      'ktrail replaces features that this kernel lacks; see ktrail check --kernel',
+    )
+    log.debug({ without }, 'effects of the features that this kernel lacks')
   }
   return facts
 }
@@ -53,5 +58,6 @@ function openKernel(config: Config, facts: KernelFacts, workloads: WorkloadSourc
     agentPid: process.pid,
     procfs: config.procfs,
     warn: (detail, message) => log.warn(detail, message),
+    debug: (detail, message) => log.debug(detail, message),
   })
 }

@@ -41,6 +41,7 @@ export interface PolicyProgramOptions {
   /** Path of the host's proc file system; default `/proc`. */
   readonly procfs?: string
   readonly warn?: (detail: object, message: string) => void
+  readonly debug?: (detail: object, message: string) => void
   readonly native?: KernelTypes & Pick<typeof native, 'openObject' | 'closed'>
 }
 

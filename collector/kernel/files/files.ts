@@ -26,8 +26,8 @@ import { Reach } from './reach.ts'
 import { Resolver, Seen, hostRoot } from './resolve.ts'
 import type { Resolved } from './resolve.ts'
 
-/** Most missing paths that one line of the log names. */
-const MOST_NAMED = 10
+/** Most paths that one line of the log names. */
+const MOST_NAMED = 3
 /** Maps that the programs of functions share. */
 const SHARED = ['identities', 'identity_names', 'linked', 'left_files', 'identity_screen', 'linked_news'] as const
 export type FileMaps = Readonly<Record<(typeof SHARED)[number], BpfMap>>
@@ -42,6 +42,7 @@ export interface FilesOptions {
   readonly pathWorker?: PathWorker
   /** For the log. */
   readonly warn?: (detail: object, message: string) => void
+  readonly debug?: (detail: object, message: string) => void
   /** Monotonic; default `performance.now()`. */
   readonly nowMs?: () => number
 }
@@ -305,21 +306,23 @@ export class Files {
     linked.follow(folders)
   }
 
-  /** Reports each missing path once, the new ones in one line, which names some: the library has many. */
+  /** Reports each missing path once, the new ones in one line. The library has many that do not exist: these are named for level debug. */
   #reportMissing(resolved: ReadonlyMap<string, Resolved>): void {
-    const fresh: Array<readonly [path: string, why: string]> = []
-    for (const [path, { file, missing = '' }] of resolved) {
+    const fresh: Record<'absent' | 'failed', Array<readonly [path: string, why: string]>> = { absent: [], failed: [] }
+    for (const [path, { file, missing = '', isAbsent }] of resolved) {
       if (file !== undefined) this.#missing.delete(path)
-      else if (!this.#missing.has(path)) fresh.push([path, missing])
+      else if (!this.#missing.has(path)) fresh[isAbsent === true ? 'absent' : 'failed'].push([path, missing])
       if (file === undefined) this.#missing.add(path)
     }
-    if (fresh.length === 0) return
-    const named = { paths: Object.fromEntries(fresh.slice(0, MOST_NAMED)) }
-    const more = fresh.length - MOST_NAMED
-    this.#warn(
-      more > 0 ? { ...named, more } : named,
-      'files or folders of policies do not exist, and will be watched when they appear',
-    )
+    const { absent, failed } = fresh
+    const count = absent.length
+    const paths = Object.fromEntries(absent)
+    const sentence = 'files or folders of policies do not exist; nothing to do: they are watched from their creation on'
+    if (count > 0) this.#warn(count > MOST_NAMED ? { count } : { paths }, sentence)
+    if (count > MOST_NAMED) this.#options.debug?.({ paths }, 'files or folders of policies do not exist')
+    if (failed.length === 0) return
+    const first = { count: failed.length, paths: Object.fromEntries(failed.slice(0, MOST_NAMED)) }
+    this.#warn(first, 'files or folders of policies cannot be found, and will be watched when they can')
   }
 
   close(): void {

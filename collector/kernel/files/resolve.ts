@@ -3,6 +3,7 @@
  * identifies the opened file. So it works on every file system, and in the same way as the filters.
  */
 import { readlinkSync } from 'node:fs'
+import { constants } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { NativeError } from '../../../native/index.ts'
 import type { BpfMap, BpfObject } from '../../../native/types.ts'
@@ -16,6 +17,7 @@ import type { Reach } from './reach.ts'
 import { realPathIn } from './real-path.ts'
 import type { Targets } from './real-path.ts'
 
+const { ENOENT, ENOTDIR } = constants.errno
 const S_IFMT = 0o170000
 const S_IFDIR = 0o040000
 
@@ -34,6 +36,8 @@ export interface Resolved {
   readonly name: string
   /** The reason why something is not known: `ENOENT: …`. */
   readonly missing?: string
+  /** The reason is that nothing has this path. */
+  readonly isAbsent?: boolean
   /** No answer in time: nothing is known. */
   readonly late?: boolean
 }
@@ -115,14 +119,14 @@ export class Resolver {
     const at = (where: string): string => `${this.#root}${where}`
     // The folder first: a file that appears in it meanwhile matches by its name.
     const folder = name === '' ? undefined : await this.#folder(at(dirname(real)), seen, patience)
-    let missing = ''
-    const file = await this.#known(at(real), patience, (error) => (missing = error.message))
+    let why: NativeError | undefined
+    const file = await this.#known(at(real), patience, (error) => (why = error))
     return {
       path: at(real),
       file,
       folder: folder?.isFolder === true ? folder : undefined,
       name,
-      ...(missing && { missing }),
+      ...(why && { missing: why.message, isAbsent: [ENOENT, ENOTDIR].includes(why.errno) }),
     }
   }
 
@@ -135,7 +139,7 @@ export class Resolver {
   }
 
   /** Undefined if nothing is there; rejects with Unanswered. */
-  async #known(path: string, patience: Patience, why?: (error: Error) => void): Promise<Identified | undefined> {
+  async #known(path: string, patience: Patience, why?: (error: NativeError) => void): Promise<Identified | undefined> {
     try {
       return await this.identifyPath(path, patience)
     } catch (error) {

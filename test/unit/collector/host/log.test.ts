@@ -35,11 +35,10 @@ test('log: format text is readable lines, format json is JSON', () => {
   }
 })
 
-test('log: of sentences by name, text has only the names', () => {
+test('log: text has the whole value of a field, such as the reasons of errors by name', () => {
   const stream = new Slow()
-  const without = { f: 'it is replaced', g: 'it is missing' }
-  createLog({ level: 'info', format: 'text' }, stream).info({ without, from: { a: 'b', c: 'd e' } }, 'x')
-  assert.equal(stream.text, 'ktrail: info: x without=["f","g"] from={"a":"b","c":"d e"}\n')
+  createLog({ level: 'info', format: 'text' }, stream).warn({ paths: { '/f': 'ENOENT: cannot open' } }, 'x')
+  assert.equal(stream.text, 'ktrail: warn: x paths={"/f":"ENOENT: cannot open"}\n')
 })
 
 test('log: on the journal a line begins with its priority', () => {

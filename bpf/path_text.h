@@ -172,7 +172,7 @@ __noinline int walk_text(__u32 slot)
 }
 
 /*
- * Repeats an exact walk until it has seen one moment, at most TEXT_TRIES times (the head of this file says how it knows). `settled`: whether it has;
+ * Repeats an exact walk until it has seen one moment, at most TEXT_TRIES times (how it knows: the head of this file). `settled`: whether it has;
  * `w`: the memory of the walk, with its `trace` and `moving`.
  */
 #define WALK_SETTLED(settled, walk, slot, w)                          \

@@ -4,6 +4,7 @@ import { basename, dirname, extname, join } from 'node:path'
 import type { EffectiveExporter } from '../config/agent/effective.ts'
 import { spoolFolder } from '../config/agent/exporters/spool.ts'
 import { answered } from '../config/base/answered.ts'
+import { counted } from '../config/base/counts.ts'
 import { textOf } from './contract/errors.ts'
 import { inParallel } from './buffer/disk/files/file-access.ts'
 import { failure } from './sinks/file/failure.ts'
@@ -112,5 +113,5 @@ function judged({ exporter: name, key, folder, device, free }: Room, rooms: read
 }
 
 function mib(bytes: number): string {
-  return `${Math.floor(bytes / (1 << 20)).toLocaleString('en-US')} MiB`
+  return `${counted(Math.floor(bytes / (1 << 20)))} MiB`
 }

@@ -1,5 +1,6 @@
 /** The tables of docs/reference/configuration.md: every key of the config with its type, default and meaning, from the JSON Schema. */
 import { isDeepStrictEqual } from 'node:util'
+import { counted } from '../base/counts.ts'
 import { DURATION, SIZE } from '../base/units.ts'
 import { RELATIVE } from '../base/paths.ts'
 import { configJsonSchema } from './json-schema.ts'
@@ -185,7 +186,7 @@ function typeOf(node: Schema): string {
 
 function numbers({ type, minimum, exclusiveMinimum, maximum }: Schema): string {
   const low = minimum === undefined ? `above ${exclusiveMinimum ?? ''}` : `${minimum}`
-  return `${type === 'integer' ? 'integer' : 'number'}, ${low} to ${maximum?.toLocaleString('en') ?? ''}`
+  return `${type === 'integer' ? 'integer' : 'number'}, ${low} to ${maximum === undefined ? '' : counted(maximum)}`
 }
 
 function alternatives(node: Schema | boolean | undefined): Schema[] {

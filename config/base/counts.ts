@@ -1,8 +1,8 @@
 /** Numbers of things in messages. */
 
-/** `1,234,567`. */
+/** `1,234,567`, of an integer. Not by toLocaleString: its first call takes 50 ms and 7 MB, for the data of ICU. */
 export function counted(count: number): string {
-  return count.toLocaleString('en-US')
+  return String(count).replace(/\B(?=(?:\d{3})+$)/g, ',')
 }
 
 /** `1 event`, `2,000 events`, `2 policies`, `3 processes`. `word` is a noun in the singular, with words before it. */

@@ -2,6 +2,7 @@
 import { access, constants } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { answered } from '../../../config/base/answered.ts'
+import { counted } from '../../../config/base/counts.ts'
 import { ExportError } from '../../contract/errors.ts'
 import { failure } from './failure.ts'
 import { systemFiles } from './file-system.ts'
@@ -37,5 +38,5 @@ async function look(path: string): Promise<string> {
   const { bytes } = await systemFiles.free(place)
   if (bytes === 0) throw Object.assign(new Error('no space'), { code: 'ENOSPC' })
   const state = isThere ? (file ? 'writable' : 'can be created') : 'can be created with its folder'
-  return `${path}: ${state}, ${Math.floor(bytes / MIB).toLocaleString('en-US')} MiB free`
+  return `${path}: ${state}, ${counted(Math.floor(bytes / MIB))} MiB free`
 }

@@ -34,8 +34,8 @@ const [, ENTRYPOINT = '[]'] = /^ENTRYPOINT (.*)$/m.exec(readFileSync(at('deploy/
 const [, LEAST = ''] =
   /```yaml values\n(securityContext:[^`]*)```/.exec(readFileSync(at('docs/start/kubernetes.md'), 'utf8')) ?? []
 const IMAGE = `ktrail:${JSON.parse(readFileSync(at('package.json'), 'utf8')).version}`
-/** The agent reads its own files through an overlay here. */
-const START_MS = 300_000
+/** The agent reads its own files through an overlay here, and during an upgrade a second one runs beside it. */
+const START_MS = 900_000
 /** Files that are read before and after an upgrade. */
 const READS = 40
 

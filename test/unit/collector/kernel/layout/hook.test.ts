@@ -16,6 +16,7 @@ import {
   FILE_SCREEN,
   FILTERS_MAX,
   FROM_REGISTERS,
+  EVENT_HEADER,
   FROM_SYSCALL,
   HOOK,
   NO_ARG,
@@ -722,10 +723,11 @@ test('layout: paths are walked for records only if the screen does not walk them
 test('layout: a record has room for the values of its function', () => {
   const taking = (...types: readonly string[]): HookSpec => spec({ args: types.map((type, i) => arg(i, type)) })
   const most = { texts: RECORD_BYTES, bytes: SCRATCH_BYTES - RECORD_AT }
-  const one = { texts: 64, bytes: 64 + TEXT_ROOM + 3 * 16 + VALUE_ROOM }
+  const begin = EVENT_HEADER.bytes + 16
+  const one = { texts: begin, bytes: begin + TEXT_ROOM + 3 * 16 + VALUE_ROOM }
   assert.deepEqual(recordRoom([taking('file', 'int')]), one)
-  assert.equal(recordRoom([taking('int', 'uint64')]).texts, 80)
-  assert.equal(recordRoom([taking('file', 'path', 'sock', 'int')]).texts, 64 + 2 * TEXT_ROOM)
+  assert.equal(recordRoom([taking('int', 'uint64')]).texts, begin + 16)
+  assert.equal(recordRoom([taking('file', 'path', 'sock', 'int')]).texts, begin + 2 * TEXT_ROOM)
   assert.deepEqual(recordRoom([taking('file'), taking('file', 'int')]), one)
   assert.deepEqual(recordRoom([taking('char_buf', 'int')]), one)
   assert.deepEqual(recordRoom([spec({ args: [{ ...arg(1, 'char_buf'), maxData: true }] })]), most)

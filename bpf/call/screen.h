@@ -111,6 +111,7 @@ static __always_inline bool hook_screen(struct scratch *s, __u32 slot)
 	s->call.thread = thread_of(task);
 	if (agent_tgid && s->call.thread >> 32 == agent_tgid)
 		return false;
+	/* Here the task is in a register. */
 	((struct event_header *)s->record)->uid = user_of(task);
 	s->call.time = header_time(bpf_ktime_get_boot_ns());
 	return true;

@@ -74,7 +74,6 @@ find "$root" -type f -exec chmod 644 {} +
 find "$root" -type d -exec chmod 755 {} +
 chmod 755 "$root"/DEBIAN/p* "$home/ktrail" "$home/take-over" "$home/node/bin/node" "$generator"
 chmod 600 "$root/etc/ktrail/ktrail.yaml"
-# Counts as dpkg-gencontrol: the result of du depends on the file system, and on data that is not written yet.
 # The newest symbols that its programs use, as rpm.sh requires them of other distributions.
 newest() {
   find "$home" -type f \( -name '*.node' -o -name '*.so.*' -o -path '*/node/bin/node' \) -exec readelf --version-info --wide {} + |
@@ -86,6 +85,7 @@ declare -A releases=([3.4.29]=11 [3.4.30]=12 [3.4.31]=13 [3.4.32]=13 [3.4.33]=14
 symbols=$(newest GLIBCXX)
 gcc=${releases[$symbols]:-}
 [ "$gcc" ] || die "deb.sh: expected symbols of libstdc++ of GCC 11 to 14, got GLIBCXX_$symbols: add its release to \`releases\`"
+# Counts as dpkg-gencontrol: the result of du depends on the file system, and on data that is not written yet.
 size=$(find "$root" -mindepth 1 -path "$root/DEBIAN" -prune -o -printf '%y %s\n' |
   awk '{ kib += $1 == "f" ? int(($2 + 1023) / 1024) : 1 } END { print kib }')
 cat >"$root/DEBIAN/control" <<CONTROL

@@ -42,6 +42,9 @@ const NAMESPACED = 'TracingPolicyNamespaced'
 const DNS_LABEL = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/
 const MAX_DNS_LABEL = 63
 
+const isName = (text: string): boolean =>
+  text.length <= MAX_NAME && text.split('.').every((part) => DNS_LABEL.test(part))
+
 /**
  * Parses and validates one policy. `file` is only used in messages. Collects all problems, at most 20 are shown.
  * Never throws, whatever the text.
@@ -121,14 +124,11 @@ function readMetadata(document: Fields): {
   const namePlace = metadata.need('name', 'the name of the policy')
   const name = namePlace && asText(namePlace)
   if (namePlace === undefined || name === undefined) return { name: '', namespace, annotations }
-  if (name.length > MAX_NAME || !name.split('.').every((part) => DNS_LABEL.test(part))) {
+  if (!isName(name)) {
     const expected = `lower-case letters, digits, "-" and "." with a letter or digit at both ends, at most ${MAX_NAME}`
-    const near = name
-      .slice(0, MAX_NAME)
-      .toLowerCase()
-      .replaceAll(/[^a-z0-9.-]+/g, '-')
-    const hint = asHint(near.replaceAll(/^[-.]+|[-.]+$/g, ''))
-    namePlace.refuse(`expected ${expected}, got ${show(name)}${near === '' || name.length > MAX_NAME ? '' : hint}`)
+    const near = name.length > MAX_NAME ? '' : name.toLowerCase().replaceAll(/[^a-z0-9.]+/g, '-')
+    const trimmed = near.replaceAll(/^[-.]+|[-.]+$/g, '')
+    namePlace.refuse(`expected ${expected}, got ${show(name)}${isName(trimmed) ? asHint(trimmed) : ''}`)
   }
   return { name, namespace, annotations }
 }

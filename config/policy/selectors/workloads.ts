@@ -103,7 +103,7 @@ function readExpression(place: Place): LabelRequirement | undefined {
   if (fields === undefined) return undefined
   const keyPlace = fields.need('key', 'the name of a label')
   const key = keyPlace && asText(keyPlace)
-  const operator = readName(fields, 'operator', LABEL_OPERATORS, false, 'labels')
+  const operator = readName(fields, 'operator', LABEL_OPERATORS, false, 'membership')
   const at = fields.get('values')
   const values = at === undefined || isNull(at) ? [] : asList(at, MAX_VALUES)
   const texts = values.flatMap((value) => asText(value) ?? [])

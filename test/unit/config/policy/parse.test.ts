@@ -186,6 +186,17 @@ describe('parsePolicy', () => {
       assert.match(problem ?? '', /^p\.yaml:3:19: metadata\.name: expected lower-case letters/)
     })
   }
+
+  for (const [name, end] of [
+    ['My_Policy a', '"My_Policy a" (did you mean "my-policy-a"?)'],
+    ['___', '"___"'],
+    ['a..b', '"a..b"'],
+  ] as const) {
+    it(`suggests a name for ${name}, if one is near`, () => {
+      const [problem = ''] = problemsOf(withHook('call: sys_f').replace('name: p', `name: "${name}"`))
+      assert.ok(problem.endsWith(`, got ${end}`), problem)
+    })
+  }
 })
 
 const HOOK = 'p.yaml:6:7: spec.kprobes[0]'

@@ -16,6 +16,7 @@ import {
 import { release } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
+import { textOf } from '../../exporters/contract/errors.ts'
 import { mountFileSystem } from '../e2e/files/file-system.ts'
 import { freshFolder } from '../e2e/support/agent.ts'
 import { makeProgram } from '../support/programs.ts'
@@ -23,7 +24,7 @@ import { CALLS, NONE, WORKLOADS } from './page-cost.ts'
 import type { Cost, Costs, ToolCost, Workload } from './page-cost.ts'
 import { TOOLS, mountTools } from './tools/all.ts'
 import { broughtIn } from './tools/brought.ts'
-import type { Place } from './tools/tool.ts'
+import type { Place, Tool } from './tools/tool.ts'
 
 const ON = 'xfs'
 /** A tool is at rest if the other threads use less than this in a pause. */
@@ -110,6 +111,16 @@ function prepared(top: string): Place {
   return { watched, outside, fewHooks: true }
 }
 
+async function counted(tool: Tool): Promise<ToolCost> {
+  await using running = await tool.start(place)
+  await running.begins?.({ name: 'files', pid: 0, folder: join(place.watched, 'files') })
+  if (running.baseline === undefined) return await costs(place)
+  running.baseline()
+  const begun = childrenNs()
+  await running.reports()
+  return { scan: childrenNs() - begun }
+}
+
 mountTools(tools)
 const top = mountFileSystem(ON)
 const place = prepared(top)
@@ -122,16 +133,10 @@ const order = [...TOOLS, ...broughtIn(process.env['BROUGHT'] ?? '')].toSorted(
   (a, b) => Number(isAudit(a.name)) - Number(isAudit(b.name)),
 )
 for (const tool of order.filter(({ name }) => wanted.length === 0 || wanted.includes(name))) {
-  await using running = await tool.start(place)
-  await running.begins?.({ name: 'files', pid: 0, folder: join(place.watched, 'files') })
-  if (running.baseline === undefined) all[tool.name] = await costs(place)
-  else {
-    running.baseline()
-    const begun = childrenNs()
-    await running.reports()
-    all[tool.name] = { scan: childrenNs() - begun }
-  }
-  console.log(tool.name, JSON.stringify(all[tool.name]))
+  // A tool that fails is left out, so that the page has the others.
+  const found = await counted(tool).catch((error: unknown) => void console.error(`${tool.name}: ${textOf(error)}`))
+  if (found !== undefined) all[tool.name] = found
+  console.log(tool.name, JSON.stringify(found))
   const whole: Costs = { kernel: release(), on: ON, costs: all }
   writeFileSync(to, `${JSON.stringify(whole, undefined, 2)}\n`)
 }

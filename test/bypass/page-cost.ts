@@ -74,7 +74,7 @@ export function costLines(names: readonly string[], costs: Costs['costs']): read
         `*Check* is a comparison of ${CALLS.toLocaleString('en')} files. Between checks, these tools cost nothing.`,
     ),
     '',
-    ...(uncounted.length === 0 ? [] : [wrapped(`Not counted: ${uncounted.join(', ')}.`), '']),
+    ...(uncounted.length === 0 ? [] : [wrapped(`Not counted, because it failed: ${uncounted.join(', ')}.`), '']),
     table(['tool', ...WORKLOADS.map(({ name }) => name), 'check'], true, rows),
     '',
     wrapped(

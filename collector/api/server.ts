@@ -34,6 +34,12 @@ const OPTIONS = {
   'grpc.enable_channelz': 0,
 }
 
+/**
+ * Streams that a client may reset: at once, and per second after them. Its connection is closed above that (CVE-2023-44487). Node allows 1000 at
+ * once, which held the event loop for half a second.
+ */
+const RESETS = { streamResetBurst: 100, streamResetRate: 33 }
+
 /** `tls`: without it connections are not encrypted: only for a Unix socket. `counts`: of the readers. */
 export function serverOf(
   options: ApiOptions,
@@ -43,6 +49,8 @@ export function serverOf(
 ): Connections {
   const { delivery, policies, ingest, nodeName, log, ready } = options
   const server = new Server(OPTIONS)
+  // grpc-js has no option for what it passes to Node.
+  Object.assign((server as unknown as { readonly commonServerOptions: object }).commonServerOptions, RESETS)
   const methods = new Methods(server, log, count)
   const now = (): ReturnType<typeof ingest.now> => ingest.now()
   const readers = new Readers({ delivery, lookup: (execId) => ingest.processes.named(execId), nodeName, now }, counts)

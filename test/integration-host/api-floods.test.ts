@@ -24,7 +24,7 @@ import { TableClient } from '../unit/collector/api/support/tables.ts'
 const ANSWER_MS = 5000
 const ATTACK_MS = LONG ? 500 : 250
 const WARM_UP_MS = 250
-const HELD_MS = 500
+const HELD_MS = 300
 /** `MAX_CONNECTIONS` of the listener, and those of the page. */
 const MAX_SOCKETS = 128 + 64
 const CHUNK = 64 << 10

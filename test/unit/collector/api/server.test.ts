@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { readFileSync, statSync } from 'node:fs'
+import { connect as connectHttp2, constants } from 'node:http2'
 import { connect } from 'node:net'
 import { test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt'
 import { Client, credentials, status } from '@grpc/grpc-js'
@@ -350,6 +352,22 @@ test('api: connections are bounded, and clients that send garbage or nothing do 
 function callOf(rig: Rig): Client {
   return new Client(`unix://${rig.path}`, credentials.createInsecure())
 }
+
+test('api: a client that resets many calls at once is disconnected, others are not', async () => {
+  await using rig = new Rig()
+  await rig.api.serve()
+  const session = connectHttp2('http://localhost', { createConnection: () => connect(rig.path) })
+  const failed = once(session, 'error', { signal: AbortSignal.timeout(5000) })
+  for (let i = 0; i < 300 && !session.closed; i++) {
+    const call = session.request({ ':method': 'POST', ':path': '/tetragon.FineGuidanceSensors/GetVersion' })
+    call.on('error', () => {})
+    call.close(constants.NGHTTP2_CANCEL)
+    // At most 16 may be open.
+    if (i % 10 === 0) await setImmediate()
+  }
+  await failed
+  assert.deepEqual(await rig.client().ask('GetVersion'), { version: version() })
+})
 
 test('api: the standard health service answers, and reports the end to watchers', async () => {
   await using rig = await Rig.start()

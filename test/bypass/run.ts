@@ -3,7 +3,7 @@
  * TOOLS is the folder of tools.sh. NAME: only these tools. BROUGHT: a folder with builds of others.
  */
 import { execFileSync, spawn } from 'node:child_process'
-import { chmodSync, linkSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { chmodSync, linkSync, mkdirSync, mkdtempSync, writeFileSync, rmSync } from 'node:fs'
 import { release } from 'node:os'
 import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -23,8 +23,8 @@ const BURSTS = ['burst-0', 'burst-1', 'burst-2']
 
 const [, , to = '', tools = '', ...wanted] = process.argv
 
-/** Folders for one tool, with the files of all ways. */
-function prepared(top: string): Place {
+/** Folders for one tool, with the files of all ways. Disposed of, those of the bursts go: the file system has no room for those of all tools. */
+function prepared(top: string): Place & Disposable {
   const [watched, outside] = ['watched', 'outside'].map((name) => mkdtempSync(join(top, name))) as [string, string]
   for (const folder of [watched, outside]) chmodSync(folder, 0o777)
   for (const { name } of ALL) {
@@ -35,9 +35,10 @@ function prepared(top: string): Place {
     writeFileSync(join(watched, name, 'file'), 'x')
     chmodSync(join(watched, name, 'file'), 0o666)
   }
-  for (const name of BURSTS) mkdirSync(join(watched, name))
+  const bursts = BURSTS.map((name) => join(watched, name))
+  for (const folder of bursts) mkdirSync(folder)
   linkSync(join(watched, 'w_link_before', 'file'), join(outside, 'w_link_before', 'before'))
-  return { watched, outside }
+  return { watched, outside, [Symbol.dispose]: () => bursts.forEach((folder) => rmSync(folder, { recursive: true })) }
 }
 
 interface Access extends Done {
@@ -127,7 +128,7 @@ for (const tool of [...TOOLS, ...broughtIn(process.env['BROUGHT'] ?? '')].filter
   ({ name }) => wanted.length === 0 || wanted.includes(name),
 )) {
   const from = performance.now()
-  const place = prepared(top)
+  using place = prepared(top)
   await using running = await tool.start(place)
   const done = await doAll(place, running)
   const reports = await running.reports()

@@ -45,16 +45,18 @@ class Others implements Disposable {
       readdirSync(`/proc/${pid}/task`).map((tid) => openSync(`/proc/${pid}/task/${tid}/schedstat`, 'r')),
     )
   readonly #bytes = Buffer.alloc(100)
+  /** The time of each thread when it was last read. */
+  readonly #ns = this.#files.map(() => 0)
 
   ns(): number {
-    return this.#files.reduce((sum, file) => {
+    for (const [i, file] of this.#files.entries()) {
       try {
-        return sum + Number.parseInt(this.#bytes.toString('latin1', 0, readSync(file, this.#bytes, 0, 100, 0)), 10)
+        this.#ns[i] = Number.parseInt(this.#bytes.toString('latin1', 0, readSync(file, this.#bytes, 0, 100, 0)), 10)
       } catch {
-        // The thread has ended.
-        return sum
+        // The thread has ended, and uses no more.
       }
-    }, 0)
+    }
+    return this.#ns.reduce((sum, each) => sum + each, 0)
   }
 
   [Symbol.dispose](): void {
@@ -64,10 +66,16 @@ class Others implements Disposable {
 
 /** Nanoseconds of the other threads until they are at rest, without those that they use at rest. */
 async function spent(others: Others, work: () => void): Promise<number> {
-  const rested = others.ns()
-  for (let i = 0; i < RESTS; i++) await setTimeout(PAUSE_MS)
-  const restNs = (others.ns() - rested) / RESTS
-  const begun = others.ns()
+  const rests: number[] = []
+  let begun = others.ns()
+  for (let i = 0; i < RESTS; i++) {
+    await setTimeout(PAUSE_MS)
+    const now = others.ns()
+    rests.push(now - begun)
+    begun = now
+  }
+  // Not the mean: in some pauses, garbage of the time before is collected.
+  const restNs = rests.toSorted((a, b) => a - b)[RESTS >> 1] ?? 0
   work()
   for (let i = 1, last = begun; i <= PAUSES_MAX; i++) {
     await setTimeout(PAUSE_MS)

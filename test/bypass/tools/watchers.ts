@@ -31,7 +31,7 @@ export const INOTIFYWAIT: Tool = {
   package: 'inotify-tools',
   settings: '`inotifywait --monitor --recursive WATCHED`',
   async start({ watched }) {
-    mkdirSync(join(watched, MARKS))
+    mkdirSync(join(watched, MARKS), { recursive: true })
     const program = new Program([
       'stdbuf',
       '-oL',

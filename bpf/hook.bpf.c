@@ -211,7 +211,7 @@ static __always_inline int judge(void *ctx, __u32 slot, struct scratch *s)
 #ifdef SESSION_COOKIE
 /* One program for both ends; the kernel passes 8 bytes from the entry to the return. An entry that returns 1 has no return. */
 #define SESSION(n)                                                                                             \
-	SEC("kprobe") int hook_session_##n(struct pt_regs *ctx)                                                \
+	SEC("hook") int hook_session_##n(struct pt_regs *ctx)                                                \
 	{                                                                                                      \
 		bool returns = SESSION_IS_RETURN(ctx);                                                         \
 		struct scratch *s;                                                                             \
@@ -265,16 +265,16 @@ static __always_inline __u64 returned_by(void *ctx)
 }
 
 #define SLOT(n)                                                                                                        \
-	SEC("kprobe") int hook_entry_##n(struct pt_regs *ctx) RECORD(SCREENED(on_entry, n), n)                         \
-	SEC("fexit") int hook_fexit_##n(__u64 *ctx) RECORD(SCREENED(on_exit, n), n)                                    \
-	SEC("tracepoint") int hook_event_##n(void *ctx) RECORD(SCREENED(on_event, n), n)                               \
-	SEC("raw_tracepoint") int hook_raw_##n(void *ctx) RECORD(SCREENED(on_event, n), n)                             \
+	SEC("hook") int hook_entry_##n(struct pt_regs *ctx) RECORD(SCREENED(on_entry, n), n)                         \
+	SEC("hook") int hook_fexit_##n(__u64 *ctx) RECORD(SCREENED(on_exit, n), n)                                    \
+	SEC("hook") int hook_event_##n(void *ctx) RECORD(SCREENED(on_event, n), n)                               \
+	SEC("hook") int hook_raw_##n(void *ctx) RECORD(SCREENED(on_event, n), n)                             \
 	SESSION(n)                                                                                                     \
-	SEC("kprobe") int hook_enter_##n(struct pt_regs *ctx) ENTER(on_enter, n, PT_REGS_SP(ctx))                      \
-	SEC("kretprobe") int hook_leave_##n(struct pt_regs *ctx) RECORD(call_returns(n, JOINED_SP(ctx), PT_REGS_RC(ctx)), n) \
-	SEC("fentry") int hook_fentry_##n(__u64 *ctx) ENTER(on_fentry, n, frame_of(ctx))                               \
-	SEC("fexit") int hook_left_##n(void *ctx) RECORD(call_returns(n, frame_of(ctx), returned_by(ctx)), n)          \
-	SEC("kprobe") int hook_deny_##n(struct pt_regs *ctx)                                                           \
+	SEC("hook") int hook_enter_##n(struct pt_regs *ctx) ENTER(on_enter, n, PT_REGS_SP(ctx))                      \
+	SEC("hook") int hook_leave_##n(struct pt_regs *ctx) RECORD(call_returns(n, JOINED_SP(ctx), PT_REGS_RC(ctx)), n) \
+	SEC("hook") int hook_fentry_##n(__u64 *ctx) ENTER(on_fentry, n, frame_of(ctx))                               \
+	SEC("hook") int hook_left_##n(void *ctx) RECORD(call_returns(n, frame_of(ctx), returned_by(ctx)), n)          \
+	SEC("hook") int hook_deny_##n(struct pt_regs *ctx)                                                           \
 	{                                                                                                              \
 		struct scratch *s = SCREENED(on_enter, n);                                                             \
 		int error;                                                                                             \
@@ -286,7 +286,7 @@ static __always_inline __u64 returned_by(void *ctx)
 			leave_denial(ctx, error);                                                                      \
 		return 0;                                                                                              \
 	}                                                                                                              \
-	SEC("fmod_ret") int hook_modify_##n(__u64 *ctx)                                                                \
+	SEC("hook") int hook_modify_##n(__u64 *ctx)                                                                \
 	{                                                                                                              \
 		struct scratch *s = SCREENED(on_fentry, n);                                                            \
                                                                                                                        \

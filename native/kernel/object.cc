@@ -8,6 +8,7 @@
 
 #include "../border/arguments.h"
 #include "../border/handle.h"
+#include "../trim/trim.h"
 #include "link.h"
 #include "plan.h"
 
@@ -59,6 +60,7 @@ Result<ObjectPtr> Load(const std::string& path, const ObjectPlan& plan) {
     Abandon(object.get());
     return *failure;
   }
+  Trimming trimming(object.get());
   int err = -bpf_object__load(object.get());
   // errors.ts reads the program, the refused instruction or the map out of the log.
   if (err) return Failure{"LOAD_REFUSED", kOp, path, "cannot load " + path + ": " + ErrnoText(err), err, log.text()};
@@ -186,6 +188,7 @@ Napi::Value LibbpfVersion(const Napi::CallbackInfo& info) { return Napi::String:
 
 void InitObject(Napi::Env env, Napi::Object exports) {
   Handle<BpfObject>::Define(env);
+  InitTrim();
   InitMap(env, exports);
   InitLink(env, exports);
   Export<Promising<Open>>(exports, "openObject");

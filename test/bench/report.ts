@@ -31,6 +31,7 @@ const AREAS: Readonly<Record<string, string>> = {
   'user-space': 'user space, without a sink',
   delivery: 'from the ring to the answer of a sink',
   agent: 'an agent at rest',
+  watch: 'the first event of ktrail watch',
   readers: 'live readers',
   start: 'start',
   pace: '5,000 events/s',

@@ -85,7 +85,7 @@ export KTRAIL_BENCH_COMMIT=$commit KTRAIL_BENCH_MACHINE=$machine
 for file in test/bench/*.bench.ts; do bench "$file" as_agent; done
 for file in test/bench/guest/*.bench.ts; do
   case $file in
-    *-instructions.bench.ts | */agent.bench.ts | */tetragon.bench.ts) bench "$file" in_guest --counted ;;
+    *-instructions.bench.ts | */agent.bench.ts | */watch.bench.ts | */tetragon.bench.ts) bench "$file" in_guest --counted ;;
     *) bench "$file" in_guest ;;
   esac
 done

@@ -65,29 +65,50 @@ async function idleUse(pid: number): Promise<IdleUse> {
   return { cpuMs: least, wakeups }
 }
 
+/** An agent that is ready, `readyMs` after its start. It is stopped when disposed of. */
+export class Started implements AsyncDisposable {
+  readonly agent: ChildProcess
+  readonly readyMs: number
+  readonly #ended: Promise<unknown>
+
+  private constructor(agent: ChildProcess, readyMs: number) {
+    this.agent = agent
+    this.readyMs = readyMs
+    this.#ended = new Promise((resolve) => agent.once('close', resolve))
+  }
+
+  static async start(file: string, environment: NodeJS.ProcessEnv): Promise<Started> {
+    const startMs = performance.now()
+    const agent = spawn('./ktrail', ['run', '--config', file], {
+      cwd: ROOT,
+      env: { ...process.env, ...environment },
+      stdio: ['ignore', 'inherit', 'pipe'],
+    })
+    try {
+      await ready(agent)
+    } catch (error) {
+      agent.kill('SIGKILL')
+      throw error
+    }
+    agent.stderr?.resume()
+    return new Started(agent, performance.now() - startMs)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.agent.kill('SIGTERM')
+    await this.#ended
+  }
+}
+
 /** One run of an agent; its memory `idleMs` after it was ready. With `idle` also its use from then on. */
 export async function live(
   environment: Readonly<Record<string, string>>,
   idleMs: number,
   idle = false,
 ): Promise<{ readyMs: number; memory: ProcessMemory; use: IdleUse | undefined }> {
-  const startMs = performance.now()
-  const agent = spawn('./ktrail', ['run', '--config', config], {
-    cwd: ROOT,
-    env: { ...process.env, BENCH_FOLDER: folder, BENCH_POLICIES: policies, ...environment },
-    stdio: ['ignore', 'inherit', 'pipe'],
-  })
-  const ended = new Promise((resolve) => agent.once('close', resolve))
-  try {
-    await ready(agent)
-    const readyMs = performance.now() - startMs
-    agent.stderr?.resume()
-    await setTimeout(idleMs)
-    const pid = agent.pid ?? 0
-    const memory = memoryOf(pid)
-    return { readyMs, memory, use: idle ? await idleUse(pid) : undefined }
-  } finally {
-    agent.kill('SIGTERM')
-    await ended
-  }
+  await using started = await Started.start(config, { BENCH_FOLDER: folder, BENCH_POLICIES: policies, ...environment })
+  await setTimeout(idleMs)
+  const pid = started.agent.pid ?? 0
+  const memory = memoryOf(pid)
+  return { readyMs: started.readyMs, memory, use: idle ? await idleUse(pid) : undefined }
 }

@@ -1,4 +1,5 @@
 /** `ktrail watch`: prints who accesses files, by a policy that lives as long as the command. */
+import type { Stats } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import path from 'node:path'
 import { UsageError } from '../command.ts'
@@ -9,10 +10,13 @@ import { WatchLines } from './lines.ts'
 import { ACCESSES, policyText } from './policy.ts'
 import type { Watched } from './policy.ts'
 import { watchThrough } from './through.ts'
+import { hostRoot } from '../../kernel/files/resolve.ts'
 
 export const watchCommand: Command = async (given, terminal) => {
   if (given.positionals.length === 0) throw new UsageError('watch requires at least one file or folder')
-  const watched = await Promise.all(given.positionals.map((each) => watchedAt(path.resolve(each), terminal)))
+  const watched = await Promise.all(
+    given.positionals.map((each) => watchedAt(path.resolve(each), given.flag('by-name'), terminal)),
+  )
   const asked = ACCESSES.filter((access) => given.flag(access))
   const printing = new Printing(given.text('output') === 'json' ? new Printer(undefined) : new WatchLines(), terminal)
   const names = watched.map((each) => each.path).join(' ')
@@ -29,11 +33,24 @@ export const watchCommand: Command = async (given, terminal) => {
   return 0
 }
 
-async function watchedAt(file: string, { printError }: Terminal): Promise<Watched> {
-  const found = await stat(file).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'ENOENT') throw new Error(`cannot watch ${file}: ${error.message}`)
-    printError(`ktrail: ${file} does not exist: watched from its creation on`)
-    return undefined
-  })
+/** By identity, the agent finds a path where pid 1 does: a private mount namespace may have another file there. */
+async function watchedAt(file: string, byName: boolean, { printError }: Terminal): Promise<Watched> {
+  const root = byName ? '' : hostRoot('/proc')
+  const found = await statAt(root + file, file)
+  if (root !== '') {
+    const own = await statAt(file, file)
+    if (own?.ino !== found?.ino || own?.dev !== found?.dev) {
+      const next = 'to watch the one of this mount namespace, add --by-name'
+      printError(`ktrail: ${file} of the host is watched, which is another file than ${file} here; ${next}`)
+    }
+  }
+  if (found === undefined) printError(`ktrail: ${file} does not exist: watched from its creation on`)
   return { path: file, isFolder: found?.isDirectory() === true }
+}
+
+function statAt(at: string, file: string): Promise<Stats | undefined> {
+  return stat(at).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined
+    throw new Error(`cannot watch ${file}: ${error.message}`)
+  })
 }

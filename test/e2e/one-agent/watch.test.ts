@@ -1,6 +1,6 @@
 /** `ktrail watch` through a running agent. */
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { linkSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import test, { after, before, describe } from 'node:test'
 import { cannotRun, ktrail } from '../support/agent.ts'
@@ -61,5 +61,28 @@ describe('ktrail watch', { skip: cannotRun() }, () => {
     assert.match(await listed(), /watch-\d+/)
     watching.child.kill('SIGKILL')
     await until('the policy is gone', async () => !/watch-\d+/.test(await listed()))
+  })
+
+  test('in a mount namespace with another file at the path, it names the host, and --by-name sees the file', () => {
+    /** `shows`: what to wait for after the read. */
+    const watched = (option: string, shows: string): { stderr: string; stdout: string } => {
+      const out = `${FOLDER}-own`
+      const script = `mount -t tmpfs t /mnt && echo x >/mnt/own || exit 1
+        ./ktrail watch ${option} --read /mnt/own >${out} 2>${out}.err & watch=$!
+        shows() { until grep -q "$1" ${out}*; do kill -0 $watch || break; sleep 0.2; done; }
+        shows Ctrl-C; cat /mnt/own >/dev/null; shows '${shows}'
+        kill $watch; wait; cat ${out}; cat ${out}.err >&2; rm ${out} ${out}.err`
+      return spawnSync('unshare', ['--mount', 'bash', '-c', script], { encoding: 'utf8', timeout: 120_000 })
+    }
+    if (byIdentity) {
+      const host = watched('', 'Ctrl-C')
+      assert.match(
+        host.stderr,
+        /^ktrail: \/mnt\/own of the host is watched, which is another file than \/mnt\/own here;/m,
+      )
+    }
+    const own = watched('--by-name', '/cat')
+    assert.doesNotMatch(own.stderr, /of the host/)
+    assert.match(own.stdout, / read +\/mnt\/own .*\/cat /)
   })
 })

@@ -73,11 +73,11 @@ export class Delivery implements AsyncDisposable {
     return made
   }
 
-  /** The events of a private policy go to this reader, and nowhere after its end. */
-  watch(policy: string, bound: SubscriptionBound): Subscription {
+  /** The events of private policies go to this reader, and nowhere after its end. */
+  watch(policies: readonly string[], bound: SubscriptionBound): Subscription {
     const watching = (this.#watching ??= new Map())
-    const made = new Subscription(bound, undefined, () => watching.delete(policy))
-    watching.set(policy, made)
+    const made = new Subscription(bound, undefined, () => policies.forEach((policy) => watching.delete(policy)))
+    for (const policy of policies) watching.set(policy, made)
     return made
   }
 

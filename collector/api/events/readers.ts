@@ -66,14 +66,26 @@ export class Readers {
     await this.#send(call, this.#subscribe(call.request), cut)
   }
 
-  /** As `stream`, with the events of a private policy. `attach`: called first, for that policy; undone at the end. */
-  async watch(call: Stream, policy: string, attach: () => Promise<AsyncDisposable>): Promise<void> {
+  /**
+   * As `stream`, with the events of private policies. `attach`: called first, for these; undone at the end. Events are sent meanwhile, and an
+   * empty message when all are attached.
+   */
+  async watch(call: Stream, policies: readonly string[], attach: () => Promise<AsyncDisposable>): Promise<void> {
     this.#requireRoom()
-    const subscription = this.#options.delivery.watch(policy, QUEUE)
+    await using subscription = this.#options.delivery.watch(policies, QUEUE)
     await using undo = new AsyncDisposableStack()
-    undo.use(subscription)
-    undo.use(await attach())
-    await this.#send(call, subscription)
+    const attaching = attach().then(
+      (attached) => {
+        undo.use(attached)
+        call.write(new Uint8Array())
+      },
+      async (error: unknown) => {
+        await subscription[Symbol.asyncDispose]()
+        throw error
+      },
+    )
+    for (const each of await Promise.allSettled([attaching, this.#send(call, subscription)]))
+      if (each.status === 'rejected') throw each.reason
   }
 
   async #send(call: Stream, subscription: Subscription, cut?: ReturnType<typeof fieldCutter>): Promise<void> {

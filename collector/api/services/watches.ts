@@ -11,6 +11,8 @@ import { WATCHES, by, parsed, refused } from './policies.ts'
 
 /** Each has programs in the kernel. */
 const MAX_WATCHES = 8
+/** Functions that are attached first: their events come while the others are loaded. */
+const FIRST = 6
 
 export function addWatches(
   methods: Methods,
@@ -21,8 +23,8 @@ export function addWatches(
   let open = 0
   methods.serverStream(Watches.method.watch, async (call) => {
     const { yaml, estimate } = call.request
-    const whole = parsed(yaml, WATCHES)
-    const given = estimate ? estimating(whole, true) : whole
+    const asGiven = parsed(yaml, WATCHES)
+    const given = estimate ? estimating(asGiven, true) : asGiven
     if (modeOf(given) === 'enforce')
       throw new ApiError('INVALID_ARGUMENT', 'expected a policy that neither sends signals nor makes calls fail')
     if (open >= MAX_WATCHES)
@@ -31,26 +33,50 @@ export function addWatches(
         `${MAX_WATCHES} policies of clients already watch: end one of them, or estimate fewer at once`,
       )
     const name = `watch-${++made}`
-    const id = { source: WATCHES, namespace: given.namespace ?? '', name }
+    const names = [name, `${name}-more`]
+    const ids = names.map((each) => ({ source: WATCHES, namespace: given.namespace ?? '', name: each }))
     const author = by(call.getPeer())
     const remove = async (): Promise<void> => {
-      await policies.remove([id], author)
+      await policies.remove(ids, author)
+    }
+    const add = async (policy: Policy): Promise<void> => {
+      const parts = estimate ? [policy] : partsOf(policy)
+      try {
+        for (const [i, id] of ids.entries()) {
+          const part = parts[i]
+          if (part !== undefined) await policies.add(id, { ...part, name: id.name, private: true }, author)
+        }
+      } catch (error) {
+        await remove()
+        throw refused(error)
+      }
     }
     const attach = async (): Promise<AsyncDisposable> => {
-      const add = (policy: Policy): Promise<void> =>
-        policies.add(id, { ...policy, name, private: true }, author).catch(async (error: unknown) => {
-          await remove()
-          throw refused(error)
-        })
       // Before Linux 5.17, the kernel cannot count.
-      await (estimate ? add(given).catch(() => add(estimating(whole, false))) : add(given))
+      await (estimate ? add(given).catch(() => add(estimating(asGiven, false))) : add(given))
       return { [Symbol.asyncDispose]: remove }
     }
     open++
     try {
-      await readers.watch(call, name, attach)
+      await readers.watch(call, names, attach)
     } finally {
       open--
     }
   })
+}
+
+/** The first functions of a policy and the others, as two policies; one, if a group or a function has hooks in both. */
+function partsOf(policy: Policy): readonly Policy[] {
+  const first = policy.hooks.slice(0, FIRST)
+  const rest = policy.hooks.slice(FIRST)
+  const calls = new Set(first.map(({ call }) => call))
+  const groups = Object.groupBy(policy.groups, (group) => {
+    const inFirst = group.calls.filter((call) => calls.has(call)).length
+    return inFirst === 0 ? 'rest' : inFirst === group.calls.length ? 'first' : 'both'
+  })
+  if (rest.length === 0 || groups.both !== undefined || rest.some(({ call }) => calls.has(call))) return [policy]
+  return [
+    { ...policy, hooks: first, groups: groups.first ?? [] },
+    { ...policy, hooks: rest, groups: groups.rest ?? [] },
+  ]
 }

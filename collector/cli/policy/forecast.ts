@@ -24,7 +24,7 @@ export class Forecast {
   /** Messages that the command was too slow for. */
   lost = 0
   readonly #aggregates: boolean
-  #fromMs = 0
+  #fromMs = Infinity
   #toMs = Infinity
   #messages = 0
 

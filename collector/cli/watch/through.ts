@@ -49,7 +49,8 @@ export async function watchWith(watch: Watch, given: Arguments, { printError }: 
   const attempt = async (limited: boolean): Promise<void> => {
     const yaml = await watch.policy(limited)
     const request = { yaml, estimate: watch.estimate === true }
-    await watch.events(client.stream(Watches.method.watch, request, () => watch.opened(limited), watch.end))
+    const messages = client.stream(Watches.method.watch, request, undefined, watch.end)
+    await watch.events(eventsOf(messages, () => watch.opened(limited)))
   }
   try {
     await attempt(watch.limited)
@@ -57,5 +58,16 @@ export async function watchWith(watch: Watch, given: Arguments, { printError }: 
     if (watch.limited || !(error instanceof ClientError) || error.code !== 'FAILED_PRECONDITION') throw error
     printError(`ktrail: ${watch.lacks}: ${error.message}`)
     await attempt(true)
+  }
+}
+
+/** An empty message says that the policy is attached. Events of its first functions can come before it. */
+async function* eventsOf(
+  messages: AsyncIterable<GetEventsResponse>,
+  attached: () => void,
+): AsyncGenerator<GetEventsResponse> {
+  for await (const message of messages) {
+    if (message.event.case === undefined) attached()
+    else yield message
   }
 }

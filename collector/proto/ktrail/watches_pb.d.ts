@@ -44,7 +44,8 @@ export declare const WatchRequestSchema: GenMessage<WatchRequest>;
  */
 export declare const Watches: GenService<{
   /**
-   * Attaches a policy, and sends its events to this client alone. The policy is removed when the call ends, however it ends.
+   * Attaches a policy, and sends its events to this client alone. A message without an event says that all of it is attached; events of its first
+   * functions can come before. The policy is removed when the call ends, however it ends.
    *
    * @generated from rpc ktrail.v1.Watches.Watch
    */

@@ -29,7 +29,10 @@ const access = (policy: string, own: boolean, file = FILE, count?: number): Even
 /** Watches while `during` runs, then stops the agent. */
 async function watching(rig: Rig, args: readonly string[], during: () => Promise<void> | void): Promise<Written> {
   const ended = typed(['watch', ...args, '--server', `unix://${rig.path}`])
-  await Promise.race([until('the command watches', () => rig.api.readers.count > 0), ended])
+  await Promise.race([
+    until('the command watches', () => rig.kernel.names.some((name) => name.endsWith('-more'))),
+    ended,
+  ])
   await during()
   await rig.delivery.stop(0)
   return ended
@@ -39,7 +42,7 @@ test('watch: the events go to the command alone, as lines; other readers and exp
   await using rig = await Rig.start()
   const reader = rig.delivery.subscribe(undefined, { bytes: 1 << 20, events: 100 })
   const { code, stdout, stderr } = await watching(rig, [FILE], () => {
-    assert.deepEqual(rig.kernel.names, ['watch-1'])
+    assert.deepEqual(rig.kernel.names, ['watch-1', 'watch-1-more'])
     rig.delivery.publish([access('mine', false), access('watch-1', true), access('mine', false, '/etc/\nx')])
   })
   const line = /^\d\d:\d\d:\d\d read {6}\/etc\/passwd {2}pid 812 uid 7 .*\/usr\/bin\/head -n1 \/etc\/passwd\n$/
@@ -63,7 +66,9 @@ test('watch: the events go to the command alone, as lines; other readers and exp
     rig.changes.map(({ what, names }) => [what, ...names]),
     [
       ['policy_added', 'watch-1'],
+      ['policy_added', 'watch-1-more'],
       ['policy_removed', 'watch-1'],
+      ['policy_removed', 'watch-1-more'],
     ],
   )
 })
@@ -90,10 +95,10 @@ test('watch: equal accesses have one line with their number', async () => {
   assert.match(stdout, / {2}pid 812.*\n.* read {6}\/etc\/passwd \(12 times\) {2}pid 812/)
 })
 
-test('watch: a killed command takes its policy with it', async () => {
+test('watch: a killed command takes its policies with it', async () => {
   await using rig = await Rig.start()
   const child = spawn(KTRAIL, ['watch', FILE, '--server', `unix://${rig.path}`], { stdio: 'ignore' })
-  await until('the command watches', () => rig.kernel.names.length === 1 && rig.api.readers.count === 1)
+  await until('the command watches', () => rig.kernel.names.length === 2 && rig.api.readers.count === 1)
   child.kill('SIGKILL')
   await once(child, 'exit')
   await until('the policy is removed', () => rig.kernel.names.length === 0)
@@ -108,7 +113,10 @@ test('watch: a kernel without identity is watched by name, and the command says 
   const { stderr } = await watching(rig, [FILE], () => {
     assert.deepEqual(
       rig.policies.list().map(({ id, state }) => [id.name, state]),
-      [['watch-2', 'enabled']],
+      [
+        ['watch-2', 'enabled'],
+        ['watch-2-more', 'enabled'],
+      ],
     )
   })
   assert.match(stderr, /not by identity, so hard links and other mounts stay unseen: UnderDir needs Linux 5\.17/)

@@ -1,0 +1,67 @@
+/** Watches: policies that live as long as a call. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ApiClient, ClientError } from '../../../../collector/api/client.ts'
+import { Watches } from '../../../../collector/proto/ktrail/watches_pb.js'
+import { makeHook, makeKprobe } from '../../exporters/support/events.ts'
+import { until } from '../../exporters/support/fake-clock.ts'
+import { Rig } from './support/rig.ts'
+
+/** A policy with a hook for each call. */
+const policy = (calls: readonly string[]): string =>
+  JSON.stringify({
+    apiVersion: 'cilium.io/v1alpha1',
+    kind: 'TracingPolicy',
+    metadata: { name: 'own' },
+    spec: { kprobes: calls.map((call) => ({ call, syscall: false })) },
+  })
+const EIGHT = policy(Array.from({ length: 8 }, (_, i) => `f${i}`))
+
+test('watches: events of the first functions come while the others are attached, then a message without an event', async () => {
+  await using rig = new Rig()
+  const address = (await rig.api.serve()) ?? ''
+  const rest = Promise.withResolvers<void>()
+  const change = rig.kernel.change.bind(rig.kernel)
+  rig.kernel.change = async (remove, add) => {
+    if (add.some(({ name }) => name === 'watch-1-more')) await rest.promise
+    return await change(remove, add)
+  }
+  using client = new ApiClient(address)
+  const stream = client.stream(Watches.method.watch, { yaml: EIGHT })
+  const first = stream.next()
+  await until('the first functions are attached', () => rig.kernel.names.length === 1)
+  assert.deepEqual(
+    rig.kernel.attached[0]?.policy.hooks.map(({ call }) => call),
+    ['f0', 'f1', 'f2', 'f3', 'f4', 'f5'],
+  )
+  await rig.delivery.publish([makeKprobe({ hook: makeHook({ policy: 'watch-1', private: true }) })])
+  assert.equal((await first).value?.event.case, 'processKprobe')
+  rest.resolve()
+  assert.equal((await stream.next()).value?.event.case, undefined)
+  assert.deepEqual(rig.kernel.names, ['watch-1', 'watch-1-more'])
+  await rig.delivery.publish([makeKprobe({ hook: makeHook({ policy: 'watch-1-more', private: true }) })])
+  assert.equal((await stream.next()).value?.event.case, 'processKprobe')
+  await stream.return(undefined)
+  await until('both are detached', () => rig.kernel.names.length === 0)
+})
+
+test('watches: if the kernel refuses the others, the first are detached, and the client gets the reason', async () => {
+  await using rig = new Rig()
+  rig.kernel.refuse = ({ name }) => (name === 'watch-1-more' ? new Error('no room') : undefined)
+  using client = new ApiClient((await rig.api.serve()) ?? '')
+  await assert.rejects(
+    client.stream(Watches.method.watch, { yaml: EIGHT }).next(),
+    (error) => error instanceof ClientError && /no room/.test(error.message),
+  )
+  await until('the first are detached', () => rig.kernel.names.length === 0)
+  assert.deepEqual(rig.policies.list(), [])
+})
+
+test('watches: a function with hooks in both parts keeps the policy whole', async () => {
+  await using rig = new Rig()
+  using client = new ApiClient((await rig.api.serve()) ?? '')
+  const stream = client.stream(Watches.method.watch, { yaml: policy(['f0', 'f1', 'f2', 'f3', 'f4', 'f5', 'f6', 'f0']) })
+  assert.equal((await stream.next()).value?.event.case, undefined)
+  assert.deepEqual(rig.kernel.names, ['watch-1'])
+  await stream.return(undefined)
+})

@@ -23,3 +23,4 @@ in_guest run --cpus 2
 in_guest killed --cpus 2 --append 'audit=1 audit_backlog_limit=8192'
 in_guest cost --counted
 node test/bypass/write-page.ts "$out/run.json" "$out/killed.json" "$out/cost.json"
+node_modules/.bin/oxfmt test/bypass/results.json

@@ -77,6 +77,7 @@ if (import.meta.main) {
       const file = rowsFile()
       const fresh = names.map((name) => [name, measured(ROOT, name, file[name]?.warns)] as const)
       writeFileSync(join(ROOT, FILE), `${JSON.stringify({ ...file, ...Object.fromEntries(fresh) }, null, 2)}\n`)
+      execFileSync(join(ROOT, 'node_modules/.bin/oxfmt'), [join(ROOT, FILE)])
     } else {
       // All of them, so that one run reports every row.
       process.exitCode = names.map(guards).every(Boolean) ? 0 : 1

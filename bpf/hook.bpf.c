@@ -210,25 +210,25 @@ static __always_inline int judge(void *ctx, __u32 slot, struct scratch *s)
 
 #ifdef SESSION_COOKIE
 /* One program for both ends; the kernel passes 8 bytes from the entry to the return. An entry that returns 1 has no return. */
-#define SESSION(n)                                                                                             \
-	SEC("hook") int hook_session_##n(struct pt_regs *ctx)                                                \
-	{                                                                                                      \
-		bool returns = SESSION_IS_RETURN(ctx);                                                         \
-		struct scratch *s;                                                                             \
-                                                                                                               \
-		if (returns)                                                                                   \
-			s = carried_returns(n, JOINED_SP(ctx), *SESSION_COOKIE(ctx), PT_REGS_RC(ctx));         \
-		else                                                                                           \
-			s = SCREENED(enter, n);                                                                \
-		if (!s)                                                                                        \
-			return !returns;                                                                       \
-		if (!returns)                                                                                  \
-			call_begins(n, s, true);                                                               \
-		hook_record(ctx, n, s);                                                                        \
-		if (returns)                                                                                   \
-			return 0;                                                                              \
-		*SESSION_COOKIE(ctx) = s->call.awaited ? s->call.time : 0;                                     \
-		return !call_entered(n, s);                                                                    \
+#define SESSION(n)                                                                                     \
+	SEC("hook") int hook_session_##n(struct pt_regs *ctx)                                          \
+	{                                                                                              \
+		bool returns = SESSION_IS_RETURN(ctx);                                                 \
+		struct scratch *s;                                                                     \
+                                                                                                       \
+		if (returns)                                                                           \
+			s = carried_returns(n, JOINED_SP(ctx), *SESSION_COOKIE(ctx), PT_REGS_RC(ctx)); \
+		else                                                                                   \
+			s = SCREENED(enter, n);                                                        \
+		if (!s)                                                                                \
+			return !returns;                                                               \
+		if (!returns)                                                                          \
+			call_begins(n, s, true);                                                       \
+		hook_record(ctx, n, s);                                                                \
+		if (returns)                                                                           \
+			return 0;                                                                      \
+		*SESSION_COOKIE(ctx) = s->call.awaited ? s->call.time : 0;                             \
+		return !call_entered(n, s);                                                            \
 	}
 #else
 #define SESSION(n)
@@ -264,37 +264,37 @@ static __always_inline __u64 returned_by(void *ctx)
 	return returned;
 }
 
-#define SLOT(n)                                                                                                        \
-	SEC("hook") int hook_entry_##n(struct pt_regs *ctx) RECORD(SCREENED(on_entry, n), n)                         \
-	SEC("hook") int hook_fexit_##n(__u64 *ctx) RECORD(SCREENED(on_exit, n), n)                                    \
-	SEC("hook") int hook_event_##n(void *ctx) RECORD(SCREENED(on_event, n), n)                               \
-	SEC("hook") int hook_raw_##n(void *ctx) RECORD(SCREENED(on_event, n), n)                             \
-	SESSION(n)                                                                                                     \
-	SEC("hook") int hook_enter_##n(struct pt_regs *ctx) ENTER(on_enter, n, PT_REGS_SP(ctx))                      \
+#define SLOT(n)                                                                                                         \
+	SEC("hook") int hook_entry_##n(struct pt_regs *ctx) RECORD(SCREENED(on_entry, n), n)                            \
+	SEC("hook") int hook_fexit_##n(__u64 *ctx) RECORD(SCREENED(on_exit, n), n)                                      \
+	SEC("hook") int hook_event_##n(void *ctx) RECORD(SCREENED(on_event, n), n)                                      \
+	SEC("hook") int hook_raw_##n(void *ctx) RECORD(SCREENED(on_event, n), n)                                        \
+	SESSION(n)                                                                                                      \
+	SEC("hook") int hook_enter_##n(struct pt_regs *ctx) ENTER(on_enter, n, PT_REGS_SP(ctx))                         \
 	SEC("hook") int hook_leave_##n(struct pt_regs *ctx) RECORD(call_returns(n, JOINED_SP(ctx), PT_REGS_RC(ctx)), n) \
-	SEC("hook") int hook_fentry_##n(__u64 *ctx) ENTER(on_fentry, n, frame_of(ctx))                               \
-	SEC("hook") int hook_left_##n(void *ctx) RECORD(call_returns(n, frame_of(ctx), returned_by(ctx)), n)          \
-	SEC("hook") int hook_deny_##n(struct pt_regs *ctx)                                                           \
-	{                                                                                                              \
-		struct scratch *s = SCREENED(on_enter, n);                                                             \
-		int error;                                                                                             \
-                                                                                                                       \
-		if (!s)                                                                                                \
-			return hooks[n].awaits ? call_passes(n, PT_REGS_SP(ctx)) : 0;                                  \
-		error = judge(ctx, n, s);                                                                              \
-		if (error)                                                                                             \
-			leave_denial(ctx, error);                                                                      \
-		return 0;                                                                                              \
-	}                                                                                                              \
-	SEC("hook") int hook_modify_##n(__u64 *ctx)                                                                \
-	{                                                                                                              \
-		struct scratch *s = SCREENED(on_fentry, n);                                                            \
-                                                                                                                       \
-		if (!s)                                                                                                \
-			return hooks[n].awaits ? call_passes(n, frame_of(ctx)) : 0;                                    \
-		/* If tasks are preempted, the program after the function finds the scratch in use. */              \
-		s->call.at_once = true;                                                                                \
-		return judge(ctx, n, s);                                                                               \
+	SEC("hook") int hook_fentry_##n(__u64 *ctx) ENTER(on_fentry, n, frame_of(ctx))                                  \
+	SEC("hook") int hook_left_##n(void *ctx) RECORD(call_returns(n, frame_of(ctx), returned_by(ctx)), n)            \
+	SEC("hook") int hook_deny_##n(struct pt_regs *ctx)                                                              \
+	{                                                                                                               \
+		struct scratch *s = SCREENED(on_enter, n);                                                              \
+		int error;                                                                                              \
+                                                                                                                        \
+		if (!s)                                                                                                 \
+			return hooks[n].awaits ? call_passes(n, PT_REGS_SP(ctx)) : 0;                                   \
+		error = judge(ctx, n, s);                                                                               \
+		if (error)                                                                                              \
+			leave_denial(ctx, error);                                                                       \
+		return 0;                                                                                               \
+	}                                                                                                               \
+	SEC("hook") int hook_modify_##n(__u64 *ctx)                                                                     \
+	{                                                                                                               \
+		struct scratch *s = SCREENED(on_fentry, n);                                                             \
+                                                                                                                        \
+		if (!s)                                                                                                 \
+			return hooks[n].awaits ? call_passes(n, frame_of(ctx)) : 0;                                     \
+		/* If tasks are preempted, the program after the function finds the scratch in use. */                  \
+		s->call.at_once = true;                                                                                 \
+		return judge(ctx, n, s);                                                                                \
 	}
 
 SLOT(0)

@@ -114,8 +114,37 @@ function deepest(functions: ReadonlyMap<string, Function>, name: string, step: n
   return way
 }
 
+/** Instructions that lower the address of an object on the stack, with their functions. */
+function lowered(object: string): string[] {
+  const found: string[] = []
+  let name = ''
+  /** Registers with an address on the stack: of the frame, or of an object in it. */
+  const addresses = new Map<string, 'frame' | 'object'>()
+  for (const line of objdump('-d', '--no-show-raw-insn', object).split('\n')) {
+    name = /^[0-9a-f]+ <([^>]+)>:/.exec(line)?.[1] ?? name
+    const [, text = ''] = /^\s+\d+:\s+(.*)$/.exec(line) ?? []
+    const [, to = '', operator = '', operand = ''] = /^([rw]\d) (\S?=) (\S+)$/.exec(text) ?? []
+    const before = addresses.get(to)
+    if (operator === '+=' && before !== undefined) {
+      if (before === 'object' && operand.startsWith('-')) found.push(`${name}: ${text}`)
+      addresses.set(to, 'object')
+    } else if (operator === '-=' && before !== undefined) found.push(`${name}: ${text}`)
+    else {
+      const copied = operand === 'r10' ? 'frame' : addresses.get(operand)
+      const [, written] = /^[rw](\d+)\b/.exec(text) ?? []
+      for (const each of text.startsWith('call') ? [0, 1, 2, 3, 4, 5] : [written]) addresses.delete(`r${each}`)
+      if (operator === '=' && copied !== undefined) addresses.set(to, copied)
+    }
+  }
+  return found
+}
+
 // The object with the layout of structs has no programs.
 for (const file of readdirSync(BUILT).filter((name) => /^(?!layout).*\.bpf\.o$/.test(name))) {
+  test(`bpf: no address of an object on the stack is lowered in ${file}, as native/trim requires`, () => {
+    assert.deepEqual(lowered(`${BUILT}${file}`), [])
+  })
+
   test(`bpf: the functions of ${file} have room on the stack`, () => {
     const functions = functionsOf(`${BUILT}${file}`)
     const known = new Map<string, Way>()

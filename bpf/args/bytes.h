@@ -17,7 +17,7 @@
 #include "../call/scratch.h"
 #include "number.h"
 
-/* 1: a function of this object requests bytes, 2: more than BYTES_MAX of a buffer. Else the verifier removes their code. */
+/* 1: a function of this object requests bytes, 2: more than BYTES_MAX of a buffer. Else their code is removed before a load. */
 const volatile __u32 asks_bytes = 0;
 
 #define PARTS_MAX 1024 /* include/uapi/linux/uio.h UIO_MAXIOV */

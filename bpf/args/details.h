@@ -12,7 +12,7 @@
 #include "../call/hook.h"
 #include "../call/scratch.h"
 
-/* 1: a function of this object requests details. Else the verifier removes their code. */
+/* 1: a function of this object requests details. Else their code is removed before a load. */
 const volatile __u32 asks_details = 0;
 /* Places in types of the kernel's overlay module, which a program cannot name where the module is not loaded. */
 const volatile struct overlay_places overlay = {};

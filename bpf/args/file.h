@@ -16,7 +16,7 @@
 #include "../call/scratch.h"
 #include "details.h"
 
-/* 1: records of this object have files that the screen does not walk. Else the verifier removes their code. */
+/* 1: records of this object have files that the screen does not walk. Else their code is removed before a load. */
 const volatile __u32 asks_paths = 0;
 
 static __always_inline bool is_file(__u8 type)

@@ -13,7 +13,7 @@
 #include "../call/hook.h"
 #include "../call/scratch.h"
 
-/* 1: a function of this object requests members. Else the verifier removes their code. */
+/* 1: a function of this object requests members. Else their code is removed before a load. */
 const volatile __u32 asks_members = 0;
 
 MAP(ARRAY, places, __u32, struct place_entry, 1);

@@ -9,7 +9,7 @@
 #include "../event.h"
 #include "../filter.h"
 
-/* 1: a function of this object has such an argument, 2: also a sockaddr_un (args/unix.h). Otherwise the verifier removes the code for them. */
+/* 1: a function of this object has such an argument, 2: also a sockaddr_un (args/unix.h). Otherwise their code is removed before a load. */
 const volatile __u32 asks_network = 0;
 
 #define AF_INET 2

@@ -168,7 +168,7 @@ __noinline int add_suffixes(__u32 slot)
 	return 0;
 }
 
-/* 1: a function of this object has selectors with a SubString on the screened path. Else the verifier removes their code. */
+/* 1: a function of this object has selectors with a SubString on the screened path. Else their code is removed before a load. */
 const volatile __u32 asks_parts = 0;
 
 #ifndef KTRAIL_TYPED

@@ -29,7 +29,7 @@ enum identity_limit {
 /* 1: policies of this object have such filters. */
 const volatile __u32 asks_files = 0;
 
-/* 1: a policy of this object keeps files that leave its folders (`sticky`). Otherwise the verifier removes its code. */
+/* 1: a policy of this object keeps files that leave its folders (`sticky`). Otherwise its code is removed before a load. */
 const volatile __u32 asks_sticky = 0;
 
 struct identity {

@@ -60,8 +60,7 @@ Result<ObjectPtr> Load(const std::string& path, const ObjectPlan& plan) {
     Abandon(object.get());
     return *failure;
   }
-  Trimming trimming(object.get());
-  int err = -bpf_object__load(object.get());
+  int err = -LoadTrimmed(object.get());
   // errors.ts reads the program, the refused instruction or the map out of the log.
   if (err) return Failure{"LOAD_REFUSED", kOp, path, "cannot load " + path + ": " + ErrnoText(err), err, log.text()};
   return object;

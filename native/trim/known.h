@@ -40,11 +40,12 @@ constexpr bool IsGoto(const bpf_insn& each) { return each.code == (BPF_JMP | BPF
 constexpr bool IsWide(const bpf_insn& each) { return each.code == (BPF_LD | BPF_IMM | BPF_DW); }
 constexpr bool IsFunction(const bpf_insn& each) { return IsWide(each) && each.src_reg == BPF_PSEUDO_FUNC; }
 
-// The instruction that a jump, a call or the address of a function leads to.
-constexpr size_t TargetOf(const bpf_insn& each, size_t at) {
-  const bool by_number = each.code == (BPF_JMP32 | BPF_JA) || IsCall(each) || IsFunction(each);
-  return at + 1 + (by_number ? each.imm : each.off);
+// Whether the distance to its target is the number of an instruction, not its offset.
+constexpr bool IsFar(const bpf_insn& each) {
+  return each.code == (BPF_JMP32 | BPF_JA) || IsCall(each) || IsFunction(each);
 }
+// The instruction that a jump, a call or the address of a function leads to.
+constexpr size_t TargetOf(const bpf_insn& each, size_t at) { return at + 1 + (IsFar(each) ? each.imm : each.off); }
 
 // Follows a program along the edges that its constants leave (Wegman and Zadeck, "Constant propagation with conditional
 // branches", 1991): through registers, the stack, and the arguments and results of functions.

@@ -58,9 +58,8 @@ class Rest {
     std::vector<bpf_insn> all;
     for (size_t at = 0; at < code_.size(); at++) {
       for (bpf_insn each : left_[at]) {
-        const bool calls = IsCall(each) || IsFunction(each) || each.code == (BPF_JMP32 | BPF_JA);
         const int distance = static_cast<int>(Target(at)) - static_cast<int>(all.size()) - 1;
-        if (calls) each.imm = distance;
+        if (IsFar(each)) each.imm = distance;
         else if (IsBranch(each) || IsGoto(each)) each.off = static_cast<int16_t>(distance);
         all.push_back(each);
       }
@@ -132,6 +131,8 @@ int TrimProgram(bpf_program* program, bpf_prog_load_opts* options, long) {
   if (!known.Follow()) return 0;
   Rest rest(code, known, starts);
   std::vector<bpf_insn> left = rest.Program();
+  // The offset of a jump has 16 bits.
+  if (left.size() > INT16_MAX) return 0;
   if (int err = bpf_program__set_insns(program, left.data(), left.size())) return err;
   // They must live until the program is loaded.
   thread_local std::vector<uint8_t> functions, lines;
@@ -147,15 +148,19 @@ int TrimProgram(bpf_program* program, bpf_prog_load_opts* options, long) {
 
 }  // namespace
 
-Trimming::Trimming(const bpf_object* object) { trimmed = object; }
-Trimming::~Trimming() { trimmed = nullptr; }
-
 void InitTrim() {
   libbpf_prog_handler_opts options{};
   options.sz = sizeof(options);
   options.prog_prepare_load_fn = TrimProgram;
   // Another environment of this process may have done it.
   libbpf_register_prog_handler(nullptr, BPF_PROG_TYPE_UNSPEC, static_cast<bpf_attach_type>(0), &options);
+}
+
+int LoadTrimmed(bpf_object* object) {
+  trimmed = object;
+  int err = bpf_object__load(object);
+  trimmed = nullptr;
+  return err;
 }
 
 }  // namespace ktrail

@@ -5,16 +5,11 @@
 
 namespace ktrail {
 
-// Makes libbpf trim the programs in sections that it does not know, such as SEC("hook"). Called once.
+// Before an object is opened, since libbpf then looks for the handlers of its sections.
 void InitTrim();
 
-// While it exists, objects that this thread loads are trimmed by the constants of `object`.
-class Trimming {
- public:
-  explicit Trimming(const bpf_object* object);
-  ~Trimming();
-  Trimming(const Trimming&) = delete;
-  Trimming& operator=(const Trimming&) = delete;
-};
+// bpf_object__load, which trims the programs in sections that libbpf does not know, such as SEC("hook"), by the object's
+// constants.
+int LoadTrimmed(bpf_object* object);
 
 }  // namespace ktrail

@@ -1,4 +1,4 @@
-/** Constants for the code that an object needs: the verifier removes the rest. */
+/** Constants for the code that an object needs: the addon removes the rest. */
 import type { HookSpec } from '../../../config/policy/policy.ts'
 import { u32 } from '../../wire/bytes.ts'
 import { RECORD_AT } from '../../wire/wire.ts'

@@ -22,11 +22,6 @@ bool Join(Value& into, const Value& other) {
   return true;
 }
 
-size_t SizeOf(const bpf_insn& each) {
-  constexpr size_t kSizes[] = {4, 2, 1, 8};
-  return kSizes[BPF_SIZE(each.code) >> 3];
-}
-
 std::optional<uint64_t> Computed(uint8_t op, bool wide, uint64_t a, uint64_t b) {
   const uint64_t shift = b & (wide ? 63 : 31);
   switch (op) {
@@ -262,13 +257,13 @@ void Known::Call(size_t at, State& now) {
   now[0] = result;
 }
 
-Value Known::Loaded(size_t at, State& now) const {
+Value Known::Loaded(size_t at, const State& now) const {
   const bpf_insn& each = code_[at];
   if (BPF_MODE(each.code) != BPF_MEM) return kAnything;
   if (each.src_reg < kRegisters) return Read(now[each.src_reg], each.off, SizeOf(each));
-  const Value* word = Word(now, at);
-  if (!word || word->size != SizeOf(each)) return kAnything;
-  Value value = *word;
+  const int word = WordAt(at);
+  if (word < 0 || each.off % 4 != 0 || now[kRegisters + word].size != SizeOf(each)) return kAnything;
+  Value value = now[kRegisters + word];
   value.size = 0;
   return value;
 }
@@ -285,12 +280,15 @@ Value Known::Read(const Value& address, int offset, size_t size) const {
   return kAnything;
 }
 
-// The word of the frame that an instruction accesses; nullptr: an object may be there. A pointer to an object reaches above its start, never
-// below it, and compilers keep registers below all objects.
-Value* Known::Word(State& now, size_t at) const {
-  const int offset = code_[at].off;
-  if (offset % 4 != 0 || offset + static_cast<int>(SizeOf(code_[at])) > frames_[owner_[at]].lowest) return nullptr;
-  return &now[kRegisters + -offset / 4 - 1];
+// A pointer to an object reaches above its start, never below it, and compilers keep registers below all objects.
+int Known::WordAt(size_t at) const {
+  const bpf_insn& each = code_[at];
+  const uint8_t kind = BPF_CLASS(each.code);
+  const bool stores = kind == BPF_ST || kind == BPF_STX;
+  if (!stores && kind != BPF_LDX) return -1;
+  if ((stores ? each.dst_reg : each.src_reg) != BPF_REG_10) return -1;
+  if (each.off + static_cast<int>(SizeOf(each)) > frames_[owner_[at]].lowest) return -1;
+  return (-each.off - 1) / 4;
 }
 
 void Known::Store(State& now, size_t at) const {
@@ -300,15 +298,14 @@ void Known::Store(State& now, size_t at) const {
   if (word + 1 < now.size() && now[word + 1].size == 8) now[word + 1] = kAnything;
   if (size == 8 && word > kRegisters) now[word - 1] = kAnything;
   now[word] = kAnything;
-  Value* kept = Word(now, at);
-  if (!kept || BPF_MODE(each.code) != BPF_MEM) return;
+  if (WordAt(at) < 0 || each.off % 4 != 0 || BPF_MODE(each.code) != BPF_MEM) return;
   Value value = BPF_CLASS(each.code) == BPF_ST ? Number(int64_t{each.imm}) : Register(now, each.src_reg);
   if (size < 8) {
     if (value.kind != Value::kNumber) return;
     value.number &= (uint64_t{1} << 8 * size) - 1;
   }
-  *kept = value;
-  kept->size = size;
+  value.size = size;
+  now[word] = value;
 }
 
 }  // namespace ktrail

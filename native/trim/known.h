@@ -40,6 +40,12 @@ constexpr bool IsGoto(const bpf_insn& each) { return each.code == (BPF_JMP | BPF
 constexpr bool IsWide(const bpf_insn& each) { return each.code == (BPF_LD | BPF_IMM | BPF_DW); }
 constexpr bool IsFunction(const bpf_insn& each) { return IsWide(each) && each.src_reg == BPF_PSEUDO_FUNC; }
 
+// Bytes that an instruction loads or stores.
+constexpr size_t SizeOf(const bpf_insn& each) {
+  constexpr size_t kSizes[] = {4, 2, 1, 8};
+  return kSizes[BPF_SIZE(each.code) >> 3];
+}
+
 // Whether the distance to its target is the number of an instruction, not its offset.
 constexpr bool IsFar(const bpf_insn& each) {
   return each.code == (BPF_JMP32 | BPF_JA) || IsCall(each) || IsFunction(each);
@@ -66,6 +72,8 @@ class Known {
   // Result and arguments (in registers 1 to 5) of the function that begins there.
   const Value& Returned(size_t function) const { return results_[function]; }
   const Value& Argument(size_t function, size_t number) const { return before_[function][number]; }
+  // The word of the frame that an instruction accesses, from the top; -1: none, or an object may be there.
+  int WordAt(size_t at) const;
 
  private:
   // r0 to r9, then the words of the function's frame, from r10 downwards.
@@ -83,9 +91,8 @@ class Known {
   void Branch(size_t at, const State& now);
   void Call(size_t at, State& now);
   State Unknown(size_t function) const;
-  Value Loaded(size_t at, State& now) const;
+  Value Loaded(size_t at, const State& now) const;
   Value Read(const Value& address, int offset, size_t size) const;
-  Value* Word(State& now, size_t at) const;
   void Store(State& now, size_t at) const;
 
   const std::vector<bpf_insn>& code_;

@@ -5,13 +5,15 @@
  * and again for each call that it inlines (verifier_remove_insns and bpf_patch_insn_data in kernel/bpf/verifier.c). Half
  * of a load was this. Before 6.8, the kernel also verified functions that nothing calls.
  *
- * The verifier must find what made a removed check needless. So known numbers are put into the program.
+ * The verifier must find what made a removed check needless. So known numbers are put into the program. Instructions
+ * that only computed them are removed: the kernel would run these at each call.
  */
 #include "trim.h"
 
 #include <bpf/bpf.h>
 
 #include <algorithm>
+#include <bitset>
 #include <cstring>
 
 #include "known.h"
@@ -30,6 +32,60 @@ std::vector<bpf_insn> Put(uint8_t to, const Value& value) {
   return {};
 }
 
+// A bit for each of r0 to r10, then for each word of the stack of 512 bytes.
+using Places = std::bitset<MAX_BPF_REG + 128>;
+constexpr uint64_t kArguments = 0b111110;
+
+// An instruction that is left. `word`: the word of the stack that it accesses, from the top; -1: none, or an object may be there.
+struct Access {
+  const bpf_insn& each;
+  int word;
+
+  // The words that it accesses.
+  Places Words() const {
+    Places words;
+    if (word < 0) return words;
+    words.set(MAX_BPF_REG + word);
+    // Eight bytes reach into the word above.
+    if (SizeOf(each) == 8 && word > 0) words.set(MAX_BPF_REG + word - 1);
+    return words;
+  }
+
+  // The place that it does nothing else than to fill; none: it does more.
+  Places Fills() const {
+    const uint8_t kind = BPF_CLASS(each.code);
+    if (kind == BPF_ALU || kind == BPF_ALU64 || kind == BPF_LDX || IsWide(each)) return Places().set(each.dst_reg);
+    return (kind == BPF_ST || kind == BPF_STX) && BPF_MODE(each.code) == BPF_MEM ? Words() : Places();
+  }
+
+  // Places that are read later, seen from before it. `later`: from behind it.
+  Places Before(Places later) const {
+    const uint8_t kind = BPF_CLASS(each.code), op = BPF_OP(each.code);
+    const Places fills = Fills();
+    const bool takes_register = BPF_SRC(each.code) == BPF_X;
+    if (fills.any() && (later & fills).none()) return later;
+    switch (kind) {
+      case BPF_LD: return later & ~fills;
+      case BPF_LDX: return (later & ~fills).set(each.src_reg) | Words();
+      case BPF_ALU:
+      case BPF_ALU64:
+        if (op == BPF_MOV) later &= ~fills;
+        return takes_register && op != BPF_END && op != BPF_NEG ? later.set(each.src_reg) : later;
+      case BPF_ST:
+      case BPF_STX:
+        if (SizeOf(each) >= 4) later &= ~fills;
+        later.set(each.dst_reg);
+        if (kind == BPF_STX) later.set(each.src_reg);
+        // An exchange compares with r0.
+        return BPF_MODE(each.code) == BPF_ATOMIC ? later.set(BPF_REG_0) | Words() : later;
+    }
+    if (op == BPF_EXIT) return Places().set(BPF_REG_0);
+    if (op == BPF_CALL) return later.reset(BPF_REG_0) | Places(kArguments);
+    if (op == BPF_JA) return later;
+    return takes_register ? later.set(each.dst_reg).set(each.src_reg) : later.set(each.dst_reg);
+  }
+};
+
 // The rest of a program: a list for each instruction of the whole.
 class Rest {
  public:
@@ -39,6 +95,7 @@ class Rest {
       if (known.Reached(at)) left_[at] = Left(at, known);
     for (size_t i = 1; i < starts.size(); i++)
       if (known.Reached(starts[i])) Arguments(starts[i], known);
+    DropUnread(known);
     // A jump to the next instruction that is left goes, which may make another jump one of these.
     for (bool less = true; less;) {
       less = false;
@@ -88,6 +145,39 @@ class Rest {
       std::vector<bpf_insn> put = Put(number, known.Argument(function, number));
       left_[function].insert(left_[function].begin(), put.begin(), put.end());
     }
+  }
+
+  // Drops what fills a register or a word of the stack that nothing reads.
+  void DropUnread(const Known& known) {
+    std::vector<Places> read(code_.size() + 1);
+    for (bool more = true; more;) {
+      more = false;
+      for (size_t at = code_.size(); at-- > 0;) {
+        Places before = ReadAfter(at, read);
+        for (auto each = left_[at].rbegin(); each != left_[at].rend(); ++each)
+          before = Access{*each, known.WordAt(at)}.Before(before);
+        more |= before != read[at];
+        read[at] = before;
+      }
+    }
+    for (size_t at = 0; at < code_.size(); at++) {
+      Places later = ReadAfter(at, read);
+      std::vector<bpf_insn>& left = left_[at];
+      for (size_t i = left.size(); i-- > 0;) {
+        const Access access{left[i], known.WordAt(at)};
+        const Places fills = access.Fills();
+        const bool unread = fills.any() && (later & fills).none();
+        later = access.Before(later);
+        if (unread) left.erase(left.begin() + i, left.begin() + i + (IsWide(left[i]) ? 2 : 1));
+      }
+    }
+  }
+
+  // Places that are read later, seen from behind an instruction. `read`: from before each.
+  Places ReadAfter(size_t at, const std::vector<Places>& read) const {
+    if (left_[at].empty() || !(IsGoto(left_[at].back()) || IsBranch(left_[at].back()))) return read[at + 1];
+    const Places& jumps = read[std::min(TargetOf(code_[at], at), code_.size())];
+    return IsGoto(left_[at].back()) ? jumps : jumps | read[at + 1];
   }
 
   size_t Target(size_t at) const { return place_[std::min(TargetOf(code_[at], at), code_.size())]; }

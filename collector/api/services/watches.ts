@@ -12,7 +12,7 @@ import { WATCHES, by, parsed, refused } from './policies.ts'
 /** Each has programs in the kernel. */
 const MAX_WATCHES = 8
 /** Functions that are attached first: their events come while the others are loaded. */
-const FIRST = 6
+const FIRST = 4
 
 export function addWatches(
   methods: Methods,

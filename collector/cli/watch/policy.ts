@@ -83,7 +83,7 @@ export async function policyText(
       filters.flatMap((filter) => kinds.map((kind) => changed(selector, filter, kind, OPENS.has(hook.call)))),
     ),
     // A program that reads a file reads it at least twice: the second time it gets the end.
-    ...(counts && !byName && CONTENT.has(hook.call) && { aggregate: EQUAL }),
+    ...(counts && !byName && CONTENT.has(hook.call) && { aggregate: { ...EQUAL, window: '250ms' } }),
   }))
 }
 

@@ -6,8 +6,8 @@ import type { Actions, Aggregate, HookSpec, Policy, Selector } from '../policy.t
 import { KEYS } from '../tables.ts'
 import { enforces } from './actions.ts'
 
-const UNITS: Readonly<Record<string, number>> = { s: 1000, m: 60_000 }
-const MAX_MS = 30 * 60_000
+const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000 }
+const [MIN_MS, MAX_MS] = [250, 30 * 60_000] as const
 /** Properties that make calls equal. */
 export const AGGREGATE_BY = ['process', 'file', 'kind'] as const
 
@@ -62,13 +62,13 @@ const doesMore = ({ limit, signals, error, notify }: Actions): boolean =>
   limit !== undefined || signals.length > 0 || error !== undefined || notify !== undefined
 
 function readWindow(fields: Fields): number {
-  const expected = `a time from 1s to ${MAX_MS / 60_000}m, such as 10s`
+  const expected = `a time from ${MIN_MS}ms to ${MAX_MS / 60_000}m, such as 10s`
   const place = fields.need('window', expected)
   const text = place && asText(place)
   if (place === undefined || text === undefined) return 1000
-  const [, digits = '', unit = ''] = /^(\d{1,6})([sm])$/.exec(text) ?? []
+  const [, digits = '', unit = ''] = /^(\d{1,6})(ms|s|m)$/.exec(text) ?? []
   const ms = Number(digits) * (UNITS[unit] ?? 0)
-  if (ms >= 1000 && ms <= MAX_MS) return ms
+  if (ms >= MIN_MS && ms <= MAX_MS) return ms
   place.refuse(`expected ${expected}, got ${show(text)}`)
   return 1000
 }

@@ -8,7 +8,10 @@ import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { ApiClient } from '../../../collector/api/client.ts'
+import { FineGuidanceSensors } from '../../../collector/proto/tetragon/sensors_pb.js'
 import { COUNTED, QUICK, leaveOut, printResult, rounds } from '../support/result.ts'
 import { Started } from './live-agent.ts'
 
@@ -23,9 +26,11 @@ const TWO_SECONDS = 6_000
 /** Between two reads of the watched file. */
 const AGAIN_MS = 20
 const WITHIN_MS = 60_000
+const DETACHED_POLL_MS = 500
 
 const folder = mkdtempSync(join(tmpdir(), 'ktrail-bench-'))
 process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+const SERVER = `unix://${folder}/ktrail.sock`
 const watched = join(folder, 'watched')
 writeFileSync(watched, 'x')
 const config = join(folder, 'config.yaml')
@@ -33,7 +38,7 @@ writeFileSync(
   config,
   `log: { level: info, format: json }
 policies: [library:default]
-server: { grpc: "unix://${folder}/ktrail.sock" }
+server: { grpc: "${SERVER}" }
 exporters: { archive: { type: file, path: ${folder}/events.jsonl } }
 `,
 )
@@ -45,7 +50,7 @@ async function attached({ stderr }: ChildProcessWithoutNullStreams, signal: Abor
 /** Milliseconds from the start of the command until it watches, and until its first line. The file is read all the time. */
 async function watch(): Promise<{ readonly watchesMs: number; readonly lineMs: number }> {
   const startMs = performance.now()
-  const command = spawn('./ktrail', ['watch', watched, '--server', `unix://${folder}/ktrail.sock`], { cwd: ROOT })
+  const command = spawn('./ktrail', ['watch', watched, '--server', SERVER], { cwd: ROOT })
   const late = AbortSignal.timeout(WITHIN_MS)
   const ended = new Promise((resolve) => command.once('close', resolve))
   const reading = setInterval(() => readFileSync(watched), AGAIN_MS)
@@ -59,7 +64,18 @@ async function watch(): Promise<{ readonly watchesMs: number; readonly lineMs: n
     clearInterval(reading)
     command.kill('SIGINT')
     await ended
+    await detached()
   }
+}
+
+/** The policies of an ended command are gone: the agent loads the programs of their functions without them. */
+async function detached(): Promise<void> {
+  using client = new ApiClient(SERVER)
+  const names = async (): Promise<readonly string[]> => {
+    const { policies } = await client.call(FineGuidanceSensors.method.listTracingPolicies, {})
+    return policies.map(({ name }) => name)
+  }
+  while ((await names()).some((name) => name.startsWith('watch-'))) await setTimeout(DETACHED_POLL_MS)
 }
 
 await using agent = await Started.start(config, {})

@@ -22,7 +22,7 @@ function result(
 }
 
 const WHERE = 'spec.kprobes[0].aggregate'
-const WINDOW = 'expected a time from 1s to 30m, such as 10s'
+const WINDOW = 'expected a time from 250ms to 30m, such as 10s'
 const COMBINED = `${WHERE}: cannot be combined with rateLimit or actions other than Post and NoPost; use a second hook on the same call`
 
 const ROWS: ReadonlyArray<
@@ -32,11 +32,12 @@ const ROWS: ReadonlyArray<
   ['the same, by name', ALL, '{window: 10s, by: [process, file, kind]}'],
   ['the process alone', { windowMs: 1_800_000, byFile: false, byKind: false }, '{window: 30m, by: [process]}'],
   ['files, whatever is done to them', { ...ALL, windowMs: 1000, byKind: false }, '{window: 1s, by: [file, process]}'],
+  ['a quarter of a second', { ...ALL, windowMs: 250 }, '{window: 250ms}'],
   ['a hook of lsmhooks', ALL, '{window: 10s}', { section: 'lsmhooks', call: 'hook: file_open' }],
   ['with NoPost', ALL, '{window: 10s}', { actions: '[{action: NoPost}]' }],
   ['no window', [`${WHERE}.window: missing; ${WINDOW}`], '{by: [process]}'],
   ['a window without unit', [`${WHERE}.window: ${WINDOW}, got "10"`], '{window: "10"}'],
-  ['a window that is too short', [`${WHERE}.window: ${WINDOW}, got "0s"`], '{window: 0s}'],
+  ['a window that is too short', [`${WHERE}.window: ${WINDOW}, got "249ms"`], '{window: 249ms}'],
   ['a window that is too long', [`${WHERE}.window: ${WINDOW}, got "31m"`], '{window: 31m}'],
   [
     'no process',

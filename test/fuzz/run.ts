@@ -1,7 +1,9 @@
 /**
- * `node test/fuzz/run.ts [--minutes N] [--only a,b] [--seed S] [--renew]`: fuzzes each entry point for an equal part of the time, by coverage. A
- * crash, and an input that takes longer than twenty seconds, are printed and end the run with exit code 1. --renew writes what was found into corpus/.
+ * `node test/fuzz/run.ts [--minutes N | --inputs N] [--only a,b] [--seed S] [--renew]`: fuzzes each entry point by coverage, one on each processor,
+ * for an equal part of the time or with N inputs. A crash, and an input that takes longer than twenty seconds, are printed, and the exit code is 1.
+ * --renew writes what was found into corpus/.
  */
+import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads'
 import { bytesOf, corpusOf, textOf, writeCorpus } from './corpus.ts'
@@ -20,7 +22,9 @@ const NOTHING = -1
 interface Job {
   readonly name: string
   readonly seed: number
+  /** The entry point's end: a time, or a number of inputs. */
   readonly ms: number
+  readonly inputs: number
   readonly renew: boolean
   readonly running: SharedArrayBuffer
 }
@@ -39,7 +43,7 @@ const targetOf = (wanted: string): Target => {
 }
 
 /** In the worker. */
-async function work({ name, seed, ms, renew, running }: Job): Promise<Report> {
+async function work({ name, seed, ms, inputs, renew, running }: Job): Promise<Report> {
   const target = targetOf(name)
   const known = corpusOf(target)
   const head = new Int32Array(running, 0, HEAD_WORDS)
@@ -48,7 +52,7 @@ async function work({ name, seed, ms, renew, running }: Job): Promise<Report> {
   const { runs, functions, kept, crash } = await fuzz(target, {
     seed,
     corpus: [...known.inputs, ...known.crashes.map(({ input }) => input)].map((input) => bytesOf(target, input)),
-    on: () => performance.now() - started < ms,
+    on: (tried) => tried < inputs && performance.now() - started < ms,
     watch: (input) => {
       if (input !== undefined) place.set(input.subarray(0, place.length))
       Atomics.store(head, 1, input === undefined ? NOTHING : Math.min(input.length, place.length))
@@ -66,8 +70,8 @@ async function work({ name, seed, ms, renew, running }: Job): Promise<Report> {
     // A text that is no UTF-8 would be another one in the corpus.
     const own = kept.filter((input) => bytesOf(target, textOf(target, input)).equals(input))
     const seeds = new Set((await target.seeds()).map((input) => input.toString('latin1')))
-    const inputs = (await minimised(target, own)).filter((input) => !seeds.has(input.toString('latin1')))
-    writeCorpus(target, { inputs: inputs.map((input) => textOf(target, input)), crashes: known.crashes })
+    const found = (await minimised(target, own)).filter((input) => !seeds.has(input.toString('latin1')))
+    writeCorpus(target, { inputs: found.map((input) => textOf(target, input)), crashes: known.crashes })
   }
   return { runs, functions, kept: kept.length }
 }
@@ -114,22 +118,29 @@ function supervised(job: Omit<Job, 'running'>): Promise<boolean> {
 if (isMainThread) {
   const { values } = parseArgs({
     options: {
-      minutes: { type: 'string', default: '30' },
+      minutes: { type: 'string' },
+      inputs: { type: 'string' },
       only: { type: 'string' },
       seed: { type: 'string', default: '1' },
       renew: { type: 'boolean', default: false },
     },
   })
-  const [minutes, seed] = [Number(values.minutes), Number(values.seed)]
-  if (!(minutes > 0) || !Number.isSafeInteger(seed))
-    throw new Error(`expected --minutes above 0 and --seed as a whole number, got ${values.minutes} and ${values.seed}`)
+  const seed = Number(values.seed)
+  const minutes = Number(values.minutes ?? (values.inputs === undefined ? 30 : Infinity))
+  const inputs = Number(values.inputs ?? Infinity)
+  if (!(minutes > 0 && inputs > 0) || !Number.isSafeInteger(seed))
+    throw new Error('expected --minutes and --inputs above 0, and --seed as a whole number')
   const names = values.only?.split(',') ?? TARGETS.map(({ name }) => name)
-  const ms = (minutes * 60_000) / names.length
-  for (const name of names) {
-    targetOf(name)
+  names.forEach(targetOf)
+  const atOnce = Math.min(names.length, availableParallelism())
+  const ms = (minutes * 60_000 * atOnce) / names.length
+  const left = names.values()
+  const some = async (): Promise<void> => {
     // All of them, so that one run reports each.
-    if (!(await supervised({ name, seed, ms, renew: values.renew }))) process.exitCode = 1
+    for (const name of left)
+      if (!(await supervised({ name, seed, ms, inputs, renew: values.renew }))) process.exitCode = 1
   }
+  await Promise.all(Array.from({ length: atOnce }, some))
 } else {
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
   parentPort?.postMessage(await work(workerData as Job))

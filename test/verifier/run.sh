@@ -6,6 +6,10 @@ cd "$ROOT"
 use_node
 [ $# -gt 0 ] || die 'test/verifier/run.sh: expected a kernel or several, such as 6.12'
 
+# Two runs of one checkout would write the same files: the second waits. This file is the lock.
+exec 8<test/verifier/run.sh
+flock 8
+
 folder=build/verifier
 mkdir -p $folder
 gcc -shared -fPIC -O1 -Wall -Werror -o $folder/log.so test/verifier/log.c -ldl

@@ -60,11 +60,11 @@ export class SystemdNotify implements Disposable {
     this.#send('STOPPING=1')
   }
 
-  /** The process is the service's main one from now on: it tells when it is ready, and answers the watchdog from then on. */
+  /** The process is the service's main one from now on: it tells when it is ready, and answers the watchdog from then on. The status was of its start. */
   handingOver(pid: number): void {
     clearInterval(this.#timer)
     const watchdog = this.#watchdogMs > 0 ? `\nWATCHDOG_USEC=${HANDOVER_MS * USEC_A_MSEC}` : ''
-    this.#send(`MAINPID=${pid}${watchdog}`)
+    this.#send(`MAINPID=${pid}\nSTATUS=${watchdog}`)
   }
 
   /** `systemctl status` shows the text. */

@@ -66,6 +66,7 @@ bench() {
     grep -v '^{' "$output" || true
     log "bench $name took $((SECONDS - began)) s"
     mv "$output.json" "$results/$name.json"
+    [[ $name != *-instructions ]] || guarded+=("$name")
   else
     failed=1
     cat "$output" >&2
@@ -82,19 +83,11 @@ fi
 
 export KTRAIL_BENCH_COMMIT=$commit KTRAIL_BENCH_MACHINE=$machine
 for file in test/bench/*.bench.ts; do bench "$file" as_agent; done
-# These count instructions, which other work does not change: two at once, the longest first.
-counted=(agent watch tetragon user-instructions kernel-instructions)
 for file in test/bench/guest/*.bench.ts; do
-  name=$(basename "$file" .bench.ts)
-  [[ " ${counted[*]} " == *" $name "* ]] || bench "$file" in_guest
-done
-for name in "${counted[@]}"; do
-  [ "$(jobs -rp | wc -l)" -lt 2 ] || wait -n || failed=1
-  (bench "test/bench/guest/$name.bench.ts" in_guest --counted; exit "$failed") &
-done
-while [ -n "$(jobs -p)" ]; do wait -n || failed=1; done
-for name in kernel-instructions user-instructions; do
-  [[ $name != *"${ONLY:-}"* || ! -e $results/$name.json ]] || guarded+=("$name")
+  case $file in
+    *-instructions.bench.ts | */agent.bench.ts | */watch.bench.ts | */tetragon.bench.ts) bench "$file" in_guest --counted ;;
+    *) bench "$file" in_guest ;;
+  esac
 done
 
 [ $failed = 0 ] || die 'a bench failed: see above'

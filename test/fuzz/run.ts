@@ -129,7 +129,9 @@ if (isMainThread) {
   const minutes = Number(values.minutes ?? (values.inputs === undefined ? 30 : Infinity))
   const inputs = Number(values.inputs ?? Infinity)
   if (!(minutes > 0 && inputs > 0) || !Number.isSafeInteger(seed))
-    throw new Error('expected --minutes and --inputs above 0, and --seed as a whole number')
+    throw new Error(
+      `expected --minutes and --inputs above 0, and --seed as a whole number, got ${minutes}, ${inputs} and ${values.seed}`,
+    )
   const names = values.only?.split(',') ?? TARGETS.map(({ name }) => name)
   names.forEach(targetOf)
   const atOnce = Math.min(names.length, availableParallelism())

@@ -64,7 +64,7 @@ export class SystemdNotify implements Disposable {
   handingOver(pid: number): void {
     clearInterval(this.#timer)
     const watchdog = this.#watchdogMs > 0 ? `\nWATCHDOG_USEC=${HANDOVER_MS * USEC_A_MSEC}` : ''
-    this.#send(`MAINPID=${pid}\nSTATUS=${watchdog}`)
+    this.#send(`MAINPID=${pid}${watchdog}\nSTATUS=`)
   }
 
   /** `systemctl status` shows the text. */

@@ -57,7 +57,7 @@ for (const socket of [join(folder, 'socket'), `@ktrail-notify-${process.pid}`]) 
     assert.match(usec ?? '', /^MONOTONIC_USEC=\d+$/)
     const reload = ['RELOADING=1', 'READY=1', String.raw`STATUS=refused:\nline 1`]
     const waiting = ['EXTEND_TIMEOUT_USEC=14000000', 'STATUS=the start failed again']
-    const next = ['STATUS=starting the next agent', 'MAINPID=7', 'STATUS=', 'WATCHDOG_USEC=180000000']
+    const next = ['STATUS=starting the next agent', 'MAINPID=7', 'WATCHDOG_USEC=180000000', 'STATUS=']
     const ready = ['READY=1', 'STATUS=', 'WATCHDOG_USEC=20000']
     // On a busy machine, others are sent before the first is read.
     const sent = lines.filter((line, i) => line !== 'WATCHDOG=1' || lines[i - 1] !== line)

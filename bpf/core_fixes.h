@@ -12,9 +12,19 @@
 /* Since 6.2. */
 extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym;
 
+/* The numbers of structs in the kernel's BTF. native/btf/needed.cc sets them, because libbpf sees types with other numbers. */
+#define NUMBERED(type) const volatile __u32 number_of_##type = 0;
+NUMBERED(cgroup) NUMBERED(cgroup_namespace) NUMBERED(cgroup_root) NUMBERED(cgroup_subsys_state) NUMBERED(cred)
+NUMBERED(css_set) NUMBERED(dentry) NUMBERED(fdtable) NUMBERED(file) NUMBERED(filename) NUMBERED(files_struct)
+NUMBERED(fs_struct) NUMBERED(inode) NUMBERED(iov_iter) NUMBERED(iov_iter___before_5_14)
+NUMBERED(iov_iter___before_6_4) NUMBERED(ipc_namespace) NUMBERED(kernfs_iattrs) NUMBERED(kernfs_node) NUMBERED(kiocb)
+NUMBERED(linux_binprm) NUMBERED(mm_struct) NUMBERED(mnt_namespace) NUMBERED(mount) NUMBERED(net) NUMBERED(nsproxy)
+NUMBERED(path) NUMBERED(pid) NUMBERED(pid_namespace) NUMBERED(pt_regs) NUMBERED(qstr) NUMBERED(seqcount)
+NUMBERED(sk_buff) NUMBERED(sock) NUMBERED(socket) NUMBERED(super_block) NUMBERED(task_struct) NUMBERED(time_namespace)
+NUMBERED(upid) NUMBERED(user_namespace) NUMBERED(user_pt_regs) NUMBERED(uts_namespace)
+
 /* The struct at an address held as a number, of which several fields are read. */
-#define TYPED(type, address) \
-	((struct type *)bpf_rdonly_cast((void *)(__u64)(address), bpf_core_type_id_kernel(struct type)))
+#define TYPED(type, address) ((struct type *)bpf_rdonly_cast((void *)(__u64)(address), number_of_##type))
 /* A load that faults gives 0. */
 #define FIELD(typed, field) ((typed)->field)
 #else

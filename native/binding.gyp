@@ -6,7 +6,7 @@
         "border/addon.cc", "border/arguments.cc", "border/failure.cc", "border/worker.cc",
         "kernel/object.cc", "kernel/plan.cc", "kernel/prepare.cc", "kernel/map.cc", "kernel/link.cc",
         "kernel/ring.cc", "kernel/watch.cc", "kernel/symbols.cc", "kernel/clocks.cc",
-        "trim/access.cc", "trim/known.cc", "trim/trim.cc", "btf/types.cc", "btf/functions.cc", "btf/members.cc",
+        "trim/access.cc", "trim/known.cc", "trim/trim.cc", "btf/types.cc", "btf/functions.cc", "btf/members.cc", "btf/needed.cc",
         "paths/paths.cc", "paths/folder.cc", "paths/digest.cc", "paths/worker.cc",
         "compress.cc", "notify.cc"
       ],

@@ -54,9 +54,13 @@ void Abandon(bpf_object* object) {
 // Opens, prepares and loads; all or nothing.
 Result<ObjectPtr> Load(const std::string& path, const ObjectPlan& plan) {
   LogCapture log;
-  ObjectPtr object(bpf_object__open_file(path.c_str(), nullptr));
+  NeededTypes types(kOp);
+  bpf_object_open_opts options{};
+  options.sz = sizeof(options);
+  options.btf_custom_path = types.path();
+  ObjectPtr object(bpf_object__open_file(path.c_str(), &options));
   if (!object) return Refused(errno, "OPEN_FAILED", kOp, path, "cannot open BPF object " + path, log.text());
-  if (auto failure = Prepare(object.get(), plan, path, log)) {
+  if (auto failure = Prepare(object.get(), plan, types, path, log)) {
     Abandon(object.get());
     return *failure;
   }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "../border/failure.h"
+#include "../btf/needed.h"
 #include "map.h"
 
 namespace ktrail {
@@ -53,8 +54,8 @@ struct ObjectPlan {
 // false after throwing.
 bool ParseOptions(Napi::Value options, ObjectPlan& plan);
 
-// Carries out a plan on an object that is open and not yet loaded (prepare.cc). `log`: libbpf's text so far.
-std::optional<Failure> Prepare(bpf_object* object, const ObjectPlan& plan, const std::string& path,
+// Carries out a plan on an object that is open and not yet loaded, and writes its types (prepare.cc). `log`: libbpf's text so far.
+std::optional<Failure> Prepare(bpf_object* object, const ObjectPlan& plan, NeededTypes& types, const std::string& path,
                                const LogCapture& log);
 
 }  // namespace ktrail

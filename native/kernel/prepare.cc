@@ -2,6 +2,7 @@
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -74,6 +75,24 @@ std::optional<Failure> FindConstant(bpf_object* object, const std::string& const
   return Failure{"NO_CONSTANT", kOp, constant, where + ": no such variable; expected a `const volatile` global"};
 }
 
+// The programs have numbers of the kernel's structs as constants: libbpf would set them by its own types.
+std::optional<Failure> SetNumbers(bpf_object* object, const NeededTypes& types, const std::string& path) {
+  constexpr std::string_view kPrefix = "number_of_";
+  const btf* own = bpf_object__btf(object);
+  for (uint32_t id = 1; own && id < btf__type_cnt(own); id++) {
+    const btf_type* variable = btf__type_by_id(own, id);
+    if (!btf_is_var(variable)) continue;
+    const std::string name = btf__name_by_offset(own, variable->name_off);
+    if (!name.starts_with(kPrefix)) continue;
+    uint32_t number = types.Number(std::string_view(name).substr(kPrefix.size()));
+    uint8_t* bytes = nullptr;
+    size_t size = 0;
+    if (auto failure = FindConstant(object, name, "constant " + Quoted(name) + " of " + path, bytes, size)) return failure;
+    memcpy(bytes, &number, std::min(size, sizeof(number)));
+  }
+  return std::nullopt;
+}
+
 std::optional<Failure> SetConstants(bpf_object* object, const ObjectPlan& plan, const std::string& path) {
   for (const auto& [name, value] : plan.constants) {
     const std::string where = "constant " + Quoted(name) + " of " + path;
@@ -123,9 +142,11 @@ std::optional<Failure> CheckShared(bpf_object* object, const ObjectPlan& plan, c
 
 }  // namespace
 
-std::optional<Failure> Prepare(bpf_object* object, const ObjectPlan& plan, const std::string& path,
+std::optional<Failure> Prepare(bpf_object* object, const ObjectPlan& plan, NeededTypes& types, const std::string& path,
                                const LogCapture& log) {
   auto failure = SelectPrograms(object, plan, path, log);
+  if (!failure) failure = types.Write(bpf_object__btf(object), kOp);
+  if (!failure) failure = SetNumbers(object, types, path);
   if (!failure) failure = SetConstants(object, plan, path);
   if (!failure) failure = CheckShared(object, plan, path);
   if (!failure) {

@@ -170,7 +170,7 @@ if [ "$arch" = amd64 ] && [ $measured = no ]; then
     fast+=" tsc=reliable tsc_early_khz=$(awk '/^bogomips/ { printf "%d", $3 * 500; exit }' /proc/cpuinfo)"
   fi
 fi
-kernel_line="root=rootfs rootfstype=virtiofs rw console=$console panic=-1 quiet$fast"
+kernel_line="root=rootfs rootfstype=virtiofs rw console=$console panic=-1 oops=panic quiet$fast"
 # no_timer_check: on a busy host the first ticks come late, and kernels for x86_64 panic ("IO-APIC + timer doesn't work").
 [ "$arch" != amd64 ] || kernel_line+=' no_timer_check'
 kernel_line+=" lsm=landlock,lockdown,yama,integrity,apparmor,bpf init=$guest/init.sh $append"

@@ -199,6 +199,8 @@ wait "$stream" || true
 stream=''
 
 if [ -s "$guest/code" ]; then
+  # 137: a program was killed. If the kernel did it, its console has the reason.
+  [ "$(<"$guest/code")" != 137 ] || tail -n 60 "$guest/console" >&2
   exit "$(<"$guest/code")"
 fi
 if [ "$ended" = 124 ] || [ "$ended" = 137 ]; then

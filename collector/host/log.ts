@@ -43,6 +43,8 @@ const LEVEL = /^\{"level":(\d+)/
 /** Bound of buffered log lines if their reader does not read: a terminal after Ctrl-S, a full pipe. */
 const MOST_WAITING_BYTES = 1 << 20
 
+const ignore = (): void => {}
+
 /**
  * Writes synchronously as far as standard error accepts it, so that a line that explains the end of the process is not lost. The rest is
  * buffered and blocks nothing. Lines beyond the bound are dropped, and their number is logged.
@@ -54,7 +56,7 @@ export function createLog(
   isTerminal: boolean = isatty(2),
 ): Log {
   // An unhandled error would end the process; the agent continues without a log reader.
-  stream.on('error', () => {})
+  stream.off('error', ignore).on('error', ignore)
   const isText = format === 'text' || (format === 'auto' && isTerminal)
   const put = (json: string): boolean => {
     const priority = journal ? (PRIORITIES[Number(LEVEL.exec(json)?.[1])] ?? '') : ''

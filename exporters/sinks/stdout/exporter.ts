@@ -86,8 +86,8 @@ export class StdoutExporter implements Exporter {
     if (this.#started) {
       this.#started = false
       this.#stream.off('error', this.#onError)
-      // Pending writes may still fail later; without a listener that would end the process.
-      this.#stream.on('error', ignore)
+      // Pending writes may still fail later; without a listener that would end the process. One is enough for all exporters that stopped.
+      this.#stream.off('error', ignore).on('error', ignore)
     }
     return Promise.resolve()
   }

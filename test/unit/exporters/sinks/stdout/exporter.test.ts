@@ -64,6 +64,16 @@ test('stdout: an event is delivered once the reader has taken all of it', async 
   assert.deepEqual(idsOf(stream.text), numbers(0, 4))
 })
 
+test('stdout: exporters of earlier configs leave one listener on standard output', async () => {
+  const stream = new Slow()
+  for (let i = 0; i < 20; i++) {
+    const exporter = new StdoutExporter('json', stream)
+    await exporter.start()
+    await exporter.stop()
+  }
+  assert.equal(stream.listenerCount('error'), 1)
+})
+
 test('stdout: after an abort the same events are not written twice', async () => {
   const { stream, exporter } = await make()
   const part = lines(0, 2)

@@ -210,6 +210,8 @@ mapfile -t sending < <(unit_tests | grep -E "$SEND" | grep -vE "$ALONE")
 mapfile -t others < <(unit_tests | grep -vE "$ONLY_COMPUTE" | grep -vE "$SEND")
 mapfile -t -O ${#others[@]} others < <(unit_tests | grep -E "$SEND" | grep -E "$ALONE")
 
+unit_computing() { tests 4-unit-one-process --nice --one-process -- "${computing[@]}"; }
+
 all() {
   node test/support/programs.ts || die 'cannot compile the C programs of test/fixtures: see the output of the compiler above'
   start guests
@@ -218,8 +220,10 @@ all() {
   run 1-format npm run --silent format:check
   run 2-lint npm run --silent lint
   run 3-types npm run --silent types
+  # Nothing else runs beside them in `make check`: they take both processors.
+  if [ "$only" = 4-unit ]; then start unit_computing; fi
   tests 4-unit --nice -- "${others[@]}"
-  tests 4-unit-one-process --nice --one-process -- "${computing[@]}"
+  if [ "$only" != 4-unit ]; then unit_computing; fi
   tests 4-unit-sending --nice --one-process -- "${sending[@]}"
 }
 

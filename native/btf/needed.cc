@@ -18,7 +18,8 @@
 namespace ktrail {
 namespace {
 
-constexpr char kFlavor[] = "___";
+// A name as the kernel has it: an object may have several forms of a type, such as `inode___old`.
+std::string_view KernelName(std::string_view name) { return name.substr(0, name.find("___")); }
 
 // A part of the kernel's types, with numbers of its own.
 class Part {
@@ -107,8 +108,6 @@ bool WriteAll(int file, const btf* types) {
 }
 
 }  // namespace
-
-std::string_view KernelName(std::string_view name) { return name.substr(0, name.find(kFlavor)); }
 
 NeededTypes::NeededTypes(const char* op) {
   auto vmlinux = Vmlinux(op);

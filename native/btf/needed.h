@@ -36,7 +36,4 @@ class NeededTypes {
   std::unordered_map<std::string_view, uint32_t> structs_;
 };
 
-// A name as the kernel has it: an object may have several forms of a type, such as `inode___old`.
-std::string_view KernelName(std::string_view name);
-
 }  // namespace ktrail

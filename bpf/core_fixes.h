@@ -12,7 +12,7 @@
 /* Since 6.2. */
 extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym;
 
-/* The numbers of structs in the kernel's BTF. native/btf/needed.cc sets them, because libbpf sees types with other numbers. */
+/* The numbers of structs in the kernel's BTF. The addon sets them by their names, because libbpf sees types with other numbers. */
 #define NUMBERED(type) const volatile __u32 number_of_##type = 0;
 NUMBERED(cgroup) NUMBERED(cgroup_namespace) NUMBERED(cgroup_root) NUMBERED(cgroup_subsys_state) NUMBERED(cred)
 NUMBERED(css_set) NUMBERED(dentry) NUMBERED(fdtable) NUMBERED(file) NUMBERED(filename) NUMBERED(files_struct)

@@ -24,8 +24,7 @@ std::string_view KernelName(std::string_view name) { return name.substr(0, name.
 // A part of the kernel's types, with numbers of its own.
 class Part {
  public:
-  explicit Part(const btf* kernel)
-      : kernel_(kernel), numbers_(btf__type_cnt(kernel)), types_(btf__new_empty()) {}
+  explicit Part(const btf* kernel) : kernel_(kernel), numbers_(btf__type_cnt(kernel)), types_(btf__new_empty()) {}
 
   // The number of a type here; it is added if need be.
   uint32_t Number(uint32_t id) {
@@ -117,7 +116,6 @@ NeededTypes::NeededTypes(const char* op) {
   file_ = Fd(memfd_create("ktrail-types", MFD_CLOEXEC | MFD_NOEXEC_SEAL));
   if (file_.get() < 0) file_ = Fd(memfd_create("ktrail-types", MFD_CLOEXEC));
   path_ = "/proc/self/fd/" + std::to_string(file_.get());
-  // Not readable without the file or procfs, and for a user whose program has capabilities by its file.
   if (access(path_.c_str(), R_OK) != 0) path_.clear();
 }
 

@@ -14,8 +14,8 @@
 
 namespace ktrail {
 
-// The kernel's types that an object names, as a file for libbpf. For each type that an object names, libbpf compares its name with those of all types:
-// the kernel has 110,000 of them, and this file a thousand.
+// The kernel's types that an object names, as a file for libbpf. libbpf compares the name of each with those of all types: the kernel's BTF has
+// a hundred times as many.
 class NeededTypes {
  public:
   explicit NeededTypes(const char* op);

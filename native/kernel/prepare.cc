@@ -2,9 +2,11 @@
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 
-#include <algorithm>
+#include <array>
+#include <bit>
 #include <cerrno>
 #include <cstring>
+#include <span>
 
 #include "plan.h"
 
@@ -75,7 +77,27 @@ std::optional<Failure> FindConstant(bpf_object* object, const std::string& const
   return Failure{"NO_CONSTANT", kOp, constant, where + ": no such variable; expected a `const volatile` global"};
 }
 
-// The programs have numbers of the kernel's structs as constants: libbpf would set them by its own types.
+std::optional<Failure> SetConstant(bpf_object* object, const std::string& name, std::span<const uint8_t> value,
+                                   const std::string& path) {
+  const std::string where = "constant " + Quoted(name) + " of " + path;
+  uint8_t* bytes = nullptr;
+  size_t size = 0;
+  if (auto failure = FindConstant(object, name, where, bytes, size)) return failure;
+  if (size != value.size()) {
+    return Failure{"BAD_ARGUMENT", kOp, name, where + ": expected " + std::to_string(size) + " bytes, got " +
+        std::to_string(value.size())};
+  }
+  memcpy(bytes, value.data(), size);
+  return std::nullopt;
+}
+
+std::optional<Failure> SetConstants(bpf_object* object, const ObjectPlan& plan, const std::string& path) {
+  for (const auto& [name, value] : plan.constants)
+    if (auto failure = SetConstant(object, name, value, path)) return failure;
+  return std::nullopt;
+}
+
+// Programs have numbers of the kernel's structs as constants: libbpf would set those of its own types.
 std::optional<Failure> SetNumbers(bpf_object* object, const NeededTypes& types, const std::string& path) {
   constexpr std::string_view kPrefix = "number_of_";
   const btf* own = bpf_object__btf(object);
@@ -84,26 +106,8 @@ std::optional<Failure> SetNumbers(bpf_object* object, const NeededTypes& types, 
     if (!btf_is_var(variable)) continue;
     const std::string name = btf__name_by_offset(own, variable->name_off);
     if (!name.starts_with(kPrefix)) continue;
-    uint32_t number = types.Number(std::string_view(name).substr(kPrefix.size()));
-    uint8_t* bytes = nullptr;
-    size_t size = 0;
-    if (auto failure = FindConstant(object, name, "constant " + Quoted(name) + " of " + path, bytes, size)) return failure;
-    memcpy(bytes, &number, std::min(size, sizeof(number)));
-  }
-  return std::nullopt;
-}
-
-std::optional<Failure> SetConstants(bpf_object* object, const ObjectPlan& plan, const std::string& path) {
-  for (const auto& [name, value] : plan.constants) {
-    const std::string where = "constant " + Quoted(name) + " of " + path;
-    uint8_t* bytes = nullptr;
-    size_t size = 0;
-    if (auto failure = FindConstant(object, name, where, bytes, size)) return failure;
-    if (size != value.size()) {
-      return Failure{"BAD_ARGUMENT", kOp, name, where + ": expected " + std::to_string(size) + " bytes, got " +
-          std::to_string(value.size())};
-    }
-    memcpy(bytes, value.data(), size);
+    auto number = std::bit_cast<std::array<uint8_t, 4>>(types.Number(std::string_view(name).substr(kPrefix.size())));
+    if (auto failure = SetConstant(object, name, number, path)) return failure;
   }
   return std::nullopt;
 }

@@ -220,10 +220,10 @@ all() {
   run 1-format npm run --silent format:check
   run 2-lint npm run --silent lint
   run 3-types npm run --silent types
-  # Nothing else runs beside them in `make check`: they take both processors.
-  if [ "$only" = 4-unit ]; then start unit_computing; fi
+  # ONLY=unit, as in `make check`: nothing else runs beside them, and they take both processors.
+  if [ "$only" = unit ]; then start unit_computing; fi
   tests 4-unit --nice -- "${others[@]}"
-  if [ "$only" != 4-unit ]; then unit_computing; fi
+  if [ "$only" != unit ]; then unit_computing; fi
   tests 4-unit-sending --nice --one-process -- "${sending[@]}"
 }
 

@@ -49,6 +49,7 @@ interface HookLine {
 /** Bytes up to a value. They depend on its opening. */
 interface Piece {
   readonly field: string
+  readonly kind: Argument['kind']
   readonly named: boolean
   readonly bytes: Uint8Array
 }
@@ -276,12 +277,13 @@ const endOf = ({ action, rest }: Pick<HookLine, 'action' | 'rest'>, before: stri
   new Uint8Array(Buffer.concat([Buffer.from(before + action + rest), trailer]))
 
 function pieceOf(piece: Piece | undefined, value: Argument): Uint8Array | undefined {
-  return piece !== undefined && piece.field === value.field && piece.named === isNamed(value) ? piece.bytes : undefined
+  const fits = piece?.field === value.field && piece.kind === value.kind && piece.named === isNamed(value)
+  return fits ? piece.bytes : undefined
 }
 
 function keepPiece(pieces: Piece[], at: number, value: Argument, before: string): Uint8Array {
   const bytes = utf8(before + openingOf(value))
-  pieces[at] = { field: value.field, named: isNamed(value), bytes }
+  pieces[at] = { field: value.field, kind: value.kind, named: isNamed(value), bytes }
   return bytes
 }
 

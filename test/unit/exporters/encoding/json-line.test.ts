@@ -167,6 +167,25 @@ test('json: strings are escaped on both sides of the length limit for copying at
   }
 })
 
+test('json: calls of a hook whose argument has a field of the same name but another kind are each whole', () => {
+  const hook = makeHook()
+  const kinds: readonly Argument[] = [
+    { kind: 'number', field: 'skb_arg', value: 5 },
+    { kind: 'struct', field: 'skb_arg', text: 'x', members: [['hash', 1]] },
+    { kind: 'number', field: 'file_arg', value: 5 },
+    file('/a'),
+  ]
+  for (const first of kinds) {
+    for (const second of kinds) {
+      const events = [first, second].map((arg) => makeKprobe({ hook, args: [arg], returned: arg }))
+      assert.deepEqual(
+        parsed(events),
+        events.map((event) => recordOf(event, NODE)),
+      )
+    }
+  }
+})
+
 const word = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 80 }),
   fc.string({ unit: 'grapheme', maxLength: 80 }),

@@ -7,8 +7,8 @@ import type { Target } from './target.ts'
 
 const ROOT = new URL('../../', import.meta.url).href
 
-/** Runs between two looks at the coverage. */
-const BATCH = 256
+/** Runs between two looks at the coverage. A look takes as long as some ten runs, and sets the counts to zero. */
+const BATCH = 1024
 /** Smaller inputs that are tried for a crash. */
 const SHRINKS = 2_000
 
@@ -56,7 +56,6 @@ export async function fuzz(target: Target, { seed, corpus, on, watch }: Options)
   }
   /** Keeps those of some inputs that reach new code, each found by halves. Returns the first crash. */
   const tried = async (inputs: readonly Buffer[]): Promise<Crash | undefined> => {
-    coverage.fresh(false)
     for (const input of inputs) {
       const error = await crashOf(input)
       if (error !== undefined) return { input, error }

@@ -46,12 +46,12 @@ function lossesOf(metrics: MetricsPage): Outcome['lost'] {
   }
 }
 
-/** The machine's speed decides how often one program preempts another: a burst that shows none is repeated. */
-const BURSTS = 10
+/** A fast machine ends a short burst before one program preempts another: a burst that shows none is followed by one twice as long. */
+const LONGEST_BURST = HITS * 32
 
 /**
- * Runs some readers on one CPU, HITS accesses in a burst; counts the outcome of each hit once the agent is idle.
- * `until`: bursts go on until this metric is above 0, at most BURSTS; without it there is one.
+ * Runs some readers on one CPU, HITS accesses in the first burst; counts the outcome of each hit once the agent is idle.
+ * `until`: bursts go on until this metric is above 0, up to LONGEST_BURST; without it there is one.
  */
 async function readersOnOneCpu(
   mode: string,
@@ -70,10 +70,11 @@ async function readersOnOneCpu(
   await agent.settled()
   const cpu = cpuMs(agent.pid)
   let [hits, ms] = [0, 0]
-  do {
-    ms += (await burst(['pread', file, HITS / readers, readers], ONE_CPU)).ms
-    hits += HITS
-  } while (until(await agent.metrics()) === 0 && hits < BURSTS * HITS)
+  for (let more = HITS; more <= LONGEST_BURST; more *= 2) {
+    ms += (await burst(['pread', file, more / readers, readers], ONE_CPU)).ms
+    hits += more
+    if (until(await agent.metrics()) > 0) break
+  }
   const done = async (): Promise<boolean> => {
     const metrics = await agent.metrics()
     return (

@@ -24,7 +24,9 @@ interface Answer {
 }
 
 const FOLDER = '/tmp/ktrail-trace'
-const COMMAND = `cat ${FOLDER}/in > ${FOLDER}/out; rm ${FOLDER}/in; (sleep 6; echo late > ${FOLDER}/late) >/dev/null 2>&1 & exit 3`
+const STILL = /the command has ended, still running: /
+/** Its child writes once `ktrail trace` has said that it still runs. */
+const COMMAND = `cat ${FOLDER}/in > ${FOLDER}/out; rm ${FOLDER}/in; (until [ -e ${FOLDER}/go ]; do sleep 0.2; done; echo late > ${FOLDER}/late) >/dev/null 2>&1 & exit 3`
 
 test(
   'trace: files of a command and of a child that outlives it, with bytes, and its exit code',
@@ -32,7 +34,10 @@ test(
   async () => {
     mkdirSync(FOLDER)
     writeFileSync(`${FOLDER}/in`, 'x'.repeat(5000))
-    const { code, stdout, stderr } = await ktrail(['trace', '-o', 'json', '--', 'sh', '-c', COMMAND], { ms: 240_000 })
+    const { code, stdout, stderr } = await ktrail(['trace', '-o', 'json', '--', 'sh', '-c', COMMAND], {
+      ms: 240_000,
+      onStderr: (text) => STILL.test(text) && writeFileSync(`${FOLDER}/go`, ''),
+    })
     console.log(stderr)
     assert.equal(code, 3, stderr)
     const { exitCode, processes } = JSON.parse(stdout) as Answer
@@ -54,7 +59,7 @@ test(
       stdout,
     )
     assert.equal(use(/sh$/, `${FOLDER}/late`)?.write.bytes, 5, stdout)
-    assert.match(stderr, /the command has ended, still running: /)
+    assert.match(stderr, STILL)
     rmSync(FOLDER, { recursive: true })
   },
 )

@@ -139,17 +139,25 @@ export const REPLAYED: readonly string[] = ['unshare', '-m', 'sh', '-c', OWN_RUN
   HOST_AGENT,
 )
 
+interface CommandOptions {
+  readonly uid?: number
+  readonly ms?: number
+  readonly openFiles?: number
+  /** Gets each part of stderr at once. */
+  readonly onStderr?: (text: string) => void
+}
+
 /** Runs `ktrail` with these arguments to its end; for commands and for starts that must fail. */
 export function ktrail(
   args: readonly string[],
-  options: { readonly uid?: number; readonly ms?: number; readonly openFiles?: number } = {},
+  { ms = 120_000, openFiles, onStderr = () => {}, ...rest }: CommandOptions = {},
 ): Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> {
-  const { ms = 120_000, openFiles, ...rest } = options
   const [program, ...words] = commandLine(args, { openFiles })
   return new Promise((resolve) => {
     const child = execFile(program, words, { timeout: ms, killSignal: 'SIGKILL', ...rest }, (_, stdout, stderr) =>
       resolve({ code: child.exitCode, stdout, stderr }),
     )
+    child.stderr?.on('data', onStderr)
   })
 }
 

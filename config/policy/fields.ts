@@ -24,6 +24,16 @@ export class Place {
     return this.node.kind === 'scalar' ? this.node.value : undefined
   }
 
+  /** The value as a text; '' for another value. */
+  get text(): string {
+    return typeof this.scalar === 'string' ? this.scalar : ''
+  }
+
+  /** Whether it is a list without items. */
+  get isEmptyList(): boolean {
+    return this.node.kind === 'list' && this.node.items.length === 0
+  }
+
   /** Adds a problem; `sentence`: expected, got, hint. `at`: another position. Returns the missing value. */
   refuse(sentence: string, at: Position = this.node.at): undefined {
     this.problems.add(at, `${this.path}: ${sentence}`)
@@ -61,7 +71,7 @@ export class Fields {
   static of(place: Place, table: KeyTable): Fields | undefined {
     const { node, path, problems } = place
     if (node.kind !== 'map')
-      return place.refuse(`expected a mapping with ${table.own.join(', ')}, got ${describe(node)}${spaceHint(node)}`)
+      return place.refuse(`expected a mapping with ${table.own.join(', ')}, got ${describe(node)}${spaceHint(place)}`)
     const meant = new Set<string>()
     for (const [key, { keyAt }] of node.entries) {
       if (table.own.includes(key) || table.ours?.includes(key) === true) continue
@@ -115,10 +125,22 @@ export class Fields {
     return place
   }
 
-  /** The text at `key`; undefined when absent. Anything else is a problem. */
-  text(key: string): string | undefined {
-    const place = this.get(key)
-    return place && asText(place)
+  /** The place of the text at `key`; undefined when absent. Anything else is a problem. */
+  textAt(key: string): Place | undefined {
+    return withText(this.get(key))
+  }
+
+  /** Like `textAt`, but a missing key is a problem; `expected` is for its message. */
+  needText(key: string, expected: string): Place | undefined {
+    return withText(this.need(key, expected))
+  }
+
+  /** The items of the list at `key`, of which it must have one; `expected` is for the message when it is missing. */
+  needList(key: string, expected: string, max: number, item = 'value'): Place[] {
+    const place = this.need(key, expected)
+    if (place === undefined) return []
+    if (place.isEmptyList) place.refuse(`expected at least one ${item}, got an empty list`)
+    return asList(place, max)
   }
 
   /** `otherwise` ends the message on a text that is no boolean. */
@@ -139,9 +161,12 @@ export class Fields {
   }
 }
 
+const withText = (place: Place | undefined): Place | undefined =>
+  place && asText(place) === undefined ? undefined : place
+
 export function asText(place: Place): string | undefined {
-  const { node } = place
-  if (node.kind === 'scalar' && typeof node.value === 'string') return node.value
+  const { node, scalar } = place
+  if (typeof scalar === 'string') return scalar
   const hint = node.kind === 'scalar' && node.value !== null ? `; put it in quotes: ${JSON.stringify(node.source)}` : ''
   return place.refuse(`expected a text, got ${describe(node)}${hint}`)
 }
@@ -168,7 +193,6 @@ export function asList(place: Place, max: number): Place[] {
 }
 
 /** `call:f`: YAML reads a text where the space is missing. */
-function spaceHint(node: TreeNode): string {
-  const glued = node.kind === 'scalar' && typeof node.value === 'string' && /^\w+:\S/.test(node.value)
-  return glued ? '; write a space after the colon' : ''
+function spaceHint({ text }: Place): string {
+  return /^\w+:\S/.test(text) ? '; write a space after the colon' : ''
 }

@@ -109,8 +109,7 @@ export const LSM_PREFIX = 'bpf_lsm_'
 export function readLsmHook(place: Place, macros: Macros): KprobeSpec[] {
   const fields = Fields.of(place, KEYS.lsm)
   if (fields === undefined) return []
-  const hookAt = fields.need('hook', 'the name of a security hook, such as file_open')
-  const hook = hookAt && asText(hookAt)
+  const hookAt = fields.needText('hook', 'the name of a security hook, such as file_open')
   const args = readArguments(fields)
   const selectors = readSelectors(fields, args, [], macros)
   refuseStacks(selectors, fields)
@@ -121,7 +120,8 @@ export function readLsmHook(place: Place, macros: Macros): KprobeSpec[] {
   if (readsAtReturn(args)) {
     fields.refuse('args', `returnCopy: ktrail does not see the return of a security hook; use kprobes`)
   }
-  if (hookAt === undefined || hook === undefined) return []
+  if (hookAt === undefined) return []
+  const hook = hookAt.text
   if (!/^[a-z][a-z0-9_]*$/.test(hook) || hook.length > MAX_HOOK) {
     hookAt.refuse(`expected the name of a security hook, such as file_open, got ${show(hook)}`)
     return []
@@ -150,19 +150,19 @@ export function readLsmHook(place: Place, macros: Macros): KprobeSpec[] {
 
 /** Post happens anyway; the other actions are for sockets. */
 function checkReturnAction(fields: Fields): void {
-  const place = fields.get('returnArgAction')
-  const action = place && asText(place)
-  if (action === undefined || action === 'Post') return
+  const place = fields.textAt('returnArgAction')
+  if (place === undefined || place.text === 'Post') return
+  const action = place.text
   const known = ['TrackSock', 'UntrackSock'].includes(action)
   const got = known ? `${notSupported('action', action)}; expected Post` : `expected Post, got ${show(action)}`
-  place?.refuse(`${got}; remove it`)
+  place.refuse(`${got}; remove it`)
 }
 
 /** `syscall`: undefined when it is not known, because of a mistake. */
 function readCalls(fields: Fields, syscall: boolean | undefined, lists: Lists): readonly ListedCall[] {
-  const place = fields.need('call', 'the name of a kernel function')
-  const call = place && asText(place)
-  if (place === undefined || call === undefined) return []
+  const place = fields.needText('call', 'the name of a kernel function')
+  if (place === undefined) return []
+  const call = place.text
   if (call.startsWith(LIST)) return lists.callsOf(call.slice(LIST.length), place)
   checkCall(call, syscall, place)
   return [{ name: call }]
@@ -191,24 +191,17 @@ function readReturnArg(fields: Fields, returns: boolean): ArgumentSpec | undefin
 }
 
 export function readReported(fields: Fields): Pick<KprobeSpec, 'message' | 'tags'> {
-  return { message: readMessage(fields), tags: readTags(fields) }
+  const message = fields.get('message')
+  return {
+    message: message === undefined ? '' : readQuoted(message, MESSAGE_MAX_BYTES),
+    tags: fields.list('tags', MAX_TAGS).map((tag) => readQuoted(tag, TAG_MAX_BYTES)),
+  }
 }
 
-function readMessage(fields: Fields): string {
-  const place = fields.get('message')
-  const text = place && asText(place)
-  if (place === undefined || text === undefined) return ''
-  return readQuoted(place, text, MESSAGE_MAX_BYTES)
-}
-
-function readTags(fields: Fields): string[] {
-  return fields.list('tags', MAX_TAGS).map((place) => {
-    const text = asText(place)
-    return text === undefined ? '' : readQuoted(place, text, TAG_MAX_BYTES)
-  })
-}
-
-function readQuoted(place: Place, text: string, max: number): string {
+/** '' after a problem. */
+function readQuoted(place: Place, max: number): string {
+  const text = asText(place)
+  if (text === undefined) return ''
   if (Buffer.byteLength(text) < TEXT_MIN_BYTES) {
     place.refuse(`expected ${TEXT_MIN_BYTES} to ${max} bytes, got ${show(text)}`)
   }

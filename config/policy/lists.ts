@@ -1,7 +1,7 @@
 /** `spec.lists`: named lists of functions, for hooks with `call: list:NAME`. */
 import { didYouMean } from '../yaml/suggest.ts'
 import { show } from '../yaml/problems.ts'
-import { Fields, asList, asText } from './fields.ts'
+import { Fields, asText } from './fields.ts'
 import type { Place } from './fields.ts'
 import type { GeneratedCalls } from './policy.ts'
 import { callMistake } from './system-calls.ts'
@@ -34,12 +34,8 @@ const ABIS: ReadonlyMap<string, string> = new Map([
 /** In the order of messages. The content of the generated ones depends on the kernel. */
 export const LIST_TYPES: readonly string[] = ['syscalls', 'generated_syscalls', 'generated_ftrace']
 
-interface List {
-  readonly calls: readonly ListedCall[]
-}
-
 export class Lists {
-  readonly #lists = new Map<string, List>()
+  readonly #lists = new Map<string, readonly ListedCall[]>()
 
   static of(spec: Fields): Lists {
     const lists = new Lists()
@@ -49,8 +45,8 @@ export class Lists {
 
   /** The functions of a list that a call refers to; a list that is missing is a problem. */
   callsOf(name: string, place: Place): readonly ListedCall[] {
-    const list = this.#lists.get(name)
-    if (list !== undefined) return list.calls
+    const calls = this.#lists.get(name)
+    if (calls !== undefined) return calls
     const names = [...this.#lists.keys()]
     const known = names.length === 0 ? 'the policy has no lists' : `the policy has ${names.join(', ')}`
     place.refuse(`no list is named ${show(name)}; ${known}${didYouMean(name, names)}`)
@@ -60,21 +56,19 @@ export class Lists {
   #read(place: Place): void {
     const fields = Fields.of(place, KEYS.list)
     if (fields === undefined) return
-    const namePlace = fields.need('name', 'the name of the list')
-    const name = namePlace && asText(namePlace)
-    const type = fields.text('type') ?? ''
-    if (namePlace !== undefined && name !== undefined && this.#lists.has(name)) {
-      namePlace.refuse(`another list is named ${show(name)}`)
-    }
-    const calls = type.startsWith('generated_') ? readGenerated(fields, type, name ?? '') : readCalls(fields, type)
-    if (name !== undefined) this.#lists.set(name, { calls })
+    const named = fields.needText('name', 'the name of the list')
+    const name = named?.text ?? ''
+    const type = fields.textAt('type')?.text ?? ''
+    if (this.#lists.has(name)) named?.refuse(`another list is named ${show(name)}`)
+    const calls = type.startsWith('generated_') ? readGenerated(fields, type, name) : readCalls(fields, type)
+    if (named !== undefined) this.#lists.set(name, calls)
   }
 }
 
 /** One call, which the functions of the kernel replace. */
 function readGenerated(fields: Fields, type: string, name: string): ListedCall[] {
   const values = fields.get('values')
-  if (values !== undefined && !(values.node.kind === 'list' && values.node.items.length === 0)) {
+  if (values !== undefined && !values.isEmptyList) {
     values.refuse(`a list of type ${type} gets its values from the kernel; remove values`)
   }
   if (type === 'generated_syscalls') {
@@ -82,9 +76,9 @@ function readGenerated(fields: Fields, type: string, name: string): ListedCall[]
     return [{ name: LIST + name, syscall: true, generated: { of: 'syscalls' } }]
   }
   if (type !== 'generated_ftrace') return unknownType(fields, type)
-  const place = fields.need('pattern', 'a regular expression for names of functions, such as "^ksys_"')
-  const pattern = place && asText(place)
-  if (place === undefined || pattern === undefined) return []
+  const place = fields.needText('pattern', 'a regular expression for names of functions, such as "^ksys_"')
+  if (place === undefined) return []
+  const pattern = place.text
   const regex = parseRegex(pattern)
   if (pattern === '') place.refuse('expected a regular expression, got an empty text')
   else if (typeof regex === 'string') place.refuse(`${regex}, got ${show(pattern)}`)
@@ -106,12 +100,7 @@ function unknownType(fields: Fields, type: string): ListedCall[] {
 function readCalls(fields: Fields, type: string): ListedCall[] {
   if (type !== '' && type !== 'syscalls') return unknownType(fields, type)
   refusePattern(fields, type)
-  const values = fields.need('values', 'a list of functions')
-  if (values === undefined) return []
-  if (values.node.kind === 'list' && values.node.items.length === 0) {
-    values.refuse('expected at least one value, got an empty list')
-  }
-  return asList(values, MAX_LISTED).flatMap((value) => {
+  return fields.needList('values', 'a list of functions', MAX_LISTED).flatMap((value) => {
     const text = asText(value)
     if (text === undefined) return []
     if (type !== 'syscalls') {

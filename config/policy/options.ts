@@ -1,7 +1,7 @@
 /** `spec.options`: how a policy is run; no option changes which calls match. */
 import { didYouMean } from '../yaml/suggest.ts'
 import { show } from '../yaml/problems.ts'
-import { Fields, asText, notSupported } from './fields.ts'
+import { Fields, notSupported } from './fields.ts'
 import { KEYS } from './tables.ts'
 
 export const MAX_OPTIONS = 16
@@ -28,15 +28,15 @@ export function readOptions(spec: Fields): PolicyModes {
   let [singleProbes, monitors] = [false, false]
   for (const place of spec.list('options', MAX_OPTIONS)) {
     const fields = Fields.of(place, KEYS.option)
-    const namePlace = fields?.need('name', `one of ${[...OPTIONS.keys()].join(', ')}`)
-    const name = namePlace && asText(namePlace)
-    const value = fields?.text('value')
-    if (namePlace === undefined || name === undefined || fields === undefined) continue
+    const named = fields?.needText('name', `one of ${[...OPTIONS.keys()].join(', ')}`)
+    const value = fields?.textAt('value')?.text
+    if (fields === undefined || named === undefined) continue
+    const name = named.text
     const allowed = OPTIONS.get(name)
-    if (LATER.includes(name)) namePlace.refuse(notSupported('option', name))
+    if (LATER.includes(name)) named.refuse(notSupported('option', name))
     // Tetragon ignores it without a word.
     else if (allowed === undefined) {
-      namePlace.warn(`unknown option ${show(name)} is ignored${didYouMean(name, [...OPTIONS.keys(), ...LATER])}`)
+      named.warn(`unknown option ${show(name)} is ignored${didYouMean(name, [...OPTIONS.keys(), ...LATER])}`)
     } else if (value !== undefined && !allowed.test(value)) {
       const expected = allowed === BOOLEAN ? 'true or false' : 'enforce or monitor'
       fields.refuse('value', `expected ${expected}, got ${show(value)}`)

@@ -121,22 +121,22 @@ function readMetadata(document: Fields): {
   readTextMap(metadata.get('labels'))
   const annotations = metadata.get('annotations')
   readTextMap(annotations)
-  const namePlace = metadata.need('name', 'the name of the policy')
-  const name = namePlace && asText(namePlace)
-  if (namePlace === undefined || name === undefined) return { name: '', namespace, annotations }
+  const named = metadata.needText('name', 'the name of the policy')
+  if (named === undefined) return { name: '', namespace, annotations }
+  const name = named.text
   if (!isName(name)) {
     const expected = `lower-case letters, digits, "-" and "." with a letter or digit at both ends, at most ${MAX_NAME}`
     const near = name.length > MAX_NAME ? '' : name.toLowerCase().replaceAll(/[^a-z0-9.]+/g, '-')
     const trimmed = near.replaceAll(/^[-.]+|[-.]+$/g, '')
-    namePlace.refuse(`expected ${expected}, got ${show(name)}${isName(trimmed) ? asHint(trimmed) : ''}`)
+    named.refuse(`expected ${expected}, got ${show(name)}${isName(trimmed) ? asHint(trimmed) : ''}`)
   }
   return { name, namespace, annotations }
 }
 
 function readNamespace(metadata: Fields): string | undefined {
-  const place = metadata.need('namespace', 'the namespace of the pods, which kubectl would add')
-  const namespace = place && asText(place)
-  if (place === undefined || namespace === undefined) return undefined
+  const place = metadata.needText('namespace', 'the namespace of the pods, which kubectl would add')
+  if (place === undefined) return undefined
+  const namespace = place.text
   if (namespace.length > MAX_DNS_LABEL || !DNS_LABEL.test(namespace)) {
     const expected = `lower-case letters, digits and "-" with a letter or digit at both ends, at most ${MAX_DNS_LABEL}`
     place.refuse(`expected ${expected}, got ${show(namespace)}`)
@@ -184,9 +184,7 @@ function readSpec(document: Fields, namespace: string | undefined): Spec {
       spec.need('kprobes', 'a list of hooks')
     return NOTHING
   }
-  if (hooks.node.kind === 'list' && hooks.node.items.length === 0) {
-    hooks.refuse('expected at least one hook, got an empty list')
-  }
+  if (hooks.isEmptyList) hooks.refuse('expected at least one hook, got an empty list')
   const found: HookSpec[] = []
   for (const item of asList(hooks, MAX_KPROBES)) {
     if (spec.problems.full) break

@@ -14,7 +14,7 @@ import {
 import type { FileTypeOperator, Operator, SocketOperator } from './operators.ts'
 import type { ArgumentFilter, ArgumentSpec, NumberFilter, Selector } from './policy.ts'
 import { show } from '../yaml/problems.ts'
-import { Fields, asInteger, asList, asText, notSupported } from './fields.ts'
+import { Fields, asInteger, asList, notSupported } from './fields.ts'
 import type { Place } from './fields.ts'
 import type { Lists } from './lists.ts'
 import { readActions } from './selectors/actions.ts'
@@ -89,12 +89,10 @@ export function readSelectors(
 }
 
 function readLabel(fields: Fields): string {
-  const place = fields.get('label')
-  const label = place === undefined ? '' : (asText(place) ?? '')
+  const place = fields.textAt('label')
+  const label = place?.text ?? ''
   const bytes = Buffer.byteLength(label)
-  if (place !== undefined && bytes > MAX_LABEL) {
-    place.refuse(`expected at most ${MAX_LABEL} bytes, got ${bytes}`)
-  }
+  if (bytes > MAX_LABEL) place?.refuse(`expected at most ${MAX_LABEL} bytes, got ${bytes}`)
   return label
 }
 
@@ -122,11 +120,9 @@ function readFilter(place: Place, args: Arguments, lists?: Lists): ArgumentFilte
   const identity = operatorAt === undefined ? undefined : identityOperator(operatorAt, type)
   const operator = operatorAt === undefined || identity ? undefined : readOperator(operatorAt, type)
   const alone = operator?.endsWith('Priv') === true
-  const valuesAt = alone ? fields.get('values') : fields.need('values', 'a list of texts, such as ["/etc/passwd"]')
-  const places = valuesAt === undefined ? [] : asList(valuesAt, MAX_VALUES)
-  if (!alone && valuesAt?.node.kind === 'list' && valuesAt.node.items.length === 0) {
-    valuesAt.refuse('expected at least one value, got an empty list')
-  }
+  const places = alone
+    ? fields.list('values', MAX_VALUES)
+    : fields.needList('values', 'a list of texts, such as ["/etc/passwd"]', MAX_VALUES)
   if (arg !== undefined && identity !== undefined) {
     const values = readPaths(places)
     const at = operatorAt?.node.at ?? place.node.at

@@ -159,8 +159,7 @@ function checkedText(place: Place, value: string, operator: Operator, maxBytes: 
 
 /** Warns of valid values that match nothing, or everything but the meant texts. */
 export function warnOfText(place: Place, operator: Operator, filter: 'text' | 'path'): void {
-  const { node } = place
-  const text = node.kind === 'scalar' && typeof node.value === 'string' ? node.value : ''
+  const { text } = place
   const not = operator.startsWith('Not') ? 'Not' : ''
   if (text.includes('*')) {
     let use = 'use Prefix or Postfix with the text before or after it'

@@ -4,7 +4,7 @@
  */
 import { show } from '../../yaml/problems.ts'
 import type { Position } from '../../yaml/problems.ts'
-import { Fields, asList, asText } from '../fields.ts'
+import { Fields, asText } from '../fields.ts'
 import type { Place } from '../fields.ts'
 import { LIST, MAX_LISTED, checkCall } from '../lists.ts'
 import type { ListedCall, Lists } from '../lists.ts'
@@ -25,15 +25,9 @@ export function readEnforcer(spec: Fields, lists: Lists): Enforcer | undefined {
   const [item] = spec.list('enforcers', MAX_ENFORCERS)
   const fields = item && Fields.of(item, KEYS.enforcer)
   if (item === undefined || fields === undefined) return undefined
-  const place = fields.need('calls', 'a list of system calls and functions security_*, such as [sys_dup]')
-  if (place === undefined) return undefined
-  if (place.node.kind === 'list' && place.node.items.length === 0) {
-    place.refuse('expected at least one call, got an empty list')
-  }
-  return {
-    calls: asList(place, MAX_LISTED).flatMap((call) => readCall(call, lists)),
-    at: item.node.at,
-  }
+  const expected = 'a list of system calls and functions security_*, such as [sys_dup]'
+  const calls = fields.needList('calls', expected, MAX_LISTED, 'call').flatMap((call) => readCall(call, lists))
+  return fields.get('calls') && { calls, at: item.node.at }
 }
 
 function readCall(place: Place, lists: Lists): readonly ListedCall[] {

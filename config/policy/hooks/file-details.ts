@@ -3,7 +3,7 @@ import { KIB, MIB, formatSize, parseSize, unitHint } from '../../base/units.ts'
 import { describe } from '../../yaml/tree.ts'
 import { show } from '../../yaml/problems.ts'
 import { didYouMean } from '../../yaml/suggest.ts'
-import { Fields, asText } from '../fields.ts'
+import { Fields } from '../fields.ts'
 import type { FileDetailsSpec } from '../policy.ts'
 import { KEYS } from '../tables.ts'
 
@@ -19,10 +19,9 @@ export function readFileDetails(fields: Fields): FileDetailsSpec | undefined {
   if (place?.node.kind !== 'map') return fields.flag('fileDetails', false) ? { at } : undefined
   const own = Fields.of(place, KEYS.fileDetails)
   if (own === undefined) return undefined
-  const name = own.need('hash', 'sha256')
-  const hash = name && asText(name)
-  if (name !== undefined && hash !== undefined && !HASHES.includes(hash)) {
-    name.refuse(`expected ${HASHES.join(' or ')}, got ${show(hash)}${didYouMean(hash, HASHES)}`)
+  const hash = own.needText('hash', 'sha256')
+  if (hash !== undefined && !HASHES.includes(hash.text)) {
+    hash.refuse(`expected ${HASHES.join(' or ')}, got ${show(hash.text)}${didYouMean(hash.text, HASHES)}`)
   }
   return { at, hash: { maxBytes: readBytes(own) } }
 }

@@ -1,6 +1,6 @@
 /** Hooks of `spec.tracepoints`. */
 import { AUTO, RAW_TYPES, TRACEPOINT_TYPES } from '../arguments.ts'
-import { Fields, asText } from '../fields.ts'
+import { Fields } from '../fields.ts'
 import type { Place } from '../fields.ts'
 import { readArguments } from '../types/argument.ts'
 import { PLAIN_HOOK, readReported } from '../kprobe.ts'
@@ -65,9 +65,9 @@ export function readTracepoint(place: Place, lists: Lists, macros: Macros): Kpro
 }
 
 function readName(fields: Fields, key: string, example: string): string | undefined {
-  const place = fields.need(key, `a name such as ${example}`)
-  const name = place && asText(place)
-  if (place === undefined || name === undefined) return undefined
+  const place = fields.needText(key, `a name such as ${example}`)
+  if (place === undefined) return undefined
+  const name = place.text
   if (/^\w[\w-]*$/.test(name) && name.length <= MAX_NAME) return name
   const [, subsystem, event] = /^(\w+)[/:](\w+)$/.exec(name) ?? []
   const hint = event === undefined ? '' : `; write subsystem: ${subsystem} and event: ${event}`

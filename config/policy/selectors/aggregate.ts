@@ -63,9 +63,9 @@ const doesMore = ({ limit, signals, error, notify }: Actions): boolean =>
 
 function readWindow(fields: Fields): number {
   const expected = `a time from ${MIN_MS}ms to ${MAX_MS / 60_000}m, such as 10s`
-  const place = fields.need('window', expected)
-  const text = place && asText(place)
-  if (place === undefined || text === undefined) return 1000
+  const place = fields.needText('window', expected)
+  if (place === undefined) return 1000
+  const { text } = place
   const [, digits = '', unit = ''] = /^(\d{1,6})(ms|s|m)$/.exec(text) ?? []
   const ms = Number(digits) * (UNITS[unit] ?? 0)
   if (ms >= MIN_MS && ms <= MAX_MS) return ms

@@ -2,7 +2,6 @@
 import { didYouMean, meant, notOneOf } from '../../yaml/suggest.ts'
 import { describe } from '../../yaml/tree.ts'
 import { show } from '../../yaml/problems.ts'
-import { asList } from '../fields.ts'
 import type { Fields, Place } from '../fields.ts'
 import { MAX_VALUES } from '../values.ts'
 
@@ -13,12 +12,7 @@ export const MEMBERSHIP: ReadonlyMap<string, 'Equal' | 'NotEqual'> = new Map([
 
 /** At least one. `expected` is for the message when the key is missing. */
 export function readValues(fields: Fields, expected: string): Place[] {
-  const place = fields.need('values', expected)
-  if (place === undefined) return []
-  if (place.node.kind === 'list' && place.node.items.length === 0) {
-    place.refuse('expected at least one value, got an empty list')
-  }
-  return asList(place, MAX_VALUES)
+  return fields.needList('values', expected, MAX_VALUES)
 }
 
 /** The table's entry for the text at `key`; names are compared without case where `anyCase`. */

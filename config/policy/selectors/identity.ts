@@ -13,8 +13,7 @@ export const OWN_API_VERSION = 'ktrail.dev/v1alpha1'
 const MAX_FILES = 2
 
 /** The operator, if the argument leads to a file. `type`: undefined for a wrong one. */
-export function identityOperator({ node }: Place, type: ArgumentType | undefined): IdentityOperator | undefined {
-  const text = node.kind === 'scalar' && typeof node.value === 'string' ? node.value : ''
+export function identityOperator({ text }: Place, type: ArgumentType | undefined): IdentityOperator | undefined {
   return type === undefined || type.filter === 'path' ? IDENTITY_OPERATORS.get(text) : undefined
 }
 

@@ -101,8 +101,7 @@ function readMatchLabels(place: Place | undefined): LabelRequirement[] {
 function readExpression(place: Place): LabelRequirement | undefined {
   const fields = Fields.of(place, KEYS.expression)
   if (fields === undefined) return undefined
-  const keyPlace = fields.need('key', 'the name of a label')
-  const key = keyPlace && asText(keyPlace)
+  const key = fields.needText('key', 'the name of a label')?.text
   const operator = readName(fields, 'operator', LABEL_OPERATORS, false, 'membership')
   const at = fields.get('values')
   const values = at === undefined || isNull(at) ? [] : asList(at, MAX_VALUES)

@@ -4,7 +4,7 @@ import { show } from '../../yaml/problems.ts'
 import { describe } from '../../yaml/tree.ts'
 import { LATER_TYPES, NEVER_KPROBE_TYPES, TYPES, meantType } from '../arguments.ts'
 import type { ArgumentType } from '../arguments.ts'
-import { Fields, asInteger, asText, notSupported } from '../fields.ts'
+import { Fields, asInteger, notSupported } from '../fields.ts'
 import type { Place } from '../fields.ts'
 import type { ArgumentSpec } from '../policy.ts'
 import { KEYS } from '../tables.ts'
@@ -80,7 +80,7 @@ export function readArgument(
   const index = indexAt === undefined ? fallback : asInteger(indexAt, 0, maxIndex)
   const typeAt = untyped === undefined ? fields.need('type', `one of ${names(types).join(', ')}`) : fields.get('type')
   const type = typeAt === undefined ? untyped : readType(typeAt, types, of)
-  const label = fields.text('label') ?? ''
+  const label = fields.textAt('label')?.text ?? ''
   const source = readSource(fields, sources)
   const register = source === 'pt_regs' ? readRegister(fields) : undefined
   const resolve = source === 'pt_regs' ? undefined : readResolve(fields)
@@ -114,10 +114,10 @@ export function readArgument(
 /** `known`: undefined where `source` is not allowed. */
 function readSource(fields: Fields, known: Listable['sources']): ArgumentSpec['source'] {
   const expected = known?.join(' or ')
-  const place = expected === undefined ? fields.get('source') : fields.need('source', expected)
-  const written = place && asText(place)
-  const source = known?.find((each) => each === written)
-  if (place === undefined || written === undefined || source !== undefined) return source
+  const place = expected === undefined ? fields.textAt('source') : fields.needText('source', expected)
+  const source = known?.find((each) => each === place?.text)
+  if (place === undefined || source !== undefined) return source
+  const written = place.text
   if (expected !== undefined) {
     place.refuse(`expected ${expected}, got ${show(written)}${didYouMean(written, known ?? [])}`)
   } else if (written !== '') {

@@ -1,5 +1,4 @@
 /** The registers that `data` may read (`source: pt_regs`): Tetragon's names, and where `struct pt_regs` of each processor has them. */
-import { asText } from '../fields.ts'
 import type { Fields } from '../fields.ts'
 import { didYouMean } from '../../yaml/suggest.ts'
 import { show } from '../../yaml/problems.ts'
@@ -52,12 +51,12 @@ export const REGISTERS: Readonly<Record<'x64' | 'arm64', Registers>> = { x64: lo
 
 /** The name of a register of some processor; undefined after a problem. */
 export function readRegister(fields: Fields): string | undefined {
-  const place = fields.need('resolve', 'the name of a register, such as rdi or x0')
-  const name = place && asText(place)
+  const place = fields.needText('resolve', 'the name of a register, such as rdi or x0')
   if (fields.get('btfType') !== undefined) {
     fields.warn('btfType', 'has no effect on a register; remove it')
   }
-  if (place === undefined || name === undefined) return undefined
+  if (place === undefined) return undefined
+  const name = place.text
   const known = Object.values(REGISTERS)
   if (known.some((registers) => registers.has(name))) return name
   const hint = didYouMean(

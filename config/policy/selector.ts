@@ -54,28 +54,21 @@ export function readSelectors(
   // Filters name them by their position.
   const items = data.map((item, index) => item && { ...item, index })
   return kprobe.list('selectors', MAX_SELECTORS).map((written) => {
-    const place = macros.into(written)
-    const fields = Fields.of(place, KEYS.selector)
-    const matchArgs: ArgumentFilter[] = []
-    for (const filterPlace of fields?.list('matchArgs', MAX_FILTERS) ?? []) {
-      const filter = readFilter(filterPlace, args, lists)
-      if (filter !== undefined) matchArgs.push(filter)
-    }
-    const dataPlaces = fields?.list('matchData', MAX_FILTERS) ?? []
-    for (const filterPlace of dataPlaces) {
-      const filter = readFilter(filterPlace, items)
-      if (filter !== undefined) matchArgs.push({ ...filter, arg: args.length + filter.arg })
-    }
-    if (fields !== undefined && matchArgs.length > MAX_FILTERS && dataPlaces.length > 0) {
+    const fields = Fields.of(macros.into(written), KEYS.selector)
+    if (fields === undefined) return { matchArgs: [] }
+    const ofArgs = fields.list('matchArgs', MAX_FILTERS).flatMap((place) => readFilter(place, args, lists) ?? [])
+    const ofData = fields.list('matchData', MAX_FILTERS).flatMap((place) => readFilter(place, items) ?? [])
+    const matchArgs = [...ofArgs, ...ofData.map((filter) => ({ ...filter, arg: args.length + filter.arg }))]
+    if (matchArgs.length > MAX_FILTERS) {
       const sentence = `expected at most ${MAX_FILTERS} filters in matchArgs and matchData together`
       fields.refuse('matchData', `${sentence}, got ${matchArgs.length}`)
     }
-    const matchReturnArgs = fields === undefined ? [] : readReturnFilters(fields, returned)
-    const process = fields === undefined ? [] : readProcessFilters(fields)
-    const task = fields === undefined ? [] : readTaskFilters(fields)
-    const workloads = fields === undefined ? undefined : readMatchWorkloads(fields)
-    const acts = fields === undefined ? {} : readActions(fields)
-    const label = fields === undefined ? '' : readLabel(fields)
+    const matchReturnArgs = readReturnFilters(fields, returned)
+    const process = readProcessFilters(fields)
+    const task = readTaskFilters(fields)
+    const workloads = readMatchWorkloads(fields)
+    const acts = readActions(fields)
+    const label = readLabel(fields)
     return {
       ...(label === '' ? {} : { label }),
       matchArgs,

@@ -61,31 +61,29 @@ interface One {
   readonly stacks: Stacks
 }
 
+/** Actions that a selector has once. */
+const ONCE: ReadonlyArray<readonly [names: string, is: (one: One) => boolean]> = [
+  ['Post', ({ action }) => action === 'post'],
+  ['Override', ({ action }) => action === 'override'],
+  ['NotifyEnforcer or CleanupEnforcerNotification', ({ note }) => note !== undefined],
+]
+
 /** `actions` is absent if an event is the only effect. */
 export function readActions(selector: Fields): Pick<Selector, 'actions' | 'stacks'> {
-  const places = selector.list('matchActions', MAX_ACTIONS)
   const all: One[] = []
-  let limited = false
-  for (const place of places) {
+  for (const place of selector.list('matchActions', MAX_ACTIONS)) {
     const one = readAction(place)
     if (one === undefined) continue
-    if (one.action === 'post' && all.some(({ action }) => action === 'post')) {
-      place.refuse('expected at most one action Post in a selector; remove one')
+    for (const [names, is] of ONCE) {
+      if (is(one) && all.some(is)) place.refuse(`expected at most one action ${names} in a selector; remove one`)
     }
-    if (one.action === 'override' && all.some(({ action }) => action === 'override')) {
-      place.refuse('expected at most one action Override in a selector; remove one')
-    }
-    if (one.note !== undefined && all.some(({ note }) => note !== undefined)) {
-      const sentence = 'expected at most one action NotifyEnforcer or CleanupEnforcerNotification in a selector'
-      place.refuse(`${sentence}; remove one`)
-    }
-    limited ||= one.limit !== undefined
     all.push(one)
   }
   const stacks = all.find(({ stacks: { kernel, user } }) => kernel || user)?.stacks
   const asked = stacks === undefined ? {} : { stacks }
+  const limit = all.find((one) => one.limit !== undefined)?.limit
   const last = all.at(-1)
-  if (last === undefined || (!limited && all.every(({ action }) => action === 'post'))) return asked
+  if (last === undefined || (limit === undefined && all.every(({ action }) => action === 'post'))) return asked
   const error = all.find(({ action }) => action === 'override')?.error
   const note = all.find((one) => one.note !== undefined)?.note
   const actions: Actions = {
@@ -94,7 +92,7 @@ export function readActions(selector: Fields): Pick<Selector, 'actions' | 'stack
     signals: all.flatMap(({ signal }) => (signal === 0 ? [] : [signal])),
     ...(note === undefined ? {} : { notify: note }),
     reports: all.every(({ action }) => action !== 'nopost'),
-    limit: all.find(({ limit }) => limit !== undefined)?.limit,
+    limit,
   }
   return { actions, ...asked }
 }

@@ -8,7 +8,7 @@
 import { constants } from 'node:fs'
 import { giveUp } from '../../../config/base/answered.ts'
 import { openRegular } from '../../../config/base/named-file.ts'
-import { inTime } from '../../host/in-time.ts'
+import { inTime } from '../../../config/base/time/in-time.ts'
 import { readMappings } from './mapped-files.ts'
 import type { Mapping } from './mapped-files.ts'
 import { symbolsAt } from './elf-symbols.ts'

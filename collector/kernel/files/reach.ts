@@ -8,8 +8,8 @@
 import { readFileSync } from 'node:fs'
 import { openPathWorker } from '../../../native/index.ts'
 import type { PathWorker } from '../../../native/types.ts'
-import { inTime } from '../../host/in-time.ts'
-import type { Patience } from '../../host/in-time.ts'
+import { inTime } from '../../../config/base/time/in-time.ts'
+import type { Patience } from '../../../config/base/time/in-time.ts'
 import { mountOf, mountsOf } from './mounts.ts'
 import type { Mount } from './mounts.ts'
 

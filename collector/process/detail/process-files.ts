@@ -7,7 +7,7 @@
  */
 import { openPathWorker } from '../../../native/index.ts'
 import type { PathWorker } from '../../../native/types.ts'
-import { inTime } from '../../host/in-time.ts'
+import { inTime } from '../../../config/base/time/in-time.ts'
 
 const DEADLINE_MS = 2_000
 const HUNG_MAX = 8

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
-import { fullPatience } from '../../../../../collector/host/in-time.ts'
+import { fullPatience } from '../../../../../config/base/time/in-time.ts'
 import { mountOf, mountsOf } from '../../../../../collector/kernel/files/mounts.ts'
 import { HUNG_MAX, Reach, Unanswered } from '../../../../../collector/kernel/files/reach.ts'
 import type { PathWorker } from '../../../../../native/types.ts'

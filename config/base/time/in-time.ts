@@ -1,4 +1,4 @@
-/** Requests to a kernel that may never answer. */
+/** Requests to a kernel or file system that may never answer. */
 const PARTS = 5
 
 /** The rest of the time for several requests. */

@@ -135,21 +135,17 @@ async function readTable(file: string): Promise<Table> {
     length += symbol.name.length
     ends.push(length)
   }
-  const handle = await open(file)
-  try {
-    const bytes = Buffer.allocUnsafe(READ_BYTES)
-    let rest = ''
-    for (;;) {
-      const { bytesRead } = await handle.read(bytes, 0, READ_BYTES, null)
-      if (bytesRead === 0) break
-      const lines = (rest + bytes.toString('latin1', 0, bytesRead)).split('\n')
-      rest = lines.pop() ?? ''
-      lines.forEach(take)
-    }
-    take(rest)
-  } finally {
-    await handle.close()
+  await using handle = await open(file)
+  const bytes = Buffer.allocUnsafe(READ_BYTES)
+  let rest = ''
+  for (;;) {
+    const { bytesRead } = await handle.read(bytes, 0, READ_BYTES, null)
+    if (bytesRead === 0) break
+    const lines = (rest + bytes.toString('latin1', 0, bytesRead)).split('\n')
+    rest = lines.pop() ?? ''
+    lines.forEach(take)
   }
+  take(rest)
   return {
     addresses: Float64Array.from(addresses),
     ends: Uint32Array.from(ends),

@@ -21,27 +21,23 @@ const LINE = /^([0-9a-f]{1,13})-([0-9a-f]{1,13}) ..x. ([0-9a-f]{1,13}) ([0-9a-f]
 
 /** Rejects if the process is gone. */
 export async function readMappings(procfs: string, pid: number): Promise<Mapping[]> {
-  const handle = await open(`${procfs}/${pid}/maps`)
-  try {
-    const found: Mapping[] = []
-    const bytes = Buffer.allocUnsafe(READ_BYTES)
-    let rest: Buffer = Buffer.alloc(0)
-    for (let length = 0; length < MAX_BYTES;) {
-      const { bytesRead } = await handle.read(bytes, 0, READ_BYTES, null)
-      if (bytesRead === 0) break
-      length += bytesRead
-      const text = Buffer.concat([rest, bytes.subarray(0, bytesRead)])
-      const whole = text.lastIndexOf('\n') + 1
-      rest = text.subarray(whole)
-      for (const line of text.toString('utf8', 0, whole).split('\n')) {
-        const mapping = parseMapping(line)
-        if (mapping !== undefined) found.push(mapping)
-      }
+  await using handle = await open(`${procfs}/${pid}/maps`)
+  const found: Mapping[] = []
+  const bytes = Buffer.allocUnsafe(READ_BYTES)
+  let rest: Buffer = Buffer.alloc(0)
+  for (let length = 0; length < MAX_BYTES;) {
+    const { bytesRead } = await handle.read(bytes, 0, READ_BYTES, null)
+    if (bytesRead === 0) break
+    length += bytesRead
+    const text = Buffer.concat([rest, bytes.subarray(0, bytesRead)])
+    const whole = text.lastIndexOf('\n') + 1
+    rest = text.subarray(whole)
+    for (const line of text.toString('utf8', 0, whole).split('\n')) {
+      const mapping = parseMapping(line)
+      if (mapping !== undefined) found.push(mapping)
     }
-    return found
-  } finally {
-    await handle.close()
   }
+  return found
 }
 
 function parseMapping(line: string): Mapping | undefined {

@@ -53,15 +53,10 @@ export class UserCode {
     const untilMs = this.#nowMs() + MAX_MS
     const mappings = await this.#mappings(pid, distinct)
     const places = new Map(distinct.map((address) => [address, placeOf(mappings, address)]))
-    const files = new Map<Mapping, number[]>()
-    for (const place of places.values()) {
-      if (place === undefined) continue
-      const offsets = files.get(place.mapping)
-      if (offsets === undefined) files.set(place.mapping, [place.offset])
-      else offsets.push(place.offset)
-    }
-    for (const [mapping, offsets] of files) {
+    const found = [...places.values()].filter((place) => place !== undefined)
+    for (const [mapping, inFile] of Map.groupBy(found, (place) => place.mapping)) {
       const ms = untilMs - this.#nowMs()
+      const offsets = inFile.map(({ offset }) => offset)
       if (ms > 0) await this.#readSymbols(pid, mapping, offsets, ms)
     }
     return addresses.map((address) => {
@@ -124,14 +119,9 @@ function placeOf(
 
 /** Reads the file that is mapped, not another that has its name by now. It may be a pipe, a device or a link by now. */
 async function readSymbols(path: string, { inode }: Mapping, offsets: readonly number[]): Promise<Map<number, string>> {
-  const file = await openRegular(path, constants.O_NOFOLLOW)
-  try {
-    const stat = await file.stat()
-    if (stat.ino !== inode) return new Map()
-    return await symbolsAt(file, offsets)
-  } finally {
-    await file.close()
-  }
+  await using file = await openRegular(path, constants.O_NOFOLLOW)
+  const { ino } = await file.stat()
+  return ino === inode ? await symbolsAt(file, offsets) : new Map()
 }
 
 /** Forgets the entries that were added first. */

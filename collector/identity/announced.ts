@@ -6,6 +6,7 @@
  * of a container are bounded in bytes, and the containers in number. No hook announces a container's end: the last announced ones stay.
  */
 import type { Container } from '../../exporters/contract/event.ts'
+import { putNewest } from '../host/newest.ts'
 import { own } from '../wire/text.ts'
 import { SHORT_ID } from './pods.ts'
 
@@ -57,10 +58,7 @@ export class Announcements {
     if (!ID.test(announcement.containerID)) return false
     const announced = read(announcement)
     const shortId = announced.id.slice(0, SHORT_ID)
-    this.#known.delete(shortId)
-    this.#known.set(shortId, announced)
-    const [oldest] = this.#known.keys()
-    if (oldest !== undefined && this.#known.size > MOST) this.#known.delete(oldest)
+    putNewest(this.#known, shortId, announced, MOST)
     await Promise.all(this.#listeners.map((listener) => listener(announced)))
     return true
   }

@@ -11,6 +11,7 @@ import { RUNTIME_SOCKETS } from '../../config/agent/workloads/containers.ts'
 import type { ContainersConfig } from '../../config/agent/schema.ts'
 import type { NamedContainer } from '../../exporters/contract/event.ts'
 import type { Log } from '../host/log.ts'
+import { putNewest } from '../host/newest.ts'
 import { keptOf } from './runtime.ts'
 import { ANSWER_MS, RuntimeSocket } from './socket.ts'
 
@@ -97,7 +98,7 @@ export class Runtimes implements Disposable {
   lookup(shortId: string): NamedContainer | Promise<void> | undefined {
     const known = this.#known.get(shortId)
     if (known?.container !== undefined) {
-      this.#keep(shortId, known)
+      putNewest(this.#known, shortId, known, MOST_KNOWN)
       return known.container
     }
     if (known !== undefined && this.#nowMs() < known.untilMs) return undefined
@@ -119,7 +120,7 @@ export class Runtimes implements Disposable {
     void this.#ask(shortId).then((container) => {
       this.#running--
       const unknownMs = this.#sockets.some(({ hasFailed }) => hasFailed) ? UNSURE_MS : UNKNOWN_MS
-      this.#keep(shortId, { container, untilMs: this.#nowMs() + unknownMs })
+      putNewest(this.#known, shortId, { container, untilMs: this.#nowMs() + unknownMs }, MOST_KNOWN)
       this.#asked.get(shortId)?.resolve()
       this.#asked.delete(shortId)
       this.#next()
@@ -133,13 +134,6 @@ export class Runtimes implements Disposable {
       if (kept !== undefined) return kept
     }
     return undefined
-  }
-
-  #keep(shortId: string, known: CachedContainer): void {
-    this.#known.delete(shortId)
-    this.#known.set(shortId, known)
-    const [oldest] = this.#known.keys()
-    if (oldest !== undefined && this.#known.size > MOST_KNOWN) this.#known.delete(oldest)
   }
 
   [Symbol.dispose](): void {

@@ -9,6 +9,7 @@ import { constants } from 'node:fs'
 import { giveUp } from '../../../config/base/answered.ts'
 import { openRegular } from '../../../config/base/named-file.ts'
 import { inTime } from '../../../config/base/time/in-time.ts'
+import { putNewest } from '../../host/newest.ts'
 import { readMappings } from './mapped-files.ts'
 import type { Mapping } from './mapped-files.ts'
 import { symbolsAt } from './elf-symbols.ts'
@@ -74,8 +75,7 @@ export class UserCode {
     this.#known.delete(pid)
     const mappings = await this.#lists.run(() => readMappings(this.#procfs, pid), MAX_MS)
     if (mappings === undefined) return []
-    this.#known.set(pid, { mappings, untilMs: this.#nowMs() + KEEP_MS })
-    trim(this.#known, MAX_PROCESSES)
+    putNewest(this.#known, pid, { mappings, untilMs: this.#nowMs() + KEEP_MS }, MAX_PROCESSES)
     return mappings
   }
 
@@ -83,9 +83,7 @@ export class UserCode {
     if (!mapping.path.startsWith('/')) return
     const key = keyOf(mapping)
     const known = this.#symbols.get(key) ?? new Map<number, string>()
-    this.#symbols.delete(key)
-    this.#symbols.set(key, known)
-    trim(this.#symbols, MAX_FILES)
+    putNewest(this.#symbols, key, known, MAX_FILES)
     if (known.size + offsets.length > MAX_OFFSETS) known.clear()
     const missing = offsets.filter((offset) => !known.has(offset))
     if (missing.length === 0) return
@@ -122,14 +120,6 @@ async function readSymbols(path: string, { inode }: Mapping, offsets: readonly n
   await using file = await openRegular(path, constants.O_NOFOLLOW)
   const { ino } = await file.stat()
   return ino === inode ? await symbolsAt(file, offsets) : new Map()
-}
-
-/** Forgets the entries that were added first. */
-function trim(map: Map<unknown, unknown>, most: number): void {
-  for (const key of map.keys()) {
-    if (map.size <= most) return
-    map.delete(key)
-  }
 }
 
 /** Does not wait for a read that takes too long. */

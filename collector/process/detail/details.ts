@@ -7,6 +7,7 @@ import { asksForDetails } from '../../../config/agent/effective.ts'
 import type { Config } from '../../../config/agent/schema.ts'
 import { CAPABILITY_NAMES, SECURE_BITS } from '../../../config/policy/types/names.ts'
 import type { Members, MemberValue, ProcessDetails } from '../../../exporters/contract/event.ts'
+import { putNewest } from '../../host/newest.ts'
 import { readOr } from '../../host/read.ts'
 import { NAMESPACES, PROCESS_DETAIL } from '../../wire/wire.ts'
 import { UserNames } from './user-names.ts'
@@ -83,12 +84,8 @@ export class Details {
     this.#users?.refresh()
     const bytes = Buffer.from(raw.buffer, raw.byteOffset, raw.length)
     const key = bytes.toString('latin1')
-    const known = this.#kept.get(key)
-    // Reinserted, so that the first is the least recently used.
-    if (known !== undefined) this.#kept.delete(key)
-    else if (this.#kept.size >= KEPT) this.#kept.delete(this.#kept.keys().next().value ?? '')
-    const details = known ?? { ...this.#shown(bytes), bytes: BYTES, users: 0 }
-    this.#kept.set(key, details)
+    const details = this.#kept.get(key) ?? { ...this.#shown(bytes), bytes: BYTES, users: 0 }
+    putNewest(this.#kept, key, details, KEPT)
     return details
   }
 

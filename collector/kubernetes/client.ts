@@ -11,7 +11,7 @@ import * as z from 'zod'
 import { AnswerTooLarge, MAX_ANSWER_BYTES, answerTo, bodyOf } from '../../config/base/answers.ts'
 import { version } from '../../config/base/own.ts'
 import type { KubernetesConfig } from '../../config/agent/schema.ts'
-import type { CollectorError } from '../errors.ts'
+import { CollectorError } from '../errors.ts'
 import { loginOf } from './login.ts'
 import type { Credentials, Login, LoginOptions } from './login.ts'
 import { answerError, connectionError } from './refusal.ts'
@@ -214,7 +214,7 @@ export class KubernetesClient implements Disposable {
   }
 
   #failure(error: unknown, asked: ApiRequest, deadline: AbortSignal): unknown {
-    if (isOurs(error)) return error
+    if (error instanceof CollectorError) return error
     return connectionError(deadline.aborted ? deadline.reason : error, asked, this.login)
   }
 
@@ -239,8 +239,6 @@ interface RequestOptions {
   readonly type?: string
   readonly signal: AbortSignal
 }
-
-const isOurs = (error: unknown): error is CollectorError => error instanceof Error && error.name === 'CollectorError'
 
 /** Aborts when it is not renewed in time. */
 class Deadline {

@@ -19,6 +19,7 @@ import type { About } from '../kubernetes/object-events.ts'
 import type { Resource } from '../kubernetes/refusal.ts'
 import type { Log } from '../host/log.ts'
 import { NodeLabels } from './node-labels.ts'
+import { nameOf } from './registry.ts'
 import type { Policies, PolicyId, PolicyPut } from './registry.ts'
 
 /** The author in records about changes. */
@@ -296,10 +297,6 @@ function policyIn({ text, id }: Found): Policy | string {
 
 const keyOf = ({ about: { apiVersion, kind, namespace, name } }: Found): string =>
   `${apiVersion}/${kind}/${namespace}/${name}`
-
-function nameOf({ namespace, name }: PolicyId): string {
-  return namespace === '' ? name : `${namespace}/${name}`
-}
 
 function isSame(a: PolicyId, b: PolicyId): boolean {
   return a.source === b.source && a.namespace === b.namespace && a.name === b.name

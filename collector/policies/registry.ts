@@ -101,6 +101,9 @@ export function modeOf({ hooks }: Pick<Policy, 'hooks'>): PolicyMode {
 /** Called with a change when it has taken effect. */
 export type OnChange = (change: Omit<Change, 'count'>) => void
 
+/** `NAMESPACE/NAME`, or the name alone. */
+export const nameOf = ({ namespace, name }: PolicyId): string => (namespace === '' ? name : `${namespace}/${name}`)
+
 const keyOf = ({ source, namespace, name }: PolicyId): string => JSON.stringify([source, namespace, name])
 
 export class Policies<T extends Attached = Attached> implements AsyncDisposable {
@@ -220,11 +223,9 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
     by?: string,
     before?: PolicyMode,
   ): void {
-    const { source, namespace, name } = id
     const mode = modeOf(policy)
-    const names = [namespace === '' ? name : `${namespace}/${name}`]
     const modeBefore = before === mode ? undefined : before
-    this.#changed({ what, by: by ?? `file ${source}`, names, mode, modeBefore })
+    this.#changed({ what, by: by ?? `file ${id.source}`, names: [nameOf(id)], mode, modeBefore })
   }
 
   #refused({ id, policy }: PolicyPut, error: unknown): void {

@@ -7,6 +7,7 @@
  * Constraints: the runtime may be hostile or hang. An answer is bounded in bytes (runtime.ts) and in time; while it is away nobody waits.
  */
 import { backOffMs } from '../../config/base/time/back-off.ts'
+import { errnoOf } from '../../config/base/unreadable.ts'
 import type { NamedContainer } from '../../exporters/contract/event.ts'
 import { docker } from './docker.ts'
 import type { RuntimeApi } from './runtime.ts'
@@ -93,7 +94,7 @@ export class RuntimeSocket implements Disposable {
     this.#failures++
     this.#awayUntilMs = this.#options.nowMs() + delayMs
     const problem = sentenceOf(error)
-    this.#isAbsent = isAbsent(error)
+    this.#isAbsent = errnoOf(error) === 'ENOENT'
     if (problem === this.#problem) return
     this.#problem = problem
     this.#options.onProblem(problem, this.#isAbsent)
@@ -108,12 +109,8 @@ export class RuntimeSocket implements Disposable {
   }
 }
 
-function isAbsent(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
-}
-
 function sentenceOf(error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  const code = errnoOf(error)
   if (code === 'ENOENT') return 'no such socket'
   if (code === 'ECONNREFUSED') return 'nothing listens there'
   if (code === 'EACCES' || code === 'EPERM') return 'permission denied'

@@ -5,6 +5,7 @@
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { readNamedFile } from '../../config/base/named-file.ts'
+import { errnoOf } from '../../config/base/unreadable.ts'
 import type { NumberedExporter } from '../../exporters/index.ts'
 
 const FILE = 'runs.json'
@@ -44,7 +45,7 @@ export class LastRuns {
     try {
       return new LastRuns(file, run, (await readNamedFile(file, MAX_BYTES)).toString(), log)
     } catch (error) {
-      if (!isMissing(error)) warn(log, file, 'read', error)
+      if (errnoOf(error) !== 'ENOENT') warn(log, file, 'read', error)
       return new LastRuns(file, run, '{}', log)
     }
   }
@@ -83,10 +84,6 @@ function runsIn(value: Readonly<Record<string, unknown>>): Record<string, string
       (entry): entry is [string, string] => typeof entry[1] === 'string' && RUN.test(entry[1]),
     ),
   )
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
 }
 
 function warn(log: Warn, file: string, action: string, error: unknown): void {

@@ -1,8 +1,6 @@
 /** Listening at the configured address: a host and port, or a Unix socket. */
 import { once } from 'node:events'
-import { mkdir } from 'node:fs/promises'
 import type { Server } from 'node:net'
-import { dirname } from 'node:path'
 import { formatAddress } from '../../../config/base/addresses.ts'
 import type { Address } from '../../../config/base/addresses.ts'
 import { CollectorError } from '../../errors.ts'
@@ -16,11 +14,9 @@ export async function listenAt(server: Server, address: Address, key: string): P
   const refused = (why: string, cause?: unknown): CollectorError =>
     new CollectorError('LISTEN_FAILED', `cannot listen on ${formatAddress(address)}: ${why}`, { cause })
   if ('path' in address) {
-    const holder = await mkdir(dirname(address.path), { recursive: true, mode: 0o755 })
-      .then(() => listenOnPath(server, address.path))
-      .catch((cause: unknown) => {
-        throw refused(cause instanceof Error ? cause.message : String(cause), cause)
-      })
+    const holder = await listenOnPath(server, address.path).catch((cause: unknown) => {
+      throw refused(cause instanceof Error ? cause.message : String(cause), cause)
+    })
     if (holder !== undefined) throw refused(`the path is used by ${holder}; set ${key} to another path`)
     return formatAddress(address)
   }

@@ -5,10 +5,8 @@
  *   successor: "take over PID"   holder detaches, delivers, releases the lock: "since NANOSECONDS", end   successor: takes the lock
  */
 import { once } from 'node:events'
-import { mkdir } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
 import type { Socket } from 'node:net'
-import { dirname } from 'node:path'
 import { errnoOf } from '../../../config/base/unreadable.ts'
 import { CollectorError } from '../../errors.ts'
 import { answers, listenOnPath } from './unix-socket.ts'
@@ -78,8 +76,7 @@ async function take(path: string, since?: bigint, busy = 'another ktrail agent r
       }
     })
   })
-  const taken = mkdir(dirname(path), { recursive: true, mode: 0o755 }).then(() => listenOnPath(server, path))
-  const holder = await taken.catch((cause: unknown) => {
+  const holder = await listenOnPath(server, path).catch((cause: unknown) => {
     const why = cause instanceof Error ? cause.message : String(cause)
     throw refused(`cannot take the lock ${path} (one agent per host): ${why}`, cause)
   })

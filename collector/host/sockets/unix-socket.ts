@@ -1,8 +1,9 @@
 /** Listening on a Unix socket: at most one program per path; the leftover socket of a killed program is replaced. */
 import { once } from 'node:events'
-import { lstat, unlink } from 'node:fs/promises'
+import { lstat, mkdir, unlink } from 'node:fs/promises'
 import { connect } from 'node:net'
 import type { Server } from 'node:net'
+import { dirname } from 'node:path'
 import { errnoOf } from '../../../config/base/unreadable.ts'
 
 /** Only the agent's user may connect, because connecting needs write permission. */
@@ -12,10 +13,11 @@ const UMASK = 0o177
 export type Holder = 'a program that listens' | 'a file that is not a socket'
 
 /**
- * Makes `server` listen on `path` with mode 0600. Replaces a socket without a listener. Anything else is left alone; the result is the
- * occupant of the path. Rejects with the system's error.
+ * Makes `server` listen on `path` with mode 0600. Creates a missing folder, and replaces a socket without a listener. Anything else is left alone;
+ * the result is the occupant of the path. Rejects with the system's error.
  */
 export async function listenOnPath(server: Server, path: string): Promise<Holder | undefined> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o755 })
   if (await listens(server, path)) return undefined
   const info = await lstat(path).catch(ignoreMissing)
   if (info !== undefined) {

@@ -30,49 +30,11 @@ export function descriptorsOf(policies: readonly Policy[]): number {
   return OBJECT_DESCRIPTORS * Math.ceil(programs / HOOK_SLOTS) + GATE_DESCRIPTORS + FUNCTION_DESCRIPTORS * programs
 }
 
-class AttachedPolicy implements Attached {
+interface AttachedPolicy extends Attached {
   readonly loaded: LoadedPolicy
-  readonly hooks: LoadedPolicy['hooks']
-  readonly skipped: LoadedPolicy['skipped']
-  readonly lacking: LoadedPolicy['lacking']
-  readonly limited: LoadedPolicy['limited']
-  readonly #registry: HookRegistry
-  readonly #programs: KernelPrograms
-
-  constructor(loaded: LoadedPolicy, registry: HookRegistry, programs: KernelPrograms) {
-    this.loaded = loaded
-    this.hooks = loaded.hooks
-    this.skipped = loaded.skipped
-    this.lacking = loaded.lacking
-    this.limited = loaded.limited
-    this.#registry = registry
-    this.#programs = programs
-  }
-
-  get ids(): number[] {
-    return this.hooks.map(({ hook }) => hook.id)
-  }
-
-  events(): number {
-    return this.#registry.eventsOf(this.ids)
-  }
-
-  kernelMemory(): number {
-    return this.#programs.memoryOf(this.loaded)
-  }
-
-  done(): SelectorDone[] {
-    return this.hooks.flatMap(({ hook: { id }, spec: { selectors } }, hook) => {
-      const bySelector = this.#programs.doneBy(id)
-      return this.#registry.eventsBySelector(id).flatMap((posts, index) => {
-        const done = bySelector.get(index) ?? NOTHING_DONE
-        const any = posts > 0 || Object.values(done).some((count) => count > 0)
-        const { label = '' } = selectors[index] ?? {}
-        return any ? [{ hook, selector: selectors.length === 0 ? undefined : index, label, posts, done }] : []
-      })
-    })
-  }
 }
+
+const idsOf = ({ hooks }: LoadedPolicy): number[] => hooks.map(({ hook }) => hook.id)
 
 /** Changes the policies in the kernel and logs the parts that this kernel lacks. */
 export class KernelPolicies implements PolicyKernel<AttachedPolicy> {
@@ -115,7 +77,7 @@ export class KernelPolicies implements PolicyKernel<AttachedPolicy> {
           for (const { hook, spec } of hooks) this.#registry.add(hook, spec)
         },
       )
-      this.#registry.retire(remove.flatMap((each) => each.ids))
+      this.#registry.retire(remove.flatMap((each) => idsOf(each.loaded)))
       this.#logLimits(loaded)
       return loaded.map((each) => this.#attached(each))
     } catch (error) {
@@ -124,8 +86,8 @@ export class KernelPolicies implements PolicyKernel<AttachedPolicy> {
     }
   }
 
-  stale(attached: AttachedPolicy): Promise<boolean> {
-    return hookedOtherwise(attached.loaded.policy, attached.hooks, this.#facts)
+  stale({ loaded }: AttachedPolicy): Promise<boolean> {
+    return hookedOtherwise(loaded.policy, loaded.hooks, this.#facts)
   }
 
   #attached(loaded: LoadedPolicy): AttachedPolicy {
@@ -142,7 +104,29 @@ export class KernelPolicies implements PolicyKernel<AttachedPolicy> {
         `the agent is not ready: policy ${loaded.policy.name}: ${message}`,
       )
     }
-    return new AttachedPolicy(loaded, this.#registry, this.#programs)
+    const { hooks, skipped, lacking, limited } = loaded
+    return {
+      loaded,
+      hooks,
+      skipped,
+      lacking,
+      limited,
+      events: () => this.#registry.eventsOf(idsOf(loaded)),
+      kernelMemory: () => this.#programs.memoryOf(loaded),
+      done: () => this.#doneBy(loaded),
+    }
+  }
+
+  #doneBy({ hooks }: LoadedPolicy): SelectorDone[] {
+    return hooks.flatMap(({ hook: { id }, spec: { selectors } }, hook) => {
+      const bySelector = this.#programs.doneBy(id)
+      return this.#registry.eventsBySelector(id).flatMap((posts, index) => {
+        const done = bySelector.get(index) ?? NOTHING_DONE
+        const any = posts > 0 || Object.values(done).some((count) => count > 0)
+        const { label = '' } = selectors[index] ?? {}
+        return any ? [{ hook, selector: selectors.length === 0 ? undefined : index, label, posts, done }] : []
+      })
+    })
   }
 
   /** One line for all policies, because a bundle has dozens of such. */

@@ -166,7 +166,7 @@ export const configSchema = z
       )
       .check((context) => {
         for (const { path, message } of sharedFiles(context.value)) {
-          context.issues.push({ code: 'custom', input: context.value, path: [...path], message })
+          context.issues.push({ code: 'custom', input: context.value, path, message })
         }
       })
       .describe('Exporters by name, which you choose; at least one is required.')

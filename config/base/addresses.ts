@@ -37,16 +37,18 @@ export function isLocal(address: Address): boolean {
   return /^127(?:\.\d{1,3}){3}$/.test(address.host) || ['localhost', '::1'].includes(address.host)
 }
 
+function decoded(text: string, { issues }: z.core.ParsePayload, otherwise = ''): Address {
+  const found = parseAddress(text)
+  if (typeof found !== 'string') return found
+  issues.push({ code: 'custom', input: text, message: found + otherwise })
+  return z.NEVER
+}
+
 const parsed = z.union([z.object({ host: z.string(), port: z.int() }), z.object({ path: z.string() })])
 
 /** The schema of a key that holds an address. */
 export const address: z.ZodCodec<z.ZodString, typeof parsed> = z.codec(z.string({ error: ADDRESS }), parsed, {
-  decode: (text, context) => {
-    const found = parseAddress(text)
-    if (typeof found !== 'string') return found
-    context.issues.push({ code: 'custom', input: text, message: found })
-    return z.NEVER
-  },
+  decode: (text, context) => decoded(text, context),
   encode: formatAddress,
 })
 
@@ -57,13 +59,8 @@ export const optionalAddress: z.ZodCodec<z.ZodString, typeof addressOrDisabled> 
   z.string({ error: OPTIONAL }),
   addressOrDisabled,
   {
-    decode: (text, context) => {
-      if (text === '' || text === 'disabled') return 'disabled'
-      const found = parseAddress(text)
-      if (typeof found !== 'string') return found
-      context.issues.push({ code: 'custom', input: text, message: `${found}, or disabled` })
-      return z.NEVER
-    },
+    decode: (text, context) =>
+      text === '' || text === 'disabled' ? 'disabled' : decoded(text, context, ', or disabled'),
     encode: (value) => (value === 'disabled' ? value : formatAddress(value)),
   },
 )

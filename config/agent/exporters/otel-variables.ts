@@ -3,6 +3,7 @@
  * specification demands; empty is the same as unset.
  */
 import type { z } from 'zod'
+import type { Environment } from '../loading/substitute.ts'
 import { otlp, url } from './otlp.ts'
 
 /** A value and its variable. */
@@ -10,8 +11,6 @@ export interface Found<T> {
   readonly value: T
   readonly variable: string
 }
-
-export type Env = Readonly<Record<string, string | undefined>>
 
 export const SERVICE_NAME = 'service.name'
 const PREFIX = 'OTEL_EXPORTER_OTLP_'
@@ -24,10 +23,10 @@ const hidden = (): string => 'a value that is not shown'
 
 /** The variables of one environment. */
 export class Variables {
-  readonly #env: Env
+  readonly #env: Environment
   readonly warnings: string[] = []
 
-  constructor(env: Env) {
+  constructor(env: Environment) {
     this.#env = env
   }
 

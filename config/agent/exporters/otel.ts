@@ -2,10 +2,11 @@
  * Fills in an exporter's config from OTEL_* variables. Precedence: config > `_LOGS_` variable > general variable > default; for headers and
  * resource attributes separately for each name.
  */
+import type { Environment } from '../loading/substitute.ts'
 import type { OtlpExporterConfig } from './otlp.ts'
 import type { ResourceConfig } from './otlp-records.ts'
 import { SERVICE_NAME, Variables } from './otel-variables.ts'
-import type { Env, Found } from './otel-variables.ts'
+import type { Found } from './otel-variables.ts'
 
 const DEFAULT_ENDPOINT = 'http://localhost:4318'
 const DEFAULT_TIMEOUT_MS = 10_000
@@ -19,7 +20,7 @@ export class OtelEnvironment {
   /** Paths of values within the exporter, and their variables; `default` for an endpoint that is set nowhere. */
   readonly sources: Array<readonly [path: readonly string[], variable: string]> = []
 
-  constructor(env: Env) {
+  constructor(env: Environment) {
     this.#variables = new Variables(env)
   }
 

@@ -7,36 +7,23 @@ interface Writes {
   readonly dead_letter?: { readonly path: string } | undefined
 }
 
-/** A file that an earlier exporter uses. */
-export interface SharedFile {
-  /** The path of its key, below `exporters`. */
-  readonly path: readonly string[]
-  readonly message: string
-}
+/** A file of an exporter, by the path of its key below `exporters`. */
+type OwnFile = readonly [file: string, key: string[]]
 
-/** Files that are used twice. */
-export function sharedFiles(exporters: Readonly<Record<string, Writes>>): SharedFile[] {
+/** The keys of files that an earlier exporter uses. */
+export function* sharedFiles(
+  exporters: Readonly<Record<string, Writes>>,
+): Generator<{ readonly path: string[]; readonly message: string }> {
   const owners = new Map<string, string>()
-  const shared: SharedFile[] = []
-  for (const path of Object.entries(exporters).flatMap(namedFiles)) {
-    const file = resolve(path.file)
+  const files = Object.entries(exporters).flatMap((exporter) => [...filesOf(exporter)])
+  for (const [file, path] of files) {
     const owner = owners.get(file)
-    if (owner === undefined) owners.set(file, path.keys.join('.'))
-    else
-      shared.push({
-        path: path.keys,
-        message: `expected a file that no other exporter writes (exporters.${owner} does)`,
-      })
+    if (owner === undefined) owners.set(file, path.join('.'))
+    else yield { path, message: `expected a file that no other exporter writes (exporters.${owner} does)` }
   }
-  return shared
 }
 
-function namedFiles([name, exporter]: [string, Writes]): Array<{ readonly keys: string[]; readonly file: string }> {
-  const named = []
-  if (exporter.type === 'file' && typeof exporter.path === 'string') {
-    named.push({ keys: [name, 'path'], file: exporter.path })
-  }
-  const letters = exporter.dead_letter
-  if (letters !== undefined) named.push({ keys: [name, 'dead_letter', 'path'], file: letters.path })
-  return named
+function* filesOf([name, { type, path, dead_letter: letters }]: [string, Writes]): Generator<OwnFile> {
+  if (type === 'file' && typeof path === 'string') yield [resolve(path), [name, 'path']]
+  if (letters !== undefined) yield [resolve(letters.path), [name, 'dead_letter', 'path']]
 }

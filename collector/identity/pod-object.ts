@@ -82,6 +82,9 @@ const POD = z.object({
 /** Set by kubelet on the mirror of a static pod. */
 const MANIFEST_HASH = 'kubernetes.io/config.hash'
 
+/** The items of all kinds of containers. */
+const allOf = <T>(lists: Readonly<Record<string, T[]>> | null | undefined): T[] => Object.values(lists ?? {}).flat()
+
 /** Throws ZodError for an object that is no pod. */
 export function podOf(object: KubernetesObject): KnownPod {
   const { metadata, spec, status } = POD.parse(object)
@@ -92,17 +95,8 @@ export function podOf(object: KubernetesObject): KnownPod {
   }))
   const workload = workloadOf({ name, generateName: metadata.generateName, labels, owners })
   const pod: Pod = { namespace, name, uid, labels, workload: workload.name, workloadKind: workload.kind }
-  const specs = new Map(
-    [...(spec?.containers ?? []), ...(spec?.initContainers ?? []), ...(spec?.ephemeralContainers ?? [])].map((each) => [
-      each.name,
-      each,
-    ]),
-  )
-  const statuses = [
-    ...(status?.containerStatuses ?? []),
-    ...(status?.initContainerStatuses ?? []),
-    ...(status?.ephemeralContainerStatuses ?? []),
-  ]
+  const specs = new Map(allOf(spec).map((each) => [each.name, each]))
+  const statuses = allOf(status)
   const containers = statuses.flatMap(({ name: own, containerID, image, imageID, state }): PodContainer[] => {
     // `containerd://ID`; empty until it runs.
     const id = containerID.slice(containerID.indexOf('://') + 3)

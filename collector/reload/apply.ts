@@ -1,6 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { LoadedConfig } from '../../config/agent/load.ts'
-import type { Config } from '../../config/agent/schema.ts'
 import type { ChangeRecords } from '../delivery/change-records.ts'
 import type { Delivery } from '../delivery/delivery.ts'
 import type { Log } from '../host/log.ts'
@@ -8,45 +7,25 @@ import type { MemoryGuard } from '../host/memory.ts'
 import type { PolicyFolder } from '../policies/folder.ts'
 import { Reloader } from './reloader.ts'
 
-export interface ReloadedParts {
+export interface ReloaderParts {
+  readonly loaded: LoadedConfig
+  readonly configFile: string
   readonly delivery: Pick<Delivery, 'prepare'>
   readonly folder: Pick<PolicyFolder, 'prepare'>
   readonly memory: Pick<MemoryGuard, 'limits'>
   readonly line: { graceMs: number }
-}
-
-/** Removed exporters get at most this long to send their events: the next reload waits for them. */
-const MOST_DRAIN_MS = 10_000
-
-/** Applies keys that may change while the agent runs; rejects, and changes nothing, if a policy or an exporter is refused. */
-export async function applyConfig(
-  parts: ReloadedParts,
-  next: Config,
-  before: Config,
-  stop: AbortSignal,
-): Promise<void> {
-  const { delivery, folder, memory, line } = parts
-  // First, because exporters wait from their preparation on.
-  const policies = isDeepStrictEqual(next.policies, before.policies) ? undefined : await folder.prepare(next.policies)
-  const exporters = await delivery.prepare(next.exporters, stop).catch(async (error: unknown) => {
-    await policies?.rollback()
-    throw error
-  })
-  memory.limits = next.memory
-  line.graceMs = next.shutdown.grace
-  await Promise.all([policies?.commit(), exporters.commit(Math.min(next.shutdown.grace, MOST_DRAIN_MS))])
-}
-
-export interface ReloaderParts extends ReloadedParts {
-  readonly loaded: LoadedConfig
-  readonly configFile: string
   readonly changes: Pick<ChangeRecords, 'note'>
   /** A change of the config may have replaced the exporters. */
   readonly runRecords: { hurry(): void }
   readonly log: Log
 }
 
-export function reloaderOf({ loaded, configFile, changes, runRecords, log, ...parts }: ReloaderParts): Reloader {
+/** Removed exporters get at most this long to send their events: the next reload waits for them. */
+const MOST_DRAIN_MS = 10_000
+
+/** Applies keys that may change while the agent runs; changes nothing if a policy or an exporter is refused. */
+export function reloaderOf(parts: ReloaderParts): Reloader {
+  const { loaded, configFile, delivery, folder, memory, line, changes, runRecords, log } = parts
   return new Reloader({
     file: configFile,
     env: process.env,
@@ -56,6 +35,16 @@ export function reloaderOf({ loaded, configFile, changes, runRecords, log, ...pa
       changes.note({ what: 'config_changed', by: `file ${configFile}`, names })
       runRecords.hurry()
     },
-    apply: (next, before, stop) => applyConfig(parts, next, before, stop),
+    apply: async ({ policies: paths, exporters, memory: limits, shutdown }, before, stop) => {
+      // First, because exporters wait from their preparation on.
+      const policies = isDeepStrictEqual(paths, before.policies) ? undefined : await folder.prepare(paths)
+      const prepared = await delivery.prepare(exporters, stop).catch(async (error: unknown) => {
+        await policies?.rollback()
+        throw error
+      })
+      memory.limits = limits
+      line.graceMs = shutdown.grace
+      await Promise.all([policies?.commit(), prepared.commit(Math.min(shutdown.grace, MOST_DRAIN_MS))])
+    },
   })
 }

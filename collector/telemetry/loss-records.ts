@@ -8,9 +8,7 @@ import type { LostRanges } from '../delivery/lost-ranges.ts'
 import type { Log } from '../host/log.ts'
 import { ExporterLosses } from './exporter-losses.ts'
 import type { LossAccounting } from './exporter-losses.ts'
-import type { Delivery } from '../delivery/delivery.ts'
-import { Losses } from './losses.ts'
-import type { LossOptions } from './losses.ts'
+import type { Losses } from './losses.ts'
 
 const INTERVAL_MS = 10_000
 
@@ -43,22 +41,6 @@ export class LossRecords {
   /** Published records. */
   published = 0
   #closedMs: number
-
-  /** Makes the loss records of an agent. */
-  static of({
-    delivery,
-    ...parts
-  }: LossOptions & { readonly delivery: Pick<Delivery, 'fanout' | 'lostRanges'> }): LossRecords {
-    const options: LossRecordOptions = {
-      losses: new Losses(parts),
-      get exporters() {
-        return delivery.fanout.senders
-      },
-      ranges: delivery.lostRanges,
-      log: parts.log,
-    }
-    return new LossRecords(options, performance.now())
-  }
 
   /** `nowMs`: start of the first interval, monotonic. */
   constructor(options: LossRecordOptions, nowMs: number) {

@@ -2,9 +2,7 @@
 import type { RunEvent, Timestamp } from '../../exporters/contract/event.ts'
 import { isoTime } from '../../exporters/index.ts'
 import type { NumberedExporter } from '../../exporters/index.ts'
-import type { Config } from '../../config/agent/schema.ts'
-import type { Log } from '../host/log.ts'
-import { LastRuns } from './last-runs.ts'
+import type { LastRuns } from './last-runs.ts'
 
 export interface RunRecordsOptions {
   readonly heartbeatMs: number
@@ -25,18 +23,6 @@ export class RunRecords {
   readonly #moved: Record<string, number> = {}
   /** The time until which the agent reports everything; undefined while it does not stop. */
   until: Timestamp | undefined
-
-  /** Reads the state of the last run in `state_dir`. */
-  static async open(
-    { heartbeat, state_dir }: Pick<Config, 'heartbeat' | 'state_dir'>,
-    epoch: string,
-    exporters: RunRecordsOptions['exporters'],
-    log: Log,
-    from: Timestamp,
-  ): Promise<RunRecords> {
-    const lastRuns = await LastRuns.open(state_dir, epoch, log)
-    return new RunRecords({ heartbeatMs: heartbeat, lastRuns, exporters, from })
-  }
 
   constructor(options: RunRecordsOptions) {
     this.#options = options

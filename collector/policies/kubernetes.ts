@@ -255,10 +255,7 @@ const START_MS = 5_000
 
 /** Attaches the policies of the cluster, and follows their changes until disposed. */
 export async function followPolicies(
-  options: Omit<KubernetesPoliciesOptions, 'client' | 'events'> & {
-    readonly client: KubernetesClient
-    readonly nodeName: string
-  },
+  options: Omit<KubernetesPoliciesOptions, 'client' | 'events'> & { readonly client: KubernetesClient },
 ): Promise<AsyncDisposable> {
   const { client, nodeName, log } = options
   const onProblem = (problem: string): void => log.warn(`cannot write Kubernetes events on policies: ${problem}`)

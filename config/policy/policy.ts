@@ -277,27 +277,10 @@ export interface FileDetailsSpec {
   readonly at: Position
 }
 
-/** Fields of every kind of hook. */
-interface HookBase {
-  readonly aggregate?: Aggregate
-  /** More than the path of files is read. */
-  readonly fileDetails?: FileDetailsSpec
-  /** `args`, then `data`. */
-  readonly args: readonly ArgumentSpec[]
-  /** Tested in order; the first whose filters all match decides. Without selectors every call matches. */
-  readonly selectors: readonly Selector[]
-  readonly action: Action
-  readonly message: string
-  readonly tags: readonly string[]
-  /** The number of the policy's enforcer, which notes carry. Only the plan sets it. */
-  readonly enforcer?: number
-  readonly at: Position
-}
-
 /** Functions that only a kernel can list: its system calls, or what ftrace can trace and the regular expression (RE2) matches. */
 export type GeneratedCalls = { readonly of: 'syscalls' } | { readonly of: 'ftrace'; readonly pattern: string }
 
-export interface KprobeSpec extends HookBase {
+export interface KprobeSpec {
   /**
    * `lsm`: `call` is the BPF LSM's function for one of the kernel's security hooks. Tracepoints: `call` is `subsystem:event`. An `index` is a position
    * among the fields of a `tracepoint`'s format, or among the arguments that the kernel passes to a `rawTracepoint`.
@@ -313,6 +296,19 @@ export interface KprobeSpec extends HookBase {
   readonly return: boolean
   readonly returnArg: ArgumentSpec | undefined
   readonly returnAction: Action
+  readonly aggregate?: Aggregate
+  /** More than the path of files is read. */
+  readonly fileDetails?: FileDetailsSpec
+  /** `args`, then `data`. */
+  readonly args: readonly ArgumentSpec[]
+  /** Tested in order; the first whose filters all match decides. Without selectors every call matches. */
+  readonly selectors: readonly Selector[]
+  readonly action: Action
+  readonly message: string
+  readonly tags: readonly string[]
+  /** The number of the policy's enforcer, which notes carry. Only the plan sets it. */
+  readonly enforcer?: number
+  readonly at: Position
 }
 
 /** One hook of a policy. */

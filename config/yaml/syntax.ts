@@ -94,19 +94,13 @@ function around(offset: number, tokens: readonly Token[], is: (token: Token) => 
 /** Entries of one mapping or list that do not begin at the same column, and a line below a finished value. */
 function indentation({ code, message, pos }: Fault, text: string): SyntaxFault | undefined {
   const offset = pos[0]
-  if (code === 'BAD_INDENT' || message === 'Sequence item without - indicator') {
+  if (message === 'Sequence item without - indicator') {
+    return { offset, message: 'expected "- " before each item of this list, or less indentation' }
+  }
+  if (code === 'BAD_INDENT' && message.startsWith('All ')) {
     const what = message.startsWith('All sequence') ? 'items of this list' : 'keys of this mapping'
-    if (message.startsWith('Sequence item')) {
-      return { offset, message: 'expected "- " before each item of this list, or less indentation' }
-    }
-    if (message.startsWith('All ')) {
-      const { offset: start, text: spaces } = indentOf(text, offset)
-      return {
-        offset: start + spaces.length,
-        message: `wrong indentation: all ${what} must begin at the same column`,
-      }
-    }
-    return undefined
+    const { offset: start, text: spaces } = indentOf(text, offset)
+    return { offset: start + spaces.length, message: `wrong indentation: all ${what} must begin at the same column` }
   }
   if (code !== 'BLOCK_AS_IMPLICIT_KEY') return undefined
   const value = text.slice(offset).split(/:(?:\s|$)/, 1)[0] ?? ''

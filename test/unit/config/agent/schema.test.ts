@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { configJsonSchema, withSharedParts } from '../../../../config/agent/json-schema.ts'
-import { configReference } from '../../../../config/agent/reference.ts'
+import { configReference } from '../../../support/docs/reference.ts'
 
 interface Node {
   description?: string
@@ -34,12 +34,12 @@ describe('the schema of the config', () => {
   const schema: Node = configJsonSchema()
   const all = keys(schema, '')
 
-  it('equals config/schema.json (else: node config/agent/write-schema.ts, npm run format)', () => {
+  it('equals config/schema.json (else: node test/support/docs/write-schema.ts, npm run format)', () => {
     const file = join(import.meta.dirname, '../../../../config/schema.json')
     assert.deepEqual(JSON.parse(readFileSync(file, 'utf8')), withSharedParts(configJsonSchema()))
   })
 
-  it('equals the tables of docs/reference/configuration.md (else: node config/agent/write-schema.ts)', () => {
+  it('equals the tables of docs/reference/configuration.md (else: node test/support/docs/write-schema.ts)', () => {
     const page = readFileSync(join(import.meta.dirname, '../../../../docs/reference/configuration.md'), 'utf8')
     const [, tables = ''] = page.split(/<!-- keys:(?:begin|end) -->\n/)
     assert.equal(tables.trim(), configReference())

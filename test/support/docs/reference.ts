@@ -1,9 +1,9 @@
 /** The tables of docs/reference/configuration.md: every key of the config with its type, default and meaning, from the JSON Schema. */
 import { isDeepStrictEqual } from 'node:util'
-import { counted } from '../base/counts.ts'
-import { DURATION, SIZE } from '../base/units.ts'
-import { RELATIVE } from '../base/paths.ts'
-import { configJsonSchema } from './json-schema.ts'
+import { counted } from '../../../config/base/counts.ts'
+import { DURATION, SIZE } from '../../../config/base/units.ts'
+import { RELATIVE } from '../../../config/base/paths.ts'
+import { configJsonSchema } from '../../../config/agent/json-schema.ts'
 
 /** The part of JSON Schema that the config uses. */
 interface Schema {

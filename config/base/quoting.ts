@@ -1,4 +1,5 @@
 /** Untrusted text (file names, arguments, answers) as one terminal line: escapes everything that could move the cursor or reorder text, as Go does. */
+import { StringDecoder } from 'node:string_decoder'
 
 /** Characters that Go's unicode.IsPrint refuses, and the space: letters, marks, numbers, punctuation and symbols print. */
 const QUOTED = /[^\p{L}\p{M}\p{N}\p{P}\p{S}]/u
@@ -43,9 +44,10 @@ function goQuote(text: string): string {
  */
 export function goQuoted(text: string, maxBytes: number): string {
   const bytes = Buffer.from(text, 'utf8').subarray(0, maxBytes)
-  const whole = wholeCharacters(bytes)
-  let quoted = goQuote(bytes.toString('utf8', 0, whole)).slice(1, -1)
-  for (const byte of bytes.subarray(whole)) quoted += `\\x${byte.toString(16).padStart(2, '0')}`
+  // It keeps back the bytes of a last character that the cut has split.
+  const whole = new StringDecoder('utf8').write(bytes)
+  let quoted = goQuote(whole).slice(1, -1)
+  for (const byte of bytes.subarray(Buffer.byteLength(whole))) quoted += `\\x${byte.toString(16).padStart(2, '0')}`
   return quoted
 }
 
@@ -56,17 +58,4 @@ function escape(rune: string): string {
   const hex = (digits: number): string => code.toString(16).padStart(digits, '0')
   if (code < 0x20 || code === 0x7f) return `\\x${hex(2)}`
   return code < 0x10000 ? `\\u${hex(4)}` : `\\U${hex(8)}`
-}
-
-/** Bytes before a last character that the cut has split. */
-function wholeCharacters(bytes: Uint8Array): number {
-  let start = bytes.length - 1
-  while (start >= 0 && ((bytes[start] ?? 0) & 0xc0) === 0x80) start--
-  if (start < 0) return bytes.length
-  const lead = bytes[start] ?? 0
-  let length = 1
-  if (lead >= 0xf0) length = 4
-  else if (lead >= 0xe0) length = 3
-  else if (lead >= 0xc0) length = 2
-  return start + length > bytes.length ? start : bytes.length
 }

@@ -18,11 +18,6 @@ import type { Pods } from '../identity/pods.ts'
 /** More containers than a node starts while one is waited for. */
 const MOST_WAITS = 4096
 
-interface Wait {
-  readonly promise: Promise<void>
-  readonly resolve: () => void
-}
-
 /** Sources of pods and containers; an absent one is not used. */
 export interface IdentitySources {
   readonly announced?: Announcements | undefined
@@ -36,7 +31,7 @@ export class Identity implements Enricher {
   readonly #announced: Announcements | undefined
   readonly #identify: (process: Process, known: Partial<Placed>) => void
   /** By short container id; the oldest first. */
-  readonly #waits = new Map<string, Wait>()
+  readonly #waits = new Map<string, PromiseWithResolvers<void>>()
   /** Pods with a container as it was announced. */
   readonly #announcedPods = new WeakMap<Announced, Pod>()
 
@@ -108,8 +103,7 @@ export class Identity implements Enricher {
     if (wait === undefined) {
       const [oldest] = this.#waits.keys()
       if (oldest !== undefined && this.#waits.size >= MOST_WAITS) this.#came(oldest)
-      const { promise, resolve } = Promise.withResolvers<void>()
-      this.#waits.set(id, (wait = { promise, resolve }))
+      this.#waits.set(id, (wait = Promise.withResolvers<void>()))
     }
     return wait.promise
   }

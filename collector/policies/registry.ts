@@ -144,7 +144,7 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
   add(id: PolicyId, policy: Policy, by?: string): Promise<void> {
     return this.#mutex.run(async () => {
       const known = this.#entries.get(keyOf(id))
-      if (known !== undefined && (known.attached !== undefined || known.error === undefined)) {
+      if (known !== undefined && isKnown(known)) {
         throw new CollectorError('POLICY_EXISTS', `policy "${id.name}" of ${id.source} exists: remove or replace it`)
       }
       const error = await this.#put([{ id, policy, replaces: [] }], by)

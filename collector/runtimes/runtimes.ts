@@ -40,18 +40,13 @@ interface CachedContainer {
   readonly untilMs: number
 }
 
-interface PendingLookup {
-  readonly promise: Promise<void>
-  readonly resolve: () => void
-}
-
 export class Runtimes implements Disposable {
   readonly #labels: readonly string[]
   readonly #sockets: readonly RuntimeSocket[]
   readonly #nowMs: () => number
   readonly #log: RuntimesOptions['log']
   readonly #known = new Map<string, CachedContainer>()
-  readonly #asked = new Map<string, PendingLookup>()
+  readonly #asked = new Map<string, PromiseWithResolvers<void>>()
   readonly #queue: string[] = []
   #running = 0
 
@@ -105,11 +100,11 @@ export class Runtimes implements Disposable {
     const asked = this.#asked.get(shortId)
     if (asked !== undefined) return asked.promise
     if (this.#asked.size >= MOST_WAITING || this.#sockets.every(({ isAway }) => isAway)) return undefined
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.#asked.set(shortId, { promise, resolve })
+    const answered = Promise.withResolvers<void>()
+    this.#asked.set(shortId, answered)
     this.#queue.push(shortId)
     this.#next()
-    return promise
+    return answered.promise
   }
 
   #next(): void {

@@ -4,7 +4,7 @@
  * Not `@kubernetes/client-node`: docs/explanation/decisions.md. An answer is bounded in bytes, and each request in time: 30 s to the end, a watch as long as
  * something comes every three minutes.
  */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Agent } from 'node:https'
 import * as z from 'zod'
@@ -121,7 +121,8 @@ export class KubernetesClient implements Disposable {
    */
   async *watch({ resource, namespace, query, signal, opened }: Watching): AsyncGenerator<WatchChange, void, undefined> {
     const asked: ApiRequest = { verb: 'watch', resource, namespace }
-    const quiet = new Deadline(this.#quietMs, 'no answer')
+    const quiet = new AbortController()
+    const timer = setTimeout(() => quiet.abort(), this.#quietMs)
     let isOpen = false
     try {
       const answer = await this.#answer(asked, {
@@ -130,28 +131,26 @@ export class KubernetesClient implements Disposable {
       })
       opened()
       isOpen = true
-      for await (const line of linesOf(answer, () => quiet.renew())) {
+      for await (const line of linesOf(answer, () => timer.refresh())) {
         yield this.#parsed(CHANGE, line, asked)
       }
     } catch (error) {
       // The connection may be dead: the next watch shows it.
       if (isOpen && quiet.signal.aborted) return
-      throw this.#failure(error, asked, quiet.signal)
+      throw this.#failure(error, asked, quiet.signal, 'no answer')
     } finally {
-      quiet.end()
+      clearTimeout(timer)
     }
   }
 
   /** The body of an answer. */
   async #whole(asked: ApiRequest, options: RequestOptions): Promise<string> {
-    const late = new Deadline(this.#answerMs, `no answer within ${this.#answerMs / 1000} s`)
+    const late = AbortSignal.timeout(this.#answerMs)
     try {
-      const answer = await this.#answer(asked, { ...options, signal: AbortSignal.any([options.signal, late.signal]) })
+      const answer = await this.#answer(asked, { ...options, signal: AbortSignal.any([options.signal, late]) })
       return String(await bodyOf(answer))
     } catch (error) {
-      throw this.#failure(error, asked, late.signal)
-    } finally {
-      late.end()
+      throw this.#failure(error, asked, late, `no answer within ${this.#answerMs / 1000} s`)
     }
   }
 
@@ -181,9 +180,7 @@ export class KubernetesClient implements Disposable {
   }
 
   #connectionsFor({ ca, cert, key }: Credentials): Agent {
-    const digest = createHash('sha256')
-      .update(JSON.stringify([ca, cert, key]))
-      .digest('hex')
+    const digest = hash('sha256', JSON.stringify([ca, cert, key]))
     if (this.#connections?.digest === digest) return this.#connections.agent
     // Running watches keep the old connections until the server ends them.
     const { verify, serverName } = this.login
@@ -213,9 +210,10 @@ export class KubernetesClient implements Disposable {
     }
   }
 
-  #failure(error: unknown, asked: ApiRequest, deadline: AbortSignal): unknown {
+  /** `why`: the reason if the deadline is over. */
+  #failure(error: unknown, asked: ApiRequest, deadline: AbortSignal, why: string): unknown {
     if (error instanceof CollectorError) return error
-    return connectionError(deadline.aborted ? deadline.reason : error, asked, this.login)
+    return connectionError(deadline.aborted ? new Error(why) : error, asked, this.login)
   }
 
   [Symbol.dispose](): void {
@@ -238,28 +236,6 @@ interface RequestOptions {
   readonly body?: string
   readonly type?: string
   readonly signal: AbortSignal
-}
-
-/** Aborts when it is not renewed in time. */
-class Deadline {
-  readonly #controller = new AbortController()
-  readonly #timer: NodeJS.Timeout
-
-  constructor(ms: number, why: string) {
-    this.#timer = setTimeout(() => this.#controller.abort(new Error(why)), ms)
-  }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal
-  }
-
-  renew(): void {
-    this.#timer.refresh()
-  }
-
-  end(): void {
-    clearTimeout(this.#timer)
-  }
 }
 
 /** Complete lines; bytes after the last one come from a broken connection. `came`: called for each piece. */

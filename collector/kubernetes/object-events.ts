@@ -2,7 +2,7 @@
  * Events on objects of the API server, which `kubectl describe` shows. A repeated event is counted in the first, also after a restart of
  * the agent. Bounded: a burst, then one every few seconds. Other events are dropped, because the agent's log has them too.
  */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { setTimeout as after } from 'node:timers/promises'
 import { CollectorError } from '../errors.ts'
 import type { KubernetesClient } from './client.ts'
@@ -110,9 +110,7 @@ export class ObjectEvents implements AsyncDisposable {
     const { client, nodeName } = this.#options
     const { signal } = this.#stop
     const { namespace, uid, ...rest } = about
-    const same = createHash('sha256')
-      .update(JSON.stringify([uid, type, reason, message]))
-      .digest('hex')
+    const same = hash('sha256', JSON.stringify([uid, type, reason, message]))
     const name = `${about.name.slice(0, 200)}.${same.slice(0, 16)}`
     // Events on objects of the cluster are in the namespace default: validation of core/v1.
     const inside = namespace || 'default'

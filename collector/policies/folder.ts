@@ -2,7 +2,7 @@
  * The source of policies from files. An added, changed or removed file takes effect at the next check; a bad file is reported once and changes
  * nothing.
  */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { dirname } from 'node:path'
 import { othersMayWrite } from '../../config/agent/writable.ts'
 import { formatProblem } from '../../config/yaml/problems.ts'
@@ -189,7 +189,7 @@ export class PolicyFolder implements Disposable {
       this.#refuse(file, JSON.stringify(read.problems), read.problems.map(formatProblem).join('\n'))
       return undefined
     }
-    const digest = createHash('sha256').update(read.text).digest('hex')
+    const digest = hash('sha256', read.text)
     if (this.#files.get(file)?.digest === digest) return undefined
     await this.#forgetErrors(file)
     const parsed = parsePolicy(read.text, file)
@@ -283,8 +283,8 @@ export class PolicyFolder implements Disposable {
   }
 
   /**
-   * Starts watching: changes take effect within about a second if the file system reports them. `onFailed` gets internal errors of a check;
-   * `onPolls` the reason why changes are found by polling.
+   * Starts watching: changes take effect within about a second if the file system reports them. Logs internal errors of a check, and why changes are
+   * found by polling.
    */
   watch(log: Pick<Log, 'warn' | 'error'>): void {
     const failed = (error: unknown): void => log.error({ error: String(error) }, 'reading the policy files failed')

@@ -6,6 +6,8 @@
 import { setImmediate } from 'node:timers/promises'
 import type { KubernetesConfig } from '../../config/agent/schema.ts'
 import { parseRegex } from '../../config/base/regex.ts'
+import { systemClock } from '../../config/base/time/clock.ts'
+import { waitAtMost } from '../../config/base/time/deadline.ts'
 import { parsePolicy } from '../../config/policy/parse.ts'
 import type { Policy } from '../../config/policy/policy.ts'
 import { OWN_API_VERSION } from '../../config/policy/selectors/identity.ts'
@@ -119,10 +121,8 @@ export class KubernetesPolicies implements AsyncDisposable {
   /** Resolves when the policies of the cluster are attached or refused; if it does not answer, or after `waitMs`, they follow later. */
   async start(waitMs: number): Promise<void> {
     for (const informer of this.#informers) informer.start()
-    const late = Promise.withResolvers<void>()
-    const timer = setTimeout(late.resolve, waitMs)
-    await Promise.race([this.#known.promise.then(() => this.#applying), late.promise])
-    clearTimeout(timer)
+    const attached = this.#known.promise.then(() => this.#applying)
+    await waitAtMost(attached, waitMs, systemClock)
   }
 
   /** The API server has answered for one of the kinds, if only with a refusal. */

@@ -1,5 +1,5 @@
 /** Access to pages, and caching of pages. */
-import { createHash, timingSafeEqual } from 'node:crypto'
+import { hash, timingSafeEqual } from 'node:crypto'
 import { isLocal } from '../../config/base/addresses.ts'
 import type { Address } from '../../config/base/addresses.ts'
 import type { Head } from './http-head.ts'
@@ -66,7 +66,7 @@ function byToken(token: string, need: string): Check {
 
 /** `timingSafeEqual` needs buffers of equal length. */
 function digest(text: string): Buffer {
-  return createHash('sha256').update(text).digest()
+  return hash('sha256', text, 'buffer')
 }
 
 const HERE = /^(?:localhost|[0-9.]+|\[[0-9a-f:.]+\])(?::[0-9]+)?$/i

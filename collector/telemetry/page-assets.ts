@@ -1,5 +1,5 @@
 /** The files of the status page, served from memory. */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { ownFile } from '../../config/base/own.ts'
 import type { Access } from './access.ts'
@@ -65,7 +65,7 @@ export function readAssets({
 
 function asset(text: string, type: string): Page {
   const body = Buffer.from(text)
-  const headers = { ...HEADERS, ETag: `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"` }
+  const headers = { ...HEADERS, ETag: `"${hash('sha256', body, 'base64url').slice(0, 22)}"` }
   return ({ fields }) => {
     const known = fields.get('if-none-match')?.split(/ *, */) ?? []
     const same = known.some((tag) => tag.replace(/^W\//, '') === headers.ETag)

@@ -1,5 +1,5 @@
 /** The agent's config file: text in, a typed Config with defaults out, or every mistake with its position. */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { z } from 'zod'
 import { merged, textOfAll } from './loading/drop-ins.ts'
 import type { DropIn } from './loading/drop-ins.ts'
@@ -79,9 +79,9 @@ function loaded(
   for (const issue of unknownKeysFirst(result.error?.issues ?? [])) report(issue, plain, problems)
   if (problems.count > 0 || !result.success) return { problems: problems.list() }
   const { value: written, origins, secretFiles } = plain
-  const hash = createHash('sha256').update(textOfAll(text, dropIns)).digest('hex')
+  const digest = hash('sha256', textOfAll(text, dropIns))
   const files = [file, ...dropIns.map((dropIn) => dropIn.file)]
-  return { config: result.data, written, origins, hash, files, secretFiles, warnings: problems.warnings() }
+  return { config: result.data, written, origins, hash: digest, files, secretFiles, warnings: problems.warnings() }
 }
 
 /** A problem with the value at `path` of an otherwise valid config. */

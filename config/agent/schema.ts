@@ -9,7 +9,7 @@ import { sharedFiles } from './exporters/own-files.ts'
 import { containers } from './workloads/containers.ts'
 import { kubernetes } from './workloads/kubernetes.ts'
 import { pathSchema } from '../base/paths.ts'
-import type { DeepReadonly } from '../base/readonly.ts'
+import type { DeepReadonly } from './readonly.ts'
 import { DAY_MS, KIB, MIB, duration, size } from '../base/units.ts'
 
 const grpcTls = z

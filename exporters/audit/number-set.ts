@@ -1,4 +1,5 @@
 /** A set of numbers as ascending ranges: small where numbers follow each other, as they do in a sink that has all. */
+import { firstIndex } from '../../config/base/search.ts'
 import type { NumberRange } from '../contract/event.ts'
 
 /** Memory for hostile input: 16 MB. */
@@ -70,13 +71,7 @@ export class NumberSet {
 
   /** Index of the first range that begins after the number. */
   #after(number: number): number {
-    let [low, high] = [0, this.#first.length]
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if ((this.#first[middle] ?? 0) <= number) low = middle + 1
-      else high = middle
-    }
-    return low
+    return firstIndex(this.#first.length, (i) => (this.#first[i] ?? 0) > number)
   }
 }
 

@@ -5,6 +5,7 @@
  * addresses of code are kept (4 MB). Found addresses are remembered, so that nearly all stacks need no search.
  */
 import { open } from 'node:fs/promises'
+import { firstIndex } from '../../../config/base/search.ts'
 
 export interface KernelFunction {
   /** '' if it is not known. */
@@ -171,7 +172,7 @@ function search({ addresses, ends, names }: Table, wanted: readonly bigint[]): K
   const sorted = Float64Array.from(wanted, (address) => Number(address - BASE)).toSorted()
   const best = new Int32Array(sorted.length).fill(-1)
   addresses.forEach((address, i) => {
-    const at = firstNotBelow(sorted, address)
+    const at = firstIndex(sorted.length, (k) => (sorted[k] ?? 0) >= address)
     const before = best[at]
     if (before !== undefined && (before < 0 || address > (addresses[before] ?? 0))) best[at] = i
   })
@@ -186,16 +187,4 @@ function search({ addresses, ends, names }: Table, wanted: readonly bigint[]): K
     found.set(target, { symbol, offset })
   })
   return wanted.map((address) => found.get(Number(address - BASE)) ?? UNKNOWN)
-}
-
-/** The position of the first number that is not below `least`. */
-function firstNotBelow(sorted: Float64Array, least: number): number {
-  let low = 0
-  let high = sorted.length
-  while (low < high) {
-    const middle = (low + high) >>> 1
-    if ((sorted[middle] ?? 0) < least) low = middle + 1
-    else high = middle
-  }
-  return low
 }

@@ -8,6 +8,7 @@
 import { constants } from 'node:fs'
 import { giveUp } from '../../../config/base/answered.ts'
 import { openRegular } from '../../../config/base/named-file.ts'
+import { firstIndex } from '../../../config/base/search.ts'
 import { inTime } from '../../../config/base/time/in-time.ts'
 import { putNewest } from '../../host/newest.ts'
 import { readMappings } from './mapped-files.ts'
@@ -103,14 +104,7 @@ function placeOf(
   mappings: readonly Mapping[],
   address: number,
 ): { readonly mapping: Mapping; readonly offset: number } | undefined {
-  let low = 0
-  let high = mappings.length
-  while (low < high) {
-    const middle = (low + high) >>> 1
-    if ((mappings[middle]?.end ?? 0) <= address) low = middle + 1
-    else high = middle
-  }
-  const mapping = mappings[low]
+  const mapping = mappings[firstIndex(mappings.length, (i) => (mappings[i]?.end ?? 0) > address)]
   if (mapping === undefined || address < mapping.start) return undefined
   return { mapping, offset: address - mapping.start + mapping.offset }
 }

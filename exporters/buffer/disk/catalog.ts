@@ -1,4 +1,5 @@
 /** The list of segments in memory, shared by reader, writer and limits. */
+import { firstIndex } from '../../../config/base/search.ts'
 import type { SegmentHeader } from './format/format.ts'
 
 /** One segment file, with the positions from its base up to the base of the next. */
@@ -39,14 +40,9 @@ export class Catalog {
 
   /** The segment of `seq`, or the first after it; -1 if there is none. */
   indexOf(seq: number): number {
-    let low = 0
-    let high = this.segments.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if (this.limit(middle) > seq) high = middle
-      else low = middle + 1
-    }
-    return low < this.segments.length ? low : -1
+    const { length } = this.segments
+    const found = firstIndex(length, (index) => this.limit(index) > seq)
+    return found < length ? found : -1
   }
 
   remove(gone: readonly Segment[]): void {

@@ -1,6 +1,7 @@
 import { unblockSigusr1 } from '../../native/index.ts'
+import { inTurn } from '../../config/base/mutex.ts'
 
-/** Reactions to signals. */
+/** Reactions to signals, which may come faster than files reopen. */
 export interface Requests {
   /** SIGHUP: reads config and policies again. `reopened` resolves when the `reopen` of the same signal has ended. */
   readonly reload: (reopened: Promise<unknown>) => unknown
@@ -29,25 +30,6 @@ export function handleSignals({ reload, reopen, hurry, replace }: Requests): Pro
   const first = end()
   void first.then(end).then(hurry)
   return first
-}
-
-/**
- * Runs `work` for each call, but one at a time, and at most one waits: signals may come faster than files reopen. Resolves when the work has
- * ended that began after the call. `work` must not reject.
- */
-function inTurn(work: () => unknown): () => Promise<unknown> {
-  let isWaiting = false
-  let turn: Promise<unknown> = Promise.resolve()
-  return () => {
-    if (!isWaiting) {
-      isWaiting = true
-      turn = turn.then(() => {
-        isWaiting = false
-        return work()
-      })
-    }
-    return turn
-  }
 }
 
 /** The next SIGTERM or SIGINT. */

@@ -13,6 +13,7 @@ import { policyFilesAt } from '../../config/policy/sources/files.ts'
 import { addFiles } from '../../config/policy/sources/library.ts'
 import { parsePolicy } from '../../config/policy/parse.ts'
 import type { Policy } from '../../config/policy/policy.ts'
+import { inTurn } from '../../config/base/mutex.ts'
 import type { Log } from '../host/log.ts'
 import { CollectorError } from '../errors.ts'
 import { Reloads } from './reloads.ts'
@@ -78,9 +79,6 @@ export class PolicyFolder implements Disposable {
   readonly #files = new Map<string, Seen>()
   /** Files and unreadable paths of the current paths, without files that only bundles have. */
   #required: ReadonlySet<string> = new Set()
-  /** The check that starts when `last` has ended. */
-  #next: Promise<void> | undefined
-  #last: Promise<unknown> = Promise.resolve()
   /** Disposed: a running check attaches nothing more. */
   #closed = false
   #watch: Disposable | undefined
@@ -119,14 +117,7 @@ export class PolicyFolder implements Disposable {
    * Compares the files with the attached policies and applies the differences. Calls during a check share the next one, because their change may be
    * in a file that the running check has passed.
    */
-  look(): Promise<void> {
-    this.#next ??= this.#last.then(() => {
-      this.#next = undefined
-      return this.#look()
-    })
-    this.#last = this.#next.catch(() => undefined)
-    return this.#next
-  }
+  readonly look: () => Promise<void> = inTurn(() => this.#look())
 
   /** Checks, and tries refused policies again, because the kernel may have other rights, functions or modules by now. */
   lookAnew(): Promise<void> {

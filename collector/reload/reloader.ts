@@ -13,6 +13,7 @@ import type { Config } from '../../config/agent/schema.ts'
 import { configWarnings } from '../../config/agent/warnings.ts'
 import { ConfigError } from '../../config/yaml/errors.ts'
 import { watchPaths } from '../policies/watch.ts'
+import { inTurn } from '../../config/base/mutex.ts'
 import type { Log } from '../host/log.ts'
 
 export type ReloadResult = 'applied' | 'unchanged' | 'refused'
@@ -53,9 +54,8 @@ export class Reloader implements Disposable {
   #refused: ConfigState['refused']
   /** The content that was last read: the watch reads again and again. */
   #seen: string
-  /** The reload that starts when `last` has ended, and whether a user requested it. */
-  #next: { readonly done: Promise<void>; asked: boolean } | undefined
-  #last: Promise<unknown> = Promise.resolve()
+  /** Whether a user requested the next reload. */
+  #asked = false
   #watch: Disposable | undefined
 
   constructor(options: ReloaderOptions) {
@@ -83,7 +83,7 @@ export class Reloader implements Disposable {
   async end(): Promise<void> {
     this[Symbol.dispose]()
     this.#stopping.abort(new Error('the agent stops'))
-    await this.#last
+    await this.#look(false)
   }
 
   [Symbol.dispose](): void {
@@ -101,18 +101,15 @@ export class Reloader implements Disposable {
   }
 
   #look(asked: boolean): Promise<void> {
-    if (this.#next === undefined) {
-      const done = this.#last.then(() => {
-        const now = this.#next?.asked === true
-        this.#next = undefined
-        return this.#read(now)
-      })
-      this.#next = { done, asked }
-      this.#last = done
-    }
-    this.#next.asked ||= asked
-    return this.#next.done
+    this.#asked ||= asked
+    return this.#readInTurn()
   }
+
+  readonly #readInTurn = inTurn(() => {
+    const asked = this.#asked
+    this.#asked = false
+    return this.#read(asked)
+  })
 
   async #read(asked: boolean): Promise<void> {
     const { file, env, read = parseConfigFile } = this.#options

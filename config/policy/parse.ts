@@ -18,7 +18,7 @@ import { HOOK_SECTIONS, KEYS } from './tables.ts'
 import { describe } from '../yaml/tree.ts'
 import { asHint, didYouMean } from '../yaml/suggest.ts'
 import { orForeign } from '../yaml/foreign.ts'
-import type { HookGroup, HookSpec, Policy } from './policy.ts'
+import type { HookSpec, Policy } from './policy.ts'
 import type { Problem } from '../yaml/problems.ts'
 import { readWithoutLoops } from './without-loops.ts'
 import { Problems, show } from '../yaml/problems.ts'
@@ -58,31 +58,20 @@ function parsed(text: string, file: string): PolicyResult {
   const root = parseYaml(text, 'policy', problems)
   if (root === undefined) return { problems: problems.list() }
   const document = Fields.of(new Place(root, '', problems), KEYS.document)
-  let name = ''
-  let namespace: string | undefined
-  let spec = NOTHING
-  let groups: readonly HookGroup[] = []
-  let fallback: Pick<Policy, 'withoutLoops'> = {}
-  if (document !== undefined && readKind(document)) {
-    const metadata = readMetadata(document)
-    name = metadata.name
-    namespace = metadata.namespace
-    spec = readSpec(document, namespace)
-    const isTetragons = document.get('apiVersion')?.scalar === API_VERSION
-    checkIdentityFilters(spec.hooks, isTetragons, problems)
-    checkOwn(spec.hooks, isTetragons, problems)
-    groups = readGroups(metadata.annotations, spec.hooks)
-    fallback = readWithoutLoops(metadata.annotations)
-  }
-  return problems.count > 0
-    ? { problems: problems.list() }
-    : {
-        policy: { name, ...(namespace === undefined ? {} : { namespace }), file, ...spec, groups, ...fallback },
-        warnings: problems.warnings(),
-      }
+  if (document === undefined || !readKind(document)) return { problems: problems.list() }
+  const { name, namespace, annotations } = readMetadata(document)
+  const spec = readSpec(document, namespace)
+  const isTetragons = document.get('apiVersion')?.scalar === API_VERSION
+  checkIdentityFilters(spec.hooks, isTetragons, problems)
+  checkOwn(spec.hooks, isTetragons, problems)
+  const groups = readGroups(annotations, spec.hooks)
+  const fallback = readWithoutLoops(annotations)
+  if (problems.count > 0) return { problems: problems.list() }
+  const policy = { name, ...(namespace === undefined ? {} : { namespace }), file, ...spec, groups, ...fallback }
+  return { policy, warnings: problems.warnings() }
 }
 
-/** False for another kind of document, which is not checked further. */
+/** False, with a problem, for another kind of document, which is not checked further. */
 function readKind(document: Fields): boolean {
   const kind = document.need('kind', 'TracingPolicy')
   if (kind !== undefined && !isPolicy(kind)) return false

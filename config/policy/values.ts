@@ -88,24 +88,15 @@ export function readTexts(
   operator: Operator,
   maxBytes: number = MAX_TEXT_BYTES,
 ): readonly string[] {
-  return collect(places, (place) => readText(place, operator, maxBytes))
+  return places.flatMap((place) => readText(place, operator, maxBytes) ?? [])
 }
 
 /** The values of a filter on bytes, which may have NULs. */
 export function readBytes(places: readonly Place[], operator: Operator): readonly string[] {
-  return collect(places, (place) => {
+  return places.flatMap((place) => {
     const text = asText(place)
-    return text === undefined ? undefined : checkedText(place, text, operator, MAX_BUFFER_BYTES)
+    return text === undefined ? [] : (checkedText(place, text, operator, MAX_BUFFER_BYTES) ?? [])
   })
-}
-
-function collect<T>(places: readonly Place[], read: (place: Place) => T | undefined): T[] {
-  const found: T[] = []
-  for (const place of places) {
-    const value = read(place)
-    if (value !== undefined) found.push(value)
-  }
-  return found
 }
 
 function readNumber(place: Place, text: string, type: NumberType, operator: Operator): bigint | undefined {

@@ -19,14 +19,9 @@ const VALUE_ONLY = new RegExp(`^${VALUE}$`)
 /** Parses a selector; undefined when it is invalid. The empty selector matches every pod. */
 export function parseLabelSelector(text: string): readonly LabelRequirement[] | undefined {
   if (text.trim() === '') return []
-  const requirements: LabelRequirement[] = []
   // Commas within parentheses belong to a set.
-  for (const part of text.split(/,(?![^(]*\))/)) {
-    const requirement = parseRequirement(part.trim())
-    if (requirement === undefined) return undefined
-    requirements.push(requirement)
-  }
-  return requirements
+  const requirements = text.split(/,(?![^(]*\))/).map((part) => parseRequirement(part.trim()))
+  return requirements.every((each) => each !== undefined) ? requirements : undefined
 }
 
 function parseRequirement(part: string): LabelRequirement | undefined {

@@ -129,10 +129,8 @@ export class LossRecords {
 
   /** Events lost before the fan-out have no numbers. The metrics and the log list them by hook. */
   #closeKernel(): void {
-    const byReason = new Map<string, number>()
-    for (const { reason, count } of this.#options.losses.list())
-      byReason.set(reason, (byReason.get(reason) ?? 0) + count)
-    for (const [reason, count] of byReason) {
+    for (const [reason, losses] of Map.groupBy(this.#options.losses.list(), (loss) => loss.reason)) {
+      const count = losses.reduce((sum, loss) => sum + loss.count, 0)
       const reported = this.#kernel.get(reason) ?? 0
       if (count <= reported) continue
       this.#kernel.set(reason, count)

@@ -66,13 +66,8 @@ export class KernelSymbols {
   /** The functions of all these addresses at once; undefined if that needs `find`. */
   remembered(addresses: readonly bigint[]): readonly KernelFunction[] | undefined {
     this.#look()
-    const found: KernelFunction[] = []
-    for (const address of addresses) {
-      const known = this.#remembered.get(address)
-      if (known === undefined) return undefined
-      found.push(known)
-    }
-    return found
+    const found = addresses.map((address) => this.#remembered.get(address))
+    return found.every((known) => known !== undefined) ? found : undefined
   }
 
   async find(addresses: readonly bigint[]): Promise<readonly KernelFunction[]> {

@@ -133,25 +133,20 @@ export const kafka = z
     ...chainOfRequests,
   })
   .check((context) => {
-    const { key, fields, idempotent, acks, request_timeout, timeout } = context.value
-    const { topic } = context.value
+    const { key, topic, fields, idempotent, acks, request_timeout, timeout } = context.value
     const { compression, codec, tls: files, sasl: login, format, otlp: records } = context.value
     const refuse = (where: Array<string | number>, message: string): void =>
       void context.issues.push({ code: 'custom', input: context.value, path: where, message })
-    const read = KEY_FIELDS[key]
-    if (read !== undefined && fields?.some((rule) => takes(rule, read)) === true) {
-      refuse(['key'], `expected node_name, policy or none, because fields removes process.${read} from the records`)
-    }
-    if (read !== undefined && format === 'otlp_proto') {
-      refuse(['key'], 'expected node_name, policy or none, because a record of format otlp_proto holds many processes')
-    }
-    if (topic.includes('{namespace}')) {
-      if (fields?.some((rule) => takes(rule, 'pod')) === true) {
-        refuse(['topic'], 'expected no {namespace}, because fields removes process.pod from the records')
-      }
-      if (format === 'otlp_proto') {
-        refuse(['topic'], 'expected no {namespace}, because a record of format otlp_proto holds many processes')
-      }
+    const ofProcess = [
+      ['key', KEY_FIELDS[key], 'node_name, policy or none'],
+      ['topic', topic.includes('{namespace}') ? 'pod' : undefined, 'no {namespace}'],
+    ] as const
+    for (const [where, read, expected] of ofProcess) {
+      if (read === undefined) continue
+      if (fields?.some((rule) => takes(rule, read)) === true)
+        refuse([where], `expected ${expected}, because fields removes process.${read} from the records`)
+      if (format === 'otlp_proto')
+        refuse([where], `expected ${expected}, because a record of format otlp_proto holds many processes`)
     }
     if (context.value.envelope && format === 'otlp_proto') {
       refuse(

@@ -43,11 +43,9 @@ export const kubernetes = z
       ),
     policy_names: list(regex, 'Only policies whose name matches one of these; RE2, unanchored.'),
   })
-  .check((context) => {
-    const { metrics_by_namespace, pods } = context.value
-    const message = 'expected kubernetes.pods: true with it, because the namespaces are those of pods'
-    if (metrics_by_namespace && !pods)
-      context.issues.push({ code: 'custom', input: context.value, path: ['metrics_by_namespace'], message })
+  .refine(({ metrics_by_namespace: counts, pods }) => !counts || pods, {
+    path: ['metrics_by_namespace'],
+    error: 'expected kubernetes.pods: true with it, because the namespaces are those of pods',
   })
   .optional()
   .describe('Data from the API server of the Kubernetes cluster. Without it, the agent connects to none.')

@@ -66,10 +66,7 @@ export function readKprobe(place: Place, lists: Lists, macros: Macros): KprobeSp
     syscall: call.syscall ?? syscall,
     return: returns || readsAtReturn(args),
     returnArg,
-    args: withSizes(
-      [...args, ...data].filter((arg) => arg !== undefined),
-      returnArg,
-    ),
+    args: withSizes([...args, ...data], returnArg),
     selectors,
     ...others,
     at: place.node.at,
@@ -137,10 +134,7 @@ export function readLsmHook(place: Place, macros: Macros): KprobeSpec[] {
       ...PLAIN_HOOK,
       type: 'lsm',
       call: LSM_PREFIX + hook,
-      args: withSizes(
-        args.filter((arg) => arg !== undefined),
-        undefined,
-      ),
+      args: withSizes(args, undefined),
       selectors,
       ...others,
       at: place.node.at,

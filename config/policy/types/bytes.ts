@@ -44,12 +44,16 @@ export function readSize(fields: Fields, type: ArgumentType | undefined): BytesS
 export const readsAtReturn = (args: ReadonlyArray<ArgumentSpec | undefined>): boolean =>
   args.some((arg) => arg?.size?.returned !== undefined)
 
-/** The arguments with their sizes as the hook reads them: a parameter, or a return value, that is listed with a narrower type is no wider here. */
-export function withSizes(args: readonly ArgumentSpec[], returnArg: ArgumentSpec | undefined): ArgumentSpec[] {
-  return args.map((arg) => {
+/** The arguments without mistakes, with their sizes as the hook reads them: a parameter, or a return value, that is listed with a narrower type is no wider here. */
+export function withSizes(
+  args: ReadonlyArray<ArgumentSpec | undefined>,
+  returnArg: ArgumentSpec | undefined,
+): ArgumentSpec[] {
+  const right = args.filter((arg) => arg !== undefined)
+  return right.map((arg) => {
     const { size } = arg
     if (size === undefined) return arg
-    const listed = args.find(({ index, resolve }) => index === size.param && resolve === undefined)
+    const listed = right.find(({ index, resolve }) => index === size.param && resolve === undefined)
     const read = listed?.type.filter === 'number' && listed.type.pointed !== true ? listed.type.read : size.read
     return {
       ...arg,

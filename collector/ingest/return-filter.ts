@@ -2,7 +2,7 @@
 import type { ArgumentType } from '../../config/policy/arguments.ts'
 import type { NumberFilter } from '../../config/policy/policy.ts'
 import type { Argument } from '../../exporters/contract/event.ts'
-import { wantedOf } from '../kernel/layout/selector.ts'
+import { passes, wantedOf } from '../kernel/layout/selector.ts'
 
 /** The return value in a selector's hook. */
 export interface Returned {
@@ -15,22 +15,5 @@ export interface Returned {
 export function returnPasses(filters: readonly NumberFilter[], returned: Argument): boolean {
   if (returned.kind !== 'number' && returned.kind !== 'wide') return true
   const value = BigInt(returned.value)
-  return filters.every((filter) => {
-    const wanted = wantedOf(filter)
-    const [bound = 0n] = wanted
-    switch (filter.operator) {
-      case 'Equal':
-        return wanted.includes(value)
-      case 'NotEqual':
-        return !wanted.includes(value)
-      case 'GreaterThan':
-        return value > bound
-      case 'LessThan':
-        return value < bound
-      case 'Mask':
-        return (value & bound) !== 0n
-      default:
-        return true
-    }
-  })
+  return filters.every((filter) => passes(filter, wantedOf(filter), value))
 }

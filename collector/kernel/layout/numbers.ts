@@ -1,7 +1,7 @@
 /** The numbers of a function by which its calls are rejected (`struct screened_number` of bpf/call/hook.h). */
 import type { ArgumentFilter, NumberFilter } from '../../../config/policy/policy.ts'
 import { ARG_TYPES, HOOK, SCREENED_NUMBER, SCREENED_NUMBERS, SMALL_NUMBERS } from '../../wire/wire.ts'
-import { bitsOf, isText, sameValue, wantedOf } from './selector.ts'
+import { bitsOf, isText, passes, sameValue, wantedOf } from './selector.ts'
 import type { Row, Value } from './selector.ts'
 import type { Tables } from './tables.ts'
 
@@ -15,30 +15,11 @@ function numberFiltersOn(value: Value, { hook, selector }: Row): NumberFilter[] 
   )
 }
 
-const each = (holds: (number: bigint) => boolean, others: boolean): boolean[] => [...SMALL.map(holds), others]
-
 /** Whether the filter holds for each small number. The last item stands for all others: whether it may hold. */
 function smallNumbers(filter: NumberFilter): boolean[] {
   const wanted = wantedOf(filter)
-  const [bound = 0n] = wanted
-  const exact = new Set(wanted)
-  switch (filter.operator) {
-    case 'Equal':
-      return each(
-        (number) => exact.has(number),
-        wanted.some((one) => one < 0n || one >= SMALL_NUMBERS),
-      )
-    case 'NotEqual':
-      return each((number) => !exact.has(number), true)
-    case 'Mask':
-      return each((number) => (bound & number) !== 0n, true)
-    case 'GreaterThan':
-      return each((number) => number > bound, true)
-    case 'LessThan':
-      return each((number) => number < bound, true)
-    default:
-      return each(() => true, true)
-  }
+  const others = filter.operator !== 'Equal' || wanted.some((one) => one < 0n || one >= SMALL_NUMBERS)
+  return [...SMALL.map((number) => passes(filter, wanted, number)), others]
 }
 
 /** Writes the numbers that can rule out selectors. Returns the filters that this decides. */

@@ -301,3 +301,22 @@ export function wantedOf({ operator, values }: NumberFilter): readonly bigint[] 
       return values
   }
 }
+
+/** Whether a number passes a filter. `wanted`: its `wantedOf`. */
+export function passes({ operator }: NumberFilter, wanted: readonly bigint[], number: bigint): boolean {
+  const [bound = 0n] = wanted
+  switch (operator) {
+    case 'Equal':
+      return wanted.includes(number)
+    case 'NotEqual':
+      return !wanted.includes(number)
+    case 'GreaterThan':
+      return number > bound
+    case 'LessThan':
+      return number < bound
+    case 'Mask':
+      return (number & bound) !== 0n
+    default:
+      return true
+  }
+}

@@ -3,6 +3,7 @@ import { atLeast, preempts } from './facts.ts'
 import table from './features.json' with { type: 'json' }
 import type { KernelFacts } from './facts.ts'
 import { chooseMode } from './plan.ts'
+import type { AttachMode } from './plan.ts'
 
 type Name = keyof typeof table
 
@@ -52,43 +53,29 @@ export interface Finding {
   readonly text: string
 }
 
-const MODES = {
-  'kprobe.multi': 'kprobe.multi',
-  kprobe: 'kprobe',
-  fexit: 'fexit',
+/** Modes of functions that are shown by another text than their name. */
+const MODES: Partial<Record<AttachMode, string>> = {
   fentry: 'fentry and fexit joined',
-  'kprobe.session': 'kprobe.session',
   join: 'joined entry and return',
-  tracepoint: 'tracepoint',
-  raw_tracepoint: 'raw tracepoint',
-  override: 'kprobe with bpf_override_return',
-  fmod_ret: 'fmod_ret',
-} as const
+}
 
 function preemption(facts: KernelFacts): Finding {
-  switch (facts.preemption) {
-    case 'none':
-    case 'voluntary':
-      return { state: 'ok', text: `preemption: ${facts.preemption}, tasks in kernel code are not preempted` }
-    case 'full':
-    case 'lazy':
-      return {
-        state: 'ok',
-        text: `preemption: ${facts.preemption}, tasks in kernel code are preempted; fexit programs are not used, because a preempted one would hide calls of other tasks`,
-      }
-    case 'unknown':
-      return {
-        state: 'unknown',
-        text: 'preemption: expected it in /sys/kernel/debug/sched/preempt (root, debugfs) or in the kernel command line; treated as full',
-      }
+  if (facts.preemption === 'unknown') {
+    const text =
+      'preemption: expected it in /sys/kernel/debug/sched/preempt (root, debugfs) or in the kernel command line; treated as full'
+    return { state: 'unknown', text }
   }
+  const effect = preempts(facts)
+    ? 'preempted; fexit programs are not used, because a preempted one would hide calls of other tasks'
+    : 'not preempted'
+  return { state: 'ok', text: `preemption: ${facts.preemption}, tasks in kernel code are ${effect}` }
 }
 
 /** Findings about a kernel that can run ktrail. `isRoot`: whether the facts were read as root. */
 export function kernelFindings(facts: KernelFacts, isRoot: boolean): Finding[] {
   const modes = [false, true].map((wanted): Finding => {
-    const mode = MODES[chooseMode({ return: wanted }, facts, 'auto')]
-    return { state: 'ok', text: `hooks ${wanted ? 'with' : 'without'} a return value: ${mode}` }
+    const mode = chooseMode({ return: wanted }, facts, 'auto')
+    return { state: 'ok', text: `hooks ${wanted ? 'with' : 'without'} a return value: ${MODES[mode] ?? mode}` }
   })
   const features = FEATURES.map(({ name, needs, isIn, onlyRoot, without }): Finding => {
     if (isIn(facts)) return { state: 'ok', text: name }

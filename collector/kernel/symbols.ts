@@ -4,7 +4,8 @@
  */
 import { readdirSync, statSync } from 'node:fs'
 import * as native from '../../native/index.ts'
-import type { GeneratedCalls, Policy } from '../../config/policy/policy.ts'
+import type { GeneratedCalls, HookSpec, Policy } from '../../config/policy/policy.ts'
+import type { KernelFunction } from '../../native/types.ts'
 import { CollectorError } from '../errors.ts'
 import type { KernelFacts } from './facts.ts'
 import { generatedOf, keyOf, withGenerated } from './functions/generated.ts'
@@ -26,33 +27,22 @@ export async function symbolsOf(
 ): Promise<Symbols> {
   const lists = await generatedOf(policies, arch, () => btf.kernelFunctionNames())
   const generated = (list: GeneratedCalls): Generated => lists.get(keyOf(list)) ?? []
-  const names = policies.flatMap(({ hooks }) =>
-    withGenerated(hooks, generated, () => undefined).flatMap((spec) => {
-      if (spec.type === 'rawTracepoint') return [rawType(spec.call)]
-      return spec.type === 'tracepoint' ? [] : [symbolOf(spec, arch)]
-    }),
-  )
+  const specs = policies.flatMap(({ hooks }) => withGenerated(hooks, generated, () => undefined))
+  const names = specs.flatMap((spec) => {
+    if (spec.type === 'rawTracepoint') return [rawType(spec.call)]
+    return spec.type === 'tracepoint' ? [] : [symbolOf(spec, arch)]
+  })
   const types = await btf.kernelFunctions([...new Set(names)])
   const all = names.every((name) => types.has(name)) ? [] : await btf.kernelFunctionNames()
-  const tracepoints = { format: formatOf, names: eventNames }
-  const paths = [
-    ...new Set(
-      policies.flatMap(({ hooks }) =>
-        withGenerated(hooks, generated, () => undefined).flatMap((spec) =>
-          pathsOf(
-            spec,
-            spec.type === 'rawTracepoint' ? ofRaw(types.get(rawType(spec.call))) : types.get(symbolOf(spec, arch)),
-          ),
-        ),
-      ),
-    ),
-  ]
+  const typeOf = (spec: HookSpec): KernelFunction | undefined =>
+    spec.type === 'rawTracepoint' ? ofRaw(types.get(rawType(spec.call))) : types.get(symbolOf(spec, arch))
+  const paths = [...new Set(specs.flatMap((spec) => pathsOf(spec, typeOf(spec))))]
   const found = paths.length === 0 ? [] : await btf.kernelMembers(paths)
   const members = new Map(paths.map((path, i) => [path, found[i]]))
   return {
     functionType: (name) => types.get(name),
     functionNames: () => all,
-    tracepoints,
+    tracepoints: { format: formatOf, names: eventNames },
     generated,
     loadOf,
     memberOf: (path) => members.get(path),

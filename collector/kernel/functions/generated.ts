@@ -5,16 +5,13 @@ import type { GeneratedCalls, KprobeSpec, Policy } from '../../../config/policy/
 import { MAX_KPROBES } from '../../../config/policy/parse.ts'
 import { Turns } from '../../host/turns.ts'
 import type { KernelFacts } from '../facts.ts'
+import { TRACEFS } from '../tracepoints/format.ts'
+import { SYSCALL_PREFIX } from './misfits.ts'
 
 /** The functions of a list, or a sentence with the reason why they are not known. */
 export type Generated = readonly string[] | string
 
-const FTRACE: readonly string[] = [
-  '/sys/kernel/tracing/available_filter_functions',
-  '/sys/kernel/debug/tracing/available_filter_functions',
-]
-
-const SYSTEM_CALL = { x64: '__x64_sys_', arm64: '__arm64_sys_' } as const
+const FTRACE = TRACEFS.map((root) => `${root}/available_filter_functions`)
 
 /** One text for equal lists. */
 export const keyOf = (list: GeneratedCalls): string => (list.of === 'syscalls' ? '' : list.pattern)
@@ -35,7 +32,7 @@ export async function generatedOf(
     const key = keyOf(list)
     if (found.has(key)) continue
     if (list.of === 'syscalls') {
-      found.set(key, bounded(names.filter((name) => name.startsWith(SYSTEM_CALL[arch])).toSorted()))
+      found.set(key, bounded(names.filter((name) => name.startsWith(`${SYSCALL_PREFIX[arch]}sys_`)).toSorted()))
       continue
     }
     const text = traced === undefined ? await ftrace() : ''

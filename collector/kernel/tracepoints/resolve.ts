@@ -1,11 +1,11 @@
 /** Resolves the arguments of a policy's tracepoint, by the kernel's format, to parameters of the hook. */
 import { plural } from '../../../config/base/counts.ts'
-import { NOP, SYSCALL64, TYPES } from '../../../config/policy/arguments.ts'
+import { SYSCALL64, typeNamed } from '../../../config/policy/arguments.ts'
 import type { ArgumentType } from '../../../config/policy/arguments.ts'
 import type { ArgumentSpec, HookSpec } from '../../../config/policy/policy.ts'
-import type { Position } from '../../../config/yaml/problems.ts'
 import { suggest } from '../../../config/yaml/suggest.ts'
 import type { KernelFunction } from '../../../native/types.ts'
+import type { Report } from '../functions/misfits.ts'
 import { inRanges, placedArgument } from '../functions/places.ts'
 import type { MemberOf, Numbering } from '../functions/places.ts'
 import type { EventField } from './fields.ts'
@@ -36,8 +36,6 @@ export const rawType = (call: string): string => `btf_trace_${call.slice(call.in
 /** The type of the function of a raw tracepoint without the kernel's own parameter. */
 export const ofRaw = (type: KernelFunction | undefined): KernelFunction | undefined =>
   type && { ...type, params: type.params.slice(1) }
-
-type Report = (at: Position, message: string) => void
 
 /** Undefined after at least one report. */
 export function resolve(spec: HookSpec, kernel: Tracepoints, number: Numbering, report: Report): Traced | undefined {
@@ -96,7 +94,6 @@ function fieldOf(spec: HookSpec, kernel: Tracepoints, report: Report): Reader | 
 }
 
 const isLocated = ({ type }: FormatField): boolean => /^__(?:data|rel)_loc /.test(type)
-const typeNamed = (name: string): ArgumentType => TYPES.find((type) => type.name === name) ?? NOP
 
 /** Undefined if the type does not fit. */
 function howToRead(field: FormatField, wanted: ArgumentType): Omit<Read, 'arg'> | undefined {

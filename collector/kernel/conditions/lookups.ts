@@ -2,7 +2,6 @@
 import type { Policy } from '../../../config/policy/policy.ts'
 import { NativeError } from '../../../native/index.ts'
 import type { BpfObject, ObjectOptions } from '../../../native/types.ts'
-import type { CollectorError } from '../../errors.ts'
 import { Aggregates, NO_AGGREGATES } from '../actions/aggregates.ts'
 import type { AggregateKey, Taken } from '../actions/aggregates.ts'
 import type { Conditions } from './conditions.ts'
@@ -42,19 +41,13 @@ export class Lookups {
   /** Rejects with POLICY_REFUSED; then nothing changes. */
   async add(policies: readonly Policy[]): Promise<void> {
     await this.#addAggregates(policies)
+    using undo = new DisposableStack()
     await this.#conditions.add(policies)
-    try {
-      await this.contents.add(policies)
-      try {
-        await this.files.add(policies)
-      } catch (error) {
-        this.contents.remove(policies)
-        throw error
-      }
-    } catch (error) {
-      this.#conditions.remove(policies)
-      throw error
-    }
+    undo.defer(() => this.#conditions.remove(policies))
+    await this.contents.add(policies)
+    undo.defer(() => this.contents.remove(policies))
+    await this.files.add(policies)
+    undo.move()
     await this.#privileges.add(policies)
   }
 
@@ -62,15 +55,11 @@ export class Lookups {
     for (const { file, hooks } of policies) {
       for (const { aggregate } of hooks) {
         if (aggregate === undefined) continue
-        const refused = (reason: string, cause?: unknown): CollectorError =>
-          refusedAt({ file }, aggregate.at, `aggregate ${reason}`, cause)
-        this.#aggregates ??= await Aggregates.open(this.#options.openObject, this.#options.facts, this.#maps).catch(
-          (error: unknown) => {
-            throw error instanceof NativeError
-              ? refused(`does not fit into this kernel: ${error.message}`, error)
-              : error
-          },
-        )
+        const { openObject, facts } = this.#options
+        this.#aggregates ??= await Aggregates.open(openObject, facts, this.#maps).catch((error: unknown) => {
+          if (!(error instanceof NativeError)) throw error
+          throw refusedAt({ file }, aggregate.at, `aggregate does not fit into this kernel: ${error.message}`, error)
+        })
       }
     }
   }

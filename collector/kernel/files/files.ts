@@ -220,17 +220,14 @@ export class Files {
       sharedMaps: { ring, cpu_state, processes },
       ...sizesOf(facts),
     })
+    using undo = new DisposableStack()
+    undo.use(object)
     const links: WatchedLink[] = []
-    try {
-      for (const name of followers) {
-        const symbol = name === 'file_link' ? 'security_inode_link' : 'security_inode_rename'
-        links.push(new WatchedLink(await object.attach(name, [symbol]), name))
-      }
-    } catch (error) {
-      for (const link of links) link[Symbol.dispose]()
-      object.close()
-      throw error
+    for (const name of followers) {
+      const symbol = name === 'file_link' ? 'security_inode_link' : 'security_inode_rename'
+      links.push(undo.use(new WatchedLink(await object.attach(name, [symbol]), name)))
     }
+    undo.move()
     const maps = Object.fromEntries(SHARED.map((name) => [name, object.map(name)])) as FileMaps
     const { procfs = '/proc', pathWorker: worker } = this.#options
     const reach = new Reach({ procfs, nowMs: this.#nowMs, warn: this.#warn, ...(worker && { worker }) })

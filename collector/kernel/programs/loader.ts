@@ -101,20 +101,18 @@ export class ProgramLoader implements Disposable {
       .catch((cause: unknown) => {
         throw FunctionRefused.of(part, cause)
       })
-    try {
-      await fillMaps(object, tables, turns)
-      if (joining) this.joins ??= new JoinSweep((name) => object.map(name), this.#goneThreads)
-      this.#options.lookups.loaded(object, part)
-      if (acting) {
-        this.acted ??= new Acted(object)
-        this.acted.add(part.flatMap(({ hooks: served }) => served))
-      }
-      this.#memory.set(object, object.memory(Object.keys(this.#sharedMaps(part))))
-      return object
-    } catch (error) {
-      object.close()
-      throw error
+    using undo = new DisposableStack()
+    undo.use(object)
+    await fillMaps(object, tables, turns)
+    if (joining) this.joins ??= new JoinSweep((name) => object.map(name), this.#goneThreads)
+    this.#options.lookups.loaded(object, part)
+    if (acting) {
+      this.acted ??= new Acted(object)
+      this.acted.add(part.flatMap(({ hooks: served }) => served))
     }
+    this.#memory.set(object, object.memory(Object.keys(this.#sharedMaps(part))))
+    undo.move()
+    return object
   }
 
   /** Bytes of the kernel's memory that the programs of `hooks`, and the maps that only these have, take. */

@@ -1,4 +1,4 @@
-/** Start times from /proc/PID/stat. */
+/** Start times from /proc/PID/stat, and lines of /proc/PID/status. */
 import { readFileSync } from 'node:fs'
 import { errnoOf } from '../../config/base/unreadable.ts'
 
@@ -34,4 +34,14 @@ export function startIn(stat: string, zombie: 'gone' | 'unknown'): Started {
   } catch (error) {
     return ['ENOENT', 'ESRCH'].includes(errnoOf(error)) ? 'gone' : 'unknown'
   }
+}
+
+/** The words of a line of /proc/PID/status, such as `Uid`; none without that line. */
+export const statusWords = (status: string, line: string): string[] =>
+  new RegExp(`^${line}:\\s*(.*)$`, 'm').exec(status)?.[1]?.split(/\s+/) ?? []
+
+/** The pid of a process in its own pid namespace; 0 if that is the host's. */
+export function innerPid(status: string): number {
+  const pids = statusWords(status, 'NSpid')
+  return pids.length > 1 ? Number(pids.at(-1)) : 0
 }

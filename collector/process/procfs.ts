@@ -6,7 +6,7 @@ import { readdirSync, readlinkSync } from 'node:fs'
 import { posix } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { cachedStat } from '../../native/index.ts'
-import { parseStat } from '../host/proc-stat.ts'
+import { innerPid, parseStat, statusWords } from '../host/proc-stat.ts'
 import { readOr } from '../host/read.ts'
 import { cgroupPath } from './cgroup-names.ts'
 import { PROCESS_FLAGS } from '../wire/flags.ts'
@@ -33,9 +33,6 @@ export interface ScannedProcess {
   readonly cgroup: string
   readonly kernelThread: boolean
 }
-
-const field = (status: string, name: string): string[] =>
-  new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(status)?.[1]?.split(/\s+/) ?? []
 
 const tryRead = <T>(read: () => T): T | undefined => {
   try {
@@ -67,8 +64,7 @@ export async function readProcess(
   const cwd = tryRead(() => readlinkSync(at('cwd')))
   const cgroups = readOr(at('cgroup')) ?? ''
   const auid = readOr(at('loginuid'))
-  const inner = field(status, 'NSpid')
-  const uid = parsed.kernelThread ? 0 : Number(field(status, 'Uid')[1] ?? 0)
+  const uid = parsed.kernelThread ? 0 : Number(statusWords(status, 'Uid')[1] ?? 0)
   const read = parsed.kernelThread ? NOTHING : await files.read(pid, uid, 'cmdline', ARGV_BYTES).catch(() => NOTHING)
   const argv = read ?? NOTHING
   let flags: number = PROCESS_FLAGS.procFS
@@ -82,7 +78,7 @@ export async function readProcess(
     startNs: parsed.startNs,
     uid,
     auid: Number(auid ?? 4294967295),
-    nspid: inner.length > 1 ? Number(inner.at(-1)) : 0,
+    nspid: innerPid(status),
     flags,
     binary: parsed.kernelThread ? `[${name}]` : decodeText(Buffer.from(exe ?? name)).text,
     unlinkedInode: unlinked?.links === 0 ? unlinked.ino : undefined,

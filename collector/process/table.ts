@@ -139,19 +139,9 @@ export class ProcessTable {
   }
 
   #scanned(scanned: ScannedProcess, startNs: bigint, parent: Image): Image {
-    const { flags, binary, unlinkedInode, cwd, uid, auid } = scanned
-    const place = placeIn(scanned.cgroup.split('/').toReversed())
     return this.#image(scanned.pid, startNs, parent, {
-      flags,
-      binary,
-      unlinkedInode,
-      arguments: scanned.arguments,
-      argv: scanned.argv,
-      cwd,
-      uid,
-      auid,
-      nspid: scanned.nspid,
-      ...place,
+      ...scanned,
+      ...placeIn(scanned.cgroup.split('/').toReversed()),
       details: this.#wanted.details?.running(scanned.pid),
       inInitTree: inInitTree(scanned.nspid, parent),
     })

@@ -2,6 +2,7 @@
 import { readlinkSync } from 'node:fs'
 import { cachedStat } from '../../../native/index.ts'
 import { errnoOf } from '../../../config/base/unreadable.ts'
+import { innerPid } from '../../host/proc-stat.ts'
 import { readOr } from '../../host/read.ts'
 import { IMAGE, PROGRAM, PROGRAM_END, PROGRAM_START } from '../../wire/wire.ts'
 
@@ -27,18 +28,12 @@ export function readProgram(procfs: string, pid: number): ProgramPath {
   }
 }
 
-/** Its pid in its own pid namespace; 0 if that is the host's. */
-function readInnerPid(procfs: string, pid: number): number {
-  const pids = /^NSpid:\s*(.*)$/m.exec(readOr(`${procfs}/${pid}/status`) ?? '')?.[1]?.split(/\s+/) ?? []
-  return pids.length > 1 ? Number(pids.at(-1)) : 0
-}
-
 /** The bytes of a process's image, with the present program of its parent. */
 export function readImage(procfs: string, pid: number, parentPid: number): Buffer {
   const bytes = Buffer.alloc(IMAGE.bytes)
   programBytes(readProgram(procfs, pid)).copy(bytes, IMAGE.program)
   programBytes(parentPid === 0 ? undefined : readProgram(procfs, parentPid)).copy(bytes, IMAGE.parent)
-  bytes.writeUInt32LE(readInnerPid(procfs, pid), IMAGE.innerPid)
+  bytes.writeUInt32LE(innerPid(readOr(`${procfs}/${pid}/status`) ?? ''), IMAGE.innerPid)
   return bytes
 }
 
@@ -49,7 +44,6 @@ export function programBytes(path: ProgramPath): Buffer {
   bytes[PROGRAM.known] = 1
   bytes.writeUInt32LE(path.length, PROGRAM.len)
   path.copy(bytes, PROGRAM.start, 0, PROGRAM_START)
-  const end = Buffer.from(path.subarray(-PROGRAM_END)).toReversed()
-  Buffer.from(end).copy(bytes, PROGRAM.end)
+  bytes.set(path.subarray(-PROGRAM_END).toReversed(), PROGRAM.end)
   return bytes
 }

@@ -6,6 +6,7 @@ import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
 import type { Policy } from '../../../config/policy/policy.ts'
 import { errnoOf } from '../../../config/base/unreadable.ts'
 import type { BpfMap, BpfObject } from '../../../native/types.ts'
+import { statusWords } from '../../host/proc-stat.ts'
 import { Turns } from '../../host/turns.ts'
 import { u32 } from '../../wire/bytes.ts'
 import type { Finding } from '../watched/finding.ts'
@@ -116,11 +117,12 @@ export class Privileges {
   }
 }
 
-const SETS: ReadonlyArray<readonly [set: keyof typeof CAPABILITY_SETS, line: RegExp]> = [
-  ['effective', /^CapEff:\s*([\da-f]+)$/m],
-  ['inheritable', /^CapInh:\s*([\da-f]+)$/m],
-  ['permitted', /^CapPrm:\s*([\da-f]+)$/m],
-]
+/** Lines of /proc/PID/status. */
+const SETS = [
+  ['effective', 'CapEff'],
+  ['inheritable', 'CapInh'],
+  ['permitted', 'CapPrm'],
+] as const
 
 /**
  * `struct privileges` of a process now; undefined if it cannot be read: every filter on changes then lets its first call through. If only
@@ -132,7 +134,7 @@ export function readPrivileges(procfs: string, pid: number): Buffer | undefined 
   try {
     const status = readFileSync(`${procfs}/${pid}/status`, 'utf8')
     for (const [set, line] of SETS) {
-      const [, digits] = line.exec(status) ?? []
+      const [digits] = statusWords(status, line)
       if (digits === undefined) return undefined
       bytes.writeBigUInt64LE(BigInt(`0x${digits}`), PRIVILEGES.capabilities + 8 * CAPABILITY_SETS[set])
     }

@@ -8,7 +8,9 @@ import type { Config } from '../../../config/agent/schema.ts'
 import { CAPABILITY_NAMES, SECURE_BITS } from '../../../config/policy/types/names.ts'
 import type { Members, MemberValue, ProcessDetails } from '../../../exporters/contract/event.ts'
 import { putNewest } from '../../host/newest.ts'
+import { statusWords } from '../../host/proc-stat.ts'
 import { readOr } from '../../host/read.ts'
+import { NAMESPACE_FILES } from '../../kernel/conditions/host-namespaces.ts'
 import { NAMESPACES, PROCESS_DETAIL } from '../../wire/wire.ts'
 import { UserNames } from './user-names.ts'
 
@@ -32,18 +34,9 @@ const KEPT = 256
 const UNKNOWN = 0xffff_ffff
 
 /** Keys of records, in their order, and names in /proc/PID/ns. */
-const NAMESPACE_KEYS: ReadonlyArray<readonly [key: string, index: number]> = [
-  ['uts', NAMESPACES.uts],
-  ['ipc', NAMESPACES.ipc],
-  ['mnt', NAMESPACES.mnt],
-  ['pid', NAMESPACES.pid],
-  ['pid_for_children', NAMESPACES.pidForChildren],
-  ['net', NAMESPACES.net],
-  ['time', NAMESPACES.time],
-  ['time_for_children', NAMESPACES.timeForChildren],
-  ['cgroup', NAMESPACES.cgroup],
-  ['user', NAMESPACES.user],
-]
+const NAMESPACE_KEYS = Object.entries(NAMESPACE_FILES).map(
+  ([kind, key]) => [key, NAMESPACES[kind as keyof typeof NAMESPACES]] as const,
+)
 /** Keys of records, and their places. Lines of /proc/PID/status have the real, effective, saved and file system id. */
 const IDS = [
   ['uid', PROCESS_DETAIL.uid, 'Uid', 0],
@@ -187,15 +180,10 @@ function namespacesOf(procfs: string, pid: number): number[] {
 function readDetail(procfs: string, pid: number, host: readonly number[]): Uint8Array | undefined {
   const status = readOr(`${procfs}/${pid}/status`)
   if (status === undefined) return undefined
-  const words = new Map(
-    status.split('\n').map((line): [string, string[]] => {
-      const [key = '', ...rest] = line.split(/\s+/)
-      return [key.slice(0, -1), rest]
-    }),
-  )
   const bytes = Buffer.alloc(PROCESS_DETAIL.bytes)
-  for (const [, at, line, place] of IDS) bytes.writeUInt32LE(Number(words.get(line)?.[place] ?? 0), at)
-  for (const [, at, line] of CAPABILITIES) bytes.writeBigUInt64LE(BigInt(`0x${words.get(line)?.[0] ?? '0'}`), at)
+  for (const [, at, line, place] of IDS) bytes.writeUInt32LE(Number(statusWords(status, line)[place] ?? 0), at)
+  for (const [, at, line] of CAPABILITIES)
+    bytes.writeBigUInt64LE(BigInt(`0x${statusWords(status, line)[0] ?? '0'}`), at)
   const inums = namespacesOf(procfs, pid)
   for (const [index, inum] of inums.entries()) bytes.writeUInt32LE(inum, PROCESS_DETAIL.namespaces + 4 * index)
   if (inums[NAMESPACES.user] !== host[NAMESPACES.user]) bytes.writeUInt32LE(UNKNOWN, PROCESS_DETAIL.userNsLevel)

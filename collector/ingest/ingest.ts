@@ -2,22 +2,24 @@
  * The agent's part from the ring to events: reads and decodes the ring, keeps the process table and the clocks. Events are
  * pulled; without a pull nothing is read.
  */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { ringWatermarkBytes } from '../../config/agent/effective.ts'
 import type { Config } from '../../config/agent/schema.ts'
 import { bootTime, clockOffset } from '../../native/index.ts'
-import type { Event, ProcessEvent, Timestamp } from '../../exporters/contract/event.ts'
+import type { Event, Executed, ProcessEvent, Timestamp } from '../../exporters/contract/event.ts'
 import type { Workloads } from '../identity/workloads.ts'
 import { GoneThreads, threadStarts } from '../host/gone-threads.ts'
 import type { Kernel } from '../kernel/port.ts'
-import { createReconciler } from './after-losses.ts'
 import { WallClock } from '../process/clock.ts'
 import { Details } from '../process/detail/details.ts'
 import type { DetailConfig } from '../process/detail/details.ts'
 import { ExecutedFacts } from '../process/detail/executed.ts'
 import type { ExecutedConfig } from '../process/detail/executed.ts'
 import { ProcessFiles } from '../process/detail/process-files.ts'
-import type { Reconciler } from '../process/reconcile.ts'
-import { scanRunning } from './scan.ts'
+import type { Image } from '../process/image.ts'
+import { scanProcfs } from '../process/procfs.ts'
+import { Reconciler } from '../process/reconcile.ts'
 import { ProcessTable } from '../process/table.ts'
 import type { Log } from '../host/log.ts'
 import { HOOK_AGGREGATES } from '../wire/wire.ts'
@@ -78,7 +80,7 @@ export class Ingest implements Disposable {
   #wake: () => void = () => {}
 
   constructor(options: IngestOptions) {
-    const { kernel, workloads, nodeName, config, log, stacks } = options
+    const { kernel, nodeName, config, log, stacks } = options
     const { procfs } = config
     this.#options = options
     this.processes = new ProcessTable(nodeName, this.#clock, config.memory.process_table, {
@@ -105,23 +107,62 @@ export class Ingest implements Disposable {
       wake: () => this.#wake(),
     })
     this.hooks.retired = (ids) => this.aggregates.retire(ids)
-    const { processes: table, processFiles: files, accounting } = this
-    this.#reconciler = createReconciler({ table, kernel, workloads, accounting, procfs, files, log })
+    this.#reconciler = this.#makeReconciler()
   }
 
-  /** Adds the running processes to the table; their events come first. */
-  async scan(): Promise<void> {
-    const { kernel, workloads, config } = this.#options
-    this.#found = await scanRunning(
-      config.procfs,
+  /** Losses mean that the process table may be wrong. */
+  #makeReconciler(): Reconciler {
+    const { accounting } = this
+    const { kernel, workloads, config, log } = this.#options
+    const { procfs } = config
+    return new Reconciler({
+      table: this.processes,
       kernel,
-      this.processes,
-      this.#normalizer,
-      this.#executed,
-      this.processFiles,
-    )
+      procfs,
+      files: this.processFiles,
+      lost: () => {
+        const { counters, programs } = kernel.counts()
+        const missed = [...programs.values()].reduce((sum, runs) => sum + runs.missed, 0)
+        const { ring_full_process: refused, process_map_full: full } = counters
+        return refused + full + missed + accounting.malformed + accounting.imbalance
+      },
+      missedExits: () => kernel.counts().programs.get('process_exit')?.missed ?? 0,
+      waiting: () => kernel.ring.available(),
+      bootNs: bootTime,
+      onDone: (done) => {
+        log.info({ ...done }, "the process table was compared with the kernel's after losses")
+        // Records of cgroups may be among the lost ones.
+        void workloads.scan(procfs)
+      },
+      onFailed: (error) => log.error({ error: String(error) }, "comparing the process table with the kernel's failed"),
+    })
+  }
+
+  /** Adds the running processes to both process tables; their events come first. */
+  async scan(): Promise<void> {
+    const { processes: table, processFiles: files } = this
+    const { kernel, workloads, config } = this.#options
+    const { procfs } = config
+    const now = bootTime()
+    const found = (image: Image, facts?: Executed): Event =>
+      this.#normalizer.exec(image, Number(now / NSEC), Number(now % NSEC), facts)
+    const events = [found(table.kernel)]
+    for (const process of await scanProcfs(procfs, files)) {
+      // The hooks know it already: its record comes from the ring.
+      if (!kernel.seedProcess(process.pid, process.startNs, process.parentPid)) continue
+      const image = table.addScanned(process)
+      // If it exited before it was entered, no exit record would remove it.
+      if (!existsSync(join(procfs, String(process.pid)))) {
+        kernel.forgetProcess(process.pid)
+        table.exit(process.pid, 0, 0, performance.now())
+      }
+      if (process.kernelThread) continue
+      events.push(found(image, await this.#executed.ofRunning(files, process, image.flags)))
+    }
+    kernel.seedImages()
+    this.#found = events
     this.made.process_exec += this.#found.length
-    await workloads.scan(config.procfs)
+    await workloads.scan(procfs)
   }
 
   /**

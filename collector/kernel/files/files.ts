@@ -6,6 +6,7 @@
  * first moment. Both are resolved anew every few seconds. The agent searches for files below a folder that have several links. Programs in
  * the kernel follow later links and renames.
  */
+import { Mutex } from '../../../config/base/mutex.ts'
 import type { HookSpec, IdentityFilter, Policy } from '../../../config/policy/policy.ts'
 import { NativeError, builtFile } from '../../../native/index.ts'
 import type { BpfMap, BpfObject, ObjectOptions, PathWorker } from '../../../native/types.ts'
@@ -110,7 +111,7 @@ export class Files {
   readonly #missing = new Set<string>()
   readonly #numbers = new PathNumbers()
   /** One change at a time. */
-  #working: Promise<void> = Promise.resolve()
+  readonly #changes = new Mutex()
   #busy = false
   #lookedMs = 0
 
@@ -158,7 +159,7 @@ export class Files {
       }
       if (taken.length === 0) return
       this.#loaded ??= await this.#load()
-      await this.#inTurn(() => this.#write())
+      await this.#changes.run(() => this.#write())
       // From here on the bits mean the new filters in the kernel; earlier, a rename used them for a removed filter.
       const bits = made.reduce((all, filter) => all | this.#bits.bitOf(filter), 0n)
       forgetLeft(this.#loaded.maps.left_files, bits)
@@ -190,19 +191,12 @@ export class Files {
     this.#busy = true
     this.#lookedMs = nowMs
     try {
-      await this.#inTurn(() => this.#write())
+      await this.#changes.run(() => this.#write())
       if (this.#loaded === loaded) loaded.linked.lookIfMoved()
     } catch (error) {
       this.#warn({ error: String(error) }, 'the files of SameFile and UnderDir cannot be followed for now')
     }
     this.#busy = false
-  }
-
-  async #inTurn(work: () => Promise<void>): Promise<void> {
-    const before = this.#working
-    const mine = before.then(work)
-    this.#working = mine.catch(() => {})
-    await mine
   }
 
   async #load(): Promise<Loaded> {
@@ -236,7 +230,7 @@ export class Files {
       maps,
       resolver,
       readFolder: (path) => reach.ask(path, (paths, bytes) => paths.readFolder(bytes)),
-      rewrite: () => this.#inTurn(() => this.#write()),
+      rewrite: () => this.#changes.run(() => this.#write()),
       warn: this.#warn,
       nowMs: this.#nowMs,
     })

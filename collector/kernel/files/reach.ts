@@ -6,6 +6,7 @@
  * Bounds: five seconds a minute for each file system that does not answer, and HUNG_MAX threads that wait for the kernel.
  */
 import { readFileSync } from 'node:fs'
+import { Mutex } from '../../../config/base/mutex.ts'
 import { openPathWorker } from '../../../native/index.ts'
 import type { PathWorker } from '../../../native/types.ts'
 import { inTime } from '../../../config/base/time/in-time.ts'
@@ -56,7 +57,7 @@ export class Reach {
   readonly #silent = new Map<string, Silent>()
   /** Threads that wait for the kernel. */
   #hung = 0
-  #turn: Promise<unknown> = Promise.resolve()
+  readonly #turns = new Mutex()
   #closing = false
   #mounts: { readonly of: string; readonly atMs: number; readonly all: readonly Mount[] } | undefined
 
@@ -79,9 +80,7 @@ export class Reach {
     late: (answer: T) => void = () => {},
   ): Promise<T> {
     if (this.#closing) throw new Unanswered('request cancelled: the caller no longer waits for it')
-    const answer = this.#turn.then(() => this.#ask(bytesOf(path), question, patience, late))
-    this.#turn = answer.catch(() => {})
-    return answer
+    return this.#turns.run(() => this.#ask(bytesOf(path), question, patience, late))
   }
 
   /** A descriptor of the path, for `release` or the worker. Rejects with NativeError if there is none, and with Unanswered. */
@@ -92,15 +91,13 @@ export class Reach {
 
   /** Closes a descriptor, also on a silent file system. If that was unmounted meanwhile, this ends it. Never rejects. */
   async release(path: string | Buffer, fd: number): Promise<void> {
-    const released = this.#turn.then(() => this.#inTime(bytesOf(path), this.#worker.release(fd)))
-    this.#turn = released.catch(() => {})
-    await this.#turn
+    await this.#turns.run(() => this.#inTime(bytesOf(path), this.#worker.release(fd))).catch(() => {})
   }
 
   /** Earlier requests are still answered. */
   close(): void {
     this.#closing = true
-    void this.#turn.then(() => this.#closeIfDone())
+    void this.#turns.run(async () => this.#closeIfDone())
   }
 
   /** A late answer may be a descriptor. */

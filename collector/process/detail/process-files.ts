@@ -5,6 +5,7 @@
  * Bounds: a read takes DEADLINE_MS. Until the kernel returns from it, nothing of the same user's processes is read (of root: of the same process),
  * and nothing at all while HUNG_MAX threads wait for the kernel.
  */
+import { Mutex } from '../../../config/base/mutex.ts'
 import { openPathWorker } from '../../../native/index.ts'
 import type { PathWorker } from '../../../native/types.ts'
 import { inTime } from '../../../config/base/time/in-time.ts'
@@ -29,7 +30,7 @@ export class ProcessFiles {
   readonly #warn: NonNullable<ProcessFilesOptions['warn']>
   /** Users, and processes of root, for which a thread waits. */
   readonly #hung = new Set<string>()
-  #turn: Promise<unknown> = Promise.resolve()
+  readonly #turns = new Mutex()
 
   constructor(procfs: string, options: ProcessFilesOptions = {}) {
     this.#procfs = procfs
@@ -40,9 +41,7 @@ export class ProcessFiles {
 
   /** At most `most` bytes and one byte more, which shows that the file is longer. undefined without an answer; rejects with NativeError. */
   read(pid: number, uid: number, file: ProcessFile, most: number): Promise<Buffer<ArrayBuffer> | undefined> {
-    const read = this.#turn.then(() => this.#read(pid, uid, file, most))
-    this.#turn = read.catch(() => {})
-    return read
+    return this.#turns.run(() => this.#read(pid, uid, file, most))
   }
 
   async #read(pid: number, uid: number, file: ProcessFile, most: number): Promise<Buffer<ArrayBuffer> | undefined> {

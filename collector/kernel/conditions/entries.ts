@@ -1,11 +1,10 @@
 /** The map entries of one generation of conditions (bpf/match/process.h). */
-import { u32 } from '../../wire/bytes.ts'
+import { bitWords, u32 } from '../../wire/bytes.ts'
 import {
   CONDITIONS,
   CONDITION_INNER_PID,
   CONDITION_KINDS,
   CONDITION_SET,
-  CONDITION_WORDS,
   FOLLOWING_MAX,
   GENERATIONS_AT_ONCE,
   PID_KEY,
@@ -114,8 +113,5 @@ function conditionsBytes(all: readonly Condition[]): Buffer {
   return bytes
 }
 
-export function setBytes(bits: bigint): Buffer {
-  const bytes = Buffer.alloc(CONDITION_SET.bytes)
-  for (let w = 0; w < CONDITION_WORDS; w++) bytes.writeBigUInt64LE(BigInt.asUintN(64, bits >> BigInt(64 * w)), 8 * w)
-  return bytes
-}
+/** `struct condition_set` */
+export const setBytes = (bits: bigint): Buffer => bitWords(bits, CONDITION_SET.bytes)

@@ -133,7 +133,7 @@ const NUMBERS: ReadonlySet<Value['read']> = new Set(
 const NUMBER_BYTES = VALUE.bytes + 8
 
 /** Bytes of a record, within which its last text begins. */
-export interface RecordRoom {
+interface RecordRoom {
   readonly texts: number
   readonly bytes: number
 }

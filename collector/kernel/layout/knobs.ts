@@ -3,7 +3,6 @@ import type { HookSpec } from '../../../config/policy/policy.ts'
 import { u32 } from '../../wire/bytes.ts'
 import { RECORD_AT } from '../../wire/wire.ts'
 import { asksOfFiles, recordRoom, searchesPaths, writesOtherPaths } from './hook.ts'
-import type { RecordRoom } from './hook.ts'
 import { asksOfChanges } from './selector.ts'
 
 const NETWORK = ['sock', 'socket', 'skb', 'sockaddr', 'netDevice'] as const
@@ -24,7 +23,7 @@ export function knobsOf(
   const specs = functions.flatMap(({ hooks }) => hooks.map(({ spec }) => spec))
   const args = specs.flatMap((spec) => spec.args)
   const reads = new Set(args.map(({ type }) => type.read))
-  const room = roomOf(functions)
+  const rooms = functions.map(({ hooks }) => recordRoom(hooks.map(({ spec }) => spec)))
   return {
     // bpf/args/socket.h
     asks_network: u32(reads.has('sockaddrUn') ? 2 : NETWORK.some((read) => reads.has(read)) ? 1 : 0),
@@ -40,18 +39,9 @@ export function knobsOf(
     // bpf/match/identity.h
     asks_files: u32(functions.some(({ hooks }) => hooks.some(asksOfFiles)) ? 1 : 0),
     asks_sticky: u32(specs.some(isSticky) ? 1 : 0),
-    // bpf/call/scratch.h
-    record_texts: u32(room.texts),
-    scratch_bytes: u32(RECORD_AT + room.bytes),
-  }
-}
-
-/** The most that a function of an object needs. */
-function roomOf(functions: Functions): RecordRoom {
-  const rooms = functions.map(({ hooks }) => recordRoom(hooks.map(({ spec }) => spec)))
-  return {
-    texts: Math.max(...rooms.map(({ texts }) => texts)),
-    bytes: Math.max(...rooms.map(({ bytes }) => bytes)),
+    // bpf/call/scratch.h: the most that a function needs
+    record_texts: u32(Math.max(...rooms.map(({ texts }) => texts))),
+    scratch_bytes: u32(RECORD_AT + Math.max(...rooms.map(({ bytes }) => bytes))),
   }
 }
 

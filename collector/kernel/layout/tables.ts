@@ -5,7 +5,7 @@
 import type { BpfMap, BpfObject } from '../../../native/types.ts'
 import type { Place } from '../../../config/policy/types/places.ts'
 import type { Turns } from '../../host/turns.ts'
-import { u32 } from '../../wire/bytes.ts'
+import { bitWords, u32 } from '../../wire/bytes.ts'
 import type { TextEntry } from './texts.ts'
 import {
   AUTOMATON_ROW,
@@ -15,7 +15,6 @@ import {
   NUMBER_KEY,
   PLACE_ENTRY,
   SET,
-  SET_WORDS,
   SOCKET_ENTRY,
   SUFFIX_ENTRY,
   TEXT_ENTRY,
@@ -129,7 +128,7 @@ const indexed = <T>(values: readonly T[], bytesOf: (value: T) => Buffer): MapCon
 function contentsOf(tables: Tables) {
   return {
     selectors: indexed(tables.selectors, (bytes) => bytes),
-    sets: indexed(tables.sets.sets, setBytes),
+    sets: indexed(tables.sets.sets, (bits) => bitWords(bits, SET.bytes)),
     number_sets: indexed(tables.numberSets, u32),
     numbers: content(tables.numbers, (entry) => [numberKey(entry), Buffer.from([1])]),
     texts: content(tables.texts, (entry) => [textKey(entry, TEXT_ENTRY), textValue(entry)]),
@@ -162,12 +161,6 @@ export async function fillMaps(object: Pick<BpfObject, 'map'>, tables: Tables, t
   // Has the programs' call counts.
   using scratch = object.map('scratch')
   scratch.freeze()
-}
-
-function setBytes(bits: bigint): Buffer {
-  const bytes = Buffer.alloc(SET.bytes)
-  for (let w = 0; w < SET_WORDS; w++) bytes.writeBigUInt64LE(BigInt.asUintN(64, bits >> BigInt(64 * w)), 8 * w)
-  return bytes
 }
 
 function numberKey({ filter, number }: NumberEntry): Buffer {

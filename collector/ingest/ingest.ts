@@ -22,11 +22,10 @@ import { scanProcfs } from '../process/procfs.ts'
 import { Reconciler } from '../process/reconcile.ts'
 import { ProcessTable } from '../process/table.ts'
 import type { Log } from '../host/log.ts'
-import { HOOK_AGGREGATES } from '../wire/wire.ts'
+import { CGROUP_WHOLE, HOOK_AGGREGATES } from '../wire/wire.ts'
 import { PendingAggregates } from './calls/aggregates.ts'
-import { takeCgroup } from './cgroups.ts'
 import { decodeChunk } from '../wire/decode.ts'
-import type { Chunk, PendingCall } from '../wire/decode.ts'
+import type { Chunk, PendingCall, RawCgroup } from '../wire/decode.ts'
 import { HookRegistry } from './hooks.ts'
 import { Normalizer } from './normalize.ts'
 import type { FrameSource } from './normalize.ts'
@@ -302,4 +301,13 @@ export class Ingest implements Disposable {
     this.aggregates[Symbol.dispose]()
     this.#reconciler.stop()
   }
+}
+
+export function takeCgroup(
+  workloads: Pick<Workloads, 'made' | 'gone'>,
+  { id, gone, cgroup, cgroupState }: RawCgroup,
+): void {
+  if (gone) workloads.gone(id)
+  // If the record lacks names, the kernel finds the cgroups above.
+  else if (cgroupState === CGROUP_WHOLE) workloads.made(id, cgroup.toString('latin1').split('\0').slice(0, -1))
 }

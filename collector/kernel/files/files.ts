@@ -12,15 +12,16 @@ import { NativeError, builtFile } from '../../../native/index.ts'
 import type { BpfMap, BpfObject, ObjectOptions, PathWorker } from '../../../native/types.ts'
 import { CollectorError } from '../../errors.ts'
 import { u32 } from '../../wire/bytes.ts'
+import { IDENTITY_FILTERS } from '../../wire/wire.ts'
 import type { KernelFacts } from '../facts.ts'
 import { BPF_F_NO_PREALLOC, atLeast } from '../facts.ts'
 import type { Finding } from '../watched/finding.ts'
+import { entriesOf } from '../map-entries.ts'
 import { KeptMap } from '../watched/kept-map.ts'
 import { WatchedLink } from '../watched/watched-link.ts'
 import type { Constants, SharedMaps } from '../objects.ts'
 import { FilterBits, PathNumbers } from './bits.ts'
 import { WantedFiles } from './entries.ts'
-import { forgetLeft } from './left.ts'
 import { LinkedFiles } from './linked.ts'
 import type { WatchedFolder } from './linked.ts'
 import { Reach } from './reach.ts'
@@ -58,6 +59,7 @@ const LOOK_MS = 10_000
 
 /** Files and folders that left folders of sticky filters (docs/reference/policy/files-by-identity.md has the number). The map takes all its memory, a megabyte, at once. */
 const LEFT_MAX = 8192
+const ENTRIES_AT_ONCE = 1024
 
 /** Entries of maps that grow; others take all their memory at once. */
 function sizesOf(facts: KernelFacts): { mapSizes: Record<string, number>; mapFlags: Record<string, number> } {
@@ -327,5 +329,17 @@ export class Files {
     for (const link of loaded.links) link[Symbol.dispose]()
     for (const map of Object.values(loaded.maps)) map.close()
     loaded.object.close()
+  }
+}
+
+/** Clears these bits in all entries of `left_files` (bpf/match/identities.h): they were other filters' before. Only the kernel side adds to it. */
+export function forgetLeft(map: Pick<BpfMap, 'info' | 'part' | 'update' | 'delete'>, filters: bigint): void {
+  for (const [key, entry] of entriesOf(map, ENTRIES_AT_ONCE)) {
+    const before = entry.readBigUInt64LE(IDENTITY_FILTERS.below)
+    if ((before & filters) === 0n) continue
+    const value = Buffer.from(entry)
+    value.writeBigUInt64LE(before & ~filters, IDENTITY_FILTERS.below)
+    if ((before & ~filters) === 0n) map.delete(key)
+    else map.update(key, value)
   }
 }

@@ -1,7 +1,7 @@
 /** Records of cgroups → the agent's cgroups. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { takeCgroup } from '../../../../collector/ingest/cgroups.ts'
+import { takeCgroup } from '../../../../collector/ingest/ingest.ts'
 import type { RawCgroup } from '../../../../collector/wire/decode.ts'
 import { CGROUP_CUT, CGROUP_WHOLE } from '../../../../collector/wire/wire.ts'
 

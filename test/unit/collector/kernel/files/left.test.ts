@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { FilterBits } from '../../../../../collector/kernel/files/bits.ts'
 import { identityKey } from '../../../../../collector/kernel/files/entries.ts'
-import { forgetLeft } from '../../../../../collector/kernel/files/left.ts'
+import { forgetLeft } from '../../../../../collector/kernel/files/files.ts'
 import { IDENTITY, IDENTITY_FILTERS } from '../../../../../collector/wire/wire.ts'
 import type { IdentityFilter } from '../../../../../config/policy/policy.ts'
 

@@ -23,7 +23,7 @@ Napi::Value SendDatagram(const Napi::CallbackInfo& info) {
   auto text = StringOf(info[1], kOp, "text");
   if (!text) return {};
   sockaddr_un to{.sun_family = AF_UNIX, .sun_path = {}};
-  if (path->empty() || path->size() >= sizeof(to.sun_path))
+  if (path->size() >= sizeof(to.sun_path))
     return BadArgument(env, kOp, "socket", "a path of at most " + std::to_string(sizeof(to.sun_path) - 1) + " bytes",
                        Quoted(*path));
   memcpy(to.sun_path, path->data(), path->size());

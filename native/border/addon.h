@@ -74,4 +74,17 @@ void Export(Napi::Object exports, const char* name) {
   exports.Set(name, Napi::Function::New<function>(exports.Env(), name));
 }
 
+// A list of [name, value], as a Map of JavaScript is made of.
+template <typename Named, typename ValueOf>
+Napi::Value Pairs(Napi::Env env, const Named& all, ValueOf value_of) {
+  Napi::Array pairs = Napi::Array::New(env);
+  for (const auto& [name, each] : all) {
+    Napi::Array pair = Napi::Array::New(env, 2);
+    pair.Set(0u, name);
+    pair.Set(1u, value_of(env, each));
+    pairs.Set(pairs.Length(), pair);
+  }
+  return pairs;
+}
+
 }  // namespace ktrail

@@ -4,15 +4,7 @@
 #include <cmath>
 #include <cstdio>
 
-#include "failure.h"
-
 namespace ktrail {
-
-Napi::Value BadArgument(Napi::Env env, const std::string& op, const std::string& what, const std::string& expected,
-                        const std::string& got) {
-  return Throw(env, {.code = "BAD_ARGUMENT", .op = op, .target = what,
-              .message = op + ": " + what + ": expected " + expected + ", got " + got});
-}
 
 std::string Describe(Napi::Value value) {
   if (value.IsEmpty() || value.IsUndefined()) return "undefined";
@@ -46,19 +38,15 @@ Napi::Value Element(Napi::Array array, uint32_t index) {
 }
 
 std::optional<std::string> StringOf(Napi::Value value, const char* op, const std::string& what) {
-  if (!value.IsEmpty() && value.IsString()) {
-    std::string text = value.As<Napi::String>().Utf8Value();
-    if (text.empty()) {
-      BadArgument(value.Env(), op, what, "a non-empty string", "\"\"");
-      return std::nullopt;
-    }
-    // libbpf would silently stop at the NUL and act on another name.
-    if (text.find('\0') == std::string::npos) return text;
-    BadArgument(value.Env(), op, what, "a string without NUL", "one with NUL");
-    return std::nullopt;
-  }
-  BadArgument(value.Env(), op, what, "a string", Describe(value));
-  return std::nullopt;
+  auto bad = [&](const char* expected, const std::string& got) {
+    return BadArgument<std::optional<std::string>>(value.Env(), op, what, expected, got);
+  };
+  if (value.IsEmpty() || !value.IsString()) return bad("a string", Describe(value));
+  std::string text = value.As<Napi::String>().Utf8Value();
+  if (text.empty()) return bad("a non-empty string", "\"\"");
+  // libbpf would silently stop at the NUL and act on another name.
+  if (text.find('\0') != std::string::npos) return bad("a string without NUL", "one with NUL");
+  return text;
 }
 
 std::optional<Bytes> BytesOf(Napi::Value value, const char* op, const std::string& what) {
@@ -70,15 +58,14 @@ std::optional<Bytes> BytesOf(Napi::Value value, const char* op, const std::strin
         type == napi_uint8_array)
       return Bytes(static_cast<uint8_t*>(data), length);
   }
-  BadArgument(value.Env(), op, what, "a Uint8Array", Describe(value));
-  return std::nullopt;
+  return BadArgument<std::optional<Bytes>>(value.Env(), op, what, "a Uint8Array", Describe(value));
 }
 
 std::optional<Bytes> BytesOf(Napi::Value value, const char* op, const std::string& what, size_t size) {
   auto bytes = BytesOf(value, op, what);
   if (!bytes || bytes->size() == size) return bytes;
-  BadArgument(value.Env(), op, what, std::to_string(size) + " bytes", std::to_string(bytes->size()));
-  return std::nullopt;
+  const std::string got = std::to_string(bytes->size());
+  return BadArgument<std::optional<Bytes>>(value.Env(), op, what, std::to_string(size) + " bytes", got);
 }
 
 std::optional<uint32_t> Uint32Of(Napi::Value value, const char* op, const std::string& what, uint32_t low,
@@ -87,18 +74,16 @@ std::optional<uint32_t> Uint32Of(Napi::Value value, const char* op, const std::s
     double number = value.As<Napi::Number>().DoubleValue();
     if (number >= low && number <= high && std::trunc(number) == number) return static_cast<uint32_t>(number);
   }
-  BadArgument(value.Env(), op, what,
-              "a whole number from " + std::to_string(low) + " to " + std::to_string(high), Describe(value));
-  return std::nullopt;
+  const std::string expected = "a whole number from " + std::to_string(low) + " to " + std::to_string(high);
+  return BadArgument<std::optional<uint32_t>>(value.Env(), op, what, expected, Describe(value));
 }
 
 std::optional<std::vector<std::string>> StringsOf(Napi::Value value, const char* op, const std::string& what) {
-  if (value.IsEmpty() || !value.IsArray()) {
-    BadArgument(value.Env(), op, what, "an array of strings", Describe(value));
-    return std::nullopt;
-  }
+  using Strings = std::vector<std::string>;
+  if (value.IsEmpty() || !value.IsArray())
+    return BadArgument<std::optional<Strings>>(value.Env(), op, what, "an array of strings", Describe(value));
   Napi::Array list = value.As<Napi::Array>();
-  std::vector<std::string> strings;
+  Strings strings;
   for (uint32_t i = 0; i < list.Length(); i++) {
     Napi::HandleScope scope(value.Env());
     Napi::Value item = Element(list, i);

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "failure.h"
+
 // Arguments at the border. Each returns nothing after throwing BAD_ARGUMENT with a sentence
 // (`<what>: expected <expected>, got <got>`), so a caller only returns.
 
@@ -16,9 +18,14 @@ namespace ktrail {
 
 using Bytes = std::span<uint8_t>;
 
-// Throws that sentence, and returns the empty value that a call must then return.
-Napi::Value BadArgument(Napi::Env env, const std::string& op, const std::string& what, const std::string& expected,
-                        const std::string& got);
+// Throws that sentence, and returns what the caller must then return: an empty value, nothing, nullptr or false.
+template <typename T = Napi::Value>
+T BadArgument(Napi::Env env, const std::string& op, const std::string& what, const std::string& expected,
+              const std::string& got) {
+  Throw(env, {.code = "BAD_ARGUMENT", .op = op, .target = what,
+              .message = op + ": " + what + ": expected " + expected + ", got " + got});
+  return T();
+}
 
 // A value in few words, for messages: its type, and a short string or number as it is.
 std::string Describe(Napi::Value value);

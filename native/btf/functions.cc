@@ -109,15 +109,8 @@ Napi::Value KernelFunctions(const Napi::CallbackInfo& info) {
     FindInModules(vmlinux, missing, found);
     return found;
   };
-  return Promised(info.Env(), std::move(find), [](Napi::Env env, const Functions& found) -> Napi::Value {
-    Napi::Array pairs = Napi::Array::New(env);
-    for (const auto& [name, function] : found) {
-      Napi::Array pair = Napi::Array::New(env, 2);
-      pair.Set(0u, name);
-      pair.Set(1u, FunctionObject(env, function));
-      pairs.Set(pairs.Length(), pair);
-    }
-    return pairs;
+  return Promised(info.Env(), std::move(find), [](Napi::Env env, const Functions& found) {
+    return Pairs(env, found, FunctionObject);
   });
 }
 

@@ -191,23 +191,15 @@ Napi::Value Link::Identity(const Napi::CallbackInfo& call) {
 }
 
 bool CheckSymbols(Napi::Env env, const ProgramPlan& plan, const std::vector<std::string>& symbols) {
-  std::string got = std::to_string(symbols.size()), for_kind = " for kind " + std::string(plan.kind->name);
-  if (plan.kind->name == "run") {
-    BadArgument(env, "attach", "program " + Quoted(plan.name), "a kind that is attached", std::string(plan.kind->name));
-    return false;
-  }
-  if (plan.kind->by_target && !(symbols.empty() || (symbols.size() == 1 && symbols[0] == plan.target))) {
-    BadArgument(env, "attach", "symbols", "none" + for_kind + " (its target was set at load)", got);
-    return false;
-  }
-  if (plan.kind->multi && symbols.empty()) {
-    BadArgument(env, "attach", "symbols", "one or more" + for_kind, got);
-    return false;
-  }
-  if (!plan.kind->multi && !plan.kind->by_target && symbols.size() != 1) {
-    BadArgument(env, "attach", "symbols", "exactly one" + for_kind, got);
-    return false;
-  }
+  const Kind& kind = *plan.kind;
+  const std::string name(kind.name), got = std::to_string(symbols.size());
+  auto bad = [&](const std::string& expected) { return BadArgument<bool>(env, "attach", "symbols", expected, got); };
+  if (name == "run")
+    return BadArgument<bool>(env, "attach", "program " + Quoted(plan.name), "a kind that is attached", name);
+  if (kind.by_target && !(symbols.empty() || (symbols.size() == 1 && symbols[0] == plan.target)))
+    return bad("none for kind " + name + " (its target was set at load)");
+  if (kind.multi && symbols.empty()) return bad("one or more for kind " + name);
+  if (!kind.multi && !kind.by_target && symbols.size() != 1) return bad("exactly one for kind " + name);
   return true;
 }
 

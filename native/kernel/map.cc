@@ -76,10 +76,8 @@ Napi::Value MapOfDescriptor(Napi::Env env, int fd, const std::string& name) {
 }
 
 const BpfMap* MapOf(Napi::Value value, const char* op, const std::string& what) {
-  if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&kMapTag)) {
-    BadArgument(value.Env(), op, what, "a BpfMap", Describe(value));
-    return nullptr;
-  }
+  if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&kMapTag))
+    return BadArgument<const BpfMap*>(value.Env(), op, what, "a BpfMap", Describe(value));
   const Handle<BpfMap>* map = Handle<BpfMap>::Unwrap(value.As<Napi::Object>());
   return map ? map->Open(op) : nullptr;
 }
@@ -87,9 +85,8 @@ const BpfMap* MapOf(Napi::Value value, const char* op, const std::string& what) 
 const BpfMap* RingMapOf(Napi::Value value, const char* op) {
   const BpfMap* map = MapOf(value, op, "map");
   if (!map || map->info.type == BPF_MAP_TYPE_RINGBUF) return map;
-  BadArgument(value.Env(), op, "map " + Quoted(map->name), "a ring buffer", "map type " +
-      std::to_string(map->info.type));
-  return nullptr;
+  const std::string got = "map type " + std::to_string(map->info.type);
+  return BadArgument<const BpfMap*>(value.Env(), op, "map " + Quoted(map->name), "a ring buffer", got);
 }
 
 Napi::Value BpfMap::Fail(Napi::Env env, const char* op, int err) const {

@@ -38,16 +38,12 @@ const Kind* KindOf(Napi::Value value, const std::string& what) {
     if (kind.name == *name) return &kind;
     known += (known.empty() ? "" : ", ") + std::string(kind.name);
   }
-  BadArgument(value.Env(), kOp, what, "one of " + known, Describe(value));
-  return nullptr;
+  return BadArgument<const Kind*>(value.Env(), kOp, what, "one of " + known, Describe(value));
 }
 
 bool ParseProgram(Napi::Value value, const std::string& what, ObjectPlan& plan) {
   Napi::Env env = value.Env();
-  if (!value.IsObject()) {
-    BadArgument(env, kOp, what, "an object with name and kind", Describe(value));
-    return false;
-  }
+  if (!value.IsObject()) return BadArgument<bool>(env, kOp, what, "an object with name and kind", Describe(value));
   Napi::Object spec = value.As<Napi::Object>();
   auto name = StringOf(Property(spec, "name"), kOp, what + ".name");
   if (!name) return false;
@@ -61,15 +57,11 @@ bool ParseProgram(Napi::Value value, const std::string& what, ObjectPlan& plan) 
   }
   if (!target.empty() && !kind->by_target) {
     std::string expected = "none for kind " + std::string(kind->name) + " (give symbols to attach)";
-    BadArgument(env, kOp, what + ".target", expected, Quoted(target));
-    return false;
+    return BadArgument<bool>(env, kOp, what + ".target", expected, Quoted(target));
   }
-  for (const ProgramPlan& other : plan.programs) {
-    if (other.name == *name) {
-      BadArgument(env, kOp, what + ".name", "each program once", Quoted(*name) + " again");
-      return false;
-    }
-  }
+  for (const ProgramPlan& other : plan.programs)
+    if (other.name == *name)
+      return BadArgument<bool>(env, kOp, what + ".name", "each program once", Quoted(*name) + " again");
   plan.programs.push_back({*name, target, kind});
   return !env.IsExceptionPending();
 }
@@ -81,10 +73,8 @@ bool ParseRecord(Napi::Object options, const char* key, ByName<Value>& into, Par
   Napi::Value value = Property(options, key);
   if (env.IsExceptionPending()) return false;
   if (value.IsUndefined()) return true;
-  if (!value.IsObject() || value.IsArray()) {
-    BadArgument(env, kOp, key, "an object by name", Describe(value));
-    return false;
-  }
+  if (!value.IsObject() || value.IsArray())
+    return BadArgument<bool>(env, kOp, key, "an object by name", Describe(value));
   Napi::Object record = value.As<Napi::Object>();
   Napi::Array names = record.GetPropertyNames();
   if (names.IsEmpty()) return false;
@@ -105,16 +95,10 @@ bool ParseRecord(Napi::Object options, const char* key, ByName<Value>& into, Par
 
 bool ParseOptions(Napi::Value value, ObjectPlan& plan) {
   Napi::Env env = value.Env();
-  if (!value.IsObject()) {
-    BadArgument(env, kOp, "options", "an object", Describe(value));
-    return false;
-  }
+  if (!value.IsObject()) return BadArgument<bool>(env, kOp, "options", "an object", Describe(value));
   Napi::Object options = value.As<Napi::Object>();
   Napi::Value programs = Property(options, "programs");
-  if (!programs.IsArray()) {
-    BadArgument(env, kOp, "programs", "an array", Describe(programs));
-    return false;
-  }
+  if (!programs.IsArray()) return BadArgument<bool>(env, kOp, "programs", "an array", Describe(programs));
   Napi::Array list = programs.As<Napi::Array>();
   for (uint32_t i = 0; i < list.Length(); i++) {
     Napi::Value item = Element(list, i);

@@ -49,10 +49,11 @@ std::optional<Failure> SelectPrograms(bpf_object* object, const ObjectPlan& plan
   return std::nullopt;
 }
 
-// Finds the initial value of a `const volatile` variable. The object's BTF lists every global of a section with its offset
+// Sets the initial value of a `const volatile` variable. The object's BTF lists every global of a section with its offset
 // and size (BTF_KIND_DATASEC). The section's bytes are the initial value of the map that libbpf makes for it.
-std::optional<Failure> FindConstant(bpf_object* object, const std::string& constant, const std::string& where,
-                                    uint8_t*& bytes, size_t& size) {
+std::optional<Failure> SetConstant(bpf_object* object, const std::string& constant, std::span<const uint8_t> value,
+                                   const std::string& path) {
+  const std::string where = "constant " + Quoted(constant) + " of " + path;
   const btf* types = bpf_object__btf(object);
   uint32_t count = types ? btf__type_cnt(types) : 0;
   for (uint32_t id = 1; id < count; id++) {
@@ -60,35 +61,23 @@ std::optional<Failure> FindConstant(bpf_object* object, const std::string& const
     if (!btf_is_datasec(section)) continue;
     const char* section_name = btf__name_by_offset(types, section->name_off);
     if (!section_name || !std::string_view(section_name).starts_with(".rodata")) continue;
-    const btf_var_secinfo* variable = btf_var_secinfos(section);
-    for (uint32_t i = 0; i < btf_vlen(section); i++, variable++) {
-      const char* name = btf__name_by_offset(types, btf__type_by_id(types, variable->type)->name_off);
+    for (const btf_var_secinfo& variable : std::span(btf_var_secinfos(section), btf_vlen(section))) {
+      const char* name = btf__name_by_offset(types, btf__type_by_id(types, variable.type)->name_off);
       if (!name || constant != name) continue;
       bpf_map* map = bpf_object__find_map_by_name(object, section_name);
       size_t section_size = 0;
       void* start = map ? const_cast<void*>(bpf_map__initial_value(map, &section_size)) : nullptr;
-      size = variable->size;
-      if (!start || variable->offset + size > section_size)
+      if (!start || variable.offset + size_t{variable.size} > section_size)
         return Failure{"NO_CONSTANT", kOp, constant, where + ": its section has no initial value"};
-      bytes = static_cast<uint8_t*>(start) + variable->offset;
+      if (variable.size != value.size()) {
+        return Failure{"BAD_ARGUMENT", kOp, constant, where + ": expected " + std::to_string(variable.size) +
+            " bytes, got " + std::to_string(value.size())};
+      }
+      memcpy(static_cast<uint8_t*>(start) + variable.offset, value.data(), value.size());
       return std::nullopt;
     }
   }
   return Failure{"NO_CONSTANT", kOp, constant, where + ": no such variable; expected a `const volatile` global"};
-}
-
-std::optional<Failure> SetConstant(bpf_object* object, const std::string& name, std::span<const uint8_t> value,
-                                   const std::string& path) {
-  const std::string where = "constant " + Quoted(name) + " of " + path;
-  uint8_t* bytes = nullptr;
-  size_t size = 0;
-  if (auto failure = FindConstant(object, name, where, bytes, size)) return failure;
-  if (size != value.size()) {
-    return Failure{"BAD_ARGUMENT", kOp, name, where + ": expected " + std::to_string(size) + " bytes, got " +
-        std::to_string(value.size())};
-  }
-  memcpy(bytes, value.data(), size);
-  return std::nullopt;
 }
 
 std::optional<Failure> SetConstants(bpf_object* object, const ObjectPlan& plan, const std::string& path) {
@@ -112,7 +101,7 @@ std::optional<Failure> SetNumbers(bpf_object* object, const NeededTypes& types, 
   return std::nullopt;
 }
 
-// `set` returns an errno, or 0.
+// `set` returns 0 or a negative errno.
 template <typename Value, typename Set>
 std::optional<Failure> SetMaps(bpf_object* object, const ByName<Value>& wanted, const std::string& path,
                                const char* verb, Set set) {
@@ -120,7 +109,7 @@ std::optional<Failure> SetMaps(bpf_object* object, const ByName<Value>& wanted, 
     bpf_map* map = bpf_object__find_map_by_name(object, name.c_str());
     if (!map) return Failure{"NO_MAP", kOp, name, "no map " + Quoted(name) + " in " + path};
     int err = set(map, value);
-    if (err) return Refused(err, "MAP_FAILED", kOp, name, std::string("cannot ") + verb + " map " + Quoted(name));
+    if (err) return Refused(-err, "MAP_FAILED", kOp, name, std::string("cannot ") + verb + " map " + Quoted(name));
   }
   return std::nullopt;
 }
@@ -153,24 +142,12 @@ std::optional<Failure> Prepare(bpf_object* object, const ObjectPlan& plan, Neede
   if (!failure) failure = SetNumbers(object, types, path);
   if (!failure) failure = SetConstants(object, plan, path);
   if (!failure) failure = CheckShared(object, plan, path);
-  if (!failure) {
-    failure = SetMaps(object, plan.map_sizes, path, "size", [](bpf_map* map, uint32_t entries) {
-      return -bpf_map__set_max_entries(map, entries);
-    });
-  }
-  if (!failure) {
-    failure = SetMaps(object, plan.value_sizes, path, "set the value size of", [](bpf_map* map, uint32_t bytes) {
-      return -bpf_map__set_value_size(map, bytes);
-    });
-  }
-  if (!failure) {
-    failure = SetMaps(object, plan.map_flags, path, "set flags of", [](bpf_map* map, uint32_t flags) {
-      return -bpf_map__set_map_flags(map, flags);
-    });
-  }
+  if (!failure) failure = SetMaps(object, plan.map_sizes, path, "size", bpf_map__set_max_entries);
+  if (!failure) failure = SetMaps(object, plan.value_sizes, path, "set the value size of", bpf_map__set_value_size);
+  if (!failure) failure = SetMaps(object, plan.map_flags, path, "set flags of", bpf_map__set_map_flags);
   if (!failure) {
     failure = SetMaps(object, plan.shared_maps, path, "share", [](bpf_map* map, const SharedMap& shared) {
-      return -bpf_map__reuse_fd(map, shared.fd.get());
+      return bpf_map__reuse_fd(map, shared.fd.get());
     });
   }
   // Only code that the verifier removes uses a map without entries.

@@ -2,12 +2,12 @@
 #include "symbols.h"
 
 #include <bpf/bpf.h>
-#include <fcntl.h>
 #include <napi.h>
 
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <fstream>
 #include <string_view>
 #include <unordered_set>
 
@@ -91,15 +91,8 @@ Napi::Value KernelSymbols(const Napi::CallbackInfo& info) {
     if (auto found = FindSymbols(names)) return std::move(*found);
     return Refused(errno, "OPEN_FAILED", "kernelSymbols", kFile, "cannot read /proc/kallsyms");
   };
-  return Promised(info.Env(), std::move(find), [](Napi::Env env, const Symbols& found) -> Napi::Value {
-    Napi::Array pairs = Napi::Array::New(env);
-    for (const auto& [name, address] : found) {
-      Napi::Array pair = Napi::Array::New(env, 2);
-      pair.Set(0u, name);
-      pair.Set(1u, Napi::BigInt::New(env, address));
-      pairs.Set(pairs.Length(), pair);
-    }
-    return pairs;
+  return Promised(info.Env(), std::move(find), [](Napi::Env env, const Symbols& found) {
+    return Pairs(env, found, [](Napi::Env env, uint64_t address) { return Napi::BigInt::New(env, address); });
   });
 }
 
@@ -107,26 +100,15 @@ Napi::Value KernelSymbols(const Napi::CallbackInfo& info) {
 
 std::optional<Symbols> FindSymbols(const std::vector<std::string>& names) {
   if (auto found = LookUp(names)) return found;
-  Fd file(open(kFile, O_RDONLY | O_CLOEXEC));
+  std::ifstream file(kFile);
   if (!file) return std::nullopt;
   Symbols found;
   const std::unordered_set<std::string_view> wanted(names.begin(), names.end());
   std::unordered_set<std::string_view> functions;
-  std::string buffer(256 << 10, '\0');
-  size_t held = 0;
   // Ends when every name is found as a function, which no later line can improve.
-  while (functions.size() < wanted.size()) {
-    ssize_t got = read(file.get(), buffer.data() + held, buffer.size() - held);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return std::nullopt;
-    if (got == 0) break;
-    std::string_view text(buffer.data(), held + static_cast<size_t>(got));
-    for (size_t end; (end = text.find('\n')) != std::string_view::npos; text.remove_prefix(end + 1))
-      TakeLine(text.substr(0, end), wanted, found, functions);
-    held = text.size();
-    memmove(buffer.data(), text.data(), held);
-    if (held == buffer.size()) held = 0;  // no line is that long; never loop on one
-  }
+  for (std::string line; functions.size() < wanted.size() && std::getline(file, line);)
+    TakeLine(line, wanted, found, functions);
+  if (file.bad()) return std::nullopt;
   return found;
 }
 

@@ -21,7 +21,7 @@ import type { Image } from '../process/image.ts'
 import type { HookRecord, PathShape, RawHook } from '../wire/hook-record.ts'
 import { decodeText } from '../wire/text.ts'
 import { exact } from '../wire/values.ts'
-import type { RawValue } from '../wire/values.ts'
+import type { Mutable, RawValue } from '../wire/values.ts'
 import { fileDetails } from './arguments/files.ts'
 import type { AskedDetails } from './arguments/files.ts'
 import { namedArgument, objectArgument } from './arguments/objects.ts'
@@ -46,8 +46,6 @@ import {
   VALUE_UNRESOLVED,
   VALUE_UNSTABLE,
 } from '../wire/wire.ts'
-
-type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
 /** Members of an event that come from the values of its record. */
 type Values = Pick<HookEvent, 'args' | 'data' | 'returned'>

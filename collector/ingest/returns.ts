@@ -2,6 +2,7 @@
  * Events that wait for their return value. The kernel sends a joined call twice: its records at the entry, then its return
  * (`EVENT_RETURN` in bpf/event.h). Each event is sent once: with its return value, or marked when the kernel did not see the return.
  */
+import type { Mutable } from '../wire/values.ts'
 import type { ArgumentType } from '../../config/policy/arguments.ts'
 import type { Argument, HookEvent, ProcessEvent } from '../../exporters/contract/event.ts'
 import type { CallEnd, PendingCall, MapEnds } from '../wire/decode.ts'
@@ -23,8 +24,6 @@ interface Waiting extends PendingCall {
   readonly kind: Returned
   readonly bytes: number
 }
-
-type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
 /** The kernel's maps hold 12,288 calls, each with records of up to 20 KiB for each policy: bounded here, or they would take gigabytes. */
 const CAPACITY_BYTES = 16 << 20

@@ -100,20 +100,15 @@ export class PolicyPrograms implements KernelPrograms, Disposable {
       if (turns.over) await turns.rest()
     }
     planned(plans.flatMap(({ hooks }) => hooks))
-    const fitted = plans.map(({ policy }) => policy)
-    await this.lookups.add(fitted)
-    let [unused, unusedHooks]: [readonly Policy[], readonly PlannedHook[]] = [
-      fitted,
-      plans.flatMap(({ hooks }) => hooks),
-    ]
+    await this.lookups.add(plans.map(({ policy }) => policy))
+    let unused: ReadonlyArray<Pick<Plan, 'policy' | 'hooks'>> = plans
     try {
       const loaded = await this.#exchange(remove, plans)
-      unused = remove.map(({ policy }) => policy)
-      unusedHooks = remove.flatMap(({ hooks }) => hooks)
+      unused = remove
       return loaded
     } finally {
-      this.lookups.remove(unused)
-      this.#loader.acted?.retire(unusedHooks)
+      this.lookups.remove(unused.map(({ policy }) => policy))
+      this.#loader.acted?.retire(unused.flatMap(({ hooks }) => hooks))
     }
   }
 

@@ -2,6 +2,7 @@
  * The memory budget of the process table: images, their texts (shared texts count once), and the renderings that encoders cache with processes.
  * Images and texts may take seven eighths of the budget; renderings get the rest, at least an eighth.
  */
+import type { Mutable } from '../wire/values.ts'
 import type { Process } from '../../exporters/contract/event.ts'
 import { PROCESS_FLAGS } from '../wire/flags.ts'
 import type { Image, Texts } from './image.ts'
@@ -16,8 +17,6 @@ const ID_BYTES = 28
 const SHARE_OF_IMAGES = 7 / 8
 /** An eviction continues down to this part of the share, so that it does not run for each new process. */
 const LOW_WATER = 15 / 16
-
-type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
 export interface Evictions {
   /** Processes whose renderings were evicted. */

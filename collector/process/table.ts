@@ -6,6 +6,7 @@
  * record). The table is bounded in bytes, whatever programs do. So an ended or replaced image stays for GRACE_MS and is then removed; parents
  * of other images live on through that reference, not in the table. `trim` keeps the budget (budget.ts).
  */
+import type { Mutable } from '../wire/values.ts'
 import type { Process } from '../../exporters/contract/event.ts'
 import type { RawExec, RawFork, RawMove, StartKey } from '../wire/decode.ts'
 import { PROCESS_FLAGS } from '../wire/flags.ts'
@@ -42,8 +43,6 @@ const UNKNOWN: Facts = {
   docker: '',
   inInitTree: undefined,
 }
-
-type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
 /** Parts of processes that are kept only if the config enables them. */
 export interface OptionalParts {

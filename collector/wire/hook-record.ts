@@ -1,7 +1,7 @@
 /** Hook records: one object for all of them, which reads the values of a record when they are used. */
 import { EVENT_HEADER, FILE_INFO, TEXT_KEY, VALUE, VALUE_DETAILS, VALUE_FILE } from './wire.ts'
 import { padded, readValues } from './values.ts'
-import type { RawValue } from './values.ts'
+import type { Mutable, RawValue } from './values.ts'
 
 export interface RawBase {
   readonly cpu: number
@@ -56,8 +56,6 @@ const SHARED_WORDS = 4
 const PRIME = 0x0100_0193
 /** Each takes about 1 kB in each encoder. A hook with more has numbers that differ from call to call: its further calls are read value by value. */
 const MOST_SHAPES = 32
-
-type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
 export class SharedHook implements HookRecord {
   readonly op = 'hook'

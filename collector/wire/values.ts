@@ -27,7 +27,8 @@ export interface RawValue {
   readonly details: number
 }
 
-type Mutable<T> = { -readonly [K in keyof T]: T[K] }
+/** The value while it is made, or for its one writer. */
+export type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
 const NO_VALUE: RawValue = { kind: 0, index: 0, flags: 0, lo: 0, hi: 0, mode: 0, dev: 0, from: 0, to: 0, details: 0 }
 

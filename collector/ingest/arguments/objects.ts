@@ -11,6 +11,7 @@ import {
 } from '../../../config/policy/types/names.ts'
 import type { ObjectMember, Show } from '../../../config/policy/types/objects.ts'
 import type { Argument, MemberValue, StructArgument } from '../../../exporters/contract/event.ts'
+import { bitsOf } from '../../process/detail/details.ts'
 import { OBJECT_INFO } from '../../wire/wire.ts'
 
 /** `at`: of the struct object_info. It lacks values that could not be read, and values of 0 that JSON leaves out. */
@@ -86,7 +87,7 @@ const one =
 const bits =
   (names: readonly string[]) =>
   (number: bigint): readonly string[] | undefined => {
-    const set = names.filter((name, bit) => name !== '' && ((number >> BigInt(bit)) & 1n) === 1n)
+    const set = bitsOf(names, number)
     return set.length === 0 ? undefined : set
   }
 
@@ -112,13 +113,8 @@ export function namedArgument(field: string, named: Named, number: bigint): Argu
   switch (named) {
     case 'capability': {
       const name = CAPABILITY_NAMES[value] ?? ''
-      const members: Members =
-        name === ''
-          ? [['value', value]]
-          : [
-              ['value', value],
-              ['name', name],
-            ]
+      const members: Members = [['value', value]]
+      if (name !== '') members.push(['name', name])
       return { kind: 'struct', field, members, text: name || String(value) }
     }
     case 'capabilitySet': {

@@ -49,25 +49,16 @@ export function writePath(
   }
   const { value, demands } = screened
   const tree = writePathTree(demands, tables)
-  const setOf = (holds: (bit: number) => boolean): number => tables.sets.id(bitsOf(rows, (_, bit) => holds(bit)))
+  const putSet = (place: number, holds: (demand: Demand | undefined) => boolean): void => {
+    const set = bitsOf(rows, (_, bit) => holds(demands.get(bit)))
+    bytes.writeUInt32LE(tables.sets.id(set), at + place)
+  }
   bytes[at + PATH_SCREEN.param] = value.param
   bytes[at + PATH_SCREEN.type] = ARG_TYPES[value.read]
-  bytes.writeUInt32LE(
-    setOf((bit) => demands.has(bit)),
-    at + PATH_SCREEN.all,
-  )
-  bytes.writeUInt32LE(
-    setOf((bit) => !demands.has(bit)),
-    at + PATH_SCREEN.others,
-  )
-  bytes.writeUInt32LE(
-    setOf((bit) => (demands.get(bit)?.suffixes.length ?? 0) > 0),
-    at + PATH_SCREEN.suffixes,
-  )
-  bytes.writeUInt32LE(
-    setOf((bit) => (demands.get(bit)?.parts.length ?? 0) > 0),
-    at + PATH_SCREEN.parts,
-  )
+  putSet(PATH_SCREEN.all, (demand) => demand !== undefined)
+  putSet(PATH_SCREEN.others, (demand) => demand === undefined)
+  putSet(PATH_SCREEN.suffixes, (demand) => (demand?.suffixes.length ?? 0) > 0)
+  putSet(PATH_SCREEN.parts, (demand) => (demand?.parts.length ?? 0) > 0)
   const parts = [...demands.values()].flatMap((demand) => demand.parts)
   if (parts.length > 0) {
     bytes.writeUInt32LE(tables.automaton.length, at + PATH_SCREEN.automaton)

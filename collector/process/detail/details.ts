@@ -150,7 +150,8 @@ export class Details {
 
 const inumOf = (bytes: Buffer, index: number): number => bytes.readUInt32LE(PROCESS_DETAIL.namespaces + 4 * index)
 
-function bitsOf(names: readonly string[], set: bigint): string[] {
+/** The names of the bits of a set. */
+export function bitsOf(names: readonly string[], set: bigint): string[] {
   return names.filter((name, bit) => name !== '' && ((set >> BigInt(bit)) & 1n) === 1n)
 }
 

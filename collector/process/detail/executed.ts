@@ -6,6 +6,7 @@
  * records may be lost. So the parts that wait for their exec are bounded in bytes. The texts of an event as JSON are bounded too: a sink
  * would refuse a longer record, and a program could hide that way.
  */
+import type { Mutable } from '../../wire/values.ts'
 import type { Config } from '../../../config/agent/schema.ts'
 import type { Executed, Members, MemberValue } from '../../../exporters/contract/event.ts'
 import type { RawData, RawExec } from '../../wire/decode.ts'
@@ -49,8 +50,6 @@ interface Parts {
   readonly env: Buffer[]
   bytes: number
 }
-
-type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
 export class ExecutedFacts {
   readonly #credentials: boolean

@@ -5,6 +5,7 @@ import type { ArgumentSpec, HookSpec } from '../../config/policy/policy.ts'
 import type { Hook, HookEvent } from '../../exporters/contract/event.ts'
 import type { Aggregation } from './calls/aggregates.ts'
 import { valueIndex } from '../kernel/layout/hook.ts'
+import { identityFiltersOf } from '../kernel/layout/selector.ts'
 import type { NamedPath } from './arguments/files.ts'
 import type { KnownHook } from './call.ts'
 import { returnPasses } from './return-filter.ts'
@@ -83,12 +84,8 @@ export class HookRegistry {
   }
 
   /** Several policies may name folders above one file: only the paths of this hook count. */
-  #namedBy({ selectors }: HookSpec): NamedPath {
-    const paths = new Set(
-      selectors.flatMap(({ matchArgs }) =>
-        matchArgs.flatMap((filter) => (filter.class === 'identity' ? filter.values : [])),
-      ),
-    )
+  #namedBy(spec: HookSpec): NamedPath {
+    const paths = new Set(identityFiltersOf(spec).flatMap(({ values }) => values))
     return (number) => {
       const path = number === 0 ? undefined : this.pathOf(number)
       return path !== undefined && paths.has(path) ? path : undefined

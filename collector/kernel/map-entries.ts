@@ -3,7 +3,7 @@ import type { BpfMap } from '../../native/types.ts'
 /** Entries of a hash map, read in parts of about `atOnce`. A permanent entry is seen once; entries may be deleted meanwhile. */
 export function* entriesOf(
   map: Pick<BpfMap, 'info' | 'part'>,
-  atOnce: number,
+  atOnce = 1024,
 ): Generator<readonly [key: Buffer, value: Buffer]> {
   const { keySize, valueSize } = map.info
   let from: Buffer | undefined

@@ -23,7 +23,8 @@ export interface FilterBits {
 }
 
 const GOLDEN = 0x9e37_79b9_7f4a_7c15n
-const hash = (number: bigint): bigint => BigInt.asUintN(64, number * GOLDEN)
+/** The hash of bits in screens; its upper bits depend on all of the number. */
+export const hash = (number: bigint): bigint => BigInt.asUintN(64, number * GOLDEN)
 
 export function identityKey({ ino, dev, generation }: FileIdentity): Buffer {
   const key = Buffer.alloc(IDENTITY.bytes)

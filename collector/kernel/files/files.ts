@@ -7,7 +7,7 @@
  * the kernel follow later links and renames.
  */
 import { Mutex } from '../../../config/base/mutex.ts'
-import type { HookSpec, IdentityFilter, Policy } from '../../../config/policy/policy.ts'
+import type { IdentityFilter, Policy } from '../../../config/policy/policy.ts'
 import { NativeError, builtFile } from '../../../native/index.ts'
 import type { BpfMap, BpfObject, ObjectOptions, PathWorker } from '../../../native/types.ts'
 import { CollectorError } from '../../errors.ts'
@@ -16,6 +16,7 @@ import { IDENTITY_FILTERS } from '../../wire/wire.ts'
 import type { KernelFacts } from '../facts.ts'
 import { BPF_F_NO_PREALLOC, atLeast } from '../facts.ts'
 import type { Finding } from '../watched/finding.ts'
+import { identityFiltersOf } from '../layout/selector.ts'
 import { entriesOf } from '../map-entries.ts'
 import { KeptMap } from '../watched/kept-map.ts'
 import { WatchedLink } from '../watched/watched-link.ts'
@@ -59,7 +60,6 @@ const LOOK_MS = 10_000
 
 /** Files and folders that left folders of sticky filters (docs/reference/policy/files-by-identity.md has the number). The map takes all its memory, a megabyte, at once. */
 const LEFT_MAX = 8192
-const ENTRIES_AT_ONCE = 1024
 
 /** Entries of maps that grow; others take all their memory at once. */
 function sizesOf(facts: KernelFacts): { mapSizes: Record<string, number>; mapFlags: Record<string, number> } {
@@ -78,11 +78,6 @@ function sizesOf(facts: KernelFacts): { mapSizes: Record<string, number>; mapFla
     mapFlags: grow ? { identities: flags, identity_names: flags, linked: flags } : {},
   }
 }
-
-const filtersOf = (hooks: readonly HookSpec[]): IdentityFilter[] =>
-  hooks.flatMap(({ selectors }) =>
-    selectors.flatMap(({ matchArgs }) => matchArgs.filter((filter) => filter.class === 'identity')),
-  )
 
 interface Loaded {
   readonly object: BpfObject
@@ -154,7 +149,7 @@ export class Files {
     const made: IdentityFilter[] = []
     try {
       for (const { file, hooks } of policies) {
-        for (const filter of filtersOf(hooks)) {
+        for (const filter of hooks.flatMap(identityFiltersOf)) {
           if (this.#bits.take({ file }, filter)) made.push(filter)
           taken.push(filter)
         }
@@ -176,7 +171,7 @@ export class Files {
 
   /** Call it when no program uses the filters of these policies any more. */
   remove(policies: readonly Policy[]): void {
-    const gone = policies.flatMap(({ hooks }) => filtersOf(hooks))
+    const gone = policies.flatMap(({ hooks }) => hooks.flatMap(identityFiltersOf))
     for (const filter of gone) this.#bits.release(filter)
     if (gone.length > 0 && this.#bits.all().length === 0) this.close()
   }
@@ -334,7 +329,7 @@ export class Files {
 
 /** Clears these bits in all entries of `left_files` (bpf/match/identities.h): they were other filters' before. Only the kernel side adds to it. */
 export function forgetLeft(map: Pick<BpfMap, 'info' | 'part' | 'update' | 'delete'>, filters: bigint): void {
-  for (const [key, entry] of entriesOf(map, ENTRIES_AT_ONCE)) {
+  for (const [key, entry] of entriesOf(map)) {
     const before = entry.readBigUInt64LE(IDENTITY_FILTERS.below)
     if ((before & filters) === 0n) continue
     const value = Buffer.from(entry)

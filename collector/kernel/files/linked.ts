@@ -21,8 +21,6 @@ const PAUSE_MS_A_LINK = 2
 const PAUSE_MS = 600_000
 /** Pause after a search in a folder that did not answer. */
 const UNANSWERED_PAUSE_MS = 60_000
-/** Entries read at once. */
-const ENTRIES_AT_ONCE = 1024
 
 export interface WatchedFolder {
   readonly filters: bigint
@@ -200,7 +198,7 @@ export class LinkedFiles {
   /** Removes entries that neither this search nor the kernel has seen since the search began. */
   #forget(): void {
     const { linked } = this.#options.maps
-    for (const [key, value] of entriesOf(linked, ENTRIES_AT_ONCE)) {
+    for (const [key, value] of entriesOf(linked)) {
       if (value.readBigUInt64LE(LINKED_FILTERS.round) < this.round) linked.delete(key)
     }
   }

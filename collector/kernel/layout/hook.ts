@@ -45,6 +45,7 @@ import {
   bitsOf,
   earlyFilters,
   filesAsked,
+  identityFiltersOf,
   identityFiltersOn,
   isText,
   sameValue,
@@ -98,8 +99,7 @@ export class Together {
 }
 
 /** Whether a hook filters by file identity. */
-export const asksOfFiles = ({ spec: { selectors } }: Pick<PolicyHook, 'spec'>): boolean =>
-  selectors.some(({ matchArgs }) => matchArgs.some((filter) => filter.class === 'identity'))
+export const asksOfFiles = ({ spec }: Pick<PolicyHook, 'spec'>): boolean => identityFiltersOf(spec).length > 0
 
 /** Number of values with filters by file identity. */
 const filesCount = (specs: readonly HookSpec[], values: ReadonlyMap<number, Value>): number =>

@@ -3,7 +3,7 @@ import type { HookSpec } from '../../../config/policy/policy.ts'
 import { u32 } from '../../wire/bytes.ts'
 import { RECORD_AT } from '../../wire/wire.ts'
 import { asksOfFiles, recordRoom, searchesPaths, writesOtherPaths } from './hook.ts'
-import { asksOfChanges } from './selector.ts'
+import { asksOfChanges, identityFiltersOf } from './selector.ts'
 
 const NETWORK = ['sock', 'socket', 'skb', 'sockaddr', 'netDevice'] as const
 
@@ -38,12 +38,9 @@ export function knobsOf(
     asks_paths: u32(functions.some(({ hooks }) => writesOtherPaths(hooks.map(({ spec }) => spec))) ? 1 : 0),
     // bpf/match/identity.h
     asks_files: u32(functions.some(({ hooks }) => hooks.some(asksOfFiles)) ? 1 : 0),
-    asks_sticky: u32(specs.some(isSticky) ? 1 : 0),
+    asks_sticky: u32(specs.flatMap(identityFiltersOf).some(({ sticky }) => sticky) ? 1 : 0),
     // bpf/call/scratch.h: the most that a function needs
     record_texts: u32(Math.max(...rooms.map(({ texts }) => texts))),
     scratch_bytes: u32(RECORD_AT + Math.max(...rooms.map(({ bytes }) => bytes))),
   }
 }
-
-const isSticky = ({ selectors }: HookSpec): boolean =>
-  selectors.some(({ matchArgs }) => matchArgs.some((filter) => filter.class === 'identity' && filter.sticky === true))

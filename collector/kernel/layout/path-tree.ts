@@ -4,6 +4,7 @@
  * ends of paths.
  */
 import { EDGE_OPEN, EDGE_OPEN_MAX, PREFIX_PARTS, SHARED_MAX } from '../../wire/wire.ts'
+import { hash } from '../files/entries.ts'
 import type { Demand, Part, Prefix } from './screen.ts'
 import type { Component, EdgeTarget, SetTable, Tables } from './tables.ts'
 
@@ -28,7 +29,6 @@ export interface PathTree {
 }
 
 const ALL_BITS = 0xffff_ffff_ffff_ffffn
-const GOLDEN = 0x9e37_79b9_7f4a_7c15n
 
 /** Adds the edges to `tables`. `demands`: the demand of each selector, by its bit. */
 export function writePathTree(demands: ReadonlyMap<number, Demand>, tables: Tables): PathTree {
@@ -122,8 +122,5 @@ function onlyEdge(node: Node): (Component & { readonly to: Node }) | undefined {
 
 function firstBits(root: Node): bigint {
   if (root.below !== 0n || root.open !== 0) return ALL_BITS
-  return [...root.edges.values()].reduce(
-    (bits, { word }) => bits | (1n << (BigInt.asUintN(64, word * GOLDEN) >> 58n)),
-    0n,
-  )
+  return [...root.edges.values()].reduce((bits, { word }) => bits | (1n << (hash(word) >> 58n)), 0n)
 }

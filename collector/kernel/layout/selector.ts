@@ -102,6 +102,10 @@ export function bitsOf(rows: readonly Row[], holds: (row: Row, bit: number) => b
   return digits === '' ? 0n : BigInt(`0b${digits}`)
 }
 
+/** The filters of a hook by file identity. */
+export const identityFiltersOf = ({ selectors }: Pick<HookSpec, 'selectors'>): IdentityFilter[] =>
+  selectors.flatMap(({ matchArgs }) => matchArgs.filter((filter) => filter.class === 'identity'))
+
 /** The selector's filters on a value by file identity. */
 export function identityFiltersOn(value: Value, { hook, selector }: Row): IdentityFilter[] {
   return selector.matchArgs.filter(

@@ -169,8 +169,8 @@ interface Found {
   /** Set for a function. */
   readonly type?: KernelFunction
   readonly fields?: readonly EventField[]
-  /** Set for a tracepoint. `indexes`: of its arguments, as the policy has them. */
-  readonly traced?: { readonly fields: readonly EventField[]; readonly indexes: readonly number[] }
+  /** Set for a tracepoint: of its arguments, as the policy has them. */
+  readonly indexes?: readonly number[]
 }
 
 /** Chooses the calls of groups to hook, and finds the groups without a call that could be hooked. */
@@ -216,8 +216,7 @@ function present(
     if (isTracepoint(spec)) {
       const traced = resolve(spec, { ...symbols.tracepoints, ...symbols }, number, report)
       const indexes = spec.args.map(({ index }) => index)
-      if (traced !== undefined)
-        found.push({ spec: traced.spec, symbol: spec.call, traced: { fields: traced.fields, indexes } })
+      if (traced !== undefined) found.push({ ...traced, symbol: spec.call, indexes })
       continue
     }
     const symbol = symbolOf(spec, kernel.arch)
@@ -269,7 +268,7 @@ export function planPolicy(
   const { found, skipped, lacking } = present(policy, kernel, symbols, report, number)
   const enforcer = policy.hooks.some(notifies) ? nextHookId() : undefined
   const hooks = found.map((each): PlannedHook => {
-    const { symbol, traced } = each
+    const { symbol, fields, indexes } = each
     const spec = enforcer === undefined ? each.spec : { ...each.spec, enforcer }
     const module = each.type?.module
     if (spec.type === 'rawTracepoint' && !atLeast(kernel, 6, 1)) {
@@ -279,8 +278,8 @@ export function planPolicy(
       throw refusedAt(policy, spec.at, message)
     }
     const way = {
-      ...(each.type === undefined ? wayOfTracepoint(each) : wayOfFunction(policy, spec, each.type, kernel, wanted)),
-      ...(each.fields && { fields: each.fields }),
+      ...(each.type === undefined ? wayOfTracepoint(spec) : wayOfFunction(policy, spec, each.type, kernel, wanted)),
+      ...(fields && { fields }),
     }
     const all = spec.args.filter((arg) => arg.type.kind !== 'none')
     const shown = all.filter(({ source }) => source === undefined)
@@ -290,14 +289,14 @@ export function planPolicy(
       id: nextHookId(),
       policy: policy.name,
       ...(policy.private && { private: true }),
-      ...(type === undefined ? {} : { type }),
+      ...(type && { type }),
       functionName: spec.type === 'lsm' ? spec.call.slice(LSM_PREFIX.length) : symbol,
       action: spec.action,
       returnAction: spec.returnAction,
       message: spec.message,
       tags: spec.tags,
       labels: shown.map(({ label }) => label),
-      indexes: shown.map(({ index }) => traced?.indexes[index] ?? index),
+      indexes: shown.map(({ index }) => indexes?.[index] ?? index),
       ...(data.length === 0 ? {} : { dataLabels: data.map(({ label }) => label) }),
     }
     return { hook, spec, symbol, way, load: module === undefined ? '' : symbols.loadOf(module) }
@@ -312,13 +311,10 @@ const TYPES_OF_EVENTS = {
   rawTracepoint: 'process_tracepoint',
 } as const
 
-function wayOfTracepoint({ spec, traced }: Found): AttachMethod {
-  return {
-    mode: spec.type === 'tracepoint' ? 'tracepoint' : 'raw_tracepoint',
-    multi: false,
-    fields: traced?.fields ?? [],
-  }
-}
+const wayOfTracepoint = ({ type }: HookSpec): AttachMethod => ({
+  mode: type === 'tracepoint' ? 'tracepoint' : 'raw_tracepoint',
+  multi: false,
+})
 
 function wayOfFunction(
   policy: Policy,

@@ -46,7 +46,6 @@ export class FileContents {
   readonly #hostRoot: string
   /** Number of hooks that need hashes. */
   #users = 0
-  #loading: Promise<Loaded> | undefined
   #loaded: Loaded | undefined
 
   constructor(options: FilesOptions, { ring, cpu_state, processes }: Shared) {
@@ -66,9 +65,8 @@ export class FileContents {
     const count = countOf(policies)
     if (count === 0) return
     try {
-      this.#loaded ??= await (this.#loading ??= this.#load())
+      this.#loaded ??= await this.#load()
     } catch (error) {
-      this.#loading = undefined
       const [at] = policies.flatMap(({ file, hooks }) =>
         hooks.flatMap(({ fileDetails }) => (fileDetails?.hash === undefined ? [] : { file, ...fileDetails.at })),
       )
@@ -86,7 +84,6 @@ export class FileContents {
   close(): void {
     const loaded = this.#loaded
     this.#loaded = undefined
-    this.#loading = undefined
     if (loaded === undefined) return
     loaded.reach.close()
     loaded.resolver.close()
@@ -127,11 +124,7 @@ export class FileContents {
       // Maps of programs that are not loaded here.
       mapSizes: { identities: 1, identity_names: 1, linked: 1, left_files: 1, file_walks: 1 },
     })
-    const reach = new Reach({
-      procfs: this.#procfs,
-      ...(nowMs && { nowMs }),
-      ...(warn && { warn }),
-    })
+    const reach = new Reach({ procfs: this.#procfs, nowMs, warn })
     return { object, reach, resolver: new Resolver(object, this.#hostRoot, reach) }
   }
 }

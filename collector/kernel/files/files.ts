@@ -221,7 +221,7 @@ export class Files {
     undo.move()
     const maps = Object.fromEntries(SHARED.map((name) => [name, object.map(name)])) as FileMaps
     const { procfs = '/proc', pathWorker: worker } = this.#options
-    const reach = new Reach({ procfs, nowMs: this.#nowMs, warn: this.#warn, ...(worker && { worker }) })
+    const reach = new Reach({ procfs, nowMs: this.#nowMs, warn: this.#warn, worker })
     const resolver = new Resolver(object, hostRoot(procfs), reach)
     const linked = new LinkedFiles({
       maps,

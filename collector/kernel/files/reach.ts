@@ -35,14 +35,14 @@ interface Silent {
 }
 
 export interface ReachOptions {
-  readonly worker?: PathWorker
+  readonly worker?: PathWorker | undefined
   /** Path of the host's proc file system, by which roots of processes are reached; default `/proc`. */
   readonly procfs?: string
   /** Monotonic; default `performance.now()`. */
-  readonly nowMs?: () => number
+  readonly nowMs?: (() => number) | undefined
   readonly deadlineMs?: number
   /** For the log. */
-  readonly warn?: (detail: object, message: string) => void
+  readonly warn?: ((detail: object, message: string) => void) | undefined
 }
 
 const bytesOf = (path: string | Buffer): Buffer => (typeof path === 'string' ? Buffer.from(path) : path)

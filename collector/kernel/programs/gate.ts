@@ -4,6 +4,7 @@
  */
 import type { AttachKind, BpfMap, BpfObject, Link, ProgramSpec } from '../../../native/types.ts'
 import type { Finding } from '../watched/finding.ts'
+import { attempt } from '../watched/kept-map.ts'
 import { WatchedLink } from '../watched/watched-link.ts'
 import type { Runs } from '../watched/watched-link.ts'
 import { HOOK_SLOTS } from '../../wire/wire.ts'
@@ -190,18 +191,9 @@ export class Gate implements Disposable {
         : [{ expected: `program ${program}`, got: now === 0 ? 'no program' : `program ${now}` }]
     })
     if (ends.length === 0) return links
-    const repaired = this.#putBack(object, slot)
+    // Not if another process has frozen the array: only a new gate would help.
+    const repaired = attempt(() => this.put(object, slot))
     return [...links, ...ends.map((end): Finding => ({ kind: 'gate_changed', on: symbol, ...end, repaired }))]
-  }
-
-  #putBack(object: BpfObject, slot: number): boolean {
-    try {
-      this.put(object, slot)
-      return true
-    } catch {
-      // Frozen by another: only a new gate would help.
-      return false
-    }
   }
 
   /**

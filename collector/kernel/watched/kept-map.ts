@@ -82,15 +82,14 @@ export class KeptMap {
     return attempt(() => {
       for (const key of added) this.#map.delete(key)
       for (const [key, kept] of wrong) this.#map.update(bytesOf(key), kept)
-      return true
     })
   }
 }
 
 /** False if the map is full, frozen by another process, or closed: the agent stops. */
-export function attempt(change: () => boolean): boolean {
+export function attempt(change: () => unknown): boolean {
   try {
-    return change()
+    return change() !== false
   } catch (error) {
     if (!(error instanceof NativeError)) throw error
     return false

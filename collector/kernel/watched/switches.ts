@@ -28,11 +28,8 @@ const switches = (procfs: string): readonly Switch[] => [
   },
 ]
 
-/** Bytes of a switch, or undefined if the kernel does not have it or does not show it. */
-export type ReadSwitch = (file: string) => string | undefined
-
-/** `kinds`: the kinds of attached programs. */
-export function checkSwitches(kinds: ReadonlySet<AttachKind>, procfs: string, read: ReadSwitch = readOr): Finding[] {
+/** `kinds`: the kinds of attached programs. `read` returns undefined for a switch that the kernel does not have or does not show. */
+export function checkSwitches(kinds: ReadonlySet<AttachKind>, procfs: string, read = readOr): Finding[] {
   return switches(procfs).flatMap(({ kind, file, silences }): Finding[] => {
     if (!silences.some((each) => kinds.has(each))) return []
     const got = read(file)?.trim() ?? '1'

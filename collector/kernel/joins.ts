@@ -102,7 +102,6 @@ export class JoinSweep {
 
 export const callKey = ({ sec, nsec, callLo, callHi }: JoinedCall): string => `${callHi}:${callLo} ${sec}.${nsec}`
 
-const tidOf = ([key]: Entry): number => key.readUInt32LE(JOIN_KEY.thread)
 const tgidOf = ([key]: Entry): number => key.readUInt32LE(JOIN_KEY.thread + 4)
 
 /** Whether the ring refused the record of the call's end. */
@@ -123,7 +122,7 @@ function endOf(entry: Entry): CallEnd {
   const [key, value] = entry
   const number = (key.readBigUInt64LE(JOIN_KEY.sp) << 16n) | BigInt(key.readUInt16LE(JOIN_KEY.hook))
   return {
-    tid: tidOf(entry),
+    tid: key.readUInt32LE(JOIN_KEY.thread),
     ...callOf(number, value, JOIN_VALUE.entered),
     returned:
       value.readUInt32LE(JOIN_VALUE.state) === JOIN_RETURNED

@@ -20,12 +20,12 @@ export function socketArgument(field: string, bytes: Buffer, at: number): Struct
   const sport = half(SOCKET_INFO.sport)
   const dport = half(SOCKET_INFO.dport)
   const named: Member = ['family', nameOf(FAMILIES, family)]
+  const mark: Member = ['mark', word(SOCKET_INFO.mark)]
+  const priority: Member = ['priority', word(SOCKET_INFO.priority)]
   // Nothing is known of a packet without an IP header.
   const isKnown = field !== 'skb_arg' || family !== 0
   const protocolName = isKnown ? nameOf(PROTOCOLS, protocol) : ''
   const ends: Members = [
-    ['mark', word(SOCKET_INFO.mark)],
-    ['priority', word(SOCKET_INFO.priority)],
     ['saddr', saddr],
     ['daddr', daddr],
     ['sport', sport],
@@ -34,29 +34,28 @@ export function socketArgument(field: string, bytes: Buffer, at: number): Struct
   switch (field) {
     case 'sockaddr_arg':
       return struct(field, endText(saddr, sport), [named, ['addr', saddr], ['port', sport]])
-    case 'skb_arg': {
-      const [mark, priority, ...others] = ends
+    case 'skb_arg':
       return struct(field, flowText(protocolName, saddr, sport, daddr, dport), [
         ['hash', word(SOCKET_INFO.hash)],
         ['len', word(SOCKET_INFO.len)],
-        ...[priority, mark].filter((member) => member !== undefined),
-        ...others,
+        priority,
+        mark,
+        ...ends,
         ['proto', protocol],
         ['protocol', protocolName],
         ['family', isKnown ? named[1] : ''],
       ])
-    }
-    default: {
-      const cookie = bytes.readBigUInt64LE(at + SOCKET_INFO.object)
+    default:
       return struct(field, flowText(protocolName, saddr, sport, daddr, dport), [
         named,
         ['type', nameOf(SOCKET_TYPES, half(SOCKET_INFO.type))],
         ['protocol', protocolName],
+        mark,
+        priority,
         ...ends,
-        ['cookie', cookie],
+        ['cookie', bytes.readBigUInt64LE(at + SOCKET_INFO.object)],
         ['state', nameOf(STATES, half(SOCKET_INFO.state))],
       ])
-    }
   }
 }
 

@@ -43,7 +43,7 @@ type Acting = Pick<PlannedHook, 'hook' | 'spec'>
 /** One object for all functions, made with the first program that acts, so that a change of policies forgets nothing. */
 export class Acted {
   /** By their names in bpf/call/action.h. */
-  readonly maps: { readonly repeats: BpfMap; readonly acted: BpfMap; readonly notes: BpfMap }
+  readonly maps: Readonly<Record<'repeats' | 'acted' | 'notes', BpfMap>>
   /** By hook id. */
   readonly #hooks = new Map<number, Acting>()
   #selectors = 0
@@ -134,9 +134,7 @@ export class Acted {
 
   close(): void {
     this.#closed = true
-    this.maps.repeats.close()
-    this.maps.acted.close()
-    this.maps.notes.close()
+    for (const map of Object.values(this.maps)) map.close()
   }
 }
 

@@ -226,8 +226,8 @@ export function hookBytes(
   bytes.writeUInt32LE(tables.selectors.length, HOOK.selectors)
   bytes.writeUInt32LE(rows.length, HOOK.nselectors)
   const decided = new Set([...writeNumbers(bytes, values, rows, tables), ...writePath(bytes, screened, rows, tables)])
-  writeFiles(bytes, values, rows, tables, known, placesAt)
   const files = filesAsked(values, rows)
+  writeFiles(bytes, files, rows, tables, known, placesAt)
   const asked = rows.map(({ selector }) => known.conditionsOf(selector))
   const placed = rows.map(({ selector }) => known.workloadsOf(selector))
   const firstFilters = rows.map(earlyFilters)
@@ -291,19 +291,18 @@ function wordsOf(asked: readonly bigint[]): number {
   return Array.from({ length: SET_WORDS }, (_, w) => used(w)).reduce((words, word) => words | word)
 }
 
-/** The files of the call with filters by file identity, in the order of `filesAsked`. */
+/** `files`: those of the call with filters by file identity. */
 function writeFiles(
   bytes: Buffer,
-  values: readonly Value[],
+  files: readonly Value[],
   rows: readonly Row[],
   tables: Tables,
   { filesOf }: HostFacts,
   placesAt: ReadonlyMap<Value, number>,
 ): void {
-  const asked = filesAsked(values, rows)
   for (let i = 0; i < FILES_MAX; i++) {
     const at = HOOK.files + i * FILE_SCREEN.bytes
-    const value = asked[i]
+    const value = files[i]
     if (value === undefined) {
       bytes[at + FILE_SCREEN.param] = NO_ARG
       continue

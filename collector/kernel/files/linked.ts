@@ -1,5 +1,6 @@
 /** Finds files with several links of which one is below a watched folder, and forgets files that no longer are. */
-import { setTimeout } from 'node:timers/promises'
+import { systemClock } from '../../../config/base/time/clock.ts'
+import { waitAtMost } from '../../../config/base/time/deadline.ts'
 import type { BpfMap, FolderRead } from '../../../native/types.ts'
 import { u32 } from '../../wire/bytes.ts'
 import { LINKED_FILTERS, LINKED_NEWS, NAMED_MAX } from '../../wire/wire.ts'
@@ -104,10 +105,7 @@ export class LinkedFiles {
       do await this.look()
       while (this.#again && !this.#closed)
     }
-    const ending = new AbortController()
-    const late = setTimeout(ms, undefined, { signal: ending.signal }).catch(() => {})
-    await Promise.race([late, all()])
-    ending.abort()
+    await waitAtMost(all(), ms, systemClock)
   }
 
   async #look(): Promise<void> {

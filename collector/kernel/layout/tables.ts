@@ -75,38 +75,23 @@ export class SetTable {
   }
 }
 
-export interface Tables {
-  readonly selectors: Buffer[]
-  readonly sets: SetTable
+export class Tables {
+  readonly selectors: Buffer[] = []
+  readonly sets: SetTable = new SetTable()
   /** Sets by number, see bpf/match/number.h. */
-  readonly numberSets: number[]
-  readonly numbers: NumberEntry[]
-  readonly texts: TextEntry[]
-  readonly suffixes: SuffixEntry[]
-  readonly edges: Edge[]
-  readonly sockets: SocketEntry[]
-  readonly places: Place[]
+  readonly numberSets: number[] = []
+  readonly numbers: NumberEntry[] = []
+  readonly texts: TextEntry[] = []
+  readonly suffixes: SuffixEntry[] = []
+  readonly edges: Edge[] = []
+  readonly sockets: SocketEntry[] = []
+  readonly places: Place[] = []
   /** Rows by state, of all SubString filters (automaton.ts). */
-  readonly automaton: Uint16Array[]
+  readonly automaton: Uint16Array[] = []
   /** The last filter's and the last node's number, from 1 on. */
-  lastFilter: number
-  lastNode: number
+  lastFilter = 0
+  lastNode = 0
 }
-
-export const emptyTables = (): Tables => ({
-  selectors: [],
-  sets: new SetTable(),
-  numberSets: [],
-  numbers: [],
-  texts: [],
-  suffixes: [],
-  edges: [],
-  sockets: [],
-  places: [],
-  automaton: [],
-  lastFilter: 0,
-  lastNode: 0,
-})
 
 type Entry = readonly [key: Buffer, value: Buffer]
 

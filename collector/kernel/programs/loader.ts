@@ -14,7 +14,7 @@ import { overlayPlaces } from '../functions/overlay.ts'
 import type { Assignment } from '../layout/assign.ts'
 import { hookBytes } from '../layout/hook.ts'
 import { knobsOf } from '../layout/knobs.ts'
-import { emptyTables, fillMaps, mapSizes } from '../layout/tables.ts'
+import { Tables, fillMaps, mapSizes } from '../layout/tables.ts'
 import { hookObject } from '../objects.ts'
 import type { Constants, SharedMaps } from '../objects.ts'
 import type { AttachMethod } from '../plan.ts'
@@ -60,7 +60,7 @@ export class ProgramLoader implements Disposable {
   /** The object with the programs of the functions, which have these ids. Throws FunctionRefused. */
   async hooks(part: readonly Assignment[], ids: readonly number[]): Promise<BpfObject> {
     const { facts, agentPid } = this.#options
-    const tables = emptyTables()
+    const tables = new Tables()
     const hooks = Buffer.alloc(HOOK_SLOTS * HOOK.bytes)
     const turns = new Turns()
     for (const [slot, each] of part.entries()) {

@@ -1,8 +1,8 @@
 /** Laid out hooks, read back by wire.ts. */
 import type { HookSpec } from '../../../../config/policy/policy.ts'
 import { hookBytes } from '../../../../collector/kernel/layout/hook.ts'
-import { emptyTables } from '../../../../collector/kernel/layout/tables.ts'
-import type { Component, EdgeTarget, Tables } from '../../../../collector/kernel/layout/tables.ts'
+import { Tables } from '../../../../collector/kernel/layout/tables.ts'
+import type { Component, EdgeTarget } from '../../../../collector/kernel/layout/tables.ts'
 import {
   ARG_TYPES,
   SHARED_COMPONENT,
@@ -26,7 +26,7 @@ export const laidOut = (...specs: readonly HookSpec[]): LaidOut => laidOutAs({},
 
 /** `laidOut`, attached by `way`. */
 export function laidOutAs(way: Parameters<typeof hookBytes>[4], ...specs: readonly HookSpec[]): LaidOut {
-  const tables = emptyTables()
+  const tables = new Tables()
   const hooks = specs.map((spec, i) => ({ id: i + 1, spec }))
   return { bytes: hookBytes(7, hooks, tables, undefined, way), tables }
 }

@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import { Together, hookBytes, recordRoom, valueIndex } from '../../../../../collector/kernel/layout/hook.ts'
 import { NO_FACTS } from '../../../../../collector/kernel/layout/selector.ts'
 import { knobsOf } from '../../../../../collector/kernel/layout/knobs.ts'
-import { emptyTables } from '../../../../../collector/kernel/layout/tables.ts'
+import { Tables } from '../../../../../collector/kernel/layout/tables.ts'
 import {
   ARG_TYPES,
   CLASSES,
@@ -55,7 +55,7 @@ const ROOT = join(import.meta.dirname, '../../../../..')
 function golden(file: string): string {
   const parsed = parsePolicy(readFileSync(join(ROOT, file), 'utf8'), file)
   assert.ok('policy' in parsed)
-  const tables = emptyTables()
+  const tables = new Tables()
   const hooks = parsed.policy.hooks.flatMap((hook, i) => [
     hook.call,
     ...dump(hookBytes(i + 1, [{ id: 100 + i, spec: hook }], tables)),
@@ -596,7 +596,7 @@ test('layout: the values that make calls equal for aggregate, and whether calls 
 test('layout: conditions on processes and cgroups are screened apart, and are one set for the selector', () => {
   /** `bits`: of each selector, of the process and of the cgroup. */
   const asking = (...bits: ReadonlyArray<readonly [process: bigint, workloads: bigint]>): object => {
-    const tables = emptyTables()
+    const tables = new Tables()
     const selectors = bits.map(() => ({ matchArgs: [] }))
     const of =
       (kind: 0 | 1) =>
@@ -659,7 +659,7 @@ test('layout: values of a record are read last where selectors have conditions o
     const selectors = asked.map(() => ({ matchArgs: [] }))
     const conditionsOf = (selector: Selector): bigint => asked[selectors.findIndex((each) => each === selector)] ?? 0n
     const known = { ...NO_FACTS, conditionsOf }
-    return hookBytes(1, [{ id: 1, spec: spec({ args: [], selectors }) }], emptyTables(), known)[HOOK.early]
+    return hookBytes(1, [{ id: 1, spec: spec({ args: [], selectors }) }], new Tables(), known)[HOOK.early]
   }
   assert.equal(early(0n), 0)
   assert.equal(early(4n), 0)
@@ -673,7 +673,7 @@ test('layout: values of a record are read last where selectors have conditions o
     at: { line: 1, col: 1 },
   } as const
   const task: Selector = { matchArgs: [], task: [namespace] }
-  const bytes = hookBytes(1, [{ id: 1, spec: spec({ args: [], selectors: [task] }) }], emptyTables())
+  const bytes = hookBytes(1, [{ id: 1, spec: spec({ args: [], selectors: [task] }) }], new Tables())
   assert.equal(bytes[HOOK.early], 1)
 })
 
@@ -744,7 +744,7 @@ test('layout: a function takes the stacks that any of its policies requests', ()
   const stacksOf = (...asked: Array<Selector['stacks']>): number | undefined => {
     const selectors = asked.map((stacks): Selector => ({ matchArgs: [], ...(stacks && { stacks }) }))
     const hooks = selectors.map((selector, id) => ({ id, spec: spec({ selectors: [selector] }) }))
-    return hookBytes(1, hooks, emptyTables())[HOOK.stacks]
+    return hookBytes(1, hooks, new Tables())[HOOK.stacks]
   }
   assert.equal(stacksOf(undefined), 0)
   assert.equal(stacksOf(undefined, { kernel: true, user: false }), STACK_KERNEL)
@@ -757,7 +757,7 @@ test('layout: more bytes of a buffer are read if any policy on the function has 
   const asks = { ...buffer, maxData: true as const }
   const moreOf = (...args: ArgumentSpec[]): Array<number | undefined> => {
     const hooks = args.map((each, id) => ({ id, spec: spec({ args: [each, arg(2, 'int')] }) }))
-    const bytes = hookBytes(1, hooks, emptyTables())
+    const bytes = hookBytes(1, hooks, new Tables())
     assert.equal(bytes[HOOK.nvalues], 2)
     return [0, 1].map((i) => bytes[HOOK.values + i * WANTED_VALUE.bytes + WANTED_VALUE.more])
   }

@@ -4,8 +4,8 @@ import { test } from 'node:test'
 import { writePathTree } from '../../../../../collector/kernel/layout/path-tree.ts'
 import type { PathTree } from '../../../../../collector/kernel/layout/path-tree.ts'
 import { demandOf } from '../../../../../collector/kernel/layout/screen.ts'
-import { emptyTables } from '../../../../../collector/kernel/layout/tables.ts'
-import type { EdgeTarget, Tables } from '../../../../../collector/kernel/layout/tables.ts'
+import { Tables } from '../../../../../collector/kernel/layout/tables.ts'
+import type { EdgeTarget } from '../../../../../collector/kernel/layout/tables.ts'
 import type { Operator } from '../../../../../config/policy/operators.ts'
 import { members, setIn } from '../../support/layout.ts'
 import { showWord } from '../../support/show-layout.ts'
@@ -17,7 +17,7 @@ const ALL_BITS = 2n ** 64n - 1n
 
 /** The tree of selectors with one filter each. */
 function treeOf(filters: Filters): { tree: PathTree; tables: Tables } {
-  const tables = emptyTables()
+  const tables = new Tables()
   const demands = filters.map(([operator, ...values]) => demandOf({ matchArgs: [filter(0, operator, values)] }, 0))
   const entries = demands.flatMap((demand, bit) => (demand === undefined ? [] : [[bit, demand] as const]))
   return { tree: writePathTree(new Map(entries), tables), tables }
@@ -186,7 +186,7 @@ for (const [what, filters, first] of FIRST) {
 }
 
 test('path tree: trees of several functions share the tables, not the nodes', () => {
-  const tables = emptyTables()
+  const tables = new Tables()
   const demand = demandOf({ matchArgs: [filter(0, 'Prefix', ['/etc/ssh/', '/var/'])] }, 0)
   assert.ok(demand !== undefined)
   const trees = [0, 1].map(() => writePathTree(new Map([[0, demand]]), tables))

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Turns } from '../../../../../collector/host/turns.ts'
-import { SetTable, emptyTables, fillMaps, mapSizes } from '../../../../../collector/kernel/layout/tables.ts'
+import { SetTable, Tables, fillMaps, mapSizes } from '../../../../../collector/kernel/layout/tables.ts'
 import { EDGE_OPEN, EMPTY_SET, SELECTOR } from '../../../../../collector/wire/wire.ts'
 import type { BpfMap } from '../../../../../native/types.ts'
 import { laidOut } from '../../support/layout.ts'
@@ -61,7 +61,7 @@ test('tables: equal policies share their sets', () => {
 })
 
 test('tables: every entry goes into its map, which has room for it', async () => {
-  const tables = emptyTables()
+  const tables = new Tables()
   tables.selectors.push(Buffer.alloc(SELECTOR.bytes, 1), Buffer.alloc(SELECTOR.bytes, 2))
   tables.sets.id((1n << 511n) | (1n << 64n) | 3n)
   tables.numberSets.push(1, 0)
@@ -98,7 +98,7 @@ test('tables: every entry goes into its map, which has room for it', async () =>
 })
 
 test('tables: many entries are written in several turns of the event loop', async () => {
-  const tables = emptyTables()
+  const tables = new Tables()
   for (let i = 0; i < 100; i++) tables.numberSets.push(i)
   const object = fakeMaps()
   let nowMs = 0
@@ -113,7 +113,7 @@ test('tables: many entries are written in several turns of the event loop', asyn
 })
 
 test('tables: a map without entries has the least size that the kernel takes', () => {
-  assert.deepEqual(mapSizes(emptyTables()), {
+  assert.deepEqual(mapSizes(new Tables()), {
     selectors: 1,
     sets: 1,
     number_sets: 1,

@@ -48,25 +48,14 @@ class Part {
 
  private:
   void Renumber(btf_type* type) {
-    switch (btf_kind(type)) {
-      case BTF_KIND_PTR:
-        type->type = 0;
-        break;
-      case BTF_KIND_TYPEDEF:
-      case BTF_KIND_CONST:
-      case BTF_KIND_VOLATILE:
-      case BTF_KIND_RESTRICT:
-      case BTF_KIND_TYPE_TAG:
-        type->type = Number(type->type);
-        break;
-      case BTF_KIND_ARRAY:
-        btf_array(type)->type = Number(btf_array(type)->type);
-        btf_array(type)->index_type = Number(btf_array(type)->index_type);
-        break;
-      case BTF_KIND_STRUCT:
-      case BTF_KIND_UNION:
-        for (int i = 0; i < btf_vlen(type); i++) btf_members(type)[i].type = Number(btf_members(type)[i].type);
+    if (btf_is_ptr(type)) type->type = 0;
+    if (btf_is_mod(type) || btf_is_typedef(type)) type->type = Number(type->type);
+    if (btf_is_array(type)) {
+      btf_array(type)->type = Number(btf_array(type)->type);
+      btf_array(type)->index_type = Number(btf_array(type)->index_type);
     }
+    if (!btf_is_composite(type)) return;
+    for (int i = 0; i < btf_vlen(type); i++) btf_members(type)[i].type = Number(btf_members(type)[i].type);
   }
 
   const btf* kernel_;
@@ -76,17 +65,8 @@ class Part {
 };
 
 bool IsNamed(const btf_type* type) {
-  switch (btf_kind(type)) {
-    case BTF_KIND_INT:
-    case BTF_KIND_STRUCT:
-    case BTF_KIND_UNION:
-    case BTF_KIND_ENUM:
-    case BTF_KIND_ENUM64:
-    case BTF_KIND_TYPEDEF:
-      return type->name_off != 0;
-    default:
-      return false;
-  }
+  return type->name_off != 0 &&
+         (btf_is_int(type) || btf_is_composite(type) || btf_is_any_enum(type) || btf_is_typedef(type));
 }
 
 std::string_view TextOf(const btf* types, const btf_type* type) {

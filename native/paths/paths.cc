@@ -29,46 +29,34 @@ struct Paths {
   explicit Paths(Napi::Env env) : worker(env) {}
 
   Napi::Value ReadFolderCall(const Napi::CallbackInfo& info) {
-    std::optional<std::string> path = PathOf(info[0], "readFolder");
-    if (!path) return {};
-    return PromisedOn(
-        worker, info.Env(), [path = *path] { return ReadFolder(path); },
-        [](Napi::Env env, FolderRead read) -> Napi::Value {
-          Napi::Object result = Napi::Object::New(env);
-          result.Set("files", read.entries);
-          result.Set("folders", BufferOf(env, read.folders));
-          result.Set("linked", BufferOf(env, read.linked));
-          return result;
-        });
+    return OnPath(info, "readFolder", ReadFolder, [](Napi::Env env, FolderRead read) -> Napi::Value {
+      Napi::Object result = Napi::Object::New(env);
+      result.Set("files", read.entries);
+      result.Set("folders", BufferOf(env, read.folders));
+      result.Set("linked", BufferOf(env, read.linked));
+      return result;
+    });
   }
 
   // undefined for a path that is missing or no link.
   Napi::Value ReadLink(const Napi::CallbackInfo& info) {
-    std::optional<std::string> path = PathOf(info[0], "readLink");
-    if (!path) return {};
-    return PromisedOn(
-        worker, info.Env(),
-        [path = *path]() -> Result<std::string> {
-          char target[PATH_MAX];
-          ssize_t size = readlink(path.c_str(), target, sizeof(target));
-          return std::string(target, size > 0 ? size : 0);
-        },
-        [](Napi::Env env, const std::string& target) -> Napi::Value {
-          return target.empty() ? env.Undefined() : Napi::String::New(env, target);
-        });
+    auto read = [](const std::string& path) -> Result<std::string> {
+      char target[PATH_MAX];
+      ssize_t size = readlink(path.c_str(), target, sizeof(target));
+      return std::string(target, size > 0 ? size : 0);
+    };
+    return OnPath(info, "readLink", read, [](Napi::Env env, const std::string& target) -> Napi::Value {
+      return target.empty() ? env.Undefined() : Napi::String::New(env, target);
+    });
   }
 
   Napi::Value Find(const Napi::CallbackInfo& info) {
-    std::optional<std::string> path = PathOf(info[0], "find");
-    if (!path) return {};
-    return PromisedOn(
-        worker, info.Env(),
-        [path = *path]() -> Result<int> {
-          int fd = open(path.c_str(), O_PATH | O_CLOEXEC);
-          if (fd < 0) return Refused(errno, "OPEN_FAILED", "find", path, "cannot open " + Quoted(path));
-          return fd;
-        },
-        [](Napi::Env env, int fd) -> Napi::Value { return Napi::Number::New(env, fd); });
+    auto find = [](const std::string& path) -> Result<int> {
+      int fd = open(path.c_str(), O_PATH | O_CLOEXEC);
+      if (fd < 0) return Refused(errno, "OPEN_FAILED", "find", path, "cannot open " + Quoted(path));
+      return fd;
+    };
+    return OnPath(info, "find", find, [](Napi::Env env, int fd) { return Napi::Number::New(env, fd); });
   }
 
   Napi::Value Release(const Napi::CallbackInfo& info) {
@@ -108,25 +96,22 @@ struct Paths {
   }
 
   Napi::Value ReadStart(const Napi::CallbackInfo& info) {
-    std::optional<std::string> path = PathOf(info[0], "readStart");
-    std::optional<uint32_t> max = path ? Uint32Of(info[1], "readStart", "maxBytes", 0, kDigestMax) : std::nullopt;
+    std::optional<uint32_t> max = Uint32Of(info[1], "readStart", "maxBytes", 0, kDigestMax);
     if (!max) return {};
-    return PromisedOn(
-        worker, info.Env(),
-        [path = *path, max = *max]() -> Result<std::string> {
-          Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-          std::string bytes(max, '\0');
-          size_t size = 0;
-          ssize_t more = fd ? 1 : -1;
-          while (more > 0 && size < max) {
-            more = read(fd.get(), bytes.data() + size, max - size);
-            if (more > 0) size += more;
-          }
-          if (more < 0) return Refused(errno, "OPEN_FAILED", "readStart", path, "cannot read " + Quoted(path));
-          bytes.resize(size);
-          return bytes;
-        },
-        BufferOf);
+    auto read_start = [max = *max](const std::string& path) -> Result<std::string> {
+      Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+      std::string bytes(max, '\0');
+      size_t size = 0;
+      ssize_t more = fd ? 1 : -1;
+      while (more > 0 && size < max) {
+        more = read(fd.get(), bytes.data() + size, max - size);
+        if (more > 0) size += more;
+      }
+      if (more < 0) return Refused(errno, "OPEN_FAILED", "readStart", path, "cannot read " + Quoted(path));
+      bytes.resize(size);
+      return bytes;
+    };
+    return OnPath(info, "readStart", read_start, BufferOf);
   }
 
   Napi::Value Abandon(const Napi::CallbackInfo& info) {
@@ -143,10 +128,13 @@ struct Paths {
   PathWorker worker;
 
  private:
-  static std::optional<std::string> PathOf(Napi::Value value, const char* op) {
-    std::optional<Bytes> path = BytesOf(value, op, "path");
-    if (!path) return std::nullopt;
-    return std::string(path->begin(), path->end());
+  // PromisedOn the worker; `work` gets the path, which is the first argument.
+  template <typename Work, typename Wrap>
+  Napi::Value OnPath(const Napi::CallbackInfo& info, const char* op, Work work, Wrap wrap) {
+    std::optional<Bytes> path = BytesOf(info[0], op, "path");
+    if (!path) return {};
+    auto on_path = [path = std::string(path->begin(), path->end()), work] { return work(path); };
+    return PromisedOn(worker, info.Env(), std::move(on_path), wrap);
   }
 };
 

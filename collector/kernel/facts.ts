@@ -5,8 +5,9 @@ import { release } from 'node:os'
 import type { KernelFunction } from '../../native/types.ts'
 import { readOr } from '../host/read.ts'
 
+const MODELS = ['none', 'voluntary', 'full', 'lazy'] as const
 /** `unknown` is treated like `full`, which is safe. */
-export type Preemption = 'none' | 'voluntary' | 'full' | 'lazy' | 'unknown'
+export type Preemption = (typeof MODELS)[number] | 'unknown'
 
 export interface KernelFacts {
   readonly release: string
@@ -65,8 +66,7 @@ export function parseRelease(text: string): readonly [number, number] {
   return match ? [Number(match[1]), Number(match[2])] : [0, 0]
 }
 
-const known = (word: string | undefined): Preemption | undefined =>
-  word === 'none' || word === 'voluntary' || word === 'full' || word === 'lazy' ? word : undefined
+const known = (word: string | undefined): Preemption | undefined => MODELS.find((model) => model === word)
 
 /**
  * The preemption model, from the first source that has it: the scheduler's debugfs file (the current mode is in parentheses), the kernel command

@@ -13,12 +13,12 @@ import type { CallEnd } from '../wire/decode.ts'
 import { u32, u64 } from '../wire/bytes.ts'
 import type { GoneThreads, ThreadCall } from '../host/gone-threads.ts'
 import { entriesOf } from './map-entries.ts'
+import type { Entry } from './map-entries.ts'
 import { JOIN_KEY, JOIN_MISSED, JOIN_RETURNED, JOIN_UNREAD, JOIN_VALUE, PENDING } from '../wire/wire.ts'
 
 const ONLY = u32(0)
 /** Map entries per system call. */
 const ENTRIES_AT_ONCE = 4096
-type Entry = readonly [key: Buffer, value: Buffer]
 
 /** Size of its map if no call waits. */
 export const NO_JOINS = { join: 1 }

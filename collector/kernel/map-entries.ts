@@ -1,10 +1,9 @@
 import type { BpfMap } from '../../native/types.ts'
 
+export type Entry = readonly [key: Buffer, value: Buffer]
+
 /** Entries of a hash map, read in parts of about `atOnce`. A permanent entry is seen once; entries may be deleted meanwhile. */
-export function* entriesOf(
-  map: Pick<BpfMap, 'info' | 'part'>,
-  atOnce = 1024,
-): Generator<readonly [key: Buffer, value: Buffer]> {
+export function* entriesOf(map: Pick<BpfMap, 'info' | 'part'>, atOnce = 1024): Generator<Entry> {
   const { keySize, valueSize } = map.info
   let from: Buffer | undefined
   do {

@@ -13,9 +13,8 @@ import {
   PROGRAM_KEY,
   PROGRAM_VALUE,
 } from '../../wire/wire.ts'
+import type { Entry } from '../map-entries.ts'
 import type { Condition } from './table.ts'
-
-type Entry = readonly [key: Buffer, value: Buffer]
 
 /** Maps whose keys name the generation, and `conditions`. */
 export type ConditionMap = 'program_starts' | 'program_ends' | 'condition_pids' | 'conditions'

@@ -6,6 +6,7 @@ import type { BpfMap, BpfObject } from '../../../native/types.ts'
 import type { Place } from '../../../config/policy/types/places.ts'
 import type { Turns } from '../../host/turns.ts'
 import { bitWords, u32 } from '../../wire/bytes.ts'
+import type { Entry } from '../map-entries.ts'
 import type { TextEntry } from './texts.ts'
 import {
   AUTOMATON_ROW,
@@ -92,8 +93,6 @@ export class Tables {
   lastFilter = 0
   lastNode = 0
 }
-
-type Entry = readonly [key: Buffer, value: Buffer]
 
 interface MapContent {
   readonly count: number

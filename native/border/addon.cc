@@ -42,16 +42,9 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   Export<EndProcess>(exports, "endProcess");
   Export<UnblockSigusr1>(exports, "unblockSigusr1");
   Export<Closed>(exports, "closed");
-  InitObject(env, exports);
-  InitRing(env, exports);
-  InitWatch(env, exports);
-  InitBtf(env, exports);
-  InitMembers(env, exports);
-  InitSymbols(env, exports);
-  InitClocks(env, exports);
-  InitCompress(env, exports);
-  InitNotify(env, exports);
-  InitPaths(env, exports);
+  for (auto init : {InitObject, InitRing, InitWatch, InitBtf, InitMembers, InitSymbols, InitClocks, InitCompress, InitNotify,
+                    InitPaths})
+    init(env, exports);
   return exports;
 }
 

@@ -1,10 +1,10 @@
 /** A Process without refcnt and tid, as bytes. */
+import { create, toBinary } from '@bufbuild/protobuf'
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import type { Executed, Process } from '../../../exporters/contract/event.ts'
 import { binaryProperties } from '../../../exporters/index.ts'
-import { EnvVarSchema, ProcessSchema } from '../../proto/tetragon/events_pb.js'
+import { EnvVarSchema, PodSchema, ProcessSchema } from '../../proto/tetragon/events_pb.js'
 import { writeMembers } from './encode-members.ts'
-import { podBytes } from './encode-pod.ts'
 import { known, numbersOf, open, text, time, wrapped } from './proto-fields.ts'
 
 const PROCESS = numbersOf(ProcessSchema)
@@ -44,4 +44,23 @@ export function headOf(process: Process, executed: Executed = {}): Uint8Array {
     out.join()
   }
   return out.finish()
+}
+
+/** `pod` as Tetragon's Pod; undefined outside of pods. */
+function podBytes({ pod, nspid = 0, execProbe }: Process): Uint8Array | undefined {
+  if (pod === undefined) return undefined
+  const { namespace, name, uid, labels: podLabels, workload, workloadKind, container } = pod
+  const outside = { namespace, name, uid, podLabels, workload, workloadKind }
+  if (container === undefined) return toBinary(PodSchema, create(PodSchema, outside))
+  const { startTime, privileged } = container
+  const inside = {
+    id: container.id,
+    name: container.name,
+    image: { id: container.imageId, name: container.image },
+    ...(startTime === undefined ? {} : { startTime: { seconds: BigInt(startTime.sec), nanos: startTime.nsec } }),
+    ...(nspid === 0 ? {} : { pid: nspid }),
+    maybeExecProbe: execProbe === true,
+    securityContext: { privileged },
+  }
+  return toBinary(PodSchema, create(PodSchema, { ...outside, container: inside }))
 }

@@ -13,10 +13,10 @@ import type {
   Argument,
   Event,
   Executed,
-  FileArgument,
   HookEvent,
   NamedContainer,
   Process,
+  StackFrame,
   Timestamp,
 } from '../../../exporters/contract/event.ts'
 import { fileFlags, isHookEvent, permission, tracepointOf } from '../../../exporters/index.ts'
@@ -32,9 +32,9 @@ import {
   ProcessSchema,
   ProcessTracepointSchema,
   RateLimitInfoSchema,
+  StackTraceEntrySchema,
 } from '../../proto/tetragon/events_pb.js'
 import { numberOf, writeMembers } from './encode-members.ts'
-import { writeStack } from './encode-stack.ts'
 import { headOf } from './encode-process.ts'
 import { known, numbersOf, open, text, time, wrapped } from './proto-fields.ts'
 import type { Numbers } from './proto-fields.ts'
@@ -60,6 +60,8 @@ const ARGUMENTS: ReadonlyMap<string, ArgumentField> = new Map(
 const ACTIONS: ReadonlyMap<string, number> = new Map(KprobeActionSchema.values.map((each) => [each.name, each.number]))
 const LOST = numbersOf(RateLimitInfoSchema)
 const AGGREGATE = numbersOf(AggregateSchema)
+const FRAME = numbersOf(StackTraceEntrySchema)
+
 interface ArgumentField {
   readonly field: DescField
   readonly inner: Numbers
@@ -106,16 +108,13 @@ export class ResponseEncoder {
         break
       }
       case 'events_lost':
-        open(out, RESPONSE['rate_limit_info'])
-        lost(out, event.count)
-        break
+        return this.lost(event.count, event.time)
       case 'agent_run':
       case 'agent_change':
         // Live readers get neither.
         return this.#finish(out, event.time)
     }
     out.join()
-    if (event.type === 'events_lost') return this.#finish(out, event.time)
     return this.#finish(out, event.time, event.process.container, isHookEvent(event) ? event.aggregate : undefined)
   }
 
@@ -123,7 +122,7 @@ export class ResponseEncoder {
   lost(count: number, at: Timestamp): Uint8Array {
     const out = this.#out
     open(out, RESPONSE['rate_limit_info'])
-    lost(out, count)
+    out.tag(known(LOST['number_of_dropped_process_events']), WireType.Varint).uint64(count)
     out.join()
     return this.#finish(out, at)
   }
@@ -215,9 +214,22 @@ function call(out: BinaryWriter, fields: Numbers, made: HookEvent): void {
   if (fields['return_action'] !== undefined) action(out, fields['return_action'], hook.returnAction)
   text(out, fields['message'], hook.message)
   for (const tag of hook.tags) out.tag(known(fields['tags']), WireType.LengthDelimited).string(tag)
-  writeStack(out, fields['kernel_stack_trace'], made.kernelStack)
-  writeStack(out, fields['user_stack_trace'], made.userStack)
+  stack(out, fields['kernel_stack_trace'], made.kernelStack)
+  stack(out, fields['user_stack_trace'], made.userStack)
   data.forEach((each, i) => argument(out, fields['data'], each, hook.dataLabels?.[i] ?? ''))
+}
+
+/** `field`: undefined for a message without stacks, of which there are no frames. */
+function stack(out: BinaryWriter, field: number | undefined, frames: readonly StackFrame[] = []): void {
+  if (field === undefined) return
+  for (const { address, offset, symbol, module } of frames) {
+    open(out, field)
+    if (address !== 0n) out.tag(known(FRAME['address']), WireType.Varint).uint64(address)
+    if (offset !== 0) out.tag(known(FRAME['offset']), WireType.Varint).uint64(offset)
+    text(out, FRAME['symbol'], symbol)
+    text(out, FRAME['module'], module)
+    out.join()
+  }
 }
 
 function action(out: BinaryWriter, field: number | undefined, name: string): void {
@@ -238,7 +250,9 @@ function writeValue(out: BinaryWriter, { field, inner }: ArgumentField, each: Ar
   switch (each.kind) {
     case 'file':
       open(out, field.number)
-      file(out, inner, each)
+      text(out, inner['path'], each.path)
+      text(out, inner['flags'], fileFlags(each))
+      text(out, inner['permission'], permission(each.mode & 0xffff))
       out.join()
       return
     case 'error':
@@ -278,14 +292,4 @@ function writeValue(out: BinaryWriter, { field, inner }: ArgumentField, each: Ar
     default:
       each satisfies never
   }
-}
-
-function file(out: BinaryWriter, numbers: Numbers, each: FileArgument): void {
-  text(out, numbers['path'], each.path)
-  text(out, numbers['flags'], fileFlags(each))
-  text(out, numbers['permission'], permission(each.mode & 0xffff))
-}
-
-function lost(out: BinaryWriter, count: number): void {
-  out.tag(known(LOST['number_of_dropped_process_events']), WireType.Varint).uint64(count)
 }

@@ -1,4 +1,5 @@
 /** Adds methods of protobuf services to a gRPC server: decoding, encoding, and errors as a status with a sentence. */
+import type { Writable } from 'node:stream'
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import type {
   DescMessage,
@@ -70,15 +71,7 @@ export class Methods {
     method: DescMethodServerStreaming<I, O>,
     run: (call: StreamCall<I>) => Promise<void>,
   ): void {
-    const handle = (call: StreamCall<I>): void => {
-      call.on('error', () => {}) // the client has disconnected
-      run(call).then(
-        () => call.end(),
-        // grpc-js sends the fields of an error event as the status of the stream.
-        (error: unknown) => void call.emit('error', this.#statusOf(method, error)),
-      )
-    }
-    this.#add(method, method.parent.typeName, handle)
+    this.#add(method, method.parent.typeName, (call: StreamCall<I>) => this.#stream(method, call, () => run(call)))
   }
 
   /** A conversation in which each request gets one answer. `service`: its name, if it differs from the method's. */
@@ -88,7 +81,6 @@ export class Methods {
     answer: (request: MessageShape<I>) => MessageInitShape<O>,
   ): void {
     const handle = (call: ServerDuplexStream<MessageShape<I>, Uint8Array>): void => {
-      call.on('error', () => {})
       const run = async (): Promise<void> => {
         const requests: AsyncIterable<MessageShape<I>> = call.iterator({ destroyOnReturn: false })
         for await (const request of requests) {
@@ -97,12 +89,18 @@ export class Methods {
           await this.#share.answer(call, make, (bytes, taken) => void call.write(bytes, taken))
         }
       }
-      run().then(
-        () => call.end(),
-        (error: unknown) => void call.emit('error', this.#statusOf(method, error)),
-      )
+      this.#stream(method, call, run)
     }
     this.#add(method, service, handle)
+  }
+
+  #stream(method: DescMethod, call: Writable, run: () => Promise<void>): void {
+    call.on('error', () => {}) // the client has disconnected
+    run().then(
+      () => call.end(),
+      // grpc-js sends the fields of an error event as the status of the stream.
+      (error: unknown) => void call.emit('error', this.#statusOf(method, error)),
+    )
   }
 
   #add<C extends { getPeer(): string; once(event: 'cancelled', run: () => void): unknown }>(

@@ -44,30 +44,29 @@ function tetragonFilter(filter: Filter, at: string): TetragonFilter {
   const eventSet = filter.eventSet.map(
     (type) => EVENT_TYPES.get(type) ?? refuse('event_set', `unknown type of event ${type}`),
   )
-  return {
-    ...texts('event_set', eventSet),
-    ...texts('policy_names', filter.policyNames),
-    ...texts('binary_regex', filter.binaryRegex),
-    ...texts('parent_binary_regex', filter.parentBinaryRegex),
-    ...texts('ancestor_binary_regex', filter.ancestorBinaryRegex),
-    ...texts('arguments_regex', filter.argumentsRegex),
-    ...texts('parent_arguments_regex', filter.parentArgumentsRegex),
-    ...texts('container_id', filter.containerId),
-    ...texts('container_name_regex', filter.containerNameRegex),
-    ...texts('namespace', filter.namespace),
-    ...texts('namespace_regex', filter.namespaceRegex),
-    ...texts('pod_regex', filter.podRegex),
-    ...texts('labels', filter.labels),
-    ...(filter.pid.length === 0 ? {} : { pid: filter.pid }),
-    ...(filter.pidSet.length === 0 ? {} : { pid_set: filter.pidSet }),
-    ...(filter.inInitTree === undefined ? {} : { in_init_tree: filter.inInitTree }),
-    ...(filter.healthCheck === undefined ? {} : { health_check: filter.healthCheck }),
+  const all: TetragonFilter = {
+    event_set: eventSet,
+    policy_names: filter.policyNames,
+    binary_regex: filter.binaryRegex,
+    parent_binary_regex: filter.parentBinaryRegex,
+    ancestor_binary_regex: filter.ancestorBinaryRegex,
+    arguments_regex: filter.argumentsRegex,
+    parent_arguments_regex: filter.parentArgumentsRegex,
+    container_id: filter.containerId,
+    container_name_regex: filter.containerNameRegex,
+    namespace: filter.namespace,
+    namespace_regex: filter.namespaceRegex,
+    pod_regex: filter.podRegex,
+    labels: filter.labels,
+    pid: filter.pid,
+    pid_set: filter.pidSet,
+    in_init_tree: filter.inInitTree,
+    health_check: filter.healthCheck,
   }
-}
-
-/** An object with the key; the key is absent without values. */
-function texts<K extends string>(key: K, values: string[]): { [key in K]?: string[] } {
-  return values.length === 0 ? {} : ({ [key]: values } as { [key in K]?: string[] })
+  const given = Object.entries(all).filter(
+    ([, value]) => value !== undefined && !(Array.isArray(value) && value.length === 0),
+  )
+  return Object.fromEntries(given)
 }
 
 /** Names of event types as in JSON keys: `process_exec`. */

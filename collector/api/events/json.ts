@@ -1,19 +1,16 @@
 /** Messages as JSON in the order of the .proto file, which is that of Tetragon's records and of ktrail's JSON lines. */
 import { createRegistry, toJson } from '@bufbuild/protobuf'
-import type { DescField, DescMessage, JsonValue, MessageShape } from '@bufbuild/protobuf'
+import type { DescField, DescMessage, JsonValue } from '@bufbuild/protobuf'
 import { GetEventsResponseSchema } from '../../proto/tetragon/events_pb.js'
 import type { GetEventsResponse } from '../../proto/tetragon/events_pb.js'
 
 /** One line without its end. */
 export function jsonLine(response: GetEventsResponse): string {
-  return JSON.stringify(jsonOf(GetEventsResponseSchema, response))
+  const json = toJson(GetEventsResponseSchema, response, { useProtoFieldName: true, registry: createRegistry() })
+  return JSON.stringify(ordered(GetEventsResponseSchema, json))
 }
 
-/** protobuf JSON with the names of the .proto file. The library orders keys by number; they are put in order of declaration. */
-export function jsonOf<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): JsonValue {
-  return ordered(schema, toJson(schema, message, { useProtoFieldName: true, registry: createRegistry() }))
-}
-
+/** The library orders keys by number; they are put in order of declaration. */
 function ordered(schema: DescMessage, json: JsonValue): JsonValue {
   // Well-known types have a form of their own.
   if (!isObject(json) || schema.typeName.startsWith('google.protobuf.')) return json

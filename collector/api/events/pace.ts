@@ -12,12 +12,10 @@ const IDLE_SHARE = 0.05
 /** The readers' share of a loop that has no time left. Only encoding is measured; sending takes as long again. */
 const SHARE = 0.02
 
-/** The total time that the event loop has waited, in ms. */
-export type Idle = () => number
-
 export class Pace {
   readonly #nowMs: () => number
-  readonly #idleMs: Idle
+  /** The total time that the event loop has waited. */
+  readonly #idleMs: () => number
   #sinceMs: number
   #idleBeforeMs: number
   #usedMs = 0
@@ -25,7 +23,7 @@ export class Pace {
 
   constructor(
     nowMs: () => number = () => performance.now(),
-    idleMs: Idle = () => performance.eventLoopUtilization().idle,
+    idleMs: () => number = () => performance.eventLoopUtilization().idle,
   ) {
     this.#nowMs = nowMs
     this.#idleMs = idleMs

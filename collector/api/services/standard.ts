@@ -58,11 +58,13 @@ export class Health {
   }
 }
 
-const FILES = new Map<string, DescFile>()
-function collect(file: DescFile): void {
-  FILES.set(`${file.name}.proto`, file)
-  file.dependencies.forEach(collect)
-}
+/** The file and all that it imports. */
+const withImports = (file: DescFile): DescFile[] => [file, ...file.dependencies.flatMap(withImports)]
+const FILES: ReadonlyMap<string, DescFile> = new Map(
+  [file_tetragon_sensors, file_ktrail_exporters, file_grpc_health, file_grpc_reflection]
+    .flatMap(withImports)
+    .map((file) => [`${file.name}.proto`, file]),
+)
 
 const SERVICES = [FineGuidanceSensors, EventLogService, Exporters, HealthService, ServerReflection]
 /** Clients from before 2023 use this name; the messages are the same. */
@@ -70,8 +72,6 @@ const ALPHA = 'grpc.reflection.v1alpha.ServerReflection'
 
 /** Adds the reflection service: clients such as grpcurl then need no .proto files. */
 export function addReflection(methods: Methods): void {
-  for (const file of [file_tetragon_sensors, file_ktrail_exporters, file_grpc_health, file_grpc_reflection])
-    collect(file)
   const method = ServerReflection.method.serverReflectionInfo
   for (const service of [ServerReflection.typeName, ALPHA]) {
     methods.conversation(method, service, (request) => ({
@@ -104,16 +104,10 @@ function refusal(errorCode: number, errorMessage: string): Reflected {
   return { case: 'errorResponse', value: { errorCode, errorMessage } }
 }
 
-/** The file and all that it imports. */
 function filesFrom(file: DescFile | undefined, missing: string): Reflected {
   if (file === undefined) return refusal(status.NOT_FOUND, missing)
-  const files = new Set<DescFile>()
-  const add = (each: DescFile): void => {
-    files.add(each)
-    each.dependencies.forEach(add)
-  }
-  add(file)
-  const fileDescriptorProto = [...files].map(({ proto }) => toBinary(FileDescriptorProtoSchema, proto))
+  const files = new Set(withImports(file))
+  const fileDescriptorProto = Array.from(files, ({ proto }) => toBinary(FileDescriptorProtoSchema, proto))
   return { case: 'fileDescriptorResponse', value: { fileDescriptorProto } }
 }
 

@@ -47,17 +47,14 @@ export function serverOf(
   tls: ServerTls | undefined,
   count: CountCalls,
 ): Connections {
-  const { delivery, policies, ingest, nodeName, log, ready } = options
+  const { delivery, policies, ingest, log, ready } = options
   const server = new Server(OPTIONS)
   // grpc-js has no option for what it passes to Node.
   Object.assign((server as unknown as { readonly commonServerOptions: object }).commonServerOptions, RESETS)
   const methods = new Methods(server, log, count)
-  const now = (): ReturnType<typeof ingest.now> => ingest.now()
-  const readers = new Readers({ delivery, lookup: (execId) => ingest.processes.named(execId), nodeName, now }, counts)
+  const readers = new Readers(options, counts)
   methods.serverStream(FineGuidanceSensors.method.getEvents, (call) => readers.stream(call))
-  addPolicies(methods, policies, (what, { source, name }) =>
-    log.info({ domain: source, policy: name }, `policy ${what} over the API`),
-  )
+  addPolicies(methods, options)
   addWatches(methods, policies, readers)
   addExporters(methods, delivery)
   addInfo(methods, options)

@@ -10,14 +10,13 @@ import { setImmediate, setTimeout } from 'node:timers/promises'
 import { toBinary } from '@bufbuild/protobuf'
 import type { DescMessage } from '@bufbuild/protobuf'
 import { Metadata } from '@grpc/grpc-js'
-import type { Event, Timestamp } from '../../../exporters/contract/event.ts'
+import type { Event, Process } from '../../../exporters/contract/event.ts'
 import { ExportError } from '../../../exporters/index.ts'
-import type { ProcessLookup } from '../../../exporters/index.ts'
-import type { Delivery } from '../../delivery/delivery.ts'
 import type { Subscription } from '../../delivery/subscription.ts'
 import { GetEventsRequestSchema } from '../../proto/tetragon/events_pb.js'
 import type { GetEventsRequest } from '../../proto/tetragon/events_pb.js'
 import { ApiError } from '../errors.ts'
+import type { ApiOptions } from '../options.ts'
 import type { StreamCall } from '../rpc.ts'
 import { Sending } from '../sending.ts'
 import { ResponseEncoder } from './encode.ts'
@@ -25,15 +24,6 @@ import { fieldCutter } from './fields.ts'
 import { filterOf } from './filters.ts'
 import { PAUSE_MS, Pace } from './pace.ts'
 import type { ReaderCounts } from './reader-counts.ts'
-
-export interface ReadersOptions {
-  readonly delivery: Pick<Delivery, 'subscribe' | 'watch'>
-  /** Finds the ancestors of processes. */
-  readonly lookup: ProcessLookup
-  readonly nodeName: string
-  /** Current wall time, from the clock of the events. */
-  readonly now: () => Timestamp
-}
 
 const MAX_READERS = 64
 /** Bounds of one reader's queue. Readers that lag equally hold the same events in memory. */
@@ -47,17 +37,19 @@ const TURN_MESSAGES = 64
 type Stream = StreamCall<DescMessage>
 
 export class Readers {
-  readonly #options: ReadersOptions
+  readonly #delivery: ApiOptions['delivery']
+  readonly #ingest: ApiOptions['ingest']
   readonly encoder: ResponseEncoder
   /** Bytes of events that several readers get. */
   readonly #shared = new WeakMap<Event, Uint8Array>()
   readonly #counts: ReaderCounts
   readonly #pace = new Pace()
 
-  constructor(options: ReadersOptions, counts: ReaderCounts) {
-    this.#options = options
+  constructor({ delivery, ingest, nodeName }: ApiOptions, counts: ReaderCounts) {
+    this.#delivery = delivery
+    this.#ingest = ingest
     this.#counts = counts
-    this.encoder = new ResponseEncoder(options.nodeName)
+    this.encoder = new ResponseEncoder(nodeName)
   }
 
   /** Streams events until the client or the agent ends. Throws ApiError for a wrong request, or one reader too many. */
@@ -72,7 +64,7 @@ export class Readers {
    */
   async watch(call: Stream, policies: readonly string[], attach: () => Promise<AsyncDisposable>): Promise<void> {
     this.#requireRoom()
-    await using subscription = this.#options.delivery.watch(policies, QUEUE)
+    await using subscription = this.#delivery.watch(policies, QUEUE)
     await using undo = new AsyncDisposableStack()
     const attaching = attach().then(
       (attached) => {
@@ -117,7 +109,7 @@ export class Readers {
           if (call.cancelled) return
           await send(() => this.#encoded(event))
         }
-        if (lost > 0) await send(() => this.encoder.lost(lost, this.#options.now()))
+        if (lost > 0) await send(() => this.encoder.lost(lost, this.#ingest.now()))
       }
     } finally {
       this.#counts.closed(subscription)
@@ -133,8 +125,8 @@ export class Readers {
   #subscribe(request: GetEventsRequest): Subscription {
     this.#requireRoom()
     try {
-      const { delivery, lookup } = this.#options
-      return delivery.subscribe(filterOf(request), QUEUE, lookup)
+      const ancestor = (execId: string): Process | undefined => this.#ingest.processes.named(execId)
+      return this.#delivery.subscribe(filterOf(request), QUEUE, ancestor)
     } catch (error) {
       if (error instanceof ExportError) throw new ApiError('INVALID_ARGUMENT', `filters: ${error.message}`)
       throw error

@@ -16,24 +16,18 @@ import {
   HealthStatusType,
 } from '../../proto/tetragon/sensors_pb.js'
 import { ApiError } from '../errors.ts'
+import type { ApiOptions } from '../options.ts'
 import type { Methods } from '../rpc.ts'
 
-export interface InfoSources {
-  readonly config: Config
-  readonly facts: KernelFacts
-  readonly ready: () => boolean
-}
-
-export function addInfo(methods: Methods, { config, facts, ready }: InfoSources): void {
+export function addInfo(methods: Methods, { config, facts, ready }: ApiOptions): void {
   const { method } = FineGuidanceSensors
   methods.unary(method.getVersion, () => ({ version: version() }))
-  methods.unary(method.getHealth, () => ({
-    healthStatus: [
-      ready()
-        ? { event: HealthStatusType.STATUS, status: HealthStatusResult.HEALTH_STATUS_RUNNING, details: 'running' }
-        : { event: HealthStatusType.STATUS, status: HealthStatusResult.HEALTH_STATUS_STOPPED, details: 'not ready' },
-    ],
-  }))
+  methods.unary(method.getHealth, () => {
+    const [status, details] = ready()
+      ? [HealthStatusResult.HEALTH_STATUS_RUNNING, 'running']
+      : [HealthStatusResult.HEALTH_STATUS_STOPPED, 'not ready']
+    return { healthStatus: [{ event: HealthStatusType.STATUS, status, details }] }
+  })
   methods.unary(method.getInfo, () => ({
     version: version(),
     name: 'ktrail',

@@ -11,7 +11,7 @@ import { together } from '../../kernel/actions/acted.ts'
 import type { Done } from '../../kernel/actions/acted.ts'
 import { modeOf } from '../../policies/registry.ts'
 import { isOfKubernetes } from '../../policies/kubernetes.ts'
-import type { Policies, PolicyId, PolicyStatus, SelectorDone } from '../../policies/registry.ts'
+import type { PolicyId, PolicyStatus, SelectorDone } from '../../policies/registry.ts'
 import {
   FineGuidanceSensors,
   HookState,
@@ -24,9 +24,8 @@ import type {
   TracingPolicyStatusSchema,
 } from '../../proto/tetragon/sensors_pb.js'
 import { ApiError } from '../errors.ts'
+import type { ApiOptions } from '../options.ts'
 import type { Methods } from '../rpc.ts'
-
-type Registry = Pick<Policies, 'list' | 'add' | 'remove' | 'enable' | 'disable'>
 
 /** Domain of a request without one. The registry calls a domain a source. */
 const DEFAULT_DOMAIN = 'grpc'
@@ -37,16 +36,19 @@ const DOMAIN = /^[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?$/
 /** Most policies of all domains of the API together. */
 const MAX_POLICIES = 1024
 
-/** `changed`: called for each change that took effect, with its kind. */
-export function addPolicies(methods: Methods, policies: Registry, changed: (what: string, id: PolicyId) => void): void {
+export function addPolicies(methods: Methods, { policies, log }: Pick<ApiOptions, 'policies' | 'log'>): void {
   const { method } = FineGuidanceSensors
   const change = async (what: string, id: PolicyId, run: () => Promise<void>): Promise<Record<string, never>> => {
     await run().catch((error: unknown) => {
       throw refused(error)
     })
-    changed(what, id)
+    log.info({ domain: id.source, policy: id.name }, `policy ${what} over the API`)
     return {}
   }
+  const turn = (on: boolean, { id }: PolicyStatus, peer: string): Promise<Record<string, never>> =>
+    on
+      ? change('enabled', id, () => policies.enable(id, by(peer)))
+      : change('disabled', id, () => policies.disable(id, by(peer)))
   methods.unary(method.addTracingPolicy, ({ yaml, domain }, peer) => {
     const source = domain === '' ? DEFAULT_DOMAIN : domain
     if (!DOMAIN.test(source)) {
@@ -76,17 +78,10 @@ export function addPolicies(methods: Methods, policies: Registry, changed: (what
     }
     return change('removed', status.id, () => policies.remove([status.id], by(peer)))
   })
-  methods.unary(method.enableTracingPolicy, (request, peer) => {
-    const { id } = find(policies, request)
-    return change('enabled', id, () => policies.enable(id, by(peer)))
-  })
-  methods.unary(method.disableTracingPolicy, (request, peer) => {
-    const { id } = find(policies, request)
-    return change('disabled', id, () => policies.disable(id, by(peer)))
-  })
+  methods.unary(method.enableTracingPolicy, (request, peer) => turn(true, find(policies, request), peer))
+  methods.unary(method.disableTracingPolicy, (request, peer) => turn(false, find(policies, request), peer))
   methods.unary(method.configureTracingPolicy, async (request, peer) => {
     const status = find(policies, request)
-    const { id } = status
     const mode = MODES[modeOf(status.policy)]
     if (request.mode !== undefined && request.mode !== Mode.TP_MODE_UNKNOWN && request.mode !== mode) {
       const sentence =
@@ -95,10 +90,7 @@ export function addPolicies(methods: Methods, policies: Registry, changed: (what
           : 'expected monitor, because the policy has no such actions, or has the option policy-mode: monitor'
       throw new ApiError('FAILED_PRECONDITION', `mode: ${sentence}`)
     }
-    if (request.enable === undefined) return {}
-    return request.enable
-      ? change('enabled', id, () => policies.enable(id, by(peer)))
-      : change('disabled', id, () => policies.disable(id, by(peer)))
+    return request.enable === undefined ? {} : turn(request.enable, status, peer)
   })
   methods.unary(method.listTracingPolicies, ({ domain }) => ({
     policies: policies
@@ -127,7 +119,7 @@ export interface Named {
 }
 
 /** Throws ApiError NOT_FOUND. A policy of another domain is named, because the default domain is easily forgotten. */
-function find(policies: Registry, { name, namespace, domain }: Named): PolicyStatus {
+function find(policies: ApiOptions['policies'], { name, namespace, domain }: Named): PolicyStatus {
   const source = domain === '' ? DEFAULT_DOMAIN : domain
   const all = policies.list().filter(({ id }) => id.name === name && id.namespace === namespace)
   const found = all.find(({ id }) => id.source === source)
@@ -176,9 +168,9 @@ function statusOf(status: PolicyStatus): MessageInitShape<typeof TracingPolicySt
       selectorActionCounters: done.map((each) => selectorOf(each, hooks)),
     },
     hookStatuses: [
-      ...hooks.map(({ symbol, mode }, i) => hookOf(mode, symbol, i, HookState.STATUS_LOADED)),
-      ...skipped.map(({ symbol }, i) => hookOf('', symbol, hooks.length + i, HookState.STATUS_CALL_NOT_FOUND)),
-    ],
+      ...hooks.map(({ symbol, mode }) => ({ section: mode, hookDescription: symbol, state: HookState.STATUS_LOADED })),
+      ...skipped.map(({ symbol }) => ({ hookDescription: symbol, state: HookState.STATUS_CALL_NOT_FOUND })),
+    ].map((hook, hookIdx) => ({ ...hook, hookIdx })),
   }
 }
 
@@ -226,10 +218,6 @@ function sensorsOf(hooks: PolicyStatus['hooks']): string[] {
     return symbol.startsWith(LSM_PREFIX) ? 'generic_lsm' : 'generic_kprobe'
   })
   return names.length === 0 ? ['generic_kprobe'] : [...new Set(names)]
-}
-
-function hookOf(section: string, hookDescription: string, hookIdx: number, state: HookState) {
-  return { section, hookDescription, hookIdx, state }
 }
 
 function stateOf({ state, error, skipped, lacking }: PolicyStatus): State {

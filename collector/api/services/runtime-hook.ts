@@ -1,17 +1,11 @@
 /** Containers that hooks of container runtimes announce: Tetragon's RuntimeHook. */
-import type { Announcements } from '../../identity/announced.ts'
-import type { Log } from '../../host/log.ts'
 import { FineGuidanceSensors } from '../../proto/tetragon/sensors_pb.js'
 import { ApiError } from '../errors.ts'
+import type { ApiOptions } from '../options.ts'
 import type { Methods } from '../rpc.ts'
 
-export interface RuntimeHookOptions {
-  readonly announced: Pick<Announcements, 'add'>
-  readonly log: Pick<Log, 'debug'>
-}
-
 /** Accepts also a container whose id is in no cgroup's name: otherwise Tetragon's hook may, by its settings, keep it from starting. */
-export function addRuntimeHook(methods: Methods, { announced, log }: RuntimeHookOptions): void {
+export function addRuntimeHook(methods: Methods, { announced, log }: ApiOptions): void {
   methods.unary(FineGuidanceSensors.method.runtimeHook, async ({ event }) => {
     if (event.case !== 'createContainer') {
       throw new ApiError('INVALID_ARGUMENT', 'expected createContainer, the only supported event')

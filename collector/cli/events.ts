@@ -9,8 +9,7 @@ import { FineGuidanceSensors } from '../proto/tetragon/sensors_pb.js'
 import type { Arguments, Command, Terminal } from './command.ts'
 import { plural } from '../../config/base/counts.ts'
 import { eventsOf, hasInput, noticingSilence } from './events/input.ts'
-import { Printer } from './events/printer.ts'
-import { Printing } from './events/printing.ts'
+import { Printer, Printing } from './events/printer.ts'
 import { wantedOf } from './events/wanted.ts'
 import { clientOf } from './server.ts'
 
@@ -41,7 +40,7 @@ export const eventsCommand: Command = async (given, terminal) => {
 }
 
 function printerOf(given: Arguments, { env }: Terminal): Printer {
-  if (given.text('output') !== 'compact') return new Printer(undefined)
+  if (given.text('output') !== 'compact') return new Printer()
   const color = wantsColor(given.text('color') ?? 'auto', isatty(1), env)
   return new Printer({ color, timestamps: given.flag('timestamps') })
 }

@@ -112,7 +112,7 @@ export function parsed(yaml: string, source: string): Policy {
 export const by = (peer: string): string => `api ${peer}`
 
 /** The name of a policy in requests. */
-export interface Named {
+interface Named {
   readonly name: string
   readonly namespace: string
   readonly domain: string

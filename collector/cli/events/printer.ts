@@ -3,19 +3,16 @@ import { createCompactEncoder } from '../../../exporters/index.ts'
 import { jsonLine } from '../../api/events/json.ts'
 import { toEvent } from '../../api/events/to-event.ts'
 import type { GetEventsResponse } from '../../proto/tetragon/events_pb.js'
-
-export interface CompactLook {
-  readonly color: boolean
-  readonly timestamps: boolean
-}
+import type { Terminal } from '../command.ts'
+import { plural } from '../format.ts'
 
 export class Printer {
   /** undefined: JSON. */
-  readonly #look: CompactLook | undefined
+  readonly #look: { readonly color: boolean; readonly timestamps: boolean } | undefined
   #nodeName = ''
   #encoder: ReturnType<typeof createCompactEncoder> | undefined
 
-  constructor(look: CompactLook | undefined) {
+  constructor(look?: { readonly color: boolean; readonly timestamps: boolean }) {
     this.#look = look
   }
 
@@ -37,4 +34,26 @@ export class Printer {
 /** Events that a message reports as lost; 0 for other messages. */
 export function lostIn({ event }: GetEventsResponse): bigint {
   return event.case === 'rateLimitInfo' ? event.value.numberOfDroppedProcessEvents : 0n
+}
+
+/** Prints events; reports losses on standard error. */
+export class Printing {
+  readonly #printer: Pick<Printer, 'lineOf'>
+  readonly #terminal: Terminal
+
+  constructor(printer: Pick<Printer, 'lineOf'>, terminal: Terminal) {
+    this.#printer = printer
+    this.#terminal = terminal
+  }
+
+  /** False if the reader of the output left. */
+  async all(messages: AsyncIterable<GetEventsResponse>): Promise<boolean> {
+    for await (const message of messages) {
+      const lost = lostIn(message)
+      if (lost > 0n) this.#terminal.printError(`ktrail: ${plural(Number(lost), 'event')} lost here`)
+      const line = this.#printer.lineOf(message)
+      if (line !== undefined && !(await this.#terminal.print(line))) return false
+    }
+    return true
+  }
 }

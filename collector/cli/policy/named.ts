@@ -1,26 +1,10 @@
 /** Finds the policy of a running agent that a command line names. */
 import { didYouMean } from '../../../config/yaml/suggest.ts'
 import type { ApiClient } from '../../api/client.ts'
-import type { Named } from '../../api/services/policies.ts'
 import { FineGuidanceSensors } from '../../proto/tetragon/sensors_pb.js'
 import type { TracingPolicyStatus } from '../../proto/tetragon/sensors_pb.js'
 import { UsageError } from '../command.ts'
-import type { Arguments, Command } from '../command.ts'
-import { clientOf } from '../server.ts'
-
-/** A command that changes one policy. `done`: the change, for the message afterwards. */
-export function changeCommand(change: (client: ApiClient, policy: Named) => Promise<unknown>, done: string): Command {
-  return async (given, { printError }) => {
-    const [name, extra] = given.positionals
-    if (name === undefined || extra !== undefined) throw new UsageError('expected the name of one policy')
-    using client = await clientOf(given)
-    const policies = await listed(client, given)
-    const { namespace, domain } = theOne(name, policies, given)
-    await change(client, { name, namespace, domain })
-    printError(`policy ${name} ${done}`)
-    return 0
-  }
-}
+import type { Arguments } from '../command.ts'
 
 /** The policies of the agent, of the given domain and namespace. */
 export async function listed(client: ApiClient, given: Arguments): Promise<readonly TracingPolicyStatus[]> {

@@ -4,8 +4,7 @@ import { stat } from 'node:fs/promises'
 import path from 'node:path'
 import { UsageError } from '../command.ts'
 import type { Command, Terminal } from '../command.ts'
-import { Printer } from '../events/printer.ts'
-import { Printing } from '../events/printing.ts'
+import { Printer, Printing } from '../events/printer.ts'
 import { WatchLines } from './lines.ts'
 import { ACCESSES, policyText } from './policy.ts'
 import type { Watched } from './policy.ts'
@@ -18,7 +17,7 @@ export const watchCommand: Command = async (given, terminal) => {
     given.positionals.map((each) => watchedAt(path.resolve(each), given.flag('by-name'), terminal)),
   )
   const asked = ACCESSES.filter((access) => given.flag(access))
-  const printing = new Printing(given.text('output') === 'json' ? new Printer(undefined) : new WatchLines(), terminal)
+  const printing = new Printing(given.text('output') === 'json' ? new Printer() : new WatchLines(), terminal)
   const names = watched.map((each) => each.path).join(' ')
   const watch = {
     policy: (byName: boolean) => policyText(watched, asked.length === 0 ? ACCESSES : asked, byName, true),

@@ -6,13 +6,10 @@ import type { Row } from '../format.ts'
 import type { StatusPage } from './page.ts'
 
 type Exporter = StatusPage['exporters'][number]
+type Count = (page: StatusPage) => number
 
 /** Rates per second from two pages of one agent; undefined if it restarted between them. */
-export function rate(
-  now: StatusPage,
-  before: StatusPage | undefined,
-  count: (page: StatusPage) => number,
-): number | undefined {
+function rate(now: StatusPage, before: StatusPage | undefined, count: Count): number | undefined {
   if (before === undefined || before.started !== now.started) return undefined
   const seconds = now.uptime_seconds - before.uptime_seconds
   return seconds > 0 ? Math.max(0, (count(now) - count(before)) / seconds) : undefined
@@ -42,8 +39,6 @@ export function headLines(page: StatusPage): string[] {
   ].map(oneLine)
 }
 
-type Count = (page: StatusPage) => number
-
 const madeAs =
   (type: string): Count =>
   ({ events }) =>
@@ -53,9 +48,8 @@ const hitsOf =
   ({ policies }) =>
     policies.reduce((sum, each) => sum + (each.name === name ? each.events : 0), 0)
 
-export const madeOf = ({ events }: StatusPage): number => events.reduce((sum, { count }) => sum + count, 0)
-export const lostOf = ({ lost }: StatusPage): number => lost.reduce((sum, { count }) => sum + count, 0)
-export const droppedOf = ({ dropped, rejected }: Exporter): number =>
+const madeOf = ({ events }: StatusPage): number => events.reduce((sum, { count }) => sum + count, 0)
+const droppedOf = ({ dropped, rejected }: Exporter): number =>
   [...Object.values(dropped), ...Object.values(rejected)].reduce((sum, count) => sum + count, 0)
 
 /** Events and losses, with their rates. */
@@ -83,21 +77,12 @@ export function exporterTable(
 ): string[] {
   const rows = page.exporters.map((exporter): Row => {
     const { name, state, queue_bytes: queued, queue_limit_bytes: limit, spool, delivered, last_error: error } = exporter
-    const of =
-      (get: (exporter: Exporter) => number) =>
-      (one: StatusPage): number =>
-        one.exporters.filter((each) => each.name === name).reduce((sum, each) => sum + get(each), 0)
+    const deliveredIn: Count = ({ exporters }) => exporters.find((each) => each.name === name)?.delivered ?? 0
     return {
       cells: [
         shortened(name, nameWidth),
         state,
-        perSecond(
-          rate(
-            page,
-            before,
-            of((each) => each.delivered),
-          ),
-        ),
+        perSecond(rate(page, before, deliveredIn)),
         counted(delivered),
         counted(droppedOf(exporter)),
         `${limit > 0 ? Math.round((100 * queued) / limit) : 0}%`,
@@ -154,7 +139,7 @@ function countsText(counts: Readonly<Record<string, number>>): string {
 }
 
 /** `3d 4h`, `2h 5m`, `12s`: two units. */
-export function ageText(seconds: number): string {
+function ageText(seconds: number): string {
   const units: ReadonlyArray<readonly [string, number]> = [
     ['d', 86_400],
     ['h', 3_600],

@@ -9,8 +9,8 @@ import type { PageSource, StatusPage } from '../status/page.ts'
 import { HotEvents } from './hot.ts'
 import { afterKey } from './keys.ts'
 import { Screen } from './screen.ts'
-import { plainText, screenLines } from './view.ts'
-import type { Choice, Seen } from './view.ts'
+import { FIRST_CHOICE, plainText, screenLines } from './view.ts'
+import type { Seen } from './view.ts'
 
 /** The agent makes a page a second. */
 const TICK_MS = 1_050
@@ -86,7 +86,7 @@ async function plain(watch: Watch, given: Arguments, { print, columns }: Termina
 /** Runs until q, Ctrl-C or a signal. */
 async function live(watch: Watch, { env }: Terminal): Promise<number> {
   const color = wantsColor('auto', true, env)
-  let choice: Choice = { sort: 'rate', filter: '', paused: false, typing: false }
+  let choice = FIRST_CHOICE
   let seen = watch.seen
   const quit = Promise.withResolvers<void>()
   const draw = (): void => screen.show(screenLines(seen, choice, screen.size), color)

@@ -18,6 +18,8 @@ export interface Choice {
   readonly typing: boolean
 }
 
+export const FIRST_CHOICE: Choice = { sort: 'rate', filter: '', paused: false, typing: false }
+
 export interface Seen {
   readonly page: StatusPage
   readonly before: StatusPage | undefined
@@ -27,7 +29,7 @@ export interface Seen {
   readonly note: string
 }
 
-export interface Size {
+interface Size {
   readonly columns: number
   readonly rows: number
 }
@@ -64,14 +66,13 @@ export function screenLines(seen: Seen, choice: Choice, { columns, rows }: Size)
 
 /** The screen for a pipe, with any number of lines. */
 export function plainText(seen: Seen, columns?: number): string {
-  const choice: Choice = { sort: 'rate', filter: '', paused: false, typing: false }
   const parts = [
     headLines(seen.page),
     eventLines(seen.page, seen.before),
     exporterTable(seen.page, seen.before, columns),
     policyTable(seen.page, seen.before, columns),
-    hotLines('BINARIES', seen.binaries, choice, columns ?? 80, 11),
-    hotLines('PATHS', seen.paths, choice, columns ?? 80, 11),
+    hotLines('BINARIES', seen.binaries, FIRST_CHOICE, columns ?? 80, 11),
+    hotLines('PATHS', seen.paths, FIRST_CHOICE, columns ?? 80, 11),
     ...(seen.note === '' ? [] : [[oneLine(seen.note)]]),
   ]
   return folded(`${parts.map((lines) => lines.join('\n')).join('\n\n')}\n`, columns)

@@ -1,7 +1,7 @@
 /** The command line: prints errors and sets exit codes. The commands are in `cli/ktrail.ts`. */
 import { ConfigError } from '../config/yaml/errors.ts'
 import { oneLine } from '../config/base/quoting.ts'
-import { hungThreads } from '../config/base/answered.ts'
+import { hungThreads } from '../config/base/time/answered.ts'
 import { endProcess } from '../native/index.ts'
 import { exitCodeOf, systemTerminal, UsageError } from './cli/command.ts'
 import { ktrail } from './cli/ktrail.ts'

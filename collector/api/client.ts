@@ -7,9 +7,6 @@ import type { ServiceError } from '@grpc/grpc-js'
 import { MAX_ANSWER_BYTES } from '../../config/base/answers.ts'
 import type { TlsContents } from '../../exporters/index.ts'
 
-/** The default of `server.grpc`. */
-export const DEFAULT_SERVER = 'unix:///run/ktrail/ktrail.sock'
-
 /** A change of policies waits for earlier changes. */
 const DEADLINE_MS = 60_000
 

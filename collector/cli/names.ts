@@ -1,7 +1,8 @@
 /** Names that a shell completes: policies of a running agent and of the library, and exporters of the config. */
+import { DEFAULT_SERVER } from '../../config/base/addresses.ts'
 import { LIBRARY } from '../../config/base/paths.ts'
 import { libraryPolicies } from '../../config/policy/sources/library.ts'
-import { ApiClient, DEFAULT_SERVER } from '../api/client.ts'
+import { ApiClient } from '../api/client.ts'
 import { FineGuidanceSensors } from '../proto/tetragon/sensors_pb.js'
 import { readArguments, readConfig } from './command.ts'
 import type { Terminal } from './command.ts'

@@ -10,13 +10,11 @@ import { connect as connectHttp2, constants } from 'node:http2'
 import { connect } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
-import { parseAddress } from '../../config/base/addresses.ts'
+import { DEFAULT_SERVER, parseAddress } from '../../config/base/addresses.ts'
 import { oneLine } from '../../config/base/quoting.ts'
 import { cgroupPath } from '../process/cgroup-names.ts'
 import type { Command } from './command.ts'
 
-/** The default of `server.grpc`. */
-const DEFAULT_SERVER = 'unix:///run/ktrail/ktrail.sock'
 const DEFAULT_LOG = '/var/log/ktrail/oci-hook.log'
 const TIMEOUT_MS = 2_000
 const MAX_STATE_BYTES = 1 << 20

@@ -1,7 +1,7 @@
 /** Connects commands to the API of a running agent. */
-import { parseAddress } from '../../config/base/addresses.ts'
+import { DEFAULT_SERVER, parseAddress } from '../../config/base/addresses.ts'
 import { readTlsFiles } from '../../exporters/index.ts'
-import { ApiClient, DEFAULT_SERVER } from '../api/client.ts'
+import { ApiClient } from '../api/client.ts'
 import { UsageError } from './command.ts'
 import type { Arguments } from './command.ts'
 

@@ -3,7 +3,7 @@ import type { Stats } from 'node:fs'
 import { lstat, readlink, statfs } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join } from 'node:path'
 import { policyFilesAt } from '../../config/policy/sources/files.ts'
-import { answered } from '../../config/base/answered.ts'
+import { answered } from '../../config/base/time/answered.ts'
 import { inLibrary } from '../../config/base/paths.ts'
 import { errnoOf } from '../../config/base/unreadable.ts'
 

@@ -1,5 +1,6 @@
 /** JSON Schema (2020-12) for editors. */
 import * as z from 'zod'
+import { isMapping } from '../base/parsed.ts'
 import { configSchema } from './schema.ts'
 
 /** The schema of the config file as people write it. `config/schema.json` is its copy, with repeated parts in `$defs`. */
@@ -14,8 +15,6 @@ type Schema = Readonly<Record<string, Json>>
 const SCHEMAS = ['items', 'additionalProperties', 'propertyNames', 'anyOf', 'oneOf', 'allOf']
 /** Shortest text of a part that is moved: a reference takes three lines. */
 const SHORTEST = 200
-
-const isSchema = (value: Json): value is Schema => typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** The schema with each part that occurs twice or more in `$defs`, by the name of the key that has it first. */
 export function withSharedParts(schema: object): Schema {
@@ -47,10 +46,10 @@ export function withSharedParts(schema: object): Schema {
 /** The schema with `change` of each part, by the name of its key; undefined: the part itself, with its own parts changed. */
 function mapped(schema: Schema, change: (part: Schema, name: string) => Json | undefined, name = 'part'): Schema {
   const one = (part: Json, key: string): Json =>
-    isSchema(part) ? (change(part, key) ?? mapped(part, change, key)) : part
+    isMapping(part) ? (change(part, key) ?? mapped(part, change, key)) : part
   return Object.fromEntries(
     Object.entries(schema).map(([word, value]): [string, Json] => {
-      if (word === 'properties' && isSchema(value))
+      if (word === 'properties' && isMapping(value))
         return [word, Object.fromEntries(Object.entries(value).map(([key, part]) => [key, one(part, key)]))]
       if (!SCHEMAS.includes(word)) return [word, value]
       return [word, Array.isArray(value) ? value.map((part: Json) => one(part, name)) : one(value, name)]

@@ -1,6 +1,6 @@
 /** The files that a config names, and the names of its policies. */
 import { stat } from 'node:fs/promises'
-import { answered } from '../base/answered.ts'
+import { answered } from '../base/time/answered.ts'
 import { inLibrary } from '../base/paths.ts'
 import { errnoOf, whyUnreadable } from '../base/unreadable.ts'
 import { libraryFiles, libraryHint } from '../policy/sources/library.ts'

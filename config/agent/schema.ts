@@ -3,13 +3,13 @@
  * editors and the effective print come. Durations are ms and sizes bytes once parsed.
  */
 import * as z from 'zod'
-import { address, optionalAddress } from '../base/addresses.ts'
+import { address, DEFAULT_SERVER, optionalAddress } from '../base/addresses.ts'
 import { EXPORTER_NAME, exporterSchema } from './exporters/exporters.ts'
 import { sharedFiles } from './exporters/own-files.ts'
 import { containers } from './workloads/containers.ts'
 import { kubernetes } from './workloads/kubernetes.ts'
 import { pathSchema } from '../base/paths.ts'
-import type { DeepReadonly } from './readonly.ts'
+import type { DeepReadonly } from '../base/parsed.ts'
 import { DAY_MS, KIB, MIB, duration, size } from '../base/units.ts'
 
 const grpcTls = z
@@ -40,7 +40,7 @@ const server = z
           'at the start.',
       ),
     grpc: optionalAddress
-      .prefault('unix:///run/ktrail/ktrail.sock')
+      .prefault(DEFAULT_SERVER)
       .describe(
         "Address of the gRPC API: unix:///path for a Unix socket that only the agent's user can connect to, host:port (only with " +
           'tls), or disabled.',

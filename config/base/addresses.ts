@@ -1,6 +1,9 @@
 /** Addresses to listen on, as a config writes them: `host:port`, an IPv6 host in brackets, or `unix:///path`. */
 import * as z from 'zod'
 
+/** The default of `server.grpc`. */
+export const DEFAULT_SERVER = 'unix:///run/ktrail/ktrail.sock'
+
 /** Port 0 lets the kernel choose. */
 export type Address = { readonly host: string; readonly port: number } | { readonly path: string }
 
@@ -9,7 +12,7 @@ const UNIX = 'unix://'
 /** Limit of `sun_path` (unix(7)), which ends with a zero byte. */
 const MAX_PATH_BYTES = 107
 const ADDRESS = 'expected an address such as 127.0.0.1:2112 or unix:///run/ktrail/http.sock'
-const OPTIONAL = 'expected an address such as unix:///run/ktrail/ktrail.sock, or disabled'
+const OPTIONAL = `expected an address such as ${DEFAULT_SERVER}, or disabled`
 
 /** The parsed address, or a message with what was expected. */
 export function parseAddress(text: string): Address | string {

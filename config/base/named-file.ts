@@ -6,7 +6,7 @@ import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import type { Stats } from 'node:fs'
 import { open } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
-import { answered } from './answered.ts'
+import { answered } from './time/answered.ts'
 
 const { O_RDONLY, O_NONBLOCK } = constants
 /** NONBLOCK: no lease of another process holds it up. */

@@ -1,4 +1,5 @@
 /** A schema of Kubernetes as JSON Schema for editors, which complete keys and mark unknown ones. */
+import { isMapping } from '../../config/base/parsed.ts'
 import { NOT_SUPPORTED } from './schema.ts'
 import type { Schema } from './schema.ts'
 
@@ -9,16 +10,12 @@ export function editorSchema(schema: Schema): Schema {
   const made = Object.fromEntries(
     Object.entries(rest).map(([key, value]) => [
       key,
-      (key === 'items' || key === 'additionalProperties') && isSchema(value) ? editorSchema(value) : value,
+      (key === 'items' || key === 'additionalProperties') && isMapping(value) ? editorSchema(value) : value,
     ]),
   )
-  if (!isSchema(properties)) return made
+  if (!isMapping(properties)) return made
   const known = Object.entries(properties).flatMap(([key, value]) =>
-    isSchema(value) && value['description'] !== NOT_SUPPORTED ? [[key, editorSchema(value)] as const] : [],
+    isMapping(value) && value['description'] !== NOT_SUPPORTED ? [[key, editorSchema(value)] as const] : [],
   )
   return { ...made, properties: Object.fromEntries(known), additionalProperties: false }
-}
-
-function isSchema(value: unknown): value is Schema {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -1,5 +1,6 @@
 /** `node deploy/helm/write-values-schema.ts` writes the agent's config into the chart's values.schema.json anew; run `npm run format` after it. */
 import { readFileSync, writeFileSync } from 'node:fs'
+import { isMapping } from '../../config/base/parsed.ts'
 import { configJsonSchema } from '../../config/agent/json-schema.ts'
 
 type Json = { readonly [key: string]: Json } | readonly Json[] | string | number | boolean | null
@@ -14,9 +15,6 @@ const CHECKED = ['enum', 'pattern', 'minLength']
 
 const EXPORTERS: Schema = { $ref: '#/$defs/exporters' }
 
-const isSchema = (value: Json | undefined): value is Schema =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-
 /** Go's regular expressions lack look-around. */
 const LOOK_AROUND = /\(\?[=!<]/
 
@@ -26,7 +24,7 @@ class HelmSchemas {
 
   of(schema: Json, name: string): Json {
     if (Array.isArray(schema)) return schema.map((each: Json) => this.of(each, name))
-    if (!isSchema(schema)) return schema
+    if (!isMapping(schema)) return schema
     const made: Schema = Object.fromEntries(
       Object.entries(schema)
         .filter(([key, value]) => !LEFT_OUT.has(key) && !(key === 'pattern' && LOOK_AROUND.test(String(value))))
@@ -41,7 +39,7 @@ class HelmSchemas {
 
   #keyword(key: string, value: Json, name: string): Json {
     // A name is no reference.
-    if (key === 'propertyNames' || !isSchema(value)) return Array.isArray(value) ? this.of(value, name) : value
+    if (key === 'propertyNames' || !isMapping(value)) return Array.isArray(value) ? this.of(value, name) : value
     if (key !== 'properties') return this.of(value, name)
     return Object.fromEntries(Object.entries(value).map(([own, schema]) => [own, this.of(schema, own)]))
   }
@@ -64,7 +62,7 @@ const namesOf = (schema: Json | undefined): Json => propertyOf(schema, 'type')
 function exportersOf(exporters: Schema, schemas: HelmSchemas): Schema {
   const [builtIn, ofPackages] = unionOf(exporters['additionalProperties'])
   const types = unionOf(builtIn)
-  const whole = [...types, ofPackages].filter((each) => isSchema(each))
+  const whole = [...types, ofPackages].filter((each) => isMapping(each))
   const decided = whole.map((schema) => ({
     if: { type: 'object', properties: { type: namesOf(schema) }, required: ['type'] },
     // oxlint-disable-next-line unicorn/no-thenable -- a keyword of JSON Schema
@@ -82,24 +80,24 @@ function exportersOf(exporters: Schema, schemas: HelmSchemas): Schema {
 }
 
 function unionOf(schema: Json | undefined): readonly Json[] {
-  const union = isSchema(schema) ? (schema['anyOf'] ?? schema['oneOf']) : undefined
+  const union = isMapping(schema) ? (schema['anyOf'] ?? schema['oneOf']) : undefined
   if (!Array.isArray(union))
     throw new Error('config/schema.json: expected exporters of several types, got another form')
   return union
 }
 
 function propertyOf(schema: Json | undefined, name: string): Json {
-  if (!isSchema(schema)) return {}
+  if (!isMapping(schema)) return {}
   const { properties } = schema
-  return (isSchema(properties) ? properties[name] : schema[name]) ?? {}
+  return (isMapping(properties) ? properties[name] : schema[name]) ?? {}
 }
 
 /** The part `$defs` of the file, which follows from the config. */
 export function configDefinitions(): Schema {
   const whole: Schema = JSON.parse(JSON.stringify(configJsonSchema()))
-  const properties = isSchema(whole['properties']) ? whole['properties'] : {}
+  const properties = isMapping(whole['properties']) ? whole['properties'] : {}
   const { exporters, ...others } = properties
-  if (!isSchema(exporters)) throw new Error('config/schema.json: expected the key exporters, got none')
+  if (!isMapping(exporters)) throw new Error('config/schema.json: expected the key exporters, got none')
   const schemas = new HelmSchemas()
   const keys = Object.fromEntries(Object.entries(others).map(([key, schema]) => [key, schemas.of(schema, key)]))
   const config = { type: 'object', additionalProperties: false, properties: { ...keys, exporters: EXPORTERS } }

@@ -1,4 +1,5 @@
 /** Reads the numbers of a record from the envelope of a JSON line, Kafka headers or OTLP attributes. */
+import { isMapping } from '../../config/base/parsed.ts'
 import type { LossAbout } from '../contract/described.ts'
 import type { NumberRange } from '../contract/event.ts'
 import type { Mark, NumberedRecord, ReportedChange } from './audit.ts'
@@ -108,5 +109,5 @@ function textOf(value: unknown): string {
 }
 
 function objectOf(value: unknown): Readonly<Record<string, unknown>> | undefined {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : undefined
+  return isMapping(value) ? value : undefined
 }

@@ -3,6 +3,7 @@
  */
 import { parseFieldPaths } from '../../config/agent/filtering/record-fields.ts'
 import type { FieldFilterConfig } from '../../config/agent/schema.ts'
+import { isMapping } from '../../config/base/parsed.ts'
 import { ExportError } from '../contract/errors.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'
 import { Memory } from '../contract/encoded.ts'
@@ -92,12 +93,12 @@ function leaves({ mask, keep }: Rule, field: readonly string[]): boolean {
 function cut(line: string, rules: readonly Rule[]): string {
   const record: unknown = JSON.parse(line)
   // The first key is the event's kind. Filters only apply below it.
-  const [kind] = isObject(record) ? Object.keys(record) : []
-  if (!isObject(record) || kind === undefined) return line
+  const [kind] = isMapping(record) ? Object.keys(record) : []
+  if (!isMapping(record) || kind === undefined) return line
   let touched = false
   for (const rule of rules) {
     const message = record[kind]
-    if (!isFor(rule, kind) || !isObject(message)) continue
+    if (!isFor(rule, kind) || !isMapping(message)) continue
     record[kind] = rule.keep ? kept(message, rule.mask) : without(message, rule.mask)
     touched = true
   }
@@ -125,10 +126,6 @@ function without(message: Json, mask: Mask): Json {
 
 /** Changes a message, or each message of a list. */
 function mapped(value: unknown, change: (message: Json) => Json): unknown {
-  if (Array.isArray(value)) return value.map((each: unknown) => (isObject(each) ? change(each) : each))
-  return isObject(value) ? change(value) : value
-}
-
-function isObject(value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
+  if (Array.isArray(value)) return value.map((each: unknown) => (isMapping(each) ? change(each) : each))
+  return isMapping(value) ? change(value) : value
 }

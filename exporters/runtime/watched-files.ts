@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises'
-import { answered } from '../../config/base/answered.ts'
+import { answered } from '../../config/base/time/answered.ts'
 import { textOf } from '../contract/errors.ts'
 
 /** Interval of checks. A new password is in use within five seconds. */

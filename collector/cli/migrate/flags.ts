@@ -1,4 +1,5 @@
 /** The keys of a config that correspond to flags of Tetragon's agent. */
+import { DEFAULT_SERVER } from '../../../config/base/addresses.ts'
 import type { Flags } from './values.ts'
 
 /** Throws an Error with the reason if a value has no counterpart. */
@@ -11,7 +12,7 @@ const list = (value: string): string[] => value.split(',').map((each) => each.tr
 const tlsOf = (flags: Flags): object => {
   const [cert, key, ca] = ['cert-file', 'key-file', 'client-ca-files'].map((name) => flags[`server-tls-${name}`])
   if (!cert || !key || !ca)
-    throw new Error('server.grpc on host and port requires server.tls; the default is unix:///run/ktrail/ktrail.sock')
+    throw new Error(`server.grpc on host and port requires server.tls; the default is ${DEFAULT_SERVER}`)
   return { tls: { cert_file: cert, key_file: key, ca_file: list(ca)[0] } }
 }
 const tls: Convert = (_, flags) => ({ server: tlsOf(flags) })

@@ -4,6 +4,7 @@ import { loadConfig } from '../../../config/agent/load.ts'
 import { EXIT_CONFIG } from '../../../config/yaml/errors.ts'
 import { Problems } from '../../../config/yaml/problems.ts'
 import { parseYaml } from '../../../config/yaml/yaml.ts'
+import { isMapping } from '../../../config/base/parsed.ts'
 import { ownFile } from '../../../config/base/own.ts'
 import { oneLine } from '../../../config/base/quoting.ts'
 import { linesOf } from '../check/lines.ts'
@@ -99,8 +100,4 @@ function merged(a: Config, b: Config): Config {
     else result[key] = isMapping(old) && isMapping(value) ? merged(old, value) : value
   }
   return result
-}
-
-function isMapping(value: unknown): value is Config {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -1,4 +1,5 @@
 /** The settings of Tetragon's agent in a file: flags, the ConfigMap of its chart, or values of the chart. */
+import { isMapping } from '../../../config/base/parsed.ts'
 
 /** By the name of the flag. */
 export type Flags = Readonly<Record<string, string>>
@@ -78,7 +79,7 @@ function address({ enabled, address: host, port }: Values): string {
 }
 
 function mapping(value: unknown): Values {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {}
+  return isMapping(value) ? value : {}
 }
 
 function textsOf(values: Values): Flags {

@@ -6,7 +6,7 @@
  * Node's pool. So one list and one file are read at a time. A read that takes too long is left behind, and no other begins until it ends.
  */
 import { constants } from 'node:fs'
-import { giveUp } from '../../../config/base/answered.ts'
+import { giveUp } from '../../../config/base/time/answered.ts'
 import { openRegular } from '../../../config/base/named-file.ts'
 import { firstIndex } from '../../../config/base/search.ts'
 import { inTime } from '../../../config/base/time/in-time.ts'

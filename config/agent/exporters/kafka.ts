@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { pathSchema } from '../../base/paths.ts'
-import type { DeepReadonly } from '../readonly.ts'
+import type { DeepReadonly } from '../../base/parsed.ts'
 import { KIB, MIB, duration, formatDuration, size } from '../../base/units.ts'
 import { chainOfRequests, envelope } from './chain.ts'
 import { fieldsProblem } from '../filtering/filter.ts'

@@ -1,6 +1,6 @@
 /** Keys for the content and the resource of OTLP records, shared by all exporters that send them. */
 import * as z from 'zod'
-import type { DeepReadonly } from '../readonly.ts'
+import type { DeepReadonly } from '../../base/parsed.ts'
 
 /** Names the variable that applies when the config does not set the key; such keys have no default in the schema. */
 export const FROM_ENVIRONMENT = 'Environment variable:'

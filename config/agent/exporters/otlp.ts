@@ -4,7 +4,7 @@ import { DAY_MS, MIB, duration, formatSize, size } from '../../base/units.ts'
 import { chainOfRequests } from './chain.ts'
 import { FROM_ENVIRONMENT, bodyBySink, recordKeys, resourceKeys } from './otlp-records.ts'
 import { tlsKeys } from './tls.ts'
-import type { DeepReadonly } from '../readonly.ts'
+import type { DeepReadonly } from '../../base/parsed.ts'
 
 /** Limit of a request before compression: the Collector's default limit; less for Loki, which has a burst of 6 MB. */
 const MAX_BATCH = 20 * MIB

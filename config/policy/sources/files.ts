@@ -1,6 +1,6 @@
 import { opendir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { answered } from '../../base/answered.ts'
+import { answered } from '../../base/time/answered.ts'
 import { inLibrary } from '../../base/paths.ts'
 import { errnoOf } from '../../base/unreadable.ts'
 import { libraryFiles, libraryHint } from './library.ts'

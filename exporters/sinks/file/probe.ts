@@ -1,7 +1,7 @@
 /** Whether lines could be written to a file, without opening or creating it. */
 import { access, constants } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { answered } from '../../../config/base/answered.ts'
+import { answered } from '../../../config/base/time/answered.ts'
 import { counted } from '../../../config/base/counts.ts'
 import { ExportError } from '../../contract/errors.ts'
 import { failure } from './failure.ts'

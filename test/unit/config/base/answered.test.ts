@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { stat } from 'node:fs/promises'
 import { test } from 'node:test'
-import { answered, hungThreads } from '../../../../config/base/answered.ts'
+import { answered, hungThreads } from '../../../../config/base/time/answered.ts'
 
 /** Work that ends on request. */
 function stuck(): { readonly work: () => Promise<string>; readonly end: () => void; calls: number } {

@@ -3,8 +3,8 @@
  * threads until the kernel returns, and `process.exit` waits for all of them. So it is done one at a time, given up after a deadline, and not
  * begun while two threads are still blocked.
  */
-import { Mutex } from './mutex.ts'
-import { inTime } from './time/in-time.ts'
+import { Mutex } from '../mutex.ts'
+import { inTime } from './in-time.ts'
 
 const DEADLINE_MS = 5000
 const MOST_HUNG = 2

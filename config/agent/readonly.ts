@@ -1,2 +1,0 @@
-/** A deeply read-only parsed value. */
-export type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T

@@ -9,7 +9,8 @@ import { FineGuidanceSensors } from '../proto/tetragon/sensors_pb.js'
 import type { Arguments, Command, Terminal } from './command.ts'
 import { plural } from '../../config/base/counts.ts'
 import { eventsOf, hasInput, noticingSilence } from './events/input.ts'
-import { Printer, Printing } from './events/printer.ts'
+import { asCompact, asJson, printEvents } from './events/printer.ts'
+import type { LineOf } from './events/printer.ts'
 import { wantedOf } from './events/wanted.ts'
 import { clientOf } from './server.ts'
 
@@ -26,46 +27,41 @@ const RECONNECT_MS = 2_000
 
 /** `ktrail events`: prints events of a running agent, or of JSON lines on standard input. */
 export const eventsCommand: Command = async (given, terminal) => {
-  const printing = new Printing(printerOf(given, terminal), terminal)
+  const lineOf = given.text('output') === 'compact' ? compactAs(given, terminal) : asJson
   const wanted = wantedOf(given)
   const request = create(GetEventsRequestSchema, wanted === undefined ? {} : { allowList: [wanted] })
   if (given.text('server') === undefined && hasInput()) {
     const skipped = { lines: 0 }
     const input = noticingSilence(process.stdin, SILENCE_MS, (what) => terminal.printError(NOTICES[what]))
-    await printing.all(eventsOf(input, request, skipped))
+    await printEvents(eventsOf(input, request, skipped), lineOf, terminal)
     if (skipped.lines > 0) terminal.printError(`ktrail: ${plural(skipped.lines, 'line')} of the input without an event`)
     return 0
   }
-  return read(given, request, printing, terminal)
+  return read(given, request, lineOf, terminal)
 }
 
-function printerOf(given: Arguments, { env }: Terminal): Printer {
-  if (given.text('output') !== 'compact') return new Printer()
+function compactAs(given: Arguments, { env }: Terminal): LineOf {
   const color = wantsColor(given.text('color') ?? 'auto', isatty(1), env)
-  return new Printer({ color, timestamps: given.flag('timestamps') })
+  return asCompact({ color, timestamps: given.flag('timestamps') })
 }
 
-async function read(
-  given: Arguments,
-  request: GetEventsRequest,
-  printing: Printing,
-  { printError }: Terminal,
-): Promise<number> {
+async function read(given: Arguments, request: GetEventsRequest, lineOf: LineOf, terminal: Terminal): Promise<number> {
   const reconnects = given.flag('reconnect')
   for (;;) {
     using client = await clientOf(given)
     let why = 'the agent has stopped'
     try {
-      if (!(await printing.all(client.stream(FineGuidanceSensors.method.getEvents, request)))) return 0
+      const messages = client.stream(FineGuidanceSensors.method.getEvents, request)
+      if (!(await printEvents(messages, lineOf, terminal))) return 0
     } catch (error) {
       if (!(error instanceof ClientError) || error.code !== 'UNAVAILABLE' || !reconnects) throw error
       why = error.message
     }
     if (!reconnects) {
-      printError(`ktrail: ${why}`)
+      terminal.printError(`ktrail: ${why}`)
       return 0
     }
-    printError(`ktrail: ${why}; retrying every ${RECONNECT_MS / 1000} s`)
+    terminal.printError(`ktrail: ${why}; retrying every ${RECONNECT_MS / 1000} s`)
     await setTimeout(RECONNECT_MS)
   }
 }

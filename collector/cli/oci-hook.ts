@@ -67,15 +67,10 @@ export async function ociHook({
   }
 }
 
-interface Announcing {
-  readonly server: string
-  readonly procfs: string
-}
-
 async function announce(
   hook: { step: string; id: string },
   input: AsyncIterable<Uint8Array>,
-  { server, procfs }: Announcing,
+  { server, procfs }: { readonly server: string; readonly procfs: string },
 ): Promise<void> {
   const state = objectOf(JSON.parse(await textOf(input)))
   const [id, bundle, pid] = [state['id'], state['bundle'], state['pid']]

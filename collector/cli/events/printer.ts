@@ -6,28 +6,24 @@ import type { GetEventsResponse } from '../../proto/tetragon/events_pb.js'
 import type { Terminal } from '../command.ts'
 import { plural } from '../format.ts'
 
-export class Printer {
-  /** undefined: JSON. */
-  readonly #look: { readonly color: boolean; readonly timestamps: boolean } | undefined
-  #nodeName = ''
-  #encoder: ReturnType<typeof createCompactEncoder> | undefined
+/** A line with its end; undefined for a message that has none. */
+export type LineOf = (message: GetEventsResponse) => Uint8Array | string | undefined
 
-  constructor(look?: { readonly color: boolean; readonly timestamps: boolean }) {
-    this.#look = look
-  }
+export const asJson: LineOf = (message) => `${jsonLine(message)}\n`
 
-  /** A line with its end; undefined for messages that have no compact line: losses, and events that ktrail does not make. */
-  lineOf(message: GetEventsResponse): Uint8Array | string | undefined {
-    if (this.#look === undefined) return `${jsonLine(message)}\n`
+/** Losses, and events that ktrail does not make, have no compact line. */
+export function asCompact(look: { readonly color: boolean; readonly timestamps: boolean }): LineOf {
+  let nodeName = ''
+  let encoder = createCompactEncoder({ nodeName, ...look })
+  return (message) => {
     const event = toEvent(message)
     if (event === undefined) return undefined
-    const { nodeName } = message
     // The name rarely changes.
-    if (this.#encoder === undefined || nodeName !== this.#nodeName) {
-      this.#encoder = createCompactEncoder({ nodeName, ...this.#look })
-      this.#nodeName = nodeName
+    if (message.nodeName !== nodeName) {
+      nodeName = message.nodeName
+      encoder = createCompactEncoder({ nodeName, ...look })
     }
-    return this.#encoder.encode([event]).bytes
+    return encoder.encode([event]).bytes
   }
 }
 
@@ -36,24 +32,17 @@ export function lostIn({ event }: GetEventsResponse): bigint {
   return event.case === 'rateLimitInfo' ? event.value.numberOfDroppedProcessEvents : 0n
 }
 
-/** Prints events; reports losses on standard error. */
-export class Printing {
-  readonly #printer: Pick<Printer, 'lineOf'>
-  readonly #terminal: Terminal
-
-  constructor(printer: Pick<Printer, 'lineOf'>, terminal: Terminal) {
-    this.#printer = printer
-    this.#terminal = terminal
+/** Prints events; reports losses on standard error. False if the reader of the output left. */
+export async function printEvents(
+  messages: AsyncIterable<GetEventsResponse>,
+  lineOf: LineOf,
+  { print, printError }: Terminal,
+): Promise<boolean> {
+  for await (const message of messages) {
+    const lost = lostIn(message)
+    if (lost > 0n) printError(`ktrail: ${plural(Number(lost), 'event')} lost here`)
+    const line = lineOf(message)
+    if (line !== undefined && !(await print(line))) return false
   }
-
-  /** False if the reader of the output left. */
-  async all(messages: AsyncIterable<GetEventsResponse>): Promise<boolean> {
-    for await (const message of messages) {
-      const lost = lostIn(message)
-      if (lost > 0n) this.#terminal.printError(`ktrail: ${plural(Number(lost), 'event')} lost here`)
-      const line = this.#printer.lineOf(message)
-      if (line !== undefined && !(await this.#terminal.print(line))) return false
-    }
-    return true
-  }
+  return true
 }

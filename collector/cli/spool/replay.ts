@@ -49,8 +49,6 @@ export const replayCommand: Command = async (given, terminal) => {
     sinceMs: timeOf('--since', since, terminal.nowMs()) ?? -Infinity,
     untilMs: timeOf('--until', until, terminal.nowMs()) ?? Infinity,
   }
-  const file = configFile(given)
-  const config = async () => (await readConfig(given, terminal)).config
   const [place] = await pathsOf(given, terminal)
   if (place === undefined) return 0
   const look = await lookAt(place)
@@ -62,8 +60,9 @@ export const replayCommand: Command = async (given, terminal) => {
   const from = all ? 0 : look.listing.settled
   try {
     if (to === undefined) return await print(look, from, range, terminal)
-    const loaded = await config()
-    const { exporters } = loaded
+    const file = configFile(given)
+    const { config } = await readConfig(given, terminal)
+    const { exporters } = config
     if (!Object.hasOwn(exporters, to))
       throw new UsageError(`--to: no exporter "${to}" in ${file}${didYouMean(to, Object.keys(exporters))}`)
     if (to === place.name && place.kind === 'exporter')
@@ -74,7 +73,7 @@ export const replayCommand: Command = async (given, terminal) => {
       )
     await using target = await Target.start(
       to,
-      { config: loaded, file, nodeName: nodeNameOf(loaded, terminal.env).value },
+      { config, file, nodeName: nodeNameOf(config, terminal.env).value },
       terminal,
     )
     const missing = await (remove ? drain(look, target) : send(look, from, range, target))

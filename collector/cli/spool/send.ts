@@ -2,7 +2,7 @@
 import { setTimeout } from 'node:timers/promises'
 import type { Config, ExporterConfig } from '../../../config/agent/schema.ts'
 import { createFanOut, EncoderPool, ExportError } from '../../../exporters/index.ts'
-import type { Encoded, Sender } from '../../../exporters/index.ts'
+import type { Encoded, FanOut, Sender } from '../../../exporters/index.ts'
 import { gzip, zstd } from '../../../native/index.ts'
 import { createEpoch } from '../../delivery/epoch.ts'
 import { createLog } from '../../host/log.ts'
@@ -18,14 +18,14 @@ const STOP_MS = 10_000
 export class Target implements AsyncDisposable {
   readonly #name: string
   readonly #sender: Sender
-  readonly #stop: () => Promise<void>
+  readonly #fanout: FanOut
   readonly #printError: (line: string) => void
   #reported = ''
 
-  private constructor(name: string, sender: Sender, stop: () => Promise<void>, printError: (line: string) => void) {
+  private constructor(name: string, sender: Sender, fanout: FanOut, printError: (line: string) => void) {
     this.#name = name
     this.#sender = sender
-    this.#stop = stop
+    this.#fanout = fanout
     this.#printError = printError
   }
 
@@ -49,12 +49,11 @@ export class Target implements AsyncDisposable {
         configFile: file,
       },
     )
-    const stop = (): Promise<void> => fanout.stop(STOP_MS)
     try {
       await fanout.start()
       const [sender] = fanout.senders
       if (sender === undefined) throw new ExportError('UNUSABLE', `exporter "${name}" cannot be started`)
-      return new Target(name, sender, stop, printError)
+      return new Target(name, sender, fanout, printError)
     } catch (error) {
       await fanout.stop(0)
       throw error
@@ -96,8 +95,8 @@ export class Target implements AsyncDisposable {
     return { text: `${plural(delivered, 'event')} delivered to ${this.#name}${reasons}`, lost }
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.#stop()
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#fanout.stop(STOP_MS)
   }
 
   /** Throws ExportError if the exporter cannot continue; prints a new error of one that retries. */

@@ -1,9 +1,7 @@
 /** Counts the hottest binaries and paths from the live events of an agent, in bounded memory. */
-import { create } from '@bufbuild/protobuf'
 import type { ApiClient } from '../../api/client.ts'
 import { ClientError } from '../../api/client.ts'
 import { lostIn } from '../events/printer.ts'
-import { GetEventsRequestSchema } from '../../proto/tetragon/events_pb.js'
 import type { GetEventsResponse } from '../../proto/tetragon/events_pb.js'
 import { FineGuidanceSensors } from '../../proto/tetragon/sensors_pb.js'
 import { Sketch } from './sketch.ts'
@@ -20,9 +18,7 @@ export class HotEvents {
   async read(client: ApiClient, opened: () => void): Promise<void> {
     try {
       // Whole events: to cut fields off would cost the agent more than to send them.
-      const request = create(GetEventsRequestSchema, {})
-      for await (const message of client.stream(FineGuidanceSensors.method.getEvents, request, opened))
-        this.add(message)
+      for await (const message of client.stream(FineGuidanceSensors.method.getEvents, {}, opened)) this.add(message)
       this.problem = 'the agent has stopped'
     } catch (error) {
       if (!(error instanceof ClientError)) throw error

@@ -34,12 +34,12 @@ export const traceCommand: Command = async (given, terminal) => {
     lacks: 'this kernel does not show removed and renamed files',
     opened: (): void => run.begin(),
     events: (messages: AsyncIterable<GetEventsResponse>) => run.read(messages),
-    end: run.ended,
+    end: run.ended.signal,
     signals: [],
   } as const
   await watchThrough(watch, given, terminal).catch((error: unknown) => {
     if (run.cancel()) throw error
-    run.leave()
+    run.ended.abort()
     terminal.printError(`ktrail: the answer ends here: ${error instanceof Error ? error.message : String(error)}`)
   })
   const code = await run.code
@@ -54,9 +54,10 @@ export const traceCommand: Command = async (given, terminal) => {
 class Traced {
   readonly tally = new Tally()
   readonly code: Promise<number>
+  /** Aborted when no more events come. */
+  readonly ended = new AbortController()
   readonly #child: ChildProcess
   readonly #terminal: Terminal
-  readonly #ended = new AbortController()
   #begun = false
   #marked = false
   #lastEvent = 0
@@ -79,7 +80,7 @@ class Traced {
   /** While the command runs, the signal is for the command, which gets it, too. */
   #interrupted(): void {
     if (this.cancel()) process.exit(128 + constants.signals.SIGINT)
-    if (this.#child.exitCode !== null) this.#ended.abort()
+    if (this.#child.exitCode !== null) this.ended.abort()
   }
 
   get pid(): number {
@@ -88,13 +89,9 @@ class Traced {
     return pid
   }
 
-  get ended(): AbortSignal {
-    return this.#ended.signal
-  }
-
   begin(): void {
     this.#begun = true
-    void this.code.then(() => this.#descendants()).then(() => this.#ended.abort())
+    void this.code.then(() => this.#descendants()).then(() => this.ended.abort())
     const [, , , gate] = this.#child.stdio
     if (gate !== null && gate !== undefined && 'end' in gate) gate.end('\n')
   }
@@ -105,16 +102,11 @@ class Traced {
     return !this.#begun
   }
 
-  /** No more events come. */
-  leave(): void {
-    this.#ended.abort()
-  }
-
   /** Reads until the command and its descendants have ended. */
   async read(messages: AsyncIterable<GetEventsResponse>): Promise<void> {
     for await (const message of messages) this.#add(message)
-    if (!this.ended.aborted) this.#terminal.printError('ktrail: the agent has stopped: the answer ends here')
-    this.#ended.abort()
+    if (!this.ended.signal.aborted) this.#terminal.printError('ktrail: the agent has stopped: the answer ends here')
+    this.ended.abort()
   }
 
   #add(message: GetEventsResponse): void {
@@ -131,7 +123,7 @@ class Traced {
   async #descendants(): Promise<void> {
     const latest = performance.now() + MARKED_MS
     let named = false
-    for (let quiet = performance.now(); !this.ended.aborted; await setTimeout(100)) {
+    for (let quiet = performance.now(); !this.ended.signal.aborted; await setTimeout(100)) {
       const now = performance.now()
       const left = [...this.tally.processes.values()].filter(({ process: { pid } }) => runs(pid))
       if (left.length > 0 || !(this.#marked || now > latest)) quiet = now

@@ -5,16 +5,14 @@ import type { Process } from '../../../exporters/contract/event.ts'
 import { toEvent } from '../../api/events/to-event.ts'
 import type { GetEventsResponse } from '../../proto/tetragon/events_pb.js'
 
-export class WatchLines {
-  lineOf(message: GetEventsResponse): string | undefined {
-    const event = toEvent(message)
-    if (event?.type !== 'process_kprobe') return undefined
-    const { label, details } = describeKprobe(event)
-    const time = new Date(event.time.sec * 1000).toTimeString().slice(0, 8)
-    const { count = 1 } = event.aggregate ?? {}
-    const shown = [...details, ...(count === 1 ? [] : [`(${count} times)`])].join(' ')
-    return `${oneLine(`${time} ${label.padEnd(9)} ${shown}  ${processText(event.process)}`)}\n`
-  }
+export function watchLine(message: GetEventsResponse): string | undefined {
+  const event = toEvent(message)
+  if (event?.type !== 'process_kprobe') return undefined
+  const { label, details } = describeKprobe(event)
+  const time = new Date(event.time.sec * 1000).toTimeString().slice(0, 8)
+  const { count = 1 } = event.aggregate ?? {}
+  const shown = [...details, ...(count === 1 ? [] : [`(${count} times)`])].join(' ')
+  return `${oneLine(`${time} ${label.padEnd(9)} ${shown}  ${processText(event.process)}`)}\n`
 }
 
 function processText({ pid, uid, binary, arguments: args, pod, container }: Process): string {

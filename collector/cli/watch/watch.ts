@@ -2,10 +2,11 @@
 import type { Stats } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import path from 'node:path'
+import type { GetEventsResponse } from '../../proto/tetragon/events_pb.js'
 import { UsageError } from '../command.ts'
 import type { Command, Terminal } from '../command.ts'
-import { Printer, Printing } from '../events/printer.ts'
-import { WatchLines } from './lines.ts'
+import { asJson, printEvents } from '../events/printer.ts'
+import { watchLine } from './lines.ts'
 import { ACCESSES, policyText } from './policy.ts'
 import type { Watched } from './policy.ts'
 import { watchThrough } from './through.ts'
@@ -17,7 +18,7 @@ export const watchCommand: Command = async (given, terminal) => {
     given.positionals.map((each) => watchedAt(path.resolve(each), given.flag('by-name'), terminal)),
   )
   const asked = ACCESSES.filter((access) => given.flag(access))
-  const printing = new Printing(given.text('output') === 'json' ? new Printer() : new WatchLines(), terminal)
+  const lineOf = given.text('output') === 'json' ? asJson : watchLine
   const names = watched.map((each) => each.path).join(' ')
   const watch = {
     policy: (byName: boolean) => policyText(watched, asked.length === 0 ? ACCESSES : asked, byName, true),
@@ -25,7 +26,7 @@ export const watchCommand: Command = async (given, terminal) => {
     lacks: 'not by identity, so hard links and other mounts stay unseen',
     opened: (byName: boolean): void =>
       terminal.printError(`ktrail: watching ${names}${byName ? ' by name' : ''}; Ctrl-C ends`),
-    events: printing.all.bind(printing),
+    events: (messages: AsyncIterable<GetEventsResponse>) => printEvents(messages, lineOf, terminal),
     signals: ['SIGINT', 'SIGTERM'],
   } as const
   await watchThrough(watch, given, terminal)

@@ -11,15 +11,9 @@ APT_ARCH=${2:-}
 packages=(base-files base-passwd bash dash coreutils findutils grep sed libstdc++6 libjemalloc2)
 
 rm -rf "$root"
-mkdir -p "$root"/{dev,proc,sys,run,root,etc,tmp} "$root"/usr/{bin,sbin,lib,lib64}
-for name in bin sbin lib lib64; do ln -s "usr/$name" "$root/$name"; done
-read_suite own && unpack_packages "$root" --whole "${packages[@]}" || {
-  tail -n 5 "$APT/log" >&2
-  die "cannot fetch the image's base for $APT_ARCH: see the output of apt-get above; check the network and the machine's apt sources"
-}
-# The needed part of their install scripts.
-for name in passwd group; do cp "$root/usr/share/base-passwd/$name.master" "$root/etc/$name"; done
-ln -sf dash "$root/usr/bin/sh"
+mkdir -p "$root/usr/lib64"
+ln -s usr/lib64 "$root/lib64"
+unpack_debian "$root" "the image's base" "${packages[@]}"
 chmod 1777 "$root/tmp"
 # As in Debian's own slim images: licences stay.
 rm -rf "$root"/usr/share/{man,info,locale,lintian,doc-base}

@@ -80,3 +80,17 @@ unpack_packages() {
     rm -f "$package"
   done
 }
+
+# unpack_debian FOLDER WHAT PACKAGE...: makes FOLDER a Debian that has these packages. WHAT: for the message of a failure.
+unpack_debian() {
+  local root=$1 name
+  mkdir -p "$root"/{dev,proc,sys,run,tmp,root,etc} "$root"/usr/{bin,sbin,lib}
+  for name in bin sbin lib; do ln -s "usr/$name" "$root/$name"; done
+  read_suite own && unpack_packages "$root" --whole "${@:3}" || {
+    tail -n 5 "$APT/log" >&2
+    die "cannot fetch $2 for $APT_ARCH: see the output of apt-get above; check the network and the machine's apt sources"
+  }
+  # The needed part of their install scripts.
+  for name in passwd group; do cp "$root/usr/share/base-passwd/$name.master" "$root/etc/$name"; done
+  ln -sf dash "$root/usr/bin/sh"
+}

@@ -29,17 +29,9 @@ if ! complete; then
   log "fetching Debian packages for $arch into $folder"
   fresh=$(mktemp -d "$CACHE/roots/.fresh.XXXXXX")
   trap 'rm -rf "$fresh"' EXIT
-  mkdir -p "$fresh"/{dev,proc,sys,run,tmp,root,etc} "$fresh"/usr/{bin,sbin,lib}
-  for name in bin sbin lib; do ln -s "usr/$name" "$fresh/$name"; done
   APT_ARCH=$arch
-  read_suite own && unpack_packages "$fresh" --whole "${packages[@]}" || {
-    tail -n 5 "$APT/log" >&2
-    die "cannot fetch packages for $arch: see the output of apt-get above; check the network and the machine's apt sources"
-  }
-  # The needed part of their install scripts.
-  for name in passwd group; do cp "$fresh/usr/share/base-passwd/$name.master" "$fresh/etc/$name"; done
+  unpack_debian "$fresh" packages "${packages[@]}"
   ln -s mawk "$fresh/usr/bin/awk"
-  ln -sf dash "$fresh/usr/bin/sh"
   # A linker here would follow a link such as libz.so -> /lib/… out of the folder.
   while read -r link; do ln -sfrT "$fresh$(readlink "$link")" "$link"; done < <(find "$fresh/usr/lib" -name '*.so' -lname '/*')
   chmod 755 "$fresh"

@@ -2,10 +2,10 @@
 import { writeFileSync } from 'node:fs'
 import { stringify } from 'yaml'
 import { withSharedParts } from '../../config/agent/json-schema.ts'
+import { isMapping } from '../../config/base/parsed.ts'
 import { OWN_API_VERSION } from '../../config/policy/selectors/identity.ts'
 import { API_VERSION } from '../../config/policy/parse.ts'
-import { editorSchema } from './editor-schema.ts'
-import { specOf } from './schema.ts'
+import { NOT_SUPPORTED, specOf } from './schema.ts'
 import type { Schema } from './schema.ts'
 
 interface Kind {
@@ -91,6 +91,23 @@ const texts = (description: string): object => ({
   description,
   additionalProperties: { type: 'string' },
 })
+
+/** A schema of Kubernetes as JSON Schema for editors: without its words, and without the keys that ktrail refuses. Others are marked as unknown. */
+export function editorSchema(schema: Schema): Schema {
+  const own = Object.entries(schema).filter(([key]) => !key.startsWith('x-kubernetes-'))
+  const { properties, ...rest } = Object.fromEntries(own)
+  const made = Object.fromEntries(
+    Object.entries(rest).map(([key, value]) => [
+      key,
+      (key === 'items' || key === 'additionalProperties') && isMapping(value) ? editorSchema(value) : value,
+    ]),
+  )
+  if (!isMapping(properties)) return made
+  const known = Object.entries(properties).flatMap(([key, value]) =>
+    isMapping(value) && value['description'] !== NOT_SUPPORTED ? [[key, editorSchema(value)] as const] : [],
+  )
+  return { ...made, properties: Object.fromEntries(known), additionalProperties: false }
+}
 
 /** JSON Schema (2020-12) of the policy files, for editors. */
 export function policySchema(): Schema {

@@ -1,10 +1,9 @@
 /** The agent's part that answers its API: events for live readers, policies at run time, and questions about the agent. */
-import type { Config } from '../../config/agent/schema.ts'
 import { readTlsFiles } from '../../exporters/index.ts'
 import { Listening } from '../host/sockets/listening.ts'
 import { ReaderCounts } from './events/reader-counts.ts'
 import { ApiListener } from './listener.ts'
-import type { ApiOptions, CountCalls, ServerTls } from './options.ts'
+import type { ApiOptions, CountCalls } from './options.ts'
 
 export class Api implements AsyncDisposable {
   readonly readers: ReaderCounts = new ReaderCounts()
@@ -25,7 +24,7 @@ export class Api implements AsyncDisposable {
     const { config, log } = this.#options
     const { grpc: address, tls } = config.server
     if (address === 'disabled') return undefined
-    const certificates = tls === undefined ? undefined : await certificatesOf(tls)
+    const certificates = tls && (await readTlsFiles({ ...tls, server_name: undefined, insecure_skip_verify: false }))
     const load = async (count: CountCalls) =>
       (await import('./server.ts')).serverOf(this.#options, this.readers, certificates, count)
     const open = async () => (this.#listener = await ApiListener.start({ address, load, log }))
@@ -41,13 +40,4 @@ export class Api implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.listening?.[Symbol.asyncDispose]()
   }
-}
-
-async function certificatesOf(tls: NonNullable<Config['server']['tls']>): Promise<ServerTls> {
-  const {
-    ca = '',
-    cert = '',
-    key = '',
-  } = await readTlsFiles({ ...tls, server_name: undefined, insecure_skip_verify: false })
-  return { ca, cert, key }
 }

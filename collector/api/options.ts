@@ -19,12 +19,5 @@ export interface ApiOptions {
   readonly ready: () => boolean
 }
 
-/** The certificates of a server on a host and port, in PEM. */
-export interface ServerTls {
-  readonly ca: string
-  readonly cert: string
-  readonly key: string
-}
-
 /** Changes the number of open calls of a client. */
 export type CountCalls = (peer: string, change: 1 | -1) => void

@@ -4,10 +4,11 @@
  * Clients may be hostile. Requests, the streams of a connection and the queue of each client are bounded; none of them slows the agent.
  */
 import { Server, ServerCredentials } from '@grpc/grpc-js'
+import type { TlsContents } from '../../exporters/index.ts'
 import { Readers } from './events/readers.ts'
 import type { ReaderCounts } from './events/reader-counts.ts'
 import type { Connections } from './listener.ts'
-import type { ApiOptions, CountCalls, ServerTls } from './options.ts'
+import type { ApiOptions, CountCalls } from './options.ts'
 import { FineGuidanceSensors } from '../proto/tetragon/sensors_pb.js'
 import { Methods } from './rpc.ts'
 import { addDebug } from './services/debug.ts'
@@ -40,11 +41,11 @@ const OPTIONS = {
  */
 const RESETS = { streamResetBurst: 100, streamResetRate: 33 }
 
-/** `tls`: without it connections are not encrypted: only for a Unix socket. `counts`: of the readers. */
+/** `tls`: PEM; without it connections are not encrypted: only for a Unix socket. `counts`: of the readers. */
 export function serverOf(
   options: ApiOptions,
   counts: ReaderCounts,
-  tls: ServerTls | undefined,
+  tls: TlsContents | undefined,
   count: CountCalls,
 ): Connections {
   const { delivery, policies, ingest, log, ready } = options
@@ -73,8 +74,9 @@ export function serverOf(
   }
 }
 
-function credentialsOf(tls: ServerTls | undefined): ServerCredentials {
+function credentialsOf(tls: TlsContents | undefined): ServerCredentials {
   if (tls === undefined) return ServerCredentials.createInsecure()
-  const pair = { cert_chain: Buffer.from(tls.cert), private_key: Buffer.from(tls.key) }
-  return ServerCredentials.createSsl(Buffer.from(tls.ca), [pair], true)
+  const { ca = '', cert = '', key = '' } = tls
+  const pair = { cert_chain: Buffer.from(cert), private_key: Buffer.from(key) }
+  return ServerCredentials.createSsl(Buffer.from(ca), [pair], true)
 }

@@ -57,7 +57,6 @@ const ARGUMENTS: ReadonlyMap<string, ArgumentField> = new Map(
     { field, inner: field.message === undefined ? {} : numbersOf(field.message) },
   ]),
 )
-const ACTIONS: ReadonlyMap<string, number> = new Map(KprobeActionSchema.values.map((each) => [each.name, each.number]))
 const LOST = numbersOf(RateLimitInfoSchema)
 const AGGREGATE = numbersOf(AggregateSchema)
 const FRAME = numbersOf(StackTraceEntrySchema)
@@ -233,7 +232,7 @@ function stack(out: BinaryWriter, field: number | undefined, frames: readonly St
 }
 
 function action(out: BinaryWriter, field: number | undefined, name: string): void {
-  const value = ACTIONS.get(`KPROBE_ACTION_${name.toUpperCase()}`) ?? 0
+  const value = numberOf(KprobeActionSchema, `KPROBE_ACTION_${name.toUpperCase()}`)
   if (value !== 0) out.tag(known(field), WireType.Varint).int32(value)
 }
 

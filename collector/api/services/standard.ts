@@ -1,4 +1,5 @@
 /** gRPC's own services: health and reflection. */
+import { once } from 'node:events'
 import { create, toBinary } from '@bufbuild/protobuf'
 import type { DescFile, MessageInitShape } from '@bufbuild/protobuf'
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt'
@@ -20,9 +21,8 @@ import type { Methods } from '../rpc.ts'
 const HEALTH_NAMES: readonly string[] = ['', 'liveness', FineGuidanceSensors.typeName]
 
 export class Health {
-  #ended = false
+  readonly #ended = new AbortController()
   readonly #ready: () => boolean
-  readonly #watchers = new Set<() => void>()
 
   constructor(methods: Methods, ready: () => boolean) {
     this.#ready = ready
@@ -35,26 +35,19 @@ export class Health {
       const tell = (now: ServingStatus): void =>
         void call.write(toBinary(HealthCheckResponseSchema, create(HealthCheckResponseSchema, { status: now })))
       tell(known ? this.#status() : ServingStatus.SERVICE_UNKNOWN)
-      await new Promise<void>((resolve) => {
-        this.#watchers.add(resolve)
-        call.once('cancelled', () => {
-          this.#watchers.delete(resolve)
-          resolve()
-        })
-        if (this.#ended) resolve()
-      })
+      // Rejects when the agent stops.
+      await once(call, 'cancelled', { signal: this.#ended.signal }).catch(() => {})
       if (known && !call.cancelled) tell(this.#status())
     })
   }
 
   #status(): ServingStatus {
-    return this.#ready() && !this.#ended ? ServingStatus.SERVING : ServingStatus.NOT_SERVING
+    return this.#ready() && !this.#ended.signal.aborted ? ServingStatus.SERVING : ServingStatus.NOT_SERVING
   }
 
   /** The agent stops: watchers get the new status, and their streams end. */
   end(): void {
-    this.#ended = true
-    for (const resolve of this.#watchers) resolve()
+    this.#ended.abort()
   }
 }
 

@@ -49,26 +49,17 @@ interface PanelSpec extends Look {
   readonly columns?: readonly string[]
 }
 
-export function dashboardOf({
-  title,
-  uid,
-  description,
-  of,
-  variables = {},
-  queries = {},
-  panels,
-}: Page): DashboardBuilder {
-  const tags = ['ktrail']
-  const range = { from: 'now-1h', to: 'now' }
-  const page = new DashboardBuilder(title).uid(uid).description(description)
-  page.tags(tags).time(range).refresh('30s').readonly()
+export function dashboardOf(spec: Page): DashboardBuilder {
+  const { of, variables = {}, queries = {}, panels } = spec
+  const page = new DashboardBuilder(spec.title).uid(spec.uid).description(spec.description)
+  page.tags(['ktrail']).time({ from: 'now-1h', to: 'now' }).refresh('30s').readonly()
   if (of === 'records') addHosts(page)
   else addAgents(page)
   for (const [name, label] of Object.entries(variables)) page.withVariable(textBox(name, label, '.+'))
   const known: Record<string, string> = { records: RECORDS }
   for (const [name, query] of Object.entries(queries))
     known[name] = query.replaceAll(/<(\w+)>/g, (_, other: string) => queryNamed(other, known))
-  for (const spec of panels) page.withPanel(panelOf(spec, known))
+  for (const panel of panels) page.withPanel(panelOf(panel, known))
   return page
 }
 
@@ -140,14 +131,12 @@ function metricsOverTime(look: Look, queries: NonNullable<PanelSpec['over_time']
 
 /** One number for the whole time range. */
 const logsTotal = (look: Look, of: string): Builder<Panel> =>
-  described(new StatPanel(), look)
-    .height(HEIGHT / 2)
+  statPanel(look)
     .datasource(LOKI)
     .withTarget(lokiQuery(`sum(count_over_time(${of} [$__range]))`).instant(true))
 
 const metricsNow = (look: Look, expr: string): Builder<Panel> =>
-  described(new StatPanel(), look)
-    .height(HEIGHT / 2)
+  statPanel(look)
     .datasource(PROMETHEUS)
     .withTarget(new PrometheusQuery().expr(expr).legendFormat('').refId('A').instant())
 
@@ -207,6 +196,8 @@ interface Described<T> {
 function described<T extends Described<T>>(panel: T, { title, width, unit = 'short', description = '' }: Look): T {
   return panel.title(title).description(description).span(width).unit(unit)
 }
+
+const statPanel = (look: Look): StatPanel => described(new StatPanel(), look).height(HEIGHT / 2)
 
 const timePanel = (look: Look): TimePanel => described(new TimePanel(), look).height(HEIGHT).fillOpacity(10)
 

@@ -28,7 +28,7 @@ export const initCommand: Command = async (given, terminal) => {
     const { problems } = await checkConfigText(configText(wanted, name), name, env)
     return linesOf({ problems, warnings: [], notes: [] })
   }
-  const isAsked = !hasAnswers(given)
+  const isAsked = ANSWERS.every((option) => given.text(option) === undefined)
   const wanted = isAsked ? await asked(problemsOf) : wantedOf(given)
   if (wanted === undefined) {
     printError('ktrail: the input ended; no config was written')
@@ -59,10 +59,6 @@ export const initCommand: Command = async (given, terminal) => {
   const next = code === 0 ? [`next: ${run}`] : ['next, until all are ok:', `  ${check}`, 'then:', `  ${run}`]
   for (const line of next) printError(line)
   return 0
-}
-
-function hasAnswers(given: Arguments): boolean {
-  return ANSWERS.some((option) => given.text(option) !== undefined)
 }
 
 async function asked(problemsOf: (wanted: FirstConfig) => Promise<string>): Promise<FirstConfig | undefined> {

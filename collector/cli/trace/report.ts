@@ -1,6 +1,7 @@
 /** The answers of `ktrail trace`. */
 import { oneLine } from '../../../config/base/quoting.ts'
 import { dataSize, folded, table } from '../format.ts'
+import { newUse } from './tally.ts'
 import type { Amount, FileUse, ProcessUse, Tally } from './tally.ts'
 
 const HEAD = ['', 'READS', 'BYTES', 'WRITES', 'BYTES', 'FILE']
@@ -29,15 +30,8 @@ function rowOf(use: FileUse): { cells: string[] } {
 /** All files, the sums of all processes. */
 export function listText({ processes }: Tally, columns?: number): string {
   const files = new Map<string, FileUse>()
-  for (const { files: own } of processes.values()) {
-    for (const use of own.values()) {
-      const sum = files.get(use.path)
-      files.set(
-        use.path,
-        sum === undefined ? { ...use, read: { ...use.read }, write: { ...use.write } } : added(sum, use),
-      )
-    }
-  }
+  for (const { files: own } of processes.values())
+    for (const [path, use] of own) files.set(path, added(files.get(path) ?? newUse(path), use))
   const rows = [...files.values()].toSorted((a, b) => (a.path < b.path ? -1 : 1)).map(rowOf)
   return table(HEAD, rows, RIGHT, columns)
 }

@@ -71,7 +71,7 @@ function later({ startTime: a }: Process, { startTime: b }: Process): boolean {
   return a.sec > b.sec || (a.sec === b.sec && a.nsec > b.nsec)
 }
 
-const newUse = (path: string): FileUse => ({
+export const newUse = (path: string): FileUse => ({
   path,
   read: { calls: 0, bytes: 0 },
   write: { calls: 0, bytes: 0 },
@@ -87,20 +87,20 @@ const number = (argument: Argument | undefined): number =>
 function count(use: FileUse, event: HookEvent, at: number, label: string, last: string): void {
   const { hook, args, returned, aggregate } = event
   const calls = aggregate?.count ?? 1
-  const error = number(returned) < 0 ? last : ''
-  if (error !== '') {
-    use.others.add(`${label} ${error}`)
+  const bytes = aggregate?.bytes ?? number(returned)
+  if (number(returned) < 0 && last !== '') {
+    use.others.add(`${label} ${last}`)
     return
   }
   switch (hook.functionName) {
     case 'vfs_read':
-      use.read.bytes += aggregate?.bytes ?? number(returned)
+      use.read.bytes += bytes
       return
     case 'vfs_write':
-      use.write.bytes += aggregate?.bytes ?? number(returned)
+      use.write.bytes += bytes
       return
     case 'vfs_copy_file_range':
-      ;(at === 0 ? use.read : use.write).bytes += aggregate?.bytes ?? number(returned)
+      ;(at === 0 ? use.read : use.write).bytes += bytes
       return
     case 'security_file_permission':
       if (number(args[1]) & BITS.MAY_READ) use.read.calls += calls

@@ -7,10 +7,6 @@ import { ApiError } from '../errors.ts'
 /** Limit for both lists together, because each filter runs for each process. */
 const MAX_FILTERS = 64
 
-const EVENT_TYPES: ReadonlyMap<number, string> = new Map(
-  EventTypeSchema.values.map(({ number, name }) => [number, name]),
-)
-
 /** undefined: all events. Throws ApiError for what ktrail cannot filter by. */
 export function filterOf({ allowList, denyList }: GetEventsRequest): ReaderFilter | undefined {
   const count = allowList.length + denyList.length
@@ -42,7 +38,7 @@ function tetragonFilter(filter: Filter, at: string): TetragonFilter {
     refuse('capabilities', 'ktrail does not filter by capabilities of processes: remove the key')
   }
   const eventSet = filter.eventSet.map(
-    (type) => EVENT_TYPES.get(type) ?? refuse('event_set', `unknown type of event ${type}`),
+    (type) => EventTypeSchema.value[type]?.name ?? refuse('event_set', `unknown type of event ${type}`),
   )
   const all: TetragonFilter = {
     event_set: eventSet,
@@ -71,5 +67,5 @@ function tetragonFilter(filter: Filter, at: string): TetragonFilter {
 
 /** Names of event types as in JSON keys: `process_exec`. */
 export function kindOf(type: EventType): string | undefined {
-  return EVENT_TYPES.get(type)?.toLowerCase()
+  return EventTypeSchema.value[type]?.name.toLowerCase()
 }

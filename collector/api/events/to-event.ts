@@ -24,12 +24,6 @@ import { Renderings } from '../../../exporters/index.ts'
 
 /** Nothing is cached: a process is read from one message. */
 const NO_CACHE = new Renderings(0)
-const FIELDS: ReadonlyMap<string, string> = new Map(
-  KprobeArgumentSchema.fields.map(({ localName, name }) => [localName, name]),
-)
-const ACTIONS: ReadonlyMap<number, string> = new Map(
-  KprobeActionSchema.values.map(({ number, name }) => [number, name.replace('KPROBE_ACTION_', '').toLowerCase()]),
-)
 const TYPES = {
   processKprobe: 'process_kprobe',
   processLsm: 'process_lsm',
@@ -161,7 +155,7 @@ function podOf(pod: ProcessMessage['pod']): Pod | undefined {
 
 /** An argument of a type that ktrail does not have yet becomes a text without content. */
 function argumentOf({ arg }: KprobeArgument): Argument {
-  const field = FIELDS.get(arg.case ?? '') ?? ''
+  const field = arg.case === undefined ? '' : KprobeArgumentSchema.field[arg.case].name
   switch (arg.case) {
     case 'fileArg':
     case 'pathArg':
@@ -224,7 +218,7 @@ function structOf(field: string, members: Readonly<Record<string, string | numbe
 }
 
 function actionOf(action: KprobeAction): string {
-  return ACTIONS.get(action) ?? 'unknown'
+  return KprobeActionSchema.value[action]?.name.replace('KPROBE_ACTION_', '').toLowerCase() ?? 'unknown'
 }
 
 function timeOf(time: { readonly seconds: bigint; readonly nanos: number } | undefined): Timestamp {

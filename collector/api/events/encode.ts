@@ -41,10 +41,10 @@ import type { Numbers } from './proto-fields.ts'
 
 const RESPONSE = numbersOf(GetEventsResponseSchema)
 const PROCESS = numbersOf(ProcessSchema)
-const EXEC = numbersOf(ProcessExecSchema)
-const EXIT = numbersOf(ProcessExitSchema)
 /** Only kprobes have a return value, and so an action on it. */
-const CALLS = {
+const EVENTS = {
+  process_exec: numbersOf(ProcessExecSchema),
+  process_exit: numbersOf(ProcessExitSchema),
   process_kprobe: numbersOf(ProcessKprobeSchema),
   process_lsm: numbersOf(ProcessLsmSchema),
   process_tracepoint: numbersOf(ProcessTracepointSchema),
@@ -79,42 +79,25 @@ export class ResponseEncoder {
 
   encode(event: Event): Uint8Array {
     const out = this.#out
-    switch (event.type) {
-      case 'process_exec':
-        open(out, RESPONSE['process_exec'])
-        this.#process(out, EXEC['process'], event.process, event.refcnt, event.process.pid, event.executed)
-        this.#parent(out, EXEC['parent'], event.parent)
-        this.#ancestors(out, EXEC['ancestors'], event.ancestors)
-        break
-      case 'process_exit':
-        open(out, RESPONSE['process_exit'])
-        this.#process(out, EXIT['process'], event.process, event.refcnt, event.process.pid)
-        this.#parent(out, EXIT['parent'], event.parent)
-        text(out, EXIT['signal'], event.signal)
-        if (event.status !== 0) out.tag(known(EXIT['status']), WireType.Varint).uint32(event.status)
-        time(out, EXIT['time'], event.time)
-        this.#ancestors(out, EXIT['ancestors'], event.ancestors)
-        break
-      case 'process_kprobe':
-      case 'process_lsm':
-      case 'process_tracepoint': {
-        const fields = CALLS[event.type]
-        open(out, RESPONSE[event.type])
-        this.#process(out, fields['process'], event.process, event.refcnt, event.tid)
-        this.#parent(out, fields['parent'], event.parent)
-        call(out, fields, event)
-        this.#ancestors(out, fields['ancestors'], event.ancestors)
-        break
-      }
-      case 'events_lost':
-        return this.lost(event.count, event.time)
-      case 'agent_run':
-      case 'agent_change':
-        // Live readers get neither.
-        return this.#finish(out, event.time)
+    if (event.type === 'events_lost') return this.lost(event.count, event.time)
+    // Live readers get neither.
+    if (event.type === 'agent_run' || event.type === 'agent_change') return this.#finish(out, event.time)
+    const fields = EVENTS[event.type]
+    const { process, parent, refcnt, ancestors = [] } = event
+    const hooked = isHookEvent(event) ? event : undefined
+    open(out, RESPONSE[event.type])
+    const executed = event.type === 'process_exec' ? event.executed : undefined
+    this.#process(out, fields['process'], process, refcnt, hooked?.tid ?? process.pid, executed)
+    this.#parent(out, fields['parent'], parent)
+    if (hooked !== undefined) call(out, fields, hooked)
+    if (event.type === 'process_exit') {
+      text(out, fields['signal'], event.signal)
+      if (event.status !== 0) out.tag(known(fields['status']), WireType.Varint).uint32(event.status)
+      time(out, fields['time'], event.time)
     }
+    for (const each of ancestors) this.#parent(out, fields['ancestors'], each)
     out.join()
-    return this.#finish(out, event.time, event.process.container, isHookEvent(event) ? event.aggregate : undefined)
+    return this.#finish(out, event.time, process.container, hooked?.aggregate)
   }
 
   /** The message that reports lost events to a client. */
@@ -160,10 +143,6 @@ export class ResponseEncoder {
 
   #parent(out: BinaryWriter, field: number | undefined, parent: Process | undefined): void {
     if (parent !== undefined) this.#process(out, field, parent, parent.forked === true ? 1 : 0, parent.pid)
-  }
-
-  #ancestors(out: BinaryWriter, field: number | undefined, ancestors: readonly Process[] = []): void {
-    for (const each of ancestors) this.#parent(out, field, each)
   }
 
   #process(

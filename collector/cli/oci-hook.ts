@@ -6,7 +6,7 @@
  * of a container waits for it, so it loads nothing large: with `@grpc/grpc-js`, the descriptors of all messages and zod it takes twice the CPU time.
  */
 import { appendFile, mkdir, open, readFile, rename, stat } from 'node:fs/promises'
-import { connect as connectHttp2, constants } from 'node:http2'
+import { connect as connectHttp2 } from 'node:http2'
 import { connect } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
@@ -115,12 +115,11 @@ function call(server: string, message: Uint8Array): Promise<void> {
   return new Promise((done, fail) => {
     const session = connectHttp2('http://localhost', { createConnection: () => connect(address.path) })
     session.on('error', fail)
-    const { HTTP2_HEADER_METHOD, HTTP2_HEADER_PATH, HTTP2_HEADER_CONTENT_TYPE, HTTP2_HEADER_TE } = constants
     const stream = session.request({
-      [HTTP2_HEADER_METHOD]: 'POST',
-      [HTTP2_HEADER_PATH]: '/tetragon.FineGuidanceSensors/RuntimeHook',
-      [HTTP2_HEADER_CONTENT_TYPE]: 'application/grpc',
-      [HTTP2_HEADER_TE]: 'trailers',
+      ':method': 'POST',
+      ':path': '/tetragon.FineGuidanceSensors/RuntimeHook',
+      'content-type': 'application/grpc',
+      te: 'trailers',
     })
     let [status, text] = ['', '']
     const read = (headers: Readonly<Record<string, unknown>>): void => {
@@ -165,10 +164,7 @@ async function note(path: string, sentence: string): Promise<void> {
   try {
     // Not `recursive`, which never ends below /proc.
     await mkdir(dirname(path)).catch(() => {})
-    const size = await stat(path).then(
-      (found) => found.size,
-      () => 0,
-    )
+    const { size } = await stat(path).catch(() => ({ size: 0 }))
     if (size > MAX_LOG_BYTES) await rename(path, `${path}.1`)
     const line = oneLine(`${new Date().toISOString()} ktrail oci-hook: ${sentence}`).slice(0, 2000)
     await appendFile(path, `${line}\n`, { mode: 0o640 })

@@ -6,7 +6,7 @@ import { plural } from '../../../config/base/counts.ts'
 import { oneLine } from '../../../config/base/quoting.ts'
 import type { Command } from '../command.ts'
 import { writeNew } from '../init/init.ts'
-import { oneOf, policyText } from '../watch/policy.ts'
+import { ACCESSES, oneOf, policyText } from '../watch/policy.ts'
 import type { Access } from '../watch/policy.ts'
 import { readRule } from './audit-rules.ts'
 import type { Watch } from './audit-rules.ts'
@@ -97,18 +97,11 @@ function freeName(key: string, names: Set<string>): string {
 
 async function textOf(name: string, { permissions, paths, lines, without, program }: Group): Promise<string> {
   const values = [...paths]
+  const watched = values.map((each) => ({ path: each, isFolder: true }))
   const policyOf = async (accesses: readonly Access[]): Promise<Policy> =>
-    JSON.parse(
-      await policyText(
-        values.map((each) => ({ path: each, isFolder: true })),
-        accesses,
-        false,
-      ),
-    )
+    JSON.parse(await policyText(watched, accesses, false))
   const has = (letter: string): boolean => permissions.includes(letter)
-  const accesses = (['read', 'write', 'exec'] as const).filter((access) =>
-    has(access === 'exec' ? 'x' : access.charAt(0)),
-  )
+  const accesses = ACCESSES.filter((access) => has(access === 'exec' ? 'x' : access.charAt(0)))
   const [all, changes] = await Promise.all([policyOf(accesses), policyOf(['write'])])
   const own = all.spec.kprobes.filter(({ call }) => accesses.length > 0 && (has('a') || !ATTRIBUTES.test(call)))
   const attributes = changes.spec.kprobes.filter(({ call }) => has('a') && !has('w') && ATTRIBUTES.test(call))

@@ -15,17 +15,15 @@ export const verifyCommand: Command = async (given, terminal) => {
   let bad = 0
   for (const place of paths) {
     const look = await lookAt(place)
-    const lines =
-      typeof look === 'string'
-        ? undefined
-        : await linesAbout(look).catch((error: unknown) => problemOf(place.dir, error))
-    if (typeof look === 'string' || typeof lines === 'string' || lines === undefined) {
-      terminal.printError(`ktrail: ${typeof look === 'string' ? look : lines}`)
+    const found =
+      typeof look === 'string' ? look : await linesAbout(look).catch((error: unknown) => problemOf(place.dir, error))
+    if (typeof found === 'string') {
+      terminal.printError(`ktrail: ${found}`)
       bad++
       continue
     }
-    await terminal.print(folded(lines.text, terminal.columns))
-    if (lines.damaged) bad++
+    await terminal.print(folded(found.text, terminal.columns))
+    if (found.damaged) bad++
   }
   return bad === 0 ? 0 : 1
 }

@@ -1,6 +1,7 @@
 /** `ktrail trace`: runs a command and prints what it and its descendants did to files. */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
 import { constants } from 'node:os'
 import { setTimeout } from 'node:timers/promises'
 import { toEvent } from '../../api/events/to-event.ts'
@@ -67,12 +68,9 @@ class Traced {
     this.#terminal = terminal
     const stdio = ['inherit', apart ? 2 : 'inherit', 'inherit', 'pipe'] as const
     this.#child = spawn('/bin/sh', ['-c', SHELL, '/bin/sh', ...words], { stdio: [...stdio] })
-    this.code = new Promise((resolve, reject) => {
-      this.#child.once('error', reject)
-      this.#child.once('exit', (code, signal) =>
-        resolve(signal === null ? (code ?? 1) : 128 + constants.signals[signal]),
-      )
-    })
+    this.code = once(this.#child, 'exit').then(([code, signal]) =>
+      signal === null ? code : 128 + constants.signals[signal as NodeJS.Signals],
+    )
     this.code.catch(() => {})
     for (const signal of ['SIGINT', 'SIGQUIT'] as const) process.on(signal, () => this.#interrupted())
   }

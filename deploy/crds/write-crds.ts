@@ -8,14 +8,7 @@ import { API_VERSION } from '../../config/policy/parse.ts'
 import { NOT_SUPPORTED, specOf } from './schema.ts'
 import type { Schema } from './schema.ts'
 
-interface Kind {
-  readonly plural: string
-  readonly kind: string
-  readonly scope: 'Cluster' | 'Namespaced'
-  readonly description: string
-}
-
-const KINDS: readonly Kind[] = [
+const KINDS = [
   {
     plural: 'tracingpolicies',
     kind: 'TracingPolicy',
@@ -28,7 +21,7 @@ const KINDS: readonly Kind[] = [
     scope: 'Namespaced',
     description: 'A policy of ktrail for the pods of one namespace.',
   },
-]
+] as const
 
 /** With `ours`, policies may use ktrail's additions to Tetragon's language. */
 const GROUPS = [
@@ -38,7 +31,11 @@ const GROUPS = [
 
 const plain = (what: string): object => ({ type: 'string', description: what })
 
-function definitionOf({ plural, kind, scope, description }: Kind, group: string, spec: Schema): object {
+function definitionOf(
+  { plural, kind, scope, description }: (typeof KINDS)[number],
+  group: string,
+  spec: Schema,
+): object {
   return {
     apiVersion: 'apiextensions.k8s.io/v1',
     kind: 'CustomResourceDefinition',

@@ -24,8 +24,8 @@ interface Component {
   readonly name: string
   readonly version: string
   readonly purl: string
-  readonly licenses?: ReadonlyArray<{ readonly expression: string }>
-  readonly hashes?: readonly Hash[]
+  readonly licenses?: ReadonlyArray<{ readonly expression: string }> | undefined
+  readonly hashes?: readonly Hash[] | undefined
 }
 
 interface Locked {
@@ -60,7 +60,7 @@ const lock = JSON.parse(readFileSync(at('package-lock.json'), 'utf8')) as { pack
 function npmComponents(cpus: readonly string[]): Component[] {
   const fits = ({ os = ['linux'], cpu = cpus, libc = ['glibc'] }: Locked): boolean =>
     cpus.includes('all') || (os.includes('linux') && libc.includes('glibc') && cpus.some((one) => cpu.includes(one)))
-  const all = Object.entries(lock.packages).flatMap(([place, locked]): Component[] => {
+  return Object.entries(lock.packages).flatMap(([place, locked]): Component[] => {
     const { name, version, license, integrity, dev } = locked
     if (place === '' || dev === true || !fits(locked)) return []
     const known = name ?? place.slice(place.lastIndexOf('node_modules/') + 'node_modules/'.length)
@@ -71,14 +71,12 @@ function npmComponents(cpus: readonly string[]): Component[] {
         name: known,
         version,
         purl: `pkg:npm/${known.replace('@', '%40')}@${version}`,
-        ...(license === undefined ? {} : { licenses: [{ expression: license }] }),
-        ...(sum === undefined
-          ? {}
-          : { hashes: [{ alg: 'SHA-512', content: Buffer.from(sum, 'base64').toString('hex') }] }),
+        licenses: license === undefined ? undefined : [{ expression: license }],
+        hashes:
+          sum === undefined ? undefined : [{ alg: 'SHA-512', content: Buffer.from(sum, 'base64').toString('hex') }],
       },
     ]
   })
-  return all
 }
 
 const sha256 = (content: string): Hash => ({ alg: 'SHA-256', content })
@@ -88,14 +86,12 @@ const sumOf = (file: string): Hash => sha256(hash('sha256', readFileSync(file)))
 function component(line: string): Component {
   const [name = '', version = '', arch = '', source = '', ...rest] = line.split(' ')
   const hashed = rest.join(' ')
-  const hashes =
-    hashed === ''
-      ? {}
-      : { hashes: [hashed.startsWith('sha256:') ? sha256(hashed.slice('sha256:'.length)) : sumOf(hashed)] }
+  const known = hashed.startsWith('sha256:') ? sha256(hashed.slice('sha256:'.length)) : undefined
+  const hashes = hashed === '' ? undefined : [known ?? sumOf(hashed)]
   const of = arch === '' ? '' : `?arch=${arch}`
-  if (source === '-') return { type: 'platform', name, version, purl: `pkg:generic/${name}@${version}${of}`, ...hashes }
+  if (source === '-') return { type: 'platform', name, version, purl: `pkg:generic/${name}@${version}${of}`, hashes }
   const purl = `pkg:deb/debian/${encodeURIComponent(name)}@${encodeURIComponent(version)}${of}&upstream=${encodeURIComponent(source)}`
-  return { type: 'library', name, version, purl, ...hashes }
+  return { type: 'library', name, version, purl, hashes }
 }
 
 /** Lines of the installed libraries. On other systems than Debian the addon is linked to others, which are unknown here. */
@@ -139,7 +135,7 @@ const subject: Component = {
   version,
   purl,
   licenses: [{ expression: license }],
-  ...(artefact === undefined ? {} : { hashes: [sumOf(artefact)] }),
+  hashes: artefact === undefined ? undefined : [sumOf(artefact)],
 }
 console.log(
   JSON.stringify(

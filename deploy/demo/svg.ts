@@ -26,7 +26,7 @@ export function svg(
   const text = screen.map((line, row) => {
     let column = 0
     const spans = line.map((run) => {
-      const span = `<tspan${run.color === '' ? '' : ` class="${run.color}"`} x="${x(column)}" textLength="${cells(width(run.text))}">${escaped(run.text)}</tspan>`
+      const span = `<tspan${run.color === '' ? '' : ` class="${run.color}"`} x="${rounded(MARGIN + column * CELL)}" textLength="${rounded(width(run.text) * CELL)}">${escaped(run.text)}</tspan>`
       column += width(run.text)
       return run.text.trim() === '' ? '' : span
     })
@@ -63,13 +63,7 @@ function moved({ rows, steps, seconds }: Motion): string {
   return `  g { ${at(end)}; animation: scroll ${seconds}s step-end infinite }\n  @keyframes scroll {\n${frames.join('')}  }\n  @media (prefers-reduced-motion) { g { animation: none } }\n`
 }
 
-function x(column: number): string {
-  return String(Number((MARGIN + column * CELL).toFixed(1)))
-}
-
-function cells(count: number): string {
-  return String(Number((count * CELL).toFixed(1)))
-}
+const rounded = (length: number): number => Number(length.toFixed(1))
 
 function escaped(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')

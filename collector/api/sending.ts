@@ -1,4 +1,5 @@
 /** Streams of messages to clients that may be slow. */
+import { Metadata } from '@grpc/grpc-js'
 import type { ServerWritableStream } from '@grpc/grpc-js'
 
 /** Most bytes that a stream holds; one message may exceed it. */
@@ -22,6 +23,8 @@ export class Sending {
         call._write(chunk, encoding, (error?: Error | null) => void (--left === 0 && done(error)))
     }
     // oxlint-enable no-underscore-dangle
+    // Sent at once, so that the client knows that it is connected.
+    call.sendMetadata(new Metadata())
     // After a cancellation, written messages are never reported as sent.
     call.once('cancelled', () => this.#wake())
   }

@@ -9,7 +9,6 @@
 import { setImmediate, setTimeout } from 'node:timers/promises'
 import { toBinary } from '@bufbuild/protobuf'
 import type { DescMessage } from '@bufbuild/protobuf'
-import { Metadata } from '@grpc/grpc-js'
 import type { Event, Process } from '../../../exporters/contract/event.ts'
 import { ExportError } from '../../../exporters/index.ts'
 import type { Subscription } from '../../delivery/subscription.ts'
@@ -86,8 +85,6 @@ export class Readers {
     const end = (): void => void held[Symbol.asyncDispose]()
     call.once('cancelled', end)
     if (call.cancelled) end()
-    // Sent at once, so that the client knows that it is connected.
-    call.sendMetadata(new Metadata())
     this.#counts.opened(subscription)
     try {
       let left = 0

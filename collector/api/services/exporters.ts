@@ -1,6 +1,5 @@
 /** Live readers of the records that one exporter is offered. */
 import { create, toBinary } from '@bufbuild/protobuf'
-import { Metadata } from '@grpc/grpc-js'
 import { show } from '../../../config/yaml/problems.ts'
 import { didYouMean } from '../../../config/yaml/suggest.ts'
 import type { ApiOptions } from '../options.ts'
@@ -28,8 +27,6 @@ export function addExporters(methods: Methods, delivery: ApiOptions['delivery'])
     call.once('cancelled', close)
     try {
       const sending = new Sending(call)
-      // Sent at once, so that the client knows that it is connected.
-      call.sendMetadata(new Metadata())
       for await (const { encoded, lost } of tap) {
         const { encoding, bytes, ends } = encoded
         const message = create(TapResponseSchema, { encoding, records: bytes, ends: [...ends], lost: BigInt(lost) })

@@ -1,6 +1,6 @@
 /** A client of the API, for ktrail's own commands. */
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
-import type { DescMessage, DescMethod, DescMethodServerStreaming, DescMethodUnary } from '@bufbuild/protobuf'
+import type { DescMessage, DescMethodServerStreaming, DescMethodUnary } from '@bufbuild/protobuf'
 import type { MessageInitShape, MessageShape } from '@bufbuild/protobuf'
 import { Client, ChannelCredentials, status } from '@grpc/grpc-js'
 import type { ServiceError } from '@grpc/grpc-js'
@@ -58,14 +58,7 @@ export class ApiClient implements Disposable {
         if (error === null && answer !== undefined) resolve(answer)
         else reject(this.#failure(error))
       }
-      this.#client.makeUnaryRequest(
-        pathOf(method),
-        (init: MessageInitShape<I>) => Buffer.from(toBinary(method.input, create(method.input, init))),
-        (bytes) => fromBinary(method.output, bytes),
-        request,
-        options,
-        done,
-      )
+      this.#client.makeUnaryRequest(...requestOf(method, request), options, done)
     })
   }
 
@@ -76,12 +69,7 @@ export class ApiClient implements Disposable {
     opened: () => void = () => {},
     end?: AbortSignal,
   ): AsyncGenerator<MessageShape<O>> {
-    const call = this.#client.makeServerStreamRequest(
-      pathOf(method),
-      (init: MessageInitShape<I>) => Buffer.from(toBinary(method.input, create(method.input, init))),
-      (bytes) => fromBinary(method.output, bytes),
-      request,
-    )
+    const call = this.#client.makeServerStreamRequest(...requestOf(method, request))
     call.once('metadata', opened)
     end?.addEventListener('abort', () => call.cancel(), { once: true })
     try {
@@ -104,8 +92,14 @@ export class ApiClient implements Disposable {
   }
 }
 
-function pathOf(method: DescMethod): string {
-  return `/${method.parent.typeName}/${method.name}`
+/** The path of a method, functions that serialize and parse its messages, and the request. */
+function requestOf<I extends DescMessage, O extends DescMessage>(
+  { parent, name, input, output }: DescMethodUnary<I, O> | DescMethodServerStreaming<I, O>,
+  request: MessageInitShape<I>,
+) {
+  const serialize = (init: MessageInitShape<I>): Buffer => Buffer.from(toBinary(input, create(input, init)))
+  const parse = (bytes: Buffer): MessageShape<O> => fromBinary(output, bytes)
+  return [`/${parent.typeName}/${name}`, serialize, parse, request] as const
 }
 
 function codeAndDetails(error: unknown): { code: string; details: string } {

@@ -37,16 +37,14 @@ export function addInfo(methods: Methods, { config, facts, ready }: ApiOptions):
   }))
 
   for (const each of [method.listSensors, method.enableSensor, method.disableSensor, method.removeSensor]) {
-    methods.unary<DescMessage, DescMessage>(each, refuseSensors)
+    methods.unary<DescMessage, DescMessage>(each, () => {
+      throw new ApiError('UNIMPLEMENTED', 'sensors are deprecated: use the calls for tracing policies')
+    })
   }
   methods.unary(EventLogService.method.getEventLogParams, () => logParams(config))
   methods.unary(EventLogService.method.setEventLogParams, () => {
     throw new ApiError('UNIMPLEMENTED', 'expected a change of the config instead: exporters.NAME.rotate')
   })
-}
-
-function refuseSensors(): never {
-  throw new ApiError('UNIMPLEMENTED', 'sensors are deprecated: use the calls for tracing policies')
 }
 
 /**

@@ -5,14 +5,14 @@ import { dataSize, dataText, shortened, table, timeText } from '../format.ts'
 import type { Row } from '../format.ts'
 import { lookAt } from './look.ts'
 import type { Look } from './look.ts'
-import { pathsOrAll } from './paths.ts'
+import { placesOf } from './paths.ts'
 
 /** Longer names are cut, except with -o wide; the folder's line shows them. */
 const NAME_WIDTH = 18
 
 /** `ktrail spool ls`. Fails with 1 when a spool cannot be looked at, not for damage. */
 export const lsCommand: Command = async (given, terminal) => {
-  const looks = await Promise.all((await pathsOrAll(given, terminal)).map(lookAt))
+  const looks = await Promise.all((await placesOf(given, terminal)).map(lookAt))
   // The spool of a removed exporter matters only while it contains something.
   const found = looks
     .filter((look) => typeof look !== 'string')

@@ -15,30 +15,26 @@ export interface Place {
   readonly kind: 'exporter' | 'orphan' | 'folder'
 }
 
-type ReadsConfig = Pick<Terminal, 'env'>
-
 /**
- * Spools by exporter name or folder (`.`, or a path with a slash), as the command line names them; the config is read when a name
- * needs it. Throws UsageError for a name without a spool, ConfigError.
+ * A spool by exporter name or folder (`.`, or a path with a slash), as the command line names it; the config is read if a name needs it. Throws
+ * UsageError for a name without a spool, ConfigError.
  */
-export async function pathsOf(given: Arguments, terminal: ReadsConfig): Promise<readonly Place[]> {
-  const paths: Place[] = []
-  for (const word of given.positionals) {
-    if (word.includes('/') || word === '.' || word === '..') {
-      paths.push({ name: word, dir: path.resolve(word), kind: 'folder' })
-    } else paths.push(placeOf(word, (await readConfig(given, terminal)).config, configFile(given)))
-  }
-  return paths
+export async function placeOf(word: string, given: Arguments, terminal: Terminal): Promise<Place> {
+  if (word.includes('/') || word === '.' || word === '..')
+    return { name: word, dir: path.resolve(word), kind: 'folder' }
+  return configuredPlace(word, (await readConfig(given, terminal)).config, configFile(given))
 }
 
-/** `pathsOf`; all spools of the config if no name is given. */
-export async function pathsOrAll(given: Arguments, terminal: ReadsConfig): Promise<readonly Place[]> {
-  if (given.positionals.length > 0) return pathsOf(given, terminal)
-  return configuredPaths((await readConfig(given, terminal)).config)
+/** All spools of the command line; those of the config if it names none. */
+export async function placesOf(given: Arguments, terminal: Terminal): Promise<readonly Place[]> {
+  if (given.positionals.length === 0) return configuredPlaces((await readConfig(given, terminal)).config)
+  const places: Place[] = []
+  for (const word of given.positionals) places.push(await placeOf(word, given, terminal))
+  return places
 }
 
 /** The spools of all exporters, also of exporters that were removed or renamed. */
-async function configuredPaths(config: Config): Promise<readonly Place[]> {
+async function configuredPlaces(config: Config): Promise<readonly Place[]> {
   const paths = Object.keys(config.exporters).flatMap((name) => placeIn(config, name) ?? [])
   const known = new Set(paths.map(({ dir }) => dir))
   const orphans: Place[] = []
@@ -53,7 +49,7 @@ async function configuredPaths(config: Config): Promise<readonly Place[]> {
   return [...paths, ...orphans.toSorted((a, b) => (a.dir < b.dir ? -1 : 1))]
 }
 
-function placeOf(name: string, config: Config, file: string): Place {
+function configuredPlace(name: string, config: Config, file: string): Place {
   const place = placeIn(config, name)
   if (place !== undefined) return place
   if (Object.hasOwn(config.exporters, name))

@@ -5,13 +5,13 @@ import type { Command } from '../command.ts'
 import { plural } from '../../../config/base/counts.ts'
 import { dataSize, folded } from '../format.ts'
 import { lookAt, problemOf, processName } from './look.ts'
-import { pathsOf } from './paths.ts'
+import { placeOf } from './paths.ts'
 
 /** `ktrail spool repair`. Fails with 1 while a process uses the spool, or when there is none. */
 export const repairCommand: Command = async (given, terminal) => {
-  if (given.positionals.length !== 1) throw new UsageError('expected: ktrail spool repair NAME|DIR')
-  const [place] = await pathsOf(given, terminal)
-  if (place === undefined) return 0
+  const [word, extra] = given.positionals
+  if (word === undefined || extra !== undefined) throw new UsageError('expected: ktrail spool repair NAME|DIR')
+  const place = await placeOf(word, given, terminal)
   const problem = (text: string): number => {
     terminal.printError(`ktrail: ${text}`)
     return 1

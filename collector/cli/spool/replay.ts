@@ -18,7 +18,7 @@ import type { Command, Terminal } from '../command.ts'
 import { plural } from '../../../config/base/counts.ts'
 import { lookAt, problemOf, processName } from './look.ts'
 import type { Look } from './look.ts'
-import { pathsOf } from './paths.ts'
+import { placeOf } from './paths.ts'
 import { Target } from './send.ts'
 
 /** Bytes that are read and sent between two removals. */
@@ -36,7 +36,8 @@ class Enough extends Error {}
 export const replayCommand: Command = async (given, terminal) => {
   const [to, since, until] = [given.text('to'), given.text('since'), given.text('until')]
   const [all, remove] = [given.flag('all'), given.flag('remove')]
-  if (given.positionals.length !== 1)
+  const [word, extra] = given.positionals
+  if (word === undefined || extra !== undefined)
     throw new UsageError('expected: ktrail spool replay NAME|DIR [--to EXPORTER | -o json]')
   if (given.text('output') !== undefined && to !== undefined)
     throw new UsageError('expected either --to EXPORTER or -o json, got both')
@@ -49,8 +50,7 @@ export const replayCommand: Command = async (given, terminal) => {
     sinceMs: timeOf('--since', since, terminal.nowMs()) ?? -Infinity,
     untilMs: timeOf('--until', until, terminal.nowMs()) ?? Infinity,
   }
-  const [place] = await pathsOf(given, terminal)
-  if (place === undefined) return 0
+  const place = await placeOf(word, given, terminal)
   const look = await lookAt(place)
   const fail = (text: string): number => {
     terminal.printError(`ktrail: ${text}`)

@@ -6,11 +6,11 @@ import { counted, plural } from '../../../config/base/counts.ts'
 import { dataSize, folded } from '../format.ts'
 import { damageOf, isUnused, lookAt, problemOf } from './look.ts'
 import type { Look } from './look.ts'
-import { pathsOrAll } from './paths.ts'
+import { placesOf } from './paths.ts'
 
 /** `ktrail spool verify`. Fails with 1 when there is damage, or a spool cannot be read. */
 export const verifyCommand: Command = async (given, terminal) => {
-  const paths = await pathsOrAll(given, terminal)
+  const paths = await placesOf(given, terminal)
   if (paths.length === 0) terminal.printError(`no exporter of ${configFile(given)} has a spool`)
   let bad = 0
   for (const place of paths) {

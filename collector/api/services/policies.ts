@@ -55,14 +55,10 @@ export function addPolicies(methods: Methods, { policies, log }: Pick<ApiOptions
       const expected = 'expected lower-case letters, digits, "-" and ".", at most 63'
       throw new ApiError('INVALID_ARGUMENT', `domain: ${expected}, got ${show(source)}`)
     }
-    if (isOfKubernetes(source)) {
-      throw new ApiError(
-        'INVALID_ARGUMENT',
-        `domain: ${show(source)} is reserved for policies of the Kubernetes API server: use kubectl`,
-      )
+    if (isOfKubernetes(source) || source === WATCHES) {
+      const owner = source === WATCHES ? 'ktrail watch' : 'the Kubernetes API server: use kubectl'
+      throw new ApiError('INVALID_ARGUMENT', `domain: ${show(source)} is reserved for policies of ${owner}`)
     }
-    if (source === WATCHES)
-      throw new ApiError('INVALID_ARGUMENT', `domain: ${show(source)} is reserved for policies of ktrail watch`)
     const policy = parsed(yaml, source)
     if (policies.list().filter(isOfApi).length >= MAX_POLICIES) {
       throw new ApiError('RESOURCE_EXHAUSTED', `${MAX_POLICIES} policies are added over the API: delete one first`)

@@ -3,10 +3,9 @@
  * interrupted call can report how many are done.
  */
 import { ExportError } from '../../contract/errors.ts'
-import type { Outcome } from '../../contract/exporter.ts'
+import type { Outcome, Refusal } from '../../contract/exporter.ts'
 import type { LimitReason } from './loki/limits.ts'
 import type { RefusalReason, Verdict } from './outcome.ts'
-import { Refusals } from './refusals.ts'
 
 /** Events `from` up to `to` (exclusive) of a batch. */
 export interface Range {
@@ -45,11 +44,11 @@ export interface RefusalCounts {
 /** Sends until every event is settled or the sink requires a wait. */
 export async function deliver(task: Task, doubt: RefusalCounts): Promise<Outcome> {
   const tally = new Tally(task)
-  const ranges = cut({ from: 0, to: task.count }, task.maxEvents).toReversed()
+  const ranges = cut(task).toReversed()
   let isTrusted = false
   let narrowed = 0
   for (let range = ranges.pop(); range !== undefined; range = ranges.pop()) {
-    const events = tally.sendable(range)
+    const events = sentOf(range, task.refused)
     // Oversight is impossible: `settle` counts events that are left out here.
     const verdict: Verdict = events === 0 ? NOTHING_SENT : await task.post(range)
     switch (verdict.is) {
@@ -84,8 +83,9 @@ export async function deliver(task: Task, doubt: RefusalCounts): Promise<Outcome
         tally.settle(range)
         break
       case 'hold':
+        return tally.held(verdict.error)
       case 'again':
-        return tally.unfinished(verdict, events)
+        return tally.interrupted(verdict.error, verdict.afterMs, verdict.unacknowledged ? events : 0)
     }
   }
   return tally.done()
@@ -127,37 +127,46 @@ function halves({ from, to }: Range): Range[] {
   ]
 }
 
-function cut({ from, to }: Range, maxEvents: number): Range[] {
-  if (to - from <= maxEvents) return [{ from, to }]
+/** The ranges of the batch, one for each request. */
+function cut({ count, maxEvents }: Task): Range[] {
   const ranges: Range[] = []
-  for (let at = from; at < to; at += maxEvents) ranges.push({ from: at, to: Math.min(to, at + maxEvents) })
+  for (let from = 0; from < count; from += maxEvents) ranges.push({ from, to: Math.min(count, from + maxEvents) })
   return ranges
 }
 
-/** The number of settled events of the batch, and its refusals. */
+/** Number of events of the range that are sent. */
+export function sentOf({ from, to }: Range, refused: ReadonlyMap<number, unknown>): number {
+  let events = to - from
+  for (const index of refused.keys()) if (index >= from && index < to) events--
+  return events
+}
+
+interface Sum {
+  readonly reason: RefusalReason
+  readonly message: string
+  events: number
+  /** Absent if the sink reported only a number. */
+  readonly which: number[] | undefined
+}
+
+/** The number of settled events of the batch, and its refusals: per reason one with indexes, and one for events known only by their number. */
 class Tally {
   readonly #task: Task
-  readonly #refusals = new Refusals()
+  readonly #refusals = new Map<string, Sum>()
   #settled = 0
 
   constructor(task: Task) {
     this.#task = task
   }
 
-  sendable({ from, to }: Range): number {
-    let events = to - from
-    if (this.#task.refused.size > 0) for (let i = from; i < to; i++) if (this.#task.refused.has(i)) events--
-    return events
-  }
-
+  /** The events of the range that were sent. */
   refuse({ from, to }: Range, reason: RefusalReason, message: string): void {
-    const sent: number[] = []
-    for (let i = from; i < to; i++) if (!this.#task.refused.has(i)) sent.push(i)
-    this.#refusals.add(reason, sent, message)
+    for (let i = from; i < to; i++) if (!this.#task.refused.has(i)) this.#refuse(i, reason, message)
   }
 
+  /** A number of unknown events. */
   refuseSome(reason: RefusalReason, events: number, message: string): void {
-    this.#refusals.addSome(reason, events, message)
+    if (events > 0) this.#sum(`some ${reason}`, { reason, message, events: 0, which: undefined }).events += events
   }
 
   /** Settles the range; its events that were not sent are refused. */
@@ -166,8 +175,20 @@ class Tally {
     if (this.#task.refused.size === 0) return
     for (let i = from; i < to; i++) {
       const reason = this.#task.refused.get(i)
-      if (reason !== undefined) this.#refusals.add(reason, [i], this.#task.explain(reason))
+      if (reason !== undefined) this.#refuse(i, reason, this.#task.explain(reason))
     }
+  }
+
+  #refuse(index: number, reason: RefusalReason, message: string): void {
+    const sum = this.#sum(`these ${reason}`, { reason, message, events: 0, which: [] })
+    sum.events++
+    sum.which?.push(index)
+  }
+
+  #sum(key: string, empty: Sum): Sum {
+    const found = this.#refusals.get(key)
+    if (found === undefined) this.#refusals.set(key, empty)
+    return found ?? empty
   }
 
   held(error: ExportError): Outcome {
@@ -175,31 +196,31 @@ class Tally {
     return this.#settled === 0 ? { status: 'hold', error } : this.interrupted(error, 0, 0)
   }
 
-  /** The sink requires a wait; `events` were sent. */
-  unfinished(verdict: Verdict, events: number): Outcome {
-    if (verdict.is === 'again') {
-      return this.interrupted(verdict.error, verdict.afterMs, verdict.unacknowledged ? events : 0)
-    }
-    return this.held('error' in verdict ? verdict.error : new ExportError('IO', NO_REASON))
-  }
-
+  /** The sink requires a wait. */
   interrupted(error: ExportError, afterMs: number | undefined, unacknowledged: number): Outcome {
+    const refusals = this.#list()
     return {
       status: 'retryable',
       ...(afterMs === undefined ? {} : { afterMs }),
       ...(this.#settled === 0 ? {} : { taken: this.#settled }),
       unacknowledged,
-      ...(this.#refusals.events === 0 ? {} : { refusals: this.#refusals.list() }),
+      ...(refusals.length === 0 ? {} : { refusals }),
       error,
     }
   }
 
   done(): Outcome {
-    if (this.#refusals.events === 0) return { status: 'delivered' }
-    const refusals = this.#refusals.list()
-    const [first, ...others] = refusals
-    if (first === undefined || others.length > 0 || first.events < this.#task.count)
-      return { status: 'partial', refusals }
+    const refusals = this.#list()
+    const [first] = refusals
+    if (first === undefined) return { status: 'delivered' }
+    if (first.events < this.#task.count) return { status: 'partial', refusals }
     return { status: 'rejected', reason: first.reason, error: new ExportError('IO', first.message) }
+  }
+
+  #list(): readonly Refusal[] {
+    return [...this.#refusals.values()].map(({ reason, events, which, message }) => {
+      if (which === undefined) return { reason, events, message }
+      return { reason, events, which: which.toSorted((a, b) => a - b), message }
+    })
   }
 }

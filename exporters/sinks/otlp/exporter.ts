@@ -13,7 +13,7 @@ import type { Compress, Compressors } from '../../runtime/compression.ts'
 import { ExportError, errnoOf, textOf } from '../../contract/errors.ts'
 import type { Batch, Exporter, Outcome, Resent } from '../../contract/exporter.ts'
 import { endOf } from '../../contract/encoded.ts'
-import { deliver } from './delivery.ts'
+import { deliver, sentOf } from './delivery.ts'
 import type { RefusalCounts, Range, Task } from './delivery.ts'
 import { createEnvelope } from '../../encoding/otlp/envelope.ts'
 import type { Envelope } from '../../encoding/otlp/envelope.ts'
@@ -278,12 +278,6 @@ export class OtlpExporter implements Exporter {
   #count(name: string, by: number): void {
     this.counters[name] = (this.counters[name] ?? 0) + by
   }
-}
-
-function sentOf({ from, to }: Range, refused: ReadonlyMap<number, LimitReason>): number {
-  let events = to - from
-  for (const index of refused.keys()) if (index >= from && index < to) events--
-  return events
 }
 
 function lowerCase(headers: Readonly<Record<string, string>>): Record<string, string> {

@@ -3,7 +3,7 @@
  * with it. Events and processes without redacted text stay the same objects and keep their cached encodings.
  */
 import { changed, isAboutAgent, isHookEvent } from '../contract/event.ts'
-import type { Event, Executed, Process, StackFrame } from '../contract/event.ts'
+import type { Argument, Event, Executed, Process, StackFrame } from '../contract/event.ts'
 import type { RedactConfig } from '../../config/agent/schema.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'
 import { redactArgument } from './redact-argument.ts'
@@ -80,33 +80,24 @@ export class Redactor {
   #event(event: Event): Event {
     if (isAboutAgent(event)) return event
     const own = this.#process(event.process)
-    const parent = event.parent === undefined ? undefined : this.#process(event.parent).process
-    const ancestors = event.ancestors?.map((each) => this.#process(each).process)
-    const processes = { process: own.process, parent, ...(ancestors === undefined ? {} : { ancestors }) }
-    const sameAncestors = ancestors?.every((each, i) => each === event.ancestors?.[i]) ?? true
-    const same = own.process === event.process && parent === event.parent && sameAncestors
+    const parent = event.parent && this.#process(event.parent).process
+    const ancestors = event.ancestors && changedList(event.ancestors, (each) => this.#process(each).process)
+    const processes = { process: own.process, parent, ...(ancestors && { ancestors }) }
+    const same = own.process === event.process && parent === event.parent && ancestors === event.ancestors
     if (event.type === 'process_exec' && event.executed !== undefined) {
       const executed = redactExecuted(event.executed, own.rules)
       return same && executed === event.executed ? event : { ...event, ...processes, executed }
     }
     if (!isHookEvent(event)) return same ? event : { ...event, ...processes }
     if (own.paths.regexes.length === 0) return same ? event : changed(event, processes)
-    const args = event.args.map((argument) => redactArgument(argument, redactPath, own.paths))
-    const data = event.data?.map((argument) => redactArgument(argument, redactPath, own.paths))
-    const returned = event.returned === undefined ? undefined : redactArgument(event.returned, redactPath, own.paths)
-    const userStack = event.userStack?.map((frame) => redactFrame(frame, own.paths))
-    const sameStack = userStack?.every((frame, i) => frame === event.userStack?.[i]) ?? true
-    const sameArgs = args.every((argument, i) => argument === event.args[i])
-    const sameData = data?.every((argument, i) => argument === event.data?.[i]) ?? true
-    if (same && returned === event.returned && sameArgs && sameData && sameStack) return event
-    return {
-      ...event,
-      ...processes,
-      args,
-      ...(data === undefined ? {} : { data }),
-      ...(userStack === undefined ? {} : { userStack }),
-      returned,
-    }
+    const shown = (argument: Argument): Argument => redactArgument(argument, redactPath, own.paths)
+    const args = changedList(event.args, shown)
+    const data = event.data && changedList(event.data, shown)
+    const returned = event.returned && shown(event.returned)
+    const userStack = event.userStack && changedList(event.userStack, (frame) => redactFrame(frame, own.paths))
+    const sameValues = args === event.args && data === event.data && returned === event.returned
+    if (same && sameValues && userStack === event.userStack) return event
+    return { ...event, ...processes, args, ...(data && { data }), ...(userStack && { userStack }), returned }
   }
 
   #process(process: Process): Redacted {
@@ -171,20 +162,27 @@ function redactExecuted(executed: Executed, rules: readonly Rule[]): Executed {
     rules.reduce((shown, { redact, paths }) => redactText(redactText(shown, redact), paths), text)
   const { arguments: words, environment } = executed
   const shown = words === undefined ? words : show(words)
-  const variables = environment?.map((variable) => {
-    const text = variable.join('=')
-    const without = show(text)
-    if (without === text) return variable
-    const equals = without.indexOf('=')
-    return equals === -1 ? (['', without] as const) : ([without.slice(0, equals), without.slice(equals + 1)] as const)
-  })
-  const same = shown === words && (variables?.every((variable, i) => variable === environment?.[i]) ?? true)
-  if (same) return executed
+  const variables =
+    environment &&
+    changedList<readonly [string, string]>(environment, (variable) => {
+      const text = variable.join('=')
+      const without = show(text)
+      if (without === text) return variable
+      const equals = without.indexOf('=')
+      return equals === -1 ? ['', without] : [without.slice(0, equals), without.slice(equals + 1)]
+    })
+  if (shown === words && variables === environment) return executed
   return {
     ...executed,
     ...(shown === undefined ? {} : { arguments: shown }),
-    ...(variables === undefined ? {} : { environment: variables }),
+    ...(variables && { environment: variables }),
   }
+}
+
+/** The list with each member changed; the same list if none is. */
+function changedList<T>(list: readonly T[], change: (each: T) => T): readonly T[] {
+  const made = list.map(change)
+  return made.every((each, i) => each === list[i]) ? list : made
 }
 
 function redactText(text: string, regexes: readonly Redaction[]): string {

@@ -21,54 +21,42 @@ export function extendedMembers(event: Event, keepsNames: KeepsNames): string {
   const access = fileAccess(plan, args)
   const files = args.flatMap((each, arg) => (each.kind === 'file' ? [fileOf(each, arg)] : []))
   const texts = args.flatMap((each, arg) => (each.kind === 'string' ? textOf(each, arg) : []))
-  const denied = isRefused(plan, access, args, returned)
-  const members = {
-    ...(access === undefined ? {} : { access }),
-    ...(denied ? { denied } : {}),
-    ...(files.length === 0 ? {} : { files }),
-    ...(texts.length === 0 ? {} : { texts }),
-  }
-  return JSON.stringify(members).slice(1, -1)
+  const denied = isRefused(plan, access, args, returned) || undefined
+  return JSON.stringify({ access, denied, files: unlessEmpty(files), texts: unlessEmpty(texts) }).slice(1, -1)
 }
+
+/** JSON leaves out members that are undefined. */
+const unlessEmpty = <T>(list: readonly T[]): readonly T[] | undefined => (list.length === 0 ? undefined : list)
 
 /** `arg`: the position among the record's arguments. Numbers of 64 bits are texts, as in all of the record. */
 function fileOf(file: FileArgument, arg: number): object {
   const { inode, device, deleted, raw, details } = file
-  const partial = partialOf(file)
   return {
     arg,
     inode: String(inode),
     device: deviceText(device),
-    ...(deleted ? { deleted } : {}),
-    ...(partial.length === 0 ? {} : { partial }),
-    ...(raw === undefined ? {} : { path_bytes: base64(raw) }),
-    ...(details === undefined ? {} : detailsOf(details)),
+    deleted: deleted || undefined,
+    partial: unlessEmpty(partialOf(file)),
+    path_bytes: raw && base64(raw),
+    ...(details && detailsOf(details)),
   }
 }
 
 function detailsOf({ named, content, mountId, detached, overlay, hash }: FileDetails): object {
   return {
-    ...(named === undefined ? {} : { named }),
-    ...(content === undefined
-      ? {}
-      : {
-          links: content.links,
-          generation: content.generation,
-          size: String(content.sizeBytes),
-          ...(content.changed === undefined ? {} : { changed: isoTime(content.changed) }),
-        }),
-    ...(mountId === 0 ? {} : { mount_id: mountId }),
-    ...(detached ? { detached } : {}),
-    ...(overlay === undefined
-      ? {}
-      : {
-          overlay: {
-            layer: layerOf(overlay),
-            inode: String(overlay.inode),
-            device: deviceText(overlay.device),
-          },
-        }),
-    ...(hash === undefined ? {} : { hash: toldHash(resultOf(hash)) }),
+    named,
+    links: content?.links,
+    generation: content?.generation,
+    size: content && String(content.sizeBytes),
+    changed: content?.changed && isoTime(content.changed),
+    mount_id: mountId || undefined,
+    detached: detached || undefined,
+    overlay: overlay && {
+      layer: layerOf(overlay),
+      inode: String(overlay.inode),
+      device: deviceText(overlay.device),
+    },
+    hash: hash && toldHash(resultOf(hash)),
   }
 }
 
@@ -94,7 +82,7 @@ export function partialOf({ unresolved, unstable, details }: FileArgument): read
 
 function textOf({ raw, truncated }: StringArgument, arg: number): object[] {
   if (raw === undefined && !truncated) return []
-  return [{ arg, ...(truncated ? { truncated } : {}), ...(raw === undefined ? {} : { bytes: base64(raw) }) }]
+  return [{ arg, truncated: truncated || undefined, bytes: raw && base64(raw) }]
 }
 
 /** Text for bytes that are not valid UTF-8. */

@@ -10,6 +10,7 @@ import type { Event } from '../../contract/event.ts'
 import type { Encoded, Encoder } from '../../contract/exporter.ts'
 import { now } from './encode.ts'
 import type { OtlpEncoderOptions } from './encode.ts'
+import { fieldsOf, one } from './fields.ts'
 import { joined } from './json-encode.ts'
 import { plainRecord, withoutLong } from './records.ts'
 import type { PlainRecord } from './records.ts'
@@ -77,37 +78,9 @@ export function readable(
 
 /** The records, with their tags, of a request with one resource and one scope. */
 function recordsOf(request: Uint8Array): { readonly bytes: Uint8Array; readonly ends: Uint32Array } {
-  const ends: number[] = []
-  let at = 0
-  const length = (): number => {
-    let value = 0
-    let scale = 1
-    for (;;) {
-      const byte = request[at++] ?? 0
-      value += (byte & 0x7f) * scale
-      if (byte < 0x80) return value
-      scale *= 0x80
-    }
-  }
-  const skip = (): void => {
-    at++
-    const size = length()
-    at += size
-  }
-  const enter = (): void => {
-    at++
-    length()
-  }
-  if (request.length === 0) return { bytes: request, ends: new Uint32Array(0) }
-  // Into ResourceLogs, past its resource, into ScopeLogs, past its scope.
-  enter()
-  skip()
-  enter()
-  skip()
-  const start = at
-  while (at < request.length) {
-    skip()
-    ends.push(at - start)
-  }
-  return { bytes: request.subarray(start), ends: Uint32Array.from(ends) }
+  const resourceLogs = fieldsOf(one(fieldsOf(request), 1)?.bytes)
+  // The scope, then the records: its end is their start.
+  const ends = fieldsOf(one(resourceLogs, 2)?.bytes).map(({ bytes = request }) => bytes.byteOffset + bytes.length)
+  const [start = request.byteOffset, ...records] = ends
+  return { bytes: request.subarray(start - request.byteOffset), ends: Uint32Array.from(records, (end) => end - start) }
 }

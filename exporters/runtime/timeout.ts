@@ -47,15 +47,11 @@ export function sendWithin(exporter: Exporter, batch: Batch, limits: SendLimits)
     }
     stop.addEventListener('abort', onStop, { once: true })
     if (stop.aborted) onStop()
-    call(exporter, batch, controller.signal).then(settle, (cause: unknown) => {
+    new Promise<Outcome>((sent) => sent(exporter.send(batch, controller.signal))).then(settle, (cause: unknown) => {
       const message = `exporter "${exporter.type}" threw instead of returning an outcome: ${textOf(cause)}`
       settle({ status: 'retryable', error: new ExportError('CONTRACT', message, cause) })
     })
   })
-}
-
-async function call(exporter: Exporter, batch: Batch, signal: AbortSignal): Promise<Outcome> {
-  return exporter.send(batch, signal)
 }
 
 function late(exporter: Exporter, timeoutMs: number, outcome: { readonly error: Error }): ExportError {

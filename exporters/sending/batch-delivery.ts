@@ -7,7 +7,6 @@
  */
 import { ExportError } from '../contract/errors.ts'
 import type { Batch, Exporter, Outcome, Refusal } from '../contract/exporter.ts'
-import type { DropReason } from '../contract/accounting.ts'
 import type { Buffer } from '../buffer/buffer.ts'
 import type { Counters } from '../buffer/counters.ts'
 import type { Signal, Clock, Random } from '../../config/base/time/clock.ts'
@@ -135,16 +134,11 @@ export class BatchDelivery {
       attempt = outcome.status === 'retryable' && (outcome.taken ?? 0) > 0 ? 1 : attempt + 1
       const waitMs = this.#apply(inFlightBatch, batch, outcome, { refusals, unrecorded }, { attempt, again })
       if (over()) return
-      meters.retryWaitMs = this.#shortened(waitMs)
+      // While stopping, waits only shortly, so that the grace period allows another try.
+      meters.retryWaitMs = this.#deps.stopping() ? Math.min(waitMs, config.retry.initial) : waitMs
       await nudge.wait(meters.retryWaitMs)
       meters.retryWaitMs = 0
     }
-  }
-
-  /** While stopping, waits only shortly, so that the grace period allows another try. */
-  #shortened(waitMs: number): number {
-    const { config, stopping } = this.#deps
-    return stopping() ? Math.min(waitMs, config.retry.initial) : waitMs
   }
 
   async #send(inFlightBatch: InFlightBatch, batch: Batch): Promise<Outcome> {
@@ -161,7 +155,7 @@ export class BatchDelivery {
     }
     const onUnresponsive = (error: Error): void => {
       count({ status: 'retryable', error })
-      this.#failure(inFlightBatch, 'retrying', error)
+      this.#note(inFlightBatch, 'retrying', error.message)
     }
     limit.started(meters.inFlight)
     meters.inFlight++
@@ -189,22 +183,22 @@ export class BatchDelivery {
     switch (outcome.status) {
       case 'delivered':
         this.#settle(inFlightBatch, batch, inFlightBatch.count, refused)
-        this.#recovered(inFlightBatch, '')
+        this.#note(inFlightBatch, 'none', '')
         // After a retry the bytes may still be read by an earlier call that timed out.
         if (!again && exporter.releases === true) for (const { memory } of batch.parts) memory?.done()
         return 0
       case 'partial':
       case 'rejected':
         this.#settle(inFlightBatch, batch, inFlightBatch.count, refused)
-        this.#recovered(inFlightBatch, refused.refusals[0]?.message ?? '')
+        this.#note(inFlightBatch, 'none', refused.refusals[0]?.message ?? '')
         return 0
       case 'retryable':
         this.#settle(inFlightBatch, batch, outcome.taken ?? 0, refused)
         inFlightBatch.unacknowledged = outcome.unacknowledged ?? inFlightBatch.count
         inFlightBatch.acknowledged = (outcome.acknowledged ?? []).map((index) => index - (outcome.taken ?? 0))
-        // First: #failure copies the batch to the disk.
+        // First: #note copies the batch to the disk.
         this.#settleLast(inFlightBatch)
-        this.#failure(inFlightBatch, 'retrying', outcome.error)
+        this.#note(inFlightBatch, 'retrying', outcome.error.message)
         return retryDelayMs(attempt, config.retry, random, pauseOf(outcome))
       case 'hold':
         inFlightBatch.unacknowledged = 0
@@ -212,7 +206,7 @@ export class BatchDelivery {
           () => this.#deps.nudge.notify(),
           () => undefined,
         )
-        this.#failure(inFlightBatch, outcome.forGood === true ? 'failed' : 'hold', outcome.error)
+        this.#note(inFlightBatch, outcome.forGood === true ? 'failed' : 'hold', outcome.error.message)
         return holdDelayMs(++inFlightBatch.holds, config.retry)
     }
   }
@@ -257,12 +251,9 @@ export class BatchDelivery {
   #expire(inFlightBatch: InFlightBatch, beforeMs: number): void {
     this.#settleAcknowledged(inFlightBatch, inFlightBatch.olderThan(beforeMs))
     const span = spanOf(inFlightBatch.batch())
-    this.#drop(inFlightBatch, inFlightBatch.takeHead(inFlightBatch.olderThan(beforeMs)), 'expired', span)
-  }
-
-  #drop(inFlightBatch: InFlightBatch, sum: Sum, reason: DropReason, span: Span | undefined): void {
+    const sum = inFlightBatch.takeHead(inFlightBatch.olderThan(beforeMs))
     if (sum.events === 0) return
-    this.#deps.accounting.drop(reason, sum.events, span)
+    this.#deps.accounting.drop('expired', sum.events, span)
     this.#ack(inFlightBatch, sum)
   }
 
@@ -271,14 +262,9 @@ export class BatchDelivery {
     this.#deps.onSettled()
   }
 
-  #recovered(inFlightBatch: InFlightBatch, note: string): void {
-    this.#deps.accounting.note(note)
-    inFlightBatch.failure = 'none'
-    this.#deps.onFailure()
-  }
-
-  #failure(inFlightBatch: InFlightBatch, failure: Failure, error: Error): void {
-    this.#deps.accounting.note(error.message)
+  /** The batch has this failure now; `error` is '' if nothing was refused either. */
+  #note(inFlightBatch: InFlightBatch, failure: Failure, error: string): void {
+    this.#deps.accounting.note(error)
     inFlightBatch.failure = failure
     this.#deps.onFailure()
   }

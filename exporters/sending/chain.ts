@@ -90,11 +90,6 @@ export class Chain {
     })
   }
 
-  /** Opens the sink and its dead-letter file. Throws ExportError if one of them can never work. */
-  open(): Promise<void> {
-    return openSink(this.sink)
-  }
-
   /** Begins to send. */
   run(): void {
     for (const batch of this.#deps.buffer.inFlight) batch.failure = 'none'

@@ -6,6 +6,13 @@ import type { Clock } from '../../config/base/time/clock.ts'
 import { Histogram, LATENCY_SECONDS, REQUEST_SECONDS } from '../runtime/histogram.ts'
 import type { QueuedPart } from '../buffer/queue.ts'
 
+const REQUEST_OUTCOMES: Readonly<Record<Exclude<Outcome['status'], 'retryable'>, RequestOutcome>> = {
+  delivered: 'ok',
+  partial: 'partial',
+  rejected: 'permanent',
+  hold: 'config',
+}
+
 /** A sender's statistics. */
 export class Meters implements SendStats {
   readonly requests: Record<RequestOutcome, number> = {
@@ -53,23 +60,11 @@ export class Meters implements SendStats {
 
   /** A copy, for `Sender.stats`. */
   read(): SendStats {
-    const { requests, duplicatesPossible, requestSeconds, latencySeconds, inFlight, retryWaitMs, lastSuccessMs } = this
-    const values = { duplicatesPossible, requestSeconds, latencySeconds, inFlight, retryWaitMs, lastSuccessMs }
-    return { ...values, requests: { ...requests } }
+    return { ...this, requests: { ...this.requests } }
   }
 }
 
 function requestOutcome(outcome: Outcome): RequestOutcome {
-  switch (outcome.status) {
-    case 'delivered':
-      return 'ok'
-    case 'partial':
-      return 'partial'
-    case 'retryable':
-      return outcome.error instanceof ExportError && outcome.error.code === 'TIMEOUT' ? 'timeout' : 'retry'
-    case 'rejected':
-      return 'permanent'
-    case 'hold':
-      return 'config'
-  }
+  if (outcome.status !== 'retryable') return REQUEST_OUTCOMES[outcome.status]
+  return outcome.error instanceof ExportError && outcome.error.code === 'TIMEOUT' ? 'timeout' : 'retry'
 }

@@ -20,7 +20,7 @@ import type { Accounting, Lost, SenderStats } from '../contract/accounting.ts'
 import { Signal, systemClock } from '../../config/base/time/clock.ts'
 import type { Clock, Random } from '../../config/base/time/clock.ts'
 import { waitAtMost } from '../../config/base/time/deadline.ts'
-import { Chain } from './chain.ts'
+import { Chain, openSink } from './chain.ts'
 import type { Sink } from './chain.ts'
 import { EarlierSinks } from './earlier-sinks.ts'
 import { Meters } from './meters.ts'
@@ -93,7 +93,7 @@ export class Sender {
   /** The first half of `start`. */
   async open(): Promise<void> {
     await this.#buffer.start()
-    await this.#chain.open()
+    await openSink(this.#chain.sink)
   }
 
   /** The second half of `start`. */

@@ -9,7 +9,7 @@ import { systemClock } from '../config/base/time/clock.ts'
 import { waitAtMost, within } from '../config/base/time/deadline.ts'
 import { probeFolders } from './probe-folders.ts'
 import type { Probed } from './probe-folders.ts'
-import { makeRoute, refusalOf } from './start.ts'
+import { makeRoute } from './start.ts'
 import type { Made } from './start.ts'
 
 /** Texts of sinks, such as the names in a certificate, have no other limit. */
@@ -27,12 +27,9 @@ export async function probeExporters(
 ): Promise<Probed[]> {
   const numberings = new Numberings(context.epoch)
   const made = await Promise.all(
-    Object.entries(exporters).map(async ([name, config]) => {
-      const route = await makeRoute(name, config, context, numberings.of(name)).catch((error: unknown) =>
-        Promise.reject(refusalOf(name, error)),
-      )
-      return [name, route] as const
-    }),
+    Object.entries(exporters).map(
+      async ([name, config]) => [name, await makeRoute(name, config, context, numberings.of(name))] as const,
+    ),
   )
   const [sinks, folders] = await Promise.all([
     Promise.all(made.map(async ([name, route]) => ({ name, ...(await probed(route, timeoutMs)) }))),

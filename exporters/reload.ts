@@ -15,7 +15,7 @@ import type { ExportersContext } from './sinks/context.ts'
 import { Numberings } from './contract/numbering.ts'
 import { ExportError } from './contract/errors.ts'
 import type { FanOut, Route } from './fanout.ts'
-import { makeRoute, refusalOf, withSender } from './start.ts'
+import { makeRoute, withSender } from './start.ts'
 import type { Made } from './start.ts'
 import { systemClock } from '../config/base/time/clock.ts'
 import { waitAtMost } from '../config/base/time/deadline.ts'
@@ -163,9 +163,8 @@ async function named<T>(name: string, work: Promise<T>): Promise<T> {
   try {
     return await work
   } catch (error) {
-    const refused = refusalOf(name, error)
-    if (!(refused instanceof ExportError) || refused.code === 'EXPORTER_REFUSED') throw refused
-    throw new ExportError('EXPORTER_REFUSED', `exporters.${name}: ${refused.message}`, refused)
+    if (!(error instanceof ExportError) || error.code === 'EXPORTER_REFUSED') throw error
+    throw new ExportError('EXPORTER_REFUSED', `exporters.${name}: ${error.message}`, error)
   }
 }
 

@@ -28,10 +28,8 @@ import type { SenderDeps } from './sending/sender.ts'
  */
 export async function createFanOut(exporters: Config['exporters'], context: ExportersContext): Promise<FanOut> {
   const { numberings = new Numberings(context.epoch) } = context
-  const routes = Object.entries(exporters).map(([name, config]) =>
-    routeOf(name, config, context, numberings.of(name)).catch((error: unknown) =>
-      Promise.reject(refusalOf(name, error)),
-    ),
+  const routes = Object.entries(exporters).map(async ([name, config]) =>
+    withSender(name, await makeRoute(name, config, context, numberings.of(name)), context),
   )
   return new FanOut(await Promise.all(routes))
 }
@@ -63,15 +61,6 @@ export interface Made extends Omit<Route, 'sender'> {
   readonly config: EffectiveExporter
 }
 
-async function routeOf(
-  name: string,
-  written: ExporterConfig,
-  context: ExportersContext,
-  numbering: Numbering,
-): Promise<Route> {
-  return withSender(name, await makeRoute(name, written, context, numbering), context)
-}
-
 /** Adds a new sender. */
 export function withSender(name: string, { sink, ...route }: Made, context: ExportersContext): Route {
   const { exporter, config, rateLimit, deadLetters } = sink
@@ -88,7 +77,7 @@ export function withSender(name: string, { sink, ...route }: Made, context: Expo
   return { ...route, sender }
 }
 
-/** Makes the parts of one exporter from its config; nothing is started. Rejects with ExportError. */
+/** Makes the parts of one exporter from its config; nothing is started. Rejects like `createFanOut`. */
 export async function makeRoute(
   name: string,
   written: ExporterConfig,
@@ -98,24 +87,30 @@ export async function makeRoute(
   const { epoch, log } = context
   const warn = (message: string): void => log.warn({ exporter: name }, message)
   const warnOf = (problem: Error): void => warn(problem.message)
-  const { config, sources, warnings } = effectiveExporter(written, context.env)
-  for (const warning of warnings) warn(warning)
-  const encoders = context.encoders.shaped(config, warn)
-  const made = await makeExporter(config, { ...context, name, encoders, numbering, sources, warn })
-  const { exporter, encoder, describe, numbered } = made
-  const { filter, rate_limit: limit, dead_letter: deadLetter } = config
-  return {
-    config,
-    encoder,
-    describe: describe === true || config.spool !== undefined,
-    ...(filter === undefined ? {} : { filter: createFilter(filter) }),
-    ...(numbered === true ? { numbering } : {}),
-    sink: {
-      exporter,
+  try {
+    const { config, sources, warnings } = effectiveExporter(written, context.env)
+    for (const warning of warnings) warn(warning)
+    const encoders = context.encoders.shaped(config, warn)
+    const made = await makeExporter(config, { ...context, name, encoders, numbering, sources, warn })
+    const { exporter, encoder, describe, numbered } = made
+    const { filter, rate_limit: limit, dead_letter: deadLetter } = config
+    return {
       config,
-      ...(limit && { rateLimit: new TokenBucket(limit, systemClock) }),
-      ...(deadLetter && { deadLetters: new DeadLetterFile(deadLetter, { exporter: name, epoch }, { warn: warnOf }) }),
-    },
+      encoder,
+      describe: describe === true || config.spool !== undefined,
+      ...(filter && { filter: createFilter(filter) }),
+      ...(numbered === true ? { numbering } : {}),
+      sink: {
+        exporter,
+        config,
+        ...(limit && { rateLimit: new TokenBucket(limit, systemClock) }),
+        ...(deadLetter && { deadLetters: new DeadLetterFile(deadLetter, { exporter: name, epoch }, { warn: warnOf }) }),
+      },
+    }
+  } catch (error) {
+    // Before anything is opened, it is a mistake in the config.
+    if (!(error instanceof ExportError) || error.code !== 'UNUSABLE') throw error
+    throw new ExportError('EXPORTER_REFUSED', `exporters.${name}: ${error.message}`, error)
   }
 }
 
@@ -141,10 +136,4 @@ export function spoolOpener(
     reportRecovery(name, spool.recovery, log)
     return spool
   }
-}
-
-/** UNUSABLE before anything is opened is a mistake in the config. */
-export function refusalOf(name: string, error: unknown): unknown {
-  if (!(error instanceof ExportError) || error.code !== 'UNUSABLE') return error
-  return new ExportError('EXPORTER_REFUSED', `exporters.${name}: ${error.message}`, error)
 }

@@ -141,8 +141,9 @@ export class FanOut {
   /** Encodes the events that at least one route takes, then picks the lines of each route. */
   #offerSelected({ encoder, routes }: Group, slice: readonly Event[], waits: Array<Promise<void>>): void {
     const selections = routes.map(({ filter }) => (filter === undefined ? undefined : selectionOf(slice, filter)))
-    const all = selections.some((selection) => selection === undefined || selection.count === slice.length)
-    const union = all ? undefined : unionOf(selections.filter(isSelection), slice.length)
+    const chosen = selections.filter((selection) => selection !== undefined)
+    const all = chosen.length < routes.length || chosen.some(({ count }) => count === slice.length)
+    const union = all ? undefined : unionOf(chosen, slice.length)
     if (union?.count === 0) return
     const events = union === undefined ? slice : this.#choose(slice, union)
     const encoded = encoder.encode(events)
@@ -263,8 +264,4 @@ function groupsOf(routes: readonly Route[]): readonly Group[] {
     filtered: sharing.some(({ filter }) => filter !== undefined),
     described: sharing.some(isDescribedTo),
   }))
-}
-
-function isSelection(selection: Selection | undefined): selection is Selection {
-  return selection !== undefined
 }

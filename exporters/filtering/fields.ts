@@ -99,27 +99,20 @@ function cut(line: string, rules: readonly Rule[]): string {
   for (const rule of rules) {
     const message = record[kind]
     if (!isFor(rule, kind) || !isMapping(message)) continue
-    record[kind] = rule.keep ? kept(message, rule.mask) : without(message, rule.mask)
+    record[kind] = masked(message, rule.mask, rule.keep)
     touched = true
   }
   return touched ? `${JSON.stringify(record)}\n` : line
 }
 
-function kept(message: Json, mask: Mask): Json {
+/** The message with the fields of the mask; without `keep`, with all others. */
+function masked(message: Json, mask: Mask, keep: boolean): Json {
   const result: Json = {}
   for (const [key, value] of Object.entries(message)) {
     const below = mask.get(key)
-    if (below !== undefined) result[key] = below.size === 0 ? value : mapped(value, (each) => kept(each, below))
-  }
-  return result
-}
-
-function without(message: Json, mask: Mask): Json {
-  const result: Json = {}
-  for (const [key, value] of Object.entries(message)) {
-    const below = mask.get(key)
-    if (below === undefined) result[key] = value
-    else if (below.size > 0) result[key] = mapped(value, (each) => without(each, below))
+    const leave = below === undefined ? !keep : keep
+    if (below !== undefined && below.size > 0) result[key] = mapped(value, (each) => masked(each, below, keep))
+    else if (leave) result[key] = value
   }
   return result
 }

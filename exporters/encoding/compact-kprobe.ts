@@ -25,37 +25,34 @@ const NAMESPACES: Readonly<Record<number, string>> = {
   0x40000000: 'net',
 }
 
-const TABLE: ReadonlyMap<string, (args: Args) => Description> = new Map([
-  ['sys_write', (args: Args) => show('📝', 'write', file(args[0]), bytes(args))],
-  ['sys_read', (args: Args) => show('📚', 'read', file(args[0]), bytes(args))],
-  ['fd_install', (args: Args) => show('📬', 'open', file(args[1]))],
+const TABLE = new Map<string, (args: Args) => Description>([
+  ['sys_write', (args) => show('📝', 'write', file(args[0]), bytes(args))],
+  ['sys_read', (args) => show('📚', 'read', file(args[0]), bytes(args))],
+  ['fd_install', (args) => show('📬', 'open', file(args[1]))],
   // Tetragon's emoji for these two has a variation selector.
-  ['sys_openat', (args: Args) => show('📬\ufe0f', 'openat', text(args[1]))],
-  ['sys_open', (args: Args) => show('📬\ufe0f', 'open', text(args[1]))],
-  ['sys_close', (args: Args) => show('📪', 'close', file(args[0]))],
-  ['sys_mount', (args: Args) => show('💾', 'mount', text(args[0]), text(args[1]))],
-  ['sys_pivot_root', (args: Args) => show('💾', 'pivot_root', text(args[0]), text(args[1]))],
-  ['sys_setuid', (args: Args) => show('🔑', 'setuid', args.length > 0 ? String(int(args[0])) : '')],
+  ['sys_openat', (args) => show('📬\ufe0f', 'openat', text(args[1]))],
+  ['sys_open', (args) => show('📬\ufe0f', 'open', text(args[1]))],
+  ['sys_close', (args) => show('📪', 'close', file(args[0]))],
+  ['sys_mount', (args) => show('💾', 'mount', text(args[0]), text(args[1]))],
+  ['sys_pivot_root', (args) => show('💾', 'pivot_root', text(args[0]), text(args[1]))],
+  ['sys_setuid', (args) => show('🔑', 'setuid', args.length > 0 ? String(int(args[0])) : '')],
   ['sys_clock_settime', () => show('⏰', 'clock_settime')],
   ['proc_exec_connector', () => show('🔧', 'proc_exec_connector')],
-  ['sys_setns', (args: Args) => show('🔧', 'setns', args.length > 1 ? (NAMESPACES[int(args[1])] ?? '') : '')],
-  ['tcp_connect', (args: Args) => show('🔌', 'connect', socket(args[0]))],
-  ['tcp_close', (args: Args) => show('🧹', 'close', socket(args[0]))],
-  [
-    'tcp_sendmsg',
-    (args: Args) => show('📤', 'sendmsg', socket(args[0]), args.length > 1 ? `bytes ${int(args[1])}` : ''),
-  ],
+  ['sys_setns', (args) => show('🔧', 'setns', args.length > 1 ? (NAMESPACES[int(args[1])] ?? '') : '')],
+  ['tcp_connect', (args) => show('🔌', 'connect', socket(args[0]))],
+  ['tcp_close', (args) => show('🧹', 'close', socket(args[0]))],
+  ['tcp_sendmsg', (args) => show('📤', 'sendmsg', socket(args[0]), args.length > 1 ? `bytes ${int(args[1])}` : '')],
   [
     'bpf_check',
-    (args: Args) => show('🐝', 'bpf_load', members(args[0], 'ProgType', 'ProgName', 'instruction count InsnCnt')),
+    (args) => show('🐝', 'bpf_load', members(args[0], 'ProgType', 'ProgName', 'instruction count InsnCnt')),
   ],
-  ['security_perf_event_alloc', (args: Args) => show('🐝', 'perf_event_alloc', members(args[0], 'Type', 'KprobeFunc'))],
+  ['security_perf_event_alloc', (args) => show('🐝', 'perf_event_alloc', members(args[0], 'Type', 'KprobeFunc'))],
   ['security_bpf_map_alloc', mapCreate],
   ['security_bpf_map_create', mapCreate],
   ['security_file_permission', filePermission],
   ['security_mmap_file', mmapFile],
   ['security_path_truncate', pathTruncate],
-  ['security_file_truncate', (args: Args) => show('📝', 'truncate', file(args[0]))],
+  ['security_file_truncate', (args) => show('📝', 'truncate', file(args[0]))],
 ])
 
 /** Picks emoji, label and details for the event's function; unknown functions show their full name. */

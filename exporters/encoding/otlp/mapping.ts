@@ -11,7 +11,6 @@ import type {
   Aggregate,
   Argument,
   Change,
-  Container,
   Event,
   Hook,
   HookEvent,
@@ -31,22 +30,20 @@ import { boundedText, boundedWords } from '../command-args.ts'
 import { accessPlan, fileAccess, isRefused } from '../files/access.ts'
 import { commandLine } from './text.ts'
 
-export type SeverityName = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'
-
 export interface Severity {
   readonly number: number
   readonly text: string
 }
 
 /** The first number of each range of SeverityNumber in opentelemetry-proto. */
-const SEVERITIES: Readonly<Record<SeverityName, Severity>> = {
+const SEVERITIES = {
   trace: { number: 1, text: 'TRACE' },
   debug: { number: 5, text: 'DEBUG' },
   info: { number: 9, text: 'INFO' },
   warn: { number: 13, text: 'WARN' },
   error: { number: 17, text: 'ERROR' },
   fatal: { number: 21, text: 'FATAL' },
-}
+} satisfies Readonly<Record<string, Severity>>
 
 export interface MappingOptions extends RecordConfig {
   /** Identifies this run of the agent; `log.record.uid` is epoch and sequence number. */
@@ -87,9 +84,7 @@ export function runAttributes(event: RunEvent, { exporter }: Numbering, out: Att
   if (until !== undefined) out.text(KEYS.runUntil, until)
 }
 
-/**
- * Attributes of an event's `process`.
- */
+/** Attributes of an event's `process`. */
 export function ownAttributes(process: Process, out: AttributeSink): void {
   out.integer(KEYS.pid, process.pid)
   // The kernel's (pid 0) is no path.
@@ -132,12 +127,9 @@ function placeAttributes({ docker, pod, container: named, nspid = 0 }: Process, 
   const workload = Object.hasOwn(WORKLOADS, pod.workloadKind) ? WORKLOADS[pod.workloadKind] : undefined
   // A bare pod is no workload.
   if (pod.workload !== '' && pod.workloadKind !== 'Pod') out.text(workload ?? KEYS.workload, pod.workload)
-  if (container !== undefined) containerAttributes(container, out)
-}
-
-function containerAttributes({ name, image }: Container, out: AttributeSink): void {
-  if (name !== '') out.text(KEYS.podContainer, name)
-  imageAttributes(image, out)
+  if (container === undefined) return
+  if (container.name !== '') out.text(KEYS.podContainer, container.name)
+  imageAttributes(container.image, out)
 }
 
 function namedContainerAttributes({ name, image, labels }: NamedContainer, out: AttributeSink): void {
@@ -214,7 +206,8 @@ export function eventAttributes<Sink extends AttributeSink>(
 export function callAttributes(event: HookEvent, options: AttributeOptions, out: AttributeSink): void {
   const { args, returned } = event.view?.() ?? event
   fileAttributes(event.hook, args, returned, options.file_details, out)
-  if (returned !== undefined) returnAttribute(returned, out)
+  const text = returned && argumentText(returned)
+  if (text) out.text(KEYS.returned, text)
   if (event.aggregate !== undefined) aggregateAttributes(event.aggregate, out)
   if (options.arg_labels) labelAttributes(event.hook, args, out)
 }
@@ -281,11 +274,6 @@ function aggregateAttributes({ count, bytes, last }: Aggregate, out: AttributeSi
   out.integer(KEYS.aggregateCount, count)
   if (bytes !== undefined) out.integer(KEYS.aggregateBytes, bytes)
   out.text(KEYS.aggregateLast, isoTime(last))
-}
-
-function returnAttribute(returned: Argument, out: AttributeSink): void {
-  const text = argumentText(returned)
-  if (text !== '') out.text(KEYS.returned, text)
 }
 
 function podLabelAttributes({ pod }: Process, { pod_labels: names }: AttributeOptions, out: AttributeSink): void {

@@ -10,38 +10,35 @@ import { plainRecord, withoutLong } from './records.ts'
 import type { AttributeValue, PlainRecord } from './records.ts'
 
 export function createOtlpJsonEncoder(options: OtlpEncoderOptions): Encoder {
-  const observe = options.observed ?? now
   return {
     encoding: 'otlp_json',
-    encode(events): Encoded {
-      const observed = observe()
-      const json = options.body === 'json' ? options.json.encode(withoutLong(events)) : undefined
-      return joined(events, (event, i) => {
-        const line = json?.bytes.subarray(i === 0 ? 0 : json.ends[i - 1], json.ends[i])
-        return JSON.stringify(jsonRecord(plainRecord(event, line, observed, options, i)))
-      })
-    },
+    encode: (events) => joined(events, plainRecords(events, options).map(jsonRecord)),
   }
 }
 
-/** Joins the records, adding a comma to each. */
-export function joined(events: readonly Event[], record: (event: Event, index: number) => string): Encoded {
+/** The records of the events, with their JSON lines for `body: 'json'`. */
+export function plainRecords(events: readonly Event[], options: OtlpEncoderOptions): PlainRecord[] {
+  const observed = (options.observed ?? now)()
+  const json = options.body === 'json' ? options.json.encode(withoutLong(events)) : undefined
+  return events.map((event, i) => {
+    const line = json?.bytes.subarray(i === 0 ? 0 : json.ends[i - 1], json.ends[i])
+    return plainRecord(event, line, observed, options, i)
+  })
+}
+
+/** Joins the records of these events, adding a comma to each. */
+export function joined(events: readonly Event[], records: readonly string[]): Encoded {
   let end = 0
-  const records = events.map((event, i) => Buffer.from(`${record(event, i)},`))
-  const ends = Uint32Array.from(records, ({ length }) => (end += length))
-  return {
-    encoding: 'otlp_json',
-    bytes: Buffer.concat(records),
-    ends,
-    count: events.length,
-    firstSeq: events[0]?.seq ?? 0,
-  }
+  const lines = records.map((record) => Buffer.from(`${record},`))
+  const ends = Uint32Array.from(lines, ({ length }) => (end += length))
+  const bytes = Buffer.concat(lines)
+  return { encoding: 'otlp_json', bytes, ends, count: events.length, firstSeq: events[0]?.seq ?? 0 }
 }
 
 /** Key order and the empty `body` for none are as in the SDK's serializer. */
-function jsonRecord(record: PlainRecord): object {
+function jsonRecord(record: PlainRecord): string {
   const { severity, body } = record
-  return {
+  return JSON.stringify({
     timeUnixNano: nanos(record.time),
     observedTimeUnixNano: nanos(record.observed),
     severityNumber: severity.number,
@@ -50,7 +47,7 @@ function jsonRecord(record: PlainRecord): object {
     eventName: record.eventName,
     attributes: Object.entries(record.attributes).map(([key, value]) => ({ key, value: anyValue(value) })),
     droppedAttributesCount: 0,
-  }
+  })
 }
 
 function anyValue(value: AttributeValue): object {

@@ -8,11 +8,9 @@ import { resourceFromAttributes } from '@opentelemetry/resources'
 import type { ReadableLogRecord } from '@opentelemetry/sdk-logs'
 import type { Event } from '../../contract/event.ts'
 import type { Encoded, Encoder } from '../../contract/exporter.ts'
-import { now } from './encode.ts'
 import type { OtlpEncoderOptions } from './encode.ts'
 import { fieldsOf, one } from './fields.ts'
-import { joined } from './json-encode.ts'
-import { plainRecord, withoutLong } from './records.ts'
+import { joined, plainRecords } from './json-encode.ts'
 import type { PlainRecord } from './records.ts'
 
 const NO_RESOURCE = resourceFromAttributes({})
@@ -36,23 +34,19 @@ export function createSdkEncoder(options: OtlpEncoderOptions): Encoder {
 export function createSdkJsonEncoder(options: OtlpEncoderOptions): Encoder {
   return {
     encoding: 'otlp_json',
-    encode(events): Encoded {
-      const records = readables(events, options)
-      return joined(events, (_, i) => {
-        const request = Buffer.from(JsonLogsSerializer.serializeRequest(records.slice(i, i + 1)) ?? []).toString()
-        return request.slice(request.indexOf(HEAD) + HEAD.length, -TAIL.length)
-      })
-    },
+    encode: (events) =>
+      joined(
+        events,
+        readables(events, options).map((record) => {
+          const request = Buffer.from(JsonLogsSerializer.serializeRequest([record]) ?? []).toString()
+          return request.slice(request.indexOf(HEAD) + HEAD.length, -TAIL.length)
+        }),
+      ),
   }
 }
 
 function readables(events: readonly Event[], options: OtlpEncoderOptions): ReadableLogRecord[] {
-  const observed = (options.observed ?? now)()
-  const json = options.body === 'json' ? options.json.encode(withoutLong(events)) : undefined
-  return events.map((event, i) => {
-    const line = json?.bytes.subarray(i === 0 ? 0 : json.ends[i - 1], json.ends[i])
-    return readable(plainRecord(event, line, observed, options, i), NO_RESOURCE, NO_SCOPE)
-  })
+  return plainRecords(events, options).map((record) => readable(record, NO_RESOURCE, NO_SCOPE))
 }
 
 /** A record for the SDK's serializers and exporters. */

@@ -254,13 +254,11 @@ function reportOf(
     reports.every(({ untold, end }) => countOf(untold) === 0 && end !== 'open')
   const changes = runs.flatMap((run) => run.changes).toSorted((a, b) => a.timeMs - b.timeMs)
   const moreChanges = runs.reduce((sum, run) => sum + run.moreChanges, 0)
-  const consistent = reports.every(({ contradictions }) => isNone(contradictions))
+  const consistent = reports.every(({ contradictions: { disagreeing, holes, afterStop, overcounted } }) => {
+    return disagreeing + holes.length + afterStop + overcounted === 0
+  })
   const findings = { missingRuns, runsElsewhere, unlinked, lostBefore, changes, moreChanges }
   return { runs: reports, ...findings, whole, consistent }
-}
-
-function isNone({ disagreeing, holes, afterStop, overcounted }: Contradictions): boolean {
-  return disagreeing + holes.length + afterStop + overcounted === 0
 }
 
 function unwatchedBefore({ mark, fromMs }: Run, runs: readonly Run[]): number | undefined {

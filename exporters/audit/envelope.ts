@@ -5,9 +5,7 @@ import type { NumberRange } from '../contract/event.ts'
 import type { Mark, NumberedRecord, ReportedChange } from './audit.ts'
 
 /** The fields as texts, by the names of the envelope in docs/explanation/audit-algorithm.md, such as `loss.count`. */
-export interface Fields {
-  (name: string): string | undefined
-}
+export type Fields = (name: string) => string | undefined
 
 /** For hostile input. */
 const MOST_CHANGE_TEXT = 2000

@@ -45,10 +45,6 @@ export class NumberSet {
     return this.#first[0] ?? 0
   }
 
-  get last(): number {
-    return this.#last.at(-1) ?? -1
-  }
-
   /** The numbers from `from` to the last that are not in the set. */
   gaps(from: number): NumberRange[] {
     const found: NumberRange[] = []

@@ -77,19 +77,15 @@ export class Queue {
     return part.bytes.length <= this.#maxBytes && part.count <= this.#maxEvents
   }
 
-  fits(held: QueuedPart): boolean {
-    const { part } = held
-    const reserve = reserveOf(held)
-    if (this.bytes + part.bytes.length > this.#maxBytes + reserve.bytes) return false
-    return this.events + part.count <= this.#maxEvents + reserve.events
-  }
-
   /** Appends a part; false, without a change, if there is no space. */
   push(held: QueuedPart): boolean {
-    if (!this.fits(held)) return false
+    const { count, bytes } = held.part
+    const reserve = reserveOf(held)
+    if (this.bytes + bytes.length > this.#maxBytes + reserve.bytes) return false
+    if (this.events + count > this.#maxEvents + reserve.events) return false
     this.#slots.push(held)
-    this.#waitingEvents += held.part.count
-    this.#waitingBytes += held.part.bytes.length
+    this.#waitingEvents += count
+    this.#waitingBytes += bytes.length
     return true
   }
 

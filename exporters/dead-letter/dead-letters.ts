@@ -13,14 +13,7 @@ import type { Clock } from '../../config/base/time/clock.ts'
 import { batchOf } from '../contract/encoded.ts'
 import { within } from '../../config/base/time/deadline.ts'
 import { recordsOf } from './record.ts'
-import type { DeadLetterRecord } from './record.ts'
-
-/** The exporter whose events are refused. */
-export interface DeadLetterSource {
-  readonly exporter: string
-  /** The current agent run. */
-  readonly epoch: string
-}
+import type { DeadLetterRecord, DeadLetterSource } from './record.ts'
 
 /** Limits of a group, which is written at once; a larger record is a group of its own. */
 const GROUP_RECORDS = 1000

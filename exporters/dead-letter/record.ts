@@ -6,7 +6,7 @@
  *
  * The second kind is for events of which the sink only reported a number: here two of the batch's 500.
  */
-import type { Batch, Encoded, Encoding, Refusal } from '../contract/exporter.ts'
+import type { Batch, Encoded, Refusal } from '../contract/exporter.ts'
 import { endOf, isDescribed } from '../contract/encoded.ts'
 
 /** A dead-letter record: one line with its line feed. */
@@ -17,10 +17,14 @@ export interface DeadLetterRecord {
   readonly unnamed: number
 }
 
-export interface RecordContext {
+/** The exporter whose events are refused. */
+export interface DeadLetterSource {
   readonly exporter: string
   /** The current agent run; events of earlier runs (from a spool) have their own. */
   readonly epoch: string
+}
+
+interface RecordContext extends DeadLetterSource {
   /** Milliseconds since 1970. */
   readonly wallMs: number
 }
@@ -32,7 +36,7 @@ const END = Buffer.from('}\n')
 /** The records of a refusal, created on demand. */
 export function* recordsOf(batch: Batch, refusal: Refusal, context: RecordContext): Generator<DeadLetterRecord> {
   const start = startOf(refusal, context)
-  const which = refusal.which ?? (refusal.events >= batch.count ? range(batch.count) : [])
+  const which = refusal.which ?? (refusal.events >= batch.count ? Array.from({ length: batch.count }).keys() : [])
   let named = 0
   for (const { part, index } of eventsOf(batch, which)) {
     const fields = `${start},"encoding":"${part.encoding}","seq":${JSON.stringify(idOf(part, index, context))},"event":`
@@ -92,29 +96,14 @@ function idOf(part: Encoded, index: number, { epoch }: RecordContext): string {
 function eventOf(part: Encoded, index: number): Buffer {
   const bytes = Buffer.from(part.bytes.buffer, part.bytes.byteOffset, part.bytes.byteLength)
   const event = bytes.subarray(endOf(part, index), part.ends[index])
-  switch (formOf(part.encoding)) {
-    case 'json':
-      // Without its line feed or comma.
-      return event.subarray(0, -1)
-    case 'text':
-      return Buffer.from(JSON.stringify(event.subarray(0, -1).toString()))
-    case 'binary':
-      return Buffer.from(`"${event.toString('base64')}"`)
-  }
-}
-
-function formOf(encoding: Encoding): 'json' | 'text' | 'binary' {
-  switch (encoding) {
+  switch (part.encoding) {
     case 'json':
     case 'otlp_json':
-      return 'json'
+      // Without its line feed or comma.
+      return event.subarray(0, -1)
     case 'compact':
-      return 'text'
+      return Buffer.from(JSON.stringify(event.subarray(0, -1).toString()))
     case 'otlp':
-      return 'binary'
+      return Buffer.from(`"${event.toString('base64')}"`)
   }
-}
-
-function* range(count: number): Generator<number> {
-  for (let i = 0; i < count; i++) yield i
 }

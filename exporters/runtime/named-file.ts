@@ -1,4 +1,4 @@
-import { readNamedFile } from '../../config/base/named-file.ts'
+import { MAX_SECRET_BYTES, readNamedFile } from '../../config/base/named-file.ts'
 import { whyUnreadable } from '../../config/base/unreadable.ts'
 import { ExportError } from '../contract/errors.ts'
 
@@ -9,4 +9,10 @@ export async function contentOf(key: string, path: string, maxBytes: number): Pr
   } catch (error) {
     throw new ExportError('UNUSABLE', `${key}: cannot read "${path}": ${whyUnreadable(error)}`, error)
   }
+}
+
+/** The secret in the file of config key `key`, without a last line end. Rejects like `contentOf`. */
+export async function secretOf(key: string, path: string, encoding: 'utf8' | 'latin1'): Promise<string> {
+  const content = await contentOf(key, path, MAX_SECRET_BYTES)
+  return content.toString(encoding).replace(/\r?\n$/, '')
 }

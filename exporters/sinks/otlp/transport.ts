@@ -10,9 +10,8 @@ import { constants, gunzipSync } from 'node:zlib'
 import type { TlsConfig } from '../../../config/agent/exporters/tls.ts'
 import { endFlood } from '../../../config/base/answers.ts'
 import { http } from '../../../config/base/http.ts'
-import { MAX_SECRET_BYTES } from '../../../config/base/named-file.ts'
 import { ExportError, errnoOf, textOf } from '../../contract/errors.ts'
-import { contentOf } from '../../runtime/named-file.ts'
+import { secretOf } from '../../runtime/named-file.ts'
 import { readTlsFiles } from '../../runtime/tls-files.ts'
 import type { TlsContents } from '../../runtime/tls-files.ts'
 import { connection, readable } from './connection.ts'
@@ -100,9 +99,7 @@ export class HttpTransport {
 
   async #readHeaders(): Promise<Credentials['headers']> {
     const read = Object.entries(this.#options.headerFiles).map(async ([name, path]): Promise<[string, string]> => {
-      const value = (await contentOf(`header_files.${name}`, path, MAX_SECRET_BYTES))
-        .toString('latin1')
-        .replace(/\r?\n$/, '')
+      const value = await secretOf(`header_files.${name}`, path, 'latin1')
       checkHeader(name, value)
       return [name.toLowerCase(), value]
     })

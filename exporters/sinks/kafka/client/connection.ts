@@ -1,8 +1,7 @@
 /** Options of a connection to the brokers, with certificates, keys and passwords read from their files. */
 import type { EffectiveType } from '../../../../config/agent/effective.ts'
-import { MAX_SECRET_BYTES } from '../../../../config/base/named-file.ts'
 import { ExportError } from '../../../contract/errors.ts'
-import { contentOf } from '../../../runtime/named-file.ts'
+import { secretOf } from '../../../runtime/named-file.ts'
 import { readTlsFiles } from '../../../runtime/tls-files.ts'
 import type { TlsContents } from '../../../runtime/tls-files.ts'
 
@@ -42,12 +41,7 @@ export function sameCredentials(a: KafkaConnection, b: KafkaConnection): boolean
 }
 
 async function readSasl({ mechanism, username, password, password_file: file = '' }: SaslConfig): Promise<KafkaSasl> {
-  const known = password ?? (await passwordIn(file))
+  const known = password ?? (await secretOf('sasl.password_file', file, 'utf8'))
   if (known !== '') return { mechanism, username, password: known }
   throw new ExportError('UNUSABLE', `sasl: expected a password in "${file}", got an empty file`)
-}
-
-async function passwordIn(file: string): Promise<string> {
-  const content = await contentOf('sasl.password_file', file, MAX_SECRET_BYTES)
-  return content.toString('utf8').replace(/\r?\n$/, '')
 }

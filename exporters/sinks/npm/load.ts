@@ -12,7 +12,6 @@ import { attempt } from './attempt.ts'
 import { GuardedExporter } from './guarded.ts'
 import { importPackage } from './import.ts'
 import { checkExporter, checkModule } from './shape.ts'
-import type { Checked } from './shape.ts'
 
 type NpmConfig = EffectiveType<`npm:${string}`>
 type Given = Pick<Surroundings, 'name' | 'nodeName' | 'epoch' | 'configFile' | 'warn'>
@@ -57,16 +56,11 @@ export async function loadNpmExporter(
   const module = await importPackage(type, packageOf(type), given.configFile, clock)
   // Reading members may also run the package's code, in getters.
   const load = async (): Promise<Exporter> => {
-    const create = valueOf(checkModule(module))
-    const exporter = valueOf(checkExporter(await create(options, contextOf(given))))
+    const create = checkModule(module)
+    const exporter = checkExporter(await create(options, contextOf(given)))
     return new GuardedExporter(type, exporter, { warn: given.warn, clock })
   }
   return attempt(type, 'make its exporter', load, clock)
-}
-
-function valueOf<T>(checked: Checked<T>): T {
-  if ('problem' in checked) throw new Error(checked.problem)
-  return checked.value
 }
 
 function contextOf({ name, nodeName, epoch, warn }: Given): ExporterContext {

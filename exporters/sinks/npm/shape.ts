@@ -13,36 +13,33 @@ const METHODS = ['start', 'send', 'stop'] as const
 /** The maximum of the sending chain. */
 const MAX_CONCURRENCY = 1024
 
-export type Checked<T> = { readonly value: T } | { readonly problem: string }
-
 /**
  * Finds `createExporter` or the default export of a module, or of the object that a CommonJS module exports. Only for modules
- * that export `ktrail`, so that no function of another module is called.
+ * that export `ktrail`, so that no function of another module is called. Throws an Error that says what is wrong.
  */
-export function checkModule(module: object): Checked<CreateExporter> {
+export function checkModule(module: object): CreateExporter {
   const inner = get(module, 'default')
   const paths = [module, inner].filter(isObject)
   const api = paths.map((place) => get(place, 'ktrail')).find((value) => value !== undefined)
   if (api === undefined) {
-    return { problem: `it is not an exporter for ktrail: expected "export const ktrail = ${API}", got none` }
+    throw new Error(`it is not an exporter for ktrail: expected "export const ktrail = ${API}", got none`)
   }
   if (api !== API) {
     const want = typeof api === 'number' && api > API ? 'a newer ktrail' : 'another version of the package'
-    return { problem: `it uses interface ${String(api)}, expected ${API}: install ${want}` }
+    throw new Error(`it uses interface ${String(api)}, expected ${API}: install ${want}`)
   }
   const create = [...paths.map((place) => get(place, 'createExporter')), inner].find(isCreate)
-  if (create !== undefined) return { value: create }
-  return {
-    problem: `expected "export function createExporter(options, context)", got ${Object.keys(module).join(', ')}`,
-  }
+  if (create !== undefined) return create
+  throw new Error(`expected "export function createExporter(options, context)", got ${Object.keys(module).join(', ')}`)
 }
 
-/** The result of createExporter, if it has all required members. */
-export function checkExporter(made: unknown): Checked<PackageExporter> {
-  if (!isObject(made)) return { problem: `createExporter: expected an exporter, got ${String(made)}` }
+/** The result of createExporter. Throws an Error unless it has all required members. */
+export function checkExporter(made: unknown): PackageExporter {
+  if (!isObject(made)) throw new Error(`createExporter: expected an exporter, got ${String(made)}`)
   const problem = exporterProblem(made)
+  if (problem !== undefined) throw new Error(problem)
   // The only place where a foreign value gets a type; every member has been checked.
-  return problem === undefined ? { value: made as PackageExporter } : { problem }
+  return made as PackageExporter
 }
 
 function exporterProblem(made: object): string | undefined {

@@ -99,12 +99,9 @@ export function spanOfSome({ parts }: Pick<Batch, 'parts'>, which: readonly numb
 function spanBetween(first: Encoded, from: number, last: Encoded, to: number): Span | undefined {
   const epoch = epochOf(first)
   if (epochOf(last) !== epoch) return undefined
-  const span: Span = { firstSeq: seqAt(first, from), lastSeq: seqAt(last, to) }
-  const numbers =
-    first.number === undefined || last.number === undefined
-      ? {}
-      : { numbers: { first: first.number + from, last: last.number + to } }
-  return { ...span, ...numbers, ...(epoch === undefined ? {} : { epoch }) }
+  const seqs = { firstSeq: seqAt(first, from), lastSeq: seqAt(last, to), ...(epoch === undefined ? {} : { epoch }) }
+  if (first.number === undefined || last.number === undefined) return seqs
+  return { ...seqs, numbers: { first: first.number + from, last: last.number + to } }
 }
 
 function placeOf(

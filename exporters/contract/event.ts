@@ -1,12 +1,11 @@
 /**
- * The normalised event, as every exporter and encoder sees it. Imports only the members of arguments and processes.
+ * The normalised event, as every exporter and encoder sees it.
  * Field names follow Tetragon's records (docs/reference/records.md) in camelCase.
  *
  * Texts are JavaScript strings. Bytes that are not UTF-8 become U+FFFD, as protobuf JSON requires; `raw` then has the exact bytes.
  */
 import type { AgentEvent, EventBase, Timestamp } from './agent-event.ts'
 import type { FileDetails } from './file-details.ts'
-import type { Executed, MemberValue, ProcessDetails } from './members.ts'
 import type { Rendered } from './renderings.ts'
 
 export type {
@@ -20,7 +19,6 @@ export type {
   RunEvent,
   Timestamp,
 } from './agent-event.ts'
-export type { Executed, Members, MemberValue, ProcessDetails } from './members.ts'
 
 /**
  * One image of a process, created by a fork or an exec. Only these members change: `refcnt`; arguments, if the process table lacks
@@ -105,6 +103,31 @@ export interface NamedContainer {
   readonly imageId: string
   /** The labels that the config requests. */
   readonly labels: Readonly<Record<string, string>>
+}
+
+/** A bigint is a text in JSON, a list one of names, a map an object. */
+export type MemberValue = string | number | bigint | boolean | readonly string[] | Members
+
+/** Members of a message, in the order of the record. */
+export type Members = ReadonlyMap<string, MemberValue>
+
+/** By their keys in Tetragon's records. Processes share them. */
+export interface ProcessDetails {
+  readonly cap?: Members
+  readonly ns?: Members
+  readonly process_credentials?: Members
+  readonly user?: Members
+}
+
+/** Data of a process that only the event of its exec has; other events of the process have less. */
+export interface Executed {
+  /** In full; those of the process are cut. */
+  readonly arguments?: string
+  /** Instead of the process's. */
+  readonly flags?: string
+  readonly environment?: ReadonlyArray<readonly [name: string, value: string]>
+  /** Changes by the file of the exec: members of `binary_properties`. */
+  readonly raised?: Members
 }
 
 /** An argument. Its key in Tetragon's records depends on the type in the policy. */

@@ -19,8 +19,12 @@ export function checkOutcome({ count }: { readonly count: number }, outcome: unk
       return checkRefusals(outcome['refusals'], count, 1)
     case 'rejected':
       return checkReason(outcome['reason']) ?? checkError(outcome['error'])
-    case 'hold':
-      return checkForGood(outcome['forGood']) ?? checkRepaired(outcome['repaired']) ?? checkError(outcome['error'])
+    case 'hold': {
+      const { forGood = false, repaired, error } = outcome
+      if (typeof forGood !== 'boolean') return `forGood: expected true or false, got ${typeName(forGood)}`
+      if (repaired === undefined || repaired instanceof Promise) return checkError(error)
+      return `repaired: expected a Promise, got ${typeName(repaired)}`
+    }
     case 'retryable':
       return checkRetryable(outcome, count)
     default:
@@ -101,16 +105,6 @@ function checkOnce(refusals: readonly unknown[]): string | undefined {
 function checkReason(reason: unknown): string | undefined {
   if (typeof reason === 'string' && REASON.test(reason)) return undefined
   return `reason: expected a word such as too_large, got ${JSON.stringify(reason) ?? 'nothing'}`
-}
-
-function checkForGood(forGood: unknown): string | undefined {
-  if (forGood === undefined || typeof forGood === 'boolean') return undefined
-  return `forGood: expected true or false, got ${typeName(forGood)}`
-}
-
-function checkRepaired(repaired: unknown): string | undefined {
-  if (repaired === undefined || repaired instanceof Promise) return undefined
-  return `repaired: expected a Promise, got ${typeName(repaired)}`
 }
 
 function checkError(error: unknown): string | undefined {

@@ -1,8 +1,16 @@
-/** Checks an exporter's outcome before the accounting uses it. */
+/** Checks an exporter's outcome before the accounting uses it; and one that many exporters have. */
+import { ExportError } from './errors.ts'
+import type { ExportErrorCode } from './errors.ts'
+import type { Outcome } from './exporter.ts'
 
 /** A metric label; free text would create a time series for every message. */
 const REASON = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/
 const FORM = 'expected {status: delivered | partial | retryable | rejected | hold, …}'
+
+/** The outcome of a `send` that gave no event to the sink; events of an earlier call may still be acknowledged. */
+export function notSent(code: ExportErrorCode, message: string): Extract<Outcome, { status: 'retryable' }> {
+  return { status: 'retryable', unacknowledged: 0, error: new ExportError(code, message) }
+}
 
 type Fields = Readonly<Record<string, unknown>>
 

@@ -11,6 +11,7 @@ import { within } from '../../../config/base/time/deadline.ts'
 import { WatchedFiles } from '../../runtime/watched-files.ts'
 import type { ExporterContext } from '../context.ts'
 import { textOf } from '../../contract/errors.ts'
+import { notSent } from '../../contract/outcome.ts'
 import type { PartitionNumbers } from '../../contract/numbering.ts'
 import type { Batch, Encoding, Exporter, Outcome } from '../../contract/exporter.ts'
 import { KafkaClient } from './client/client.ts'
@@ -26,7 +27,7 @@ import type { Fate } from './fates.ts'
 import { layOut, settleNumbers, topicsOf } from './partition-batches.ts'
 import type { PartitionBatch, Layout } from './partition-batches.ts'
 import { Gathering } from './gathering.ts'
-import { REFUSAL_REASONS, acknowledgedOf, outcomeOf, retryable } from './outcome.ts'
+import { REFUSAL_REASONS, acknowledgedOf, outcomeOf } from './outcome.ts'
 import { Keys } from './partitions.ts'
 import { namesNamespace, parseTopic, topicsOfTypes } from './topic.ts'
 import { Topics } from './topics.ts'
@@ -143,8 +144,8 @@ export class KafkaExporter implements Exporter {
 
   async send(batch: Batch, signal: AbortSignal): Promise<Outcome> {
     const client = this.#client
-    if (client === undefined) return retryable('CLOSED', 'the connection to Kafka is not open')
-    if (signal.aborted) return retryable('ABORTED', 'stopped before writing to Kafka')
+    if (client === undefined) return notSent('CLOSED', 'the connection to Kafka is not open')
+    if (signal.aborted) return notSent('ABORTED', 'stopped before writing to Kafka')
     this.#files.look()
     if (this.#running !== undefined) {
       const earlier = await within(this.#running, signal)
@@ -152,7 +153,7 @@ export class KafkaExporter implements Exporter {
         // After two timeouts of the sender: reconnecting makes hanging requests fail.
         this.#needsReset = true
         void client.reset()
-        return retryable('TIMEOUT', 'an earlier request to Kafka is still not answered; reconnecting')
+        return notSent('TIMEOUT', 'an earlier request to Kafka is still not answered; reconnecting')
       }
       this.#running = undefined
       // Counted as sent again only when reported.
@@ -162,7 +163,7 @@ export class KafkaExporter implements Exporter {
     this.#running = running
     const faults = (await within(running, signal)) ?? (await within(running, AbortSignal.timeout(LAST_ANSWER_MS)))
     if (faults === undefined) {
-      const outcome = retryable('ABORTED', 'Kafka has not answered in time; late answers will be used')
+      const outcome = notSent('ABORTED', 'Kafka has not answered in time; late answers will be used')
       return { ...outcome, ...acknowledgedOf(batch, this.#fates) }
     }
     this.#running = undefined

@@ -94,11 +94,3 @@ function indexesOf(batch: Batch, known: Fates, wanted: Fate): number[] {
   }
   return found
 }
-
-/** Reports no unacknowledged events: the next send first waits for the running request, which then reports them. */
-export function retryable(
-  code: 'CLOSED' | 'ABORTED' | 'TIMEOUT',
-  message: string,
-): Extract<Outcome, { status: 'retryable' }> {
-  return { status: 'retryable', unacknowledged: 0, error: new ExportError(code, message) }
-}

@@ -1,7 +1,7 @@
 /** A third-party exporter. Violations of the contract are reported and never reach the accounting. */
 import { ExportError, textOf } from '../../contract/errors.ts'
 import type { Batch, Encoding, Exporter, Outcome } from '../../contract/exporter.ts'
-import { checkOutcome } from '../../contract/outcome.ts'
+import { checkOutcome, notSent } from '../../contract/outcome.ts'
 import { systemClock } from '../../../config/base/time/clock.ts'
 import type { Clock } from '../../../config/base/time/clock.ts'
 import type { PackageExporter } from './api.ts'
@@ -47,8 +47,7 @@ export class GuardedExporter implements Exporter {
 
   /** An invalid outcome becomes `hold`: the package must be fixed, and no event is lost meanwhile. */
   async send(batch: Batch, signal: AbortSignal): Promise<Outcome> {
-    if (!this.#open)
-      return { status: 'retryable', unacknowledged: 0, error: new ExportError('CLOSED', `${this.type} is not open`) }
+    if (!this.#open) return notSent('CLOSED', `${this.type} is not open`)
     const outcome: Outcome = await this.#inner.send(batch, signal)
     const problem = checkOutcome(batch, outcome)
     if (problem === undefined) return unhurried(outcome)

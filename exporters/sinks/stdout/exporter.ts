@@ -10,6 +10,7 @@ import type { Environment } from '../../../config/agent/loading/substitute.ts'
 import type { MakeExporter } from '../context.ts'
 import { errnoOf, ExportError, textOf } from '../../contract/errors.ts'
 import type { Batch, Encoded, Encoding, Exporter, Outcome } from '../../contract/exporter.ts'
+import { notSent } from '../../contract/outcome.ts'
 import { within } from '../../../config/base/time/deadline.ts'
 import { StdoutFileExporter } from './file.ts'
 import type { Format } from './file.ts'
@@ -70,15 +71,16 @@ export class StdoutExporter implements Exporter {
 
   async send(batch: Batch, signal: AbortSignal): Promise<Outcome> {
     if (this.#broken !== undefined) return { status: 'hold', forGood: true, error: this.#broken }
-    if (!this.#started) return again('CLOSED', 'standard output is not open')
-    if (signal.aborted) return again('ABORTED', 'stopped before writing')
+    if (!this.#started) return notSent('CLOSED', 'standard output is not open')
+    if (signal.aborted) return notSent('ABORTED', 'stopped before writing')
     for (const part of batch.parts) {
       if (!this.#given.has(part)) this.#write(part)
     }
     await within(this.#passedOn, signal)
     if (this.#broken !== undefined) return { status: 'hold', forGood: true, error: this.#broken }
     if (!signal.aborted) return { status: 'delivered' }
-    return again('ABORTED', 'the reader of standard output is not reading; events wait for it')
+    // No duplicates: parts passed to the stream are not written again.
+    return notSent('ABORTED', 'the reader of standard output is not reading; events wait for it')
   }
 
   /** Does not close or flush the stream, which belongs to the process. */
@@ -115,11 +117,6 @@ export class StdoutExporter implements Exporter {
       cause,
     )
   }
-}
-
-/** No duplicates: parts passed to the stream are not written again. */
-function again(code: 'CLOSED' | 'ABORTED', message: string): Outcome {
-  return { status: 'retryable', unacknowledged: 0, error: new ExportError(code, message) }
 }
 
 function ignore(): void {

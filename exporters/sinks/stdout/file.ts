@@ -2,7 +2,7 @@
  * Standard output that is a file. Works like the file exporter on the inherited file: no line is torn, delivered events have been
  * written, and a full disk is retried.
  */
-import { ExportError } from '../../contract/errors.ts'
+import { notSent } from '../../contract/outcome.ts'
 import type { Batch, Encoding, Exporter, Outcome } from '../../contract/exporter.ts'
 import { Mutex } from '../../../config/base/mutex.ts'
 import { failure, outcomeOf } from '../file/failure.ts'
@@ -65,8 +65,8 @@ export class StdoutFileExporter implements Exporter {
 
   async #send(batch: Batch, signal: AbortSignal): Promise<Outcome> {
     const file = this.#file
-    if (file === undefined) return outcomeOf(new ExportError('CLOSED', 'standard output is not open'), 0)
-    if (signal.aborted) return outcomeOf(new ExportError('ABORTED', 'stopped before writing'), 0)
+    if (file === undefined) return notSent('CLOSED', 'standard output is not open')
+    if (signal.aborted) return notSent('ABORTED', 'stopped before writing')
     const { events, error } = await file.append(batch.parts)
     return error === undefined
       ? { status: 'delivered' }

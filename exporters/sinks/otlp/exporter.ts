@@ -58,7 +58,7 @@ export class OtlpExporter implements Exporter {
   readonly maxConcurrency: number
   /** Uncompressed, the socket may still read slices of the batch after an early response. */
   readonly releases: boolean
-  readonly counters: Record<string, number> = { requests: 0, request_bytes: 0, warnings: 0, limits_learned: 0 }
+  readonly counters = { requests: 0, request_bytes: 0, warnings: 0, limits_learned: 0 }
   readonly #resent = { requests: 0, events: 0 }
   readonly #timeoutMs: number
   readonly #transport: HttpTransport
@@ -109,7 +109,7 @@ export class OtlpExporter implements Exporter {
     const warn = deps.warn ?? (() => {})
     this.#warn = warn
     this.#limits = new SinkLimits(lokiLimits(config.loki), resourceAttributes(resource), (text) => {
-      this.#count('limits_learned', 1)
+      this.counters.limits_learned++
       warn(`${this.#transport.where}: ${text}`)
     })
   }
@@ -179,8 +179,8 @@ export class OtlpExporter implements Exporter {
       const atMs = this.#wallMs()
       const chunks = this.#body(batch, range, refused)
       const body = this.#compress === undefined ? chunks : [await this.#compress(chunks)]
-      this.#count('requests', 1)
-      for (const chunk of body) this.#count('request_bytes', chunk.length)
+      this.counters.requests++
+      for (const chunk of body) this.counters.request_bytes += chunk.length
       const onResend = (): void => {
         this.#resent.requests++
         this.#resent.events += sentOf(range, refused)
@@ -268,15 +268,11 @@ export class OtlpExporter implements Exporter {
   }
 
   #report(text: string): void {
-    this.#count('warnings', 1)
+    this.counters.warnings++
     const nowMs = this.#wallMs()
     if (nowMs - this.#warnedMs < WARN_EVERY_MS) return
     this.#warnedMs = nowMs
     this.#warn(`${this.#transport.where}: ${text}`)
-  }
-
-  #count(name: string, by: number): void {
-    this.counters[name] = (this.counters[name] ?? 0) + by
   }
 }
 

@@ -156,11 +156,9 @@ export class EncoderPool {
   }
 
   #get(key: string, make: () => Encoder): Encoder {
-    const existing = this.#made.get(key)
-    if (existing !== undefined) return existing
-    const made = make()
-    this.#made.set(key, made)
-    return made
+    const encoder = this.#made.get(key) ?? make()
+    this.#made.set(key, encoder)
+    return encoder
   }
 }
 

@@ -40,10 +40,8 @@ export class Fates {
   }
 
   #known(part: Encoded): Uint8Array {
-    const known = this.#fates.get(part)
-    if (known !== undefined) return known
-    const made = new Uint8Array(part.count)
-    this.#fates.set(part, made)
-    return made
+    const fates = this.#fates.get(part) ?? new Uint8Array(part.count)
+    this.#fates.set(part, fates)
+    return fates
   }
 }

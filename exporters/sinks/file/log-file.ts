@@ -4,7 +4,7 @@
  * before the next write.
  */
 import { constants } from 'node:fs'
-import { errnoOf, ExportError } from '../../contract/errors.ts'
+import { errnoOf, ExportError, isNoSpace } from '../../contract/errors.ts'
 import type { Encoded } from '../../contract/exporter.ts'
 import { batchOf, endOf, fitting } from '../../contract/encoded.ts'
 import type { FileStat, FileSystem, OpenFile } from './file-system.ts'
@@ -13,7 +13,6 @@ const { O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants
 /** Readable, to check the last byte; NONBLOCK, so that opening a FIFO or a device instead of a file cannot hang. */
 const FLAGS = O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK
 const LINE_FEED = 0x0a
-const NO_ROOM: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT'])
 
 /** Number of whole lines of an append in the file; `error` if some are missing. */
 export interface Appended {
@@ -108,7 +107,7 @@ export class LogFile {
       this.#full = undefined
       return { events, error: undefined }
     } catch (error) {
-      if (NO_ROOM.has(errnoOf(error))) this.#full = error
+      if (isNoSpace(error)) this.#full = error
       const whole = wholeLines(parts, written)
       this.end += written
       this.#unsyncedBytes += whole.bytes

@@ -50,7 +50,7 @@ export async function deliver(task: Task, doubt: RefusalCounts): Promise<Outcome
   for (let range = ranges.pop(); range !== undefined; range = ranges.pop()) {
     const events = sentOf(range, task.refused)
     // Oversight is impossible: `settle` counts events that are left out here.
-    const verdict: Verdict = events === 0 ? NOTHING_SENT : await task.post(range)
+    const verdict: Verdict = events === 0 ? TAKEN : await task.post(range)
     switch (verdict.is) {
       case 'taken': {
         const rejected = Math.min(verdict.rejected, events)
@@ -116,7 +116,8 @@ function doubtful({ error, isAboutRecord }: Faulty, { singles }: RefusalCounts):
 }
 
 const NO_REASON = 'the sink refused records of an accepted request without a reason'
-const NOTHING_SENT: Verdict = { is: 'taken', rejected: 0, reason: 'partial', warning: '' }
+/** The sink has taken what was sent. */
+export const TAKEN: Verdict = { is: 'taken', rejected: 0, reason: 'partial', warning: '' }
 
 /** The first half is last: the next to send. */
 function halves({ from, to }: Range): Range[] {

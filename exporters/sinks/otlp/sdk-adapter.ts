@@ -8,7 +8,7 @@ import { ExportError, textOf } from '../../contract/errors.ts'
 import type { Batch, Encoded, Exporter, Outcome } from '../../contract/exporter.ts'
 import { within } from '../../../config/base/time/deadline.ts'
 import { KEYS } from '../../encoding/otlp/attributes.ts'
-import { deliver } from './delivery.ts'
+import { deliver, TAKEN } from './delivery.ts'
 import type { RefusalCounts, Range, Task } from './delivery.ts'
 import { SCHEMA_URL, resourceAttributes, scopeOf } from '../../encoding/otlp/resource.ts'
 import { plainValue } from '../../encoding/otlp/read-record.ts'
@@ -21,7 +21,6 @@ type ExportResult = Parameters<Parameters<LogRecordExporter['export']>[1]>[0]
 /** `ExportResultCode.SUCCESS` of @opentelemetry/core, which is not a direct dependency. */
 const SUCCESS = 0
 const NO_REASON = new Error('the exporter failed without a reason')
-const TAKEN: Verdict = { is: 'taken', rejected: 0, reason: 'partial', warning: '' }
 const NONE: Task['refused'] = new Map()
 
 /** Records whose export timed out and may still finish. */

@@ -37,6 +37,10 @@ export function isNoSpace(error: unknown): boolean {
   return ['ENOSPC', 'EDQUOT'].includes(errnoOf(error))
 }
 
+export function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error))
+}
+
 /** The message of any thrown value, never empty. Does not throw, even if a getter of the value does. */
 export function textOf(error: unknown): string {
   try {

@@ -1,5 +1,5 @@
 /** Stores the position up to which all events are settled. */
-import { isNoSpace } from '../../contract/errors.ts'
+import { asError, isNoSpace } from '../../contract/errors.ts'
 import type { Clock } from '../../../config/base/time/clock.ts'
 import { ignoring } from './files/file-access.ts'
 import type { SpoolFiles } from './files/files.ts'
@@ -74,7 +74,7 @@ export class CursorKeeper {
       await this.#write(encodeCursor({ ...cursor, durable: this.#deps.safe() }))
       this.#durable = cursor.seq
     } catch (error) {
-      failed = error instanceof Error ? error : new Error(String(error))
+      failed = asError(error)
       // Retry even if nothing more is acked.
       this.move(this.#cursor)
     }

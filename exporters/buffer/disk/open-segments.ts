@@ -1,5 +1,5 @@
 /** The open segment files: the current one and unsynced ones. */
-import { errnoOf } from '../../contract/errors.ts'
+import { asError, errnoOf } from '../../contract/errors.ts'
 import type { Clock, Random } from '../../../config/base/time/clock.ts'
 import type { Catalog, Segment } from './catalog.ts'
 import { ignoring } from './files/file-access.ts'
@@ -143,8 +143,4 @@ export class OpenSegments {
     this.open = []
     this.current = undefined
   }
-}
-
-export function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error))
 }

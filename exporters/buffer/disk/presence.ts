@@ -2,7 +2,7 @@
  * Detects at each sync that the folder of a running spool, or segments in it, were removed, moved or replaced: writes and syncs of
  * a deleted file succeed. Segments that are still open are written again, in a new folder if needed; others are lost and counted.
  */
-import { errnoOf } from '../../contract/errors.ts'
+import { asError, errnoOf } from '../../contract/errors.ts'
 import type { Catalog, Segment } from './catalog.ts'
 import { ignoring } from './files/file-access.ts'
 import type { FileFacts, SpoolFile, SpoolFiles } from './files/files.ts'
@@ -77,8 +77,7 @@ export class Presence {
         onVanished(vanished)
         return undefined
       } catch (error) {
-        this.#failed = error instanceof Error ? error : new Error(String(error))
-        return this.#failed
+        return (this.#failed = asError(error))
       }
     })
   }

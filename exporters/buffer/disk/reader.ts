@@ -4,7 +4,7 @@
  * It keeps a position, not an offset: even if files are dropped or rewritten, it continues with the first frame at or after that
  * position. A gap in positions is exactly the number of lost events.
  */
-import { errnoOf } from '../../contract/errors.ts'
+import { asError, errnoOf } from '../../contract/errors.ts'
 import type { Catalog, Segment } from './catalog.ts'
 import { Mutex } from '../../../config/base/mutex.ts'
 import { ignoring, isAccess } from './files/file-access.ts'
@@ -93,7 +93,7 @@ export class Reader {
         this.#deps.tally.worked('read')
         return result
       } catch (error) {
-        const failed = error instanceof Error ? error : new Error(String(error))
+        const failed = asError(error)
         // Missing rights lose no events; only errors of the device count.
         if (!isAccess(failed)) this.#failures++
         this.#deps.tally.failed('read', failed)
@@ -246,19 +246,9 @@ export class Reader {
     this.#place = made
     const hint = this.#hint
     this.#hint = undefined
-    if (
-      hint !== undefined &&
-      hint.segment === segment.header.number &&
-      hint.seq === this.#seq &&
-      hint.offset > FIRST_FRAME
-    ) {
+    if (hint?.segment === segment.header.number && hint.seq === this.#seq && hint.offset > FIRST_FRAME) {
       // Only at a frame of exactly this position.
-      const bounds = {
-        salt: segment.header.salt,
-        end: segment.bytes,
-        minSeq: hint.seq,
-        limitSeq: Number.MAX_SAFE_INTEGER,
-      }
+      const bounds = { salt: segment.header.salt, end: segment.bytes, minSeq: hint.seq, limitSeq: Infinity }
       const found = await frameAt(window, hint.offset, bounds)
       if (found?.seq === hint.seq) made.offset = hint.offset
     }

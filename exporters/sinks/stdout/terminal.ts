@@ -4,7 +4,7 @@
  */
 import { closeSync, constants, openSync, writeSync } from 'node:fs'
 import { Writable } from 'node:stream'
-import { errnoOf } from '../../contract/errors.ts'
+import { asError, errnoOf } from '../../contract/errors.ts'
 
 const { O_NOCTTY, O_NONBLOCK, O_WRONLY } = constants
 /** Delays between tries while a terminal accepts nothing, doubling each time: it cannot be polled for readiness. */
@@ -44,9 +44,8 @@ class TerminalStream extends Writable {
     try {
       for (; rest.length > 0; nextMs = FIRST_WAIT_MS) rest = rest.subarray(writeSync(this.#fd, rest))
     } catch (error) {
-      if (errnoOf(error) === 'EAGAIN')
-        setTimeout(() => this.#put(rest, Math.min(nextMs * 2, LONGEST_WAIT_MS), done), nextMs)
-      else done(error instanceof Error ? error : new Error(String(error)))
+      if (errnoOf(error) !== 'EAGAIN') return done(asError(error))
+      setTimeout(() => this.#put(rest, Math.min(nextMs * 2, LONGEST_WAIT_MS), done), nextMs)
       return
     }
     done()

@@ -1,5 +1,6 @@
 /** Reads frames of a segment: one at a known offset, or the next valid one after damage. */
 import { crc32 } from 'node:zlib'
+import { asError } from '../../../contract/errors.ts'
 import type { Segment } from '../catalog.ts'
 import { isAccess, TRIES } from '../files/file-access.ts'
 import type { SpoolFile } from '../files/files.ts'
@@ -80,7 +81,7 @@ export class Window {
         return await this.#file.read(into, position)
       } catch (error) {
         if (isAccess(error)) throw error
-        this.refused = error instanceof Error ? error : new Error(String(error))
+        this.refused = asError(error)
       }
     }
     into.fill(0)

@@ -1,5 +1,6 @@
 /** One segment file being written. */
 import type { Segment } from '../catalog.ts'
+import { asError } from '../../../contract/errors.ts'
 import { ignoring } from '../files/file-access.ts'
 import type { SpoolFile, SpoolFiles } from '../files/files.ts'
 import { encodeFrameHead, encodeHeader, FRAME_HEAD, segmentName } from './format.ts'
@@ -69,7 +70,7 @@ export class SegmentWriter {
     } catch (error) {
       this.sealed = true
       if (this.#size > segment.bytes) await ignoring(this.file.truncate(segment.bytes))
-      return error instanceof Error ? error : new Error(String(error))
+      return asError(error)
     }
     segment.bytes = at
     segment.writtenMs = wallMs

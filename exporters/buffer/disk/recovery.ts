@@ -85,10 +85,7 @@ export async function recover(dir: string, files: SpoolFiles, wallMs: number): P
   kept = kept.filter((segment) => !superseded.includes(segment))
   const limit = (i: number): number => kept[i + 1]?.header.base ?? end
   // The cursor itself may not be durable yet; nothing may be deleted before it is.
-  const safe = await files.syncFolder(dir).then(
-    () => true,
-    () => false,
-  )
+  const safe = (await ignoring(files.syncFolder(dir))) === ''
   const spent = safe ? kept.filter((_, i) => limit(i) <= seq) : []
   for (const { path } of [...superseded, ...spent]) await ignoring(files.unlink(path))
   // A power cut must not restore them after later events were delivered.

@@ -32,13 +32,10 @@ export async function setAside(dir: string, file: Unfit, files: SpoolFiles, wall
 export async function prune(dir: string, files: SpoolFiles): Promise<readonly string[]> {
   const room = `${dir}/quarantine`
   const names = await files.readdir(room).catch(() => [])
+  const damaged = names.filter((name) => name.endsWith(DAMAGED)).toSorted()
   const removed: string[] = []
   let bytes = 0
-  for (const [i, name] of names
-    .filter((one) => one.endsWith(DAMAGED))
-    .toSorted()
-    .toReversed()
-    .entries()) {
+  for (const [i, name] of damaged.toReversed().entries()) {
     bytes += await files.stat(`${room}/${name}`).then(
       ({ size }) => size,
       () => 0,

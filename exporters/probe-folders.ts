@@ -4,13 +4,12 @@ import { basename, dirname, extname, join } from 'node:path'
 import type { EffectiveExporter } from '../config/agent/effective.ts'
 import { spoolFolder } from '../config/agent/exporters/spool.ts'
 import { answered } from '../config/base/time/answered.ts'
-import { counted } from '../config/base/counts.ts'
 import { textOf } from './contract/errors.ts'
 import { inParallel } from './buffer/disk/files/file-access.ts'
 import { failure } from './sinks/file/failure.ts'
 import { systemFiles } from './sinks/file/file-system.ts'
 import { exists } from './sinks/file/names.ts'
-import { probeFile } from './sinks/file/probe.ts'
+import { mib, probeFile } from './sinks/file/probe.ts'
 
 /** `name`: of the exporter. `unknown`: an exporter of a package that has no `probe`. */
 export interface Probed {
@@ -110,8 +109,4 @@ function judged({ exporter: name, key, folder, device, free }: Room, rooms: read
     state: 'failed',
     text: `${about}expected ${mib(needed)} free for ${of} (max_size, and min_free of spools), got ${mib(free)}; free some space, or lower ${key}.max_size`,
   }
-}
-
-function mib(bytes: number): string {
-  return `${counted(Math.floor(bytes / (1 << 20)))} MiB`
 }

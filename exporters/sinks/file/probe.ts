@@ -8,8 +8,6 @@ import { failure } from './failure.ts'
 import { systemFiles } from './file-system.ts'
 import { exists } from './names.ts'
 
-const MIB = 1 << 20
-
 /** Only the last component of its folder may be missing, as for the exporter itself. Rejects with ExportError. */
 export function probeFile(path: string): Promise<string> {
   return answered(path, async () => {
@@ -38,5 +36,7 @@ async function look(path: string): Promise<string> {
   const { bytes } = await systemFiles.free(place)
   if (bytes === 0) throw Object.assign(new Error('no space'), { code: 'ENOSPC' })
   const state = isThere ? (file ? 'writable' : 'can be created') : 'can be created with its folder'
-  return `${path}: ${state}, ${counted(Math.floor(bytes / MIB))} MiB free`
+  return `${path}: ${state}, ${mib(bytes)} free`
 }
+
+export const mib = (bytes: number): string => `${counted(Math.floor(bytes / (1 << 20)))} MiB`

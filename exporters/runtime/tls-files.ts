@@ -7,9 +7,9 @@ import { contentOf } from './named-file.ts'
 
 /** In PEM. Without `ca` the system's authorities are used; `cert` and `key` come together. */
 export interface TlsContents {
-  readonly ca?: string
-  readonly cert?: string
-  readonly key?: string
+  readonly ca?: string | undefined
+  readonly cert?: string | undefined
+  readonly key?: string | undefined
 }
 
 /** Rejects with ExportError UNUSABLE if a file is unreadable or not PEM, or if certificate and key do not match. */
@@ -25,11 +25,7 @@ export async function readTlsFiles(config: TlsConfig): Promise<TlsContents> {
     const message = `tls.key_file: expected the key of "${config.cert_file}", got that of another certificate`
     throw new ExportError('UNUSABLE', message)
   }
-  return {
-    ...(ca === undefined ? {} : { ca }),
-    ...(cert === undefined ? {} : { cert }),
-    ...(key === undefined ? {} : { key }),
-  }
+  return { ca, cert, key }
 }
 
 type FileKey = 'ca_file' | 'cert_file' | 'key_file'

@@ -13,7 +13,7 @@ import { Mutex } from '../../../config/base/mutex.ts'
 import { failure, outcomeOf } from './failure.ts'
 import { systemFiles } from './file-system.ts'
 import { noCounters } from './parts.ts'
-import type { FileConfig, FileCounters } from './parts.ts'
+import type { FileConfig, FileCounters, FileParts } from './parts.ts'
 import type { FileSystem } from './file-system.ts'
 import { probeFile } from './probe.ts'
 import { makeFolder, RotatingFile } from './rotating-file.ts'
@@ -39,8 +39,7 @@ export class FileExporter implements Exporter {
   readonly encoding: Encoding = 'json'
   readonly counters: Readonly<Record<keyof FileCounters, number>>
   readonly #config: FileConfig
-  readonly #files: FileSystem
-  readonly #warn: (problem: ExportError) => void
+  readonly #parts: FileParts
   readonly #current: RotatingFile
   readonly #upkeep: Upkeep
   readonly #syncTimer: Timer
@@ -54,8 +53,7 @@ export class FileExporter implements Exporter {
     const parts = { files, clock, warn, counters: noCounters() }
     this.counters = parts.counters
     this.#config = config
-    this.#files = files
-    this.#warn = warn
+    this.#parts = parts
     this.#upkeep = new Upkeep(config, parts)
     this.#current = new RotatingFile(config, parts, () => this.#upkeep.rotated())
     this.#syncTimer = new Timer(clock)
@@ -66,7 +64,7 @@ export class FileExporter implements Exporter {
   start(): Promise<void> {
     return this.#mutex.run(async () => {
       try {
-        await makeFolder(this.#files, this.#config.path)
+        await makeFolder(this.#parts.files, this.#config.path)
         await this.#current.open()
       } catch (cause) {
         const error = failure('open', this.#config.path, cause)
@@ -187,6 +185,6 @@ export class FileExporter implements Exporter {
     const run = async (): Promise<void> => {
       if (!this.#stopped) await work()
     }
-    this.#mutex.run(run).catch((cause: unknown) => this.#warn(failure(action, this.#config.path, cause)))
+    this.#mutex.run(run).catch((cause: unknown) => this.#parts.warn(failure(action, this.#config.path, cause)))
   }
 }

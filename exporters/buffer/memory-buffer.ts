@@ -1,7 +1,7 @@
 import { batchOf, MAX_PART_BYTES, MAX_PART_EVENTS, spanOf, split } from '../contract/encoded.ts'
 import type { DropReason } from '../contract/accounting.ts'
 import type { Encoded } from '../contract/exporter.ts'
-import type { Buffer, BufferConfig, BufferDeps, BufferStats } from './buffer.ts'
+import type { BufferConfig, BufferDeps, BufferStats } from './buffer.ts'
 import { InFlightBatch, isStuck } from './in-flight-batch.ts'
 import type { Failure, Sum } from './in-flight-batch.ts'
 import { Queue } from './queue.ts'
@@ -13,7 +13,8 @@ interface Blocked {
 }
 
 /** The buffer in memory: a queue, and with `block` the events of one publish that wait for space. */
-export class MemoryBuffer implements Buffer {
+export class MemoryBuffer {
+  /** Batches with unsettled events. */
   readonly inFlight: Set<InFlightBatch> = new Set()
   protected config: BufferConfig
   protected readonly deps: BufferDeps
@@ -33,6 +34,7 @@ export class MemoryBuffer implements Buffer {
     this.queue = new Queue(...this.#bounds())
   }
 
+  /** Uses new limits from now on; held events stay, even above them. The folder of a spool never changes. */
   configure(config: BufferConfig): void {
     this.config = config
     this.queue.limit(...this.#bounds())
@@ -48,18 +50,25 @@ export class MemoryBuffer implements Buffer {
     ]
   }
 
+  /** Whether unsettled events are kept for the next run. */
   get keeps(): boolean {
     return false
   }
 
+  /** More events will become available without a `put`. */
   get moreComes(): boolean {
     return false
   }
 
+  /** Call once before the first `next`. Rejects with ExportError if the disk is unusable. */
   start(): Promise<void> {
     return Promise.resolve()
   }
 
+  /**
+   * Takes accepted events. Without space they wait, or are dropped and counted. Loss records (`losses`) have some reserved space and
+   * are never pushed out.
+   */
   put(whole: Encoded, losses: boolean): void {
     const { batch } = this.config
     const [maxBytes, maxEvents] = this.#bounds()
@@ -69,46 +78,56 @@ export class MemoryBuffer implements Buffer {
     this.deps.onReady()
   }
 
+  /** Whether events wait for space (only with `block`). */
   get blocks(): boolean {
     return this.#blocked.length > 0
   }
 
+  /** Settles when nothing waits for space any more; undefined if nothing does. */
   get room(): Promise<void> | undefined {
     if (!this.blocks) return undefined
     this.#room ??= Promise.withResolvers<void>()
     return this.#room.promise
   }
 
+  /** Reports the sink's state and memory pressure, which decide where new events are kept. */
   adapt(sink: Failure, _memoryShort: boolean): void {
     this.patient = !isStuck(sink)
     if (!this.patient) this.admitBlocked()
   }
 
+  /** Time since which `next` can return events, on the clock; undefined if it cannot. */
   get readySinceMs(): number | undefined {
     return this.queue.oldestMs
   }
 
+  /** Whether this much waits, or waiting for more is useless. */
   hasBatch(maxEvents: number, maxBytes: number): boolean {
     return this.blocks || this.queue.waitingEvents >= maxEvents || this.queue.waitingBytes >= maxBytes
   }
 
+  /** Takes the next events, now in flight; undefined if there are none. Do not call again before it settles. */
   next(maxEvents: number, maxBytes: number): Promise<InFlightBatch | undefined> {
     const held = this.queue.take(maxEvents, maxBytes)
     return Promise.resolve(held.length === 0 ? undefined : this.launch(new InFlightBatch(held)))
   }
 
+  /** The sum was removed from the batch and is settled. */
   ack(batch: InFlightBatch, { events, bytes }: Sum): void {
     if (batch.fromQueue) this.queue.settle(events, bytes)
     if (batch.count === 0) this.inFlight.delete(batch)
     this.admitBlocked()
   }
 
+  /** Retries failed operations now. */
   retry(): void {}
 
+  /** Ends waits for space and drops events that cannot be kept. */
   endGrace(): void {
     this.#dropWaiting()
   }
 
+  /** After the last send: stores events until `endMs`, then drops the rest. */
   finish(_endMs: number): Promise<void> {
     for (const batch of this.inFlight) {
       const span = spanOf(batch.batch())
@@ -120,10 +139,12 @@ export class MemoryBuffer implements Buffer {
     return Promise.resolve()
   }
 
+  /** Closes the disk; waits until `endMs` at most. */
   close(_endMs: number): Promise<void> {
     return Promise.resolve()
   }
 
+  /** Held events, recounted to verify the running count. */
   recount(): number {
     let held = this.queue.recount() + this.#blockedBatch().count
     for (const batch of this.inFlight) held += batch.count

@@ -7,7 +7,7 @@
  */
 import { ExportError } from '../contract/errors.ts'
 import type { Batch, Exporter, Outcome, Refusal } from '../contract/exporter.ts'
-import type { Buffer } from '../buffer/buffer.ts'
+import type { MemoryBuffer } from '../buffer/memory-buffer.ts'
 import type { Counters } from '../buffer/counters.ts'
 import type { Signal, Clock, Random } from '../../config/base/time/clock.ts'
 import type { ConcurrencyLimit } from './concurrency.ts'
@@ -52,7 +52,7 @@ export interface BatchDeliveryDeps {
   /** No further try: another delivery sends the rest. */
   readonly halted: () => boolean
   readonly stopping: () => boolean
-  readonly buffer: Pick<Buffer, 'keeps' | 'ack'>
+  readonly buffer: Pick<MemoryBuffer, 'keeps' | 'ack'>
   /** Events are settled. */
   readonly onSettled: () => void
   /** The failure of a batch has changed. */

@@ -4,7 +4,7 @@
  */
 import { Signal } from '../../config/base/time/clock.ts'
 import type { Clock } from '../../config/base/time/clock.ts'
-import type { Buffer } from '../buffer/buffer.ts'
+import type { MemoryBuffer } from '../buffer/memory-buffer.ts'
 import type { InFlightBatch } from '../buffer/in-flight-batch.ts'
 import type { ChainConfig } from './config.ts'
 
@@ -14,7 +14,7 @@ const ENOUGH = 1 / 8
 type Waiting = 'no' | 'for_first' | 'for_full'
 
 export class Batcher {
-  readonly #buffer: Buffer
+  readonly #buffer: MemoryBuffer
   readonly #config: ChainConfig['batch']
   readonly #clock: Clock
   readonly #signal: Signal
@@ -25,7 +25,7 @@ export class Batcher {
   #cut = false
   #onCut: () => void = () => {}
 
-  constructor(buffer: Buffer, config: ChainConfig['batch'], clock: Clock) {
+  constructor(buffer: MemoryBuffer, config: ChainConfig['batch'], clock: Clock) {
     this.#buffer = buffer
     this.#config = config
     this.#clock = clock

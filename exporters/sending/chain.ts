@@ -6,7 +6,7 @@
  * Delivers as many batches at once as the limit allows. Starts no more while one of them fails, because the next would fail too.
  * The next chain of the buffer sends, in order, the events that a halted chain leaves, waiting or in flight.
  */
-import type { Buffer } from '../buffer/buffer.ts'
+import type { MemoryBuffer } from '../buffer/memory-buffer.ts'
 import type { Counters } from '../buffer/counters.ts'
 import type { Failure, InFlightBatch } from '../buffer/in-flight-batch.ts'
 import type { Exporter } from '../contract/exporter.ts'
@@ -42,7 +42,7 @@ export async function openSink({ exporter, deadLetters }: Sink): Promise<void> {
 
 /** The parts that stay when the sink is replaced. */
 export interface ChainDeps {
-  readonly buffer: Buffer
+  readonly buffer: MemoryBuffer
   readonly accounting: Counters
   readonly meters: Meters
   readonly clock: Clock

@@ -6,7 +6,6 @@
  * Every event is counted once and settled once. At most as many concurrent `exporter.send` calls as it allows. No timer runs while
  * nothing waits. The chain does not know whether the buffer has a disk.
  */
-import type { Buffer } from '../buffer/buffer.ts'
 import { Counters } from '../buffer/counters.ts'
 import { DiskBuffer } from '../buffer/disk-buffer.ts'
 import type { OpenSpool } from '../buffer/disk-buffer.ts'
@@ -53,7 +52,7 @@ export class Sender {
   readonly name: string
   readonly #deps: SenderDeps
   readonly #clock: Clock
-  readonly #buffer: Buffer
+  readonly #buffer: MemoryBuffer
   readonly #accounting: Counters
   readonly #meters: Meters
   readonly #earlier = new EarlierSinks()
@@ -256,7 +255,7 @@ export class Sender {
     })
   }
 
-  #makeBuffer(config: ChainConfig, encoding: Encoding): Buffer {
+  #makeBuffer(config: ChainConfig, encoding: Encoding): MemoryBuffer {
     const { openSpool, onSpoolFailure = () => {} } = this.#deps
     const deps = { counters: this.#accounting, clock: this.#clock, onReady: () => this.#chain.notify() }
     if (openSpool === undefined) return new MemoryBuffer(config, deps)

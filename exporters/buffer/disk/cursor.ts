@@ -1,17 +1,14 @@
 /** Stores the position up to which all events are settled. */
 import { asError, isNoSpace } from '../../contract/errors.ts'
-import type { Clock } from '../../../config/base/time/clock.ts'
 import { ignoring } from './files/file-access.ts'
-import type { SpoolFiles } from './files/files.ts'
 import { encodeCursor } from './format/format.ts'
 import type { Cursor } from './format/format.ts'
+import type { SpoolParts } from './parts.ts'
 
 /** Minimum time between stores, so that an ack does not need a sync. After a crash events acked in between are repeated. */
 const STORE_EVERY_MS = 200
 
-export interface CursorDeps {
-  readonly files: SpoolFiles
-  readonly clock: Clock
+export interface CursorDeps extends SpoolParts {
   /** Position up to which events are durable. */
   readonly safe: () => number
   /** Called after each store: events before `seq` may be deleted. */

@@ -1,17 +1,12 @@
 /** Limits of size and age. At a limit the oldest segment is dropped, or new events are refused. */
 import type { SpoolConfig } from '../../../config/agent/schema.ts'
-import type { Clock } from '../../../config/base/time/clock.ts'
-import type { Catalog } from './catalog.ts'
-import type { SpoolFiles } from './files/files.ts'
+import type { SpoolParts } from './parts.ts'
 import type { LossReason } from './tally.ts'
 import type { FullReason } from './writer.ts'
 
 export type LimitConfig = Pick<SpoolConfig, 'max_size' | 'max_age' | 'min_free'>
 
-export interface LimitDeps {
-  readonly catalog: Catalog
-  readonly files: SpoolFiles
-  readonly clock: Clock
+export interface LimitDeps extends SpoolParts {
   /** Removes the first segment and counts its unread events; false if the disk fails. */
   readonly dropOldest: (reason: LossReason) => Promise<boolean>
 }

@@ -1,12 +1,13 @@
 /** The open segment files: the current one and unsynced ones. */
 import { asError, errnoOf } from '../../contract/errors.ts'
-import type { Clock, Random } from '../../../config/base/time/clock.ts'
-import type { Catalog, Segment } from './catalog.ts'
+import type { Random } from '../../../config/base/time/clock.ts'
+import type { Segment } from './catalog.ts'
 import { ignoring } from './files/file-access.ts'
-import type { SpoolFile, SpoolFiles } from './files/files.ts'
+import type { SpoolFile } from './files/files.ts'
 import { FIRST_FRAME } from './format/format.ts'
 import { SegmentWriter, sizeOf } from './format/segment.ts'
 import type { Placed, SpoolFrame } from './format/segment.ts'
+import type { SpoolParts } from './parts.ts'
 
 export interface SegmentOptions {
   readonly dir: string
@@ -16,10 +17,7 @@ export interface SegmentOptions {
   readonly epoch: string
 }
 
-export interface SegmentDeps {
-  readonly catalog: Catalog
-  readonly files: SpoolFiles
-  readonly clock: Clock
+export interface SegmentDeps extends SpoolParts {
   readonly random: Random
   /** Restores a removed folder; returns a failure. */
   readonly restore: () => Promise<Error | undefined>

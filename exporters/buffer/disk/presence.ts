@@ -3,11 +3,11 @@
  * a deleted file succeed. Segments that are still open are written again, in a new folder if needed; others are lost and counted.
  */
 import { asError, errnoOf } from '../../contract/errors.ts'
-import type { Catalog, Segment } from './catalog.ts'
+import type { Segment } from './catalog.ts'
 import { ignoring } from './files/file-access.ts'
-import type { FileFacts, SpoolFile, SpoolFiles } from './files/files.ts'
+import type { FileFacts, SpoolFile } from './files/files.ts'
 import type { Lock } from './files/lock.ts'
-import type { Tally } from './tally.ts'
+import type { SpoolParts } from './parts.ts'
 import { marksOf } from './tally.ts'
 import type { OpenSegments } from './open-segments.ts'
 import type { Reader } from './reader.ts'
@@ -20,10 +20,7 @@ export interface Vanished {
   readonly lost: number
 }
 
-export interface PresenceDeps {
-  readonly files: SpoolFiles
-  readonly catalog: Catalog
-  readonly tally: Tally
+export interface PresenceDeps extends SpoolParts {
   readonly reader: Reader
   readonly segments: OpenSegments
   readonly onVanished: (vanished: Vanished) => void

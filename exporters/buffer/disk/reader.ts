@@ -5,13 +5,14 @@
  * position. A gap in positions is exactly the number of lost events.
  */
 import { asError, errnoOf } from '../../contract/errors.ts'
-import type { Catalog, Segment } from './catalog.ts'
+import type { Segment } from './catalog.ts'
 import { Mutex } from '../../../config/base/mutex.ts'
 import { ignoring, isAccess } from './files/file-access.ts'
-import type { SpoolFile, SpoolFiles } from './files/files.ts'
+import type { SpoolFile } from './files/files.ts'
 import { FIRST_FRAME } from './format/format.ts'
 import type { Cursor } from './format/format.ts'
-import type { Loss, Tally } from './tally.ts'
+import type { SpoolParts } from './parts.ts'
+import type { Loss } from './tally.ts'
 import { frameAt, Window } from './format/scan.ts'
 import { collect } from './place.ts'
 import type { Most, Place, ReadFrame } from './place.ts'
@@ -35,10 +36,7 @@ interface Out extends Token {
   acked: boolean
 }
 
-export interface ReaderDeps {
-  readonly catalog: Catalog
-  readonly files: SpoolFiles
-  readonly tally: Tally
+export interface ReaderDeps extends SpoolParts {
   /** Everything before this position is acked or counted. */
   readonly settled: (cursor: Cursor) => void
 }

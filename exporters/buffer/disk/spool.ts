@@ -31,6 +31,7 @@ import { Reader } from './reader.ts'
 import type { ReadResult, Token } from './reader.ts'
 import { recover } from './recovery.ts'
 import type { Recovered, RecoveryReport } from './recovery.ts'
+import type { SpoolParts } from './parts.ts'
 import type { SpoolFrame } from './format/segment.ts'
 import { Syncer } from './syncer.ts'
 import { marksOf, Tally } from './tally.ts'
@@ -122,11 +123,8 @@ export async function openSpool(options: SpoolOptions, deps: SpoolDeps): Promise
 export class Spool implements AsyncDisposable {
   /** The repairs of the start. */
   readonly recovery: RecoveryReport
-  readonly #files: SpoolFiles
+  readonly #parts: SpoolParts
   readonly #presence: Presence
-  readonly #catalog: Catalog
-  readonly #tally: Tally
-  readonly #mutex = new Mutex()
   readonly #reader: Reader
   readonly #segments: OpenSegments
   readonly #syncer: Syncer
@@ -146,36 +144,32 @@ export class Spool implements AsyncDisposable {
     const { dir, max_size, max_age, segment_size, fsync, epoch = '' } = options
     this.recovery = found.report
     this.#zstd = deps.zstd
-    this.#files = files
     const catalog = new Catalog(found.segments, found.end)
     const tally = new Tally(deps.onLoss, deps.onFailure)
-    this.#catalog = catalog
-    this.#tally = tally
+    const parts = { files, clock, catalog, tally, mutex: new Mutex() }
+    this.#parts = parts
     this.#recovered = found.end - found.cursor.seq
     tally.possiblyLost = Math.max(0, found.end - Math.max(found.durable, found.cursor.seq))
     this.#cursor = new CursorKeeper(
       dir,
       {
-        files,
-        clock,
+        ...parts,
         safe: () => Math.max(this.#syncer.durable, this.#dropped),
         stored: (seq, error) => this.#removeSpent(seq, error),
       },
       found.cursor,
     )
-    this.#reader = new Reader({ catalog, files, tally, settled: (cursor) => this.#cursor.move(cursor) }, found.cursor)
+    this.#reader = new Reader({ ...parts, settled: (cursor) => this.#cursor.move(cursor) }, found.cursor)
     // Whole segments are dropped.
     const segmentBytes = Math.max(1, Math.min(segment_size, Math.floor(max_size / 4)))
     const segmentMs = Math.min(MAX_SEGMENT_MS, max_age === undefined ? Infinity : max_age / 8)
     const segments = new OpenSegments(
       { dir, segmentBytes, segmentMs, epoch },
-      { catalog, files, clock, random, restore: () => presence.restore() },
+      { ...parts, random, restore: () => presence.restore() },
       found.nextNumber,
     )
     const presence = new Presence(dir, folder.id, folder.lock, {
-      files,
-      catalog,
-      tally,
+      ...parts,
       reader: this.#reader,
       segments,
       onVanished: (vanished) => {
@@ -185,11 +179,10 @@ export class Spool implements AsyncDisposable {
       },
     })
     const dropOldest = (reason: LossReason): Promise<boolean> => this.#dropOldest(reason)
-    this.#limits = new Limits(dir, options, { catalog, files, clock, dropOldest })
+    this.#limits = new Limits(dir, options, { ...parts, dropOldest })
     const makeRoom = this.#limits.makeRoom.bind(this.#limits)
-    const mutex = this.#mutex
-    this.#syncer = new Syncer(dir, fsync, { catalog, files, clock, tally, mutex, presence, segments }, found)
-    this.#writer = new Writer({ fsync, catalog, tally, mutex, presence, segments, syncer: this.#syncer, makeRoom })
+    this.#syncer = new Syncer(dir, fsync, { ...parts, presence, segments }, found)
+    this.#writer = new Writer({ ...parts, fsync, presence, segments, syncer: this.#syncer, makeRoom })
     this.#segments = segments
     this.#presence = presence
   }
@@ -220,7 +213,7 @@ export class Spool implements AsyncDisposable {
   /** The next frames, at least one, within `maxBytes` of payload and `maxEvents` unless the first alone exceeds them. */
   async next(maxBytes: number, maxEvents: number = Infinity): Promise<ReadResult> {
     if (this.#closed !== undefined) return { status: 'empty' }
-    if (this.#limits.ages) await this.#mutex.run(() => this.#limits.expire())
+    if (this.#limits.ages) await this.#parts.mutex.run(() => this.#limits.expire())
     return this.#reader.next({ bytes: maxBytes, events: maxEvents })
   }
 
@@ -255,8 +248,7 @@ export class Spool implements AsyncDisposable {
   }
 
   stats(): SpoolStats {
-    const tally = this.#tally
-    const catalog = this.#catalog
+    const { catalog, tally } = this.#parts
     const { outEvents } = this.#reader
     const events = this.#reader.unread + outEvents
     const lost = tally.lost.corrupt + tally.lost.expired + tally.lost.spool_full
@@ -299,41 +291,42 @@ export class Spool implements AsyncDisposable {
 
   /** Runs under `#exclusive`. */
   async #dropOldest(reason: LossReason): Promise<boolean> {
-    const [segment] = this.#catalog.segments
+    const { catalog, files, tally } = this.#parts
+    const [segment] = catalog.segments
     if (segment === undefined) return false
-    this.#dropped = this.#catalog.limit(0)
+    this.#dropped = catalog.limit(0)
     // Events that the caller still has would be lost with this process: the next start must know that they existed.
     if (this.#reader.outEvents > 0 && (await this.#cursor.store(true)) !== undefined) return false
     const { base } = segment.header
     // A stored cursor may have removed it meanwhile. No await from here until it is out of the catalog: a running read would return
     // its frames uncounted.
-    if (this.#catalog.segments[0] !== segment) return true
-    const to = this.#catalog.limit(0)
+    if (catalog.segments[0] !== segment) return true
+    const to = catalog.limit(0)
     // Missing events before it count as corrupt, not as dropped.
     this.#reader.pass(base)
     const from = Math.max(base, this.#reader.seq)
-    const marks = marksOf(segment, this.#catalog.segments[1])
+    const marks = marksOf(segment, catalog.segments[1])
     const events = this.#reader.uncounted(from, to)
-    this.#catalog.remove([segment])
+    catalog.remove([segment])
     this.#reader.skip(to)
-    this.#tally.lose({ reason, events, from, to, marks })
+    tally.lose({ reason, events, from, to, marks })
     await this.#segments.forget(segment)
     // Else the next start counts dropped events as missing. Goes on if it fails, because space is needed.
     await this.#cursor.store()
-    await ignoring(this.#files.unlink(segment.path))
+    await ignoring(files.unlink(segment.path))
     return true
   }
 
   async #removeSpent(seq: number, error: Error | undefined): Promise<void> {
-    if (error === undefined) this.#tally.worked('cursor')
-    else this.#tally.failed('cursor', error)
-    if (errnoOf(error) === 'ENOENT') void this.#mutex.run(() => this.#presence.restore())
-    const catalog = this.#catalog
+    const { catalog, files, mutex, tally } = this.#parts
+    if (error === undefined) tally.worked('cursor')
+    else tally.failed('cursor', error)
+    if (errnoOf(error) === 'ENOENT') void mutex.run(() => this.#presence.restore())
     const spent = catalog.segments.filter((segment, i) => catalog.limit(i) <= seq && !this.#segments.isCurrent(segment))
     catalog.remove(spent)
     for (const segment of spent) {
       await this.#segments.forget(segment)
-      await ignoring(this.#files.unlink(segment.path))
+      await ignoring(files.unlink(segment.path))
     }
   }
 }

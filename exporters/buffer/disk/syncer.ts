@@ -8,26 +8,16 @@
 import { backOffMs } from '../../../config/base/time/back-off.ts'
 import type { SpoolConfig } from '../../../config/agent/schema.ts'
 import { asError, errnoOf } from '../../contract/errors.ts'
-import type { Clock } from '../../../config/base/time/clock.ts'
-import type { Mutex } from '../../../config/base/mutex.ts'
-import type { Catalog, Segment } from './catalog.ts'
+import type { Segment } from './catalog.ts'
 import { ignoring, withFile } from './files/file-access.ts'
-import type { SpoolFiles } from './files/files.ts'
-import type { SegmentWriter } from './format/segment.ts'
-import { UnsyncedFrames } from './unsynced-frames.ts'
-import type { HeldFrame } from './unsynced-frames.ts'
-import type { Tally } from './tally.ts'
+import { sizeOf } from './format/segment.ts'
+import type { Placed, SegmentWriter } from './format/segment.ts'
+import type { SpoolParts } from './parts.ts'
 import type { OpenSegments } from './open-segments.ts'
 import type { Presence } from './presence.ts'
 import type { Recovered } from './recovery.ts'
 
-export interface SyncerDeps {
-  readonly catalog: Catalog
-  readonly files: SpoolFiles
-  readonly clock: Clock
-  readonly tally: Tally
-  /** Held during appends. */
-  readonly mutex: Mutex
+export interface SyncerDeps extends SpoolParts {
   readonly presence: Presence
   readonly segments: OpenSegments
 }
@@ -233,4 +223,52 @@ export class Syncer {
     }
     for (const { path } of gone) await ignoring(this.#deps.files.unlink(path))
   }
+}
+
+/** A frame and where it was written. */
+interface HeldFrame {
+  readonly frame: Placed
+  readonly segment: Segment
+  readonly offset: number
+}
+
+/** Frames until they are durable, oldest first, to be written again if a sync fails. Above its limit it forgets the oldest: a slow disk must not use unlimited memory. */
+class UnsyncedFrames {
+  readonly #maxBytes: number
+  #frames: HeldFrame[] = []
+  #bytes = 0
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes
+  }
+
+  get frames(): readonly HeldFrame[] {
+    return this.#frames
+  }
+
+  add(frame: HeldFrame): void {
+    if (this.#maxBytes === 0) return
+    this.#frames.push(frame)
+    this.#bytes += sizeOf(frame.frame)
+    let gone = 0
+    for (; this.#bytes > this.#maxBytes; gone++) this.#bytes -= sizeAt(this.#frames, gone)
+    if (gone > 0) this.#frames.splice(0, gone)
+  }
+
+  /** Forgets frames before `seq`. */
+  releaseBefore(seq: number): void {
+    let gone = 0
+    for (; (this.#frames[gone]?.frame.seq ?? seq) < seq; gone++) this.#bytes -= sizeAt(this.#frames, gone)
+    if (gone > 0) this.#frames.splice(0, gone)
+  }
+
+  /** Replaces the frames by rewritten ones. */
+  replace(frames: readonly HeldFrame[]): void {
+    this.#frames = [...frames]
+  }
+}
+
+function sizeAt(frames: readonly HeldFrame[], index: number): number {
+  const held = frames[index]
+  return held === undefined ? 0 : sizeOf(held.frame)
 }

@@ -6,12 +6,10 @@
  */
 import type { SpoolConfig } from '../../../config/agent/schema.ts'
 import { isNoSpace } from '../../contract/errors.ts'
-import type { Mutex } from '../../../config/base/mutex.ts'
-import type { Catalog } from './catalog.ts'
 import { FIRST_FRAME } from './format/format.ts'
 import { sizeOf } from './format/segment.ts'
 import type { Placed, SegmentWriter, SpoolFrame } from './format/segment.ts'
-import type { Tally } from './tally.ts'
+import type { SpoolParts } from './parts.ts'
 import { GROUP_FRAMES } from './open-segments.ts'
 import type { OpenSegments } from './open-segments.ts'
 import type { Presence } from './presence.ts'
@@ -30,11 +28,8 @@ export type AppendResult =
   | { readonly status: 'full'; readonly why: FullReason; readonly frames: number; readonly from: number }
   | { readonly status: 'failed'; readonly error: Error; readonly frames: number; readonly from: number }
 
-export interface WriterDeps {
+export interface WriterDeps extends SpoolParts {
   readonly fsync: SpoolConfig['fsync']
-  readonly catalog: Catalog
-  readonly tally: Tally
-  readonly mutex: Mutex
   readonly presence: Presence
   readonly segments: OpenSegments
   readonly syncer: Syncer

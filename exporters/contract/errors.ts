@@ -41,6 +41,12 @@ export function asError(error: unknown): Error {
   return error instanceof Error ? error : new Error(String(error))
 }
 
+/** For `catch`: undefined if there is no such file; throws any other error. */
+export function ifMissing(error: unknown): undefined {
+  if (errnoOf(error) === 'ENOENT') return undefined
+  throw error
+}
+
 /** The message of any thrown value, never empty. Does not throw, even if a getter of the value does. */
 export function textOf(error: unknown): string {
   try {

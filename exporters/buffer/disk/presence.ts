@@ -2,7 +2,7 @@
  * Detects at each sync that the folder of a running spool, or segments in it, were removed, moved or replaced: writes and syncs of
  * a deleted file succeed. Segments that are still open are written again, in a new folder if needed; others are lost and counted.
  */
-import { asError, errnoOf } from '../../contract/errors.ts'
+import { asError, errnoOf, ifMissing } from '../../contract/errors.ts'
 import type { Segment } from './catalog.ts'
 import { ignoring } from './files/file-access.ts'
 import type { FileFacts, SpoolFile } from './files/files.ts'
@@ -167,9 +167,4 @@ function lookAt(facts: Promise<FileFacts> | undefined): Promise<FileFacts | 'mis
 
 function isOther(found: FileFacts | 'missing' | 'unknown', id: string): boolean {
   return found === 'missing' || (found !== 'unknown' && found.id !== id)
-}
-
-function ifMissing(error: unknown): undefined {
-  if (errnoOf(error) === 'ENOENT') return undefined
-  throw error
 }

@@ -9,7 +9,7 @@ import { constants } from 'node:fs'
 import { dirname } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip, createGzip } from 'node:zlib'
-import { errnoOf } from '../../contract/errors.ts'
+import { errnoOf, ifMissing } from '../../contract/errors.ts'
 import type { FileSystem, OpenFile } from './file-system.ts'
 import { COMPRESSED, exists, unfinishedName } from './names.ts'
 import type { Rotated } from './names.ts'
@@ -57,13 +57,8 @@ async function write(files: FileSystem, plain: Rotated, target: string, signal: 
 
 /** Deletes a file; false if it was already deleted. */
 export async function remove(files: FileSystem, path: string): Promise<boolean> {
-  try {
-    await files.unlink(path)
-    return true
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return false
-    throw error
-  }
+  const removed = files.unlink(path).then(() => true)
+  return (await removed.catch(ifMissing)) ?? false
 }
 
 /**

@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { basename, dirname, extname, join } from 'node:path'
-import { errnoOf } from '../../contract/errors.ts'
+import { ifMissing } from '../../contract/errors.ts'
 import type { FileStat, FileSystem } from './file-system.ts'
 
 const STAMP = /^(\d{4}-\d\d-\d\d)T(\d\d)-(\d\d)-(\d\d\.\d{3})/
@@ -98,11 +98,6 @@ function readName(path: string, name: string): ReadName | undefined {
   return UNFINISHED.test(after) ? { wallMs, kind: 'unfinished' } : undefined
 }
 
-async function found(files: FileSystem, path: string): Promise<FileStat | undefined> {
-  try {
-    return await files.lstat(path)
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return undefined
-    throw error
-  }
+function found(files: FileSystem, path: string): Promise<FileStat | undefined> {
+  return files.lstat(path).catch(ifMissing)
 }

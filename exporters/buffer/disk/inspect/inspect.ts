@@ -2,7 +2,7 @@
  * Inspects and repairs a spool, for the command line. `list`, `verify` and `copy` only read and may run beside the agent. They may
  * miss events that it appends meanwhile, and skip segments that it removes.
  */
-import { errnoOf, ExportError } from '../../../contract/errors.ts'
+import { errnoOf, ExportError, ifMissing } from '../../../contract/errors.ts'
 import type { Segment } from '../catalog.ts'
 import { readFully, withFile } from '../files/file-access.ts'
 import type { SpoolFile, SpoolFiles } from '../files/files.ts'
@@ -262,13 +262,8 @@ function gone(path: string, files: SpoolFiles): Promise<boolean> {
 
 /** Opens and reads; false if a running agent has removed the file. */
 async function reading(files: SpoolFiles, segment: Segment, run: (file: SpoolFile) => Promise<void>): Promise<boolean> {
-  try {
-    await withFile(files, segment.path, run)
-    return true
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return false
-    throw error
-  }
+  const done = withFile(files, segment.path, run).then(() => true)
+  return (await done.catch(ifMissing)) ?? false
 }
 
 function limitOf(segments: readonly Segment[], index: number): number | undefined {

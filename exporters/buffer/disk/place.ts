@@ -1,16 +1,13 @@
 /** A reader's place in a segment. */
 import type { Segment } from './catalog.ts'
 import type { SpoolFile } from './files/files.ts'
+import type { FrameHead } from './format/format.ts'
 import { unpack, unpackedBytes } from './format/packing.ts'
 import { findFrame, frameAt, payloadOf } from './format/scan.ts'
 import type { Bounds, Found, Window } from './format/scan.ts'
 
 /** A frame read from a segment. The caller owns the payload. */
-export interface ReadFrame {
-  readonly seq: number
-  readonly count: number
-  readonly first: number
-  readonly last: number
+export interface ReadFrame extends Pick<FrameHead, 'seq' | 'count' | 'first' | 'last'> {
   /** The agent run of `first` and `last`. */
   readonly epoch: string
   readonly payload: Buffer

@@ -5,6 +5,7 @@
 import { getSystemErrorName } from 'node:util'
 import type { Argument, HookEvent } from '../contract/event.ts'
 import { printable } from '../../config/base/quoting.ts'
+import { numberOf } from './files/access.ts'
 
 export interface Description {
   readonly emoji: string
@@ -50,15 +51,13 @@ const PROT_LETTERS = [
 
 /** `rwx` of a protection. */
 export function letters(protection: Argument | undefined): string {
-  const bits = protection?.kind === 'wide' ? Number(protection.value) : numberOf(protection)
+  const bits = numberOf(protection) ?? 0
   return PROT_LETTERS.map(([bit, letter]) => (bits & bit ? letter : '')).join('')
 }
 
-const numberOf = (argument: Argument | undefined): number => (argument?.kind === 'number' ? argument.value : 0)
-
 function described(emoji: string, label: string, { args, returned }: HookEvent): Description {
   const files = args.filter((argument) => argument.kind === 'file').map(({ path }) => printable(path))
-  const error = returned?.kind === 'wide' ? Number(returned.value) : numberOf(returned)
+  const error = numberOf(returned) ?? 0
   return { emoji, label, details: error < 0 ? [...files, errorName(error)] : files }
 }
 

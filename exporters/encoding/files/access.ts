@@ -163,7 +163,8 @@ function numberAt(args: readonly Argument[], at: number): number | undefined {
   return at < 0 ? undefined : numberOf(args[at])
 }
 
-function numberOf(argument: Argument | undefined): number | undefined {
+/** The value of an argument that is an integer. */
+export function numberOf(argument: Argument | undefined): number | undefined {
   if (argument?.kind === 'number') return argument.value
   return argument?.kind === 'wide' ? Number(argument.value) : undefined
 }

@@ -69,12 +69,6 @@ export function attributes(event: Event, options: AttributeOptions, out: Attribu
   eventAttributes(event, options, out)
 }
 
-/** Writes the numbers that prove to a reader of the sink that no record is missing (docs/explanation/audit-algorithm.md). */
-export function numberAttributes(event: Event, numbering: Numbering, number: number, out: AttributeSink): void {
-  out.text(KEYS.exporterSeq, `${numbering.exporter}-${number}`)
-  if (event.type === 'agent_run') runAttributes(event, numbering, out)
-}
-
 export function runAttributes(event: RunEvent, { exporter }: Numbering, out: AttributeSink): void {
   const { previous, events, moved, from, until } = runOf(event, exporter)
   out.text(KEYS.runPrevious, previous)

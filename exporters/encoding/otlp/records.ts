@@ -7,7 +7,7 @@ import type { Numbering } from '../../contract/numbering.ts'
 import { withEnvelope } from '../enveloped.ts'
 import { KEYS } from './attributes.ts'
 import type { AttributeSink, Key } from './attributes.ts'
-import { EVENT_NAMES, attributes as allAttributes, numberAttributes, severityOf } from './mapping.ts'
+import { EVENT_NAMES, attributes as allAttributes, runAttributes, severityOf } from './mapping.ts'
 import { summary } from './text.ts'
 import type { MappingOptions, Severity } from './mapping.ts'
 import { filterAttributes } from './attribute-filter.ts'
@@ -54,7 +54,10 @@ export function plainRecord(
   const sink = new ObjectSink()
   sink.text(KEYS.uid, `${options.epoch}-${event.seq}`)
   const { hasAttribute, numbering } = options
-  if (numbering !== undefined) numberAttributes(event, numbering, numbering.next + index, sink)
+  if (numbering !== undefined) {
+    sink.text(KEYS.exporterSeq, `${numbering.exporter}-${numbering.next + index}`)
+    if (event.type === 'agent_run') runAttributes(event, numbering, sink)
+  }
   const out = hasAttribute === undefined ? sink : filterAttributes(sink, event.type, hasAttribute)
   allAttributes(event, options, out)
   const eventName = EVENT_NAMES[event.type]

@@ -67,8 +67,8 @@ export function withSender(name: string, { sink, ...route }: Made, context: Expo
   const { log, onLost } = context
   const { spool } = route.config
   const sender = new Sender(name, exporter, config, {
-    ...(rateLimit && { rateLimit }),
-    ...(deadLetters && { deadLetters }),
+    rateLimit,
+    deadLetters,
     ...(spool && { openSpool: spoolOpener(name, spool, context) }),
     onFailure: sinkReport(name, log),
     onSpoolFailure: fullSpoolReport(name, log),
@@ -103,8 +103,8 @@ export async function makeRoute(
       sink: {
         exporter,
         config,
-        ...(limit && { rateLimit: new TokenBucket(limit, systemClock) }),
-        ...(deadLetter && { deadLetters: new DeadLetterFile(deadLetter, { exporter: name, epoch }, { warn: warnOf }) }),
+        rateLimit: limit && new TokenBucket(limit, systemClock),
+        deadLetters: deadLetter && new DeadLetterFile(deadLetter, { exporter: name, epoch }, { warn: warnOf }),
       },
     }
   } catch (error) {

@@ -30,8 +30,8 @@ export interface Sink {
   readonly exporter: Exporter
   readonly config: ChainConfig
   /** Returns the number of `events` that may pass. */
-  readonly rateLimit?: { take(events: number): number }
-  readonly deadLetters?: DeadLetterRecords
+  readonly rateLimit?: { take(events: number): number } | undefined
+  readonly deadLetters?: DeadLetterRecords | undefined
 }
 
 /** Opens a sink and its dead-letter file. Throws ExportError if one of them can never work. */

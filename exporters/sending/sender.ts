@@ -75,12 +75,7 @@ export class Sender {
     this.#quiet = new Signal(clock)
     this.#buffer = this.#makeBuffer(config, exporter.encoding)
     const { rateLimit, deadLetters } = deps
-    this.#chain = this.#chainTo({
-      exporter,
-      config,
-      ...(rateLimit && { rateLimit }),
-      ...(deadLetters && { deadLetters }),
-    })
+    this.#chain = this.#chainTo({ exporter, config, rateLimit, deadLetters })
   }
 
   /** Opens the spool and the sink and begins to send. Throws ExportError if one of them can never work. */

@@ -59,6 +59,7 @@ export class KafkaExporter implements Exporter {
   readonly #config: KafkaConfig
   readonly #configFile: string | undefined
   readonly #deps: KafkaDeps
+  readonly #nowMs: () => number
   readonly #layout: Layout
   /** Present with format `otlp_proto`. */
   readonly #gathered: Gathering | undefined
@@ -84,9 +85,10 @@ export class KafkaExporter implements Exporter {
     this.#config = config
     this.#configFile = context.configFile
     this.#deps = deps
+    this.#nowMs = deps.nowMs ?? Date.now
     const files = [tls?.ca_file, tls?.cert_file, tls?.key_file, sasl?.password_file]
     this.#files = new WatchedFiles(files, () => this.#renew(), deps.warn)
-    this.#topics = new Topics(config.max_request_size, () => this.#now())
+    this.#topics = new Topics(config.max_request_size, this.#nowMs)
     const isOtlp = format === 'otlp_proto'
     this.encoding = isOtlp ? 'otlp' : 'json'
     const headers = new RecordHeaders(config, context)
@@ -108,7 +110,7 @@ export class KafkaExporter implements Exporter {
     await this.#files.mark()
     this.#connection = await readConnection(this.#config)
     const codec = await codecOf(this.#config, this.#configFile, this.#deps.compressors)
-    const deps: ClientDeps = { warn: (message) => this.#warn(message), codec }
+    const deps: ClientDeps = { warn: (message) => this.#deps.warn?.(message), codec }
     this.#client = this.#deps.makeClient?.(this.#connection, deps) ?? new KafkaClient(this.#connection, deps)
   }
 
@@ -202,7 +204,7 @@ export class KafkaExporter implements Exporter {
     const { counts, faults: missing } = await this.#topics.find(client, topicsOf(batch, this.#fates, this.#layout))
     // Use the next partition, unless records must be sent again unchanged.
     if (this.#unacknowledged.records === 0) this.#turn++
-    const partitionBatches = layOut(batch, this.#fates, this.#layout, counts, this.#turn, Math.floor(this.#now()))
+    const partitionBatches = layOut(batch, this.#fates, this.#layout, counts, this.#turn, Math.floor(this.#nowMs()))
     if (!this.#unacknowledged.fits(partitionBatches)) await this.#reset(client)
     const results = await Promise.all(
       partitionBatches.map((partitionBatch) => this.#sendPartitionBatch(client, partitionBatch, signal)),
@@ -312,7 +314,7 @@ export class KafkaExporter implements Exporter {
       this.#connection = await readConnection(this.#config)
     } catch (error) {
       // The old credentials may still work; otherwise the brokers refuse them.
-      this.#warn(textOf(error))
+      this.#deps.warn?.(textOf(error))
     }
     try {
       await client.reset(this.#connection)
@@ -320,14 +322,6 @@ export class KafkaExporter implements Exporter {
       this.#needsReset = true
       throw error
     }
-  }
-
-  #warn(message: string): void {
-    this.#deps.warn?.(message)
-  }
-
-  #now(): number {
-    return (this.#deps.nowMs ?? Date.now)()
   }
 }
 

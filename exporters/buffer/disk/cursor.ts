@@ -19,6 +19,7 @@ export class CursorKeeper {
   readonly #dir: string
   readonly #deps: CursorDeps
   #cursor: Cursor
+  /** Everything before this position is settled and will not be read again after a crash. */
   #durable: number
   #storing: Promise<Error | undefined> | undefined
   #cancelTimer: (() => void) | undefined
@@ -29,11 +30,6 @@ export class CursorKeeper {
     this.#deps = deps
     this.#cursor = cursor
     this.#durable = cursor.seq
-  }
-
-  /** Everything before this position is settled and will not be read again after a crash. */
-  get durable(): number {
-    return this.#durable
   }
 
   get seq(): number {

@@ -79,8 +79,6 @@ export class Tally implements SpoolCounts {
 
   /** A copy of the counters, for `Spool.stats`. */
   read(): SpoolCounts {
-    const { appended, acked, corruptBytes, corruptFrames, possiblyLost, syncs, syncSeconds, lastError } = this
-    const counts = { appended, acked, corruptBytes, corruptFrames, possiblyLost, syncs, syncSeconds, lastError }
-    return { ...counts, lost: { ...this.lost }, failures: { ...this.failures } }
+    return { ...this, lost: { ...this.lost }, failures: { ...this.failures }, lastError: this.lastError }
   }
 }

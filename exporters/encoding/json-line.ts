@@ -20,7 +20,7 @@ import { ByteWriter } from '../runtime/byte-writer.ts'
 import { isNamed, openingOf, writeValue } from './arguments.ts'
 import { aroundOf, pathOf } from './around-path.ts'
 import type { Around } from './around-path.ts'
-import { writeAncestors, writeCaller, writeOwn, writeParent } from './json-process.ts'
+import { parentOf, writeAncestors, writeCaller, writeOwn } from './json-process.ts'
 import { writeStack } from './stacks.ts'
 
 export interface JsonEncoderOptions {
@@ -134,7 +134,7 @@ class JsonEncoder implements Encoder {
         break
       case 'process_exec':
         this.#processes(EXEC, event, event.process.pid)
-        this.#ancestors(event)
+        writeAncestors(this.#out, event.ancestors)
         break
       case 'process_exit':
         this.#exit(event)
@@ -175,7 +175,7 @@ class JsonEncoder implements Encoder {
   #processes(start: Uint8Array, event: ProcessEvent, tid: number): void {
     this.#out.bytes(start)
     writeOwn(this.#out, event.process, event.refcnt, tid, event.type === 'process_exec' ? event.executed : undefined)
-    if (event.parent !== undefined) writeParent(this.#out, event.parent)
+    if (event.parent !== undefined) this.#out.bytes(parentOf(event.parent))
   }
 
   #exit(event: ExitEvent): void {
@@ -192,11 +192,7 @@ class JsonEncoder implements Encoder {
     out.bytes(TIME)
     out.timestamp(event.time)
     out.byte(QUOTE)
-    this.#ancestors(event)
-  }
-
-  #ancestors({ ancestors }: ProcessEvent): void {
-    if (ancestors !== undefined) writeAncestors(this.#out, ancestors)
+    writeAncestors(out, event.ancestors)
   }
 
   /** Up to the opening quote of the time. */
@@ -251,7 +247,7 @@ class JsonEncoder implements Encoder {
     if (kernelStack !== undefined) writeStack(out, KERNEL_STACK, kernelStack)
     out.utf8(hook.rest)
     if (userStack !== undefined) writeStack(out, USER_STACK, userStack)
-    this.#ancestors(event)
+    writeAncestors(out, ancestors)
     if (hasData) this.#data(data, hook.dataLabels)
     out.bytes(this.#trailer)
   }

@@ -58,17 +58,9 @@ export function writeOwn(out: ByteWriter, process: Process, refcnt: number, tid:
   writeTail(out, process, tid, executed)
 }
 
-/**
- * Writes `,"parent":` and the object, with Tetragon's refcnt for parents and its own pid as tid. It is the same in all events,
- * so the whole object is cached.
- */
-export function writeParent(out: ByteWriter, process: Process): void {
-  out.bytes(parentOf(process))
-}
-
 /** Writes `,"ancestors":[…]`: each as a parent. */
-export function writeAncestors(out: ByteWriter, ancestors: readonly Process[]): void {
-  if (ancestors.length === 0) return
+export function writeAncestors(out: ByteWriter, ancestors: readonly Process[] | undefined): void {
+  if (ancestors === undefined || ancestors.length === 0) return
   let separator = ANCESTORS
   for (const each of ancestors) {
     out.bytes(separator)
@@ -146,7 +138,11 @@ function headOf(process: Process): Uint8Array {
   return rendered.json ?? rendered.keep('json', render(process))
 }
 
-function parentOf(process: Process): Uint8Array {
+/**
+ * `,"parent":` and the object, with Tetragon's refcnt for parents and its own pid as tid. It is the same in all events, so the whole
+ * object is cached.
+ */
+export function parentOf(process: Process): Uint8Array {
   const rendered = process.rendered.touch()
   return rendered.jsonParent ?? rendered.keep('jsonParent', renderParent(process))
 }

@@ -45,7 +45,7 @@ export function readLine(line: string, place: string): NumberedRecord | undefine
     if (Array.isArray(value)) return value.map(textOf).join(', ')
     return typeof value === 'string' || typeof value === 'number' ? String(value) : undefined
   }
-  return numbersOf(fields, { place, node: textOf(record['node_name']), timeMs: timeOf(record['time']) })
+  return numbersOf(fields, { place, node: textOf(record['node_name']), timeMs: instantOf(textOf(record['time'])) ?? 0 })
 }
 
 function lossOf(fields: Fields): LossAbout | undefined {
@@ -67,8 +67,8 @@ function markOf(fields: Fields): Mark | undefined {
     previous: fields('run.previous') ?? '',
     events: events === 'all' || events === 'filtered' ? events : undefined,
     moved: countIn(fields, 'run.moved'),
-    fromMs: instantIn(fields, 'run.from'),
-    untilMs: instantIn(fields, 'run.until'),
+    fromMs: instantOf(fields('run.from')),
+    untilMs: instantOf(fields('run.until')),
   }
 }
 
@@ -92,14 +92,9 @@ function countIn(fields: Fields, name: string): number | undefined {
   return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined
 }
 
-function instantIn(fields: Fields, name: string): number | undefined {
-  const ms = Date.parse(fields(name) ?? '')
+function instantOf(text = ''): number | undefined {
+  const ms = Date.parse(text)
   return Number.isNaN(ms) ? undefined : ms
-}
-
-function timeOf(value: unknown): number {
-  const ms = Date.parse(textOf(value))
-  return Number.isNaN(ms) ? 0 : ms
 }
 
 function textOf(value: unknown): string {

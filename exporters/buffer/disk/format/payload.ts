@@ -148,7 +148,7 @@ export function anyPieceOf(frame: Payload): Described | NoPiece {
   const { payload } = frame
   const headBytes = headBytesOf(payload)
   const name = payload.length < headBytes ? '' : payload.toString('utf8', headBytes, headBytes + payload.readUInt8(1))
-  return pieceOf(frame, isEncoding(name) ? name : 'json')
+  return pieceOf(frame, isKey(ENCODINGS, name) ? name : 'json')
 }
 
 function headBytesOf(payload: Buffer): number {
@@ -175,7 +175,7 @@ function readAbouts(
     const type = text(1)
     const policy = text(2)
     if (type === undefined || policy === undefined) return broken(`about ${i} of ${count} lies outside of its piece`)
-    if (!isType(type))
+    if (!isKey(TYPES, type))
       return foreign(`expected a type of event, got ${JSON.stringify(type)}: written by another release`)
     if (!isAgents(type)) {
       abouts.push({ type, policy })
@@ -209,7 +209,7 @@ function parseDetails(text: string): Pick<About, 'loss' | 'run' | 'change'> | un
 }
 
 function isLoss(value: unknown): value is LossAbout {
-  if (!isObject(value) || typeof value['stage'] !== 'string' || !Object.hasOwn(STAGES, value['stage'])) return false
+  if (!isObject(value) || !isKey(STAGES, value['stage'])) return false
   const { exporter, reason, count, numbers } = value
   if (typeof exporter !== 'string' || typeof reason !== 'string' || typeof count !== 'number') return false
   return (
@@ -219,7 +219,7 @@ function isLoss(value: unknown): value is LossAbout {
 }
 
 function isRun(value: unknown): value is RunAbout {
-  if (!isObject(value) || typeof value['phase'] !== 'string' || !Object.hasOwn(PHASES, value['phase'])) return false
+  if (!isObject(value) || !isKey(PHASES, value['phase'])) return false
   const { heartbeatMs, previous, filtered = [], moved = {}, from = '', until = '' } = value
   return (
     typeof from === 'string' &&
@@ -234,7 +234,7 @@ function isRun(value: unknown): value is RunAbout {
 }
 
 function isChange(value: unknown): value is Change {
-  if (!isObject(value) || typeof value['what'] !== 'string' || !Object.hasOwn(CHANGES, value['what'])) return false
+  if (!isObject(value) || !isKey(CHANGES, value['what'])) return false
   const { by, names, count, mode = 'monitor', modeBefore = 'monitor' } = value
   return (
     typeof by === 'string' &&
@@ -263,12 +263,8 @@ function foreign(why: string): NoPiece {
   return { why, foreign: true }
 }
 
-function isType(text: string): text is About['type'] {
-  return Object.hasOwn(TYPES, text)
-}
-
-function isEncoding(text: string): text is Encoding {
-  return Object.hasOwn(ENCODINGS, text)
+function isKey<Table extends object>(table: Table, key: unknown): key is keyof Table {
+  return typeof key === 'string' && Object.hasOwn(table, key)
 }
 
 function textOf(text: string, lengthBytes: 1 | 2): Buffer {

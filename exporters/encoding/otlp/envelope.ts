@@ -23,10 +23,14 @@ export function createEnvelope(encoding: Extract<Encoding, 'otlp' | 'otlp_json'>
 }
 
 function protobufEnvelope(of: Resource): Envelope {
-  const resource = resourceField(of)
-  const scope = scopeField(of)
-  const schema = schemaField()
-  const out = new ProtoWriter(6, 4 << 10)
+  // Attributes are field 1 of a resource.
+  const out = new ProtoWriter(1, 4 << 10)
+  const resource = resourceField(of, out)
+  const scope = scopeField(of, out)
+  // Field 3 of ScopeLogs and of ResourceLogs.
+  out.byte(0x1a)
+  out.string(SCHEMA_URL)
+  const schema = out.take()
   return {
     head: (length) => {
       const scopeLogs = scope.length + length + schema.length
@@ -45,8 +49,7 @@ function protobufEnvelope(of: Resource): Envelope {
   }
 }
 
-function resourceField(of: Resource): Uint8Array {
-  const out = new ProtoWriter(1, 4 << 10)
+function resourceField(of: Resource, out: ProtoWriter): Uint8Array {
   out.byte(0x0a)
   const start = out.open(1)
   for (const [name, value] of Object.entries(resourceAttributes(of))) out.text(key(name), value)
@@ -56,17 +59,8 @@ function resourceField(of: Resource): Uint8Array {
   return out.take()
 }
 
-/** Field 3 of ScopeLogs and of ResourceLogs. */
-function schemaField(): Uint8Array {
-  const out = new ProtoWriter(1, 128)
-  out.byte(0x1a)
-  out.string(SCHEMA_URL)
-  return out.take()
-}
-
-function scopeField(of: Resource): Uint8Array {
+function scopeField(of: Resource, out: ProtoWriter): Uint8Array {
   const { name, version } = scopeOf(of)
-  const out = new ProtoWriter(6, 1 << 10)
   out.byte(0x0a)
   const start = out.open(1)
   out.byte(0x0a)

@@ -175,11 +175,7 @@ function inContainer(key: 'name' | 'image', matches: (text: string) => boolean):
 }
 
 function healthCheck(wanted: boolean): EventTest {
-  return (_, process, parent) => (mayBeProbe(process) || mayBeProbe(parent)) === wanted
-}
-
-function mayBeProbe(process: Process | undefined): boolean {
-  return process?.execProbe === true
+  return (_, process, parent) => (process.execProbe === true || parent?.execProbe === true) === wanted
 }
 
 function anyOf(filters: readonly TetragonFilter[], lookup: ProcessLookup): EventTest {

@@ -1,11 +1,9 @@
 /** Messages and outcomes for failed system calls of the file exporter. */
-import { errnoOf, ExportError, textOf } from '../../contract/errors.ts'
+import { errnoOf, ExportError, isNoSpace, textOf } from '../../contract/errors.ts'
 import type { ExportErrorCode } from '../../contract/errors.ts'
 import type { Outcome } from '../../contract/exporter.ts'
 
-/** All others below need manual action; an error that is not listed may be temporary. */
-const TEMPORARY: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EIO'])
-
+/** All but the first three need manual action; an error that is not listed may be temporary. */
 const MESSAGES: Readonly<Record<string, readonly [what: string, next: string]>> = {
   ENOSPC: ['no space left on its file system', 'free some space'],
   EDQUOT: ['the disk quota is used up', 'free some space or raise the quota'],
@@ -34,7 +32,7 @@ export function failure(
 ): ExportError {
   if (cause instanceof ExportError) return cause
   const errno = errnoOf(cause)
-  const code = codeOf(errno)
+  const code = codeOf(cause, errno)
   const [what, next] = MESSAGES[errno] ?? [textOf(cause)]
   const parts = [`cannot ${action} "${path}": ${what} (${errno || 'no errno'})`]
   if (next !== undefined) parts.push(next)
@@ -42,9 +40,9 @@ export function failure(
   return new ExportError(code, parts.join('; '), cause)
 }
 
-function codeOf(errno: string): ExportErrorCode {
-  if (errno === 'ENOSPC' || errno === 'EDQUOT') return 'NO_SPACE'
-  return Object.hasOwn(MESSAGES, errno) && !TEMPORARY.has(errno) ? 'UNUSABLE' : 'IO'
+function codeOf(cause: unknown, errno: string): ExportErrorCode {
+  if (isNoSpace(cause)) return 'NO_SPACE'
+  return Object.hasOwn(MESSAGES, errno) && errno !== 'EIO' ? 'UNUSABLE' : 'IO'
 }
 
 /** The outcome of a batch whose first `taken` events are safely in the file. */

@@ -89,7 +89,7 @@ export class LogFile {
 
   /** Writes all lines of `parts`, continuing short writes; on an error cuts back to the last whole line. */
   async append(parts: readonly Encoded[]): Promise<Appended> {
-    const total = batchOf(parts).sizeBytes
+    const { count: events, sizeBytes: total } = batchOf(parts)
     let written = 0
     try {
       await this.cutTorn()
@@ -100,7 +100,6 @@ export class LogFile {
         if (bytesWritten <= 0) throw new Error('the write wrote no bytes')
         written += bytesWritten
       }
-      const { count: events } = batchOf(parts)
       this.end += total
       this.#unsyncedBytes += total
       this.unsynced += events

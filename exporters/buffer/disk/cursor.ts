@@ -1,5 +1,6 @@
 /** Stores the position up to which all events are settled. */
 import { asError, isNoSpace } from '../../contract/errors.ts'
+import { Timer } from '../../../config/base/time/timer.ts'
 import { ignoring } from './files/file-access.ts'
 import { encodeCursor } from './format/format.ts'
 import type { Cursor } from './format/format.ts'
@@ -22,12 +23,13 @@ export class CursorKeeper {
   /** Everything before this position is settled and will not be read again after a crash. */
   #durable: number
   #storing: Promise<Error | undefined> | undefined
-  #cancelTimer: (() => void) | undefined
+  readonly #timer: Timer
   #closed = false
 
   constructor(dir: string, deps: CursorDeps, cursor: Cursor) {
     this.#dir = dir
     this.#deps = deps
+    this.#timer = new Timer(deps.clock)
     this.#cursor = cursor
     this.#durable = cursor.seq
   }
@@ -39,11 +41,7 @@ export class CursorKeeper {
   /** Advances the cursor and schedules a store. */
   move(cursor: Cursor): void {
     this.#cursor = cursor
-    if (this.#closed || this.#cancelTimer !== undefined) return
-    this.#cancelTimer = this.#deps.clock.after(STORE_EVERY_MS, () => {
-      this.#cancelTimer = undefined
-      void this.store()
-    })
+    if (!this.#closed && !this.#timer.isSet) this.#timer.set(STORE_EVERY_MS, () => void this.store())
   }
 
   /** Stores the cursor now; without `always` only if it has changed. Returns a failure, which is retried automatically. */
@@ -55,7 +53,7 @@ export class CursorKeeper {
 
   async close(): Promise<void> {
     this.#closed = true
-    this.#cancelTimer?.()
+    this.#timer.cancel()
     // Even if it has not moved, to store the durable end.
     await this.store(true)
   }

@@ -6,6 +6,7 @@
  * are then cut off. Until that succeeds nothing is appended, because the order on disk must be the order of positions.
  */
 import { backOffMs } from '../../../config/base/time/back-off.ts'
+import { Timer } from '../../../config/base/time/timer.ts'
 import type { SpoolConfig } from '../../../config/agent/schema.ts'
 import { asError, errnoOf } from '../../contract/errors.ts'
 import type { Segment } from './catalog.ts'
@@ -37,7 +38,7 @@ export class Syncer {
   #rewrite = false
   #syncing: Promise<Error | undefined> | undefined
   #failures = 0
-  #cancelTimer: (() => void) | undefined
+  readonly #timer: Timer
 
   constructor(
     dir: string,
@@ -48,6 +49,7 @@ export class Syncer {
     this.#dir = dir
     this.#fsync = fsync
     this.#deps = deps
+    this.#timer = new Timer(deps.clock)
     this.#held = new UnsyncedFrames(fsync === 'never' ? 0 : HELD_BYTES)
     this.#durable = durable
     this.#unsynced = unsynced
@@ -80,21 +82,17 @@ export class Syncer {
   async close(): Promise<void> {
     // If it fails, the second one writes its frames again.
     if ((await this.sync()) !== undefined) await this.sync()
-    this.#cancelTimer?.()
-    this.#cancelTimer = undefined
+    this.#timer.cancel()
   }
 
   /** Schedules the next sync. */
   schedule(): void {
     const fsync = this.#fsync
-    if (fsync === 'never' || this.#cancelTimer !== undefined) return
+    if (fsync === 'never' || this.#timer.isSet) return
     if (this.#durable >= this.#deps.catalog.end && !this.#namesDirty) return
     if (fsync === 'batch' && this.#failures === 0) return
     const interval = fsync === 'batch' ? 200 : fsync
-    this.#cancelTimer = this.#deps.clock.after(backOffMs(interval, MAX_SYNC_DELAY_MS, this.#failures), () => {
-      this.#cancelTimer = undefined
-      void this.sync()
-    })
+    this.#timer.set(backOffMs(interval, MAX_SYNC_DELAY_MS, this.#failures), () => void this.sync())
   }
 
   /** Writes frames of a failed sync again. */

@@ -234,15 +234,13 @@ function configOf(connection: KafkaConnection, log: logCreator): Omit<KafkaConfi
     retry: RETRY,
     logLevel: kafkajs.logLevel.WARN,
     logCreator: log,
-    ...(tls === undefined
-      ? {}
-      : {
-          ssl: {
-            ...tls.pem,
-            ...(tls.server_name === undefined ? {} : { servername: tls.server_name }),
-            rejectUnauthorized: !tls.insecure_skip_verify,
-          },
-        }),
-    ...(sasl === undefined ? {} : { sasl: loginOf(sasl) }),
+    ...(tls && {
+      ssl: {
+        ...tls.pem,
+        ...(tls.server_name === undefined ? {} : { servername: tls.server_name }),
+        rejectUnauthorized: !tls.insecure_skip_verify,
+      },
+    }),
+    ...(sasl && { sasl: loginOf(sasl) }),
   }
 }

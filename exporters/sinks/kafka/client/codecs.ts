@@ -41,16 +41,13 @@ async function compressOf(name: string, configFile: string | undefined): Promise
     throw new ExportError('UNUSABLE', `codec: npm:${name}: expected it to export a function compress, got ${got}`)
   }
   return async (records) => {
-    const packed: unknown = await callOf(name, () => compress(records))
+    let packed: unknown
+    try {
+      packed = await compress(records)
+    } catch (cause) {
+      throw new Error(`codec: npm:${name}: ${textOf(cause)}`, { cause })
+    }
     if (packed instanceof Uint8Array) return Buffer.from(packed.buffer, packed.byteOffset, packed.byteLength)
     throw new Error(`codec: npm:${name}: expected compress to return a Buffer, got a ${typeof packed}`)
-  }
-}
-
-async function callOf(name: string, compress: () => unknown): Promise<unknown> {
-  try {
-    return await compress()
-  } catch (cause) {
-    throw new Error(`codec: npm:${name}: ${textOf(cause)}`, { cause })
   }
 }

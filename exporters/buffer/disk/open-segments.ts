@@ -23,7 +23,7 @@ export interface SegmentDeps extends SpoolParts {
   readonly restore: () => Promise<Error | undefined>
 }
 
-/** Maximum bytes per write. */
+/** Maximum frames per write. */
 export const GROUP_FRAMES = 256
 
 export class OpenSegments {

@@ -289,7 +289,7 @@ export class Spool implements AsyncDisposable {
     await ignoring(this.#presence.release())
   }
 
-  /** Runs under `#exclusive`. */
+  /** Runs under the mutex of the parts. */
   async #dropOldest(reason: LossReason): Promise<boolean> {
     const { catalog, files, tally } = this.#parts
     const [segment] = catalog.segments

@@ -28,7 +28,7 @@ export class StdoutFileExporter implements Exporter {
   readonly releases = true
   readonly #deps: Required<StdoutFileDeps>
   #file: LogFile | undefined
-  /** Serializes send, reopen, timers and stop. */
+  /** Serializes send and stop. */
   readonly #mutex = new Mutex()
 
   constructor(format: Format, deps: StdoutFileDeps = {}) {

@@ -25,7 +25,7 @@ interface Answer {
 
 const FOLDER = '/tmp/ktrail-trace'
 const STILL = /the command has ended, still running: /
-/** Its child writes once `ktrail trace` has said that it still runs. */
+/** Its child writes once `ktrail trace` has reported that it still runs. */
 const COMMAND = `cat ${FOLDER}/in > ${FOLDER}/out; rm ${FOLDER}/in; (until [ -e ${FOLDER}/go ]; do sleep 0.2; done; echo late > ${FOLDER}/late) >/dev/null 2>&1 & exit 3`
 
 test(

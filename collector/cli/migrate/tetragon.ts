@@ -32,6 +32,10 @@ export const tetragonCommand: Command = async (given, terminal) => {
   return 0
 }
 
+/** A file may have any keys, such as `constructor`. */
+const valueAt = <T>(table: Readonly<Record<string, T>>, key: string): T | undefined =>
+  Object.hasOwn(table, key) ? table[key] : undefined
+
 /** Settings that ktrail would refuse are comments with the reason. */
 function configText({ flags, others, printed }: Settings, file: string): string {
   const notes: string[] = []
@@ -45,11 +49,11 @@ function configText({ flags, others, printed }: Settings, file: string): string 
     const note = (why: string): void => void notes.push(oneLine(`${flag}: ${value}`) + `\n    ${oneLine(why)}`)
     if (flag === 'export-filename') continue
     // The file that the chart's container prints is not needed.
-    if (flag in OF_FILE && 'path' in exporter === false) continue
-    const convert = TOP[flag]
-    const ofExporter = OF_EXPORTER[flag] ?? OF_FILE[flag]
+    if (Object.hasOwn(OF_FILE, flag) && 'path' in exporter === false) continue
+    const convert = valueAt(TOP, flag)
+    const ofExporter = valueAt(OF_EXPORTER, flag) ?? valueAt(OF_FILE, flag)
     if (convert === undefined && ofExporter === undefined) {
-      if (!OFF.has(value)) note(WITHOUT[flag] ?? 'no counterpart')
+      if (!OFF.has(value)) note(valueAt(WITHOUT, flag) ?? 'no counterpart')
       continue
     }
     if (value === '' && flag !== 'server-address') continue

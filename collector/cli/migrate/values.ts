@@ -54,7 +54,7 @@ export function settingsOf(root: Values): Settings {
 function ofChart(root: Values): Settings {
   const { tetragon: own, exportDirectory = '/var/run/cilium/tetragon', export: exported, ...rest } = root
   const { exportFilename = 'tetragon.log', extraArgs, prometheus, grpc, cri, hostProcPath, ...agent } = mapping(own)
-  const known = Object.entries(agent).filter(([key]) => key in FLAGS)
+  const known = Object.entries(agent).filter(([key]) => Object.hasOwn(FLAGS, key))
   const flags: Record<string, unknown> = {
     ...DEFAULTS,
     ...(exportFilename !== '' && { 'export-filename': `${text(exportDirectory)}/${text(exportFilename)}` }),
@@ -66,7 +66,7 @@ function ofChart(root: Values): Settings {
     ...(mapping(cri)['enabled'] === true && { 'enable-cri': 'true', 'cri-endpoint': mapping(cri)['socketHostPath'] }),
     ...mapping(extraArgs),
   }
-  const unknown = Object.keys(agent).filter((key) => !(key in FLAGS) && key !== 'enabled')
+  const unknown = Object.keys(agent).filter((key) => !Object.hasOwn(FLAGS, key) && key !== 'enabled')
   return {
     flags: textsOf(flags),
     others: [...unknown.map((key) => `tetragon.${key}`), ...Object.keys(rest)],

@@ -110,6 +110,7 @@ rb-size: 1M
 procfs: relative
 cluster-name: prod
 keep-sensors-on-exit: false
+constructor: x
 `)
   const exporters = { archive: { type: 'file', path: '/t.log' } }
   assert.partialDeepStrictEqual(written, { policies: ['/etc/tetragon/tetragon.tp.d'], exporters })
@@ -126,6 +127,7 @@ keep-sensors-on-exit: false
     'enable-ancestors': /enable_ancestors\[1\]: /,
     'rb-size': /^ring\.size is for all CPUs together$/,
     'cluster-name': /^set cluster_name of an exporter of type otlp$/,
+    constructor: /^no counterpart$/,
   }
   assert.deepEqual(Object.keys(notes).toSorted(), Object.keys(want).toSorted())
   for (const [key, reason] of Object.entries(want)) assert.match(notes[key] ?? '', reason, key)

@@ -1,5 +1,5 @@
 /** Names of users from a passwd file. It is read again when it has changed. Names that only a directory service knows are not found. */
-import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readSync, statSync } from 'node:fs'
 
 /** Bytes read of the file: 10,000 users and more. */
 const MOST_BYTES = 1 << 20
@@ -48,7 +48,7 @@ export class UserNames {
 }
 
 function read(file: string): string {
-  const fd = openSync(file, 'r')
+  const fd = openSync(file, constants.O_NONBLOCK)
   try {
     if (!fstatSync(fd).isFile()) return ''
     const bytes = Buffer.alloc(MOST_BYTES)

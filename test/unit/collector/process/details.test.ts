@@ -1,5 +1,6 @@
 /** Credentials, namespaces and user names of processes: from exec records, from /proc, and as part of the process table. */
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { appendFileSync, mkdirSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -217,4 +218,12 @@ test('details: a changed passwd file counts within seconds; a bad one does no ha
   assert.equal(changes, 3)
   mkdirSync(file)
   assert.equal(look(7), undefined)
+})
+
+test('details: a named pipe in place of passwd has no names, and nobody waits for its writer', () => {
+  using folder = new Folder()
+  execFileSync('mkfifo', [folder.at('passwd')])
+  const names = new UserNames(folder.at('passwd'), () => {})
+  names.refresh()
+  assert.equal(names.name(0), undefined)
 })

@@ -47,8 +47,11 @@ export class Lookups {
     await this.contents.add(policies)
     undo.defer(() => this.contents.remove(policies))
     await this.files.add(policies)
-    undo.move()
+    undo.defer(() => this.files.remove(policies))
+    // Before it is done: it counts the policies first.
+    undo.defer(() => this.#privileges.remove(policies))
     await this.#privileges.add(policies)
+    undo.move()
   }
 
   async #addAggregates(policies: readonly Policy[]): Promise<void> {

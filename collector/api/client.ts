@@ -72,6 +72,7 @@ export class ApiClient implements Disposable {
     const call = this.#client.makeServerStreamRequest(...requestOf(method, request))
     call.once('metadata', opened)
     end?.addEventListener('abort', () => call.cancel(), { once: true })
+    if (end?.aborted === true) call.cancel()
     try {
       for await (const message of call) yield message
     } catch (error) {

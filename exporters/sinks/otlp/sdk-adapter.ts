@@ -13,6 +13,7 @@ import type { RefusalCounts, Range, Task } from './delivery.ts'
 import { SCHEMA_URL, resourceAttributes, scopeOf } from '../../encoding/otlp/resource.ts'
 import { plainValue } from '../../encoding/otlp/read-record.ts'
 import type { JsonRecord } from '../../encoding/otlp/read-record.ts'
+import { notSent } from '../../contract/outcome.ts'
 import { NEEDS_ACTION } from './outcome.ts'
 import type { Verdict } from './outcome.ts'
 
@@ -59,7 +60,7 @@ class SdkExporter implements Exporter {
   }
 
   async send(batch: Batch, signal: AbortSignal): Promise<Outcome> {
-    if (!this.#open) return { status: 'retryable', error: new ExportError('CLOSED', 'the exporter is not open') }
+    if (!this.#open) return notSent('CLOSED', 'the exporter is not open')
     const records = batch.parts.flatMap((part) => recordsOf(part, this.#around))
     const task = {
       count: batch.count,

@@ -3,7 +3,8 @@
  * editors and the effective print come. Durations are ms and sizes bytes once parsed.
  */
 import * as z from 'zod'
-import { address, DEFAULT_SERVER, optionalAddress } from '../base/addresses.ts'
+import { DEFAULT_SERVER } from '../base/addresses.ts'
+import { address, optionalAddress } from './address.ts'
 import { EXPORTER_NAME, exporterSchema } from './exporters/exporters.ts'
 import { sharedFiles } from './exporters/own-files.ts'
 import { containers } from './workloads/containers.ts'

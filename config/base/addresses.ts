@@ -1,5 +1,4 @@
 /** Addresses to listen on, as a config writes them: `host:port`, an IPv6 host in brackets, or `unix:///path`. */
-import * as z from 'zod'
 
 /** The default of `server.grpc`. */
 export const DEFAULT_SERVER = 'unix:///run/ktrail/ktrail.sock'
@@ -11,8 +10,8 @@ const HOST_PORT = /^(?:\[([0-9a-fA-F:.%a-z]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})$
 const UNIX = 'unix://'
 /** Limit of `sun_path` (unix(7)), which ends with a zero byte. */
 const MAX_PATH_BYTES = 107
-const ADDRESS = 'expected an address such as 127.0.0.1:2112 or unix:///run/ktrail/http.sock'
-const OPTIONAL = `expected an address such as ${DEFAULT_SERVER}, or disabled`
+/** The message for any other text. */
+export const ADDRESS = 'expected an address such as 127.0.0.1:2112 or unix:///run/ktrail/http.sock'
 
 /** The parsed address, or a message with what was expected. */
 export function parseAddress(text: string): Address | string {
@@ -39,31 +38,3 @@ export function isLocal(address: Address): boolean {
   if ('path' in address) return true
   return /^127(?:\.\d{1,3}){3}$/.test(address.host) || ['localhost', '::1'].includes(address.host)
 }
-
-function decoded(text: string, { issues }: z.core.ParsePayload, otherwise = ''): Address {
-  const found = parseAddress(text)
-  if (typeof found !== 'string') return found
-  issues.push({ code: 'custom', input: text, message: found + otherwise })
-  return z.NEVER
-}
-
-const parsed = z.union([z.object({ host: z.string(), port: z.int() }), z.object({ path: z.string() })])
-
-/** The schema of a key that holds an address. */
-export const address: z.ZodCodec<z.ZodString, typeof parsed> = z.codec(z.string({ error: ADDRESS }), parsed, {
-  decode: (text, context) => decoded(text, context),
-  encode: formatAddress,
-})
-
-const addressOrDisabled = z.union([parsed, z.literal('disabled')])
-
-/** `address` of a server that `disabled` or an empty text switches off. */
-export const optionalAddress: z.ZodCodec<z.ZodString, typeof addressOrDisabled> = z.codec(
-  z.string({ error: OPTIONAL }),
-  addressOrDisabled,
-  {
-    decode: (text, context) =>
-      text === '' || text === 'disabled' ? 'disabled' : decoded(text, context, ', or disabled'),
-    encode: (value) => (value === 'disabled' ? value : formatAddress(value)),
-  },
-)

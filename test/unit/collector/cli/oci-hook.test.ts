@@ -1,5 +1,6 @@
 /** The hook of a container runtime: its report to the agent; it ends in time whatever is wrong, with a sentence in its log. */
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { ociHook } from '../../../../collector/cli/oci-hook.ts'
@@ -128,4 +129,22 @@ test('oci-hook: its log starts again at a megabyte', async () => {
 
 test('oci-hook: an unwritable log does not prevent a start', async () => {
   await ociHook({ input: chunks(''), server: 'unix:///none', log: '/proc/none/x/y' })
+})
+
+/** A module that lists each module that is loaded after it. */
+const LISTS = `import { registerHooks } from 'node:module'
+registerHooks({ load: (url, context, next) => (console.error(url), next(url, context)) })`
+
+test('oci-hook: a container does not wait for zod or gRPC to be loaded', () => {
+  using folder = new Folder()
+  const main = new URL('../../../../collector/main.ts', import.meta.url).pathname
+  const flags = ['--import', `data:text/javascript,${encodeURIComponent(LISTS)}`]
+  const { stderr, status } = spawnSync(process.execPath, [...flags, main, 'oci-hook', '--log', folder.at('log')])
+  assert.equal(status, 0)
+  const loaded = stderr.toString().split('\n')
+  assert.ok(loaded.some((url) => url.endsWith('/cli/oci-hook.ts')))
+  assert.deepEqual(
+    loaded.filter((url) => /\/node_modules\/(?!@bufbuild\/)/.test(url)),
+    [],
+  )
 })

@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import { create, toBinary } from '@bufbuild/protobuf'
 import type { DescFile, MessageInitShape } from '@bufbuild/protobuf'
+import { nestedTypes } from '@bufbuild/protobuf/reflect'
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt'
 import { status } from '@grpc/grpc-js'
 import {
@@ -104,7 +105,11 @@ function filesFrom(file: DescFile | undefined, missing: string): Reflected {
   return { case: 'fileDescriptorResponse', value: { fileDescriptorProto } }
 }
 
-function symbolsOf({ services, messages, enums }: DescFile): ReadonlySet<string> {
-  const methods = services.flatMap(({ typeName, methods: all }) => all.map(({ name }) => `${typeName}.${name}`))
-  return new Set([...methods, ...[...services, ...messages, ...enums].map(({ typeName }) => typeName)])
+function symbolsOf(file: DescFile): ReadonlySet<string> {
+  const types = [...nestedTypes(file)]
+  const methods = types.flatMap((each) => (each.kind === 'service' ? each.methods : []))
+  return new Set([
+    ...types.map(({ typeName }) => typeName),
+    ...methods.map(({ parent, name }) => `${parent.typeName}.${name}`),
+  ])
 }

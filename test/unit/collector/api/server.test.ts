@@ -426,6 +426,7 @@ test('api: reflection names the services and gives their files', async () => {
       'tetragon.FineGuidanceSensors',
       'tetragon.ProcessExec',
       'tetragon.FineGuidanceSensors.GetEvents',
+      'tetragon.GetInfoResponse.Probe',
     ]) {
       const { value: found } = await ask({ case: 'fileContainingSymbol', value })
       for (const bytes of found.fileDescriptorProto) names.add(fromBinary(FileDescriptorProtoSchema, bytes).name)

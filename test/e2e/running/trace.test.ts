@@ -1,5 +1,6 @@
 /** `ktrail trace` without a running agent. */
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { cannotRun, ktrail } from '../support/agent.ts'
@@ -26,7 +27,7 @@ interface Answer {
 const FOLDER = '/tmp/ktrail-trace'
 const STILL = /the command has ended, still running: /
 /** Its child writes once `ktrail trace` has reported that it still runs. */
-const COMMAND = `cat ${FOLDER}/in > ${FOLDER}/out; rm ${FOLDER}/in; (until [ -e ${FOLDER}/go ]; do sleep 0.2; done; echo late > ${FOLDER}/late) >/dev/null 2>&1 & exit 3`
+const COMMAND = `cat ${FOLDER}/in > ${FOLDER}/out; rm ${FOLDER}/in; (cat ${FOLDER}/go; echo late > ${FOLDER}/late) >/dev/null 2>&1 & exit 3`
 
 test(
   'trace: files of a command and of a child that outlives it, with bytes, and its exit code',
@@ -34,9 +35,10 @@ test(
   async () => {
     mkdirSync(FOLDER)
     writeFileSync(`${FOLDER}/in`, 'x'.repeat(5000))
+    execFileSync('mkfifo', [`${FOLDER}/go`])
     const { code, stdout, stderr } = await ktrail(['trace', '-o', 'json', '--', 'sh', '-c', COMMAND], {
       ms: 240_000,
-      onStderr: (text) => STILL.test(text) && writeFileSync(`${FOLDER}/go`, ''),
+      onStderr: (text) => STILL.test(text) && writeFileSync(`${FOLDER}/go`, '\n'),
     })
     console.log(stderr)
     assert.equal(code, 3, stderr)

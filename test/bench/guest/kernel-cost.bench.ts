@@ -183,10 +183,10 @@ const measures: Measure[] = costs.flatMap((cost) => [
     unit: 'ns per call, kernel statistics',
   })),
   ...CASES.map((name): Measure => ({
-    name: `${cost.name}: ${name}`,
+    name: `${cost.name}: ${name}, added to a pread`,
     value: added(cost, name),
     ...spread(cost, (round) => round.hooked[name] - round.bare[name]),
-    unit: 'ns added to a pread',
+    unit: 'ns',
   })),
   { name: `${cost.name}: verifier`, value: mid(cost, (round) => round.instructions), unit: 'instructions' },
   { name: `${cost.name}: load and attach`, value: mid(cost, (round) => round.loadMs), unit: 'ms' },

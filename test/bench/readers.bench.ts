@@ -13,7 +13,7 @@ import { discardingSink } from './support/discarding-sink.ts'
 import { QUICK, median, printResult, rounds, show } from './support/result.ts'
 import type { Rounds } from './support/result.ts'
 
-const ROUNDS = QUICK ? 3 : 7
+const ROUNDS = QUICK ? 3 : 5
 const WINDOW_MS = QUICK ? 1000 : 1500
 const PER_SECOND = 5000
 const KTRAIL = fileURLToPath(new URL('../../ktrail', import.meta.url))

@@ -10,7 +10,7 @@ const WINDOW_MS = 100
 /** A loop that waits less has no time left. */
 const IDLE_SHARE = 0.05
 /** The readers' share of a loop that has no time left. Only encoding is measured; sending takes as long again. */
-const SHARE = 0.02
+const SHARE = 0.01
 
 export class Pace {
   readonly #nowMs: () => number

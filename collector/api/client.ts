@@ -1,4 +1,5 @@
 /** A client of the API, for ktrail's own commands. */
+import { addAbortListener } from 'node:events'
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import type { DescMessage, DescMethodServerStreaming, DescMethodUnary } from '@bufbuild/protobuf'
 import type { MessageInitShape, MessageShape } from '@bufbuild/protobuf'
@@ -71,13 +72,13 @@ export class ApiClient implements Disposable {
   ): AsyncGenerator<MessageShape<O>> {
     const call = this.#client.makeServerStreamRequest(...requestOf(method, request))
     call.once('metadata', opened)
-    end?.addEventListener('abort', () => call.cancel(), { once: true })
-    if (end?.aborted === true) call.cancel()
+    const listening = end && addAbortListener(end, () => call.cancel())
     try {
       for await (const message of call) yield message
     } catch (error) {
       if (end?.aborted !== true) throw this.#failure(error)
     } finally {
+      listening?.[Symbol.dispose]()
       call.cancel()
     }
   }

@@ -65,3 +65,11 @@ test('watches: a function with hooks in both parts keeps the policy whole', asyn
   assert.deepEqual(rig.kernel.names, ['watch-1'])
   await stream.return(undefined)
 })
+
+test('watches: a client that has ended before its stream gets nothing, and the stream ends', async () => {
+  await using rig = new Rig()
+  using client = new ApiClient((await rig.api.serve()) ?? '')
+  const stream = client.stream(Watches.method.watch, { yaml: EIGHT }, () => {}, AbortSignal.abort())
+  assert.deepEqual(await stream.next(), { done: true, value: undefined })
+  await until('nothing is attached', () => rig.kernel.names.length === 0)
+})

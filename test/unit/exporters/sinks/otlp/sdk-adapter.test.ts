@@ -146,3 +146,8 @@ test('sdk adapter: a batch that was accepted late is not sent twice', async () =
   assert.deepEqual(await exporter.send(sent, NEVER), { status: 'delivered' })
   assert.deepEqual(took, [0, 1, 2])
 })
+
+test('sdk adapter: an exporter that is not open reports that no event reached the sink', async () => {
+  const outcome = await adapt(fresh()).send(batchOf([encoded(0, 1)]), NEVER)
+  assert.partialDeepStrictEqual(outcome, { status: 'retryable', unacknowledged: 0 })
+})

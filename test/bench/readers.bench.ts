@@ -14,6 +14,8 @@ import { QUICK, median, printResult, rounds, show } from './support/result.ts'
 import type { Rounds } from './support/result.ts'
 
 const ROUNDS = QUICK ? 3 : 5
+/** At a fixed rate: fewer, so that make bench stays short. */
+const STEADY_ROUNDS = 3
 const WINDOW_MS = QUICK ? 1000 : 1500
 const PER_SECOND = 5000
 const KTRAIL = fileURLToPath(new URL('../../ktrail', import.meta.url))
@@ -74,11 +76,11 @@ async function withReaders(reading: number, silent: number, run: () => Promise<W
 const NAMES = ['no reader', 'one reader', 'one reader that does not read'] as const
 type Name = (typeof NAMES)[number]
 
-async function contest(perSecond: number): Promise<ReadonlyMap<Name, readonly Window[]>> {
+async function contest(perSecond: number, count: number): Promise<ReadonlyMap<Name, readonly Window[]>> {
   await agent.rate(perSecond)
   await setTimeout(2 * WINDOW_MS)
   const windows = new Map<Name, Window[]>(NAMES.map((name) => [name, []]))
-  for (let i = 0; i < ROUNDS; i++) {
+  for (let i = 0; i < count; i++) {
     windows.get('no reader')?.push(await measured())
     windows.get('one reader')?.push(await withReaders(1, 0, measured))
     windows.get('one reader that does not read')?.push(await withReaders(0, 1, measured))
@@ -92,8 +94,8 @@ function ratio(windows: ReadonlyMap<Name, readonly Window[]>, name: Name, value:
   return rounds((windows.get(name) ?? []).map((window, i) => window[value] / (base[i]?.[value] ?? Number.NaN)))
 }
 
-const most = await contest(Infinity)
-const steady = await contest(PER_SECOND)
+const most = await contest(Infinity, ROUNDS)
+const steady = await contest(PER_SECOND, STEADY_ROUNDS)
 await agent.rate(0)
 await agent.stop()
 

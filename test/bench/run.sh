@@ -14,8 +14,6 @@ quick=${KTRAIL_BENCH_QUICK:-}
 results=build/bench
 mkdir -p "$results"
 failed=0
-# Benches whose rows guard.ts compares.
-guarded=()
 
 # Two benches of one checkout would slow each other and write the same files: the second waits. This file is the lock.
 exec 8<test/bench/run.sh
@@ -39,7 +37,7 @@ as_agent() (
   exec node "${flags[@]}" "${launch[@]}" "$@"
 )
 
-# in_guest [--counted] FILE; --counted: the guest's clock counts instructions, so that load does not matter and a sleep takes no time.
+# in_guest [--counted] FILE; --counted: the guest's clock counts instructions, so that load does not matter.
 in_guest() {
   local clock=--measured command=(node "${flags[@]}")
   if [ "$1" = --counted ]; then
@@ -50,7 +48,7 @@ in_guest() {
     "KTRAIL_BENCH_COMMIT=$commit" "KTRAIL_BENCH_MACHINE=emulated on $machine" "KTRAIL_BENCH_CLOCK=$clock" "${command[@]}" "$@"
 }
 
-# bench FILE COMMAND...: lines of the output that are JSON are the result, the rest is for the screen. Exit code 77: left out.
+# bench FILE COMMAND...: lines of the output that are JSON are the result, the rest is for the screen. The command's exit code 77: left out.
 bench() {
   local file=$1 name
   name=$(basename "$file" .bench.ts)
@@ -66,11 +64,11 @@ bench() {
     grep -v '^{' "$output" || true
     log "bench $name took $((SECONDS - began)) s"
     mv "$output.json" "$results/$name.json"
-    [[ $name != *-instructions ]] || guarded+=("$name")
   else
-    failed=1
     cat "$output" >&2
+    rm -f "$output" "$output.json"
     log "bench $name failed, or printed no result"
+    return 1
   fi
   rm -f "$output" "$output.json"
 }
@@ -82,12 +80,24 @@ if [[ user-space == *"${ONLY:-}"* ]] && ! node "${flags[@]}" test/support/record
 fi
 
 export KTRAIL_BENCH_COMMIT=$commit KTRAIL_BENCH_MACHINE=$machine
-for file in test/bench/*.bench.ts; do bench "$file" as_agent; done
+for file in test/bench/*.bench.ts; do bench "$file" as_agent || failed=1; done
+# The longest first, because two of them run at a time: a clock that counts instructions does not see the other one. The rest run alone.
+counted=(user-instructions watch agent kernel-instructions tetragon)
 for file in test/bench/guest/*.bench.ts; do
-  case $file in
-    *-instructions.bench.ts | */agent.bench.ts | */watch.bench.ts | */tetragon.bench.ts) bench "$file" in_guest --counted ;;
-    *) bench "$file" in_guest ;;
-  esac
+  [[ " ${counted[*]} " == *" $(basename "$file" .bench.ts) "* ]] || bench "$file" in_guest || failed=1
+done
+running=0
+for name in "${counted[@]}"; do
+  if [ $running = 2 ]; then
+    wait -n || failed=1
+    running=1
+  fi
+  bench "test/bench/guest/$name.bench.ts" in_guest --counted &
+  running=$((running + 1))
+done
+while [ $running -gt 0 ]; do
+  wait -n || failed=1
+  running=$((running - 1))
 done
 
 [ $failed = 0 ] || die 'a bench failed: see above'
@@ -100,4 +110,9 @@ else
   node "${flags[@]}" test/bench/report.ts
   node_modules/.bin/oxfmt test/bench/results.json
 fi
+# Benches whose rows guard.ts compares.
+guarded=()
+for name in "${counted[@]}"; do
+  if [[ $name == *"${ONLY:-}"* && $name == *-instructions && -e $results/$name.json ]]; then guarded+=("$name"); fi
+done
 if [ ${#guarded[@]} -gt 0 ] && [ -z "${KTRAIL_BENCH_BASE:-}" ]; then exec node "${flags[@]}" test/bench/guard/guard.ts "${guarded[@]}"; fi

@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { QUICK, printResult, rounds, show } from './support/result.ts'
 import type { Rounds } from './support/result.ts'
 
-const RUNS = QUICK ? 3 : 7
+const RUNS = QUICK ? 3 : 5
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const CHILD = fileURLToPath(new URL('support/start-child.ts', import.meta.url))
 const CONFIG = fileURLToPath(new URL('support/bench.yaml', import.meta.url))

@@ -35,7 +35,7 @@ function measured(root: string, name: string, warns: Rows['warns']): Rows {
   ) as Result
   const versions = { kernel, node, QEMU: versionOf('qemu-system-x86_64 --version'), clang: versionOf(CLANG) }
   // JSON has null for a figure that is no number: then the row is missing.
-  const counted = measures.filter(({ value }) => Number.isFinite(value))
+  const counted = measures.filter(({ value, unit }) => Number.isFinite(value) && unit.startsWith('instructions'))
   const rows = Object.fromEntries(counted.map(({ name: row, value }) => [row, Math.round(value)]))
   return { versions, ...(warns === undefined ? {} : { warns }), rows }
 }

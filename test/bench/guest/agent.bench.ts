@@ -1,7 +1,6 @@
 /**
- * Cost of the whole agent on a real kernel: time from start to ready, with the kernel's part by object; and memory, processor time and
- * wakeups when idle. The guest's clock counts instructions, so neither the
- * machine nor its load changes a figure.
+ * Cost of the whole agent on a real kernel: time from start to ready, with the kernel's part by object, and memory at rest. The guest's clock
+ * counts instructions, so neither the machine nor its load changes a figure.
  */
 import { readFileSync } from 'node:fs'
 import { parsePolicy } from '../../../config/policy/parse.ts'
@@ -11,23 +10,14 @@ import { scanProcfs } from '../../../collector/process/procfs.ts'
 import { Workloads } from '../../../collector/identity/workloads.ts'
 import { kernelFunctions, kernelSymbols, realTime } from '../../../native/index.ts'
 import { kernelBytes, perCpuBytes } from '../../support/measure/bpf-memory.ts'
-import type { ProcessMemory } from '../../support/memory.ts'
-import { IDLE_SECONDS, POLICY, live } from './live-agent.ts'
-import type { IdleUse } from './live-agent.ts'
-import { COUNTED, QUICK, leaveOut, median, printResult, show } from '../support/result.ts'
+import { POLICY, live } from './live-agent.ts'
+import { COUNTED, QUICK, leaveOut, printResult, show } from '../support/result.ts'
 
 if (!COUNTED) leaveOut('run it by make bench, which counts')
 
 /** 10⁹ instructions a second. */
 const MS = 'ms, 10⁶ instructions each'
 const IDLE_MS = QUICK ? 5_000 : 20_000
-const STARTS = QUICK ? 1 : 2
-
-/** A variant of how the agent is started. */
-interface Variant {
-  readonly name: string
-  readonly environment: Readonly<Record<string, string>>
-}
 
 /** The parts of a start that depend on the kernel, in this process, which is as fast as the agent. */
 async function parts(): Promise<ReadonlyArray<readonly [string, number]>> {
@@ -60,59 +50,36 @@ async function parts(): Promise<ReadonlyArray<readonly [string, number]>> {
   return took
 }
 
-const mb = (bytes: number | undefined): number => (bytes ?? Number.NaN) / 1e6
-const variants: Variant[] = [
-  { name: 'as installed', environment: {} },
-  { name: 'no compile cache', environment: { NODE_DISABLE_COMPILE_CACHE: '1' } },
-]
+const mb = (bytes: number): number => bytes / 1e6
 
 /** Memory of the kernel's part with one policy. */
 let inKernel = { bytes: Number.NaN, perCpu: Number.NaN }
 const kernelParts = await parts()
-let use: IdleUse | undefined
-const rows: Array<{ name: string; readyMs: number; memory: ProcessMemory }> = []
-for (const variant of variants) {
-  await live(variant.environment, 0) // fills caches, the page cache too
-  const lives = []
-  for (let i = 0; i < STARTS; i++) {
-    const last = i === STARTS - 1
-    lives.push(await live(variant.environment, last ? IDLE_MS : 0, last && variant === variants[0]))
-  }
-  use ??= lives.at(-1)?.use
-  const atRest = lives.at(-1)?.memory ?? { residentBytes: Number.NaN, privateBytes: Number.NaN }
-  rows.push({ name: variant.name, readyMs: median(lives.map(({ readyMs }) => readyMs)), memory: atRest })
-}
-
-const installed = rows[0]
+await live(0) // fills caches, the page cache too
+const { readyMs, memory } = await live(IDLE_MS)
+const { residentBytes, privateBytes } = memory
 printResult(
   'agent',
   [
-    { name: 'private memory at rest', value: mb(installed?.memory.privateBytes), unit: 'MB', atMost: 60 },
-    { name: 'RSS at rest', value: mb(installed?.memory.residentBytes), unit: 'MB', atMost: 120 },
-    {
-      name: `processor time in ${IDLE_SECONDS} idle seconds`,
-      value: use?.cpuMs ?? Number.NaN,
-      unit: MS,
-      atMost: 10,
-    },
+    { name: 'private memory at rest', value: mb(privateBytes), unit: 'MB', atMost: 60 },
+    { name: 'RSS at rest', value: mb(residentBytes), unit: 'MB', atMost: 120 },
     { name: 'kernel memory with one policy', value: inKernel.bytes / (1 << 20), unit: 'MiB', atMost: 24 },
     { name: 'of it on each CPU', value: inKernel.perCpu / (1 << 10), unit: 'KiB', atMost: 64 },
-    { name: 'idle wakeups', value: (use?.wakeups ?? Number.NaN) / IDLE_SECONDS, unit: '/s', atMost: 5 },
-    ...rows.map(({ name, readyMs }) => ({ name: `start to ready, ${name}`, value: readyMs, unit: MS })),
-    ...rows.map(({ name, memory }) => ({ name: `RSS at rest, ${name}`, value: mb(memory.residentBytes), unit: 'MB' })),
+    { name: 'start to ready', value: readyMs, unit: MS },
     ...kernelParts.map(([name, ms]) => ({ name: `start: ${name}`, value: ms, unit: MS })),
   ],
   [
     {
       title: `The agent in a guest: RSS ${IDLE_MS / 1000} s after ready; a second of the start has 10⁹ instructions`,
-      columns: ['', 'RSS, MB', 'of it private', 'of it files and ring', 'start to ready, s'],
-      rows: rows.map(({ name, readyMs, memory: { residentBytes, privateBytes } }) => [
-        name,
-        show(mb(residentBytes)),
-        show(mb(privateBytes)),
-        show(mb(residentBytes - privateBytes)),
-        show(readyMs / 1000, 1),
-      ]),
+      columns: ['RSS, MB', 'of it private', 'of it files and ring', 'start to ready, s'],
+      rows: [
+        [
+          show(mb(residentBytes)),
+          show(mb(privateBytes)),
+          show(mb(residentBytes - privateBytes)),
+          show(readyMs / 1000, 1),
+        ],
+      ],
       notes: [
         `Parts of a start, in ms of 10⁶ instructions: ${kernelParts.map(([name, ms]) => `${name} ${show(ms)}`).join('; ')}.`,
         'The kernel can take back the pages of files (Node, addon).',

@@ -17,8 +17,8 @@ export const POLICY = join(ROOT, 'config/policies/optional/file-monitoring.yaml'
 const QUIET_MS = 60_000
 /** Length of a period for which idle use is reported. */
 export const IDLE_SECONDS = 20
-/** One of three has a heartbeat. The least CPU counts: an emulated processor also counts time that the machine gave to others. */
-const PERIODS = 3
+/** One of two has a heartbeat. The least CPU counts: an emulated processor also counts time that the machine gave to others. */
+const PERIODS = 2
 const READY_WITHIN_MS = 120_000
 
 const folder = mkdtempSync(join(tmpdir(), 'ktrail-bench-'))
@@ -42,29 +42,6 @@ async function ready(agent: ChildProcess): Promise<void> {
   throw new Error(`the agent was not ready within ${READY_WITHIN_MS} ms: it output ${output.join('\n')}`)
 }
 
-export interface IdleUse {
-  readonly cpuMs: number
-  readonly wakeups: number
-}
-
-/** Use of an idle agent in IDLE_SECONDS: the least CPU of the periods, and their average number of wakeups. */
-async function idleUse(pid: number): Promise<IdleUse> {
-  await setTimeout(QUIET_MS)
-  let least = Infinity
-  let wakeups = 0
-  for (let i = 0; i < PERIODS; i++) {
-    const before = threadUse(pid)
-    await setTimeout(IDLE_SECONDS * 1000)
-    const used = usedBetween(before, threadUse(pid))
-    least = Math.min(
-      least,
-      used.reduce((sum, { cpuMs }) => sum + cpuMs, 0),
-    )
-    wakeups += used.reduce((sum, { switches }) => sum + switches, 0) / PERIODS
-  }
-  return { cpuMs: least, wakeups }
-}
-
 /** An agent that is ready, `readyMs` after its start. It is stopped when disposed of. */
 export class Started implements AsyncDisposable {
   readonly agent: ChildProcess
@@ -75,6 +52,10 @@ export class Started implements AsyncDisposable {
     this.agent = agent
     this.readyMs = readyMs
     this.#ended = new Promise((resolve) => agent.once('close', resolve))
+  }
+
+  get pid(): number {
+    return this.agent.pid ?? 0
   }
 
   static async start(file: string, environment: NodeJS.ProcessEnv): Promise<Started> {
@@ -100,15 +81,30 @@ export class Started implements AsyncDisposable {
   }
 }
 
-/** One run of an agent; its memory `idleMs` after it was ready. With `idle` also its use from then on. */
-export async function live(
-  environment: Readonly<Record<string, string>>,
-  idleMs: number,
-  idle = false,
-): Promise<{ readyMs: number; memory: ProcessMemory; use: IdleUse | undefined }> {
-  await using started = await Started.start(config, { BENCH_FOLDER: folder, BENCH_POLICIES: policies, ...environment })
+const start = (): Promise<Started> => Started.start(config, { BENCH_FOLDER: folder, BENCH_POLICIES: policies })
+
+/** One run of an agent; its memory `idleMs` after it was ready. */
+export async function live(idleMs: number): Promise<{ readyMs: number; memory: ProcessMemory }> {
+  await using started = await start()
   await setTimeout(idleMs)
-  const pid = started.agent.pid ?? 0
-  const memory = memoryOf(pid)
-  return { readyMs: started.readyMs, memory, use: idle ? await idleUse(pid) : undefined }
+  return { readyMs: started.readyMs, memory: memoryOf(started.pid) }
+}
+
+/** Use of an idle agent in IDLE_SECONDS: the least CPU of the periods, and their average number of wakeups. */
+export async function idleUse(): Promise<{ readonly cpuMs: number; readonly wakeups: number }> {
+  await using started = await start()
+  await setTimeout(QUIET_MS)
+  let least = Infinity
+  let wakeups = 0
+  for (let i = 0; i < PERIODS; i++) {
+    const before = threadUse(started.pid)
+    await setTimeout(IDLE_SECONDS * 1000)
+    const used = usedBetween(before, threadUse(started.pid))
+    least = Math.min(
+      least,
+      used.reduce((sum, { cpuMs }) => sum + cpuMs, 0),
+    )
+    wakeups += used.reduce((sum, { switches }) => sum + switches, 0) / PERIODS
+  }
+  return { cpuMs: least, wakeups }
 }

@@ -8,7 +8,7 @@ import { HEAP_FLAGS } from '../../../collector/host/heap.ts'
 import { roundOf } from '../support/delivery-child.ts'
 import { discardingBroker, discardingSink } from '../support/discarding-sink.ts'
 import { COUNTED, leaveOut, printResult, show } from '../support/result.ts'
-import { IDLE_SECONDS, live } from './live-agent.ts'
+import { IDLE_SECONDS, idleUse } from './live-agent.ts'
 
 if (!COUNTED) leaveOut('run it by make bench ONLY=instructions, which counts')
 
@@ -41,13 +41,14 @@ async function deliveries(): Promise<Array<readonly [name: string, instructions:
   ]
 }
 const delivered = await deliveries()
-const { use } = await live({}, 0, true)
-const idle = 1e6 * (use?.cpuMs ?? Number.NaN)
+const { cpuMs, wakeups } = await idleUse()
+const idle = 1e6 * cpuMs
 printResult(
   'user-instructions',
   [
     ...delivered.map(([name, value]) => ({ name, value, unit: 'instructions per event' })),
-    { name: `${IDLE_SECONDS} idle seconds`, value: idle, unit: 'instructions' },
+    { name: `${IDLE_SECONDS} idle seconds`, value: idle, unit: 'instructions', atMost: 10e6 },
+    { name: 'idle wakeups', value: wakeups / IDLE_SECONDS, unit: '/s', atMost: 5 },
   ],
   [
     {

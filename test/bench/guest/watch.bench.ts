@@ -18,7 +18,7 @@ import { Started } from './live-agent.ts'
 if (!COUNTED) leaveOut('run it by make bench, which counts')
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
-const RUNS = QUICK ? 1 : 3
+const RUNS = QUICK ? 1 : 2
 /** 10⁹ instructions a second. */
 const MS = 'ms, 10⁶ instructions each'
 /** Two seconds on a processor that does three instructions a nanosecond. */

@@ -40,6 +40,8 @@ export class HookRegistry {
   /** Paths of policies by the numbers that the kernel side has for them. */
   pathOf: (number: number) => string | undefined = () => undefined
   readonly #hooks = new Map<number, Registered>()
+  /** Detached hooks, in their order. */
+  readonly #leaving: Array<{ readonly ids: readonly number[]; readonly endMs: number }> = []
   /** Called with detached hooks. */
   retired: (ids: readonly number[]) => void = () => {}
   /** By policy: all of its hooks have events of one type. */
@@ -110,7 +112,7 @@ export class HookRegistry {
     return this.#hooks.get(id)?.aggregation
   }
 
-  /** Forgets detached hooks after RETIRE_MS. */
+  /** `sweep` forgets the detached hooks when no more records of them can come. */
   retire(ids: readonly number[]): void {
     for (const id of ids) {
       const known = this.#hooks.get(id)
@@ -118,17 +120,21 @@ export class HookRegistry {
       if (known?.aggregation !== undefined) known.aggregation = { ...known.aggregation, windowMs: 0 }
     }
     this.retired(ids)
-    const forget = (): void => {
-      for (const id of ids) {
-        const known = this.#hooks.get(id)
-        if (known === undefined) continue
-        // Clients come without end, each with a policy of another name.
-        if (known.hook.private) this.#types.delete(known.hook.policy)
-        else addTo(this.#past, known)
-        this.#hooks.delete(id)
-      }
-    }
-    setTimeout(forget, RETIRE_MS).unref()
+    this.#leaving.push({ ids, endMs: performance.now() + RETIRE_MS })
+  }
+
+  /** Housekeeping. */
+  sweep(nowMs: number): void {
+    while ((this.#leaving[0]?.endMs ?? Infinity) <= nowMs) this.#leaving.shift()?.ids.forEach((id) => this.#forget(id))
+  }
+
+  #forget(id: number): void {
+    const known = this.#hooks.get(id)
+    if (known === undefined) return
+    // Clients come without end, each with a policy of another name.
+    if (known.hook.private) this.#types.delete(known.hook.policy)
+    else addTo(this.#past, known)
+    this.#hooks.delete(id)
   }
 
   /** Events of the given attached hooks. */

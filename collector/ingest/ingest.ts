@@ -283,6 +283,7 @@ export class Ingest implements Disposable {
   /** Housekeeping, every few seconds; rarely while nothing comes from the ring. */
   tick(): void {
     this.processes.sweep(performance.now())
+    this.hooks.sweep(performance.now())
     this.returns.sweep(this.#goneThreads, bootTime())
     this.#reconciler.tick(performance.now())
   }

@@ -15,6 +15,7 @@ import { setTimeout } from 'node:timers/promises'
 import { connect as connectTls } from 'node:tls'
 import { credentials } from '@grpc/grpc-js'
 import { LONG } from '../support/long.ts'
+import { HEAP_FLAGS } from '../../collector/host/heap.ts'
 import { createAuthority, withoutOpenssl } from '../support/authority.ts'
 import { Folder } from '../unit/exporters/support/folder.ts'
 import * as h2 from '../unit/collector/api/support/frames.ts'
@@ -43,12 +44,7 @@ class Served implements Disposable {
     const { ca, cert, key } = createAuthority(this.#folder.path, 'own')
     this.#pair = { ca: readFileSync(ca), cert: readFileSync(cert), key: readFileSync(key) }
     // As the launcher starts the agent.
-    const execArgv = [
-      '--max-semi-space-size=2',
-      '--heap-growing-percent=50',
-      '--no-allocation-site-pretenuring',
-      '--expose-gc',
-    ]
+    const execArgv = ['--max-semi-space-size=2', ...HEAP_FLAGS, '--expose-gc']
     const jemalloc = '/usr/lib/x86_64-linux-gnu/libjemalloc.so.2'
     const env = {
       ...process.env,

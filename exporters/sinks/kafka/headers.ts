@@ -5,6 +5,8 @@ import type { Change } from '../../contract/event.ts'
 import type { Numbering } from '../../contract/numbering.ts'
 import type { ExporterContext } from '../context.ts'
 import type { KafkaConfig } from './client/connection.ts'
+import { numberHeader } from './client/record-batch.ts'
+import type { NumberHeader } from './client/record-batch.ts'
 
 type Headers = Readonly<Record<string, string>>
 /** Version of the events' JSON; to be incremented by changes that break consumers. */
@@ -29,8 +31,6 @@ export class RecordHeaders {
   readonly #config: Pick<KafkaConfig, 'format' | 'cluster_name'>
   readonly #nodeName: string
   readonly #prefix: string
-  /** Before the number in `seq`, for events of this run. */
-  readonly seqPrefix: Uint8Array
   readonly #numbering: Numbering | undefined
   readonly #byType = new Map<About['type'], Headers>()
   readonly #sizes = new WeakMap<About, number>()
@@ -39,7 +39,6 @@ export class RecordHeaders {
     this.#config = config
     this.#nodeName = nodeName
     this.#prefix = `${epoch}-`
-    this.seqPrefix = Buffer.from(this.#prefix)
     this.#numbering = numbering
   }
 
@@ -65,10 +64,19 @@ export class RecordHeaders {
     return made
   }
 
-  /** Whether `own` returns nothing but `seq`, which begins with `seqPrefix`. */
-  onlySeq({ loss, run, change }: About, epoch: string | undefined): boolean {
-    if (this.#numbering !== undefined || this.#config.format === 'cloudevents' || epoch !== undefined) return false
-    return loss === undefined && run === undefined && change === undefined
+  /** The headers that `own` returns when `areNumbers`, in its order, without their numbers. */
+  numbers(): NumberHeader[] {
+    const seq = numberHeader('seq', this.#prefix)
+    if (this.#numbering === undefined) return [seq]
+    const { exporter, run } = this.#numbering
+    return [seq, numberHeader('exporter_seq', `${exporter}-`), numberHeader('partition_seq', `${run}-`)]
+  }
+
+  /** Whether all headers of an event are numbers of this run. */
+  areNumbers({ number, about, epoch }: Pick<Identified, 'number' | 'about' | 'epoch'>): boolean {
+    if (this.#config.format === 'cloudevents' || epoch !== undefined) return false
+    if (this.#numbering !== undefined && number === undefined) return false
+    return about.loss === undefined && about.run === undefined && about.change === undefined
   }
 
   /** Upper bound of the bytes of an event's headers; `epoch` as in `own`. */

@@ -3,7 +3,7 @@ import { endOf, epochOf, isDescribed } from '../../contract/encoded.ts'
 import type { About } from '../../contract/described.ts'
 import type { Batch, Encoded } from '../../contract/exporter.ts'
 import type { PartitionNumbers } from '../../contract/numbering.ts'
-import type { KafkaRecord, Records } from './client/record-batch.ts'
+import type { KafkaRecord, NumberHeader, Records } from './client/record-batch.ts'
 import { PENDING } from './fates.ts'
 import type { Fates } from './fates.ts'
 import type { RecordHeaders } from './headers.ts'
@@ -95,11 +95,11 @@ export class PlacedRecords implements Records {
     record.about = aboutOf(part, index)
     if (isDescribed(part)) {
       record.timestampMs = Math.floor(part.times[index] ?? this.#nowMs)
-      record.seqNumber = part.seqs[index] ?? part.firstSeq + index
+      record.seq = part.seqs[index] ?? part.firstSeq + index
       record.epoch = part.epoch
     } else {
       record.timestampMs = this.#nowMs
-      record.seqNumber = part.firstSeq + index
+      record.seq = part.firstSeq + index
       record.epoch = undefined
     }
     return record
@@ -115,20 +115,22 @@ class PlacedRecord implements KafkaRecord {
   number: number | undefined
   about: About = UNKNOWN
   epoch: string | undefined
-  readonly #seq: { readonly prefix: Uint8Array; number: number }
+  seq = 0
   readonly #headers: RecordHeaders
+  readonly #numbers: readonly NumberHeader[]
 
   constructor(headers: RecordHeaders) {
     this.#headers = headers
-    this.#seq = { prefix: headers.seqPrefix, number: 0 }
+    this.#numbers = headers.numbers()
   }
 
-  set seqNumber(number: number) {
-    this.#seq.number = number
-  }
-
-  get seq(): KafkaRecord['seq'] {
-    return this.#headers.onlySeq(this.about, this.epoch) ? this.#seq : undefined
+  get numbers(): KafkaRecord['numbers'] {
+    if (!this.#headers.areNumbers(this)) return undefined
+    const [seq, exporter, partition] = this.#numbers
+    if (seq !== undefined) seq.number = this.seq
+    if (exporter !== undefined) exporter.number = this.number ?? 0
+    if (partition !== undefined) partition.number = this.partitionSeq
+    return this.#numbers
   }
 
   get common(): KafkaRecord['common'] {
@@ -136,8 +138,7 @@ class PlacedRecord implements KafkaRecord {
   }
 
   get own(): KafkaRecord['own'] {
-    const { number, partitionSeq, timestampMs, about, epoch } = this
-    return this.#headers.own({ seq: this.#seq.number, number, partitionSeq, timestampMs, about, epoch })
+    return this.#headers.own(this)
   }
 }
 

@@ -19,9 +19,6 @@ const HEADER_ROOM = 16
 const FIRST_BYTES = 256 << 10
 const MAX_SPARE = 4
 const ZERO = 0x30
-const NONE: KafkaRecord['own'] = {}
-/** The name of the header, after its length. */
-const SEQ = Buffer.from('\x06seq')
 /** A buffer that grew beyond this size is freed. */
 const KEEP_BYTES = 4 << 20
 
@@ -31,13 +28,29 @@ export interface KafkaRecord {
   readonly value: Buffer
   /** One object shared by many records, so that it is encoded once. */
   readonly common: Readonly<Record<string, string>>
+  /** All headers of this record, if the value of each ends in a number; `own` is then not read. */
+  readonly numbers?: readonly NumberHeader[] | undefined
   /** Headers of this record. */
   readonly own: Readonly<Record<string, string>>
-  /** The only header of `own`, seq: these bytes and a number. It is then written without a text. */
-  readonly seq?: { readonly prefix: Uint8Array; readonly number: number } | undefined
   /** Milliseconds since 1970, whole. */
   readonly timestampMs: number
 }
+
+/** A header that is written without a text. */
+export interface NumberHeader {
+  /** Its name, after the length. */
+  readonly name: Uint8Array
+  /** The beginning of its value. */
+  readonly prefix: Uint8Array
+  number: number
+}
+
+/** `name`: at most 63 characters of ASCII. */
+export const numberHeader = (name: string, prefix: string): NumberHeader => ({
+  name: Buffer.from(`${String.fromCharCode(2 * name.length)}${name}`),
+  prefix: Buffer.from(prefix),
+  number: 0,
+})
 
 /** Records by position; one that is not an array may return the same object each time, with other contents. */
 export type Records = Pick<readonly KafkaRecord[], 'length' | 'at'>
@@ -113,22 +126,17 @@ export class RecordBatchWriter {
   }
 
   #record(record: KafkaRecord, offsetDelta: number, timeDelta: number): void {
-    const { key, value, seq } = record
-    const own = seq === undefined ? record.own : NONE
+    const { key, value, numbers } = record
+    const own = numbers === undefined ? record.own : undefined
     const common = this.#commonOf(record.common)
-    let count = common.count
+    let count = common.count + (numbers?.length ?? 0)
     let ownBytes = 0
     for (const name in own) {
       const size = utf8Length(own[name] ?? '')
       ownBytes += varintSize(name.length) + name.length + varintSize(size) + size
       count++
     }
-    const digits = seq === undefined ? 0 : digitsOf(seq.number)
-    const seqLength = seq === undefined ? 0 : seq.prefix.length + digits
-    if (seq !== undefined) {
-      ownBytes = SEQ.length + varintSize(seqLength) + seqLength
-      count++
-    }
+    if (numbers !== undefined) for (const header of numbers) ownBytes += sizeOf(header)
     const keyLength = key === null ? -1 : key.length
     const size =
       1 +
@@ -156,12 +164,16 @@ export class RecordBatchWriter {
       this.#text(name)
       this.#text(own[name] ?? '')
     }
-    if (seq === undefined) return
-    this.#append(SEQ)
-    this.#varint(seqLength)
-    this.#append(seq.prefix)
+    if (numbers !== undefined) for (const header of numbers) this.#number(header)
+  }
+
+  #number({ name, prefix, number }: NumberHeader): void {
+    const digits = digitsOf(number)
+    this.#append(name)
+    this.#varint(prefix.length + digits)
+    this.#append(prefix)
     this.#at += digits
-    for (let rest = seq.number, at = this.#at, left = digits; left > 0; left--) {
+    for (let rest = number, at = this.#at, left = digits; left > 0; left--) {
       const more = Math.floor(rest / 10)
       this.#bytes[--at] = ZERO + (rest - more * 10)
       rest = more
@@ -218,6 +230,11 @@ export class RecordBatchWriter {
     this.#bytes.copy(grown, 0, 0, this.#at)
     this.#bytes = grown
   }
+}
+
+function sizeOf({ name, prefix, number }: NumberHeader): number {
+  const length = prefix.length + digitsOf(number)
+  return name.length + varintSize(length) + length
 }
 
 function digitsOf(value: number): number {

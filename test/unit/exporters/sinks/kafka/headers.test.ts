@@ -63,20 +63,24 @@ test('kafka headers: a record makes them when it is written, and the same ones a
   }
 })
 
-test('kafka headers: a record with only the header seq has the bytes of one with texts', async () => {
-  const headers = new RecordHeaders({ format: 'json', cluster_name: '' }, CONTEXT)
+test('kafka headers: a record whose headers are numbers has the bytes of one with texts', async () => {
   const codec = { id: 0, compress: undefined }
-  for (const seq of [0, 9, 10, 4_294_967_296, 10 ** 15 - 1, 10 ** 15, Number.MAX_SAFE_INTEGER]) {
-    const part: Described = { ...lines(0, 1), times: new Float64Array(1), seqs: Float64Array.of(seq), abouts: [ABOUT] }
-    const records = new PlacedRecords({ headers, endBytes: 1 }, 0, 0)
-    records.add(part, 0, null)
-    const record = records.at(0)
-    assert.ok(record?.seq !== undefined)
-    const { key, value, common, own, timestampMs } = record
-    assert.deepEqual(own, { seq: `e-${seq}` })
-    const writer = new RecordBatchWriter()
-    const want = await writer.write([{ key, value, common, own, timestampMs }], codec, NOBODY)
-    assert.deepEqual(await writer.write(records, codec, NOBODY), want)
+  for (const numbering of [undefined, new Numbering('bus é', '1795520000-1')]) {
+    const headers = new RecordHeaders({ format: 'json', cluster_name: '' }, { ...CONTEXT, numbering })
+    for (const seq of [0, 9, 10, 4_294_967_296, 10 ** 15 - 1, 10 ** 15, Number.MAX_SAFE_INTEGER]) {
+      const [times, seqs] = [new Float64Array(1), Float64Array.of(seq)]
+      const part: Described = { ...lines(0, 1), times, seqs, abouts: [ABOUT], number: 7 }
+      const records = new PlacedRecords({ headers, endBytes: 1 }, 12, 0)
+      records.add(part, 0, null)
+      const record = records.at(0)
+      assert.ok(record?.numbers !== undefined)
+      const { key, value, common, own, timestampMs } = record
+      const ofExporter = { exporter_seq: 'bus é-7', partition_seq: '1795520000-1-12' }
+      assert.deepEqual(own, { seq: `e-${seq}`, ...(numbering && ofExporter) })
+      const writer = new RecordBatchWriter()
+      const want = await writer.write([{ key, value, common, own, timestampMs }], codec, NOBODY)
+      assert.deepEqual(await writer.write(records, codec, NOBODY), want)
+    }
   }
 })
 

@@ -29,7 +29,8 @@ import {
 } from './mapping.ts'
 import { summary } from './text.ts'
 import type { AttributeOptions, MappingOptions } from './mapping.ts'
-import { ProtoWriter, varintSize } from './protobuf.ts'
+import { ProtoWriter, numberedText, varintSize } from './protobuf.ts'
+import type { NumberedText } from './protobuf.ts'
 import { filterAttributes } from './attribute-filter.ts'
 import { withoutLong } from './records.ts'
 
@@ -65,14 +66,14 @@ class OtlpEncoder implements Encoder {
   /** By the object that calls with equal values share. */
   readonly #around = new WeakMap<TextBytes, Around | null>()
   readonly #lifecycle = new Map<Event['type'], Uint8Array>()
-  readonly #uidPrefix: string
-  readonly #numberPrefix: string
+  readonly #uid: NumberedText
+  readonly #number: NumberedText
 
   constructor(options: OtlpEncoderOptions) {
     this.#options = options
     this.#observed = options.observed ?? now
-    this.#uidPrefix = `${options.epoch}-`
-    this.#numberPrefix = `${options.numbering?.exporter}-`
+    this.#uid = numberedText(KEYS.uid, `${options.epoch}-`)
+    this.#number = numberedText(KEYS.exporterSeq, `${options.numbering?.exporter}-`)
   }
 
   encode(events: readonly Event[]): Encoded {
@@ -113,9 +114,9 @@ class OtlpEncoder implements Encoder {
       const text = Buffer.from(summary(event))
       writeBody(out, text, 0, text.length)
     }
-    out.numbered(KEYS.uid, this.#uidPrefix, event.seq)
+    out.numbered(this.#uid, event.seq)
     if (numbering !== undefined) {
-      out.numbered(KEYS.exporterSeq, this.#numberPrefix, number)
+      out.numbered(this.#number, number)
       if (event.type === 'agent_run') runAttributes(event, numbering, out)
     }
     if (hasAttribute === undefined) this.#attributes(event, hook)

@@ -21,6 +21,19 @@ export function varintSize(value: number): number {
   return value < 0x1000_0000 ? 4 : 5
 }
 
+/** An attribute whose text ends in a number that counts up. */
+export interface NumberedText {
+  readonly key: Key
+  readonly prefix: string
+  /** The attribute before the number, in front of a number with so many digits. */
+  head: Uint8Array
+  digits: number
+}
+
+export function numberedText(key: Key, prefix: string): NumberedText {
+  return { key, prefix, head: new Uint8Array(), digits: 0 }
+}
+
 export class ProtoWriter implements AttributeSink {
   #buffer: Buffer
   #at = 0
@@ -138,7 +151,7 @@ export class ProtoWriter implements AttributeSink {
   }
 
   text(key: Key, value: string): void {
-    if (this.#short(key, value, -1)) return
+    if (this.#short(key, value)) return
     const length = utf8Length(value)
     const valueLength = 1 + varintSize(length) + length
     this.#head(key, valueLength)
@@ -147,15 +160,29 @@ export class ProtoWriter implements AttributeSink {
     this.#utf8(value, length)
   }
 
-  /** A text that ends in a number. */
-  numbered(key: Key, prefix: string, number: number): void {
-    if (number > 0xffff_ffff || !this.#short(key, prefix, number)) this.text(key, `${prefix}${number}`)
+  numbered(text: NumberedText, number: number): void {
+    const isShort = number <= 0xffff_ffff
+    const digits = isShort ? digitsOf(number) : 0
+    if (isShort && digits === text.digits) {
+      this.raw(text.head)
+      this.#reserve(digits)
+      this.#at += digits
+      for (let at = this.#at, rest = number, left = digits; left > 0; left--) {
+        const tenth = (rest / 10) >>> 0
+        this.#buffer[--at] = 0x30 + (rest - tenth * 10)
+        rest = tenth
+      }
+      return
+    }
+    const start = this.#at
+    this.text(text.key, `${text.prefix}${number}`)
+    text.digits = digits
+    text.head = new Uint8Array(this.#buffer.subarray(start, this.#at - digits))
   }
 
-  /** Short ASCII, and the digits of a number that is not negative, in one loop; false, with nothing written, for another text. */
-  #short({ bytes: name }: Key, text: string, number: number): boolean {
-    const digits = number < 0 ? 0 : digitsOf(number)
-    const length = text.length + digits
+  /** Short ASCII in one loop; false, with nothing written, for another text. */
+  #short({ bytes: name }: Key, text: string): boolean {
+    const { length } = text
     if (name.length + length > SHORT_PAIR) return false
     this.#reserve(SHORT_PAIR + 6)
     const buffer = this.#buffer
@@ -167,17 +194,12 @@ export class ProtoWriter implements AttributeSink {
     buffer[at++] = length + 2
     buffer[at++] = 0x0a
     buffer[at++] = length
-    for (let i = 0; i < text.length; i++) {
+    for (let i = 0; i < length; i++) {
       const code = text.charCodeAt(i)
       if (code > 0x7f) return false
       buffer[at++] = code
     }
-    this.#at = at + digits
-    for (let i = this.#at - 1, rest = number; i >= at; i--) {
-      const tenth = (rest / 10) >>> 0
-      buffer[i] = 0x30 + (rest - tenth * 10)
-      rest = tenth
-    }
+    this.#at = at
     return true
   }
 

@@ -298,6 +298,7 @@ export class KafkaExporter implements Exporter {
     }
     this.#settle(partitionBatch, from, to, ACKED)
     this.#unacknowledged.settle(partitionBatch)
+    if (!tried.refused) return undefined
     let bytes = 0
     for (let i = 0; i < records.length; i++) bytes += records.sizeAt(i)
     tried.largestTaken = Math.max(tried.largestTaken, bytes)
@@ -329,6 +330,7 @@ export class KafkaExporter implements Exporter {
 interface Tried {
   /** A part was too large. */
   refused: boolean
+  /** Bytes of a part that was taken after that. */
   largestTaken: number
   /** No request starts after its abort. */
   readonly signal: AbortSignal

@@ -16,6 +16,7 @@ import { Conditions } from './conditions/conditions.ts'
 import { readImage } from './conditions/images.ts'
 import { WorkloadMap } from './conditions/workload-entries.ts'
 import type { WorkloadSource } from './conditions/workload-entries.ts'
+import { structBytes } from './map-entries.ts'
 import { SHARED_MAPS, processObject } from './objects.ts'
 import type { SharedMaps } from './objects.ts'
 import { PolicyPrograms } from './policy-programs.ts'
@@ -114,11 +115,8 @@ export class KernelSide implements Kernel {
   }
 
   seedProcess(pid: number, startNs: bigint, parentPid: number): boolean {
-    const value = Buffer.alloc(PROCESS.bytes)
-    value.writeBigUInt64LE(startNs, PROCESS.startNs)
-    value.writeUInt32LE(parentPid, PROCESS.parentTgid)
     this.#maps.images.update(u32(pid), readImage(this.#procfs, pid, parentPid), true)
-    return this.#maps.processes.update(u32(pid), value, true)
+    return this.#maps.processes.update(u32(pid), structBytes(PROCESS, { startNs, parentTgid: parentPid }), true)
   }
 
   seedImages(): void {

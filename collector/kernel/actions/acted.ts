@@ -4,6 +4,7 @@ import type { Hook } from '../../../exporters/contract/event.ts'
 import { SIGKILL } from '../../../config/policy/selectors/actions.ts'
 import type { Actions } from '../../../config/policy/policy.ts'
 import { CollectorError } from '../../errors.ts'
+import { structBytes } from '../map-entries.ts'
 import type { PlannedHook } from '../plan.ts'
 import { ACTED, SELECTOR_ID } from '../../wire/wire.ts'
 
@@ -142,12 +143,7 @@ function selectorsOf({ spec: { selectors } }: Pick<Acting, 'spec'>): Array<reado
   return selectors.flatMap(({ actions }, index) => (actions === undefined ? [] : [[index, actions] as const]))
 }
 
-function keyOf(id: number, index: number): Buffer {
-  const key = Buffer.alloc(SELECTOR_ID.bytes)
-  key.writeUInt32LE(id, SELECTOR_ID.policyHook)
-  key.writeUInt32LE(index, SELECTOR_ID.index)
-  return key
-}
+const keyOf = (id: number, index: number): Buffer => structBytes(SELECTOR_ID, { policyHook: id, index })
 
 function addTo(sums: Map<string, Map<string, Done>>, { policy, functionName }: Hook, done: Done): void {
   let counts = sums.get(policy)

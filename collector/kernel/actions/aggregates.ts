@@ -6,6 +6,7 @@ import { builtFile } from '../../../native/index.ts'
 import type { BpfMap, BpfObject, ObjectOptions } from '../../../native/types.ts'
 import { BPF_F_NO_PREALLOC, atLeast } from '../facts.ts'
 import type { KernelFacts } from '../facts.ts'
+import { structBytes } from '../map-entries.ts'
 import type { SharedMaps } from '../objects.ts'
 import { u32 } from '../../wire/bytes.ts'
 import { REPEAT_KEY, TAKEN_AGGREGATE, TAKE_DONE, TAKE_LATER } from '../../wire/wire.ts'
@@ -66,13 +67,9 @@ export class Aggregates implements Disposable {
 
   /** Takes an aggregate: from then on equal calls begin a new one. */
   take({ hookId, tgid, lo, hi }: AggregateKey): Taken {
-    const asked = Buffer.alloc(TAKEN_AGGREGATE.bytes)
-    const key = TAKEN_AGGREGATE.key
-    asked.writeUInt32LE(hookId, key + REPEAT_KEY.policyHook)
-    asked.writeUInt32LE(tgid, key + REPEAT_KEY.caller)
-    asked.writeUInt32LE(lo, key + REPEAT_KEY.arguments)
-    asked.writeUInt32LE(hi, key + REPEAT_KEY.arguments + 4)
-    this.#taken.update(ZERO, asked)
+    const hash = Buffer.concat([u32(lo), u32(hi)])
+    const key = structBytes(REPEAT_KEY, { policyHook: hookId, caller: tgid, arguments: hash })
+    this.#taken.update(ZERO, structBytes(TAKEN_AGGREGATE, { key }))
     const result = this.#object.run(PROGRAM, 0)
     if (result === TAKE_LATER) return 'later'
     const taken = result === TAKE_DONE ? this.#taken.lookup(ZERO) : undefined

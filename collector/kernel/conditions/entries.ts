@@ -13,6 +13,7 @@ import {
   PROGRAM_KEY,
   PROGRAM_VALUE,
 } from '../../wire/wire.ts'
+import { structBytes } from '../map-entries.ts'
 import type { Entry } from '../map-entries.ts'
 import type { Condition } from './table.ts'
 
@@ -34,7 +35,8 @@ export function conditionEntries(all: readonly Condition[], generation: number):
       bitsByValue(all.filter((each) => each.kind === kind && each.test === test))
     found.program_starts.push(...startEntries(table, of('is'), of('begins')))
     found.program_ends.push(...endEntries(table, of('ends')))
-    for (const [pid, bits] of of('pid')) found.condition_pids.push([pidKey(table, Number(pid)), setBytes(bits)])
+    for (const [pid, bits] of of('pid'))
+      found.condition_pids.push([structBytes(PID_KEY, { table, pid: Number(pid) }), setBytes(bits)])
   }
   return found
 }
@@ -64,15 +66,14 @@ function beginning(text: string, values: ReadonlyMap<string, bigint>): bigint {
 function startEntries(table: number, is: Map<string, bigint>, begins: Map<string, bigint>): Entry[] {
   return [...new Set([...is.keys(), ...begins.keys()])].map((text): Entry => {
     const bytes = Buffer.from(text, 'latin1')
-    const key = Buffer.alloc(PROGRAM_KEY.bytes)
-    key.writeUInt32LE(8 * (PROGRAM_KEY.text - PROGRAM_KEY.table + bytes.length), PROGRAM_KEY.bits)
-    key[PROGRAM_KEY.table] = table
-    bytes.copy(key, PROGRAM_KEY.text)
-    const value = Buffer.alloc(PROGRAM_VALUE.bytes)
-    value.writeUInt32LE(bytes.length, PROGRAM_VALUE.len)
-    setBytes(beginning(text, begins)).copy(value, PROGRAM_VALUE.begins)
-    setBytes(is.get(text) ?? 0n).copy(value, PROGRAM_VALUE.is)
-    return [key, value]
+    const bits = 8 * (PROGRAM_KEY.text - PROGRAM_KEY.table + bytes.length)
+    const key = structBytes(PROGRAM_KEY, { bits, table: Buffer.from([table]), text: bytes })
+    const value = {
+      len: bytes.length,
+      begins: setBytes(beginning(text, begins)),
+      is: setBytes(is.get(text) ?? 0n),
+    }
+    return [key, structBytes(PROGRAM_VALUE, value)]
   })
 }
 
@@ -80,19 +81,9 @@ function endEntries(table: number, ends: Map<string, bigint>): Entry[] {
   const reversed = new Map([...ends].map(([text, bits]) => [[...text].toReversed().join(''), bits] as const))
   return [...reversed.keys()].map((text): Entry => {
     const bytes = Buffer.from(text, 'latin1').subarray(0, PROGRAM_END)
-    const key = Buffer.alloc(PROGRAM_END_KEY.bytes)
-    key.writeUInt32LE(8 * (PROGRAM_END_KEY.text - PROGRAM_END_KEY.table + bytes.length), PROGRAM_END_KEY.bits)
-    key.writeUInt32LE(table, PROGRAM_END_KEY.table)
-    bytes.copy(key, PROGRAM_END_KEY.text)
-    return [key, setBytes(beginning(text, reversed))]
+    const bits = 8 * (PROGRAM_END_KEY.text - PROGRAM_END_KEY.table + bytes.length)
+    return [structBytes(PROGRAM_END_KEY, { bits, table, text: bytes }), setBytes(beginning(text, reversed))]
   })
-}
-
-function pidKey(table: number, pid: number): Buffer {
-  const key = Buffer.alloc(PID_KEY.bytes)
-  key.writeUInt32LE(table, PID_KEY.table)
-  key.writeUInt32LE(pid, PID_KEY.pid)
-  return key
 }
 
 const follows = ({ bit }: Condition): boolean => bit < FOLLOWING_MAX

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import type { BpfMap } from '../../../native/types.ts'
 import type { WorkloadFilter } from '../../../config/policy/policy.ts'
 import { u32, u64 } from '../../wire/bytes.ts'
+import { structBytes } from '../map-entries.ts'
 import type { Finding } from '../watched/finding.ts'
 import { KeptMap, attempt } from '../watched/kept-map.ts'
 import { WORKLOAD, WORKLOAD_CONTAINER, WORKLOAD_HOST, WORKLOAD_POD } from '../../wire/wire.ts'
@@ -83,10 +84,5 @@ export class WorkloadMap implements WorkloadEntries {
 }
 
 /** `struct workload` */
-export function workloadBytes({ kind, holds, partial }: WorkloadEntry): Buffer {
-  const bytes = Buffer.alloc(WORKLOAD.bytes)
-  setBytes(holds).copy(bytes, WORKLOAD.holds)
-  bytes.writeUInt32LE(KINDS[kind], WORKLOAD.kind)
-  bytes.writeUInt32LE(partial ? 1 : 0, WORKLOAD.partial)
-  return bytes
-}
+export const workloadBytes = ({ kind, holds, partial }: WorkloadEntry): Buffer =>
+  structBytes(WORKLOAD, { holds: setBytes(holds), kind: KINDS[kind], partial: partial ? 1 : 0 })

@@ -7,6 +7,7 @@ import {
   IDENTITY_SCREEN,
   IDENTITY_WORDS,
 } from '../../wire/wire.ts'
+import { structBytes } from '../map-entries.ts'
 
 /** The identity of a file in the kernel; stat shows another device on btrfs and overlayfs. */
 export interface FileIdentity {
@@ -26,34 +27,14 @@ const GOLDEN = 0x9e37_79b9_7f4a_7c15n
 /** The hash of bits in screens; its upper bits depend on all of the number. */
 export const hash = (number: bigint): bigint => BigInt.asUintN(64, number * GOLDEN)
 
-export function identityKey({ ino, dev, generation }: FileIdentity): Buffer {
-  const key = Buffer.alloc(IDENTITY.bytes)
-  key.writeBigUInt64LE(ino, IDENTITY.ino)
-  key.writeUInt32LE(dev, IDENTITY.dev)
-  key.writeUInt32LE(generation, IDENTITY.generation)
-  return key
-}
-
-function nameKey(folder: FileIdentity, name: Buffer): Buffer {
-  const key = Buffer.alloc(IDENTITY_NAME.bytes)
-  identityKey(folder).copy(key, IDENTITY_NAME.folder)
-  name.copy(key, IDENTITY_NAME.name)
-  return key
-}
+export const identityKey = ({ ino, dev, generation }: FileIdentity): Buffer =>
+  structBytes(IDENTITY, { ino, dev, generation })
 
 interface Entry {
   readonly key: Buffer
   readonly wanted: FilterBits
   /** Number of its path in policies; 0 for none. */
   readonly named: number
-}
-
-function wantedBytes({ wanted: { own, below }, named }: Entry): Buffer {
-  const bytes = Buffer.alloc(IDENTITY_FILTERS.bytes)
-  bytes.writeBigUInt64LE(own, IDENTITY_FILTERS.own)
-  bytes.writeBigUInt64LE(below, IDENTITY_FILTERS.below)
-  bytes.writeUInt32LE(named, IDENTITY_FILTERS.named)
-  return bytes
 }
 
 type Entries = ReadonlyMap<string, { readonly key: Buffer; readonly value: Buffer }>
@@ -78,7 +59,8 @@ export class WantedFiles {
   name(folder: FileIdentity, name: string, wanted: FilterBits, named: number): void {
     const bytes = Buffer.from(name)
     if (bytes.length >= IDENTITY_NAME_BYTES) return
-    add(this.#names, nameKey(folder, bytes), wanted, named)
+    const key = structBytes(IDENTITY_NAME, { folder: identityKey(folder), name: bytes })
+    add(this.#names, key, wanted, named)
     this.#seen('folders', folder, wanted)
   }
 
@@ -102,13 +84,9 @@ export class WantedFiles {
 
   /** struct identity_screen */
   screen(unknown: bigint, round: bigint, sticky: bigint = 0n): Buffer {
-    const bytes = Buffer.alloc(IDENTITY_SCREEN.bytes)
-    bytes.writeBigUInt64LE(this.#devices, IDENTITY_SCREEN.devices)
+    const bytes = structBytes(IDENTITY_SCREEN, { devices: this.#devices, unknown, round, sticky })
     this.#hashes.files.forEach((word, i) => bytes.writeBigUInt64LE(word, IDENTITY_SCREEN.files + 8 * i))
     this.#hashes.folders.forEach((word, i) => bytes.writeBigUInt64LE(word, IDENTITY_SCREEN.folders + 8 * i))
-    bytes.writeBigUInt64LE(unknown, IDENTITY_SCREEN.unknown)
-    bytes.writeBigUInt64LE(round, IDENTITY_SCREEN.round)
-    bytes.writeBigUInt64LE(sticky, IDENTITY_SCREEN.sticky)
     return bytes
   }
 }
@@ -122,5 +100,6 @@ function add(to: Map<string, Entry>, key: Buffer, more: FilterBits, named: numbe
 }
 
 function entriesOf(from: ReadonlyMap<string, Entry>): Entries {
-  return new Map([...from].map(([text, entry]) => [text, { key: entry.key, value: wantedBytes(entry) }]))
+  const valueOf = ({ wanted, named }: Entry): Buffer => structBytes(IDENTITY_FILTERS, { ...wanted, named })
+  return new Map([...from].map(([text, entry]) => [text, { key: entry.key, value: valueOf(entry) }]))
 }

@@ -4,7 +4,7 @@ import { waitAtMost } from '../../../config/base/time/deadline.ts'
 import type { BpfMap, FolderRead } from '../../../native/types.ts'
 import { u32 } from '../../wire/bytes.ts'
 import { LINKED_FILTERS, LINKED_NEWS, NAMED_MAX } from '../../wire/wire.ts'
-import { entriesOf } from '../map-entries.ts'
+import { entriesOf, structBytes } from '../map-entries.ts'
 import { identityKey } from './entries.ts'
 import { linksBelow } from './links.ts'
 import type { Looked } from './links.ts'
@@ -177,10 +177,8 @@ export class LinkedFiles {
     const key = identityKey(file)
     const known = maps.linked.lookup(key)
     const isOfRound = known?.readBigUInt64LE(LINKED_FILTERS.round) === this.round
-    const value = Buffer.alloc(LINKED_FILTERS.bytes)
     const before = isOfRound ? (known?.readBigUInt64LE(LINKED_FILTERS.filters) ?? 0n) : 0n
-    value.writeBigUInt64LE(before | filters, LINKED_FILTERS.filters)
-    value.writeBigUInt64LE(this.round, LINKED_FILTERS.round)
+    const value = structBytes(LINKED_FILTERS, { filters: before | filters, round: this.round })
     const names = isOfRound ? namesIn(known) : []
     for (const [i, name] of [...new Set([...names, named])].slice(0, NAMED_MAX).entries()) {
       value.writeUInt32LE(name, LINKED_FILTERS.named + 4 * i)

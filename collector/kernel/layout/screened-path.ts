@@ -1,13 +1,13 @@
 /** Writes the screen of a path (`struct path_screen` of bpf/match/path.h). */
 import type { ArgumentFilter } from '../../../config/policy/policy.ts'
-import { ARG_TYPES, HOOK, NO_ARG, PATH_SCREEN, SHARED_COMPONENT } from '../../wire/wire.ts'
+import { ARG_TYPES, HOOK, NODE, NO_ARG, PATH_SCREEN, SHARED_COMPONENT } from '../../wire/wire.ts'
+import { structBytes } from '../map-entries.ts'
 import { automaton } from './automaton.ts'
 import { writePathTree } from './path-tree.ts'
 import { demandOf } from './screen.ts'
 import type { Demand } from './screen.ts'
 import { bitsOf, sameValue } from './selector.ts'
 import type { Row, Value } from './selector.ts'
-import { nodeBytes } from './tables.ts'
 import type { Tables } from './tables.ts'
 
 /** The demands of the selectors on a path, by bit. */
@@ -68,7 +68,7 @@ export function writePath(
   bytes.writeUInt32LE(tree.suffix, at + PATH_SCREEN.suffix)
   bytes.writeUInt16LE(tree.suffixOpen, at + PATH_SCREEN.suffixOpen)
   bytes.writeBigUInt64LE(tree.first, at + PATH_SCREEN.first)
-  nodeBytes(tree.root).copy(bytes, at + PATH_SCREEN.root)
+  structBytes(NODE, tree.root).copy(bytes, at + PATH_SCREEN.root)
   bytes.writeUInt32LE(tree.shared.length, at + PATH_SCREEN.nshared)
   for (const [i, { word, len }] of tree.shared.toReversed().entries()) {
     const component = at + PATH_SCREEN.shared + i * SHARED_COMPONENT.bytes

@@ -6,6 +6,7 @@ import type { BpfMap, BpfObject } from '../../../native/types.ts'
 import type { Place } from '../../../config/policy/types/places.ts'
 import type { Turns } from '../../host/turns.ts'
 import { bitWords, u32 } from '../../wire/bytes.ts'
+import { structBytes } from '../map-entries.ts'
 import type { Entry } from '../map-entries.ts'
 import type { TextEntry } from './texts.ts'
 import {
@@ -114,10 +115,13 @@ function contentsOf(tables: Tables) {
     selectors: indexed(tables.selectors, (bytes) => bytes),
     sets: indexed(tables.sets.sets, (bits) => bitWords(bits, SET.bytes)),
     number_sets: indexed(tables.numberSets, u32),
-    numbers: content(tables.numbers, (entry) => [numberKey(entry), Buffer.from([1])]),
-    texts: content(tables.texts, (entry) => [textKey(entry, TEXT_ENTRY), textValue(entry)]),
+    numbers: content(tables.numbers, (entry) => [structBytes(NUMBER_KEY, entry), Buffer.from([1])]),
+    texts: content(tables.texts, (entry) => {
+      const { len, next } = entry
+      return [textKey(entry, TEXT_ENTRY), structBytes(TEXT_VALUE, { len, next })]
+    }),
     suffixes: content(tables.suffixes, (entry) => [textKey(entry, SUFFIX_ENTRY), u32(entry.bytes.length)]),
-    edges: content(tables.edges, (edge) => [edgeKey(edge), nodeBytes(edge.to)]),
+    edges: content(tables.edges, ({ to, ...key }) => [structBytes(EDGE, key), structBytes(NODE, to)]),
     socket_values: content(tables.sockets, (entry) => [socketKey(entry), Buffer.from([1])]),
     places: indexed(tables.places, placeBytes),
     automata: indexed(tables.automaton, rowBytes),
@@ -147,19 +151,9 @@ export async function fillMaps(object: Pick<BpfObject, 'map'>, tables: Tables, t
   scratch.freeze()
 }
 
-function numberKey({ filter, number }: NumberEntry): Buffer {
-  const key = Buffer.alloc(NUMBER_KEY.bytes)
-  key.writeUInt32LE(filter, NUMBER_KEY.filter)
-  key.writeBigUInt64LE(number, NUMBER_KEY.number)
-  return key
-}
-
 function socketKey({ filter, bits, bytes }: SocketEntry): Buffer {
-  const key = Buffer.alloc(SOCKET_ENTRY.bytes)
-  key.writeUInt32LE(8 * (SOCKET_ENTRY.value - SOCKET_ENTRY.filter) + bits, SOCKET_ENTRY.bits)
-  key.writeUInt32LE(filter, SOCKET_ENTRY.filter)
-  key.set(bytes, SOCKET_ENTRY.value)
-  return key
+  const prefix = 8 * (SOCKET_ENTRY.value - SOCKET_ENTRY.filter) + bits
+  return structBytes(SOCKET_ENTRY, { bits: prefix, filter, value: Uint8Array.from(bytes) })
 }
 
 /** struct automaton_row */
@@ -186,36 +180,7 @@ function placeBytes({ steps, last, sizeBytes, signed, bit, bits, textBytes, user
 }
 
 function textKey({ filter, bytes }: SuffixEntry, layout: typeof TEXT_ENTRY | typeof SUFFIX_ENTRY): Buffer {
-  const key = Buffer.alloc(layout.bytes)
   // Prefix length in bits, of everything after this field.
-  key.writeUInt32LE(8 * (layout.text - layout.filter + bytes.length), layout.bits)
-  key.writeUInt32LE(filter, layout.filter)
-  bytes.copy(key, layout.text)
-  return key
-}
-
-function textValue({ len, next }: TextEntry): Buffer {
-  const value = Buffer.alloc(TEXT_VALUE.bytes)
-  value.writeUInt32LE(len, TEXT_VALUE.len)
-  value.writeUInt32LE(next, TEXT_VALUE.next)
-  return value
-}
-
-/** struct edge */
-function edgeKey({ word, node, len }: Edge): Buffer {
-  const key = Buffer.alloc(EDGE.bytes)
-  key.writeBigUInt64LE(word, EDGE.word)
-  key.writeUInt32LE(node, EDGE.node)
-  key.writeUInt32LE(len, EDGE.len)
-  return key
-}
-
-/** struct node */
-export function nodeBytes({ id, here, below, open }: EdgeTarget): Buffer {
-  const bytes = Buffer.alloc(NODE.bytes)
-  bytes.writeUInt32LE(id, NODE.id)
-  bytes.writeUInt32LE(here, NODE.here)
-  bytes.writeUInt32LE(below, NODE.below)
-  bytes.writeUInt32LE(open, NODE.open)
-  return bytes
+  const bits = 8 * (layout.text - layout.filter + bytes.length)
+  return structBytes(layout, { bits, filter, text: bytes })
 }

@@ -10,23 +10,6 @@ import type { Reloader } from './reload/reloader.ts'
 import type { RunRecords } from './telemetry/run-records.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
 
-export interface RunningAgent {
-  /** Rejects if the agent cannot continue; call `stop` then. */
-  readonly failed: Promise<never>
-  /** Resolves to the pid of an agent that wants the place of this one and gets it by `stop`. Before this call, such an agent is refused. */
-  asked(): Promise<number>
-  /** Whether the ring is read, as /livez answers. */
-  alive(): boolean
-  /** Detaches, drains within the configured grace, closes. A second call returns the first's promise. */
-  stop(): Promise<{ readonly droppedAtStop: number }>
-  /** Ends the grace of a running stop: held events are written to the spools, or dropped and counted. */
-  hurry(): void
-  /** SIGUSR1 and SIGHUP: reopens files and retries waiting batches at once; logs failures. */
-  reopen(): Promise<void>
-  /** SIGHUP: reloads the config and the policies. Resolves to why the config was refused. */
-  reload(): Promise<string | undefined>
-}
-
 export interface RunningParts {
   readonly lock: Pick<Lock, 'asked' | 'until'>
   readonly ingest: Pick<Ingest, 'atNs'>
@@ -44,11 +27,15 @@ export interface RunningParts {
 /** Time for the pipeline to end after the exporters have stopped: the ring may fill as fast as it is read. */
 const STUCK_MS = 1_000
 
-export class Running implements RunningAgent {
+/** The part that commands use. */
+export type RunningAgent = Pick<Running, 'failed' | 'asked' | 'alive' | 'stop' | 'hurry' | 'reopen' | 'reload'>
+
+export class Running {
+  /** Rejects if the agent cannot continue; call `stop` then. */
   readonly failed: Promise<never>
   readonly #parts: RunningParts
   readonly #rest: AsyncDisposable
-  #ending: ReturnType<RunningAgent['stop']> | undefined
+  #ending: Promise<{ readonly droppedAtStop: number }> | undefined
 
   /** `rest`: everything else, closed at the end. */
   constructor(parts: RunningParts, rest: AsyncDisposable) {
@@ -57,14 +44,17 @@ export class Running implements RunningAgent {
     this.#rest = rest
   }
 
+  /** Resolves to the pid of an agent that wants the place of this one and gets it by `stop`. Before this call, such an agent is refused. */
   asked(): Promise<number> {
     return this.#parts.lock.asked()
   }
 
+  /** Whether the ring is read, as /livez answers. */
   alive(): boolean {
     return this.#parts.telemetry.alive
   }
 
+  /** Detaches, drains within the configured grace, closes. A second call returns the first's promise. */
   stop(): Promise<{ readonly droppedAtStop: number }> {
     this.#ending ??= this.#drain()
     return this.#ending
@@ -94,14 +84,17 @@ export class Running implements RunningAgent {
     return { droppedAtStop }
   }
 
+  /** Ends the grace of a running stop: held events are written to the spools, or dropped and counted. */
   hurry(): void {
     void this.#parts.delivery.stop(0)
   }
 
+  /** SIGUSR1 and SIGHUP: reopens files and retries waiting batches at once; logs failures. */
   reopen(): Promise<void> {
     return this.#parts.delivery.reopen()
   }
 
+  /** SIGHUP: reloads the config and the policies. Resolves to why the config was refused. */
   async reload(): Promise<string | undefined> {
     const { folder, reloader } = this.#parts
     const before = reloader.state.counts.refused

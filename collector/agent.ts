@@ -97,7 +97,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   changes.begin()
   const grpc = await api.serve()
   folder.watch(log)
-  startUpkeep(keeping, { kernel, ingest, delivery, policies, pods, telemetry, line, ...records, changes, memory, log })
+  startUpkeep(keeping, { kernel, ingest, policies, pods, telemetry, line, ...records, changes, memory, log })
   line.start()
   if (configFile !== '') reloader.watch()
   telemetry.announce({ http, grpc })

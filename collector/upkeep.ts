@@ -18,7 +18,6 @@ import type { Telemetry } from './telemetry/telemetry.ts'
 export interface UpkeepParts {
   readonly kernel: Kernel
   readonly ingest: Ingest
-  readonly delivery: Delivery
   readonly policies: Policies
   readonly pods: Pods | undefined
   readonly telemetry: Telemetry

@@ -7,7 +7,7 @@ import { oneLine } from '../../../config/base/quoting.ts'
 import type { Command } from '../command.ts'
 import { writeNew } from '../init/init.ts'
 import { ACCESSES, oneOf, policyText } from '../watch/policy.ts'
-import type { Access } from '../watch/policy.ts'
+import type { Access, Document as Policy } from '../watch/policy.ts'
 import { readRule } from './audit-rules.ts'
 import type { Watch } from './audit-rules.ts'
 import { readInputs } from './input.ts'
@@ -18,16 +18,6 @@ interface Group extends Pick<Watch, 'permissions' | 'key' | 'program'> {
   readonly lines: string[]
   readonly places: string[]
   readonly without: Set<string>
-}
-
-interface Hook {
-  readonly call: string
-  readonly selectors: ReadonlyArray<{ readonly matchArgs: Array<{ operator: string; values: string[] }> }>
-}
-
-interface Policy {
-  readonly metadata: { readonly annotations: Readonly<Record<string, string>> }
-  readonly spec: { readonly kprobes: readonly Hook[] }
 }
 
 /** Calls that auditd counts as changes of attributes; all others of a write policy are its writes. */
@@ -109,7 +99,7 @@ async function textOf(name: string, { permissions, paths, lines, without, progra
   for (const { selectors } of kprobes) {
     for (const selector of selectors) {
       // One list, which YAML then names once.
-      for (const filter of selector.matchArgs) if (filter.operator === 'UnderDir') filter.values = values
+      for (const filter of selector.matchArgs) if (filter.operator === 'UnderDir') Object.assign(filter, { values })
       if (program !== undefined) Object.assign(selector, { matchBinaries: [{ operator: 'In', values: [program] }] })
     }
   }

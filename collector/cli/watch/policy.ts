@@ -32,7 +32,8 @@ interface Hook {
   readonly selectors: readonly Selector[]
 }
 
-interface Document {
+/** The parts of a policy that change. */
+export interface Document {
   readonly metadata: { readonly annotations: Readonly<Record<string, string>> }
   readonly spec: { readonly kprobes: readonly Hook[] }
 }

@@ -1,5 +1,6 @@
 /** The type, arguments and output of all commands. */
 import { parseArgs } from 'node:util'
+import type { ParseArgsOptionDescriptor } from 'node:util'
 import type { LoadedConfig } from '../../config/agent/load.ts'
 import { ownFile } from '../../config/base/own.ts'
 import { EXIT_CONFIG } from '../../config/yaml/errors.ts'
@@ -107,7 +108,7 @@ export class Arguments {
 
 /** Reads arguments. Throws UsageError for an option that the command does not have, and for one with a wrong value or without its value. */
 export function readArguments(args: readonly string[], options: OptionSpecs): Arguments {
-  const types = Object.entries(options).map(([name, spec]): [string, OptionType] => [
+  const types = Object.entries(options).map(([name, spec]): [string, ParseArgsOptionDescriptor] => [
     name,
     { type: takesValue(spec) ? 'string' : 'boolean', ...(spec.short === undefined ? {} : { short: spec.short }) },
   ])
@@ -142,11 +143,6 @@ export function readArguments(args: readonly string[], options: OptionSpecs): Ar
       throw new UsageError(`${rawName}: expected ${alternatives(spec.choices)}, got "${value}"`)
   }
   return new Arguments(values, positionals, options)
-}
-
-interface OptionType {
-  readonly type: 'string' | 'boolean'
-  readonly short?: string
 }
 
 /** `a`, `a or b`, `a, b or c`. */

@@ -4,6 +4,7 @@ import { counted } from '../../../config/base/counts.ts'
 import { folded } from '../format.ts'
 import { eventLines, exporterTable, headLines, perSecond, policyTable } from '../status/screen.ts'
 import type { StatusPage } from '../status/page.ts'
+import type { Screen } from './screen.ts'
 import type { Hot } from './sketch.ts'
 
 export const SORTS = ['rate', 'total', 'name'] as const
@@ -29,15 +30,10 @@ export interface Seen {
   readonly note: string
 }
 
-interface Size {
-  readonly columns: number
-  readonly rows: number
-}
-
 const KEYS = 'q quit   p pause   s sort   / filter'
 
 /** Exactly `rows` lines of at most `columns` characters. */
-export function screenLines(seen: Seen, choice: Choice, { columns, rows }: Size): string[] {
+export function screenLines(seen: Seen, choice: Choice, { columns, rows }: Screen['size']): string[] {
   const { page, before } = seen
   const matches = (name: string): boolean => name.includes(choice.filter)
   const policies = page.policies.filter(({ name }) => matches(name))

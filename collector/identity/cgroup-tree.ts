@@ -78,14 +78,8 @@ export function cgroupsAt(procfs: string, path: string): FoundCgroup[] {
   }
 }
 
-interface Looked {
-  readonly ino: bigint
-  readonly uid: bigint
-  readonly children: readonly string[]
-}
-
 /** A folder that is removed meanwhile has no ino; the root must be there. */
-function look(folder: string, isRoot: boolean): Looked {
+function look(folder: string, isRoot: boolean) {
   try {
     const { ino, uid } = statSync(folder, { bigint: true })
     const children = readdirSync(folder, { withFileTypes: true })

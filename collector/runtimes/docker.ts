@@ -2,7 +2,6 @@
  * Docker's HTTP API over its Unix socket; podman has the same. The agent requests the list of containers, not one container, because the
  * list has no environment variables, in which passwords are.
  */
-import type { IncomingHttpHeaders } from 'node:http'
 import { answerTo, bodyOf } from '../../config/base/answers.ts'
 import { http } from '../../config/base/http.ts'
 import type { NamedContainer } from '../../exporters/contract/event.ts'
@@ -56,13 +55,7 @@ async function container(
 
 const textOf = (value: unknown): string => (typeof value === 'string' ? value : '')
 
-interface Answer {
-  readonly status: number
-  readonly headers: IncomingHttpHeaders
-  readonly body: string
-}
-
-async function get(socketPath: string, path: string, signal: AbortSignal): Promise<Answer> {
+async function get(socketPath: string, path: string, signal: AbortSignal) {
   const headers = { host: 'localhost', connection: 'close' }
   const asked = http.request({ socketPath, path, headers, agent: false, maxHeaderSize: MAX_HEADER_BYTES, signal })
   asked.end()

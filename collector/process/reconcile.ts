@@ -208,7 +208,7 @@ export class Reconciler {
     for (const { pid, start, parentTgid, parentStart } of unknown) {
       await this.#pause()
       // Without room, the rest would be evicted at once.
-      if (this.#stopped || !table.hasRoom) return
+      if (this.#stopped || !table.budget.hasRoom) return
       const startNs = startOf(start.lo, start.hi)
       const exists = this.#exists(pid, startNs)
       const found = exists ? await readProcess(procfs, pid, files) : undefined

@@ -11,7 +11,6 @@ import type { Process } from '../../exporters/contract/event.ts'
 import type { RawExec, RawFork, RawMove, StartKey } from '../wire/decode.ts'
 import { PROCESS_FLAGS } from '../wire/flags.ts'
 import { Budget } from './budget.ts'
-import type { Evictions } from './budget.ts'
 import { Callers } from './callers.ts'
 import type { WallClock } from './clock.ts'
 import type { Details } from './detail/details.ts'
@@ -81,22 +80,13 @@ export class ProcessTable {
     return this.#images.size
   }
 
-  get limitBytes(): number {
-    return this.#budget.limitBytes
-  }
-
-  /** Current bytes by kind. */
-  get bytes(): { readonly images: number; readonly texts: number; readonly renderings: number } {
-    return this.#budget.bytes
-  }
-
-  /** Evictions because the budget was full. */
-  get evictions(): Evictions {
-    return this.#budget.evictions
+  /** Limit, use and evictions. */
+  get budget(): Pick<Budget, 'limitBytes' | 'bytes' | 'evictions' | 'hasRoom'> {
+    return this.#budget
   }
 
   /** The latest image of each pid, oldest first; the table may change during the iteration. */
-  latest(): IterableIterator<Image> {
+  latest(): MapIterator<Image> {
     return this.#images.values()
   }
 
@@ -242,11 +232,6 @@ export class ProcessTable {
   trim(): void {
     if (this.#budget.isFull) this.#evict()
     this.#budget.settle()
-  }
-
-  /** Whether the table has room for adopted processes. */
-  get hasRoom(): boolean {
-    return this.#budget.hasRoom
   }
 
   #evict(): void {

@@ -20,7 +20,7 @@ const settledRss = (): number => {
   for (let i = 0; i < 3; i++) globalThis.gc?.()
   return process.memoryUsage.rss()
 }
-const sum = ({ images, texts, renderings }: ProcessTable['bytes']): number => images + texts + renderings
+const sum = ({ images, texts, renderings }: ProcessTable['budget']['bytes']): number => images + texts + renderings
 
 function exit(image: Image): ExitEvent {
   const { startTime: time } = image.process
@@ -73,11 +73,11 @@ function measure(kind: Kind): Cost {
   fill(kind, table, PROCESSES)
   const known = settledRss() - before
   encode(table)
-  const { renderings, arguments: cut, images } = table.evictions
+  const { renderings, arguments: cut, images } = table.budget.evictions
   if (table.size !== PROCESSES + 2 || images !== 0 || cut !== 0) {
     throw new Error(`expected all ${PROCESSES} processes whole in the table, got ${table.size}, ${cut} cut`)
   }
-  return { known, seen: settledRss() - before, accounted: sum(table.bytes), evicted: show(renderings) }
+  return { known, seen: settledRss() - before, accounted: sum(table.budget.bytes), evicted: show(renderings) }
 }
 
 /** One event of each process. */

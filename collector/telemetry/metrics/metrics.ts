@@ -44,7 +44,7 @@ export interface MetricSources extends ExporterSources, HookSources {
   readonly ringWaiting: () => number
   readonly ringBytes: () => number
   readonly returnsWaiting: () => number
-  readonly processes: Pick<ProcessTable, 'size' | 'bytes' | 'limitBytes' | 'evictions'>
+  readonly processes: Pick<ProcessTable, 'size' | 'budget'>
   /** By file. */
   readonly unreadProcessFiles: () => Readonly<Record<string, number>>
   readonly enrichment: Pick<Enrichment, 'gaveUp' | 'held'>
@@ -97,9 +97,9 @@ export function createMetrics(sources: MetricSources): MetricsPage {
       }
     },
     ktrail_processes: single(() => processes.size),
-    ktrail_process_table_bytes: byKey('kind', () => processes.bytes),
-    ktrail_process_table_limit_bytes: single(() => processes.limitBytes),
-    ktrail_process_table_evictions_total: byKey('kind', () => ({ ...processes.evictions })),
+    ktrail_process_table_bytes: byKey('kind', () => processes.budget.bytes),
+    ktrail_process_table_limit_bytes: single(() => processes.budget.limitBytes),
+    ktrail_process_table_evictions_total: byKey('kind', () => ({ ...processes.budget.evictions })),
     ktrail_process_files_unread_total: byKey('kind', sources.unreadProcessFiles),
     ktrail_enrichment_waiting_events: single(() => enrichment.held.events),
     ktrail_enrichment_gave_up_events_total: byKey('reason', () => enrichment.gaveUp),

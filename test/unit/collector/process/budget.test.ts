@@ -9,7 +9,7 @@ import { exec, fork, newTable, scanned } from '../support/processes.ts'
 
 const KIB = 1024
 const GRACE_MS = 5_000
-const sum = (bytes: ProcessTable['bytes']): number => bytes.images + bytes.texts + bytes.renderings
+const sum = (bytes: ProcessTable['budget']['bytes']): number => bytes.images + bytes.texts + bytes.renderings
 
 /** Every image that the table keeps alive. */
 function alive(table: ProcessTable): Set<Image> {
@@ -27,7 +27,7 @@ function alive(table: ProcessTable): Set<Image> {
 function recount(table: ProcessTable): { images: number; texts: number } {
   const images = alive(table)
   const texts = new Set([...images].map((image) => image.texts))
-  const one = newTable().bytes.images
+  const one = newTable().budget.bytes.images
   let bytes = 0
   for (const image of images) {
     const { arguments: words, argv, binary, cwd, docker } = image.process
@@ -49,31 +49,31 @@ function filled(table: ProcessTable, processes: number, words: string): void {
 test('budget: a text shared by a fork and its parent counts once', () => {
   const table = newTable()
   table.addScanned(scanned(1, 0))
-  const before = table.bytes
+  const before = table.budget.bytes
   table.exec(exec(2, 5, 1, 10_000_000, { argv: ['x', 'a'.repeat(16_000)] }), 0)
   for (let i = 0; i < 1000; i++) table.fork(fork(10 + i, 6 + i, 2, 5), 0)
-  const { texts } = table.bytes
+  const { texts } = table.budget.bytes
   assert.ok(texts - before.texts > 16_000 && texts - before.texts < 17_000, `${texts}`)
   // The texts stay as long as one image uses them.
   table.exit(2, 5, 0, 0)
   table.sweep(GRACE_MS)
-  assert.equal(table.bytes.texts, texts)
+  assert.equal(table.budget.bytes.texts, texts)
   for (let i = 0; i < 1000; i++) table.exit(10 + i, 6 + i, 0, 0)
   table.sweep(GRACE_MS)
-  assert.deepEqual(table.bytes, before)
+  assert.deepEqual(table.budget.bytes, before)
 })
 
 test('budget: the longest arguments are cut first, and flagged', () => {
   const table = newTable(2048 * KIB)
   filled(table, 100, 'b'.repeat(2000))
   filled(table, 400, 'ü'.repeat(8000))
-  const { arguments: cut, images } = table.evictions
+  const { arguments: cut, images } = table.budget.evictions
   assert.ok(cut > 0 && images === 0, `${cut} cut, ${images} images gone`)
   const found = table.find(1010, 0, 0)?.process
   assert.ok(found !== undefined && found.arguments.length <= 4096)
   assert.match(found.flags, /\btruncArgs\b/)
   assert.ok(found.arguments.startsWith(' "10 ü'))
-  assert.ok(sum(table.bytes) <= 2048 * KIB)
+  assert.ok(sum(table.budget.bytes) <= 2048 * KIB)
 })
 
 test('budget: a fork of a process with cut arguments has the flag too', () => {
@@ -98,7 +98,7 @@ test('budget: then ended images are removed, then the oldest; new ones stay', ()
     const endedLeft = table.find(1000, 0, 0) === undefined && table.find(1199, 0, 0) !== undefined
     if (endedLeft && ++before > 0)
       assert.notEqual(table.find(1, 0, 0), undefined, 'ended images must be removed before the oldest')
-    assert.ok(sum(table.bytes) <= 1024 * KIB)
+    assert.ok(sum(table.budget.bytes) <= 1024 * KIB)
   }
   assert.ok(before > 0)
   assert.equal(table.find(2000, 0, 0), undefined)
@@ -106,7 +106,7 @@ test('budget: then ended images are removed, then the oldest; new ones stay', ()
   assert.equal(table.find(0, 0, 0)?.process.binary, '<kernel>')
   assert.equal(table.findOrUnknown(2000, 2_000_000, 0).process.flags, 'unknown')
   assert.equal(table.exit(2000, 2_000_000, 0, 0), undefined)
-  assert.ok(table.evictions.images > 3000)
+  assert.ok(table.budget.evictions.images > 3000)
 })
 
 test('budget: an eighth is reserved for renderings', () => {
@@ -129,8 +129,8 @@ test('budget: 100,000 ordinary processes fit into the default', () => {
     table.exec(exec(1000 + i, 1_000_000 + i, 1, 10_000_000, texts), 0)
   }
   table.trim()
-  assert.deepEqual(table.evictions, { renderings: 0, arguments: 0, images: 0 })
-  assert.ok(sum(table.bytes) < 112 * KIB * KIB)
+  assert.deepEqual(table.budget.evictions, { renderings: 0, arguments: 0, images: 0 })
+  assert.ok(sum(table.budget.bytes) < 112 * KIB * KIB)
 })
 
 test('budget: the accounting equals a recount, and never exceeds the limit', () => {
@@ -164,8 +164,8 @@ test('budget: the accounting equals a recount, and never exceeds the limit', () 
           known.process.rendered.touch().keep('json', new Uint8Array(b))
         }
         table.trim()
-        assert.ok(sum(table.bytes) <= bytes, `${sum(table.bytes)} of ${bytes}`)
-        assert.deepEqual({ images: table.bytes.images, texts: table.bytes.texts }, recount(table))
+        assert.ok(sum(table.budget.bytes) <= bytes, `${sum(table.budget.bytes)} of ${bytes}`)
+        assert.deepEqual({ images: table.budget.bytes.images, texts: table.budget.bytes.texts }, recount(table))
       }
     }),
     { numRuns: 200 },

@@ -153,23 +153,23 @@ test('details: forks have those of their parents, and the memory of the table co
   using folder = new Folder()
   const namespaces = hostAt(folder)
   const table = new ProcessTable('node', new WallClock(() => 0n), 16 << 20, { details: details(folder) })
-  const before = table.bytes.texts
+  const before = table.budget.bytes.texts
   const run = (tgid: number, euid: number): void =>
     void table.exec(exec(tgid, tgid, 0, 1, {}, { detail: raw({ euid, namespaces }) }), 0)
   run(10, 33)
   const { process } = table.find(10, 0, 0) ?? assert.fail('no process')
   assert.equal(process.details?.user?.get('name'), 'web')
-  const one = table.bytes.texts - before
+  const one = table.budget.bytes.texts - before
   table.fork(fork(11, 11, 10, 10), 0)
   assert.equal(table.find(11, 0, 0)?.process.details, process.details)
   run(12, 33)
-  const texts = table.bytes.texts - before - one
+  const texts = table.budget.bytes.texts - before - one
   run(13, 0)
   assert.ok(texts < 1000 && one > 10_000, `${one} ${texts}`)
-  assert.equal(table.bytes.texts - before, 2 * one + texts)
+  assert.equal(table.budget.bytes.texts - before, 2 * one + texts)
   for (const pid of [10, 11, 12, 13]) table.exit(pid, 0, 0, 0)
   table.sweep(10_000)
-  assert.equal(table.bytes.texts, before)
+  assert.equal(table.budget.bytes.texts, before)
 })
 
 test('details: a call by another user has the name of that user, and else those of the exec', () => {

@@ -27,7 +27,7 @@ test('table: the kernel is the parent of processes without another parent', () =
 
 test('table: ancestors above the parent, on request, even if they have ended', () => {
   const table = newTable(undefined, { ancestors: true })
-  const before = table.bytes
+  const before = table.budget.bytes
   table.addScanned(scanned(1, 0))
   table.fork(fork(10, 1000, 1, 10_000_000), 0)
   table.exec(exec(10, 1001, 1, 10_000_000), 0)
@@ -44,7 +44,7 @@ test('table: ancestors above the parent, on request, even if they have ended', (
   assert.equal(table.find(12, 0, 0)?.above.length, 32)
   for (const pid of [12, 11, 1]) table.exit(pid, 0, 0, 1e9)
   table.sweep(2e9)
-  assert.deepEqual(table.bytes, before)
+  assert.deepEqual(table.budget.bytes, before)
   assert.deepEqual(image.above, [])
 })
 
@@ -106,13 +106,13 @@ test('table: a call by another user has a copy of the process, one object for ca
   // A child has the user of the exec.
   assert.equal(table.fork(fork(200, 5000, 100, shellStart), 0)?.process.uid, 7)
   // Only the last user is kept, and its bytes replace those of the one before.
-  const kept = table.bytes.renderings
+  const kept = table.budget.bytes.renderings
   const copies = Array.from({ length: 1000 }, (_, uid) => table.callers.of(shell, 10 + uid))
   assert.deepEqual(new Set(copies).size, 1000)
-  assert.deepEqual([table.bytes.renderings, own.rendered.copies?.length], [kept, 1])
+  assert.deepEqual([table.budget.bytes.renderings, own.rendered.copies?.length], [kept, 1])
   for (const pid of [200, 100]) table.exit(pid, 0, 0, 0)
   table.sweep(GRACE_MS)
-  assert.equal(table.bytes.renderings, 0)
+  assert.equal(table.budget.bytes.renderings, 0)
 })
 
 test('table: a change of the process shows in its calls by another user', () => {

@@ -49,9 +49,12 @@ function sources(change: Partial<MetricSources> = {}): MetricSources {
     ],
     processes: {
       size: 6,
-      bytes: { images: 600, texts: 60, renderings: 6 },
-      limitBytes: 5000,
-      evictions: { renderings: 3, arguments: 2, images: 1 },
+      budget: {
+        bytes: { images: 600, texts: 60, renderings: 6 },
+        limitBytes: 5000,
+        evictions: { renderings: 3, arguments: 2, images: 1 },
+        hasRoom: true,
+      },
     },
     policies: enabledPolicies(
       {

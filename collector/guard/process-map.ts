@@ -5,6 +5,7 @@
 import { plural } from '../../config/base/counts.ts'
 import { startOf } from '../process/image.ts'
 import type { Image } from '../process/image.ts'
+import type { ProcessTable } from '../process/table.ts'
 import { startedAt } from '../host/proc-stat.ts'
 import type { Kernel } from '../kernel/port.ts'
 import type { Finding } from '../kernel/watched/finding.ts'
@@ -16,8 +17,8 @@ const ON = 'processes'
 
 export interface ProcessMapOptions {
   readonly agentPid: number
-  /** The agent's own table; see ProcessTable. */
-  readonly table: { latest(): Iterator<Image>; find(pid: number, startLo: number, startHi: number): Image | undefined }
+  /** The agent's own. */
+  readonly table: Pick<ProcessTable, 'latest' | 'find'>
   readonly kernel: Pick<Kernel, 'processStart' | 'seedProcess' | 'forgetProcess'>
   readonly procfs: string
   /** Processes that the kernel's table had no room for: then it may lack some. */
@@ -28,7 +29,7 @@ export interface ProcessMapOptions {
 
 export class ProcessMapCheck {
   readonly #options: ProcessMapOptions
-  #turn: Iterator<Image> | undefined
+  #turn: MapIterator<Image> | undefined
   /** Entries that were wrong at the last check; a record on its way may explain them. */
   #suspects: readonly Image[] = []
 
@@ -53,16 +54,9 @@ export class ProcessMapCheck {
   }
 
   #next(): Image[] {
-    const images: Image[] = []
     this.#turn ??= this.#options.table.latest()
-    for (let i = 0; i < ENTRIES; i++) {
-      const { done, value } = this.#turn.next()
-      if (done === true) {
-        this.#turn = undefined
-        break
-      }
-      images.push(value)
-    }
+    const images = [...this.#turn.take(ENTRIES)]
+    if (images.length < ENTRIES) this.#turn = undefined
     return images
   }
 

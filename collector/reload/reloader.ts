@@ -74,11 +74,6 @@ export class Reloader implements Disposable {
     return this.#look(true)
   }
 
-  /** Starts watching. */
-  watch(): void {
-    this.#rewatch()
-  }
-
   /** Ends the watch and refuses later reloads; resolves when a running reload has ended. */
   async end(): Promise<void> {
     this[Symbol.dispose]()
@@ -91,7 +86,8 @@ export class Reloader implements Disposable {
     this.#watch = undefined
   }
 
-  #rewatch(): void {
+  /** Watches the files that the config has now. */
+  watch(): void {
     const { file, log } = this.#options
     const paths = [file, dropInFolder(file), ...this.#loaded.secretFiles.keys()]
     this.#watch?.[Symbol.dispose]()
@@ -163,7 +159,7 @@ export class Reloader implements Disposable {
   #use(next: LoadedConfig): void {
     this.#loaded = next
     this.#sinceMs = Date.now()
-    if (this.#watch !== undefined) this.#rewatch()
+    if (this.#watch !== undefined) this.watch()
   }
 
   #refuse(reason: string): void {

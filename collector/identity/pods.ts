@@ -51,7 +51,7 @@ export class Pods {
   }
 
   set(pod: KnownPod, before: KnownPod | undefined): void {
-    this.#sweep()
+    this.tick()
     this.#byUid.set(pod.cgroupUid, pod.pod)
     const ids = new Set<string>()
     for (const container of pod.containers) {
@@ -69,7 +69,7 @@ export class Pods {
   }
 
   delete(pod: KnownPod): void {
-    this.#sweep()
+    this.tick()
     this.#forgetLater(pod)
     this.#forgetPodLater(pod)
   }
@@ -99,15 +99,11 @@ export class Pods {
     this.#gone.push({ atMs: this.#nowMs() + KEPT_MS, remove })
   }
 
-  #sweep(): void {
+  /** Forgets what is over; also housekeeping, every few seconds. */
+  tick(): void {
     const nowMs = this.#nowMs()
     const first = this.#gone.findIndex(({ atMs }) => atMs > nowMs)
     const over = this.#gone.splice(0, first === -1 ? this.#gone.length : first)
     for (const { remove } of over) remove()
-  }
-
-  /** Housekeeping, every few seconds. */
-  tick(): void {
-    this.#sweep()
   }
 }

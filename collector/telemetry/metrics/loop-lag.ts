@@ -3,13 +3,13 @@
  * the agent reads no ring and sends no batch. The timer runs only while the agent works, because it would wake an idle one ten times a second.
  */
 import { Histogram } from '../../../exporters/index.ts'
-import type { HistogramCounts } from '../../../exporters/index.ts'
 
 const EVERY_MS = 100
 const SECONDS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5]
 
 export class LoopLag implements Disposable {
-  readonly #lag = new Histogram(SECONDS)
+  /** One value per 100 ms of work. */
+  readonly seconds: Histogram = new Histogram(SECONDS)
   readonly #nowMs: () => number
   #timer: NodeJS.Timeout | undefined
   #dueMs = 0
@@ -31,7 +31,7 @@ export class LoopLag implements Disposable {
 
   #measure(): void {
     const now = this.#nowMs()
-    this.#lag.add((now - this.#dueMs) / 1000)
+    this.seconds.add((now - this.#dueMs) / 1000)
     this.#dueMs = now + EVERY_MS
     if (!this.#works) this.#stop()
     this.#works = false
@@ -40,11 +40,6 @@ export class LoopLag implements Disposable {
   #stop(): void {
     clearInterval(this.#timer)
     this.#timer = undefined
-  }
-
-  /** One value per 100 ms of work. */
-  get seconds(): HistogramCounts {
-    return this.#lag
   }
 
   [Symbol.dispose](): void {

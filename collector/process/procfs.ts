@@ -107,14 +107,8 @@ export async function scanProcfs(
 
 /** Sorted by parent pid, but parents always before children (pids wrap around). */
 function inParentOrder(processes: ScannedProcess[]): ScannedProcess[] {
-  const children = new Map<number, ScannedProcess[]>()
-  const pids = new Set(processes.map((process) => process.pid))
-  for (const process of processes) {
-    const parent = pids.has(process.parentPid) ? process.parentPid : 0
-    const siblings = children.get(parent)
-    if (siblings === undefined) children.set(parent, [process])
-    else siblings.push(process)
-  }
+  const pids = new Set(processes.map(({ pid }) => pid))
+  const children = Map.groupBy(processes, ({ parentPid }) => (pids.has(parentPid) ? parentPid : 0))
   const ordered: ScannedProcess[] = []
   const parents = [0]
   for (let parent = parents.shift(); parent !== undefined; parent = parents.shift()) {

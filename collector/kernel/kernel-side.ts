@@ -176,7 +176,8 @@ export class KernelSide implements Kernel {
 
   #readCounts(): KernelCounts {
     const states = this.#maps.cpu_state.lookup(CPU_STATE_KEY) ?? Buffer.alloc(0)
-    const counters = summed(states)
+    const sums = COUNTERS.map((name, i) => [name, sumAt(states, CPU_STATE.counters + 8 * i)] as const)
+    const counters = Object.fromEntries(sums) as Record<CounterName, number>
     counters.return_missed += this.policies.joins?.lost ?? 0
     let programs: KernelCounts['programs'] | undefined
     let functions: KernelCounts['functions'] | undefined
@@ -218,12 +219,6 @@ export class KernelSide implements Kernel {
     for (const map of Object.values(this.#maps)) map.close()
     this.#object.close()
   }
-}
-
-function summed(states: Buffer): Record<CounterName, number> {
-  const counters = Object.fromEntries(COUNTERS.map((name) => [name, 0])) as Record<CounterName, number>
-  COUNTERS.forEach((name, i) => (counters[name] = sumAt(states, CPU_STATE.counters + 8 * i)))
-  return counters
 }
 
 /** Sum over CPUs of the u64 at `offset` of their states. */

@@ -66,7 +66,7 @@ export interface PolicyPut {
   readonly replaces: readonly PolicyId[]
 }
 
-export interface PolicyStatus {
+export interface PolicyStatus extends Pick<Attached, 'hooks' | 'skipped' | 'lacking' | 'limited'> {
   readonly id: PolicyId
   /** Number of the registry's entry, from 1; a replacement keeps it. */
   readonly number: number
@@ -76,10 +76,6 @@ export interface PolicyStatus {
   readonly error: string | undefined
   /** The attached version; in state `error` the refused version. */
   readonly policy: Policy
-  readonly hooks: Attached['hooks']
-  readonly skipped: Attached['skipped']
-  readonly lacking: Attached['lacking']
-  readonly limited: Attached['limited']
   readonly events: number
   readonly kernelMemory: number
   readonly done: readonly SelectorDone[]
@@ -153,17 +149,9 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
   }
 
   /**
-   * Attaches a policy instead of the replaced ones, which may have another name or source. Throws the kernel's error; then the
-   * others stay attached.
-   */
-  async replace(replaces: readonly PolicyId[], id: PolicyId, policy: Policy): Promise<void> {
-    const [error] = await this.put([{ id, policy, replaces }])
-    if (error !== undefined) throw error
-  }
-
-  /**
-   * Several at once, which is much faster than one after another. Returns for each the kernel's error, or undefined. A policy that the
-   * kernel refuses does not keep the others out. Each id once.
+   * Attaches policies instead of the replaced ones, which may have another name or source. Several at once, which is much faster than one after
+   * another. Returns for each the kernel's error, after which the ones that it replaces stay attached, or undefined. A policy that the kernel
+   * refuses does not keep the others out. Each id once.
    */
   put(puts: readonly PolicyPut[], by?: string): Promise<unknown[]> {
     return this.#mutex.run(() => this.#putAll(puts, by))

@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parsePolicy } from '../../../../config/policy/parse.ts'
+import type { Policy } from '../../../../config/policy/policy.ts'
 import { CollectorError } from '../../../../collector/errors.ts'
 import { Policies } from '../../../../collector/policies/registry.ts'
-import type { PolicyPut } from '../../../../collector/policies/registry.ts'
+import type { PolicyId, PolicyPut } from '../../../../collector/policies/registry.ts'
 import { FakeKernel, idOf, policyOf } from '../support/policies.ts'
 
 interface Rig {
@@ -35,6 +36,12 @@ const putOf = (name: string, ...replaces: readonly string[]): PolicyPut => ({
   policy: policyOf(name),
   replaces: replaces.map((other) => idOf(other)),
 })
+
+/** One policy in place of others; rejects with the kernel's error. */
+async function replace(policies: Policies, replaces: readonly PolicyId[], id: PolicyId, policy: Policy): Promise<void> {
+  const [error] = await policies.put([{ id, policy, replaces }])
+  if (error !== undefined) throw error
+}
 
 test('registry: an added policy is listed with its hooks and counters until it is removed', async () => {
   const { policies, kernel } = rig()
@@ -78,10 +85,10 @@ test('registry: an existing policy is not added again', async () => {
 test('registry: a replacement and all that it replaces are one change', async () => {
   const { policies, kernel, shown } = rig()
   for (const name of ['a', 'b', 'c']) await policies.add(idOf(name), policyOf(name))
-  await policies.replace([idOf('a'), idOf('c')], idOf('d'), policyOf('d'))
+  await replace(policies, [idOf('a'), idOf('c')], idOf('d'), policyOf('d'))
   assert.deepEqual(shown(), ['test/b enabled', 'test/d enabled'])
-  await policies.replace([], idOf('b'), policyOf('b'))
-  await policies.replace([idOf('b'), idOf('b'), idOf('none')], idOf('b'), policyOf('b'))
+  await replace(policies, [], idOf('b'), policyOf('b'))
+  await replace(policies, [idOf('b'), idOf('b'), idOf('none')], idOf('b'), policyOf('b'))
   assert.deepEqual(kernel.log.slice(3), ['-a -c +d', '-b +b', '-b +b'])
 })
 
@@ -90,14 +97,14 @@ test('registry: a refused replacement changes only the listed error', async () =
   const first = policyOf('a')
   await policies.add(idOf('a'), first)
   refuse('a')
-  await assert.rejects(policies.replace([], idOf('a'), policyOf('a')), { code: 'POLICY_REFUSED' })
+  await assert.rejects(replace(policies, [], idOf('a'), policyOf('a')), { code: 'POLICY_REFUSED' })
   assert.deepEqual([kernel.log, shown()], [['+a'], ['test/a enabled a.yaml: no']])
   assert.equal(policies.list()[0]?.policy, first)
   refuse('b')
-  await assert.rejects(policies.replace([idOf('a')], idOf('b'), policyOf('b')), { code: 'POLICY_REFUSED' })
+  await assert.rejects(replace(policies, [idOf('a')], idOf('b'), policyOf('b')), { code: 'POLICY_REFUSED' })
   assert.deepEqual([kernel.log, shown()], [['+a'], ['test/a enabled a.yaml: no', 'test/b error b.yaml: no']])
   refuse()
-  await policies.replace([idOf('a')], idOf('b'), policyOf('b'))
+  await replace(policies, [idOf('a')], idOf('b'), policyOf('b'))
   assert.deepEqual([kernel.log.slice(1), shown()], [['-a +b'], ['test/b enabled']])
 })
 
@@ -191,11 +198,11 @@ test('registry: changes run one after another, in order, also behind one that fa
   const { policies, kernel, refuse, shown } = rig()
   refuse('bad')
   const changes = await Promise.allSettled([
-    policies.replace([], idOf('a'), policyOf('a')),
-    policies.replace([], idOf('bad'), policyOf('bad')),
+    replace(policies, [], idOf('a'), policyOf('a')),
+    replace(policies, [], idOf('bad'), policyOf('bad')),
     policies.remove([idOf('a')]),
     policies.put([putOf('b'), putOf('c')]),
-    policies.replace([idOf('b')], idOf('a'), policyOf('a')),
+    replace(policies, [idOf('b')], idOf('a'), policyOf('a')),
   ])
   assert.deepEqual(
     changes.map(({ status }) => status),
@@ -217,7 +224,7 @@ test('registry: disposed, it detaches everything, once', async () => {
 test('registry: disposed during a change, that change and later ones fail, and nothing is attached', async () => {
   const { policies, kernel } = rig()
   await policies.add(idOf('a'), policyOf('a'))
-  const running = policies.replace([idOf('a')], idOf('b'), policyOf('b'))
+  const running = replace(policies, [idOf('a')], idOf('b'), policyOf('b'))
   const waiting = policies.add(idOf('c'), policyOf('c'))
   const failed = Promise.all([
     assert.rejects(running, { message: 'the agent is stopping' }),
@@ -312,6 +319,6 @@ test('registry: a policy that another file has now is replaced, and one with a n
   const [old, now] = ['/old.yaml', '/now.yaml'].map((source) => ({ source, namespace: 'shop', name: 'a' }))
   assert.ok(old !== undefined && now !== undefined)
   await policies.add(old, policyOf('a'))
-  await policies.replace([old], now, policyOf('a'))
+  await replace(policies, [old], now, policyOf('a'))
   assert.deepEqual(changes, ['policy_added shop/a file /old.yaml', 'policy_replaced shop/a file /now.yaml'])
 })

@@ -85,11 +85,6 @@ export class KubernetesPolicies implements AsyncDisposable {
     this.#informers = GROUPS.flatMap((group) => KINDS.map(({ kind, name }) => this.#informer(group, kind, name)))
   }
 
-  /** Whether the policies of the cluster are known, and the reason if not. */
-  get problem(): string | undefined {
-    return this.#informers.find(({ problem }) => problem !== undefined)?.problem
-  }
-
   #informer(from: Group, kind: string, plural: string): Informer<Found> {
     const [group = '', version = ''] = from.apiVersion.split('/')
     const resource: Resource = { group, version, name: plural }

@@ -80,10 +80,6 @@ export class Informer<T> implements AsyncDisposable, WatchState {
     return this.#known.get(`${namespace}/${name}`)?.value
   }
 
-  values(): T[] {
-    return [...this.#known.values()].map(({ value }) => value)
-  }
-
   start(): void {
     this.#running ??= this.#run()
   }

@@ -35,11 +35,6 @@ export class Pods {
     this.#nowMs = nowMs
   }
 
-  /** Containers that are known. */
-  get size(): number {
-    return this.#containers.size
-  }
-
   /** The container with this short id. */
   container(id: string): PodContainer | undefined {
     return this.#containers.get(id)

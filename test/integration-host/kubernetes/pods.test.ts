@@ -124,7 +124,7 @@ test('pods of the node: scheduled, running, restarted, deleted', { skip }, async
   await server?.apply(podOn('node-2', 'other'))
   const uid = await kubectl('get', 'pod', 'web-7d9f-x2', '-o', 'jsonpath={.metadata.uid}')
   await at.until('the pod, by its cgroup', () => at.pods.pod(uid) !== undefined)
-  assert.equal(at.pods.size, 0)
+  assert.equal(at.pods.container(short(first)), undefined)
 
   await runs('other', elsewhere)
   await runs('web-7d9f-x2', first)

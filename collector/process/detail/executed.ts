@@ -57,18 +57,14 @@ export class ExecutedFacts {
   readonly #names: ReadonlySet<string> | undefined
   /** By process; the oldest first. */
   readonly #waiting = new Map<number, Parts>()
-  #bytes = 0
+  /** Bytes that wait. */
+  waitingBytes = 0
 
   constructor(config: ExecutedConfig) {
     this.#credentials = config.enable_process_cred
     this.#environment = config.enable_process_environment_variables
     const names = config.filter_environment_variables
     this.#names = names.length === 0 ? undefined : new Set(names)
-  }
-
-  /** Bytes that wait. */
-  get waiting(): number {
-    return this.#bytes
   }
 
   keep({ tgid, startLo, startHi, of, at, bytes }: RawData): void {
@@ -82,9 +78,9 @@ export class ExecutedFacts {
     if (list === undefined || list.reduce((sum, part) => sum + part.length, 0) !== at) return
     list.push(Buffer.from(bytes))
     parts.bytes += bytes.length
-    this.#bytes += bytes.length
+    this.waitingBytes += bytes.length
     for (const oldest of this.#waiting.keys()) {
-      if (this.#bytes <= MOST_WAITING) break
+      if (this.waitingBytes <= MOST_WAITING) break
       this.#drop(oldest)
     }
   }
@@ -139,7 +135,7 @@ export class ExecutedFacts {
   }
 
   #drop(tgid: number): void {
-    this.#bytes -= this.#waiting.get(tgid)?.bytes ?? 0
+    this.waitingBytes -= this.#waiting.get(tgid)?.bytes ?? 0
     this.#waiting.delete(tgid)
   }
 

@@ -51,7 +51,7 @@ test('executed: long arguments are joined from the exec record and the records b
   facts.keep(data(DATA_ARGV, 6, 'b\0'))
   const raw = long(15, { argv: Buffer.from('x\0begin') })
   assert.deepEqual(facts.of(raw, CUT), { arguments: 'beginning ab', flags: 'execve dataArgs' }, 'whole')
-  assert.equal(facts.waiting, 0)
+  assert.equal(facts.waitingBytes, 0)
   assert.equal(facts.of(raw, CUT), undefined, 'used once')
 })
 
@@ -77,7 +77,7 @@ test('executed: data that waits for execs that never come is bounded', () => {
   const facts = new ExecutedFacts(NONE)
   const part = Buffer.alloc(16_384, 0x61)
   for (let tgid = 1; tgid <= 2_000; tgid++) facts.keep(data(DATA_ARGV, 0, part, { tgid }))
-  assert.ok(facts.waiting <= 16 << 20, `${facts.waiting} bytes`)
+  assert.ok(facts.waitingBytes <= 16 << 20, `${facts.waitingBytes} bytes`)
   // The latest is still whole.
   facts.keep(data(DATA_ARGV, 0, 'ning\0ab\0'))
   assert.deepEqual(facts.of(long(15, { argv: Buffer.from('x\0begin') }), CUT)?.arguments, 'beginning ab')

@@ -44,8 +44,8 @@ export class Conditions {
 
   /** The bits that a selector of an added policy requires: bits of the process, and bits of its cgroup. */
   readonly bits: Pick<HostFacts, 'conditionsOf' | 'workloadsOf'> = {
-    conditionsOf: (selector) => this.#table.bitsOf(selector),
-    workloadsOf: (selector) => this.#table.workloadBitsOf(selector),
+    conditionsOf: ({ process = [] }) => this.#table.bitsOf(process),
+    workloadsOf: ({ workloads = [] }) => this.#table.bitsOf(workloads),
   }
 
   /**

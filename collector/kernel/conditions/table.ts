@@ -106,17 +106,8 @@ export class ConditionTable {
     return this.#drop(filtersOf(selectors)).some((bit) => bit < FOLLOWING_MAX)
   }
 
-  /** The bits that a process must have for this selector, which was taken. */
-  bitsOf({ process = [] }: Selector): bigint {
-    return this.#bits(process)
-  }
-
-  /** The bits that its cgroup must have. */
-  workloadBitsOf({ workloads = [] }: Selector): bigint {
-    return this.#bits(workloads)
-  }
-
-  #bits(filters: readonly Filter[]): bigint {
+  /** The bits of filters of a selector that was taken. */
+  bitsOf(filters: readonly Filter[]): bigint {
     return filters.reduce((bits, filter) => bits | (1n << BigInt(this.#kept.get(keyOf(filter))?.bit ?? 0)), 0n)
   }
 

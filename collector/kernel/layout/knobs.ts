@@ -2,6 +2,7 @@
 import type { HookSpec } from '../../../config/policy/policy.ts'
 import { u32 } from '../../wire/bytes.ts'
 import { RECORD_AT } from '../../wire/wire.ts'
+import type { Constants } from '../objects.ts'
 import { asksOfFiles, recordRoom, searchesPaths, writesOtherPaths } from './hook.ts'
 import { asksOfChanges, identityFiltersOf } from './selector.ts'
 
@@ -10,16 +11,7 @@ const NETWORK = ['sock', 'socket', 'skb', 'sockaddr', 'netDevice'] as const
 type Functions = ReadonlyArray<{ readonly hooks: ReadonlyArray<{ readonly spec: HookSpec }> }>
 
 /** The constants for the functions of an object. */
-export function knobsOf(
-  functions: Functions,
-): Readonly<
-  Record<
-    | `asks_${'network' | 'members' | 'bytes' | 'details' | 'changes' | 'files' | 'sticky' | 'paths' | 'parts'}`
-    | 'record_texts'
-    | 'scratch_bytes',
-    Buffer
-  >
-> {
+export function knobsOf(functions: Functions): Constants & { readonly scratch_bytes: Buffer } {
   const specs = functions.flatMap(({ hooks }) => hooks.map(({ spec }) => spec))
   const args = specs.flatMap((spec) => spec.args)
   const reads = new Set(args.map(({ type }) => type.read))

@@ -86,7 +86,7 @@ test('layout: file details are read if a policy on the function has fileDetails,
   assert.deepEqual(shown(asks), [each, each, 0])
   assert.deepEqual(shown(spec({ args: [arg(3, 'file'), arg(0, 'file')] }), asks), [0, each, each, 0, 0])
   assert.deepEqual(shown(spec({ args: [arg(0, 'file')] })), [0])
-  const asked = (of: HookSpec): number => knobsOf([{ hooks: [{ spec: of }] }]).asks_details.readUInt32LE()
+  const asked = (of: HookSpec): number | undefined => knobsOf([{ hooks: [{ spec: of }] }]).asks_details?.readUInt32LE()
   assert.deepEqual([asked(asks), asked(spec())], [1, 0])
 })
 
@@ -111,8 +111,8 @@ test('layout: filters read a file behind resolve at the same place as the record
     [file[FILE_SCREEN.param], file.readUInt16LE(FILE_SCREEN.places), file.readUInt32LE(FILE_SCREEN.place)],
     [0, 4, 1],
   )
-  const asked = (...matchArgs: readonly ArgumentFilter[]): number =>
-    knobsOf([{ hooks: [{ spec: spec({ selectors: [{ matchArgs }] }) }] }]).asks_files.readUInt32LE()
+  const asked = (...matchArgs: readonly ArgumentFilter[]): number | undefined =>
+    knobsOf([{ hooks: [{ spec: spec({ selectors: [{ matchArgs }] }) }] }]).asks_files?.readUInt32LE()
   assert.deepEqual([asked(filterOn), asked()], [1, 0])
 })
 
@@ -148,8 +148,8 @@ test('layout: the address of a Unix socket has a length or none, and neither pat
   assert.equal(paramsOf(layoutOf(sized)), '0HH00')
   const screened = layoutOf(address)
   assert.deepEqual([screened[HOOK.path + PATH_SCREEN.param], screened[HOOK.nnumbers]], [NO_ARG, 0])
-  const knobOf = (type: string): number =>
-    knobsOf([{ hooks: [{ spec: spec({ args: [arg(0, type)] }) }] }]).asks_network.readUInt32LE()
+  const knobOf = (type: string): number | undefined =>
+    knobsOf([{ hooks: [{ spec: spec({ args: [arg(0, type)] }) }] }]).asks_network?.readUInt32LE()
   assert.deepEqual(['file', 'sock', 'sockaddr_un'].map(knobOf), [0, 1, 2])
 })
 
@@ -710,8 +710,8 @@ test('layout: filters on members of structs and on types of files are tested fir
 })
 
 test('layout: paths are walked for records only if the screen does not walk them', () => {
-  const asked = (...specs: readonly HookSpec[]): number =>
-    knobsOf([{ hooks: specs.map((each) => ({ spec: each })) }]).asks_paths.readUInt32LE()
+  const asked = (...specs: readonly HookSpec[]): number | undefined =>
+    knobsOf([{ hooks: specs.map((each) => ({ spec: each })) }]).asks_paths?.readUInt32LE()
   const screened = spec({ selectors: [{ matchArgs: [filter(0, 'Prefix', ['/etc/'])] }] })
   assert.equal(asked(screened), 0)
   assert.equal(asked(spec({ args: [arg(1, 'int')] })), 0)
@@ -737,7 +737,7 @@ test('layout: a record has room for the values of its function', () => {
   assert.ok(largest.texts <= most.texts && largest.bytes <= most.bytes, JSON.stringify(largest))
   const functions = [taking('file', 'int'), taking('int')].map((each) => ({ hooks: [{ spec: each }] }))
   const { record_texts, scratch_bytes } = knobsOf(functions)
-  assert.deepEqual([record_texts.readUInt32LE(), scratch_bytes.readUInt32LE()], [one.texts, RECORD_AT + one.bytes])
+  assert.deepEqual([record_texts?.readUInt32LE(), scratch_bytes.readUInt32LE()], [one.texts, RECORD_AT + one.bytes])
 })
 
 test('layout: a function takes the stacks that any of its policies requests', () => {
@@ -764,7 +764,7 @@ test('layout: more bytes of a buffer are read if any policy on the function has 
   assert.deepEqual(moreOf(buffer), [0, 0])
   assert.deepEqual(moreOf(buffer, asks), [1, 0])
   assert.deepEqual(moreOf(asks, buffer), [1, 0])
-  const knob = (...args: ArgumentSpec[]): number =>
-    knobsOf([{ hooks: args.map((each) => ({ spec: spec({ args: [each] }) })) }]).asks_bytes.readUInt32LE()
+  const knob = (...args: ArgumentSpec[]): number | undefined =>
+    knobsOf([{ hooks: args.map((each) => ({ spec: spec({ args: [each] }) })) }]).asks_bytes?.readUInt32LE()
   assert.deepEqual([knob(arg(0, 'int')), knob(buffer), knob(buffer, asks)], [0, 1, 2])
 })

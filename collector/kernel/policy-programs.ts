@@ -13,7 +13,7 @@ import { Turns } from '../host/turns.ts'
 import type { Done, DoneByHook } from './actions/acted.ts'
 import { Lookups } from './conditions/lookups.ts'
 import type { Conditions } from './conditions/conditions.ts'
-import type { KernelFacts } from './facts.ts'
+import type { FilesOptions } from './files/files.ts'
 import { numbering } from './functions/places.ts'
 import { addRuns, screened } from './programs/gate.ts'
 import type { Gate, Programs } from './programs/gate.ts'
@@ -33,15 +33,10 @@ import { symbolsOf } from './symbols.ts'
 import type { KernelTypes } from './symbols.ts'
 import { HOOK_SLOTS } from '../wire/wire.ts'
 
-export interface PolicyProgramOptions {
-  readonly facts: KernelFacts
+export interface PolicyProgramOptions extends Pick<FilesOptions, 'facts' | 'procfs' | 'warn' | 'debug'> {
   readonly mode: AttachMode | 'auto'
   /** Host pid of the agent, whose own accesses are not reported. */
   readonly agentPid: number
-  /** Path of the host's proc file system; default `/proc`. */
-  readonly procfs?: string
-  readonly warn?: (detail: object, message: string) => void
-  readonly debug?: (detail: object, message: string) => void
   readonly native?: KernelTypes & Pick<typeof native, 'openObject' | 'closed'>
 }
 

@@ -53,12 +53,8 @@ struct Gzip {
   uint8_t work[ISAL_DEF_LVL1_DEFAULT];
 };
 
-struct ZstdFree {
-  void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
-};
-
 thread_local std::unique_ptr<Gzip> gzip_of_thread;
-thread_local std::unique_ptr<ZSTD_CCtx, ZstdFree> zstd_of_thread;
+thread_local std::unique_ptr<ZSTD_CCtx, Free<ZSTD_freeCCtx>> zstd_of_thread;
 
 constexpr const char* kNoMemory = "no memory for compression";
 
@@ -130,15 +126,8 @@ class Job : public Napi::AsyncWorker {
     if (problem) SetError(problem);
   }
 
-  void OnOK() override {
-    Napi::HandleScope scope(Env());
-    deferred_.Resolve(Napi::Buffer<uint8_t>::Copy(Env(), out_->data(), out_->used));
-  }
-
-  void OnError(const Napi::Error& error) override {
-    Napi::HandleScope scope(Env());
-    deferred_.Reject(error.Value());
-  }
+  void OnOK() override { deferred_.Resolve(Napi::Buffer<uint8_t>::Copy(Env(), out_->data(), out_->used)); }
+  void OnError(const Napi::Error& error) override { deferred_.Reject(error.Value()); }
 
  private:
   Napi::Promise::Deferred deferred_;
@@ -157,7 +146,7 @@ Napi::Value Start(const Napi::CallbackInfo& info, const char* op, Compress compr
   std::vector<Bytes> chunks;
   size_t length = 0;
   for (uint32_t i = 0; i < given.Length(); i++) {
-    Napi::Value chunk = Element(given, i);
+    Napi::Value chunk = Property(given, i);
     std::optional<Bytes> bytes = BytesOf(chunk, op, "chunk " + std::to_string(i));
     if (!bytes) return {};
     alive.Set(i, chunk);

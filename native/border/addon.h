@@ -14,6 +14,12 @@
 
 namespace ktrail {
 
+// Deleter of a C library's object, for a std::unique_ptr.
+template <auto free>
+struct Free {
+  void operator()(auto* object) const { free(object); }
+};
+
 // An owned descriptor.
 class Fd {
  public:

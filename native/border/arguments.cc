@@ -27,16 +27,6 @@ std::string Describe(Napi::Value value) {
   return "an object";
 }
 
-Napi::Value Property(Napi::Object object, const char* key) {
-  Napi::Value value = object.Get(key);
-  return value.IsEmpty() ? object.Env().Undefined() : value;
-}
-
-Napi::Value Element(Napi::Array array, uint32_t index) {
-  Napi::Value value = array.Get(index);
-  return value.IsEmpty() ? array.Env().Undefined() : value;
-}
-
 std::optional<std::string> StringOf(Napi::Value value, const char* op, const std::string& what) {
   auto bad = [&](const char* expected, const std::string& got) {
     return BadArgument<std::optional<std::string>>(value.Env(), op, what, expected, got);
@@ -86,7 +76,7 @@ std::optional<std::vector<std::string>> StringsOf(Napi::Value value, const char*
   Strings strings;
   for (uint32_t i = 0; i < list.Length(); i++) {
     Napi::HandleScope scope(value.Env());
-    Napi::Value item = Element(list, i);
+    Napi::Value item = Property(list, i);
     if (value.Env().IsExceptionPending()) return std::nullopt;
     auto text = StringOf(item, op, what + "[" + std::to_string(i) + "]");
     if (!text) return std::nullopt;

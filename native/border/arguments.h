@@ -30,11 +30,13 @@ T BadArgument(Napi::Env env, const std::string& op, const std::string& what, con
 // A value in few words, for messages: its type, and a short string or number as it is.
 std::string Describe(Napi::Value value);
 
-// A property; undefined when reading it threw (that exception stays pending), or when the environment ends.
-Napi::Value Property(Napi::Object object, const char* key);
-
-// An array's element, as Property.
-Napi::Value Element(Napi::Array array, uint32_t index);
+// A property, or an array's element; undefined when reading it threw (that exception stays pending), or when the
+// environment ends.
+template <typename Key>
+Napi::Value Property(Napi::Object object, Key key) {
+  Napi::Value value = object.Get(key);
+  return value.IsEmpty() ? object.Env().Undefined() : value;
+}
 
 std::optional<std::string> StringOf(Napi::Value value, const char* op, const std::string& what);
 

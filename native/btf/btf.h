@@ -4,8 +4,10 @@
 #include <bpf/btf.h>
 
 #include <functional>
+#include <memory>
 #include <string>
 
+#include "../border/addon.h"
 #include "../border/promise.h"
 
 namespace ktrail {
@@ -13,9 +15,7 @@ namespace ktrail {
 inline constexpr char kBtfFolder[] = "/sys/kernel/btf";
 inline constexpr char kBtfFile[] = "/sys/kernel/btf/vmlinux";
 
-struct BtfFree {
-  void operator()(btf* type_info) const { btf__free(type_info); }
-};
+using BtfPtr = std::unique_ptr<btf, Free<btf__free>>;
 
 // The kernel's types, some 6 MB; kept until the thread of border/worker.h ends.
 Result<btf*> Vmlinux(const char* op);

@@ -2,7 +2,6 @@
 #include <napi.h>
 #include <unistd.h>
 
-#include <memory>
 #include <optional>
 #include <string>
 #include <unordered_set>

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <memory>
 #include <unordered_set>
 #include <vector>
 
@@ -61,7 +60,7 @@ class Part {
   const btf* kernel_;
   std::vector<uint32_t> numbers_;  // by number of the kernel; 0: not added
   std::vector<uint32_t> added_;    // numbers of the kernel, by number here less 1
-  std::unique_ptr<btf, BtfFree> types_;
+  BtfPtr types_;
 };
 
 bool IsNamed(const btf_type* type) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cerrno>
 #include <filesystem>
-#include <memory>
 
 #include "btf.h"
 
@@ -79,7 +78,7 @@ std::string TextOf(const btf* types, uint32_t id, bool resolve, int depth) {
 }  // namespace
 
 Result<btf*> Vmlinux(const char* op) {
-  static thread_local std::unique_ptr<btf, BtfFree> vmlinux;
+  static thread_local BtfPtr vmlinux;
   LogCapture quiet;
   if (!vmlinux) vmlinux.reset(btf__load_vmlinux_btf());
   if (vmlinux) return vmlinux.get();
@@ -94,7 +93,7 @@ void EachModule(btf* vmlinux, const std::function<bool(const btf* types, const s
   for (const auto& entry : std::filesystem::directory_iterator(kBtfFolder, error)) {
     std::string module = entry.path().filename();
     if (module == "vmlinux") continue;
-    std::unique_ptr<btf, BtfFree> types(btf__load_module_btf(module.c_str(), vmlinux));
+    BtfPtr types(btf__load_module_btf(module.c_str(), vmlinux));
     if (types && !each(types.get(), module)) return;
   }
 }

@@ -15,10 +15,6 @@ namespace ktrail {
 
 void InitLink(Napi::Env env, Napi::Object exports);
 
-struct LinkFree {
-  void operator()(bpf_link* link) const { bpf_link__destroy(link); }
-};
-
 // One attachment. Holds either libbpf's link (perf event, trampoline) or the descriptor of a multi link, and a
 // descriptor of the program for its counters.
 struct Link {
@@ -31,7 +27,7 @@ struct Link {
   std::string name;
   std::string_view kind;
   Fd program;
-  std::unique_ptr<bpf_link, LinkFree> link;
+  std::unique_ptr<bpf_link, Free<bpf_link__destroy>> link;
   Fd multi;
 };
 

@@ -17,10 +17,7 @@ namespace {
 
 constexpr char kOp[] = "openObject";
 
-struct ObjectFree {
-  void operator()(bpf_object* object) const { bpf_object__close(object); }
-};
-using ObjectPtr = std::unique_ptr<bpf_object, ObjectFree>;
+using ObjectPtr = std::unique_ptr<bpf_object, Free<bpf_object__close>>;
 
 // A loaded BPF object file.
 struct BpfObject {

@@ -79,7 +79,7 @@ bool ParseRecord(Napi::Object options, const char* key, ByName<Value>& into, Par
   Napi::Array names = record.GetPropertyNames();
   if (names.IsEmpty()) return false;
   for (uint32_t i = 0; i < names.Length(); i++) {
-    Napi::Value own = Element(names, i);
+    Napi::Value own = Property(names, i);
     if (!own.IsString()) return false;
     std::string name = own.As<Napi::String>().Utf8Value();
     Napi::Value item = Property(record, name.c_str());
@@ -101,7 +101,7 @@ bool ParseOptions(Napi::Value value, ObjectPlan& plan) {
   if (!programs.IsArray()) return BadArgument<bool>(env, kOp, "programs", "an array", Describe(programs));
   Napi::Array list = programs.As<Napi::Array>();
   for (uint32_t i = 0; i < list.Length(); i++) {
-    Napi::Value item = Element(list, i);
+    Napi::Value item = Property(list, i);
     if (env.IsExceptionPending() || !ParseProgram(item, "programs[" + std::to_string(i) + "]", plan)) return false;
   }
   auto bytes = [](Napi::Value item, const std::string& what) {

@@ -11,18 +11,11 @@
 #include "paths.h"
 
 namespace ktrail {
-namespace {
-
-struct CloseFolder {
-  void operator()(DIR* folder) const { closedir(folder); }
-};
-
-}  // namespace
 
 // All files in one call, because a promise per file, as in node:fs, costs ten times as much.
 Result<FolderRead> ReadFolder(const std::string& path) {
   int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  std::unique_ptr<DIR, CloseFolder> folder(fd < 0 ? nullptr : fdopendir(fd));
+  std::unique_ptr<DIR, Free<closedir>> folder(fd < 0 ? nullptr : fdopendir(fd));
   struct statx own;
   if (!folder || statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, &own) != 0) {
     int err = errno;

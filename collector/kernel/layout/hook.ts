@@ -60,6 +60,8 @@ const EVERYTHING: Selector = { matchArgs: [] }
 const rowsOf = (hooks: readonly PolicyHook[]): Row[] =>
   hooks.flatMap((hook) => selectorsOf(hook.spec).map((selector, index): Row => ({ hook, index, selector })))
 
+const rowsOfSpecs = (specs: readonly HookSpec[]): Row[] => rowsOf(specs.map((spec) => ({ id: 0, spec })))
+
 const selectorsOf = ({ selectors }: HookSpec): readonly Selector[] => (selectors.length > 0 ? selectors : [EVERYTHING])
 
 /** Number of this value in records (`struct value` in bpf/event.h). */
@@ -89,7 +91,7 @@ export class Together {
     addValues(spec, values)
     const texts = [...values.values()].filter(isText).length
     if (selectors > SELECTORS_MAX || values.size > VALUES_MAX || texts > VALUE_TEXTS_MAX) return false
-    if (files && filesCount([...this.#specs, spec], values) > FILES_MAX) return false
+    if (files && filesAsked([...values.values()], rowsOfSpecs([...this.#specs, spec])).length > FILES_MAX) return false
     this.#specs.push(spec)
     this.#values = values
     this.#selectors = selectors
@@ -100,10 +102,6 @@ export class Together {
 
 /** Whether a hook filters by file identity. */
 export const asksOfFiles = ({ spec }: Pick<PolicyHook, 'spec'>): boolean => identityFiltersOf(spec).length > 0
-
-/** Number of values with filters by file identity. */
-const filesCount = (specs: readonly HookSpec[], values: ReadonlyMap<number, Value>): number =>
-  filesAsked([...values.values()], rowsOf(specs.map((spec) => ({ id: 0, spec })))).length
 
 const FILE_TYPES: ReadonlySet<Value['read']> = new Set(
   TYPES.filter(({ kind }) => kind === 'file').map(({ read }) => read),
@@ -121,9 +119,7 @@ export const searchesPaths = ({ selectors }: HookSpec): boolean =>
 export function writesOtherPaths(specs: readonly HookSpec[]): boolean {
   const values = valuesOf(specs)
   const files = values.filter(({ read }) => FILE_TYPES.has(read)).length
-  return (
-    files > 1 || (files === 1 && screenedPath(values, rowsOf(specs.map((spec) => ({ id: 0, spec })))) === undefined)
-  )
+  return files > 1 || (files === 1 && screenedPath(values, rowsOfSpecs(specs)) === undefined)
 }
 
 const NUMBERS: ReadonlySet<Value['read']> = new Set(

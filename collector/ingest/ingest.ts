@@ -206,7 +206,7 @@ export class Ingest implements Disposable {
     const [sinceSec, sinceNsec] = [Number(this.#since / NSEC), Number(this.#since % NSEC)]
     this.#clock.refresh()
     const events: ProcessEvent[] = this.#ended.splice(0)
-    accounting.malformed += decodeChunk(chunk, (raw, bytes) => {
+    accounting.undecoded += decodeChunk(chunk, (raw, bytes) => {
       accounting.tracker.see(raw.cpu, raw.seq)
       if (raw.op === 'return') {
         returns.end(raw, events)

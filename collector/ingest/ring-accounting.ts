@@ -2,15 +2,20 @@
  * Checks that no record got lost in the ring unnoticed. The kernel numbers every record, also those that the ring refuses, so numbers taken =
  * records received + refusals; the difference is the imbalance. Compares with a state two ticks old, so that records in flight do not count.
  */
+import type { RingReader } from '../../native/types.ts'
 import type { Kernel } from '../kernel/port.ts'
 import { SequenceTracker } from './sequence-tracker.ts'
+
+interface Source extends Pick<Kernel, 'counts'> {
+  readonly ring: Pick<RingReader, 'malformed'>
+}
 
 export class RingAccounting {
   /** Must see each record. */
   readonly tracker: SequenceTracker = new SequenceTracker()
-  /** Malformed records. */
-  malformed = 0
-  readonly #kernel: Pick<Kernel, 'counts'>
+  /** Records that were read and are malformed. */
+  undecoded = 0
+  readonly #kernel: Source
   #numbered: number | undefined
   #gaps = 0
   #late = 0
@@ -18,8 +23,13 @@ export class RingAccounting {
   /** Records that the kernel numbered and did not refuse but that never arrived: must be 0. */
   imbalance = 0
 
-  constructor(kernel: Pick<Kernel, 'counts'>) {
+  constructor(kernel: Source) {
     this.#kernel = kernel
+  }
+
+  /** Malformed records, also those that the ring's reader left out. */
+  get malformed(): number {
+    return this.undecoded + this.#kernel.ring.malformed()
   }
 
   /** Call it whenever the ring is empty. */

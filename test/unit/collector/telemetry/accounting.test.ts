@@ -23,7 +23,7 @@ function accounts(): {
     programs: new Map(),
     functions: new Map(),
   })
-  const accounting = new RingAccounting({ counts })
+  const accounting = new RingAccounting({ counts, ring: { malformed: () => 0 } })
   const log: string[] = []
   const losses = new Losses({
     kernel: { counts },

@@ -16,18 +16,21 @@ function setup(): {
   accounting: RingAccounting
   tick(fate: (i: number) => Fate): void
   deliver(): void
+  /** The ring's reader leaves out malformed records. */
+  leaveOut(records: number): void
 } {
   const counters = Object.fromEntries(COUNTERS.map((name) => [name, 0])) as Counters
   const log: string[] = []
   let taken = 0
   let onTheWay: number[] = []
+  let leftOut = 0
   const counts = (): KernelCounts => ({
     taken,
     counters: { ...counters },
     programs: new Map(),
     functions: new Map(),
   })
-  const accounting = new RingAccounting({ counts })
+  const accounting = new RingAccounting({ counts, ring: { malformed: () => leftOut } })
   const { tracker } = accounting
   const losses = new Losses({
     kernel: { counts },
@@ -45,6 +48,7 @@ function setup(): {
     losses,
     accounting,
     deliver,
+    leaveOut: (records) => (leftOut += records),
     // A hundred records, then the housekeeping.
     tick(fate) {
       for (let i = 0; i < 100; i++) {
@@ -123,4 +127,11 @@ test('losses: every reason is listed while it is 0, fall-backs are not losses', 
       'gate_changed',
     ].map((reason) => `${reason}=0`),
   )
+})
+
+test('losses: malformed records count, whether the ring or the decoder found them', () => {
+  const s = setup()
+  s.leaveOut(3)
+  s.accounting.undecoded += 2
+  assert.equal(s.losses.list().find(({ reason }) => reason === 'malformed')?.count, 5)
 })

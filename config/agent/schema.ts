@@ -7,6 +7,7 @@ import { DEFAULT_SERVER } from '../base/addresses.ts'
 import { address, optionalAddress } from './address.ts'
 import { EXPORTER_NAME, exporterSchema } from './exporters/exporters.ts'
 import { sharedFiles } from './exporters/own-files.ts'
+import { flag } from './filtering/filter.ts'
 import { containers } from './workloads/containers.ts'
 import { kubernetes } from './workloads/kubernetes.ts'
 import { pathSchema } from '../base/paths.ts'
@@ -187,23 +188,14 @@ export const configSchema = z
     log,
     memory,
     shutdown,
-    enable_process_cred: z
-      .boolean()
-      .default(false)
-      .describe(
-        'Adds the credentials of processes to records: cap and process_credentials, as at the exec. Exec records also have changes by the file, in binary_properties: ' +
-          'setuid, setgid and privileges_changed.',
-      ),
-    enable_process_ns: z
-      .boolean()
-      .default(false)
-      .describe('Adds the namespaces of processes to records: ns, as at the exec.'),
-    enable_process_environment_variables: z
-      .boolean()
-      .default(false)
-      .describe(
-        'Adds the environment to exec records: environment_variables, up to 32 KiB. It often contains passwords: see redact of exporters.',
-      ),
+    enable_process_cred: flag(
+      'Adds the credentials of processes to records: cap and process_credentials, as at the exec. Exec records also have changes by the file, in binary_properties: ' +
+        'setuid, setgid and privileges_changed.',
+    ),
+    enable_process_ns: flag('Adds the namespaces of processes to records: ns, as at the exec.'),
+    enable_process_environment_variables: flag(
+      'Adds the environment to exec records: environment_variables, up to 32 KiB. It often contains passwords: see redact of exporters.',
+    ),
     filter_environment_variables: z
       .array(z.string().min(1).max(4096))
       .max(1000)
@@ -215,12 +207,9 @@ export const configSchema = z
       .describe(
         "unix: adds user.name to records, from /etc/passwd of the host, for processes in the host's user and mount namespace.",
       ),
-    expose_stack_addresses: z
-      .boolean()
-      .default(false)
-      .describe(
-        'Adds the addresses of frames to stack traces. Kernel addresses help an attacker, because they reveal the randomized layout of the kernel.',
-      ),
+    expose_stack_addresses: flag(
+      'Adds the addresses of frames to stack traces. Kernel addresses help an attacker, because they reveal the randomized layout of the kernel.',
+    ),
     enable_ancestors: z
       .array(z.enum(['base', 'kprobe', 'tracepoint', 'lsm']))
       .refine((kinds) => kinds.length === 0 || kinds.includes('base'), { error: 'expected base in the list' })

@@ -2,17 +2,14 @@
 import * as z from 'zod'
 import { DAY_MS, KIB, MIB, duration, size } from '../../base/units.ts'
 import { deadLetter } from './dead-letter.ts'
-import { filtering } from '../filtering/filter.ts'
+import { filtering, flag } from '../filtering/filter.ts'
 import { spool } from './spool.ts'
 
 /** Key of the exporters that write JSON. */
-export const envelope = z
-  .boolean()
-  .default(false)
-  .describe(
-    'Adds a last key, ktrail, to each record: its number in this run and among the records of this exporter. With it, ktrail audit ' +
-      "proves that no record is missing. Without it, records are exactly Tetragon's, except records about changes.",
-  )
+export const envelope = flag(
+  'Adds a last key, ktrail, to each record: its number in this run and among the records of this exporter. With it, ktrail audit ' +
+    "proves that no record is missing. Without it, records are exactly Tetragon's, except records about changes.",
+)
 
 const queue = z
   .strictObject({

@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { pathSchema } from '../../base/paths.ts'
 import { DAY_MS, KIB, MIB, duration, formatSize, size } from '../../base/units.ts'
+import { flag } from '../filtering/filter.ts'
 import { chain, envelope } from './chain.ts'
 
 const rotate = z
@@ -29,10 +30,9 @@ const rotate = z
     max_age: duration(1000, 3650 * DAY_MS)
       .optional()
       .describe('Time after which rotated files are deleted. Default: no limit.'),
-    compress: z
-      .boolean()
-      .default(false)
-      .describe('Compresses rotated files to .gz in the background. A stop or crash during compression loses nothing.'),
+    compress: flag(
+      'Compresses rotated files to .gz in the background. A stop or crash during compression loses nothing.',
+    ),
   })
   .prefault({})
   .check((context) => {

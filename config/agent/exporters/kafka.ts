@@ -3,7 +3,7 @@ import { pathSchema } from '../../base/paths.ts'
 import type { DeepReadonly } from '../../base/parsed.ts'
 import { KIB, MIB, duration, formatDuration, size } from '../../base/units.ts'
 import { chainOfRequests, envelope } from './chain.ts'
-import { fieldsProblem } from '../filtering/filter.ts'
+import { fieldsProblem, flag } from '../filtering/filter.ts'
 import { packageName } from './npm.ts'
 import { recordKeys, resourceKeys } from './otlp-records.ts'
 import { parseFieldPaths } from '../filtering/record-fields.ts'
@@ -114,13 +114,10 @@ export const kafka = z
         'Replicas that must have a record before it counts as delivered: all in-sync replicas, or only the leader, which may lose ' +
           'it on a failure.',
       ),
-    idempotent: z
-      .boolean()
-      .default(false)
-      .describe(
-        'Lets the brokers drop duplicates: a request without an answer is sent again with the same sequence number. The protection ' +
-          'ends with this run of the agent and with a new login. Requires acks: all.',
-      ),
+    idempotent: flag(
+      'Lets the brokers drop duplicates: a request without an answer is sent again with the same sequence number. The protection ' +
+        'ends with this run of the agent and with a new login. Requires acks: all.',
+    ),
     request_timeout: duration(100, 3_600_000).prefault('30s').describe('Timeout of one request.'),
     max_request_size: size(16 * KIB, 100 * MIB)
       .prefault('900KiB')

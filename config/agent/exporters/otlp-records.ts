@@ -1,6 +1,7 @@
 /** Keys for the content and the resource of OTLP records, shared by all exporters that send them. */
 import * as z from 'zod'
 import type { DeepReadonly } from '../../base/parsed.ts'
+import { flag } from '../filtering/filter.ts'
 
 /** Names the variable that applies when the config does not set the key; such keys have no default in the schema. */
 export const FROM_ENVIRONMENT = 'Environment variable:'
@@ -53,31 +54,21 @@ export const bodyBySink = body
 export const recordKeys = {
   body: body.default('json').describe(BODIES),
   severity,
-  arg_labels: z
-    .boolean()
-    .default(false)
-    .describe('Adds arguments that have a label in the policy as attributes ktrail.arg.<label>.'),
+  arg_labels: flag('Adds arguments that have a label in the policy as attributes ktrail.arg.<label>.'),
   pod_labels: z
     .array(z.string().min(1).max(317))
     .max(32)
     .default([])
     .describe('Labels of pods that become attributes k8s.pod.label.<label>, such as app.kubernetes.io/part-of.'),
-  command_line: z
-    .boolean()
-    .default(false)
-    .describe(
-      'Also sets process.command_line, the binary and arguments as one text. The single words are in process.command_args.',
-    ),
-  file_details: z
-    .boolean()
-    .default(false)
-    .describe(
-      'Adds details of the first file: file.inode, ktrail.file.device, and, if they apply, ktrail.file.deleted, partial and path_bytes.',
-    ),
-  event_name_attribute: z
-    .boolean()
-    .default(false)
-    .describe('Also sets the attribute event_name, for versions of Loki that ignore the event name of a record.'),
+  command_line: flag(
+    'Also sets process.command_line, the binary and arguments as one text. The single words are in process.command_args.',
+  ),
+  file_details: flag(
+    'Adds details of the first file: file.inode, ktrail.file.device, and, if they apply, ktrail.file.deleted, partial and path_bytes.',
+  ),
+  event_name_attribute: flag(
+    'Also sets the attribute event_name, for versions of Loki that ignore the event name of a record.',
+  ),
 }
 
 export type RecordConfig = DeepReadonly<z.output<z.ZodObject<typeof recordKeys>>>

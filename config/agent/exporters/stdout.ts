@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { flag } from '../filtering/filter.ts'
 import { chain, envelope } from './chain.ts'
 
 /** `type: stdout`. */
@@ -15,7 +16,7 @@ export const stdout = z
       .enum(['auto', 'always', 'never'])
       .default('auto')
       .describe('Colors of compact lines. auto: if the output is a terminal and NO_COLOR is not set.'),
-    timestamps: z.boolean().default(false).describe('Starts each compact line with its time.'),
+    timestamps: flag('Starts each compact line with its time.'),
     envelope,
     ...chain,
   })

@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import { pathSchema } from '../../base/paths.ts'
+import { flag } from '../filtering/filter.ts'
 
 /** Certificates of a connection: the same keys for every exporter. `environment`: the variables for missing keys. */
 export function tlsKeys(environment = { ca: '', cert: '', key: '' }) {
@@ -14,10 +15,9 @@ export function tlsKeys(environment = { ca: '', cert: '', key: '' }) {
       .min(1)
       .optional()
       .describe("Expected name in the server's certificate, if it differs from the address."),
-    insecure_skip_verify: z
-      .boolean()
-      .default(false)
-      .describe('Accepts any certificate. Only for tests: anyone can read the traffic and impersonate the sink.'),
+    insecure_skip_verify: flag(
+      'Accepts any certificate. Only for tests: anyone can read the traffic and impersonate the sink.',
+    ),
   }
 }
 

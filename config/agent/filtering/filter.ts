@@ -53,6 +53,11 @@ export const selector: Text = z.string().refine((text) => parseLabelSelector(tex
   error: 'expected a label selector such as "app=web,tier in (a, b),!debug"',
 })
 
+/** A switch that is off by default. */
+export function flag(description: string): z.ZodDefault<z.ZodBoolean> {
+  return z.boolean().default(false).describe(description)
+}
+
 /** A list that must not be empty: an empty one could mean all or nothing. */
 export function list<T extends z.ZodType>(item: T, description: string): z.ZodOptional<z.ZodArray<T>> {
   const error = 'expected at least one entry; remove the key if it should have no effect'
@@ -138,10 +143,7 @@ const filter = z
 const fieldFilter = z
   .strictObject({
     event_set: eventSet,
-    invert_event_set: z
-      .boolean()
-      .default(false)
-      .describe('true: applies to all types of events except those in event_set.'),
+    invert_event_set: flag('true: applies to all types of events except those in event_set.'),
     fields: fieldPaths.describe('Paths below the record, separated by commas, such as "process.binary,parent.pod".'),
     action: z
       .enum(['INCLUDE', 'EXCLUDE'])

@@ -18,17 +18,38 @@ import { Memory } from '../contract/encoded.ts'
 import { borrowFrom } from './share-last.ts'
 
 const QUOTE = 0x22
-const END = Buffer.from('}}\n')
+const CLOSE = 0x7d
 /** The `}` and line feed that end a line. */
-const LINE_END_BYTES = 2
+const END = Buffer.from('}\n')
 
 /** Wraps an encoder of JSON lines for the one exporter of `numbering`. `extended`: with the additions of the format of that name. */
 export function enveloped(lines: Encoder, numbering: Numbering, extended?: KeepsNames): Encoder {
-  return new EnvelopedEncoder(lines, numbering, extended)
+  const seq = new Uint8Array(Buffer.from(`,"ktrail":{"seq":"${numbering.run}-`))
+  const number = new Uint8Array(Buffer.from(`","exporter_seq":"${numbering.exporter}-`))
+  return withLastKey(lines, (out, event, i) => {
+    out.bytes(seq)
+    out.integer(event.seq)
+    out.bytes(number)
+    out.integer(numbering.next + i)
+    out.byte(QUOTE)
+    if (isAboutAgent(event)) out.utf8(aboutAgent(event, numbering.exporter))
+    else if (event.process.container !== undefined) out.bytes(containerMember(event.process.container))
+    const more = extended === undefined ? '' : extendedMembers(event, extended)
+    if (more !== '') out.utf8(`,${more}`)
+    out.byte(CLOSE)
+  })
 }
 
 /** Wraps an encoder of JSON lines: format `extended` without the numbers of an exporter. */
 export function extendedLines(lines: Encoder, keepsNames: KeepsNames): Encoder {
+  return withLastKey(lines, (out, event) => {
+    const more = extendedMembers(event, keepsNames)
+    if (more !== '') out.utf8(`,"ktrail":{${more}}`)
+  })
+}
+
+/** `write` adds the key behind the other members of the line of event `i`. */
+function withLastKey(lines: Encoder, write: (out: ByteWriter, event: Event, i: number) => void): Encoder {
   const out = new ByteWriter()
   return {
     encoding: 'json',
@@ -38,65 +59,15 @@ export function extendedLines(lines: Encoder, keepsNames: KeepsNames): Encoder {
       let from = 0
       events.forEach((event, i) => {
         const to = plain.ends[i] ?? from
-        const more = extendedMembers(event, keepsNames)
-        const line = plain.bytes.subarray(from, to)
+        out.bytes(plain.bytes.subarray(from, to - END.length))
         from = to
-        if (more === '') out.bytes(line)
-        else {
-          out.bytes(line.subarray(0, -LINE_END_BYTES))
-          out.utf8(`,"ktrail":{${more}}}\n`)
-        }
+        write(out, event, i)
+        out.bytes(END)
         ends[i] = out.length
       })
       const bytes = out.take()
       return { ...plain, bytes, ends, memory: new Memory(bytes) }
     },
-  }
-}
-
-class EnvelopedEncoder implements Encoder {
-  readonly encoding = 'json'
-  readonly #lines: Encoder
-  readonly #numbering: Numbering
-  readonly #extended: KeepsNames | undefined
-  readonly #out = new ByteWriter()
-  readonly #seq: Uint8Array
-  readonly #number: Uint8Array
-
-  constructor(lines: Encoder, numbering: Numbering, extended: KeepsNames | undefined) {
-    this.#lines = lines
-    this.#extended = extended
-    this.#numbering = numbering
-    this.#seq = new Uint8Array(Buffer.from(`,"ktrail":{"seq":"${numbering.run}-`))
-    this.#number = new Uint8Array(Buffer.from(`","exporter_seq":"${numbering.exporter}-`))
-  }
-
-  encode(events: readonly Event[]): Encoded {
-    const plain = borrowFrom(this.#lines, events)
-    const out = this.#out
-    const ends = new Uint32Array(events.length)
-    const first = this.#numbering.next
-    let from = 0
-    for (let i = 0; i < events.length; i++) {
-      const event = events[i]
-      if (event === undefined) continue
-      const to = plain.ends[i] ?? from
-      out.bytes(plain.bytes.subarray(from, to - LINE_END_BYTES))
-      from = to
-      out.bytes(this.#seq)
-      out.integer(event.seq)
-      out.bytes(this.#number)
-      out.integer(first + i)
-      out.byte(QUOTE)
-      if (isAboutAgent(event)) out.utf8(aboutAgent(event, this.#numbering.exporter))
-      else if (event.process.container !== undefined) out.bytes(containerMember(event.process.container))
-      const more = this.#extended === undefined ? '' : extendedMembers(event, this.#extended)
-      if (more !== '') out.utf8(`,${more}`)
-      out.bytes(END)
-      ends[i] = out.length
-    }
-    const bytes = out.take()
-    return { ...plain, bytes, ends, memory: new Memory(bytes) }
   }
 }
 

@@ -3,7 +3,6 @@
  * and for tests that compare our encoders with it.
  */
 import { JsonLogsSerializer, ProtobufLogsSerializer } from '@opentelemetry/otlp-transformer'
-import type { Resource } from '@opentelemetry/resources'
 import { resourceFromAttributes } from '@opentelemetry/resources'
 import type { ReadableLogRecord } from '@opentelemetry/sdk-logs'
 import type { Event } from '../../contract/event.ts'
@@ -11,7 +10,6 @@ import type { Encoded, Encoder } from '../../contract/exporter.ts'
 import type { OtlpEncoderOptions } from './encode.ts'
 import { fieldsOf, one } from './fields.ts'
 import { joined, plainRecords } from './json-encode.ts'
-import type { PlainRecord } from './records.ts'
 
 const NO_RESOURCE = resourceFromAttributes({})
 const NO_SCOPE = { name: '' }
@@ -45,29 +43,20 @@ export function createSdkJsonEncoder(options: OtlpEncoderOptions): Encoder {
   }
 }
 
-function readables(events: readonly Event[], options: OtlpEncoderOptions): ReadableLogRecord[] {
-  return plainRecords(events, options).map((record) => readable(record, NO_RESOURCE, NO_SCOPE))
-}
-
-/** A record for the SDK's serializers and exporters. */
-export function readable(
-  record: PlainRecord,
-  resource: Resource,
-  instrumentationScope: ReadableLogRecord['instrumentationScope'],
-): ReadableLogRecord {
-  const { time, observed, severity, body, eventName } = record
-  return {
+/** The records of the events for the SDK's serializers. */
+export function readables(events: readonly Event[], options: OtlpEncoderOptions): ReadableLogRecord[] {
+  return plainRecords(events, options).map(({ time, observed, severity, body, eventName, attributes }) => ({
     hrTime: [time.sec, time.nsec],
     hrTimeObserved: [observed.sec, observed.nsec],
     severityNumber: severity.number,
     severityText: severity.text,
     ...(body === undefined ? {} : { body }),
     eventName,
-    attributes: { ...record.attributes },
+    attributes: { ...attributes },
     droppedAttributesCount: 0,
-    resource,
-    instrumentationScope,
-  }
+    resource: NO_RESOURCE,
+    instrumentationScope: NO_SCOPE,
+  }))
 }
 
 /** The records, with their tags, of a request with one resource and one scope. */

@@ -9,8 +9,7 @@ import { createOtlpEncoder } from '../../../../../exporters/encoding/otlp/encode
 import type { OtlpEncoderOptions } from '../../../../../exporters/encoding/otlp/encode.ts'
 import { SCHEMA_URL, resourceAttributes, scopeOf } from '../../../../../exporters/encoding/otlp/resource.ts'
 import { createOtlpJsonEncoder } from '../../../../../exporters/encoding/otlp/json-encode.ts'
-import { plainRecord } from '../../../../../exporters/encoding/otlp/records.ts'
-import { createSdkEncoder, createSdkJsonEncoder, readable } from '../../../../../exporters/encoding/otlp/sdk.ts'
+import { createSdkEncoder, createSdkJsonEncoder, readables } from '../../../../../exporters/encoding/otlp/sdk.ts'
 import { anyEvents } from './arbitrary.ts'
 import { RESOURCE, encoderOptions, requestOf } from '../../sinks/otlp/support.ts'
 
@@ -67,11 +66,8 @@ for (const [name, options] of variants) {
       fc.property(
         anyEvents.filter((events) => events.length > 0),
         (events) => {
-          const lines = options.body === 'json' ? encoderOptions.json.encode(events) : undefined
-          const want = events.map((event, i) => {
-            const line = lines?.bytes.subarray(i === 0 ? 0 : lines.ends[i - 1], lines.ends[i])
-            return readable(plainRecord(event, line, observed, options, i), sdkResource, scope)
-          })
+          const records = readables(events, options)
+          const want = records.map((each) => ({ ...each, resource: sdkResource, instrumentationScope: scope }))
           const protobuf = ProtobufLogsSerializer.serializeRequest(want) ?? new Uint8Array(0)
           assert.equal(hex(requestOf(createOtlpEncoder(options).encode(events), RESOURCE)), hex(protobuf))
           const printed = Buffer.from(JsonLogsSerializer.serializeRequest(want) ?? new Uint8Array(0)).toString()

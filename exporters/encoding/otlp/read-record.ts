@@ -20,7 +20,8 @@ export interface JsonRecord {
 
 interface JsonValue {
   readonly stringValue?: string
-  readonly intValue?: number
+  /** A text if it was read from protobuf. */
+  readonly intValue?: number | string
   readonly boolValue?: boolean
   readonly arrayValue?: { readonly values: readonly JsonValue[] }
 }
@@ -29,13 +30,6 @@ interface JsonValue {
 export function plainValue({ stringValue, intValue, boolValue, arrayValue }: JsonValue): AttributeValue {
   return stringValue ?? intValue ?? boolValue ?? (arrayValue?.values ?? []).map((value) => value.stringValue ?? '')
 }
-
-type Value =
-  | { readonly stringValue: string }
-  | { readonly intValue: string }
-  | { readonly boolValue: boolean }
-  | { readonly arrayValue: { readonly values: readonly Value[] } }
-  | object
 
 /**
  * One event as one line without a line feed: the record's body if that is a JSON object, else the whole record in OTLP's JSON
@@ -72,19 +66,15 @@ export function* requestRecords(request: Buffer): Generator<RequestRecord> {
   }
 }
 
-function wordsOf({ values }: { readonly values: readonly Value[] }): string[] {
-  return values.flatMap((value) => ('stringValue' in value ? [String(value.stringValue)] : []))
-}
-
 /** Attributes with a text, a list of texts or an integer, in fields of this number. */
 function textsOf(fields: readonly Field[], number: number): Map<string, string> {
   const texts = new Map<string, string>()
   for (const { bytes } of fields.filter((field) => field.number === number)) {
     const pair = fieldsOf(bytes)
-    const value = valueOf(one(pair, 2)?.bytes)
-    if ('stringValue' in value) texts.set(textOf(one(pair, 1)), String(value.stringValue))
-    else if ('arrayValue' in value) texts.set(textOf(one(pair, 1)), wordsOf(value.arrayValue).join(', '))
-    else if ('intValue' in value) texts.set(textOf(one(pair, 1)), String(value.intValue))
+    const { stringValue, intValue, arrayValue } = valueOf(one(pair, 2)?.bytes)
+    const words = arrayValue?.values.flatMap((each) => each.stringValue ?? [])
+    const text = stringValue ?? intValue ?? words?.join(', ')
+    if (text !== undefined) texts.set(textOf(one(pair, 1)), String(text))
   }
   return texts
 }
@@ -125,7 +115,7 @@ function pairOf(bytes: Buffer | undefined): object {
   return { key: textOf(one(pair, 1)), value: valueOf(one(pair, 2)?.bytes) }
 }
 
-function valueOf(bytes: Buffer | undefined): Value {
+function valueOf(bytes: Buffer | undefined): JsonValue {
   const [field] = fieldsOf(bytes)
   switch (field?.number) {
     case 1:

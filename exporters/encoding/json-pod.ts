@@ -1,5 +1,6 @@
 /** `pod` of a process in a JSON line. It is rendered once for a process. Key order and omitted keys: docs/reference/records/process.md. */
-import type { Process, Timestamp } from '../contract/event.ts'
+import type { Process } from '../contract/event.ts'
+import { isoTime } from '../runtime/iso-time.ts'
 
 /** The object as JSON; '' outside of pods. */
 export function podJson({ pod, nspid = 0, execProbe }: Process): string {
@@ -13,7 +14,8 @@ export function podJson({ pod, nspid = 0, execProbe }: Process): string {
       id: word(container.id),
       name: word(container.name),
       image: { id: word(container.imageId), name: word(container.image) },
-      start_time: container.startTime && timeOf(container.startTime),
+      // Kubernetes knows such times to the second.
+      start_time: container.startTime && isoTime({ ...container.startTime, nsec: 0 }),
       pid: nspid === 0 ? undefined : nspid,
       maybe_exec_probe: execProbe === true ? true : undefined,
       security_context: container.privileged ? { privileged: true } : {},
@@ -27,9 +29,4 @@ export function podJson({ pod, nspid = 0, execProbe }: Process): string {
 
 function word(text: string): string | undefined {
   return text === '' ? undefined : text
-}
-
-/** Kubernetes knows such times to the second. */
-function timeOf({ sec }: Timestamp): string {
-  return `${new Date(sec * 1000).toISOString().slice(0, 19)}Z`
 }

@@ -30,7 +30,8 @@ type AnyOperator = Operator | SocketOperator | FileTypeOperator
 
 type Spellings = ReadonlyMap<string, AnyOperator>
 
-const same = <Name extends AnyOperator>(...names: readonly Name[]): Array<readonly [string, Name]> =>
+/** Entries of a table whose names mean themselves. */
+export const same = <Name extends string>(...names: readonly Name[]): Array<readonly [string, Name]> =>
   names.map((name) => [name, name])
 
 const EQUALITY: Spellings = new Map([...same<AnyOperator>(...EQUAL), ['In', 'Equal'], ['NotIn', 'NotEqual']])

@@ -4,6 +4,7 @@ import { describe } from '../../yaml/tree.ts'
 import { show } from '../../yaml/problems.ts'
 import { Fields, asInteger, asText, notSupported } from '../fields.ts'
 import type { Place } from '../fields.ts'
+import { same } from '../operators.ts'
 import type { Action, Actions, EnforcerNote, HookSpec, RateLimit, Selector, Stacks } from '../policy.ts'
 import { KEYS } from '../tables.ts'
 import { readName } from './common.ts'
@@ -42,11 +43,7 @@ const FORMER_ACTIONS: ReadonlyMap<string, string> = new Map([
   ),
 ])
 
-export const SCOPES: ReadonlyMap<string, RateLimit['scope']> = new Map([
-  ['thread', 'thread'],
-  ['process', 'process'],
-  ['global', 'global'],
-])
+export const SCOPES: ReadonlyMap<string, RateLimit['scope']> = new Map(same('thread', 'process', 'global'))
 
 const OF_POST = ['rateLimit', 'rateLimitScope', 'kernelStackTrace', 'userStackTrace']
 

@@ -1,6 +1,7 @@
 /** The filters of a selector on the process of a call: matchBinaries, matchParentBinaries, matchPIDs. */
 import { Fields, asInteger } from '../fields.ts'
 import type { Place } from '../fields.ts'
+import { same } from '../operators.ts'
 import type { PidFilter, ProcessFilter, ProgramFilter } from '../policy.ts'
 import { KEYS } from '../tables.ts'
 import { readTexts, warnOfText } from '../values.ts'
@@ -12,12 +13,9 @@ const MAX_PROGRAM_BYTES = 255
 export const MAX_PIDS = 16
 export const MAX_PID = 2 ** 32 - 1
 
-export const PROGRAM: ReadonlyMap<string, ProgramFilter['operator']> = new Map<string, ProgramFilter['operator']>([
+export const PROGRAM: ReadonlyMap<string, ProgramFilter['operator']> = new Map([
   ...MEMBERSHIP,
-  ['Prefix', 'Prefix'],
-  ['NotPrefix', 'NotPrefix'],
-  ['Postfix', 'Postfix'],
-  ['NotPostfix', 'NotPostfix'],
+  ...same('Prefix', 'NotPrefix', 'Postfix', 'NotPostfix'),
 ])
 
 export function readProcessFilters(selector: Fields): ProcessFilter[] {

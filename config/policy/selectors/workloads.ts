@@ -11,6 +11,7 @@
 import { describe } from '../../yaml/tree.ts'
 import { show } from '../../yaml/problems.ts'
 import { Fields, Place, asList, asText } from '../fields.ts'
+import { same } from '../operators.ts'
 import type { HookSpec, LabelRequirement, LabelSelector, WorkloadFilter } from '../policy.ts'
 import { KEYS } from '../tables.ts'
 import { MAX_VALUES } from '../values.ts'
@@ -19,7 +20,7 @@ import { readName } from './common.ts'
 export const MAX_EXPRESSIONS = 64
 
 export const LABEL_OPERATORS: ReadonlyMap<string, LabelRequirement['operator']> = new Map(
-  (['In', 'NotIn', 'Exists', 'DoesNotExist'] as const).map((name) => [name, name] as const),
+  same('In', 'NotIn', 'Exists', 'DoesNotExist'),
 )
 
 /** Reads the selectors of `spec`. `namespace`: that of a namespaced policy. Returns undefined if all processes are selected. */

@@ -64,24 +64,20 @@ export interface BitPrefix {
 }
 
 /** On a member of a sock, socket, skb or sockaddr. */
-export interface SocketFilter {
+export interface SocketFilter extends FilterBase {
   readonly class: 'socket'
-  readonly arg: number
   readonly operator: 'Equal' | 'NotEqual'
   readonly member: 'saddr' | 'daddr' | 'sport' | 'dport' | 'protocol' | 'family' | 'state'
   /** Equal: one of these; NotEqual: none. */
   readonly values: readonly BitPrefix[]
-  readonly at: Position
 }
 
 /** On the type of the file that an argument leads to. */
-export interface FileTypeFilter {
+export interface FileTypeFilter extends FilterBase {
   readonly class: 'fileType'
-  readonly arg: number
   readonly operator: 'Equal' | 'NotEqual'
   /** Bits of a mode. */
   readonly values: readonly bigint[]
-  readonly at: Position
 }
 
 /** On the file that the argument leads to, whatever its path. */

@@ -32,7 +32,7 @@ export interface ScalarNode {
 }
 
 const MAX_ALIASES = 100
-const MAX_DEPTH = 64
+export const MAX_DEPTH = 64
 
 /**
  * Turns a composed document into a tree. Adds a problem for each duplicate key and key that is not a text, and leaves it out. Adds one for a

@@ -6,7 +6,7 @@
  */
 import { Composer, LineCounter, Lexer, Parser } from 'yaml'
 import type { Document } from 'yaml'
-import { toTree } from './tree.ts'
+import { MAX_DEPTH, toTree } from './tree.ts'
 import type { MapNode } from './tree.ts'
 import type { Position } from './problems.ts'
 import { Problems, show } from './problems.ts'
@@ -24,8 +24,6 @@ const LIMITS = {
 } as const
 
 export type YamlKind = keyof typeof LIMITS
-
-const MAX_DEPTH = 64
 
 /**
  * Parses one YAML document whose root is a mapping; anything else is a problem. `what` names the file's kind in
@@ -49,10 +47,6 @@ export function parseYaml(text: string, what: YamlKind, problems: Problems): Map
   if (!onlyPrintable(text, problems)) return undefined
   const doc = compose(text, lines, position, limits.tokens, problems)
   if (doc === undefined) return undefined
-  if (doc.contents === null) {
-    problems.add(start, `${what} file is empty: expected a YAML mapping`)
-    return undefined
-  }
   const root = toTree(doc, position, limits.nodes, problems)
   if (root === undefined) return undefined
   if (root.kind === 'map') return root

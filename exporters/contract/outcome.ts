@@ -65,22 +65,22 @@ function checkRefusals(refusals: unknown, count: number, least: number): string 
   }
   let events = 0
   for (const [i, refusal] of refusals.entries()) {
-    const problem = checkRefusal(refusal, count)
-    if (problem !== undefined) return `refusals[${i}]: ${problem}`
-    events += eventsOf(refusal)
+    const found = checkRefusal(refusal, count)
+    if (typeof found === 'string') return `refusals[${i}]: ${found}`
+    events += found
   }
   if (events > count) return `refusals: expected at most ${count} events in all, got ${events}`
   return checkOnce(refusals)
 }
 
-function checkRefusal(refusal: unknown, count: number): string | undefined {
+/** Its number of events, or the problem. */
+function checkRefusal(refusal: unknown, count: number): number | string {
   if (!isObject(refusal)) return `expected a refusal, got ${typeName(refusal)}`
   const { reason, events, which, message } = refusal
   if (!isCount(events) || events === 0) return `events: expected at least 1, got ${String(events)}`
   if (typeof message !== 'string') return `message: expected a text, got ${typeName(message)}`
-  if (which === undefined) return checkReason(reason)
-  const problem = checkWhich(which, events, count)
-  return checkReason(reason) ?? (problem === undefined ? undefined : `which: ${problem}`)
+  const problem = which === undefined ? undefined : checkWhich(which, events, count)
+  return checkReason(reason) ?? (problem === undefined ? events : `which: ${problem}`)
 }
 
 function checkWhich(which: unknown, events: number, count: number, from = 0): string | undefined {
@@ -117,10 +117,6 @@ function checkReason(reason: unknown): string | undefined {
 
 function checkError(error: unknown): string | undefined {
   return error instanceof Error ? undefined : `error: expected an Error, got ${typeName(error)}`
-}
-
-function eventsOf(refusal: unknown): number {
-  return isObject(refusal) && isCount(refusal['events']) ? refusal['events'] : 0
 }
 
 function isObject(value: unknown): value is Fields {

@@ -3,7 +3,7 @@
  * bytes, so that exporters still share one encoding.
  */
 import { isHookEvent } from './event.ts'
-import type { Change, ChangeEvent, Event, HookEvent, LossEvent, LossKind, RunEvent } from './event.ts'
+import type { Change, ChangeEvent, Event, LossEvent, LossKind, ProcessEvent, RunEvent } from './event.ts'
 import type { Encoded } from './exporter.ts'
 
 /** Contents of a record about the run for the sink of one exporter, as members of its JSON, without undefined ones. */
@@ -79,11 +79,9 @@ export interface Described extends Encoded {
   readonly epoch?: string
 }
 
-const ofProcesses: Readonly<Record<'process_exec' | 'process_exit', About>> = {
-  process_exec: { type: 'process_exec', policy: '' },
-  process_exit: { type: 'process_exit', policy: '' },
-}
-const ofPolicies: Readonly<Record<HookEvent['type'], Map<string, About>>> = {
+const ofPolicies: Readonly<Record<ProcessEvent['type'], Map<string, About>>> = {
+  process_exec: new Map(),
+  process_exit: new Map(),
   process_kprobe: new Map(),
   process_lsm: new Map(),
   process_tracepoint: new Map(),
@@ -100,8 +98,7 @@ function aboutOf(event: Event): About {
     return { type, policy: '', run }
   }
   if (event.type === 'agent_change') return { type: event.type, policy: '', change: changeOf(event) }
-  if (!isHookEvent(event)) return ofProcesses[event.type]
-  const { policy } = event.hook
+  const policy = isHookEvent(event) ? event.hook.policy : ''
   const ofType = ofPolicies[event.type]
   const known = ofType.get(policy)
   if (known !== undefined) return known

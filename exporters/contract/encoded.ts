@@ -1,6 +1,6 @@
 /** Cuts and joins Encoded without copying: every piece is a view of the original bytes. Frees the bytes after the last user. */
 import type { Described } from './described.ts'
-import type { Batch, Encoded } from './exporter.ts'
+import type { Batch, Encoded, Encoding } from './exporter.ts'
 import type { Lost } from './accounting.ts'
 
 /** Sequence numbers of the first and the last event. */
@@ -9,6 +9,13 @@ export type Span = Omit<Lost, 'reason' | 'events'>
 /** Limits of a piece in a queue: small enough that one dropped or held piece costs little, large enough for low overhead. */
 export const MAX_PART_BYTES: number = 256 << 10
 export const MAX_PART_EVENTS = 1000
+
+/** Copies lines, one for each event. */
+export function ofLines(encoding: Encoding, lines: readonly Uint8Array[], firstSeq = 0): Encoded {
+  let end = 0
+  const ends = Uint32Array.from(lines, ({ length }) => (end += length))
+  return { encoding, bytes: Buffer.concat(lines, end), ends, count: lines.length, firstSeq }
+}
 
 /** Lines `from` up to `to` (exclusive) as an Encoded. It takes over the whole's use of the memory. */
 export function slice(whole: Encoded, from: number, to: number): Encoded {

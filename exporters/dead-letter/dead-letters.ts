@@ -5,12 +5,12 @@
  */
 import type { DeadLetterConfig } from '../../config/agent/schema.ts'
 import { ExportError, textOf } from '../contract/errors.ts'
-import type { Batch, Encoded, Outcome, Refusal } from '../contract/exporter.ts'
+import type { Batch, Outcome, Refusal } from '../contract/exporter.ts'
 import { FileExporter } from '../sinks/file/exporter.ts'
 import type { FileDeps } from '../sinks/file/exporter.ts'
 import { Signal, systemClock } from '../../config/base/time/clock.ts'
 import type { Clock } from '../../config/base/time/clock.ts'
-import { batchOf } from '../contract/encoded.ts'
+import { batchOf, ofLines } from '../contract/encoded.ts'
 import { within } from '../../config/base/time/deadline.ts'
 import { recordsOf } from './record.ts'
 import type { DeadLetterRecord, DeadLetterSource } from './record.ts'
@@ -168,7 +168,8 @@ export class DeadLetterFile implements AsyncDisposable {
       this.#starting = undefined
       return { status: 'hold', error: cause instanceof Error ? cause : new Error(textOf(cause)) }
     }
-    return this.#file.send(batchOf([encodedOf(records)]), signal)
+    const lines = records.map(({ bytes }) => bytes)
+    return this.#file.send(batchOf([ofLines('json', lines)]), signal)
   }
 
   #giveUp(events: number): void {
@@ -207,11 +208,4 @@ function* groupsOf(records: Iterable<DeadLetterRecord>): Generator<readonly Dead
     bytes += record.bytes.length
   }
   if (group.length > 0) yield group
-}
-
-function encodedOf(records: readonly DeadLetterRecord[]): Encoded {
-  let end = 0
-  const ends = Uint32Array.from(records, ({ bytes }) => (end += bytes.length))
-  const bytes = Buffer.concat(records.map((record) => record.bytes))
-  return { encoding: 'json', bytes, ends, count: records.length, firstSeq: 0 }
 }

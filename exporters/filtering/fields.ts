@@ -6,7 +6,7 @@ import type { FieldFilterConfig } from '../../config/agent/schema.ts'
 import { isMapping } from '../../config/base/parsed.ts'
 import { ExportError } from '../contract/errors.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'
-import { Memory } from '../contract/encoded.ts'
+import { Memory, endOf, ofLines } from '../contract/encoded.ts'
 
 type Json = { [key: string]: unknown }
 
@@ -31,15 +31,10 @@ export function withFields(encoder: Encoder, filters: readonly FieldFilterConfig
     encode(events): Encoded {
       const whole = encoder.encode(events)
       const text = Buffer.from(whole.bytes.buffer, whole.bytes.byteOffset, whole.bytes.length)
-      const ends = new Uint32Array(whole.count)
-      const lines: Buffer[] = []
-      let end = 0
-      for (let i = 0; i < whole.count; i++) {
-        const line = Buffer.from(cut(text.toString('utf8', i === 0 ? 0 : whole.ends[i - 1], whole.ends[i]), rules))
-        lines.push(line)
-        ends[i] = end += line.length
-      }
-      const bytes = Buffer.concat(lines, end)
+      const lines = Array.from(whole.ends, (end, i) =>
+        Buffer.from(cut(text.toString('utf8', endOf(whole, i), end), rules)),
+      )
+      const { bytes, ends } = ofLines(whole.encoding, lines)
       return { ...whole, bytes, ends, memory: new Memory(bytes) }
     },
   }

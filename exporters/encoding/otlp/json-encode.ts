@@ -3,6 +3,7 @@
  * the content of a `logRecords` list. For sinks that do not accept protobuf; about twenty times slower than `otlp`.
  */
 import type { Event, Timestamp } from '../../contract/event.ts'
+import { ofLines } from '../../contract/encoded.ts'
 import type { Encoded, Encoder } from '../../contract/exporter.ts'
 import { now } from './encode.ts'
 import type { OtlpEncoderOptions } from './encode.ts'
@@ -28,11 +29,8 @@ export function plainRecords(events: readonly Event[], options: OtlpEncoderOptio
 
 /** Joins the records of these events, adding a comma to each. */
 export function joined(events: readonly Event[], records: readonly string[]): Encoded {
-  let end = 0
   const lines = records.map((record) => Buffer.from(`${record},`))
-  const ends = Uint32Array.from(lines, ({ length }) => (end += length))
-  const bytes = Buffer.concat(lines)
-  return { encoding: 'otlp_json', bytes, ends, count: events.length, firstSeq: events[0]?.seq ?? 0 }
+  return ofLines('otlp_json', lines, events[0]?.seq)
 }
 
 /** Key order and the empty `body` for none are as in the SDK's serializer. */

@@ -67,7 +67,7 @@ function hintFor(issue: Issue, value: unknown, keys: readonly string[]): string 
     if (issue.expected === 'boolean') return booleanHint(value)
     if (keys.includes(value)) return `; write it as {${value}: ...}`
   }
-  return didYouMean(value, candidates(issue))
+  return didYouMean(value, issue.code === 'invalid_value' ? issue.values.map(String) : unionOptions(issue))
 }
 
 /** The name of an exporter as it may be written. */
@@ -112,11 +112,6 @@ const MOST_LISTED = 12
 export function listed(keys: readonly string[]): string {
   const more = keys.length - MOST_LISTED
   return more <= 1 ? keys.join(', ') : `${keys.slice(0, MOST_LISTED).join(', ')} and ${more} others`
-}
-
-/** Allowed words. */
-function candidates(issue: Issue): string[] {
-  return issue.code === 'invalid_value' ? issue.values.map(String) : unionOptions(issue)
 }
 
 function unionOptions(issue: Issue): string[] {

@@ -138,7 +138,10 @@ export class PlainValue {
       const below = [...path, key]
       this.#keys.set(pathText(below), keyAt)
       if (keyNotBuilt(below)) {
-        this.#problems.add(keyAt, `${pathText(below)}: known key ${notBuilt(key)}`)
+        this.#problems.add(
+          keyAt,
+          `${pathText(below)}: known key ${show(key)} is not built in this version of ktrail yet`,
+        )
         continue
       }
       const child = key === 'type' ? type : this.#convert(value, childSchema(schema, key, type), below)
@@ -202,10 +205,6 @@ export class PlainValue {
     this.markReported(path)
     return DROPPED
   }
-}
-
-function notBuilt(name: string): string {
-  return `${show(name)} is not built in this version of ktrail yet`
 }
 
 function nearest(positions: ReadonlyMap<string, Position>, path: readonly PropertyKey[]): Position {

@@ -32,6 +32,7 @@ export class OpenSegments {
   #nextNumber: number
   /** Oldest first; the last may be the one being appended to. */
   open: SegmentWriter[] = []
+  /** More may be appended to it. */
   current: SegmentWriter | undefined
 
   /** `nextNumber`: no segment of this number or above exists. */
@@ -67,11 +68,6 @@ export class OpenSegments {
     writer.file = file
     await ignoring(old.close())
     return true
-  }
-
-  /** Whether more may be appended to this segment. */
-  isCurrent(segment: Segment): boolean {
-    return this.current?.segment === segment
   }
 
   /** The end of the items from `from` on, at least one, that fit into a segment with `used` bytes. */

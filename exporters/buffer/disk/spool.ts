@@ -322,7 +322,8 @@ export class Spool implements AsyncDisposable {
     if (error === undefined) tally.worked('cursor')
     else tally.failed('cursor', error)
     if (errnoOf(error) === 'ENOENT') void mutex.run(() => this.#presence.restore())
-    const spent = catalog.segments.filter((segment, i) => catalog.limit(i) <= seq && !this.#segments.isCurrent(segment))
+    const current = this.#segments.current?.segment
+    const spent = catalog.segments.filter((segment, i) => catalog.limit(i) <= seq && segment !== current)
     catalog.remove(spent)
     for (const segment of spent) {
       await this.#segments.forget(segment)

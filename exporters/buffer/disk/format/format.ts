@@ -180,11 +180,6 @@ export function decodeFrameHead(bytes: Buffer, at: number): FrameHead {
   }
 }
 
-/** The checksum of the part of the frame at `at` in `bytes`; continue with `crc32` for the rest of its payload. */
-export function frameCrc(bytes: Buffer, at: number, end: number, salt: number): number {
-  return crc32(bytes.subarray(at + 8, end), salt)
-}
-
 export function encodeCursor(cursor: StoredCursor): Buffer {
   const out = Buffer.alloc(CURSOR_BYTES)
   out.write('SPC1', 0, 'latin1')

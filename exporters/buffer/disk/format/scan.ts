@@ -4,7 +4,7 @@ import { asError } from '../../../contract/errors.ts'
 import type { Segment } from '../catalog.ts'
 import { isAccess, TRIES } from '../files/file-access.ts'
 import type { SpoolFile } from '../files/files.ts'
-import { decodeFrameHead, FIRST_FRAME, FRAME_HEAD, frameCrc } from './format.ts'
+import { decodeFrameHead, FIRST_FRAME, FRAME_HEAD } from './format.ts'
 import type { FrameHead } from './format.ts'
 
 export interface Found extends FrameHead {
@@ -126,7 +126,7 @@ export async function frameAt(window: Window, offset: number, bounds: Bounds): P
   if (window.whole || total <= window.size) {
     const whole = await window.at(offset, total, end)
     if (whole.length < total) return undefined
-    crc = frameCrc(whole, 0, total, bounds.salt)
+    crc = crc32(whole.subarray(8, total), bounds.salt)
   } else {
     crc = bounds.salt
     for (let at = offset + 8; at < end;) {

@@ -63,10 +63,6 @@ export class InFlightBatch {
     return batchOf(this.#held.map(({ part }) => part))
   }
 
-  takeAll(): Sum {
-    return this.takeHead(this.count)
-  }
-
   /** Number of events accepted before `ms`, which are the first ones. */
   olderThan(ms: number): number {
     let older = 0

@@ -104,19 +104,16 @@ export class EncoderPool {
     return this.#get('json', () => this.#redacting(this.#lines()))
   }
 
-  /** JSON lines with the numbers of one exporter. */
-  envelope(numbering: Numbering, extended: boolean = false): Encoder {
-    const keepsNames = extended ? this.#keepsNames() : undefined
-    return this.#get(`envelope ${numbering.exporter} ${extended}`, () =>
-      this.#redacting(enveloped(this.#lines(), numbering, keepsNames)),
-    )
-  }
-
   /** JSON lines for one exporter: with its numbers (`envelope`), and with the additions of the format `extended`. */
   linesFor({ numbering, envelope, extended }: Lines): Encoder {
-    if (envelope) return this.envelope(numbering, extended)
-    if (!extended) return this.json()
-    return this.#get('extended', () => this.#redacting(extendedLines(this.#lines(), this.#keepsNames())))
+    const keepsNames = extended ? this.#keepsNames() : undefined
+    if (envelope) {
+      return this.#get(`envelope ${numbering.exporter} ${extended}`, () =>
+        this.#redacting(enveloped(this.#lines(), numbering, keepsNames)),
+      )
+    }
+    if (keepsNames === undefined) return this.json()
+    return this.#get('extended', () => this.#redacting(extendedLines(this.#lines(), keepsNames)))
   }
 
   /** Whether records keep the names of files: their details may have them too. */

@@ -81,11 +81,11 @@ test('numbers: each exporter numbers the events that pass its filter; bytes and 
   await published(
     [
       archive.route('archive', {
-        encoder: pool.envelope(numberings.of('archive')),
+        encoder: pool.linesFor({ numbering: numberings.of('archive'), envelope: true, extended: false }),
         numbering: numberings.of('archive'),
       }),
       exits.route('exits', {
-        encoder: pool.envelope(numberings.of('exits')),
+        encoder: pool.linesFor({ numbering: numberings.of('exits'), envelope: true, extended: false }),
         numbering: numberings.of('exits'),
         filter,
       }),
@@ -149,7 +149,9 @@ test('numbers: without its envelope a line is the plain one, and a record about 
   const pool = new EncoderPool('n')
   const events = [makeExec({ seq: 1 }), lost, run(2, 'start')]
   const plain = Buffer.from(pool.json().encode(events).bytes).toString()
-  const full = Buffer.from(pool.envelope(new Numberings('e').of('a')).encode(events).bytes).toString()
+  const full = Buffer.from(
+    pool.linesFor({ numbering: new Numberings('e').of('a'), envelope: true, extended: false }).encode(events).bytes,
+  ).toString()
   assert.equal(full.replaceAll(/,"ktrail":\{.*\}\}$/gm, '}'), plain)
   assert.equal(plain.split('\n')[2], '{"node_name":"n","time":"1970-01-01T00:00:01Z"}')
   const nameless = new EncoderPool('').json().encode([run(0, 'stop')])
@@ -160,7 +162,11 @@ test('numbers: an exporter that is replaced under its name continues its numbers
   const numberings = new Numberings('e1')
   const [first, second] = [new Rig(), new Rig()]
   for (const [i, rig] of [first, second].entries()) {
-    const encoder = new EncoderPool('n').envelope(numberings.of('archive'))
+    const encoder = new EncoderPool('n').linesFor({
+      numbering: numberings.of('archive'),
+      envelope: true,
+      extended: false,
+    })
     await published([rig.route('archive', { encoder, numbering: numberings.of('archive') })], [makeExec({ seq: i })])
   }
   assert.deepEqual(second.envelopes, [{ seq: 'e1-1', exporter_seq: 'archive-1' }])

@@ -47,7 +47,7 @@ function written(random: (below: number) => number): Written {
   for (const [i, run] of ['run1', 'run2', 'run3'].entries()) {
     starts.push(lines.length)
     const numbering = new Numberings(run).of(EXPORTER)
-    const encoder = new EncoderPool('n').envelope(numbering)
+    const encoder = new EncoderPool('n').linesFor({ numbering, envelope: true, extended: false })
     let seq = 0
     const accept = (event: Event, dropped = false): void => {
       const line = Buffer.from(encoder.encode([{ ...event, seq: seq++ }]).bytes).toString()
@@ -364,7 +364,9 @@ test('audit: a change is read from OTLP attributes and Kafka headers as from a l
     mode: 'enforce',
     modeBefore: 'monitor',
   }
-  const line = Buffer.from(new EncoderPool('n').envelope(numbering).encode([change]).bytes).toString()
+  const line = Buffer.from(
+    new EncoderPool('n').linesFor({ numbering, envelope: true, extended: false }).encode([change]).bytes,
+  ).toString()
   const json = createJsonEncoder({ nodeName: 'n' })
   const encoder = createOtlpEncoder({ ...DEFAULT_RECORDS, epoch: 'run1', numbering, json })
   const resource = { serviceName: 's', serviceVersion: '1', nodeName: 'n', kubernetes: false }

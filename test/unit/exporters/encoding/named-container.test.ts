@@ -27,7 +27,11 @@ const compact = (of: Event): string =>
   Buffer.from(createCompactEncoder({ nodeName: 'n' }).encode([of]).bytes).toString()
 const line = (of: Event): string => Buffer.from(createJsonEncoder({ nodeName: 'n' }).encode([of]).bytes).toString()
 const enveloped = (of: Event): string =>
-  Buffer.from(new EncoderPool('n').envelope(new Numberings('run').of('a')).encode([of]).bytes).toString()
+  Buffer.from(
+    new EncoderPool('n')
+      .linesFor({ numbering: new Numberings('run').of('a'), envelope: true, extended: false })
+      .encode([of]).bytes,
+  ).toString()
 
 function attributesOf(of: Event, exclude?: string): Record<string, unknown> {
   const out: Record<string, unknown> = {}

@@ -5,12 +5,10 @@
 import { promisify } from 'node:util'
 import { constants, gzip, zstdCompress } from 'node:zlib'
 
-export type Compression = 'none' | 'gzip' | 'zstd'
-
 /** Compresses the chunks into one body, on other threads. The chunks must not change until it settles. */
 export type Compress = (chunks: readonly Uint8Array[]) => Promise<Buffer>
 
-export type Compressors = Readonly<Record<Exclude<Compression, 'none'>, Compress>>
+export type Compressors = Readonly<Record<'gzip' | 'zstd', Compress>>
 
 const LEVEL = 1
 const gzipAsync = promisify(gzip)

@@ -237,11 +237,6 @@ export class Spool implements AsyncDisposable {
     return this.#syncer.sync()
   }
 
-  /** Every event before this position survives a power cut. */
-  get durable(): number {
-    return this.#syncer.durable
-  }
-
   /** Stores the cursor now. Returns a failure, which is retried automatically. */
   storeCursor(): Promise<Error | undefined> {
     return this.#cursor.store(true)

@@ -341,9 +341,9 @@ class Life {
 
   #end(how: 'stop' | 'kill' | 'crash'): void {
     const run = this.#run
-    const spool = run?.spool()
-    if (spool !== undefined && spool.stats().possiblyLost === 0) {
-      for (const written of this.#written) if (written.from + written.count <= spool.durable) written.safe = true
+    const stats = run?.spool()?.stats()
+    if (stats?.possiblyLost === 0) {
+      for (const written of this.#written) if (written.from + written.count <= stats.durable) written.safe = true
     }
     this.#noteReported()
     if (run !== undefined) {
@@ -353,7 +353,7 @@ class Life {
     this.#run = undefined
     if (how === 'kill') this.#facts.kills++
     if (how === 'crash') this.#facts.crashes++
-    this.#trace(`${how}, durable ${spool?.durable}`)
+    this.#trace(`${how}, durable ${stats?.durable}`)
     this.#disk.down = true
     const { syncFailed } = this.#disk
     const tame = this.#disk.restart(how !== 'crash') && !syncFailed

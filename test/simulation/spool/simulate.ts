@@ -143,7 +143,7 @@ class Life {
     const spool = await opening
     this.#trace?.(`opened ${JSON.stringify(spool.recovery)} ${JSON.stringify(spool.stats())}`)
     this.#spool = spool
-    this.#lastDurable = spool.durable
+    this.#lastDurable = spool.stats().durable
     // Damage that cannot be counted in events: at the very end, of a whole header, or of the cursor.
     const { tornBytes, quarantined, cursor } = spool.recovery
     if (tornBytes > 0 || quarantined.length > 0 || cursor === 'corrupt') this.#damagedEnds = true
@@ -158,7 +158,7 @@ class Life {
 
   #crash(): void {
     this.#noteDurable()
-    this.#trace?.(`crash, durable ${this.#spool?.durable}`)
+    this.#trace?.(`crash, durable ${this.#spool?.stats().durable}`)
     this.#crashes++
     this.#disk.down = true
     this.#restart(this.#random.chance(0.3))
@@ -180,9 +180,9 @@ class Life {
   }
 
   #noteDurable(): void {
-    const spool = this.#spool
-    if (spool === undefined || spool.stats().possiblyLost > 0) return
-    const { durable } = spool
+    const stats = this.#spool?.stats()
+    if (stats === undefined || stats.possiblyLost > 0) return
+    const { durable } = stats
     for (const frame of this.#frames) {
       if (frame.seq !== undefined && frame.seq + frame.count <= durable) frame.safe = true
     }
@@ -370,7 +370,8 @@ class Life {
     const before = this.#frames.length
     await this.#append(spool)
     await spool.sync()
-    if (spool.durable !== spool.stats().end) throw new Error('a sync on a healthy disk made not everything durable')
+    const { durable, end } = spool.stats()
+    if (durable !== end) throw new Error('a sync on a healthy disk made not everything durable')
     while ((await this.#read(spool)) === 'frames') this.#ack(spool, this.#out.length - 1)
     if (this.#lastId !== this.#frames.length - 1 || this.#frames.length === before)
       throw new Error('a new frame did not pass')

@@ -103,7 +103,7 @@ describe('spool: removed while it runs', () => {
       await fill(spool, numbers(60, 100))
       assert.equal(await spool.sync(), undefined)
       assert.equal(vanished.length, 1, 'it is reported once')
-      assert.equal(spool.durable, 100)
+      assert.equal(spool.stats().durable, 100)
       const read = await drain(spool)
       assert.deepEqual(read, numbers(60 - rescued, 100))
       assert.equal(lostIn(losses), lost, 'it is counted once')

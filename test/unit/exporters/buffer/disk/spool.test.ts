@@ -88,11 +88,11 @@ test('spool: durable follows the syncs of the interval, not the appends', async 
   const bench = new Bench()
   const spool = await bench.open()
   await fill(spool, [1, 2])
-  assert.equal(spool.durable, 0)
+  assert.equal(spool.stats().durable, 0)
   await bench.clock.turn(199)
-  assert.equal(spool.durable, 0)
+  assert.equal(spool.stats().durable, 0)
   await bench.clock.turn(1)
-  assert.equal(spool.durable, 2)
+  assert.equal(spool.stats().durable, 2)
 })
 
 test('spool: policy batch makes each append durable without a timer, never makes none', async () => {
@@ -104,7 +104,7 @@ test('spool: policy batch makes each append durable without a timer, never makes
     const spool = await bench.open({ fsync })
     await fill(spool, [1])
     await bench.clock.turn(0)
-    assert.equal(spool.durable, want)
+    assert.equal(spool.stats().durable, want)
   }
 })
 
@@ -235,10 +235,10 @@ test('spool: after a failed sync the frames are written again to a new file, and
   const [before] = bench.segments()
   bench.disk.faults.sync = 1
   assert.ok((await spool.sync()) instanceof Error)
-  assert.equal(spool.durable, 0)
+  assert.equal(spool.stats().durable, 0)
   bench.disk.faults.sync = 0
   assert.equal(await spool.sync(), undefined)
-  assert.equal(spool.durable, 3)
+  assert.equal(spool.stats().durable, 3)
   assert.ok(!bench.segments().includes(before ?? ''))
   bench.disk.restart(false)
   assert.deepEqual(await drain(await bench.open()), [1, 2, 3])

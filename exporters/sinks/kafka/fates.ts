@@ -29,7 +29,10 @@ export class Fates {
       const part = parts[i]
       const index = indices[i]
       if (part === undefined || index === undefined) continue
-      if (part !== last) fates = this.#known(part)
+      if (part !== last) {
+        fates = this.#fates.get(part) ?? new Uint8Array(part.count)
+        this.#fates.set(part, fates)
+      }
       last = part
       if (fates !== undefined) fates[index] = fate
     }
@@ -37,11 +40,5 @@ export class Fates {
 
   forget(batch: Batch): void {
     for (const part of batch.parts) this.#fates.delete(part)
-  }
-
-  #known(part: Encoded): Uint8Array {
-    const fates = this.#fates.get(part) ?? new Uint8Array(part.count)
-    this.#fates.set(part, fates)
-    return fates
   }
 }

@@ -119,7 +119,7 @@ function checkError(error: unknown): string | undefined {
   return error instanceof Error ? undefined : `error: expected an Error, got ${typeName(error)}`
 }
 
-function isObject(value: unknown): value is Fields {
+export function isObject(value: unknown): value is Fields {
   return typeof value === 'object' && value !== null
 }
 

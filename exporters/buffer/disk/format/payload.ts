@@ -16,6 +16,7 @@ import type { Change, LossKind, RunEvent } from '../../../contract/event.ts'
 import type { About, Described, LossAbout, RunAbout } from '../../../contract/described.ts'
 import type { Encoding } from '../../../contract/exporter.ts'
 import { Memory } from '../../../contract/encoded.ts'
+import { isObject } from '../../../contract/outcome.ts'
 import type { ReadFrame } from '../place.ts'
 import type { SpoolFrame } from './segment.ts'
 
@@ -244,10 +245,6 @@ function isChange(value: unknown): value is Change {
     typeof mode === 'string' &&
     typeof modeBefore === 'string'
   )
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null
 }
 
 /** Whether records of the type are about the agent; their abouts then have more data. */

@@ -18,7 +18,7 @@ import type { FanOut, Route } from './fanout.ts'
 import { makeRoute, withSender } from './start.ts'
 import type { Made } from './start.ts'
 import { systemClock } from '../config/base/time/clock.ts'
-import { waitAtMost } from '../config/base/time/deadline.ts'
+import { waitAtMost, within } from '../config/base/time/deadline.ts'
 import { openSink } from './sending/chain.ts'
 import type { Sink } from './sending/chain.ts'
 
@@ -170,17 +170,12 @@ async function named<T>(name: string, work: Promise<T>): Promise<T> {
 
 /** Rejects after OPEN_MS, or with the reason of `stop`. The work continues. */
 async function inTime<T>(work: Promise<T>, stop: AbortSignal): Promise<T> {
-  work.catch(() => undefined)
+  const done = work.then((value) => ({ value }))
+  done.catch(() => undefined)
+  const late = new AbortController()
+  const cancel = systemClock.after(OPEN_MS, () => late.abort())
+  const found = await within(done, AbortSignal.any([stop, late.signal])).finally(cancel)
+  if (found !== undefined) return found.value
   stop.throwIfAborted()
-  const { promise: ended, reject } = Promise.withResolvers<never>()
-  const onStop = (): void => reject(stop.reason)
-  const late = new ExportError('TIMEOUT', `the exporters are not ready within ${OPEN_MS} ms`)
-  const cancel = systemClock.after(OPEN_MS, () => reject(late))
-  stop.addEventListener('abort', onStop, { once: true })
-  try {
-    return await Promise.race([work, ended])
-  } finally {
-    cancel()
-    stop.removeEventListener('abort', onStop)
-  }
+  throw new ExportError('TIMEOUT', `the exporters are not ready within ${OPEN_MS} ms`)
 }

@@ -3,12 +3,11 @@ import { effectiveConfig } from './effective.ts'
 import type { LoadedConfig } from './load.ts'
 import { problemAt } from './load.ts'
 import { pathText } from './loading/explain.ts'
+import type { Path } from './loading/explain.ts'
 import type { Environment } from './loading/substitute.ts'
 import { shownValue, writtenForm } from './print.ts'
 import type { Problem } from '../yaml/problems.ts'
 import { show } from '../yaml/problems.ts'
-
-type Path = ReadonlyArray<string | number>
 
 /** A key with another effective value. Values are as a user would write them, without secrets; undefined: none. */
 export interface Change {

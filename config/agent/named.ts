@@ -10,8 +10,7 @@ import { show } from '../yaml/problems.ts'
 import { didYouMean } from '../yaml/suggest.ts'
 import { problemAt } from './load.ts'
 import type { LoadedConfig } from './load.ts'
-
-type Path = ReadonlyArray<string | number>
+import type { Path } from './loading/explain.ts'
 
 /** Names that the library of policies lacks. */
 export async function libraryProblems(loaded: LoadedConfig, file: string): Promise<Problem[]> {

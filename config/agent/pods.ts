@@ -1,4 +1,5 @@
 /** The keys of a filter that need known pods or containers. */
+import type { Path } from './loading/explain.ts'
 import type { FilterConfig } from './schema.ts'
 
 const POD_KEYS: ReadonlyArray<keyof FilterConfig> = ['pods', 'workloads', 'health_checks']
@@ -6,8 +7,6 @@ const POD_FILTER_KEYS = ['namespace_regex', 'pod_regex', 'health_check']
 /** Fulfilled by either. */
 const CONTAINER_KEYS: ReadonlyArray<keyof FilterConfig> = ['containers', 'images']
 const CONTAINER_FILTER_KEYS = ['container_name_regex', 'labels']
-
-type Path = ReadonlyArray<string | number>
 
 /** The keys of a filter that need pods, as paths below `filter`. */
 export function podKeys(filter: FilterConfig): Path[] {

@@ -4,6 +4,7 @@ import type { Scalar } from 'yaml'
 import * as z from 'zod'
 import { printable } from '../base/quoting.ts'
 import { pathText } from './loading/explain.ts'
+import type { Path } from './loading/explain.ts'
 import type { Origin } from './loading/plain.ts'
 import { mayBeSecret, REDACTED, shownText } from './loading/secret-keys.ts'
 import type { LoadedConfig } from './load.ts'
@@ -51,8 +52,6 @@ export function writtenForm(config: Config | EffectiveConfig): unknown {
   // zod's type has no readonly; encode does not write into what it is given.
   return z.encode(WRITTEN, config as z.output<typeof WRITTEN>)
 }
-
-type Path = ReadonlyArray<string | number>
 
 function annotate(node: unknown, path: Path, scalar: (node: Scalar, path: Path) => void): void {
   if (isMap(node)) {

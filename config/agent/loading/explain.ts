@@ -7,6 +7,8 @@ import { unitHint } from '../../base/units.ts'
 import { meantType, meantValue } from './meant.ts'
 
 type Issue = z.core.$ZodIssue
+/** From the top of the config: keys, and indexes of lists. */
+export type Path = ReadonlyArray<string | number>
 
 /** `exporters.archive.queue.max_bytes`, `policies[0]`; other keys than plain words are in quotes and brackets. */
 export function pathText(path: readonly PropertyKey[]): string {

@@ -3,6 +3,7 @@ import { absolute } from '../../base/paths.ts'
 import { show } from '../../yaml/problems.ts'
 import type { Position, Problems } from '../../yaml/problems.ts'
 import { pathText } from './explain.ts'
+import type { Path } from './explain.ts'
 import { meantType } from './meant.ts'
 import { keyNotBuilt } from './not-built.ts'
 import { mayBeSecret } from './secret-keys.ts'
@@ -26,7 +27,6 @@ export interface SecretFile {
   readonly at: Position
 }
 
-type Path = ReadonlyArray<string | number>
 type Schema = z.core.$ZodType
 
 /** Marks a value as already reported: it is left out, and nothing below its path is reported again. */

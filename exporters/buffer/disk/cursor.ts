@@ -1,7 +1,7 @@
 /** Stores the position up to which all events are settled. */
 import { asError, isNoSpace } from '../../contract/errors.ts'
 import { Timer } from '../../../config/base/time/timer.ts'
-import { ignoring } from './files/file-access.ts'
+import { ignoring, writeFully } from './files/file-access.ts'
 import { encodeCursor } from './format/format.ts'
 import type { Cursor } from './format/format.ts'
 import type { SpoolParts } from './parts.ts'
@@ -91,11 +91,7 @@ export class CursorKeeper {
   async #fill(path: string, how: 'replace' | 'write', bytes: Buffer): Promise<void> {
     const file = await this.#deps.files.open(path, how)
     try {
-      for (let at = 0; at < bytes.length;) {
-        const written = await file.write([bytes.subarray(at)], at)
-        if (written === 0) throw new Error('a write of several bytes wrote none')
-        at += written
-      }
+      await writeFully(file, bytes, 0)
       await file.sync()
     } finally {
       await file.close()

@@ -4,7 +4,7 @@
  */
 import { asError, errnoOf, ifMissing } from '../../contract/errors.ts'
 import type { Segment } from './catalog.ts'
-import { ignoring } from './files/file-access.ts'
+import { ignoring, writeFully } from './files/file-access.ts'
 import type { FileFacts, SpoolFile } from './files/files.ts'
 import type { Lock } from './files/lock.ts'
 import type { SpoolParts } from './parts.ts'
@@ -145,7 +145,7 @@ export class Presence {
         const got = await from.read(chunk.subarray(0, Math.min(chunk.length, bytes - at)), at)
         // The file was truncated: the reader counts the missing events.
         if (got === 0) break
-        for (let done = 0; done < got;) done += await copy.write([chunk.subarray(done, got)], at + done)
+        await writeFully(copy, chunk.subarray(0, got), at)
         at += got
       }
       await copy.sync()

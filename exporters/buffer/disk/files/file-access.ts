@@ -41,6 +41,15 @@ export async function readFully(file: SpoolFile, into: Uint8Array, position: num
   }
 }
 
+/** Writes all of `bytes`. Rejects if the file takes none. */
+export async function writeFully(file: SpoolFile, bytes: Uint8Array, position: number): Promise<void> {
+  for (let at = 0; at < bytes.length;) {
+    const written = await file.write([bytes.subarray(at)], position + at)
+    if (written === 0) throw new Error('a write of several bytes wrote none')
+    at += written
+  }
+}
+
 /** Runs `run` for all items, a few at a time; returns the results in order. Rejects with the first failure. */
 export async function inParallel<T, R>(items: readonly T[], run: (item: T) => Promise<R>): Promise<R[]> {
   const results: R[] = []

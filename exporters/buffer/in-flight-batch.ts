@@ -63,6 +63,10 @@ export class InFlightBatch {
     return batchOf(this.#held.map(({ part }) => part))
   }
 
+  takeAll(): Sum {
+    return this.takeHead(this.count)
+  }
+
   /** Number of events accepted before `ms`, which are the first ones. */
   olderThan(ms: number): number {
     let older = 0
@@ -73,23 +77,29 @@ export class InFlightBatch {
     return older
   }
 
-  /** Removes the first `count` events, or all if there are fewer. */
+  /** Removes the first `count` events, or all if there are fewer; splits a part if needed. */
   takeHead(count: number): Sum {
-    const sum = this.#take((index) => index < count)
-    this.acknowledged = this.acknowledged.map((index) => index - sum.events).filter((index) => index >= 0)
-    return sum
+    let left = count
+    let bytes = 0
+    const rest: QueuedPart[] = []
+    for (const held of this.#held) {
+      const { part } = held
+      const cut = Math.min(left, part.count)
+      left -= cut
+      bytes += endOf(part, cut)
+      if (cut < part.count) rest.push({ ...held, part: slice(part, cut, part.count) })
+    }
+    this.#held = rest
+    const taken = count - left
+    if (this.acknowledged.length > 0)
+      this.acknowledged = this.acknowledged.map((index) => index - taken).filter((index) => index >= 0)
+    return { events: taken, bytes }
   }
 
-  /** Removes the acknowledged events among the first `count`. */
+  /** Removes the acknowledged events among the first `count`; splits parts if needed. */
   takeAcknowledged(count: number = Infinity): Sum {
     const which = new Set(this.acknowledged.filter((index) => index < count))
     this.acknowledged = this.acknowledged.filter((index) => index >= count).map((index) => index - which.size)
-    return this.#take((index) => which.has(index))
-  }
-
-  /** Removes the events at some indexes; splits parts if needed. */
-  #take(isTaken: (index: number) => boolean): Sum {
-    let events = 0
     let bytes = 0
     let first = 0
     const rest: QueuedPart[] = []
@@ -97,13 +107,11 @@ export class InFlightBatch {
       const { part } = held
       const pieces: QueuedPart[] = []
       for (let from = 0; from < part.count;) {
-        const taken = isTaken(first + from)
+        const isTaken = which.has(first + from)
         let to = from + 1
-        while (to < part.count && isTaken(first + to) === taken) to++
-        if (taken) {
-          events += to - from
-          bytes += endOf(part, to) - endOf(part, from)
-        } else pieces.push({ ...held, part: slice(part, from, to) })
+        while (to < part.count && which.has(first + to) === isTaken) to++
+        if (isTaken) bytes += endOf(part, to) - endOf(part, from)
+        else pieces.push({ ...held, part: slice(part, from, to) })
         from = to
       }
       first += part.count
@@ -111,6 +119,6 @@ export class InFlightBatch {
       rest.push(...pieces)
     }
     this.#held = rest
-    return { events, bytes }
+    return { events: which.size, bytes }
   }
 }

@@ -131,7 +131,7 @@ export class MemoryBuffer {
   finish(_endMs: number): Promise<void> {
     for (const batch of this.inFlight) {
       const span = spanOf(batch.batch())
-      const sum = batch.takeHead(batch.count)
+      const sum = batch.takeAll()
       this.deps.counters.drop('shutdown', sum.events, span)
       this.ack(batch, sum)
     }

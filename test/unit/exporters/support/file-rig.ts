@@ -57,7 +57,7 @@ export async function insist(exporter: FileExporter, sent: Batch, tries = 10): P
   for (let i = 0; i < tries && inFlightBatch.count > 0; i++) {
     const outcome = await exporter.send(inFlightBatch.batch(), NEVER)
     outcomes.push(outcome)
-    if (outcome.status === 'delivered') inFlightBatch.takeHead(inFlightBatch.count)
+    if (outcome.status === 'delivered') inFlightBatch.takeAll()
     if (outcome.status === 'retryable') inFlightBatch.takeHead(outcome.taken ?? 0)
   }
   assert.equal(inFlightBatch.count, 0, 'not all taken')

@@ -17,8 +17,8 @@ export const POLICY = join(ROOT, 'config/policies/optional/file-monitoring.yaml'
 const QUIET_MS = 60_000
 /** Length of a period for which idle use is reported. */
 export const IDLE_SECONDS = 20
-/** One of two has a heartbeat. The least CPU counts: an emulated processor also counts time that the machine gave to others. */
-const PERIODS = 2
+/** One of three has a heartbeat. The least CPU counts: an emulated processor also counts time that the machine gave to others. */
+const PERIODS = 3
 const READY_WITHIN_MS = 120_000
 
 const folder = mkdtempSync(join(tmpdir(), 'ktrail-bench-'))

@@ -65,12 +65,12 @@ bench() {
     log "bench $name took $((SECONDS - began)) s"
     mv "$output.json" "$results/$name.json"
   else
+    status=1
     cat "$output" >&2
-    rm -f "$output" "$output.json"
     log "bench $name failed, or printed no result"
-    return 1
   fi
   rm -f "$output" "$output.json"
+  [ $status != 1 ]
 }
 
 # Ring bytes for the user space bench: real ones where a guest can be had, else it generates some and reports that.

@@ -125,13 +125,8 @@ export class ByteWriter {
   }
 
   #digits(value: number, count: number): void {
-    let at = this.#length + count
-    this.#length = at
-    for (let i = 0; i < count; i++) {
-      const rest = (value / 10) >>> 0
-      this.#buffer[--at] = ZERO + (value - rest * 10)
-      value = rest
-    }
+    this.#length += count
+    putDigits(this.#buffer, this.#length, value, count)
   }
 
   /**
@@ -153,6 +148,15 @@ export class ByteWriter {
       else this.#digits(nsec / 1_000_000, 3)
     }
     this.#buffer[this.#length++] = 0x5a
+  }
+}
+
+/** Writes the last `count` digits of a number before `end`. */
+export function putDigits(buffer: Uint8Array, end: number, number: number, count: number): void {
+  for (let at = end, rest = number; at > end - count;) {
+    const tenth = (rest / 10) >>> 0
+    buffer[--at] = ZERO + (rest - tenth * 10)
+    rest = tenth
   }
 }
 

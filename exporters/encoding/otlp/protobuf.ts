@@ -3,7 +3,7 @@
  * Field numbers are those of opentelemetry-proto, logs.proto; the bytes equal those of @opentelemetry/otlp-transformer.
  */
 import type { TextBytes, Timestamp } from '../../contract/event.ts'
-import { digitsOf, utf8Length } from '../../runtime/byte-writer.ts'
+import { digitsOf, putDigits, utf8Length } from '../../runtime/byte-writer.ts'
 import type { AttributeSink, Key } from './attributes.ts'
 
 /** Key and value up to which all lengths of an attribute take one byte. */
@@ -167,11 +167,7 @@ export class ProtoWriter implements AttributeSink {
       this.raw(text.head)
       this.#reserve(digits)
       this.#at += digits
-      for (let at = this.#at, rest = number, left = digits; left > 0; left--) {
-        const tenth = (rest / 10) >>> 0
-        this.#buffer[--at] = 0x30 + (rest - tenth * 10)
-        rest = tenth
-      }
+      putDigits(this.#buffer, this.#at, number, digits)
       return
     }
     const start = this.#at

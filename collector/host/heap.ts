@@ -7,7 +7,7 @@ import { getHeapStatistics, setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 
 /**
- * The old generation doubles between two collections; by default it grows to the fourfold. Growth by a half takes 20 MB less at full rate, and
+ * The old generation doubles between two collections; by default it grows to the fourfold. Growth by a half takes 15 MB less at full rate, and
  * 14 to 17 % more CPU; growth to the threefold takes 35 MB more at 5,000 events/s. All objects begin in the young generation: else V8 learns from the
  * first burst that events live long, makes them in the old one for good, and collects that all the time.
  */

@@ -215,7 +215,7 @@ export const ATTACKS: readonly Attack[] = [
     does: 'mount -o bind $F $F',
     linked: { not: 'matched by path' },
     inside: { not: 'it covers nothing of the host' },
-    ordinary: { does: 'mount -o bind /tmp/none /tmp/none' },
+    ordinary: { does: ': >/tmp/covered; mount -o bind /tmp/covered /tmp/covered' },
   },
   {
     policy: 'container-mounts',

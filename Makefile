@@ -93,7 +93,7 @@ simulate: build ## a million lives of spool, sending chain, chain that packs, ch
 	@$(SETUP)/with-node.sh node test/simulation/run.ts packed --runs $(RUNS) --seed $(SEED)
 	@$(SETUP)/with-node.sh node test/simulation/run.ts reloaded --runs $(RUNS) --seed $(SEED)
 
-fuzz: build ## hostile bytes at nine entry points, guided by coverage, then generated records and policies: MINUTES=30 (or EACH=10000000 inputs) INPUTS=10000000 SEED=1
+fuzz: build ## hostile bytes at nine entry points, a tenth guided by coverage, then generated records and policies: MINUTES=30 (or EACH=10000000 inputs) INPUTS=10000000 SEED=1
 	@$(SETUP)/with-node.sh node --disable-warning=ExperimentalWarning test/fuzz/run.ts $(if $(EACH),--inputs $(EACH),--minutes $(MINUTES)) --seed $(SEED)
 	@$(SETUP)/with-node.sh node test/simulation/run.ts records --runs $(INPUTS) --seed $(SEED)
 	@$(SETUP)/with-node.sh node test/simulation/run.ts policies --runs $$(( ($(INPUTS) + 99) / 100 )) --seed $(SEED)

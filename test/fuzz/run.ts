@@ -1,7 +1,7 @@
 /**
- * `node test/fuzz/run.ts [--minutes N | --inputs N] [--only a,b] [--seed S] [--renew]`: fuzzes each entry point by coverage, one on each processor,
- * for an equal part of the time or with N inputs. A crash, and an input that takes longer than twenty seconds, are printed, and the exit code is 1.
- * --renew writes what was found into corpus/.
+ * `node test/fuzz/run.ts [--minutes N | --inputs N] [--only a,b] [--seed S] [--renew]`: fuzzes each entry point, one on each processor, for an
+ * equal part of the time or with N inputs: a tenth by coverage, the rest by changes of what that kept. A crash, and an input that takes longer than
+ * twenty seconds, are printed, and the exit code is 1. --renew writes what was found into corpus/.
  */
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
@@ -12,8 +12,11 @@ import { MOST_BYTES } from './mutate.ts'
 import { TARGETS } from './targets.ts'
 import type { Target } from './target.ts'
 
-const INPUT_MS = 20_000
 const CHECK_MS = 1_000
+/** Longest time of an input, in checks: a process that is stopped makes none. */
+const INPUT_CHECKS = 20
+/** The guided part of the inputs, or of the time. */
+const GUIDED_SHARE = 0.1
 /** The input that is running: its number, its length, its bytes. */
 const HEAD_WORDS = 2
 /** The length while no input runs. */
@@ -26,13 +29,15 @@ interface Job {
   readonly ms: number
   readonly inputs: number
   readonly renew: boolean
+  /** Inputs that the guided part kept; absent in the guided part. */
+  readonly kept?: readonly Uint8Array[]
   readonly running: SharedArrayBuffer
 }
 
 interface Report {
   readonly runs: number
   readonly functions: number
-  readonly kept: number
+  readonly kept: readonly Uint8Array[]
   readonly crash?: { readonly input: string; readonly was: string }
 }
 
@@ -43,7 +48,7 @@ const targetOf = (wanted: string): Target => {
 }
 
 /** In the worker. */
-async function work({ name, seed, ms, inputs, renew, running }: Job): Promise<Report> {
+async function work({ name, seed, ms, inputs, renew, kept: earlier, running }: Job): Promise<Report> {
   const target = targetOf(name)
   const known = corpusOf(target)
   const head = new Int32Array(running, 0, HEAD_WORDS)
@@ -51,7 +56,10 @@ async function work({ name, seed, ms, inputs, renew, running }: Job): Promise<Re
   const started = performance.now()
   const { runs, functions, kept, crash } = await fuzz(target, {
     seed,
-    corpus: [...known.inputs, ...known.crashes.map(({ input }) => input)].map((input) => bytesOf(target, input)),
+    corpus:
+      earlier?.map((input) => Buffer.from(input)) ??
+      [...known.inputs, ...known.crashes.map(({ input }) => input)].map((input) => bytesOf(target, input)),
+    guided: earlier === undefined,
     on: (tried) => tried < inputs && performance.now() - started < ms,
     watch: (input) => {
       if (input !== undefined) place.set(input.subarray(0, place.length))
@@ -60,29 +68,38 @@ async function work({ name, seed, ms, inputs, renew, running }: Job): Promise<Re
     },
   })
   if (crash !== undefined)
-    return {
-      runs,
-      functions,
-      kept: kept.length,
-      crash: { input: textOf(target, crash.input), was: crash.error.stack ?? '' },
-    }
-  if (renew) {
+    return { runs, functions, kept, crash: { input: textOf(target, crash.input), was: crash.error.stack ?? '' } }
+  if (renew && earlier === undefined) {
     // A text that is no UTF-8 would be another one in the corpus.
     const own = kept.filter((input) => bytesOf(target, textOf(target, input)).equals(input))
     const seeds = new Set((await target.seeds()).map((input) => input.toString('latin1')))
     const found = (await minimised(target, own)).filter((input) => !seeds.has(input.toString('latin1')))
     writeCorpus(target, { inputs: found.map((input) => textOf(target, input)), crashes: known.crashes })
   }
-  return { runs, functions, kept: kept.length }
+  return { runs, functions, kept }
 }
 
-/** Runs a target in a thread of its own, which is ended if an input takes too long. Returns whether nothing was found. */
-function supervised(job: Omit<Job, 'running'>): Promise<boolean> {
+type Part = Omit<Job, 'running' | 'kept'>
+
+/** Runs both parts of a target. Returns whether nothing was found. */
+async function fuzzed({ ms, inputs, ...job }: Part): Promise<boolean> {
+  const guided = await supervised({ ...job, ms: ms * GUIDED_SHARE, inputs: inputs * GUIDED_SHARE })
+  if (guided === undefined) return false
+  const { runs, functions, kept } = guided
+  console.log(`${job.name}: ${runs} inputs reach ${functions} functions, ${kept.length} inputs kept`)
+  const rest = await supervised({ ...job, ms: ms * (1 - GUIDED_SHARE), inputs: inputs - runs, kept })
+  if (rest === undefined) return false
+  console.log(`${job.name}: ${runs + rest.runs} inputs in all`)
+  return true
+}
+
+/** Runs a part in a thread of its own, which is ended if an input takes too long. Returns nothing if it found a crash. */
+function supervised(job: Omit<Job, 'running'>): Promise<Report | undefined> {
   const running = new SharedArrayBuffer(HEAD_WORDS * 4 + MOST_BYTES * 2)
   const head = new Int32Array(running, 0, HEAD_WORDS)
   const worker = new Worker(new URL(import.meta.url), { workerData: { ...job, running } satisfies Job })
   return new Promise((resolve) => {
-    let [number, since] = [0, performance.now()]
+    let [number, checks] = [0, 0]
     const crashed = (input: string, was: string): void => {
       console.error(`${job.name}: crash: ${was}\n${job.name}: input: ${JSON.stringify(input)}`)
       console.error(
@@ -92,25 +109,25 @@ function supervised(job: Omit<Job, 'running'>): Promise<boolean> {
     const timer = setInterval(() => {
       const now = Atomics.load(head, 0)
       const length = Atomics.load(head, 1)
-      if (now !== number || length === NOTHING) [number, since] = [now, performance.now()]
-      else if (performance.now() - since > INPUT_MS && now > 0) {
+      if (now !== number || length === NOTHING) [number, checks] = [now, 0]
+      else if (++checks === INPUT_CHECKS && now > 0) {
         const input = Buffer.from(new Uint8Array(running, head.byteLength, length))
-        crashed(textOf(targetOf(job.name), input), `an input takes longer than ${INPUT_MS} ms`)
-        void worker.terminate().then(() => resolve(false))
+        crashed(textOf(targetOf(job.name), input), `an input takes longer than ${INPUT_CHECKS * CHECK_MS} ms`)
+        void worker.terminate()
       }
     }, CHECK_MS)
-    worker.on('message', ({ runs, functions, kept, crash }: Report) => {
-      console.log(`${job.name}: ${runs} inputs reach ${functions} functions, ${kept} inputs kept`)
+    worker.on('message', (report: Report) => {
+      const { crash } = report
       if (crash !== undefined) crashed(crash.input, crash.was)
-      resolve(crash === undefined)
+      resolve(crash === undefined ? report : undefined)
     })
     worker.on('error', (error) => {
       crashed('', `the thread ended: ${String(error)}`)
-      resolve(false)
+      resolve(undefined)
     })
     worker.on('exit', () => {
       clearInterval(timer)
-      resolve(false)
+      resolve(undefined)
     })
   })
 }
@@ -139,8 +156,7 @@ if (isMainThread) {
   const left = names.values()
   const some = async (): Promise<void> => {
     // All of them, so that one run reports each.
-    for (const name of left)
-      if (!(await supervised({ name, seed, ms, inputs, renew: values.renew }))) process.exitCode = 1
+    for (const name of left) if (!(await fuzzed({ name, seed, ms, inputs, renew: values.renew }))) process.exitCode = 1
   }
   await Promise.all(Array.from({ length: atOnce }, some))
 } else {

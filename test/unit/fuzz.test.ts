@@ -10,22 +10,29 @@ import type { Target } from '../fuzz/target.ts'
 const INPUT_MS = 5_000
 
 describe('fuzz', () => {
+  const target: Target = {
+    name: 'three',
+    text: false,
+    seeds: () => [Buffer.from('a word')],
+    words: ['f', 'u', 'z'],
+    covers: /^test\/unit\/fuzz\.test\.ts$/,
+    run(input) {
+      if (input[0] !== 0x66) return
+      if (input[1] !== 0x75) return
+      if (input[2] === 0x7a) throw new Error('found')
+    },
+  }
+
   it('finds a fault behind three comparisons by the coverage of each, and makes its input small', async () => {
-    const target: Target = {
-      name: 'three',
-      text: false,
-      seeds: () => [Buffer.from('a word')],
-      words: ['f', 'u', 'z'],
-      covers: /^test\/unit\/fuzz\.test\.ts$/,
-      run(input) {
-        if (input[0] !== 0x66) return
-        if (input[1] !== 0x75) return
-        if (input[2] === 0x7a) throw new Error('found')
-      },
-    }
-    const { crash, runs } = await fuzz(target, { seed: 1, corpus: [], on: (done) => done < 20_000 })
+    const { crash, runs } = await fuzz(target, { seed: 1, corpus: [], guided: true, on: (done) => done < 20_000 })
     assert.equal(crash?.error.message, 'found', `${runs} runs`)
     assert.equal(crash.input.toString(), 'fuz')
+  })
+
+  it('finds without coverage what a change of the kept inputs reaches', async () => {
+    const corpus = [Buffer.from('fur')]
+    const { crash, runs } = await fuzz(target, { seed: 1, corpus, guided: false, on: (done) => done < 20_000 })
+    assert.equal(crash?.error.message, 'found', `${runs} runs`)
   })
 
   it('has an entry point for each kind of hostile bytes', () => {

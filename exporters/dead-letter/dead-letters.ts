@@ -44,8 +44,8 @@ export class DeadLetterFile implements AsyncDisposable {
   #failing = false
   /** Writes that timed out but still run. */
   #hanging = 0
-  /** Deadline of all writes, set when a signal aborts. */
-  #lastMs: number | undefined
+  /** Deadline of all writes of the last signal that aborted; after a pause the next stop has its own. */
+  #last: { readonly signal: AbortSignal; readonly endMs: number } | undefined
   #starting: Promise<void> | undefined
   #closing: Promise<void> | undefined
   #warnedMs = Number.NEGATIVE_INFINITY
@@ -115,7 +115,7 @@ export class DeadLetterFile implements AsyncDisposable {
     const endMs = this.#clock.nowMs() + (this.#failing ? 0 : PATIENCE_MS)
     let written = 0
     const again = new Signal(this.#clock)
-    while (this.#hanging === 0 && !(signal.aborted && this.#stopMs() === 0)) {
+    while (this.#hanging === 0 && !(signal.aborted && this.#stopMs(signal) === 0)) {
       const outcome = await this.#tryOnce(group.slice(written), signal)
       if (outcome?.status === 'delivered') {
         this.#failing = false
@@ -139,7 +139,7 @@ export class DeadLetterFile implements AsyncDisposable {
     let cancel = this.#clock.after(PATIENCE_MS, end)
     const onStop = (): void => {
       cancel()
-      cancel = this.#clock.after(this.#stopMs(), end)
+      cancel = this.#clock.after(this.#stopMs(signal), end)
     }
     signal.addEventListener('abort', onStop)
     if (signal.aborted) onStop()
@@ -154,11 +154,11 @@ export class DeadLetterFile implements AsyncDisposable {
     return outcome
   }
 
-  /** The time left after an abort. */
-  #stopMs(): number {
+  /** The time left after the abort of `signal`. */
+  #stopMs(signal: AbortSignal): number {
     const nowMs = this.#clock.nowMs()
-    this.#lastMs ??= nowMs + STOP_MS
-    return Math.max(0, this.#lastMs - nowMs)
+    if (this.#last?.signal !== signal) this.#last = { signal, endMs: nowMs + STOP_MS }
+    return Math.max(0, this.#last.endMs - nowMs)
   }
 
   async #send(records: readonly DeadLetterRecord[], signal: AbortSignal): Promise<Outcome> {

@@ -299,6 +299,17 @@ test('dead-letter records: a stop gives a hanging disk one second, and a working
   await other.close()
 })
 
+test('dead-letter records: a stop has its full second, also after a pause that was taken back', async () => {
+  using folder = new Folder()
+  const { deadLetters, clock } = make(folder)
+  const paused = AbortSignal.abort()
+  assert.deepEqual(await deadLetters.write(batch(lines(0, 1)), [refusal([0])], paused), [0])
+  await clock.turn(60_000)
+  assert.deepEqual(await deadLetters.write(batch(lines(1, 1)), [refusal([0])], paused), [1])
+  assert.deepEqual(await deadLetters.write(batch(lines(2, 1)), [refusal([0])], AbortSignal.abort()), [0])
+  await deadLetters.close()
+})
+
 test('dead-letter records: a path that cannot work is an error at the start, and a counted loss later', async () => {
   using folder = new Folder()
   mkdirSync(folder.at('refused.jsonl'))

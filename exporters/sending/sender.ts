@@ -87,7 +87,9 @@ export class Sender {
   /** The first half of `start`. */
   async open(): Promise<void> {
     await this.#buffer.start()
-    await openSink(this.#chain.sink)
+    if (this.#stopping === undefined) await openSink(this.#chain.sink)
+    // A stop that came first has found nothing to close.
+    else await this.#buffer.close(this.#clock.nowMs() + DISK_END_MS)
   }
 
   /** The second half of `start`. */

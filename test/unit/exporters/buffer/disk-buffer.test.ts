@@ -8,6 +8,7 @@ import { Sender } from '../../../../exporters/sending/sender.ts'
 import { frameOf } from '../../../../exporters/buffer/disk/format/payload.ts'
 import type { SpoolFrame } from '../../../../exporters/buffer/disk/format/segment.ts'
 import { openSpool } from '../../../../exporters/buffer/disk/spool.ts'
+import type { Spool } from '../../../../exporters/buffer/disk/spool.ts'
 import { Disk } from '../../../simulation/spool/disk.ts'
 import { Seeded } from '../../../simulation/spool/random.ts'
 import { zstdAtOnce } from '../support/compressors.ts'
@@ -535,4 +536,21 @@ test('overflow: under memory pressure, events are written to the disk while the 
   assert.deepEqual(rig.exporter.ids, [...numbers(0, 40), ...numbers(60, 80)])
   assert.equal(sender.stats().spool?.appended, 40)
   assert.equal(sender.imbalance(), 0)
+})
+
+test('spooling sender: a stop while the spool opens closes the spool then, and the sink is not opened', async () => {
+  const clock = new FakeClock()
+  const opening = Promise.withResolvers<Spool>()
+  let starts = 0
+  const exporter = Object.assign(new FakeExporter(), { start: async () => void starts++ })
+  const sender = new Sender('test', exporter, BASE, { clock, openSpool: () => opening.promise })
+  const started = sender.start()
+  await sender.stop(0)
+  const { files } = new Disk(new Seeded(1))
+  const limits = { fsync: 200, max_size: 1 << 20, min_free: 0, segment_size: 16 << 20 }
+  const spool = await openSpool({ dir: '/spool', epoch: 'e', ...limits }, { files, clock, random: () => 0.5 })
+  opening.resolve(spool)
+  await started
+  assert.equal(starts, 0)
+  assert.equal((await spool.append([])).status, 'failed')
 })

@@ -98,9 +98,7 @@ export class FanOut {
     const nowMs = performance.now()
     const gone = this.#routes.filter(({ sender }) => !names.has(sender.name))
     const leaving = gone.map(({ sender }) => ({ sender, endMs: nowMs + leaveMs + SEEN_MS }))
-    this.#leaving = [...this.#leaving, ...leaving].filter(
-      ({ sender, endMs }) => endMs > nowMs && !names.has(sender.name),
-    )
+    this.#leaving = [...this.#leaving, ...leaving].filter(({ sender }) => !names.has(sender.name))
     this.#use(routes)
     this.pressure = this.#pressure
   }
@@ -210,7 +208,10 @@ export class FanOut {
 
   /** All senders, in the order of the configuration, then those of exporters that a reload has removed a short time ago. */
   get senders(): readonly Sender[] {
-    return this.#leaving.length === 0 ? this.#senders : [...this.#senders, ...this.#leaving.map(({ sender }) => sender)]
+    if (this.#leaving.length === 0) return this.#senders
+    const nowMs = performance.now()
+    this.#leaving = this.#leaving.filter(({ endMs }) => endMs > nowMs)
+    return [...this.#senders, ...this.#leaving.map(({ sender }) => sender)]
   }
 
   /** Sets the memory pressure for every sender. */
@@ -249,6 +250,8 @@ export class FanOut {
 
   /** Drains all senders in parallel within one deadline. A second call waits for the first; with a grace of 0 it ends the first's. */
   async stop(graceMs: number): Promise<void> {
+    // Sums of before and after the stop are of the same senders.
+    this.#leaving = this.#leaving.map(({ sender }) => ({ sender, endMs: Infinity }))
     await Promise.all(this.senders.map((sender) => sender.stop(graceMs)))
   }
 }

@@ -156,3 +156,15 @@ test('fan-out: a reopen reports the senders that failed, with the reason', async
   assert.deepEqual(await fanOut.reopen(), [{ exporter: 'test', error: 'it is a link' }])
   assert.equal(reopened, 1)
 })
+
+test('fan-out: a removed exporter is shown for half a minute after its stop', async (t) => {
+  let nowMs = 0
+  t.mock.method(performance, 'now', () => nowMs)
+  const fanOut = new FanOut([{ encoder: new Counting(), sender: makeSender(new FakeExporter(), 10, 'block') }])
+  const [removed] = fanOut.senders
+  fanOut.replace([], 5000)
+  nowMs = 34_999
+  assert.deepEqual(fanOut.senders, [removed])
+  nowMs = 35_000
+  assert.deepEqual(fanOut.senders, [])
+})

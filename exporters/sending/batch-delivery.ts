@@ -73,7 +73,7 @@ interface Refused {
 interface Try {
   /** Number of the try in this delivery, from 1, since a part of the batch was taken. */
   readonly attempt: number
-  /** The batch was tried before, perhaps by an earlier delivery. */
+  /** The batch was sent before, perhaps by an earlier delivery. */
   readonly again: boolean
 }
 
@@ -110,11 +110,11 @@ export class BatchDelivery {
     const over = (): boolean => inFlightBatch.count === 0 || deadline.aborted || this.#deps.halted()
     /** Tries without progress. */
     let attempt = 0
-    for (let isFirst = true; ; isFirst = false) {
+    for (;;) {
       const { max_age } = config.retry
       if (max_age !== undefined) this.#expire(inFlightBatch, clock.nowMs() - max_age)
       if (over()) return
-      const again = !isFirst || inFlightBatch.sent
+      const again = inFlightBatch.sent
       if (again) {
         accounting.retry()
         meters.duplicatesPossible += Math.min(inFlightBatch.unacknowledged, inFlightBatch.count)

@@ -362,8 +362,9 @@ test('overflow: events in an encoding that the exporter no longer has are held i
   const next = await rig.start()
   void next.offer({ ...describedLines(8, 4), encoding: 'compact' })
   await rig.run(5000)
-  const { state, lastError, heldEvents, rejected, dropped } = next.accounting()
+  const { state, lastError, heldEvents, retries, rejected, dropped } = next.accounting()
   assert.deepEqual([rig.exporter.calls, state, heldEvents, rejected, dropped.corrupt], [0, 'hold', 12, {}, 0])
+  assert.equal(retries, 0, 'nothing was sent again')
   assert.match(
     lastError,
     /^the spool has events that this exporter cannot send: expected events encoded as compact, got "json": /,

@@ -98,9 +98,7 @@ export function spanOf({ parts }: Pick<Batch, 'parts'>): Span | undefined {
 export function spanOfSome({ parts }: Pick<Batch, 'parts'>, which: readonly number[]): Span | undefined {
   const ascending = which.toSorted((a, b) => a - b)
   const [first, last] = [placeOf(parts, ascending[0]), placeOf(parts, ascending.at(-1))]
-  return first === undefined || last === undefined
-    ? undefined
-    : spanBetween(first.part, first.index, last.part, last.index)
+  return first && last && spanBetween(first.part, first.index, last.part, last.index)
 }
 
 function spanBetween(first: Encoded, from: number, last: Encoded, to: number): Span | undefined {

@@ -73,10 +73,7 @@ export type Outcome =
       readonly status: 'retryable'
       readonly afterMs?: number
       readonly taken?: number
-      /**
-       * How many of the rest the sink may have stored without acknowledging them: possible duplicates when sent again.
-       * Absent: all.
-       */
+      /** How many of the rest the sink may have stored unacknowledged: possible duplicates when sent again. Absent: all. */
       readonly unacknowledged?: number
       /**
        * Indexes, ascending, of events after the first `taken` that the sink has acknowledged. The exporter does not send them
@@ -91,9 +88,15 @@ export type Outcome =
   /**
    * Not taken because of a problem that needs manual action (credentials, address, permissions): keep the events, retry slowly,
    * report it. `forGood`: cannot be fixed while this process runs. The agent ends when all exporters report that. When `repaired`
-   * resolves, the problem may be solved, and the events are tried at once.
+   * resolves, the problem may be solved, and the events are tried at once. `acknowledged`: as in `retryable`.
    */
-  | { readonly status: 'hold'; readonly forGood?: boolean; readonly repaired?: Promise<void>; readonly error: Error }
+  | {
+      readonly status: 'hold'
+      readonly forGood?: boolean
+      readonly repaired?: Promise<void>
+      readonly acknowledged?: readonly number[]
+      readonly error: Error
+    }
 
 /** Requests and events that one `send` call sent again although the sink may already have them. */
 export interface Resent {
@@ -109,9 +112,7 @@ export interface Exporter extends AsyncDisposable {
    * do not need order.
    */
   readonly maxConcurrency?: number
-  /**
-   * The exporter never reads the bytes of a batch after `send` returned `delivered`: their memory may be freed at once.
-   */
+  /** Never reads the bytes of a batch after `send` returned `delivered`, so their memory may be freed at once. */
   readonly releases?: boolean
   /** Opens the sink. Throws ExportError if the configuration can never work; the agent then does not start. */
   start(): Promise<void>

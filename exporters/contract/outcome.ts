@@ -28,9 +28,10 @@ export function checkOutcome({ count }: { readonly count: number }, outcome: unk
     case 'rejected':
       return checkReason(outcome['reason']) ?? checkError(outcome['error'])
     case 'hold': {
-      const { forGood = false, repaired, error } = outcome
+      const { forGood = false, repaired, acknowledged, error } = outcome
       if (typeof forGood !== 'boolean') return `forGood: expected true or false, got ${typeName(forGood)}`
-      if (repaired === undefined || repaired instanceof Promise) return checkError(error)
+      if (repaired === undefined || repaired instanceof Promise)
+        return checkAcknowledged(acknowledged, count, 0) ?? checkError(error)
       return `repaired: expected a Promise, got ${typeName(repaired)}`
     }
     case 'retryable':
@@ -41,7 +42,7 @@ export function checkOutcome({ count }: { readonly count: number }, outcome: unk
 }
 
 function checkRetryable(
-  { afterMs, taken = 0, unacknowledged = 0, acknowledged = [], refusals = [], error }: Fields,
+  { afterMs, taken = 0, unacknowledged = 0, acknowledged, refusals = [], error }: Fields,
   count: number,
 ): string | undefined {
   if (afterMs !== undefined && !(Number.isFinite(afterMs) && Number(afterMs) >= 0)) {
@@ -51,11 +52,12 @@ function checkRetryable(
   const rest = count - taken
   if (!isCount(unacknowledged) || unacknowledged > rest)
     return `unacknowledged: expected 0 to ${rest}, got ${String(unacknowledged)}`
-  const problem = Array.isArray(acknowledged)
-    ? checkWhich(acknowledged, acknowledged.length, count, taken)
-    : `expected a list of indexes, got ${typeName(acknowledged)}`
-  if (problem !== undefined) return `acknowledged: ${problem}`
-  return checkRefusals(refusals, taken, 0) ?? checkError(error)
+  return checkAcknowledged(acknowledged, count, taken) ?? checkRefusals(refusals, taken, 0) ?? checkError(error)
+}
+
+function checkAcknowledged(acknowledged: unknown = [], count: number, taken: number): string | undefined {
+  const problem = checkWhich(acknowledged, undefined, count, taken)
+  return problem && `acknowledged: ${problem}`
 }
 
 /** `count`: number of events, from the start of the batch, that may be refused. */
@@ -83,11 +85,10 @@ function checkRefusal(refusal: unknown, count: number): number | string {
   return checkReason(reason) ?? (problem === undefined ? events : `which: ${problem}`)
 }
 
-function checkWhich(which: unknown, events: number, count: number, from = 0): string | undefined {
-  if (!Array.isArray(which) || which.length !== events) {
-    const got = Array.isArray(which) ? String(which.length) : typeName(which)
-    return `expected a list of ${events} indexes, one per event, got ${got}`
-  }
+function checkWhich(which: unknown, events: number | undefined, count: number, from = 0): string | undefined {
+  if (!Array.isArray(which)) return `expected a list of indexes, got ${typeName(which)}`
+  if (which.length !== (events ?? which.length))
+    return `expected a list of ${events} indexes, one per event, got ${which.length}`
   let last = -1
   for (const index of which) {
     if (!isCount(index) || index < from || index >= count)

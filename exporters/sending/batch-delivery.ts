@@ -202,6 +202,7 @@ export class BatchDelivery {
         return retryDelayMs(attempt, config.retry, random, pauseOf(outcome))
       case 'hold':
         inFlightBatch.unacknowledged = 0
+        inFlightBatch.acknowledged = outcome.acknowledged ?? []
         outcome.repaired?.then(
           () => this.#deps.nudge.notify(),
           () => undefined,

@@ -29,7 +29,7 @@ export function outcomeOf(
     const error = new ExportError('IO', fault.message, fault)
     const taken = settledOf(batch, known)
     // Settled events are reported first; the next call, which follows at once, returns `hold`.
-    if (fault.kind === 'config' && taken === 0) return { status: 'hold', error }
+    if (fault.kind === 'config' && taken === 0) return { status: 'hold', ...acknowledgedOf(batch, known), error }
     const refusals = refusalsOf(batch, known, messages, taken)
     return {
       status: 'retryable',

@@ -11,6 +11,7 @@ const good: ReadonlyArray<readonly [name: string, outcome: unknown]> = [
   ['delivered', { status: 'delivered' }],
   ['hold', { status: 'hold', error }],
   ['hold until repaired', { status: 'hold', repaired: Promise.resolve(), error }],
+  ['hold with acknowledged events', { status: 'hold', acknowledged: [0, 2], error }],
   ['hold for good', { status: 'hold', forGood: true, error }],
   ['rejected', { status: 'rejected', reason: 'invalid', error }],
   ['retryable', retryable({})],
@@ -35,6 +36,7 @@ const bad: ReadonlyArray<readonly [name: string, outcome: unknown, want: RegExp]
   ['no status', {}, /got status undefined$/],
   ['another status', { status: 'ok' }, /got status "ok"$/],
   ['hold without error', { status: 'hold' }, /^error: expected an Error, got nothing$/],
+  ['hold with a wrong index', { status: 'hold', acknowledged: [99], error }, /^acknowledged: expected indexes below/],
   ['hold for a word', { status: 'hold', forGood: 'yes', error }, /^forGood: expected true or false, got a string$/],
   ['an error that is a text', { status: 'hold', error: 'no' }, /^error: expected an Error, got a string$/],
   [

@@ -72,13 +72,15 @@ test('kafka: partitions without an answer at the stop do not make acknowledged e
   assert.deepEqual([delivered, shutdown], [stored.length, 64 - stored.length])
 })
 
-test('kafka: events acknowledged before a wait for a retry are delivered if the stop comes during the wait', async () => {
-  const client = new FakeClient({ events: 4 })
-  let asked = 0
-  const { stored, delivered, shutdown } = await stopped(client, { key: 'policy' }, ({ partition }, stop) => {
-    if (++asked === 4) setImmediate(stop)
-    return Promise.resolve(partition % 2 === 0 ? undefined : fault('retry'))
+for (const kind of ['retry', 'config'] as const) {
+  test(`kafka: events acknowledged before a wait after a ${kind} fault are delivered if the stop comes during the wait`, async () => {
+    const client = new FakeClient({ events: 4 })
+    let asked = 0
+    const { stored, delivered, shutdown } = await stopped(client, { key: 'policy' }, ({ partition }, stop) => {
+      if (++asked === 4) setImmediate(stop)
+      return Promise.resolve(partition % 2 === 0 ? undefined : fault(kind))
+    })
+    assert.ok(stored.length > 0 && stored.length < 64, `${stored.length} stored`)
+    assert.deepEqual([delivered, shutdown], [stored.length, 64 - stored.length])
   })
-  assert.ok(stored.length > 0 && stored.length < 64, `${stored.length} stored`)
-  assert.deepEqual([delivered, shutdown], [stored.length, 64 - stored.length])
-})
+}

@@ -107,6 +107,15 @@ for (const { name, rate, burst, retryAfter = false, answer = 'ingestion rate lim
   })
 }
 
+test('otlp pace: a wait of a year that the sink names limits requests no longer than the hour that is waited', () => {
+  let nowMs = 0
+  const pace = new Pace({ initial: 100, max: 1000, nowMs: () => nowMs, random: () => 0.5 })
+  pace.refused(100_000, 0, 365 * 24 * 60 * MINUTE_MS)
+  nowMs = 61 * MINUTE_MS
+  pace.taken(100_000)
+  assert.equal(pace.maxEvents({ parts: [], count: 1000, sizeBytes: 1e6 }), Infinity)
+})
+
 test('otlp pace: a hundred agents that share an allowance use it, in large requests', () => {
   const random = new Seeded(1)
   const [rate, count, sizeBytes] = [1_000_000, 1000, 700_000]

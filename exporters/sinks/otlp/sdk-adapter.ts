@@ -109,12 +109,10 @@ class SdkExporter implements Exporter {
   /** Never rejects. */
   #export(records: ReadableLogRecord[]): Promise<ExportResult> {
     return new Promise((resolve) => {
-      try {
-        this.#exporter.export(records, resolve)
-      } catch (cause) {
-        const error = cause instanceof Error ? cause : new Error(textOf(cause))
-        resolve({ code: 1, error })
-      }
+      // An async one may also reject.
+      new Promise<void>((called) => called(this.#exporter.export(records, resolve))).catch((cause: unknown) => {
+        resolve({ code: 1, error: cause instanceof Error ? cause : new Error(textOf(cause)) })
+      })
     })
   }
 }

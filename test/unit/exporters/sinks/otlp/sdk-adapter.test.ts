@@ -116,6 +116,7 @@ test('sdk adapter: errors thrown, and failures without a message, are retried', 
     () => {
       throw new Error('boom')
     },
+    () => Promise.reject(new Error('boom')),
     (_: unknown, done: (result: { code: number }) => void) => done({ code: 1 }),
   ]) {
     await using exporter = adapt({

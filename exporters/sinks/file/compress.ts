@@ -67,25 +67,29 @@ export async function remove(files: FileSystem, path: string): Promise<boolean> 
  */
 async function holds(files: FileSystem, target: string, plain: string, signal: AbortSignal): Promise<boolean> {
   if (!(await exists(files, target))) return false
-  const [left, right] = [await files.open(target, READ, 0), await files.open(plain, READ, 0)]
+  const left = await files.open(target, READ, 0)
   try {
-    let same = true
-    let at = 0
-    const compare = async (unzipped: AsyncIterable<Buffer>): Promise<void> => {
-      for await (const chunk of unzipped) {
-        if (same) same = chunk.equals(await readAt(right, at, chunk.length))
-        at += chunk.length
+    const right = await files.open(plain, READ, 0)
+    try {
+      let same = true
+      let at = 0
+      const compare = async (unzipped: AsyncIterable<Buffer>): Promise<void> => {
+        for await (const chunk of unzipped) {
+          if (same) same = chunk.equals(await readAt(right, at, chunk.length))
+          at += chunk.length
+        }
       }
+      await pipeline(chunks(left), createGunzip(), compare, { signal })
+      return same && at === (await right.stat()).size
+    } finally {
+      await right.close()
     }
-    await pipeline(chunks(left), createGunzip(), compare, { signal })
-    return same && at === (await right.stat()).size
   } catch (error) {
     // The file is not gzip, or incomplete, and is written again.
     if (errnoOf(error).startsWith('Z_')) return false
     throw error
   } finally {
     await left.close()
-    await right.close()
   }
 }
 

@@ -1,11 +1,16 @@
 /** Rotated files become `.gz` while writing continues; failures of it lose no line and no delivery. */
 import assert from 'node:assert/strict'
 import { readFileSync, statSync, unlinkSync, writeFileSync } from 'node:fs'
+import { stat } from 'node:fs/promises'
 import { test } from 'node:test'
 import { gunzipSync, gzipSync } from 'node:zlib'
+import { compress } from '../../../../../exporters/sinks/file/compress.ts'
 import { FileExporter } from '../../../../../exporters/sinks/file/exporter.ts'
+import { systemFiles } from '../../../../../exporters/sinks/file/file-system.ts'
+import type { FileSystem, OpenFile } from '../../../../../exporters/sinks/file/file-system.ts'
 import { rotatedName } from '../../../../../exporters/sinks/file/names.ts'
 import { until } from '../../support/fake-clock.ts'
+import { errno } from '../../support/faulty-files.ts'
 import type { Fault } from '../../support/faulty-files.ts'
 import { delivered, make, script } from '../../support/file-rig.ts'
 import type { Rig } from '../../support/file-rig.ts'
@@ -168,6 +173,22 @@ test('compress: if disabled, a pair left by a crash becomes one file, and no oth
   await compressed(rig, 1)
   assert.deepEqual(folder.names(), ['events-2026-01-24T14-03-09.123.jsonl', `${FIRST}.gz`, 'events.jsonl'])
   await rig.exporter.stop()
+})
+
+test('compress: if the plain file of a pair is deleted meanwhile, the compressed one is closed', async () => {
+  let [opened, closed] = [0, 0]
+  const file = { close: async () => void closed++ } as unknown as OpenFile
+  const gone = (): never => {
+    throw errno('ENOENT')
+  }
+  const files: FileSystem = {
+    ...systemFiles,
+    lstat: () => stat('/'),
+    open: async () => (opened++ === 0 ? file : gone()),
+  }
+  const plain = { path: '/x', wallMs: 0, compressed: false, sizeBytes: 1, mode: 0o600 }
+  await assert.rejects(compress(files, plain, new AbortController().signal), { code: 'ENOENT' })
+  assert.equal(closed, 1)
 })
 
 test('compress: a stop ends it at once, the plain file stays whole, and the next start finishes it', async () => {

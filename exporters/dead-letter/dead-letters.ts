@@ -30,7 +30,7 @@ const WARN_MS = 60_000
 /** A power cut may lose this much; the sink has refused the events anyway. */
 const FSYNC_MS = 1000
 
-export class DeadLetterFile implements AsyncDisposable {
+export class DeadLetterFile {
   /**
    * Events written; not written because the file was full or failed; of which the sink only reported a number; and failed writes.
    */
@@ -88,10 +88,6 @@ export class DeadLetterFile implements AsyncDisposable {
   close(): Promise<void> {
     this.#closing ??= this.#file.stop()
     return this.#closing
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close()
   }
 
   async #writeRefusal(batch: Batch, refusal: Refusal, signal: AbortSignal): Promise<number> {

@@ -64,7 +64,7 @@ for (const name of ['file exporter', 'dead-letter file']) {
       )
       return true
     })
-    await output[Symbol.asyncDispose]()
+    await ('close' in output ? output.close() : output.stop())
   })
 }
 

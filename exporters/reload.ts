@@ -127,8 +127,6 @@ async function planOf(
   return { routes, changed, added, removed }
 }
 
-const INSTEAD = 'restart the agent, or give the exporter another name'
-
 /** The part that is fixed when a spool is opened. */
 function fixed(spool: EffectiveExporter['spool']): object | undefined {
   return spool && { ...spool, max_size: 0, max_age: 0, min_free: 0, use: '' }
@@ -138,19 +136,22 @@ function refuseOtherSpool(name: string, before: EffectiveExporter | undefined, {
   if (before === undefined) return
   if (isDeepStrictEqual(fixed(before.spool), fixed(spool))) return
   const keys = 'only max_size, max_age, min_free and use of a spool can change while the agent runs'
-  throw new ExportError('EXPORTER_REFUSED', `exporters.${name}.spool: requires a restart; ${keys}: ${INSTEAD}`)
+  throw needsRestart(`${name}.spool`, `; ${keys}`)
 }
 
 /** The held events must fit the new sink. */
 function refuseOtherEvents(name: string, before: Route, made: Made): void {
   const { exporter } = before.sender
   const now = made.sink.exporter
-  if (before.config?.type !== made.config.type) {
-    throw new ExportError('EXPORTER_REFUSED', `exporters.${name}.type: requires a restart: ${INSTEAD}`)
-  }
+  if (before.config?.type !== made.config.type) throw needsRestart(`${name}.type`)
   if (exporter.encoding === now.encoding) return
   const why = `its held events are encoded as ${exporter.encoding}, and the new config uses ${now.encoding}`
-  throw new ExportError('EXPORTER_REFUSED', `exporters.${name}: requires a restart, because ${why}: ${INSTEAD}`)
+  throw needsRestart(name, `, because ${why}`)
+}
+
+function needsRestart(what: string, why = ''): ExportError {
+  const instead = 'restart the agent, or give the exporter another name'
+  return new ExportError('EXPORTER_REFUSED', `exporters.${what}: requires a restart${why}: ${instead}`)
 }
 
 async function closeSink({ exporter, deadLetters }: Sink): Promise<void> {

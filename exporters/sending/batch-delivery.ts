@@ -78,18 +78,10 @@ interface Try {
 }
 
 function refusalsOf(outcome: Outcome, { count }: Batch): readonly Refusal[] {
-  switch (outcome.status) {
-    case 'rejected': {
-      const which = Array.from({ length: count }, (_, i) => i)
-      return count === 0 ? [] : [{ reason: outcome.reason, events: count, which, message: outcome.error.message }]
-    }
-    case 'partial':
-    case 'retryable':
-      return outcome.refusals ?? []
-    case 'delivered':
-    case 'hold':
-      return []
-  }
+  if (outcome.status === 'partial' || outcome.status === 'retryable') return outcome.refusals ?? []
+  if (outcome.status !== 'rejected' || count === 0) return []
+  const which = Array.from({ length: count }, (_, i) => i)
+  return [{ reason: outcome.reason, events: count, which, message: outcome.error.message }]
 }
 
 export class BatchDelivery {

@@ -28,20 +28,10 @@ export const make: MakeExporter<NpmConfig> = async (config, context) => {
 }
 
 function encoderOf(encoding: Encoding, { encoders, epoch }: Surroundings): Encoder | Promise<Encoder> {
-  switch (encoding) {
-    case 'json':
-      return encoders.json()
-    case 'compact':
-      return encoders.compact({ color: false, timestamps: true })
-    case 'otlp':
-    case 'otlp_json':
-      return encoders.otlp({
-        ...DEFAULT_RECORDS,
-        epoch,
-        protocol: encoding === 'otlp' ? 'protobuf' : 'json',
-        sdk: false,
-      })
-  }
+  if (encoding === 'json') return encoders.json()
+  if (encoding === 'compact') return encoders.compact({ color: false, timestamps: true })
+  const protocol = encoding === 'otlp' ? 'protobuf' : 'json'
+  return encoders.otlp({ ...DEFAULT_RECORDS, epoch, protocol, sdk: false })
 }
 
 /**

@@ -248,8 +248,16 @@ export class PolicyFolder implements Disposable {
 
   async #remove(files: ReadonlySet<string>): Promise<void> {
     const gone = this.#own().filter(({ id }) => files.has(id.source))
+    try {
+      await this.#options.policies.remove(gone.map(({ id }) => id))
+    } catch (error) {
+      if (!(error instanceof CollectorError)) throw error
+      // The files stay known, so that each check tries again.
+      const message = `the policy stays attached without its file: ${error.message}`
+      for (const { id } of gone) this.#refuse(id.source, '', problemOf(id.source, message))
+      return
+    }
     for (const file of files) this.#files.delete(file)
-    await this.#options.policies.remove(gone.map(({ id }) => id))
     for (const { id } of gone.filter(isLoaded)) this.#changed('removed', id.source, id.name)
   }
 

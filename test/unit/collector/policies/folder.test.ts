@@ -232,6 +232,35 @@ test('policies: a bad change is reported once and changes nothing; the old conte
   assert.deepEqual(source.problems(), [])
 })
 
+test('policies: a removal that the kernel refuses is a problem of the file, and is tried again', async () => {
+  using folder = new Folder()
+  writeFileSync(folder.at('a.yaml'), yaml('one'))
+  writeFileSync(folder.at('b.yaml'), yaml('two'))
+  const { kernel, log, policies, source } = setup(folder.path)
+  await source.start()
+  kernel.keep = ({ name }) => (name === 'one' ? new CollectorError('POLICY_REFUSED', 'no memory') : undefined)
+  rmSync(folder.at('a.yaml'))
+  log.length = 0
+  await source.look()
+  await source.look()
+  assert.deepEqual(log, [
+    `refused a.yaml: ${folder.at('a.yaml')}: the policy stays attached without its file: no memory`,
+  ])
+  assert.deepEqual(kernel.names, ['one', 'two'])
+  assert.deepEqual(
+    source.problems().map(([file]) => file),
+    [folder.at('a.yaml')],
+  )
+  kernel.keep = () => undefined
+  await source.look()
+  assert.deepEqual(log.slice(1), ['-one', 'removed a.yaml'])
+  assert.deepEqual(
+    policies.list().map(({ id }) => id.name),
+    ['two'],
+  )
+  assert.deepEqual(source.problems(), [])
+})
+
 test('policies: a change that the kernel refuses leaves the old one effective', async () => {
   using folder = new Folder()
   const { kernel, attached, log, source } = await started(folder)

@@ -59,6 +59,8 @@ export class FakeKernel implements PolicyKernel<FakeAttached> {
   readonly tries: string[] = []
   /** Error of a change that adds this policy. */
   refuse: (policy: Policy) => Error | undefined = () => undefined
+  /** Error of a change that removes this policy. */
+  keep: (policy: Policy) => Error | undefined = () => undefined
   /** Action counts for the selectors of policies added from now on. */
   done: SelectorDone[] = []
   /** The load of a module that has the function of every policy added now. */
@@ -92,6 +94,8 @@ export class FakeKernel implements PolicyKernel<FakeAttached> {
       if (error !== undefined) throw error
     }
     for (const one of remove) {
+      const error = this.keep(one.policy)
+      if (error !== undefined) throw error
       if (!this.attached.includes(one)) throw new Error(`${one.policy.name} is not attached`)
     }
     const added = add.map((policy) => ({

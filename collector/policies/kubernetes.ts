@@ -12,6 +12,7 @@ import { parsePolicy } from '../../config/policy/parse.ts'
 import type { Policy } from '../../config/policy/policy.ts'
 import { OWN_API_VERSION } from '../../config/policy/selectors/identity.ts'
 import { labelsMatch } from '../../config/policy/selectors/workloads.ts'
+import { CollectorError } from '../errors.ts'
 import { Turns } from '../host/turns.ts'
 import type { KubernetesClient, KubernetesObject } from '../kubernetes/client.ts'
 import { Informer } from '../kubernetes/informer.ts'
@@ -23,6 +24,9 @@ import type { Log } from '../host/log.ts'
 import { NodeLabels } from './node-labels.ts'
 import { nameOf } from './registry.ts'
 import type { Policies, PolicyId, PolicyPut } from './registry.ts'
+
+/** Time until a removal that the kernel refused is tried again. */
+const RETRY_MS = 60_000
 
 /** The author in records about changes. */
 const BY = 'cluster'
@@ -72,6 +76,8 @@ export class KubernetesPolicies implements AsyncDisposable {
   readonly #informers: ReadonlyArray<Informer<Found>>
   /** By kind, namespace and name; the last change of each. */
   readonly #changes = new Map<string, Change>()
+  /** Changes whose removal the kernel refused, until the next change of the object. */
+  readonly #unremoved = new Map<string, Change>()
   #applying: Promise<void> | undefined
   #closed = false
   readonly #known = Promise.withResolvers<void>()
@@ -126,7 +132,9 @@ export class KubernetesPolicies implements AsyncDisposable {
   }
 
   #changed(change: Change): void {
-    this.#changes.set(keyOf(change.found), change)
+    const key = keyOf(change.found)
+    this.#unremoved.delete(key)
+    this.#changes.set(key, change)
     // Later: the objects of a page come one after another.
     this.#applying ??= setImmediate().then(() => this.#apply())
   }
@@ -137,8 +145,8 @@ export class KubernetesPolicies implements AsyncDisposable {
       while (this.#changes.size > 0 && !this.#closed) {
         const changes = [...this.#changes.values()]
         this.#changes.clear()
-        const deleted = changes.filter(({ gone }) => gone).map(({ found }) => found)
-        for (const found of deleted) this.#chosen.delete(keyOf(found))
+        const deleted = changes.filter(({ gone }) => gone)
+        for (const { found } of deleted) this.#chosen.delete(keyOf(found))
         await this.#remove(deleted, 'policy removed')
         await this.#put(changes.filter(({ gone }) => !gone))
       }
@@ -149,16 +157,28 @@ export class KubernetesPolicies implements AsyncDisposable {
     }
   }
 
-  async #remove(found: readonly Found[], why: string): Promise<void> {
+  /** A removal that the kernel refuses does not keep other changes out, and is tried again. */
+  async #remove(changes: readonly Change[], why: string): Promise<void> {
     const { log, policies } = this.#options
     const known = policies.list()
-    const ids = found.map(({ id }) => id).filter((id) => known.some((status) => isSame(status.id, id)))
-    await policies.remove(ids, BY)
+    const ids = changes.map(({ found }) => found.id).filter((id) => known.some((status) => isSame(status.id, id)))
+    try {
+      await policies.remove(ids, BY)
+    } catch (error) {
+      if (!(error instanceof CollectorError)) throw error
+      log.error({ policies: ids.map(nameOf) }, `cannot remove policies, retrying: ${error.message}`)
+      for (const change of changes) this.#unremoved.set(keyOf(change.found), change)
+      setTimeout(() => {
+        for (const change of changes) if (this.#unremoved.get(keyOf(change.found)) === change) this.#changed(change)
+      }, RETRY_MS).unref()
+      return
+    }
     for (const id of ids) log.info({ source: id.source, policy: nameOf(id) }, why)
   }
 
   /** Whether a policy is for this node; true if the node's labels are not known, as with Tetragon. */
-  async #isHere(found: Found, policy: Policy): Promise<boolean> {
+  async #isHere(change: Change, policy: Policy): Promise<boolean> {
+    const { found } = change
     if (policy.nodes === undefined) {
       this.#chosen.delete(keyOf(found))
       return true
@@ -172,7 +192,7 @@ export class KubernetesPolicies implements AsyncDisposable {
       { source: found.id.source, policy: nameOf(found.id) },
       'policy skipped: its nodeSelector does not match this node',
     )
-    await this.#remove([found], 'policy removed: its nodeSelector does not match this node')
+    await this.#remove([change], 'policy removed: its nodeSelector does not match this node')
     return false
   }
 
@@ -197,7 +217,7 @@ export class KubernetesPolicies implements AsyncDisposable {
         this.#refused(change, parsed)
         continue
       }
-      if (!(await this.#isHere(change.found, parsed))) continue
+      if (!(await this.#isHere(change, parsed))) continue
       puts.push({ id: change.found.id, policy: parsed, replaces: [] })
       changed.push(change)
     }

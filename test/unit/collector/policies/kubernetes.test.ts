@@ -138,6 +138,28 @@ test('kubernetes policies: their changes are reported as those of the cluster', 
   ])
 })
 
+test('kubernetes policies: a removal that the kernel refuses keeps no other change out, and is tried again', async ({
+  mock,
+}) => {
+  await using made = await rig([object('one'), object('back')])
+  mock.timers.enable({ apis: ['setTimeout'] })
+  made.kernel.keep = () => new CollectorError('POLICY_REFUSED', 'no memory')
+  made.client.send(...['one', 'back'].map((name) => ({ type: 'DELETED' as const, object: object(name) })), {
+    type: 'ADDED',
+    object: object('two'),
+  })
+  await made.until(() => made.told.length === 1)
+  assert.deepEqual(made.kernel.names, ['one', 'back', 'two'])
+  assert.ok(made.lines.includes('cannot remove policies, retrying: no memory'))
+  made.kernel.keep = () => undefined
+  // An object that is there again meanwhile stays.
+  made.client.send({ type: 'ADDED', object: object('back') })
+  await made.until(() => made.told.length === 2)
+  mock.timers.tick(60_000)
+  await made.until(() => made.lines.includes('policy removed'))
+  assert.deepEqual(made.kernel.names, ['two', 'back'])
+})
+
 test('kubernetes policies: a refused version changes nothing, and its event has the reason', async () => {
   await using made = await rig([object('one')])
   made.client.send({ type: 'MODIFIED', object: object('one', 'f(int)') })

@@ -61,7 +61,8 @@ export class Privileges {
     this.#policies -= fewer
     if (this.#policies > 0) return
     this.#wanted.update(u32(0), u32(0))
-    this.#cleared = this.#clear()
+    // After an error, such as a lack of memory, `#begin` removes the rest.
+    this.#cleared = this.#clear().catch(() => {})
   }
 
   /** Finds and repairs changes of the switch by other processes. */

@@ -8,6 +8,7 @@ import { Privileges, readPrivileges } from '../../../../../collector/kernel/cond
 import { u32 } from '../../../../../collector/wire/bytes.ts'
 import { CAPABILITY_SETS, NAMESPACES, PRIVILEGES } from '../../../../../collector/wire/wire.ts'
 import type { Policy, TaskFilter } from '../../../../../config/policy/policy.ts'
+import { NativeError } from '../../../../../native/index.ts'
 import type { BpfMap } from '../../../../../native/types.ts'
 import { Folder } from '../../../exporters/support/folder.ts'
 import { spec } from '../../support/specs.ts'
@@ -137,4 +138,22 @@ test('privileges: removing stored entries ends if the maps are closed meanwhile'
   // An unhandled rejection would fail the test.
   for (let i = 0; i < 5; i++) await setImmediate()
   assert.equal(parts, 1)
+})
+
+test('privileges: a failed removal of stored entries ends nothing, and the next policy begins anew', async () => {
+  using folder = new Folder()
+  const kept = mapOf(5)
+  const part = kept.part.bind(kept)
+  const privileges = new Privileges({ privileges: kept, privileges_wanted: mapOf(), processes: mapOf() }, folder.path)
+  await privileges.add([policyOf('a', CHANGE)])
+  kept.part = () => {
+    throw new NativeError('MAP_FAILED', 'no memory')
+  }
+  privileges.remove([policyOf('a', CHANGE)])
+  // An unhandled rejection would fail the test.
+  for (let i = 0; i < 5; i++) await setImmediate()
+  kept.part = part
+  kept.entries.set(6, Buffer.alloc(PRIVILEGES.bytes))
+  await privileges.add([policyOf('b', CHANGE)])
+  assert.equal(kept.entries.size, 0)
 })

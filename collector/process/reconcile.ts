@@ -212,6 +212,7 @@ export class Reconciler {
       const startNs = startOf(start.lo, start.hi)
       const exists = this.#exists(pid, startNs)
       const found = exists ? await readProcess(procfs, pid, files) : undefined
+      if (this.#stopped) return
       // Checked after reading /proc, which proves that it was not read from a later image.
       if (kernel.processStart(pid) !== startNs || table.find(pid, start.lo, start.hi) !== undefined) continue
       if (!exists) kernel.forgetProcess(pid)

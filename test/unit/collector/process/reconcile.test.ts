@@ -7,6 +7,7 @@ import type { KernelProcess } from '../../../../collector/kernel/port.ts'
 import type { Reconciled } from '../../../../collector/process/reconcile.ts'
 import { Reconciler } from '../../../../collector/process/reconcile.ts'
 import type { ProcessTable } from '../../../../collector/process/table.ts'
+import { NativeError } from '../../../../native/index.ts'
 import { until } from '../../exporters/support/fake-clock.ts'
 import { Folder } from '../../exporters/support/folder.ts'
 import { exec, fork, newTable, scanned } from '../support/processes.ts'
@@ -30,16 +31,27 @@ class World implements Disposable {
   /** Looks at the ring. */
   looks = 0
   done: Reconciled | undefined
+  /** The kernel's maps are closed. */
+  closed = false
+  /** Called before the arguments of a process are read. */
+  reading: () => void = () => {}
   readonly failures: unknown[] = []
   readonly reconciler: Reconciler
 
   constructor() {
     const { table, kernel, folder } = this
+    const files = new ProcessFiles(folder.path)
+    const read = files.read.bind(files)
+    files.read = (...asked) => {
+      this.reading()
+      return read(...asked)
+    }
     this.reconciler = new Reconciler({
       table,
       kernel: {
         processes: () => this.#parts(),
         processStart: (pid) => {
+          if (this.closed) throw new NativeError('CLOSED', 'the map processes is closed')
           const start = kernel.get(pid)?.start
           return start === undefined ? undefined : BigInt(start.lo)
         },
@@ -51,7 +63,7 @@ class World implements Disposable {
         forgetProcess: (pid) => void kernel.delete(pid),
       },
       procfs: folder.path,
-      files: new ProcessFiles(folder.path),
+      files,
       lost: () => this.lost,
       missedExits: () => this.missedExits,
       waiting: () => {
@@ -254,6 +266,22 @@ describe('reconciling', () => {
     await world.reconciler.stop()
     assert.ok(world.isKnown(10))
     assert.equal(world.done, undefined)
+  })
+
+  it('a stop while a process is read from /proc asks the kernel no more', async () => {
+    world.begin(20, START)
+    world.lost++
+    world.reconciler.tick(0)
+    world.reconciler.tick(LATER_MS)
+    await until('a look at the ring', () => world.looks > 0, DEADLINE_MS)
+    const read = Promise.withResolvers<void>()
+    world.reading = read.resolve
+    world.reconciler.read(0)
+    await read.promise
+    const stopped = world.reconciler.stop()
+    world.closed = true
+    await stopped
+    assert.deepEqual(world.failures, [])
   })
 
   it('20,000 processes block the event loop for no more than a slice', async () => {

@@ -52,6 +52,7 @@ export class ModuleWatch {
       // If a module came or went meanwhile, the policies may be attached to either state: the next check renews them in any case.
       if (state() !== this.#before) this.#before = ''
     } catch (error) {
+      this.#before = ''
       log.error({ error: String(error) }, 'the search for functions of modules failed')
     } finally {
       this.#renewing = false

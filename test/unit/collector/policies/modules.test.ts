@@ -8,17 +8,18 @@ import { enabledPolicies, idOf } from '../support/policies.ts'
 
 function rig(list: readonly PolicyStatus[]): {
   readonly logged: string[]
-  readonly state: { loaded: string; load: string; looks: number; renews: number; errors: unknown[] }
+  readonly state: { loaded: string; load: string; looks: number; renews: number; errors: unknown[]; fails: boolean }
   look(): Promise<void>
 } {
   const logged: string[] = []
-  const state = { loaded: 'vmlinux', load: '', looks: 0, renews: 0, errors: [] as unknown[] }
+  const state = { loaded: 'vmlinux', load: '', looks: 0, renews: 0, errors: [] as unknown[], fails: false }
   const watch = new ModuleWatch({
     policies: {
       list: () => [...list],
       renew: async () => {
         state.renews++
         await setImmediate()
+        if (state.fails) throw new Error('no descriptor')
         return state.errors.map((error) => ({ id: idOf('a'), error }))
       },
     },
@@ -88,4 +89,16 @@ test('modules: a module that was reloaded between two checks counts as another o
   await look()
   await look()
   assert.equal(state.renews, 2)
+})
+
+test('modules: a search that failed is repeated at the next check', async () => {
+  assert.ok(waiting !== undefined)
+  const { state, logged, look } = rig([waiting])
+  state.fails = true
+  await look()
+  state.fails = false
+  await look()
+  await look()
+  assert.equal(state.renews, 2)
+  assert.deepEqual(logged, ['error the search for functions of modules failed'])
 })

@@ -117,11 +117,12 @@ export class Workloads implements WorkloadSource {
 
   /** Finds the cgroups that exist, and forgets removed ones: at the start, and when records of them were lost. */
   async scan(procfs: string, tree: typeof scanCgroups = scanCgroups): Promise<void> {
-    this.#pass++
+    const pass = ++this.#pass
     const before = [...this.#cgroups.keys()]
     this.problem = await tree(procfs, (id, names) => this.made(id, names))
     if (this.problem !== undefined) return
-    for (const id of before) if (this.#cgroups.get(id)?.seen !== this.#pass) this.gone(id)
+    // A cgroup that this scan found has a later number if another scan has begun meanwhile.
+    for (const id of before) if ((this.#cgroups.get(id)?.seen ?? pass) < pass) this.gone(id)
   }
 
   async use(conditions: readonly WorkloadCondition[]): Promise<boolean> {

@@ -137,6 +137,27 @@ test('workloads: removed cgroups are forgotten, by a record or because a scan do
   assert.equal(workloads.refusal({ ...all, host: true }), 'unreadable')
 })
 
+test('workloads: a scan that ends during another one removes no cgroup that it has found', async () => {
+  const { workloads, entries } = rig()
+  for (const id of [1n, 2n, 3n]) workloads.made(id, [`s${id}`])
+  const [first, second] = [Promise.withResolvers<undefined>(), Promise.withResolvers<undefined>()]
+  const scanned = workloads.scan('/proc', (_procfs, found) => {
+    found(1n, ['s1'])
+    found(2n, ['s2'])
+    return first.promise
+  })
+  const again = workloads.scan('/proc', (_procfs, found) => {
+    found(2n, ['s2'])
+    return second.promise
+  })
+  first.resolve(undefined)
+  await scanned
+  assert.deepEqual([...entries.keys()], [1n, 2n])
+  second.resolve(undefined)
+  await again
+  assert.deepEqual([...entries.keys()], [2n])
+})
+
 test('workloads: users of the host, and a container, cannot make the table grow', () => {
   const made = rig()
   const { workloads } = made

@@ -218,8 +218,7 @@ export class Files {
       const symbol = name === 'file_link' ? 'security_inode_link' : 'security_inode_rename'
       links.push(undo.use(new WatchedLink(await object.attach(name, [symbol]), name)))
     }
-    undo.move()
-    const maps = Object.fromEntries(SHARED.map((name) => [name, object.map(name)])) as FileMaps
+    const maps = Object.fromEntries(SHARED.map((name) => [name, undo.use(object.map(name))])) as FileMaps
     const { procfs = '/proc', pathWorker: worker } = this.#options
     const reach = new Reach({ procfs, nowMs: this.#nowMs, warn: this.#warn, worker })
     const resolver = new Resolver(object, hostRoot(procfs), reach)
@@ -236,6 +235,7 @@ export class Files {
       identity_names: new KeptMap(maps.identity_names),
       identity_screen: new KeptMap(maps.identity_screen, { additions: false }),
     }
+    undo.move()
     return { object, links, maps, kept, reach, resolver, linked }
   }
 

@@ -14,7 +14,7 @@ import type {
   ObjectOptions,
 } from '../../../../native/types.ts'
 
-/** Text of a call, for tests that let it fail: `open hook.typed.bpf.o hook_entry_0 …`, `attach gate_entry_0 f`, `put hook_entry_0`, `update sets`. */
+/** Text of a call, for tests that let it fail: `open hook.typed.bpf.o hook_entry_0 …`, `attach gate_entry_0 f`, `put hook_entry_0`, `map sets`, `update sets`. */
 type Call = string
 
 /** A map of an object, behind all handles of it. */
@@ -156,6 +156,8 @@ export class FakeObject implements BpfObject {
 
   map(name: string): BpfMap {
     const native = this.#native
+    const error = native.fail(`map ${name}`)
+    if (error !== undefined) throw error
     const state = this.#state(name)
     const handle: BpfMap & { readonly state: MapState } = {
       state,

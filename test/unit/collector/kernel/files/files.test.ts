@@ -107,6 +107,16 @@ function wanted(files: Files, path: string): bigint[] | undefined {
   return found && [found.readBigUInt64LE(IDENTITY_FILTERS.own), found.readBigUInt64LE(IDENTITY_FILTERS.below)]
 }
 
+test('files: without a descriptor for a map the object and its links are closed', async () => {
+  const { native, files, own } = rig()
+  native.fail = (call) => (call === 'map left_files' ? new NativeError('NO_DESCRIPTORS', 'none is left') : undefined)
+  await assert.rejects(files.add([policy('a', under(top))]), { code: 'POLICY_REFUSED' })
+  assert.equal(native.resources, own)
+  native.fail = () => undefined
+  await files.add([policy('a', under(top))])
+  assert.equal(files.links.length, 2)
+})
+
 test('files: changes of the maps and closed links by other programs are found; maps are repaired', async () => {
   const { native, files } = rig()
   assert.deepEqual(files.check(), [])

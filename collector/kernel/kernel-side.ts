@@ -182,7 +182,7 @@ export class KernelSide implements Kernel {
     let programs: KernelCounts['programs'] | undefined
     let functions: KernelCounts['functions'] | undefined
     const readPrograms = (): KernelCounts['programs'] =>
-      new Map([...this.#links, ...this.policies.lookups.files.links].map((link) => [link.on, link.runs()]))
+      new Map([...this.#links.map((link) => [link.on, link.runs()] as const), ...this.policies.lookups.files.runs()])
     const readFunctions = (): KernelCounts['functions'] => this.policies.runs()
     return {
       taken: sumAt(states, CPU_STATE.seq),

@@ -19,7 +19,8 @@ import type { Finding } from '../watched/finding.ts'
 import { identityFiltersOf } from '../layout/selector.ts'
 import { entriesOf } from '../map-entries.ts'
 import { KeptMap } from '../watched/kept-map.ts'
-import { WatchedLink } from '../watched/watched-link.ts'
+import { WatchedLink, addRuns } from '../watched/watched-link.ts'
+import type { Runs } from '../watched/watched-link.ts'
 import type { Constants, SharedMaps } from '../objects.ts'
 import { FilterBits, PathNumbers } from './bits.ts'
 import { WantedFiles } from './entries.ts'
@@ -107,6 +108,7 @@ export class Files {
   /** Paths that were reported as missing. */
   readonly #missing = new Set<string>()
   readonly #numbers = new PathNumbers()
+  #past: ReadonlyMap<string, Runs> = new Map()
   /** One change at a time. */
   readonly #changes = new Mutex()
   #busy = false
@@ -134,6 +136,13 @@ export class Files {
   /** Links of the programs that follow files; empty while no policy has such a filter. */
   get links(): readonly WatchedLink[] {
     return this.#loaded?.links ?? []
+  }
+
+  /** Runs of these programs, also of detached ones, by name. */
+  runs(): ReadonlyMap<string, Runs> {
+    const runs = new Map(this.#past)
+    for (const link of this.links) addRuns(runs, link.on, link.runs())
+    return runs
   }
 
   /** Finds and repairs changes of the maps by other processes, and finds missing links. */
@@ -316,6 +325,7 @@ export class Files {
   close(): void {
     const loaded = this.#loaded
     if (loaded === undefined) return
+    this.#past = this.runs()
     this.#loaded = undefined
     this.#written = { files: new Map(), names: new Map() }
     loaded.linked.close()

@@ -131,11 +131,6 @@ export function screened(attached: {
   return link === undefined ? [] : [{ symbol: attached.symbol, link, calls: () => callsBegun(attached.programs) }]
 }
 
-export function addRuns(all: Map<string, Runs>, key: string, more: Runs): void {
-  const { missed, runs, runNs } = all.get(key) ?? { missed: 0, runs: 0, runNs: 0 }
-  all.set(key, { missed: missed + more.missed, runs: runs + more.runs, runNs: runNs + more.runNs })
-}
-
 export class Gate implements Disposable {
   readonly #arrays: ReadonlyMap<Behind['array'], BpfMap>
   readonly #ends: readonly End[]

@@ -11,6 +11,11 @@ export interface Runs {
   readonly runNs: number
 }
 
+export function addRuns(all: Map<string, Runs>, key: string, more: Runs): void {
+  const { missed, runs, runNs } = all.get(key) ?? { missed: 0, runs: 0, runNs: 0 }
+  all.set(key, { missed: missed + more.missed, runs: runs + more.runs, runNs: runNs + more.runNs })
+}
+
 export class WatchedLink implements Disposable {
   readonly link: Link
   /** A function, or a program of the agent's own. */

@@ -117,6 +117,22 @@ test('files: without a descriptor for a map the object and its links are closed'
   assert.equal(files.links.length, 2)
 })
 
+test('files: runs that the kernel skipped stay counted after the last policy', async () => {
+  const { native, files } = rig()
+  native.missed = { 'kprobe.multi': 3n }
+  for (const name of ['a', 'b']) {
+    await files.add([policy(name, under(top))])
+    files.remove([policy(name, under(top))])
+  }
+  assert.deepEqual(
+    [...files.runs()],
+    [
+      ['file_link', { missed: 6, runs: 0, runNs: 0 }],
+      ['file_rename', { missed: 6, runs: 0, runNs: 0 }],
+    ],
+  )
+})
+
 test('files: changes of the maps and closed links by other programs are found; maps are repaired', async () => {
   const { native, files } = rig()
   assert.deepEqual(files.check(), [])

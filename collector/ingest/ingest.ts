@@ -2,14 +2,13 @@
  * The agent's part from the ring to events: reads and decodes the ring, keeps the process table and the clocks. Events are
  * pulled; without a pull nothing is read.
  */
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { ringWatermarkBytes } from '../../config/agent/effective.ts'
 import type { Config } from '../../config/agent/schema.ts'
 import { bootTime, clockOffset } from '../../native/index.ts'
 import type { Event, Executed, ProcessEvent, Timestamp } from '../../exporters/contract/event.ts'
 import type { Workloads } from '../identity/workloads.ts'
 import { GoneThreads, threadStarts } from '../host/gone-threads.ts'
+import { startedAt } from '../host/proc-stat.ts'
 import type { Kernel } from '../kernel/port.ts'
 import { WallClock } from '../process/clock.ts'
 import { Details } from '../process/detail/details.ts'
@@ -151,7 +150,7 @@ export class Ingest implements Disposable {
       if (!kernel.seedProcess(process.pid, process.startNs, process.parentPid)) continue
       const image = table.addScanned(process)
       // If it exited before it was entered, no exit record would remove it.
-      if (!existsSync(join(procfs, String(process.pid)))) {
+      if (startedAt(procfs, process.pid) === 'gone') {
         kernel.forgetProcess(process.pid)
         table.exit(process.pid, 0, 0, performance.now())
       }

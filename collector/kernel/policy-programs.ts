@@ -192,13 +192,6 @@ export class PolicyPrograms implements KernelPrograms, Disposable {
     this.#closeUnused(gone)
   }
 
-  linksOf({ hooks }: LoadedPolicy): Link[] {
-    const ids = new Set(hooks.map(({ hook }) => hook.id))
-    return [...this.#attached.values()]
-      .filter((attached) => attached.hooks.some(({ hook }) => ids.has(hook.id)))
-      .flatMap(({ gate }) => gate.links)
-  }
-
   /**
    * Bytes of the kernel's memory for a policy: its share of the programs and maps of the functions that it hooks, by the number of its
    * hooks. Maps that all policies share, such as the table of processes, do not count.

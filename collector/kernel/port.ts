@@ -3,7 +3,7 @@
  * everything above this port runs without a kernel.
  */
 import type { Policy } from '../../config/policy/policy.ts'
-import type { Link, RingReader } from '../../native/types.ts'
+import type { RingReader } from '../../native/types.ts'
 import type { MapEnds, StartKey } from '../wire/decode.ts'
 import type { COUNTERS } from '../wire/wire.ts'
 import type { Done, DoneByHook } from './actions/acted.ts'
@@ -77,8 +77,6 @@ export interface KernelPrograms {
   detachAll(): Promise<void>
   readonly lookups: KernelLookups
 
-  /** The links on functions of a policy, for their statistics; other policies on the function share them. */
-  linksOf(policy: LoadedPolicy): Link[]
   /** Bytes of the kernel's memory for a policy. */
   memoryOf(policy: LoadedPolicy): number
   /** The functions, each with the link at its entry, and the number of calls that its program began. */

@@ -99,7 +99,7 @@ async function hookCost(mode: AttachMode | 'auto', returns: boolean): Promise<Co
     if (loaded === undefined) throw new Error('nothing was loaded')
     bound = loaded.hooks[0]?.mode ?? bound
     return {
-      links: kernel.policies.linksOf(loaded),
+      links: kernel.policies.links,
       drain: () => {
         while (kernel.ring.read(into) > 0);
       },

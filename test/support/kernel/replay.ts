@@ -176,7 +176,6 @@ export class ReplayKernel implements Kernel, KernelPrograms {
   forgetCgroups = (): void => {}
   sweepJoins = (): void => {}
   check = (): [] => []
-  linksOf = (): [] => []
   functions = (): [] => []
   memoryOf = (): number => 0
   doneByHook = (): ReturnType<KernelPrograms['doneByHook']> => new Map()

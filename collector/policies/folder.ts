@@ -18,7 +18,7 @@ import type { Log } from '../host/log.ts'
 import { CollectorError } from '../errors.ts'
 import { Reloads } from './reloads.ts'
 import type { Policies, PolicyPut, PolicyStatus } from './registry.ts'
-import { watchPaths } from './watch.ts'
+import { PathWatch } from './watch.ts'
 
 export type PolicyChange = 'added' | 'replaced' | 'removed' | 'refused'
 
@@ -289,7 +289,7 @@ export class PolicyFolder implements Disposable {
     const failed = (error: unknown): void => log.error({ error: String(error) }, 'reading the policy files failed')
     const watchAll = (): void => {
       this.#watch?.[Symbol.dispose]()
-      this.#watch = watchPaths(this.#paths, {
+      this.#watch = new PathWatch(this.#paths, {
         look: () => this.look().catch(failed),
         // The policy of another source with the name of a refused one may have been removed.
         looksAgain: () => this.problems().length > 0,

@@ -40,11 +40,7 @@ export interface WatchOptions {
 const ownMounts = (): string => readFileSync('/proc/self/mountinfo', 'latin1')
 
 /** The first check is immediate. Disposing ends the watches; a running check continues. */
-export function watchPaths(paths: readonly string[], options: WatchOptions): Disposable {
-  return new PathWatch(paths, options)
-}
-
-class PathWatch implements Disposable {
+export class PathWatch implements Disposable {
   readonly #paths: readonly string[]
   readonly #options: WatchOptions
   readonly #reasons = new Set<string>()

@@ -12,7 +12,7 @@ import type { Environment } from '../../config/agent/loading/substitute.ts'
 import type { Config } from '../../config/agent/schema.ts'
 import { configWarnings } from '../../config/agent/warnings.ts'
 import { ConfigError } from '../../config/yaml/errors.ts'
-import { watchPaths } from '../policies/watch.ts'
+import { PathWatch } from '../policies/watch.ts'
 import { inTurn } from '../../config/base/mutex.ts'
 import type { Log } from '../host/log.ts'
 
@@ -93,7 +93,7 @@ export class Reloader implements Disposable {
     this.#watch?.[Symbol.dispose]()
     const onPolls = (reason: string): void =>
       log.warn({ reason }, 'a changed config is found by polling, within ten seconds')
-    this.#watch = watchPaths(paths, { look: () => this.#look(false), onPolls })
+    this.#watch = new PathWatch(paths, { look: () => this.#look(false), onPolls })
   }
 
   #look(asked: boolean): Promise<void> {

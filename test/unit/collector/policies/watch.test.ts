@@ -6,7 +6,7 @@ import { EventEmitter } from 'node:events'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { watchTargets } from '../../../../collector/policies/watch-targets.ts'
-import { watchPaths } from '../../../../collector/policies/watch.ts'
+import { PathWatch } from '../../../../collector/policies/watch.ts'
 import type { WatchOptions } from '../../../../collector/policies/watch.ts'
 import { Folder } from '../../exporters/support/folder.ts'
 
@@ -185,7 +185,7 @@ for (const { name, make } of CHANGES) {
     using folder = new Folder()
     const { paths, steps } = make(folder)
     const looks = new Looks()
-    using watching = watchPaths(paths, looks.options)
+    using watching = new PathWatch(paths, looks.options)
     assert.ok(watching)
     await looks.until(1)
     for (const step of steps) await looks.after(step)
@@ -195,7 +195,7 @@ for (const { name, make } of CHANGES) {
 test('watch: many changes within a moment are one check', DEADLINE, async () => {
   using folder = new Folder()
   const looks = new Looks()
-  using watching = watchPaths([folder.path], looks.options)
+  using watching = new PathWatch([folder.path], looks.options)
   assert.ok(watching)
   await looks.until(1)
   await looks.after(() => {
@@ -207,7 +207,7 @@ test('watch: many changes within a moment are one check', DEADLINE, async () => 
 test('watch: a change during a check is followed by another check', DEADLINE, async () => {
   using folder = new Folder()
   const looks = new Looks()
-  using watching = watchPaths([folder.path], looks.options)
+  using watching = new PathWatch([folder.path], looks.options)
   assert.ok(watching)
   await looks.until(1)
   const slow = Promise.withResolvers<void>()
@@ -268,7 +268,7 @@ test(
     const looksAgain = (): boolean => again
     const mounts = (): string => mounted ?? assert.fail('no /proc')
     context.mock.timers.enable({ apis: ['setTimeout'] })
-    const watching = watchPaths([folder.path, folder.at('none')], {
+    const watching = new PathWatch([folder.path, folder.at('none')], {
       ...looks.options,
       watch: fake.watch,
       mounts,
@@ -304,7 +304,7 @@ test(
     const fake = new FakeWatch()
     fake.refuses = 'ENOSPC'
     context.mock.timers.enable({ apis: ['setTimeout'] })
-    using watching = watchPaths([folder.path], { ...looks.options, watch: fake.watch })
+    using watching = new PathWatch([folder.path], { ...looks.options, watch: fake.watch })
     assert.ok(watching)
     await looks.until(1)
     await nextAfter(context, looks, 10_000)
@@ -326,7 +326,7 @@ test('watch: a failed watch is replaced', DEADLINE, async () => {
   using folder = new Folder()
   const looks = new Looks()
   const fake = new FakeWatch()
-  using watching = watchPaths([folder.path], { ...looks.options, watch: fake.watch })
+  using watching = new PathWatch([folder.path], { ...looks.options, watch: fake.watch })
   assert.ok(watching)
   await looks.until(1)
   await looks.after(() => fake.fail())
@@ -344,7 +344,7 @@ test('watch: if the reason for polling differs each time, the first five are rep
     change = () => changed('change', null)
     return Object.assign(new EventEmitter(), { close: () => {} })
   }) as unknown as NonNullable<WatchOptions['watch']>
-  using _ = watchPaths([folder.path], { ...looks.options, watch })
+  using _ = new PathWatch([folder.path], { ...looks.options, watch })
   await looks.until(1)
   for (let i = 0; i < 7; i++) await looks.after(change)
   assert.equal(new Set(looks.reasons).size, 5)

@@ -72,7 +72,7 @@ export class Line {
    */
   async stop(ms: number): Promise<void> {
     const { ingest, enrichment } = this.#parts
-    ingest.reading.end()
+    ingest.reading.ended = true
     enrichment.end()
     this.#stopping.abort()
     await waitAtMost(this.#ended, ms, this.#clock)

@@ -174,7 +174,7 @@ export class Ingest implements Disposable {
       this.accounting.emptied()
       this.#reconciler.read(0)
     }
-    this.reading.handOver()
+    this.reading.held = true
     yield this.#found
     this.reading.takeBack()
     this.processes.trim()

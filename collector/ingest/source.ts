@@ -40,7 +40,9 @@ export interface SourceOptions {
 export class Reading {
   readonly #nowMs: () => number
   #lookedMs: number
+  /** The events went to the exporters; a blocking exporter holds them. */
   held = false
+  /** Reading has ended. */
   ended = false
 
   /** `nowMs`: monotonic. */
@@ -54,19 +56,9 @@ export class Reading {
     this.#lookedMs = this.#nowMs()
   }
 
-  /** The events go to the exporters; a blocking exporter holds them. */
-  handOver(): void {
-    this.held = true
-  }
-
   takeBack(): void {
     this.held = false
     this.looked()
-  }
-
-  /** Reading has ended. */
-  end(): void {
-    this.ended = true
   }
 
   get silentMs(): number {
@@ -97,7 +89,7 @@ export async function* chunks(options: SourceOptions, signal: AbortSignal): Asyn
       reading.looked()
       if (length === 0) options.onEmpty?.()
       if (length > 0 || options.wantsTurn?.() === true) {
-        reading.handOver()
+        reading.held = true
         yield { bytes, length }
         reading.takeBack()
         if (length > 0) await setImmediate()

@@ -58,7 +58,7 @@ test('livez: an exporter that blocks the reader is listed, and is no reason for 
   const { reading, at } = rig()
   const wait = blocking.offer(lines(0, 10))
   assert.ok(wait !== undefined)
-  reading.handOver()
+  reading.held = true
   assert.equal(at(9_999, [free, blocking]), '200 ok\n')
   assert.equal(
     at(20_000, [free, blocking]),
@@ -75,14 +75,14 @@ test('livez: an exporter that blocks the reader is listed, and is no reason for 
 
 test('livez: exporters that accept events at once do not delay the reader', () => {
   const { reading, at } = rig()
-  reading.handOver()
+  reading.held = true
   reading.takeBack()
   assert.match(at(10_000), /^503 /)
 })
 
 test('livez: ok while the agent drains, which may take more than ten seconds', () => {
   const { reading, at } = rig()
-  reading.end()
+  reading.ended = true
   assert.equal(at(60_000), '200 ok\n')
 })
 

@@ -6,6 +6,7 @@ import type { ObjectMember } from '../../../config/policy/types/objects.ts'
 import type { Place, Places } from '../../../config/policy/types/places.ts'
 import type { KernelFunction, KernelMember } from '../../../native/types.ts'
 import type { Report } from './misfits.ts'
+import { padded } from '../../wire/values.ts'
 import { MEMBERS_MAX, OBJECT_BYTES, PLACE_STEPS } from '../../wire/wire.ts'
 
 /** By path, as `kernelMembers` of native takes it. */
@@ -138,8 +139,6 @@ function placeOf({ offsets, signed, bit, bits }: KernelMember, sizeBytes: number
     at: 0,
   }
 }
-
-const padded = (bytes: number): number => (bytes + 7) & ~7
 
 /** A member that this kernel does not have is never read: the record has it as one that could not be read. */
 function objectOf({ type }: ArgumentSpec, struct: string, path: string, memberOf: MemberOf, number: Numbering): Places {

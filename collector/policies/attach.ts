@@ -36,32 +36,27 @@ interface AttachedPolicy extends Attached {
 
 const idsOf = ({ hooks }: LoadedPolicy): number[] => hooks.map(({ hook }) => hook.id)
 
+export interface KernelPoliciesOptions {
+  readonly programs: KernelPrograms
+  readonly hooks: HookRegistry
+  readonly facts: KernelFacts
+  readonly log: Log
+  /** Called when a change begins, with the policies that are added. */
+  readonly begin: (add: readonly Policy[]) => Promise<void> | void
+}
+
 /** Changes the policies in the kernel and logs the parts that this kernel lacks. */
 export class KernelPolicies implements PolicyKernel<AttachedPolicy> {
-  readonly #programs: KernelPrograms
-  readonly #registry: HookRegistry
-  readonly #facts: KernelFacts
-  readonly #log: Log
-  readonly #begin: (add: readonly Policy[]) => Promise<void> | void
+  readonly #options: KernelPoliciesOptions
 
-  /** `begin`: called when a change begins, with the policies that are added. */
-  constructor(
-    programs: KernelPrograms,
-    registry: HookRegistry,
-    facts: KernelFacts,
-    log: Log,
-    begin: (add: readonly Policy[]) => Promise<void> | void,
-  ) {
-    this.#begin = begin
-    this.#facts = facts
-    this.#programs = programs
-    this.#registry = registry
-    this.#log = log
+  constructor(options: KernelPoliciesOptions) {
+    this.#options = options
   }
 
   /** Throws the errors of KernelPrograms, and CollectorError NO_DESCRIPTORS. */
   async change(remove: readonly AttachedPolicy[], add: readonly Policy[]): Promise<AttachedPolicy[]> {
-    await this.#begin(add)
+    const { programs, hooks: registry, begin } = this.#options
+    await begin(add)
     const [first] = add
     if (first !== undefined) {
       const more = add.length === 1 ? `policy "${first.name}"` : plural(add.length, 'policy')
@@ -69,40 +64,38 @@ export class KernelPolicies implements PolicyKernel<AttachedPolicy> {
     }
     let ids: number[] = []
     try {
-      const loaded = await this.#programs.change(
+      const loaded = await programs.change(
         remove.map((each) => each.loaded),
         add,
         (hooks) => {
           ids = hooks.map(({ hook }) => hook.id)
-          for (const { hook, spec } of hooks) this.#registry.add(hook, spec)
+          for (const { hook, spec } of hooks) registry.add(hook, spec)
         },
       )
-      this.#registry.retire(remove.flatMap((each) => idsOf(each.loaded)))
+      registry.retire(remove.flatMap((each) => idsOf(each.loaded)))
       this.#logLimits(loaded)
       return loaded.map((each) => this.#attached(each))
     } catch (error) {
-      this.#registry.retire(ids)
+      registry.retire(ids)
       throw error
     }
   }
 
   stale({ loaded }: AttachedPolicy): Promise<boolean> {
-    return hookedOtherwise(loaded.policy, loaded.hooks, this.#facts)
+    return hookedOtherwise(loaded.policy, loaded.hooks, this.#options.facts)
   }
 
   #attached(loaded: LoadedPolicy): AttachedPolicy {
+    const { programs, hooks: registry, log } = this.#options
     // A client that watches by a policy takes what this kernel has.
     for (const { symbol, message } of loaded.policy.private === true ? [] : loaded.skipped) {
-      this.#log.warn(
+      log.warn(
         { policy: loaded.policy.name, call: symbol },
         `optional call skipped until a module provides it: ${message}`,
       )
     }
     for (const message of loaded.lacking) {
-      this.#log.error(
-        { policy: loaded.policy.name },
-        `the agent is not ready: policy ${loaded.policy.name}: ${message}`,
-      )
+      log.error({ policy: loaded.policy.name }, `the agent is not ready: policy ${loaded.policy.name}: ${message}`)
     }
     const { hooks, skipped, lacking, limited } = loaded
     return {
@@ -111,16 +104,17 @@ export class KernelPolicies implements PolicyKernel<AttachedPolicy> {
       skipped,
       lacking,
       limited,
-      events: () => this.#registry.eventsOf(idsOf(loaded)),
-      kernelMemory: () => this.#programs.memoryOf(loaded),
+      events: () => registry.eventsOf(idsOf(loaded)),
+      kernelMemory: () => programs.memoryOf(loaded),
       done: () => this.#doneBy(loaded),
     }
   }
 
   #doneBy({ hooks }: LoadedPolicy): SelectorDone[] {
+    const { programs, hooks: registry } = this.#options
     return hooks.flatMap(({ hook: { id }, spec: { selectors } }, hook) => {
-      const bySelector = this.#programs.doneBy(id)
-      return this.#registry.eventsBySelector(id).flatMap((posts, index) => {
+      const bySelector = programs.doneBy(id)
+      return registry.eventsBySelector(id).flatMap((posts, index) => {
         const done = bySelector.get(index) ?? NOTHING_DONE
         const any = posts > 0 || Object.values(done).some((count) => count > 0)
         const { label = '' } = selectors[index] ?? {}
@@ -133,12 +127,12 @@ export class KernelPolicies implements PolicyKernel<AttachedPolicy> {
   #logLimits(loaded: readonly LoadedPolicy[]): void {
     for (const limit of new Set(loaded.flatMap(({ limited }) => limited))) {
       const policies = loaded.filter(({ limited }) => limited.includes(limit)).map(({ policy }) => policy.name)
-      this.#log.warn({ policies }, `${plural(policies.length, 'policy')} limited: ${limit}`)
+      this.#options.log.warn({ policies }, `${plural(policies.length, 'policy')} limited: ${limit}`)
     }
   }
 
   detachAll(): Promise<void> {
-    return this.#programs.detachAll()
+    return this.#options.programs.detachAll()
   }
 }
 

@@ -1,29 +1,19 @@
 /** The registry of policies with its sources: the folders of the config and the Kubernetes API server. */
 import type { Config } from '../../config/agent/schema.ts'
-import type { Policy } from '../../config/policy/policy.ts'
-import type { Log } from '../host/log.ts'
-import type { HookRegistry } from '../ingest/hooks.ts'
-import type { KernelFacts } from '../kernel/facts.ts'
-import type { KernelPrograms } from '../kernel/port.ts'
 import type { KubernetesClient } from '../kubernetes/client.ts'
 import { KernelPolicies, policyLog } from './attach.ts'
+import type { KernelPoliciesOptions } from './attach.ts'
 import { PolicyFolder } from './folder.ts'
 import { followPolicies } from './kubernetes.ts'
 import { Policies } from './registry.ts'
 import type { OnChange } from './registry.ts'
 
-export interface PolicySourcesOptions {
+export interface PolicySourcesOptions extends KernelPoliciesOptions {
   readonly config: Config
-  readonly programs: KernelPrograms
-  readonly hooks: HookRegistry
-  readonly facts: KernelFacts
   readonly kubernetes: KubernetesClient | undefined
   readonly nodeName: string
-  /** Called before policies are loaded. */
-  readonly begin: (add: readonly Policy[]) => Promise<void> | void
   /** Notes each change of a policy. */
   readonly changes: { readonly note: OnChange }
-  readonly log: Log
 }
 
 export interface StartedPolicies {
@@ -36,11 +26,10 @@ export interface StartedPolicies {
 /** Resolves when the policies of the folders are attached. Started parts go to `undo`. Rejects for a policy that is refused. */
 export async function startPolicies(
   undo: AsyncDisposableStack,
-  { config, programs, hooks, facts, kubernetes, nodeName, begin, changes, log }: PolicySourcesOptions,
+  options: PolicySourcesOptions,
 ): Promise<StartedPolicies> {
-  const policies = undo.use(
-    new Policies(new KernelPolicies(programs, hooks, facts, log, begin), (change) => changes.note(change)),
-  )
+  const { config, kubernetes, nodeName, changes, log } = options
+  const policies = undo.use(new Policies(new KernelPolicies(options), (change) => changes.note(change)))
   const folder = undo.use(new PolicyFolder({ paths: config.policies, policies, onChange: policyLog(log) }))
   await folder.start()
   const sources = undo.use(new AsyncDisposableStack())

@@ -38,7 +38,9 @@ test('attach: policies that match by name have one line in the log, and each has
   const log = createLog({ level: 'info', format: 'json' }, stream)
   const facts = kernel(5, 10)
   const programs = new ReplayKernel({ facts, symbols: SYMBOLS })
-  const policies = new Policies(new KernelPolicies(programs, new HookRegistry(), facts, log, () => {}))
+  const policies = new Policies(
+    new KernelPolicies({ programs, hooks: new HookRegistry(), facts, log, begin: () => {} }),
+  )
   const documents = ['any', 'one', 'two'].map((name) => {
     const by = name === 'any' ? { operator: 'Prefix', values: ['/etc'] } : { operator: 'UnderDir', values: ['/etc'] }
     return policyOf(name, ['security_file_permission'], { selectors: [{ matchArgs: [{ index: 0, ...by }] }] })

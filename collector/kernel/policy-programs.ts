@@ -69,15 +69,9 @@ export class PolicyPrograms implements KernelPrograms, Disposable {
     this.#options = options
     const procfs = options.procfs ?? '/proc'
     this.#native = options.native ?? native
-    this.lookups = new Lookups(conditions, { ...options, constants, openObject: this.#native.openObject }, maps, procfs)
-    this.#loader = new ProgramLoader({
-      ...options,
-      procfs,
-      native: this.#native,
-      constants,
-      maps,
-      lookups: this.lookups,
-    })
+    const shared = { ...options, procfs, constants }
+    this.lookups = new Lookups(conditions, { ...shared, openObject: this.#native.openObject }, maps, procfs)
+    this.#loader = new ProgramLoader({ ...shared, native: this.#native, maps, lookups: this.lookups })
   }
 
   async change(

@@ -7,8 +7,9 @@ import type { RingReader } from '../../native/types.ts'
 import type { MapEnds, StartKey } from '../wire/decode.ts'
 import type { COUNTERS } from '../wire/wire.ts'
 import type { Done, DoneByHook } from './actions/acted.ts'
-import type { AggregateKey, Taken } from './actions/aggregates.ts'
+import type { Lookups } from './conditions/lookups.ts'
 import type { FileContents } from './files/contents.ts'
+import type { Files } from './files/files.ts'
 import type { LoadedPolicy, PlannedHook } from './plan.ts'
 import type { ScreenedFunction } from './programs/gate.ts'
 import type { Finding } from './watched/finding.ts'
@@ -95,14 +96,7 @@ export interface KernelPrograms {
 }
 
 /** Tables of the kernel's side beside the calls. */
-export interface KernelLookups {
-  readonly files: {
-    /** The path that a record names by number. */
-    pathOf(number: number): string | undefined
-    /** Searches files that policies name by identity again; call it every few seconds. */
-    refresh(): Promise<void>
-  }
+export interface KernelLookups extends Pick<Lookups, 'takeAggregate'> {
+  readonly files: Pick<Files, 'pathOf' | 'refresh'>
   readonly contents: Pick<FileContents, 'read' | 'idle'>
-  /** The count of an aggregate, once. */
-  takeAggregate(key: AggregateKey): Taken
 }

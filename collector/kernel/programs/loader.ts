@@ -8,7 +8,7 @@ import { Turns } from '../../host/turns.ts'
 import { Acted, INACTIVE, acts } from '../actions/acted.ts'
 import { u32 } from '../../wire/bytes.ts'
 import type { Lookups } from '../conditions/lookups.ts'
-import type { KernelFacts } from '../facts.ts'
+import type { FilesOptions } from '../files/files.ts'
 import { JoinSweep, NO_JOINS } from '../joins.ts'
 import { overlayPlaces } from '../functions/overlay.ts'
 import type { Assignment } from '../layout/assign.ts'
@@ -16,21 +16,18 @@ import { hookBytes } from '../layout/hook.ts'
 import { knobsOf } from '../layout/knobs.ts'
 import { Tables, fillMaps, mapSizes } from '../layout/tables.ts'
 import { hookObject } from '../objects.ts'
-import type { Constants, SharedMaps } from '../objects.ts'
+import type { SharedMaps } from '../objects.ts'
 import type { AttachMethod } from '../plan.ts'
 import { FunctionRefused } from '../refusal.ts'
 import { HOOK, HOOK_SLOTS } from '../../wire/wire.ts'
 import { Gate, gatePrograms, hookPrograms } from './gate.ts'
 
-export interface LoaderOptions {
-  readonly facts: KernelFacts
+export interface LoaderOptions extends Pick<FilesOptions, 'facts' | 'constants'> {
   /** Host pid of the agent, whose own accesses are not reported. */
   readonly agentPid: number
   /** Path of the host's proc file system. */
   readonly procfs: string
   readonly native: Pick<typeof native, 'openObject' | 'kernelMembers'>
-  /** Constants of all objects. */
-  readonly constants: Constants
   readonly maps: SharedMaps
   /** Facts that policies need and a call does not contain. */
   readonly lookups: Lookups

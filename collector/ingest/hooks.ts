@@ -3,7 +3,6 @@ import { NOP } from '../../config/policy/arguments.ts'
 import { enforces } from '../../config/policy/selectors/actions.ts'
 import type { ArgumentSpec, HookSpec } from '../../config/policy/policy.ts'
 import type { Hook, HookEvent } from '../../exporters/contract/event.ts'
-import type { Aggregation } from './calls/aggregates.ts'
 import { valueIndex } from '../kernel/layout/hook.ts'
 import { identityFiltersOf } from '../kernel/layout/selector.ts'
 import type { NamedPath } from './arguments/files.ts'
@@ -13,6 +12,13 @@ import type { Returned } from './return-filter.ts'
 
 /** Time after which no more records of a detached hook can come from the ring. */
 const RETIRE_MS = 30_000
+
+/** A hook's aggregation of equal calls. */
+export interface Aggregation {
+  readonly windowMs: number
+  /** Whether its return values are bytes. */
+  readonly bytes: boolean
+}
 
 interface Registered extends KnownHook {
   aggregation: Aggregation | undefined
@@ -133,7 +139,7 @@ export class HookRegistry {
     if (known === undefined) return
     // Clients come without end, each with a policy of another name.
     if (known.hook.private) this.#types.delete(known.hook.policy)
-    else addTo(this.#past, known)
+    else addTo(this.#past, known.hook, sumOf(known.events))
     this.#hooks.delete(id)
   }
 
@@ -159,7 +165,7 @@ export class HookRegistry {
   /** Events by policy and function. */
   eventsByHook(): Map<string, Map<string, number>> {
     const sums = new Map([...this.#past].map(([policy, counts]) => [policy, new Map(counts)]))
-    for (const known of this.#hooks.values()) addTo(sums, known)
+    for (const { hook, events } of this.#hooks.values()) addTo(sums, hook, sumOf(events))
     return sums
   }
 }
@@ -176,8 +182,9 @@ function sumOf(counts: Iterable<number>): number {
   return sum
 }
 
-function addTo(sums: Map<string, Map<string, number>>, { hook: { policy, functionName }, events }: Registered): void {
+/** Adds to a count by policy and function. */
+export function addTo(sums: Map<string, Map<string, number>>, { policy, functionName }: Hook, more: number): void {
   let counts = sums.get(policy)
   if (counts === undefined) sums.set(policy, (counts = new Map()))
-  counts.set(functionName, (counts.get(functionName) ?? 0) + sumOf(events))
+  counts.set(functionName, (counts.get(functionName) ?? 0) + more)
 }

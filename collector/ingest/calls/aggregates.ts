@@ -10,14 +10,9 @@ import type { HookEvent, ProcessEvent, Timestamp } from '../../../exporters/cont
 import type { AggregateKey, Taken } from '../../kernel/actions/aggregates.ts'
 import { AGGREGATE_INDEX } from '../../wire/wire.ts'
 import type { RawHook } from '../../wire/hook-record.ts'
+import { addTo } from '../hooks.ts'
+import type { Aggregation } from '../hooks.ts'
 import { sizeOf } from '../returns.ts'
-
-/** A hook's aggregation of equal calls. */
-export interface Aggregation {
-  readonly windowMs: number
-  /** Whether its return values are bytes. */
-  readonly bytes: boolean
-}
 
 export interface AggregateOptions {
   readonly take: (key: AggregateKey) => Taken
@@ -87,7 +82,7 @@ export class PendingAggregates implements Disposable {
     // Only if another program has emptied the kernel's map.
     if (before !== undefined) this.#pass(before, 'unknown', out)
     this.#waiting.set(name, waiting)
-    addTo(this.#processes, tgid, waiting)
+    putInto(this.#processes, tgid, waiting)
     this.#bytes += waiting.size
     this.#expect(waiting, dueMs)
     let left = MOST_AT_A_CALL
@@ -155,21 +150,15 @@ export class PendingAggregates implements Disposable {
       return
     }
     const { count, bytes, lastNs } = taken
-    this.#count(event, count - 1)
+    addTo(this.counted, event.hook, count - 1)
     const last = count === 1 ? event.time : this.#options.at(lastNs)
     out.push(changed(event, { aggregate: { count, ...(aggregation.bytes ? { bytes } : {}), last } }))
-  }
-
-  #count({ hook: { policy, functionName } }: HookEvent, calls: number): void {
-    let counts = this.counted.get(policy)
-    if (counts === undefined) this.counted.set(policy, (counts = new Map()))
-    counts.set(functionName, (counts.get(functionName) ?? 0) + calls)
   }
 
   #expect(each: Waiting, dueMs: number): void {
     removeFrom(this.#due, each.dueMs, each)
     each.dueMs = dueMs
-    addTo(this.#due, dueMs, each)
+    putInto(this.#due, dueMs, each)
     this.#wakeAt(dueMs)
   }
 
@@ -186,7 +175,7 @@ export class PendingAggregates implements Disposable {
   }
 }
 
-function addTo(sets: Map<number, Set<Waiting>>, key: number, each: Waiting): void {
+function putInto(sets: Map<number, Set<Waiting>>, key: number, each: Waiting): void {
   const others = sets.get(key)
   if (others === undefined) sets.set(key, new Set([each]))
   else others.add(each)

@@ -67,11 +67,7 @@ export const accesses = (facts: Pick<KernelFacts, 'version'>): readonly Access[]
     // The text of comm stays as it is.
     make: succeeds(() => closeSync(openSync(FILE, 'w'))),
   },
-  {
-    calls: ['security_file_permission'],
-    mayCall: ['vfs_read'],
-    make: succeeds(() => readFileSync(FILE)),
-  },
+  { calls: ['security_file_permission'], mayCall: ['vfs_read'], make: succeeds(() => readFileSync(FILE)) },
   {
     calls: ['security_mmap_file'],
     mayCall: [],
@@ -84,21 +80,9 @@ export const accesses = (facts: Pick<KernelFacts, 'version'>): readonly Access[]
     mayCall: ['security_file_mprotect'],
     make: succeeds(() => new ArrayBuffer(0, { maxByteLength: 4096 }).resize(4096)),
   },
-  {
-    calls: ['security_inode_getattr'],
-    mayCall: [],
-    make: succeeds(() => statSync(FILE)),
-  },
-  {
-    calls: ['security_inode_readlink'],
-    mayCall: [],
-    make: succeeds(() => readlinkSync('/proc/self')),
-  },
-  {
-    calls: [],
-    mayCall: ['iterate_dir'],
-    make: succeeds(() => readdirSync('/proc/self/ns')),
-  },
+  { calls: ['security_inode_getattr'], mayCall: [], make: succeeds(() => statSync(FILE)) },
+  { calls: ['security_inode_readlink'], mayCall: [], make: succeeds(() => readlinkSync('/proc/self')) },
+  { calls: [], mayCall: ['iterate_dir'], make: succeeds(() => readdirSync('/proc/self/ns')) },
   {
     calls: ['security_path_chmod'],
     mayCall: ['chmod_common'],
@@ -121,14 +105,6 @@ export const accesses = (facts: Pick<KernelFacts, 'version'>): readonly Access[]
     mayCall: ['vfs_rename'],
     make: refused(() => renameSync(NET_FILE, NET_FOLDER), 'EISDIR'),
   },
-  {
-    calls: ['security_path_unlink'],
-    mayCall: ['vfs_unlink'],
-    make: refused(() => unlinkSync(NET_FOLDER), 'EISDIR'),
-  },
-  {
-    calls: ['security_path_rmdir'],
-    mayCall: ['vfs_rmdir'],
-    make: refused(() => rmdirSync(NET_FILE), 'ENOTDIR'),
-  },
+  { calls: ['security_path_unlink'], mayCall: ['vfs_unlink'], make: refused(() => unlinkSync(NET_FOLDER), 'EISDIR') },
+  { calls: ['security_path_rmdir'], mayCall: ['vfs_rmdir'], make: refused(() => rmdirSync(NET_FILE), 'ENOTDIR') },
 ]

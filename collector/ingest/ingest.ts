@@ -255,7 +255,7 @@ export class Ingest implements Disposable {
 
   /** Sends the events of a call whose return will never be reported. */
   endWithoutReturn(call: PendingCall): void {
-    this.returns.end({ ...call, returned: undefined }, this.#ended)
+    this.returns.end(call, this.#ended)
   }
 
   /** Records of unknown hooks. */

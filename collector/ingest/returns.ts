@@ -105,10 +105,10 @@ export class PendingReturns {
   endReported(out: ProcessEvent[]): void {
     for (const call of this.#reported.values()) this.end(call, out)
     this.#reported.clear()
-    for (const call of this.#suspects.splice(0)) this.end({ ...call, returned: undefined }, out)
+    for (const call of this.#suspects.splice(0)) this.end(call, out)
     if (this.#detached.size === 0) return
     const ended = [...this.#stacks.values()].flat().filter((each) => this.#detached.has(each.callLo & 0xffff))
-    for (const call of ended) this.end({ ...call, returned: undefined }, out)
+    for (const call of ended) this.end(call, out)
     this.#detached.clear()
   }
 
@@ -116,8 +116,7 @@ export class PendingReturns {
   #passEarlier(call: PendingCall, out: ProcessEvent[]): void {
     const waiting = this.#stacks.get(call.callHi)
     const earlier = waiting?.find((each) => each.callLo === call.callLo && !isSameCall(each, call))
-    if (earlier !== undefined)
-      this.end(this.#reported.get(callKey(earlier)) ?? { ...earlier, returned: undefined }, out)
+    if (earlier !== undefined) this.end(this.#reported.get(callKey(earlier)) ?? earlier, out)
   }
 
   has(call: PendingCall): boolean {

@@ -9,7 +9,7 @@
  * that never return by their events (collector/ingest/returns.ts).
  */
 import type { BpfMap } from '../../native/types.ts'
-import type { CallEnd } from '../wire/decode.ts'
+import type { CallEnd, PendingCall } from '../wire/decode.ts'
 import { u32, u64 } from '../wire/bytes.ts'
 import type { GoneThreads, ThreadCall } from '../host/gone-threads.ts'
 import { entriesOf } from './map-entries.ts'
@@ -26,9 +26,6 @@ export const NO_JOINS = { join: 1 }
 /** By name in bpf/call/waiting.h: `.data.kept` and `.data.swept` show programs when no call is in `join`, `.data.pending` is the table. */
 const MAPS = ['join', '.data.kept', '.data.swept', '.data.pending'] as const
 export type JoinMaps = Readonly<Record<(typeof MAPS)[number], BpfMap>>
-
-/** A call by its number and the time of its entry. */
-export type JoinedCall = Pick<CallEnd, 'sec' | 'nsec' | 'callLo' | 'callHi'>
 
 /** Sweeps the join map. */
 export class JoinSweep {
@@ -100,7 +97,8 @@ export class JoinSweep {
   }
 }
 
-export const callKey = ({ sec, nsec, callLo, callHi }: JoinedCall): string => `${callHi}:${callLo} ${sec}.${nsec}`
+export const callKey = ({ sec, nsec, callLo, callHi }: Omit<PendingCall, 'tid'>): string =>
+  `${callHi}:${callLo} ${sec}.${nsec}`
 
 const tgidOf = ([key]: Entry): number => key.readUInt32LE(JOIN_KEY.thread + 4)
 
@@ -111,7 +109,7 @@ function isEnded([, value]: Entry): boolean {
 }
 
 /** `number`: `call_number` of bpf/call/waiting.h; at `at`: `header_time` of bpf/record.h. */
-const callOf = (number: bigint, from: Buffer, at: number): JoinedCall => ({
+const callOf = (number: bigint, from: Buffer, at: number): Omit<PendingCall, 'tid'> => ({
   sec: from.readUInt32LE(at),
   nsec: from.readUInt32LE(at + 4),
   callLo: Number(number & 0xffff_ffffn),

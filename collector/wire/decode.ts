@@ -106,19 +106,19 @@ export interface RawCgroup extends RawBase, CgroupNames {
   readonly gone: boolean
 }
 
-/** The end of a call. Thread, time of the entry and number together identify it. */
-export interface CallEnd {
+/** A call. Thread, time of the entry and number together identify it. */
+export interface PendingCall {
   readonly tid: number
   readonly sec: number
   readonly nsec: number
   readonly callLo: number
   readonly callHi: number
-  /** The register; undefined when the return was not seen. */
-  readonly returned: { readonly lo: number; readonly hi: number } | undefined
 }
 
-/** A call by its number, its time and its thread. */
-export type PendingCall = Pick<CallEnd, 'tid' | 'sec' | 'nsec' | 'callLo' | 'callHi'>
+export interface CallEnd extends PendingCall {
+  /** The register; undefined when the return was not seen. */
+  readonly returned?: { readonly lo: number; readonly hi: number } | undefined
+}
 
 /** Ends of calls that come from the kernel's map instead of the ring. The records of these calls were in the ring before. */
 export interface MapEnds {

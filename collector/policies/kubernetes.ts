@@ -173,7 +173,7 @@ export class KubernetesPolicies implements AsyncDisposable {
       }, RETRY_MS).unref()
       return
     }
-    for (const id of ids) log.info({ source: id.source, policy: nameOf(id) }, why)
+    for (const id of ids) log.info(fieldsOf(id), why)
   }
 
   /** Whether a policy is for this node; true if the node's labels are not known, as with Tetragon. */
@@ -187,11 +187,7 @@ export class KubernetesPolicies implements AsyncDisposable {
     const here = labels === undefined || labelsMatch(policy.nodes, labels)
     this.#chosen.set(keyOf(found), { found, policy, here })
     if (here) return true
-    const { log } = this.#options
-    log.info(
-      { source: found.id.source, policy: nameOf(found.id) },
-      'policy skipped: its nodeSelector does not match this node',
-    )
+    this.#options.log.info(fieldsOf(found.id), 'policy skipped: its nodeSelector does not match this node')
     await this.#remove([change], 'policy removed: its nodeSelector does not match this node')
     return false
   }
@@ -227,18 +223,15 @@ export class KubernetesPolicies implements AsyncDisposable {
     if (this.#closed) return
     changed.forEach((change, i) => {
       const error = errors[i]
-      if (error === undefined)
-        this.#attached(
-          change,
-          before.some((id) => isSame(id, change.found.id)),
-        )
+      const replaced = before.some((id) => isSame(id, change.found.id))
+      if (error === undefined) this.#attached(change, replaced)
       else this.#refused(change, error instanceof Error ? error.message : String(error))
     })
   }
 
   #attached({ found: { about, id }, atStart }: Change, replaced: boolean): void {
     const { events, log, policies } = this.#options
-    log.info({ source: id.source, policy: nameOf(id) }, `policy ${replaced ? 'replaced' : 'added'}`)
+    log.info(fieldsOf(id), `policy ${replaced ? 'replaced' : 'added'}`)
     const status = policies.list().find((each) => isSame(each.id, id))
     if (status === undefined) return
     const { hooks, skipped, lacking, limited } = status
@@ -253,7 +246,7 @@ export class KubernetesPolicies implements AsyncDisposable {
     const { events, log, policies } = this.#options
     const attached = policies.list().some((status) => isSame(status.id, id) && status.state === 'enabled')
     const rest = attached ? '; the previous version stays attached' : ''
-    log.error({ source: id.source, policy: nameOf(id) }, `policy refused: ${why}${rest}`)
+    log.error(fieldsOf(id), `policy refused: ${why}${rest}`)
     events.record(about, 'Warning', 'Refused', why + rest)
   }
 
@@ -309,6 +302,9 @@ function policyIn({ text, id }: Found): Policy | string {
 
 const keyOf = ({ about: { apiVersion, kind, namespace, name } }: Found): string =>
   `${apiVersion}/${kind}/${namespace}/${name}`
+
+/** Fields of a line of the log. */
+const fieldsOf = (id: PolicyId): object => ({ source: id.source, policy: nameOf(id) })
 
 function isSame(a: PolicyId, b: PolicyId): boolean {
   return a.source === b.source && a.namespace === b.namespace && a.name === b.name

@@ -177,15 +177,10 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
       const numbers = puts.map(({ id }) => this.#numberOf(id))
       const before = replaced.flatMap((key) => this.#entries.get(key) ?? []).filter(isKnown)
       for (const key of replaced) this.#entries.delete(key)
-      puts.forEach(({ id, policy }, i) =>
-        this.#entries.set(keyOf(id), {
-          id,
-          number: numbers[i] ?? 0,
-          policy,
-          attached: added[i],
-          error: undefined,
-        }),
-      )
+      for (const [i, { id, policy }] of puts.entries()) {
+        const entry = { id, number: numbers[i] ?? 0, policy, attached: added[i], error: undefined }
+        this.#entries.set(keyOf(id), entry)
+      }
       this.#changedTo(puts, before, by, what)
       return undefined
     } catch (error) {
@@ -205,12 +200,7 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
     }
   }
 
-  #report(
-    what: Change['what'],
-    { id, policy }: Pick<PolicyPut, 'id' | 'policy'>,
-    by?: string,
-    before?: PolicyMode,
-  ): void {
+  #report(what: Change['what'], { id, policy }: Omit<PolicyPut, 'replaces'>, by?: string, before?: PolicyMode): void {
     const mode = modeOf(policy)
     const modeBefore = before === mode ? undefined : before
     this.#changed({ what, by: by ?? `file ${id.source}`, names: [nameOf(id)], mode, modeBefore })

@@ -27,8 +27,6 @@ const GRACE_MS = 5_000
 const CUTS = [4096, 1024, 256]
 /** A program that calls exec again and again has any number of ancestors. */
 const MAX_ABOVE = 32
-/** Default of `memory.process_table`. */
-const DEFAULT_BYTES = 128 << 20
 
 /** Facts of an unknown process. */
 const UNKNOWN: Facts = {
@@ -65,7 +63,7 @@ export class ProcessTable {
   readonly callers: Callers
 
   /** `bytes`: the budget of images and renderings together. */
-  constructor(node: string, clock: WallClock, bytes: number = DEFAULT_BYTES, wanted: OptionalParts = {}) {
+  constructor(node: string, clock: WallClock, bytes: number, wanted: OptionalParts = {}) {
     this.#wanted = wanted
     this.callers = new Callers(wanted.details)
     this.#budget = new Budget(bytes, node, wanted.ancestors === true ? 8 * MAX_ABOVE : 0)

@@ -24,7 +24,7 @@ export class Line {
 
   constructor(recording: Recording) {
     this.clock = new WallClock(() => recording.clockOffsetNs)
-    this.table = new ProcessTable(NODE_NAME, this.clock)
+    this.table = new ProcessTable(NODE_NAME, this.clock, 128 << 20)
     const hooks = new Map<number, KnownHook>(recording.hooks.map((each) => [each.hook.id, knownHook(each)]))
     this.normalizer = new Normalizer({
       table: this.table,

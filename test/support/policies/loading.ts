@@ -30,7 +30,7 @@ export class LoadedKernel implements Disposable {
   readonly #kernel: KernelSide
   readonly #chunk = Buffer.alloc(CHUNK_BYTES)
   readonly #clock = new WallClock(clockOffset)
-  readonly #table = new ProcessTable('test', this.#clock)
+  readonly #table = new ProcessTable('test', this.#clock, 128 << 20)
   #hooks = new HookRegistry()
   readonly #normalizer = new Normalizer({
     table: this.#table,

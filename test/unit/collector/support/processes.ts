@@ -11,7 +11,7 @@ export const NODE = 'node-1'
 /** CLOCK_REALTIME − CLOCK_BOOTTIME: 2024-04-14T02:51:22Z minus nothing, to keep sums readable. */
 export const OFFSET_NS = 1_713_063_082_000_000_000n
 
-export function newTable(bytes?: number, wanted?: OptionalParts): ProcessTable {
+export function newTable(bytes = 128 << 20, wanted?: OptionalParts): ProcessTable {
   return new ProcessTable(NODE, new WallClock(() => OFFSET_NS), bytes, wanted)
 }
 

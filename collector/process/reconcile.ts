@@ -9,6 +9,7 @@
  * the ring is read up to the look before the comparison.
  */
 import { setImmediate } from 'node:timers/promises'
+import type { Mutable } from '../wire/values.ts'
 import type { Kernel, KernelProcess } from '../kernel/port.ts'
 import type { Image } from './image.ts'
 import { startOf } from './image.ts'
@@ -67,18 +68,13 @@ export class Reconciler {
   /** Bytes of the ring to read before the comparison, and the callback for when they are. */
   #behind = 0
   #caughtUp: (() => void) | undefined
-  #released = 0
-  #adopted = 0
+  /** The counts of the running reconciliation, or of the last one. */
+  #done: Mutable<Reconciled> = { released: 0, adopted: 0 }
 
   constructor(options: ReconcileOptions) {
     this.#options = options
     this.#lost = options.lost()
     this.#missedExits = options.missedExits()
-  }
-
-  /** Totals since the start. */
-  get done(): Reconciled {
-    return { released: this.#released, adopted: this.#adopted }
   }
 
   /** Checks for new losses; call it every second or two. Runs one tick after the last loss, so that the margin has passed. */
@@ -121,7 +117,7 @@ export class Reconciler {
     if (typeof startedAt(procfs, process.pid) !== 'bigint') return
     this.#workMs = 0
     this.#sliceMs = performance.now()
-    const before = this.done
+    this.#done = { released: 0, adopted: 0 }
     const missed = missedExits()
     const checkAll = missed > this.#missedExits
     this.#missedExits = missed
@@ -139,8 +135,7 @@ export class Reconciler {
     await this.#adoptUnknown(unknown)
     if (this.#stopped) return
     this.#notBeforeMs = performance.now() + this.#workMs / SHARE
-    const { released, adopted } = this.done
-    onDone({ released: released - before.released, adopted: adopted - before.adopted })
+    onDone(this.#done)
   }
 
   #compare(part: readonly KernelProcess[], round: number, oldNs: bigint, unknown: KernelProcess[]): void {
@@ -170,7 +165,7 @@ export class Reconciler {
       if (seen && !checkAll) continue
       if (!this.#isAlive(image, seen)) {
         table.exit(pid, image.startLo, image.startHi, performance.now())
-        this.#released++
+        this.#done.released++
       }
       await this.#pause()
       if (this.#stopped) return
@@ -218,7 +213,7 @@ export class Reconciler {
       if (!exists) kernel.forgetProcess(pid)
       if (found === undefined) continue
       table.adopt(found, startNs, parentTgid, parentStart, performance.now())
-      this.#adopted++
+      this.#done.adopted++
     }
     if (unknown.length === MOST_UNKNOWN) this.#due = true
   }

@@ -28,10 +28,7 @@ export interface AgentStopsOptions {
 }
 
 export class AgentStops implements Disposable {
-  readonly #log: AgentStopsOptions['log']
-  readonly #nowMs: () => number
-  readonly #read: NonNullable<AgentStopsOptions['read']>
-  readonly #watchFile: NonNullable<AgentStopsOptions['watchFile']>
+  readonly #options: Required<AgentStopsOptions>
   #lastMs: number
   #lastGapMs = 0
   #lastBusyMs: number
@@ -44,22 +41,14 @@ export class AgentStops implements Disposable {
   /** A gap whose trace may still come. */
   #unexplained: string | undefined
   readonly #continued = (): void => {
-    const sinceMs = this.#nowMs() - this.#lastMs
+    const sinceMs = this.#options.nowMs() - this.#lastMs
     // A timer that was due comes before the signal.
     if (sinceMs > LATE_MS || !this.#reported) this.#stoppedMs = sinceMs > LATE_MS ? sinceMs : this.#lastGapMs + sinceMs
   }
 
-  constructor({
-    log,
-    nowMs = () => performance.now(),
-    read = (file) => readOr(`/proc/${file}`),
-    watchFile = watching,
-  }: AgentStopsOptions) {
-    this.#log = log
-    this.#nowMs = nowMs
-    this.#read = read
-    this.#watchFile = watchFile
-    this.#lastMs = nowMs()
+  constructor(options: AgentStopsOptions) {
+    this.#options = { nowMs: () => performance.now(), read: readProc, watchFile: watching, ...options }
+    this.#lastMs = this.#options.nowMs()
     this.#lastBusyMs = this.#busyMs()
     this.#lastSleptMs = this.#sleptMs()
     this.#follow()
@@ -67,15 +56,15 @@ export class AgentStops implements Disposable {
   }
 
   check(): Finding[] {
-    const nowMs = this.#nowMs()
+    const nowMs = this.#options.nowMs()
     const busyMs = this.#busyMs()
     const gapMs = nowMs - this.#lastMs
     const ownMs = busyMs - this.#lastBusyMs
     const late = gapMs - ownMs > PACE_MS + LATE_MS
-    const tracer = Number(/^TracerPid:\s*(\d+)/m.exec(this.#read('self/status') ?? '')?.[1] ?? 0)
+    const tracer = Number(/^TracerPid:\s*(\d+)/m.exec(this.#options.read('self/status') ?? '')?.[1] ?? 0)
     const traced = this.#follow() || tracer > 0
     const stoppedMs = this.#stoppedMs ?? (late && traced ? gapMs : undefined)
-    if (this.#unexplained !== undefined && stoppedMs === undefined) this.#log.warn(this.#unexplained)
+    if (this.#unexplained !== undefined && stoppedMs === undefined) this.#options.log.warn(this.#unexplained)
     this.#unexplained = late && stoppedMs === undefined ? unexplained(gapMs, ownMs) : undefined
     this.#reportSleep()
     this.#lastMs = nowMs
@@ -97,30 +86,30 @@ export class AgentStops implements Disposable {
 
   /** Time that the main thread has run or has waited for a CPU: the fields of Documentation/scheduler/sched-stats.rst. */
   #busyMs(): number {
-    const [ran = 0, waited = 0] = (this.#read('self/schedstat') ?? '').split(' ').map(Number)
+    const [ran = 0, waited = 0] = (this.#options.read('self/schedstat') ?? '').split(' ').map(Number)
     return (ran + waited) / NSEC_A_MSEC
   }
 
   /** Time that the host has slept, plus a constant: CLOCK_BOOTTIME less CLOCK_MONOTONIC. */
   #sleptMs(): number {
-    return Number((this.#read('uptime') ?? '0').split(' ', 1)[0]) * 1000 - this.#nowMs()
+    return Number((this.#options.read('uptime') ?? '0').split(' ', 1)[0]) * 1000 - this.#options.nowMs()
   }
 
   #reportSleep(): void {
     const sleptMs = this.#sleptMs()
     const moreMs = sleptMs - this.#lastSleptMs
     this.#lastSleptMs = sleptMs
-    if (moreMs > LATE_MS) this.#log.info(`the host was suspended for ${seconds(moreMs)} s, and no program ran`)
+    if (moreMs > LATE_MS) this.#options.log.info(`the host was suspended for ${seconds(moreMs)} s, and no program ran`)
   }
 
   /** Watches the cgroup that the agent is in, of version 2: freezing it, or one above, changes its cgroup.events. Returns whether it is another one. */
   #follow(): boolean {
-    const cgroup = /^0::(\/.*)$/m.exec(this.#read('self/cgroup') ?? '')?.[1]
+    const cgroup = /^0::(\/.*)$/m.exec(this.#options.read('self/cgroup') ?? '')?.[1]
     if (cgroup === this.#cgroup) return false
     const moved = this.#cgroup !== undefined
     this.#cgroup = cgroup
     this.#unwatch?.()
-    this.#unwatch = this.#watchFile(`/sys/fs/cgroup${cgroup}/cgroup.events`, this.#continued)
+    this.#unwatch = this.#options.watchFile(`/sys/fs/cgroup${cgroup}/cgroup.events`, this.#continued)
     return moved
   }
 
@@ -129,6 +118,8 @@ export class AgentStops implements Disposable {
     process.off('SIGCONT', this.#continued)
   }
 }
+
+const readProc = (file: string): string | undefined => readOr(`/proc/${file}`)
 
 const seconds = (ms: number): string => (ms / 1000).toFixed(1)
 

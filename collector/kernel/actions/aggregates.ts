@@ -56,13 +56,17 @@ export class Aggregates implements Disposable {
       sharedMaps: { ring, cpu_state, processes, process_changes },
       mapFlags: atLeast(facts, 6, 1) ? { aggregates: BPF_F_NO_PREALLOC } : {},
     }
-    return new Aggregates(await openObject(builtFile('aggregate.bpf.o'), options))
+    using undo = new DisposableStack()
+    const object = undo.use(await openObject(builtFile('aggregate.bpf.o'), options))
+    const made = new Aggregates(object, undo.use(object.map('aggregates')), object.map('aggregate_taken'))
+    undo.move()
+    return made
   }
 
-  private constructor(object: BpfObject) {
+  private constructor(object: BpfObject, aggregates: BpfMap, taken: BpfMap) {
     this.#object = object
-    this.maps = { aggregates: object.map('aggregates') }
-    this.#taken = object.map('aggregate_taken')
+    this.maps = { aggregates }
+    this.#taken = taken
   }
 
   /** Takes an aggregate: from then on equal calls begin a new one. */

@@ -4,7 +4,7 @@
  */
 import type { Policy } from '../../../config/policy/policy.ts'
 import { NativeError, builtFile } from '../../../native/index.ts'
-import type { BpfObject, FileDigest } from '../../../native/types.ts'
+import type { BpfObject, FileDigest, ObjectOptions } from '../../../native/types.ts'
 import { fullPatience } from '../../../config/base/time/in-time.ts'
 import type { Patience } from '../../../config/base/time/in-time.ts'
 import type { SharedMaps } from '../objects.ts'
@@ -118,14 +118,18 @@ export class FileContents {
 
   async #load(): Promise<Loaded> {
     const { openObject, warn, nowMs } = this.#options
-    const object = await openObject(builtFile('files.bpf.o'), {
+    const options: ObjectOptions = {
       programs: [{ name: 'file_identify', kind: 'run' }],
       sharedMaps: this.#shared,
       // Maps of programs that are not loaded here.
       mapSizes: { identities: 1, identity_names: 1, linked: 1, left_files: 1, file_walks: 1 },
-    })
-    const reach = new Reach({ procfs: this.#procfs, nowMs, warn })
-    return { object, reach, resolver: new Resolver(object, this.#hostRoot, reach) }
+    }
+    using undo = new DisposableStack()
+    const object = undo.use(await openObject(builtFile('files.bpf.o'), options))
+    const reach = undo.adopt(new Reach({ procfs: this.#procfs, nowMs, warn }), (each) => each.close())
+    const resolver = new Resolver(object, this.#hostRoot, reach)
+    undo.move()
+    return { object, reach, resolver }
   }
 }
 

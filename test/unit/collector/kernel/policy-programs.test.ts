@@ -660,6 +660,19 @@ test('programs: the first rate limit brings its maps, which later programs share
 const aggregating = (call: string): HookSpec =>
   spec({ ...on(call), aggregate: { windowMs: 1000, byFile: true, byKind: true, at: { line: 9, col: 20 } } })
 
+for (const [what, hook] of [
+  ['aggregate_taken', aggregating('g')],
+  ['identified', spec({ ...on('g'), fileDetails: { at: { line: 9, col: 20 }, hash: { maxBytes: 1 } } })],
+] as const) {
+  test(`programs: without a descriptor for the map ${what}, the object that has it is closed`, async () => {
+    const { native, programs } = rig()
+    const before = native.resources
+    native.fail = (call) => (call === `map ${what}` ? new NativeError('NO_DESCRIPTORS', 'none is left') : undefined)
+    await assert.rejects(programs.change([], [policyOf('a', hook)]), { code: 'POLICY_REFUSED' })
+    assert.equal(native.resources, before)
+  })
+}
+
 test('programs: the first aggregate brings the map of counts, which later programs share; without one it is small', async () => {
   const { native, programs, hookObjects } = rig()
   const key = { hookId: 2, tgid: 0x77, lo: 0x1234, hi: 0xff }

@@ -4,7 +4,7 @@
  * The file has some 10 MB. It is read when the first policy requests stacks, and again after a module came or went. Only names and
  * addresses of code are kept (4 MB). Found addresses are remembered, so that nearly all stacks need no search.
  */
-import { open } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
 import { firstIndex } from '../../../config/base/search.ts'
 
 export interface KernelFunction {
@@ -23,7 +23,6 @@ const MAX_FUNCTION_BYTES = 64 << 10
 const MAX_REMEMBERED = 16_384
 /** More symbols than any kernel has. */
 const MAX_SYMBOLS = 1 << 20
-const READ_BYTES = 64 << 10
 const LOOK_MS = 10_000
 
 interface Table {
@@ -58,11 +57,6 @@ export class KernelSymbols {
     this.#nowMs = options.nowMs ?? ((): number => performance.now())
   }
 
-  /** Reads the file, if it is not read. Never rejects. */
-  async load(): Promise<void> {
-    await this.#load()
-  }
-
   /** The functions of all these addresses at once; undefined if that needs `find`. */
   remembered(addresses: readonly bigint[]): readonly KernelFunction[] | undefined {
     this.#look()
@@ -71,7 +65,7 @@ export class KernelSymbols {
   }
 
   async find(addresses: readonly bigint[]): Promise<readonly KernelFunction[]> {
-    const table = await this.#load()
+    const table = await this.load()
     const found = new Map(addresses.map((address) => [address, this.#remembered.get(address)]))
     const missing = [...found].flatMap(([address, known]) => (known === undefined ? address : []))
     if (this.#remembered.size + missing.length > MAX_REMEMBERED) this.#remembered.clear()
@@ -95,7 +89,8 @@ export class KernelSymbols {
     this.#table = undefined
   }
 
-  #load(): Promise<Table> {
+  /** Reads the file, if it is not read. Never rejects. */
+  load(): Promise<Table> {
     this.#look()
     return (this.#table ??= readTable(this.#options.file).then(
       (table) => {
@@ -131,13 +126,10 @@ async function readTable(file: string): Promise<Table> {
     length += symbol.name.length
     ends.push(length)
   }
-  await using handle = await open(file)
-  const bytes = Buffer.allocUnsafe(READ_BYTES)
   let rest = ''
-  for (;;) {
-    const { bytesRead } = await handle.read(bytes, 0, READ_BYTES, null)
-    if (bytesRead === 0) break
-    const lines = (rest + bytes.toString('latin1', 0, bytesRead)).split('\n')
+  const pieces = createReadStream(file, { encoding: 'latin1' })
+  for await (const piece of pieces as AsyncIterable<string>) {
+    const lines = (rest + piece).split('\n')
     rest = lines.pop() ?? ''
     lines.forEach(take)
   }

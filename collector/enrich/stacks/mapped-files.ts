@@ -1,5 +1,5 @@
 /** The code that a process has mapped, from /proc/PID/maps, which the process can make long. */
-import { open } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
 
 /** A mapping with code. */
 export interface Mapping {
@@ -15,27 +15,18 @@ export interface Mapping {
 
 /** Code that is mapped behind this much of the list is not found: some 10,000 mappings. */
 const MAX_BYTES = 1 << 20
-const READ_BYTES = 64 << 10
 /** start-end, permissions with x, offset, device, inode, path */
 const LINE = /^([0-9a-f]{1,13})-([0-9a-f]{1,13}) ..x. ([0-9a-f]{1,13}) ([0-9a-f]+:[0-9a-f]+) (\d{1,20}) *(.*)$/
 
 /** Rejects if the process is gone. */
 export async function readMappings(procfs: string, pid: number): Promise<Mapping[]> {
-  await using handle = await open(`${procfs}/${pid}/maps`)
   const found: Mapping[] = []
-  const bytes = Buffer.allocUnsafe(READ_BYTES)
-  let rest: Buffer = Buffer.alloc(0)
-  for (let length = 0; length < MAX_BYTES;) {
-    const { bytesRead } = await handle.read(bytes, 0, READ_BYTES, null)
-    if (bytesRead === 0) break
-    length += bytesRead
-    const text = Buffer.concat([rest, bytes.subarray(0, bytesRead)])
-    const whole = text.lastIndexOf('\n') + 1
-    rest = text.subarray(whole)
-    for (const line of text.toString('utf8', 0, whole).split('\n')) {
-      const mapping = parseMapping(line)
-      if (mapping !== undefined) found.push(mapping)
-    }
+  let rest = ''
+  const file = createReadStream(`${procfs}/${pid}/maps`, { encoding: 'utf8', end: MAX_BYTES - 1 })
+  for await (const text of file as AsyncIterable<string>) {
+    const lines = (rest + text).split('\n')
+    rest = lines.pop() ?? ''
+    found.push(...lines.flatMap((line) => parseMapping(line) ?? []))
   }
   return found
 }

@@ -13,7 +13,7 @@ import type { UserCode } from './user-code.ts'
 type Frame = { -readonly [K in keyof StackFrame]: StackFrame[K] }
 
 export interface StackFramesOptions {
-  readonly kernel: Pick<KernelSymbols, 'load' | 'remembered' | 'find'>
+  readonly kernel: Pick<KernelSymbols, 'remembered' | 'find'> & { load(): Promise<unknown> }
   readonly user: Pick<UserCode, 'find'>
   /** Whether frames have their addresses. */
   readonly addresses: boolean
@@ -110,13 +110,11 @@ export class StackFrames implements Enricher, FrameSource {
   #await(frames: readonly StackFrame[], promise: Promise<unknown>): void {
     this.#unsettled++
     this.#promises.set(frames, promise)
-    const settle = (): void => {
-      this.#unsettled--
-    }
-    promise.then(() => {
-      settle()
-      this.#promises.delete(frames)
-    }, settle)
+    const settled = promise.finally(() => this.#unsettled--)
+    settled.then(
+      () => this.#promises.delete(frames),
+      () => {},
+    )
   }
 
   /** One process at a time, with its stacks that wait. */

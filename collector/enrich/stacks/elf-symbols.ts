@@ -31,8 +31,9 @@ interface Section {
   readonly link: number
 }
 
-interface Best {
+interface Found {
   readonly value: number
+  readonly end: number
   readonly name: number
 }
 
@@ -89,31 +90,48 @@ async function sectionsOf(file: FileHandle, header: Buffer): Promise<Section[]> 
   })
 }
 
-/** The function of each address. If there are several, such as aliases: the one that begins last, and the first of these. */
-async function searchTable(file: FileHandle, table: Section, addresses: readonly number[]): Promise<Map<number, Best>> {
-  const best = new Map<number, Best>()
-  const sorted = Float64Array.from(addresses).toSorted()
+/**
+ * The function of each address. If there are several, such as aliases: the one that begins last, and the first of these. All functions of a
+ * hostile file may contain all addresses, so they are not compared one by one.
+ */
+async function searchTable(
+  file: FileHandle,
+  table: Section,
+  addresses: readonly number[],
+): Promise<Map<number, Found>> {
+  const best = new Map<number, Found>()
+  const sorted = addresses.toSorted((a, b) => a - b)
   const least = sorted[0]
   const most = sorted.at(-1)
   if (least === undefined || most === undefined) return best
   const size = Math.min(table.size, MAX_TABLE_BYTES)
   for (let from = 0; from < size; from += SLICE_BYTES) {
     const bytes = await read(file, table.offset + from, Math.min(SLICE_BYTES, size - from))
-    for (let at = 0; at + SYMBOL_BYTES <= bytes.length; at += SYMBOL_BYTES) {
-      const type = (bytes[at + 4] ?? 0) & 0xf
-      if ((type !== STT_FUNC && type !== STT_GNU_IFUNC) || bytes.readUInt16LE(at + 6) === 0) continue
-      const value = wide(bytes, at + 8)
-      const end = value + wide(bytes, at + 16)
-      if (value > most || end <= least) continue
-      for (const address of sorted) {
-        if (address < value || address >= end) continue
-        const before = best.get(address)
-        if (before === undefined || value > before.value) best.set(address, { value, name: bytes.readUInt32LE(at) })
-      }
+    const functions = functionsIn(bytes, least, most)
+    // Functions that begin before the address and may contain it, the last one on top.
+    const open: Found[] = []
+    for (const address of sorted) {
+      while ((functions.at(-1)?.value ?? Infinity) <= address) open.push(...functions.splice(-1))
+      while ((open.at(-1)?.end ?? Infinity) <= address) open.pop()
+      const found = open.at(-1)
+      if (found !== undefined && found.value > (best.get(address)?.value ?? -1)) best.set(address, found)
     }
     if (bytes.length < SLICE_BYTES) break
   }
   return best
+}
+
+/** Functions of a slice that may contain an address from `least` to `most`: the last first, of aliases the first first. */
+function functionsIn(bytes: Buffer, least: number, most: number): Found[] {
+  const functions: Found[] = []
+  for (let at = 0; at + SYMBOL_BYTES <= bytes.length; at += SYMBOL_BYTES) {
+    const type = (bytes[at + 4] ?? 0) & 0xf
+    if ((type !== STT_FUNC && type !== STT_GNU_IFUNC) || bytes.readUInt16LE(at + 6) === 0) continue
+    const value = wide(bytes, at + 8)
+    const end = value + wide(bytes, at + 16)
+    if (value <= most && end > least) functions.push({ value, end, name: bytes.readUInt32LE(at) })
+  }
+  return functions.toSorted((a, b) => b.value - a.value)
 }
 
 /** A number of 64 bits. One beyond the integers of JavaScript is no offset in a file. */

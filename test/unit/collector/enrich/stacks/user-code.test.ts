@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { test } from 'node:test'
+import { symbolsAt } from '../../../../../collector/enrich/stacks/elf-symbols.ts'
 import { UserCode } from '../../../../../collector/enrich/stacks/user-code.ts'
 import type { Code } from '../../../../../collector/enrich/stacks/user-code.ts'
 import { hungThreads } from '../../../../../config/base/time/answered.ts'
@@ -180,4 +182,17 @@ test('user code: a hanging read of the list is abandoned, and the process still 
   assert.equal(hungThreads(), 1)
   writeFileSync(maps, '')
   await until('the read to end', () => hungThreads() === 0)
+})
+
+test('user code: a file whose functions all contain all addresses does not take the event loop', async () => {
+  const symbols = Array.from({ length: 40_000 }, (_, i) => ({ name: `f${i}`, value: 0x2000 + (i % 100), size: 0x8000 }))
+  using folder = new Folder()
+  writeFileSync(folder.at('overlapping'), elfFile(symbols))
+  await using handle = await open(folder.at('overlapping'))
+  const fromMs = cpuMs()
+  const offsets = Array.from({ length: 4064 }, (_, i) => 0x1100 + i)
+  const found = await symbolsAt(handle, offsets)
+  assert.deepEqual(new Set(found.values()), new Set(['f99']))
+  const ms = cpuMs() - fromMs
+  assert.ok(ms < 2000, `${ms} ms`)
 })

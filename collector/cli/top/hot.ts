@@ -1,6 +1,8 @@
 /** Counts the hottest binaries and paths from the live events of an agent, in bounded memory. */
+import { isHookEvent } from '../../../exporters/index.ts'
 import type { ApiClient } from '../../api/client.ts'
 import { ClientError } from '../../api/client.ts'
+import { toEvent } from '../../api/events/to-event.ts'
 import { lostIn } from '../events/printer.ts'
 import type { GetEventsResponse } from '../../proto/tetragon/events_pb.js'
 import { FineGuidanceSensors } from '../../proto/tetragon/sensors_pb.js'
@@ -27,15 +29,13 @@ export class HotEvents {
   }
 
   add(message: GetEventsResponse): void {
-    const { event } = message
     this.lost += Number(lostIn(message))
-    if (event.case !== 'processExec' && event.case !== 'processExit' && event.case !== 'processKprobe') return
-    const binary = event.value.process?.binary ?? ''
-    if (binary !== '') this.binaries.add(binary)
-    if (event.case !== 'processKprobe') return
-    for (const { arg } of event.value.args) {
-      if ((arg.case === 'fileArg' || arg.case === 'pathArg') && arg.value.path !== '') this.paths.add(arg.value.path)
-    }
+    const event = toEvent(message)
+    if (event === undefined || !('process' in event)) return
+    if (event.process.binary !== '') this.binaries.add(event.process.binary)
+    if (!isHookEvent(event)) return
+    for (const argument of event.args)
+      if (argument.kind === 'file' && argument.path !== '') this.paths.add(argument.path)
   }
 
   decay(seconds: number): void {

@@ -1,15 +1,19 @@
 /** `ktrail top`: its counters, its keys, and its fit to the terminal. */
 import assert from 'node:assert/strict'
 import { describe, it, test } from 'node:test'
+import { fromBinary } from '@bufbuild/protobuf'
+import { ResponseEncoder } from '../../../../../collector/api/events/encode.ts'
 import { ktrail } from '../../../../../collector/cli/ktrail.ts'
 import { UsageError } from '../../../../../collector/cli/command.ts'
 import { afterKey } from '../../../../../collector/cli/top/keys.ts'
+import { HotEvents } from '../../../../../collector/cli/top/hot.ts'
+import { GetEventsResponseSchema } from '../../../../../collector/proto/tetragon/events_pb.js'
 import { Sketch } from '../../../../../collector/cli/top/sketch.ts'
 import { screenLines } from '../../../../../collector/cli/top/view.ts'
 import type { Choice, Seen } from '../../../../../collector/cli/top/view.ts'
 import { readStatus } from '../../../../../collector/cli/status/page.ts'
 import { startPageAgent } from '../../../../support/page/agent.ts'
-import { makeExec, makeProcess } from '../../../exporters/support/events.ts'
+import { file, makeExec, makeHook, makeKprobe, makeProcess } from '../../../exporters/support/events.ts'
 import { Rig } from '../../api/support/rig.ts'
 import { enabledPolicies } from '../../support/policies.ts'
 import { typed } from '../support/terminal.ts'
@@ -99,6 +103,30 @@ test('top: a screen has exactly the lines and columns of the terminal, whatever 
     line.startsWith('policy'),
   )
   assert.match(first ?? '', /^policy-39 /)
+})
+
+test('top: the binaries and files of all types of hooks count', () => {
+  const hot = new HotEvents()
+  const encoder = new ResponseEncoder('node')
+  for (const type of ['process_kprobe', 'process_lsm', 'process_tracepoint'] as const) {
+    const event = makeKprobe({
+      type,
+      hook: makeHook({ type }),
+      process: makeProcess({ binary: type }),
+      args: [file(`/${type}`)],
+      ...(type !== 'process_kprobe' && { returned: undefined }),
+    })
+    hot.add(fromBinary(GetEventsResponseSchema, encoder.encode(event)))
+  }
+  const names = ['process_kprobe', 'process_lsm', 'process_tracepoint']
+  assert.deepEqual(
+    hot.binaries.list().map(({ key }) => key),
+    names,
+  )
+  assert.deepEqual(
+    hot.paths.list().map(({ key }) => key),
+    names.map((name) => `/${name}`),
+  )
 })
 
 test('top --once: plain text with the binaries of live events', async () => {

@@ -14,7 +14,7 @@ import type { KubernetesConfig } from '../../config/agent/schema.ts'
 import { CollectorError } from '../errors.ts'
 import { loginOf } from './login.ts'
 import type { Credentials, Login, LoginOptions } from './login.ts'
-import { answerError, connectionError } from './refusal.ts'
+import { STATUS, answerError, connectionError } from './refusal.ts'
 import type { ApiRequest, Resource } from './refusal.ts'
 
 /** Loaded at its first use, because TLS would be 17 % of the code that every start loads. */
@@ -48,7 +48,10 @@ const LIST = z.object({
 })
 export type Page = z.output<typeof LIST>
 
-const CHANGE = z.object({ type: z.enum(['ADDED', 'MODIFIED', 'DELETED', 'BOOKMARK', 'ERROR']), object: z.unknown() })
+const CHANGE = z.discriminatedUnion('type', [
+  z.object({ type: z.enum(['ADDED', 'MODIFIED', 'DELETED', 'BOOKMARK']), object: OBJECT }),
+  z.object({ type: z.literal('ERROR'), object: STATUS }),
+])
 export type WatchChange = z.output<typeof CHANGE>
 
 /** State of an informer. */
@@ -203,7 +206,7 @@ export class KubernetesClient implements Disposable {
       return schema.parse(JSON.parse(text))
     } catch (error) {
       throw connectionError(
-        new Error(`it did not send a Kubernetes object (${String(error).slice(0, 200)})`),
+        new Error(`it did not send a Kubernetes object (${String(error).replaceAll(/\s+/g, ' ').slice(0, 200)})`),
         asked,
         this.login,
       )

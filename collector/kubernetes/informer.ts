@@ -12,9 +12,8 @@ import { setTimeout as after } from 'node:timers/promises'
 import { backOffMs } from '../../config/base/time/back-off.ts'
 import { AnswerTooLarge } from '../../config/base/answers.ts'
 import { CollectorError } from '../errors.ts'
-import { OBJECT } from './client.ts'
 import type { KubernetesClient, KubernetesObject, WatchState } from './client.ts'
-import { STATUS, answerError, nameOf } from './refusal.ts'
+import { answerError, nameOf } from './refusal.ts'
 import type { Resource } from './refusal.ts'
 
 export interface InformerOptions<T> {
@@ -175,18 +174,17 @@ export class Informer<T> implements AsyncDisposable, WatchState {
     const opened = (): void => this.#report(undefined)
     for await (const { type, object } of client.watch({ resource, namespace, query, signal, opened })) {
       if (type === 'ERROR') {
-        const { code = 500, message } = STATUS.parse(object)
+        const { code = 500, message } = object
         throw answerError(code, JSON.stringify({ message }), { verb: 'watch', resource, namespace }, client.login)
       }
       this.#failures = 0
-      const found = OBJECT.parse(object)
       if (type !== 'BOOKMARK') {
-        const value = type === 'DELETED' ? undefined : read(found)
-        if (value === undefined) await this.#delete(keyOf(found))
-        else await this.#set(found, value)
+        const value = type === 'DELETED' ? undefined : read(object)
+        if (value === undefined) await this.#delete(keyOf(object))
+        else await this.#set(object, value)
       }
       if (signal.aborted) return
-      yield found.metadata.resourceVersion
+      yield object.metadata.resourceVersion
     }
   }
 

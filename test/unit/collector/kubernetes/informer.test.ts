@@ -217,6 +217,19 @@ test('informer: every failure is one sentence with verb and resource', { skip },
   }
 })
 
+test('informer: a change without an object is one sentence that names the server', { skip }, async () => {
+  const lists: Answer[] = [(_, answer) => void answer.end(listOf('1', []))]
+  for (const change of ['{"type":"ADDED","object":null}', '{"type":"ERROR","object":{"code":"x"}}']) {
+    await using made = await rig({ lists, watches: [(_, answer) => void answer.end(`${change}\n`)] })
+    await made.until(/expected/)
+    const problem = made.log.find((text) => text.includes('expected')) ?? ''
+    assert.match(
+      problem,
+      /^kubernetes: cannot watch pods: the API server \S+ does not answer: it did not send .*; check/,
+    )
+  }
+})
+
 test('informer: a silent watch is replaced, without a warning', { skip }, async () => {
   const lists: Answer[] = [(_, answer) => void answer.end(listOf('1', []))]
   const watches: Answer[] = [holds, (_, answer) => void answer.write(line('ADDED', pod('one', '2')))]

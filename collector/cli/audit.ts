@@ -13,11 +13,8 @@ const SHOWN = 20
 
 export const auditCommand: Command = async (given, { env, nowMs, print, printError, columns }) => {
   const { positionals } = given
-  const since = given.text('since')
   if (positionals.length === 0) throw new UsageError('audit requires at least one FILE, kafka:// or loki:// address')
-  const sinceMs = since === undefined ? undefined : Date.parse(since)
-  if (Number.isNaN(sinceMs))
-    throw new UsageError(`--since: expected a time such as 2026-11-24T14:00:00Z, got "${since}"`)
+  const sinceMs = given.time('since', nowMs())
   const audit = new Audit()
   let [plain, unreadable, numbered] = [0, 0, 0]
   const problems: string[] = []

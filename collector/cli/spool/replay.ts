@@ -1,7 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 import { nodeNameOf } from '../../../config/agent/effective.ts'
 import { didYouMean } from '../../../config/yaml/suggest.ts'
-import { parseDuration } from '../../../config/base/units.ts'
 import {
   anyPieceOf,
   copySpool,
@@ -34,21 +33,21 @@ class Enough extends Error {}
 
 /** `ktrail spool replay`. Fails with 1 when not all events could be read, or the sink refused some. */
 export const replayCommand: Command = async (given, terminal) => {
-  const [to, since, until] = [given.text('to'), given.text('since'), given.text('until')]
+  const to = given.text('to')
   const [all, remove] = [given.flag('all'), given.flag('remove')]
   const [word, extra] = given.positionals
   if (word === undefined || extra !== undefined)
     throw new UsageError('expected: ktrail spool replay NAME|DIR [--to EXPORTER | -o json]')
   if (given.text('output') !== undefined && to !== undefined)
     throw new UsageError('expected either --to EXPORTER or -o json, got both')
-  const partly = since !== undefined || until !== undefined || all
+  const partly = given.text('since') !== undefined || given.text('until') !== undefined || all
   if (remove && (to === undefined || partly))
     throw new UsageError(
       '--remove requires --to EXPORTER, and excludes --since, --until and --all, because it removes the oldest events first',
     )
   const range = {
-    sinceMs: timeOf('--since', since, terminal.nowMs()) ?? -Infinity,
-    untilMs: timeOf('--until', until, terminal.nowMs()) ?? Infinity,
+    sinceMs: given.time('since', terminal.nowMs()) ?? -Infinity,
+    untilMs: given.time('until', terminal.nowMs()) ?? Infinity,
   }
   const place = await placeOf(word, given, terminal)
   const look = await lookAt(place)
@@ -172,16 +171,4 @@ function reportMissing(missing: number, { place }: Look, { printError }: Termina
     `ktrail: ${plural(missing, 'event')} of the spool "${place.dir}" cannot be read; ktrail spool verify shows more`,
   )
   return 1
-}
-
-const TIME = /^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?)?$/
-
-/** A time, or a duration before now. */
-function timeOf(option: string, text: string | undefined, nowMs: number): number | undefined {
-  if (text === undefined) return undefined
-  const ago = parseDuration(text)
-  if (ago !== undefined) return nowMs - ago
-  const time = TIME.test(text) ? Date.parse(text.replace(' ', 'T')) : Number.NaN
-  if (!Number.isNaN(time)) return time
-  throw new UsageError(`${option}: expected a time such as 2026-03-09T05:30:00Z or an age such as 90m, got "${text}"`)
 }

@@ -192,6 +192,9 @@ for (const [args, want] of [
   [[], /^audit requires at least one FILE/],
   [['-o', 'table', 'f'], /^-o: expected text, json or yaml, got "table"$/],
   [['--since', 'yesterday', 'f'], /^--since: expected a time/],
+  // Date.parse takes them for days of 2001.
+  [['--since', 'yesterday 9', 'f'], /^--since: expected a time/],
+  [['--since', '1', 'f'], /^--since: expected a time/],
 ] as const) {
   test(`audit: refused as wrong usage: ${args.join(' ')}`, async () => {
     await assert.rejects(audit(...args), (error) => error instanceof UsageError && want.test(error.message))

@@ -18,10 +18,10 @@ export class NamespaceCounts {
     this.#pairsMax = pairsMax
   }
 
-  /** Counts events of policies in pods, and no others. */
+  /** Counts events of policies in pods, and no others. Private policies are left out: each client has one of another name. */
   add(events: readonly Event[]): void {
     for (const event of events) {
-      if (!isHookEvent(event)) continue
+      if (!isHookEvent(event) || event.hook.private) continue
       const namespace = event.process.pod?.namespace
       if (namespace !== undefined) this.#count(event.hook.policy, namespace)
     }

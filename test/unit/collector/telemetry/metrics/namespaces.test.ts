@@ -33,3 +33,11 @@ test('namespaces: beyond the bound, each policy has one sample for all others', 
   counts.add([hit('files', 'n0')])
   assert.deepEqual(await samplesOf(counts), ['files n0=2', `files ${OTHERS}=999`, 'exec n0=1', `exec ${OTHERS}=999`])
 })
+
+test('namespaces: the policies of clients that watch are not counted', async () => {
+  const counts = new NamespaceCounts()
+  const process = makeProcess({ pod: makePod({ namespace: 'shop', name: 'p' }) })
+  for (let n = 0; n < 3; n++)
+    counts.add([makeKprobe({ hook: makeHook({ policy: `watch-${n}`, private: true }), process })])
+  assert.deepEqual(await samplesOf(counts), [])
+})

@@ -23,15 +23,15 @@ const statusSchema = z.object({
   node_name: z.string(),
   ready: z.boolean(),
   readiness: z.array(z.string()),
-  started: z.string(),
+  started: z.iso.datetime(),
   uptime_seconds: z.number(),
   resident_bytes: z.number(),
   config: z.object({
     hash: z.string(),
     files: z.array(z.string()),
-    since: z.string(),
+    since: z.iso.datetime(),
     reloads: counts,
-    last_refused: z.object({ time: z.string(), reason: z.string() }).optional(),
+    last_refused: z.object({ time: z.iso.datetime(), reason: z.string() }).optional(),
   }),
   policies: z.array(
     z.object({

@@ -285,6 +285,28 @@ describe('page', { skip }, () => {
     await page.browserContext().close()
   })
 
+  it('events of LSM hooks and tracepoints show their call and their policy', async () => {
+    await using own = await startPageAgent({ exporters: EXPORTERS, policies: POLICIES })
+    const { page } = await openPage(browser, own.url, 1280, 'light')
+    await unlock(page, own.token)
+    await has(page, '#connection', 'Live')
+    const common = { time: now(), process: makeProcess({ binary: '/bin/a', arguments: '' }), args: [int(4)] }
+    const change = { ...common, returned: undefined }
+    const lsm = makeHook({ type: 'process_lsm', functionName: 'file_open', policy: 'files' })
+    const traced = makeHook({ type: 'process_tracepoint', functionName: 'net:xmit', policy: 'packets' })
+    await own.publish([
+      makeKprobe({ ...change, type: 'process_lsm', hook: lsm }),
+      makeKprobe({ ...change, type: 'process_tracepoint', hook: traced }),
+    ])
+    const rows = await until('both rows', async () => {
+      const all = await rowsOf(page)
+      return all.length === 2 && all
+    })
+    assert.match(rows[1] ?? '', / lsm \/bin\/a +file_open\(4\) files$/)
+    assert.match(rows[0] ?? '', / tracepoint \/bin\/a +net:xmit\(4\) packets$/)
+    await page.browserContext().close()
+  })
+
   it('the page of a real agent: ready, its policy and exporter, live events', async () => {
     using folder = new Folder()
     const { config } = place(folder)

@@ -187,7 +187,7 @@ function summary(record) {
   const time = `${clock(date)}.${String(date.getMilliseconds()).padStart(3, '0')}`
   const common = { time, kind: type.replace('process_', ''), binary, argv, detail: '' }
   if (type === 'process_exit') return { ...common, detail: event.signal ?? `status ${event.status ?? 0}` }
-  if (type === 'process_kprobe') {
+  if ('policy_name' in event) {
     const { action = '', policy_name: policy } = event
     const did = action === 'KPROBE_ACTION_POST' ? '' : action.replace('KPROBE_ACTION_', '')
     return { ...common, detail: call(event), action: [refusal(event.return), did].filter(Boolean).join(' '), policy }
@@ -198,7 +198,7 @@ function summary(record) {
   return common
 }
 
-function call({ function_name: name, args = [], return: returned }) {
+function call({ subsys, event, function_name: name = `${subsys}:${event}`, args = [], return: returned }) {
   const result = returned === undefined ? '' : ` = ${shown(returned)}`
   return `${name}(${args.map(shown).join(', ')})${result}`
 }

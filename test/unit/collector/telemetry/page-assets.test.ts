@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { filtering } from '../../../../config/agent/filtering/filter.ts'
 import type { Answer } from '../../../../collector/telemetry/http.ts'
 import { readAssets } from '../../../../collector/telemetry/page-assets.ts'
 import { createPageToken } from '../../../../collector/telemetry/live/page-token.ts'
@@ -81,4 +82,11 @@ test('page: the token of a run is new each time, and only the agent can read its
   await second[Symbol.asyncDispose]()
   await assert.rejects(stat(file))
   await rm(folder, { recursive: true })
+})
+
+test('page: the list of types has each type of record', async () => {
+  const { body } = await get('/')
+  const offered = Array.from(String(body).matchAll(/<option>(\w+)<\/option>/g), ([, type]) => type)
+  const [issue] = filtering.filter.safeParse({ event_types: ['none'] }).error?.issues ?? []
+  assert.deepEqual(offered, issue?.code === 'invalid_value' ? issue.values : undefined)
 })

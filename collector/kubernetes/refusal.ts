@@ -15,11 +15,9 @@ export interface Resource {
   readonly name: string
 }
 
-export type Verb = 'list' | 'watch' | 'get' | 'create' | 'patch'
-
 /** A request, as errors name it. */
 export interface ApiRequest {
-  readonly verb: Verb
+  readonly verb: 'list' | 'watch' | 'create' | 'patch'
   readonly resource: Resource
   /** Undefined: of all namespaces. */
   readonly namespace: string | undefined

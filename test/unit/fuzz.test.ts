@@ -10,7 +10,7 @@ import type { Target } from '../fuzz/target.ts'
 const INPUT_MS = 5_000
 
 describe('fuzz', () => {
-  const target: Target = {
+  const three: Target = {
     name: 'three',
     text: false,
     seeds: () => [Buffer.from('a word')],
@@ -24,14 +24,14 @@ describe('fuzz', () => {
   }
 
   it('finds a fault behind three comparisons by the coverage of each, and makes its input small', async () => {
-    const { crash, runs } = await fuzz(target, { seed: 1, corpus: [], guided: true, on: (done) => done < 20_000 })
+    const { crash, runs } = await fuzz(three, { seed: 1, corpus: [], guided: true, on: (done) => done < 20_000 })
     assert.equal(crash?.error.message, 'found', `${runs} runs`)
     assert.equal(crash.input.toString(), 'fuz')
   })
 
   it('finds without coverage what a change of the kept inputs reaches', async () => {
     const corpus = [Buffer.from('fur')]
-    const { crash, runs } = await fuzz(target, { seed: 1, corpus, guided: false, on: (done) => done < 20_000 })
+    const { crash, runs } = await fuzz(three, { seed: 1, corpus, guided: false, on: (done) => done < 20_000 })
     assert.equal(crash?.error.message, 'found', `${runs} runs`)
   })
 

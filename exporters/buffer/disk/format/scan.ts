@@ -30,7 +30,7 @@ const MAX_SEGMENT_EVENTS = 2 ** 32
 /** A part of a file in memory, read ahead. */
 export class Window {
   readonly #file: SpoolFile
-  readonly #size: number
+  readonly size: number
   readonly whole: boolean
   /** Treats unreadable blocks as zeros instead of failing. */
   tolerant = false
@@ -43,19 +43,15 @@ export class Window {
   /** The result of `at` is valid until the next call. `whole`: also loads frames larger than `size` completely. */
   constructor(file: SpoolFile, size: number, whole: boolean) {
     this.#file = file
-    this.#size = size
+    this.size = size
     this.whole = whole
-  }
-
-  get size(): number {
-    return this.#size
   }
 
   /** Bytes from `offset`: at least `want`, fewer only at `end` or the end of the file. */
   async at(offset: number, want: number, end: number): Promise<Buffer> {
     const inside = offset - this.#at
     if (inside < 0 || inside + want > this.#filled) {
-      await this.#fill(offset, Math.max(0, Math.min(Math.max(want, this.#size), end - offset)))
+      await this.#fill(offset, Math.max(0, Math.min(Math.max(want, this.size), end - offset)))
       return this.#buffer.subarray(0, this.#filled)
     }
     return this.#buffer.subarray(inside, Math.min(this.#filled, inside + Math.max(0, end - offset)))

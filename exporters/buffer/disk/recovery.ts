@@ -49,7 +49,9 @@ export interface Recovered {
 export async function recover(dir: string, files: SpoolFiles, wallMs: number): Promise<Recovered> {
   const names = await files.readdir(dir)
   const found = await readSegments(dir, names, files)
-  const cursor = await readCursor(dir, names, files)
+  const hasCursor = names.includes('cursor')
+  const cursor = hasCursor ? await loadCursor(dir, files) : undefined
+  const { durable, segment, offset } = cursor ?? { durable: 0, segment: 0, offset: 0 }
   for (const file of found) if (file.is === 'foreign') throw otherVersion(dir, file.number, file.why)
   if (names.includes('cursor.tmp')) await ignoring(files.unlink(`${dir}/cursor.tmp`))
   const quarantined: string[] = []
@@ -66,7 +68,7 @@ export async function recover(dir: string, files: SpoolFiles, wallMs: number): P
     } else await aside(file.number, file.why, file.is === 'damaged')
   }
   let kept = effective(all)
-  const superseded = all.length === kept.length ? [] : all.filter((segment) => !kept.includes(segment))
+  const superseded = all.length === kept.length ? [] : all.filter((one) => !kept.includes(one))
   let end = 0
   for (let last = kept.at(-1); last !== undefined; last = kept.at(-1)) {
     const pending = await repairEnd(last, files)
@@ -80,9 +82,11 @@ export async function recover(dir: string, files: SpoolFiles, wallMs: number): P
     kept.pop()
   }
   const removed = quarantined.length === 0 ? [] : await prune(dir, files)
-  const seq = cursor.seq ?? kept[0]?.header.base ?? 0
-  end = Math.max(end, seq, cursor.durable)
-  kept = kept.filter((segment) => !superseded.includes(segment))
+  // Without a cursor nothing was acked, so all events should be here. A damaged cursor means that events were acked, but not how
+  // many; it stays until the next store.
+  const seq = cursor?.seq ?? (hasCursor ? (kept[0]?.header.base ?? 0) : 0)
+  end = Math.max(end, seq, durable)
+  kept = kept.filter((one) => !superseded.includes(one))
   const limit = (i: number): number => kept[i + 1]?.header.base ?? end
   // The cursor itself may not be durable yet; nothing may be deleted before it is.
   const safe = (await ignoring(files.syncFolder(dir))) === ''
@@ -90,16 +94,16 @@ export async function recover(dir: string, files: SpoolFiles, wallMs: number): P
   for (const { path } of [...superseded, ...spent]) await ignoring(files.unlink(path))
   // A power cut must not restore them after later events were delivered.
   if (superseded.length > 0) await ignoring(files.syncFolder(dir))
-  const segments = kept.filter((segment) => !spent.includes(segment))
-  const doubtful = kept.filter((segment, i) => limit(i) > cursor.durable && !spent.includes(segment))
+  const segments = kept.filter((one) => !spent.includes(one))
+  const doubtful = kept.filter((one, i) => limit(i) > durable && !spent.includes(one))
   const unsynced = safe ? await syncAll(doubtful, files) : doubtful
   return {
     segments,
     end,
-    durable: Math.max(cursor.durable, unsynced[0]?.header.base ?? end),
+    durable: Math.max(durable, unsynced[0]?.header.base ?? end),
     unsynced,
-    cursor: { seq, segment: cursor.segment, offset: cursor.offset },
-    nextNumber: 1 + Math.max(cursor.segment, found.at(-1)?.number ?? 0),
+    cursor: { seq, segment, offset },
+    nextNumber: 1 + Math.max(segment, found.at(-1)?.number ?? 0),
     report: {
       segments: segments.length,
       bytes: segments.reduce((sum, { bytes }) => sum + bytes, 0),
@@ -107,7 +111,7 @@ export async function recover(dir: string, files: SpoolFiles, wallMs: number): P
       quarantined,
       removed,
       spent: superseded.length + spent.length,
-      cursor: cursor.state,
+      cursor: cursor !== undefined ? 'read' : hasCursor ? 'corrupt' : 'absent',
     },
   }
 }
@@ -128,25 +132,6 @@ function otherVersion(dir: string, number: number, why: string): ExportError {
     `cannot use the spool "${dir}": ${segmentName(number)} was ${why}; the spool is unchanged: start that version ` +
       'again, or give this exporter another folder',
   )
-}
-
-interface FoundCursor {
-  readonly state: RecoveryReport['cursor']
-  readonly seq: number | undefined
-  readonly segment: number
-  readonly offset: number
-  readonly durable: number
-}
-
-/**
- * Without a cursor nothing was acked, so all events should be here. A damaged cursor means that events were acked, but not how
- * many; it stays until the next store.
- */
-async function readCursor(dir: string, names: readonly string[], files: SpoolFiles): Promise<FoundCursor> {
-  const none = { segment: 0, offset: 0, durable: 0 }
-  if (!names.includes('cursor')) return { state: 'absent', seq: 0, ...none }
-  const cursor = await loadCursor(dir, files)
-  return typeof cursor === 'object' ? { state: 'read', ...cursor } : { state: 'corrupt', seq: undefined, ...none }
 }
 
 /**

@@ -52,15 +52,15 @@ export function effective(all: readonly Segment[]): Segment[] {
   return kept.toReversed()
 }
 
-/** The cursor file's content, or the reason why it is missing. Rejects like `readSegments`. */
-export async function loadCursor(dir: string, files: SpoolFiles): Promise<StoredCursor | string> {
+/** The cursor file's content; undefined if it is missing or damaged. Rejects like `readSegments`. */
+export async function loadCursor(dir: string, files: SpoolFiles): Promise<StoredCursor | undefined> {
   try {
     const bytes = Buffer.alloc(CURSOR_BYTES + 1)
     const got = await withFile(files, `${dir}/cursor`, (file) => readFully(file, bytes, 0))
-    return decodeCursor(bytes.subarray(0, got)) ?? `expected ${CURSOR_BYTES} bytes with a valid checksum, got ${got}`
+    return decodeCursor(bytes.subarray(0, got))
   } catch (error) {
     if (isAccess(error)) throw error
-    return textOf(error)
+    return undefined
   }
 }
 

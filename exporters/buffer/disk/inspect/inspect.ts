@@ -85,12 +85,12 @@ export async function list(dir: string, files: SpoolFiles): Promise<Listing> {
   const cursor = await loadCursor(dir, files)
   const quarantined = await files.readdir(`${dir}/quarantine`).catch(() => [])
   const found = (await files.readdir(dir)).includes('cursor')
-  const known = typeof cursor === 'object' ? cursor : { seq: first, durable: 0 }
+  const known = cursor ?? { seq: first, durable: 0 }
   return {
     segments: segments.map((segment, i) => factsOf(segment, limitOf(segments, i) ?? pending?.end)),
     unreadable,
     bytes: segments.reduce((sum, { bytes }) => sum + bytes, 0),
-    cursor: typeof cursor === 'object' ? 'read' : found ? 'corrupt' : 'absent',
+    cursor: cursor !== undefined ? 'read' : found ? 'corrupt' : 'absent',
     settled: known.seq,
     durable: known.durable,
     end: Math.max(pending?.end ?? 0, known.seq),

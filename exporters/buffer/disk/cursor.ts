@@ -91,7 +91,7 @@ export class CursorKeeper {
   async #fill(path: string, how: 'replace' | 'write', bytes: Buffer): Promise<void> {
     const file = await this.#deps.files.open(path, how)
     try {
-      await writeFully(file, bytes, 0)
+      await writeFully(file, [bytes], 0)
       await file.sync()
     } finally {
       await file.close()

@@ -145,7 +145,7 @@ export class Presence {
         const got = await from.read(chunk.subarray(0, Math.min(chunk.length, bytes - at)), at)
         // The file was truncated: the reader counts the missing events.
         if (got === 0) break
-        await writeFully(copy, chunk.subarray(0, got), at)
+        await writeFully(copy, [chunk.subarray(0, got)], at)
         at += got
       }
       await copy.sync()

@@ -41,12 +41,22 @@ export async function readFully(file: SpoolFile, into: Uint8Array, position: num
   }
 }
 
-/** Writes all of `bytes`. Rejects if the file takes none. */
-export async function writeFully(file: SpoolFile, bytes: Uint8Array, position: number): Promise<void> {
-  for (let at = 0; at < bytes.length;) {
-    const written = await file.write([bytes.subarray(at)], position + at)
-    if (written === 0) throw new Error('a write of several bytes wrote none')
+/** Writes all of `buffers`. Rejects if the file takes none. */
+export async function writeFully(file: SpoolFile, buffers: readonly Uint8Array[], position: number): Promise<void> {
+  let left = buffers.filter(({ length }) => length > 0)
+  for (let at = position; left.length > 0;) {
+    let written = await file.write(left, at)
+    if (written === 0) throw Object.assign(new Error('a write of several bytes wrote none'), { code: 'EIO' })
     at += written
+    let whole = 0
+    for (const { length } of left) {
+      if (length > written) break
+      written -= length
+      whole++
+    }
+    left = left.slice(whole)
+    const torn = left[0]
+    if (torn !== undefined && written > 0) left[0] = torn.subarray(written)
   }
 }
 

@@ -1,7 +1,7 @@
 /** One segment file being written. */
 import type { Segment } from '../catalog.ts'
 import { asError } from '../../../contract/errors.ts'
-import { ignoring } from '../files/file-access.ts'
+import { ignoring, writeFully } from '../files/file-access.ts'
 import type { SpoolFile, SpoolFiles } from '../files/files.ts'
 import { encodeFrameHead, encodeHeader, FRAME_HEAD, segmentName } from './format.ts'
 import type { SegmentHeader } from './format.ts'
@@ -33,7 +33,6 @@ export class SegmentWriter {
   sealed = false
   /** Its file was removed or has no valid events: closed, and not synced. */
   gone = false
-  #size = 0
 
   private constructor(segment: Segment, file: SpoolFile) {
     this.segment = segment
@@ -66,38 +65,16 @@ export class SegmentWriter {
       return offset
     })
     try {
-      await this.#write(buffers, segment.bytes)
+      await writeFully(this.file, buffers, segment.bytes)
     } catch (error) {
       this.sealed = true
-      if (this.#size > segment.bytes) await ignoring(this.file.truncate(segment.bytes))
+      await ignoring(this.file.truncate(segment.bytes))
       return asError(error)
     }
     segment.bytes = at
     segment.writtenMs = wallMs
     segment.lastMark = frames.at(-1)?.last ?? segment.lastMark
     return offsets
-  }
-
-  async #write(buffers: readonly Uint8Array[], position: number): Promise<void> {
-    let left = buffers.filter(({ length }) => length > 0)
-    this.#size = position
-    while (left.length > 0) {
-      // A failed write may have written a part, so the file is always cut back.
-      const before = this.#size
-      this.#size = before + 1
-      let written = await this.file.write(left, before)
-      this.#size = before + written
-      if (written === 0) throw Object.assign(new Error('a write of several bytes wrote none'), { code: 'EIO' })
-      let whole = 0
-      for (const { length } of left) {
-        if (length > written) break
-        written -= length
-        whole++
-      }
-      left = left.slice(whole)
-      const torn = left[0]
-      if (torn !== undefined && written > 0) left[0] = torn.subarray(written)
-    }
   }
 
   close(): Promise<string> {

@@ -18,11 +18,11 @@ function taking(...counts: readonly number[]): { file: SpoolFile; written: () =>
 
 test('file access: a write in pieces is whole', async () => {
   const { file, written } = taking(2, 1, 3)
-  await writeFully(file, Buffer.from('abcdef'), 4)
+  await writeFully(file, [Buffer.from('ab'), Buffer.alloc(0), Buffer.from('cdef')], 4)
   assert.equal(written().toString('latin1', 4, 10), 'abcdef')
 })
 
 test('file access: a file that takes no byte ends the write with an error', async () => {
   const { file } = taking(2, 0)
-  await assert.rejects(writeFully(file, Buffer.from('abcdef'), 0), /wrote none/)
+  await assert.rejects(writeFully(file, [Buffer.from('abcdef')], 0), /wrote none/)
 })

@@ -48,6 +48,8 @@ export const CURSOR_BYTES = 36
 const VERSION = 1
 const EPOCH_BYTES = 32
 const PACKED = 0x8000_0000
+/** Half of what a header can hold; one segment a second reaches it after 68 years. */
+const MOST_SEGMENTS = 0x8000_0000
 
 /** The first bytes of a segment. */
 export interface SegmentHeader {
@@ -88,9 +90,10 @@ export function segmentName(number: number): string {
   return `${String(number).padStart(8, '0')}.seg`
 }
 
-/** The number in a segment's file name; undefined for any other name. */
+/** The number in a segment's file name; undefined for any other name, and for a number that leaves no room for later ones. */
 export function segmentNumber(name: string): number | undefined {
-  return /^\d{8,10}\.seg$/.test(name) ? Number.parseInt(name, 10) : undefined
+  const number = Number.parseInt(name, 10)
+  return segmentName(number) === name && number < MOST_SEGMENTS ? number : undefined
 }
 
 /** Both copies of the header. An epoch longer than 32 bytes is truncated. */

@@ -38,6 +38,13 @@ const none = { tornBytes: 0, quarantined: [], cursor: 'read' } as const
 const ROWS: readonly Row[] = [
   { name: 'nothing is wrong', damage: () => undefined, read: numbers(0, 12), corrupt: 0, report: none },
   {
+    name: 'a file whose number has more digits than its segment is none of the spool',
+    damage: (bench) => bench.disk.put(`${DIR}/000000001.seg`, Buffer.from(bench.disk.bytesOf(seg(1)))),
+    read: numbers(0, 12),
+    corrupt: 0,
+    report: none,
+  },
+  {
     name: 'bytes after the last frame are a torn write',
     damage: (bench) => bench.edit(seg(4), (whole) => Buffer.concat([whole, Buffer.alloc(50, 7)])),
     read: numbers(0, 12),
@@ -438,6 +445,14 @@ test('spool recovery: the quarantine is bounded in bytes too, but keeps the newe
   const spool = await bench.open()
   assert.deepEqual(spool.recovery.removed, ['1-00000001.seg.damaged'])
   assert.ok(bench.disk.paths.some((path) => path.endsWith('-00000002.seg.damaged')))
+})
+
+test('spool recovery: a file whose number no segment can follow is none of the spool', async () => {
+  const bench = await written()
+  for (const name of ['4294967295.seg', '9999999999.seg']) bench.disk.put(`${DIR}/${name}`, Buffer.alloc(0))
+  const spool = await bench.open()
+  await fill(spool, [12])
+  assert.deepEqual(await drain(spool), numbers(0, 13))
 })
 
 test('spool: events that cannot be read while it runs are never dropped', async () => {

@@ -2,9 +2,10 @@
  * Compact lines of accesses to files that Tetragon's client has no line for: emoji, label, the files, and the error of a refused call. The functions
  * are those of config/policies/optional/file-integrity.yaml and their kin.
  */
-import { getSystemErrorName } from 'node:util'
+import { getSystemErrorMap } from 'node:util'
 import type { Argument, HookEvent } from '../contract/event.ts'
 import { printable } from '../../config/base/quoting.ts'
+import { argumentText } from './arguments.ts'
 import { numberOf } from './files/access.ts'
 
 export interface Description {
@@ -57,14 +58,14 @@ export function letters(protection: Argument | undefined): string {
 
 function described(emoji: string, label: string, { args, returned }: HookEvent): Description {
   const files = args.filter((argument) => argument.kind === 'file').map(({ path }) => printable(path))
-  const error = numberOf(returned) ?? 0
-  return { emoji, label, details: error < 0 ? [...files, errorName(error)] : files }
+  const failed = returned !== undefined && (numberOf(returned) ?? 0) < 0
+  return { emoji, label, details: failed ? [...files, errorName(returned)] : files }
 }
 
 /** `EACCES`; of a number that is no error of the system, the number. */
-function errorName(error: number): string {
-  const name = getSystemErrorName(error)
-  return /^E[A-Z0-9]+$/.test(name) ? name : String(error)
+function errorName(returned: Argument): string {
+  const [name = ''] = getSystemErrorMap().get(numberOf(returned) ?? 0) ?? []
+  return /^E[A-Z0-9]+$/.test(name) ? name : argumentText(returned)
 }
 
 /** undefined for other functions. */

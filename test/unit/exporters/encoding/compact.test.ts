@@ -89,6 +89,10 @@ const ROWS: ReadonlyArray<readonly [Event, string]> = [
   [refused('vfs_unlink', int(-1), path), '🗑 unlink  ns/pod /usr/bin/curl /etc/password EPERM'],
   [refused('vfs_setxattr', int(-512), path, text('user.x')), '🔑 setxattr ns/pod /usr/bin/curl /etc/password -512'],
   [refused('vfs_truncate', long(-13n), path), '📝 truncate ns/pod /usr/bin/curl /etc/password EACCES'],
+  [
+    refused('vfs_truncate', long(-(2n ** 63n)), path),
+    '📝 truncate ns/pod /usr/bin/curl /etc/password -9223372036854775808',
+  ],
   [call('security_file_mprotect', path, size(6n)), '📝 mprotect-wx ns/pod /usr/bin/curl /etc/password'],
   [call('vfs_rmdir'), '🗑 rmdir   ns/pod /usr/bin/curl'],
   [call('fd_install', int(3), file('')), '📬 open    ns/pod /usr/bin/curl '],

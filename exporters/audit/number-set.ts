@@ -8,19 +8,20 @@ const MAX_RANGES = 1_000_000
 export class NumberSet {
   readonly #first: number[] = []
   readonly #last: number[] = []
-  #size = 0
+  size = 0
 
   /** Returns false if the number is known. Throws RangeError for a set with too many gaps. */
   add(number: number): boolean {
     const end = this.#last.length - 1
     if (end >= 0 && number === (this.#last[end] ?? 0) + 1) {
       this.#last[end] = number
-      this.#size++
+      this.size++
       return true
     }
-    const at = this.#after(number)
+    // The first range that begins after the number.
+    const at = firstIndex(this.#first.length, (i) => (this.#first[i] ?? 0) > number)
     if (at > 0 && number <= (this.#last[at - 1] ?? -1)) return false
-    this.#size++
+    this.size++
     const joinsBefore = at > 0 && this.#last[at - 1] === number - 1
     const joinsAfter = this.#first[at] === number + 1
     if (joinsBefore && joinsAfter) {
@@ -35,10 +36,6 @@ export class NumberSet {
       this.#last.splice(at, 0, number)
     }
     return true
-  }
-
-  get size(): number {
-    return this.#size
   }
 
   get first(): number {
@@ -63,11 +60,6 @@ export class NumberSet {
       const last = this.#last[i] ?? 0
       return last > number ? sum + last - Math.max(first, number + 1) + 1 : sum
     }, 0)
-  }
-
-  /** Index of the first range that begins after the number. */
-  #after(number: number): number {
-    return firstIndex(this.#first.length, (i) => (this.#first[i] ?? 0) > number)
   }
 }
 

@@ -1,4 +1,5 @@
 /** Finds the loss record that reports each gap. */
+import { firstIndex } from '../../config/base/search.ts'
 import type { LossAbout } from '../contract/described.ts'
 import type { NumberRange } from '../contract/event.ts'
 
@@ -23,41 +24,46 @@ export function tellGaps(
   losses: ReadonlyArray<readonly LossAbout[]>,
 ): Explained[] {
   const runs = gaps.map((own) => ({ told: [] as ReportedGap[], untold: [...own], overcounted: 0 }))
-  const tell = (run: number, loss: LossAbout, count: number): number => {
-    const explained = runs[run]
-    if (explained === undefined) return count
-    const { first, last } = loss.numbers ?? { first: 0, last: Infinity }
-    let left = count
-    const rest: NumberRange[] = []
-    for (const gap of explained.untold) {
-      const from = Math.max(gap.first, first)
-      const to = Math.min(gap.last, last, from + left - 1)
-      if (to < from) {
-        rest.push(gap)
-        continue
-      }
-      left -= to - from + 1
-      explained.told.push({ first: from, last: to, reason: loss.reason })
-      if (gap.first < from) rest.push({ first: gap.first, last: from - 1 })
-      if (to < gap.last) rest.push({ first: to + 1, last: gap.last })
-    }
-    explained.untold = rest
-    return left
-  }
-  const exceeded = (run: number, left: number): void => {
-    const explained = runs[run]
-    if (explained !== undefined) explained.overcounted += left
-  }
   // The precise ones first.
-  for (const [i, own] of losses.entries()) {
-    for (const loss of own) if (loss.numbers !== undefined) exceeded(i, tell(i, loss, loss.count))
+  for (const [i, run] of runs.entries()) {
+    for (const loss of losses[i] ?? []) if (loss.numbers !== undefined) run.overcounted += tell(run, loss, loss.count)
   }
-  for (const [i, own] of losses.entries()) {
-    for (const loss of own) {
+  /** Runs that may have untold gaps. */
+  const open: typeof runs = []
+  for (const [i, run] of runs.entries()) {
+    open.push(run)
+    for (const loss of losses[i] ?? []) {
       let left = loss.numbers === undefined ? loss.count : 0
-      for (let run = i; run >= 0 && left > 0; run--) left = tell(run, loss, left)
-      exceeded(i, left)
+      for (let next = open.at(-1); next !== undefined && left > 0; next = open.at(-1)) {
+        left = tell(next, loss, left)
+        if (left > 0) open.pop()
+      }
+      run.overcounted += left
     }
   }
   return runs
+}
+
+/** Tells up to `count` missing numbers of a run; returns how many it lacks. */
+function tell(
+  { told, untold }: { readonly told: ReportedGap[]; readonly untold: NumberRange[] },
+  { reason, numbers: { first, last } = { first: 0, last: Infinity } }: LossAbout,
+  count: number,
+): number {
+  if (last < first) return count
+  // Gaps ascend. Looking at all of them for each loss would take hours for a hostile sink.
+  const start = firstIndex(untold.length, (i) => (untold[i]?.last ?? 0) >= first)
+  const rest: NumberRange[] = []
+  let left = count
+  let end = start
+  for (let gap = untold[end]; gap !== undefined && gap.first <= last && left > 0; gap = untold[++end]) {
+    const from = Math.max(gap.first, first)
+    const to = Math.min(gap.last, last, from + left - 1)
+    left -= to - from + 1
+    told.push({ first: from, last: to, reason })
+    if (gap.first < from) rest.push({ first: gap.first, last: from - 1 })
+    if (to < gap.last) rest.push({ first: to + 1, last: gap.last })
+  }
+  untold.splice(start, end - start, ...rest)
+  return left
 }

@@ -63,7 +63,7 @@ async function* partitionRecords(
   topic: string,
   partition: number,
   { sinceMs, signal, heard }: SourceOptions,
-): AsyncGenerator<NumberedRecord | undefined> {
+): AsyncGenerator<NumberedRecord | 'unreadable' | undefined> {
   const place = `${topic}/${partition}`
   const end = await offsetAt(cluster, topic, partition, LATEST)
   const since = sinceMs === undefined ? EARLIEST : BigInt(Math.floor(sinceMs))
@@ -103,7 +103,7 @@ function* read(
   { headers, value }: FetchedBatch['records'][number],
   place: string,
   timeMs: number,
-): Generator<NumberedRecord | undefined> {
+): Generator<NumberedRecord | 'unreadable' | undefined> {
   const texts = new Map(headers.map(([name, text]) => [name?.toString() ?? '', text?.toString() ?? '']))
   if (texts.get('content-type') === 'application/x-protobuf') yield* readOtlp(value ?? Buffer.alloc(0), place)
   else {

@@ -15,9 +15,13 @@ export function attributeOf(name: string): string {
   return NAMES[name] ?? `ktrail.${name}`
 }
 
-/** The records of an ExportLogsServiceRequest. Throws RangeError for other bytes. */
-export function* readOtlp(request: Buffer, place: string): Generator<NumberedRecord | undefined> {
-  for (const { node, timeMs, attributes } of requestRecords(request)) {
-    yield numbersOf((name) => attributes.get(attributeOf(name)), { place, node, timeMs })
+/** The records of an ExportLogsServiceRequest. */
+export function* readOtlp(request: Buffer, place: string): Generator<NumberedRecord | 'unreadable' | undefined> {
+  try {
+    for (const { node, timeMs, attributes } of requestRecords(request)) {
+      yield numbersOf((name) => attributes.get(attributeOf(name)), { place, node, timeMs })
+    }
+  } catch {
+    yield 'unreadable'
   }
 }

@@ -384,7 +384,7 @@ test('audit: a change is read from OTLP attributes and Kafka headers as from a l
   const where = { place: 'a', node: 'n', timeMs: 0 }
   const ofHeaders = numbersOf((name) => headers[name.replace('.', '_')], where)
   assert.deepEqual(
-    [readLine(line, 'a'), record, ofHeaders].map((each) => each?.change),
+    [readLine(line, 'a'), record, ofHeaders].map((each) => (typeof each === 'object' ? each.change : each)),
     [want, want, want],
   )
 })
@@ -417,4 +417,8 @@ test('audit: reports of very many gaps are found fast', () => {
   const seconds = (process.cpuUsage().user - user) / 1e6
   assert.deepEqual([stream?.runs[0]?.told.length, stream?.runs[0]?.untold], [30_000, []])
   assert.ok(seconds < 2, `expected at most 2 s, took ${seconds}`)
+})
+
+test('audit: bytes that are no OTLP request are one unreadable record', () => {
+  assert.deepEqual([...readOtlp(Buffer.from('no request'), 'a')], ['unreadable'])
 })

@@ -94,13 +94,16 @@ async function clearStale(path: string): Promise<number | undefined> {
 /** The process that listens there; undefined if none does. */
 function ask(path: string): Promise<number | undefined> {
   return new Promise((resolve) => {
-    let answer = ''
     const socket = createConnection(path)
     // A stopped or busy process does not answer, but still has the lock.
     socket.setTimeout(500, () => socket.destroy())
-    socket.on('data', (bytes) => (answer += bytes.toString('latin1')))
+    // The answer comes whole. Any user can take the abstract name, and send without end.
+    socket.once('data', (bytes) => {
+      resolve(Number.parseInt(bytes.toString('latin1'), 10) || 0)
+      socket.destroy()
+    })
     socket.on('error', (error) => resolve(['ECONNREFUSED', 'ENOENT'].includes(errnoOf(error)) ? undefined : 0))
-    socket.on('close', () => resolve(Number.parseInt(answer, 10) || 0))
+    socket.on('close', () => resolve(0))
   })
 }
 

@@ -2,11 +2,13 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, test } from 'node:test'
 import { systemSpoolFiles } from '../../../../../exporters/buffer/disk/files/files.ts'
+import { lockHolder } from '../../../../../exporters/buffer/disk/files/lock.ts'
 import { openSpool } from '../../../../../exporters/buffer/disk/spool.ts'
 import type { Spool } from '../../../../../exporters/buffer/disk/spool.ts'
 import { systemClock } from '../../../../../config/base/time/clock.ts'
@@ -72,4 +74,17 @@ test('spool on a real disk: a path that is not a folder is refused with a messag
   await assert.rejects(open(file), {
     message: /^cannot use ".*file" as a spool: .*; make it a folder that the agent can write$/,
   })
+})
+
+test('spool on a real disk: a process with the lock that sends without end has it', { timeout: 10_000 }, async () => {
+  const dir = path.join(root, 'dripping')
+  mkdirSync(dir)
+  const { dev, ino } = statSync(dir)
+  const server = createServer((socket) => {
+    const drip = setInterval(() => socket.write('7'), 50)
+    socket.on('error', () => {}).once('close', () => clearInterval(drip))
+  }).listen(`\0ktrail-spool-${dev}-${ino}`)
+  await once(server, 'listening')
+  assert.equal(await lockHolder(dir), 7)
+  server.close()
 })

@@ -176,11 +176,6 @@ export class Renderings {
     rendered.clear()
   }
 
-  /** All charged entries, for tests. */
-  members(): Rendered[] {
-    return [...this.#young.members, ...this.#old.members]
-  }
-
   #age(): void {
     const { members } = this.#old
     this.#old = this.#young

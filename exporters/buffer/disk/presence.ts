@@ -6,6 +6,7 @@ import { asError, errnoOf, ifMissing } from '../../contract/errors.ts'
 import type { Segment } from './catalog.ts'
 import { ignoring, writeFully } from './files/file-access.ts'
 import type { FileFacts, SpoolFile } from './files/files.ts'
+import { holderText } from './files/lock.ts'
 import type { Lock } from './files/lock.ts'
 import type { SpoolParts } from './parts.ts'
 import { marksOf } from './tally.ts'
@@ -89,7 +90,7 @@ export class Presence {
     if (!isOther(await lookAt(files.stat(dir)), this.#folder)) return false
     await files.mkdir(dir)
     const lock = await files.lock(dir)
-    if ('heldBy' in lock) throw new Error(`process ${lock.heldBy} uses "${dir}", which replaced the spool`)
+    if ('heldBy' in lock) throw new Error(`${holderText(lock)} uses "${dir}", which replaced the spool`)
     await ignoring(this.#lock.release())
     this.#lock = lock
     this.#folder = (await files.stat(dir)).id

@@ -21,6 +21,7 @@ import { CursorKeeper } from './cursor.ts'
 import { Mutex } from '../../../config/base/mutex.ts'
 import { ignoring, isAccess } from './files/file-access.ts'
 import type { SpoolFiles } from './files/files.ts'
+import { holderText } from './files/lock.ts'
 import type { Lock } from './files/lock.ts'
 import { Limits } from './limits.ts'
 import { pack } from './format/packing.ts'
@@ -92,10 +93,9 @@ export async function openSpool(options: SpoolOptions, deps: SpoolDeps): Promise
       )
     })
   if ('heldBy' in lock) {
-    const who = lock.heldBy > 0 ? `process ${lock.heldBy}` : 'another process'
     throw new ExportError(
       'UNUSABLE',
-      `cannot open the spool "${dir}": ${who} is using it; stop that one or give this exporter another folder`,
+      `cannot open the spool "${dir}": ${holderText(lock)} is using it; stop that one or give this exporter another folder`,
     )
   }
   try {

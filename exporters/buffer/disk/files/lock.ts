@@ -37,6 +37,11 @@ export async function lockFolder(folder: string): Promise<Lock | { readonly held
   }
 }
 
+/** For messages. */
+export function holderText({ heldBy }: { readonly heldBy: number }): string {
+  return heldBy > 0 ? `process ${heldBy}` : 'another process'
+}
+
 /** The process that has the lock (0: unknown); undefined if none has. Does not change the lock. */
 export async function lockHolder(folder: string): Promise<number | undefined> {
   const handle = await open(folder, 'r')

@@ -6,6 +6,7 @@ import { errnoOf, ExportError, ifMissing } from '../../../contract/errors.ts'
 import type { Segment } from '../catalog.ts'
 import { readFully, withFile } from '../files/file-access.ts'
 import type { SpoolFile, SpoolFiles } from '../files/files.ts'
+import { holderText } from '../files/lock.ts'
 import { effective, loadCursor, readSegments } from '../files/folder.ts'
 import { decodeFrameHead, FIRST_FRAME, FRAME_HEAD, segmentName } from '../format/format.ts'
 import { unpack } from '../format/packing.ts'
@@ -172,8 +173,8 @@ export async function* verify(dir: string, files: SpoolFiles): AsyncGenerator<Ve
 export async function repair(dir: string, files: SpoolFiles, wallMs: number): Promise<RepairReport> {
   const lock = await files.lock(dir)
   if ('heldBy' in lock) {
-    const who = lock.heldBy > 0 ? `process ${lock.heldBy}` : 'another process'
-    throw new ExportError('UNUSABLE', `cannot repair the spool "${dir}": ${who} is using it; stop that one first`)
+    const problem = `${holderText(lock)} is using it; stop that one first`
+    throw new ExportError('UNUSABLE', `cannot repair the spool "${dir}": ${problem}`)
   }
   try {
     const { report } = await recover(dir, files, wallMs)

@@ -141,21 +141,17 @@ export function fileAccess(
 const EPERM = -1
 const EACCES = -13
 
-/** Whether the call was refused. Security hooks return an error only to refuse; other functions may fail for other reasons. */
-export function isDenied({ isSecurityHook }: AccessPlan, returned: Argument | undefined): boolean {
-  const value = numberOf(returned)
-  if (value === undefined) return false
-  return isSecurityHook ? value < 0 : value === EPERM || value === EACCES
-}
-
-/** Whether a call on a file was refused. */
+/** Whether a call on a file was refused. Security hooks return an error only to refuse; other functions may fail for other reasons. */
 export function isRefused(
-  plan: AccessPlan,
+  { isSecurityHook }: AccessPlan,
   access: string | undefined,
   args: readonly Argument[],
   returned: Argument | undefined,
 ): boolean {
-  return (access !== undefined || args.some(({ kind }) => kind === 'file')) && isDenied(plan, returned)
+  if (access === undefined && !args.some(({ kind }) => kind === 'file')) return false
+  const value = numberOf(returned)
+  if (value === undefined) return false
+  return isSecurityHook ? value < 0 : value === EPERM || value === EACCES
 }
 
 /** An index of -1 would leave the fast path of arrays. */

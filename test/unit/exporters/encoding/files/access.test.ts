@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Argument, Hook } from '../../../../../exporters/contract/event.ts'
-import { accessPlan, fileAccess, isDenied } from '../../../../../exporters/encoding/files/access.ts'
+import { accessPlan, fileAccess, isRefused } from '../../../../../exporters/encoding/files/access.ts'
 import { file, int, long, makeHook, size, text, uint, unread } from '../../support/events.ts'
 
 const hook = (functionName: string, indexes: readonly number[] = [0, 1, 2]): Hook => makeHook({ functionName, indexes })
@@ -66,5 +66,6 @@ const DENIALS: ReadonlyArray<readonly [what: string, Hook, returned: Argument | 
   ['a number of bytes', hook('vfs_read'), long(4096n), false],
 ]
 for (const [what, of, returned, want] of DENIALS) {
-  test(`otlp: ${what} is ${want ? '' : 'not '}denied`, () => assert.equal(isDenied(accessPlan(of), returned), want))
+  test(`otlp: ${what} is ${want ? '' : 'not '}denied`, () =>
+    assert.equal(isRefused(accessPlan(of), 'read', [], returned), want))
 }

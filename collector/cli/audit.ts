@@ -4,6 +4,7 @@ import type { AuditedRun, AuditedStream } from '../../exporters/index.ts'
 import { oneLine } from '../../config/base/quoting.ts'
 import { UsageError } from './command.ts'
 import type { Command } from './command.ts'
+import { timeOf } from './table/time.ts'
 import { plural } from '../../config/base/counts.ts'
 import { formatDuration } from '../../config/base/units.ts'
 import { dataText, folded, timeText } from './format.ts'
@@ -14,7 +15,7 @@ const SHOWN = 20
 export const auditCommand: Command = async (given, { env, nowMs, print, printError, columns }) => {
   const { positionals } = given
   if (positionals.length === 0) throw new UsageError('audit requires at least one FILE, kafka:// or loki:// address')
-  const sinceMs = given.time('since', nowMs())
+  const sinceMs = timeOf(given, 'since', nowMs())
   const audit = new Audit()
   let [plain, unreadable, numbered] = [0, 0, 0]
   const problems: string[] = []

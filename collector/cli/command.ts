@@ -3,7 +3,6 @@ import { parseArgs } from 'node:util'
 import type { ParseArgsOptionDescriptor } from 'node:util'
 import type { LoadedConfig } from '../../config/agent/load.ts'
 import { ownFile } from '../../config/base/own.ts'
-import { parseDuration } from '../../config/base/units.ts'
 import { EXIT_CONFIG } from '../../config/yaml/errors.ts'
 import { didYouMean, meant } from '../../config/yaml/suggest.ts'
 import { oneLine } from '../../config/base/quoting.ts'
@@ -74,9 +73,6 @@ async function printed(text: string | Uint8Array): Promise<boolean> {
   })
 }
 
-/** Without the words and short forms that Date.parse also takes. */
-const TIME = /^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?)?$/
-
 /** The read arguments of a command. */
 export class Arguments {
   readonly positionals: readonly string[]
@@ -102,19 +98,6 @@ export class Arguments {
   /** Whether an option without a value was given. */
   flag(option: string): boolean {
     return this.#value(option) === true
-  }
-
-  /** The time that an option names, in ms since 1970: a time, or an age. Throws UsageError. */
-  time(option: string, nowMs: number): number | undefined {
-    const text = this.text(option)
-    if (text === undefined) return undefined
-    const ago = parseDuration(text)
-    if (ago !== undefined) return nowMs - ago
-    const time = TIME.test(text) ? Date.parse(text.replace(' ', 'T')) : Number.NaN
-    if (!Number.isNaN(time)) return time
-    throw new UsageError(
-      `--${option}: expected a time such as 2026-03-09T05:30:00Z or an age such as 90m, got "${text}"`,
-    )
   }
 
   #value(option: string): string | boolean | undefined {

@@ -14,6 +14,7 @@ import { systemClock } from '../../../config/base/time/clock.ts'
 import type { Encoded, TimeRange } from '../../../exporters/index.ts'
 import { configFile, readConfig, UsageError } from '../command.ts'
 import type { Command, Terminal } from '../command.ts'
+import { timeOf } from '../table/time.ts'
 import { plural } from '../../../config/base/counts.ts'
 import { lookAt, problemOf, processName } from './look.ts'
 import type { Look } from './look.ts'
@@ -46,8 +47,8 @@ export const replayCommand: Command = async (given, terminal) => {
       '--remove requires --to EXPORTER, and excludes --since, --until and --all, because it removes the oldest events first',
     )
   const range = {
-    sinceMs: given.time('since', terminal.nowMs()) ?? -Infinity,
-    untilMs: given.time('until', terminal.nowMs()) ?? Infinity,
+    sinceMs: timeOf(given, 'since', terminal.nowMs()) ?? -Infinity,
+    untilMs: timeOf(given, 'until', terminal.nowMs()) ?? Infinity,
   }
   const place = await placeOf(word, given, terminal)
   const look = await lookAt(place)

@@ -8,6 +8,7 @@ import type { Change } from '../../config/agent/changes.ts'
 import { parseConfigFile } from '../../config/agent/check.ts'
 import type { ConfigResult, LoadedConfig } from '../../config/agent/load.ts'
 import { dropInFolder } from '../../config/agent/loading/drop-ins.ts'
+import { pathKey } from '../../config/agent/loading/explain.ts'
 import type { Environment } from '../../config/agent/loading/substitute.ts'
 import type { Config } from '../../config/agent/schema.ts'
 import { configWarnings } from '../../config/agent/warnings.ts'
@@ -136,8 +137,8 @@ export class Reloader implements Disposable {
     await apply(next.config, this.#loaded.config, this.#stopping.signal)
     // Defaults of an added or removed exporter are no changes.
     const made = changes.filter(
-      ({ key, from, to }) =>
-        (from !== undefined && to !== undefined) || (to === undefined ? this.#loaded : next).origins.has(key),
+      ({ path, from, to }) =>
+        (from !== undefined && to !== undefined) || (to === undefined ? this.#loaded : next).origins.has(pathKey(path)),
     )
     for (const { key, from, to } of made.slice(0, MOST_LOGGED)) log.info({ key, from, to }, 'config changed')
     if (made.length > 0) changed?.(made.map(({ key }) => key))

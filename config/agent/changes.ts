@@ -2,7 +2,7 @@
 import { effectiveConfig } from './effective.ts'
 import type { LoadedConfig } from './load.ts'
 import { problemAt } from './load.ts'
-import { pathText } from './loading/explain.ts'
+import { pathKey, pathText } from './loading/explain.ts'
 import type { Path } from './loading/explain.ts'
 import type { Environment } from './loading/substitute.ts'
 import { shownValue, writtenForm } from './print.ts'
@@ -29,11 +29,11 @@ interface Leaf {
 export function changesOf(before: LoadedConfig, after: LoadedConfig, env: Environment): Change[] {
   const old = leavesOf(before, env)
   const now = leavesOf(after, env)
-  return [...new Set([...old.keys(), ...now.keys()])].flatMap((key) => {
-    const from = old.get(key)
-    const to = now.get(key)
+  return [...new Set([...old.keys(), ...now.keys()])].flatMap((id) => {
+    const from = old.get(id)
+    const to = now.get(id)
     const path = (to ?? from)?.path ?? []
-    return from?.value === to?.value ? [] : [{ path, key, from: from?.shown, to: to?.shown }]
+    return from?.value === to?.value ? [] : [{ path, key: pathText(path), from: from?.shown, to: to?.shown }]
   })
 }
 
@@ -65,8 +65,7 @@ function leavesOf(loaded: LoadedConfig, env: Environment): Map<string, Leaf> {
       for (const [key, below] of Object.entries(value)) add(below, [...path, Array.isArray(value) ? Number(key) : key])
       return
     }
-    const key = pathText(path)
-    leaves.set(key, { path, value: JSON.stringify(value), shown: shownLeaf(value, path, loaded) })
+    leaves.set(pathKey(path), { path, value: JSON.stringify(value), shown: shownLeaf(value, path, loaded) })
   }
   add(writtenForm(effectiveConfig(loaded.config, env).config), [])
   return leaves

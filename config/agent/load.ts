@@ -3,7 +3,7 @@ import { hash } from 'node:crypto'
 import type { z } from 'zod'
 import { merged, textOfAll } from './loading/drop-ins.ts'
 import type { DropIn } from './loading/drop-ins.ts'
-import { describeValue, explain, pathText } from './loading/explain.ts'
+import { describeValue, explain, pathKey, pathText } from './loading/explain.ts'
 import { PlainValue } from './loading/plain.ts'
 import { mayBeSecret, shownText } from './loading/secret-keys.ts'
 import { reportUnknownKey } from './loading/unknown-key.ts'
@@ -21,7 +21,7 @@ export interface LoadedConfig {
   readonly config: Config
   /** The input of the schema: as written, with references replaced, absolute paths, units as texts. */
   readonly written: unknown
-  /** The origin of each written value, by path (`exporters.archive.path`); the others are defaults. */
+  /** The origin of each written value, by `pathKey`; the others are defaults. */
   readonly origins: ReadonlyMap<string, Origin>
   /** SHA-256 of the text, in hex; with drop-in files, of all texts and the names of those. */
   readonly hash: string
@@ -91,10 +91,9 @@ export function problemAt(
   path: readonly PropertyKey[],
   message: string,
 ): Problem {
-  const where = pathText(path)
   // A list has the position of its first item: only scalars have one of their own.
-  const at = (origins.get(where) ?? origins.get(pathText([...path, 0])))?.at ?? { line: 1, col: 1 }
-  return { file, ...at, message: `${where}: ${message}` }
+  const at = (origins.get(pathKey(path)) ?? origins.get(pathKey([...path, 0])))?.at ?? { line: 1, col: 1 }
+  return { file, ...at, message: `${pathText(path)}: ${message}` }
 }
 
 function report(issue: z.core.$ZodIssue, plain: PlainValue, problems: Problems): void {
@@ -111,7 +110,7 @@ function report(issue: z.core.$ZodIssue, plain: PlainValue, problems: Problems):
     return
   }
   const isKey = issue.code === 'invalid_key'
-  const fromFile = plain.origins.get(pathText(issue.path))?.from === 'secret'
+  const fromFile = plain.origins.get(pathKey(issue.path))?.from === 'secret'
   const secret = fromFile || mayBeSecret(issue.path) || (issue.code === 'custom' && issue.params?.['secret'] === true)
   const shown = typeof value === 'string' ? shownText(issue.path, value) : value
   let got = secret

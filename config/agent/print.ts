@@ -3,7 +3,7 @@ import { Document, isMap, isScalar, isSeq } from 'yaml'
 import type { Scalar } from 'yaml'
 import * as z from 'zod'
 import { printable } from '../base/quoting.ts'
-import { pathText } from './loading/explain.ts'
+import { pathKey } from './loading/explain.ts'
 import type { Path } from './loading/explain.ts'
 import type { Origin } from './loading/plain.ts'
 import { mayBeSecret, REDACTED, shownText } from './loading/secret-keys.ts'
@@ -32,7 +32,7 @@ export interface PrintOptions {
  */
 export function printConfig(loaded: LoadedConfig, options: PrintOptions = {}): string {
   const { effective = false, config = loaded.config, sources = [] } = options
-  const others = new Map(sources.map(([path, origin]) => [pathText(path), origin]))
+  const others = new Map(sources.map(([path, origin]) => [pathKey(path), origin]))
   const doc = new Document(effective ? writtenForm(config) : loaded.written)
   annotate(doc.contents, [], (node, path) => mark(node, path, loaded, effective ? others : undefined))
   // These characters only occur in double quotes, see annotate.
@@ -67,14 +67,14 @@ function annotate(node: unknown, path: Path, scalar: (node: Scalar, path: Path) 
 
 /** The value at `path` as it may be shown: a possible secret as `[redacted]`. */
 export function shownValue(value: unknown, path: Path, { origins }: LoadedConfig): unknown {
-  const secret = origins.get(pathText(path))?.from === 'secret' || mayBeSecret(path)
+  const secret = origins.get(pathKey(path))?.from === 'secret' || mayBeSecret(path)
   if (secret || String(path.at(-1)).endsWith('_file')) return REDACTED
   return typeof value === 'string' ? shownText(path, value) : value
 }
 
 /** With `others`, adds the origin as a comment. */
 function mark(node: Scalar, path: Path, loaded: LoadedConfig, others?: ReadonlyMap<string, string>): void {
-  const key = pathText(path)
+  const key = pathKey(path)
   const origin = loaded.origins.get(key)
   if (others !== undefined) node.comment = ` ${others.get(key) ?? (origin === undefined ? 'default' : from(origin))}`
   const shown = shownValue(node.value, path, loaded)

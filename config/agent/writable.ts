@@ -5,10 +5,10 @@
 import type { Stats } from 'node:fs'
 import { access, constants, readlink, realpath, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
+import { problemAt } from './load.ts'
 import type { LoadedConfig } from './load.ts'
 import { answered } from '../base/time/answered.ts'
 import { dropInFolder } from './loading/drop-ins.ts'
-import { pathText } from './loading/explain.ts'
 import { inLibrary } from '../base/paths.ts'
 import { policyFilesAt } from '../policy/sources/files.ts'
 import { errnoOf } from '../base/unreadable.ts'
@@ -26,17 +26,17 @@ const MOST_LINKS = 40
 const MOST_WARNINGS = 20
 
 /** A warning for each path that others can write, of a config file and the policies that it names. Never rejects. */
-export async function writablePaths({ config, files, origins }: LoadedConfig, file: string): Promise<Problem[]> {
+export async function writablePaths(loaded: LoadedConfig, file: string): Promise<Problem[]> {
+  const { config, files } = loaded
   const looked = new Looked()
   const warnings: Problem[] = []
   for (const own of file === STDIN ? [] : [...files, dropInFolder(file)]) {
-    warnings.push(...(await looked.warningsOf([own], { file: own, line: 1, col: 1 }, '')))
+    warnings.push(...(await looked.warningsOf([own], atTop(own))))
   }
   for (const [i, place] of config.policies.entries()) {
-    const key = pathText(['policies', i])
     const policies = await policyFilesAt(place).catch(() => [])
-    const at = { file, ...(origins.get(key)?.at ?? { line: 1, col: 1 }) }
-    warnings.push(...(await looked.warningsOf(inLibrary(place) ? policies : [place, ...policies], at, `${key}: `)))
+    const at = problemAt(loaded, file, ['policies', i], '')
+    warnings.push(...(await looked.warningsOf(inLibrary(place) ? policies : [place, ...policies], at)))
   }
   const more = warnings.length - MOST_WARNINGS
   const last = warnings[MOST_WARNINGS]
@@ -49,21 +49,22 @@ export async function writablePaths({ config, files, origins }: LoadedConfig, fi
 
 /** Warnings of one policy file. */
 export function writablePolicy(file: string): Promise<Problem[]> {
-  return new Looked().warningsOf([file], { file, line: 1, col: 1 }, '')
+  return new Looked().warningsOf([file], atTop(file))
 }
 
 /** Whether others may put another file, or a link to any file, at this path. */
 export async function othersMayWrite(file: string): Promise<boolean> {
-  const at = { file, line: 1, col: 1 }
-  return (await new Looked().warningsOf([dirname(resolve(file)), file], at, '')).length > 0
+  return (await new Looked().warningsOf([dirname(resolve(file)), file], atTop(file))).length > 0
 }
+
+const atTop = (file: string): Problem => ({ file, line: 1, col: 1, message: '' })
 
 /** Each file and folder is checked once. */
 class Looked {
   readonly #paths = new Set<string>()
 
-  /** Checks each path as written, the places and the target of links, and every folder above. Skips what may not be read. */
-  async warningsOf(paths: readonly string[], at: Omit<Problem, 'message'>, key: string): Promise<Problem[]> {
+  /** Checks each path as written, the places and the target of links, and every folder above. Skips what may not be read. `at`: the place of warnings, and how each begins. */
+  async warningsOf(paths: readonly string[], at: Problem): Promise<Problem[]> {
     const warnings: Problem[] = []
     for (const path of paths) {
       const named = resolve(path)
@@ -73,7 +74,7 @@ class Looked {
         for (let place = start; !this.#paths.has(place); place = dirname(place)) {
           this.#paths.add(place)
           const why = await answered(place, () => whyWritable(place, place === real)).catch(() => undefined)
-          if (why !== undefined) warnings.push({ ...at, message: key + why })
+          if (why !== undefined) warnings.push({ ...at, message: at.message + why })
         }
       }
     }

@@ -10,6 +10,9 @@ type Issue = z.core.$ZodIssue
 /** From the top of the config: keys, and indexes of lists. */
 export type Path = ReadonlyArray<string | number>
 
+/** Identifies a path. `pathText` is the same for some: `a.b` and `b` below `a`, or keys of which it shows only the beginning. */
+export const pathKey = (path: readonly PropertyKey[]): string => JSON.stringify(path)
+
 /** `exporters.archive.queue.max_bytes`, `policies[0]`; other keys than plain words are in quotes and brackets. */
 export function pathText(path: readonly PropertyKey[]): string {
   let text = ''

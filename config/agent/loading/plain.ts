@@ -2,7 +2,7 @@ import type { z } from 'zod'
 import { absolute } from '../../base/paths.ts'
 import { show } from '../../yaml/problems.ts'
 import type { Position, Problems } from '../../yaml/problems.ts'
-import { pathText } from './explain.ts'
+import { pathKey, pathText } from './explain.ts'
 import type { Path } from './explain.ts'
 import { meantType } from './meant.ts'
 import { keyNotBuilt } from './not-built.ts'
@@ -64,24 +64,24 @@ export class PlainValue {
   }
 
   keyPosition(path: readonly PropertyKey[]): Position {
-    return this.#keys.get(pathText(path)) ?? nearest(this.#positions, path)
+    return this.#keys.get(pathKey(path)) ?? nearest(this.#positions, path)
   }
 
   isReported(path: readonly PropertyKey[]): boolean {
     for (let length = path.length; length > 0; length--) {
-      if (this.#reported.has(pathText(path.slice(0, length)))) return true
+      if (this.#reported.has(pathKey(path.slice(0, length)))) return true
     }
     return false
   }
 
   /** Nothing more is reported at `path` or below. */
   markReported(path: readonly PropertyKey[]): void {
-    this.#reported.add(pathText(path))
+    this.#reported.add(pathKey(path))
   }
 
   /** The number at `path` as typed; undefined for other values. */
   typedNumber(path: readonly PropertyKey[]): string | undefined {
-    return this.#numbers.get(pathText(path))
+    return this.#numbers.get(pathKey(path))
   }
 
   valueAt(path: readonly PropertyKey[]): unknown {
@@ -119,7 +119,7 @@ export class PlainValue {
   }
 
   #convert(node: TreeNode, schema: Schema | undefined, path: Path): unknown {
-    this.#positions.set(pathText(path), node.at)
+    this.#positions.set(pathKey(path), node.at)
     if (node.kind === 'scalar') return this.#scalar(node, schema, path)
     if (node.kind === 'list') {
       const items = node.items.map((item, i) => this.#convert(item, childSchema(schema, i, undefined), [...path, i]))
@@ -136,7 +136,7 @@ export class PlainValue {
     const entries: Array<[string, unknown]> = []
     for (const [key, { keyAt, value }] of node.entries) {
       const below = [...path, key]
-      this.#keys.set(pathText(below), keyAt)
+      this.#keys.set(pathKey(below), keyAt)
       if (keyNotBuilt(below)) {
         this.#problems.add(
           keyAt,
@@ -178,13 +178,13 @@ export class PlainValue {
       else if (variables.length > 0) origin = { ...origin, from: 'env', variables }
       value = origin.from === 'file' ? text : retyped(schema, text)
     }
-    if (typeof value === 'number') this.#numbers.set(where, node.source)
+    if (typeof value === 'number') this.#numbers.set(pathKey(path), node.source)
     const holds = placeHoldsAt(schema)
     if (typeof value === 'string' && value !== '' && holds !== undefined) {
       value = absolute(value, this.#problems.file)
       if (holds === 'secret') this.#noteSecret(value, where, node.at)
     }
-    this.origins.set(where, origin)
+    this.origins.set(pathKey(path), origin)
     return value
   }
 
@@ -209,7 +209,7 @@ export class PlainValue {
 
 function nearest(positions: ReadonlyMap<string, Position>, path: readonly PropertyKey[]): Position {
   for (let length = path.length; length >= 0; length--) {
-    const found = positions.get(pathText(path.slice(0, length)))
+    const found = positions.get(pathKey(path.slice(0, length)))
     if (found !== undefined) return found
   }
   return { line: 1, col: 1 }

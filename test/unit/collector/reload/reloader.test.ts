@@ -86,6 +86,18 @@ describe('reloads of the config', () => {
     assert.deepEqual([counts, files.length, refused], [{ applied: 1, unchanged: 0, refused: 0 }, 2, undefined])
   })
 
+  it('apply a change of a long name that begins as another one', async () => {
+    using rig = new Rig()
+    const config = (severity: string): string => {
+      const [one, other] = ['1', '2'].map((end) => 'p'.repeat(65) + end)
+      return `exporters: { a: { type: otlp, severity: { policies: { ${one}: ${severity}, ${other}: warn } } } }\n`
+    }
+    using reloader = await rig.start(config('warn'))
+    writeFileSync(rig.file, config('error'))
+    await reloader.reload()
+    assert.equal(rig.applied.length, 1)
+  })
+
   it('of a wrong file are refused with file, line and column, once for each change; the next good one is applied', async () => {
     using rig = new Rig()
     using reloader = await rig.start()

@@ -178,9 +178,9 @@ describe('loadConfig', () => {
     const result = loadConfig(text, 'c.yaml', { N: 'n' }, reader({ '/p': 'x' }))
     assert.ok('origins' in result)
     assert.deepEqual(Object.fromEntries(result.origins), {
-      node_name: { from: 'env', at: { line: 1, col: 12 }, variables: ['N'] },
-      'exporters.a.type': { from: 'file', at: { line: 4, col: 11 }, variables: [] },
-      'exporters.a.path': { from: 'secret', at: { line: 5, col: 11 }, variables: [] },
+      '["node_name"]': { from: 'env', at: { line: 1, col: 12 }, variables: ['N'] },
+      '["exporters","a","type"]': { from: 'file', at: { line: 4, col: 11 }, variables: [] },
+      '["exporters","a","path"]': { from: 'secret', at: { line: 5, col: 11 }, variables: [] },
     })
   })
 })

@@ -52,6 +52,14 @@ describe('a config with secrets', () => {
     })
   }
 
+  it('shows none of a key that looks in a message as another one does', () => {
+    const long = 'k'.repeat(65)
+    const options = `{ a.b: "\${file:/s}", a: { b: 1 }, ${long}1: "\${file:/s}", ${long}2: 1 }`
+    const loaded = loadConfig(`exporters: { a: { type: npm:x, options: ${options} } }`, 'c.yaml', {}, () => 'hush')
+    assert.ok('config' in loaded, JSON.stringify(loaded))
+    assert.doesNotMatch(printConfig(loaded), /hush/)
+  })
+
   it('shows no token of the server, in a printed config or a message', () => {
     const config = (token: string): ReturnType<typeof loadConfig> =>
       loadConfig(`server: { token: ${token} }\nexporters: { a: { type: stdout } }`, 'c.yaml', {}, () => 'hush\n')

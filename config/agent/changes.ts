@@ -33,9 +33,20 @@ export function changesOf(before: LoadedConfig, after: LoadedConfig, env: Enviro
     const from = old.get(id)
     const to = now.get(id)
     const path = (to ?? from)?.path ?? []
-    return from?.value === to?.value ? [] : [{ path, key: pathText(path), from: from?.shown, to: to?.shown }]
+    // A mapping or list that was filled or emptied: its content is the change.
+    const isEmpty = EMPTY.includes((to ?? from)?.value ?? '')
+    const isFilled = isEmpty && hasBelow(id, from === undefined ? old : now)
+    return from?.value === to?.value || isFilled
+      ? []
+      : [{ path, key: pathText(path), from: from?.shown, to: to?.shown }]
   })
 }
+
+/** A mapping or list with nothing in it is a leaf. */
+const EMPTY: readonly string[] = ['{}', '[]']
+
+const hasBelow = (id: string, leaves: ReadonlyMap<string, Leaf>): boolean =>
+  leaves.keys().some((other) => other.startsWith(`${id.slice(0, -1)},`))
 
 /** Keys that take effect while the agent runs, with all below them. */
 const AT_RUN_TIME: readonly string[] = [
@@ -61,8 +72,9 @@ function leavesOf(loaded: LoadedConfig, env: Environment): Map<string, Leaf> {
   const leaves = new Map<string, Leaf>()
   const add = (value: unknown, path: Path): void => {
     if (value === undefined) return
-    if (typeof value === 'object' && value !== null) {
-      for (const [key, below] of Object.entries(value)) add(below, [...path, Array.isArray(value) ? Number(key) : key])
+    const entries = typeof value === 'object' && value !== null ? Object.entries(value) : []
+    if (entries.length > 0) {
+      for (const [key, below] of entries) add(below, [...path, Array.isArray(value) ? Number(key) : key])
       return
     }
     leaves.set(pathKey(path), { path, value: JSON.stringify(value), shown: shownLeaf(value, path, loaded) })
@@ -73,5 +85,5 @@ function leavesOf(loaded: LoadedConfig, env: Environment): Map<string, Leaf> {
 
 function shownLeaf(value: unknown, path: Path, loaded: LoadedConfig): string {
   const shown = shownValue(value, path, loaded)
-  return typeof shown === 'string' ? show(shown) : String(shown)
+  return typeof shown === 'string' ? show(shown) : JSON.stringify(shown)
 }

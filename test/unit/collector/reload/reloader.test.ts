@@ -168,6 +168,12 @@ describe('reloads of the config', () => {
     const [reason = ''] = rig.errors()
     assert.match(reason, /ktrail\.yaml:2:15: ring\.size: requires a restart of the agent \(now "16MiB", here "32MiB"\)/)
     assert.match(reason, /ktrail\.yaml:4:9: server\.http: requires a restart/)
+    writeFileSync(rig.file, `${BASE}containers: {}\n`)
+    await reloader.reload()
+    assert.match(
+      rig.errors()[1] ?? '',
+      /containers\.labels: requires a restart of the agent \(now nothing, here \[\]\)/,
+    )
     assert.deepEqual(rig.applied, [])
   })
 

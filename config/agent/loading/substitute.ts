@@ -35,6 +35,7 @@ export function substitute(
   const variables: string[] = []
   const files: string[] = []
   const resolve = (body: string): string | { problem: string } => {
+    if (body.includes('${')) return { problem: `expected no reference inside of another, got ${show(`\${${body}}`)}` }
     if (!body.startsWith('file:')) {
       variables.push(body.slice(4).split(':', 1)[0] ?? '')
       return valueOf(body, env)

@@ -227,6 +227,11 @@ const BAD_REFERENCES: Array<[name: string, written: string, want: string]> = [
     'expected ${env:NAME}, ${env:NAME:-default} or ${file:/path}, got "${A}" (did you mean "${env:A}"?)',
   ],
   ['nothing', '${}', 'expected ${env:NAME}, ${env:NAME:-default} or ${file:/path}, got "${}"; write $$ for a plain $'],
+  [
+    'a reference inside of another',
+    '${env:A:-${env:B}}',
+    'expected no reference inside of another, got "${env:A:-${env:B}"',
+  ],
   ['no closing brace', '${env:A', '"${env:A" has no closing brace'],
   [
     'a name of every object',

@@ -38,10 +38,11 @@ export function configOrThrow(result: ConfigResult): LoadedConfig {
 }
 
 /**
- * Whether a text is meant as a policy, not as a config: it has one of the keys of every Kubernetes object.
+ * Whether a text is meant as a policy, not as a config: it has one of the keys of every Kubernetes object, and no exporters.
  * Looks at lines, so that it works for invalid YAML, too.
  */
 export function looksLikePolicy(text: string): boolean {
+  if (/^["']?exporters["']?[ \t]*:/m.test(text)) return false
   return /^(?:[{ \t]*["']?(?:apiVersion|kind)["']?[ \t]*:|["']?(?:metadata|spec)["']?[ \t]*:)/m.test(text)
 }
 

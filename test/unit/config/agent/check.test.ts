@@ -47,6 +47,7 @@ describe('looksLikePolicy', () => {
     'exporters: {}',
     '# kind: x',
     'exporters:\n  a:\n    spec: x',
+    'exporters:\n  a:\n    resource_attributes:\n      kind: host',
     'kindly: x',
     'node_name: kind:',
     ' '.repeat(1_000_000),

@@ -64,9 +64,15 @@ export function unitHint(text: string, kind: string): string {
   return near === undefined || meant === text ? '' : ` (did you mean "${meant}"?)`
 }
 
+/** By integers: as a fraction, 1.001 × 1000 is a little less than 1001. */
 function scaled(found: RegExpExecArray | null, units: Readonly<Record<string, number>>): number | undefined {
-  const value = Number(found?.[1]) * (units[found?.[2] ?? ''] ?? NaN)
-  return Number.isSafeInteger(value) ? value : undefined
+  const [, number = '', unitName = ''] = found ?? []
+  const [whole = '', fraction = ''] = number.split('.')
+  const parts = 10n ** BigInt(fraction.length)
+  const value = BigInt(whole + fraction) * BigInt(units[unitName] ?? 0)
+  return found !== null && value % parts === 0n && value / parts <= Number.MAX_SAFE_INTEGER
+    ? Number(value / parts)
+    : undefined
 }
 
 /** The shortest text that `parseDuration` reads back as `ms`. */

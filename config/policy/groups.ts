@@ -17,6 +17,8 @@ const OTHERS = [
   ...['title', 'severity', 'bundles', 'mitre', 'references'].map((key) => `ktrail.dev/${key}`),
   WITHOUT_LOOPS,
 ]
+/** Most calls in all groups. */
+const MAX_CALLS = 1024
 /** Kubernetes' rule for the part after the slash. */
 const NAME = /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/
 
@@ -24,6 +26,9 @@ const NAME = /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/
 export function readGroups(annotations: Place | undefined, hooks: readonly HookSpec[]): readonly HookGroup[] {
   if (annotations?.node.kind !== 'map') return []
   const groups: HookGroup[] = []
+  let count = 0
+  const optional = new Map<string, boolean>()
+  for (const hook of hooks) optional.set(hook.call, hook.optional && optional.get(hook.call) !== false)
   for (const [key, { value, keyAt }] of annotations.node.entries) {
     if (!OWN.test(key) || OTHERS.includes(key)) continue
     const path = `${annotations.path}[${show(key)}]`
@@ -36,25 +41,27 @@ export function readGroups(annotations: Place | undefined, hooks: readonly HookS
     }
     const place = new Place(value, path, annotations.problems)
     const text = asText(place)
-    if (text !== undefined) groups.push({ name, calls: readCalls(place, text, hooks), at: keyAt })
+    const calls = text?.split(',').map((call) => call.trim()) ?? []
+    count += calls.length
+    if (count > MAX_CALLS) {
+      place.refuse(`expected at most ${MAX_CALLS} calls in all groups, got more`)
+      break
+    }
+    checkCalls(place, calls, optional)
+    groups.push({ name, calls, at: keyAt })
   }
   return groups
 }
 
-function readCalls(place: Place, text: string, hooks: readonly HookSpec[]): readonly string[] {
-  const calls = text.split(',').map((call) => call.trim())
+/** `optional`: the calls of the policy's hooks, and whether each may be missing. */
+function checkCalls(place: Place, calls: readonly string[], optional: ReadonlyMap<string, boolean>): void {
   for (const call of calls) {
-    const named = hooks.filter((hook) => hook.call === call)
-    if (named.length === 0) {
-      const hint = didYouMean(
-        call,
-        hooks.map((hook) => hook.call),
-      )
+    if (!optional.has(call)) {
+      const hint = didYouMean(call, optional.keys())
       place.refuse(`expected calls of this policy, separated by commas, got ${show(call)}${hint}`)
-    } else if (!named.every(({ optional }) => optional)) {
+    } else if (optional.get(call) === false) {
       const why = 'otherwise a kernel without it refuses the policy'
       place.refuse(`call ${show(call)} requires "ignore: { callNotFound: true }", ${why}`)
     }
   }
-  return calls
 }

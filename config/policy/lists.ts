@@ -13,6 +13,8 @@ export const LIST = 'list:'
 
 export const MAX_LISTS = 64
 export const MAX_LISTED = 1024
+/** Most functions of lists at all places that name one; bounds the time of a policy that names a long list often. */
+const MAX_NAMED = 65_536
 /** KSYM_NAME_LEN, include/linux/kallsyms.h, without the NUL. */
 const MAX_SYMBOL_BYTES = 511
 
@@ -36,6 +38,7 @@ export const LIST_TYPES: readonly string[] = ['syscalls', 'generated_syscalls', 
 
 export class Lists {
   readonly #lists = new Map<string, readonly ListedCall[]>()
+  #named = 0
 
   static of(spec: Fields): Lists {
     const lists = new Lists()
@@ -46,6 +49,11 @@ export class Lists {
   /** The functions of a list that a call refers to; a list that is missing is a problem. */
   callsOf(name: string, place: Place): readonly ListedCall[] {
     const calls = this.#lists.get(name)
+    this.#named += calls?.length ?? 0
+    if (this.#named > MAX_NAMED) {
+      place.refuse(`expected at most ${MAX_NAMED} functions of lists at all places that name one; split the policy`)
+      return []
+    }
     if (calls !== undefined) return calls
     const names = [...this.#lists.keys()]
     const known = names.length === 0 ? 'the policy has no lists' : `the policy has ${names.join(', ')}`

@@ -37,7 +37,9 @@ export function readNumbers(
     if (text === undefined) continue
     if (text.startsWith(LIST)) {
       numbers.push(...readList(place, text, type, ranges, lists))
-      continue
+      if (numbers.length <= MAX_VALUES) continue
+      place.refuse(`expected at most ${MAX_VALUES} numbers of all lists of a filter, got more with ${show(text)}`)
+      break
     }
     const range = ranges ? /^([^:]+):([^:]+)$/.exec(text) : null
     const first = readNumber(place, range?.[1] ?? text, type, operator)
@@ -130,7 +132,8 @@ function readText(place: Place, operator: Operator, maxBytes: number): string | 
   const text = asText(place)
   if (text === undefined) return undefined
   // Tetragon trims NULs, because policies contain C-style texts such as "/etc/passwd\0".
-  const value = text.replace(/\0+$/, '')
+  // The look-behind keeps the time linear: only the first NUL of a run is tried.
+  const value = text.replace(/(?<!\0)\0+$/, '')
   if (value.includes('\0')) return place.refuse(`a text with NUL never matches a kernel string, got ${show(text)}`)
   return checkedText(place, value, operator, maxBytes)
 }

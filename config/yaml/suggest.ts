@@ -92,9 +92,11 @@ export function listHint(text: string, quoted = false): string {
   if (text === '') return ''
   if (text.includes(' - ')) return '; begin a list on its own line, each item with "- "'
   if (/^-[^-]/.test(text) && !quoted) return '; write a space after the dash'
+  // The time of split grows with the square of a run of white space.
+  if (text.length > LONGEST_LIST) return '; write it as a list in brackets'
   const items = text.split(/\s*,\s*/).map((item) => (quoted ? JSON.stringify(item) : item))
   const list = items.join(', ')
-  return list.length > 60 || oneLine(list) !== list
+  return list.length > LONGEST_LIST || oneLine(list) !== list
     ? '; write it as a list in brackets'
     : `; write it as a list: [${list}]`
 }

@@ -77,12 +77,12 @@ function hintFor(issue: Issue, value: unknown, keys: readonly string[]): string 
 
 /** The name of an exporter as it may be written. */
 function nameHint(name: string): string {
+  if (name.length > 63) return ''
   const near = name
     .toLowerCase()
     .replaceAll(/[^a-z0-9_-]+/g, '-')
     .replaceAll(/^[-_]+|-+$/g, '')
-    .slice(0, 63)
-  return near === '' || name.length > 63 ? '' : ` (did you mean "${near}"?)`
+  return near === '' ? '' : ` (did you mean "${near}"?)`
 }
 
 function expectation(issue: Issue, keys: readonly string[]): string {

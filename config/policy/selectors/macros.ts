@@ -3,11 +3,13 @@ import { didYouMean } from '../../yaml/suggest.ts'
 import { show } from '../../yaml/problems.ts'
 import type { Position, Problems } from '../../yaml/problems.ts'
 import { describe } from '../../yaml/tree.ts'
-import type { MapEntry, MapNode } from '../../yaml/tree.ts'
+import type { MapEntry, MapNode, TreeNode } from '../../yaml/tree.ts'
 import { Fields, Place, asList, asText } from '../fields.ts'
 import { KEYS } from '../tables.ts'
 
 export const MAX_MACROS = 64
+/** Most YAML values of macros at all places that name one; bounds the time of a policy that names a long macro often. */
+const MAX_COPIED = 65_536
 
 const MACROS = 'macros'
 const LABEL = 'label'
@@ -15,6 +17,7 @@ const LABEL = 'label'
 export class Macros {
   readonly #macros = new Map<string, MapNode>()
   readonly #unused = new Map<string, Position>()
+  #copied = 0
 
   /** Reads the names. The contents of a macro are checked where a selector names it: only there its arguments are known. */
   static of(spec: Fields): Macros {
@@ -75,10 +78,21 @@ export class Macros {
   #find(name: string, place: Place): Iterable<[string, MapEntry]> {
     this.#unused.delete(name)
     const macro = this.#macros.get(name)
-    if (macro !== undefined) return macro.entries
+    if (macro !== undefined) {
+      this.#copied += valuesIn(macro)
+      if (this.#copied <= MAX_COPIED) return macro.entries
+      place.refuse(`expected at most ${MAX_COPIED} values of macros at all places that name one; split the policy`)
+      return []
+    }
     const names = [...this.#macros.keys()]
     const known = names.length === 0 ? 'the policy has no selectorsMacros' : `the policy has ${names.join(', ')}`
     place.refuse(`no macro is named ${show(name)}; ${known}${didYouMean(name, names)}`)
     return []
   }
+}
+
+function valuesIn(node: TreeNode): number {
+  if (node.kind === 'scalar') return 1
+  const below = node.kind === 'list' ? node.items : [...node.entries.values()].map(({ value }) => value)
+  return below.reduce((sum, each) => sum + valuesIn(each), 1)
 }

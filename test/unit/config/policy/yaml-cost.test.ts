@@ -52,6 +52,48 @@ for (const [name, text] of DOCUMENTS) {
   })
 }
 
+const HEAD = 'apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata: { name: p }\nspec:\n'
+const filtered = (values: string): string =>
+  `${HEAD}  kprobes: [{ call: sys_a, args: [{ index: 0, type: string }], selectors: [{ matchArgs: [{ index: 0, operator: Equal, values: ${values} }] }] }]\n`
+const NUMBERS = 'matchArgs: [{ index: 4, operator: InMap, values: ["list:l"] }]'
+
+/** Small policies whose cost could grow faster than their size. */
+const GROWING: ReadonlyArray<readonly [name: string, text: string, message: RegExp]> = [
+  ['a text of spaces in place of a list', filtered(`"${' '.repeat(60_000)}x"`), /expected a list/],
+  ['a text of NULs', filtered(`["${'\\0'.repeat(60_000)}x"]`), /a text with NUL/],
+  [
+    'a macro that is named often',
+    `${HEAD}  selectorsMacros: { m: { matchArgs: [${counted(4, () => `{ index: 0, operator: Prefix, values: [${counted(200, (i) => `a${i},`)}] },`)}] } }\n  kprobes:\n${counted(70, () => `  - { call: sys_f, args: [{ index: 0, type: string }], selectors: [${'{ macros: [m] },'.repeat(5)}] }\n`)}`,
+    /expected at most 65536 values of macros at all places/,
+  ],
+  [
+    'a list that is named often in a filter',
+    `${HEAD}  lists: [{ name: l, type: syscalls, values: [${'sys_dup,'.repeat(1000)}] }]\n  tracepoints: [{ subsystem: raw_syscalls, event: sys_enter, args: [{ index: 4, type: syscall64 }], selectors: [{ ${NUMBERS.replace('["list:l"]', `[${'"list:l",'.repeat(1000)}]`)} }] }]\n`,
+    /expected at most 1024 numbers of all lists of a filter/,
+  ],
+  [
+    'a list that is named by many filters',
+    `${HEAD}  lists: [{ name: l, type: syscalls, values: [${'sys_dup,'.repeat(1000)}] }]\n  tracepoints:\n${counted(70, () => `  - { subsystem: raw_syscalls, event: sys_enter, args: [{ index: 4, type: syscall64 }], selectors: [{ ${NUMBERS} }, { ${NUMBERS} }] }\n`)}`,
+    /expected at most 65536 functions of lists at all places/,
+  ],
+  [
+    'a group of many calls',
+    `${HEAD.replace('name: p', `name: p, annotations: { ktrail.one-of/x: "${'sys_bb,'.repeat(20_000)}" }`)}  kprobes:\n${counted(900, (i) => `  - call: sys_a${i}\n`)}`,
+    /expected at most 1024 calls in all groups/,
+  ],
+]
+
+for (const [name, text, message] of GROWING) {
+  test(`yaml: ${name} takes bounded time in a policy`, () => {
+    const before = process.threadCpuUsage().user
+    const result = parsePolicy(text, 'p.yaml')
+    const ms = (process.threadCpuUsage().user - before) / 1000
+    assert.ok('problems' in result)
+    assert.match(result.problems.map((problem) => problem.message).join('\n'), message)
+    assert.ok(ms < MOST_MS, `${text.length} bytes took ${ms} ms`)
+  })
+}
+
 test('yaml: a policy may have 3,000 values, and more are refused', () => {
   const list = (values: number): string => {
     const text = counted(values, (i) => `            - "/usr/lib/x/${i}"\n`)

@@ -8,6 +8,7 @@ import type { Policy } from '../policy/policy.ts'
 import type { Problem } from '../yaml/problems.ts'
 import { show } from '../yaml/problems.ts'
 import { didYouMean } from '../yaml/suggest.ts'
+import { globMatcher } from './filtering/globs.ts'
 import { problemAt } from './load.ts'
 import type { LoadedConfig } from './load.ts'
 import type { Path } from './loading/explain.ts'
@@ -82,7 +83,7 @@ export function unknownNames(loaded: LoadedConfig, file: string, policies: reado
     const { policies: globs = [], allow = [], deny = [] } = filter
     const used: Array<[Path, string]> = globs
       .map((glob, i): [Path, string] => [['policies', i], glob])
-      .filter(([, glob]) => !names.some((name) => isLike(name, glob)))
+      .filter(([, glob]) => !names.some(globMatcher([glob])))
     for (const [key, filters] of Object.entries({ allow, deny })) {
       for (const [i, { policy_names: exact = [] }] of filters.entries())
         for (const [j, name] of exact.entries())
@@ -95,6 +96,3 @@ export function unknownNames(loaded: LoadedConfig, file: string, policies: reado
     })
   })
 }
-
-const isLike = (name: string, glob: string): boolean =>
-  new RegExp(`^${glob.replaceAll(/[^\w*]/g, '\\$&').replaceAll(/\*+/g, '.*')}$`, 's').test(name)

@@ -4,7 +4,7 @@
  */
 import type { Event, Process } from '../contract/event.ts'
 import type { FilterConfig, TetragonFilterConfig } from '../../config/agent/schema.ts'
-import { globMatcher } from './globs.ts'
+import { globMatcher } from '../../config/agent/filtering/globs.ts'
 import { labelMatcher } from './labels.ts'
 import { regexMatcher } from './regexes.ts'
 import { inSample } from './sample.ts'

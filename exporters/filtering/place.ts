@@ -1,7 +1,7 @@
 /** The processes that a rule of redaction is for, by their pod and their container. */
 import type { RedactConfig } from '../../config/agent/schema.ts'
 import type { Process } from '../contract/event.ts'
-import { globMatcher } from './globs.ts'
+import { globMatcher } from '../../config/agent/filtering/globs.ts'
 import { labelMatcher } from './labels.ts'
 
 type Place = Pick<RedactConfig, 'namespaces' | 'pods' | 'workloads' | 'containers' | 'images' | 'labels'>

@@ -95,3 +95,18 @@ test('check reports a policy once, if it is an argument and in the config', asyn
   const { lines, err } = await check(folder, folder.at('k.yaml'), folder.at('p.yaml'))
   assert.deepEqual([lines.length, err], [1, ['1 of 2 files with mistakes']])
 })
+
+test('check needs no long time for a pattern with many stars', async () => {
+  using folder = new Folder()
+  writeFileSync(folder.at('p.yaml'), policy('a'.repeat(80)))
+  const filter = `{policies: ["${'*a'.repeat(5)}*b"]}`
+  writeFileSync(
+    folder.at('k.yaml'),
+    `policies: [${folder.at('p.yaml')}]\nexporters: {s: {type: stdout, filter: ${filter}}}\n`,
+  )
+  const before = process.threadCpuUsage().user
+  const { lines } = await check(folder, folder.at('k.yaml'))
+  const ms = (process.threadCpuUsage().user - before) / 1000
+  assert.match(lines.join(), /expected the name of a policy of this config, got "\*a/)
+  assert.ok(ms < 1000, `${ms} ms`)
+})

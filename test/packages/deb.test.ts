@@ -17,6 +17,7 @@ import { FreshRoot, SCRATCH, run } from '../support/guest/fresh-root.ts'
 import { blockLines } from '../support/docs/shell-lines.ts'
 import { choosePolicyIn } from '../support/guest/own-policy.ts'
 import { LONG } from '../support/long.ts'
+import { Folder } from '../unit/exporters/support/folder.ts'
 import { blocks, read } from '../unit/support/pages.ts'
 
 /** Highest exposure that is allowed, of ten; docs/explanation/security.md gives the reason for each exposure that is left. */
@@ -80,6 +81,43 @@ function keepOthers(root: FreshRoot): void {
   assert.ok(kept.length < lines.length / 2)
   writeFileSync(list, kept.join('\n'))
 }
+
+describe('postinst, with programs of systemd that only tell how they are called', () => {
+  /** The calls of `postinst configure EARLIER`. `ran`: the agent ran since the last removal. */
+  const calls = (earlier: string, ran: boolean, systemctlFails = false): string[] => {
+    using folder = new Folder()
+    for (const name of ['systemctl', 'deb-systemd-helper', 'deb-systemd-invoke', 'take-over']) {
+      const code = name === 'systemctl' && systemctlFails ? 1 : 0
+      writeFileSync(folder.at(name), `#!/bin/sh\necho "\${0##*/} $*" >>${folder.at('calls')}\nexit ${code}\n`, {
+        mode: 0o755,
+      })
+    }
+    if (ran) mkdirSync(folder.at('cache'))
+    const script = readFileSync('deploy/debian/postinst', 'utf8')
+      .replaceAll('/run/systemd/system', folder.path)
+      .replaceAll('/usr/lib/ktrail/take-over', folder.at('take-over'))
+      .replaceAll('/var/cache/ktrail', folder.at('cache'))
+    run('env', [`PATH=${folder.path}:/usr/bin:/bin`, 'sh', '-c', script, 'postinst', 'configure', earlier])
+    return readFileSync(folder.at('calls'), 'utf8').split('\n')
+  }
+  const isStarted = (lines: readonly string[]): boolean => lines.includes('deb-systemd-invoke start ktrail.service')
+  const isReplaced = (lines: readonly string[]): boolean => lines.includes('take-over ')
+
+  it('the agent is started by a first installation and by one after a removal, and replaced by an upgrade', () => {
+    for (const [earlier, ran, starts] of [
+      ['', false, true],
+      ['0.1.0', false, true],
+      ['0.1.0', true, false],
+    ] as const) {
+      const lines = calls(earlier, ran)
+      assert.deepEqual([isStarted(lines), isReplaced(lines)], [starts, !starts], lines.join('\n'))
+    }
+  })
+
+  it('a systemd that does not answer is no failure of the package', () => {
+    assert.ok(isStarted(calls('', false, true)))
+  })
+})
 
 describe('Debian package', () => {
   let deb = ''

@@ -1,9 +1,12 @@
 /** The container image: built on a Debian image, run by an engine, and its root file system on a real kernel. */
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
+import { execFile, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createServer } from 'node:http'
 import path from 'node:path'
 import { after, test } from 'node:test'
+import { promisify } from 'node:util'
 import { findEngine } from '../support/containers/engine.ts'
 import { imageOf } from '../support/containers/images.ts'
 import { debianPackage } from '../support/guest/built-packages.ts'
@@ -56,6 +59,15 @@ function shell(line: string): string {
   const { stdout, stderr } = spawnSync('sh', ['-c', line], { encoding: 'utf8' })
   return stdout + stderr
 }
+
+test('image: the health check asks at an IPv6 address', async () => {
+  await using server = createServer((_, answer) => void answer.end('ok'))
+  server.listen(0, '::1')
+  await once(server, 'listening')
+  const address = server.address()
+  assert.ok(typeof address === 'object')
+  await promisify(execFile)('deploy/docker/healthcheck', [`[::1]:${address?.port}`], { cwd: ROOT })
+})
 
 /** Builds the image, or with `true` as the builder only its layer. Returns the layer's hash. */
 function build(from: string, builder: 'docker' | 'true'): string {

@@ -7,6 +7,7 @@ import { startOf } from '../process/image.ts'
 import type { Image } from '../process/image.ts'
 import type { ProcessTable } from '../process/table.ts'
 import { startedAt } from '../host/proc-stat.ts'
+import { attempt } from '../kernel/watched/kept-map.ts'
 import type { Kernel } from '../kernel/port.ts'
 import type { Finding } from '../kernel/watched/finding.ts'
 
@@ -78,8 +79,10 @@ export class ProcessMapCheck {
 
   #repair({ process: { pid }, startLo, startHi, parent }: Image): boolean {
     const { kernel } = this.#options
-    if (kernel.processStart(pid) !== undefined) kernel.forgetProcess(pid)
-    return kernel.seedProcess(pid, startOf(startLo, startHi), parent?.process.pid ?? 0)
+    return attempt(() => {
+      if (kernel.processStart(pid) !== undefined) kernel.forgetProcess(pid)
+      return kernel.seedProcess(pid, startOf(startLo, startHi), parent?.process.pid ?? 0)
+    })
   }
 }
 

@@ -13,6 +13,7 @@ import type { CallEnd, PendingCall } from '../wire/decode.ts'
 import { u32, u64 } from '../wire/bytes.ts'
 import type { GoneThreads, ThreadCall } from '../host/gone-threads.ts'
 import { entriesOf } from './map-entries.ts'
+import { attempt } from './watched/kept-map.ts'
 import type { Entry } from './map-entries.ts'
 import { JOIN_KEY, JOIN_MISSED, JOIN_RETURNED, JOIN_UNREAD, JOIN_VALUE, PENDING } from '../wire/wire.ts'
 
@@ -58,10 +59,10 @@ export class JoinSweep {
     for (const entry of this.#entries()) if (entry[0].readUInt32LE(JOIN_KEY.hook) === hook) this.#remove(entry)
   }
 
-  /** False if the entry was missing. */
+  /** False if the entry was missing, or if another process has frozen the map. */
   #remove(entry: Entry): boolean {
     const [key, value] = entry
-    if (!this.maps.join.delete(key)) return false
+    if (!attempt(() => this.maps.join.delete(key))) return false
     this.#removed++
     this.maps['.data.swept'].update(ONLY, u64(this.#removed))
     if (value.readUInt32LE(JOIN_VALUE.state) === JOIN_UNREAD) this.lost++

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { ProcessMapCheck } from '../../../../collector/guard/process-map.ts'
+import { NativeError } from '../../../../native/index.ts'
 import { exec, newTable } from '../support/processes.ts'
 import { write } from '../support/procfs.ts'
 
@@ -17,7 +18,7 @@ after(() => rmSync(folder, { recursive: true }))
 function rig(...pids: number[]): {
   readonly procfs: string
   readonly kernel: Map<number, bigint>
-  readonly state: { full: number; compared: number; room: boolean }
+  readonly state: { full: number; compared: number; room: boolean; frozen: boolean }
   readonly table: ReturnType<typeof newTable>
   look(): string[]
 } {
@@ -29,13 +30,14 @@ function rig(...pids: number[]): {
     kernel.set(pid, BigInt(START + pid))
     write(procfs, { pid })
   }
-  const state = { full: 0, compared: 0, room: true }
+  const state = { full: 0, compared: 0, room: true, frozen: false }
   const check = new ProcessMapCheck({
     agentPid: AGENT,
     table,
     kernel: {
       processStart: (pid) => kernel.get(pid),
       seedProcess: (pid, startNs) => {
+        if (state.frozen) throw new NativeError('NOT_PERMITTED', 'frozen')
         if (kernel.has(pid) || !state.room) return false
         kernel.set(pid, startNs)
         return true
@@ -97,6 +99,13 @@ test('process map: a table that was full may lack processes, but never the agent
   kernel.delete(20)
   assert.deepEqual([look(), look()], [[], []])
   state.room = false
+  kernel.clear()
+  assert.deepEqual(look(), ['no entry of the agent itself false'])
+})
+
+test('process map: one that another process has frozen is a finding without a repair', () => {
+  const { kernel, state, look } = rig(20)
+  state.frozen = true
   kernel.clear()
   assert.deepEqual(look(), ['no entry of the agent itself false'])
 })

@@ -12,6 +12,7 @@ import {
   JOIN_VALUE,
   PENDING,
 } from '../../../../collector/wire/wire.ts'
+import { NativeError } from '../../../../native/index.ts'
 import type { BpfMap } from '../../../../native/types.ts'
 
 const SECOND = 1_000_000_000n
@@ -115,6 +116,22 @@ describe('sweep of the joins', () => {
       assert.deepEqual(sweep.takeEnds(), [])
     })
   }
+
+  it('an entry of a map that another process has frozen stays, and ends no agent', () => {
+    const map = joinMap([{ key: keyOf(7, 8), enteredNs: 0n }])
+    const frozen = (name: string): BpfMap =>
+      Object.assign(map.map(name), {
+        delete: () => {
+          throw new NativeError('NOT_PERMITTED', 'frozen')
+        },
+      })
+    const sweep = new JoinSweep(
+      frozen,
+      threads(() => 'gone'),
+    )
+    sweep.sweep(NOW)
+    assert.deepEqual(sweep.takeEnds(), [])
+  })
 
   it('the idle tasks, which procfs does not list, count as running', () => {
     const map = joinMap([{ key: keyOf(0, 0), enteredNs: 0n }])

@@ -103,11 +103,13 @@ async function live(watch: Watch, { env }: Terminal): Promise<number> {
   draw()
   let asking = false
   const timer = setInterval(() => {
-    if (asking || choice.paused) return
+    if (asking) return
     asking = true
+    // Also during a pause: rates are those of the last seconds.
     watch.next().then(
       () => {
         asking = false
+        if (choice.paused) return
         seen = watch.seen
         draw()
       },

@@ -41,7 +41,7 @@ export const auditCommand: Command = async (given, { env, nowMs, print, printErr
   await print(data ?? folded(streams.map(streamText).join(''), columns))
   for (const problem of problems) printError(`ktrail: ${problem}`)
   if (plain > 0) printError(`ktrail: ${plural(plain, 'record')} without numbers`)
-  if (unreadable > 0) printError(`ktrail: ${plural(unreadable, 'line')} cannot be read`)
+  if (unreadable > 0) printError(`ktrail: ${plural(unreadable, 'record')} cannot be read`)
   if (numbered === 0 && problems.length === 0) {
     printError(
       'ktrail: no record has numbers: set envelope: true on the exporter, or read a sink of type otlp or kafka',

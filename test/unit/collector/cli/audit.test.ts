@@ -68,7 +68,7 @@ n1 archive: INCOMPLETE; 1 run, 5 records, 2026-11-24T14:00:00Z to 2026-11-24T14:
   run run0: all records missing, although the next run refers to it
 `.replace('5 records', '4 records'),
   )
-  assert.deepEqual(errors, ['ktrail: 1 record without numbers', 'ktrail: 1 line cannot be read'])
+  assert.deepEqual(errors, ['ktrail: 1 record without numbers', 'ktrail: 1 record cannot be read'])
 })
 
 test('audit: a damaged .gz is one finding, and the other files are audited', async () => {

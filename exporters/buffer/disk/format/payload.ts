@@ -9,8 +9,6 @@
  * | each: 1, n, 2, n, [2, n] | abouts: length and text of the type, of the policy; of one about the agent also JSON |
  * | 4, 2, 8, 8 each event | where it ends; its about; its time; its sequence number, as four arrays |
  * | n | the events' bytes |
- *
- * Version 1 has no number among those of the exporter, and instead of JSON the stage, the exporter and the reason of a loss.
  */
 import type { Change, LossKind, RunEvent } from '../../../contract/event.ts'
 import type { About, Described, LossAbout, RunAbout } from '../../../contract/described.ts'
@@ -21,8 +19,6 @@ import type { ReadFrame } from '../place.ts'
 import type { SpoolFrame } from './segment.ts'
 
 const VERSION = 2
-const OLD_VERSION = 1
-const OLD_HEAD_BYTES = 20
 const HEAD_BYTES = 28
 const EVENT_BYTES = 22
 const MAX_ABOUTS = 0xffff
@@ -103,18 +99,17 @@ type Payload = Pick<ReadFrame, 'payload' | 'count' | 'epoch'>
 /** The piece in a frame, if it has the exporter's encoding; `bytes` is a view of the payload. */
 export function pieceOf(frame: Payload, encoding: Encoding): Described | NoPiece {
   const { payload, count, epoch } = frame
-  const headBytes = headBytesOf(payload)
-  if (payload.length < headBytes) return broken(`expected a piece of events, got ${payload.length} bytes`)
+  if (payload.length < HEAD_BYTES) return broken(`expected a piece of events, got ${payload.length} bytes`)
   const version = payload.readUInt8(0)
-  if (version !== VERSION && version !== OLD_VERSION)
+  if (version !== VERSION)
     return foreign(`expected events of version ${VERSION}, got version ${version}: written by another release`)
-  const nameEnd = headBytes + payload.readUInt8(1)
-  const name = payload.toString('utf8', headBytes, nameEnd)
+  const nameEnd = HEAD_BYTES + payload.readUInt8(1)
+  const name = payload.toString('utf8', HEAD_BYTES, nameEnd)
   if (name !== encoding)
     return foreign(
       `expected events encoded as ${encoding}, got ${JSON.stringify(name)}: the exporter's format was changed`,
     )
-  const table = readAbouts(payload, nameEnd, payload.readUInt16LE(2), version === OLD_VERSION)
+  const table = readAbouts(payload, nameEnd, payload.readUInt16LE(2))
   if ('why' in table) return table
   const size = payload.readUInt32LE(8)
   if (payload.readUInt32LE(4) !== count || payload.length !== table.end + count * EVENT_BYTES + size) {
@@ -140,28 +135,19 @@ export function pieceOf(frame: Payload, encoding: Encoding): Described | NoPiece
   if (before !== size) return broken(`expected the last event to end at ${size}, got ${before}`)
   const bytes = payload.subarray(payload.length - size)
   const firstSeq = payload.readDoubleLE(12)
-  const number = version === OLD_VERSION ? -1 : payload.readDoubleLE(20)
+  const number = payload.readDoubleLE(20)
   const piece = { encoding, bytes, ends, count, firstSeq, abouts, times, seqs, epoch, memory: new Memory(payload, 1) }
   return number < 0 ? piece : { ...piece, number }
 }
 
 export function anyPieceOf(frame: Payload): Described | NoPiece {
   const { payload } = frame
-  const headBytes = headBytesOf(payload)
-  const name = payload.length < headBytes ? '' : payload.toString('utf8', headBytes, headBytes + payload.readUInt8(1))
+  const name =
+    payload.length < HEAD_BYTES ? '' : payload.toString('utf8', HEAD_BYTES, HEAD_BYTES + payload.readUInt8(1))
   return pieceOf(frame, isKey(ENCODINGS, name) ? name : 'json')
 }
 
-function headBytesOf(payload: Buffer): number {
-  return payload[0] === OLD_VERSION ? OLD_HEAD_BYTES : HEAD_BYTES
-}
-
-function readAbouts(
-  payload: Buffer,
-  from: number,
-  count: number,
-  old: boolean,
-): { abouts: readonly About[]; end: number } | NoPiece {
+function readAbouts(payload: Buffer, from: number, count: number): { abouts: readonly About[]; end: number } | NoPiece {
   const abouts: About[] = []
   let at = from
   const text = (lengthBytes: 1 | 2): string | undefined => {
@@ -182,7 +168,7 @@ function readAbouts(
       abouts.push({ type, policy })
       continue
     }
-    const details = old ? oldLoss(text(2), text(2), text(2)) : text(2)
+    const details = text(2)
     if (details === undefined) return broken(`about ${i} of ${count} lies outside of its piece`)
     const parsed = parseDetails(details)
     if (parsed === undefined) {
@@ -192,10 +178,6 @@ function readAbouts(
     abouts.push({ type, policy, ...parsed })
   }
   return { abouts, end: at }
-}
-
-function oldLoss(stage?: string, exporter?: string, reason?: string): string | undefined {
-  return reason === undefined ? undefined : JSON.stringify({ stage, exporter, reason, count: 0 })
 }
 
 /** Contents of a record about the agent; undefined for anything else. */

@@ -136,34 +136,6 @@ const replaced = (payload: Buffer, from: string, to: string): Buffer => {
   return copy
 }
 
-test('payload: a frame of version 1 is read; it has no number, and a loss no count', () => {
-  const text = (value: string, lengthBytes: 1 | 2): Buffer => {
-    const out = Buffer.alloc(lengthBytes + value.length)
-    out.writeUIntLE(value.length, 0, lengthBytes)
-    out.write(value, lengthBytes)
-    return out
-  }
-  const head = Buffer.alloc(20)
-  head.writeUInt8(1, 0)
-  head.writeUInt8(4, 1)
-  head.writeUInt16LE(1, 2)
-  head.writeUInt32LE(1, 4)
-  head.writeUInt32LE(3, 8)
-  head.writeDoubleLE(5, 12)
-  const row = Buffer.alloc(22)
-  row.writeUInt32LE(3, 0)
-  row.writeDoubleLE(5, 14)
-  const lossOf = [text('events_lost', 1), text('', 2), text('exporter', 2), text('x', 2), text('y', 2)]
-  const payload = Buffer.concat([head, Buffer.from('json'), ...lossOf, row, Buffer.from('abc')])
-  const back = pieceOf({ payload, count: 1, epoch }, 'json')
-  assert.ok(!('why' in back))
-  const loss = { stage: 'exporter', exporter: 'x', reason: 'y', count: 0 }
-  assert.deepEqual(
-    [back.abouts, [...back.seqs], back.number],
-    [[{ type: 'events_lost', policy: '', loss }], [5], undefined],
-  )
-})
-
 for (const { name, payload, count = 1, encoding = 'json', want } of [
   { name: 'too short', payload: Buffer.alloc(3), want: /^expected a piece of events, got 3 bytes$/ },
   {

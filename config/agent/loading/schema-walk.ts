@@ -66,8 +66,11 @@ export function placeHoldsAt(schema: Schema | undefined): ReturnType<typeof path
 
 /** For substituted values: `text` as a number or boolean if the schema takes one, else unchanged. */
 export function retyped(schema: Schema | undefined, text: string): string | number | boolean {
-  const inner = schema === undefined ? undefined : bare(schema)
-  if (inner instanceof z.ZodNumber && /^-?\d{1,15}(\.\d{1,15})?$/.test(text)) return Number(text)
-  if (inner instanceof z.ZodBoolean && (text === 'true' || text === 'false')) return text === 'true'
+  if (schema === undefined) return text
+  const inner = bare(schema)
+  const kinds = inner instanceof z.ZodUnion ? inner.options.map(bare) : [inner]
+  const takes = (kind: typeof z.ZodNumber | typeof z.ZodBoolean): boolean => kinds.some((each) => each instanceof kind)
+  if (/^-?\d{1,15}(\.\d{1,15})?$/.test(text) && takes(z.ZodNumber)) return Number(text)
+  if ((text === 'true' || text === 'false') && takes(z.ZodBoolean)) return text === 'true'
   return text
 }

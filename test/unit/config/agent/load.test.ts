@@ -268,6 +268,9 @@ describe('loadConfig replaces', () => {
     const exporter = config.exporters['a']
     assert.ok(exporter?.type === 'stdout')
     assert.deepEqual([exporter.timestamps, exporter.queue.max_events, config.node_name], [true, 500, '500'])
+    const sink = load(withExporter('type: otlp, loki: "${env:T}"'), { T: 'true' }).exporters['a']
+    assert.ok(sink?.type === 'otlp')
+    assert.equal(sink.loki, true)
     assert.deepEqual(problemsOf(text, { T: 'yes', N: '5x' }), [
       'c.yaml:1:45: exporters.a.timestamps: expected true or false, got "yes"; write true',
       'c.yaml:1:78: exporters.a.queue.max_events: expected a number, got "5x"',

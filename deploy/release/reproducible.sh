@@ -15,9 +15,9 @@ deploy/setup/node.sh arm64 >/dev/null
 deploy/setup/sysroot.sh arm64 >/dev/null
 
 commit=$(git rev-parse HEAD)
-work=${WORK:-$(mktemp -d /var/tmp/ktrail-reproducible.XXXXXX)}
+work=$(mktemp -d /var/tmp/ktrail-reproducible.XXXXXX)
 trap 'rm -rf "$work"' EXIT
-mkdir -p "$CACHE/apt" "$work"
+mkdir -p "$CACHE/apt"
 chmod 755 "$work"
 
 # build FOLDER USER ENV...: into FOLDER/out.

@@ -2,35 +2,29 @@
 import type { Path } from './loading/explain.ts'
 import type { FilterConfig } from './schema.ts'
 
-const POD_KEYS: ReadonlyArray<keyof FilterConfig> = ['pods', 'workloads', 'health_checks']
-const POD_FILTER_KEYS = ['namespace_regex', 'pod_regex', 'health_check']
-/** Fulfilled by either. */
-const CONTAINER_KEYS: ReadonlyArray<keyof FilterConfig> = ['containers', 'images']
-const CONTAINER_FILTER_KEYS = ['container_name_regex', 'labels']
+/** Keys of the filter itself, then keys of those in its lists allow and deny. Pods fulfil a need of containers, too. */
+const KEYS = {
+  pods: [
+    ['pods', 'workloads', 'health_checks', 'namespaces'],
+    ['namespace_regex', 'pod_regex', 'health_check', 'namespace'],
+  ],
+  containers: [
+    ['containers', 'images'],
+    ['container_name_regex', 'labels'],
+  ],
+} as const
 
-/** The keys of a filter that need pods, as paths below `filter`. */
-export function podKeys(filter: FilterConfig): Path[] {
-  const keys = keysIn(filter, POD_KEYS, POD_FILTER_KEYS)
-  if (filter.namespaces?.some((name) => name !== '') === true) keys.push(['namespaces'])
+/** A namespace "" means outside of pods, and needs none. */
+const needs = (mapping: object, key: string): boolean =>
+  [Reflect.get(mapping, key)].flat().some((value) => value !== undefined && value !== '')
+
+/** The first key that needs pods or containers, as a path below `filter`. */
+export function keyThatNeeds(what: keyof typeof KEYS, filter: FilterConfig): Path | undefined {
+  const [own, inLists] = KEYS[what]
+  const paths: Path[] = own.filter((key) => needs(filter, key)).map((key) => [key])
   for (const list of ['allow', 'deny'] as const) {
-    for (const [i, each] of (filter[list] ?? []).entries()) {
-      if (each.namespace?.some((name) => name !== '') === true) keys.push([list, i, 'namespace'])
-    }
+    for (const [i, each] of (filter[list] ?? []).entries())
+      paths.push(...inLists.filter((key) => needs(each, key)).map((key) => [list, i, key]))
   }
-  return keys
-}
-
-/** The keys of a filter that need pods or containers. */
-export function containerKeys(filter: FilterConfig): Path[] {
-  return keysIn(filter, CONTAINER_KEYS, CONTAINER_FILTER_KEYS)
-}
-
-function keysIn(filter: FilterConfig, own: ReadonlyArray<keyof FilterConfig>, inLists: readonly string[]): Path[] {
-  const keys: Path[] = own.filter((key) => filter[key] !== undefined).map((key) => [key])
-  for (const list of ['allow', 'deny'] as const) {
-    for (const [i, each] of (filter[list] ?? []).entries()) {
-      keys.push(...inLists.filter((key) => Object.hasOwn(each, key)).map((key) => [list, i, key]))
-    }
-  }
-  return keys
+  return paths[0]
 }

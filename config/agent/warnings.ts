@@ -2,7 +2,7 @@
 import { stat } from 'node:fs/promises'
 import { formatAddress, isLocal } from '../base/addresses.ts'
 import type { Problem } from '../yaml/problems.ts'
-import { containerKeys, podKeys } from './pods.ts'
+import { keyThatNeeds } from './pods.ts'
 import { problemAt } from './load.ts'
 import type { LoadedConfig } from './load.ts'
 import { writablePaths } from './writable.ts'
@@ -60,8 +60,8 @@ function podFilters(loaded: LoadedConfig, file: string): Problem[] {
   if (kubernetes?.pods === true) return []
   return Object.entries(exporters).flatMap(([name, { filter }]) => {
     if (filter === undefined) return []
-    const [pod] = podKeys(filter)
-    const [container] = containers === undefined ? containerKeys(filter) : []
+    const pod = keyThatNeeds('pods', filter)
+    const container = containers === undefined ? keyThatNeeds('containers', filter) : undefined
     const at = pod ?? container
     if (at === undefined) return []
     const message =

@@ -224,7 +224,6 @@ export const configSchema = z
 /** A valid configuration with every default filled in. */
 export type Config = DeepReadonly<z.output<typeof configSchema>>
 export type ExporterConfig = Config['exporters'][string]
-export type KafkaExporterConfig = Extract<ExporterConfig, { type: 'kafka' }>
 export type ContainersConfig = NonNullable<Config['containers']>
 export type KubernetesConfig = NonNullable<Config['kubernetes']>
 export type QueueConfig = ExporterConfig['queue']

@@ -49,7 +49,7 @@ const NAMES: ReadonlySet<string> = new Set([
 ])
 
 /** With the prefix of an architecture or without, and as the 32-bit variant. */
-const FUNCTION = /^(?:__(?:x64|arm64|ia32)_)?(?:compat_)?sys_(\w+)$/
+const FUNCTION = /^(?:__(x64|arm64|ia32)_)?(?:compat_)?sys_(\w+)$/
 
 export interface CallMistake {
   /** False when a kernel may have it. */
@@ -59,7 +59,7 @@ export interface CallMistake {
 
 /** The mistake in `call`, given the policy's `syscall`; undefined if there is none. */
 export function callMistake(call: string, isSyscall: boolean): CallMistake | undefined {
-  const name = FUNCTION.exec(call)?.[1]
+  const name = FUNCTION.exec(call)?.[2]
   if (!isSyscall) {
     if (!call.startsWith('sys_') || name === undefined || !NAMES.has(name)) return undefined
     return { sure: true, message: `"${call}" is a system call: remove syscall: false` }
@@ -78,7 +78,7 @@ export function callMistake(call: string, isSyscall: boolean): CallMistake | und
 
 /** The number that a tracepoint has for a system call such as sys_dup or __ia32_sys_dup on this machine, or why there is none. */
 export function callNumber(call: string): bigint | string {
-  const [, prefix, name = ''] = /^(?:__(x64|ia32|arm64)_)?(?:compat_)?sys_(\w+)$/.exec(call) ?? []
+  const [, prefix, name = ''] = FUNCTION.exec(call) ?? []
   const abi = prefix === undefined ? MACHINE : (PREFIXES[prefix] ?? MACHINE)
   if (abi !== MACHINE && (abi !== 'i386' || MACHINE !== 'x64')) return `this machine has no system call ${call}`
   const table = tableOf(abi)

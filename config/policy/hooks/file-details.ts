@@ -7,7 +7,6 @@ import { Fields } from '../fields.ts'
 import type { FileDetailsSpec } from '../policy.ts'
 import { KEYS } from '../tables.ts'
 
-const HASHES = ['sha256']
 const DEFAULT_BYTES = MIB
 /** Bytes that the agent reads in a second: one file does not take longer. */
 const MOST_BYTES = 16 * MIB
@@ -20,9 +19,8 @@ export function readFileDetails(fields: Fields): FileDetailsSpec | undefined {
   const own = Fields.of(place, KEYS.fileDetails)
   if (own === undefined) return undefined
   const hash = own.needText('hash', 'sha256')
-  if (hash !== undefined && !HASHES.includes(hash.text)) {
-    hash.refuse(`expected ${HASHES.join(' or ')}, got ${show(hash.text)}${didYouMean(hash.text, HASHES)}`)
-  }
+  if (hash !== undefined && hash.text !== 'sha256')
+    hash.refuse(`expected sha256, got ${show(hash.text)}${didYouMean(hash.text, ['sha256'])}`)
   return { at, hash: { maxBytes: readBytes(own) } }
 }
 

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test'
 import { loadConfig } from '../../../../config/agent/load.ts'
 import type { LoadedConfig } from '../../../../config/agent/load.ts'
 import { printConfig } from '../../../../config/agent/print.ts'
-import type { KafkaExporterConfig } from '../../../../config/agent/schema.ts'
+import type { ExporterConfig } from '../../../../config/agent/schema.ts'
 
 const NEEDED = 'brokers: ["a:9092"], topic: t'
 const LOGIN = 'mechanism: plain, username: me'
@@ -18,6 +18,8 @@ function loaded(keys: string): LoadedConfig {
   assert.ok('config' in found, JSON.stringify(found))
   return found
 }
+
+type KafkaExporterConfig = Extract<ExporterConfig, { type: 'kafka' }>
 
 function kafka(keys: string): KafkaExporterConfig {
   const exporter = loaded(keys).config.exporters['k']

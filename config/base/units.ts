@@ -95,11 +95,6 @@ function written(
   return name === undefined ? `${value}${base}` : `${value / (units[name] ?? 1)}${name}`
 }
 
-interface Bounds {
-  readonly min: number
-  readonly max: number
-}
-
 type UnitCodec = z.ZodCodec<z.ZodString, z.ZodNumber>
 
 function unit(
@@ -107,7 +102,8 @@ function unit(
   pattern: RegExp,
   parse: (text: string) => number | undefined,
   format: (value: number) => string,
-  { min, max }: Bounds,
+  min: number,
+  max: number,
 ): UnitCodec {
   const expected = `expected ${words}`
   return z.codec(z.string({ error: expected }).regex(pattern, { error: expected, abort: true }), z.number(), {
@@ -124,10 +120,10 @@ function unit(
 
 /** A duration in a config file, in ms once parsed. Bounds are in ms and inclusive. */
 export function duration(min = 0, max: number = MAX_TIMER_MS): UnitCodec {
-  return unit(DURATION_WORDS, DURATION, parseDuration, formatDuration, { min, max })
+  return unit(DURATION_WORDS, DURATION, parseDuration, formatDuration, min, max)
 }
 
 /** A size in a config file, in bytes once parsed. Bounds are in bytes and inclusive. */
 export function size(min: number, max: number = Number.MAX_SAFE_INTEGER): UnitCodec {
-  return unit(SIZE_WORDS, SIZE, parseSize, formatSize, { min, max })
+  return unit(SIZE_WORDS, SIZE, parseSize, formatSize, min, max)
 }

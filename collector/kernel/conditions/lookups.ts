@@ -17,6 +17,9 @@ import type { SharedMaps } from '../objects.ts'
 import { refusedAt } from '../refusal.ts'
 import type { Finding } from '../watched/finding.ts'
 
+/** Time between two warnings: a count that cannot be read is asked for again every few milliseconds. */
+const WARN_EVERY_MS = 60_000
+
 export class Lookups {
   readonly #conditions: Conditions
   readonly #options: FilesOptions
@@ -27,6 +30,7 @@ export class Lookups {
   readonly #privileges: Privileges
   /** Made with the first policy that aggregates. */
   #aggregates: Aggregates | undefined
+  #warnedMs = Number.NEGATIVE_INFINITY
 
   constructor(conditions: Conditions, options: FilesOptions, maps: SharedMaps, procfs: string) {
     this.#conditions = conditions
@@ -106,6 +110,9 @@ export class Lookups {
     } catch (error) {
       // Out of memory, for instance. The kernel counts on.
       if (!(error instanceof NativeError)) throw error
+      const nowMs = performance.now()
+      if (nowMs - this.#warnedMs < WARN_EVERY_MS) return 'later'
+      this.#warnedMs = nowMs
       this.#options.warn?.({ error: error.message }, 'the count of equal calls could not be read; retrying')
       return 'later'
     }

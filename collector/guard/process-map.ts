@@ -7,7 +7,7 @@ import { startOf } from '../process/image.ts'
 import type { Image } from '../process/image.ts'
 import type { ProcessTable } from '../process/table.ts'
 import { startedAt } from '../host/proc-stat.ts'
-import { attempt } from '../kernel/watched/kept-map.ts'
+import { attempt } from '../kernel/watched/attempt.ts'
 import type { Kernel } from '../kernel/port.ts'
 import type { Finding } from '../kernel/watched/finding.ts'
 

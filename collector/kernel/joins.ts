@@ -13,7 +13,7 @@ import type { CallEnd, PendingCall } from '../wire/decode.ts'
 import { u32, u64 } from '../wire/bytes.ts'
 import type { GoneThreads, ThreadCall } from '../host/gone-threads.ts'
 import { entriesOf } from './map-entries.ts'
-import { attempt } from './watched/kept-map.ts'
+import { attempt } from './watched/attempt.ts'
 import type { Entry } from './map-entries.ts'
 import { JOIN_KEY, JOIN_MISSED, JOIN_RETURNED, JOIN_UNREAD, JOIN_VALUE, PENDING } from '../wire/wire.ts'
 

@@ -12,6 +12,7 @@ import { Signal, systemClock } from '../../config/base/time/clock.ts'
 import type { Clock } from '../../config/base/time/clock.ts'
 import { batchOf, ofLines } from '../contract/encoded.ts'
 import { within } from '../../config/base/time/deadline.ts'
+import { Seldom } from '../../config/base/time/seldom.ts'
 import { recordsOf } from './record.ts'
 import type { DeadLetterRecord, DeadLetterSource } from './record.ts'
 
@@ -26,7 +27,6 @@ const PATIENCE_MS = 5000
 const AGAIN_MS = 500
 /** Time for the last batch after a stop; a working disk needs milliseconds. */
 const STOP_MS = 1000
-const WARN_MS = 60_000
 /** A power cut may lose this much; the sink has refused the events anyway. */
 const FSYNC_MS = 1000
 
@@ -48,7 +48,7 @@ export class DeadLetterFile {
   #last: { readonly signal: AbortSignal; readonly endMs: number } | undefined
   #starting: Promise<void> | undefined
   #closing: Promise<void> | undefined
-  #warnedMs = Number.NEGATIVE_INFINITY
+  readonly #warnings = new Seldom()
 
   constructor({ path, ...rotate }: DeadLetterConfig, of: DeadLetterSource, deps: FileDeps = {}) {
     this.#path = path
@@ -184,9 +184,7 @@ export class DeadLetterFile {
 
   /** Warns at most once a minute, because a failing file fails with every write. */
   #warn(problem: Error): void {
-    const nowMs = this.#clock.nowMs()
-    if (nowMs - this.#warnedMs < WARN_MS) return
-    this.#warnedMs = nowMs
+    if (!this.#warnings.due(this.#clock.nowMs())) return
     this.#warnOut(problem instanceof ExportError ? problem : new ExportError('IO', problem.message, problem))
   }
 }

@@ -1,14 +1,8 @@
-import { backOffMs } from '../../config/base/time/back-off.ts'
+import { MAX_NAMED_MS, backOffMs } from '../../config/base/time/back-off.ts'
 import type { Random } from '../../config/base/time/clock.ts'
 import type { ChainConfig } from './config.ts'
 
 const LONGEST_HOLD_MS = 300_000
-
-/**
- * Maximum wait that a sink may request: with a longer one the exporter would seem dead. Above 2^31 - 1 ms Node's timers fire at
- * once.
- */
-const MAX_NAMED_MS = 3_600_000
 
 /**
  * The wait after try `attempt` (from 1): random in [0, initial × 2^(attempt-1)], at most `max` ("full jitter" spreads the

@@ -1,5 +1,6 @@
 /** Facts that policies need and a call does not contain: conditions on processes, files by identity, counts of equal calls. */
 import type { Policy } from '../../../config/policy/policy.ts'
+import { Seldom } from '../../../config/base/time/seldom.ts'
 import { NativeError } from '../../../native/index.ts'
 import type { BpfObject, ObjectOptions } from '../../../native/types.ts'
 import { Aggregates, NO_AGGREGATES } from '../actions/aggregates.ts'
@@ -17,9 +18,6 @@ import type { SharedMaps } from '../objects.ts'
 import { refusedAt } from '../refusal.ts'
 import type { Finding } from '../watched/finding.ts'
 
-/** Time between two warnings: a count that cannot be read is asked for again every few milliseconds. */
-const WARN_EVERY_MS = 60_000
-
 export class Lookups {
   readonly #conditions: Conditions
   readonly #options: FilesOptions
@@ -30,7 +28,7 @@ export class Lookups {
   readonly #privileges: Privileges
   /** Made with the first policy that aggregates. */
   #aggregates: Aggregates | undefined
-  #warnedMs = Number.NEGATIVE_INFINITY
+  readonly #warnings = new Seldom()
 
   constructor(conditions: Conditions, options: FilesOptions, maps: SharedMaps, procfs: string) {
     this.#conditions = conditions
@@ -110,10 +108,9 @@ export class Lookups {
     } catch (error) {
       // Out of memory, for instance. The kernel counts on.
       if (!(error instanceof NativeError)) throw error
-      const nowMs = performance.now()
-      if (nowMs - this.#warnedMs < WARN_EVERY_MS) return 'later'
-      this.#warnedMs = nowMs
-      this.#options.warn?.({ error: error.message }, 'the count of equal calls could not be read; retrying')
+      // It is asked for again every few milliseconds.
+      if (this.#warnings.due(performance.now()))
+        this.#options.warn?.({ error: error.message }, 'the count of equal calls could not be read; retrying')
       return 'later'
     }
   }

@@ -4,7 +4,7 @@
  */
 import type { AttachKind, BpfMap, BpfObject, Link, ProgramSpec } from '../../../native/types.ts'
 import type { Finding } from '../watched/finding.ts'
-import { attempt } from '../watched/kept-map.ts'
+import { attempt } from '../watched/attempt.ts'
 import { WatchedLink } from '../watched/watched-link.ts'
 import type { Runs } from '../watched/watched-link.ts'
 import { HOOK_SLOTS } from '../../wire/wire.ts'

@@ -5,6 +5,7 @@
 import { plural } from '../../../config/base/counts.ts'
 import { NativeError } from '../../../native/index.ts'
 import type { BpfMap } from '../../../native/types.ts'
+import { attempt } from './attempt.ts'
 import type { Finding } from './finding.ts'
 
 /** Entries a check: some 2 µs each. */
@@ -83,16 +84,6 @@ export class KeptMap {
       for (const key of added) this.#map.delete(key)
       for (const [key, kept] of wrong) this.#map.update(bytesOf(key), kept)
     })
-  }
-}
-
-/** False if the map is full, frozen by another process, or closed: the agent stops. */
-export function attempt(change: () => unknown): boolean {
-  try {
-    return change() !== false
-  } catch (error) {
-    if (!(error instanceof NativeError)) throw error
-    return false
   }
 }
 

@@ -1,3 +1,9 @@
+/**
+ * Longest wait that a sink may request: with a longer one the exporter would seem dead. Above 2^31 - 1 ms Node's timers fire at
+ * once.
+ */
+export const MAX_NAMED_MS = 3_600_000
+
 /** Further doublings exceed every limit and lose precision. */
 const MAX_DOUBLINGS = 30
 

@@ -7,6 +7,7 @@ import { TENANT_HEADER, logsAddress } from '../../../config/agent/exporters/otel
 import { lokiLimits } from '../../../config/agent/exporters/otlp.ts'
 import type { ExporterContext } from '../context.ts'
 import { systemClock } from '../../../config/base/time/clock.ts'
+import { Seldom } from '../../../config/base/time/seldom.ts'
 import type { Random } from '../../../config/base/time/clock.ts'
 import { nodeCompressors } from '../../runtime/compression.ts'
 import type { Compress, Compressors } from '../../runtime/compression.ts'
@@ -49,7 +50,6 @@ export interface OtlpDeps {
 const TLS_FAULT = /^(?:CERT_|ERR_TLS_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|HOSTNAME_MISMATCH|INVALID_CA|EPROTO$)/
 /** TLS alerts of the sink about our certificate or about no common TLS version or cipher. */
 const TLS_ALERT = /^ERR_SSL_\w+_ALERT_\w*(?:CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE|PROTOCOL_VERSION)/
-const WARN_EVERY_MS = 60_000
 
 export class OtlpExporter implements Exporter {
   readonly type = 'otlp'
@@ -71,7 +71,7 @@ export class OtlpExporter implements Exporter {
   readonly #warn: (text: string) => void
   readonly #pace: Pace
   readonly #doubt: RefusalCounts = { singles: 0 }
-  #warnedMs = Number.NEGATIVE_INFINITY
+  readonly #warnings = new Seldom()
 
   /** Throws ExportError when endpoint or headers can never work. */
   constructor(config: OtlpConfig, context: Pick<ExporterContext, 'nodeName' | 'env'>, deps: OtlpDeps = {}) {
@@ -269,10 +269,7 @@ export class OtlpExporter implements Exporter {
 
   #report(text: string): void {
     this.counters.warnings++
-    const nowMs = this.#wallMs()
-    if (nowMs - this.#warnedMs < WARN_EVERY_MS) return
-    this.#warnedMs = nowMs
-    this.#warn(`${this.#transport.where}: ${text}`)
+    if (this.#warnings.due(this.#wallMs())) this.#warn(`${this.#transport.where}: ${text}`)
   }
 }
 

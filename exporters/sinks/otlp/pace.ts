@@ -1,4 +1,4 @@
-import { backOffMs } from '../../../config/base/time/back-off.ts'
+import { MAX_NAMED_MS, backOffMs } from '../../../config/base/time/back-off.ts'
 import type { Batch } from '../../contract/exporter.ts'
 import type { Random } from '../../../config/base/time/clock.ts'
 
@@ -9,8 +9,6 @@ import type { Random } from '../../../config/base/time/clock.ts'
 const STEP_MS = 250
 /** The rate is that of about this time. After as long without a 429, requests have whole batches again. */
 const HORIZON_MS = 10_000
-/** No wait is longer, whatever time the sink names (`retryDelayMs`). */
-const LONGEST_WAIT_MS = 3_600_000
 /** Smaller requests cost more than they carry. */
 const LEAST_BYTES = 8 << 10
 
@@ -86,7 +84,7 @@ export class Pace {
     const stepMs = isKnown ? (this.#stepBytes * this.#spanMs) / this.#bytes : initial / 2
     // ±25 %, so that many agents do not retry at once.
     const ownMs = backOffMs(stepMs, max, this.#inRow - 1) * (0.75 + random() / 2)
-    const waitMs = Math.min(afterMs ?? ownMs, LONGEST_WAIT_MS)
+    const waitMs = Math.min(afterMs ?? ownMs, MAX_NAMED_MS)
     this.#untilMs = nowMs() + waitMs + HORIZON_MS
     return waitMs
   }

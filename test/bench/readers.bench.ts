@@ -108,7 +108,7 @@ printResult(
       name: 'CPU per event at full rate, a live reader ÷ without',
       ...ratio(most, 'one reader', 'cpuUs'),
       unit: '×',
-      atMost: 1.05,
+      atMost: 1.03,
     },
     {
       name: 'CPU per event at full rate, a reader that does not read ÷ without',

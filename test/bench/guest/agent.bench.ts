@@ -61,11 +61,11 @@ const { residentBytes, privateBytes } = memory
 printResult(
   'agent',
   [
-    { name: 'private memory at rest', value: mb(privateBytes), unit: 'MB', atMost: 60 },
-    { name: 'RSS at rest', value: mb(residentBytes), unit: 'MB', atMost: 120 },
+    { name: 'private memory at rest', value: mb(privateBytes), unit: 'MB', atMost: 34 },
+    { name: 'RSS at rest', value: mb(residentBytes), unit: 'MB', atMost: 90 },
     { name: 'kernel memory with one policy', value: inKernel.bytes / (1 << 20), unit: 'MiB', atMost: 24 },
     { name: 'of it on each CPU', value: inKernel.perCpu / (1 << 10), unit: 'KiB', atMost: 64 },
-    { name: 'start to ready', value: readyMs, unit: MS },
+    { name: 'start to ready', value: readyMs, unit: MS, atMost: 15_000 },
     ...kernelParts.map(([name, ms]) => ({ name: `start: ${name}`, value: ms, unit: MS })),
   ],
   [

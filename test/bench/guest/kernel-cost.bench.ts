@@ -224,14 +224,14 @@ if (byDefault !== undefined) {
       value: relative(byDefault, 'shallow'),
       ...ofMiss,
       unit: '×',
-      atMost: 0.45,
+      atMost: 0.38,
     },
     {
       name: 'added to a pread that matches ÷ a bare pread',
       value: relative(byDefault, 'hit'),
       ...spread(byDefault, (round) => round.hooked.hit - round.bare.hit),
       unit: '×',
-      atMost: 1.3,
+      atMost: 1,
     },
   )
 }
@@ -240,7 +240,7 @@ for (const joined of ['kprobe.session', 'fentry', 'join']) {
   const cost = costs.find(({ name }) => name.startsWith(joined))
   if (inOneRun === undefined || cost === undefined) continue
   const value = ran(cost, 'hit') / ran(inOneRun, 'hit')
-  measures.push({ name: `match with a joined return ÷ fexit, ${joined}`, value, unit: '×', atMost: 1.5 })
+  measures.push({ name: `match with a joined return ÷ fexit, ${joined}`, value, unit: '×', atMost: 1.2 })
 }
 
 printResult('kernel-cost', measures, [

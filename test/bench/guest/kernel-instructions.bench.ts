@@ -10,28 +10,26 @@ import { Reader, SYMBOL, compileEmpty, policyOf } from '../support/pread.ts'
 import { keepStatistics } from '../../support/measure/statistics.ts'
 import { COUNTED, leaveOut, printResult, show } from '../support/result.ts'
 import type { Measure } from '../support/result.ts'
-import { kindsFor, policyOf as kindPolicyOf } from '../support/selector-kinds.ts'
+import { LATE, kindsFor, policyOf as kindPolicyOf } from '../support/selector-kinds.ts'
 
 if (!COUNTED) leaveOut('run it by make bench ONLY=instructions, which counts')
 
 const HIT = '/etc/ktrail-bench'
 const MISS = '/tmp/x'
-/** Where files are, for a policy on these folders. */
+/** Where files are, for a policy on these folders. The last number: what a policy may add to a bare pread there, as a part of it. */
 const NEIGHBOURS = [
   {
     folders: ['/run/watched/'],
     files: [
-      ['in the folder', '/run/watched/f'],
-      ['in the folder beside it', '/run/other/f'],
-      ['in the folder above it', '/run/f'],
-      ['elsewhere', MISS],
+      ['in the folder', '/run/watched/f', 1.3],
+      ['in the folder beside it', '/run/other/f', 0.5],
+      ['in the folder above it', '/run/f', 0.5],
+      ['elsewhere', MISS, 0.42],
     ],
   },
-  { folders: ['/run/a/b/c/d/'], files: [['in the folder beside a deep one', '/run/a/b/c/e/f']] },
-  { folders: ['/run/watched/', '/run/seen/'], files: [['in the folder beside two', '/run/other/f']] },
+  { folders: ['/run/a/b/c/d/'], files: [['in the folder beside a deep one', '/run/a/b/c/e/f', 0.5]] },
+  { folders: ['/run/watched/', '/run/seen/'], files: [['in the folder beside two', '/run/other/f', 0.5]] },
 ] as const
-/** Selectors that the screen does not decide. */
-const LATE: ReadonlySet<string> = new Set(['matchArgs, path: SubString', 'matchArgs: FileType', 'matchData'])
 const FILES = [...new Set([HIT, ...NEIGHBOURS.flatMap(({ files }) => files.map(([, path]) => path)), 'exec'])]
 /** An interruption disturbs one batch. */
 const BATCHES = 11
@@ -109,12 +107,12 @@ for (mode of modes) await measureHook(true)
 mode = 'auto'
 await measureHook(false)
 
-const neighbours: Array<readonly [name: string, added: number, part: number]> = []
+const neighbours: Array<readonly [name: string, added: number, part: number, most: number]> = []
 for (const { folders, files } of NEIGHBOURS) {
   const loaded = await kernel.policies.change([], [policyOf(true, folders)])
-  for (const [name, path] of files) {
+  for (const [name, path, most] of files) {
     const more = await added(path)
-    neighbours.push([name, more, more / bareOf(path)])
+    neighbours.push([name, more, more / bareOf(path), most])
   }
   if (processes.length === 1) processes.push(await ofProcess('the process table and a policy'))
   await kernel.policies.change(loaded, [])
@@ -140,6 +138,12 @@ const measures: Measure[] = [
     { name: `${name}: no match`, value: miss, unit: ADDED },
   ]),
   ...[...neighbours, ...rejects].map(([name, value]): Measure => ({ name, value, unit: ADDED })),
+  ...neighbours.map(([name, , part, most]): Measure => ({
+    name: `${name} ÷ a bare pread`,
+    value: part,
+    unit: '×',
+    atMost: most,
+  })),
   { name: 'fork + exec + exit', value: bareOf('exec'), unit: 'instructions' },
   ...processes.map(([name, value]): Measure => ({
     name: `fork + exec + exit, ${name}`,

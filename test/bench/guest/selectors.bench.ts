@@ -17,7 +17,7 @@ import { nsPerCall, verified, verifiedSince } from '../support/kernel.ts'
 import { Reader, compileEmpty } from '../support/pread.ts'
 import { QUICK, printResult, show } from '../support/result.ts'
 import type { Measure } from '../support/result.ts'
-import { FILE, FILES, SOCKET, WATCHED, kindsFor, policyOf } from '../support/selector-kinds.ts'
+import { FILE, FILES, LATE, SOCKET, WATCHED, kindsFor, policyOf } from '../support/selector-kinds.ts'
 import type { Kind } from '../support/selector-kinds.ts'
 
 /** Short ones: other load on the machine then spares some. */
@@ -153,13 +153,21 @@ const floors = new Map(
   [FILE, SOCKET].map((call) => [call, costs.find(({ kind }) => (kind.call ?? FILE) === call)?.passes?.ns ?? NaN]),
 )
 const emptyNs = nothing?.ns ?? NaN
+const LATE_NS = 700
 const floorOf = ({ call }: Kind): number => floors.get(call ?? FILE) ?? NaN
 const shown = (value: number | undefined): string => (value === undefined ? '' : show(value))
 const above = (cost: Cost | undefined, floor: number): string => (cost === undefined ? '' : show(cost.ns - floor))
 const measures: Measure[] = costs.flatMap(({ kind, rejects, passes }) => [
   ...(rejects === undefined
     ? []
-    : [{ name: `${kind.name}: rejects`, value: rejects.ns, unit: 'ns per call, kernel statistics' }]),
+    : [
+        {
+          name: `${kind.name}: rejects`,
+          value: rejects.ns,
+          unit: 'ns per call, kernel statistics',
+          ...(LATE.has(kind.name) && { atMost: LATE_NS }),
+        },
+      ]),
   ...(passes === undefined
     ? []
     : [{ name: `${kind.name}: lets through`, value: passes.ns, unit: 'ns per call, kernel statistics' }]),

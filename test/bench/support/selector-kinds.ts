@@ -25,6 +25,9 @@ export interface Kind {
   readonly later?: true
 }
 
+/** Kinds that the screen does not decide. */
+export const LATE: ReadonlySet<string> = new Set(['matchArgs, path: SubString', 'matchArgs: FileType', 'matchData'])
+
 const onPath = (operator: string, value: string): object => ({ matchArgs: [{ index: 0, operator, values: [value] }] })
 const onMask = (operator: string, value: string): object => ({ matchArgs: [{ index: 1, operator, values: [value] }] })
 const programs = (key: string, operator: string, value: string, rest: object = {}): object => ({

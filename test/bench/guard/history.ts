@@ -1,6 +1,6 @@
 /**
  * make bench-history: docs/pictures/instructions.svg, a line for each row of instructions.json over the commits that changed the file. Each
- * chart begins at zero, so that a step has the height of its part of the row.
+ * chart begins at zero, so that a step has the height of its part of the row. In brackets: the change since the first commit.
  */
 import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -16,7 +16,7 @@ export interface Point {
 }
 
 const COLUMNS = 3
-const CELL = { width: 340, height: 100, chart: 56, top: 34 }
+const CELL = { width: 340, height: 74, chart: 38, top: 26 }
 
 const escaped = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
 
@@ -35,13 +35,18 @@ export function picture(points: readonly Point[]): string {
         `<circle cx="${x.toFixed(1)}" cy="${y.toFixed(1)}" r="2.5"><title>${points[at]?.commit ?? ''}: ${show(value)}</title></circle>`,
     )
     const line = dots.map(({ x, y }) => `${x.toFixed(1)},${y.toFixed(1)}`).join(' ')
+    const [first, end] = [dots[0], dots.at(-1)]
+    const floor = CELL.top + CELL.chart
+    const area = `${line} ${end?.x.toFixed(1)},${floor} ${first?.x.toFixed(1)},${floor}`
+    const change = Math.round(100 * ((end?.value ?? Number.NaN) / (first?.value ?? Number.NaN) - 1))
+    const since = change === 0 ? '' : ` (${change > 0 ? '+' : '−'}${Math.abs(change)} %)`
     const place = `translate(${10 + CELL.width * (i % COLUMNS)} ${CELL.height * Math.floor(i / COLUMNS)})`
-    const title = `${escaped(row)}: ${show(values.at(-1) ?? Number.NaN)}`
-    return `<g transform="${place}"><text y="20">${title}</text><polyline points="${line}"/>${marks.join('')}</g>`
+    const title = `${escaped(row)}: ${show(end?.value ?? Number.NaN)}${since}`
+    return `<g transform="${place}"><text y="16">${title}</text><polygon points="${area}"/><polyline points="${line}"/>${marks.join('')}</g>`
   })
   const [width, height] = [CELL.width * COLUMNS, CELL.height * Math.ceil(rows.length / COLUMNS)]
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="11">
-<style>rect{fill:#fff}polyline{fill:none;stroke:#0969da;stroke-width:1.5}circle{fill:#0969da}</style>
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="10">
+<style>rect{fill:#fff}polygon{fill:#ddf4ff}polyline{fill:none;stroke:#0969da;stroke-width:1.5}circle{fill:#0969da}</style>
 <rect width="${width}" height="${height}"/>
 ${cells.join('\n')}
 </svg>

@@ -82,9 +82,9 @@ describe('guard of instruction counts', () => {
       { commit: 'bbbb', benches: { kernel: rowsOf({ miss: 500, 'a < b': 7 }) } },
     ]
     const svg = picture(points)
-    assert.deepEqual(svg.match(/<text y="20">[^<]*/g), ['<text y="20">miss: 500', '<text y="20">a &lt; b: 7'])
+    assert.deepEqual(svg.match(/<text[^>]*>[^<]*/g), ['<text y="16">miss: 500 (−50 %)', '<text y="16">a &lt; b: 7'])
     assert.deepEqual(svg.match(/<title>[^<]*/g), ['<title>aaaa: 1,000', '<title>bbbb: 500', '<title>bbbb: 7'])
     // From the top of the chart to half of its height.
-    assert.match(svg, /points="0\.0,34\.0 320\.0,62\.0"/)
+    assert.match(svg, /<polyline points="0\.0,26\.0 320\.0,45\.0"/)
   })
 })

@@ -2,6 +2,7 @@
  * Fuzzes one target: first by coverage, so that inputs that reach new code are kept and changed further; then without, up to five times as fast, by
  * changes of what was kept.
  */
+import { setImmediate } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Seeded } from '../simulation/spool/random.ts'
 import { Coverage } from './coverage.ts'
@@ -89,6 +90,8 @@ export async function fuzz(target: Target, { seed, corpus, guided, on, watch }: 
   let crash = await tried(known)
   const pick = (): Buffer => random.pick(kept.length > 0 && random.chance(0.8) ? kept : known) ?? Buffer.alloc(0)
   while (crash === undefined && on(runs)) {
+    // Lets Node free memory, which it does not while only promises run.
+    await setImmediate()
     crash = await tried(Array.from({ length: BATCH }, () => mutated(pick(), pick(), target.words, random)))
   }
   const result = { runs, functions: coverage?.functions ?? 0, kept }

@@ -22,6 +22,7 @@ name=ktrail-$(basename "$deb" | cut -d_ -f2)-1.$machine.rpm
 rm -r "$tree"/usr/share/{lintian,doc/ktrail/changelog.gz}
 mv "$tree"/usr/share/zsh/{vendor-completions,site-functions}
 install -D -m 644 LICENSE "$tree/usr/share/licenses/ktrail/LICENSE"
+install -D -m 644 deploy/package/ktrail.cil "$tree/usr/share/selinux/packages/ktrail.cil"
 # The package's own folders, and all files.
 (cd "$tree" && find . \( -path '*/ktrail' -o -path '*/ktrail/*' \) -type d -printf '%%dir "/%P"\n' -o ! -type d -printf '"/%P"\n') |
   LC_ALL=C sort >"$work/files"

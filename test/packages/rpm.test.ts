@@ -54,6 +54,25 @@ describe('RPM package', () => {
     assert.equal(sum(rpmOf(debs[0] ?? '', folder.path, { TZ: 'Asia/Tokyo' })), sum(rpms[0] ?? ''))
   })
 
+  it('the SELinux module compiles with the policy of Debian, and has rules for each of its folders', () => {
+    using folder = new Folder()
+    const list = run('rpm', ['--query', '--package', '--list', rpms[0] ?? ''])
+    assert.match(list, /^\/usr\/share\/selinux\/packages\/ktrail\.cil$/m)
+    run('test/packages/selinux.sh', ['deploy/package/ktrail.cil', folder.path])
+    const contexts = readFileSync(path.join(folder.path, 'contexts'), 'utf8')
+    const unit = readFileSync('deploy/systemd/ktrail.service', 'utf8')
+    for (const [kind, place] of [
+      ['Runtime', '/run'],
+      ['State', '/var/lib'],
+      ['Logs', '/var/log'],
+      ['Cache', '/var/cache'],
+    ]) {
+      const name = new RegExp(`^${kind}Directory=(.*)$`, 'm').exec(unit)?.[1]
+      assert.ok(contexts.includes(`\n${place}/${name}(/.*)?\tsystem_u:object_r:ktrail_data_t:s0\n`), kind)
+    }
+    assert.match(contexts, /^\/usr\/bin\/ktrail\t--\tsystem_u:object_r:ktrail_exec_t:s0$/m)
+  })
+
   it('install, upgrade, downgrade and erase keep events and a changed config', () => {
     using root = new FreshRoot('bookworm')
     const rpm = (...args: string[]): { readonly status: number | null; readonly stderr: string } =>

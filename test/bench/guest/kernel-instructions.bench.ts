@@ -27,8 +27,8 @@ const NEIGHBOURS = [
       ['elsewhere', MISS, 0.42],
     ],
   },
-  { folders: ['/run/a/b/c/d/'], files: [['in the folder beside a deep one', '/run/a/b/c/e/f', 0.5]] },
-  { folders: ['/run/watched/', '/run/seen/'], files: [['in the folder beside two', '/run/other/f', 0.5]] },
+  { folders: ['/run/a/b/c/d/'], files: [['in the folder beside a deep one', '/run/a/b/c/e/f', 0.49]] },
+  { folders: ['/run/watched/', '/run/seen/'], files: [['in the folder beside two', '/run/other/f', 0.49]] },
 ] as const
 const FILES = [...new Set([HIT, ...NEIGHBOURS.flatMap(({ files }) => files.map(([, path]) => path)), 'exec'])]
 /** An interruption disturbs one batch. */

@@ -7,8 +7,8 @@
  */
 import type { Result } from './support/result.ts'
 
-const MARKED = /(?<typed>\d[\d,]*(?:\.\d+)?)(?<unit>[^\d\n|<]{0,24})<!-- bench: (?<key>\S.*?) -->/g
-const FOREIGN = /\d[\d,]*(?:\.\d+)?[^\d\n|<]{0,24}<!-- not of make bench -->/g
+const MARKED = /(?<typed>\d[\d,]*(?:\.\d+)?)(?<unit>[^\d|<]{0,24})<!-- bench: (?<key>\S.*?) -->/g
+const FOREIGN = /\d[\d,]*(?:\.\d+)?[^\d|<]{0,24}<!-- not of make bench -->/g
 /** Units in which only benches measure. Others (MiB, ms, %) are limits and defaults too. */
 const TYPED = /\d[\d.,]* (?:(?:µs|ns)(?!\w)|% of a core|MB (?:of memory|of RSS|resident|private))/g
 
@@ -36,11 +36,11 @@ export function filled(page: string, results: readonly Result[]): string {
   })
 }
 
-/** Figures of `page` that look measured and have no comment. */
+/** Figures of `page` that look measured and have no comment, and comments without a figure. */
 export function unmarked(page: string): string[] {
   const prose = page
     .replaceAll(/^```.*?^```$|`[^`\n]*`/gms, '')
     .replaceAll(MARKED, '')
     .replaceAll(FOREIGN, '')
-  return prose.match(TYPED) ?? []
+  return [...(prose.match(TYPED) ?? []), ...(prose.match(/<!-- bench: /g) ?? [])]
 }

@@ -38,12 +38,19 @@ describe('figures of the benches', () => {
       '5 µs<!-- bench: x > a → b -->, 5.1 µs of CPU<!-- bench: x > a → b --> and 1,235 MB<!-- bench: x > gzip, 1 > RSS, MB -->.'
     assert.equal(filled(page, results), want)
     assert.equal(filled(want, results), want)
+    assert.equal(filled('9\nµs<!-- bench: x > a → b -->', results), '5\nµs<!-- bench: x > a → b -->')
     for (const key of ['y > a → b', 'x > b', 'x > gzip, 1 > CPU', 'x > gzip, 2 > RSS, MB'])
       assert.throws(() => figure(results, key), /expected one figure of test\/bench\/results.json, got 0/)
   })
 
   it('a typed figure is found', () => {
-    for (const text of ['takes 4.2 µs an event', '1,148 ns', 'cost 6 % of a core', '109 MB resident'])
+    for (const text of [
+      'takes 4.2 µs an event',
+      '1,148 ns',
+      'cost 6 % of a core',
+      '109 MB resident',
+      'a few µs<!-- bench: x > y -->',
+    ])
       assert.equal(unmarked(text).length, 1, text)
     for (const text of ['5 ms', '16 MiB', '80 % of the limits', '`4 µs`', '3 MB/s', '4 µs<!-- not of make bench -->'])
       assert.deepEqual(unmarked(text), [], text)

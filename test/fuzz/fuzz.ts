@@ -1,5 +1,5 @@
 /**
- * Fuzzes one target: first by coverage, so that inputs that reach new code are kept and changed further; then without, up to five times as fast, by
+ * Fuzzes one target: first by coverage, so that inputs that reach new code are kept and changed further; then without, several times as fast, by
  * changes of what was kept.
  */
 import { setImmediate } from 'node:timers/promises'

@@ -153,6 +153,7 @@ const floors = new Map(
   [FILE, SOCKET].map((call) => [call, costs.find(({ kind }) => (kind.call ?? FILE) === call)?.passes?.ns ?? NaN]),
 )
 const emptyNs = nothing?.ns ?? NaN
+/** Target of a call that a kind of LATE rejects. */
 const LATE_NS = 700
 const floorOf = ({ call }: Kind): number => floors.get(call ?? FILE) ?? NaN
 const shown = (value: number | undefined): string => (value === undefined ? '' : show(value))

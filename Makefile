@@ -9,7 +9,7 @@ SEED ?= 1
 MINUTES ?= 30
 SETS ?= 2000
 FROM ?= 0
-CALLS ?= 1000000
+CALLS ?= 10000000
 STARTS ?= 1000
 CHANGES ?= 1000
 
@@ -105,7 +105,7 @@ record: build ## record what a kernel writes for a short workload, into test/gol
 		--test-name-pattern='recorded: $(KERNEL):' test/unit/recording/recorded.test.ts
 	@git diff --stat -- test/golden/recorded
 
-random-policies: build ## random policies against a plain evaluator, verdicts in a moving tree: SETS=2000 SEED=1 CALLS=1000000
+random-policies: build ## random policies against a plain evaluator, verdicts in a moving tree: SETS=2000 SEED=1 CALLS=10000000
 	@test/support/guest/run.sh $(KERNEL) --cpus 2 --timeout 36000 --verbose -- \
 		env KTRAIL_SETS=$(SETS) KTRAIL_SEED=$(SEED) KTRAIL_FROM=$(FROM) KTRAIL_CALLS=$(CALLS) prlimit --nofile=65536 \
 		node --disable-warning=ExperimentalWarning --test --test-concurrency=1 --test-reporter=spec \

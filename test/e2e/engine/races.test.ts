@@ -3,7 +3,7 @@
  * folders, and mount and unmount elsewhere. A policy that matches each of the names must report each read. A policy that
  * matches none of them must report no read, unless the event is marked as read from a moving tree.
  *
- * KTRAIL_CALLS reads, 4,000 by default; `make random-policies` takes 1,000,000.
+ * KTRAIL_CALLS reads, 4,000 by default; `make random-policies` takes 10,000,000.
  */
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
@@ -11,7 +11,8 @@ import test, { after, before, describe } from 'node:test'
 import { Calls, line, sys } from '../../support/policies/calls.ts'
 import { accepts, predicted } from '../../support/policies/evaluator.ts'
 import type { FilterDocument, HookDocument } from '../../support/policies/documents.ts'
-import { LoadedKernel, reported } from '../../support/policies/loading.ts'
+import { LoadedKernel } from '../../support/policies/loading.ts'
+import type { Counted } from '../../support/policies/loading.ts'
 import { cannotRun, freshFolder } from '../support/agent.ts'
 
 const skip = cannotRun()
@@ -136,36 +137,7 @@ describe('races', { skip, timeout: 7_200_000 }, () => {
 
       using calls = await Calls.start(first, [start, ...rounds])
       await using _ = await kernel.load(policies)
-      const counts = new Map(policies.map((policy) => [policy.name, { events: 0, marked: 0 }]))
-      const wrong: string[] = []
-      const take = (): void =>
-        kernel.read([calls.pid], (event, selector) => {
-          const { policy } = event.hook
-          const count = counts.get(policy)
-          const report = reported(event, selector)
-          const [file = '', mask = ''] = report.args
-          // The standard input and output of a process have no path.
-          if (count === undefined || file === 'file_arg ') return
-          count.events++
-          if (file.endsWith(MARK)) {
-            count.marked++
-            return
-          }
-          const path = paths.find((each) => file === `file_arg ${top}/${each}`)
-          const call = {
-            call: 'security_file_permission',
-            args: [
-              { kind: 'path', text: `${top}/${path}` },
-              { kind: 'number', value: 4n },
-            ],
-            returned: 0n,
-          } as const
-          const [filters] = policies.filter((each) => each.name === policy).map(({ hooks }) => hooks[0])
-          const want = path === undefined || filters === undefined ? undefined : predicted(filters, call)
-          if (want === undefined || !accepts(want, report)) {
-            wrong.push(`${policy}: selector ${selector}, ${file}, ${mask}`)
-          }
-        })
+      const reports = new Map<string, Counted>()
       let [reads, moves] = [0, 0n]
       await calls.go(start.length)
       const racing = threads(top).length > 0
@@ -180,8 +152,35 @@ describe('races', { skip, timeout: 7_200_000 }, () => {
         reads += CALLS_A_ROUND
         // No read can meet a rename now, and the threads would take most of the time from this process.
         process.kill(calls.pid, 'SIGSTOP')
-        take()
+        kernel.count(calls.pid, reports)
         process.kill(calls.pid, 'SIGCONT')
+      }
+      const counts = new Map(policies.map((policy) => [policy.name, { events: 0, marked: 0 }]))
+      const wrong: string[] = []
+      for (const { policy, report, calls: seen } of reports.values()) {
+        const count = counts.get(policy)
+        const [file = '', mask = ''] = report.args
+        // The standard input and output of a process have no path.
+        if (count === undefined || file === 'file_arg ') continue
+        count.events += seen
+        if (file.endsWith(MARK)) {
+          count.marked += seen
+          continue
+        }
+        const path = paths.find((each) => file === `file_arg ${top}/${each}`)
+        const call = {
+          call: 'security_file_permission',
+          args: [
+            { kind: 'path', text: `${top}/${path}` },
+            { kind: 'number', value: 4n },
+          ],
+          returned: 0n,
+        } as const
+        const [filters] = policies.filter((each) => each.name === policy).map(({ hooks }) => hooks[0])
+        const want = path === undefined || filters === undefined ? undefined : predicted(filters, call)
+        if (want === undefined || !accepts(want, report)) {
+          wrong.push(`${policy}: selector ${report.selector}, ${file}, ${mask}`)
+        }
       }
       t.diagnostic(`${reads} reads, ${moves} moves: ${JSON.stringify(Object.fromEntries(counts))}`)
       t.diagnostic(JSON.stringify(kernel.counters()))

@@ -18,25 +18,32 @@ namespace {
 constexpr size_t kLargestRecord = 64 << 10;  // contract of types.ts: with less room than this, stop
 // Freed in steps: each write of the position takes its cache line from the producers.
 constexpr unsigned long kReleaseBytes = 32 << 10;
+constexpr size_t kWindow = 1 << 20;
 
 unsigned long Padded(unsigned long bytes) { return (bytes + 7) & ~7ul; }
 
 // A mapping of a ring's memory; empty where the kernel refused it, errno set.
 class Mapping {
  public:
-  Mapping(int fd, int rights, size_t bytes, size_t offset)
-      : at_(mmap(nullptr, bytes, rights, MAP_SHARED, fd, static_cast<off_t>(offset))), bytes_(bytes) {}
-  Mapping(const Mapping&) = delete;
-  Mapping& operator=(const Mapping&) = delete;
+  Mapping() = default;
+  Mapping(const Fd& map, int rights, size_t bytes, size_t offset)
+      : at_(mmap(nullptr, bytes, rights, MAP_SHARED, map.get(), static_cast<off_t>(offset))),
+        bytes_(*this ? bytes : 0) {}
+  Mapping& operator=(Mapping&& other) noexcept {
+    std::swap(at_, other.at_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
   ~Mapping() {
     if (*this) munmap(at_, bytes_);
   }
   explicit operator bool() const { return at_ != MAP_FAILED; }
   uint8_t* at(size_t offset) const { return static_cast<uint8_t*>(at_) + offset; }
+  size_t bytes() const { return bytes_; }
 
  private:
-  void* at_;
-  size_t bytes_;
+  void* at_ = MAP_FAILED;
+  size_t bytes_ = 0;
 };
 
 // The consumer of a BPF ring buffer (kernel/bpf/ringbuf.c). One reader a ring: both would move the same position.
@@ -44,16 +51,15 @@ class Mapping {
 //   mapping   page 0: consumer position, ours to write | page 1: producer position | data
 //   record    u32 length, top bits BUSY (reserved, not yet submitted) and DISCARD | u32 | bytes | padding to 8
 //
-// The kernel offers the data twice in a row, so that a record that wraps is one run of bytes. We map it once: all of a
-// mapping counts as our memory from the start (16 MiB by default), and a copy in two runs costs nothing.
+// The kernel offers the data twice in a row, so that a record that wraps is one run of bytes. All of a mapping counts as
+// our memory from the start, so we map a window of the data, which moves on with the reader.
 // Positions only grow; position & (size - 1) is the offset. A busy record stops the reader: order is kept.
 class RingReader {
  public:
   RingReader(const BpfMap& map, size_t page)
-      : name(map.name), page_(page), size_(map.info.max_entries),
-        consumer_page_(map.fd.get(), PROT_READ | PROT_WRITE, page, 0),
-        producer_pages_(map.fd.get(), PROT_READ, page + size_, page) {}
-  explicit operator bool() const { return consumer_page_ && producer_pages_; }
+      : name(map.name), page_(page), size_(map.info.max_entries), map_(Duplicate(map.fd.get())),
+        consumer_page_(map_, PROT_READ | PROT_WRITE, page, 0), producer_page_(map_, PROT_READ, page, page) {}
+  explicit operator bool() const { return consumer_page_ && producer_page_; }
 
   const std::string name;
 
@@ -61,16 +67,20 @@ class RingReader {
   Napi::Value Read(const Napi::CallbackInfo& info);
   Napi::Value Available(const Napi::CallbackInfo& info);
   Napi::Value Malformed(const Napi::CallbackInfo& info);
-  void Copy(uint8_t* to, unsigned long position, size_t bytes) const;
+  uint8_t* At(unsigned long position, size_t bytes);
   size_t Drain(Bytes into, size_t& too_large);
   std::atomic_ref<unsigned long> consumer() const { return Position(consumer_page_); }
-  std::atomic_ref<unsigned long> producer() const { return Position(producer_pages_); }
+  std::atomic_ref<unsigned long> producer() const { return Position(producer_page_); }
   static std::atomic_ref<unsigned long> Position(const Mapping& mapping) {
     return std::atomic_ref(*reinterpret_cast<unsigned long*>(mapping.at(0)));
   }
 
   const size_t page_, size_;
-  const Mapping consumer_page_, producer_pages_;
+  const Fd map_;
+  const Mapping consumer_page_, producer_page_;
+  Mapping window_;
+  size_t window_from_ = 0;  // in the data
+  int refused_ = 0;
   uint64_t malformed_ = 0;
 
  public:
@@ -79,45 +89,52 @@ class RingReader {
       {"read", &RingReader::Read}, {"available", &RingReader::Available}, {"malformed", &RingReader::Malformed}};
 };
 
+Napi::Value CannotMap(Napi::Env env, int err, const char* op, const std::string& ring) {
+  return Throw(env, Refused(err, "MAP_FAILED", op, ring, "cannot map ring " + Quoted(ring) + " into memory"));
+}
+
 Napi::Value Open(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   const BpfMap* map = RingMapOf(info[0], "openRing");
   if (!map) return {};
   auto reader = std::make_unique<RingReader>(*map, static_cast<size_t>(sysconf(_SC_PAGESIZE)));
   if (*reader) return Wrapped(env, std::move(reader));
-  return Throw(env, Refused(errno, "MAP_FAILED", "openRing", map->name, "cannot map ring " + Quoted(map->name) +
-      " into memory"));
+  return CannotMap(env, errno, "openRing", map->name);
 }
 
-// Copies `bytes` bytes from a position on, in two runs where they wrap.
-void RingReader::Copy(uint8_t* to, unsigned long position, size_t bytes) const {
-  const uint8_t* data = producer_pages_.at(page_);
-  size_t at = position & (size_ - 1), first = std::min(bytes, size_ - at);
-  memcpy(to, data + at, first);
-  if (first < bytes) memcpy(to + first, data, bytes - first);
+// The data at a position, up to `bytes` of it, which are no more than the ring has; valid until the next call. nullptr
+// where the kernel refused to map it, and why in `refused_`.
+uint8_t* RingReader::At(unsigned long position, size_t bytes) {
+  size_t from = position & (size_ - 1);
+  if (from < window_from_ || from + bytes > window_from_ + window_.bytes()) {
+    window_from_ = from & ~(page_ - 1);
+    size_t wanted = std::max(kWindow, (from - window_from_ + bytes + page_ - 1) & ~(page_ - 1));
+    window_ = Mapping(map_, PROT_READ, std::min(wanted, 2 * size_ - window_from_), 2 * page_ + window_from_);
+    refused_ = window_ ? 0 : errno;
+  }
+  return window_ ? window_.at(from - window_from_) : nullptr;
 }
 
 // Copies until the ring is empty, a record is busy or the room is spent. `too_large`: a record that no room of `into`
 // can take, as the first one; it stays in the ring.
 size_t RingReader::Drain(Bytes into, size_t& too_large) {
   std::atomic_ref<unsigned long> consumer = this->consumer(), producer = this->producer();
-  uint8_t* data = producer_pages_.at(page_);
   unsigned long position = consumer.load(std::memory_order_relaxed), released = position;
   size_t written = 0;
   bool stop = false;
   while (!stop) {
     unsigned long end = producer.load(std::memory_order_acquire);
     while (position < end) {
-      uint8_t* record = data + (position & (size_ - 1));
+      uint32_t size = 0;
+      uint8_t* record = At(position, BPF_RINGBUF_HDR_SZ + sizeof(size));
+      stop = !record;
+      if (stop) break;
       // Acquire: the payload may be read only after the producer cleared BUSY.
       uint32_t head = std::atomic_ref<uint32_t>(*reinterpret_cast<uint32_t*>(record)).load(std::memory_order_acquire);
       if (head & BPF_RINGBUF_BUSY_BIT) break;
       uint32_t length = head & ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
       if (!(head & BPF_RINGBUF_DISCARD_BIT)) {
-        unsigned long payload = position + BPF_RINGBUF_HDR_SZ;
-        uint32_t size = 0;
-        // Records begin at multiples of 8: neither this nor the head ever wraps.
-        if (length >= sizeof(size)) memcpy(&size, data + (payload & (size_ - 1)), sizeof(size));
+        if (length >= sizeof(size)) memcpy(&size, record + BPF_RINGBUF_HDR_SZ, sizeof(size));
         size_t room = into.size() - written;
         if (size < sizeof(size) || size > length) {
           malformed_++;
@@ -126,7 +143,10 @@ size_t RingReader::Drain(Bytes into, size_t& too_large) {
           stop = true;
           break;
         } else {
-          Copy(into.data() + written, payload, size);
+          record = At(position, BPF_RINGBUF_HDR_SZ + size);
+          stop = !record;
+          if (stop) break;
+          memcpy(into.data() + written, record + BPF_RINGBUF_HDR_SZ, size);
           memset(into.data() + written + size, 0, Padded(size) - size);
           written += Padded(size);
         }
@@ -158,6 +178,7 @@ Napi::Value RingReader::Read(const Napi::CallbackInfo& info) {
   size_t written = Drain(*into, too_large);
   if (too_large)
     return BadArgument(env, "read", "into", "room for a record of " + std::to_string(too_large) + " bytes", given);
+  if (refused_ && written == 0) return CannotMap(env, refused_, "read", name);
   return Napi::Number::New(env, static_cast<double>(written));
 }
 

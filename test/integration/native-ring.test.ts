@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
 import { openRing, watchRing } from '../../native/index.ts'
 import type { BpfObject, RingReader } from '../../native/types.ts'
+import { memoryOf } from '../support/memory.ts'
 import { SYMBOL, bytesOf, cannotAttach, compileFixture, hit, openFixture, sumOf, until } from './native-fixture.ts'
 
 const holder = fileURLToPath(new URL('native-holder.ts', import.meta.url))
@@ -15,6 +17,14 @@ if (skip !== false) console.log(`native-ring: skipped: ${skip}`)
 const path = skip === false ? compileFixture() : ''
 const RECORD = 32
 const LARGEST = 65_536
+/** Bytes of a ring that are mapped at a time. */
+const WINDOW = 1 << 20
+
+/** Bytes of maps that this process has mapped. */
+function mappedBytes(): number {
+  const ranges = readFileSync('/proc/self/maps', 'utf8').matchAll(/^([0-9a-f]+)-([0-9a-f]+) .*anon_inode:bpf-map$/gm)
+  return [...ranges].reduce((sum, [, from, to]) => sum + Number(`0x${to}`) - Number(`0x${from}`), 0)
+}
 
 /** Reads until the ring is empty; the `n` of each record. */
 function drain(ring: RingReader, into: Buffer = Buffer.alloc(1 << 20)): bigint[] {
@@ -52,6 +62,48 @@ describe('native: ring reader', { skip }, () => {
       assert.ok(numbers.every((n, index) => n === BigInt(index)))
       assert.equal(ring.available(), 0)
       assert.equal(ring.malformed(), 0)
+    }))
+
+  it('maps a part of a large ring, and reads all of it', () =>
+    withRing({ ringBytes: 4 << 20 }, (ring) => {
+      const numbers: bigint[] = []
+      for (let round = 0; round < 4; round++) {
+        hit(40_000)
+        numbers.push(...drain(ring))
+        const bytes = mappedBytes()
+        assert.ok(bytes > 0 && bytes < 1.5 * WINDOW, `${bytes} bytes are mapped`)
+      }
+      assert.equal(numbers.length, 160_000)
+      assert.ok(numbers.every((n, index) => n === BigInt(index)))
+    }))
+
+  it('loses no record if the kernel refuses to map more of the ring', () =>
+    withRing({ ringBytes: 4 << 20 }, async (ring) => {
+      hit(80_000)
+      const into = Buffer.alloc(2 * LARGEST)
+      let records = 0
+      const read = (): boolean => {
+        const bytes = ring.read(into)
+        records += bytes / RECORD
+        return bytes > 0
+      }
+      const all = (): void => {
+        while (read());
+      }
+      // A process of its own: this one can start none with the limit.
+      using shell = spawn('sh', ['-c', `while read as; do prlimit --pid ${process.pid} --as=$as:unlimited; echo; done`])
+      const limit = async (bytes: number | 'unlimited'): Promise<void> => {
+        shell.stdin.write(`${bytes}\n`)
+        await once(shell.stdout, 'data')
+      }
+      await limit('unlimited')
+      read()
+      await limit(memoryOf('self').virtualBytes - 16 * WINDOW)
+      assert.throws(all, { code: 'MAP_FAILED', message: /cannot map ring "ring" into memory/ })
+      await limit('unlimited')
+      shell.stdin.end()
+      all()
+      assert.equal(records, 80_000)
     }))
 
   it('a full ring refuses and counts records, and accepts new ones once it is read', () =>

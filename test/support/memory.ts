@@ -5,6 +5,8 @@ export interface ProcessMemory {
   readonly residentBytes: number
   /** Its own (RssAnon). The rest is pages of files and the ring: the kernel reclaims file pages when it needs them. */
   readonly privateBytes: number
+  /** Address space. */
+  readonly virtualBytes: number
 }
 
 export function memoryOf(pid: number | 'self'): ProcessMemory {
@@ -15,5 +17,5 @@ export function memoryOf(pid: number | 'self'): ProcessMemory {
       throw new Error(`/proc/${pid}/status: expected a field ${field}, got ${JSON.stringify(status)}`)
     return 1024 * Number(kB)
   }
-  return { residentBytes: bytes('VmRSS'), privateBytes: bytes('RssAnon') }
+  return { residentBytes: bytes('VmRSS'), privateBytes: bytes('RssAnon'), virtualBytes: bytes('VmSize') }
 }

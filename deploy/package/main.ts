@@ -62,12 +62,14 @@ const script = new Script(
   },
 )
 if (cache !== undefined) {
+  // The functions below live as long as the agent: they must not name `kept`, whose code has 2 MB.
   const usable = kept !== undefined && script.cachedDataRejected !== true
+  const complete = usable && kept.started
   const atExit = (): void => keep({ code: script.createCachedData(), started: false }, cache)
   if (!usable) process.once('exit', atExit)
   subscribe('ktrail:started', () => {
     process.off('exit', atExit)
-    if (!usable || !kept.started) keep({ code: script.createCachedData(), started: true }, cache)
+    if (!complete) keep({ code: script.createCachedData(), started: true }, cache)
   })
 }
 script.runInThisContext()(createRequire(filename), filename, import.meta.dirname, { exports: {} }, {})

@@ -142,6 +142,7 @@ export interface RingReader extends Disposable {
    * Moves records now in the ring into `into`, back to back, each padded to 8 bytes (its first u32 is its size).
    * Returns bytes written; 0 when the ring is empty. Never blocks. `into` stays the caller's.
    * Stops early when the room left is smaller than a largest record (64 KiB).
+   * Throws MAP_FAILED when the kernel refuses to map the next part of the ring; the records stay there.
    */
   read(into: Uint8Array): number
   /** Bytes now waiting in the ring. */

@@ -18,7 +18,7 @@ namespace {
 constexpr size_t kLargestRecord = 64 << 10;  // contract of types.ts: with less room than this, stop
 // Freed in steps: each write of the position takes its cache line from the producers.
 constexpr unsigned long kReleaseBytes = 32 << 10;
-constexpr size_t kWindow = 1 << 20;
+constexpr size_t kWindow = 1 << 20;  // bytes of data that are mapped at a time
 
 unsigned long Padded(unsigned long bytes) { return (bytes + 7) & ~7ul; }
 

@@ -126,8 +126,8 @@ export class LoadedKernel implements Disposable {
   }
 
   /**
-   * Reads the ring until it is empty, and counts the calls of a process in `counts`. Records that differ in time alone are
-   * decoded once: millions of calls take minutes instead of hours. For hooks that report no return value.
+   * Reads the ring until it is empty, and counts the calls of a process in `counts`. Records with equal bytes from the hook's
+   * id on are decoded once: millions of calls take minutes instead of hours. For hooks that report no return value.
    */
   count(pid: number, counts: Map<string, Counted>): void {
     for (let length; (length = this.#kernel.ring.read(this.#chunk)) > 0;) {

@@ -1,5 +1,6 @@
 /** SIGUSR1 every 10 ms for a started `ktrail`, as of a log rotator during a start. */
 import { readFileSync, readlinkSync, readdirSync } from 'node:fs'
+import { basename } from 'node:path'
 
 const EVERY_MS = 10
 /** Bit of SIGUSR1 in the masks of /proc/PID/status. */
@@ -14,13 +15,23 @@ function read(file: string): string {
   }
 }
 
+/** Name of the file that a process runs; '' if the process has ended. */
+function program(pid: number): string {
+  try {
+    return basename(readlinkSync(`/proc/${pid}/exe`))
+  } catch {
+    return ''
+  }
+}
+
 /**
- * Whether the process ignores or handles the signal. Before the first line of the launcher it does neither, and any signal ends it. Blocking it proves
- * nothing: systemd's executor blocks all signals until it becomes the launcher.
+ * Whether the signal can no longer end the process. The launcher ignores it from its first line on, Node then blocks it, and the agent handles it.
+ * That another program blocks it proves nothing: systemd's executor blocks all signals until it becomes the launcher.
  */
 function isPrepared(pid: number): boolean {
-  const masks = read(`/proc/${pid}/status`).matchAll(/^Sig(?:Ign|Cgt):\t([0-9a-f]+)$/gm)
-  return [...masks].some(([, mask]) => (BigInt(`0x${mask}`) & BIT) !== 0n)
+  const masks = read(`/proc/${pid}/status`).matchAll(/^Sig(Blk|Ign|Cgt):\t([0-9a-f]+)$/gm)
+  const states = [...masks].filter(([, , mask]) => (BigInt(`0x${mask}`) & BIT) !== 0n).map(([, state]) => state)
+  return states.some((state) => state !== 'Blk' || program(pid) === 'node')
 }
 
 /** Sends the signal until it is disposed. */

@@ -22,6 +22,8 @@ const IS_IN: Readonly<Record<Name, Feature['isIn']>> = {
   bpf_get_func_arg: ({ loops }) => loops,
   bpf_loop: ({ loops }) => loops,
   'types of modules': (facts) => atLeast(facts, 5, 11),
+  // Since kernel commit d741bf41d7c7, return probes run with interrupts on, and the kernel need not keep signals for later.
+  'several signals at a return': (facts) => atLeast(facts, 5, 11),
   'kernel stacks at a return': (facts) => atLeast(facts, 5, 16),
   'kprobe.multi': ({ fprobe }) => fprobe,
   'maps that grow in tracing programs': (facts) => atLeast(facts, 6, 1),

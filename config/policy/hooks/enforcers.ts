@@ -9,7 +9,7 @@ import type { Place } from '../fields.ts'
 import { LIST, MAX_LISTED, checkCall } from '../lists.ts'
 import type { ListedCall, Lists } from '../lists.ts'
 import type { Actions, HookSpec, KprobeSpec } from '../policy.ts'
-import { notifies } from '../selectors/actions.ts'
+import { killFirst, notifies } from '../selectors/actions.ts'
 import { PLAIN_HOOK } from '../kprobe.ts'
 import { KEYS } from '../tables.ts'
 
@@ -83,7 +83,7 @@ function actingAtOnce(hook: HookSpec): HookSpec {
       ...selector,
       actions: {
         ...actions,
-        signals: notify.signal === 0 ? signals : [...signals, notify.signal],
+        signals: notify.signal === 0 ? signals : killFirst([...signals, notify.signal]),
         ...(error === 0 ? {} : { error }),
       },
     }

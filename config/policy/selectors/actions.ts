@@ -86,13 +86,17 @@ export function readActions(selector: Fields): Pick<Selector, 'actions' | 'stack
   const actions: Actions = {
     last: last.action,
     ...(error === undefined ? {} : { error }),
-    signals: all.flatMap(({ signal }) => (signal === 0 ? [] : [signal])),
+    signals: killFirst(all.flatMap(({ signal }) => (signal === 0 ? [] : [signal]))),
     ...(note === undefined ? {} : { notify: note }),
     reports: all.every(({ action }) => action !== 'nopost'),
     limit,
   }
   return { actions, ...asked }
 }
+
+/** SIGKILL first: Linux before 5.11 takes only one signal at a return (docs/reference/policy/actions.md, Signals). */
+export const killFirst = (signals: readonly number[]): number[] =>
+  signals.toSorted((one, other) => Number(other === SIGKILL) - Number(one === SIGKILL))
 
 /** Refuses stacks for a hook whose records have no room for them. */
 export function refuseStacks(selectors: readonly Selector[], fields: Fields): void {

@@ -3,7 +3,7 @@
  * event.
  */
 import assert from 'node:assert/strict'
-import { execFileSync, spawn } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { symlinkSync, writeFileSync } from 'node:fs'
@@ -58,6 +58,16 @@ const EXECS = {
   args: [{ index: 0, type: 'string' }],
   returnArg: { index: 0, type: 'int' },
   selectors: [{ matchArgs: [{ index: 0, operator: 'Postfix', values: ['executed'] }] }],
+}
+/** SIGCHLD, which is ignored, and then a kill. */
+const KILLS = {
+  ...OPENS,
+  selectors: [
+    {
+      matchArgs: [{ index: 1, operator: 'Postfix', values: ['/deadly'] }],
+      matchActions: [{ action: 'Signal', argSig: 17 }, { action: 'Sigkill' }],
+    },
+  ],
 }
 const twoPolicies = { 'p.yaml': policy('one', [OPENS, READS, EXECS]), 'q.yaml': policy('two', [READS, NEVER]) }
 /** Calls that never return. */
@@ -243,4 +253,20 @@ describe('joined returns', { skip }, () => {
       },
     )
   }
+
+  test('returns: before Linux 5.11 only one signal is sent at a return, and that is the kill', async () => {
+    const config = { attach: { mode: 'join' } } as const
+    await using agent = await TestAgent.start({ policies: { 'kills.yaml': policy('kills', [KILLS]) }, config })
+    const lines = await agent.during(() => {
+      writeFileSync(inFolder('name'), `${inFolder('deadly')}\0`)
+      const { signal } = spawnSync(binary, ['absent', inFolder('name')])
+      assert.equal(signal, 'SIGKILL')
+    })
+    const both = kernelAtLeast(5, 11)
+    const actions = lines.flatMap(({ process_kprobe: call }) => call?.action ?? [])
+    assert.deepEqual(actions, [both ? 'KPROBE_ACTION_SIGKILL' : 'KPROBE_ACTION_POST'])
+    const page = await agent.metrics()
+    const done = (action: string): number => page.sum('ktrail_hook_actions_total', { action })
+    assert.deepEqual([done('sigkill'), done('signal'), done('not_done')], both ? [1, 1, 0] : [1, 0, 1])
+  })
 })

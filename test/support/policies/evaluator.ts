@@ -133,9 +133,9 @@ export class HookModel {
   readonly #changes = new Changes()
   /** Calls that began a time without repeats. */
   readonly #limited = new Set<string>()
-  /** Number of signals of processes, by pid, and the number of uncertain further ones. */
-  readonly signals = new Map<number, number>()
-  readonly doubtful = new Map<number, number>()
+  /** Number of signals that a call brings its process, and the number of uncertain further ones. */
+  readonly signals = new Map<Call, number>()
+  readonly doubtful = new Map<Call, number>()
 
   /** `files`: the files at the paths of filters when the policy is loaded. */
   constructor(hook: HookDocument, { monitor = false, files = () => undefined }: HookModelOptions = {}) {
@@ -245,7 +245,7 @@ export class HookModel {
     const signals = uncertain ? this.doubtful : this.signals
     for (const { action, rateLimit, rateLimitScope = 'thread' } of matchActions) {
       if (action === 'NoPost') reports = false
-      if (action === 'Signal' && !this.#monitor && call.late !== true) signals.set(pid, (signals.get(pid) ?? 0) + 1)
+      if (action === 'Signal' && !this.#monitor && call.late !== true) signals.set(call, (signals.get(call) ?? 0) + 1)
       if (rateLimit === undefined) continue
       // Processes have one thread.
       const key = JSON.stringify([selector, rateLimitScope === 'global' ? 0 : pid, values])

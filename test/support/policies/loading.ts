@@ -5,7 +5,8 @@
 import { parsePolicy } from '../../../config/policy/parse.ts'
 import { formatProblem } from '../../../config/yaml/problems.ts'
 import type { Argument, HookEvent, ProcessEvent } from '../../../exporters/contract/event.ts'
-import { readKernelFacts } from '../../../collector/kernel/facts.ts'
+import { atLeast, readKernelFacts } from '../../../collector/kernel/facts.ts'
+import type { KernelFacts } from '../../../collector/kernel/facts.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
 import type { AttachMode } from '../../../collector/kernel/plan.ts'
 import type { LoadedPolicy } from '../../../collector/kernel/plan.ts'
@@ -50,11 +51,15 @@ export class LoadedKernel implements Disposable {
   readonly #returns = new PendingReturns()
   readonly #selectors = new WeakMap<ProcessEvent, number>()
 
-  readonly #tellsFiles: boolean
+  /** Whether policies can distinguish files by identity. */
+  readonly tellsFiles: boolean
+  /** Whether a call that is judged at its return gets all its signals, not one. */
+  readonly signalsAtReturns: boolean
 
-  private constructor(kernel: KernelSide, tellsFiles: boolean) {
+  private constructor(kernel: KernelSide, facts: KernelFacts) {
     this.#kernel = kernel
-    this.#tellsFiles = tellsFiles
+    this.tellsFiles = facts.loops
+    this.signalsAtReturns = atLeast(facts, 5, 11)
   }
 
   static async open(mode: AttachMode | 'auto', ringBytes: number): Promise<LoadedKernel> {
@@ -70,7 +75,7 @@ export class LoadedKernel implements Disposable {
     })
     for (const { pid, startNs, parentPid } of await scanProcfs('/proc')) kernel.seedProcess(pid, startNs, parentPid)
     kernel.seedImages()
-    return new LoadedKernel(kernel, facts.loops)
+    return new LoadedKernel(kernel, facts)
   }
 
   /** Loads the policies; disposing the result removes them. Call it when those before are removed. */
@@ -90,11 +95,6 @@ export class LoadedKernel implements Disposable {
     return this.#kernel.policies.change(remove, parsed, (hooks) => {
       for (const { hook, spec } of hooks) this.#hooks.add(hook, spec)
     })
-  }
-
-  /** Whether policies can distinguish files by identity. */
-  get tellsFiles(): boolean {
-    return this.#tellsFiles
   }
 
   /** Reads the ring until it is empty: calls `each` for the events of some processes, in their order. */

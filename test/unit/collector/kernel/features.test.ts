@@ -22,6 +22,7 @@ const LACKING: ReadonlyArray<readonly [KernelFacts, string[]]> = [
       'bpf_get_func_arg',
       'bpf_loop',
       'types of modules',
+      'several signals at a return',
       'kernel stacks at a return',
       'kprobe.multi',
       'maps that grow in tracing programs',

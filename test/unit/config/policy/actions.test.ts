@@ -34,7 +34,7 @@ const GOOD: ReadonlyArray<readonly [selector: string, want: object | undefined]>
   ['matchActions: [{action: Sigkill}, {action: NoPost}]', { ...killing, last: 'nopost', reports: false }],
   [
     'matchActions: [{action: Signal, argSig: 1}, {action: Signal, argSig: 2}, {action: Sigkill}]',
-    { ...killing, signals: [1, 2, 9] },
+    { ...killing, signals: [9, 1, 2] },
   ],
   ['matchActions: [{action: Override, argError: -13}]', { ...killing, last: 'override', signals: [], error: -13 }],
   [

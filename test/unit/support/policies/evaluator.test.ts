@@ -238,21 +238,22 @@ describe('evaluator', () => {
     assert.equal(of({ matchData: [{ index: 0, operator: 'Equal', values: ['you'] }] }), undefined)
   })
 
-  test('evaluator: actions: repeats by thread, process or of all, hidden calls, signals by process', () => {
+  test('evaluator: actions: repeats by thread, process or of all, hidden calls, signals by call', () => {
     const events = (matchActions: ActionDocument[], monitor = false): unknown[] => {
       const model = new HookModel({ call: 'sys_f', args, selectors: [{ matchActions }] }, { monitor })
       const calls = [1, 1, 2].map((pid) => ({ ...call, caller: facts(pid) }))
       calls.splice(1, 0, { ...call, args: [number(-100), string('/b'), number(7)], caller: facts(1) })
-      return [...calls.map((each) => model.event(each)?.action ?? ''), Object.fromEntries(model.signals)]
+      const actions = calls.map((each) => model.event(each)?.action ?? '')
+      return [...actions, calls.map((each) => model.signals.get(each) ?? 0)]
     }
     const limited = { action: 'Post', rateLimit: '1h' }
     const signal = { action: 'Signal', argSig: 40 }
-    assert.deepEqual(events([{ action: 'Post' }]), ['post', 'post', 'post', 'post', {}])
-    assert.deepEqual(events([limited]), ['post', 'post', '', 'post', {}])
-    assert.deepEqual(events([{ ...limited, rateLimitScope: 'global' }]), ['post', 'post', '', '', {}])
-    assert.deepEqual(events([signal, { action: 'NoPost' }]), ['', '', '', '', { 1: 3, 2: 1 }])
-    assert.deepEqual(events([limited, signal, signal]), ['signal', 'signal', '', 'signal', { 1: 6, 2: 2 }])
-    assert.deepEqual(events([signal], true), ['signal', 'signal', 'signal', 'signal', {}])
+    assert.deepEqual(events([{ action: 'Post' }]), ['post', 'post', 'post', 'post', [0, 0, 0, 0]])
+    assert.deepEqual(events([limited]), ['post', 'post', '', 'post', [0, 0, 0, 0]])
+    assert.deepEqual(events([{ ...limited, rateLimitScope: 'global' }]), ['post', 'post', '', '', [0, 0, 0, 0]])
+    assert.deepEqual(events([signal, { action: 'NoPost' }]), ['', '', '', '', [1, 1, 1, 1]])
+    assert.deepEqual(events([limited, signal, signal]), ['signal', 'signal', '', 'signal', [2, 2, 2, 2]])
+    assert.deepEqual(events([signal], true), ['signal', 'signal', 'signal', 'signal', [0, 0, 0, 0]])
   })
 
   test('evaluator: a change is reported once by each selector that decides on a call, and by each process', () => {

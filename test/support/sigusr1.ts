@@ -15,10 +15,10 @@ function read(file: string): string {
   }
 }
 
-/** Name of the file that a process runs; '' if the process has ended. */
-function program(pid: number): string {
+/** Where a link in /proc leads; '' if the process has ended. */
+function target(link: string): string {
   try {
-    return basename(readlinkSync(`/proc/${pid}/exe`))
+    return readlinkSync(link)
   } catch {
     return ''
   }
@@ -31,7 +31,7 @@ function program(pid: number): string {
 function isPrepared(pid: number): boolean {
   const masks = read(`/proc/${pid}/status`).matchAll(/^Sig(Blk|Ign|Cgt):\t([0-9a-f]+)$/gm)
   const states = [...masks].filter(([, , mask]) => (BigInt(`0x${mask}`) & BIT) !== 0n).map(([, state]) => state)
-  return states.some((state) => state !== 'Blk' || program(pid) === 'node')
+  return states.some((state) => state !== 'Blk' || basename(target(`/proc/${pid}/exe`)) === 'node')
 }
 
 /** Sends the signal until it is disposed. */
@@ -60,14 +60,7 @@ export class Sigusr1 implements Disposable {
 /** Ports on which a process listens. Node's debugger has 9229. */
 export function listeningPorts(pid: number): number[] {
   const descriptors = `/proc/${pid}/fd`
-  const targets = readdirSync(descriptors).map((fd) => {
-    try {
-      return readlinkSync(`${descriptors}/${fd}`)
-    } catch {
-      return ''
-    }
-  })
-  const own = new Set(targets)
+  const own = new Set(readdirSync(descriptors).map((fd) => target(`${descriptors}/${fd}`)))
   return ['tcp', 'tcp6'].flatMap((table) =>
     read(`/proc/${pid}/net/${table}`)
       .split('\n')

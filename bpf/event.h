@@ -122,7 +122,7 @@ struct file_details {
 	__u64 real_ino;      /* inode with the content of an overlay's file */
 	__u32 real_dev;
 	__u32 flags;         /* enum detail_flag */
-	__u32 named[NAMED_MAX];  /* numbers of the policies' paths that it was found by (match/identity.h) */
+	__u32 named[NAMED_MAX];  /* numbers of the policies' paths that it was found by (frame/identity.h) */
 };
 
 /* Data of a sock, socket, sk_buff or sockaddr; members that it does not have are 0. A sockaddr has only saddr and sport. */
@@ -290,13 +290,13 @@ enum counter {
 	COUNTER_RETURN_MISSED,      /* a text could not be read at the entry, and the return was never seen, or there was no room to wait for it */
 	COUNTER_PROCESS_MAP_FULL,   /* a process for which the table had no room */
 	COUNTER_PATH_RACED,         /* a path walked more than once because of a rename or mount */
-	COUNTER_PATH_UNSTABLE,      /* a path still racing after the last try: every filter lets it through, marked */
+	COUNTER_PATH_UNSTABLE,      /* a path still racing after the last try: it passes every filter, marked */
 	COUNTER_PATH_TOO_DEEP,      /* a path with more components than the walk may take: its leading ones are missing */
 	COUNTER_JOIN_FULL,          /* a call for which the join map had no room: it is reported without a return value */
 	COUNTER_RING_FULL_RETURN,   /* an EVENT_RETURN that the ring refused: user space finds the return value in the join map */
 	COUNTER_IMAGE_MISSED,       /* a process without an image or with an old one: its program was found at its call */
-	COUNTER_PROGRAM_UNKNOWN,    /* a process whose program could not be found: every filter on programs lets the call through */
-	COUNTER_WORKLOAD_UNKNOWN,   /* a call of a task whose pod or container was not known yet: policies with such conditions let it pass */
+	COUNTER_PROGRAM_UNKNOWN,    /* a process whose program could not be found: its calls pass every filter on programs */
+	COUNTER_WORKLOAD_UNKNOWN,   /* a call of a task whose pod or container was not known yet: no policy with such a condition sees it */
 	COUNTER_AGGREGATES_FULL,    /* a call that found no room in the map for its aggregate: it is reported by itself */
 	COUNTER_MAX,
 };

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * Identifies files for the filters of match/identity.h. Loaded with the first policy that has such a filter; it makes their
+ * Identifies files for the filters of frame/identity.h. Loaded with the first policy that has such a filter; it makes their
  * maps. One program reports a file's identity to user space, the others follow links and renames.
  */
 #include "vmlinux/kernel.h"
-#include "core_fixes.h"
-#include "filter.h"
-#include "match/path.h"
-#include "match/identity.h"
+#include "base/core_fixes.h"
+#include "frame/filter.h"
+#include "base/components.h"
+#include "frame/identity.h"
 #include "match/above.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -47,7 +47,7 @@ SEC("raw_tp") int file_identify(struct bpf_raw_tracepoint_args *ctx)
 	return 1;
 }
 
-/* judge_file as a global function, as those of path_text.h: a rename calls it up to eight times, and the verifier checks it once. */
+/* judge_file as a global function, as those of base/path_text.h: a rename calls it up to eight times, and the verifier checks it once. */
 __noinline int judge(__u32 slot, __u64 dentry)
 {
 	struct file_walk *w = file_walk_of(slot);

@@ -6,7 +6,7 @@
  * functions, and other tracers of this one, notice nothing.
  */
 #include "vmlinux/kernel.h"
-#include "filter.h"
+#include "frame/filter.h"
 #include "call/deny.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

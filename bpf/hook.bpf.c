@@ -4,7 +4,7 @@
  * serves; the verifier then specialises what call/screen.h does for that slot. It is never attached: gate.bpf.c calls it.
  */
 #include "vmlinux/kernel.h"
-#include "match/missing.h"
+#include "process/missing.h"
 #include "match/task.h"
 #include "args/place.h"
 #include "args/bytes.h"

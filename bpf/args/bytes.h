@@ -8,13 +8,13 @@
  */
 
 #include "../vmlinux/kernel.h"
-#include "../core_fixes.h"
+#include "../base/core_fixes.h"
 #include "../event.h"
-#include "../maps.h"
-#include "../record.h"
-#include "../filter.h"
-#include "../call/hook.h"
-#include "../call/scratch.h"
+#include "../base/maps.h"
+#include "../base/record.h"
+#include "../frame/filter.h"
+#include "../frame/hook.h"
+#include "../frame/scratch.h"
 #include "number.h"
 
 /* 1: a function of this object requests bytes, 2: more than BYTES_MAX of a buffer. Else their code is removed before a load. */
@@ -74,7 +74,7 @@ static __always_inline __u32 read_pages(struct scratch *s, __u32 at, __u32 bytes
 
 /*
  * Adds bytes from the address `walked` on to those in the record. A missing page, or one that is not in memory, hides none of the bytes before it.
- * Global, as add_open.
+ *
  */
 __noinline int take_bytes(__u32 slot, __u64 bytes)
 {

@@ -5,12 +5,12 @@
 /* More of a file than its path, for hooks with `fileDetails`: struct file_details. */
 
 #include "../vmlinux/kernel.h"
-#include "../core_fixes.h"
+#include "../base/core_fixes.h"
 #include "../event.h"
-#include "../filter.h"
-#include "../match/identity.h"
-#include "../call/hook.h"
-#include "../call/scratch.h"
+#include "../frame/filter.h"
+#include "../frame/identity.h"
+#include "../frame/hook.h"
+#include "../frame/scratch.h"
 
 /* 1: a function of this object requests details. Else their code is removed before a load. */
 const volatile __u32 asks_details = 0;
@@ -100,7 +100,7 @@ static __always_inline struct file_details *details_at(struct scratch *s, __u32 
 	return (struct file_details *)(s->record + at);
 }
 
-/* Writes the details of the file that was written last, at an offset of the record. Global, as add_open. */
+/* Writes the details of the file that was written last, at an offset of the record. */
 __noinline int put_details(__u32 slot, __u32 at)
 {
 	struct scratch *s = scratch_of(slot);
@@ -126,7 +126,7 @@ __noinline int put_details(__u32 slot, __u32 at)
 	return sizeof(*to);
 }
 
-/* Adds to the details at an offset by which paths value `i` of the function was found. Global, as add_open. */
+/* Adds to the details at an offset by which paths value `i` of the function was found. */
 __noinline int put_names(__u32 slot, __u32 i, __u32 at)
 {
 	const volatile struct hook *hook = &hooks[slot & (HOOK_SLOTS - 1)];

@@ -5,7 +5,7 @@
 /* Parameters of tracepoints: values at known places in the kernel's buffer of the event. */
 
 #include "../vmlinux/kernel.h"
-#include "../call/hook.h"
+#include "../frame/hook.h"
 
 #define COMPAT_BIT (1ull << 31)
 

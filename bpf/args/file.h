@@ -5,15 +5,15 @@
 /* Arguments that lead to a path: struct file, path and dentry, and structs with a file. */
 
 #include "../vmlinux/kernel.h"
-#include "../core_fixes.h"
+#include "../base/core_fixes.h"
 #include "../event.h"
-#include "../record.h"
-#include "../path.h"
-#include "../path_text.h"
-#include "../match/path.h"
-#include "../filter.h"
-#include "../call/hook.h"
-#include "../call/scratch.h"
+#include "../base/record.h"
+#include "../base/path.h"
+#include "../base/path_text.h"
+#include "../base/components.h"
+#include "../frame/filter.h"
+#include "../frame/hook.h"
+#include "../frame/scratch.h"
 #include "details.h"
 
 /* 1: records of this object have files that the screen does not walk. Else their code is removed before a load. */
@@ -145,7 +145,7 @@ static __always_inline __u32 put_screened(struct scratch *s, const volatile stru
 
 /*
  * Writes the path of `unscreened` to an offset of the record as put_screened does. Returns its length, and above 16 bits enum value_flag; 0: path_text must
- * do it, which takes four times as long. Global, as add_open.
+ * do it, which takes four times as long.
  */
 __noinline int put_short(__u32 slot, __u32 at)
 {

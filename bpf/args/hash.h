@@ -5,12 +5,12 @@
 /* Whether calls are alike: the hash of their values, for rateLimit (call/action.h) and aggregate (call/aggregate.h). */
 
 #include "../vmlinux/kernel.h"
-#include "../core_fixes.h"
+#include "../base/core_fixes.h"
 #include "../event.h"
-#include "../path.h"
-#include "../filter.h"
-#include "../match/path.h"
-#include "../call/scratch.h"
+#include "../base/path.h"
+#include "../frame/filter.h"
+#include "../base/components.h"
+#include "../frame/scratch.h"
 
 /* Secret of the hash of arguments: random, so that no program can find other arguments with the same hash. */
 const volatile __u64 repeat_secret = 0x9e3779b97f4a7c15ull;
@@ -43,7 +43,7 @@ LOOP_STEP(hash_word)
 
 #define HASHED_WORDS (PATH_BYTES / 8 + 2)
 
-/* Adds value `i` to the hash: its kind, and its text or number. Global, as add_open. */
+/* Adds value `i` to the hash: its kind, and its text or number. */
 __noinline int hash_value(__u32 slot, __u32 i)
 {
 	struct scratch *s = scratch_of(slot);
@@ -78,7 +78,7 @@ static __always_inline void hash_values(__u32 slot, __u8 values)
 	}
 }
 
-/* Adds the identities of the files, whatever their paths, and doubts about them. Global, as add_open. */
+/* Adds the identities of the files, whatever their paths, and doubts about them. */
 __noinline int hash_files(__u32 slot, __u8 values)
 {
 	struct scratch *s = scratch_of(slot);

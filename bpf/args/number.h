@@ -6,7 +6,7 @@
 
 #include "../vmlinux/kernel.h"
 #include "../event.h"
-#include "../filter.h"
+#include "../frame/filter.h"
 
 _Static_assert(ARG_S8 % 4 == 0 && ARG_S64 == ARG_S8 + 3 && ARG_U8 % 4 == 0 && ARG_U64 == ARG_U8 + 3,
 	       "the last two bits of an integer's type are its width: 8 bits, shifted left by them");

@@ -9,9 +9,9 @@
 
 #include "../vmlinux/kernel.h"
 #include "../event.h"
-#include "../filter.h"
-#include "../call/hook.h"
-#include "../call/scratch.h"
+#include "../frame/filter.h"
+#include "../frame/hook.h"
+#include "../frame/scratch.h"
 
 /* 1: a function of this object requests members. Else their code is removed before a load. */
 const volatile __u32 asks_members = 0;
@@ -20,7 +20,7 @@ MAP(ARRAY, places, __u32, struct place_entry, 1);
 
 /*
  * Replaces the address in `walked` by the value at a place relative to it. Returns 0, or the number of the pointer that led nowhere, from 1 on.
- * Global, as add_open.
+ *
  */
 __noinline int follow(__u32 slot, __u32 place)
 {
@@ -63,7 +63,7 @@ __noinline int follow(__u32 slot, __u32 place)
 	return 0;
 }
 
-/* Writes member `i` of an object whose struct object_info is at an offset of the record. Global, as add_open. */
+/* Writes member `i` of an object whose struct object_info is at an offset of the record. */
 __noinline int put_member(__u32 slot, __u32 place, __u32 at, __u32 i)
 {
 	struct scratch *s = scratch_of(slot);

@@ -5,9 +5,9 @@
 /* Arguments that lead to addresses and ports: struct sock, socket, sk_buff and sockaddr. All give the same struct socket_info. */
 
 #include "../vmlinux/kernel.h"
-#include "../core_fixes.h"
+#include "../base/core_fixes.h"
 #include "../event.h"
-#include "../filter.h"
+#include "../frame/filter.h"
 
 /* 1: a function of this object has such an argument, 2: also a sockaddr_un (args/unix.h). Otherwise their code is removed before a load. */
 const volatile __u32 asks_network = 0;

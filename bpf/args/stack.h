@@ -9,9 +9,9 @@
 
 #include "../vmlinux/kernel.h"
 #include "../event.h"
-#include "../filter.h"
-#include "../call/hook.h"
-#include "../call/scratch.h"
+#include "../frame/filter.h"
+#include "../frame/hook.h"
+#include "../frame/scratch.h"
 
 #define STACK_BYTES (STACK_FRAMES_MAX * sizeof(__u64))
 /* Behind the stacks a record has its return value and the hash of an aggregate. */

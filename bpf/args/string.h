@@ -4,7 +4,7 @@
 
 #include "../vmlinux/kernel.h"
 #include "../event.h"
-#include "../record.h"
+#include "../base/record.h"
 
 #define STRING_BYTES 4096
 

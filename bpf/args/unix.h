@@ -6,7 +6,7 @@
 
 #include "../vmlinux/kernel.h"
 #include "../event.h"
-#include "../record.h"
+#include "../base/record.h"
 #include "bytes.h"
 
 #define AF_UNIX 1

@@ -5,11 +5,11 @@
 /* Reads the values of a record: each argument by its type, all that the policies on a function request. */
 
 #include "../vmlinux/kernel.h"
-#include "../core_fixes.h"
+#include "../base/core_fixes.h"
 #include "../event.h"
-#include "../filter.h"
-#include "../call/hook.h"
-#include "../call/scratch.h"
+#include "../frame/filter.h"
+#include "../frame/hook.h"
+#include "../frame/scratch.h"
 #include "number.h"
 #include "place.h"
 #include "string.h"
@@ -31,7 +31,7 @@ static __always_inline bool is_screened(const volatile struct hook *hook, __u32 
 	return i == 0 && hook->path.param < PARAMS_MAX;
 }
 
-/* Writes value `i` of the function, which is_read, at an offset of the record; returns the bytes used. Global, as add_open. */
+/* Writes value `i` of the function, which is_read, at an offset of the record; returns the bytes used. */
 __noinline int put_text(__u32 slot, __u32 i, __u32 at)
 {
 	struct scratch *s = scratch_of(slot);

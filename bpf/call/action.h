@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-#ifndef KTRAIL_ACTION_H
-#define KTRAIL_ACTION_H
+#ifndef KTRAIL_CALL_ACTION_H
+#define KTRAIL_CALL_ACTION_H
 
 /*
  * The actions on a call that a selector matches, apart from its record. Only functions with such selectors
@@ -8,15 +8,15 @@
  */
 
 #include "../vmlinux/kernel.h"
-#include "../core_fixes.h"
+#include "../base/core_fixes.h"
 #include "../event.h"
-#include "../record.h"
-#include "../filter.h"
+#include "../base/record.h"
+#include "../frame/filter.h"
 #include "../match/set.h"
-#include "../match/aggregate.h"
-#include "../match/process.h"
+#include "../frame/aggregate.h"
+#include "../process/conditions.h"
 #include "../match/task.h"
-#include "scratch.h"
+#include "../frame/scratch.h"
 #include "identity.h"
 #include "../args/hash.h"
 #include "aggregate.h"
@@ -45,7 +45,7 @@ enum act_result {
 	ACT_AGGREGATE = 8, /* one record for all equal calls until user space takes their count */
 };
 
-/* Puts the key of a call into the scratch; true when such a call was reported within the time. Global, as add_open. */
+/* Puts the key of a call into the scratch; true when such a call was reported within the time. */
 __noinline int is_repeat(__u32 slot, __u32 selector_key)
 {
 	struct selector *selector = bpf_map_lookup_elem(&selectors, &selector_key);
@@ -75,7 +75,7 @@ static __always_inline void reported_now(struct scratch *s)
 /*
  * Whether the selector matches for sure. A path passes filters if it was renamed in every try or is not known whole, so that it
  * is not missed. That is no reason to hide a call, to let it fail, or to send a signal.
- * Global, as add_open.
+ *
  */
 __noinline int matches_surely(__u32 slot, __u32 selector_key)
 {
@@ -163,7 +163,7 @@ static __always_inline int enforce(struct scratch *s, const struct action *actio
 	return ACT_HIDE;
 }
 
-/* Carries out a selector's actions on a call that it matches; returns bits of enum act_result. Global, as add_open. */
+/* Carries out a selector's actions on a call that it matches; returns bits of enum act_result. */
 __noinline int act(__u32 slot, __u32 selector_key)
 {
 	struct selector *selector = bpf_map_lookup_elem(&selectors, &selector_key);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-#ifndef KTRAIL_AGGREGATE_H
-#define KTRAIL_AGGREGATE_H
+#ifndef KTRAIL_CALL_AGGREGATE_H
+#define KTRAIL_CALL_AGGREGATE_H
 
 /*
  * Equal calls of a process that have one record: that of the first. The others are counted here, until user space takes the
@@ -13,11 +13,11 @@
 
 #include "../vmlinux/kernel.h"
 #include "../event.h"
-#include "../maps.h"
-#include "../record.h"
-#include "../filter.h"
-#include "../match/aggregate.h"
-#include "scratch.h"
+#include "../base/maps.h"
+#include "../base/record.h"
+#include "../frame/filter.h"
+#include "../frame/aggregate.h"
+#include "../frame/scratch.h"
 #include "../args/number.h"
 #include "../args/hash.h"
 
@@ -49,7 +49,7 @@ static __always_inline bool count_call(struct aggregate *a, struct scratch *s, _
 	return __sync_fetch_and_add(&a->done, 1) < AGGREGATE_TAKEN;
 }
 
-/* Counts a call that a selector matches, or puts the key of its first into the scratch. Answers enum aggregated. Global, as add_open. */
+/* Counts a call that a selector matches, or puts the key of its first into the scratch. Answers enum aggregated. */
 __noinline int aggregate_call(__u32 slot, __u32 selector_key)
 {
 	struct selector *selector = bpf_map_lookup_elem(&selectors, &selector_key);

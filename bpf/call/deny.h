@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-#ifndef KTRAIL_DENY_H
-#define KTRAIL_DENY_H
+#ifndef KTRAIL_CALL_DENY_H
+#define KTRAIL_CALL_DENY_H
 
 #include "../vmlinux/kernel.h"
 

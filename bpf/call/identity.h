@@ -2,17 +2,17 @@
 #ifndef KTRAIL_CALL_IDENTITY_H
 #define KTRAIL_CALL_IDENTITY_H
 
-/* The files of a call by identity, whatever their paths (match/identity.h). */
+/* The files of a call by identity, whatever their paths (frame/identity.h). */
 
 #include "../vmlinux/kernel.h"
-#include "../core_fixes.h"
+#include "../base/core_fixes.h"
 #include "../event.h"
-#include "../filter.h"
+#include "../frame/filter.h"
 #include "../match/set.h"
-#include "../match/identity.h"
+#include "../frame/identity.h"
 #include "../match/task.h"
-#include "hook.h"
-#include "scratch.h"
+#include "../frame/hook.h"
+#include "../frame/scratch.h"
 #include "../args/place.h"
 #include "../args/details.h"
 #include "../args/file.h"
@@ -24,7 +24,7 @@ static __always_inline enum sureness identity_matches(struct scratch *s, const s
 #else
 #include "../match/above.h"
 
-/* Puts the filters that match file `i` of a call into the scratch. Global, as add_open. */
+/* Puts the filters that match file `i` of a call into the scratch. */
 __noinline int judge_argument(__u32 slot, __u32 i)
 {
 	const volatile struct file_screen *files = &hooks[slot & (HOOK_SLOTS - 1)].files[i & (FILES_MAX - 1)];

@@ -8,11 +8,11 @@
  */
 
 #include "../vmlinux/kernel.h"
-#include "../core_fixes.h"
+#include "../base/core_fixes.h"
 #include "../event.h"
-#include "../record.h"
-#include "../path.h"
-#include "../filter.h"
+#include "../base/record.h"
+#include "../base/path.h"
+#include "../frame/filter.h"
 #include "../match/set.h"
 #include "../match/number.h"
 #include "../match/socket.h"
@@ -22,14 +22,14 @@
 #include "../args/socket.h"
 #include "../args/stack.h"
 #include "../args/values.h"
-#include "hook.h"
-#include "scratch.h"
+#include "../frame/hook.h"
+#include "../frame/scratch.h"
 #include "identity.h"
 #include "aggregate.h"
 #include "action.h"
 #include "text.h"
 
-/* Filter `i` of a selector, by its key. Global, as add_open. */
+/* Filter `i` of a selector, by its key. */
 __noinline int filter_matches(__u32 slot, __u32 selector_key, __u32 i)
 {
 	struct scratch *s = scratch_of(slot);

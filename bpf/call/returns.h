@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-#ifndef KTRAIL_RETURNS_H
-#define KTRAIL_RETURNS_H
+#ifndef KTRAIL_CALL_RETURNS_H
+#define KTRAIL_CALL_RETURNS_H
 
 /*
  * Joins the two ends of a call. The records of a call are made at its entry, before paths and the caller's memory can change. Its end has the
@@ -20,11 +20,11 @@
 
 #include "../vmlinux/kernel.h"
 #include "../event.h"
-#include "../maps.h"
-#include "../path.h"
-#include "../record.h"
-#include "hook.h"
-#include "scratch.h"
+#include "../base/maps.h"
+#include "../base/path.h"
+#include "../base/record.h"
+#include "../frame/hook.h"
+#include "../frame/scratch.h"
 #include "screen.h"
 #include "waiting.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-#ifndef KTRAIL_SCREEN_H
-#define KTRAIL_SCREEN_H
+#ifndef KTRAIL_CALL_SCREEN_H
+#define KTRAIL_CALL_SCREEN_H
 
 /*
  * The first half of a call of a hooked function, however it arrived: numbers, then the path by pointers, then whose call
@@ -8,17 +8,17 @@
  */
 
 #include "../vmlinux/kernel.h"
-#include "../core_fixes.h"
-#include "../record.h"
-#include "../path.h"
-#include "../filter.h"
+#include "../base/core_fixes.h"
+#include "../base/record.h"
+#include "../base/path.h"
+#include "../frame/filter.h"
 #include "../match/set.h"
 #include "../match/number.h"
-#include "../match/process.h"
-#include "../match/evaluate.h"
-#include "../match/missing.h"
-#include "hook.h"
-#include "scratch.h"
+#include "../process/conditions.h"
+#include "../process/evaluate.h"
+#include "../process/missing.h"
+#include "../frame/hook.h"
+#include "../frame/scratch.h"
 #include "../args/number.h"
 #include "../args/file.h"
 #include "identity.h"
@@ -28,7 +28,7 @@
 /* Host pid of the agent: its own calls are never events. */
 const volatile __u32 agent_tgid = 0;
 
-/* Puts into the scratch which conditions the process fulfils. Global, as add_open (screened_path.h). */
+/* Puts into the scratch which conditions the process fulfils. */
 __noinline int ask_process(__u32 slot)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32, w;

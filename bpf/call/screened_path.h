@@ -1,24 +1,21 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-#ifndef KTRAIL_SCREENED_PATH_H
-#define KTRAIL_SCREENED_PATH_H
+#ifndef KTRAIL_CALL_SCREENED_PATH_H
+#define KTRAIL_CALL_SCREENED_PATH_H
 
 /*
  * The selectors that the path of a call may match, found by walking its dentries without writing it: whole values and prefixes, ends, and parts.
- *
- * Code that only some calls reach is in global functions: the verifier checks each once by itself, and not once more in
- * every state of its callers.
  */
 
 #include "../vmlinux/kernel.h"
-#include "../core_fixes.h"
-#include "../path.h"
-#include "../path_text.h"
-#include "../filter.h"
+#include "../base/core_fixes.h"
+#include "../base/path.h"
+#include "../base/path_text.h"
+#include "../frame/filter.h"
 #include "../match/set.h"
-#include "../match/path.h"
-#include "../match/text.h"
-#include "hook.h"
-#include "scratch.h"
+#include "../base/components.h"
+#include "../frame/texts.h"
+#include "../frame/hook.h"
+#include "../frame/scratch.h"
 
 #define OPEN_ENDS (1u << 31)
 
@@ -32,7 +29,7 @@ __noinline int add_left(__u32 slot, __u32 set)
 	return 0;
 }
 
-/* Adds the selectors of names by the first or last (OPEN_ENDS) bytes of `word`. Global: see the file's header. */
+/* Adds the selectors of names by the first or last (OPEN_ENDS) bytes of `word`. */
 __noinline int add_open(__u32 slot, __u32 node, __u32 open, __u64 word, __u32 len)
 {
 	struct edge key = { .node = node };
@@ -175,7 +172,7 @@ const volatile __u32 asks_parts = 0;
 /* Eight bytes of a name would take a call of a helper: the text decides. */
 static __always_inline int search_name(__u32 slot, __u32 level) { return true; }
 #else
-/* Continues the search in a component of the path that was walked, and the slash before it; true if it has found a value. Global, as add_open. */
+/* Continues the search in a component of the path that was walked, and the slash before it; true if it has found a value. */
 __noinline int search_name(__u32 slot, __u32 level)
 {
 	struct scratch *s = scratch_of(slot);
@@ -218,7 +215,7 @@ __noinline int search_name(__u32 slot, __u32 level)
 }
 #endif
 
-/* Adds the selectors for paths that contain a value. The text decides about a deep path, and about the mark of an unlinked file. Global, as add_open. */
+/* Adds the selectors for paths that contain a value. The text decides about a deep path, and about the mark of an unlinked file. */
 __noinline int add_parts(__u32 slot)
 {
 	struct scratch *s = scratch_of(slot);

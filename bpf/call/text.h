@@ -2,22 +2,22 @@
 #ifndef KTRAIL_CALL_TEXT_H
 #define KTRAIL_CALL_TEXT_H
 
-/* Whether a text of the record passes a filter on texts. match/text.h has the values of these filters. */
+/* Whether a text of the record passes a filter on texts. frame/texts.h has the values of these filters. */
 
 #include "../vmlinux/kernel.h"
-#include "../core_fixes.h"
+#include "../base/core_fixes.h"
 #include "../event.h"
-#include "../path.h"
-#include "../filter.h"
-#include "../match/text.h"
+#include "../base/path.h"
+#include "../frame/filter.h"
+#include "../frame/texts.h"
 #include "../args/bytes.h"
-#include "scratch.h"
+#include "../frame/scratch.h"
 
 #define TEXT_PARTS ((TEXT_MAX + TEXT_KEY_BYTES - 1) / TEXT_KEY_BYTES)
 
 /*
  * The length of the longest value that begins the text at an offset of the record, 0 if there is none. Only values whose first
- * part begins it are compared. Global, as add_open.
+ * part begins it are compared.
  */
 __noinline int longest_value(__u32 slot, __u32 text, __u32 len, __u32 next)
 {
@@ -91,7 +91,7 @@ static __always_inline int search_round(__u32 slot)
 }
 LOOP_STEP(search_round)
 
-/* Whether the text at an offset of the record contains a value of a filter. Global, as add_open. */
+/* Whether the text at an offset of the record contains a value of a filter. */
 __noinline int text_contains(__u32 slot, __u32 text, __u32 len, __u32 state)
 {
 	struct scratch *s = scratch_of(slot);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-#ifndef KTRAIL_WAITING_H
-#define KTRAIL_WAITING_H
+#ifndef KTRAIL_CALL_WAITING_H
+#define KTRAIL_CALL_WAITING_H
 
 /*
  * Calls that wait for their return. Only call/returns.h uses this. A return needs only the time of its entry: in the table `pending`, or
- * carried by the kernel (a session, core_fixes.h). Calls that take more are in the map `join`: one without records, one whose end the ring refused,
+ * carried by the kernel (a session, base/core_fixes.h). Calls that take more are in the map `join`: one without records, one whose end the ring refused,
  * and one whose place in the table is taken.
  *
  * Each entry of the map leaves it once: by its return, by the next call at the same place, or by user space. User space sweeps
@@ -12,9 +12,9 @@
  */
 
 #include "../vmlinux/kernel.h"
-#include "../core_fixes.h"
+#include "../base/core_fixes.h"
 #include "../event.h"
-#include "../filter.h"
+#include "../frame/filter.h"
 
 /* The stack pointer distinguishes nested calls. */
 struct join_key {

@@ -2,18 +2,18 @@
 #ifndef KTRAIL_CALL_WORKLOAD_H
 #define KTRAIL_CALL_WORKLOAD_H
 
-/* The place where the task of a call runs, for selectors with conditions on it (match/workload.h). */
+/* The place where the task of a call runs, for selectors with conditions on it (frame/workload.h). */
 
 #include "../vmlinux/kernel.h"
-#include "../core_fixes.h"
+#include "../base/core_fixes.h"
 #include "../event.h"
-#include "../maps.h"
-#include "../filter.h"
+#include "../base/maps.h"
+#include "../frame/filter.h"
 #include "../match/set.h"
 #include "../process/cgroup.h"
-#include "../match/workload.h"
-#include "hook.h"
-#include "scratch.h"
+#include "../frame/workload.h"
+#include "../frame/hook.h"
+#include "../frame/scratch.h"
 
 /* A cgroup. */
 struct numbered {
@@ -41,7 +41,7 @@ static __always_inline struct numbered current_cgroup(void)
 
 /*
  * Whether the name of a cgroup may be a pod's: kubelet's names contain `pod` and a uid or a hash (collector/process/cgroup-names.ts). Names of
- * other containers do not, so their processes count as host before user space knows them. Global, as add_open.
+ * other containers do not, so their processes count as host before user space knows them.
  */
 __noinline int may_name_pod(__u64 name)
 {
@@ -125,7 +125,7 @@ static __always_inline bool is_elsewhere(__u32 slot)
 
 /*
  * Stores the conditions that the task's cgroup `id` fulfils in the scratch, if its entry is missing or partial. True if they stay until the next
- * change of the map. `id` depends on what was read before (number_after). Global, as add_open.
+ * change of the map. `id` depends on what was read before (number_after).
  */
 __noinline int find_workload(__u32 slot, __u64 id)
 {

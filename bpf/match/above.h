@@ -2,15 +2,15 @@
 #ifndef KTRAIL_MATCH_ABOVE_H
 #define KTRAIL_MATCH_ABOVE_H
 
-/* The identity filters that match a file, also by the folders above it: the walk from the file upwards. See match/identity.h. */
+/* The identity filters that match a file, also by the folders above it: the walk from the file upwards. See frame/identity.h. */
 
 #include "../vmlinux/kernel.h"
-#include "../core_fixes.h"
+#include "../base/core_fixes.h"
 #include "../event.h"
-#include "../maps.h"
-#include "../path.h"
-#include "../path_text.h"
-#include "identity.h"
+#include "../base/maps.h"
+#include "../base/path.h"
+#include "../base/path_text.h"
+#include "../frame/identity.h"
 #include "identities.h"
 
 static __always_inline int file_step(__u32 slot)

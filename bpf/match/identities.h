@@ -2,12 +2,12 @@
 #ifndef KTRAIL_MATCH_IDENTITIES_H
 #define KTRAIL_MATCH_IDENTITIES_H
 
-/* The identity filters that match one file or folder: the maps of their files, and the look-ups. See match/identity.h. */
+/* The identity filters that match one file or folder: the maps of their files, and the look-ups. See frame/identity.h. */
 
 #include "../vmlinux/kernel.h"
-#include "../core_fixes.h"
+#include "../base/core_fixes.h"
 #include "../event.h"
-#include "identity.h"
+#include "../frame/identity.h"
 
 /*
  * These maps are empty, and not made for programs without such filters. Such programs never look them up, which `asks_files` shows to the verifier.
@@ -119,7 +119,7 @@ static __always_inline void add_filters(struct file_walk *w, const struct identi
 		add_name(w->named, found->named);
 }
 
-/* Adds the filters that match `w->inode`, the file or a folder above it. Global, as add_open. */
+/* Adds the filters that match `w->inode`, the file or a folder above it. */
 __noinline int add_identity(__u32 slot)
 {
 	struct file_walk *w = file_walk_of(slot);
@@ -132,7 +132,7 @@ __noinline int add_identity(__u32 slot)
 	return 0;
 }
 
-/* Adds the filters of folders from which `w->inode`, the file or one above it, was moved away. Global, as add_open. */
+/* Adds the filters of folders from which `w->inode`, the file or one above it, was moved away. */
 __noinline int add_kept(__u32 slot)
 {
 	struct file_walk *w = file_walk_of(slot);
@@ -147,7 +147,7 @@ __noinline int add_kept(__u32 slot)
 	return 0;
 }
 
-/* Adds those for the name of `w->at` in folder `w->inode`. Global, as add_open. */
+/* Adds those for the name of `w->at` in folder `w->inode`. */
 __noinline int add_named(__u32 slot)
 {
 	struct file_walk *w = file_walk_of(slot);
@@ -170,7 +170,7 @@ __noinline int add_named(__u32 slot)
 
 /*
  * Adds the filters that match the file `w->inode` by another of its links. If the file lost its name, or got one later (O_TMPFILE), its only link
- * may not be the one that opened it. Global, as add_open.
+ * may not be the one that opened it.
  */
 __noinline int add_linked(__u32 slot)
 {
@@ -194,7 +194,7 @@ __noinline int add_linked(__u32 slot)
 	return 0;
 }
 
-/* A disconnected dentry, as of a handle opened while its folder was not in memory: the folders above it are unknown. Global, as add_open. */
+/* A disconnected dentry, as of a handle opened while its folder was not in memory: the folders above it are unknown. */
 __noinline int add_unknown(__u32 slot, __u32 dev)
 {
 	struct file_walk *w = file_walk_of(slot);

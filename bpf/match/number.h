@@ -9,7 +9,7 @@
 
 #include "../vmlinux/kernel.h"
 #include "../event.h"
-#include "../filter.h"
+#include "../frame/filter.h"
 #include "set.h"
 
 /* Set of selectors by hook.number_sets[i] + number; the last of a number's entries is for everything from SMALL_NUMBERS on. */

@@ -10,7 +10,7 @@
  */
 
 #include "../vmlinux/kernel.h"
-#include "../filter.h"
+#include "../frame/filter.h"
 
 struct set {
 	__u64 bits[SET_WORDS];

@@ -9,7 +9,7 @@
 
 #include "../vmlinux/kernel.h"
 #include "../event.h"
-#include "../filter.h"
+#include "../frame/filter.h"
 #include "../args/socket.h"
 
 /* `filter.count` of CLASS_SOCKET. */

@@ -5,7 +5,7 @@
 /* Filters on the calling task itself: its namespaces and capabilities, as they are at the call, and whether they have changed. */
 
 #include "../vmlinux/kernel.h"
-#include "../filter.h"
+#include "../frame/filter.h"
 #include "number.h"
 #include "../process/task.h"
 #include "../process/privileges.h"
@@ -67,7 +67,7 @@ static __always_inline struct privileges *privileges_before(const struct selecto
 	return had;
 }
 
-/* Whether a privilege that the filter names has changed; PERHAPS if unknown. Global, as add_open. */
+/* Whether a privilege that the filter names has changed; PERHAPS if unknown. */
 __noinline int change_matches(__u32 selector_key, __u32 i)
 {
 	struct selector *selector = bpf_map_lookup_elem(&selectors, &selector_key);
@@ -97,7 +97,7 @@ __noinline int change_matches(__u32 selector_key, __u32 i)
 	return NOT_SO;
 }
 
-/* The selector has matched, and the call is reported or need not be. Global, as add_open. */
+/* The selector has matched, and the call is reported or need not be. */
 __noinline int changes_matched(__u32 selector_key)
 {
 	struct selector *selector = bpf_map_lookup_elem(&selectors, &selector_key);

@@ -8,7 +8,7 @@
  */
 
 #include "../vmlinux/kernel.h"
-#include "../core_fixes.h"
+#include "../base/core_fixes.h"
 #include "../event.h"
 
 #define CGROUP_HIERARCHY_SHIFT 56

@@ -5,10 +5,10 @@
 /* The working directory of the calling task. */
 
 #include "../vmlinux/kernel.h"
-#include "../core_fixes.h"
+#include "../base/core_fixes.h"
 #include "../event.h"
-#include "../path.h"
-#include "../path_text.h"
+#include "../base/path.h"
+#include "../base/path_text.h"
 
 /* Writes it at an offset of the scratch; *len is its length. */
 static __always_inline __u32 put_cwd(struct text_walk *w, __u32 at, __u16 *len)

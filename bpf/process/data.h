@@ -5,9 +5,9 @@
 /* Data of an exec for which its record has no room: EVENT_DATA records in front of it. */
 
 #include "../vmlinux/kernel.h"
-#include "../core_fixes.h"
+#include "../base/core_fixes.h"
 #include "../event.h"
-#include "../record.h"
+#include "../base/record.h"
 #include "scratch.h"
 
 #define DATA_BYTES 16384
@@ -28,7 +28,7 @@ struct data_record {
 _Static_assert(offsetof(struct exec_scratch, header) + sizeof(struct data_record) <= sizeof(struct exec_scratch), "the scratch has room");
 _Static_assert(DATA_BYTES == ARGV_BYTES, "the exec record has as much of the arguments");
 
-/* Sends `len` bytes of the program's memory from `from` on, in at most `records` records. Global, as the functions of path_text.h. */
+/* Sends `len` bytes of the program's memory from `from` on, in at most `records` records. */
 __noinline int send_data(__u64 start_ns, __u64 from, __u64 len, __u32 of, __u32 records)
 {
 	struct exec_scratch *s = exec_scratch();

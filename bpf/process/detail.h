@@ -5,7 +5,7 @@
 /* Optional fields of a process: credentials and namespaces. */
 
 #include "../vmlinux/kernel.h"
-#include "../core_fixes.h"
+#include "../base/core_fixes.h"
 #include "../event.h"
 #include "task.h"
 

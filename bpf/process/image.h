@@ -2,15 +2,15 @@
 #ifndef KTRAIL_PROCESS_IMAGE_H
 #define KTRAIL_PROCESS_IMAGE_H
 
-/* Keeps the program of each process, for conditions on processes (match/process.h), which come and go with policies. */
+/* Keeps the program of each process, for conditions on processes (process/conditions.h), which come and go with policies. */
 
 #include "../vmlinux/kernel.h"
-#include "../core_fixes.h"
+#include "../base/core_fixes.h"
 #include "../event.h"
-#include "../maps.h"
-#include "../match/process.h"
-#include "../match/evaluate.h"
-#include "../match/missing.h"
+#include "../base/maps.h"
+#include "conditions.h"
+#include "evaluate.h"
+#include "missing.h"
 
 /* Slots of `evaluations`: a fork may interrupt an exec on its CPU. */
 enum image_slot {
@@ -63,7 +63,7 @@ static __always_inline void hand_down(__u32 tgid, const struct verdict *down)
 		bpf_map_delete_elem(&verdicts, &tgid);
 }
 
-/* Global, as the functions of path_text.h. */
+/* */
 __noinline int image_forked(__u32 parent_tgid, __u32 child_tgid, __u32 inner_pid)
 {
 	__u32 slot = SLOT_FORK;
@@ -76,7 +76,7 @@ __noinline int image_forked(__u32 parent_tgid, __u32 child_tgid, __u32 inner_pid
 	image = &e->image;
 	down = handed_down(slot, parent_tgid);
 	hand_down(child_tgid, &down);
-	/* User space has yet to enter the parent: then it enters the child too. Or a call of the child finds out (match/missing.h). */
+	/* User space has yet to enter the parent: then it enters the child too. Or a call of the child finds out (process/missing.h). */
 	if (!parent) {
 		bpf_map_delete_elem(&images, &child_tgid);
 		return 0;
@@ -105,7 +105,7 @@ static __always_inline void put_program(const char *text, __u32 len)
 		set_program(&image->program, text, len);
 }
 
-/* After put_program. `forked`: the process has run its parent's program since its fork. Global, as above. */
+/* After put_program. `forked`: the process has run its parent's program since its fork. */
 __noinline int image_executed(__u32 tgid, __u32 forked)
 {
 	struct image *image = scratch_image(), *before = bpf_map_lookup_elem(&images, &tgid);

@@ -9,7 +9,7 @@
 
 #include "../vmlinux/kernel.h"
 #include "../event.h"
-#include "../maps.h"
+#include "../base/maps.h"
 #include "task.h"
 
 struct privileges {

@@ -5,7 +5,7 @@
 /* Execs whose file gave a process another user, another group or more capabilities. */
 
 #include "../vmlinux/kernel.h"
-#include "../core_fixes.h"
+#include "../base/core_fixes.h"
 #include "../event.h"
 #include "task.h"
 

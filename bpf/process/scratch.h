@@ -6,8 +6,8 @@
 
 #include "../vmlinux/kernel.h"
 #include "../event.h"
-#include "../path.h"
-#include "../path_text.h"
+#include "../base/path.h"
+#include "../base/path_text.h"
 #include "cgroup.h"
 
 #define FILENAME_BYTES 4096

@@ -5,10 +5,10 @@
 /* The file that an exec led to: for a script the script, not its interpreter. */
 
 #include "../vmlinux/kernel.h"
-#include "../core_fixes.h"
+#include "../base/core_fixes.h"
 #include "../event.h"
-#include "../path.h"
-#include "../path_text.h"
+#include "../base/path.h"
+#include "../base/path_text.h"
 #include "scratch.h"
 
 #define SCRIPT_MAGIC 0x2123      /* "#!", little endian */

@@ -3,7 +3,7 @@
 #define KTRAIL_PROCESS_START_H
 
 #include "../vmlinux/kernel.h"
-#include "../maps.h"
+#include "../base/maps.h"
 
 /*
  * The start of a calling process, by its entry in `processes`. Records come in runs of one process, so the start of the last one is kept, until any

@@ -5,7 +5,7 @@
 /* Credentials and namespaces of tasks. */
 
 #include "../vmlinux/kernel.h"
-#include "../core_fixes.h"
+#include "../base/core_fixes.h"
 
 /* Also `filter.value` of CLASS_NAMESPACE. */
 enum task_namespace {

@@ -4,7 +4,7 @@
  *   tree of cgroups at the start, records of made and removed ones ─▶ names ─▶ pod and container ─▶ conditions ─▶ the kernel's map, by cgroup
  *               pods that come, change and go, announced containers ─▶ of their cgroups anew ─┘
  *
- * Constraints: a call is judged by the map alone (bpf/match/workload.h). A change of conditions is complete before a program uses it.
+ * Constraints: a call is judged by the map alone (bpf/frame/workload.h). A change of conditions is complete before a program uses it.
  * Unknown conditions are marked, so that the kernel can count the calls. Cgroups below a pod's container are not kept: the kernel finds the
  * container's above them, so no container makes this grow. The host's are kept up to a bound; beyond it the kernel searches upwards too.
  */
@@ -25,7 +25,7 @@ import type { FoundCgroup } from './cgroup-tree.ts'
 import { SHORT_ID } from './pods.ts'
 import type { Pods } from './pods.ts'
 
-/** Size of the kernel's map (bpf/match/workload.h), which user space makes no larger. */
+/** Size of the kernel's map (bpf/frame/workload.h), which user space makes no larger. */
 const MOST_CGROUPS = 16_384
 /** Most cgroups of the host, whose users may make as many as they like. */
 const MOST_OF_HOST = 4_096

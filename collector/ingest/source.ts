@@ -5,7 +5,7 @@
  *   read until empty ─▶ sleep ─first record─▶ gather, at most maxDelayMs ─▶ read until empty
  *                                                    └─watermark passed─▶
  *
- * The sleep has no timer. The kernel wakes the reader for a record at the place where the reader stopped (bpf/record.h `submit`). So
+ * The sleep has no timer. The kernel wakes the reader for a record at the place where the reader stopped (bpf/base/record.h `submit`). So
  * either the last read sees it or the wakeup comes. While records gather, further ones wake nobody.
  */
 import { setImmediate } from 'node:timers/promises'

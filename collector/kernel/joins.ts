@@ -109,7 +109,7 @@ function isEnded([, value]: Entry): boolean {
   return state === JOIN_RETURNED || state === JOIN_MISSED
 }
 
-/** `number`: `call_number` of bpf/call/waiting.h; at `at`: `header_time` of bpf/record.h. */
+/** `number`: `call_number` of bpf/call/waiting.h; at `at`: `header_time` of bpf/base/record.h. */
 const callOf = (number: bigint, from: Buffer, at: number): Omit<PendingCall, 'tid'> => ({
   sec: from.readUInt32LE(at),
   nsec: from.readUInt32LE(at + 4),

@@ -29,7 +29,7 @@ export interface NumberRange {
 interface TypeBase {
   /** The name in policies. */
   readonly name: string
-  /** How the kernel side reads it: `enum arg_type` of bpf/filter.h without its prefix. */
+  /** How the kernel side reads it: `enum arg_type` of bpf/frame/filter.h without its prefix. */
   readonly read:
     | 'nop'
     | 'file'

@@ -28,9 +28,9 @@ export interface ArgumentSpec {
   readonly places?: Places | undefined
   /** For bytes: the source of their number; absent: the argument itself. */
   readonly size?: BytesSize | undefined
-  /** For bytes: the limit is DATA_MAX of bpf/filter.h, not BYTES_MAX. */
+  /** For bytes: the limit is DATA_MAX of bpf/frame/filter.h, not BYTES_MAX. */
   readonly maxData?: true
-  /** Source of an item of `data`; `index` is PARAM_TASK of bpf/filter.h. With the task, `resolve` begins there and not at a parameter. */
+  /** Source of an item of `data`; `index` is PARAM_TASK of bpf/frame/filter.h. With the task, `resolve` begins there and not at a parameter. */
   readonly source?: 'current_task' | 'pt_regs' | undefined
   /** Register that an item of `data` reads (config/policy/types/registers.ts). */
   readonly register?: string | undefined

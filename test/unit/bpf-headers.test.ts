@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { test } from 'node:test'
 
 const BPF = fileURLToPath(new URL('../../bpf/', import.meta.url))
-const HEADERS = globSync(['*.h', '{call,args,match,process}/*.h'], { cwd: BPF })
+const HEADERS = globSync('{*.h,*/*.h}', { cwd: BPF }).filter((header) => !header.startsWith('vmlinux/'))
 const CLANG = ['clang-16', 'clang-17', 'clang-18', 'clang-19', 'clang'].find(
   (name) => spawnSync(name, ['--version']).status === 0,
 )
@@ -40,7 +40,7 @@ function below(header: string, found = new Set<string>()): Set<string> {
 }
 
 test('bpf: no header includes itself through others', () => {
-  assert.ok(below('call/match.h').has('match/text.h'))
+  assert.ok(below('call/match.h').has('frame/texts.h'))
   assert.deepEqual(
     HEADERS.filter((header) => below(header).has(header)),
     [],

@@ -98,7 +98,7 @@ export class Acted {
     const counts = this.maps.acted.lookup(keyOf(id, index))
     if (counts === undefined) return NOTHING_DONE
     const at = (offset: number): number => Number(counts.readBigUInt64LE(offset))
-    // For an enforcer, only the notes have the signals (bpf/filter.h).
+    // For an enforcer, only the notes have the signals (bpf/frame/filter.h).
     const signals = enforces === undefined ? asked : [SIGKILL, 0]
     const sum = (kills: boolean): number =>
       signals.reduce((all, signal, i) => ((signal === SIGKILL) === kills ? all + at(ACTED.signals + 8 * i) : all), 0)

@@ -39,7 +39,7 @@ const ZERO = u32(0)
 
 /** One for all functions, made with the first policy that aggregates. */
 export class Aggregates implements Disposable {
-  /** By its name in bpf/match/aggregate.h; programs of functions share it. */
+  /** By its name in bpf/frame/aggregate.h; programs of functions share it. */
   readonly maps: { readonly aggregates: BpfMap }
   readonly #object: BpfObject
   readonly #taken: BpfMap

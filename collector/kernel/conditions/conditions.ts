@@ -1,6 +1,6 @@
 /**
  * Conditions on processes in the kernel. A change of policies that brings new ones writes the tables of the next generation beside the present ones,
- * then switches by one store. Processes are evaluated again at the first look-up (bpf/match/process.h), so no process is evaluated by half a table.
+ * then switches by one store. Processes are evaluated again at the first look-up (bpf/process/conditions.h), so no process is evaluated by half a table.
  * Tables of a generation are removed by the change after the next: no program works with them any more.
  */
 import type { HookSpec, Policy, Selector } from '../../../config/policy/policy.ts'

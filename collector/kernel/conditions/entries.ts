@@ -1,4 +1,4 @@
-/** The map entries of one generation of conditions (bpf/match/process.h). */
+/** The map entries of one generation of conditions (bpf/process/conditions.h). */
 import { bitWords, u32 } from '../../wire/bytes.ts'
 import {
   CONDITIONS,

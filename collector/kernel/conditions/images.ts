@@ -1,4 +1,4 @@
-/** The image of a process that ran before the agent, read from /proc (`struct image` in bpf/match/process.h). */
+/** The image of a process that ran before the agent, read from /proc (`struct image` in bpf/process/conditions.h). */
 import { readlinkSync } from 'node:fs'
 import { cachedStat } from '../../../native/index.ts'
 import { errnoOf } from '../../../config/base/unreadable.ts'

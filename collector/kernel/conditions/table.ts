@@ -1,5 +1,5 @@
 /**
- * The conditions on processes, and on their places, of all policies, each distinct one once, with its bit (bpf/match/process.h,
+ * The conditions on processes, and on their places, of all policies, each distinct one once, with its bit (bpf/process/conditions.h,
  * workload.h). A bit stays as long as a policy uses it: programs that run have it in their sets.
  */
 import type { PidFilter, Policy, ProcessFilter, Selector, WorkloadFilter } from '../../../config/policy/policy.ts'
@@ -37,7 +37,7 @@ export interface Condition {
 
 interface Kept {
   readonly bit: number
-  /** Set for a condition on a process; else the condition is on the place of a task (bpf/match/workload.h). */
+  /** Set for a condition on a process; else the condition is on the place of a task (bpf/frame/workload.h). */
   readonly condition: Condition | undefined
   readonly filter: Filter
   users: number

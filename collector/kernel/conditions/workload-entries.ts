@@ -1,4 +1,4 @@
-/** Writes the conditions that cgroups fulfil into the kernel's map (bpf/match/workload.h). */
+/** Writes the conditions that cgroups fulfil into the kernel's map (bpf/frame/workload.h). */
 import { randomBytes } from 'node:crypto'
 import type { BpfMap } from '../../../native/types.ts'
 import type { WorkloadFilter } from '../../../config/policy/policy.ts'

@@ -1,4 +1,4 @@
-/** The kernel side's map entries for the paths of identity filters (bpf/match/identity.h). */
+/** The kernel side's map entries for the paths of identity filters (bpf/frame/identity.h). */
 import {
   IDENTITY,
   IDENTITY_FILTERS,

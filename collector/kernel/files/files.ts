@@ -1,5 +1,5 @@
 /**
- * The files that SameFile and UnderDir name, as the kernel side knows them (bpf/match/identity.h). Made with the first policy that has such a
+ * The files that SameFile and UnderDir name, as the kernel side knows them (bpf/frame/identity.h). Made with the first policy that has such a
  * filter, and removed with the last.
  *
  * A path matches in two ways: as its present file, and by its name in its folder. So a file that replaces it matches from its

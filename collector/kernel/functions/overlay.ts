@@ -1,4 +1,4 @@
-/** Places where overlayfs keeps the files of its layers: `struct overlay_places` of bpf/filter.h. */
+/** Places where overlayfs keeps the files of its layers: `struct overlay_places` of bpf/frame/filter.h. */
 import type { KernelMember } from '../../../native/types.ts'
 import { OVERLAY_PLACES, OVERLAY_STEPS } from '../../wire/wire.ts'
 

@@ -1,5 +1,5 @@
 /**
- * Writes one `struct hook` (bpf/call/hook.h): the constants that specialize the program of a function, and the map entries of all policies on it.
+ * Writes one `struct hook` (bpf/frame/hook.h): the constants that specialize the program of a function, and the map entries of all policies on it.
  */
 import type { ArgumentSpec, HookSpec, Selector } from '../../../config/policy/policy.ts'
 import { TYPES } from '../../../config/policy/arguments.ts'

@@ -28,10 +28,10 @@ export function knobsOf(functions: Functions): Constants & { readonly scratch_by
     asks_parts: u32(specs.some(searchesPaths) ? 1 : 0),
     // bpf/args/file.h
     asks_paths: u32(functions.some(({ hooks }) => writesOtherPaths(hooks.map(({ spec }) => spec))) ? 1 : 0),
-    // bpf/match/identity.h
+    // bpf/frame/identity.h
     asks_files: u32(functions.some(({ hooks }) => hooks.some(asksOfFiles)) ? 1 : 0),
     asks_sticky: u32(specs.flatMap(identityFiltersOf).some(({ sticky }) => sticky) ? 1 : 0),
-    // bpf/call/scratch.h: the most that a function needs
+    // bpf/frame/scratch.h: the most that a function needs
     record_texts: u32(Math.max(...rooms.map(({ texts }) => texts))),
     scratch_bytes: u32(RECORD_AT + Math.max(...rooms.map(({ bytes }) => bytes))),
   }

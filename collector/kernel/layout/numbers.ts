@@ -1,4 +1,4 @@
-/** The numbers of a function by which its calls are rejected (`struct screened_number` of bpf/call/hook.h). */
+/** The numbers of a function by which its calls are rejected (`struct screened_number` of bpf/frame/hook.h). */
 import type { ArgumentFilter, NumberFilter } from '../../../config/policy/policy.ts'
 import { ARG_TYPES, HOOK, SCREENED_NUMBER, SCREENED_NUMBERS, SMALL_NUMBERS } from '../../wire/wire.ts'
 import { bitsOf, isText, passes, sameValue, wantedOf } from './selector.ts'

@@ -1,5 +1,5 @@
 /**
- * The wanted paths of all selectors of a function as one tree of components (bpf/match/path.h): an edge is a component, a node has the
+ * The wanted paths of all selectors of a function as one tree of components (bpf/base/components.h): an edge is a component, a node has the
  * selectors that a path may match if it ends there or continues. Components that all paths begin with stand above the tree. A second, flat tree has the
  * ends of paths.
  */
@@ -24,7 +24,7 @@ export interface PathTree {
   readonly root: EdgeTarget
   readonly suffix: number
   readonly suffixOpen: number
-  /** Bits of the root's edges, see `first_bit` in bpf/match/path.h. */
+  /** Bits of the root's edges, see `first_bit` in bpf/base/components.h. */
   readonly first: bigint
 }
 

@@ -1,4 +1,4 @@
-/** Writes the screen of a path (`struct path_screen` of bpf/match/path.h). */
+/** Writes the screen of a path (`struct path_screen` of bpf/base/components.h). */
 import type { ArgumentFilter } from '../../../config/policy/policy.ts'
 import { ARG_TYPES, HOOK, NODE, NO_ARG, PATH_SCREEN, SHARED_COMPONENT } from '../../wire/wire.ts'
 import { structBytes } from '../map-entries.ts'

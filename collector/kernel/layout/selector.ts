@@ -1,4 +1,4 @@
-/** Writes one `struct selector` (bpf/filter.h), and the map entries of its filters. */
+/** Writes one `struct selector` (bpf/frame/filter.h), and the map entries of its filters. */
 import type {
   Actions,
   Aggregate,
@@ -162,7 +162,7 @@ export function selectorBytes(
   filters.forEach((filter, i) => {
     const value = values.findIndex((each) => sameValue(each, spec.args[filter.arg]))
     const at = SELECTOR.filters + (task.length + i) * FILTER.bytes
-    // bpf/filter.h CLASS_IDENTITY
+    // bpf/frame/filter.h CLASS_IDENTITY
     const file = files.findIndex((each) => sameValue(each, spec.args[filter.arg]))
     writeFilter(bytes, at, value, filter, tables, filter.class === 'identity' ? [filesOf(filter), BigInt(file)] : [])
   })

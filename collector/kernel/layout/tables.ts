@@ -48,7 +48,7 @@ export interface Component {
   readonly len: number
 }
 
-/** An edge of the tree of path components and the node that it leads to (bpf/match/path.h). */
+/** An edge of the tree of path components and the node that it leads to (bpf/base/components.h). */
 export interface Edge extends Component {
   readonly node: number
   readonly to: EdgeTarget

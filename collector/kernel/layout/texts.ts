@@ -1,5 +1,5 @@
 /**
- * Values of Equal and Prefix as entries of the map `texts` (bpf/match/text.h). A key of a prefix tree holds 252 bytes, so a longer value stands in
+ * Values of Equal and Prefix as entries of the map `texts` (bpf/frame/texts.h). A key of a prefix tree holds 252 bytes, so a longer value stands in
  * several: each part but the last names the tree that has the next one.
  */
 import { TEXT_KEY_BYTES } from '../../wire/wire.ts'

@@ -110,7 +110,7 @@ export interface Programs {
 
 /**
  * The number of calls that the program of a function began, on all CPUs, since it was loaded. It is the first word of the scratch
- * (bpf/path_text.h), which has 6 KiB a CPU or more: use it seldom.
+ * (bpf/base/path_text.h), which has 6 KiB a CPU or more: use it seldom.
  */
 function callsBegun({ object, slot }: Programs): bigint {
   using scratch = object.map('scratch')

@@ -1,7 +1,7 @@
 /** Fields of a tracepoint's event, as the kernel side reads them. */
 import { EVENT_FIELD, FIELDS } from '../../wire/wire.ts'
 
-/** `struct event_field` of bpf/call/hook.h. */
+/** `struct event_field` of bpf/frame/hook.h. */
 export interface EventField {
   readonly offset: number
   readonly bytes: number

@@ -9,7 +9,7 @@ import type { Action, Actions, EnforcerNote, HookSpec, RateLimit, Selector, Stac
 import { KEYS } from '../tables.ts'
 import { readName } from './common.ts'
 
-/** Tetragon's bound; bpf/filter.h has room for as many signals. */
+/** Tetragon's bound; bpf/frame/filter.h has room for as many signals. */
 export const MAX_ACTIONS = 3
 /** include/uapi/asm-generic/signal.h _NSIG */
 export const MAX_SIGNAL = 64

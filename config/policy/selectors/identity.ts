@@ -9,7 +9,7 @@ import type { HookSpec, IdentityFilter } from '../policy.ts'
 import { readTexts } from '../values.ts'
 
 export const OWN_API_VERSION = 'ktrail.dev/v1alpha1'
-/** Arguments of a hook with such filters; FILES_MAX of bpf/match/identity.h. */
+/** Arguments of a hook with such filters; FILES_MAX of bpf/frame/identity.h. */
 const MAX_FILES = 2
 
 /** The operator, if the argument leads to a file. `type`: undefined for a wrong one. */

@@ -7,7 +7,7 @@ import { KEYS } from '../tables.ts'
 import { readTexts, warnOfText } from '../values.ts'
 import { MEMBERSHIP, readName, readValues } from './common.ts'
 
-/** Tetragon's bound for the path of a program; bpf/match/process.h keeps as much of each. */
+/** Tetragon's bound for the path of a program; bpf/process/conditions.h keeps as much of each. */
 const MAX_PROGRAM_BYTES = 255
 /** Maximum entries of matchPIDs. Tetragon accepts more than one, but evaluates only the first. */
 export const MAX_PIDS = 16

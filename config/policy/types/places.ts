@@ -2,7 +2,7 @@
 import { Fields, asText } from '../fields.ts'
 import { show } from '../../yaml/problems.ts'
 
-/** PLACE_STEPS of bpf/filter.h; as in Tetragon. */
+/** PLACE_STEPS of bpf/frame/filter.h; as in Tetragon. */
 const MAX_DEPTH = 10
 const PATH = /^(?:[A-Za-z_]\w*|\[\d{1,9}\])(?:\.[A-Za-z_]\w*|\[\d{1,9}\])*$/
 

@@ -9,7 +9,7 @@ import { ROWS } from './rooms.ts'
 export const FILE: string = fileURLToPath(new URL('../../../ARCHITECTURE.md', import.meta.url))
 const BEGIN = '<!-- rooms: made by test/support/lint/picture.ts -->\n'
 const END = '<!-- end of rooms -->'
-const HOUSES = ['collector', 'exporters', 'config', 'native'] as const
+const HOUSES = ['collector', 'exporters', 'config', 'native', 'bpf'] as const
 
 /** The page with the present picture. Throws Error for a page without a place for it. */
 export function withPicture(page: string): string {
@@ -42,7 +42,7 @@ function floorsOf(house: string): string {
 /** The room of the files beside the folders is named after the files that other rooms import. */
 function nameOf(room: string, house: string): string {
   if (room !== house) return room.slice(house.length + 1)
-  return { collector: 'agent.ts line.ts running.ts', exporters: 'index.ts' }[house] ?? '*.ts'
+  return { collector: 'agent.ts line.ts running.ts', exporters: 'index.ts', bpf: '*.bpf.c' }[house] ?? '*.ts'
 }
 
 if (import.meta.main) writeFileSync(FILE, withPicture(readFileSync(FILE, 'utf8')))

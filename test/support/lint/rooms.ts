@@ -1,6 +1,6 @@
 /**
  * The floors of the house, for the lint rule `rooms`: each room may import the rooms of its row, which are all above it in this list, so no rooms are
- * in a circle. Types and `import()` count as well. The rows draw the picture in ARCHITECTURE.md (picture.ts).
+ * in a circle. Types and `import()` count as well. In `bpf/`, an include counts (test/unit/lint/rooms.test.ts). The rows draw the picture in ARCHITECTURE.md (picture.ts).
  */
 import path from 'node:path'
 
@@ -23,6 +23,7 @@ const exporters = (name: string, imports: string): Row => ({
   room: `exporters/${name}`,
   imports: [...CONFIG, ...within('exporters', imports)],
 })
+const bpf = (name: string, imports: string): Row => ({ room: `bpf/${name}`, imports: within('bpf', imports) })
 const collector = (name: string, imports: string): Row => ({
   room: `collector/${name}`,
   imports: [...OTHERS, ...within('collector', imports)],
@@ -31,6 +32,17 @@ const collector = (name: string, imports: string): Row => ({
 
 /** From the ground up. */
 export const ROWS: readonly Row[] = [
+  bpf('vmlinux', ''),
+  bpf('event.h', 'vmlinux'),
+  bpf('base', 'vmlinux event.h'),
+  bpf('process', 'vmlinux event.h base'),
+  bpf('frame', 'vmlinux event.h base process'),
+  bpf('args', 'vmlinux event.h base frame'),
+  bpf('match', 'vmlinux event.h base process frame args'),
+  bpf('call', 'vmlinux event.h base process frame args match'),
+  // The programs.
+  { room: 'bpf', imports: within('bpf', 'vmlinux event.h base process frame args match call') },
+
   { room: 'native', imports: [] },
 
   config('base', ''),
@@ -150,7 +162,7 @@ const houseOf = (file: string): string => file.split('/', 1)[0] ?? ''
 const isIn = (file: string, room: string): boolean => file === room || file.startsWith(`${room}/`)
 
 /** Whether a file of this row may import `target`. */
-function allows({ room, imports, types = [] }: Row, target: string, typeOnly: boolean): boolean {
+export function allows({ room, imports, types = [] }: Row, target: string, typeOnly: boolean): boolean {
   const targetRoom = rowOf(target)?.room
   const below = [room, ...imports, ...(typeOnly ? types : [])]
   return below.some((allowed) => target === allowed || targetRoom === allowed)

@@ -5,21 +5,19 @@ import path from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { FILE, withPicture } from '../../support/lint/picture.ts'
-import { ROWS, rowOf } from '../../support/lint/rooms.ts'
+import { ROWS, allows, rowOf } from '../../support/lint/rooms.ts'
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 const HOUSES = ['config', 'exporters', 'collector']
-const FILES = globSync(
-  HOUSES.map((house) => `${house}/**/*.{ts,js}`),
-  { cwd: ROOT },
-).filter((file) => !file.includes('node_modules'))
+const FILES = globSync([...HOUSES.map((house) => `${house}/**/*.{ts,js}`), 'bpf/{*,*/*}.{h,c}'], { cwd: ROOT }).filter(
+  (file) => !file.includes('node_modules'),
+)
 
 /** Files that a file imports, relative to the root. */
 function importsOf(file: string): string[] {
   const text = readFileSync(path.join(ROOT, file), 'utf8')
-  const specifiers = [...text.matchAll(/(?:\bfrom\s+|\bimport\(?\s*)'(\.{1,2}\/[^']+)'/g)].map(
-    ([, found]) => found ?? '',
-  )
+  const pattern = file.startsWith('bpf/') ? /^#include "([^"]+)"/gm : /(?:\bfrom\s+|\bimport\(?\s*)'(\.{1,2}\/[^']+)'/g
+  const specifiers = [...text.matchAll(pattern)].map(([, found]) => found ?? '')
   return specifiers.map((specifier) => path.posix.join(path.posix.dirname(file), specifier))
 }
 
@@ -52,6 +50,18 @@ test('rooms: a row imports only rows above it in the list, so no rooms are in a 
     assert.ok(!known.has(room), `${room}: two rows`)
     known.add(room)
   }
+})
+
+test('rooms: a source of bpf includes only what its row allows', () => {
+  const sources = FILES.filter((file) => file.startsWith('bpf/'))
+  assert.ok(sources.length > 50)
+  const upwards = sources.flatMap((file) => {
+    const row = rowOf(file) ?? assert.fail(file)
+    return importsOf(file).flatMap((target) => (allows(row, target, false) ? [] : [`${file} includes ${target}`]))
+  })
+  assert.deepEqual(upwards, [])
+  const args = rowOf('bpf/args/file.h') ?? assert.fail()
+  assert.ok(!allows(args, 'bpf/call/screen.h', false) && allows(args, 'bpf/frame/hook.h', false))
 })
 
 /** `collector/agent.ts` of the room `collector`. */

@@ -32,7 +32,7 @@ const threads = (start: ThreadStart): GoneThreads =>
 
 const unused = (): never => assert.fail('the sweep only lists and deletes')
 
-/** As `header_time` of bpf/record.h. */
+/** As `header_time` of bpf/base/record.h. */
 function writeTime(to: Buffer, at: number, ns: bigint): void {
   to.writeUInt32LE(Number(ns / SECOND), at)
   to.writeUInt32LE(Number(ns % SECOND), at + 4)

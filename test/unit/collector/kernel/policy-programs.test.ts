@@ -683,7 +683,7 @@ test('programs: the first aggregate brings the map of counts, which later progra
   await programs.change(first === undefined ? [] : [first], [policyOf('again', aggregating('g'))])
   const objects = hookObjects().filter(({ file }) => file !== 'aggregate.bpf.o')
   const counts = hookObjects().filter(({ file }) => file === 'aggregate.bpf.o')
-  // All of bpf/maps.h: else the object has a ring and a process table of its own.
+  // All of bpf/base/maps.h: else the object has a ring and a process table of its own.
   assert.deepEqual(
     counts.map(({ options }) => Object.keys(options.sharedMaps ?? {})),
     [['ring', 'cpu_state', 'processes', 'process_changes']],

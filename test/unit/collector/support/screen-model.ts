@@ -12,7 +12,7 @@ import type { EdgeTarget } from '../../../../collector/kernel/layout/tables.ts'
 import { numbersIn, pathIn, setIn } from './layout.ts'
 import type { LaidOut, NumberRead, PathRead } from './layout.ts'
 
-/** bpf/path.h */
+/** bpf/base/path.h */
 const TOP_MAX = 8
 
 /** A file as seen by the walk. */

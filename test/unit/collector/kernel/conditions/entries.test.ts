@@ -58,7 +58,7 @@ function longest(
   return best?.[1]
 }
 
-/** As evaluate_program in bpf/match/process.h. */
+/** As evaluate_program in bpf/process/conditions.h. */
 function fulfilled(entries: Entries, path: string, kind: number, generation = 1): number[] {
   const program = programBytes(Buffer.from(path))
   const len = program.readUInt32LE(PROGRAM.len)

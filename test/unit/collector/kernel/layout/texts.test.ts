@@ -17,7 +17,7 @@ function entriesOf(values: readonly string[]): TextEntry[] {
   )
 }
 
-/** As bpf/match/text.h and `longest_value` in bpf/call/text.h. */
+/** As bpf/frame/texts.h and `longest_value` in bpf/call/text.h. */
 function longest(entries: readonly TextEntry[], text: Buffer): number {
   let found = 0
   for (let [tree, from] = [FILTER, 0]; tree !== 0; from += TEXT_KEY_BYTES) {

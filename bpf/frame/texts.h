@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-#ifndef KTRAIL_MATCH_TEXT_H
-#define KTRAIL_MATCH_TEXT_H
+#ifndef KTRAIL_FRAME_TEXTS_H
+#define KTRAIL_FRAME_TEXTS_H
 
 /* The values of filters on texts, of which paths are one: keys of prefix trees, those of Postfix turned round, and automata of SubString. */
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-#ifndef KTRAIL_MAPS_H
-#define KTRAIL_MAPS_H
+#ifndef KTRAIL_BASE_MAPS_H
+#define KTRAIL_BASE_MAPS_H
 
 /* Maps that every object of the agent shares: made by process.bpf.o, handed to the others by user space. */
 
-#include "vmlinux/kernel.h"
-#include "event.h"
+#include "../vmlinux/kernel.h"
+#include "../event.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-#ifndef KTRAIL_MATCH_PATH_H
-#define KTRAIL_MATCH_PATH_H
+#ifndef KTRAIL_BASE_COMPONENTS_H
+#define KTRAIL_BASE_COMPONENTS_H
 
 /*
  * The screen of a path: which selectors may match it, by pointers, lengths and the first or last bytes of names; for a
@@ -13,8 +13,8 @@
  */
 
 #include "../vmlinux/kernel.h"
-#include "../core_fixes.h"
-#include "../path.h"
+#include "core_fixes.h"
+#include "path.h"
 
 enum path_limit {
 	PREFIX_PARTS = 7,   /* components that the tree knows of a value */
@@ -25,7 +25,7 @@ enum path_limit {
 };
 
 /* The walk must still have a value's components when it reads the next one. */
-_Static_assert(TOP_MAX > PREFIX_PARTS, "path.h remembers fewer dentries than the tree has levels");
+_Static_assert(TOP_MAX > PREFIX_PARTS, "base/path.h remembers fewer dentries than the tree has levels");
 
 /* One component below a node of the tree, by its first 8 bytes and its length. */
 struct edge {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-#ifndef KTRAIL_WORKLOAD_H
-#define KTRAIL_WORKLOAD_H
+#ifndef KTRAIL_FRAME_WORKLOAD_H
+#define KTRAIL_FRAME_WORKLOAD_H
 
 /*
  * Conditions on where a task runs: in which pod and container, or outside of pods. They have bits beside those of processes
- * (match/process.h). A cgroup has its bits in a map that user space keeps (collector/identity/workloads.ts), and a call looks
+ * (process/conditions.h). A cgroup has its bits in a map that user space keeps (collector/identity/workloads.ts), and a call looks
  * up its own: nothing of it is kept with processes, so a move to another cgroup needs no care.
  *
  * A cgroup may have no entry: user space has yet to hear of it, the map was full, or it lies below a container's or a user's,
@@ -13,7 +13,7 @@
  */
 
 #include "../vmlinux/kernel.h"
-#include "process.h"
+#include "../process/conditions.h"
 
 enum workload_kind {
 	WORKLOAD_HOST,       /* outside of pods */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-#ifndef KTRAIL_MATCH_PROCESS_H
-#define KTRAIL_MATCH_PROCESS_H
+#ifndef KTRAIL_PROCESS_CONDITIONS_H
+#define KTRAIL_PROCESS_CONDITIONS_H
 
 /*
  * Conditions on the process of a call: its program, its parent's program, its pid. Each distinct one of all policies has a

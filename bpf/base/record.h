@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-#ifndef KTRAIL_RECORD_H
-#define KTRAIL_RECORD_H
+#ifndef KTRAIL_BASE_RECORD_H
+#define KTRAIL_BASE_RECORD_H
 
 /* Stamps a record and hands it to the ring. */
 
-#include "vmlinux/kernel.h"
+#include "../vmlinux/kernel.h"
 #include "core_fixes.h"
-#include "event.h"
+#include "../event.h"
 #include "maps.h"
 
 /* Wake user space again when this many bytes wait: it reads at once then, and a little after the first record else. */

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-#ifndef KTRAIL_SCRATCH_H
-#define KTRAIL_SCRATCH_H
+#ifndef KTRAIL_FRAME_SCRATCH_H
+#define KTRAIL_FRAME_SCRATCH_H
 
 /* Working memory for one call of a hooked function. */
 
 #include "../vmlinux/kernel.h"
 #include "../event.h"
-#include "../path.h"
-#include "../path_text.h"
-#include "../filter.h"
-#include "../match/text.h"
-#include "../match/identity.h"
-#include "../match/aggregate.h"
+#include "../base/path.h"
+#include "../base/path_text.h"
+#include "filter.h"
+#include "texts.h"
+#include "identity.h"
+#include "aggregate.h"
 #include "../process/start.h"
 
 /* The data of a call, however it arrived. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-#ifndef KTRAIL_PATH_TEXT_H
-#define KTRAIL_PATH_TEXT_H
+#ifndef KTRAIL_BASE_PATH_TEXT_H
+#define KTRAIL_BASE_PATH_TEXT_H
 
 /*
- * The second pass over a path (path.h): its text. Names come leaf first, so it is laid out from the end of a buffer, and
+ * The second pass over a path (base/path.h): its text. Names come leaf first, so it is laid out from the end of a buffer, and
  * the caller takes it from there.
  *
  * The kernel's locks count every rename and mount, also of those elsewhere, which any user may do without a pause.
@@ -12,14 +12,11 @@
  * no name or parent changed from the end of the first to the start of the second: the text was true then.
  * Nothing is freed meanwhile, because a program runs under RCU. Mounts have no number of their own: one that is moved
  * away and back between two walks is missed, and its owner could have left it there as well.
- *
- * Its functions are global, with plain numbers as arguments: the verifier checks each once by itself, and not once
- * more in every state of its callers.
  */
 
-#include "vmlinux/kernel.h"
+#include "../vmlinux/kernel.h"
 #include "core_fixes.h"
-#include "event.h"
+#include "../event.h"
 #include "maps.h"
 #include "path.h"
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-#ifndef KTRAIL_MATCH_AGGREGATE_H
-#define KTRAIL_MATCH_AGGREGATE_H
+#ifndef KTRAIL_FRAME_AGGREGATE_H
+#define KTRAIL_FRAME_AGGREGATE_H
 
 /* Common parts of call/aggregate.h, which counts, and aggregate.bpf.c, which takes the counts. */
 
 #include "../vmlinux/kernel.h"
-#include "../filter.h"
+#include "filter.h"
 
 #define AGGREGATE_TAKEN (1ull << 63)
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-#ifndef KTRAIL_FILTER_H
-#define KTRAIL_FILTER_H
+#ifndef KTRAIL_FRAME_FILTER_H
+#define KTRAIL_FRAME_FILTER_H
 
 /*
  * Common parts of all filters. The classes have a header each, with their constants and their maps:
- * match/number.h, match/text.h, match/path.h.
+ * match/number.h, frame/texts.h, base/components.h.
  */
 
-#include "vmlinux/kernel.h"
+#include "../vmlinux/kernel.h"
 
 enum limit {
 	HOOK_SLOTS = 16,      /* functions in one object: programs are stubs that name their slot */
@@ -96,7 +96,7 @@ enum filter_class {
 	CLASS_CAPABILITY_CHANGE,
 	CLASS_SOCKET,      /* match/socket.h */
 	CLASS_FILE_TYPE,   /* `numbers`: bits of i_mode with the type of the file */
-	CLASS_IDENTITY,    /* match/identity.h: `numbers`: the bit of the filter's paths, and the index in hook.files */
+	CLASS_IDENTITY,    /* frame/identity.h: `numbers`: the bit of the filter's paths, and the index in hook.files */
 };
 
 enum filter_op {
@@ -197,7 +197,7 @@ struct selector {
 	__u8 count;
 	__u8 undecided;     /* number of filters, the first ones, that the screen does not decide */
 	__u8 return_type;   /* enum arg_type; ARG_NOP: the policy has no return value */
-	__u32 conditions;   /* set of the conditions that the process must fulfil (match/process.h); EMPTY_SET: none */
+	__u32 conditions;   /* set of the conditions that the process must fulfil (process/conditions.h); EMPTY_SET: none */
 	struct action action;
 	__u16 changes;      /* 1: it has a filter on changes since its last match (match/task.h) */
 	__u16 early;        /* number of filters, the first ones, that are tested before the record's values are read */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-#ifndef KTRAIL_MATCH_IDENTITY_H
-#define KTRAIL_MATCH_IDENTITY_H
+#ifndef KTRAIL_FRAME_IDENTITY_H
+#define KTRAIL_FRAME_IDENTITY_H
 
 /*
  * Filters on the identity of a file, whatever its path: SameFile, UnderDir.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-#ifndef KTRAIL_HOOK_H
-#define KTRAIL_HOOK_H
+#ifndef KTRAIL_FRAME_HOOK_H
+#define KTRAIL_FRAME_HOOK_H
 
 /*
  * The work at a hooked function for all policies on it, as constants. User space fills `hooks` before load, so the
@@ -9,9 +9,9 @@
  */
 
 #include "../vmlinux/kernel.h"
-#include "../filter.h"
-#include "../match/path.h"
-#include "../match/identity.h"
+#include "filter.h"
+#include "../base/components.h"
+#include "identity.h"
 
 /* A value of a record. */
 struct wanted_value {
@@ -85,7 +85,7 @@ struct hook {
 	__u32 actions;     /* 1: some selectors have actions other than to report a call */
 	__u32 conditional; /* 1: selectors have conditions of the process */
 	__u32 conditions;  /* set of conditions of which the process must fulfil one for any selector to match; EMPTY_SET: a selector has no condition */
-	__u16 placed;      /* 1: selectors have conditions of the pod or container (match/workload.h) */
+	__u16 placed;      /* 1: selectors have conditions of the pod or container (frame/workload.h) */
 	__u8 early;        /* 1: the first filters of selectors, and conditions of the task, may reject a call before the record's values are read */
 	__u8 judged;       /* bits of the values that these filters test */
 	__u32 workloads;   /* as `conditions`, of the cgroup of the task */

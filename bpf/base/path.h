@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-#ifndef KTRAIL_PATH_H
-#define KTRAIL_PATH_H
+#ifndef KTRAIL_BASE_PATH_H
+#define KTRAIL_BASE_PATH_H
 
 /*
  * Paths, in two passes.
  *
  * 1. walk_top: from the file upwards over parents and mounts to the task's root, by pointers only. It remembers the
  *    dentries nearest to the root (a ring of TOP_MAX). Cheap enough for every call; enough to decide "this cannot match".
- * 2. path_text (path_text.h): the same walk once more, copying names. Only for what passed the first, and for everything
+ * 2. path_text (base/path_text.h): the same walk once more, copying names. Only for what passed the first, and for everything
  *    the first could not decide (too deep, or a rename or mount went on meanwhile).
  *
  * Names hold no '/', so comparing components is comparing strings. Out of budget never means "no match".
  */
 
-#include "vmlinux/kernel.h"
+#include "../vmlinux/kernel.h"
 #include "core_fixes.h"
 
 #define PATH_BYTES 4096            /* longest text, without the mark of a deleted file */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-#ifndef KTRAIL_CORE_FIXES_H
-#define KTRAIL_CORE_FIXES_H
+#ifndef KTRAIL_BASE_CORE_FIXES_H
+#define KTRAIL_BASE_CORE_FIXES_H
 
 /*
  * Only the differences between kernels. The same sources are built several times: README.md has the objects and when each is loaded.
  */
 
-#include "vmlinux/kernel.h"
+#include "../vmlinux/kernel.h"
 
 #ifdef KTRAIL_TYPED
 /* Since 6.2. */
@@ -97,7 +97,7 @@ static __always_inline __u64 number_after(__u64 number, __u64 earlier)
 
 /*
  * GOES_ON is part of a loop's condition: true for the first eight million rounds. With it the verifier follows the loop only until its states repeat,
- * not in each round. The counter of the rounds starts at ROUNDS_FROM or `unknown_zero` (path.h), else no state repeats. It takes four instructions.
+ * not in each round. The counter of the rounds starts at ROUNDS_FROM or `unknown_zero` (base/path.h), else no state repeats. It takes four instructions.
  * Since 6.9 (kernel commit 011832b97b31). clang 16 has no name for it: BPF_JMP | BPF_JCOND, with the offset of `ends`.
  */
 #if defined(KTRAIL_SESSION) || defined(KTRAIL_SESSION_CTX)

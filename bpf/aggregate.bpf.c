@@ -4,10 +4,10 @@
  * by itself: calls that are counted between a read of an entry and its removal would be lost.
  */
 #include "vmlinux/kernel.h"
-#include "maps.h"
-#include "path.h"
-#include "filter.h"
-#include "match/aggregate.h"
+#include "base/maps.h"
+#include "base/path.h"
+#include "frame/filter.h"
+#include "frame/aggregate.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 char VERSION[] SEC("ktrail_version") = KTRAIL_VERSION;

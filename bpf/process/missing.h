@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-#ifndef KTRAIL_MATCH_MISSING_H
-#define KTRAIL_MATCH_MISSING_H
+#ifndef KTRAIL_PROCESS_MISSING_H
+#define KTRAIL_PROCESS_MISSING_H
 
 /*
  * A process without an image: the kernel did not run process_fork at its fork (it skips a program that is preempted), or
@@ -12,12 +12,12 @@
  */
 
 #include "../vmlinux/kernel.h"
-#include "../core_fixes.h"
+#include "../base/core_fixes.h"
 #include "../event.h"
-#include "../maps.h"
-#include "../path.h"
-#include "../path_text.h"
-#include "process.h"
+#include "../base/maps.h"
+#include "../base/path.h"
+#include "../base/path_text.h"
+#include "conditions.h"
 #include "evaluate.h"
 
 /* include/linux/sched.h PF_EXITING, PF_KTHREAD */
@@ -67,7 +67,7 @@ static __always_inline __u64 executed_file(__u64 task)
 	return mm ? (__u64)LOAD(mm_struct, mm, exe_file) : 0;
 }
 
-/* Takes the image that a fork of known_ancestor makes, and the conditions handed down. Global, as add_open. */
+/* Takes the image that a fork of known_ancestor makes, and the conditions handed down. */
 __noinline int inherit_image(__u32 slot)
 {
 	struct evaluation *e = bpf_map_lookup_elem(&evaluations, &slot);
@@ -131,7 +131,7 @@ static __always_inline bool is_outdated(struct evaluation *e, __u32 tgid)
 	return true;
 }
 
-/* The program of the present process, or its parent's (`kind`), where it is not what was inherited. Global, as add_open. */
+/* The program of the present process, or its parent's (`kind`), where it is not what was inherited. */
 __noinline int find_program(__u32 slot, __u32 kind)
 {
 	struct evaluation *e = bpf_map_lookup_elem(&evaluations, &slot);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-#ifndef KTRAIL_MATCH_EVALUATE_H
-#define KTRAIL_MATCH_EVALUATE_H
+#ifndef KTRAIL_PROCESS_EVALUATE_H
+#define KTRAIL_PROCESS_EVALUATE_H
 
-/* Works out which conditions a process fulfils (match/process.h). */
+/* Works out which conditions a process fulfils (process/conditions.h). */
 
 #include "../vmlinux/kernel.h"
-#include "../core_fixes.h"
-#include "process.h"
+#include "../base/core_fixes.h"
+#include "conditions.h"
 
 /* Working memory, by slot like `scratch`; user space sets the number of slots. */
 struct evaluation {
@@ -75,7 +75,7 @@ static __always_inline __u32 exec_id_of(__u64 task)
 	return (__u32)LOAD(task_struct, task, self_exec_id);
 }
 
-/* Takes the image of a process for its evaluation. False if it has none: match/missing.h. */
+/* Takes the image of a process for its evaluation. False if it has none: process/missing.h. */
 static __always_inline bool take_image(struct evaluation *e, __u32 tgid)
 {
 	struct image *image = bpf_map_lookup_elem(&images, &tgid);
@@ -89,7 +89,7 @@ static __always_inline bool take_image(struct evaluation *e, __u32 tgid)
 	return true;
 }
 
-/* Adds the conditions that the process's program fulfils, or its parent's (`kind`). Global, as add_open. */
+/* Adds the conditions that the process's program fulfils, or its parent's (`kind`). */
 __noinline int evaluate_program(__u32 slot, __u32 of, __u32 kind)
 {
 	struct evaluation *e = bpf_map_lookup_elem(&evaluations, &slot);
@@ -152,7 +152,7 @@ static __always_inline void evaluate_pid(struct evaluation *e, __u32 of, enum co
 	}
 }
 
-/* Adds the conditions that the pid fulfils, and the pids of the ancestors. `tgid` is the present process. Global, as add_open. */
+/* Adds the conditions that the pid fulfils, and the pids of the ancestors. `tgid` is the present process. */
 __noinline int evaluate_pids(__u32 slot, __u32 tgid, __u32 of)
 {
 	struct evaluation *e = bpf_map_lookup_elem(&evaluations, &slot);
@@ -206,7 +206,7 @@ static __always_inline __u64 still_followed(const struct verdict *before, const 
 	return followed;
 }
 
-/* Works out the conditions of the process whose image was taken. They are in `evaluations` then. Global, as add_open. */
+/* Works out the conditions of the process whose image was taken. They are in `evaluations` then. */
 __noinline int evaluate_process(__u32 slot, __u32 tgid)
 {
 	struct evaluation *e = bpf_map_lookup_elem(&evaluations, &slot);

@@ -195,7 +195,7 @@ static __noinline struct scratch *on_event(void *ctx, __u32 slot)
  * If all selectors have conditions on the cgroup of the task, a call from elsewhere ends in the program itself: the functions above save and set up much
  * before they do anything.
  */
-#define SCREENED(screen, n) (hooks[n].workloads != EMPTY_SET && is_elsewhere(n) ? 0 : screen(ctx, n))
+#define SCREENED(screen, ctx, n) (hooks[n].workloads != EMPTY_SET && is_elsewhere(n) ? 0 : screen(ctx, n))
 
 /* An entry that something may match, of a call that a policy may make fail: its result without being made; 0: it is made. */
 static __always_inline int judge(void *ctx, __u32 slot, struct scratch *s)
@@ -211,7 +211,7 @@ static __always_inline int judge(void *ctx, __u32 slot, struct scratch *s)
 #ifdef SESSION_COOKIE
 /* One program for both ends; the kernel passes 8 bytes from the entry to the return. An entry that returns 1 has no return. */
 #define SESSION(n)                                                                                     \
-	SEC("hook") int hook_session_##n(struct pt_regs *ctx)                                          \
+	SEC("hook") int hook_session_##n(struct pt_regs *ctx) \
 	{                                                                                              \
 		bool returns = SESSION_IS_RETURN(ctx);                                                 \
 		struct scratch *s;                                                                     \
@@ -219,7 +219,7 @@ static __always_inline int judge(void *ctx, __u32 slot, struct scratch *s)
 		if (returns)                                                                           \
 			s = carried_returns(n, JOINED_SP(ctx), *SESSION_COOKIE(ctx), PT_REGS_RC(ctx)); \
 		else                                                                                   \
-			s = SCREENED(enter, n);                                                        \
+			s = SCREENED(enter, ctx, n);                                                        \
 		if (!s)                                                                                \
 			return !returns;                                                               \
 		if (!returns)                                                                          \
@@ -234,49 +234,42 @@ static __always_inline int judge(void *ctx, __u32 slot, struct scratch *s)
 #define SESSION(n)
 #endif
 
-/* A program that has nothing to do after the records of a call. `call`: the scratch of one, or NULL. */
-#define RECORD(call, n)                                     \
-	{                                                   \
-		struct scratch *s = call;                   \
-                                                            \
-		return s ? hook_record(ctx, n, s) : 0;      \
-	}
-
-/* The entry of a call whose return is joined; `sp`: its place on the stack. */
-#define ENTER(screen, n, sp)                                \
-	{                                                   \
-		struct scratch *s = SCREENED(screen, n);    \
-                                                            \
-		if (!s)                                     \
-			return call_passes(n, sp);          \
-		call_begins(n, s, false);                   \
-		hook_record(ctx, n, s);                     \
-		call_entered(n, s);                         \
-		return 0;                                   \
-	}
-
-/* The return value of the function whose trampoline the program is in. */
-static __always_inline __u64 returned_by(void *ctx)
+/* The end of a program that has nothing to do after the records of a call. `s`: the scratch of one, or NULL. */
+static __always_inline int record(void *ctx, __u32 slot, struct scratch *s)
 {
-	__u64 returned = 0;
+	return s ? hook_record(ctx, slot, s) : 0;
+}
 
-	bpf_get_func_ret(ctx, &returned);
-	return returned;
+/* The place of a call on the stack. `in_trampoline`: the program is in one, and not at a probe, whose context is struct pt_regs. */
+static __always_inline __u64 place_of_entry(void *ctx, bool in_trampoline)
+{
+	return in_trampoline ? frame_of(ctx) : PT_REGS_SP((struct pt_regs *)ctx);
+}
+
+/* The entry of a call whose return is joined; `s`: its scratch, or NULL. */
+static __always_inline int record_entry(void *ctx, __u32 slot, struct scratch *s, bool in_trampoline)
+{
+	if (!s)
+		return call_passes(slot, place_of_entry(ctx, in_trampoline));
+	call_begins(slot, s, false);
+	hook_record(ctx, slot, s);
+	call_entered(slot, s);
+	return 0;
 }
 
 #define SLOT(n)                                                                                                         \
-	SEC("hook") int hook_entry_##n(struct pt_regs *ctx) RECORD(SCREENED(on_entry, n), n)                            \
-	SEC("hook") int hook_fexit_##n(__u64 *ctx) RECORD(SCREENED(on_exit, n), n)                                      \
-	SEC("hook") int hook_event_##n(void *ctx) RECORD(SCREENED(on_event, n), n)                                      \
-	SEC("hook") int hook_raw_##n(void *ctx) RECORD(SCREENED(on_event, n), n)                                        \
+	SEC("hook") int hook_entry_##n(struct pt_regs *ctx) { return record(ctx, n, SCREENED(on_entry, ctx, n)); } \
+	SEC("hook") int hook_fexit_##n(__u64 *ctx) { return record(ctx, n, SCREENED(on_exit, ctx, n)); } \
+	SEC("hook") int hook_event_##n(void *ctx) { return record(ctx, n, SCREENED(on_event, ctx, n)); } \
+	SEC("hook") int hook_raw_##n(void *ctx) { return record(ctx, n, SCREENED(on_event, ctx, n)); } \
 	SESSION(n)                                                                                                      \
-	SEC("hook") int hook_enter_##n(struct pt_regs *ctx) ENTER(on_enter, n, PT_REGS_SP(ctx))                         \
-	SEC("hook") int hook_leave_##n(struct pt_regs *ctx) RECORD(call_returns(n, JOINED_SP(ctx), PT_REGS_RC(ctx)), n) \
-	SEC("hook") int hook_fentry_##n(__u64 *ctx) ENTER(on_fentry, n, frame_of(ctx))                                  \
-	SEC("hook") int hook_left_##n(void *ctx) RECORD(call_returns(n, frame_of(ctx), returned_by(ctx)), n)            \
-	SEC("hook") int hook_deny_##n(struct pt_regs *ctx)                                                              \
+	SEC("hook") int hook_enter_##n(struct pt_regs *ctx) { return record_entry(ctx, n, SCREENED(on_enter, ctx, n), false); } \
+	SEC("hook") int hook_leave_##n(struct pt_regs *ctx) { return record(ctx, n, call_returns(ctx, n, JOINED_SP(ctx), false)); } \
+	SEC("hook") int hook_fentry_##n(__u64 *ctx) { return record_entry(ctx, n, SCREENED(on_fentry, ctx, n), true); } \
+	SEC("hook") int hook_left_##n(void *ctx) { return record(ctx, n, call_returns(ctx, n, frame_of(ctx), true)); } \
+	SEC("hook") int hook_deny_##n(struct pt_regs *ctx) \
 	{                                                                                                               \
-		struct scratch *s = SCREENED(on_enter, n);                                                              \
+		struct scratch *s = SCREENED(on_enter, ctx, n);                                                              \
 		int error;                                                                                              \
                                                                                                                         \
 		if (!s)                                                                                                 \
@@ -286,9 +279,9 @@ static __always_inline __u64 returned_by(void *ctx)
 			leave_denial(ctx, error);                                                                       \
 		return 0;                                                                                               \
 	}                                                                                                               \
-	SEC("hook") int hook_modify_##n(__u64 *ctx)                                                                     \
+	SEC("hook") int hook_modify_##n(__u64 *ctx) \
 	{                                                                                                               \
-		struct scratch *s = SCREENED(on_fentry, n);                                                             \
+		struct scratch *s = SCREENED(on_fentry, ctx, n);                                                             \
                                                                                                                         \
 		if (!s)                                                                                                 \
 			return hooks[n].awaits ? call_passes(n, frame_of(ctx)) : 0;                                     \

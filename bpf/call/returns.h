@@ -257,17 +257,30 @@ static __always_inline struct scratch *returns_unread(__u32 slot, __u64 sp, __u6
 	return entered ? may_match_now(slot, entered) : 0;
 }
 
-/* A return, whose value is read only if it is needed. The scratch of a call that is still to be judged; else NULL. */
-#define call_returns(slot, place, returned)                                              \
-	({                                                                               \
-		__u64 at = place, entered = pending_remove(number_at(slot, at));         \
-                                                                                         \
-		if (entered) {                                                           \
-			end_call(slot, at, entered, HOOK_HAS_RETURN, returned);          \
-			return 0;                                                        \
-		}                                                                        \
-		join_is_empty() ? 0 : returns_unread(slot, at, returned);                \
-	})
+/* The return value of the function whose trampoline the program is in. */
+static __always_inline __u64 returned_by(void *ctx)
+{
+	__u64 returned = 0;
+
+	bpf_get_func_ret(ctx, &returned);
+	return returned;
+}
+
+/*
+ * The scratch of a call that returns and is still to be judged; else NULL. `at`: its place on the stack; `in_trampoline`: the program is in one. The
+ * returned value is read only if it is needed.
+ */
+static __always_inline struct scratch *call_returns(void *ctx, __u32 slot, __u64 at, bool in_trampoline)
+{
+	__u64 entered = pending_remove(number_at(slot, at));
+
+	if (!entered && join_is_empty())
+		return 0;
+	if (!entered)
+		return returns_unread(slot, at, in_trampoline ? returned_by(ctx) : PT_REGS_RC((struct pt_regs *)ctx));
+	end_call(slot, at, entered, HOOK_HAS_RETURN, in_trampoline ? returned_by(ctx) : PT_REGS_RC((struct pt_regs *)ctx));
+	return 0;
+}
 
 /* As call_returns, with the entry time that the kernel kept; 0: the call is not judged yet. */
 static __always_inline struct scratch *carried_returns(__u32 slot, __u64 sp, __u64 carried, __u64 returned)
